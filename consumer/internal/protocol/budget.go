@@ -5,7 +5,12 @@ import "time"
 // Fetch tells how many events to ask the bus for now; not ok: ask for nothing yet. Paused or draining it is 0 for as long as
 // something that was asked for may still come.
 func (m *Machine) Fetch(now time.Time) (events int, ok bool) {
-	m.asked = 0
+	events, ok = m.budget(now)
+	m.asked = events
+	return events, ok
+}
+
+func (m *Machine) budget(now time.Time) (events int, ok bool) {
 	if m.halted() {
 		return 0, !m.readOut
 	}
@@ -20,8 +25,7 @@ func (m *Machine) Fetch(now time.Time) (events int, ok bool) {
 	if free <= 0 || (ahead >= idle && free < limit/4) {
 		return 0, false // not worth a round trip yet
 	}
-	m.asked = min(free, maxAhead)
-	return m.asked, true
+	return min(free, maxAhead), true
 }
 
 // busy is how many slots are taken.

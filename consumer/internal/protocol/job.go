@@ -49,6 +49,9 @@ const (
 
 // Job is what a process has to do about one key: the claim, the run and its outcome, for all copies that it holds.
 type Job struct {
+	// Cancel is the driver's: how it ends the context of the run.
+	Cancel func(cause error)
+
 	key    dedupe.Key
 	hash   []byte
 	order  string
