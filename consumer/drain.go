@@ -11,6 +11,7 @@ import (
 
 // drain ends everything in hand, within Options.Drain and a little more.
 func (e *engine) drain() error {
+	close(e.leaving)
 	e.mu.Lock()
 	drained := e.drained
 	e.mu.Unlock()
@@ -22,16 +23,15 @@ func (e *engine) drain() error {
 	}
 	ctx, cancel := context.WithTimeout(e.calls, e.afterwards())
 	defer cancel()
-	err := e.leftBehind()
-	if e.ended == nil {
-		if e := e.advance(ctx); e != nil {
-			err = errors.Join(err, nil)
-		}
+	if err := e.advance(ctx); err != nil {
+		e.o.Logger.Debug("the watermark was not advanced", "error", err)
 	}
-	if closeErr := e.cursor.current().Close(ctx); closeErr != nil {
-		e.o.Logger.Warn("answers may be lost: their events come again", "error", closeErr)
+	if err := e.cursor.current().Close(ctx); err != nil {
+		e.o.Logger.Warn("answers may be lost: their events come again", "error", err)
 	}
-	return errors.Join(e.ended, err)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return errors.Join(e.ended, e.leftBehind())
 }
 
 // afterwards is how long marks, answers and cancelled handlers get after the drain time-out.
@@ -50,8 +50,6 @@ func waitFor(c <-chan struct{}, d time.Duration) bool {
 
 // leftBehind tells what the drain could not finish.
 func (e *engine) leftBehind() error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	s := e.machine.Stats()
 	if s.InFlight == 0 {
 		return nil

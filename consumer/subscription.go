@@ -4,14 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/onceish/onceish/consumer/internal/protocol"
 )
 
 // Stats count deliveries since the subscription began, but for InFlight and Running.
-type Stats = protocol.Stats
+type Stats struct {
+	// InFlight is how many events are in hand now, Running how many handlers run.
+	InFlight, Running uint64
+	// Handled runs succeeded; Duplicates were recognised and acknowledged; Failed runs will be repeated; Dead were
+	// dead-lettered.
+	Handled, Duplicates, Failed, Dead uint64
+	// Held copies were sent back for a while; GivenBack never ran; Lost were superseded by another owner.
+	Held, GivenBack, Lost uint64
+}
 
 // Subscription is a running subscription. Its methods are safe for concurrent use.
 type Subscription struct {
@@ -20,8 +27,6 @@ type Subscription struct {
 	stopped context.Context    //nolint:containedctx // ends when draining begins
 	done    chan struct{}
 	err     error // once done is closed
-	pause   sync.Mutex
-	paused  time.Time
 }
 
 // start runs the engine until ctx ends, Drain is called, or the bus is closed for good.
@@ -30,7 +35,6 @@ func start(ctx context.Context, e *engine) *Subscription {
 	s := &Subscription{engine: e, done: make(chan struct{})}
 	s.stopped, s.stop = context.WithCancel(ctx)
 	e.start()
-	e.running.Go(e.keep)
 	go func() {
 		defer close(s.done)
 		defer s.stop()
@@ -48,19 +52,26 @@ func (s *Subscription) supervise() error {
 	}
 	err := e.drain()
 	e.close()
-	e.running.Wait()
 	return err
 }
 
 // Pause stops new runs. Once it has returned, no handler is started until Resume; running ones finish, and
 // what was claimed is given back. It does not wait. Repeated calls do nothing.
 func (s *Subscription) Pause() {
-	s.engine.step(func(m *protocol.Machine, now time.Time) { m.Pause(now) })
+	s.engine.step(func(m *protocol.Machine, now time.Time) {
+		m.Pause(now)
+		if s.engine.paused.IsZero() {
+			s.engine.paused = now
+		}
+	})
 }
 
 // Resume ends a Pause.
 func (s *Subscription) Resume() {
-	s.engine.step(func(m *protocol.Machine, now time.Time) { m.Resume(now) })
+	s.engine.step(func(m *protocol.Machine, _ time.Time) {
+		m.Resume()
+		s.engine.paused = time.Time{}
+	})
 }
 
 // Drain ends the subscription: it stops fetching, gives back what never began, waits for running handlers (Options.Drain; then they
@@ -80,7 +91,7 @@ func (s *Subscription) Drain(ctx context.Context) error {
 func (s *Subscription) Stats() Stats {
 	s.engine.mu.Lock()
 	defer s.engine.mu.Unlock()
-	return s.engine.machine.Stats()
+	return Stats(s.engine.machine.Stats())
 }
 
 // Done is closed once the subscription has ended and everything it started has stopped, but for handlers that do not return.

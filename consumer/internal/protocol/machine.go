@@ -74,6 +74,9 @@ func (m *Machine) Unmarked() int {
 	return n
 }
 
+// Running is how many handlers run, but for those that are Stuck.
+func (m *Machine) Running() int { return m.count[running] }
+
 // Stuck is how many handlers did not return at the run limit.
 func (m *Machine) Stuck() int { return m.stuck }
 
@@ -97,7 +100,7 @@ func (m *Machine) Pause(now time.Time) {
 }
 
 // Resume ends a Pause.
-func (m *Machine) Resume(time.Time) {
+func (m *Machine) Resume() {
 	m.paused = false
 }
 
