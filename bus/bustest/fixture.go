@@ -76,7 +76,7 @@ func (f *fixture) subscribeTo(t *testing.T, topic, group string, o *bus.Subscrib
 // short are options with the harness's deadline.
 func (f *fixture) short() *bus.SubscribeOptions { return &bus.SubscribeOptions{AckWait: f.h.AckWait} }
 
-// fetch collects exactly n deliveries, in as many calls as it takes.
+// fetch collects exactly n deliveries, in as many calls as it takes, and leaves nothing asked for.
 func (f *fixture) fetch(t *testing.T, src bus.Source, n int) []*bus.Delivery {
 	t.Helper()
 	return f.collect(t, src, n, false)
@@ -88,22 +88,27 @@ func (f *fixture) fetchThrough(t *testing.T, src bus.Source, n int) []*bus.Deliv
 	return f.collect(t, src, n, true)
 }
 
+// collect asks again only when all that it asked for came, or can come no more.
 func (f *fixture) collect(t *testing.T, src bus.Source, n int, outage bool) []*bus.Delivery {
 	t.Helper()
 	var ds []*bus.Delivery
+	ask := n
 	for limit := time.Now().Add(f.h.Patience); len(ds) < n && time.Now().Before(limit); {
-		got, err := src.Fetch(t.Context(), n-len(ds))
+		got, err := src.Fetch(t.Context(), ask)
 		ds = append(ds, got...)
-		if outage && err != nil && !final(err) {
+		switch {
+		case err == nil:
+		case outage && !final(err):
 			pause()
-			continue
-		}
-		if err != nil {
+		default:
 			t.Fatalf("Fetch after %d of %d deliveries: %v", len(ds), n, err)
+		}
+		if ask = 0; len(got) == 0 {
+			ask = n - len(ds)
 		}
 	}
 	if len(ds) != n {
-		t.Fatalf("%d deliveries came, %v; want %d", len(ds), ids(ds), n)
+		t.Fatalf("%d deliveries came, %.200q; want %d", len(ds), ids(ds), n)
 	}
 	return ds
 }
@@ -112,7 +117,7 @@ func final(err error) bool {
 	return errors.Is(err, bus.ErrClosed) || errors.Is(err, bus.ErrConsumerLost)
 }
 
-// fetchNone watches that nothing is delivered for so long.
+// fetchNone watches that nothing is delivered for so long. What it asked for may stay asked for a while.
 func (f *fixture) fetchNone(t *testing.T, src bus.Source, during time.Duration) {
 	t.Helper()
 	for limit := time.Now().Add(during); ; {
@@ -121,7 +126,7 @@ func (f *fixture) fetchNone(t *testing.T, src bus.Source, during time.Duration) 
 			return
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), left)
-		ds, err := src.Fetch(ctx, 10)
+		ds, err := src.Fetch(ctx, 1)
 		cancel()
 		if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatalf("Fetch: %v", err)

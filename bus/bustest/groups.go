@@ -69,19 +69,27 @@ func cursorPerTopic(t *testing.T, f *fixture) {
 }
 
 func namesApart(t *testing.T, f *fixture) {
-	var es []bus.Event
 	topics := []string{"orders.a.b", "orders.a_b", "orders.a-b", "orders.A.b"}
 	for _, topic := range topics {
-		es = append(es, bus.Event{ID: topic, Topic: topic})
+		f.publish(t, bus.Event{ID: topic, Topic: topic})
 	}
-	f.publish(t, es...)
+	plain := []string{"g", "G", "g_a", "g-a"}
+	odd := []string{"g.a", "g a", "g/a", "g*", "g>", "g%2E", "g=", "ü"}
 	for _, topic := range topics {
-		for _, group := range []string{"g", "G", "g_a", "g-a", "g.a", "g a", "g/a", "g*", "g>", "ü", "g%2E"} {
-			src := f.subscribeTo(t, topic, group, nil)
+		for i, group := range append(plain, odd...) {
+			src, err := f.bus.Subscribe(t.Context(), topic, group, nil)
+			if err != nil && i >= len(plain) {
+				continue // a bus may refuse odd names, but not mix them up
+			} else if err != nil {
+				t.Fatalf("Subscribe(%q, %q): %v", topic, group, err)
+			}
 			ds := f.fetch(t, src, 1)
 			wantIDs(t, ds, topic)
 			if ds[0].Arrivals != 1 {
 				t.Errorf("group %q on %q gets another's redelivery", group, topic)
+			}
+			if err := src.Close(t.Context()); err != nil {
+				t.Errorf("Close: %v", err)
 			}
 		}
 	}

@@ -1,7 +1,9 @@
 package bustest
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -19,22 +21,33 @@ func losing(h Harness) []promise {
 	}
 }
 
-// lost fetches until the source has noticed that its cursor is gone.
+// lost waits until the source has noticed that its cursor is gone.
 func (f *fixture) lost(t *testing.T, src bus.Source) {
 	t.Helper()
+	if err := f.awaitLost(t.Context(), src); err != nil {
+		t.Fatal(err)
+	}
+	if src.Healthy() == nil {
+		t.Error("a source whose cursor is gone is healthy")
+	}
+}
+
+// awaitLost fetches until the cursor is gone; other errors pass.
+func (f *fixture) awaitLost(ctx context.Context, src bus.Source) error {
+	var last error
 	for limit := time.Now().Add(f.h.Patience); time.Now().Before(limit); {
-		ds, err := src.Fetch(t.Context(), 1)
+		ds, err := src.Fetch(ctx, 1)
 		if errors.Is(err, bus.ErrConsumerLost) {
-			return
+			return nil
 		}
 		if len(ds) > 0 || errors.Is(err, bus.ErrClosed) {
-			t.Fatalf("Fetch of a deleted group: %v, %v", ids(ds), err)
+			return fmt.Errorf("fetch of a deleted group: %v, %w", ids(ds), err)
 		}
-		if err != nil {
+		if last = err; err != nil {
 			pause()
 		}
 	}
-	t.Fatal("Fetch of a deleted group never returned ErrConsumerLost")
+	return fmt.Errorf("fetch of a deleted group never returned ErrConsumerLost, last: %w", last)
 }
 
 func resumesLost(t *testing.T, f *fixture) {
@@ -62,14 +75,13 @@ func resumesLost(t *testing.T, f *fixture) {
 
 func losesWaiting(t *testing.T, f *fixture) {
 	src := f.subscribe(t, "g", nil)
-	deleted := make(chan struct{})
-	go func() {
-		defer close(deleted)
-		pause() // Fetch is likely waiting by now; the promise holds if it is not
-		f.h.DeleteGroup(t, f.bus, "orders.>", "g")
-	}()
-	f.lost(t, src)
-	<-deleted
+	lost := make(chan error, 1)
+	go func() { lost <- f.awaitLost(context.WithoutCancel(t.Context()), src) }()
+	pause() // Fetch is likely waiting by now; the promise holds if it is not
+	f.h.DeleteGroup(t, f.bus, "orders.>", "g")
+	if err := <-lost; err != nil {
+		t.Error(err)
+	}
 }
 
 func resumesQueue(t *testing.T, f *fixture) {

@@ -133,26 +133,31 @@ func naksLater(t *testing.T, f *fixture) {
 }
 
 func settlesOnce(t *testing.T, f *fixture) {
-	ways := map[string]func(d *bus.Delivery) error{
-		"Ack":  func(d *bus.Delivery) error { return d.Ack(t.Context()) },
-		"Nak":  func(d *bus.Delivery) error { return d.Nak(t.Context(), 0) },
-		"Term": func(d *bus.Delivery) error { return d.Term(t.Context(), "no use") },
+	ways := []struct {
+		name string
+		call func(d *bus.Delivery) error
+	}{
+		{"Ack", func(d *bus.Delivery) error { return d.Ack(t.Context()) }},
+		{"Term", func(d *bus.Delivery) error { return d.Term(t.Context(), "no use") }},
+		{"Nak", func(d *bus.Delivery) error { return d.Nak(t.Context(), time.Hour) }},
+		{"Extend", func(d *bus.Delivery) error { return d.Extend(t.Context()) }},
 	}
 	src := f.subscribe(t, "g", f.short())
-	for first, settle := range map[string]func(d *bus.Delivery) error{"Ack": ways["Ack"], "Term": ways["Term"]} {
-		f.publish(t, event(first))
+	for _, first := range ways[:3] {
+		f.publish(t, event(first.name))
 		d := f.fetch(t, src, 1)[0]
-		if err := settle(d); err != nil {
-			t.Fatalf("%s: %v", first, err)
+		if err := first.call(d); err != nil {
+			t.Fatalf("%s: %v", first.name, err)
 		}
-		ways["Extend"] = func(d *bus.Delivery) error { return d.Extend(t.Context()) }
-		for second, again := range ways {
-			if err := again(d); !errors.Is(err, bus.ErrSettled) {
-				t.Errorf("%s after %s: %v; want ErrSettled", second, first, err)
+		for _, second := range ways {
+			if err := second.call(d); !errors.Is(err, bus.ErrSettled) {
+				t.Errorf("%s after %s: %v; want ErrSettled", second.name, first.name, err)
 			}
 		}
 	}
+	// Had a second settlement been sent, the event would be gone, or back.
 	f.fetchNone(t, src, f.h.AckWait+f.h.AckWait/2)
+	f.info(t, src, "the naked event unsettled", func(i bus.Info) bool { return i.Unsettled == 1 })
 }
 
 func acksLate(t *testing.T, f *fixture) {

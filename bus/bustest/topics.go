@@ -99,7 +99,7 @@ func tellsWorkQueue(t *testing.T, f *fixture) {
 func (f *fixture) split(t *testing.T, group string, from bus.Start) (covered, rest []string) {
 	t.Helper()
 	start := f.topic(t, "orders.>", group, from).Start
-	all := f.subscribe(t, "all before "+group, nil)
+	all := f.subscribe(t, "all-"+group, nil)
 	last := f.publish(t, event("last of "+group))[0].Sequence
 	if start.Sequence >= last {
 		t.Fatalf("start %+v covers an event that was published later", start)
@@ -165,7 +165,7 @@ func startsAtTime(t *testing.T, f *fixture) {
 	equal(t, "rest", rest, []string{"3", "4"})
 	_, rest = f.split(t, "between", bus.Start{Time: ds[1].At.Stored.Add(1)})
 	equal(t, "rest", rest, []string{"3", "4", "last of exact"})
-	_, rest = f.split(t, "before all", bus.Start{Time: ds[0].At.Stored.Add(-time.Hour)})
+	_, rest = f.split(t, "before-all", bus.Start{Time: ds[0].At.Stored.Add(-time.Hour)})
 	equal(t, "rest", rest, []string{"1", "2", "3", "4", "last of exact", "last of between"})
 }
 
