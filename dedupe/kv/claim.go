@@ -18,7 +18,10 @@ const (
 
 // Claim implements dedupe.Claimer. A batch of keys that are all absent takes one round trip; the others take two more.
 func (s *Store) Claim(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim, error) {
-	ctx, cancel := s.bound(ctx)
+	ctx, cancel, err := s.begin(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("claim: %w", err)
+	}
 	defer cancel()
 	claims := make([]dedupe.Claim, len(rs))
 	changes := make([]claiming, len(rs))
@@ -60,9 +63,9 @@ func (c *claiming) decide(e entry, now moment) *row {
 		c.answer(e, dedupe.Dead, now)
 	case e.row.Phase != free && e.owned(r.Nonce):
 		return c.renewal(e)
-	case e.left(now.earliest) > 0:
+	case e.left(now) > 0:
 		c.answer(e, dedupe.Held, now)
-		c.claim.HeldFor = e.left(now.earliest)
+		c.claim.HeldFor = e.left(now)
 	default:
 		return c.takeover(e)
 	}
@@ -80,7 +83,7 @@ func (c *claiming) renewal(e entry) *row {
 func (c *claiming) takeover(e entry) *row {
 	next := c.renewal(e)
 	next.Owner, next.Token = c.request.Nonce, 0
-	if next.Hash == nil {
+	if len(next.Hash) == 0 {
 		next.Hash = c.request.Hash
 	}
 	switch next.Phase {

@@ -22,7 +22,8 @@ const (
 // clock tells the time of the stream's leader, the one by which it stamps what it stores: the local monotonic clock plus
 // an offset. The local time of day does not enter. Safe for concurrent use.
 type clock struct {
-	x       *exchange
+	nc      *nats.Conn
+	x       requester
 	subject string
 	// local is the local clock; only differences of its times count.
 	local func() time.Time
@@ -68,7 +69,7 @@ func (c *clock) doubt() {
 
 // begin reports whether the caller is to measure.
 func (c *clock) begin() bool {
-	reconnects := c.x.nc.Stats().Reconnects
+	reconnects := c.nc.Stats().Reconnects
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	due := c.at.IsZero() || c.stale || reconnects != c.reconnects || c.local().Sub(c.at) >= measureEvery

@@ -33,7 +33,7 @@ func (r *row) encode() []byte {
 		b = append(b, `,"since":"`...)
 		b = append(r.Since.UTC().AppendFormat(b, time.RFC3339Nano), '"')
 	}
-	if r.Hash != nil {
+	if len(r.Hash) > 0 {
 		b = append(b, `,"hash":"`...)
 		b = append(base64.StdEncoding.AppendEncode(b, r.Hash), '"')
 	}

@@ -11,7 +11,10 @@ import (
 // Seen implements dedupe.Store: one round trip to the stream's leader. A value that the store did not write counts as
 // fresh, for the next Mark replaces it.
 func (s *Store) Seen(ctx context.Context, keys []dedupe.Key) ([]dedupe.Record, error) {
-	ctx, cancel := s.bound(ctx)
+	ctx, cancel, err := s.begin(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("seen: %w", err)
+	}
 	defer cancel()
 	names := make([]string, len(keys))
 	for i, k := range keys {
@@ -30,14 +33,17 @@ func (s *Store) Seen(ctx context.Context, keys []dedupe.Key) ([]dedupe.Record, e
 		if errors.Is(e.err, errNewer) {
 			return nil, fmt.Errorf("seen: %w", e.err)
 		}
-		records[i] = e.seen(now.earliest)
+		records[i] = e.seen(now)
 	}
 	return records, nil
 }
 
 // Mark implements dedupe.Store: one round trip.
 func (s *Store) Mark(ctx context.Context, marks []dedupe.Mark) error {
-	ctx, cancel := s.bound(ctx)
+	ctx, cancel, err := s.begin(ctx)
+	if err != nil {
+		return fmt.Errorf("mark: %w", err)
+	}
 	defer cancel()
 	ws := make([]write, len(marks))
 	for i, m := range marks {

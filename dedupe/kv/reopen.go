@@ -7,9 +7,13 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// Reopen implements dedupe.Reopener. A key is kept for its last TTL from now on.
+// Reopen implements dedupe.Reopener. Age starts anew with the next claim; the key is kept for its last TTL
+// from now on.
 func (s *Store) Reopen(ctx context.Context, keys []dedupe.Key) error {
-	ctx, cancel := s.bound(ctx)
+	ctx, cancel, err := s.begin(ctx)
+	if err != nil {
+		return fmt.Errorf("reopen: %w", err)
+	}
 	defer cancel()
 	changes := make([]reopening, len(keys))
 	turns := make([]turn, len(keys))
@@ -35,7 +39,7 @@ func (c *reopening) decide(e entry, now moment) *row {
 	if e.row == nil || e.row.Phase != dying && e.row.Phase != dead {
 		return nil
 	}
-	return &row{Phase: free, TTL: e.row.TTL, Since: e.since()}
+	return &row{Phase: free, TTL: e.row.TTL}
 }
 
 func (c *reopening) kept(entry) {}

@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/onceish/onceish/dedupe"
@@ -29,7 +30,7 @@ type row struct {
 	Span time.Duration
 	// TTL is when the row is over.
 	TTL time.Duration
-	// Since is when the key was first claimed. Zero: when this revision was stored.
+	// Since is when the key was first claimed. Zero: when this revision was stored, or never, of what was reopened.
 	Since    time.Time
 	Hash     []byte
 	Attempts int
@@ -55,9 +56,14 @@ func (e entry) at(now time.Time) entry {
 	return e
 }
 
-// left is how much of the row's span is left, at least 0.
-func (e entry) left(now time.Time) time.Duration {
-	return max(0, e.stored.Add(e.row.Span).Sub(now))
+// left is how much of the row's span is left, at least 0. What is uncertain about the time is added to leases; what is
+// due may be a little early.
+func (e entry) left(now moment) time.Duration {
+	at := now.earliest
+	if e.row.Phase == free {
+		at = now.latest
+	}
+	return max(0, e.stored.Add(e.row.Span).Sub(at))
 }
 
 func (e entry) since() time.Time {
@@ -77,19 +83,25 @@ func (e entry) token() uint64 {
 // owned reports whether the row is the claim under this nonce, settled or not.
 func (e entry) owned(nonce string) bool { return e.row != nil && e.row.Owner == nonce && nonce != "" }
 
+// unclaimed reports whether the row was reopened, and nobody has claimed it since: its age is still to begin.
+func (e entry) unclaimed() bool { return e.row.Phase == free && e.row.Since.IsZero() }
+
 // next is a copy to be written over the entry, by the same owner.
 func (e entry) next() *row {
 	r := *e.row
-	r.Token, r.Since = e.token(), e.since()
+	r.Token = e.token()
+	if !e.unclaimed() {
+		r.Since = e.since()
+	}
 	return &r
 }
 
 // mismatch reports whether both hashes are there and differ.
-func mismatch(a, b []byte) bool { return a != nil && b != nil && string(a) != string(b) }
+func mismatch(a, b []byte) bool { return len(a) > 0 && len(b) > 0 && !bytes.Equal(a, b) }
 
 // seen is the row as a Record tells it.
-func (e entry) seen(now time.Time) dedupe.Record {
-	e = e.at(now)
+func (e entry) seen(now moment) dedupe.Record {
+	e = e.at(now.earliest)
 	if e.row == nil {
 		return dedupe.Record{}
 	}
@@ -101,11 +113,12 @@ func (e entry) seen(now time.Time) dedupe.Record {
 		rec.State = dedupe.Dead
 	case dying:
 		rec.State = dedupe.Dying
-	case claimed, free:
-		if e.left(now) == 0 {
-			return dedupe.Record{}
-		}
+	case claimed:
 		rec.State = dedupe.Held
+	case free:
+		if e.left(now) > 0 {
+			rec.State = dedupe.Held
+		}
 	}
 	return rec
 }

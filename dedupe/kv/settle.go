@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"github.com/onceish/onceish/dedupe"
 )
@@ -28,7 +29,10 @@ func (s *Store) Extend(ctx context.Context, cs []dedupe.Claim, lease, ttl time.D
 
 // end carries out n changes of claims.
 func (s *Store) end(ctx context.Context, what string, n int, start func(i int) (change, *held)) ([]bool, error) {
-	ctx, cancel := s.bound(ctx)
+	ctx, cancel, err := s.begin(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
 	defer cancel()
 	oks := make([]bool, n)
 	turns := make([]turn, n)
@@ -120,7 +124,7 @@ func (c *settling) settled(next *row) *row {
 		next.Attempts++
 	case dedupe.GivenUp:
 		next.Span, next.Letter = s.Lease, s.Letter
-		next.Reason = s.Reason[:min(len(s.Reason), dedupe.MaxReason)]
+		next.Reason = cut(s.Reason)
 		if s.CountAttempt {
 			next.Attempts++
 		}
@@ -128,6 +132,18 @@ func (c *settling) settled(next *row) *row {
 		next.Span = 0
 	}
 	return next
+}
+
+// cut bounds a reason, between two characters.
+func cut(s string) string {
+	if len(s) <= dedupe.MaxReason {
+		return s
+	}
+	end := dedupe.MaxReason
+	for end > dedupe.MaxReason-utf8.UTFMax && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end]
 }
 
 type extending struct {

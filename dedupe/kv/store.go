@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -17,7 +16,8 @@ import (
 // Store keeps dedupe state in a JetStream key-value bucket. Safe for concurrent use. Its methods do not retry what failed
 // for a passing reason, and end within Options.Timeout.
 type Store struct {
-	x       *exchange
+	nc      *nats.Conn
+	x       requester
 	clock   *clock
 	holding *holdings
 	timeout time.Duration
@@ -40,6 +40,12 @@ var (
 	_ dedupe.Watermarker = (*Store)(nil)
 )
 
+// requester sends requests and waits for the answers; an exchange.
+type requester interface {
+	do(ctx context.Context, n int, request func(i int) *nats.Msg) ([]*nats.Msg, error)
+	close() error
+}
+
 // New makes or finds the bucket, verifies it, and asks whether this user may use it. The connection stays the
 // caller's; what New starts ends with Close, or with the connection. A nil o means the defaults.
 func New(ctx context.Context, nc *nats.Conn, o *Options) (*Store, error) {
@@ -54,23 +60,29 @@ func open(ctx context.Context, nc *nats.Conn, o *Options, local func() time.Time
 	if nc == nil {
 		return nil, fmt.Errorf("%w: nc is nil: connect to NATS first", ErrInvalidOptions)
 	}
-	s := &Store{timeout: opts.Timeout, log: opts.Logger, bucket: opts.Bucket, holding: newHoldings()}
-	ctx, cancel := s.bound(ctx)
+	s := &Store{nc: nc, timeout: opts.Timeout, log: opts.Logger, bucket: opts.Bucket, holding: newHoldings()}
+	ctx, cancel, err := s.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
 	defer cancel()
 	if s.maxSize, err = prepare(ctx, nc, &opts); err != nil {
 		return nil, err
 	}
-	if s.x, err = newExchange(nc, opts.Window); err != nil {
+	x, err := newExchange(nc, opts.Window)
+	if err != nil {
 		return nil, err
 	}
-	s.address(&opts, local)
+	s.x = x
+	s.address(&opts)
+	s.clock = &clock{nc: nc, x: x, subject: opts.api() + "STREAM.INFO." + streamName(opts.Bucket), local: local}
 	if err := s.probe(ctx); err != nil {
 		return nil, errors.Join(err, s.x.close())
 	}
 	return s, nil
 }
 
-func (s *Store) address(o *Options, local func() time.Time) {
+func (s *Store) address(o *Options) {
 	api := o.api()
 	s.kept = "$KV." + o.Bucket + "."
 	s.subject = s.kept
@@ -78,7 +90,6 @@ func (s *Store) address(o *Options, local func() time.Time) {
 		s.subject = api + s.kept
 	}
 	s.get = api + "STREAM.MSG.GET." + streamName(o.Bucket)
-	s.clock = &clock{x: s.x, subject: api + "STREAM.INFO." + streamName(o.Bucket), local: local}
 }
 
 // probe takes each way that the store needs, without leaving a trace: its write names a revision that no key has.
@@ -102,145 +113,12 @@ func (s *Store) probe(ctx context.Context) error {
 // Close ends the store's subscription; calls under way end with ErrClosed. Repeated calls do nothing.
 func (s *Store) Close() error { return s.x.close() }
 
-// bound is the context of one call.
-func (s *Store) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+// begin bounds one call, unless it has ended before.
+func (s *Store) begin(ctx context.Context) (context.Context, context.CancelFunc, error) {
+	if ctx.Err() != nil {
+		return nil, nil, context.Cause(ctx)
+	}
 	cause := fmt.Errorf("%w within %v: may this user use the bucket %q, and does its stream have a leader?", ErrNoAnswer, s.timeout, s.bucket)
-	return context.WithTimeoutCause(ctx, s.timeout, cause)
-}
-
-// write is a publish to a key.
-type write struct {
-	key  string
-	data []byte
-	// ttl of the key. Zero: it is kept for ever.
-	ttl time.Duration
-	// expect is the revision that the write replaces, "0" if there must be none. Empty: whichever there is.
-	expect string
-}
-
-// write is what puts the row under a key.
-func (r *row) write(key, expect string) write {
-	return write{key: key, data: r.encode(), ttl: max(1, r.TTL), expect: expect}
-}
-
-// outcome of a write.
-type outcome struct {
-	revision uint64
-	// err is errConflict, or wraps dedupe.ErrKeyRefused.
-	err error
-}
-
-func expect(revision uint64) string { return strconv.FormatUint(revision, 10) }
-
-// writes sends all and returns their outcomes; a failure that passes is an error of the whole.
-func (s *Store) writes(ctx context.Context, ws []write) ([]outcome, error) {
-	out := make([]outcome, len(ws))
-	send := make([]int, 0, len(ws))
-	limit := s.limit()
-	for i, w := range ws {
-		if size := len(w.data) + headerRoom; size > limit {
-			out[i].err = fmt.Errorf("%w: it takes %d bytes, the bucket %q takes %d in a message", dedupe.ErrKeyRefused, size, s.bucket, limit)
-			continue
-		}
-		send = append(send, i)
-	}
-	answers, err := s.x.do(ctx, len(send), func(i int) *nats.Msg { return s.message(&ws[send[i]]) })
-	if err != nil {
-		s.clock.doubt()
-		return nil, err
-	}
-	for n, m := range answers {
-		o := &out[send[n]]
-		o.revision, o.err = written(m)
-		if o.err != nil && !errors.Is(o.err, errConflict) && !errors.Is(o.err, dedupe.ErrKeyRefused) {
-			s.clock.doubt()
-			return nil, fmt.Errorf("write to dedupe bucket %q: %w", s.bucket, o.err)
-		}
-	}
-	return out, nil
-}
-
-// headerRoom is what the headers of a write take at most.
-const headerRoom = 256
-
-func (s *Store) limit() int {
-	limit := int(s.x.nc.MaxPayload())
-	if s.maxSize > 0 {
-		limit = min(limit, s.maxSize)
-	}
-	return limit
-}
-
-func (s *Store) message(w *write) *nats.Msg {
-	values := make([]string, 0, 2)
-	h := make(nats.Header, 2)
-	if w.expect != "" {
-		values = append(values, w.expect)
-		h["Nats-Expected-Last-Subject-Sequence"] = values[:1:1]
-	}
-	if w.ttl > 0 {
-		values = append(values, strconv.FormatInt(wholeSeconds(w.ttl), 10))
-		h["Nats-TTL"] = values[len(values)-1:]
-	}
-	return &nats.Msg{Subject: s.subject + w.key, Data: w.data, Header: h}
-}
-
-// maxTTL bounds what the server is told in seconds, for it counts in nanoseconds since 1970: a hundred years.
-const maxTTL = 100 * 365 * 24 * time.Hour
-
-// wholeSeconds rounds up: the server drops no key before its time.
-func wholeSeconds(d time.Duration) int64 {
-	d = min(d, maxTTL)
-	n := int64(d / time.Second)
-	if d%time.Second > 0 {
-		n++
-	}
-	return max(1, n)
-}
-
-// reads asks the leader for the last message of each key. The zero value is a key that has none.
-func (s *Store) reads(ctx context.Context, keys []string) ([]stored, error) {
-	answers, err := s.x.do(ctx, len(keys), func(i int) *nats.Msg {
-		// No byte of a key needs an escape.
-		return &nats.Msg{Subject: s.get, Data: []byte(`{"last_by_subj":"` + s.kept + keys[i] + `"}`)}
-	})
-	if err != nil {
-		s.clock.doubt()
-		return nil, err
-	}
-	out := make([]stored, len(keys))
-	for i, m := range answers {
-		if out[i], err = read(m); err != nil && !errors.Is(err, errAbsent) {
-			s.clock.doubt()
-			return nil, fmt.Errorf("read from dedupe bucket %q: %w", s.bucket, err)
-		}
-	}
-	return out, nil
-}
-
-// entries reads the rows of the keys.
-func (s *Store) entries(ctx context.Context, keys []string) ([]entry, error) {
-	msgs, err := s.reads(ctx, keys)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]entry, len(keys))
-	for i, m := range msgs {
-		out[i] = entry{revision: m.revision, stored: m.time}
-		if m.revision == 0 || m.marker {
-			continue
-		}
-		if out[i].row, err = decodeRow(m.data); err != nil {
-			out[i].err = fmt.Errorf("%w: in bucket %q under %s: remove it with: nats kv del %s %s", err, s.bucket, keys[i], s.bucket, keys[i])
-			s.warn(out[i].err)
-		}
-	}
-	return out, nil
-}
-
-// warn tells the operator once; each event that is concerned is told by its own outcome.
-func (s *Store) warn(err error) {
-	if !s.warned.Swap(true) {
-		s.log.Warn("dedupe bucket holds a value that cannot be read", "bucket", s.bucket, "error", err)
-	}
+	ctx, cancel := context.WithTimeoutCause(ctx, s.timeout, cause)
+	return ctx, cancel, nil
 }

@@ -67,7 +67,10 @@ func (s *Store) Advance(ctx context.Context, group, topic string, at dedupe.Posi
 // watermark reads what is kept, lets change change it, and writes it if that returns true, until nobody else wrote
 // in between.
 func (s *Store) watermark(ctx context.Context, group, topic string, change func(*watermarks) bool) error {
-	ctx, cancel := s.bound(ctx)
+	ctx, cancel, err := s.begin(ctx)
+	if err != nil {
+		return err
+	}
 	defer cancel()
 	key := watermarkKey(group, topic)
 	for try := range maxTries {
