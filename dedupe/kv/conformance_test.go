@@ -17,31 +17,15 @@ import (
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	nc := connect(t, startServer(t, t.TempDir(), -1))
-	conform(t, nc, bucketConfig)
-}
-
-// TestConformanceMarkers runs the suite on a bucket whose expired keys leave markers behind.
-func TestConformanceMarkers(t *testing.T) {
-	t.Parallel()
-	nc := connect(t, startServer(t, t.TempDir(), -1))
-	conform(t, nc, func(o *Options) jetstream.StreamConfig {
-		c := bucketConfig(o)
-		c.SubjectDeleteMarkerTTL = time.Hour
-		c.AllowDirect = true
-		return c
-	})
-}
-
-func conform(t *testing.T, nc *nats.Conn, config func(o *Options) jetstream.StreamConfig) {
-	t.Helper()
 	dedupetest.Run(t, dedupetest.Harness{
-		New:     func(t *testing.T) dedupetest.Subject { return subject(t, nc, 0, config) },
-		Bounded: func(t *testing.T) dedupetest.Subject { return subject(t, nc, 100, config) },
+		New:     func(t *testing.T) dedupetest.Subject { return subject(t, nc, 0) },
+		Bounded: func(t *testing.T) dedupetest.Subject { return subject(t, nc, 100) },
 		Claimer: true, Reopener: true, Watermarker: true,
+		Lease: 400 * time.Millisecond, TTL: 1500 * time.Millisecond,
 	})
 }
 
-func subject(t *testing.T, nc *nats.Conn, limit int64, config func(o *Options) jetstream.StreamConfig) dedupetest.Subject {
+func subject(t *testing.T, nc *nats.Conn, limit int64) dedupetest.Subject {
 	t.Helper()
 	o := bucketOptions()
 	js, err := jetstream.New(nc)
@@ -52,8 +36,8 @@ func subject(t *testing.T, nc *nats.Conn, limit int64, config func(o *Options) j
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := config(&r)
-	if limit > 0 {
+	c := bucketConfig(&r)
+	if c.MaxMsgs = -1; limit > 0 {
 		c.MaxMsgs = limit
 	}
 	if _, err := js.CreateStream(t.Context(), c); err != nil {
