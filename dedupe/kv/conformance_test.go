@@ -12,11 +12,12 @@ import (
 
 	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/dedupe/dedupetest"
+	"github.com/onceish/onceish/internal/natstest"
 )
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	nc := connect(t, startServer(t, t.TempDir(), -1))
+	nc := natstest.Start(t, nil).Connect(t)
 	dedupetest.Run(t, dedupetest.Harness{
 		New:     func(t *testing.T) dedupetest.Subject { return subject(t, nc, 0) },
 		Bounded: func(t *testing.T) dedupetest.Subject { return subject(t, nc, 100) },
