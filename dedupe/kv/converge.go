@@ -140,7 +140,7 @@ func pause(ctx context.Context, try int) error {
 	if try < 2 {
 		return nil
 	}
-	most := min(time.Millisecond<<(try-2), 50*time.Millisecond)
+	most := time.Millisecond << min(try-2, 6)
 	timer := time.NewTimer(most/2 + rand.N(most/2)) //nolint:gosec // spreads load, guards nothing
 	defer timer.Stop()
 	select {

@@ -76,7 +76,7 @@ func open(ctx context.Context, nc *nats.Conn, o *Options, local func() time.Time
 	s.x = x
 	s.address(&opts)
 	s.clock = &clock{nc: nc, x: x, subject: opts.api() + "STREAM.INFO." + streamName(opts.Bucket), local: local}
-	if err := s.probe(ctx); err != nil {
+	if err := s.await(ctx); err != nil {
 		return nil, errors.Join(err, s.x.close())
 	}
 	return s, nil
@@ -90,6 +90,16 @@ func (s *Store) address(o *Options) {
 		s.subject = api + s.kept
 	}
 	s.get = api + "STREAM.MSG.GET." + streamName(o.Bucket)
+}
+
+// await probes until somebody is there: a cluster hears of a new bucket a little later.
+func (s *Store) await(ctx context.Context) error {
+	for try := 0; ; try++ {
+		err := s.probe(ctx)
+		if !errors.Is(err, errNobody) || pause(ctx, try+2) != nil {
+			return err
+		}
+	}
 }
 
 // probe takes each way that the store needs, without leaving a trace: its write names a revision that no key has.
