@@ -91,7 +91,7 @@ func TestUnfitBucketsAreRefused(t *testing.T) {
 	for fix, spoil := range map[string]func(c *jetstream.StreamConfig){
 		"--allow-msg-ttl":            func(c *jetstream.StreamConfig) { c.AllowMsgTTL = false },
 		"--max-msgs-per-subject=1":   func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 5 },
-		"--max-age=0":                func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour },
+		"--max-age=0s":               func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour },
 		"--discard=new":              func(c *jetstream.StreamConfig) { c.Discard, c.MaxBytes = jetstream.DiscardOld, 1<<20 },
 		"--max-msg-size=-1":          func(c *jetstream.StreamConfig) { c.MaxMsgSize = 1024 },
 		"made as a key-value bucket": func(c *jetstream.StreamConfig) { c.Subjects = []string{"$KV." + c.Name[3:] + ".e.>"} },

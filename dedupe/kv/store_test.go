@@ -1,8 +1,11 @@
 package kv
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -209,6 +212,11 @@ func TestAnotherStoreSettles(t *testing.T) {
 	if settleOne(t, one, c, dedupe.Succeeded) {
 		t.Error("a superseded claim is settled")
 	}
+	// What is remembered as claimed is dying by now: that it cannot be buried is only a guess.
+	c = claimOne(t, one, "b", "n3")
+	if !settleOne(t, other, c, dedupe.GivenUp) || !settleOne(t, one, c, dedupe.Buried) {
+		t.Error("a claim that was given up elsewhere cannot be buried")
+	}
 	if n := len(one.holding.byNonce); n != 0 {
 		t.Errorf("%d ended claims are remembered", n)
 	}
@@ -242,7 +250,8 @@ func TestSettleBesideExtend(t *testing.T) {
 func TestForeignValues(t *testing.T) {
 	t.Parallel()
 	nc := natstest.Start(t, nil).Connect(t)
-	s := newStore(t, nc, nil)
+	var log bytes.Buffer
+	s := newStore(t, nc, &Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	held := claimOne(t, s, "garbage", "n0")
 	for id, value := range map[string]string{"garbage": "hello", "empty": "", "newer": `{"v":2}`} {
 		if err := nc.Publish(s.subject+eventKey(testKey(id)), []byte(value)); err != nil {
@@ -280,6 +289,9 @@ func TestForeignValues(t *testing.T) {
 	}
 	if _, err := s.Begin(t.Context(), "g", "t", dedupe.Position{}); !errors.Is(err, ErrForeignValue) {
 		t.Errorf("Begin over a foreign value: %v, want ErrForeignValue", err)
+	}
+	if n := strings.Count(log.String(), "nats kv del"); n != 1 {
+		t.Errorf("warned %d times, want once:\n%s", n, log.String())
 	}
 }
 
