@@ -46,8 +46,9 @@ type requester interface {
 	close() error
 }
 
-// New makes or finds the bucket, verifies it, and asks whether this user may use it. The connection stays the
-// caller's; what New starts ends with Close, or with the connection. A nil o means the defaults.
+// New makes or finds the bucket, verifies it (ErrBucketUnfit), and tries whether this user may use it (ErrNoAnswer). It takes a
+// few round trips. The connection stays the caller's; what New starts ends with Close, or with the connection. A nil o means the
+// defaults.
 func New(ctx context.Context, nc *nats.Conn, o *Options) (*Store, error) {
 	return open(ctx, nc, o, time.Now)
 }
