@@ -83,7 +83,7 @@ func (m *Machine) Stuck() int { return m.stuck }
 // Trouble tells why the store, or the dead-letter topic, does not take what it is given; nil while they answer.
 func (m *Machine) Trouble() (store, letter error) {
 	for _, b := range []*backlog{&m.settles, &m.claims, &m.extends} {
-		if b.err != nil {
+		if b.err != nil && len(b.jobs) > 0 { // waiting to be repeated
 			return b.err, m.letters.err
 		}
 	}
