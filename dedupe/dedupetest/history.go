@@ -44,14 +44,18 @@ type answer struct {
 // history has clients compete for few keys, and looks for an order of their calls in which each answer is right.
 func history(t *testing.T, k *kit) {
 	h := &historian{k: k, keys: keys(3)}
-	seed := uint64(time.Now().UnixNano()) //nolint:gosec // any will do
+	seed := rand.Uint64() //nolint:gosec // any will do
 	t.Logf("seed %d", seed)
 	var wg sync.WaitGroup
 	for client := range historyClients {
 		wg.Go(func() {
 			r := rand.New(rand.NewPCG(seed, uint64(client))) //nolint:gosec // not for secrets
-			for range historyRounds {
-				if err := h.round(t.Context(), client, r); err != nil {
+			for i := range historyRounds {
+				err := h.round(t.Context(), client, r, i > historyRounds-3)
+				if err == nil && h.k.reopener != nil {
+					err = h.maybe(r, 3, func() error { return h.reopen(t.Context(), client, h.keys[r.IntN(len(h.keys))]) })
+				}
+				if err != nil {
 					t.Errorf("client %d: %v", client, err)
 					return
 				}
@@ -95,53 +99,64 @@ func (h *historian) record(client int, in call, run func() (answer, error)) (ans
 	return out, err
 }
 
-// round claims a key, and settles what it won, as a consumer does, and at times again, and at times when it should not.
-func (h *historian) round(ctx context.Context, client int, r *rand.Rand) error {
+// round claims a key, and settles what it won, as a consumer does, and at times again, and at times when it should
+// not. No key is left claimed.
+func (h *historian) round(ctx context.Context, client int, r *rand.Rand, last bool) error {
 	q := h.k.request(h.keys[r.IntN(len(h.keys))])
 	if r.IntN(10) == 0 {
 		q.Hash = hashB
 	}
 	got, err := h.claim(ctx, client, q)
+	if err == nil && r.IntN(4) == 0 {
+		got, err = h.claim(ctx, client, q)
+	}
 	if err != nil {
 		return err
 	}
 	c := dedupe.Claim{Key: q.Key, Nonce: q.Nonce, Token: got.told.token}
-	if r.IntN(4) == 0 {
-		if got, err = h.claim(ctx, client, q); err != nil {
+	for _, s := range h.verdicts(c, got.told.state, r, last) {
+		if err := h.maybe(r, 3, func() error { return h.extend(ctx, client, c) }); err != nil {
 			return err
 		}
-	}
-	if r.IntN(3) == 0 {
-		if err := h.extend(ctx, client, c); err != nil {
-			return err
+		for range 1 + r.IntN(2) {
+			if err := h.settle(ctx, client, s); err != nil {
+				return err
+			}
 		}
 	}
-	for range 1 + r.IntN(2) {
-		if err := h.settle(ctx, client, h.verdict(c, got, r)); err != nil {
-			return err
-		}
-	}
-	if r.IntN(4) == 0 && h.k.reopener != nil {
-		return h.reopen(ctx, client, q.Key)
-	}
-	return nil
+	return h.maybe(r, 4, func() error { return h.extend(ctx, client, c) })
 }
 
-func (h *historian) verdict(c dedupe.Claim, got answer, r *rand.Rand) dedupe.Settlement {
-	outcomes := []dedupe.Outcome{dedupe.Failed, dedupe.NotBegun, dedupe.Failed, dedupe.GivenUp, dedupe.GivenUp}
-	if h.k.reopener == nil {
-		outcomes = outcomes[:3]
+func (h *historian) maybe(r *rand.Rand, n int, do func() error) error {
+	if r.IntN(n) > 0 {
+		return nil
 	}
-	o := outcomes[r.IntN(len(outcomes))]
-	if got.told.state == dedupe.Dying || o == dedupe.GivenUp && r.IntN(2) == 0 {
-		o = dedupe.Buried
+	return do()
+}
+
+// verdicts are what a claim is settled as, one after the other; only the last rounds succeed, for that ends a key.
+func (h *historian) verdicts(c dedupe.Claim, state dedupe.State, r *rand.Rand, last bool) []dedupe.Settlement {
+	as := func(os ...dedupe.Outcome) (ss []dedupe.Settlement) {
+		for _, o := range os {
+			s := end(c, o)
+			s.Letter, s.CountAttempt = "letter of "+c.Nonce, r.IntN(2) == 0
+			ss = append(ss, s)
+		}
+		return ss
 	}
-	if r.IntN(50) == 0 {
-		o = dedupe.Succeeded
+	switch n := r.IntN(10); {
+	case state == dedupe.Dying:
+		return as(dedupe.Failed, dedupe.Buried)
+	case last && n < 2:
+		return as(dedupe.Succeeded)
+	case n < 3 && h.k.reopener != nil:
+		return as(dedupe.GivenUp, dedupe.Buried)
+	case n < 4 && h.k.reopener != nil:
+		return as(dedupe.GivenUp) // and another reopens it
+	case n < 7:
+		return as(dedupe.Failed, dedupe.NotBegun)
 	}
-	s := end(c, o)
-	s.Letter, s.CountAttempt = "letter of "+c.Nonce, r.IntN(2) == 0
-	return s
+	return as(dedupe.NotBegun, dedupe.Failed)
 }
 
 // insist records a call, and its repetitions until it is answered.

@@ -37,6 +37,7 @@ type faultPlan struct {
 	applied bool
 	fired   bool
 	refused bool
+	silent  bool // refusals go unnoticed
 	partial *dedupe.Key
 }
 
@@ -89,6 +90,9 @@ func (p *faultPlan) call(do func() error) error {
 		p.armed, p.fired = false, true
 	}
 	p.mu.Unlock()
+	if refused && p.silent {
+		return nil
+	}
 	if refused || hit && !applied {
 		return errDriver
 	}
@@ -187,6 +191,7 @@ func rigged(broken func(s *memory.Store) allStore) Harness {
 		r := rig{allStore: s, faults: &faultPlan{}}
 		if broken != nil {
 			r.allStore = broken(s)
+			_, r.faults.silent = r.allStore.(silent)
 		}
 		return Subject{
 			Store: r, Fault: r.faults.arm, Refuse: r.faults.refuse, Partial: r.faults.except,

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/onceish/onceish/dedupe"
 )
@@ -16,7 +15,7 @@ const walkSteps = 60
 
 // walks compares random walks with the model, all at once and each on keys of its own, so that they wait together.
 func walks(t *testing.T, k *kit) {
-	seed := uint64(time.Now().UnixNano()) //nolint:gosec // any will do
+	seed := rand.Uint64() //nolint:gosec // any will do
 	t.Logf("seed %d", seed)
 	var wg sync.WaitGroup
 	for i := range k.h.Walks {
