@@ -49,6 +49,7 @@ func cases(h *Harness, able *Subject) []testcase {
 		all = append(all, settleCases()...)
 		all = append(all, dyingCases()...)
 		all = append(all, expiryCases()...)
+		all = append(all, testcase{"Model/random walks", walks}, testcase{"Model/concurrent history", history})
 	}
 	if h.Claimer && h.Reopener {
 		all = append(all, reopenCases()...)
