@@ -12,40 +12,31 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-const (
-	contentType   = "Content-Type"
-	cloudEvents   = "application/cloudevents"
-	cloudEventsJS = cloudEvents + "+json"
-)
-
 var errNoID = errors.New("a CloudEvent without an id")
 
 // decode reads a message as an event: a CloudEvent in structured mode if its content type says so, in binary mode if it has an
 // id or a specversion among its headers, and a plain message otherwise. The headers become the event's. What
-// claims to be a CloudEvent and is none comes back with all its bytes and headers, and why.
+// claims to be a CloudEvent and is none comes back with its bytes, and why.
 func decode(m *nats.Msg, stream string, a arrival) (bus.Event, error) {
 	f := find(m.Header)
+	media := mediaType(m.Header)
 	var event bus.Event
-	var err error
-	switch media := mediaType(m.Header); {
+	var malformed error
+	switch {
 	case strings.HasPrefix(media, cloudEvents):
-		event, err = structured(m, media)
+		event, malformed = structured(m, media)
 	case f.has(attrID) || f.has(attrSpec):
-		event, err = binary(m, &f)
+		event, malformed = binary(m, &f)
 	default:
 		event = plainEvent(m, &f)
 	}
-	if err != nil {
-		return bus.Event{ID: positionID(stream, a), Topic: m.Subject, Data: m.Data, Headers: bus.Headers(m.Header)}, err
-	}
-	if event.ID == "" {
+	if event.ID == "" || malformed != nil {
 		event.ID = positionID(stream, a)
 	}
 	event.Topic = m.Subject
-	f.keepUnread(&event)
 	f.remove(m.Header)
-	event.Headers = bus.Headers(m.Header)
-	return event, nil
+	event.Headers = tidy(m.Header)
+	return event, malformed
 }
 
 func binary(m *nats.Msg, f *found) (bus.Event, error) {
@@ -73,13 +64,6 @@ func plainEvent(m *nats.Msg, f *found) bus.Event {
 	return e
 }
 
-// keepUnread leaves a time that could not be read among the headers.
-func (f *found) keepUnread(e *bus.Event) {
-	if e.Time.IsZero() {
-		f.names[attrTime] = ""
-	}
-}
-
 func mediaType(h nats.Header) string {
 	if len(h) == 0 {
 		return ""
@@ -88,6 +72,7 @@ func mediaType(h nats.Header) string {
 	return strings.ToLower(strings.TrimSpace(media))
 }
 
+// parseTime reads a time. What is none is taken as unknown.
 func parseTime(s string) time.Time {
 	if s == "" {
 		return time.Time{}
@@ -107,5 +92,5 @@ func positionID(stream string, a arrival) string {
 }
 
 func malformed(format string, args ...any) error {
-	return fmt.Errorf("malformed structured CloudEvent: "+format, args...)
+	return fmt.Errorf("malformed CloudEvent: "+format, args...)
 }

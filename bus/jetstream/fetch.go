@@ -22,7 +22,7 @@ func (s *Source) Fetch(ctx context.Context, max int) ([]*bus.Delivery, error) {
 			return nil, err
 		}
 		var failed error
-		if waiting && ctx.Err() == nil {
+		if waiting && len(got.deliveries) == 0 && ctx.Err() == nil {
 			failed = s.ask(max)
 		}
 		s.drain(&got)
@@ -34,7 +34,7 @@ func (s *Source) Fetch(ctx context.Context, max int) ([]*bus.Delivery, error) {
 			return nil, failed
 		}
 		if timeout == nil {
-			timer := time.NewTimer(fetchWait)
+			timer := time.NewTimer(patience(max))
 			defer timer.Stop()
 			timeout = timer.C
 		}
@@ -48,6 +48,14 @@ func (s *Source) Fetch(ctx context.Context, max int) ([]*bus.Delivery, error) {
 			waiting = false
 		}
 	}
+}
+
+// patience is how long Fetch waits: while it may, or, to read out, until nothing can come any more.
+func patience(max int) time.Duration {
+	if max <= 0 {
+		return pullExpires + pullGrace
+	}
+	return fetchWait
 }
 
 // batch is what one Fetch returns.
