@@ -183,3 +183,47 @@ func TestPublishCopies(t *testing.T) {
 		t.Fatalf("the publisher changed a stored event: %q, %v", got.Data, got.Headers)
 	}
 }
+
+func TestAWaitingFetchHearsAtOnceThatItIsOver(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		end  func(t *testing.T, b *membus.Bus, src bus.Source) error
+		want error
+	}{
+		"Close": {
+			func(t *testing.T, _ *membus.Bus, src bus.Source) error { return src.Close(t.Context()) }, bus.ErrClosed,
+		},
+		"DeleteGroup": {
+			func(_ *testing.T, b *membus.Bus, _ bus.Source) error { return b.DeleteGroup(">", "g") }, bus.ErrConsumerLost,
+		},
+		"DeleteGroup and Subscribe": {
+			func(t *testing.T, b *membus.Bus, _ bus.Source) error {
+				err := b.DeleteGroup(">", "g")
+				subscribe(t, b)
+				return err
+			}, bus.ErrConsumerLost,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := newBus(t, membus.Stream{Topics: []string{">"}})
+				src := subscribe(t, b)
+				ended := make(chan error, 1)
+				go func() {
+					_, err := src.Fetch(context.WithoutCancel(t.Context()), 1)
+					ended <- err
+				}()
+				synctest.Wait()
+				began := time.Now()
+				check(t, c.end(t, b, src))
+				if err := <-ended; !errors.Is(err, c.want) || time.Since(began) != 0 {
+					t.Errorf("Fetch: %v after %v; want %v at once", err, time.Since(began), c.want)
+				}
+				if err := src.Healthy(); !errors.Is(err, c.want) {
+					t.Errorf("Healthy: %v; want %v", err, c.want)
+				}
+			})
+		})
+	}
+}
