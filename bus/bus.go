@@ -1,0 +1,94 @@
+package bus
+
+import (
+	"context"
+	"time"
+)
+
+// Publisher stores events on the bus.
+type Publisher interface {
+	// Publish blocks until the bus has confirmed, or refused, each event, and returns one Receipt per event, in
+	// order; err joins the Receipts' errors. An event whose Receipt has an error may be stored all the
+	// same (a confirmation that got lost): publishing it again is safe, because a bus that still
+	// knows its MessageID stores it once, and consumers recognise it by its identity.
+	// What exceeds the bus's limit is ErrTooLarge and was not sent. Safe for concurrent use; it does not retry.
+	Publish(ctx context.Context, events ...Event) ([]Receipt, error)
+}
+
+// Receipt is the bus's answer about one event.
+type Receipt struct {
+	// Sequence is the event's place in its stream.
+	Sequence uint64
+	// Duplicate: the bus had the event already, and stored nothing. That counts as stored.
+	Duplicate bool
+	// Err is why the event is not known to be stored.
+	Err error
+}
+
+// Bus is a Publisher that can be subscribed to. Its methods are safe for concurrent use.
+type Bus interface {
+	Publisher
+	// Topic tells what there is, and where from would start the group, and makes nothing. The topic may be
+	// a pattern. A topic without a stream is ErrNoStream.
+	Topic(ctx context.Context, topic, group string, from Start) (TopicInfo, error)
+	// Subscribe makes or finds the group's cursor, and returns a Source of it. Several sources of a group, in one
+	// process or many, share the cursor. A nil o means the defaults. Repeated calls are safe.
+	Subscribe(ctx context.Context, topic, group string, o *SubscribeOptions) (Source, error)
+}
+
+// SubscribeOptions of Bus.Subscribe. The zero value means the defaults.
+type SubscribeOptions struct {
+	// From is where a group that is new starts. Zero: at the earliest event.
+	From Start
+	// Resume is the stored time from which a cursor is made that does not exist (any more): the watermark. It wins
+	// over From. Zero: From decides.
+	Resume time.Time
+	// AckWait is how long a delivery may stay unsettled before it comes again. Zero: 30 s.
+	AckWait time.Duration
+}
+
+// DefaultAckWait is the deadline of a delivery unless SubscribeOptions say otherwise.
+const DefaultAckWait = 30 * time.Second
+
+// DefaultMaxUnsettled is how many deliveries of a group may be unsettled at once.
+const DefaultMaxUnsettled = 20_000
+
+// Start is where a new group starts. The zero Start is the earliest event; at most one field is set.
+type Start struct {
+	// Latest: after the newest event.
+	Latest bool
+	// Time: at the first event stored at or after it.
+	Time time.Time
+}
+
+// TopicInfo is what a bus tells of a topic before anything is made.
+type TopicInfo struct {
+	// Start is the watermark of a group that starts as asked: all at or below it, in sequence and stored time, is none
+	// of the group's business. Sequence 0: nothing is; Stored is then where to start, and zero means earliest.
+	// Of a Known group it is always earliest, for nobody here knows what the group has handled.
+	Start Position
+	// First is the oldest event that the stream still has; zero if it has none.
+	First Position
+	// Known: the group has a cursor already.
+	Known bool
+	// WorkQueue: the stream deletes what one consumer has acknowledged.
+	WorkQueue bool
+	// MaxAge is how long the stream keeps an event. Zero: unlimited.
+	MaxAge time.Duration
+	// MaxBytes is the largest event that the bus takes, headers included. Zero: unlimited.
+	MaxBytes int
+}
+
+// Position is a sequence in one incarnation of a stream, and when the event there was stored.
+type Position struct {
+	// Stream is the stream's name and time of creation.
+	Stream   string
+	Sequence uint64
+	Stored   time.Time
+}
+
+// Covers reports whether all that lies at p lies at or below w. Both sequence and time must: after a stream was
+// restored from an older copy, sequences are used again.
+func (w Position) Covers(p Position) bool {
+	return w.Stream == p.Stream && p.Sequence <= w.Sequence && !p.Stored.After(w.Stored)
+}

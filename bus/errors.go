@@ -1,0 +1,18 @@
+package bus
+
+import "errors"
+
+var (
+	// ErrNoStream is returned when no stream takes the topic.
+	ErrNoStream = errors.New("no stream for this topic")
+	// ErrConsumerLost is returned by Source.Fetch when the group's cursor was deleted on the bus.
+	ErrConsumerLost = errors.New("the group's consumer is gone")
+	// ErrClosed is returned when the Source, or the connection under it, was closed for good.
+	ErrClosed = errors.New("bus closed")
+	// ErrSettled is returned when a delivery was settled before.
+	ErrSettled = errors.New("delivery already settled")
+	// ErrTooLarge is returned in a Receipt when an event exceeds what the bus takes; it was not sent.
+	ErrTooLarge = errors.New("event too large for the bus")
+	// ErrInvalidEvent is returned in a Receipt when an event has no ID or no topic to publish to.
+	ErrInvalidEvent = errors.New("invalid event")
+)

@@ -1,0 +1,68 @@
+package bus
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// DefaultSource is the ce-source of an event that was published without one. It adds nothing to the event's
+// identity, so events published with and without it are the same.
+const DefaultSource = "onceish"
+
+// Headers that mean something to Onceish, beside those of CloudEvents and the bus.
+const (
+	// HeaderLetter is the letter id on a dead letter: the same for every repeat of one letter.
+	HeaderLetter = "Onceish-Letter"
+	// HeaderRedriven is the id of the letter that a redriven copy came from.
+	HeaderRedriven = "Onceish-Redriven"
+	// HeaderGroup is the one group that a redriven copy is for; the other groups acknowledge it unrun.
+	HeaderGroup = "Onceish-Group"
+)
+
+// Event is an immutable message with an id. Its fields follow CloudEvents.
+type Event struct {
+	// ID tells events of one topic and source apart. Required to publish.
+	ID string
+	// Topic is the subject that the event is published to, without wildcards. Required to publish.
+	Topic string
+	// Key orders events: those with one key are handled one after the other. Empty: no order.
+	Key string
+	// Type is the kind of event, such as "order.placed". Empty: the topic.
+	Type string
+	// Source is the context in which the ID is unique. Empty: DefaultSource.
+	Source string
+	// Time is when it happened. Zero: unknown.
+	Time time.Time
+	// ContentType is the media type of Data. Empty: unknown.
+	ContentType string
+	// Data is the payload. Whoever holds an Event must not change it.
+	Data []byte
+	// Headers are what travels beside the attributes above, trace context included.
+	Headers Headers
+}
+
+// Identity is what tells this event from others of its topic: its ID, together with its Source unless that is
+// the default one. It is injective: two events of different (source, id) have different identities.
+func (e *Event) Identity() string {
+	if e.Source != "" && e.Source != DefaultSource {
+		return "{" + sourceEscaper.Replace(e.Source) + "}" + e.ID
+	}
+	if strings.HasPrefix(e.ID, "{") {
+		return "{}" + e.ID
+	}
+	return e.ID
+}
+
+var sourceEscaper = strings.NewReplacer("%", "%25", "{", "%7B", "}", "%7D")
+
+// Validate tells why an event cannot be published: it has no ID, or a topic that is none.
+func (e *Event) Validate() error {
+	if e.ID == "" {
+		return fmt.Errorf("%w: an event for topic %q has no ID: set Event.ID", ErrInvalidEvent, e.Topic)
+	}
+	if err := ValidTopic(e.Topic); err != nil {
+		return fmt.Errorf("%w: event %.64q: %w", ErrInvalidEvent, e.ID, err)
+	}
+	return nil
+}

@@ -1,0 +1,66 @@
+package bus
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+)
+
+// maxMessageID bounds a message id in bytes; a longer one is hashed.
+const maxMessageID = 512
+
+// MessageID is the id under which a bus that deduplicates what is published to it knows an event. It is never the
+// bare id: such a bus looks at one stream whatever the topic, and would swallow one id on two topics, or with
+// two payloads. It is an injective encoding of topic, source, id, payload hash and redriven letter, in
+// visible ASCII. A dead letter's depends on its letter id alone, so that a letter published again, with other times
+// or another error, is still that letter.
+func MessageID(e *Event) string {
+	if letter := e.Headers.Get(HeaderLetter); letter != "" {
+		return boundID("letter:" + visible(e.Topic) + ":" + visible(letter))
+	}
+	source := e.Source
+	if source == DefaultSource {
+		source = ""
+	}
+	sum := sha256.Sum256(e.Data)
+	return boundID(strings.Join([]string{
+		"event", visible(e.Topic), visible(source), visible(e.ID),
+		hex.EncodeToString(sum[:16]), visible(e.Headers.Get(HeaderRedriven)),
+	}, ":"))
+}
+
+// boundID hashes what is too long. "sha256" is the first part of no other id.
+func boundID(id string) string {
+	if len(id) <= maxMessageID {
+		return id
+	}
+	sum := sha256.Sum256([]byte(id))
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// visible percent-encodes what is not a letter, a digit or one of "-._~{}@/".
+func visible(s string) string {
+	n := 0
+	for i := range len(s) {
+		if !plain(s[i]) {
+			n++
+		}
+	}
+	if n == 0 {
+		return s
+	}
+	const digits = "0123456789ABCDEF"
+	out := make([]byte, 0, len(s)+2*n)
+	for i := range len(s) {
+		if c := s[i]; plain(c) {
+			out = append(out, c)
+		} else {
+			out = append(out, '%', digits[c>>4], digits[c&15])
+		}
+	}
+	return string(out)
+}
+
+func plain(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~{}@/", c) >= 0
+}

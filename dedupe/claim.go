@@ -1,0 +1,129 @@
+package dedupe
+
+import (
+	"context"
+	"time"
+)
+
+// Claimer is found by assertion on a Store; the mode claimed needs it. As with Store, results are parallel to the
+// argument, an error says nothing of any item, every call may be repeated, and all is safe for concurrent use. A key occurs at
+// most once in a batch of Extend or Settle; in a batch of Claim it may repeat, and at most one request wins.
+//
+// Times are durations on the store's own clock; no instant crosses the interface.
+type Claimer interface {
+	// Claim asks for a lease of each key. Where the key is absent, expired, free and due, or its lease is over, it wins
+	// the claim (Fresh), or takes over what is to be buried (Dying). The payload hash is compared before anything
+	// else, in every state: a mismatch is Reused. A nil hash on either side matches any.
+	// A request repeated under the same nonce finds its own claim and renews the lease, also one that is over; it
+	// counts no crash. Taking over somebody else's claimed key whose lease is over counts one.
+	Claim(ctx context.Context, rs []Request) ([]Claim, error)
+	// Extend renews the leases of claims, and their TTL; the lease runs from when the store hears of it. False: superseded, or
+	// settled. A lease that is over is renewed all the same while nobody has taken over.
+	Extend(ctx context.Context, cs []Claim, lease, ttl time.Duration) ([]bool, error)
+	// Settle ends claims by their Outcome. It matches by nonce and by the state that the outcome starts from, whether
+	// the lease is over or not. False: superseded, the claim is another's by now, and nothing was changed. A
+	// repeat of a settlement that was applied is true, and changes no count, for as long as nobody else has claimed the key.
+	Settle(ctx context.Context, ss []Settlement) ([]bool, error)
+}
+
+// Request asks for a claim.
+type Request struct {
+	Key Key
+	// Nonce is new for each claim, and unique over all processes: it is the owner of what the request wins. It is kept
+	// only when that very request is repeated after an error.
+	Nonce string
+	// Hash of the payload; nil: payloads are not compared.
+	Hash []byte
+	// Lease is how long the claim runs unless it is extended. Positive.
+	Lease time.Duration
+	// TTL is how long the key is kept after this write. Positive, and longer than Lease.
+	TTL time.Duration
+}
+
+// Claim is a store's answer to a Request.
+type Claim struct {
+	Key   Key
+	State State
+	// Nonce of the request.
+	Nonce string
+	// Token grows with every takeover of the key; it starts at 1 or above. A store that is asked under a larger token is
+	// asked by a later owner.
+	Token uint64
+	// HeldFor is what is left: Held: of the other's lease, or until it is due; Fresh and Dying: of yours. At least 0.
+	HeldFor time.Duration
+	// Age is the time since the key was first claimed; it survives release and takeover.
+	Age time.Duration
+	// Hash is that of the payload which was claimed first.
+	Hash []byte
+	// Attempts is how many runs ended in a failure.
+	Attempts int
+	// Crashes is how many claims ended by their lease alone.
+	Crashes int
+	// Reason (Dying) is why the event was given up.
+	Reason string
+	// Letter (Dying) is the id under which its dead letter is published.
+	Letter string
+	// Err: the store refuses this key, for ever. The other fields but Key and Nonce are zero then.
+	Err error
+}
+
+// Outcome is how a claim ends.
+type Outcome uint8
+
+const (
+	// Succeeded: claimed → done.
+	Succeeded Outcome = iota
+	// Failed: claimed → free, and an attempt is counted.
+	Failed
+	// NotBegun: claimed → free, and nothing is counted.
+	NotBegun
+	// GivenUp: claimed → dying, under the same nonce, with a lease of Settlement.Lease. The dead letter comes next.
+	GivenUp
+	// Buried: dying → dead. The dead letter is stored.
+	Buried
+)
+
+// String is the outcome's name in lower case.
+func (o Outcome) String() string {
+	switch o {
+	case Succeeded:
+		return "succeeded"
+	case Failed:
+		return "failed"
+	case NotBegun:
+		return "not begun"
+	case GivenUp:
+		return "given up"
+	case Buried:
+		return "buried"
+	}
+	return "unknown"
+}
+
+// Settlement ends a claim.
+type Settlement struct {
+	// Claim as it was answered; its Key, Nonce and Token matter.
+	Claim   Claim
+	Outcome Outcome
+	// After (Failed, NotBegun): when the key is due again; until then claims are answered Held.
+	After time.Duration
+	// Reason (GivenUp) is why. It is cut to 4 KiB.
+	Reason string
+	// Letter (GivenUp) is the id under which the dead letter is published.
+	Letter string
+	// CountAttempt (GivenUp): the event is given up for a run that failed.
+	CountAttempt bool
+	// Lease (GivenUp): how long the burial is this owner's.
+	Lease time.Duration
+	// TTL is how long the key is kept after this write. Positive.
+	TTL time.Duration
+}
+
+// MaxReason bounds the reason that a store keeps, in bytes.
+const MaxReason = 4 << 10
+
+// Reopener sets dying and dead keys free again, counts zero, hash forgotten, due at once: before a redrive
+// publishes. Keys in other states, or unknown, are left alone. It may be repeated.
+type Reopener interface {
+	Reopen(ctx context.Context, keys []Key) error
+}

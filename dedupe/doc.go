@@ -1,0 +1,23 @@
+// Package dedupe is the store contract: who may run the handler for an event, and which events are done. It uses the
+// standard library only.
+//
+// # Delivery semantics
+//
+// A [Store] remembers marks; that serves the mode seen/mark, in which two concurrent copies of an event may both
+// run. A [Claimer] also leases the right to run, fenced by a nonce and a token, so that no two unexpired
+// leases of a key exist, and a stale owner can settle nothing. Expiry is a predicate in every read: a row
+// whose time is over counts as absent, whether it is still there or not.
+//
+// The life of a key in a Claimer:
+//
+//	absent ──claim──▶ claimed ──Succeeded──▶ done
+//	                  │  ▲  ├──GivenUp──▶ dying ──Buried──▶ dead
+//	 Failed, NotBegun │  │  └── its lease ends: the next claim takes over (crash + 1)
+//	                  ▼  │
+//	                  free ── due: the next claim takes over
+//
+//	dying and dead ──Reopen──▶ free; everything is absent once its TTL is over
+//
+// Adapters: dedupe/memory, dedupe/mongo (MongoDB) and dedupe/kv (a JetStream key-value bucket). dedupe/dedupetest is the
+// conformance suite that each of them passes.
+package dedupe

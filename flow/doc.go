@@ -1,0 +1,3 @@
+// Package flow holds back what would start too soon: gates that are open or shut, limits on how many may start a
+// second. It uses the standard library only, and imports nothing of Onceish, so anything may be a [Gate] or a [Limiter].
+package flow
