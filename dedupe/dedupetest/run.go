@@ -16,12 +16,22 @@ func Run(t *testing.T, h Harness) {
 	if h.TTL < 2*h.Lease {
 		t.Fatalf("dedupetest: Harness.TTL is %v: it must be at least twice Harness.Lease, %v", h.TTL, h.Lease)
 	}
-	for _, c := range cases(&h) {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			h.Run(t, func(t *testing.T) { c.run(t, newKit(t, &h)) })
-		})
+	var able Subject
+	h.Run(t, func(t *testing.T) { able = newKit(t, &h, h.New).s })
+	for _, c := range cases(&h, &able) {
+		run(t, &h, c, h.New)
 	}
+	if h.Bounded != nil && h.Claimer {
+		run(t, &h, testcase{"Full/refuses rather than forgets", full}, h.Bounded)
+	}
+}
+
+func run(t *testing.T, h *Harness, c testcase, open func(t *testing.T) Subject) {
+	t.Helper()
+	t.Run(c.name, func(t *testing.T) {
+		t.Parallel()
+		h.Run(t, func(t *testing.T) { c.run(t, newKit(t, h, open)) })
+	})
 }
 
 // testcase is one promise.
@@ -30,15 +40,16 @@ type testcase struct {
 	run  func(t *testing.T, k *kit)
 }
 
-func cases(h *Harness) []testcase {
-	all := storeCases()
-	all = append(all, hostileCases()...)
+func cases(h *Harness, able *Subject) []testcase {
+	all := append(storeCases(), hostileCases(h)...)
+	all = append(all, repeatCases(h)...)
 	if h.Claimer {
 		all = append(all, claimCases()...)
 		all = append(all, raceCases()...)
 		all = append(all, settleCases()...)
 		all = append(all, dyingCases()...)
 		all = append(all, expiryCases()...)
+		all = append(all, testcase{"Model/random walks", walks}, testcase{"Model/concurrent history", history})
 	}
 	if h.Claimer && h.Reopener {
 		all = append(all, reopenCases()...)
@@ -46,13 +57,31 @@ func cases(h *Harness) []testcase {
 	if h.Watermarker {
 		all = append(all, watermarkCases()...)
 	}
+	return append(all, hookedCases(h, able)...)
+}
+
+// hookedCases need what only some surroundings can do.
+func hookedCases(h *Harness, able *Subject) []testcase {
+	var all []testcase
+	if able.Fault != nil {
+		all = append(all, faultCases(h)...)
+	}
+	if able.Partial != nil {
+		all = append(all, partialCases(h)...)
+	}
+	if able.Skewed != nil {
+		all = append(all, skewCases(h)...)
+	}
+	if able.Refuse != nil {
+		all = append(all, refuseCases(h)...)
+	}
 	return all
 }
 
 // newKit checks that the store is what the harness says.
-func newKit(t *testing.T, h *Harness) *kit {
+func newKit(t *testing.T, h *Harness, open func(t *testing.T) Subject) *kit {
 	t.Helper()
-	k := &kit{h: h, s: h.New(t)}
+	k := &kit{h: h, s: open(t)}
 	k.bind(t)
 	return k
 }

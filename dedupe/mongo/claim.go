@@ -1,0 +1,213 @@
+package mongo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	driver "go.mongodb.org/mongo-driver/v2/mongo"
+
+	"github.com/onceish/onceish/dedupe"
+)
+
+const (
+	// claimTries bounds how often a row is looked for that can be neither inserted nor read.
+	claimTries = 4
+	// shortly is answered as HeldFor where the holder cannot be seen.
+	shortly = 50 * time.Millisecond
+)
+
+// pending is a request on its way to an answer.
+type pending struct {
+	req   *dedupe.Request
+	id    string
+	claim *dedupe.Claim
+}
+
+// Claim implements [dedupe.Claimer]. Fresh keys cost one round trip together; duplicates one more, and what is taken over
+// one or two.
+func (s *Store) Claim(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim, error) {
+	for i := range rs {
+		if err := check(&rs[i]); err != nil {
+			return nil, fmt.Errorf("dedupe/mongo: claim: request %d of %d: %w", i+1, len(rs), err)
+		}
+	}
+	ctx, cancel := s.call(ctx)
+	defer cancel()
+	out := make([]dedupe.Claim, len(rs))
+	for from := 0; from < len(rs); from += maxBatch {
+		to := min(from+maxBatch, len(rs))
+		if err := s.claimBatch(ctx, rs[from:to], out[from:to]); err != nil {
+			return nil, s.failed("claim", err)
+		}
+	}
+	return out, nil
+}
+
+func check(q *dedupe.Request) error {
+	switch {
+	case q.Nonce == "" || !utf8.ValidString(q.Nonce):
+		return fmt.Errorf("the Nonce is %q; it must be UTF-8 and not empty", q.Nonce)
+	case q.Lease <= 0:
+		return fmt.Errorf("the Lease is %v; it must be positive", q.Lease)
+	case q.TTL <= q.Lease:
+		return fmt.Errorf("the TTL is %v; it must be longer than the Lease of %v", q.TTL, q.Lease)
+	}
+	return nil
+}
+
+// claimBatch claims the first request of each key; later ones of the same key are told from its answer.
+func (s *Store) claimBatch(ctx context.Context, rs []dedupe.Request, out []dedupe.Claim) error {
+	rest := make([]*pending, len(rs))
+	for i := range rs {
+		rest[i] = &pending{req: &rs[i], id: keyID(rs[i].Key), claim: &out[i]}
+	}
+	for len(rest) > 0 {
+		first := make(map[string]*pending, len(rest))
+		var wave, copies []*pending
+		for _, p := range rest {
+			if _, ok := first[p.id]; ok {
+				copies = append(copies, p)
+				continue
+			}
+			first[p.id] = p
+			wave = append(wave, p)
+		}
+		if err := s.claimWave(ctx, wave); err != nil {
+			return err
+		}
+		rest = rest[:0]
+		for _, p := range copies {
+			if !p.after(first[p.id].claim) {
+				rest = append(rest, p)
+			}
+		}
+	}
+	return nil
+}
+
+// after answers a request from what an earlier one of the same key and batch was answered. False: it has to ask, since the
+// earlier one had another payload than the row, and this one has not.
+func (p *pending) after(c *dedupe.Claim) bool {
+	if c.Err != nil {
+		p.refuse(c.Err)
+		return true
+	}
+	same := *c
+	same.Nonce, same.Reason, same.Letter = p.req.Nonce, "", ""
+	switch {
+	case differ(c.Hash, p.req.Hash):
+		same.State = dedupe.Reused
+	case c.State == dedupe.Reused:
+		return false
+	case c.State == dedupe.Fresh || c.State == dedupe.Dying:
+		same.State = dedupe.Held
+	}
+	*p.claim = same
+	return true
+}
+
+// claimWave claims keys that differ. A row may be neither insertable nor readable: it was just removed, or inserted and not
+// yet with the majority. Others may be faster. It is tried again, and then answered held for a moment.
+func (s *Store) claimWave(ctx context.Context, ps []*pending) error {
+	for try := 0; ; try++ {
+		taken, err := s.insert(ctx, ps)
+		if err != nil {
+			return err
+		}
+		if ps, err = s.resolve(ctx, taken); err != nil {
+			return err
+		}
+		if len(ps) == 0 {
+			return nil
+		}
+		if try == claimTries-1 {
+			break
+		}
+		if err := pause(ctx, try); err != nil {
+			return err
+		}
+	}
+	for _, p := range ps {
+		*p.claim = dedupe.Claim{Key: p.req.Key, State: dedupe.Held, Nonce: p.req.Nonce, HeldFor: shortly}
+	}
+	return nil
+}
+
+// insert claims the fresh ones, and returns those whose row is there already.
+func (s *Store) insert(ctx context.Context, ps []*pending) ([]*pending, error) {
+	at, err := s.clock.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	sent := s.clock.local()
+	models := make([]driver.WriteModel, len(ps))
+	for i, p := range ps {
+		models[i] = driver.NewInsertOneModel().SetDocument(p.document(at))
+	}
+	res, turned, err := s.write(ctx, models)
+	if err != nil {
+		return nil, err
+	}
+	if int(res.InsertedCount)+len(turned) != len(ps) {
+		return nil, fmt.Errorf("%d of %d rows inserted and %d turned down; ask again", res.InsertedCount, len(ps), len(turned))
+	}
+	elapsed := s.clock.local().Sub(sent)
+	for _, p := range ps {
+		p.won(elapsed)
+	}
+	var taken []*pending
+	for _, e := range turned {
+		p := ps[e.Index]
+		if refused(e.WriteError) {
+			p.refuse(e.WriteError)
+			continue
+		}
+		taken = append(taken, p)
+	}
+	return taken, nil
+}
+
+// document is a fresh claim. It carries the server's time as far as it is known, and the doubt is added to the lease.
+func (p *pending) document(at instant) bson.D {
+	d := bson.D{
+		field("_id", p.id),
+		field("state", claimed),
+		field("owner", p.req.Nonce),
+		field("token", int64(1)),
+		field("lease_until", at.until(p.req.Lease)),
+		field("attempts", int32(0)),
+		field("crashes", int32(0)),
+		field("since", at.time),
+		field("expireAt", at.until(p.req.TTL)),
+	}
+	if len(p.req.Hash) > 0 {
+		d = append(d, field("hash", p.req.Hash))
+	}
+	return d
+}
+
+// won answers a fresh claim; the lease counts from when it was sent.
+func (p *pending) won(elapsed time.Duration) {
+	*p.claim = dedupe.Claim{
+		Key: p.req.Key, State: dedupe.Fresh, Nonce: p.req.Nonce, Token: 1, HeldFor: max(0, p.req.Lease-elapsed), Hash: p.req.Hash,
+	}
+}
+
+func (p *pending) refuse(why error) {
+	if !errors.Is(why, dedupe.ErrKeyRefused) {
+		why = fmt.Errorf("%w: %w", dedupe.ErrKeyRefused, why)
+	}
+	*p.claim = dedupe.Claim{Key: p.req.Key, Nonce: p.req.Nonce, Err: why}
+}
+
+func ids(ps []*pending) []string {
+	out := make([]string, len(ps))
+	for i, p := range ps {
+		out[i] = p.id
+	}
+	return out
+}

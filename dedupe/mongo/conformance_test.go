@@ -1,0 +1,62 @@
+package mongo_test
+
+import (
+	"testing"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	driver "go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/dedupe/dedupetest"
+	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
+)
+
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	dedupetest.Run(t, dedupetest.Harness{
+		New: subject, Claimer: true, Reopener: true, Watermarker: true,
+	})
+}
+
+// subject is a store behind a proxy, whose client hides no error by trying again itself.
+func subject(t *testing.T) dedupetest.Subject {
+	t.Helper()
+	w := newWire(t, uri(t))
+	client := connect(t, options.Client().ApplyURI(w.uri()).SetRetryReads(false).SetRetryWrites(false))
+	coll := collection(t, connect(t, options.Client().ApplyURI(uri(t))))
+	through := client.Database(coll.Database().Name()).Collection(coll.Name())
+	return dedupetest.Subject{
+		Store: store(t, through, &mongodedupe.Options{Timeout: 5 * time.Second}),
+		Skewed: func(t *testing.T, d time.Duration) dedupe.Store {
+			t.Helper()
+			return store(t, through, mongodedupe.Options{}.Skew(d))
+		},
+		Fault:   w.fault,
+		Refuse:  w.refuse,
+		Present: func(t *testing.T, key dedupe.Key) bool { return present(t, coll, key) },
+	}
+}
+
+// store opens a store whose expired rows stay: its TTL index is dropped, so that a case sees the predicate at work.
+func store(t *testing.T, coll *driver.Collection, o *mongodedupe.Options) *mongodedupe.Store {
+	t.Helper()
+	s, err := mongodedupe.New(t.Context(), coll, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := coll.Indexes().DropOne(t.Context(), "expireAt_1"); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func present(t *testing.T, coll *driver.Collection, key dedupe.Key) bool {
+	t.Helper()
+	n, err := coll.CountDocuments(t.Context(), bson.D{{Key: "_id", Value: key.String()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n == 1
+}

@@ -1,0 +1,2 @@
+// Package mongo keeps dedupe state in MongoDB.
+package mongo

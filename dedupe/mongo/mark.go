@@ -1,0 +1,177 @@
+package mongo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	driver "go.mongodb.org/mongo-driver/v2/mongo"
+
+	"github.com/onceish/onceish/dedupe"
+)
+
+// markTries bounds how often a mark runs after a row that comes and goes.
+const markTries = 6
+
+// Seen implements [dedupe.Store], in one round trip.
+func (s *Store) Seen(ctx context.Context, keys []dedupe.Key) ([]dedupe.Record, error) {
+	ctx, cancel := s.call(ctx)
+	defer cancel()
+	out := make([]dedupe.Record, len(keys))
+	for from := 0; from < len(keys); from += maxBatch {
+		to := min(from+maxBatch, len(keys))
+		names := make([]string, to-from)
+		for i, k := range keys[from:to] {
+			names[i] = keyID(k)
+		}
+		rows, err := read(ctx, s.acked, names)
+		if err != nil {
+			return nil, s.failed("seen", err)
+		}
+		for i, n := range names {
+			if r, ok := rows[n]; ok {
+				out[from+i] = r.record()
+			}
+		}
+	}
+	return out, nil
+}
+
+// Mark implements [dedupe.Store]. New keys cost one round trip together, and what is written over one more. An error that wraps
+// [dedupe.ErrKeyRefused] is final for the keys it names; all other marks are written then.
+func (s *Store) Mark(ctx context.Context, marks []dedupe.Mark) error {
+	ws := make([]*writing, 0, len(marks))
+	last := make(map[string]*writing, len(marks))
+	for i := range marks {
+		m := &marks[i]
+		if err := checkMark(m); err != nil {
+			return fmt.Errorf("dedupe/mongo: mark: mark %d of %d: %w", i+1, len(marks), err)
+		}
+		id := keyID(m.Key)
+		if w, ok := last[id]; ok {
+			w.mark = m
+			continue
+		}
+		last[id] = &writing{id: id, mark: m}
+		ws = append(ws, last[id])
+	}
+	ctx, cancel := s.call(ctx)
+	defer cancel()
+	var refusals []error
+	for from := 0; from < len(ws); from += maxBatch {
+		err := s.markBatch(ctx, ws[from:min(from+maxBatch, len(ws))])
+		if err != nil && !errors.Is(err, dedupe.ErrKeyRefused) {
+			return s.failed("mark", err)
+		}
+		refusals = append(refusals, err)
+	}
+	return errors.Join(refusals...)
+}
+
+func checkMark(m *dedupe.Mark) error {
+	switch {
+	case m.State != dedupe.Done && m.State != dedupe.Dead:
+		return fmt.Errorf("the State is %v; it must be done or dead", m.State)
+	case m.TTL <= 0:
+		return fmt.Errorf("the TTL is %v; it must be positive", m.TTL)
+	}
+	return nil
+}
+
+// writing is a mark on its way.
+type writing struct {
+	id   string
+	mark *dedupe.Mark
+}
+
+// markBatch inserts, and writes over what is there already. A row that has gone in between is inserted again: an
+// upsert would do both, but loses races in ways that differ from server to server.
+func (s *Store) markBatch(ctx context.Context, ws []*writing) error {
+	var refusals []error
+	for try := 0; try < markTries; try++ {
+		taken, refused, err := s.insertMarks(ctx, ws)
+		if err != nil {
+			return err
+		}
+		refusals = append(refusals, refused...)
+		if len(taken) == 0 {
+			return errors.Join(refusals...)
+		}
+		models := make([]driver.WriteModel, len(taken))
+		for i, w := range taken {
+			models[i] = driver.NewUpdateOneModel().SetFilter(bson.D{field("_id", w.id)}).SetUpdate(w.over())
+		}
+		res, turned, err := s.write(ctx, models)
+		if err == nil && len(turned) > 0 {
+			err = turned[0].WriteError
+		}
+		if err != nil {
+			return err
+		}
+		if int(res.MatchedCount) == len(taken) {
+			return errors.Join(refusals...)
+		}
+		ws = taken
+		if err := pause(ctx, try); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("rows of %d marks came and went %d times; ask again", len(ws), markTries)
+}
+
+// insertMarks returns those whose row is there already, and what the server refuses.
+func (s *Store) insertMarks(ctx context.Context, ws []*writing) (taken []*writing, refusals []error, err error) {
+	at, err := s.clock.read(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	models := make([]driver.WriteModel, len(ws))
+	for i, w := range ws {
+		models[i] = driver.NewInsertOneModel().SetDocument(w.document(at))
+	}
+	res, turned, err := s.write(ctx, models)
+	if err != nil {
+		return nil, nil, err
+	}
+	if int(res.InsertedCount)+len(turned) != len(ws) {
+		return nil, nil, fmt.Errorf("%d of %d marks inserted and %d turned down; ask again", res.InsertedCount, len(ws), len(turned))
+	}
+	for _, e := range turned {
+		w := ws[e.Index]
+		if refused(e.WriteError) {
+			refusals = append(refusals, fmt.Errorf("dedupe/mongo: mark %s: %w: %w", w.id, dedupe.ErrKeyRefused, e.WriteError))
+			continue
+		}
+		taken = append(taken, w)
+	}
+	return taken, refusals, nil
+}
+
+func (w *writing) document(at instant) bson.D {
+	d := bson.D{
+		field("_id", w.id),
+		field("state", w.mark.State.String()),
+		field("token", int64(1)),
+		field("expireAt", at.until(w.mark.TTL)),
+	}
+	if len(w.mark.Hash) > 0 {
+		d = append(d, field("hash", w.mark.Hash))
+	}
+	return d
+}
+
+// over replaces whatever is there. The token stays, so that it never goes back; the owner goes, and with it
+// every claim.
+func (w *writing) over() bson.A {
+	d := bson.D{
+		field("_id", "$_id"),
+		field("state", w.mark.State.String()),
+		field("token", plus("token", 0)),
+		field("expireAt", nowPlus(w.mark.TTL)),
+	}
+	if len(w.mark.Hash) > 0 {
+		d = append(d, field("hash", literal(w.mark.Hash)))
+	}
+	return bson.A{bson.D{field("$replaceWith", d)}}
+}

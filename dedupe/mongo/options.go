@@ -1,0 +1,50 @@
+package mongo
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
+)
+
+// defaultTimeout of a call; longer than a failover takes as a rule.
+const defaultTimeout = 10 * time.Second
+
+// Options of a Store. The zero value, and nil, are the defaults.
+type Options struct {
+	// Timeout bounds each call, together with the deadline of its ctx. Default 10 s.
+	Timeout time.Duration
+	// WriteConcern of claims and marks. Default majority: what was answered survives the loss of a node. With a weaker one, such
+	// as w:1 for telemetry, a failover may take marks back, and their events run again if they are delivered again.
+	WriteConcern *writeconcern.WriteConcern
+
+	// now is the clock of this machine; tests skew it.
+	now func() time.Time
+}
+
+func (o *Options) withDefaults() (Options, error) {
+	var c Options
+	if o != nil {
+		c = *o
+	}
+	if c.Timeout < 0 {
+		return c, fmt.Errorf("dedupe/mongo: Options.Timeout is %v; it must be positive, or zero for %v", c.Timeout, defaultTimeout)
+	}
+	if c.Timeout == 0 {
+		c.Timeout = defaultTimeout
+	}
+	if c.WriteConcern == nil {
+		c.WriteConcern = writeconcern.Majority()
+	}
+	if !c.WriteConcern.Acknowledged() {
+		return c, errors.New("dedupe/mongo: Options.WriteConcern is w:0; a claim needs an answer, use w:1 or more")
+	}
+	if c.now == nil {
+		c.now = time.Now
+	}
+	return c, nil
+}
+
+// majority tells whether what is written under these options is read back at once by a majority read.
+func (o *Options) majority() bool { return o.WriteConcern.W == "majority" }

@@ -1,0 +1,150 @@
+package mongo
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/onceish/onceish/dedupe"
+)
+
+// The states of a row.
+const (
+	claimed = "claimed"
+	free    = "free"
+	dying   = "dying"
+	done    = "done"
+	dead    = "dead"
+)
+
+// row is a document as it was read, with the server's time of the reading. Times are in milliseconds, as the server has them.
+type row struct {
+	raw bson.Raw
+
+	id, state, owner  string
+	token             int64
+	lease, since      int64
+	attempts, crashes int64
+	hash              []byte
+	reason, letter    string
+	expire, now       int64
+}
+
+func newRow(raw bson.Raw) (*row, error) {
+	elements, err := raw.Elements()
+	if err != nil {
+		return nil, fmt.Errorf("a document that is no BSON: %w", err)
+	}
+	r := &row{raw: raw}
+	for _, e := range elements {
+		r.take(e.Key(), e.Value())
+	}
+	return r, nil
+}
+
+func (r *row) take(name string, v bson.RawValue) {
+	switch name {
+	case "_id":
+		r.id, _ = v.StringValueOK()
+	case "state":
+		r.state, _ = v.StringValueOK()
+	case "owner":
+		r.owner, _ = v.StringValueOK()
+	case "token":
+		r.token, _ = v.AsInt64OK()
+	case "lease_until":
+		r.lease, _ = v.DateTimeOK()
+	case "attempts":
+		r.attempts, _ = v.AsInt64OK()
+	case "crashes":
+		r.crashes, _ = v.AsInt64OK()
+	case "since":
+		r.since, _ = v.DateTimeOK()
+	case "hash":
+		_, r.hash, _ = v.BinaryOK()
+	case "reason":
+		r.reason, _ = v.StringValueOK()
+	case "letter":
+		r.letter, _ = v.StringValueOK()
+	case "expireAt":
+		r.expire, _ = v.DateTimeOK()
+	case "now":
+		r.now, _ = v.DateTimeOK()
+	}
+}
+
+// expired rows count as absent, whether the TTL index has removed them yet or not.
+func (r *row) expired() bool { return r.expire != 0 && r.expire <= r.now }
+
+// leasedBy tells whether the row is a claim or a burial of that owner, its lease over or not. A nil row is not there.
+func (r *row) leasedBy(nonce string) bool {
+	return r != nil && !r.expired() && nonce != "" && r.owner == nonce && (r.state == claimed || r.state == dying)
+}
+
+// left is what is left of the lease, or until a free row is due.
+func (r *row) left() time.Duration { return max(0, milliseconds(r.lease-r.now)) }
+
+func (r *row) age() time.Duration {
+	if r.since == 0 {
+		return 0
+	}
+	return max(0, milliseconds(r.now-r.since))
+}
+
+// known tells whether the row is in a state that this version can judge.
+func (r *row) known() bool {
+	switch r.state {
+	case claimed, free, dying, done, dead:
+		return true
+	}
+	return false
+}
+
+// pin is a filter that matches the row only as it was read: whatever changes it changes one of these.
+func (r *row) pin() bson.D {
+	d := bson.D{{Key: "_id", Value: r.id}}
+	for _, name := range []string{"owner", "state", "token", "lease_until", "expireAt"} {
+		v, err := r.raw.LookupErr(name)
+		if err != nil {
+			d = append(d, bson.E{Key: name, Value: nil}) // matches what is absent
+			continue
+		}
+		d = append(d, bson.E{Key: name, Value: v})
+	}
+	return d
+}
+
+// record is what Seen tells of the row.
+func (r *row) record() dedupe.Record {
+	if r.expired() {
+		return dedupe.Record{}
+	}
+	switch r.state {
+	case done:
+		return dedupe.Record{State: dedupe.Done, Hash: r.hash}
+	case dead:
+		return dedupe.Record{State: dedupe.Dead, Hash: r.hash}
+	case dying:
+		return dedupe.Record{State: dedupe.Dying, Hash: r.hash}
+	case free:
+		if r.left() == 0 {
+			return dedupe.Record{}
+		}
+	}
+	return dedupe.Record{State: dedupe.Held, Hash: r.hash}
+}
+
+// claim is what the row tells whoever asked for it.
+func (r *row) claim(q *dedupe.Request, s dedupe.State) dedupe.Claim {
+	return dedupe.Claim{
+		Key: q.Key, State: s, Nonce: q.Nonce, Token: uint64(max(0, r.token)), HeldFor: r.left(), Age: r.age(), Hash: r.hash,
+		Attempts: int(r.attempts), Crashes: int(r.crashes),
+	}
+}
+
+// differ tells whether two hashes are of different payloads; an empty one matches any.
+func differ(a, b []byte) bool { return len(a) > 0 && len(b) > 0 && !bytes.Equal(a, b) }
+
+func milliseconds(n int64) time.Duration { return time.Duration(n) * time.Millisecond }

@@ -1,0 +1,179 @@
+package mongo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	driver "go.mongodb.org/mongo-driver/v2/mongo"
+
+	"github.com/onceish/onceish/dedupe"
+)
+
+// Settle implements [dedupe.Claimer]. It costs one round trip, and another when the server counts fewer rows than there are
+// settlements.
+func (s *Store) Settle(ctx context.Context, ss []dedupe.Settlement) ([]bool, error) {
+	for i := range ss {
+		if err := checkSettlement(&ss[i]); err != nil {
+			return nil, fmt.Errorf("dedupe/mongo: settle: settlement %d of %d: %w", i+1, len(ss), err)
+		}
+	}
+	ctx, cancel := s.call(ctx)
+	defer cancel()
+	out := make([]bool, 0, len(ss))
+	for from := 0; from < len(ss); from += maxBatch {
+		some, err := s.settleBatch(ctx, ss[from:min(from+maxBatch, len(ss))])
+		if err != nil {
+			return nil, s.failed("settle", err)
+		}
+		out = append(out, some...)
+	}
+	return out, nil
+}
+
+func checkSettlement(t *dedupe.Settlement) error {
+	switch {
+	case t.Outcome > dedupe.Buried:
+		return fmt.Errorf("the Outcome is %d; the last one known is %d", t.Outcome, dedupe.Buried)
+	case t.TTL <= 0:
+		return fmt.Errorf("the TTL is %v; it must be positive", t.TTL)
+	case t.Outcome == dedupe.GivenUp && t.Lease <= 0:
+		return fmt.Errorf("the Lease is %v; it must be positive", t.Lease)
+	case t.Outcome == dedupe.GivenUp && !utf8.ValidString(t.Letter):
+		return fmt.Errorf("the Letter is %q; it must be UTF-8", t.Letter)
+	}
+	return nil
+}
+
+func (s *Store) settleBatch(ctx context.Context, ss []dedupe.Settlement) ([]bool, error) {
+	keys := make([]string, len(ss))
+	for i := range ss {
+		keys[i] = keyID(ss[i].Claim.Key)
+	}
+	at, err := s.clock.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	changes := grouped(ss, keys)
+	models := make([]driver.WriteModel, len(changes))
+	for i, c := range changes {
+		models[i] = c.model(at)
+	}
+	res, turned, err := s.write(ctx, models)
+	if err == nil && len(turned) > 0 {
+		err = turned[0].WriteError
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := make([]bool, len(ss))
+	if int(res.MatchedCount) == len(ss) {
+		for i := range out {
+			out[i] = true
+		}
+		return out, nil
+	}
+	rows, err := read(ctx, s.own, keys)
+	if err != nil {
+		return nil, err
+	}
+	for i := range ss {
+		if out[i], err = settled(&ss[i], rows[keys[i]]); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// grouped makes one change of the settlements that are alike.
+func grouped(ss []dedupe.Settlement, keys []string) []*change {
+	type likeness struct {
+		outcome    dedupe.Outcome
+		after, ttl time.Duration
+	}
+	var changes []*change
+	alike := make(map[likeness]*change)
+	for i := range ss {
+		t := &ss[i]
+		l := likeness{t.Outcome, t.After, t.TTL}
+		c := alike[l]
+		if c == nil || t.Outcome == dedupe.GivenUp {
+			c = &change{states: []string{from(t.Outcome)}, update: update(t)}
+			changes, alike[l] = append(changes, c), c
+		}
+		c.ids, c.owners = append(c.ids, keys[i]), append(c.owners, t.Claim.Nonce)
+	}
+	return changes
+}
+
+// from is the state that an outcome starts from.
+func from(o dedupe.Outcome) string {
+	if o == dedupe.Buried {
+		return dying
+	}
+	return claimed
+}
+
+// to tells whether an outcome has led to the state, itself or with what follows it under the same owner.
+func to(o dedupe.Outcome, state string) bool {
+	switch o {
+	case dedupe.Succeeded:
+		return state == done
+	case dedupe.Failed, dedupe.NotBegun:
+		return state == free
+	case dedupe.GivenUp:
+		return state == dying || state == dead
+	default:
+		return state == dead
+	}
+}
+
+// update is what an outcome changes. Owner, token, hash and counts stay in the row: deleting them would let a stale claim match.
+func update(t *dedupe.Settlement) bson.A {
+	fields := []bson.E{field("expireAt", nowPlus(t.TTL))}
+	switch t.Outcome {
+	case dedupe.Succeeded:
+		fields = append(fields, field("state", done))
+	case dedupe.Failed:
+		fields = append(fields, field("state", free), field("lease_until", nowPlus(max(0, t.After))), field("attempts", plus("attempts", 1)))
+	case dedupe.NotBegun:
+		fields = append(fields, field("state", free), field("lease_until", nowPlus(max(0, t.After))))
+	case dedupe.GivenUp:
+		fields = append(fields, field("state", dying), field("lease_until", nowPlus(t.Lease)),
+			field("reason", literal(reason(t.Reason))), field("letter", literal(t.Letter)))
+		if t.CountAttempt {
+			fields = append(fields, field("attempts", plus("attempts", 1)))
+		}
+	case dedupe.Buried:
+		fields = append(fields, field("state", dead))
+	}
+	return bson.A{set(fields...)}
+}
+
+// settled judges a settlement by the row as it is afterwards: a repeat finds itself applied, a stale one another's claim.
+func settled(t *dedupe.Settlement, r *row) (bool, error) {
+	if r == nil || r.expired() || t.Claim.Nonce == "" || r.owner != t.Claim.Nonce {
+		return false, nil
+	}
+	if r.state == from(t.Outcome) {
+		return false, errors.New("a row was not counted and yet is there, unsettled and owned; ask again")
+	}
+	return to(t.Outcome, r.state), nil
+}
+
+// reason is cut to [dedupe.MaxReason] between characters, and made UTF-8.
+func reason(s string) string {
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	if len(s) <= dedupe.MaxReason {
+		return s
+	}
+	end := dedupe.MaxReason
+	for !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end]
+}

@@ -1,0 +1,120 @@
+package mongo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	driver "go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
+	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
+
+	"github.com/onceish/onceish/dedupe"
+)
+
+var (
+	_ dedupe.Store       = (*Store)(nil)
+	_ dedupe.Claimer     = (*Store)(nil)
+	_ dedupe.Reopener    = (*Store)(nil)
+	_ dedupe.Watermarker = (*Store)(nil)
+)
+
+// maxBatch bounds the rows of one command; longer arguments are worked off one after the other.
+const maxBatch = 1000
+
+// Store keeps dedupe state in a collection. It is safe for concurrent use, starts no goroutine, and needs no closing: the
+// client is its caller's.
+type Store struct {
+	// acked reads what an event may be acknowledged on: what a majority has.
+	acked *driver.Collection
+	// own writes, and reads what was just written.
+	own     *driver.Collection
+	clock   *clock
+	timeout time.Duration
+}
+
+// New returns the store in coll, whose own concerns and preferences do not matter, after it has made sure of the
+// collection and its TTL index. ErrCollection: it cannot serve as it is. It may be called by many processes at once.
+func New(ctx context.Context, coll *driver.Collection, o *Options) (*Store, error) {
+	if coll == nil {
+		return nil, errors.New("dedupe/mongo: the collection is nil")
+	}
+	opts, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{acked: concerned(coll, &opts, readconcern.Majority()), timeout: opts.Timeout}
+	s.own = s.acked
+	if !opts.majority() {
+		s.own = concerned(coll, &opts, readconcern.Local())
+	}
+	s.clock = &clock{local: opts.now, ask: s.serverTime}
+	ctx, cancel := s.call(ctx)
+	defer cancel()
+	if err := prepare(ctx, s.own); err != nil {
+		return nil, fmt.Errorf("dedupe/mongo: %s.%s: %w", coll.Database().Name(), coll.Name(), err)
+	}
+	if _, err := s.clock.read(ctx); err != nil {
+		return nil, s.failed("start", err)
+	}
+	return s, nil
+}
+
+// concerned is coll with every setting that matters to us made our own; the client may have any.
+func concerned(coll *driver.Collection, o *Options, rc *readconcern.ReadConcern) *driver.Collection {
+	return coll.Clone(options.Collection().
+		SetReadPreference(readpref.Primary()).
+		SetReadConcern(rc).
+		SetWriteConcern(o.WriteConcern).
+		SetRegistry(bson.NewRegistry()).
+		SetBSONOptions(&options.BSONOptions{}))
+}
+
+// call bounds a call. A transaction of the caller's is left out: what it aborts must not take a claim or a mark with it.
+func (s *Store) call(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(driver.NewSessionContext(ctx, nil), s.timeout)
+}
+
+// failed names the call. After an error the server may be another, with another clock.
+func (s *Store) failed(call string, err error) error {
+	s.clock.distrust()
+	return fmt.Errorf("dedupe/mongo: %s in %s.%s: %w", call, s.own.Database().Name(), s.own.Name(), err)
+}
+
+// serverTime is one round trip to the primary, or to a mongos, whose clock $$NOW is there.
+func (s *Store) serverTime(ctx context.Context) (time.Time, error) {
+	var hello struct {
+		LocalTime time.Time `bson:"localTime"`
+	}
+	err := s.own.Database().RunCommand(ctx, bson.D{{Key: "hello", Value: 1}}, options.RunCmd().SetReadPreference(readpref.Primary())).Decode(&hello)
+	if err == nil && hello.LocalTime.IsZero() {
+		err = errors.New("the server's hello has no localTime")
+	}
+	return hello.LocalTime, err
+}
+
+// read finds rows by id, with the server's time. What is not there is not in the answer.
+func read(ctx context.Context, coll *driver.Collection, ids []string) (map[string]*row, error) {
+	// One more than there can be: the server knows with its first answer that there is no more.
+	one := options.Aggregate().SetBatchSize(int32(len(ids) + 1))
+	cur, err := coll.Aggregate(ctx, bson.A{
+		bson.D{{Key: "$match", Value: bson.D{{Key: "_id", Value: oneOf(ids)}}}},
+		bson.D{{Key: "$addFields", Value: bson.D{{Key: "now", Value: now}}}},
+	}, one)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = cur.Close(context.WithoutCancel(ctx)) }()
+	rows := make(map[string]*row, len(ids))
+	for cur.Next(ctx) {
+		r, err := newRow(append(bson.Raw(nil), cur.Current...))
+		if err != nil {
+			return nil, err
+		}
+		rows[r.id] = r
+	}
+	return rows, cur.Err()
+}

@@ -1,0 +1,188 @@
+package mongo
+
+import (
+	"context"
+	"fmt"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	driver "go.mongodb.org/mongo-driver/v2/mongo"
+
+	"github.com/onceish/onceish/dedupe"
+)
+
+// move turns a row that was read into the claim of a request, provided that nothing has touched it since.
+type move struct {
+	*pending
+	row    *row
+	update bson.A
+	won    dedupe.Claim // HeldFor is the whole lease
+}
+
+// resolve answers requests whose rows are there already. Returned are those that have to ask again: their row is not to be seen,
+// or somebody else was faster to take it over.
+func (s *Store) resolve(ctx context.Context, taken []*pending) ([]*pending, error) {
+	if len(taken) == 0 {
+		return nil, nil
+	}
+	rows, err := read(ctx, s.acked, ids(taken))
+	if err != nil {
+		return nil, err
+	}
+	var absent []*pending
+	var moves []*move
+	for _, p := range taken {
+		r, ok := rows[p.id]
+		if !ok {
+			absent = append(absent, p)
+			continue
+		}
+		if m := p.judge(r); m != nil {
+			moves = append(moves, m)
+		}
+	}
+	lost, err := s.take(ctx, moves)
+	return append(absent, lost...), err
+}
+
+// judge answers from the row, or returns the move that would win it. What is over when it is read stays so, on the one
+// clock of the server, unless the row is touched; and then the move misses.
+func (p *pending) judge(r *row) *move {
+	mine := r.owner == p.req.Nonce
+	switch {
+	case r.expired():
+		return p.startOver(r)
+	case !r.known():
+		p.refuse(fmt.Errorf("its row has the state %q, which this version does not know; run the version that wrote it, or delete the row", r.state))
+	case differ(r.hash, p.req.Hash):
+		*p.claim = r.claim(p.req, dedupe.Reused)
+	case r.state == done:
+		*p.claim = r.claim(p.req, dedupe.Done)
+	case r.state == dead:
+		*p.claim = r.claim(p.req, dedupe.Dead)
+	case mine && r.state != free:
+		return p.renew(r)
+	case r.left() > 0:
+		*p.claim = r.claim(p.req, dedupe.Held)
+	case r.state == dying:
+		return p.bury(r)
+	default:
+		return p.takeOver(r)
+	}
+	return nil
+}
+
+// lease is what every move writes.
+func (p *pending) lease() []bson.E {
+	return []bson.E{field("lease_until", nowPlus(p.req.Lease)), field("expireAt", nowPlus(p.req.TTL))}
+}
+
+func (p *pending) owner(r *row) []bson.E {
+	return append(p.lease(), field("owner", literal(p.req.Nonce)), field("token", r.token+1))
+}
+
+// renew: this very request was applied before, and its answer was lost. It counts no crash, however long ago that was.
+func (p *pending) renew(r *row) *move {
+	state := dedupe.Fresh
+	if r.state == dying {
+		state = dedupe.Dying
+	}
+	return p.move(r, state, r.token, bson.A{set(p.lease()...)})
+}
+
+// startOver makes a claim of an expired row, as if it were absent. Only the token goes on.
+func (p *pending) startOver(r *row) *move {
+	fields := append(p.owner(r), field("state", claimed), field("attempts", int32(0)), field("crashes", int32(0)), field("since", now))
+	gone := []string{"reason", "letter"}
+	if len(p.req.Hash) > 0 {
+		fields = append(fields, field("hash", literal(p.req.Hash)))
+	} else {
+		gone = append(gone, "hash")
+	}
+	fresh := &row{raw: r.raw, id: r.id, token: r.token}
+	return p.move(fresh, dedupe.Fresh, r.token+1, bson.A{set(fields...), unset(gone...)})
+}
+
+// takeOver claims what is free and due, or claimed by somebody whose lease is over: that one counts as a crash.
+func (p *pending) takeOver(r *row) *move {
+	fields := append(p.owner(r), field("state", claimed))
+	if r.state == claimed {
+		r.crashes++
+		fields = append(fields, field("crashes", r.crashes))
+	}
+	if r.since == 0 { // reopened
+		fields = append(fields, field("since", now))
+	}
+	if len(r.hash) == 0 && len(p.req.Hash) > 0 {
+		fields = append(fields, field("hash", literal(p.req.Hash)))
+	}
+	return p.move(r, dedupe.Fresh, r.token+1, bson.A{set(fields...)})
+}
+
+// bury takes over a burial that its owner left undone.
+func (p *pending) bury(r *row) *move {
+	return p.move(r, dedupe.Dying, r.token+1, bson.A{set(p.owner(r)...)})
+}
+
+func (p *pending) move(r *row, s dedupe.State, token int64, update bson.A) *move {
+	c := r.claim(p.req, s)
+	c.Token, c.HeldFor = uint64(token), p.req.Lease
+	if len(c.Hash) == 0 {
+		c.Hash = p.req.Hash
+	}
+	if s == dedupe.Dying {
+		c.Reason, c.Letter = r.reason, r.letter
+	}
+	return &move{pending: p, row: r, update: update, won: c}
+}
+
+// take makes the moves in one command. Where the server counts fewer than there are, the rows are read back. Returned are those
+// that somebody else was faster with.
+func (s *Store) take(ctx context.Context, moves []*move) ([]*pending, error) {
+	if len(moves) == 0 {
+		return nil, nil
+	}
+	sent := s.clock.local()
+	models := make([]driver.WriteModel, len(moves))
+	for i, m := range moves {
+		models[i] = driver.NewUpdateOneModel().SetFilter(m.row.pin()).SetUpdate(m.update).SetHint(byID)
+	}
+	res, turned, err := s.write(ctx, models)
+	if err != nil {
+		return nil, err
+	}
+	var back map[string]*row
+	if int(res.MatchedCount) < len(moves) {
+		if back, err = read(ctx, s.own, moved(moves)); err != nil {
+			return nil, err
+		}
+	}
+	elapsed := s.clock.local().Sub(sent)
+	for _, e := range turned {
+		moves[e.Index].refuse(e.WriteError)
+	}
+	var lost []*pending
+	for _, m := range moves {
+		switch {
+		case m.claim.Err != nil:
+		case back == nil || m.is(back[m.id]):
+			*m.claim = m.won
+			m.claim.HeldFor = max(0, m.won.HeldFor-elapsed)
+		default:
+			lost = append(lost, m.pending)
+		}
+	}
+	return lost, nil
+}
+
+// is tells whether the row, as it was read back, is what the move made of it.
+func (m *move) is(r *row) bool {
+	return r.leasedBy(m.req.Nonce) && r.token == int64(m.won.Token) && r.left() > 0
+}
+
+func moved(moves []*move) []string {
+	out := make([]string, len(moves))
+	for i, m := range moves {
+		out[i] = m.id
+	}
+	return out
+}

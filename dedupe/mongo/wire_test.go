@@ -1,0 +1,287 @@
+package mongo_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+)
+
+// opMsg is the only message of today's protocol.
+const opMsg = 2013
+
+// wire is a proxy in front of the server that knows commands from the driver's own housekeeping.
+type wire struct {
+	target   *url.URL
+	listener net.Listener
+	wg       sync.WaitGroup
+
+	mu      sync.Mutex
+	conns   map[net.Conn]bool
+	armed   *fault
+	refused bool
+	delay   time.Duration
+	edit    func(command string, reply bson.D) bson.D
+}
+
+// fault of the n-th command from now.
+type fault struct {
+	n              int
+	applied, fired bool
+}
+
+func newWire(tb testing.TB, target string) *wire {
+	tb.Helper()
+	u, err := url.Parse(target)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	w := &wire{target: u, listener: l, conns: make(map[net.Conn]bool)}
+	w.wg.Go(w.accept)
+	tb.Cleanup(w.close)
+	return w
+}
+
+// uri is the server's, by way of the proxy.
+func (w *wire) uri() string {
+	u := *w.target
+	u.Host = w.listener.Addr().String()
+	q := u.Query()
+	q.Set("directConnection", "true")
+	u.RawQuery = q.Encode()
+	if u.Path == "" {
+		u.Path = "/"
+	}
+	return u.String()
+}
+
+func (w *wire) fault(n int, applied bool) func() bool {
+	f := &fault{n: n, applied: applied}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.armed = f
+	return func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.armed == f {
+			w.armed = nil
+		}
+		return f.fired
+	}
+}
+
+func (w *wire) refuse(on bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.refused = on
+}
+
+// slow delays every command by d.
+func (w *wire) slow(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.delay = d
+}
+
+// rewrite edits the answers to commands, until it is called with nil.
+func (w *wire) rewrite(edit func(command string, reply bson.D) bson.D) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.edit = edit
+}
+
+// judge says what becomes of a command.
+func (w *wire) judge(command string) (drop, mute bool, delay time.Duration) {
+	switch command {
+	case "hello", "isMaster", "ismaster", "ping", "endSessions", "saslStart", "saslContinue", "buildInfo":
+		return false, false, 0
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if f := w.armed; f != nil {
+		if f.n == 0 {
+			w.armed, f.fired = nil, true
+			return !f.applied, f.applied, w.delay
+		}
+		f.n--
+	}
+	return w.refused, false, w.delay
+}
+
+func (w *wire) accept() {
+	for {
+		client, err := w.listener.Accept()
+		if err != nil {
+			return
+		}
+		w.wg.Go(func() { w.serve(client) })
+	}
+}
+
+func (w *wire) serve(client net.Conn) {
+	server, err := net.Dial("tcp", w.target.Host)
+	if err != nil {
+		_ = client.Close()
+		return
+	}
+	p := &pipe{wire: w, client: client, server: server, muted: make(map[uint32]bool), names: make(map[uint32]string)}
+	if !w.keep(client, server) {
+		p.close()
+		return
+	}
+	w.wg.Go(p.answers)
+	p.requests()
+	w.forget(client, server)
+}
+
+func (w *wire) keep(cs ...net.Conn) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.conns == nil {
+		return false
+	}
+	for _, c := range cs {
+		w.conns[c] = true
+	}
+	return true
+}
+
+func (w *wire) forget(cs ...net.Conn) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range cs {
+		delete(w.conns, c)
+	}
+}
+
+func (w *wire) close() {
+	_ = w.listener.Close()
+	w.mu.Lock()
+	for c := range w.conns {
+		_ = c.Close()
+	}
+	w.conns = nil
+	w.mu.Unlock()
+	w.wg.Wait()
+}
+
+// pipe is one connection.
+type pipe struct {
+	wire           *wire
+	client, server net.Conn
+
+	mu    sync.Mutex
+	muted map[uint32]bool // requests whose answer is lost
+	names map[uint32]string
+}
+
+func (p *pipe) close() {
+	_ = p.client.Close()
+	_ = p.server.Close()
+}
+
+func (p *pipe) requests() {
+	defer p.close()
+	for {
+		m, err := message(p.client)
+		if err != nil {
+			return
+		}
+		name := command(m)
+		drop, mute, delay := p.wire.judge(name)
+		if delay > 0 {
+			time.Sleep(delay)
+		}
+		if drop {
+			return
+		}
+		id := binary.LittleEndian.Uint32(m[4:])
+		p.mu.Lock()
+		p.muted[id], p.names[id] = mute, name
+		p.mu.Unlock()
+		if _, err := p.server.Write(m); err != nil {
+			return
+		}
+	}
+}
+
+func (p *pipe) answers() {
+	defer p.close()
+	for {
+		m, err := message(p.server)
+		if err != nil {
+			return
+		}
+		id := binary.LittleEndian.Uint32(m[8:])
+		p.mu.Lock()
+		lost, name := p.muted[id], p.names[id]
+		p.mu.Unlock()
+		if lost {
+			return
+		}
+		if m, err = p.wire.edited(name, m); err != nil {
+			return
+		}
+		if _, err := p.client.Write(m); err != nil {
+			return
+		}
+	}
+}
+
+// edited is an answer after rewrite.
+func (w *wire) edited(name string, m []byte) ([]byte, error) {
+	w.mu.Lock()
+	edit := w.edit
+	w.mu.Unlock()
+	if edit == nil || binary.LittleEndian.Uint32(m[12:]) != opMsg {
+		return m, nil
+	}
+	var reply bson.D
+	if err := bson.Unmarshal(m[21:], &reply); err != nil {
+		return nil, err
+	}
+	body, err := bson.Marshal(edit(name, reply))
+	if err != nil {
+		return nil, err
+	}
+	m = append(m[:21:21], body...)
+	binary.LittleEndian.PutUint32(m, uint32(len(m)))
+	return m, nil
+}
+
+func message(r io.Reader) ([]byte, error) {
+	var head [4]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return nil, err
+	}
+	n := binary.LittleEndian.Uint32(head[:])
+	if n < 16 || n > 64<<20 {
+		return nil, errors.New("no message of MongoDB's")
+	}
+	m := make([]byte, n)
+	copy(m, head[:])
+	_, err := io.ReadFull(r, m[4:])
+	return m, err
+}
+
+// command is the name of a message's command; of an old OP_QUERY, which only says hello, it is hello.
+func command(m []byte) string {
+	if binary.LittleEndian.Uint32(m[12:]) != opMsg || len(m) < 26 || m[20] != 0 {
+		return "hello"
+	}
+	e, err := bson.Raw(m[21:]).IndexErr(0)
+	if err != nil {
+		return ""
+	}
+	return e.Key()
+}
