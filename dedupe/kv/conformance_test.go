@@ -22,7 +22,7 @@ func TestConformance(t *testing.T) {
 		New:     func(t *testing.T) dedupetest.Subject { return subject(t, nc, 0) },
 		Bounded: func(t *testing.T) dedupetest.Subject { return subject(t, nc, 100) },
 		Claimer: true, Reopener: true, Watermarker: true,
-		Lease: 400 * time.Millisecond, TTL: 1500 * time.Millisecond,
+		Lease: 400 * time.Millisecond, TTL: 2 * time.Second,
 	})
 }
 
