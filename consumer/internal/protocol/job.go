@@ -59,6 +59,7 @@ type Job struct {
 	copies []arrived // the first is what it runs for
 
 	phase   phase
+	came    time.Time // when the job began
 	since   time.Time // when the phase began
 	suspect bool      // a claim of this key ended in a crash before
 
@@ -72,6 +73,7 @@ type Job struct {
 	lost       bool // superseded: send nothing
 	rowless    bool // the store refuses the key: a letter is all there is
 	cancelled  error
+	requeue    bool // once it is given back, claim it again
 	stuck      bool // its handler did not return at the run limit
 	settlement dedupe.Settlement
 	verdict    Verdict

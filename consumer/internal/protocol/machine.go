@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -30,6 +31,7 @@ type Machine struct {
 	claims, settles, extends, letters backlog
 
 	ready    []*Job
+	solos    []*Job // queued, and known to have crashed so often that each must be the only claim
 	answers  []Answer
 	cancels  []Cancel
 	finished recent
@@ -142,7 +144,14 @@ func (m *Machine) halt(now time.Time) {
 			m.cancel(j, ErrHalted)
 		}
 	})
-	m.claims.remove(func(j *Job) bool { return j.phase == ended })
+	m.sweepQueues()
+}
+
+// sweepQueues forgets queued jobs that have ended.
+func (m *Machine) sweepQueues() {
+	gone := func(j *Job) bool { return j.phase == ended }
+	m.claims.remove(gone)
+	m.solos = slices.DeleteFunc(m.solos, gone)
 }
 
 // enter moves a job to another phase.
