@@ -64,9 +64,11 @@ func (m *Machine) Answers() []Answer {
 	return out
 }
 
-// answer ends a delivery, or extends it. What is stale is told nothing but an ack: it may be another's delivery by now.
+// answer ends a delivery, or extends it. What is stale is told nothing but an ack: it may be another's delivery by now. What is
+// orphaned is told nothing at all: it may be another event.
 func (m *Machine) answer(now time.Time, j *Job, a *arrived, ans Answer) {
-	if ans.Kind == Nak && a.stale(now) {
+	done := ans.Kind == Ack
+	if a.orphan || (ans.Kind == Nak && a.stale(now)) {
 		ans.Kind = None
 	}
 	ans.Delivery, ans.Job = a.Delivery, j
@@ -75,12 +77,15 @@ func (m *Machine) answer(now time.Time, j *Job, a *arrived, ans Answer) {
 		return
 	}
 	m.stats.count(ans.Outcome)
-	if ans.Kind == Ack {
-		m.finished.add(now)
+	switch {
+	case !done:
+		m.owe(now, a, ans.After)
+	case ans.Kind == Ack:
 		m.progress.settled(a.Delivery.At)
-		return
+		fallthrough
+	default:
+		m.finished.add(now)
 	}
-	m.owe(now, a, ans.After)
 }
 
 func (s *Stats) count(o Outcome) {

@@ -27,9 +27,11 @@ type arrived struct {
 	Arrival
 	until time.Time // by then the bus delivers it to somebody else
 	renew time.Time // when to ask for more time
+
+	orphan bool // its cursor is gone
 }
 
-func (a *arrived) stale(now time.Time) bool { return !now.Before(a.until) }
+func (a *arrived) stale(now time.Time) bool { return a.orphan || !now.Before(a.until) }
 
 type phase uint8
 
