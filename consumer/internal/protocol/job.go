@@ -56,6 +56,7 @@ type Job struct {
 	order  string
 	bury   string
 	copies []arrived // the first is what it runs for
+	place  uint64    // in its lane: the lowest sequence of its copies
 
 	phase   phase
 	since   time.Time // when the phase began
