@@ -72,7 +72,8 @@ type Job struct {
 	lost       bool // superseded: send nothing
 	rowless    bool // the store refuses the key: a letter is all there is
 	cancelled  error
-	stuck      bool // its handler did not return at the run limit
+	limited    time.Time // when it was told of the run limit
+	stuck      bool      // its handler did not return at the run limit
 	settlement dedupe.Settlement
 	verdict    Verdict
 	took       time.Duration
