@@ -113,10 +113,7 @@ func (m *Machine) conclude(now time.Time, j *Job, ans Answer) {
 	others := m.split(j)
 	m.retire(now, j)
 	m.answerCopies(now, j, ans)
-	m.pass(now, j)
-	for _, a := range others {
-		m.admit(now, a)
-	}
+	m.readmit(now, j, others)
 }
 
 // lose ends a job whose claim is another's. Its delivery is told nothing; copies that are still ours try again.
@@ -126,10 +123,15 @@ func (m *Machine) lose(now time.Time, j *Job) {
 	j.copies = j.copies[:1]
 	m.retire(now, j)
 	m.answer(now, j, first, Answer{Kind: None, Outcome: Lost})
-	m.pass(now, j)
+	m.readmit(now, j, others)
+}
+
+// readmit takes in again what waited for a job, and is not settled by its end; only then do later events of its order go ahead.
+func (m *Machine) readmit(now time.Time, j *Job, others []arrived) {
 	for _, a := range others {
 		m.admit(now, a)
 	}
+	m.pass(now, j)
 }
 
 func (m *Machine) answerCopies(now time.Time, j *Job, ans Answer) {
