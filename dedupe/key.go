@@ -62,4 +62,4 @@ func needsEscape(s string) bool {
 	return strings.ContainsFunc(s, func(r rune) bool { return r == '\uFFFD' || special(r) })
 }
 
-func special(r rune) bool { return r == '%' || r == ':' || r < ' ' || r == 0x7f }
+func special(r rune) bool { return r == '%' || r == ':' || r < ' ' || r >= 0x7f && r < 0xa0 }

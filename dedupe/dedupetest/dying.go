@@ -1,0 +1,237 @@
+package dedupetest
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/onceish/onceish/dedupe"
+)
+
+func dyingCases() []testcase {
+	return []testcase{
+		{"Dying/is leased, taken over, buried", dyingLife},
+		{"Dying/a crash while burying counts nothing", dyingNoCrash},
+		{"Dying/repeated under its nonce", dyingRepeated},
+		{"Dying/a claim of one's own burial", dyingOwn},
+		{"Dying/extended", dyingExtended},
+		{"Dying/attempts are counted if asked", dyingAttempts},
+		{"Dying/reasons are cut", dyingReasons},
+	}
+}
+
+func reopenCases() []testcase {
+	return []testcase{
+		{"Reopen/dead", func(t *testing.T, k *kit) { reopened(t, k, true) }},
+		{"Reopen/dying", func(t *testing.T, k *kit) { reopened(t, k, false) }},
+		{"Reopen/what was marked dead", reopenMarked},
+		{"Reopen/leaves others alone", reopenOthers},
+	}
+}
+
+func letter(t *testing.T, c dedupe.Claim) {
+	t.Helper()
+	want := end(c, dedupe.GivenUp)
+	if c.Reason != want.Reason || c.Letter != want.Letter {
+		t.Errorf("%s: reason %q and letter %q, want %q and %q", c.Key, c.Reason, c.Letter, want.Reason, want.Letter)
+	}
+}
+
+func dyingLife(t *testing.T, k *kit) {
+	a := k.dyingKey(t, key("a"), k.h.Lease)
+	if h := k.claims(t, k.request(a.Key))[0]; h.State != dedupe.Held || h.HeldFor > k.h.Lease+leeway {
+		t.Errorf("while it is buried: %v for %v, want held for at most %v", h.State, h.HeldFor, k.h.Lease)
+	}
+	k.lapse(t)
+	b := k.claim(t, k.request(a.Key), dedupe.Dying)
+	letter(t, b)
+	counts(t, b, 0, 0)
+	sameHash(t, b.Key, b.Hash, hashA)
+	if b.Token <= a.Token {
+		t.Errorf("a burial is taken over: token %d after %d: must grow", b.Token, a.Token)
+	}
+	k.held(t, a.Key)
+	stale(t, k, a)
+	k.settled(t, end(b, dedupe.Buried))
+	k.claim(t, k.request(a.Key), dedupe.Dead)
+	k.is(t, a.Key, dedupe.Dead)
+	k.refused(t, end(a, dedupe.Buried))
+}
+
+func dyingNoCrash(t *testing.T, k *kit) {
+	k.claim(t, k.brief(key("a")), dedupe.Fresh)
+	k.lapse(t)
+	c := k.fresh(t, key("a"))
+	s := end(c, dedupe.GivenUp)
+	s.Lease = k.h.Lease
+	k.settled(t, s)
+	for range 3 {
+		k.lapse(t)
+		c = k.claim(t, k.brief(key("a")), dedupe.Dying)
+		counts(t, c, 0, 1)
+		letter(t, c)
+	}
+}
+
+func dyingRepeated(t *testing.T, k *kit) {
+	k.dyingKey(t, key("a"), k.h.Lease)
+	k.lapse(t)
+	r := k.brief(key("a"))
+	b := k.claim(t, r, dedupe.Dying)
+	k.lapse(t)
+	r.Lease = lasting
+	again := k.claim(t, r, dedupe.Dying)
+	letter(t, again)
+	if again.Token != b.Token {
+		t.Errorf("token %d, and %d when repeated", b.Token, again.Token)
+	}
+	k.held(t, r.Key)
+	k.settled(t, end(b, dedupe.Buried))
+}
+
+// dyingOwn: the claim's request is repeated after it was given up; the burial is this owner's.
+func dyingOwn(t *testing.T, k *kit) {
+	a := k.dyingKey(t, key("a"), lasting)
+	r := k.request(a.Key)
+	r.Nonce = a.Nonce
+	c := k.claim(t, r, dedupe.Dying)
+	letter(t, c)
+	counts(t, c, 0, 0)
+	k.settled(t, end(c, dedupe.Buried))
+}
+
+func dyingExtended(t *testing.T, k *kit) {
+	k.dyingKey(t, key("a"), k.h.Lease)
+	k.lapse(t)
+	b := k.claim(t, k.brief(key("a")), dedupe.Dying)
+	k.extended(t, b, lasting, true)
+	k.lapse(t)
+	k.held(t, b.Key)
+	k.settled(t, end(b, dedupe.Buried))
+	k.is(t, b.Key, dedupe.Dead)
+}
+
+func dyingAttempts(t *testing.T, k *kit) {
+	for _, counted := range []bool{true, false} {
+		id, want := key("not counted"), 1
+		if counted {
+			id, want = key("counted"), 2
+		}
+		k.settled(t, end(k.fresh(t, id), dedupe.Failed))
+		s := end(k.fresh(t, id), dedupe.GivenUp)
+		s.CountAttempt, s.Lease = counted, k.h.Lease
+		k.settled(t, s)
+		k.settled(t, s)
+		k.lapse(t)
+		counts(t, k.claim(t, k.request(id), dedupe.Dying), want, 0)
+	}
+}
+
+// dyingReasons: a reason is what a handler's error said, and may be anything.
+func dyingReasons(t *testing.T, k *kit) {
+	reasons := map[string]string{
+		"empty": "", "max": strings.Repeat("r", dedupe.MaxReason), "over": strings.Repeat("r", dedupe.MaxReason+1),
+		"huge": strings.Repeat("0123456789", 20_000), "wide": strings.Repeat("é💥", dedupe.MaxReason),
+		"NUL": "a\x00b", "no UTF-8": "a\xff\xfe", "markup": "$where: {\"a\": ::%00}\n\t",
+	}
+	const letter = "billing::ORDERS %3A\n\"7\"/é"
+	for name, reason := range reasons {
+		s := end(k.fresh(t, key(name)), dedupe.GivenUp)
+		s.Reason, s.Letter, s.Lease = reason, letter, k.h.Lease
+		k.settled(t, s)
+	}
+	k.lapse(t)
+	for name, reason := range reasons {
+		c := k.claim(t, k.request(key(name)), dedupe.Dying)
+		if c.Letter != letter {
+			t.Errorf("%s: letter %q, want %q", name, c.Letter, letter)
+		}
+		if len(c.Reason) > dedupe.MaxReason {
+			t.Errorf("%s: a reason of %d bytes is kept, want at most %d", name, len(c.Reason), dedupe.MaxReason)
+		}
+		if name == "NUL" || name == "no UTF-8" {
+			continue // a store may replace what it cannot hold
+		}
+		if !strings.HasPrefix(reason, c.Reason) || len(c.Reason) < min(len(reason), dedupe.MaxReason-4) {
+			t.Errorf("%s: reason of %d bytes became %d others", name, len(reason), len(c.Reason))
+		}
+	}
+}
+
+// reopened brings a key with counts into its last state, and wants it as if it were new, but for its token.
+func reopened(t *testing.T, k *kit, buried bool) {
+	a := key("a")
+	k.claim(t, k.brief(a), dedupe.Fresh)
+	k.lapse(t)
+	k.settled(t, end(k.fresh(t, a), dedupe.Failed))
+	old := k.dyingKey(t, a, lasting)
+	if buried {
+		k.settled(t, end(old, dedupe.Buried))
+	}
+	for range 2 {
+		k.reopen(t, a)
+	}
+	k.is(t, a, dedupe.Fresh)
+	k.refused(t, end(old, dedupe.Succeeded))
+	k.extended(t, old, lasting, false)
+	if !buried {
+		k.refused(t, end(old, dedupe.Buried))
+	}
+	r := k.request(a)
+	r.Hash = hashB
+	c := k.claim(t, r, dedupe.Fresh)
+	counts(t, c, 0, 0)
+	sameHash(t, a, c.Hash, hashB)
+	if c.Token <= old.Token {
+		t.Errorf("reopened: token %d after %d: must grow", c.Token, old.Token)
+	}
+	k.claim(t, k.request(a), dedupe.Reused) // the new payload counts now
+	stale(t, k, old)
+	k.reopen(t, a)
+	k.settled(t, end(c, dedupe.Succeeded)) // a claim is left alone
+	k.is(t, a, dedupe.Done)
+}
+
+func reopenMarked(t *testing.T, k *kit) {
+	a, b := key("a"), key("b")
+	old := k.fresh(t, b)
+	k.mark(t, dedupe.Mark{Key: a, State: dedupe.Dead, Hash: hashA, TTL: keeping},
+		dedupe.Mark{Key: b, State: dedupe.Dead, Hash: hashA, TTL: keeping})
+	k.reopen(t, b, a, b)
+	for _, key := range []dedupe.Key{a, b} {
+		r := k.request(key)
+		r.Hash = hashB
+		c := k.claim(t, r, dedupe.Fresh)
+		counts(t, c, 0, 0)
+		if key == b && c.Token <= old.Token {
+			t.Errorf("claimed, marked dead, reopened: token %d after %d: must grow", c.Token, old.Token)
+		}
+	}
+	stale(t, k, old)
+}
+
+func reopenOthers(t *testing.T, k *kit) {
+	own := k.fresh(t, key("claimed"))
+	later := end(k.fresh(t, key("not due")), dedupe.Failed)
+	later.After = lasting
+	k.settled(t, later)
+	k.settled(t, end(k.fresh(t, key("failed")), dedupe.Failed))
+	k.mark(t, doneMark(key("done")))
+	gone := dedupe.Mark{Key: key("expired"), State: dedupe.Dead, Hash: hashA, TTL: k.h.TTL}
+	k.mark(t, gone)
+	k.expire(t)
+	k.reopen(t, own.Key, key("not due"), key("failed"), key("done"), key("unknown"), gone.Key)
+	k.held(t, own.Key)
+	k.held(t, key("not due"))
+	counts(t, k.fresh(t, key("failed")), 1, 0)
+	k.is(t, key("done"), dedupe.Done)
+	k.is(t, key("unknown"), dedupe.Fresh)
+	k.fresh(t, gone.Key)
+	k.settled(t, end(own, dedupe.Succeeded))
+}
+
+func (k *kit) reopen(t *testing.T, keys ...dedupe.Key) {
+	t.Helper()
+	if err := k.reopener.Reopen(t.Context(), keys); err != nil {
+		t.Fatalf("Reopen: %v", err)
+	}
+}

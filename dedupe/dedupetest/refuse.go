@@ -1,0 +1,220 @@
+package dedupetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/onceish/onceish/dedupe"
+)
+
+// partialCases are of batches of which one key fails.
+func partialCases(h *Harness) []testcase {
+	all := []testcase{{"Partial/mark", partialMark}}
+	if h.Claimer {
+		all = append(all,
+			testcase{"Partial/claim", partialClaim},
+			testcase{"Partial/takeover", partialTakeover},
+			testcase{"Partial/extension", partialExtend},
+			testcase{"Partial/settlement", partialSettle})
+	}
+	return all
+}
+
+// partially repeats a batch, of which the write of one key fails once.
+func (k *kit) partially(t *testing.T, key dedupe.Key, call func() error) {
+	t.Helper()
+	fired := k.s.Partial(key)
+	var err error
+	for range 5 {
+		if err = call(); err == nil {
+			break
+		}
+	}
+	if err != nil {
+		t.Fatalf("one write of a batch failed once, and the batch for ever, the last time with: %v", err)
+	}
+	if !fired() {
+		t.Errorf("no write of %s failed: is Subject.Partial armed for it?", key)
+	}
+}
+
+func partialMark(t *testing.T, k *kit) {
+	ks := keys(10)
+	var marks []dedupe.Mark
+	for _, key := range ks {
+		marks = append(marks, doneMark(key))
+	}
+	k.partially(t, ks[4], func() error { return k.store.Mark(t.Context(), marks) })
+	for _, key := range ks {
+		k.is(t, key, dedupe.Done)
+	}
+}
+
+func (k *kit) partialClaims(t *testing.T, crashes int) []dedupe.Claim {
+	t.Helper()
+	rs := k.requests(keys(10))
+	var cs []dedupe.Claim
+	k.partially(t, rs[4].Key, func() (err error) { cs, err = k.claimer.Claim(t.Context(), rs); return err })
+	for _, c := range cs {
+		if c.State != dedupe.Fresh || c.Err != nil {
+			t.Errorf("%s: %v (%v), want fresh", c.Key, c.State, c.Err)
+		}
+		counts(t, c, 0, crashes)
+		k.held(t, c.Key)
+	}
+	return cs
+}
+
+func partialClaim(t *testing.T, k *kit) {
+	for _, c := range k.partialClaims(t, 0) {
+		k.settled(t, end(c, dedupe.Failed))
+		counts(t, k.fresh(t, c.Key), 1, 0)
+	}
+}
+
+func partialTakeover(t *testing.T, k *kit) {
+	for _, key := range keys(10) {
+		k.claim(t, k.brief(key), dedupe.Fresh)
+	}
+	k.lapse(t)
+	k.partialClaims(t, 1)
+}
+
+func partialExtend(t *testing.T, k *kit) {
+	var rs []dedupe.Request
+	for _, key := range keys(10) {
+		rs = append(rs, k.brief(key))
+	}
+	cs := k.claims(t, rs...)
+	var oks []bool
+	k.partially(t, cs[4].Key, func() (err error) {
+		oks, err = k.claimer.Extend(t.Context(), cs, lasting, keeping)
+		return err
+	})
+	k.lapse(t)
+	for i, c := range cs {
+		if !oks[i] {
+			t.Errorf("extension of %s: false, want true", c.Key)
+		}
+		k.held(t, c.Key)
+	}
+}
+
+func partialSettle(t *testing.T, k *kit) {
+	var ss []dedupe.Settlement
+	for _, c := range k.claims(t, k.requests(keys(10))...) {
+		ss = append(ss, end(c, dedupe.Failed))
+	}
+	var oks []bool
+	k.partially(t, keys(10)[4], func() (err error) { oks, err = k.claimer.Settle(t.Context(), ss); return err })
+	for i, s := range ss {
+		if !oks[i] {
+			t.Errorf("settlement of %s: false, want true", s.Claim.Key)
+		}
+		counts(t, k.fresh(t, s.Claim.Key), 1, 0)
+	}
+}
+
+func refuseCases(h *Harness) []testcase {
+	all := []testcase{{"Refuse/marks", refusing}}
+	if h.Claimer {
+		all = append(all, testcase{"Refuse/claims", refusingClaims})
+	}
+	return all
+}
+
+// refusing: a store that cannot be asked says so, and knows all it knew when it can.
+func refusing(t *testing.T, k *kit) {
+	m, next := doneMark(key("marked")), doneMark(key("unmarked"))
+	k.mark(t, m)
+	k.s.Refuse(true)
+	for range 2 {
+		k.fails(t, "Seen", func(ctx context.Context) error { _, err := k.store.Seen(ctx, []dedupe.Key{m.Key}); return err })
+		k.fails(t, "Mark", func(ctx context.Context) error { return k.store.Mark(ctx, []dedupe.Mark{next}) })
+	}
+	k.s.Refuse(false)
+	k.is(t, m.Key, dedupe.Done)
+	k.mark(t, next)
+	k.is(t, next.Key, dedupe.Done)
+}
+
+func refusingClaims(t *testing.T, k *kit) {
+	a, b := k.fresh(t, key("a")), k.request(key("b"))
+	k.s.Refuse(true)
+	for range 2 {
+		k.fails(t, "Claim", func(ctx context.Context) error { _, err := k.claimer.Claim(ctx, []dedupe.Request{b}); return err })
+		k.fails(t, "Extend", func(ctx context.Context) error {
+			_, err := k.claimer.Extend(ctx, []dedupe.Claim{a}, lasting, keeping)
+			return err
+		})
+		k.fails(t, "Settle", func(ctx context.Context) error {
+			_, err := k.claimer.Settle(ctx, []dedupe.Settlement{end(a, dedupe.Failed)})
+			return err
+		})
+	}
+	k.s.Refuse(false)
+	counts(t, k.claim(t, b, dedupe.Fresh), 0, 0)
+	k.extended(t, a, lasting, true)
+	k.settled(t, end(a, dedupe.Failed))
+	counts(t, k.fresh(t, a.Key), 1, 0)
+}
+
+func (k *kit) fails(t *testing.T, what string, call func(ctx context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if err := call(ctx); err == nil {
+		t.Errorf("%s of a store that is refused: no error", what)
+	}
+}
+
+// fills claims keys one by one until the store is full, and returns the claims and the request that did not fit.
+func (k *kit) fills(t *testing.T) ([]dedupe.Claim, dedupe.Request) {
+	t.Helper()
+	var kept []dedupe.Claim
+	for i := range 1001 {
+		r := k.request(key(fmt.Sprintf("fill-%d", i)))
+		r.Lease, r.TTL = k.h.Lease, k.h.TTL
+		cs, err := k.claimer.Claim(t.Context(), []dedupe.Request{r})
+		if err == nil {
+			kept = append(kept, cs[0])
+			continue
+		}
+		if !errors.Is(err, dedupe.ErrFull) || len(kept) < 4 {
+			t.Fatalf("%d keys are kept, the next one fails with %v, want ErrFull after 4 to 1,000", len(kept), err)
+		}
+		return kept, r
+	}
+	t.Fatal("Harness.Bounded: 1,001 keys fit, want 4 to 1,000")
+	return nil, dedupe.Request{}
+}
+
+// full: at its bound a store refuses rather than forgets.
+func full(t *testing.T, k *kit) {
+	kept, r := k.fills(t)
+	over := doneMark(r.Key)
+	over.TTL = k.h.TTL
+	if err := k.store.Mark(t.Context(), []dedupe.Mark{over}); !errors.Is(err, dedupe.ErrFull) {
+		t.Errorf("a mark beyond the bound: %v, want ErrFull", err)
+	}
+	k.is(t, r.Key, dedupe.Fresh)
+	for i, c := range kept {
+		if !k.extends(t, []dedupe.Claim{c}, k.h.Lease, k.h.TTL)[0] {
+			t.Fatalf("claim %d of a full store is gone", i)
+		}
+	}
+	s := end(kept[0], dedupe.Succeeded)
+	s.TTL = k.h.TTL
+	k.settled(t, s)
+	k.claim(t, k.request(s.Claim.Key), dedupe.Done)
+	if _, err := k.claimer.Claim(t.Context(), []dedupe.Request{r}); !errors.Is(err, dedupe.ErrFull) {
+		t.Errorf("a claim beyond the bound, when some are done: %v, want ErrFull", err)
+	}
+	k.expire(t)
+	c := k.claim(t, r, dedupe.Fresh)
+	counts(t, c, 0, 0)
+	k.settled(t, end(c, dedupe.Succeeded))
+}

@@ -1,0 +1,119 @@
+package memory
+
+import (
+	"bytes"
+	"context"
+	"math"
+	"time"
+
+	"github.com/onceish/onceish/dedupe"
+)
+
+// Claim implements dedupe.Claimer. ErrFull: nothing was claimed.
+func (s *Store) Claim(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim, error) {
+	if err := ended(ctx, "claim"); err != nil {
+		return nil, err
+	}
+	ids := make([]id, len(rs))
+	for i := range rs {
+		ids[i] = idOf(rs[i].Key)
+	}
+	claims := make([]dedupe.Claim, len(rs))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.clock()
+	if err := s.room(ids, now); err != nil {
+		return nil, err
+	}
+	for i := range rs {
+		claims[i] = s.claim(ids[i], &rs[i], now)
+	}
+	s.table.sweepSome(now)
+	return claims, nil
+}
+
+func (s *Store) claim(k id, q *dedupe.Request, now int64) dedupe.Claim {
+	r, slot := s.table.get(k, now)
+	if r == nil {
+		r, slot = s.table.reset(k)
+		s.win(r, slot, q, now)
+		return s.answer(r, slot, q, dedupe.Fresh, now)
+	}
+	kept := s.table.hashOf(r, slot)
+	if len(kept) > 0 && len(q.Hash) > 0 && !bytes.Equal(kept, q.Hash) {
+		return s.answer(r, slot, q, dedupe.Reused, now)
+	}
+	return s.answer(r, slot, q, s.take(r, slot, q, now), now)
+}
+
+// take wins an unexpired row if it is to be had.
+func (s *Store) take(r *row, slot uint32, q *dedupe.Request, now int64) dedupe.State {
+	switch r.state {
+	case done:
+		return dedupe.Done
+	case dead:
+		return dedupe.Dead
+	}
+	mine := r.state != free && r.owner == s.owner(q.Nonce)
+	if !mine && r.until > now {
+		return dedupe.Held
+	}
+	if !mine && r.state == claimed && r.crashes < math.MaxUint16 {
+		r.crashes++
+	}
+	if mine {
+		s.lease(r, slot, q.Lease, q.TTL, now)
+	} else {
+		s.win(r, slot, q, now)
+	}
+	if r.state == dying {
+		return dedupe.Dying
+	}
+	return dedupe.Fresh
+}
+
+// win makes the row the request's own.
+func (s *Store) win(r *row, slot uint32, q *dedupe.Request, now int64) {
+	if r.state == empty || r.since == reopened {
+		r.since = now
+	}
+	if r.state != dying {
+		r.state = claimed
+	}
+	if r.hashLen == 0 {
+		s.table.setHash(r, slot, q.Hash)
+	}
+	s.tokens++
+	r.token = s.tokens
+	r.owner = s.owner(q.Nonce)
+	s.lease(r, slot, q.Lease, q.TTL, now)
+}
+
+func (s *Store) lease(r *row, slot uint32, lease, ttl time.Duration, now int64) {
+	r.until = after(now, lease)
+	s.table.keep(r, slot, after(now, ttl))
+}
+
+func (s *Store) answer(r *row, slot uint32, q *dedupe.Request, state dedupe.State, now int64) dedupe.Claim {
+	c := dedupe.Claim{
+		Key: q.Key, Nonce: q.Nonce, State: state, Token: r.token,
+		Attempts: int(r.attempts), Crashes: int(r.crashes),
+	}
+	if r.since != reopened {
+		c.Age = time.Duration(now - r.since)
+	}
+	switch state {
+	case dedupe.Held, dedupe.Fresh, dedupe.Dying:
+		c.HeldFor = time.Duration(r.until - now)
+	}
+	if kept := s.table.hashOf(r, slot); bytes.Equal(kept, q.Hash) {
+		c.Hash = q.Hash
+	} else {
+		c.Hash = bytes.Clone(kept)
+	}
+	if state == dedupe.Dying {
+		e := s.table.extra(slot)
+		c.Reason, c.Letter = e.reason, e.letter
+	}
+	return c
+}

@@ -1,0 +1,26 @@
+// Package memory is a dedupe store within the process, for tests and for single processes. It keeps 128 bits of
+// a key's SHA-256, not the key, and needs at most 150 bytes for a key of any length.
+//
+// # Delivery semantics
+//
+// A [Store] keeps every promise of [dedupe.Store], [dedupe.Claimer], [dedupe.Reopener] and
+// [dedupe.Watermarker] for as long as its process lives, and none beyond: when the process ends, however it ends, all
+// is forgotten. What that costs:
+//
+//   - Events that were handled and acknowledged stay so, as long as the bus keeps the group's cursor.
+//   - Events that were handled, and not acknowledged before the end, run again.
+//   - Copies that arrive after the restart run again, however long ago the first one was handled.
+//   - Attempts and crashes count from zero: an event that ends the process is never given up for its crashes.
+//   - A dead letter that was being stored may be published a second time under another id.
+//   - The watermark is gone: a group whose cursor the bus lost as well starts as a new group does.
+//
+// Nothing is lost by it, much may be repeated. Two processes do not see each other's claims: for a group of several
+// processes, or effects that must not be repeated after a restart, use a store that outlives the process.
+//
+// A store is bounded in keys. At its bound it refuses with [dedupe.ErrFull] rather than forgets: keys that it keeps
+// are answered, extended and settled as ever, and there is room again once keys have expired. A batch that
+// does not fit changes nothing.
+//
+// Owners are compared by 64 bits of a seeded hash of their nonce. Tokens grow over the whole store, so they never
+// start again, not even after a key has expired.
+package memory

@@ -1,0 +1,23 @@
+package memory
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+
+	"github.com/onceish/onceish/dedupe"
+)
+
+// id stands for a key: half of the SHA-256 of an injective encoding. Whoever chooses the ids of events needs 2^64
+// trials for two that are mistaken for each other.
+type id [16]byte
+
+func idOf(k dedupe.Key) id {
+	var space [256]byte
+	b := binary.AppendUvarint(space[:0], uint64(len(k.Topic)))
+	b = append(b, k.Topic...)
+	b = binary.AppendUvarint(b, uint64(len(k.Group)))
+	b = append(b, k.Group...)
+	b = append(b, k.ID...)
+	sum := sha256.Sum256(b)
+	return id(sum[:16])
+}

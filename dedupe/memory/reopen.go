@@ -1,0 +1,30 @@
+package memory
+
+import (
+	"context"
+	"math"
+
+	"github.com/onceish/onceish/dedupe"
+)
+
+// reopened stands for the time of the first claim that is still to come.
+const reopened = math.MinInt64
+
+// Reopen implements dedupe.Reopener. Age starts anew with the next claim; the TTL runs on.
+func (s *Store) Reopen(ctx context.Context, keys []dedupe.Key) error {
+	if err := ended(ctx, "reopen"); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.clock()
+	for _, k := range keys {
+		r, slot := s.table.get(idOf(k), now)
+		if r == nil || r.state != dying && r.state != dead {
+			continue
+		}
+		delete(s.table.extras, slot)
+		*r = row{id: r.id, token: r.token, expires: r.expires, state: free, since: reopened, until: now}
+	}
+	return nil
+}

@@ -1,0 +1,123 @@
+package memory
+
+import (
+	"context"
+	"math"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/onceish/onceish/dedupe"
+)
+
+// Extend implements dedupe.Claimer, also for what is dying and the claim's to bury.
+func (s *Store) Extend(ctx context.Context, cs []dedupe.Claim, lease, ttl time.Duration) ([]bool, error) {
+	if err := ended(ctx, "extend"); err != nil {
+		return nil, err
+	}
+	ids := make([]id, len(cs))
+	for i := range cs {
+		ids[i] = idOf(cs[i].Key)
+	}
+	oks := make([]bool, len(cs))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.clock()
+	for i := range cs {
+		r, slot := s.table.get(ids[i], now)
+		if r == nil || r.owner != s.owner(cs[i].Nonce) || r.state != claimed && r.state != dying {
+			continue
+		}
+		s.lease(r, slot, lease, ttl, now)
+		oks[i] = true
+	}
+	s.table.sweepSome(now)
+	return oks, nil
+}
+
+// Settle implements dedupe.Claimer.
+func (s *Store) Settle(ctx context.Context, ss []dedupe.Settlement) ([]bool, error) {
+	if err := ended(ctx, "settle"); err != nil {
+		return nil, err
+	}
+	ids := make([]id, len(ss))
+	for i := range ss {
+		ids[i] = idOf(ss[i].Claim.Key)
+	}
+	oks := make([]bool, len(ss))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.clock()
+	for i := range ss {
+		if r, slot := s.table.get(ids[i], now); r != nil && r.owner == s.owner(ss[i].Claim.Nonce) {
+			oks[i] = s.settle(r, slot, &ss[i], now)
+		}
+	}
+	s.table.sweepSome(now)
+	return oks, nil
+}
+
+// settle changes a row that is the settlement's own.
+func (s *Store) settle(r *row, slot uint32, x *dedupe.Settlement, now int64) bool {
+	from, to := passage(x.Outcome)
+	if r.state != from {
+		return r.state == to || x.Outcome == dedupe.GivenUp && r.state == dead
+	}
+	switch x.Outcome {
+	case dedupe.Failed, dedupe.NotBegun:
+		r.until = after(now, max(x.After, 0))
+	case dedupe.GivenUp:
+		r.until = after(now, x.Lease)
+		e := s.table.extra(slot)
+		e.reason, e.letter = cut(x.Reason), strings.Clone(x.Letter)
+	case dedupe.Buried:
+		s.forgetLetter(r, slot)
+	}
+	if counts(x) && r.attempts < math.MaxUint32 {
+		r.attempts++
+	}
+	r.state = to
+	s.table.keep(r, slot, after(now, x.TTL))
+	return true
+}
+
+// passage is the state that an outcome starts from, and the one it leads to.
+func passage(o dedupe.Outcome) (from, to state) {
+	switch o {
+	case dedupe.Succeeded:
+		return claimed, done
+	case dedupe.Failed, dedupe.NotBegun:
+		return claimed, free
+	case dedupe.GivenUp:
+		return claimed, dying
+	case dedupe.Buried:
+		return dying, dead
+	}
+	return empty, empty
+}
+
+func counts(x *dedupe.Settlement) bool {
+	return x.Outcome == dedupe.Failed || x.Outcome == dedupe.GivenUp && x.CountAttempt
+}
+
+// forgetLetter drops what only a burial needs.
+func (s *Store) forgetLetter(r *row, slot uint32) {
+	if r.hashLen != longHash {
+		delete(s.table.extras, slot)
+		return
+	}
+	e := s.table.extra(slot)
+	e.reason, e.letter = "", ""
+}
+
+// cut bounds a reason, between two characters.
+func cut(s string) string {
+	if len(s) <= dedupe.MaxReason {
+		return strings.Clone(s)
+	}
+	end := dedupe.MaxReason
+	for end > dedupe.MaxReason-utf8.UTFMax && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return strings.Clone(s[:end])
+}

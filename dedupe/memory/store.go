@@ -1,0 +1,160 @@
+package memory
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"hash/maphash"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/onceish/onceish/dedupe"
+)
+
+var (
+	_ dedupe.Store       = (*Store)(nil)
+	_ dedupe.Claimer     = (*Store)(nil)
+	_ dedupe.Reopener    = (*Store)(nil)
+	_ dedupe.Watermarker = (*Store)(nil)
+)
+
+// Store keeps all in memory. It is safe for concurrent use, starts no goroutine, and never blocks for longer than
+// another call works. Used by one goroutine it does the same each time, given the same clock.
+type Store struct {
+	now   func() time.Time
+	epoch time.Time
+	max   int
+	seed  maphash.Seed
+
+	mu     sync.Mutex
+	table  table
+	tokens uint64 // the last one given out
+	floors map[scope]map[string]dedupe.Position
+}
+
+// New makes an empty store. Nil options are the default.
+func New(o *Options) (*Store, error) {
+	v, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	return &Store{
+		now: v.Now, epoch: v.Now(), max: v.MaxKeys, seed: maphash.MakeSeed(),
+		table: newTable(), floors: make(map[scope]map[string]dedupe.Position),
+	}, nil
+}
+
+// Seen implements dedupe.Store. It changes nothing.
+func (s *Store) Seen(ctx context.Context, keys []dedupe.Key) ([]dedupe.Record, error) {
+	if err := ended(ctx, "seen"); err != nil {
+		return nil, err
+	}
+	ids := make([]id, len(keys))
+	for i, k := range keys {
+		ids[i] = idOf(k)
+	}
+	records := make([]dedupe.Record, len(keys))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.clock()
+	for i, k := range ids {
+		if r, slot := s.table.get(k, now); r != nil {
+			records[i] = dedupe.Record{State: seen(r, now), Hash: bytes.Clone(s.table.hashOf(r, slot))}
+		}
+	}
+	return records, nil
+}
+
+// seen is what a row is to one who does not claim it.
+func seen(r *row, now int64) dedupe.State {
+	switch r.state {
+	case done:
+		return dedupe.Done
+	case dead:
+		return dedupe.Dead
+	case dying:
+		return dedupe.Dying
+	case free:
+		if r.until <= now {
+			return dedupe.Fresh
+		}
+	}
+	return dedupe.Held
+}
+
+// Mark implements dedupe.Store. ErrFull: nothing was marked.
+func (s *Store) Mark(ctx context.Context, marks []dedupe.Mark) error {
+	if err := ended(ctx, "mark"); err != nil {
+		return err
+	}
+	ids := make([]id, len(marks))
+	for i := range marks {
+		ids[i] = idOf(marks[i].Key)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.clock()
+	if err := s.room(ids, now); err != nil {
+		return err
+	}
+	for i := range marks {
+		s.mark(ids[i], &marks[i], now)
+	}
+	s.table.sweepSome(now)
+	return nil
+}
+
+func (s *Store) mark(k id, m *dedupe.Mark, now int64) {
+	since := now
+	if r, _ := s.table.get(k, now); r != nil {
+		since = r.since
+	}
+	r, slot := s.table.reset(k)
+	r.since = since
+	r.state = done
+	if m.State == dedupe.Dead {
+		r.state = dead
+	}
+	s.table.setHash(r, slot, m.Hash)
+	s.table.keep(r, slot, after(now, m.TTL))
+}
+
+// room makes sure that all of ids can be kept.
+func (s *Store) room(ids []id, now int64) error {
+	if s.table.len()+len(ids) <= s.max {
+		return nil
+	}
+	s.table.sweepAll(now)
+	absent := make(map[id]struct{})
+	for _, k := range ids {
+		if _, ok := s.table.slots[k]; !ok {
+			absent[k] = struct{}{}
+		}
+	}
+	if len(absent) == 0 || s.table.len()+len(absent) <= s.max {
+		return nil
+	}
+	return fmt.Errorf("memory store: %d of %d keys are kept, none of them expired, and %d more do not fit: "+
+		"raise Options.MaxKeys or shorten the TTL: %w", s.table.len(), s.max, len(absent), dedupe.ErrFull)
+}
+
+// clock is the time since the store was made.
+func (s *Store) clock() int64 { return int64(s.now().Sub(s.epoch)) }
+
+func (s *Store) owner(nonce string) uint64 { return maphash.String(s.seed, nonce) }
+
+// after is now + d, or the end of time.
+func after(now int64, d time.Duration) int64 {
+	if int64(d) > math.MaxInt64-now {
+		return math.MaxInt64
+	}
+	return now + int64(d)
+}
+
+func ended(ctx context.Context, call string) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("memory store: %s: %w", call, err)
+	}
+	return nil
+}
