@@ -176,5 +176,17 @@ func (m *Machine) nonce() string {
 	return m.cfg.Owner + strconv.FormatUint(m.nonces, 36)
 }
 
-// SetWatermark replaces the Watermark of the Config: the group's cursor was rebuilt.
-func (m *Machine) SetWatermark(w bus.Position) { m.progress = progress{watermark: w} }
+// SetWatermark replaces the Watermark of the Config: the group's cursor was rebuilt. What is in hand is finished, but its deliveries were
+// the old cursor's: they are told nothing any more. If the stream came back from an older copy, another event may lie at their
+// sequence by now, and an ack would settle that one.
+func (m *Machine) SetWatermark(w bus.Position) {
+	m.progress = progress{watermark: w}
+	m.roster.each(func(j *Job) {
+		for i := range j.copies {
+			j.copies[i].orphan = true
+		}
+	})
+	for i := range m.answers {
+		m.answers[i].Kind = None
+	}
+}

@@ -36,13 +36,14 @@ func (m *Machine) watchRun(now time.Time, j *Job) {
 		return
 	}
 	ran := now.Sub(j.since)
-	if ran >= m.cfg.RunLimit {
+	switch {
+	case ran >= m.cfg.RunLimit && j.limited.IsZero():
+		j.limited = now
 		m.cancel(j, ErrRunLimit)
-	} else if !now.Before(j.expires) {
-		m.cancel(j, ErrLeaseLost)
-	}
-	if ran >= m.cfg.RunLimit+m.cfg.grace() {
+	case ran >= m.cfg.RunLimit && now.Sub(j.limited) >= m.cfg.grace():
 		m.overran(now, j)
+	case !now.Before(j.expires):
+		m.cancel(j, ErrLeaseLost)
 	}
 }
 
