@@ -33,6 +33,7 @@ type faults struct {
 	fresh     bool // the step under way had its fault
 	copied    *membus.Snapshot
 	copiedAt  time.Duration
+	restored  bool
 	copiedSeq map[uint64]*thing
 }
 
@@ -97,7 +98,7 @@ func (f *faults) restore(w *world) {
 	}
 	w.note("bus restored", "", "", int64(f.copiedAt))
 	f.copied.Restore()
-	f.copied = nil
+	f.copied, f.restored = nil, true
 	f.busEpoch++
 	w.journal.at = f.copiedSeq
 	for _, l := range w.workers {
@@ -109,6 +110,11 @@ func (f *faults) restore(w *world) {
 			w.publishLater(t, 5*time.Second)
 		}
 	}
+}
+
+// undone: a restore has taken away what was stored there.
+func (f *faults) undone(w *world, t *thing, seq uint64) bool {
+	return f.restored && w.journal.at[seq] != t
 }
 
 // forgetConfirmed: what the publisher was told since then is no longer so.

@@ -35,30 +35,39 @@ func (w *world) publishLater(t *thing, within time.Duration) {
 func (w *world) publish(p *publishing) {
 	p.tries++
 	f := w.fate(w.sc.busTrouble)
-	var err error
+	var seq uint64
 	if f.applied {
-		w.after(nil, f.apply, func() { err = w.storeEvent(p.thing) })
+		w.after(nil, f.apply, func() { seq = w.storeEvent(p.thing) })
 	}
 	w.after(nil, f.answer, func() {
-		if !f.failed && err == nil {
-			p.thing.confirmed = append(p.thing.confirmed, w.elapsed)
-			w.note("confirmed", "pub", p.thing.name, 0)
+		if !f.failed && seq > 0 {
+			w.confirm(p.thing, seq)
 		} else if p.tries < maxTries {
 			w.publish(p)
 		}
 	})
 }
 
-// storeEvent is the moment at which the bus has it.
-func (w *world) storeEvent(t *thing) error {
+// confirm is what the publisher is told. What a restore has undone meanwhile is lost by the bus.
+func (w *world) confirm(t *thing, seq uint64) {
+	w.note("confirmed", "pub", t.name, int64(seq)) //nolint:gosec // few
+	if w.faults.undone(w, t, seq) {
+		return
+	}
+	t.confirmed = append(t.confirmed, w.elapsed)
+}
+
+// storeEvent is the moment at which the bus has it. It returns where; 0: the bus refused it.
+func (w *world) storeEvent(t *thing) uint64 {
 	rs, err := w.publisher.Publish(context.Background(), t.event)
 	if err != nil {
-		return err
+		return 0
 	}
-	w.note("published", "pub", t.name, int64(rs[0].Sequence)) //nolint:gosec // few
+	seq := rs[0].Sequence
+	w.note("published", "pub", t.name, int64(seq)) //nolint:gosec // few
 	if !rs[0].Duplicate {
-		t.sequences = append(t.sequences, rs[0].Sequence)
-		w.journal.at[rs[0].Sequence] = t
+		t.sequences = append(t.sequences, seq)
+		w.journal.at[seq] = t
 	}
-	return nil
+	return seq
 }

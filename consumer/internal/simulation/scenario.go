@@ -70,7 +70,7 @@ func (s *scenario) drawFaults(r *rand.Rand) {
 	for k := range s.faults {
 		s.faults[k] = r.IntN(2) == 0
 	}
-	s.faultRate = float64(level) / 1500
+	s.faultRate = float64(level) / 400
 	if r.IntN(4) > 0 {
 		s.callTrouble = r.Float64() * 0.15
 	}
