@@ -123,7 +123,7 @@ type Settlement struct {
 // MaxReason bounds the reason that a store keeps, in bytes.
 const MaxReason = 4 << 10
 
-// Reopener sets dying and dead keys free again, counts zero, hash forgotten, due at once: before a redrive
+// Reopener sets dying and dead keys free again, counts and age zero, hash forgotten, due at once: before a redrive
 // publishes. Keys in other states, or unknown, are left alone. It may be repeated.
 type Reopener interface {
 	Reopen(ctx context.Context, keys []Key) error

@@ -103,7 +103,7 @@ func claimRepeatedLapsed(t *testing.T, k *kit) {
 	k.settled(t, end(first, dedupe.Succeeded))
 }
 
-// claimRepeatedSettled: a request that is heard again too late finds no claim of its own, but may win another.
+// claimRepeatedSettled: a request that is heard again too late finds no claim of its own, and wins none: its sender has long gone on.
 func claimRepeatedSettled(t *testing.T, k *kit) {
 	for _, o := range []dedupe.Outcome{dedupe.Failed, dedupe.NotBegun} {
 		r := k.request(key(o.String()))
@@ -112,8 +112,8 @@ func claimRepeatedSettled(t *testing.T, k *kit) {
 		k.settled(t, s)
 		k.claim(t, r, dedupe.Held)
 		k.lapse(t)
-		c := k.claim(t, r, dedupe.Fresh)
-		k.held(t, r.Key)
+		k.claim(t, r, dedupe.Held)
+		c := k.fresh(t, r.Key)
 		k.settled(t, end(c, dedupe.Succeeded))
 		k.claim(t, r, dedupe.Done)
 	}

@@ -61,7 +61,7 @@ func (p *pending) judge(r *row) *move {
 		*p.claim = r.claim(p.req, dedupe.Dead)
 	case mine && r.state != free:
 		return p.renew(r)
-	case r.left() > 0:
+	case mine || r.left() > 0: // mine, and free: a repeat that got delayed wins nothing
 		*p.claim = r.claim(p.req, dedupe.Held)
 	case r.state == dying:
 		return p.bury(r)
