@@ -23,15 +23,17 @@ import (
 type recorder struct {
 	mu       sync.Mutex
 	commands []bson.Raw
+	hellos   int // a store's own; those of the driver's monitors are not told
 }
 
 func (r *recorder) monitor() *event.CommandMonitor {
 	return &event.CommandMonitor{Started: func(_ context.Context, e *event.CommandStartedEvent) {
-		if e.CommandName == "hello" {
-			return
-		}
 		r.mu.Lock()
 		defer r.mu.Unlock()
+		if e.CommandName == "hello" {
+			r.hellos++
+			return
+		}
 		r.commands = append(r.commands, slices.Clone(e.Command))
 	}}
 }
@@ -43,6 +45,15 @@ func (r *recorder) take() []bson.Raw {
 	cs := r.commands
 	r.commands = nil
 	return cs
+}
+
+// asked is how often the server was asked for its time since this was last called.
+func (r *recorder) asked() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := r.hellos
+	r.hellos = 0
+	return n
 }
 
 func names(cs []bson.Raw) []string {

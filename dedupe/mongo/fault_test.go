@@ -278,3 +278,68 @@ func TestTimeout(t *testing.T) {
 		t.Errorf("%v after %v, want the time-out of 200ms", err, time.Since(start))
 	}
 }
+
+// After an error the server may be another: its time is asked for again, before anything is inserted.
+func TestClockAfterError(t *testing.T) {
+	t.Parallel()
+	s, _, r := recorded(t, nil)
+	claimOne(t, s, request("a", time.Minute))
+	if r.asked(); r.asked() != 0 {
+		t.Error("the server's time is asked for with every claim")
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Claim(ended, []dedupe.Request{request("b", time.Minute)}); !errors.Is(err, context.Canceled) {
+		t.Fatalf("%v, want context.Canceled", err)
+	}
+	claimOne(t, s, request("b", time.Minute))
+	if r.asked() == 0 {
+		t.Error("the server's time is not asked for after an error")
+	}
+}
+
+// A takeover misses the row that was touched after it was read: extended it stays its owner's, marked it is done.
+func TestTakeoverMisses(t *testing.T) {
+	t.Parallel()
+	touches := map[string]struct {
+		touch func(s *mongodedupe.Store, c dedupe.Claim) error
+		want  dedupe.State
+	}{
+		"extended": {func(s *mongodedupe.Store, c dedupe.Claim) error {
+			_, err := s.Extend(context.Background(), []dedupe.Claim{c}, time.Minute, time.Hour)
+			return err
+		}, dedupe.Held},
+		"marked": {func(s *mongodedupe.Store, c dedupe.Claim) error {
+			_, err := s.Settle(context.Background(), []dedupe.Settlement{{Claim: c, TTL: time.Hour}})
+			return err
+		}, dedupe.Done},
+		"marked by another": {func(s *mongodedupe.Store, c dedupe.Claim) error {
+			return s.Mark(context.Background(), []dedupe.Mark{{Key: c.Key, State: dedupe.Dead, TTL: time.Hour}})
+		}, dedupe.Dead},
+	}
+	for name, c := range touches {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, coll, w := wired(t)
+			direct, err := mongodedupe.New(t.Context(), coll, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := request("a", time.Millisecond)
+			old := claimOne(t, direct, r)
+			lapse(t, direct, r)
+			touched := make(chan error, 1)
+			w.rewrite(func(command string, reply bson.D) bson.D {
+				if command == "aggregate" && len(touched) == 0 {
+					touched <- c.touch(direct, old)
+				}
+				return reply
+			})
+			r.Nonce = "taker"
+			got := claimOne(t, s, r)
+			if err := <-touched; err != nil || got.State != c.want {
+				t.Errorf("%+v (%v), want %v", got, err, c.want)
+			}
+		})
+	}
+}

@@ -90,11 +90,11 @@ type writing struct {
 func (s *Store) markBatch(ctx context.Context, ws []*writing) error {
 	var refusals []error
 	for try := 0; try < markTries; try++ {
-		taken, refused, err := s.insertMarks(ctx, ws)
+		taken, never, err := s.insertMarks(ctx, ws)
 		if err != nil {
 			return err
 		}
-		refusals = append(refusals, refused...)
+		refusals = append(refusals, never...)
 		if len(taken) == 0 {
 			return errors.Join(refusals...)
 		}
