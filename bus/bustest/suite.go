@@ -1,0 +1,40 @@
+package bustest
+
+import (
+	"slices"
+	"testing"
+)
+
+// promise is a case of the suite.
+type promise struct {
+	name   string
+	stream Stream // Topics default to "orders.>"
+	keeps  func(t *testing.T, f *fixture)
+	unless bool // the harness cannot do what the case needs
+}
+
+// Run tests all promises of package bus that the harness can put to the test.
+func Run(t *testing.T, h Harness) {
+	t.Helper()
+	if h.New == nil {
+		t.Fatal("bustest: Harness.New is nil: tell how to make a bus")
+	}
+	h = h.withDefaults()
+	for _, p := range slices.Concat(
+		publishing(), deduplication(), roundTrip(), topics(), groups(), settling(), fetching(), bound(),
+		floors(h), starting(), losing(h), restoring(h), closing(), loads(),
+	) {
+		if p.unless {
+			continue
+		}
+		if p.stream.Topics == nil {
+			p.stream.Topics = []string{"orders.>"}
+		}
+		t.Run(p.name, func(t *testing.T) {
+			h.Run(t, func(t *testing.T) {
+				t.Helper()
+				p.keeps(t, &fixture{h: h, bus: h.New(t, p.stream)})
+			})
+		})
+	}
+}

@@ -1,0 +1,96 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onceish/onceish/bus"
+)
+
+var _ bus.Bus = (*Bus)(nil)
+
+// Bus is a bus.Bus on a NATS connection. Its methods are safe for concurrent use.
+type Bus struct {
+	nc   *nats.Conn
+	js   jetstream.JetStream
+	api  string // prefix of the JetStream API, with its last dot
+	o    Options
+	log  *slog.Logger
+	link *link
+	pub  publisher
+}
+
+// New makes a Bus on a connection, which stays the caller's. It asks the server nothing. A nil o means the
+// defaults. It warns when the connection gives up reconnecting some day, for then the process is lost with it.
+func New(nc *nats.Conn, o *Options) (*Bus, error) {
+	if nc == nil {
+		return nil, errors.New("jetstream: the connection is nil: connect with nats.Connect first")
+	}
+	options, err := o.complete()
+	if err != nil {
+		return nil, err
+	}
+	b := &Bus{nc: nc, o: options, log: options.Logger}
+	if b.js, b.api, err = management(nc, &options); err != nil {
+		return nil, fmt.Errorf("jetstream: %w", err)
+	}
+	if !nc.Opts.AllowReconnect || nc.Opts.MaxReconnect >= 0 {
+		b.log.Warn("the NATS connection gives up reconnecting: connect with nats.MaxReconnects(-1)",
+			"reconnect", nc.Opts.AllowReconnect, "max_reconnects", nc.Opts.MaxReconnect)
+	}
+	b.link = newLink(nc)
+	b.pub.init(b)
+	return b, nil
+}
+
+// Close ends all Sources and the publishing of this Bus, and leaves the connection open. Close the Sources first: what
+// they have not settled by then is delivered again. Repeated calls do nothing.
+func (b *Bus) Close() {
+	b.link.close()
+	b.pub.close()
+}
+
+func management(nc *nats.Conn, o *Options) (js jetstream.JetStream, prefix string, err error) {
+	timeout := jetstream.WithDefaultTimeout(o.APITimeout)
+	switch {
+	case o.Domain != "":
+		js, err = jetstream.NewWithDomain(nc, o.Domain, timeout)
+		return js, "$JS." + o.Domain + ".API.", err
+	case o.APIPrefix != "":
+		js, err = jetstream.NewWithAPIPrefix(nc, o.APIPrefix, timeout)
+		return js, trimDot(o.APIPrefix) + ".", err
+	default:
+		js, err = jetstream.New(nc, timeout)
+		return js, jetstream.DefaultAPIPrefix, err
+	}
+}
+
+func trimDot(s string) string {
+	if n := len(s); n > 0 && s[n-1] == '.' {
+		return s[:n-1]
+	}
+	return s
+}
+
+// within bounds a request to the server.
+func (b *Bus) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, b.o.APITimeout)
+}
+
+// explain says what to try about an error of a request.
+func (b *Bus) explain(doing string, err error) error {
+	switch {
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount), errors.Is(err, nats.ErrNoResponders):
+		return fmt.Errorf("jetstream: %s: nothing answers under %s: is JetStream enabled for this account, and are Options.APIPrefix and Domain right? %w", doing, b.api, err)
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
+		if last := b.nc.LastError(); errors.Is(last, nats.ErrPermissionViolation) {
+			return fmt.Errorf("jetstream: %s: %w; the connection's last error: %w", doing, err, last)
+		}
+	}
+	return fmt.Errorf("jetstream: %s: %w", doing, err)
+}

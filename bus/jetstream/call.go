@@ -1,0 +1,158 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/onceish/onceish/bus"
+)
+
+// call is one Publish: events on their way, and what the server said of them.
+type call struct {
+	number  uint64
+	events  []bus.Event
+	window  chan struct{} // holds one for each event on its way, of all calls
+	state   *linkState    // of the link when it began; a confirmation does not survive another one
+	timer   *time.Timer
+	timeout time.Duration
+	done    chan struct{} // closed when every event is settled
+
+	mu       sync.Mutex
+	receipts []bus.Receipt
+	progress []progress // of each event
+	left     int        // events not settled
+	inFlight int
+	heard    time.Time // when the server last confirmed something, or the only event in flight was sent
+}
+
+type progress uint8
+
+const (
+	waiting progress = iota
+	sent
+	settled
+)
+
+func newCall(events []bus.Event, window chan struct{}, state *linkState, timeout time.Duration) *call {
+	return &call{
+		events: events, window: window, state: state, timer: time.NewTimer(timeout), timeout: timeout, done: make(chan struct{}),
+		receipts: make([]bus.Receipt, len(events)), progress: make([]progress, len(events)), left: len(events),
+	}
+}
+
+// enter waits for room in the window.
+func (c *call) enter(ctx context.Context, nc *nats.Conn) error {
+	select {
+	case <-c.state.changed:
+		return c.state.interrupted(nc)
+	default:
+	}
+	select {
+	case c.window <- struct{}{}:
+		return nil
+	default:
+		return c.await(ctx, nc, c.window, nil)
+	}
+}
+
+// await waits for room in the window, or for done, as long as confirmations keep coming.
+func (c *call) await(ctx context.Context, nc *nats.Conn, room chan<- struct{}, done <-chan struct{}) error {
+	for {
+		select {
+		case room <- struct{}{}:
+			return nil
+		case <-done:
+			return nil
+		case <-c.timer.C:
+			silence := c.silence()
+			if silence >= c.timeout {
+				return fmt.Errorf("no confirmation for %v: is it a stream that takes these topics? %w", c.timeout, nats.ErrTimeout)
+			}
+			c.timer.Reset(c.timeout - silence)
+		case <-c.state.changed:
+			return c.state.interrupted(nc)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// silence is how long nothing was confirmed though something was in flight.
+func (c *call) silence() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.inFlight == 0 {
+		return 0
+	}
+	return time.Since(c.heard)
+}
+
+func (c *call) sent(i int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.inFlight == 0 {
+		c.heard = time.Now()
+	}
+	c.progress[i] = sent
+	c.inFlight++
+}
+
+// settle keeps the first receipt of an event, and makes room in the window.
+func (c *call) settle(i int, r bus.Receipt) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	was := c.progress[i]
+	if was == settled {
+		return
+	}
+	if was == sent {
+		c.inFlight--
+		c.heard = time.Now()
+		<-c.window // It does not block: there is one for each event in flight.
+	}
+	c.receipts[i], c.progress[i] = r, settled
+	if c.left--; c.left == 0 {
+		close(c.done)
+	}
+}
+
+// finish gives what is left the reason why nothing more is known of it, and returns the receipts.
+func (c *call) finish(why error) ([]bus.Receipt, error) {
+	if why != nil {
+		unknown := bus.Receipt{Err: fmt.Errorf("jetstream: published, but not confirmed: %w", why)}
+		unsent := bus.Receipt{Err: fmt.Errorf("jetstream: not published: %w", why)}
+		for i := range c.events {
+			if c.sentAlready(i) {
+				c.settle(i, unknown)
+			} else {
+				c.settle(i, unsent)
+			}
+		}
+	}
+	var errs []error
+	for _, r := range c.receipts {
+		if n := len(errs); r.Err != nil && (n == 0 || errs[n-1] != r.Err) { //nolint:errorlint // the same value once is enough
+			errs = append(errs, r.Err)
+		}
+	}
+	return c.receipts, errors.Join(errs...)
+}
+
+func (c *call) sentAlready(i int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.progress[i] == sent
+}
+
+// interrupted is why what was sent in a state of the link is not confirmed in the next one.
+func (s *linkState) interrupted(nc *nats.Conn) error {
+	if nc.IsClosed() {
+		return closedError(nc)
+	}
+	return fmt.Errorf("%w from NATS meanwhile", nats.ErrDisconnected)
+}

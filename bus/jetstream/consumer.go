@@ -1,0 +1,152 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onceish/onceish/bus"
+)
+
+// wanted is what is ours of a consumer's configuration. Everything else is other people's.
+type wanted struct {
+	name         string
+	filter       string
+	ackWait      time.Duration
+	maxUnsettled int
+}
+
+// consumer makes or finds the durable consumer of a group, and holds what is ours of it to what is wanted.
+func (b *Bus) consumer(ctx context.Context, stream *jetstream.StreamInfo, w wanted, start jetstream.ConsumerConfig) (*jetstream.ConsumerInfo, error) {
+	name := stream.Config.Name
+	info, err := b.consumerInfo(ctx, name, w.name)
+	switch {
+	case errors.Is(err, jetstream.ErrConsumerNotFound) && b.o.BindOnly:
+		return nil, fmt.Errorf("jetstream: consumer %q on stream %q is missing, and Options.BindOnly is set: make it with\n\t%s\n%w",
+			w.name, name, consumerAddCommand(name, w), err)
+	case errors.Is(err, jetstream.ErrConsumerNotFound):
+		info, err = b.createConsumer(ctx, name, w.config(start))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !b.o.BindOnly && w.change(info.Config) {
+		if info, err = b.updateConsumer(ctx, name, w, info.Config); err != nil {
+			return nil, err
+		}
+	}
+	if err := w.refuse(&info.Config); err != nil {
+		return nil, fmt.Errorf("jetstream: consumer %q on stream %q cannot be used: %w", w.name, name, err)
+	}
+	return info, nil
+}
+
+func (b *Bus) consumerInfo(ctx context.Context, stream, name string) (*jetstream.ConsumerInfo, error) {
+	ctx, cancel := b.within(ctx)
+	defer cancel()
+	c, err := b.js.Consumer(ctx, stream, name)
+	if errors.Is(err, jetstream.ErrNotPullConsumer) {
+		return nil, fmt.Errorf("jetstream: consumer %q on stream %q is a push consumer: delete it, or choose another group: %w", name, stream, err)
+	}
+	if err != nil {
+		return nil, b.explain(fmt.Sprintf("read consumer %q on stream %q", name, stream), err)
+	}
+	return c.CachedInfo(), nil
+}
+
+// createConsumer makes a consumer. If another process was faster, that one's is taken as it is.
+func (b *Bus) createConsumer(ctx context.Context, stream string, config jetstream.ConsumerConfig) (*jetstream.ConsumerInfo, error) {
+	bounded, cancel := b.within(ctx)
+	defer cancel()
+	c, err := b.js.CreateConsumer(bounded, stream, config)
+	if errors.Is(err, jetstream.ErrConsumerExists) {
+		return b.consumerInfo(ctx, stream, config.Durable)
+	}
+	if err != nil {
+		return nil, b.explain(fmt.Sprintf("make consumer %q on stream %q", config.Durable, stream), err)
+	}
+	return c.CachedInfo(), nil
+}
+
+// updateConsumer changes what is ours of a consumer and leaves the rest as it was read.
+func (b *Bus) updateConsumer(ctx context.Context, stream string, w wanted, config jetstream.ConsumerConfig) (*jetstream.ConsumerInfo, error) {
+	ctx, cancel := b.within(ctx)
+	defer cancel()
+	w.apply(&config)
+	c, err := b.js.UpdateConsumer(ctx, stream, config)
+	if err != nil {
+		return nil, b.explain(fmt.Sprintf("change consumer %q on stream %q", w.name, stream), err)
+	}
+	b.log.Info("changed a consumer's configuration", "stream", stream, "consumer", w.name)
+	return c.CachedInfo(), nil
+}
+
+func (w wanted) config(start jetstream.ConsumerConfig) jetstream.ConsumerConfig {
+	start.Durable = w.name
+	start.AckPolicy = jetstream.AckExplicitPolicy
+	w.apply(&start)
+	return start
+}
+
+// apply sets what is ours and can be changed. Where a group starts and how it acknowledges cannot.
+func (w wanted) apply(c *jetstream.ConsumerConfig) {
+	c.FilterSubject, c.FilterSubjects = w.filter, nil
+	c.AckWait, c.BackOff = w.ackWait, nil
+	c.MaxAckPending = w.maxUnsettled
+	c.MaxDeliver = -1
+	c.HeadersOnly = false
+}
+
+func (w wanted) change(c jetstream.ConsumerConfig) bool {
+	return !w.filtered(&c) || c.AckWait != w.ackWait || len(c.BackOff) > 0 ||
+		c.MaxAckPending != w.maxUnsettled || c.MaxDeliver > 0 || c.HeadersOnly
+}
+
+func (w wanted) filtered(c *jetstream.ConsumerConfig) bool {
+	return c.FilterSubject == w.filter || slices.Equal(c.FilterSubjects, []string{w.filter})
+}
+
+// refuse tells why events would be lost, or never come, over a consumer that is configured like this.
+func (w wanted) refuse(c *jetstream.ConsumerConfig) error {
+	switch {
+	case c.AckPolicy != jetstream.AckExplicitPolicy:
+		return fmt.Errorf("its ack policy is %q: events would count as settled unseen: it must be explicit", c.AckPolicy)
+	case c.MaxDeliver > 0:
+		return fmt.Errorf("its delivery limit is %d: the server would drop events that nobody gave up on: set max deliver to -1", c.MaxDeliver)
+	case !w.filtered(c):
+		return fmt.Errorf("it filters %q, not the topic %q", slices.Concat([]string{c.FilterSubject}, c.FilterSubjects), w.filter)
+	case c.HeadersOnly:
+		return errors.New("it delivers headers only: events would come without their data")
+	case c.PriorityPolicy != jetstream.PriorityPolicyNone:
+		return errors.New("it has priority groups, which Onceish does not pull from")
+	}
+	return nil
+}
+
+// start is where a consumer begins that does not exist yet.
+func (b *Bus) start(stream *jetstream.StreamInfo, o *bus.SubscribeOptions) (jetstream.ConsumerConfig, error) {
+	c := jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy}
+	switch {
+	case stream.Config.Retention == jetstream.WorkQueuePolicy:
+		// What is left of a work queue is what nobody has acknowledged, and the server takes no other start.
+		if o.Resume.IsZero() && o.From != (bus.Start{}) {
+			return c, fmt.Errorf("jetstream: stream %q is a work queue, which can only be read from its start: leave SubscribeOptions.From zero", stream.Config.Name)
+		}
+	case !o.Resume.IsZero():
+		c.DeliverPolicy, c.OptStartTime = jetstream.DeliverByStartTimePolicy, &o.Resume
+	case !o.From.Time.IsZero():
+		c.DeliverPolicy, c.OptStartTime = jetstream.DeliverByStartTimePolicy, &o.From.Time
+	case o.From.Latest:
+		c.DeliverPolicy, c.OptStartSeq = jetstream.DeliverByStartSequencePolicy, stream.State.LastSeq+1
+	}
+	return c, nil
+}
+
+func consumerAddCommand(stream string, w wanted) string {
+	return fmt.Sprintf("nats consumer add %s %s --pull --filter %s --deliver all --ack explicit --wait %v --max-deliver=-1 --max-pending %d --defaults",
+		stream, w.name, shellQuote(w.filter), w.ackWait, w.maxUnsettled)
+}

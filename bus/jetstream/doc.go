@@ -1,0 +1,34 @@
+// Package jetstream is the bus on NATS JetStream.
+//
+//	nc, err := nats.Connect(url, nats.MaxReconnects(-1), nats.PingInterval(10*time.Second))
+//	b, err := jetstream.New(nc, nil)
+//
+// The connection stays the caller's: it is never closed here, and whoever opened it closes it after [Bus.Close].
+//
+// # Delivery semantics
+//
+// As in package bus: at least once, one durable pull consumer per (group, topic), see [ConsumerName]. Events travel in
+// the CloudEvents binding for NATS, written in binary mode and read in binary and structured mode. A plain message is
+// an event too: its ID is its Nats-Msg-Id, or else its position. What claims to be a CloudEvent and cannot be read as
+// one is delivered with Delivery.Malformed set.
+//
+// Settlements are plain publishes that nobody confirms. While the connection is down, and until the consumer behind it
+// was looked at again, acks and terms are kept and naks and extensions are refused: a late ack settles an event
+// that is done, but a late nak or extension moves a delivery that may be somebody else's by then.
+//
+// [bus.ErrConsumerLost] is returned when the consumer or its stream was deleted, made anew, or restored from a
+// copy so that sequences went back. Subscribing again makes the consumer anew from SubscribeOptions.Resume,
+// or finds the one that another process made.
+//
+// # Permissions
+//
+// A user that may do everything for one account needs no thought. With Options.BindOnly nothing is ever made or changed,
+// and these are enough, S being the stream, C the consumer, and _INBOX the connection's inbox prefix:
+//
+//	publish    $JS.API.STREAM.NAMES            (not with Options.Stream)
+//	publish    $JS.API.STREAM.INFO.S
+//	publish    $JS.API.CONSUMER.INFO.S.C
+//	publish    $JS.API.CONSUMER.MSG.NEXT.S.C
+//	publish    $JS.ACK.S.C.>                   ($JS.ACK.*.*.S.C.> where the server uses the newer form)
+//	subscribe  _INBOX.>
+package jetstream

@@ -1,0 +1,136 @@
+package jetstream
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/onceish/onceish/bus"
+)
+
+// fetchWait is how long Fetch waits for a first delivery.
+const fetchWait = time.Second
+
+// Fetch implements bus.Source. A max above 4,096 counts as that.
+func (s *Source) Fetch(ctx context.Context, max int) ([]*bus.Delivery, error) {
+	var got batch
+	var timeout <-chan time.Time
+	for waiting := true; ; {
+		if err := s.ended(); err != nil {
+			return nil, err
+		}
+		var failed error
+		if waiting && len(got.deliveries) == 0 && ctx.Err() == nil {
+			failed = s.ask(max)
+		}
+		s.drain(&got)
+		switch {
+		case len(got.deliveries) > 0:
+			s.arrived(&got)
+			return got.deliveries, nil
+		case failed != nil || !waiting || max <= 0 && s.pulling.owed == 0:
+			return nil, failed
+		}
+		if timeout == nil {
+			timer := time.NewTimer(patience(max))
+			defer timer.Stop()
+			timeout = timer.C
+		}
+		select {
+		case m := <-s.in:
+			s.take(m, &got)
+		case <-s.poke:
+		case <-timeout:
+			waiting = false
+		case <-ctx.Done():
+			waiting = false
+		}
+	}
+}
+
+// patience is how long Fetch waits: while it may, or, to read out, until nothing can come any more.
+func patience(max int) time.Duration {
+	if max <= 0 {
+		return pullExpires + pullGrace
+	}
+	return fetchWait
+}
+
+// batch is what one Fetch returns.
+type batch struct {
+	deliveries []*bus.Delivery
+	settlers   []settler // allocated together
+	highest    arrival
+}
+
+func (s *Source) arrived(got *batch) {
+	s.seen.add(len(got.deliveries), got.highest)
+	if s.stalled.Load() != nil {
+		s.stalled.Store(nil)
+	}
+}
+
+// drain takes what has arrived.
+func (s *Source) drain(got *batch) {
+	for n := len(s.in); n > 0; n-- {
+		s.take(<-s.in, got)
+	}
+}
+
+// take reads a message: a delivery, or a status of a pull.
+func (s *Source) take(m *nats.Msg, got *batch) {
+	if m.Reply == "" {
+		s.status(m)
+		return
+	}
+	a, ok := parseReply(m.Reply)
+	if !ok {
+		s.b.log.Warn("dropped a message that is no delivery", "subject", m.Subject, "reply", m.Reply, "consumer", s.consumer)
+		return
+	}
+	s.pulling.came()
+	if s.recent.reused(a) {
+		s.finish(fmt.Errorf("%w: sequence %d of stream %q is another event now: the stream was restored", bus.ErrConsumerLost, a.sequence, s.stream))
+		return
+	}
+	if a.sequence > got.highest.sequence {
+		got.highest = a
+	}
+	got.deliveries = append(got.deliveries, s.delivery(m, a, got))
+}
+
+func (s *Source) delivery(m *nats.Msg, a arrival, got *batch) *bus.Delivery {
+	at := bus.Position{Stream: s.incarnation, Sequence: a.sequence, Stored: a.storedTime()}
+	event, malformed := decode(m, s.stream, a)
+	d := bus.NewDelivery(event, int(min(a.delivered, 1<<30)), at, got.settler(s, m.Reply)) // #nosec G115 -- bounded
+	d.Malformed = malformed
+	return d
+}
+
+const settlersAtOnce = 64
+
+func (got *batch) settler(s *Source, reply string) *settler {
+	if len(got.settlers) == cap(got.settlers) {
+		got.settlers = make([]settler, 0, settlersAtOnce)
+	}
+	got.settlers = append(got.settlers, settler{s: s, reply: reply})
+	return &got.settlers[len(got.settlers)-1]
+}
+
+// recent remembers what time the latest sequences were stored at. After a stream was restored from an older copy, a
+// sequence comes again with another one.
+type recent [1024]struct {
+	sequence uint64
+	stored   int64
+}
+
+func (r *recent) reused(a arrival) bool {
+	slot := &r[a.sequence%uint64(len(r))]
+	if slot.sequence == a.sequence && slot.stored != a.stored {
+		return true
+	}
+	slot.sequence, slot.stored = a.sequence, a.stored
+	return false
+}

@@ -1,0 +1,51 @@
+package jetstream
+
+import (
+	"strconv"
+
+	"github.com/nats-io/nats.go"
+)
+
+// maxOwed bounds what a Source asks for at once, so that its channel holds all that can come: nats.go
+// drops what does not fit.
+const (
+	maxOwed   = 4_096
+	inboxSize = 4 * maxOwed
+)
+
+// inbox is where the answers to pulls arrive: one subscription for all of them.
+type inbox struct {
+	prefix string // with its last dot
+	sub    *nats.Subscription
+}
+
+// listen subscribes an inbox in place of the one there was.
+func (s *Source) listen() error {
+	prefix := s.b.nc.NewInbox() + "."
+	sub, err := s.b.nc.ChanSubscribe(prefix+"*", s.in)
+	if err != nil {
+		return err
+	}
+	s.inbox.Swap(&inbox{prefix: prefix, sub: sub}).close()
+	return nil
+}
+
+func (i *inbox) close() {
+	if i != nil {
+		_ = i.sub.Unsubscribe() // It fails when the connection is closed, and then there is nothing to end.
+	}
+}
+
+// reply is where a pull is answered.
+func (i *inbox) reply(number uint64) string {
+	buf := make([]byte, 0, len(i.prefix)+20)
+	return string(strconv.AppendUint(append(buf, i.prefix...), number, 10))
+}
+
+// number is of the pull that a status answers.
+func (i *inbox) number(subject string) (uint64, bool) {
+	if len(subject) <= len(i.prefix) || subject[:len(i.prefix)] != i.prefix {
+		return 0, false
+	}
+	return parseNumber(subject[len(i.prefix):])
+}

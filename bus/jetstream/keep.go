@@ -1,0 +1,173 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onceish/onceish/bus"
+)
+
+// soon is how long after a look at the consumer the next one is, when something is odd.
+const soon = 500 * time.Millisecond
+
+// watch is what the keeper remembers between its looks.
+type watch struct {
+	alarmed bool
+	last    time.Time // of the last look
+	heard   uint64    // deliveries by then
+	since   time.Time // since when nothing was delivered though it was asked for
+	strikes int       // looks in a row that found events pending meanwhile
+}
+
+// keep looks after the consumer: when the link changed, when Fetch raised an alarm, and when nothing was delivered for
+// a while though it was asked for.
+func (s *Source) keep(ctx context.Context) {
+	defer close(s.done)
+	w := watch{since: time.Now()}
+	timer := time.NewTimer(s.b.o.CheckInterval)
+	defer timer.Stop()
+	for s.ended() == nil {
+		state := s.b.link.now()
+		if state.closed != nil {
+			s.finish(state.closed)
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-state.changed:
+			w.alarmed = true
+			timer.Reset(0)
+			wake(s.poke)
+		case <-s.alarm:
+			w.alarmed = true
+			timer.Reset(max(0, soon-time.Since(w.last)))
+		case <-timer.C:
+			timer.Reset(s.look(ctx, &w))
+		}
+	}
+}
+
+// look asks the server about the consumer if there is reason to, and returns when to look again.
+func (s *Source) look(ctx context.Context, w *watch) time.Duration {
+	state := s.b.link.now()
+	quiet := s.quiet(w)
+	if !state.up || s.verified.Load() == state && !w.alarmed && !quiet {
+		return s.b.o.CheckInterval
+	}
+	w.last = time.Now()
+	consumer, err := s.examine(ctx, state)
+	switch {
+	case errors.Is(err, bus.ErrConsumerLost):
+		s.finish(err)
+		return s.b.o.CheckInterval
+	case err != nil:
+		s.stalled.Store(&err)
+		return soon
+	}
+	w.alarmed = false
+	if s.verified.Swap(state) != state {
+		s.release()
+		wake(s.poke)
+	}
+	return s.diagnose(consumer, w, quiet)
+}
+
+// quiet reports whether nothing was delivered for a while though it was asked for.
+func (s *Source) quiet(w *watch) bool {
+	now := time.Now()
+	asked := now.Sub(time.Unix(0, s.asked.Load())) < fetchWait+pullExpires+pullGrace
+	heard := s.seen.count()
+	if heard != w.heard {
+		s.stalled.Store(nil)
+	}
+	if heard != w.heard || !asked {
+		w.heard, w.since, w.strikes = heard, now, 0
+		return false
+	}
+	return now.Sub(w.since) >= s.b.o.CheckInterval*9/10
+}
+
+// examine reads the consumer, and whether it is still the one that the Source was opened on.
+func (s *Source) examine(ctx context.Context, state *linkState) (*jetstream.ConsumerInfo, error) {
+	stream, consumer, err := s.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	top := s.seen.top()
+	switch {
+	case incarnation(stream) != s.incarnation:
+		return nil, fmt.Errorf("%w: stream %q was made anew", bus.ErrConsumerLost, s.stream)
+	case stream.State.LastSeq < top.sequence:
+		return nil, fmt.Errorf("%w: stream %q ends at sequence %d and %d was delivered: it was restored from an older copy, or lost its end",
+			bus.ErrConsumerLost, s.stream, stream.State.LastSeq, top.sequence)
+	case !consumer.Created.Equal(s.created):
+		return nil, fmt.Errorf("%w: consumer %q on stream %q was made anew", bus.ErrConsumerLost, s.consumer, s.stream)
+	case s.verified.Load() != state && top.sequence >= stream.State.FirstSeq && s.replaced(ctx, top):
+		return nil, fmt.Errorf("%w: sequence %d of stream %q is another event now: the stream was restored", bus.ErrConsumerLost, top.sequence, s.stream)
+	}
+	return consumer, nil
+}
+
+// replaced reports whether another event is known to lie where one was delivered from. What cannot be read proves nothing.
+func (s *Source) replaced(ctx context.Context, a arrival) bool {
+	if s.b.o.BindOnly {
+		return false // It takes a permission more.
+	}
+	ctx, cancel := context.WithTimeout(ctx, min(s.b.o.APITimeout, time.Second))
+	defer cancel()
+	stream, err := s.b.js.Stream(ctx, s.stream)
+	if err != nil {
+		return false
+	}
+	m, err := stream.GetMsg(ctx, a.sequence)
+	return err == nil && m.Time.UnixNano() != a.stored
+}
+
+// diagnose tells from the consumer why nothing comes, and what can be done here is done: the inbox is made anew.
+func (s *Source) diagnose(c *jetstream.ConsumerInfo, w *watch, quiet bool) time.Duration {
+	dead := s.silent.Swap(false)
+	var trouble error
+	switch {
+	case c.Paused:
+		trouble = fmt.Errorf("consumer %q on stream %q is paused on the server for another %v", s.consumer, s.stream, c.PauseRemaining)
+	case c.Config.MaxAckPending > 0 && c.NumAckPending >= c.Config.MaxAckPending:
+		trouble = fmt.Errorf("consumer %q on stream %q has %d unsettled deliveries, its limit: none will come until some are settled",
+			s.consumer, s.stream, c.NumAckPending)
+	case quiet && c.NumPending > 0:
+		if w.strikes++; w.strikes == 1 {
+			return soon // It may have been published just now.
+		}
+		trouble = fmt.Errorf("%d events are pending for consumer %q on stream %q and none was delivered for %v",
+			c.NumPending, s.consumer, s.stream, time.Since(w.since).Round(time.Second))
+		dead = true
+	default:
+		w.strikes = 0
+	}
+	if dead {
+		s.rebuild(trouble)
+	}
+	s.stalled.Store(some(trouble))
+	return s.b.o.CheckInterval
+}
+
+func (s *Source) rebuild(why error) {
+	if why == nil {
+		why = errors.New("a pull was not answered")
+	}
+	s.b.log.Warn("subscribing the inbox of a consumer anew", "stream", s.stream, "consumer", s.consumer, "reason", why)
+	if err := s.listen(); err != nil {
+		s.b.log.Warn("could not subscribe an inbox", "consumer", s.consumer, "error", err)
+	}
+}
+
+func some(err error) *error {
+	if err == nil {
+		return nil
+	}
+	return &err
+}

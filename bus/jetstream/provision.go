@@ -1,0 +1,90 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onceish/onceish/bus"
+)
+
+// Provision makes a stream for a topic that has none, as Options.Provision says (nil: with defaults), and changes
+// nothing where there is one. The topic may be a pattern. Repeated and concurrent calls are safe, also
+// from several processes; it does not retry.
+func (b *Bus) Provision(ctx context.Context, topic string) error {
+	if b.o.BindOnly {
+		return fmt.Errorf("jetstream: no stream is made for topic %q, for Options.BindOnly is set", topic)
+	}
+	if _, err := b.stream(ctx, topic); !errors.Is(err, bus.ErrNoStream) {
+		return err
+	}
+	config := b.streamConfig(topic)
+	failed := b.createStream(ctx, config)
+	if failed == nil {
+		b.log.Info("made a stream", "stream", config.Name, "subjects", config.Subjects, "replicas", config.Replicas, "max_age", config.MaxAge)
+		return nil
+	}
+	// Somebody else may have been faster.
+	if _, err := b.stream(ctx, topic); err == nil {
+		return nil
+	}
+	return failed
+}
+
+func (b *Bus) createStream(ctx context.Context, config jetstream.StreamConfig) error {
+	ctx, cancel := b.within(ctx)
+	defer cancel()
+	_, err := b.js.CreateStream(ctx, config)
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		return fmt.Errorf("jetstream: stream %q exists and does not take %s: add that with nats stream edit, or choose another Provision.Name: %w",
+			config.Name, strings.Join(config.Subjects, ", "), err)
+	}
+	if err != nil {
+		return b.explain(fmt.Sprintf("make stream %q for %s", config.Name, strings.Join(config.Subjects, ", ")), err)
+	}
+	return nil
+}
+
+func (b *Bus) streamConfig(topic string) jetstream.StreamConfig {
+	p := b.o.Provision
+	if p == nil {
+		p = &Provision{}
+	}
+	return jetstream.StreamConfig{
+		Name:        or(p.Name, StreamName(topic)),
+		Subjects:    distinct(topic, p.Subjects),
+		Storage:     jetstream.FileStorage,
+		Retention:   jetstream.LimitsPolicy,
+		Replicas:    or(p.Replicas, 1),
+		MaxAge:      p.MaxAge,
+		Duplicates:  or(p.Duplicates, shorter(defaultDuplicates, p.MaxAge)),
+		AllowDirect: true,
+	}
+}
+
+// distinct leaves out subjects that another one covers: the server refuses overlaps within a stream.
+func distinct(topic string, others []string) []string {
+	all := append([]string{topic}, others...)
+	var out []string
+	for i, s := range all {
+		covered := false
+		for j, t := range all {
+			covered = covered || i != j && bus.Match(t, s) && (t != s || j < i)
+		}
+		if !covered {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+func shorter(d, limit time.Duration) time.Duration {
+	if limit > 0 && limit < d {
+		return limit
+	}
+	return d
+}

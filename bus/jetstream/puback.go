@@ -1,0 +1,56 @@
+package jetstream
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onceish/onceish/bus"
+)
+
+// confirmation reads what the server says of an event that was published.
+func confirmation(topic string, m *nats.Msg) bus.Receipt {
+	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
+		return bus.Receipt{Err: noStream(topic)}
+	}
+	if r, ok := quickReceipt(m.Data); ok {
+		return r
+	}
+	var ack struct {
+		Stream    string              `json:"stream"`
+		Sequence  uint64              `json:"seq"`
+		Duplicate bool                `json:"duplicate"`
+		Error     *jetstream.APIError `json:"error"`
+	}
+	err := json.Unmarshal(m.Data, &ack)
+	switch {
+	case err != nil || ack.Error == nil && ack.Stream == "":
+		return bus.Receipt{Err: fmt.Errorf("jetstream: publish to %q: the answer %.64q is no confirmation: something else than a stream answers on this topic", topic, m.Data)}
+	case ack.Error == nil:
+		return bus.Receipt{Sequence: ack.Sequence, Duplicate: ack.Duplicate}
+	case ack.Error.ErrorCode == jetstream.JSErrCodeStreamMessageExceedsMaximum:
+		return bus.Receipt{Err: fmt.Errorf("jetstream: publish to %q: %w: the stream's max_msg_size: %w", topic, bus.ErrTooLarge, ack.Error)}
+	default:
+		return bus.Receipt{Err: fmt.Errorf("jetstream: publish to %q: %w", topic, ack.Error)}
+	}
+}
+
+// quickReceipt reads a confirmation as the server writes it nearly always.
+func quickReceipt(data []byte) (r bus.Receipt, ok bool) {
+	rest, ok := strings.CutPrefix(string(data), `{"stream":"`)
+	if !ok {
+		return r, false
+	}
+	stream, rest, ok := strings.Cut(rest, `", "seq":`)
+	if !ok || stream == "" || strings.ContainsAny(stream, `"\`) {
+		return r, false
+	}
+	if n := len(rest) - 1; n > 0 && rest[n] == '}' {
+		r.Sequence, ok = parseNumber(rest[:n])
+		return r, ok && rest[0] != '0'
+	}
+	return r, false
+}

@@ -1,0 +1,147 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/onceish/onceish/bus"
+)
+
+// Publish implements bus.Publisher. Events are pipelined. It fails at once while the connection is down, when it
+// goes down, and when no confirmation came for Options.PublishTimeout. No stream for an event's topic is ErrNoStream; for
+// a moment that is also so while the stream has no leader.
+func (b *Bus) Publish(ctx context.Context, events ...bus.Event) ([]bus.Receipt, error) {
+	if len(events) == 0 {
+		return nil, nil
+	}
+	p := &b.pub
+	c := newCall(events, p.window, b.link.now(), b.o.PublishTimeout)
+	defer c.timer.Stop()
+	prefix, err := p.register(c)
+	if err == nil {
+		err = b.send(ctx, c, prefix)
+	}
+	if err == nil {
+		err = c.await(ctx, b.nc, nil, c.done)
+	}
+	p.forget(c)
+	return c.finish(err)
+}
+
+// send publishes a call's events as the window has room for them.
+func (b *Bus) send(ctx context.Context, c *call, prefix string) error {
+	for i := range c.events {
+		msg, err := encode(&c.events[i])
+		if err != nil {
+			c.settle(i, bus.Receipt{Err: err})
+			continue
+		}
+		if err := c.enter(ctx, b.nc); err != nil {
+			return err
+		}
+		c.sent(i)
+		msg.Reply = prefix + strconv.Itoa(i)
+		if err := b.nc.PublishMsg(msg); err != nil {
+			c.settle(i, bus.Receipt{Err: b.unsent(msg, err)})
+		}
+	}
+	return nil
+}
+
+func (b *Bus) unsent(m *nats.Msg, err error) error {
+	switch {
+	case errors.Is(err, nats.ErrMaxPayload):
+		return fmt.Errorf("jetstream: publish to %q: %w: %d bytes with headers, the server takes %d: %w", m.Subject, bus.ErrTooLarge, m.Size()-len(m.Subject)-len(m.Reply), b.nc.MaxPayload(), err)
+	case errors.Is(err, nats.ErrConnectionClosed):
+		return fmt.Errorf("jetstream: publish to %q: %w", m.Subject, closedError(b.nc))
+	}
+	return fmt.Errorf("jetstream: publish to %q: %w", m.Subject, err)
+}
+
+// publisher hands the server's confirmations to the calls of Publish that wait for them. They come to one inbox.
+type publisher struct {
+	b      *Bus
+	window chan struct{} // holds one for each event on its way
+
+	mu     sync.Mutex
+	prefix string // of the inbox
+	sub    *nats.Subscription
+	closed bool
+	calls  map[uint64]*call
+	last   uint64
+}
+
+func (p *publisher) init(b *Bus) {
+	p.b, p.window, p.calls = b, make(chan struct{}, b.o.PublishWindow), map[uint64]*call{}
+}
+
+// register makes a call known, and returns what its replies begin with.
+func (p *publisher) register(c *call) (string, error) {
+	if err := c.state.err(p.b.nc); err != nil {
+		return "", err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.listen(); err != nil {
+		return "", fmt.Errorf("subscribe an inbox for confirmations: %w", err)
+	}
+	p.last++
+	c.number = p.last
+	p.calls[c.number] = c
+	return p.prefix + strconv.FormatUint(c.number, 10) + ".", nil
+}
+
+func (p *publisher) listen() error {
+	switch {
+	case p.closed:
+		return fmt.Errorf("%w: Bus.Close was called", bus.ErrClosed)
+	case p.sub != nil:
+		return nil
+	}
+	prefix := p.b.nc.NewInbox() + "."
+	sub, err := p.b.nc.Subscribe(prefix+"*.*", p.confirmed)
+	if err != nil {
+		return err
+	}
+	p.prefix, p.sub = prefix, sub
+	return sub.SetPendingLimits(-1, -1)
+}
+
+func (p *publisher) forget(c *call) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.calls, c.number)
+}
+
+func (p *publisher) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	if p.sub != nil {
+		_ = p.sub.Unsubscribe() // It fails when the connection is closed, and then there is nothing to end.
+		p.sub = nil
+	}
+}
+
+// confirmed takes a confirmation to its call. One that comes too late finds none.
+func (p *publisher) confirmed(m *nats.Msg) {
+	numbers := m.Subject[min(len(p.prefix), len(m.Subject)):]
+	first, second, _ := strings.Cut(numbers, ".")
+	number, ok := parseNumber(first)
+	index, valid := parseNumber(second)
+	if !ok || !valid {
+		return
+	}
+	p.mu.Lock()
+	c := p.calls[number]
+	p.mu.Unlock()
+	if c != nil && index < uint64(len(c.events)) {
+		c.settle(int(index), confirmation(c.events[index].Topic, m)) // #nosec G115 -- a valid index
+	}
+}

@@ -1,0 +1,129 @@
+package jetstream
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onceish/onceish/bus"
+)
+
+const (
+	// pullExpires is how long the server holds a pull. It is never cancelled before: what the server sent by then would be
+	// stranded until its deadline. The server tells when it ends, so a pull that ends without a word is dead.
+	pullExpires = time.Second
+	// pullGrace is how much later a pull's end may be heard of.
+	pullGrace = time.Second
+	// pullPause is how long nothing is asked after the server refused a pull.
+	pullPause = 100 * time.Millisecond
+)
+
+// pulling is what Fetch knows of its pulls.
+type pulling struct {
+	credit
+	state   *linkState // of the link when they were sent
+	notYet  time.Time  // nothing is asked before
+	refused error      // why the server ended a pull, to be returned once
+}
+
+// limits are what an administrator allows a pull on this consumer.
+type limits struct {
+	batch   int
+	expires time.Duration
+}
+
+func limitsOf(c *jetstream.ConsumerConfig) limits {
+	l := limits{batch: maxOwed, expires: pullExpires}
+	if c.MaxRequestBatch > 0 {
+		l.batch = min(l.batch, c.MaxRequestBatch)
+	}
+	if c.MaxRequestExpires > 0 {
+		l.expires = min(l.expires, c.MaxRequestExpires)
+	}
+	return l
+}
+
+// ask pulls what is missing to max, unless at least half of that is on its way already.
+func (s *Source) ask(max int) error {
+	p, now := &s.pulling, time.Now()
+	if state := s.b.link.now(); p.state != state {
+		p.reset() // The server forgets pulls with the connection.
+		p.state = state
+	}
+	if p.expire(now) {
+		s.silent.Store(true)
+		wake(s.alarm)
+	}
+	if err := p.refused; err != nil {
+		p.refused = nil
+		return err
+	}
+	max = min(max, maxOwed)
+	if max <= 0 || p.owed > max/2 || now.Before(p.notYet) || !s.current() {
+		return nil
+	}
+	s.asked.Store(now.UnixNano())
+	for missing := max - p.owed; missing > 0; missing = max - p.owed {
+		if err := s.pull(min(missing, s.limits.batch), now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Source) pull(n int, now time.Time) error {
+	body := make([]byte, 0, 48)
+	body = strconv.AppendInt(append(body, `{"batch":`...), int64(n), 10)
+	body = strconv.AppendInt(append(body, `,"expires":`...), int64(s.limits.expires), 10)
+	reply := s.inbox.Load().reply(s.pulling.next())
+	if err := s.b.nc.PublishRequest(s.next, reply, append(body, '}')); err != nil {
+		return fmt.Errorf("jetstream: pull from consumer %q: %w", s.consumer, err)
+	}
+	s.pulling.asked(n, now.Add(s.limits.expires+pullGrace))
+	return nil
+}
+
+// status reads the end of a pull.
+func (s *Source) status(m *nats.Msg) {
+	number, ok := s.inbox.Load().number(m.Subject)
+	if !ok {
+		return // of an inbox that was replaced
+	}
+	code, text := m.Header.Get("Status"), m.Header.Get("Description")
+	if code == "100" {
+		return
+	}
+	left, err := strconv.Atoi(m.Header.Get("Nats-Pending-Messages"))
+	if err != nil {
+		left = maxOwed // unknown: as much as it asked for
+	}
+	s.pulling.ended(number, left)
+	switch {
+	case code == "408" || code == "404":
+	case code == "409" && is(text, "Consumer Deleted"):
+		s.finish(fmt.Errorf("%w: consumer %q on stream %q was deleted", bus.ErrConsumerLost, s.consumer, s.stream))
+	case code == "409" && (is(text, "Leadership Change") || is(text, "Server Shutdown")):
+		s.pulling.notYet = time.Now().Add(pullPause)
+	default:
+		s.pulling.notYet = time.Now().Add(pullPause)
+		s.pulling.refused = s.refusal(code, text)
+		wake(s.alarm)
+	}
+}
+
+func is(text, prefix string) bool {
+	return len(text) >= len(prefix) && strings.EqualFold(text[:len(prefix)], prefix)
+}
+
+func (s *Source) refusal(code, text string) error {
+	if code == "503" {
+		return fmt.Errorf("jetstream: nothing answers for consumer %q on stream %q: it is gone, or its server is: %w", s.consumer, s.stream, nats.ErrNoResponders)
+	}
+	return fmt.Errorf("jetstream: pull from consumer %q on stream %q: %w", s.consumer, s.stream,
+		errors.New(strings.TrimSpace(code+" "+text)))
+}

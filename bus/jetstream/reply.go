@@ -1,0 +1,63 @@
+package jetstream
+
+import (
+	"strings"
+	"time"
+)
+
+const ackPrefix = "$JS.ACK."
+
+// arrival is what the server tells of a delivery in the subject that it is settled on.
+type arrival struct {
+	delivered uint64
+	sequence  uint64
+	stored    int64 // Unix time in ns
+}
+
+func (a arrival) storedTime() time.Time { return time.Unix(0, a.stored).UTC() }
+
+// parseReply reads the subject on which a delivery is settled. The server has two forms of it, and may append to the second:
+//
+//	$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<stored>.<pending>
+//	$JS.ACK.<domain>.<account>.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<stored>.<pending>[.<more>]
+func parseReply(subject string) (a arrival, ok bool) {
+	rest, ok := strings.CutPrefix(subject, ackPrefix)
+	if !ok {
+		return a, false
+	}
+	skip := 2
+	switch dots := strings.Count(rest, "."); {
+	case dots >= 8:
+		skip = 4
+	case dots != 6:
+		return a, false
+	}
+	for range skip {
+		_, rest, _ = strings.Cut(rest, ".")
+	}
+	var fields [4]uint64
+	for i := range fields {
+		var token string
+		token, rest, _ = strings.Cut(rest, ".")
+		if fields[i], ok = parseNumber(token); !ok {
+			return a, false
+		}
+	}
+	a = arrival{delivered: fields[0], sequence: fields[1], stored: int64(fields[3])} // #nosec G115 -- bounded by parseNumber
+	return a, a.delivered > 0 && a.sequence > 0
+}
+
+// parseNumber reads a decimal number of at most 63 bits.
+func parseNumber(s string) (n uint64, ok bool) {
+	if s == "" || len(s) > 19 {
+		return 0, false
+	}
+	for i := range len(s) {
+		c := s[i] - '0'
+		if c > 9 {
+			return 0, false
+		}
+		n = n*10 + uint64(c)
+	}
+	return n, n < 1<<63
+}

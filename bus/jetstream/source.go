@@ -1,0 +1,219 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onceish/onceish/bus"
+)
+
+var _ bus.Source = (*Source)(nil)
+
+// Source is a bus.Source on a durable pull consumer. A goroutine of its own, which Close ends, looks after the consumer
+// when nothing comes or the connection was lost.
+type Source struct {
+	b           *Bus
+	stream      string
+	consumer    string
+	incarnation string
+	created     time.Time // of the consumer
+	want        wanted
+	limits      limits
+	next        string // where pulls are sent
+
+	in      chan *nats.Msg
+	inbox   atomic.Pointer[inbox]
+	poke    chan struct{} // wakes Fetch: something changed
+	alarm   chan struct{} // wakes the keeper: something is odd
+	pulling pulling       // Fetch's own
+	recent  recent        // Fetch's own
+
+	seen     seen
+	asked    atomic.Int64              // when Fetch last pulled, Unix time in ns
+	silent   atomic.Bool               // a pull ended without a word
+	verified atomic.Pointer[linkState] // the state of the link in which the consumer was last seen to be ours
+	stalled  atomic.Pointer[error]     // why no deliveries come
+	misfit   atomic.Pointer[error]     // what somebody changed of the consumer
+	end      atomic.Pointer[error]     // why no delivery will come any more
+	held     held
+	loss     loss
+
+	closing sync.Once
+	cancel  context.CancelFunc // of the keeper
+	done    chan struct{}
+}
+
+// Subscribe implements bus.Bus. It does not retry.
+func (b *Bus) Subscribe(ctx context.Context, topic, group string, o *bus.SubscribeOptions) (bus.Source, error) {
+	if o == nil {
+		o = &bus.SubscribeOptions{}
+	}
+	if err := validSubscription(group, o); err != nil {
+		return nil, err
+	}
+	stream, err := b.streamOrMake(ctx, topic)
+	if err != nil {
+		return nil, err
+	}
+	start, err := b.start(stream, o)
+	if err != nil {
+		return nil, err
+	}
+	want := wanted{
+		name: ConsumerName(group, topic), filter: topic,
+		ackWait: or(o.AckWait, bus.DefaultAckWait), maxUnsettled: b.o.MaxUnsettled,
+	}
+	state := b.link.now()
+	consumer, err := b.consumer(ctx, stream, want, start)
+	if err != nil {
+		return nil, err
+	}
+	return b.open(stream, consumer, want, state)
+}
+
+func validSubscription(group string, o *bus.SubscribeOptions) error {
+	switch {
+	case group == "":
+		return errors.New("jetstream: the group is empty: name it, for it is the cursor's name")
+	case o.AckWait < 0 || o.AckWait > 0 && o.AckWait < time.Millisecond:
+		return fmt.Errorf("jetstream: SubscribeOptions.AckWait is %v: at least 1ms, or 0 for %v", o.AckWait, bus.DefaultAckWait)
+	}
+	return validStart(o.From)
+}
+
+func (b *Bus) open(stream *jetstream.StreamInfo, consumer *jetstream.ConsumerInfo, want wanted, state *linkState) (*Source, error) {
+	s := &Source{
+		b: b, stream: stream.Config.Name, consumer: want.name, incarnation: incarnation(stream), created: consumer.Created,
+		want: want, limits: limitsOf(&consumer.Config),
+		next: b.api + "CONSUMER.MSG.NEXT." + stream.Config.Name + "." + want.name,
+		in:   make(chan *nats.Msg, inboxSize), poke: make(chan struct{}, 1), alarm: make(chan struct{}, 1),
+		done: make(chan struct{}),
+	}
+	s.loss.see(stream, consumer)
+	if err := s.listen(); err != nil {
+		return nil, fmt.Errorf("jetstream: subscribe an inbox for consumer %q: %w", want.name, err)
+	}
+	s.verified.Store(state)
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
+	go s.keep(ctx)
+	return s, nil
+}
+
+// Info implements bus.Source.
+func (s *Source) Info(ctx context.Context) (bus.Info, error) {
+	stream, consumer, err := s.read(ctx)
+	if err != nil {
+		return bus.Info{}, err
+	}
+	return bus.Info{
+		Stream:       incarnation(stream),
+		Floor:        consumer.AckFloor.Stream,
+		Pending:      consumer.NumPending,
+		Unsettled:    uint64(max(0, consumer.NumAckPending)),        // #nosec G115 -- not negative
+		MaxUnsettled: uint64(max(0, consumer.Config.MaxAckPending)), // #nosec G115 -- not negative
+		Lost:         s.loss.see(stream, consumer),
+		AckWait:      consumer.Config.AckWait,
+	}, nil
+}
+
+// read asks for the stream and the consumer, and reports that they are gone as ErrConsumerLost.
+func (s *Source) read(ctx context.Context) (*jetstream.StreamInfo, *jetstream.ConsumerInfo, error) {
+	stream, err := s.b.streamInfo(ctx, s.stream)
+	if err == nil {
+		var consumer *jetstream.ConsumerInfo
+		if consumer, err = s.b.consumerInfo(ctx, s.stream, s.consumer); err == nil {
+			s.misfit.Store(some(s.want.refuse(&consumer.Config)))
+			return stream, consumer, nil
+		}
+	}
+	if errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrConsumerNotFound) {
+		err = fmt.Errorf("%w: %w", bus.ErrConsumerLost, err)
+	}
+	return nil, nil, err
+}
+
+// Healthy implements bus.Source.
+func (s *Source) Healthy() error {
+	if err := s.ended(); err != nil {
+		return err
+	}
+	state := s.b.link.now()
+	if err := state.err(s.b.nc); err != nil {
+		return err
+	}
+	for _, err := range []*error{s.misfit.Load(), s.stalled.Load()} {
+		if err != nil {
+			return *err
+		}
+	}
+	if s.verified.Load() != state {
+		return fmt.Errorf("consumer %q on stream %q is being looked up again after the connection was lost", s.consumer, s.stream)
+	}
+	return nil
+}
+
+// current reports whether the consumer was seen to be ours since the connection last changed.
+func (s *Source) current() bool {
+	state := s.b.link.now()
+	return state.up && s.verified.Load() == state
+}
+
+func (s *Source) ended() error {
+	if err := s.end.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// finish ends the Source for a reason. The first one stays.
+func (s *Source) finish(reason error) {
+	s.end.CompareAndSwap(nil, &reason)
+	wake(s.poke)
+}
+
+// Close implements bus.Source. It sends what settlements are still held, and waits until the server has read
+// all of them; an error tells that it may not have.
+func (s *Source) Close(ctx context.Context) error {
+	var err error
+	s.closing.Do(func() {
+		s.cancel()
+		<-s.done
+		if s.ended() == nil {
+			err = s.flush(ctx)
+		}
+		s.finish(fmt.Errorf("%w: Source.Close was called", bus.ErrClosed))
+		s.inbox.Load().close()
+	})
+	return err
+}
+
+func (s *Source) flush(ctx context.Context) error {
+	if s.current() {
+		s.release()
+	}
+	if n := s.held.len(); n > 0 {
+		return fmt.Errorf("jetstream: %d settlements of consumer %q were not sent, their events will be delivered again: %w",
+			n, s.consumer, or(s.Healthy(), nats.ErrDisconnected))
+	}
+	ctx, cancel := s.b.within(ctx)
+	defer cancel()
+	if err := s.b.nc.FlushWithContext(ctx); err != nil {
+		return fmt.Errorf("jetstream: settlements of consumer %q may not have reached the server: %w", s.consumer, err)
+	}
+	return nil
+}
+
+func wake(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,136 @@
+package jetstream
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/onceish/onceish/bus"
+)
+
+// envelope is a CloudEvent in the JSON format.
+type envelope map[string]json.RawMessage
+
+// structured reads an event from a JSON envelope, and moves its extension attributes to the message's headers. The content
+// type among those was the envelope's. An envelope that cannot be read stays the data, and keeps its content type.
+func structured(m *nats.Msg, media string) (bus.Event, error) {
+	env, err := open(m.Data, media)
+	var e bus.Event
+	if err == nil {
+		e, err = env.event()
+	}
+	if err != nil {
+		e = bus.Event{Data: m.Data, ContentType: bus.Headers(m.Header).Get(contentType)}
+	}
+	for name := range m.Header {
+		if strings.EqualFold(name, contentType) {
+			delete(m.Header, name)
+		}
+	}
+	if err == nil {
+		env.extensions(m.Header)
+	}
+	return e, err
+}
+
+func open(data []byte, media string) (env envelope, err error) {
+	if media != cloudEventsJS {
+		return nil, malformed("its format is %q: only %q is read", media, cloudEventsJS)
+	}
+	if err := json.Unmarshal(data, &env); err != nil {
+		return nil, malformed("%w", err)
+	}
+	return env, nil
+}
+
+// event takes all out of the envelope that is a field of an event.
+func (env envelope) event() (e bus.Event, err error) {
+	var when string
+	for _, a := range []struct {
+		name  string
+		field *string
+	}{
+		{"id", &e.ID},
+		{"source", &e.Source},
+		{"type", &e.Type},
+		{"partitionkey", &e.Key},
+		{"datacontenttype", &e.ContentType},
+		{"time", &when},
+	} {
+		if *a.field, err = env.text(a.name); err != nil {
+			return e, err
+		}
+	}
+	if e.ID == "" {
+		return e, errNoID
+	}
+	e.Time = parseTime(when)
+	e.Data, err = env.data(&e)
+	return e, err
+}
+
+// text takes an attribute out of the envelope.
+func (env envelope) text(name string) (string, error) {
+	raw, ok := env[name]
+	delete(env, name)
+	if !ok || string(raw) == "null" {
+		return "", nil
+	}
+	var s string
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return "", malformed("its %s is no string: %.64s", name, raw)
+	}
+	return s, nil
+}
+
+// data takes the payload out of the envelope. JSON stays as it was written; of other content, a string is its text.
+func (env envelope) data(e *bus.Event) ([]byte, error) {
+	raw, plain := env["data"]
+	encoded, inBase64 := env["data_base64"]
+	delete(env, "data")
+	delete(env, "data_base64")
+	switch {
+	case plain && inBase64:
+		return nil, malformed("it has both data and data_base64")
+	case inBase64:
+		var data []byte
+		if err := json.Unmarshal(encoded, &data); err != nil {
+			return nil, malformed("its data_base64: %w", err)
+		}
+		return data, nil
+	case !plain || string(raw) == "null":
+		return nil, nil
+	}
+	if e.ContentType == "" {
+		e.ContentType = "application/json"
+	}
+	if !isJSON(e.ContentType) && bytes.HasPrefix(raw, []byte{'"'}) {
+		var text string
+		err := json.Unmarshal(raw, &text)
+		return []byte(text), err
+	}
+	return raw, nil
+}
+
+func isJSON(contentType string) bool {
+	media, _, _ := strings.Cut(strings.ToLower(contentType), ";")
+	media = strings.TrimSpace(media)
+	return strings.HasSuffix(media, "/json") || strings.HasSuffix(media, "+json")
+}
+
+// extensions makes headers of the attributes that are left, as they would be in binary mode.
+func (env envelope) extensions(h nats.Header) {
+	for name, raw := range env {
+		header := "ce-" + name
+		if string(raw) == "null" || attributeOf(header) != noAttribute {
+			continue
+		}
+		value := string(raw)
+		if raw[0] == '"' {
+			_ = json.Unmarshal(raw, &value) // It was parsed before.
+		}
+		h[header] = []string{escape(value)}
+	}
+}

@@ -1,0 +1,84 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onceish/onceish/bus"
+)
+
+// Topic implements bus.Bus. Of a stream it makes nothing unless Options.Provision is set. An empty group is
+// never known. It does not retry.
+func (b *Bus) Topic(ctx context.Context, topic, group string, from bus.Start) (bus.TopicInfo, error) {
+	if err := validStart(from); err != nil {
+		return bus.TopicInfo{}, err
+	}
+	stream, err := b.streamOrMake(ctx, topic)
+	if err != nil {
+		return bus.TopicInfo{}, err
+	}
+	info := bus.TopicInfo{
+		First:     firstPosition(stream),
+		WorkQueue: stream.Config.Retention == jetstream.WorkQueuePolicy,
+		MaxAge:    max(0, stream.Config.MaxAge),
+		MaxBytes:  b.maxBytes(&stream.Config),
+	}
+	if group != "" {
+		if info.Known, err = b.known(ctx, stream.Config.Name, ConsumerName(group, topic)); err != nil {
+			return bus.TopicInfo{}, err
+		}
+	}
+	if info.Known {
+		from = bus.Start{}
+	}
+	info.Start = startPosition(stream, from)
+	return info, nil
+}
+
+func (b *Bus) known(ctx context.Context, stream, consumer string) (bool, error) {
+	_, err := b.consumerInfo(ctx, stream, consumer)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func (b *Bus) maxBytes(config *jetstream.StreamConfig) int {
+	limit := b.nc.MaxPayload()
+	if size := int64(config.MaxMsgSize); size > 0 && (limit <= 0 || size < limit) {
+		limit = size
+	}
+	return int(min(max(limit, 0), math.MaxInt32))
+}
+
+func firstPosition(stream *jetstream.StreamInfo) bus.Position {
+	if stream.State.Msgs == 0 {
+		return bus.Position{}
+	}
+	return bus.Position{Stream: incarnation(stream), Sequence: stream.State.FirstSeq, Stored: stream.State.FirstTime}
+}
+
+// startPosition is the watermark of a group that starts at from.
+func startPosition(stream *jetstream.StreamInfo, from bus.Start) bus.Position {
+	at := bus.Position{Stream: incarnation(stream), Stored: from.Time}
+	if from.Latest && stream.State.LastSeq > 0 {
+		at.Sequence, at.Stored = stream.State.LastSeq, stream.State.LastTime
+		// Of an emptied stream the server may have forgotten the time. There is nothing left to cover then, and any time up to
+		// the next event's will do.
+		if at.Stored.IsZero() || at.Stored.Before(stream.Created) {
+			at.Stored = stream.Created
+		}
+	}
+	return at
+}
+
+func validStart(from bus.Start) error {
+	if from.Latest && !from.Time.IsZero() {
+		return fmt.Errorf("jetstream: Start.Latest and Start.Time %v exclude each other", from.Time)
+	}
+	return nil
+}

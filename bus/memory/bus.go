@@ -1,0 +1,173 @@
+package memory
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/onceish/onceish/bus"
+)
+
+// Bus implements bus.Bus.
+type Bus struct {
+	streams []*stream
+}
+
+var _ bus.Bus = (*Bus)(nil)
+
+// New returns an empty Bus. It needs no closing. A nil o means the defaults.
+func New(o *Options) (*Bus, error) {
+	opts, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	b := &Bus{}
+	for _, config := range opts.Streams {
+		b.streams = append(b.streams, newStream(config, opts.Now))
+	}
+	return b, nil
+}
+
+// Publish implements bus.Publisher. It never waits. Under a ctx that has ended it stores nothing. Data and Headers
+// are copied; what is delivered is shared by all who receive it, and must not be changed.
+func (b *Bus) Publish(ctx context.Context, events ...bus.Event) ([]bus.Receipt, error) {
+	receipts := make([]bus.Receipt, len(events))
+	errs := make([]error, len(events))
+	for i := range events {
+		receipts[i] = b.publish(ctx, events[i])
+		errs[i] = receipts[i].Err
+	}
+	return receipts, errors.Join(errs...)
+}
+
+func (b *Bus) publish(ctx context.Context, e bus.Event) bus.Receipt {
+	if err := context.Cause(ctx); err != nil {
+		return bus.Receipt{Err: fmt.Errorf("memory: event %.64q was not published: %w", e.ID, err)}
+	}
+	if err := e.Validate(); err != nil {
+		return bus.Receipt{Err: err}
+	}
+	s, err := b.find(e.Topic)
+	if err != nil {
+		return bus.Receipt{Err: err}
+	}
+	if n := size(&e); n > s.config.MaxBytes {
+		return bus.Receipt{Err: fmt.Errorf("%w: event %.64q for topic %q has %d bytes, stream %q takes %d: "+
+			"send less, or raise Stream.MaxBytes", bus.ErrTooLarge, e.ID, e.Topic, n, s.config.Name, s.config.MaxBytes)}
+	}
+	id := bus.MessageID(&e)
+	e = normal(e)
+	var r bus.Receipt
+	s.do(func(now int64) { r = s.store(e, id, now) })
+	return r
+}
+
+// normal is the event as it is read back: a copy, with the empty attributes spelled out.
+func normal(e bus.Event) bus.Event {
+	if e.Type == "" {
+		e.Type = e.Topic
+	}
+	if e.Source == "" {
+		e.Source = bus.DefaultSource
+	}
+	if !e.Time.IsZero() {
+		e.Time = e.Time.Round(0).UTC()
+	}
+	e.Data = bytes.Clone(e.Data)
+	if e.Headers != nil {
+		e.Headers = e.Headers.Clone()
+	}
+	return e
+}
+
+func size(e *bus.Event) int {
+	n := len(e.ID) + len(e.Topic) + len(e.Key) + len(e.Type) + len(e.Source) + len(e.ContentType) + len(e.Data)
+	for name, values := range e.Headers {
+		for _, v := range values {
+			n += len(name) + len(v)
+		}
+	}
+	return n
+}
+
+// Topic implements bus.Bus.
+func (b *Bus) Topic(ctx context.Context, topic, group string, from bus.Start) (info bus.TopicInfo, err error) {
+	s, err := b.check(ctx, topic, group, from)
+	if err != nil {
+		return bus.TopicInfo{}, err
+	}
+	s.do(func(int64) {
+		info = bus.TopicInfo{
+			First: s.first(), WorkQueue: s.config.WorkQueue, MaxAge: s.config.MaxAge, MaxBytes: s.config.MaxBytes,
+		}
+		if sl := s.slot(topic, group); sl != nil && sl.cursor != nil {
+			info.Known, from = true, bus.Start{}
+		}
+		info.Start = s.watermark(from)
+	})
+	return info, nil
+}
+
+// Subscribe implements bus.Bus. The Source is a *Source. The AckWait of the last call holds for the group's deliveries from
+// then on. On a work queue a Resume changes nothing: what is still stored is not done.
+func (b *Bus) Subscribe(ctx context.Context, topic, group string, o *bus.SubscribeOptions) (bus.Source, error) {
+	var opts bus.SubscribeOptions
+	if o != nil {
+		opts = *o
+	}
+	if opts.AckWait < 0 {
+		return nil, fmt.Errorf("memory: SubscribeOptions.AckWait is %v: it must be 0 (30 s) or above", opts.AckWait)
+	}
+	if opts.AckWait == 0 {
+		opts.AckWait = bus.DefaultAckWait
+	}
+	s, err := b.check(ctx, topic, group, opts.From)
+	if err != nil {
+		return nil, err
+	}
+	var sl *slot
+	s.do(func(int64) { sl, err = s.subscribe(topic, group, opts) })
+	if err != nil {
+		return nil, err
+	}
+	return newSource(sl), nil
+}
+
+// check finds the stream of a subscription that is asked for rightly.
+func (b *Bus) check(ctx context.Context, topic, group string, from bus.Start) (*stream, error) {
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	if group == "" {
+		return nil, fmt.Errorf("memory: the group of topic %q is empty: name it", topic)
+	}
+	if from.Latest && !from.Time.IsZero() {
+		return nil, fmt.Errorf("memory: group %q starts at Latest and at %v: set one of them", group, from.Time)
+	}
+	if err := bus.ValidPattern(topic); err != nil {
+		return nil, fmt.Errorf("memory: %w", err)
+	}
+	return b.find(topic)
+}
+
+// find returns the one stream that takes any of the topic.
+func (b *Bus) find(topic string) (*stream, error) {
+	var found *stream
+	for _, s := range b.streams {
+		for _, t := range s.config.Topics {
+			if !overlap(t, topic) {
+				continue
+			}
+			if found != nil && found != s {
+				return nil, fmt.Errorf("memory: topic %q is in the streams %q and %q: subscribe to each part of it alone",
+					topic, found.config.Name, s.config.Name)
+			}
+			found = s
+		}
+	}
+	if found == nil {
+		return nil, fmt.Errorf("%w: %q: add a stream with this topic to Options.Streams", bus.ErrNoStream, topic)
+	}
+	return found, nil
+}

@@ -1,0 +1,63 @@
+package memory
+
+import "container/heap"
+
+// unsettled is an event that was delivered and is neither acknowledged nor terminated. It is also the bus.Settler behind
+// its deliveries: it knows the event by its sequence alone.
+type unsettled struct {
+	slot     *slot
+	seq      uint64
+	arrivals int
+	due      int64 // when it is delivered again, in ns since 1970
+	index    int   // in deadlines; -1: it is queued for redelivery
+}
+
+// deadlines is a heap of what is due when.
+type deadlines []*unsettled
+
+var _ heap.Interface = (*deadlines)(nil)
+
+func (d deadlines) Len() int { return len(d) }
+
+func (d deadlines) Less(i, j int) bool {
+	return d[i].due < d[j].due || d[i].due == d[j].due && d[i].seq < d[j].seq
+}
+
+func (d deadlines) Swap(i, j int) {
+	d[i], d[j] = d[j], d[i]
+	d[i].index, d[j].index = i, j
+}
+
+// Push implements heap.Interface.
+func (d *deadlines) Push(x any) {
+	u := x.(*unsettled)
+	u.index = len(*d)
+	*d = append(*d, u)
+}
+
+// Pop implements heap.Interface.
+func (d *deadlines) Pop() any {
+	last := len(*d) - 1
+	u := (*d)[last]
+	(*d)[last] = nil
+	*d = (*d)[:last]
+	u.index = -1
+	return u
+}
+
+// set (re)starts the deadline of u.
+func (d *deadlines) set(u *unsettled, due int64) {
+	u.due = due
+	if u.index < 0 {
+		heap.Push(d, u)
+		return
+	}
+	heap.Fix(d, u.index)
+}
+
+// drop ends the deadline of u, if it has one.
+func (d *deadlines) drop(u *unsettled) {
+	if u.index >= 0 {
+		heap.Remove(d, u.index)
+	}
+}

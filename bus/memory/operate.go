@@ -1,0 +1,111 @@
+package memory
+
+import (
+	"fmt"
+
+	"github.com/onceish/onceish/bus"
+)
+
+// Delete removes events from a stream by sequence; those that are not there are skipped.
+func (b *Bus) Delete(stream string, sequences ...uint64) error {
+	s, err := b.named(stream)
+	if err != nil {
+		return err
+	}
+	s.do(func(int64) {
+		for _, seq := range sequences {
+			if s.log.has(seq) {
+				s.delete(seq)
+			}
+		}
+	})
+	return nil
+}
+
+// Purge removes all events of the topic, which may be a pattern, from a stream.
+func (b *Bus) Purge(stream, topic string) error {
+	s, err := b.named(stream)
+	if err != nil {
+		return err
+	}
+	s.do(func(int64) {
+		for seq := s.log.first; seq < s.log.next; seq++ {
+			if s.log.has(seq) && bus.Match(topic, s.log.at(seq).event.Topic) {
+				s.delete(seq)
+			}
+		}
+	})
+	return nil
+}
+
+// DeleteGroup deletes the group's cursor over the topic, if there is one. Its sources return bus.ErrConsumerLost.
+func (b *Bus) DeleteGroup(topic, group string) error {
+	s, err := b.find(topic)
+	if err != nil {
+		return err
+	}
+	s.do(func(int64) {
+		if sl := s.slot(topic, group); sl != nil {
+			sl.lose()
+		}
+	})
+	return nil
+}
+
+// Recreate deletes a stream with its events, message ids and cursors, and makes it anew: another incarnation, whose sequences
+// start at 1.
+func (b *Bus) Recreate(stream string) error {
+	s, err := b.named(stream)
+	if err != nil {
+		return err
+	}
+	s.do(func(int64) {
+		s.loseAll()
+		s.begin()
+	})
+	return nil
+}
+
+// Snapshot is a copy of a stream.
+type Snapshot struct {
+	stream *stream
+	name   string
+	log    *log
+	ids    *window
+}
+
+// Snapshot copies a stream: its events and message ids, not its cursors.
+func (b *Bus) Snapshot(stream string) (*Snapshot, error) {
+	s, err := b.named(stream)
+	if err != nil {
+		return nil, err
+	}
+	snap := &Snapshot{stream: s}
+	s.do(func(int64) { snap.name, snap.log, snap.ids = s.name, s.log.clone(), s.ids.clone() })
+	return snap, nil
+}
+
+// Restore replaces the stream by the copy, which may be used again. It is the same incarnation as when it was copied:
+// sequences given out since are used again. All cursors are gone.
+func (snap *Snapshot) Restore() {
+	s := snap.stream
+	s.do(func(int64) {
+		s.loseAll()
+		s.name, s.log, s.ids = snap.name, snap.log.clone(), snap.ids.clone()
+	})
+}
+
+func (s *stream) loseAll() {
+	for _, sl := range s.slots {
+		sl.lose()
+	}
+}
+
+func (b *Bus) named(stream string) (*stream, error) {
+	for _, s := range b.streams {
+		if s.config.Name == stream {
+			return s, nil
+		}
+	}
+	return nil, fmt.Errorf("memory: there is no stream %q: name one of Options.Streams", stream)
+}

@@ -1,0 +1,33 @@
+package consumer
+
+import (
+	"context"
+
+	"github.com/onceish/onceish/dedupe"
+)
+
+// Attempt is what a handler may know of its run.
+type Attempt struct {
+	// Number of the run: 1, then one more for each run that ended in a failure.
+	Number int
+	// Token grows with every takeover of the event: who writes under a larger token is a later owner. 0 in mode SeenMark.
+	Token uint64
+	// IdempotencyKey is the same for every attempt and every copy of the event, in this group: hand it to the services that
+	// the handler calls.
+	IdempotencyKey string
+	// Key is what the store knows the event by.
+	Key dedupe.Key
+}
+
+type attemptKey struct{}
+
+// AttemptFrom returns the Attempt of a handler's context; the zero Attempt elsewhere.
+func AttemptFrom(ctx context.Context) Attempt {
+	a, _ := ctx.Value(attemptKey{}).(Attempt)
+	return a
+}
+
+// WithAttempt is for tests of handlers.
+func WithAttempt(ctx context.Context, a Attempt) context.Context {
+	return context.WithValue(ctx, attemptKey{}, a)
+}

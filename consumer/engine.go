@@ -1,0 +1,184 @@
+package consumer
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/consumer/internal/protocol"
+	"github.com/onceish/onceish/dedupe"
+)
+
+// engine drives the protocol's Machine for real: one goroutine per kind of call takes what has accumulated, makes the call without
+// the lock, and brings the answer back. Handlers run on workers of their own.
+type engine struct {
+	o            *Options
+	group, topic string
+	handler      Handler
+	base         context.Context //nolint:containedctx // what handlers' contexts derive from: the subscriber's, without its cancellation
+	bus          bus.Bus
+	store        dedupe.Claimer
+	cursor       *cursor
+	letterBytes  int // the largest dead letter
+	tickEvery    time.Duration
+
+	mu      sync.Mutex // guards what follows, and is never held during a call
+	machine *protocol.Machine
+	cond    [loops]sync.Cond
+	idle    int // workers that wait
+	workers int
+	telling bool // answers are being sent
+	closed  bool
+	paused  time.Time // since when; zero: it is not
+	ended   error     // what ended the subscription, if it was not asked to
+
+	calls     context.Context //nolint:containedctx // ends calls to store and bus when the subscription has ended
+	stopCalls context.CancelFunc
+	leaving   chan struct{} // closed when draining begins
+	drained   chan struct{} // closed once there is nothing left to do, and nil from then on
+	failed    chan struct{} // closed once ended is set
+	running   sync.WaitGroup
+}
+
+// loop is a goroutine that takes one kind of work.
+type loop int
+
+const (
+	fetchLoop loop = iota
+	claimLoop
+	settleLoop
+	extendLoop
+	letterLoop
+	answerLoop
+	runLoop // the workers
+	endLoop // whoever waits for the workers to end
+	loops
+)
+
+func (e *engine) start() {
+	for i := range e.cond {
+		e.cond[i].L = &e.mu
+	}
+	for _, f := range []func(){e.fetch, e.claim, e.settle, e.extend, e.bury, e.answer, e.tick, e.keep} {
+		e.running.Go(f)
+	}
+}
+
+// now is one reading of the clock for a step of the protocol.
+func (e *engine) now() time.Time { return time.Now() }
+
+// step brings something to the Machine, and wakes whoever has work now.
+func (e *engine) step(f func(m *protocol.Machine, now time.Time)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now := e.now()
+	f(e.machine, now)
+	e.wake(now)
+}
+
+// await blocks until take has got something, or until the engine is closed.
+func (e *engine) await(l loop, take func(m *protocol.Machine, now time.Time) bool) (ok bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for !e.closed {
+		if take(e.machine, e.now()) {
+			return true
+		}
+		e.cond[l].Wait()
+	}
+	return false
+}
+
+// wake wakes the loops that have work. It is called with the lock held, after each step.
+func (e *engine) wake(now time.Time) {
+	due := e.machine.Due(now)
+	for l, has := range [loops]bool{
+		fetchLoop: due.Fetch, claimLoop: due.Claims, settleLoop: due.Settlements, extendLoop: due.Extensions,
+		letterLoop: due.Letters, answerLoop: due.Answers,
+	} {
+		if has {
+			e.cond[l].Signal()
+		}
+	}
+	if due.Runs {
+		e.wakeWorker()
+	}
+	if due.Cancels {
+		for _, c := range e.machine.Cancels() {
+			if c.Job.Cancel != nil {
+				c.Job.Cancel(c.Cause)
+			}
+		}
+	}
+	if e.drained != nil && !e.telling && e.machine.Drained() {
+		close(e.drained)
+		e.drained = nil
+	}
+}
+
+func (e *engine) wakeWorker() {
+	if e.idle > 0 {
+		e.cond[runLoop].Signal()
+		return
+	}
+	if e.workers < e.o.Concurrency {
+		e.workers++
+		go e.work()
+	}
+}
+
+// fail ends the subscription with an error.
+func (e *engine) fail(err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.ended == nil {
+		e.ended = err
+		close(e.failed)
+	}
+}
+
+// close ends every loop and every worker, and waits for them. Handlers that do not return are left behind.
+func (e *engine) close() {
+	e.stopCalls()
+	e.mu.Lock()
+	e.closed = true
+	for i := range e.cond {
+		e.cond[i].Broadcast()
+	}
+	for e.workers > e.inHandlers() {
+		e.cond[endLoop].Wait()
+	}
+	e.mu.Unlock()
+	e.running.Wait()
+}
+
+// inHandlers is how many workers are in a handler.
+func (e *engine) inHandlers() int { return e.machine.Running() + e.machine.Stuck() }
+
+// call bounds one call to the store: an answer that takes longer than a lease is of no use.
+func (e *engine) call() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(e.calls, e.o.Lease)
+}
+
+func (e *engine) tick() {
+	ticker := time.NewTicker(e.tickEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			e.step(func(m *protocol.Machine, now time.Time) { m.Tick(now) })
+		case <-e.calls.Done():
+			return
+		}
+	}
+}
+
+// parallel checks that a store has answered every item.
+func parallel(call string, got, want int) error {
+	if got != want {
+		return fmt.Errorf("the store answered %d of %d items of %s: its results must be parallel to the argument", got, want, call)
+	}
+	return nil
+}

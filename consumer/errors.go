@@ -1,0 +1,28 @@
+package consumer
+
+import (
+	"errors"
+
+	"github.com/onceish/onceish/consumer/internal/protocol"
+)
+
+var (
+	// ErrLeaseLost is the cause (context.Cause) of a handler's context when its claim is over or another process has it. Its
+	// effect will be made again; whatever it returns but nil counts nothing.
+	ErrLeaseLost = protocol.ErrLeaseLost
+	// ErrRunLimit is the cause of a handler's context when the run took longer than Options.RunLimit. It counts as a failure.
+	ErrRunLimit = protocol.ErrRunLimit
+	// ErrDrainTimeout is the cause of a handler's context when draining took longer than Options.Drain. It counts nothing.
+	ErrDrainTimeout = errors.New("drain time-out reached")
+	// ErrDrainIncomplete is returned by Subscription.Err when something was left behind: a handler that did not
+	// return, a success whose mark could not be stored. Such events come again.
+	ErrDrainIncomplete = errors.New("drain incomplete")
+	// ErrNotClaimer is returned by SubscribeExactlyOnce in mode Claimed when the store cannot claim.
+	ErrNotClaimer = errors.New("the store cannot claim: it does not implement dedupe.Claimer")
+	// ErrUnsafeTTL is returned by SubscribeExactlyOnce when marks would expire before redeliveries end.
+	ErrUnsafeTTL = errors.New("marks would expire too soon")
+	// ErrDeadLetterTopic is returned by SubscribeExactlyOnce when dead letters could not be kept.
+	ErrDeadLetterTopic = errors.New("the dead-letter topic cannot be used")
+	// ErrNotLetter is returned by ParseLetter for an event that is no dead letter.
+	ErrNotLetter = errors.New("not a dead letter")
+)

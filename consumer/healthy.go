@@ -1,0 +1,38 @@
+package consumer
+
+import (
+	"errors"
+	"fmt"
+)
+
+// healthy tells what is known to be wrong.
+func (e *engine) healthy() error {
+	info := e.cursor.polled()
+	err := e.cursor.current().Healthy()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	err = errors.Join(err, e.ended)
+	store, letter := e.machine.Trouble()
+	if store != nil {
+		err = errors.Join(err, fmt.Errorf("the dedupe store does not answer: %w", store))
+	}
+	if letter != nil {
+		err = errors.Join(err, fmt.Errorf("dead letters cannot be stored on %q: %w", e.o.DeadLetter, letter))
+	}
+	if n := e.machine.Stuck(); n > 0 {
+		err = errors.Join(err, fmt.Errorf("%d handlers did not return at the run limit of %v: make them end with their context", n, e.o.RunLimit))
+	}
+	if info.MaxUnsettled > 0 && info.Unsettled*10 >= info.MaxUnsettled*9 {
+		err = errors.Join(err, e.choked(info.Unsettled, info.MaxUnsettled))
+	}
+	return err
+}
+
+// choked names the order key that fills the bus's bound, if one does.
+func (e *engine) choked(unsettled, most uint64) error {
+	err := fmt.Errorf("%d of at most %d deliveries of group %q are unsettled: the bus is about to hold back fresh events", unsettled, most, e.group)
+	if key, n := e.machine.FullestKey(); uint64(n)*2 > unsettled { //nolint:gosec // a count
+		err = fmt.Errorf("%w; %d of them wait for order key %.64q", err, n, key)
+	}
+	return err
+}

@@ -1,0 +1,176 @@
+package protocol
+
+import (
+	"slices"
+	"time"
+
+	"github.com/onceish/onceish/bus"
+)
+
+// AnswerKind is what the bus is told about a delivery.
+type AnswerKind uint8
+
+const (
+	// None: nothing is sent, because the delivery may be somebody else's by now.
+	None AnswerKind = iota
+	// Ack: the group is done with it.
+	Ack
+	// Nak: deliver it again after Answer.After.
+	Nak
+	// Progress: it is being worked on.
+	Progress
+)
+
+// Outcome is how a delivery ended, as observers and logs have it.
+type Outcome uint8
+
+const (
+	// Handled: the handler succeeded, and the mark is stored.
+	Handled Outcome = iota
+	// Duplicate: it was done before, or is none of this group's business.
+	Duplicate
+	// Failed: the run failed, and will be repeated.
+	Failed
+	// Snoozed: the handler asked to be run later.
+	Snoozed
+	// Dead: the dead letter is stored.
+	Dead
+	// Unburied: the dead letter could not be stored; the event comes back for that.
+	Unburied
+	// Held: another copy is being worked on, or it is not due yet.
+	Held
+	// GivenBack: it never ran.
+	GivenBack
+	// Lost: another owner has it.
+	Lost
+	// Working is no end: the deadline is being extended.
+	Working
+)
+
+// Answer is one thing to tell the bus.
+type Answer struct {
+	Delivery *bus.Delivery
+	Kind     AnswerKind
+	After    time.Duration
+	Outcome  Outcome
+	// Job is nil for what never became one.
+	Job *Job
+}
+
+// Answers takes what the bus is to be told now. None of it is repeated: what gets lost costs another delivery.
+func (m *Machine) Answers() []Answer {
+	out := m.answers
+	m.answers = nil
+	return out
+}
+
+// answer ends a delivery, or extends it. What is stale is told nothing but an ack: it may be another's delivery by now.
+func (m *Machine) answer(now time.Time, j *Job, a *arrived, ans Answer) {
+	if ans.Kind == Nak && a.stale(now) {
+		ans.Kind = None
+	}
+	ans.Delivery, ans.Job = a.Delivery, j
+	m.answers = append(m.answers, ans)
+	if ans.Kind == Progress {
+		return
+	}
+	m.stats.count(ans.Outcome)
+	if ans.Kind == Ack {
+		m.finished.add(now)
+		m.progress.settled(a.Delivery.At)
+		return
+	}
+	m.owe(now, a, ans.After)
+}
+
+func (s *Stats) count(o Outcome) {
+	switch o {
+	case Handled:
+		s.Handled++
+	case Duplicate:
+		s.Duplicates++
+	case Failed:
+		s.Failed++
+	case Dead:
+		s.Dead++
+	case Held:
+		s.Held++
+	case GivenBack, Snoozed, Unburied:
+		s.GivenBack++
+	case Lost:
+		s.Lost++
+	case Working:
+	}
+}
+
+// conclude ends a job: its copies get the answer, others of its key and order go ahead.
+func (m *Machine) conclude(now time.Time, j *Job, ans Answer) {
+	others := m.split(j)
+	m.retire(now, j)
+	m.answerCopies(now, j, ans)
+	m.pass(now, j)
+	for _, a := range others {
+		m.admit(now, a)
+	}
+}
+
+// lose ends a job whose claim is another's. Its delivery is told nothing; copies that are still ours try again.
+func (m *Machine) lose(now time.Time, j *Job) {
+	first, others := &j.copies[0], slices.Clone(j.copies[1:])
+	m.parked -= len(others)
+	j.copies = j.copies[:1]
+	m.retire(now, j)
+	m.answer(now, j, first, Answer{Kind: None, Outcome: Lost})
+	m.pass(now, j)
+	for _, a := range others {
+		m.admit(now, a)
+	}
+}
+
+func (m *Machine) answerCopies(now time.Time, j *Job, ans Answer) {
+	for i := range j.copies {
+		if i > 0 && ans.Outcome == Handled {
+			ans.Outcome = Duplicate
+		}
+		m.answer(now, j, &j.copies[i], ans)
+	}
+	m.parked -= len(j.copies) - 1
+	j.copies = j.copies[:1]
+}
+
+// split takes the copies with another payload out of a job.
+func (m *Machine) split(j *Job) (others []arrived) {
+	if len(j.copies) == 1 {
+		return nil
+	}
+	kept := j.copies[:1]
+	for _, a := range j.copies[1:] {
+		if j.same(&a) {
+			kept = append(kept, a)
+		} else {
+			others = append(others, a)
+		}
+	}
+	j.copies = kept
+	m.parked -= len(others)
+	return others
+}
+
+// retire forgets a job, unless its handler has not returned: its key must not run twice here.
+func (m *Machine) retire(now time.Time, j *Job) {
+	if j.stuck {
+		m.enter(now, j, zombie)
+	} else {
+		m.drop(j)
+	}
+}
+
+// drop forgets a job.
+func (m *Machine) drop(j *Job) {
+	m.leave(j)
+	j.phase = ended
+	if m.jobs[j.key] == j {
+		delete(m.jobs, j.key)
+	}
+	m.roster.remove(j)
+}

@@ -1,0 +1,85 @@
+package protocol
+
+import "time"
+
+// backlog is work for one kind of call, taken in batches of what has accumulated. A batch whose call failed goes back in
+// front, and waits a little longer each time.
+type backlog struct {
+	jobs      []*Job
+	notBefore time.Time
+	fails     int
+	err       error // of the last call; nil after one that was answered
+}
+
+func (b *backlog) push(j *Job) { b.jobs = append(b.jobs, j) }
+
+// take removes and returns up to limit jobs that fit.
+func (b *backlog) take(now time.Time, limit int, fits func(*Job) bool) []*Job {
+	if len(b.jobs) == 0 || now.Before(b.notBefore) {
+		return nil
+	}
+	if fits == nil && len(b.jobs) <= limit {
+		out := b.jobs
+		b.jobs = nil
+		return out
+	}
+	var out []*Job
+	rest := b.jobs[:0]
+	for _, j := range b.jobs {
+		if len(out) < limit && (fits == nil || fits(j)) {
+			out = append(out, j)
+		} else {
+			rest = append(rest, j)
+		}
+	}
+	clear(b.jobs[len(rest):])
+	b.jobs = rest
+	return out
+}
+
+// answered tells how a call went; what failed is to be repeated.
+func (b *backlog) answered(now time.Time, jobs []*Job, err error) {
+	b.err = err
+	if err == nil {
+		b.fails = 0
+		b.notBefore = time.Time{}
+		return
+	}
+	b.fails++
+	b.notBefore = now.Add(doubled(retryBase, b.fails-1, retryMax))
+	b.jobs = append(jobs, b.jobs...)
+}
+
+// remove takes out the jobs for which gone is true.
+func (b *backlog) remove(gone func(*Job) bool) {
+	rest := b.jobs[:0]
+	for _, j := range b.jobs {
+		if !gone(j) {
+			rest = append(rest, j)
+		}
+	}
+	clear(b.jobs[len(rest):])
+	b.jobs = rest
+}
+
+// Batch is one call: its jobs, and what to ask for each of them.
+type Batch[T any] struct {
+	Items []T
+	jobs  []*Job
+	sent  time.Time
+}
+
+func newBatch[T any](now time.Time, jobs []*Job, item func(*Job) T) Batch[T] {
+	b := Batch[T]{jobs: jobs, sent: now}
+	if len(jobs) == 0 {
+		return b
+	}
+	b.Items = make([]T, len(jobs))
+	for i, j := range jobs {
+		b.Items[i] = item(j)
+	}
+	return b
+}
+
+// Empty: there is nothing to do.
+func (b *Batch[T]) Empty() bool { return len(b.Items) == 0 }

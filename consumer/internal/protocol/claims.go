@@ -1,0 +1,104 @@
+package protocol
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/onceish/onceish/dedupe"
+)
+
+// Claims takes what is to be claimed now.
+func (m *Machine) Claims(now time.Time) Batch[dedupe.Request] {
+	var fits func(*Job) bool
+	if m.quarantined() {
+		fits = func(j *Job) bool { return j.phase == claiming } // only what may hold a claim already
+	}
+	return newBatch(now, m.claims.take(now, maxAhead, fits), func(j *Job) dedupe.Request {
+		if j.phase == queued {
+			m.enter(now, j, claiming)
+			j.request = dedupe.Request{
+				Key: j.key, Nonce: m.nonce(), Hash: j.hash, Lease: m.cfg.Lease, TTL: m.cfg.TTL,
+			}
+		}
+		return j.request
+	})
+}
+
+// Claimed takes the answer to a batch of claims.
+func (m *Machine) Claimed(now time.Time, b Batch[dedupe.Request], cs []dedupe.Claim, err error) {
+	m.claims.answered(now, b.jobs, err)
+	if err != nil {
+		return
+	}
+	for i, j := range b.jobs {
+		j.claim, j.claimed, j.leased = cs[i], now, b.sent
+		j.expires = b.sent.Add(min(cs[i].HeldFor, m.cfg.Lease))
+		m.judge(now, j)
+	}
+}
+
+func (m *Machine) judge(now time.Time, j *Job) {
+	if j.claim.Err != nil {
+		j.rowless = true
+		j.settlement.Reason = fmt.Sprintf("refused: %v", j.claim.Err)
+		j.settlement.Letter = LetterID(m.cfg.Group, j.at())
+		m.bury(now, j)
+		return
+	}
+	switch j.claim.State {
+	case dedupe.Done, dedupe.Dead:
+		m.conclude(now, j, Answer{Kind: Ack, Outcome: Duplicate})
+	case dedupe.Reused:
+		m.rekey(now, j)
+	case dedupe.Dying:
+		j.settlement.Reason, j.settlement.Letter = j.claim.Reason, j.claim.Letter
+		m.bury(now, j)
+	case dedupe.Fresh:
+		m.won(now, j)
+	default:
+		after := min(j.claim.HeldFor, heldNak(j.arrivals()))
+		m.conclude(now, j, Answer{Kind: Nak, After: after, Outcome: Held})
+	}
+}
+
+// won decides what to do with a claim.
+func (m *Machine) won(now time.Time, j *Job) {
+	if m.cfg.ArrivalsAreAttempts {
+		j.claim.Attempts = j.copies[0].Delivery.Arrivals - 1
+	}
+	switch {
+	case j.bury != "":
+		m.giveUp(now, j, j.bury, false)
+	case j.claim.Crashes >= m.cfg.MaxCrashes:
+		m.giveUp(now, j, fmt.Sprintf("crashed: %d processes died, or lost their lease, while handling it", j.claim.Crashes), false)
+	case m.halted():
+		m.giveBack(now, j)
+	case !m.quarantine(now, j):
+		m.giveBack(now, j)
+	default:
+		m.enter(now, j, ready)
+		m.ready = append(m.ready, j)
+	}
+}
+
+// rekey gives an id that was reused for another payload a key of its own, under which the payload is buried.
+func (m *Machine) rekey(now time.Time, j *Job) {
+	others := m.split(j)
+	delete(m.jobs, j.key)
+	j.key.ID = fmt.Sprintf("%s#%x", j.key.ID, j.hash)
+	j.bury = ReasonReused
+	if other := m.jobs[j.key]; other != nil {
+		m.parked -= len(j.copies) - 1
+		m.drop(j)
+		for _, a := range j.copies {
+			m.join(now, other, a)
+		}
+		m.pass(now, j)
+	} else {
+		m.jobs[j.key] = j
+		m.queue(now, j)
+	}
+	for _, a := range others {
+		m.admit(now, a)
+	}
+}

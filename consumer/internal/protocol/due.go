@@ -1,0 +1,25 @@
+package protocol
+
+import "time"
+
+// Due tells what there is to take now.
+type Due struct {
+	Fetch, Claims, Settlements, Extensions, Letters, Answers, Cancels, Runs bool
+}
+
+// Due tells which of the Machine's calls would return something.
+func (m *Machine) Due(now time.Time) Due {
+	_, fetch := m.budget(now)
+	return Due{
+		Fetch:       fetch,
+		Claims:      m.claims.due(now),
+		Settlements: m.settles.due(now),
+		Extensions:  m.extends.due(now),
+		Letters:     m.letters.due(now),
+		Answers:     len(m.answers) > 0,
+		Cancels:     len(m.cancels) > 0,
+		Runs:        len(m.ready) > 0 && !m.halted() && m.busy() < m.cfg.Concurrency,
+	}
+}
+
+func (b *backlog) due(now time.Time) bool { return len(b.jobs) > 0 && !now.Before(b.notBefore) }

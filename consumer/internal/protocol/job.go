@@ -1,0 +1,146 @@
+package protocol
+
+import (
+	"bytes"
+	"time"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/dedupe"
+)
+
+// Arrival is a delivery with what the caller worked out about it.
+type Arrival struct {
+	Delivery *bus.Delivery
+	Key      dedupe.Key
+	// Hash of the payload; nil: payloads are not compared.
+	Hash []byte
+	// Order is the key by which events are handled one after the other. Empty: no order.
+	Order string
+	// Bury, if not empty, is why the event is dead-lettered without a run.
+	Bury string
+	// Foreign: the copy is for another group, and is acknowledged unrun.
+	Foreign bool
+}
+
+// arrived is an Arrival in this process's hands.
+type arrived struct {
+	Arrival
+	until time.Time // by then the bus delivers it to somebody else
+	renew time.Time // when to ask for more time
+}
+
+func (a *arrived) stale(now time.Time) bool { return !now.Before(a.until) }
+
+type phase uint8
+
+const (
+	waiting  phase = iota // for its order key; holds no slot and no claim
+	queued                // to be claimed, or to be asked again
+	claiming              // asked
+	ready                 // claimed, waiting for a slot
+	starting              // has a slot, waits for limit and gate
+	running
+	settling // ended; the store is to hear of it
+	burying  // its dead letter is to be stored
+	zombie   // settled, yet its handler has not returned
+	ended
+	phases // how many there are
+)
+
+// Job is what a process has to do about one key: the claim, the run and its outcome, for all copies that it holds.
+type Job struct {
+	// Cancel is the driver's: how it ends the context of the run.
+	Cancel func(cause error)
+
+	key    dedupe.Key
+	hash   []byte
+	order  string
+	bury   string
+	copies []arrived // the first is what it runs for
+
+	phase   phase
+	since   time.Time // when the phase began
+	suspect bool      // a claim of this key ended in a crash before
+
+	request dedupe.Request // once it was sent; then it is only repeated
+	claim   dedupe.Claim
+	claimed time.Time // when the claim was answered, for its age
+	leased  time.Time // what the lease counts from
+	expires time.Time // when the lease is over, by our own clock
+
+	extending  bool
+	lost       bool // superseded: send nothing
+	rowless    bool // the store refuses the key: a letter is all there is
+	cancelled  error
+	stuck      bool // its handler did not return at the run limit
+	settlement dedupe.Settlement
+	verdict    Verdict
+	took       time.Duration
+
+	prev, next *Job
+}
+
+// Event is what the handler gets.
+func (j *Job) Event() *bus.Event { return &j.copies[0].Delivery.Event }
+
+// Key is what the store knows the event by.
+func (j *Job) Key() dedupe.Key { return j.key }
+
+// Attempt is the number of this run, 1 being the first.
+func (j *Job) Attempt() int { return j.claim.Attempts + 1 }
+
+// Token grows with every takeover of the key.
+func (j *Job) Token() uint64 { return j.claim.Token }
+
+// Verdict is how the last run ended.
+func (j *Job) Verdict() Verdict { return j.verdict }
+
+// Took is how long the last run took.
+func (j *Job) Took() time.Duration { return j.took }
+
+// Crashes is how many claims of the key ended by their lease alone.
+func (j *Job) Crashes() int { return j.claim.Crashes }
+
+func (j *Job) arrivals() int { return j.copies[0].Delivery.Arrivals }
+
+func (j *Job) at() bus.Position { return j.copies[0].Delivery.At }
+
+// same reports whether a copy has the payload that the job is about.
+func (j *Job) same(a *arrived) bool {
+	return a.Hash == nil || j.hash == nil || bytes.Equal(a.Hash, j.hash)
+}
+
+// roster is all jobs in the order in which they came.
+type roster struct{ head, tail *Job }
+
+func (r *roster) add(j *Job) {
+	if r.tail == nil {
+		r.head = j
+	} else {
+		r.tail.next, j.prev = j, r.tail
+	}
+	r.tail = j
+}
+
+func (r *roster) remove(j *Job) {
+	if j.prev == nil {
+		r.head = j.next
+	} else {
+		j.prev.next = j.next
+	}
+	if j.next == nil {
+		r.tail = j.prev
+	} else {
+		j.next.prev = j.prev
+	}
+	j.prev, j.next = nil, nil
+}
+
+// each calls f for every job; f may end the one it is called for, and no other.
+func (r *roster) each(f func(*Job)) {
+	for j := r.head; j != nil; {
+		next := j.next
+		f(j)
+		j = next
+	}
+}

@@ -1,0 +1,74 @@
+package protocol
+
+import (
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/dedupe"
+)
+
+// Letter is a dead letter to be stored.
+type Letter struct {
+	// ID is the same for every repeat of this letter.
+	ID string
+	// Reason as the store has it. Error and Stack are empty when the run was another process's.
+	Reason, Error, Stack string
+	Delivery             *bus.Delivery
+	Key                  dedupe.Key
+	Attempts, Crashes    int
+	// Age since the first claim.
+	Age time.Duration
+
+	job *Job
+}
+
+// LetterID is injective in its parts: the group, and where the event lies that was given up.
+func LetterID(group string, at bus.Position) string {
+	return strings.Join([]string{
+		url.PathEscape(group), url.PathEscape(at.Stream),
+		strconv.FormatUint(at.Sequence, 10), strconv.FormatInt(at.Stored.UnixNano(), 10),
+	}, "/")
+}
+
+// bury has the dead letter stored.
+func (m *Machine) bury(now time.Time, j *Job) {
+	m.enter(now, j, burying)
+	m.letters.push(j)
+}
+
+// Letters takes the dead letters to be stored now.
+func (m *Machine) Letters(now time.Time) []*Letter {
+	jobs := m.letters.take(now, maxAhead, nil)
+	out := make([]*Letter, len(jobs))
+	for i, j := range jobs {
+		out[i] = &Letter{
+			ID: j.settlement.Letter, Reason: j.settlement.Reason, Error: j.verdict.Error, Stack: j.verdict.Stack,
+			Delivery: j.copies[0].Delivery, Key: j.key, Attempts: j.claim.Attempts, Crashes: j.claim.Crashes,
+			Age: j.claim.Age + now.Sub(j.claimed), job: j,
+		}
+		if j.settlement.CountAttempt {
+			out[i].Attempts++
+		}
+	}
+	return out
+}
+
+// Posted takes the bus's answer about a letter. What could not be stored stays dying in the store: the event is naked, and its next
+// copy is buried under the same letter id.
+func (m *Machine) Posted(now time.Time, l *Letter, err error) {
+	j := l.job
+	m.letters.answered(now, nil, err)
+	switch {
+	case j.lost:
+		m.lose(now, j)
+	case err != nil:
+		m.conclude(now, j, Answer{Kind: Nak, After: heldNak(j.arrivals()), Outcome: Unburied})
+	case j.rowless:
+		m.conclude(now, j, Answer{Kind: Ack, Outcome: Dead})
+	default:
+		m.settle(now, j, dedupe.Settlement{Outcome: dedupe.Buried})
+	}
+}

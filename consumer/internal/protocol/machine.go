@@ -1,0 +1,171 @@
+package protocol
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/dedupe"
+)
+
+// Machine is the protocol of one subscription in one process. It is not safe for concurrent use: its driver holds a lock
+// around each call.
+type Machine struct {
+	cfg    Config
+	nonces uint64
+
+	paused, draining bool
+	readOut          bool // nothing that was asked for can come any more
+	asked            int  // of the bus, by the last Fetch
+	solo             bool // the suspect in hand must be the only claim
+
+	jobs     map[dedupe.Key]*Job
+	roster   roster
+	lanes    map[string]*lane
+	count    [phases]int
+	suspects [phases]int // of count, those whose claim ended in a crash before
+	parked   int         // deliveries that wait for their key or for another copy
+	stuck    int
+
+	claims, settles, extends, letters backlog
+
+	ready    []*Job
+	answers  []Answer
+	cancels  []Cancel
+	finished recent
+	progress progress
+	stats    Stats
+}
+
+// Stats count deliveries since the Machine was made, but for InFlight.
+type Stats struct {
+	// InFlight is how many events are in hand now, Running how many handlers run.
+	InFlight, Running uint64
+	// Handled runs succeeded; Duplicates were recognised and acknowledged; Failed runs will be repeated; Dead were dead-lettered.
+	Handled, Duplicates, Failed, Dead uint64
+	// Held copies were naked for a while; GivenBack never ran; Lost were superseded by another owner.
+	Held, GivenBack, Lost uint64
+}
+
+// New returns a Machine that has done nothing yet.
+func New(cfg Config) *Machine {
+	return &Machine{
+		cfg: cfg, jobs: make(map[dedupe.Key]*Job), lanes: make(map[string]*lane),
+		progress: progress{watermark: cfg.Watermark},
+	}
+}
+
+// Stats of the Machine as it stands.
+func (m *Machine) Stats() Stats {
+	s := m.stats
+	s.InFlight = uint64(len(m.jobs))
+	s.Running = uint64(m.count[running])
+	return s
+}
+
+// Unmarked is how many runs succeeded whose mark is not stored yet.
+func (m *Machine) Unmarked() int {
+	n := 0
+	m.roster.each(func(j *Job) {
+		if j.phase == settling && j.settlement.Outcome == dedupe.Succeeded {
+			n++
+		}
+	})
+	return n
+}
+
+// Running is how many handlers run, but for those that are Stuck.
+func (m *Machine) Running() int { return m.count[running] }
+
+// Stuck is how many handlers did not return at the run limit.
+func (m *Machine) Stuck() int { return m.stuck }
+
+// Trouble tells why the store, or the dead-letter topic, does not take what it is given; nil while they answer.
+func (m *Machine) Trouble() (store, letter error) {
+	for _, b := range []*backlog{&m.settles, &m.claims, &m.extends} {
+		if b.err != nil && len(b.jobs) > 0 { // waiting to be repeated
+			return b.err, m.letters.err
+		}
+	}
+	return nil, m.letters.err
+}
+
+// Pause stops new runs: from now on none begins until Resume. Running ones go on; what is claimed is given back.
+func (m *Machine) Pause(now time.Time) {
+	if m.paused {
+		return
+	}
+	m.paused = true
+	m.halt(now)
+}
+
+// Resume ends a Pause.
+func (m *Machine) Resume() {
+	m.paused = false
+}
+
+// Drain stops new runs for good.
+func (m *Machine) Drain(now time.Time) {
+	if m.draining {
+		return
+	}
+	m.draining = true
+	m.halt(now)
+}
+
+// CutShort cancels what still runs while draining: its time is over.
+func (m *Machine) CutShort(cause error) {
+	m.roster.each(func(j *Job) {
+		if j.phase == running {
+			m.cancel(j, cause)
+		}
+	})
+}
+
+// Drained: everything that was in hand has ended, but for handlers that do not return.
+func (m *Machine) Drained() bool {
+	return m.draining && m.readOut && len(m.jobs) == m.count[zombie] && len(m.answers) == 0
+}
+
+func (m *Machine) halted() bool { return m.paused || m.draining }
+
+// halt gives back what has not begun.
+func (m *Machine) halt(now time.Time) {
+	m.readOut = false
+	m.roster.each(func(j *Job) {
+		switch j.phase {
+		case waiting, queued:
+			m.conclude(now, j, Answer{Kind: Nak, After: heldNak(j.arrivals()), Outcome: GivenBack})
+		case ready:
+			m.giveBack(now, j)
+		case starting:
+			m.cancel(j, ErrHalted)
+		}
+	})
+	m.claims.remove(func(j *Job) bool { return j.phase == ended })
+}
+
+// enter moves a job to another phase.
+func (m *Machine) enter(now time.Time, j *Job, p phase) {
+	m.leave(j)
+	j.phase, j.since = p, now
+	m.count[p]++
+	if j.suspect {
+		m.suspects[p]++
+	}
+}
+
+func (m *Machine) leave(j *Job) {
+	m.count[j.phase]--
+	if j.suspect {
+		m.suspects[j.phase]--
+	}
+}
+
+func (m *Machine) nonce() string {
+	m.nonces++
+	return m.cfg.Owner + strconv.FormatUint(m.nonces, 36)
+}
+
+// SetWatermark replaces the Watermark of the Config: the group's cursor was rebuilt.
+func (m *Machine) SetWatermark(w bus.Position) { m.progress = progress{watermark: w} }

@@ -1,0 +1,101 @@
+package protocol
+
+import (
+	"slices"
+	"time"
+
+	"github.com/onceish/onceish/dedupe"
+)
+
+// Cancel asks the driver to end a job's context, with the cause.
+type Cancel struct {
+	Job   *Job
+	Cause error
+}
+
+// Cancels takes the contexts that are to be ended.
+func (m *Machine) Cancels() []Cancel {
+	out := m.cancels
+	m.cancels = nil
+	return out
+}
+
+func (m *Machine) cancel(j *Job, cause error) {
+	if j.cancelled == nil {
+		j.cancelled = cause
+		m.cancels = append(m.cancels, Cancel{Job: j, Cause: cause})
+	}
+}
+
+// Next takes a claimed job that has a slot now; nil if there is none. The driver waits for limit and gate, and calls Begin or
+// Abandon.
+func (m *Machine) Next(now time.Time) *Job {
+	if m.halted() || m.busy() >= m.cfg.Concurrency {
+		return nil
+	}
+	if m.quarantined() && !m.isolated() {
+		return nil
+	}
+	for i, j := range m.ready {
+		if m.fits(now, j) {
+			m.ready = slices.Delete(m.ready, i, i+1)
+			j.cancelled = nil
+			m.enter(now, j, starting)
+			return j
+		}
+	}
+	return nil
+}
+
+// fits reports whether enough of the lease is left to start a run.
+func (m *Machine) fits(now time.Time, j *Job) bool {
+	return j.expires.Sub(now) >= m.cfg.Lease/3
+}
+
+// Begin is asked last, right before the handler: only then may it run. Not ok: the Machine has taken the job back.
+func (m *Machine) Begin(now time.Time, j *Job) bool {
+	switch {
+	case j.lost:
+		m.lose(now, j)
+	case m.halted() || j.cancelled != nil:
+		m.giveBack(now, j)
+	case !m.fits(now, j):
+		m.enter(now, j, ready)
+		m.ready = append(m.ready, j)
+	default:
+		m.enter(now, j, running)
+		return true
+	}
+	return false
+}
+
+// Abandon takes back a job that limit or gate did not let through.
+func (m *Machine) Abandon(now time.Time, j *Job) {
+	if j.lost {
+		m.lose(now, j)
+		return
+	}
+	m.giveBack(now, j)
+}
+
+// giveBack ends a claim that counts nothing. It stays away as long as a held copy, so that a pull which is still out
+// does not get it again at once.
+func (m *Machine) giveBack(now time.Time, j *Job) {
+	m.settle(now, j, dedupe.Settlement{Outcome: dedupe.NotBegun, After: heldNak(j.arrivals())})
+	j.verdict = Verdict{}
+}
+
+// settle has the store told how the claim ended.
+func (m *Machine) settle(now time.Time, j *Job, s dedupe.Settlement) {
+	if j.phase == ready {
+		m.unready(j)
+	}
+	s.Claim, s.TTL, s.Lease = j.claim, m.cfg.TTL, m.cfg.Lease
+	j.settlement = s
+	m.enter(now, j, settling)
+	m.settles.push(j)
+}
+
+func (m *Machine) unready(j *Job) {
+	m.ready = slices.DeleteFunc(m.ready, func(r *Job) bool { return r == j })
+}

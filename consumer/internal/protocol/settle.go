@@ -1,0 +1,55 @@
+package protocol
+
+import (
+	"time"
+
+	"github.com/onceish/onceish/dedupe"
+)
+
+// Settlements takes the claims that ended. They accumulate while a call is under way, and go together in the next one: a group
+// commit, without a timer, and without waiting when there is nothing to wait for.
+func (m *Machine) Settlements(now time.Time) Batch[dedupe.Settlement] {
+	return newBatch(now, m.settles.take(now, maxAhead, nil), func(j *Job) dedupe.Settlement { return j.settlement })
+}
+
+// Settled takes the answer to a batch of settlements. What failed is repeated: a known success is never forgotten.
+func (m *Machine) Settled(now time.Time, b Batch[dedupe.Settlement], oks []bool, err error) {
+	m.settles.answered(now, b.jobs, err)
+	if err != nil {
+		return
+	}
+	for i, j := range b.jobs {
+		if oks[i] {
+			m.stored(now, j, b.sent)
+		} else {
+			m.lose(now, j)
+		}
+	}
+}
+
+// stored goes on after the store has taken a settlement.
+func (m *Machine) stored(now time.Time, j *Job, sent time.Time) {
+	s := j.settlement
+	switch s.Outcome {
+	case dedupe.Succeeded:
+		m.conclude(now, j, Answer{Kind: Ack, Outcome: Handled})
+	case dedupe.Buried:
+		m.conclude(now, j, Answer{Kind: Ack, Outcome: Dead})
+	case dedupe.GivenUp:
+		j.leased, j.expires = sent, sent.Add(m.cfg.Lease)
+		m.bury(now, j)
+	case dedupe.Failed, dedupe.NotBegun:
+		m.conclude(now, j, Answer{Kind: Nak, After: s.After, Outcome: j.returned()})
+	}
+}
+
+// returned is the outcome of a claim that was set free.
+func (j *Job) returned() Outcome {
+	switch {
+	case j.settlement.Outcome == dedupe.Failed:
+		return Failed
+	case j.verdict.Kind == Snooze:
+		return Snoozed
+	}
+	return GivenBack
+}

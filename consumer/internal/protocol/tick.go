@@ -1,0 +1,108 @@
+package protocol
+
+import (
+	"time"
+
+	"github.com/onceish/onceish/dedupe"
+)
+
+// Tick looks after every deadline. It is called each Config.TickEvery, more or less.
+func (m *Machine) Tick(now time.Time) {
+	m.roster.each(func(j *Job) {
+		m.watchWait(now, j)
+		m.watchRun(now, j)
+		m.watchLease(now, j)
+		m.watchDeliveries(now, j)
+	})
+	m.sweepLanes(now)
+}
+
+// watchWait gives back what has been waiting for too long, or without a lease.
+func (m *Machine) watchWait(now time.Time, j *Job) {
+	late := now.Sub(j.since) >= m.cfg.maxWait() || !now.Before(j.expires)
+	switch {
+	case j.phase == ready && late && !j.suspect:
+		m.giveBack(now, j)
+	case j.phase == starting && late:
+		m.cancel(j, ErrHalted)
+	}
+}
+
+func (m *Machine) watchRun(now time.Time, j *Job) {
+	if j.phase != running || j.stuck {
+		return
+	}
+	ran := now.Sub(j.since)
+	if ran >= m.cfg.RunLimit {
+		m.cancel(j, ErrRunLimit)
+	} else if !now.Before(j.expires) {
+		m.cancel(j, ErrLeaseLost)
+	}
+	if ran >= m.cfg.RunLimit+m.cfg.grace() {
+		m.overran(now, j)
+	}
+}
+
+// watchLease renews a claim when a third of its lease is over.
+func (m *Machine) watchLease(now time.Time, j *Job) {
+	held := j.phase == ready || j.phase == starting || j.phase == running || j.phase == burying
+	if held && !j.extending && !j.lost && !j.stuck && !j.rowless && now.Sub(j.leased) >= m.cfg.Lease/3 {
+		j.extending = true
+		m.extends.push(j)
+	}
+}
+
+// watchDeliveries asks for more time when a third of it is over.
+func (m *Machine) watchDeliveries(now time.Time, j *Job) {
+	if j.lost || j.stuck {
+		return
+	}
+	for i := range j.copies {
+		a := &j.copies[i]
+		if now.Before(a.renew) || a.stale(now) {
+			continue
+		}
+		a.until, a.renew = now.Add(m.cfg.AckWait), now.Add(m.cfg.AckWait/3)
+		m.answer(now, j, a, Answer{Kind: Progress, Outcome: Working})
+	}
+}
+
+// Extensions takes the claims that are to be renewed now.
+func (m *Machine) Extensions(now time.Time) Batch[dedupe.Claim] {
+	m.extends.remove(func(j *Job) bool {
+		gone := j.phase == ended || j.phase == settling
+		j.extending = j.extending && !gone
+		return gone
+	})
+	return newBatch(now, m.extends.take(now, maxAhead, nil), func(j *Job) dedupe.Claim { return j.claim })
+}
+
+// Extended takes the answer to a batch of renewals.
+func (m *Machine) Extended(now time.Time, b Batch[dedupe.Claim], oks []bool, err error) {
+	m.extends.answered(now, b.jobs, err)
+	if err != nil {
+		return
+	}
+	for i, j := range b.jobs {
+		j.extending = false
+		switch {
+		case j.phase == ended || j.phase == settling:
+		case oks[i]:
+			j.leased, j.expires = b.sent, b.sent.Add(m.cfg.Lease)
+		default:
+			m.superseded(now, j)
+		}
+	}
+}
+
+// superseded stops a job whose claim is another's.
+func (m *Machine) superseded(now time.Time, j *Job) {
+	switch {
+	case j.phase == ready:
+		m.unready(j)
+		m.lose(now, j)
+	case !j.stuck:
+		j.lost = true
+		m.cancel(j, ErrLeaseLost)
+	}
+}

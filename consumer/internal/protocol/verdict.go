@@ -1,0 +1,116 @@
+package protocol
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/onceish/onceish/dedupe"
+)
+
+// VerdictKind is how a run ended.
+type VerdictKind uint8
+
+const (
+	// Success: the effect is made.
+	Success VerdictKind = iota
+	// Failure: try again.
+	Failure
+	// Permanent: trying again will not help.
+	Permanent
+	// Snooze: try again later; this was no attempt.
+	Snooze
+)
+
+// Verdict is what a handler returned.
+type Verdict struct {
+	Kind VerdictKind
+	// After is when to try again, if Timed; else the backoff decides.
+	After time.Duration
+	Timed bool
+	// Error is the handler's error, Stack where it panicked.
+	Error, Stack string
+	// Err is the error itself, for observers.
+	Err error
+}
+
+// ReasonReused begins the reason of a dead letter whose id was used before for another payload.
+const ReasonReused = "id_reused: the id was used before for an event with another payload"
+
+// Ran takes the end of a run.
+func (m *Machine) Ran(now time.Time, j *Job, v Verdict) {
+	j.took = now.Sub(j.since)
+	if j.stuck { // counted at the run limit
+		j.stuck = false
+		m.stuck--
+		if j.phase == zombie {
+			m.drop(j)
+		}
+		return
+	}
+	j.verdict = v
+	switch {
+	case j.lost:
+		m.lose(now, j)
+	case v.Kind == Success:
+		m.settle(now, j, dedupe.Settlement{Outcome: dedupe.Succeeded})
+	case j.cancelled != nil && j.cancelled != ErrRunLimit:
+		m.giveBack(now, j)
+	default:
+		m.failed(now, j)
+	}
+}
+
+// overran counts a run that did not return at its limit. Its slot stays taken until it does.
+func (m *Machine) overran(now time.Time, j *Job) {
+	j.verdict = Verdict{Kind: Failure, Err: ErrRunLimit, Error: fmt.Sprintf(
+		"the handler did not return %v after its run limit of %v: make it end with its context", m.cfg.grace(), m.cfg.RunLimit)}
+	j.took = now.Sub(j.since)
+	j.stuck = true
+	m.stuck++
+	if j.lost {
+		m.lose(now, j)
+	} else {
+		m.failed(now, j)
+	}
+}
+
+// failed decides whether there is another attempt.
+func (m *Machine) failed(now time.Time, j *Job) {
+	v := j.verdict
+	left := m.cfg.TTL/2 - j.claim.Age - now.Sub(j.claimed)
+	after := v.After
+	if !v.Timed {
+		after = m.cfg.Backoff.after(j.Attempt(), m.cfg.Rand())
+	}
+	after = max(0, min(after, left))
+	counted := v.Kind != Snooze
+	switch {
+	case v.Kind == Permanent:
+		m.giveUp(now, j, "permanent: "+v.Error, true)
+	case counted && j.Attempt() >= m.cfg.MaxAttempts:
+		m.giveUp(now, j, fmt.Sprintf("failed %d times, the last time with: %s", j.Attempt(), v.Error), true)
+	case left <= 0:
+		m.giveUp(now, j, fmt.Sprintf("too old: not done %v after its first claim: %s", m.cfg.TTL/2, v.Error), counted)
+	case m.outlived(now.Add(after), j):
+		m.giveUp(now, j, fmt.Sprintf("too old: due after the stream's age limit of %v: %s", m.cfg.MaxAge, v.Error), counted)
+	case counted:
+		m.settle(now, j, dedupe.Settlement{Outcome: dedupe.Failed, After: after})
+	default:
+		m.settle(now, j, dedupe.Settlement{Outcome: dedupe.NotBegun, After: after})
+	}
+}
+
+// outlived reports whether the stream has dropped the event by then.
+func (m *Machine) outlived(then time.Time, j *Job) bool {
+	return m.cfg.MaxAge > 0 && then.Sub(j.at().Stored) >= m.cfg.MaxAge
+}
+
+// giveUp begins a burial: first the row says so, then the letter is stored.
+func (m *Machine) giveUp(now time.Time, j *Job, reason string, counted bool) {
+	if len(reason) > dedupe.MaxReason {
+		reason = reason[:dedupe.MaxReason]
+	}
+	m.settle(now, j, dedupe.Settlement{
+		Outcome: dedupe.GivenUp, Reason: reason, Letter: LetterID(m.cfg.Group, j.at()), CountAttempt: counted,
+	})
+}

@@ -1,0 +1,64 @@
+package consumer
+
+import (
+	"context"
+	"time"
+
+	"github.com/onceish/onceish/consumer/internal/protocol"
+	"github.com/onceish/onceish/dedupe"
+
+	"github.com/onceish/onceish/bus"
+)
+
+// pollEvery is how often the cursor's state is asked for, and the watermark advanced: often enough to notice a group that is about
+// to be held back by the bus's bound, and far more often than marks expire.
+func (e *engine) pollEvery() time.Duration {
+	return min(10*time.Second, max(e.o.TTL/8, 50*time.Millisecond))
+}
+
+// keep advances the watermark now and then.
+func (e *engine) keep() {
+	lost := e.cursor.polled().Lost
+	for e.rest(e.pollEvery()) {
+		ctx, cancel := e.call()
+		if err := e.advance(ctx); err != nil {
+			e.o.Logger.Debug("the watermark was not advanced: trying again", "error", err)
+		}
+		cancel()
+		e.watchPause()
+		if now := e.cursor.polled().Lost; now > lost {
+			e.o.Logger.Error("the stream dropped events before this group saw them (retention or purge)", "topic", e.topic,
+				"group", e.group, "at_most", now-lost)
+			lost = now
+		}
+	}
+}
+
+// watchPause warns of a pause that is about to outlast what the store remembers.
+func (e *engine) watchPause() {
+	e.mu.Lock()
+	since := e.paused
+	e.mu.Unlock()
+	if !since.IsZero() && time.Since(since) > e.o.TTL/2 {
+		e.o.Logger.Warn("paused for so long that marks expire: resume, or raise TTL", "paused_since", since, "ttl", e.o.TTL)
+	}
+}
+
+// advance copies the bus's own floor into the store.
+func (e *engine) advance(ctx context.Context) error {
+	info, err := e.cursor.poll(ctx)
+	if err != nil || e.cursor.watermarks == nil {
+		return err
+	}
+	var at bus.Position
+	ok := false
+	e.step(func(m *protocol.Machine, _ time.Time) { at, ok = m.Advance(info.Stream, info.Floor) })
+	if !ok {
+		return nil
+	}
+	if err := e.cursor.watermarks.Advance(ctx, e.group, e.topic, dedupe.Position(at)); err != nil {
+		return err
+	}
+	e.step(func(m *protocol.Machine, _ time.Time) { m.Advanced(at) })
+	return nil
+}

@@ -1,0 +1,48 @@
+package consumer
+
+import (
+	"time"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/consumer/internal/protocol"
+	"github.com/onceish/onceish/dedupe"
+)
+
+// Observer is told how each delivery ended. Observe is called by one goroutine at a time, before the delivery's
+// answer is sent; it must not block.
+type Observer interface{ Observe(Observation) }
+
+// Observation is the end of one delivery.
+type Observation struct {
+	// Outcome is one of "handled", "duplicate", "failed", "snoozed", "dead", "unburied" (the dead letter could not
+	// be stored yet), "held" (another copy is being worked on, or it is not due), "given back" (it never ran), "lost" (another process has it).
+	Outcome string
+	// At is where the event lies.
+	At bus.Position
+	// Key is what the store knows the event by; zero for a duplicate recognised by its position alone.
+	Key dedupe.Key
+	// Attempt is the number of the run; 0 if there was none.
+	Attempt int
+	// Took is how long the run took.
+	Took time.Duration
+	// Err is what the handler returned.
+	Err error
+}
+
+var outcomes = map[protocol.Outcome]string{
+	protocol.Handled: "handled", protocol.Duplicate: "duplicate", protocol.Failed: "failed",
+	protocol.Snoozed: "snoozed", protocol.Dead: "dead", protocol.Unburied: "unburied",
+	protocol.Held: "held", protocol.GivenBack: "given back", protocol.Lost: "lost",
+}
+
+func observation(a *protocol.Answer) Observation {
+	o := Observation{Outcome: outcomes[a.Outcome], At: a.Delivery.At}
+	if a.Job != nil {
+		o.Key = a.Job.Key()
+		o.Err = a.Job.Verdict().Err
+		if o.Took = a.Job.Took(); o.Took > 0 {
+			o.Attempt = a.Job.Attempt()
+		}
+	}
+	return o
+}

@@ -1,0 +1,142 @@
+package consumer
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/flow"
+)
+
+// Mode is how much the store does to keep two copies from running at once.
+type Mode uint8
+
+const (
+	// Claimed leases the right to run each event, fenced. It needs a store with dedupe.Claimer. The default.
+	Claimed Mode = iota
+	// SeenMark asks whether an event is done, runs it, and marks it. Two concurrent copies may both run, arrivals stand for
+	// attempts, crash loops are not recognised, and dead letters may repeat. Any dedupe.Store will do.
+	SeenMark
+)
+
+// Options of SubscribeExactlyOnce. The zero value means the defaults.
+type Options struct {
+	// Mode; Claimed.
+	Mode Mode
+	// Concurrency is how many handlers run at once in this process; 16.
+	Concurrency int
+	// MaxAttempts is the number of failures at which an event is dead-lettered; 10.
+	MaxAttempts int
+	// MaxCrashes is the number of crashes at which an event is dead-lettered: claims that ended by their lease alone; 5.
+	MaxCrashes int
+	// Backoff after a failure; 1 s doubling to 5 min, full jitter.
+	Backoff Backoff
+	// RunLimit of one attempt; 15 min.
+	RunLimit time.Duration
+	// Lease of a claim, renewed at a third of it; 30 s. A crashed process's events wait for it to end. At least 100 ms.
+	Lease time.Duration
+	// AckWait is the bus's deadline for a delivery, renewed at a third of it; 30 s. At least 100 ms.
+	AckWait time.Duration
+	// TTL is how long marks are kept after they were written; 7 days. Longer than any redelivery takes.
+	TTL time.Duration
+	// Drain is how long running handlers may take to finish when the subscription ends; 25 s. Then they are cancelled.
+	Drain time.Duration
+	// From is where a group that is new starts; at the earliest event.
+	From bus.Start
+	// DeadLetter is the topic for events that are given up; "dead.<group>". It needs a stream.
+	DeadLetter string
+	// ID computes an event's identity, such as a business key in its data; bus.Event.Identity. An event for which it
+	// returns "" or panics is dead-lettered.
+	ID func(bus.Event) string
+	// Fingerprint of a payload: an id that comes with two of them is dead-lettered the second time; Bytes. Others are CanonicalJSON
+	// and NoFingerprint.
+	Fingerprint func(bus.Event) []byte
+	// Use wraps the handler, the first outermost, inside of run limit and recover.
+	Use []Middleware
+	// Gate is asked last before a handler starts; open. What it makes wait for longer than a lease is given back.
+	Gate flow.Gate
+	// Limit spreads starts over time; unlimited. Duplicates do not count. What waits for longer than a lease is given back.
+	Limit flow.Limiter
+	// LimitKey is what Limit is asked for; the event's topic.
+	LimitKey func(bus.Event) string
+	// Logger; slog.Default().
+	Logger *slog.Logger
+	// Observer; none.
+	Observer Observer
+	// Unsafe starts although the TTL check refuses.
+	Unsafe bool
+}
+
+// Backoff grows from Base, doubling with every failure, up to Max; what is waited is drawn evenly between nothing and that.
+type Backoff struct{ Base, Max time.Duration }
+
+// withDefaults returns a copy of o with every default filled in, or what is wrong with o.
+func (o *Options) withDefaults(group string) (*Options, error) {
+	out := Options{}
+	if o != nil {
+		out = *o
+	}
+	fill(&out.Concurrency, 16)
+	fill(&out.MaxAttempts, 10)
+	fill(&out.MaxCrashes, 5)
+	fill(&out.Backoff.Base, time.Second)
+	fill(&out.Backoff.Max, max(5*time.Minute, out.Backoff.Base))
+	fill(&out.RunLimit, 15*time.Minute)
+	fill(&out.Lease, 30*time.Second)
+	fill(&out.AckWait, bus.DefaultAckWait)
+	fill(&out.TTL, 7*24*time.Hour)
+	fill(&out.Drain, 25*time.Second)
+	fill(&out.DeadLetter, "dead."+group)
+	if out.ID == nil {
+		out.ID = func(e bus.Event) string { return e.Identity() }
+	}
+	if out.Fingerprint == nil {
+		out.Fingerprint = Bytes
+	}
+	if out.LimitKey == nil {
+		out.LimitKey = func(e bus.Event) string { return e.Topic }
+	}
+	if out.Logger == nil {
+		out.Logger = slog.Default()
+	}
+	return &out, out.validate()
+}
+
+func fill[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func (o *Options) validate() error {
+	err := errors.Join(
+		within("Mode", int(o.Mode), int(Claimed), int(SeenMark)),
+		within("Concurrency", o.Concurrency, 1, 100_000),
+		within("MaxAttempts", o.MaxAttempts, 1, 1_000_000),
+		within("MaxCrashes", o.MaxCrashes, 1, 1_000_000),
+		within("Backoff.Base", o.Backoff.Base, time.Millisecond, 24*time.Hour),
+		within("Backoff.Max", o.Backoff.Max, o.Backoff.Base, 30*24*time.Hour),
+		within("RunLimit", o.RunLimit, time.Millisecond, 30*24*time.Hour),
+		within("Lease", o.Lease, 100*time.Millisecond, 24*time.Hour),
+		within("AckWait", o.AckWait, 100*time.Millisecond, 24*time.Hour),
+		within("TTL", o.TTL, time.Second, 10*365*24*time.Hour),
+		within("Drain", o.Drain, time.Millisecond, 24*time.Hour),
+	)
+	if o.From.Latest && !o.From.Time.IsZero() {
+		err = errors.Join(err, errors.New("Options.From has both Latest and Time: set one of them"))
+	}
+	if topicErr := bus.ValidTopic(o.DeadLetter); topicErr != nil {
+		err = errors.Join(err, fmt.Errorf("Options.DeadLetter: %w", topicErr))
+	}
+	return err
+}
+
+func within[T int | time.Duration](field string, value, low, high T) error {
+	if value < low || value > high {
+		return fmt.Errorf("Options.%s is %v: it must be from %v to %v", field, value, low, high)
+	}
+	return nil
+}

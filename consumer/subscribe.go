@@ -1,0 +1,150 @@
+package consumer
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/consumer/internal/protocol"
+	"github.com/onceish/onceish/dedupe"
+)
+
+// SubscribeExactlyOnce has the handler make the effect of every event on the topic once for the group, and returns once the
+// subscription runs. The topic may be a pattern ("order.*"). ctx bounds the subscription's life: when it ends,
+// the subscription drains; handlers get its values, not its cancellation.
+//
+// The bus and the store stay the caller's: close them after Subscription.Done. A store without dedupe.Claimer needs
+// Options.Mode SeenMark.
+//
+// It refuses what could lose or repeat events: options out of bounds, a topic or dead-letter topic without a stream (bus.ErrNoStream,
+// ErrDeadLetterTopic), marks that expire too soon (ErrUnsafeTTL).
+func SubscribeExactlyOnce(ctx context.Context, b bus.Bus, topic, group string,
+	store dedupe.Store, h Handler, o *Options,
+) (*Subscription, error) {
+	e, err := prepare(ctx, b, topic, group, store, h, o)
+	if err != nil {
+		return nil, fmt.Errorf("subscribe group %q to %q: %w", group, topic, err)
+	}
+	return start(ctx, e), nil
+}
+
+func prepare(ctx context.Context, b bus.Bus, topic, group string,
+	store dedupe.Store, h Handler, o *Options,
+) (*engine, error) {
+	if err := required(b, topic, group, store, h); err != nil {
+		return nil, err
+	}
+	opts, err := o.withDefaults(group)
+	if err != nil {
+		return nil, err
+	}
+	claimer, err := claimerOf(store, opts.Mode)
+	if err != nil {
+		return nil, err
+	}
+	letters, err := letterTopic(ctx, b, topic, group, opts.DeadLetter)
+	if err != nil {
+		return nil, err
+	}
+	info, err := b.Topic(ctx, topic, group, opts.From)
+	if err != nil {
+		return nil, err
+	}
+	if err := opts.checkTTL(info); err != nil && !opts.Unsafe {
+		return nil, err
+	}
+	e := &engine{
+		o: opts, group: group, topic: topic, handler: wrap(h, opts.Use), base: context.WithoutCancel(ctx),
+		bus: b, store: claimer, letterBytes: letters.MaxBytes,
+		leaving: make(chan struct{}), drained: make(chan struct{}), failed: make(chan struct{}),
+	}
+	e.cursor = &cursor{bus: b, topic: topic, group: group, from: opts.From, ackWait: opts.AckWait}
+	if e.cursor.watermarks, _ = store.(dedupe.Watermarker); e.cursor.watermarks == nil {
+		opts.warnOfAge(info)
+	}
+	if err := e.open(ctx, info); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+func required(b bus.Bus, topic, group string, store dedupe.Store, h Handler) error {
+	switch {
+	case b == nil:
+		return errors.New("the bus is nil")
+	case store == nil:
+		return errors.New("the store is nil")
+	case h == nil:
+		return errors.New("the handler is nil")
+	case group == "":
+		return errors.New("the group is empty: name who consumes, such as \"billing\"")
+	}
+	return bus.ValidPattern(topic)
+}
+
+func claimerOf(store dedupe.Store, mode Mode) (dedupe.Claimer, error) {
+	if mode == SeenMark {
+		return seenMark{store}, nil
+	}
+	if c, ok := store.(dedupe.Claimer); ok {
+		return c, nil
+	}
+	return nil, fmt.Errorf("%w: %T. Use another store, or Options.Mode SeenMark if concurrent duplicates do no harm", ErrNotClaimer, store)
+}
+
+// letterTopic checks that dead letters can be kept.
+func letterTopic(ctx context.Context, b bus.Bus, topic, group, dead string) (bus.TopicInfo, error) {
+	if bus.Match(topic, dead) {
+		return bus.TopicInfo{}, fmt.Errorf("%w: the subscription to %q receives %q itself: set Options.DeadLetter to a topic outside of it",
+			ErrDeadLetterTopic, topic, dead)
+	}
+	info, err := b.Topic(ctx, dead, group, bus.Start{})
+	if err != nil {
+		return info, fmt.Errorf("%w: %w", ErrDeadLetterTopic, err)
+	}
+	if info.WorkQueue {
+		return info, fmt.Errorf("%w: the stream of %q has work-queue retention, which deletes letters as they are read: use one with limits retention",
+			ErrDeadLetterTopic, dead)
+	}
+	return info, nil
+}
+
+// open makes the cursor, and the Machine that goes on from it.
+func (e *engine) open(ctx context.Context, info bus.TopicInfo) error {
+	at, err := e.cursor.open(ctx)
+	if err != nil {
+		return err
+	}
+	state := e.cursor.polled()
+	if !info.Known {
+		e.o.Logger.Info("the group is new on this topic", "group", e.group, "topic", e.topic, "events_to_handle", state.Pending)
+	}
+	if state.AckWait > 0 {
+		e.o.AckWait = state.AckWait // of a consumer that was only bound to
+	}
+	owner, err := newOwner()
+	if err != nil {
+		return err
+	}
+	cfg := protocol.Config{
+		Group: e.group, Owner: owner, Concurrency: e.o.Concurrency,
+		MaxAttempts: e.o.MaxAttempts, MaxCrashes: e.o.MaxCrashes, Backoff: protocol.Backoff(e.o.Backoff),
+		Lease: e.o.Lease, AckWait: e.o.AckWait, RunLimit: e.o.RunLimit, TTL: e.o.TTL, MaxAge: info.MaxAge,
+		ArrivalsAreAttempts: e.o.Mode == SeenMark, Watermark: at, Rand: mathrand.Float64,
+	}
+	e.machine, e.tickEvery = protocol.New(cfg), cfg.TickEvery()
+	return nil
+}
+
+// newOwner begins the nonces of this subscription: 96 random bits, so that no two in the world share them.
+func newOwner() (string, error) {
+	var b [12]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return "", fmt.Errorf("no randomness for the nonces: %w", err)
+	}
+	return hex.EncodeToString(b[:]) + "-", nil
+}

@@ -1,0 +1,128 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/onceish/onceish/consumer/internal/protocol"
+)
+
+// Stats count deliveries since the subscription began, but for InFlight and Running.
+type Stats struct {
+	// InFlight is how many events are in hand now, Running how many handlers run.
+	InFlight, Running uint64
+	// Handled runs succeeded; Duplicates were recognised and acknowledged; Failed runs will be repeated; Dead were
+	// dead-lettered.
+	Handled, Duplicates, Failed, Dead uint64
+	// Held copies were sent back for a while; GivenBack never ran; Lost were superseded by another owner.
+	Held, GivenBack, Lost uint64
+}
+
+// Subscription is a running subscription. Its methods are safe for concurrent use.
+type Subscription struct {
+	engine  *engine
+	stop    context.CancelFunc // begins to drain
+	stopped context.Context    //nolint:containedctx // ends when draining begins
+	done    chan struct{}
+	err     error // once done is closed
+}
+
+// start runs the engine until ctx ends, Drain is called, or the bus is closed for good.
+func start(ctx context.Context, e *engine) *Subscription {
+	e.calls, e.stopCalls = context.WithCancel(context.WithoutCancel(ctx))
+	s := &Subscription{engine: e, done: make(chan struct{})}
+	s.stopped, s.stop = context.WithCancel(ctx)
+	e.start()
+	go func() {
+		defer close(s.done)
+		defer s.stop()
+		s.err = s.supervise()
+	}()
+	return s
+}
+
+// supervise waits for the end, and drains.
+func (s *Subscription) supervise() error {
+	e := s.engine
+	select {
+	case <-s.stopped.Done():
+	case <-e.failed:
+	}
+	err := e.drain()
+	e.close()
+	return err
+}
+
+// Pause stops new runs. Once it has returned, no handler is started until Resume; running ones finish, and
+// what was claimed is given back. It does not wait. Repeated calls do nothing.
+func (s *Subscription) Pause() {
+	s.engine.step(func(m *protocol.Machine, now time.Time) {
+		m.Pause(now)
+		if s.engine.paused.IsZero() {
+			s.engine.paused = now
+		}
+	})
+}
+
+// Resume ends a Pause.
+func (s *Subscription) Resume() {
+	s.engine.step(func(m *protocol.Machine, _ time.Time) {
+		m.Resume()
+		s.engine.paused = time.Time{}
+	})
+}
+
+// Drain ends the subscription: it stops fetching, gives back what never began, waits for running handlers (Options.Drain; then they
+// are cancelled), marks, acknowledges, and returns Err. When ctx ends first it returns ctx's error, and
+// draining goes on. Repeated calls wait for the same end.
+func (s *Subscription) Drain(ctx context.Context) error {
+	s.stop()
+	select {
+	case <-s.done:
+		return s.err
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for the drain: %w", context.Cause(ctx))
+	}
+}
+
+// Stats are the counts as they stand.
+func (s *Subscription) Stats() Stats {
+	s.engine.mu.Lock()
+	defer s.engine.mu.Unlock()
+	return Stats(s.engine.machine.Stats())
+}
+
+// Done is closed once the subscription has ended and everything it started has stopped, but for handlers that do not return.
+func (s *Subscription) Done() <-chan struct{} { return s.done }
+
+// Err is nil while the subscription runs, and after a complete drain. Else it is ErrDrainIncomplete, or why the subscription ended by
+// itself (bus.ErrClosed).
+func (s *Subscription) Err() error {
+	select {
+	case <-s.done:
+		return s.err
+	default:
+		return nil
+	}
+}
+
+// Actor is for a run.Group: run returns Err once the subscription has ended, stop begins to drain.
+func (s *Subscription) Actor() (run func() error, stop func(error)) {
+	run = func() error {
+		<-s.done
+		return s.err
+	}
+	return run, func(error) { s.stop() }
+}
+
+// Healthy tells why events may not be handled: nil while all is well, paused or not.
+func (s *Subscription) Healthy() error {
+	select {
+	case <-s.done:
+		return errors.Join(errors.New("the subscription has ended"), s.err)
+	default:
+		return s.engine.healthy()
+	}
+}

@@ -1,0 +1,165 @@
+package consumer
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/consumer/internal/protocol"
+	"github.com/onceish/onceish/dedupe"
+)
+
+// work runs handlers, one after the other.
+func (e *engine) work() {
+	w := worker{engine: e}
+	defer w.quit()
+	for w.next() {
+		w.outcome = judge(errGoexit) // unless the handler returns
+		w.outcome = e.run(w.ctx, w.event, w.attempt)
+		w.done()
+	}
+}
+
+// worker is one slot's goroutine.
+type worker struct {
+	*engine
+	ctx     context.Context //nolint:containedctx // of the job in hand
+	cancel  context.CancelCauseFunc
+	job     *protocol.Job // nil: none in hand
+	event   bus.Event     // of the job, as are the next
+	attempt Attempt
+	leave   func(error) // of the gate
+	outcome protocol.Verdict
+}
+
+// next waits for a job that may begin now.
+func (w *worker) next() bool {
+	for {
+		if w.cancel == nil {
+			w.ctx, w.cancel = context.WithCancelCause(w.base)
+		}
+		if !w.take() {
+			return false
+		}
+		if w.o.Limit == nil && w.o.Gate == nil {
+			return true // begun in take
+		}
+		if w.admitted() {
+			return true
+		}
+	}
+}
+
+// take waits for a claimed job, and begins it if there is nothing else to wait for.
+func (w *worker) take() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for !w.closed {
+		now := w.now()
+		j := w.machine.Next(now)
+		if j == nil {
+			w.idle++
+			w.cond[runLoop].Wait()
+			w.idle--
+			continue
+		}
+		j.Cancel = w.cancel
+		if w.o.Limit == nil && w.o.Gate == nil && !w.machine.Begin(now, j) {
+			continue
+		}
+		w.job, w.event = j, *j.Event()
+		w.attempt = Attempt{Number: j.Attempt(), Token: j.Token(), Key: j.Key()}
+		w.wake(now)
+		return true
+	}
+	return false
+}
+
+// admitted waits for limit and gate, in this order, and asks the protocol last.
+func (w *worker) admitted() bool {
+	leave, err := w.wait()
+	ok := false
+	w.step(func(m *protocol.Machine, now time.Time) {
+		if err != nil {
+			m.Abandon(now, w.job)
+		} else {
+			ok = m.Begin(now, w.job)
+		}
+	})
+	if ok {
+		w.leave = leave
+		return true
+	}
+	if leave != nil {
+		leave(context.Canceled)
+	}
+	w.forget()
+	return false
+}
+
+func (w *worker) wait() (leave func(error), err error) {
+	if w.o.Limit != nil {
+		if err := w.o.Limit.Wait(w.ctx, w.o.LimitKey(w.event), 1); err != nil {
+			return nil, err
+		}
+	}
+	if w.o.Gate != nil {
+		return w.o.Gate.Enter(w.ctx)
+	}
+	return nil, nil //nolint:nilnil // no gate, nothing to leave
+}
+
+// done brings the outcome back.
+func (w *worker) done() {
+	if w.leave != nil {
+		w.leave(w.outcome.Err)
+	}
+	j, v := w.job, w.outcome
+	w.forget()
+	w.step(func(m *protocol.Machine, now time.Time) { m.Ran(now, j, v) })
+}
+
+// forget ends the context of the job in hand.
+func (w *worker) forget() {
+	w.cancel(nil)
+	w.cancel, w.job, w.leave = nil, nil, nil
+}
+
+// quit ends the worker, also when a handler has ended its goroutine.
+func (w *worker) quit() {
+	if w.job != nil {
+		w.done()
+	}
+	if w.cancel != nil {
+		w.cancel(nil)
+	}
+	w.step(func(*protocol.Machine, time.Time) {
+		w.workers--
+		w.cond[endLoop].Signal()
+	})
+}
+
+// run calls the handler.
+func (e *engine) run(ctx context.Context, event bus.Event, a Attempt) (v protocol.Verdict) {
+	a.IdempotencyKey = idempotencyKey(a.Key)
+	defer func() {
+		if p := recover(); p != nil {
+			err := fmt.Errorf("panic: %v", p)
+			v = protocol.Verdict{Kind: protocol.Failure, Err: err, Error: err.Error(), Stack: string(debug.Stack())}
+		}
+	}()
+	return judge(e.handler(WithAttempt(ctx, a), event))
+}
+
+var errGoexit = errors.New("the handler ended its goroutine (runtime.Goexit) instead of returning")
+
+// idempotencyKey fits every service's limits: 32 hexadecimal digits.
+func idempotencyKey(k dedupe.Key) string {
+	h := sha256.Sum256([]byte(k.String()))
+	return hex.EncodeToString(h[:16])
+}

@@ -1,0 +1,181 @@
+package kv
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/onceish/onceish/dedupe"
+)
+
+// Codes of JetStream's API errors.
+const (
+	codeAccountLimit     = 10002
+	codeNoResources      = 10023
+	codeMemoryLimit      = 10028
+	codeNoMessage        = 10037
+	codeStorageLimit     = 10047
+	codeTooLarge         = 10054
+	codeNoStream         = 10059
+	codeWrongSequence    = 10071
+	codeStoreFailed      = 10077
+	codeHeaderTooLarge   = 10097
+	codeSequenceInFlight = 10164
+	codeTTLDisabled      = 10166
+)
+
+// Texts of codeStoreFailed, which has one code for all causes.
+const (
+	storeFull     = "maximum "
+	storeTooLarge = "message too large"
+)
+
+var (
+	// errConflict: the subject's last revision is another one, or one is being written.
+	errConflict = errors.New("wrong last revision")
+	// errAbsent: the subject has no message.
+	errAbsent = errors.New("no message")
+)
+
+type apiError struct {
+	Code        int    `json:"err_code"`
+	Description string `json:"description"`
+}
+
+// judge maps what the server refused to what it means for the store.
+func (e *apiError) judge() error {
+	switch e.Code {
+	case codeWrongSequence, codeSequenceInFlight:
+		return errConflict
+	case codeNoMessage:
+		return errAbsent
+	case codeTooLarge, codeHeaderTooLarge:
+		return e.as(dedupe.ErrKeyRefused)
+	case codeAccountLimit, codeNoResources, codeMemoryLimit, codeStorageLimit:
+		return e.as(dedupe.ErrFull)
+	case codeNoStream:
+		return e.as(ErrNoBucket)
+	case codeTTLDisabled:
+		return e.as(ErrBucketUnfit)
+	case codeStoreFailed:
+		switch {
+		case bytes.HasPrefix([]byte(e.Description), []byte(storeFull)):
+			return e.as(dedupe.ErrFull)
+		case e.Description == storeTooLarge:
+			return e.as(dedupe.ErrKeyRefused)
+		}
+	}
+	return fmt.Errorf("JetStream refused: %s (%d)", e.Description, e.Code)
+}
+
+func (e *apiError) as(err error) error { return fmt.Errorf("%w: %s (%d)", err, e.Description, e.Code) }
+
+// written reads the answer to a publish: the revision it became.
+func written(m *nats.Msg) (uint64, error) {
+	if err := status(m); err != nil {
+		return 0, err
+	}
+	if revision, ok := quickAck(m.Data); ok {
+		return revision, nil
+	}
+	var ack struct {
+		Error *apiError `json:"error"`
+		Seq   uint64    `json:"seq"`
+	}
+	if err := json.Unmarshal(m.Data, &ack); err != nil {
+		return 0, fmt.Errorf("unreadable answer to a publish: %w", err)
+	}
+	if ack.Error != nil {
+		return 0, ack.Error.judge()
+	}
+	if ack.Seq == 0 {
+		return 0, errors.New("answer to a publish names no sequence")
+	}
+	return ack.Seq, nil
+}
+
+// quickAck reads the usual confirmation, {"stream":"KV_x", "seq":12}. A bucket's name needs no escapes, and neither
+// does a domain's, so what looks like the field is the field.
+func quickAck(data []byte) (uint64, bool) {
+	if !bytes.HasPrefix(data, []byte(`{"stream":"`)) || bytes.Contains(data, []byte(`"error"`)) {
+		return 0, false
+	}
+	_, rest, ok := bytes.Cut(data, []byte(`"seq":`))
+	if !ok {
+		return 0, false
+	}
+	var n uint64
+	for i, c := range rest {
+		switch {
+		case '0' <= c && c <= '9' && i < 19:
+			n = n*10 + uint64(c-'0')
+		default:
+			return n, n > 0 && (c == '}' || c == ',')
+		}
+	}
+	return 0, false
+}
+
+// stored is a message as the server keeps it.
+type stored struct {
+	revision uint64
+	time     time.Time
+	data     []byte
+	// marker: the key was deleted, purged, or is past its TTL; the message only marks that.
+	marker bool
+}
+
+// read reads the answer to a request for a subject's last message; errAbsent if there is none.
+func read(m *nats.Msg) (stored, error) {
+	if err := status(m); err != nil {
+		return stored{}, err
+	}
+	var answer struct {
+		Error   *apiError `json:"error"`
+		Message *struct {
+			Seq  uint64    `json:"seq"`
+			Hdrs []byte    `json:"hdrs"`
+			Data []byte    `json:"data"`
+			Time time.Time `json:"time"`
+		} `json:"message"`
+	}
+	if err := json.Unmarshal(m.Data, &answer); err != nil {
+		return stored{}, fmt.Errorf("unreadable answer to a read: %w", err)
+	}
+	if answer.Error != nil {
+		return stored{}, answer.Error.judge()
+	}
+	if answer.Message == nil || answer.Message.Seq == 0 {
+		return stored{}, errors.New("answer to a read holds no message")
+	}
+	msg := answer.Message
+	return stored{revision: msg.Seq, time: msg.Time, data: msg.Data, marker: isMarker(msg.Hdrs)}, nil
+}
+
+// isMarker looks for what a client's delete or purge, or the server's expiry, leaves behind.
+func isMarker(raw []byte) bool {
+	if len(raw) == 0 {
+		return false
+	}
+	h, err := nats.DecodeHeadersMsg(raw)
+	if err != nil {
+		return false
+	}
+	op := h.Get("KV-Operation")
+	return op == "DEL" || op == "PURGE" || h.Get("Nats-Marker-Reason") != ""
+}
+
+// status is the error in an answer that comes from no stream.
+func status(m *nats.Msg) error {
+	if len(m.Data) > 0 || len(m.Header) == 0 {
+		return nil
+	}
+	if m.Header.Get("Status") == "503" {
+		return fmt.Errorf("%w: nothing listens on %s: the bucket is gone or has no leader, or the JetStream domain is wrong", ErrNoAnswer, m.Subject)
+	}
+	return nil
+}

@@ -1,0 +1,134 @@
+package kv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	defaultAPI = jetstream.DefaultAPIPrefix
+	// levelTTL is the JetStream API level that has per-message TTL, since nats-server 2.11.
+	levelTTL = 1
+	// minMessage is the least that a message must be able to hold: the longest reason, all of it escaped, and the rest
+	// of a row.
+	minMessage = 32 << 10
+)
+
+func streamName(bucket string) string { return "KV_" + bucket }
+
+// prepare makes or finds the bucket and verifies it. It returns the stream's bound on a message, zero if there is none.
+func prepare(ctx context.Context, nc *nats.Conn, o *Options) (int, error) {
+	js, err := contextFor(nc, o)
+	if err != nil {
+		return 0, fmt.Errorf("%w: Domain is %q, APIPrefix is %q: %w", ErrInvalidOptions, o.Domain, o.APIPrefix, err)
+	}
+	stream, err := js.Stream(ctx, streamName(o.Bucket))
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		if o.BindOnly {
+			return 0, fmt.Errorf("%w: %q: make it with: nats kv add %s --marker-ttl 1m, or leave Options.BindOnly unset", ErrNoBucket, o.Bucket, o.Bucket)
+		}
+		stream, err = provision(ctx, js, o)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("dedupe bucket %q: %w", o.Bucket, failure(ctx, nc, err))
+	}
+	return verify(stream.CachedInfo(), int(nc.MaxPayload()), o)
+}
+
+// failure tells the end of the call's own time, and a lost connection, from what the server answered.
+func failure(ctx context.Context, nc *nats.Conn, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return down(nc, err)
+}
+
+func contextFor(nc *nats.Conn, o *Options) (jetstream.JetStream, error) {
+	switch {
+	case o.Domain != "":
+		return jetstream.NewWithDomain(nc, o.Domain)
+	case o.APIPrefix != "":
+		return jetstream.NewWithAPIPrefix(nc, o.APIPrefix)
+	}
+	return jetstream.New(nc)
+}
+
+func provision(ctx context.Context, js jetstream.JetStream, o *Options) (jetstream.Stream, error) {
+	account, err := js.AccountInfo(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if account.API.Level < levelTTL {
+		return nil, tooOld(account.API.Level)
+	}
+	stream, err := js.CreateStream(ctx, bucketConfig(o))
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		return js.Stream(ctx, streamName(o.Bucket)) // another process was faster
+	}
+	return stream, err
+}
+
+func tooOld(level int) error {
+	return fmt.Errorf("%w: its JetStream API level is %d: upgrade to nats-server 2.11 or later, which has per-message TTL", ErrServerTooOld, level)
+}
+
+// bucketConfig is what makes a stream a key-value bucket. Direct reads are off: a replica that lags would answer them.
+// There are no limit markers: an expired key just goes.
+func bucketConfig(o *Options) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:              streamName(o.Bucket),
+		Description:       "Onceish: who may run the handler for an event, and which events are done",
+		Subjects:          []string{"$KV." + o.Bucket + ".>"},
+		Storage:           jetstream.FileStorage,
+		Replicas:          o.Replicas,
+		Discard:           jetstream.DiscardNew,
+		MaxMsgsPerSubject: 1,
+		MaxMsgs:           -1,
+		MaxBytes:          -1,
+		MaxMsgSize:        -1,
+		MaxConsumers:      -1,
+		AllowRollup:       true,
+		DenyDelete:        true,
+		AllowMsgTTL:       true,
+	}
+}
+
+// fault is what makes a bucket unfit, and the command that mends it.
+type fault struct {
+	is        bool
+	what, fix string
+}
+
+func verify(info *jetstream.StreamInfo, maxPayload int, o *Options) (int, error) {
+	c := &info.Config
+	edit := "nats stream edit " + c.Name + " "
+	faults := []fault{
+		{!c.AllowMsgTTL, "it does not allow a TTL per message, so marks would stay for ever", edit + "--allow-msg-ttl (nats-server 2.11 or later)"},
+		{c.MaxMsgsPerSubject != 1, fmt.Sprintf("its history is %d: an older revision would come back when the last one expires", c.MaxMsgsPerSubject), edit + "--max-msgs-per-subject=1"},
+		{c.MaxAge != 0, fmt.Sprintf("it forgets all after %v, watermarks too", c.MaxAge.Round(time.Second)), edit + "--max-age=0"},
+		{c.Discard != jetstream.DiscardNew && bounded(c), "it is bounded and drops the oldest marks when full", edit + "--discard=new"},
+		{c.Mirror != nil || len(c.Sources) > 0, "it is a mirror or has sources: others write it", "use a bucket of its own"},
+		{c.Sealed, "it is sealed: nothing can be written", "use another bucket"},
+		{c.SubjectTransform != nil, "it transforms subjects, so no key would be found", "use a bucket without a subject transform"},
+		{!slices.Equal(c.Subjects, []string{"$KV." + o.Bucket + ".>"}), fmt.Sprintf("its subjects are %q", c.Subjects), "use a stream made as a key-value bucket"},
+		{maxPayload < minMessage, fmt.Sprintf("the server takes %d bytes in a message, %d are needed", maxPayload, minMessage), "raise max_payload of the server"},
+		{c.MaxMsgSize > 0 && c.MaxMsgSize < minMessage, fmt.Sprintf("it takes %d bytes in a message, %d are needed", c.MaxMsgSize, minMessage), edit + "--max-msg-size=-1"},
+	}
+	for _, f := range faults {
+		if f.is {
+			return 0, fmt.Errorf("%w: bucket %q: %s: %s", ErrBucketUnfit, o.Bucket, f.what, f.fix)
+		}
+	}
+	if c.Storage == jetstream.MemoryStorage {
+		o.Logger.Warn("dedupe bucket is in memory: a restart of its servers forgets all marks", "bucket", o.Bucket)
+	}
+	return max(0, int(c.MaxMsgSize)), nil
+}
+
+func bounded(c *jetstream.StreamConfig) bool { return c.MaxBytes > 0 || c.MaxMsgs > 0 }

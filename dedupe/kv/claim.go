@@ -1,0 +1,143 @@
+package kv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/onceish/onceish/dedupe"
+)
+
+const (
+	// contendedFor is how long a claim is answered held when others were faster all the time.
+	contendedFor = 50 * time.Millisecond
+	// newerFor is how long one is answered held whose row only a later version of this package can read.
+	newerFor = 5 * time.Second
+)
+
+// Claim implements dedupe.Claimer. A batch of keys that are all absent takes one round trip; the others take two more.
+func (s *Store) Claim(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim, error) {
+	ctx, cancel, err := s.begin(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("claim: %w", err)
+	}
+	defer cancel()
+	claims := make([]dedupe.Claim, len(rs))
+	changes := make([]claiming, len(rs))
+	turns := make([]turn, len(rs))
+	for i := range rs {
+		key := eventKey(rs[i].Key)
+		changes[i] = claiming{store: s, key: key, request: &rs[i], claim: &claims[i]}
+		// Most keys are new: the first try takes that for granted, and creates.
+		turns[i] = turn{key: key, change: &changes[i], known: true, guess: true}
+	}
+	if err := s.converge(ctx, turns); err != nil {
+		return nil, fmt.Errorf("claim: %w", err)
+	}
+	return claims, nil
+}
+
+type claiming struct {
+	store   *Store
+	key     string
+	request *dedupe.Request
+	claim   *dedupe.Claim
+}
+
+func (c *claiming) decide(e entry, now moment) *row {
+	r := c.request
+	if e.err != nil {
+		c.unreadable(e.err)
+		return nil
+	}
+	e = e.at(now.earliest)
+	switch {
+	case e.row == nil:
+		return &row{Phase: claimed, Owner: r.Nonce, Span: r.Lease, TTL: r.TTL, Hash: r.Hash}
+	case mismatch(e.row.Hash, r.Hash):
+		c.answer(e, dedupe.Reused, now)
+	case e.row.Phase == done:
+		c.answer(e, dedupe.Done, now)
+	case e.row.Phase == dead:
+		c.answer(e, dedupe.Dead, now)
+	case e.row.Phase != free && e.owned(r.Nonce):
+		return c.renewal(e)
+	case e.left(now) > 0:
+		c.answer(e, dedupe.Held, now)
+		c.claim.HeldFor = e.left(now)
+	default:
+		return c.takeover(e)
+	}
+	return nil
+}
+
+// renewal answers a request that is repeated, and was served before.
+func (c *claiming) renewal(e entry) *row {
+	next := e.next()
+	next.Span, next.TTL = c.request.Lease, c.request.TTL
+	return next
+}
+
+// takeover makes the request the owner of what is due, or whose lease is over.
+func (c *claiming) takeover(e entry) *row {
+	next := c.renewal(e)
+	next.Owner, next.Token = c.request.Nonce, 0
+	if len(next.Hash) == 0 {
+		next.Hash = c.request.Hash
+	}
+	switch next.Phase {
+	case claimed:
+		next.Crashes++
+	case free:
+		next.Phase = claimed
+	}
+	return next
+}
+
+func (c *claiming) kept(e entry) {
+	state := dedupe.Fresh
+	if e.row.Phase == dying {
+		state = dedupe.Dying
+	}
+	c.answer(e, state, moment{e.stored, e.stored})
+	c.claim.HeldFor = e.row.Span
+	c.store.holding.keep(c.key, e)
+}
+
+func (c *claiming) answer(e entry, state dedupe.State, now moment) {
+	*c.claim = dedupe.Claim{
+		Key: c.request.Key, Nonce: c.request.Nonce, State: state, Token: e.token(), Age: max(0, now.likely().Sub(e.since())),
+		Hash: e.row.Hash, Attempts: e.row.Attempts, Crashes: e.row.Crashes,
+	}
+	if state == dedupe.Dying {
+		c.claim.Reason, c.claim.Letter = e.row.Reason, e.row.Letter
+	}
+}
+
+// unreadable refuses a key that holds what nobody can judge, so that the event is put aside with that reason; what a
+// later version wrote is left to processes of that version.
+func (c *claiming) unreadable(err error) {
+	if errors.Is(err, errNewer) {
+		c.held(newerFor)
+		return
+	}
+	c.refuse(fmt.Errorf("%w: %w", dedupe.ErrKeyRefused, err))
+}
+
+func (c *claiming) failed(err error) error {
+	if errors.Is(err, ErrContended) {
+		c.held(contendedFor)
+	} else {
+		c.refuse(err)
+	}
+	return nil
+}
+
+func (c *claiming) held(d time.Duration) {
+	*c.claim = dedupe.Claim{Key: c.request.Key, Nonce: c.request.Nonce, State: dedupe.Held, HeldFor: d}
+}
+
+func (c *claiming) refuse(err error) {
+	*c.claim = dedupe.Claim{Key: c.request.Key, Nonce: c.request.Nonce, Err: err}
+}

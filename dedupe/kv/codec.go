@@ -1,0 +1,184 @@
+package kv
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+	"unicode/utf8"
+)
+
+// version is written into every value. A reader that finds a higher one leaves the key alone.
+const version = 1
+
+// errNewer: the value was written by a later version of this package.
+var errNewer = errors.New("value of a newer version")
+
+// encode writes a row as JSON, so that `nats kv get` shows an operator what is known. It is written by hand because
+// each event costs two of them.
+func (r *row) encode() []byte {
+	b := make([]byte, 0, 192+len(r.Reason))
+	b = append(b, `{"v":1,"state":"`...)
+	b = append(b, r.Phase...)
+	b = append(b, '"')
+	b = appendText(b, "owner", r.Owner)
+	if r.Token != 0 {
+		b = strconv.AppendUint(append(b, `,"token":`...), r.Token, 10)
+	}
+	b = appendSpan(b, "span", max(0, r.Span))
+	b = appendSpan(b, "ttl", max(1, r.TTL)) // what has none is over at once
+	if !r.Since.IsZero() {
+		b = append(b, `,"since":"`...)
+		b = append(r.Since.UTC().AppendFormat(b, time.RFC3339Nano), '"')
+	}
+	if len(r.Hash) > 0 {
+		b = append(b, `,"hash":"`...)
+		b = append(base64.StdEncoding.AppendEncode(b, r.Hash), '"')
+	}
+	b = appendCount(b, "attempts", r.Attempts)
+	b = appendCount(b, "crashes", r.Crashes)
+	b = appendText(b, "reason", r.Reason)
+	b = appendText(b, "letter", r.Letter)
+	return append(b, '}')
+}
+
+func appendSpan(b []byte, name string, d time.Duration) []byte {
+	if d == 0 {
+		return b
+	}
+	return append(append(appendName(b, name), d.String()...), '"')
+}
+
+func appendCount(b []byte, name string, n int) []byte {
+	if n == 0 {
+		return b
+	}
+	b = append(append(append(b, `,"`...), name...), `":`...)
+	return strconv.AppendInt(b, int64(n), 10)
+}
+
+func appendText(b []byte, name, s string) []byte {
+	switch {
+	case s == "":
+		return b
+	case simple(s):
+		return append(append(appendName(b, name), s...), '"')
+	}
+	b = append(append(append(b, `,"`...), name...), `":`...)
+	quoted, err := text(s).MarshalJSON()
+	if err != nil { // a string and a list of bytes always marshal
+		return append(b, `""`...)
+	}
+	return append(b, quoted...)
+}
+
+func appendName(b []byte, name string) []byte {
+	return append(append(append(b, `,"`...), name...), `":"`...)
+}
+
+// simple strings stand for themselves between quotes.
+func simple(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
+// text is a string of any bytes: one that is not UTF-8 is a list of its bytes in base64.
+type text string
+
+func (t text) MarshalJSON() ([]byte, error) {
+	if utf8.ValidString(string(t)) {
+		return json.Marshal(string(t))
+	}
+	return json.Marshal([][]byte{[]byte(t)})
+}
+
+func (t *text) UnmarshalJSON(data []byte) error {
+	if len(data) == 0 || data[0] != '[' {
+		return json.Unmarshal(data, (*string)(t))
+	}
+	var raw [][]byte
+	if err := json.Unmarshal(data, &raw); err != nil {
+		return err
+	}
+	if len(raw) != 1 {
+		return fmt.Errorf("%d strings, want one", len(raw))
+	}
+	*t = text(raw[0])
+	return nil
+}
+
+// span is a time.Duration as its String tells it.
+type span time.Duration
+
+func (s *span) UnmarshalJSON(data []byte) error {
+	var str string
+	if err := json.Unmarshal(data, &str); err != nil {
+		return err
+	}
+	d, err := time.ParseDuration(str)
+	*s = span(d)
+	return err
+}
+
+type stateValue struct {
+	V        int       `json:"v"`
+	State    phase     `json:"state"`
+	Owner    text      `json:"owner"`
+	Token    uint64    `json:"token"`
+	Span     span      `json:"span"`
+	TTL      span      `json:"ttl"`
+	Since    time.Time `json:"since"`
+	Hash     []byte    `json:"hash"`
+	Attempts int       `json:"attempts"`
+	Crashes  int       `json:"crashes"`
+	Reason   text      `json:"reason"`
+	Letter   text      `json:"letter"`
+}
+
+// decodeRow reads what encode wrote. Its error is errNewer, or ErrForeignValue.
+func decodeRow(data []byte) (*row, error) {
+	var v stateValue
+	if err := decodeValue(data, &v, &v.V); err != nil {
+		return nil, err
+	}
+	switch v.State {
+	case claimed, free, dying, done, dead:
+	default:
+		return nil, fmt.Errorf("%w: unknown state %.32q", ErrForeignValue, string(v.State))
+	}
+	since := v.Since.UTC()
+	if since.Year() < 1 || since.Year() > 9999 {
+		return nil, fmt.Errorf("%w: since is %v", ErrForeignValue, since)
+	}
+	if v.Span < 0 || v.TTL <= 0 || v.Attempts < 0 || v.Crashes < 0 {
+		return nil, fmt.Errorf("%w: a number in it is negative, or ttl is missing", ErrForeignValue)
+	}
+	return &row{
+		Phase: v.State, Owner: string(v.Owner), Token: v.Token, Span: time.Duration(v.Span), TTL: time.Duration(v.TTL),
+		Since: since, Hash: v.Hash, Attempts: v.Attempts, Crashes: v.Crashes, Reason: string(v.Reason), Letter: string(v.Letter),
+	}, nil
+}
+
+// decodeValue reads a value of this version into v, whose field V is at got.
+func decodeValue(data []byte, v any, got *int) error {
+	err := json.Unmarshal(data, v)
+	if err == nil && *got == version {
+		return nil
+	}
+	var only struct {
+		V int `json:"v"`
+	}
+	if json.Unmarshal(data, &only) == nil && only.V > version {
+		return fmt.Errorf("%w: %d, this one knows %d", errNewer, only.V, version)
+	}
+	if err == nil {
+		err = errors.New("no version in it")
+	}
+	return fmt.Errorf("%w: %w", ErrForeignValue, err)
+}

@@ -1,0 +1,153 @@
+package kv
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/dedupe/dedupetest"
+)
+
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	nc := connect(t, startServer(t, t.TempDir(), -1))
+	dedupetest.Run(t, dedupetest.Harness{
+		New:     func(t *testing.T) dedupetest.Subject { return subject(t, nc, 0) },
+		Bounded: func(t *testing.T) dedupetest.Subject { return subject(t, nc, 100) },
+		Claimer: true, Reopener: true, Watermarker: true,
+		Lease: 400 * time.Millisecond, TTL: 1500 * time.Millisecond,
+	})
+}
+
+func subject(t *testing.T, nc *nats.Conn, limit int64) dedupetest.Subject {
+	t.Helper()
+	o := bucketOptions()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := o.resolve()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := bucketConfig(&r)
+	if c.MaxMsgs = -1; limit > 0 {
+		c.MaxMsgs = limit
+	}
+	if _, err := js.CreateStream(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	s := newStore(t, nc, o)
+	f := &faulty{requester: s.x, kept: s.kept}
+	s.x = f
+	return dedupetest.Subject{
+		Store: s,
+		Skewed: func(t *testing.T, d time.Duration) dedupe.Store {
+			t.Helper()
+			other, err := open(t.Context(), nc, o, func() time.Time { return time.Now().Add(d) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = other.Close() })
+			return other
+		},
+		Fault:   f.fault,
+		Partial: func(k dedupe.Key) func() bool { return f.partial(s.subject + eventKey(k)) },
+		Refuse:  f.refuse,
+	}
+}
+
+// faulty fails calls between the store and its server.
+type faulty struct {
+	requester
+	kept string
+
+	mu      sync.Mutex
+	armed   bool
+	after   int
+	applied bool
+	victim  string
+	refused bool
+}
+
+var errInjected = errors.New("injected")
+
+func (f *faulty) fault(n int, applied bool) func() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.armed, f.after, f.applied = true, n, applied
+	return f.disarm
+}
+
+func (f *faulty) partial(subject string) func() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.victim = subject
+	return f.disarm
+}
+
+func (f *faulty) refuse(on bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.refused = on
+}
+
+// disarm reports whether the fault came to pass.
+func (f *faulty) disarm() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	fired := !f.armed && f.victim == ""
+	f.armed, f.victim = false, ""
+	return fired
+}
+
+// strike reports whether this call fails, and whether it is carried out.
+func (f *faulty) strike() (fails, applied bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.refused {
+		return true, false
+	}
+	if !f.armed {
+		return false, true
+	}
+	f.after--
+	if f.after >= 0 {
+		return false, true
+	}
+	f.armed = false
+	return true, f.applied
+}
+
+func (f *faulty) do(ctx context.Context, n int, request func(i int) *nats.Msg) ([]*nats.Msg, error) {
+	if n == 0 {
+		return nil, nil
+	}
+	fails, applied := f.strike()
+	if fails && !applied {
+		return nil, errInjected
+	}
+	var msgs []*nats.Msg
+	lost := false
+	for i := range n {
+		m := request(i)
+		f.mu.Lock()
+		if f.victim == m.Subject {
+			f.victim, lost = "", true
+		} else {
+			msgs = append(msgs, m)
+		}
+		f.mu.Unlock()
+	}
+	answers, err := f.requester.do(ctx, len(msgs), func(i int) *nats.Msg { return msgs[i] })
+	if err == nil && (fails || lost) {
+		return nil, errInjected
+	}
+	return answers, err
+}

@@ -1,0 +1,152 @@
+package kv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/onceish/onceish/dedupe"
+)
+
+// maxTries bounds how often a call looks at a key again that others keep changing.
+const maxTries = 10
+
+// change is what a call wants of one key.
+type change interface {
+	// decide is told what is kept. It returns what to keep instead, or nil when nothing is to be written; its answer
+	// stands then, unless what it was told turns out to be a guess.
+	decide(e entry, now moment) *row
+	// kept: what decide returned is what is kept now.
+	kept(e entry)
+	// failed: it cannot be done, for ever (dedupe.ErrKeyRefused), or was not within the tries (ErrContended). It returns
+	// the error of the whole call, if it is one.
+	failed(err error) error
+}
+
+// turn is a change on its way.
+type turn struct {
+	key    string
+	change change
+	entry  entry
+	// known: entry is what to decide by. guess: it was not read.
+	known, guess bool
+	over         bool
+	next         *row
+}
+
+// converge brings every change to its end: read what is not known, decide, write under the revision that was decided
+// on. Who finds another revision starts over, so whatever else happens meanwhile, also a write of our own that we
+// took for lost, is looked at and judged.
+func (s *Store) converge(ctx context.Context, turns []turn) error {
+	open := make([]*turn, len(turns))
+	for i := range turns {
+		open[i] = &turns[i]
+	}
+	for try := range maxTries {
+		if err := pause(ctx, try); err != nil {
+			return err
+		}
+		if err := s.learn(ctx, open); err != nil {
+			return err
+		}
+		now, err := s.clock.now(ctx)
+		if err != nil {
+			return err
+		}
+		if err := s.apply(ctx, open, now); err != nil {
+			return err
+		}
+		if open = left(open); len(open) == 0 {
+			return nil
+		}
+	}
+	var errs []error
+	for _, t := range open {
+		errs = append(errs, t.change.failed(fmt.Errorf("%w: %s in bucket %q, after %d tries", ErrContended, t.key, s.bucket, maxTries)))
+	}
+	return errors.Join(errs...)
+}
+
+// learn reads the entries that are not known.
+func (s *Store) learn(ctx context.Context, turns []*turn) error {
+	var unknown []*turn
+	var keys []string
+	for _, t := range turns {
+		if !t.known {
+			unknown, keys = append(unknown, t), append(keys, t.key)
+		}
+	}
+	entries, err := s.entries(ctx, keys)
+	if err != nil {
+		return err
+	}
+	for i, t := range unknown {
+		t.entry, t.known, t.guess = entries[i], true, false
+	}
+	return nil
+}
+
+// apply lets the changes decide, and writes what they want.
+func (s *Store) apply(ctx context.Context, turns []*turn, now moment) error {
+	writing := make([]*turn, 0, len(turns))
+	ws := make([]write, 0, len(turns))
+	for _, t := range turns {
+		t.next = t.change.decide(t.entry, now)
+		switch {
+		case t.next != nil:
+			writing = append(writing, t)
+			ws = append(ws, t.next.write(t.key, expect(t.entry.revision)))
+		case t.guess:
+			t.known = false
+		default:
+			t.over = true
+		}
+	}
+	outcomes, err := s.writes(ctx, ws)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for i, t := range writing {
+		switch o := outcomes[i]; {
+		case o.err == nil:
+			t.over = true
+			t.change.kept(entry{revision: o.revision, stored: now.likely(), row: t.next})
+		case errors.Is(o.err, dedupe.ErrKeyRefused):
+			t.over = true
+			errs = append(errs, t.change.failed(fmt.Errorf("key %s: %w", t.key, o.err)))
+		default:
+			t.known = false
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func left(turns []*turn) []*turn {
+	kept := turns[:0]
+	for _, t := range turns {
+		if !t.over {
+			kept = append(kept, t)
+		}
+	}
+	return kept
+}
+
+// pause waits before the third try and later ones, longer each time, at random: those who contend drift apart. A
+// cluster refuses writes to a subject that has one under way, and reads do not show it until it is stored.
+func pause(ctx context.Context, try int) error {
+	if try < 2 {
+		return nil
+	}
+	most := min(time.Millisecond<<(try-2), 50*time.Millisecond)
+	timer := time.NewTimer(most/2 + rand.N(most/2)) //nolint:gosec // spreads load, guards nothing
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,67 @@
+package kv
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+
+	"github.com/onceish/onceish/dedupe"
+)
+
+// maxPart bounds an encoded part of a key in bytes. Three of them, and the reply's subject, have to fit the
+// server's bound on a protocol line, 4,096 bytes by default: who exceeds it is disconnected for good.
+const maxPart = 512
+
+// Kinds of keys: the first token, so that no watermark can ever be a dedupe key.
+const (
+	kindEvent     = "e"
+	kindWatermark = "w"
+	kindProbe     = "probe"
+)
+
+// eventKey is e.<topic>.<group>.<id>. It is injective.
+func eventKey(k dedupe.Key) string { return join(kindEvent, k.Topic, k.Group, k.ID) }
+
+// watermarkKey is w.<group>.<topic>. It is injective.
+func watermarkKey(group, topic string) string { return join(kindWatermark, group, topic) }
+
+func join(kind string, parts ...string) string {
+	n := len(kind)
+	for _, p := range parts {
+		n += 1 + len(p)
+	}
+	b := make([]byte, 0, n+n/4)
+	b = append(b, kind...)
+	for _, p := range parts {
+		b = appendPart(append(b, '.'), p)
+	}
+	return string(b)
+}
+
+// appendPart writes one token. Letters, digits and "-_/" stand for themselves, other bytes are "=XX" with capital
+// digits, so two forms are left over: "=" is the empty part, and "=sha256-…" one that would be too long.
+func appendPart(b []byte, s string) []byte {
+	if s == "" {
+		return append(b, '=')
+	}
+	start := len(b)
+	for i := range len(s) {
+		c := s[i]
+		if plain(c) {
+			b = append(b, c)
+		} else {
+			b = append(b, '=', digits[c>>4], digits[c&15])
+		}
+		if len(b)-start > maxPart {
+			sum := sha256.Sum256([]byte(s))
+			return hex.AppendEncode(append(b[:start], "=sha256-"...), sum[:])
+		}
+	}
+	return b
+}
+
+const digits = "0123456789ABCDEF"
+
+func plain(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-_/", c) >= 0
+}

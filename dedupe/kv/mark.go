@@ -1,0 +1,66 @@
+package kv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/onceish/onceish/dedupe"
+)
+
+// Seen implements dedupe.Store: one round trip to the stream's leader. A value that the store did not write counts as
+// fresh, for the next Mark replaces it.
+func (s *Store) Seen(ctx context.Context, keys []dedupe.Key) ([]dedupe.Record, error) {
+	ctx, cancel, err := s.begin(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("seen: %w", err)
+	}
+	defer cancel()
+	names := make([]string, len(keys))
+	for i, k := range keys {
+		names[i] = eventKey(k)
+	}
+	now, err := s.clock.now(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("seen: %w", err)
+	}
+	entries, err := s.entries(ctx, names)
+	if err != nil {
+		return nil, fmt.Errorf("seen: %w", err)
+	}
+	records := make([]dedupe.Record, len(keys))
+	for i, e := range entries {
+		if errors.Is(e.err, errNewer) {
+			return nil, fmt.Errorf("seen: %w", e.err)
+		}
+		records[i] = e.seen(now)
+	}
+	return records, nil
+}
+
+// Mark implements dedupe.Store: one round trip.
+func (s *Store) Mark(ctx context.Context, marks []dedupe.Mark) error {
+	ctx, cancel, err := s.begin(ctx)
+	if err != nil {
+		return fmt.Errorf("mark: %w", err)
+	}
+	defer cancel()
+	ws := make([]write, len(marks))
+	for i, m := range marks {
+		r := row{Phase: done, TTL: m.TTL, Hash: m.Hash}
+		if m.State == dedupe.Dead {
+			r.Phase = dead
+		}
+		ws[i] = r.write(eventKey(m.Key), "")
+	}
+	outcomes, err := s.writes(ctx, ws)
+	if err != nil {
+		return fmt.Errorf("mark: %w", err)
+	}
+	for i, o := range outcomes {
+		if o.err != nil {
+			return fmt.Errorf("mark %s: %w", marks[i].Key, o.err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,96 @@
+package kv
+
+import (
+	"fmt"
+	"log/slog"
+	"regexp"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// What Options mean by zero.
+const (
+	DefaultBucket  = "onceish-dedupe"
+	DefaultTimeout = 5 * time.Second
+	DefaultWindow  = 1000
+)
+
+// maxWindow stays below the 10,000 requests that a server queues for its API before it drops them all.
+const maxWindow = 8000
+
+// Options of New. The zero value means the defaults.
+type Options struct {
+	// Bucket is the key-value bucket; its stream is KV_<Bucket>. Empty: DefaultBucket.
+	Bucket string
+	// BindOnly: the bucket must exist, and New makes none. It is verified all the same.
+	BindOnly bool
+	// Replicas of a bucket that New makes, 1 to 5. Zero: 1. An existing bucket keeps its own.
+	Replicas int
+	// Domain is the JetStream domain to work in. At most one of Domain and APIPrefix is set.
+	Domain string
+	// APIPrefix is the prefix of the JetStream API, where it is imported from another account. Empty: "$JS.API".
+	APIPrefix string
+	// Timeout bounds each call. Zero: DefaultTimeout.
+	Timeout time.Duration
+	// Window is how many requests of this Store may wait for their answers at once, over all calls, 1 to 8,000. Zero:
+	// DefaultWindow.
+	Window int
+	// Logger is told what needs an operator. Nil: slog.Default().
+	Logger *slog.Logger
+}
+
+var bucketName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,200}$`)
+
+// resolve returns a copy with the defaults filled in.
+func (o *Options) resolve() (Options, error) {
+	var r Options
+	if o != nil {
+		r = *o
+	}
+	r.Bucket = or(r.Bucket, DefaultBucket)
+	r.Replicas = or(r.Replicas, 1)
+	r.Timeout = or(r.Timeout, DefaultTimeout)
+	r.Window = or(r.Window, DefaultWindow)
+	r.Logger = or(r.Logger, slog.Default())
+	return r, r.validate()
+}
+
+func (o *Options) validate() error {
+	switch {
+	case !bucketName.MatchString(o.Bucket):
+		return o.invalid("Bucket", o.Bucket, "1 to 200 letters, digits, '_' and '-'")
+	case o.Replicas < 1 || o.Replicas > 5:
+		return o.invalid("Replicas", o.Replicas, "1 to 5")
+	case o.Timeout < 0:
+		return o.invalid("Timeout", o.Timeout, "positive")
+	case o.Window < 1 || o.Window > maxWindow:
+		return o.invalid("Window", o.Window, fmt.Sprintf("1 to %d", maxWindow))
+	case o.Domain != "" && o.APIPrefix != "":
+		return o.invalid("APIPrefix", o.APIPrefix, fmt.Sprintf("empty beside Domain %q", o.Domain))
+	}
+	return nil
+}
+
+func (o *Options) invalid(field string, value any, bound string) error {
+	return fmt.Errorf("%w: %s is %v: must be %s", ErrInvalidOptions, field, value, bound)
+}
+
+// api is the prefix of the JetStream API, with its dot.
+func (o *Options) api() string {
+	switch {
+	case o.Domain != "":
+		return "$JS." + o.Domain + ".API."
+	case o.APIPrefix != "":
+		return o.APIPrefix + "."
+	}
+	return jetstream.DefaultAPIPrefix
+}
+
+func or[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}

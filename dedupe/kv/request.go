@@ -1,0 +1,150 @@
+package kv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/onceish/onceish/dedupe"
+)
+
+// write is a publish to a key.
+type write struct {
+	key  string
+	data []byte
+	// ttl of the key. Zero: it is kept for ever.
+	ttl time.Duration
+	// expect is the revision that the write replaces, "0" if there must be none. Empty: whichever there is.
+	expect string
+}
+
+// write is what puts the row under a key.
+func (r *row) write(key, expect string) write {
+	return write{key: key, data: r.encode(), ttl: max(1, r.TTL), expect: expect}
+}
+
+// outcome of a write.
+type outcome struct {
+	revision uint64
+	// err is errConflict, or wraps dedupe.ErrKeyRefused.
+	err error
+}
+
+func expect(revision uint64) string { return strconv.FormatUint(revision, 10) }
+
+// writes sends all and returns their outcomes; a failure that passes is an error of the whole.
+func (s *Store) writes(ctx context.Context, ws []write) ([]outcome, error) {
+	out := make([]outcome, len(ws))
+	send := make([]int, 0, len(ws))
+	limit := s.limit()
+	for i, w := range ws {
+		if size := len(w.data) + headerRoom; size > limit {
+			out[i].err = fmt.Errorf("%w: it takes %d bytes, the bucket %q takes %d in a message", dedupe.ErrKeyRefused, size, s.bucket, limit)
+			continue
+		}
+		send = append(send, i)
+	}
+	answers, err := s.x.do(ctx, len(send), func(i int) *nats.Msg { return s.message(&ws[send[i]]) })
+	if err != nil {
+		s.clock.doubt()
+		return nil, err
+	}
+	for n, m := range answers {
+		o := &out[send[n]]
+		o.revision, o.err = written(m)
+		if o.err != nil && !errors.Is(o.err, errConflict) && !errors.Is(o.err, dedupe.ErrKeyRefused) {
+			s.clock.doubt()
+			return nil, fmt.Errorf("write to dedupe bucket %q: %w", s.bucket, o.err)
+		}
+	}
+	return out, nil
+}
+
+// headerRoom is what the headers of a write take at most.
+const headerRoom = 256
+
+func (s *Store) limit() int {
+	limit := int(s.nc.MaxPayload())
+	if s.maxSize > 0 {
+		limit = min(limit, s.maxSize)
+	}
+	return limit
+}
+
+func (s *Store) message(w *write) *nats.Msg {
+	values := make([]string, 0, 2)
+	h := make(nats.Header, 2)
+	if w.expect != "" {
+		values = append(values, w.expect)
+		h["Nats-Expected-Last-Subject-Sequence"] = values[:1:1]
+	}
+	if w.ttl > 0 {
+		values = append(values, strconv.FormatInt(wholeSeconds(w.ttl), 10))
+		h["Nats-TTL"] = values[len(values)-1:]
+	}
+	return &nats.Msg{Subject: s.subject + w.key, Data: w.data, Header: h}
+}
+
+// maxTTL bounds what the server is told in seconds, for it counts in nanoseconds since 1970: a hundred years.
+const maxTTL = 100 * 365 * 24 * time.Hour
+
+// wholeSeconds rounds up: the server drops no key before its time.
+func wholeSeconds(d time.Duration) int64 {
+	d = min(d, maxTTL)
+	n := int64(d / time.Second)
+	if d%time.Second > 0 {
+		n++
+	}
+	return max(1, n)
+}
+
+// reads asks the leader for the last message of each key. The zero value is a key that has none.
+func (s *Store) reads(ctx context.Context, keys []string) ([]stored, error) {
+	answers, err := s.x.do(ctx, len(keys), func(i int) *nats.Msg {
+		// No byte of a key needs an escape.
+		return &nats.Msg{Subject: s.get, Data: []byte(`{"last_by_subj":"` + s.kept + keys[i] + `"}`)}
+	})
+	if err != nil {
+		s.clock.doubt()
+		return nil, err
+	}
+	out := make([]stored, len(keys))
+	for i, m := range answers {
+		if out[i], err = read(m); err != nil && !errors.Is(err, errAbsent) {
+			s.clock.doubt()
+			return nil, fmt.Errorf("read from dedupe bucket %q: %w", s.bucket, err)
+		}
+	}
+	return out, nil
+}
+
+// entries reads the rows of the keys.
+func (s *Store) entries(ctx context.Context, keys []string) ([]entry, error) {
+	msgs, err := s.reads(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]entry, len(keys))
+	for i, m := range msgs {
+		out[i] = entry{revision: m.revision, stored: m.time}
+		if m.revision == 0 || m.marker {
+			continue
+		}
+		if out[i].row, err = decodeRow(m.data); err != nil {
+			out[i].err = fmt.Errorf("%w: in bucket %q under %s: remove it with: nats kv del %s %s", err, s.bucket, keys[i], s.bucket, keys[i])
+			s.warn(out[i].err)
+		}
+	}
+	return out, nil
+}
+
+// warn tells the operator once; each event that is concerned is told by its own outcome.
+func (s *Store) warn(err error) {
+	if !s.warned.Swap(true) {
+		s.log.Warn("dedupe bucket holds a value that cannot be read", "bucket", s.bucket, "error", err)
+	}
+}

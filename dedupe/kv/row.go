@@ -1,0 +1,124 @@
+package kv
+
+import (
+	"bytes"
+	"time"
+
+	"github.com/onceish/onceish/dedupe"
+)
+
+// phase is the state of a row.
+type phase string
+
+const (
+	claimed phase = "claimed"
+	free    phase = "free"
+	dying   phase = "dying"
+	done    phase = "done"
+	dead    phase = "dead"
+)
+
+// row is what is kept under a key. It holds durations that run from when its revision was stored, by the server's
+// clock; the one instant in it is Since.
+type row struct {
+	Phase phase
+	// Owner is the nonce of the claim; it stays when the claim is settled, so that a repeat is recognised.
+	Owner string
+	// Token is the revision in which the owner took the key. Zero: this one.
+	Token uint64
+	// Span is the lease of what is claimed or dying; of what is free, the time until it is due.
+	Span time.Duration
+	// TTL is when the row is over.
+	TTL time.Duration
+	// Since is when the key was first claimed. Zero: when this revision was stored, or never, of what was reopened.
+	Since    time.Time
+	Hash     []byte
+	Attempts int
+	Crashes  int
+	Reason   string
+	Letter   string
+}
+
+// entry is what is known of a key: the last revision of its subject, and the row in it unless it is absent.
+type entry struct {
+	revision uint64
+	stored   time.Time
+	row      *row
+	// err is why the value cannot be read.
+	err error
+}
+
+// at forgets the row if it is over at the time now. The revision stays: whoever writes next has to name it.
+func (e entry) at(now time.Time) entry {
+	if e.row != nil && !now.Before(e.stored.Add(e.row.TTL)) {
+		e.row = nil
+	}
+	return e
+}
+
+// left is how much of the row's span is left, at least 0. What is uncertain about the time is added to leases; what is
+// due may be a little early.
+func (e entry) left(now moment) time.Duration {
+	at := now.earliest
+	if e.row.Phase == free {
+		at = now.latest
+	}
+	return max(0, e.stored.Add(e.row.Span).Sub(at))
+}
+
+func (e entry) since() time.Time {
+	if e.row.Since.IsZero() {
+		return e.stored
+	}
+	return e.row.Since
+}
+
+func (e entry) token() uint64 {
+	if e.row.Token == 0 {
+		return e.revision
+	}
+	return e.row.Token
+}
+
+// owned reports whether the row is the claim under this nonce, settled or not.
+func (e entry) owned(nonce string) bool { return e.row != nil && e.row.Owner == nonce && nonce != "" }
+
+// unclaimed reports whether the row was reopened, and nobody has claimed it since: its age is still to begin.
+func (e entry) unclaimed() bool { return e.row.Phase == free && e.row.Since.IsZero() }
+
+// next is a copy to be written over the entry, by the same owner.
+func (e entry) next() *row {
+	r := *e.row
+	r.Token = e.token()
+	if !e.unclaimed() {
+		r.Since = e.since()
+	}
+	return &r
+}
+
+// mismatch reports whether both hashes are there and differ.
+func mismatch(a, b []byte) bool { return len(a) > 0 && len(b) > 0 && !bytes.Equal(a, b) }
+
+// seen is the row as a Record tells it.
+func (e entry) seen(now moment) dedupe.Record {
+	e = e.at(now.earliest)
+	if e.row == nil {
+		return dedupe.Record{}
+	}
+	rec := dedupe.Record{Hash: e.row.Hash}
+	switch e.row.Phase {
+	case done:
+		rec.State = dedupe.Done
+	case dead:
+		rec.State = dedupe.Dead
+	case dying:
+		rec.State = dedupe.Dying
+	case claimed:
+		rec.State = dedupe.Held
+	case free:
+		if e.left(now) > 0 {
+			rec.State = dedupe.Held
+		}
+	}
+	return rec
+}

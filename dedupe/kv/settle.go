@@ -1,0 +1,162 @@
+package kv
+
+import (
+	"context"
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"github.com/onceish/onceish/dedupe"
+)
+
+// Settle implements dedupe.Claimer. Claims that this Store made, and nobody took over, are settled in one round trip.
+func (s *Store) Settle(ctx context.Context, ss []dedupe.Settlement) ([]bool, error) {
+	changes := make([]settling, len(ss))
+	return s.end(ctx, "settle", len(ss), func(i int) (change, *held) {
+		changes[i] = settling{held: held{store: s, claim: &ss[i].Claim}, settlement: &ss[i]}
+		return &changes[i], &changes[i].held
+	})
+}
+
+// Extend implements dedupe.Claimer, at the cost of Settle.
+func (s *Store) Extend(ctx context.Context, cs []dedupe.Claim, lease, ttl time.Duration) ([]bool, error) {
+	changes := make([]extending, len(cs))
+	return s.end(ctx, "extend", len(cs), func(i int) (change, *held) {
+		changes[i] = extending{held: held{store: s, claim: &cs[i]}, lease: lease, ttl: ttl}
+		return &changes[i], &changes[i].held
+	})
+}
+
+// end carries out n changes of claims.
+func (s *Store) end(ctx context.Context, what string, n int, start func(i int) (change, *held)) ([]bool, error) {
+	ctx, cancel, err := s.begin(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	defer cancel()
+	oks := make([]bool, n)
+	turns := make([]turn, n)
+	for i := range n {
+		c, h := start(i)
+		h.key, h.ok = eventKey(h.claim.Key), &oks[i]
+		e, found := s.holding.find(h.claim.Nonce, h.key)
+		turns[i] = turn{key: h.key, change: c, entry: e, known: found, guess: found}
+	}
+	if err := s.converge(ctx, turns); err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	return oks, nil
+}
+
+// held is a claim that its owner wants to change, and whether that is done.
+type held struct {
+	store *Store
+	key   string
+	claim *dedupe.Claim
+	ok    *bool
+}
+
+func (h *held) kept(e entry) {
+	*h.ok = true
+	if e.row.Phase == claimed || e.row.Phase == dying {
+		h.store.holding.keep(h.key, e)
+	} else {
+		h.store.holding.drop(h.claim.Nonce)
+	}
+}
+
+// unchanged is the end without a write: true if what was asked for is so already.
+func (h *held) unchanged(ok bool) *row {
+	*h.ok = ok
+	h.store.holding.drop(h.claim.Nonce)
+	return nil
+}
+
+func (h *held) failed(err error) error { return err }
+
+type settling struct {
+	held
+	settlement *dedupe.Settlement
+}
+
+func (c *settling) decide(e entry, now moment) *row {
+	e = e.at(now.earliest)
+	if !e.owned(c.claim.Nonce) {
+		return c.unchanged(false)
+	}
+	outcome, phase := c.settlement.Outcome, e.row.Phase
+	switch {
+	case phase == claimed && outcome != dedupe.Buried:
+		return c.settled(e.next())
+	case phase == dying && outcome == dedupe.Buried:
+		next := e.next()
+		next.Phase, next.Span, next.TTL = dead, 0, c.settlement.TTL
+		return next
+	case phase == dying && outcome == dedupe.GivenUp:
+		// Repeated: its owner counts the lease from now.
+		next := e.next()
+		next.Span, next.TTL = c.settlement.Lease, c.settlement.TTL
+		return next
+	}
+	return c.unchanged(phase == result(outcome) || phase == dead && outcome == dedupe.GivenUp)
+}
+
+// result is where an outcome leads.
+func result(o dedupe.Outcome) phase {
+	switch o {
+	case dedupe.Succeeded:
+		return done
+	case dedupe.GivenUp:
+		return dying
+	case dedupe.Buried:
+		return dead
+	case dedupe.Failed, dedupe.NotBegun:
+	}
+	return free
+}
+
+// settled ends what is claimed.
+func (c *settling) settled(next *row) *row {
+	s := c.settlement
+	next.Phase, next.Span, next.TTL = result(s.Outcome), s.After, s.TTL
+	switch s.Outcome {
+	case dedupe.Failed:
+		next.Attempts++
+	case dedupe.GivenUp:
+		next.Span, next.Letter = s.Lease, s.Letter
+		next.Reason = cut(s.Reason)
+		if s.CountAttempt {
+			next.Attempts++
+		}
+	case dedupe.Succeeded:
+		next.Span = 0
+	}
+	return next
+}
+
+// cut bounds a reason, between two characters.
+func cut(s string) string {
+	if len(s) <= dedupe.MaxReason {
+		return s
+	}
+	end := dedupe.MaxReason
+	for end > dedupe.MaxReason-utf8.UTFMax && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end]
+}
+
+type extending struct {
+	held
+	lease, ttl time.Duration
+}
+
+func (c *extending) decide(e entry, now moment) *row {
+	e = e.at(now.earliest)
+	if !e.owned(c.claim.Nonce) || e.row.Phase != claimed && e.row.Phase != dying {
+		return c.unchanged(false)
+	}
+	next := e.next()
+	next.Span, next.TTL = c.lease, c.ttl
+	return next
+}

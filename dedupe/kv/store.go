@@ -1,0 +1,124 @@
+package kv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/onceish/onceish/dedupe"
+)
+
+// Store keeps dedupe state in a JetStream key-value bucket. Safe for concurrent use. Its methods do not retry what failed
+// for a passing reason, and end within Options.Timeout.
+type Store struct {
+	nc      *nats.Conn
+	x       requester
+	clock   *clock
+	holding *holdings
+	timeout time.Duration
+	log     *slog.Logger
+	warned  atomic.Bool
+	bucket  string
+	// maxSize bounds a message in bytes. Zero: only the connection does.
+	maxSize int
+	// subject is the prefix under which keys are published, kept that under which they are stored; they differ
+	// where JetStream is reached through another domain or account.
+	subject, kept string
+	// get is the subject on which the stream's leader, and no replica, hands out messages.
+	get string
+}
+
+var (
+	_ dedupe.Store       = (*Store)(nil)
+	_ dedupe.Claimer     = (*Store)(nil)
+	_ dedupe.Reopener    = (*Store)(nil)
+	_ dedupe.Watermarker = (*Store)(nil)
+)
+
+// requester sends requests and waits for the answers; an exchange.
+type requester interface {
+	do(ctx context.Context, n int, request func(i int) *nats.Msg) ([]*nats.Msg, error)
+	close() error
+}
+
+// New makes or finds the bucket, verifies it, and asks whether this user may use it. The connection stays the
+// caller's; what New starts ends with Close, or with the connection. A nil o means the defaults.
+func New(ctx context.Context, nc *nats.Conn, o *Options) (*Store, error) {
+	return open(ctx, nc, o, time.Now)
+}
+
+func open(ctx context.Context, nc *nats.Conn, o *Options, local func() time.Time) (*Store, error) {
+	opts, err := o.resolve()
+	if err != nil {
+		return nil, err
+	}
+	if nc == nil {
+		return nil, fmt.Errorf("%w: nc is nil: connect to NATS first", ErrInvalidOptions)
+	}
+	s := &Store{nc: nc, timeout: opts.Timeout, log: opts.Logger, bucket: opts.Bucket, holding: newHoldings()}
+	ctx, cancel, err := s.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer cancel()
+	if s.maxSize, err = prepare(ctx, nc, &opts); err != nil {
+		return nil, err
+	}
+	x, err := newExchange(nc, opts.Window)
+	if err != nil {
+		return nil, err
+	}
+	s.x = x
+	s.address(&opts)
+	s.clock = &clock{nc: nc, x: x, subject: opts.api() + "STREAM.INFO." + streamName(opts.Bucket), local: local}
+	if err := s.probe(ctx); err != nil {
+		return nil, errors.Join(err, s.x.close())
+	}
+	return s, nil
+}
+
+func (s *Store) address(o *Options) {
+	api := o.api()
+	s.kept = "$KV." + o.Bucket + "."
+	s.subject = s.kept
+	if api != defaultAPI {
+		s.subject = api + s.kept
+	}
+	s.get = api + "STREAM.MSG.GET." + streamName(o.Bucket)
+}
+
+// probe takes each way that the store needs, without leaving a trace: its write names a revision that no key has.
+func (s *Store) probe(ctx context.Context) error {
+	if _, err := s.clock.now(ctx); err != nil {
+		return fmt.Errorf("dedupe bucket %q: %w", s.bucket, err)
+	}
+	if _, err := s.reads(ctx, []string{kindProbe}); err != nil {
+		return fmt.Errorf("dedupe bucket %q: a read on %s: %w", s.bucket, s.get, err)
+	}
+	ws, err := s.writes(ctx, []write{{key: kindProbe, ttl: time.Second, expect: expect(1 << 60)}})
+	if err == nil && !errors.Is(ws[0].err, errConflict) {
+		err = ws[0].err
+	}
+	if err != nil {
+		return fmt.Errorf("dedupe bucket %q: a write on %s: %w", s.bucket, s.subject+">", err)
+	}
+	return nil
+}
+
+// Close ends the store's subscription; calls under way end with ErrClosed. Repeated calls do nothing.
+func (s *Store) Close() error { return s.x.close() }
+
+// begin bounds one call, unless it has ended before.
+func (s *Store) begin(ctx context.Context) (context.Context, context.CancelFunc, error) {
+	if ctx.Err() != nil {
+		return nil, nil, context.Cause(ctx)
+	}
+	cause := fmt.Errorf("%w within %v: may this user use the bucket %q, and does its stream have a leader?", ErrNoAnswer, s.timeout, s.bucket)
+	ctx, cancel := context.WithTimeoutCause(ctx, s.timeout, cause)
+	return ctx, cancel, nil
+}
