@@ -17,6 +17,7 @@ import (
 
 	"github.com/onceish/onceish/dedupe"
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
+	"github.com/onceish/onceish/internal/mongotest"
 )
 
 // recorder keeps the commands that a client sends.
@@ -72,9 +73,9 @@ func names(cs []bson.Raw) []string {
 func recorded(t *testing.T, o *mongodedupe.Options) (*mongodedupe.Store, *driver.Client, *recorder) {
 	t.Helper()
 	r := &recorder{}
-	client := connect(t, options.Client().ApplyURI(uri(t)).SetMonitor(r.monitor()).
+	client := connect(t, options.Client().ApplyURI(mongotest.URI(t)).SetMonitor(r.monitor()).
 		SetWriteConcern(writeconcern.Unacknowledged()).SetReadConcern(readconcern.Available()).SetReadPreference(readpref.Nearest()))
-	coll := collection(t, connect(t, options.Client().ApplyURI(uri(t))))
+	coll := collection(t, connect(t, options.Client().ApplyURI(mongotest.URI(t))))
 	s, err := mongodedupe.New(t.Context(), client.Database(coll.Database().Name()).Collection(coll.Name()), o)
 	if err != nil {
 		t.Fatal(err)

@@ -14,13 +14,14 @@ import (
 
 	"github.com/onceish/onceish/dedupe"
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
+	"github.com/onceish/onceish/internal/mongotest"
 )
 
 // wired is a store behind a proxy, its collection, and the proxy. Its client tries nothing again by itself.
 func wired(t *testing.T) (*mongodedupe.Store, *driver.Collection, *wire) {
 	t.Helper()
-	w := newWire(t, uri(t))
-	coll := collection(t, connect(t, options.Client().ApplyURI(uri(t))))
+	w := newWire(t, mongotest.URI(t))
+	coll := collection(t, connect(t, options.Client().ApplyURI(mongotest.URI(t))))
 	client := connect(t, options.Client().ApplyURI(w.uri()).SetRetryReads(false).SetRetryWrites(false))
 	s, err := mongodedupe.New(t.Context(), client.Database(coll.Database().Name()).Collection(coll.Name()), nil)
 	if err != nil {
@@ -90,9 +91,9 @@ func lostClaims(t *testing.T, s *mongodedupe.Store, w *wire, n int, applied bool
 	taker := request("old", time.Minute)
 	taker.Nonce = "taker"
 	lapse(t, s, old)
-	w.fault(n, applied)
+	w.cut(n, applied)
 	cs := again(t, func() ([]dedupe.Claim, error) { return s.Claim(t.Context(), []dedupe.Request{gone, taker}) })
-	w.fault(0, false)()
+	w.cut(0, false)()
 	if cs[0].State != dedupe.Fresh || cs[0].Crashes != 0 || cs[0].Token != 1 {
 		t.Errorf("a fresh key: %+v", cs[0])
 	}
@@ -109,9 +110,9 @@ func lostSettlements(t *testing.T, s *mongodedupe.Store, w *wire, n int, applied
 		c := claimOne(t, s, request(o.String(), time.Minute))
 		ss[i] = dedupe.Settlement{Claim: c, Outcome: o, TTL: time.Hour, Lease: time.Minute, CountAttempt: true}
 	}
-	w.fault(n, applied)
+	w.cut(n, applied)
 	oks := again(t, func() ([]bool, error) { return s.Settle(t.Context(), ss) })
-	w.fault(0, false)()
+	w.cut(0, false)()
 	for i, ok := range oks {
 		if !ok {
 			t.Errorf("%v: superseded", outcomes[i])
@@ -132,11 +133,11 @@ func lostMarks(t *testing.T, s *mongodedupe.Store, w *wire, n int, applied bool)
 	if err := s.Mark(t.Context(), []dedupe.Mark{{Key: a, State: dedupe.Dead, TTL: time.Hour}}); err != nil {
 		t.Fatal(err)
 	}
-	w.fault(n, applied)
+	w.cut(n, applied)
 	again(t, func() (any, error) {
 		return nil, s.Mark(t.Context(), []dedupe.Mark{{Key: a, State: dedupe.Done, TTL: time.Hour}, {Key: b, State: dedupe.Done, TTL: time.Hour}})
 	})
-	w.fault(0, false)()
+	w.cut(0, false)()
 	rs, err := s.Seen(t.Context(), []dedupe.Key{a, b})
 	if err != nil || rs[0].State != dedupe.Done || rs[1].State != dedupe.Done {
 		t.Errorf("marked: %+v, %v", rs, err)
@@ -264,8 +265,8 @@ func TestUnknownState(t *testing.T) {
 // A server that answers nothing costs the time-out, no more.
 func TestTimeout(t *testing.T) {
 	t.Parallel()
-	w := newWire(t, uri(t))
-	coll := collection(t, connect(t, options.Client().ApplyURI(uri(t))))
+	w := newWire(t, mongotest.URI(t))
+	coll := collection(t, connect(t, options.Client().ApplyURI(mongotest.URI(t))))
 	client := connect(t, options.Client().ApplyURI(w.uri()))
 	s, err := mongodedupe.New(t.Context(), client.Database(coll.Database().Name()).Collection(coll.Name()), &mongodedupe.Options{Timeout: 200 * time.Millisecond})
 	if err != nil {
