@@ -89,7 +89,7 @@ type writing struct {
 // upsert would do both, but loses races in ways that differ from server to server.
 func (s *Store) markBatch(ctx context.Context, ws []*writing) error {
 	var refusals []error
-	for try := 0; try < markTries; try++ {
+	for try := range markTries {
 		taken, never, err := s.insertMarks(ctx, ws)
 		if err != nil {
 			return err

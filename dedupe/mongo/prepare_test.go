@@ -78,7 +78,8 @@ func TestIndexConflicts(t *testing.T) {
 	}{
 		{"no TTL", bson.D{{Key: "expireAt", Value: 1}}, options.Index(), []string{"expireAt_1", "no expireAfterSeconds", "drop it"}},
 		{
-			"partial", bson.D{{Key: "expireAt", Value: 1}},
+			"partial",
+			bson.D{{Key: "expireAt", Value: 1}},
 			options.Index().SetExpireAfterSeconds(0).SetPartialFilterExpression(bson.D{{Key: "state", Value: "done"}}),
 			[]string{"partial", "drop it"},
 		},

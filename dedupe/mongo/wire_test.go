@@ -244,10 +244,10 @@ func (p *pipe) requests() {
 			time.Sleep(delay)
 		}
 		id := binary.LittleEndian.Uint32(m[4:])
-		switch fate {
-		case cutBefore:
+		if fate == cutBefore {
 			return
-		case failedBefore:
+		}
+		if fate == failedBefore {
 			if _, err := p.client.Write(answerTo(id, failure(96, "OperationFailed"))); err != nil {
 				return
 			}
@@ -274,10 +274,10 @@ func (p *pipe) answers() {
 		a := p.asked[id]
 		delete(p.asked, id)
 		p.mu.Unlock()
-		switch a.fate {
-		case cutAfter:
+		if a.fate == cutAfter {
 			return
-		case failedAfter:
+		}
+		if a.fate == failedAfter {
 			m = answerTo(id, failure(96, "OperationFailed"))
 		}
 		if m, err = p.wire.edited(a.name, m); err != nil {
