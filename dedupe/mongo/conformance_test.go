@@ -35,6 +35,7 @@ func subject(t *testing.T) dedupetest.Subject {
 			return store(t, through, mongodedupe.Options{}.Skew(d))
 		},
 		Fault:   w.fail,
+		Partial: func(key dedupe.Key) func() bool { return w.spoil(key.String()) },
 		Refuse:  w.refuse,
 		Present: func(t *testing.T, key dedupe.Key) bool { return present(t, coll, key) },
 	}

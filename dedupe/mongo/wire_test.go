@@ -25,6 +25,7 @@ type wire struct {
 	mu      sync.Mutex
 	conns   map[net.Conn]bool
 	armed   *fault
+	spoiled *partial
 	refused bool
 	delay   time.Duration
 	edit    func(command string, reply bson.D) bson.D
@@ -224,6 +225,9 @@ type pipe struct {
 type asked struct {
 	name string
 	fate fate
+	// spoiled is the statement that is to be answered as failed, or -1.
+	spoiled int
+	gone    bool
 }
 
 func (p *pipe) close() {
@@ -253,8 +257,9 @@ func (p *pipe) requests() {
 			}
 			continue
 		}
+		m, index, gone := p.wire.withoutSpoiled(m)
 		p.mu.Lock()
-		p.asked[id] = asked{name, fate}
+		p.asked[id] = asked{name, fate, index, gone}
 		p.mu.Unlock()
 		if _, err := p.server.Write(m); err != nil {
 			return
@@ -271,7 +276,10 @@ func (p *pipe) answers() {
 		}
 		id := binary.LittleEndian.Uint32(m[8:])
 		p.mu.Lock()
-		a := p.asked[id]
+		a, ok := p.asked[id]
+		if !ok {
+			a.spoiled = -1
+		}
 		delete(p.asked, id)
 		p.mu.Unlock()
 		if a.fate == cutAfter {
@@ -279,6 +287,11 @@ func (p *pipe) answers() {
 		}
 		if a.fate == failedAfter {
 			m = answerTo(id, failure(96, "OperationFailed"))
+		}
+		if a.spoiled >= 0 {
+			if m, err = edit(m, func(reply bson.D) bson.D { return partly(reply, a.spoiled, a.gone) }); err != nil {
+				return
+			}
 		}
 		if m, err = p.wire.edited(a.name, m); err != nil {
 			return
@@ -292,16 +305,23 @@ func (p *pipe) answers() {
 // edited is an answer after rewrite.
 func (w *wire) edited(name string, m []byte) ([]byte, error) {
 	w.mu.Lock()
-	edit := w.edit
+	f := w.edit
 	w.mu.Unlock()
-	if edit == nil || binary.LittleEndian.Uint32(m[12:]) != opMsg {
+	if f == nil {
+		return m, nil
+	}
+	return edit(m, func(reply bson.D) bson.D { return f(name, reply) })
+}
+
+func edit(m []byte, f func(bson.D) bson.D) ([]byte, error) {
+	if binary.LittleEndian.Uint32(m[12:]) != opMsg {
 		return m, nil
 	}
 	var reply bson.D
 	if err := bson.Unmarshal(m[21:], &reply); err != nil {
 		return nil, err
 	}
-	return answerTo(binary.LittleEndian.Uint32(m[8:]), edit(name, reply)), nil
+	return answerTo(binary.LittleEndian.Uint32(m[8:]), f(reply)), nil
 }
 
 // answerTo is a message with that document.
