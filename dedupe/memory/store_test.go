@@ -219,6 +219,28 @@ func TestReopenedIsYoung(t *testing.T) {
 	}
 }
 
+// TestDelayedClaim: a request that arrives again after its claim was set free wins nothing.
+func TestDelayedClaim(t *testing.T) {
+	t.Parallel()
+	var c clock
+	s := open(t, &Options{Now: c.now})
+	x := dedupe.Settlement{Claim: claimOne(t, s, ask("a", "1")), Outcome: dedupe.Failed, After: time.Second, TTL: time.Hour}
+	if !settleOne(t, s, x) {
+		t.Fatal("its settlement did not match")
+	}
+	c.pass(2 * time.Second)
+	if got := claimOne(t, s, ask("a", "1")); got.State != dedupe.Held || got.HeldFor != 0 {
+		t.Errorf("its request again: %v for %v, want held for 0", got.State, got.HeldFor)
+	}
+	if !settleOne(t, s, x) {
+		t.Error("a repeat of its settlement did not match")
+	}
+	c.pass(2 * time.Second)
+	if got := claimOne(t, s, ask("a", "2")); got.State != dedupe.Fresh || got.Attempts != 1 {
+		t.Errorf("the next request: %v after %d attempts, want fresh after 1", got.State, got.Attempts)
+	}
+}
+
 // TestDeterministic: the same calls under the same clock have the same answers.
 func TestDeterministic(t *testing.T) {
 	t.Parallel()
