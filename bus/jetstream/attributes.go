@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"strings"
+	"unicode/utf8"
 
 	"github.com/nats-io/nats.go"
 
@@ -86,15 +87,26 @@ func (f *found) search(h nats.Header) {
 
 func (f *found) has(a attribute) bool { return f.names[a] != "" }
 
-// raw is an attribute's value as it is on the wire.
+// raw is an attribute's value as it is on the wire, and encoded if that is no UTF-8.
 func (f *found) raw(a attribute) string {
-	if vs := f.values[a]; len(vs) > 0 {
-		return vs[0]
+	vs := f.values[a]
+	if len(vs) == 0 {
+		return ""
 	}
-	return ""
+	if !utf8.ValidString(vs[0]) {
+		return escape(vs[0])
+	}
+	return vs[0]
 }
 
-func (f *found) value(a attribute) string { return unescape(f.raw(a)) }
+// value is an attribute's value.
+func (f *found) value(a attribute) string {
+	v := f.raw(a)
+	if strings.IndexByte(v, '%') < 0 {
+		return v
+	}
+	return unescape(v)
+}
 
 // rest are the headers that are no attributes, fit for an event.
 func (f *found) rest(h nats.Header) bus.Headers {

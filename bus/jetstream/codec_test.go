@@ -70,6 +70,11 @@ func TestDecode(t *testing.T) {
 			want:   bus.Event{ID: "100%", Type: "%zz", Source: "%FF"},
 		},
 		{
+			name:   "what is no UTF-8 is encoded",
+			header: nats.Header{"ce-id": {"\xff 1"}},
+			want:   bus.Event{ID: "%FF%201"},
+		},
+		{
 			name:   "an empty id is malformed",
 			header: nats.Header{"ce-id": {""}, "ce-type": {"t"}, "X": {"y"}}, data: "x",
 			want: bus.Event{ID: position, Type: "t", Data: []byte("x"), Headers: bus.Headers{"X": {"y"}}}, err: true,
@@ -173,6 +178,7 @@ func malformedCase(name, data string) decodeCase {
 // Whatever arrives is an event that can be published again, and arrives the same then.
 func FuzzDecode(f *testing.F) {
 	f.Add("ce-id", "1", "Content-Type", "application/cloudevents+json", []byte(`{"id":"1","data":{}}`))
+	f.Add("ce-id", "\xff", "ce-type", "\xff%41", []byte("x"))
 	f.Add("CE-Id", "%41%", "Nats-TTL", "1s", []byte("x"))
 	f.Add("ce-specversion", "1.0", "a b", " v\r", []byte(nil))
 	f.Add("ce-id", "1", "ce-time", "2024-05-06T07:08:09+23:59", []byte(nil))
@@ -192,7 +198,7 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("malformed, and its data %q became %q", data, first.Data)
 		}
 		if !utf8.ValidString(first.ID + first.Type + first.Source + first.Key + first.ContentType) {
-			return // A text that is no UTF-8 cannot be published.
+			t.Fatalf("%+v has an attribute that is no UTF-8", first)
 		}
 		m, err := encode(&first)
 		if err != nil {
