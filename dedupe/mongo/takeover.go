@@ -144,7 +144,7 @@ func (s *Store) take(ctx context.Context, moves []*move) ([]*pending, error) {
 	sent := s.clock.local()
 	models := make([]driver.WriteModel, len(moves))
 	for i, m := range moves {
-		models[i] = driver.NewUpdateOneModel().SetFilter(m.row.pin()).SetUpdate(m.update)
+		models[i] = driver.NewUpdateOneModel().SetFilter(m.row.pin()).SetUpdate(m.update).SetHint(byID)
 	}
 	res, turned, err := s.write(ctx, models)
 	if err != nil {
@@ -157,17 +157,19 @@ func (s *Store) take(ctx context.Context, moves []*move) ([]*pending, error) {
 		}
 	}
 	elapsed := s.clock.local().Sub(sent)
-	var lost []*pending
-	for _, m := range moves {
-		if back != nil && !m.is(back[m.id]) {
-			lost = append(lost, m.pending)
-			continue
-		}
-		*m.claim = m.won
-		m.claim.HeldFor = max(0, m.won.HeldFor-elapsed)
-	}
 	for _, e := range turned {
 		moves[e.Index].refuse(e.WriteError)
+	}
+	var lost []*pending
+	for _, m := range moves {
+		switch {
+		case m.claim.Err != nil:
+		case back == nil || m.is(back[m.id]):
+			*m.claim = m.won
+			m.claim.HeldFor = max(0, m.won.HeldFor-elapsed)
+		default:
+			lost = append(lost, m.pending)
+		}
 	}
 	return lost, nil
 }

@@ -13,6 +13,9 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
+// opMsg is the only message of today's protocol.
+const opMsg = 2013
+
 // wire is a proxy in front of the server that knows commands from the driver's own housekeeping.
 type wire struct {
 	target   *url.URL
@@ -24,6 +27,7 @@ type wire struct {
 	armed   *fault
 	refused bool
 	delay   time.Duration
+	edit    func(command string, reply bson.D) bson.D
 }
 
 // fault of the n-th command from now.
@@ -89,6 +93,13 @@ func (w *wire) slow(d time.Duration) {
 	w.delay = d
 }
 
+// rewrite edits the answers to commands, until it is called with nil.
+func (w *wire) rewrite(edit func(command string, reply bson.D) bson.D) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.edit = edit
+}
+
 // judge says what becomes of a command.
 func (w *wire) judge(command string) (drop, mute bool, delay time.Duration) {
 	switch command {
@@ -123,7 +134,7 @@ func (w *wire) serve(client net.Conn) {
 		_ = client.Close()
 		return
 	}
-	p := &pipe{wire: w, client: client, server: server, muted: make(map[uint32]bool)}
+	p := &pipe{wire: w, client: client, server: server, muted: make(map[uint32]bool), names: make(map[uint32]string)}
 	if !w.keep(client, server) {
 		p.close()
 		return
@@ -171,6 +182,7 @@ type pipe struct {
 
 	mu    sync.Mutex
 	muted map[uint32]bool // requests whose answer is lost
+	names map[uint32]string
 }
 
 func (p *pipe) close() {
@@ -185,18 +197,18 @@ func (p *pipe) requests() {
 		if err != nil {
 			return
 		}
-		drop, mute, delay := p.wire.judge(command(m))
+		name := command(m)
+		drop, mute, delay := p.wire.judge(name)
 		if delay > 0 {
 			time.Sleep(delay)
 		}
 		if drop {
 			return
 		}
-		if mute {
-			p.mu.Lock()
-			p.muted[binary.LittleEndian.Uint32(m[4:])] = true
-			p.mu.Unlock()
-		}
+		id := binary.LittleEndian.Uint32(m[4:])
+		p.mu.Lock()
+		p.muted[id], p.names[id] = mute, name
+		p.mu.Unlock()
 		if _, err := p.server.Write(m); err != nil {
 			return
 		}
@@ -210,16 +222,41 @@ func (p *pipe) answers() {
 		if err != nil {
 			return
 		}
+		id := binary.LittleEndian.Uint32(m[8:])
 		p.mu.Lock()
-		lost := p.muted[binary.LittleEndian.Uint32(m[8:])]
+		lost, name := p.muted[id], p.names[id]
 		p.mu.Unlock()
 		if lost {
+			return
+		}
+		if m, err = p.wire.edited(name, m); err != nil {
 			return
 		}
 		if _, err := p.client.Write(m); err != nil {
 			return
 		}
 	}
+}
+
+// edited is an answer after rewrite.
+func (w *wire) edited(name string, m []byte) ([]byte, error) {
+	w.mu.Lock()
+	edit := w.edit
+	w.mu.Unlock()
+	if edit == nil || binary.LittleEndian.Uint32(m[12:]) != opMsg {
+		return m, nil
+	}
+	var reply bson.D
+	if err := bson.Unmarshal(m[21:], &reply); err != nil {
+		return nil, err
+	}
+	body, err := bson.Marshal(edit(name, reply))
+	if err != nil {
+		return nil, err
+	}
+	m = append(m[:21:21], body...)
+	binary.LittleEndian.PutUint32(m, uint32(len(m)))
+	return m, nil
 }
 
 func message(r io.Reader) ([]byte, error) {
@@ -239,7 +276,6 @@ func message(r io.Reader) ([]byte, error) {
 
 // command is the name of a message's command; of an old OP_QUERY, which only says hello, it is hello.
 func command(m []byte) string {
-	const opMsg = 2013
 	if binary.LittleEndian.Uint32(m[12:]) != opMsg || len(m) < 26 || m[20] != 0 {
 		return "hello"
 	}
