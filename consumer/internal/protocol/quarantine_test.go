@@ -46,8 +46,14 @@ func TestSuspects(t *testing.T) {
 	}
 	r.succeed(one)
 	r.succeed(uno)
-	if ids := r.claims(nil); !slices.Equal(ids, []string{"later"}) {
-		t.Errorf("claimed %v once the suspects are settled, want later", ids)
+	if ids := r.claims(map[string]dedupe.Claim{"two": crashed(2)}); !slices.Equal(ids, []string{"two"}) {
+		t.Errorf("claimed %v once the suspects are settled, want the one that must be alone", ids)
+	}
+	r.succeed(r.mustRun("two"))
+	ids := r.claims(nil)
+	slices.Sort(ids)
+	if !slices.Equal(ids, []string{"gate", "later", "new", "ready"}) {
+		t.Errorf("claimed %v after the quarantine, want all that was postponed, and what came", ids)
 	}
 }
 
@@ -63,13 +69,56 @@ func TestSolo(t *testing.T) {
 	if ss := r.settle(true); len(ss) != 2 {
 		t.Fatalf("%d given back, want 2", len(ss))
 	}
-	r.want("dos nak given back", "one nak given back")
+	r.want() // they wait here for their turn
+	if !r.Due(r.now).Runs {
+		t.Error("two does not begin")
+	}
 	r.succeed(r.mustRun("two"))
 	r.want("two ack handled")
+	if !r.Due(r.now).Claims {
+		t.Error("nobody is told that dos can be claimed")
+	}
+	if ids := r.claims(map[string]dedupe.Claim{"dos": crashed(2)}); !slices.Equal(ids, []string{"dos"}) {
+		t.Errorf("claimed %v, want dos alone", ids)
+	}
+	if ids := r.claims(nil); len(ids) != 0 {
+		t.Errorf("claimed %v beside dos", ids)
+	}
+	r.succeed(r.mustRun("dos"))
+	r.want("dos ack handled")
+	r.claims(map[string]dedupe.Claim{"one": crashed(1)})
+	r.succeed(r.mustRun("one"))
+	r.want("one ack handled")
 	if _, ok := r.Fetch(r.now); !ok {
 		t.Error("does not fetch after the quarantine")
 	}
 	r.empty()
+}
+
+// TestPostponedForLong: what waits for suspects for longer than a lease goes back to the bus.
+func TestPostponedForLong(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	r.give(arrival("two", 1), arrival("new", 2))
+	r.claims(map[string]dedupe.Claim{"two": crashed(2)})
+	r.settle(true)
+	r.want()
+	r.mustRun("two")
+	for range 12 {
+		r.pass(5 * time.Second)
+		r.Extensions(r.now)
+	}
+	naks := 0
+	for _, a := range r.Answers() {
+		if id := a.Delivery.Event.ID; a.Kind == Nak && a.Outcome == GivenBack && id == "new" {
+			naks++
+		} else if id == "new" && naks > 0 {
+			t.Errorf("%s is told to the bus after the nak", outcomes[a.Outcome])
+		}
+	}
+	if naks != 1 {
+		t.Errorf("%d naks", naks)
+	}
 }
 
 // TestSuspectWaits: a suspect that waits for a long run keeps its claim.

@@ -58,7 +58,7 @@ func (m *Machine) watchLease(now time.Time, j *Job) {
 
 // watchDeliveries asks for more time when a third of it is over.
 func (m *Machine) watchDeliveries(now time.Time, j *Job) {
-	if j.lost || j.stuck {
+	if j.lost || j.stuck || j.phase == ended {
 		return
 	}
 	for i := range j.copies {
