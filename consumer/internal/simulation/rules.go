@@ -112,8 +112,8 @@ func (l *life) checkAnswer(a protocol.Answer, t *thing) {
 			w.violate("I4", "%s acknowledged %s, which is neither marked nor buried", l.id, t.name)
 		}
 	case protocol.Nak, protocol.Progress:
-		if a.Job == nil || a.Job.Event() != &a.Delivery.Event {
-			return
+		if a.Job == nil || a.Job.Event() != &a.Delivery.Event || a.Outcome == protocol.Held {
+			return // a held copy has no claim; the token is another's
 		}
 		if c := w.ledger.find(a.Job.Key(), a.Job.Token()); c != nil && c.told {
 			w.violate("silent", "%s answered %s, which it knew to have lost", l.id, t.name)
