@@ -98,6 +98,9 @@ func (g *ledger) claimed(l *life, q dedupe.Request, c dedupe.Claim) {
 	if c.State == dedupe.Fresh && (r.state == dedupe.Done || r.state == dedupe.Dead) {
 		g.world.violate("I3", "%s is %v, and was claimed anew by %s", q.Key.ID, r.state, l.id)
 	}
+	if g.world.sc.marks && g.owner[q.Nonce] != nil {
+		return // asked again: there is nothing to win
+	}
 	if h := r.holder(); h == nil || h.nonce != q.Nonce {
 		g.won(l, r, q, c)
 	}

@@ -115,7 +115,7 @@ func (l *life) checkAnswer(a protocol.Answer, t *thing) {
 		if a.Job == nil || a.Job.Event() != &a.Delivery.Event || a.Outcome == protocol.Held {
 			return // a held copy has no claim; the token is another's
 		}
-		if c := w.ledger.find(a.Job.Key(), a.Job.Token()); c != nil && c.told {
+		if c := w.ledger.find(a.Job.Key(), a.Job.Token()); c != nil && c.life == l && c.told {
 			w.violate("silent", "%s answered %s, which it knew to have lost", l.id, t.name)
 		}
 	case protocol.None:

@@ -67,6 +67,10 @@ func (l *life) take(n int) pull {
 // rebuild makes the group's cursor anew, from its watermark.
 func (l *life) rebuild() {
 	l.world.note("rebuild", l.id, "", 0)
+	l.collect()
+	for i := range l.outbox {
+		l.outbox[i].Kind = protocol.None // as the Machine does with what it still has
+	}
 	l.m.SetWatermark(l.subscribe())
 	l.rebuilt = l.world.elapsed
 }
@@ -170,8 +174,10 @@ func (l *life) postOne(p *protocol.Letter) {
 
 // letGo: a burial that failed is another claim's to repeat.
 func (l *life) letGo(k dedupe.Key) {
-	if r := l.world.ledger.rows[k]; r != nil && r.last() != nil {
-		delete(l.holds, r.last().nonce)
+	if r := l.world.ledger.rows[k]; r != nil {
+		for _, c := range r.claims {
+			delete(l.holds, c.nonce)
+		}
 	}
 }
 
