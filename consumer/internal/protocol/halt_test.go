@@ -35,7 +35,7 @@ func TestPauseGivesBack(t *testing.T) {
 	r.give(arrival("late", 8))
 	r.want("late nak given back")
 	r.empty()
-	r.Resume(r.now)
+	r.Resume()
 	r.give(arrival("on", 9))
 	r.claims(nil)
 	r.mustRun("on")
