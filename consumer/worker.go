@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer/internal/protocol"
 	"github.com/onceish/onceish/dedupe"
 )
@@ -19,7 +20,7 @@ func (e *engine) work() {
 	defer w.quit()
 	for w.next() {
 		w.outcome = judge(errGoexit) // unless the handler returns
-		w.outcome = e.run(w.ctx, w.job)
+		w.outcome = e.run(w.ctx, w.event, w.attempt)
 		w.done()
 	}
 }
@@ -30,7 +31,9 @@ type worker struct {
 	ctx     context.Context //nolint:containedctx // of the job in hand
 	cancel  context.CancelCauseFunc
 	job     *protocol.Job // nil: none in hand
-	leave   func(error)   // of the gate
+	event   bus.Event     // of the job, as are the next
+	attempt Attempt
+	leave   func(error) // of the gate
 	outcome protocol.Verdict
 }
 
@@ -69,7 +72,8 @@ func (w *worker) take() bool {
 		if w.o.Limit == nil && w.o.Gate == nil && !w.machine.Begin(now, j) {
 			continue
 		}
-		w.job = j
+		w.job, w.event = j, *j.Event()
+		w.attempt = Attempt{Number: j.Attempt(), Token: j.Token(), Key: j.Key()}
 		w.wake(now)
 		return true
 	}
@@ -100,7 +104,7 @@ func (w *worker) admitted() bool {
 
 func (w *worker) wait() (leave func(error), err error) {
 	if w.o.Limit != nil {
-		if err := w.o.Limit.Wait(w.ctx, w.o.LimitKey(*w.job.Event()), 1); err != nil {
+		if err := w.o.Limit.Wait(w.ctx, w.o.LimitKey(w.event), 1); err != nil {
 			return nil, err
 		}
 	}
@@ -141,18 +145,15 @@ func (w *worker) quit() {
 }
 
 // run calls the handler.
-func (e *engine) run(ctx context.Context, j *protocol.Job) (v protocol.Verdict) {
-	key := j.Key()
-	ctx = context.WithValue(ctx, attemptKey{}, Attempt{
-		Number: j.Attempt(), Token: j.Token(), IdempotencyKey: idempotencyKey(key), Key: key,
-	})
+func (e *engine) run(ctx context.Context, event bus.Event, a Attempt) (v protocol.Verdict) {
+	a.IdempotencyKey = idempotencyKey(a.Key)
 	defer func() {
 		if p := recover(); p != nil {
 			err := fmt.Errorf("panic: %v", p)
 			v = protocol.Verdict{Kind: protocol.Failure, Err: err, Error: err.Error(), Stack: string(debug.Stack())}
 		}
 	}()
-	return judge(e.handler(ctx, *j.Event()))
+	return judge(e.handler(WithAttempt(ctx, a), event))
 }
 
 var errGoexit = errors.New("the handler ended its goroutine (runtime.Goexit) instead of returning")

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -12,50 +11,39 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-const (
-	contentType   = "Content-Type"
-	cloudEvents   = "application/cloudevents"
-	cloudEventsJS = cloudEvents + "+json"
-)
-
 var errNoID = errors.New("a CloudEvent without an id")
 
 // decode reads a message as an event: a CloudEvent in structured mode if its content type says so, in binary mode if it has an
 // id or a specversion among its headers, and a plain message otherwise. The headers become the event's. What
-// claims to be a CloudEvent and is none comes back with all its bytes and headers, and why.
+// claims to be a CloudEvent and is none comes back with its bytes, and why.
 func decode(m *nats.Msg, stream string, a arrival) (bus.Event, error) {
 	f := find(m.Header)
 	var event bus.Event
-	var err error
-	switch media := mediaType(m.Header); {
-	case strings.HasPrefix(media, cloudEvents):
-		event, err = structured(m, media)
+	var malformed error
+	switch {
+	case isCloudEvents(f.values[attrMedia]):
+		event, malformed = structured(m, &f)
 	case f.has(attrID) || f.has(attrSpec):
-		event, err = binary(m, &f)
+		event, malformed = binary(m, &f)
 	default:
-		event = plainEvent(m, &f)
+		event = bus.Event{ID: f.raw(attrMessageID), ContentType: f.raw(attrMedia), Data: m.Data}
 	}
-	if err != nil {
-		return bus.Event{ID: positionID(stream, a), Topic: m.Subject, Data: m.Data, Headers: bus.Headers(m.Header)}, err
-	}
-	if event.ID == "" {
+	if event.ID == "" || malformed != nil {
 		event.ID = positionID(stream, a)
 	}
 	event.Topic = m.Subject
-	f.keepUnread(&event)
-	f.remove(m.Header)
-	event.Headers = bus.Headers(m.Header)
-	return event, nil
+	event.Headers = f.rest(m.Header)
+	return event, malformed
 }
 
 func binary(m *nats.Msg, f *found) (bus.Event, error) {
 	e := bus.Event{
-		ID:          f.value(m.Header, attrID),
-		Key:         f.value(m.Header, attrKey),
-		Type:        f.value(m.Header, attrType),
-		Source:      f.value(m.Header, attrSource),
-		Time:        parseTime(f.value(m.Header, attrTime)),
-		ContentType: f.value(m.Header, attrContentType),
+		ID:          f.value(attrID),
+		Key:         f.value(attrKey),
+		Type:        f.value(attrType),
+		Source:      f.value(attrSource),
+		Time:        parseTime(f.value(attrTime)),
+		ContentType: f.value(attrContentType),
 		Data:        m.Data,
 	}
 	if e.ID == "" {
@@ -64,30 +52,7 @@ func binary(m *nats.Msg, f *found) (bus.Event, error) {
 	return e, nil
 }
 
-// plainEvent reads a message that claims nothing. Its ID may be left empty.
-func plainEvent(m *nats.Msg, f *found) bus.Event {
-	e := bus.Event{Data: m.Data, ContentType: bus.Headers(m.Header).Get(contentType)}
-	if vs := m.Header[f.names[attrMessageID]]; f.has(attrMessageID) && len(vs) > 0 {
-		e.ID = vs[0]
-	}
-	return e
-}
-
-// keepUnread leaves a time that could not be read among the headers.
-func (f *found) keepUnread(e *bus.Event) {
-	if e.Time.IsZero() {
-		f.names[attrTime] = ""
-	}
-}
-
-func mediaType(h nats.Header) string {
-	if len(h) == 0 {
-		return ""
-	}
-	media, _, _ := strings.Cut(bus.Headers(h).Get(contentType), ";")
-	return strings.ToLower(strings.TrimSpace(media))
-}
-
+// parseTime reads a time. What is none is taken as unknown.
 func parseTime(s string) time.Time {
 	if s == "" {
 		return time.Time{}
@@ -107,5 +72,5 @@ func positionID(stream string, a arrival) string {
 }
 
 func malformed(format string, args ...any) error {
-	return fmt.Errorf("malformed structured CloudEvent: "+format, args...)
+	return fmt.Errorf("malformed CloudEvent: "+format, args...)
 }

@@ -22,7 +22,7 @@ func (s *Source) Fetch(ctx context.Context, max int) ([]*bus.Delivery, error) {
 			return nil, err
 		}
 		var failed error
-		if waiting && ctx.Err() == nil {
+		if waiting && len(got.deliveries) == 0 && ctx.Err() == nil {
 			failed = s.ask(max)
 		}
 		s.drain(&got)
@@ -30,11 +30,15 @@ func (s *Source) Fetch(ctx context.Context, max int) ([]*bus.Delivery, error) {
 		case len(got.deliveries) > 0:
 			s.arrived(&got)
 			return got.deliveries, nil
-		case failed != nil || !waiting || max <= 0 && s.pulling.owed == 0:
+		case failed != nil || max <= 0 && s.pulling.owed == 0:
 			return nil, failed
+		case !waiting && ctx.Err() == nil:
+			return nil, s.b.link.now().err(s.b.nc)
+		case !waiting:
+			return nil, nil
 		}
 		if timeout == nil {
-			timer := time.NewTimer(fetchWait)
+			timer := time.NewTimer(patience(max))
 			defer timer.Stop()
 			timeout = timer.C
 		}
@@ -48,6 +52,14 @@ func (s *Source) Fetch(ctx context.Context, max int) ([]*bus.Delivery, error) {
 			waiting = false
 		}
 	}
+}
+
+// patience is how long Fetch waits: while it may, or, to read out, until nothing can come any more.
+func patience(max int) time.Duration {
+	if max <= 0 {
+		return pullExpires + pullGrace
+	}
+	return fetchWait
 }
 
 // batch is what one Fetch returns.

@@ -6,28 +6,37 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// loss counts what a stream dropped before a group saw it. It compares where the stream begins now with how far the
-// group had come when it last looked, so it may count what was delivered in between. Of streams that delete what is
-// acknowledged, it only counts what lies before the stream's begin and beyond the group now.
+// loss counts, from above, what a stream dropped before a group saw it: at most what is gone from the stream since this
+// was last looked at, and of that only what lies beyond where the group had come by then.
 type loss struct {
 	mu        sync.Mutex
-	delivered uint64 // when last looked
-	counted   uint64 // all up to here is counted
+	looked    bool
+	delivered uint64 // how far the group had come
+	gone      uint64 // how many sequences of the stream had no event any more
 	lost      uint64
 }
 
 func (l *loss) see(stream *jetstream.StreamInfo, consumer *jetstream.ConsumerInfo) uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	seen := l.delivered
-	if seen == 0 || stream.Config.Retention != jetstream.LimitsPolicy {
-		seen = consumer.Delivered.Stream
+	state := &stream.State
+	before := max(state.FirstSeq, 1) - 1       // sequences before the stream's first
+	inside := uint64(max(0, state.NumDeleted)) // #nosec G115 -- not negative
+	seen := consumer.Delivered.Stream
+	switch stream.Config.Retention {
+	case jetstream.LimitsPolicy:
+		if l.looked {
+			seen = l.delivered
+		}
+	default:
+		inside = 0 // These are deleted because they were acknowledged.
 	}
-	from := max(seen, l.counted)
-	if first := stream.State.FirstSeq; first > from+1 {
-		l.lost += first - 1 - from
-		l.counted = first - 1
+	gone := before + inside
+	if l.looked && gone > l.gone {
+		l.lost += min(gone-l.gone, before-min(seen, before)+inside)
+	} else if !l.looked {
+		l.lost = before - min(seen, before)
 	}
-	l.delivered = consumer.Delivered.Stream
+	l.looked, l.delivered, l.gone = true, consumer.Delivered.Stream, gone
 	return l.lost
 }

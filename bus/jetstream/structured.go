@@ -13,38 +13,62 @@ import (
 // envelope is a CloudEvent in the JSON format.
 type envelope map[string]json.RawMessage
 
-// structured reads an event from a JSON envelope, and moves its extension attributes to the message's headers.
-func structured(m *nats.Msg, media string) (bus.Event, error) {
-	if media != cloudEventsJS {
-		return bus.Event{}, malformed("its format is %q: only %q is read", media, cloudEventsJS)
-	}
-	var env envelope
-	if err := json.Unmarshal(m.Data, &env); err != nil {
-		return bus.Event{}, malformed("%w", err)
-	}
+// structured reads an event from a JSON envelope, and moves its extension attributes to the message's headers. The content
+// type among those was the envelope's. An envelope that cannot be read stays the data, and keeps its content type.
+func structured(m *nats.Msg, f *found) (bus.Event, error) {
+	media := f.raw(attrMedia)
+	delete(m.Header, f.names[attrMedia])
+	f.names[attrMedia] = ""
+	env, err := open(m.Data, media)
 	var e bus.Event
+	if err == nil {
+		e, err = env.event()
+	}
+	if err != nil {
+		return bus.Event{Data: m.Data, ContentType: media}, err
+	}
+	for name, value := range env.extensions() {
+		m.Header[name] = []string{value}
+		f.all = false
+	}
+	return e, nil
+}
+
+func open(data []byte, media string) (env envelope, err error) {
+	format, _, _ := strings.Cut(media, ";")
+	if !strings.EqualFold(strings.TrimSpace(format), cloudEventsJS) {
+		return nil, malformed("its format is %q: only %q is read", media, cloudEventsJS)
+	}
+	if err := json.Unmarshal(data, &env); err != nil {
+		return nil, malformed("%w", err)
+	}
+	return env, nil
+}
+
+// event takes all out of the envelope that is a field of an event.
+func (env envelope) event() (e bus.Event, err error) {
 	var when string
-	for name, field := range map[string]*string{
-		"id": &e.ID, "source": &e.Source, "type": &e.Type, "partitionkey": &e.Key,
-		"datacontenttype": &e.ContentType, "time": &when,
+	for _, a := range []struct {
+		name  string
+		field *string
+	}{
+		{"id", &e.ID},
+		{"source", &e.Source},
+		{"type", &e.Type},
+		{"partitionkey", &e.Key},
+		{"datacontenttype", &e.ContentType},
+		{"time", &when},
 	} {
-		var err error
-		if *field, err = env.text(name); err != nil {
-			return bus.Event{}, err
+		if *a.field, err = env.text(a.name); err != nil {
+			return e, err
 		}
 	}
 	if e.ID == "" {
-		return bus.Event{}, errNoID
+		return e, errNoID
 	}
-	var err error
-	if e.Data, err = env.data(&e); err != nil {
-		return bus.Event{}, err
-	}
-	if e.Time = parseTime(when); e.Time.IsZero() && when != "" {
-		m.Header.Set(headerNames[attrTime], escape(when))
-	}
-	env.extensions(m)
-	return e, nil
+	e.Time = parseTime(when)
+	e.Data, err = env.data(&e)
+	return e, err
 }
 
 // text takes an attribute out of the envelope.
@@ -96,22 +120,19 @@ func isJSON(contentType string) bool {
 	return strings.HasSuffix(media, "/json") || strings.HasSuffix(media, "+json")
 }
 
-// extensions makes headers of the attributes that are left, as they would be in binary mode.
-func (env envelope) extensions(m *nats.Msg) {
-	for name := range m.Header {
-		if strings.EqualFold(name, contentType) {
-			delete(m.Header, name) // It was the envelope's.
-		}
-	}
-	delete(env, "specversion")
+// extensions are the attributes that are left, as the headers they would be in binary mode.
+func (env envelope) extensions() map[string]string {
+	headers := map[string]string{}
 	for name, raw := range env {
-		value := string(raw)
-		if value == "null" || !legalHeader(name) {
+		header := "ce-" + name
+		if string(raw) == "null" || attributeOf(header) != noAttribute {
 			continue
 		}
+		value := string(raw)
 		if raw[0] == '"' {
 			_ = json.Unmarshal(raw, &value) // It was parsed before.
 		}
-		m.Header["ce-"+name] = []string{escape(value)}
+		headers[header] = escape(value)
 	}
+	return headers
 }

@@ -152,12 +152,16 @@ func decodeRow(data []byte) (*row, error) {
 	default:
 		return nil, fmt.Errorf("%w: unknown state %.32q", ErrForeignValue, string(v.State))
 	}
+	since := v.Since.UTC()
+	if since.Year() < 1 || since.Year() > 9999 {
+		return nil, fmt.Errorf("%w: since is %v", ErrForeignValue, since)
+	}
 	if v.Span < 0 || v.TTL <= 0 || v.Attempts < 0 || v.Crashes < 0 {
 		return nil, fmt.Errorf("%w: a number in it is negative, or ttl is missing", ErrForeignValue)
 	}
 	return &row{
 		Phase: v.State, Owner: string(v.Owner), Token: v.Token, Span: time.Duration(v.Span), TTL: time.Duration(v.TTL),
-		Since: v.Since, Hash: v.Hash, Attempts: v.Attempts, Crashes: v.Crashes, Reason: string(v.Reason), Letter: string(v.Letter),
+		Since: since, Hash: v.Hash, Attempts: v.Attempts, Crashes: v.Crashes, Reason: string(v.Reason), Letter: string(v.Letter),
 	}, nil
 }
 

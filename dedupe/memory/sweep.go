@@ -8,7 +8,7 @@ func (t *table) sweepSome(now int64) {
 	const step = 8
 	for range min(step, len(t.chunks)) {
 		t.hand = (t.hand + 1) % len(t.chunks)
-		if t.chunks[t.hand].earliest <= now {
+		if t.earliest[t.hand] <= now {
 			t.sweep(t.hand, now)
 			return
 		}
@@ -17,8 +17,8 @@ func (t *table) sweepSome(now int64) {
 
 // sweepAll looks only at rows of chunks in which something may have expired.
 func (t *table) sweepAll(now int64) {
-	for i, c := range t.chunks {
-		if c.earliest <= now {
+	for i, first := range t.earliest {
+		if first <= now {
 			t.sweep(i, now)
 		}
 	}
@@ -26,8 +26,8 @@ func (t *table) sweepAll(now int64) {
 
 func (t *table) sweep(i int, now int64) {
 	c, earliest := t.chunks[i], int64(math.MaxInt64)
-	for j := range c.rows {
-		switch r := &c.rows[j]; {
+	for j := range c {
+		switch r := &c[j]; {
 		case r.state == empty:
 		case r.expires <= now:
 			t.remove(uint32(i*chunkRows + j)) //nolint:gosec // MaxKeys bounds it
@@ -35,5 +35,5 @@ func (t *table) sweep(i int, now int64) {
 			earliest = min(earliest, r.expires)
 		}
 	}
-	c.earliest = earliest
+	t.earliest[i] = earliest
 }

@@ -41,20 +41,19 @@ type extra struct {
 
 const chunkRows = 256
 
-// chunk holds rows that were mostly inserted, and so mostly expire, at about the same time.
-type chunk struct {
-	rows [chunkRows]row
-	// earliest is at or before the first expiry of its rows.
-	earliest int64
-}
+// chunk holds rows that were mostly inserted, and so mostly expire, at about the same time. It fills one of the
+// runtime's size classes exactly.
+type chunk [chunkRows]row
 
 // table keeps rows by id. Slots of what has expired are used again; memory is not given back.
 type table struct {
 	slots  map[id]uint32
 	chunks []*chunk
-	unused []uint32
-	extras map[uint32]*extra
-	hand   int // the chunk that is swept next
+	// earliest is at or before the first expiry in each chunk.
+	earliest []int64
+	unused   []uint32
+	extras   map[uint32]*extra
+	hand     int // the chunk that is swept next
 }
 
 func newTable() table {
@@ -63,7 +62,7 @@ func newTable() table {
 
 func (t *table) len() int { return len(t.slots) }
 
-func (t *table) at(slot uint32) *row { return &t.chunks[slot/chunkRows].rows[slot%chunkRows] }
+func (t *table) at(slot uint32) *row { return &t.chunks[slot/chunkRows][slot%chunkRows] }
 
 // get is nil where the key is absent or expired.
 func (t *table) get(k id, now int64) (*row, uint32) {
@@ -101,7 +100,8 @@ func (t *table) take() uint32 {
 
 func (t *table) grow() {
 	first := uint32(len(t.chunks) * chunkRows) //nolint:gosec // MaxKeys bounds it
-	t.chunks = append(t.chunks, &chunk{earliest: math.MaxInt64})
+	t.chunks = append(t.chunks, new(chunk))
+	t.earliest = append(t.earliest, math.MaxInt64)
 	for i := uint32(chunkRows); i > 0; i-- {
 		t.unused = append(t.unused, first+i-1)
 	}
@@ -110,8 +110,8 @@ func (t *table) grow() {
 // keep sets a row's expiry.
 func (t *table) keep(r *row, slot uint32, expires int64) {
 	r.expires = expires
-	c := t.chunks[slot/chunkRows]
-	c.earliest = min(c.earliest, expires)
+	first := &t.earliest[slot/chunkRows]
+	*first = min(*first, expires)
 }
 
 func (t *table) remove(slot uint32) {

@@ -30,6 +30,9 @@ func plus(name string, n int64) bson.D {
 	return bson.D{{Key: "$add", Value: bson.A{bson.D{{Key: "$ifNull", Value: bson.A{"$" + name, int64(0)}}}, n}}}
 }
 
+// byID is the hint of every update: no planner, and no plan it cached, walks the TTL index instead.
+var byID = bson.D{{Key: "_id", Value: 1}} //nolint:gochecknoglobals // a constant, if Go had such
+
 // wholeMillis rounds up: no lease ends early.
 func wholeMillis(d time.Duration) int64 {
 	n := d.Milliseconds()
@@ -49,9 +52,9 @@ type change struct {
 
 func (c *change) model(at instant) driver.WriteModel {
 	if len(c.ids) == 1 { // can be retried by the driver, and FerretDB refuses $$NOW in a multi-update of one _id
-		return driver.NewUpdateOneModel().SetFilter(c.filter(at)).SetUpdate(c.update)
+		return driver.NewUpdateOneModel().SetFilter(c.filter(at)).SetUpdate(c.update).SetHint(byID)
 	}
-	return driver.NewUpdateManyModel().SetFilter(c.filter(at)).SetUpdate(c.update)
+	return driver.NewUpdateManyModel().SetFilter(c.filter(at)).SetUpdate(c.update).SetHint(byID)
 }
 
 // filter leaves expired rows out. It takes their time from the clock, for FerretDB refuses $$NOW in most filters; the

@@ -61,7 +61,7 @@ func (p *pending) judge(r *row) *move {
 		*p.claim = r.claim(p.req, dedupe.Dead)
 	case mine && r.state != free:
 		return p.renew(r)
-	case r.left() > 0:
+	case mine || r.left() > 0: // mine, and free: a repeat that got delayed wins nothing
 		*p.claim = r.claim(p.req, dedupe.Held)
 	case r.state == dying:
 		return p.bury(r)
@@ -125,7 +125,7 @@ func (p *pending) bury(r *row) *move {
 
 func (p *pending) move(r *row, s dedupe.State, token int64, update bson.A) *move {
 	c := r.claim(p.req, s)
-	c.Token, c.HeldFor = uint64(token), p.req.Lease
+	c.Token, c.HeldFor = uint64(max(0, token)), p.req.Lease
 	if len(c.Hash) == 0 {
 		c.Hash = p.req.Hash
 	}
@@ -144,7 +144,7 @@ func (s *Store) take(ctx context.Context, moves []*move) ([]*pending, error) {
 	sent := s.clock.local()
 	models := make([]driver.WriteModel, len(moves))
 	for i, m := range moves {
-		models[i] = driver.NewUpdateOneModel().SetFilter(m.row.pin()).SetUpdate(m.update)
+		models[i] = driver.NewUpdateOneModel().SetFilter(m.row.pin()).SetUpdate(m.update).SetHint(byID)
 	}
 	res, turned, err := s.write(ctx, models)
 	if err != nil {
@@ -157,24 +157,26 @@ func (s *Store) take(ctx context.Context, moves []*move) ([]*pending, error) {
 		}
 	}
 	elapsed := s.clock.local().Sub(sent)
-	var lost []*pending
-	for _, m := range moves {
-		if back != nil && !m.is(back[m.id]) {
-			lost = append(lost, m.pending)
-			continue
-		}
-		*m.claim = m.won
-		m.claim.HeldFor = max(0, m.won.HeldFor-elapsed)
-	}
 	for _, e := range turned {
 		moves[e.Index].refuse(e.WriteError)
+	}
+	var lost []*pending
+	for _, m := range moves {
+		switch {
+		case m.claim.Err != nil:
+		case back == nil || m.is(back[m.id]):
+			*m.claim = m.won
+			m.claim.HeldFor = max(0, m.won.HeldFor-elapsed)
+		default:
+			lost = append(lost, m.pending)
+		}
 	}
 	return lost, nil
 }
 
 // is tells whether the row, as it was read back, is what the move made of it.
 func (m *move) is(r *row) bool {
-	return r.leasedBy(m.req.Nonce) && r.token == int64(m.won.Token) && r.left() > 0
+	return r.leasedBy(m.req.Nonce) && uint64(max(0, r.token)) == m.won.Token && r.left() > 0
 }
 
 func moved(moves []*move) []string {

@@ -1,0 +1,111 @@
+package jetstream
+
+import (
+	"fmt"
+	"net/textproto"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/onceish/onceish/bus"
+)
+
+// What a header is to us. Whatever is read as a plain one can be published again, so that a copy of any
+// event can be stored.
+const (
+	contentType   = "Content-Type"
+	cloudEvents   = "application/cloudevents"
+	cloudEventsJS = cloudEvents + "+json"
+)
+
+// command reports whether a header tells the server what to do. Where a message was republished from is none of those.
+func command(name string) bool {
+	if len(name) < 5 || !strings.EqualFold(name[:5], "Nats-") {
+		return false
+	}
+	switch strings.ToLower(name[5:]) {
+	case "stream", "sequence", "subject", "time-stamp", "last-sequence":
+		return false
+	}
+	return true
+}
+
+// publishable tells why a header of an event cannot be published: the wire would change it, or it means something else there.
+func publishable(name string, values []string) error {
+	switch {
+	case !legalHeader(name):
+		return fmt.Errorf("%w: header name %.64q: only visible ASCII, none of \"()/,:;<=>?@[\\]{}", bus.ErrInvalidEvent, name)
+	case attributeOf(name) != noAttribute && attributeOf(name) != attrMessageID && attributeOf(name) != attrMedia:
+		return fmt.Errorf("%w: header %q is a field of the event: set that instead", bus.ErrInvalidEvent, name)
+	case command(name):
+		return fmt.Errorf("%w: header %q is between the bus and its server", bus.ErrInvalidEvent, name)
+	case attributeOf(name) == attrMedia && isCloudEvents(values):
+		return fmt.Errorf("%w: header %q says that Data is a CloudEvent in structured mode: set Event.ContentType instead", bus.ErrInvalidEvent, name)
+	}
+	for _, v := range values {
+		if !legalValue(v) {
+			return fmt.Errorf("%w: header %q has a line break, or space around its value: encode it, or put it into Data", bus.ErrInvalidEvent, name)
+		}
+	}
+	return nil
+}
+
+func isCloudEvents(contentTypes []string) bool {
+	return len(contentTypes) > 0 && strings.HasPrefix(strings.ToLower(strings.TrimSpace(contentTypes[0])), cloudEvents)
+}
+
+// tidy turns a received message's headers, the attributes of which were read, into an event's: commands to the server are
+// left out, and what the client could not publish again is encoded.
+func tidy(h nats.Header) bus.Headers {
+	for name, values := range h {
+		if command(name) {
+			delete(h, name)
+			continue
+		}
+		for i, v := range values {
+			if !legalValue(v) {
+				values[i] = textproto.TrimString(strings.NewReplacer("\r", " ", "\n", " ").Replace(v))
+			}
+		}
+		if !legalHeader(name) {
+			delete(h, name)
+			h[legalise(name)] = values
+		}
+	}
+	return bus.Headers(h)
+}
+
+func legalValue(v string) bool {
+	n := len(v)
+	return n == 0 || !spaced(v[0]) && !spaced(v[n-1]) && strings.IndexByte(v, '\n') < 0 && strings.IndexByte(v, '\r') < 0
+}
+
+func spaced(c byte) bool { return c == ' ' || c == '\t' }
+
+// legalHeader reports whether the client can send a header of this name.
+func legalHeader(name string) bool {
+	for i := range len(name) {
+		if !legalHeaderByte(name[i]) {
+			return false
+		}
+	}
+	return name != ""
+}
+
+func legalHeaderByte(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c == '-' || '0' <= c && c <= '9' ||
+		c > ' ' && c < 0x7f && strings.IndexByte("\"()/,:;<=>?@[\\]{}", c) < 0
+}
+
+// legalise percent-encodes what is illegal in a header's name.
+func legalise(name string) string {
+	out := make([]byte, 0, 3*len(name))
+	for i := range len(name) {
+		if c := name[i]; legalHeaderByte(c) {
+			out = append(out, c)
+		} else {
+			out = append(out, '%', hexDigits[c>>4], hexDigits[c&15])
+		}
+	}
+	return string(out)
+}

@@ -1,0 +1,34 @@
+// Package consumer runs a handler once for every event of a topic: [SubscribeExactlyOnce].
+//
+//	sub, err := consumer.SubscribeExactlyOnce(ctx, bus, "order.placed", "billing", store, handler, nil)
+//
+// # Delivery semantics
+//
+// Mode [Claimed], the default: an event is claimed in the store, run, marked after the handler has succeeded, and acknowledged after
+// it is marked. No two unexpired leases of an event exist, and what was marked never runs again for as long as marks
+// are kept (Options.TTL), or below the group's watermark for ever. An event runs again, under the same [Attempt].IdempotencyKey, when
+// its handler failed, and when its process died, or lost the store for longer than a lease, between effect and mark. A
+// process that was frozen for longer than a lease may overlap its successor; it can then mark nothing, and sends the bus nothing.
+//
+// Mode [SeenMark]: seen, run, mark. Any store will do; two concurrent copies may both run.
+//
+// Nothing is dropped silently. Every event that the bus hands out ends handled, recognised as a duplicate, or dead-lettered with
+// its reason (a [Letter]): after Options.MaxAttempts failures, at once for [Permanent], after Options.MaxCrashes crashes, when
+// its id was used before for another payload, and when it cannot be read.
+//
+// # The life of a delivery
+//
+//	fetched → claimed → limit → gate → running → succeeded → marked → acknowledged
+//	            │                        ├ failed, snoozed → free until due → delivered again
+//	            │                        └ given up → dying → letter stored → dead → acknowledged
+//	            ├ done or dead: acknowledged
+//	            ├ held, or not due yet: delivered again a little later
+//	            └ not begun (pause, drain, limit): given back
+//
+// # Flow
+//
+// Events with a bus.Event.Key run one after the other by sequence, in a process; those without have no order. [Subscription.Pause]
+// starts nothing once it has returned. [Subscription.Drain], or the end of the context, ends a subscription in order: running
+// handlers finish, marks are stored, acknowledgements sent. An event that was in hand while processes died runs apart from others, so
+// that one which kills its process takes no others with it.
+package consumer

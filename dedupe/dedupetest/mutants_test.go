@@ -1,0 +1,463 @@
+package dedupetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/dedupe/memory"
+)
+
+func mutants() map[string]mutant {
+	all := make(map[string]mutant)
+	for _, group := range []map[string]mutant{markMutants(), keyMutants(), claimMutants(), settleMutants(), timeMutants(), watermarkMutants()} {
+		for name, m := range group {
+			all[name] = m
+		}
+	}
+	return all
+}
+
+func markMutants() map[string]mutant {
+	return map[string]mutant{
+		"mark does nothing over a row": {"Store/a mark over an expired row is kept", func(s *memory.Store) allStore {
+			var known sync.Map
+			return tampered{allStore: s, mark: func(ctx context.Context, ms []dedupe.Mark) error {
+				var rest []dedupe.Mark
+				for _, m := range ms {
+					if _, ok := known.LoadOrStore(m.Key, true); !ok {
+						rest = append(rest, m)
+					}
+				}
+				return s.Mark(ctx, rest)
+			}}
+		}},
+		"marks never expire": {"Store/marks expire", func(s *memory.Store) allStore {
+			return tampered{allStore: s, mark: func(ctx context.Context, ms []dedupe.Mark) error {
+				ms = append([]dedupe.Mark(nil), ms...)
+				for i := range ms {
+					ms[i].TTL = time.Hour
+				}
+				return s.Mark(ctx, ms)
+			}}
+		}},
+		"first mark of a batch wins": {"Store/repeated keys in a batch", func(s *memory.Store) allStore {
+			return tampered{allStore: s, mark: func(ctx context.Context, ms []dedupe.Mark) error {
+				var back []dedupe.Mark
+				for _, m := range ms {
+					back = append([]dedupe.Mark{m}, back...)
+				}
+				return s.Mark(ctx, back)
+			}}
+		}},
+		"only 500 are seen": {"Store/large batches", func(s *memory.Store) allStore {
+			return tampered{allStore: s, mark: func(ctx context.Context, ms []dedupe.Mark) error {
+				return s.Mark(ctx, ms[:min(len(ms), 500)])
+			}}
+		}},
+		"marks forget their hash": {"Store/marks are seen", func(s *memory.Store) allStore {
+			return tampered{allStore: s, mark: func(ctx context.Context, ms []dedupe.Mark) error {
+				ms = append([]dedupe.Mark(nil), ms...)
+				for i := range ms {
+					ms[i].Hash = nil
+				}
+				return s.Mark(ctx, ms)
+			}}
+		}},
+		"contexts are ignored": {"Store/an ended context", func(s *memory.Store) allStore {
+			return tampered{allStore: s, mark: func(ctx context.Context, ms []dedupe.Mark) error {
+				return s.Mark(context.WithoutCancel(ctx), ms)
+			}}
+		}},
+		"full forgets": {"Full/refuses rather than forgets", func(s *memory.Store) allStore {
+			return tampered{allStore: s, claim: func(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim, error) {
+				cs, err := s.Claim(ctx, rs)
+				if errors.Is(err, dedupe.ErrFull) {
+					cs = make([]dedupe.Claim, len(rs))
+					for i, r := range rs {
+						cs[i] = dedupe.Claim{Key: r.Key, Nonce: r.Nonce, Token: 1}
+					}
+					err = nil
+				}
+				return cs, err
+			}}
+		}},
+		"refusal is silence": {"Refuse/marks", func(s *memory.Store) allStore { return silent{s} }},
+	}
+}
+
+// silent is recognised by the rig: its refusals are swallowed.
+type silent struct{ *memory.Store }
+
+func keyMutants() map[string]mutant {
+	rename := func(f func(k dedupe.Key) dedupe.Key) func(s *memory.Store) allStore {
+		return func(s *memory.Store) allStore { return rekeyed(s, f) }
+	}
+	return map[string]mutant{
+		"naive separator": {"Hostile/marks are distinct", rename(func(k dedupe.Key) dedupe.Key {
+			return inID(k.Topic + "::" + k.Group + "::" + k.ID)
+		})},
+		"ids without case": {"Hostile/claims are distinct", rename(func(k dedupe.Key) dedupe.Key {
+			k.ID = strings.ToLower(k.ID)
+			return k
+		})},
+		"invalid UTF-8 replaced": {"Hostile/claims are distinct", rename(func(k dedupe.Key) dedupe.Key {
+			k.ID = strings.ToValidUTF8(k.ID, "\ufffd")
+			return k
+		})},
+		"cut at NUL": {"Hostile/marks are distinct", rename(func(k dedupe.Key) dedupe.Key {
+			k.Topic, _, _ = strings.Cut(k.Topic, "\x00")
+			return k
+		})},
+		"cut at 512 bytes": {"Hostile/marks are distinct", rename(func(k dedupe.Key) dedupe.Key {
+			k.ID = k.ID[:min(len(k.ID), 512)]
+			return k
+		})},
+		"no scope by group": {"Store/scope is topic, group and id", rename(func(k dedupe.Key) dedupe.Key {
+			k.Group = ""
+			return k
+		})},
+		"a hostile key fails its batch": {"Hostile/claims are distinct", func(s *memory.Store) allStore {
+			return tampered{allStore: s, claim: func(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim, error) {
+				for _, r := range rs {
+					if len(r.Key.ID) > 1<<16 {
+						return nil, dedupe.ErrKeyRefused
+					}
+				}
+				return s.Claim(ctx, rs)
+			}}
+		}},
+	}
+}
+
+func claimMutants() map[string]mutant {
+	answer := func(f func(r dedupe.Request, c *dedupe.Claim)) func(s *memory.Store) allStore {
+		return func(s *memory.Store) allStore { return answers(s, f) }
+	}
+	return map[string]mutant{
+		"two winners": {"Race/64 claimers of an unknown key", func(s *memory.Store) allStore {
+			var seen sync.Map
+			return tampered{allStore: s, claim: func(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim, error) {
+				if len(rs) == 0 {
+					return nil, nil
+				}
+				_, known := seen.Load(rs[0].Key)
+				time.Sleep(time.Millisecond)
+				seen.Store(rs[0].Key, true)
+				cs, err := s.Claim(ctx, rs)
+				if err == nil && !known {
+					cs[0].State, cs[0].Token = dedupe.Fresh, 1
+				}
+				return cs, err
+			}}
+		}},
+		"owned by process, not by nonce": {"Claim/another copy in this process", func(s *memory.Store) allStore {
+			var o owners
+			return tampered{allStore: s, claim: func(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim, error) {
+				cs, err := s.Claim(ctx, rs)
+				for i := range cs {
+					if mine := o.of(cs[i]); cs[i].State == dedupe.Held && mine.Nonce != cs[i].Nonce {
+						cs[i].State = dedupe.Fresh
+					}
+				}
+				o.won(cs)
+				return cs, err
+			}}
+		}},
+		"tokens start again":  {"Claim/takeover after the lease", answer(func(_ dedupe.Request, c *dedupe.Claim) { c.Token = 1 })},
+		"no crash is counted": {"Race/64 claimers of a lapsed claim", answer(func(_ dedupe.Request, c *dedupe.Claim) { c.Crashes = 0 })},
+		"nothing is reused":   {"Claim/another payload in every state", func(s *memory.Store) allStore { return requests(s, func(r *dedupe.Request) { r.Hash = nil }) }},
+		"age starts again":    {"Claim/age", answer(func(_ dedupe.Request, c *dedupe.Claim) { c.Age = 0 })},
+		"held for ever":       {"Claim/fresh, then held", answer(func(_ dedupe.Request, c *dedupe.Claim) { c.HeldFor = time.Hour })},
+		"held for nothing":    {"Settle/not due is held", answer(func(_ dedupe.Request, c *dedupe.Claim) { c.HeldFor = 0 })},
+		"the asked hash":      {"Claim/no hash matches any", answer(func(r dedupe.Request, c *dedupe.Claim) { c.Hash = r.Hash })},
+		"hashes cut to 32": {"Claim/any hash is kept", func(s *memory.Store) allStore {
+			return requests(s, func(r *dedupe.Request) { r.Hash = r.Hash[:min(len(r.Hash), 32)] })
+		}},
+		"letters are lost": {"Dying/is leased, taken over, buried", answer(func(_ dedupe.Request, c *dedupe.Claim) { c.Letter = "" })},
+		"burials crash": {"Dying/a crash while burying counts nothing", answer(func(_ dedupe.Request, c *dedupe.Claim) {
+			if c.State == dedupe.Dying {
+				c.Crashes++
+			}
+		})},
+		"a repeated claim is new": {"Repeat/claim of an unknown key", func(s *memory.Store) allStore {
+			var mu sync.Mutex
+			repeats := make(map[string]uint64)
+			return answers(s, func(_ dedupe.Request, c *dedupe.Claim) {
+				mu.Lock()
+				defer mu.Unlock()
+				c.Token += repeats[c.Nonce] << 20
+				repeats[c.Nonce]++
+			})
+		}},
+		"a mismatch takes the claim": {"Claim/another payload in every state", func(s *memory.Store) allStore {
+			return tampered{allStore: s, claim: func(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim, error) {
+				cs, err := s.Claim(ctx, rs)
+				for i := range cs {
+					if cs[i].State == dedupe.Reused {
+						q := rs[i]
+						q.Hash = nil
+						if _, err := s.Claim(ctx, []dedupe.Request{q}); err != nil {
+							return nil, err
+						}
+					}
+				}
+				return cs, err
+			}}
+		}},
+		"reopening keeps the hash": {"Reopen/dead", func(s *memory.Store) allStore {
+			return tampered{allStore: s, reopen: func(ctx context.Context, keys []dedupe.Key) error {
+				for _, key := range keys {
+					rs, err := s.Seen(ctx, []dedupe.Key{key})
+					if err != nil || rs[0].State != dedupe.Dead {
+						return err
+					}
+					if err := s.Reopen(ctx, []dedupe.Key{key}); err != nil {
+						return err
+					}
+					q := dedupe.Request{Key: key, Nonce: "reopener", Hash: rs[0].Hash, Lease: 1, TTL: keeping}
+					cs, err := s.Claim(ctx, []dedupe.Request{q})
+					if err != nil {
+						return err
+					}
+					if _, err := s.Settle(ctx, []dedupe.Settlement{end(cs[0], dedupe.NotBegun)}); err != nil {
+						return err
+					}
+				}
+				return nil
+			}}
+		}},
+		"reopening forgets what is done": {"Reopen/leaves others alone", func(s *memory.Store) allStore {
+			return tampered{allStore: s, reopen: func(ctx context.Context, keys []dedupe.Key) error {
+				rs, err := s.Seen(ctx, keys)
+				for i, r := range rs {
+					if r.State == dedupe.Done {
+						err = errors.Join(err, s.Mark(ctx, []dedupe.Mark{{Key: keys[i], State: dedupe.Dead, TTL: keeping}}))
+					}
+				}
+				return errors.Join(err, s.Reopen(ctx, keys))
+			}}
+		}},
+	}
+}
+
+func settleMutants() map[string]mutant {
+	return map[string]mutant{
+		"no fence": {"Settle/a stale owner after give-back", func(s *memory.Store) allStore {
+			var o owners
+			return tampered{
+				allStore: s,
+				claim: func(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim, error) {
+					cs, err := s.Claim(ctx, rs)
+					o.won(cs)
+					return cs, err
+				},
+				settle: func(ctx context.Context, ss []dedupe.Settlement) ([]bool, error) {
+					ss = append([]dedupe.Settlement(nil), ss...)
+					for i := range ss {
+						ss[i].Claim = o.of(ss[i].Claim)
+					}
+					return s.Settle(ctx, ss)
+				},
+			}
+		}},
+		"a repeat is superseded": {"Settle/repeated is true", func(s *memory.Store) allStore {
+			var once sync.Map
+			return tampered{allStore: s, settle: func(ctx context.Context, ss []dedupe.Settlement) ([]bool, error) {
+				oks, err := s.Settle(ctx, ss)
+				for i := range oks {
+					if _, again := once.LoadOrStore(fmt.Sprint(ss[i].Claim.Nonce, ss[i].Outcome), true); again {
+						oks[i] = false
+					}
+				}
+				return oks, err
+			}}
+		}},
+		"a repeat counts again": {"Settle/attempts are counted once", func(s *memory.Store) allStore {
+			var mu sync.Mutex
+			failed := make(map[dedupe.Key]int)
+			x, _ := answers(s, func(_ dedupe.Request, c *dedupe.Claim) {
+				mu.Lock()
+				defer mu.Unlock()
+				c.Attempts = failed[c.Key]
+			}).(tampered)
+			x.settle = func(ctx context.Context, ss []dedupe.Settlement) ([]bool, error) {
+				oks, err := s.Settle(ctx, ss)
+				mu.Lock()
+				defer mu.Unlock()
+				for i, ok := range oks {
+					if ok && (ss[i].Outcome == dedupe.Failed || ss[i].CountAttempt) {
+						failed[ss[i].Claim.Key]++
+					}
+				}
+				return oks, err
+			}
+			return x
+		}},
+		"not begun counts": {"Settle/what never began counts nothing", func(s *memory.Store) allStore {
+			return settlements(s, func(x *dedupe.Settlement) {
+				if x.Outcome == dedupe.NotBegun {
+					x.Outcome = dedupe.Failed
+				}
+			})
+		}},
+		"giving up always counts": {"Dying/attempts are counted if asked", func(s *memory.Store) allStore {
+			return settlements(s, func(x *dedupe.Settlement) { x.CountAttempt = true })
+		}},
+		"no delay": {"Settle/not due is held", func(s *memory.Store) allStore { return settlements(s, func(x *dedupe.Settlement) { x.After = 0 }) }},
+		"burial at once": {"Claim/another payload in every state", func(s *memory.Store) allStore {
+			return settlements(s, func(x *dedupe.Settlement) {
+				x.Lease = time.Nanosecond
+			})
+		}},
+		"reasons cut short": {"Dying/reasons are cut", func(s *memory.Store) allStore {
+			return settlements(s, func(x *dedupe.Settlement) { x.Reason = x.Reason[:min(len(x.Reason), 100)] })
+		}},
+		"extends anything": {"Claim/takeover after the lease", func(s *memory.Store) allStore {
+			return tampered{allStore: s, extend: func(ctx context.Context, cs []dedupe.Claim, lease, ttl time.Duration) ([]bool, error) {
+				oks, err := s.Extend(ctx, cs, lease, ttl)
+				for i := range oks {
+					oks[i] = true
+				}
+				return oks, err
+			}}
+		}},
+		"extends what is settled": {"Model/concurrent history", func(s *memory.Store) allStore {
+			var o owners
+			return tampered{
+				allStore: s,
+				claim: func(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim, error) {
+					cs, err := s.Claim(ctx, rs)
+					o.won(cs)
+					return cs, err
+				},
+				extend: func(ctx context.Context, cs []dedupe.Claim, lease, ttl time.Duration) ([]bool, error) {
+					oks, err := s.Extend(ctx, cs, lease, ttl)
+					for i := range oks {
+						oks[i] = oks[i] || o.of(cs[i]).Nonce == cs[i].Nonce
+					}
+					return oks, err
+				},
+			}
+		}},
+		"a lost update": {"Model/concurrent history", func(s *memory.Store) allStore {
+			var n int
+			var mu sync.Mutex
+			return tampered{allStore: s, settle: func(ctx context.Context, ss []dedupe.Settlement) ([]bool, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				if n++; n%7 > 0 {
+					return s.Settle(ctx, ss)
+				}
+				oks := make([]bool, len(ss))
+				for i := range oks {
+					oks[i] = true
+				}
+				return oks, nil
+			}}
+		}},
+	}
+}
+
+func timeMutants() map[string]mutant {
+	return map[string]mutant{
+		"extension does not renew": {"Expiry/every write renews", func(s *memory.Store) allStore {
+			return tampered{allStore: s, extend: func(ctx context.Context, cs []dedupe.Claim, lease, ttl time.Duration) ([]bool, error) {
+				return s.Extend(ctx, cs, lease, ttl/10)
+			}}
+		}},
+		"settlement does not renew": {"Expiry/every write renews", func(s *memory.Store) allStore {
+			return settlements(s, func(x *dedupe.Settlement) { x.TTL /= 10 })
+		}},
+		"claims do not renew": {"Expiry/every write renews", func(s *memory.Store) allStore {
+			var known sync.Map
+			return requests(s, func(r *dedupe.Request) {
+				if _, ok := known.LoadOrStore(r.Key, true); ok {
+					r.TTL /= 10
+				}
+			})
+		}},
+		"claims never expire": {"Expiry/every state is absent after its TTL", func(s *memory.Store) allStore {
+			return requests(s, func(r *dedupe.Request) { r.TTL = time.Hour })
+		}},
+		"leases never end": {"Claim/takeover after the lease", func(s *memory.Store) allStore {
+			return requests(s, func(r *dedupe.Request) { r.Lease = time.Hour })
+		}},
+		"the client's clock": {"Skew/fast, then slow", func(s *memory.Store) allStore {
+			// leases and TTLs reach as far as the client's clock is ahead
+			return tampered{allStore: s, skew: func(d time.Duration) allStore {
+				return requests(s, func(r *dedupe.Request) { r.Lease, r.TTL = max(r.Lease+d, 1), r.TTL+d })
+			}}
+		}},
+	}
+}
+
+func watermarkMutants() map[string]mutant {
+	return map[string]mutant{
+		"begin overwrites": {"Watermark/begins once", func(s *memory.Store) allStore {
+			return tampered{allStore: s, begin: func(ctx context.Context, group, topic string, at dedupe.Position) (dedupe.Position, error) {
+				_, err := s.Begin(ctx, group, topic, at)
+				return at, err
+			}}
+		}},
+		"each stream is new": {"Watermark/another incarnation starts at its first event", func(s *memory.Store) allStore {
+			return tampered{
+				allStore: s,
+				begin: func(ctx context.Context, group, topic string, at dedupe.Position) (dedupe.Position, error) {
+					return s.Begin(ctx, group+"@"+at.Stream, topic, at)
+				},
+				advance: func(ctx context.Context, group, topic string, at dedupe.Position) error {
+					return s.Advance(ctx, group+"@"+at.Stream, topic, at)
+				},
+			}
+		}},
+		"times in milliseconds": {"Watermark/exact", func(s *memory.Store) allStore {
+			return tampered{allStore: s, begin: func(ctx context.Context, group, topic string, at dedupe.Position) (dedupe.Position, error) {
+				at.Stored = at.Stored.Truncate(time.Millisecond)
+				return s.Begin(ctx, group, topic, at)
+			}}
+		}},
+		"sequences as floats": {"Watermark/exact", func(s *memory.Store) allStore {
+			return tampered{allStore: s, begin: func(ctx context.Context, group, topic string, at dedupe.Position) (dedupe.Position, error) {
+				at.Sequence = uint64(float64(at.Sequence))
+				return s.Begin(ctx, group, topic, at)
+			}}
+		}},
+		"advance begins": {"Watermark/advance of what never began", func(s *memory.Store) allStore {
+			return tampered{allStore: s, advance: func(ctx context.Context, group, topic string, at dedupe.Position) error {
+				if _, err := s.Begin(ctx, group, topic, at); err != nil {
+					return err
+				}
+				return s.Advance(ctx, group, topic, at)
+			}}
+		}},
+		"naive scope": {"Watermark/scope", func(s *memory.Store) allStore {
+			return tampered{
+				allStore: s,
+				begin: func(ctx context.Context, group, topic string, at dedupe.Position) (dedupe.Position, error) {
+					return s.Begin(ctx, group+"::"+topic, "", at)
+				},
+				advance: func(ctx context.Context, group, topic string, at dedupe.Position) error {
+					return s.Advance(ctx, group+"::"+topic, "", at)
+				},
+			}
+		}},
+		"the last to begin wins a race": {"Watermark/64 begin at once", func(s *memory.Store) allStore {
+			var mu sync.Mutex
+			streams := make(map[string]int)
+			return tampered{allStore: s, begin: func(ctx context.Context, group, topic string, at dedupe.Position) (dedupe.Position, error) {
+				p, err := s.Begin(ctx, group, topic, at)
+				mu.Lock()
+				defer mu.Unlock()
+				if streams[at.Stream]++; streams[at.Stream] == 9 {
+					return at, err
+				}
+				return p, err
+			}}
+		}},
+	}
+}

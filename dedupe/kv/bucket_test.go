@@ -1,0 +1,210 @@
+package kv
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/natstest"
+)
+
+func TestOptionsAreValidated(t *testing.T) {
+	t.Parallel()
+	for field, o := range map[string]*Options{
+		"Bucket":    {Bucket: "a.b"},
+		"Replicas":  {Replicas: 6},
+		"Timeout":   {Timeout: -1},
+		"Window":    {Window: 8001},
+		"APIPrefix": {Domain: "hub", APIPrefix: "$JS.hub.API"},
+	} {
+		if _, err := New(t.Context(), nil, o); !errors.Is(err, ErrInvalidOptions) || !strings.Contains(err.Error(), field) {
+			t.Errorf("%s: %v, want ErrInvalidOptions that names it", field, err)
+		}
+	}
+	if _, err := New(t.Context(), nil, nil); !errors.Is(err, ErrInvalidOptions) {
+		t.Errorf("no connection: %v, want ErrInvalidOptions", err)
+	}
+}
+
+func TestNewMakesTheBucket(t *testing.T) {
+	t.Parallel()
+	nc := natstest.Start(t, nil).Connect(t)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() { newStore(t, nc, nil) })
+	}
+	wg.Wait()
+	js := stream(t, nc, DefaultBucket)
+	info, err := js.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := info.Config; !c.AllowMsgTTL || c.MaxMsgsPerSubject != 1 || c.Storage != jetstream.FileStorage || c.AllowDirect {
+		t.Errorf("the bucket is made as %+v", c)
+	}
+	if info.State.Msgs != 0 {
+		t.Errorf("New leaves %d messages behind", info.State.Msgs)
+	}
+}
+
+func stream(t *testing.T, nc *nats.Conn, bucket string) jetstream.Stream {
+	t.Helper()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := js.Stream(t.Context(), streamName(bucket))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestBindOnlyMakesNothing(t *testing.T) {
+	t.Parallel()
+	nc := natstest.Start(t, nil).Connect(t)
+	o := &Options{Bucket: "mine", BindOnly: true}
+	if _, err := New(t.Context(), nc, o); !errors.Is(err, ErrNoBucket) {
+		t.Fatalf("New: %v, want ErrNoBucket", err)
+	}
+	newStore(t, nc, &Options{Bucket: "mine"})
+	newStore(t, nc, o)
+}
+
+func TestUnfitBucketsAreRefused(t *testing.T) {
+	t.Parallel()
+	nc := natstest.Start(t, nil).Connect(t)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for fix, spoil := range map[string]func(c *jetstream.StreamConfig){
+		"--allow-msg-ttl":            func(c *jetstream.StreamConfig) { c.AllowMsgTTL = false },
+		"--max-msgs-per-subject=1":   func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 5 },
+		"--max-age=0s":               func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour },
+		"--discard=new":              func(c *jetstream.StreamConfig) { c.Discard, c.MaxBytes = jetstream.DiscardOld, 1<<20 },
+		"--max-msg-size=-1":          func(c *jetstream.StreamConfig) { c.MaxMsgSize = 1024 },
+		"made as a key-value bucket": func(c *jetstream.StreamConfig) { c.Subjects = []string{"$KV." + c.Name[3:] + ".e.>"} },
+		"without a subject transform": func(c *jetstream.StreamConfig) {
+			c.SubjectTransform = &jetstream.SubjectTransformConfig{Source: ">", Destination: "x.>"}
+		},
+		"use a bucket of its own": func(c *jetstream.StreamConfig) { c.Sources = []*jetstream.StreamSource{{Name: "other"}} },
+		"use another bucket":      func(c *jetstream.StreamConfig) { c.Sealed = true },
+	} {
+		o := bucketOptions()
+		c := bucketConfig(o)
+		sealed := false
+		spoil(&c)
+		sealed, c.Sealed = c.Sealed, false
+		if _, err := js.CreateStream(t.Context(), c); err != nil {
+			t.Fatalf("%s: %v", fix, err)
+		}
+		if c.Sealed = sealed; sealed {
+			if _, err := js.UpdateStream(t.Context(), c); err != nil {
+				t.Fatalf("%s: %v", fix, err)
+			}
+		}
+		_, err := New(t.Context(), nc, o)
+		if !errors.Is(err, ErrBucketUnfit) || !strings.Contains(err.Error(), fix) || !strings.Contains(err.Error(), o.Bucket) {
+			t.Errorf("New: %v, want ErrBucketUnfit that names the bucket and says %q", err, fix)
+		}
+	}
+}
+
+func TestMemoryBucketWarns(t *testing.T) {
+	t.Parallel()
+	nc := natstest.Start(t, nil).Connect(t)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := bucketOptions()
+	c := bucketConfig(o)
+	c.Storage = jetstream.MemoryStorage
+	if _, err := js.CreateStream(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	newStore(t, nc, o)
+	if !strings.Contains(log.String(), "memory") {
+		t.Errorf("log: %q, want a warning", log.String())
+	}
+}
+
+// TestOldServer has a server that knows no per-message TTL: it ignores what it does not know.
+func TestOldServer(t *testing.T) {
+	t.Parallel()
+	nc := natstest.Start(t, func(o *server.Options) { o.JetStream = false }).Connect(t)
+	for subject, answer := range map[string]string{
+		"$JS.API.STREAM.INFO.KV_onceish-dedupe": `{"error":{"code":404,"err_code":10059,"description":"stream not found"}}`,
+		"$JS.API.INFO":                          `{"type":"io.nats.jetstream.api.v1.account_info_response","api":{"level":0}}`,
+	} {
+		if _, err := nc.Subscribe(subject, func(m *nats.Msg) { _ = m.Respond([]byte(answer)) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := New(t.Context(), nc, nil); !errors.Is(err, ErrServerTooOld) || !strings.Contains(err.Error(), "2.11") {
+		t.Errorf("New: %v, want ErrServerTooOld that names the version", err)
+	}
+}
+
+// TestPermissions holds the documentation to its list.
+func TestPermissions(t *testing.T) {
+	t.Parallel()
+	allow := func(subjects ...string) *server.Permissions {
+		return &server.Permissions{
+			Publish:   &server.SubjectPermission{Allow: subjects},
+			Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
+		}
+	}
+	use := []string{"$KV.b.>", "$JS.API.STREAM.MSG.GET.KV_b", "$JS.API.STREAM.INFO.KV_b"}
+	s := natstest.Start(t, func(o *server.Options) {
+		o.Users = []*server.User{
+			{Username: "maker", Password: "x", Permissions: allow(append(use, "$JS.API.INFO", "$JS.API.STREAM.CREATE.KV_b")...)},
+			{Username: "user", Password: "x", Permissions: allow(use...)},
+			{Username: "reader", Password: "x", Permissions: allow(use[1:]...)},
+		}
+	})
+	for _, name := range []string{"maker", "user"} {
+		store := newStore(t, s.Connect(t, nats.UserInfo(name, "x")), &Options{Bucket: "b", BindOnly: name == "user"})
+		if err := store.Mark(t.Context(), []dedupe.Mark{{Key: dedupe.Key{ID: name}, State: dedupe.Done, TTL: time.Hour}}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	nc := s.Connect(t, nats.UserInfo("reader", "x"))
+	_, err := New(t.Context(), nc, &Options{Bucket: "b", Timeout: 200 * time.Millisecond})
+	if !errors.Is(err, ErrNoAnswer) || !strings.Contains(err.Error(), "$KV.b.") {
+		t.Errorf("New without the right to write: %v, want ErrNoAnswer that names the subject", err)
+	}
+}
+
+func TestDomain(t *testing.T) {
+	t.Parallel()
+	nc := natstest.Start(t, func(o *server.Options) { o.JetStreamDomain = "hub" }).Connect(t)
+	for name, o := range map[string]*Options{"domain": {Domain: "hub"}, "prefix": {APIPrefix: "$JS.hub.API"}, "none": {}} {
+		store := newStore(t, nc, o)
+		c := claimOne(t, store, name, "n")
+		if c.State != dedupe.Fresh || !settleOne(t, store, c, dedupe.Succeeded) {
+			t.Errorf("%s: %+v", name, c)
+		}
+		if c = claimOne(t, store, name, "m"); c.State != dedupe.Done {
+			t.Errorf("%s: a settled key is %v, want done", name, c.State)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if _, err := New(ctx, nc, &Options{Domain: "spoke"}); err == nil {
+		t.Error("New in a domain that is not there: no error")
+	}
+}

@@ -1,0 +1,137 @@
+package mongo
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// far is a server: its clock, and how long its answers take.
+type far struct {
+	offset, trip time.Duration
+	err          error
+	asked        int
+}
+
+func (f *far) ask(context.Context) (time.Time, error) {
+	f.asked++
+	time.Sleep(f.trip / 2)
+	at := time.Now().Add(f.offset)
+	time.Sleep(f.trip / 2)
+	return at.Truncate(time.Millisecond), f.err
+}
+
+func (f *far) clock() *clock { return &clock{local: time.Now, ask: f.ask} }
+
+// right wants a reading that holds the server's time within its doubt, and the doubt within bound.
+func right(t *testing.T, c *clock, f *far, bound time.Duration) {
+	t.Helper()
+	i, err := c.read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	truth := time.Now().Add(f.offset)
+	if off := i.time.Sub(truth); off > i.doubt || off < -i.doubt || i.doubt > bound {
+		t.Errorf("off by %v, in doubt by %v; the bound is %v", off, i.doubt, bound)
+	}
+	if i.until(time.Second).Before(truth.Add(time.Second)) {
+		t.Errorf("a lease of 1 s ends %v from now", i.until(time.Second).Sub(truth))
+	}
+}
+
+func TestClock(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := &far{offset: -5 * time.Minute, trip: 8 * time.Millisecond}
+		c := f.clock()
+		right(t, c, f, 6*time.Millisecond)
+		right(t, c, f, 6*time.Millisecond)
+		if f.asked != 1 {
+			t.Errorf("asked %d times, want once", f.asked)
+		}
+		time.Sleep(59 * time.Second)
+		f.offset += 30 * time.Millisecond // drifts
+		right(t, c, f, 70*time.Millisecond)
+		if f.asked != 1 {
+			t.Errorf("asked %d times within a minute, want once", f.asked)
+		}
+		time.Sleep(time.Second)
+		right(t, c, f, 6*time.Millisecond)
+		if f.asked != 2 {
+			t.Errorf("asked %d times after a minute, want twice", f.asked)
+		}
+		f.offset += time.Minute // another server
+		c.distrust()
+		right(t, c, f, 6*time.Millisecond)
+	})
+}
+
+// An answer that took long is in doubt; the best of three counts, and one in too much doubt is an error.
+func TestClockDoubt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := &far{trip: 2 * time.Second}
+		c := f.clock()
+		right(t, c, f, 1010*time.Millisecond)
+		if f.asked != 3 {
+			t.Errorf("asked %d times, want the best of 3", f.asked)
+		}
+		f.trip = 12 * time.Second
+		c.distrust()
+		if _, err := c.read(t.Context()); !errors.Is(err, ErrClock) {
+			t.Errorf("%v, want ErrClock", err)
+		}
+		f.trip, f.err = 0, errors.New("down")
+		c.distrust()
+		if _, err := c.read(t.Context()); !errors.Is(err, f.err) {
+			t.Errorf("%v, want the server's error", err)
+		}
+		f.err = nil
+		right(t, c, f, 2*time.Millisecond)
+	})
+}
+
+// While one caller measures, others do with the last sample; one caller's failure leaves the next to measure.
+func TestClockTogether(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := &far{trip: 4 * time.Millisecond}
+		c := f.clock()
+		right(t, c, f, 4*time.Millisecond)
+		time.Sleep(measureEvery)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			right(t, c, f, 4*time.Millisecond)
+		}()
+		synctest.Wait()
+		start := time.Now()
+		right(t, c, f, 70*time.Millisecond)
+		if d := time.Since(start); d > 0 || f.asked != 2 {
+			t.Errorf("waited %v, asked %d times, want no wait and 2", d, f.asked)
+		}
+		<-done
+		f.err = errors.New("down")
+		time.Sleep(measureEvery)
+		if _, err := c.read(t.Context()); err == nil {
+			t.Error("no error")
+		}
+		f.err = nil
+		right(t, c, f, 4*time.Millisecond)
+	})
+}
+
+func TestLeapt(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	for what, then := range map[string]time.Time{"no time": now, "a while": now.Add(-time.Minute)} {
+		if leapt(then, now) {
+			t.Errorf("%s passed: leapt", what)
+		}
+	}
+	if !leapt(now, now.Add(-time.Second)) {
+		t.Error("time ran backwards: not leapt")
+	}
+}

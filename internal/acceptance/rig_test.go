@@ -1,0 +1,215 @@
+package acceptance
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onceish/onceish/bus"
+	natsbus "github.com/onceish/onceish/bus/jetstream"
+	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/internal/mongotest"
+	"github.com/onceish/onceish/internal/natstest"
+)
+
+// rig is a NATS server, a store, and the worker processes of one test.
+type rig struct {
+	t      *testing.T
+	server *natstest.Server
+	nc     *nats.Conn
+	bus    *natsbus.Bus
+	mongo  string // URI; empty: marks go to the key-value store
+	db     string
+	ledger *ledger
+}
+
+// onStores runs a test over each durable store.
+func onStores(t *testing.T, f func(r *rig)) {
+	t.Helper()
+	for _, store := range []string{"kv", "mongo"} {
+		t.Run(store, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			if store == "mongo" {
+				r.mongo, r.db = mongotest.URI(t), mongotest.Database(t).Name()
+			}
+			f(r)
+		})
+	}
+}
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	r := &rig{t: t, server: natstest.Start(t, nil), ledger: newLedger()}
+	r.nc = r.server.Connect(t)
+	var err error
+	r.bus, err = natsbus.New(r.nc, nil)
+	must(t, err)
+	t.Cleanup(r.bus.Close)
+	must(t, r.bus.Provision(t.Context(), "order.placed"))
+	must(t, r.bus.Provision(t.Context(), "dead.billing"))
+	return r
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// event does the steps when it is handled.
+func event(id string, steps ...string) bus.Event {
+	data, err := json.Marshal(task{Steps: steps})
+	if err != nil {
+		panic(err)
+	}
+	return bus.Event{ID: id, Topic: "order.placed", Data: data}
+}
+
+func (r *rig) publish(es ...bus.Event) {
+	r.t.Helper()
+	_, err := r.bus.Publish(r.t.Context(), es...)
+	must(r.t, err)
+}
+
+// process is a worker process.
+type process struct {
+	*exec.Cmd
+	t    *testing.T
+	name string
+	gone chan struct{}
+}
+
+// start starts a worker process, and returns once its subscription runs, or it is gone.
+func (r *rig) start(name string, s script) *process {
+	r.t.Helper()
+	s.Name, s.NATS, s.Mongo, s.Database = name, r.server.URL(), r.mongo, r.db
+	s.Topic, s.Group = "order.placed", "billing"
+	text, err := json.Marshal(s)
+	must(r.t, err)
+	read, write, err := os.Pipe()
+	must(r.t, err)
+	p := &process{Cmd: exec.Command(os.Args[0]), t: r.t, name: name, gone: make(chan struct{})} //nolint:gosec // this very binary
+	p.Env = append(os.Environ(), workerEnv+"="+string(text))
+	p.Stderr, p.ExtraFiles = os.Stderr, []*os.File{write}
+	must(r.t, p.Start())
+	must(r.t, write.Close())
+	go func() {
+		defer close(p.gone)
+		r.ledger.read(read) // until the process, the only writer, is gone
+		_ = read.Close()
+		_ = p.Wait()
+		r.ledger.add(entry{"gone", name, ""})
+	}()
+	r.t.Cleanup(p.kill)
+	return p
+}
+
+// run starts a worker process that is not told to die, and waits until it runs.
+func (r *rig) run(name string, concurrency int) *process {
+	r.t.Helper()
+	p := r.start(name, script{Concurrency: concurrency})
+	r.ledger.await(r.t, 1, "ready", name, "")
+	return p
+}
+
+func (p *process) signal(s syscall.Signal) {
+	p.t.Helper()
+	must(p.t, p.Process.Signal(s))
+}
+
+func (p *process) kill() {
+	_ = p.Process.Kill()
+	<-p.gone
+}
+
+// stop ends the process in order.
+func (p *process) stop() {
+	p.t.Helper()
+	p.signal(syscall.SIGTERM)
+	p.awaitGone()
+	if code := p.ProcessState.ExitCode(); code != 0 {
+		p.t.Errorf("worker %s ended with %d", p.name, code)
+	}
+}
+
+func (p *process) awaitGone() {
+	p.t.Helper()
+	select {
+	case <-p.gone:
+	case <-time.After(patience):
+		p.t.Fatalf("worker %s is still there after %v", p.name, patience)
+	}
+}
+
+// settled waits until the bus has nothing left for the group: nothing undelivered, nothing unsettled.
+func (r *rig) settled() {
+	r.t.Helper()
+	js, err := jetstream.New(r.nc)
+	must(r.t, err)
+	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
+	defer cancel()
+	poll := time.NewTicker(20 * time.Millisecond) // the server does not tell
+	defer poll.Stop()
+	for {
+		c, err := js.Consumer(ctx, natsbus.StreamName("order.placed"), natsbus.ConsumerName("billing", "order.placed"))
+		if err == nil {
+			if info := c.CachedInfo(); info.NumPending == 0 && info.NumAckPending == 0 {
+				return
+			}
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			r.t.Fatalf("the group has not settled everything after %v: %v", patience, err)
+		}
+	}
+}
+
+// letters are the dead letters, one per id.
+func (r *rig) letters() map[string]*consumer.Letter {
+	r.t.Helper()
+	src, err := r.bus.Subscribe(r.t.Context(), "dead.billing", "inspector"+fmt.Sprint(time.Now().UnixNano()), nil)
+	must(r.t, err)
+	defer func() { must(r.t, src.Close(context.Background())) }()
+	out := make(map[string]*consumer.Letter)
+	for {
+		ds, err := src.Fetch(r.t.Context(), 100)
+		must(r.t, err)
+		if len(ds) == 0 {
+			return out
+		}
+		for _, d := range ds {
+			l, err := consumer.ParseLetter(d.Event)
+			must(r.t, err)
+			if out[l.ID] != nil {
+				r.t.Logf("letter %s is stored twice", l.ID)
+			}
+			out[l.ID] = l
+			must(r.t, d.Ack(r.t.Context()))
+		}
+	}
+}
+
+// effects are how often each event had its effect, by what its id begins with.
+func (r *rig) effects(prefix string) map[string]int {
+	r.ledger.mu.Lock()
+	defer r.ledger.mu.Unlock()
+	out := make(map[string]int)
+	for _, e := range r.ledger.entries {
+		if e.what == "effect" && strings.HasPrefix(e.id, prefix) {
+			out[e.id]++
+		}
+	}
+	return out
+}

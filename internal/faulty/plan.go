@@ -1,0 +1,76 @@
+package faulty
+
+import (
+	"context"
+	"time"
+)
+
+// Call names a call of a bus, a store, or a delivery.
+type Call string
+
+// The calls that a Plan is asked about.
+const (
+	Seen      Call = "seen"
+	Mark      Call = "mark"
+	Claim     Call = "claim"
+	Extend    Call = "extend"
+	Settle    Call = "settle"
+	Begin     Call = "begin"
+	Advance   Call = "advance"
+	Publish   Call = "publish"
+	Topic     Call = "topic"
+	Subscribe Call = "subscribe"
+	Fetch     Call = "fetch"
+	Info      Call = "info"
+	Ack       Call = "ack"
+	Nak       Call = "nak"
+	Term      Call = "term"
+	Progress  Call = "progress"
+)
+
+// Fault is what goes wrong with one call. The zero Fault is nothing.
+type Fault struct {
+	// Delay passes before anything is done, or until the call's context ends, with its error.
+	Delay time.Duration
+	// Before, if not nil, is returned instead of doing anything.
+	Before error
+	// Then is called after it was done.
+	Then func()
+	// After, if not nil, is returned although it was done.
+	After error
+}
+
+// Plan decides what goes wrong with a call. It is called by many goroutines at once.
+type Plan func(Call) Fault
+
+// do makes a call that returns a value.
+func do[T any](ctx context.Context, p Plan, c Call, call func() (T, error)) (T, error) {
+	var none T
+	f := p(c)
+	if f.Delay > 0 {
+		timer := time.NewTimer(f.Delay)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return none, context.Cause(ctx)
+		}
+	}
+	if f.Before != nil {
+		return none, f.Before
+	}
+	out, err := call()
+	if f.Then != nil {
+		f.Then()
+	}
+	if f.After != nil {
+		return none, f.After
+	}
+	return out, err
+}
+
+// act makes a call that returns none.
+func act(ctx context.Context, p Plan, c Call, call func() error) error {
+	_, err := do(ctx, p, c, func() (struct{}, error) { return struct{}{}, call() })
+	return err
+}

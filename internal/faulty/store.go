@@ -1,0 +1,61 @@
+package faulty
+
+import (
+	"context"
+	"time"
+
+	"github.com/onceish/onceish/dedupe"
+)
+
+// Inner is a store with the abilities that are wrapped.
+type Inner interface {
+	dedupe.Store
+	dedupe.Claimer
+	dedupe.Watermarker
+}
+
+// Store is a store whose calls go as planned.
+type Store struct {
+	inner Inner
+	plan  Plan
+}
+
+var _ Inner = (*Store)(nil)
+
+// NewStore wraps a store.
+func NewStore(inner Inner, plan Plan) *Store { return &Store{inner, plan} }
+
+// Seen implements dedupe.Store.
+func (s *Store) Seen(ctx context.Context, keys []dedupe.Key) ([]dedupe.Record, error) {
+	return do(ctx, s.plan, Seen, func() ([]dedupe.Record, error) { return s.inner.Seen(ctx, keys) })
+}
+
+// Mark implements dedupe.Store.
+func (s *Store) Mark(ctx context.Context, marks []dedupe.Mark) error {
+	return act(ctx, s.plan, Mark, func() error { return s.inner.Mark(ctx, marks) })
+}
+
+// Claim implements dedupe.Claimer.
+func (s *Store) Claim(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim, error) {
+	return do(ctx, s.plan, Claim, func() ([]dedupe.Claim, error) { return s.inner.Claim(ctx, rs) })
+}
+
+// Extend implements dedupe.Claimer.
+func (s *Store) Extend(ctx context.Context, cs []dedupe.Claim, lease, ttl time.Duration) ([]bool, error) {
+	return do(ctx, s.plan, Extend, func() ([]bool, error) { return s.inner.Extend(ctx, cs, lease, ttl) })
+}
+
+// Settle implements dedupe.Claimer.
+func (s *Store) Settle(ctx context.Context, ss []dedupe.Settlement) ([]bool, error) {
+	return do(ctx, s.plan, Settle, func() ([]bool, error) { return s.inner.Settle(ctx, ss) })
+}
+
+// Begin implements dedupe.Watermarker.
+func (s *Store) Begin(ctx context.Context, group, topic string, at dedupe.Position) (dedupe.Position, error) {
+	return do(ctx, s.plan, Begin, func() (dedupe.Position, error) { return s.inner.Begin(ctx, group, topic, at) })
+}
+
+// Advance implements dedupe.Watermarker.
+func (s *Store) Advance(ctx context.Context, group, topic string, at dedupe.Position) error {
+	return act(ctx, s.plan, Advance, func() error { return s.inner.Advance(ctx, group, topic, at) })
+}

@@ -1,0 +1,2 @@
+// Package natstest runs NATS servers with JetStream inside a test, and breaks them.
+package natstest
