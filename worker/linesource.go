@@ -40,7 +40,7 @@ func (s *lineSource) run(ctx context.Context) error {
 			s.to.refuse(n, err)
 			continue
 		}
-		if !s.to.accept(numbered{e, n}) {
+		if !s.to.accept(e, n) {
 			return nil
 		}
 	}
