@@ -20,11 +20,12 @@ type lineSource struct {
 }
 
 func (s *lineSource) run(ctx context.Context) error {
-	for n := 1; ctx.Err() == nil; n++ {
+	for n := 1; ; n++ {
 		line, length, err := s.lines.next()
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // nobody asks any more
+		}
 		switch {
-		case ctx.Err() != nil:
-			return nil
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
@@ -44,5 +45,4 @@ func (s *lineSource) run(ctx context.Context) error {
 			return nil
 		}
 	}
-	return nil
 }
