@@ -44,6 +44,9 @@ func (c *cut) end() {
 // middleware is the outermost. A run that was cut off counts no attempt.
 func (c *cut) middleware(next consumer.Handler) consumer.Handler {
 	return func(outer context.Context, e bus.Event) error {
+		if c.ctx.Err() != nil {
+			return consumer.Snooze(0)
+		}
 		ctx, cancel := context.WithCancelCause(outer)
 		defer cancel(nil)
 		stop := context.AfterFunc(c.ctx, func() { cancel(context.Cause(c.ctx)) }) //nolint:contextcheck // another one's end

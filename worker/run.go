@@ -20,7 +20,7 @@ type RunOptions struct {
 	// UntilEmpty ends the run, as ctx does, once the group has settled everything that is on the topic, also what other processes of
 	// the group have in hand and what waits for its next attempt.
 	UntilEmpty bool
-	// Hurry, once closed, cancels the handlers that still run. Nil: they have until the drain time-out.
+	// Hurry, once closed, ends the run as ctx does, and cancels the handlers that still run. Nil: they have until the drain time-out.
 	Hurry <-chan struct{}
 	// Started is called once the group is subscribed. Nil: nobody is told.
 	Started func()
@@ -64,7 +64,7 @@ func Run(ctx context.Context, b bus.Bus, topic, group string, store dedupe.Store
 		opts.Started()
 	}
 	var g run.Group
-	add(&g, opts.Logger, awaiting(ctx))
+	add(&g, opts.Logger, awaiting(ctx, cut.ctx))
 	runSub, stopSub := sub.Actor()
 	add(&g, opts.Logger, Actor{Name: "subscription", Run: runSub, Stop: stopSub})
 	if opts.UntilEmpty {
@@ -115,14 +115,18 @@ func ended(err error) error {
 	return err
 }
 
-// awaiting ends when ctx does.
-func awaiting(ctx context.Context) Actor {
+// awaiting ends when ctx or hurry does.
+func awaiting(ctx, hurry context.Context) Actor {
 	ctx, cancel := context.WithCancel(ctx)
 	return Actor{
 		Name: "context",
 		Run: func() error {
-			<-ctx.Done()
-			return fmt.Errorf("%w: %w", errAsked, context.Cause(ctx))
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("%w: %w", errAsked, context.Cause(ctx))
+			case <-hurry.Done():
+				return fmt.Errorf("%w: %w", errAsked, context.Cause(hurry))
+			}
 		},
 		Stop: func(error) { cancel() },
 	}

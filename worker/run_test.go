@@ -113,10 +113,8 @@ func TestRunInAHurryCountsNoAttempt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 1)
-		ctx, cancel := context.WithCancel(t.Context())
 		hurry := make(chan struct{})
-		err := r.run(ctx, func(ctx context.Context, _ bus.Event) error {
-			cancel()
+		err := r.run(t.Context(), func(ctx context.Context, _ bus.Event) error {
 			close(hurry)
 			<-ctx.Done()
 			return fmt.Errorf("cut off: %w", context.Cause(ctx))
@@ -129,7 +127,7 @@ func TestRunInAHurryCountsNoAttempt(t *testing.T) {
 			attempt = consumer.AttemptFrom(ctx).Number
 			return nil
 		}, RunOptions{UntilEmpty: true}); err != nil || attempt != 1 {
-			t.Errorf("attempt %d, %v", attempt, err)
+			t.Errorf("attempt %d, %v\n%s", attempt, err, &r.log)
 		}
 	})
 }

@@ -91,7 +91,7 @@ func plain(ts *testscript.TestScript, _ bool, args []string) {
 func connect(ts *testscript.TestScript) *nats.Conn {
 	url, err := waitForFile(filepath.Join(ts.Getenv("ONCEISH_DATA_DIR"), "nats.url"))
 	ts.Check(err)
-	nc, err := nats.Connect(strings.TrimSpace(url), nats.RetryOnFailedConnect(true), nats.ReconnectWait(10*time.Millisecond), nats.MaxReconnects(1000))
+	nc, err := nats.Connect(strings.TrimSpace(url), nats.RetryOnFailedConnect(true), nats.ReconnectWait(10*time.Millisecond), nats.MaxReconnects(-1))
 	ts.Check(err)
 	ts.Check(nc.FlushTimeout(10 * time.Second))
 	return nc

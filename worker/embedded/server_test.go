@@ -212,6 +212,10 @@ func TestHolderThatDoesNotServeIsNamed(t *testing.T) {
 		t.Fatal(l, err)
 	}
 	defer func() { _ = l.release() }()
+	stale := address{port: 1, password: "p"}
+	if err := stale.write(dir); err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 300*time.Millisecond, errNobody)
 	defer cancel()
 	if _, err := Open(ctx, dir, slog.New(slog.DiscardHandler)); !errors.Is(err, errNobody) || !strings.Contains(err.Error(), dir) {

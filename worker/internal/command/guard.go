@@ -81,6 +81,9 @@ type guarded struct {
 
 // open makes a run known before it begins.
 func (g *Guard) open() (*guarded, error) {
+	if err := g.Err(); err != nil {
+		return nil, err
+	}
 	r := &guarded{guard: g, mark: g.name + "." + strconv.FormatUint(g.runs.Add(1), 10)}
 	if err := g.tell("open", r.mark); err != nil {
 		return nil, errors.Join(ErrUnguarded, err)
