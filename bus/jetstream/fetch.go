@@ -30,8 +30,12 @@ func (s *Source) Fetch(ctx context.Context, max int) ([]*bus.Delivery, error) {
 		case len(got.deliveries) > 0:
 			s.arrived(&got)
 			return got.deliveries, nil
-		case failed != nil || !waiting || max <= 0 && s.pulling.owed == 0:
+		case failed != nil || max <= 0 && s.pulling.owed == 0:
 			return nil, failed
+		case !waiting && ctx.Err() == nil:
+			return nil, s.b.link.now().err(s.b.nc)
+		case !waiting:
+			return nil, nil
 		}
 		if timeout == nil {
 			timer := time.NewTimer(patience(max))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/onceish/onceish/bus"
@@ -12,61 +13,68 @@ import (
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-// TestPoisonEventTakesNoInnocentWithIt: an event that kills its process, among 200 that do not, in three processes that are started
-// again whenever they die. It alone is dead-lettered.
+// TestPoisonEventTakesNoInnocentWithIt: an event that kills its process, among many that do not, in processes that are started again
+// whenever they die. It alone is dead-lettered. A single process is the hardest: all innocents are in hand each time it strikes.
 func TestPoisonEventTakesNoInnocentWithIt(t *testing.T) {
 	t.Parallel()
-	onStores(t, func(r *rig) {
-		var es []bus.Event
-		for i := range 200 {
-			if i == 100 {
-				es = append(es, event("poison", "die"))
-			}
-			es = append(es, event(fmt.Sprintf("innocent-%d", i), "5ms", "effect"))
-		}
-		r.publish(es...)
-		stop := make(chan struct{})
-		ended := make(chan struct{})
-		for i := range 3 {
-			go func() {
-				defer func() { ended <- struct{}{} }()
-				r.keepRunning(fmt.Sprintf("worker-%d", i), stop)
-			}()
-		}
-		r.settled()
-		close(stop)
-		for range 3 {
-			<-ended
-		}
-		letters := r.letters()
-		for _, l := range letters {
-			if l.Event.ID != "poison" || !strings.HasPrefix(l.Reason, "crashed: 5 processes died") || l.Crashes != 5 {
-				t.Errorf("dead-lettered %s: %s", l.Event.ID, l.Reason)
-			}
-		}
-		if len(letters) != 1 {
-			t.Errorf("%d letters", len(letters))
-		}
-		if n := r.ledger.count("start", "", "poison"); n != 5 {
-			t.Errorf("the poison event ran %d times", n)
-		}
-		if n := len(r.effects("innocent-")); n != 200 {
-			t.Errorf("%d of 200 innocents had their effect", n)
-		}
-	})
+	for _, c := range []struct{ processes, innocents int }{{3, 200}, {1, 50}} {
+		t.Run(fmt.Sprintf("%d processes, %d innocents", c.processes, c.innocents), func(t *testing.T) {
+			onStores(t, func(r *rig) {
+				var es []bus.Event
+				for i := range c.innocents {
+					if i == c.innocents/2 {
+						es = append(es, event("poison", "die"))
+					}
+					es = append(es, event(fmt.Sprintf("innocent-%d", i), "50ms", "effect"))
+				}
+				r.publish(es...)
+				r.keepRunning(c.processes)
+				r.poisonedAlone(c.innocents)
+			})
+		})
+	}
 }
 
-// keepRunning starts a worker again whenever it dies, as a supervisor does.
-func (r *rig) keepRunning(name string, stop <-chan struct{}) {
-	for life := 0; ; life++ {
-		p := r.start(fmt.Sprintf("%s.%d", name, life), script{Concurrency: 8})
-		select {
-		case <-p.gone:
-		case <-stop:
-			p.kill()
-			return
+// poisonedAlone checks who was dead-lettered.
+func (r *rig) poisonedAlone(innocents int) {
+	r.t.Helper()
+	letters := r.letters()
+	for _, l := range letters {
+		if l.Event.ID != "poison" || !strings.HasPrefix(l.Reason, "crashed: 5 processes died") || l.Crashes != 5 {
+			r.t.Errorf("dead-lettered %s: %s", l.Event.ID, l.Reason)
 		}
 	}
+	if len(letters) != 1 {
+		r.t.Errorf("%d letters", len(letters))
+	}
+	if n := r.ledger.count("start", "", "poison"); n != 5 {
+		r.t.Errorf("the poison event ran %d times", n)
+	}
+	if n := len(r.effects("innocent-")); n != innocents {
+		r.t.Errorf("%d of %d innocents had their effect", n, innocents)
+	}
+}
+
+// keepRunning starts workers again whenever they die, as a supervisor does, until all is settled.
+func (r *rig) keepRunning(processes int) {
+	stop := make(chan struct{})
+	var supervisors sync.WaitGroup
+	for i := range processes {
+		supervisors.Go(func() {
+			for life := 0; ; life++ {
+				p := r.start(fmt.Sprintf("worker-%d.%d", i, life), script{Concurrency: 100})
+				select {
+				case <-p.gone:
+				case <-stop:
+					p.kill()
+					return
+				}
+			}
+		})
+	}
+	r.settled()
+	close(stop)
+	supervisors.Wait()
 }
 
 // TestOwnerKilledWhileBurying: between `dying` and the letter, and between the letter and `dead`. There is one letter.
