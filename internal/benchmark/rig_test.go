@@ -23,7 +23,7 @@ const (
 	group   = "billing"
 	payload = 256
 	// perRound is how many events a round of a throughput benchmark handles; -benchtime says how many rounds.
-	perRound = 20_000
+	perRound = 100_000
 )
 
 // rig is a server with a stream of events of 256 bytes and ids of 36.
