@@ -40,7 +40,7 @@ func NewExec(group, line string, o *ExecOptions) (*Exec, error) {
 }
 
 // KeepGuard is what the process does that Options.Guard names, with its standard input and error.
-func KeepGuard(r io.Reader, log io.Writer) error { return command.Keep(r, log) }
+func KeepGuard(r io.Reader, log io.Writer) error { return command.KeepProcess(r, log) }
 
 // Handle is a consumer.Handler.
 func (x *Exec) Handle(ctx context.Context, e bus.Event) error {

@@ -57,18 +57,22 @@ func PublishLines(ctx context.Context, b bus.Publisher, topic string, r io.Reade
 		parser: lineParser{topic: topic, idField: opts.IDField, keyField: opts.KeyField},
 		lines:  newLineReader(r, opts.MaxBytes), limit: opts.MaxBytes, to: p,
 	}
+	reading, giveUp := context.WithCancel(ctx)
+	defer giveUp()
 	read := make(chan error, 1)
 	go func() {
 		defer p.backlog.close()
-		read <- reader.run(ctx)
+		read <- reader.run(reading)
 	}()
-	stop := context.AfterFunc(ctx, func() {
+	defer context.AfterFunc(reading, func() {
 		unblock(r)
 		p.backlog.close()
-	})
-	defer stop()
+	})()
 	err := p.run(ctx)
-	return p.finish(ctx, errors.Join(err, readError(ctx, read)))
+	if err != nil {
+		giveUp()
+	}
+	return p.finish(ctx, errors.Join(err, readError(reading, read)))
 }
 
 func (o *PublishOptions) complete() PublishOptions {

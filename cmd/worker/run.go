@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"time"
 
@@ -43,9 +42,9 @@ Exit status: 0 drained, 1 failed, 2 wrong usage, 3 drain incomplete.`,
 
 func runFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "topic", Required: true, Usage: "`TOPIC` or pattern to subscribe to, such as order.placed or 'order.>'"},
-		&cli.StringFlag{Name: "group", Required: true, Usage: "`GROUP` that handles each event once"},
-		&cli.StringFlag{Name: "exec", Required: true, Usage: "`COMMAND` to run for each event"},
+		&cli.StringFlag{Name: "topic", Required: true, Validator: bus.ValidPattern, Usage: "`TOPIC` or pattern to subscribe to, such as order.placed or 'order.>'"},
+		&cli.StringFlag{Name: "group", Required: true, Validator: notEmpty, Usage: "`GROUP` that handles each event once"},
+		&cli.StringFlag{Name: "exec", Required: true, Validator: notEmpty, Usage: "`COMMAND` to run for each event"},
 		&cli.BoolFlag{Name: "until-empty", HideDefault: true, Usage: "end when everything on the topic is settled, retries included"},
 		&cli.IntFlag{Name: "concurrency", Value: 16, Usage: "how many commands run at once", Validator: positive[int]},
 		&cli.IntFlag{Name: "attempts", Value: 10, Usage: "failures at which an event is dead-lettered", Validator: positive[int]},
@@ -69,6 +68,13 @@ func positive[T int | time.Duration](v T) error {
 	return nil
 }
 
+func notEmpty(s string) error {
+	if s == "" {
+		return errors.New("it is empty")
+	}
+	return nil
+}
+
 func run(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) error {
 	if cmd.Args().Present() {
 		return usageError(ctx, cmd, fmt.Errorf("%q is too much: quote the command of --exec", cmd.Args().First()), true)
@@ -80,16 +86,27 @@ func run(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) error 
 	log := logger(cmd, stderr)
 	ctx, hurry, release := worker.Signals(ctx, log)
 	defer release()
-	return connected(ctx, cmd, log, func(c *worker.Connections) error {
-		return handle(ctx, cmd, log, c, stdout, stderr, &worker.RunOptions{
+	started := false
+	err = connected(ctx, cmd, log, func(c *worker.Connections) error {
+		return handle(ctx, cmd, c, stdout, stderr, &worker.RunOptions{
 			Consumer: o, UntilEmpty: cmd.Bool("until-empty"), Hurry: hurry, Logger: log,
+			Started: func() {
+				started = true
+				log.Info("running", "topic", cmd.String("topic"), "group", cmd.String("group"), "bus", c.BusName(), "store", c.StoreName(),
+					"concurrency", o.Concurrency)
+			},
 		})
 	})
+	if err != nil && !started && ctx.Err() != nil {
+		log.Info("ended before it ran", "error", err)
+		return nil
+	}
+	return err
 }
 
 // handle runs the command for events until ctx ends.
-func handle(ctx context.Context, cmd *cli.Command, log *slog.Logger, c *worker.Connections, stdout, stderr io.Writer, o *worker.RunOptions) (err error) {
-	topic, group := cmd.String("topic"), cmd.String("group")
+func handle(ctx context.Context, cmd *cli.Command, c *worker.Connections, stdout, stderr io.Writer, o *worker.RunOptions) (err error) {
+	group := cmd.String("group")
 	store, err := c.Store(ctx)
 	if err != nil {
 		return err
@@ -108,10 +125,7 @@ func handle(ctx context.Context, cmd *cli.Command, log *slog.Logger, c *worker.C
 	guard := worker.Actor{Name: "guard"}
 	guard.Run, guard.Stop = x.Actor()
 	o.Actors = append(o.Actors, guard)
-	o.Started = func() {
-		log.Info("running", "topic", topic, "group", group, "bus", c.BusName(), "store", c.StoreName(), "concurrency", o.Consumer.Concurrency)
-	}
-	return worker.Run(ctx, c.Bus(), topic, group, store, x.Handle, o)
+	return worker.Run(ctx, c.Bus(), cmd.String("topic"), group, store, x.Handle, o)
 }
 
 func consumerOptions(cmd *cli.Command) (*consumer.Options, error) {

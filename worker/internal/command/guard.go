@@ -27,7 +27,7 @@ type Guard struct {
 	err   error // once ended is closed
 }
 
-// StartGuard starts the guard: the program and its arguments must come to call Keep with their standard input. It ends with Close.
+// StartGuard starts the guard: the program and its arguments must come to call KeepProcess with their standard input. It ends with Close.
 func StartGuard(program string, args []string, stderr io.Writer) (*Guard, error) {
 	r, w, err := os.Pipe()
 	if err != nil {

@@ -12,16 +12,21 @@ import (
 	"syscall"
 )
 
-// Keep is what the guard's process does: it reads what runs, and kills it when the reader ends.
-func Keep(r io.Reader, log io.Writer) error {
+// KeepProcess is what the guard's process does. What ends a service or a terminal is not for it: it ends with its pipe.
+func KeepProcess(r io.Reader, log io.Writer) error {
 	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	return keep(r, log)
+}
+
+// keep reads what runs, and kills it when the reader ends.
+func keep(r io.Reader, log io.Writer) error {
 	k := keeper{}
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
 		k.heard(lines.Text())
 	}
 	if n := len(k); n > 0 {
-		_, _ = fmt.Fprintf(log, "the worker has died: killing %d commands that it ran\n", n) // whom it may concern
+		_, _ = fmt.Fprintf(log, "the worker has died: killing what it ran: %d\n", n) // whom it may concern
 		k.kill()
 	}
 	return lines.Err()
