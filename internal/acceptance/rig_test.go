@@ -184,17 +184,21 @@ func (r *rig) settledFor(group, topic string) {
 	defer cancel()
 	poll := time.NewTicker(20 * time.Millisecond) // the server does not tell
 	defer poll.Stop()
+	var state jetstream.ConsumerInfo
 	for {
-		c, err := js.Consumer(ctx, r.stream(topic), natsbus.ConsumerName(group, topic))
+		request, done := context.WithTimeout(ctx, 2*time.Second) // A question to a server that fails gets no answer.
+		c, err := js.Consumer(request, r.stream(topic), natsbus.ConsumerName(group, topic))
+		done()
 		if err == nil {
-			if info := c.CachedInfo(); info.NumPending == 0 && info.NumAckPending == 0 {
+			if state = *c.CachedInfo(); state.NumPending == 0 && state.NumAckPending == 0 {
 				return
 			}
 		}
 		select {
 		case <-poll.C:
 		case <-ctx.Done():
-			r.t.Fatalf("the group has not settled everything after %v: %v", patience, err)
+			r.t.Fatalf("the group has not settled everything after %v: %d events undelivered, %d unsettled, floor %+v: %v",
+				patience, state.NumPending, state.NumAckPending, state.AckFloor, err)
 		}
 	}
 }
