@@ -1,6 +1,8 @@
 package acceptance
 
 import (
+	"flag"
+	"log"
 	"os"
 	"testing"
 
@@ -12,6 +14,11 @@ func TestMain(m *testing.M) {
 	if script := os.Getenv(workerEnv); script != "" {
 		work(script)
 		return
+	}
+	// These tests wait for most of their time.
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		log.Fatal(err)
 	}
 	goleak.VerifyTestMain(m)
 }

@@ -102,6 +102,9 @@ func (s *Server) Restore(t testing.TB, from string) {
 // URL is where clients connect. It stays the same when the server is started again.
 func (s *Server) URL() string { return "nats://" + s.Addr() }
 
+// Subscriptions is how many subscriptions the server's clients have, with those of its own.
+func (s *Server) Subscriptions() int { return int(s.running.NumSubscriptions()) }
+
 // Connect opens a connection that reconnects quickly and for ever, and is closed with the test.
 func (s *Server) Connect(t testing.TB, options ...nats.Option) *nats.Conn {
 	t.Helper()
