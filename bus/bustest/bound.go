@@ -7,7 +7,7 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-func bound(Harness) []promise {
+func bound() []promise {
 	limited := Stream{MaxUnsettled: 5}
 	return []promise{
 		{name: "the bound on unsettled deliveries holds back, and releases", stream: limited, keeps: holdsBack},

@@ -34,21 +34,28 @@ func waitsASecond(t *testing.T, f *fixture) {
 	}
 }
 
+// returnsSoon tries more than once: a busy machine may be late now and then, a bus that waits out its second always is.
 func returnsSoon(t *testing.T, f *fixture) {
 	src := f.subscribe(t, "g", nil)
-	published := make(chan error, 1)
-	go func() {
-		pause() // Fetch is likely waiting by now; the promise holds if it is not
-		_, err := f.bus.Publish(context.WithoutCancel(t.Context()), event("1"))
-		published <- err
-	}()
-	ds := f.fetch(t, src, 1)
-	if err := <-published; err != nil {
-		t.Fatalf("Publish: %v", err)
+	var waited time.Duration
+	for _, e := range events(5) {
+		published := make(chan error, 1)
+		go func() {
+			pause() // Fetch is likely waiting by now; the promise holds if it is not
+			_, err := f.bus.Publish(context.WithoutCancel(t.Context()), e)
+			published <- err
+		}()
+		d := f.fetch(t, src, 1)[0]
+		waited = time.Since(d.At.Stored)
+		if err := <-published; err != nil {
+			t.Fatalf("Publish: %v", err)
+		}
+		ack(t, d)
+		if waited < 500*time.Millisecond {
+			return
+		}
 	}
-	if waited := time.Since(ds[0].At.Stored); waited > about {
-		t.Errorf("an event was fetched %v after it was stored", waited)
-	}
+	t.Errorf("each event was fetched late, the last %v after it was stored", waited)
 }
 
 func endsWithCtx(t *testing.T, f *fixture) {

@@ -8,7 +8,7 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-func settling(h Harness) []promise {
+func settling() []promise {
 	return []promise{
 		{name: "an acknowledged event never comes again", keeps: settlesBy(func(t *testing.T, d *bus.Delivery) error {
 			return d.Ack(t.Context())

@@ -52,9 +52,9 @@ func (b *Bus) publish(ctx context.Context, e bus.Event) bus.Receipt {
 	if err != nil {
 		return bus.Receipt{Err: err}
 	}
-	if size := size(&e); size > s.config.MaxBytes {
+	if n := size(&e); n > s.config.MaxBytes {
 		return bus.Receipt{Err: fmt.Errorf("%w: event %.64q for topic %q has %d bytes, stream %q takes %d: "+
-			"send less, or raise Stream.MaxBytes", bus.ErrTooLarge, e.ID, e.Topic, size, s.config.Name, s.config.MaxBytes)}
+			"send less, or raise Stream.MaxBytes", bus.ErrTooLarge, e.ID, e.Topic, n, s.config.Name, s.config.MaxBytes)}
 	}
 	id := bus.MessageID(&e)
 	e = normal(e)

@@ -19,7 +19,7 @@ type cursor struct {
 
 	out     map[uint64]*unsettled
 	due     deadlines
-	again   []*unsettled // to be redelivered, in order; entries that got a deadline since are stale
+	again   []*unsettled // to be redelivered, in order; some may be settled by now
 	waiting []*Source    // that asked for more than there was, in turn
 }
 
@@ -73,13 +73,13 @@ func (c *cursor) deliver(u *unsettled, now int64) *bus.Delivery {
 	return bus.NewDelivery(e.event, u.arrivals, s.position(u.seq, e.stored), u)
 }
 
-// redeliver takes the first that is really queued.
+// redeliver takes the first that is queued and still unsettled.
 func (c *cursor) redeliver() *unsettled {
 	for len(c.again) > 0 {
 		u := c.again[0]
 		c.again[0] = nil
 		c.again = c.again[1:]
-		if u.index < 0 && c.out[u.seq] == u {
+		if c.out[u.seq] == u {
 			return u
 		}
 	}
@@ -104,6 +104,9 @@ func (c *cursor) settle(seq uint64, st bus.Settlement, now int64) {
 			s.delete(seq)
 		}
 	case st.After > 0:
+		if i := slices.Index(c.again, u); i >= 0 {
+			c.again = slices.Delete(c.again, i, i+1)
+		}
 		c.due.set(u, now+int64(st.After))
 	case u.index >= 0:
 		c.due.drop(u)

@@ -34,24 +34,24 @@ func newSource(sl *slot) *Source { return &Source{slot: sl, wake: make(chan stru
 
 // Fetch implements bus.Source. It asks for what earlier calls did not ask for already. Under a ctx that has ended it asks
 // for nothing, and returns what was handed over.
-func (s *Source) Fetch(ctx context.Context, max int) ([]*bus.Delivery, error) {
+func (s *Source) Fetch(ctx context.Context, most int) ([]*bus.Delivery, error) {
 	until := time.Now().Add(fetchWait)
 	for {
-		ended := ctx.Err() != nil
-		if !ended {
-			s.ask(max)
+		last := ctx.Err() != nil || !time.Now().Before(until)
+		if !last {
+			s.ask(most, until)
 		}
 		ds, wait, err := s.collect(until)
-		if len(ds) > 0 || err != nil || wait <= 0 || ended {
+		if len(ds) > 0 || err != nil || wait <= 0 || last {
 			return ds, err
 		}
 		s.sleep(ctx, wait)
 	}
 }
 
-// TryFetch returns up to max deliveries that are there now, and what earlier calls of Fetch asked for. It does not wait and
+// TryFetch returns up to most deliveries that are there now, and what earlier calls of Fetch asked for. It does not wait and
 // leaves nothing asked for: it is for simulations.
-func (s *Source) TryFetch(max int) (ds []*bus.Delivery, err error) {
+func (s *Source) TryFetch(most int) (ds []*bus.Delivery, err error) {
 	s.slot.stream.do(func(now int64) {
 		ds = s.read()
 		if err = s.usable(); err != nil {
@@ -59,7 +59,7 @@ func (s *Source) TryFetch(max int) (ds []*bus.Delivery, err error) {
 		}
 		c := s.slot.cursor
 		c.pass(now)
-		for ; max > 0; max-- {
+		for range most {
 			d := c.take(now)
 			if d == nil {
 				return
@@ -104,14 +104,14 @@ func (s *Source) Close(context.Context) error {
 	return nil
 }
 
-// ask asks for what is missing to max, if anything.
-func (s *Source) ask(max int) {
+// ask asks for what is missing to most, if anything.
+func (s *Source) ask(most int, until time.Time) {
 	s.slot.stream.do(func(int64) {
-		missing := max - len(s.inbox) - s.open()
+		missing := most - len(s.inbox) - s.open()
 		if missing <= 0 || s.usable() != nil {
 			return
 		}
-		s.asks = append(s.asks, ask{n: missing, until: time.Now().Add(fetchWait)})
+		s.asks = append(s.asks, ask{n: missing, until: until})
 		s.slot.cursor.enqueue(s)
 	})
 }

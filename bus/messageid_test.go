@@ -1,0 +1,93 @@
+package bus_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/onceish/onceish/bus"
+)
+
+func TestMessageIDIsReadable(t *testing.T) {
+	t.Parallel()
+	e := bus.Event{ID: "order 17", Topic: "orders.new", Source: "/shops/12", Data: []byte("x")}
+	const want = "event:orders.new:/shops/12:order%2017:2d711642b726b04401627ca9fbac32f5:"
+	if got := bus.MessageID(&e); got != want {
+		t.Errorf("MessageID is %q; want %q", got, want)
+	}
+	e.Headers = bus.Headers{bus.HeaderRedriven: {"g/s/1"}}
+	if got := bus.MessageID(&e); got != want+"g/s/1" {
+		t.Errorf("MessageID of a redriven event is %q; want %q", got, want+"g/s/1")
+	}
+	e.Headers = bus.Headers{bus.HeaderLetter: {"g/s/1"}}
+	if got := bus.MessageID(&e); got != "letter:orders.new:g/s/1" {
+		t.Errorf("MessageID of a dead letter is %q", got)
+	}
+}
+
+func TestMessageIDIgnoresWhatARepeatMayChange(t *testing.T) {
+	t.Parallel()
+	e := bus.Event{ID: "1", Topic: "a", Data: []byte("x")}
+	same := e
+	same.Source, same.Key, same.Type, same.ContentType = bus.DefaultSource, "k", "t", "c"
+	same.Headers = bus.Headers{"Traceparent": {"00-1"}}
+	if bus.MessageID(&e) != bus.MessageID(&same) {
+		t.Errorf("%q and %q differ", bus.MessageID(&e), bus.MessageID(&same))
+	}
+	letter := bus.Event{ID: "1", Topic: "dead", Headers: bus.Headers{bus.HeaderLetter: {"l"}}}
+	again := letter
+	again.ID, again.Data = "2", []byte("another stack")
+	if bus.MessageID(&letter) != bus.MessageID(&again) {
+		t.Errorf("%q and %q differ", bus.MessageID(&letter), bus.MessageID(&again))
+	}
+}
+
+// parts is what a message id is made of.
+type parts struct{ topic, source, id, data, redriven, letter string }
+
+func (p parts) event() bus.Event {
+	e := bus.Event{Topic: p.topic, Source: p.source, ID: p.id, Data: []byte(p.data), Headers: bus.Headers{}}
+	if p.redriven != "" {
+		e.Headers.Set(bus.HeaderRedriven, p.redriven)
+	}
+	if p.letter != "" {
+		e.Headers.Set(bus.HeaderLetter, p.letter)
+	}
+	return e
+}
+
+// tells is p without what does not tell events apart.
+func (p parts) tells() parts {
+	if p.letter != "" {
+		return parts{topic: p.topic, letter: p.letter}
+	}
+	p.source = named(p.source)
+	return p
+}
+
+func FuzzMessageIDTellsEventsApart(f *testing.F) {
+	long := strings.Repeat("x", 600)
+	for _, s := range [][2]parts{
+		{{topic: "a", id: "b:c"}, {topic: "a:b", id: "c"}},
+		{{topic: "a", source: "b", id: "c"}, {topic: "a", source: "b:c"}},
+		{{id: "%3A"}, {id: ":"}},
+		{{id: long}, {id: long + "x"}},
+		{{id: "1", data: "a"}, {id: "1", data: "b"}},
+		{{id: "1", redriven: "l"}, {id: "1", letter: "l"}},
+		{{id: "1", source: bus.DefaultSource}, {id: "1"}},
+		{{id: "ü\xff\x00"}, {id: "ü\xfe\x00"}},
+	} {
+		a, b := s[0], s[1]
+		f.Add(a.topic, a.source, a.id, a.data, a.redriven, a.letter, b.topic, b.source, b.id, b.data, b.redriven, b.letter)
+	}
+	f.Fuzz(func(t *testing.T, t1, s1, i1, d1, r1, l1, t2, s2, i2, d2, r2, l2 string) {
+		a, b := parts{t1, s1, i1, d1, r1, l1}, parts{t2, s2, i2, d2, r2, l2}
+		e1, e2 := a.event(), b.event()
+		m1, m2 := bus.MessageID(&e1), bus.MessageID(&e2)
+		if (m1 == m2) != (a.tells() == b.tells()) {
+			t.Errorf("%+v and %+v have the message ids %q and %q", a, b, m1, m2)
+		}
+		if len(m1) > 512 || strings.ContainsFunc(m1, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			t.Errorf("message id %q is over 512 bytes, or not visible ASCII", m1)
+		}
+	})
+}
