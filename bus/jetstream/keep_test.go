@@ -57,7 +57,7 @@ func get(t *testing.T, s *Source, n int) (ds []*bus.Delivery) {
 // A pull whose answer goes nowhere is noticed, and the inbox is subscribed anew.
 func TestDeadInboxIsReplaced(t *testing.T) {
 	t.Parallel()
-	b, s := openSource(t, &Options{})
+	b, s := openSource(t, &Options{CheckInterval: time.Hour})
 	dead := s.inbox.Load()
 	dead.close()
 	put(t, b, "1")
@@ -160,6 +160,15 @@ func TestReusedSequence(t *testing.T) {
 	}
 	if !r.reused(arrival{1, 5, 101}) {
 		t.Error("sequence 5 with another time is not reused")
+	}
+}
+
+func TestLatestWithoutATime(t *testing.T) {
+	t.Parallel()
+	created := time.Unix(1000, 0)
+	info := &jetstream.StreamInfo{Created: created, State: jetstream.StreamState{FirstSeq: 8, LastSeq: 7}}
+	if at := startPosition(info, bus.Start{Latest: true}); at.Sequence != 7 || !at.Stored.Equal(created) {
+		t.Errorf("start %+v; want sequence 7, stored no later than the next event", at)
 	}
 }
 
