@@ -23,6 +23,11 @@ func (l *life) checkStart(j *protocol.Job, r *run) {
 	if first, seq := l.order.check(w, j.Event(), l.now()); first != nil {
 		w.violate("order", "%s began %s of key %s before sequence %d (%s)", l.id, t.name, j.Event().Key, seq, w.journal.of(first).name)
 	}
+	for o, other := range l.runs {
+		if o.Key() == j.Key() && !other.done {
+			w.violate("twice", "%s began %s while another run of it has not returned", l.id, t.name)
+		}
+	}
 	l.checkPayload(t)
 	l.checkKnown(j, t)
 	if !w.sc.marks {
