@@ -71,6 +71,7 @@ func (l *life) rebuild() {
 	for i := range l.outbox {
 		l.outbox[i].Kind = protocol.None // as the Machine does with what it still has
 	}
+	l.order.forget()
 	l.m.SetWatermark(l.subscribe())
 	l.rebuilt = l.world.elapsed
 }
