@@ -93,6 +93,9 @@ func (o *order) answered(a protocol.Answer, now time.Time, ackWait time.Duration
 	if n.head == d {
 		n.head = nil
 	}
+	if owes.d == nil {
+		return // answered before
+	}
 	switch a.Outcome {
 	case protocol.Handled, protocol.Duplicate, protocol.Dead:
 		delete(n.owed, d.At.Sequence)
@@ -122,7 +125,7 @@ func (o *order) check(w *world, e *bus.Event, now time.Time) (first *bus.Event, 
 		}
 	}
 	for seq := uint64(1); seq < place && len(n.owed) > 0; seq++ {
-		if h, ok := n.owed[seq]; ok && now.Before(h.until) && h.serial < serial {
+		if h, ok := n.owed[seq]; ok && now.Before(h.until) && h.serial < serial && !w.journal.of(&h.d.Event).reused {
 			return e, seq
 		}
 	}

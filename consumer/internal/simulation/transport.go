@@ -101,6 +101,7 @@ func (l *life) collect() {
 		if mut := l.world.mut.answer; mut != nil {
 			a = mut(a)
 		}
+		l.checkSilent(a)
 		l.order.answered(a, l.now(), l.world.sc.protocol.AckWait)
 		l.outbox = append(l.outbox, a)
 	}
@@ -122,7 +123,9 @@ func (l *life) tell(a protocol.Answer) {
 	w, d := l.world, a.Delivery
 	t := w.journal.of(&d.Event)
 	w.note(answers[a.Kind], l.id, t.name, int64(a.After))
-	l.checkAnswer(a, t)
+	if a.Kind == protocol.Ack && !t.concluded() && !t.lost {
+		w.violate("I4", "%s acknowledged %s, which is neither marked nor buried", l.id, t.name)
+	}
 	ctx := context.Background()
 	switch a.Kind {
 	case protocol.Ack:
