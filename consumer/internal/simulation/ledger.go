@@ -37,6 +37,7 @@ type claim struct {
 	outcome dedupe.Outcome
 	lost    bool // taken over while unsettled
 	told    bool // its owner heard that it is superseded
+	ending  bool // its owner has sent a settlement
 	run     *run
 }
 

@@ -28,6 +28,7 @@ func (w *world) publishAll() {
 
 func (w *world) publishLater(t *thing, within time.Duration) {
 	p := &publishing{thing: t}
+	w.publishings++
 	w.after(nil, w.between(0, within), func() { w.publish(p) })
 }
 
@@ -40,10 +41,14 @@ func (w *world) publish(p *publishing) {
 		w.after(nil, f.apply, func() { seq = w.storeEvent(p.thing) })
 	}
 	w.after(nil, f.answer, func() {
-		if !f.failed && seq > 0 {
+		switch {
+		case !f.failed && seq > 0:
 			w.confirm(p.thing, seq)
-		} else if p.tries < maxTries {
+			w.publishings--
+		case p.tries < maxTries:
 			w.publish(p)
+		default:
+			w.publishings--
 		}
 	})
 }

@@ -32,6 +32,8 @@ type world struct {
 	claims    dedupe.Claimer
 	publisher bus.Publisher
 
+	publishings int // under way or planned
+
 	workers []*life // the present life of each
 	lived   int
 	skews   []time.Duration
