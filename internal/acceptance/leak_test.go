@@ -39,7 +39,9 @@ func TestManyCyclesLeaveNothing(t *testing.T) {
 				r.cycle(cs, fmt.Sprint("cycle", i), stay)
 			}
 			now := counts()
-			defer func() { t.Logf("goroutines, connections, subscriptions after one cycle: %v, after four: %v", before, now) }()
+			defer func() {
+				t.Logf("goroutines, connections, subscriptions after one cycle: %v, after four: %v", before, now)
+			}()
 			r.eventually("there are no more goroutines, connections and subscriptions than after the first cycle", func() bool {
 				now = counts()
 				return now[0] <= before[0] && now[1] <= before[1] && now[2] <= before[2]
