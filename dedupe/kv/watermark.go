@@ -48,10 +48,13 @@ func (s *Store) Begin(ctx context.Context, group, topic string, at dedupe.Positi
 func (s *Store) Advance(ctx context.Context, group, topic string, at dedupe.Position) error {
 	err := s.watermark(ctx, group, topic, func(w *watermarks) bool {
 		i := w.index(at.Stream)
-		if i < 0 || w.Streams[i].Sequence >= at.Sequence {
+		if i < 0 || w.Streams[i].Sequence > at.Sequence {
 			return false
 		}
 		m := &w.Streams[i]
+		if m.Sequence == at.Sequence && !at.Stored.After(m.Stored) {
+			return false
+		}
 		m.Sequence = at.Sequence
 		if at.Stored.After(m.Stored) {
 			m.Stored = at.Stored.UTC()
