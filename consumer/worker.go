@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -173,6 +174,10 @@ var errGoexit = errors.New("the handler ended its goroutine (runtime.Goexit) ins
 
 // idempotencyKey fits every service's limits: 32 hexadecimal digits.
 func idempotencyKey(k dedupe.Key) string {
-	h := sha256.Sum256([]byte(k.String()))
-	return hex.EncodeToString(h[:16])
+	text := make([]byte, 0, 256)
+	for _, part := range []string{k.Topic, k.Group, k.ID} {
+		text = append(binary.AppendUvarint(text, uint64(len(part))), part...)
+	}
+	digest := sha256.Sum256(text)
+	return hex.EncodeToString(digest[:16])
 }

@@ -12,11 +12,9 @@ func (m *Machine) Claims(now time.Time) Batch[dedupe.Request] {
 	return newBatch(now, m.claimable(now), func(j *Job) dedupe.Request {
 		if j.phase == queued {
 			m.enter(now, j, claiming)
-			j.request = dedupe.Request{
-				Key: j.key, Nonce: m.nonce(), Hash: j.hash, Lease: m.cfg.Lease, TTL: m.cfg.TTL,
-			}
+			j.nonce = m.nonce()
 		}
-		return j.request
+		return dedupe.Request{Key: j.key, Nonce: j.nonce, Hash: j.hash, Lease: m.cfg.Lease, TTL: m.cfg.TTL}
 	})
 }
 
@@ -49,8 +47,8 @@ func (m *Machine) Claimed(now time.Time, b Batch[dedupe.Request], cs []dedupe.Cl
 func (m *Machine) judge(now time.Time, j *Job) {
 	if j.claim.Err != nil {
 		j.rowless = true
-		j.settlement.Reason = fmt.Sprintf("refused: %v", j.claim.Err)
-		j.settlement.Letter = LetterID(m.cfg.Group, j.at())
+		j.ending.reason = fmt.Sprintf("refused: %v", j.claim.Err)
+		j.ending.letter = LetterID(m.cfg.Group, j.at())
 		m.bury(now, j)
 		return
 	}
@@ -60,7 +58,7 @@ func (m *Machine) judge(now time.Time, j *Job) {
 	case dedupe.Reused:
 		m.rekey(now, j)
 	case dedupe.Dying:
-		j.settlement.Reason, j.settlement.Letter = j.claim.Reason, j.claim.Letter
+		j.ending.reason, j.ending.letter = j.claim.Reason, j.claim.Letter
 		m.bury(now, j)
 	case dedupe.Fresh:
 		m.won(now, j)

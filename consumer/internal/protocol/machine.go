@@ -69,7 +69,7 @@ func (m *Machine) Stats() Stats {
 func (m *Machine) Unmarked() int {
 	n := 0
 	m.roster.each(func(j *Job) {
-		if j.phase == settling && j.settlement.Outcome == dedupe.Succeeded {
+		if j.phase == settling && j.ending.outcome == dedupe.Succeeded {
 			n++
 		}
 	})

@@ -90,7 +90,7 @@ func (m *Machine) Extended(now time.Time, b Batch[dedupe.Claim], oks []bool, err
 	for i, j := range b.jobs {
 		j.extending = false
 		switch {
-		case j.phase == ended || j.phase == settling || b.Items[i].Nonce != j.request.Nonce:
+		case j.phase == ended || j.phase == settling || b.Items[i].Nonce != j.nonce:
 		case oks[i]:
 			j.leased, j.expires = b.sent, b.sent.Add(m.cfg.Lease)
 		default:

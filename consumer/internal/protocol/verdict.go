@@ -52,7 +52,7 @@ func (m *Machine) Ran(now time.Time, j *Job, v Verdict) {
 	case j.lost:
 		m.lose(now, j)
 	case v.Kind == Success:
-		m.settle(now, j, dedupe.Settlement{Outcome: dedupe.Succeeded})
+		m.settle(now, j, ending{outcome: dedupe.Succeeded})
 	case j.cancelled != nil && j.cancelled != ErrRunLimit:
 		m.giveBack(now, j)
 	default:
@@ -94,9 +94,9 @@ func (m *Machine) failed(now time.Time, j *Job) {
 	case m.outlived(now.Add(after), j):
 		m.giveUp(now, j, fmt.Sprintf("too old: due after the stream's age limit of %v: %s", m.cfg.MaxAge, v.Error), counted)
 	case counted:
-		m.settle(now, j, dedupe.Settlement{Outcome: dedupe.Failed, After: after})
+		m.settle(now, j, ending{outcome: dedupe.Failed, after: after})
 	default:
-		m.settle(now, j, dedupe.Settlement{Outcome: dedupe.NotBegun, After: after})
+		m.settle(now, j, ending{outcome: dedupe.NotBegun, after: after})
 	}
 }
 
@@ -110,7 +110,5 @@ func (m *Machine) giveUp(now time.Time, j *Job, reason string, counted bool) {
 	if len(reason) > dedupe.MaxReason {
 		reason = reason[:dedupe.MaxReason]
 	}
-	m.settle(now, j, dedupe.Settlement{
-		Outcome: dedupe.GivenUp, Reason: reason, Letter: LetterID(m.cfg.Group, j.at()), CountAttempt: counted,
-	})
+	m.settle(now, j, ending{outcome: dedupe.GivenUp, reason: reason, letter: LetterID(m.cfg.Group, j.at()), counted: counted})
 }
