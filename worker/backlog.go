@@ -12,10 +12,20 @@ const (
 	backlogBytes  = 8 << 20
 )
 
-// numbered is an event, and the line that it was.
-type numbered struct {
-	event bus.Event
-	line  int
+// batch is events, and the lines that they were.
+type batch struct {
+	events []bus.Event
+	lines  []int
+	bytes  int
+}
+
+func (b *batch) add(e bus.Event, line int) {
+	b.events, b.lines = append(b.events, e), append(b.lines, line)
+	b.bytes += len(e.Data)
+}
+
+func (b *batch) fits(e *bus.Event) bool {
+	return len(b.events) == 0 || len(b.events) < backlogEvents && b.bytes+len(e.Data) <= backlogBytes
 }
 
 // backlog is what was read and is not published yet. The reader waits while it is full, the publisher takes whatever there is: no
@@ -23,8 +33,7 @@ type numbered struct {
 type backlog struct {
 	mu     sync.Mutex
 	change sync.Cond
-	events []numbered
-	bytes  int
+	next   batch
 	closed bool
 }
 
@@ -35,30 +44,32 @@ func newBacklog() *backlog {
 }
 
 // put blocks while the backlog is full. It is false once the backlog is closed.
-func (b *backlog) put(n numbered) bool {
+func (b *backlog) put(e bus.Event, line int) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for !b.closed && len(b.events) > 0 && (len(b.events) >= backlogEvents || b.bytes+len(n.event.Data) > backlogBytes) {
+	for !b.closed && !b.next.fits(&e) {
 		b.change.Wait()
 	}
 	if b.closed {
 		return false
 	}
-	b.events = append(b.events, n)
-	b.bytes += len(n.event.Data)
-	b.change.Broadcast()
+	b.next.add(e, line)
+	if len(b.next.events) == 1 {
+		b.change.Broadcast()
+	}
 	return true
 }
 
 // take blocks until there is something, and returns all of it; nothing once the backlog is closed and empty.
-func (b *backlog) take() []numbered {
+func (b *backlog) take() batch {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for !b.closed && len(b.events) == 0 {
+	for !b.closed && len(b.next.events) == 0 {
 		b.change.Wait()
 	}
-	out := b.events
-	b.events, b.bytes = nil, 0
+	out := b.next
+	n := len(out.events) // as much may come again
+	b.next = batch{events: make([]bus.Event, 0, n), lines: make([]int, 0, n)}
 	b.change.Broadcast()
 	return out
 }

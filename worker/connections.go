@@ -72,7 +72,7 @@ func Connect(ctx context.Context, o *ConnectOptions) (*Connections, error) {
 		c.log = slog.Default()
 	}
 	if err := c.connect(ctx); err != nil {
-		return nil, errors.Join(err, c.Close())
+		return nil, errors.Join(err, c.Close()) //nolint:contextcheck // closing does not depend on it
 	}
 	return c, nil
 }

@@ -46,7 +46,8 @@ func (c *cut) middleware(next consumer.Handler) consumer.Handler {
 	return func(outer context.Context, e bus.Event) error {
 		ctx, cancel := context.WithCancelCause(outer)
 		defer cancel(nil)
-		defer context.AfterFunc(c.ctx, func() { cancel(context.Cause(c.ctx)) })()
+		stop := context.AfterFunc(c.ctx, func() { cancel(context.Cause(c.ctx)) }) //nolint:contextcheck // another one's end
+		defer stop()
 		err := next(ctx, e)
 		if err == nil || consumer.IsPermanent(err) || ctx.Err() == nil {
 			return err

@@ -37,10 +37,16 @@ func environment(ctx context.Context, e *bus.Event, group string) ([]string, err
 	}
 	env := make([]string, 0, 10)
 	for _, v := range [...]struct{ name, value string }{
-		{"CE_ID", e.ID}, {"CE_SOURCE", or(e.Source, bus.DefaultSource)}, {"CE_TYPE", or(e.Type, e.Topic)}, {"CE_TIME", when},
-		{"TOPIC", e.Topic}, {"GROUP", group}, {"EVENT_KEY", e.Key},
+		{"CE_ID", e.ID},
+		{"CE_SOURCE", or(e.Source, bus.DefaultSource)},
+		{"CE_TYPE", or(e.Type, e.Topic)},
+		{"CE_TIME", when},
+		{"TOPIC", e.Topic},
+		{"GROUP", group},
+		{"EVENT_KEY", e.Key},
 		{"IDEMPOTENCY_KEY", attempt.IdempotencyKey},
-		{"ATTEMPT", strconv.Itoa(attempt.Number)}, {"TOKEN", strconv.FormatUint(attempt.Token, 10)},
+		{"ATTEMPT", strconv.Itoa(attempt.Number)},
+		{"TOKEN", strconv.FormatUint(attempt.Token, 10)},
 	} {
 		if i := strings.IndexByte(v.value, 0); i >= 0 {
 			return nil, fmt.Errorf("%s has a NUL at byte %d, which no environment can hold: %.64q", v.name, i, v.value)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"syscall"
 
 	"github.com/onceish/onceish/bus"
@@ -48,7 +49,7 @@ func (x *Exec) Handle(ctx context.Context, e bus.Event) error {
 	if err != nil {
 		return consumer.Permanent(err)
 	}
-	exit, err := x.runner.Run(ctx, x.line, append(x.env[:len(x.env):len(x.env)], env...), e.Data)
+	exit, err := x.runner.Run(ctx, x.line, slices.Concat(x.env, env), e.Data)
 	if errors.Is(err, syscall.E2BIG) {
 		return consumer.Permanent(fmt.Errorf("the attributes of the event do not fit into an environment: %w", err))
 	}

@@ -32,8 +32,7 @@ func dieAt(death string) {
 		}
 		return faulty.Fault{Then: kill}
 	})
-	fmt.Println(err)
-	os.Exit(1)
+	panic(fmt.Sprintf("still alive: %v", err))
 }
 
 func kill() {
@@ -64,14 +63,14 @@ func effect(dir string, plan faulty.Plan) (err error) {
 		return err
 	}
 	handler := func(context.Context, bus.Event) error {
-		f, err := os.OpenFile(filepath.Join(dir, "effects"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600) //nolint:gosec // this test's
+		f, err := os.OpenFile(filepath.Join(dir, "effects"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 		if err != nil {
 			return err
 		}
 		_, err = f.WriteString("effect\n")
 		return err
 	}
-	return Run(ctx, faulty.NewBus(c.Bus(), plan), "t", "g", faulty.NewStore(store.(faulty.Inner), plan), handler, &RunOptions{ //nolint:errcheck // it is one
+	return Run(ctx, faulty.NewBus(c.Bus(), plan), "t", "g", faulty.NewStore(store.(faulty.Inner), plan), handler, &RunOptions{
 		Consumer: &consumer.Options{Lease: time.Second, AckWait: time.Second}, UntilEmpty: true, Logger: quiet,
 	})
 }
@@ -91,7 +90,7 @@ func TestKilledWorkerMakesOneEffect(t *testing.T) {
 		t.Run(death, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			victim := exec.Command(os.Args[0]) //nolint:gosec,noctx // this test
+			victim := exec.Command(os.Args[0])
 			victim.Env = append(os.Environ(), deathVariable+"="+death, "ONCEISH_TEST_DIR="+dir)
 			if out, err := victim.CombinedOutput(); err == nil || err.Error() != "signal: killed" {
 				t.Fatalf("%v, want killed:\n%s", err, out)
@@ -101,7 +100,7 @@ func TestKilledWorkerMakesOneEffect(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			effects, err := os.ReadFile(filepath.Join(dir, "effects")) //nolint:gosec // this test's
+			effects, err := os.ReadFile(filepath.Join(dir, "effects"))
 			if n := strings.Count(string(effects), "\n"); err != nil || n != want {
 				t.Errorf("%d effects, want %d (%v)", n, want, err)
 			}

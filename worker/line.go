@@ -1,11 +1,10 @@
 package worker
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"github.com/onceish/onceish/bus"
 )
@@ -22,7 +21,7 @@ const defaultIDField = "id"
 // event reads a line. Without an id of its own the line gets a fresh one: two equal lines are two events.
 func (p *lineParser) event(line []byte, now time.Time) (bus.Event, error) {
 	e := bus.Event{Topic: p.topic, Time: now, Data: line}
-	fields, err := object(line)
+	fields, err := readObject(line)
 	if err == nil {
 		e.ContentType = "application/json"
 		e.ID, _ = text(fields, defaultIDField)
@@ -45,26 +44,17 @@ func (p *lineParser) event(line []byte, now time.Time) (bus.Event, error) {
 	return e, nil
 }
 
-var errNoObject = errors.New("it does not begin with '{'")
-
-// object decodes only the outermost level.
-func object(line []byte) (map[string]json.RawMessage, error) {
-	if trimmed := bytes.TrimLeft(line, " \t"); len(trimmed) == 0 || trimmed[0] != '{' {
-		return nil, errNoObject
-	}
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(line, &fields); err != nil {
-		return nil, err
-	}
-	return fields, nil
-}
-
 // text is a field that is a string or a number, which is taken as it is written.
-func text(fields map[string]json.RawMessage, name string) (string, error) {
-	raw, ok := fields[name]
+func text(fields object, name string) (string, error) {
+	if fields == nil {
+		return "", errNoObject
+	}
+	raw := fields.member(name)
 	switch {
-	case !ok:
+	case raw == nil:
 		return "", fmt.Errorf("it has no field %q", name)
+	case !utf8.Valid(raw):
+		return "", fmt.Errorf("field %q is no UTF-8: %.32q", name, raw)
 	case raw[0] == '"':
 		var s string
 		if err := json.Unmarshal(raw, &s); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/onceish/onceish/bus"
@@ -19,17 +20,15 @@ type linePublisher struct {
 
 	mu     sync.Mutex
 	counts Published
-	last   int // the last line that was accepted
+	last   atomic.Int64 // the last line that was accepted
 }
 
 // accept is false once nothing more is published.
-func (p *linePublisher) accept(n numbered) bool {
-	if !p.backlog.put(n) {
+func (p *linePublisher) accept(e bus.Event, line int) bool {
+	if !p.backlog.put(e, line) {
 		return false
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.last = n.line
+	p.last.Store(int64(line))
 	return true
 }
 
@@ -62,34 +61,37 @@ func (p *linePublisher) run(ctx context.Context) error {
 		cancel(context.Cause(ctx))
 	})
 	for {
-		events := p.backlog.take()
-		if len(events) == 0 {
+		next := p.backlog.take()
+		if len(next.events) == 0 {
 			return nil
 		}
-		if err := p.publish(sending, events); err != nil {
+		if err := p.publish(sending, next); err != nil {
 			p.backlog.close()
 			return err
 		}
 	}
 }
 
+// shortPause is the first pause between two attempts; it doubles.
+const shortPause = 50 * time.Millisecond
+
 // publish tries until all are stored or refused, for as long as something gets stored.
-func (p *linePublisher) publish(ctx context.Context, events []numbered) error {
+func (p *linePublisher) publish(ctx context.Context, b batch) error {
 	progress := time.Now()
-	pause := 50 * time.Millisecond
+	pause := shortPause
 	for {
-		left, err := p.attempt(ctx, events)
-		if len(left) == 0 {
+		left, err := p.attempt(ctx, b)
+		n := len(left.events)
+		if n == 0 {
 			return nil
 		}
-		if len(left) < len(events) {
-			progress, pause = time.Now(), 50*time.Millisecond
+		if n < len(b.events) {
+			progress, pause = time.Now(), shortPause
 		}
-		events = left
+		b = left
 		if ctx.Err() != nil || errors.Is(err, bus.ErrClosed) || time.Since(progress) >= p.patience {
-			first, last := events[0].line, events[len(events)-1].line
 			return fmt.Errorf("%w: %d from line %d to %d are not known to be stored, and no later line was published: %w",
-				ErrNotStored, len(events), first, last, err)
+				ErrNotStored, n, b.lines[0], b.lines[n-1], err)
 		}
 		if !sleep(ctx, pause) {
 			continue
@@ -99,39 +101,38 @@ func (p *linePublisher) publish(ctx context.Context, events []numbered) error {
 }
 
 // attempt returns what is to be tried again, and the first reason why.
-func (p *linePublisher) attempt(ctx context.Context, events []numbered) (left []numbered, first error) {
-	batch := make([]bus.Event, len(events))
-	for i := range events {
-		batch[i] = events[i].event
+func (p *linePublisher) attempt(ctx context.Context, b batch) (left batch, first error) {
+	receipts, err := p.bus.Publish(ctx, b.events...)
+	if len(receipts) != len(b.events) {
+		return b, errors.Join(err, errors.New("the bus did not answer for every event"))
 	}
-	receipts, err := p.bus.Publish(ctx, batch...)
-	if len(receipts) != len(events) {
-		return events, errors.Join(err, errors.New("the bus did not answer for every event"))
-	}
+	var stored Published
 	for i, r := range receipts {
 		switch {
 		case r.Err == nil:
-			p.stored(r)
+			stored.Stored++
+			if r.Duplicate {
+				stored.Duplicates++
+			}
 		case errors.Is(r.Err, bus.ErrTooLarge), errors.Is(r.Err, bus.ErrInvalidEvent):
-			p.refuse(events[i].line, r.Err)
+			p.refuse(b.lines[i], r.Err)
 		default:
-			left = append(left, events[i])
+			left.add(b.events[i], b.lines[i])
 			if first == nil {
 				first = r.Err
 			}
 		}
 	}
-	p.o.Progress(p.count())
+	p.stored(stored)
 	return left, first
 }
 
-func (p *linePublisher) stored(r bus.Receipt) {
+func (p *linePublisher) stored(n Published) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.counts.Stored++
-	if r.Duplicate {
-		p.counts.Duplicates++
-	}
+	p.counts.Stored += n.Stored
+	p.counts.Duplicates += n.Duplicates
+	p.mu.Unlock()
+	p.o.Progress(p.count())
 }
 
 func (p *linePublisher) count() Published {
@@ -146,15 +147,9 @@ func (p *linePublisher) finish(ctx context.Context, err error) (Published, error
 		err = errors.Join(err, fmt.Errorf("%w: %d cannot be", ErrNotStored, c.Refused))
 	}
 	if err == nil && ctx.Err() != nil {
-		err = fmt.Errorf("%w: interrupted (%w): what was read is stored, and nothing was read after line %d", ErrNotStored, context.Cause(ctx), p.lastLine())
+		err = fmt.Errorf("%w: interrupted (%w): what was read is stored, and nothing was read after line %d", ErrNotStored, context.Cause(ctx), p.last.Load())
 	}
 	return c, err
-}
-
-func (p *linePublisher) lastLine() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.last
 }
 
 func sleep(ctx context.Context, d time.Duration) bool {

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
 	"strings"
@@ -76,6 +77,7 @@ func TestLineParser(t *testing.T) {
 		"field missing":      {line: `{"id":"a"}`, idField: "order", err: `it has no field "order"`},
 		"field empty":        {line: `{"order":""}`, idField: "order", err: `field "order" is empty`},
 		"field object":       {line: `{"order":{}}`, idField: "order", err: `field "order" is neither a string nor a number: {}`},
+		"field binary":       {line: "{\"order\":\"\xff\"}", idField: "order", err: `field "order" is no UTF-8: "\"\xff\""`},
 		"key null":           {line: `{"id":"a","c":null}`, keyField: "c", err: `field "c" is neither a string nor a number: null`},
 		"no object, but key": {line: `7`, keyField: "c", err: "not a JSON object: it does not begin with '{'"},
 	} {
@@ -103,6 +105,30 @@ func FuzzLineParser(f *testing.F) {
 		}
 		if e, err := (&lineParser{topic: "t", idField: "id", keyField: "k"}).event(line, time.Now()); err == nil && (e.ID == "" || e.Key == "") {
 			t.Errorf("%q: %+v without id or key", line, e)
+		}
+	})
+}
+
+func FuzzObject(f *testing.F) {
+	f.Add([]byte(`{"a":1,"id" : "x\\"" , "b":[{"id":2}],"n":-1.5e3,"\u0069d":null}`), "id")
+	f.Add([]byte(` {}`), "a")
+	f.Fuzz(func(t *testing.T, line []byte, name string) {
+		var want map[string]json.RawMessage
+		err := json.Unmarshal(line, &want)
+		o, got := readObject(line)
+		if got == nil && err != nil {
+			t.Fatalf("%q is an object, though %v", line, err)
+		}
+		if got != nil {
+			return
+		}
+		if value := o.member(name); string(value) != string(want[name]) {
+			t.Errorf("%q: %q, want %q", line, value, want[name])
+		}
+		for key := range want {
+			if value := o.member(key); string(value) != string(want[key]) {
+				t.Errorf("%q: %q, want %q", line, value, want[key])
+			}
 		}
 	})
 }

@@ -20,11 +20,12 @@ type lineSource struct {
 }
 
 func (s *lineSource) run(ctx context.Context) error {
-	for n := 1; ctx.Err() == nil; n++ {
+	for n := 1; ; n++ {
 		line, length, err := s.lines.next()
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // nobody asks any more
+		}
 		switch {
-		case ctx.Err() != nil:
-			return nil
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
@@ -40,9 +41,8 @@ func (s *lineSource) run(ctx context.Context) error {
 			s.to.refuse(n, err)
 			continue
 		}
-		if !s.to.accept(numbered{e, n}) {
+		if !s.to.accept(e, n) {
 			return nil
 		}
 	}
-	return nil
 }

@@ -32,7 +32,7 @@ func connectMongo(ctx context.Context, uri, name string) (*mongo.Client, *mongo.
 	pinging, cancel := context.WithTimeout(ctx, 2*startTimeout)
 	defer cancel()
 	if err := client.Ping(pinging, nil); err != nil {
-		return nil, nil, errors.Join(unreachable(uri, err), disconnect(client))
+		return nil, nil, errors.Join(unreachable(uri, err), disconnect(client)) //nolint:contextcheck // closing does not depend on it
 	}
 	database := parsed.Database
 	if database == "" {

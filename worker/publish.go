@@ -64,10 +64,11 @@ func PublishLines(ctx context.Context, b bus.Publisher, topic string, r io.Reade
 		defer p.backlog.close()
 		read <- reader.run(reading)
 	}()
-	defer context.AfterFunc(reading, func() {
+	stop := context.AfterFunc(reading, func() {
 		unblock(r)
 		p.backlog.close()
-	})()
+	})
+	defer stop()
 	err := p.run(ctx)
 	if err != nil {
 		giveUp()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -60,12 +61,7 @@ func failed(n int, err error) []bus.Receipt {
 }
 
 func (b *fakeBus) has(id string) bool {
-	for _, s := range b.stored {
-		if s == id {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(b.stored, id)
 }
 
 // numberedLines are {"id":0}, {"id":1}, …

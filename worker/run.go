@@ -68,7 +68,7 @@ func Run(ctx context.Context, b bus.Bus, topic, group string, store dedupe.Store
 	runSub, stopSub := sub.Actor()
 	add(&g, opts.Logger, Actor{Name: "subscription", Run: runSub, Stop: stopSub})
 	if opts.UntilEmpty {
-		add(&g, opts.Logger, untilEmpty(tap, sub))
+		add(&g, opts.Logger, untilEmpty(tap, sub)) //nolint:contextcheck // it ends with the group
 	}
 	for _, a := range opts.Actors {
 		add(&g, opts.Logger, a)

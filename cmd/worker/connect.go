@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/urfave/cli/v3"
 
@@ -18,30 +19,38 @@ import (
 // connectFlags are the flags of every command that talks to a server. Help never shows what the environment has for them.
 func connectFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "nats", Sources: cli.EnvVars("NATS_URL"), HideDefault: true,
-			Usage: "`URL` of the NATS server; without one, a server of its own"},
-		&cli.StringFlag{Name: "nats-creds", Sources: cli.EnvVars("NATS_CREDS"), HideDefault: true,
-			Usage: "`FILE` with the credentials of a NATS user", TakesFile: true},
-		&cli.StringFlag{Name: "data-dir", Sources: cli.EnvVars("ONCEISH_DATA_DIR"), HideDefault: true,
-			Usage: "`DIRECTORY` of the worker's own server (default: $XDG_DATA_HOME/onceish or ~/.local/share/onceish)"},
-		&cli.BoolFlag{Name: "provision", HideDefault: true,
-			Usage: "make streams that are missing; on the worker's own server they always are"},
+		&cli.StringFlag{
+			Name: "nats", Sources: cli.EnvVars("NATS_URL"), HideDefault: true,
+			Usage: "`URL` of the NATS server; without one, a server of its own",
+		},
+		&cli.StringFlag{
+			Name: "nats-creds", Sources: cli.EnvVars("NATS_CREDS"), HideDefault: true,
+			Usage: "`FILE` with the credentials of a NATS user", TakesFile: true,
+		},
+		&cli.StringFlag{
+			Name: "data-dir", Sources: cli.EnvVars("ONCEISH_DATA_DIR"), HideDefault: true,
+			Usage: "`DIRECTORY` of the worker's own server (default: $XDG_DATA_HOME/onceish or ~/.local/share/onceish)",
+		},
+		&cli.BoolFlag{
+			Name: "provision", HideDefault: true,
+			Usage: "make streams that are missing; on the worker's own server they always are",
+		},
 		&cli.StringFlag{Name: "log-format", Value: "text", Usage: "text or json, on standard error", Validator: oneOf("text", "json")},
 		&cli.StringFlag{Name: "log-level", Value: "info", Usage: "debug, info, warn or error", Validator: oneOf("debug", "info", "warn", "error")},
 	}
 }
 
 func mongoFlag() cli.Flag {
-	return &cli.StringFlag{Name: "mongo", Sources: cli.EnvVars("MONGODB_URI"), HideDefault: true,
-		Usage: "`URI` of the MongoDB that remembers what was handled; without one, a key-value bucket in NATS does"}
+	return &cli.StringFlag{
+		Name: "mongo", Sources: cli.EnvVars("MONGODB_URI"), HideDefault: true,
+		Usage: "`URI` of the MongoDB that remembers what was handled; without one, a key-value bucket in NATS does",
+	}
 }
 
 func oneOf(values ...string) func(string) error {
 	return func(s string) error {
-		for _, v := range values {
-			if s == v {
-				return nil
-			}
+		if slices.Contains(values, s) {
+			return nil
 		}
 		return fmt.Errorf("%q is none of %q", s, values)
 	}
@@ -77,7 +86,7 @@ func connected(ctx context.Context, cmd *cli.Command, log *slog.Logger, f func(*
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, c.Close()) }()
+	defer func() { err = errors.Join(err, c.Close()) }() //nolint:contextcheck // closing does not depend on it
 	return f(c)
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	osexec "os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -55,7 +56,7 @@ func (h *house) start(args ...string) *process {
 		h.t.Fatal(err)
 	}
 	p := &process{t: h.t, stderr: stderr.Name(), ended: make(chan struct{})}
-	p.cmd = osexec.Command("worker", args...) //nolint:gosec,noctx // this test
+	p.cmd = osexec.Command("worker", args...)
 	p.cmd.Dir, p.cmd.Env, p.cmd.Stderr = h.dir, h.env, stderr
 	if err := p.cmd.Start(); err != nil {
 		h.t.Fatal(err)
@@ -116,7 +117,7 @@ func (p *process) says(what string) {
 // publish stores a line.
 func (h *house) publish(topic, line string) {
 	h.t.Helper()
-	cmd := osexec.Command("worker", "publish", topic) //nolint:gosec,noctx // this test
+	cmd := osexec.Command("worker", "publish", topic)
 	cmd.Dir, cmd.Env, cmd.Stdin = h.dir, h.env, strings.NewReader(line+"\n")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		h.t.Fatalf("publish: %v\n%s", err, out)
@@ -280,7 +281,7 @@ func TestKilledWorkersMakeOneEffect(t *testing.T) {
 func (p *process) settled(h *house) {
 	p.t.Helper()
 	args := p.cmd.Args[1:]
-	h.start(append(args[:len(args):len(args)], "--until-empty")...).exits(0)
+	h.start(append(slices.Clip(args), "--until-empty")...).exits(0)
 }
 
 // database is a URI with a database that is dropped when the test ends.

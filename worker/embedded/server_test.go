@@ -110,7 +110,7 @@ func TestOneOfManyServes(t *testing.T) {
 func TestAnotherTakesOverFromAKilledProcess(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	victim := exec.Command(os.Args[0], "serve", dir) //nolint:gosec // this test
+	victim := exec.Command(os.Args[0], "serve", dir)
 	out, err := victim.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os/exec"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 )
@@ -80,7 +81,7 @@ func (r *Runner) Run(ctx context.Context, line string, env []string, data []byte
 	out, errs := r.stdout.lines(), r.stderr.lines()
 	last := &tail{}
 	cmd := exec.Command(Shell, "-c", line) //nolint:gosec,noctx // the operator's own command; how it ends with ctx is what this package is about
-	cmd.Env = append(env[:len(env):len(env)], Mark+"="+run.mark)
+	cmd.Env = slices.Concat(env, []string{Mark + "=" + run.mark})
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(data), out, io.MultiWriter(last, errs)
 	cmd.WaitDelay = r.grace // for what has left the group and holds a pipe open
 	cmd.SysProcAttr = ownGroup()
