@@ -34,12 +34,17 @@ func TestManyCyclesLeaveNothing(t *testing.T) {
 			}
 			counts := func() [3]int { return [3]int{runtime.NumGoroutine(), p.Links() + q.Links(), r.server.Subscriptions()} }
 			r.cycle(cs, "warm-up", stay)
+			if !stay {
+				r.eventually("what was closed is gone", func() bool { return p.Links()+q.Links() == 0 })
+			}
 			before := counts()
 			for i := range 3 {
 				r.cycle(cs, fmt.Sprint("cycle", i), stay)
 			}
 			now := counts()
-			defer func() { t.Logf("goroutines, connections, subscriptions after one cycle: %v, after four: %v", before, now) }()
+			defer func() {
+				t.Logf("goroutines, connections, subscriptions after one cycle: %v, after four: %v", before, now)
+			}()
 			r.eventually("there are no more goroutines, connections and subscriptions than after the first cycle", func() bool {
 				now = counts()
 				return now[0] <= before[0] && now[1] <= before[1] && now[2] <= before[2]
