@@ -15,7 +15,8 @@ type Claimer interface {
 	// the claim (Fresh), or takes over what is to be buried (Dying). The payload hash is compared before anything
 	// else, in every state: a mismatch is Reused. A nil hash on either side matches any.
 	// A request repeated under the same nonce finds its own claim and renews the lease, also one that is over; it
-	// counts no crash. Taking over somebody else's claimed key whose lease is over counts one.
+	// counts no crash. Taking over somebody else's claimed key whose lease is over counts one. A request whose own claim
+	// was set free since is a repeat that got delayed: it is Held, and wins nothing, or a repeat of its settlement would match again.
 	Claim(ctx context.Context, rs []Request) ([]Claim, error)
 	// Extend renews the leases of claims, and their TTL; the lease runs from when the store hears of it. False: superseded, or
 	// settled. A lease that is over is renewed all the same while nobody has taken over.
@@ -122,7 +123,7 @@ type Settlement struct {
 // MaxReason bounds the reason that a store keeps, in bytes.
 const MaxReason = 4 << 10
 
-// Reopener sets dying and dead keys free again, counts zero, hash forgotten, due at once: before a redrive
+// Reopener sets dying and dead keys free again, counts and age zero, hash forgotten, due at once: before a redrive
 // publishes. Keys in other states, or unknown, are left alone. It may be repeated.
 type Reopener interface {
 	Reopen(ctx context.Context, keys []Key) error

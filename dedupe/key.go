@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// maxID is the longest id in bytes that is kept readable; MongoDB-compatible servers refuse long keys.
-const maxID = 512
+// maxPart is the longest part in bytes that is kept readable; MongoDB-compatible servers refuse keys of about 2,700 bytes.
+const maxPart = 512
 
 // Key names an event within a group: what a store keeps its state under. Its parts may hold any bytes.
 type Key struct {
@@ -20,7 +20,7 @@ type Key struct {
 }
 
 // String is the readable form: topic::group::id, with '%', ':', control characters and what is not UTF-8
-// percent-encoded in the parts. A part over 512 bytes is replaced by "sha256:" and its hash. It is injective. A store may encode a
+// percent-encoded in the parts. A part that takes over 512 bytes so is replaced by "sha256:" and its hash. It is injective. A store may encode a
 // Key in its own way.
 func (k Key) String() string {
 	return part(k.Topic) + "::" + part(k.Group) + "::" + part(k.ID)
@@ -28,11 +28,13 @@ func (k Key) String() string {
 
 // part is empty, or holds no ':' but in "sha256:…", which no escaped text holds.
 func part(s string) string {
-	if len(s) > maxID {
-		sum := sha256.Sum256([]byte(s))
-		return "sha256:" + hex.EncodeToString(sum[:])
+	if len(s) <= maxPart {
+		if escaped := escape(s); len(escaped) <= maxPart {
+			return escaped
+		}
 	}
-	return escape(s)
+	sum := sha256.Sum256([]byte(s))
+	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
 func escape(s string) string {

@@ -2,38 +2,42 @@ package jetstream
 
 import (
 	"strings"
+	"unicode/utf8"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/onceish/onceish/bus"
 )
 
-// attribute is a header that becomes a field of an event, or ends up in none.
+// attribute is a header that becomes a field of an event, or tells how to read one.
 type attribute int
 
 const (
 	noAttribute attribute = iota
-	attrSpec
 	attrID
 	attrSource
 	attrType
+	attrSpec
+	attrMessageID
 	attrTime
 	attrContentType
 	attrKey
-	attrMessageID
-	attributes // how many there are
+	attrMedia // of the message, not of its data
+	attributes
 )
 
 // headerNames are how attributes are written.
 var headerNames = [attributes]string{
-	attrSpec: "ce-specversion", attrID: "ce-id", attrSource: "ce-source", attrType: "ce-type", attrTime: "ce-time",
-	attrContentType: "ce-datacontenttype", attrKey: "ce-partitionkey", attrMessageID: nats.MsgIdHdr,
+	attrID: "ce-id", attrSource: "ce-source", attrType: "ce-type", attrSpec: "ce-specversion", attrMessageID: nats.MsgIdHdr,
+	attrTime: "ce-time", attrContentType: "ce-datacontenttype", attrKey: "ce-partitionkey", attrMedia: contentType,
 }
 
 // attributeOf tells what a header is, in whatever case its letters are.
 func attributeOf(name string) attribute {
-	if len(name) < len("ce-id") || len(name) > len("ce-datacontenttype") || name[2] != '-' && name[4] != '-' {
+	if len(name) < len("ce-id") || len(name) > len("ce-datacontenttype") {
 		return noAttribute
 	}
-	for a := attrSpec; a < attributes; a++ {
+	for a := attrID; a < attributes; a++ {
 		if len(name) == len(headerNames[a]) && strings.EqualFold(name, headerNames[a]) {
 			return a
 		}
@@ -41,47 +45,81 @@ func attributeOf(name string) attribute {
 	return noAttribute
 }
 
-// found are the attributes among a message's headers, as they were spelt.
+// found are the attributes among a message's headers.
 type found struct {
-	names [attributes]string
-	// others are further spellings of attributes that were found already.
-	others []string
+	values [attributes][]string
+	names  [attributes]string // as they were spelt
+	others []string           // further spellings of the same
+	all    bool               // there are no other headers
 }
 
+// find reads attributes. Of several spellings of one, that of headerNames counts, or else the first by the alphabet.
 func find(h nats.Header) (f found) {
-	for name := range h {
-		a := attributeOf(name)
-		switch have := f.names[a]; {
-		case a == noAttribute:
-		case have == "":
-			f.names[a] = name
-		case name == headerNames[a] || have != headerNames[a] && name < have:
-			f.names[a] = name
-			f.others = append(f.others, have)
-		default:
-			f.others = append(f.others, name)
+	n := 0
+	for a := attrID; a < attributes && n < len(h); a++ {
+		if vs, ok := h[headerNames[a]]; ok {
+			f.values[a], f.names[a] = vs, headerNames[a]
+			n++
 		}
+	}
+	if f.all = n == len(h); !f.all {
+		f.search(h)
 	}
 	return f
 }
 
-func (f *found) has(a attribute) bool { return f.names[a] != "" }
-
-func (f *found) value(h nats.Header, a attribute) string {
-	if vs := h[f.names[a]]; f.has(a) && len(vs) > 0 {
-		return unescape(vs[0])
+// search looks for other spellings.
+func (f *found) search(h nats.Header) {
+	for name, vs := range h {
+		a := attributeOf(name)
+		switch have := f.names[a]; {
+		case a == noAttribute || have == name:
+		case have == "" || have != headerNames[a] && name < have:
+			if have != "" {
+				f.others = append(f.others, have)
+			}
+			f.values[a], f.names[a] = vs, name
+		default:
+			f.others = append(f.others, name)
+		}
 	}
-	return ""
 }
 
-// remove takes the attributes out of the headers.
-func (f *found) remove(h nats.Header) {
-	for _, name := range f.names {
-		if name != "" {
+func (f *found) has(a attribute) bool { return f.names[a] != "" }
+
+// raw is an attribute's value as it is on the wire, and encoded if that is no UTF-8.
+func (f *found) raw(a attribute) string {
+	vs := f.values[a]
+	if len(vs) == 0 {
+		return ""
+	}
+	if !utf8.ValidString(vs[0]) {
+		return escape(vs[0])
+	}
+	return vs[0]
+}
+
+// value is an attribute's value.
+func (f *found) value(a attribute) string {
+	v := f.raw(a)
+	if strings.IndexByte(v, '%') < 0 {
+		return v
+	}
+	return unescape(v)
+}
+
+// rest are the headers that are no attributes, fit for an event.
+func (f *found) rest(h nats.Header) bus.Headers {
+	if f.all && !f.has(attrMedia) {
+		return nil
+	}
+	for a, name := range f.names {
+		if name != "" && attribute(a) != attrMedia {
 			delete(h, name)
 		}
 	}
 	for _, name := range f.others {
 		delete(h, name)
 	}
+	return tidy(h)
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -19,57 +18,38 @@ var errNoID = errors.New("a CloudEvent without an id")
 // claims to be a CloudEvent and is none comes back with its bytes, and why.
 func decode(m *nats.Msg, stream string, a arrival) (bus.Event, error) {
 	f := find(m.Header)
-	media := mediaType(m.Header)
 	var event bus.Event
 	var malformed error
 	switch {
-	case strings.HasPrefix(media, cloudEvents):
-		event, malformed = structured(m, media)
+	case isCloudEvents(f.values[attrMedia]):
+		event, malformed = structured(m, &f)
 	case f.has(attrID) || f.has(attrSpec):
 		event, malformed = binary(m, &f)
 	default:
-		event = plainEvent(m, &f)
+		event = bus.Event{ID: f.raw(attrMessageID), ContentType: f.raw(attrMedia), Data: m.Data}
 	}
 	if event.ID == "" || malformed != nil {
 		event.ID = positionID(stream, a)
 	}
 	event.Topic = m.Subject
-	f.remove(m.Header)
-	event.Headers = tidy(m.Header)
+	event.Headers = f.rest(m.Header)
 	return event, malformed
 }
 
 func binary(m *nats.Msg, f *found) (bus.Event, error) {
 	e := bus.Event{
-		ID:          f.value(m.Header, attrID),
-		Key:         f.value(m.Header, attrKey),
-		Type:        f.value(m.Header, attrType),
-		Source:      f.value(m.Header, attrSource),
-		Time:        parseTime(f.value(m.Header, attrTime)),
-		ContentType: f.value(m.Header, attrContentType),
+		ID:          f.value(attrID),
+		Key:         f.value(attrKey),
+		Type:        f.value(attrType),
+		Source:      f.value(attrSource),
+		Time:        parseTime(f.value(attrTime)),
+		ContentType: f.value(attrContentType),
 		Data:        m.Data,
 	}
 	if e.ID == "" {
 		return e, errNoID
 	}
 	return e, nil
-}
-
-// plainEvent reads a message that claims nothing. Its ID may be left empty.
-func plainEvent(m *nats.Msg, f *found) bus.Event {
-	e := bus.Event{Data: m.Data, ContentType: bus.Headers(m.Header).Get(contentType)}
-	if vs := m.Header[f.names[attrMessageID]]; f.has(attrMessageID) && len(vs) > 0 {
-		e.ID = vs[0]
-	}
-	return e
-}
-
-func mediaType(h nats.Header) string {
-	if len(h) == 0 {
-		return ""
-	}
-	media, _, _ := strings.Cut(bus.Headers(h).Get(contentType), ";")
-	return strings.ToLower(strings.TrimSpace(media))
 }
 
 // parseTime reads a time. What is none is taken as unknown.

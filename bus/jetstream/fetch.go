@@ -13,8 +13,8 @@ import (
 // fetchWait is how long Fetch waits for a first delivery.
 const fetchWait = time.Second
 
-// Fetch implements bus.Source. A max above 4,096 counts as that.
-func (s *Source) Fetch(ctx context.Context, max int) ([]*bus.Delivery, error) {
+// Fetch implements bus.Source. A limit above 4,096 counts as that.
+func (s *Source) Fetch(ctx context.Context, limit int) ([]*bus.Delivery, error) {
 	var got batch
 	var timeout <-chan time.Time
 	for waiting := true; ; {
@@ -23,18 +23,22 @@ func (s *Source) Fetch(ctx context.Context, max int) ([]*bus.Delivery, error) {
 		}
 		var failed error
 		if waiting && len(got.deliveries) == 0 && ctx.Err() == nil {
-			failed = s.ask(max)
+			failed = s.ask(limit)
 		}
 		s.drain(&got)
 		switch {
 		case len(got.deliveries) > 0:
 			s.arrived(&got)
 			return got.deliveries, nil
-		case failed != nil || !waiting || max <= 0 && s.pulling.owed == 0:
+		case failed != nil || limit <= 0 && s.pulling.owed == 0:
 			return nil, failed
+		case !waiting && ctx.Err() == nil:
+			return nil, s.b.link.now().err(s.b.nc)
+		case !waiting:
+			return nil, nil
 		}
 		if timeout == nil {
-			timer := time.NewTimer(patience(max))
+			timer := time.NewTimer(patience(limit))
 			defer timer.Stop()
 			timeout = timer.C
 		}
@@ -51,8 +55,8 @@ func (s *Source) Fetch(ctx context.Context, max int) ([]*bus.Delivery, error) {
 }
 
 // patience is how long Fetch waits: while it may, or, to read out, until nothing can come any more.
-func patience(max int) time.Duration {
-	if max <= 0 {
+func patience(limit int) time.Duration {
+	if limit <= 0 {
 		return pullExpires + pullGrace
 	}
 	return fetchWait

@@ -35,11 +35,11 @@ func publishable(name string, values []string) error {
 	switch {
 	case !legalHeader(name):
 		return fmt.Errorf("%w: header name %.64q: only visible ASCII, none of \"()/,:;<=>?@[\\]{}", bus.ErrInvalidEvent, name)
-	case attributeOf(name) != noAttribute && name != nats.MsgIdHdr:
+	case attributeOf(name) != noAttribute && attributeOf(name) != attrMessageID && attributeOf(name) != attrMedia:
 		return fmt.Errorf("%w: header %q is a field of the event: set that instead", bus.ErrInvalidEvent, name)
 	case command(name):
 		return fmt.Errorf("%w: header %q is between the bus and its server", bus.ErrInvalidEvent, name)
-	case strings.EqualFold(name, contentType) && isCloudEvents(values):
+	case attributeOf(name) == attrMedia && isCloudEvents(values):
 		return fmt.Errorf("%w: header %q says that Data is a CloudEvent in structured mode: set Event.ContentType instead", bus.ErrInvalidEvent, name)
 	}
 	for _, v := range values {

@@ -94,11 +94,11 @@ func (s *Source) quiet(w *watch) bool {
 
 // examine reads the consumer, and whether it is still the one that the Source was opened on.
 func (s *Source) examine(ctx context.Context, state *linkState) (*jetstream.ConsumerInfo, error) {
+	top := s.seen.top() // Before the stream is read, which may go on meanwhile.
 	stream, consumer, err := s.read(ctx)
 	if err != nil {
 		return nil, err
 	}
-	top := s.seen.top()
 	switch {
 	case incarnation(stream) != s.incarnation:
 		return nil, fmt.Errorf("%w: stream %q was made anew", bus.ErrConsumerLost, s.stream)

@@ -15,6 +15,7 @@ import (
 type link struct {
 	nc    *nats.Conn
 	state atomic.Pointer[linkState]
+	mu    sync.Mutex // held to replace the state
 	stop  chan struct{}
 	once  sync.Once
 	done  chan struct{}
@@ -41,9 +42,11 @@ func (l *link) watch(changes chan nats.Status) {
 	for l.now().closed == nil {
 		select {
 		case <-changes:
-			l.replace(l.read())
+			l.refresh()
 		case <-l.stop:
+			l.mu.Lock()
 			l.replace(&linkState{closed: fmt.Errorf("%w: Bus.Close was called", bus.ErrClosed), changed: make(chan struct{})})
+			l.mu.Unlock()
 		}
 	}
 }
@@ -58,9 +61,18 @@ func (l *link) read() *linkState {
 	return s
 }
 
+// refresh looks at the connection itself, the news of which may be on their way.
+func (l *link) refresh() *linkState {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.replace(l.read())
+	return l.now()
+}
+
+// replace is called with the lock held.
 func (l *link) replace(s *linkState) {
 	old := l.now()
-	if old.up == s.up && old.reconnects == s.reconnects && (old.closed == nil) == (s.closed == nil) {
+	if old.closed != nil || old.up == s.up && old.reconnects == s.reconnects && s.closed == nil {
 		return
 	}
 	l.state.Store(s)

@@ -21,7 +21,11 @@ func (b *Bus) Publish(ctx context.Context, events ...bus.Event) ([]bus.Receipt, 
 		return nil, nil
 	}
 	p := &b.pub
-	c := newCall(events, p.window, b.link.now(), b.o.PublishTimeout)
+	state := b.link.now()
+	if !state.up {
+		state = b.link.refresh()
+	}
+	c := newCall(events, p.window, state, b.o.PublishTimeout)
 	defer c.timer.Stop()
 	prefix, err := p.register(c)
 	if err == nil {

@@ -15,28 +15,28 @@ type envelope map[string]json.RawMessage
 
 // structured reads an event from a JSON envelope, and moves its extension attributes to the message's headers. The content
 // type among those was the envelope's. An envelope that cannot be read stays the data, and keeps its content type.
-func structured(m *nats.Msg, media string) (bus.Event, error) {
+func structured(m *nats.Msg, f *found) (bus.Event, error) {
+	media := f.raw(attrMedia)
+	delete(m.Header, f.names[attrMedia])
+	f.names[attrMedia] = ""
 	env, err := open(m.Data, media)
 	var e bus.Event
 	if err == nil {
 		e, err = env.event()
 	}
 	if err != nil {
-		e = bus.Event{Data: m.Data, ContentType: bus.Headers(m.Header).Get(contentType)}
+		return bus.Event{Data: m.Data, ContentType: media}, err
 	}
-	for name := range m.Header {
-		if strings.EqualFold(name, contentType) {
-			delete(m.Header, name)
-		}
+	for name, value := range env.extensions() {
+		m.Header[name] = []string{value}
+		f.all = false
 	}
-	if err == nil {
-		env.extensions(m.Header)
-	}
-	return e, err
+	return e, nil
 }
 
 func open(data []byte, media string) (env envelope, err error) {
-	if media != cloudEventsJS {
+	format, _, _ := strings.Cut(media, ";")
+	if !strings.EqualFold(strings.TrimSpace(format), cloudEventsJS) {
 		return nil, malformed("its format is %q: only %q is read", media, cloudEventsJS)
 	}
 	if err := json.Unmarshal(data, &env); err != nil {
@@ -120,8 +120,9 @@ func isJSON(contentType string) bool {
 	return strings.HasSuffix(media, "/json") || strings.HasSuffix(media, "+json")
 }
 
-// extensions makes headers of the attributes that are left, as they would be in binary mode.
-func (env envelope) extensions(h nats.Header) {
+// extensions are the attributes that are left, as the headers they would be in binary mode.
+func (env envelope) extensions() map[string]string {
+	headers := map[string]string{}
 	for name, raw := range env {
 		header := "ce-" + name
 		if string(raw) == "null" || attributeOf(header) != noAttribute {
@@ -131,6 +132,7 @@ func (env envelope) extensions(h nats.Header) {
 		if raw[0] == '"' {
 			_ = json.Unmarshal(raw, &value) // It was parsed before.
 		}
-		h[header] = []string{escape(value)}
+		headers[header] = escape(value)
 	}
+	return headers
 }

@@ -16,6 +16,7 @@ func claimCases() []testcase {
 		{"Claim/repeated keys in a batch", repeatedClaims},
 		{"Claim/repeated under its nonce", claimRepeated},
 		{"Claim/repeated after its lease", claimRepeatedLapsed},
+		{"Claim/repeated after it was settled", claimRepeatedSettled},
 		{"Claim/takeover after the lease", takeover},
 		{"Claim/of what is marked", claimMarked},
 		{"Claim/seen meanwhile", seenMeanwhile},
@@ -100,6 +101,22 @@ func claimRepeatedLapsed(t *testing.T, k *kit) {
 	}
 	k.held(t, r.Key) // renewed
 	k.settled(t, end(first, dedupe.Succeeded))
+}
+
+// claimRepeatedSettled: a request that is heard again too late finds no claim of its own, and wins none: its sender has long gone on.
+func claimRepeatedSettled(t *testing.T, k *kit) {
+	for _, o := range []dedupe.Outcome{dedupe.Failed, dedupe.NotBegun} {
+		r := k.request(key(o.String()))
+		s := end(k.claim(t, r, dedupe.Fresh), o)
+		s.After = k.h.Lease
+		k.settled(t, s)
+		k.claim(t, r, dedupe.Held)
+		k.lapse(t)
+		k.claim(t, r, dedupe.Held)
+		c := k.fresh(t, r.Key)
+		k.settled(t, end(c, dedupe.Succeeded))
+		k.claim(t, r, dedupe.Done)
+	}
 }
 
 func takeover(t *testing.T, k *kit) {

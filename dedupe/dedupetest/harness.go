@@ -22,7 +22,7 @@ type Harness struct {
 	// Wait lets time pass, for the store and for its clients. Nil: time.Sleep, which serves real stores and bubbles.
 	Wait func(t *testing.T, d time.Duration)
 	// Lease is the length of a lease that is waited for: the shortest that the store can keep, and that the machine can keep
-	// up with. Zero: 1 s. At least twice the store's uncertainty about time.
+	// up with, at most 3 s. Zero: 1 s. At least twice the store's uncertainty about time.
 	Lease time.Duration
 	// TTL is the length of a TTL that is waited for. At least twice Lease. Zero: 4 s.
 	TTL time.Duration

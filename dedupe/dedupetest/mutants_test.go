@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -147,7 +146,7 @@ func claimMutants() map[string]mutant {
 					return nil, nil
 				}
 				_, known := seen.Load(rs[0].Key)
-				runtime.Gosched()
+				time.Sleep(time.Millisecond)
 				seen.Store(rs[0].Key, true)
 				cs, err := s.Claim(ctx, rs)
 				if err == nil && !known {

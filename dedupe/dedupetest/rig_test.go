@@ -3,6 +3,7 @@ package dedupetest
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"testing"
@@ -83,6 +84,8 @@ func (p *faultPlan) without(keys []dedupe.Key) int {
 }
 
 func (p *faultPlan) call(do func() error) error {
+	pause()
+	defer pause()
 	p.mu.Lock()
 	refused, hit, applied := p.refused, p.armed && p.n == 0, p.applied
 	p.n--
@@ -102,6 +105,9 @@ func (p *faultPlan) call(do func() error) error {
 	}
 	return err
 }
+
+// pause has calls overlap, as they do on their way to a server.
+func pause() { time.Sleep(time.Duration(rand.IntN(1000)) * time.Microsecond) }
 
 // through makes an operation's two driver calls.
 func (r rig) through(keys []dedupe.Key, do func(without int) error) error {

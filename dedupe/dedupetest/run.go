@@ -2,9 +2,13 @@ package dedupetest
 
 import (
 	"testing"
+	"time"
 
 	"github.com/onceish/onceish/dedupe"
 )
+
+// maxLease leaves what is to last long enough many waits for what is not.
+const maxLease = 3 * time.Second
 
 // Run holds a store to its contract.
 func Run(t *testing.T, h Harness) {
@@ -13,6 +17,9 @@ func Run(t *testing.T, h Harness) {
 		t.Fatal("dedupetest: Harness.New is nil: it has to make the store")
 	}
 	h = h.withDefaults()
+	if h.Lease < 0 || h.Lease > maxLease {
+		t.Fatalf("dedupetest: Harness.Lease is %v: it must be from 0 (%v) to %v", h.Lease, time.Second, maxLease)
+	}
 	if h.TTL < 2*h.Lease {
 		t.Fatalf("dedupetest: Harness.TTL is %v: it must be at least twice Harness.Lease, %v", h.TTL, h.Lease)
 	}

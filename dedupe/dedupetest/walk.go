@@ -113,7 +113,7 @@ func (w *walker) claim(ctx context.Context, r dedupe.Request) error {
 		w.past[r.Key] = append(w.past[r.Key], cs[0])
 		w.reqs[r.Nonce] = r
 	}
-	if next != before && r.Lease == w.k.h.Lease {
+	if (state == dedupe.Fresh || state == dedupe.Dying) && r.Lease == w.k.h.Lease {
 		w.k.lapse(w.t)
 		next.over = true
 	}
@@ -166,6 +166,9 @@ func (w *walker) settle(ctx context.Context, key dedupe.Key) error {
 		return nil
 	}
 	s := w.settlement(c)
+	if r := w.rows[key]; r.place == dying && s.Outcome == dedupe.GivenUp {
+		return nil // whether a repetition renews the burial's lease is the store's affair
+	}
 	oks, err := w.k.claimer.Settle(ctx, []dedupe.Settlement{s})
 	if err != nil {
 		return err

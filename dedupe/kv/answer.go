@@ -37,6 +37,8 @@ const (
 var (
 	// errConflict: the subject's last revision is another one, or one is being written.
 	errConflict = errors.New("wrong last revision")
+	// errNobody: nothing listens where the request was sent.
+	errNobody = fmt.Errorf("%w: nobody is there: the bucket is gone or has no leader, or the JetStream domain is wrong", ErrNoAnswer)
 	// errAbsent: the subject has no message.
 	errAbsent = errors.New("no message")
 )
@@ -175,7 +177,7 @@ func status(m *nats.Msg) error {
 		return nil
 	}
 	if m.Header.Get("Status") == "503" {
-		return fmt.Errorf("%w: nothing listens on %s: the bucket is gone or has no leader, or the JetStream domain is wrong", ErrNoAnswer, m.Subject)
+		return errNobody
 	}
 	return nil
 }

@@ -10,13 +10,14 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/natstest"
 )
 
 // BenchmarkClaimMark claims and settles events in batches of 500. Its ratio is to the same operations of the bucket,
 // pipelined by themselves through PublishMsgAsync in the same run: a create and an update of each key.
 func BenchmarkClaimMark(b *testing.B) {
 	const size = 500
-	nc := connect(b, startServer(b, b.TempDir(), -1))
+	nc := natstest.Start(b, nil).Connect(b)
 	store := newStore(b, nc, bucketOptions())
 	raw := newRaw(b, nc)
 	var ours, theirs time.Duration
@@ -83,7 +84,6 @@ func newRaw(b *testing.B, nc *nats.Conn) *raw {
 		b.Fatal(err)
 	}
 	o := bucketOptions()
-	o.Replicas = 1
 	if _, err := js.CreateStream(context.Background(), bucketConfig(o)); err != nil {
 		b.Fatal(err)
 	}
@@ -121,7 +121,7 @@ func (r *raw) claimMark(b *testing.B, batch, size int) {
 // leader. Its ratio is to claiming and settling fresh ones.
 func BenchmarkDuplicates(b *testing.B) {
 	const size = 500
-	store := newStore(b, connect(b, startServer(b, b.TempDir(), -1)), bucketOptions())
+	store := newStore(b, natstest.Start(b, nil).Connect(b), bucketOptions())
 	var fresh, again time.Duration
 	n := 0
 	for b.Loop() {

@@ -111,7 +111,7 @@ func verify(info *jetstream.StreamInfo, maxPayload int, o *Options) (int, error)
 	faults := []fault{
 		{!c.AllowMsgTTL, "it does not allow a TTL per message, so marks would stay for ever", edit + "--allow-msg-ttl (nats-server 2.11 or later)"},
 		{c.MaxMsgsPerSubject != 1, fmt.Sprintf("its history is %d: an older revision would come back when the last one expires", c.MaxMsgsPerSubject), edit + "--max-msgs-per-subject=1"},
-		{c.MaxAge != 0, fmt.Sprintf("it forgets all after %v, watermarks too", c.MaxAge.Round(time.Second)), edit + "--max-age=0"},
+		{c.MaxAge != 0, fmt.Sprintf("it forgets all after %v, watermarks too", c.MaxAge.Round(time.Second)), edit + "--max-age=0s"},
 		{c.Discard != jetstream.DiscardNew && bounded(c), "it is bounded and drops the oldest marks when full", edit + "--discard=new"},
 		{c.Mirror != nil || len(c.Sources) > 0, "it is a mirror or has sources: others write it", "use a bucket of its own"},
 		{c.Sealed, "it is sealed: nothing can be written", "use another bucket"},

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/natstest"
 )
 
 func TestOptionsAreValidated(t *testing.T) {
@@ -37,7 +38,7 @@ func TestOptionsAreValidated(t *testing.T) {
 
 func TestNewMakesTheBucket(t *testing.T) {
 	t.Parallel()
-	nc := connect(t, startServer(t, t.TempDir(), -1))
+	nc := natstest.Start(t, nil).Connect(t)
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() { newStore(t, nc, nil) })
@@ -71,7 +72,7 @@ func stream(t *testing.T, nc *nats.Conn, bucket string) jetstream.Stream {
 
 func TestBindOnlyMakesNothing(t *testing.T) {
 	t.Parallel()
-	nc := connect(t, startServer(t, t.TempDir(), -1))
+	nc := natstest.Start(t, nil).Connect(t)
 	o := &Options{Bucket: "mine", BindOnly: true}
 	if _, err := New(t.Context(), nc, o); !errors.Is(err, ErrNoBucket) {
 		t.Fatalf("New: %v, want ErrNoBucket", err)
@@ -82,7 +83,7 @@ func TestBindOnlyMakesNothing(t *testing.T) {
 
 func TestUnfitBucketsAreRefused(t *testing.T) {
 	t.Parallel()
-	nc := connect(t, startServer(t, t.TempDir(), -1))
+	nc := natstest.Start(t, nil).Connect(t)
 	js, err := jetstream.New(nc)
 	if err != nil {
 		t.Fatal(err)
@@ -90,7 +91,7 @@ func TestUnfitBucketsAreRefused(t *testing.T) {
 	for fix, spoil := range map[string]func(c *jetstream.StreamConfig){
 		"--allow-msg-ttl":            func(c *jetstream.StreamConfig) { c.AllowMsgTTL = false },
 		"--max-msgs-per-subject=1":   func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 5 },
-		"--max-age=0":                func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour },
+		"--max-age=0s":               func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour },
 		"--discard=new":              func(c *jetstream.StreamConfig) { c.Discard, c.MaxBytes = jetstream.DiscardOld, 1<<20 },
 		"--max-msg-size=-1":          func(c *jetstream.StreamConfig) { c.MaxMsgSize = 1024 },
 		"made as a key-value bucket": func(c *jetstream.StreamConfig) { c.Subjects = []string{"$KV." + c.Name[3:] + ".e.>"} },
@@ -101,7 +102,6 @@ func TestUnfitBucketsAreRefused(t *testing.T) {
 		"use another bucket":      func(c *jetstream.StreamConfig) { c.Sealed = true },
 	} {
 		o := bucketOptions()
-		o.Replicas = 1
 		c := bucketConfig(o)
 		sealed := false
 		spoil(&c)
@@ -123,13 +123,12 @@ func TestUnfitBucketsAreRefused(t *testing.T) {
 
 func TestMemoryBucketWarns(t *testing.T) {
 	t.Parallel()
-	nc := connect(t, startServer(t, t.TempDir(), -1))
+	nc := natstest.Start(t, nil).Connect(t)
 	js, err := jetstream.New(nc)
 	if err != nil {
 		t.Fatal(err)
 	}
 	o := bucketOptions()
-	o.Replicas = 1
 	c := bucketConfig(o)
 	c.Storage = jetstream.MemoryStorage
 	if _, err := js.CreateStream(t.Context(), c); err != nil {
@@ -146,13 +145,7 @@ func TestMemoryBucketWarns(t *testing.T) {
 // TestOldServer has a server that knows no per-message TTL: it ignores what it does not know.
 func TestOldServer(t *testing.T) {
 	t.Parallel()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	nc := connect(t, s)
+	nc := natstest.Start(t, func(o *server.Options) { o.JetStream = false }).Connect(t)
 	for subject, answer := range map[string]string{
 		"$JS.API.STREAM.INFO.KV_onceish-dedupe": `{"error":{"code":404,"err_code":10059,"description":"stream not found"}}`,
 		"$JS.API.INFO":                          `{"type":"io.nats.jetstream.api.v1.account_info_response","api":{"level":0}}`,
@@ -176,28 +169,21 @@ func TestPermissions(t *testing.T) {
 		}
 	}
 	use := []string{"$KV.b.>", "$JS.API.STREAM.MSG.GET.KV_b", "$JS.API.STREAM.INFO.KV_b"}
-	s, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(),
-		Users: []*server.User{
+	s := natstest.Start(t, func(o *server.Options) {
+		o.Users = []*server.User{
 			{Username: "maker", Password: "x", Permissions: allow(append(use, "$JS.API.INFO", "$JS.API.STREAM.CREATE.KV_b")...)},
 			{Username: "user", Password: "x", Permissions: allow(use...)},
 			{Username: "reader", Password: "x", Permissions: allow(use[1:]...)},
-		},
+		}
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	quiet := nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})
 	for _, name := range []string{"maker", "user"} {
-		store := newStore(t, connect(t, s, nats.UserInfo(name, "x"), quiet), &Options{Bucket: "b", BindOnly: name == "user"})
+		store := newStore(t, s.Connect(t, nats.UserInfo(name, "x")), &Options{Bucket: "b", BindOnly: name == "user"})
 		if err := store.Mark(t.Context(), []dedupe.Mark{{Key: dedupe.Key{ID: name}, State: dedupe.Done, TTL: time.Hour}}); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	nc := connect(t, s, nats.UserInfo("reader", "x"), quiet)
-	_, err = New(t.Context(), nc, &Options{Bucket: "b", Timeout: 200 * time.Millisecond})
+	nc := s.Connect(t, nats.UserInfo("reader", "x"))
+	_, err := New(t.Context(), nc, &Options{Bucket: "b", Timeout: 200 * time.Millisecond})
 	if !errors.Is(err, ErrNoAnswer) || !strings.Contains(err.Error(), "$KV.b.") {
 		t.Errorf("New without the right to write: %v, want ErrNoAnswer that names the subject", err)
 	}
@@ -205,15 +191,7 @@ func TestPermissions(t *testing.T) {
 
 func TestDomain(t *testing.T) {
 	t.Parallel()
-	s, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true, JetStream: true, JetStreamDomain: "hub", StoreDir: t.TempDir(),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	nc := connect(t, s)
+	nc := natstest.Start(t, func(o *server.Options) { o.JetStreamDomain = "hub" }).Connect(t)
 	for name, o := range map[string]*Options{"domain": {Domain: "hub"}, "prefix": {APIPrefix: "$JS.hub.API"}, "none": {}} {
 		store := newStore(t, nc, o)
 		c := claimOne(t, store, name, "n")

@@ -63,9 +63,9 @@ func (c *claiming) decide(e entry, now moment) *row {
 		c.answer(e, dedupe.Dead, now)
 	case e.row.Phase != free && e.owned(r.Nonce):
 		return c.renewal(e)
-	case e.left(now) > 0:
+	case e.left(now) > 0 || e.owned(r.Nonce): // a repeat that got delayed, of what was set free since, wins nothing
 		c.answer(e, dedupe.Held, now)
-		c.claim.HeldFor = e.left(now)
+		c.claim.HeldFor = max(0, e.left(now))
 	default:
 		return c.takeover(e)
 	}

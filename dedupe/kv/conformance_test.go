@@ -12,16 +12,17 @@ import (
 
 	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/dedupe/dedupetest"
+	"github.com/onceish/onceish/internal/natstest"
 )
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	nc := connect(t, startServer(t, t.TempDir(), -1))
+	nc := natstest.Start(t, nil).Connect(t)
 	dedupetest.Run(t, dedupetest.Harness{
 		New:     func(t *testing.T) dedupetest.Subject { return subject(t, nc, 0) },
 		Bounded: func(t *testing.T) dedupetest.Subject { return subject(t, nc, 100) },
 		Claimer: true, Reopener: true, Watermarker: true,
-		Lease: 400 * time.Millisecond, TTL: 1500 * time.Millisecond,
+		Lease: 400 * time.Millisecond, TTL: 2 * time.Second,
 	})
 }
 

@@ -40,30 +40,30 @@ type turn struct {
 // on. Who finds another revision starts over, so whatever else happens meanwhile, also a write of our own that we
 // took for lost, is looked at and judged.
 func (s *Store) converge(ctx context.Context, turns []turn) error {
-	open := make([]*turn, len(turns))
+	rest := make([]*turn, len(turns))
 	for i := range turns {
-		open[i] = &turns[i]
+		rest[i] = &turns[i]
 	}
 	for try := range maxTries {
 		if err := pause(ctx, try); err != nil {
 			return err
 		}
-		if err := s.learn(ctx, open); err != nil {
+		if err := s.learn(ctx, rest); err != nil {
 			return err
 		}
 		now, err := s.clock.now(ctx)
 		if err != nil {
 			return err
 		}
-		if err := s.apply(ctx, open, now); err != nil {
+		if err := s.apply(ctx, rest, now); err != nil {
 			return err
 		}
-		if open = left(open); len(open) == 0 {
+		if rest = unfinished(rest); len(rest) == 0 {
 			return nil
 		}
 	}
 	var errs []error
-	for _, t := range open {
+	for _, t := range rest {
 		errs = append(errs, t.change.failed(fmt.Errorf("%w: %s in bucket %q, after %d tries", ErrContended, t.key, s.bucket, maxTries)))
 	}
 	return errors.Join(errs...)
@@ -124,7 +124,7 @@ func (s *Store) apply(ctx context.Context, turns []*turn, now moment) error {
 	return errors.Join(errs...)
 }
 
-func left(turns []*turn) []*turn {
+func unfinished(turns []*turn) []*turn {
 	kept := turns[:0]
 	for _, t := range turns {
 		if !t.over {
@@ -140,7 +140,7 @@ func pause(ctx context.Context, try int) error {
 	if try < 2 {
 		return nil
 	}
-	most := min(time.Millisecond<<(try-2), 50*time.Millisecond)
+	most := time.Millisecond << min(try-2, 6)
 	timer := time.NewTimer(most/2 + rand.N(most/2)) //nolint:gosec // spreads load, guards nothing
 	defer timer.Stop()
 	select {

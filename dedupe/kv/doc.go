@@ -1,2 +1,62 @@
-// Package kv keeps dedupe state in a JetStream key-value bucket: durable without a second server.
+// Package kv keeps dedupe state in a JetStream key-value bucket: durable without a second server. It needs
+// nats-server 2.11 or later.
+//
+//	store, err := kvdedupe.New(ctx, nc, &kvdedupe.Options{Replicas: 3})
+//
+// # Delivery semantics
+//
+// A [Store] has every ability of package dedupe but transactions. Each write to a key names the revision that it replaces, so of
+// two that compete one wins, and the loser reads what won and judges by it. So does a call that is repeated because its answer
+// was lost: it finds what it did under its nonce. Every read asks the leader of the bucket's stream, never a replica, which
+// may lag.
+//
+// What is confirmed is as durable as the stream. With one replica JetStream confirms what the operating system has taken, and
+// syncs it to the disk every two minutes (jetstream.sync_interval): the process may be killed at any time, but a crash of the
+// machine can take back what was confirmed since, and an event acknowledged on such a mark may run again. Three replicas
+// on machines that do not fail together, or sync_interval: always, close that gap. A bucket in memory is
+// warned of, for it forgets with its servers.
+//
+// Leases and expiry are judged on the server's clock: they run from when a revision was stored. The local clock is only used
+// as a stopwatch, from a measurement of the server's time that is repeated each minute, after errors and after reconnects;
+// what is uncertain about it is added to leases, and beyond a second nothing is judged ([ErrClockUncertain]). The servers of a cluster
+// must agree on the time among themselves: what their clocks differ by is taken from leases when the leader changes.
+//
+// The token of a claim is the revision in which it was taken. A bucket that is deleted, or restored from an older copy,
+// starts tokens anew, and forgets marks like any store would.
+//
+// A bucket that is full, or an account at its limit, is [dedupe.ErrFull]: nothing is dropped to make room.
+//
+// # The row
+//
+// The bucket has a key e.<topic>.<group>.<id> for each event and w.<group>.<topic> for each watermark. In the parts letters, digits
+// and "-_/" stand for themselves, other bytes are =XX, an empty part is "=", and one that would exceed 512 bytes is
+// "=sha256-" and its hash. Values are JSON, to be read with nats kv get:
+//
+//	{"v":1,"state":"claimed","owner":"<nonce>","span":"30s","ttl":"168h0m0s","hash":"…"}
+//
+//	state     claimed, free, dying, done or dead
+//	owner     nonce of the last claim; it stays when that is settled, so that a repeat is recognised
+//	token     revision in which the owner took the key, if not this one
+//	span      from when the revision was stored: the lease (claimed, dying), the time until it is due (free)
+//	ttl       from when the revision was stored: when the row is over, though its message may stay a little longer
+//	since     when the key was first claimed, if not in this revision
+//	hash      of the payload that was claimed first
+//	attempts, crashes, reason, letter   as in dedupe.Claim
+//
+// Deleting a key with nats kv del makes its event unknown. A value that this package did not write is never claimed over:
+// [dedupe.Claim].Err says so, and how to remove it. In the mode seen/mark it counts as fresh, and is overwritten by the next mark.
+// One of a later version of this package is answered held, and left to processes of that version.
+//
+// # Permissions
+//
+// A user needs, with the bucket's name for B:
+//
+//	publish    $KV.B.>
+//	           $JS.API.STREAM.INFO.KV_B
+//	           $JS.API.STREAM.MSG.GET.KV_B
+//	           $JS.API.INFO and $JS.API.STREAM.CREATE.KV_B, to make the bucket
+//	subscribe  its inbox, _INBOX.> by default
+//
+// In a JetStream domain D, "$JS.API." reads "$JS.D.API.", and "$KV." reads "$JS.D.API.$KV.". [New] tries each way without leaving a
+// trace. A user without a right gets no answer from the server: the call ends in [ErrNoAnswer].
 package kv

@@ -28,7 +28,7 @@ func watermarkKey(group, topic string) string { return join(kindWatermark, group
 func join(kind string, parts ...string) string {
 	n := len(kind)
 	for _, p := range parts {
-		n += 1 + len(p)
+		n += 1 + min(len(p), maxPart)
 	}
 	b := make([]byte, 0, n+n/4)
 	b = append(b, kind...)

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,76 +11,46 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/natstest"
+	"github.com/onceish/onceish/internal/proxy"
 )
 
-// lossy connections deliver what the client sends; while muted, what the server answers is lost.
-type lossy struct {
-	muted atomic.Bool
-	conn  atomic.Pointer[lossyConn]
-}
-
-type lossyConn struct {
-	net.Conn
-	l *lossy
-}
-
-// Dial implements nats.CustomDialer.
-func (l *lossy) Dial(network, address string) (net.Conn, error) {
-	c, err := net.Dial(network, address)
-	if err != nil {
-		return nil, err
-	}
-	l.conn.Store(&lossyConn{c, l})
-	return l.conn.Load(), nil
-}
-
-func (c *lossyConn) Read(b []byte) (int, error) {
-	for {
-		n, err := c.Conn.Read(b)
-		if err != nil || !c.l.muted.Load() {
-			return n, err
-		}
-	}
-}
-
-// cut ends the connection, and heals the way.
-func (l *lossy) cut() {
-	c := l.conn.Load()
-	l.muted.Store(false)
-	_ = c.Close()
-}
-
-// lossyStore is a store over a lossy connection, and a watcher of the same bucket over a sound one.
-func lossyStore(t *testing.T, o *Options) (s *Store, l *lossy, watcher jetstream.KeyValue, back <-chan struct{}) {
+// behindProxy makes a store behind a proxy, and a watcher of the same bucket beside it.
+func behindProxy(t *testing.T, o *Options) (s *Store, p *proxy.Proxy, watcher jetstream.KeyValue, back <-chan struct{}) {
 	t.Helper()
-	srv := startServer(t, t.TempDir(), -1)
-	l = &lossy{}
+	srv := natstest.Start(t, nil)
+	p, err := proxy.New(srv.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
 	reconnected := make(chan struct{}, 1)
-	nc := connect(t, srv, nats.SetCustomDialer(l), nats.ReconnectHandler(func(*nats.Conn) { reconnected <- struct{}{} }))
+	nc := natstest.Connect(t, "nats://"+p.Addr(), nats.ReconnectHandler(func(*nats.Conn) { reconnected <- struct{}{} }))
 	s = newStore(t, nc, o)
-	js, err := jetstream.New(connect(t, srv))
+	js, err := jetstream.New(srv.Connect(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if watcher, err = js.KeyValue(t.Context(), s.bucket); err != nil {
 		t.Fatal(err)
 	}
-	return s, l, watcher, reconnected
+	return s, p, watcher, reconnected
 }
 
 // loseAnswer makes a call on the key a, which sends its write at once. The write is done, and its answer is lost.
-func loseAnswer(t *testing.T, l *lossy, watcher jetstream.KeyValue, what string, call func() error) {
+func loseAnswer(t *testing.T, p *proxy.Proxy, watcher jetstream.KeyValue, what string, call func() error) {
 	t.Helper()
 	w, err := watcher.Watch(t.Context(), eventKey(testKey("a")), jetstream.UpdatesOnly())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = w.Stop() }()
-	l.muted.Store(true)
+	p.Blackhole(proxy.ToClient, true)
 	failed := make(chan error, 1)
 	go func() { failed <- call() }()
 	wait(t, w.Updates(), "write of "+what)
-	l.cut()
+	p.Cut()
+	p.Blackhole(proxy.ToClient, false)
 	if err := wait(t, failed, "end of the call"); !errors.Is(err, ErrDisconnected) {
 		t.Fatalf("the call whose connection is cut: %v, want ErrDisconnected", err)
 	}
@@ -91,11 +59,11 @@ func loseAnswer(t *testing.T, l *lossy, watcher jetstream.KeyValue, what string,
 // TestCutThenRepeat loses the answer to each kind of write, and repeats it.
 func TestCutThenRepeat(t *testing.T) {
 	t.Parallel()
-	s, l, watcher, back := lossyStore(t, nil)
+	s, p, watcher, back := behindProxy(t, nil)
 	ctx := t.Context()
 
 	r := ask("a", "n1")
-	loseAnswer(t, l, watcher, "claim", func() error { _, err := s.Claim(ctx, []dedupe.Request{r}); return err })
+	loseAnswer(t, p, watcher, "claim", func() error { _, err := s.Claim(ctx, []dedupe.Request{r}); return err })
 	wait(t, back, "reconnect")
 	c := claimAs(t, s, r)
 	if c.State != dedupe.Fresh || c.Crashes != 0 || c.Token == 0 {
@@ -106,7 +74,7 @@ func TestCutThenRepeat(t *testing.T) {
 		t.Errorf("repeats have the tokens %d and %d, want one", c.Token, again.Token)
 	}
 
-	loseAnswer(t, l, watcher, "extension", func() error { _, err := s.Extend(ctx, []dedupe.Claim{c}, time.Minute, time.Hour); return err })
+	loseAnswer(t, p, watcher, "extension", func() error { _, err := s.Extend(ctx, []dedupe.Claim{c}, time.Minute, time.Hour); return err })
 	wait(t, back, "reconnect")
 	if oks, err := s.Extend(ctx, []dedupe.Claim{c}, time.Minute, time.Hour); err != nil || !oks[0] {
 		t.Fatalf("a repeated extension: %v, %v", oks, err)
@@ -115,7 +83,7 @@ func TestCutThenRepeat(t *testing.T) {
 	for _, o := range []dedupe.Outcome{dedupe.Failed, dedupe.GivenUp, dedupe.Buried} {
 		ss := []dedupe.Settlement{settlement(c, o)}
 		ss[0].CountAttempt = true
-		loseAnswer(t, l, watcher, o.String(), func() error { _, err := s.Settle(ctx, ss); return err })
+		loseAnswer(t, p, watcher, o.String(), func() error { _, err := s.Settle(ctx, ss); return err })
 		wait(t, back, "reconnect")
 		for range 2 {
 			if oks, err := s.Settle(ctx, ss); err != nil || !oks[0] {
@@ -136,8 +104,8 @@ func TestCutThenRepeat(t *testing.T) {
 // TestNoAnswer: a call ends in its time when nothing comes back, and leaves the window free.
 func TestNoAnswer(t *testing.T) {
 	t.Parallel()
-	s, l, _, back := lossyStore(t, &Options{Timeout: 300 * time.Millisecond, Window: 10})
-	l.muted.Store(true)
+	s, p, _, _ := behindProxy(t, &Options{Timeout: time.Second, Window: 10})
+	p.Blackhole(proxy.ToClient, true)
 	rs := make([]dedupe.Request, 50)
 	for i := range rs {
 		rs[i] = ask(fmt.Sprint(i), fmt.Sprint("n", i))
@@ -145,15 +113,14 @@ func TestNoAnswer(t *testing.T) {
 	start := time.Now()
 	_, err := s.Claim(t.Context(), rs)
 	if took := time.Since(start); !errors.Is(err, ErrNoAnswer) || took > 5*time.Second {
-		t.Errorf("Claim into the void: %v after %v, want ErrNoAnswer after 300ms", err, took)
+		t.Errorf("Claim into the void: %v after %v, want ErrNoAnswer after 1s", err, took)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := s.Reopen(ctx, []dedupe.Key{{}}); !errors.Is(err, context.Canceled) {
 		t.Errorf("Reopen under an ended context: %v, want context.Canceled", err)
 	}
-	l.cut()
-	wait(t, back, "reconnect")
+	p.Blackhole(proxy.ToClient, false) // the late answers come first, and are nobody's
 	cs, err := s.Claim(t.Context(), rs)
 	if err != nil {
 		t.Fatal(err)
@@ -174,8 +141,8 @@ func TestNoAnswer(t *testing.T) {
 
 func TestClosed(t *testing.T) {
 	t.Parallel()
-	srv := startServer(t, t.TempDir(), -1)
-	nc := connect(t, srv)
+	srv := natstest.Start(t, nil)
+	nc := srv.Connect(t)
 	s, other := newStore(t, nc, nil), newStore(t, nc, nil)
 	if err := errors.Join(s.Close(), s.Close()); err != nil {
 		t.Errorf("Close: %v", err)
@@ -186,7 +153,7 @@ func TestClosed(t *testing.T) {
 	if err := other.Mark(t.Context(), []dedupe.Mark{{State: dedupe.Done, TTL: time.Hour}}); err != nil {
 		t.Errorf("another store on the connection: %v", err)
 	}
-	closeConn(t, nc)
+	nc.Close()
 	if _, err := other.Claim(t.Context(), []dedupe.Request{ask("a", "n")}); !errors.Is(err, ErrClosed) {
 		t.Errorf("Claim on a closed connection: %v, want ErrClosed", err)
 	}
@@ -198,7 +165,7 @@ func TestClosed(t *testing.T) {
 // TestLostBucket: a bucket that is deleted under the store is an error that says so.
 func TestLostBucket(t *testing.T) {
 	t.Parallel()
-	nc := connect(t, startServer(t, t.TempDir(), -1))
+	nc := natstest.Start(t, nil).Connect(t)
 	s := newStore(t, nc, nil)
 	js, err := jetstream.New(nc)
 	if err != nil {

@@ -46,8 +46,9 @@ type requester interface {
 	close() error
 }
 
-// New makes or finds the bucket, verifies it, and asks whether this user may use it. The connection stays the
-// caller's; what New starts ends with Close, or with the connection. A nil o means the defaults.
+// New makes or finds the bucket, verifies it (ErrBucketUnfit), and tries whether this user may use it (ErrNoAnswer). It takes a
+// few round trips. The connection stays the caller's; what New starts ends with Close, or with the connection. A nil o means the
+// defaults.
 func New(ctx context.Context, nc *nats.Conn, o *Options) (*Store, error) {
 	return open(ctx, nc, o, time.Now)
 }
@@ -76,7 +77,7 @@ func open(ctx context.Context, nc *nats.Conn, o *Options, local func() time.Time
 	s.x = x
 	s.address(&opts)
 	s.clock = &clock{nc: nc, x: x, subject: opts.api() + "STREAM.INFO." + streamName(opts.Bucket), local: local}
-	if err := s.probe(ctx); err != nil {
+	if err := s.await(ctx); err != nil {
 		return nil, errors.Join(err, s.x.close())
 	}
 	return s, nil
@@ -90,6 +91,16 @@ func (s *Store) address(o *Options) {
 		s.subject = api + s.kept
 	}
 	s.get = api + "STREAM.MSG.GET." + streamName(o.Bucket)
+}
+
+// await probes until somebody is there: a cluster hears of a new bucket a little later.
+func (s *Store) await(ctx context.Context) error {
+	for try := 0; ; try++ {
+		err := s.probe(ctx)
+		if !errors.Is(err, errNobody) || pause(ctx, try+2) != nil {
+			return err
+		}
+	}
 }
 
 // probe takes each way that the store needs, without leaving a trace: its write names a revision that no key has.

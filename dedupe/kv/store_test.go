@@ -1,8 +1,11 @@
 package kv
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/natstest"
 )
 
 func testKey(id string) dedupe.Key {
@@ -52,10 +56,9 @@ func settleOne(t *testing.T, s *Store, c dedupe.Claim, o dedupe.Outcome) bool {
 // TestServerRestarts has a server stop between claim and settlement, and come back over its store.
 func TestServerRestarts(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	srv := startServer(t, dir, -1)
+	srv := natstest.Start(t, nil)
 	back := make(chan struct{}, 1)
-	nc := connect(t, srv, nats.ReconnectHandler(func(*nats.Conn) { back <- struct{}{} }))
+	nc := srv.Connect(t, nats.ReconnectHandler(func(*nats.Conn) { back <- struct{}{} }))
 	s := newStore(t, nc, nil)
 	at := dedupe.Position{Stream: "ORDERS@1", Sequence: 7, Stored: time.Unix(5, 6)}
 	if _, err := s.Begin(t.Context(), "billing", "orders.>", at); err != nil {
@@ -67,13 +70,11 @@ func TestServerRestarts(t *testing.T) {
 	}
 	running, failing := claimOne(t, s, "running", "n2"), claimOne(t, s, "failing", "n3")
 
-	port := srv.Addr().String()
-	srv.Shutdown()
-	srv.WaitForShutdown()
+	srv.Stop()
 	if _, err := s.Seen(t.Context(), []dedupe.Key{marked.Key}); !errors.Is(err, ErrDisconnected) {
 		t.Errorf("Seen without a server: %v, want ErrDisconnected", err)
 	}
-	startServer(t, dir, portOf(t, port))
+	srv.Start(t)
 	wait(t, back, "reconnect")
 
 	if c := claimOne(t, s, "marked", "n4"); c.State != dedupe.Done {
@@ -98,7 +99,7 @@ func TestServerRestarts(t *testing.T) {
 // those of an operator's delete and purge.
 func TestMarkersAreTakenOver(t *testing.T) {
 	t.Parallel()
-	nc := connect(t, startServer(t, t.TempDir(), -1))
+	nc := natstest.Start(t, nil).Connect(t)
 	js, err := jetstream.New(nc)
 	if err != nil {
 		t.Fatal(err)
@@ -160,8 +161,8 @@ func awaitMarker(t *testing.T, bucket jetstream.KeyValue, key string) uint64 {
 // TestOneWinner has two connections claim one key 32 times each, at once, alone and in batches that repeat it.
 func TestOneWinner(t *testing.T) {
 	t.Parallel()
-	srv := startServer(t, t.TempDir(), -1)
-	stores := []*Store{newStore(t, connect(t, srv), nil), newStore(t, connect(t, srv), nil)}
+	srv := natstest.Start(t, nil)
+	stores := []*Store{newStore(t, srv.Connect(t), nil), newStore(t, srv.Connect(t), nil)}
 	for round := range 5 {
 		id := fmt.Sprintf("key-%d", round)
 		var won atomic.Int32
@@ -195,8 +196,8 @@ func TestOneWinner(t *testing.T) {
 // TestAnotherStoreSettles: what one store claimed, another, or the same after it forgot, settles all the same.
 func TestAnotherStoreSettles(t *testing.T) {
 	t.Parallel()
-	srv := startServer(t, t.TempDir(), -1)
-	one, other := newStore(t, connect(t, srv), nil), newStore(t, connect(t, srv), nil)
+	srv := natstest.Start(t, nil)
+	one, other := newStore(t, srv.Connect(t), nil), newStore(t, srv.Connect(t), nil)
 	c := claimOne(t, one, "a", "n1")
 	if oks, err := other.Extend(t.Context(), []dedupe.Claim{c}, time.Minute, time.Hour); err != nil || !oks[0] {
 		t.Fatalf("Extend: %v, %v", oks, err)
@@ -211,6 +212,11 @@ func TestAnotherStoreSettles(t *testing.T) {
 	if settleOne(t, one, c, dedupe.Succeeded) {
 		t.Error("a superseded claim is settled")
 	}
+	// What is remembered as claimed is dying by now: that it cannot be buried is only a guess.
+	c = claimOne(t, one, "b", "n3")
+	if !settleOne(t, other, c, dedupe.GivenUp) || !settleOne(t, one, c, dedupe.Buried) {
+		t.Error("a claim that was given up elsewhere cannot be buried")
+	}
 	if n := len(one.holding.byNonce); n != 0 {
 		t.Errorf("%d ended claims are remembered", n)
 	}
@@ -219,7 +225,7 @@ func TestAnotherStoreSettles(t *testing.T) {
 // TestSettleBesideExtend: an owner's renewals and its settlement do not hurt each other.
 func TestSettleBesideExtend(t *testing.T) {
 	t.Parallel()
-	s := newStore(t, connect(t, startServer(t, t.TempDir(), -1)), nil)
+	s := newStore(t, natstest.Start(t, nil).Connect(t), nil)
 	for i := range 30 {
 		c := claimOne(t, s, fmt.Sprint(i), fmt.Sprint("n", i))
 		var wg sync.WaitGroup
@@ -243,8 +249,9 @@ func TestSettleBesideExtend(t *testing.T) {
 
 func TestForeignValues(t *testing.T) {
 	t.Parallel()
-	nc := connect(t, startServer(t, t.TempDir(), -1))
-	s := newStore(t, nc, nil)
+	nc := natstest.Start(t, nil).Connect(t)
+	var log bytes.Buffer
+	s := newStore(t, nc, &Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	held := claimOne(t, s, "garbage", "n0")
 	for id, value := range map[string]string{"garbage": "hello", "empty": "", "newer": `{"v":2}`} {
 		if err := nc.Publish(s.subject+eventKey(testKey(id)), []byte(value)); err != nil {
@@ -283,12 +290,15 @@ func TestForeignValues(t *testing.T) {
 	if _, err := s.Begin(t.Context(), "g", "t", dedupe.Position{}); !errors.Is(err, ErrForeignValue) {
 		t.Errorf("Begin over a foreign value: %v, want ErrForeignValue", err)
 	}
+	if n := strings.Count(log.String(), "nats kv del"); n != 1 {
+		t.Errorf("warned %d times, want once:\n%s", n, log.String())
+	}
 }
 
 // TestOversize: what no message holds is refused for ever, and closes no connection.
 func TestOversize(t *testing.T) {
 	t.Parallel()
-	nc := connect(t, startServer(t, t.TempDir(), -1))
+	nc := natstest.Start(t, nil).Connect(t)
 	s := newStore(t, nc, nil)
 	big, small := ask("big", "n1"), ask("small", "n2")
 	big.Hash = make([]byte, 1<<20)

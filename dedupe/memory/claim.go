@@ -54,8 +54,8 @@ func (s *Store) take(r *row, slot uint32, q *dedupe.Request, now int64) dedupe.S
 	case dead:
 		return dedupe.Dead
 	}
-	mine := r.state != free && r.owner == s.owner(q.Nonce)
-	if !mine && r.until > now {
+	mine := r.owner == s.owner(q.Nonce)
+	if mine && r.state == free || !mine && r.until > now {
 		return dedupe.Held
 	}
 	if !mine && r.state == claimed && r.crashes < math.MaxUint16 {
@@ -104,7 +104,7 @@ func (s *Store) answer(r *row, slot uint32, q *dedupe.Request, state dedupe.Stat
 	}
 	switch state {
 	case dedupe.Held, dedupe.Fresh, dedupe.Dying:
-		c.HeldFor = time.Duration(r.until - now)
+		c.HeldFor = time.Duration(max(r.until-now, 0))
 	}
 	if kept := s.table.hashOf(r, slot); bytes.Equal(kept, q.Hash) {
 		c.Hash = q.Hash

@@ -132,7 +132,7 @@ func (s *Store) room(ids []id, now int64) error {
 			absent[k] = struct{}{}
 		}
 	}
-	if len(absent) == 0 || s.table.len()+len(absent) <= s.max {
+	if s.table.len()+len(absent) <= s.max {
 		return nil
 	}
 	return fmt.Errorf("memory store: %d of %d keys are kept, none of them expired, and %d more do not fit: "+

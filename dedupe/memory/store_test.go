@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"reflect"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -219,6 +218,28 @@ func TestReopenedIsYoung(t *testing.T) {
 	}
 }
 
+// TestDelayedClaim: a request that arrives again after its claim was set free wins nothing.
+func TestDelayedClaim(t *testing.T) {
+	t.Parallel()
+	var c clock
+	s := open(t, &Options{Now: c.now})
+	x := dedupe.Settlement{Claim: claimOne(t, s, ask("a", "1")), Outcome: dedupe.Failed, After: time.Second, TTL: time.Hour}
+	if !settleOne(t, s, x) {
+		t.Fatal("its settlement did not match")
+	}
+	c.pass(2 * time.Second)
+	if got := claimOne(t, s, ask("a", "1")); got.State != dedupe.Held || got.HeldFor != 0 {
+		t.Errorf("its request again: %v for %v, want held for 0", got.State, got.HeldFor)
+	}
+	if !settleOne(t, s, x) {
+		t.Error("a repeat of its settlement did not match")
+	}
+	c.pass(2 * time.Second)
+	if got := claimOne(t, s, ask("a", "2")); got.State != dedupe.Fresh || got.Attempts != 1 {
+		t.Errorf("the next request: %v after %d attempts, want fresh after 1", got.State, got.Attempts)
+	}
+}
+
 // TestDeterministic: the same calls under the same clock have the same answers.
 func TestDeterministic(t *testing.T) {
 	t.Parallel()
@@ -240,6 +261,55 @@ func TestDeterministic(t *testing.T) {
 	}
 	if !reflect.DeepEqual(run(), run()) {
 		t.Error("two runs of the same calls differ")
+	}
+}
+
+// TestExpiresOnTheDot: a lease, a delay and a TTL are over when they are over, not a nanosecond sooner or later.
+func TestExpiresOnTheDot(t *testing.T) {
+	t.Parallel()
+	var c clock
+	s := open(t, &Options{Now: c.now})
+	want := func(nonce string, want dedupe.State) dedupe.Claim {
+		t.Helper()
+		got := claimOne(t, s, ask("a", nonce))
+		if got.State != want {
+			t.Errorf("claim %s: %v, want %v", nonce, got.State, want)
+		}
+		return got
+	}
+	want("lease", dedupe.Fresh)
+	c.pass(time.Minute - 1)
+	want("too soon", dedupe.Held)
+	c.pass(1)
+	got := want("lapsed", dedupe.Fresh)
+	settleOne(t, s, dedupe.Settlement{Claim: got, Outcome: dedupe.Failed, After: time.Minute, TTL: time.Hour})
+	c.pass(time.Minute - 1)
+	want("not due", dedupe.Held)
+	c.pass(1)
+	got = want("due", dedupe.Fresh)
+	settleOne(t, s, dedupe.Settlement{Claim: got, Outcome: dedupe.Succeeded, TTL: time.Hour})
+	c.pass(time.Hour - 1)
+	want("kept", dedupe.Done)
+	c.pass(1)
+	want("expired", dedupe.Fresh)
+}
+
+// TestReusedRowIsClean: nothing of an expired row is left in the one that takes its place.
+func TestReusedRowIsClean(t *testing.T) {
+	t.Parallel()
+	var c clock
+	s := open(t, &Options{Now: c.now})
+	r := ask("a", "1")
+	r.Hash = []byte(strings.Repeat("h", 40))
+	x := dedupe.Settlement{Claim: claimOne(t, s, r), Outcome: dedupe.GivenUp, Reason: "why", CountAttempt: true, Lease: 1, TTL: time.Hour}
+	settleOne(t, s, x)
+	c.pass(time.Hour)
+	got := claimOne(t, s, ask("a", "2"))
+	if got.State != dedupe.Fresh || got.Attempts != 0 || got.Age != 0 || len(got.Hash) > 0 || got.Token <= x.Claim.Token {
+		t.Errorf("claimed anew: %+v", got)
+	}
+	if len(s.table.extras) != 0 {
+		t.Error("the old row's long hash and reason are still there")
 	}
 }
 
@@ -279,16 +349,11 @@ func TestCallersKeepTheirBytes(t *testing.T) {
 	}
 }
 
-// TestBytesPerKey holds the package's word.
+// TestBytesPerKey holds the package's word, at a number of keys at which the map has just grown and is emptiest.
 func TestBytesPerKey(t *testing.T) { // not parallel: it measures the heap
-	const n = 1_000_000
-	if testing.Short() {
-		return
-	}
-	per := bytesPerKey(t, n)
+	per := bytesPerKey(t, 60_000)
 	t.Logf("%.1f bytes a key", per)
 	if per > 150 {
 		t.Errorf("%.1f bytes a key, want at most 150", per)
 	}
-	runtime.GC()
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/onceish/onceish/dedupe"
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
+	"github.com/onceish/onceish/internal/mongotest"
 )
 
 const batch = 500
@@ -22,7 +23,7 @@ const batch = 500
 // BenchmarkClaimMark claims and marks events in batches of 500, and compares with a find and an upsert for each event, 64 at a
 // time, in the same run.
 func BenchmarkClaimMark(b *testing.B) {
-	client := connect(b, options.Client().ApplyURI(uri(b)))
+	client := connect(b, options.Client().ApplyURI(mongotest.URI(b)))
 	single := oneByOne(b, collection(b, client), time.Second)
 	for _, inFlight := range []int{1, 2, 4} {
 		b.Run(fmt.Sprintf("inflight=%d", inFlight), func(b *testing.B) {
@@ -52,7 +53,7 @@ func BenchmarkClaimMark(b *testing.B) {
 
 // BenchmarkDuplicates claims batches in which every event is done already.
 func BenchmarkDuplicates(b *testing.B) {
-	client := connect(b, options.Client().ApplyURI(uri(b)))
+	client := connect(b, options.Client().ApplyURI(mongotest.URI(b)))
 	s, err := mongodedupe.New(b.Context(), collection(b, client), nil)
 	if err != nil {
 		b.Fatal(err)

@@ -61,9 +61,9 @@ func check(q *dedupe.Request) error {
 
 // claimBatch claims the first request of each key; later ones of the same key are told from its answer.
 func (s *Store) claimBatch(ctx context.Context, rs []dedupe.Request, out []dedupe.Claim) error {
-	rest := make([]*pending, len(rs))
+	rest := make([]*pending, 0, len(rs))
 	for i := range rs {
-		rest[i] = &pending{req: &rs[i], id: keyID(rs[i].Key), claim: &out[i]}
+		rest = append(rest, &pending{req: &rs[i], id: keyID(rs[i].Key), claim: &out[i]})
 	}
 	for len(rest) > 0 {
 		first := make(map[string]*pending, len(rest))

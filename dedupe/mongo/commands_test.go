@@ -17,21 +17,24 @@ import (
 
 	"github.com/onceish/onceish/dedupe"
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
+	"github.com/onceish/onceish/internal/mongotest"
 )
 
 // recorder keeps the commands that a client sends.
 type recorder struct {
 	mu       sync.Mutex
 	commands []bson.Raw
+	hellos   int // a store's own; those of the driver's monitors are not told
 }
 
 func (r *recorder) monitor() *event.CommandMonitor {
 	return &event.CommandMonitor{Started: func(_ context.Context, e *event.CommandStartedEvent) {
-		if e.CommandName == "hello" {
-			return
-		}
 		r.mu.Lock()
 		defer r.mu.Unlock()
+		if e.CommandName == "hello" {
+			r.hellos++
+			return
+		}
 		r.commands = append(r.commands, slices.Clone(e.Command))
 	}}
 }
@@ -43,6 +46,15 @@ func (r *recorder) take() []bson.Raw {
 	cs := r.commands
 	r.commands = nil
 	return cs
+}
+
+// asked is how often the server was asked for its time since this was last called.
+func (r *recorder) asked() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := r.hellos
+	r.hellos = 0
+	return n
 }
 
 func names(cs []bson.Raw) []string {
@@ -61,9 +73,9 @@ func names(cs []bson.Raw) []string {
 func recorded(t *testing.T, o *mongodedupe.Options) (*mongodedupe.Store, *driver.Client, *recorder) {
 	t.Helper()
 	r := &recorder{}
-	client := connect(t, options.Client().ApplyURI(uri(t)).SetMonitor(r.monitor()).
+	client := connect(t, options.Client().ApplyURI(mongotest.URI(t)).SetMonitor(r.monitor()).
 		SetWriteConcern(writeconcern.Unacknowledged()).SetReadConcern(readconcern.Available()).SetReadPreference(readpref.Nearest()))
-	coll := collection(t, connect(t, options.Client().ApplyURI(uri(t))))
+	coll := collection(t, connect(t, options.Client().ApplyURI(mongotest.URI(t))))
 	s, err := mongodedupe.New(t.Context(), client.Database(coll.Database().Name()).Collection(coll.Name()), o)
 	if err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/dedupe/dedupetest"
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
+	"github.com/onceish/onceish/internal/mongotest"
 )
 
 func TestConformance(t *testing.T) {
@@ -23,9 +24,9 @@ func TestConformance(t *testing.T) {
 // subject is a store behind a proxy, whose client hides no error by trying again itself.
 func subject(t *testing.T) dedupetest.Subject {
 	t.Helper()
-	w := newWire(t, uri(t))
+	w := newWire(t, mongotest.URI(t))
 	client := connect(t, options.Client().ApplyURI(w.uri()).SetRetryReads(false).SetRetryWrites(false))
-	coll := collection(t, connect(t, options.Client().ApplyURI(uri(t))))
+	coll := collection(t, connect(t, options.Client().ApplyURI(mongotest.URI(t))))
 	through := client.Database(coll.Database().Name()).Collection(coll.Name())
 	return dedupetest.Subject{
 		Store: store(t, through, &mongodedupe.Options{Timeout: 5 * time.Second}),
@@ -33,7 +34,8 @@ func subject(t *testing.T) dedupetest.Subject {
 			t.Helper()
 			return store(t, through, mongodedupe.Options{}.Skew(d))
 		},
-		Fault:   w.fault,
+		Fault:   w.fail,
+		Partial: func(key dedupe.Key) func() bool { return w.spoil(key.String()) },
 		Refuse:  w.refuse,
 		Present: func(t *testing.T, key dedupe.Key) bool { return present(t, coll, key) },
 	}

@@ -1,2 +1,69 @@
-// Package mongo keeps dedupe state in MongoDB.
+// Package mongo keeps dedupe state in a MongoDB collection. Imported elsewhere it is called mongodedupe.
+//
+// # Delivery semantics
+//
+// A [Store] can do all that package dedupe describes: it claims, extends and settles, reopens, and keeps watermarks.
+// Claims and marks are written with w:majority, and whatever leads to an acknowledgement is read with read concern
+// majority from the primary, so that no failover takes back what an event was acknowledged on. Options.WriteConcern can weaken
+// the writes, for telemetry; even then only what a majority has is answered as done or dead. The concerns, read
+// preference and registry of the client do not matter, and a transaction in a caller's context is left out.
+//
+// Every call may be repeated, and is bounded by Options.Timeout. An error says nothing of any item.
+// What is owned is owned by its nonce: a claim whose answer was lost is found to be this request's own, a settlement whose
+// answer was lost is found to be applied. Counts of the server are compared with what was asked for, and rows are read back
+// where they differ.
+//
+// Round trips do not grow with the batch: fresh keys cost one, duplicates two, takeovers three; a settlement or an
+// extension costs one, and one more when some claim was lost. Batches beyond 1,000 are worked off in parts.
+//
+// # Time
+//
+// The server's clock is the only one that counts. Updates compute with $$NOW and reads bring it along. An inserted document
+// cannot, so a fresh claim carries the machine's monotonic time plus the offset of the server's clock, measured by hello
+// each minute and after every error. What is unsure about it (half a round trip) is added to the lease; beyond 5 s
+// the call fails with [ErrClock]. Wrong wall clocks of clients do no harm. Nodes of a replica set, and mongos routers, are
+// to be kept within a second of each other by NTP: a failover or another router brings another clock.
+//
+// # The row
+//
+//	_id          topic::group::id, as dedupe.Key.String has it; "%sha256:" and its hash where that is over 1,024 bytes
+//	state        claimed, free, dying, done or dead
+//	owner        nonce of the last claim
+//	token        grows with every takeover
+//	lease_until  end of the lease; of a free row, when it is due
+//	attempts     runs that failed
+//	crashes      claims that ended by their lease alone
+//	since        first claim; absent after Reopen
+//	hash         of the first payload
+//	reason       why it was given up: dying and dead only
+//	letter       id of the dead letter: dying and dead only
+//	expireAt     when the row counts as absent, whether it is still there or not
+//
+// Mark leaves only _id, state, token, hash and expireAt.
+//
+//	       insert                Succeeded
+//	absent ──────▶ claimed ─────────────────▶ done
+//	                │ ▲ ▲ └──GivenUp──▶ dying ──Buried──▶ dead
+//	Failed, NotBegun│ │ └─ lapsed: owner, token + 1, crashes + 1
+//	                ▼ │ due: owner, token + 1
+//	                free ◀──Reopen── dying, dead
+//
+// A takeover is one update that matches the row only as it was read: owner, state, token, lease and expiry. Whoever
+// touches the row in between makes it miss.
+//
+// Watermarks are in the same collection, one document for each group and topic: {_id: "%watermark::topic::group::", streams:
+// [{stream, sequence, stored}]}. No key's _id begins like that. They have no expireAt, so they stay.
+//
+// # Indexes
+//
+// Rows leave by a TTL index on expireAt with expireAfterSeconds 0. [New] makes it, or sets another expireAfterSeconds to 0
+// by collMod. It drops nothing: an index that cannot be lived with (a unique one, another TTL, one on expireAt that is
+// partial or has no TTL) is an [ErrCollection] that names it. So is a view, a capped collection, and one with a
+// collation. A sharded collection has to be sharded by _id, hashed at best: otherwise _id is not unique.
+//
+// # Privileges
+//
+// find, insert, update and listIndexes on the collection; createIndex unless the index is there; collMod if it has
+// another expireAfterSeconds; listCollections on the database, without which the checks of the collection's kind are left
+// out. The role readWrite has all of them but collMod, which dbAdmin has. Documents are never deleted by a Store.
 package mongo

@@ -14,13 +14,14 @@ import (
 
 	"github.com/onceish/onceish/dedupe"
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
+	"github.com/onceish/onceish/internal/mongotest"
 )
 
 // wired is a store behind a proxy, its collection, and the proxy. Its client tries nothing again by itself.
 func wired(t *testing.T) (*mongodedupe.Store, *driver.Collection, *wire) {
 	t.Helper()
-	w := newWire(t, uri(t))
-	coll := collection(t, connect(t, options.Client().ApplyURI(uri(t))))
+	w := newWire(t, mongotest.URI(t))
+	coll := collection(t, connect(t, options.Client().ApplyURI(mongotest.URI(t))))
 	client := connect(t, options.Client().ApplyURI(w.uri()).SetRetryReads(false).SetRetryWrites(false))
 	s, err := mongodedupe.New(t.Context(), client.Database(coll.Database().Name()).Collection(coll.Name()), nil)
 	if err != nil {
@@ -90,9 +91,9 @@ func lostClaims(t *testing.T, s *mongodedupe.Store, w *wire, n int, applied bool
 	taker := request("old", time.Minute)
 	taker.Nonce = "taker"
 	lapse(t, s, old)
-	w.fault(n, applied)
+	w.cut(n, applied)
 	cs := again(t, func() ([]dedupe.Claim, error) { return s.Claim(t.Context(), []dedupe.Request{gone, taker}) })
-	w.fault(0, false)()
+	w.cut(0, false)()
 	if cs[0].State != dedupe.Fresh || cs[0].Crashes != 0 || cs[0].Token != 1 {
 		t.Errorf("a fresh key: %+v", cs[0])
 	}
@@ -109,9 +110,9 @@ func lostSettlements(t *testing.T, s *mongodedupe.Store, w *wire, n int, applied
 		c := claimOne(t, s, request(o.String(), time.Minute))
 		ss[i] = dedupe.Settlement{Claim: c, Outcome: o, TTL: time.Hour, Lease: time.Minute, CountAttempt: true}
 	}
-	w.fault(n, applied)
+	w.cut(n, applied)
 	oks := again(t, func() ([]bool, error) { return s.Settle(t.Context(), ss) })
-	w.fault(0, false)()
+	w.cut(0, false)()
 	for i, ok := range oks {
 		if !ok {
 			t.Errorf("%v: superseded", outcomes[i])
@@ -132,11 +133,11 @@ func lostMarks(t *testing.T, s *mongodedupe.Store, w *wire, n int, applied bool)
 	if err := s.Mark(t.Context(), []dedupe.Mark{{Key: a, State: dedupe.Dead, TTL: time.Hour}}); err != nil {
 		t.Fatal(err)
 	}
-	w.fault(n, applied)
+	w.cut(n, applied)
 	again(t, func() (any, error) {
 		return nil, s.Mark(t.Context(), []dedupe.Mark{{Key: a, State: dedupe.Done, TTL: time.Hour}, {Key: b, State: dedupe.Done, TTL: time.Hour}})
 	})
-	w.fault(0, false)()
+	w.cut(0, false)()
 	rs, err := s.Seen(t.Context(), []dedupe.Key{a, b})
 	if err != nil || rs[0].State != dedupe.Done || rs[1].State != dedupe.Done {
 		t.Errorf("marked: %+v, %v", rs, err)
@@ -264,17 +265,82 @@ func TestUnknownState(t *testing.T) {
 // A server that answers nothing costs the time-out, no more.
 func TestTimeout(t *testing.T) {
 	t.Parallel()
-	w := newWire(t, uri(t))
-	coll := collection(t, connect(t, options.Client().ApplyURI(uri(t))))
+	w := newWire(t, mongotest.URI(t))
+	coll := collection(t, connect(t, options.Client().ApplyURI(mongotest.URI(t))))
 	client := connect(t, options.Client().ApplyURI(w.uri()))
-	s, err := mongodedupe.New(t.Context(), client.Database(coll.Database().Name()).Collection(coll.Name()), &mongodedupe.Options{Timeout: 200 * time.Millisecond})
+	s, err := mongodedupe.New(t.Context(), client.Database(coll.Database().Name()).Collection(coll.Name()), &mongodedupe.Options{Timeout: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.slow(time.Second)
+	w.slow(3 * time.Second)
 	start := time.Now()
 	_, err = s.Claim(t.Context(), []dedupe.Request{request("a", time.Minute)})
-	if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 900*time.Millisecond {
-		t.Errorf("%v after %v, want the time-out of 200ms", err, time.Since(start))
+	if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 2500*time.Millisecond {
+		t.Errorf("%v after %v, want the time-out of 1s", err, time.Since(start))
+	}
+}
+
+// After an error the server may be another: its time is asked for again, before anything is inserted.
+func TestClockAfterError(t *testing.T) {
+	t.Parallel()
+	s, _, r := recorded(t, nil)
+	claimOne(t, s, request("a", time.Minute))
+	if r.asked(); r.asked() != 0 {
+		t.Error("the server's time is asked for with every claim")
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Claim(ended, []dedupe.Request{request("b", time.Minute)}); !errors.Is(err, context.Canceled) {
+		t.Fatalf("%v, want context.Canceled", err)
+	}
+	claimOne(t, s, request("b", time.Minute))
+	if r.asked() == 0 {
+		t.Error("the server's time is not asked for after an error")
+	}
+}
+
+// A takeover misses the row that was touched after it was read: extended it stays its owner's, marked it is done.
+func TestTakeoverMisses(t *testing.T) {
+	t.Parallel()
+	touches := map[string]struct {
+		touch func(s *mongodedupe.Store, c dedupe.Claim) error
+		want  dedupe.State
+	}{
+		"extended": {func(s *mongodedupe.Store, c dedupe.Claim) error {
+			_, err := s.Extend(context.Background(), []dedupe.Claim{c}, time.Minute, time.Hour)
+			return err
+		}, dedupe.Held},
+		"marked": {func(s *mongodedupe.Store, c dedupe.Claim) error {
+			_, err := s.Settle(context.Background(), []dedupe.Settlement{{Claim: c, TTL: time.Hour}})
+			return err
+		}, dedupe.Done},
+		"marked by another": {func(s *mongodedupe.Store, c dedupe.Claim) error {
+			return s.Mark(context.Background(), []dedupe.Mark{{Key: c.Key, State: dedupe.Dead, TTL: time.Hour}})
+		}, dedupe.Dead},
+	}
+	for name, c := range touches {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, coll, w := wired(t)
+			direct, err := mongodedupe.New(t.Context(), coll, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := request("a", time.Millisecond)
+			old := claimOne(t, direct, r)
+			lapse(t, direct, r)
+			touched := make(chan error, 1)
+			w.rewrite(func(command string, reply bson.D) bson.D {
+				if command == "aggregate" && len(touched) == 0 {
+					touched <- c.touch(direct, old)
+				}
+				return reply
+			})
+			r.Nonce = "taker"
+			got := claimOne(t, s, r)
+			if err := <-touched; err != nil || got.State != c.want {
+				t.Errorf("%+v (%v), want %v", got, err, c.want)
+			}
+		})
 	}
 }

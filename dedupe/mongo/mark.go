@@ -89,12 +89,12 @@ type writing struct {
 // upsert would do both, but loses races in ways that differ from server to server.
 func (s *Store) markBatch(ctx context.Context, ws []*writing) error {
 	var refusals []error
-	for try := 0; try < markTries; try++ {
-		taken, refused, err := s.insertMarks(ctx, ws)
+	for try := range markTries {
+		taken, never, err := s.insertMarks(ctx, ws)
 		if err != nil {
 			return err
 		}
-		refusals = append(refusals, refused...)
+		refusals = append(refusals, never...)
 		if len(taken) == 0 {
 			return errors.Join(refusals...)
 		}

@@ -12,6 +12,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
+	"github.com/onceish/onceish/internal/mongotest"
 )
 
 // ttl is expireAfterSeconds of the index on expireAt; -1: there is none.
@@ -38,7 +39,7 @@ func ttl(t *testing.T, coll *driver.Collection) int64 {
 
 func TestIndexIsMade(t *testing.T) {
 	t.Parallel()
-	coll := collection(t, connect(t, options.Client().ApplyURI(uri(t))))
+	coll := collection(t, connect(t, options.Client().ApplyURI(mongotest.URI(t))))
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
@@ -55,7 +56,7 @@ func TestIndexIsMade(t *testing.T) {
 
 func TestIndexOfAnotherTTL(t *testing.T) {
 	t.Parallel()
-	coll := collection(t, connect(t, options.Client().ApplyURI(uri(t))))
+	coll := collection(t, connect(t, options.Client().ApplyURI(mongotest.URI(t))))
 	makeIndex(t, coll, bson.D{{Key: "expireAt", Value: -1}}, options.Index().SetExpireAfterSeconds(3600).SetName("mine"))
 	if _, err := mongodedupe.New(t.Context(), coll, nil); err != nil {
 		t.Fatal(err)
@@ -68,7 +69,7 @@ func TestIndexOfAnotherTTL(t *testing.T) {
 // Indexes that cannot be lived with are named, with what to do; nothing is dropped.
 func TestIndexConflicts(t *testing.T) {
 	t.Parallel()
-	client := connect(t, options.Client().ApplyURI(uri(t)))
+	client := connect(t, options.Client().ApplyURI(mongotest.URI(t)))
 	for _, c := range []struct {
 		name string
 		keys bson.D
@@ -77,7 +78,8 @@ func TestIndexConflicts(t *testing.T) {
 	}{
 		{"no TTL", bson.D{{Key: "expireAt", Value: 1}}, options.Index(), []string{"expireAt_1", "no expireAfterSeconds", "drop it"}},
 		{
-			"partial", bson.D{{Key: "expireAt", Value: 1}},
+			"partial",
+			bson.D{{Key: "expireAt", Value: 1}},
 			options.Index().SetExpireAfterSeconds(0).SetPartialFilterExpression(bson.D{{Key: "state", Value: "done"}}),
 			[]string{"partial", "drop it"},
 		},
@@ -129,7 +131,7 @@ func TestUnfitCollections(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWire(t, uri(t))
+			w := newWire(t, mongotest.URI(t))
 			coll := collection(t, connect(t, options.Client().ApplyURI(w.uri())))
 			w.rewrite(func(command string, reply bson.D) bson.D {
 				if command == c.command {
@@ -162,7 +164,7 @@ func failure(code int, name string) bson.D {
 
 func TestOptions(t *testing.T) {
 	t.Parallel()
-	coll := collection(t, connect(t, options.Client().ApplyURI(uri(t))))
+	coll := collection(t, connect(t, options.Client().ApplyURI(mongotest.URI(t))))
 	for says, o := range map[string]*mongodedupe.Options{
 		"Options.Timeout is -1s":      {Timeout: -1e9},
 		"Options.WriteConcern is w:0": {WriteConcern: writeconcern.Unacknowledged()},

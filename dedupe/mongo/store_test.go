@@ -12,6 +12,7 @@ import (
 
 	"github.com/onceish/onceish/dedupe"
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
+	"github.com/onceish/onceish/internal/mongotest"
 )
 
 // win claims as soon as the key is to be had.
@@ -87,7 +88,7 @@ func TestRow(t *testing.T) {
 // Clients whose clocks are minutes wrong agree on who holds a lease, and for how long.
 func TestSkew(t *testing.T) {
 	t.Parallel()
-	client := connect(t, options.Client().ApplyURI(uri(t)))
+	client := connect(t, options.Client().ApplyURI(mongotest.URI(t)))
 	coll := collection(t, client)
 	stores := map[time.Duration]*mongodedupe.Store{}
 	for _, d := range []time.Duration{0, 5 * time.Minute, -5 * time.Minute} {
@@ -130,8 +131,8 @@ func TestSkew(t *testing.T) {
 // A pool that is too small makes calls slow; it loses no lease, and every call returns.
 func TestSmallPool(t *testing.T) {
 	t.Parallel()
-	w := newWire(t, uri(t))
-	coll := collection(t, connect(t, options.Client().ApplyURI(uri(t))))
+	w := newWire(t, mongotest.URI(t))
+	coll := collection(t, connect(t, options.Client().ApplyURI(mongotest.URI(t))))
 	client := connect(t, options.Client().ApplyURI(w.uri()).SetMaxPoolSize(2))
 	s, err := mongodedupe.New(t.Context(), client.Database(coll.Database().Name()).Collection(coll.Name()), nil)
 	if err != nil {

@@ -61,7 +61,7 @@ func (p *pending) judge(r *row) *move {
 		*p.claim = r.claim(p.req, dedupe.Dead)
 	case mine && r.state != free:
 		return p.renew(r)
-	case r.left() > 0:
+	case mine || r.left() > 0: // mine, and free: a repeat that got delayed wins nothing
 		*p.claim = r.claim(p.req, dedupe.Held)
 	case r.state == dying:
 		return p.bury(r)
@@ -125,7 +125,7 @@ func (p *pending) bury(r *row) *move {
 
 func (p *pending) move(r *row, s dedupe.State, token int64, update bson.A) *move {
 	c := r.claim(p.req, s)
-	c.Token, c.HeldFor = uint64(token), p.req.Lease
+	c.Token, c.HeldFor = uint64(max(0, token)), p.req.Lease
 	if len(c.Hash) == 0 {
 		c.Hash = p.req.Hash
 	}
@@ -176,7 +176,7 @@ func (s *Store) take(ctx context.Context, moves []*move) ([]*pending, error) {
 
 // is tells whether the row, as it was read back, is what the move made of it.
 func (m *move) is(r *row) bool {
-	return r.leasedBy(m.req.Nonce) && r.token == int64(m.won.Token) && r.left() > 0
+	return r.leasedBy(m.req.Nonce) && uint64(max(0, r.token)) == m.won.Token && r.left() > 0
 }
 
 func moved(moves []*move) []string {

@@ -102,12 +102,12 @@ func (s *Store) Advance(ctx context.Context, group, topic string, at dedupe.Posi
 	ctx, cancel := s.call(ctx)
 	defer cancel()
 	behind := bson.D{field("stream", f.Stream), field("sequence", bson.D{field("$lt", f.Sequence)})}
-	change := bson.D{field("$set", bson.D{field("streams.$.sequence", f.Sequence)})}
+	forward := bson.D{field("$set", bson.D{field("streams.$.sequence", f.Sequence)})}
 	if f.Stored != nil {
-		change = append(change, field("$max", bson.D{field("streams.$.stored", *f.Stored)}))
+		forward = append(forward, field("$max", bson.D{field("streams.$.stored", *f.Stored)}))
 	}
 	_, err = s.own.UpdateOne(ctx,
-		bson.D{field("_id", watermarkID(group, topic)), field("streams", bson.D{field("$elemMatch", behind)})}, change)
+		bson.D{field("_id", watermarkID(group, topic)), field("streams", bson.D{field("$elemMatch", behind)})}, forward)
 	if err != nil {
 		return s.failed("advance", err)
 	}

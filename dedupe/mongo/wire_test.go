@@ -25,16 +25,31 @@ type wire struct {
 	mu      sync.Mutex
 	conns   map[net.Conn]bool
 	armed   *fault
+	spoiled *partial
 	refused bool
 	delay   time.Duration
 	edit    func(command string, reply bson.D) bson.D
 }
 
-// fault of the n-th command from now.
+// fault of the n-th command from now. The connection is cut, or the command is answered by an error, which is quicker: a
+// driver waits half a second before it comes back to a server that cut a connection.
 type fault struct {
-	n              int
-	applied, fired bool
+	n                   int
+	applied, cut, fired bool
 }
+
+// fate of a command.
+type fate uint8
+
+const (
+	served fate = iota
+	// cut: the connection ends before the command is heard, or before it is answered.
+	cutBefore
+	cutAfter
+	// failed: an error answers in the server's place, or in place of its answer.
+	failedBefore
+	failedAfter
+)
 
 func newWire(tb testing.TB, target string) *wire {
 	tb.Helper()
@@ -65,8 +80,15 @@ func (w *wire) uri() string {
 	return u.String()
 }
 
-func (w *wire) fault(n int, applied bool) func() bool {
-	f := &fault{n: n, applied: applied}
+// fail answers the n-th command from now by an error, in the way of dedupetest.
+func (w *wire) fail(n int, applied bool) func() bool { return w.arm(&fault{n: n, applied: applied}) }
+
+// cut ends the connection of the n-th command from now.
+func (w *wire) cut(n int, applied bool) func() bool {
+	return w.arm(&fault{n: n, applied: applied, cut: true})
+}
+
+func (w *wire) arm(f *fault) func() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.armed = f
@@ -101,21 +123,36 @@ func (w *wire) rewrite(edit func(command string, reply bson.D) bson.D) {
 }
 
 // judge says what becomes of a command.
-func (w *wire) judge(command string) (drop, mute bool, delay time.Duration) {
+func (w *wire) judge(command string) (fate, time.Duration) {
 	switch command {
 	case "hello", "isMaster", "ismaster", "ping", "endSessions", "saslStart", "saslContinue", "buildInfo":
-		return false, false, 0
+		return served, 0
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if f := w.armed; f != nil {
 		if f.n == 0 {
 			w.armed, f.fired = nil, true
-			return !f.applied, f.applied, w.delay
+			return f.fate(), w.delay
 		}
 		f.n--
 	}
-	return w.refused, false, w.delay
+	if w.refused {
+		return failedBefore, w.delay
+	}
+	return served, w.delay
+}
+
+func (f *fault) fate() fate {
+	switch {
+	case f.cut && f.applied:
+		return cutAfter
+	case f.cut:
+		return cutBefore
+	case f.applied:
+		return failedAfter
+	}
+	return failedBefore
 }
 
 func (w *wire) accept() {
@@ -134,7 +171,7 @@ func (w *wire) serve(client net.Conn) {
 		_ = client.Close()
 		return
 	}
-	p := &pipe{wire: w, client: client, server: server, muted: make(map[uint32]bool), names: make(map[uint32]string)}
+	p := &pipe{wire: w, client: client, server: server, asked: make(map[uint32]asked)}
 	if !w.keep(client, server) {
 		p.close()
 		return
@@ -181,8 +218,16 @@ type pipe struct {
 	client, server net.Conn
 
 	mu    sync.Mutex
-	muted map[uint32]bool // requests whose answer is lost
-	names map[uint32]string
+	asked map[uint32]asked
+}
+
+// asked is a request that the server has not answered.
+type asked struct {
+	name string
+	fate fate
+	// spoiled is the statement that is to be answered as failed, or -1.
+	spoiled int
+	gone    bool
 }
 
 func (p *pipe) close() {
@@ -198,16 +243,23 @@ func (p *pipe) requests() {
 			return
 		}
 		name := command(m)
-		drop, mute, delay := p.wire.judge(name)
+		fate, delay := p.wire.judge(name)
 		if delay > 0 {
 			time.Sleep(delay)
 		}
-		if drop {
+		id := binary.LittleEndian.Uint32(m[4:])
+		if fate == cutBefore {
 			return
 		}
-		id := binary.LittleEndian.Uint32(m[4:])
+		if fate == failedBefore {
+			if _, err := p.client.Write(answerTo(id, failure(96, "OperationFailed"))); err != nil {
+				return
+			}
+			continue
+		}
+		m, index, gone := p.wire.withoutSpoiled(m)
 		p.mu.Lock()
-		p.muted[id], p.names[id] = mute, name
+		p.asked[id] = asked{name, fate, index, gone}
 		p.mu.Unlock()
 		if _, err := p.server.Write(m); err != nil {
 			return
@@ -224,12 +276,24 @@ func (p *pipe) answers() {
 		}
 		id := binary.LittleEndian.Uint32(m[8:])
 		p.mu.Lock()
-		lost, name := p.muted[id], p.names[id]
+		a, ok := p.asked[id]
+		if !ok {
+			a.spoiled = -1
+		}
+		delete(p.asked, id)
 		p.mu.Unlock()
-		if lost {
+		if a.fate == cutAfter {
 			return
 		}
-		if m, err = p.wire.edited(name, m); err != nil {
+		if a.fate == failedAfter {
+			m = answerTo(id, failure(96, "OperationFailed"))
+		}
+		if a.spoiled >= 0 {
+			if m, err = edit(m, func(reply bson.D) bson.D { return partly(reply, a.spoiled, a.gone) }); err != nil {
+				return
+			}
+		}
+		if m, err = p.wire.edited(a.name, m); err != nil {
 			return
 		}
 		if _, err := p.client.Write(m); err != nil {
@@ -241,22 +305,36 @@ func (p *pipe) answers() {
 // edited is an answer after rewrite.
 func (w *wire) edited(name string, m []byte) ([]byte, error) {
 	w.mu.Lock()
-	edit := w.edit
+	f := w.edit
 	w.mu.Unlock()
-	if edit == nil || binary.LittleEndian.Uint32(m[12:]) != opMsg {
+	if f == nil {
+		return m, nil
+	}
+	return edit(m, func(reply bson.D) bson.D { return f(name, reply) })
+}
+
+func edit(m []byte, f func(bson.D) bson.D) ([]byte, error) {
+	if binary.LittleEndian.Uint32(m[12:]) != opMsg {
 		return m, nil
 	}
 	var reply bson.D
 	if err := bson.Unmarshal(m[21:], &reply); err != nil {
 		return nil, err
 	}
-	body, err := bson.Marshal(edit(name, reply))
+	return answerTo(binary.LittleEndian.Uint32(m[8:]), f(reply)), nil
+}
+
+// answerTo is a message with that document.
+func answerTo(id uint32, d bson.D) []byte {
+	body, err := bson.Marshal(d)
 	if err != nil {
-		return nil, err
+		panic(err) // of our own documents
 	}
-	m = append(m[:21:21], body...)
-	binary.LittleEndian.PutUint32(m, uint32(len(m)))
-	return m, nil
+	m := make([]byte, 21, 21+len(body))
+	binary.LittleEndian.PutUint32(m, uint32(21+len(body)))
+	binary.LittleEndian.PutUint32(m[8:], id)
+	binary.LittleEndian.PutUint32(m[12:], opMsg)
+	return append(m, body...)
 }
 
 func message(r io.Reader) ([]byte, error) {

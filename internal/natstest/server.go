@@ -77,15 +77,7 @@ func (s *Server) stop() {
 	}
 }
 
-// Kill stops the server as SIGKILL would: what it does in order to stop leaves no trace in its store.
-func (s *Server) Kill(t testing.TB) {
-	t.Helper()
-	found := s.Copy(t)
-	s.stop()
-	s.Restore(t, found)
-}
-
-// Copy copies the store as it is now, and returns where to.
+// Copy copies the store, and returns where to. The server should be stopped.
 func (s *Server) Copy(t testing.TB) string {
 	t.Helper()
 	to := filepath.Join(t.TempDir(), "copy")

@@ -33,7 +33,8 @@ func (m *Machine) add(now time.Time, a arrived) {
 		m.answer(now, nil, &a, Answer{Kind: Nak, After: heldNak(a.Delivery.Arrivals), Outcome: Held})
 		return
 	}
-	j := &Job{key: a.Key, hash: a.Hash, order: a.Order, bury: a.Bury, copies: []arrived{a}, since: now}
+	j := &Job{key: a.Key, hash: a.Hash, order: a.Order, bury: a.Bury, copies: []arrived{a}, came: now, since: now}
+	j.place = j.at().Sequence
 	m.jobs[j.key] = j
 	m.roster.add(j)
 	m.count[waiting]++
@@ -52,6 +53,7 @@ func (m *Machine) join(now time.Time, j *Job, a arrived) {
 	}
 	m.parked++
 	j.copies = append(j.copies, a)
+	m.overtake(now, j, &a)
 }
 
 func (m *Machine) queue(now time.Time, j *Job) {

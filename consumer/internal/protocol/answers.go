@@ -64,9 +64,11 @@ func (m *Machine) Answers() []Answer {
 	return out
 }
 
-// answer ends a delivery, or extends it. What is stale is told nothing but an ack: it may be another's delivery by now.
+// answer ends a delivery, or extends it. What is stale is told nothing but an ack: it may be another's delivery by now. What is
+// orphaned is told nothing at all: it may be another event.
 func (m *Machine) answer(now time.Time, j *Job, a *arrived, ans Answer) {
-	if ans.Kind == Nak && a.stale(now) {
+	done := ans.Kind == Ack
+	if a.orphan || (ans.Kind == Nak && a.stale(now)) {
 		ans.Kind = None
 	}
 	ans.Delivery, ans.Job = a.Delivery, j
@@ -75,12 +77,15 @@ func (m *Machine) answer(now time.Time, j *Job, a *arrived, ans Answer) {
 		return
 	}
 	m.stats.count(ans.Outcome)
-	if ans.Kind == Ack {
-		m.finished.add(now)
+	switch {
+	case !done:
+		m.owe(now, a, ans.After)
+	case ans.Kind == Ack:
 		m.progress.settled(a.Delivery.At)
-		return
+		fallthrough
+	default:
+		m.finished.add(now)
 	}
-	m.owe(now, a, ans.After)
 }
 
 func (s *Stats) count(o Outcome) {
@@ -108,10 +113,7 @@ func (m *Machine) conclude(now time.Time, j *Job, ans Answer) {
 	others := m.split(j)
 	m.retire(now, j)
 	m.answerCopies(now, j, ans)
-	m.pass(now, j)
-	for _, a := range others {
-		m.admit(now, a)
-	}
+	m.readmit(now, j, others)
 }
 
 // lose ends a job whose claim is another's. Its delivery is told nothing; copies that are still ours try again.
@@ -121,10 +123,15 @@ func (m *Machine) lose(now time.Time, j *Job) {
 	j.copies = j.copies[:1]
 	m.retire(now, j)
 	m.answer(now, j, first, Answer{Kind: None, Outcome: Lost})
-	m.pass(now, j)
+	m.readmit(now, j, others)
+}
+
+// readmit takes in again what waited for a job, and is not settled by its end; only then do later events of its order go ahead.
+func (m *Machine) readmit(now time.Time, j *Job, others []arrived) {
 	for _, a := range others {
 		m.admit(now, a)
 	}
+	m.pass(now, j)
 }
 
 func (m *Machine) answerCopies(now time.Time, j *Job, ans Answer) {

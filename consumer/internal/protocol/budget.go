@@ -14,7 +14,7 @@ func (m *Machine) budget(now time.Time) (events int, ok bool) {
 	if m.halted() {
 		return 0, !m.readOut
 	}
-	if m.quarantined() || m.count[settling]+m.count[burying] >= maxUnmarked {
+	if m.quarantined() || len(m.solos) > 0 || m.count[settling]+m.count[burying] >= maxUnmarked {
 		return 0, false
 	}
 	ahead := m.count[queued] + m.count[claiming] + m.count[ready]

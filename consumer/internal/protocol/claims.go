@@ -9,11 +9,7 @@ import (
 
 // Claims takes what is to be claimed now.
 func (m *Machine) Claims(now time.Time) Batch[dedupe.Request] {
-	var fits func(*Job) bool
-	if m.quarantined() {
-		fits = func(j *Job) bool { return j.phase == claiming } // only what may hold a claim already
-	}
-	return newBatch(now, m.claims.take(now, maxAhead, fits), func(j *Job) dedupe.Request {
+	return newBatch(now, m.claimable(now), func(j *Job) dedupe.Request {
 		if j.phase == queued {
 			m.enter(now, j, claiming)
 			j.request = dedupe.Request{
@@ -22,6 +18,19 @@ func (m *Machine) Claims(now time.Time) Batch[dedupe.Request] {
 		}
 		return j.request
 	})
+}
+
+// claimable takes the jobs whose turn it is. A suspect that must be the only claim goes first, and alone.
+func (m *Machine) claimable(now time.Time) []*Job {
+	switch {
+	case m.quarantined() || (len(m.solos) > 0 && inHand(&m.count) > 0):
+		return m.claims.take(now, maxAhead, func(j *Job) bool { return j.phase == claiming }) // what may hold a claim already
+	case len(m.solos) > 0:
+		solo := m.solos[:1:1]
+		m.solos = m.solos[1:]
+		return solo
+	}
+	return m.claims.take(now, maxAhead, nil)
 }
 
 // Claimed takes the answer to a batch of claims.
@@ -74,7 +83,7 @@ func (m *Machine) won(now time.Time, j *Job) {
 	case m.halted():
 		m.giveBack(now, j)
 	case !m.quarantine(now, j):
-		m.giveBack(now, j)
+		m.postpone(now, j)
 	default:
 		m.enter(now, j, ready)
 		m.ready = append(m.ready, j)

@@ -12,7 +12,7 @@ func (m *Machine) Due(now time.Time) Due {
 	_, fetch := m.budget(now)
 	return Due{
 		Fetch:       fetch,
-		Claims:      m.claims.due(now),
+		Claims:      m.claims.due(now) || (len(m.solos) > 0 && inHand(&m.count) == 0),
 		Settlements: m.settles.due(now),
 		Extensions:  m.extends.due(now),
 		Letters:     m.letters.due(now),

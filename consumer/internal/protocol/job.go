@@ -27,9 +27,11 @@ type arrived struct {
 	Arrival
 	until time.Time // by then the bus delivers it to somebody else
 	renew time.Time // when to ask for more time
+
+	orphan bool // its cursor is gone
 }
 
-func (a *arrived) stale(now time.Time) bool { return !now.Before(a.until) }
+func (a *arrived) stale(now time.Time) bool { return a.orphan || !now.Before(a.until) }
 
 type phase uint8
 
@@ -57,8 +59,10 @@ type Job struct {
 	order  string
 	bury   string
 	copies []arrived // the first is what it runs for
+	place  uint64    // in its lane: the lowest sequence of its copies
 
 	phase   phase
+	came    time.Time // when the job began
 	since   time.Time // when the phase began
 	suspect bool      // a claim of this key ended in a crash before
 
@@ -72,7 +76,9 @@ type Job struct {
 	lost       bool // superseded: send nothing
 	rowless    bool // the store refuses the key: a letter is all there is
 	cancelled  error
-	stuck      bool // its handler did not return at the run limit
+	requeue    bool      // once it is given back, claim it again
+	limited    time.Time // when it was told of the run limit
+	stuck      bool      // its handler did not return at the run limit
 	settlement dedupe.Settlement
 	verdict    Verdict
 	took       time.Duration

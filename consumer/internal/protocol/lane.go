@@ -28,15 +28,34 @@ func (m *Machine) line(now time.Time, j *Job) {
 		l = &lane{}
 		m.lanes[j.order] = l
 	}
-	i, _ := slices.BinarySearchFunc(l.waiting, j.at().Sequence, func(w *Job, seq uint64) int {
-		if w.at().Sequence < seq {
+	l.insert(j)
+	l.forgive(j.at())
+	m.parked++
+	m.pump(now, l)
+}
+
+func (l *lane) insert(j *Job) {
+	i, _ := slices.BinarySearchFunc(l.waiting, j.place, func(w *Job, seq uint64) int {
+		if w.place < seq {
 			return -1
 		}
 		return 1
 	})
 	l.waiting = slices.Insert(l.waiting, i, j)
-	l.forgive(j.at())
-	m.parked++
+}
+
+// overtake moves a job forward to the place of a copy that came later and lies before it.
+func (m *Machine) overtake(now time.Time, j *Job, a *arrived) {
+	l, at := m.lanes[a.Order], a.Delivery.At
+	if l == nil || a.Order != j.order || !j.same(a) {
+		return
+	}
+	l.forgive(at)
+	if i := slices.Index(l.waiting, j); i >= 0 && at.Sequence < j.place {
+		l.waiting = slices.Delete(l.waiting, i, i+1)
+		j.place = at.Sequence
+		l.insert(j)
+	}
 	m.pump(now, l)
 }
 
@@ -47,7 +66,7 @@ func (m *Machine) pump(now time.Time, l *lane) {
 		return
 	}
 	next := l.waiting[0]
-	if slices.ContainsFunc(l.owed, func(d debt) bool { return d.seq < next.at().Sequence }) {
+	if slices.ContainsFunc(l.owed, func(d debt) bool { return d.seq < next.place }) {
 		return
 	}
 	l.head = next

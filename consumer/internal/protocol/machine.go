@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -30,6 +31,7 @@ type Machine struct {
 	claims, settles, extends, letters backlog
 
 	ready    []*Job
+	solos    []*Job // queued, and known to have crashed so often that each must be the only claim
 	answers  []Answer
 	cancels  []Cancel
 	finished recent
@@ -142,7 +144,14 @@ func (m *Machine) halt(now time.Time) {
 			m.cancel(j, ErrHalted)
 		}
 	})
-	m.claims.remove(func(j *Job) bool { return j.phase == ended })
+	m.sweepQueues()
+}
+
+// sweepQueues forgets queued jobs that have ended.
+func (m *Machine) sweepQueues() {
+	gone := func(j *Job) bool { return j.phase == ended }
+	m.claims.remove(gone)
+	m.solos = slices.DeleteFunc(m.solos, gone)
 }
 
 // enter moves a job to another phase.
@@ -167,5 +176,17 @@ func (m *Machine) nonce() string {
 	return m.cfg.Owner + strconv.FormatUint(m.nonces, 36)
 }
 
-// SetWatermark replaces the Watermark of the Config: the group's cursor was rebuilt.
-func (m *Machine) SetWatermark(w bus.Position) { m.progress = progress{watermark: w} }
+// SetWatermark replaces the Watermark of the Config: the group's cursor was rebuilt. What is in hand is finished, but its deliveries were
+// the old cursor's: they are told nothing any more. If the stream came back from an older copy, another event may lie at their
+// sequence by now, and an ack would settle that one.
+func (m *Machine) SetWatermark(w bus.Position) {
+	m.progress = progress{watermark: w}
+	m.roster.each(func(j *Job) {
+		for i := range j.copies {
+			j.copies[i].orphan = true
+		}
+	})
+	for i := range m.answers {
+		m.answers[i].Kind = None
+	}
+}

@@ -1,6 +1,10 @@
 package protocol
 
-import "time"
+import (
+	"time"
+
+	"github.com/onceish/onceish/dedupe"
+)
 
 // A claim that nobody settled is a crash: its event may be the one that killed its process, or it was merely beside it. With one
 // crash it runs only beside other suspects; with two it is the process's only claim. So a poison event takes no innocent with it.
@@ -24,6 +28,31 @@ func inHand(count *[phases]int) int {
 	return n
 }
 
+// postpone gives a claim back until the suspects in hand are settled. The delivery stays here, unless that takes too long.
+func (m *Machine) postpone(now time.Time, j *Job) {
+	j.requeue = now.Sub(j.came) < m.cfg.maxWait()
+	if j.requeue {
+		m.settle(now, j, dedupe.Settlement{Outcome: dedupe.NotBegun})
+	} else {
+		m.giveBack(now, j)
+	}
+}
+
+// again queues a job that was postponed.
+func (m *Machine) again(now time.Time, j *Job) {
+	j.requeue, j.request = false, dedupe.Request{}
+	if j.suspect {
+		j.suspect = false
+		m.suspects[j.phase]--
+	}
+	if j.claim.Crashes < 2 {
+		m.queue(now, j)
+		return
+	}
+	m.enter(now, j, queued)
+	m.solos = append(m.solos, j)
+}
+
 // quarantine reports whether a claim may be kept. A suspect that is the first, or of the kind in hand, may; it sends back what
 // is claimed and not begun.
 func (m *Machine) quarantine(now time.Time, j *Job) bool {
@@ -39,7 +68,7 @@ func (m *Machine) quarantine(now time.Time, j *Job) bool {
 	m.roster.each(func(o *Job) {
 		switch o.phase {
 		case ready:
-			m.giveBack(now, o)
+			m.postpone(now, o)
 		case starting:
 			m.cancel(o, ErrHalted)
 		}

@@ -58,7 +58,7 @@ func (m *Machine) Begin(now time.Time, j *Job) bool {
 	case j.lost:
 		m.lose(now, j)
 	case m.halted() || j.cancelled != nil:
-		m.giveBack(now, j)
+		m.sendBack(now, j)
 	case !m.fits(now, j):
 		m.enter(now, j, ready)
 		m.ready = append(m.ready, j)
@@ -75,7 +75,15 @@ func (m *Machine) Abandon(now time.Time, j *Job) {
 		m.lose(now, j)
 		return
 	}
-	m.giveBack(now, j)
+	m.sendBack(now, j)
+}
+
+func (m *Machine) sendBack(now time.Time, j *Job) {
+	if m.quarantined() && !m.halted() {
+		m.postpone(now, j)
+	} else {
+		m.giveBack(now, j)
+	}
 }
 
 // giveBack ends a claim that counts nothing. It stays away as long as a held copy, so that a pull which is still out

@@ -39,6 +39,10 @@ func (m *Machine) stored(now time.Time, j *Job, sent time.Time) {
 		j.leased, j.expires = sent, sent.Add(m.cfg.Lease)
 		m.bury(now, j)
 	case dedupe.Failed, dedupe.NotBegun:
+		if j.requeue && !m.halted() {
+			m.again(now, j)
+			return
+		}
 		m.conclude(now, j, Answer{Kind: Nak, After: s.After, Outcome: j.returned()})
 	}
 }

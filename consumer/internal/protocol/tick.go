@@ -14,13 +14,16 @@ func (m *Machine) Tick(now time.Time) {
 		m.watchLease(now, j)
 		m.watchDeliveries(now, j)
 	})
+	m.sweepQueues()
 	m.sweepLanes(now)
 }
 
 // watchWait gives back what has been waiting for too long, or without a lease.
 func (m *Machine) watchWait(now time.Time, j *Job) {
-	late := now.Sub(j.since) >= m.cfg.maxWait() || !now.Before(j.expires)
+	late := now.Sub(j.since) >= m.cfg.maxWait() || (j.phase != queued && !now.Before(j.expires))
 	switch {
+	case j.phase == queued && late && !j.claimed.IsZero(): // postponed
+		m.conclude(now, j, Answer{Kind: Nak, After: heldNak(j.arrivals()), Outcome: GivenBack})
 	case j.phase == ready && late && !j.suspect:
 		m.giveBack(now, j)
 	case j.phase == starting && late:
@@ -33,13 +36,14 @@ func (m *Machine) watchRun(now time.Time, j *Job) {
 		return
 	}
 	ran := now.Sub(j.since)
-	if ran >= m.cfg.RunLimit {
+	switch {
+	case ran >= m.cfg.RunLimit && j.limited.IsZero():
+		j.limited = now
 		m.cancel(j, ErrRunLimit)
-	} else if !now.Before(j.expires) {
-		m.cancel(j, ErrLeaseLost)
-	}
-	if ran >= m.cfg.RunLimit+m.cfg.grace() {
+	case ran >= m.cfg.RunLimit && now.Sub(j.limited) >= m.cfg.grace():
 		m.overran(now, j)
+	case !now.Before(j.expires):
+		m.cancel(j, ErrLeaseLost)
 	}
 }
 
@@ -54,7 +58,7 @@ func (m *Machine) watchLease(now time.Time, j *Job) {
 
 // watchDeliveries asks for more time when a third of it is over.
 func (m *Machine) watchDeliveries(now time.Time, j *Job) {
-	if j.lost || j.stuck {
+	if j.lost || j.stuck || j.phase == ended {
 		return
 	}
 	for i := range j.copies {
@@ -86,7 +90,7 @@ func (m *Machine) Extended(now time.Time, b Batch[dedupe.Claim], oks []bool, err
 	for i, j := range b.jobs {
 		j.extending = false
 		switch {
-		case j.phase == ended || j.phase == settling:
+		case j.phase == ended || j.phase == settling || b.Items[i].Nonce != j.request.Nonce:
 		case oks[i]:
 			j.leased, j.expires = b.sent, b.sent.Add(m.cfg.Lease)
 		default:

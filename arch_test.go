@@ -1,0 +1,232 @@
+package onceish_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/onceish/onceish"
+
+// mayImport says, for each folder below the root, from which folders its packages may import: only downwards.
+var mayImport = map[string][]string{
+	"":         {},
+	"bus":      {"bus", "internal"},
+	"dedupe":   {"dedupe", "internal"},
+	"flow":     {"flow"},
+	"outbox":   {"outbox", "flow", "dedupe", "bus", "internal"},
+	"consumer": {"consumer", "flow", "dedupe", "bus", "internal"},
+	"worker":   {"worker", "consumer", "outbox", "flow", "dedupe", "bus", "internal"},
+	"cmd":      {"cmd", "worker", "consumer", "outbox", "flow", "dedupe", "bus", "internal"},
+	"examples": {"examples", "worker", "consumer", "outbox", "flow", "dedupe", "bus", "internal"},
+	"internal": {"internal", "flow", "dedupe", "bus", "outbox"},
+}
+
+// mayLink says which packages alone may link what is heavy, their folders included. Tests are free.
+var mayLink = map[string][]string{
+	"github.com/nats-io/nats-server":  {"worker/embedded", "cmd/worker", "internal/natstest", "internal/deps"},
+	module + "/worker/embedded":       {"worker/embedded", "cmd/worker"},
+	"github.com/oklog/run":            {"worker", "cmd/worker", "examples", "internal/deps"},
+	"github.com/urfave/cli":           {"worker", "cmd/worker", "internal/deps"},
+	"github.com/prometheus":           {"worker", "cmd/worker", "examples"},
+	"go.opentelemetry.io":             {"worker", "cmd/worker", "examples"},
+	"testing":                         {"bus/bustest", "dedupe/dedupetest", "outbox/outboxtest", "internal"},
+	"github.com/anishathalye":         {"dedupe/dedupetest", "internal/deps"},
+	"github.com/rogpeppe/go-internal": {"internal/deps"},
+	"go.uber.org/goleak":              {"internal/deps"},
+	"pgregory.net/rapid":              {"bus/bustest", "dedupe/dedupetest", "outbox/outboxtest", "internal"},
+}
+
+// standardOnly are the packages that link the standard library and each other alone.
+var standardOnly = []string{"", "bus", "dedupe", "flow", "consumer", "outbox", "bus/memory", "dedupe/memory", "outbox/memory"}
+
+// pkg is what go list tells of a package; see go help list.
+type pkg struct {
+	Dir            string   `json:"Dir"`
+	ImportPath     string   `json:"ImportPath"`
+	Standard       bool     `json:"Standard"`
+	GoFiles        []string `json:"GoFiles"`
+	IgnoredGoFiles []string `json:"IgnoredGoFiles"`
+	Imports        []string `json:"Imports"`
+	Deps           []string `json:"Deps"`
+}
+
+func TestArchitecture(t *testing.T) {
+	ours, standard := packages(t)
+	for _, p := range ours {
+		for _, broken := range slices.Concat(upward(p), sideways(p), heavy(p), foreign(p, standard), undocumented(t, p)) {
+			t.Errorf("%s %s", p.ImportPath, broken)
+		}
+	}
+}
+
+// Each rule must find what breaks it.
+func TestArchitectureRulesBite(t *testing.T) {
+	ours := func(path string, links ...string) pkg {
+		return pkg{ImportPath: module + "/" + path, Imports: links, Deps: links}
+	}
+	standard := map[string]bool{"context": true}
+	for name, c := range map[string]struct {
+		broken []string
+		want   string
+	}{
+		"up-hill":           {upward(ours("bus", module+"/consumer")), "imports consumer"},
+		"across":            {upward(ours("bus/jetstream", module+"/dedupe")), "imports dedupe"},
+		"unknown folder":    {upward(ours("utils")), "no rule"},
+		"adapter":           {sideways(ours("dedupe/kv", module+"/dedupe/memory")), "imports dedupe/memory"},
+		"outbox on dedupe":  {sideways(ours("outbox/mongo", module+"/dedupe/mongo")), "imports dedupe/mongo"},
+		"server":            {heavy(ours("worker", "github.com/nats-io/nats-server/v2/server")), "nats-server"},
+		"embedded":          {heavy(ours("examples/a", module+"/worker/embedded")), "worker/embedded"},
+		"run":               {heavy(ours("consumer", "github.com/oklog/run")), "oklog/run"},
+		"contract":          {foreign(ours("bus", "context", "github.com/nats-io/nats.go"), standard), "nats.go"},
+		"consumer's driver": {foreign(ours("consumer", module+"/bus/jetstream", "github.com/nats-io/nats.go"), standard), "nats.go"},
+	} {
+		if len(c.broken) == 0 || !strings.Contains(c.broken[0], c.want) {
+			t.Errorf("%s: found %q, want %q", name, c.broken, c.want)
+		}
+	}
+	for _, fine := range []pkg{
+		ours("bus", "context"),
+		ours("consumer", "context", module+"/bus", module+"/consumer/internal/protocol"),
+		ours("dedupe/kv", module+"/dedupe", "github.com/nats-io/nats.go"),
+		ours("cmd/worker", module+"/worker", module+"/worker/embedded", "github.com/nats-io/nats-server/v2/server"),
+	} {
+		if broken := slices.Concat(upward(fine), sideways(fine), heavy(fine), foreign(fine, standard)); len(broken) > 0 {
+			t.Errorf("%s is fine, but %q", fine.ImportPath, broken)
+		}
+	}
+}
+
+// packages lists this module's packages, and the paths of the standard library's.
+func packages(t *testing.T) (ours []pkg, standard map[string]bool) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "-json=Dir,ImportPath,Standard,GoFiles,IgnoredGoFiles,Imports,Deps", "./...")
+	out, err := cmd.Output()
+	if err != nil {
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+			t.Fatalf("go list: %v\n%s", err, exit.Stderr)
+		}
+		t.Fatal("go list:", err)
+	}
+	standard = make(map[string]bool)
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p pkg
+		err := d.Decode(&p)
+		switch {
+		case err == io.EOF:
+			return ours, standard
+		case err != nil:
+			t.Fatal("go list:", err)
+		case p.Standard:
+			standard[p.ImportPath] = true
+		case within(p.ImportPath, module):
+			ours = append(ours, p)
+		}
+	}
+}
+
+func upward(p pkg) (broken []string) {
+	allowed, ok := mayImport[folder(p.ImportPath)]
+	if !ok {
+		return []string{"is in a folder that arch_test.go has no rule for"}
+	}
+	for _, i := range p.Imports {
+		if within(i, module) && !slices.Contains(allowed, folder(i)) {
+			broken = append(broken, "imports "+local(i))
+		}
+	}
+	return broken
+}
+
+// sideways: what lies below a contract (an adapter, a suite) knows contracts, and no other package below one.
+func sideways(p pkg) (broken []string) {
+	contracts := []string{"bus", "dedupe", "outbox"}
+	if at := local(p.ImportPath); !slices.Contains(contracts, folder(p.ImportPath)) || slices.Contains(contracts, at) {
+		return nil
+	}
+	for _, i := range p.Imports {
+		if at := local(i); within(i, module) && slices.Contains(contracts, folder(i)) && !slices.Contains(contracts, at) && !within(i, p.ImportPath) {
+			broken = append(broken, "imports "+at)
+		}
+	}
+	return broken
+}
+
+func heavy(p pkg) (broken []string) {
+	for what, where := range mayLink {
+		if slices.ContainsFunc(where, func(w string) bool { return within(p.ImportPath, module+"/"+w) }) {
+			continue
+		}
+		if slices.ContainsFunc(p.Deps, func(d string) bool { return within(d, what) }) {
+			broken = append(broken, "links "+what)
+		}
+	}
+	slices.Sort(broken)
+	return broken
+}
+
+func foreign(p pkg, standard map[string]bool) (broken []string) {
+	if !slices.Contains(standardOnly, local(p.ImportPath)) {
+		return nil
+	}
+	for _, d := range p.Deps {
+		if !standard[d] && !within(d, module) {
+			broken = append(broken, "links "+d)
+		}
+	}
+	return broken
+}
+
+// undocumented: the package comment stands in doc.go, in a command's main.go or in the only file, and nowhere else.
+func undocumented(t *testing.T, p pkg) (broken []string) {
+	t.Helper()
+	files := slices.Concat(p.GoFiles, p.IgnoredGoFiles)
+	documented := len(p.GoFiles) == 0 // tests alone
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, name), nil, parser.PackageClauseOnly|parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		home := name == "doc.go" || len(files) == 1 || f.Name.Name == "main" && name == "main.go"
+		switch {
+		case has(f.Doc) && !home:
+			broken = append(broken, fmt.Sprintf("has a package comment in %s: it belongs in doc.go", name))
+		case has(f.Doc):
+			documented = true
+		}
+	}
+	if !documented {
+		broken = append(broken, "has no package comment")
+	}
+	return broken
+}
+
+func has(doc *ast.CommentGroup) bool { return doc != nil && strings.TrimSpace(doc.Text()) != "" }
+
+// within tells whether a path is the other, or below it.
+func within(path, other string) bool {
+	return path == other || strings.HasPrefix(path, other+"/")
+}
+
+// local is a path below the module's root; the root is "".
+func local(path string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(path, module), "/")
+}
+
+// folder is the first element of a local path.
+func folder(path string) string {
+	first, _, _ := strings.Cut(local(path), "/")
+	return first
+}

@@ -1,0 +1,368 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	osexec "os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/onceish/onceish/internal/mongotest"
+)
+
+// house is a directory where worker processes run.
+type house struct {
+	t   *testing.T
+	dir string
+	env []string
+}
+
+func newHouse(t *testing.T) *house {
+	t.Helper()
+	dir := t.TempDir()
+	h := &house{t: t, dir: dir}
+	for _, v := range os.Environ() {
+		if !strings.HasPrefix(v, "MONGODB_URI=") && !strings.HasPrefix(v, "NATS_URL=") {
+			h.env = append(h.env, v)
+		}
+	}
+	h.env = append(h.env, "ONCEISH_DATA_DIR="+filepath.Join(dir, "data"), "GORACE=atexit_sleep_ms=0", "LC_ALL=C")
+	return h
+}
+
+func (h *house) path(name string) string { return filepath.Join(h.dir, name) }
+
+// process is a worker process.
+type process struct {
+	t      *testing.T
+	cmd    *osexec.Cmd
+	stderr string
+	ended  chan struct{}
+}
+
+// start starts a worker, which is killed when the test ends.
+func (h *house) start(args ...string) *process {
+	h.t.Helper()
+	stderr, err := os.CreateTemp(h.dir, "stderr")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	p := &process{t: h.t, stderr: stderr.Name(), ended: make(chan struct{})}
+	p.cmd = osexec.Command("worker", args...) //nolint:gosec,noctx // this test
+	p.cmd.Dir, p.cmd.Env, p.cmd.Stderr = h.dir, h.env, stderr
+	if err := p.cmd.Start(); err != nil {
+		h.t.Fatal(err)
+	}
+	_ = stderr.Close()
+	go func() {
+		defer close(p.ended)
+		_ = p.cmd.Wait() // how it ended is asked for later
+	}()
+	h.t.Cleanup(func() {
+		_ = p.cmd.Process.Kill()
+		<-p.ended
+		if h.t.Failed() {
+			log, _ := os.ReadFile(p.stderr)
+			h.t.Logf("worker %q:\n%s", args, log)
+		}
+	})
+	return p
+}
+
+func (p *process) signal(s os.Signal) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// kill leaves the process no time for anything.
+func (p *process) kill() {
+	p.t.Helper()
+	p.signal(syscall.SIGKILL)
+	<-p.ended
+}
+
+func (p *process) exits(status int) {
+	p.t.Helper()
+	select {
+	case <-p.ended:
+	case <-time.After(30 * time.Second):
+		p.t.Fatalf("%q does not end", p.cmd.Args)
+	}
+	if got := p.cmd.ProcessState.ExitCode(); got != status {
+		p.t.Errorf("%q: %v, want exit status %d", p.cmd.Args, p.cmd.ProcessState, status)
+	}
+}
+
+// says waits until the process has said something, for which there is no signal.
+func (p *process) says(what string) {
+	p.t.Helper()
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if log, err := os.ReadFile(p.stderr); err == nil && bytes.Contains(log, []byte(what)) {
+			return
+		}
+	}
+	p.t.Fatalf("%q does not say %q", p.cmd.Args, what)
+}
+
+// publish stores a line.
+func (h *house) publish(topic, line string) {
+	h.t.Helper()
+	cmd := osexec.Command("worker", "publish", topic) //nolint:gosec,noctx // this test
+	cmd.Dir, cmd.Env, cmd.Stdin = h.dir, h.env, strings.NewReader(line+"\n")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		h.t.Fatalf("publish: %v\n%s", err, out)
+	}
+}
+
+// wait returns what a file has once it has something.
+func (h *house) wait(name string) string {
+	h.t.Helper()
+	s, err := waitForFile(h.path(name))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return strings.TrimSpace(s)
+}
+
+// lines tells what a file has now, sorted by when it was written.
+func (h *house) lines(name string, want ...string) {
+	h.t.Helper()
+	data, err := os.ReadFile(h.path(name))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		h.t.Fatal(err)
+	}
+	if got := strings.Fields(string(data)); strings.Join(got, " ") != strings.Join(want, " ") {
+		h.t.Errorf("%s: %q, want %q", name, got, want)
+	}
+}
+
+// quick are the flags of a worker that is soon replaced.
+func quick(command string, more ...string) []string {
+	return append([]string{"run", "--topic", "t", "--group", "g", "--lease", "1s", "--ack-wait", "1s", "--backoff", "10ms", "--exec", command}, more...)
+}
+
+const event = `{"id":"1"}`
+
+func TestFirstSignalLetsCommandsFinish(t *testing.T) {
+	t.Parallel()
+	for _, s := range []os.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		t.Run(s.String(), func(t *testing.T) {
+			t.Parallel()
+			h := newHouse(t)
+			h.publish("t", event)
+			fifo := h.path("go")
+			if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			w := h.start(quick(`echo up >started; read _ <go; echo $CE_ID >>effects`)...)
+			h.wait("started")
+			w.signal(s)
+			w.says("ending: finishing what runs")
+			if err := os.WriteFile(fifo, []byte("\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			w.exits(0)
+			h.lines("effects", "1")
+			h.start(quick(`echo $CE_ID >>effects`, "--until-empty")...).exits(0)
+			h.lines("effects", "1")
+		})
+	}
+}
+
+func TestSecondSignalCutsShort(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.publish("t", event)
+	w := h.start(quick(`echo $ATTEMPT >started; exec sleep 1000`)...)
+	h.wait("started")
+	w.signal(syscall.SIGTERM)
+	w.says("ending: finishing what runs")
+	w.signal(syscall.SIGINT)
+	w.exits(3)
+	// What was cut off comes again at once, and has used up no attempt.
+	h.start(quick(`echo $ATTEMPT >>again`, "--until-empty", "--lease", "1m", "--ack-wait", "1m")...).exits(0)
+	h.lines("again", "1")
+}
+
+func TestDrainTimeoutIsIncomplete(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.publish("t", event)
+	w := h.start(quick(`trap '' TERM; echo up >started; sleep 1000; sleep 1000`, "--drain", "500ms")...)
+	h.wait("started")
+	w.signal(syscall.SIGTERM)
+	w.exits(3)
+	h.start(quick(`echo $ATTEMPT >>again`, "--until-empty")...).exits(0)
+	h.lines("again", "1")
+}
+
+func TestRunLimitStopsCommands(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.publish("t", event)
+	w := h.start(quick(`echo $ATTEMPT >>attempts; test $ATTEMPT = 2 || exec sleep 1000`, "--run-limit", "300ms", "--until-empty")...)
+	w.exits(0)
+	h.lines("attempts", "1", "2")
+}
+
+// A command and its children end with their worker, and the event is handled by the next one.
+func TestKilledWorkerLeavesNothingRunning(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.publish("t", event)
+	family := h.path("family")
+	if err := syscall.Mkfifo(family, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fd, err := syscall.Open(family, syscall.O_RDONLY|syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	alive := os.NewFile(uintptr(fd), family)
+	defer func() { _ = alive.Close() }()
+	w := h.start(quick(`exec 9>family; setsid sleep 1000 & sh -c 'sleep 1000; :' & echo up >started; wait`)...)
+	h.wait("started")
+	w.kill()
+	if err := alive.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, alive); err != nil { // it ends when the last process has
+		t.Errorf("something of the command lives on: %v", err)
+	}
+	h.start(quick(`echo $CE_ID >>effects`, "--until-empty")...).exits(0)
+	h.lines("effects", "1")
+}
+
+func TestKilledWorkersMakeOneEffect(t *testing.T) {
+	t.Parallel()
+	stores := map[string]func(t *testing.T) []string{
+		"kv":    func(*testing.T) []string { return nil },
+		"mongo": func(t *testing.T) []string { return []string{"--mongo", database(t)} },
+	}
+	for name, store := range stores {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHouse(t)
+			h.env = append(h.env, "MONGODB_URI=")
+			flags := store(t)
+			for range 10 {
+				h.publish("t", event)
+			}
+			// Killed before the effect: the command waits for something that never comes.
+			w := h.start(quick(`echo up >started; exec sleep 1000`, flags...)...)
+			h.wait("started")
+			w.kill()
+			h.lines("effects")
+			// Killed after the mark: the next worker finds nothing to do.
+			w = h.start(quick(`echo $CE_ID >>effects`, append(flags, "--log-level", "debug")...)...)
+			h.wait("effects")
+			h.publish("t", event)
+			w.settled(h)
+			w.kill()
+			h.publish("t", event)
+			h.start(quick(`echo $CE_ID >>effects`, append(flags, "--until-empty")...)...).exits(0)
+			h.start(quick(`echo $CE_ID >>effects`, append(flags, "--until-empty")...)...).exits(0)
+			h.lines("effects", "1")
+		})
+	}
+}
+
+// settled waits until the worker's group has settled everything: another process of it ends then.
+func (p *process) settled(h *house) {
+	p.t.Helper()
+	args := p.cmd.Args[1:]
+	h.start(append(args[:len(args):len(args)], "--until-empty")...).exits(0)
+}
+
+// database is a URI with a database that is dropped when the test ends.
+func database(t *testing.T) string {
+	t.Helper()
+	db := mongotest.Database(t)
+	uri, options, _ := strings.Cut(mongotest.URI(t), "?")
+	scheme, hosts, _ := strings.Cut(uri, "://")
+	hosts, _, _ = strings.Cut(hosts, "/")
+	if options != "" {
+		options = "?" + options
+	}
+	return scheme + "://" + hosts + "/" + db.Name() + options
+}
+
+func TestSecondCommandJoinsAndTakesOver(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	first := h.start("run", "--topic", "other", "--group", "first", "--exec", "true")
+	first.says("serving with an embedded NATS server")
+	first.says("msg=running")
+	second := h.start(quick(`echo $CE_ID >>effects`)...)
+	second.says("joined the embedded NATS server of another process")
+	second.says("msg=running")
+	h.publish("t", event)
+	h.wait("effects")
+	first.kill()
+	second.says("serving it from here")
+	second.says("reconnected to NATS")
+	h.publish("t", `{"id":"2"}`)
+	for strings.Count(h.wait("effects"), "\n") < 1 { // two lines, the last without its end
+		time.Sleep(5 * time.Millisecond)
+	}
+	second.signal(syscall.SIGTERM)
+	second.exits(0)
+	h.lines("effects", "1", "2")
+}
+
+func TestInterruptedPublishTellsHowFar(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	in, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stderr, err := os.Create(h.path("stderr"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _, _ = in.Close(), out.Close(), stderr.Close() }()
+	cmd := osexec.CommandContext(context.Background(), "worker", "publish", "t")
+	cmd.Dir, cmd.Env, cmd.Stdin, cmd.Stderr = h.dir, h.env, in, stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := out.WriteString("a\nb\nhalf"); err != nil {
+		t.Fatal(err)
+	}
+	h.wait("data/nats.url")
+	h.start("run", "--topic", "t", "--provision", "--group", "g", "--exec", "cat >>effects; echo >>effects").says("msg=running")
+	h.wait("effects")
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err == nil || cmd.ProcessState.ExitCode() != 1 {
+		t.Errorf("%v, want exit status 1", err)
+	}
+	for _, want := range []string{"published 2 events to t\n", "nothing was read after line 2\n"} {
+		if got := h.wait("stderr"); !strings.Contains(got+"\n", want) {
+			t.Errorf("%q does not say %q", got, want)
+		}
+	}
+}
+
+func TestConcurrency(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	var lines []string
+	for i := range 6 {
+		lines = append(lines, `{"id":"`+strconv.Itoa(i)+`"}`)
+	}
+	h.publish("t", strings.Join(lines, "\n"))
+	// Each command waits for two others: it takes three at once.
+	h.start(quick(`echo . >>up; while test $(wc -l <up) -lt 3; do sleep 0.01; done`, "--concurrency", "3", "--until-empty")...).exits(0)
+}

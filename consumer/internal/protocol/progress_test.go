@@ -1,0 +1,180 @@
+package protocol
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/dedupe"
+)
+
+// handle takes events through, to their ack.
+func (r *rig) handle(seqs ...uint64) {
+	r.Helper()
+	for _, seq := range seqs {
+		r.give(arrival(fmt.Sprint("e", seq), seq))
+		r.claims(nil)
+		r.succeed(r.mustRun(fmt.Sprint("e", seq)))
+	}
+	r.Answers()
+}
+
+// TestAdvance: the watermark is the bus's floor, with the time of the newest event at or below it that was settled here.
+func TestAdvance(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	if w, ok := r.Advance("s@1", 5); ok {
+		t.Errorf("advances to %v, having settled nothing", w)
+	}
+	r.handle(4, 2, 9)
+	if w, ok := r.Advance("s@2", 5); ok {
+		t.Errorf("advances to %v in another stream", w)
+	}
+	if w, ok := r.Advance("s@1", 1); ok {
+		t.Errorf("advances to %v, with nothing settled at or below it", w)
+	}
+	want := bus.Position{Stream: "s@1", Sequence: 5, Stored: time.Unix(4, 0).UTC()}
+	w, ok := r.Advance("s@1", 5)
+	if !ok || w != want {
+		t.Fatalf("advances to %v (%v), want %v", w, ok, want)
+	}
+	r.Advanced(w)
+	if w, ok := r.Advance("s@1", 5); ok {
+		t.Errorf("advances to %v again", w)
+	}
+	want.Sequence = 7 // settled by others: the time stays
+	if w, ok = r.Advance("s@1", 7); !ok || w != want {
+		t.Errorf("advances to %v (%v), want %v", w, ok, want)
+	}
+	r.Advanced(w)
+	want = bus.Position{Stream: "s@1", Sequence: 9, Stored: time.Unix(9, 0).UTC()}
+	if w, ok = r.Advance("s@1", 9); !ok || w != want {
+		t.Errorf("advances to %v (%v), want %v", w, ok, want)
+	}
+	r.Advanced(w)
+	r.give(arrival("e9", 9))
+	r.want("e9 ack duplicate")
+}
+
+// TestNakIsNoProgress: only what is acknowledged counts as settled.
+func TestNakIsNoProgress(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	r.handle(1)
+	r.give(arrival("e2", 2))
+	r.claims(map[string]dedupe.Claim{"e2": {State: dedupe.Held, HeldFor: time.Second}})
+	if w, ok := r.Advance("s@1", 2); !ok || !w.Stored.Equal(time.Unix(1, 0)) {
+		t.Errorf("advances to %v (%v), want the time of e1", w, ok)
+	}
+}
+
+// TestThinning: what is remembered is bounded, and stays true.
+func TestThinning(t *testing.T) {
+	t.Parallel()
+	var p progress
+	const n = 3*maxSightings + 7
+	for seq := uint64(1); seq <= n; seq++ {
+		p.settled(arrival("", seq).Delivery.At)
+		if len(p.seen) > maxSightings {
+			t.Fatalf("%d sightings are kept, at most %d are to be", len(p.seen), maxSightings)
+		}
+	}
+	m := New(Config{})
+	m.progress = p
+	w, ok := m.Advance("s@1", n/2)
+	if !ok || w.Stored.After(time.Unix(n/2, 0)) || w.Stored.Before(time.Unix(n/2-32, 0)) {
+		t.Errorf("advances to %v (%v), want a time a little below that of %d", w, ok, n/2)
+	}
+}
+
+// TestBudget: no more is fetched ahead than finished in the last 100 ms, and nothing for a slot that is taken.
+func TestBudget(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *Config) { c.Concurrency = 4 })
+	fetches := func(want int) {
+		t.Helper()
+		n, ok := r.Fetch(r.now)
+		if n != want || ok != (want > 0) {
+			t.Errorf("fetches %d (%v), want %d", n, ok, want)
+		}
+	}
+	fetches(4)
+	r.give(arrival("a", 1), arrival("b", 2), arrival("c", 3))
+	fetches(1)
+	r.give(arrival("d", 4))
+	fetches(0)
+	r.claims(nil)
+	fetches(0)
+	for _, id := range []string{"a", "b", "c", "d"} {
+		r.mustRun(id)
+	}
+	fetches(0)
+	r = newRig(t, func(c *Config) { c.Concurrency = 4 })
+	for i := range uint64(20) {
+		r.handle(i + 1)
+	}
+	fetches(24)
+	r.now = r.now.Add(99 * time.Millisecond)
+	fetches(24)
+	r.now = r.now.Add(10 * time.Millisecond)
+	fetches(4)
+}
+
+// TestBudgetIsBounded, also by what is not marked yet.
+func TestBudgetIsBounded(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	for i := range uint64(3 * maxAhead) {
+		r.give(arrival(fmt.Sprint(i), i+1))
+	}
+	for range 3 {
+		if ids := r.claims(nil); len(ids) != maxAhead {
+			t.Fatalf("%d claims in a batch, want %d", len(ids), maxAhead)
+		}
+	}
+	for range maxUnmarked {
+		r.Ran(r.now, r.run(), Verdict{})
+	}
+	b := r.Settlements(r.now)
+	if len(b.Items) != maxAhead {
+		t.Fatalf("%d settlements in a batch, want %d", len(b.Items), maxAhead)
+	}
+	if n, ok := r.Fetch(r.now); ok {
+		t.Errorf("fetches %d with %d runs unmarked", n, maxUnmarked)
+	}
+}
+
+// TestWaitIsBounded: what waits too long for a slot, a limit or a gate is given back.
+func TestWaitIsBounded(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *Config) { c.Concurrency = 1 })
+	r.give(arrival("gate", 1), arrival("ready", 2))
+	r.claims(nil)
+	gate := r.Next(r.now)
+	for range 3 {
+		r.pass(10 * time.Second)
+		r.extendAll()
+	}
+	if cs := r.Cancels(); len(cs) != 1 || cs[0].Job != gate {
+		t.Fatalf("cancelled %+v, want what waits at the gate", cs)
+	}
+	r.Abandon(r.now, gate)
+	if ss := r.settle(true); len(ss) != 2 || ss[0].Outcome != dedupe.NotBegun || ss[1].Outcome != dedupe.NotBegun {
+		t.Fatalf("settled %+v, want both given back", ss)
+	}
+	r.empty()
+}
+
+// TestTickEvery is often enough for the shortest deadline.
+func TestTickEvery(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		lease, want time.Duration
+	}{{time.Hour, time.Second}, {6 * time.Second, 500 * time.Millisecond}, {time.Millisecond, 5 * time.Millisecond}} {
+		cfg := Config{Lease: c.lease, AckWait: time.Hour, RunLimit: time.Hour}
+		if got := cfg.TickEvery(); got != c.want {
+			t.Errorf("a lease of %v: a tick each %v, want %v", c.lease, got, c.want)
+		}
+	}
+}

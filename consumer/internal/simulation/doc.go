@@ -1,0 +1,26 @@
+// Package simulation plays the life of a consumer group in virtual time: several processes, each a protocol.Machine with a clock of
+// its own, over the memory bus and the memory store, with a fault between any two steps. One goroutine and one
+// seed decide everything, so a seed that fails is played again exactly.
+//
+// What a driver of a Machine does in one go is many steps here: a call is sent, applied, and answered, each at a time of its own,
+// or never, or applied after the caller gave up on it. Processes crash, freeze and go on, drain and restart, pause; the store
+// is slow or away; the bus forgets what is under way, loses its cursor, or comes back from an older copy.
+// Handlers fail, snooze, get stuck, or kill their process.
+//
+// The journal (what was published, run, effected, buried) and the ledger (what the store answered) lie outside of what is
+// simulated. They are where the promises are checked:
+//
+//	I1   nothing confirmed is lost: it has an effect, or exactly one dead letter
+//	I3   an effect is repeated only for a fault, or a handler that failed
+//	I4   an ack is sent only for what is marked or buried, and a key is dead only once its letter is stored
+//	I5   nothing is marked but after a success
+//	I6   there is one unexpired claim of a key, tokens grow, and what is stale changes nothing
+//	I8   no run starts while paused
+//	I9   no run starts while draining, and a drain ends
+//	I10  once the faults end, all is settled in bounded time, and nothing is left in memory
+//	I11  attempts and crashes are counted once each, and only they make a dead letter
+//
+// and of the protocol's own rules: third (of a lease is left at a start), due (no run before), order (of a key in a
+// process), twice (no key runs beside itself in a process), alone (suspects, and what killed its process), payload (one of two under an id is handled), known
+// (a success is not forgotten), silent (a lost owner sends nothing).
+package simulation

@@ -1,0 +1,162 @@
+package simulation
+
+import (
+	"time"
+
+	membus "github.com/onceish/onceish/bus/memory"
+)
+
+type faultKind int
+
+const (
+	crash      faultKind = iota // a process is gone, with all that it knew
+	freeze                      // it stands still, and goes on
+	storeAway                   // every call to the store fails; some are applied
+	storeSlow                   // for a time
+	busRestart                  // what is under way to the bus is lost
+	cursorGone                  // the group's cursor is deleted
+	restore                     // the bus comes back from an older copy
+	remove                      // one event is deleted from the stream
+	pausing                     // and resuming
+	rolling                     // a process drains, and is replaced
+	faultKinds
+)
+
+// faults is what is wrong at present.
+type faults struct {
+	on        bool
+	count     int
+	storeDown time.Duration // until then
+	storeSlow time.Duration
+	busEpoch  int
+	stopping  bool // who ends does not start again
+	fresh     bool // the step under way had its fault
+	copied    *membus.Snapshot
+	copiedAt  time.Duration
+	restored  bool
+	copiedSeq map[uint64]*thing
+}
+
+// due decides whether a fault comes before the next step.
+func (f *faults) due(w *world) bool {
+	if !f.on || f.fresh {
+		f.fresh = false
+		return false
+	}
+	f.fresh = w.chance(w.sc.faultRate)
+	return f.fresh
+}
+
+func (f *faults) inject(w *world) {
+	kind := faultKind(w.rand.IntN(int(faultKinds)))
+	if !w.sc.faults[kind] {
+		return
+	}
+	f.count++
+	l := pick(w.rand, w.workers...)
+	lease := w.sc.protocol.Lease
+	switch kind {
+	case crash:
+		l.crash()
+	case freeze:
+		l.freeze(w.between(lease/2, 3*lease))
+	case storeAway:
+		f.storeDown = w.elapsed + w.between(100*time.Millisecond, 2*lease)
+		w.note("store away", "", "", int64(f.storeDown))
+	case storeSlow:
+		f.storeSlow = w.elapsed + w.between(100*time.Millisecond, lease)
+		w.note("store slow", "", "", int64(f.storeSlow))
+	case busRestart:
+		f.busEpoch++
+		w.note("bus restart", "", "", 0)
+	case cursorGone:
+		w.note("cursor gone", "", "", 0)
+		w.must(w.bus.DeleteGroup(pattern, group))
+	case restore:
+		f.restore(w)
+	case remove:
+		w.removeOne()
+	case pausing:
+		l.pause(w.between(100*time.Millisecond, 2*lease))
+	case rolling:
+		l.drain()
+	}
+}
+
+// restore takes a copy of the stream, or brings back the one that it has.
+func (f *faults) restore(w *world) {
+	if f.copied == nil {
+		s, err := w.bus.Snapshot("shop")
+		w.must(err)
+		f.copied, f.copiedAt = s, w.elapsed
+		f.copiedSeq = make(map[uint64]*thing, len(w.journal.at))
+		for seq, t := range w.journal.at {
+			f.copiedSeq[seq] = t
+		}
+		w.note("bus copied", "", "", 0)
+		return
+	}
+	w.note("bus restored", "", "", int64(f.copiedAt))
+	f.copied.Restore()
+	f.copied, f.restored = nil, true
+	f.busEpoch++
+	w.journal.at = f.copiedSeq
+	for _, l := range w.workers {
+		l.cursorLost = true
+	}
+	for _, t := range w.journal.things {
+		t.forgetConfirmed(f.copiedAt)
+		if w.chance(0.7) && !t.expected() {
+			w.publishLater(t, 5*time.Second)
+		}
+	}
+}
+
+// undone: a restore has taken away what was stored there.
+func (f *faults) undone(w *world, t *thing, seq uint64) bool {
+	return f.restored && w.journal.at[seq] != t
+}
+
+// forgetConfirmed: what the publisher was told since then is no longer so.
+func (t *thing) forgetConfirmed(since time.Duration) {
+	kept := t.confirmed[:0]
+	for _, at := range t.confirmed {
+		if at <= since {
+			kept = append(kept, at)
+		}
+	}
+	t.confirmed = kept
+}
+
+// removeOne deletes an event from the stream, as an operator might.
+func (w *world) removeOne() {
+	if len(w.journal.at) == 0 {
+		return
+	}
+	seq := 1 + w.rand.Uint64N(uint64(len(w.journal.at)))
+	t := w.journal.at[seq]
+	if t == nil {
+		return
+	}
+	t.lost = true
+	w.note("removed", "", t.name, int64(seq)) //nolint:gosec // few
+	w.must(w.bus.Delete("shop", seq))
+}
+
+// end is when the faults stop: what is frozen goes on, what is away comes back.
+func (f *faults) end(w *world) {
+	f.on = false
+	f.storeDown, f.storeSlow = 0, 0
+	for _, l := range w.workers {
+		l.thaw = min(l.thaw, w.elapsed)
+		if l.paused {
+			l.resume()
+		}
+	}
+}
+
+func (w *world) must(err error) {
+	if err != nil {
+		w.violate("setup", "%v", err)
+	}
+}

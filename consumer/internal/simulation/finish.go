@@ -1,0 +1,170 @@
+package simulation
+
+import (
+	"context"
+	"time"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/dedupe"
+)
+
+// patience is how long after the faults all must be settled.
+const patience = time.Hour
+
+// play is a simulation from its start to its end.
+func (w *world) play() {
+	w.publishAll()
+	for i := range w.sc.workers {
+		w.spawn(i)
+	}
+	w.faults.on = true
+	w.run(w.sc.faulty)
+	w.faults.end(w)
+	w.calm()
+	w.shutdown()
+	w.judge()
+	if w.sc.expire && !w.over {
+		w.expire()
+	}
+}
+
+// calm waits until nothing is left to do.
+func (w *world) calm() {
+	for end := w.elapsed + patience; !w.quiet(); {
+		if w.elapsed > end {
+			w.violate("I10", "not settled %v after the last fault: %s", patience, w.unsettled())
+			return
+		}
+		if w.over {
+			return
+		}
+		w.run(w.elapsed + time.Second)
+	}
+}
+
+// quiet: every event is published and settled, and no process holds anything.
+func (w *world) quiet() bool {
+	for _, l := range w.workers {
+		if l.over || l.cursorLost || l.m.Stats().InFlight > 0 {
+			return false
+		}
+	}
+	info, err := w.workers[0].src.Info(context.Background())
+	return err == nil && w.publishings == 0 && info.Pending == 0 && info.Unsettled == 0
+}
+
+// unsettled names what is left, for a person.
+func (w *world) unsettled() string {
+	text := ""
+	for _, t := range w.journal.things {
+		if t.expected() && !t.concluded() {
+			text += " " + t.name + " (" + string(t.script) + ")"
+		}
+	}
+	return text
+}
+
+// shutdown drains every process.
+func (w *world) shutdown() {
+	if w.over {
+		return
+	}
+	w.faults.stopping = true
+	for _, l := range w.workers {
+		l.drain()
+	}
+	w.run(w.elapsed + w.sc.drain + 2*drainGrace)
+	for _, l := range w.workers {
+		switch err := l.m.Audit(); {
+		case !l.over:
+			w.violate("I9", "%s did not end", l.id)
+		case err != nil:
+			w.violate("I10", "%s: %v", l.id, err)
+		case l.m.Stats().InFlight > 0 || l.m.Unmarked() > 0:
+			w.violate("I10", "%s ended with %+v", l.id, l.m.Stats())
+		}
+	}
+}
+
+// judge holds the outcome of every thing against what was promised.
+func (w *world) judge() {
+	if w.over {
+		return
+	}
+	stored := w.storedLetters()
+	for _, t := range w.journal.things {
+		if n := stored[t]; n != len(t.letters) {
+			w.violate("I11", "%s has %d letters, and %d are stored", t.name, len(t.letters), n)
+		}
+		w.judgeThing(t)
+	}
+}
+
+func (w *world) judgeThing(t *thing) {
+	letters := len(t.letters)
+	switch {
+	case t.expected() && len(t.effects) == 0 && letters == 0:
+		w.violate("I1", "%s (%s) is lost", t.name, t.script)
+	case t.expected() && !t.concluded():
+		w.violate("I10", "%s (%s) is not concluded", t.name, t.script)
+	case w.sc.marks || t.script == refused:
+	case letters > 1:
+		w.violate("I11", "%s (%s) has %d letters", t.name, t.script, letters)
+	case letters == 1 && t.marked:
+		w.violate("I11", "%s (%s) was handled, and has a letter: %s", t.name, t.script, t.letters[0].reason)
+	}
+}
+
+// storedLetters reads the dead-letter topic, and counts the letter ids of each thing.
+func (w *world) storedLetters() map[*thing]int {
+	src, err := w.bus.Subscribe(context.Background(), deadTo, "reader", nil)
+	w.must(err)
+	f, ok := src.(interface {
+		TryFetch(n int) ([]*bus.Delivery, error)
+	})
+	if !ok {
+		return nil
+	}
+	ds, err := f.TryFetch(10_000)
+	w.must(err)
+	counts, seen := make(map[*thing]int), make(map[string]bool)
+	for _, d := range ds {
+		id := d.Event.Headers.Get(bus.HeaderLetter)
+		if t := w.journal.of(&d.Event); !seen[id] {
+			seen[id] = true
+			counts[t]++
+		}
+	}
+	return counts
+}
+
+// expire lets all marks run out and deletes the cursor: the watermark is all that knows what was done.
+func (w *world) expire() {
+	w.note("expire", "", "", 0)
+	w.run(w.elapsed + ttl + time.Minute)
+	w.expired = true
+	w.must(w.bus.DeleteGroup(pattern, group))
+	kept, err := w.store.Begin(context.Background(), group, pattern, dedupe.Position{})
+	w.must(err)
+	ran := make([]int, len(w.journal.things))
+	for i, t := range w.journal.things {
+		ran[i] = len(t.runs)
+	}
+	w.spawn(0)
+	w.run(w.elapsed + 10*time.Second)
+	for i, t := range w.journal.things {
+		if len(t.runs) > ran[i] && w.below(t, bus.Position(kept)) {
+			w.violate("I3", "%s ran again below the watermark %v", t.name, kept)
+		}
+	}
+}
+
+// below reports whether all that is stored of a thing is covered by a watermark.
+func (w *world) below(t *thing, mark bus.Position) bool {
+	for _, seq := range t.sequences {
+		if !mark.Covers(w.journal.lies[seq]) {
+			return false
+		}
+	}
+	return true
+}

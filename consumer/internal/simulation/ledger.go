@@ -1,0 +1,237 @@
+package simulation
+
+import (
+	"strings"
+	"time"
+
+	"github.com/onceish/onceish/dedupe"
+)
+
+// ledger follows what the store answers, and knows what it should have. Its times are the store's.
+type ledger struct {
+	world *world
+	rows  map[dedupe.Key]*row
+	owner map[string]*claim
+}
+
+// row is a key.
+type row struct {
+	claims            []*claim // as they were won, the last is the present one
+	state             dedupe.State
+	attempts, crashes int
+	due, expires      time.Time
+	letter            string
+}
+
+// claim is one owner's time with a key.
+type claim struct {
+	nonce   string
+	token   uint64
+	key     dedupe.Key
+	life    *life
+	thing   *thing
+	until   time.Time     // end of its lease
+	won     time.Duration // when, in the world's time
+	ended   time.Duration // settled or taken over
+	settled bool
+	outcome dedupe.Outcome
+	lost    bool // taken over while unsettled
+	told    bool // its owner heard that it is superseded
+	ending  bool // its owner has sent a settlement
+	run     *run
+}
+
+func newLedger(w *world) ledger {
+	return ledger{world: w, rows: make(map[dedupe.Key]*row), owner: make(map[string]*claim)}
+}
+
+func (g *ledger) now() time.Time { return g.world.storeTime.now() }
+
+// row finds a key's row, empty if there was none or its time is over.
+func (g *ledger) row(k dedupe.Key) *row {
+	r := g.rows[k]
+	if r == nil {
+		r = &row{}
+		g.rows[k] = r
+	}
+	if !g.now().Before(r.expires) {
+		r.state, r.attempts, r.crashes, r.due, r.letter = dedupe.Fresh, 0, 0, time.Time{}, ""
+	}
+	return r
+}
+
+func (r *row) last() *claim {
+	if len(r.claims) == 0 {
+		return nil
+	}
+	return r.claims[len(r.claims)-1]
+}
+
+// holder is who has the key now: the last claim, if nothing has ended it.
+func (r *row) holder() *claim {
+	if c := r.last(); c != nil && !c.lost && (r.state == dedupe.Held || r.state == dedupe.Dying) {
+		return c
+	}
+	return nil
+}
+
+// find returns the claim that a job is about.
+func (g *ledger) find(k dedupe.Key, token uint64) *claim {
+	r := g.rows[k]
+	if r == nil {
+		return nil
+	}
+	for i := len(r.claims) - 1; i >= 0; i-- {
+		if r.claims[i].token == token {
+			return r.claims[i]
+		}
+	}
+	return nil
+}
+
+// claimed is the moment at which the store answers a claim.
+func (g *ledger) claimed(l *life, q dedupe.Request, c dedupe.Claim) {
+	g.world.note("claim "+c.State.String(), l.id, q.Key.ID, int64(c.Token)) //nolint:gosec // few
+	if c.Err != nil || (c.State != dedupe.Fresh && c.State != dedupe.Dying) {
+		return
+	}
+	r, now := g.row(q.Key), g.now()
+	if c.State == dedupe.Fresh && (r.state == dedupe.Done || r.state == dedupe.Dead) {
+		g.world.violate("I3", "%s is %v, and was claimed anew by %s", q.Key.ID, r.state, l.id)
+	}
+	if g.world.sc.marks && g.owner[q.Nonce] != nil {
+		return // asked again: there is nothing to win
+	}
+	if h := r.holder(); h == nil || h.nonce != q.Nonce {
+		g.won(l, r, q, c)
+	}
+	r.last().until = now.Add(q.Lease)
+	r.expires = now.Add(q.TTL)
+	if !g.world.sc.marks && (c.Attempts != r.attempts || c.Crashes != r.crashes) {
+		g.world.violate("I11", "%s has %d attempts and %d crashes, and the claim of %s says %d and %d",
+			q.Key.ID, r.attempts, r.crashes, l.id, c.Attempts, c.Crashes)
+	}
+}
+
+// won is a claim that is new.
+func (g *ledger) won(l *life, r *row, q dedupe.Request, c dedupe.Claim) {
+	w, now := g.world, g.now()
+	if h := r.holder(); h != nil {
+		if now.Before(h.until) && !w.sc.marks {
+			w.violate("I6", "%s was claimed by %s while a lease of %s runs for %v", q.Key.ID, l.id, h.life.id, h.until.Sub(now))
+		}
+		if r.state == dedupe.Held {
+			r.crashes++
+		}
+		h.lost, h.ended = true, w.elapsed
+	}
+	if last := r.last(); last != nil && c.Token <= last.token && !w.sc.marks {
+		w.violate("I6", "%s was claimed by %s under token %d after %d", q.Key.ID, l.id, c.Token, last.token)
+	}
+	if r.state != dedupe.Dying {
+		r.state = dedupe.Held
+	}
+	n := &claim{nonce: q.Nonce, token: c.Token, key: q.Key, life: l, thing: w.journal.byHash(q.Hash), won: w.elapsed}
+	r.claims = append(r.claims, n)
+	g.owner[q.Nonce] = n
+}
+
+// extended is the moment at which a lease is renewed, or not.
+func (g *ledger) extended(l *life, c dedupe.Claim, lease, ttl time.Duration, ok bool) {
+	if !ok {
+		g.world.note("superseded", l.id, c.Key.ID, int64(c.Token)) //nolint:gosec // few
+		return
+	}
+	r := g.row(c.Key)
+	h := r.holder()
+	if h == nil || h.nonce != c.Nonce {
+		if !g.world.sc.marks {
+			g.world.violate("I6", "a stale renewal of %s by %s matched", c.Key.ID, l.id)
+		}
+		return
+	}
+	h.until, r.expires = g.now().Add(lease), g.now().Add(ttl)
+}
+
+// settled is the moment at which a claim is ended, or was not the caller's.
+func (g *ledger) settled(l *life, s dedupe.Settlement, ok bool) {
+	w := g.world
+	w.note("settle "+s.Outcome.String(), l.id, s.Claim.Key.ID, truth(ok))
+	if !ok {
+		return
+	}
+	r := g.row(s.Claim.Key)
+	c := r.last()
+	if c == nil || c.nonce != s.Claim.Nonce {
+		if !w.sc.marks {
+			w.violate("I6", "a stale settlement (%v) of %s by %s matched", s.Outcome, s.Claim.Key.ID, l.id)
+			return
+		}
+		if c = g.owner[s.Claim.Nonce]; c == nil {
+			return
+		}
+	}
+	if c.settled && (c.outcome == s.Outcome || c.outcome == dedupe.Buried) {
+		return // a repeat
+	}
+	c.outcome, r.expires = s.Outcome, g.now().Add(s.TTL)
+	g.apply(r, c, s)
+}
+
+func (g *ledger) apply(r *row, c *claim, s dedupe.Settlement) {
+	w := g.world
+	c.settled, c.ended = true, w.elapsed
+	switch s.Outcome {
+	case dedupe.Succeeded:
+		r.state = dedupe.Done
+		g.done(c)
+	case dedupe.Failed, dedupe.NotBegun:
+		r.state, r.due = dedupe.Fresh, g.now().Add(s.After)
+		if s.Outcome == dedupe.Failed {
+			r.attempts++
+		}
+	case dedupe.GivenUp:
+		r.state, r.letter = dedupe.Dying, s.Letter
+		c.until = g.now().Add(s.Lease)
+		if s.CountAttempt {
+			r.attempts++
+		}
+		g.justify(r, c, s)
+	case dedupe.Buried:
+		r.state = dedupe.Dead
+		if !c.thing.buried() {
+			w.violate("I4", "%s is dead, and has no letter", c.key.ID)
+		}
+	}
+	if r.attempts > w.sc.protocol.MaxAttempts && !w.sc.marks {
+		w.violate("I11", "%s has %d attempts, of at most %d", c.key.ID, r.attempts, w.sc.protocol.MaxAttempts)
+	}
+}
+
+// done holds a mark against the run that it is for.
+func (g *ledger) done(c *claim) {
+	c.thing.marked = true
+	if c.run == nil || !c.run.succeeded {
+		g.world.violate("I5", "%s was marked by %s without a success", c.key.ID, c.life.id)
+	}
+}
+
+// justify holds a dead letter's reason against what was recorded.
+func (g *ledger) justify(r *row, c *claim, s dedupe.Settlement) {
+	cfg, w := &g.world.sc.protocol, g.world
+	if w.sc.marks {
+		return
+	}
+	switch {
+	case strings.HasPrefix(s.Reason, "failed") && r.attempts != cfg.MaxAttempts:
+		w.violate("I11", "%s was given up after %d attempts of %d: %s", c.key.ID, r.attempts, cfg.MaxAttempts, s.Reason)
+	case strings.HasPrefix(s.Reason, "crashed") && r.crashes < cfg.MaxCrashes:
+		w.violate("I11", "%s was given up after %d crashes of %d: %s", c.key.ID, r.crashes, cfg.MaxCrashes, s.Reason)
+	case strings.HasPrefix(s.Reason, "crashed") && c.thing.script != poison && !w.sc.crashy():
+		w.violate("alone", "%s was taken for what kills its process, and is %s", c.key.ID, c.thing.script)
+	case strings.HasPrefix(s.Reason, "permanent") && c.thing.script != permanent,
+		strings.HasPrefix(s.Reason, "id_reused") && !c.thing.reused,
+		strings.HasPrefix(s.Reason, "malformed") && c.thing.script != malformed:
+		w.violate("I11", "%s, which is %s, was given up: %s", c.key.ID, c.thing.script, s.Reason)
+	}
+}

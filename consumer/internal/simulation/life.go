@@ -1,0 +1,224 @@
+package simulation
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/onceish/onceish/bus"
+	membus "github.com/onceish/onceish/bus/memory"
+	"github.com/onceish/onceish/consumer/internal/protocol"
+	"github.com/onceish/onceish/dedupe"
+)
+
+// life is a process from its start to its end, and drives a Machine as the consumer's runtime does. A worker that crashed or
+// drained lives again, under another name.
+type life struct {
+	world  *world
+	worker int
+	id     string
+	clock  clock
+	m      *protocol.Machine
+	src    *membus.Source
+
+	over       bool
+	thaw       time.Duration // frozen until then
+	paused     bool
+	draining   bool
+	barred     bool // a mutation's pause
+	cursorLost bool
+	troubles   []span
+
+	turning                                 bool // a turn is planned
+	fetching                                bool
+	claiming, settling, extending, advances int
+
+	asked  map[string]bool // claims that were asked for, by nonce, and are not answered
+	holds  map[string]int  // claims in hand and their crashes
+	gates  map[*protocol.Job]*gate
+	runs   map[*protocol.Job]*run
+	knows  map[dedupe.Key]*run // successes
+	order  order
+	outbox []protocol.Answer
+	// latest delivery of each key, for mutations.
+	latest  map[dedupe.Key]*bus.Delivery
+	rebuilt time.Duration // when it last made the cursor anew
+}
+
+// gate is where a job waits before it runs.
+type gate struct{ passed bool }
+
+// spawn starts a worker's next life.
+func (w *world) spawn(worker int) {
+	w.lived++
+	l := &life{
+		world: w, worker: worker, id: fmt.Sprintf("w%d.%d", worker, w.lived),
+		clock: clock{world: w, skew: w.skews[worker], drift: w.sc.drift * int64(worker%3-1)},
+		asked: make(map[string]bool), holds: make(map[string]int), gates: make(map[*protocol.Job]*gate),
+		runs: make(map[*protocol.Job]*run), knows: make(map[dedupe.Key]*run), order: newOrder(),
+		latest: make(map[dedupe.Key]*bus.Delivery),
+	}
+	if worker < len(w.workers) {
+		w.workers[worker] = l
+	} else {
+		w.workers = append(w.workers, l)
+	}
+	w.note("start", l.id, "", 0)
+	cfg := w.sc.protocol
+	cfg.Owner = l.id + ":"
+	cfg.Rand = w.rand.Float64
+	cfg.Watermark = l.subscribe()
+	l.m = protocol.New(cfg)
+	l.tick()
+	w.after(l, w.between(time.Second, 20*time.Second), l.advanceLater)
+	l.poke()
+}
+
+// subscribe makes or finds the group's cursor, as the consumer does, and returns the watermark.
+func (l *life) subscribe() bus.Position {
+	w, ctx := l.world, context.Background()
+	info, err := w.bus.Topic(ctx, pattern, group, bus.Start{})
+	w.must(err)
+	kept, err := w.store.Begin(ctx, group, pattern, dedupe.Position(info.Start))
+	w.must(err)
+	src, err := w.bus.Subscribe(ctx, pattern, group, &bus.SubscribeOptions{Resume: kept.Stored, AckWait: w.sc.protocol.AckWait})
+	w.must(err)
+	l.src, _ = src.(*membus.Source)
+	l.cursorLost = false
+	return bus.Position(kept)
+}
+
+func (l *life) now() time.Time { return l.clock.now() }
+
+func (l *life) tick() {
+	l.m.Tick(l.now())
+	l.poke()
+	l.world.after(l, l.world.sc.protocol.TickEvery(), l.tick)
+}
+
+// poke plans a turn, if none is planned.
+func (l *life) poke() {
+	l.collect()
+	if !l.turning {
+		l.turning = true
+		l.world.after(l, l.world.between(0, 2*time.Millisecond), l.turn)
+	}
+}
+
+// turn takes one thing that the Machine wants done, whichever comes first, and sets it going.
+func (l *life) turn() {
+	l.turning = false
+	doers := [...]func() bool{l.fetch, l.claim, l.settle, l.extend, l.post, l.next, l.answer, l.cancel}
+	first := l.world.rand.IntN(len(doers))
+	for i := range doers {
+		if doers[(first+i)%len(doers)]() {
+			l.audit()
+			l.poke()
+			return
+		}
+	}
+	if l.draining && l.m.Drained() && len(l.outbox) == 0 {
+		l.advanceNow()
+		l.end("drained")
+	}
+}
+
+// audit has the Machine count what it holds, now and then.
+func (l *life) audit() {
+	if l.world.steps%16 != 0 {
+		return
+	}
+	if err := l.m.Audit(); err != nil {
+		l.world.violate("I10", "%s: %v", l.id, err)
+	}
+}
+
+// end is the end of a life; the worker lives again a little later.
+func (l *life) end(how string) {
+	w := l.world
+	w.note(how, l.id, "", 0)
+	l.over = true
+	l.suffer(0)
+	if !w.faults.stopping {
+		w.after(nil, w.between(10*time.Millisecond, 10*time.Second), func() { w.spawn(l.worker) })
+	}
+}
+
+func (l *life) crash() {
+	if !l.over {
+		l.end("crash")
+	}
+}
+
+func (l *life) freeze(d time.Duration) {
+	if l.over {
+		return
+	}
+	l.world.note("freeze", l.id, "", int64(d))
+	l.suffer(d)
+	l.thaw = l.world.elapsed + d
+}
+
+// pause stops a process from running handlers for a while.
+func (l *life) pause(d time.Duration) {
+	if l.over || l.paused || l.draining || l.thaw > l.world.elapsed {
+		return
+	}
+	l.world.note("pause", l.id, "", int64(d))
+	l.paused = true
+	if l.world.mut.pauseBeforeClaim {
+		l.barred = true
+	} else {
+		l.m.Pause(l.now())
+	}
+	l.poke()
+	l.world.after(l, d, l.resume)
+}
+
+func (l *life) resume() {
+	if !l.paused {
+		return
+	}
+	l.world.note("resume", l.id, "", 0)
+	l.paused, l.barred = false, false
+	l.m.Resume()
+	l.poke()
+}
+
+// drain ends a process as a rolling update does: what runs is cancelled after a while, and left behind a while after that.
+func (l *life) drain() {
+	if l.over || l.draining || l.thaw > l.world.elapsed {
+		return
+	}
+	w := l.world
+	w.note("drain", l.id, "", 0)
+	l.draining = true
+	l.m.Drain(l.now())
+	l.poke()
+	w.after(l, w.sc.drain, func() {
+		l.m.CutShort(errDrain)
+		l.poke()
+	})
+	w.after(l, w.sc.drain+drainGrace, l.overdue)
+}
+
+const drainGrace = 5 * time.Second
+
+// overdue is the end of a drain that did not come to one: a violation, unless a handler or the store does not answer.
+func (l *life) overdue() {
+	since := l.world.elapsed - l.world.sc.drain - drainGrace
+	if !l.troubled(since-timeout, l.world.elapsed) && !l.deaf() && l.world.sc.busTrouble == 0 {
+		l.world.violate("I9", "%s did not drain: %+v", l.id, l.m.Stats())
+	}
+	l.end("overdue")
+}
+
+// deaf: a handler goes on although it was cancelled.
+func (l *life) deaf() bool {
+	for _, r := range l.runs {
+		if !r.done && r.plan.deaf {
+			return true
+		}
+	}
+	return false
+}

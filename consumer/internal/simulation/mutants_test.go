@@ -1,0 +1,347 @@
+package simulation
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/consumer/internal/protocol"
+	"github.com/onceish/onceish/dedupe"
+)
+
+// enough seeds to catch any mutant.
+const enough = 400
+
+// TestMutants: each mistake is caught, by the rule that is there for it, in a seed that is clean without it.
+func TestMutants(t *testing.T) {
+	t.Parallel()
+	for _, m := range mutants {
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			for seed := uint64(1); seed <= enough; seed++ {
+				v, caught := broken(Run(seed, &Options{mutation: m.make()}), m.rule)
+				if !caught {
+					continue
+				}
+				if clean := Run(seed, nil); len(clean.Violations) > 0 {
+					t.Fatalf("seed %d without the mutation: %v", seed, clean.Violations[0])
+				}
+				t.Logf("seed %d: %v", seed, v)
+				return
+			}
+			t.Errorf("%d seeds do not break %s", enough, m.rule)
+		})
+	}
+}
+
+func broken(r Result, rule string) (Violation, bool) {
+	for _, v := range r.Violations {
+		if v.Rule == rule {
+			return v, true
+		}
+	}
+	return Violation{}, false
+}
+
+var mutants = []struct {
+	name, rule string
+	make       func() mutation
+}{
+	{"ack before mark", "I4", ackBeforeMark},
+	{"mark before handler", "I5", markBeforeHandler},
+	{"no fence", "I6", noFence},
+	{"expiry by absence", "I11", expiryByAbsence},
+	{"delete on release", "I11", deleteOnRelease},
+	{"owner is the process", "I6", ownerIsProcess},
+	{"success forgotten at lease end", "known", successForgotten},
+	{"nak after loss", "silent", nakAfterLoss},
+	{"dead letter after ack", "I4", letterAfterAck},
+	{"attempts counted for crashes", "I11", attemptsForCrashes},
+	{"pause asked before the claim", "I8", func() mutation { return mutation{pauseBeforeClaim: true} }},
+	{"bare message id", "I1", func() mutation { return bareMessageID("shop") }},
+	{"bare message id of letters", "I11", func() mutation { return bareMessageID("dead") }},
+	{"watermark computed", "I4", watermarkComputed},
+	{"hash ignored", "I1", hashIgnored},
+	{"lease counted from the answer", "third", func() mutation { return mutation{leaseFromAnswer: true} }},
+	{"backoff per delivery", "due", backoffPerDelivery},
+	{"second payload overwrites the mark", "payload", secondPayloadWins},
+	{"dying is nobody's to take over", "I10", dyingStaysPut},
+}
+
+func ackBeforeMark() mutation { return mutation{settling: ackOn(dedupe.Succeeded)} }
+
+func letterAfterAck() mutation { return mutation{settling: ackOn(dedupe.GivenUp)} }
+
+// ackOn acknowledges when a settlement is sent, not when it is stored.
+func ackOn(o dedupe.Outcome) func(*life, []dedupe.Settlement) {
+	return func(l *life, ss []dedupe.Settlement) {
+		for _, s := range ss {
+			if d := l.latest[s.Claim.Key]; d != nil && s.Outcome == o {
+				l.tell(protocol.Answer{Delivery: d, Kind: protocol.Ack})
+			}
+		}
+	}
+}
+
+func markBeforeHandler() mutation {
+	return mutation{begun: func(l *life, j *protocol.Job, r *run) {
+		if r.claim == nil {
+			return
+		}
+		l.world.applySettlements(l, []dedupe.Settlement{{
+			Claim: dedupe.Claim{Key: j.Key(), Nonce: r.claim.nonce, Token: j.Token()}, Outcome: dedupe.Succeeded, TTL: ttl,
+		}})
+	}}
+}
+
+func successForgotten() mutation {
+	return mutation{settled: func(l *life, ss []dedupe.Settlement, oks []bool, err error) ([]bool, error) {
+		if err == nil {
+			return oks, nil
+		}
+		for _, s := range ss {
+			c := l.world.ledger.owner[s.Claim.Nonce]
+			if s.Outcome != dedupe.Succeeded || c == nil || l.world.ledger.now().Before(c.until) {
+				return oks, err
+			}
+		}
+		return make([]bool, len(ss)), nil
+	}}
+}
+
+func nakAfterLoss() mutation {
+	return mutation{answer: func(a protocol.Answer) protocol.Answer {
+		if a.Outcome == protocol.Lost {
+			a.Kind = protocol.Nak
+		}
+		return a
+	}}
+}
+
+// watermarkComputed takes for settled by all what one process is done with.
+func watermarkComputed() mutation {
+	return mutation{floor: func(l *life, floor uint64) uint64 {
+		if l.m.Stats().InFlight > 0 {
+			return floor
+		}
+		for d := range l.order.came {
+			floor = max(floor, d.At.Sequence)
+		}
+		return floor
+	}}
+}
+
+// bare publishes under the event's id as message id.
+type bare struct {
+	bus.Publisher
+	stream string
+	seen   map[string]uint64
+}
+
+func bareMessageID(stream string) mutation {
+	return mutation{publisher: func(p bus.Publisher) bus.Publisher {
+		return &bare{Publisher: p, stream: stream, seen: make(map[string]uint64)}
+	}}
+}
+
+func (b *bare) Publish(ctx context.Context, events ...bus.Event) ([]bus.Receipt, error) {
+	id := events[0].ID
+	if stream, _, _ := strings.Cut(events[0].Topic, "."); stream != b.stream {
+		return b.Publisher.Publish(ctx, events...)
+	}
+	if seq := b.seen[id]; seq > 0 {
+		return []bus.Receipt{{Sequence: seq, Duplicate: true}}, nil
+	}
+	rs, err := b.Publisher.Publish(ctx, events...)
+	if err == nil {
+		b.seen[id] = rs[0].Sequence
+	}
+	return rs, err
+}
+
+// meddler changes what a store is asked, and what it answers.
+type meddler struct {
+	dedupe.Claimer
+	ask      func(*dedupe.Request)
+	answer   func(dedupe.Request, *dedupe.Claim)
+	extend   func(*dedupe.Claim)
+	settle   func(*dedupe.Settlement)
+	settled  func(dedupe.Settlement)
+	leaseTTL bool
+}
+
+func meddle(build func(*meddler)) mutation {
+	return mutation{store: func(c dedupe.Claimer) dedupe.Claimer {
+		m := &meddler{
+			Claimer: c, ask: func(*dedupe.Request) {}, answer: func(dedupe.Request, *dedupe.Claim) {}, extend: func(*dedupe.Claim) {},
+			settle: func(*dedupe.Settlement) {}, settled: func(dedupe.Settlement) {},
+		}
+		build(m)
+		return m
+	}}
+}
+
+func (m *meddler) Claim(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim, error) {
+	out := make([]dedupe.Claim, len(rs))
+	for i, asked := range rs {
+		r := asked
+		m.ask(&r)
+		cs, err := m.Claimer.Claim(ctx, []dedupe.Request{r})
+		if err != nil {
+			return nil, err
+		}
+		m.answer(r, &cs[0])
+		out[i] = cs[0]
+		out[i].Key, out[i].Nonce = asked.Key, asked.Nonce
+	}
+	return out, nil
+}
+
+func (m *meddler) Extend(ctx context.Context, cs []dedupe.Claim, lease, ttl time.Duration) ([]bool, error) {
+	out := make([]dedupe.Claim, len(cs))
+	for i, c := range cs {
+		m.extend(&c)
+		out[i] = c
+	}
+	if m.leaseTTL {
+		ttl = lease
+	}
+	return m.Claimer.Extend(ctx, out, lease, ttl)
+}
+
+func (m *meddler) Settle(ctx context.Context, ss []dedupe.Settlement) ([]bool, error) {
+	out := make([]dedupe.Settlement, len(ss))
+	for i, s := range ss {
+		m.settle(&s)
+		out[i] = s
+	}
+	oks, err := m.Claimer.Settle(ctx, out)
+	for i, ok := range oks {
+		if ok {
+			m.settled(ss[i])
+		}
+	}
+	return oks, err
+}
+
+func noFence() mutation {
+	return meddle(func(m *meddler) {
+		owners := make(map[dedupe.Key]string)
+		m.answer = func(r dedupe.Request, c *dedupe.Claim) {
+			if c.State == dedupe.Fresh || c.State == dedupe.Dying {
+				owners[r.Key] = r.Nonce
+			}
+		}
+		m.settle = func(s *dedupe.Settlement) { s.Claim.Nonce = owners[s.Claim.Key] }
+	})
+}
+
+// expiryByAbsence has a claim end when its row goes.
+func expiryByAbsence() mutation {
+	return meddle(func(m *meddler) {
+		m.ask = func(r *dedupe.Request) { r.TTL = r.Lease }
+		m.leaseTTL = true
+	})
+}
+
+func deleteOnRelease() mutation {
+	return meddle(func(m *meddler) {
+		rows := generations{}
+		rows.install(m)
+		m.settled = func(s dedupe.Settlement) {
+			if s.Outcome == dedupe.Failed || s.Outcome == dedupe.NotBegun {
+				rows[s.Claim.Key]++
+			}
+		}
+	})
+}
+
+// secondPayloadWins claims what is reused over whatever is kept of the first.
+func secondPayloadWins() mutation {
+	return meddle(func(m *meddler) {
+		rows := generations{}
+		rows.install(m)
+		m.answer = func(r dedupe.Request, c *dedupe.Claim) {
+			if c.State != dedupe.Reused {
+				return
+			}
+			k := r.Key
+			k.Group, _, _ = strings.Cut(k.Group, "/")
+			rows[k]++
+			rows.name(&r.Key, k)
+			if cs, err := m.Claimer.Claim(context.Background(), []dedupe.Request{r}); err == nil {
+				*c = cs[0]
+			}
+		}
+	})
+}
+
+// generations gives a key a new row whenever its number is raised.
+type generations map[dedupe.Key]int
+
+func (g generations) name(to *dedupe.Key, k dedupe.Key) {
+	*to = k
+	to.Group += "/" + strconv.Itoa(g[k])
+}
+
+func (g generations) install(m *meddler) {
+	m.ask = func(r *dedupe.Request) { g.name(&r.Key, r.Key) }
+	m.extend = func(c *dedupe.Claim) { g.name(&c.Key, c.Key) }
+	m.settle = func(s *dedupe.Settlement) { g.name(&s.Claim.Key, s.Claim.Key) }
+}
+
+func ownerIsProcess() mutation {
+	return meddle(func(m *meddler) {
+		runs := make(map[dedupe.Key]int) // a store that is asked by the same owner again lets it claim what it had set free
+		owner := func(k dedupe.Key, nonce string) string {
+			process, _, _ := strings.Cut(nonce, ":")
+			return process + ":" + strconv.Itoa(runs[k])
+		}
+		m.ask = func(r *dedupe.Request) { r.Nonce = owner(r.Key, r.Nonce) }
+		m.answer = func(r dedupe.Request, c *dedupe.Claim) {
+			if c.State != dedupe.Held || c.HeldFor > 0 {
+				return
+			}
+			runs[r.Key]++
+			r.Nonce = owner(r.Key, r.Nonce)
+			if cs, err := m.Claimer.Claim(context.Background(), []dedupe.Request{r}); err == nil {
+				*c = cs[0]
+			}
+		}
+		m.extend = func(c *dedupe.Claim) { c.Nonce = owner(c.Key, c.Nonce) }
+		m.settle = func(s *dedupe.Settlement) { s.Claim.Nonce = owner(s.Claim.Key, s.Claim.Nonce) }
+	})
+}
+
+func attemptsForCrashes() mutation {
+	return meddle(func(m *meddler) {
+		m.answer = func(_ dedupe.Request, c *dedupe.Claim) { c.Attempts += c.Crashes }
+	})
+}
+
+func hashIgnored() mutation {
+	return meddle(func(m *meddler) { m.ask = func(r *dedupe.Request) { r.Hash = nil } })
+}
+
+func backoffPerDelivery() mutation {
+	return meddle(func(m *meddler) { m.settle = func(s *dedupe.Settlement) { s.After = 0 } })
+}
+
+func dyingStaysPut() mutation {
+	return meddle(func(m *meddler) {
+		owners := make(map[dedupe.Key]string)
+		m.settled = func(s dedupe.Settlement) {
+			if s.Outcome == dedupe.GivenUp {
+				owners[s.Claim.Key] = s.Claim.Nonce
+			}
+		}
+		m.answer = func(r dedupe.Request, c *dedupe.Claim) {
+			if c.State == dedupe.Dying && owners[r.Key] != r.Nonce {
+				c.State, c.HeldFor = dedupe.Held, r.Lease
+			}
+		}
+	})
+}

@@ -1,0 +1,23 @@
+package simulation
+
+import (
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/consumer/internal/protocol"
+	"github.com/onceish/onceish/dedupe"
+)
+
+// mutation is a mistake that somebody could make in what lies around a Machine, to show that the rules notice. The zero mutation
+// is none.
+type mutation struct {
+	store     func(dedupe.Claimer) dedupe.Claimer
+	publisher func(bus.Publisher) bus.Publisher
+
+	begun    func(*life, *protocol.Job, *run)
+	settling func(*life, []dedupe.Settlement)
+	settled  func(*life, []dedupe.Settlement, []bool, error) ([]bool, error)
+	answer   func(protocol.Answer) protocol.Answer
+	floor    func(*life, uint64) uint64
+
+	leaseFromAnswer  bool
+	pauseBeforeClaim bool
+}

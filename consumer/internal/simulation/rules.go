@@ -1,0 +1,174 @@
+package simulation
+
+import (
+	"time"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/consumer/internal/protocol"
+	"github.com/onceish/onceish/dedupe"
+)
+
+// checkStart holds a start against every rule about starts.
+func (l *life) checkStart(j *protocol.Job, r *run) {
+	w, t := l.world, r.thing
+	if l.paused {
+		w.violate("I8", "%s began %s while paused", l.id, t.name)
+	}
+	if l.draining {
+		w.violate("I9", "%s began %s while draining", l.id, t.name)
+	}
+	if t.script == malformed || t.script == refused {
+		w.violate("I11", "%s began %s, which is %s", l.id, t.name, t.script)
+	}
+	if first, seq := l.order.check(w, j.Event(), l.now()); first != nil {
+		w.violate("order", "%s began %s of key %s before sequence %d (%s)", l.id, t.name, j.Event().Key, seq, w.journal.of(first).name)
+	}
+	for o, other := range l.runs {
+		if o.Key() == j.Key() && !other.done {
+			w.violate("twice", "%s began %s while another run of it has not returned", l.id, t.name)
+		}
+	}
+	l.checkPayload(t)
+	l.checkKnown(j, t)
+	if !w.sc.marks {
+		l.checkClaim(j, r)
+		l.checkAlone(j, t)
+	}
+}
+
+// checkClaim: a run needs a claim with a third of its lease left, of a key that is due.
+func (l *life) checkClaim(j *protocol.Job, r *run) {
+	w, t := l.world, r.thing
+	if r.claim == nil {
+		w.violate("I6", "%s began %s without a claim", l.id, t.name)
+		return
+	}
+	row, now := w.ledger.rows[j.Key()], w.ledger.now()
+	slack := time.Millisecond + w.sc.protocol.Lease/1_000_000*time.Duration(w.sc.drift)
+	if left := r.claim.until.Sub(now); left < w.sc.protocol.Lease/3-slack {
+		w.violate("third", "%s began %s with %v left of a lease of %v", l.id, t.name, left, w.sc.protocol.Lease)
+	}
+	if now.Before(row.due) {
+		w.violate("due", "%s began %s, which is due in %v", l.id, t.name, row.due.Sub(now))
+	}
+	if row.last() == r.claim && j.Attempt() != row.attempts+1 {
+		w.violate("I11", "%s began attempt %d of %s, which has %d", l.id, j.Attempt(), t.name, row.attempts)
+	}
+}
+
+// checkPayload: of two payloads under one id only the first is handled.
+func (l *life) checkPayload(t *thing) {
+	if !t.reused || l.world.expired || l.world.sc.marks {
+		return
+	}
+	for _, o := range l.world.journal.things {
+		if o != t && o.key == t.key && (o.marked || len(o.runs) > 0) {
+			l.world.violate("payload", "%s began %s, whose id is that of %s", l.id, t.name, o.name)
+		}
+	}
+}
+
+// checkKnown: a process that had a success runs the event again only if another took it.
+func (l *life) checkKnown(j *protocol.Job, t *thing) {
+	known := l.knows[j.Key()]
+	if known == nil || known.ended-known.began >= l.world.sc.protocol.RunLimit {
+		return // none, or one that came after it was counted as an attempt
+	}
+	cs := l.world.ledger.rows[j.Key()].claims
+	for i, c := range cs[:len(cs)-1] {
+		if c == known.claim && cs[i+1].life != l {
+			return
+		}
+	}
+	l.world.violate("known", "%s began %s again after it succeeded there", l.id, t.name)
+}
+
+// checkAlone: a suspect runs beside suspects, one of two crashes beside nothing.
+func (l *life) checkAlone(j *protocol.Job, t *thing) {
+	crashes, beside, innocent := j.Crashes(), len(l.holds)-1, 0
+	for _, c := range l.holds {
+		if c == 0 {
+			innocent++
+		}
+	}
+	suspect := false
+	for o, r := range l.runs {
+		suspect = suspect || (o.Crashes() > 0 && !r.done && !l.overran(r))
+	}
+	switch {
+	case crashes == 0 && suspect:
+		l.world.violate("alone", "%s began %s beside a suspect", l.id, t.name)
+	case crashes == 1 && innocent+len(l.asked) > 0:
+		l.world.violate("alone", "%s began %s, a suspect, beside %d others", l.id, t.name, innocent+len(l.asked))
+	case crashes > 1 && beside+len(l.asked) > 0:
+		l.world.violate("alone", "%s began %s, twice a suspect, beside %d others", l.id, t.name, beside+len(l.asked))
+	}
+}
+
+// overran: a run that is beyond its limit counts as over.
+func (l *life) overran(r *run) bool { return l.world.elapsed-r.began >= l.world.sc.protocol.RunLimit }
+
+// checkSilent: who knows that an event is lost says neither that it failed nor that it goes on.
+func (l *life) checkSilent(a protocol.Answer) {
+	if (a.Kind != protocol.Nak && a.Kind != protocol.Progress) || a.Job == nil || a.Job.Event() != &a.Delivery.Event {
+		return
+	}
+	w := l.world
+	if c := w.ledger.find(a.Job.Key(), a.Job.Token()); c != nil && c.life == l && c.told {
+		w.violate("silent", "%s answered %s, which it knew to have lost", l.id, w.journal.of(&a.Delivery.Event).name)
+	}
+}
+
+// checkAck is about an ack as it reaches the bus: after a restore its sequence may be another event's.
+func (l *life) checkAck(d *bus.Delivery, t *thing, knew bool) {
+	w := l.world
+	there := w.journal.at[d.At.Sequence]
+	if there == nil || there == t {
+		return
+	}
+	if knew {
+		w.violate("I4", "%s acknowledged %s with an ack for %s, from before the bus was restored", l.id, there.name, t.name)
+	}
+	there.misled = true
+}
+
+// checkEffect: a second effect needs an excuse.
+func (w *world) checkEffect(r *run) {
+	if w.sc.marks {
+		return
+	}
+	for _, p := range r.thing.effects {
+		if p == r {
+			continue
+		}
+		first, second := p, r
+		if second.began < first.began {
+			first, second = second, first
+		}
+		if why := w.unexcused(first, second); why != "" {
+			w.violate("I3", "%s had an effect by %s and by %s: %s", r.thing.name, first.life.id, second.life.id, why)
+		}
+	}
+}
+
+// unexcused tells why there was no reason to run a thing again.
+func (w *world) unexcused(first, second *run) string {
+	c := first.claim
+	if c == nil {
+		return "it ran without a claim"
+	}
+	marked := c.settled && c.outcome == dedupe.Succeeded
+	switch {
+	case marked && c.ended+ttl <= second.began:
+		return "" // its mark had expired
+	case marked && c.ended <= second.began:
+		return "it was marked"
+	case first.done && !first.succeeded, first.life.over, first.plan.takes >= w.sc.protocol.RunLimit:
+		return ""
+	case c.settled && c.outcome == dedupe.Failed && c.ended-first.began >= w.sc.protocol.RunLimit:
+		return "" // counted at its limit
+	case c.lost && first.life.troubled(c.won, c.ended):
+		return ""
+	}
+	return "nothing was wrong"
+}

@@ -1,0 +1,91 @@
+package simulation
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/onceish/onceish/consumer/internal/protocol"
+)
+
+const (
+	group   = "g"
+	pattern = "shop.>"
+	deadTo  = "dead.g"
+	ttl     = 4 * time.Hour // longer than any simulation lasts
+)
+
+// scenario is what a seed makes of the world before it starts.
+type scenario struct {
+	protocol protocol.Config
+	marks    bool // mode seen/mark
+	workers  int
+	calls    int // of one kind that a process has under way at once
+
+	things       int
+	publishing   time.Duration // over how long
+	faulty       time.Duration // for how long there are faults
+	window       time.Duration // of the bus, for message ids
+	maxUnsettled int
+	drain        time.Duration
+	drift        int64
+
+	faults    [faultKinds]bool
+	faultRate float64 // of a step that a fault comes before it
+	callTrouble,
+	busTrouble float64 // of calls, and of messages to the bus, that go wrong
+	expire bool // at the end all marks expire, and the cursor is deleted
+}
+
+func draw(r *rand.Rand) scenario {
+	s := scenario{
+		workers: 2 + r.IntN(3), calls: 1 + r.IntN(2), marks: r.IntN(12) == 0,
+		things: 6 + r.IntN(20), publishing: between(r, 5*time.Second, 40*time.Second),
+		window: pick(r, -1, 3*time.Second, 2*time.Minute), maxUnsettled: pick(r, 4, 16, 0),
+		drain: between(r, 5*time.Second, 25*time.Second), expire: r.IntN(4) == 0,
+	}
+	s.faulty = s.publishing + between(r, 10*time.Second, 60*time.Second)
+	s.protocol = drawConfig(r, s.marks)
+	if r.IntN(3) == 0 {
+		s.drift = int64(r.IntN(200))
+	}
+	s.drawFaults(r)
+	return s
+}
+
+func drawConfig(r *rand.Rand, marks bool) protocol.Config {
+	lease := between(r, 4*time.Second, 20*time.Second)
+	return protocol.Config{
+		Group: group, Concurrency: 1 + r.IntN(4), MaxAttempts: 1 + r.IntN(4), MaxCrashes: 3 + r.IntN(3),
+		Backoff: protocol.Backoff{Base: between(r, 100*time.Millisecond, 3*time.Second), Max: 8 * time.Second},
+		Lease:   lease, AckWait: between(r, lease/2, 2*lease), RunLimit: between(r, lease, 3*lease),
+		TTL: ttl, ArrivalsAreAttempts: marks,
+	}
+}
+
+func (s *scenario) drawFaults(r *rand.Rand) {
+	level := r.IntN(6)
+	if level == 0 {
+		return // a world without faults: nothing is repeated in it
+	}
+	for k := range s.faults {
+		s.faults[k] = r.IntN(2) == 0
+	}
+	s.faultRate = float64(level) / 400
+	if r.IntN(4) > 0 {
+		s.callTrouble = r.Float64() * 0.15
+	}
+	if r.IntN(4) > 0 {
+		s.busTrouble = r.Float64() * 0.15
+	}
+}
+
+func between(r *rand.Rand, low, high time.Duration) time.Duration {
+	return low + time.Duration(r.Int64N(int64(high-low)))
+}
+
+func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
+
+// crashy: a process may end, or lose its lease, for another reason than an event that kills it.
+func (s *scenario) crashy() bool {
+	return s.callTrouble > 0 || s.faults[crash] || s.faults[freeze] || s.faults[storeAway] || s.faults[storeSlow] || s.faults[rolling]
+}

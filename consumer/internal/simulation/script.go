@@ -1,0 +1,93 @@
+package simulation
+
+import (
+	"time"
+
+	"github.com/onceish/onceish/consumer/internal/protocol"
+)
+
+// script is what an event does to the handler that gets it.
+type script string
+
+const (
+	fine      script = "fine"
+	flaky     script = "flaky"   // fails some times
+	failing   script = "failing" // always
+	permanent script = "permanent"
+	snoozing  script = "snoozing" // some times
+	slow      script = "slow"     // longer than a lease
+	stuck     script = "stuck"    // once beyond the run limit, whatever its context says
+	poison    script = "poison"   // ends the process
+	malformed script = "malformed"
+	refused   script = "refused" // by the store, as a key
+)
+
+func drawScript(w *world) script {
+	switch n := w.rand.IntN(100); {
+	case n < 50:
+		return fine
+	case n < 65:
+		return flaky
+	case n < 69:
+		return failing
+	case n < 73:
+		return permanent
+	case n < 80:
+		return snoozing
+	case n < 86:
+		return slow
+	case n < 90:
+		return stuck
+	case n < 94 && !w.sc.marks: // seen/mark does not recognise it
+		return poison
+	case n < 97:
+		return malformed
+	}
+	return refused
+}
+
+// plan is what one run is going to do.
+type plan struct {
+	takes    time.Duration
+	effect   time.Duration // when it is made; negative: never
+	verdict  protocol.Verdict
+	deaf     bool // to its context
+	kills    bool // its process, instead of returning
+	detached bool // its effect is under way already: it comes even if the process dies or freezes
+}
+
+// next plans the run of a thing that had so many before.
+func (t *thing) next(w *world, runs int) plan {
+	p := plan{takes: w.between(time.Millisecond, 2*time.Second), deaf: w.chance(0.2), detached: w.chance(0.1)}
+	cfg := &w.sc.protocol
+	switch {
+	case t.script == flaky && runs < t.times, t.script == failing:
+		p.verdict = failure(w)
+	case t.script == permanent:
+		p.verdict = protocol.Verdict{Kind: protocol.Permanent, Error: "never"}
+	case t.script == snoozing && runs < t.times:
+		p.verdict = protocol.Verdict{Kind: protocol.Snooze, Timed: true, After: w.between(0, 10*time.Second)}
+	case t.script == slow:
+		p.takes = w.between(cfg.Lease/2, cfg.RunLimit)
+	case t.script == stuck && runs < t.times:
+		p.takes, p.deaf = w.between(cfg.RunLimit, 3*cfg.RunLimit), true
+	case t.script == poison:
+		p.kills = true
+	}
+	p.effect = w.between(0, p.takes)
+	if p.kills || (p.verdict.Kind != protocol.Success && w.chance(0.7)) {
+		p.effect = -1
+	}
+	return p
+}
+
+func failure(w *world) protocol.Verdict {
+	v := protocol.Verdict{Kind: protocol.Failure, Error: "not now"}
+	switch w.rand.IntN(4) {
+	case 0:
+		v.Timed, v.After = true, w.between(0, 10*time.Second)
+	case 1:
+		v.Stack = "panic"
+	}
+	return v
+}

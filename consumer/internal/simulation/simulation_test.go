@@ -1,0 +1,126 @@
+package simulation
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"runtime"
+	"sync/atomic"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// -seed plays one seed with a trace, -from and -seeds others than usual.
+var (
+	seedFlag  = flag.Uint64("seed", 0, "play this seed alone, with a trace")
+	fromFlag  = flag.Uint64("from", 1, "play seeds from this one on")
+	seedsFlag = flag.Uint64("seeds", seeds, "how many seeds to play; -short plays a tenth")
+)
+
+// seeds are played in every run of the tests.
+const seeds = 5000
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// TestPromises: every seed keeps every promise. A seed that does not is played again by: go test -run Promises -args -seed N
+func TestPromises(t *testing.T) {
+	if *seedFlag != 0 {
+		report(t, *seedFlag, Run(*seedFlag, &Options{Trace: os.Stdout}))
+		return
+	}
+	t.Parallel()
+	n := *seedsFlag
+	if testing.Short() {
+		n /= 10
+	}
+	var next, failed, steps, effects, repeats, letters, faults atomic.Int64
+	t.Run("seeds", func(t *testing.T) {
+		for range runtime.GOMAXPROCS(0) {
+			t.Run("", func(t *testing.T) {
+				t.Parallel()
+				for i := next.Add(1); i <= int64(n) && failed.Load() < 5; i = next.Add(1) {
+					seed := *fromFlag + uint64(i) - 1
+					r := Run(seed, nil)
+					steps.Add(int64(r.Steps))
+					effects.Add(int64(r.Effects))
+					repeats.Add(int64(r.Repeats))
+					letters.Add(int64(r.Letters))
+					faults.Add(int64(r.Faults))
+					if len(r.Violations) > 0 {
+						failed.Add(1)
+						report(t, seed, r)
+					}
+				}
+			})
+		}
+	})
+	t.Logf("%d seeds: %d steps, %d effects (%d repeated), %d letters, %d faults",
+		n, steps.Load(), effects.Load(), repeats.Load(), letters.Load(), faults.Load())
+}
+
+func report(t *testing.T, seed uint64, r Result) {
+	t.Helper()
+	for i, v := range r.Violations {
+		if i < 3 {
+			t.Errorf("seed %d: %v", seed, v)
+		}
+	}
+	if len(r.Violations) > 0 {
+		t.Logf("seed %d again, with every step: go test ./consumer/internal/simulation -run Promises -args -seed %d", seed, seed)
+	}
+}
+
+// TestReplay: a seed does the same each time, to the last step.
+func TestReplay(t *testing.T) {
+	t.Parallel()
+	for seed := uint64(1); seed <= 40; seed++ {
+		var first, second bytes.Buffer
+		a, b := Run(seed, &Options{Trace: &first}), Run(seed, &Options{Trace: &second})
+		if a.Trace != b.Trace || a.Steps != b.Steps || !bytes.Equal(first.Bytes(), second.Bytes()) {
+			t.Errorf("seed %d: %d steps with trace %x, then %d with %x", seed, a.Steps, a.Trace, b.Steps, b.Trace)
+		}
+		if c := Run(seed, nil); c.Trace != a.Trace {
+			t.Errorf("seed %d differs when nobody looks", seed)
+		}
+		if a.Trace == Run(seed+1000, nil).Trace {
+			t.Errorf("seeds %d and %d are the same", seed, seed+1000)
+		}
+	}
+}
+
+// TestPeace: without a fault nothing is repeated that its handler did not ask for.
+func TestPeace(t *testing.T) {
+	t.Parallel()
+	peaceful := 0
+	for seed := uint64(1); seed <= 400; seed++ {
+		w, err := newWorld(seed, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !w.peaceful() {
+			continue
+		}
+		peaceful++
+		w.sc.expire = false
+		w.play()
+		for _, th := range w.journal.things {
+			if n := len(th.effects); th.script == fine && n > 1 {
+				t.Errorf("seed %d: %s has %d effects", seed, th.name, n)
+			}
+		}
+	}
+	if peaceful < 10 {
+		t.Errorf("only %d seeds are without faults", peaceful)
+	}
+}
+
+// peaceful: nothing happens to the processes, not even by an event.
+func (w *world) peaceful() bool {
+	for _, th := range w.journal.things {
+		if th.script == poison {
+			return false
+		}
+	}
+	return w.sc.faultRate == 0 && w.sc.callTrouble == 0 && w.sc.busTrouble == 0 && !w.sc.marks
+}

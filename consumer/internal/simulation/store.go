@@ -1,0 +1,164 @@
+package simulation
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/onceish/onceish/consumer/internal/protocol"
+	"github.com/onceish/onceish/dedupe"
+)
+
+// claim sends one batch of claims.
+func (l *life) claim() bool {
+	if l.claiming >= l.world.sc.calls {
+		return false
+	}
+	f := l.storeFate()
+	b := l.m.Claims(l.sentAt(f))
+	if b.Empty() {
+		return false
+	}
+	l.claiming++
+	for _, q := range b.Items {
+		l.asked[q.Nonce] = true
+		l.world.note("ask", l.id, q.Key.ID, 0)
+	}
+	var cs []dedupe.Claim
+	l.call(f, func() { cs = l.world.applyClaims(l, b.Items) }, func(err error) {
+		l.claiming--
+		l.claimed(b, cs, err)
+	})
+	return true
+}
+
+func (w *world) applyClaims(l *life, rs []dedupe.Request) []dedupe.Claim {
+	cs, err := w.claims.Claim(context.Background(), rs)
+	w.must(err)
+	for i := range cs {
+		if w.journal.byHash(rs[i].Hash).script == refused {
+			cs[i] = dedupe.Claim{Key: rs[i].Key, Nonce: rs[i].Nonce, Err: fmt.Errorf("too odd: %w", dedupe.ErrKeyRefused)}
+		}
+		w.ledger.claimed(l, rs[i], cs[i])
+	}
+	return cs
+}
+
+// claimed brings the answer in, and notes what the process holds from now on.
+func (l *life) claimed(b protocol.Batch[dedupe.Request], cs []dedupe.Claim, err error) {
+	if err == nil {
+		for i, q := range b.Items {
+			delete(l.asked, q.Nonce)
+			if s := cs[i].State; cs[i].Err == nil && (s == dedupe.Fresh || s == dedupe.Dying) {
+				l.holds[q.Nonce] = cs[i].Crashes
+				if s == dedupe.Dying {
+					l.holds[q.Nonce] = 0
+				}
+			}
+		}
+	}
+	l.m.Claimed(l.now(), b, cs, err)
+}
+
+// settle sends one batch of settlements.
+func (l *life) settle() bool {
+	if l.settling >= l.world.sc.calls {
+		return false
+	}
+	b := l.m.Settlements(l.now())
+	if b.Empty() {
+		return false
+	}
+	l.settling++
+	for _, s := range b.Items {
+		if c := l.world.ledger.owner[s.Claim.Nonce]; c != nil {
+			c.ending = true
+		}
+	}
+	if mut := l.world.mut.settling; mut != nil {
+		mut(l, b.Items)
+	}
+	var oks []bool
+	l.call(l.storeFate(), func() { oks = l.world.applySettlements(l, b.Items) }, func(err error) {
+		l.settling--
+		l.settled(b, oks, err)
+	})
+	return true
+}
+
+func (w *world) applySettlements(l *life, ss []dedupe.Settlement) []bool {
+	oks, err := w.claims.Settle(context.Background(), ss)
+	w.must(err)
+	for i := range oks {
+		w.ledger.settled(l, ss[i], oks[i])
+	}
+	return oks
+}
+
+func (l *life) settled(b protocol.Batch[dedupe.Settlement], oks []bool, err error) {
+	if mut := l.world.mut.settled; mut != nil {
+		oks, err = mut(l, b.Items, oks, err)
+	}
+	if err == nil {
+		for i, s := range b.Items {
+			if !oks[i] {
+				l.told(s.Claim.Nonce)
+			}
+			if !oks[i] || s.Outcome != dedupe.GivenUp {
+				delete(l.holds, s.Claim.Nonce)
+			}
+		}
+	}
+	l.m.Settled(l.now(), b, oks, err)
+}
+
+// extend sends one batch of renewals.
+func (l *life) extend() bool {
+	if l.extending >= l.world.sc.calls {
+		return false
+	}
+	f := l.storeFate()
+	b := l.m.Extensions(l.sentAt(f))
+	if b.Empty() {
+		return false
+	}
+	l.extending++
+	cfg := &l.world.sc.protocol
+	var oks []bool
+	l.call(f, func() { oks = l.world.applyExtensions(l, b.Items, cfg.Lease, cfg.TTL) }, func(err error) {
+		l.extending--
+		for i, c := range b.Items {
+			// Once a settlement was sent, a renewal may be refused because that was stored.
+			if own := l.world.ledger.owner[c.Nonce]; err == nil && !oks[i] && own != nil && !own.ending {
+				l.told(c.Nonce)
+			}
+		}
+		l.m.Extended(l.now(), b, oks, err)
+	})
+	return true
+}
+
+func (w *world) applyExtensions(l *life, cs []dedupe.Claim, lease, ttl time.Duration) []bool {
+	oks, err := w.claims.Extend(context.Background(), cs, lease, ttl)
+	w.must(err)
+	for i := range oks {
+		w.ledger.extended(l, cs[i], lease, ttl, oks[i])
+	}
+	return oks
+}
+
+// told notes that a process heard of having lost a claim. What it does not have any more it was not told about.
+func (l *life) told(nonce string) {
+	if c := l.world.ledger.owner[nonce]; c != nil && c.lost {
+		c.told = true
+		delete(l.holds, nonce)
+	}
+}
+
+// sentAt is what the Machine takes for the time at which a call is sent.
+func (l *life) sentAt(f fate) time.Time {
+	if l.world.mut.leaseFromAnswer {
+		return l.now().Add(f.answer)
+	}
+	return l.now()
+}

@@ -1,0 +1,114 @@
+package simulation
+
+import (
+	"encoding/binary"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/dedupe"
+)
+
+// thing is one event that somebody wants handled: a topic, an id, and a payload. What became of it is noted here.
+type thing struct {
+	name   string
+	event  bus.Event
+	key    dedupe.Key
+	script script
+	times  int // for scripts that do something some times
+	reused bool
+
+	sequences []uint64        // where it was stored
+	confirmed []time.Duration // when the publisher was told so
+	lost      bool            // by the bus
+	misled    bool            // settled by an ack for what had its sequence before the bus was restored
+
+	runs    []*run
+	effects []*run
+	letters []letter
+	marked  bool // its own payload
+}
+
+// letter is a dead letter as it was stored.
+type letter struct{ id, reason string }
+
+// hash is what the consumer takes the payload for: enough, because payloads are numbers.
+func (t *thing) hash() []byte { return t.event.Data }
+
+func (t *thing) expected() bool { return len(t.confirmed) > 0 && !t.lost && !t.misled }
+
+// concluded: an ack may be sent for it.
+func (t *thing) concluded() bool { return t.marked || t.buried() }
+
+func (t *thing) buried() bool { return len(t.letters) > 0 }
+
+// drawThings makes the events of a world. Ids are used on two topics, and again for other payloads.
+func drawThings(w *world) []*thing {
+	things := make([]*thing, w.sc.things)
+	for i := range things {
+		topic, id := "shop."+pick(w.rand, "a", "b"), "id"+strconv.Itoa(i)
+		t := &thing{name: strconv.Itoa(i), script: drawScript(w), times: 1 + w.rand.IntN(3)}
+		if i > 0 && w.chance(0.2) {
+			other := things[w.rand.IntN(i)]
+			id = other.event.ID
+			if w.chance(0.5) {
+				topic = other.event.Topic
+			}
+		}
+		t.event = bus.Event{ID: id, Topic: topic, Data: binary.BigEndian.AppendUint32(nil, uint32(i))} //nolint:gosec // few
+		if w.chance(0.5) {
+			t.event.Key = pick(w.rand, "x", "y")
+		}
+		t.key = dedupe.Key{Topic: topic, Group: group, ID: t.event.Identity()}
+		things[i] = t
+	}
+	markReused(things)
+	return things
+}
+
+// markReused finds the things that share their id, and gives them nothing else to stumble over.
+func markReused(things []*thing) {
+	for i, t := range things {
+		for _, o := range things[:i] {
+			if o.key == t.key {
+				t.reused, o.reused = true, true
+				t.script, o.script = fine, fine
+			}
+		}
+	}
+}
+
+// journal is what happened, outside of the system that it is held against.
+type journal struct {
+	things []*thing
+	at     map[uint64]*thing // what lies where on the bus now
+	lies   map[uint64]bus.Position
+}
+
+func newJournal(w *world) journal {
+	return journal{things: drawThings(w), at: make(map[uint64]*thing), lies: make(map[uint64]bus.Position)}
+}
+
+// of finds the thing that an event is.
+func (j *journal) of(e *bus.Event) *thing { return j.byHash(e.Data) }
+
+func (j *journal) byHash(hash []byte) *thing { return j.things[binary.BigEndian.Uint32(hash)] }
+
+// run is one run of a handler.
+type run struct {
+	thing *thing
+	life  *life
+	claim *claim // nil in mode seen/mark
+	plan  plan
+
+	began, ended time.Duration
+	done         bool
+	succeeded    bool
+	effected     bool
+	cancelled    bool
+}
+
+func (r *run) String() string {
+	return strings.Join([]string{r.thing.name, "in", r.life.id, "from", r.began.String()}, " ")
+}

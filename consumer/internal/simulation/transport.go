@@ -1,0 +1,252 @@
+package simulation
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/consumer/internal/protocol"
+	"github.com/onceish/onceish/dedupe"
+)
+
+// fetch asks the bus for events, as many as the Machine wants.
+func (l *life) fetch() bool {
+	if l.fetching || l.barred {
+		return false
+	}
+	n, ok := l.m.Fetch(l.now())
+	if !ok {
+		return false
+	}
+	l.fetching = true
+	w := l.world
+	f := w.fate(w.sc.busTrouble / 2)
+	var got pull
+	if f.applied {
+		w.after(nil, f.apply, func() { got = l.take(n) })
+	}
+	wait := time.Duration(0)
+	if n > 0 {
+		wait = w.between(0, 300*time.Millisecond) // a pull waits for the first event
+	}
+	w.after(l, f.answer+wait, func() {
+		if len(got.deliveries) == 0 && n > 0 && !f.failed {
+			got = l.take(n)
+		}
+		switch {
+		case f.failed:
+			got.deliveries = nil // stranded until their deadline
+		case got.lost:
+			l.rebuild()
+		}
+		l.fetched(got.deliveries)
+	})
+	return true
+}
+
+// pull is what the bus answers to a fetch.
+type pull struct {
+	deliveries []*bus.Delivery
+	lost       bool // the cursor is gone
+}
+
+// take is the moment at which the bus hands events over.
+func (l *life) take(n int) pull {
+	if l.over {
+		return pull{}
+	}
+	ds, err := l.src.TryFetch(n)
+	if errors.Is(err, bus.ErrConsumerLost) || l.cursorLost {
+		return pull{lost: true}
+	}
+	l.world.must(err)
+	return pull{deliveries: ds}
+}
+
+// rebuild makes the group's cursor anew, from its watermark.
+func (l *life) rebuild() {
+	l.world.note("rebuild", l.id, "", 0)
+	l.collect()
+	for i := range l.outbox {
+		l.outbox[i].Kind = protocol.None // as the Machine does with what it still has
+	}
+	l.order.forget()
+	l.m.SetWatermark(l.subscribe())
+	l.rebuilt = l.world.elapsed
+}
+
+func (l *life) fetched(ds []*bus.Delivery) {
+	w := l.world
+	l.fetching = false
+	as := make([]protocol.Arrival, len(ds))
+	for i, d := range ds {
+		t := w.journal.of(&d.Event)
+		as[i] = protocol.Arrival{Delivery: d, Key: t.key, Hash: t.hash(), Order: d.Event.Key}
+		if t.script == malformed {
+			as[i].Bury = "malformed: no event"
+		}
+		w.note("fetched", l.id, t.name, int64(d.Arrivals))
+		w.journal.lies[d.At.Sequence] = d.At
+		l.latest[t.key] = d
+		l.order.arrived(d, l.now(), w.elapsed)
+	}
+	l.m.Fetched(l.now(), as)
+	l.poke()
+}
+
+// collect takes from the Machine what the bus is to be told.
+func (l *life) collect() {
+	for _, a := range l.m.Answers() {
+		if mut := l.world.mut.answer; mut != nil {
+			a = mut(a)
+		}
+		l.checkSilent(a)
+		l.order.answered(a, l.now(), l.world.sc.protocol.AckWait)
+		l.outbox = append(l.outbox, a)
+	}
+}
+
+// answer tells the bus all that was collected.
+func (l *life) answer() bool {
+	as := l.outbox
+	l.outbox = nil
+	for _, a := range as {
+		l.tell(a)
+	}
+	return len(as) > 0
+}
+
+var answers = [...]string{protocol.None: "none", protocol.Ack: "ack", protocol.Nak: "nak", protocol.Progress: "progress"}
+
+func (l *life) tell(a protocol.Answer) {
+	w, d := l.world, a.Delivery
+	t := w.journal.of(&d.Event)
+	w.note(answers[a.Kind], l.id, t.name, int64(a.After))
+	if a.Kind == protocol.Ack && !t.concluded() && !t.lost {
+		w.violate("I4", "%s acknowledged %s, which is neither marked nor buried", l.id, t.name)
+	}
+	ctx := context.Background()
+	switch a.Kind {
+	case protocol.Ack:
+		knew := l.order.before(d, l.rebuilt)
+		l.send(func() {
+			l.checkAck(d, t, knew)
+			w.must(d.Ack(ctx))
+		})
+	case protocol.Nak:
+		l.send(func() { w.must(d.Nak(ctx, a.After)) })
+	case protocol.Progress:
+		l.send(func() { _ = d.Extend(ctx) }) // it may have been settled meanwhile
+	case protocol.None:
+	}
+}
+
+// post stores dead letters.
+func (l *life) post() bool {
+	letters := l.m.Letters(l.now())
+	for _, p := range letters {
+		l.postOne(p)
+	}
+	return len(letters) > 0
+}
+
+func (l *life) postOne(p *protocol.Letter) {
+	w := l.world
+	f := w.fate(w.sc.busTrouble)
+	failed, at := f.failed, w.faults.busEpoch
+	if f.applied {
+		w.after(nil, f.apply, func() {
+			if at != w.faults.busEpoch && w.chance(0.5) {
+				failed = true
+				return
+			}
+			w.bury(p)
+		})
+	}
+	w.after(l, f.answer, func() {
+		var err error
+		if failed {
+			err = errLost
+			l.letGo(p.Key)
+		}
+		w.note("posted", l.id, p.Key.ID, truth(err == nil))
+		l.m.Posted(l.now(), p, err)
+		l.poke()
+	})
+}
+
+// letGo: a burial that failed is another claim's to repeat.
+func (l *life) letGo(k dedupe.Key) {
+	if r := l.world.ledger.rows[k]; r != nil {
+		for _, c := range r.claims {
+			delete(l.holds, c.nonce)
+		}
+	}
+}
+
+// bury is the moment at which the bus has a dead letter.
+func (w *world) bury(p *protocol.Letter) {
+	t := w.journal.of(&p.Delivery.Event)
+	e := p.Delivery.Event
+	e.Topic, e.Headers = deadTo, bus.Headers{bus.HeaderLetter: {p.ID}}
+	_, err := w.publisher.Publish(context.Background(), e)
+	w.must(err)
+	w.note("letter", "", t.name, 0)
+	for _, known := range t.letters {
+		if known.id == p.ID {
+			return
+		}
+	}
+	t.letters = append(t.letters, letter{id: p.ID, reason: p.Reason})
+}
+
+// advanceLater moves the watermark now and then.
+func (l *life) advanceLater() {
+	l.advance()
+	l.world.after(l, l.world.between(5*time.Second, 30*time.Second), l.advanceLater)
+}
+
+// advance takes the bus's floor, and has the store keep what the Machine makes of it.
+func (l *life) advance() {
+	w := l.world
+	info, err := l.src.Info(context.Background())
+	if err != nil {
+		return
+	}
+	if w.mut.floor != nil {
+		info.Floor = w.mut.floor(l, info.Floor)
+	}
+	w.after(l, w.between(0, 100*time.Millisecond), func() {
+		at, ok := l.m.Advance(info.Stream, info.Floor)
+		if !ok {
+			return
+		}
+		l.call(l.storeFate(), func() {
+			w.note("advance", l.id, "", int64(at.Sequence)) //nolint:gosec // few
+			w.must(w.store.Advance(context.Background(), group, pattern, dedupe.Position(at)))
+		}, func(err error) {
+			if err == nil {
+				l.m.Advanced(at)
+			}
+		})
+	})
+}
+
+// advanceNow does so at the end of a drain.
+func (l *life) advanceNow() {
+	info, err := l.src.Info(context.Background())
+	if err != nil || l.world.faults.storeDown > l.world.elapsed {
+		return
+	}
+	if at, ok := l.m.Advance(info.Stream, info.Floor); ok {
+		l.world.must(l.world.store.Advance(context.Background(), group, pattern, dedupe.Position(at)))
+	}
+}
+
+func truth(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}

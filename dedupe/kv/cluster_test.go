@@ -1,0 +1,126 @@
+package kv
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/natstest"
+)
+
+// TestCluster: with three replicas writes of one key that are under way together exclude each other as well, and a new
+// leader knows what the old one confirmed.
+func TestCluster(t *testing.T) {
+	t.Parallel()
+	cluster := natstest.StartCluster(t, nil)
+	connect := func() *nats.Conn { return natstest.Connect(t, cluster.URL()) }
+	o := &Options{Replicas: 3, Timeout: time.Second}
+	stores := []*Store{newStore(t, connect(), o), newStore(t, connect(), o)}
+	contest(t, stores)
+	stepDowns(t, stores, connect())
+}
+
+// contest has many claim the same keys at once, while they lapse.
+func contest(t *testing.T, stores []*Store) {
+	t.Helper()
+	const keys = 8
+	var won [keys]atomic.Int32
+	var wg sync.WaitGroup
+	for i := range 32 {
+		wg.Go(func() {
+			rs := make([]dedupe.Request, keys)
+			for k := range rs {
+				rs[k] = ask(fmt.Sprint("contested-", k), fmt.Sprint("n-", i, "-", k))
+			}
+			cs, err := stores[i%2].Claim(t.Context(), rs)
+			if err != nil {
+				t.Errorf("Claim: %v", err)
+				return
+			}
+			for k, c := range cs {
+				if c.State == dedupe.Fresh {
+					won[k].Add(1)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for k := range won {
+		if n := won[k].Load(); n != 1 {
+			t.Errorf("%d claimers won key %d, want one", n, k)
+		}
+	}
+}
+
+// stepDowns lets the leader change between, and during, claims and settlements; each call is repeated until it succeeds.
+func stepDowns(t *testing.T, stores []*Store, nc *nats.Conn) {
+	t.Helper()
+	const keys = 100
+	claims := make([]dedupe.Claim, keys)
+	rs := make([]dedupe.Request, keys)
+	for k := range rs {
+		rs[k] = ask(fmt.Sprint("key-", k), fmt.Sprint("n-", k))
+	}
+	during(t, nc, func() error {
+		cs, err := stores[0].Claim(t.Context(), rs)
+		copy(claims, cs)
+		return err
+	})
+	ss := make([]dedupe.Settlement, keys)
+	for k, c := range claims {
+		if c.State != dedupe.Fresh || c.Crashes != 0 {
+			t.Fatalf("claim %d: %+v, want fresh", k, c)
+		}
+		ss[k] = settlement(c, dedupe.Failed)
+	}
+	var oks []bool
+	during(t, nc, func() (err error) {
+		oks, err = stores[0].Settle(t.Context(), ss)
+		return err
+	})
+	for k, ok := range oks {
+		if !ok {
+			t.Errorf("settlement %d: superseded", k)
+		}
+	}
+	for k := range rs {
+		rs[k].Nonce += "-again"
+	}
+	during(t, nc, func() error {
+		cs, err := stores[1].Claim(t.Context(), rs)
+		copy(claims, cs)
+		return err
+	})
+	for k, c := range claims {
+		if c.State != dedupe.Fresh || c.Attempts != 1 || c.Crashes != 0 {
+			t.Errorf("claim %d after a failure: %+v, want fresh with one attempt", k, c)
+		}
+	}
+}
+
+// during repeats a call until it succeeds, and makes the leader step down at its side.
+func during(t *testing.T, nc *nats.Conn, call func() error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		natstest.StepDown(t, nc, streamName(DefaultBucket), "")
+	}()
+	for err := call(); err != nil; err = call() {
+		if ctx.Err() != nil {
+			t.Fatalf("not done within a minute: %v", err)
+		}
+		t.Logf("repeated after: %v", err)
+		retry := time.NewTimer(50 * time.Millisecond)
+		<-retry.C
+	}
+	<-done
+}

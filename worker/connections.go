@@ -1,0 +1,168 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/nats-io/nats.go"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"github.com/onceish/onceish/bus"
+	natsbus "github.com/onceish/onceish/bus/jetstream"
+	"github.com/onceish/onceish/dedupe"
+	kvdedupe "github.com/onceish/onceish/dedupe/kv"
+	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
+)
+
+// Embedded is a NATS server in this process, or the one of another process that was joined.
+type Embedded interface {
+	// URL is what to connect to.
+	URL() string
+	// Serving tells whether the server is in this process.
+	Serving() bool
+	// Close ends it, after all its connections.
+	Close() error
+}
+
+// ConnectOptions say where bus and store are. The zero value has neither a NATS URL nor a server of its own, and is refused.
+type ConnectOptions struct {
+	// NATS is the URL of the server, or several separated by commas. Empty: Embed runs one.
+	NATS string
+	// Credentials is a file with a user's JWT and seed. Empty: what the URL says.
+	Credentials string
+	// Mongo is the URI of a MongoDB; its database, or "onceish", gets the collection "dedupe". Empty: marks are kept in a
+	// key-value bucket on the same NATS.
+	Mongo string
+	// Embed starts or joins a server when there is no URL. It is a function so that only who wants one links a server. Nil: NATS is required.
+	Embed func(ctx context.Context, log *slog.Logger) (Embedded, error)
+	// Provision makes streams that are missing. With Embed they always are: there is nobody else to make them.
+	Provision bool
+	// Name is told to the servers. Empty: "onceish".
+	Name string
+	// Logger; slog.Default().
+	Logger *slog.Logger
+}
+
+// Connections are a worker's clients. They are closed by Close, after everything that uses them has ended.
+type Connections struct {
+	o        ConnectOptions
+	log      *slog.Logger
+	embedded Embedded
+	nats     *nats.Conn
+	bus      *natsbus.Bus
+	mongo    *mongo.Client
+	kv       *kvdedupe.Store
+
+	busName, storeName string
+}
+
+// Connect connects to the bus, and to an embedded server if there is no other. It does not retry: what does not answer at the start,
+// within 5 s, is an error that says where, without credentials. Later on the connection comes back by itself.
+func Connect(ctx context.Context, o *ConnectOptions) (*Connections, error) {
+	c := &Connections{}
+	if o != nil {
+		c.o = *o
+	}
+	if c.o.Name == "" {
+		c.o.Name = "onceish"
+	}
+	if c.log = c.o.Logger; c.log == nil {
+		c.log = slog.Default()
+	}
+	if err := c.connect(ctx); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+func (c *Connections) connect(ctx context.Context) (err error) {
+	url := c.o.NATS
+	if url == "" {
+		if url, err = c.embed(ctx); err != nil {
+			return err
+		}
+	}
+	if c.nats, err = connectNATS(url, &c.o, c.log); err != nil {
+		return err
+	}
+	c.busName = redact(url)
+	options := &natsbus.Options{Logger: c.log}
+	if c.o.Provision || c.embedded != nil {
+		options.Provision = &natsbus.Provision{}
+	}
+	c.bus, err = natsbus.New(c.nats, options)
+	return err
+}
+
+func (c *Connections) embed(ctx context.Context) (string, error) {
+	if c.o.Embed == nil {
+		return "", fmt.Errorf("%w: no NATS server: set --nats or NATS_URL", ErrUsage)
+	}
+	var err error
+	if c.embedded, err = c.o.Embed(ctx, c.log); err != nil {
+		c.embedded = nil
+		return "", err
+	}
+	message := "no NATS URL: joined the embedded NATS server of another process"
+	if c.embedded.Serving() {
+		message = "no NATS URL: serving with an embedded NATS server, for use on this machine only"
+	}
+	c.log.Info(message, "url", redact(c.embedded.URL()))
+	return c.embedded.URL(), nil
+}
+
+// Bus is the bus.
+func (c *Connections) Bus() bus.Bus { return c.bus }
+
+// BusName and StoreName tell people where these are, without credentials.
+func (c *Connections) BusName() string { return c.busName }
+
+// StoreName is empty before Store.
+func (c *Connections) StoreName() string { return c.storeName }
+
+// Store connects to the dedupe store. It is called once.
+func (c *Connections) Store(ctx context.Context) (dedupe.Store, error) {
+	if c.o.Mongo == "" {
+		return c.openKV(ctx)
+	}
+	client, coll, err := connectMongo(ctx, c.o.Mongo, c.o.Name)
+	if err != nil {
+		return nil, err
+	}
+	c.mongo = client
+	c.storeName = redact(c.o.Mongo) + " " + coll.Database().Name() + "." + coll.Name()
+	return mongodedupe.New(ctx, coll, nil)
+}
+
+func (c *Connections) openKV(ctx context.Context) (_ dedupe.Store, err error) {
+	if c.kv, err = kvdedupe.New(ctx, c.nats, &kvdedupe.Options{Logger: c.log}); err != nil {
+		return nil, fmt.Errorf("keep marks on the NATS server %s: %w", c.busName, err)
+	}
+	c.storeName = "nats-kv " + kvdedupe.DefaultBucket
+	c.log.Info("no MongoDB URI: marks are kept in a key-value bucket of the NATS server", "bucket", kvdedupe.DefaultBucket)
+	return c.kv, nil
+}
+
+// Close closes what was opened, the last first. Repeated calls do nothing.
+func (c *Connections) Close() error {
+	var errs []error
+	if c.kv != nil {
+		errs = append(errs, c.kv.Close())
+	}
+	if c.mongo != nil {
+		errs = append(errs, disconnect(c.mongo))
+	}
+	if c.bus != nil {
+		c.bus.Close()
+	}
+	if c.nats != nil {
+		closeNATS(c.nats)
+	}
+	if c.embedded != nil {
+		errs = append(errs, c.embedded.Close())
+	}
+	c.kv, c.mongo, c.bus, c.nats, c.embedded = nil, nil, nil, nil, nil
+	return errors.Join(errs...)
+}

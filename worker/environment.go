@@ -1,0 +1,61 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/consumer"
+)
+
+// longestVariable is what Linux takes as one NAME=value, in bytes (MAX_ARG_STRLEN, with the final zero).
+const longestVariable = 128<<10 - 1
+
+// credentials are variables of the worker that are none of its commands' business: what they print ends up in dead letters.
+func credentials() []string { return []string{"NATS_URL", "NATS_CREDS", "MONGODB_URI"} }
+
+// inherited is env without credentials.
+func inherited(env []string) []string {
+	secrets := credentials()
+	return slices.DeleteFunc(slices.Clone(env), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return slices.Contains(secrets, name)
+	})
+}
+
+// environment is what a command is told of an event. All variables are always set, so that none is inherited. What cannot be
+// said in an environment is an error.
+func environment(ctx context.Context, e *bus.Event, group string) ([]string, error) {
+	attempt := consumer.AttemptFrom(ctx)
+	var when string
+	if !e.Time.IsZero() {
+		when = e.Time.UTC().Format(time.RFC3339Nano)
+	}
+	env := make([]string, 0, 10)
+	for _, v := range [...]struct{ name, value string }{
+		{"CE_ID", e.ID}, {"CE_SOURCE", or(e.Source, bus.DefaultSource)}, {"CE_TYPE", or(e.Type, e.Topic)}, {"CE_TIME", when},
+		{"TOPIC", e.Topic}, {"GROUP", group}, {"EVENT_KEY", e.Key},
+		{"IDEMPOTENCY_KEY", attempt.IdempotencyKey},
+		{"ATTEMPT", strconv.Itoa(attempt.Number)}, {"TOKEN", strconv.FormatUint(attempt.Token, 10)},
+	} {
+		if i := strings.IndexByte(v.value, 0); i >= 0 {
+			return nil, fmt.Errorf("%s has a NUL at byte %d, which no environment can hold: %.64q", v.name, i, v.value)
+		}
+		if n := len(v.name) + 1 + len(v.value); n > longestVariable {
+			return nil, fmt.Errorf("%s takes %d bytes of environment, which can hold %d: %.64q", v.name, n, longestVariable, v.value)
+		}
+		env = append(env, v.name+"="+v.value)
+	}
+	return env, nil
+}
+
+func or(value, fallback string) string {
+	if value == "" {
+		return fallback
+	}
+	return value
+}

@@ -1,0 +1,45 @@
+package worker
+
+import (
+	"fmt"
+	"io"
+	"time"
+)
+
+// ExecOptions of NewExec.
+type ExecOptions struct {
+	// Guard is the program, with its arguments, that comes to call KeepGuard: this very program, as a rule. Required.
+	Guard []string
+	// Env is the environment that commands inherit, as in os.Environ. The worker's own credentials are left out.
+	Env []string
+	// Stdout and Stderr get what commands write there. Nil: nobody does.
+	Stdout, Stderr io.Writer
+	// Grace is how long a command that is stopped may take to end before it is killed. Zero: 2 s, but no more than half of Drain.
+	Grace time.Duration
+	// Drain is how long draining may take, if the commands are run by a subscription. Zero: it does not matter.
+	Drain time.Duration
+}
+
+const defaultGrace = 2 * time.Second
+
+func (o *ExecOptions) complete(line string) (ExecOptions, error) {
+	var c ExecOptions
+	if o != nil {
+		c = *o
+	}
+	switch {
+	case line == "":
+		return c, fmt.Errorf("%w: the command is empty: name one, such as --exec ./handle", ErrUsage)
+	case len(c.Guard) == 0:
+		return c, fmt.Errorf("ExecOptions.Guard is empty: it must name the program that calls KeepGuard")
+	case c.Grace < 0 || c.Drain < 0:
+		return c, fmt.Errorf("ExecOptions.Grace is %v and Drain %v: they must be positive, or 0", c.Grace, c.Drain)
+	}
+	if c.Grace == 0 {
+		c.Grace = defaultGrace
+		if c.Drain > 0 {
+			c.Grace = min(c.Grace, c.Drain/2)
+		}
+	}
+	return c, nil
+}

@@ -1,0 +1,33 @@
+//go:build linux
+
+package command
+
+import (
+	"errors"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// ownGroup is for commands. Their shell dies with the thread that started it, should the guard be dead as well.
+func ownGroup() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
+
+// ownSession is for the guard: what the terminal sends to this process is not for it.
+func ownSession() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
+
+// endGroup asks the processes of a group to end. It does not matter here, as below, whether there are any.
+func endGroup(group int) { _ = syscall.Kill(-group, syscall.SIGTERM) }
+
+func killGroup(group int) { _ = syscall.Kill(-group, syscall.SIGKILL) }
+
+// awaitExit returns when the process has ended, and leaves it to be waited for.
+func awaitExit(pid int) {
+	for {
+		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if !errors.Is(err, unix.EINTR) {
+			return
+		}
+	}
+}

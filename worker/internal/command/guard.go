@@ -1,0 +1,105 @@
+//go:build linux
+
+package command
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"sync"
+	"sync/atomic"
+)
+
+// ErrUnguarded is returned when the guard has ended: nothing would end a command if this process died.
+var ErrUnguarded = errors.New("the guard of the commands has ended")
+
+// Guard is the process that outlives this one, for as long as it takes to end its commands. Its methods are safe for concurrent use.
+type Guard struct {
+	cmd   *exec.Cmd
+	pipe  *os.File
+	name  string
+	runs  atomic.Uint64
+	ended chan struct{}
+	err   error // once ended is closed
+}
+
+// StartGuard starts the guard: the program and its arguments must come to call KeepProcess with their standard input. It ends with Close.
+func StartGuard(program string, args []string, stderr io.Writer) (*Guard, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("start the guard of the commands: %w", err)
+	}
+	cmd := exec.Command(program, args...) //nolint:gosec,noctx // this program itself; it ends with the pipe
+	cmd.Stdin, cmd.Stderr = r, stderr
+	cmd.SysProcAttr = ownSession()
+	err = cmd.Start()
+	_ = r.Close() // the guard's now
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start the guard of the commands: %w", err), w.Close())
+	}
+	g := &Guard{cmd: cmd, pipe: w, name: rand.Text(), ended: make(chan struct{})}
+	go func() {
+		defer close(g.ended)
+		g.err = cmd.Wait()
+	}()
+	return g, nil
+}
+
+// Ended is closed when the guard has ended.
+func (g *Guard) Ended() <-chan struct{} { return g.ended }
+
+// Err is ErrUnguarded and how the guard ended, once it has.
+func (g *Guard) Err() error {
+	select {
+	case <-g.ended:
+		return errors.Join(ErrUnguarded, g.err)
+	default:
+		return nil
+	}
+}
+
+// Close ends the guard, and with it what is left of the runs, and waits for it.
+func (g *Guard) Close() error {
+	err := g.pipe.Close()
+	<-g.ended
+	if errors.Is(err, os.ErrClosed) {
+		err = nil
+	}
+	return errors.Join(err, g.err)
+}
+
+// guarded is a run that the guard knows of.
+type guarded struct {
+	guard *Guard
+	mark  string
+	once  sync.Once
+}
+
+// open makes a run known before it begins.
+func (g *Guard) open() (*guarded, error) {
+	r := &guarded{guard: g, mark: g.name + "." + strconv.FormatUint(g.runs.Add(1), 10)}
+	if err := g.tell("open", r.mark); err != nil {
+		return nil, errors.Join(ErrUnguarded, err)
+	}
+	return r, nil
+}
+
+// started adds the run's process group. That it cannot be told is found out by the next open.
+func (r *guarded) started(group int) { _ = r.guard.tell("group", r.mark, strconv.Itoa(group)) }
+
+func (r *guarded) done() { r.once.Do(func() { _ = r.guard.tell("done", r.mark) }) }
+
+// tell writes a line in one write, short enough to be atomic.
+func (g *Guard) tell(words ...string) error {
+	line := make([]byte, 0, 80)
+	for _, w := range words {
+		line = append(append(line, w...), ' ')
+	}
+	line[len(line)-1] = '\n'
+	_, err := g.pipe.Write(line)
+	return err
+}

@@ -1,0 +1,153 @@
+//go:build linux
+
+package command
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"runtime"
+	"sync"
+	"time"
+)
+
+// Shell runs the command lines.
+const Shell = "/bin/sh"
+
+// Mark is the environment variable by which the processes of a run are known.
+const Mark = "ONCEISH_RUN"
+
+// Runner runs commands. Its methods are safe for concurrent use.
+type Runner struct {
+	guard  *Guard
+	grace  time.Duration
+	stdout *shared
+	stderr *shared
+}
+
+// Options of NewRunner.
+type Options struct {
+	// Stdout and Stderr are given what commands write, line by line. Nil: nobody is.
+	Stdout, Stderr io.Writer
+	// Grace is how long a command that is told to end may take to do so, before it is killed.
+	Grace time.Duration
+}
+
+// NewRunner returns a Runner whose commands end with the guard's process at the latest.
+func NewRunner(g *Guard, o Options) (*Runner, error) {
+	if _, err := exec.LookPath(Shell); err != nil {
+		return nil, fmt.Errorf("commands are run by %s, which cannot be used: %w", Shell, err)
+	}
+	out := newShared(o.Stdout)
+	errs := out
+	if o.Stderr != o.Stdout {
+		errs = newShared(o.Stderr)
+	}
+	return &Runner{guard: g, grace: o.Grace, stdout: out, stderr: errs}, nil
+}
+
+// Exit is how a command ended.
+type Exit struct {
+	// Code is its exit status; -1 if a signal ended it.
+	Code int
+	// How says the same for people: "exit status 7", "signal: killed".
+	How string
+	// Stopped: it was told to end, because ctx had ended. What it exits with then says nothing about its work.
+	Stopped bool
+	// Tail is the end of what it wrote to its standard error: at most 2 KiB of valid UTF-8.
+	Tail string
+}
+
+// Run runs the line with the environment, which it adds its mark to, and data as standard input, and returns when it has
+// ended. When ctx ends, the command is told to end. An error means that it was not run, or that its standard
+// output could not be passed on.
+func (r *Runner) Run(ctx context.Context, line string, env []string, data []byte) (Exit, error) {
+	if ctx.Err() != nil {
+		return Exit{}, context.Cause(ctx)
+	}
+	// The kernel kills the command when the thread that started it ends. A thread that a goroutine is locked to does not
+	// end before it is unlocked.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	run, err := r.guard.open()
+	if err != nil {
+		return Exit{}, err
+	}
+	defer run.done()
+	out, errs := r.stdout.lines(), r.stderr.lines()
+	last := &tail{}
+	cmd := exec.Command(Shell, "-c", line) //nolint:gosec,noctx // the operator's own command; how it ends with ctx is what this package is about
+	cmd.Env = append(env[:len(env):len(env)], Mark+"="+run.mark)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(data), out, io.MultiWriter(last, errs)
+	cmd.WaitDelay = r.grace // for what has left the group and holds a pipe open
+	cmd.SysProcAttr = ownGroup()
+	if err := cmd.Start(); err != nil {
+		return Exit{}, fmt.Errorf("start %s: %w", Shell, err)
+	}
+	run.started(cmd.Process.Pid)
+	stopped := r.watch(ctx, cmd.Process.Pid, run.mark)
+	killGroup(cmd.Process.Pid)
+	run.done()
+	err = cmd.Wait()
+	err = errors.Join(ended(err), out.flush())
+	_ = errs.flush() // there is nobody to tell
+	return Exit{Code: cmd.ProcessState.ExitCode(), How: cmd.ProcessState.String(), Stopped: stopped, Tail: last.String()}, err
+}
+
+// ended leaves out what only says how the command ended, or who still holds its output open.
+func ended(err error) error {
+	var exit *exec.ExitError
+	if err == nil || errors.As(err, &exit) || errors.Is(err, exec.ErrWaitDelay) {
+		return nil
+	}
+	return fmt.Errorf("pass on the output of the command: %w", err)
+}
+
+// watch returns when the command has ended, which it tells it to do when ctx ends. The command is left to be
+// waited for, so that its number is still its own.
+func (r *Runner) watch(ctx context.Context, pid int, mark string) (stopped bool) {
+	exited := make(chan struct{})
+	var waiting sync.WaitGroup
+	waiting.Go(func() {
+		defer close(exited)
+		awaitExit(pid)
+	})
+	defer waiting.Wait()
+	select {
+	case <-exited:
+		return false
+	case <-ctx.Done():
+	}
+	select {
+	case <-exited:
+		return false
+	default:
+	}
+	endGroup(pid)
+	grace := time.NewTimer(r.grace)
+	defer grace.Stop()
+	select {
+	case <-exited:
+		awaitMarked(mark, grace.C) // the shell's children have their grace too
+	case <-grace.C:
+	}
+	killGroup(pid)
+	killMarked(map[string]bool{mark: true})
+	return true
+}
+
+// awaitMarked waits until no process of the run is left, or until enough.
+func awaitMarked(mark string, enough <-chan time.Time) {
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for anyMarked(map[string]bool{mark: true}) {
+		select {
+		case <-again.C:
+		case <-enough:
+			return
+		}
+	}
+}

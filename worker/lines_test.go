@@ -1,0 +1,108 @@
+package worker
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+)
+
+func FuzzLineReader(f *testing.F) {
+	f.Add([]byte("one\r\n\ntwo"), 5)
+	f.Add([]byte("\xEF\xBB\xBFmark\n"), 100)
+	f.Add(bytes.Repeat([]byte("x"), 200<<10), 100<<10)
+	f.Fuzz(func(t *testing.T, data []byte, limit int) {
+		limit = max(1, min(limit, 1<<20))
+		want := strings.Split(strings.TrimSuffix(strings.TrimPrefix(string(data), "\xEF\xBB\xBF"), "\n"), "\n")
+		if len(want) == 1 && want[0] == "" && !bytes.Contains(data, []byte("\n")) {
+			want = nil
+		}
+		l := newLineReader(iotest.HalfReader(bytes.NewReader(data)), limit)
+		for i, w := range want {
+			w = strings.TrimSuffix(w, "\r")
+			line, n, err := l.next()
+			if err != nil || n != len(w) || (n <= limit && string(line) != w) || (n > limit && line != nil) {
+				t.Fatalf("line %d: %.40q of %d bytes, %v, want %.40q", i+1, line, n, err, w)
+			}
+		}
+		if line, _, err := l.next(); !errors.Is(err, io.EOF) {
+			t.Errorf("after the end: %.40q, %v", line, err)
+		}
+	})
+}
+
+func TestLineReaderHoldsNoMoreThanALine(t *testing.T) {
+	endless := io.LimitReader(zeros{}, 1<<30)
+	l := newLineReader(endless, 1<<20)
+	var line []byte
+	var length int
+	got := testing.AllocsPerRun(1, func() {
+		var err error
+		if line, length, err = l.next(); err != nil && !errors.Is(err, io.EOF) {
+			t.Error(err)
+		}
+	})
+	if line != nil || length > 1<<30 || got > 100 {
+		t.Errorf("%d of %d bytes were kept, in %v allocations", len(line), length, got)
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+func TestLineParser(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		line, idField, keyField string
+		id, key, kind, err      string
+	}{
+		"id":                 {line: `{"id":"a"}`, id: "a", kind: "application/json"},
+		"number":             {line: ` {"id":12345678901234567890}`, id: "12345678901234567890", kind: "application/json"},
+		"exact name":         {line: `{"ID":"a"}`, kind: "application/json"},
+		"no id":              {line: `{"a":"b"}`, kind: "application/json"},
+		"empty id":           {line: `{"id":""}`, kind: "application/json"},
+		"null id":            {line: `{"id":null}`, kind: "application/json"},
+		"text":               {line: `hello`},
+		"array":              {line: `["id"]`},
+		"broken":             {line: `{"id":"a"`},
+		"two objects":        {line: `{"id":"a"}{"id":"b"}`},
+		"field":              {line: `{"id":"a","order":"b"}`, idField: "order", id: "b", kind: "application/json"},
+		"escapes":            {line: `{"order":"a\u0000\n\ud83d\ude00"}`, idField: "order", id: "a\x00\n😀", kind: "application/json"},
+		"key":                {line: `{"id":"a","c":7}`, keyField: "c", id: "a", key: "7", kind: "application/json"},
+		"field missing":      {line: `{"id":"a"}`, idField: "order", err: `it has no field "order"`},
+		"field empty":        {line: `{"order":""}`, idField: "order", err: `field "order" is empty`},
+		"field object":       {line: `{"order":{}}`, idField: "order", err: `field "order" is neither a string nor a number: {}`},
+		"key null":           {line: `{"id":"a","c":null}`, keyField: "c", err: `field "c" is neither a string nor a number: null`},
+		"no object, but key": {line: `7`, keyField: "c", err: "not a JSON object: it does not begin with '{'"},
+	} {
+		p := lineParser{topic: "t", idField: test.idField, keyField: test.keyField}
+		e, err := p.event([]byte(test.line), time.Now())
+		if test.err != "" {
+			if err == nil || err.Error() != test.err {
+				t.Errorf("%s: %v, want %s", name, err, test.err)
+			}
+			continue
+		}
+		fresh := test.id == "" && len(e.ID) == 36
+		if err != nil || (e.ID != test.id && !fresh) || e.Key != test.key || e.ContentType != test.kind || string(e.Data) != test.line {
+			t.Errorf("%s: %+v, %v", name, e, err)
+		}
+	}
+}
+
+func FuzzLineParser(f *testing.F) {
+	f.Add([]byte(`{"id":"a","k":1}`))
+	f.Fuzz(func(t *testing.T, line []byte) {
+		e, err := (&lineParser{topic: "t"}).event(line, time.Now())
+		if err != nil || e.Validate() != nil {
+			t.Errorf("%q: %v, %v: a line is an event whatever it says", line, err, e.Validate())
+		}
+		if e, err := (&lineParser{topic: "t", idField: "id", keyField: "k"}).event(line, time.Now()); err == nil && (e.ID == "" || e.Key == "") {
+			t.Errorf("%q: %+v without id or key", line, e)
+		}
+	})
+}

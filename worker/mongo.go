@@ -1,0 +1,56 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/connstring"
+)
+
+const (
+	defaultDatabase  = "onceish"
+	dedupeCollection = "dedupe"
+)
+
+// connectMongo makes sure that the server answers.
+func connectMongo(ctx context.Context, uri, name string) (*mongo.Client, *mongo.Collection, error) {
+	parsed, err := connstring.ParseAndValidate(uri)
+	if err != nil {
+		if secret(uri) {
+			err = errors.New("percent-encode what is special in the user name or password, and see its options")
+		}
+		return nil, nil, fmt.Errorf("%w: the MongoDB URI (--mongo, MONGODB_URI) cannot be read: %w", ErrUsage, err)
+	}
+	o := options.Client().SetServerSelectionTimeout(startTimeout).SetConnectTimeout(startTimeout).SetAppName(name).ApplyURI(uri)
+	client, err := mongo.Connect(o)
+	if err != nil {
+		return nil, nil, unreachable(uri, err)
+	}
+	pinging, cancel := context.WithTimeout(ctx, 2*startTimeout)
+	defer cancel()
+	if err := client.Ping(pinging, nil); err != nil {
+		return nil, nil, errors.Join(unreachable(uri, err), disconnect(client))
+	}
+	database := parsed.Database
+	if database == "" {
+		database = defaultDatabase
+	}
+	return client, client.Database(database).Collection(dedupeCollection), nil
+}
+
+func unreachable(uri string, err error) error {
+	return fmt.Errorf("connect to MongoDB at %s (--mongo, MONGODB_URI): %w: does a server run there, and may this user connect? "+
+		"Without a URI marks are kept in NATS", redact(uri), err)
+}
+
+func disconnect(client *mongo.Client) error {
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	if err := client.Disconnect(ctx); err != nil {
+		return fmt.Errorf("close the MongoDB client: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,115 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/onceish/onceish/bus"
+)
+
+// PublishOptions of PublishLines. The zero value means the defaults.
+type PublishOptions struct {
+	// IDField is the JSON field that is a line's identity. Empty: "id" where a line is a JSON object that has it; other lines
+	// get a fresh id each.
+	IDField string
+	// KeyField is the JSON field by which events are ordered. Empty: none.
+	KeyField string
+	// MaxBytes is the longest line. Zero: 1 MiB.
+	MaxBytes int
+	// Patience is how long publishing is tried again while nothing gets stored. Zero: 30 s.
+	Patience time.Duration
+	// Refused is told of each line that cannot be stored, and why. It is called by two goroutines.
+	Refused func(line int, err error)
+	// Hurry, once closed, gives up what ctx's end leaves a few seconds for. Nil: never.
+	Hurry <-chan struct{}
+	// Progress is told how many were stored, after each batch.
+	Progress func(Published)
+}
+
+const (
+	defaultMaxBytes = 1 << 20
+	defaultPatience = 30 * time.Second
+)
+
+// Published is what became of the lines.
+type Published struct {
+	// Stored lines are on the bus; Duplicates of them were there already.
+	Stored, Duplicates int
+	// Refused lines can never be stored as they are.
+	Refused int
+}
+
+// PublishLines publishes each line as an event, in their order, and returns when all are stored or refused. It tries again what may
+// pass, for which a repeat is safe: a message has the same id each time. ErrNotStored: some lines are not stored; the message says
+// which. When ctx ends it reads no more, and gives what it has read a few seconds.
+//
+// A read that does not return keeps a goroutine after ctx has ended, unless the reader has SetReadDeadline.
+func PublishLines(ctx context.Context, b bus.Publisher, topic string, r io.Reader, o *PublishOptions) (Published, error) {
+	if err := bus.ValidTopic(topic); err != nil {
+		return Published{}, fmt.Errorf("%w: %w", ErrUsage, err)
+	}
+	opts := o.complete()
+	p := &linePublisher{bus: b, o: &opts, backlog: newBacklog(), patience: opts.Patience}
+	reader := &lineSource{
+		parser: lineParser{topic: topic, idField: opts.IDField, keyField: opts.KeyField},
+		lines:  newLineReader(r, opts.MaxBytes), limit: opts.MaxBytes, to: p,
+	}
+	reading, giveUp := context.WithCancel(ctx)
+	defer giveUp()
+	read := make(chan error, 1)
+	go func() {
+		defer p.backlog.close()
+		read <- reader.run(reading)
+	}()
+	defer context.AfterFunc(reading, func() {
+		unblock(r)
+		p.backlog.close()
+	})()
+	err := p.run(ctx)
+	if err != nil {
+		giveUp()
+	}
+	return p.finish(ctx, errors.Join(err, readError(reading, read)))
+}
+
+func (o *PublishOptions) complete() PublishOptions {
+	var c PublishOptions
+	if o != nil {
+		c = *o
+	}
+	if c.MaxBytes <= 0 {
+		c.MaxBytes = defaultMaxBytes
+	}
+	if c.Patience <= 0 {
+		c.Patience = defaultPatience
+	}
+	if c.Refused == nil {
+		c.Refused = func(int, error) {}
+	}
+	if c.Progress == nil {
+		c.Progress = func(Published) {}
+	}
+	return c
+}
+
+// unblock ends a read that waits, where that is possible.
+func unblock(r io.Reader) {
+	if d, ok := r.(interface{ SetReadDeadline(t time.Time) error }); ok {
+		_ = d.SetReadDeadline(time.Now()) // regular files cannot, and do not wait
+	}
+}
+
+// readError is why reading ended. Nobody waits for a read that may never return.
+func readError(ctx context.Context, read <-chan error) error {
+	select {
+	case err := <-read:
+		if ctx.Err() == nil {
+			return err
+		}
+	case <-ctx.Done():
+	}
+	return nil
+}

@@ -1,0 +1,143 @@
+package worker
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/onceish/onceish/bus"
+	membus "github.com/onceish/onceish/bus/memory"
+	"github.com/onceish/onceish/consumer"
+	memdedupe "github.com/onceish/onceish/dedupe/memory"
+)
+
+// rig is a bus with a few events, and a store.
+type rig struct {
+	bus   *membus.Bus
+	store *memdedupe.Store
+	log   bytes.Buffer
+}
+
+func newRig(t *testing.T, events int) *rig {
+	t.Helper()
+	b, err := membus.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := memdedupe.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{bus: b, store: s}
+	for i := range events {
+		if _, err := b.Publish(t.Context(), bus.Event{ID: fmt.Sprint(i), Topic: "t"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return r
+}
+
+func (r *rig) run(ctx context.Context, h consumer.Handler, o RunOptions) error {
+	o.Logger = slog.New(slog.NewTextHandler(&r.log, nil))
+	return Run(ctx, r.bus, "t", "g", r.store, h, &o)
+}
+
+func TestRunUntilEmptyWaitsForRetries(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 3)
+		var runs atomic.Int64
+		err := r.run(t.Context(), func(ctx context.Context, e bus.Event) error {
+			runs.Add(1)
+			if e.ID == "1" && consumer.AttemptFrom(ctx).Number < 3 {
+				return errors.New("not yet")
+			}
+			return nil
+		}, RunOptions{UntilEmpty: true})
+		if err != nil || runs.Load() != 5 {
+			t.Errorf("%d runs, %v, want 5", runs.Load(), err)
+		}
+	})
+}
+
+var errActor = errors.New("the actor's own")
+
+func TestRunEndsWithAnActor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		handled := make(chan struct{})
+		stopped := false
+		err := r.run(t.Context(), func(context.Context, bus.Event) error {
+			close(handled)
+			return nil
+		}, RunOptions{Actors: []Actor{{
+			Name: "sidekick", Stop: func(error) { stopped = true },
+			Run: func() error { <-handled; return errActor },
+		}}})
+		if !errors.Is(err, errActor) || !stopped || !strings.Contains(r.log.String(), `msg="sidekick ended" error="the actor's own"`) {
+			t.Errorf("%v, stopped: %v\n%s", err, stopped, &r.log)
+		}
+		if ExitStatus(err) != 1 {
+			t.Errorf("exit status %d", ExitStatus(err))
+		}
+	})
+}
+
+func TestRunDrainsWithItsContext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		finished := false
+		err := r.run(ctx, func(ctx context.Context, _ bus.Event) error {
+			cancel()
+			time.Sleep(10 * time.Second)
+			finished = ctx.Err() == nil
+			return nil
+		}, RunOptions{})
+		if err != nil || !finished {
+			t.Errorf("%v, the handler finished: %v", err, finished)
+		}
+	})
+}
+
+func TestRunInAHurryCountsNoAttempt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		hurry := make(chan struct{})
+		err := r.run(ctx, func(ctx context.Context, _ bus.Event) error {
+			cancel()
+			close(hurry)
+			<-ctx.Done()
+			return fmt.Errorf("cut off: %w", context.Cause(ctx))
+		}, RunOptions{Hurry: hurry})
+		if !errors.Is(err, consumer.ErrDrainIncomplete) || ExitStatus(err) != 3 {
+			t.Errorf("%v, want %v", err, consumer.ErrDrainIncomplete)
+		}
+		var attempt int
+		if err := r.run(t.Context(), func(ctx context.Context, _ bus.Event) error {
+			attempt = consumer.AttemptFrom(ctx).Number
+			return nil
+		}, RunOptions{UntilEmpty: true}); err != nil || attempt != 1 {
+			t.Errorf("attempt %d, %v", attempt, err)
+		}
+	})
+}
+
+func TestRunRefusesWhatTheConsumerRefuses(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 0)
+	if err := r.run(t.Context(), nil, RunOptions{}); err == nil {
+		t.Error("ran without a handler")
+	}
+}
