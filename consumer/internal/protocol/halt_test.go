@@ -79,7 +79,7 @@ func TestReadOutAgain(t *testing.T) {
 		if _, ok := r.Fetch(r.now); ok {
 			t.Fatal("reads out what is read out")
 		}
-		r.Resume(r.now)
+		r.Resume()
 		if n, ok := r.Fetch(r.now); n == 0 || !ok {
 			t.Fatalf("fetches %d (%v) after Resume", n, ok)
 		}
