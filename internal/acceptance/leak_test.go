@@ -34,6 +34,9 @@ func TestManyCyclesLeaveNothing(t *testing.T) {
 			}
 			counts := func() [3]int { return [3]int{runtime.NumGoroutine(), p.Links() + q.Links(), r.server.Subscriptions()} }
 			r.cycle(cs, "warm-up", stay)
+			if !stay {
+				r.eventually("what was closed is gone", func() bool { return p.Links()+q.Links() == 0 })
+			}
 			before := counts()
 			for i := range 3 {
 				r.cycle(cs, fmt.Sprint("cycle", i), stay)

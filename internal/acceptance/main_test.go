@@ -7,10 +7,13 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/onceish/onceish/internal/natstest"
 )
 
-// TestMain is also the worker process: the tests start this binary again.
+// TestMain is also the worker process, and a server: the tests start this binary again.
 func TestMain(m *testing.M) {
+	natstest.Serve()
 	if script := os.Getenv(workerEnv); script != "" {
 		work(script)
 		return

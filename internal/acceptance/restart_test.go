@@ -5,25 +5,37 @@ import (
 	"testing"
 
 	natsbus "github.com/onceish/onceish/bus/jetstream"
-	"github.com/onceish/onceish/internal/natstest"
 )
 
-// TestNATSRestartedUnderLoad: what the stream still has is handled. Marks in MongoDB let nothing run twice; those on the same server
-// come back with its store, so what was in hand or handled right before it was killed may run again.
+// TestNATSRestartedUnderLoad: what the stream still has is handled, once. Only marks that were set back with the server's store, to
+// a copy made as it ran, let what was in hand or handled by then run again.
 func TestNATSRestartedUnderLoad(t *testing.T) {
 	t.Parallel()
-	for name, stop := range map[string]func(*natstest.Server, *testing.T){
-		"in order": func(s *natstest.Server, _ *testing.T) { s.Stop() },
-		"killed":   func(s *natstest.Server, t *testing.T) { t.Helper(); s.Kill(t) },
+	for name, c := range map[string]struct {
+		make    func(t *testing.T) *rig
+		restart func(r *rig)
+		setBack bool
+	}{
+		"in order": {newRig, func(r *rig) {
+			r.server.Stop()
+			r.server.Start(r.t)
+		}, false},
+		"killed": {newRigInProcess, func(r *rig) {
+			r.process.Kill()
+			r.process.Start(r.t)
+		}, false},
+		"set back to a copy made as it ran": {newRig, func(r *rig) {
+			r.server.Kill(r.t)
+			r.server.Start(r.t)
+		}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			onStores(t, func(r *rig) {
+			onStoresOf(t, c.make, func(r *rig) {
 				s := r.subscribe(setup{})
 				wait := r.load(many("old-", 600, "effect", "2ms"))
 				r.ledger.await(r.t, 100, "effect", "", "")
-				stop(r.server, r.t)
-				r.server.Start(r.t)
+				c.restart(r)
 				wait()
 				r.load(many("new-", 200, "effect"))()
 				r.settled()
@@ -36,7 +48,7 @@ func TestNATSRestartedUnderLoad(t *testing.T) {
 					}
 				}
 				allowed := 1
-				if r.mongo == "" && name == "killed" {
+				if r.mongo == "" && c.setBack {
 					allowed = 2
 				}
 				for id, n := range effects {

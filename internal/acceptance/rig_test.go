@@ -24,15 +24,16 @@ import (
 
 // rig is a NATS server, a store, and the worker processes of one test.
 type rig struct {
-	t      *testing.T
-	server *natstest.Server   // nil: a cluster
-	url    string             // of NATS
-	in     *natsbus.Provision // how streams were made; nil: as by default
-	nc     *nats.Conn
-	bus    *natsbus.Bus
-	mongo  string // URI; empty: marks go to the key-value store
-	db     string
-	ledger *ledger
+	t       *testing.T
+	server  *natstest.Server   // nil: a cluster, or the process
+	process *natstest.Process  // nil: the server, or a cluster
+	url     string             // of NATS
+	in      *natsbus.Provision // how streams were made; nil: as by default
+	nc      *nats.Conn
+	bus     *natsbus.Bus
+	mongo   string // URI; empty: marks go to the key-value store
+	db      string
+	ledger  *ledger
 }
 
 // onStores runs a test over each durable store.
@@ -61,6 +62,15 @@ func newRig(t *testing.T) *rig {
 	server := natstest.Start(t, nil)
 	r := rigOn(t, server.URL(), nil)
 	r.server = server
+	return r
+}
+
+// newRigInProcess is a rig whose server can be killed.
+func newRigInProcess(t *testing.T) *rig {
+	t.Helper()
+	process := natstest.StartProcess(t)
+	r := rigOn(t, process.URL(), nil)
+	r.process = process
 	return r
 }
 
