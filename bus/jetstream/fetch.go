@@ -25,7 +25,7 @@ func (s *Source) Fetch(ctx context.Context, limit int) ([]*bus.Delivery, error) 
 		if waiting && len(got.deliveries) == 0 && ctx.Err() == nil {
 			failed = s.ask(limit)
 		}
-		s.drain(&got)
+		s.drain(&got, share(limit))
 		switch {
 		case len(got.deliveries) > 0:
 			s.arrived(&got)
@@ -76,9 +76,22 @@ func (s *Source) arrived(got *batch) {
 	}
 }
 
-// drain takes what has arrived.
-func (s *Source) drain(got *batch) {
-	for n := len(s.in); n > 0; n-- {
+// pipelined is the least limit of which Fetch hands out no more than a share at once.
+const pipelined = 64
+
+// share is how much of what has arrived a call hands out. The caller works on it while the server answers the next pull:
+// that takes something that is owed still when the next call comes, for no call may ask for more than
+// its limit beyond what it hands out.
+func share(limit int) int {
+	if limit < pipelined {
+		return inboxSize
+	}
+	return limit / 2
+}
+
+// drain takes what has arrived, up to most.
+func (s *Source) drain(got *batch, most int) {
+	for n := min(len(s.in), most); n > 0; n-- {
 		s.take(<-s.in, got)
 	}
 }
