@@ -114,7 +114,7 @@ func TestStoreThatIsDownForLongerThanALease(t *testing.T) {
 				return nil
 			}
 			<-ctx.Done()
-			if context.Cause(ctx) == consumer.ErrLeaseLost {
+			if errors.Is(context.Cause(ctx), consumer.ErrLeaseLost) {
 				cancelled.Add(1)
 			}
 			return context.Cause(ctx)

@@ -43,7 +43,7 @@ type worker struct {
 func (w *worker) next() bool {
 	for {
 		if w.cancel == nil {
-			w.ctx, w.cancel = context.WithCancelCause(w.base)
+			w.ctx, w.cancel = context.WithCancelCause(w.base) //nolint:fatcontext // always from base
 		}
 		if !w.take() {
 			return false

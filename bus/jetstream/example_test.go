@@ -30,7 +30,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	defer src.Close(ctx) //nolint:errcheck // nothing is unsettled
+	defer src.Close(ctx)
 
 	placed := bus.Event{ID: "o-17", Topic: "order.placed", Data: []byte(`{"cents":500}`)}
 	for range 2 {

@@ -38,9 +38,7 @@ func (s *Source) Fetch(ctx context.Context, limit int) ([]*bus.Delivery, error) 
 			return nil, nil
 		}
 		if timeout == nil {
-			timer := time.NewTimer(patience(limit))
-			defer timer.Stop()
-			timeout = timer.C
+			timeout = time.After(patience(limit))
 		}
 		select {
 		case m := <-s.in:

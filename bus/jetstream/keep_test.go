@@ -3,7 +3,6 @@ package jetstream
 import (
 	"bytes"
 	"context"
-	"io"
 	"log/slog"
 	"strings"
 	"testing"
@@ -20,7 +19,7 @@ import (
 func openSource(t *testing.T, o *Options) (*Bus, *Source) {
 	t.Helper()
 	nc := natstest.Start(t, nil).Connect(t)
-	o.Logger, o.Provision = slog.New(slog.NewTextHandler(io.Discard, nil)), &Provision{Name: "orders"}
+	o.Logger, o.Provision = slog.New(slog.DiscardHandler), &Provision{Name: "orders"}
 	b, err := New(nc, o)
 	if err != nil {
 		t.Fatal(err)

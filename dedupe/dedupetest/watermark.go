@@ -111,9 +111,31 @@ func advanceUnknown(t *testing.T, k *kit) {
 
 func watermarkScope(t *testing.T, k *kit) {
 	pairs := [][2]string{
-		{"g", "t"}, {"h", "t"}, {"g", "u"}, {"t", "g"}, {"", ""}, {"g", ""}, {"", "g"}, {"a::b", "c"}, {"a", "b::c"}, {"a:", "b"}, {"a", ":b"},
-		{"a.b", "c"}, {"a", "b.c"}, {"g", "orders.*"}, {"g", "orders.>"}, {"g", ">"}, {"g", "*"}, {"g", "a b"}, {"a%3Ab", "c"}, {"a:b", "c"},
-		{"\xff", "t"}, {"\ufffd", "t"}, {"\x00", "t"}, {"G", "t"}, {"g", "$where"},
+		{"g", "t"},
+		{"h", "t"},
+		{"g", "u"},
+		{"t", "g"},
+		{"", ""},
+		{"g", ""},
+		{"", "g"},
+		{"a::b", "c"},
+		{"a", "b::c"},
+		{"a:", "b"},
+		{"a", ":b"},
+		{"a.b", "c"},
+		{"a", "b.c"},
+		{"g", "orders.*"},
+		{"g", "orders.>"},
+		{"g", ">"},
+		{"g", "*"},
+		{"g", "a b"},
+		{"a%3Ab", "c"},
+		{"a:b", "c"},
+		{"\xff", "t"},
+		{"\ufffd", "t"},
+		{"\x00", "t"},
+		{"G", "t"},
+		{"g", "$where"},
 	}
 	for i, p := range pairs {
 		begin := at(uint64(i)+100, 0)

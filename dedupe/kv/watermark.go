@@ -67,7 +67,7 @@ func (s *Store) Advance(ctx context.Context, group, topic string, at dedupe.Posi
 	return nil
 }
 
-// watermark reads what is kept, lets change change it, and writes it if that returns true, until nobody else wrote
+// watermark reads what is kept, lets change alter it, and writes it if that returns true, until nobody else wrote
 // in between.
 func (s *Store) watermark(ctx context.Context, group, topic string, change func(*watermarks) bool) error {
 	ctx, cancel, err := s.begin(ctx)

@@ -2,6 +2,7 @@
 package deps
 
 import (
+	// Pinned.
 	_ "github.com/anishathalye/porcupine"
 	_ "github.com/nats-io/nats-server/v2/server"
 	_ "github.com/nats-io/nats.go/jetstream"

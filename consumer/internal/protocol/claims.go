@@ -22,13 +22,13 @@ func (m *Machine) Claims(now time.Time) Batch[dedupe.Request] {
 func (m *Machine) claimable(now time.Time) []*Job {
 	switch {
 	case m.quarantined() || (len(m.solos) > 0 && inHand(&m.count) > 0):
-		return m.claims.take(now, maxAhead, func(j *Job) bool { return j.phase == claiming }) // what may hold a claim already
+		return m.claims.take(now, func(j *Job) bool { return j.phase == claiming }) // what may hold a claim already
 	case len(m.solos) > 0:
 		solo := m.solos[:1:1]
 		m.solos = m.solos[1:]
 		return solo
 	}
-	return m.claims.take(now, maxAhead, nil)
+	return m.claims.take(now, nil)
 }
 
 // Claimed takes the answer to a batch of claims.

@@ -41,7 +41,7 @@ func (m *Machine) bury(now time.Time, j *Job) {
 
 // Letters takes the dead letters to be stored now.
 func (m *Machine) Letters(now time.Time) []*Letter {
-	jobs := m.letters.take(now, maxAhead, nil)
+	jobs := m.letters.take(now, nil)
 	out := make([]*Letter, len(jobs))
 	for i, j := range jobs {
 		out[i] = &Letter{

@@ -142,6 +142,7 @@ func (m *Machine) halt(now time.Time) {
 			m.giveBack(now, j)
 		case starting:
 			m.cancel(j, ErrHalted)
+		default: // asked, running or over: it goes its way
 		}
 	})
 	m.sweepQueues()

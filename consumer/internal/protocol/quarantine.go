@@ -71,6 +71,7 @@ func (m *Machine) quarantine(now time.Time, j *Job) bool {
 			m.postpone(now, o)
 		case starting:
 			m.cancel(o, ErrHalted)
+		default: // no claim yet, or it has begun
 		}
 	})
 	return true

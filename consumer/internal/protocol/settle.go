@@ -9,7 +9,7 @@ import (
 // Settlements takes the claims that ended. They accumulate while a call is under way, and go together in the next one: a group
 // commit, without a timer, and without waiting when there is nothing to wait for.
 func (m *Machine) Settlements(now time.Time) Batch[dedupe.Settlement] {
-	return newBatch(now, m.settles.take(now, maxAhead, nil), func(j *Job) dedupe.Settlement {
+	return newBatch(now, m.settles.take(now, nil), func(j *Job) dedupe.Settlement {
 		return dedupe.Settlement{
 			Claim: j.claim, Outcome: j.ending.outcome, After: j.ending.after, Reason: j.ending.reason, Letter: j.ending.letter,
 			CountAttempt: j.ending.counted, Lease: m.cfg.Lease, TTL: m.cfg.TTL,

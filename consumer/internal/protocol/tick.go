@@ -78,7 +78,7 @@ func (m *Machine) Extensions(now time.Time) Batch[dedupe.Claim] {
 		j.extending = j.extending && !gone
 		return gone
 	})
-	return newBatch(now, m.extends.take(now, maxAhead, nil), func(j *Job) dedupe.Claim { return j.claim })
+	return newBatch(now, m.extends.take(now, nil), func(j *Job) dedupe.Claim { return j.claim })
 }
 
 // Extended takes the answer to a batch of renewals.

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -53,7 +54,7 @@ func (m *Machine) Ran(now time.Time, j *Job, v Verdict) {
 		m.lose(now, j)
 	case v.Kind == Success:
 		m.settle(now, j, ending{outcome: dedupe.Succeeded})
-	case j.cancelled != nil && j.cancelled != ErrRunLimit:
+	case j.cancelled != nil && !errors.Is(j.cancelled, ErrRunLimit):
 		m.giveBack(now, j)
 	default:
 		m.failed(now, j)

@@ -55,7 +55,7 @@ func (w *world) publish(p *publishing) {
 
 // confirm is what the publisher is told. What a restore has undone meanwhile is lost by the bus.
 func (w *world) confirm(t *thing, seq uint64) {
-	w.note("confirmed", "pub", t.name, int64(seq)) //nolint:gosec // few
+	w.note("confirmed", "pub", t.name, int64(seq))
 	if w.faults.undone(w, t, seq) {
 		return
 	}
@@ -69,7 +69,7 @@ func (w *world) storeEvent(t *thing) uint64 {
 		return 0
 	}
 	seq := rs[0].Sequence
-	w.note("published", "pub", t.name, int64(seq)) //nolint:gosec // few
+	w.note("published", "pub", t.name, int64(seq))
 	if !rs[0].Duplicate {
 		t.sequences = append(t.sequences, seq)
 		w.journal.at[seq] = t

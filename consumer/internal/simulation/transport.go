@@ -223,7 +223,7 @@ func (l *life) advance() {
 			return
 		}
 		l.call(l.storeFate(), func() {
-			w.note("advance", l.id, "", int64(at.Sequence)) //nolint:gosec // few
+			w.note("advance", l.id, "", int64(at.Sequence))
 			w.must(w.store.Advance(context.Background(), group, pattern, dedupe.Position(at)))
 		}, func(err error) {
 			if err == nil {

@@ -45,7 +45,7 @@ type world struct {
 }
 
 func newWorld(seed uint64, o Options) (*world, error) {
-	w := &world{mut: o.mutation, rand: rand.New(rand.NewPCG(seed, 0x6f6e63656973680a))} //nolint:gosec // it is to be repeatable
+	w := &world{mut: o.mutation, rand: rand.New(rand.NewPCG(seed, 0x6f6e63656973680a))}
 	w.log = newTrace(o.Trace)
 	w.sc = draw(w.rand)
 	skew := func() time.Duration { return between(w.rand, -5*time.Minute, 5*time.Minute) }
