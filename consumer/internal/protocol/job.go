@@ -81,6 +81,7 @@ type Job struct {
 	stuck     bool      // its handler did not return at the run limit
 	ending    ending
 	verdict   Verdict
+	ran       bool // took is how long
 	took      time.Duration
 
 	prev, next *Job
@@ -109,8 +110,8 @@ func (j *Job) Token() uint64 { return j.claim.Token }
 // Verdict is how the last run ended.
 func (j *Job) Verdict() Verdict { return j.verdict }
 
-// Took is how long the last run took.
-func (j *Job) Took() time.Duration { return j.took }
+// Took is how long the last run took; not ok: there was none.
+func (j *Job) Took() (took time.Duration, ok bool) { return j.took, j.ran }
 
 // Crashes is how many claims of the key ended by their lease alone.
 func (j *Job) Crashes() int { return j.claim.Crashes }

@@ -39,7 +39,7 @@ const ReasonReused = "id_reused: the id was used before for an event with anothe
 
 // Ran takes the end of a run.
 func (m *Machine) Ran(now time.Time, j *Job, v Verdict) {
-	j.took = now.Sub(j.since)
+	j.took, j.ran = now.Sub(j.since), true
 	if j.stuck { // counted at the run limit
 		j.stuck = false
 		m.stuck--
@@ -65,7 +65,7 @@ func (m *Machine) Ran(now time.Time, j *Job, v Verdict) {
 func (m *Machine) overran(now time.Time, j *Job) {
 	j.verdict = Verdict{Kind: Failure, Err: ErrRunLimit, Error: fmt.Sprintf(
 		"the handler did not return %v after its run limit of %v: make it end with its context", m.cfg.grace(), m.cfg.RunLimit)}
-	j.took = now.Sub(j.since)
+	j.took, j.ran = now.Sub(j.since), true
 	j.stuck = true
 	m.stuck++
 	if j.lost {
