@@ -25,8 +25,13 @@ func TestIdentityIsTheIDUnlessTheSourceIsForeign(t *testing.T) {
 
 func FuzzIdentityTellsSourcesAndIDsApart(f *testing.F) {
 	for _, s := range [][4]string{
-		{"a", "b", "", "{a}b"}, {"", "{}x", "", "x"}, {"a}", "b", "a", "}b"}, {"%7D", "1", "}", "1"},
-		{"onceish", "1", "", "1"}, {"", "{", "{", ""}, {"a", "{", "", "{}{"},
+		{"a", "b", "", "{a}b"},
+		{"", "{}x", "", "x"},
+		{"a}", "b", "a", "}b"},
+		{"%7D", "1", "}", "1"},
+		{"onceish", "1", "", "1"},
+		{"", "{", "{", ""},
+		{"a", "{", "", "{}{"},
 	} {
 		f.Add(s[0], s[1], s[2], s[3])
 	}

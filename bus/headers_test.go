@@ -15,7 +15,7 @@ func TestHeadersGetIgnoresCaseAndPrefersTheExactSpelling(t *testing.T) {
 			t.Errorf("Get(%q) = %q; want %q", name, got, want)
 		}
 	}
-	if got := (bus.Headers)(nil).Get("key"); got != "" {
+	if got := bus.Headers(nil).Get("key"); got != "" {
 		t.Errorf("Get of nil headers = %q", got)
 	}
 }
@@ -38,7 +38,7 @@ func TestHeadersCloneSharesNothing(t *testing.T) {
 	if want := (bus.Headers{"Key": {"1", "2"}}); !reflect.DeepEqual(h, want) {
 		t.Errorf("%v after its clone was changed; want %v", h, want)
 	}
-	if (bus.Headers)(nil).Clone() == nil {
+	if bus.Headers(nil).Clone() == nil {
 		t.Error("the clone of nil headers is nil, and cannot be set")
 	}
 }

@@ -56,5 +56,5 @@ func (e *engine) leftBehind() error {
 	}
 	unmarked := e.machine.Unmarked()
 	return fmt.Errorf("%w: %d events are left in hand: %d handlers did not return, %d succeeded and could not be marked (they will run again)",
-		ErrDrainIncomplete, s.InFlight, s.Running+uint64(e.machine.Stuck()), unmarked) //nolint:gosec // a count
+		ErrDrainIncomplete, s.InFlight, s.Running+uint64(e.machine.Stuck()), unmarked)
 }

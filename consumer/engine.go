@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -87,8 +88,16 @@ func (e *engine) await(l loop, take func(m *protocol.Machine, now time.Time) boo
 			return true
 		}
 		e.cond[l].Wait()
+		e.gather()
 	}
 	return false
+}
+
+// gather lets whoever is about to bring more work do so first, so that calls come in batches. It does not wait when nobody is.
+func (e *engine) gather() {
+	e.mu.Unlock()
+	runtime.Gosched()
+	e.mu.Lock()
 }
 
 // wake wakes the loops that have work. It is called with the lock held, after each step.

@@ -27,6 +27,12 @@ func (w *world) faults(plan faulty.Plan) bus.Bus {
 
 func (w *world) subscribeTo(b bus.Bus, h consumer.Handler, o *consumer.Options) *consumer.Subscription {
 	w.t.Helper()
+	if o == nil {
+		o = &consumer.Options{}
+	}
+	if o.Logger == nil {
+		o.Logger = quiet
+	}
 	s, err := consumer.SubscribeExactlyOnce(w.t.Context(), b, "order.*", "billing", w.store, w.record(h), o)
 	must(w.t, err)
 	w.t.Cleanup(func() { _ = s.Drain(context.Background()) })
@@ -114,7 +120,7 @@ func TestStoreThatIsDownForLongerThanALease(t *testing.T) {
 				return nil
 			}
 			<-ctx.Done()
-			if context.Cause(ctx) == consumer.ErrLeaseLost {
+			if errors.Is(context.Cause(ctx), consumer.ErrLeaseLost) {
 				cancelled.Add(1)
 			}
 			return context.Cause(ctx)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/onceish/onceish/bus"
 )
@@ -30,8 +31,8 @@ func JSON[T any](f func(ctx context.Context, e bus.Event, v T) error) Handler {
 }
 
 func wrap(h Handler, use []Middleware) Handler {
-	for i := len(use) - 1; i >= 0; i-- {
-		h = use[i](h)
+	for _, m := range slices.Backward(use) {
+		h = m(h)
 	}
 	return h
 }

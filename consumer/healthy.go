@@ -31,7 +31,7 @@ func (e *engine) healthy() error {
 // choked names the order key that fills the bus's bound, if one does.
 func (e *engine) choked(unsettled, most uint64) error {
 	err := fmt.Errorf("%d of at most %d deliveries of group %q are unsettled: the bus is about to hold back fresh events", unsettled, most, e.group)
-	if key, n := e.machine.FullestKey(); uint64(n)*2 > unsettled { //nolint:gosec // a count
+	if key, n := e.machine.FullestKey(); uint64(n)*2 > unsettled {
 		err = fmt.Errorf("%w; %d of them wait for order key %.64q", err, n, key)
 	}
 	return err

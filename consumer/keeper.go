@@ -4,10 +4,9 @@ import (
 	"context"
 	"time"
 
+	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer/internal/protocol"
 	"github.com/onceish/onceish/dedupe"
-
-	"github.com/onceish/onceish/bus"
 )
 
 // pollEvery is how often the cursor's state is asked for, and the watermark advanced: often enough to notice a group that is about

@@ -70,7 +70,7 @@ func (l *Letter) event(topic string, maxBytes int) bus.Event {
 
 // cut shortens what takes so many bytes too many once it is encoded, in which no byte takes more than three.
 func cut(s string, over int) string {
-	for len(s) > 0 && over > 0 {
+	for s != "" && over > 0 {
 		last := len(s) - 1
 		over -= len(url.PathEscape(s[last:]))
 		s = s[:last]

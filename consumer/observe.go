@@ -40,8 +40,8 @@ func observation(a *protocol.Answer) Observation {
 	if a.Job != nil {
 		o.Key = a.Job.Key()
 		o.Err = a.Job.Verdict().Err
-		if o.Took = a.Job.Took(); o.Took > 0 {
-			o.Attempt = a.Job.Attempt()
+		if took, ran := a.Job.Took(); ran {
+			o.Took, o.Attempt = took, a.Job.Attempt()
 		}
 	}
 	return o

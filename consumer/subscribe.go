@@ -54,7 +54,7 @@ func prepare(ctx context.Context, b bus.Bus, topic, group string,
 	if err != nil {
 		return nil, err
 	}
-	if err := opts.checkTTL(info); err != nil && !opts.Unsafe {
+	if err := opts.checkTTL(); err != nil && !opts.Unsafe {
 		return nil, err
 	}
 	e := &engine{

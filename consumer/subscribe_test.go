@@ -98,7 +98,7 @@ func TestVerdicts(t *testing.T) {
 func TestSnoozeCountsNoAttemptAndRetryAfterIsHonoured(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.publish(order("1"))
-		s := w.subscribe(func(ctx context.Context, _ bus.Event) error {
+		s := w.subscribe(func(_ context.Context, _ bus.Event) error {
 			switch w.starts() {
 			case 1:
 				return consumer.Snooze(time.Hour)
@@ -351,7 +351,8 @@ func TestGroupThatIsLostGoesOnWhereItWas(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	b, err := membus.New(&membus.Options{Streams: []membus.Stream{
-		{Name: "orders", Topics: []string{"order.>"}}, {Name: "dead", Topics: []string{"dead.>"}},
+		{Name: "orders", Topics: []string{"order.>"}},
+		{Name: "dead", Topics: []string{"dead.>"}},
 		{Name: "queue", Topics: []string{"queue.>"}, WorkQueue: true},
 	}})
 	must(t, err)

@@ -2,11 +2,12 @@ package consumer
 
 import (
 	"fmt"
+
 	"github.com/onceish/onceish/bus"
 )
 
-// checkTTL refuses marks that could expire while their event may still come again, and warns of what only a watermark covers.
-func (o *Options) checkTTL(info bus.TopicInfo) error {
+// checkTTL refuses marks that could expire while their event may still come again.
+func (o *Options) checkTTL() error {
 	horizon := o.AckWait + o.Backoff.Max + o.RunLimit
 	if o.TTL < horizon {
 		return fmt.Errorf("%w: Options.TTL is %v, but an event may come again up to %v later (AckWait %v + Backoff.Max %v + RunLimit %v): "+

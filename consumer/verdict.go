@@ -47,8 +47,8 @@ func Snooze(d time.Duration) error { return verdict{kind: protocol.Snooze, after
 
 // IsPermanent finds the verdict through wrapping.
 func IsPermanent(err error) bool {
-	var v verdict
-	return errors.As(err, &v) && v.kind == protocol.Permanent
+	v, ok := errors.AsType[verdict](err)
+	return ok && v.kind == protocol.Permanent
 }
 
 // judge reads a handler's error.
@@ -57,8 +57,7 @@ func judge(err error) protocol.Verdict {
 		return protocol.Verdict{Kind: protocol.Success}
 	}
 	out := protocol.Verdict{Kind: protocol.Failure, Err: err, Error: err.Error()}
-	var v verdict
-	if errors.As(err, &v) {
+	if v, ok := errors.AsType[verdict](err); ok {
 		out.Kind, out.After, out.Timed = v.kind, v.after, v.kind != protocol.Permanent
 	}
 	return out

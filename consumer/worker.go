@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -35,13 +36,14 @@ type worker struct {
 	attempt Attempt
 	leave   func(error) // of the gate
 	outcome protocol.Verdict
+	ended   *protocol.Job // its outcome is reported together with taking the next one; nil: none
 }
 
 // next waits for a job that may begin now.
 func (w *worker) next() bool {
 	for {
 		if w.cancel == nil {
-			w.ctx, w.cancel = context.WithCancelCause(w.base)
+			w.ctx, w.cancel = context.WithCancelCause(w.base) //nolint:fatcontext // always from base
 		}
 		if !w.take() {
 			return false
@@ -59,10 +61,15 @@ func (w *worker) next() bool {
 func (w *worker) take() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for !w.closed {
+	for {
 		now := w.now()
+		w.report(now)
+		if w.closed {
+			return false
+		}
 		j := w.machine.Next(now)
 		if j == nil {
+			w.wake(now)
 			w.idle++
 			w.cond[runLoop].Wait()
 			w.idle--
@@ -77,7 +84,14 @@ func (w *worker) take() bool {
 		w.wake(now)
 		return true
 	}
-	return false
+}
+
+// report tells the protocol how the last run ended.
+func (w *worker) report(now time.Time) {
+	if w.ended != nil {
+		w.machine.Ran(now, w.ended, w.outcome)
+		w.ended = nil
+	}
 }
 
 // admitted waits for limit and gate, in this order, and asks the protocol last.
@@ -114,14 +128,13 @@ func (w *worker) wait() (leave func(error), err error) {
 	return nil, nil //nolint:nilnil // no gate, nothing to leave
 }
 
-// done brings the outcome back.
+// done leaves the outcome to be reported.
 func (w *worker) done() {
 	if w.leave != nil {
 		w.leave(w.outcome.Err)
 	}
-	j, v := w.job, w.outcome
+	w.ended = w.job
 	w.forget()
-	w.step(func(m *protocol.Machine, now time.Time) { m.Ran(now, j, v) })
 }
 
 // forget ends the context of the job in hand.
@@ -138,7 +151,8 @@ func (w *worker) quit() {
 	if w.cancel != nil {
 		w.cancel(nil)
 	}
-	w.step(func(*protocol.Machine, time.Time) {
+	w.step(func(_ *protocol.Machine, now time.Time) {
+		w.report(now)
 		w.workers--
 		w.cond[endLoop].Signal()
 	})
@@ -160,6 +174,10 @@ var errGoexit = errors.New("the handler ended its goroutine (runtime.Goexit) ins
 
 // idempotencyKey fits every service's limits: 32 hexadecimal digits.
 func idempotencyKey(k dedupe.Key) string {
-	h := sha256.Sum256([]byte(k.String()))
-	return hex.EncodeToString(h[:16])
+	text := make([]byte, 0, 256)
+	for _, part := range []string{k.Topic, k.Group, k.ID} {
+		text = append(binary.AppendUvarint(text, uint64(len(part))), part...)
+	}
+	digest := sha256.Sum256(text)
+	return hex.EncodeToString(digest[:16])
 }

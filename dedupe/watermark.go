@@ -21,7 +21,8 @@ type Watermarker interface {
 	// group that is known on this topic in another stream, or another incarnation of it, starts at the
 	// first event instead: at.Sequence and at.Stored are kept as zero.
 	Begin(ctx context.Context, group, topic string, at Position) (Position, error)
-	// Advance moves what is kept for at.Stream forward: it changes nothing when the kept sequence is at or above
-	// at.Sequence, or when nothing is kept for the stream. A kept Stored never moves back.
+	// Advance moves what is kept for at.Stream forward: it changes nothing when the kept sequence is above
+	// at.Sequence, or when nothing is kept for the stream. A kept Stored never moves back; at the same sequence the later one is
+	// kept, for another process may have seen what this one has not.
 	Advance(ctx context.Context, group, topic string, at Position) error
 }

@@ -72,7 +72,7 @@ func refusesInvalid(t *testing.T, f *fixture) {
 		"line break":      {ID: "1", Topic: "orders.new\r\nPUB"},
 		"trailing period": {ID: "1", Topic: "orders."},
 	} {
-		refuses(t, f, name, e, bus.ErrInvalidEvent)
+		_ = refuses(t, f, name, e, bus.ErrInvalidEvent)
 	}
 }
 
@@ -86,10 +86,10 @@ func refusesLarge(t *testing.T, f *fixture) {
 	}
 	e := event("large")
 	e.Data = make([]byte, info.MaxBytes+1)
-	refuses(t, f, "large data", e, bus.ErrTooLarge)
+	_ = refuses(t, f, "large data", e, bus.ErrTooLarge)
 	e.Data = nil
 	e.Headers = bus.Headers{"Large": {strings.Repeat("x", info.MaxBytes+1)}}
-	refuses(t, f, "large headers", e, bus.ErrTooLarge)
+	_ = refuses(t, f, "large headers", e, bus.ErrTooLarge)
 }
 
 func refusesUnknown(t *testing.T, f *fixture) {

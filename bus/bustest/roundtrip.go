@@ -124,7 +124,10 @@ func keepsData(t *testing.T, f *fixture) {
 	}
 	var es []bus.Event
 	for i, data := range [][]byte{
-		nil, {}, {0}, all, []byte("\r\n"), []byte("NATS/1.0\r\n\r\n"), []byte("{}"), []byte("null"),
+		nil,
+		{},
+		{0},
+		all, []byte("\r\n"), []byte("NATS/1.0\r\n\r\n"), []byte("{}"), []byte("null"),
 		[]byte(`{"specversion":"1.0","id":"other","source":"s","type":"t"}`), bytes.Repeat(all, 256),
 	} {
 		es = append(es, bus.Event{ID: fmt.Sprint(i), Topic: "orders.new", Data: data})

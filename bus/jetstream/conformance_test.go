@@ -27,7 +27,7 @@ func TestConformanceNewReplies(t *testing.T) {
 func conformance(t *testing.T, configure func(*server.Options)) {
 	t.Helper()
 	var worlds perBus[*world]
-	slots := make(chan struct{}, 4) // each case runs a server
+	slots := make(chan struct{}, 8) // each case runs a server
 	bustest.Run(t, bustest.Harness{
 		AckWait: 1500 * time.Millisecond,
 		Run: func(t *testing.T, test func(t *testing.T)) {

@@ -31,4 +31,7 @@
 //	publish    $JS.API.CONSUMER.MSG.NEXT.S.C
 //	publish    $JS.ACK.S.C.>                   ($JS.ACK.*.*.S.C.> where the server uses the newer form)
 //	subscribe  _INBOX.>
+//
+// Without BindOnly, a Source reads one message of the stream after a reconnect, to see whether it is the same; a
+// user that may not do that loses a second and that check.
 package jetstream

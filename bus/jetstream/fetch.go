@@ -13,8 +13,8 @@ import (
 // fetchWait is how long Fetch waits for a first delivery.
 const fetchWait = time.Second
 
-// Fetch implements bus.Source. A max above 4,096 counts as that.
-func (s *Source) Fetch(ctx context.Context, max int) ([]*bus.Delivery, error) {
+// Fetch implements bus.Source. A limit above 4,096 counts as that.
+func (s *Source) Fetch(ctx context.Context, limit int) ([]*bus.Delivery, error) {
 	var got batch
 	var timeout <-chan time.Time
 	for waiting := true; ; {
@@ -23,14 +23,14 @@ func (s *Source) Fetch(ctx context.Context, max int) ([]*bus.Delivery, error) {
 		}
 		var failed error
 		if waiting && len(got.deliveries) == 0 && ctx.Err() == nil {
-			failed = s.ask(max)
+			failed = s.ask(limit)
 		}
-		s.drain(&got)
+		s.drain(&got, share(limit))
 		switch {
 		case len(got.deliveries) > 0:
 			s.arrived(&got)
 			return got.deliveries, nil
-		case failed != nil || max <= 0 && s.pulling.owed == 0:
+		case failed != nil || limit <= 0 && s.pulling.owed == 0:
 			return nil, failed
 		case !waiting && ctx.Err() == nil:
 			return nil, s.b.link.now().err(s.b.nc)
@@ -38,9 +38,7 @@ func (s *Source) Fetch(ctx context.Context, max int) ([]*bus.Delivery, error) {
 			return nil, nil
 		}
 		if timeout == nil {
-			timer := time.NewTimer(patience(max))
-			defer timer.Stop()
-			timeout = timer.C
+			timeout = time.After(patience(limit))
 		}
 		select {
 		case m := <-s.in:
@@ -55,8 +53,8 @@ func (s *Source) Fetch(ctx context.Context, max int) ([]*bus.Delivery, error) {
 }
 
 // patience is how long Fetch waits: while it may, or, to read out, until nothing can come any more.
-func patience(max int) time.Duration {
-	if max <= 0 {
+func patience(limit int) time.Duration {
+	if limit <= 0 {
 		return pullExpires + pullGrace
 	}
 	return fetchWait
@@ -76,9 +74,22 @@ func (s *Source) arrived(got *batch) {
 	}
 }
 
-// drain takes what has arrived.
-func (s *Source) drain(got *batch) {
-	for n := len(s.in); n > 0; n-- {
+// pipelined is the least limit of which Fetch hands out no more than a share at once.
+const pipelined = 64
+
+// share is how much of what has arrived a call hands out. The caller works on it while the server answers the next pull:
+// that takes something that is owed still when the next call comes, for no call may ask for more than
+// its limit beyond what it hands out.
+func share(limit int) int {
+	if limit < pipelined {
+		return inboxSize
+	}
+	return limit / 2
+}
+
+// drain takes what has arrived, up to most.
+func (s *Source) drain(got *batch, most int) {
+	for n := min(len(s.in), most); n > 0; n-- {
 		s.take(<-s.in, got)
 	}
 }

@@ -165,7 +165,7 @@ func (s *Source) rebuild(why error) {
 	}
 }
 
-func some(err error) *error {
+func some(err error) *error { //nolint:gocritic // for an atomic.Pointer
 	if err == nil {
 		return nil
 	}

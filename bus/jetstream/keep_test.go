@@ -3,7 +3,6 @@ package jetstream
 import (
 	"bytes"
 	"context"
-	"io"
 	"log/slog"
 	"strings"
 	"testing"
@@ -20,7 +19,7 @@ import (
 func openSource(t *testing.T, o *Options) (*Bus, *Source) {
 	t.Helper()
 	nc := natstest.Start(t, nil).Connect(t)
-	o.Logger, o.Provision = slog.New(slog.NewTextHandler(io.Discard, nil)), &Provision{Name: "orders"}
+	o.Logger, o.Provision = slog.New(slog.DiscardHandler), &Provision{Name: "orders"}
 	b, err := New(nc, o)
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +56,7 @@ func get(t *testing.T, s *Source, n int) (ds []*bus.Delivery) {
 // A pull whose answer goes nowhere is noticed, and the inbox is subscribed anew.
 func TestDeadInboxIsReplaced(t *testing.T) {
 	t.Parallel()
-	b, s := openSource(t, &Options{})
+	b, s := openSource(t, &Options{CheckInterval: time.Hour})
 	dead := s.inbox.Load()
 	dead.close()
 	put(t, b, "1")
@@ -160,6 +159,15 @@ func TestReusedSequence(t *testing.T) {
 	}
 	if !r.reused(arrival{1, 5, 101}) {
 		t.Error("sequence 5 with another time is not reused")
+	}
+}
+
+func TestLatestWithoutATime(t *testing.T) {
+	t.Parallel()
+	created := time.Unix(1000, 0)
+	info := &jetstream.StreamInfo{Created: created, State: jetstream.StreamState{FirstSeq: 8, LastSeq: 7}}
+	if at := startPosition(info, bus.Start{Latest: true}); at.Sequence != 7 || !at.Stored.Equal(created) {
+		t.Errorf("start %+v; want sequence 7, stored no later than the next event", at)
 	}
 }
 

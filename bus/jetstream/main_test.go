@@ -2,7 +2,6 @@ package jetstream_test
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"sync"
 	"testing"
@@ -22,7 +21,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+var quiet = slog.New(slog.DiscardHandler)
 
 // newBus makes a bus that is closed with the test.
 func newBus(t testing.TB, nc *nats.Conn, o *natsbus.Options) *natsbus.Bus {

@@ -57,7 +57,7 @@ func TestPublishTimesOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer sub.Unsubscribe() //nolint:errcheck // the connection ends with the test
+	defer sub.Unsubscribe()
 	events := manyEvents(5)
 	for i := range events {
 		events[i].Topic = "silent"

@@ -48,8 +48,8 @@ func limitsOf(c *jetstream.ConsumerConfig) limits {
 	return l
 }
 
-// ask pulls what is missing to max, unless at least half of that is on its way already.
-func (s *Source) ask(max int) error {
+// ask pulls what is missing to the limit, unless at least half of that is on its way already.
+func (s *Source) ask(limit int) error {
 	p, now := &s.pulling, time.Now()
 	if state := s.b.link.now(); p.state != state {
 		p.reset() // The server forgets pulls with the connection.
@@ -63,13 +63,13 @@ func (s *Source) ask(max int) error {
 		p.refused = nil
 		return err
 	}
-	max = min(max, maxOwed)
-	if max <= 0 || p.owed > max/2 || now.Before(p.notYet) || !s.current() {
+	limit = min(limit, maxOwed)
+	if limit <= 0 || p.owed > limit/2 || now.Before(p.notYet) || !s.current() {
 		return nil
 	}
 	s.asked.Store(now.UnixNano())
-	for missing := max - p.owed; missing > 0; missing = max - p.owed {
-		if err := s.pull(min(missing, s.limits.batch), now); err != nil {
+	for p.owed < limit {
+		if err := s.pull(min(limit-p.owed, s.limits.batch), now); err != nil {
 			return err
 		}
 	}

@@ -136,9 +136,11 @@ func (s *Source) hold(x settlement) error {
 
 // release sends what is held.
 func (s *Source) release() {
-	for _, x := range s.held.take() {
+	list := s.held.take()
+	for i, x := range list {
 		if err := s.b.nc.Publish(x.reply, x.body); err != nil {
-			s.b.log.Warn("a settlement was not sent, its event will be delivered again", "consumer", s.consumer, "error", err)
+			s.b.log.Warn("settlements were not sent, their events will be delivered again",
+				"consumer", s.consumer, "settlements", len(list)-i, "error", err)
 			return
 		}
 	}

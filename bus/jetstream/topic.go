@@ -67,9 +67,9 @@ func startPosition(stream *jetstream.StreamInfo, from bus.Start) bus.Position {
 	at := bus.Position{Stream: incarnation(stream), Stored: from.Time}
 	if from.Latest && stream.State.LastSeq > 0 {
 		at.Sequence, at.Stored = stream.State.LastSeq, stream.State.LastTime
-		// Of an emptied stream the server may have forgotten the time. There is nothing left to cover then, and any time up to
-		// the next event's will do.
-		if at.Stored.IsZero() || at.Stored.Before(stream.Created) {
+		if at.Stored.IsZero() {
+			// Of an emptied stream a server may have forgotten it. There is nothing left to cover then, and any time up to the
+			// next event's will do.
 			at.Stored = stream.Created
 		}
 	}

@@ -89,7 +89,7 @@ func (c *cursor) redeliver() *unsettled {
 // pass queues what is due for redelivery.
 func (c *cursor) pass(now int64) {
 	for len(c.due) > 0 && c.due[0].due <= now {
-		c.again = append(c.again, heap.Pop(&c.due).(*unsettled))
+		c.again = append(c.again, heap.Pop(&c.due).(*unsettled)) //nolint:errcheck // it holds nothing else
 	}
 }
 

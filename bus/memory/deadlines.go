@@ -30,7 +30,7 @@ func (d deadlines) Swap(i, j int) {
 
 // Push implements heap.Interface.
 func (d *deadlines) Push(x any) {
-	u := x.(*unsettled)
+	u := x.(*unsettled) //nolint:errcheck // it holds nothing else
 	u.index = len(*d)
 	*d = append(*d, u)
 }

@@ -68,7 +68,7 @@ func TestLogHoldsWhatWasAddedAndNotDeleted(t *testing.T) {
 					t.Fatalf("since before %d is %d", seq, got)
 				}
 			},
-			"clone": func(t *rapid.T) {
+			"clone": func(*rapid.T) {
 				before := l
 				l = l.clone()
 				if len(want) > 0 {

@@ -96,8 +96,10 @@ func (s Stream) validate() error {
 		name  string
 		value int64
 	}{
-		{"MaxAge", int64(s.MaxAge)}, {"MaxEvents", int64(s.MaxEvents)},
-		{"MaxBytes", int64(s.MaxBytes)}, {"MaxUnsettled", int64(s.MaxUnsettled)},
+		{"MaxAge", int64(s.MaxAge)},
+		{"MaxEvents", int64(s.MaxEvents)},
+		{"MaxBytes", int64(s.MaxBytes)},
+		{"MaxUnsettled", int64(s.MaxUnsettled)},
 	} {
 		if f.value < 0 {
 			return fmt.Errorf("memory: Stream.%s of %q is %d: it must be 0 (the default) or above", f.name, s.Name, f.value)

@@ -242,7 +242,7 @@ func nilHash(t *testing.T, k *kit) {
 }
 
 func oddHashes(t *testing.T, k *kit) {
-	for i, h := range [][]byte{{0}, {0, 0}, {0xff}, []byte("text"), bytes.Repeat([]byte{0}, 31), bytes.Repeat([]byte{1}, 33), bytes.Repeat([]byte{2}, 500)} {
+	for i, h := range [][]byte{{0}, {0, 0}, {0xff}, []byte("text"), make([]byte, 31), bytes.Repeat([]byte{1}, 33), bytes.Repeat([]byte{2}, 500)} {
 		r := k.request(keys(10)[i])
 		r.Hash = h
 		c := k.claim(t, r, dedupe.Fresh)

@@ -45,12 +45,12 @@ type answer struct {
 // history has clients compete for few keys, and looks for an order of their calls in which each answer is right.
 func history(t *testing.T, k *kit) {
 	h := &historian{k: k, keys: keys(3)}
-	seed := rand.Uint64() //nolint:gosec // any will do
+	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	var wg sync.WaitGroup
 	for client := range historyClients {
 		wg.Go(func() {
-			r := rand.New(rand.NewPCG(seed, uint64(client))) //nolint:gosec // not for secrets
+			r := rand.New(rand.NewPCG(seed, uint64(client)))
 			for i := range historyRounds {
 				err := h.round(t.Context(), client, r, i > historyRounds-3)
 				if err == nil && h.k.reopener != nil {
@@ -81,8 +81,8 @@ type historian struct {
 
 func (h *historian) record(client int, in call, run func() (answer, error)) (answer, error) {
 	disarm := func() bool { return false }
-	if h.k.s.Fault != nil && rand.IntN(12) == 0 { //nolint:gosec // not for secrets
-		disarm = h.k.s.Fault(rand.IntN(3), rand.IntN(2) == 0) //nolint:gosec // not for secrets
+	if h.k.s.Fault != nil && rand.IntN(12) == 0 {
+		disarm = h.k.s.Fault(rand.IntN(3), rand.IntN(2) == 0)
 	}
 	start := h.clock.Add(1)
 	out, err := run()

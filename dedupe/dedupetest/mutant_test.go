@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/onceish/onceish/dedupe"
-	"github.com/onceish/onceish/dedupe/memory"
+	memdedupe "github.com/onceish/onceish/dedupe/memory"
 )
 
 const mutantVariable = "DEDUPETEST_MUTANT"
@@ -23,7 +23,7 @@ func TestMutants(t *testing.T) {
 	for name, m := range mutants() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestMutant$", "-test.count=1", "-test.timeout=1m") //nolint:gosec // itself
+			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestMutant$", "-test.count=1", "-test.timeout=1m")
 			cmd.Env = append(os.Environ(), mutantVariable+"="+name)
 			out, err := cmd.CombinedOutput()
 			if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) {
@@ -54,7 +54,7 @@ func TestMutant(t *testing.T) {
 // mutant is a broken store and the case that must find it out.
 type mutant struct {
 	caught string
-	broken func(s *memory.Store) allStore
+	broken func(s *memdedupe.Store) allStore
 }
 
 // tampered overrides what is not nil.
@@ -135,7 +135,7 @@ func (x tampered) skewed(d time.Duration) allStore {
 }
 
 // answers tampers with what Claim answers.
-func answers(s *memory.Store, f func(r dedupe.Request, c *dedupe.Claim)) allStore {
+func answers(s *memdedupe.Store, f func(r dedupe.Request, c *dedupe.Claim)) allStore {
 	return tampered{allStore: s, claim: func(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim, error) {
 		cs, err := s.Claim(ctx, rs)
 		for i := range cs {
@@ -146,7 +146,7 @@ func answers(s *memory.Store, f func(r dedupe.Request, c *dedupe.Claim)) allStor
 }
 
 // requests tampers with what Claim asks.
-func requests(s *memory.Store, f func(r *dedupe.Request)) allStore {
+func requests(s *memdedupe.Store, f func(r *dedupe.Request)) allStore {
 	return tampered{allStore: s, claim: func(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim, error) {
 		asked := append([]dedupe.Request(nil), rs...)
 		for i := range asked {
@@ -161,7 +161,7 @@ func requests(s *memory.Store, f func(r *dedupe.Request)) allStore {
 }
 
 // settlements tampers with what Settle is told.
-func settlements(s *memory.Store, f func(x *dedupe.Settlement)) allStore {
+func settlements(s *memdedupe.Store, f func(x *dedupe.Settlement)) allStore {
 	return tampered{allStore: s, settle: func(ctx context.Context, ss []dedupe.Settlement) ([]bool, error) {
 		told := append([]dedupe.Settlement(nil), ss...)
 		for i := range told {
@@ -172,7 +172,7 @@ func settlements(s *memory.Store, f func(x *dedupe.Settlement)) allStore {
 }
 
 // rekeyed stores all under keys of another encoding.
-func rekeyed(s *memory.Store, f func(k dedupe.Key) dedupe.Key) allStore {
+func rekeyed(s *memdedupe.Store, f func(k dedupe.Key) dedupe.Key) allStore {
 	x, _ := requests(s, func(r *dedupe.Request) { r.Key = f(r.Key) }).(tampered)
 	x.settle = settlements(s, func(x *dedupe.Settlement) { x.Claim.Key = f(x.Claim.Key) }).(tampered).settle //nolint:forcetypeassert // it is
 	x.seen = func(ctx context.Context, keys []dedupe.Key) ([]dedupe.Record, error) {

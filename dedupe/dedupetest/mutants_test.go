@@ -4,27 +4,26 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/onceish/onceish/dedupe"
-	"github.com/onceish/onceish/dedupe/memory"
+	memdedupe "github.com/onceish/onceish/dedupe/memory"
 )
 
 func mutants() map[string]mutant {
 	all := make(map[string]mutant)
 	for _, group := range []map[string]mutant{markMutants(), keyMutants(), claimMutants(), settleMutants(), timeMutants(), watermarkMutants()} {
-		for name, m := range group {
-			all[name] = m
-		}
+		maps.Copy(all, group)
 	}
 	return all
 }
 
 func markMutants() map[string]mutant {
 	return map[string]mutant{
-		"mark does nothing over a row": {"Store/a mark over an expired row is kept", func(s *memory.Store) allStore {
+		"mark does nothing over a row": {"Store/a mark over an expired row is kept", func(s *memdedupe.Store) allStore {
 			var known sync.Map
 			return tampered{allStore: s, mark: func(ctx context.Context, ms []dedupe.Mark) error {
 				var rest []dedupe.Mark
@@ -36,7 +35,7 @@ func markMutants() map[string]mutant {
 				return s.Mark(ctx, rest)
 			}}
 		}},
-		"marks never expire": {"Store/marks expire", func(s *memory.Store) allStore {
+		"marks never expire": {"Store/marks expire", func(s *memdedupe.Store) allStore {
 			return tampered{allStore: s, mark: func(ctx context.Context, ms []dedupe.Mark) error {
 				ms = append([]dedupe.Mark(nil), ms...)
 				for i := range ms {
@@ -45,7 +44,7 @@ func markMutants() map[string]mutant {
 				return s.Mark(ctx, ms)
 			}}
 		}},
-		"first mark of a batch wins": {"Store/repeated keys in a batch", func(s *memory.Store) allStore {
+		"first mark of a batch wins": {"Store/repeated keys in a batch", func(s *memdedupe.Store) allStore {
 			return tampered{allStore: s, mark: func(ctx context.Context, ms []dedupe.Mark) error {
 				var back []dedupe.Mark
 				for _, m := range ms {
@@ -54,12 +53,12 @@ func markMutants() map[string]mutant {
 				return s.Mark(ctx, back)
 			}}
 		}},
-		"only 500 are seen": {"Store/large batches", func(s *memory.Store) allStore {
+		"only 500 are seen": {"Store/large batches", func(s *memdedupe.Store) allStore {
 			return tampered{allStore: s, mark: func(ctx context.Context, ms []dedupe.Mark) error {
 				return s.Mark(ctx, ms[:min(len(ms), 500)])
 			}}
 		}},
-		"marks forget their hash": {"Store/marks are seen", func(s *memory.Store) allStore {
+		"marks forget their hash": {"Store/marks are seen", func(s *memdedupe.Store) allStore {
 			return tampered{allStore: s, mark: func(ctx context.Context, ms []dedupe.Mark) error {
 				ms = append([]dedupe.Mark(nil), ms...)
 				for i := range ms {
@@ -68,12 +67,12 @@ func markMutants() map[string]mutant {
 				return s.Mark(ctx, ms)
 			}}
 		}},
-		"contexts are ignored": {"Store/an ended context", func(s *memory.Store) allStore {
+		"contexts are ignored": {"Store/an ended context", func(s *memdedupe.Store) allStore {
 			return tampered{allStore: s, mark: func(ctx context.Context, ms []dedupe.Mark) error {
 				return s.Mark(context.WithoutCancel(ctx), ms)
 			}}
 		}},
-		"full forgets": {"Full/refuses rather than forgets", func(s *memory.Store) allStore {
+		"full forgets": {"Full/refuses rather than forgets", func(s *memdedupe.Store) allStore {
 			return tampered{allStore: s, claim: func(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim, error) {
 				cs, err := s.Claim(ctx, rs)
 				if errors.Is(err, dedupe.ErrFull) {
@@ -86,16 +85,16 @@ func markMutants() map[string]mutant {
 				return cs, err
 			}}
 		}},
-		"refusal is silence": {"Refuse/marks", func(s *memory.Store) allStore { return silent{s} }},
+		"refusal is silence": {"Refuse/marks", func(s *memdedupe.Store) allStore { return silent{s} }},
 	}
 }
 
 // silent is recognised by the rig: its refusals are swallowed.
-type silent struct{ *memory.Store }
+type silent struct{ *memdedupe.Store }
 
 func keyMutants() map[string]mutant {
-	rename := func(f func(k dedupe.Key) dedupe.Key) func(s *memory.Store) allStore {
-		return func(s *memory.Store) allStore { return rekeyed(s, f) }
+	rename := func(f func(k dedupe.Key) dedupe.Key) func(s *memdedupe.Store) allStore {
+		return func(s *memdedupe.Store) allStore { return rekeyed(s, f) }
 	}
 	return map[string]mutant{
 		"naive separator": {"Hostile/marks are distinct", rename(func(k dedupe.Key) dedupe.Key {
@@ -121,7 +120,7 @@ func keyMutants() map[string]mutant {
 			k.Group = ""
 			return k
 		})},
-		"a hostile key fails its batch": {"Hostile/claims are distinct", func(s *memory.Store) allStore {
+		"a hostile key fails its batch": {"Hostile/claims are distinct", func(s *memdedupe.Store) allStore {
 			return tampered{allStore: s, claim: func(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim, error) {
 				for _, r := range rs {
 					if len(r.Key.ID) > 1<<16 {
@@ -135,11 +134,11 @@ func keyMutants() map[string]mutant {
 }
 
 func claimMutants() map[string]mutant {
-	answer := func(f func(r dedupe.Request, c *dedupe.Claim)) func(s *memory.Store) allStore {
-		return func(s *memory.Store) allStore { return answers(s, f) }
+	answer := func(f func(r dedupe.Request, c *dedupe.Claim)) func(s *memdedupe.Store) allStore {
+		return func(s *memdedupe.Store) allStore { return answers(s, f) }
 	}
 	return map[string]mutant{
-		"two winners": {"Race/64 claimers of an unknown key", func(s *memory.Store) allStore {
+		"two winners": {"Race/64 claimers of an unknown key", func(s *memdedupe.Store) allStore {
 			var seen sync.Map
 			return tampered{allStore: s, claim: func(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim, error) {
 				if len(rs) == 0 {
@@ -155,7 +154,7 @@ func claimMutants() map[string]mutant {
 				return cs, err
 			}}
 		}},
-		"owned by process, not by nonce": {"Claim/another copy in this process", func(s *memory.Store) allStore {
+		"owned by process, not by nonce": {"Claim/another copy in this process", func(s *memdedupe.Store) allStore {
 			var o owners
 			return tampered{allStore: s, claim: func(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim, error) {
 				cs, err := s.Claim(ctx, rs)
@@ -170,12 +169,12 @@ func claimMutants() map[string]mutant {
 		}},
 		"tokens start again":  {"Claim/takeover after the lease", answer(func(_ dedupe.Request, c *dedupe.Claim) { c.Token = 1 })},
 		"no crash is counted": {"Race/64 claimers of a lapsed claim", answer(func(_ dedupe.Request, c *dedupe.Claim) { c.Crashes = 0 })},
-		"nothing is reused":   {"Claim/another payload in every state", func(s *memory.Store) allStore { return requests(s, func(r *dedupe.Request) { r.Hash = nil }) }},
+		"nothing is reused":   {"Claim/another payload in every state", func(s *memdedupe.Store) allStore { return requests(s, func(r *dedupe.Request) { r.Hash = nil }) }},
 		"age starts again":    {"Claim/age", answer(func(_ dedupe.Request, c *dedupe.Claim) { c.Age = 0 })},
 		"held for ever":       {"Claim/fresh, then held", answer(func(_ dedupe.Request, c *dedupe.Claim) { c.HeldFor = time.Hour })},
 		"held for nothing":    {"Settle/not due is held", answer(func(_ dedupe.Request, c *dedupe.Claim) { c.HeldFor = 0 })},
 		"the asked hash":      {"Claim/no hash matches any", answer(func(r dedupe.Request, c *dedupe.Claim) { c.Hash = r.Hash })},
-		"hashes cut to 32": {"Claim/any hash is kept", func(s *memory.Store) allStore {
+		"hashes cut to 32": {"Claim/any hash is kept", func(s *memdedupe.Store) allStore {
 			return requests(s, func(r *dedupe.Request) { r.Hash = r.Hash[:min(len(r.Hash), 32)] })
 		}},
 		"letters are lost": {"Dying/is leased, taken over, buried", answer(func(_ dedupe.Request, c *dedupe.Claim) { c.Letter = "" })},
@@ -184,7 +183,7 @@ func claimMutants() map[string]mutant {
 				c.Crashes++
 			}
 		})},
-		"a repeated claim is new": {"Repeat/claim of an unknown key", func(s *memory.Store) allStore {
+		"a repeated claim is new": {"Repeat/claim of an unknown key", func(s *memdedupe.Store) allStore {
 			var mu sync.Mutex
 			repeats := make(map[string]uint64)
 			return answers(s, func(_ dedupe.Request, c *dedupe.Claim) {
@@ -194,7 +193,7 @@ func claimMutants() map[string]mutant {
 				repeats[c.Nonce]++
 			})
 		}},
-		"a mismatch takes the claim": {"Claim/another payload in every state", func(s *memory.Store) allStore {
+		"a mismatch takes the claim": {"Claim/another payload in every state", func(s *memdedupe.Store) allStore {
 			return tampered{allStore: s, claim: func(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim, error) {
 				cs, err := s.Claim(ctx, rs)
 				for i := range cs {
@@ -209,7 +208,7 @@ func claimMutants() map[string]mutant {
 				return cs, err
 			}}
 		}},
-		"reopening keeps the hash": {"Reopen/dead", func(s *memory.Store) allStore {
+		"reopening keeps the hash": {"Reopen/dead", func(s *memdedupe.Store) allStore {
 			return tampered{allStore: s, reopen: func(ctx context.Context, keys []dedupe.Key) error {
 				for _, key := range keys {
 					rs, err := s.Seen(ctx, []dedupe.Key{key})
@@ -231,7 +230,7 @@ func claimMutants() map[string]mutant {
 				return nil
 			}}
 		}},
-		"reopening forgets what is done": {"Reopen/leaves others alone", func(s *memory.Store) allStore {
+		"reopening forgets what is done": {"Reopen/leaves others alone", func(s *memdedupe.Store) allStore {
 			return tampered{allStore: s, reopen: func(ctx context.Context, keys []dedupe.Key) error {
 				rs, err := s.Seen(ctx, keys)
 				for i, r := range rs {
@@ -247,7 +246,7 @@ func claimMutants() map[string]mutant {
 
 func settleMutants() map[string]mutant {
 	return map[string]mutant{
-		"no fence": {"Settle/a stale owner after give-back", func(s *memory.Store) allStore {
+		"no fence": {"Settle/a stale owner after give-back", func(s *memdedupe.Store) allStore {
 			var o owners
 			return tampered{
 				allStore: s,
@@ -265,7 +264,7 @@ func settleMutants() map[string]mutant {
 				},
 			}
 		}},
-		"a repeat is superseded": {"Settle/repeated is true", func(s *memory.Store) allStore {
+		"a repeat is superseded": {"Settle/repeated is true", func(s *memdedupe.Store) allStore {
 			var once sync.Map
 			return tampered{allStore: s, settle: func(ctx context.Context, ss []dedupe.Settlement) ([]bool, error) {
 				oks, err := s.Settle(ctx, ss)
@@ -277,7 +276,7 @@ func settleMutants() map[string]mutant {
 				return oks, err
 			}}
 		}},
-		"a repeat counts again": {"Settle/attempts are counted once", func(s *memory.Store) allStore {
+		"a repeat counts again": {"Settle/attempts are counted once", func(s *memdedupe.Store) allStore {
 			var mu sync.Mutex
 			failed := make(map[dedupe.Key]int)
 			x, _ := answers(s, func(_ dedupe.Request, c *dedupe.Claim) {
@@ -298,26 +297,26 @@ func settleMutants() map[string]mutant {
 			}
 			return x
 		}},
-		"not begun counts": {"Settle/what never began counts nothing", func(s *memory.Store) allStore {
+		"not begun counts": {"Settle/what never began counts nothing", func(s *memdedupe.Store) allStore {
 			return settlements(s, func(x *dedupe.Settlement) {
 				if x.Outcome == dedupe.NotBegun {
 					x.Outcome = dedupe.Failed
 				}
 			})
 		}},
-		"giving up always counts": {"Dying/attempts are counted if asked", func(s *memory.Store) allStore {
+		"giving up always counts": {"Dying/attempts are counted if asked", func(s *memdedupe.Store) allStore {
 			return settlements(s, func(x *dedupe.Settlement) { x.CountAttempt = true })
 		}},
-		"no delay": {"Settle/not due is held", func(s *memory.Store) allStore { return settlements(s, func(x *dedupe.Settlement) { x.After = 0 }) }},
-		"burial at once": {"Claim/another payload in every state", func(s *memory.Store) allStore {
+		"no delay": {"Settle/not due is held", func(s *memdedupe.Store) allStore { return settlements(s, func(x *dedupe.Settlement) { x.After = 0 }) }},
+		"burial at once": {"Claim/another payload in every state", func(s *memdedupe.Store) allStore {
 			return settlements(s, func(x *dedupe.Settlement) {
 				x.Lease = time.Nanosecond
 			})
 		}},
-		"reasons cut short": {"Dying/reasons are cut", func(s *memory.Store) allStore {
+		"reasons cut short": {"Dying/reasons are cut", func(s *memdedupe.Store) allStore {
 			return settlements(s, func(x *dedupe.Settlement) { x.Reason = x.Reason[:min(len(x.Reason), 100)] })
 		}},
-		"extends anything": {"Claim/takeover after the lease", func(s *memory.Store) allStore {
+		"extends anything": {"Claim/takeover after the lease", func(s *memdedupe.Store) allStore {
 			return tampered{allStore: s, extend: func(ctx context.Context, cs []dedupe.Claim, lease, ttl time.Duration) ([]bool, error) {
 				oks, err := s.Extend(ctx, cs, lease, ttl)
 				for i := range oks {
@@ -326,7 +325,7 @@ func settleMutants() map[string]mutant {
 				return oks, err
 			}}
 		}},
-		"extends what is settled": {"Model/concurrent history", func(s *memory.Store) allStore {
+		"extends what is settled": {"Model/concurrent history", func(s *memdedupe.Store) allStore {
 			var o owners
 			return tampered{
 				allStore: s,
@@ -344,7 +343,7 @@ func settleMutants() map[string]mutant {
 				},
 			}
 		}},
-		"a lost update": {"Model/concurrent history", func(s *memory.Store) allStore {
+		"a lost update": {"Model/concurrent history", func(s *memdedupe.Store) allStore {
 			var n int
 			var mu sync.Mutex
 			return tampered{allStore: s, settle: func(ctx context.Context, ss []dedupe.Settlement) ([]bool, error) {
@@ -365,15 +364,15 @@ func settleMutants() map[string]mutant {
 
 func timeMutants() map[string]mutant {
 	return map[string]mutant{
-		"extension does not renew": {"Expiry/every write renews", func(s *memory.Store) allStore {
+		"extension does not renew": {"Expiry/every write renews", func(s *memdedupe.Store) allStore {
 			return tampered{allStore: s, extend: func(ctx context.Context, cs []dedupe.Claim, lease, ttl time.Duration) ([]bool, error) {
 				return s.Extend(ctx, cs, lease, ttl/10)
 			}}
 		}},
-		"settlement does not renew": {"Expiry/every write renews", func(s *memory.Store) allStore {
+		"settlement does not renew": {"Expiry/every write renews", func(s *memdedupe.Store) allStore {
 			return settlements(s, func(x *dedupe.Settlement) { x.TTL /= 10 })
 		}},
-		"claims do not renew": {"Expiry/every write renews", func(s *memory.Store) allStore {
+		"claims do not renew": {"Expiry/every write renews", func(s *memdedupe.Store) allStore {
 			var known sync.Map
 			return requests(s, func(r *dedupe.Request) {
 				if _, ok := known.LoadOrStore(r.Key, true); ok {
@@ -381,13 +380,13 @@ func timeMutants() map[string]mutant {
 				}
 			})
 		}},
-		"claims never expire": {"Expiry/every state is absent after its TTL", func(s *memory.Store) allStore {
+		"claims never expire": {"Expiry/every state is absent after its TTL", func(s *memdedupe.Store) allStore {
 			return requests(s, func(r *dedupe.Request) { r.TTL = time.Hour })
 		}},
-		"leases never end": {"Claim/takeover after the lease", func(s *memory.Store) allStore {
+		"leases never end": {"Claim/takeover after the lease", func(s *memdedupe.Store) allStore {
 			return requests(s, func(r *dedupe.Request) { r.Lease = time.Hour })
 		}},
-		"the client's clock": {"Skew/fast, then slow", func(s *memory.Store) allStore {
+		"the client's clock": {"Skew/fast, then slow", func(s *memdedupe.Store) allStore {
 			// leases and TTLs reach as far as the client's clock is ahead
 			return tampered{allStore: s, skew: func(d time.Duration) allStore {
 				return requests(s, func(r *dedupe.Request) { r.Lease, r.TTL = max(r.Lease+d, 1), r.TTL+d })
@@ -398,13 +397,13 @@ func timeMutants() map[string]mutant {
 
 func watermarkMutants() map[string]mutant {
 	return map[string]mutant{
-		"begin overwrites": {"Watermark/begins once", func(s *memory.Store) allStore {
+		"begin overwrites": {"Watermark/begins once", func(s *memdedupe.Store) allStore {
 			return tampered{allStore: s, begin: func(ctx context.Context, group, topic string, at dedupe.Position) (dedupe.Position, error) {
 				_, err := s.Begin(ctx, group, topic, at)
 				return at, err
 			}}
 		}},
-		"each stream is new": {"Watermark/another incarnation starts at its first event", func(s *memory.Store) allStore {
+		"each stream is new": {"Watermark/another incarnation starts at its first event", func(s *memdedupe.Store) allStore {
 			return tampered{
 				allStore: s,
 				begin: func(ctx context.Context, group, topic string, at dedupe.Position) (dedupe.Position, error) {
@@ -415,19 +414,19 @@ func watermarkMutants() map[string]mutant {
 				},
 			}
 		}},
-		"times in milliseconds": {"Watermark/exact", func(s *memory.Store) allStore {
+		"times in milliseconds": {"Watermark/exact", func(s *memdedupe.Store) allStore {
 			return tampered{allStore: s, begin: func(ctx context.Context, group, topic string, at dedupe.Position) (dedupe.Position, error) {
 				at.Stored = at.Stored.Truncate(time.Millisecond)
 				return s.Begin(ctx, group, topic, at)
 			}}
 		}},
-		"sequences as floats": {"Watermark/exact", func(s *memory.Store) allStore {
+		"sequences as floats": {"Watermark/exact", func(s *memdedupe.Store) allStore {
 			return tampered{allStore: s, begin: func(ctx context.Context, group, topic string, at dedupe.Position) (dedupe.Position, error) {
 				at.Sequence = uint64(float64(at.Sequence))
 				return s.Begin(ctx, group, topic, at)
 			}}
 		}},
-		"advance begins": {"Watermark/advance of what never began", func(s *memory.Store) allStore {
+		"advance begins": {"Watermark/advance of what never began", func(s *memdedupe.Store) allStore {
 			return tampered{allStore: s, advance: func(ctx context.Context, group, topic string, at dedupe.Position) error {
 				if _, err := s.Begin(ctx, group, topic, at); err != nil {
 					return err
@@ -435,7 +434,7 @@ func watermarkMutants() map[string]mutant {
 				return s.Advance(ctx, group, topic, at)
 			}}
 		}},
-		"naive scope": {"Watermark/scope", func(s *memory.Store) allStore {
+		"naive scope": {"Watermark/scope", func(s *memdedupe.Store) allStore {
 			return tampered{
 				allStore: s,
 				begin: func(ctx context.Context, group, topic string, at dedupe.Position) (dedupe.Position, error) {
@@ -446,7 +445,7 @@ func watermarkMutants() map[string]mutant {
 				},
 			}
 		}},
-		"the last to begin wins a race": {"Watermark/64 begin at once", func(s *memory.Store) allStore {
+		"the last to begin wins a race": {"Watermark/64 begin at once", func(s *memdedupe.Store) allStore {
 			var mu sync.Mutex
 			streams := make(map[string]int)
 			return tampered{allStore: s, begin: func(ctx context.Context, group, topic string, at dedupe.Position) (dedupe.Position, error) {

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/onceish/onceish/dedupe"
-	"github.com/onceish/onceish/dedupe/memory"
+	memdedupe "github.com/onceish/onceish/dedupe/memory"
 )
 
 var errDriver = errors.New("driver: connection reset")
@@ -187,10 +187,10 @@ func (r rig) Advance(ctx context.Context, group, topic string, at dedupe.Positio
 }
 
 // rigged is a harness with every ability; broken breaks the store under it, nil leaves it whole.
-func rigged(broken func(s *memory.Store) allStore) Harness {
-	open := func(t *testing.T, o *memory.Options) Subject {
+func rigged(broken func(s *memdedupe.Store) allStore) Harness {
+	open := func(t *testing.T, o *memdedupe.Options) Subject {
 		t.Helper()
-		s, err := memory.New(o)
+		s, err := memdedupe.New(o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -213,7 +213,7 @@ func rigged(broken func(s *memory.Store) allStore) Harness {
 	}
 	return Harness{
 		New:     func(t *testing.T) Subject { t.Helper(); return open(t, nil) },
-		Bounded: func(t *testing.T) Subject { t.Helper(); return open(t, &memory.Options{MaxKeys: 50}) },
+		Bounded: func(t *testing.T) Subject { t.Helper(); return open(t, &memdedupe.Options{MaxKeys: 50}) },
 		Run:     synctest.Test, Claimer: true, Reopener: true, Watermarker: true,
 	}
 }

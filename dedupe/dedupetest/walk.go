@@ -15,12 +15,12 @@ const walkSteps = 60
 
 // walks compares random walks with the model, all at once and each on keys of its own, so that they wait together.
 func walks(t *testing.T, k *kit) {
-	seed := rand.Uint64() //nolint:gosec // any will do
+	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	var wg sync.WaitGroup
 	for i := range k.h.Walks {
 		wg.Go(func() {
-			r := rand.New(rand.NewPCG(seed, uint64(i))) //nolint:gosec // not for secrets
+			r := rand.New(rand.NewPCG(seed, uint64(i)))
 			w := newWalker(t, k, fmt.Sprintf("walk-%d-", i), r.IntN)
 			if err := w.walk(t.Context(), walkSteps); err != nil {
 				t.Errorf("walk %d: %v\n%s", i, err, strings.Join(w.trace, "\n"))

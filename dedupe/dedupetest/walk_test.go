@@ -8,7 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/onceish/onceish/dedupe/memory"
+	memdedupe "github.com/onceish/onceish/dedupe/memory"
 )
 
 // TestWalks has rapid choose the walk, and shorten one that fails.
@@ -16,7 +16,7 @@ func TestWalks(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		now := time.Unix(0, 0)
-		s, err := memory.New(&memory.Options{Now: func() time.Time { return now }})
+		s, err := memdedupe.New(&memdedupe.Options{Now: func() time.Time { return now }})
 		if err != nil {
 			rt.Fatal(err)
 		}

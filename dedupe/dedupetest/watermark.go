@@ -89,13 +89,15 @@ func neverBack(t *testing.T, k *kit) {
 	k.floor(t, "g", "t", at(20, time.Minute))
 	k.advance(t, "g", "t", at(20, time.Minute))
 	k.advance(t, "g", "t", at(19, time.Hour))
-	k.advance(t, "g", "t", at(20, time.Hour))
+	k.advance(t, "g", "t", at(20, time.Second))
 	k.advance(t, "g", "t", dedupe.Position{Stream: "ORDERS@1"})
 	k.floor(t, "g", "t", at(20, time.Minute))
+	k.advance(t, "g", "t", at(20, 2*time.Minute)) // seen by another process
+	k.floor(t, "g", "t", at(20, 2*time.Minute))
 	k.advance(t, "g", "t", at(21, time.Second)) // older is safe, and older than what is kept is less than known
-	k.floor(t, "g", "t", at(21, time.Minute))
+	k.floor(t, "g", "t", at(21, 2*time.Minute))
 	k.advance(t, "g", "t", dedupe.Position{Stream: "ORDERS@1", Sequence: 22})
-	k.floor(t, "g", "t", at(22, time.Minute))
+	k.floor(t, "g", "t", at(22, 2*time.Minute))
 }
 
 func advanceUnknown(t *testing.T, k *kit) {
@@ -109,9 +111,31 @@ func advanceUnknown(t *testing.T, k *kit) {
 
 func watermarkScope(t *testing.T, k *kit) {
 	pairs := [][2]string{
-		{"g", "t"}, {"h", "t"}, {"g", "u"}, {"t", "g"}, {"", ""}, {"g", ""}, {"", "g"}, {"a::b", "c"}, {"a", "b::c"}, {"a:", "b"}, {"a", ":b"},
-		{"a.b", "c"}, {"a", "b.c"}, {"g", "orders.*"}, {"g", "orders.>"}, {"g", ">"}, {"g", "*"}, {"g", "a b"}, {"a%3Ab", "c"}, {"a:b", "c"},
-		{"\xff", "t"}, {"\ufffd", "t"}, {"\x00", "t"}, {"G", "t"}, {"g", "$where"},
+		{"g", "t"},
+		{"h", "t"},
+		{"g", "u"},
+		{"t", "g"},
+		{"", ""},
+		{"g", ""},
+		{"", "g"},
+		{"a::b", "c"},
+		{"a", "b::c"},
+		{"a:", "b"},
+		{"a", ":b"},
+		{"a.b", "c"},
+		{"a", "b.c"},
+		{"g", "orders.*"},
+		{"g", "orders.>"},
+		{"g", ">"},
+		{"g", "*"},
+		{"g", "a b"},
+		{"a%3Ab", "c"},
+		{"a:b", "c"},
+		{"\xff", "t"},
+		{"\ufffd", "t"},
+		{"\x00", "t"},
+		{"G", "t"},
+		{"g", "$where"},
 	}
 	for i, p := range pairs {
 		begin := at(uint64(i)+100, 0)

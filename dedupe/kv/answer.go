@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -65,7 +66,7 @@ func (e *apiError) judge() error {
 		return e.as(ErrBucketUnfit)
 	case codeStoreFailed:
 		switch {
-		case bytes.HasPrefix([]byte(e.Description), []byte(storeFull)):
+		case strings.HasPrefix(e.Description, storeFull):
 			return e.as(dedupe.ErrFull)
 		case e.Description == storeTooLarge:
 			return e.as(dedupe.ErrKeyRefused)

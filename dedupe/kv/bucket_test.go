@@ -103,9 +103,9 @@ func TestUnfitBucketsAreRefused(t *testing.T) {
 	} {
 		o := bucketOptions()
 		c := bucketConfig(o)
-		sealed := false
 		spoil(&c)
-		sealed, c.Sealed = c.Sealed, false
+		sealed := c.Sealed
+		c.Sealed = false
 		if _, err := js.CreateStream(t.Context(), c); err != nil {
 			t.Fatalf("%s: %v", fix, err)
 		}

@@ -91,6 +91,7 @@ func (c *claiming) takeover(e entry) *row {
 		next.Crashes++
 	case free:
 		next.Phase = claimed
+	case dying, done, dead:
 	}
 	return next
 }

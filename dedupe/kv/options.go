@@ -53,7 +53,8 @@ func (o *Options) resolve() (Options, error) {
 	r.Timeout = or(r.Timeout, DefaultTimeout)
 	r.Window = or(r.Window, DefaultWindow)
 	r.Logger = or(r.Logger, slog.Default())
-	return r, r.validate()
+	err := r.validate()
+	return r, err
 }
 
 func (o *Options) validate() error {

@@ -130,6 +130,7 @@ func (c *settling) settled(next *row) *row {
 		}
 	case dedupe.Succeeded:
 		next.Span = 0
+	case dedupe.NotBegun, dedupe.Buried:
 	}
 	return next
 }

@@ -48,10 +48,13 @@ func (s *Store) Begin(ctx context.Context, group, topic string, at dedupe.Positi
 func (s *Store) Advance(ctx context.Context, group, topic string, at dedupe.Position) error {
 	err := s.watermark(ctx, group, topic, func(w *watermarks) bool {
 		i := w.index(at.Stream)
-		if i < 0 || w.Streams[i].Sequence >= at.Sequence {
+		if i < 0 || w.Streams[i].Sequence > at.Sequence {
 			return false
 		}
 		m := &w.Streams[i]
+		if m.Sequence == at.Sequence && !at.Stored.After(m.Stored) {
+			return false
+		}
 		m.Sequence = at.Sequence
 		if at.Stored.After(m.Stored) {
 			m.Stored = at.Stored.UTC()
@@ -64,7 +67,7 @@ func (s *Store) Advance(ctx context.Context, group, topic string, at dedupe.Posi
 	return nil
 }
 
-// watermark reads what is kept, lets change change it, and writes it if that returns true, until nobody else wrote
+// watermark reads what is kept, lets change alter it, and writes it if that returns true, until nobody else wrote
 // in between.
 func (s *Store) watermark(ctx context.Context, group, topic string, change func(*watermarks) bool) error {
 	ctx, cancel, err := s.begin(ctx)

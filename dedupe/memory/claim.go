@@ -53,6 +53,7 @@ func (s *Store) take(r *row, slot uint32, q *dedupe.Request, now int64) dedupe.S
 		return dedupe.Done
 	case dead:
 		return dedupe.Dead
+	case empty, claimed, free, dying:
 	}
 	mine := r.owner == s.owner(q.Nonce)
 	if mine && r.state == free || !mine && r.until > now {
@@ -105,6 +106,7 @@ func (s *Store) answer(r *row, slot uint32, q *dedupe.Request, state dedupe.Stat
 	switch state {
 	case dedupe.Held, dedupe.Fresh, dedupe.Dying:
 		c.HeldFor = time.Duration(max(r.until-now, 0))
+	case dedupe.Reused, dedupe.Done, dedupe.Dead:
 	}
 	if kept := s.table.hashOf(r, slot); bytes.Equal(kept, q.Hash) {
 		c.Hash = q.Hash

@@ -72,6 +72,7 @@ func (s *Store) settle(r *row, slot uint32, x *dedupe.Settlement, now int64) boo
 		e.reason, e.letter = cut(x.Reason), strings.Clone(x.Letter)
 	case dedupe.Buried:
 		s.forgetLetter(r, slot)
+	case dedupe.Succeeded:
 	}
 	if counts(x) && r.attempts < math.MaxUint32 {
 		r.attempts++

@@ -79,6 +79,7 @@ func seen(r *row, now int64) dedupe.State {
 		if r.until <= now {
 			return dedupe.Fresh
 		}
+	case empty, claimed:
 	}
 	return dedupe.Held
 }

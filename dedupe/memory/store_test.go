@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -30,6 +31,7 @@ func key(id string) dedupe.Key        { return dedupe.Key{Topic: "t", Group: "g"
 func mark(id string) dedupe.Mark {
 	return dedupe.Mark{Key: key(id), State: dedupe.Done, TTL: time.Hour}
 }
+
 func ask(id, nonce string) dedupe.Request {
 	return dedupe.Request{Key: key(id), Nonce: nonce, Lease: time.Minute, TTL: time.Hour}
 }
@@ -185,7 +187,7 @@ func TestBuriedForgetsLetter(t *testing.T) {
 			t.Fatal("buried: superseded")
 		}
 		c := claimOne(t, s, r)
-		if c.State != dedupe.Dead || string(c.Hash) != string(hash) || c.Reason != "" {
+		if c.State != dedupe.Dead || !bytes.Equal(c.Hash, hash) || c.Reason != "" {
 			t.Errorf("%s: %+v, want dead, its hash kept and its reason not", id, c)
 		}
 	}
@@ -259,7 +261,7 @@ func TestDeterministic(t *testing.T) {
 		}
 		return all
 	}
-	if !reflect.DeepEqual(run(), run()) {
+	if !reflect.DeepEqual(run(), run()) { //nolint:govet // the errors are the same sentinels
 		t.Error("two runs of the same calls differ")
 	}
 }

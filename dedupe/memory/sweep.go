@@ -30,7 +30,7 @@ func (t *table) sweep(i int, now int64) {
 		switch r := &c[j]; {
 		case r.state == empty:
 		case r.expires <= now:
-			t.remove(uint32(i*chunkRows + j)) //nolint:gosec // MaxKeys bounds it
+			t.remove(uint32(i*chunkRows + j))
 		default:
 			earliest = min(earliest, r.expires)
 		}

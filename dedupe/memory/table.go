@@ -99,7 +99,7 @@ func (t *table) take() uint32 {
 }
 
 func (t *table) grow() {
-	first := uint32(len(t.chunks) * chunkRows) //nolint:gosec // MaxKeys bounds it
+	first := uint32(len(t.chunks) * chunkRows)
 	t.chunks = append(t.chunks, new(chunk))
 	t.earliest = append(t.earliest, math.MaxInt64)
 	for i := uint32(chunkRows); i > 0; i-- {
@@ -148,5 +148,5 @@ func (t *table) setHash(r *row, slot uint32, h []byte) {
 		t.extra(slot).hash = append([]byte(nil), h...)
 		return
 	}
-	r.hashLen = uint8(copy(r.hash[:], h)) //nolint:gosec // at most 32
+	r.hashLen = uint8(copy(r.hash[:], h))
 }

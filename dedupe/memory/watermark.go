@@ -39,7 +39,7 @@ func (s *Store) Advance(ctx context.Context, group, topic string, at dedupe.Posi
 	defer s.mu.Unlock()
 	streams := s.floors[scope{group, topic}]
 	kept, ok := streams[at.Stream]
-	if !ok || kept.Sequence >= at.Sequence {
+	if !ok || kept.Sequence > at.Sequence {
 		return nil
 	}
 	if at.Stored.Before(kept.Stored) {

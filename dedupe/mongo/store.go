@@ -99,7 +99,7 @@ func (s *Store) serverTime(ctx context.Context) (time.Time, error) {
 // read finds rows by id, with the server's time. What is not there is not in the answer.
 func read(ctx context.Context, coll *driver.Collection, ids []string) (map[string]*row, error) {
 	// One more than there can be: the server knows with its first answer that there is no more.
-	one := options.Aggregate().SetBatchSize(int32(len(ids) + 1)) //nolint:gosec // at most maxBatch
+	one := options.Aggregate().SetBatchSize(int32(len(ids) + 1))
 	cur, err := coll.Aggregate(ctx, bson.A{
 		bson.D{{Key: "$match", Value: bson.D{{Key: "_id", Value: oneOf(ids)}}}},
 		bson.D{{Key: "$addFields", Value: bson.D{{Key: "now", Value: now}}}},

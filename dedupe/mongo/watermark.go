@@ -101,7 +101,7 @@ func (s *Store) Advance(ctx context.Context, group, topic string, at dedupe.Posi
 	}
 	ctx, cancel := s.call(ctx)
 	defer cancel()
-	behind := bson.D{field("stream", f.Stream), field("sequence", bson.D{field("$lt", f.Sequence)})}
+	behind := bson.D{field("stream", f.Stream), field("sequence", bson.D{field("$lte", f.Sequence)})}
 	forward := bson.D{field("$set", bson.D{field("streams.$.sequence", f.Sequence)})}
 	if f.Stored != nil {
 		forward = append(forward, field("$max", bson.D{field("streams.$.stored", *f.Stored)}))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"strings"
@@ -23,22 +24,31 @@ import (
 
 // rig is a NATS server, a store, and the worker processes of one test.
 type rig struct {
-	t      *testing.T
-	server *natstest.Server
-	nc     *nats.Conn
-	bus    *natsbus.Bus
-	mongo  string // URI; empty: marks go to the key-value store
-	db     string
-	ledger *ledger
+	t       *testing.T
+	server  *natstest.Server   // nil: a cluster, or the process
+	process *natstest.Process  // nil: the server, or a cluster
+	url     string             // of NATS
+	in      *natsbus.Provision // how streams were made; nil: as by default
+	nc      *nats.Conn
+	bus     *natsbus.Bus
+	mongo   string // URI; empty: marks go to the key-value store
+	db      string
+	ledger  *ledger
 }
 
 // onStores runs a test over each durable store.
 func onStores(t *testing.T, f func(r *rig)) {
 	t.Helper()
+	onStoresOf(t, newRig, f)
+}
+
+// onStoresOf runs a test over each durable store, on rigs of its own make.
+func onStoresOf(t *testing.T, makeRig func(t *testing.T) *rig, f func(r *rig)) {
+	t.Helper()
 	for _, store := range []string{"kv", "mongo"} {
 		t.Run(store, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t)
+			r := makeRig(t)
 			if store == "mongo" {
 				r.mongo, r.db = mongotest.URI(t), mongotest.Database(t).Name()
 			}
@@ -49,10 +59,28 @@ func onStores(t *testing.T, f func(r *rig)) {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{t: t, server: natstest.Start(t, nil), ledger: newLedger()}
-	r.nc = r.server.Connect(t)
+	server := natstest.Start(t, nil)
+	r := rigOn(t, server.URL(), nil)
+	r.server = server
+	return r
+}
+
+// newRigInProcess is a rig whose server can be killed.
+func newRigInProcess(t *testing.T) *rig {
+	t.Helper()
+	process := natstest.StartProcess(t)
+	r := rigOn(t, process.URL(), nil)
+	r.process = process
+	return r
+}
+
+// rigOn connects to what is there, and makes the streams as told; nil: as by default.
+func rigOn(t *testing.T, url string, streams *natsbus.Provision, o ...nats.Option) *rig {
+	t.Helper()
+	r := &rig{t: t, url: url, in: streams, ledger: newLedger()}
+	r.nc = natstest.Connect(t, url, o...)
 	var err error
-	r.bus, err = natsbus.New(r.nc, nil)
+	r.bus, err = natsbus.New(r.nc, &natsbus.Options{Provision: streams, Logger: slog.New(slog.DiscardHandler)})
 	must(t, err)
 	t.Cleanup(r.bus.Close)
 	must(t, r.bus.Provision(t.Context(), "order.placed"))
@@ -93,7 +121,7 @@ type process struct {
 // start starts a worker process, and returns once its subscription runs, or it is gone.
 func (r *rig) start(name string, s script) *process {
 	r.t.Helper()
-	s.Name, s.NATS, s.Mongo, s.Database = name, r.server.URL(), r.mongo, r.db
+	s.Name, s.NATS, s.Mongo, s.Database = name, r.url, r.mongo, r.db
 	s.Topic, s.Group = "order.placed", "billing"
 	text, err := json.Marshal(s)
 	must(r.t, err)
@@ -155,47 +183,73 @@ func (p *process) awaitGone() {
 // settled waits until the bus has nothing left for the group: nothing undelivered, nothing unsettled.
 func (r *rig) settled() {
 	r.t.Helper()
+	r.settledFor("billing", "order.placed")
+}
+
+func (r *rig) settledFor(group, topic string) {
+	r.t.Helper()
 	js, err := jetstream.New(r.nc)
 	must(r.t, err)
 	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
 	defer cancel()
 	poll := time.NewTicker(20 * time.Millisecond) // the server does not tell
 	defer poll.Stop()
+	var state jetstream.ConsumerInfo
 	for {
-		c, err := js.Consumer(ctx, natsbus.StreamName("order.placed"), natsbus.ConsumerName("billing", "order.placed"))
+		request, done := context.WithTimeout(ctx, 2*time.Second) // A question to a server that fails gets no answer.
+		c, err := js.Consumer(request, r.stream(topic), natsbus.ConsumerName(group, topic))
+		done()
 		if err == nil {
-			if info := c.CachedInfo(); info.NumPending == 0 && info.NumAckPending == 0 {
+			if state = *c.CachedInfo(); state.NumPending == 0 && state.NumAckPending == 0 {
 				return
 			}
 		}
 		select {
 		case <-poll.C:
 		case <-ctx.Done():
-			r.t.Fatalf("the group has not settled everything after %v: %v", patience, err)
+			r.t.Fatalf("the group has not settled everything after %v: %d events undelivered, %d unsettled, floor %+v: %v",
+				patience, state.NumPending, state.NumAckPending, state.AckFloor, err)
 		}
 	}
+}
+
+// stream is where a topic lies.
+func (r *rig) stream(topic string) string {
+	if r.in != nil && r.in.Name != "" {
+		return r.in.Name
+	}
+	return natsbus.StreamName(topic)
 }
 
 // letters are the dead letters, one per id.
 func (r *rig) letters() map[string]*consumer.Letter {
 	r.t.Helper()
-	src, err := r.bus.Subscribe(r.t.Context(), "dead.billing", "inspector"+fmt.Sprint(time.Now().UnixNano()), nil)
+	out := make(map[string]*consumer.Letter)
+	for _, e := range r.read("dead.billing") {
+		l, err := consumer.ParseLetter(e)
+		must(r.t, err)
+		if out[l.ID] != nil {
+			r.t.Logf("letter %s is stored twice", l.ID)
+		}
+		out[l.ID] = l
+	}
+	return out
+}
+
+// read returns everything on a topic, as a new group gets it.
+func (r *rig) read(topic string) (es []bus.Event) {
+	r.t.Helper()
+	src, err := r.bus.Subscribe(r.t.Context(), topic, "inspector"+fmt.Sprint(time.Now().UnixNano()), nil)
 	must(r.t, err)
 	defer func() { must(r.t, src.Close(context.Background())) }()
-	out := make(map[string]*consumer.Letter)
 	for {
 		ds, err := src.Fetch(r.t.Context(), 100)
 		must(r.t, err)
 		if len(ds) == 0 {
-			return out
+			return es
 		}
 		for _, d := range ds {
-			l, err := consumer.ParseLetter(d.Event)
-			must(r.t, err)
-			if out[l.ID] != nil {
-				r.t.Logf("letter %s is stored twice", l.ID)
-			}
-			out[l.ID] = l
+			es = append(es, d.Event)
 			must(r.t, d.Ack(r.t.Context()))
 		}
 	}

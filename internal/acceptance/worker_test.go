@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -67,8 +68,8 @@ func die() {
 
 // task is the data of an event: what the handler does about it.
 type task struct {
-	// Steps are done in order: "effect", "die" (in every worker), "die@NAME" (in that one), "fail", "permanent", or a duration to
-	// sleep.
+	// Steps are done in order: "effect…", "die", "fail", "retry later", "permanent", or a duration to sleep; with "@NAME" in that
+	// worker only, with "@NUMBER" in that attempt only.
 	Steps []string `json:"steps"`
 }
 
@@ -118,32 +119,50 @@ func openStore(ctx context.Context, nc *nats.Conn, uri, database string) (faulty
 }
 
 // handle does what the event's data says.
-func (s script) handle(ctx context.Context, e bus.Event) error {
+func (s script) handle(ctx context.Context, e bus.Event) error { return perform(ctx, e, s.Name, say) }
+
+// perform does what the event's data says, and says so.
+func perform(ctx context.Context, e bus.Event, who string, say func(what, who, id string)) error {
 	var t task
 	if err := json.Unmarshal(e.Data, &t); err != nil {
 		return consumer.Permanent(err)
 	}
-	say("start", s.Name, e.ID)
+	say("start", who, e.ID)
 	for _, step := range t.Steps {
-		switch step {
-		case "effect":
-			say("effect", s.Name, e.ID)
-		case "die", "die@" + s.Name:
-			die()
-		case "fail":
-			return errors.New("as told")
-		case "permanent":
-			return consumer.Permanent(errors.New("as told"))
-		default:
-			d, err := time.ParseDuration(step)
-			if err != nil && !strings.HasPrefix(step, "die@") {
-				return consumer.Permanent(err)
-			}
-			select {
-			case <-time.After(d):
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
+		name, only, _ := strings.Cut(step, "@")
+		if only != "" && only != who && only != strconv.Itoa(consumer.AttemptFrom(ctx).Number) {
+			continue
+		}
+		if err := take(ctx, name, func(what string) { say(what, who, e.ID) }); err != nil {
+			return err
+		}
+	}
+	say("end", who, e.ID)
+	return nil
+}
+
+func take(ctx context.Context, step string, say func(what string)) error {
+	switch {
+	case strings.HasPrefix(step, "effect"):
+		say(step)
+	case step == "die":
+		die()
+	case step == "fail":
+		return errors.New("as told")
+	case step == "retry later":
+		return consumer.RetryAfter(time.Hour, errors.New("as told"))
+	case step == "permanent":
+		return consumer.Permanent(errors.New("as told"))
+	default:
+		d, err := time.ParseDuration(step)
+		if err != nil {
+			return consumer.Permanent(err)
+		}
+		select {
+		case <-time.After(d):
+		case <-ctx.Done():
+			say("cancelled")
+			return context.Cause(ctx)
 		}
 	}
 	return nil

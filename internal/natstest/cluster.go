@@ -98,6 +98,6 @@ func freePort(t testing.TB) int {
 	if err != nil {
 		t.Fatalf("natstest: %v", err)
 	}
-	defer l.Close() //nolint:errcheck // nothing depends on it
+	defer l.Close()
 	return l.Addr().(*net.TCPAddr).Port
 }

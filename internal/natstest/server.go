@@ -1,6 +1,8 @@
 package natstest
 
 import (
+	"errors"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -77,14 +79,29 @@ func (s *Server) stop() {
 	}
 }
 
-// Copy copies the store, and returns where to. The server should be stopped.
+// Kill stops the server as SIGKILL would: what it does in order to stop leaves no trace in its store.
+func (s *Server) Kill(t testing.TB) {
+	t.Helper()
+	found := s.Copy(t)
+	s.stop()
+	s.Restore(t, found)
+}
+
+// Copy copies the store, and returns where to. Of a server that runs it is what a crash at this moment might leave.
 func (s *Server) Copy(t testing.TB) string {
 	t.Helper()
-	to := filepath.Join(t.TempDir(), "copy")
-	if err := os.CopyFS(to, os.DirFS(s.options.StoreDir)); err != nil {
-		t.Fatalf("natstest: copy the store: %v", err)
+	for range 20 {
+		to := filepath.Join(t.TempDir(), "copy")
+		err := os.CopyFS(to, os.DirFS(s.options.StoreDir))
+		if err == nil {
+			return to
+		}
+		if !errors.Is(err, fs.ErrNotExist) { // a file that the server has replaced meanwhile
+			t.Fatalf("natstest: copy the store: %v", err)
+		}
 	}
-	return to
+	t.Fatal("natstest: the store changes faster than it can be copied")
+	return ""
 }
 
 // Restore puts a copy in the place of the store. The server must be stopped.
@@ -101,6 +118,9 @@ func (s *Server) Restore(t testing.TB, from string) {
 
 // URL is where clients connect. It stays the same when the server is started again.
 func (s *Server) URL() string { return "nats://" + s.Addr() }
+
+// Subscriptions is how many subscriptions the server's clients have, with those of its own.
+func (s *Server) Subscriptions() int { return int(s.running.NumSubscriptions()) }
 
 // Connect opens a connection that reconnects quickly and for ever, and is closed with the test.
 func (s *Server) Connect(t testing.TB, options ...nats.Option) *nats.Conn {

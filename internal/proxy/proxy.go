@@ -74,6 +74,13 @@ func (p *Proxy) Refuse(on bool) {
 	p.refuse = on
 }
 
+// Links is how many connections there are.
+func (p *Proxy) Links() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.links)
+}
+
 // Cut closes all connections. New ones are made as before.
 func (p *Proxy) Cut() { p.cut(func(*net.TCPConn) {}) }
 

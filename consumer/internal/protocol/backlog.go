@@ -13,12 +13,12 @@ type backlog struct {
 
 func (b *backlog) push(j *Job) { b.jobs = append(b.jobs, j) }
 
-// take removes and returns up to limit jobs that fit.
-func (b *backlog) take(now time.Time, limit int, fits func(*Job) bool) []*Job {
+// take removes and returns up to maxAhead jobs that fit; nil: all do.
+func (b *backlog) take(now time.Time, fits func(*Job) bool) []*Job {
 	if len(b.jobs) == 0 || now.Before(b.notBefore) {
 		return nil
 	}
-	if fits == nil && len(b.jobs) <= limit {
+	if fits == nil && len(b.jobs) <= maxAhead {
 		out := b.jobs
 		b.jobs = nil
 		return out
@@ -26,7 +26,7 @@ func (b *backlog) take(now time.Time, limit int, fits func(*Job) bool) []*Job {
 	var out []*Job
 	rest := b.jobs[:0]
 	for _, j := range b.jobs {
-		if len(out) < limit && (fits == nil || fits(j)) {
+		if len(out) < maxAhead && (fits == nil || fits(j)) {
 			out = append(out, j)
 		} else {
 			rest = append(rest, j)

@@ -12,11 +12,9 @@ func (m *Machine) Claims(now time.Time) Batch[dedupe.Request] {
 	return newBatch(now, m.claimable(now), func(j *Job) dedupe.Request {
 		if j.phase == queued {
 			m.enter(now, j, claiming)
-			j.request = dedupe.Request{
-				Key: j.key, Nonce: m.nonce(), Hash: j.hash, Lease: m.cfg.Lease, TTL: m.cfg.TTL,
-			}
+			j.nonce = m.nonce()
 		}
-		return j.request
+		return dedupe.Request{Key: j.key, Nonce: j.nonce, Hash: j.hash, Lease: m.cfg.Lease, TTL: m.cfg.TTL}
 	})
 }
 
@@ -24,13 +22,13 @@ func (m *Machine) Claims(now time.Time) Batch[dedupe.Request] {
 func (m *Machine) claimable(now time.Time) []*Job {
 	switch {
 	case m.quarantined() || (len(m.solos) > 0 && inHand(&m.count) > 0):
-		return m.claims.take(now, maxAhead, func(j *Job) bool { return j.phase == claiming }) // what may hold a claim already
+		return m.claims.take(now, func(j *Job) bool { return j.phase == claiming }) // what may hold a claim already
 	case len(m.solos) > 0:
 		solo := m.solos[:1:1]
 		m.solos = m.solos[1:]
 		return solo
 	}
-	return m.claims.take(now, maxAhead, nil)
+	return m.claims.take(now, nil)
 }
 
 // Claimed takes the answer to a batch of claims.
@@ -49,8 +47,8 @@ func (m *Machine) Claimed(now time.Time, b Batch[dedupe.Request], cs []dedupe.Cl
 func (m *Machine) judge(now time.Time, j *Job) {
 	if j.claim.Err != nil {
 		j.rowless = true
-		j.settlement.Reason = fmt.Sprintf("refused: %v", j.claim.Err)
-		j.settlement.Letter = LetterID(m.cfg.Group, j.at())
+		j.ending.reason = fmt.Sprintf("refused: %v", j.claim.Err)
+		j.ending.letter = LetterID(m.cfg.Group, j.at())
 		m.bury(now, j)
 		return
 	}
@@ -60,7 +58,7 @@ func (m *Machine) judge(now time.Time, j *Job) {
 	case dedupe.Reused:
 		m.rekey(now, j)
 	case dedupe.Dying:
-		j.settlement.Reason, j.settlement.Letter = j.claim.Reason, j.claim.Letter
+		j.ending.reason, j.ending.letter = j.claim.Reason, j.claim.Letter
 		m.bury(now, j)
 	case dedupe.Fresh:
 		m.won(now, j)

@@ -66,6 +66,27 @@ func TestReadOut(t *testing.T) {
 	}
 }
 
+// TestReadOutAgain: what was read out once is read out again after the next fetch.
+func TestReadOutAgain(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	for range 2 {
+		r.Pause(r.now)
+		if n, ok := r.Fetch(r.now); n != 0 || !ok {
+			t.Fatalf("fetches %d (%v) while paused, want to read out", n, ok)
+		}
+		r.give()
+		if _, ok := r.Fetch(r.now); ok {
+			t.Fatal("reads out what is read out")
+		}
+		r.Resume()
+		if n, ok := r.Fetch(r.now); n == 0 || !ok {
+			t.Fatalf("fetches %d (%v) after Resume", n, ok)
+		}
+		r.give()
+	}
+}
+
 // TestCutShort: what still runs when the time of a drain is over is cancelled, and counts nothing.
 func TestCutShort(t *testing.T) {
 	t.Parallel()

@@ -66,24 +66,33 @@ type Job struct {
 	since   time.Time // when the phase began
 	suspect bool      // a claim of this key ended in a crash before
 
-	request dedupe.Request // once it was sent; then it is only repeated
+	nonce   string // of the request, once it was sent; then it is only repeated
 	claim   dedupe.Claim
 	claimed time.Time // when the claim was answered, for its age
 	leased  time.Time // what the lease counts from
 	expires time.Time // when the lease is over, by our own clock
 
-	extending  bool
-	lost       bool // superseded: send nothing
-	rowless    bool // the store refuses the key: a letter is all there is
-	cancelled  error
-	requeue    bool      // once it is given back, claim it again
-	limited    time.Time // when it was told of the run limit
-	stuck      bool      // its handler did not return at the run limit
-	settlement dedupe.Settlement
-	verdict    Verdict
-	took       time.Duration
+	extending bool
+	lost      bool // superseded: send nothing
+	rowless   bool // the store refuses the key: a letter is all there is
+	cancelled error
+	requeue   bool      // once it is given back, claim it again
+	limited   time.Time // when it was told of the run limit
+	stuck     bool      // its handler did not return at the run limit
+	ending    ending
+	verdict   Verdict
+	ran       bool // took is how long
+	took      time.Duration
 
 	prev, next *Job
+}
+
+// ending is how the store is told that a claim ends.
+type ending struct {
+	outcome        dedupe.Outcome
+	after          time.Duration
+	reason, letter string
+	counted        bool // given up for a run that failed
 }
 
 // Event is what the handler gets.
@@ -101,8 +110,8 @@ func (j *Job) Token() uint64 { return j.claim.Token }
 // Verdict is how the last run ended.
 func (j *Job) Verdict() Verdict { return j.verdict }
 
-// Took is how long the last run took.
-func (j *Job) Took() time.Duration { return j.took }
+// Took is how long the last run took; not ok: there was none.
+func (j *Job) Took() (took time.Duration, ok bool) { return j.took, j.ran }
 
 // Crashes is how many claims of the key ended by their lease alone.
 func (j *Job) Crashes() int { return j.claim.Crashes }

@@ -41,15 +41,15 @@ func (m *Machine) bury(now time.Time, j *Job) {
 
 // Letters takes the dead letters to be stored now.
 func (m *Machine) Letters(now time.Time) []*Letter {
-	jobs := m.letters.take(now, maxAhead, nil)
+	jobs := m.letters.take(now, nil)
 	out := make([]*Letter, len(jobs))
 	for i, j := range jobs {
 		out[i] = &Letter{
-			ID: j.settlement.Letter, Reason: j.settlement.Reason, Error: j.verdict.Error, Stack: j.verdict.Stack,
+			ID: j.ending.letter, Reason: j.ending.reason, Error: j.verdict.Error, Stack: j.verdict.Stack,
 			Delivery: j.copies[0].Delivery, Key: j.key, Attempts: j.claim.Attempts, Crashes: j.claim.Crashes,
 			Age: j.claim.Age + now.Sub(j.claimed), job: j,
 		}
-		if j.settlement.CountAttempt {
+		if j.ending.counted {
 			out[i].Attempts++
 		}
 	}
@@ -69,6 +69,6 @@ func (m *Machine) Posted(now time.Time, l *Letter, err error) {
 	case j.rowless:
 		m.conclude(now, j, Answer{Kind: Ack, Outcome: Dead})
 	default:
-		m.settle(now, j, dedupe.Settlement{Outcome: dedupe.Buried})
+		m.settle(now, j, ending{outcome: dedupe.Buried})
 	}
 }

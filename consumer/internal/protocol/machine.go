@@ -69,7 +69,7 @@ func (m *Machine) Stats() Stats {
 func (m *Machine) Unmarked() int {
 	n := 0
 	m.roster.each(func(j *Job) {
-		if j.phase == settling && j.settlement.Outcome == dedupe.Succeeded {
+		if j.phase == settling && j.ending.outcome == dedupe.Succeeded {
 			n++
 		}
 	})
@@ -142,6 +142,7 @@ func (m *Machine) halt(now time.Time) {
 			m.giveBack(now, j)
 		case starting:
 			m.cancel(j, ErrHalted)
+		default: // asked, running or over: it goes its way
 		}
 	})
 	m.sweepQueues()

@@ -44,7 +44,7 @@ func (r *rig) pass(d time.Duration) {
 
 // arrival is event id, whose payload is its hash, at a sequence.
 func arrival(id string, seq uint64, change ...func(*Arrival)) Arrival {
-	at := bus.Position{Stream: "s@1", Sequence: seq, Stored: time.Unix(int64(seq), 0).UTC()} //nolint:gosec // small
+	at := bus.Position{Stream: "s@1", Sequence: seq, Stored: time.Unix(int64(seq), 0).UTC()}
 	a := Arrival{
 		Delivery: bus.NewDelivery(bus.Event{ID: id, Topic: "t"}, 1, at, nil),
 		Key:      dedupe.Key{Topic: "t", Group: "g", ID: id}, Hash: []byte("one"),
@@ -245,8 +245,8 @@ func TestRepeatedClaim(t *testing.T) {
 	}
 	r.pass(50 * time.Millisecond)
 	r.claims(nil)
-	if store, _ := r.Trouble(); store != nil {
-		t.Errorf("trouble %v after an answer", store)
+	if store, letter := r.Trouble(); store != nil || letter != nil {
+		t.Errorf("trouble %v, %v after an answer", store, letter)
 	}
 }
 

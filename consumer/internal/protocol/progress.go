@@ -40,11 +40,12 @@ func (p *progress) settled(at bus.Position) {
 // below it that this process saw settled (older is safe). Not ok: there is nothing new to store.
 func (m *Machine) Advance(stream string, floor uint64) (w bus.Position, ok bool) {
 	p := &m.progress
-	if stream != p.stream || (p.watermark.Stream == stream && floor <= p.watermark.Sequence) {
+	known := p.watermark.Stream == stream
+	if stream != p.stream || (known && floor < p.watermark.Sequence) {
 		return bus.Position{}, false
 	}
 	newest := int64(0)
-	if p.watermark.Stream == stream && !p.watermark.Stored.IsZero() {
+	if known && !p.watermark.Stored.IsZero() {
 		newest = p.watermark.Stored.UnixNano()
 	}
 	kept := p.seen[:0]
@@ -56,10 +57,8 @@ func (m *Machine) Advance(stream string, floor uint64) (w bus.Position, ok bool)
 		}
 	}
 	p.seen = kept
-	if newest == 0 {
-		return bus.Position{}, false
-	}
-	return bus.Position{Stream: stream, Sequence: floor, Stored: time.Unix(0, newest).UTC()}, true
+	w = bus.Position{Stream: stream, Sequence: floor, Stored: time.Unix(0, newest).UTC()}
+	return w, newest != 0 && !(known && p.watermark.Covers(w))
 }
 
 // Advanced notes that the store has kept a watermark.

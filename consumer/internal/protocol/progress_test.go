@@ -27,7 +27,7 @@ func TestAdvance(t *testing.T) {
 	if w, ok := r.Advance("s@1", 5); ok {
 		t.Errorf("advances to %v, having settled nothing", w)
 	}
-	r.handle(2, 4, 9)
+	r.handle(4, 2, 9)
 	if w, ok := r.Advance("s@2", 5); ok {
 		t.Errorf("advances to %v in another stream", w)
 	}

@@ -32,7 +32,7 @@ func inHand(count *[phases]int) int {
 func (m *Machine) postpone(now time.Time, j *Job) {
 	j.requeue = now.Sub(j.came) < m.cfg.maxWait()
 	if j.requeue {
-		m.settle(now, j, dedupe.Settlement{Outcome: dedupe.NotBegun})
+		m.settle(now, j, ending{outcome: dedupe.NotBegun})
 	} else {
 		m.giveBack(now, j)
 	}
@@ -40,7 +40,7 @@ func (m *Machine) postpone(now time.Time, j *Job) {
 
 // again queues a job that was postponed.
 func (m *Machine) again(now time.Time, j *Job) {
-	j.requeue, j.request = false, dedupe.Request{}
+	j.requeue, j.nonce = false, ""
 	if j.suspect {
 		j.suspect = false
 		m.suspects[j.phase]--
@@ -71,6 +71,7 @@ func (m *Machine) quarantine(now time.Time, j *Job) bool {
 			m.postpone(now, o)
 		case starting:
 			m.cancel(o, ErrHalted)
+		default: // no claim yet, or it has begun
 		}
 	})
 	return true

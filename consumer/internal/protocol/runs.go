@@ -89,17 +89,16 @@ func (m *Machine) sendBack(now time.Time, j *Job) {
 // giveBack ends a claim that counts nothing. It stays away as long as a held copy, so that a pull which is still out
 // does not get it again at once.
 func (m *Machine) giveBack(now time.Time, j *Job) {
-	m.settle(now, j, dedupe.Settlement{Outcome: dedupe.NotBegun, After: heldNak(j.arrivals())})
+	m.settle(now, j, ending{outcome: dedupe.NotBegun, after: heldNak(j.arrivals())})
 	j.verdict = Verdict{}
 }
 
 // settle has the store told how the claim ended.
-func (m *Machine) settle(now time.Time, j *Job, s dedupe.Settlement) {
+func (m *Machine) settle(now time.Time, j *Job, e ending) {
 	if j.phase == ready {
 		m.unready(j)
 	}
-	s.Claim, s.TTL, s.Lease = j.claim, m.cfg.TTL, m.cfg.Lease
-	j.settlement = s
+	j.ending = e
 	m.enter(now, j, settling)
 	m.settles.push(j)
 }

@@ -9,7 +9,12 @@ import (
 // Settlements takes the claims that ended. They accumulate while a call is under way, and go together in the next one: a group
 // commit, without a timer, and without waiting when there is nothing to wait for.
 func (m *Machine) Settlements(now time.Time) Batch[dedupe.Settlement] {
-	return newBatch(now, m.settles.take(now, maxAhead, nil), func(j *Job) dedupe.Settlement { return j.settlement })
+	return newBatch(now, m.settles.take(now, nil), func(j *Job) dedupe.Settlement {
+		return dedupe.Settlement{
+			Claim: j.claim, Outcome: j.ending.outcome, After: j.ending.after, Reason: j.ending.reason, Letter: j.ending.letter,
+			CountAttempt: j.ending.counted, Lease: m.cfg.Lease, TTL: m.cfg.TTL,
+		}
+	})
 }
 
 // Settled takes the answer to a batch of settlements. What failed is repeated: a known success is never forgotten.
@@ -29,8 +34,7 @@ func (m *Machine) Settled(now time.Time, b Batch[dedupe.Settlement], oks []bool,
 
 // stored goes on after the store has taken a settlement.
 func (m *Machine) stored(now time.Time, j *Job, sent time.Time) {
-	s := j.settlement
-	switch s.Outcome {
+	switch j.ending.outcome {
 	case dedupe.Succeeded:
 		m.conclude(now, j, Answer{Kind: Ack, Outcome: Handled})
 	case dedupe.Buried:
@@ -43,14 +47,14 @@ func (m *Machine) stored(now time.Time, j *Job, sent time.Time) {
 			m.again(now, j)
 			return
 		}
-		m.conclude(now, j, Answer{Kind: Nak, After: s.After, Outcome: j.returned()})
+		m.conclude(now, j, Answer{Kind: Nak, After: j.ending.after, Outcome: j.returned()})
 	}
 }
 
 // returned is the outcome of a claim that was set free.
 func (j *Job) returned() Outcome {
 	switch {
-	case j.settlement.Outcome == dedupe.Failed:
+	case j.ending.outcome == dedupe.Failed:
 		return Failed
 	case j.verdict.Kind == Snooze:
 		return Snoozed

@@ -78,7 +78,7 @@ func (m *Machine) Extensions(now time.Time) Batch[dedupe.Claim] {
 		j.extending = j.extending && !gone
 		return gone
 	})
-	return newBatch(now, m.extends.take(now, maxAhead, nil), func(j *Job) dedupe.Claim { return j.claim })
+	return newBatch(now, m.extends.take(now, nil), func(j *Job) dedupe.Claim { return j.claim })
 }
 
 // Extended takes the answer to a batch of renewals.
@@ -90,7 +90,7 @@ func (m *Machine) Extended(now time.Time, b Batch[dedupe.Claim], oks []bool, err
 	for i, j := range b.jobs {
 		j.extending = false
 		switch {
-		case j.phase == ended || j.phase == settling || b.Items[i].Nonce != j.request.Nonce:
+		case j.phase == ended || j.phase == settling || b.Items[i].Nonce != j.nonce:
 		case oks[i]:
 			j.leased, j.expires = b.sent, b.sent.Add(m.cfg.Lease)
 		default:

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -38,7 +39,7 @@ const ReasonReused = "id_reused: the id was used before for an event with anothe
 
 // Ran takes the end of a run.
 func (m *Machine) Ran(now time.Time, j *Job, v Verdict) {
-	j.took = now.Sub(j.since)
+	j.took, j.ran = now.Sub(j.since), true
 	if j.stuck { // counted at the run limit
 		j.stuck = false
 		m.stuck--
@@ -52,8 +53,8 @@ func (m *Machine) Ran(now time.Time, j *Job, v Verdict) {
 	case j.lost:
 		m.lose(now, j)
 	case v.Kind == Success:
-		m.settle(now, j, dedupe.Settlement{Outcome: dedupe.Succeeded})
-	case j.cancelled != nil && j.cancelled != ErrRunLimit:
+		m.settle(now, j, ending{outcome: dedupe.Succeeded})
+	case j.cancelled != nil && !errors.Is(j.cancelled, ErrRunLimit):
 		m.giveBack(now, j)
 	default:
 		m.failed(now, j)
@@ -64,7 +65,7 @@ func (m *Machine) Ran(now time.Time, j *Job, v Verdict) {
 func (m *Machine) overran(now time.Time, j *Job) {
 	j.verdict = Verdict{Kind: Failure, Err: ErrRunLimit, Error: fmt.Sprintf(
 		"the handler did not return %v after its run limit of %v: make it end with its context", m.cfg.grace(), m.cfg.RunLimit)}
-	j.took = now.Sub(j.since)
+	j.took, j.ran = now.Sub(j.since), true
 	j.stuck = true
 	m.stuck++
 	if j.lost {
@@ -94,9 +95,9 @@ func (m *Machine) failed(now time.Time, j *Job) {
 	case m.outlived(now.Add(after), j):
 		m.giveUp(now, j, fmt.Sprintf("too old: due after the stream's age limit of %v: %s", m.cfg.MaxAge, v.Error), counted)
 	case counted:
-		m.settle(now, j, dedupe.Settlement{Outcome: dedupe.Failed, After: after})
+		m.settle(now, j, ending{outcome: dedupe.Failed, after: after})
 	default:
-		m.settle(now, j, dedupe.Settlement{Outcome: dedupe.NotBegun, After: after})
+		m.settle(now, j, ending{outcome: dedupe.NotBegun, after: after})
 	}
 }
 
@@ -110,7 +111,5 @@ func (m *Machine) giveUp(now time.Time, j *Job, reason string, counted bool) {
 	if len(reason) > dedupe.MaxReason {
 		reason = reason[:dedupe.MaxReason]
 	}
-	m.settle(now, j, dedupe.Settlement{
-		Outcome: dedupe.GivenUp, Reason: reason, Letter: LetterID(m.cfg.Group, j.at()), CountAttempt: counted,
-	})
+	m.settle(now, j, ending{outcome: dedupe.GivenUp, reason: reason, letter: LetterID(m.cfg.Group, j.at()), counted: counted})
 }

@@ -162,6 +162,9 @@ func TestFrozenAtLimit(t *testing.T) {
 	if cs := r.Cancels(); len(cs) != 1 || r.Stuck() != 0 {
 		t.Fatalf("cancelled %+v, %d stuck, want one and none", cs, r.Stuck())
 	}
+	if r.pass(time.Second); r.Stuck() != 0 {
+		t.Fatal("counted a second after it was told")
+	}
 	r.Ran(r.now, j, Verdict{})
 	r.settleOne(dedupe.Succeeded)
 }

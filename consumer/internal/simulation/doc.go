@@ -21,6 +21,6 @@
 //	I11  attempts and crashes are counted once each, and only they make a dead letter
 //
 // and of the protocol's own rules: third (of a lease is left at a start), due (no run before), order (of a key in a
-// process), alone (suspects, and what killed its process), payload (one of two under an id is handled), known
+// process), twice (no key runs beside itself in a process), alone (suspects, and what killed its process), payload (one of two under an id is handled), known
 // (a success is not forgotten), silent (a lost owner sends nothing).
 package simulation

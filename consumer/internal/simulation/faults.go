@@ -55,7 +55,7 @@ func (f *faults) inject(w *world) {
 	f.count++
 	l := pick(w.rand, w.workers...)
 	lease := w.sc.protocol.Lease
-	switch kind {
+	switch kind { //nolint:exhaustive // faultKinds is none
 	case crash:
 		l.crash()
 	case freeze:
@@ -139,7 +139,7 @@ func (w *world) removeOne() {
 		return
 	}
 	t.lost = true
-	w.note("removed", "", t.name, int64(seq)) //nolint:gosec // few
+	w.note("removed", "", t.name, int64(seq))
 	w.must(w.bus.Delete("shop", seq))
 }
 

@@ -50,7 +50,7 @@ func (w *world) quiet() bool {
 		}
 	}
 	info, err := w.workers[0].src.Info(context.Background())
-	return err == nil && info.Pending == 0 && info.Unsettled == 0
+	return err == nil && w.publishings == 0 && info.Pending == 0 && info.Unsettled == 0
 }
 
 // unsettled names what is left, for a person.

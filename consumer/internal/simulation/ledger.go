@@ -37,6 +37,7 @@ type claim struct {
 	outcome dedupe.Outcome
 	lost    bool // taken over while unsettled
 	told    bool // its owner heard that it is superseded
+	ending  bool // its owner has sent a settlement
 	run     *run
 }
 
@@ -90,7 +91,7 @@ func (g *ledger) find(k dedupe.Key, token uint64) *claim {
 
 // claimed is the moment at which the store answers a claim.
 func (g *ledger) claimed(l *life, q dedupe.Request, c dedupe.Claim) {
-	g.world.note("claim "+c.State.String(), l.id, q.Key.ID, int64(c.Token)) //nolint:gosec // few
+	g.world.note("claim "+c.State.String(), l.id, q.Key.ID, int64(c.Token))
 	if c.Err != nil || (c.State != dedupe.Fresh && c.State != dedupe.Dying) {
 		return
 	}
@@ -138,7 +139,7 @@ func (g *ledger) won(l *life, r *row, q dedupe.Request, c dedupe.Claim) {
 // extended is the moment at which a lease is renewed, or not.
 func (g *ledger) extended(l *life, c dedupe.Claim, lease, ttl time.Duration, ok bool) {
 	if !ok {
-		g.world.note("superseded", l.id, c.Key.ID, int64(c.Token)) //nolint:gosec // few
+		g.world.note("superseded", l.id, c.Key.ID, int64(c.Token))
 		return
 	}
 	r := g.row(c.Key)

@@ -29,9 +29,9 @@ type life struct {
 	cursorLost bool
 	troubles   []span
 
-	turning                                 bool // a turn is planned
-	fetching                                bool
-	claiming, settling, extending, advances int
+	turning                       bool // a turn is planned
+	fetching                      bool
+	claiming, settling, extending int
 
 	asked  map[string]bool // claims that were asked for, by nonce, and are not answered
 	holds  map[string]int  // claims in hand and their crashes

@@ -53,6 +53,7 @@ func (m *marker) Settle(ctx context.Context, ss []dedupe.Settlement) ([]bool, er
 			marks = append(marks, dedupe.Mark{Key: s.Claim.Key, State: dedupe.Done, Hash: s.Claim.Hash, TTL: s.TTL})
 		case dedupe.Buried:
 			marks = append(marks, dedupe.Mark{Key: s.Claim.Key, State: dedupe.Dead, Hash: s.Claim.Hash, TTL: s.TTL})
+		case dedupe.Failed, dedupe.NotBegun, dedupe.GivenUp:
 		}
 	}
 	return all(len(ss)), m.store.Mark(ctx, marks)

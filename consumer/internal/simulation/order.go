@@ -25,8 +25,7 @@ type lane struct {
 
 type inHand struct {
 	d      *bus.Delivery
-	serial int
-	owed   bool // it had been naked here
+	serial int // in the order in which they first came
 }
 
 // debt is an event that was naked here: until then nothing goes before it that came later.
@@ -59,9 +58,11 @@ func (o *order) arrived(d *bus.Delivery, now time.Time, at time.Duration) {
 	n := o.lane(d.Event.Key)
 	o.serial++
 	h := inHand{d: d, serial: o.serial}
-	if old, ok := n.owed[d.At.Sequence]; ok {
-		h.owed = now.Before(old.until)
-		n.passed[d.At.Sequence] = !h.owed
+	switch old, ok := n.owed[d.At.Sequence]; {
+	case ok && now.Before(old.until):
+		h.serial = old.serial // it never lost its place
+	case ok:
+		n.passed[d.At.Sequence] = true
 	}
 	n.hand = append(n.hand, h)
 	delete(n.owed, d.At.Sequence)
@@ -92,6 +93,9 @@ func (o *order) answered(a protocol.Answer, now time.Time, ackWait time.Duration
 	if n.head == d {
 		n.head = nil
 	}
+	if owes.d == nil {
+		return // answered before
+	}
 	switch a.Outcome {
 	case protocol.Handled, protocol.Duplicate, protocol.Dead:
 		delete(n.owed, d.At.Sequence)
@@ -116,16 +120,23 @@ func (o *order) check(w *world, e *bus.Event, now time.Time) (first *bus.Event, 
 	place, serial := n.place(w, t)
 	for _, h := range n.hand {
 		o := w.journal.of(&h.d.Event) // one whose id is reused may wait for the other
-		if h.d.At.Sequence < place && o != t && !o.reused && (h.serial < serial || h.owed) {
+		if h.d.At.Sequence < place && o != t && !o.reused && h.serial < serial {
 			return &h.d.Event, h.d.At.Sequence
 		}
 	}
 	for seq := uint64(1); seq < place && len(n.owed) > 0; seq++ {
-		if h, ok := n.owed[seq]; ok && now.Before(h.until) && (h.serial < serial || h.owed) {
+		if h, ok := n.owed[seq]; ok && now.Before(h.until) && h.serial < serial && !w.journal.of(&h.d.Event).reused {
 			return e, seq
 		}
 	}
 	return nil, 0
+}
+
+// forget what is owed: sequences may be used again.
+func (o *order) forget() {
+	for _, n := range o.lanes {
+		clear(n.owed)
+	}
 }
 
 // place is the lowest sequence of a thing's copies in hand, and when the first of them came.

@@ -28,6 +28,7 @@ func (w *world) publishAll() {
 
 func (w *world) publishLater(t *thing, within time.Duration) {
 	p := &publishing{thing: t}
+	w.publishings++
 	w.after(nil, w.between(0, within), func() { w.publish(p) })
 }
 
@@ -40,17 +41,21 @@ func (w *world) publish(p *publishing) {
 		w.after(nil, f.apply, func() { seq = w.storeEvent(p.thing) })
 	}
 	w.after(nil, f.answer, func() {
-		if !f.failed && seq > 0 {
+		switch {
+		case !f.failed && seq > 0:
 			w.confirm(p.thing, seq)
-		} else if p.tries < maxTries {
+			w.publishings--
+		case p.tries < maxTries:
 			w.publish(p)
+		default:
+			w.publishings--
 		}
 	})
 }
 
 // confirm is what the publisher is told. What a restore has undone meanwhile is lost by the bus.
 func (w *world) confirm(t *thing, seq uint64) {
-	w.note("confirmed", "pub", t.name, int64(seq)) //nolint:gosec // few
+	w.note("confirmed", "pub", t.name, int64(seq))
 	if w.faults.undone(w, t, seq) {
 		return
 	}
@@ -64,7 +69,7 @@ func (w *world) storeEvent(t *thing) uint64 {
 		return 0
 	}
 	seq := rs[0].Sequence
-	w.note("published", "pub", t.name, int64(seq)) //nolint:gosec // few
+	w.note("published", "pub", t.name, int64(seq))
 	if !rs[0].Duplicate {
 		t.sequences = append(t.sequences, seq)
 		w.journal.at[seq] = t

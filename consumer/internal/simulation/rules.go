@@ -23,6 +23,11 @@ func (l *life) checkStart(j *protocol.Job, r *run) {
 	if first, seq := l.order.check(w, j.Event(), l.now()); first != nil {
 		w.violate("order", "%s began %s of key %s before sequence %d (%s)", l.id, t.name, j.Event().Key, seq, w.journal.of(first).name)
 	}
+	for o, other := range l.runs {
+		if o.Key() == j.Key() && !other.done {
+			w.violate("twice", "%s began %s while another run of it has not returned", l.id, t.name)
+		}
+	}
 	l.checkPayload(t)
 	l.checkKnown(j, t)
 	if !w.sc.marks {
@@ -103,22 +108,14 @@ func (l *life) checkAlone(j *protocol.Job, t *thing) {
 // overran: a run that is beyond its limit counts as over.
 func (l *life) overran(r *run) bool { return l.world.elapsed-r.began >= l.world.sc.protocol.RunLimit }
 
-// checkAnswer holds what is sent against what the sender knows.
-func (l *life) checkAnswer(a protocol.Answer, t *thing) {
+// checkSilent: who knows that an event is lost says neither that it failed nor that it goes on.
+func (l *life) checkSilent(a protocol.Answer) {
+	if (a.Kind != protocol.Nak && a.Kind != protocol.Progress) || a.Job == nil || a.Job.Event() != &a.Delivery.Event {
+		return
+	}
 	w := l.world
-	switch a.Kind {
-	case protocol.Ack:
-		if !t.concluded() && !t.lost {
-			w.violate("I4", "%s acknowledged %s, which is neither marked nor buried", l.id, t.name)
-		}
-	case protocol.Nak, protocol.Progress:
-		if a.Job == nil || a.Job.Event() != &a.Delivery.Event || a.Outcome == protocol.Held {
-			return // a held copy has no claim; the token is another's
-		}
-		if c := w.ledger.find(a.Job.Key(), a.Job.Token()); c != nil && c.life == l && c.told {
-			w.violate("silent", "%s answered %s, which it knew to have lost", l.id, t.name)
-		}
-	case protocol.None:
+	if c := w.ledger.find(a.Job.Key(), a.Job.Token()); c != nil && c.life == l && c.told {
+		w.violate("silent", "%s answered %s, which it knew to have lost", l.id, w.journal.of(&a.Delivery.Event).name)
 	}
 }
 

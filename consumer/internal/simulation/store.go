@@ -70,6 +70,11 @@ func (l *life) settle() bool {
 		return false
 	}
 	l.settling++
+	for _, s := range b.Items {
+		if c := l.world.ledger.owner[s.Claim.Nonce]; c != nil {
+			c.ending = true
+		}
+	}
 	if mut := l.world.mut.settling; mut != nil {
 		mut(l, b.Items)
 	}
@@ -123,7 +128,8 @@ func (l *life) extend() bool {
 	l.call(f, func() { oks = l.world.applyExtensions(l, b.Items, cfg.Lease, cfg.TTL) }, func(err error) {
 		l.extending--
 		for i, c := range b.Items {
-			if err == nil && !oks[i] {
+			// Once a settlement was sent, a renewal may be refused because that was stored.
+			if own := l.world.ledger.owner[c.Nonce]; err == nil && !oks[i] && own != nil && !own.ending {
 				l.told(c.Nonce)
 			}
 		}

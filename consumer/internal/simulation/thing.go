@@ -56,7 +56,7 @@ func drawThings(w *world) []*thing {
 				topic = other.event.Topic
 			}
 		}
-		t.event = bus.Event{ID: id, Topic: topic, Data: binary.BigEndian.AppendUint32(nil, uint32(i))} //nolint:gosec // few
+		t.event = bus.Event{ID: id, Topic: topic, Data: binary.BigEndian.AppendUint32(nil, uint32(i))}
 		if w.chance(0.5) {
 			t.event.Key = pick(w.rand, "x", "y")
 		}
@@ -106,7 +106,6 @@ type run struct {
 	done         bool
 	succeeded    bool
 	effected     bool
-	cancelled    bool
 }
 
 func (r *run) String() string {

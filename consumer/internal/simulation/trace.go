@@ -15,11 +15,11 @@ type trace struct {
 func newTrace(out io.Writer) trace { return trace{hash: 14695981039346656037, out: out} }
 
 func (t *trace) note(at time.Duration, what, who, about string, n int64) {
-	t.number(uint64(at)) //nolint:gosec // it is hashed
+	t.number(uint64(at))
 	t.text(what)
 	t.text(who)
 	t.text(about)
-	t.number(uint64(n)) //nolint:gosec // it is hashed
+	t.number(uint64(n))
 	if t.out != nil {
 		_, _ = fmt.Fprintf(t.out, "%12.6f  %-6s %-18s %s %d\n", at.Seconds(), who, what, about, n)
 	}

@@ -71,6 +71,7 @@ func (l *life) rebuild() {
 	for i := range l.outbox {
 		l.outbox[i].Kind = protocol.None // as the Machine does with what it still has
 	}
+	l.order.forget()
 	l.m.SetWatermark(l.subscribe())
 	l.rebuilt = l.world.elapsed
 }
@@ -100,6 +101,7 @@ func (l *life) collect() {
 		if mut := l.world.mut.answer; mut != nil {
 			a = mut(a)
 		}
+		l.checkSilent(a)
 		l.order.answered(a, l.now(), l.world.sc.protocol.AckWait)
 		l.outbox = append(l.outbox, a)
 	}
@@ -121,7 +123,9 @@ func (l *life) tell(a protocol.Answer) {
 	w, d := l.world, a.Delivery
 	t := w.journal.of(&d.Event)
 	w.note(answers[a.Kind], l.id, t.name, int64(a.After))
-	l.checkAnswer(a, t)
+	if a.Kind == protocol.Ack && !t.concluded() && !t.lost {
+		w.violate("I4", "%s acknowledged %s, which is neither marked nor buried", l.id, t.name)
+	}
 	ctx := context.Background()
 	switch a.Kind {
 	case protocol.Ack:
@@ -219,7 +223,7 @@ func (l *life) advance() {
 			return
 		}
 		l.call(l.storeFate(), func() {
-			w.note("advance", l.id, "", int64(at.Sequence)) //nolint:gosec // few
+			w.note("advance", l.id, "", int64(at.Sequence))
 			w.must(w.store.Advance(context.Background(), group, pattern, dedupe.Position(at)))
 		}, func(err error) {
 			if err == nil {

@@ -32,6 +32,8 @@ type world struct {
 	claims    dedupe.Claimer
 	publisher bus.Publisher
 
+	publishings int // under way or planned
+
 	workers []*life // the present life of each
 	lived   int
 	skews   []time.Duration
@@ -43,7 +45,7 @@ type world struct {
 }
 
 func newWorld(seed uint64, o Options) (*world, error) {
-	w := &world{mut: o.mutation, rand: rand.New(rand.NewPCG(seed, 0x6f6e63656973680a))} //nolint:gosec // it is to be repeatable
+	w := &world{mut: o.mutation, rand: rand.New(rand.NewPCG(seed, 0x6f6e63656973680a))}
 	w.log = newTrace(o.Trace)
 	w.sc = draw(w.rand)
 	skew := func() time.Duration { return between(w.rand, -5*time.Minute, 5*time.Minute) }

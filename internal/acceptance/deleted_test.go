@@ -1,0 +1,75 @@
+package acceptance
+
+import (
+	"testing"
+	"time"
+
+	"github.com/onceish/onceish/bus"
+	natsbus "github.com/onceish/onceish/bus/jetstream"
+	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/dedupe"
+)
+
+// TestConsumerDeletedAfterEveryMarkExpired: the watermark alone knows where the group was, while it runs and when it starts again.
+func TestConsumerDeletedAfterEveryMarkExpired(t *testing.T) {
+	t.Parallel()
+	onStores(t, func(r *rig) {
+		brief := setup{Options: consumer.Options{
+			Lease: 500 * time.Millisecond, AckWait: 500 * time.Millisecond, RunLimit: 500 * time.Millisecond, TTL: 2 * time.Second,
+			Backoff: consumer.Backoff{Base: 10 * time.Millisecond, Max: 500 * time.Millisecond},
+		}}
+		s := r.subscribe(brief)
+		r.publish(many("first-", 100, "effect")...)
+		r.settled()
+		r.forgotten(s, "first-", 100, 100)
+		r.deleteConsumer()
+		r.publish(many("second-", 50, "effect")...)
+		r.ledger.await(r.t, 150, "effect", "", "")
+		r.settled()
+		r.ended(s)
+		r.forgotten(s, "second-", 50, 150)
+		r.deleteConsumer()
+		r.publish(many("third-", 50, "effect")...)
+		s = r.subscribe(brief)
+		r.ledger.await(r.t, 200, "effect", "", "")
+		r.settled()
+		r.ended(s)
+		r.once("first-", 100)
+		r.once("second-", 50)
+		r.once("third-", 50)
+		if n := r.ledger.count("start", "", ""); n != 200 {
+			r.t.Errorf("%d runs of 200 events", n)
+		}
+	})
+}
+
+// forgotten waits until no mark is left, and the watermark is where the group is.
+func (r *rig) forgotten(s *local, prefix string, n int, sequence uint64) {
+	r.t.Helper()
+	var keys []dedupe.Key
+	for _, e := range many(prefix, n) {
+		keys = append(keys, dedupe.Key{Topic: e.Topic, Group: "billing", ID: e.ID})
+	}
+	r.eventually("every mark has expired", func() bool {
+		records, err := s.store.Seen(r.t.Context(), keys)
+		must(r.t, err)
+		for _, record := range records {
+			if record.State != dedupe.Fresh {
+				return false
+			}
+		}
+		return true
+	})
+	info, err := r.bus.Topic(r.t.Context(), "order.placed", "billing", bus.Start{})
+	must(r.t, err)
+	r.eventually("the watermark has advanced", func() bool {
+		at, err := s.store.Begin(r.t.Context(), "billing", "order.placed", dedupe.Position(info.Start))
+		must(r.t, err)
+		return at.Sequence == sequence
+	})
+}
+
+func (r *rig) deleteConsumer() {
+	r.t.Helper()
+	must(r.t, r.js().DeleteConsumer(r.t.Context(), natsbus.StreamName("order.placed"), natsbus.ConsumerName("billing", "order.placed")))
+}

@@ -1,0 +1,65 @@
+package acceptance
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/consumer"
+)
+
+// TestEventsInBackoffHoldUpNobody: a thousand events wait for their next attempt, and fresh ones are handled.
+func TestEventsInBackoffHoldUpNobody(t *testing.T) {
+	t.Parallel()
+	onStores(t, func(r *rig) {
+		s := r.subscribe(setup{})
+		r.publish(many("failing-", 1000, "retry later")...)
+		r.eventually("all have failed", func() bool { return s.Stats().Failed == 1000 })
+		r.publish(many("fresh-", 200, "effect")...)
+		r.ledger.await(r.t, 200, "effect", "", "")
+		r.ended(s)
+		r.once("fresh-", 200)
+		if n := r.ledger.count("start", "", ""); n != 1200 {
+			r.t.Errorf("%d runs: those in backoff are not due yet", n)
+		}
+	})
+}
+
+// TestEverythingPublishedThreeTimes under message ids of their own, to two workers: the copies choke nobody.
+func TestEverythingPublishedThreeTimes(t *testing.T) {
+	t.Parallel()
+	const n = 3000
+	onStores(t, func(r *rig) {
+		o := consumer.Options{Lease: 10 * time.Second, AckWait: 10 * time.Second, Concurrency: 32} // longer than any hiccup here
+		one, other := r.subscribe(setup{Name: "one", Options: o}), r.subscribe(setup{Name: "other", Options: o})
+		began := time.Now()
+		r.publish(many("plain-", n, "effect")...)
+		r.settled()
+		plain := time.Since(began)
+		before := r.consumer("billing", "order.placed").Delivered.Consumer
+		var es []bus.Event
+		for _, e := range many("thrice-", n, "effect") {
+			for i := range 3 {
+				e.Headers = bus.Headers{bus.HeaderRedriven: {fmt.Sprint(i)}}
+				es = append(es, e)
+			}
+		}
+		began = time.Now()
+		r.publish(es...)
+		r.settled()
+		thrice := time.Since(began)
+		deliveries := r.consumer("billing", "order.placed").Delivered.Consumer - before
+		r.t.Logf("%d events took %v; three copies of each took %v and %d deliveries", n, plain, thrice, deliveries)
+		r.ended(one)
+		r.ended(other)
+		r.once("plain-", n)
+		r.once("thrice-", n)
+		if deliveries > 2*3*n {
+			r.t.Errorf("%d deliveries of %d messages", deliveries, 3*n)
+		}
+		if thrice > 3*3*plain+5*time.Second { // a held copy comes back after 5 s at the latest
+			r.t.Errorf("%d events took %v, three copies of each took %v", n, plain, thrice)
+		}
+	})
+}

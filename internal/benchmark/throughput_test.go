@@ -1,0 +1,114 @@
+package benchmark
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	kvdedupe "github.com/onceish/onceish/dedupe/kv"
+	memdedupe "github.com/onceish/onceish/dedupe/memory"
+	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
+	"github.com/onceish/onceish/internal/mongotest"
+)
+
+// BenchmarkMemory: JetStream and the memory store, against nats.go's own Consume and Ack on the same stream.
+func BenchmarkMemory(b *testing.B) {
+	r := newRig(b)
+	r.fill(perRound)
+	var sum rates
+	for b.Loop() {
+		store, err := memdedupe.New(nil)
+		must(b, err)
+		sum.baseline += r.plain(perRound)
+		sum.ours += r.ours(perRound, store)
+		sum.events += perRound
+	}
+	sum.report(b, "consume+ack")
+}
+
+// BenchmarkKV: JetStream and the key-value store, against its claims and marks alone.
+func BenchmarkKV(b *testing.B) {
+	r := newRig(b)
+	r.fill(perRound)
+	store, err := kvdedupe.New(b.Context(), r.nc, nil)
+	must(b, err)
+	defer func() { must(b, store.Close()) }()
+	var sum rates
+	for b.Loop() {
+		sum.baseline += r.alone(perRound, store)
+		sum.ours += r.ours(perRound, store)
+		sum.events += perRound
+	}
+	sum.report(b, "claim+mark")
+}
+
+// BenchmarkMongo: JetStream and MongoDB, against its claims and marks alone.
+func BenchmarkMongo(b *testing.B) {
+	r := newRig(b)
+	r.fill(perRound)
+	store, err := mongodedupe.New(b.Context(), mongotest.Collection(b), nil)
+	must(b, err)
+	var sum rates
+	for b.Loop() {
+		sum.baseline += r.alone(perRound, store)
+		sum.ours += r.ours(perRound, store)
+		sum.events += perRound
+	}
+	sum.report(b, "claim+mark")
+}
+
+// BenchmarkMongoOneByOne: JetStream and MongoDB, against a find and an upsert for each event, 64 at a time.
+func BenchmarkMongoOneByOne(b *testing.B) {
+	r := newRig(b)
+	r.fill(perRound)
+	coll := mongotest.Collection(b)
+	store, err := mongodedupe.New(b.Context(), coll, nil)
+	must(b, err)
+	plain := coll.Database().Collection("one_by_one")
+	var sum rates
+	for b.Loop() {
+		sum.baseline += r.oneByOne(plain, perRound)
+		sum.ours += r.ours(perRound, store)
+		sum.events += perRound
+	}
+	sum.report(b, "find+upsert")
+}
+
+// oneByOne asks for each event whether it is there, and marks it.
+func (r *rig) oneByOne(coll *mongo.Collection, events int) time.Duration {
+	r.b.Helper()
+	r.round++
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	start := time.Now()
+	for range 64 {
+		wg.Go(func() {
+			for i := next.Add(1); i <= int64(events); i = next.Add(1) {
+				if err := findUpsert(r.b.Context(), coll, fmt.Sprintf("%s::%s::%d-%d", topic, group, r.round, i)); err != nil {
+					r.b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return time.Since(start)
+}
+
+func findUpsert(ctx context.Context, coll *mongo.Collection, id string) error {
+	key := bson.D{{Key: "_id", Value: id}}
+	if err := coll.FindOne(ctx, key).Err(); !errors.Is(err, mongo.ErrNoDocuments) {
+		return fmt.Errorf("%s is there: %w", id, err)
+	}
+	set := bson.D{{Key: "$set", Value: bson.D{{Key: "expireAt", Value: time.Now().Add(7 * 24 * time.Hour)}}}}
+	_, err := coll.UpdateOne(ctx, key, set, options.UpdateOne().SetUpsert(true))
+	return err
+}
