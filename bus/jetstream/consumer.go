@@ -72,17 +72,17 @@ func (b *Bus) createConsumer(ctx context.Context, stream string, config jetstrea
 	return c.CachedInfo(), nil
 }
 
-// updateConsumer changes what is ours of a consumer and leaves the rest as it was read.
+// updateConsumer changes what is ours of a consumer and leaves the rest as it was read. The consumer is read again afterwards: when the
+// server was restarted, its first answer to an update has the time of the update as the time of creation.
 func (b *Bus) updateConsumer(ctx context.Context, stream string, w wanted, config jetstream.ConsumerConfig) (*jetstream.ConsumerInfo, error) {
-	ctx, cancel := b.within(ctx)
+	bounded, cancel := b.within(ctx)
 	defer cancel()
 	w.apply(&config)
-	c, err := b.js.UpdateConsumer(ctx, stream, config)
-	if err != nil {
+	if _, err := b.js.UpdateConsumer(bounded, stream, config); err != nil {
 		return nil, b.explain(fmt.Sprintf("change consumer %q on stream %q", w.name, stream), err)
 	}
 	b.log.Info("changed a consumer's configuration", "stream", stream, "consumer", w.name)
-	return c.CachedInfo(), nil
+	return b.consumerInfo(ctx, stream, w.name)
 }
 
 func (w wanted) config(start jetstream.ConsumerConfig) jetstream.ConsumerConfig {

@@ -80,6 +80,22 @@ func TestConsumerIsUpdated(t *testing.T) {
 	}
 }
 
+// A server that was restarted answers the first update with another time of creation, which must not be taken for another consumer.
+func TestConsumerIsUpdatedAfterARestart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.subscribe(t, nil)
+	w.server.Stop()
+	w.server.Start(t)
+	b := newBus(t, w.server.Connect(t), &natsbus.Options{CheckInterval: 20 * time.Millisecond})
+	src := subscribe(t, b, &bus.SubscribeOptions{AckWait: 7 * time.Second})
+	for range 3 { // each waits, while the keeper looks at the consumer
+		if _, err := src.Fetch(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestConsumerThatCannotBeUsed(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
