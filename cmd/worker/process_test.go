@@ -189,8 +189,8 @@ func TestSecondSignalCutsShort(t *testing.T) {
 	w.says("ending: finishing what runs")
 	w.signal(syscall.SIGINT)
 	w.exits(3)
-	// What was cut off comes again at once, and has used up no attempt.
-	h.start(quick(`echo $ATTEMPT >>again`, "--until-empty", "--lease", "1m", "--ack-wait", "1m")...).exits(0)
+	// What was cut off comes again, and has used up no attempt.
+	h.start(quick(`echo $ATTEMPT >>again`, "--until-empty")...).exits(0)
 	h.lines("again", "1")
 }
 
