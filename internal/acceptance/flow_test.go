@@ -34,12 +34,12 @@ func TestEverythingPublishedThreeTimes(t *testing.T) {
 		o := consumer.Options{Lease: 10 * time.Second, AckWait: 10 * time.Second, Concurrency: 32} // longer than any hiccup here
 		one, other := r.subscribe(setup{Name: "one", Options: o}), r.subscribe(setup{Name: "other", Options: o})
 		began := time.Now()
-		r.publish(many("plain-", n, "effect")...)
+		r.publish(many("plain-", n, "effect", "20ms")...)
 		r.settled()
 		plain := time.Since(began)
 		before := r.consumer("billing", "order.placed").Delivered.Consumer
 		var es []bus.Event
-		for _, e := range many("thrice-", n, "effect") {
+		for _, e := range many("thrice-", n, "effect", "20ms") {
 			for i := range 3 {
 				e.Headers = bus.Headers{bus.HeaderRedriven: {fmt.Sprint(i)}}
 				es = append(es, e)
