@@ -27,6 +27,7 @@ func TestConsumerDeletedAfterEveryMarkExpired(t *testing.T) {
 		r.ledger.await(r.t, 150, "effect", "", "")
 		r.settled()
 		r.ended(s)
+		r.wentOn(50)
 		r.forgotten(s, "second-", 50, 150)
 		r.deleteConsumer()
 		r.publish(many("third-", 50, "effect")...)
@@ -34,6 +35,7 @@ func TestConsumerDeletedAfterEveryMarkExpired(t *testing.T) {
 		r.ledger.await(r.t, 200, "effect", "", "")
 		r.settled()
 		r.ended(s)
+		r.wentOn(50)
 		r.once("first-", 100)
 		r.once("second-", 50)
 		r.once("third-", 50)
@@ -67,6 +69,14 @@ func (r *rig) forgotten(s *local, prefix string, n int, sequence uint64) {
 		must(r.t, err)
 		return at.Sequence == sequence
 	})
+}
+
+// wentOn checks that the new consumer was not made from the start, but brought n events and at most a few before them.
+func (r *rig) wentOn(n uint64) {
+	r.t.Helper()
+	if got := r.consumer("billing", "order.placed").Delivered.Consumer; got > n+20 {
+		r.t.Errorf("%d deliveries of %d new events", got, n)
+	}
 }
 
 func (r *rig) deleteConsumer() {

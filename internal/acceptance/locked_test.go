@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	natsbus "github.com/onceish/onceish/bus/jetstream"
+	"github.com/onceish/onceish/consumer"
 	kvdedupe "github.com/onceish/onceish/dedupe/kv"
 	"github.com/onceish/onceish/internal/natstest"
 )
@@ -16,16 +17,16 @@ import (
 // TestLockedDownConsumer: a user that may make and change nothing, on a consumer and a bucket that an administrator has made.
 func TestLockedDownConsumer(t *testing.T) {
 	t.Parallel()
-	stream, dead, consumer := natsbus.StreamName("order.placed"), natsbus.StreamName("dead.billing"), natsbus.ConsumerName("billing", "order.placed")
+	stream, dead, durable := natsbus.StreamName("order.placed"), natsbus.StreamName("dead.billing"), natsbus.ConsumerName("billing", "order.placed")
 	onStoresOf(t, func(t *testing.T) *rig {
 		t.Helper()
 		server := natstest.Start(t, func(o *server.Options) {
 			o.Users = []*server.User{{Username: "admin", Password: "x"}, {Username: "worker", Password: "x", Permissions: &server.Permissions{
 				Publish: &server.SubjectPermission{Allow: []string{
 					"$JS.API.STREAM.NAMES", "$JS.API.STREAM.INFO." + stream, "$JS.API.STREAM.INFO." + dead,
-					"$JS.API.CONSUMER.INFO." + stream + "." + consumer, "$JS.API.CONSUMER.MSG.NEXT." + stream + "." + consumer,
+					"$JS.API.CONSUMER.INFO." + stream + "." + durable, "$JS.API.CONSUMER.MSG.NEXT." + stream + "." + durable,
 					"$JS.API.CONSUMER.INFO." + dead + "." + natsbus.ConsumerName("billing", "dead.billing"),
-					"$JS.ACK." + stream + "." + consumer + ".>", "dead.billing",
+					"$JS.ACK." + stream + "." + durable + ".>", "dead.billing",
 					"$JS.API.STREAM.INFO.KV_marks", "$JS.API.STREAM.MSG.GET.KV_marks", "$KV.marks.>",
 				}},
 				Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
@@ -36,7 +37,7 @@ func TestLockedDownConsumer(t *testing.T) {
 		return r
 	}, func(r *rig) {
 		made := jetstream.ConsumerConfig{
-			Durable: consumer, FilterSubject: "order.placed", AckPolicy: jetstream.AckExplicitPolicy, AckWait: 2 * time.Second,
+			Durable: durable, FilterSubject: "order.placed", AckPolicy: jetstream.AckExplicitPolicy, AckWait: 2 * time.Second,
 			MaxDeliver: -1, MaxAckPending: 100, MaxRequestBatch: 10,
 		}
 		_, err := r.js().CreateConsumer(r.t.Context(), stream, made)
@@ -46,9 +47,10 @@ func TestLockedDownConsumer(t *testing.T) {
 			must(r.t, err)
 			must(r.t, store.Close())
 		}
+		anyOther := consumer.Options{AckWait: 30 * time.Second} // The administrator's holds.
 		s := r.subscribe(setup{
 			Connect: []nats.Option{nats.UserInfo("worker", "x")}, Bus: &natsbus.Options{BindOnly: true},
-			KV: &kvdedupe.Options{Bucket: "marks", BindOnly: true},
+			KV: &kvdedupe.Options{Bucket: "marks", BindOnly: true}, Options: anyOther,
 		})
 		r.publish(many("event-", 300, "effect")...)
 		r.publish(many("slow-", 4, "effect", "3s")...)

@@ -9,14 +9,18 @@ import (
 	"github.com/onceish/onceish/consumer"
 )
 
-// shut is a gate that lets nobody through before it is opened, and counts who has come.
+// shut is a gate that lets nobody through before it is opened, and counts who has come. Every other one does not even hear that it
+// need not wait any more.
 type shut struct {
 	came atomic.Int64
 	open chan struct{}
 }
 
 func (g *shut) Enter(ctx context.Context) (func(error), error) {
-	g.came.Add(1)
+	if g.came.Add(1)%2 == 0 {
+		<-g.open
+		return func(error) {}, nil
+	}
 	select {
 	case <-g.open:
 		return func(error) {}, nil

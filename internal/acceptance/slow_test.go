@@ -77,6 +77,7 @@ func TestHandlerThatIgnoresItsContext(t *testing.T) {
 		for _, e := range many("event-", 50) {
 			r.ledger.await(r.t, 1, "effect", "", e.ID)
 		}
+		r.eventually("it has come again", func() bool { return s.Stats().Held > 0 || r.ledger.count("stuck", "", "") > 1 })
 		if n := r.ledger.count("stuck", "", ""); n != 1 {
 			r.t.Errorf("%d runs before the first one returned", n)
 		}
