@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"time"
 
@@ -27,7 +26,7 @@ func setUp() (*membus.Bus, *memdedupe.Store) {
 	return b, store
 }
 
-var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+var quiet = slog.New(slog.DiscardHandler)
 
 // An event that is published three times has its effect once.
 func ExampleSubscribeExactlyOnce() {

@@ -58,7 +58,7 @@ func (m *Machine) Advance(stream string, floor uint64) (w bus.Position, ok bool)
 	}
 	p.seen = kept
 	w = bus.Position{Stream: stream, Sequence: floor, Stored: time.Unix(0, newest).UTC()}
-	return w, newest != 0 && !(known && p.watermark.Covers(w))
+	return w, newest != 0 && (!known || !p.watermark.Covers(w))
 }
 
 // Advanced notes that the store has kept a watermark.
