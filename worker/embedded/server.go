@@ -40,7 +40,7 @@ func Open(ctx context.Context, dir string, log *slog.Logger) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil { //nolint:gosec // the user names the directory
+	if err := os.MkdirAll(dir, 0o700); err != nil { //nolint:gosec,nolintlint // the user names the directory; the linter sees that now and then
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
 	s := &Server{dir: dir, log: log, done: make(chan struct{})}
