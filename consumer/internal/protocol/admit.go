@@ -5,6 +5,7 @@ import "time"
 // Fetched takes in what a fetch returned, also when that is nothing.
 func (m *Machine) Fetched(now time.Time, as []Arrival) {
 	m.readOut = m.halted() && m.asked == 0 && len(as) == 0
+	m.opened(len(as))
 	for i := range as {
 		m.admit(now, arrived{
 			Arrival: as[i], until: now.Add(m.cfg.AckWait), renew: now.Add(m.cfg.AckWait / 3),

@@ -8,7 +8,17 @@ type backlog struct {
 	jobs      []*Job
 	notBefore time.Time
 	fails     int
+	calling   bool  // a call is under way
 	err       error // of the last call; nil after one that was answered
+	failed    time.Time
+}
+
+// trouble is why what there is to do cannot be done.
+func (b *backlog) trouble() error {
+	if len(b.jobs) == 0 && !b.calling {
+		return nil
+	}
+	return b.err
 }
 
 func (b *backlog) push(j *Job) { b.jobs = append(b.jobs, j) }
@@ -18,6 +28,7 @@ func (b *backlog) take(now time.Time, fits func(*Job) bool) []*Job {
 	if len(b.jobs) == 0 || now.Before(b.notBefore) {
 		return nil
 	}
+	b.calling = true
 	if fits == nil && len(b.jobs) <= maxAhead {
 		out := b.jobs
 		b.jobs = nil
@@ -39,12 +50,13 @@ func (b *backlog) take(now time.Time, fits func(*Job) bool) []*Job {
 
 // answered tells how a call went; what failed is to be repeated.
 func (b *backlog) answered(now time.Time, jobs []*Job, err error) {
-	b.err = err
+	b.err, b.calling = err, false
 	if err == nil {
 		b.fails = 0
 		b.notBefore = time.Time{}
 		return
 	}
+	b.failed = now
 	b.fails++
 	b.notBefore = now.Add(doubled(retryBase, b.fails-1, retryMax))
 	b.jobs = append(jobs, b.jobs...)

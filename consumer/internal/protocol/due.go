@@ -18,7 +18,7 @@ func (m *Machine) Due(now time.Time) Due {
 		Letters:     m.letters.due(now),
 		Answers:     len(m.answers) > 0,
 		Cancels:     len(m.cancels) > 0,
-		Runs:        len(m.ready) > 0 && !m.halted() && m.busy() < m.cfg.Concurrency,
+		Runs:        m.turn(now) >= 0,
 	}
 }
 

@@ -33,6 +33,13 @@ func LetterID(group string, at bus.Position) string {
 	}, "/")
 }
 
+// forgiveLetters forgets that a letter could not be stored, once its event must have come again: somebody else has buried it.
+func (m *Machine) forgiveLetters(now time.Time) {
+	if m.letters.err != nil && now.Sub(m.letters.failed) > 3*(m.cfg.Lease+m.cfg.AckWait) {
+		m.letters.err = nil
+	}
+}
+
 // bury has the dead letter stored.
 func (m *Machine) bury(now time.Time, j *Job) {
 	m.enter(now, j, burying)

@@ -18,6 +18,7 @@ type Machine struct {
 	paused, draining bool
 	readOut          bool // nothing that was asked for can come any more
 	asked            int  // of the bus, by the last Fetch
+	open             int  // what of it may still come
 	solo             bool // the suspect in hand must be the only claim
 
 	jobs     map[dedupe.Key]*Job
@@ -85,8 +86,8 @@ func (m *Machine) Stuck() int { return m.stuck }
 // Trouble tells why the store, or the dead-letter topic, does not take what it is given; nil while they answer.
 func (m *Machine) Trouble() (store, letter error) {
 	for _, b := range []*backlog{&m.settles, &m.claims, &m.extends} {
-		if b.err != nil && len(b.jobs) > 0 { // waiting to be repeated
-			return b.err, m.letters.err
+		if err := b.trouble(); err != nil {
+			return err, m.letters.err
 		}
 	}
 	return nil, m.letters.err

@@ -30,21 +30,23 @@ func (m *Machine) cancel(j *Job, cause error) {
 // Next takes a claimed job that has a slot now; nil if there is none. The driver waits for limit and gate, and calls Begin or
 // Abandon.
 func (m *Machine) Next(now time.Time) *Job {
-	if m.halted() || m.busy() >= m.cfg.Concurrency {
+	i := m.turn(now)
+	if i < 0 {
 		return nil
 	}
-	if m.quarantined() && !m.isolated() {
-		return nil
+	j := m.ready[i]
+	m.ready = slices.Delete(m.ready, i, i+1)
+	j.cancelled = nil
+	m.enter(now, j, starting)
+	return j
+}
+
+// turn is the place in ready of the job that may have a slot now; -1: none may.
+func (m *Machine) turn(now time.Time) int {
+	if len(m.ready) == 0 || m.halted() || m.busy() >= m.cfg.Concurrency || (m.quarantined() && !m.isolated()) {
+		return -1
 	}
-	for i, j := range m.ready {
-		if m.fits(now, j) {
-			m.ready = slices.Delete(m.ready, i, i+1)
-			j.cancelled = nil
-			m.enter(now, j, starting)
-			return j
-		}
-	}
-	return nil
+	return slices.IndexFunc(m.ready, func(j *Job) bool { return m.fits(now, j) })
 }
 
 // fits reports whether enough of the lease is left to start a run.

@@ -14,6 +14,7 @@ func (m *Machine) Tick(now time.Time) {
 		m.watchLease(now, j)
 		m.watchDeliveries(now, j)
 	})
+	m.forgiveLetters(now)
 	m.sweepQueues()
 	m.sweepLanes(now)
 }
@@ -22,7 +23,7 @@ func (m *Machine) Tick(now time.Time) {
 func (m *Machine) watchWait(now time.Time, j *Job) {
 	late := now.Sub(j.since) >= m.cfg.maxWait() || (j.phase != queued && !now.Before(j.expires))
 	switch {
-	case j.phase == queued && late && !j.claimed.IsZero(): // postponed
+	case j.phase == queued && late && (!j.claimed.IsZero() || m.quarantined()): // it waits for suspects
 		m.conclude(now, j, Answer{Kind: Nak, After: heldNak(j.arrivals()), Outcome: GivenBack})
 	case j.phase == ready && late && !j.suspect:
 		m.giveBack(now, j)

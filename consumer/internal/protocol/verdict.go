@@ -39,7 +39,6 @@ const ReasonReused = "id_reused: the id was used before for an event with anothe
 
 // Ran takes the end of a run.
 func (m *Machine) Ran(now time.Time, j *Job, v Verdict) {
-	j.took, j.ran = now.Sub(j.since), true
 	if j.stuck { // counted at the run limit
 		j.stuck = false
 		m.stuck--
@@ -48,7 +47,7 @@ func (m *Machine) Ran(now time.Time, j *Job, v Verdict) {
 		}
 		return
 	}
-	j.verdict = v
+	j.verdict, j.took, j.ran = v, now.Sub(j.since), true
 	switch {
 	case j.lost:
 		m.lose(now, j)

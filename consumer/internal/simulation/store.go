@@ -106,6 +106,8 @@ func (l *life) settled(b protocol.Batch[dedupe.Settlement], oks []bool, err erro
 			}
 			if !oks[i] || s.Outcome != dedupe.GivenUp {
 				delete(l.holds, s.Claim.Nonce)
+			} else if own := l.world.ledger.owner[s.Claim.Nonce]; own != nil {
+				own.ending = false // a burial is renewed, and lost, as a claim is
 			}
 		}
 	}
