@@ -73,6 +73,8 @@ type TopicInfo struct {
 	Known bool
 	// WorkQueue: the stream deletes what one consumer has acknowledged.
 	WorkQueue bool
+	// Interest: the stream keeps an event only while a consumer is still to acknowledge it; without consumers it keeps none.
+	Interest bool
 	// MaxAge is how long the stream keeps an event. Zero: unlimited.
 	MaxAge time.Duration
 	// MaxBytes is the largest event that the bus takes, headers included. Zero: unlimited.

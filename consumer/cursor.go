@@ -21,6 +21,7 @@ type cursor struct {
 	source bus.Source   // replaced when the consumer was lost
 	begun  bus.Position // where it was first opened, for stores without watermarks
 	info   bus.Info     // as last polled
+	told   uint64       // of info.Lost, by this source
 }
 
 // open finds or makes the consumer, and returns the watermark. Where a new group starts is kept before its consumer is first made,
@@ -45,7 +46,7 @@ func (c *cursor) open(ctx context.Context) (bus.Position, error) {
 	}
 	c.mu.Lock()
 	old := c.source
-	c.source, c.info = source, state
+	c.source, c.info, c.told = source, state, 0
 	c.mu.Unlock()
 	if old != nil {
 		_ = old.Close(ctx) // its consumer is gone
@@ -95,4 +96,16 @@ func (c *cursor) polled() bus.Info {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.info
+}
+
+// newlyLost is how many events the bus has dropped that were not told of yet.
+func (c *cursor) newlyLost() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.info.Lost <= c.told {
+		return 0
+	}
+	n := c.info.Lost - c.told
+	c.told = c.info.Lost
+	return n
 }

@@ -166,7 +166,7 @@ func (e *engine) close() {
 // inHandlers is how many workers are in a handler.
 func (e *engine) inHandlers() int { return e.machine.Running() + e.machine.Stuck() }
 
-// call bounds one call to the store: an answer that takes longer than a lease is of no use.
+// call bounds one call: an answer that takes longer than a lease is of no use.
 func (e *engine) call() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(e.calls, e.o.Lease)
 }

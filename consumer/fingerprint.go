@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
+	"io"
 
 	"github.com/onceish/onceish/bus"
 )
@@ -17,7 +19,7 @@ func CanonicalJSON(e bus.Event) []byte {
 	d := json.NewDecoder(bytes.NewReader(e.Data))
 	d.UseNumber()
 	var v any
-	if err := d.Decode(&v); err != nil || d.More() {
+	if err := d.Decode(&v); err != nil || !ended(d) {
 		return sum(e.Data)
 	}
 	canonical, err := json.Marshal(v) // sorts members
@@ -25,6 +27,12 @@ func CanonicalJSON(e bus.Event) []byte {
 		return sum(e.Data)
 	}
 	return sum(canonical)
+}
+
+// ended reports whether nothing follows.
+func ended(d *json.Decoder) bool {
+	_, err := d.Token()
+	return errors.Is(err, io.EOF)
 }
 
 // NoFingerprint compares no payloads: an id is all that counts.

@@ -17,7 +17,7 @@ func (e *engine) pollEvery() time.Duration {
 
 // keep advances the watermark now and then.
 func (e *engine) keep() {
-	lost := e.cursor.polled().Lost
+	e.watchLoss()
 	for e.rest(e.pollEvery()) {
 		ctx, cancel := e.call()
 		if err := e.advance(ctx); err != nil {
@@ -25,11 +25,15 @@ func (e *engine) keep() {
 		}
 		cancel()
 		e.watchPause()
-		if now := e.cursor.polled().Lost; now > lost {
-			e.o.Logger.Error("the stream dropped events before this group saw them (retention or purge)", "topic", e.topic,
-				"group", e.group, "at_most", now-lost)
-			lost = now
-		}
+		e.watchLoss()
+	}
+}
+
+// watchLoss tells of events that the stream dropped before this group saw them, also while nobody of it was there.
+func (e *engine) watchLoss() {
+	if n := e.cursor.newlyLost(); n > 0 {
+		e.o.Logger.Error("the stream dropped events before this group saw them (retention or purge)", "topic", e.topic,
+			"group", e.group, "at_most", n)
 	}
 }
 

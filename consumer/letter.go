@@ -30,6 +30,8 @@ type Letter struct {
 	Claimed, Died time.Time
 	// DataOmitted: the data left no room for the letter on the bus. It is where At says, for as long as the stream keeps it.
 	DataOmitted bool
+
+	headersOmitted bool // the event's own; they are where its data is
 }
 
 // The headers of a dead letter. Their values are percent-encoded.
@@ -48,7 +50,7 @@ func newLetter(p *protocol.Letter, group string, now time.Time) *Letter {
 }
 
 // event is the letter as it is published to a topic whose events may have so many bytes (0: any number). To fit, the stack
-// is cut, then error and reason, and the data left out as the last resort: it is never cut.
+// is cut, then error and reason, and the data, then the event's headers, left out as the last resort: they are never cut.
 func (l *Letter) event(topic string, maxBytes int) bus.Event {
 	e := l.encode(topic)
 	over := excess(&e, maxBytes)
@@ -62,6 +64,11 @@ func (l *Letter) event(topic string, maxBytes int) bus.Event {
 	}
 	if over > 0 {
 		l.DataOmitted = true
+		e = l.encode(topic)
+		e.Data = nil
+	}
+	if excess(&e, maxBytes) > 0 {
+		l.headersOmitted = true
 		e = l.encode(topic)
 		e.Data = nil
 	}
@@ -92,7 +99,12 @@ func excess(e *bus.Event, maxBytes int) int {
 }
 
 func (l *Letter) encode(topic string) bus.Event {
-	h := l.Event.Headers.Clone()
+	h := make(bus.Headers)
+	if !l.headersOmitted {
+		h = l.Event.Headers.Clone()
+		delete(h, bus.HeaderGroup) // the letter is for everybody
+		delete(h, bus.HeaderRedriven)
+	}
 	h.Set(bus.HeaderLetter, url.PathEscape(l.ID))
 	for name, value := range map[string]string{
 		"Group": l.Group, "Topic": l.Event.Topic, "Id": l.Event.ID, "Source": l.Event.Source,

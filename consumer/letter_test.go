@@ -68,6 +68,25 @@ func TestLetterWhoseDataLeavesNoRoomTellsWhereItIs(t *testing.T) {
 	}
 }
 
+func TestLetterOfARedrivenEventIsForEverybody(t *testing.T) {
+	t.Parallel()
+	l := letter()
+	l.Event.Headers = bus.Headers{bus.HeaderGroup: {"billing"}, bus.HeaderRedriven: {"letter"}}
+	if e := l.event("dead.billing", 0); e.Headers.Get(bus.HeaderGroup) != "" || e.Headers.Get(bus.HeaderRedriven) != "" {
+		t.Errorf("it says it is for one group: %v", e.Headers)
+	}
+}
+
+func TestLetterFitsWhateverHeadersItsEventHad(t *testing.T) {
+	t.Parallel()
+	l := letter()
+	l.Event.Headers = bus.Headers{"huge": {strings.Repeat("x", 8000)}}
+	e := l.event("dead.billing", 8000)
+	if got, err := ParseLetter(e); err != nil || excess(&e, 8000) > 0 || got.Event.ID != l.Event.ID || !got.DataOmitted {
+		t.Errorf("%d bytes too many: %v", excess(&e, 8000), err)
+	}
+}
+
 func TestParseLetterRefusesWhatIsNone(t *testing.T) {
 	t.Parallel()
 	e := letter().event("dead.billing", 0)

@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/onceish/onceish/bus"
@@ -100,6 +101,8 @@ func (e *engine) extend() {
 		return !b.Empty()
 	}) {
 		oks, err := ask(e, "Extend", len(b.Items), func(ctx context.Context) ([]bool, error) {
+			ctx, cancel := context.WithTimeout(ctx, e.o.Lease/4) // so that it can be repeated before the lease is over
+			defer cancel()
 			return e.store.Extend(ctx, b.Items, e.o.Lease, e.o.TTL)
 		})
 		e.step(func(m *protocol.Machine, now time.Time) { m.Extended(now, b, oks, err) })
@@ -152,7 +155,7 @@ func (e *engine) publish(events []bus.Event) ([]bus.Receipt, error) {
 	if len(receipts) == len(events) {
 		return receipts, err
 	}
-	err = errors.Join(err, parallel("Publish", len(receipts), len(events)))
+	err = errors.Join(err, fmt.Errorf("the bus answered %d of %d events", len(receipts), len(events)))
 	receipts = make([]bus.Receipt, len(events))
 	for i := range receipts {
 		receipts[i].Err = err

@@ -128,6 +128,9 @@ func (o *Options) validate() error {
 	if o.From.Latest && !o.From.Time.IsZero() {
 		err = errors.Join(err, errors.New("Options.From has both Latest and Time: set one of them"))
 	}
+	if o.TTL <= o.Lease {
+		err = errors.Join(err, fmt.Errorf("Options.TTL is %v: it must be longer than Options.Lease, %v", o.TTL, o.Lease))
+	}
 	if topicErr := bus.ValidTopic(o.DeadLetter); topicErr != nil {
 		err = errors.Join(err, fmt.Errorf("Options.DeadLetter: %w", topicErr))
 	}

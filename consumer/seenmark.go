@@ -29,10 +29,13 @@ func (s seenMark) Claim(ctx context.Context, rs []dedupe.Request) ([]dedupe.Clai
 	}
 	cs := make([]dedupe.Claim, len(rs))
 	for i, r := range rs {
-		cs[i] = dedupe.Claim{Key: r.Key, Nonce: r.Nonce, State: records[i].State, Hash: r.Hash, HeldFor: r.Lease}
-		if records[i].State != dedupe.Fresh && differ(records[i].Hash, r.Hash) {
+		cs[i] = dedupe.Claim{Key: r.Key, Nonce: r.Nonce, State: dedupe.Fresh, Hash: r.Hash, HeldFor: r.Lease}
+		switch state := records[i].State; {
+		case state != dedupe.Fresh && differ(records[i].Hash, r.Hash):
 			cs[i].State = dedupe.Reused
-		}
+		case state == dedupe.Done || state == dedupe.Dead:
+			cs[i].State = state
+		} // what another mode has claimed may run twice: that is what this mode says
 	}
 	return cs, nil
 }

@@ -106,8 +106,8 @@ func letterTopic(ctx context.Context, b bus.Bus, topic, group, dead string) (bus
 	if err != nil {
 		return info, fmt.Errorf("%w: %w", ErrDeadLetterTopic, err)
 	}
-	if info.WorkQueue {
-		return info, fmt.Errorf("%w: the stream of %q has work-queue retention, which deletes letters as they are read: use one with limits retention",
+	if info.WorkQueue || info.Interest {
+		return info, fmt.Errorf("%w: the stream of %q has work-queue or interest retention, which deletes letters as they are read: use one with limits retention",
 			ErrDeadLetterTopic, dead)
 	}
 	return info, nil

@@ -369,7 +369,7 @@ func TestRefusals(t *testing.T) {
 		"ttl":                 {"order.*", consumer.Options{TTL: time.Minute}, "Options.TTL is 1m0s, but an event may come again up to 20m30s later"},
 		"dead letter nowhere": {"order.*", consumer.Options{DeadLetter: "nowhere"}, "dead-letter topic cannot be used"},
 		"dead letter matched": {"order.*", consumer.Options{DeadLetter: "order.dead"}, "receives \"order.dead\" itself"},
-		"dead letter queue":   {"order.*", consumer.Options{DeadLetter: "queue.dead"}, "work-queue retention"},
+		"dead letter queue":   {"order.*", consumer.Options{DeadLetter: "queue.dead"}, "work-queue or interest retention"},
 		"two starts":          {"order.*", consumer.Options{From: bus.Start{Latest: true, Time: time.Now()}}, "both Latest and Time"},
 	} {
 		_, err := consumer.SubscribeExactlyOnce(t.Context(), b, c.topic, "billing", store, nothing, &c.o)

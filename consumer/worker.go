@@ -118,7 +118,7 @@ func (w *worker) admitted() bool {
 
 func (w *worker) wait() (leave func(error), err error) {
 	if w.o.Limit != nil {
-		if err := w.o.Limit.Wait(w.ctx, w.o.LimitKey(w.event), 1); err != nil {
+		if err := w.o.Limit.Wait(w.ctx, w.limitKey(), 1); err != nil {
 			return nil, err
 		}
 	}
@@ -126,6 +126,17 @@ func (w *worker) wait() (leave func(error), err error) {
 		return w.o.Gate.Enter(w.ctx)
 	}
 	return nil, nil //nolint:nilnil // no gate, nothing to leave
+}
+
+// limitKey is the topic if Options.LimitKey panics.
+func (w *worker) limitKey() (key string) {
+	defer func() {
+		if p := recover(); p != nil {
+			w.o.Logger.Error("Options.LimitKey panicked: limiting by topic", "panic", p)
+			key = w.event.Topic
+		}
+	}()
+	return w.o.LimitKey(w.event)
 }
 
 // done leaves the outcome to be reported.

@@ -102,6 +102,30 @@ func TestRateLetsGoOfWhoseContextEnds(t *testing.T) {
 	})
 }
 
+func TestRateIsNotUsedUpByWhoGivesUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r, err := flow.NewRate(0.1, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Wait(t.Context(), "", 1); err != nil {
+			t.Fatal(err)
+		}
+		for range 100 {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			if err := r.Wait(ctx, "", 1); err == nil {
+				t.Error("started too soon")
+			}
+			cancel()
+		}
+		begun := time.Now()
+		if err := r.Wait(t.Context(), "", 1); err != nil || time.Since(begun) > 10*time.Second {
+			t.Errorf("waited %v after others had given up: %v", time.Since(begun), err)
+		}
+	})
+}
+
 func TestRateRefusesNonsense(t *testing.T) {
 	t.Parallel()
 	for _, perSecond := range []float64{0, -1, 2e9, math.NaN(), math.Inf(1)} {

@@ -36,7 +36,7 @@ func NewRate(perSecond float64, burst int) (*Rate, error) {
 	return &Rate{interval: interval, burst: time.Duration(burst) * interval}, nil
 }
 
-// Wait implements Limiter. Whoever gives up waiting leaves its place unused.
+// Wait implements Limiter. Whoever gives up waiting gives its place back.
 func (r *Rate) Wait(ctx context.Context, _ string, n int) error {
 	wait := r.reserve(time.Now(), n)
 	if wait <= 0 {
@@ -48,8 +48,16 @@ func (r *Rate) Wait(ctx context.Context, _ string, n int) error {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
+		r.giveBack(n)
 		return context.Cause(ctx)
 	}
+}
+
+// giveBack lets those who come later have the places; who waits already waits as long as it was told.
+func (r *Rate) giveBack(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.next = r.next.Add(-time.Duration(n) * r.interval)
 }
 
 // reserve takes n places and returns how long it is until the last of them.

@@ -24,6 +24,7 @@ func (b *Bus) Topic(ctx context.Context, topic, group string, from bus.Start) (b
 	info := bus.TopicInfo{
 		First:     firstPosition(stream),
 		WorkQueue: stream.Config.Retention == jetstream.WorkQueuePolicy,
+		Interest:  stream.Config.Retention == jetstream.InterestPolicy,
 		MaxAge:    max(0, stream.Config.MaxAge),
 		MaxBytes:  b.maxBytes(&stream.Config),
 	}

@@ -191,4 +191,7 @@ func (m *Machine) SetWatermark(w bus.Position) {
 	for i := range m.answers {
 		m.answers[i].Kind = None
 	}
+	for _, l := range m.lanes {
+		l.owed = nil // the old cursor's; the next sweep lets go ahead what waited for them
+	}
 }

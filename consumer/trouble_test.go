@@ -1,0 +1,167 @@
+package consumer_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/faulty"
+)
+
+// TestRenewalThatHangsIsRepeatedWithinTheLease: one lost call must not cancel every handler.
+func TestRenewalThatHangsIsRepeatedWithinTheLease(t *testing.T) {
+	inWorld(t, func(w *world) {
+		var calls atomic.Int32
+		b := w.faults(func(c faulty.Call) faulty.Fault {
+			if c == faulty.Extend && calls.Add(1) == 1 {
+				return faulty.Fault{Delay: time.Hour}
+			}
+			return faulty.Fault{}
+		})
+		w.publish(order("1"), order("2"), order("3"))
+		s := w.subscribeTo(b, func(ctx context.Context, _ bus.Event) error {
+			select {
+			case <-time.After(2 * time.Minute):
+				return nil
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}, nil)
+		time.Sleep(5 * time.Minute)
+		w.drain(s)
+		if w.starts() != 3 || calls.Load() < 2 {
+			t.Errorf("%d starts of 3 events, %d renewals", w.starts(), calls.Load())
+		}
+	})
+}
+
+// TestSuspectWaitsInPeace: a suspect that waits for a running handler neither runs beside it, nor keeps the process busy. In the
+// bubble, time does not pass while anybody is busy.
+func TestSuspectWaitsInPeace(t *testing.T) {
+	inWorld(t, func(w *world) {
+		key := dedupe.Key{Topic: "order.placed", Group: "billing", ID: "suspect"}
+		suspect := order("suspect")
+		_, err := w.store.(dedupe.Claimer).Claim(t.Context(), []dedupe.Request{{
+			Key: key, Nonce: "one that died", Hash: consumer.Bytes(suspect), Lease: time.Millisecond, TTL: time.Hour,
+		}})
+		must(t, err)
+		w.publish(order("slow"))
+		var running, beside atomic.Int32
+		s := w.subscribe(func(context.Context, bus.Event) error {
+			if running.Add(1) > 1 {
+				beside.Add(1)
+			}
+			time.Sleep(time.Minute)
+			running.Add(-1)
+			return nil
+		}, nil)
+		synctest.Wait()
+		w.publish(suspect)
+		time.Sleep(10 * time.Minute)
+		w.drain(s)
+		if st := s.Stats(); st.Handled != 2 || beside.Load() != 0 {
+			t.Errorf("stats %+v, %d ran beside the other", st, beside.Load())
+		}
+	})
+}
+
+// TestHealthyAgainOnceSomebodyElseHasBuried: a letter that could not be stored here is no trouble for ever.
+func TestHealthyAgainOnceSomebodyElseHasBuried(t *testing.T) {
+	inWorld(t, func(w *world) {
+		inner := w.store
+		b := w.faults(func(c faulty.Call) faulty.Fault {
+			if c == faulty.Publish {
+				return faulty.Fault{Before: errDown}
+			}
+			return faulty.Fault{}
+		})
+		w.publish(order("1"))
+		permanent := func(context.Context, bus.Event) error { return consumer.Permanent(errors.New("no")) }
+		s := w.subscribeTo(b, permanent, nil)
+		time.Sleep(time.Second)
+		if s.Healthy() == nil {
+			t.Error("healthy though the letter is not stored")
+		}
+		s.Pause() // the other one gets the event
+		w.store = inner
+		other := w.subscribeTo(w.bus, permanent, nil)
+		time.Sleep(10 * time.Minute)
+		s.Resume()
+		if err := s.Healthy(); err != nil || other.Stats().Dead != 1 {
+			t.Errorf("healthy: %v, the other's stats %+v", err, other.Stats())
+		}
+		w.drain(other)
+		w.drain(s)
+	})
+}
+
+func TestModeSeenMarkTakesOverFromModeClaimed(t *testing.T) {
+	inWorld(t, func(w *world) {
+		claimer := w.store.(dedupe.Claimer)
+		for _, id := range []string{"claimed", "dying"} {
+			e := order(id)
+			cs, err := claimer.Claim(t.Context(), []dedupe.Request{{
+				Key: dedupe.Key{Topic: e.Topic, Group: "billing", ID: id}, Nonce: id, Hash: consumer.Bytes(e), Lease: time.Minute, TTL: 24 * time.Hour,
+			}})
+			must(t, err)
+			if id == "dying" {
+				_, err = claimer.Settle(t.Context(), []dedupe.Settlement{{Claim: cs[0], Outcome: dedupe.GivenUp, Letter: "x", Lease: time.Minute, TTL: 24 * time.Hour}})
+				must(t, err)
+			}
+			w.publish(e)
+		}
+		s := w.subscribe(nothing, &consumer.Options{Mode: consumer.SeenMark})
+		time.Sleep(time.Hour)
+		w.drain(s)
+		if st := s.Stats(); st.Handled != 2 {
+			t.Errorf("stats %+v", st)
+		}
+	})
+}
+
+func TestWhatTheStreamDroppedIsTold(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.publish(order("1"))
+		s := w.subscribe(nothing, nil)
+		time.Sleep(time.Second)
+		w.drain(s)
+		w.publish(order("2"), order("3"), order("4"))
+		must(t, w.bus.Purge("events", "order.placed"))
+		w.publish(order("5"))
+		var log syncBuffer
+		s = w.subscribe(nothing, &consumer.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		time.Sleep(time.Minute)
+		w.drain(s)
+		if n := strings.Count(log.String(), "the stream dropped events"); n != 1 || !strings.Contains(log.String(), "at_most=3") {
+			t.Errorf("told %d times:\n%s", n, log.String())
+		}
+	})
+}
+
+// syncBuffer is a buffer for several goroutines.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
