@@ -1,8 +1,12 @@
 package acceptance
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/onceish/onceish/bus"
 	natsbus "github.com/onceish/onceish/bus/jetstream"
@@ -81,5 +85,11 @@ func (r *rig) wentOn(n uint64) {
 
 func (r *rig) deleteConsumer() {
 	r.t.Helper()
-	must(r.t, r.js().DeleteConsumer(r.t.Context(), natsbus.StreamName("order.placed"), natsbus.ConsumerName("billing", "order.placed")))
+	js := r.js()
+	r.eventually("the consumer is deleted", func() bool {
+		ctx, cancel := context.WithTimeout(r.t.Context(), answer)
+		defer cancel()
+		err := js.DeleteConsumer(ctx, natsbus.StreamName("order.placed"), natsbus.ConsumerName("billing", "order.placed"))
+		return err == nil || errors.Is(err, jetstream.ErrConsumerNotFound)
+	})
 }

@@ -36,7 +36,9 @@ func TestWorkerKilledAtEachStep(t *testing.T) {
 				if n := r.ledger.count("effect", "", "only"); n != step.effects {
 					t.Errorf("%d effects, want %d", n, step.effects)
 				}
+				ready := r.ledger.count("ready", "killed", "")
 				beside := r.start("killed", script{Concurrency: 4, Die: step.die})
+				r.ledger.await(r.t, ready+1, "ready", "killed", "") // or the other worker handles everything before
 				var es []bus.Event
 				for i := range 40 {
 					es = append(es, event(fmt.Sprintf("many-%d", i), append([]string{"20ms"}, step.steps...)...))
