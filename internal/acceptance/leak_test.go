@@ -72,7 +72,7 @@ func (r *rig) cycle(cs []*clients, name string, stay bool) {
 		}
 		b, err := natsbus.New(c.nats, &natsbus.Options{Logger: r.logger()})
 		must(r.t, err)
-		defer b.Close()
+		defer b.Close() //nolint:gocritic,revive // all of them, at the end of the cycle
 		s := setup{}
 		sub, err := consumer.SubscribeExactlyOnce(r.t.Context(), b, "order.placed", fmt.Sprint("group-", i), c.store,
 			func(ctx context.Context, e bus.Event) error { return perform(ctx, e, "local", r.ledger.say) }, s.options(r))

@@ -128,7 +128,7 @@ func (r *rig) start(name string, s script) *process {
 	must(r.t, err)
 	read, write, err := os.Pipe()
 	must(r.t, err)
-	p := &process{Cmd: exec.Command(os.Args[0]), t: r.t, name: name, gone: make(chan struct{})} //nolint:gosec // this very binary
+	p := &process{Cmd: exec.Command(os.Args[0]), t: r.t, name: name, gone: make(chan struct{})}
 	p.Env = append(os.Environ(), workerEnv+"="+string(text))
 	p.Stderr, p.ExtraFiles = os.Stderr, []*os.File{write}
 	must(r.t, p.Start())

@@ -102,7 +102,7 @@ func work(text string) {
 
 func check(err error) {
 	if err != nil {
-		log.Fatal(err) //nolint:revive // a worker process ends here
+		log.Fatal(err)
 	}
 }
 

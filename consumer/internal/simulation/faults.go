@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"maps"
 	"time"
 
 	membus "github.com/onceish/onceish/bus/memory"
@@ -89,10 +90,7 @@ func (f *faults) restore(w *world) {
 		s, err := w.bus.Snapshot("shop")
 		w.must(err)
 		f.copied, f.copiedAt = s, w.elapsed
-		f.copiedSeq = make(map[uint64]*thing, len(w.journal.at))
-		for seq, t := range w.journal.at {
-			f.copiedSeq[seq] = t
-		}
+		f.copiedSeq = maps.Clone(w.journal.at)
 		w.note("bus copied", "", "", 0)
 		return
 	}

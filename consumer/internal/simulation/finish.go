@@ -2,6 +2,8 @@ package simulation
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/onceish/onceish/bus"
@@ -55,13 +57,13 @@ func (w *world) quiet() bool {
 
 // unsettled names what is left, for a person.
 func (w *world) unsettled() string {
-	text := ""
+	var text strings.Builder
 	for _, t := range w.journal.things {
 		if t.expected() && !t.concluded() {
-			text += " " + t.name + " (" + string(t.script) + ")"
+			fmt.Fprintf(&text, " %s (%s)", t.name, t.script)
 		}
 	}
-	return text
+	return text.String()
 }
 
 // shutdown drains every process.

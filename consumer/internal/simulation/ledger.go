@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -81,9 +82,9 @@ func (g *ledger) find(k dedupe.Key, token uint64) *claim {
 	if r == nil {
 		return nil
 	}
-	for i := len(r.claims) - 1; i >= 0; i-- {
-		if r.claims[i].token == token {
-			return r.claims[i]
+	for _, c := range slices.Backward(r.claims) {
+		if c.token == token {
+			return c
 		}
 	}
 	return nil
