@@ -4,7 +4,7 @@
 // # Delivery semantics
 //
 // [Run] is consumer.SubscribeExactlyOnce with a process around it, and promises what that does: the command of [Exec] is an effect
-// of the kind "anything". It never runs twice at once, and never again once its success is marked. When the worker dies after the
+// of the kind "anything": no two unexpired leases of an event, and never again once its success is marked. When the worker dies after the
 // effect and before the mark, the command runs again with the same IDEMPOTENCY_KEY. It ends with its worker, also with one that was
 // killed by SIGKILL, and its children with it.
 //
