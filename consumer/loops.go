@@ -209,7 +209,7 @@ func (e *engine) report(a *protocol.Answer) {
 	case protocol.Dead:
 		e.o.Logger.Error("event dead-lettered", "key", a.Job.Key().String(), "topic", e.o.DeadLetter)
 	case protocol.Lost:
-		e.o.Logger.Warn("claim lost: another process has the event", "key", a.Job.Key().String())
+		e.o.Logger.Warn("claim lost: the event is another claim's by now, or the store has forgotten this one", "key", a.Job.Key().String())
 	case protocol.Handled, protocol.Duplicate, protocol.Snoozed, protocol.Unburied, protocol.Held,
 		protocol.GivenBack, protocol.Working:
 	}

@@ -56,7 +56,8 @@ func (s *Subscription) supervise() error {
 }
 
 // Pause stops new runs. Once it has returned, no handler is started until Resume; running ones finish, and
-// what was claimed is given back. It does not wait. Repeated calls do nothing.
+// what was claimed is given back. It does not wait: a handler that was let through right before may be at its first instruction when
+// Pause returns, and counts as running (Stats). Repeated calls do nothing.
 func (s *Subscription) Pause() {
 	s.engine.step(func(m *protocol.Machine, now time.Time) {
 		m.Pause(now)
