@@ -53,18 +53,26 @@ func (m *Machine) again(now time.Time, j *Job) {
 	m.solos = append(m.solos, j)
 }
 
-// quarantine reports whether a claim may be kept. A suspect that is the first, or of the kind in hand, may; it sends back what
-// is claimed and not begun.
+// quarantine reports whether a claim may be kept now. An innocent one may not while there are suspects in hand. A suspect may if it is
+// the first, or one of a group that have crashed once; the first has all else sent back that is claimed and not begun.
 func (m *Machine) quarantine(now time.Time, j *Job) bool {
-	suspect, others := j.claim.Crashes > 0, m.quarantined()
-	if suspect && (!others || (!m.solo && j.claim.Crashes == 1)) {
-		j.suspect = true
-		m.suspects[j.phase]++
+	crashes, first := j.claim.Crashes, !m.quarantined()
+	if crashes == 0 {
+		return first
 	}
-	if others || !suspect {
-		return j.suspect == others
+	if !first && (m.solo || crashes > 1) {
+		return false
 	}
-	m.solo = j.claim.Crashes > 1
+	j.suspect = true
+	m.suspects[j.phase]++
+	if first {
+		m.solo = crashes > 1
+		m.isolate(now)
+	}
+	return true
+}
+
+func (m *Machine) isolate(now time.Time) {
 	m.roster.each(func(o *Job) {
 		switch o.phase {
 		case ready:
@@ -74,5 +82,4 @@ func (m *Machine) quarantine(now time.Time, j *Job) bool {
 		default: // no claim yet, or it has begun
 		}
 	})
-	return true
 }
