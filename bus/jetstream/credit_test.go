@@ -29,13 +29,17 @@ func TestCredit(t *testing.T) {
 	if c.expire(now.Add(time.Second)) {
 		t.Fatal("a pull that told its end is silent")
 	}
-	if !c.expire(now.Add(2*time.Second)) || c.owed != 0 {
-		t.Fatalf("owed %d; the second pull is past its time, and silent", c.owed)
+	if c.expire(now.Add(2*time.Second)) || c.owed != 0 {
+		t.Fatalf("owed %d; the second pull is past its time, and lost, but something came since it was sent", c.owed)
 	}
 	c.came() // late
 	if third := c.asked(1, now); third != second+1 || c.owed != 1 {
 		t.Fatalf("pull %d, owed %d; want the next number, and 1", third, c.owed)
 	}
+	if !c.expire(now) || c.owed != 0 {
+		t.Fatalf("owed %d; the third pull is past its time, and nothing came since it was sent", c.owed)
+	}
+	c.asked(1, now)
 	c.came()
 	if c.expire(now.Add(time.Hour)) {
 		t.Fatal("a pull that was served is silent")
@@ -96,4 +100,80 @@ func TestCreditCoversWhatIsToCome(t *testing.T) {
 			},
 		})
 	})
+}
+
+// What was lost is not counted for ever, though the traffic never ceases and every pull is served at once.
+func TestCreditForgetsWhatWasLost(t *testing.T) {
+	t.Parallel()
+	for name, limits := range map[string][]int{
+		// The caller's limit falls below what is lost, so it waits, and rises when it has waited in vain.
+		"waiting in between": {8, 2}, "waiting now and then": {500, 500, 500, 1}, "without a break": {500},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const lost = 3
+			var c credit
+			start := time.Unix(1000, 0)
+			c.asked(lost, start.Add(pullExpires+pullGrace))
+			now, came := start, 0
+			for i := 0; c.owed > 0; i++ {
+				if now.Sub(start) > 8*time.Second {
+					t.Fatalf("after %v and %d deliveries %d are owed; %d were lost: %+v", now.Sub(start), came, c.owed, lost, c.live)
+				}
+				limit := limits[i%len(limits)]
+				c.expire(now)
+				if c.owed > limit/2 || c.doubtful(now) {
+					now = now.Add(fetchWait)
+					continue
+				}
+				n := limit - c.owed
+				c.asked(n, now.Add(pullExpires+pullGrace))
+				for range n {
+					c.came()
+				}
+				came += n
+				now = now.Add(10 * time.Millisecond)
+			}
+			if came == 0 {
+				t.Error("nothing came")
+			}
+		})
+	}
+}
+
+// While all that is asked for comes, or its end is told, in time, the count is in doubt only after long traffic without a
+// break, and no longer than it takes to come to zero.
+func TestCreditIsNotDoubtedWithoutReason(t *testing.T) {
+	t.Parallel()
+	var c credit
+	now := time.Unix(1000, 0)
+	ask := func(n int) uint64 { return c.asked(n, now.Add(pullExpires+pullGrace)) }
+	for range 10 {
+		number := ask(5)
+		c.came()
+		now = now.Add(pullExpires - time.Millisecond)
+		if c.doubtful(now) {
+			t.Fatal("a pull is doubted before its end")
+		}
+		if now = now.Add(2 * time.Millisecond); !c.doubtful(now) {
+			t.Fatal("a pull is believed though it should have told its end")
+		}
+		if c.ended(number, 4); c.doubtful(now) {
+			t.Fatal("nothing is owed, and that is doubted")
+		}
+	}
+	ask(2)
+	begun := now
+	for ; !c.doubtful(now); now = now.Add(100 * time.Millisecond) {
+		c.came()
+		ask(1)
+	}
+	if d := now.Sub(begun); d < 4*time.Second || d > 6*time.Second {
+		t.Errorf("the count is doubted after %v without a break", d)
+	}
+	c.came()
+	c.came()
+	if c.doubtful(now) {
+		t.Error("a count of zero is doubted")
+	}
 }

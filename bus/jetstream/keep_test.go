@@ -3,6 +3,7 @@ package jetstream
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -63,6 +64,36 @@ func TestDeadInboxIsReplaced(t *testing.T) {
 	get(t, s, 1)
 	if s.inbox.Load() == dead {
 		t.Error("the inbox is still the dead one")
+	}
+}
+
+// A pull that got lost, as happens when the consumer's leader changes, does not slow down what comes after it, though every later
+// pull is served; and the inbox, which is alive, stays.
+func TestLostPullDoesNotSlowDownLaterOnes(t *testing.T) {
+	t.Parallel()
+	b, s := openSource(t, &Options{CheckInterval: time.Hour})
+	const events = 60
+	for i := range events {
+		put(t, b, fmt.Sprint(i))
+	}
+	inbox := s.inbox.Load()
+	get(t, s, 1)
+	s.pulling.asked(2, time.Now().Add(pullExpires+pullGrace))
+	begun := time.Now()
+	for n := 1; n < events; { // As a worker does with eight slots: it asks for two while six are handled.
+		for _, limit := range []int{8, 2} {
+			ds, err := s.Fetch(t.Context(), limit)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n += len(ds)
+		}
+		if d := time.Since(begun); d > 6*time.Second {
+			t.Fatalf("%d of %d events came in %v; owed %d", n, events, d, s.pulling.owed)
+		}
+	}
+	if s.inbox.Load() != inbox {
+		t.Error("the inbox was replaced")
 	}
 }
 

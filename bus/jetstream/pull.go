@@ -48,7 +48,7 @@ func limitsOf(c *jetstream.ConsumerConfig) limits {
 	return l
 }
 
-// ask pulls what is missing to the limit, unless at least half of that is on its way already.
+// ask pulls what is missing to the limit, unless at least half of that is on its way already, or it is in doubt how much is.
 func (s *Source) ask(limit int) error {
 	p, now := &s.pulling, time.Now()
 	if state := s.b.link.now(); p.state != state {
@@ -64,7 +64,7 @@ func (s *Source) ask(limit int) error {
 		return err
 	}
 	limit = min(limit, maxOwed)
-	if limit <= 0 || p.owed > limit/2 || now.Before(p.notYet) || !s.current() {
+	if limit <= 0 || p.owed > limit/2 || p.doubtful(now) || now.Before(p.notYet) || !s.current() {
 		return nil
 	}
 	s.asked.Store(now.UnixNano())
