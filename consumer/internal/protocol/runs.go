@@ -35,7 +35,12 @@ func (m *Machine) Next(now time.Time) *Job {
 		return nil
 	}
 	j := m.ready[i]
-	m.ready = slices.Delete(m.ready, i, i+1)
+	if i == 0 {
+		m.ready[0] = nil
+		m.ready = m.ready[1:] // nothing is moved
+	} else {
+		m.ready = slices.Delete(m.ready, i, i+1)
+	}
 	j.cancelled = nil
 	m.enter(now, j, starting)
 	return j
