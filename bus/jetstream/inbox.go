@@ -19,14 +19,15 @@ type inbox struct {
 	sub    *nats.Subscription
 }
 
-// listen subscribes an inbox in place of the one there was.
+// listen subscribes an inbox in place of the one there was. That one stays until the next replacement: a pull may have been sent
+// just before, and what nobody listens to any more the server drops without a word.
 func (s *Source) listen() error {
 	prefix := s.b.nc.NewInbox() + "."
 	sub, err := s.b.nc.ChanSubscribe(prefix+"*", s.in)
 	if err != nil {
 		return err
 	}
-	s.inbox.Swap(&inbox{prefix: prefix, sub: sub}).close()
+	s.retired.Swap(s.inbox.Swap(&inbox{prefix: prefix, sub: sub})).close()
 	return nil
 }
 
@@ -43,8 +44,15 @@ func (i *inbox) reply(number uint64) string {
 }
 
 // number is of the pull that a status answers.
+func (s *Source) number(subject string) (uint64, bool) {
+	if n, ok := s.inbox.Load().number(subject); ok {
+		return n, true
+	}
+	return s.retired.Load().number(subject)
+}
+
 func (i *inbox) number(subject string) (uint64, bool) {
-	if len(subject) <= len(i.prefix) || subject[:len(i.prefix)] != i.prefix {
+	if i == nil || len(subject) <= len(i.prefix) || subject[:len(i.prefix)] != i.prefix {
 		return 0, false
 	}
 	return parseNumber(subject[len(i.prefix):])

@@ -67,6 +67,27 @@ func TestDeadInboxIsReplaced(t *testing.T) {
 	}
 }
 
+// A pull that was sent just before its inbox was replaced is answered all the same.
+func TestPullOutlivesItsInbox(t *testing.T) {
+	t.Parallel()
+	b, s := openSource(t, &Options{CheckInterval: time.Hour})
+	if err := s.ask(1); err != nil {
+		t.Fatal(err)
+	}
+	inbox := s.inbox.Load()
+	s.rebuild(nil)
+	put(t, b, "1")
+	select {
+	case m := <-s.in:
+		// The event, or, on a very slow machine, the end of the pull: nothing else was asked for.
+		if s.take(m, &batch{}); s.pulling.owed != 0 || m.Sub != inbox.sub {
+			t.Errorf("owed %d after %q on %q; want nothing, from the inbox before", s.pulling.owed, m.Subject, m.Sub.Subject)
+		}
+	case <-time.After(pullExpires + pullGrace):
+		t.Error("the pull was not answered")
+	}
+}
+
 // A pull that got lost, as happens when the consumer's leader changes, does not slow down what comes after it, though every later
 // pull is served; and the inbox, which is alive, stays.
 func TestLostPullDoesNotSlowDownLaterOnes(t *testing.T) {

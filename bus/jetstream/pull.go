@@ -90,7 +90,7 @@ func (s *Source) pull(n int, now time.Time) error {
 
 // status reads the end of a pull.
 func (s *Source) status(m *nats.Msg) {
-	number, ok := s.inbox.Load().number(m.Subject)
+	number, ok := s.number(m.Subject)
 	if !ok {
 		return // of an inbox that was replaced
 	}

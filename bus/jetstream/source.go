@@ -30,10 +30,11 @@ type Source struct {
 
 	in      chan *nats.Msg
 	inbox   atomic.Pointer[inbox]
-	poke    chan struct{} // wakes Fetch: something changed
-	alarm   chan struct{} // wakes the keeper: something is odd
-	pulling pulling       // Fetch's own
-	recent  recent        // Fetch's own
+	retired atomic.Pointer[inbox] // the one before
+	poke    chan struct{}         // wakes Fetch: something changed
+	alarm   chan struct{}         // wakes the keeper: something is odd
+	pulling pulling               // Fetch's own
+	recent  recent                // Fetch's own
 
 	seen     seen
 	asked    atomic.Int64              // when Fetch last pulled, Unix time in ns
@@ -191,6 +192,7 @@ func (s *Source) Close(ctx context.Context) error {
 		}
 		s.finish(fmt.Errorf("%w: Source.Close was called", bus.ErrClosed))
 		s.inbox.Load().close()
+		s.retired.Load().close()
 	})
 	return err
 }
