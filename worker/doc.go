@@ -30,4 +30,6 @@
 // Exit status 0 is done, 65 never try again, everything else try again later; the end of what the command wrote to standard error
 // (2 KiB) is the reason. What it leaves running in its process group is killed when it ends. When it is stopped (run limit, lease lost,
 // drain time-out) its process group gets SIGTERM, and SIGKILL after a grace of 2 s; what it exits with after that is not a success.
+//
+// Under systemd set KillMode=mixed, so that SIGTERM reaches the worker and not its commands; the worker lets them finish.
 package worker
