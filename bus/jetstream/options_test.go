@@ -65,26 +65,3 @@ func FuzzNames(f *testing.F) {
 		}
 	})
 }
-
-func TestOverlap(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		a, b string
-		want bool
-	}{
-		{"a", "a", true},
-		{"a", "b", false},
-		{"a.*", "*.b", true},
-		{"a.*", "a", false},
-		{"a.>", "a", false},
-		{"a.>", "*.b.c", true},
-		{">", "x.y", true},
-		{"a.b", "a.b.c", false},
-		{"a.*.c", "a.b.>", true},
-		{"a.*.c", "b.>", false},
-	} {
-		if overlap(tt.a, tt.b) != tt.want || overlap(tt.b, tt.a) != tt.want {
-			t.Errorf("overlap(%q, %q) is not %v both ways", tt.a, tt.b, tt.want)
-		}
-	}
-}

@@ -102,26 +102,9 @@ func takes(config *jetstream.StreamConfig, topic string) bool {
 		return true
 	}
 	for _, subject := range config.Subjects {
-		if overlap(subject, topic) {
+		if bus.Overlap(subject, topic) {
 			return true
 		}
 	}
 	return false
-}
-
-// overlap reports whether there is a topic that both patterns match.
-func overlap(a, b string) bool {
-	for {
-		x, xrest, xmore := strings.Cut(a, ".")
-		y, yrest, ymore := strings.Cut(b, ".")
-		switch {
-		case x == ">" || y == ">":
-			return true
-		case x != y && x != "*" && y != "*":
-			return false
-		case !xmore || !ymore:
-			return xmore == ymore
-		}
-		a, b = xrest, yrest
-	}
 }

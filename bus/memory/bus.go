@@ -156,7 +156,7 @@ func (b *Bus) find(topic string) (*stream, error) {
 	var found *stream
 	for _, s := range b.streams {
 		for _, t := range s.config.Topics {
-			if !overlap(t, topic) {
+			if !bus.Overlap(t, topic) {
 				continue
 			}
 			if found != nil && found != s {

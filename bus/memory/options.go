@@ -115,7 +115,7 @@ func (s Stream) apart(other Stream) error {
 	}
 	for _, a := range s.Topics {
 		for _, b := range other.Topics {
-			if overlap(a, b) {
+			if bus.Overlap(a, b) {
 				return fmt.Errorf("memory: Stream.Topics: %q of %q and %q of %q overlap: a topic has one stream",
 					a, s.Name, b, other.Name)
 			}

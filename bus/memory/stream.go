@@ -183,7 +183,7 @@ func (s *stream) shareable(topic, group string, o bus.SubscribeOptions) error {
 			group, s.config.Name)
 	}
 	for _, sl := range s.slots {
-		if sl.cursor != nil && overlap(sl.topic, topic) {
+		if sl.cursor != nil && bus.Overlap(sl.topic, topic) {
 			return fmt.Errorf("memory: %q of group %q overlaps with %q of group %q, and stream %q is a work queue: "+
 				"each event has one group there", topic, group, sl.topic, sl.group, s.config.Name)
 		}

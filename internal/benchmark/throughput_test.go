@@ -13,6 +13,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
+	"github.com/onceish/onceish/dedupe"
 	kvdedupe "github.com/onceish/onceish/dedupe/kv"
 	memdedupe "github.com/onceish/onceish/dedupe/memory"
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
@@ -37,32 +38,36 @@ func BenchmarkMemory(b *testing.B) {
 // BenchmarkKV: JetStream and the key-value store, against its claims and marks alone.
 func BenchmarkKV(b *testing.B) {
 	r := newRig(b)
-	r.fill(perRound)
 	store, err := kvdedupe.New(b.Context(), r.nc, nil)
 	must(b, err)
 	defer func() { must(b, store.Close()) }()
-	var sum rates
-	for b.Loop() {
-		sum.baseline += r.alone(perRound, store)
-		sum.ours += r.ours(perRound, store)
-		sum.events += perRound
-	}
-	sum.report(b, "claim+mark")
+	r.againstAlone(store)
 }
 
 // BenchmarkMongo: JetStream and MongoDB, against its claims and marks alone.
 func BenchmarkMongo(b *testing.B) {
 	r := newRig(b)
-	r.fill(perRound)
 	store, err := mongodedupe.New(b.Context(), mongotest.Collection(b), nil)
 	must(b, err)
+	r.againstAlone(store)
+}
+
+// claimer is a store of mode claimed.
+type claimer interface {
+	dedupe.Store
+	dedupe.Claimer
+}
+
+func (r *rig) againstAlone(store claimer) {
+	r.b.Helper()
+	r.fill(perRound)
 	var sum rates
-	for b.Loop() {
+	for r.b.Loop() {
 		sum.baseline += r.alone(perRound, store)
 		sum.ours += r.ours(perRound, store)
 		sum.events += perRound
 	}
-	sum.report(b, "claim+mark")
+	sum.report(r.b, "claim+mark")
 }
 
 // BenchmarkMongoOneByOne: JetStream and MongoDB, against a find and an upsert for each event, 64 at a time.

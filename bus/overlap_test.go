@@ -1,4 +1,4 @@
-package memory
+package bus_test
 
 import (
 	"strings"
@@ -41,8 +41,31 @@ func TestOverlapIsThatATopicMatchesBoth(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := tokens(true).Draw(t, "a"), tokens(true).Draw(t, "b")
-		if got, want := overlap(a, b), witness(a, b); got != want || overlap(b, a) != want {
-			t.Fatalf("overlap(%q, %q) = %v, the other way round %v; want %v", a, b, got, overlap(b, a), want)
+		if got, want := bus.Overlap(a, b), witness(a, b); got != want || bus.Overlap(b, a) != want {
+			t.Fatalf("Overlap(%q, %q) = %v, the other way round %v; want %v", a, b, got, bus.Overlap(b, a), want)
 		}
 	})
+}
+
+func TestOverlap(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		a, b string
+		want bool
+	}{
+		{"a", "a", true},
+		{"a", "b", false},
+		{"a.*", "*.b", true},
+		{"a.*", "a", false},
+		{"a.>", "a", false},
+		{"a.>", "*.b.c", true},
+		{">", "x.y", true},
+		{"a.b", "a.b.c", false},
+		{"a.*.c", "a.b.>", true},
+		{"a.*.c", "b.>", false},
+	} {
+		if bus.Overlap(tt.a, tt.b) != tt.want || bus.Overlap(tt.b, tt.a) != tt.want {
+			t.Errorf("Overlap(%q, %q) is not %v both ways", tt.a, tt.b, tt.want)
+		}
+	}
 }
