@@ -3,6 +3,7 @@ package protocol
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/onceish/onceish/dedupe"
@@ -108,7 +109,7 @@ func (m *Machine) outlived(then time.Time, j *Job) bool {
 // giveUp begins a burial: first the row says so, then the letter is stored.
 func (m *Machine) giveUp(now time.Time, j *Job, reason string, counted bool) {
 	if len(reason) > dedupe.MaxReason {
-		reason = reason[:dedupe.MaxReason]
+		reason = strings.ToValidUTF8(reason[:dedupe.MaxReason], "") // the cut may go through a character
 	}
 	m.settle(now, j, ending{outcome: dedupe.GivenUp, reason: reason, letter: LetterID(m.cfg.Group, j.at()), counted: counted})
 }
