@@ -33,16 +33,16 @@ var mayImport = map[string][]string{
 
 // mayLink says which packages alone may link what is heavy, their folders included. Tests are free.
 var mayLink = map[string][]string{
-	"github.com/nats-io/nats-server":  {"worker/embedded", "cmd/worker", "internal/natstest", "internal/deps"},
+	"github.com/nats-io/nats-server":  {"worker/embedded", "cmd/worker", "internal/natstest"},
 	module + "/worker/embedded":       {"worker/embedded", "cmd/worker"},
-	"github.com/oklog/run":            {"worker", "cmd/worker", "examples", "internal/deps"},
-	"github.com/urfave/cli":           {"worker", "cmd/worker", "internal/deps"},
+	"github.com/oklog/run":            {"worker", "cmd/worker", "examples"},
+	"github.com/urfave/cli":           {"worker", "cmd/worker", "internal/commandline", "examples"},
 	"github.com/prometheus":           {"worker", "cmd/worker", "examples"},
 	"go.opentelemetry.io":             {"worker", "cmd/worker", "examples"},
 	"testing":                         {"bus/bustest", "dedupe/dedupetest", "outbox/outboxtest", "internal"},
-	"github.com/anishathalye":         {"dedupe/dedupetest", "internal/deps"},
-	"github.com/rogpeppe/go-internal": {"internal/deps"},
-	"go.uber.org/goleak":              {"internal/deps"},
+	"github.com/anishathalye":         {"dedupe/dedupetest"},
+	"github.com/rogpeppe/go-internal": {},
+	"go.uber.org/goleak":              {},
 	"pgregory.net/rapid":              {"bus/bustest", "dedupe/dedupetest", "outbox/outboxtest", "internal"},
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"github.com/nats-io/nats.go"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -14,6 +15,7 @@ import (
 	"github.com/onceish/onceish/dedupe"
 	kvdedupe "github.com/onceish/onceish/dedupe/kv"
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
+	"github.com/onceish/onceish/worker/internal/redact"
 )
 
 // Embedded is a NATS server in this process, or the one of another process that was joined.
@@ -51,12 +53,16 @@ type Connections struct {
 	log      *slog.Logger
 	embedded Embedded
 	nats     *nats.Conn
-	bus      *natsbus.Bus
 	mongo    *mongo.Client
-	kv       *kvdedupe.Store
+	bus      bus.Bus
+	store    dedupe.Store
+	closers  []func() error
 
 	busName, storeName string
 }
+
+// Over returns connections to a bus and a store of the caller's own, such as those in memory for a test. Close leaves them as they are.
+func Over(b bus.Bus, store dedupe.Store) *Connections { return &Connections{bus: b, store: store} }
 
 // Connect connects to the bus, and to an embedded server if there is no other. It does not retry: what does not answer at the start,
 // within 5 s, is an error that says where, without credentials. Later on the connection comes back by itself.
@@ -87,13 +93,22 @@ func (c *Connections) connect(ctx context.Context) (err error) {
 	if c.nats, err = connectNATS(url, &c.o, c.log); err != nil {
 		return err
 	}
-	c.busName = redact(url)
+	c.closers = append(c.closers, func() error { return closeNATS(c.nats) })
+	c.busName = redact.URL(url)
 	options := &natsbus.Options{Logger: c.log}
 	if c.o.Provision || c.embedded != nil {
 		options.Provision = &natsbus.Provision{}
 	}
-	c.bus, err = natsbus.New(c.nats, options)
-	return err
+	b, err := natsbus.New(c.nats, options)
+	if err != nil {
+		return err
+	}
+	c.bus = b
+	c.closers = append(c.closers, func() error {
+		b.Close()
+		return nil
+	})
+	return nil
 }
 
 func (c *Connections) embed(ctx context.Context) (string, error) {
@@ -102,19 +117,25 @@ func (c *Connections) embed(ctx context.Context) (string, error) {
 	}
 	var err error
 	if c.embedded, err = c.o.Embed(ctx, c.log); err != nil {
-		c.embedded = nil
 		return "", err
 	}
+	c.closers = append(c.closers, c.embedded.Close)
 	message := "no NATS URL: joined the embedded NATS server of another process"
 	if c.embedded.Serving() {
 		message = "no NATS URL: serving with an embedded NATS server, for use on this machine only"
 	}
-	c.log.Info(message, "url", redact(c.embedded.URL()))
+	c.log.Info(message, "url", redact.URL(c.embedded.URL()))
 	return c.embedded.URL(), nil
 }
 
 // Bus is the bus.
 func (c *Connections) Bus() bus.Bus { return c.bus }
+
+// NATS is the connection to NATS; nil if the bus is another one.
+func (c *Connections) NATS() *nats.Conn { return c.nats }
+
+// Mongo is the client of the MongoDB that keeps the marks; nil if they are kept elsewhere, and before Store.
+func (c *Connections) Mongo() *mongo.Client { return c.mongo }
 
 // BusName and StoreName tell people where these are, without credentials.
 func (c *Connections) BusName() string { return c.busName }
@@ -122,47 +143,50 @@ func (c *Connections) BusName() string { return c.busName }
 // StoreName is empty before Store.
 func (c *Connections) StoreName() string { return c.storeName }
 
-// Store connects to the dedupe store. It is called once.
-func (c *Connections) Store(ctx context.Context) (dedupe.Store, error) {
-	if c.o.Mongo == "" {
-		return c.openKV(ctx)
+// Store connects to the dedupe store. Repeated calls, by one goroutine, return the same one.
+func (c *Connections) Store(ctx context.Context) (_ dedupe.Store, err error) {
+	switch {
+	case c.store != nil:
+	case c.o.Mongo == "":
+		c.store, err = c.openKV(ctx)
+	default:
+		c.store, err = c.openMongo(ctx)
 	}
+	return c.store, err
+}
+
+func (c *Connections) openMongo(ctx context.Context) (dedupe.Store, error) {
 	client, coll, err := connectMongo(ctx, c.o.Mongo, c.o.Name)
 	if err != nil {
 		return nil, err
 	}
 	c.mongo = client
-	c.storeName = redact(c.o.Mongo) + " " + coll.Database().Name() + "." + coll.Name()
-	return mongodedupe.New(ctx, coll, nil)
+	c.closers = append(c.closers, func() error { return disconnect(client) })
+	c.storeName = redact.URL(c.o.Mongo) + " " + coll.Database().Name() + "." + coll.Name()
+	s, err := mongodedupe.New(ctx, coll, nil)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
-func (c *Connections) openKV(ctx context.Context) (_ dedupe.Store, err error) {
-	if c.kv, err = kvdedupe.New(ctx, c.nats, &kvdedupe.Options{Logger: c.log}); err != nil {
+func (c *Connections) openKV(ctx context.Context) (dedupe.Store, error) {
+	s, err := kvdedupe.New(ctx, c.nats, &kvdedupe.Options{Logger: c.log})
+	if err != nil {
 		return nil, fmt.Errorf("keep marks on the NATS server %s: %w", c.busName, err)
 	}
+	c.closers = append(c.closers, s.Close)
 	c.storeName = "nats-kv " + kvdedupe.DefaultBucket
 	c.log.Info("no MongoDB URI: marks are kept in a key-value bucket of the NATS server", "bucket", kvdedupe.DefaultBucket)
-	return c.kv, nil
+	return s, nil
 }
 
 // Close closes what was opened, the last first. Repeated calls do nothing.
 func (c *Connections) Close() error {
 	var errs []error
-	if c.kv != nil {
-		errs = append(errs, c.kv.Close())
+	for _, closer := range slices.Backward(c.closers) {
+		errs = append(errs, closer())
 	}
-	if c.mongo != nil {
-		errs = append(errs, disconnect(c.mongo))
-	}
-	if c.bus != nil {
-		c.bus.Close()
-	}
-	if c.nats != nil {
-		closeNATS(c.nats)
-	}
-	if c.embedded != nil {
-		errs = append(errs, c.embedded.Close())
-	}
-	c.kv, c.mongo, c.bus, c.nats, c.embedded = nil, nil, nil, nil, nil
+	c.closers = nil
 	return errors.Join(errs...)
 }

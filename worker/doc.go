@@ -1,35 +1,21 @@
-// Package worker is a process of one consumer group: its connections, its lifecycle, and the two things that the worker command does
-// with them, publishing lines and running a command for each event.
+// Package worker is a process of one consumer group: its connections, its subscriptions, what runs beside them, signals, drain and
+// exit status.
+//
+// [Main] is all of a worker binary but its handlers:
+//
+//	func main() {
+//		worker.Main("billing", func(ctx context.Context, w *worker.Worker) error {
+//			w.Handle("order.placed", consumer.JSON(charge), nil)
+//			return nil
+//		})
+//	}
+//
+// A service with a main of its own does the same in parts: [Connect], [New], [Worker.Handle], [Worker.Run], [Connections.Close], with
+// [Signals] and [ExitStatus] if it wants them. A test runs a worker over the bus and the store in memory ([Over]).
 //
 // # Delivery semantics
 //
-// [Run] is consumer.SubscribeExactlyOnce with a process around it, and promises what that does: the command of [Exec] is an effect
-// of the kind "anything": no two unexpired leases of an event, and never again once its success is marked. When the worker dies after the
-// effect and before the mark, the command runs again with the same IDEMPOTENCY_KEY. It ends with its worker, also with one that was
-// killed by SIGKILL, and its children with it.
-//
-// [PublishLines] publishes each line at least once under a message id that is the same each time, in the order of the lines, and tells
-// which lines are not known to be stored. A line with an id of its own (the field "id" of a JSON object, or the field that
-// was asked for) is one event however often it is published: for as long as the bus remembers its message id it is stored
-// once, after that the consumers recognise it. A line without one gets a fresh id each time that it is read: two equal lines are two events.
-//
-// # Commands
-//
-// [Exec] runs a line by /bin/sh, one process for each event. The event's data is its standard input. Its environment is the worker's,
-// without NATS_URL, NATS_CREDS and MONGODB_URI, and with these, all of which are always set:
-//
-//	CE_ID CE_SOURCE CE_TYPE CE_TIME   attributes of the event; CE_TIME is empty if it is unknown
-//	TOPIC GROUP EVENT_KEY             where it was published, who handles it, what orders it (may be empty)
-//	IDEMPOTENCY_KEY                   the same in every attempt: hand it to the services that the command calls
-//	ATTEMPT                           1, then one more for each run that failed
-//	TOKEN                             grows with every takeover of the event
-//
-// They come from whoever publishes: quote them as any other input ("$CE_ID"). No value becomes a part of the command line. An event
-// whose attributes cannot be in an environment (a NUL, more than 128 KiB) is dead-lettered.
-//
-// Exit status 0 is done, 65 never try again, everything else try again later; the end of what the command wrote to standard error
-// (2 KiB) is the reason. What it leaves running in its process group is killed when it ends. When it is stopped (run limit, lease lost,
-// drain time-out) its process group gets SIGTERM, and SIGKILL after a grace of 2 s; what it exits with after that is not a success.
-//
-// Under systemd set KillMode=mixed, so that SIGTERM reaches the worker and not its commands; the worker lets them finish.
+// A worker is consumer.SubscribeExactlyOnce, once for each topic, with a process around it, and promises what that does. It ends as a
+// whole: when a subscription or an actor ends, the others drain, and what ended first is the error. What is drained
+// is closed afterwards, in this order: subscriptions and actors, what was deferred, connections.
 package worker

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/onceish/onceish/bus"
-	"github.com/onceish/onceish/consumer"
 )
 
 // tap is a bus that remembers the source of its subscription, which knows what is left.
@@ -38,11 +37,32 @@ func (t *tap) empty(ctx context.Context) bool {
 	return err == nil && info.Pending == 0 && info.Unsettled == 0
 }
 
+// empty tells whether all subscriptions were empty at one time. A handler may publish to another's topic: what ended while they
+// were asked one by one may have filled again what was empty before.
+func empty(ctx context.Context, subs []subscribed) bool {
+	before := endings(subs)
+	for _, s := range subs {
+		if s.sub.Stats().InFlight > 0 || !s.tap.empty(ctx) {
+			return false
+		}
+	}
+	return endings(subs) == before
+}
+
+// endings is how many runs have ended, one way or another.
+func endings(subs []subscribed) (n uint64) {
+	for _, s := range subs {
+		stats := s.sub.Stats()
+		n += stats.Handled + stats.Failed + stats.Dead + stats.Lost
+	}
+	return n
+}
+
 // pollEmpty is how often the bus is asked.
 const pollEmpty = 100 * time.Millisecond
 
 // untilEmpty ends when there is nothing left to do.
-func untilEmpty(t *tap, sub *consumer.Subscription) Actor {
+func untilEmpty(subs []subscribed) Actor {
 	ctx, cancel := context.WithCancel(context.Background())
 	return Actor{
 		Name: "until empty",
@@ -55,7 +75,7 @@ func untilEmpty(t *tap, sub *consumer.Subscription) Actor {
 				case <-ctx.Done():
 					return errAsked
 				}
-				if sub.Stats().InFlight == 0 && t.empty(ctx) {
+				if empty(ctx, subs) {
 					return errAsked
 				}
 			}

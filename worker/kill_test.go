@@ -16,6 +16,7 @@ import (
 	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/internal/faulty"
 	"github.com/onceish/onceish/worker/embedded"
+	"github.com/onceish/onceish/worker/lines"
 )
 
 // A process of these tests runs a worker that dies at a call, before or after it was done.
@@ -55,7 +56,7 @@ func effect(dir string, plan faulty.Plan) (err error) {
 	if _, err := c.Bus().Topic(ctx, "t", "", bus.Start{}); err != nil {
 		return err
 	}
-	if _, err := PublishLines(ctx, c.Bus(), "t", strings.NewReader(`{"id":"1"}`), nil); err != nil {
+	if _, err := lines.Publish(ctx, c.Bus(), "t", strings.NewReader(`{"id":"1"}`), nil); err != nil {
 		return err
 	}
 	store, err := c.Store(ctx)
@@ -70,9 +71,12 @@ func effect(dir string, plan faulty.Plan) (err error) {
 		_, err = f.WriteString("effect\n")
 		return err
 	}
-	return Run(ctx, faulty.NewBus(c.Bus(), plan), "t", "g", faulty.NewStore(store.(faulty.Inner), plan), handler, &RunOptions{
-		Consumer: &consumer.Options{Lease: time.Second, AckWait: time.Second}, UntilEmpty: true, Logger: quiet,
-	})
+	w, err := New("g", Over(faulty.NewBus(c.Bus(), plan), faulty.NewStore(store.(faulty.Inner), plan)), &Options{UntilEmpty: true, Logger: quiet})
+	if err != nil {
+		return err
+	}
+	w.Handle("t", handler, &consumer.Options{Lease: time.Second, AckWait: time.Second})
+	return w.Run(ctx)
 }
 
 // Wherever a worker dies but between the effect and its mark, there is one effect; there, there may be two.

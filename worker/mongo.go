@@ -8,6 +8,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/connstring"
+
+	"github.com/onceish/onceish/worker/internal/redact"
 )
 
 const (
@@ -19,7 +21,7 @@ const (
 func connectMongo(ctx context.Context, uri, name string) (*mongo.Client, *mongo.Collection, error) {
 	parsed, err := connstring.ParseAndValidate(uri)
 	if err != nil {
-		if secret(uri) {
+		if redact.Secret(uri) {
 			err = errors.New("percent-encode what is special in the user name or password, and see its options")
 		}
 		return nil, nil, fmt.Errorf("%w: the MongoDB URI (--mongo, MONGODB_URI) cannot be read: %w", ErrUsage, err)
@@ -43,7 +45,7 @@ func connectMongo(ctx context.Context, uri, name string) (*mongo.Client, *mongo.
 
 func unreachable(uri string, err error) error {
 	return fmt.Errorf("connect to MongoDB at %s (--mongo, MONGODB_URI): %w: does a server run there, and may this user connect? "+
-		"Without a URI marks are kept in NATS", redact(uri), err)
+		"Without a URI marks are kept in NATS", redact.URL(uri), err)
 }
 
 func disconnect(client *mongo.Client) error {

@@ -3,16 +3,20 @@ package worker
 import (
 	"fmt"
 	"log/slog"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/onceish/onceish/worker/internal/redact"
 )
 
 // startTimeout is how long a server may take to answer at the start.
 const startTimeout = 5 * time.Second
 
-func connectNATS(url string, o *ConnectOptions, log *slog.Logger) (*nats.Conn, error) {
-	if !readable(url) {
+func connectNATS(at string, o *ConnectOptions, log *slog.Logger) (*nats.Conn, error) {
+	if !readable(at) {
 		return nil, fmt.Errorf("%w: the NATS URL (--nats, NATS_URL) cannot be read: write nats://host:4222, "+
 			"and percent-encode what is special in a user name or password", ErrUsage)
 	}
@@ -21,7 +25,7 @@ func connectNATS(url string, o *ConnectOptions, log *slog.Logger) (*nats.Conn, e
 		nats.ReconnectWait(time.Second),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
-				log.Warn("disconnected from NATS: reconnecting", "url", redact(url), "error", err)
+				log.Warn("disconnected from NATS: reconnecting", "url", redact.URL(at), "error", err)
 			}
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) { log.Info("reconnected to NATS", "url", nc.ConnectedUrlRedacted()) }),
@@ -30,18 +34,18 @@ func connectNATS(url string, o *ConnectOptions, log *slog.Logger) (*nats.Conn, e
 	if o.Credentials != "" {
 		options = append(options, nats.UserCredentials(o.Credentials))
 	}
-	nc, err := nats.Connect(url, options...)
+	nc, err := nats.Connect(at, options...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS at %s (--nats, NATS_URL): %w: does a server run there, and may this user connect? "+
-			"Without a URL the worker command runs a server of its own", redact(url), err)
+			"Without a URL the worker command runs a server of its own", redact.URL(at), err)
 	}
 	return nc, nil
 }
 
 // closeNATS returns when the connection's goroutines have been told.
-func closeNATS(nc *nats.Conn) {
+func closeNATS(nc *nats.Conn) error {
 	if nc.IsClosed() {
-		return
+		return nil
 	}
 	_ = nc.FlushTimeout(startTimeout) // what is not sent then comes again
 	closed := make(chan struct{})
@@ -51,4 +55,19 @@ func closeNATS(nc *nats.Conn) {
 	case <-closed:
 	case <-time.After(startTimeout): // it closed by itself meanwhile
 	}
+	return nil
+}
+
+// readable tells whether all URLs, separated by commas, are such. Why one is not is told to nobody: it may say what the password is.
+func readable(urls string) bool {
+	for s := range strings.SplitSeq(urls, ",") {
+		s = strings.TrimSpace(s)
+		if !strings.Contains(s, "://") {
+			s = "nats://" + s
+		}
+		if u, err := url.Parse(s); err != nil || u.Host == "" {
+			return false
+		}
+	}
+	return true
 }

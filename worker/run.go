@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"github.com/oklog/run"
 
@@ -13,85 +14,123 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// RunOptions of Run. The zero value means the defaults.
-type RunOptions struct {
-	// Consumer; see there. Its Logger is Logger unless it has one.
-	Consumer *consumer.Options
-	// UntilEmpty ends the run, as ctx does, once the group has settled everything that is on the topic, also what other processes of
-	// the group have in hand and what waits for its next attempt.
-	UntilEmpty bool
-	// Hurry, once closed, ends the run as ctx does, and cancels the handlers that still run. Nil: they have until the drain time-out.
-	Hurry <-chan struct{}
-	// Started is called once the group is subscribed. Nil: nobody is told.
-	Started func()
-	// Actors run beside the subscription, and end the run when they end.
-	Actors []Actor
-	// Logger; slog.Default().
-	Logger *slog.Logger
-}
-
-// Actor is something that runs, and how it is told to stop.
-type Actor struct {
-	// Name for the log.
-	Name string
-	// Run returns when it has ended by itself or was stopped.
-	Run func() error
-	// Stop is called once, and does not wait.
-	Stop func(error)
-}
-
-// Run subscribes the group and blocks until ctx has ended, an actor has, or the bus is closed for good, and the subscription is drained.
+// Run subscribes the group to its topics and blocks until ctx has ended, a subscription or an actor has, and everything is drained
+// and closed. It is called once.
 //
 // Nil is returned after a complete drain. consumer.ErrDrainIncomplete: handlers were cut off by the drain time-out or by
 // Hurry, did not return, or succeeded and could not be marked; their events come again. Other errors are why it could not
-// subscribe, or what ended first.
-func Run(ctx context.Context, b bus.Bus, topic, group string, store dedupe.Store, h consumer.Handler, o *RunOptions) error {
-	var opts RunOptions
-	if o != nil {
-		opts = *o
+// subscribe, what ended first, and what could not be closed.
+func (w *Worker) Run(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, w.close()) }()
+	if err := w.check(); err != nil {
+		return err
 	}
-	if opts.Logger == nil {
-		opts.Logger = slog.Default()
-	}
-	cut := newCut(opts.Hurry)
+	cut := newCut(w.o.Hurry)
 	defer cut.end()
-	tap := &tap{Bus: b}
-	sub, err := consumer.SubscribeExactlyOnce(ctx, tap, topic, group, store, h, consumerOptions(&opts, cut))
+	subs, err := w.subscribe(ctx, cut)
 	if err != nil {
 		return err
 	}
-	if opts.Started != nil {
-		opts.Started()
+	if w.o.Started != nil {
+		w.o.Started()
 	}
-	var g run.Group
-	add(&g, opts.Logger, awaiting(ctx, cut.ctx))
-	runSub, stopSub := sub.Actor()
-	add(&g, opts.Logger, Actor{Name: "subscription", Run: runSub, Stop: stopSub})
-	if opts.UntilEmpty {
-		add(&g, opts.Logger, untilEmpty(tap, sub)) //nolint:contextcheck // it ends with the group
+	err = ended(w.running(ctx, cut, subs).Run())
+	for _, s := range subs {
+		n := s.sub.Stats()
+		w.o.Logger.Info("drained", "topic", s.topic, "handled", n.Handled, "duplicates", n.Duplicates, "failed", n.Failed, "dead", n.Dead)
+		if left := s.sub.Err(); !errors.Is(err, left) {
+			err = errors.Join(err, left)
+		}
 	}
-	for _, a := range opts.Actors {
-		add(&g, opts.Logger, a)
-	}
-	err = g.Run()
-	s := sub.Stats()
-	opts.Logger.Info("drained", "handled", s.Handled, "duplicates", s.Duplicates, "failed", s.Failed, "dead", s.Dead)
-	if left := sub.Err(); !errors.Is(err, left) {
-		err = errors.Join(ended(err), left)
-	}
-	return errors.Join(ended(err), cut.err())
+	return errors.Join(err, cut.err())
 }
 
-func consumerOptions(o *RunOptions, c *cut) *consumer.Options {
+// check refuses what would go wrong in silence.
+func (w *Worker) check() error {
+	if len(w.handled) == 0 && len(w.actors) == 0 {
+		return fmt.Errorf("%w: group %q has nothing to do: call Handle, or Add", ErrUsage, w.group)
+	}
+	for i, a := range w.handled {
+		for _, b := range w.handled[:i] {
+			if bus.Overlap(a.topic, b.topic) {
+				return fmt.Errorf("%w: group %q is subscribed to %q and to %q, and handles an event once: an event on both would reach only one "+
+					"of the handlers. Choose topics that do not overlap, or use another group", ErrUsage, w.group, b.topic, a.topic)
+			}
+		}
+	}
+	return nil
+}
+
+// subscribed is a subscription that runs.
+type subscribed struct {
+	topic string
+	sub   *consumer.Subscription
+	tap   *tap
+}
+
+// subscribe leaves nothing running if it fails.
+func (w *Worker) subscribe(ctx context.Context, c *cut) (subs []subscribed, err error) {
+	var store dedupe.Store
+	if len(w.handled) > 0 {
+		if store, err = w.c.Store(ctx); err != nil {
+			return nil, err
+		}
+	}
+	for _, h := range w.handled {
+		t := &tap{Bus: w.c.Bus()}
+		sub, err := consumer.SubscribeExactlyOnce(ctx, t, h.topic, w.group, store, h.handler, w.options(h.options, c))
+		if err != nil {
+			for _, s := range subs {
+				err = errors.Join(err, s.sub.Drain(context.WithoutCancel(ctx)))
+			}
+			return nil, err
+		}
+		subs = append(subs, subscribed{topic: h.topic, sub: sub, tap: t})
+	}
+	return subs, nil
+}
+
+func (w *Worker) options(o *consumer.Options, c *cut) *consumer.Options {
 	var out consumer.Options
-	if o.Consumer != nil {
-		out = *o.Consumer
+	if o != nil {
+		out = *o
 	}
 	if out.Logger == nil {
-		out.Logger = o.Logger
+		out.Logger = w.o.Logger
+	}
+	if out.Drain == 0 {
+		out.Drain = w.o.Drain
 	}
 	out.Use = append([]consumer.Middleware{c.middleware}, out.Use...)
 	return &out
+}
+
+// running is all that runs.
+func (w *Worker) running(ctx context.Context, c *cut, subs []subscribed) *run.Group {
+	g := &run.Group{}
+	add(g, w.o.Logger, awaiting(ctx, c.ctx))
+	for _, s := range subs {
+		a := Actor{Name: "subscription to " + s.topic}
+		a.Run, a.Stop = s.sub.Actor()
+		add(g, w.o.Logger, a)
+	}
+	if w.o.UntilEmpty {
+		add(g, w.o.Logger, untilEmpty(subs)) //nolint:contextcheck // it ends with the group
+	}
+	for _, a := range w.actors {
+		add(g, w.o.Logger, a)
+	}
+	return g
+}
+
+// close closes what was deferred, the last first.
+func (w *Worker) close() error {
+	var errs []error
+	for _, c := range slices.Backward(w.closers) {
+		errs = append(errs, c())
+	}
+	w.closers = nil
+	return errors.Join(errs...)
 }
 
 // add logs each actor's own error: a run.Group keeps only the first.

@@ -44,9 +44,24 @@ func newRig(t *testing.T, events int) *rig {
 	return r
 }
 
-func (r *rig) run(ctx context.Context, h consumer.Handler, o RunOptions) error {
+func (r *rig) worker(t *testing.T, o Options) *Worker {
+	t.Helper()
 	o.Logger = slog.New(slog.NewTextHandler(&r.log, nil))
-	return Run(ctx, r.bus, "t", "g", r.store, h, &o)
+	w, err := New("g", Over(r.bus, r.store), &o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func (r *rig) run(ctx context.Context, t *testing.T, h consumer.Handler, o Options, actors ...Actor) error {
+	t.Helper()
+	w := r.worker(t, o)
+	w.Handle("t", h, nil)
+	for _, a := range actors {
+		w.Add(a)
+	}
+	return w.Run(ctx)
 }
 
 func TestRunUntilEmptyWaitsForRetries(t *testing.T) {
@@ -54,13 +69,13 @@ func TestRunUntilEmptyWaitsForRetries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 3)
 		var runs atomic.Int64
-		err := r.run(t.Context(), func(ctx context.Context, e bus.Event) error {
+		err := r.run(t.Context(), t, func(ctx context.Context, e bus.Event) error {
 			runs.Add(1)
 			if e.ID == "1" && consumer.AttemptFrom(ctx).Number < 3 {
 				return errors.New("not yet")
 			}
 			return nil
-		}, RunOptions{UntilEmpty: true})
+		}, Options{UntilEmpty: true})
 		if err != nil || runs.Load() != 5 {
 			t.Errorf("%d runs, %v, want 5", runs.Load(), err)
 		}
@@ -75,13 +90,13 @@ func TestRunEndsWithAnActor(t *testing.T) {
 		r := newRig(t, 1)
 		handled := make(chan struct{})
 		stopped := false
-		err := r.run(t.Context(), func(context.Context, bus.Event) error {
+		err := r.run(t.Context(), t, func(context.Context, bus.Event) error {
 			close(handled)
 			return nil
-		}, RunOptions{Actors: []Actor{{
+		}, Options{}, Actor{
 			Name: "sidekick", Stop: func(error) { stopped = true },
 			Run: func() error { <-handled; return errActor },
-		}}})
+		})
 		if !errors.Is(err, errActor) || !stopped || !strings.Contains(r.log.String(), `msg="sidekick ended" error="the actor's own"`) {
 			t.Errorf("%v, stopped: %v\n%s", err, stopped, &r.log)
 		}
@@ -97,12 +112,12 @@ func TestRunDrainsWithItsContext(t *testing.T) {
 		r := newRig(t, 1)
 		ctx, cancel := context.WithCancel(t.Context())
 		finished := false
-		err := r.run(ctx, func(ctx context.Context, _ bus.Event) error {
+		err := r.run(ctx, t, func(ctx context.Context, _ bus.Event) error {
 			cancel()
 			time.Sleep(10 * time.Second)
 			finished = ctx.Err() == nil
 			return nil
-		}, RunOptions{})
+		}, Options{})
 		if err != nil || !finished {
 			t.Errorf("%v, the handler finished: %v", err, finished)
 		}
@@ -114,19 +129,19 @@ func TestRunInAHurryCountsNoAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 1)
 		hurry := make(chan struct{})
-		err := r.run(t.Context(), func(ctx context.Context, _ bus.Event) error {
+		err := r.run(t.Context(), t, func(ctx context.Context, _ bus.Event) error {
 			close(hurry)
 			<-ctx.Done()
 			return fmt.Errorf("cut off: %w", context.Cause(ctx))
-		}, RunOptions{Hurry: hurry})
+		}, Options{Hurry: hurry})
 		if !errors.Is(err, consumer.ErrDrainIncomplete) || ExitStatus(err) != 3 {
 			t.Errorf("%v, want %v", err, consumer.ErrDrainIncomplete)
 		}
 		var attempt int
-		if err := r.run(t.Context(), func(ctx context.Context, _ bus.Event) error {
+		if err := r.run(t.Context(), t, func(ctx context.Context, _ bus.Event) error {
 			attempt = consumer.AttemptFrom(ctx).Number
 			return nil
-		}, RunOptions{UntilEmpty: true}); err != nil || attempt != 1 {
+		}, Options{UntilEmpty: true}); err != nil || attempt != 1 {
 			t.Errorf("attempt %d, %v\n%s", attempt, err, &r.log)
 		}
 	})
@@ -135,7 +150,7 @@ func TestRunInAHurryCountsNoAttempt(t *testing.T) {
 func TestRunRefusesWhatTheConsumerRefuses(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 0)
-	if err := r.run(t.Context(), nil, RunOptions{}); err == nil {
+	if err := r.run(t.Context(), t, nil, Options{}); err == nil {
 		t.Error("ran without a handler")
 	}
 }

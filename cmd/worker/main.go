@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/onceish/onceish/worker"
+	"github.com/onceish/onceish/worker/handlers"
 )
 
 func main() {
@@ -24,7 +25,7 @@ const guardCommand = "__guard"
 func exec(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	var err error
 	if len(args) == 2 && args[1] == guardCommand {
-		err = worker.KeepGuard(stdin, stderr)
+		err = handlers.KeepGuard(stdin, stderr)
 	} else {
 		err = root(stdin, stdout, stderr).Run(ctx, args)
 	}

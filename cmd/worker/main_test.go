@@ -49,7 +49,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"status": status, "plain": plain, "letters": letters, "long": long, "lines": lines,
+			"status": status, "plain": plain, "letters": letters, "long": long, "lines": countLines,
 		},
 	})
 }
@@ -129,8 +129,8 @@ func long(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(f.Close())
 }
 
-// lines checks how many lines a file has: lines FILE COUNT.
-func lines(ts *testscript.TestScript, _ bool, args []string) {
+// countLines checks how many lines a file has: lines FILE COUNT.
+func countLines(ts *testscript.TestScript, _ bool, args []string) {
 	data := ts.ReadFile(args[0])
 	if n := strconv.Itoa(strings.Count(data, "\n")); n != args[1] {
 		ts.Fatalf("%s has %s lines, want %s:\n%s", args[0], n, args[1], data)

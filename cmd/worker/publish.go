@@ -12,6 +12,7 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/worker"
+	"github.com/onceish/onceish/worker/lines"
 )
 
 func publishCommand(stderr io.Writer) *cli.Command {
@@ -60,7 +61,7 @@ func publish(ctx context.Context, cmd *cli.Command, stderr io.Writer) (err error
 			return err
 		}
 		show := &progress{w: stderr, live: terminal(stderr)}
-		n, err := worker.PublishLines(ctx, c.Bus(), topic, in, &worker.PublishOptions{
+		n, err := lines.Publish(ctx, c.Bus(), topic, in, &lines.Options{
 			IDField: cmd.String("id-field"), KeyField: cmd.String("key-field"), MaxBytes: info.MaxBytes, Hurry: hurry,
 			Refused: show.refused, Progress: show.stored,
 		})
@@ -99,7 +100,7 @@ func (p *progress) refused(line int, err error) {
 	p.printf("line %d: not stored: %v\n", line, err)
 }
 
-func (p *progress) stored(n worker.Published) {
+func (p *progress) stored(n lines.Published) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.live || time.Since(p.last) < 200*time.Millisecond {
@@ -110,7 +111,7 @@ func (p *progress) stored(n worker.Published) {
 	p.last, p.shown = time.Now(), true
 }
 
-func (p *progress) done(n worker.Published, topic string) {
+func (p *progress) done(n lines.Published, topic string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.clear()

@@ -13,6 +13,7 @@ import (
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/worker"
+	"github.com/onceish/onceish/worker/handlers"
 )
 
 func runCommand(stdout, stderr io.Writer) *cli.Command {
@@ -88,8 +89,8 @@ func run(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) error 
 	defer release()
 	started := false
 	err = connected(ctx, cmd, log, func(c *worker.Connections) error {
-		return handle(ctx, cmd, c, stdout, stderr, &worker.RunOptions{
-			Consumer: o, UntilEmpty: cmd.Bool("until-empty"), Hurry: hurry, Logger: log,
+		return handle(ctx, cmd, c, stdout, stderr, o, &worker.Options{
+			UntilEmpty: cmd.Bool("until-empty"), Hurry: hurry, Logger: log,
 			Started: func() {
 				started = true
 				log.Info("running", "topic", cmd.String("topic"), "group", cmd.String("group"), "bus", c.BusName(), "store", c.StoreName(),
@@ -105,9 +106,8 @@ func run(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) error 
 }
 
 // handle runs the command for events until ctx ends.
-func handle(ctx context.Context, cmd *cli.Command, c *worker.Connections, stdout, stderr io.Writer, o *worker.RunOptions) (err error) {
-	group := cmd.String("group")
-	store, err := c.Store(ctx)
+func handle(ctx context.Context, cmd *cli.Command, c *worker.Connections, stdout, stderr io.Writer, o *consumer.Options, wo *worker.Options) error {
+	w, err := worker.New(cmd.String("group"), c, wo)
 	if err != nil {
 		return err
 	}
@@ -115,17 +115,18 @@ func handle(ctx context.Context, cmd *cli.Command, c *worker.Connections, stdout
 	if err != nil {
 		return err
 	}
-	x, err := worker.NewExec(group, cmd.String("exec"), &worker.ExecOptions{
-		Guard: []string{self, guardCommand}, Env: os.Environ(), Stdout: stdout, Stderr: stderr, Drain: o.Consumer.Drain,
+	x, err := handlers.NewExec(w.Group(), cmd.String("exec"), &handlers.ExecOptions{
+		Guard: []string{self, guardCommand}, Env: os.Environ(), Stdout: stdout, Stderr: stderr, Drain: o.Drain,
 	})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, x.Close()) }()
+	w.Defer(x.Close)
 	guard := worker.Actor{Name: "guard"}
 	guard.Run, guard.Stop = x.Actor()
-	o.Actors = append(o.Actors, guard)
-	return worker.Run(ctx, c.Bus(), cmd.String("topic"), group, store, x.Handle, o)
+	w.Add(guard)
+	w.Handle(cmd.String("topic"), x.Handle, o)
+	return w.Run(ctx)
 }
 
 func consumerOptions(cmd *cli.Command) (*consumer.Options, error) {

@@ -1,4 +1,4 @@
-package worker
+package lines
 
 import (
 	"bytes"
@@ -11,15 +11,15 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// lineSource reads lines into the backlog.
-type lineSource struct {
-	parser lineParser
-	lines  *lineReader
+// source reads lines into the backlog.
+type source struct {
+	parser parser
+	lines  *reader
 	limit  int
-	to     *linePublisher
+	to     *publisher
 }
 
-func (s *lineSource) run(ctx context.Context) error {
+func (s *source) run(ctx context.Context) error {
 	for n := 1; ; n++ {
 		line, length, err := s.lines.next()
 		if ctx.Err() != nil {

@@ -1,4 +1,4 @@
-package worker
+package lines
 
 import (
 	"context"
@@ -85,7 +85,7 @@ func inOrder(t *testing.T, b *fakeBus, n int) {
 	}
 }
 
-func TestPublishLinesTriesAgain(t *testing.T) {
+func TestPublishTriesAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		// The connection is lost in the middle of the first three calls; what was stored just before was not confirmed.
@@ -99,7 +99,7 @@ func TestPublishLinesTriesAgain(t *testing.T) {
 			}
 			return false, errPasses
 		}
-		n, err := PublishLines(t.Context(), b, "t", numberedLines(100), nil)
+		n, err := Publish(t.Context(), b, "t", numberedLines(100), nil)
 		if err != nil || n.Stored != 100 || n.Duplicates == 0 {
 			t.Errorf("%+v, %v", n, err)
 		}
@@ -107,7 +107,7 @@ func TestPublishLinesTriesAgain(t *testing.T) {
 	})
 }
 
-func TestPublishLinesGivesUp(t *testing.T) {
+func TestPublishGivesUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		stored, last := make(map[string]bool), "4" // which lines are read in time for the last batch is up to the scheduler
@@ -123,7 +123,7 @@ func TestPublishLinesGivesUp(t *testing.T) {
 		}}
 		begun := time.Now()
 		r := io.MultiReader(numberedLines(6), never{t.Context()})
-		n, err := PublishLines(t.Context(), b, "t", r, &PublishOptions{Patience: 10 * time.Second})
+		n, err := Publish(t.Context(), b, "t", r, &Options{Patience: 10 * time.Second})
 		if n.Stored != len(stored) || !errors.Is(err, ErrNotStored) || !errors.Is(err, errPasses) ||
 			!strings.Contains(fmt.Sprint(err), "from line 4 to "+last) {
 			t.Errorf("%+v, %v, want %d stored, and from line 4 to %s not", n, err, len(stored), last)
@@ -142,7 +142,7 @@ func (n never) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-func TestPublishLinesDoesNotTryAgainInVain(t *testing.T) {
+func TestPublishDoesNotTryAgainInVain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		asked := make(map[string]int)
@@ -157,7 +157,7 @@ func TestPublishLinesDoesNotTryAgainInVain(t *testing.T) {
 			return true, nil
 		}}
 		var refused []string
-		n, err := PublishLines(t.Context(), b, "t", numberedLines(4), &PublishOptions{Refused: func(line int, err error) {
+		n, err := Publish(t.Context(), b, "t", numberedLines(4), &Options{Refused: func(line int, err error) {
 			refused = append(refused, fmt.Sprintf("%d %v", line, err))
 		}})
 		if want := (Published{Stored: 2, Refused: 2}); n != want || !errors.Is(err, ErrNotStored) {
@@ -174,10 +174,10 @@ func TestPublishLinesDoesNotTryAgainInVain(t *testing.T) {
 	})
 }
 
-func TestPublishLinesBoundsWhatItHolds(t *testing.T) {
+func TestPublishBoundsWhatItHolds(t *testing.T) {
 	t.Parallel()
 	b := &fakeBus{}
-	if n, err := PublishLines(t.Context(), b, "t", numberedLines(20_000), nil); err != nil || n.Stored != 20_000 {
+	if n, err := Publish(t.Context(), b, "t", numberedLines(20_000), nil); err != nil || n.Stored != 20_000 {
 		t.Errorf("%+v, %v", n, err)
 	}
 	if b.largest > backlogEvents {
@@ -185,7 +185,7 @@ func TestPublishLinesBoundsWhatItHolds(t *testing.T) {
 	}
 	long := strings.Repeat("x", 900<<10)
 	b = &fakeBus{}
-	if n, err := PublishLines(t.Context(), b, "t", strings.NewReader(strings.Repeat(long+"\n", 30)), nil); err != nil || n.Stored != 30 {
+	if n, err := Publish(t.Context(), b, "t", strings.NewReader(strings.Repeat(long+"\n", 30)), nil); err != nil || n.Stored != 30 {
 		t.Errorf("%+v, %v", n, err)
 	}
 	if b.largest*len(long) > backlogBytes {
@@ -193,17 +193,17 @@ func TestPublishLinesBoundsWhatItHolds(t *testing.T) {
 	}
 }
 
-func TestPublishLinesTellsReadErrors(t *testing.T) {
+func TestPublishTellsReadErrors(t *testing.T) {
 	t.Parallel()
 	b := &fakeBus{}
 	r := io.MultiReader(numberedLines(2), iotest.ErrReader(os.ErrPermission))
-	n, err := PublishLines(t.Context(), b, "t", r, nil)
+	n, err := Publish(t.Context(), b, "t", r, nil)
 	if n.Stored != 2 || !errors.Is(err, ErrNotStored) || !errors.Is(err, os.ErrPermission) || !strings.Contains(err.Error(), "reading line 3") {
 		t.Errorf("%+v, %v", n, err)
 	}
 }
 
-func TestPublishLinesEndsWithItsContext(t *testing.T) {
+func TestPublishEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -212,14 +212,14 @@ func TestPublishLinesEndsWithItsContext(t *testing.T) {
 			return true, nil
 		}}
 		r := io.MultiReader(numberedLines(3), never{t.Context()})
-		n, err := PublishLines(ctx, b, "t", r, nil)
+		n, err := Publish(ctx, b, "t", r, nil)
 		if n.Stored != 3 || !errors.Is(err, ErrNotStored) || !errors.Is(err, context.Canceled) || !strings.Contains(fmt.Sprint(err), "after line 3") {
 			t.Errorf("%+v, %v", n, err)
 		}
 	})
 }
 
-func TestPublishLinesGivesWhatWasReadAFewSeconds(t *testing.T) {
+func TestPublishGivesWhatWasReadAFewSeconds(t *testing.T) {
 	t.Parallel()
 	for name, hurried := range map[string]bool{"in time": false, "in a hurry": true} {
 		t.Run(name, func(t *testing.T) {
@@ -235,7 +235,7 @@ func TestPublishLinesGivesWhatWasReadAFewSeconds(t *testing.T) {
 					time.AfterFunc(time.Second, func() { close(hurry) })
 				}
 				begun := time.Now()
-				n, err := PublishLines(ctx, b, "t", io.MultiReader(numberedLines(1), never{t.Context()}), &PublishOptions{Hurry: hurry})
+				n, err := Publish(ctx, b, "t", io.MultiReader(numberedLines(1), never{t.Context()}), &Options{Hurry: hurry})
 				if n.Stored != 0 || !errors.Is(err, ErrNotStored) || !strings.Contains(fmt.Sprint(err), "from line 1 to 1") {
 					t.Errorf("%+v, %v", n, err)
 				}

@@ -1,4 +1,4 @@
-package worker
+package lines
 
 import (
 	"encoding/json"
@@ -9,8 +9,8 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// lineParser makes events of lines.
-type lineParser struct {
+// parser makes events of lines.
+type parser struct {
 	topic             string
 	idField, keyField string // empty: not asked for
 }
@@ -19,7 +19,7 @@ type lineParser struct {
 const defaultIDField = "id"
 
 // event reads a line. Without an id of its own the line gets a fresh one: two equal lines are two events.
-func (p *lineParser) event(line []byte, now time.Time) (bus.Event, error) {
+func (p *parser) event(line []byte, now time.Time) (bus.Event, error) {
 	e := bus.Event{Topic: p.topic, Time: now, Data: line}
 	fields, err := readObject(line)
 	if err == nil {

@@ -1,4 +1,4 @@
-package worker
+package lines
 
 import (
 	"bufio"
@@ -7,20 +7,20 @@ import (
 	"io"
 )
 
-// lineReader reads lines one by one, and holds no more than one of them.
-type lineReader struct {
+// reader reads lines one by one, and holds no more than one of them.
+type reader struct {
 	r     *bufio.Reader
 	limit int
 	begun bool
 }
 
-func newLineReader(r io.Reader, limit int) *lineReader {
-	return &lineReader{r: bufio.NewReaderSize(r, 64<<10), limit: limit}
+func newReader(r io.Reader, limit int) *reader {
+	return &reader{r: bufio.NewReaderSize(r, 64<<10), limit: limit}
 }
 
 // next returns a line without its end, which is the caller's, and its length in bytes. Of a line beyond the limit only the length is
 // returned. After the last line it returns io.EOF; another error is the reader's own, and the line before it is not whole.
-func (l *lineReader) next() (line []byte, length int, err error) {
+func (l *reader) next() (line []byte, length int, err error) {
 	if !l.begun {
 		l.begun = true
 		l.skipMark()
@@ -46,7 +46,7 @@ func (l *lineReader) next() (line []byte, length int, err error) {
 	}
 }
 
-func (l *lineReader) trim(line, last []byte, length int) ([]byte, int, error) {
+func (l *reader) trim(line, last []byte, length int) ([]byte, int, error) {
 	end := len(last) - len(bytes.TrimSuffix(bytes.TrimSuffix(last, []byte("\n")), []byte("\r")))
 	if length -= end; length > l.limit {
 		return nil, length, nil
@@ -55,7 +55,7 @@ func (l *lineReader) trim(line, last []byte, length int) ([]byte, int, error) {
 }
 
 // skipMark skips the byte-order mark that some editors write.
-func (l *lineReader) skipMark() {
+func (l *reader) skipMark() {
 	if mark, _ := l.r.Peek(3); bytes.Equal(mark, []byte("\xEF\xBB\xBF")) {
 		_, _ = l.r.Discard(len(mark)) // they were peeked
 	}

@@ -1,6 +1,7 @@
-package worker
+package handlers
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -29,9 +30,9 @@ func (o *ExecOptions) complete(line string) (ExecOptions, error) {
 	}
 	switch {
 	case line == "":
-		return c, fmt.Errorf("%w: the command is empty: name one, such as --exec ./handle", ErrUsage)
+		return c, errors.New("the command is empty: name one, such as ./handle")
 	case len(c.Guard) == 0:
-		return c, fmt.Errorf("ExecOptions.Guard is empty: it must name the program that calls KeepGuard")
+		return c, errors.New("ExecOptions.Guard is empty: it must name the program that calls KeepGuard")
 	case c.Grace < 0 || c.Drain < 0:
 		return c, fmt.Errorf("ExecOptions.Grace is %v and Drain %v: they must be positive, or 0", c.Grace, c.Drain)
 	}

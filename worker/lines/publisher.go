@@ -1,4 +1,4 @@
-package worker
+package lines
 
 import (
 	"context"
@@ -11,10 +11,10 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// linePublisher publishes the backlog. One call at a time: within it events are pipelined, and lines stay in order.
-type linePublisher struct {
+// publisher publishes the backlog. One call at a time: within it events are pipelined, and lines stay in order.
+type publisher struct {
 	bus      bus.Publisher
-	o        *PublishOptions
+	o        *Options
 	backlog  *backlog
 	patience time.Duration
 
@@ -24,7 +24,7 @@ type linePublisher struct {
 }
 
 // accept is false once nothing more is published.
-func (p *linePublisher) accept(e bus.Event, line int) bool {
+func (p *publisher) accept(e bus.Event, line int) bool {
 	if !p.backlog.put(e, line) {
 		return false
 	}
@@ -32,7 +32,7 @@ func (p *linePublisher) accept(e bus.Event, line int) bool {
 	return true
 }
 
-func (p *linePublisher) refuse(line int, err error) {
+func (p *publisher) refuse(line int, err error) {
 	p.mu.Lock()
 	p.counts.Refused++
 	p.mu.Unlock()
@@ -42,7 +42,7 @@ func (p *linePublisher) refuse(line int, err error) {
 // lastWords is how long events that were read may take once ctx has ended.
 const lastWords = 5 * time.Second
 
-func (p *linePublisher) run(ctx context.Context) error {
+func (p *publisher) run(ctx context.Context) error {
 	sending, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	var hurrying sync.WaitGroup
 	defer hurrying.Wait()
@@ -76,7 +76,7 @@ func (p *linePublisher) run(ctx context.Context) error {
 const shortPause = 50 * time.Millisecond
 
 // publish tries until all are stored or refused, for as long as something gets stored.
-func (p *linePublisher) publish(ctx context.Context, b batch) error {
+func (p *publisher) publish(ctx context.Context, b batch) error {
 	progress := time.Now()
 	pause := shortPause
 	for {
@@ -101,7 +101,7 @@ func (p *linePublisher) publish(ctx context.Context, b batch) error {
 }
 
 // attempt returns what is to be tried again, and the first reason why.
-func (p *linePublisher) attempt(ctx context.Context, b batch) (left batch, first error) {
+func (p *publisher) attempt(ctx context.Context, b batch) (left batch, first error) {
 	receipts, err := p.bus.Publish(ctx, b.events...)
 	if len(receipts) != len(b.events) {
 		return b, errors.Join(err, errors.New("the bus did not answer for every event"))
@@ -127,7 +127,7 @@ func (p *linePublisher) attempt(ctx context.Context, b batch) (left batch, first
 	return left, first
 }
 
-func (p *linePublisher) stored(n Published) {
+func (p *publisher) stored(n Published) {
 	p.mu.Lock()
 	p.counts.Stored += n.Stored
 	p.counts.Duplicates += n.Duplicates
@@ -135,13 +135,13 @@ func (p *linePublisher) stored(n Published) {
 	p.o.Progress(p.count())
 }
 
-func (p *linePublisher) count() Published {
+func (p *publisher) count() Published {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.counts
 }
 
-func (p *linePublisher) finish(ctx context.Context, err error) (Published, error) {
+func (p *publisher) finish(ctx context.Context, err error) (Published, error) {
 	c := p.count()
 	if c.Refused > 0 {
 		err = errors.Join(err, fmt.Errorf("%w: %d cannot be", ErrNotStored, c.Refused))

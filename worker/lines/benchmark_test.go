@@ -1,4 +1,4 @@
-package worker
+package lines_test
 
 import (
 	"bytes"
@@ -15,12 +15,14 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/internal/natstest"
+	"github.com/onceish/onceish/worker"
+	"github.com/onceish/onceish/worker/lines"
 )
 
-// BenchmarkPublishLines compares lines with asynchronous publishes of the same bytes under message ids, on the same server.
-func BenchmarkPublishLines(b *testing.B) {
+// BenchmarkPublish compares lines with asynchronous publishes of the same bytes under message ids, on the same server.
+func BenchmarkPublish(b *testing.B) {
 	const events = 100_000
-	c, err := Connect(b.Context(), &ConnectOptions{NATS: natstest.Start(b, nil).URL(), Provision: true, Logger: slog.New(slog.DiscardHandler)})
+	c, err := worker.Connect(b.Context(), &worker.ConnectOptions{NATS: natstest.Start(b, nil).URL(), Provision: true, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -28,13 +30,13 @@ func BenchmarkPublishLines(b *testing.B) {
 	filler := strings.Repeat("x", 200)
 	var ours, raw time.Duration
 	for i := 0; b.Loop(); i++ {
-		var lines bytes.Buffer
+		var text bytes.Buffer
 		for n := range events {
-			fmt.Fprintf(&lines, "{\"id\":\"%d-%d\",\"filler\":%q}\n", i, n, filler)
+			fmt.Fprintf(&text, "{\"id\":\"%d-%d\",\"filler\":%q}\n", i, n, filler)
 		}
 		for _, half := range []func(){
-			func() { ours += publishLines(b, c.Bus(), "lines", bytes.NewReader(lines.Bytes())) },
-			func() { raw += publishRaw(b, c, "raw", lines.Bytes()) },
+			func() { ours += publishLines(b, c.Bus(), "lines", bytes.NewReader(text.Bytes())) },
+			func() { raw += publishRaw(b, c, "raw", text.Bytes()) },
 		} {
 			half()
 		}
@@ -49,7 +51,7 @@ func publishLines(b *testing.B, to bus.Bus, topic string, r io.Reader) time.Dura
 		b.Fatal(err)
 	}
 	begun := time.Now()
-	if n, err := PublishLines(b.Context(), to, topic, r, nil); err != nil {
+	if n, err := lines.Publish(b.Context(), to, topic, r, nil); err != nil {
 		b.Fatal(n, err)
 	}
 	return time.Since(begun)
@@ -57,19 +59,19 @@ func publishLines(b *testing.B, to bus.Bus, topic string, r io.Reader) time.Dura
 
 var rawRuns int
 
-func publishRaw(b *testing.B, c *Connections, topic string, lines []byte) time.Duration {
+func publishRaw(b *testing.B, c *worker.Connections, topic string, data []byte) time.Duration {
 	b.Helper()
 	if _, err := c.Bus().Topic(b.Context(), topic, "", bus.Start{}); err != nil {
 		b.Fatal(err)
 	}
-	js, err := jetstream.New(c.nats, jetstream.WithPublishAsyncMaxPending(4000))
+	js, err := jetstream.New(c.NATS(), jetstream.WithPublishAsyncMaxPending(4000))
 	if err != nil {
 		b.Fatal(err)
 	}
 	rawRuns++
 	begun := time.Now()
 	n := 0
-	for line := range bytes.Lines(lines) {
+	for line := range bytes.Lines(data) {
 		n++
 		msg := &nats.Msg{Subject: topic, Data: line[:len(line)-1], Header: nats.Header{"Nats-Msg-Id": []string{strconv.Itoa(rawRuns) + "-" + strconv.Itoa(n)}}}
 		if _, err := js.PublishMsgAsync(msg); err != nil {

@@ -1,4 +1,4 @@
-package worker
+package lines
 
 import (
 	"bytes"
@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-func FuzzLineReader(f *testing.F) {
+func FuzzReader(f *testing.F) {
 	f.Add([]byte("one\r\n\ntwo"), 5)
 	f.Add([]byte("\xEF\xBB\xBFmark\n"), 100)
 	f.Add(bytes.Repeat([]byte("x"), 200<<10), 100<<10)
@@ -21,7 +21,7 @@ func FuzzLineReader(f *testing.F) {
 		if len(want) == 1 && want[0] == "" && !bytes.Contains(data, []byte("\n")) {
 			want = nil
 		}
-		l := newLineReader(iotest.HalfReader(bytes.NewReader(data)), limit)
+		l := newReader(iotest.HalfReader(bytes.NewReader(data)), limit)
 		for i, w := range want {
 			w = strings.TrimSuffix(w, "\r")
 			line, n, err := l.next()
@@ -37,7 +37,7 @@ func FuzzLineReader(f *testing.F) {
 
 func TestLineReaderHoldsNoMoreThanALine(t *testing.T) {
 	endless := io.LimitReader(zeros{}, 1<<30)
-	l := newLineReader(endless, 1<<20)
+	l := newReader(endless, 1<<20)
 	var line []byte
 	var length int
 	got := testing.AllocsPerRun(1, func() {
@@ -81,7 +81,7 @@ func TestLineParser(t *testing.T) {
 		"key null":           {line: `{"id":"a","c":null}`, keyField: "c", err: `field "c" is neither a string nor a number: null`},
 		"no object, but key": {line: `7`, keyField: "c", err: "not a JSON object: it does not begin with '{'"},
 	} {
-		p := lineParser{topic: "t", idField: test.idField, keyField: test.keyField}
+		p := parser{topic: "t", idField: test.idField, keyField: test.keyField}
 		e, err := p.event([]byte(test.line), time.Now())
 		if test.err != "" {
 			if err == nil || err.Error() != test.err {
@@ -99,11 +99,11 @@ func TestLineParser(t *testing.T) {
 func FuzzLineParser(f *testing.F) {
 	f.Add([]byte(`{"id":"a","k":1}`))
 	f.Fuzz(func(t *testing.T, line []byte) {
-		e, err := (&lineParser{topic: "t"}).event(line, time.Now())
+		e, err := (&parser{topic: "t"}).event(line, time.Now())
 		if err != nil || e.Validate() != nil {
 			t.Errorf("%q: %v, %v: a line is an event whatever it says", line, err, e.Validate())
 		}
-		if e, err := (&lineParser{topic: "t", idField: "id", keyField: "k"}).event(line, time.Now()); err == nil && (e.ID == "" || e.Key == "") {
+		if e, err := (&parser{topic: "t", idField: "id", keyField: "k"}).event(line, time.Now()); err == nil && (e.ID == "" || e.Key == "") {
 			t.Errorf("%q: %+v without id or key", line, e)
 		}
 	})

@@ -1,4 +1,4 @@
-package worker
+package lines
 
 import (
 	"context"
@@ -10,8 +10,8 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// PublishOptions of PublishLines. The zero value means the defaults.
-type PublishOptions struct {
+// Options of Publish. The zero value means the defaults.
+type Options struct {
 	// IDField is the JSON field that is a line's identity. Empty: "id" where a line is a JSON object that has it; other lines
 	// get a fresh id each.
 	IDField string
@@ -42,20 +42,20 @@ type Published struct {
 	Refused int
 }
 
-// PublishLines publishes each line as an event, in their order, and returns when all are stored or refused. It tries again what may
+// Publish publishes each line as an event, in their order, and returns when all are stored or refused. It tries again what may
 // pass, for which a repeat is safe: a message has the same id each time. ErrNotStored: some lines are not stored; the message says
 // which. When ctx ends it reads no more, and gives what it has read a few seconds.
 //
 // A read that does not return keeps a goroutine after ctx has ended, unless the reader has SetReadDeadline.
-func PublishLines(ctx context.Context, b bus.Publisher, topic string, r io.Reader, o *PublishOptions) (Published, error) {
+func Publish(ctx context.Context, b bus.Publisher, topic string, r io.Reader, o *Options) (Published, error) {
 	if err := bus.ValidTopic(topic); err != nil {
-		return Published{}, fmt.Errorf("%w: %w", ErrUsage, err)
+		return Published{}, fmt.Errorf("publish lines: %w", err)
 	}
 	opts := o.complete()
-	p := &linePublisher{bus: b, o: &opts, backlog: newBacklog(), patience: opts.Patience}
-	reader := &lineSource{
-		parser: lineParser{topic: topic, idField: opts.IDField, keyField: opts.KeyField},
-		lines:  newLineReader(r, opts.MaxBytes), limit: opts.MaxBytes, to: p,
+	p := &publisher{bus: b, o: &opts, backlog: newBacklog(), patience: opts.Patience}
+	reader := &source{
+		parser: parser{topic: topic, idField: opts.IDField, keyField: opts.KeyField},
+		lines:  newReader(r, opts.MaxBytes), limit: opts.MaxBytes, to: p,
 	}
 	reading, giveUp := context.WithCancel(ctx)
 	defer giveUp()
@@ -76,8 +76,8 @@ func PublishLines(ctx context.Context, b bus.Publisher, topic string, r io.Reade
 	return p.finish(ctx, errors.Join(err, readError(reading, read)))
 }
 
-func (o *PublishOptions) complete() PublishOptions {
-	var c PublishOptions
+func (o *Options) complete() Options {
+	var c Options
 	if o != nil {
 		c = *o
 	}

@@ -1,0 +1,2 @@
+// Package redact keeps secrets out of what people are shown.
+package redact

@@ -1,0 +1,102 @@
+package worker
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/consumer"
+)
+
+// Worker is a process of one group: its subscriptions, and what runs beside them. Handle, Add and Defer are called before Run, by one
+// goroutine.
+type Worker struct {
+	group   string
+	c       *Connections
+	o       Options
+	handled []handled
+	actors  []Actor
+	closers []func() error
+}
+
+// handled is a subscription to be.
+type handled struct {
+	topic   string
+	handler consumer.Handler
+	options *consumer.Options
+}
+
+// Options of New. The zero value means the defaults.
+type Options struct {
+	// Drain is the consumer.Options.Drain of subscriptions that have none of their own. Zero: theirs, 25 s.
+	Drain time.Duration
+	// UntilEmpty ends the run, as ctx does, once the group has settled everything that is on its topics, also what other processes of
+	// the group have in hand and what waits for its next attempt.
+	UntilEmpty bool
+	// Hurry, once closed, ends the run as ctx does, and cancels the handlers that still run. Nil: they have until the drain time-out.
+	Hurry <-chan struct{}
+	// Started is called once the group is subscribed to all topics. Nil: nobody is told.
+	Started func()
+	// Logger of the worker, and of subscriptions that have none of their own; slog.Default().
+	Logger *slog.Logger
+}
+
+// Actor is something that runs beside the subscriptions, and how it is told to stop.
+type Actor struct {
+	// Name for the log.
+	Name string
+	// Run returns when it has ended by itself or was stopped. When it returns the worker ends, with its error.
+	Run func() error
+	// Stop is called once, when the worker begins to drain, and does not wait.
+	Stop func(error)
+}
+
+// New returns a worker of the group over connections that are the caller's to close, after Run.
+func New(group string, c *Connections, o *Options) (*Worker, error) {
+	switch {
+	case group == "":
+		return nil, fmt.Errorf("%w: the group is empty: name who consumes, such as \"billing\"", ErrUsage)
+	case c == nil:
+		return nil, errors.New("the connections are nil: make them with Connect or Over")
+	}
+	w := &Worker{group: group, c: c}
+	if o != nil {
+		w.o = *o
+	}
+	if w.o.Logger == nil {
+		w.o.Logger = slog.Default()
+	}
+	return w, nil
+}
+
+// Handle has the handler make the effect of each event on the topic once for the group, as consumer.SubscribeExactlyOnce does, from the
+// start of Run. The topic may be a pattern. A group has one handler for a topic: topics that overlap are refused by Run.
+func (w *Worker) Handle(topic string, h consumer.Handler, o *consumer.Options) {
+	w.handled = append(w.handled, handled{topic: topic, handler: h, options: o})
+}
+
+// Add has something run beside the subscriptions.
+func (w *Worker) Add(a Actor) { w.actors = append(w.actors, a) }
+
+// Defer has something closed when Run ends, after everything that runs has stopped; the last first. Its error is Run's.
+func (w *Worker) Defer(closer func() error) { w.closers = append(w.closers, closer) }
+
+// Group is the name of the group.
+func (w *Worker) Group() string { return w.group }
+
+// Logger is the worker's.
+func (w *Worker) Logger() *slog.Logger { return w.o.Logger }
+
+// Bus is where events come from, for handlers that publish.
+func (w *Worker) Bus() bus.Bus { return w.c.Bus() }
+
+// NATS is the connection to NATS; nil if the bus is another one. Do not close it.
+func (w *Worker) NATS() *nats.Conn { return w.c.NATS() }
+
+// Mongo is the client of the MongoDB that keeps the marks; nil if they are kept elsewhere. Do not disconnect it.
+func (w *Worker) Mongo() *mongo.Client { return w.c.Mongo() }
