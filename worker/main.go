@@ -19,7 +19,7 @@ import (
 //
 // It does not return. Execute is the same for tests.
 func Main(group string, setup Setup) {
-	os.Exit(Execute(context.Background(), group, os.Args, os.Stdout, os.Stderr, setup))
+	os.Exit(Execute(context.Background(), group, os.Args, os.Stdout, os.Stderr, setup)) //nolint:revive // it is the main function of its caller
 }
 
 // Execute is Main without the end of the process: it returns the exit status. args are as in os.Args. While it runs, SIGTERM and SIGINT
