@@ -11,7 +11,8 @@ type Publisher interface {
 	// order; err joins the Receipts' errors. An event whose Receipt has an error may be stored all the
 	// same (a confirmation that got lost): publishing it again is safe, because a bus that still
 	// knows its MessageID stores it once, and consumers recognise it by its identity.
-	// What exceeds the bus's limit is ErrTooLarge and was not sent. Safe for concurrent use; it does not retry.
+	// What exceeds the bus's limit is ErrTooLarge and was not sent; ErrNoStream, ErrRefused and ErrUnavailable are answers too, after which
+	// the event is not stored. Safe for concurrent use; it does not retry.
 	Publish(ctx context.Context, events ...Event) ([]Receipt, error)
 }
 
