@@ -97,6 +97,19 @@ func (o Outcome) String() string {
 	return "unknown"
 }
 
+// Status is the status that the outcome leads to.
+func (o Outcome) Status() Status {
+	switch o {
+	case Confirmed:
+		return Sent
+	case Refused:
+		return Pending
+	case GivenUp:
+		return Dead
+	}
+	return 0
+}
+
 // Result says what became of a row.
 type Result struct {
 	// Lease under which it was published.
