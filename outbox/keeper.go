@@ -46,6 +46,7 @@ func (d *Drainer) acquire(ctx context.Context) time.Duration {
 		d.loads.send()
 	}
 	d.work.Broadcast()
+	d.settles.send()
 	return max(0, d.o.Lease/3-time.Since(sent))
 }
 

@@ -154,29 +154,28 @@ func (b *board) result(it *item, r Result) {
 // maxSettle is how many rows are marked in one call.
 const maxSettle = 1_000
 
-// toSettle takes what is to be marked next, under the leases as they are now.
-func (b *board) toSettle() (batch []*item, rs []Result) {
+// toSettle takes what is to be marked next, under the leases as they are now. What is of a lease that is over waits: either it is renewed, and
+// nobody else had the partition, or the partition is lost.
+func (b *board) toSettle(now time.Time) (batch []*item, rs []Result) {
+	var late []*item
 	for len(b.results) > 0 && len(batch) < maxSettle {
 		it := b.results[0]
 		b.results[0] = nil
 		b.results = b.results[1:]
-		if it.state == unsettled {
+		switch {
+		case it.state != unsettled:
+		case !now.Before(it.part.until):
+			late = append(late, it)
+		default:
 			batch = append(batch, it)
 		}
 	}
+	b.results = append(late, b.results...)
 	return batch, leased(batch)
 }
 
-// again leaves out what was lost since.
-func again(batch []*item) ([]*item, []Result) {
-	var still []*item
-	for _, it := range batch {
-		if it.state == unsettled {
-			still = append(still, it)
-		}
-	}
-	return still, leased(still)
-}
+// unmarked takes back what could not be marked for now.
+func (b *board) unmarked(batch []*item) { b.results = append(slices.Clone(batch), b.results...) }
 
 func leased(batch []*item) []Result {
 	rs := make([]Result, len(batch))
