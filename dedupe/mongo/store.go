@@ -10,6 +10,7 @@ import (
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
+	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
 	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/internal/mongoserver"
@@ -34,6 +35,9 @@ type Store struct {
 	own     *driver.Collection
 	clock   *mongoserver.Clock
 	timeout time.Duration
+	concern *writeconcern.WriteConcern
+	grace   time.Duration // see doneGrace
+	assured assured
 }
 
 // New returns the store in coll, whose own concerns and preferences do not matter, after it has made sure of the
@@ -46,7 +50,8 @@ func New(ctx context.Context, coll *driver.Collection, o *Options) (*Store, erro
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{acked: mongoserver.Own(coll, readconcern.Majority(), opts.WriteConcern), timeout: opts.Timeout}
+	s := &Store{acked: mongoserver.Own(coll, readconcern.Majority(), opts.WriteConcern), timeout: opts.Timeout, concern: opts.WriteConcern, grace: opts.grace}
+	s.assured.unique, s.assured.waiting = make(map[pinned][]string), make(map[place]bool)
 	s.own = s.acked
 	if !opts.majority() {
 		s.own = mongoserver.Own(coll, readconcern.Local(), opts.WriteConcern)
