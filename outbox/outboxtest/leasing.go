@@ -125,7 +125,7 @@ func takesOver(t *testing.T, k *kit) {
 }
 
 func leaves(t *testing.T, k *kit) {
-	a := k.acquire(t, "a", long)
+	k.acquire(t, "a", long)
 	k.acquire(t, "b", long)
 	k.release(t, "b") // it has none, and leaves
 	for _, l := range k.acquire(t, "a", long) {
@@ -134,8 +134,7 @@ func leaves(t *testing.T, k *kit) {
 		}
 	}
 	k.acquire(t, "b", long)
-	a = k.acquire(t, "a", long)
-	k.release(t, "a", a...)
+	k.release(t, "a", k.acquire(t, "a", long)...)
 	covers(t, k.acquire(t, "b", long)...)
 }
 
