@@ -18,7 +18,7 @@ func (q *Queue) Pending(ctx context.Context, a outbox.Ask) (outbox.Page, error) 
 		return outbox.Page{}, err
 	}
 	defer end()
-	var page outbox.Page
+	page := outbox.Page{Rows: make([]outbox.Row, 0, min(a.Rows, q.pending.n))}
 	bytes, full := 0, false
 	q.pending.from(a.From, func(r *row) bool {
 		switch {
