@@ -26,6 +26,7 @@ type model struct {
 	rows  []*modelRow // as added
 	parts [modelParts]struct {
 		owner string
+		token uint64
 		until time.Time
 	}
 	leases  []owned         // all that were ever given out
@@ -100,7 +101,10 @@ func (m *model) acquire(t *rapid.T) {
 		if l.Ending != l.Until.Equal(p.until) && !l.Until.Equal(m.now.Add(modelLease)) || l.Left != l.Until.Sub(m.now) {
 			t.Fatalf("lease %+v of %s until %v", l, p.owner, p.until)
 		}
-		p.owner, p.until = owner, l.Until
+		if p.owner != owner && l.Token <= p.token {
+			t.Fatalf("partition %d went from %s to %s, and its token from %d to %d", l.Partition, p.owner, owner, p.token, l.Token)
+		}
+		p.owner, p.token, p.until = owner, l.Token, l.Until
 		m.leases = append(m.leases, owned{owner, l})
 	}
 	for i := range m.parts { // what it had and did not get again is free
@@ -116,7 +120,7 @@ func (m *model) release(t *rapid.T) {
 	}
 	o := rapid.SampledFrom(m.leases).Draw(t, "lease")
 	m.must(t, m.queue.Release(t.Context(), o.owner, []outbox.Lease{o.lease}))
-	if p := &m.parts[o.lease.Partition]; p.owner == o.owner && p.until.Equal(o.lease.Until) {
+	if p := &m.parts[o.lease.Partition]; p.owner == o.owner && p.token == o.lease.Token && p.until.Equal(o.lease.Until) {
 		p.until = m.now
 	}
 }

@@ -236,7 +236,7 @@ func topicWaits(t *testing.T, k *kit) {
 		}
 		return true, nil
 	}
-	d := w.start(t, nil)
+	d := w.start(t, &outbox.Options{Batch: 1}) // nothing else in a call tells that the bus is there
 	w.awaitPublished(t, 15)
 	w.await(t, "the topics waiting", func() bool { return d.Stats().Held == 2 })
 	if s := d.Stats(); s.Outages != 0 || d.Healthy() == nil || !strings.Contains(d.Healthy().Error(), "nowhere") {

@@ -85,6 +85,7 @@ func shares(t *testing.T, k *kit) {
 	if b := k.acquire(t, "b", long); len(b) != 0 {
 		t.Fatalf("b got %v, and a has them", numbers(b, true))
 	}
+	k.h.Wait(t, 10*time.Millisecond)
 	a := k.acquire(t, "a", long)
 	covers(t, slices.Clone(a)...)
 	var ending []outbox.Lease

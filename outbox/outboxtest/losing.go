@@ -17,6 +17,7 @@ func losing(h Harness) []promise {
 		{name: "Killed/between lease and publishing", keeps: killedBeforePublishing},
 		{name: "Lease/a holder past its lease starts no publication", keeps: stopsPastLease},
 		{name: "Lease/a frozen drainer and its successor", keeps: frozen},
+		{name: "Lease/what is on its way is finished before its partition is given back", keeps: finishesFirst},
 		{name: "Lease/clocks that are off", keeps: drainsSkewed, unless: !h.Skew},
 	}
 }
@@ -125,6 +126,18 @@ func (f *frozenBus) Publish(ctx context.Context, events ...bus.Event) ([]bus.Rec
 	<-f.thaw
 	defer f.done.Store(true)
 	return f.to.Publish(ctx, events...)
+}
+
+func finishesFirst(t *testing.T, k *kit) {
+	w := newWorld(k)
+	w.bus.delay = w.h.Lease * 2 / 3 // longer than it takes until another asks for its share
+	keys := w.mix(t, 10, 2)
+	a := w.start(t, nil)
+	w.await(t, "everything being on its way", func() bool { return a.Stats().InFlight > 10 })
+	b := w.start(t, nil)
+	w.awaitSent(t, 22, a, b)
+	w.bus.ordered(t, keys...)
+	w.once(t)
 }
 
 func drainsSkewed(t *testing.T, k *kit) {
