@@ -8,11 +8,12 @@ import (
 type board struct {
 	o *Options
 
-	parts map[int]*part
-	order []*part          // the same, by hash
-	rows  map[string]*item // all but those that are gone
-	lanes map[string]*lane
-	bytes int
+	parts  map[int]*part
+	order  []*part          // the same, by hash
+	ending int              // how many of them are
+	rows   map[string]*item // all but those that are gone
+	lanes  map[string]*lane
+	bytes  int
 
 	ready   []*item // what may be published, in the order in which it became so; some are gone
 	results []*item // what is to be marked, in order; some are gone

@@ -173,8 +173,8 @@ func (d *Drainer) troubled(call string, err error) {
 	}
 }
 
-// rest waits for a signal, a time or the end of ctx; false: ctx has ended.
-func rest(ctx context.Context, wake <-chan struct{}, d time.Duration) bool {
+// rest waits for a signal, a time or the end of ctx.
+func rest(ctx context.Context, wake <-chan struct{}, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -182,7 +182,6 @@ func rest(ctx context.Context, wake <-chan struct{}, d time.Duration) bool {
 	case <-timer.C:
 	case <-ctx.Done():
 	}
-	return ctx.Err() == nil
 }
 
 // Calls of the store that failed are repeated after 10 ms, doubling to 1 s.

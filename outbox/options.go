@@ -1,13 +1,12 @@
 package outbox
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"time"
-
-	"crypto/rand"
 )
 
 // AfterDead is what happens to the rows of a key behind one that is dead.
@@ -85,7 +84,8 @@ func (o *Options) withDefaults() (Options, error) {
 	if out.Logger == nil {
 		out.Logger = slog.Default()
 	}
-	return out, out.validate()
+	err := out.validate()
+	return out, err
 }
 
 func fill[T int | time.Duration](field *T, value T) {

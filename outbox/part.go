@@ -46,8 +46,19 @@ func (b *board) adopt(leases []Lease, sent time.Time) (fresh bool) {
 			b.lose(p)
 		}
 	}
-	b.order = slices.SortedFunc(maps.Values(b.parts), func(x, y *part) int { return cmp.Compare(x.lease.First, y.lease.First) })
+	b.sort()
 	return fresh
+}
+
+// sort keeps the partitions by their hashes.
+func (b *board) sort() {
+	b.order = slices.SortedFunc(maps.Values(b.parts), func(x, y *part) int { return cmp.Compare(x.lease.First, y.lease.First) })
+	b.ending = 0
+	for _, p := range b.order {
+		if p.lease.Ending {
+			b.ending++
+		}
+	}
 }
 
 // lose forgets a partition: others have it.
@@ -55,6 +66,7 @@ func (b *board) lose(p *part) {
 	b.stats.Lost += uint64(p.busy)
 	b.drop(p, true)
 	delete(b.parts, p.lease.Partition)
+	b.sort()
 }
 
 // drop forgets the rows of a partition: all, or those that nobody works on.
@@ -93,6 +105,11 @@ func (b *board) wound() []Lease {
 		}
 	}
 	return leases
+}
+
+// hasWound tells whether there are any.
+func (b *board) hasWound() bool {
+	return b.ending > 0 && slices.ContainsFunc(b.order, func(p *part) bool { return p.lease.Ending && p.busy == 0 })
 }
 
 // at finds the partition of a hash.

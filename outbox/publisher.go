@@ -33,7 +33,7 @@ func (d *Drainer) take() []*item {
 	b := &d.board
 	for !b.closing {
 		batch := b.take(time.Now())
-		if len(b.topics) > 0 {
+		if b.rotation.early {
 			d.loads.send() // to look for what was put back, in time
 		}
 		if len(batch) > 0 {
@@ -56,14 +56,11 @@ func (d *Drainer) after(leave func()) {
 	if b.outage.failures > 0 {
 		d.retry.Reset(time.Until(b.outage.until))
 	}
-	if len(b.refills) > 0 || len(b.topics) > 0 {
+	if b.wantsLoad() {
 		d.loads.send()
 	}
-	for _, p := range b.parts {
-		if p.lease.Ending && p.busy == 0 {
-			d.keeps.send()
-			return
-		}
+	if b.hasWound() {
+		d.keeps.send()
 	}
 }
 

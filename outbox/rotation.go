@@ -13,6 +13,8 @@ type rotation struct {
 	due   time.Time // when the first row that is not due yet, or held, may be; zero: there is none
 	woken bool
 	turn  bool // a refill was last: now the walk
+	full  bool // there was no room: what frees some wakes
+	early bool // next has come nearer since the loader has looked
 }
 
 // load is the reading of a page that is under way. What is settled meanwhile may be on the page, as it was before.
@@ -28,8 +30,10 @@ type load struct {
 // nextLoad says what to read now; false: nothing, before the time that it returns or a call of wake.
 func (b *board) nextLoad(now time.Time) (a Ask, wait time.Duration, ok bool) {
 	r := &b.rotation
+	r.full, r.early = false, false
 	if len(b.rows) >= b.o.MaxRows || b.bytes >= b.o.MaxBytes {
-		return a, b.o.PollMax, false // settling wakes
+		r.full = true
+		return a, b.o.PollMax, false
 	}
 	if l := b.refill(); l != nil && (!r.turn || !r.on) {
 		r.turn = true
@@ -39,7 +43,8 @@ func (b *board) nextLoad(now time.Time) (a Ask, wait time.Duration, ok bool) {
 		return a, r.next.Sub(now), false
 	}
 	r.turn = false
-	if b.o.MaxRows-len(b.rows) < b.pageRows()/2 {
+	if !b.roomy() {
+		r.full = true
 		return a, b.o.PollMax, false
 	}
 	for _, s := range b.spans() {
@@ -206,6 +211,16 @@ func (b *board) dueAt(t time.Time) {
 		r.due = t
 	}
 	if !r.on && t.Before(r.next) {
-		r.next = t
+		r.next, r.early = t, true
 	}
+}
+
+// roomy tells whether there is room for most of a page.
+func (b *board) roomy() bool {
+	return b.o.MaxRows-len(b.rows) >= b.pageRows()/2 && b.bytes < b.o.MaxBytes
+}
+
+// wantsLoad tells whether the loader should look again before the time that it was told.
+func (b *board) wantsLoad() bool {
+	return len(b.refills) > 0 || b.rotation.early || b.rotation.full && b.roomy()
 }

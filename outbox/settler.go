@@ -51,7 +51,6 @@ func (d *Drainer) mark(ctx context.Context, batch []*item, rs []Result) bool {
 	}
 	d.board.settled(batch, oks, time.Now())
 	d.after(func() {})
-	d.loads.send()
 	d.work.Signal() // there may have been too much to mark
 	return true
 }

@@ -36,12 +36,7 @@ func (d *Drainer) Stats() Stats {
 	defer d.mu.Unlock()
 	b, now := &d.board, time.Now()
 	s := b.stats
-	s.Partitions, s.Rows, s.Bytes, s.InFlight, s.Unsettled = len(b.parts), len(b.rows), b.bytes, b.flying, b.marking
-	for _, p := range b.parts {
-		if p.lease.Ending {
-			s.Ending++
-		}
-	}
+	s.Partitions, s.Ending, s.Rows, s.Bytes, s.InFlight, s.Unsettled = len(b.parts), b.ending, len(b.rows), b.bytes, b.flying, b.marking
 	s.Held = len(b.heldTopics())
 	if b.outage.failures > 0 {
 		s.Down = now.Sub(b.outage.since)

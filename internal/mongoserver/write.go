@@ -54,9 +54,9 @@ func hasCode(err error, n int) bool {
 	return errors.As(err, &se) && se.HasErrorCode(n)
 }
 
-// Pause waits a little between tries, ever longer.
+// Pause waits a little between tries, ever longer, at most half a second.
 func Pause(ctx context.Context, try int) error {
-	t := time.NewTimer(time.Duration(1<<try) * 4 * time.Millisecond)
+	t := time.NewTimer(time.Duration(1<<min(try, 7)) * 4 * time.Millisecond)
 	defer t.Stop()
 	select {
 	case <-t.C:

@@ -24,7 +24,9 @@ func TestDrainer(t *testing.T) {
 func TestDrainerUnderAnotherClock(t *testing.T) {
 	t.Parallel()
 	for _, off := range []time.Duration{5 * time.Minute, -5 * time.Minute} {
-		t.Run(off.String(), func(t *testing.T) { outboxtest.RunDrainer(t, harness(off)) })
+		h := harness(off)
+		h.Many = 2_000
+		t.Run(off.String(), func(t *testing.T) { outboxtest.RunDrainer(t, h) })
 	}
 }
 
@@ -40,7 +42,7 @@ func harness(off time.Duration) outboxtest.Harness {
 			t.Parallel()
 			synctest.Test(t, test)
 		},
-		Admin: true, Many: 100_000, Outage: time.Hour, Lease: 10 * time.Second,
+		Admin: true, Late: true, Skew: true, Many: 100_000, Outage: time.Hour, Lease: 10 * time.Second,
 	}
 }
 

@@ -18,18 +18,18 @@ func (q *Queue) Pending(ctx context.Context, a outbox.Ask) (outbox.Page, error) 
 		return outbox.Page{}, err
 	}
 	defer end()
-	var page outbox.Page
+	page := outbox.Page{Rows: make([]outbox.Row, 0, min(a.Rows, q.pending.n))}
 	bytes, full := 0, false
 	q.pending.from(a.From, func(r *row) bool {
 		switch {
 		case r.Hash > a.To:
 			return false
+		case !a.PastDead && q.blocked(r):
+			return true
 		case full:
 			last := page.Rows[len(page.Rows)-1].Hash
 			page.Next, page.Cut = last+1, r.Hash == last
 			return false
-		case !a.PastDead && q.blocked(r):
-			return true
 		}
 		page.Rows = append(page.Rows, r.at(now))
 		bytes += outbox.Size(&r.Event)

@@ -1,6 +1,7 @@
 package outboxtest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"testing"
@@ -60,7 +61,7 @@ func lists(t *testing.T, k *kit) {
 	if err != nil || len(rows) != 3 {
 		t.Fatalf("List: %d rows, %v", len(rows), err)
 	}
-	if r := rows[1]; r.Status != outbox.Dead || r.Reason == "" || string(r.Event.Data) != string(b.Event.Data) || r.Attempts != 0 {
+	if r := rows[1]; r.Status != outbox.Dead || r.Reason == "" || !bytes.Equal(r.Event.Data, b.Event.Data) || r.Attempts != 0 {
 		t.Errorf("listed %+v", r)
 	}
 	for name, c := range map[string]struct {
@@ -185,7 +186,7 @@ func republishes(t *testing.T, k *kit) {
 	n, err := k.admin.Republish(t.Context(), "orders.>", sent[1].Sent, sent[3].Sent.Add(time.Minute))
 	k.did(t, "Republish", n, err, 2)
 	equal(t, "pending", k.pending(t), []string{"row1", "row2", "new"})
-	if r := k.read(t, "row1"); r.Attempts != 0 || r.After != 0 || !r.Sent.IsZero() || string(r.Event.Data) != string(rows[1].Event.Data) {
+	if r := k.read(t, "row1"); r.Attempts != 0 || r.After != 0 || !r.Sent.IsZero() || !bytes.Equal(r.Event.Data, rows[1].Event.Data) {
 		t.Errorf("republished: %+v", r)
 	}
 	n, err = k.admin.Republish(t.Context(), ">", sent[0].Sent, sent[0].Sent)

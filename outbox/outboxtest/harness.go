@@ -1,6 +1,7 @@
 package outboxtest
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -11,8 +12,8 @@ import (
 type Harness struct {
 	// New makes an outbox that is empty, has 8 partitions, and stays valid until the test has ended; t.Cleanup closes it.
 	New func(t *testing.T) Subject
-	// Admin says that Subject.Queue is an outbox.Admin.
-	Admin bool
+	// Admin says that Subject.Queue is an outbox.Admin; Late, Skew and Faults that Subject.Late, Skewed and Fault are there.
+	Admin, Late, Skew, Faults bool
 	// Run runs one case, for example inside a testing/synctest bubble. Nil: as it is, in parallel to others.
 	Run func(t *testing.T, test func(t *testing.T))
 	// Wait lets time pass, for the store and for its clients. Nil: time.Sleep, which serves real stores and bubbles.
@@ -79,34 +80,26 @@ type promise struct {
 // Run holds a store to the contract of outbox.Queue, and of outbox.Admin if it is one.
 func Run(t *testing.T, h Harness) {
 	t.Helper()
-	run(t, h, func(h Harness, s Subject) (all []promise) {
-		all = append(reading(), leasing()...)
-		all = append(all, settling()...)
-		all = append(all, hooked(s)...)
-		if h.Admin {
-			all = append(all, administering()...)
-		}
-		return all
-	})
+	all := slices.Concat(reading(), leasing(), settling(), hooked(h))
+	if h.Admin {
+		all = append(all, administering()...)
+	}
+	run(t, h, all)
 }
 
 // RunDrainer holds a Drainer on the store to what it promises.
 func RunDrainer(t *testing.T, h Harness) {
 	t.Helper()
-	run(t, h, draining)
+	run(t, h, slices.Concat(draining(h), losing(h), failing(h)))
 }
 
-func run(t *testing.T, h Harness, promises func(Harness, Subject) []promise) {
+func run(t *testing.T, h Harness, promises []promise) {
 	t.Helper()
 	if h.New == nil {
 		t.Fatal("outboxtest: Harness.New is nil: tell how to make an outbox")
 	}
 	h = h.withDefaults()
-	var able Subject
-	t.Run("the harness", func(t *testing.T) { // it may end before the others, which run in parallel, begin
-		h.Run(t, func(t *testing.T) { able = newKit(t, h).s })
-	})
-	for _, p := range promises(h, able) {
+	for _, p := range promises {
 		if p.unless {
 			continue
 		}

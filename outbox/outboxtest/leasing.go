@@ -85,6 +85,7 @@ func shares(t *testing.T, k *kit) {
 	if b := k.acquire(t, "b", long); len(b) != 0 {
 		t.Fatalf("b got %v, and a has them", numbers(b, true))
 	}
+	k.h.Wait(t, 10*time.Millisecond)
 	a := k.acquire(t, "a", long)
 	covers(t, slices.Clone(a)...)
 	var ending []outbox.Lease
@@ -125,7 +126,7 @@ func takesOver(t *testing.T, k *kit) {
 }
 
 func leaves(t *testing.T, k *kit) {
-	a := k.acquire(t, "a", long)
+	k.acquire(t, "a", long)
 	k.acquire(t, "b", long)
 	k.release(t, "b") // it has none, and leaves
 	for _, l := range k.acquire(t, "a", long) {
@@ -134,8 +135,7 @@ func leaves(t *testing.T, k *kit) {
 		}
 	}
 	k.acquire(t, "b", long)
-	a = k.acquire(t, "a", long)
-	k.release(t, "a", a...)
+	k.release(t, "a", k.acquire(t, "a", long)...)
 	covers(t, k.acquire(t, "b", long)...)
 }
 

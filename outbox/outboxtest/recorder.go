@@ -20,13 +20,16 @@ type recorder struct {
 	delay time.Duration
 
 	mu    sync.Mutex
-	log   []bus.Event // each publication that was stored
-	times map[string]int
-	at    []time.Time // when calls began
+	log   []bus.Event    // each publication that was stored
+	times map[string]int // by id
+	keyed map[string]int // how many of a key were stored, each counted once
+	at    []time.Time    // when calls began
 	calls int
 }
 
-func newRecorder(c *changes) *recorder { return &recorder{changed: c, times: map[string]int{}} }
+func newRecorder(c *changes) *recorder {
+	return &recorder{changed: c, times: map[string]int{}, keyed: map[string]int{}}
+}
 
 // Publish implements bus.Publisher.
 func (r *recorder) Publish(ctx context.Context, events ...bus.Event) ([]bus.Receipt, error) {
@@ -61,6 +64,9 @@ func (r *recorder) one(e *bus.Event) bus.Receipt {
 	if stored {
 		r.log = append(r.log, *e)
 		r.times[e.ID]++
+		if !again {
+			r.keyed[e.Key]++
+		}
 	}
 	if err != nil {
 		return bus.Receipt{Err: err}
@@ -80,6 +86,13 @@ func (r *recorder) published() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.times)
+}
+
+// publishedOf is how many of a key were.
+func (r *recorder) publishedOf(key string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.keyed[key]
 }
 
 // repeats are the ids that were stored more than once.

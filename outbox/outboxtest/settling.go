@@ -164,11 +164,11 @@ func cutsReason(t *testing.T, k *kit) {
 }
 
 // hooked are cases that need what only some surroundings can do.
-func hooked(s Subject) []promise {
+func hooked(h Harness) []promise {
 	return []promise{
-		{name: "Late/what commits late is found", keeps: late, unless: s.Late == nil},
-		{name: "Skew/five minutes do no harm", keeps: skewed, unless: s.Skewed == nil},
-		{name: "Fault/every call can be repeated", keeps: faults, unless: s.Fault == nil},
+		{name: "Late/what commits late is found", keeps: late, unless: !h.Late},
+		{name: "Skew/five minutes do no harm", keeps: skewed, unless: !h.Skew},
+		{name: "Fault/every call can be repeated", keeps: faults, unless: !h.Faults},
 	}
 }
 
