@@ -206,7 +206,7 @@ func TestMoveStuck(t *testing.T) {
 	}
 	h.leave("fine", "c", event("k", 0))
 	n, err := h.mover(h.queue).Move(t.Context())
-	if n != 1 || !errors.Is(err, outbox.ErrExists) || !strings.Contains(err.Error(), "spoilt") || !strings.Contains(err.Error(), "clash") {
+	if n != 1 || !errors.Is(err, outbox.ErrExists) || strings.Count(err.Error(), "spoilt") != 1 || strings.Count(err.Error(), "clash") != 1 {
 		t.Errorf("moved %d, %v", n, err)
 	}
 	if got := h.pending("k"); !slices.Equal(got, upTo(1)) || h.waiting() != 2 {
