@@ -14,7 +14,7 @@ import (
 )
 
 // An order and the event that tells of it are written together, or not at all.
-func ExampleQueue_Add() {
+func ExampleQueue_Add() { //nolint:testableexamples // it takes a replica set
 	place := func(ctx context.Context, orders *driver.Collection, events *mongooutbox.Queue, id string) error {
 		session, err := orders.Database().Client().StartSession()
 		if err != nil {
@@ -33,7 +33,7 @@ func ExampleQueue_Add() {
 }
 
 // Drainers, in as many processes as there are, publish what was added.
-func ExampleNew() {
+func ExampleNew() { //nolint:testableexamples // it takes a server
 	drain := func(ctx context.Context, db *driver.Database, to bus.Publisher) error {
 		events, err := mongooutbox.New(ctx, db.Collection("outbox"), nil)
 		if err != nil {

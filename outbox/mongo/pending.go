@@ -60,7 +60,7 @@ func (p *page) take(s *stored) bool {
 func (q *Queue) fill(ctx context.Context, p *page) error {
 	for {
 		from, to := p.next, q.width.to(p.next, p.ask.To)
-		over, err := q.step(ctx, p, bson.D{field("hash", bson.D{field("$gte", int64(from)), field("$lte", int64(to))})}) //nolint:gosec // hashes have 63 bits
+		over, err := q.step(ctx, p, bson.D{field("hash", bson.D{field("$gte", int64(from)), field("$lte", int64(to))})})
 		if err != nil {
 			return err
 		}
@@ -97,12 +97,12 @@ func (q *Queue) fillKey(ctx context.Context, p *page) error {
 	hash, after := p.ask.From, int64(-1)
 	for try := 0; ; try++ {
 		until := q.reach.until(hash, after, try)
-		over, err := q.step(ctx, p, bson.D{field("hash", int64(hash)), field("seq", bson.D{field("$gt", after), field("$lte", until)})}) //nolint:gosec // hashes have 63 bits
+		over, err := q.step(ctx, p, bson.D{field("hash", int64(hash)), field("seq", bson.D{field("$gt", after), field("$lte", until)})})
 		switch {
 		case err != nil:
 			return err
 		case over:
-			q.reach.was(hash, int64(p.Rows[0].Seq), p.last.Seq) //nolint:gosec // it was one of 63 bits
+			q.reach.was(hash, int64(p.Rows[0].Seq), p.last.Seq)
 			return nil
 		case until == math.MaxInt64:
 			return nil
