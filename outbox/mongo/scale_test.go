@@ -65,6 +65,7 @@ func TestManyRows(t *testing.T) {
 	must[[]bool](t)(q.Settle(t.Context(), results(p.Rows, leases)))
 	must[outbox.Counts](t)(q.Count(t.Context()))
 	must[[]outbox.Row](t)(q.List(t.Context(), outbox.Filter{Status: outbox.Dead}, 10))
+	must[[]outbox.Row](t)(q.List(t.Context(), outbox.Filter{Key: "hot"}, 10))
 	explained(t, coll, r.take())
 }
 
