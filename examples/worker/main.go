@@ -9,6 +9,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
@@ -37,6 +38,6 @@ func charge(ctx context.Context, e bus.Event, o order) error {
 
 // bank stands for the service that takes the money.
 func bank(key string, o order) error {
-	_, err := fmt.Printf("charged %s %d cents under %.8s\n", o.Customer, o.Cents, key)
+	_, err := fmt.Fprintf(os.Stdout, "charged %s %d cents under %.8s\n", o.Customer, o.Cents, key)
 	return err
 }
