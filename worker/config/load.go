@@ -1,0 +1,121 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/onceish/onceish/internal/commandline"
+)
+
+// mostBytes is the longest file.
+const mostBytes = 1 << 20
+
+// Load returns the configuration that a command's flags, the environment and a file say, in this precedence. Without a name there is no
+// file, and flags say what the one subscription is. cmd has the flags of all sections. Errors are Problems, all at once, or why
+// the file cannot be read; both are commandline.ErrUsage. Warnings are for the log.
+func Load(cmd *cli.Command, name string) (_ *Config, warnings Problems, err error) {
+	over := overrides(cmd, sections())
+	var data []byte
+	if name != "" {
+		if err := forbidden(over); err != nil {
+			return nil, nil, err
+		}
+		if data, err = ReadFile(name); err != nil {
+			return nil, nil, err
+		}
+	}
+	c, problems := parse(newReader(name, os.LookupEnv, over), data, sections())
+	mistakes, warnings := problems.split()
+	if len(mistakes) > 0 {
+		return nil, warnings, mistakes
+	}
+	return c, warnings, nil
+}
+
+// FromFlags returns what a command's flags and the environment say of some sections; the others are left empty. Errors are Problems.
+func FromFlags(cmd *cli.Command, wanted ...Section) (*Config, error) {
+	c, problems := parse(newReader("", os.LookupEnv, overrides(cmd, wanted)), nil, wanted)
+	if mistakes, _ := problems.split(); len(mistakes) > 0 {
+		return nil, mistakes
+	}
+	return c, nil
+}
+
+// Parse returns the configuration that a file and the environment say. name is for messages. The Config is nil if there
+// are mistakes; warnings may come with one.
+func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, Problems) {
+	if name == "" {
+		name = "worker.yaml"
+	}
+	c, problems := parse(newReader(name, env, environment(env)), data, sections())
+	if mistakes, _ := problems.split(); len(mistakes) > 0 {
+		c = nil
+	}
+	return c, problems
+}
+
+// Lint returns all that is wrong with a file in an environment, and warnings, in the order of the file.
+func Lint(name string, data []byte, env func(string) (string, bool)) Problems {
+	_, problems := Parse(name, data, env)
+	return problems
+}
+
+// ReadFile returns what a file holds, of which 1 MiB is the most.
+func ReadFile(name string) (data []byte, err error) {
+	f, err := os.Open(name) //nolint:gosec // the user's own file
+	if err != nil {
+		return nil, fmt.Errorf("%w: the configuration cannot be read: %w", commandline.ErrUsage, err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	data, err = io.ReadAll(io.LimitReader(f, mostBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("%w: the configuration cannot be read: %w", commandline.ErrUsage, err)
+	}
+	if len(data) > mostBytes {
+		return nil, Problems{tooLong(name)}
+	}
+	return data, nil
+}
+
+func tooLong(name string) Problem {
+	return Problem{File: name, Message: "the file is longer than 1 MiB: is it the right one?"}
+}
+
+// parse reads a file, unless the reader has none, and what overrides it.
+func parse(r *reader, data []byte, wanted []Section) (*Config, Problems) {
+	var c Config
+	root := tree()
+	root.fill(&c)
+	if r.file != "" {
+		if len(data) > mostBytes {
+			return nil, Problems{tooLong(r.file)}
+		}
+		n := r.document(data)
+		if n == nil {
+			return nil, r.sorted()
+		}
+		r.given[""] = origin{line: n.Line, column: n.Column}
+		root.read(r, "", n, &c)
+	}
+	for _, k := range root {
+		if name := k.describe().name; slices.Contains(wanted, Section(name)) {
+			k.finish(r, name, &c)
+		}
+	}
+	c.settle(r)
+	c.check(r)
+	return &c, r.sorted()
+}
+
+func sections() []Section {
+	out := make([]Section, 0, 8)
+	for _, s := range tree().specs() {
+		out = append(out, Section(s.name))
+	}
+	return out
+}
