@@ -131,7 +131,7 @@ func ExampleHandler_leaseLost() {
 			fmt.Println("attempt", consumer.AttemptFrom(ctx).Number)
 			close(done)
 			return nil
-		}, &consumer.Options{Lease: 100 * time.Millisecond, AckWait: 100 * time.Millisecond, Logger: quiet})
+		}, &consumer.Options{Lease: 200 * time.Millisecond, AckWait: 200 * time.Millisecond, Logger: quiet})
 	if err != nil {
 		fmt.Println(err)
 		return
