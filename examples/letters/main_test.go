@@ -55,4 +55,9 @@ func TestLettersArePrintedOnce(t *testing.T) {
 	if out.String() != want {
 		t.Errorf("printed\n%swant\n%s", &out, want)
 	}
+	out.Reset()
+	until("boss", "dead.on-call", reader(&out))
+	if !strings.HasPrefix(out.String(), "dead.billing no letter: permanent: not a dead letter") {
+		t.Errorf("printed\n%sof what was no letter", &out)
+	}
 }
