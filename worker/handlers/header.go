@@ -28,4 +28,6 @@ func illegalByte(value string) int {
 }
 
 // hasPrefixFold is strings.HasPrefix whatever the case of ASCII letters.
-func hasPrefixFold(s, prefix string) bool { return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix) }
+func hasPrefixFold(s, prefix string) bool {
+	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
+}

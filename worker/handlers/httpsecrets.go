@@ -3,9 +3,11 @@ package handlers
 import (
 	"encoding/base64"
 	"errors"
+	"html"
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 )
@@ -19,8 +21,11 @@ const shortestSecret = 4
 // secretsOf are a URL's user, password, path (some services have their secrets there) and query, and the values of configured headers.
 func secretsOf(u *url.URL, headers http.Header) *secrets {
 	found := []string{u.RawQuery, strings.TrimSuffix(u.Path, "/"), strings.TrimSuffix(u.EscapedPath(), "/")}
-	for _, values := range u.Query() {
+	for name, values := range u.Query() {
 		found = append(found, values...)
+		if values[0] == "" {
+			found = append(found, name) // "?secret"
+		}
 	}
 	if u.User != nil {
 		password, _ := u.User.Password()
@@ -42,8 +47,8 @@ func secretsOf(u *url.URL, headers http.Header) *secrets {
 }
 
 func newSecrets(found []string) *secrets {
-	for _, s := range slices.Clone(found) {
-		found = append(found, url.QueryEscape(s), url.PathEscape(s))
+	for _, s := range slices.Clone(found) { // as others write it
+		found = append(found, url.QueryEscape(s), url.PathEscape(s), html.EscapeString(s), strings.Trim(strconv.Quote(s), `"`))
 	}
 	found = slices.DeleteFunc(found, func(s string) bool { return len(s) < shortestSecret })
 	slices.SortFunc(found, func(a, b string) int { return len(b) - len(a) }) // of those that begin alike, the longest

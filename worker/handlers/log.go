@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"log/slog"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -65,8 +66,9 @@ func (l *Log) Handle(ctx context.Context, e bus.Event) error {
 
 // loggedData is the start of the data, as text where it is text.
 func loggedData(data []byte) slog.Attr {
-	if text := string(data); utf8.ValidString(text) {
-		return slog.String("data", beginning(text, maxLogged))
+	start := data[:min(len(data), maxLogged)]
+	if !utf8.Valid(data) {
+		return slog.String("data_base64", base64.StdEncoding.EncodeToString(start))
 	}
-	return slog.String("data_base64", base64.StdEncoding.EncodeToString(data[:min(len(data), maxLogged)]))
+	return slog.String("data", strings.ToValidUTF8(string(start), "")) // the cut may go through a character
 }
