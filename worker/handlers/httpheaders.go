@@ -79,7 +79,10 @@ func (w *headerWriter) quoted(name, value string) {
 		w.fail(fmt.Errorf("the idempotency key %.64q cannot be sent: it must be printable ASCII, and not empty", value))
 		return
 	}
-	w.set(name, `"`+strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(value)+`"`)
+	if strings.ContainsAny(value, `"\`) {
+		value = strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(value)
+	}
+	w.set(name, `"`+value+`"`)
 }
 
 // checked writes what must be a header's value as it is.

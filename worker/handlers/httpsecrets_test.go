@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,6 +51,7 @@ func TestHTTPShowsNoSecrets(t *testing.T) {
 	untrusted.StartTLS()
 	defer untrusted.Close()
 	endpoints["certificate"] = untrusted.URL
+	knowing := []string{"garbage", "header", "status", "long body", "redirect"} // services that make up what is configured
 	for name, endpoint := range endpoints {
 		for _, options := range []*HTTPOptions{o(), {Timeout: 300 * time.Millisecond}} {
 			h := newHTTP(t, withUser(t, endpoint, "hunter0", "hunter1:/ä", path), options)
@@ -59,7 +61,7 @@ func TestHTTPShowsNoSecrets(t *testing.T) {
 			}
 			for e := err; e != nil; e = unwrap(e) {
 				if text := strings.ReplaceAll(fmt.Sprintf("%v %+v", e, e), "hunter.invalid", ""); strings.Contains(text, "hunter") || strings.Contains(text, "aHVudGVy") {
-					if options.Headers != nil || !strings.Contains("garbage header status long body redirect", name) {
+					if options.Headers != nil || !slices.Contains(knowing, name) {
 						t.Errorf("%s: %s", name, text)
 					}
 				}
