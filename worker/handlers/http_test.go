@@ -191,12 +191,15 @@ func TestHTTPCannotSay(t *testing.T) {
 	}
 }
 
-// TestHTTPKeepsConnections: as many as handlers run at once, and no more are made.
+// TestHTTPKeepsConnections: as many as handlers run at once, whenever they end.
 func TestHTTPKeepsConnections(t *testing.T) {
 	t.Parallel()
 	const concurrency = 16
 	var connections atomic.Int64
+	var here, all sync.WaitGroup
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		here.Done()
+		here.Wait()                                           // for the others, on connections of their own
 		_, _ = io.WriteString(w, strings.Repeat("x", 10_000)) // must be read for the connection to be kept
 	}))
 	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
@@ -207,17 +210,17 @@ func TestHTTPKeepsConnections(t *testing.T) {
 	s.Start()
 	defer s.Close()
 	h := newHTTP(t, s.URL, &HTTPOptions{Concurrency: concurrency})
-	var running sync.WaitGroup
-	for range concurrency {
-		running.Go(func() {
-			for range 50 {
+	for range 10 {
+		here.Add(concurrency)
+		for range concurrency {
+			all.Go(func() {
 				if err := h.Handle(attempting(t, 1), order()); err != nil {
 					t.Error(err)
 				}
-			}
-		})
+			})
+		}
+		all.Wait()
 	}
-	running.Wait()
 	if n := connections.Load(); n > 2*concurrency {
 		t.Errorf("%d connections for %d handlers", n, concurrency)
 	}

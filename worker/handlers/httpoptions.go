@@ -9,7 +9,7 @@ import (
 
 // HTTPOptions of NewHTTP. The zero value means the defaults.
 type HTTPOptions struct {
-	// Timeout of a whole exchange, connecting included, from 1 ms to 24 h. Zero: 30 s. A run's own limit is Options.RunLimit.
+	// Timeout of a whole exchange, connecting included, from 1 ms to 24 h. Zero: 30 s. A run has its own limit, consumer.Options.RunLimit.
 	Timeout time.Duration
 	// Headers are sent with every request, in place of the same ones of events. Their values are taken as secrets.
 	Headers http.Header
