@@ -42,7 +42,7 @@ func BenchmarkHTTP(b *testing.B) {
 }
 
 func benchmarkEvent(i int) bus.Event {
-	return bus.Event{ID: fmt.Sprintf("0192f3a1-7c1e-7000-8000-%012d", i), Topic: order().Topic, Data: make([]byte, 256)}
+	return bus.Event{ID: fmt.Sprintf("0192f3a1-7c1e-7000-8000-%012d", i), Topic: placed().Topic, Data: make([]byte, 256)}
 }
 
 func benchmarkBus(b *testing.B) bus.Bus {
@@ -56,7 +56,7 @@ func benchmarkBus(b *testing.B) bus.Bus {
 	for i := range events {
 		events[i] = benchmarkEvent(i)
 	}
-	if err := n.Provision(b.Context(), order().Topic); err != nil {
+	if err := n.Provision(b.Context(), placed().Topic); err != nil {
 		b.Fatal(err)
 	}
 	if _, err := n.Publish(b.Context(), events...); err != nil {
@@ -117,7 +117,7 @@ func endToEnd(b *testing.B, from bus.Bus, group, endpoint string) time.Duration 
 	}
 	handled := &count{left: perRound, done: make(chan struct{})}
 	start := time.Now()
-	sub, err := consumer.SubscribeExactlyOnce(b.Context(), from, order().Topic, group, store, h.Handle, &consumer.Options{
+	sub, err := consumer.SubscribeExactlyOnce(b.Context(), from, placed().Topic, group, store, h.Handle, &consumer.Options{
 		Logger: slog.New(slog.DiscardHandler), Observer: handled, DeadLetter: "dead.billing",
 	})
 	if err != nil {

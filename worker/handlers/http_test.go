@@ -30,7 +30,7 @@ func TestHTTPRequest(t *testing.T) {
 	h := newHTTP(t, withUser(t, endpoint, "käthe", "p@ss:w/rd", "/hooks?a=b"), &HTTPOptions{Headers: http.Header{
 		"x-api-key": {"k1", "k2"}, "Host": {"hooks.example"}, "Traceparent": {"configured"},
 	}})
-	e := order()
+	e := placed()
 	e.ID, e.Key, e.Source, e.Type = "a b%\"\r\nX-Evil: 1 €", "k\x00", "/shop", "order placed"
 	e.Time = time.Date(2026, 1, 2, 3, 4, 5, 6, time.FixedZone("", 3600))
 	e.Headers = bus.Headers{
@@ -93,7 +93,7 @@ func TestHTTPVerdicts(t *testing.T) {
 	for want, all := range verdicts {
 		for _, code := range all {
 			status.Store(int64(code))
-			err := h.Handle(attempting(t, 1), order())
+			err := h.Handle(attempting(t, 1), placed())
 			got := "retry"
 			if err == nil {
 				got = "done"
@@ -114,7 +114,7 @@ func TestHTTPReasonIsWhatTheServiceSaid(t *testing.T) {
 		w.WriteHeader(http.StatusUnprocessableEntity)
 		_, _ = io.WriteString(w, said)
 	})
-	err := newHTTP(t, endpoint, nil).Handle(attempting(t, 1), order())
+	err := newHTTP(t, endpoint, nil).Handle(attempting(t, 1), placed())
 	start := "POST " + endpoint + ": 422 Unprocessable Entity: "
 	if err == nil || !strings.HasPrefix(err.Error(), start+"no such [31m customer \uFFFD€€") {
 		t.Fatalf("%v", err)
@@ -147,7 +147,7 @@ func TestHTTPDoesNotFollowRedirects(t *testing.T) {
 	} {
 		location = l
 		h := newHTTP(t, withUser(t, endpoint, "u", "hunter2", "/services/hunter5"), nil)
-		err := h.Handle(attempting(t, 1), order())
+		err := h.Handle(attempting(t, 1), placed())
 		if err == nil || consumer.IsPermanent(err) || !strings.HasSuffix(err.Error(), want) || strings.Contains(err.Error(), "hunter") {
 			t.Errorf("%q: %v", l, err)
 		}
@@ -161,7 +161,7 @@ func TestHTTPNeedsAnAttempt(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int64
 	h := newHTTP(t, serve(t, func(http.ResponseWriter, *http.Request) { asked.Add(1) }), nil)
-	if err := h.Handle(t.Context(), order()); !errors.Is(err, ErrNoAttempt) || asked.Load() > 0 {
+	if err := h.Handle(t.Context(), placed()); !errors.Is(err, ErrNoAttempt) || asked.Load() > 0 {
 		t.Errorf("%v, %d requests", err, asked.Load())
 	}
 }
@@ -176,14 +176,14 @@ func TestHTTPCannotSay(t *testing.T) {
 		"Content-Type has a control character":     func(e *bus.Event) { e.ContentType = "text/plain\r\nX-Evil: 1" },
 		"ce-source is not UTF-8, and cannot be se": func(e *bus.Event) { e.Source = "\x80" },
 	} {
-		e := order()
+		e := placed()
 		change(&e)
 		if err := h.Handle(attempting(t, 1), e); !consumer.IsPermanent(err) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}
 	ctx := consumer.WithAttempt(t.Context(), consumer.Attempt{IdempotencyKey: "a\n"})
-	if err := h.Handle(ctx, order()); !consumer.IsPermanent(err) {
+	if err := h.Handle(ctx, placed()); !consumer.IsPermanent(err) {
 		t.Errorf("idempotency key with a line break: %v", err)
 	}
 	if asked.Load() > 0 {
@@ -214,7 +214,7 @@ func TestHTTPKeepsConnections(t *testing.T) {
 		here.Add(concurrency)
 		for range concurrency {
 			all.Go(func() {
-				if err := h.Handle(attempting(t, 1), order()); err != nil {
+				if err := h.Handle(attempting(t, 1), placed()); err != nil {
 					t.Error(err)
 				}
 			})
@@ -234,11 +234,11 @@ func TestHTTPOverTLS(t *testing.T) {
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.StartTLS()
 	defer s.Close()
-	if err := newHTTP(t, s.URL, nil).Handle(attempting(t, 1), order()); err == nil || consumer.IsPermanent(err) || !strings.Contains(err.Error(), "certificate") {
+	if err := newHTTP(t, s.URL, nil).Handle(attempting(t, 1), placed()); err == nil || consumer.IsPermanent(err) || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("an unknown authority: %v", err)
 	}
 	trusting := newHTTP(t, s.URL, &HTTPOptions{TLS: s.Client().Transport.(*http.Transport).TLSClientConfig})
-	if err := trusting.Handle(attempting(t, 1), order()); err != nil || protocol != "HTTP/2.0" {
+	if err := trusting.Handle(attempting(t, 1), placed()); err != nil || protocol != "HTTP/2.0" {
 		t.Errorf("%q, %v", protocol, err)
 	}
 }
@@ -250,10 +250,10 @@ func TestHTTPEndsWithItsContext(t *testing.T) {
 	for _, cause := range []error{consumer.ErrLeaseLost, consumer.ErrRunLimit, consumer.ErrDrainTimeout} {
 		ctx, cancel := context.WithCancelCause(attempting(t, 1))
 		time.AfterFunc(10*time.Millisecond, func() { cancel(cause) })
-		if err := h.Handle(ctx, order()); !errors.Is(err, cause) || consumer.IsPermanent(err) {
+		if err := h.Handle(ctx, placed()); !errors.Is(err, cause) || consumer.IsPermanent(err) {
 			t.Errorf("%v, want %v", err, cause)
 		}
-		if err := h.Handle(ctx, order()); !errors.Is(err, cause) {
+		if err := h.Handle(ctx, placed()); !errors.Is(err, cause) {
 			t.Errorf("begun afterwards: %v, want %v", err, cause)
 		}
 	}

@@ -115,14 +115,14 @@ func subscribed(t *testing.T, attempts int, service http.HandlerFunc) {
 		t.Fatal(err)
 	}
 	ended := make(ending, attempts)
-	sub, err := consumer.SubscribeExactlyOnce(t.Context(), b, order().Topic, "billing", store, h.Handle, &consumer.Options{
+	sub, err := consumer.SubscribeExactlyOnce(t.Context(), b, placed().Topic, "billing", store, h.Handle, &consumer.Options{
 		Backoff:     consumer.Backoff{Base: 24 * time.Hour, Max: 24 * time.Hour},
 		MaxAttempts: attempts, Logger: slog.New(slog.DiscardHandler), Observer: ended,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Publish(t.Context(), order()); err != nil {
+	if _, err := b.Publish(t.Context(), placed()); err != nil {
 		t.Fatal(err)
 	}
 	if outcome := <-ended; outcome != "handled" {

@@ -69,7 +69,7 @@ func TestHTTPSuccessIsDoneAtOnce(t *testing.T) {
 			endpoint, _ := raw(t, f)
 			h := newHTTP(t, endpoint, &HTTPOptions{Timeout: time.Minute})
 			start := time.Now()
-			if err := h.Handle(attempting(t, 1), order()); err != nil {
+			if err := h.Handle(attempting(t, 1), placed()); err != nil {
 				t.Error(err)
 			}
 			if took := time.Since(start); took > prompt {
@@ -106,7 +106,7 @@ func TestHTTPFailureIsToldAtOnce(t *testing.T) {
 			endpoint, _ := raw(t, c.serve)
 			h := newHTTP(t, endpoint, &HTTPOptions{Timeout: time.Minute})
 			start := time.Now()
-			err := h.Handle(attempting(t, 1), order())
+			err := h.Handle(attempting(t, 1), placed())
 			if err == nil || consumer.IsPermanent(err) || !strings.HasPrefix(err.Error(), "POST "+endpoint+": "+c.want) || len(err.Error()) > 2*maxShown {
 				t.Errorf("%v, want %s", err, c.want)
 			}
@@ -141,7 +141,7 @@ func TestHTTPWithoutAnAnswer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			endpoint, connections := raw(t, c.serve)
 			h := newHTTP(t, endpoint, &HTTPOptions{Timeout: 300 * time.Millisecond})
-			err := h.Handle(attempting(t, 1), order())
+			err := h.Handle(attempting(t, 1), placed())
 			if err == nil || consumer.IsPermanent(err) || !strings.Contains(err.Error(), c.want) || len(err.Error()) > 2*maxShown ||
 				strings.ContainsAny(err.Error(), "\x00\x1b") {
 				t.Errorf("%v, want %s", err, c.want)
@@ -164,10 +164,10 @@ func TestHTTPConnectionRefused(t *testing.T) {
 	}
 	endpoint := "http://" + l.Addr().String()
 	_ = l.Close()
-	if err := newHTTP(t, endpoint, nil).Handle(attempting(t, 1), order()); !errors.Is(err, syscall.ECONNREFUSED) || consumer.IsPermanent(err) {
+	if err := newHTTP(t, endpoint, nil).Handle(attempting(t, 1), placed()); !errors.Is(err, syscall.ECONNREFUSED) || consumer.IsPermanent(err) {
 		t.Errorf("%v", err)
 	}
-	err = newHTTP(t, "http://no-such-host.invalid", nil).Handle(attempting(t, 1), order())
+	err = newHTTP(t, "http://no-such-host.invalid", nil).Handle(attempting(t, 1), placed())
 	if dns, ok := errors.AsType[*net.DNSError](err); !ok || consumer.IsPermanent(err) {
 		t.Errorf("%v, %v", err, dns)
 	}
@@ -185,7 +185,7 @@ func TestHTTPSendsOnceInARun(t *testing.T) {
 		}
 	})
 	h := newHTTP(t, endpoint, nil)
-	e := order()
+	e := placed()
 	e.Headers = map[string][]string{"X-Idempotency-Key": {"mine"}, "Idempotency-Key": {"mine"}}
 	for range 5 {
 		if err := h.Handle(attempting(t, 1), e); err != nil {

@@ -55,7 +55,7 @@ func TestHTTPShowsNoSecrets(t *testing.T) {
 	for name, endpoint := range endpoints {
 		for _, options := range []*HTTPOptions{o(), {Timeout: 300 * time.Millisecond}} {
 			h := newHTTP(t, withUser(t, endpoint, "hunter0", "hunter1:/ä", path), options)
-			err := h.Handle(attempting(t, 1), order())
+			err := h.Handle(attempting(t, 1), placed())
 			if err == nil {
 				t.Fatalf("%s: done", name)
 			}

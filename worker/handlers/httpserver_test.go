@@ -18,8 +18,8 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// order is an event like any other.
-func order() bus.Event {
+// placed is an event like any other.
+func placed() bus.Event {
 	return bus.Event{ID: "order-17", Topic: "order.placed", ContentType: "application/json", Data: []byte(`{"cents":5}`)}
 }
 

@@ -31,7 +31,7 @@ func logged(t *testing.T, o *LogOptions, e bus.Event) map[string]any {
 
 func TestLog(t *testing.T) {
 	t.Parallel()
-	e := order()
+	e := placed()
 	e.Key, e.Source, e.Type, e.Time = "c1", "/shop", "placed", time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	got := logged(t, &LogOptions{Level: slog.LevelWarn}, e)
 	delete(got, "time")
@@ -80,10 +80,10 @@ func (broken) Handle(context.Context, slog.Record) error { return errFull }
 func TestLogThatFailsIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	h := broken{slog.NewTextHandler(&bytes.Buffer{}, nil)}
-	if err := NewLog(slog.New(h), nil).Handle(attempting(t, 1), order()); !errors.Is(err, errFull) {
+	if err := NewLog(slog.New(h), nil).Handle(attempting(t, 1), placed()); !errors.Is(err, errFull) {
 		t.Errorf("%v", err)
 	}
-	if err := NewLog(slog.New(h), &LogOptions{Level: slog.LevelDebug}).Handle(attempting(t, 1), order()); err != nil {
+	if err := NewLog(slog.New(h), &LogOptions{Level: slog.LevelDebug}).Handle(attempting(t, 1), placed()); err != nil {
 		t.Errorf("what is left out: %v", err)
 	}
 	if NewLog(nil, nil).handler == nil {

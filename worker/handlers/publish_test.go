@@ -51,7 +51,7 @@ func newPublish(t testing.TB, to bus.Publisher) *Publish {
 func TestPublishKeepsTheEvent(t *testing.T) {
 	t.Parallel()
 	to := &publisher{}
-	e := order()
+	e := placed()
 	e.ID, e.Source, e.Key, e.Type, e.Time = "or der%17", "/shop", "customer", "placed", time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	e.Headers = bus.Headers{
 		"traceparent": {"00-1-2-01"}, "X-Two": {"1", "2"}, "ce-tenant": {"t1"}, "X-Broken": {" a\r\nb "},
@@ -90,7 +90,7 @@ func TestPublishVerdicts(t *testing.T) {
 		errors.New("time-out"):                   false,
 	} {
 		p := newPublish(t, &publisher{answer: func(context.Context) error { return answer }})
-		if err := p.Handle(attempting(t, 1), order()); !errors.Is(err, answer) || consumer.IsPermanent(err) != permanent {
+		if err := p.Handle(attempting(t, 1), placed()); !errors.Is(err, answer) || consumer.IsPermanent(err) != permanent {
 			t.Errorf("%v: permanent %t, want %t", err, consumer.IsPermanent(err), permanent)
 		}
 	}
@@ -103,7 +103,7 @@ func TestPublishTellsWhyItWasStopped(t *testing.T) {
 		cancel(consumer.ErrLeaseLost)
 		return ctx.Err()
 	}})
-	if err := p.Handle(ctx, order()); !errors.Is(err, consumer.ErrLeaseLost) || !errors.Is(err, context.Canceled) {
+	if err := p.Handle(ctx, placed()); !errors.Is(err, consumer.ErrLeaseLost) || !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 }
@@ -112,10 +112,10 @@ func TestPublishRefuses(t *testing.T) {
 	t.Parallel()
 	to := &publisher{}
 	p := newPublish(t, to)
-	if err := p.Handle(t.Context(), order()); !errors.Is(err, ErrNoAttempt) {
+	if err := p.Handle(t.Context(), placed()); !errors.Is(err, ErrNoAttempt) {
 		t.Errorf("without an attempt: %v", err)
 	}
-	e := order()
+	e := placed()
 	e.Topic = target
 	if err := p.Handle(attempting(t, 1), e); !consumer.IsPermanent(err) || !strings.Contains(err.Error(), "already") {
 		t.Errorf("what is there already: %v", err)
@@ -167,21 +167,21 @@ func TestPublishOnceOnJetStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	for _, topic := range []string{order().Topic, target, "dead.billing"} {
+	for _, topic := range []string{placed().Topic, target, "dead.billing"} {
 		if err := b.Provision(t.Context(), topic); err != nil {
 			t.Fatal(err)
 		}
 	}
 	// What is read from the wire can be published again, whatever its mode.
 	if err := nc.PublishMsg(&nats.Msg{
-		Subject: order().Topic,
+		Subject: placed().Topic,
 		Header:  nats.Header{"Content-Type": {"application/cloudevents+json"}, "traceparent": {"00-1-2-01"}, "Onceish-Group": {"billing"}},
 		Data:    []byte(`{"specversion":"1.0","id":"structured","source":"s","type":"t","tenant":"1","data":{"a":1}}`),
 	}); err != nil {
 		t.Fatal(err)
 	}
 	if err := nc.PublishMsg(&nats.Msg{
-		Subject: order().Topic, Header: nats.Header{"Nats-Msg-Id": {"plain"}, "Content-Type": {"text/plain"}, "Nats-Stream": {"from"}, "X": {"y"}},
+		Subject: placed().Topic, Header: nats.Header{"Nats-Msg-Id": {"plain"}, "Content-Type": {"text/plain"}, "Nats-Stream": {"from"}, "X": {"y"}},
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -214,14 +214,14 @@ func publishOnce(t *testing.T, b bus.Bus, to bus.Publisher, events int) map[stri
 		t.Fatal(err)
 	}
 	last := make(ending, events)
-	sub, err := consumer.SubscribeExactlyOnce(t.Context(), b, order().Topic, "billing", store, newPublish(t, to).Handle, &consumer.Options{
+	sub, err := consumer.SubscribeExactlyOnce(t.Context(), b, placed().Topic, "billing", store, newPublish(t, to).Handle, &consumer.Options{
 		Backoff: consumer.Backoff{Base: time.Millisecond, Max: time.Millisecond}, Logger: slog.New(slog.DiscardHandler), Observer: last,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range 3 {
-		e := order()
+		e := placed()
 		e.ID = fmt.Sprint(i)
 		if _, err := b.Publish(t.Context(), e); err != nil {
 			t.Fatal(err)
