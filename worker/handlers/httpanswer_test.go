@@ -114,7 +114,7 @@ func subscribed(t *testing.T, attempts int, service http.HandlerFunc) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ended := make(ending, attempts)
+	ended := make(finished, attempts)
 	sub, err := consumer.SubscribeExactlyOnce(t.Context(), b, placed().Topic, "billing", store, h.Handle, &consumer.Options{
 		Backoff:     consumer.Backoff{Base: 24 * time.Hour, Max: 24 * time.Hour},
 		MaxAttempts: attempts, Logger: slog.New(slog.DiscardHandler), Observer: ended,
@@ -133,11 +133,11 @@ func subscribed(t *testing.T, attempts int, service http.HandlerFunc) {
 	}
 }
 
-// ending is told how an event ended.
-type ending chan string
+// finished is told how an event ended.
+type finished chan string
 
 // Observe implements consumer.Observer.
-func (e ending) Observe(o consumer.Observation) {
+func (e finished) Observe(o consumer.Observation) {
 	if o.Outcome == "handled" || o.Outcome == "dead" {
 		e <- o.Outcome
 	}

@@ -213,7 +213,7 @@ func publishOnce(t *testing.T, b bus.Bus, to bus.Publisher, events int) map[stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	last := make(ending, events)
+	last := make(finished, events)
 	sub, err := consumer.SubscribeExactlyOnce(t.Context(), b, placed().Topic, "billing", store, newPublish(t, to).Handle, &consumer.Options{
 		Backoff: consumer.Backoff{Base: time.Millisecond, Max: time.Millisecond}, Logger: slog.New(slog.DiscardHandler), Observer: last,
 	})
