@@ -1,0 +1,46 @@
+package handlers
+
+import (
+	"container/list"
+	"sync"
+)
+
+// mostSuspects is how many are remembered: of more, the oldest are forgotten, and run beside others again.
+const mostSuspects = 10_000
+
+// suspects are the idempotency keys of events that a command may have died of. Its methods are safe for concurrent use.
+type suspects struct {
+	mu    sync.Mutex
+	known map[string]*list.Element
+	order list.List
+}
+
+func (s *suspects) add(key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.known[key] != nil {
+		return
+	}
+	if s.known == nil {
+		s.known = make(map[string]*list.Element)
+	}
+	s.known[key] = s.order.PushBack(key)
+	if len(s.known) > mostSuspects {
+		delete(s.known, s.order.Remove(s.order.Front()).(string))
+	}
+}
+
+func (s *suspects) has(key string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.known[key] != nil
+}
+
+func (s *suspects) forget(key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.known[key]; e != nil {
+		s.order.Remove(e)
+		delete(s.known, key)
+	}
+}
