@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -32,6 +33,7 @@ func TestMain(m *testing.M) {
 			return
 		}
 	}
+	_ = os.Setenv("GORACE", "atexit_sleep_ms=0") // for the guards and commands
 	goleak.VerifyTestMain(m)
 }
 
@@ -75,6 +77,8 @@ func obey(r io.Reader) {
 				say(w.Delivery, "done", "")
 			}
 			waiting = nil
+		case "linger":
+			time.AfterFunc(5*time.Millisecond, func() { say(e.Delivery, "done", "") })
 		case "die":
 			fmt.Fprintln(os.Stderr, "poisoned")
 			os.Exit(3)

@@ -268,7 +268,7 @@ func TestLostLeaseIsNotWaitedFor(t *testing.T) {
 
 func TestCommandThatNeverReadsBlocksNobodyForLonger(t *testing.T) {
 	t.Parallel()
-	r := begin(t, `exec sleep 1000`, nil)
+	r := begin(t, `exec sleep 1000`, &StreamOptions{Grace: 100 * time.Millisecond})
 	ctx, cancel := context.WithCancelCause(t.Context())
 	errs := make(chan error)
 	for i := range 5 {
@@ -319,7 +319,7 @@ func TestCommandThatCannotRunEndsTheWorker(t *testing.T) {
 	for line, want := range map[string]string{
 		"/no/such/command":      "does not exist",
 		"exec /no/such/command": "does not exist",
-		"/etc/hostname":         "cannot be executed",
+		"/etc/passwd":           "cannot be executed",
 	} {
 		t.Run(line, func(t *testing.T) {
 			t.Parallel()
@@ -347,7 +347,7 @@ func TestMissingCommandThatAnsweredIsAwaited(t *testing.T) {
 func TestCloseEndsTheCommand(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ line, says string }{
-		"at the end of its input": {`cat >/dev/null; echo >&2 ended`, "ended"},
+		"at the end of its input": {`echo >&2 ready; cat >/dev/null; echo >&2 ended`, "ended"},
 		"by SIGTERM":              {`trap 'echo >&2 told; exit' TERM; echo >&2 ready; while :; do sleep 0.01; done`, "told"},
 		"by SIGKILL":              {`trap '' TERM; echo >&2 ready; while :; do sleep 0.01; done`, "ready"},
 	} {
