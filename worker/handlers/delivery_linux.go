@@ -33,4 +33,5 @@ const (
 	bystander      // the child has ended, and not because of it
 	forsaken       // its ctx has ended
 	unsent         // no child was told of it
+	crowded        // it is a suspect, and others run first
 )

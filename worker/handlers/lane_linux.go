@@ -123,7 +123,7 @@ func (l *lane) start() error {
 
 // buried decides when the next child may be started.
 func (l *lane) buried(c *child) {
-	if err := c.cannotRun(); err != nil && !l.stream.answered.Load() {
+	if err := c.cannotRun(); err != nil {
 		l.stream.finish(err)
 	}
 	l.mu.Lock()

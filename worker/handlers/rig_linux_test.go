@@ -18,9 +18,6 @@ import (
 // obedient is this program as a command that does what the events say.
 var obedient = "exec '" + os.Args[0] + "' obedient"
 
-// shellAnswers is a command in shell that answers done.
-const shellAnswers = `while read -r line; do n=${line#*:}; echo "{\"delivery\":${n%%,*},\"status\":\"done\"}"; done`
-
 // rig is a Stream, what its command writes to standard error, and its log.
 type rig struct {
 	*Stream
@@ -62,7 +59,10 @@ func within(ctx context.Context, id string) context.Context {
 }
 
 func doing(id, do, text string) bus.Event {
-	data, _ := json.Marshal(order{Do: do, Text: text})
+	data, err := json.Marshal(order{Do: do, Text: text})
+	if err != nil {
+		panic(err)
+	}
 	return bus.Event{ID: id, Topic: "t", Data: data}
 }
 

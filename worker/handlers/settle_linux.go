@@ -12,13 +12,13 @@ func (c *child) settle() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.leaving = true
-	why := c.why()
+	why, missing := c.why(), c.cannotRun() != nil
 	var blamed, others []*delivery
 	for _, d := range c.inHand {
 		switch {
 		case d.begins >= consumed:
 			d.ended <- outcome{fate: unread}
-		case c.retired, c.hung != nil && c.breach == nil && !d.late && !d.left:
+		case c.retired || missing, c.hung != nil && c.breach == nil && !d.late && !d.left:
 			others = append(others, d)
 		default:
 			blamed = append(blamed, d)
@@ -78,10 +78,10 @@ func (c *child) log(why error, inHand int) {
 	}
 }
 
-// cannotRun tells of a command that does not exist or cannot be executed.
+// cannotRun tells of a command that does not exist or cannot be executed: by its exit status, if it has never answered.
 func (c *child) cannotRun() error {
 	exit := c.process.Exit()
-	if what := meaning(&exit); what != "" {
+	if what := meaning(&exit); what != "" && !c.stream.answered.Load() {
 		return fmt.Errorf("the command ended with %s%s: %s: check its name, path and permissions, and try it in a shell", exit.How, what, or(exit.Tail, "it said nothing"))
 	}
 	return nil

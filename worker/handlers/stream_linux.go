@@ -40,8 +40,9 @@ type Stream struct {
 	keeping   sync.WaitGroup
 }
 
-// patience is how long a suspect waits in its slot for the others to have run.
-const patience = time.Second
+// patience is how long a suspect waits in its slot for the others to have run. Then it comes again after a while, so that suspects that
+// take long leave the slots to others.
+const patience = 100 * time.Millisecond
 
 var errClosed = errors.New("the handler of the command was closed")
 
@@ -103,12 +104,12 @@ var errCrowded = errors.New("other events that a command may have died of run fi
 
 // apart runs a suspect alone. One that would wait for long gives its slot to others.
 func (s *Stream) apart(ctx context.Context, key string, line []byte) outcome {
-	crowded := time.NewTimer(patience)
-	defer crowded.Stop()
+	enough := time.NewTimer(patience)
+	defer enough.Stop()
 	select {
 	case s.cell <- struct{}{}:
-	case <-crowded.C:
-		return outcome{fate: bystander, err: errCrowded}
+	case <-enough.C:
+		return outcome{fate: crowded, err: errCrowded}
 	case <-ctx.Done():
 		return outcome{fate: unsent, err: context.Cause(ctx)}
 	case <-s.over:
@@ -139,25 +140,28 @@ func (s *Stream) judge(key string, out outcome) error {
 			s.suspects.forget(key)
 		}
 		return err
-	case failed:
-		return out.err
 	case suspect:
 		return fmt.Errorf("%w: it had other events in hand, so this one comes again to run alone (%w)", out.err, soon())
+	case crowded:
+		return fmt.Errorf("%w (%w)", out.err, later())
+	case bystander, unread:
+		return fmt.Errorf("%w (%w)", out.err, soon())
 	case unsent:
-		if !errors.Is(out.err, consumer.ErrRunLimit) && s.ended() == nil {
-			return out.err
+		if errors.Is(out.err, consumer.ErrRunLimit) || s.ended() != nil {
+			return fmt.Errorf("no command has read the event: %w (%w)", out.err, soon())
 		}
-		return fmt.Errorf("no command has read the event: %w (%w)", out.err, soon())
-	case forsaken:
-		return out.err
+	case failed, forsaken:
 	}
-	return fmt.Errorf("%w (%w)", out.err, soon())
+	return out.err
 }
 
-// soon counts no attempt.
-func soon() error {
-	const base = 100 * time.Millisecond
-	return consumer.Snooze(base + mathrand.N(4*base))
+// soon and later count no attempt.
+func soon() error  { return snooze(100 * time.Millisecond) }
+func later() error { return snooze(time.Second) }
+
+// snooze spreads what comes again.
+func snooze(d time.Duration) error {
+	return consumer.Snooze(d + mathrand.N(2*d)) //nolint:gosec // it hides nothing
 }
 
 // finish makes every wait end. The first cause is kept.

@@ -319,6 +319,7 @@ func TestCommandThatCannotRunEndsTheWorker(t *testing.T) {
 	for line, want := range map[string]string{
 		"/no/such/command":      "does not exist",
 		"exec /no/such/command": "does not exist",
+		"read -r line; no-such": "does not exist",
 		"/etc/passwd":           "cannot be executed",
 	} {
 		t.Run(line, func(t *testing.T) {
@@ -326,7 +327,7 @@ func TestCommandThatCannotRunEndsTheWorker(t *testing.T) {
 			r := begin(t, line, nil)
 			is(t, r.handle("a", ""), true, want)
 			run, _ := r.Actor()
-			is(t, run(), false, want, "permissions", line[len(line)-5:])
+			is(t, run(), false, want, "permissions", line[len(line)-7:])
 		})
 	}
 }

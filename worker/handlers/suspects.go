@@ -12,7 +12,7 @@ const mostSuspects = 10_000
 type suspects struct {
 	mu    sync.Mutex
 	known map[string]*list.Element
-	order list.List
+	order list.List // of keys, the oldest first
 }
 
 func (s *suspects) add(key string) {
@@ -26,7 +26,14 @@ func (s *suspects) add(key string) {
 	}
 	s.known[key] = s.order.PushBack(key)
 	if len(s.known) > mostSuspects {
-		delete(s.known, s.order.Remove(s.order.Front()).(string))
+		s.drop(s.order.Front())
+	}
+}
+
+// drop is called with the mutex held.
+func (s *suspects) drop(e *list.Element) {
+	if key, ok := s.order.Remove(e).(string); ok {
+		delete(s.known, key)
 	}
 }
 
@@ -40,7 +47,6 @@ func (s *suspects) forget(key string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e := s.known[key]; e != nil {
-		s.order.Remove(e)
-		delete(s.known, key)
+		s.drop(e)
 	}
 }
