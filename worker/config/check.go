@@ -100,8 +100,8 @@ func (c *Config) checkLetters(r *reader, at string, s *Subscription) {
 		return
 	}
 	if _, given := r.given[letters]; !given && bus.ValidTopic(s.DeadLetter) != nil {
-		r.mistake("group", "the topic for dead letters, dead.%s, is no topic: name a group without spaces and dots at its ends, or set dead_letter",
-			r.shown("group", c.Group))
+		r.mistake("group", "%s gives no topic for dead letters (dead.GROUP): name a group without spaces, and without dots at its ends, or set dead_letter",
+			r.shown("group", quote(c.Group)))
 		r.bad[letters] = true
 	}
 	if p, ok := r.blame(letters, topic); ok && bus.Match(s.Topic, s.DeadLetter) {
