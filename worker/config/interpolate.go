@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -71,7 +72,7 @@ func variable(text string, env lookup) (value, name string, length int, err erro
 	}
 	end := strings.IndexByte(rest, '}')
 	if end < 0 {
-		return "", name, 0, fmt.Errorf("${%s has no end: write ${%s}, or $${ for the text ${", name, name)
+		return "", name, 0, errors.New("a ${ has no end: write ${VAR}, or $${ for the text ${")
 	}
 	length = 2 + len(name) + end + 1
 	if v, ok := env(name); ok {

@@ -76,7 +76,7 @@ func mistakes() map[string][]string {
 		strings.Replace(smallest, "billing", "a b", 1):     {"1:8: group: \"a b\" gives no topic for dead letters (dead.GROUP): name a group without spaces, and without dots at its ends, or set dead_letter"},
 		strings.Replace(smallest, "billing", "${NO}", 1):   {"1:8: group: the environment has no NO: set it, or give a default as in ${NO:default}, or write $${NO} for the text itself"},
 		strings.Replace(smallest, "billing", "${A:-b}", 1): {"1:8: group: ${A:-…} is the shell's way: write ${A:default}, or $${ for the text ${"},
-		strings.Replace(smallest, "billing", "${A", 1):     {"1:8: group: ${A has no end: write ${A}, or $${ for the text ${"},
+		strings.Replace(smallest, "billing", "${A", 1):     {"1:8: group: a ${ has no end: write ${VAR}, or $${ for the text ${"},
 
 		with("concurrency: 0"):       {`5:18: subscriptions[0].concurrency: "0" is not a whole number from 1 to 100000`},
 		with("concurrency: 1.5"):     {`5:18: subscriptions[0].concurrency: "1.5" is a number, but it must be a whole number from 1 to 100000`},
