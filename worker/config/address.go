@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -42,22 +45,42 @@ func validEndpoint(s string) error {
 		return errors.New("its scheme is neither http nor https: write a URL such as https://localhost:8080/events")
 	case u.Hostname() == "":
 		return errors.New("it names no host: write a URL such as https://localhost:8080/events")
+	case u.Port() != "" && !validPort(u.Port()):
+		return errors.New("its port is not from 1 to 65535")
 	case u.Fragment != "":
 		return errors.New("it has a fragment (#…), which is never sent: remove it, or write %23")
 	}
 	return nil
 }
 
+func validPort(port string) bool {
+	n, err := strconv.Atoi(port)
+	return err == nil && n >= 1 && n <= 65535
+}
+
+// headerNameForm is an HTTP token, for JSON Schema too.
+const headerNameForm = "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
+
+var headerName = regexp.MustCompile(headerNameForm)
+
 // validHeaderName takes an HTTP token. Its errors do not hold the name: it may be a value that slipped.
 func validHeaderName(name string) error {
-	const special = "!#$%&'*+-.^_`|~"
-	odd := func(r rune) bool {
-		return r > 0x7e || !(r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || strings.ContainsRune(special, r))
-	}
-	if name == "" || strings.ContainsFunc(name, odd) {
+	if !headerName.MatchString(name) {
 		return errors.New("the name of a header has what HTTP does not allow: write letters, digits and dashes")
 	}
+	if canonical := strings.ToLower(name); slices.Contains(ownHeaders(), canonical) {
+		return fmt.Errorf("the header %s is set for each request: leave it out", canonical)
+	}
 	return nil
+}
+
+// ownHeaders differ from request to request, or belong to the connection.
+func ownHeaders() []string {
+	return []string{
+		"ce-id", "ce-source", "ce-type", "ce-time", "ce-specversion", "ce-partitionkey", "ce-datacontenttype", "idempotency-key", "x-idempotency-key",
+		"onceish-topic", "onceish-group", "onceish-attempt", "connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade",
+		"http2-settings", "proxy-connection", "content-length", "expect",
+	}
 }
 
 func validHeaderValue(value string) error {

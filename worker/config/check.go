@@ -2,6 +2,7 @@ package config
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/onceish/onceish/bus"
@@ -41,30 +42,29 @@ func (c *Config) check(r *reader) {
 }
 
 func (s *Subscription) checkHandler(r *reader, at string) {
-	h, path := s.Handler, at+".handler"
-	n := 0
-	for _, given := range []bool{h.Exec != nil, h.HTTP != nil, h.Publish != nil, h.Log != nil} {
-		if given {
-			n++
-		}
-	}
+	path, all := at+".handler", object[Handler](handlerKeys())
+	given := slices.DeleteFunc(names(all.specs()), func(name string) bool { return !s.Handler.has(name) })
 	switch {
 	case r.bad[path]:
-	case n == 0 && r.file == "":
+	case len(given) == 0 && r.file == "":
 		r.given[path] = origin{label: "--exec"}
 		r.mistake(path, "it is required: command line to run")
-	case n == 0:
-		r.mistake(path, "it is missing: add one of %s below handler", list(names(object[Handler](handlerKeys()).specs())))
-	case n > 1:
-		r.mistake(path, "there are %d: keep one", n)
+	case len(given) == 0:
+		r.mistake(path, "it is missing: add one of %s below handler", list(names(all.specs())))
+	case len(given) > 1:
+		r.mistake(path, "there are %d, %s: keep one", len(given), strings.Join(given, " and "))
 	}
-	if h.HTTP == nil {
-		return
+	if s.Handler.HTTP != nil {
+		s.checkTimeout(r, at)
 	}
-	timeout, limit := path+".http.timeout", at+".run_limit"
-	if p, ok := r.blame(timeout, limit); ok && h.HTTP.Timeout > s.RunLimit {
-		r.warn(p, "the HTTP timeout, %s, is longer than run_limit, %s, which ends the exchange before it", r.shown(timeout, formatDuration(h.HTTP.Timeout)),
-			r.shown(limit, formatDuration(s.RunLimit)))
+}
+
+// checkTimeout warns of a time-out that never comes.
+func (s *Subscription) checkTimeout(r *reader, at string) {
+	timeout, limit := at+".handler.http.timeout", at+".run_limit"
+	if p, ok := r.blame(timeout, limit); ok && s.Handler.HTTP.Timeout > s.RunLimit {
+		r.warn(p, "the HTTP timeout, %s, is longer than run_limit, %s, which ends the exchange before it",
+			r.shown(timeout, formatDuration(s.Handler.HTTP.Timeout)), r.shown(limit, formatDuration(s.RunLimit)))
 	}
 }
 
@@ -100,8 +100,8 @@ func (c *Config) checkLetters(r *reader, at string, s *Subscription) {
 		return
 	}
 	if _, given := r.given[letters]; !given && bus.ValidTopic(s.DeadLetter) != nil {
-		r.mistake("group", "the topic for dead letters, dead.%s, is no topic: name a group without spaces and dots at its ends, or set dead_letter",
-			r.shown("group", c.Group))
+		r.mistake("group", "%s gives no topic for dead letters (dead.GROUP): name a group without spaces, and without dots at its ends, or set dead_letter",
+			r.shown("group", quote(c.Group)))
 		r.bad[letters] = true
 	}
 	if p, ok := r.blame(letters, topic); ok && bus.Match(s.Topic, s.DeadLetter) {
@@ -157,5 +157,5 @@ func (c *Config) loop(r *reader, way []int) {
 			shown, r.shown(topic, quote(c.Subscriptions[way[0]].Topic)))
 		return
 	}
-	r.mistake(to, "%s comes back to this subscription by %d others: events would go round for ever; publish to another topic", shown, len(way)-1)
+	r.mistake(to, "%s comes back to this subscription by way of subscriptions[%d]: events would go round for ever; publish to another topic", shown, way[len(way)-1])
 }

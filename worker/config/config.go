@@ -90,6 +90,20 @@ type Handler struct {
 	Log     *LogHandler
 }
 
+// has tells whether a handler is set, by its key.
+func (h *Handler) has(name string) bool {
+	switch name {
+	case "exec":
+		return h.Exec != nil
+	case "http":
+		return h.HTTP != nil
+	case "publish":
+		return h.Publish != nil
+	default:
+		return h.Log != nil
+	}
+}
+
 // ExecHandler runs a command.
 type ExecHandler struct {
 	Command string

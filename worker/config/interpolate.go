@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -17,11 +18,18 @@ func eventVariables() []string {
 	return []string{"CE_ID", "CE_SOURCE", "CE_TYPE", "CE_TIME", "TOPIC", "GROUP", "EVENT_KEY", "IDEMPOTENCY_KEY", "ATTEMPT", "TOKEN"}
 }
 
+const (
+	// mostNames is how many variables of a value are named in messages.
+	mostNames = 3
+	// longestName is what a variable's name may have in bytes.
+	longestName = 128
+)
+
 // lookup is os.LookupEnv, or a test's.
 type lookup = func(string) (string, bool)
 
 // interpolate replaces ${VAR} and ${VAR:default}, and $${ by ${. Any other $ stays as it is, and what variables hold is not looked at again.
-// It returns the names of the variables; the errors hold no values.
+// It returns the names of the first variables; the errors hold no values.
 func interpolate(text string, env lookup) (out string, names []string, err error) {
 	var b strings.Builder
 	for {
@@ -34,9 +42,9 @@ func interpolate(text string, env lookup) (out string, names []string, err error
 		text = text[i:]
 		value, name, length, err := variable(text, env)
 		if err != nil {
-			return "", append(names, name), err
+			return "", names, err
 		}
-		if name != "" {
+		if name != "" && len(names) < mostNames {
 			names = append(names, name)
 		}
 		b.WriteString(value)
@@ -57,12 +65,14 @@ func variable(text string, env lookup) (value, name string, length int, err erro
 	switch {
 	case name == "" || rest != "" && rest[0] != '}' && rest[0] != ':':
 		return "$", "", 1, nil // such as the shell's ${1} and ${NAME%suffix}
+	case len(name) > longestName:
+		return "", "", 0, fmt.Errorf("the name of a variable is longer than %d bytes: write $${ for the text ${", longestName)
 	case len(rest) > 1 && rest[0] == ':' && strings.IndexByte("-=+?", rest[1]) >= 0:
 		return "", name, 0, fmt.Errorf("${%s:%c…} is the shell's way: write ${%s:default}, or $${ for the text ${", name, rest[1], name)
 	}
 	end := strings.IndexByte(rest, '}')
 	if end < 0 {
-		return "", name, 0, fmt.Errorf("${%s has no end: write ${%s}, or $${ for the text ${", name, name)
+		return "", name, 0, errors.New("a ${ has no end: write ${VAR}, or $${ for the text ${")
 	}
 	length = 2 + len(name) + end + 1
 	if v, ok := env(name); ok {

@@ -13,8 +13,14 @@ import (
 
 func newLeaf[S, T any](name, kind, wants string, at func(*S) *T, parse func(string) (T, error), show func(T) string) *leaf[S, T] {
 	return &leaf[S, T]{
-		spec: spec{name: name, kind: kind, wants: wants, tags: []string{"!!str"}, shape: map[string]any{"type": "string"}},
-		at:   at, parse: parse, show: show,
+		spec: spec{
+			name: name, kind: kind, wants: wants, tags: []string{"!!str"}, shape: map[string]any{"type": "string"},
+			valid: func(s string) error {
+				_, err := parse(s)
+				return err
+			},
+		},
+		at: at, parse: parse, show: show,
 	}
 }
 
@@ -81,7 +87,7 @@ func span[S any](name string, at func(*S) *time.Duration, limit consumer.Limit[t
 		}
 		return d, err
 	}, formatDuration)
-	l.bounds = bounds
+	l.bounds, l.tags = bounds, append(l.tags, "!!int", "!!float") // for a better message
 	l.shape["pattern"] = durationForm
 	return l
 }
@@ -182,6 +188,7 @@ func parseStart(s string) (bus.Start, error) {
 // perTime is a rate.
 func perTime[S any](name string, at func(*S) *Rate) *leaf[S, Rate] {
 	l := newLeaf(name, "rate", "a rate such as 100/s, 30/m or 5/h", at, parseRate, Rate.String)
+	l.tags = append(l.tags, "!!int", "!!float") // for a better message
 	l.shape["pattern"] = `^ *0*[1-9][0-9]* */ *[smh] *$`
 	return l
 }

@@ -23,12 +23,16 @@ func (l *leaf[S, T]) doc(meaning string) *leaf[S, T] {
 func (l *leaf[S, T]) byDefault(v T) *leaf[S, T] {
 	l.preset = &v
 	l.spec.preset = l.show(v)
+	l.literal = l.spec.preset
+	if kind := l.shape["type"]; kind == "integer" || kind == "boolean" {
+		l.literal = v
+	}
 	return l
 }
 
 // otherwise tells people of a default that depends on other keys.
 func (l *leaf[S, T]) otherwise(text string) *leaf[S, T] {
-	l.spec.preset = text
+	l.spec.preset, l.literal = text, nil
 	return l
 }
 

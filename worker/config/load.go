@@ -4,20 +4,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 
 	"github.com/urfave/cli/v3"
-
-	"github.com/onceish/onceish/internal/commandline"
 )
 
 // mostBytes is the longest file.
 const mostBytes = 1 << 20
 
 // Load returns the configuration that a command's flags, the environment and a file say, in this precedence. Without a name there is no
-// file, and flags say what the one subscription is. cmd has the flags of all sections. Errors are Problems, all at once, or why
-// the file cannot be read; both are commandline.ErrUsage. Warnings are for the log.
+// file, and flags say what the one subscription is. cmd has the flags of all sections. Errors are Problems, all at once, or which
+// flags make no sense beside a file; both are commandline.ErrUsage. Warnings are for the log.
 func Load(cmd *cli.Command, name string) (_ *Config, warnings Problems, err error) {
 	over := overrides(cmd, sections())
 	var data []byte
@@ -25,8 +24,9 @@ func Load(cmd *cli.Command, name string) (_ *Config, warnings Problems, err erro
 		if err := forbidden(over); err != nil {
 			return nil, nil, err
 		}
-		if data, err = ReadFile(name); err != nil {
-			return nil, nil, err
+		var problem *Problem
+		if data, problem = readFile(name); problem != nil {
+			return nil, nil, Problems{*problem}
 		}
 	}
 	c, problems := parse(newReader(name, os.LookupEnv, over), data, sections())
@@ -65,25 +65,43 @@ func Lint(name string, data []byte, env func(string) (string, bool)) Problems {
 	return problems
 }
 
-// ReadFile returns what a file holds, of which 1 MiB is the most.
-func ReadFile(name string) (data []byte, err error) {
+// Read is Parse of a file. That it cannot be read is a Problem as well.
+func Read(name string, env func(string) (string, bool)) (*Config, Problems) {
+	data, problem := readFile(name)
+	if problem != nil {
+		return nil, Problems{*problem}
+	}
+	return Parse(name, data, env)
+}
+
+// readFile returns what a file holds, of which 1 MiB is the most, or what is wrong with it.
+func readFile(name string) ([]byte, *Problem) {
 	f, err := os.Open(name) //nolint:gosec // the user's own file
 	if err != nil {
-		return nil, fmt.Errorf("%w: the configuration cannot be read: %w", commandline.ErrUsage, err)
+		return nil, unreadable(name, err)
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	data, err = io.ReadAll(io.LimitReader(f, mostBytes+1))
-	if err != nil {
-		return nil, fmt.Errorf("%w: the configuration cannot be read: %w", commandline.ErrUsage, err)
-	}
-	if len(data) > mostBytes {
-		return nil, Problems{tooLong(name)}
+	defer func() { _ = f.Close() }() // it was only read
+	data, err := io.ReadAll(io.LimitReader(f, mostBytes+1))
+	switch {
+	case err != nil:
+		return nil, unreadable(name, err)
+	case len(data) > mostBytes:
+		return nil, tooLong(name)
 	}
 	return data, nil
 }
 
-func tooLong(name string) Problem {
-	return Problem{File: name, Message: "the file is longer than 1 MiB: is it the right one?"}
+// unreadable says so in the words of the system, without the name that is there already.
+func unreadable(name string, err error) *Problem {
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		err = at.Err
+	}
+	return &Problem{File: name, Message: fmt.Sprintf("the file cannot be read: %v", err)}
+}
+
+func tooLong(name string) *Problem {
+	return &Problem{File: name, Message: "the file is longer than 1 MiB: is it the right one?"}
 }
 
 // parse reads a file, unless the reader has none, and what overrides it.
@@ -93,7 +111,7 @@ func parse(r *reader, data []byte, wanted []Section) (*Config, Problems) {
 	root.fill(&c)
 	if r.file != "" {
 		if len(data) > mostBytes {
-			return nil, Problems{tooLong(r.file)}
+			return nil, Problems{*tooLong(r.file)}
 		}
 		n := r.document(data)
 		if n == nil {

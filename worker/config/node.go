@@ -35,7 +35,7 @@ func (r *reader) items(at string, n *yaml.Node) []*yaml.Node {
 		return nil
 	}
 	if n.Kind != yaml.SequenceNode {
-		r.mistake(at, "it is %s, but a list is wanted: begin each entry with \"- \"", sort(n))
+		r.mistake(at, "it is %s, but a list is wanted: begin each entry with a dash and a space", sort(n))
 		return nil
 	}
 	if len(n.Content) > mostEntries {
@@ -92,22 +92,11 @@ func wrongType(n *yaml.Node, s *spec) string {
 	said := fmt.Sprintf("%s is %s, but it must be %s", value, sort(n), s.wants)
 	switch {
 	case slices.Contains(s.tags, "!!str"):
-		if s.kind == "duration" || s.kind == "rate" {
-			return said + ": write its unit"
-		}
 		return said + ": put it in quotes"
-	case slices.Contains(s.tags, resolved(n.Value)):
+	case n.ShortTag() == "!!str" && n.Style != 0 && s.valid(n.Value) == nil:
 		return said + ": remove the quotes"
-	case s.kind == "yes or no":
-		return said + ": write true or false"
 	}
 	return said
-}
-
-// resolved is the tag of a value without quotes.
-func resolved(value string) string {
-	n := yaml.Node{Kind: yaml.ScalarNode, Value: value}
-	return n.ShortTag()
 }
 
 // sort is what a node is to people.

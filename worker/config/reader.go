@@ -133,7 +133,7 @@ func (r *reader) missing(at string, s *spec) {
 
 // unknown says which key was likely meant.
 func (r *reader) unknown(at string, p pair, valid []*spec) {
-	name, path := "this key", at
+	name, path := "such key", at
 	if nameable(p.name) {
 		name, path = fmt.Sprintf("key %q", p.name), join(at, p.name)
 	}

@@ -9,8 +9,10 @@ type spec struct {
 	wants string
 	// meaning is one phrase for docs and help.
 	meaning string
-	// preset is the default as it would be written. Empty: none.
+	// preset is the default as it would be written, or how it comes about. Empty: none.
 	preset string
+	// literal is the default in JSON. Nil: it depends on other keys, or there is none.
+	literal any
 	// bounds are for people.
 	bounds string
 	// flag is its name without dashes, placeholder what help calls its value, env a variable.
@@ -21,6 +23,8 @@ type spec struct {
 	values []string
 	// tags are YAML's for values that are not made of variables.
 	tags []string
+	// valid checks a value.
+	valid func(string) error
 	// shape is a JSON Schema for values that are not made of variables.
 	shape map[string]any
 	// below are the keys of a mapping, or of a list's mappings.

@@ -44,18 +44,19 @@ func (r *reader) document(data []byte) *yaml.Node {
 // readable checks that the file is text.
 func (r *reader) readable(data []byte) bool {
 	line, start := 1, 0
+	bad := func(end int, format string, args ...any) bool {
+		r.complain("", origin{line: line, column: utf8.RuneCount(data[start:end]) + 1}, format, args...)
+		return false
+	}
 	for i := 0; i < len(data); {
 		c, size := utf8.DecodeRune(data[i:])
-		at := origin{line: line, column: utf8.RuneCount(data[start:i]) + 1}
 		switch {
 		case c == utf8.RuneError && size == 1:
-			r.complain("", at, "the file is not UTF-8: save it as UTF-8")
-			return false
+			return bad(i, "the file is not UTF-8: save it as UTF-8")
 		case c == '\n':
 			line, start = line+1, i+1
 		case c < ' ' && c != '\t' && c != '\r' || c == 0x7f:
-			r.complain("", at, "a control character (%#02x): remove it, or write it as an escape in double quotes", c)
-			return false
+			return bad(i, "a control character (U+%04X): remove it, or write it as an escape in double quotes", c)
 		}
 		i += size
 	}
