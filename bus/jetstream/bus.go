@@ -26,13 +26,18 @@ type Bus struct {
 }
 
 // New makes a Bus on a connection, which stays the caller's. It asks the server nothing. A nil o means the
-// defaults. It warns when the connection gives up reconnecting some day, for then the process is lost with it.
+// defaults. It warns when the connection gives up reconnecting some day, for then the process is lost with it. A server older than
+// OldestServer is ErrServerTooOld; of a cluster only the server that the connection is to at this time is looked at, and none while
+// the connection is down.
 func New(nc *nats.Conn, o *Options) (*Bus, error) {
 	if nc == nil {
 		return nil, errors.New("jetstream: the connection is nil: connect with nats.Connect first")
 	}
 	options, err := o.complete()
 	if err != nil {
+		return nil, err
+	}
+	if err := supported(nc); err != nil {
 		return nil, err
 	}
 	b := &Bus{nc: nc, o: options, log: options.Logger}
