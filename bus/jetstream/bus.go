@@ -91,7 +91,8 @@ func (b *Bus) within(ctx context.Context) (context.Context, context.CancelFunc) 
 func (b *Bus) explain(doing string, err error) error {
 	switch {
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount), errors.Is(err, nats.ErrNoResponders):
-		return fmt.Errorf("jetstream: %s: nothing answers under %s: is JetStream enabled for this account, and are Options.APIPrefix and Domain right? %w", doing, b.api, err)
+		return fmt.Errorf("jetstream: %s: nothing at %s answers under %s: enable JetStream for the server (nats-server -js) and for this account, or see Options.APIPrefix and Domain: %w",
+			doing, b.nc.ConnectedAddr(), b.api, err)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
 		if last := b.nc.LastError(); errors.Is(last, nats.ErrPermissionViolation) {
 			return fmt.Errorf("jetstream: %s: %w; the connection's last error: %w", doing, err, last)

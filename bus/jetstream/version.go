@@ -22,7 +22,7 @@ func supported(nc *nats.Conn) error {
 		return nil
 	}
 	return fmt.Errorf("jetstream: %w: %s is nats-server %s, which ignores a term that says why, and would deliver for ever what was given up: upgrade it to %s or later",
-		ErrServerTooOld, nc.ConnectedUrlRedacted(), version, OldestServer)
+		ErrServerTooOld, nc.ConnectedAddr(), version, OldestServer)
 }
 
 // older compares versions such as 2.10.4 or 2.11.0-RC.1, by their numbers. What is no version is older than none.

@@ -11,9 +11,23 @@ func TestOlder(t *testing.T) {
 		version string
 		want    bool
 	}{
-		{"2.10.3", true}, {"2.9.25", true}, {"v2.10.3", true}, {"1.99.99", true}, {"2.10.3-RC.1", true}, {"2.10.3+build", true},
-		{"2.10.4", false}, {"2.10.4-RC.1", false}, {"2.10.10", false}, {"2.11.0", false}, {"3.0.0", false},
-		{"", false}, {"2", false}, {"2.10", false}, {"2.10.x", false}, {"2.9.1.1", false}, {"-1.0.0", false},
+		{"2.10.3", true},
+		{"2.9.25", true},
+		{"v2.10.3", true},
+		{"1.99.99", true},
+		{"2.10.3-RC.1", true},
+		{"2.10.3+build", true},
+		{"2.10.4", false},
+		{"2.10.4-RC.1", false},
+		{"2.10.10", false},
+		{"2.11.0", false},
+		{"3.0.0", false},
+		{"", false},
+		{"2", false},
+		{"2.10", false},
+		{"2.10.x", false},
+		{"2.9.1.1", false},
+		{"-1.0.0", false},
 	} {
 		if got := older(c.version, "2.10.4"); got != c.want {
 			t.Errorf("%q is older than 2.10.4: %v; want %v", c.version, got, c.want)
