@@ -71,7 +71,7 @@ func (c *call) await(ctx context.Context, nc *nats.Conn, room chan<- struct{}, d
 		case <-c.timer.C:
 			silence := c.silence()
 			if silence >= c.timeout {
-				return fmt.Errorf("no confirmation for %v: is it a stream that takes these topics? %w", c.timeout, nats.ErrTimeout)
+				return fmt.Errorf("no confirmation for %v: is it a stream that takes these topics, and has its server space on its disk? %w", c.timeout, nats.ErrTimeout)
 			}
 			c.timer.Reset(c.timeout - silence)
 		case <-c.state.changed:

@@ -11,6 +11,13 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
+// What the server says when it cannot store an event, which the client has no names for.
+const (
+	codeNoResources jetstream.ErrorCode = 10023
+	codeNoStorage   jetstream.ErrorCode = 10047
+	codeStoreFailed jetstream.ErrorCode = 10077
+)
+
 // confirmation reads what the server says of an event that was published.
 func confirmation(topic string, m *nats.Msg) bus.Receipt {
 	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
@@ -33,6 +40,8 @@ func confirmation(topic string, m *nats.Msg) bus.Receipt {
 		return bus.Receipt{Sequence: ack.Sequence, Duplicate: ack.Duplicate}
 	case ack.Error.ErrorCode == jetstream.JSErrCodeStreamMessageExceedsMaximum:
 		return bus.Receipt{Err: fmt.Errorf("jetstream: publish to %q: %w: the stream's max_msg_size: %w", topic, bus.ErrTooLarge, ack.Error)}
+	case ack.Error.ErrorCode == codeNoResources, ack.Error.ErrorCode == codeNoStorage, ack.Error.ErrorCode == codeStoreFailed:
+		return bus.Receipt{Err: fmt.Errorf("jetstream: publish to %q: %w: the server cannot store it: see its log, the space on its disk, and the limits of server, account and stream", topic, ack.Error)}
 	default:
 		return bus.Receipt{Err: fmt.Errorf("jetstream: publish to %q: %w", topic, ack.Error)}
 	}
