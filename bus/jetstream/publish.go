@@ -149,6 +149,6 @@ func (p *publisher) confirmed(m *nats.Msg) {
 	c := p.calls[number]
 	p.mu.Unlock()
 	if c != nil && index < uint64(len(c.events)) {
-		c.settle(int(index), confirmation(c.events[index].Topic, m)) // #nosec G115 -- a valid index
+		c.confirm(int(index), m) // #nosec G115 -- a valid index
 	}
 }
