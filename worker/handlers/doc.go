@@ -24,6 +24,31 @@
 // (2 KiB) is the reason. What it leaves running in its process group is killed when it ends. When it is stopped (run limit, lease lost,
 // drain time-out) its process group gets SIGTERM, and SIGKILL after a grace of 2 s; what it exits with after that is not a success.
 //
+// # Commands that run on
+//
+// [Stream] runs a line by /bin/sh once, and hands it all events. Each is a line of JSON on its standard input, which it answers, in any
+// order, by a line on its standard output:
+//
+//	{"delivery":1,"id":"1","source":"onceish","type":"t","topic":"t","group":"g","key":"","idempotency_key":"…","attempt":1,"token":1,"headers":{},"data":{}}
+//	{"delivery":1,"status":"done"}
+//	{"delivery":2,"status":"retry","reason":"busy","after":"30s"}
+//	{"delivery":3,"status":"permanent","reason":"no such customer"}
+//
+// delivery counts from 1 in each life of the command. time and datacontenttype are left out if they are unknown. Data that is JSON is in data, other data
+// in data_base64, and none in neither. reason is for people; after is a Go duration or a number of seconds, else the backoff applies.
+//
+// A command that ends is started again: at once if it has answered anything, else after 100 ms doubling to 5 s. What it has never read of its input
+// goes to the next one. Of what it has read and not answered, an event that was alone has failed: an attempt. Several are suspects: they
+// come again without having used an attempt, and each runs alone in a second command, until it is done; so an event that ends the command takes no
+// others with it. Up to 10,000 suspects are remembered, in this process. A line that is no answer, or is longer than 64 KiB, ends the command likewise.
+//
+// At its run limit an event has failed if the command has read it, and the command is stopped; events that have not reached theirs come again without having used an
+// attempt. When the lease is lost or draining times out nobody waits for the answer, which is then ignored; the command may
+// still be at work on the event. What waits for a command that does not start, or does not read, uses no attempt either.
+//
+// A command that ends with 126 or 127 before anything was answered ends the worker: it does not exist, or cannot be executed. When the worker ends, so does the
+// command's input; SIGTERM follows after a grace of 2 s, and SIGKILL after another. What the command has started ends with it.
+//
 // Under systemd set KillMode=mixed, so that SIGTERM reaches the worker and not its commands; the worker lets them finish.
 //
 // # HTTP

@@ -38,3 +38,14 @@ func TestCommandThatDiesAtItsStartIsStartedAgain(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// An answer to what the command was not told yet is a guess.
+func TestAnswerInAdvanceSettlesNothing(t *testing.T) {
+	t.Parallel()
+	d := &delivery{number: 1, begins: unwritten, ended: make(chan outcome, 1)}
+	c := &child{stream: &Stream{strays: strays{log: slog.New(slog.DiscardHandler)}}, inHand: map[uint64]*delivery{1: d}}
+	c.answer(&answer{Delivery: 1, Status: statusDone})
+	if len(d.ended) > 0 || len(c.inHand) != 1 {
+		t.Error("a guess was taken for an answer")
+	}
+}

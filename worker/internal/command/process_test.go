@@ -3,11 +3,14 @@
 package command
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"io"
 	"os"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -72,21 +75,34 @@ func TestOutputEndsWithTheProcess(t *testing.T) {
 	f.gone(t) // what left the group as well
 }
 
-// A process with a hold on the pipe that its guard does not know of.
+// A process that holds the pipes open, and carries no mark.
 func TestOutputDoesNotWaitForStrangers(t *testing.T) {
 	t.Parallel()
-	r, w, err := os.Pipe()
+	p := startProcess(t, `exec 3<&0; setsid env -i sh -c 'echo $$; exec sleep 1000' <&3 & read -r line; exit 0`, time.Minute, os.Environ())
+	out := bufio.NewReader(p)
+	line, err := out.ReadString('\n')
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = errors.Join(r.Close(), w.Close()) }()
-	if _, err := w.WriteString("said"); err != nil {
+	stranger, err := strconv.Atoi(strings.TrimSpace(line))
+	if err != nil {
 		t.Fatal(err)
 	}
-	out := output{r: r}
-	out.end()
-	if said, err := io.ReadAll(&out); err != nil || string(said) != "said" {
+	late := time.AfterFunc(10*time.Second, func() {
+		t.Error("it is waited for")
+		_ = syscall.Kill(stranger, syscall.SIGKILL)
+	})
+	defer func() { _ = syscall.Kill(stranger, syscall.SIGKILL) }()
+	defer late.Stop()
+	if _, err := p.Write([]byte("\n")); err != nil {
+		t.Fatal(err)
+	}
+	if said, err := io.ReadAll(out); err != nil || len(said) > 0 {
 		t.Errorf("%q, %v", said, err)
+	}
+	<-p.Ended()
+	if _, err := p.Write(make([]byte, 1<<20)); err == nil {
+		t.Error("1 MiB was written to a process that has ended")
 	}
 }
 
