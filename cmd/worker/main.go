@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/onceish/onceish/worker"
+	"github.com/onceish/onceish/worker/demo"
 	"github.com/onceish/onceish/worker/handlers"
 )
 
@@ -24,9 +25,12 @@ const guardCommand = "__guard"
 // exec runs a command line and returns its exit status: 0 done or drained, 1 failed, 2 wrong usage, 3 drain incomplete.
 func exec(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	var err error
-	if len(args) == 2 && args[1] == guardCommand {
+	switch {
+	case len(args) == 2 && args[1] == guardCommand:
 		err = handlers.KeepGuard(stdin, stderr)
-	} else {
+	case len(args) == 2 && args[1] == demoProcess:
+		err = demo.Work(ctx, stdin, stderr)
+	default:
 		err = root(stdin, stdout, stderr).Run(ctx, args)
 	}
 	if err != nil {
@@ -49,7 +53,7 @@ Examples:
    worker run --topic order.placed --group billing --exec 'jq .total'
 
 Exit status: 0 done or drained, 1 failed, 2 wrong usage, 3 drain incomplete.`,
-		Commands:        []*cli.Command{publishCommand(stderr), runCommand(stdout, stderr)},
+		Commands:        []*cli.Command{publishCommand(stderr), runCommand(stdout, stderr), demoCommand(stdout, stderr)},
 		Reader:          stdin,
 		Writer:          stdout,
 		ErrWriter:       stderr,

@@ -1,0 +1,99 @@
+package demo
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"syscall"
+	"time"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/worker"
+)
+
+// leaseLength, of claims and of deliveries, is short, so that the events of a killed worker come back soon.
+const leaseLength = 2 * time.Second
+
+// Work is what a process does that Run has started, with its standard input and error. It returns when it was told to end and has drained. If
+// the input ends before, Run's process has died, and this one kills itself by SIGKILL. When it fails by itself, a goroutine
+// keeps reading: the process is to end then.
+func Work(ctx context.Context, in io.Reader, log io.Writer) error {
+	return work(ctx, in, log, func(s *site) *worker.Connections { return worker.Over(s.Bus(), s.store) })
+}
+
+// work has the parts of a worker process in their order; between is where the consumer gets its bus and its store from.
+func work(ctx context.Context, in io.Reader, log io.Writer, over func(*site) *worker.Connections) (err error) {
+	r := bufio.NewReader(in)
+	a, err := readAssignment(r)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		if line, _ := r.ReadString('\n'); line != end+"\n" {
+			_ = syscall.Kill(syscall.Getpid(), syscall.SIGKILL) // at a moment like any other
+		}
+		cancel()
+	}()
+	logger := slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	s, err := open(ctx, a, logger)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	return consume(ctx, a, over(s), logger)
+}
+
+// consume handles events until ctx ends.
+func consume(ctx context.Context, a *assignment, c *worker.Connections, log *slog.Logger) (err error) {
+	j, err := openJournal(a.Journal)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, j.close()) }()
+	w, err := worker.New(group, c, &worker.Options{Logger: log})
+	if err != nil {
+		return err
+	}
+	h := &handler{journal: j, seed: a.Seed}
+	w.Handle(a.topic(), h.handle, &consumer.Options{
+		Lease: leaseLength, AckWait: leaseLength, MaxCrashes: a.Crashes, DeadLetter: a.deadLetters(), Observer: h,
+		Backoff: consumer.Backoff{Base: 50 * time.Millisecond, Max: time.Second}, RunLimit: 10 * time.Second, Drain: 5 * time.Second,
+	})
+	return errors.Join(w.Run(ctx), h.err)
+}
+
+// handler makes effects.
+type handler struct {
+	journal *journal
+	seed    uint64
+	err     error // the first of Observe; to be read when nothing is observed any more
+}
+
+var _ consumer.Observer = (*handler)(nil)
+
+func (h *handler) handle(ctx context.Context, e bus.Event) error {
+	if n := consumer.AttemptFrom(ctx).Number; fails(h.seed, e.ID, n) {
+		return errors.Join(fmt.Errorf("attempt %d fails, as it does now and then", n), h.journal.write(failed, e.ID))
+	}
+	return h.journal.write(effect, e.ID)
+}
+
+// Observe implements consumer.Observer.
+func (h *handler) Observe(o consumer.Observation) {
+	if o.Outcome != duplicate && o.Outcome != dead {
+		return
+	}
+	id := o.Key.ID
+	if id == "" { // recognised by its position
+		id = "-"
+	}
+	if err := h.journal.write(o.Outcome, id); err != nil && h.err == nil {
+		h.err = err
+	}
+}
