@@ -129,7 +129,10 @@ func demoOptions(cmd *cli.Command, stderr io.Writer) (*demo.Options, error) {
 			return nil, errors.New("--store mongo needs a MongoDB: set --mongo or MONGODB_URI; in a checkout, scripts/mongo brings one up and prints its URI")
 		}
 	}
-	return o, o.Validate()
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	return o, nil
 }
 
 // tellResult writes what was counted, and in text what to try next.
@@ -158,9 +161,7 @@ Seed %d. Try next:
 
 // invocation is how this program was started: by its name or its path, or by go run, which keeps what it has built for a while.
 func invocation() string {
-	if name := os.Args[0]; !filepath.IsAbs(name) {
-		return name
-	} else if !strings.Contains(name, "go-build") {
+	if name := os.Args[0]; !filepath.IsAbs(name) || !strings.Contains(name, "go-build") {
 		return name
 	}
 	return "go run ./cmd/worker"

@@ -17,7 +17,7 @@ const group = "demo"
 type assignment struct {
 	// Name of what was made for this demo.
 	Name    string `json:"name"`
-	NATS    string `json:"nats"` //nolint:gosec // that it may hold a password is why it is not an argument
+	NATS    string `json:"nats"`
 	Store   string `json:"store"`
 	Mongo   string `json:"mongo,omitempty"`
 	Journal string `json:"journal"`
@@ -34,7 +34,7 @@ func (a *assignment) deadLetters() string { return a.Name + ".dead" }
 func (a *assignment) consumer() string    { return natsbus.ConsumerName(group, a.topic()) }
 
 func (a *assignment) line() ([]byte, error) {
-	line, err := json.Marshal(a) //nolint:gosec // for a pipe to a process of ours
+	line, err := json.Marshal(a)
 	return append(line, '\n'), err
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -40,7 +41,7 @@ func parseRecord(line string) (r record, ok bool) {
 		begin = max(begin, strings.LastIndex(line, w+" "))
 	}
 	fields := strings.Split(line[begin:], " ")
-	if len(fields) != 4 || fields[1] == "" || !isWord(fields[0]) {
+	if len(fields) != 4 || fields[1] == "" || !slices.Contains(words, fields[0]) {
 		return record{}, false
 	}
 	pid, err := strconv.Atoi(fields[2])
@@ -49,15 +50,6 @@ func parseRecord(line string) (r record, ok bool) {
 		return record{}, false
 	}
 	return record{what: fields[0], id: fields[1], pid: pid, at: time.Unix(0, at)}, true
-}
-
-func isWord(s string) bool {
-	for _, w := range words {
-		if s == w {
-			return true
-		}
-	}
-	return false
 }
 
 // journal is where a worker process writes. Safe for concurrent use.

@@ -4,6 +4,7 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"strconv"
+	"time"
 )
 
 const (
@@ -11,6 +12,8 @@ const (
 	shareTwice, shareThrice = 0.20, 0.05
 	// shareFailing of the runs fail.
 	shareFailing = 0.02
+	// longestRun bounds what a run takes, 10 ms on average.
+	longestRun = 20 * time.Millisecond
 	// A kill comes when this share of a portion, at least and at most, has its effects. What follows keeps
 	// the others busy.
 	earliestKill, latestKill = 0.1, 0.7
@@ -67,12 +70,12 @@ func (p *plan) divide(random *rand.Rand, kills int) {
 	p.portions[kills].kill = len(p.ids)
 }
 
-// fails tells whether a run fails, the same in every process.
-func fails(seed uint64, id string, attempt int) bool {
+// fate is how long a run takes and whether it fails, the same in every process.
+func fate(seed uint64, id string, attempt int) (takes time.Duration, fails bool) {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(id))                                       // it never fails
 	random := rand.New(rand.NewPCG(seed, h.Sum64()+uint64(attempt))) //nolint:gosec // to be repeated, not to be secret
-	return random.Float64() < shareFailing
+	return time.Duration(random.Int64N(int64(longestRun))), random.Float64() < shareFailing
 }
 
 // newRandom chooses who is killed.

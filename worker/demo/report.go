@@ -28,7 +28,7 @@ func (r Result) Report(w io.Writer) error {
 	row("  unexplained", grouped(r.RepeatedUnexplained), "")
 	row("lost", grouped(r.Lost), "events without an effect")
 	row("seconds", fmt.Sprintf("%.1f", r.Seconds), r.waited())
-	row("events/s", grouped(int(r.EventsPerSecond)), "")
+	row("events/s", grouped(int(r.EventsPerSecond)), fmt.Sprintf("each run takes up to %v, as a call to another service might", longestRun))
 	b.WriteString("\n" + r.verdict() + "\n")
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -26,11 +26,12 @@ func newShow(w io.Writer, live bool, events int) *show {
 }
 
 func (s *show) say(format string, args ...any) {
-	if s.bar != nil {
+	live := s.bar != nil && !s.bar.IsFinished()
+	if live {
 		_ = s.bar.Clear() // it is only decoration, here and below
 	}
 	_, _ = fmt.Fprintf(s.w, "demo: "+format+"\n", args...)
-	if s.bar != nil {
+	if live {
 		_ = s.bar.RenderBlank()
 	}
 }

@@ -21,32 +21,39 @@ const leaseLength = 2 * time.Second
 // Work is what a process does that Run has started, with its standard input and error. It returns when it was told to end and has drained. If
 // the input ends before, Run's process has died, and this one kills itself by SIGKILL. When it fails by itself, a goroutine
 // keeps reading: the process is to end then.
-func Work(ctx context.Context, in io.Reader, log io.Writer) error {
-	return work(ctx, in, log, func(s *site) *worker.Connections { return worker.Over(s.Bus(), s.store) })
-}
-
-// work has the parts of a worker process in their order; between is where the consumer gets its bus and its store from.
-func work(ctx context.Context, in io.Reader, log io.Writer, over func(*site) *worker.Connections) (err error) {
-	r := bufio.NewReader(in)
-	a, err := readAssignment(r)
+func Work(ctx context.Context, in io.Reader, log io.Writer) (err error) {
+	ctx, a, err := attend(ctx, in)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go func() {
-		if line, _ := r.ReadString('\n'); line != end+"\n" {
-			_ = syscall.Kill(syscall.Getpid(), syscall.SIGKILL) // at a moment like any other
-		}
-		cancel()
-	}()
-	logger := slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	logger := workLogger(log)
 	s, err := open(ctx, a, logger)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	return consume(ctx, a, over(s), logger)
+	return consume(ctx, a, worker.Over(s.Bus(), s.store), logger)
+}
+
+func workLogger(w io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelWarn}))
+}
+
+// attend returns what there is to do, and a context that ends when the process is told to end.
+func attend(ctx context.Context, in io.Reader) (context.Context, *assignment, error) {
+	r := bufio.NewReader(in)
+	a, err := readAssignment(r)
+	if err != nil {
+		return ctx, nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		defer cancel()
+		if line, _ := r.ReadString('\n'); line != end+"\n" {
+			_ = syscall.Kill(syscall.Getpid(), syscall.SIGKILL) // at a moment like any other
+		}
+	}()
+	return ctx, a, nil
 }
 
 // consume handles events until ctx ends.
@@ -68,7 +75,7 @@ func consume(ctx context.Context, a *assignment, c *worker.Connections, log *slo
 	return errors.Join(w.Run(ctx), h.err)
 }
 
-// handler makes effects.
+// handler makes effects, and takes as long for it as a call to another service might.
 type handler struct {
 	journal *journal
 	seed    uint64
@@ -78,7 +85,16 @@ type handler struct {
 var _ consumer.Observer = (*handler)(nil)
 
 func (h *handler) handle(ctx context.Context, e bus.Event) error {
-	if n := consumer.AttemptFrom(ctx).Number; fails(h.seed, e.ID, n) {
+	n := consumer.AttemptFrom(ctx).Number
+	takes, fails := fate(h.seed, e.ID, n)
+	call := time.NewTimer(takes)
+	defer call.Stop()
+	select {
+	case <-call.C:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if fails {
 		return errors.Join(fmt.Errorf("attempt %d fails, as it does now and then", n), h.journal.write(failed, e.ID))
 	}
 	return h.journal.write(effect, e.ID)
