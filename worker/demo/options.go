@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/onceish/onceish/internal/commandline"
 )
@@ -24,6 +25,8 @@ const (
 	DefaultProcesses = 3
 	DefaultKills     = 3
 )
+
+const defaultPatience = 30 * time.Second
 
 // Bounds of Options: it all has to fit into this process's memory, and onto one machine.
 const (
@@ -54,6 +57,9 @@ type Options struct {
 	Output io.Writer
 	// Live: the output is a terminal, and gets a progress bar.
 	Live bool
+
+	// patience is how long nothing may happen; tests have less.
+	patience time.Duration
 }
 
 // Validate tells what Run would refuse, but for a NATS that is still to come.
@@ -70,7 +76,7 @@ func (o *Options) complete() (Options, error) {
 	if o != nil {
 		c = *o
 	}
-	c.Store, c.Events = or(c.Store, StoreKV), or(c.Events, DefaultEvents)
+	c.Store, c.Events, c.patience = or(c.Store, StoreKV), or(c.Events, DefaultEvents), or(c.patience, defaultPatience)
 	processes := DefaultProcesses
 	if c.Store == StoreMemory {
 		processes = 1

@@ -16,7 +16,7 @@ const publishWindow = 4000
 func publish(ctx context.Context, js jetstream.JetStream, topic string, ids []string) (stored int, err error) {
 	answers := make([]jetstream.PubAckFuture, 0, len(ids))
 	for _, id := range ids {
-		answer, err := js.PublishMsgAsync(message(topic, id), jetstream.WithStallWait(patience))
+		answer, err := js.PublishMsgAsync(message(topic, id), jetstream.WithStallWait(defaultPatience))
 		if err != nil {
 			return 0, fmt.Errorf("publish %s: %w", id, err)
 		}

@@ -16,19 +16,19 @@ func (r Result) Report(w io.Writer) error {
 		}
 		b.WriteByte('\n')
 	}
-	row("published", grouped(r.Published), "messages: a careless producer sends some events two and three times")
+	row("published", grouped(r.Published), "messages; a careless producer sends some events twice or thrice")
 	row("unique", grouped(r.Unique), "events in them, told apart by their ids")
-	row("deliveries", grouped(r.Deliveries), "to the workers; again where a run failed, had to wait, or ended with its worker")
-	row("duplicates recognised", grouped(r.Duplicates), "deliveries of what was done already: acknowledged, not run")
-	row("handler failures retried", grouped(r.Failures), "runs that failed on purpose, and came again after a short while")
+	row("deliveries", grouped(r.Deliveries), "to workers; again what failed, had to wait, or died with its worker")
+	row("duplicates recognised", grouped(r.Duplicates), "deliveries of what was done before: acknowledged, not run")
+	row("handler failures retried", grouped(r.Failures), "runs that failed on purpose, and came again a little later")
 	row("workers killed", grouped(r.Kills), r.killed())
-	row("effects", grouped(r.Effects), "lines in a journal that neither the bus nor the store knows of")
+	row("effects", grouped(r.Effects), "lines in a file that neither the bus nor the store knows of")
 	row("repeated", grouped(r.Repeated), "effects beyond the first of an event")
 	row("  explained", grouped(r.Repeated-r.RepeatedUnexplained), "the worker was killed between the effect and its mark")
 	row("  unexplained", grouped(r.RepeatedUnexplained), "")
 	row("lost", grouped(r.Lost), "events without an effect")
 	row("seconds", fmt.Sprintf("%.1f", r.Seconds), r.waited())
-	row("events/s", grouped(int(r.EventsPerSecond)), fmt.Sprintf("each run takes up to %v, as a call to another service might", longestRun))
+	row("events/s", grouped(int(r.EventsPerSecond)), fmt.Sprintf("each run takes up to %v, as a call elsewhere might", longestRun))
 	b.WriteString("\n" + r.verdict() + "\n")
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -38,14 +38,14 @@ func (r Result) killed() string {
 	if r.Kills == 0 {
 		return ""
 	}
-	return "by SIGKILL, while they worked; each was replaced at once"
+	return "by SIGKILL while they worked; each was replaced at once"
 }
 
 func (r Result) waited() string {
 	if r.Kills == 0 {
 		return ""
 	}
-	return fmt.Sprintf("what killed workers had in hand waits %v for their leases to end", leaseLength)
+	return fmt.Sprintf("what a killed worker had in hand waits %v for its lease to end", leaseLength)
 }
 
 func (r Result) verdict() string {

@@ -85,7 +85,7 @@ func play(ctx context.Context, o *Options, a *assignment, js jetstream.JetStream
 	plan := newPlan(o.Seed, o.Events, o.Kills)
 	t := &stage{
 		plan: plan, crew: c, reader: newReader(file), book: newBook(plan.ids), cursor: &cursor{js: js, stream: a.Name, consumer: a.consumer()},
-		show: newShow(o.Output, o.Live, o.Events), random: newRandom(o.Seed), patience: patience,
+		show: newShow(o.Output, o.Live, o.Events), random: newRandom(o.Seed), patience: o.patience,
 	}
 	defer t.show.done()
 	for range o.Processes {

@@ -11,12 +11,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-const (
-	// look is how often the journal is read, ask how often the server is asked.
-	look, ask = 2 * time.Millisecond, 50 * time.Millisecond
-	// patience is how long nothing may happen.
-	patience = 30 * time.Second
-)
+// look is how often the journal is read, ask how often the server is asked.
+const look, ask = 2 * time.Millisecond, 50 * time.Millisecond
 
 // stage is where the workers are watched. It is for one goroutine.
 type stage struct {
