@@ -2,9 +2,6 @@ package demo
 
 import "time"
 
-// between is how long a mark may take to follow its effect: a repeat of what was done longer before a kill is not the kill's.
-const between = time.Second
-
 // kill is the end of a worker process.
 type kill struct {
 	pid int
@@ -12,19 +9,27 @@ type kill struct {
 	sent, gone time.Time
 }
 
+// mark is what a process knows of a mark: that it is stored.
+type mark struct {
+	id  string
+	pid int
+}
+
 // book has what the journal says.
 type book struct {
 	events   map[string][]record // the effects of each event that was published
-	strange  int                 // effects of what never was
-	done     int                 // events that have an effect
+	marks    map[mark]bool
+	strange  int // effects of what never was
+	done     int // events that have an effect
 	effects  int
 	failures int
 	copies   int
+	late     int // events that were taken over from a process that lived
 	dead     int
 }
 
 func newBook(ids []string) *book {
-	b := &book{events: make(map[string][]record, len(ids))}
+	b := &book{events: make(map[string][]record, len(ids)), marks: make(map[mark]bool, len(ids))}
 	for _, id := range ids {
 		b.events[id] = nil
 	}
@@ -38,8 +43,12 @@ func (b *book) add(rs []record) {
 			b.effect(r)
 		case failed:
 			b.failures++
+		case handled:
+			b.marks[mark{r.id, r.pid}] = true
 		case duplicate:
 			b.copies++
+		case lost:
+			b.late++
 		case dead:
 			b.dead++
 		}
@@ -78,7 +87,7 @@ func (b *book) unexplained(kills []kill) int {
 	n := b.strange
 	for _, effects := range b.events {
 		if len(effects) > 1 {
-			n += repeats(effects, byPID)
+			n += b.repeats(effects, byPID)
 		}
 	}
 	return n
@@ -86,7 +95,7 @@ func (b *book) unexplained(kills []kill) int {
 
 // repeats counts the unexplained effects of one event, which are in the order in which they were made. Each one that was cut off from its
 // mark explains one that follows the kill.
-func repeats(effects []record, kills map[int][]kill) (unexplained int) {
+func (b *book) repeats(effects []record, kills map[int][]kill) (unexplained int) {
 	var explain []time.Time // when those that no repeat has followed yet were killed
 	for i, e := range effects {
 		if i > 0 {
@@ -96,8 +105,11 @@ func repeats(effects []record, kills map[int][]kill) (unexplained int) {
 				unexplained++
 			}
 		}
+		if b.marks[mark{e.id, e.pid}] {
+			continue
+		}
 		for _, k := range kills[e.pid] {
-			if !e.at.After(k.gone) && k.sent.Sub(e.at) <= between {
+			if !e.at.After(k.gone) {
 				explain = append(explain, k.sent)
 				break
 			}

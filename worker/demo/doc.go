@@ -11,8 +11,10 @@
 // # Delivery semantics
 //
 // That of the mode claimed of package consumer, whose promise the counts put to the test. No event may be without its effect (lost). A
-// repeat is explained if an earlier effect of the event was made by a process that was then killed within a second: it had no time to store
-// the mark. Each such effect explains one repeat, and none that was made before the kill. Any other repeat breaks the promise.
+// repeat is explained if an earlier effect of the event was made by a process that was then killed before it knew the mark to be
+// stored. Each such effect explains one repeat, and none that was made before the kill. Any other repeat breaks the promise.
+//
+// A machine that stands still for longer than a lease, 2 s, breaks it too: claims end while their workers live. The verdict says so then.
 //
 // The times of effects and kills are those of the machine's clock, which is not to be set meanwhile.
 //

@@ -12,15 +12,17 @@ import (
 	"time"
 )
 
-// What a record tells of.
+// What a record tells of. All but effect and failed are the words of consumer.Observation.
 const (
 	effect    = "effect"    // the handler's effect was made
 	failed    = "failed"    // the handler failed
+	handled   = "handled"   // the effect's mark is stored
 	duplicate = "duplicate" // a delivery was recognised as one of an event that is done
+	lost      = "lost"      // another process has taken the event over
 	dead      = "dead"      // an event was given up
 )
 
-var words = []string{effect, failed, duplicate, dead}
+var words = []string{effect, failed, handled, duplicate, lost, dead}
 
 // record is a line of the journal.
 type record struct {

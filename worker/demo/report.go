@@ -51,10 +51,22 @@ func (r Result) waited() string {
 func (r Result) verdict() string {
 	switch {
 	case r.Err() != nil:
-		return fmt.Sprintf("BROKEN: %s lost, %s repeated without a reason.", grouped(r.Lost), grouped(r.RepeatedUnexplained))
+		return fmt.Sprintf("BROKEN: %s lost, %s repeated without a reason.", grouped(r.Lost), grouped(r.RepeatedUnexplained)) + r.circumstances()
 	case r.Repeated == 0:
 		return "Nothing lost, nothing repeated."
 	}
 	return fmt.Sprintf("Nothing lost. Repeated: %s, each because its worker was killed after the effect and before its mark was stored. Handlers can\n"+
 		"close that gap: a repeat has the same idempotency key.", grouped(r.Repeated))
+}
+
+// circumstances may be why the promise is broken.
+func (r Result) circumstances() (s string) {
+	if r.dead > 0 {
+		s += fmt.Sprintf("\n%s events were given up as dead letters.", grouped(r.dead))
+	}
+	if r.late > 0 {
+		s += fmt.Sprintf("\n%s claims ended while their workers lived: the machine or the store stood still for more than %v. Try again when it\n"+
+			"has less to do.", grouped(r.late), leaseLength)
+	}
+	return s
 }

@@ -29,6 +29,8 @@ type Result struct {
 	Seconds float64 `json:"seconds"`
 	// EventsPerSecond are Unique by Seconds.
 	EventsPerSecond float64 `json:"events_per_second"`
+
+	late, dead int
 }
 
 func newResult(p *plan, b *book, kills []kill, published, deliveries int, took time.Duration) Result {
@@ -36,6 +38,7 @@ func newResult(p *plan, b *book, kills []kill, published, deliveries int, took t
 		Published: published, Unique: len(p.ids), Deliveries: deliveries, Duplicates: b.copies, Failures: b.failures, Kills: len(kills),
 		Effects: b.effects, Repeated: b.effects - b.done, RepeatedUnexplained: b.unexplained(kills), Lost: len(p.ids) - b.done,
 		Seconds: took.Seconds(), EventsPerSecond: float64(len(p.ids)) / max(took.Seconds(), 1e-3),
+		late: b.late, dead: b.dead,
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"syscall"
 	"time"
 
@@ -102,7 +103,7 @@ func (h *handler) handle(ctx context.Context, e bus.Event) error {
 
 // Observe implements consumer.Observer.
 func (h *handler) Observe(o consumer.Observation) {
-	if o.Outcome != duplicate && o.Outcome != dead {
+	if !slices.Contains([]string{handled, duplicate, lost, dead}, o.Outcome) {
 		return
 	}
 	id := o.Key.ID
