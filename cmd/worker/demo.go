@@ -76,7 +76,7 @@ func runDemo(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) (e
 	}
 	r, err := demo.Run(ctx, o)
 	if err != nil && ctx.Err() != nil {
-		return fmt.Errorf("interrupted: everything was ended and removed: %w", err)
+		return fmt.Errorf("interrupted: %w", err)
 	}
 	if r.Unique == 0 {
 		return err

@@ -7,12 +7,10 @@ import (
 	"math/rand/v2"
 	"strings"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 )
 
-// look is how often the journal is read, ask how often the server is asked.
-const look, ask = 2 * time.Millisecond, 50 * time.Millisecond
+// look is how often the journal is read.
+const look = 2 * time.Millisecond
 
 // stage is where the workers are watched. It is for one goroutine.
 type stage struct {
@@ -133,41 +131,4 @@ func (t *stage) stalled() error {
 		missing = fmt.Sprintf(": %d of %d events have no effect, such as %s", len(t.plan.ids)-t.book.done, len(t.plan.ids), strings.Join(names, ", "))
 	}
 	return fmt.Errorf("%w: nothing has happened for %v; %s%s", ErrStalled, t.patience, t.cursor, missing)
-}
-
-// cursor is what the server knows of the group.
-type cursor struct {
-	js               jetstream.JetStream
-	stream, consumer string
-
-	asked                         time.Time
-	delivered, pending, unsettled int
-}
-
-// read asks the server; there is nothing to know before the first worker has subscribed.
-func (c *cursor) read(ctx context.Context) (known bool, err error) {
-	c.asked = time.Now()
-	consumer, err := c.js.Consumer(ctx, c.stream, c.consumer)
-	if errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("ask how far the group is: %w", err)
-	}
-	info := consumer.CachedInfo()
-	c.delivered, c.pending, c.unsettled = int(info.Delivered.Consumer), int(info.NumPending), info.NumAckPending
-	return true, nil
-}
-
-// empty tells whether everything is settled, if it is time to ask again. What cannot be asked is not.
-func (c *cursor) empty(ctx context.Context) bool {
-	if time.Since(c.asked) < ask {
-		return false
-	}
-	known, err := c.read(ctx)
-	return known && err == nil && c.pending == 0 && c.unsettled == 0
-}
-
-func (c *cursor) String() string {
-	return fmt.Sprintf("%d messages were never delivered, %d deliveries are not settled", c.pending, c.unsettled)
 }
