@@ -10,6 +10,7 @@ import (
 
 	"github.com/onceish/onceish/internal/commandline"
 	"github.com/onceish/onceish/worker"
+	"github.com/onceish/onceish/worker/demo"
 	"github.com/onceish/onceish/worker/handlers"
 )
 
@@ -23,9 +24,12 @@ const guardCommand = "__guard"
 // exec runs a command line and returns its exit status: 0 done or drained, 1 failed, 2 wrong usage, 3 drain incomplete.
 func exec(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	var err error
-	if len(args) == 2 && args[1] == guardCommand {
+	switch {
+	case len(args) == 2 && args[1] == guardCommand:
 		err = handlers.KeepGuard(stdin, stderr)
-	} else {
+	case len(args) == 2 && args[1] == demoProcess:
+		err = demo.Work(ctx, stdin, stderr)
+	default:
 		err = root(stdin, stdout, stderr).Run(ctx, args)
 	}
 	if err != nil {
@@ -51,8 +55,8 @@ Examples:
 
 Exit status: 0 done or drained, 1 failed, 2 wrong usage, 3 drain incomplete.`,
 		Commands: []*cli.Command{
-			publishCommand(stdout, stderr), runCommand(stdout, stderr), lintCommand(stdout), schemaCommand(stdout), serveCommand(stdout, stderr),
-			versionCommand(stdout),
+			demoCommand(stdout, stderr), publishCommand(stdout, stderr), runCommand(stdout, stderr), lintCommand(stdout), schemaCommand(stdout),
+			serveCommand(stdout, stderr), versionCommand(stdout),
 		},
 		EnableShellCompletion: true,
 		ConfigureShellCompletionCommand: func(c *cli.Command) {
