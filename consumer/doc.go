@@ -27,8 +27,8 @@
 //
 // # Flow
 //
-// Events with a bus.Event.Key run one after the other by sequence, in a process; those without have no order. [Subscription.Pause]
-// starts nothing once it has returned. [Subscription.Drain], or the end of the context, ends a subscription in order: running
-// handlers finish, marks are stored, acknowledgements sent. An event that was in hand while processes died runs apart from others, so
-// that one which kills its process takes no others with it.
+// Events with one key (Options.OrderKey; the bus.Event.Key) run one after the other by sequence, in a process; those without have no
+// order. [Subscription.Pause] starts nothing once it has returned. [Subscription.Drain], or the end of the context, ends a
+// subscription in order: running handlers finish, marks are stored, acknowledgements sent. An event that was in hand while
+// processes died runs apart from others, so that one which kills its process takes no others with it.
 package consumer

@@ -38,7 +38,7 @@ func prepare(ctx context.Context, b bus.Bus, topic, group string,
 	if err := required(b, topic, group, store, h); err != nil {
 		return nil, err
 	}
-	opts, err := o.withDefaults(group)
+	opts, err := o.WithDefaults(group)
 	if err != nil {
 		return nil, err
 	}
