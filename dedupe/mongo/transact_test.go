@@ -314,24 +314,32 @@ func TestTransactCommitUnanswered(t *testing.T) {
 // What cannot be found out before the lease is over is said to be unknown: not done, not failed, and not aborted.
 func TestTransactCommitUnknown(t *testing.T) {
 	t.Parallel()
-	l := newLedger(t)
-	c := l.claim("a")
-	c.HeldFor = time.Second
-	l.set.on(func(command string, _ int) *turn {
-		switch command {
-		case "commitTransaction":
-			return &turn{reply: labelledFailure(91, "ShutdownInProgress", "UnknownTransactionCommitResult")}
-		case "abortTransaction":
-			t.Error("aborted beside a commit")
-		}
-		return nil
-	})
-	err := l.store.Transact(t.Context(), c, time.Hour, l.effect)
-	if !errors.Is(err, dedupe.ErrCommitUnknown) {
-		t.Errorf("%v, want unknown", err)
+	for name, reply := range map[string]bson.D{
+		"unknown":  labelledFailure(91, "ShutdownInProgress", "UnknownTransactionCommitResult"),
+		"time-out": failure(50, "MaxTimeMSExpired"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLedger(t)
+			c := l.claim("a")
+			c.HeldFor = time.Second
+			l.set.on(func(command string, _ int) *turn {
+				switch command {
+				case "commitTransaction":
+					return &turn{reply: reply}
+				case "abortTransaction":
+					t.Error("aborted beside a commit")
+				}
+				return nil
+			})
+			err := l.store.Transact(t.Context(), c, time.Hour, l.effect)
+			if !errors.Is(err, dedupe.ErrCommitUnknown) {
+				t.Errorf("%v, want unknown", err)
+			}
+			l.set.forget()
+			l.holds(c, dedupe.Held, 0)
+		})
 	}
-	l.set.forget()
-	l.holds(c, dedupe.Held, 0)
 }
 
 // What a server refuses to commit is neither run again nor done.

@@ -107,6 +107,13 @@ func (j *Job) Attempt() int { return j.claim.Attempts + 1 }
 // Token grows with every takeover of the key.
 func (j *Job) Token() uint64 { return j.claim.Token }
 
+// Claim is what the job holds, with what is left of its lease.
+func (j *Job) Claim(now time.Time) dedupe.Claim {
+	c := j.claim
+	c.HeldFor = max(0, j.expires.Sub(now))
+	return c
+}
+
 // Verdict is how the last run ended.
 func (j *Job) Verdict() Verdict { return j.verdict }
 

@@ -50,7 +50,7 @@ func (m *Machine) watchRun(now time.Time, j *Job) {
 
 // watchLease renews a claim when a third of its lease is over.
 func (m *Machine) watchLease(now time.Time, j *Job) {
-	held := j.phase == ready || j.phase == starting || j.phase == running || j.phase == burying
+	held := j.phase == ready || j.phase == starting || j.phase == burying || (j.phase == running && !m.cfg.transactional())
 	if held && !j.extending && !j.lost && !j.stuck && !j.rowless && now.Sub(j.leased) >= m.cfg.Lease/3 {
 		j.extending = true
 		m.extends.push(j)
