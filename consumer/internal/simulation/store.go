@@ -125,6 +125,7 @@ func (l *life) extend() bool {
 		return false
 	}
 	l.extending++
+	l.checkLocked(b.Items)
 	cfg := &l.world.sc.protocol
 	var oks []bool
 	l.call(f, func() { oks = l.world.applyExtensions(l, b.Items, cfg.Lease, cfg.TTL) }, func(err error) {

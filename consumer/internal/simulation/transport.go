@@ -98,6 +98,7 @@ func (l *life) fetched(ds []*bus.Delivery) {
 // collect takes from the Machine what the bus is to be told.
 func (l *life) collect() {
 	for _, a := range l.m.Answers() {
+		l.unhand(a)
 		if mut := l.world.mut.answer; mut != nil {
 			a = mut(a)
 		}
