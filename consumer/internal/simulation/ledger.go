@@ -39,6 +39,7 @@ type claim struct {
 	lost    bool // taken over while unsettled
 	told    bool // its owner heard that it is superseded
 	ending  bool // its owner has sent a settlement
+	asked   bool // for a renewal, which is not answered
 	run     *run
 }
 

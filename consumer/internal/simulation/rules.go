@@ -48,6 +48,9 @@ func (l *life) checkClaim(j *protocol.Job, r *run) {
 	if left := r.claim.until.Sub(now); left < w.sc.ahead()-slack {
 		w.violate("third", "%s began %s with %v left of a lease of %v", l.id, t.name, left, w.sc.protocol.Lease)
 	}
+	if w.sc.transact && r.claim.asked {
+		w.violate("locked", "%s began %s while it renews it", l.id, t.name)
+	}
 	if now.Before(row.due) {
 		w.violate("due", "%s began %s, which is due in %v", l.id, t.name, row.due.Sub(now))
 	}

@@ -48,7 +48,8 @@ func draw(r *rand.Rand) scenario {
 	s.protocol = drawConfig(r, s.marks)
 	if s.transact = !s.marks && r.IntN(3) == 0; s.transact {
 		s.protocol.RunLimit = between(r, s.protocol.Lease/4, s.protocol.Lease/2)
-		s.protocol.Commit = s.protocol.Lease*2/3 - s.protocol.RunLimit
+		most := s.protocol.Lease*2/3 - s.protocol.RunLimit
+		s.protocol.Commit = between(r, most/4, most)
 	}
 	if r.IntN(3) == 0 {
 		s.drift = int64(r.IntN(200))

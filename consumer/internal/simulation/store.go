@@ -132,7 +132,12 @@ func (l *life) extend() bool {
 		l.extending--
 		for i, c := range b.Items {
 			// Once a settlement was sent, a renewal may be refused because that was stored.
-			if own := l.world.ledger.owner[c.Nonce]; err == nil && !oks[i] && own != nil && !own.ending {
+			own := l.world.ledger.owner[c.Nonce]
+			if own == nil {
+				continue
+			}
+			own.asked = false
+			if err == nil && !oks[i] && !own.ending {
 				l.told(c.Nonce)
 			}
 		}

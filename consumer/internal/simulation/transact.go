@@ -60,8 +60,8 @@ func (x *transaction) returned(v protocol.Verdict) {
 	if w.mut.effectOutside {
 		x.run.take(w)
 	}
-	if w.faults.on && w.sc.faults[cutOff] && w.chance(0.03) {
-		x.life.cut(w.between(100*time.Millisecond, 2*w.sc.protocol.Lease)) // when it hurts most
+	if w.faults.on && w.sc.faults[cutOff] && w.chance(0.1) {
+		x.life.cut(w.between(w.sc.protocol.Lease/2, 2*w.sc.protocol.Lease)) // when it hurts most
 	}
 	w.after(x.life, w.between(0, 5*time.Millisecond), x.commit) // a process may freeze right before it
 }
@@ -141,7 +141,12 @@ func (l *life) checkLocked(cs []dedupe.Claim) {
 		return
 	}
 	for _, c := range cs {
-		if own := l.world.ledger.owner[c.Nonce]; own != nil && own.run != nil && !own.run.done {
+		own := l.world.ledger.owner[c.Nonce]
+		if own == nil {
+			continue
+		}
+		own.asked = true
+		if own.run != nil && !own.run.done {
 			l.world.violate("locked", "%s renews %s, which its own transaction locks", l.id, own.run)
 		}
 	}
