@@ -11,6 +11,9 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
+// lockedFor is how long a transaction that nobody ends locks what it wrote: a server of MongoDB ends it after 60 s, and looks every 30.
+const lockedFor = 90 * time.Second
+
 // transact runs the handler in the transaction that marks its claim.
 func (e *engine) transact(ctx context.Context, event bus.Event, a Attempt, c dedupe.Claim) protocol.Verdict {
 	began := false
