@@ -131,7 +131,7 @@ func (s *transactor) wantEffects(w *world, effects string, settled ...dedupe.Out
 	if got := strings.Join(s.effects, " "); got != effects {
 		w.t.Errorf("the effects are %q, want %q", got, effects)
 	}
-	if fmt.Sprint(s.settled) != fmt.Sprint(settled) {
+	if !slices.Equal(s.settled, settled) {
 		w.t.Errorf("settled %v, want %v", s.settled, settled)
 	}
 }

@@ -37,7 +37,7 @@ func (s *Store) Transact(ctx context.Context, c dedupe.Claim, ttl time.Duration,
 	defer cancel()
 	for try := 0; ; try++ {
 		again, err := t.run(ctx)
-		if !again || ctx.Err() != nil || pause(ctx, try+rand.IntN(2)) != nil { // two that conflict do not come again together
+		if !again || ctx.Err() != nil || pause(ctx, try+rand.IntN(2)) != nil { //nolint:gosec // two that conflict are not to come again together
 			return err
 		}
 	}

@@ -453,7 +453,7 @@ func TestProbeRefuses(t *testing.T) {
 func TestProbeUnanswered(t *testing.T) {
 	t.Parallel()
 	l := newLedger(t)
-	l.set.on(func(command string, _ int) *turn {
+	l.set.on(func(string, int) *turn {
 		return &turn{reply: labelledFailure(20, "IllegalOperation")}
 	})
 	if err := l.store.ProbeTransactions(t.Context()); !errors.Is(err, dedupe.ErrNoTransactions) {

@@ -193,8 +193,12 @@ func (c *member) greet(m []byte) ([]byte, error) {
 func (s *set) dress(hello bson.D) bson.D {
 	me := s.listener.Addr().String()
 	for _, e := range []bson.E{
-		{Key: "setName", Value: "rs"}, {Key: "setVersion", Value: int32(1)}, {Key: "hosts", Value: bson.A{me}}, {Key: "me", Value: me},
-		{Key: "primary", Value: me}, {Key: "logicalSessionTimeoutMinutes", Value: int32(30)},
+		{Key: "setName", Value: "rs"},
+		{Key: "setVersion", Value: int32(1)},
+		{Key: "hosts", Value: bson.A{me}},
+		{Key: "me", Value: me},
+		{Key: "primary", Value: me},
+		{Key: "logicalSessionTimeoutMinutes", Value: int32(30)},
 	} {
 		hello = with(hello, e.Key, e.Value)
 	}

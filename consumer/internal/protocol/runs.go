@@ -57,7 +57,7 @@ func (m *Machine) turn(now time.Time) int {
 // fits reports whether enough of the lease is left to start a run. A renewal that is under way would wait for the lock of a
 // transaction, and others with it.
 func (m *Machine) fits(now time.Time, j *Job) bool {
-	return j.expires.Sub(now) >= m.cfg.ahead() && !(j.extending && m.cfg.transactional())
+	return j.expires.Sub(now) >= m.cfg.ahead() && (!j.extending || !m.cfg.transactional())
 }
 
 // Begin is asked last, right before the handler: only then may it run. Not ok: the Machine has taken the job back.
