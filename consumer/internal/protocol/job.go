@@ -80,6 +80,7 @@ type Job struct {
 	limited   time.Time // when it was told of the run limit
 	stuck     bool      // its handler did not return at the run limit
 	ending    ending
+	asked     bool // the store was asked to settle it
 	verdict   Verdict
 	ran       bool // took is how long
 	took      time.Duration

@@ -106,7 +106,7 @@ func (m *Machine) settle(now time.Time, j *Job, e ending) {
 	if j.phase == ready {
 		m.unready(j)
 	}
-	j.ending = e
+	j.ending, j.asked = e, false
 	m.enter(now, j, settling)
 	m.settles.push(j)
 }

@@ -91,7 +91,9 @@ func (m *Machine) Extended(now time.Time, b Batch[dedupe.Claim], oks []bool, err
 	for i, j := range b.jobs {
 		j.extending = false
 		switch {
-		case j.phase == ended || j.phase == settling || b.Items[i].Nonce != j.nonce:
+		case j.phase == ended || b.Items[i].Nonce != j.nonce:
+		case j.phase == settling:
+			j.lost = j.lost || (!oks[i] && !j.asked) // once it was asked to settle, the store may refuse for having done so
 		case oks[i]:
 			j.leased, j.expires = b.sent, b.sent.Add(m.cfg.Lease)
 		default:
