@@ -218,6 +218,9 @@ func (e *engine) report(a *protocol.Answer) {
 			"attempt", a.Job.Attempt(), "after", a.After, "error", a.Job.Verdict().Error)
 	case protocol.Lost:
 		e.o.Logger.Warn("claim lost: the event is another claim's by now, or the store has forgotten this one", "key", a.Job.Key().String())
+	case protocol.Unresolved:
+		e.o.Logger.Error("nobody knows whether a transaction was committed: the event comes again, and its mark tells",
+			"key", a.Job.Key().String(), "error", a.Job.Verdict().Error)
 	case protocol.Handled, protocol.Duplicate, protocol.Snoozed, protocol.Dead, protocol.Unburied, protocol.Held,
 		protocol.GivenBack, protocol.Working:
 	}

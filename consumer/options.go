@@ -19,6 +19,9 @@ const (
 	// SeenMark asks whether an event is done, runs it, and marks it. Two concurrent copies may both run, arrivals stand for
 	// attempts, crash loops are not recognised, and dead letters may repeat. Any dedupe.Store will do.
 	SeenMark
+	// Transactional runs the handler in the transaction that marks the event: what it writes with its context's session and the
+	// mark are there together, or not at all. It needs a store with dedupe.Transactor, and a server that has transactions.
+	Transactional
 )
 
 // Options of SubscribeExactlyOnce. The zero value means the defaults.
@@ -33,9 +36,12 @@ type Options struct {
 	MaxCrashes int
 	// Backoff after a failure; 1 s doubling to 5 min, full jitter.
 	Backoff Backoff
-	// RunLimit of one attempt; 15 min.
+	// RunLimit of one attempt; 15 min. In mode Transactional 30 s, at most 55 s: the server ends what takes longer.
 	RunLimit time.Duration
 	// Lease of a claim, renewed at a third of it; 30 s. A crashed process's events wait for it to end. At least 100 ms.
+	// In mode Transactional it is not renewed while the handler runs: it is at least half as much again as RunLimit and the time for a
+	// commit together (a third of RunLimit, from 1 s to 10 s). There it is 90 s by default: MongoDB takes that long to end the transaction
+	// of a process that died, and whoever takes over earlier waits for it.
 	Lease time.Duration
 	// AckWait is the bus's deadline for a delivery, renewed at a third of it; 30 s. At least 100 ms.
 	AckWait time.Duration
@@ -87,6 +93,10 @@ func (o *Options) WithDefaults(group string) (*Options, error) {
 	fill(&out.MaxCrashes, 5)
 	fill(&out.Backoff.Base, time.Second)
 	fill(&out.Backoff.Max, max(5*time.Minute, out.Backoff.Base))
+	if out.Mode == Transactional {
+		fill(&out.RunLimit, 30*time.Second)
+		fill(&out.Lease, max(lockedFor, out.leastLease()))
+	}
 	fill(&out.RunLimit, 15*time.Minute)
 	fill(&out.Lease, 30*time.Second)
 	fill(&out.AckWait, bus.DefaultAckWait)
@@ -122,7 +132,7 @@ func (o *Options) validate() error {
 	l := OptionLimits()
 	l.BackoffMax.Min = o.Backoff.Base
 	err := errors.Join(
-		Limit[int]{int(Claimed), int(SeenMark)}.check("Mode", int(o.Mode)),
+		Limit[int]{int(Claimed), int(Transactional)}.check("Mode", int(o.Mode)),
 		l.Concurrency.check("Concurrency", o.Concurrency),
 		l.MaxAttempts.check("MaxAttempts", o.MaxAttempts),
 		l.MaxCrashes.check("MaxCrashes", o.MaxCrashes),
@@ -134,6 +144,7 @@ func (o *Options) validate() error {
 		l.TTL.check("TTL", o.TTL),
 		l.Drain.check("Drain", o.Drain),
 	)
+	err = errors.Join(err, o.checkTransactional())
 	if o.From.Latest && !o.From.Time.IsZero() {
 		err = errors.Join(err, errors.New("Options.From has both Latest and Time: set one of them"))
 	}

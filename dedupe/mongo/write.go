@@ -46,9 +46,9 @@ func refused(e driver.WriteError) bool {
 	return false
 }
 
-// pause waits a little between tries, ever longer.
+// pause waits a little between tries, ever longer, at most half a second.
 func pause(ctx context.Context, try int) error {
-	t := time.NewTimer(time.Duration(1<<try) * 4 * time.Millisecond)
+	t := time.NewTimer(time.Duration(1<<min(try, 7)) * 4 * time.Millisecond)
 	defer t.Stop()
 	select {
 	case <-t.C:
