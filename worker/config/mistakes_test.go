@@ -94,7 +94,7 @@ func mistakes() map[string][]string {
 		with("ttl: 5", "run_limit: 8d"): {`5:10: subscriptions[0].ttl: "5" has no unit: write 5s for seconds, or 5ms, 5m, 5h, 5d`},
 		"group: g\nsubscriptions: [{topic: a.., handler: {log: }}, {topic: a.., handler: {log: }}]\n": {
 			`2:25: subscriptions[0].topic: topic "a.." has an empty token: dots only separate`,
-			`2:56: subscriptions[1].topic: topic "a.." has an empty token: dots only separate`,
+			`2:57: subscriptions[1].topic: topic "a.." has an empty token: dots only separate`,
 		},
 		with("start: yesterday"):                               {`5:12: subscriptions[0].start: "yesterday" is neither earliest nor latest nor a time such as 2026-01-31T15:04:05Z`},
 		with("start: 2026-01-31"):                              {`5:12: subscriptions[0].start: "2026-01-31" is neither earliest nor latest nor a time such as 2026-01-31T15:04:05Z`},
