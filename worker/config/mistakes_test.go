@@ -285,6 +285,9 @@ func TestBombs(t *testing.T) {
 		if took.cpu > 5*time.Second || took.bytes > 400<<20 || len(file) > 5<<20 && took.bytes > 1<<20 {
 			t.Errorf("%s takes %v and %d bytes", name, took.cpu, took.bytes)
 		}
+		if name == "merged keys" && !strings.Contains(problems.Error(), "more than 100000 keys") {
+			t.Errorf("%s: %.1000s", name, problems.Error())
+		}
 		t.Logf("%s: %v, %d KiB, %.100s", name, took.cpu, took.bytes>>10, problems[0])
 	}
 }
