@@ -7,10 +7,8 @@ import (
 	"github.com/onceish/onceish/internal/commandline"
 )
 
-var (
-	// ErrUsage is returned when what was asked for makes no sense: exit status 2.
-	ErrUsage = commandline.ErrUsage
-)
+// ErrUsage is returned when what was asked for makes no sense: exit status 2.
+var ErrUsage = commandline.ErrUsage
 
 // ExitStatus is what a process exits with: 0 done or drained, 1 failed, 2 wrong usage, 3 drain incomplete.
 func ExitStatus(err error) int {

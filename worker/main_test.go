@@ -1,10 +1,21 @@
 package worker
 
 import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
 	"os"
+	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/internal/natstest"
 )
 
 func TestMain(m *testing.M) {
@@ -12,4 +23,131 @@ func TestMain(m *testing.M) {
 		dieAt(death)
 	}
 	goleak.VerifyTestMain(m)
+}
+
+// lonely has no settings of the environment.
+func lonely(t *testing.T) {
+	t.Helper()
+	for _, name := range []string{"NATS_URL", "NATS_CREDS", "MONGODB_URI"} {
+		t.Setenv(name, "")
+	}
+}
+
+func never(context.Context, *Worker) error { return errors.New("set up") }
+
+func TestExecuteTellsWrongUsage(t *testing.T) {
+	lonely(t)
+	for want, args := range map[string][]string{
+		"set --nats or NATS_URL":                  {},
+		"not defined: -nts: see billing --help":   {"--nts"},
+		`"extra" is too much`:                     {"extra"},
+		`--log-level: "loud" is none of`:          {"--log-level", "loud"},
+		"--nats: it is no URL":                    {"--nats", "nats://:hunter2@ host"},
+		"the MongoDB URI (--mongo, MONGODB_URI) ": {"--nats", natstest.Start(t, nil).URL(), "--mongo", "mongodb://hunter2@"},
+	} {
+		var stderr bytes.Buffer
+		args = append([]string{"/bin/billing"}, args...)
+		status := Execute(t.Context(), "billing", args, io.Discard, &stderr, never)
+		if said := stderr.String(); status != 2 || !strings.Contains(said, want) || !strings.HasPrefix(said, "billing: ") || strings.Contains(said, "hunter2") {
+			t.Errorf("%q: status %d, want %q: %s", args, status, want, said)
+		}
+	}
+}
+
+func TestExecuteShowsHelpAndVersion(t *testing.T) {
+	lonely(t)
+	t.Setenv("NATS_URL", "nats://hunter2@host")
+	for flag, want := range map[string]string{"--help": "--mongo URI", "--version": "billing version "} {
+		var stdout, stderr bytes.Buffer
+		if status := Execute(t.Context(), "billing", []string{"billing", flag}, &stdout, &stderr, never); status != 0 || !strings.Contains(stdout.String(), want) {
+			t.Errorf("%s: status %d: %s%s", flag, status, &stdout, &stderr)
+		}
+		if strings.Contains(stdout.String()+stderr.String(), "hunter2") {
+			t.Errorf("%s shows a secret: %s%s", flag, &stdout, &stderr)
+		}
+	}
+}
+
+// execute runs a worker binary's main against a server, with events "1" to "3" on "t".
+func execute(t *testing.T, setup Setup, flags ...string) (status int, stderr string) {
+	t.Helper()
+	lonely(t)
+	url := natstest.Start(t, nil).URL()
+	c, err := Connect(t.Context(), &ConnectOptions{NATS: url, Provision: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	if _, err := c.Bus().Topic(t.Context(), "t", "", bus.Start{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Bus().Publish(t.Context(), bus.Event{ID: "1", Topic: "t"}, bus.Event{ID: "2", Topic: "t"}, bus.Event{ID: "3", Topic: "t"}); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	args := append([]string{"billing", "--nats", url, "--provision"}, flags...)
+	status = Execute(t.Context(), "billing", args, io.Discard, &log, setup)
+	return status, log.String()
+}
+
+func TestExecuteHandlesWhatIsThere(t *testing.T) {
+	var handled atomic.Int64
+	status, log := execute(t, func(_ context.Context, w *Worker) error {
+		if w.NATS() == nil || w.Mongo() != nil || w.Group() != "billing" {
+			t.Errorf("NATS %v, Mongo %v, group %q", w.NATS(), w.Mongo(), w.Group())
+		}
+		w.Handle("t", func(context.Context, bus.Event) error {
+			handled.Add(1)
+			return nil
+		}, nil)
+		return nil
+	}, "--until-empty")
+	if status != 0 || handled.Load() != 3 {
+		t.Errorf("status %d, %d handled\n%s", status, handled.Load(), log)
+	}
+}
+
+func TestExecuteDrainsAtASignal(t *testing.T) {
+	var finished atomic.Bool
+	status, log := execute(t, func(_ context.Context, w *Worker) error {
+		w.Handle("t", func(ctx context.Context, _ bus.Event) error {
+			if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
+				return err
+			}
+			finished.Store(ctx.Err() == nil)
+			return nil
+		}, &consumer.Options{Concurrency: 1})
+		return nil
+	})
+	if status != 0 || !finished.Load() || !strings.Contains(log, "ending: finishing what runs") {
+		t.Errorf("status %d, finished: %v\n%s", status, finished.Load(), log)
+	}
+}
+
+func TestExecuteFailsWithItsSetup(t *testing.T) {
+	closed := false
+	status, log := execute(t, func(_ context.Context, w *Worker) error {
+		w.Defer(func() error {
+			closed = true
+			return nil
+		})
+		return errActor
+	})
+	if status != 1 || !closed || !strings.Contains(log, "billing: the actor's own") {
+		t.Errorf("status %d, closed: %v\n%s", status, closed, log)
+	}
+}
+
+// A process that is told to end while it starts has not failed.
+func TestExecuteThatIsToldToEndAtOnceHasNotFailed(t *testing.T) {
+	status, log := execute(t, func(ctx context.Context, _ *Worker) error {
+		if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
+			return err
+		}
+		<-ctx.Done()
+		return context.Cause(ctx)
+	})
+	if status != 0 || !strings.Contains(log, "ended before it ran") {
+		t.Errorf("status %d\n%s", status, log)
+	}
 }

@@ -31,6 +31,9 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	for _, h := range w.handled {
+		w.o.Logger.Info("running", "topic", h.topic, "group", w.group, "bus", w.c.BusName(), "store", w.c.StoreName())
+	}
 	if w.o.Started != nil {
 		w.o.Started()
 	}

@@ -1,14 +1,21 @@
 package jetstream
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
-	"strings"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/onceish/onceish/bus"
+)
+
+// What the server says when it cannot store an event, which the client has no names for.
+const (
+	codeNoResources jetstream.ErrorCode = 10023
+	codeNoStorage   jetstream.ErrorCode = 10047
+	codeStoreFailed jetstream.ErrorCode = 10077
 )
 
 // confirmation reads what the server says of an event that was published.
@@ -33,24 +40,40 @@ func confirmation(topic string, m *nats.Msg) bus.Receipt {
 		return bus.Receipt{Sequence: ack.Sequence, Duplicate: ack.Duplicate}
 	case ack.Error.ErrorCode == jetstream.JSErrCodeStreamMessageExceedsMaximum:
 		return bus.Receipt{Err: fmt.Errorf("jetstream: publish to %q: %w: the stream's max_msg_size: %w", topic, bus.ErrTooLarge, ack.Error)}
+	case ack.Error.ErrorCode == codeNoResources, ack.Error.ErrorCode == codeNoStorage, ack.Error.ErrorCode == codeStoreFailed:
+		return bus.Receipt{Err: fmt.Errorf("jetstream: publish to %q: %w: the server cannot store it: see its log, the space on its disk, and the limits of server, account and stream", topic, ack.Error)}
 	default:
 		return bus.Receipt{Err: fmt.Errorf("jetstream: publish to %q: %w", topic, ack.Error)}
 	}
 }
 
-// quickReceipt reads a confirmation as the server writes it nearly always.
+// quickReceipt reads a confirmation as servers write it nearly always: those before 2.12 with spaces.
 func quickReceipt(data []byte) (r bus.Receipt, ok bool) {
-	rest, ok := strings.CutPrefix(string(data), `{"stream":"`)
+	rest, ok := quickMember(data, `{"stream":"`)
 	if !ok {
 		return r, false
 	}
-	stream, rest, ok := strings.Cut(rest, `", "seq":`)
-	if !ok || stream == "" || strings.ContainsAny(stream, `"\`) {
+	if behind, ok := quickMember(rest, `"domain":"`); ok {
+		rest = behind
+	}
+	rest, ok = bytes.CutPrefix(rest, []byte(`"seq":`))
+	n := len(rest) - 1
+	if !ok || n < 1 || rest[n] != '}' || rest[0] == '0' {
 		return r, false
 	}
-	if n := len(rest) - 1; n > 0 && rest[n] == '}' {
-		r.Sequence, ok = parseNumber(rest[:n])
-		return r, ok && rest[0] != '0'
+	r.Sequence, ok = parseNumber(string(rest[:n]))
+	return r, ok
+}
+
+// quickMember is what follows a member of a JSON object, the value of which is not empty and needs no decoding.
+func quickMember(data []byte, begins string) (rest []byte, ok bool) {
+	if len(data) < len(begins) || string(data[:len(begins)]) != begins {
+		return nil, false
 	}
-	return r, false
+	data = data[len(begins):]
+	end := bytes.IndexAny(data, `"\`)
+	if end < 1 || !bytes.HasPrefix(data[end:], []byte(`",`)) {
+		return nil, false
+	}
+	return bytes.TrimPrefix(data[end+len(`",`):], []byte(" ")), true
 }
