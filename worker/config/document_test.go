@@ -19,7 +19,7 @@ func TestDocumentIsWhatTheTreeSays(t *testing.T) {
 	t.Parallel()
 	want := config.Markdown()
 	if *update {
-		if err := os.WriteFile(documentFile, want, 0o644); err != nil { //nolint:gosec // everybody may read docs
+		if err := os.WriteFile(documentFile, want, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

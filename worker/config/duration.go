@@ -13,20 +13,25 @@ import (
 // durationForm is what durations look like, for JSON Schema too.
 const durationForm = `^([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h|d|w)(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h|d|w))*$`
 
-const day = 24 * time.Hour
+const (
+	day = 24 * time.Hour
+	// longestDuration is more bytes than a duration needs.
+	longestDuration = 128
+)
 
 var (
 	durationWhole = regexp.MustCompile(durationForm)
 	durationPart  = regexp.MustCompile(`([0-9.]+)([a-zµμ]+)`)
-	bareNumber    = regexp.MustCompile(`^[0-9]+(\.[0-9]+)?$`)
+	bareNumber    = regexp.MustCompile(`^\d+(\.\d+)?$`)
 )
 
 var errDurationRange = errors.New("longer than 292 years")
 
 // parseDuration takes what time.ParseDuration does, but signs and numbers without a unit, and also days (d) and weeks (w).
 func parseDuration(s string) (time.Duration, error) {
-	if !durationWhole.MatchString(s) {
+	if len(s) > longestDuration || !durationWhole.MatchString(s) {
 		switch {
+		case len(s) > longestDuration:
 		case bareNumber.MatchString(s):
 			return 0, fmt.Errorf("%s has no unit: write %ss for seconds, or %sms, %sm, %sh, %sd", quote(s), s, s, s, s, s)
 		case strings.HasPrefix(s, "-"):

@@ -16,22 +16,21 @@ import (
 // by the command line. Help shows defaults, and never what the environment holds. Each call makes new ones.
 func Flags(wanted ...Section) []cli.Flag {
 	var out []cli.Flag
-	for _, section := range wanted {
-		for _, s := range flagged(section) {
-			out = append(out, s.cli())
-		}
+	for _, s := range flagged(wanted) {
+		out = append(out, s.cli())
 	}
 	return out
 }
 
-// flagged are the specs of a section that have a flag.
-func flagged(section Section) []*spec {
-	for _, s := range tree().specs() {
-		if s.name == string(section) {
-			return s.flags()
+// flagged are the specs of some sections that have a flag, in the order of the sections.
+func flagged(wanted []Section) (out []*spec) {
+	specs := tree().specs()
+	for _, section := range wanted {
+		if i := slices.Index(names(specs), string(section)); i >= 0 {
+			out = append(out, specs[i].flags()...)
 		}
 	}
-	return nil
+	return out
 }
 
 func (s *spec) cli() cli.Flag {
@@ -86,21 +85,19 @@ func (v variableSource) Key() string { return string(v) }
 // overrides are what a command's flags, and their variables, say of some sections.
 func overrides(cmd *cli.Command, wanted []Section) map[string]override {
 	out := make(map[string]override)
-	for _, section := range wanted {
-		for _, s := range flagged(section) {
-			if !cmd.IsSet(s.flag) {
-				continue
-			}
-			text := cmd.String(s.flag)
-			if s.kind == "true or false" {
-				text = strconv.FormatBool(cmd.Bool(s.flag))
-			}
-			label := "--" + s.flag
-			if s.env != "" && os.Getenv(s.env) == text && text != "" {
-				label = s.env // or a flag that says the same
-			}
-			out[s.flag] = override{text, origin{label: label, secret: s.secret}}
+	for _, s := range flagged(wanted) {
+		if !cmd.IsSet(s.flag) {
+			continue
 		}
+		text := cmd.String(s.flag)
+		if s.kind == "true or false" {
+			text = strconv.FormatBool(cmd.Bool(s.flag))
+		}
+		label := "--" + s.flag
+		if s.env != "" && os.Getenv(s.env) == text && text != "" {
+			label = s.env // or a flag that says the same
+		}
+		out[s.flag] = override{text, origin{label: label, secret: s.secret}}
 	}
 	return out
 }
@@ -108,14 +105,12 @@ func overrides(cmd *cli.Command, wanted []Section) map[string]override {
 // environment is what the variables of flags say.
 func environment(env lookup) map[string]override {
 	out := make(map[string]override)
-	for _, section := range sections() {
-		for _, s := range flagged(section) {
-			if s.env == "" {
-				continue
-			}
-			if text, _ := env(s.env); text != "" {
-				out[s.flag] = override{text, origin{label: s.env, secret: s.secret}}
-			}
+	for _, s := range flagged(sections()) {
+		if s.env == "" {
+			continue
+		}
+		if text, _ := env(s.env); text != "" {
+			out[s.flag] = override{text, origin{label: s.env, secret: s.secret}}
 		}
 	}
 	return out

@@ -156,7 +156,7 @@ func suggestion(word string, valid []string) string {
 
 // begin is where a new group starts.
 func begin[S any](name string, at func(*S) *bus.Start) *leaf[S, bus.Start] {
-	l := newLeaf(name, "start", "earliest, latest or a time such as 2026-01-31T15:04:05Z", at, parseStart, func(s bus.Start) string {
+	l := newLeaf(name, "`earliest`, `latest` or a time", "earliest, latest or a time such as 2026-01-31T15:04:05Z", at, parseStart, func(s bus.Start) string {
 		switch {
 		case s.Latest:
 			return "latest"

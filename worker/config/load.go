@@ -93,8 +93,7 @@ func readFile(name string) ([]byte, *Problem) {
 
 // unreadable says so in the words of the system, without the name that is there already.
 func unreadable(name string, err error) *Problem {
-	var at *fs.PathError
-	if errors.As(err, &at) {
+	if at, ok := errors.AsType[*fs.PathError](err); ok {
 		err = at.Err
 	}
 	return &Problem{File: name, Message: fmt.Sprintf("the file cannot be read: %v", err)}

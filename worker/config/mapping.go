@@ -22,7 +22,7 @@ func under[S, C any](name, meaning string, at func(*S) *C, keys ...key[C]) *mapp
 
 // exactlyOne of the mapping's keys is given.
 func (m *mapping[S, C]) exactlyOne() *mapping[S, C] {
-	m.one, m.spec.required = true, true
+	m.one, m.required = true, true
 	return m
 }
 

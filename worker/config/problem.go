@@ -42,7 +42,7 @@ func (p Problem) String() string {
 }
 
 // Problems are an error that says all of them. It is also commandline.ErrUsage.
-type Problems []Problem
+type Problems []Problem //nolint:errname // warnings are no errors
 
 // Error is one problem, or one a line.
 func (ps Problems) Error() string {
