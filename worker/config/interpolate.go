@@ -86,7 +86,7 @@ func variable(text string, env lookup) (value, name string, length int, err erro
 
 func undefined(name string) error {
 	if slices.Contains(eventVariables(), name) {
-		return fmt.Errorf("the worker's environment has no %s; commands get it for each event: write $%s or $${%s}", name, name, name)
+		return fmt.Errorf("the worker's environment has no %s; in a command line, which gets it for each event, write $%s or $${%s}", name, name, name)
 	}
 	return fmt.Errorf("the environment has no %s: set it, or give a default as in ${%s:default}, or write $${%s} for the text itself", name, name, name)
 }

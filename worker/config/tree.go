@@ -41,7 +41,7 @@ func natsKeys() []key[NATS] {
 	return []key[NATS]{
 		text("url", "a URL such as nats://localhost:4222", func(n *NATS) *string { return &n.URL }, validServers).
 			discreet().secret().on("nats", "URL").in("NATS_URL").
-			doc("NATS server, or several separated by commas; without one, a server of its own"),
+			doc("NATS server, or several separated by commas; without one, the worker command runs its own"),
 		text("credentials", "a file", func(n *NATS) *string { return &n.Credentials }, nil).
 			on("nats-creds", "FILE").in("NATS_CREDS").doc("file with the credentials of a NATS user"),
 		yesNo("provision", func(n *NATS) *bool { return &n.Provision }).
