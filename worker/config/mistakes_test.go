@@ -121,7 +121,7 @@ func mistakes() map[string][]string {
 		handled("{exce: ./a}"):                                      {`4:14: subscriptions[0].handler: it is missing: add one of exec, http, publish or log below handler`, `4:15: subscriptions[0].handler.exce: there is no key "exce": did you mean "exec"?`},
 		handled("{exec: }"):                                         {"4:21: subscriptions[0].handler.exec.command: it is missing: add command: command line to run"},
 		handled("{exec: ''}"):                                       {"4:21: subscriptions[0].handler.exec.command: it is empty: it must be a command line"},
-		handled("{exec: './a ${CE_ID}'}"):                           {"4:21: subscriptions[0].handler.exec.command: the worker's environment has no CE_ID; commands get it for each event: write $CE_ID or $${CE_ID}"},
+		handled("{exec: './a ${CE_ID}'}"):                           {"4:21: subscriptions[0].handler.exec.command: the worker's environment has no CE_ID; in a command line, which gets it for each event, write $CE_ID or $${CE_ID}"},
 		handled("{exec: {command: a, mode: steram}}"):               {`4:40: subscriptions[0].handler.exec.mode: "steram" is none of process or stream: did you mean "stream"?`},
 		handled("{publish: order.placed}"):                          {`4:24: subscriptions[0].handler.publish.topic: "order.placed" is received by the subscription itself, on "order.placed": events would go round for ever; publish to another topic`},
 		handled("{publish: order.*}"):                               {`4:24: subscriptions[0].handler.publish.topic: topic "order.*" has a wildcard: name one topic`},
