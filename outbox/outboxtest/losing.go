@@ -69,7 +69,7 @@ func (deaf) Publish(ctx context.Context, _ ...bus.Event) ([]bus.Receipt, error) 
 func stopsPastLease(t *testing.T, k *kit) {
 	w := newWorld(k)
 	w.bus.delay = w.h.Lease / 100
-	w.add(t, rowsOf("k", 1_000)...)
+	w.add(t, rowsOf("k", 400)...)
 	a := w.start(t, nil)
 	w.awaitPublished(t, 10)
 	before := time.Now()
@@ -87,7 +87,7 @@ func stopsPastLease(t *testing.T, k *kit) {
 		t.Error("a drainer without its leases is healthy")
 	}
 	a.spy.fails(nil, nil)
-	w.awaitSent(t, 1_000, a)
+	w.awaitSent(t, 400, a)
 	w.bus.ordered(t, "k")
 	w.once(t)
 }
