@@ -26,7 +26,6 @@ func losing(h Harness) []promise {
 
 func killedBeforeMarking(t *testing.T, k *kit) {
 	w := newWorld(k)
-	keys := w.mix(t, 5, 20)
 	a := w.start(t, nil)
 	a.spy.fails(func(c call) error {
 		if c == settle {
@@ -35,6 +34,7 @@ func killedBeforeMarking(t *testing.T, k *kit) {
 		}
 		return nil
 	}, nil)
+	keys := w.mix(t, 5, 20)
 	w.await(t, "the first being killed", func() bool { return a.spy.count(settle) > 0 })
 	b := w.start(t, nil)
 	w.awaitSent(t, 120, b)
