@@ -69,8 +69,9 @@ func hint(e *jetstream.APIError) string {
 		return ": the server cannot store it: see its log, the space on its disk, and the limits of server, account and stream"
 	case jetstream.JSErrCodeStreamMessageExceedsMaximum:
 		return ": see the stream's max_msg_size"
+	default:
+		return ""
 	}
-	return ""
 }
 
 // quickReceipt reads a confirmation as servers write it nearly always: those before 2.12 with spaces.
