@@ -37,6 +37,7 @@ var mayLink = map[string][]string{
 	module + "/worker/embedded":       {"worker/embedded", "cmd/worker"},
 	"github.com/oklog/run":            {"worker", "cmd/worker", "examples"},
 	"github.com/urfave/cli":           {"worker", "cmd/worker", "internal/commandline", "examples"},
+	"go.yaml.in/yaml":                 {"worker", "cmd/worker", "examples"},
 	"github.com/prometheus":           {"worker", "cmd/worker", "examples"},
 	"go.opentelemetry.io":             {"worker", "cmd/worker", "examples"},
 	"testing":                         {"bus/bustest", "dedupe/dedupetest", "outbox/outboxtest", "internal"},

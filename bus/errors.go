@@ -3,7 +3,8 @@ package bus
 import "errors"
 
 var (
-	// ErrNoStream is returned when no stream takes the topic.
+	// ErrNoStream is returned when no stream takes the topic. From Publish it may pass: for a moment it is also so while the stream
+	// has no leader.
 	ErrNoStream = errors.New("no stream for this topic")
 	// ErrConsumerLost is returned by Source.Fetch when the group's cursor was deleted on the bus.
 	ErrConsumerLost = errors.New("the group's consumer is gone")
@@ -11,9 +12,10 @@ var (
 	ErrClosed = errors.New("bus closed")
 	// ErrSettled is returned when a delivery was settled before.
 	ErrSettled = errors.New("delivery already settled")
-	// ErrTooLarge is returned in a Receipt when an event exceeds what the bus takes; it was not sent.
+	// ErrTooLarge is returned in a Receipt when an event, headers included, exceeds what the bus or the stream takes; it was not stored.
 	ErrTooLarge = errors.New("event too large for the bus")
-	// ErrInvalidEvent is returned in a Receipt when an event has no ID or no topic to publish to.
+	// ErrInvalidEvent is returned in a Receipt when an event has no ID, no topic to publish to, or something that cannot travel; see
+	// Event. It was not sent.
 	ErrInvalidEvent = errors.New("invalid event")
 	// ErrRefused is returned in a Receipt when the bus answered that it does not take this event. It was not stored, and will not be
 	// unless the event or the stream's configuration changes.

@@ -21,6 +21,17 @@ const (
 )
 
 // Event is an immutable message with an id. Its fields follow CloudEvents.
+//
+// What a bus cannot carry unchanged it refuses with ErrInvalidEvent. All buses carry any Data, fields that are UTF-8, and headers with a
+// name of visible ASCII other than "()/,:;<=>?@[\]{} and values of UTF-8 without line breaks and without space around them. A bus over a
+// network refuses more than one in the process; NATS refuses
+//
+//   - fields that are not UTF-8,
+//   - headers with another name, or with a line break in a value, or a space or tab at its beginning or end,
+//   - headers that are fields of the event, such as ce-id, in whatever case: set the field instead,
+//   - headers that are between the bus and its server: all Nats-… but Nats-Stream, Nats-Sequence, Nats-Subject, Nats-Time-Stamp and
+//     Nats-Last-Sequence, which tell where a message was republished from,
+//   - a Content-Type that says that Data is a CloudEvent in structured mode.
 type Event struct {
 	// ID tells events of one topic and source apart. Required to publish.
 	ID string

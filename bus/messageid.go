@@ -22,11 +22,11 @@ func MessageID(e *Event) string {
 	if source == DefaultSource {
 		source = ""
 	}
-	sum := sha256.Sum256(e.Data)
-	return boundID(strings.Join([]string{
-		"event", visible(e.Topic), visible(source), visible(e.ID),
-		hex.EncodeToString(sum[:16]), visible(e.Headers.Get(HeaderRedriven)),
-	}, ":"))
+	var sum [2 * sha256.Size]byte
+	data := sha256.Sum256(e.Data)
+	hex.Encode(sum[:], data[:])
+	return boundID("event:" + visible(e.Topic) + ":" + visible(source) + ":" + visible(e.ID) + ":" +
+		string(sum[:32]) + ":" + visible(e.Headers.Get(HeaderRedriven)))
 }
 
 // boundID hashes what is too long. "sha256" is the first part of no other id.

@@ -33,7 +33,7 @@ func (e *engine) arrival(d *bus.Delivery) (a protocol.Arrival) {
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			a.Bury = fmt.Sprintf("unidentified: Options.ID or Options.Fingerprint panicked: %v", p)
+			a.Bury = fmt.Sprintf("unidentified: Options.ID, Options.OrderKey or Options.Fingerprint panicked: %v", p)
 			a.Hash = Bytes(d.Event)
 		}
 	}()
@@ -43,6 +43,7 @@ func (e *engine) arrival(d *bus.Delivery) (a protocol.Arrival) {
 	} else {
 		a.Key.ID = id
 	}
+	a.Order = e.o.OrderKey(d.Event)
 	a.Hash = e.o.Fingerprint(d.Event)
 	return a
 }

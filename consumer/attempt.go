@@ -10,6 +10,9 @@ import (
 type Attempt struct {
 	// Number of the run: 1, then one more for each run that ended in a failure.
 	Number int
+	// Rerun is how often this attempt was run before and undone by the server, in mode Transactional: each run is a new transaction. What
+	// is made outside of the transaction is made again.
+	Rerun int
 	// Token grows with every takeover of the event: who writes under a larger token is a later owner. 0 in mode SeenMark.
 	Token uint64
 	// IdempotencyKey is the same for every attempt and every copy of the event, in this group: hand it to the services that

@@ -10,6 +10,14 @@
 // its handler failed, and when its process died, or lost the store for longer than a lease, between effect and mark. A
 // process that was frozen for longer than a lease may overlap its successor; it can then mark nothing, and sends the bus nothing.
 //
+// Mode [Transactional]: the handler runs inside of the transaction that marks the event. What it writes through its context and the mark
+// are there together, or neither is: each such effect is made once, whatever crashes. It needs a store with dedupe.Transactor (dedupe/mongo), and
+// a server that passes its probe. The handler may be run several times in one attempt (Attempt.Rerun), each time in a new
+// transaction after the last one was undone: what it does outside, such as a call, has no part in the promise and may
+// be repeated. A claim is not renewed while its transaction runs; the lease covers RunLimit and the commit. When nobody can tell whether a
+// commit was made, the bus is told nothing ("unresolved"): once the lease is over the mark tells, or the event runs again, and that counts as
+// a crash. A handler that does not return at RunLimit counts as one too, since it still locks its row.
+//
 // Mode [SeenMark]: seen, run, mark. Any store will do; two concurrent copies may both run.
 //
 // Nothing is dropped silently. Every event that the bus hands out ends handled, recognised as a duplicate, or dead-lettered with
@@ -27,8 +35,8 @@
 //
 // # Flow
 //
-// Events with a bus.Event.Key run one after the other by sequence, in a process; those without have no order. [Subscription.Pause]
-// starts nothing once it has returned. [Subscription.Drain], or the end of the context, ends a subscription in order: running
-// handlers finish, marks are stored, acknowledgements sent. An event that was in hand while processes died runs apart from others, so
-// that one which kills its process takes no others with it.
+// Events with one key (Options.OrderKey; the bus.Event.Key) run one after the other by sequence, in a process; those without have no
+// order. [Subscription.Pause] starts nothing once it has returned. [Subscription.Drain], or the end of the context, ends a
+// subscription in order: running handlers finish, marks are stored, acknowledgements sent. An event that was in hand while
+// processes died runs apart from others, so that one which kills its process takes no others with it.
 package consumer

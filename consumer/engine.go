@@ -21,6 +21,7 @@ type engine struct {
 	base         context.Context //nolint:containedctx // what handlers' contexts derive from: the subscriber's, without its cancellation
 	bus          bus.Bus
 	store        dedupe.Claimer
+	transactor   dedupe.Transactor // nil: runs are marked afterwards
 	cursor       *cursor
 	letterBytes  int // the largest dead letter
 	tickEvery    time.Duration

@@ -19,6 +19,9 @@ var (
 	ErrDrainIncomplete = errors.New("drain incomplete")
 	// ErrNotClaimer is returned by SubscribeExactlyOnce in mode Claimed when the store cannot claim.
 	ErrNotClaimer = errors.New("the store cannot claim: it does not implement dedupe.Claimer")
+	// ErrNotTransactor is returned by SubscribeExactlyOnce in mode Transactional when the store has no transactions to offer. One whose
+	// server has none returns dedupe.ErrNoTransactions.
+	ErrNotTransactor = errors.New("the store has no transactions: it does not implement dedupe.Transactor")
 	// ErrUnsafeTTL is returned by SubscribeExactlyOnce when marks would expire before redeliveries end.
 	ErrUnsafeTTL = errors.New("marks would expire too soon")
 	// ErrDeadLetterTopic is returned by SubscribeExactlyOnce when dead letters could not be kept.

@@ -42,6 +42,53 @@ func TestIDIsABusinessKeyWhenOptionsSaySo(t *testing.T) {
 	})
 }
 
+// Two events run at once unless OrderKey puts them into one line; whatever their own keys say.
+func TestOrderKeyDecidesWhatRunsOneAfterTheOther(t *testing.T) {
+	for name, c := range map[string]struct {
+		key     func(bus.Event) string
+		letters int
+		most    int
+	}{
+		"the event's key": {nil, 0, 2},
+		"none":            {func(bus.Event) string { return "" }, 0, 3},
+		"all":             {func(e bus.Event) string { return e.Topic }, 0, 1},
+		"panics":          {func(bus.Event) string { panic("no key") }, 3, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				a, b, other := order("a"), order("b"), order("c")
+				a.Key, b.Key = "same", "same"
+				w.publish(a, b, other)
+				var mu sync.Mutex
+				running, most := 0, 0
+				count := func(change int) {
+					mu.Lock()
+					defer mu.Unlock()
+					running += change
+					most = max(most, running)
+				}
+				s := w.subscribe(func(context.Context, bus.Event) error {
+					count(1)
+					defer count(-1)
+					time.Sleep(time.Second)
+					return nil
+				}, &consumer.Options{OrderKey: c.key})
+				time.Sleep(time.Minute)
+				w.drain(s)
+				letters := w.letters()
+				if most != c.most || len(letters) != c.letters {
+					t.Errorf("%d ran at once, want %d; %d letters, want %d", most, c.most, len(letters), c.letters)
+				}
+				for _, l := range letters {
+					if !strings.Contains(l.Reason, "OrderKey") {
+						t.Errorf("reason %q", l.Reason)
+					}
+				}
+			})
+		})
+	}
+}
+
 func TestFingerprints(t *testing.T) {
 	for name, c := range map[string]struct {
 		fingerprint func(bus.Event) []byte

@@ -140,9 +140,19 @@ func (e *engine) bury() {
 				m.Posted(now, l, receipts[i].Err)
 			}
 		})
+		e.reportLetters(ls, receipts)
 		if err != nil {
 			e.o.Logger.Error("dead letters could not be stored: their events come again for that",
 				"topic", e.o.DeadLetter, "error", err)
+		}
+	}
+}
+
+// reportLetters logs which events were given up, and why.
+func (e *engine) reportLetters(ls []*protocol.Letter, receipts []bus.Receipt) {
+	for i, l := range ls {
+		if receipts[i].Err == nil {
+			e.o.Logger.Error("event dead-lettered", "key", l.Key.String(), "topic", e.o.DeadLetter, "reason", l.Reason)
 		}
 	}
 }
@@ -206,11 +216,12 @@ func (e *engine) report(a *protocol.Answer) {
 	case protocol.Failed:
 		e.o.Logger.Warn("handler failed: the event comes again", "key", a.Job.Key().String(),
 			"attempt", a.Job.Attempt(), "after", a.After, "error", a.Job.Verdict().Error)
-	case protocol.Dead:
-		e.o.Logger.Error("event dead-lettered", "key", a.Job.Key().String(), "topic", e.o.DeadLetter)
 	case protocol.Lost:
 		e.o.Logger.Warn("claim lost: the event is another claim's by now, or the store has forgotten this one", "key", a.Job.Key().String())
-	case protocol.Handled, protocol.Duplicate, protocol.Snoozed, protocol.Unburied, protocol.Held,
+	case protocol.Unresolved:
+		e.o.Logger.Error("nobody knows whether a transaction was committed: the event comes again, and its mark tells",
+			"key", a.Job.Key().String(), "error", a.Job.Verdict().Error)
+	case protocol.Handled, protocol.Duplicate, protocol.Snoozed, protocol.Dead, protocol.Unburied, protocol.Held,
 		protocol.GivenBack, protocol.Working:
 	}
 }

@@ -15,7 +15,8 @@ type Observer interface{ Observe(Observation) }
 // Observation is the end of one delivery.
 type Observation struct {
 	// Outcome is one of "handled", "duplicate", "failed", "snoozed", "dead", "unburied" (the dead letter could not
-	// be stored yet), "held" (another copy is being worked on, or it is not due), "given back" (it never ran), "lost" (another process has it).
+	// be stored yet), "held" (another copy is being worked on, or it is not due), "given back" (it never ran), "lost" (another process has it),
+	// "unresolved" (it is not known whether its transaction was committed; the event comes again).
 	Outcome string
 	// At is where the event lies.
 	At bus.Position
@@ -33,6 +34,7 @@ var outcomes = map[protocol.Outcome]string{
 	protocol.Handled: "handled", protocol.Duplicate: "duplicate", protocol.Failed: "failed",
 	protocol.Snoozed: "snoozed", protocol.Dead: "dead", protocol.Unburied: "unburied",
 	protocol.Held: "held", protocol.GivenBack: "given back", protocol.Lost: "lost",
+	protocol.Unresolved: "unresolved",
 }
 
 func observation(a *protocol.Answer) Observation {

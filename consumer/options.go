@@ -19,6 +19,9 @@ const (
 	// SeenMark asks whether an event is done, runs it, and marks it. Two concurrent copies may both run, arrivals stand for
 	// attempts, crash loops are not recognised, and dead letters may repeat. Any dedupe.Store will do.
 	SeenMark
+	// Transactional runs the handler in the transaction that marks the event: what it writes with its context's session and the
+	// mark are there together, or not at all. It needs a store with dedupe.Transactor, and a server that has transactions.
+	Transactional
 )
 
 // Options of SubscribeExactlyOnce. The zero value means the defaults.
@@ -33,9 +36,12 @@ type Options struct {
 	MaxCrashes int
 	// Backoff after a failure; 1 s doubling to 5 min, full jitter.
 	Backoff Backoff
-	// RunLimit of one attempt; 15 min.
+	// RunLimit of one attempt; 15 min. In mode Transactional 30 s, at most 55 s: the server ends what takes longer.
 	RunLimit time.Duration
 	// Lease of a claim, renewed at a third of it; 30 s. A crashed process's events wait for it to end. At least 100 ms.
+	// In mode Transactional it is not renewed while the handler runs: it is at least half as much again as RunLimit and the time for a
+	// commit together (a third of RunLimit, from 1 s to 10 s). There it is 90 s by default: MongoDB takes that long to end the transaction
+	// of a process that died, and whoever takes over earlier waits for it.
 	Lease time.Duration
 	// AckWait is the bus's deadline for a delivery, renewed at a third of it; 30 s. At least 100 ms.
 	AckWait time.Duration
@@ -50,6 +56,9 @@ type Options struct {
 	// ID computes an event's identity, such as a business key in its data; bus.Event.Identity. An event for which it
 	// returns "" or panics is dead-lettered.
 	ID func(bus.Event) string
+	// OrderKey is what orders events: those with one key run one after the other; the event's Key. "" is no order. An event
+	// for which it panics is dead-lettered.
+	OrderKey func(bus.Event) string
 	// Fingerprint of a payload: an id that comes with two of them is dead-lettered the second time; Bytes. Others are CanonicalJSON
 	// and NoFingerprint.
 	Fingerprint func(bus.Event) []byte
@@ -72,8 +81,9 @@ type Options struct {
 // Backoff grows from Base, doubling with every failure, up to Max; what is waited is drawn evenly between nothing and that.
 type Backoff struct{ Base, Max time.Duration }
 
-// withDefaults returns a copy of o with every default filled in, or what is wrong with o.
-func (o *Options) withDefaults(group string) (*Options, error) {
+// WithDefaults returns a copy of o with every default filled in for the group, and what is wrong with it: what SubscribeExactlyOnce
+// starts from. o may be nil, and is not changed.
+func (o *Options) WithDefaults(group string) (*Options, error) {
 	out := Options{}
 	if o != nil {
 		out = *o
@@ -83,6 +93,10 @@ func (o *Options) withDefaults(group string) (*Options, error) {
 	fill(&out.MaxCrashes, 5)
 	fill(&out.Backoff.Base, time.Second)
 	fill(&out.Backoff.Max, max(5*time.Minute, out.Backoff.Base))
+	if out.Mode == Transactional {
+		fill(&out.RunLimit, 30*time.Second)
+		fill(&out.Lease, max(lockedFor, out.leastLease()))
+	}
 	fill(&out.RunLimit, 15*time.Minute)
 	fill(&out.Lease, 30*time.Second)
 	fill(&out.AckWait, bus.DefaultAckWait)
@@ -91,6 +105,9 @@ func (o *Options) withDefaults(group string) (*Options, error) {
 	fill(&out.DeadLetter, "dead."+group)
 	if out.ID == nil {
 		out.ID = func(e bus.Event) string { return e.Identity() }
+	}
+	if out.OrderKey == nil {
+		out.OrderKey = func(e bus.Event) string { return e.Key }
 	}
 	if out.Fingerprint == nil {
 		out.Fingerprint = Bytes
@@ -112,19 +129,22 @@ func fill[T comparable](field *T, value T) {
 }
 
 func (o *Options) validate() error {
+	l := OptionLimits()
+	l.BackoffMax.Min = o.Backoff.Base
 	err := errors.Join(
-		within("Mode", int(o.Mode), int(Claimed), int(SeenMark)),
-		within("Concurrency", o.Concurrency, 1, 100_000),
-		within("MaxAttempts", o.MaxAttempts, 1, 1_000_000),
-		within("MaxCrashes", o.MaxCrashes, 1, 1_000_000),
-		within("Backoff.Base", o.Backoff.Base, time.Millisecond, 24*time.Hour),
-		within("Backoff.Max", o.Backoff.Max, o.Backoff.Base, 30*24*time.Hour),
-		within("RunLimit", o.RunLimit, time.Millisecond, 30*24*time.Hour),
-		within("Lease", o.Lease, 100*time.Millisecond, 24*time.Hour),
-		within("AckWait", o.AckWait, 100*time.Millisecond, 24*time.Hour),
-		within("TTL", o.TTL, time.Second, 10*365*24*time.Hour),
-		within("Drain", o.Drain, time.Millisecond, 24*time.Hour),
+		Limit[int]{int(Claimed), int(Transactional)}.check("Mode", int(o.Mode)),
+		l.Concurrency.check("Concurrency", o.Concurrency),
+		l.MaxAttempts.check("MaxAttempts", o.MaxAttempts),
+		l.MaxCrashes.check("MaxCrashes", o.MaxCrashes),
+		l.BackoffBase.check("Backoff.Base", o.Backoff.Base),
+		l.BackoffMax.check("Backoff.Max", o.Backoff.Max),
+		l.RunLimit.check("RunLimit", o.RunLimit),
+		l.Lease.check("Lease", o.Lease),
+		l.AckWait.check("AckWait", o.AckWait),
+		l.TTL.check("TTL", o.TTL),
+		l.Drain.check("Drain", o.Drain),
 	)
+	err = errors.Join(err, o.checkTransactional())
 	if o.From.Latest && !o.From.Time.IsZero() {
 		err = errors.Join(err, errors.New("Options.From has both Latest and Time: set one of them"))
 	}
@@ -135,11 +155,4 @@ func (o *Options) validate() error {
 		err = errors.Join(err, fmt.Errorf("Options.DeadLetter: %w", topicErr))
 	}
 	return err
-}
-
-func within[T int | time.Duration](field string, value, low, high T) error {
-	if value < low || value > high {
-		return fmt.Errorf("Options.%s is %v: it must be from %v to %v", field, value, low, high)
-	}
-	return nil
 }

@@ -18,7 +18,7 @@ import (
 // the subscription drains; handlers get its values, not its cancellation.
 //
 // The bus and the store stay the caller's: close them after Subscription.Done. A store without dedupe.Claimer needs
-// Options.Mode SeenMark.
+// Options.Mode SeenMark; mode Transactional needs one with dedupe.Transactor, and a server that passes its probe.
 //
 // It refuses what could lose or repeat events: options out of bounds, a topic or dead-letter topic without a stream (bus.ErrNoStream,
 // ErrDeadLetterTopic), marks that expire too soon (ErrUnsafeTTL).
@@ -38,11 +38,15 @@ func prepare(ctx context.Context, b bus.Bus, topic, group string,
 	if err := required(b, topic, group, store, h); err != nil {
 		return nil, err
 	}
-	opts, err := o.withDefaults(group)
+	opts, err := o.WithDefaults(group)
 	if err != nil {
 		return nil, err
 	}
 	claimer, err := claimerOf(store, opts.Mode)
+	if err != nil {
+		return nil, err
+	}
+	transactor, err := transactorOf(ctx, store, opts.Mode)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +63,7 @@ func prepare(ctx context.Context, b bus.Bus, topic, group string,
 	}
 	e := &engine{
 		o: opts, group: group, topic: topic, handler: wrap(h, opts.Use), base: context.WithoutCancel(ctx),
-		bus: b, store: claimer, letterBytes: letters.MaxBytes,
+		bus: b, store: claimer, transactor: transactor, letterBytes: letters.MaxBytes,
 		leaving: make(chan struct{}), drained: make(chan struct{}), failed: make(chan struct{}),
 	}
 	e.cursor = &cursor{bus: b, topic: topic, group: group, from: opts.From, ackWait: opts.AckWait}
@@ -133,7 +137,7 @@ func (e *engine) open(ctx context.Context, info bus.TopicInfo) error {
 	cfg := protocol.Config{
 		Group: e.group, Owner: owner, Concurrency: e.o.Concurrency,
 		MaxAttempts: e.o.MaxAttempts, MaxCrashes: e.o.MaxCrashes, Backoff: protocol.Backoff(e.o.Backoff),
-		Lease: e.o.Lease, AckWait: e.o.AckWait, RunLimit: e.o.RunLimit, TTL: e.o.TTL, MaxAge: info.MaxAge,
+		Lease: e.o.Lease, Commit: e.o.commitTime(), AckWait: e.o.AckWait, RunLimit: e.o.RunLimit, TTL: e.o.TTL, MaxAge: info.MaxAge,
 		ArrivalsAreAttempts: e.o.Mode == SeenMark, Watermark: at, Rand: mathrand.Float64,
 	}
 	e.machine, e.tickEvery = protocol.New(cfg), cfg.TickEvery()

@@ -165,3 +165,19 @@ func (s *syncBuffer) String() string {
 	defer s.mu.Unlock()
 	return s.b.String()
 }
+
+// TestLogSaysWhyAnEventWasGivenUp: whoever is on call must not have to read the dead letter for that.
+func TestLogSaysWhyAnEventWasGivenUp(t *testing.T) {
+	inWorld(t, func(w *world) {
+		var log bytes.Buffer
+		w.publish(order("1"))
+		s := w.subscribe(func(context.Context, bus.Event) error { return consumer.Permanent(errors.New("the account is closed")) },
+			&consumer.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		synctest.Wait()
+		w.drain(s)
+		want := `msg="event dead-lettered" key=order.placed::billing::1 topic=dead.billing reason="permanent: the account is closed"`
+		if strings.Count(log.String(), want) != 1 || len(w.letters()) != 1 {
+			t.Errorf("%d letters, logged:\n%s", len(w.letters()), &log)
+		}
+	})
+}

@@ -21,7 +21,7 @@ func (e *engine) work() {
 	defer w.quit()
 	for w.next() {
 		w.outcome = judge(errGoexit) // unless the handler returns
-		w.outcome = e.run(w.ctx, w.event, w.attempt)
+		w.outcome = e.run(w.ctx, w.event, w.attempt, w.claimed)
 		w.done()
 	}
 }
@@ -34,7 +34,8 @@ type worker struct {
 	job     *protocol.Job // nil: none in hand
 	event   bus.Event     // of the job, as are the next
 	attempt Attempt
-	leave   func(error) // of the gate
+	claimed dedupe.Claim // as it was when the run began
+	leave   func(error)  // of the gate
 	outcome protocol.Verdict
 	ended   *protocol.Job // its outcome is reported together with taking the next one; nil: none
 }
@@ -80,6 +81,7 @@ func (w *worker) take() bool {
 			continue
 		}
 		w.job, w.event = j, *j.Event()
+		w.claimed = j.Claim(now)
 		w.attempt = Attempt{Number: j.Attempt(), Token: j.Token(), Key: j.Key()}
 		w.wake(now)
 		return true
@@ -103,6 +105,7 @@ func (w *worker) admitted() bool {
 			m.Abandon(now, w.job)
 		} else {
 			ok = m.Begin(now, w.job)
+			w.claimed = w.job.Claim(now)
 		}
 	})
 	if ok {
@@ -170,7 +173,7 @@ func (w *worker) quit() {
 }
 
 // run calls the handler.
-func (e *engine) run(ctx context.Context, event bus.Event, a Attempt) (v protocol.Verdict) {
+func (e *engine) run(ctx context.Context, event bus.Event, a Attempt, c dedupe.Claim) (v protocol.Verdict) {
 	a.IdempotencyKey = idempotencyKey(a.Key)
 	defer func() {
 		if p := recover(); p != nil {
@@ -178,6 +181,9 @@ func (e *engine) run(ctx context.Context, event bus.Event, a Attempt) (v protoco
 			v = protocol.Verdict{Kind: protocol.Failure, Err: err, Error: err.Error(), Stack: string(debug.Stack())}
 		}
 	}()
+	if e.transactor != nil {
+		return e.transact(ctx, event, a, c)
+	}
 	return judge(e.handler(WithAttempt(ctx, a), event))
 }
 

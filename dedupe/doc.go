@@ -18,6 +18,8 @@
 //
 //	dying and dead ──Reopen──▶ free; everything is absent once its TTL is over
 //
+// A [Transactor] goes from claimed to done in one transaction with the handler's own writes.
+//
 // Adapters: dedupe/memory, dedupe/mongo (MongoDB) and dedupe/kv (a JetStream key-value bucket). dedupe/dedupetest is the
 // conformance suite that each of them passes.
 package dedupe

@@ -3,7 +3,6 @@ package flow_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"sync/atomic"
 	"testing"
@@ -136,19 +135,4 @@ func TestRateRefusesNonsense(t *testing.T) {
 	if _, err := flow.NewRate(1, 0); err == nil {
 		t.Error("a burst of 0 is taken")
 	}
-}
-
-func ExampleSwitch() {
-	var s flow.Switch
-	s.Shut()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
-	defer cancel()
-	_, err := s.Enter(ctx)
-	fmt.Println("shut:", err)
-	s.Open()
-	_, err = s.Enter(context.Background())
-	fmt.Println("open:", err)
-	// Output:
-	// shut: context deadline exceeded
-	// open: <nil>
 }

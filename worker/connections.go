@@ -65,7 +65,8 @@ type Connections struct {
 func Over(b bus.Bus, store dedupe.Store) *Connections { return &Connections{bus: b, store: store} }
 
 // Connect connects to the bus, and to an embedded server if there is no other. It does not retry: what does not answer at the start,
-// within 5 s, is an error that says where, without credentials. Later on the connection comes back by itself.
+// within 5 s, or 2 s for each of several URLs, is an error that says where, without credentials. So is a server older than natsbus.OldestServer; of a cluster
+// only the server that was connected to is looked at. Later on the connection comes back by itself.
 func Connect(ctx context.Context, o *ConnectOptions) (*Connections, error) {
 	c := &Connections{}
 	if o != nil {

@@ -6,11 +6,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/urfave/cli/v3"
 
 	"github.com/onceish/onceish/internal/commandline"
+	"github.com/onceish/onceish/worker/config"
 )
 
 // Main is the main function of a worker binary: it reads flags and environment, connects, calls setup, runs until SIGTERM or SIGINT,
@@ -51,27 +51,30 @@ Exit status: 0 drained, 1 failed, 2 wrong usage, 3 drain incomplete.`,
 		OnUsageError:    commandline.UsageError,
 		ExitErrHandler:  func(context.Context, *cli.Command, error) {},
 		Action: func(ctx context.Context, cmd *cli.Command) error {
-			if cmd.Args().Present() {
-				return commandline.Usagef(cmd, "%q is too much", cmd.Args().First())
-			}
-			log := commandline.Logger(stderr, cmd.String("log-format"), cmd.String("log-level"))
-			return Serve(ctx, group, &ConnectOptions{
-				NATS: cmd.String("nats"), Credentials: cmd.String("nats-creds"), Mongo: cmd.String("mongo"), Provision: cmd.Bool("provision"),
-				Name: cmd.FullName(), Logger: log,
-			}, &Options{Drain: cmd.Duration("drain"), UntilEmpty: cmd.Bool("until-empty"), Logger: log}, setup)
+			return serveFlags(ctx, cmd, group, stderr, setup)
 		},
 	}
 }
 
+// mainSections are what a worker binary takes of a worker's configuration: it says itself what it handles.
+var mainSections = []config.Section{config.SectionNATS, config.SectionMongo, config.SectionDrain, config.SectionLog}
+
 func mainFlags() []cli.Flag {
-	return []cli.Flag{
-		&cli.StringFlag{Name: "nats", Sources: cli.EnvVars("NATS_URL"), HideDefault: true, Usage: "`URL` of the NATS server"},
-		&cli.StringFlag{Name: "nats-creds", Sources: cli.EnvVars("NATS_CREDS"), HideDefault: true, Usage: "`FILE` with the credentials of a NATS user", TakesFile: true},
-		&cli.StringFlag{Name: "mongo", Sources: cli.EnvVars("MONGODB_URI"), HideDefault: true, Usage: "`URI` of the MongoDB that remembers what was handled; without one, a key-value bucket in NATS does"},
-		&cli.BoolFlag{Name: "provision", HideDefault: true, Usage: "make streams that are missing"},
-		&cli.StringFlag{Name: "log-format", Value: "text", Usage: "text or json, on standard error", Validator: commandline.OneOf("text", "json")},
-		&cli.StringFlag{Name: "log-level", Value: "info", Usage: "debug, info, warn or error", Validator: commandline.OneOf("debug", "info", "warn", "error")},
-		&cli.DurationFlag{Name: "drain", Value: 25 * time.Second, Usage: "how long running handlers may take to finish at the end"},
-		&cli.BoolFlag{Name: "until-empty", HideDefault: true, Usage: "end when everything on the topics is settled, retries included"},
+	return append(config.Flags(mainSections...), &cli.BoolFlag{
+		Name: "until-empty", HideDefault: true, Usage: "end when everything on the topics is settled, retries included",
+	})
+}
+
+func serveFlags(ctx context.Context, cmd *cli.Command, group string, stderr io.Writer, setup Setup) error {
+	if cmd.Args().Present() {
+		return commandline.Usagef(cmd, "%q is too much", cmd.Args().First())
 	}
+	c, err := config.FromFlags(cmd, mainSections...)
+	if err != nil {
+		return err
+	}
+	log := commandline.Logger(stderr, c.Log.Format, c.Log.Level)
+	return Serve(ctx, group, &ConnectOptions{
+		NATS: c.NATS.URL, Credentials: c.NATS.Credentials, Provision: c.NATS.Provision, Mongo: c.Mongo.URI, Name: cmd.FullName(), Logger: log,
+	}, &Options{Drain: c.Drain, UntilEmpty: cmd.Bool("until-empty"), Logger: log}, setup)
 }

@@ -41,14 +41,14 @@ func TestExecuteTellsWrongUsage(t *testing.T) {
 		"set --nats or NATS_URL":                  {},
 		"not defined: -nts: see billing --help":   {"--nts"},
 		`"extra" is too much`:                     {"extra"},
-		`"loud" is none of`:                       {"--log-level", "loud"},
-		"the NATS URL (--nats, NATS_URL) cannot":  {"--nats", "nats://:hunter2@ host"},
+		`--log-level: "loud" is none of`:          {"--log-level", "loud"},
+		"--nats: it is no URL":                    {"--nats", "nats://:hunter2@ host"},
 		"the MongoDB URI (--mongo, MONGODB_URI) ": {"--nats", natstest.Start(t, nil).URL(), "--mongo", "mongodb://hunter2@"},
 	} {
 		var stderr bytes.Buffer
 		args = append([]string{"/bin/billing"}, args...)
 		status := Execute(t.Context(), "billing", args, io.Discard, &stderr, never)
-		if said := stderr.String(); status != 2 || !strings.Contains(said, want) || !strings.Contains(said, "billing: wrong usage: ") || strings.Contains(said, "hunter2") {
+		if said := stderr.String(); status != 2 || !strings.Contains(said, want) || !strings.HasPrefix(said, "billing: ") || strings.Contains(said, "hunter2") {
 			t.Errorf("%q: status %d, want %q: %s", args, status, want, said)
 		}
 	}

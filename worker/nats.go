@@ -1,9 +1,12 @@
 package worker
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,26 +23,38 @@ func connectNATS(at string, o *ConnectOptions, log *slog.Logger) (*nats.Conn, er
 		return nil, fmt.Errorf("%w: the NATS URL (--nats, NATS_URL) cannot be read: write nats://host:4222, "+
 			"and percent-encode what is special in a user name or password", ErrUsage)
 	}
+	if err := readableCredentials(o.Credentials); err != nil {
+		return nil, err
+	}
+	nc, err := nats.Connect(at, natsOptions(at, o, log)...)
+	if err != nil {
+		return nil, fmt.Errorf("connect to NATS at %s (--nats, NATS_URL): %w", redact.URL(at), diagnose(at, o, err))
+	}
+	return nc, nil
+}
+
+// timeoutOf is how long each of several servers may take, so that all together take not much longer than one.
+func timeoutOf(urls string) time.Duration {
+	n := strings.Count(urls, ",") + 1
+	return max(startTimeout/time.Duration(n), 2*time.Second)
+}
+
+func natsOptions(at string, o *ConnectOptions, log *slog.Logger) []nats.Option {
 	options := []nats.Option{
-		nats.Name(o.Name), nats.Timeout(startTimeout), nats.MaxReconnects(-1), nats.PingInterval(10 * time.Second),
+		nats.Name(o.Name), nats.Timeout(timeoutOf(at)), nats.MaxReconnects(-1), nats.PingInterval(10 * time.Second),
 		nats.ReconnectWait(time.Second),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				log.Warn("disconnected from NATS: reconnecting", "url", redact.URL(at), "error", err)
 			}
 		}),
-		nats.ReconnectHandler(func(nc *nats.Conn) { log.Info("reconnected to NATS", "url", nc.ConnectedUrlRedacted()) }),
+		nats.ReconnectHandler(func(nc *nats.Conn) { log.Info("reconnected to NATS", "address", nc.ConnectedAddr()) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Error("NATS", "error", err) }),
 	}
 	if o.Credentials != "" {
 		options = append(options, nats.UserCredentials(o.Credentials))
 	}
-	nc, err := nats.Connect(at, options...)
-	if err != nil {
-		return nil, fmt.Errorf("connect to NATS at %s (--nats, NATS_URL): %w: does a server run there, and may this user connect? "+
-			"Without a URL the worker command runs a server of its own", redact.URL(at), err)
-	}
-	return nc, nil
+	return options
 }
 
 // closeNATS returns when the connection's goroutines have been told.
@@ -65,9 +80,27 @@ func readable(urls string) bool {
 		if !strings.Contains(s, "://") {
 			s = "nats://" + s
 		}
-		if u, err := url.Parse(s); err != nil || u.Host == "" {
+		u, err := url.Parse(s)
+		if err != nil || u.Host == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
 			return false
 		}
 	}
 	return true
+}
+
+// readableCredentials tells why a file holds no credentials; what it holds instead is told to nobody. An empty name is none.
+func readableCredentials(name string) error {
+	if name == "" {
+		return nil
+	}
+	b, err := os.ReadFile(name) //nolint:gosec // the user's own file
+	if err != nil {
+		return fmt.Errorf("%w: the NATS credentials (--nats-creds, NATS_CREDS): %w", ErrUsage, err)
+	}
+	for _, part := range []string{"-----BEGIN NATS USER JWT-----", "-----BEGIN USER NKEY SEED-----"} {
+		if !bytes.Contains(b, []byte(part)) {
+			return fmt.Errorf("%w: the NATS credentials (--nats-creds, NATS_CREDS): %s has no line %s: make it with nsc generate creds", ErrUsage, name, part)
+		}
+	}
+	return nil
 }

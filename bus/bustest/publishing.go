@@ -2,6 +2,7 @@ package bustest
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -16,6 +17,7 @@ func publishing() []promise {
 				t.Fatalf("Publish() = %v, %v; want no receipts, no error", receipts, err)
 			}
 		}},
+		{name: "what was published is the caller's again", keeps: letsGo},
 		{name: "an invalid event is refused in its own receipt", keeps: refusesInvalid},
 		{name: "an event that is too large is refused in its own receipt", keeps: refusesLarge},
 		{name: "a topic without a stream is ErrNoStream, and named", keeps: refusesUnknown},
@@ -36,6 +38,36 @@ func confirms(t *testing.T, f *fixture) {
 		}
 		if i > 0 && ds[i].At.Stored.Before(ds[i-1].At.Stored) {
 			t.Errorf("event %d was stored at %v, before its predecessor", i, ds[i].At.Stored)
+		}
+	}
+	ack(t, ds...)
+}
+
+// letsGo changes events while they are on their way to the consumer, under the race detector also while confirmations may come.
+func letsGo(t *testing.T, f *fixture) {
+	made := func(i int) bus.Event {
+		e := event(strconv.Itoa(i))
+		e.Key, e.Headers = "k", bus.Headers{"Name": {"value"}}
+		return e
+	}
+	const rounds, size = 20, 5
+	es := make([]bus.Event, size)
+	for i := range rounds {
+		for j := range es {
+			es[j] = made(i*size + j)
+		}
+		f.publish(t, es...)
+		for j := range es {
+			copy(es[j].Data, "changed!!!")
+			es[j].Headers["Name"][0] = "changed"
+			es[j].Headers["Other"] = []string{"changed"}
+			es[j] = bus.Event{ID: "changed", Topic: "changed"}
+		}
+	}
+	ds := f.fetch(t, f.subscribe(t, "g", nil), rounds*size)
+	for i, d := range ds {
+		if err := differ(d.Event, made(i)); err != nil {
+			t.Fatalf("event %d: %v", i, err)
 		}
 	}
 	ack(t, ds...)

@@ -90,7 +90,7 @@ func keepsAttributes(t *testing.T, f *fixture) {
 			ID: "full", Topic: "orders.eu.changed", Key: "customer-7", Type: "order.changed.v2", Source: "/shops/12",
 			Time:        time.Date(2024, 2, 29, 23, 59, 59, 123456789, time.FixedZone("", 5400)),
 			ContentType: "application/json; charset=utf-8", Data: []byte(`{"cents":5}`),
-			Headers: bus.Headers{"Traceparent": {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}},
+			Headers: bus.Headers{"traceparent": {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}},
 		},
 		bus.Event{ID: "one ns", Topic: "orders.new", Time: time.Date(2031, 1, 1, 0, 0, 0, 1, time.UTC)},
 		bus.Event{ID: "long ago", Topic: "orders.new", Time: time.Date(1969, 7, 20, 20, 17, 40, 5, time.UTC)},

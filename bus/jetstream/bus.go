@@ -26,13 +26,18 @@ type Bus struct {
 }
 
 // New makes a Bus on a connection, which stays the caller's. It asks the server nothing. A nil o means the
-// defaults. It warns when the connection gives up reconnecting some day, for then the process is lost with it.
+// defaults. It warns when the connection gives up reconnecting some day, for then the process is lost with it. A server older than
+// OldestServer is ErrServerTooOld; of a cluster only the server that the connection is to at this time is looked at, and none while
+// the connection is down.
 func New(nc *nats.Conn, o *Options) (*Bus, error) {
 	if nc == nil {
 		return nil, errors.New("jetstream: the connection is nil: connect with nats.Connect first")
 	}
 	options, err := o.complete()
 	if err != nil {
+		return nil, err
+	}
+	if err := supported(nc); err != nil {
 		return nil, err
 	}
 	b := &Bus{nc: nc, o: options, log: options.Logger}
@@ -86,7 +91,8 @@ func (b *Bus) within(ctx context.Context) (context.Context, context.CancelFunc) 
 func (b *Bus) explain(doing string, err error) error {
 	switch {
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount), errors.Is(err, nats.ErrNoResponders):
-		return fmt.Errorf("jetstream: %s: nothing answers under %s: is JetStream enabled for this account, and are Options.APIPrefix and Domain right? %w", doing, b.api, err)
+		return fmt.Errorf("jetstream: %s: nothing at %s answers under %s: enable JetStream for the server (nats-server -js) and for this account, or see Options.APIPrefix and Domain: %w",
+			doing, b.nc.ConnectedAddr(), b.api, err)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
 		if last := b.nc.LastError(); errors.Is(last, nats.ErrPermissionViolation) {
 			return fmt.Errorf("jetstream: %s: %w; the connection's last error: %w", doing, err, last)

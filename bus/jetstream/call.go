@@ -71,7 +71,7 @@ func (c *call) await(ctx context.Context, nc *nats.Conn, room chan<- struct{}, d
 		case <-c.timer.C:
 			silence := c.silence()
 			if silence >= c.timeout {
-				return fmt.Errorf("no confirmation for %v: is it a stream that takes these topics? %w", c.timeout, nats.ErrTimeout)
+				return fmt.Errorf("no confirmation for %v: is it a stream that takes these topics, and has its server space on its disk? %w", c.timeout, nats.ErrTimeout)
 			}
 			c.timer.Reset(c.timeout - silence)
 		case <-c.state.changed:
@@ -102,14 +102,27 @@ func (c *call) sent(i int) {
 	c.inFlight++
 }
 
+// confirm settles an event as the server says. It reads none that is settled: once all are, they are the caller's again.
+func (c *call) confirm(i int, m *nats.Msg) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.progress[i] != settled {
+		c.keep(i, confirmation(c.events[i].Topic, m))
+	}
+}
+
 // settle keeps the first receipt of an event, and makes room in the window.
 func (c *call) settle(i int, r bus.Receipt) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	was := c.progress[i]
-	if was == settled {
-		return
+	if c.progress[i] != settled {
+		c.keep(i, r)
 	}
+}
+
+// keep is called with the lock held.
+func (c *call) keep(i int, r bus.Receipt) {
+	was := c.progress[i]
 	if was == sent {
 		c.inFlight--
 		c.heard = time.Now()

@@ -201,7 +201,7 @@ func FuzzDecode(f *testing.F) {
 		if !utf8.ValidString(first.ID + first.Type + first.Source + first.Key + first.ContentType) {
 			t.Fatalf("%+v has an attribute that is no UTF-8", first)
 		}
-		m, err := encode(&first)
+		m, err := newEncoder().encode(&first)
 		if err != nil {
 			t.Fatalf("%+v cannot be published again: %v", first, err)
 		}
@@ -228,7 +228,7 @@ func TestEncode(t *testing.T) {
 		ID: "ü 1", Topic: "orders.new", Key: "k%", Time: time.Date(2024, 5, 6, 9, 8, 9, 10, time.FixedZone("", 7200)),
 		ContentType: "a/b; c=\"d\"", Headers: bus.Headers{"traceparent": {"00-1"}, "X": {"1", "2"}},
 	}
-	m, err := encode(&e)
+	m, err := newEncoder().encode(&e)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,13 +258,13 @@ func TestEncodeRefuses(t *testing.T) {
 		{"a": {" b"}},
 		{"a": {"b", "c "}},
 	} {
-		if _, err := encode(&bus.Event{ID: "1", Topic: "t", Headers: h}); !errors.Is(err, bus.ErrInvalidEvent) {
+		if _, err := newEncoder().encode(&bus.Event{ID: "1", Topic: "t", Headers: h}); !errors.Is(err, bus.ErrInvalidEvent) {
 			t.Errorf("headers %q: %v; want ErrInvalidEvent", h, err)
 		}
 	}
 	for _, e := range []bus.Event{{ID: "\xff"}, {ID: "1", Key: "\xff"}, {ID: "1", Type: "\xc3"}, {}} {
 		e.Topic = "t"
-		if _, err := encode(&e); !errors.Is(err, bus.ErrInvalidEvent) {
+		if _, err := newEncoder().encode(&e); !errors.Is(err, bus.ErrInvalidEvent) {
 			t.Errorf("%+v: %v; want ErrInvalidEvent", e, err)
 		}
 	}
@@ -336,6 +336,8 @@ func FuzzQuickReceipt(f *testing.F) {
 	f.Add([]byte(`{"stream":"S", "seq":12}`))
 	f.Add([]byte(`{"stream":"S", "seq":12,"duplicate": true}`))
 	f.Add([]byte(`{"stream":"S", "domain":"d", "seq":12}`))
+	f.Add([]byte(`{"stream":"S","domain":"d","seq":12}`))
+	f.Add([]byte(`{"stream":"S","seq":12}`))
 	f.Add([]byte(`{"stream":"S\\", "seq":01}`))
 	f.Add([]byte(`{"error":{"code":400,"err_code":10054,"description":"x"}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -365,6 +367,8 @@ func TestConfirmation(t *testing.T) {
 		want bus.Receipt
 		err  error
 	}{
+		{m: nats.Msg{Data: []byte(`{"stream":"S","seq":12}`)}, want: bus.Receipt{Sequence: 12}},
+		{m: nats.Msg{Data: []byte(`{"stream":"S","domain":"d","seq":12}`)}, want: bus.Receipt{Sequence: 12}},
 		{m: nats.Msg{Data: []byte(`{"stream":"S", "seq":12}`)}, want: bus.Receipt{Sequence: 12}},
 		{m: nats.Msg{Data: []byte(`{"stream":"S", "domain":"d", "seq":12}`)}, want: bus.Receipt{Sequence: 12}},
 		{m: nats.Msg{Data: []byte(`{"stream":"S", "seq":12,"duplicate": true}`)}, want: bus.Receipt{Sequence: 12, Duplicate: true}},

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/onceish/onceish/bus"
@@ -15,18 +16,38 @@ import (
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	conformance(t, nil)
+	conformance(t, embedded(nil))
 }
 
 // The server has a newer form of the subjects that deliveries are settled on.
 func TestConformanceNewReplies(t *testing.T) {
 	t.Parallel()
-	conformance(t, func(o *server.Options) { o.FeatureFlags = map[string]bool{server.FeatureFlagJsAckFormatV2: true} })
+	conformance(t, embedded(func(o *server.Options) { o.FeatureFlags = map[string]bool{server.FeatureFlagJsAckFormatV2: true} }))
 }
 
-func conformance(t *testing.T, configure func(*server.Options)) {
+// served is a server, and a connection to it.
+type served struct {
+	machine
+
+	nc *nats.Conn
+	js jetstream.JetStream
+}
+
+type machine interface {
+	Connect(t testing.TB, options ...nats.Option) *nats.Conn
+	Stop()
+	Start(t testing.TB)
+	Copy(t testing.TB) string
+	Restore(t testing.TB, from string)
+}
+
+func embedded(configure func(*server.Options)) func(testing.TB) machine {
+	return func(t testing.TB) machine { t.Helper(); return natstest.Start(t, configure) }
+}
+
+func conformance(t *testing.T, start func(testing.TB) machine) {
 	t.Helper()
-	var worlds perBus[*world]
+	var servers perBus[*served]
 	slots := make(chan struct{}, 8) // each case runs a server
 	bustest.Run(t, bustest.Harness{
 		AckWait: 1500 * time.Millisecond,
@@ -39,8 +60,8 @@ func conformance(t *testing.T, configure func(*server.Options)) {
 		},
 		New: func(t *testing.T, s bustest.Stream) bus.Bus {
 			t.Helper()
-			w := &world{server: natstest.Start(t, configure)}
-			w.nc = w.server.Connect(t)
+			w := &served{machine: start(t)}
+			w.nc = w.Connect(t)
 			w.js = management(t, w.nc)
 			retention := jetstream.LimitsPolicy
 			if s.WorkQueue {
@@ -49,13 +70,13 @@ func conformance(t *testing.T, configure func(*server.Options)) {
 			makeStream(t, w.js, jetstream.StreamConfig{
 				Name: stream, Subjects: s.Topics, Retention: retention, MaxAge: s.MaxAge, MaxMsgs: int64(s.MaxEvents), Duplicates: s.DuplicateWindow,
 			})
-			w.bus = newBus(t, w.nc, &natsbus.Options{MaxUnsettled: s.MaxUnsettled})
-			worlds.set(w.bus, w)
-			return w.bus
+			b := newBus(t, w.nc, &natsbus.Options{MaxUnsettled: s.MaxUnsettled})
+			servers.set(b, w)
+			return b
 		},
 		Delete: func(t *testing.T, b bus.Bus, sequences ...uint64) {
 			t.Helper()
-			s := worlds.get(b).stream(t)
+			s := servers.get(b).stream(t)
 			for _, sequence := range sequences {
 				if err := s.DeleteMsg(t.Context(), sequence); err != nil {
 					t.Fatal(err)
@@ -64,39 +85,39 @@ func conformance(t *testing.T, configure func(*server.Options)) {
 		},
 		Purge: func(t *testing.T, b bus.Bus) {
 			t.Helper()
-			if err := worlds.get(b).stream(t).Purge(t.Context()); err != nil {
+			if err := servers.get(b).stream(t).Purge(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		},
 		DeleteGroup: func(t *testing.T, b bus.Bus, topic, group string) {
 			t.Helper()
-			if err := worlds.get(b).js.DeleteConsumer(t.Context(), stream, natsbus.ConsumerName(group, topic)); err != nil {
+			if err := servers.get(b).js.DeleteConsumer(t.Context(), stream, natsbus.ConsumerName(group, topic)); err != nil {
 				t.Fatal(err)
 			}
 		},
 		Snapshot: func(t *testing.T, b bus.Bus) func(t *testing.T) {
 			t.Helper()
-			w := worlds.get(b)
-			w.server.Stop()
-			from := w.server.Copy(t)
+			w := servers.get(b)
+			w.Stop()
+			from := w.Copy(t)
 			w.restart(t)
 			return func(t *testing.T) {
 				t.Helper()
-				w.server.Stop()
-				w.server.Restore(t, from)
+				w.Stop()
+				w.Restore(t, from)
 				w.restart(t)
 			}
 		},
 		Restart: func(t *testing.T, b bus.Bus) {
 			t.Helper()
-			w := worlds.get(b)
-			w.server.Stop()
+			w := servers.get(b)
+			w.Stop()
 			w.restart(t)
 		},
 	})
 }
 
-func (w *world) stream(t *testing.T) jetstream.Stream {
+func (w *served) stream(t *testing.T) jetstream.Stream {
 	t.Helper()
 	s, err := w.js.Stream(t.Context(), stream)
 	if err != nil {
@@ -106,9 +127,9 @@ func (w *world) stream(t *testing.T) jetstream.Stream {
 }
 
 // restart starts the server again, and waits until the connection is back.
-func (w *world) restart(t *testing.T) {
+func (w *served) restart(t *testing.T) {
 	t.Helper()
 	back := w.nc.Stats().Reconnects
-	w.server.Start(t)
+	w.Start(t)
 	eventually(t, "reconnect", func() bool { return w.nc.IsConnected() && w.nc.Stats().Reconnects > back })
 }

@@ -77,11 +77,13 @@ func (b *Bus) createConsumer(ctx context.Context, stream string, config jetstrea
 func (b *Bus) updateConsumer(ctx context.Context, stream string, w wanted, config jetstream.ConsumerConfig) (*jetstream.ConsumerInfo, error) {
 	bounded, cancel := b.within(ctx)
 	defer cancel()
+	before := config.AckWait
 	w.apply(&config)
 	if _, err := b.js.UpdateConsumer(bounded, stream, config); err != nil {
 		return nil, b.explain(fmt.Sprintf("change consumer %q on stream %q", w.name, stream), err)
 	}
-	b.log.Info("changed a consumer's configuration", "stream", stream, "consumer", w.name)
+	b.log.Info("changed a consumer's configuration, for all workers of the group", "stream", stream, "consumer", w.name,
+		"ack_wait", config.AckWait, "ack_wait_before", before, "max_unsettled", config.MaxAckPending)
 	return b.consumerInfo(ctx, stream, w.name)
 }
 

@@ -3,7 +3,8 @@
 //	nc, err := nats.Connect(url, nats.MaxReconnects(-1), nats.PingInterval(10*time.Second))
 //	b, err := jetstream.New(nc, nil)
 //
-// The connection stays the caller's: it is never closed here, and whoever opened it closes it after [Bus.Close].
+// The connection stays the caller's: it is never closed here, and whoever opened it closes it after [Bus.Close]. The server is
+// nats-server 2.10.4 or later, see [OldestServer].
 //
 // # Delivery semantics
 //
@@ -11,6 +12,8 @@
 // the CloudEvents binding for NATS, written in binary mode and read in binary and structured mode. A plain message is
 // an event too: its ID is its Nats-Msg-Id, or else its position. What claims to be a CloudEvent and cannot be read as
 // one is delivered with Delivery.Malformed set.
+//
+// Servers from 2.11 to 2.12 store the header Traceparent as traceparent, whatever the case of its letters.
 //
 // Settlements are plain publishes that nobody confirms. While the connection is down, and until the consumer behind it
 // was looked at again, acks and terms are kept and naks and extensions are refused: a late ack settles an event

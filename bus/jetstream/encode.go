@@ -10,17 +10,30 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// encode writes an event as a CloudEvent in binary mode.
-func encode(e *bus.Event) (*nats.Msg, error) {
+// encoder writes events as CloudEvents in binary mode. It is used for one event after the other, by one goroutine: events come by the
+// million, and the client keeps nothing of a message that it has sent.
+type encoder struct {
+	msg    nats.Msg
+	values []string // of the attributes
+	err    error
+}
+
+func newEncoder() *encoder {
+	return &encoder{msg: nats.Msg{Header: make(nats.Header, attributes)}, values: make([]string, 0, attributes)}
+}
+
+// encode returns a message that is valid until the next call.
+func (w *encoder) encode(e *bus.Event) (*nats.Msg, error) {
 	if err := e.Validate(); err != nil {
 		return nil, err
 	}
-	w := writer{header: make(nats.Header, len(e.Headers)+int(attributes)), values: make([]string, 0, attributes)}
+	clear(w.msg.Header)
+	w.values, w.err = w.values[:0], nil
 	for name, vs := range e.Headers {
 		if err := publishable(name, vs); err != nil {
 			return nil, fmt.Errorf("event %.64q: %w", e.ID, err)
 		}
-		w.header[name] = vs
+		w.msg.Header[name] = vs
 	}
 	w.set(attrMessageID, bus.MessageID(e))
 	w.set(attrSpec, "1.0")
@@ -35,24 +48,18 @@ func encode(e *bus.Event) (*nats.Msg, error) {
 	if w.err != nil {
 		return nil, fmt.Errorf("event %.64q: %w", e.ID, w.err)
 	}
-	return &nats.Msg{Subject: e.Topic, Header: w.header, Data: e.Data}, nil
+	w.msg.Subject, w.msg.Data = e.Topic, e.Data
+	return &w.msg, nil
 }
 
-// writer writes attributes among the headers of a message.
-type writer struct {
-	header nats.Header
-	values []string // of the attributes, allocated together
-	err    error
-}
-
-func (w *writer) set(a attribute, value string) {
+func (w *encoder) set(a attribute, value string) {
 	n := len(w.values)
 	w.values = append(w.values, value)
-	w.header[headerNames[a]] = w.values[n : n+1 : n+1]
+	w.msg.Header[headerNames[a]] = w.values[n : n+1 : n+1]
 }
 
 // text writes an attribute unless it is empty.
-func (w *writer) text(a attribute, value string) {
+func (w *encoder) text(a attribute, value string) {
 	if value == "" {
 		return
 	}

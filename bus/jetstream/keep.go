@@ -105,12 +105,22 @@ func (s *Source) examine(ctx context.Context, state *linkState) (*jetstream.Cons
 	case stream.State.LastSeq < top.sequence:
 		return nil, fmt.Errorf("%w: stream %q ends at sequence %d and %d was delivered: it was restored from an older copy, or lost its end",
 			bus.ErrConsumerLost, s.stream, stream.State.LastSeq, top.sequence)
-	case !consumer.Created.Equal(s.created):
+	case !s.madeAt(consumer.Created):
 		return nil, fmt.Errorf("%w: consumer %q on stream %q was made anew", bus.ErrConsumerLost, s.consumer, s.stream)
 	case s.verified.Load() != state && top.sequence >= stream.State.FirstSeq && s.replaced(ctx, top):
 		return nil, fmt.Errorf("%w: sequence %d of stream %q is another event now: the stream was restored", bus.ErrConsumerLost, top.sequence, s.stream)
 	}
 	return consumer, nil
+}
+
+// blur bounds by how much a consumer's time of creation differs, once its server has started again, from what was told before: on
+// servers without exactCreation it is then that of its file, which was made in the same request.
+const blur = 50 * time.Millisecond
+
+// madeAt reports whether a consumer of this name, created then, is the one that the Source was opened on.
+func (s *Source) madeAt(created time.Time) bool {
+	late := created.Sub(s.created)
+	return late == 0 || 0 < late && late < blur && older(s.b.nc.ConnectedServerVersion(), exactCreation)
 }
 
 // replaced reports whether another event is known to lie where one was delivered from. What cannot be read proves nothing.

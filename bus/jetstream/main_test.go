@@ -51,9 +51,9 @@ func management(t testing.TB, nc *nats.Conn) jetstream.JetStream {
 
 // world is a server with a bus on a stream "orders" of "orders.>".
 type world struct {
+	served
+
 	server *natstest.Server
-	nc     *nats.Conn
-	js     jetstream.JetStream
 	bus    *natsbus.Bus
 }
 
@@ -67,7 +67,7 @@ func newWorld(t testing.TB, o *natsbus.Options) *world {
 	t.Helper()
 	server := natstest.Start(t, nil)
 	nc := server.Connect(t)
-	w := &world{server: server, nc: nc, js: management(t, nc)}
+	w := &world{server: server, served: served{machine: server, nc: nc, js: management(t, nc)}}
 	makeStream(t, w.js, jetstream.StreamConfig{Name: stream, Subjects: []string{"orders.>"}})
 	w.bus = newBus(t, nc, o)
 	return w

@@ -1,14 +1,21 @@
 package jetstream
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
-	"strings"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/onceish/onceish/bus"
+)
+
+// What the server says when it cannot store an event, which the client has no names for.
+const (
+	codeNoResources jetstream.ErrorCode = 10023
+	codeNoStorage   jetstream.ErrorCode = 10047
+	codeStoreFailed jetstream.ErrorCode = 10077
 )
 
 // confirmation reads what the server says of an event that was published.
@@ -32,7 +39,7 @@ func confirmation(topic string, m *nats.Msg) bus.Receipt {
 	case ack.Error == nil:
 		return bus.Receipt{Sequence: ack.Sequence, Duplicate: ack.Duplicate}
 	default:
-		return bus.Receipt{Err: fmt.Errorf("jetstream: publish to %q: %w: %w", topic, kind(ack.Error), ack.Error)}
+		return bus.Receipt{Err: fmt.Errorf("jetstream: publish to %q: %w: %w%s", topic, kind(ack.Error), ack.Error, hint(ack.Error))}
 	}
 }
 
@@ -55,19 +62,45 @@ func kind(e *jetstream.APIError) error {
 	return bus.ErrUnavailable
 }
 
-// quickReceipt reads a confirmation as the server writes it nearly always.
+// hint says what to try about an answer that does not say so itself.
+func hint(e *jetstream.APIError) string {
+	switch e.ErrorCode {
+	case codeNoResources, codeNoStorage, codeStoreFailed:
+		return ": the server cannot store it: see its log, the space on its disk, and the limits of server, account and stream"
+	case jetstream.JSErrCodeStreamMessageExceedsMaximum:
+		return ": see the stream's max_msg_size"
+	default:
+		return ""
+	}
+}
+
+// quickReceipt reads a confirmation as servers write it nearly always: those before 2.12 with spaces.
 func quickReceipt(data []byte) (r bus.Receipt, ok bool) {
-	rest, ok := strings.CutPrefix(string(data), `{"stream":"`)
+	rest, ok := quickMember(data, `{"stream":"`)
 	if !ok {
 		return r, false
 	}
-	stream, rest, ok := strings.Cut(rest, `", "seq":`)
-	if !ok || stream == "" || strings.ContainsAny(stream, `"\`) {
+	if behind, ok := quickMember(rest, `"domain":"`); ok {
+		rest = behind
+	}
+	rest, ok = bytes.CutPrefix(rest, []byte(`"seq":`))
+	n := len(rest) - 1
+	if !ok || n < 1 || rest[n] != '}' || rest[0] == '0' {
 		return r, false
 	}
-	if n := len(rest) - 1; n > 0 && rest[n] == '}' {
-		r.Sequence, ok = parseNumber(rest[:n])
-		return r, ok && rest[0] != '0'
+	r.Sequence, ok = parseNumber(string(rest[:n]))
+	return r, ok
+}
+
+// quickMember is what follows a member of a JSON object, the value of which is not empty and needs no decoding.
+func quickMember(data []byte, begins string) (rest []byte, ok bool) {
+	if len(data) < len(begins) || string(data[:len(begins)]) != begins {
+		return nil, false
 	}
-	return r, false
+	data = data[len(begins):]
+	end := bytes.IndexAny(data, `"\`)
+	if end < 1 || !bytes.HasPrefix(data[end:], []byte(`",`)) {
+		return nil, false
+	}
+	return bytes.TrimPrefix(data[end+len(`",`):], []byte(" ")), true
 }

@@ -40,8 +40,10 @@ func (b *Bus) Publish(ctx context.Context, events ...bus.Event) ([]bus.Receipt, 
 
 // send publishes a call's events as the window has room for them.
 func (b *Bus) send(ctx context.Context, c *call, prefix string) error {
+	enc := newEncoder()
+	reply := []byte(prefix)
 	for i := range c.events {
-		msg, err := encode(&c.events[i])
+		msg, err := enc.encode(&c.events[i])
 		if err != nil {
 			c.settle(i, bus.Receipt{Err: err})
 			continue
@@ -50,7 +52,8 @@ func (b *Bus) send(ctx context.Context, c *call, prefix string) error {
 			return err
 		}
 		c.sent(i)
-		msg.Reply = prefix + strconv.Itoa(i)
+		reply = strconv.AppendInt(reply[:len(prefix)], int64(i), 10)
+		msg.Reply = string(reply)
 		if err := b.nc.PublishMsg(msg); err != nil {
 			c.settle(i, bus.Receipt{Err: b.unsent(msg, err)})
 		}
@@ -146,6 +149,6 @@ func (p *publisher) confirmed(m *nats.Msg) {
 	c := p.calls[number]
 	p.mu.Unlock()
 	if c != nil && index < uint64(len(c.events)) {
-		c.settle(int(index), confirmation(c.events[index].Topic, m)) // #nosec G115 -- a valid index
+		c.confirm(int(index), m) // #nosec G115 -- a valid index
 	}
 }

@@ -2,15 +2,15 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"runtime/debug"
 
 	"github.com/urfave/cli/v3"
 
+	"github.com/onceish/onceish/internal/commandline"
 	"github.com/onceish/onceish/worker"
+	"github.com/onceish/onceish/worker/demo"
 	"github.com/onceish/onceish/worker/handlers"
 )
 
@@ -24,9 +24,12 @@ const guardCommand = "__guard"
 // exec runs a command line and returns its exit status: 0 done or drained, 1 failed, 2 wrong usage, 3 drain incomplete.
 func exec(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	var err error
-	if len(args) == 2 && args[1] == guardCommand {
+	switch {
+	case len(args) == 2 && args[1] == guardCommand:
 		err = handlers.KeepGuard(stdin, stderr)
-	} else {
+	case len(args) == 2 && args[1] == demoProcess:
+		err = demo.Work(ctx, stdin, stderr)
+	default:
 		err = root(stdin, stdout, stderr).Run(ctx, args)
 	}
 	if err != nil {
@@ -38,23 +41,33 @@ func exec(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 func root(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
 	return &cli.Command{
 		Name:      "worker",
-		Usage:     "publish events, and run a command once for each",
+		Usage:     "handle each event once: run commands, call endpoints, publish",
 		UsageText: "worker command [options]",
-		Version:   version(),
+		Version:   commandline.Version(),
 		Description: `Without --nats it runs a NATS server of its own, for this machine only, under a data directory.
 Without --mongo it remembers what was handled in NATS.
 
 Examples:
+   worker demo
    printf '{"id":"1","total":42}\n' | worker publish order.placed
    worker run --topic order.placed --group billing --exec 'jq .total'
+   worker lint worker.yaml && worker run -c worker.yaml
 
 Exit status: 0 done or drained, 1 failed, 2 wrong usage, 3 drain incomplete.`,
-		Commands:        []*cli.Command{publishCommand(stderr), runCommand(stdout, stderr)},
+		Commands: []*cli.Command{
+			demoCommand(stdout, stderr), publishCommand(stdout, stderr), runCommand(stdout, stderr), lintCommand(stdout), schemaCommand(stdout),
+			serveCommand(stdout, stderr), versionCommand(stdout),
+		},
+		EnableShellCompletion: true,
+		ConfigureShellCompletionCommand: func(c *cli.Command) {
+			c.Hidden = false
+			c.Usage = "print a script that completes commands in bash, zsh, fish or pwsh"
+		},
 		Reader:          stdin,
 		Writer:          stdout,
 		ErrWriter:       stderr,
 		HideHelpCommand: true,
-		OnUsageError:    usageError,
+		OnUsageError:    commandline.UsageError,
 		ExitErrHandler:  func(context.Context, *cli.Command, error) {},
 		Action:          noCommand,
 	}
@@ -71,18 +84,4 @@ func noCommand(_ context.Context, cmd *cli.Command) error {
 		hint = fmt.Sprintf("did you mean %q? See worker --help", near)
 	}
 	return fmt.Errorf("%w: there is no command %q: %s", worker.ErrUsage, name, hint)
-}
-
-func usageError(_ context.Context, cmd *cli.Command, err error, _ bool) error {
-	if errors.Is(err, worker.ErrUsage) {
-		return err
-	}
-	return fmt.Errorf("%w: %w: see %s --help", worker.ErrUsage, err, cmd.FullName())
-}
-
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "unknown"
 }

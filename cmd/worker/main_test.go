@@ -3,11 +3,15 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	osexec "os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -46,12 +50,45 @@ func TestScripts(t *testing.T) {
 			e.Setenv("ONCEISH_DATA_DIR", filepath.Join(e.WorkDir, "data"))
 			e.Setenv("LC_ALL", "C")
 			e.Setenv("GORACE", "atexit_sleep_ms=0")
+			s := newService()
+			e.Defer(s.Close)
+			e.Setenv("URL", s.URL)
+			e.Values[serviceValue] = s
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"status": status, "plain": plain, "letters": letters, "long": long, "lines": countLines,
+			"status": status, "plain": plain, "letters": letters, "long": long, "countLines": countLines, "requests": requests,
 		},
 	})
+}
+
+// service is an endpoint that keeps what it was asked.
+type service struct {
+	*httptest.Server
+
+	mu   sync.Mutex
+	kept strings.Builder
+}
+
+const serviceValue = "service"
+
+func newService() *service {
+	s := &service{}
+	s.Server = httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body) // what is missing is seen
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		fmt.Fprintf(&s.kept, "%s %s %s\n", r.Header.Get("Ce-Id"), r.Header.Get("Content-Type"), body)
+	}))
+	return s
+}
+
+// requests writes what the script's service was asked, a line each: requests FILE.
+func requests(ts *testscript.TestScript, _ bool, args []string) {
+	s := ts.Value(serviceValue).(*service)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(s.kept.String()), 0o600))
 }
 
 // status runs a command that must exit with a status: status 2 worker publish.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -367,4 +368,38 @@ func TestConcurrency(t *testing.T) {
 	h.publish("t", strings.Join(lines, "\n"))
 	// Each command waits for two others: it takes three at once.
 	h.start(quick(`echo . >>up; while test $(wc -l <up) -lt 3; do sleep 0.01; done`, "--concurrency", "3", "--until-empty")...).exits(0)
+}
+
+// A server for this machine, whose URL others are told.
+func TestServe(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	cmd := osexec.Command("worker", "serve")
+	cmd.Dir, cmd.Env, cmd.Stderr = h.dir, h.env, t.Output()
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	url, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		t.Error(err)
+	}
+	other := newHouse(t) // with a data directory of its own
+	other.env = append(other.env, "NATS_URL="+strings.TrimSpace(url))
+	publish := osexec.Command("worker", "publish", "--provision", "t")
+	publish.Dir, publish.Env, publish.Stdin = other.dir, other.env, strings.NewReader(event)
+	if out, err := publish.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Error(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+	h.start("run", "--topic", "t", "--group", "g", "--exec", "cat >>effects; echo >>effects", "--until-empty").exits(0)
+	h.lines("effects", event)
 }

@@ -13,7 +13,9 @@ import (
 
 const (
 	defaultAPI = jetstream.DefaultAPIPrefix
-	// levelTTL is the JetStream API level that has per-message TTL, since nats-server 2.11.
+	// OldestServer is the oldest release of nats-server that New takes: the first that has a TTL per message.
+	OldestServer = "2.11.0"
+	// levelTTL is the JetStream API level of OldestServer.
 	levelTTL = 1
 	// minMessage is the least that a message must be able to hold: the longest reason, all of it escaped, and the rest
 	// of a row.
@@ -33,7 +35,7 @@ func prepare(ctx context.Context, nc *nats.Conn, o *Options) (int, error) {
 		if o.BindOnly {
 			return 0, fmt.Errorf("%w: %q: make it with: nats kv add %s --marker-ttl 1m, or leave Options.BindOnly unset", ErrNoBucket, o.Bucket, o.Bucket)
 		}
-		stream, err = provision(ctx, js, o)
+		stream, err = provision(ctx, nc, js, o)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("dedupe bucket %q: %w", o.Bucket, failure(ctx, nc, err))
@@ -59,13 +61,13 @@ func contextFor(nc *nats.Conn, o *Options) (jetstream.JetStream, error) {
 	return jetstream.New(nc)
 }
 
-func provision(ctx context.Context, js jetstream.JetStream, o *Options) (jetstream.Stream, error) {
+func provision(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, o *Options) (jetstream.Stream, error) {
 	account, err := js.AccountInfo(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if account.API.Level < levelTTL {
-		return nil, tooOld(account.API.Level)
+		return nil, tooOld(nc.ConnectedServerVersion(), account.API.Level)
 	}
 	stream, err := js.CreateStream(ctx, bucketConfig(o))
 	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
@@ -74,8 +76,9 @@ func provision(ctx context.Context, js jetstream.JetStream, o *Options) (jetstre
 	return stream, err
 }
 
-func tooOld(level int) error {
-	return fmt.Errorf("%w: its JetStream API level is %d: upgrade to nats-server 2.11 or later, which has per-message TTL", ErrServerTooOld, level)
+func tooOld(version string, level int) error {
+	return fmt.Errorf("%w: it is nats-server %s, with JetStream API level %d, which keeps no TTL per message, so marks would stay for ever: "+
+		"upgrade it to %s or later, or keep marks elsewhere", ErrServerTooOld, version, level, OldestServer)
 }
 
 // bucketConfig is what makes a stream a key-value bucket. Direct reads are off: a replica that lags would answer them.

@@ -142,20 +142,12 @@ func TestMemoryBucketWarns(t *testing.T) {
 	}
 }
 
-// TestOldServer has a server that knows no per-message TTL: it ignores what it does not know.
 func TestOldServer(t *testing.T) {
 	t.Parallel()
-	nc := natstest.Start(t, func(o *server.Options) { o.JetStream = false }).Connect(t)
-	for subject, answer := range map[string]string{
-		"$JS.API.STREAM.INFO.KV_onceish-dedupe": `{"error":{"code":404,"err_code":10059,"description":"stream not found"}}`,
-		"$JS.API.INFO":                          `{"type":"io.nats.jetstream.api.v1.account_info_response","api":{"level":0}}`,
-	} {
-		if _, err := nc.Subscribe(subject, func(m *nats.Msg) { _ = m.Respond([]byte(answer)) }); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := New(t.Context(), nc, nil); !errors.Is(err, ErrServerTooOld) || !strings.Contains(err.Error(), "2.11") {
-		t.Errorf("New: %v, want ErrServerTooOld that names the version", err)
+	const old = "2.10.4"
+	_, err := New(t.Context(), natstest.StartVersion(t, old).Connect(t), nil)
+	if !errors.Is(err, ErrServerTooOld) || !strings.Contains(err.Error(), old) || !strings.Contains(err.Error(), OldestServer) {
+		t.Errorf("New: %v, want ErrServerTooOld that names %s and %s", err, old, OldestServer)
 	}
 }
 

@@ -17,7 +17,16 @@ import (
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	nc := natstest.Start(t, nil).Connect(t)
+	conformance(t, natstest.Start(t, nil).Connect(t))
+}
+
+func TestConformanceOldest(t *testing.T) {
+	t.Parallel()
+	conformance(t, natstest.StartVersion(t, OldestServer).Connect(t))
+}
+
+func conformance(t *testing.T, nc *nats.Conn) {
+	t.Helper()
 	dedupetest.Run(t, dedupetest.Harness{
 		New:     func(t *testing.T) dedupetest.Subject { return subject(t, nc, 0) },
 		Bounded: func(t *testing.T) dedupetest.Subject { return subject(t, nc, 100) },

@@ -1,5 +1,5 @@
 // Package kv keeps dedupe state in a JetStream key-value bucket: durable without a second server. It needs
-// nats-server 2.11 or later.
+// nats-server 2.11 or later, see [OldestServer].
 //
 //	store, err := kvdedupe.New(ctx, nc, &kvdedupe.Options{Replicas: 3})
 //

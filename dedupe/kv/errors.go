@@ -7,7 +7,7 @@ var (
 	ErrNoBucket = errors.New("key-value bucket does not exist")
 	// ErrBucketUnfit is returned by New when a bucket exists whose settings would lose marks; the text tells how to mend it.
 	ErrBucketUnfit = errors.New("key-value bucket is unfit for dedupe")
-	// ErrServerTooOld is returned by New when the server knows no per-message TTL: it needs nats-server 2.11.
+	// ErrServerTooOld is returned by New when the server knows no per-message TTL: it needs OldestServer.
 	ErrServerTooOld = errors.New("nats-server is too old for dedupe in a key-value bucket")
 	// ErrInvalidOptions is returned by New when a field of Options is out of bounds.
 	ErrInvalidOptions = errors.New("invalid options of the key-value dedupe store")

@@ -16,6 +16,25 @@
 // Round trips do not grow with the batch: fresh keys cost one, duplicates two, takeovers three; a settlement or an
 // extension costs one, and one more when some claim was lost. Batches beyond 1,000 are worked off in parts.
 //
+// # Transactions
+//
+// [Store.Transact] runs a function in a transaction with read and write concern majority, whose first statement turns the claim into
+// the mark: matched, or aborted before the function runs. What the function does with its context joins; what it does otherwise (another
+// client, a call, a mail) does not, and is neither undone nor done once. It is run again, in a new transaction, when the server
+// gives one up: for a write conflict, a change of primary. Errors of the driver are to be returned, wrapped or not: one that is hidden
+// is found at the commit, and costs a run. One session is not safe for concurrent use, so the function does one thing after the other.
+// Collections it writes to should exist.
+//
+// A commit that was not answered is sent again, and its mark looked for, until one of them tells or the lease is over
+// ([dedupe.ErrCommitUnknown]). Nothing is aborted beside a commit that may be under way.
+//
+// From its first statement on a transaction locks the row. Who takes over waits for its end, which for a process that died comes when
+// the server ends the transaction: transactionLifetimeLimitSeconds (60), and half of that again at worst. A lease that is as long spares others
+// the wait. For the same reason a claim must not be extended or settled while its own transaction runs.
+//
+// Some servers answer OK to transactions that they do not make. [Store.ProbeTransactions] finds out: it takes the privilege remove to delete
+// what such a server kept, and leaves that to the TTL index otherwise.
+//
 // # Time
 //
 // The server's clock is the only one that counts. Updates compute with $$NOW and reads bring it along. An inserted document
@@ -65,5 +84,6 @@
 //
 // find, insert, update and listIndexes on the collection; createIndex unless the index is there; collMod if it has
 // another expireAfterSeconds; listCollections on the database, without which the checks of the collection's kind are left
-// out. The role readWrite has all of them but collMod, which dbAdmin has. Documents are never deleted by a Store.
+// out. The role readWrite has all of them but collMod, which dbAdmin has. Documents are never deleted by a Store, but for what
+// a probe of transactions should not have left.
 package mongo

@@ -20,6 +20,7 @@ var (
 	_ dedupe.Store       = (*Store)(nil)
 	_ dedupe.Claimer     = (*Store)(nil)
 	_ dedupe.Reopener    = (*Store)(nil)
+	_ dedupe.Transactor  = (*Store)(nil)
 	_ dedupe.Watermarker = (*Store)(nil)
 )
 

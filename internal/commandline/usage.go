@@ -34,3 +34,11 @@ func OneOf(values ...string) func(string) error {
 		return fmt.Errorf("%q is none of %q", s, values)
 	}
 }
+
+// Positive is a flag's Validator.
+func Positive(n int) error {
+	if n <= 0 {
+		return fmt.Errorf("%d is not positive", n)
+	}
+	return nil
+}

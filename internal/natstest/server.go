@@ -1,10 +1,7 @@
 package natstest
 
 import (
-	"errors"
-	"io/fs"
 	"net"
-	"os"
 	"path/filepath"
 	"strconv"
 	"testing"
@@ -88,32 +85,12 @@ func (s *Server) Kill(t testing.TB) {
 }
 
 // Copy copies the store, and returns where to. Of a server that runs it is what a crash at this moment might leave.
-func (s *Server) Copy(t testing.TB) string {
-	t.Helper()
-	for range 20 {
-		to := filepath.Join(t.TempDir(), "copy")
-		err := os.CopyFS(to, os.DirFS(s.options.StoreDir))
-		if err == nil {
-			return to
-		}
-		if !errors.Is(err, fs.ErrNotExist) { // a file that the server has replaced meanwhile
-			t.Fatalf("natstest: copy the store: %v", err)
-		}
-	}
-	t.Fatal("natstest: the store changes faster than it can be copied")
-	return ""
-}
+func (s *Server) Copy(t testing.TB) string { t.Helper(); return copyStore(t, s.options.StoreDir) }
 
 // Restore puts a copy in the place of the store. The server must be stopped.
 func (s *Server) Restore(t testing.TB, from string) {
 	t.Helper()
-	err := os.RemoveAll(s.options.StoreDir)
-	if err == nil {
-		err = os.CopyFS(s.options.StoreDir, os.DirFS(from))
-	}
-	if err != nil {
-		t.Fatalf("natstest: restore the store: %v", err)
-	}
+	restoreStore(t, s.options.StoreDir, from)
 }
 
 // URL is where clients connect. It stays the same when the server is started again.

@@ -10,5 +10,6 @@
 // # Delivery semantics
 //
 // What the server has confirmed is on the disk (every write is synced), and survives a crash of the process, of the
-// machine, and a power failure. That costs most of the speed that JetStream could have. Who needs it runs a NATS server.
+// machine, and a power failure. What the disk has no space for is not confirmed; once a write has failed the server takes no more for
+// that stream, until its process starts again with space on the disk. It leaves a quarter of what was free at the start to others. Syncing costs most of the speed that JetStream could have. Who needs it runs a NATS server.
 package embedded

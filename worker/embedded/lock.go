@@ -14,7 +14,7 @@ type lock struct{ file *os.File }
 func tryLock(name string) (*lock, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the user's own directory
 	if err != nil {
-		return nil, fmt.Errorf("data directory: %w", err)
+		return nil, err
 	}
 	err = flock(f)
 	if err == nil {

@@ -33,15 +33,16 @@ const (
 	again = 100 * time.Millisecond
 )
 
-// Open serves the directory, which it makes if it is not there, or joins the process that does. It blocks until somebody serves. The
-// caller closes it after all its connections.
+// longestPath is how long the path of a data directory may be, in bytes: streams and consumers have long names below it, and the system
+// takes 4,096.
+const longestPath = 3_000
+
+// Open serves the directory, which it makes if it is not there, or joins the process that does. It blocks until somebody serves, or
+// has not for 30 s. The caller closes it after all its connections.
 func Open(ctx context.Context, dir string, log *slog.Logger) (*Server, error) {
-	dir, err := filepath.Abs(dir)
+	dir, err := prepare(dir)
 	if err != nil {
-		return nil, fmt.Errorf("data directory: %w", err)
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil { //nolint:gosec,nolintlint // the user names the directory; the linter sees that now and then
-		return nil, fmt.Errorf("data directory: %w", err)
+		return nil, err
 	}
 	s := &Server{dir: dir, log: log, done: make(chan struct{})}
 	patient, cancel := context.WithTimeoutCause(ctx, patience, errNobody)
@@ -52,6 +53,28 @@ func Open(ctx context.Context, dir string, log *slog.Logger) (*Server, error) {
 	ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	go s.takeOver(ctx)
 	return s, nil
+}
+
+// prepare makes the directory, and returns its absolute path.
+func prepare(dir string) (string, error) {
+	if dir == "" {
+		return "", errors.New("the data directory has no name: choose a --data-dir")
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("data directory %s: %w: choose a --data-dir that does not depend on where the process runs", dir, err)
+	}
+	if len(abs) > longestPath {
+		return "", fmt.Errorf("data directory %.64s…: its path has %d bytes, and may have %d: choose a shorter --data-dir", abs, len(abs), longestPath)
+	}
+	if err := os.MkdirAll(abs, 0o700); err != nil { //nolint:gosec,nolintlint // the user names the directory; the linter sees that now and then
+		return "", unusable(abs, err)
+	}
+	return abs, nil
+}
+
+func unusable(dir string, err error) error {
+	return fmt.Errorf("data directory %s: %w: this process must be able to write there: give it the permission and the space, or choose another --data-dir", dir, err)
 }
 
 var errNobody = errors.New("another process holds the lock, but does not serve")
@@ -76,12 +99,15 @@ func (s *Server) serveOrJoin(ctx context.Context) error {
 // serve starts the server unless another process holds the lock. Of a server that others are connected to, only its own address will do.
 func (s *Server) serve(anywhere bool) (bool, error) {
 	l, err := tryLock(filepath.Join(s.dir, "lock"))
-	if err != nil || l == nil {
-		return false, err
+	if err != nil {
+		return false, unusable(s.dir, err)
+	}
+	if l == nil {
+		return false, nil
 	}
 	own, at, err := start(s.dir, s.log, anywhere)
 	if err != nil {
-		return false, errors.Join(fmt.Errorf("embedded NATS server over %s: %w", s.dir, err), l.release())
+		return false, errors.Join(unusable(s.dir, err), l.release())
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

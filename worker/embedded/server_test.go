@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -21,10 +20,12 @@ import (
 
 // TestMain is also a process that serves a directory until it is killed.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 3 && os.Args[1] == "serve" {
+	if len(os.Args) >= 3 && os.Args[1] == "serve" {
+		limitFiles(os.Args[3:])
 		s, err := Open(context.Background(), os.Args[2], slog.New(slog.DiscardHandler))
 		if err != nil {
-			panic(err)
+			fmt.Println(err)
+			os.Exit(1)
 		}
 		fmt.Println(s.Serving())
 		select {}
@@ -110,18 +111,7 @@ func TestOneOfManyServes(t *testing.T) {
 func TestAnotherTakesOverFromAKilledProcess(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	victim := exec.Command(os.Args[0], "serve", dir)
-	out, err := victim.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := victim.Start(); err != nil {
-		t.Fatal(err)
-	}
-	var serving string
-	if _, err := fmt.Fscanln(out, &serving); err != nil || serving != "true" {
-		t.Fatalf("%q, %v", serving, err)
-	}
+	victim := serve(t, dir)
 	survivor := open(t, dir)
 	back := make(chan struct{}, 1)
 	nc := connect(t, survivor.URL(), nats.ReconnectHandler(func(*nats.Conn) { back <- struct{}{} }))
@@ -136,10 +126,7 @@ func TestAnotherTakesOverFromAKilledProcess(t *testing.T) {
 	if _, err := js.Publish(t.Context(), "s", []byte("kept")); err != nil {
 		t.Fatal(err)
 	}
-	if err := victim.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = victim.Wait() // killed
+	victim.kill()
 	select {
 	case <-back:
 	case <-time.After(20 * time.Second):

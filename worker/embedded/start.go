@@ -1,7 +1,6 @@
 package embedded
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -22,13 +21,16 @@ func start(dir string, log *slog.Logger, anywhere bool) (*server.Server, address
 	l := &logger{log: log}
 	s, err := run(dir, at, l)
 	if err != nil {
-		return nil, at, errors.Join(err, l.fatal())
+		if said := l.fatal(); said != nil {
+			err = said
+		}
+		return nil, at, fmt.Errorf("embedded NATS server: %w", err)
 	}
 	at.port = port(s)
 	if err := at.write(dir); err != nil {
 		s.Shutdown()
 		s.WaitForShutdown()
-		return nil, at, err
+		return nil, at, fmt.Errorf("write down its address: %w", err)
 	}
 	return s, at, nil
 }
@@ -48,7 +50,7 @@ func run(dir string, at address, l *logger) (*server.Server, error) {
 	}
 	s.Shutdown()
 	s.WaitForShutdown()
-	return nil, fmt.Errorf("it did not start at %s:%d", loopback, at.port)
+	return nil, fmt.Errorf("it was not ready after %v", readyIn)
 }
 
 // readyIn is how long a server may take to listen once it has recovered its streams.

@@ -24,5 +24,68 @@
 // (2 KiB) is the reason. What it leaves running in its process group is killed when it ends. When it is stopped (run limit, lease lost,
 // drain time-out) its process group gets SIGTERM, and SIGKILL after a grace of 2 s; what it exits with after that is not a success.
 //
+// # Commands that run on
+//
+// [Stream] runs a line by /bin/sh once, and hands it all events. Each is a line of JSON on its standard input, which it answers, in any
+// order, by a line on its standard output:
+//
+//	{"delivery":1,"id":"1","source":"onceish","type":"t","topic":"t","group":"g","key":"","idempotency_key":"…","attempt":1,"token":1,"headers":{},"data":{}}
+//	{"delivery":1,"status":"done"}
+//	{"delivery":2,"status":"retry","reason":"busy","after":"30s"}
+//	{"delivery":3,"status":"permanent","reason":"no such customer"}
+//
+// delivery counts from 1 in each life of the command. time and datacontenttype are left out if they are unknown. Data that is JSON is in data, other data
+// in data_base64, and none in neither. reason is for people; after is a Go duration or a number of seconds, else the backoff applies.
+//
+// A command that ends is started again: at once if it has answered anything, else after 100 ms doubling to 5 s. What it has never read of its input
+// goes to the next one. Of what it has read and not answered, an event that was alone has failed: an attempt. Several are suspects: they
+// come again without having used an attempt, and each runs alone in a second command, until it is done; so an event that ends the command takes no
+// others with it. Up to 10,000 suspects are remembered, in this process. A line that is no answer, or is longer than 64 KiB, ends the command likewise.
+//
+// At its run limit an event has failed if the command has read it, and the command is stopped; events that have not reached theirs come again without having used an
+// attempt. When the lease is lost or draining times out nobody waits for the answer, which is then ignored; the command may
+// still be at work on the event. What waits for a command that does not start, or does not read, uses no attempt either.
+//
+// A command that ends with 126 or 127 before anything was answered ends the worker: it does not exist, or cannot be executed. When the worker ends, so does the
+// command's input; SIGTERM follows after a grace of 2 s, and SIGKILL after another. What the command has started ends with it.
+//
 // Under systemd set KillMode=mixed, so that SIGTERM reaches the worker and not its commands; the worker lets them finish.
+//
+// # HTTP
+//
+// [HTTP] posts an event to a URL as a CloudEvent in binary mode: the data is the body, Content-Type the event's (application/octet-stream
+// if it has none), and the rest is said in headers:
+//
+//	ce-specversion ce-id ce-source ce-type   always
+//	ce-time ce-partitionkey                  when it happened, what orders it; if known
+//	Idempotency-Key                          the same in every attempt, in quotes (RFC 8941)
+//	Onceish-Topic Onceish-Group              where it was published, who handles it
+//	Onceish-Attempt                          1, then one more for each run that failed
+//
+// Text in them is percent-encoded, as CloudEvents over HTTP has it: space, '"', '%' and what is not printable ASCII. The event's own headers
+// are passed on, trace context and CloudEvents extensions among them. Left out are those that HTTP cannot carry, that belong to the
+// connection, that authorize, route, or say who is asking, and those above. Configured headers win over the event's.
+//
+// The status is the answer, whatever becomes of the body: 2xx done; 408, 409, 425, 429 and 5xx try again, not before Retry-After (seconds or
+// a date; at most 1 h, and at least 1 s, doubling with each attempt to 5 min); any other 4xx never try again, but for 407, which is a proxy's.
+// Redirects are not followed. They, any other status, and no answer at all are tried again. The start of the body (1 KiB)
+// is the reason. Of an answer no more than 64 KiB of headers and 64 KiB of body are read, and after the headers for no more than 200 ms.
+//
+// A run sends one request. A connection is kept for 1 s, so that a request hardly ever meets a server that is just closing it; where it
+// does, the next attempt sends it again. HTTP_PROXY, HTTPS_PROXY and NO_PROXY are honoured.
+//
+// # Publishing
+//
+// [Publish] publishes an event to another topic, once: its id there is "topic::group::id" of the event handled (dedupe.Key), the same in every
+// attempt, so that the bus and whoever consumes recognise a repeat whose first confirmation was lost. Key, type, time, content type and data
+// are kept, and headers but for Onceish's own and those between the bus and its server. Where it came from is in Onceish-Origin-Topic,
+// Onceish-Origin-Id and Onceish-Origin-Source, percent-encoded. The Source is the default one.
+//
+// Stored, or there already, is done. What the bus can never take (bus.ErrTooLarge, bus.ErrInvalidEvent) is dead-lettered, and so is an event
+// that is on the topic already, which would come back for ever. Everything else is tried again.
+//
+// # Logging
+//
+// [Log] writes one record for each event: topic, id, source, type, key, content_type, bytes, attempt, and event_time if that is known; with
+// LogOptions.Data the first 1 KiB of the data as well, in data, or in data_base64 if it is not UTF-8.
 package handlers

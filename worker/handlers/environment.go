@@ -59,8 +59,9 @@ func environment(ctx context.Context, e *bus.Event, group string) ([]string, err
 	return env, nil
 }
 
-func or(value, fallback string) string {
-	if value == "" {
+func or[T comparable](value, fallback T) T {
+	var zero T
+	if value == zero {
 		return fallback
 	}
 	return value

@@ -36,11 +36,17 @@ func (o *ExecOptions) complete(line string) (ExecOptions, error) {
 	case c.Grace < 0 || c.Drain < 0:
 		return c, fmt.Errorf("ExecOptions.Grace is %v and Drain %v: they must be positive, or 0", c.Grace, c.Drain)
 	}
-	if c.Grace == 0 {
-		c.Grace = defaultGrace
-		if c.Drain > 0 {
-			c.Grace = min(c.Grace, c.Drain/2)
-		}
-	}
+	c.Grace = graceWithin(c.Grace, c.Drain)
 	return c, nil
+}
+
+// graceWithin is the grace, or its default.
+func graceWithin(grace, drain time.Duration) time.Duration {
+	switch {
+	case grace > 0:
+		return grace
+	case drain > 0:
+		return min(defaultGrace, drain/2)
+	}
+	return defaultGrace
 }

@@ -1,6 +1,7 @@
 package lines
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -56,6 +57,8 @@ func text(fields object, name string) (string, error) {
 		return "", fmt.Errorf("it has no field %q", name)
 	case !utf8.Valid(raw):
 		return "", fmt.Errorf("field %q is no UTF-8: %.32q", name, raw)
+	case len(raw) > 2 && raw[0] == '"' && bytes.IndexByte(raw, '\\') < 0:
+		return string(raw[1 : len(raw)-1]), nil
 	case raw[0] == '"':
 		var s string
 		if err := json.Unmarshal(raw, &s); err != nil {

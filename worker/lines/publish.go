@@ -37,9 +37,10 @@ const (
 // Published is what became of the lines.
 type Published struct {
 	// Stored lines are on the bus; Duplicates of them were there already.
-	Stored, Duplicates int
+	Stored     int `json:"stored"`
+	Duplicates int `json:"duplicates"`
 	// Refused lines can never be stored as they are.
-	Refused int
+	Refused int `json:"refused"`
 }
 
 // Publish publishes each line as an event, in their order, and returns when all are stored or refused. It tries again what may

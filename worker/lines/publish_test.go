@@ -193,6 +193,24 @@ func TestPublishBoundsWhatItHolds(t *testing.T) {
 	}
 }
 
+func TestPublishOfLongLines(t *testing.T) {
+	t.Parallel()
+	long := `{"id":"long","x":"` + strings.Repeat("x", 2<<20) + `"}`
+	longer := strings.Repeat("x", 4<<20)
+	text := strings.Join([]string{`{"id":"first"}`, long, longer, `{"id":"broken`, `{"id":"last"}`}, "\n") // and no end
+	b := &fakeBus{}
+	var refused []int
+	n, err := Publish(t.Context(), b, "t", strings.NewReader(text), &Options{
+		MaxBytes: 3 << 20, IDField: "id", Refused: func(line int, _ error) { refused = append(refused, line) },
+	})
+	if want := (Published{Stored: 3, Refused: 2}); n != want || !errors.Is(err, ErrNotStored) {
+		t.Errorf("%+v, %v; want %+v", n, err, want)
+	}
+	if !slices.Equal(b.stored, []string{"first", "long", "last"}) || !slices.Equal(refused, []int{3, 4}) {
+		t.Errorf("stored %q, refused lines %d", b.stored, refused)
+	}
+}
+
 func TestPublishTellsReadErrors(t *testing.T) {
 	t.Parallel()
 	b := &fakeBus{}

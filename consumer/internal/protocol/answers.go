@@ -43,6 +43,8 @@ const (
 	GivenBack
 	// Lost: another owner has it.
 	Lost
+	// Unresolved: it is not known whether its transaction was committed. Its claim is left to its lease, and the mark tells who comes next.
+	Unresolved
 	// Working is no end: the deadline is being extended.
 	Working
 )
@@ -102,7 +104,7 @@ func (s *Stats) count(o Outcome) {
 		s.Held++
 	case GivenBack, Snoozed, Unburied:
 		s.GivenBack++
-	case Lost:
+	case Lost, Unresolved:
 		s.Lost++
 	case Working:
 	}
@@ -116,13 +118,19 @@ func (m *Machine) conclude(now time.Time, j *Job, ans Answer) {
 	m.readmit(now, j, others)
 }
 
-// lose ends a job whose claim is another's. Its delivery is told nothing; copies that are still ours try again.
-func (m *Machine) lose(now time.Time, j *Job) {
+// lose ends a job whose claim is another's.
+func (m *Machine) lose(now time.Time, j *Job) { m.letGo(now, j, Lost) }
+
+// unresolved ends a job of which only the store knows how it ended.
+func (m *Machine) unresolved(now time.Time, j *Job) { m.letGo(now, j, Unresolved) }
+
+// letGo ends a job whose delivery is told nothing; copies that are still ours try again.
+func (m *Machine) letGo(now time.Time, j *Job, o Outcome) {
 	first, others := &j.copies[0], slices.Clone(j.copies[1:])
 	m.parked -= len(others)
 	j.copies = j.copies[:1]
 	m.retire(now, j)
-	m.answer(now, j, first, Answer{Kind: None, Outcome: Lost})
+	m.answer(now, j, first, Answer{Kind: None, Outcome: o})
 	m.readmit(now, j, others)
 }
 

@@ -14,6 +14,9 @@
 //	                            └────────┴─ not begun ───┴───────────┤
 //	                                                     given up ───┴ dying → burying → dead → ack
 //
+// Where runs are transactions (Config.Commit), a success is marked already, and acknowledged at once; a commit of which nobody knows
+// whether it was made is told nothing, and the claim is left to its lease.
+//
 // The invariants that the simulation holds it to: an ack is sent only for what the store has said is done or
 // dead; what is lost (superseded) is sent nothing; no run begins while paused, or with less than a third of its lease left; a
 // success is marked until the store says stored or superseded; a claim's lease counts from when its request was

@@ -80,6 +80,7 @@ type Job struct {
 	limited   time.Time // when it was told of the run limit
 	stuck     bool      // its handler did not return at the run limit
 	ending    ending
+	asked     bool // the store was asked to settle it
 	verdict   Verdict
 	ran       bool // took is how long
 	took      time.Duration
@@ -106,6 +107,13 @@ func (j *Job) Attempt() int { return j.claim.Attempts + 1 }
 
 // Token grows with every takeover of the key.
 func (j *Job) Token() uint64 { return j.claim.Token }
+
+// Claim is what the job holds, with what is left of its lease.
+func (j *Job) Claim(now time.Time) dedupe.Claim {
+	c := j.claim
+	c.HeldFor = max(0, j.expires.Sub(now))
+	return c
+}
 
 // Verdict is how the last run ended.
 func (j *Job) Verdict() Verdict { return j.verdict }

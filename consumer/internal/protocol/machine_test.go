@@ -153,7 +153,7 @@ var kinds = [...]string{None: "nothing", Ack: "ack", Nak: "nak", Progress: "prog
 
 var outcomes = [...]string{
 	Handled: "handled", Duplicate: "duplicate", Failed: "failed", Snoozed: "snoozed", Dead: "dead", Unburied: "unburied",
-	Held: "held", GivenBack: "given back", Lost: "lost", Working: "working",
+	Held: "held", GivenBack: "given back", Lost: "lost", Unresolved: "unresolved", Working: "working",
 }
 
 // empty wants nothing left in hand.

@@ -178,3 +178,22 @@ func TestTickEvery(t *testing.T) {
 		}
 	}
 }
+
+// TestLostBeforeSettling: who hears of the loss while a settlement waits to be sent says nothing more, and the settlement is refused.
+func TestLostBeforeSettling(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	r.give(arrival("a", 1))
+	r.claims(nil)
+	j := r.mustRun("a")
+	r.pass(10 * time.Second)
+	r.want("a progress working")
+	b := r.Extensions(r.now)
+	r.Ran(r.now, j, fails("no"))
+	r.Extended(r.now, b, []bool{false}, nil)
+	r.pass(15 * time.Second)
+	r.want()
+	r.settle(false)
+	r.want("a nothing lost")
+	r.empty()
+}

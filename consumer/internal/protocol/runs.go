@@ -54,9 +54,10 @@ func (m *Machine) turn(now time.Time) int {
 	return slices.IndexFunc(m.ready, func(j *Job) bool { return m.fits(now, j) })
 }
 
-// fits reports whether enough of the lease is left to start a run.
+// fits reports whether enough of the lease is left to start a run. A renewal that is under way would wait for the lock of a
+// transaction, and others with it.
 func (m *Machine) fits(now time.Time, j *Job) bool {
-	return j.expires.Sub(now) >= m.cfg.Lease/3
+	return j.expires.Sub(now) >= m.cfg.ahead() && (!j.extending || !m.cfg.transactional())
 }
 
 // Begin is asked last, right before the handler: only then may it run. Not ok: the Machine has taken the job back.
@@ -105,7 +106,7 @@ func (m *Machine) settle(now time.Time, j *Job, e ending) {
 	if j.phase == ready {
 		m.unready(j)
 	}
-	j.ending = e
+	j.ending, j.asked = e, false
 	m.enter(now, j, settling)
 	m.settles.push(j)
 }

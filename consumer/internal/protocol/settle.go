@@ -10,6 +10,7 @@ import (
 // commit, without a timer, and without waiting when there is nothing to wait for.
 func (m *Machine) Settlements(now time.Time) Batch[dedupe.Settlement] {
 	return newBatch(now, m.settles.take(now, nil), func(j *Job) dedupe.Settlement {
+		j.asked = true
 		return dedupe.Settlement{
 			Claim: j.claim, Outcome: j.ending.outcome, After: j.ending.after, Reason: j.ending.reason, Letter: j.ending.letter,
 			CountAttempt: j.ending.counted, Lease: m.cfg.Lease, TTL: m.cfg.TTL,

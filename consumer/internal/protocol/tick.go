@@ -50,7 +50,7 @@ func (m *Machine) watchRun(now time.Time, j *Job) {
 
 // watchLease renews a claim when a third of its lease is over.
 func (m *Machine) watchLease(now time.Time, j *Job) {
-	held := j.phase == ready || j.phase == starting || j.phase == running || j.phase == burying
+	held := j.phase == ready || j.phase == starting || j.phase == burying || (j.phase == running && !m.cfg.transactional())
 	if held && !j.extending && !j.lost && !j.stuck && !j.rowless && now.Sub(j.leased) >= m.cfg.Lease/3 {
 		j.extending = true
 		m.extends.push(j)
@@ -91,7 +91,9 @@ func (m *Machine) Extended(now time.Time, b Batch[dedupe.Claim], oks []bool, err
 	for i, j := range b.jobs {
 		j.extending = false
 		switch {
-		case j.phase == ended || j.phase == settling || b.Items[i].Nonce != j.nonce:
+		case j.phase == ended || b.Items[i].Nonce != j.nonce:
+		case j.phase == settling:
+			j.lost = j.lost || (!oks[i] && !j.asked) // once it was asked to settle, the store may refuse for having done so
 		case oks[i]:
 			j.leased, j.expires = b.sent, b.sent.Add(m.cfg.Lease)
 		default:

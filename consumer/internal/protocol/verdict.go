@@ -13,7 +13,7 @@ import (
 type VerdictKind uint8
 
 const (
-	// Success: the effect is made.
+	// Success: the effect is made; in a transaction, it is committed with its mark.
 	Success VerdictKind = iota
 	// Failure: try again.
 	Failure
@@ -21,6 +21,12 @@ const (
 	Permanent
 	// Snooze: try again later; this was no attempt.
 	Snooze
+	// Superseded, of a transaction: the claim is another's, and nothing was committed.
+	Superseded
+	// Unknown, of a transaction: whether it was committed.
+	Unknown
+	// Unbegun, of a transaction: the handler did not run.
+	Unbegun
 )
 
 // Verdict is what a handler returned.
@@ -50,10 +56,16 @@ func (m *Machine) Ran(now time.Time, j *Job, v Verdict) {
 	}
 	j.verdict, j.took, j.ran = v, now.Sub(j.since), true
 	switch {
-	case j.lost:
+	case v.Kind == Success && m.cfg.transactional():
+		m.conclude(now, j, Answer{Kind: Ack, Outcome: Handled})
+	case j.lost || v.Kind == Superseded:
 		m.lose(now, j)
+	case v.Kind == Unknown:
+		m.unresolved(now, j)
 	case v.Kind == Success:
 		m.settle(now, j, ending{outcome: dedupe.Succeeded})
+	case v.Kind == Unbegun:
+		m.giveBack(now, j)
 	case j.cancelled != nil && !errors.Is(j.cancelled, ErrRunLimit):
 		m.giveBack(now, j)
 	default:
@@ -68,9 +80,12 @@ func (m *Machine) overran(now time.Time, j *Job) {
 	j.took, j.ran = now.Sub(j.since), true
 	j.stuck = true
 	m.stuck++
-	if j.lost {
+	switch {
+	case j.lost:
 		m.lose(now, j)
-	} else {
+	case m.cfg.transactional(): // it locks its row until the server ends it: a settlement would wait for that
+		m.unresolved(now, j)
+	default:
 		m.failed(now, j)
 	}
 }

@@ -57,9 +57,11 @@ func (l *life) call(f fate, apply func(), answer func(error)) {
 		w.after(nil, f.apply, func() {
 			switch {
 			case l.over && w.chance(0.3): // cut off with its process
+			case l.cutOff > w.elapsed:
+				failed = true
 			case w.faults.storeDown > w.elapsed:
 				l.suffer(timeout)
-				if failed = true; w.chance(0.3) {
+				if failed = true; w.chance(w.faults.storeHears) {
 					apply()
 				}
 			default:

@@ -20,22 +20,24 @@ const (
 	remove                      // one event is deleted from the stream
 	pausing                     // and resuming
 	rolling                     // a process drains, and is replaced
+	cutOff                      // a process does not reach the store
 	faultKinds
 )
 
 // faults is what is wrong at present.
 type faults struct {
-	on        bool
-	count     int
-	storeDown time.Duration // until then
-	storeSlow time.Duration
-	busEpoch  int
-	stopping  bool // who ends does not start again
-	fresh     bool // the step under way had its fault
-	copied    *membus.Snapshot
-	copiedAt  time.Duration
-	restored  bool
-	copiedSeq map[uint64]*thing
+	on         bool
+	count      int
+	storeDown  time.Duration // until then
+	storeHears float64       // how likely a call is applied all the same
+	storeSlow  time.Duration
+	busEpoch   int
+	stopping   bool // who ends does not start again
+	fresh      bool // the step under way had its fault
+	copied     *membus.Snapshot
+	copiedAt   time.Duration
+	restored   bool
+	copiedSeq  map[uint64]*thing
 }
 
 // due decides whether a fault comes before the next step.
@@ -63,6 +65,7 @@ func (f *faults) inject(w *world) {
 		l.freeze(w.between(lease/2, 3*lease))
 	case storeAway:
 		f.storeDown = w.elapsed + w.between(100*time.Millisecond, 2*lease)
+		f.storeHears = pick(w.rand, 0, 0.3, 0.9)
 		w.note("store away", "", "", int64(f.storeDown))
 	case storeSlow:
 		f.storeSlow = w.elapsed + w.between(100*time.Millisecond, lease)
@@ -81,6 +84,8 @@ func (f *faults) inject(w *world) {
 		l.pause(w.between(100*time.Millisecond, 2*lease))
 	case rolling:
 		l.drain()
+	case cutOff:
+		l.cut(w.between(100*time.Millisecond, 2*lease))
 	}
 }
 
@@ -146,7 +151,7 @@ func (f *faults) end(w *world) {
 	f.on = false
 	f.storeDown, f.storeSlow = 0, 0
 	for _, l := range w.workers {
-		l.thaw = min(l.thaw, w.elapsed)
+		l.thaw, l.cutOff = min(l.thaw, w.elapsed), 0
 		if l.paused {
 			l.resume()
 		}

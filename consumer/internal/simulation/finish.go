@@ -109,6 +109,8 @@ func (w *world) judgeThing(t *thing) {
 		w.violate("I1", "%s (%s) is lost", t.name, t.script)
 	case t.expected() && !t.concluded():
 		w.violate("I10", "%s (%s) is not concluded", t.name, t.script)
+	case w.sc.transact && t.marked != (len(t.effects) > 0):
+		w.violate("I2", "%s (%s): marked is %v, and it has %d effects", t.name, t.script, t.marked, len(t.effects))
 	case w.sc.marks || t.script == refused:
 	case letters > 1:
 		w.violate("I11", "%s (%s) has %d letters", t.name, t.script, letters)

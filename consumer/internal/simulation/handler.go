@@ -59,6 +59,10 @@ func (l *life) begin(j *protocol.Job) {
 	if w.mut.begun != nil {
 		w.mut.begun(l, j, r)
 	}
+	if w.sc.transact {
+		l.transact(j, r)
+		return
+	}
 	if r.plan.effect >= 0 {
 		owner := l
 		if r.plan.detached {
@@ -71,7 +75,14 @@ func (l *life) begin(j *protocol.Job) {
 
 // effect is what the handler is for.
 func (r *run) effect(w *world) {
-	if r.effected || (r.done && !r.plan.detached) {
+	if !r.done || r.plan.detached {
+		r.take(w)
+	}
+}
+
+// take is where the effect takes place.
+func (r *run) take(w *world) {
+	if r.effected {
 		return
 	}
 	r.effected = true
@@ -87,6 +98,10 @@ func (l *life) finish(j *protocol.Job, r *run, v protocol.Verdict) {
 	}
 	if r.plan.kills {
 		l.crash()
+		return
+	}
+	if r.transaction != nil {
+		r.transaction.returned(v)
 		return
 	}
 	w := l.world
@@ -119,6 +134,9 @@ func (l *life) cancel() bool {
 
 // interrupt makes a handler return soon, if it listens.
 func (l *life) interrupt(j *protocol.Job, r *run, cause error) {
+	if r.transaction != nil {
+		r.transaction.cancelled = true
+	}
 	if r.plan.deaf || r.plan.kills {
 		return
 	}

@@ -39,6 +39,7 @@ type claim struct {
 	lost    bool // taken over while unsettled
 	told    bool // its owner heard that it is superseded
 	ending  bool // its owner has sent a settlement
+	asked   bool // for a renewal, which is not answered
 	run     *run
 }
 
@@ -74,6 +75,12 @@ func (r *row) holder() *claim {
 		return c
 	}
 	return nil
+}
+
+// holds: a claim is its owner's, and not settled.
+func (g *ledger) holds(nonce string) bool {
+	c := g.owner[nonce]
+	return c != nil && !c.settled && g.row(c.key).holder() == c
 }
 
 // find returns the claim that a job is about.
@@ -228,7 +235,7 @@ func (g *ledger) justify(r *row, c *claim, s dedupe.Settlement) {
 		w.violate("I11", "%s was given up after %d attempts of %d: %s", c.key.ID, r.attempts, cfg.MaxAttempts, s.Reason)
 	case strings.HasPrefix(s.Reason, "crashed") && r.crashes < cfg.MaxCrashes:
 		w.violate("I11", "%s was given up after %d crashes of %d: %s", c.key.ID, r.crashes, cfg.MaxCrashes, s.Reason)
-	case strings.HasPrefix(s.Reason, "crashed") && c.thing.script != poison && !w.sc.crashy():
+	case strings.HasPrefix(s.Reason, "crashed") && c.thing.script != poison && !w.sc.crashy() && (c.thing.script != stuck || !w.sc.transact):
 		w.violate("alone", "%s was taken for what kills its process, and is %s", c.key.ID, c.thing.script)
 	case strings.HasPrefix(s.Reason, "permanent") && c.thing.script != permanent,
 		strings.HasPrefix(s.Reason, "id_reused") && !c.thing.reused,

@@ -23,6 +23,7 @@ type life struct {
 
 	over       bool
 	thaw       time.Duration // frozen until then
+	cutOff     time.Duration // from the store, until then
 	paused     bool
 	draining   bool
 	barred     bool // a mutation's pause
@@ -157,6 +158,13 @@ func (l *life) freeze(d time.Duration) {
 	l.world.note("freeze", l.id, "", int64(d))
 	l.suffer(d)
 	l.thaw = l.world.elapsed + d
+}
+
+// cut keeps a process from the store for a while.
+func (l *life) cut(d time.Duration) {
+	l.world.note("cut off", l.id, "", int64(d))
+	l.suffer(d + timeout)
+	l.cutOff = l.world.elapsed + d
 }
 
 // pause stops a process from running handlers for a while.

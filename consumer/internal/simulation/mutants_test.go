@@ -68,6 +68,8 @@ var mutants = []struct {
 	{"lease counted from the answer", "third", func() mutation { return mutation{leaseFromAnswer: true} }},
 	{"backoff per delivery", "due", backoffPerDelivery},
 	{"second payload overwrites the mark", "payload", secondPayloadWins},
+	{"unknown commit acknowledged", "I4", func() mutation { return mutation{ackUnknown: true} }},
+	{"effect outside of the transaction", "I2", func() mutation { return mutation{effectOutside: true} }},
 	{"dying is nobody's to take over", "I10", dyingStaysPut},
 }
 

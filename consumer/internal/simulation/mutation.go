@@ -20,4 +20,6 @@ type mutation struct {
 
 	leaseFromAnswer  bool
 	pauseBeforeClaim bool
+	ackUnknown       bool // a commit that nobody knows of is taken for made
+	effectOutside    bool // of the transaction
 }

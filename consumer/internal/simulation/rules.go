@@ -45,8 +45,11 @@ func (l *life) checkClaim(j *protocol.Job, r *run) {
 	}
 	row, now := w.ledger.rows[j.Key()], w.ledger.now()
 	slack := time.Millisecond + w.sc.protocol.Lease/1_000_000*time.Duration(w.sc.drift)
-	if left := r.claim.until.Sub(now); left < w.sc.protocol.Lease/3-slack {
+	if left := r.claim.until.Sub(now); left < w.sc.ahead()-slack {
 		w.violate("third", "%s began %s with %v left of a lease of %v", l.id, t.name, left, w.sc.protocol.Lease)
+	}
+	if w.sc.transact && r.claim.asked {
+		w.violate("locked", "%s began %s while it renews it", l.id, t.name)
 	}
 	if now.Before(row.due) {
 		w.violate("due", "%s began %s, which is due in %v", l.id, t.name, row.due.Sub(now))
@@ -144,6 +147,9 @@ func (w *world) checkEffect(r *run) {
 		first, second := p, r
 		if second.began < first.began {
 			first, second = second, first
+		}
+		if c := first.claim; w.sc.transact && (c == nil || !c.settled || c.ended+ttl > second.began) {
+			w.violate("I2", "%s had an effect by %s and by %s, in transactions", r.thing.name, first.life.id, second.life.id)
 		}
 		if why := w.unexcused(first, second); why != "" {
 			w.violate("I3", "%s had an effect by %s and by %s: %s", r.thing.name, first.life.id, second.life.id, why)

@@ -18,6 +18,7 @@ const (
 type scenario struct {
 	protocol protocol.Config
 	marks    bool // mode seen/mark
+	transact bool // mode transactional
 	workers  int
 	calls    int // of one kind that a process has under way at once
 
@@ -45,6 +46,11 @@ func draw(r *rand.Rand) scenario {
 	}
 	s.faulty = s.publishing + between(r, 10*time.Second, 60*time.Second)
 	s.protocol = drawConfig(r, s.marks)
+	if s.transact = !s.marks && r.IntN(3) == 0; s.transact {
+		s.protocol.RunLimit = between(r, s.protocol.Lease/4, s.protocol.Lease/2)
+		most := s.protocol.Lease*2/3 - s.protocol.RunLimit
+		s.protocol.Commit = between(r, most/4, most)
+	}
 	if r.IntN(3) == 0 {
 		s.drift = int64(r.IntN(200))
 	}
@@ -85,7 +91,15 @@ func between(r *rand.Rand, low, high time.Duration) time.Duration {
 
 func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
 
+// ahead is how much of its lease a run needs when it begins.
+func (s *scenario) ahead() time.Duration {
+	if s.transact {
+		return s.protocol.RunLimit + s.protocol.Commit
+	}
+	return s.protocol.Lease / 3
+}
+
 // crashy: a process may end, or lose its lease, for another reason than an event that kills it.
 func (s *scenario) crashy() bool {
-	return s.callTrouble > 0 || s.faults[crash] || s.faults[freeze] || s.faults[storeAway] || s.faults[storeSlow] || s.faults[rolling]
+	return s.callTrouble > 0 || s.faults[crash] || s.faults[freeze] || s.faults[storeAway] || s.faults[storeSlow] || s.faults[cutOff] || s.faults[rolling]
 }

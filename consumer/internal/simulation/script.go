@@ -68,7 +68,7 @@ func (t *thing) next(w *world, runs int) plan {
 	case t.script == snoozing && runs < t.times:
 		p.verdict = protocol.Verdict{Kind: protocol.Snooze, Timed: true, After: w.between(0, 10*time.Second)}
 	case t.script == slow:
-		p.takes = w.between(cfg.Lease/2, cfg.RunLimit)
+		p.takes = w.between(min(cfg.Lease, cfg.RunLimit)/2, cfg.RunLimit)
 	case t.script == stuck && runs < t.times:
 		p.takes, p.deaf = w.between(cfg.RunLimit, 3*cfg.RunLimit), true
 	case t.script == poison:

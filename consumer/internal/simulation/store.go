@@ -125,13 +125,19 @@ func (l *life) extend() bool {
 		return false
 	}
 	l.extending++
+	l.checkLocked(b.Items)
 	cfg := &l.world.sc.protocol
 	var oks []bool
 	l.call(f, func() { oks = l.world.applyExtensions(l, b.Items, cfg.Lease, cfg.TTL) }, func(err error) {
 		l.extending--
 		for i, c := range b.Items {
 			// Once a settlement was sent, a renewal may be refused because that was stored.
-			if own := l.world.ledger.owner[c.Nonce]; err == nil && !oks[i] && own != nil && !own.ending {
+			own := l.world.ledger.owner[c.Nonce]
+			if own == nil {
+				continue
+			}
+			own.asked = false
+			if err == nil && !oks[i] && !own.ending {
 				l.told(c.Nonce)
 			}
 		}

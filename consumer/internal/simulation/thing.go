@@ -102,6 +102,8 @@ type run struct {
 	claim *claim // nil in mode seen/mark
 	plan  plan
 
+	transaction *transaction // nil in other modes
+
 	began, ended time.Duration
 	done         bool
 	succeeded    bool

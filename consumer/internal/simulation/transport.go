@@ -98,6 +98,7 @@ func (l *life) fetched(ds []*bus.Delivery) {
 // collect takes from the Machine what the bus is to be told.
 func (l *life) collect() {
 	for _, a := range l.m.Answers() {
+		l.unhand(a)
 		if mut := l.world.mut.answer; mut != nil {
 			a = mut(a)
 		}
@@ -123,7 +124,7 @@ func (l *life) tell(a protocol.Answer) {
 	w, d := l.world, a.Delivery
 	t := w.journal.of(&d.Event)
 	w.note(answers[a.Kind], l.id, t.name, int64(a.After))
-	if a.Kind == protocol.Ack && !t.concluded() && !t.lost {
+	if a.Kind == protocol.Ack && !t.concluded() && !t.lost && !t.misled { // misled: the bus's own floor may cover it
 		w.violate("I4", "%s acknowledged %s, which is neither marked nor buried", l.id, t.name)
 	}
 	ctx := context.Background()

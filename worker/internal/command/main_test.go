@@ -33,6 +33,19 @@ func TestMain(m *testing.M) {
 		fmt.Println(exit, err)
 		os.Exit(0)
 	}
+	if len(os.Args) == 3 && os.Args[1] == "start" {
+		runner, _, err := newRunner(io.Discard, time.Second)
+		if err != nil {
+			panic(err)
+		}
+		p, err := runner.Start(os.Args[2], os.Environ())
+		if err != nil {
+			panic(err)
+		}
+		<-p.Ended()
+		fmt.Println(p.Exit())
+		os.Exit(0)
+	}
 	goleak.VerifyTestMain(m)
 }
 

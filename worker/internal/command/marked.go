@@ -50,15 +50,20 @@ func anyMarked(marks map[string]bool) bool {
 	return len(found) > 0
 }
 
-// killMarked kills the processes of the runs until none is found: they may fork while they are looked for.
+// killMarked kills the processes of the runs until none is found twice: they may fork while they are looked for, and have no environment
+// for a moment while they become another program.
 func killMarked(marks map[string]bool) {
+	none := 0
 	for range 200 {
 		found := marked(marks)
 		for _, p := range found {
 			_ = p.Kill() // or it has ended
 			_ = p.Release()
 		}
-		if len(found) == 0 {
+		if none++; len(found) > 0 {
+			none = 0
+		}
+		if none == 2 {
 			return
 		}
 		time.Sleep(5 * time.Millisecond) // a killed process takes a moment to go

@@ -80,11 +80,9 @@ func (r *Runner) Run(ctx context.Context, line string, env []string, data []byte
 	defer run.done()
 	out, errs := r.stdout.lines(), r.stderr.lines()
 	last := &tail{}
-	cmd := exec.Command(Shell, "-c", line) //nolint:gosec,noctx // the operator's own command; how it ends with ctx is what this package is about
-	cmd.Env = slices.Concat(env, []string{Mark + "=" + run.mark})
+	cmd := shell(line, env, run)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(data), out, io.MultiWriter(last, errs)
 	cmd.WaitDelay = r.grace // for what has left the group and holds a pipe open
-	cmd.SysProcAttr = ownGroup()
 	if err := cmd.Start(); err != nil {
 		return Exit{}, fmt.Errorf("start %s: %w", Shell, err)
 	}
@@ -96,6 +94,14 @@ func (r *Runner) Run(ctx context.Context, line string, env []string, data []byte
 	err = errors.Join(ended(err), out.flush())
 	_ = errs.flush() // there is nobody to tell
 	return Exit{Code: cmd.ProcessState.ExitCode(), How: cmd.ProcessState.String(), Stopped: stopped, Tail: last.String()}, err
+}
+
+// shell is the command of a run.
+func shell(line string, env []string, run *guarded) *exec.Cmd {
+	cmd := exec.Command(Shell, "-c", line) //nolint:gosec,noctx // the operator's own command; how it ends is what this package is about
+	cmd.Env = slices.Concat(env, []string{Mark + "=" + run.mark})
+	cmd.SysProcAttr = ownGroup()
+	return cmd
 }
 
 // ended leaves out what only says how the command ended, or who still holds its output open.

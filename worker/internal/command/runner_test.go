@@ -197,18 +197,20 @@ func TestCommandsDieWithTheirProcess(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := newFamily(t)
-			victim := exec.Command(os.Args[0], "run", join+line)
-			victim.Env = f.env()
-			if err := victim.Start(); err != nil {
-				t.Fatal(err)
+			for _, how := range []string{"run", "start"} {
+				f := newFamily(t)
+				victim := exec.Command(os.Args[0], how, join+line)
+				victim.Env = f.env()
+				if err := victim.Start(); err != nil {
+					t.Fatal(err)
+				}
+				f.ready(t)
+				if err := victim.Process.Kill(); err != nil {
+					t.Fatal(err)
+				}
+				_ = victim.Wait() // killed
+				f.gone(t)
 			}
-			f.ready(t)
-			if err := victim.Process.Kill(); err != nil {
-				t.Fatal(err)
-			}
-			_ = victim.Wait() // killed
-			f.gone(t)
 		})
 	}
 }

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/onceish/onceish/internal/commandline"
+	"github.com/onceish/onceish/worker/config"
+)
+
+func lintCommand(stdout io.Writer) *cli.Command {
+	return &cli.Command{
+		Name:      "lint",
+		Usage:     "check files that worker run reads",
+		ArgsUsage: "FILE…",
+		Description: `It tells every mistake at once, with its place, on standard output: what the file says, what shows only across keys,
+and variables that are not set. No server is asked. worker run refuses what it refuses.
+
+Examples:
+   worker lint worker.yaml
+   worker lint -o json deploy/*.yaml | jq -r '.problems[].message'
+
+Exit status: 0 no mistakes, 1 mistakes, 2 wrong usage.`,
+		Flags:        outputFlags(),
+		OnUsageError: commandline.UsageError,
+		Action:       func(_ context.Context, cmd *cli.Command) error { return lint(cmd, stdout) },
+	}
+}
+
+func lint(cmd *cli.Command, stdout io.Writer) error {
+	files := cmd.Args().Slice()
+	if len(files) == 0 {
+		return commandline.Usagef(cmd, "name a file, such as worker.yaml")
+	}
+	found := config.Problems{}
+	for _, name := range files {
+		_, problems := config.Read(name, os.LookupEnv)
+		found = append(found, problems...)
+	}
+	if err := printProblems(cmd, stdout, len(files), found); err != nil {
+		return err
+	}
+	if n := mistakes(found); n > 0 {
+		return fmt.Errorf("%d %s", n, plural(n, "mistake"))
+	}
+	return nil
+}
+
+// mistakes are what run refuses.
+func mistakes(found config.Problems) (n int) {
+	for _, p := range found {
+		if !p.Warning {
+			n++
+		}
+	}
+	return n
+}
+
+func printProblems(cmd *cli.Command, stdout io.Writer, files int, found config.Problems) error {
+	if wantsJSON(cmd) {
+		return printJSON(stdout, struct {
+			Files    int             `json:"files"`
+			Problems config.Problems `json:"problems"`
+		}{files, found})
+	}
+	for _, p := range found {
+		if _, err := fmt.Fprintln(stdout, p); err != nil {
+			return err
+		}
+	}
+	if len(found) == 0 && !cmd.Bool("quiet") {
+		_, err := fmt.Fprintf(stdout, "%d %s, no mistakes\n", files, plural(files, "file"))
+		return err
+	}
+	return nil
+}
+
+func schemaCommand(stdout io.Writer) *cli.Command {
+	return &cli.Command{
+		Name:  "schema",
+		Usage: "print the JSON Schema of the files that worker run reads",
+		Description: `Editors complete and check a file that names its schema in the first line.
+
+Example:
+   worker schema > worker.schema.json
+   # worker.yaml: # yaml-language-server: $schema=worker.schema.json`,
+		OnUsageError: commandline.UsageError,
+		Action: func(context.Context, *cli.Command) error {
+			_, err := stdout.Write(config.Schema())
+			return err
+		},
+	}
+}

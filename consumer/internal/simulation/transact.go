@@ -1,0 +1,160 @@
+package simulation
+
+import (
+	"errors"
+	"time"
+
+	"github.com/onceish/onceish/consumer/internal/protocol"
+	"github.com/onceish/onceish/dedupe"
+)
+
+var errUndone = errors.New("aborted")
+
+// transaction is a run in mode transactional, as a store makes it: a first statement that finds the claim, the handler, and a commit
+// that makes mark and effect at once, or neither. Where a server would make who takes over wait for a lock, the commit fails here.
+type transaction struct {
+	life  *life
+	job   *protocol.Job
+	run   *run
+	claim dedupe.Claim
+	until time.Time // the end of its lease
+
+	cancelled  bool
+	committing bool
+}
+
+// transact is where a run in mode transactional starts.
+func (l *life) transact(j *protocol.Job, r *run) {
+	w := l.world
+	x := &transaction{life: l, job: j, run: r, claim: j.Claim(l.now())}
+	x.until = l.now().Add(x.claim.HeldFor)
+	r.transaction = x
+	mine := false
+	l.call(l.storeFate(), func() { mine = w.ledger.holds(x.claim.Nonce) }, func(err error) {
+		switch {
+		case r.done:
+		case err != nil || x.cancelled:
+			x.end(protocol.Verdict{Kind: protocol.Unbegun, Err: errUndone})
+		case !mine:
+			x.end(protocol.Verdict{Kind: protocol.Superseded, Err: errUndone})
+		default:
+			w.after(l, r.plan.takes, func() { l.finish(j, r, r.plan.verdict) })
+		}
+	})
+}
+
+// returned is where the handler is done. What was cancelled meanwhile, or took longer than the lease, is aborted whatever it says.
+func (x *transaction) returned(v protocol.Verdict) {
+	if x.committing {
+		return
+	}
+	if v.Kind == protocol.Success && (x.cancelled || !x.life.now().Before(x.until)) {
+		v = protocol.Verdict{Kind: protocol.Failure, Error: errUndone.Error(), Err: errUndone}
+	}
+	if v.Kind != protocol.Success {
+		x.end(v)
+		return
+	}
+	x.committing, x.run.succeeded = true, true
+	w := x.life.world
+	if w.mut.effectOutside {
+		x.run.take(w)
+	}
+	if w.faults.on && w.sc.faults[cutOff] && w.chance(0.1) {
+		x.life.cut(w.between(w.sc.protocol.Lease/2, 2*w.sc.protocol.Lease)) // when it hurts most
+	}
+	w.after(x.life, w.between(0, 5*time.Millisecond), x.commit) // a process may freeze right before it
+}
+
+// commit sends a commit, for the first time or again.
+func (x *transaction) commit() {
+	ok := false
+	x.life.call(x.life.storeFate(), func() { ok = x.apply() }, func(err error) {
+		switch {
+		case err != nil:
+			x.resolve()
+		case ok:
+			x.end(protocol.Verdict{})
+		default:
+			x.end(protocol.Verdict{Kind: protocol.Superseded, Err: errUndone})
+		}
+	})
+}
+
+// apply is the moment of the commit.
+func (x *transaction) apply() bool {
+	w := x.life.world
+	ok := w.applySettlements(x.life, []dedupe.Settlement{{Claim: x.claim, Outcome: dedupe.Succeeded, TTL: ttl}})[0]
+	if ok {
+		x.run.take(w)
+	}
+	return ok
+}
+
+// resolve looks for the mark after a commit that was not answered, and sends the commit again while there is neither mark nor successor.
+func (x *transaction) resolve() {
+	l, w := x.life, x.life.world
+	committed, held := false, false
+	l.call(l.storeFate(), func() {
+		c := w.ledger.owner[x.claim.Nonce]
+		committed, held = c.settled && c.outcome == dedupe.Succeeded, w.ledger.holds(x.claim.Nonce)
+	}, func(err error) {
+		switch {
+		case err == nil && committed:
+			x.end(protocol.Verdict{})
+		case err == nil && !held:
+			x.end(protocol.Verdict{Kind: protocol.Superseded, Err: errUndone})
+		case !l.now().Before(x.until):
+			x.end(x.unknown())
+		default:
+			w.after(l, w.between(10*time.Millisecond, 2*time.Second), x.commit)
+		}
+	})
+}
+
+func (x *transaction) unknown() protocol.Verdict {
+	if x.life.world.mut.ackUnknown {
+		return protocol.Verdict{}
+	}
+	return protocol.Verdict{Kind: protocol.Unknown, Err: errLost}
+}
+
+// end is where the process learns how it went.
+func (x *transaction) end(v protocol.Verdict) {
+	l, r := x.life, x.run
+	r.done, r.ended = true, l.world.elapsed
+	l.world.note("end", l.id, r.thing.name, int64(v.Kind))
+	switch v.Kind { //nolint:exhaustive // the others tell nothing of the claim
+	case protocol.Success:
+		l.knows[x.job.Key()] = r
+	case protocol.Superseded:
+		l.told(x.claim.Nonce)
+	}
+	delete(l.runs, x.job)
+	l.m.Ran(l.now(), x.job, v)
+	l.poke()
+}
+
+// checkLocked: a claim is not renewed while its transaction runs.
+func (l *life) checkLocked(cs []dedupe.Claim) {
+	if !l.world.sc.transact {
+		return
+	}
+	for _, c := range cs {
+		own := l.world.ledger.owner[c.Nonce]
+		if own == nil {
+			continue
+		}
+		own.asked = true
+		if own.run != nil && !own.run.done {
+			l.world.violate("locked", "%s renews %s, which its own transaction locks", l.id, own.run)
+		}
+	}
+}
+
+// unhand forgets a claim that ended without a settlement.
+func (l *life) unhand(a protocol.Answer) {
+	if l.world.sc.transact && a.Job != nil && a.Kind != protocol.Progress {
+		delete(l.holds, a.Job.Claim(l.now()).Nonce)
+	}
+}

@@ -1,0 +1,32 @@
+package dedupe
+
+import (
+	"context"
+	"time"
+)
+
+// Transactor is found by assertion on a Claimer; the mode transactional needs it. It ends a claim as Succeeded in one transaction with
+// what a function writes: both are there, or neither is. Safe for concurrent use.
+type Transactor interface {
+	// ProbeTransactions makes sure that the server undoes what is aborted, for some answer OK to what they do not do. It blocks for a
+	// few round trips and leaves nothing behind. An error wraps ErrNoTransactions and says what to do. It may be repeated.
+	ProbeTransactions(ctx context.Context) error
+	// Transact turns the claim into the mark, kept for ttl, runs fn, and commits. The mark is the first statement: it
+	// matches as Settle does for Succeeded, and locks the key until the end, so that who takes over meanwhile waits or
+	// fails. The ctx of fn carries the transaction to whatever joins it; it ends when ctx does, and at the time limit.
+	//
+	// fn may run several times, one after the other, each time in a new transaction after the one before came to nothing: its error
+	// said that the server gave the transaction up (a write conflict, a change of primary), or the commit was answered so. An
+	// error of fn aborts; unless it is such a one it is returned as it is, as is the last one at the limit. A panic of fn aborts, and
+	// goes on. When ctx ends before the commit, the transaction is aborted, whatever fn returns; a commit that has
+	// begun is not cut off.
+	//
+	// The claim's HeldFor is what is left of its lease; it bounds the whole, the runs together at most MaxTransaction.
+	//
+	// Nil: committed. An error that wraps ErrSuperseded or ErrCommitUnknown is what these say; after any other the claim is as
+	// it was, and is to be settled. A repeat for a claim that was committed is nil, and does not run fn.
+	Transact(ctx context.Context, c Claim, ttl time.Duration, fn func(ctx context.Context) error) error
+}
+
+// MaxTransaction is the most that the runs of a transaction may take together: MongoDB ends a transaction after 60 s by default.
+const MaxTransaction = 55 * time.Second

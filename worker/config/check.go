@@ -1,0 +1,161 @@
+package config
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/consumer"
+)
+
+// settle fills in defaults that depend on other keys.
+func (c *Config) settle(r *reader) {
+	for i := range c.Subscriptions {
+		s, at := &c.Subscriptions[i], entry(string(SectionSubscriptions), i)
+		if _, given := r.given[at+".backoff.max"]; !given {
+			s.Backoff.Max = max(s.Backoff.Max, s.Backoff.Initial)
+		}
+		if _, given := r.given[at+".dead_letter"]; !given {
+			s.DeadLetter = "dead." + c.Group
+		}
+	}
+}
+
+// check looks at what keys mean together. What is wrong by itself was reported before, and is left alone.
+func (c *Config) check(r *reader) {
+	if c.NATS.URL != "" {
+		if _, given := r.given["data_dir"]; given && r.given["nats.url"].label == "" && r.given["data_dir"].label == "" {
+			r.warn("data_dir", "it has no effect beside nats.url: only the worker's own server keeps data there")
+		}
+	}
+	for i := range c.Subscriptions {
+		at := entry(string(SectionSubscriptions), i)
+		s := &c.Subscriptions[i]
+		s.checkHandler(r, at)
+		s.checkTimes(r, at)
+		s.checkMode(r, at)
+		c.checkLetters(r, at, s)
+		c.checkOverlap(r, i)
+		c.checkLoop(r, i)
+	}
+}
+
+func (s *Subscription) checkHandler(r *reader, at string) {
+	path, all := at+".handler", object[Handler](handlerKeys())
+	given := slices.DeleteFunc(names(all.specs()), func(name string) bool { return !s.Handler.has(name) })
+	switch {
+	case r.bad[path]:
+	case len(given) == 0 && r.file == "":
+		r.given[path] = origin{label: "--exec"}
+		r.mistake(path, "it is required: command line to run")
+	case len(given) == 0:
+		r.mistake(path, "it is missing: add one of %s below handler", list(names(all.specs())))
+	case len(given) > 1:
+		r.mistake(path, "there are %d, %s: keep one", len(given), strings.Join(given, " and "))
+	}
+	if s.Handler.HTTP != nil {
+		s.checkTimeout(r, at)
+	}
+}
+
+// checkTimeout warns of a time-out that never comes.
+func (s *Subscription) checkTimeout(r *reader, at string) {
+	timeout, limit := at+".handler.http.timeout", at+".run_limit"
+	if p, ok := r.blame(timeout, limit); ok && s.Handler.HTTP.Timeout > s.RunLimit {
+		r.warn(p, "the HTTP timeout, %s, is longer than run_limit, %s, which ends the exchange before it",
+			r.shown(timeout, formatDuration(s.Handler.HTTP.Timeout)), r.shown(limit, formatDuration(s.RunLimit)))
+	}
+}
+
+// checkTimes refuses marks that expire while their event may still come again.
+func (s *Subscription) checkTimes(r *reader, at string) {
+	show := func(key string, d time.Duration) string { return r.shown(at+"."+key, formatDuration(d)) }
+	initial, most, ttl := at+".backoff.initial", at+".backoff.max", at+".ttl"
+	if p, ok := r.blame(initial, most); ok && s.Backoff.Initial > s.Backoff.Max {
+		r.mistake(p, "backoff.initial is %s, longer than backoff.max, %s: raise max or lower initial", show("backoff.initial", s.Backoff.Initial), show("backoff.max", s.Backoff.Max))
+	}
+	if p, ok := r.blame(ttl, at+".lease"); ok && s.TTL <= s.Lease {
+		r.mistake(p, "ttl is %s: it must be longer than lease, %s", show("ttl", s.TTL), show("lease", s.Lease))
+		return
+	}
+	horizon := (&consumer.Options{AckWait: s.AckWait, Backoff: consumer.Backoff{Max: s.Backoff.Max}, RunLimit: s.RunLimit}).Horizon()
+	if p, ok := r.blame(ttl, at+".run_limit", most, at+".ack_wait", initial); ok && s.TTL < horizon {
+		r.mistake(p, "ttl is %s, but an event may come again for longer (ack_wait %s + backoff.max %s + run_limit %s): raise ttl or lower the others",
+			show("ttl", s.TTL), show("ack_wait", s.AckWait), show("backoff.max", s.Backoff.Max), show("run_limit", s.RunLimit))
+	}
+}
+
+func (s *Subscription) checkMode(r *reader, at string) {
+	path := at + ".crashes"
+	if _, given := r.given[path]; given && s.Mode == consumer.SeenMark {
+		r.warn(path, "it has no effect in mode seen-mark, which does not recognise crashes")
+	}
+}
+
+// checkLetters refuses a dead-letter topic whose letters come back to the subscription.
+func (c *Config) checkLetters(r *reader, at string, s *Subscription) {
+	topic, letters := at+".topic", at+".dead_letter"
+	if r.bad["group"] || c.Group == "" {
+		return
+	}
+	if _, given := r.given[letters]; !given && bus.ValidTopic(s.DeadLetter) != nil {
+		r.mistake("group", "%s gives no topic for dead letters (dead.GROUP): name a group without spaces, and without dots at its ends, or set dead_letter",
+			r.shown("group", quote(c.Group)))
+		r.bad[letters] = true
+	}
+	if p, ok := r.blame(letters, topic); ok && bus.Match(s.Topic, s.DeadLetter) {
+		r.mistake(p, "the topic %s also receives its own dead letters, on %s: set dead_letter to another topic", r.shown(topic, quote(s.Topic)),
+			r.shown(letters, quote(s.DeadLetter)))
+	}
+}
+
+// checkOverlap refuses topics that one event could be on twice.
+func (c *Config) checkOverlap(r *reader, i int) {
+	for j := range i {
+		mine, other := entry(string(SectionSubscriptions), i)+".topic", entry(string(SectionSubscriptions), j)+".topic"
+		if r.bad[mine] || r.bad[other] {
+			continue
+		}
+		if a, b := c.Subscriptions[i].Topic, c.Subscriptions[j].Topic; bus.Overlap(a, b) {
+			r.mistake(mine, "%s overlaps with %s of subscriptions[%d]: a group handles each event once; join them, or use another group",
+				r.shown(mine, quote(a)), r.shown(other, quote(b)), j)
+			return
+		}
+	}
+}
+
+// checkLoop refuses events that are published again and again. It follows them from subscription to subscription.
+func (c *Config) checkLoop(r *reader, i int) {
+	var way []int
+	for next := i; next >= 0; next = c.receives(next) {
+		if slices.Contains(way, next) {
+			if next == i && slices.Min(way) == i {
+				c.loop(r, way)
+			}
+			return
+		}
+		way = append(way, next)
+	}
+}
+
+// receives is the subscription that gets what another one publishes, or -1.
+func (c *Config) receives(i int) int {
+	p := c.Subscriptions[i].Handler.Publish
+	if p == nil || bus.ValidTopic(p.Topic) != nil {
+		return -1
+	}
+	return slices.IndexFunc(c.Subscriptions, func(s Subscription) bool { return bus.ValidPattern(s.Topic) == nil && bus.Match(s.Topic, p.Topic) })
+}
+
+func (c *Config) loop(r *reader, way []int) {
+	at := entry(string(SectionSubscriptions), way[0])
+	to, topic := at+".handler.publish.topic", at+".topic"
+	shown := r.shown(to, quote(c.Subscriptions[way[0]].Handler.Publish.Topic))
+	if len(way) == 1 {
+		r.mistake(to, "%s is received by the subscription itself, on %s: events would go round for ever; publish to another topic",
+			shown, r.shown(topic, quote(c.Subscriptions[way[0]].Topic)))
+		return
+	}
+	r.mistake(to, "%s comes back to this subscription by way of subscriptions[%d]: events would go round for ever; publish to another topic", shown, way[len(way)-1])
+}

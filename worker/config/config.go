@@ -1,0 +1,132 @@
+package config
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/consumer"
+)
+
+// Config is what a worker is told: by its file, its flags and its environment. What Load and Parse return has every default filled in.
+type Config struct {
+	// Group is who handles each event once.
+	Group string
+	NATS  NATS
+	Mongo Mongo
+	// DataDir is where the worker's own server keeps its data, if there is no other. Empty: nobody said.
+	DataDir string
+	Log     Log
+	// Drain is how long running handlers may take to finish at the end.
+	Drain time.Duration
+	// Subscriptions are what the group consumes; their topics do not overlap.
+	Subscriptions []Subscription
+}
+
+// NATS is where the bus is.
+type NATS struct {
+	// URL may hold a password: do not show it. Empty: a server of the worker's own.
+	URL string
+	// Credentials is a file. Empty: none.
+	Credentials string
+	// Provision makes streams that are missing.
+	Provision bool
+}
+
+// Mongo is where marks are kept.
+type Mongo struct {
+	// URI may hold a password: do not show it. Empty: marks are kept in NATS.
+	URI string
+}
+
+// Log is what the worker writes to standard error.
+type Log struct {
+	// Format is "text" or "json".
+	Format string
+	// Level is "debug", "info", "warn" or "error".
+	Level string
+}
+
+// Subscription is one topic, or pattern, of the group, and who handles its events.
+type Subscription struct {
+	Topic   string
+	Handler Handler
+	// Concurrency is how many handlers run at once in this process.
+	Concurrency int
+	// Attempts and Crashes are the numbers of failures and of crashes at which an event is dead-lettered.
+	Attempts, Crashes             int
+	Backoff                       Backoff
+	RunLimit, Lease, AckWait, TTL time.Duration
+	// Start is where a new group starts.
+	Start bus.Start
+	// DeadLetter is the topic for events that are given up.
+	DeadLetter string
+	Order      Order
+	Mode       consumer.Mode
+	// Rate is how many handlers may start; the zero Rate is no limit.
+	Rate Rate
+}
+
+// Backoff is the longest wait after the first failure, which doubles, and the longest after any.
+type Backoff struct{ Initial, Max time.Duration }
+
+// Order says which events run one after the other.
+type Order string
+
+const (
+	// OrderKey is by the event's key.
+	OrderKey Order = "key"
+	// OrderNone is none.
+	OrderNone Order = "none"
+	// OrderTopic is all events of the subscription, one by one.
+	OrderTopic Order = "topic"
+)
+
+// Handler is who handles events: one of its fields is set.
+type Handler struct {
+	Exec    *ExecHandler
+	HTTP    *HTTPHandler
+	Publish *PublishHandler
+	Log     *LogHandler
+}
+
+// has tells whether a handler is set, by its key.
+func (h *Handler) has(name string) bool {
+	switch name {
+	case "exec":
+		return h.Exec != nil
+	case "http":
+		return h.HTTP != nil
+	case "publish":
+		return h.Publish != nil
+	default:
+		return h.Log != nil
+	}
+}
+
+// ExecHandler runs a command.
+type ExecHandler struct {
+	Command string
+	// Mode is "process", one for each event, or "stream", one for many.
+	Mode string
+}
+
+// HTTPHandler posts events.
+type HTTPHandler struct {
+	// URL may hold a password: do not show it.
+	URL string
+	// Timeout is for a whole exchange.
+	Timeout time.Duration
+	// Headers are sent with each event. Their values may be secrets: do not show them.
+	Headers map[string]string
+}
+
+// PublishHandler publishes events to another topic.
+type PublishHandler struct{ Topic string }
+
+// LogHandler logs events.
+type LogHandler struct {
+	Level slog.Level
+	// Data logs the beginning of the payload as well.
+	Data bool
+}

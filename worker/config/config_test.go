@@ -1,0 +1,231 @@
+package config_test
+
+import (
+	"log/slog"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/worker/config"
+)
+
+// env is an environment.
+func env(variables map[string]string) func(string) (string, bool) {
+	return func(name string) (string, bool) {
+		v, ok := variables[name]
+		return v, ok
+	}
+}
+
+// parse reads a file without mistakes and warnings.
+func parse(t *testing.T, file string, variables map[string]string) *config.Config {
+	t.Helper()
+	c, problems := config.Parse("worker.yaml", []byte(file), env(variables))
+	if len(problems) > 0 {
+		t.Fatalf("%s\n%v", file, problems)
+	}
+	return c
+}
+
+const smallest = "group: billing\nsubscriptions:\n  - topic: order.placed\n    handler: {exec: ./charge}\n"
+
+func TestEveryKey(t *testing.T) {
+	t.Parallel()
+	c := parse(t, `
+group: billing
+nats: {url: "nats://localhost:4222", credentials: /etc/nats.creds, provision: true}
+mongo: {uri: "mongodb://localhost:27017/billing"}
+log: {format: json, level: warn}
+drain: 10s
+subscriptions:
+  - topic: order.placed
+    handler: {exec: {command: ./charge, mode: stream}}
+    concurrency: 3
+    attempts: 4
+    crashes: 2
+    backoff: {initial: 2s, max: 1m}
+    run_limit: 5m
+    lease: 20s
+    ack_wait: 40s
+    ttl: 2d
+    start: 2026-01-31T15:04:05Z
+    dead_letter: lost
+    order: topic
+    mode: claimed
+    rate: 30/m
+  - topic: order.*.shipped
+    handler: {http: {url: "https://u:p@example.com/x?y", timeout: 5s, headers: {Authorization: "Bearer ${TOKEN}"}}}
+    start: latest
+  - {topic: a, handler: {publish: b}}
+  - {topic: c, handler: {log: {level: debug, data: true}}, mode: seen-mark, order: none}
+  - {topic: d, handler: {log: }}
+`, map[string]string{"TOKEN": "t"})
+	backoff := config.Backoff{Initial: time.Second, Max: 5 * time.Minute}
+	subscription := func(topic string, change func(*config.Subscription)) config.Subscription {
+		s := config.Subscription{
+			Topic: topic, Concurrency: 16, Attempts: 10, Crashes: 5, Backoff: backoff, RunLimit: 15 * time.Minute,
+			Lease: 30 * time.Second, AckWait: 30 * time.Second, TTL: 7 * 24 * time.Hour, DeadLetter: "dead.billing", Order: config.OrderKey,
+		}
+		change(&s)
+		return s
+	}
+	want := &config.Config{
+		Group: "billing", NATS: config.NATS{URL: "nats://localhost:4222", Credentials: "/etc/nats.creds", Provision: true},
+		Mongo: config.Mongo{URI: "mongodb://localhost:27017/billing"}, Log: config.Log{Format: "json", Level: "warn"}, Drain: 10 * time.Second,
+		Subscriptions: []config.Subscription{
+			{
+				Topic: "order.placed", Handler: config.Handler{Exec: &config.ExecHandler{Command: "./charge", Mode: "stream"}},
+				Concurrency: 3, Attempts: 4, Crashes: 2, Backoff: config.Backoff{Initial: 2 * time.Second, Max: time.Minute},
+				RunLimit: 5 * time.Minute, Lease: 20 * time.Second, AckWait: 40 * time.Second, TTL: 48 * time.Hour,
+				Start: bus.Start{Time: time.Date(2026, 1, 31, 15, 4, 5, 0, time.UTC)}, DeadLetter: "lost", Order: config.OrderTopic,
+				Rate: config.Rate{Count: 30, Per: time.Minute},
+			},
+			subscription("order.*.shipped", func(s *config.Subscription) {
+				s.Start.Latest = true
+				s.Handler.HTTP = &config.HTTPHandler{
+					URL: "https://u:p@example.com/x?y", Timeout: 5 * time.Second, Headers: map[string]string{"Authorization": "Bearer t"},
+				}
+			}),
+			subscription("a", func(s *config.Subscription) { s.Handler.Publish = &config.PublishHandler{Topic: "b"} }),
+			subscription("c", func(s *config.Subscription) {
+				s.Handler.Log = &config.LogHandler{Level: slog.LevelDebug, Data: true}
+				s.Mode, s.Order = consumer.SeenMark, config.OrderNone
+			}),
+			subscription("d", func(s *config.Subscription) { s.Handler.Log = &config.LogHandler{} }),
+		},
+	}
+	if !reflect.DeepEqual(c, want) {
+		t.Errorf("%+v\nwant %+v", c, want)
+	}
+}
+
+// What nobody says is what the consumer would do.
+func TestDefaultsAreTheConsumers(t *testing.T) {
+	t.Parallel()
+	c := parse(t, smallest, nil)
+	got, err := c.Subscriptions[0].Options()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := (*consumer.Options)(nil).WithDefaults("billing")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Drain != want.Drain {
+		t.Errorf("drain %v, want %v", c.Drain, want.Drain)
+	}
+	for _, o := range []*consumer.Options{got, want} {
+		o.Drain, o.ID, o.OrderKey, o.Fingerprint, o.LimitKey, o.Logger = 0, nil, nil, nil, nil, nil
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v\nwant %+v", got, want)
+	}
+}
+
+func TestOptionsOrderAndLimit(t *testing.T) {
+	t.Parallel()
+	e := bus.Event{Topic: "order.placed", Key: "k"}
+	for order, want := range map[string]string{"key": "k", "none": "", "topic": "order.>"} {
+		c := parse(t, strings.ReplaceAll(smallest, "order.placed", "order.>\n    order: "+order+"\n    rate: 5/h"), nil)
+		o, err := c.Subscriptions[0].Options()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o, err = o.WithDefaults("billing"); err != nil {
+			t.Fatal(err)
+		}
+		if got := o.OrderKey(e); got != want {
+			t.Errorf("%s: %q, want %q", order, got, want)
+		}
+		if o.Limit == nil {
+			t.Error("no limit")
+		}
+	}
+}
+
+// A longer first wait raises the longest, unless that is said.
+func TestLongestBackoffFollowsTheFirst(t *testing.T) {
+	t.Parallel()
+	c := parse(t, smallest+"    backoff: {initial: 10m}\n", nil)
+	if got := c.Subscriptions[0].Backoff.Max; got != 10*time.Minute {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestVariables(t *testing.T) {
+	t.Parallel()
+	variables := map[string]string{"N": "7", "YES": "true", "D": "5s", "X": "a: b\n- c # ${N}", "EMPTY": "", "CE_IDX": "1"}
+	c := parse(t, `
+group: "${NONE:bill}ing${NONE:}${EMPTY:not this}"
+nats: {provision: "${YES}", url: "${NONE:}"}
+drain: ${D}
+subscriptions:
+  - topic: order.${CE_IDX}
+    handler: {exec: './charge ${X} $${N} $CE_ID $$ ${N%7} ${1} $'}
+    concurrency: ${N}
+    run_limit: '${D}'
+`, variables)
+	s := c.Subscriptions[0]
+	if c.Group != "billing" || !c.NATS.Provision || c.NATS.URL != "" || c.Drain != 5*time.Second || s.Topic != "order.1" || s.Concurrency != 7 || s.RunLimit != 5*time.Second {
+		t.Errorf("%+v", c)
+	}
+	if want := "./charge a: b\n- c # ${N} ${N} $CE_ID $$ ${N%7} ${1} $"; s.Handler.Exec.Command != want {
+		t.Errorf("%q, want %q", s.Handler.Exec.Command, want)
+	}
+}
+
+func TestAnchorsAndMerges(t *testing.T) {
+	t.Parallel()
+	c := parse(t, `
+group: billing
+x-one: &one {concurrency: 1, attempts: 1}
+x-two: &two {attempts: 2, lease: 2s, backoff: &b {initial: 2s}}
+subscriptions:
+  - {topic: &t a, handler: &h {exec: ./charge}, <<: *one}
+  - {topic: b, handler: *h, <<: [*one, *two], crashes: 3}
+  - {topic: c, handler: {exec: *t}, backoff: *b, <<: [*two, *two, *one], attempts: 9}
+`, nil)
+	var got []string
+	for _, s := range c.Subscriptions {
+		got = append(got, strings.Join([]string{s.Topic, s.Handler.Exec.Command, s.Lease.String(), s.Backoff.Initial.String(), string(rune('0' + s.Attempts)), string(rune('0' + s.Crashes))}, " "))
+	}
+	want := []string{"a ./charge 30s 1s 1 5", "b ./charge 2s 2s 1 3", "c a 2s 2s 9 5"}
+	if !reflect.DeepEqual(got, want) || c.Subscriptions[2].Concurrency != 1 {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func TestFormOfTheFileDoesNotMatter(t *testing.T) {
+	t.Parallel()
+	want := parse(t, smallest, nil)
+	for name, file := range map[string]string{
+		"BOM":     "\ufeff" + smallest,
+		"CRLF":    strings.ReplaceAll(smallest, "\n", "\r\n"),
+		"markers": "---\n" + smallest + "...\n",
+		"flow":    `{"group": "billing", "subscriptions": [{"topic": "order.placed", "handler": {"exec": {"command": "./charge"}}}]}`,
+		"tabs":    strings.ReplaceAll(smallest, ": ", ":\t"),
+		"nothing": "nats:\nmongo: ~\nlog: {}\n" + smallest,
+	} {
+		if got := parse(t, file, nil); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
+// The environment goes before the file; an empty variable is as good as none.
+func TestEnvironmentGoesBeforeTheFile(t *testing.T) {
+	t.Parallel()
+	c := parse(t, smallest+"nats: {url: 'nats://file'}\n", map[string]string{
+		"NATS_URL": "nats://environment", "MONGODB_URI": "mongodb://environment", "ONCEISH_GROUP": "", "ONCEISH_LOG_LEVEL": "debug",
+	})
+	if c.NATS.URL != "nats://environment" || c.Mongo.URI != "mongodb://environment" || c.Group != "billing" || c.Log.Level != "debug" {
+		t.Errorf("%+v", c)
+	}
+	if _, problems := config.Parse("w", []byte(smallest), env(map[string]string{"ONCEISH_LOG_LEVEL": "loud"})); len(problems) != 1 ||
+		problems[0].String() != `ONCEISH_LOG_LEVEL: "loud" is none of debug, info, warn or error` {
+		t.Errorf("%v", problems)
+	}
+}

@@ -1,0 +1,132 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/onceish/onceish/internal/commandline"
+)
+
+// Flags are the flags of some sections, in the order of the sections. What they are given is checked by Load and FromFlags, not
+// by the command line. Help shows defaults, and never what the environment holds. Each call makes new ones.
+func Flags(wanted ...Section) []cli.Flag {
+	var out []cli.Flag
+	for _, s := range flagged(wanted) {
+		out = append(out, s.cli())
+	}
+	return out
+}
+
+// flagged are the specs of some sections that have a flag, in the order of the sections.
+func flagged(wanted []Section) (out []*spec) {
+	specs := tree().specs()
+	for _, section := range wanted {
+		if i := slices.Index(names(specs), string(section)); i >= 0 {
+			out = append(out, specs[i].flags()...)
+		}
+	}
+	return out
+}
+
+func (s *spec) cli() cli.Flag {
+	var from cli.ValueSourceChain
+	if s.env != "" {
+		from = cli.NewValueSourceChain(variableSource(s.env))
+	}
+	if s.kind == "true or false" {
+		return &cli.BoolFlag{Name: s.flag, Usage: s.usage(), Sources: from, HideDefault: true}
+	}
+	f := &cli.StringFlag{Name: s.flag, Usage: s.usage(), Sources: from, HideDefault: true, TakesFile: s.placeholder == "FILE"}
+	f.SetStringer(func(cli.Flag) string { return "--" + s.flag + " " + s.placeholder + "\t" + s.help() })
+	return f
+}
+
+// usage is what help says of a flag.
+func (s *spec) usage() string {
+	if s.preset == "" || s.kind == "true or false" {
+		return s.meaning
+	}
+	return fmt.Sprintf("%s (default: %s)", s.meaning, s.preset)
+}
+
+func (s *spec) help() string {
+	if s.env == "" {
+		return s.usage()
+	}
+	return s.usage() + " [$" + s.env + "]"
+}
+
+// variableSource is a variable of the environment, which is as good as none when it is empty.
+type variableSource string
+
+// Lookup implements cli.ValueSource.
+func (v variableSource) Lookup() (string, bool) {
+	value := os.Getenv(string(v))
+	return value, value != ""
+}
+
+// String implements fmt.Stringer.
+func (v variableSource) String() string { return "environment variable " + strconv.Quote(string(v)) }
+
+// GoString implements fmt.GoStringer.
+func (v variableSource) GoString() string { return v.String() }
+
+// IsFromEnv and Key implement cli.EnvValueSource.
+func (variableSource) IsFromEnv() bool { return true }
+
+// Key is the variable's name.
+func (v variableSource) Key() string { return string(v) }
+
+// overrides are what a command's flags, and their variables, say of some sections.
+func overrides(cmd *cli.Command, wanted []Section) map[string]override {
+	out := make(map[string]override)
+	for _, s := range flagged(wanted) {
+		if !cmd.IsSet(s.flag) {
+			continue
+		}
+		text := cmd.String(s.flag)
+		if s.kind == "true or false" {
+			text = strconv.FormatBool(cmd.Bool(s.flag))
+		}
+		label := "--" + s.flag
+		if s.env != "" && os.Getenv(s.env) == text && text != "" {
+			label = s.env // or a flag that says the same
+		}
+		out[s.flag] = override{text, origin{label: label, secret: s.secret}}
+	}
+	return out
+}
+
+// environment is what the variables of flags say.
+func environment(env lookup) map[string]override {
+	out := make(map[string]override)
+	for _, s := range flagged(sections()) {
+		if s.env == "" {
+			continue
+		}
+		if text, _ := env(s.env); text != "" {
+			out[s.flag] = override{text, origin{label: s.env, secret: s.secret}}
+		}
+	}
+	return out
+}
+
+// forbidden refuses flags that make no sense beside a file: which subscription would they be about?
+func forbidden(over map[string]override) error {
+	var found []string
+	for _, flag := range []string{"topic", "exec"} {
+		if _, ok := over[flag]; ok {
+			found = append(found, "--"+flag)
+		}
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	slices.Sort(found)
+	return fmt.Errorf("%w: %s and a file: write topics and handlers into the file", commandline.ErrUsage, strings.Join(found, " and "))
+}

@@ -1,0 +1,138 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+
+	"github.com/urfave/cli/v3"
+)
+
+// mostBytes is the longest file.
+const mostBytes = 1 << 20
+
+// Load returns the configuration that a command's flags, the environment and a file say, in this precedence. Without a name there is no
+// file, and flags say what the one subscription is. cmd has the flags of all sections. Errors are Problems, all at once, or which
+// flags make no sense beside a file; both are commandline.ErrUsage. Warnings are for the log.
+func Load(cmd *cli.Command, name string) (_ *Config, warnings Problems, err error) {
+	over := overrides(cmd, sections())
+	var data []byte
+	if name != "" {
+		if err := forbidden(over); err != nil {
+			return nil, nil, err
+		}
+		var problem *Problem
+		if data, problem = readFile(name); problem != nil {
+			return nil, nil, Problems{*problem}
+		}
+	}
+	c, problems := parse(newReader(name, os.LookupEnv, over), data, sections())
+	mistakes, warnings := problems.split()
+	if len(mistakes) > 0 {
+		return nil, warnings, mistakes
+	}
+	return c, warnings, nil
+}
+
+// FromFlags returns what a command's flags and the environment say of some sections; the others are left empty. Errors are Problems.
+func FromFlags(cmd *cli.Command, wanted ...Section) (*Config, error) {
+	c, problems := parse(newReader("", os.LookupEnv, overrides(cmd, wanted)), nil, wanted)
+	if mistakes, _ := problems.split(); len(mistakes) > 0 {
+		return nil, mistakes
+	}
+	return c, nil
+}
+
+// Parse returns the configuration that a file and the environment say. name is for messages. The Config is nil if there
+// are mistakes; warnings may come with one.
+func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, Problems) {
+	if name == "" {
+		name = "worker.yaml"
+	}
+	c, problems := parse(newReader(name, env, environment(env)), data, sections())
+	if mistakes, _ := problems.split(); len(mistakes) > 0 {
+		c = nil
+	}
+	return c, problems
+}
+
+// Lint returns all that is wrong with a file in an environment, and warnings, in the order of the file.
+func Lint(name string, data []byte, env func(string) (string, bool)) Problems {
+	_, problems := Parse(name, data, env)
+	return problems
+}
+
+// Read is Parse of a file. That it cannot be read is a Problem as well.
+func Read(name string, env func(string) (string, bool)) (*Config, Problems) {
+	data, problem := readFile(name)
+	if problem != nil {
+		return nil, Problems{*problem}
+	}
+	return Parse(name, data, env)
+}
+
+// readFile returns what a file holds, of which 1 MiB is the most, or what is wrong with it.
+func readFile(name string) ([]byte, *Problem) {
+	f, err := os.Open(name) //nolint:gosec // the user's own file
+	if err != nil {
+		return nil, unreadable(name, err)
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	data, err := io.ReadAll(io.LimitReader(f, mostBytes+1))
+	switch {
+	case err != nil:
+		return nil, unreadable(name, err)
+	case len(data) > mostBytes:
+		return nil, tooLong(name)
+	}
+	return data, nil
+}
+
+// unreadable says so in the words of the system, without the name that is there already.
+func unreadable(name string, err error) *Problem {
+	if at, ok := errors.AsType[*fs.PathError](err); ok {
+		err = at.Err
+	}
+	return &Problem{File: name, Message: fmt.Sprintf("the file cannot be read: %v", err)}
+}
+
+func tooLong(name string) *Problem {
+	return &Problem{File: name, Message: "the file is longer than 1 MiB: is it the right one?"}
+}
+
+// parse reads a file, unless the reader has none, and what overrides it.
+func parse(r *reader, data []byte, wanted []Section) (*Config, Problems) {
+	var c Config
+	root := tree()
+	root.fill(&c)
+	if r.file != "" {
+		if len(data) > mostBytes {
+			return nil, Problems{*tooLong(r.file)}
+		}
+		n := r.document(data)
+		if n == nil {
+			return nil, r.sorted()
+		}
+		r.given[""] = origin{line: n.Line, column: n.Column}
+		root.read(r, "", n, &c)
+	}
+	for _, k := range root {
+		if name := k.describe().name; slices.Contains(wanted, Section(name)) {
+			k.finish(r, name, &c)
+		}
+	}
+	c.settle(r)
+	c.check(r)
+	return &c, r.sorted()
+}
+
+func sections() []Section {
+	out := make([]Section, 0, 8)
+	for _, s := range tree().specs() {
+		out = append(out, Section(s.name))
+	}
+	return out
+}

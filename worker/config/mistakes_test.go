@@ -1,0 +1,293 @@
+package config_test
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/onceish/onceish/internal/commandline"
+	"github.com/onceish/onceish/worker/config"
+)
+
+// with is the smallest file with more keys for its subscription.
+func with(lines ...string) string { return smallest + "    " + strings.Join(lines, "\n    ") + "\n" }
+
+func handled(by string) string { return strings.Replace(smallest, "{exec: ./charge}", by, 1) }
+
+// mistakes are files, and all that is said of them without the file's name.
+func mistakes() map[string][]string {
+	return map[string][]string{
+		"":                            {"1:1: the file is empty: name at least a topic and a handler under subscriptions"},
+		"# nothing\n":                 {"1:1: the file is empty: name at least a topic and a handler under subscriptions"},
+		"- a\n":                       {"1:1: it is a list, but a mapping is wanted: put keys below it", "1:1: group: it is missing: add group: who handles each event once, or set --group or ONCEISH_GROUP", "1:1: subscriptions: there is none: name at least one, with a topic and a handler"},
+		smallest + "---\na: 1\n":      {"5:1: a second document begins here (---): keep one in a file"},
+		smallest + "---\n":            {"5:1: a second document begins here (---): keep one in a file"},
+		"group: b\nnats:\n\turl: x\n": {"3:1: this is not YAML: found character that cannot start any token: a tab: indent with spaces"},
+		"group: *b\n":                 {"1:8: this is not YAML: it cannot be read from here on: there is no such anchor (&name): quote a value that begins with '*'"},
+		"nats: {url: ${URL}}\n":       {"1:14: this is not YAML: did not find expected ',' or '}': quote a value with ${…} inside of { } or [ ]"},
+		"group: a: b\n":               {"1:9: this is not YAML: mapping values are not allowed in this context: check the indentation, and quote a value that has a colon and a space"},
+		"group: @b\n":                 {"1:8: this is not YAML: found character that cannot start any token: quote a value that begins with a special character"},
+		"group: \"b\n":                {"2:1: this is not YAML: found unexpected end of stream: check indentation, quotes and brackets"},
+		"group: b\xff\n":              {"1:9: the file is not UTF-8: save it as UTF-8"},
+		"\xfe\xffg\n":                 {"1:1: the file is not UTF-8: save it as UTF-8"},
+		"a: é\ngroup: é\x00\n":        {"2:9: a control character (U+0000): remove it, or write it as an escape in double quotes"},
+		"%FOO\n---\na: 1\n":           {"1:5: this is not YAML: found unknown directive name: check indentation, quotes and brackets"},
+
+		"group: b\nsubscriptions: []\n": {"2:16: subscriptions: there is none: name at least one, with a topic and a handler"},
+		"group: b\nsubscriptions: x\n":  {"2:16: subscriptions: it is text, but a list is wanted: begin each entry with a dash and a space"},
+		"group: b\nsubscriptions: [a]\n": {
+			"2:17: subscriptions[0]: it is text, but a mapping is wanted: put keys below it",
+			"2:17: subscriptions[0].topic: it is missing: add topic: topic or pattern to subscribe to, such as order.placed or 'order.>'",
+			"2:17: subscriptions[0].handler: it is missing: add one of exec, http, publish or log below handler",
+		},
+		strings.Replace(smallest, "group", "grop", 1): {
+			`1:1: grop: there is no key "grop": did you mean "group"?`,
+			"1:1: group: it is missing: add group: who handles each event once, or set --group or ONCEISH_GROUP",
+		},
+		smallest + "group: again\n":    {"5:1: group: it is there twice, first on line 1: remove one"},
+		smallest + "'group': again\n":  {"5:1: group: it is there twice, first on line 1: remove one"},
+		smallest + "url: x\n":          {`5:1: url: there is no key "url": it belongs under nats or subscriptions.handler.http`},
+		smallest + "worker: x\n":       {`5:1: worker: there is no key "worker": use group, nats, mongo, data_dir, log, drain or subscriptions`},
+		smallest + "? [a]\n: b\n":      {"1:1: the key on line 5 is not text: quote what has braces, brackets or an asterisk"},
+		smallest + "nats: x\n":         {"5:7: nats: it is text, but a mapping is wanted: put keys below it"},
+		smallest + "nats: {x-a: 1}\n":  {`5:8: nats.x-a: there is no key "x-a": use url, credentials or provision`},
+		smallest + "drain: [1s]\n":     {"5:8: drain: it is a list, but it must be a duration from 1ms to 1d"},
+		smallest + "drain:\n":          {"5:7: drain: it has no value: give one, or remove the key; it must be a duration from 1ms to 1d"},
+		smallest + "drain: !!str 1s\n": {"5:8: drain: it has a tag (!…), which is not supported: quote a value that begins with '!'"},
+		smallest + "drain: 1\n":        {`5:8: drain: "1" has no unit: write 1s for seconds, or 1ms, 1m, 1h, 1d`},
+		smallest + "drain: 1y\n":       {`5:8: drain: "1y" is no duration: write one such as 500ms, 30s, 15m, 12h or 7d`},
+		smallest + "drain: -1s\n":      {`5:8: drain: "-1s" is negative: write a duration such as 30s`},
+		smallest + "drain: 2d\n":       {`5:8: drain: "2d" is not a duration from 1ms to 1d`},
+		smallest + "drain: 99999999w\n": {
+			`5:8: drain: "99999999w" is longer than 292 years`,
+		},
+		smallest + "log: {level: warning}\n":               {`5:14: log.level: "warning" is none of debug, info, warn or error`},
+		smallest + "log: {level: errr}\n":                  {`5:14: log.level: "errr" is none of debug, info, warn or error: did you mean "error"?`},
+		smallest + "nats: {provision: yes}\n":              {`5:19: nats.provision: "yes" is text, but it must be true or false`},
+		smallest + "nats: {provision: 'true'}\n":           {`5:19: nats.provision: "true" is text, but it must be true or false: remove the quotes`},
+		smallest + "nats: {url: 'redis://h'}\n":            {"5:13: nats.url: its scheme is not nats, tls, ws or wss: write a URL such as nats://localhost:4222"},
+		smallest + "mongo: {uri: localhost}\n":             {"5:14: mongo.uri: it does not begin with mongodb:// or mongodb+srv://"},
+		strings.Replace(smallest, "billing", "5", 1):       {`1:8: group: "5" is a number, but it must be the name of a group such as billing: put it in quotes`},
+		strings.Replace(smallest, "billing", "''", 1):      {"1:8: group: it is empty: it must be the name of a group such as billing"},
+		strings.Replace(smallest, "billing", "a b", 1):     {"1:8: group: \"a b\" gives no topic for dead letters (dead.GROUP): name a group without spaces, and without dots at its ends, or set dead_letter"},
+		strings.Replace(smallest, "billing", "${NO}", 1):   {"1:8: group: the environment has no NO: set it, or give a default as in ${NO:default}, or write $${NO} for the text itself"},
+		strings.Replace(smallest, "billing", "${A:-b}", 1): {"1:8: group: ${A:-…} is the shell's way: write ${A:default}, or $${ for the text ${"},
+		strings.Replace(smallest, "billing", "${A", 1):     {"1:8: group: a ${ has no end: write ${VAR}, or $${ for the text ${"},
+
+		with("concurrency: 0"):       {`5:18: subscriptions[0].concurrency: "0" is not a whole number from 1 to 100000`},
+		with("concurrency: 1.5"):     {`5:18: subscriptions[0].concurrency: "1.5" is a number, but it must be a whole number from 1 to 100000`},
+		with("attempts: 9999999999"): {`5:15: subscriptions[0].attempts: "9999999999" is not a whole number from 1 to 1000000`},
+		with("attempts: '5'"):        {`5:15: subscriptions[0].attempts: "5" is text, but it must be a whole number from 1 to 1000000: remove the quotes`},
+		with("lease: 10ms"):          {`5:12: subscriptions[0].lease: "10ms" is not a duration from 100ms to 1d`},
+		with("lease: 1d", "ttl: 1d"): {"6:10: subscriptions[0].ttl: ttl is 1d: it must be longer than lease, 1d"},
+		with("run_limit: 8d"):        {"5:16: subscriptions[0].run_limit: ttl is 7d, but an event may come again for longer (ack_wait 30s + backoff.max 5m + run_limit 8d): raise ttl or lower the others"},
+		with("backoff: {initial: 1m, max: 1s}"): {
+			"5:24: subscriptions[0].backoff.initial: backoff.initial is 1m, longer than backoff.max, 1s: raise max or lower initial",
+		},
+		with("ttl: 5", "run_limit: 8d"): {`5:10: subscriptions[0].ttl: "5" has no unit: write 5s for seconds, or 5ms, 5m, 5h, 5d`},
+		"group: g\nsubscriptions: [{topic: a.., handler: {log: }}, {topic: a.., handler: {log: }}]\n": {
+			`2:25: subscriptions[0].topic: topic "a.." has an empty token: dots only separate`,
+			`2:57: subscriptions[1].topic: topic "a.." has an empty token: dots only separate`,
+		},
+		with("start: yesterday"):                               {`5:12: subscriptions[0].start: "yesterday" is neither earliest nor latest nor a time such as 2026-01-31T15:04:05Z`},
+		with("start: 2026-01-31"):                              {`5:12: subscriptions[0].start: "2026-01-31" is neither earliest nor latest nor a time such as 2026-01-31T15:04:05Z`},
+		with("start: lastest"):                                 {`5:12: subscriptions[0].start: "lastest" is neither earliest nor latest nor a time such as 2026-01-31T15:04:05Z: did you mean "latest"?`},
+		with("order: keys"):                                    {`5:12: subscriptions[0].order: "keys" is none of key, none or topic: did you mean "key"?`},
+		with("mode: seen_mark"):                                {`5:11: subscriptions[0].mode: "seen_mark" is none of claimed or seen-mark: did you mean "seen-mark"?`},
+		with("rate: 5"):                                        {`5:11: subscriptions[0].rate: "5" has no unit that is known: write a rate such as 100/s, 30/m or 5/h`},
+		with("rate: 0/s"):                                      {`5:11: subscriptions[0].rate: "0/s" lets nothing start: write a number above 0, or leave the key out for no limit`},
+		with("rate: x/s"):                                      {`5:11: subscriptions[0].rate: "x/s" does not begin with a whole number: write a rate such as 100/s, 30/m or 5/h`},
+		with("rate: 2000000000/s"):                             {`5:11: subscriptions[0].rate: "2000000000/s" is more than 1000000000: leave the key out for no limit`},
+		with("dead_letter: ''"):                                {`5:18: subscriptions[0].dead_letter: the topic is empty: name one, such as "order.placed"`},
+		with("dead_letter: dead.*"):                            {`5:18: subscriptions[0].dead_letter: topic "dead.*" has a wildcard: name one topic`},
+		with("dead_letter: order.placed"):                      {`5:18: subscriptions[0].dead_letter: the topic "order.placed" also receives its own dead letters, on "order.placed": set dead_letter to another topic`},
+		strings.Replace(smallest, "order.placed", "dead.>", 1): {`3:12: subscriptions[0].topic: the topic "dead.>" also receives its own dead letters, on "dead.billing": set dead_letter to another topic`},
+		strings.Replace(smallest, "order.placed", "a..b", 1):   {`3:12: subscriptions[0].topic: topic "a..b" has an empty token: dots only separate`},
+		with("mode: seen-mark", "crashes: 3"):                  {"6:14: warning: subscriptions[0].crashes: it has no effect in mode seen-mark, which does not recognise crashes"},
+		smallest + "nats: {url: 'nats://h'}\ndata_dir: /x\n":   {"6:11: warning: data_dir: it has no effect beside nats.url: only the worker's own server keeps data there"},
+
+		smallest + "  - {topic: order.placed, handler: {log: }}\n":  {`5:13: subscriptions[1].topic: "order.placed" overlaps with "order.placed" of subscriptions[0]: a group handles each event once; join them, or use another group`},
+		smallest + "  - {topic: '*.placed', handler: {log: }}\n":    {`5:13: subscriptions[1].topic: "*.placed" overlaps with "order.placed" of subscriptions[0]: a group handles each event once; join them, or use another group`},
+		handled("{exec: ./a, log: }"):                               {"4:14: subscriptions[0].handler: there are 2, exec and log: keep one"},
+		handled("{}"):                                               {"4:14: subscriptions[0].handler: it is missing: add one of exec, http, publish or log below handler"},
+		handled("exec"):                                             {"4:14: subscriptions[0].handler: it is text, but a mapping is wanted: put keys below it"},
+		handled("{exce: ./a}"):                                      {`4:14: subscriptions[0].handler: it is missing: add one of exec, http, publish or log below handler`, `4:15: subscriptions[0].handler.exce: there is no key "exce": did you mean "exec"?`},
+		handled("{exec: }"):                                         {"4:21: subscriptions[0].handler.exec.command: it is missing: add command: command line to run"},
+		handled("{exec: ''}"):                                       {"4:21: subscriptions[0].handler.exec.command: it is empty: it must be a command line"},
+		handled("{exec: './a ${CE_ID}'}"):                           {"4:21: subscriptions[0].handler.exec.command: the worker's environment has no CE_ID; in a command line, which gets it for each event, write $CE_ID or $${CE_ID}"},
+		handled("{exec: {command: a, mode: steram}}"):               {`4:40: subscriptions[0].handler.exec.mode: "steram" is none of process or stream: did you mean "stream"?`},
+		handled("{publish: order.placed}"):                          {`4:24: subscriptions[0].handler.publish.topic: "order.placed" is received by the subscription itself, on "order.placed": events would go round for ever; publish to another topic`},
+		handled("{publish: order.*}"):                               {`4:24: subscriptions[0].handler.publish.topic: topic "order.*" has a wildcard: name one topic`},
+		handled("{http: localhost}"):                                {"4:21: subscriptions[0].handler.http.url: its scheme is neither http nor https: write a URL such as https://localhost:8080/events"},
+		handled("{http: 'http://'}"):                                {"4:21: subscriptions[0].handler.http.url: it names no host: write a URL such as https://localhost:8080/events"},
+		handled("{http: 'http://h:99999'}"):                         {"4:21: subscriptions[0].handler.http.url: its port is not from 1 to 65535"},
+		handled("{http: {url: 'http://h', timeout: 20m}}"):          {"4:48: warning: subscriptions[0].handler.http.timeout: the HTTP timeout, 20m, is longer than run_limit, 15m, which ends the exchange before it"},
+		handled("{http: {url: 'http://h', headers: {A b: c}}}"):     {"4:49: subscriptions[0].handler.http.headers: the name of a header has what HTTP does not allow: write letters, digits and dashes"},
+		handled("{http: {url: 'http://h', headers: {Te: c}}}"):      {"4:49: subscriptions[0].handler.http.headers: the header te is set for each request: leave it out"},
+		handled("{http: {url: 'http://h', headers: {A: 1}}}"):       {"4:52: subscriptions[0].handler.http.headers.A: the value (not shown) is a number, but it must be text: put it in quotes"},
+		handled("{http: {url: 'http://h', headers: {A: \"\\n\"}}}"): {"4:52: subscriptions[0].handler.http.headers.A: its byte 0 is a control character, which HTTP does not allow in headers: remove it"},
+		handled("{http: {url: 'http://h', headers: {A: b, a: b}}}"): {"4:58: subscriptions[0].handler.http.headers.a: it is there twice, in other letters: remove one"},
+		handled("{publish: b}") + "  - {topic: b, handler: {publish: c}}\n  - {topic: c, handler: {publish: order.placed}}\n": {
+			`4:24: subscriptions[0].handler.publish.topic: "b" comes back to this subscription by way of subscriptions[2]: events would go round for ever; publish to another topic`,
+		},
+		"x: &x {<<: *x}\n" + smallest:    {`1:1: x: there is no key "x": use group, nats, mongo, data_dir, log, drain or subscriptions`},
+		"nats: &x {<<: *x}\n" + smallest: {"1:15: nats: a mapping is merged (<<) into itself: write its keys out"},
+		"nats: &x {<<: 5}\n" + smallest:  {"1:15: nats: it is a number, but a mapping is wanted: put keys below it"},
+	}
+}
+
+func TestMistakes(t *testing.T) {
+	t.Parallel()
+	for file, want := range mistakes() {
+		var got []string
+		for _, p := range config.Lint("worker.yaml", []byte(file), env(nil)) {
+			got = append(got, strings.TrimPrefix(p.String(), "worker.yaml:"))
+		}
+		if strings.Join(got, "\n") != strings.Join(want, "\n") {
+			t.Errorf("%s\nsays\n%s\nwant\n%s", file, strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	}
+}
+
+// A file's mistakes are all told at once, in its order.
+func TestAllMistakesAtOnce(t *testing.T) {
+	t.Parallel()
+	_, problems := config.Parse("w.yaml", []byte("grup: billing\nsubscriptions:\n  - topic: a b\n    lease: 5\n    handler: {exec: x, mode: y}\n"), env(nil))
+	if len(problems) != 5 {
+		t.Errorf("%v", problems)
+	}
+	for i, p := range problems[1:] {
+		if p.Line < problems[i].Line {
+			t.Errorf("line %d comes after line %d", p.Line, problems[i].Line)
+		}
+	}
+	if !errors.Is(problems, commandline.ErrUsage) || !strings.HasPrefix(problems.Error(), "5 mistakes:\n  w.yaml:1:1: ") {
+		t.Errorf("%v", problems)
+	}
+}
+
+// A warning is no mistake: there is a Config.
+func TestWarningsComeWithAConfig(t *testing.T) {
+	t.Parallel()
+	c, problems := config.Parse("w", []byte(with("mode: seen-mark", "crashes: 3")), env(nil))
+	if c == nil || len(problems) != 1 || !problems[0].Warning {
+		t.Errorf("%v %v", c, problems)
+	}
+}
+
+func TestProblemsAreJSON(t *testing.T) {
+	t.Parallel()
+	problems := config.Lint("w.yaml", []byte(with("lease: 5")), env(nil))
+	out, err := json.Marshal(problems)
+	if want := `[{"file":"w.yaml","line":5,"column":12,"path":"subscriptions[0].lease","message":"\"5\" has no unit: write 5s for seconds, or 5ms, 5m, 5h, 5d"}]`; err != nil || string(out) != want {
+		t.Errorf("%s %v", out, err)
+	}
+}
+
+func TestFilesThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, want := range map[string]string{
+		filepath.Join(dir, "none.yaml"): "none.yaml: the file cannot be read: no such file or directory",
+		dir:                             "the file cannot be read: is a directory",
+	} {
+		c, problems := config.Read(name, env(nil))
+		if c != nil || len(problems) != 1 || !strings.Contains(problems[0].String(), want) {
+			t.Errorf("%s: %v, want %s", name, problems, want)
+		}
+	}
+	file := filepath.Join(dir, "worker.yaml")
+	if err := os.WriteFile(file, []byte(smallest), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c, problems := config.Read(file, env(nil)); c == nil || len(problems) > 0 {
+		t.Errorf("%v", problems)
+	}
+}
+
+// A file that is too long is not read to its end, which some do not have.
+func TestLongFilesAreNotRead(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "long.yaml")
+	if err := os.WriteFile(name, []byte(strings.Repeat("# x\n", 10<<18)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{name, "/dev/zero"} {
+		before := cost(t)
+		_, problems := config.Read(name, env(nil))
+		if took := cost(t).bytes - before.bytes; took > 8<<20 || len(problems) != 1 || problems[0].Message != "the file is longer than 1 MiB: is it the right one?" {
+			t.Errorf("%s: %v, with %d bytes", name, problems, took)
+		}
+	}
+}
+
+// spent is what the process has used so far.
+type spent struct {
+	cpu   time.Duration
+	bytes uint64
+}
+
+func cost(t *testing.T) spent {
+	t.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return spent{time.Duration(u.Utime.Nano()), m.TotalAlloc}
+}
+
+// What is made to take long, or much memory, is refused soon, with few words.
+func TestBombs(t *testing.T) {
+	laughs := "x-a: &a {u: 1}\n"
+	for c := 'b'; c <= 'z'; c++ {
+		before := string(c - 1)
+		laughs += "x-" + string(c) + ": &" + string(c) + " {<<: [*" + strings.Repeat(before+", *", 9) + before + "]}\n"
+	}
+	var keys strings.Builder
+	for i := range 90_000 {
+		keys.WriteString("k" + strconv.Itoa(i) + ":,")
+	}
+	for name, file := range map[string]string{
+		"billion laughs":  laughs + "nats: *z\n",
+		"aliases":         "x-a: &a {topic: a}\nsubscriptions: [" + strings.Repeat("*a,", 50_000) + "]",
+		"few aliases":     "x-a: &a {handler: &h {exec: &e a}}\nsubscriptions: [" + strings.Repeat("{<<: *a},", 900) + "]",
+		"merges":          "x-a: &a {" + strings.Repeat("a: ,", 100_000) + "}\nnats: {<<: [" + strings.Repeat("*a,", 50_000) + "]}",
+		"keys":            "{" + keys.String() + "}",
+		"merged keys":     "x-a: &a {" + keys.String() + "}\nnats: {<<: [" + strings.Repeat("*a,", 900) + "]}",
+		"entries":         "subscriptions: [" + strings.Repeat("a,", 50_000) + "]",
+		"many topics":     "group: g\nsubscriptions: [" + strings.Repeat("{topic: a},", 1000) + "]",
+		"deep":            strings.Repeat("[", 1<<20),
+		"deep merges":     "nats: " + strings.Repeat("{<<: ", 9000) + strings.Repeat("}", 9000),
+		"long":            strings.Repeat("x", 10<<20),
+		"long value":      "group: " + strings.Repeat("${A}", 200_000),
+		"many variables":  "group: \"" + strings.Repeat("${A:}", 100_000) + "\"",
+		"long topic":      "subscriptions: [{topic: " + strings.Repeat("*.", 500_000) + "}]",
+		"long duration":   "drain: " + strings.Repeat("1s", 400_000),
+		"long wrong name": strings.Repeat("x", 1000_000) + ": 1",
+	} {
+		data := []byte(file)
+		before := cost(t)
+		problems := config.Lint("worker.yaml", data, env(nil))
+		took := cost(t)
+		took.cpu -= before.cpu
+		took.bytes -= before.bytes
+		if len(problems) == 0 || len(problems) > 100 || len(problems.Error()) > 100_000 {
+			t.Errorf("%s: %d problems, %d bytes", name, len(problems), len(problems.Error()))
+		}
+		if took.cpu > 5*time.Second || took.bytes > 400<<20 || len(file) > 5<<20 && took.bytes > 1<<20 {
+			t.Errorf("%s takes %v and %d bytes", name, took.cpu, took.bytes)
+		}
+		if name == "merged keys" && !strings.Contains(problems.Error(), "more than 100000 keys") {
+			t.Errorf("%s: %.1000s", name, problems.Error())
+		}
+		t.Logf("%s: %v, %d KiB, %.100s", name, took.cpu, took.bytes>>10, problems[0])
+	}
+}

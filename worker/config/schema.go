@@ -1,0 +1,81 @@
+package config
+
+import (
+	"encoding/json"
+	"maps"
+)
+
+// Schema is a JSON Schema (2020-12) of the file, for editors: what Lint accepts it accepts. It cannot compare keys with each other.
+func Schema() []byte {
+	root := mappingSchema(tree().specs())
+	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+	root["title"] = "Configuration of an Onceish worker"
+	root["type"] = "object"
+	root["patternProperties"] = map[string]any{"^x-.": true}
+	root["required"] = []string{string(SectionSubscriptions)} // the group may come from elsewhere
+	out, err := json.MarshalIndent(root, "", "  ")
+	if err != nil {
+		return nil // there are texts, numbers, lists and maps of them alone
+	}
+	return append(out, '\n')
+}
+
+// mappingSchema is that of a mapping with these keys and no others. A mapping may be empty: nothing at all.
+func mappingSchema(specs []*spec) map[string]any {
+	properties := make(map[string]any, len(specs))
+	required := []string{}
+	for _, s := range specs {
+		properties[s.name] = s.schema()
+		if s.required {
+			required = append(required, s.name)
+		}
+	}
+	out := map[string]any{"type": []string{"object", "null"}, "properties": properties, "additionalProperties": false}
+	if len(required) > 0 {
+		out["required"], out["type"] = required, "object"
+	}
+	return out
+}
+
+func (s *spec) schema() map[string]any {
+	out := s.form()
+	out["description"] = s.meaning
+	if s.bounds != "" {
+		out["description"] = s.meaning + " (" + s.bounds + ")"
+	}
+	if s.literal != nil {
+		out["default"] = s.literal
+	}
+	return out
+}
+
+// form is the schema of the key's value.
+func (s *spec) form() map[string]any {
+	switch {
+	case s.list:
+		return map[string]any{"type": "array", "minItems": 1, "maxItems": mostEntries, "items": mappingSchema(s.below)}
+	case s.loose:
+		return map[string]any{
+			"type": []string{"object", "null"}, "propertyNames": map[string]any{"pattern": headerNameForm}, "additionalProperties": s.shape,
+		}
+	case len(s.below) == 0:
+		return s.value()
+	}
+	out := mappingSchema(s.below)
+	if s.one {
+		out["minProperties"], out["maxProperties"], out["type"] = 1, 1, "object"
+	}
+	if s.shorthand != "" {
+		return map[string]any{"anyOf": []any{s.below[0].value(), out}}
+	}
+	return out
+}
+
+// value is the schema of a single value, which may also be made of variables.
+func (s *spec) value() map[string]any {
+	shape := maps.Clone(s.shape)
+	if len(shape) == 1 && shape["type"] == "string" {
+		return shape
+	}
+	return map[string]any{"anyOf": []any{shape, map[string]any{"type": "string", "pattern": variableForm}}}
+}

@@ -1,0 +1,51 @@
+package demo
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/onceish/onceish/bus"
+	natsbus "github.com/onceish/onceish/bus/jetstream"
+)
+
+// group is the consumer group of the workers.
+const group = "demo"
+
+// assignment is what a worker process is told, as a line on its standard input: it may hold credentials.
+type assignment struct {
+	// Name of what was made for this demo.
+	Name    string `json:"name"`
+	NATS    string `json:"nats"`
+	Store   string `json:"store"`
+	Mongo   string `json:"mongo,omitempty"`
+	Journal string `json:"journal"`
+	Seed    uint64 `json:"seed"`
+	// Crashes at which an event is given up: kills are no fault of the event's.
+	Crashes int `json:"crashes"`
+}
+
+// The last line that a worker process is told: finish, and end. If its input ends before, the demo has died.
+const end = "end"
+
+func (a *assignment) topic() string       { return a.Name + ".events" }
+func (a *assignment) deadLetters() string { return a.Name + ".dead" }
+func (a *assignment) consumer() string    { return natsbus.ConsumerName(group, a.topic()) }
+
+func (a *assignment) line() ([]byte, error) {
+	line, err := json.Marshal(a)
+	return append(line, '\n'), err
+}
+
+func readAssignment(r *bufio.Reader) (*assignment, error) {
+	line, err := r.ReadString('\n')
+	if err != nil {
+		return nil, fmt.Errorf("read what to do from standard input: %w: this command is started by the demo", err)
+	}
+	var a assignment
+	if err := json.NewDecoder(strings.NewReader(line)).Decode(&a); err != nil {
+		return nil, fmt.Errorf("read what to do from standard input: %w: this command is started by the demo", err)
+	}
+	return &a, bus.ValidTopic(a.topic())
+}

@@ -1,0 +1,119 @@
+package demo
+
+import "time"
+
+// kill is the end of a worker process.
+type kill struct {
+	pid int
+	// sent is when it was about to be killed, gone when it was known to be dead.
+	sent, gone time.Time
+}
+
+// mark is what a process knows of a mark: that it is stored.
+type mark struct {
+	id  string
+	pid int
+}
+
+// book has what the journal says.
+type book struct {
+	events   map[string][]record // the effects of each event that was published
+	marks    map[mark]bool
+	strange  int // effects of what never was
+	done     int // events that have an effect
+	effects  int
+	failures int
+	copies   int
+	late     int // events that were taken over from a process that lived
+	dead     int
+}
+
+func newBook(ids []string) *book {
+	b := &book{events: make(map[string][]record, len(ids)), marks: make(map[mark]bool, len(ids))}
+	for _, id := range ids {
+		b.events[id] = nil
+	}
+	return b
+}
+
+func (b *book) add(rs []record) {
+	for _, r := range rs {
+		switch r.what {
+		case effect:
+			b.effect(r)
+		case failed:
+			b.failures++
+		case handled:
+			b.marks[mark{r.id, r.pid}] = true
+		case duplicate:
+			b.copies++
+		case lost:
+			b.late++
+		case dead:
+			b.dead++
+		}
+	}
+}
+
+func (b *book) effect(r record) {
+	b.effects++
+	before, known := b.events[r.id]
+	switch {
+	case !known:
+		b.strange++
+		return
+	case len(before) == 0:
+		b.done++
+	}
+	b.events[r.id] = append(before, r)
+}
+
+// missing names some of the events that have no effect.
+func (b *book) missing(ids []string, limit int) (names []string) {
+	for _, id := range ids {
+		if len(b.events[id]) == 0 && len(names) < limit {
+			names = append(names, id)
+		}
+	}
+	return names
+}
+
+// unexplained counts the repeats that no kill explains.
+func (b *book) unexplained(kills []kill) int {
+	byPID := make(map[int][]kill, len(kills))
+	for _, k := range kills {
+		byPID[k.pid] = append(byPID[k.pid], k)
+	}
+	n := b.strange
+	for _, effects := range b.events {
+		if len(effects) > 1 {
+			n += b.repeats(effects, byPID)
+		}
+	}
+	return n
+}
+
+// repeats counts the unexplained effects of one event, which are in the order in which they were made. Each one that was cut off from its
+// mark explains one that follows the kill.
+func (b *book) repeats(effects []record, kills map[int][]kill) (unexplained int) {
+	var explain []time.Time // when those that no repeat has followed yet were killed
+	for i, e := range effects {
+		if i > 0 {
+			if len(explain) > 0 && !e.at.Before(explain[0]) {
+				explain = explain[1:]
+			} else {
+				unexplained++
+			}
+		}
+		if b.marks[mark{e.id, e.pid}] {
+			continue
+		}
+		for _, k := range kills[e.pid] {
+			if !e.at.After(k.gone) {
+				explain = append(explain, k.sent)
+				break
+			}
+		}
+	}
+	return unexplained
+}

@@ -1,0 +1,72 @@
+package demo
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func at(ms int) time.Time { return time.Unix(1_000_000, 0).Add(time.Duration(ms) * time.Millisecond) }
+
+func did(id string, pid, ms int) record { return record{effect, id, pid, at(ms)} }
+
+func killed(pid, ms int) kill { return kill{pid: pid, sent: at(ms), gone: at(ms + 5)} }
+
+func TestCount(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		journal                          []record
+		kills                            []kill
+		effects, repeated, mystery, lost int
+	}{
+		"once each":                         {journal: []record{did("a", 1, 0), did("b", 2, 0)}, effects: 2},
+		"lost":                              {journal: []record{did("a", 1, 0)}, effects: 1, lost: 1},
+		"nothing":                           {lost: 2},
+		"killed after the effect":           {journal: []record{did("a", 1, 0), did("b", 2, 0), did("a", 2, 2000)}, kills: []kill{killed(1, 900)}, effects: 3, repeated: 1},
+		"killed in the act":                 {journal: []record{did("a", 1, 3), did("b", 2, 0), did("a", 2, 2000)}, kills: []kill{killed(1, 0)}, effects: 3, repeated: 1},
+		"killed after the mark":             {journal: []record{did("a", 1, 0), did("b", 2, 0), {handled, "a", 1, at(5)}, did("a", 2, 4000)}, kills: []kill{killed(1, 10)}, effects: 3, repeated: 1, mystery: 1},
+		"killed after another's mark":       {journal: []record{did("a", 1, 0), did("b", 2, 0), {handled, "b", 1, at(5)}, {handled, "a", 2, at(5)}, did("a", 2, 4000)}, kills: []kill{killed(1, 10)}, effects: 3, repeated: 1},
+		"killed before a late mark":         {journal: []record{did("a", 1, 0), did("b", 2, 0), did("a", 2, 5000)}, kills: []kill{killed(1, 3000)}, effects: 3, repeated: 1},
+		"killed before":                     {journal: []record{did("a", 1, 100), did("b", 2, 0), did("a", 2, 4000)}, kills: []kill{killed(1, 50)}, effects: 3, repeated: 1, mystery: 1},
+		"another was killed":                {journal: []record{did("a", 1, 0), did("b", 2, 0), did("a", 2, 2000)}, kills: []kill{killed(2, 2100)}, effects: 3, repeated: 1, mystery: 1},
+		"nobody was killed":                 {journal: []record{did("a", 1, 0), did("b", 2, 0), did("a", 2, 2000)}, effects: 3, repeated: 1, mystery: 1},
+		"the same process":                  {journal: []record{did("a", 1, 0), did("b", 2, 0), did("a", 1, 10)}, kills: []kill{killed(1, 20)}, effects: 3, repeated: 1, mystery: 1},
+		"at the same time":                  {journal: []record{did("a", 1, 0), did("b", 2, 0), did("a", 2, 100)}, kills: []kill{killed(1, 200)}, effects: 3, repeated: 1, mystery: 1},
+		"one kill explains one repeat":      {journal: []record{did("a", 1, 0), did("b", 2, 0), did("a", 2, 2000), did("a", 3, 2001)}, kills: []kill{killed(1, 5)}, effects: 4, repeated: 2, mystery: 1},
+		"two kills explain two":             {journal: []record{did("a", 1, 0), did("b", 2, 0), did("a", 2, 2000), did("a", 3, 5000)}, kills: []kill{killed(1, 5), killed(2, 2005)}, effects: 4, repeated: 2},
+		"a process id that was used again":  {journal: []record{did("a", 1, 2000), did("b", 2, 0), did("a", 2, 6000)}, kills: []kill{killed(1, 5)}, effects: 3, repeated: 1, mystery: 1},
+		"an event that never was":           {journal: []record{did("a", 1, 0), did("b", 2, 0), did("x", 1, 5)}, effects: 3, repeated: 1, mystery: 1},
+		"a repeat does not make up for one": {journal: []record{did("a", 1, 0), did("a", 2, 2000)}, kills: []kill{killed(1, 5)}, effects: 2, repeated: 1, lost: 1},
+	} {
+		b := newBook([]string{"a", "b"})
+		b.add(c.journal)
+		b.add([]record{{failed, "a", 1, at(0)}, {duplicate, "-", 1, at(0)}, {dead, "b", 1, at(0)}, {lost, "b", 1, at(0)}})
+		r := newResult(&plan{ids: []string{"a", "b"}}, b, c.kills, 3, 4, time.Second)
+		want := Result{
+			Published: 3, Unique: 2, Deliveries: 4, Duplicates: 1, Failures: 1, Kills: len(c.kills), Effects: c.effects,
+			Repeated: c.repeated, RepeatedUnexplained: c.mystery, Lost: c.lost, Seconds: 1, EventsPerSecond: 2,
+			late: 1, dead: 1,
+		}
+		if r != want {
+			t.Errorf("%s: %+v, want %+v", name, r, want)
+		}
+		if broken := r.Err() != nil; broken != (c.lost > 0 || c.mystery > 0) {
+			t.Errorf("%s: %v", name, r.Err())
+		}
+	}
+}
+
+func TestVerdictTellsWhy(t *testing.T) {
+	t.Parallel()
+	for want, r := range map[string]Result{
+		"Nothing lost, nothing repeated.": {},
+		"Nothing lost. Repeated: 1,234, each because its worker was killed after the effect and before its mark was stored.": {Repeated: 1234},
+		"BROKEN: 2 lost, 0 repeated without a reason.\n1 events were given up as dead letters.":                              {Lost: 2, dead: 1},
+		"BROKEN: 0 lost, 3 repeated without a reason.\n3 claims ended while their workers lived":                             {Repeated: 4, RepeatedUnexplained: 3, late: 3},
+	} {
+		var b strings.Builder
+		if err := r.Report(&b); err != nil || !strings.Contains(b.String(), "\n"+want) {
+			t.Errorf("%v, want %q:\n%s", err, want, &b)
+		}
+	}
+}

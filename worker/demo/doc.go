@@ -1,0 +1,23 @@
+// Package demo kills workers while they work, and counts what became of their events.
+//
+// [Run] publishes events, some of them two and three times as a careless producer does, and starts worker processes that handle them:
+// each effect is one line in a journal, a file that neither the bus nor the store knows of. Handlers fail now and
+// then, processes are killed by SIGKILL while they work, and each is replaced at once. When the group has settled everything, the journal tells
+// which events have their effect, and which have it more than once.
+//
+// [Work] is what a worker process does: consumer.SubscribeExactlyOnce in a worker.Worker, and nothing made for the demo but the
+// handler.
+//
+// # Delivery semantics
+//
+// That of the mode claimed of package consumer, whose promise the counts put to the test. No event may be without its effect (lost). A
+// repeat is explained if an earlier effect of the event was made by a process that was then killed before it knew the mark to be
+// stored. Each such effect explains one repeat, and none that was made before the kill. Any other repeat breaks the promise.
+//
+// A machine that stands still for longer than a lease, 2 s, breaks it too: claims end while their workers live. The verdict says so then.
+//
+// The times of effects and kills are those of the machine's clock, which is not to be set meanwhile.
+//
+// What the demo makes on its servers (a stream, a bucket or a collection) has a fresh name, and is removed in the end, also on
+// failure. A demo that is killed itself leaves it behind; its processes die with it.
+package demo

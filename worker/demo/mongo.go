@@ -1,0 +1,46 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/connstring"
+
+	"github.com/onceish/onceish/worker"
+	"github.com/onceish/onceish/worker/internal/redact"
+)
+
+const (
+	defaultDatabase = "onceish"
+	// answerIn is how long a server may take to answer at the start and at the end.
+	answerIn = 5 * time.Second
+)
+
+// connectMongo makes sure that the server answers. Its errors show no credentials.
+func connectMongo(ctx context.Context, uri, name string) (*mongo.Client, *mongo.Collection, error) {
+	parsed, err := connstring.ParseAndValidate(uri)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: the MongoDB URI (--mongo, MONGODB_URI) cannot be read: write mongodb://host:27017/database, "+
+			"and percent-encode what is special in a user name or password", worker.ErrUsage)
+	}
+	client, err := mongo.Connect(options.Client().SetServerSelectionTimeout(answerIn).SetConnectTimeout(answerIn).SetAppName(name).ApplyURI(uri))
+	if err == nil {
+		if err = client.Ping(ctx, nil); err != nil {
+			err = errors.Join(err, disconnect(client))
+		}
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("connect to MongoDB at %s (--mongo, MONGODB_URI): %w: does a server run there, and may this user connect?", redact.URL(uri), err)
+	}
+	return client, client.Database(or(parsed.Database, defaultDatabase)).Collection(name), nil
+}
+
+func disconnect(client *mongo.Client) error {
+	ctx, cancel := context.WithTimeout(context.Background(), answerIn)
+	defer cancel()
+	return client.Disconnect(ctx)
+}

@@ -1,0 +1,114 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// publishWindow is how many messages may be on their way at once.
+const publishWindow = 4000
+
+// publish stores the messages, and returns how many are. They have no Nats-Msg-Id, so the bus knows nothing of copies.
+func publish(ctx context.Context, js jetstream.JetStream, topic string, ids []string) (stored int, err error) {
+	answers := make([]jetstream.PubAckFuture, 0, len(ids))
+	for _, id := range ids {
+		answer, err := js.PublishMsgAsync(message(topic, id), jetstream.WithStallWait(defaultPatience))
+		if err != nil {
+			return 0, fmt.Errorf("publish %s: %w", id, err)
+		}
+		answers = append(answers, answer)
+	}
+	for i, answer := range answers {
+		select {
+		case <-answer.Ok():
+		case err := <-answer.Err():
+			return i, fmt.Errorf("publish %s: %w", ids[i], err)
+		case <-ctx.Done():
+			return i, context.Cause(ctx)
+		}
+	}
+	return len(ids), nil
+}
+
+func message(topic, id string) *nats.Msg {
+	m := nats.NewMsg(topic)
+	m.Header = nats.Header{
+		"ce-specversion": {"1.0"}, "ce-id": {id}, "ce-source": {"onceish"}, "ce-type": {"order.placed"}, "ce-datacontenttype": {"application/json"},
+	}
+	m.Data = []byte(`{"id":"` + id + `"}`)
+	return m
+}
+
+// producer publishes what it is given, in the background, until stop.
+type producer struct {
+	cancel context.CancelFunc
+	more   chan []string
+	ended  chan struct{}
+
+	mu     sync.Mutex
+	left   int // given, and not yet published
+	stored int
+	err    error // the first; it publishes nothing more
+}
+
+// startProducer returns a producer that can be given things so many times.
+func startProducer(ctx context.Context, js jetstream.JetStream, topic string, times int) *producer {
+	ctx, cancel := context.WithCancel(ctx)
+	p := &producer{cancel: cancel, more: make(chan []string, times), ended: make(chan struct{})}
+	go func() {
+		defer close(p.ended)
+		for {
+			select {
+			case ids := <-p.more:
+				n, err := publish(ctx, js, topic, ids)
+				p.published(n, err)
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return p
+}
+
+func (p *producer) published(n int, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stored += n
+	p.left--
+	if p.err == nil {
+		p.err = err
+	}
+}
+
+func (p *producer) add(ids []string) {
+	p.mu.Lock()
+	p.left++
+	p.mu.Unlock()
+	p.more <- ids
+}
+
+// idle tells whether everything is published that was given.
+func (p *producer) idle() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.left == 0
+}
+
+func (p *producer) check() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.err
+}
+
+// stop returns how many messages are known to be stored. Repeated calls do no harm.
+func (p *producer) stop() int {
+	p.cancel()
+	<-p.ended
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stored
+}

@@ -1,0 +1,51 @@
+package demo
+
+import (
+	"fmt"
+	"time"
+)
+
+// Result is what was counted. Its JSON is an object with these numbers.
+type Result struct {
+	// Published messages were stored by the bus, Unique events are in them.
+	Published int `json:"published"`
+	Unique    int `json:"unique"`
+	// Deliveries to the workers, by the server's count.
+	Deliveries int `json:"deliveries"`
+	// Duplicates are deliveries that were recognised and acknowledged without a run.
+	Duplicates int `json:"duplicates"`
+	// Failures are runs whose handler failed.
+	Failures int `json:"failures"`
+	// Kills of worker processes.
+	Kills int `json:"kills"`
+	// Effects are lines in the journal; Repeated those beyond the first of each event.
+	Effects  int `json:"effects"`
+	Repeated int `json:"repeated"`
+	// RepeatedUnexplained are the repeats that do not come from a kill between an effect and its mark.
+	RepeatedUnexplained int `json:"repeated_unexplained"`
+	// Lost events have no effect.
+	Lost int `json:"lost"`
+	// Seconds from the first message until everything was settled.
+	Seconds float64 `json:"seconds"`
+	// EventsPerSecond are Unique by Seconds.
+	EventsPerSecond float64 `json:"events_per_second"`
+
+	late, dead int
+}
+
+func newResult(p *plan, b *book, kills []kill, published, deliveries int, took time.Duration) Result {
+	return Result{
+		Published: published, Unique: len(p.ids), Deliveries: deliveries, Duplicates: b.copies, Failures: b.failures, Kills: len(kills),
+		Effects: b.effects, Repeated: b.effects - b.done, RepeatedUnexplained: b.unexplained(kills), Lost: len(p.ids) - b.done,
+		Seconds: took.Seconds(), EventsPerSecond: float64(len(p.ids)) / max(took.Seconds(), 1e-3),
+		late: b.late, dead: b.dead,
+	}
+}
+
+// Err is ErrBroken if anything is lost, or repeated without a reason.
+func (r Result) Err() error {
+	if r.Lost == 0 && r.RepeatedUnexplained == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %d of %d events lost, %d effects repeated without a reason", ErrBroken, r.Lost, r.Unique, r.RepeatedUnexplained)
+}

@@ -1,0 +1,101 @@
+package demo
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Run plays the demo and returns what was counted once everything is settled: see Result.Err. An error beside it
+// is why it could not go on, or could not clean up. When ctx ends so does everything it has started. It blocks, and does not retry.
+func Run(ctx context.Context, o *Options) (_ Result, err error) {
+	c, err := o.complete()
+	if err != nil {
+		return Result{}, err
+	}
+	dir, err := os.MkdirTemp("", "onceish-demo-")
+	if err != nil {
+		return Result{}, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	a := &assignment{
+		Name: "onceish-demo-" + strings.ToLower(rand.Text()[:12]), NATS: c.NATS, Store: c.Store, Mongo: c.Mongo,
+		Journal: filepath.Join(dir, "journal"), Seed: c.Seed, Crashes: c.Kills + 5,
+	}
+	log, err := os.OpenFile(filepath.Join(dir, "log"), os.O_APPEND|os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // in a directory of our own
+	if err != nil {
+		return Result{}, err
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	s, err := open(ctx, a, slog.New(slog.NewTextHandler(log, nil)))
+	if err != nil {
+		return Result{}, err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	js, err := jetstream.New(s.NATS(), jetstream.WithPublishAsyncMaxPending(publishWindow))
+	if err != nil {
+		return Result{}, err
+	}
+	defer func() { err = errors.Join(err, s.clear(ctx, js)) }()
+	if err := s.provision(ctx, js); err != nil {
+		return Result{}, err
+	}
+	r, err := play(ctx, &c, a, js, log)
+	if err != nil && ctx.Err() == nil {
+		err = errors.Join(err, said(log))
+	}
+	return r, err
+}
+
+// said is the end of what the workers have said.
+func said(log *os.File) error {
+	const enough = 2000
+	text, err := os.ReadFile(log.Name())
+	switch {
+	case err != nil:
+		return err
+	case len(text) == 0:
+		return nil
+	case len(text) > enough:
+		text = text[len(text)-enough:]
+	}
+	return fmt.Errorf("the workers said at last:\n%s", strings.TrimSpace(string(text)))
+}
+
+// play starts the workers, and ends them.
+func play(ctx context.Context, o *Options, a *assignment, js jetstream.JetStream, log *os.File) (Result, error) {
+	file, err := os.OpenFile(a.Journal, os.O_CREATE|os.O_RDONLY, 0o600)
+	if err != nil {
+		return Result{}, err
+	}
+	defer func() { _ = file.Close() }() // it was only read
+	line, err := a.line()
+	if err != nil {
+		return Result{}, err
+	}
+	c := &crew{command: o.Command, line: line, log: log}
+	defer c.kill()
+	plan := newPlan(o.Seed, o.Events, o.Kills)
+	t := &stage{
+		plan: plan, crew: c, reader: newReader(file), book: newBook(plan.ids), cursor: &cursor{js: js, stream: a.Name, consumer: a.consumer()},
+		show: newShow(o.Output, o.Live, o.Events), random: newRandom(o.Seed), patience: o.patience,
+	}
+	defer t.show.done()
+	for range o.Processes {
+		if _, err := c.start(); err != nil {
+			return Result{}, err
+		}
+	}
+	t.show.say("publishing %s events as %s messages to %d worker %s; seed %d", grouped(o.Events), grouped(len(plan.messages)), o.Processes,
+		plural(o.Processes, "process", "processes"), o.Seed)
+	t.producer = startProducer(ctx, js, a.topic(), len(plan.portions))
+	defer t.producer.stop()
+	return t.run(ctx)
+}

@@ -1,0 +1,116 @@
+package demo
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/worker"
+)
+
+// leaseLength, of claims and of deliveries, is short, so that the events of a killed worker come back soon.
+const leaseLength = 2 * time.Second
+
+// Work is what a process does that Run has started, with its standard input and error. It returns when it was told to end and has drained. If
+// the input ends before, Run's process has died, and this one kills itself by SIGKILL. When it fails by itself, a goroutine
+// keeps reading: the process is to end then.
+func Work(ctx context.Context, in io.Reader, log io.Writer) (err error) {
+	ctx, a, err := attend(ctx, in)
+	if err != nil {
+		return err
+	}
+	logger := workLogger(log)
+	s, err := open(ctx, a, logger)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	return consume(ctx, a, worker.Over(s.Bus(), s.store), logger)
+}
+
+func workLogger(w io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelWarn}))
+}
+
+// attend returns what there is to do, and a context that ends when the process is told to end.
+func attend(ctx context.Context, in io.Reader) (context.Context, *assignment, error) {
+	r := bufio.NewReader(in)
+	a, err := readAssignment(r)
+	if err != nil {
+		return ctx, nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		defer cancel()
+		if line, _ := r.ReadString('\n'); line != end+"\n" {
+			_ = syscall.Kill(syscall.Getpid(), syscall.SIGKILL) // at a moment like any other
+		}
+	}()
+	return ctx, a, nil
+}
+
+// consume handles events until ctx ends.
+func consume(ctx context.Context, a *assignment, c *worker.Connections, log *slog.Logger) (err error) {
+	j, err := openJournal(a.Journal)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, j.close()) }()
+	w, err := worker.New(group, c, &worker.Options{Logger: log})
+	if err != nil {
+		return err
+	}
+	h := &handler{journal: j, seed: a.Seed}
+	w.Handle(a.topic(), h.handle, &consumer.Options{
+		Lease: leaseLength, AckWait: leaseLength, MaxCrashes: a.Crashes, DeadLetter: a.deadLetters(), Observer: h,
+		Backoff: consumer.Backoff{Base: 50 * time.Millisecond, Max: time.Second}, RunLimit: 10 * time.Second, Drain: 5 * time.Second,
+	})
+	return errors.Join(w.Run(ctx), h.err)
+}
+
+// handler makes effects, and takes as long for it as a call to another service might.
+type handler struct {
+	journal *journal
+	seed    uint64
+	err     error // the first of Observe; to be read when nothing is observed any more
+}
+
+var _ consumer.Observer = (*handler)(nil)
+
+func (h *handler) handle(ctx context.Context, e bus.Event) error {
+	n := consumer.AttemptFrom(ctx).Number
+	takes, fails := fate(h.seed, e.ID, n)
+	call := time.NewTimer(takes)
+	defer call.Stop()
+	select {
+	case <-call.C:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if fails {
+		return errors.Join(fmt.Errorf("attempt %d fails, as it does now and then", n), h.journal.write(failed, e.ID))
+	}
+	return h.journal.write(effect, e.ID)
+}
+
+// Observe implements consumer.Observer.
+func (h *handler) Observe(o consumer.Observation) {
+	if !slices.Contains([]string{handled, duplicate, lost, dead}, o.Outcome) {
+		return
+	}
+	id := o.Key.ID
+	if id == "" { // recognised by its position
+		id = "-"
+	}
+	if err := h.journal.write(o.Outcome, id); err != nil && h.err == nil {
+		h.err = err
+	}
+}

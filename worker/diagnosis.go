@@ -1,0 +1,61 @@
+package worker
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+)
+
+// diagnose says what to try about an error of connecting. Of several servers the client tells of one, or of none: each is asked again,
+// alone, all at the same time.
+func diagnose(at string, o *ConnectOptions, err error) error {
+	urls := strings.Split(at, ",")
+	if len(urls) == 1 {
+		return fmt.Errorf("%w: %s", err, advice(err))
+	}
+	errs := make([]error, len(urls))
+	var asking sync.WaitGroup
+	for i, one := range urls {
+		asking.Go(func() {
+			nc, err := nats.Connect(one, append(natsOptions(at, o, slog.New(slog.DiscardHandler)), nats.NoReconnect())...)
+			if err == nil {
+				_ = closeNATS(nc) // it answers only now
+				err = errors.New("it did not answer at first: try again")
+			} else {
+				err = fmt.Errorf("%w: %s", err, advice(err))
+			}
+			errs[i] = fmt.Errorf("server %d of %d: %w", i+1, len(urls), err)
+		})
+	}
+	asking.Wait()
+	return errors.Join(errs...)
+}
+
+// advice is what to try about an error of connecting to one server.
+func advice(err error) string {
+	var timeout net.Error
+	var untrusted *tls.CertificateVerificationError
+	var alert tls.AlertError
+	switch {
+	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked):
+		return "check user and password, or token, in the URL, or the credentials (--nats-creds, NATS_CREDS) and when they expire"
+	case errors.Is(err, nats.ErrSecureConnWanted):
+		return "this server has no TLS: write nats:// instead of tls://"
+	case errors.As(err, &untrusted):
+		return "add the certificate of the server's authority to those that this machine trusts, or name its file in SSL_CERT_FILE"
+	case errors.As(err, &alert):
+		return "the server refuses this client in TLS: one that wants client certificates cannot be used"
+	case errors.Is(err, nats.ErrNoInfoReceived), errors.Is(err, io.EOF), errors.As(err, &timeout) && timeout.Timeout():
+		return "what accepts connections there does not speak NATS: is this the server's port for clients, 4222 unless configured?"
+	case strings.HasPrefix(err.Error(), "error signing nonce"): // the client has no other mark for it
+		return "the credentials (--nats-creds, NATS_CREDS) have no usable seed: make them anew with nsc generate creds"
+	}
+	return "does a server run there? Without a URL the worker command runs a server of its own"
+}

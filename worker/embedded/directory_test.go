@@ -1,0 +1,169 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onceish/onceish/bus"
+	natsbus "github.com/onceish/onceish/bus/jetstream"
+	"github.com/onceish/onceish/worker/lines"
+)
+
+var quiet = slog.New(slog.DiscardHandler)
+
+func write(t *testing.T, dir, name, content string) string {
+	t.Helper()
+	name = filepath.Join(dir, name)
+	if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func makeDirectory(t *testing.T, dir, name string) {
+	t.Helper()
+	if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What cannot be written is refused, whoever the user is: root may write wherever there is something to write to.
+func TestUnusableDirectoryIsRefused(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		spoil func(dir string) string // and returns the directory
+		says  string
+	}{
+		"a file":              {func(dir string) string { return write(t, dir, "file", "") }, "not a directory"},
+		"below a file":        {func(dir string) string { return filepath.Join(write(t, dir, "file", ""), "x") }, "not a directory"},
+		"the lock cannot be":  {func(dir string) string { makeDirectory(t, dir, "lock"); return dir }, "is a directory"},
+		"the URL cannot be":   {func(dir string) string { makeDirectory(t, dir, urlFile); return dir }, "write down its address"},
+		"the store cannot be": {func(dir string) string { write(t, dir, "jetstream", ""); return dir }, "storage directory is not a directory"},
+		"long name":           {func(dir string) string { return filepath.Join(dir, strings.Repeat("x", 256)) }, "file name too long"},
+		"long path":           {func(dir string) string { return filepath.Join(dir, strings.Repeat("x/", 2000)) }, "may have 3000"},
+		"no name":             {func(string) string { return "" }, "has no name"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := c.spoil(t.TempDir())
+			s, err := Open(t.Context(), dir, quiet)
+			if err == nil {
+				_ = s.Close()
+				t.Fatalf("%s is served", dir)
+			}
+			for _, want := range []string{c.says, "--data-dir", dir[:min(len(dir), 32)]} {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%v; want it to say %q", err, want)
+				}
+			}
+		})
+	}
+}
+
+func TestHolderWithoutAnAddressIsNamed(t *testing.T) {
+	t.Parallel()
+	for name, content := range map[string]string{"none": "", "corrupt": "nats://evil@example.com:4222\n"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			l, err := tryLock(filepath.Join(dir, "lock"))
+			if err != nil || l == nil {
+				t.Fatal(l, err)
+			}
+			defer func() { _ = l.release() }()
+			if content != "" {
+				write(t, dir, urlFile, content)
+			}
+			ctx, cancel := context.WithTimeoutCause(t.Context(), 300*time.Millisecond, errNobody)
+			defer cancel()
+			_, err = Open(ctx, dir, quiet)
+			if !errors.Is(err, errNobody) || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "end that process") {
+				t.Errorf("%v, want %v for %s", err, errNobody, dir)
+			}
+		})
+	}
+}
+
+func TestCorruptAddressIsReplaced(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, dir, urlFile, "\x00\x01garbage")
+	s := open(t, dir)
+	at, err := readAddress(dir)
+	if err != nil || at.String() != s.URL() {
+		t.Errorf("%v, %v", at, err)
+	}
+	if _, err := connect(t, s.URL()).RTT(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFullDiskIsNamedAtTheStart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	_, said := begin(t, dir, 0)
+	for _, want := range []string{dir, "file too large", "the space", "--data-dir"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("%s; want it to say %q", said, want)
+		}
+	}
+}
+
+// What does not fit is told, with its lines; what was told to be stored is; and with space again all can be published once more.
+func TestFullDiskLosesNothing(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var text strings.Builder
+	const all = 300
+	for i := range all {
+		fmt.Fprintf(&text, "{\"id\":%d,\"filler\":%q}\n", i, strings.Repeat("x", 1000))
+	}
+	publish := func() (lines.Published, error) {
+		at, err := readAddress(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := natsbus.New(connect(t, at.String()), &natsbus.Options{Provision: &natsbus.Provision{}, PublishTimeout: time.Second, Logger: quiet})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Close()
+		if _, err := b.Topic(t.Context(), "t", "", bus.Start{}); err != nil {
+			t.Fatal(err)
+		}
+		return lines.Publish(t.Context(), b, "t", strings.NewReader(text.String()), &lines.Options{Patience: time.Second})
+	}
+	full := serve(t, dir, 100<<10)
+	first, err := publish()
+	next := fmt.Sprintf("from line %d to ", first.Stored+1)
+	if first.Stored == 0 || first.Stored == all || !errors.Is(err, lines.ErrNotStored) || !strings.Contains(err.Error(), next) {
+		t.Errorf("%+v, %v; want some stored, and the others named %q", first, err, next)
+	}
+	full.kill()
+
+	serve(t, dir)
+	again, err := publish()
+	if err != nil || again.Stored != all || again.Duplicates < first.Stored {
+		t.Errorf("with space: %+v, %v; want %d stored, %d of them before", again, err, all, first.Stored)
+	}
+	at, err := readAddress(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	js, err := jetstream.New(connect(t, at.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.Stream(t.Context(), natsbus.StreamName("t"))
+	if err != nil || stream.CachedInfo().State.Msgs != all {
+		t.Errorf("%d lines are in the stream, %v; want %d", stream.CachedInfo().State.Msgs, err, all)
+	}
+}

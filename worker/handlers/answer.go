@@ -1,0 +1,89 @@
+package handlers
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/onceish/onceish/consumer"
+)
+
+// answer is what a command of mode stream says about a delivery.
+type answer struct {
+	Delivery uint64          `json:"delivery"`
+	Status   string          `json:"status"`
+	Reason   json.RawMessage `json:"reason"`
+	After    json.RawMessage `json:"after"`
+}
+
+const (
+	statusDone      = "done"
+	statusRetry     = "retry"
+	statusPermanent = "permanent"
+)
+
+// parseAnswer tells why a line is no answer, for people.
+func parseAnswer(line []byte) (*answer, error) {
+	var a answer
+	if err := json.Unmarshal(line, &a); err != nil {
+		return nil, err
+	}
+	switch {
+	case a.Delivery == 0:
+		return nil, errors.New(`it has no "delivery"`)
+	case a.Status != statusDone && a.Status != statusRetry && a.Status != statusPermanent:
+		return nil, fmt.Errorf("its status is %.64q: it must be done, retry or permanent", a.Status)
+	}
+	return &a, nil
+}
+
+// verdict is what the answer means to a subscription.
+func (a *answer) verdict() error {
+	if a.Status == statusDone {
+		return nil
+	}
+	err := fmt.Errorf("the command answered %s", a.Status)
+	if reason := a.reason(); reason != "" {
+		err = fmt.Errorf("%w: %s", err, reason)
+	}
+	if a.Status == statusPermanent {
+		return consumer.Permanent(err)
+	}
+	if len(a.After) == 0 || string(a.After) == "null" {
+		return err
+	}
+	after, bad := parseAfter(a.After)
+	if bad != nil {
+		return fmt.Errorf("%w (%w: the usual backoff applies)", err, bad) // what it wants is clear enough
+	}
+	return consumer.RetryAfter(after, err)
+}
+
+// reason is a string as it should be, and other JSON as it is written.
+func (a *answer) reason() string {
+	var text string
+	if len(a.Reason) == 0 || json.Unmarshal(a.Reason, &text) == nil {
+		return text
+	}
+	return string(a.Reason)
+}
+
+// parseAfter reads a Go duration in a string, or a number of seconds.
+func parseAfter(value json.RawMessage) (time.Duration, error) {
+	var text string
+	if json.Unmarshal(value, &text) == nil {
+		if d, err := time.ParseDuration(text); err == nil && d >= 0 {
+			return d, nil
+		}
+	}
+	var seconds float64
+	if json.Unmarshal(value, &seconds) == nil && seconds >= 0 {
+		if seconds >= math.MaxInt64/float64(time.Second) {
+			return math.MaxInt64, nil
+		}
+		return time.Duration(seconds * float64(time.Second)), nil
+	}
+	return 0, fmt.Errorf(`its "after" is %.64s: it must be a duration such as "30s", or a number of seconds`, value)
+}

@@ -1,0 +1,115 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/consumer"
+)
+
+const (
+	// httpBodyWait is how long the body of an answer may take. Its status has said all that counts.
+	httpBodyWait = 200 * time.Millisecond
+	// httpIdle is how long a connection is kept for the next request: less than servers keep theirs (2 s and up), for a request
+	// that meets the server's closing is lost, and a run sends only one.
+	httpIdle = time.Second
+	// httpConnect is how long a connection may take to be made, and then to be secured.
+	httpConnect = 10 * time.Second
+)
+
+// HTTP is a handler that posts each event to a URL. Its methods are safe for concurrent use.
+type HTTP struct {
+	group    string
+	endpoint *url.URL
+	origin   string // of the endpoint, for messages
+	timeout  time.Duration
+	host     string
+	header   http.Header // configured
+	secrets  *secrets
+	client   *http.Transport
+}
+
+// NewHTTP returns a handler that posts each event of the group to the URL, as the package says. User and password in the URL are sent
+// as basic authentication. The caller calls Close. Messages, also those of errors, have nothing of the URL but scheme and host, and
+// no value of HTTPOptions.Headers.
+func NewHTTP(group, endpoint string, o *HTTPOptions) (*HTTP, error) {
+	if group == "" {
+		return nil, errors.New("the group is empty: name who consumes, such as \"billing\"")
+	}
+	u, err := parseEndpoint(endpoint)
+	if err != nil {
+		return nil, err
+	}
+	opts, err := o.complete()
+	if err != nil {
+		return nil, err
+	}
+	h := &HTTP{
+		group: group, origin: u.Scheme + "://" + u.Host, timeout: opts.Timeout,
+		host: opts.Headers.Get("Host"), header: opts.Headers, secrets: secretsOf(u, opts.Headers),
+	}
+	opts.Headers.Del("Host")
+	authorize(opts.Headers, u.User)
+	u.User = nil
+	h.endpoint = u
+	h.client = &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: httpConnect, KeepAlive: 15 * time.Second}).DialContext,
+		TLSHandshakeTimeout:    httpConnect,
+		TLSClientConfig:        opts.TLS,
+		ForceAttemptHTTP2:      true,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 5 * time.Second, PingTimeout: 5 * time.Second},
+		MaxIdleConns:           opts.Concurrency,
+		MaxIdleConnsPerHost:    opts.Concurrency,
+		IdleConnTimeout:        httpIdle,
+		DisableCompression:     true, // bodies are only shown
+		MaxResponseHeaderBytes: maxAnswer,
+	}
+	if _, err := http.ProxyFromEnvironment(&http.Request{URL: u}); err != nil {
+		return nil, errors.New("HTTP_PROXY or HTTPS_PROXY in the environment is not a URL: correct it, or add the host to NO_PROXY")
+	}
+	return h, nil
+}
+
+// Close closes the connections that are kept. It is called after the subscription has ended.
+func (h *HTTP) Close() error {
+	h.client.CloseIdleConnections()
+	return nil
+}
+
+// Handle is a consumer.Handler. It sends one request; the next attempt is the subscription's.
+func (h *HTTP) Handle(ctx context.Context, e bus.Event) error {
+	attempt, err := attemptOf(ctx)
+	if err != nil {
+		return err
+	}
+	header, err := h.headers(&e, &attempt)
+	if err != nil {
+		return consumer.Permanent(err)
+	}
+	limited, cancel := context.WithTimeout(ctx, h.timeout)
+	defer cancel()
+	res, err := h.client.RoundTrip(h.request(limited, header, e.Data))
+	if err != nil {
+		return h.unanswered(ctx, limited, err)
+	}
+	body := answerBody(res, cancel)
+	return h.judge(res, body, attempt.Number)
+}
+
+// unanswered is the error of a request without an answer. The service may have had it all the same.
+func (h *HTTP) unanswered(ctx, limited context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("POST %s: stopped before there was an answer: %w", h.origin, context.Cause(ctx))
+	case limited.Err() != nil:
+		return fmt.Errorf("POST %s: no answer within %v: %w", h.origin, h.timeout, limited.Err())
+	}
+	return fmt.Errorf("POST %s: %w", h.origin, h.secrets.hide(err))
+}

@@ -1,0 +1,72 @@
+package handlers
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// HTTPOptions of NewHTTP. The zero value means the defaults.
+type HTTPOptions struct {
+	// Timeout of a whole exchange, connecting included, from 1 ms to 24 h. Zero: 30 s. A run has its own limit, consumer.Options.RunLimit.
+	Timeout time.Duration
+	// Headers are sent with every request, in place of the same ones of events. Their values are taken as secrets.
+	Headers http.Header
+	// Concurrency is how many connections are kept between requests: as many as handlers run at once. Zero: 16.
+	Concurrency int
+	// TLS configures https: authorities, client certificates. It is not changed. Nil: the authorities of the system.
+	TLS *tls.Config
+}
+
+const (
+	defaultHTTPTimeout = 30 * time.Second
+	maxHTTPTimeout     = 24 * time.Hour
+	defaultConcurrency = 16
+	maxConcurrency     = 100_000
+)
+
+func (o *HTTPOptions) complete() (HTTPOptions, error) {
+	var c HTTPOptions
+	if o != nil {
+		c = *o
+	}
+	c.Timeout = or(c.Timeout, defaultHTTPTimeout)
+	c.Concurrency = or(c.Concurrency, defaultConcurrency)
+	if c.TLS != nil {
+		c.TLS = c.TLS.Clone()
+	}
+	switch {
+	case c.Timeout < time.Millisecond || c.Timeout > maxHTTPTimeout:
+		return c, fmt.Errorf("HTTPOptions.Timeout is %v: it must be from 1ms to %v, or 0 for %v", c.Timeout, maxHTTPTimeout, defaultHTTPTimeout)
+	case c.Concurrency < 1 || c.Concurrency > maxConcurrency:
+		return c, fmt.Errorf("HTTPOptions.Concurrency is %d: it must be from 1 to %d, or 0 for %d", c.Concurrency, maxConcurrency, defaultConcurrency)
+	}
+	headers, err := configured(c.Headers)
+	c.Headers = headers
+	return c, err
+}
+
+// configured are headers under their canonical names, with those that every request has. Its errors show no values, and of an illegal
+// name only what comes before the illegal byte: the rest may be a value.
+func configured(headers http.Header) (http.Header, error) {
+	out := http.Header{"User-Agent": {"onceish"}}
+	for name, values := range headers {
+		canonical := http.CanonicalHeaderKey(name)
+		switch {
+		case !token(name):
+			return nil, fmt.Errorf("HTTPOptions.Headers has a name that begins with %.64q and then has an illegal character: only letters, digits and '-'", name[:tokenPrefix(name)])
+		case perEvent(canonical):
+			return nil, fmt.Errorf("HTTPOptions.Headers has %s, which differs from event to event: leave it out", canonical)
+		case framing(canonical):
+			return nil, fmt.Errorf("HTTPOptions.Headers has %s, which belongs to the connection: leave it out", canonical)
+		}
+		for _, v := range values {
+			if i := illegalByte(v); i >= 0 {
+				return nil, fmt.Errorf("HTTPOptions.Headers has a control character in the value of %s, at byte %d of %d: a line break from a file?", canonical, i, len(v))
+			}
+		}
+		out[canonical] = append([]string(nil), values...)
+	}
+	return out, nil
+}

@@ -1,0 +1,51 @@
+package handlers
+
+import (
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestPausesBetweenStartsDouble(t *testing.T) {
+	t.Parallel()
+	l := newLane(&Stream{log: slog.New(slog.DiscardHandler), over: make(chan struct{})}, false)
+	var pauses []time.Duration
+	for range 8 {
+		l.delay()
+		pauses = append(pauses, l.pause)
+	}
+	ms := time.Millisecond
+	if want := []time.Duration{100 * ms, 200 * ms, 400 * ms, 800 * ms, 1600 * ms, 3200 * ms, 5000 * ms, 5000 * ms}; !slices.Equal(pauses, want) {
+		t.Errorf("%v, want %v", pauses, want)
+	}
+	if wait := time.Until(l.next); wait < 4*time.Second {
+		t.Errorf("the next start is in %v", wait)
+	}
+}
+
+// A command that answers nothing is started again after pauses; one that has answered at once.
+func TestCommandThatDiesAtItsStartIsStartedAgain(t *testing.T) {
+	t.Parallel()
+	start := time.Now()
+	r := begin(t, `echo >&2 began; test -e "`+t.TempDir()+`/no" || exit 1`, nil)
+	r.out.await(t, strings.Repeat("began\n", 3))
+	if took := time.Since(start); took < 300*time.Millisecond {
+		t.Errorf("three starts within %v", took)
+	}
+	if err := r.ended(); err != nil {
+		t.Error(err)
+	}
+}
+
+// An answer to what the command was not told yet is a guess.
+func TestAnswerInAdvanceSettlesNothing(t *testing.T) {
+	t.Parallel()
+	d := &delivery{number: 1, begins: unwritten, ended: make(chan outcome, 1)}
+	c := &child{stream: &Stream{strays: strays{log: slog.New(slog.DiscardHandler)}}, inHand: map[uint64]*delivery{1: d}}
+	c.answer(&answer{Delivery: 1, Status: statusDone})
+	if len(d.ended) > 0 || len(c.inHand) != 1 {
+		t.Error("a guess was taken for an answer")
+	}
+}

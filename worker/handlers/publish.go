@@ -1,0 +1,107 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/consumer"
+)
+
+// Where a published event came from. The values are percent-encoded.
+const (
+	// HeaderOriginTopic is the topic that the event was handled from.
+	HeaderOriginTopic = "Onceish-Origin-Topic"
+	// HeaderOriginID is its ID there.
+	HeaderOriginID = "Onceish-Origin-Id"
+	// HeaderOriginSource is its Source there.
+	HeaderOriginSource = "Onceish-Origin-Source"
+)
+
+// Publish is a handler that publishes each event to another topic. Its methods are safe for concurrent use.
+type Publish struct {
+	to    bus.Publisher
+	topic string
+}
+
+// NewPublish returns a handler that publishes each event to the topic, as the package says. The publisher stays the caller's.
+func NewPublish(to bus.Publisher, topic string) (*Publish, error) {
+	if to == nil {
+		return nil, errors.New("the publisher is nil: give the bus to publish to")
+	}
+	if err := bus.ValidTopic(topic); err != nil {
+		return nil, fmt.Errorf("publish to: %w", err)
+	}
+	return &Publish{to: to, topic: topic}, nil
+}
+
+// Handle is a consumer.Handler. It publishes once; the next attempt is the subscription's, and publishes the same event. Without a
+// consumer.Attempt in its context it publishes nothing: ErrNoAttempt.
+func (p *Publish) Handle(ctx context.Context, e bus.Event) error {
+	attempt, err := attemptOf(ctx)
+	if err != nil {
+		return err
+	}
+	if e.Topic == p.topic {
+		return consumer.Permanent(fmt.Errorf("the event is on %q already: published there again it would come back for ever", p.topic))
+	}
+	switch _, err = p.to.Publish(ctx, p.successor(&e, &attempt)); {
+	case err == nil: // stored, or a duplicate of what is
+		return nil
+	case errors.Is(err, bus.ErrTooLarge), errors.Is(err, bus.ErrInvalidEvent):
+		return consumer.Permanent(fmt.Errorf("publish to %q: %w", p.topic, err))
+	}
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
+		err = fmt.Errorf("%w: %w", cause, err)
+	}
+	return fmt.Errorf("publish to %q: %w", p.topic, err)
+}
+
+// successor is the same for every attempt: its id is the event's key in the group, which no other event and no other group has.
+func (p *Publish) successor(e *bus.Event, a *consumer.Attempt) bus.Event {
+	out := *e
+	out.ID, out.Topic, out.Source, out.Type = a.Key.String(), p.topic, "", or(e.Type, e.Topic)
+	out.Headers = make(bus.Headers, len(e.Headers)+3)
+	for name, values := range e.Headers {
+		if travels(name) {
+			out.Headers[name] = legalValues(values)
+		}
+	}
+	out.Headers.Set(HeaderOriginTopic, percent(e.Topic))
+	out.Headers.Set(HeaderOriginID, percent(e.ID))
+	out.Headers.Set(HeaderOriginSource, percent(or(e.Source, bus.DefaultSource)))
+	return out
+}
+
+// travels reports whether a header means on the new event what it meant on the old one. Those of Onceish do not: the group of a redriven
+// copy would hide the event from all others.
+func travels(name string) bool {
+	switch {
+	case !token(name), hasPrefixFold(name, "Onceish-"), hasPrefixFold(name, "Nats-"):
+		return false
+	case hasPrefixFold(name, "ce-"):
+		return !attribute(name[len("ce-"):])
+	}
+	return !strings.EqualFold(name, "Content-Type") // that of the message; Event.ContentType is kept
+}
+
+// attribute reports whether a CloudEvents attribute is a field of bus.Event, or says how to read one.
+func attribute(name string) bool {
+	for _, a := range [...]string{"id", "source", "type", "specversion", "time", "datacontenttype", "partitionkey"} {
+		if strings.EqualFold(name, a) {
+			return true
+		}
+	}
+	return false
+}
+
+// legalValues are values on one line, without space around them, as the wire has them.
+func legalValues(values []string) []string {
+	out := make([]string, len(values))
+	for i, v := range values {
+		out[i] = strings.Trim(strings.NewReplacer("\r", " ", "\n", " ").Replace(v), " \t")
+	}
+	return out
+}
