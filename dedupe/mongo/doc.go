@@ -49,7 +49,7 @@
 // Nobody else may write it. Who deletes the document, replaces it or takes the field out forgets its marks, and the next repeat of an event changes it
 // again. Who copies the document copies the marks. A reader can leave the field out by the projection {_onceish: 0}.
 //
-// A mark takes about 100 bytes, and 50 once its event was seen done. Each 100 changes of a document, or a quarter of the marks that it has, they are looked
+// A mark takes about 100 bytes, and 65 once its event was seen done. Each 100 changes of a document, or a quarter of the marks that it has, they are looked
 // through in a write of their own: a mark goes an hour after the event's dedupe row was seen done, for no run starts after that; or when its TTL
 // is over, unless the row is there and says that the event may come again (claimed, free, or dead and so redrivable). A letter that is redriven when
 // its row has expired too runs as a new event. So a document can take about two changes a second for ever, by events that are done soon;

@@ -12,8 +12,13 @@ import (
 // Whatever an update is, what is accepted leaves the ledger alone, and ends with the ledger's own.
 func FuzzForm(f *testing.F) {
 	for _, update := range []bson.D{
-		{field("$inc", bson.D{field("n", 1)})}, {field("$rename", bson.D{field("a", "_onceish")})}, {field("$push", bson.D{field("_onceish.applied", 1)})},
-		{field("$set", 1)}, {field("n", 1)}, {}, {field("$set", bson.D{field("a.$.b", 1)})},
+		{field("$inc", bson.D{field("n", 1)})},
+		{field("$rename", bson.D{field("a", "_onceish")})},
+		{field("$push", bson.D{field("_onceish.applied", 1)})},
+		{field("$set", 1)},
+		{field("n", 1)},
+		{},
+		{field("$set", bson.D{field("a.$.b", 1)})},
 	} {
 		doc, err := bson.Marshal(update)
 		if err != nil {

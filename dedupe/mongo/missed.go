@@ -32,8 +32,6 @@ func (c *once) missed(ctx context.Context) (before bool, err error) {
 	switch {
 	case err != nil:
 		return false, err
-	case at.marked: // and not yet at a majority
-		return false, errLostRace
 	case !at.there && c.o.Upsert:
 		return false, errLostRace
 	case !at.there:
@@ -52,7 +50,7 @@ func (c *once) missed(ctx context.Context) (before bool, err error) {
 	return c.refused(ctx)
 }
 
-// refused looks once more: the condition may be false because the change was made in between.
+// refused looks once more: the condition may be false because the change was made, and no majority has it yet.
 func (c *once) refused(ctx context.Context) (before bool, err error) {
 	at, err := c.look(ctx, c.own)
 	switch {

@@ -10,14 +10,14 @@
 //	             id     _id of the event's dedupe row, for as long as done is absent
 //	             until  its TTL is over then
 //	             done   when its dedupe row was seen done
-//	  events   [event], in the order of their changes; absent when none waits
+//	  events   [event], in the order of their changes; absent when there is none
 //	  waits    true for as long as there are any: what the partial index is on
-//	  base     sequence of the last event that was taken out; see Base
+//	  base     sequence of the last event that was taken out; see Queue
 //	}
 //
 // # Delivery semantics
 //
-// An event that waits has no sequence of its own: it is Base plus its place in events, from 1. events grows at its end only, and is shortened
+// An event that waits has no sequence of its own: it is base plus its place in events, from 1. events grows at its end only, and is shortened
 // at its front only, by an update that is conditional on base and sets it to the sequence of the last one taken. So whoever takes events out, and
 // however often, gives them the same sequences.
 package ledger

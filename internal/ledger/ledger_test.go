@@ -104,8 +104,13 @@ func TestQueue(t *testing.T) {
 		}
 	}
 	for _, v := range []any{
-		1, bson.D{}, bson.D{{Key: "events", Value: bson.A{}}}, bson.D{{Key: "events", Value: bson.A{1}}}, bson.D{{Key: "events", Value: bson.A{bson.D{}}}},
-		bson.D{{Key: "events", Value: events}, {Key: "base", Value: int64(-1)}}, bson.D{{Key: "events", Value: events}, {Key: "base", Value: int64(1<<63 - 2)}},
+		1,
+		bson.D{},
+		bson.D{{Key: "events", Value: bson.A{}}},
+		bson.D{{Key: "events", Value: bson.A{1}}},
+		bson.D{{Key: "events", Value: bson.A{bson.D{}}}},
+		bson.D{{Key: "events", Value: events}, {Key: "base", Value: int64(-1)}},
+		bson.D{{Key: "events", Value: events}, {Key: "base", Value: int64(1<<63 - 2)}},
 	} {
 		if q, err := ledger.ParseQueue(value(t, v)); !errors.Is(err, ledger.ErrMalformed) {
 			t.Errorf("%v: %+v, %v", v, q, err)
@@ -150,7 +155,8 @@ func FuzzEvent(f *testing.F) {
 // What somebody else wrote is an error, and nothing worse.
 func FuzzParse(f *testing.F) {
 	good, err := bson.Marshal(bson.D{
-		{Key: "applied", Value: bson.A{ledger.NewEntry(bson.Binary{}, "id", time.UnixMilli(1))}}, {Key: "base", Value: 1.5},
+		{Key: "applied", Value: bson.A{ledger.NewEntry(bson.Binary{}, "id", time.UnixMilli(1))}},
+		{Key: "base", Value: 1.5},
 		{Key: "events", Value: bson.A{bson.D{{Key: "id", Value: "a"}, {Key: "topic", Value: "t"}, {Key: "headers", Value: bson.A{bson.D{}}}}}},
 	})
 	if err != nil {

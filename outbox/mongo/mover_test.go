@@ -234,3 +234,75 @@ func TestMoveMany(t *testing.T) {
 		t.Errorf("%d rows", len(got))
 	}
 }
+
+// A mover that is told moves at once, and tells the drainer.
+func TestMoverIsTold(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	told := make(chan struct{}, 1)
+	m, err := mongooutbox.NewMover(h.queue, &mongooutbox.MoverOptions{
+		PollMin: time.Hour, PollMax: time.Hour, Moved: func() { told <- struct{}{} }, Databases: []*driver.Database{h.coll.Database()},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.store, err = mongodedupe.New(t.Context(), h.coll.Database().Collection("dedupe"), &mongodedupe.Options{Waiting: m.Notify})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run, stop := m.Actor()
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := run(); err != nil {
+			t.Error(err)
+		}
+	})
+	for i := range 3 {
+		h.leave("o", fmt.Sprint(i), invoice("k", i))
+		<-told
+	}
+	stop(nil)
+	stop(nil)
+	running.Wait()
+	if got := h.pending("k"); !slices.Equal(got, upTo(3)) {
+		t.Errorf("rows: %v", got)
+	}
+}
+
+// Documents in which nothing waits are not looked at.
+func TestMoveUsesItsIndex(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.leave("o", "a", invoice("k", 0))
+	docs := make([]any, 20_000)
+	for i := range docs {
+		docs[i] = op("_id", i)
+	}
+	if _, err := h.coll.InsertMany(t.Context(), docs); err != nil {
+		t.Fatal(err)
+	}
+	var plan bson.Raw
+	explain := bson.D{{Key: "explain", Value: bson.D{{Key: "find", Value: h.coll.Name()}, {Key: "filter", Value: op("_onceish.waits", true)}, {Key: "limit", Value: 1000}}}}
+	if err := h.coll.Database().RunCommand(t.Context(), explain).Decode(&plan); err != nil {
+		t.Fatal(err)
+	}
+	text := plan.String()
+	if strings.Contains(text, "COLLSCAN") || strings.Contains(text, "Seq Scan") || !strings.Contains(text, `"_onceish"`) {
+		t.Errorf("the plan is %s", text)
+	}
+}
+
+func TestMoverOptions(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	for want, o := range map[string]*mongooutbox.MoverOptions{
+		"Databases[0]": {Databases: []*driver.Database{nil}}, "PollMin": {PollMin: -1}, "PollMax": {PollMin: 2, PollMax: 1},
+	} {
+		if _, err := mongooutbox.NewMover(h.queue, o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v, want %q", o, err, want)
+		}
+	}
+	if _, err := mongooutbox.NewMover(nil, nil); err == nil {
+		t.Error("made without a queue")
+	}
+}
