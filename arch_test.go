@@ -21,7 +21,7 @@ const module = "github.com/onceish/onceish"
 var mayImport = map[string][]string{
 	"":         {},
 	"bus":      {"bus", "internal"},
-	"dedupe":   {"dedupe", "internal"},
+	"dedupe":   {"dedupe", "bus", "internal"},
 	"flow":     {"flow"},
 	"outbox":   {"outbox", "flow", "dedupe", "bus", "internal"},
 	"consumer": {"consumer", "flow", "dedupe", "bus", "internal"},

@@ -30,7 +30,10 @@ func AttemptFrom(ctx context.Context) Attempt {
 	return a
 }
 
-// WithAttempt is for tests of handlers.
+// WithAttempt is for tests of handlers. The context is that of a new run of the event of a.Key, as dedupe.RunFrom finds it.
 func WithAttempt(ctx context.Context, a Attempt) context.Context {
+	if a.Key != (dedupe.Key{}) {
+		ctx = dedupe.WithRun(ctx, dedupe.NewRun(a.Key))
+	}
 	return context.WithValue(ctx, attemptKey{}, a)
 }

@@ -7,3 +7,9 @@ func (o Options) Skew(d time.Duration) *Options {
 	o.now = func() time.Time { return time.Now().Add(d) }
 	return &o
 }
+
+// Grace is options under which a mark goes d after its event was seen done.
+func (o Options) Grace(d time.Duration) *Options {
+	o.grace = d
+	return &o
+}

@@ -21,6 +21,8 @@ type Options struct {
 
 	// now is the clock of this machine; tests skew it.
 	now func() time.Time
+	// grace is for how long marks in documents outlive the end of their events; tests shorten it.
+	grace time.Duration
 }
 
 func (o *Options) withDefaults() (Options, error) {
@@ -42,6 +44,9 @@ func (o *Options) withDefaults() (Options, error) {
 	}
 	if c.now == nil {
 		c.now = time.Now
+	}
+	if c.grace == 0 {
+		c.grace = doneGrace
 	}
 	return c, nil
 }

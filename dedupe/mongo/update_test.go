@@ -1,0 +1,505 @@
+package mongo_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	driver "go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/dedupe"
+	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
+	"github.com/onceish/onceish/internal/mongotest"
+)
+
+// orderKey is the key of an event.
+func orderKey(id string) dedupe.Key { return dedupe.Key{Topic: "orders", Group: "billing", ID: id} }
+
+// d makes a document of names and values.
+func d(pairs ...any) bson.D {
+	doc := make(bson.D, 0, len(pairs)/2)
+	for i := 0; i < len(pairs); i += 2 {
+		name, _ := pairs[i].(string)
+		doc = append(doc, bson.E{Key: name, Value: pairs[i+1]})
+	}
+	return doc
+}
+
+// document of an id.
+func document(t *testing.T, coll *driver.Collection, id any) bson.Raw {
+	t.Helper()
+	raw, err := coll.FindOne(t.Context(), d("_id", id)).Raw()
+	if err != nil {
+		t.Fatalf("document %v: %v", id, err)
+	}
+	return raw
+}
+
+func number(t *testing.T, doc bson.Raw, path ...string) int64 {
+	t.Helper()
+	n, ok := doc.Lookup(path...).AsInt64OK()
+	if !ok {
+		t.Fatalf("%v of %v is no number", path, doc)
+	}
+	return n
+}
+
+// wantUpdate calls UpdateOnce, and wants that answer.
+func wantUpdate(t *testing.T, s *mongodedupe.Store, coll *driver.Collection, filter, update any, o *mongodedupe.UpdateOptions, want mongodedupe.Update) {
+	t.Helper()
+	got, err := s.UpdateOnce(t.Context(), coll, filter, update, o)
+	if err != nil || got != want {
+		t.Fatalf("%v %v: %+v, %v, want %+v", filter, update, got, err, want)
+	}
+}
+
+var (
+	applied  = mongodedupe.Update{}
+	inserted = mongodedupe.Update{Inserted: true}
+	before   = mongodedupe.Update{Before: true}
+)
+
+// Each form of update is applied once for each event, and to what is there.
+func TestUpdateOnceForms(t *testing.T) {
+	t.Parallel()
+	s, dedupes, _ := wired(t)
+	coll := dedupes.Database().Collection("accounts")
+	type raw struct {
+		Inc struct {
+			N int `bson:"n"`
+		} `bson:"$inc"`
+	}
+	one := raw{}
+	one.Inc.N = 1
+	plusOne := d("$add", bson.A{d("$ifNull", bson.A{"$n", 0}), 1})
+	for name, update := range map[string]any{
+		"operators":   d("$inc", d("n", 1), "$set", d("last", "x"), "$push", d("log", "y")),
+		"map":         bson.M{"$inc": bson.M{"n": 1}},
+		"struct":      one,
+		"pipeline":    bson.A{d("$set", d("n", plusOne, "dollar", d("$literal", "$n"))), d("$unset", "gone")},
+		"typed":       driver.Pipeline{d("$addFields", d("n", plusOne)), d("$unset", []string{"gone", "away"})},
+		"of pipeline": []bson.M{{"$set": bson.M{"n": plusOne}}},
+	} {
+		for _, upsert := range []bool{false, true} {
+			id, want := fmt.Sprintf("%s %t", name, upsert), applied
+			filter := d("_id", id)
+			if upsert {
+				want = inserted
+			} else if _, err := coll.InsertOne(t.Context(), filter); err != nil {
+				t.Fatal(err)
+			}
+			for i, event := range []string{"a", "b", "$a", "a.b"} {
+				o := &mongodedupe.UpdateOptions{Key: orderKey(event), Upsert: upsert}
+				wantUpdate(t, s, coll, filter, update, o, want)
+				wantUpdate(t, s, coll, filter, update, o, before)
+				want = applied
+				if n := number(t, document(t, coll, id), "n"); n != int64(i)+1 {
+					t.Errorf("%s: n is %d after %d events", id, n, i+1)
+				}
+			}
+		}
+	}
+}
+
+// The mark alone, and steps.
+func TestUpdateOnceSteps(t *testing.T) {
+	t.Parallel()
+	s, dedupes, _ := wired(t)
+	coll := dedupes.Database().Collection("accounts")
+	ctx := consumer.WithAttempt(t.Context(), consumer.Attempt{Key: orderKey("1")})
+	call := func(id int, step string) (mongodedupe.Update, error) {
+		return s.UpdateOnce(ctx, coll, d("_id", id), d("$inc", d("n", 1)), &mongodedupe.UpdateOptions{Upsert: true, Step: step})
+	}
+	for _, c := range []struct {
+		id   int
+		step string
+		err  error
+	}{{1, "", nil}, {2, "", nil}, {1, "", mongodedupe.ErrStep}, {1, "second", nil}, {1, "second", mongodedupe.ErrStep}} {
+		if u, err := call(c.id, c.step); !errors.Is(err, c.err) || err == nil && !u.Inserted && c.step == "" {
+			t.Errorf("%+v: %+v, %v", c, u, err)
+		}
+	}
+	if n := number(t, document(t, coll, 1), "n"); n != 2 {
+		t.Errorf("n is %d, want 2", n)
+	}
+	ctx = consumer.WithAttempt(t.Context(), consumer.Attempt{Key: orderKey("1"), Number: 2})
+	for _, step := range []string{"", "second"} {
+		if u, err := call(1, step); err != nil || !u.Before {
+			t.Errorf("step %q in the next run: %+v, %v", step, u, err)
+		}
+	}
+	wantUpdate(t, s, coll, d("_id", 1), d(), &mongodedupe.UpdateOptions{Key: orderKey("2")}, applied)
+	wantUpdate(t, s, coll, d("_id", 1), d(), &mongodedupe.UpdateOptions{Key: orderKey("2")}, before)
+}
+
+// Any bytes can be an id; none is taken for another.
+func TestUpdateOnceHostileIDs(t *testing.T) {
+	t.Parallel()
+	s, dedupes, _ := wired(t)
+	coll := dedupes.Database().Collection("accounts")
+	long := strings.Repeat("x", 5000)
+	ids := []string{"a", "A", "", "$", "$a", "a.b", "a.", ".", "a\x00", "a\x00b", "\xff", "\xfe", "0", "00", long, long + "x", "{}", "$$NOW", "é", "e\u0301"}
+	for i, id := range ids {
+		o := &mongodedupe.UpdateOptions{Key: orderKey(id), Upsert: true}
+		want := applied
+		if i == 0 {
+			want = inserted
+		}
+		wantUpdate(t, s, coll, d("_id", 1), d("$inc", d("n", 1)), o, want)
+		wantUpdate(t, s, coll, d("_id", 1), d("$inc", d("n", 1)), o, before)
+	}
+	for _, k := range []dedupe.Key{{Topic: "orders", Group: "billin", ID: "ga"}, {Topic: "order", Group: "sbilling", ID: "a"}} {
+		wantUpdate(t, s, coll, d("_id", 1), d("$inc", d("n", 1)), &mongodedupe.UpdateOptions{Key: k}, applied)
+	}
+	if n := number(t, document(t, coll, 1), "n"); n != int64(len(ids))+2 {
+		t.Errorf("n is %d, want %d", n, len(ids)+2)
+	}
+}
+
+// Copies that run at the same time change the document once, whether it is there or not; different events each change it once.
+func TestUpdateOnceConcurrentCopies(t *testing.T) {
+	t.Parallel()
+	s, dedupes, _ := wired(t)
+	coll := dedupes.Database().Collection("accounts")
+	for _, there := range []bool{true, false} {
+		for _, update := range []any{d("$inc", d("n", 1)), bson.A{d("$set", d("n", d("$add", bson.A{d("$ifNull", bson.A{"$n", 0}), 1})))}} {
+			id := fmt.Sprintf("%t %T", there, update)
+			if there {
+				if _, err := coll.InsertOne(t.Context(), d("_id", id)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			const events = 4
+			var first atomic.Int64
+			var wg sync.WaitGroup
+			for i := range 64 {
+				wg.Go(func() {
+					o := &mongodedupe.UpdateOptions{Key: orderKey(fmt.Sprint(i % events)), Upsert: !there}
+					u, err := s.UpdateOnce(t.Context(), coll, d("_id", id), update, o)
+					if err != nil {
+						t.Errorf("%s: %v", id, err)
+					}
+					if err == nil && !u.Before {
+						first.Add(1)
+					}
+				})
+			}
+			wg.Wait()
+			if n := number(t, document(t, coll, id), "n"); n != events || first.Load() != events {
+				t.Errorf("%s: n is %d and %d calls made the change, want %d", id, n, first.Load(), events)
+			}
+		}
+	}
+}
+
+// An answer that got lost after the change was made: the repeat finds the mark. A command that got lost: the repeat makes the change.
+func TestUpdateOnceLostAnswers(t *testing.T) {
+	t.Parallel()
+	s, dedupes, w := wired(t)
+	direct := dedupes.Database().Collection("accounts")
+	coll := through(t, w, direct)
+	run := 0
+	for _, upsert := range []bool{true, false} {
+		for _, fault := range []func(int, bool) func() bool{w.fail, w.cut} {
+			for _, done := range []bool{true, false} {
+				for n := range 3 {
+					run++
+					if !upsert {
+						if _, err := direct.InsertOne(t.Context(), d("_id", run)); err != nil {
+							t.Fatal(err)
+						}
+					}
+					o := &mongodedupe.UpdateOptions{Key: orderKey("1"), Upsert: upsert}
+					call := func() (mongodedupe.Update, error) {
+						return s.UpdateOnce(t.Context(), coll, d("_id", run), d("$inc", d("n", 1)), o)
+					}
+					end := fault(n, done)
+					var err error
+					for range 4 {
+						var u mongodedupe.Update
+						if u, err = call(); err == nil {
+							if n == 0 && u.Before != done {
+								t.Errorf("after a lost command that was done: %t: %+v", done, u)
+							}
+							break
+						}
+					}
+					end()
+					if err != nil {
+						t.Fatal(err)
+					}
+					if u, err := call(); err != nil || !u.Before {
+						t.Errorf("a repeat: %+v, %v", u, err)
+					}
+					if n := number(t, document(t, direct, run), "n"); n != 1 {
+						t.Errorf("upsert %t, done %t: n is %d", upsert, done, n)
+					}
+				}
+			}
+		}
+	}
+}
+
+// through is a collection by way of a proxy, whose client tries nothing again by itself.
+func through(t *testing.T, w *wire, coll *driver.Collection) *driver.Collection {
+	t.Helper()
+	client := connect(t, options.Client().ApplyURI(w.uri()).SetRetryReads(false).SetRetryWrites(false))
+	return client.Database(coll.Database().Name()).Collection(coll.Name())
+}
+
+// No document, or a condition that is false, is an error: nothing is marked, and it may come true.
+func TestUpdateOnceNoMatch(t *testing.T) {
+	t.Parallel()
+	s, dedupes, _ := wired(t)
+	coll := dedupes.Database().Collection("accounts")
+	o := &mongodedupe.UpdateOptions{Key: orderKey("1")}
+	pay := func(filter bson.D, o *mongodedupe.UpdateOptions) (mongodedupe.Update, error) {
+		return s.UpdateOnce(t.Context(), coll, filter, d("$inc", d("n", 1), "$set", d("state", "paid")), o)
+	}
+	if _, err := pay(d("_id", 1), o); !errors.Is(err, mongodedupe.ErrNoMatch) {
+		t.Errorf("no document: %v", err)
+	}
+	if _, err := coll.InsertOne(t.Context(), d("_id", 1, "state", "new")); err != nil {
+		t.Fatal(err)
+	}
+	for _, upsert := range []bool{false, true} {
+		if _, err := pay(d("_id", 1, "state", "open"), &mongodedupe.UpdateOptions{Key: orderKey("1"), Upsert: upsert}); !errors.Is(err, mongodedupe.ErrNoMatch) {
+			t.Errorf("condition false, upsert %t: %v", upsert, err)
+		}
+	}
+	if u, err := pay(d("_id", 1, "$or", bson.A{d("state", "new"), d("state", "open")}), o); err != nil || u != applied {
+		t.Errorf("condition true: %+v, %v", u, err)
+	}
+	if u, err := pay(d("_id", 1, "state", "new"), o); err != nil || u != before {
+		t.Errorf("a repeat, whose condition is false by now: %+v, %v", u, err)
+	}
+	if n := number(t, document(t, coll, 1), "n"); n != 1 {
+		t.Errorf("n is %d", n)
+	}
+}
+
+// What may mean another document when it comes again is refused before anything is written.
+func TestUpdateOnceRefusals(t *testing.T) {
+	t.Parallel()
+	s, dedupes, _ := wired(t)
+	coll := dedupes.Database().Collection("accounts")
+	if _, err := coll.InsertOne(t.Context(), d("_id", 1, "email", "a", "tenant", 1)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := coll.Indexes().CreateMany(t.Context(), []driver.IndexModel{
+		{Keys: d("tenant", 1, "email", 1), Options: options.Index().SetUnique(true)},
+		{Keys: d("partial", 1), Options: options.Index().SetUnique(true).SetPartialFilterExpression(d("partial", d("$gt", 5)))},
+		{Keys: d("plain", 1)},
+		{Keys: d("a.x", 1, "a.y", 1), Options: options.Index().SetUnique(true).SetSparse(true)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	inc, byID, o := d("$inc", d("n", 1)), d("_id", 1), mongodedupe.UpdateOptions{Key: orderKey("1")}
+	for name, c := range map[string]struct {
+		filter, update any
+		o              mongodedupe.UpdateOptions
+		want           string
+	}{
+		"empty filter":     {d(), inc, o, "pins no document"},
+		"nil filter":       {nil, inc, o, "nil"},
+		"or":               {d("$or", bson.A{d("_id", 1)}), inc, o, "pins no document"},
+		"and":              {bson.M{"$and": bson.A{d("_id", 1)}}, inc, o, "pins no document"},
+		"in":               {d("_id", d("$in", bson.A{1})), inc, o, "pins no document"},
+		"gt":               {d("_id", d("$gte", 1, "$lte", 1)), inc, o, "pins no document"},
+		"eq and more":      {d("_id", d("$eq", 1, "$exists", true)), inc, o, "pins no document"},
+		"null":             {d("_id", nil), inc, o, "pins no document"},
+		"eq null":          {d("_id", d("$eq", nil)), inc, o, "pins no document"},
+		"pattern":          {d("_id", bson.Regex{Pattern: "1"}), inc, o, "pins no document"},
+		"array":            {d("_id", bson.A{1}), inc, o, "pins no document"},
+		"no index":         {d("plain", 1), inc, o, "no unique index"},
+		"partial index":    {d("partial", 7), inc, o, "no unique index"},
+		"half a key":       {d("email", "a"), inc, o, "no unique index"},
+		"half null":        {d("email", "a", "tenant", nil), inc, o, "no unique index"},
+		"one array":        {d("a.x", 1, "a.y", 1), inc, o, "no unique index"},
+		"reserved filter":  {d("_id", 1, "_onceish.seq", 1), inc, o, "reserved"},
+		"replacement":      {byID, d("n", 1), o, "replacement"},
+		"nil update":       {byID, nil, o, "nil"},
+		"reserved":         {byID, d("$set", d("_onceish", 1)), o, "reserved"},
+		"below reserved":   {byID, d("$unset", d("_onceish.seq", "")), o, "reserved"},
+		"rename to":        {byID, d("$rename", d("n", "_onceish.n")), o, "reserved"},
+		"pipeline":         {byID, bson.A{d("$set", d("_onceish", 1))}, o, "reserved"},
+		"pipeline unset":   {byID, bson.A{d("$unset", bson.A{"x", "_onceish"})}, o, "reserved"},
+		"project":          {byID, bson.A{d("$project", d("n", 1))}, o, "$project"},
+		"replace":          {byID, bson.A{d("$replaceWith", d("n", 1))}, o, "$replaceWith"},
+		"positional":       {d("_id", 1, "l.k", 1), d("$set", d("l.$.n", 1)), o, "ArrayFilters"},
+		"changes its key":  {d("tenant", 1, "email", "a"), d("$set", d("email", "b")), o, "would not find it"},
+		"no key":           {byID, inc, mongodedupe.UpdateOptions{}, "UpdateOptions.Key"},
+		"TTL":              {byID, inc, mongodedupe.UpdateOptions{Key: orderKey("1"), TTL: -1}, "UpdateOptions.TTL"},
+		"marks":            {byID, inc, mongodedupe.UpdateOptions{Key: orderKey("1"), MaxApplied: -1}, "UpdateOptions.MaxApplied"},
+		"event":            {byID, inc, mongodedupe.UpdateOptions{Key: orderKey("1"), Publish: []bus.Event{{Topic: "a b"}}}, "event 1 of 1"},
+		"event's encoding": {byID, inc, mongodedupe.UpdateOptions{Key: orderKey("1"), Publish: []bus.Event{{Topic: "a", Key: "\xff"}}}, "UTF-8"},
+	} {
+		_, err := s.UpdateOnce(t.Context(), coll, c.filter, c.update, &c.o)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
+	doc := document(t, coll, 1)
+	if _, err := doc.LookupErr("_onceish"); err == nil {
+		t.Errorf("something was written: %v", doc)
+	}
+	for i, filter := range []any{d("tenant", 1, "email", "a"), d("email", d("$eq", "a"), "n", d("$gte", 0), "tenant", 1), byID, d("_id", d("$eq", 1))} {
+		wantUpdate(t, s, coll, filter, inc, &mongodedupe.UpdateOptions{Key: orderKey(fmt.Sprint(i))}, applied)
+		wantUpdate(t, s, coll, filter, inc, &mongodedupe.UpdateOptions{Key: orderKey(fmt.Sprint(i))}, before)
+	}
+}
+
+// An upsert by a unique key inserts one document, however many copies run.
+func TestUpdateOnceUpsertByUniqueKey(t *testing.T) {
+	t.Parallel()
+	s, dedupes, _ := wired(t)
+	coll := dedupes.Database().Collection("accounts")
+	if _, err := coll.Indexes().CreateOne(t.Context(), driver.IndexModel{Keys: d("email", 1), Options: options.Index().SetUnique(true)}); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for i := range 64 {
+		wg.Go(func() {
+			o := &mongodedupe.UpdateOptions{Key: orderKey(fmt.Sprint(i % 8)), Upsert: true}
+			if _, err := s.UpdateOnce(t.Context(), coll, d("email", "a"), d("$inc", d("n", 1)), o); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	raw, err := coll.FindOne(t.Context(), d("email", "a")).Raw()
+	if err != nil || number(t, raw, "n") != 8 {
+		t.Errorf("%v, %v", raw, err)
+	}
+	// Another document in the way is told, and not taken for a race.
+	_, err = s.UpdateOnce(t.Context(), coll, d("_id", "other"), d("$set", d("email", "a")), &mongodedupe.UpdateOptions{Key: orderKey("x"), Upsert: true})
+	if !driver.IsDuplicateKeyError(err) {
+		t.Errorf("an upsert of a key that is taken: %v", err)
+	}
+}
+
+// A change is one write, and a repeat one write and one read, whatever is asked.
+func TestUpdateOnceRoundTrips(t *testing.T) {
+	t.Parallel()
+	s, client, r := recorded(t, nil)
+	coll := client.Database(mongotest.Database(t).Name()).Collection("accounts")
+	events := []bus.Event{{Topic: "invoice.issued"}}
+	for i := range 2 {
+		for _, o := range []*mongodedupe.UpdateOptions{{Upsert: true}, {}, {Publish: events}} {
+			o.Key = orderKey(fmt.Sprint(i, o.Upsert, len(o.Publish)))
+			wantBefore := []string{"update", "aggregate"}
+			for try, want := range [][]string{{"update"}, wantBefore, wantBefore} {
+				if len(o.Publish) > 0 && i == 0 && try == 0 {
+					want = []string{"createIndexes", "insert", "update"}
+				}
+				if _, err := s.UpdateOnce(t.Context(), coll, d("_id", 1), d("$inc", d("n", 1)), o); err != nil {
+					t.Fatal(err)
+				}
+				cs := r.take()
+				if got := names(cs); strings.Join(got, " ") != strings.Join(want, " ") {
+					t.Errorf("%+v, try %d: %v, want %v", o, try, got, want)
+				}
+				for _, c := range cs {
+					level, _ := c.Lookup("readConcern", "level").StringValueOK()
+					w, _ := c.Lookup("writeConcern", "w").StringValueOK()
+					if level != "majority" && w != "majority" && names([]bson.Raw{c})[0] != "createIndexes" {
+						t.Errorf("sent without majority: %v", c)
+					}
+				}
+			}
+		}
+	}
+}
+
+// One document that all change at once, many times over what is looked through at a time.
+func TestUpdateOnceHotDocument(t *testing.T) {
+	t.Parallel()
+	s, dedupes, _ := wired(t)
+	coll := dedupes.Database().Collection("accounts")
+	const events = 600
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range 16 {
+		wg.Go(func() {
+			for i := next.Add(1); i <= 2*events; i = next.Add(1) { // each twice
+				o := &mongodedupe.UpdateOptions{Key: orderKey(fmt.Sprint(i / 2)), Upsert: true}
+				if _, err := s.UpdateOnce(t.Context(), coll, d("_id", 1), d("$inc", d("n", 1)), o); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	doc := document(t, coll, 1)
+	if n, seq := number(t, doc, "n"), number(t, doc, "_onceish", "seq"); n != events+1 || seq != n {
+		t.Errorf("n is %d, seq is %d, want %d", n, seq, events+1)
+	}
+}
+
+// The promise ends where the mark does.
+func TestUpdateOnceForgets(t *testing.T) {
+	t.Parallel()
+	s, dedupes, _ := wired(t)
+	coll := dedupes.Database().Collection("accounts")
+	o := &mongodedupe.UpdateOptions{Key: orderKey("1"), Upsert: true}
+	inc := d("$inc", d("n", 1))
+	wantUpdate(t, s, coll, d("_id", 1), inc, o, inserted)
+	if _, err := coll.ReplaceOne(t.Context(), d("_id", 1), d("n", 10)); err != nil {
+		t.Fatal(err)
+	}
+	wantUpdate(t, s, coll, d("_id", 1), inc, o, applied)
+	wantUpdate(t, s, coll, d("_id", 1), inc, o, before)
+	if n := number(t, document(t, coll, 1), "n"); n != 11 {
+		t.Errorf("n is %d after a replacement, want 11", n)
+	}
+	if _, err := coll.DeleteOne(t.Context(), d("_id", 1)); err != nil {
+		t.Fatal(err)
+	}
+	wantUpdate(t, s, coll, d("_id", 1), inc, o, inserted)
+	// A reserved field that somebody else wrote is an error, and no change.
+	if _, err := coll.UpdateOne(t.Context(), d("_id", 1), d("$set", d("_onceish", "mine"))); err != nil {
+		t.Fatal(err)
+	}
+	if u, err := s.UpdateOnce(t.Context(), coll, d("_id", 1), inc, o); err == nil {
+		t.Errorf("a reserved field that is none: %+v", u)
+	}
+	if n := number(t, document(t, coll, 1), "n"); n != 1 {
+		t.Errorf("n is %d, want 1", n)
+	}
+}
+
+// A transaction in ctx is refused: what it aborts would stay.
+func TestUpdateOnceInTransaction(t *testing.T) {
+	t.Parallel()
+	s, client, r := recorded(t, nil)
+	session, err := client.StartSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.EndSession(t.Context())
+	coll := client.Database(mongotest.Database(t).Name()).Collection("accounts")
+	o := &mongodedupe.UpdateOptions{Key: orderKey("1"), Upsert: true}
+	ctx := driver.NewSessionContext(t.Context(), session)
+	if u, err := s.UpdateOnce(ctx, coll, d("_id", 1), d("$inc", d("n", 1)), o); err != nil || !u.Inserted {
+		t.Errorf("a session without a transaction: %+v, %v", u, err)
+	}
+	r.take()
+	if err := session.StartTransaction(options.Transaction().SetWriteConcern(writeconcern.Majority())); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.UpdateOnce(ctx, coll, d("_id", 2), d("$inc", d("n", 1)), o); err == nil || !strings.Contains(err.Error(), "transaction") {
+		t.Errorf("in a transaction: %v", err)
+	}
+	if sent := names(r.take()); len(sent) > 0 {
+		t.Errorf("sent %v", sent)
+	}
+}

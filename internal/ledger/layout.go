@@ -1,0 +1,49 @@
+package ledger
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"strings"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/onceish/onceish/dedupe"
+)
+
+// Field is the reserved field, and Prefix begins the paths below it.
+const (
+	Field  = "_onceish"
+	Prefix = Field + "."
+)
+
+// Paths of what is in it.
+const (
+	Seq     = Prefix + "seq"
+	Since   = Prefix + "since"
+	Applied = Prefix + "applied"
+	Marks   = Applied + ".k"
+	Events  = Prefix + "events"
+	Waits   = Prefix + "waits"
+	BaseAt  = Prefix + "base"
+)
+
+// markSize is 128 bits of a SHA-256: no two are ever alike, and a document keeps thousands.
+const markSize = 16
+
+// Mark is what an event's change of a document is known by. It is binary, so that no collation takes two for one.
+func Mark(key dedupe.Key, step string) bson.Binary {
+	sum := digest(key.Topic, key.Group, key.ID, step)
+	return bson.Binary{Data: sum[:markSize]}
+}
+
+// digest tells any two lists of texts apart.
+func digest(parts ...string) [sha256.Size]byte {
+	text := make([]byte, 0, 256)
+	for _, p := range parts {
+		text = append(binary.AppendUvarint(text, uint64(len(p))), p...)
+	}
+	return sha256.Sum256(text)
+}
+
+// Reserved tells whether a path is the reserved field, or is below it.
+func Reserved(path string) bool { return path == Field || strings.HasPrefix(path, Prefix) }
