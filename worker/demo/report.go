@@ -23,9 +23,9 @@ func (r Result) Report(w io.Writer) error {
 	row("handler failures retried", grouped(r.Failures), "runs that failed on purpose, and came again a little later")
 	row("workers killed", grouped(r.Kills), r.killed())
 	if r.Atomic {
-		row("effects", grouped(r.Effects), "changes, as the documents themselves have counted them; mark and change are one write")
-		row("found made", grouped(r.FoundMade), "runs, after a kill as a rule, that found the effect and its mark, and changed nothing")
-		row("repeated", grouped(r.Repeated), "effects beyond the first of an event: no kill would explain one")
+		row("effects", grouped(r.Effects), "changes that the documents have counted; change and mark are one write")
+		row("found made", grouped(r.FoundMade), "runs, after a kill, that found their effect and its mark, and changed nothing")
+		row("repeated", grouped(r.Repeated), "by construction none, and counted all the same: no kill explains one")
 	} else {
 		row("effects", grouped(r.Effects), "lines in a file that neither the bus nor the store knows of")
 		row("repeated", grouped(r.Repeated), "effects beyond the first of an event")
