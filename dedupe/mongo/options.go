@@ -18,6 +18,9 @@ type Options struct {
 	// WriteConcern of claims and marks. Default majority: what was answered survives the loss of a node. With a weaker one, such
 	// as w:1 for telemetry, a failover may take marks back, and their events run again if they are delivered again.
 	WriteConcern *writeconcern.WriteConcern
+	// Waiting is called when UpdateOnce has left events in a document; it must not block. Give it the Notify of a mongooutbox.Mover in this
+	// process.
+	Waiting func()
 
 	// now is the clock of this machine; tests skew it.
 	now func() time.Time
@@ -44,6 +47,9 @@ func (o *Options) withDefaults() (Options, error) {
 	}
 	if c.now == nil {
 		c.now = time.Now
+	}
+	if c.Waiting == nil {
+		c.Waiting = func() {}
 	}
 	if c.grace == 0 {
 		c.grace = doneGrace

@@ -38,6 +38,7 @@ type Store struct {
 	timeout time.Duration
 	concern *writeconcern.WriteConcern
 	grace   time.Duration // see doneGrace
+	waiting func()        // see Options.Waiting
 	assured assured
 }
 
@@ -51,7 +52,7 @@ func New(ctx context.Context, coll *driver.Collection, o *Options) (*Store, erro
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{acked: mongoserver.Own(coll, readconcern.Majority(), opts.WriteConcern), timeout: opts.Timeout, concern: opts.WriteConcern, grace: opts.grace}
+	s := &Store{acked: mongoserver.Own(coll, readconcern.Majority(), opts.WriteConcern), timeout: opts.Timeout, concern: opts.WriteConcern, grace: opts.grace, waiting: opts.Waiting}
 	s.assured.unique, s.assured.waiting = make(map[pinned][]string), make(map[place]bool)
 	s.own = s.acked
 	if !opts.majority() {

@@ -131,6 +131,9 @@ func (c *once) apply(ctx context.Context) (Update, error) {
 		res, err := c.own.UpdateOne(ctx, filter, update, c.options())
 		switch {
 		case err == nil && res.MatchedCount+res.UpsertedCount > 0:
+			if len(c.o.Publish) > 0 {
+				c.store.waiting()
+			}
 			return Update{Inserted: res.UpsertedCount > 0}, nil
 		case err != nil && !(c.o.Upsert && duplicate(err)):
 			c.store.clock.Distrust()

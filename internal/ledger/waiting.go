@@ -40,7 +40,10 @@ func ParseQueue(field bson.RawValue) (*Queue, error) {
 		}
 		q.Events = append(q.Events, e)
 	}
-	if !q.based && len(q.Events) > 0 {
+	if len(q.Events) == 0 {
+		return nil, fmt.Errorf("%w: %s is empty, and yet %s", ErrMalformed, Events, Waits)
+	}
+	if !q.based {
 		q.Base = q.Events[0].Added
 	}
 	if q.Base < 0 || q.Base > math.MaxInt64-int64(len(q.Events)) {

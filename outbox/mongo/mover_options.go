@@ -1,0 +1,58 @@
+package mongo
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	driver "go.mongodb.org/mongo-driver/v2/mongo"
+)
+
+const (
+	defaultPollMin = 10 * time.Millisecond
+	defaultPollMax = time.Second
+)
+
+// MoverOptions of a Mover. The zero value, and nil, are the defaults.
+type MoverOptions struct {
+	// Databases that have the documents. Default: the outbox's own. Events that wait in another database stay there.
+	Databases []*driver.Database
+	// Moved is called when events were moved; it must not block. Give it the Notify of a drainer in this process.
+	Moved func()
+	// PollMin and PollMax bound how long an idle mover waits before it looks for events again, unless it is woken; 10 ms doubling to 1 s.
+	PollMin, PollMax time.Duration
+	// Logger; slog.Default().
+	Logger *slog.Logger
+}
+
+func (o *MoverOptions) withDefaults(q *Queue) (MoverOptions, error) {
+	var c MoverOptions
+	if o != nil {
+		c = *o
+	}
+	if len(c.Databases) == 0 {
+		c.Databases = []*driver.Database{q.rows.Database()}
+	}
+	if c.Moved == nil {
+		c.Moved = func() {}
+	}
+	if c.PollMax == 0 {
+		c.PollMax = max(defaultPollMax, c.PollMin)
+	}
+	if c.PollMin == 0 {
+		c.PollMin = min(defaultPollMin, c.PollMax)
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	for i, db := range c.Databases {
+		if db == nil {
+			return c, fmt.Errorf("outbox/mongo: MoverOptions.Databases[%d] is nil", i)
+		}
+	}
+	if c.PollMin < 0 || c.PollMax < c.PollMin {
+		return c, fmt.Errorf("outbox/mongo: MoverOptions.PollMin is %v and PollMax is %v; they must be positive, and PollMax no less, or zero for %v and %v",
+			c.PollMin, c.PollMax, defaultPollMin, defaultPollMax)
+	}
+	return c, nil
+}
