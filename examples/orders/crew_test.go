@@ -91,7 +91,7 @@ func (c *crew) start(name string) {
 	if name == "mail" {
 		p.cmd = osexec.Command(c.worker, "run", "-c", "mail.yaml", "--provision")
 		c.boxes = append(c.boxes, filepath.Join(filepath.Dir(p.stderr), "mails"))
-		env = append(env[:len(env):len(env)], "MAILBOX="+c.boxes[len(c.boxes)-1])
+		env = append(slices.Clip(env), "MAILBOX="+c.boxes[len(c.boxes)-1])
 	} else {
 		p.cmd = osexec.Command(os.Args[0], name)
 	}

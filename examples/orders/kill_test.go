@@ -75,7 +75,7 @@ func (c *crew) shoppers() *shoppers {
 	var last atomic.Int64
 	for range shopperCount {
 		s.all.Go(func() {
-			pace := time.NewTicker(60 * time.Millisecond)
+			pace := time.NewTicker(20 * time.Millisecond)
 			defer pace.Stop()
 			for ctx.Err() == nil {
 				s.shop(c, client, int(last.Add(1)), pace.C)
@@ -91,7 +91,7 @@ func (c *crew) shoppers() *shoppers {
 func (s *shoppers) shop(c *crew, client *http.Client, n int, pace <-chan time.Time) {
 	id, cancels := fmt.Sprint(n), n%3 == 0
 	insist := func(method, path, body string) bool {
-		for tries := 0; tries < 500; tries++ {
+		for range 500 {
 			<-pace
 			if c.request(context.Background(), client, method, path, body) == nil {
 				return true

@@ -19,6 +19,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -54,7 +55,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, o *work
 	if err != nil {
 		return err
 	}
-	defer s.close(&err)
+	defer func() { err = errors.Join(err, s.close()) }()
 	if err := roles[args[0]](ctx, s, getenv); err != nil {
 		return err
 	}

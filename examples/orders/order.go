@@ -17,9 +17,9 @@ const (
 
 // order is what somebody has ordered: in requests, documents and events.
 type order struct {
-	ID       string `json:"id" bson:"_id"`
-	Customer string `json:"customer" bson:"customer"`
-	Cents    int    `json:"cents" bson:"cents"`
+	ID       string `bson:"_id"      json:"id"`
+	Customer string `bson:"customer" json:"customer"`
+	Cents    int    `bson:"cents"    json:"cents"`
 }
 
 func (o order) check() error {

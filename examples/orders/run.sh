@@ -19,6 +19,7 @@ processes=()
 end() {
 	trap - EXIT
 	trap '' INT TERM
+	set +m # and say nothing of jobs that end
 	if [ ${#processes[@]} -gt 0 ]; then
 		kill -TERM "${processes[@]}" 2>/dev/null || true
 		wait "${processes[@]}" || true

@@ -42,6 +42,6 @@ func answer(ctx context.Context, server *http.Server, listener net.Listener) err
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	err := server.Shutdown(ctx)
-	<-served
+	_ = <-served // that it was shut down
 	return err
 }

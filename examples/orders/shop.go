@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -33,7 +34,7 @@ func open(ctx context.Context, role string, getenv func(string) string, o *worke
 	s := &shop{}
 	defer func() {
 		if err != nil {
-			s.close(&err)
+			err = errors.Join(err, s.close())
 		}
 	}()
 	c, err := worker.Connect(ctx, &worker.ConnectOptions{NATS: getenv("NATS_URL"), Provision: true, Name: "orders " + role, Logger: o.Logger})
@@ -70,11 +71,11 @@ func (s *shop) stream(ctx context.Context, topic string) error {
 	return err
 }
 
-// close closes what was opened, the last first, and joins its errors.
-func (s *shop) close(err *error) {
-	for len(s.closers) > 0 {
-		last := len(s.closers) - 1
-		*err = errors.Join(*err, s.closers[last]())
-		s.closers = s.closers[:last]
+// close closes what was opened, the last first.
+func (s *shop) close() error {
+	var errs []error
+	for _, c := range slices.Backward(s.closers) {
+		errs = append(errs, c())
 	}
+	return errors.Join(errs...)
 }

@@ -48,7 +48,8 @@ func (t *stage) run(ctx context.Context) (Result, error) {
 	_, read := t.read()
 	_, asked := t.cursor.read(ctx)
 	r := newResult(t.plan, t.book, t.crew.kills, stored, t.cursor.delivered, took)
-	return r, errors.Join(err, read, asked, t.count(ctx, &r))
+	counted := t.count(ctx, &r)
+	return r, errors.Join(err, read, asked, counted)
 }
 
 // count has the documents tell what the effects are, if there are any.
