@@ -25,7 +25,7 @@ type seen struct {
 // missed finds out why no document matched. before: the change was made, and a majority has it. No error: it may be tried again at once. It looks twice: what a
 // majority has may be older than what the write saw, so that alone does not tell that the document is not as was asked.
 func (c *once) missed(ctx context.Context) (before bool, err error) {
-	if at, err := c.look(ctx, c.acked); err != nil || at.marked {
+	if at, err := c.look(ctx, c.acked()); err != nil || at.marked {
 		return at.marked, err
 	}
 	at, err := c.look(ctx, c.own)
@@ -43,8 +43,11 @@ func (c *once) missed(ctx context.Context) (before bool, err error) {
 	case !c.target.conditional():
 		return false, errLostRace
 	}
-	if err := c.own.FindOne(ctx, c.target.filter, options.FindOne().SetProjection(bson.D{field("_id", 1)})).Err(); !errors.Is(err, driver.ErrNoDocuments) {
-		return false, errors.Join(err, errLostRace)
+	switch err := c.own.FindOne(ctx, c.target.filter, options.FindOne().SetProjection(bson.D{field("_id", 1)})).Err(); {
+	case err == nil:
+		return false, errLostRace
+	case !errors.Is(err, driver.ErrNoDocuments):
+		return false, err
 	}
 	return c.refused(ctx)
 }

@@ -18,8 +18,13 @@ type target struct {
 	filter bson.D
 	// pin is the part of it that no two documents match: _id, or a unique key, by equality.
 	pin bson.D
-	// name tells the target from others, in a text that is the same in every run.
-	name string
+	in  place
+}
+
+// name tells the target from others, in a text that is the same in every run.
+func (t *target) name() string {
+	pin, _ := bson.Marshal(t.pin) // its values were encoded before
+	return t.in.String() + "\x00" + string(pin)
 }
 
 // conditional tells whether the filter asks for more than the pinned document.
@@ -42,15 +47,13 @@ func (s *Store) aim(ctx context.Context, in place, filter any) (*target, error) 
 			equal = append(equal, e)
 		}
 	}
-	t := &target{filter: all}
+	t := &target{filter: all, in: in}
 	if i := slices.IndexFunc(equal, func(e bson.E) bool { return e.Key == "_id" }); i >= 0 {
 		t.pin = equal[i : i+1 : i+1]
 	} else if t.pin, err = s.uniquePin(ctx, in, equal); err != nil {
 		return nil, err
 	}
-	name, err := bson.Marshal(t.pin)
-	t.name = in.String() + "\x00" + string(name)
-	return t, err
+	return t, nil
 }
 
 // pins tells whether a condition is equality with a value that is there: neither an operator nor a pattern, nor null, which is
@@ -64,23 +67,20 @@ func pins(e bson.E) (bool, error) {
 		return false, err
 	}
 	if d, ok := v.DocumentOK(); ok {
-		first, err := d.IndexErr(0)
-		switch {
-		case err != nil || !strings.HasPrefix(first.Key(), "$"):
-			return true, nil
-		case first.Key() != "$eq":
-			return false, nil
-		}
-		if more, err := d.Elements(); err != nil || len(more) > 1 {
+		all, err := d.Elements()
+		if err != nil {
 			return false, err
 		}
-		v = first.Value()
+		if len(all) == 0 || !strings.HasPrefix(all[0].Key(), "$") {
+			return true, nil
+		}
+		if len(all) > 1 || all[0].Key() != "$eq" {
+			return false, nil
+		}
+		v = all[0].Value()
 	}
-	switch v.Type {
-	case bson.TypeNull, bson.TypeUndefined, bson.TypeRegex, bson.TypeArray:
-		return false, nil
-	}
-	return true, nil
+	loose := []bson.Type{bson.TypeNull, bson.TypeUndefined, bson.TypeRegex, bson.TypeArray}
+	return !slices.Contains(loose, v.Type), nil
 }
 
 var errUnpinned = errors.New("it pins no document: it must have _id, or every field of a unique index, equal to a value that is not null, at its top level. " +

@@ -3,6 +3,8 @@ package mongo
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -48,7 +50,7 @@ func (c *once) prune(ctx context.Context) error {
 
 // readMarks are all of the document; nil if it has none.
 func (c *once) readMarks(ctx context.Context) (*pruning, error) {
-	cur, err := c.acked.Aggregate(ctx, bson.A{
+	cur, err := c.acked().Aggregate(ctx, bson.A{
 		bson.D{field("$match", c.target.pin)},
 		bson.D{field("$project", bson.D{
 			field("_id", 0), field("now", now), field("seq", "$"+ledger.Seq), field("since", "$"+ledger.Since), field("applied", "$"+ledger.Applied),
@@ -107,9 +109,7 @@ func (p *pruning) rows(ctx context.Context) (map[string]*row, error) {
 		if err != nil {
 			return nil, err
 		}
-		for id, r := range rows {
-			all[id] = r
-		}
+		maps.Copy(all, rows)
 	}
 	return all, nil
 }
@@ -120,7 +120,7 @@ func (p *pruning) write(ctx context.Context, kept []ledger.Entry, since int) err
 	for i := range kept {
 		marks[i] = kept[i].Document()
 	}
-	filter := append(p.once.target.pin[:len(p.once.target.pin):len(p.once.target.pin)], field(ledger.Seq, p.seq), field(ledger.Since, p.since))
+	filter := slices.Concat(p.once.target.pin, bson.D{field(ledger.Seq, p.seq), field(ledger.Since, p.since)})
 	res, err := p.once.own.UpdateOne(ctx, filter, set(field(ledger.Applied, marks), field(ledger.Since, int64(since))))
 	if err == nil && res.MatchedCount == 0 {
 		err = errLostRace

@@ -39,8 +39,7 @@ func (s *Store) register(ctx context.Context, coll *driver.Collection) error {
 
 func enter(ctx context.Context, registry *driver.Collection, name string) error {
 	_, err := registry.InsertOne(ctx, bson.D{field("_id", name)})
-	var we driver.WriteException
-	if errors.As(err, &we) && we.WriteConcernError == nil && len(we.WriteErrors) == 1 && mongoserver.Duplicate(we.WriteErrors[0]) {
+	if we, ok := errors.AsType[driver.WriteException](err); ok && we.WriteConcernError == nil && len(we.WriteErrors) == 1 && mongoserver.Duplicate(we.WriteErrors[0]) {
 		return nil
 	}
 	return err

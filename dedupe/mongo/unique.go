@@ -79,6 +79,8 @@ func (s *Store) uniqueAmong(ctx context.Context, in place, names []string) ([]st
 	if fields != nil {
 		return fields, nil
 	}
+	ctx, cancel := s.call(ctx)
+	defer cancel()
 	cur, err := in.client.Database(in.database).Collection(in.collection).Indexes().List(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("listing the indexes of %v: %w", in, err)

@@ -113,16 +113,20 @@ func TestUpdateOncePrunesWhatIsDone(t *testing.T) {
 	if n := r.marks(); n != 101 {
 		t.Fatalf("%d marks once they are seen done, want all 101", n)
 	}
+	r.changes(101, 226) // the next looking through comes 125 changes after the first
+	if n := r.marks(); n != 226 {
+		t.Errorf("%d marks less than an hour after they were seen done, want all 226", n)
+	}
 	shorter, err := mongodedupe.New(t.Context(), r.plain, mongodedupe.Options{}.Grace(time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.s = shorter
-	r.changes(101, 226) // the next looking through comes 125 changes after the first
-	if n := r.marks(); n != 226-90 {
-		t.Errorf("%d marks, want %d", n, 226-90)
+	r.changes(226, 382) // and the next 156 after that one
+	if n := r.marks(); n != 382-90 {
+		t.Errorf("%d marks, want %d", n, 382-90)
 	}
-	for _, i := range []int{90, 225} {
+	for _, i := range []int{90, 381} {
 		if u, err := r.change(fmt.Sprint(i)); err != nil || !u.Before {
 			t.Errorf("a repeat of %d: %+v, %v", i, u, err)
 		}
@@ -176,13 +180,16 @@ func TestUpdateOncePruningRace(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// The answer that has the marks to be looked through comes after somebody else has pruned and changed the document.
+	// The answer that has the marks to be looked through comes after others have pruned them and changed the document, as often as
+	// it had been changed before.
 	var once sync.Once
 	w.rewrite(func(command string, reply bson.D) bson.D {
 		if raw, err := bson.Marshal(reply); command == "aggregate" && err == nil && strings.Contains(string(raw), "applied") {
 			once.Do(func() {
-				if _, err := call(direct, "other", time.Hour); err != nil {
-					t.Error(err)
+				for i := range 100 {
+					if _, err := call(direct, fmt.Sprint("other", i), time.Hour); err != nil {
+						t.Error(err)
+					}
 				}
 			})
 		}
@@ -191,12 +198,12 @@ func TestUpdateOncePruningRace(t *testing.T) {
 	if u, err := call(coll, "mine", time.Hour); err != nil || u.Before {
 		t.Fatal(u, err)
 	}
-	for _, id := range []string{"other", "mine"} {
+	for _, id := range []string{"other0", "other99", "mine"} {
 		if u, err := call(direct, id, 0); err != nil || !u.Before {
 			t.Errorf("a repeat of %s: %+v, %v", id, u, err)
 		}
 	}
-	if n := number(t, document(t, direct, 1), "n"); n != 102 {
-		t.Errorf("n is %d, want 102", n)
+	if n := number(t, document(t, direct, 1), "n"); n != 201 {
+		t.Errorf("n is %d, want 201", n)
 	}
 }

@@ -38,6 +38,7 @@ type script struct {
 	Topic, Group                string
 	Concurrency                 int
 	Die                         death
+	Update                      bool // change documents, before what the event says
 }
 
 // death is where a worker process kills itself with SIGKILL: at the Nth call of a kind, before or after it was done.
@@ -88,7 +89,11 @@ func work(text string) {
 	check(err)
 	defer b.Close()
 	plan := s.Die.plan()
-	sub, err := consumer.SubscribeExactlyOnce(ctx, faulty.NewBus(b, plan), s.Topic, s.Group, faulty.NewStore(store, plan), s.handle,
+	handle := s.handle
+	if s.Update {
+		handle = updating(store, s.Mongo, s.Database, handle)
+	}
+	sub, err := consumer.SubscribeExactlyOnce(ctx, faulty.NewBus(b, plan), s.Topic, s.Group, faulty.NewStore(store, plan), handle,
 		&consumer.Options{
 			Concurrency: s.Concurrency, Lease: lease, AckWait: lease, Backoff: consumer.Backoff{Base: 10 * time.Millisecond},
 			MaxAttempts: 3, DeadLetter: "dead." + s.Group,

@@ -11,7 +11,7 @@
 //	             until  its TTL is over then
 //	             done   when its dedupe row was seen done
 //	  events   [event], in the order of their changes; absent when none waits
-//	  waits    true while events wait: what the partial index is on
+//	  waits    true for as long as there are any: what the partial index is on
 //	  base     sequence of the last event that was taken out; see Base
 //	}
 //

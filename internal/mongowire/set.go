@@ -1,6 +1,7 @@
 package mongowire
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -34,13 +35,14 @@ type Turn struct {
 	Reply      bson.D
 }
 
+// NewSet listens in front of the server that the URI names, until the test ends.
 func NewSet(tb testing.TB, target string) *Set {
 	tb.Helper()
 	u, err := url.Parse(target)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -53,6 +55,7 @@ func NewSet(tb testing.TB, target string) *Set {
 	return s
 }
 
+// URI is the member's.
 func (s *Set) URI() string {
 	return "mongodb://" + s.listener.Addr().String() + "/?directConnection=true"
 }
@@ -103,7 +106,7 @@ func (s *Set) close() {
 // serve works off one connection: drivers ask one thing at a time.
 func (s *Set) serve(client net.Conn) {
 	defer func() { _ = client.Close() }()
-	server, err := net.Dial("tcp", s.target)
+	server, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", s.target)
 	if err != nil {
 		return
 	}
@@ -268,14 +271,14 @@ func (c *member) apply(cmd bson.D) (bson.D, error) {
 		s.keep(key, nil)
 		return ok(), nil
 	}
-	n, err := c.matched(cmd)
-	if err != nil || n < 0 {
+	n, err := c.written(cmd)
+	if err != nil || n == nil {
 		s.keep(key, append(written, bson.D{}))
 		reply, err := c.ask(plain(cmd))
 		return reply, err
 	}
 	s.keep(key, append(written, plain(cmd)))
-	return append(bson.D{{Key: "n", Value: n}, {Key: "nModified", Value: n}}, ok()...), nil
+	return append(n, ok()...), nil
 }
 
 // keep notes what a transaction has written; nil ends it.
@@ -305,30 +308,43 @@ func (c *member) commit(key string, written []bson.D) error {
 	return nil
 }
 
-// matched is how many documents a write is about; -1: it is none.
-func (c *member) matched(cmd bson.D) (int32, error) {
+// written is what the server would count of a write; nil: it is none.
+func (c *member) written(cmd bson.D) (bson.D, error) {
 	switch cmd[0].Key {
 	case "insert":
 		docs, _ := Get(cmd, "documents").(bson.A)
-		return int32(len(docs)), nil
+		return bson.D{{Key: "n", Value: int32(len(docs))}}, nil
 	case "update":
-		statements, _ := Get(cmd, "updates").(bson.A)
-		n := 0
-		for _, x := range statements {
-			u, _ := x.(bson.D)
-			reply, err := c.ask(bson.D{
-				{Key: "find", Value: cmd[0].Value}, {Key: "filter", Value: Get(u, "q")}, {Key: "$db", Value: Get(cmd, "$db")},
-			})
-			if err != nil {
-				return 0, err
-			}
-			cursor, _ := Get(reply, "cursor").(bson.D)
-			batch, _ := Get(cursor, "firstBatch").(bson.A)
-			n += len(batch)
-		}
-		return int32(n), nil
+		return c.updated(cmd)
 	}
-	return -1, nil
+	return nil, nil
+}
+
+func (c *member) updated(cmd bson.D) (bson.D, error) {
+	statements, _ := Get(cmd, "updates").(bson.A)
+	var matched, upserted int
+	var ids bson.A
+	for i, x := range statements {
+		u, _ := x.(bson.D)
+		reply, err := c.ask(bson.D{
+			{Key: "find", Value: cmd[0].Value}, {Key: "filter", Value: Get(u, "q")}, {Key: "$db", Value: Get(cmd, "$db")},
+		})
+		if err != nil {
+			return nil, err
+		}
+		cursor, _ := Get(reply, "cursor").(bson.D)
+		batch, _ := Get(cursor, "firstBatch").(bson.A)
+		matched += len(batch)
+		if q, _ := Get(u, "q").(bson.D); len(batch) == 0 && Get(u, "upsert") == true {
+			upserted++
+			ids = append(ids, bson.D{{Key: "index", Value: int32(i)}, {Key: "_id", Value: Get(q, "_id")}})
+		}
+	}
+	n := bson.D{{Key: "n", Value: int32(matched + upserted)}, {Key: "nModified", Value: int32(matched)}}
+	if upserted > 0 {
+		n = append(n, bson.E{Key: "upserted", Value: ids})
+	}
+	return n, nil
 }
 
 // decode makes one document of a message; document sequences become arrays again.
@@ -364,6 +380,7 @@ func decode(m []byte) (bson.D, error) {
 	return d, nil
 }
 
+// Get is a field of a document; nil: it has none.
 func Get(d bson.D, name string) any {
 	for _, e := range d {
 		if e.Key == name {
@@ -389,6 +406,7 @@ func Gone() bson.D {
 	return LabelledFailure(251, "NoSuchTransaction", "TransientTransactionError")
 }
 
+// LabelledFailure is a Failure with labels, by which drivers tell what to do about it.
 func LabelledFailure(code int, name string, labels ...string) bson.D {
 	all := bson.A{}
 	for _, l := range labels {

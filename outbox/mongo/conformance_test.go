@@ -1,9 +1,11 @@
 package mongo_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
+	driver "go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/onceish/onceish/internal/mongotest"
@@ -50,14 +52,33 @@ func subject(t *testing.T) outboxtest.Subject {
 			return open(t, coll, o.Skew(d))
 		},
 		Fault: w.Fail,
-		Late: func(_ *testing.T, rows ...outbox.Row) func(t *testing.T) {
-			for i := range rows {
-				rows[i].Seq = uint64(time.Now().UnixNano()) - uint64(len(rows)-i)
-			}
-			return func(t *testing.T) {
-				t.Helper()
-				add(t, rows...)
-			}
+		Late: func(t *testing.T, rows ...outbox.Row) func(t *testing.T) {
+			t.Helper()
+			return begun(t, coll, rows...)
 		},
+	}
+}
+
+// begun adds rows in a transaction, and returns what commits it.
+func begun(t *testing.T, coll *driver.Collection, rows ...outbox.Row) func(t *testing.T) {
+	t.Helper()
+	client := connect(t, options.Client().ApplyURI(mongowire.NewSet(t, mongotest.URI(t)).URI()))
+	q := open(t, client.Database(coll.Database().Name()).Collection(coll.Name()), nil)
+	sess, err := client.StartSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { sess.EndSession(context.Background()) })
+	if err := sess.StartTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := q.AddRows(driver.NewSessionContext(t.Context(), sess), rows...); err != nil {
+		t.Fatal(err)
+	}
+	return func(t *testing.T) {
+		t.Helper()
+		if err := sess.CommitTransaction(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	defaultPollMin = 10 * time.Millisecond
-	defaultPollMax = time.Second
+	shortestPoll = 10 * time.Millisecond
+	longestPoll  = time.Second
 )
 
 // MoverOptions of a Mover. The zero value, and nil, are the defaults.
@@ -37,10 +37,10 @@ func (o *MoverOptions) withDefaults(q *Queue) (MoverOptions, error) {
 		c.Moved = func() {}
 	}
 	if c.PollMax == 0 {
-		c.PollMax = max(defaultPollMax, c.PollMin)
+		c.PollMax = max(longestPoll, c.PollMin)
 	}
 	if c.PollMin == 0 {
-		c.PollMin = min(defaultPollMin, c.PollMax)
+		c.PollMin = min(shortestPoll, c.PollMax)
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -52,7 +52,7 @@ func (o *MoverOptions) withDefaults(q *Queue) (MoverOptions, error) {
 	}
 	if c.PollMin < 0 || c.PollMax < c.PollMin {
 		return c, fmt.Errorf("outbox/mongo: MoverOptions.PollMin is %v and PollMax is %v; they must be positive, and PollMax no less, or zero for %v and %v",
-			c.PollMin, c.PollMax, defaultPollMin, defaultPollMax)
+			c.PollMin, c.PollMax, shortestPoll, longestPoll)
 	}
 	return c, nil
 }

@@ -92,7 +92,7 @@ func (h *house) waiting() int64 {
 	return n
 }
 
-func event(key string, i int) bus.Event {
+func invoice(key string, i int) bus.Event {
 	return bus.Event{Topic: "invoice.issued", Key: key, Data: fmt.Appendf(nil, "%04d", i)}
 }
 
@@ -112,10 +112,10 @@ func TestMove(t *testing.T) {
 		ID: "mine", Topic: "invoice.issued", Key: "full", Type: "t", Source: "s", Time: time.Unix(1, 5).UTC(), ContentType: "text/plain", Data: []byte{0, 255},
 		Headers: bus.Headers{"a.b": {"1", "2"}, "$c": {""}},
 	}
-	h.leave("o1", "a", event("k", 0), event("k", 1), full)
-	h.leave("o1", "b", event("k", 2))
-	h.leave("o1", "b", event("k", 9)) // a repeat
-	h.leave("o2", "a", event("other", 0))
+	h.leave("o1", "a", invoice("k", 0), invoice("k", 1), full)
+	h.leave("o1", "b", invoice("k", 2))
+	h.leave("o1", "b", invoice("k", 9)) // a repeat
+	h.leave("o2", "a", invoice("other", 0))
 	for n, lost := 0, true; lost; n++ { // each command of a pass is lost after it was done
 		end := h.wire.Fail(n, true)
 		_, err := h.mover(h.wired).Move(t.Context())
@@ -123,7 +123,7 @@ func TestMove(t *testing.T) {
 			t.Fatalf("command %d: lost: %t, %v", n, lost, err)
 		}
 	}
-	h.leave("o1", "c", event("k", 3))
+	h.leave("o1", "c", invoice("k", 3))
 	if n, err := h.mover(h.queue).Move(t.Context()); err != nil || n != 1 {
 		t.Errorf("moved %d, %v", n, err)
 	}
@@ -159,7 +159,7 @@ func TestMoversTogether(t *testing.T) {
 		})
 	}
 	for i := range events {
-		h.leave("hot", fmt.Sprint(i), event("k", 2*i), event("k", 2*i+1))
+		h.leave("hot", fmt.Sprint(i), invoice("k", 2*i), invoice("k", 2*i+1))
 	}
 	for h.waiting() > 0 {
 		time.Sleep(time.Millisecond) // a real server
@@ -175,7 +175,7 @@ func TestMoversTogether(t *testing.T) {
 func TestMoveReplaced(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	h.leave("o", "a", event("k", 0), event("k", 1))
+	h.leave("o", "a", invoice("k", 0), invoice("k", 1))
 	m := h.mover(h.queue)
 	if _, err := m.Move(t.Context()); err != nil {
 		t.Fatal(err)
@@ -183,7 +183,7 @@ func TestMoveReplaced(t *testing.T) {
 	if _, err := h.coll.ReplaceOne(t.Context(), op("_id", "o"), op("n", 1)); err != nil {
 		t.Fatal(err)
 	}
-	h.leave("o", "b", event("k", 2))
+	h.leave("o", "b", invoice("k", 2))
 	if _, err := m.Move(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -200,13 +200,13 @@ func TestMoveStuck(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.leave("clash", "a", bus.Event{ID: "taken", Topic: "invoice.issued"})
-	h.leave("spoilt", "b", event("k", 9))
+	h.leave("spoilt", "b", invoice("k", 9))
 	if _, err := h.coll.UpdateOne(t.Context(), op("_id", "spoilt"), op("$set", op("_onceish.events", "x"))); err != nil {
 		t.Fatal(err)
 	}
-	h.leave("fine", "c", event("k", 0))
+	h.leave("fine", "c", invoice("k", 0))
 	n, err := h.mover(h.queue).Move(t.Context())
-	if n != 1 || !errors.Is(err, outbox.ErrExists) || !strings.Contains(err.Error(), "spoilt") || !strings.Contains(err.Error(), "clash") {
+	if n != 1 || !errors.Is(err, outbox.ErrExists) || strings.Count(err.Error(), "spoilt") != 1 || strings.Count(err.Error(), "clash") != 1 {
 		t.Errorf("moved %d, %v", n, err)
 	}
 	if got := h.pending("k"); !slices.Equal(got, upTo(1)) || h.waiting() != 2 {
@@ -220,11 +220,11 @@ func TestMoveMany(t *testing.T) {
 	h := newHouse(t)
 	var many []bus.Event
 	for i := range 2500 {
-		many = append(many, event("k", i))
+		many = append(many, invoice("k", i))
 	}
 	h.leave("big", "a", many...)
 	for i := range 30 {
-		h.leave(i, "a", event("", i))
+		h.leave(i, "a", invoice("", i))
 	}
 	n, err := h.mover(h.queue).Move(t.Context())
 	if err != nil || n != 2530 || h.waiting() != 0 {
