@@ -63,7 +63,8 @@ func (b *book) find(ctx context.Context, id string) (o order, err error) {
 	return o, err
 }
 
-// requestFor is what a request is known by. It comes from no event: that has the id which the customer chose.
+// requestFor is what a request is known by: it comes from no event, and has the id that the customer chose. Its marks stay for as long as the
+// order, for only documents with a hundred changes and more are rid of old ones.
 func requestFor(id string) dedupe.Key {
 	return dedupe.Key{Topic: "http.orders", Group: "service", ID: id}
 }
