@@ -32,16 +32,20 @@ func serve(ctx context.Context, s *shop, getenv func(string) string) error {
 
 // answer answers requests until ctx ends. Those that run may finish.
 func answer(ctx context.Context, server *http.Server, listener net.Listener) error {
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	var err error
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		err = server.Serve(listener)
+	}()
 	select {
-	case err := <-served:
+	case <-served:
 		return err
 	case <-ctx.Done():
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	err := server.Shutdown(ctx)
-	_ = <-served // that it was shut down
-	return err
+	cut := server.Shutdown(ctx)
+	<-served
+	return cut
 }
