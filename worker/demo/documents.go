@@ -2,6 +2,7 @@ package demo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -40,30 +41,24 @@ func (d *documents) change(ctx context.Context, id string) (what string, err err
 
 // effects counts those of each event.
 func (d *documents) effects(ctx context.Context) (map[string]int, error) {
-	all, err := d.read(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("count the effects in %s: %w", d.coll.Name(), err)
-	}
-	counts := make(map[string]int, len(all))
-	for _, one := range all {
-		counts[one.ID] = one.Effects
-	}
-	return counts, nil
-}
-
-type counted struct {
-	ID      string `bson:"_id"`
-	Effects int    `bson:"effects"`
-}
-
-func (d *documents) read(ctx context.Context) (all []counted, err error) {
+	counts := make(map[string]int)
 	cur, err := d.coll.Clone(options.Collection().SetReadConcern(readconcern.Majority())).
 		Find(ctx, bson.D{}, options.Find().SetProjection(bson.D{{Key: counter, Value: 1}}))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("count the effects in %s: %w", d.coll.Name(), err)
 	}
-	err = cur.All(ctx, &all)
-	return all, err
+	for cur.Next(ctx) {
+		id, known := cur.Current.Lookup("_id").StringValueOK()
+		n, counted := cur.Current.Lookup(counter).AsInt64OK()
+		if !known || !counted {
+			return nil, errors.Join(fmt.Errorf("count the effects in %s: %v is none of the demo's documents", d.coll.Name(), cur.Current), cur.Close(ctx))
+		}
+		counts[id] = int(n)
+	}
+	if err := errors.Join(cur.Err(), cur.Close(ctx)); err != nil {
+		return nil, fmt.Errorf("count the effects in %s: %w", d.coll.Name(), err)
+	}
+	return counts, nil
 }
 
 func (d *documents) remove(ctx context.Context) error {
