@@ -17,4 +17,10 @@ var (
 	// ErrInvalidEvent is returned in a Receipt when an event has no ID, no topic to publish to, or something that cannot travel; see
 	// Event. It was not sent.
 	ErrInvalidEvent = errors.New("invalid event")
+	// ErrRefused is returned in a Receipt when the bus answered that it does not take this event. It was not stored, and will not be
+	// unless the event or the stream's configuration changes.
+	ErrRefused = errors.New("event refused by the bus")
+	// ErrUnavailable is returned in a Receipt when the stream answered that it stores nothing now: it is full, sealed, out of
+	// resources or without a quorum. The event was not stored; later it may be.
+	ErrUnavailable = errors.New("the stream stores nothing now")
 )

@@ -11,11 +11,14 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// What the server says when it cannot store an event, which the client has no names for.
+// Codes of the server that nats.go has no names for.
 const (
-	codeNoResources jetstream.ErrorCode = 10023
-	codeNoStorage   jetstream.ErrorCode = 10047
-	codeStoreFailed jetstream.ErrorCode = 10077
+	codeNoResources    jetstream.ErrorCode = 10023
+	codeNoStorage      jetstream.ErrorCode = 10047
+	codeStoreFailed    jetstream.ErrorCode = 10077
+	codeHeaderTooLarge jetstream.ErrorCode = 10097 // over 64 KiB
+	codeSealed         jetstream.ErrorCode = 10109
+	badRequest                             = 400
 )
 
 // confirmation reads what the server says of an event that was published.
@@ -41,10 +44,23 @@ func confirmation(topic string, m *nats.Msg) bus.Receipt {
 	case ack.Error.ErrorCode == jetstream.JSErrCodeStreamMessageExceedsMaximum:
 		return bus.Receipt{Err: fmt.Errorf("jetstream: publish to %q: %w: the stream's max_msg_size: %w", topic, bus.ErrTooLarge, ack.Error)}
 	case ack.Error.ErrorCode == codeNoResources, ack.Error.ErrorCode == codeNoStorage, ack.Error.ErrorCode == codeStoreFailed:
-		return bus.Receipt{Err: fmt.Errorf("jetstream: publish to %q: %w: the server cannot store it: see its log, the space on its disk, and the limits of server, account and stream", topic, ack.Error)}
+		return bus.Receipt{Err: fmt.Errorf("jetstream: publish to %q: %w: the server cannot store it: see its log, the space on its disk, and the limits of server, account and stream: %w",
+			topic, bus.ErrUnavailable, ack.Error)}
 	default:
-		return bus.Receipt{Err: fmt.Errorf("jetstream: publish to %q: %w", topic, ack.Error)}
+		return bus.Receipt{Err: fmt.Errorf("jetstream: publish to %q: %w: %w", topic, kind(ack.Error), ack.Error)}
 	}
+}
+
+// kind tells what an answer of the server says of the event. With status 400 it is about the event, with others about the stream: 503 that it is
+// full or has no resources, 409 that a copy of the event is being stored, 429 that too much is.
+func kind(e *jetstream.APIError) error {
+	switch {
+	case e.ErrorCode == jetstream.JSErrCodeStreamMessageExceedsMaximum || e.ErrorCode == codeHeaderTooLarge:
+		return bus.ErrTooLarge
+	case e.Code == badRequest && e.ErrorCode != codeSealed:
+		return bus.ErrRefused
+	}
+	return bus.ErrUnavailable
 }
 
 // quickReceipt reads a confirmation as servers write it nearly always: those before 2.12 with spaces.

@@ -137,3 +137,48 @@ func TestTraceContextGoesThrough(t *testing.T) {
 		t.Errorf("headers %q; want %q", got, headers)
 	}
 }
+
+// What the server says against an event is told from what it says of the stream.
+func TestPublishRefusals(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	sub, err := w.nc.Subscribe("answers.>", func(m *nats.Msg) {
+		status, code, _ := strings.Cut(strings.TrimPrefix(m.Subject, "answers."), ".")
+		_ = m.Respond(fmt.Appendf(nil, `{"error":{"code":%s,"err_code":%s,"description":"as told"},"stream":"S","seq":0}`, status, code))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sub.Unsubscribe()
+	for answer, want := range map[string]error{
+		"400.10054": bus.ErrTooLarge,
+		"400.10097": bus.ErrTooLarge,
+		"400.10166": bus.ErrRefused, // no TTLs on this stream
+		"400.10071": bus.ErrRefused, // wrong last sequence
+		"400.10109": bus.ErrUnavailable,
+		"409.10158": bus.ErrUnavailable, // a copy is in process
+		"429.10167": bus.ErrUnavailable,
+		"503.10077": bus.ErrUnavailable, // full
+		"503.10008": bus.ErrUnavailable,
+	} {
+		receipts, err := w.bus.Publish(t.Context(), bus.Event{ID: answer, Topic: "answers." + answer})
+		if !errors.Is(err, want) || len(receipts) != 1 || !errors.Is(receipts[0].Err, want) {
+			t.Errorf("answer %s: %v, %v; want %v", answer, receipts, err, want)
+		}
+	}
+}
+
+func TestPublishToAFullStream(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	if _, err := w.js.CreateStream(t.Context(), jetstream.StreamConfig{
+		Name: "full", Subjects: []string{"full"}, MaxMsgs: 1, Discard: jetstream.DiscardNew,
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []error{nil, bus.ErrUnavailable} {
+		if _, err := w.bus.Publish(t.Context(), bus.Event{ID: fmt.Sprint(i), Topic: "full"}); !errors.Is(err, want) {
+			t.Errorf("event %d: %v; want %v", i, err, want)
+		}
+	}
+}

@@ -11,6 +11,7 @@ import (
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/mongoserver"
 )
 
 const (
@@ -127,7 +128,7 @@ func (s *Store) claimWave(ctx context.Context, ps []*pending) error {
 		if try == claimTries-1 {
 			break
 		}
-		if err := pause(ctx, try); err != nil {
+		if err := mongoserver.Pause(ctx, try); err != nil {
 			return err
 		}
 	}
@@ -139,11 +140,11 @@ func (s *Store) claimWave(ctx context.Context, ps []*pending) error {
 
 // insert claims the fresh ones, and returns those whose row is there already.
 func (s *Store) insert(ctx context.Context, ps []*pending) ([]*pending, error) {
-	at, err := s.clock.read(ctx)
+	at, err := s.clock.Read(ctx)
 	if err != nil {
 		return nil, err
 	}
-	sent := s.clock.local()
+	sent := s.clock.Local()
 	models := make([]driver.WriteModel, len(ps))
 	for i, p := range ps {
 		models[i] = driver.NewInsertOneModel().SetDocument(p.document(at))
@@ -155,14 +156,14 @@ func (s *Store) insert(ctx context.Context, ps []*pending) ([]*pending, error) {
 	if int(res.InsertedCount)+len(turned) != len(ps) {
 		return nil, fmt.Errorf("%d of %d rows inserted and %d turned down; ask again", res.InsertedCount, len(ps), len(turned))
 	}
-	elapsed := s.clock.local().Sub(sent)
+	elapsed := s.clock.Local().Sub(sent)
 	for _, p := range ps {
 		p.won(elapsed)
 	}
 	var taken []*pending
 	for _, e := range turned {
 		p := ps[e.Index]
-		if refused(e.WriteError) {
+		if mongoserver.Refused(e.WriteError) {
 			p.refuse(e.WriteError)
 			continue
 		}
@@ -172,17 +173,17 @@ func (s *Store) insert(ctx context.Context, ps []*pending) ([]*pending, error) {
 }
 
 // document is a fresh claim. It carries the server's time as far as it is known, and the doubt is added to the lease.
-func (p *pending) document(at instant) bson.D {
+func (p *pending) document(at mongoserver.Instant) bson.D {
 	d := bson.D{
 		field("_id", p.id),
 		field("state", claimed),
 		field("owner", p.req.Nonce),
 		field("token", int64(1)),
-		field("lease_until", at.until(p.req.Lease)),
+		field("lease_until", at.Until(p.req.Lease)),
 		field("attempts", int32(0)),
 		field("crashes", int32(0)),
-		field("since", at.time),
-		field("expireAt", at.until(p.req.TTL)),
+		field("since", at.Time),
+		field("expireAt", at.Until(p.req.TTL)),
 	}
 	if len(p.req.Hash) > 0 {
 		d = append(d, field("hash", p.req.Hash))

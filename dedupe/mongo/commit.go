@@ -9,6 +9,7 @@ import (
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/mongoserver"
 )
 
 // outcome of a transaction, as the row tells it.
@@ -44,7 +45,7 @@ func (t *transaction) commit(ctx context.Context, sess *driver.Session) (again b
 			return false, t.store.failed("commit", fmt.Errorf("%w: %w", dedupe.ErrSuperseded, err))
 		case unread == nil && answered(err):
 			return false, t.store.failed("commit", err)
-		case pause(ctx, try) != nil:
+		case mongoserver.Pause(ctx, try) != nil:
 			return false, t.store.failed("commit", fmt.Errorf("%w: %w", dedupe.ErrCommitUnknown, errors.Join(err, unread)))
 		}
 	}

@@ -1,6 +1,10 @@
 package mongo
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/onceish/onceish/internal/mongoserver"
+)
 
 var (
 	// ErrCollection is returned by New when the collection cannot hold dedupe rows as it is: the message says why, and how
@@ -8,5 +12,5 @@ var (
 	ErrCollection = errors.New("collection cannot serve as a dedupe store")
 	// ErrClock is returned when the server's clock cannot be told well enough to write a lease. The call is repeated; the
 	// next one measures again.
-	ErrClock = errors.New("server clock is not known well enough")
+	ErrClock = mongoserver.ErrClock
 )

@@ -38,7 +38,7 @@ func (s *Store) extendBatch(ctx context.Context, cs []dedupe.Claim, lease, ttl t
 	for i := range cs {
 		c.ids, c.owners = append(c.ids, keyID(cs[i].Key)), append(c.owners, cs[i].Nonce)
 	}
-	at, err := s.clock.read(ctx)
+	at, err := s.clock.Read(ctx)
 	if err != nil {
 		return nil, err
 	}

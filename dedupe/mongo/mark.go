@@ -9,6 +9,7 @@ import (
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/mongoserver"
 )
 
 // markTries bounds how often a mark runs after a row that comes and goes.
@@ -113,7 +114,7 @@ func (s *Store) markBatch(ctx context.Context, ws []*writing) error {
 			return errors.Join(refusals...)
 		}
 		ws = taken
-		if err := pause(ctx, try); err != nil {
+		if err := mongoserver.Pause(ctx, try); err != nil {
 			return err
 		}
 	}
@@ -122,7 +123,7 @@ func (s *Store) markBatch(ctx context.Context, ws []*writing) error {
 
 // insertMarks returns those whose row is there already, and what the server refuses.
 func (s *Store) insertMarks(ctx context.Context, ws []*writing) (taken []*writing, refusals []error, err error) {
-	at, err := s.clock.read(ctx)
+	at, err := s.clock.Read(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -139,7 +140,7 @@ func (s *Store) insertMarks(ctx context.Context, ws []*writing) (taken []*writin
 	}
 	for _, e := range turned {
 		w := ws[e.Index]
-		if refused(e.WriteError) {
+		if mongoserver.Refused(e.WriteError) {
 			refusals = append(refusals, fmt.Errorf("dedupe/mongo: mark %s: %w: %w", w.id, dedupe.ErrKeyRefused, e.WriteError))
 			continue
 		}
@@ -148,12 +149,12 @@ func (s *Store) insertMarks(ctx context.Context, ws []*writing) (taken []*writin
 	return taken, refusals, nil
 }
 
-func (w *writing) document(at instant) bson.D {
+func (w *writing) document(at mongoserver.Instant) bson.D {
 	d := bson.D{
 		field("_id", w.id),
 		field("state", w.mark.State.String()),
 		field("token", int64(1)),
-		field("expireAt", at.until(w.mark.TTL)),
+		field("expireAt", at.Until(w.mark.TTL)),
 	}
 	if len(w.mark.Hash) > 0 {
 		d = append(d, field("hash", w.mark.Hash))

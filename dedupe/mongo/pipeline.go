@@ -5,6 +5,8 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
+
+	"github.com/onceish/onceish/internal/mongoserver"
 )
 
 // Updates are pipelines, for only those can compute with the server's own clock. In a pipeline a string that begins with
@@ -22,7 +24,7 @@ func literal(v any) bson.D { return bson.D{{Key: "$literal", Value: v}} }
 const now = "$$NOW"
 
 func nowPlus(d time.Duration) bson.D {
-	return bson.D{{Key: "$add", Value: bson.A{now, wholeMillis(d)}}}
+	return bson.D{{Key: "$add", Value: bson.A{now, mongoserver.WholeMillis(d)}}}
 }
 
 // plus counts up; a field that is not there counts as zero.
@@ -33,15 +35,6 @@ func plus(name string, n int64) bson.D {
 // byID is the hint of every update: no planner, and no plan it cached, walks the TTL index instead.
 var byID = bson.D{{Key: "_id", Value: 1}} //nolint:gochecknoglobals // a constant, if Go had such
 
-// wholeMillis rounds up: no lease ends early.
-func wholeMillis(d time.Duration) int64 {
-	n := d.Milliseconds()
-	if d > time.Duration(n)*time.Millisecond {
-		n++
-	}
-	return n
-}
-
 // change is an update of rows that are in one of the states and owned by the owners; nonces being unique, the pairs need
 // not be told apart (5 to 70 times cheaper than a condition for each).
 type change struct {
@@ -50,7 +43,7 @@ type change struct {
 	update      bson.A
 }
 
-func (c *change) model(at instant) driver.WriteModel {
+func (c *change) model(at mongoserver.Instant) driver.WriteModel {
 	if len(c.ids) == 1 { // can be retried by the driver, and FerretDB refuses $$NOW in a multi-update of one _id
 		return driver.NewUpdateOneModel().SetFilter(c.filter(at)).SetUpdate(c.update).SetHint(byID)
 	}
@@ -59,12 +52,12 @@ func (c *change) model(at instant) driver.WriteModel {
 
 // filter leaves expired rows out. It takes their time from the clock, for FerretDB refuses $$NOW in most filters; the
 // doubt is in favour of the owner, who is alone in any case.
-func (c *change) filter(at instant) bson.D {
+func (c *change) filter(at mongoserver.Instant) bson.D {
 	f := bson.D{field("_id", oneOf(c.ids))}
 	if c.owners != nil {
 		f = append(f, field("owner", oneOf(c.owners)))
 	}
-	return append(f, field("state", oneOf(c.states)), field("expireAt", bson.D{field("$gt", at.time.Add(-at.doubt))}))
+	return append(f, field("state", oneOf(c.states)), field("expireAt", bson.D{field("$gt", at.Time.Add(-at.Doubt))}))
 }
 
 func oneOf(values []string) any {

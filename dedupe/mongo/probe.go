@@ -35,7 +35,7 @@ func (s *Store) ProbeTransactions(ctx context.Context) error {
 }
 
 func (s *Store) probe(ctx context.Context) error {
-	at, err := s.clock.read(ctx)
+	at, err := s.clock.Read(ctx)
 	if err != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ func (s *Store) probe(ctx context.Context) error {
 	}
 	defer end(ctx, sess)
 	id := probePrefix + bson.NewObjectID().Hex()
-	_, err = s.own.InsertOne(driver.NewSessionContext(ctx, sess), bson.D{field("_id", id), field("expireAt", at.until(probeTTL))})
+	_, err = s.own.InsertOne(driver.NewSessionContext(ctx, sess), bson.D{field("_id", id), field("expireAt", at.Until(probeTTL))})
 	s.abort(ctx, sess)
 	kept, readErr := read(ctx, s.acked, []string{id})
 	if err = errors.Join(err, readErr); err != nil || len(kept) == 0 {

@@ -19,7 +19,7 @@ func (s *Store) Reopen(ctx context.Context, keys []dedupe.Key) error {
 		for _, k := range keys[from:min(from+maxBatch, len(keys))] {
 			c.ids = append(c.ids, keyID(k))
 		}
-		at, err := s.clock.read(ctx)
+		at, err := s.clock.Read(ctx)
 		if err != nil {
 			return s.failed("reopen", err)
 		}

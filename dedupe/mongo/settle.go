@@ -54,7 +54,7 @@ func (s *Store) settleBatch(ctx context.Context, ss []dedupe.Settlement) ([]bool
 	for i := range ss {
 		keys[i] = keyID(ss[i].Claim.Key)
 	}
-	at, err := s.clock.read(ctx)
+	at, err := s.clock.Read(ctx)
 	if err != nil {
 		return nil, err
 	}

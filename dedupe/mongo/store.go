@@ -10,9 +10,9 @@ import (
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
-	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
 
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/mongoserver"
 )
 
 var (
@@ -33,7 +33,7 @@ type Store struct {
 	acked *driver.Collection
 	// own writes, and reads what was just written.
 	own     *driver.Collection
-	clock   *clock
+	clock   *mongoserver.Clock
 	timeout time.Duration
 }
 
@@ -47,31 +47,21 @@ func New(ctx context.Context, coll *driver.Collection, o *Options) (*Store, erro
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{acked: concerned(coll, &opts, readconcern.Majority()), timeout: opts.Timeout}
+	s := &Store{acked: mongoserver.Own(coll, readconcern.Majority(), opts.WriteConcern), timeout: opts.Timeout}
 	s.own = s.acked
 	if !opts.majority() {
-		s.own = concerned(coll, &opts, readconcern.Local())
+		s.own = mongoserver.Own(coll, readconcern.Local(), opts.WriteConcern)
 	}
-	s.clock = &clock{local: opts.now, ask: s.serverTime}
+	s.clock = mongoserver.NewClock(s.own.Database(), opts.now)
 	ctx, cancel := s.call(ctx)
 	defer cancel()
-	if err := prepare(ctx, s.own); err != nil {
+	if err := layout().Ensure(ctx, s.own); err != nil {
 		return nil, fmt.Errorf("dedupe/mongo: %s.%s: %w", coll.Database().Name(), coll.Name(), err)
 	}
-	if _, err := s.clock.read(ctx); err != nil {
+	if _, err := s.clock.Read(ctx); err != nil {
 		return nil, s.failed("start", err)
 	}
 	return s, nil
-}
-
-// concerned is coll with every setting that matters to us made our own; the client may have any.
-func concerned(coll *driver.Collection, o *Options, rc *readconcern.ReadConcern) *driver.Collection {
-	return coll.Clone(options.Collection().
-		SetReadPreference(readpref.Primary()).
-		SetReadConcern(rc).
-		SetWriteConcern(o.WriteConcern).
-		SetRegistry(bson.NewRegistry()).
-		SetBSONOptions(&options.BSONOptions{}))
 }
 
 // call bounds a call. A transaction of the caller's is left out: what it aborts must not take a claim or a mark with it.
@@ -81,20 +71,13 @@ func (s *Store) call(ctx context.Context) (context.Context, context.CancelFunc) 
 
 // failed names the call. After an error the server may be another, with another clock.
 func (s *Store) failed(call string, err error) error {
-	s.clock.distrust()
+	s.clock.Distrust()
 	return fmt.Errorf("dedupe/mongo: %s in %s.%s: %w", call, s.own.Database().Name(), s.own.Name(), err)
 }
 
-// serverTime is one round trip to the primary, or to a mongos, whose clock $$NOW is there.
-func (s *Store) serverTime(ctx context.Context) (time.Time, error) {
-	var hello struct {
-		LocalTime time.Time `bson:"localTime"`
-	}
-	err := s.own.Database().RunCommand(ctx, bson.D{{Key: "hello", Value: 1}}, options.RunCmd().SetReadPreference(readpref.Primary())).Decode(&hello)
-	if err == nil && hello.LocalTime.IsZero() {
-		err = errors.New("the server's hello has no localTime")
-	}
-	return hello.LocalTime, err
+// write runs the models in one command, unordered. An error says nothing of any item.
+func (s *Store) write(ctx context.Context, models []driver.WriteModel) (*driver.BulkWriteResult, []driver.BulkWriteError, error) {
+	return mongoserver.Write(ctx, s.own, models, false)
 }
 
 // read finds rows by id, with the server's time. What is not there is not in the answer.

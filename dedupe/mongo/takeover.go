@@ -141,7 +141,7 @@ func (s *Store) take(ctx context.Context, moves []*move) ([]*pending, error) {
 	if len(moves) == 0 {
 		return nil, nil
 	}
-	sent := s.clock.local()
+	sent := s.clock.Local()
 	models := make([]driver.WriteModel, len(moves))
 	for i, m := range moves {
 		models[i] = driver.NewUpdateOneModel().SetFilter(m.row.pin()).SetUpdate(m.update).SetHint(byID)
@@ -156,7 +156,7 @@ func (s *Store) take(ctx context.Context, moves []*move) ([]*pending, error) {
 			return nil, err
 		}
 	}
-	elapsed := s.clock.local().Sub(sent)
+	elapsed := s.clock.Local().Sub(sent)
 	for _, e := range turned {
 		moves[e.Index].refuse(e.WriteError)
 	}

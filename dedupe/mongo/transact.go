@@ -14,6 +14,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/mongoserver"
 )
 
 // What a server says of a transaction, by the label of an error.
@@ -37,7 +38,7 @@ func (s *Store) Transact(ctx context.Context, c dedupe.Claim, ttl time.Duration,
 	defer cancel()
 	for try := 0; ; try++ {
 		again, err := t.run(ctx)
-		if !again || ctx.Err() != nil || pause(ctx, try+rand.IntN(2)) != nil { //nolint:gosec // two that conflict are not to come again together
+		if !again || ctx.Err() != nil || mongoserver.Pause(ctx, try+rand.IntN(2)) != nil { //nolint:gosec // two that conflict are not to come again together
 			return err
 		}
 	}
@@ -81,7 +82,7 @@ func (t *transaction) run(ctx context.Context) (again bool, err error) {
 
 // work makes the mark, and runs the function. Not mine: there is no claim of ours to be marked, and the function did not run.
 func (t *transaction) work(ctx context.Context, sess *driver.Session) (mine bool, err error) {
-	at, err := t.store.clock.read(driver.NewSessionContext(ctx, nil))
+	at, err := t.store.clock.Read(driver.NewSessionContext(ctx, nil))
 	if err != nil {
 		return false, t.store.failed("transact", err)
 	}
@@ -93,7 +94,7 @@ func (t *transaction) work(ctx context.Context, sess *driver.Session) (mine bool
 }
 
 // mark is the first statement.
-func (t *transaction) mark(ctx context.Context, at instant) (bool, error) {
+func (t *transaction) mark(ctx context.Context, at mongoserver.Instant) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.store.timeout)
 	defer cancel()
 	c := &change{

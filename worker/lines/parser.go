@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/internal/uuid7"
 )
 
 // parser makes events of lines.
@@ -40,7 +41,7 @@ func (p *parser) event(line []byte, now time.Time) (bus.Event, error) {
 		}
 	}
 	if e.ID == "" {
-		e.ID = newID(now)
+		e.ID = uuid7.New(now)
 	}
 	return e, nil
 }

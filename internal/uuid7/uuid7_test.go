@@ -1,4 +1,4 @@
-package lines
+package uuid7
 
 import (
 	"strings"
@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-func TestNewID(t *testing.T) {
+func TestNew(t *testing.T) {
 	t.Parallel()
 	now := time.UnixMilli(0x0123456789ab)
-	a, b := newID(now), newID(now)
+	a, b := New(now), New(now)
 	if a == b || len(a) != 36 || !strings.HasPrefix(a, "01234567-89ab-7") || !strings.ContainsAny(a[19:20], "89ab") {
 		t.Errorf("%s and %s are no UUIDs of version 7", a, b)
 	}
-	if later := newID(now.Add(time.Millisecond)); later <= a {
+	if later := New(now.Add(time.Millisecond)); later <= a {
 		t.Errorf("%s comes before %s", later, a)
 	}
 }

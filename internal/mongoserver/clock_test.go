@@ -1,4 +1,4 @@
-package mongo
+package mongoserver
 
 import (
 	"context"
@@ -23,21 +23,21 @@ func (f *far) ask(context.Context) (time.Time, error) {
 	return at.Truncate(time.Millisecond), f.err
 }
 
-func (f *far) clock() *clock { return &clock{local: time.Now, ask: f.ask} }
+func (f *far) clock() *Clock { return &Clock{local: time.Now, ask: f.ask} }
 
 // right wants a reading that holds the server's time within its doubt, and the doubt within bound.
-func right(t *testing.T, c *clock, f *far, bound time.Duration) {
+func right(t *testing.T, c *Clock, f *far, bound time.Duration) {
 	t.Helper()
-	i, err := c.read(t.Context())
+	i, err := c.Read(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	truth := time.Now().Add(f.offset)
-	if off := i.time.Sub(truth); off > i.doubt || off < -i.doubt || i.doubt > bound {
-		t.Errorf("off by %v, in doubt by %v; the bound is %v", off, i.doubt, bound)
+	if off := i.Time.Sub(truth); off > i.Doubt || off < -i.Doubt || i.Doubt > bound {
+		t.Errorf("off by %v, in doubt by %v; the bound is %v", off, i.Doubt, bound)
 	}
-	if i.until(time.Second).Before(truth.Add(time.Second)) {
-		t.Errorf("a lease of 1 s ends %v from now", i.until(time.Second).Sub(truth))
+	if i.Until(time.Second).Before(truth.Add(time.Second)) {
+		t.Errorf("a lease of 1 s ends %v from now", i.Until(time.Second).Sub(truth))
 	}
 }
 
@@ -63,7 +63,7 @@ func TestClock(t *testing.T) {
 			t.Errorf("asked %d times after a minute, want twice", f.asked)
 		}
 		f.offset += time.Minute // another server
-		c.distrust()
+		c.Distrust()
 		right(t, c, f, 6*time.Millisecond)
 	})
 }
@@ -79,13 +79,13 @@ func TestClockDoubt(t *testing.T) {
 			t.Errorf("asked %d times, want the best of 3", f.asked)
 		}
 		f.trip = 12 * time.Second
-		c.distrust()
-		if _, err := c.read(t.Context()); !errors.Is(err, ErrClock) {
+		c.Distrust()
+		if _, err := c.Read(t.Context()); !errors.Is(err, ErrClock) {
 			t.Errorf("%v, want ErrClock", err)
 		}
 		f.trip, f.err = 0, errors.New("down")
-		c.distrust()
-		if _, err := c.read(t.Context()); !errors.Is(err, f.err) {
+		c.Distrust()
+		if _, err := c.Read(t.Context()); !errors.Is(err, f.err) {
 			t.Errorf("%v, want the server's error", err)
 		}
 		f.err = nil
@@ -115,7 +115,7 @@ func TestClockTogether(t *testing.T) {
 		<-done
 		f.err = errors.New("down")
 		time.Sleep(measureEvery)
-		if _, err := c.read(t.Context()); err == nil {
+		if _, err := c.Read(t.Context()); err == nil {
 			t.Error("no error")
 		}
 		f.err = nil

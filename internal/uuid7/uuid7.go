@@ -1,4 +1,4 @@
-package lines
+package uuid7
 
 import (
 	"crypto/rand"
@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// newID returns a UUID of version 7: unique, and ascending by the millisecond, which indexes like.
-func newID(now time.Time) string {
+// New returns a UUID of version 7 for this time: unique, and ascending by the millisecond, which indexes like.
+func New(now time.Time) string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // it never fails
 	var ms [8]byte

@@ -1,11 +1,21 @@
-package mongo
+package mongoserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
 )
+
+// ErrClock is returned when the server's clock cannot be told well enough to write a time that is compared with it. The call is
+// repeated; the next one measures again.
+var ErrClock = errors.New("server clock is not known well enough")
 
 const (
 	// measureEvery bounds the age of a measurement.
@@ -18,10 +28,10 @@ const (
 	drift = 1000
 )
 
-// clock tells the server's time without asking for it: an inserted document cannot carry it. It is local monotonic time
+// Clock tells the server's time without asking for it: an inserted document cannot carry it. It is local monotonic time
 // and an offset that is measured anew each minute, after an error, and when this machine slept or its wall clock was
 // set. Safe for concurrent use.
-type clock struct {
+type Clock struct {
 	local func() time.Time
 	// ask is one round trip to the server for its time.
 	ask func(ctx context.Context) (time.Time, error)
@@ -32,50 +42,71 @@ type clock struct {
 	busy    bool      // somebody measures; others do with the last sample
 }
 
+// NewClock tells the time of the server that holds the database: the primary's, or a mongos's, whose clock $$NOW is there. local is
+// the clock of this machine. It asks nothing until it is read.
+func NewClock(db *mongo.Database, local func() time.Time) *Clock {
+	return &Clock{local: local, ask: func(ctx context.Context) (time.Time, error) { return serverTime(ctx, db) }}
+}
+
+// Local is the clock of this machine.
+func (c *Clock) Local() time.Time { return c.local() }
+
+// serverTime is one round trip.
+func serverTime(ctx context.Context, db *mongo.Database) (time.Time, error) {
+	var hello struct {
+		LocalTime time.Time `bson:"localTime"`
+	}
+	err := db.RunCommand(ctx, bson.D{{Key: "hello", Value: 1}}, options.RunCmd().SetReadPreference(readpref.Primary())).Decode(&hello)
+	if err == nil && hello.LocalTime.IsZero() {
+		err = errors.New("the server's hello has no localTime")
+	}
+	return hello.LocalTime, err
+}
+
 // sample: at the local time at, the server's was server, give or take doubt.
 type sample struct {
 	at, server time.Time
 	doubt      time.Duration
 }
 
-// instant is a reading: the server's time, give or take doubt.
-type instant struct {
-	time  time.Time
-	doubt time.Duration
+// Instant is a reading: the server's time, give or take doubt.
+type Instant struct {
+	Time  time.Time
+	Doubt time.Duration
 }
 
-// until is the time in d from now, rather later than sooner.
-func (i instant) until(d time.Duration) time.Time { return i.time.Add(i.doubt + d + time.Millisecond) }
+// Until is the time in d from now, rather later than sooner.
+func (i Instant) Until(d time.Duration) time.Time { return i.Time.Add(i.Doubt + d + time.Millisecond) }
 
-// read tells the server's time. It blocks for a measurement when one is due.
-func (c *clock) read(ctx context.Context) (instant, error) {
+// Read tells the server's time. It blocks for a measurement when one is due.
+func (c *Clock) Read(ctx context.Context) (Instant, error) {
 	now := c.local()
 	s, ok := c.current(now)
 	if !ok {
 		var err error
 		if s, err = c.measure(ctx); err != nil {
-			return instant{}, err
+			return Instant{}, err
 		}
 		now = c.local()
 	}
 	age := now.Sub(s.at)
-	i := instant{time: s.server.Add(age), doubt: s.doubt + age/drift}
-	if i.doubt > maxDoubt {
-		return instant{}, fmt.Errorf("%w: round trips take up to %v, of which a lease bears %v; look for a slow network, or a connection pool that is too small",
-			ErrClock, 2*i.doubt, 2*maxDoubt)
+	i := Instant{Time: s.server.Add(age), Doubt: s.doubt + age/drift}
+	if i.Doubt > maxDoubt {
+		return Instant{}, fmt.Errorf("%w: round trips take up to %v, of which a lease bears %v; look for a slow network, or a connection pool that is too small",
+			ErrClock, 2*i.Doubt, 2*maxDoubt)
 	}
 	return i, nil
 }
 
-// distrust makes the next reading a measurement: the server may be another by now.
-func (c *clock) distrust() {
+// Distrust makes the next reading a measurement: the server may be another by now.
+func (c *Clock) Distrust() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.suspect = c.local()
 }
 
 // current is the last sample, if it may be used. One caller per minute is told no, and measures.
-func (c *clock) current(now time.Time) (sample, bool) {
+func (c *Clock) current(now time.Time) (sample, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.last
@@ -97,7 +128,7 @@ func leapt(then, now time.Time) bool {
 }
 
 // measure keeps the best of three round trips.
-func (c *clock) measure(ctx context.Context) (sample, error) {
+func (c *Clock) measure(ctx context.Context) (sample, error) {
 	best, err := c.once(ctx)
 	for i := 0; i < 2 && err == nil && best.doubt > goodDoubt; i++ {
 		var s sample
@@ -116,7 +147,7 @@ func (c *clock) measure(ctx context.Context) (sample, error) {
 }
 
 // once takes the answer for the middle of its round trip. A server's time comes in whole milliseconds.
-func (c *clock) once(ctx context.Context) (sample, error) {
+func (c *Clock) once(ctx context.Context) (sample, error) {
 	sent := c.local()
 	server, err := c.ask(ctx)
 	if err != nil {

@@ -1,0 +1,182 @@
+package mongoserver
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+)
+
+// Index that a collection must have. It is named as servers name it by themselves, by its fields and directions.
+type Index struct {
+	// Fields of the index, ascending.
+	Fields []string
+	// Expires says that it is a TTL index, on its only field; documents go After that, in whole seconds.
+	Expires bool
+	After   time.Duration
+	// Sparse leaves documents without the field out. Of an index that is there already it does not matter.
+	Sparse bool
+}
+
+// found is what matters of an index specification.
+type found struct {
+	Name   string   `bson:"name"`
+	Key    bson.Raw `bson:"key"`
+	TTL    *float64 `bson:"expireAfterSeconds"`
+	Unique bool     `bson:"unique"`
+	Sparse bool     `bson:"sparse"`
+	Filter bson.Raw `bson:"partialFilterExpression"`
+}
+
+// ensureIndexes tells whether the indexes are as they should be; if not, it made or changed some, and is to be asked again.
+func (l *Layout) ensureIndexes(ctx context.Context, coll *mongo.Collection) (bool, error) {
+	there, err := list(ctx, coll)
+	if err != nil {
+		return false, err
+	}
+	for i := range there {
+		if err := l.conflict(&there[i]); err != nil {
+			return false, fmt.Errorf("%w: %w", l.Unfit, err)
+		}
+	}
+	ready := true
+	for i := range l.Indexes {
+		x := &l.Indexes[i]
+		at := slices.IndexFunc(there, func(f found) bool { return f.is(x) })
+		switch {
+		case at < 0:
+			err = l.create(ctx, coll, x)
+		case x.Expires && *there[at].TTL != x.After.Seconds():
+			err = l.modify(ctx, coll, x, there[at].Name)
+		default:
+			continue
+		}
+		if ready = false; err != nil {
+			return false, err
+		}
+	}
+	return ready, nil
+}
+
+func list(ctx context.Context, coll *mongo.Collection) ([]found, error) {
+	cur, err := coll.Indexes().List(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("listing its indexes: %w", err)
+	}
+	var all []found
+	if err := cur.All(ctx, &all); err != nil {
+		return nil, fmt.Errorf("listing its indexes: %w", err)
+	}
+	return all, nil
+}
+
+// conflict says what is wrong with an index, and what to do about it.
+func (l *Layout) conflict(f *found) error {
+	at := slices.IndexFunc(l.Indexes, func(x Index) bool { return f.is(&x) })
+	expires := at >= 0 && l.Indexes[at].Expires
+	switch {
+	case f.is(&Index{Fields: []string{"_id"}}):
+		return nil
+	case f.Unique:
+		return fmt.Errorf("its index %s on %v is unique, which would keep rows out that have nothing to do with each other; use a collection of its own, or drop that index if nothing needs it",
+			f.Name, f.Key)
+	case !expires && f.TTL != nil:
+		return fmt.Errorf("its TTL index %s on %v may remove rows before their time; use a collection of its own, or drop that index", f.Name, f.Key)
+	case expires && f.TTL == nil:
+		return fmt.Errorf("its index %s on %v has no expireAfterSeconds, so no row would ever go; drop it, and it is made anew", f.Name, f.Key)
+	case at >= 0 && f.Filter != nil:
+		return fmt.Errorf("its index %s on %v is partial, so it does not have all rows; drop it, and it is made anew", f.Name, f.Key)
+	case at >= 0 && f.Sparse && !expires:
+		return fmt.Errorf("its index %s on %v is sparse, so servers may not use it; drop it, and it is made anew", f.Name, f.Key)
+	}
+	return nil
+}
+
+// is tells whether the index is on those fields. A TTL index may be descending.
+func (f *found) is(x *Index) bool {
+	elements, err := f.Key.Elements()
+	if err != nil || len(elements) != len(x.Fields) {
+		return false
+	}
+	for i, e := range elements {
+		direction, _ := e.Value().AsFloat64OK()
+		if e.Key() != x.Fields[i] || !x.Expires && direction != 1 {
+			return false
+		}
+	}
+	return true
+}
+
+// Keys are the index's, as a hint or a sort has them.
+func (x *Index) Keys() bson.D {
+	keys := make(bson.D, len(x.Fields))
+	for i, name := range x.Fields {
+		keys[i] = bson.E{Key: name, Value: 1}
+	}
+	return keys
+}
+
+func (x *Index) title() string {
+	if x.Expires {
+		return "TTL index on " + x.Fields[0]
+	}
+	return "index on " + strings.Join(x.Fields, ", ")
+}
+
+func (l *Layout) create(ctx context.Context, coll *mongo.Collection, x *Index) error {
+	o := options.Index()
+	if x.Expires {
+		o.SetExpireAfterSeconds(int32(x.After.Seconds()))
+	}
+	if x.Sparse {
+		o.SetSparse(true)
+	}
+	_, err := coll.Indexes().CreateOne(ctx, mongo.IndexModel{Keys: x.Keys(), Options: o})
+	switch {
+	case err == nil:
+		return nil
+	case Unauthorized(err):
+		return fmt.Errorf("%w: it has no %s, and this user may not make one; grant createIndex, or have it made: %s: %w", l.Unfit, x.title(), x.command(), err)
+	case hasCode(err, 86): // IndexKeySpecsConflict
+		return fmt.Errorf("%w: another index has the name of its %s; rename or drop that one: %w", l.Unfit, x.title(), err)
+	}
+	return fmt.Errorf("making its %s: %w", x.title(), err)
+}
+
+// command makes the index in a shell.
+func (x *Index) command() string {
+	var keys []string
+	for _, name := range x.Fields {
+		keys = append(keys, name+": 1")
+	}
+	var opts []string
+	if x.Expires {
+		opts = append(opts, fmt.Sprintf("expireAfterSeconds: %.0f", x.After.Seconds()))
+	}
+	if x.Sparse {
+		opts = append(opts, "sparse: true")
+	}
+	return fmt.Sprintf("createIndex({%s}, {%s})", strings.Join(keys, ", "), strings.Join(opts, ", "))
+}
+
+// modify makes rows go when they should.
+func (l *Layout) modify(ctx context.Context, coll *mongo.Collection, x *Index, name string) error {
+	seconds := int64(x.After.Seconds())
+	err := coll.Database().RunCommand(ctx, bson.D{
+		{Key: "collMod", Value: coll.Name()},
+		{Key: "index", Value: bson.D{{Key: "name", Value: name}, {Key: "expireAfterSeconds", Value: seconds}}},
+	}).Err()
+	switch {
+	case err == nil:
+		return nil
+	case Unauthorized(err):
+		return fmt.Errorf("%w: its TTL index %s has another expireAfterSeconds than %d, and this user may not change it; grant collMod, or have it changed: %w",
+			l.Unfit, name, seconds, err)
+	}
+	return fmt.Errorf("setting expireAfterSeconds of its TTL index %s to %d: %w", name, seconds, err)
+}

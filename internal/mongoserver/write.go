@@ -1,0 +1,76 @@
+package mongoserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+)
+
+// Write runs the models as one bulk, and returns what the server counted and the items it turned down: duplicates and refused ones. An
+// ordered one ends at the first of those. An error says nothing of any item.
+func Write(ctx context.Context, coll *mongo.Collection, models []mongo.WriteModel, ordered bool) (*mongo.BulkWriteResult, []mongo.BulkWriteError, error) {
+	res, err := coll.BulkWrite(ctx, models, options.BulkWrite().SetOrdered(ordered))
+	var bulk mongo.BulkWriteException
+	if !errors.As(err, &bulk) {
+		return res, nil, err
+	}
+	if bulk.WriteConcernError != nil {
+		return nil, nil, err // applied, but not as durable as was asked
+	}
+	for _, e := range bulk.WriteErrors {
+		if !Duplicate(e.WriteError) && !Refused(e.WriteError) {
+			return nil, nil, fmt.Errorf("row %d of %d: %w", e.Index, len(models), e.WriteError)
+		}
+	}
+	return res, bulk.WriteErrors, nil
+}
+
+// Duplicate tells whether the row is there already. FerretDB has another word for it when it loses a race.
+func Duplicate(e mongo.WriteError) bool {
+	return mongo.IsDuplicateKeyError(e) || e.Code == 1 && e.HasErrorMessage("duplicate key value violates unique constraint")
+}
+
+// Refused tells whether no repetition will make the server take the row.
+func Refused(e mongo.WriteError) bool {
+	switch e.Code {
+	case 121, // DocumentValidationFailure
+		261,   // DocumentDB: the key does not fit its index
+		10334, // BSONObjectTooLarge
+		17280: // KeyTooLong
+		return true
+	}
+	return false
+}
+
+// Unauthorized tells whether the user may not do it.
+func Unauthorized(err error) bool { return hasCode(err, 13) }
+
+func hasCode(err error, n int) bool {
+	var se mongo.ServerError
+	return errors.As(err, &se) && se.HasErrorCode(n)
+}
+
+// Pause waits a little between tries, ever longer, at most half a second.
+func Pause(ctx context.Context, try int) error {
+	t := time.NewTimer(time.Duration(1<<min(try, 7)) * 4 * time.Millisecond)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// WholeMillis rounds up, for servers know no less: no lease ends early.
+func WholeMillis(d time.Duration) int64 {
+	n := d.Milliseconds()
+	if d > time.Duration(n)*time.Millisecond {
+		n++
+	}
+	return n
+}

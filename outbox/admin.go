@@ -1,0 +1,51 @@
+package outbox
+
+import (
+	"context"
+	"time"
+)
+
+// Admin is found by assertion on a Queue: what operators see and do. Its methods are safe for concurrent use, also with drainers at
+// work, and may be repeated. Times that they take and return are on the store's clock.
+type Admin interface {
+	// Count tells how many rows there are. On large outboxes it takes its time.
+	Count(ctx context.Context) (Counts, error)
+	// List returns at most max rows that match, those added first at first.
+	List(ctx context.Context, f Filter, max int) ([]Row, error)
+	// Retry makes rows pending and due at once, with no attempts, and tells how many. It takes dead rows, or with Filter.Status Pending those that
+	// wait for their backoff. Sent rows are for Republish. An empty filter is ErrNoFilter.
+	Retry(ctx context.Context, f Filter) (int, error)
+	// Drop removes rows for good, and tells how many. It takes dead rows unless Filter.Status says otherwise. What is being published
+	// meanwhile may have been. An empty filter is ErrNoFilter.
+	Drop(ctx context.Context, f Filter) (int, error)
+	// Republish makes sent rows pending again that were marked as sent from one time to before another, and whose topic matches, which may
+	// be a pattern; it tells how many. For what the bus lost. They go out in the order of their keys, before later rows of these,
+	// under their old ids: a bus that still knows them stores nothing.
+	Republish(ctx context.Context, topic string, from, to time.Time) (int, error)
+}
+
+// Counts of rows.
+type Counts struct {
+	Pending, Sent, Dead int
+	// Oldest is how long ago the oldest pending row was added. Zero: none is pending.
+	Oldest time.Duration
+}
+
+// Filter selects rows: those that meet all of what is set.
+type Filter struct {
+	// IDs of rows. None: any.
+	IDs []string
+	// Topic of the events; it may be a pattern. Empty: any.
+	Topic string
+	// Key of the events. Empty: any.
+	Key string
+	// Status of the rows. Zero: any, or what the call says.
+	Status Status
+	// From and To bound when the row was added: at or after From, before To. Zero: unbounded.
+	From, To time.Time
+}
+
+// Empty tells whether the filter selects everything: nothing but Status is set.
+func (f Filter) Empty() bool {
+	return len(f.IDs) == 0 && f.Topic == "" && f.Key == "" && f.From.IsZero() && f.To.IsZero()
+}

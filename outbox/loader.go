@@ -1,0 +1,57 @@
+package outbox
+
+import (
+	"context"
+	"time"
+)
+
+// load reads pages of rows while there is room for them.
+func (d *Drainer) load(ctx context.Context) {
+	failures := 0
+	for ctx.Err() == nil {
+		d.mu.Lock()
+		ask, wait, ok := d.board.nextLoad(time.Now())
+		d.mu.Unlock()
+		if !ok {
+			rest(ctx, d.loads, wait)
+			continue
+		}
+		call, cancel := context.WithTimeout(ctx, d.o.Lease)
+		page, err := d.queue.Pending(call, ask)
+		cancel()
+		d.mu.Lock()
+		d.board.loaded(page, err, time.Now())
+		d.mu.Unlock()
+		if ctx.Err() != nil {
+			return
+		}
+		d.work.Signal()
+		d.troubled("pending", err)
+		if err == nil {
+			failures = 0
+			continue
+		}
+		failures++
+		rest(ctx, nil, doubled(retryBase, failures-1, retryMax))
+	}
+}
+
+// watch has the store wake the loader, where it can.
+func (d *Drainer) watch(ctx context.Context) {
+	w, ok := d.queue.(Watcher)
+	if !ok {
+		return
+	}
+	for failures := 0; ctx.Err() == nil; failures++ {
+		began := time.Now()
+		err := w.Watch(ctx, d.Notify)
+		if ctx.Err() != nil {
+			return
+		}
+		if time.Since(began) > time.Minute {
+			failures = 0
+		}
+		d.o.Logger.Debug("outbox: the store no longer tells of new rows: asking it again", "error", err)
+		rest(ctx, nil, doubled(retryBase, failures, time.Minute))
+	}
+}

@@ -1,0 +1,106 @@
+package memory
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"reflect"
+	"time"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/internal/uuid7"
+	"github.com/onceish/onceish/outbox"
+)
+
+// Add adds events in their order, all or none, and returns their ids. See AddRows.
+func (q *Queue) Add(ctx context.Context, events ...bus.Event) ([]string, error) {
+	rows := make([]outbox.Row, len(events))
+	for i := range events {
+		rows[i].Event = events[i]
+	}
+	return q.AddRows(ctx, rows...)
+}
+
+// AddRows adds rows, of which Event and Seq matter, in their order, all or none, and returns their ids. An event without
+// an id gets one. An invalid event is bus.ErrInvalidEvent, one over Options.MaxBytes bus.ErrTooLarge. An event that is there already is left as it is;
+// another one under its id is outbox.ErrExists.
+func (q *Queue) AddRows(ctx context.Context, rows ...outbox.Row) ([]string, error) {
+	ids, err := q.add(ctx, rows)
+	if err == nil && len(ids) > 0 {
+		q.wake()
+	}
+	return ids, err
+}
+
+func (q *Queue) add(ctx context.Context, rows []outbox.Row) ([]string, error) {
+	now, end, err := q.begin(ctx, "add")
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	ids, fresh := make([]string, len(rows)), make(map[string]*row, len(rows))
+	order := make([]*row, 0, len(rows))
+	for i := range rows {
+		r, err := q.prepare(rows[i], now)
+		if err != nil {
+			return nil, err
+		}
+		ids[i] = r.Event.ID
+		there := q.rows[r.Event.ID]
+		if there == nil {
+			there = fresh[r.Event.ID]
+		}
+		switch {
+		case there == nil:
+			fresh[r.Event.ID] = r
+			order = append(order, r)
+		case !same(&there.Event, &r.Event):
+			return nil, fmt.Errorf("memory outbox: add event %.64q for topic %q: %w: give it an id of its own", r.Event.ID, r.Event.Topic, outbox.ErrExists)
+		}
+	}
+	for _, r := range order {
+		q.insert(r, now)
+	}
+	return ids, nil
+}
+
+// prepare checks a row, and copies what its writer may change.
+func (q *Queue) prepare(in outbox.Row, now time.Time) (*row, error) {
+	e := in.Event
+	if e.ID == "" {
+		e.ID = uuid7.New(now)
+	}
+	if err := e.Validate(); err != nil {
+		return nil, fmt.Errorf("memory outbox: add: %w", err)
+	}
+	if n := outbox.Size(&e); n > q.o.MaxBytes {
+		return nil, fmt.Errorf("memory outbox: add event %.64q for topic %q: %w: it has %d bytes, at most %d are taken: send less, or raise Options.MaxBytes",
+			e.ID, e.Topic, bus.ErrTooLarge, n, q.o.MaxBytes)
+	}
+	if in.Seq > math.MaxInt64 {
+		return nil, fmt.Errorf("memory outbox: add event %.64q: Seq is %d: it must be from 0 (assigned) to %d", e.ID, in.Seq, math.MaxInt64)
+	}
+	e.Data = append([]byte(nil), e.Data...)
+	if e.Headers != nil {
+		e.Headers = e.Headers.Clone()
+	}
+	return &row{Row: outbox.Row{Event: e, Seq: in.Seq, Hash: outbox.Hash(e.Key, e.ID), Status: outbox.Pending}}, nil
+}
+
+func same(a, b *bus.Event) bool {
+	x, y := *a, *b
+	sameTime := x.Time.Equal(y.Time)
+	x.Time, y.Time = time.Time{}, time.Time{}
+	return sameTime && reflect.DeepEqual(x, y)
+}
+
+func (q *Queue) insert(r *row, now time.Time) {
+	if r.Seq == 0 {
+		q.seq = max(q.seq+1, uint64(max(0, now.UnixNano())))
+		r.Seq = q.seq
+	}
+	q.added++
+	r.number, r.Added, r.due = q.added, now, now
+	q.rows[r.Event.ID] = r
+	q.file(r)
+}

@@ -1,0 +1,129 @@
+package memory
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/outbox"
+)
+
+// Count implements outbox.Admin.
+func (q *Queue) Count(ctx context.Context) (outbox.Counts, error) {
+	now, end, err := q.begin(ctx, "count")
+	if err != nil {
+		return outbox.Counts{}, err
+	}
+	defer end()
+	var c outbox.Counts
+	for _, r := range q.rows {
+		switch r.Status {
+		case outbox.Pending:
+			c.Pending++
+			c.Oldest = max(c.Oldest, now.Sub(r.Added))
+		case outbox.Sent:
+			c.Sent++
+		case outbox.Dead:
+			c.Dead++
+		}
+	}
+	return c, nil
+}
+
+// List implements outbox.Admin.
+func (q *Queue) List(ctx context.Context, f outbox.Filter, max int) ([]outbox.Row, error) {
+	now, end, err := q.begin(ctx, "list")
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	found := q.find(f)
+	if len(found) > max {
+		found = found[:max]
+	}
+	rows := make([]outbox.Row, len(found))
+	for i, r := range found {
+		rows[i] = r.at(now)
+	}
+	return rows, nil
+}
+
+// Retry implements outbox.Admin.
+func (q *Queue) Retry(ctx context.Context, f outbox.Filter) (int, error) {
+	if f.Status == outbox.Sent {
+		return 0, fmt.Errorf("memory outbox: retry of sent rows: use Republish")
+	}
+	return q.change(ctx, "retry", f, func(r *row, now time.Time) {
+		r.Attempts, r.Reason, r.due = 0, "", now
+		q.place(r, outbox.Pending)
+	})
+}
+
+// Drop implements outbox.Admin.
+func (q *Queue) Drop(ctx context.Context, f outbox.Filter) (int, error) {
+	return q.change(ctx, "drop", f, func(r *row, _ time.Time) { q.remove(r) })
+}
+
+// change does something to the rows of a filter: dead ones, if it names no status.
+func (q *Queue) change(ctx context.Context, what string, f outbox.Filter, do func(*row, time.Time)) (int, error) {
+	if f.Empty() {
+		return 0, fmt.Errorf("memory outbox: %s: %w: name ids, a topic, a key or a time", what, outbox.ErrNoFilter)
+	}
+	if f.Status == 0 {
+		f.Status = outbox.Dead
+	}
+	now, end, err := q.begin(ctx, what)
+	if err != nil {
+		return 0, err
+	}
+	found := q.find(f)
+	for _, r := range found {
+		do(r, now)
+	}
+	end()
+	q.wake()
+	return len(found), nil
+}
+
+// Republish implements outbox.Admin.
+func (q *Queue) Republish(ctx context.Context, topic string, from, to time.Time) (int, error) {
+	now, end, err := q.begin(ctx, "republish")
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	for _, r := range q.find(outbox.Filter{Topic: topic, Status: outbox.Sent}) {
+		if !r.Sent.Before(from) && r.Sent.Before(to) {
+			r.Attempts, r.Reason, r.due, r.Sent = 0, "", now, time.Time{}
+			q.place(r, outbox.Pending)
+			n++
+		}
+	}
+	end()
+	q.wake()
+	return n, nil
+}
+
+// find returns the rows that match, those added first at first.
+func (q *Queue) find(f outbox.Filter) []*row {
+	var found []*row
+	for _, r := range q.rows {
+		if matches(f, r) {
+			found = append(found, r)
+		}
+	}
+	slices.SortFunc(found, func(a, b *row) int { return cmp.Compare(a.number, b.number) })
+	return found
+}
+
+func matches(f outbox.Filter, r *row) bool {
+	return (f.Status == 0 || f.Status == r.Status) &&
+		(len(f.IDs) == 0 || slices.Contains(f.IDs, r.Event.ID)) &&
+		(f.Topic == "" || bus.Match(f.Topic, r.Event.Topic)) &&
+		(f.Key == "" || f.Key == r.Event.Key) &&
+		(f.From.IsZero() || !r.Added.Before(f.From)) &&
+		(f.To.IsZero() || r.Added.Before(f.To))
+}

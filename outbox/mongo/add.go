@@ -1,0 +1,81 @@
+package mongo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	driver "go.mongodb.org/mongo-driver/v2/mongo"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/outbox"
+)
+
+// addTries bounds how often AddAlone runs after a row that comes and goes.
+const addTries = 6
+
+// Add adds events to the transaction in ctx, in their order, and returns their ids. See AddRows.
+func (q *Queue) Add(ctx context.Context, events ...bus.Event) ([]string, error) {
+	return q.AddRows(ctx, rowsOf(events)...)
+}
+
+// AddRows adds rows, of which Event and Seq matter, to the transaction in ctx, in their order, and returns their ids: they are there once it commits,
+// and never were if it aborts. The transaction is one of the outbox's own client, and has write concern majority; none is
+// ErrNoTransaction. It costs one round trip, and another when a row is there already.
+//
+// An event without an id gets one. An invalid event is bus.ErrInvalidEvent, one whose row is over 16 MiB less 64 KiB bus.ErrTooLarge; what the bus
+// takes is for the drainer to find out. An event that is there already is left as it is; another one under its id is outbox.ErrExists.
+func (q *Queue) AddRows(ctx context.Context, rows ...outbox.Row) ([]string, error) {
+	if err := q.transacted(ctx); err != nil {
+		return nil, fmt.Errorf("outbox/mongo: add to %s.%s: %w", q.rows.Database().Name(), q.rows.Name(), err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, q.timeout)
+	defer cancel()
+	b, err := q.batch(ctx, rows)
+	if err == nil && len(b.rows) > 0 {
+		err = q.join(ctx, b)
+	}
+	if err != nil {
+		return nil, q.failed("add", err)
+	}
+	return b.ids, nil
+}
+
+// transacted tells why there is no transaction to join.
+func (q *Queue) transacted(ctx context.Context) error {
+	switch sess := driver.SessionFromContext(ctx); {
+	case sess == nil || !sess.TransactionRunning():
+		return fmt.Errorf("%w: call Add with the ctx that Session.WithTransaction passes to its function, or, if nothing else is to commit with the events, AddAlone", ErrNoTransaction)
+	case sess.Client() != q.rows.Database().Client():
+		return errors.New("the transaction is of another client than the outbox's: make both from one mongo.Client")
+	}
+	return nil
+}
+
+// AddAlone adds events outside of any transaction, in their order, and returns their ids. See AddRowsAlone.
+func (q *Queue) AddAlone(ctx context.Context, events ...bus.Event) ([]string, error) {
+	return q.AddRowsAlone(ctx, rowsOf(events)...)
+}
+
+// AddRowsAlone is AddRows without a transaction; one in ctx is left out. For events that tell of nothing else in the database. Some may be added when
+// it fails; repeated with the same ids, it adds the others. It costs one round trip, and another when a row is there already.
+func (q *Queue) AddRowsAlone(ctx context.Context, rows ...outbox.Row) ([]string, error) {
+	ctx, cancel := q.call(ctx)
+	defer cancel()
+	b, err := q.batch(ctx, rows)
+	if err == nil {
+		err = q.insert(ctx, b.rows, b.keyed)
+	}
+	if err != nil {
+		return nil, q.failed("add", err)
+	}
+	return b.ids, nil
+}
+
+func rowsOf(events []bus.Event) []outbox.Row {
+	rows := make([]outbox.Row, len(events))
+	for i := range events {
+		rows[i].Event = events[i]
+	}
+	return rows
+}

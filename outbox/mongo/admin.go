@@ -1,0 +1,149 @@
+package mongo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	driver "go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/onceish/onceish/outbox"
+)
+
+// operate bounds a call of an operator, which may read all rows there are.
+func (q *Queue) operate(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(driver.NewSessionContext(ctx, nil), 10*q.timeout)
+}
+
+// Count implements outbox.Admin. Rows are counted one status after the other: one that changes meanwhile may be counted twice, or not.
+func (q *Queue) Count(ctx context.Context) (outbox.Counts, error) {
+	ctx, cancel := q.operate(ctx)
+	defer cancel()
+	var c outbox.Counts
+	for s, n := range map[outbox.Status]*int{outbox.Pending: &c.Pending, outbox.Sent: &c.Sent, outbox.Dead: &c.Dead} {
+		count, err := q.rows.CountDocuments(ctx, bson.D{field("status", s.String())}, options.Count().SetHint(byHash.Keys()))
+		if err != nil {
+			return outbox.Counts{}, q.failed("count", err)
+		}
+		*n = int(count)
+	}
+	oldest, err := q.oldest(ctx)
+	if err != nil {
+		return outbox.Counts{}, q.failed("count", err)
+	}
+	c.Oldest = oldest
+	return c, nil
+}
+
+// oldest is the age of the oldest pending row.
+func (q *Queue) oldest(ctx context.Context) (time.Duration, error) {
+	var row stored
+	err := q.rows.FindOne(ctx, bson.D{field("status", outbox.Pending.String())},
+		options.FindOne().SetSort(bson.D{field("ts", 1)}).SetProjection(bson.D{field("ts", 1)}).SetHint(byHash.Keys())).Decode(&row)
+	if errors.Is(err, driver.ErrNoDocuments) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	at, err := q.clock.Read(ctx)
+	return max(time.Millisecond, at.Time.Sub(row.Added)), err
+}
+
+// List implements outbox.Admin.
+func (q *Queue) List(ctx context.Context, f outbox.Filter, most int) ([]outbox.Row, error) {
+	ctx, cancel := q.operate(ctx)
+	defer cancel()
+	filter, err := filterOf(&f)
+	if err != nil || most <= 0 {
+		return nil, err
+	}
+	var rows []outbox.Row
+	err = q.read(ctx, bson.A{op("$match", filter), op("$sort", byTime.Keys()), op("$limit", min(most, math.MaxInt32))}, most, func(s *stored) bool {
+		rows = append(rows, s.row())
+		return true
+	})
+	if err != nil {
+		return nil, q.failed("list", err)
+	}
+	return rows, nil
+}
+
+// afresh makes rows pending, and due.
+func afresh() bson.A {
+	return bson.A{
+		op("$set", bson.D{field("status", outbox.Pending.String()), field("version", plusOne("version")), field("attempts", 0)}),
+		op("$unset", bson.A{"due", "reason", "sent_at"}),
+	}
+}
+
+// Retry implements outbox.Admin.
+func (q *Queue) Retry(ctx context.Context, f outbox.Filter) (int, error) {
+	if f.Status == outbox.Sent {
+		return 0, errors.New("outbox/mongo: retry of sent rows: use Republish")
+	}
+	ctx, cancel := q.operate(ctx)
+	defer cancel()
+	filter, err := selected("retry", &f)
+	if err != nil {
+		return 0, err
+	}
+	if f.Status == outbox.Pending {
+		at, err := q.clock.Read(ctx)
+		if err != nil {
+			return 0, q.failed("retry", err)
+		}
+		filter = append(filter, field("due", op("$gt", at.Time)))
+	}
+	return q.afresh(ctx, "retry", filter)
+}
+
+func (q *Queue) afresh(ctx context.Context, call string, filter bson.D) (int, error) {
+	res, err := q.rows.UpdateMany(ctx, filter, afresh())
+	if err != nil {
+		return 0, q.failed(call, err)
+	}
+	return int(res.ModifiedCount), nil
+}
+
+// Drop implements outbox.Admin.
+func (q *Queue) Drop(ctx context.Context, f outbox.Filter) (int, error) {
+	ctx, cancel := q.operate(ctx)
+	defer cancel()
+	filter, err := selected("drop", &f)
+	if err != nil {
+		return 0, err
+	}
+	res, err := q.rows.DeleteMany(ctx, filter)
+	if err != nil {
+		return 0, q.failed("drop", err)
+	}
+	return int(res.DeletedCount), nil
+}
+
+// Republish implements outbox.Admin.
+func (q *Queue) Republish(ctx context.Context, topic string, from, to time.Time) (int, error) {
+	ctx, cancel := q.operate(ctx)
+	defer cancel()
+	filter, err := filterOf(&outbox.Filter{Topic: topic, Status: outbox.Sent})
+	if err != nil {
+		return 0, err
+	}
+	filter = append(filter, field("sent_at", bson.D{field("$gte", ceil(from)), field("$lt", ceil(to))}))
+	return q.afresh(ctx, "republish", filter)
+}
+
+// selected is the filter of a change: of dead rows, if it names no status.
+func selected(call string, f *outbox.Filter) (bson.D, error) {
+	if f.Empty() {
+		return nil, fmt.Errorf("outbox/mongo: %s: %w: name ids, a topic, a key or a time", call, outbox.ErrNoFilter)
+	}
+	if f.Status == 0 {
+		f.Status = outbox.Dead
+	}
+	return filterOf(f)
+}

@@ -1,0 +1,193 @@
+package mongo
+
+import (
+	"context"
+	"fmt"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	driver "go.mongodb.org/mongo-driver/v2/mongo"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/internal/uuid7"
+	"github.com/onceish/onceish/outbox"
+)
+
+// addition is a row to be added, and its document.
+type addition struct {
+	*stored
+
+	doc bson.Raw
+}
+
+// batch is rows to be added.
+type batch struct {
+	ids   []string   // of all, in the order of the call
+	rows  []addition // once each
+	named bool       // some ids are the caller's
+	keyed bool       // some rows have a key in common, and so an order
+}
+
+// batch checks rows, and gives them what they lack.
+func (q *Queue) batch(ctx context.Context, in []outbox.Row) (*batch, error) {
+	at, err := q.clock.Read(driver.NewSessionContext(ctx, nil))
+	if err != nil {
+		return nil, err
+	}
+	b := &batch{ids: make([]string, len(in))}
+	there, keys := make(map[string]*stored, len(in)), make(map[string]bool, len(in))
+	for i := range in {
+		r := in[i]
+		b.named = b.named || r.Event.ID != ""
+		if r.Event.ID == "" {
+			r.Event.ID = uuid7.New(at.Time)
+		}
+		if err := check(&r); err != nil {
+			return nil, err
+		}
+		s := newStored(&r, at)
+		b.ids[i] = s.ID
+		if before := there[s.ID]; before != nil {
+			if !before.same(s) {
+				return nil, exists(s)
+			}
+			continue
+		}
+		b.keyed = b.keyed || s.Key != "" && keys[s.Key]
+		there[s.ID], keys[s.Key] = s, true
+		b.rows = append(b.rows, addition{stored: s})
+	}
+	q.number(b, at)
+	return b, b.encode()
+}
+
+func exists(s *stored) error {
+	return fmt.Errorf("event %.64q for topic %q: %w: give it an id of its own", s.ID, s.Topic, outbox.ErrExists)
+}
+
+// number assigns each row a seq unless it has one.
+func (q *Queue) number(b *batch, at mongoserver.Instant) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, a := range b.rows {
+		if a.Seq == 0 {
+			q.seq = max(q.seq+1, at.Time.UnixNano())
+			a.Seq = q.seq
+		}
+	}
+}
+
+func (b *batch) encode() (err error) {
+	for i := range b.rows {
+		if b.rows[i].doc, err = b.rows[i].document(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// join writes the rows in the transaction of ctx. A duplicate would abort that, so rows whose ids are the caller's are upserted.
+func (q *Queue) join(ctx context.Context, b *batch) error {
+	models := make([]driver.WriteModel, len(b.rows))
+	for i, a := range b.rows {
+		if b.named {
+			models[i] = driver.NewUpdateOneModel().SetFilter(op("_id", a.ID)).SetUpdate(op("$setOnInsert", withoutID(a.doc))).SetUpsert(true)
+		} else {
+			models[i] = driver.NewInsertOneModel().SetDocument(a.doc)
+		}
+	}
+	res, turned, err := mongoserver.Write(ctx, q.rows, models, true)
+	if err != nil {
+		return err
+	}
+	if len(turned) > 0 {
+		return fmt.Errorf("event %.64q: %w", b.rows[turned[0].Index].ID, turned[0].WriteError)
+	}
+	if n := res.InsertedCount + res.UpsertedCount + res.MatchedCount; n != int64(len(b.rows)) {
+		return fmt.Errorf("%d of %d rows were written: abort the transaction", n, len(b.rows))
+	}
+	if res.MatchedCount == 0 {
+		return nil
+	}
+	_, err = q.absent(ctx, b.rows)
+	return err
+}
+
+func withoutID(doc bson.Raw) bson.D {
+	elements, _ := doc.Elements() // it is our own
+	rest := make(bson.D, 0, len(elements))
+	for _, e := range elements {
+		if e.Key() != "_id" {
+			rest = append(rest, field(e.Key(), e.Value()))
+		}
+	}
+	return rest
+}
+
+// insert writes the rows outside of transactions. Rows with a key in common are written in order: none is there without those before it.
+func (q *Queue) insert(ctx context.Context, rows []addition, keyed bool) error {
+	for try := range addTries {
+		again, err := q.insertOnce(ctx, rows, keyed)
+		if err != nil || len(again) == 0 {
+			return err
+		}
+		if rows, err = q.absent(ctx, again); err != nil || len(rows) == 0 {
+			return err
+		}
+		if err := mongoserver.Pause(ctx, try); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("rows of %d events came and went %d times; ask again", len(rows), addTries)
+}
+
+// insertOnce returns the rows that were not inserted because they, or one before them, are there already.
+func (q *Queue) insertOnce(ctx context.Context, rows []addition, keyed bool) ([]addition, error) {
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	models := make([]driver.WriteModel, len(rows))
+	for i, a := range rows {
+		models[i] = driver.NewInsertOneModel().SetDocument(a.doc)
+	}
+	res, turned, err := mongoserver.Write(ctx, q.rows, models, keyed)
+	if err != nil {
+		return nil, err
+	}
+	var again []addition
+	for _, e := range turned {
+		if mongoserver.Refused(e.WriteError) {
+			return nil, fmt.Errorf("event %.64q: the server refuses its row: %w: %w", rows[e.Index].ID, bus.ErrInvalidEvent, e.WriteError)
+		}
+		if keyed {
+			again = rows[e.Index:]
+			break
+		}
+		again = append(again, rows[e.Index])
+	}
+	if int(res.InsertedCount)+len(again) != len(rows) {
+		return nil, fmt.Errorf("%d of %d rows inserted, and %d left; ask again", res.InsertedCount, len(rows), len(again))
+	}
+	return again, nil
+}
+
+// absent returns the rows that are not there. One that is there with another event is outbox.ErrExists.
+func (q *Queue) absent(ctx context.Context, rows []addition) (absent []addition, err error) {
+	ids := make([]string, len(rows))
+	for i, a := range rows {
+		ids[i] = a.ID
+	}
+	there, err := q.byIDs(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range rows {
+		switch old := there[a.ID]; {
+		case old == nil:
+			absent = append(absent, a)
+		case !old.same(a.stored):
+			return nil, exists(a.stored)
+		}
+	}
+	return absent, nil
+}

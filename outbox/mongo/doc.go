@@ -1,0 +1,2 @@
+// Package mongo TODO
+package mongo

@@ -1,0 +1,63 @@
+package mongo
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/outbox"
+)
+
+// filterOf is what finds the rows that an operator means.
+func filterOf(f *outbox.Filter) (bson.D, error) {
+	d := bson.D{}
+	if f.Status != 0 {
+		d = append(d, field("status", f.Status.String()))
+	}
+	if len(f.IDs) > 0 {
+		d = append(d, field("_id", op("$in", f.IDs)))
+	}
+	if f.Topic != "" {
+		if err := bus.ValidPattern(f.Topic); err != nil {
+			return nil, fmt.Errorf("outbox/mongo: the filter: %w", err)
+		}
+		d = append(d, field("topic", matching(f.Topic)))
+	}
+	if f.Key != "" {
+		d = append(d, field("key", f.Key))
+	}
+	var added bson.D
+	if !f.From.IsZero() {
+		added = append(added, field("$gte", ceil(f.From)))
+	}
+	if !f.To.IsZero() {
+		added = append(added, field("$lt", ceil(f.To)))
+	}
+	if len(added) > 0 {
+		d = append(d, field("ts", added))
+	}
+	return d, nil
+}
+
+// matching finds a topic, or the topics that a pattern matches, as bus.Match does.
+func matching(pattern string) any {
+	tokens := strings.Split(pattern, ".")
+	literal := true
+	for i, token := range tokens {
+		switch token {
+		case "*":
+			tokens[i], literal = `[^.]+`, false
+		case ">":
+			tokens[i], literal = `.+`, false
+		default:
+			tokens[i] = regexp.QuoteMeta(token)
+		}
+	}
+	if literal {
+		return pattern
+	}
+	return bson.Regex{Pattern: "^" + strings.Join(tokens, `\.`) + "$"}
+}

@@ -1,0 +1,57 @@
+package mongo
+
+import (
+	"fmt"
+	"time"
+)
+
+const (
+	// defaultTimeout of a call; longer than a failover takes as a rule.
+	defaultTimeout = 10 * time.Second
+	// defaultKeep: less than dedupe stores keep their marks, and longer than a bus takes to lose what it had not synced.
+	defaultKeep = 3 * 24 * time.Hour
+	// maxKeep is what a TTL index can hold, and more than anybody wants.
+	maxKeep = 10 * 365 * 24 * time.Hour
+	// maxPartitions keeps the document that has their leases small.
+	maxPartitions = 1024
+)
+
+// Options of a Queue. The zero value, and nil, are the defaults.
+type Options struct {
+	// Timeout bounds each call, together with the deadline of its ctx. Default 10 s. Those of outbox.Admin may read all rows there are, and have ten
+	// times as long.
+	Timeout time.Duration
+	// Keep is how long sent rows are kept. Default 3 days; at least 1 s. It is a property of the collection: the New that was called last decides.
+	Keep time.Duration
+	// Partitions is their number when the outbox is first made. Default outbox.DefaultPartitions, or what the outbox has; at most 1,024.
+	Partitions int
+
+	// now is the clock of this machine; tests skew it.
+	now func() time.Time
+}
+
+func (o *Options) withDefaults() (Options, error) {
+	var c Options
+	if o != nil {
+		c = *o
+	}
+	if c.Timeout < 0 {
+		return c, fmt.Errorf("outbox/mongo: Options.Timeout is %v; it must be positive, or zero for %v", c.Timeout, defaultTimeout)
+	}
+	if c.Keep != 0 && (c.Keep < time.Second || c.Keep > maxKeep) {
+		return c, fmt.Errorf("outbox/mongo: Options.Keep is %v; it must be from 1s to %v, or zero for %v", c.Keep, maxKeep, defaultKeep)
+	}
+	if c.Partitions < 0 || c.Partitions > maxPartitions {
+		return c, fmt.Errorf("outbox/mongo: Options.Partitions is %d; it must be from 1 to %d, or zero for what the outbox has", c.Partitions, maxPartitions)
+	}
+	if c.Timeout == 0 {
+		c.Timeout = defaultTimeout
+	}
+	if c.Keep == 0 {
+		c.Keep = defaultKeep
+	}
+	if c.now == nil {
+		c.now = time.Now
+	}
+	return c, nil
+}

@@ -1,0 +1,139 @@
+package mongo
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/onceish/onceish/outbox"
+)
+
+// Pending implements outbox.Queue. It costs one round trip, and one or two more where rows have keys.
+func (q *Queue) Pending(ctx context.Context, a outbox.Ask) (outbox.Page, error) {
+	if a.Rows <= 0 || a.Bytes <= 0 || a.To > outbox.MaxHash || a.From > a.To {
+		return outbox.Page{}, fmt.Errorf("outbox/mongo: the Ask is %+v: Rows and Bytes must be above 0, and the hashes in order and at most %d", a, uint64(outbox.MaxHash))
+	}
+	ctx, cancel := q.call(ctx)
+	defer cancel()
+	p := &page{ask: &a, next: a.From}
+	err := q.fill(ctx, p)
+	if err == nil {
+		err = q.screen(ctx, p)
+	}
+	if err != nil {
+		return outbox.Page{}, q.failed("pending", err)
+	}
+	return p.Page, nil
+}
+
+// page is a page that is being read.
+type page struct {
+	outbox.Page
+
+	ask   *outbox.Ask
+	next  uint64 // the first hash not looked at
+	bytes int
+	last  stored // the last row that was taken
+}
+
+func (p *page) full() bool { return len(p.Rows) >= p.ask.Rows || p.bytes >= p.ask.Bytes }
+
+// take takes a row, unless the page is full without it.
+func (p *page) take(s *stored) bool {
+	if p.full() {
+		p.Cut = s.Hash == p.last.Hash
+		return false
+	}
+	p.last = *s
+	p.Rows = append(p.Rows, s.row())
+	p.bytes += outbox.Size(&p.Rows[len(p.Rows)-1].Event)
+	return true
+}
+
+// fill reads rows until the page is full, or there are none. Each step is about as wide as has rows for a page.
+func (q *Queue) fill(ctx context.Context, p *page) error {
+	for {
+		from, to := p.next, q.width.to(p.next, p.ask.To)
+		over, err := q.step(ctx, p, from, to)
+		if err != nil {
+			return err
+		}
+		if over {
+			last := p.Rows[len(p.Rows)-1].Hash
+			q.width.was(last-from, p.distinct(from), p.ask.Rows)
+			p.next = last + 1
+		} else {
+			q.width.grow()
+			p.next = to + 1
+		}
+		switch {
+		case p.next > p.ask.To:
+			return nil
+		case over || p.full():
+			p.Next = p.next
+			return nil
+		}
+	}
+}
+
+// distinct is how many different hashes the page has, from one on.
+func (p *page) distinct(from uint64) (n int) {
+	for i := range p.Rows {
+		if h := p.Rows[i].Hash; h >= from && (i == 0 || h != p.Rows[i-1].Hash) {
+			n++
+		}
+	}
+	return n
+}
+
+// step reads the rows of a range of hashes. over: there are more than the page takes.
+func (q *Queue) step(ctx context.Context, p *page, from, to uint64) (over bool, err error) {
+	most := min(p.ask.Rows-len(p.Rows), 1<<20) + 1 // one more tells whether there are more
+	err = q.read(ctx, bson.A{
+		op("$match", bson.D{field("status", outbox.Pending.String()), field("hash", bson.D{field("$gte", int64(from)), field("$lte", int64(to))})}), //nolint:gosec // hashes have 63 bits
+		op("$sort", bson.D{field("hash", 1), field("seq", 1), field("_id", 1)}),
+		op("$limit", most),
+	}, most, func(s *stored) bool {
+		over = !p.take(s)
+		return !over
+	})
+	return over, err
+}
+
+// width is how many hashes are looked at in one step. On servers that sort what they find before they limit it, a step costs as
+// much as it has rows, wanted or not. It is a guess: a wrong one costs time only. Safe for concurrent use.
+type width struct {
+	mu     sync.Mutex
+	hashes uint64 // zero: all
+}
+
+// to is the last hash of a step.
+func (w *width) to(from, last uint64) uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.hashes == 0 || last-from < w.hashes {
+		return last
+	}
+	return from + w.hashes
+}
+
+// was takes in how many different hashes were found in a range, and how many are wanted.
+func (w *width) was(hashes uint64, found, wanted int) {
+	if found < 2 {
+		return // a key with many rows says nothing of others
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.hashes = uint64(float64(hashes) / float64(found) * float64(wanted))
+}
+
+// grow follows a step that did not fill the page.
+func (w *width) grow() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.hashes *= 4; w.hashes > outbox.MaxHash/4 {
+		w.hashes = 0
+	}
+}

@@ -1,0 +1,151 @@
+package mongo
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/outbox"
+)
+
+// maxRow is the largest row in bytes: the 16 MiB of a document, less what settling adds.
+const maxRow = 16<<20 - 64<<10
+
+// stored is a row as a document has it. Times are in whole milliseconds, as the server has them.
+type stored struct {
+	ID          string    `bson:"_id"`
+	Topic       string    `bson:"topic"`
+	Key         string    `bson:"key,omitempty"`
+	Hash        int64     `bson:"hash"`
+	Seq         int64     `bson:"seq"`
+	Type        string    `bson:"type,omitempty"`
+	Source      string    `bson:"source,omitempty"`
+	Time        time.Time `bson:"time,omitempty"`
+	Nanos       int32     `bson:"nanos,omitempty"` // what Time has beyond its milliseconds
+	ContentType string    `bson:"content_type,omitempty"`
+	Data        []byte    `bson:"data,omitempty"`
+	Headers     []header  `bson:"headers,omitempty"`
+	Status      string    `bson:"status"`
+	Version     int64     `bson:"version"`
+	Attempts    int32     `bson:"attempts"`
+	Due         time.Time `bson:"due,omitempty"`
+	Reason      string    `bson:"reason,omitempty"`
+	Added       time.Time `bson:"ts"`
+	Sent        time.Time `bson:"sent_at,omitempty"`
+	Now         time.Time `bson:"now,omitempty"` // when it was read; never written
+}
+
+// header is one name: as the key of a document, dots and dollars in it would mean something.
+type header struct {
+	Name   string   `bson:"name"`
+	Values []string `bson:"values"`
+}
+
+// newStored is a row that is added; its seq is yet to be assigned if it has none.
+func newStored(in *outbox.Row, at mongoserver.Instant) *stored {
+	e := &in.Event
+	s := &stored{
+		ID: e.ID, Topic: e.Topic, Key: e.Key, Hash: int64(outbox.Hash(e.Key, e.ID)), Seq: int64(in.Seq), //nolint:gosec // both have 63 bits
+		Type: e.Type, Source: e.Source, ContentType: e.ContentType, Data: e.Data,
+		Status: outbox.Pending.String(), Added: at.Time,
+	}
+	if !e.Time.IsZero() {
+		s.Time = e.Time.UTC().Truncate(time.Millisecond)
+		s.Nanos = int32(e.Time.Sub(s.Time)) //nolint:gosec // below a million
+	}
+	for _, name := range slices.Sorted(maps.Keys(e.Headers)) {
+		s.Headers = append(s.Headers, header{Name: name, Values: e.Headers[name]})
+	}
+	return s
+}
+
+// row is what the contract calls one.
+func (s *stored) row() outbox.Row {
+	r := outbox.Row{
+		Event: s.event(), Seq: uint64(max(0, s.Seq)), Hash: uint64(max(0, s.Hash)), Status: status(s.Status), Version: uint64(max(0, s.Version)),
+		Attempts: int(s.Attempts), Reason: s.Reason, Added: s.Added, Sent: s.Sent,
+	}
+	if r.Status == outbox.Pending && !s.Due.IsZero() {
+		r.After = max(0, s.Due.Sub(s.Now))
+	}
+	return r
+}
+
+func (s *stored) event() bus.Event {
+	e := bus.Event{
+		ID: s.ID, Topic: s.Topic, Key: s.Key, Type: s.Type, Source: s.Source, Time: s.Time, ContentType: s.ContentType, Data: s.Data,
+	}
+	if !s.Time.IsZero() {
+		e.Time = s.Time.UTC().Add(time.Duration(s.Nanos))
+	}
+	if len(s.Headers) > 0 {
+		e.Headers = make(bus.Headers, len(s.Headers))
+	}
+	for _, h := range s.Headers {
+		e.Headers[h.Name] = h.Values
+	}
+	return e
+}
+
+// same tells whether two rows have the same event.
+func (s *stored) same(o *stored) bool {
+	return s.ID == o.ID && s.Topic == o.Topic && s.Key == o.Key && s.Type == o.Type && s.Source == o.Source && s.ContentType == o.ContentType &&
+		s.Time.Equal(o.Time) && s.Nanos == o.Nanos && bytes.Equal(s.Data, o.Data) &&
+		slices.EqualFunc(s.Headers, o.Headers, func(a, b header) bool { return a.Name == b.Name && slices.Equal(a.Values, b.Values) })
+}
+
+func status(name string) outbox.Status {
+	for _, s := range []outbox.Status{outbox.Pending, outbox.Sent, outbox.Dead} {
+		if s.String() == name {
+			return s
+		}
+	}
+	return 0
+}
+
+// check tells why a row cannot be stored.
+func check(in *outbox.Row) error {
+	e := &in.Event
+	if err := e.Validate(); err != nil {
+		return err
+	}
+	if in.Seq > math.MaxInt64 {
+		return fmt.Errorf("event %.64q: Seq is %d: it must be from 0 (assigned) to %d", e.ID, in.Seq, math.MaxInt64)
+	}
+	texts := map[string]string{"ID": e.ID, "Topic": e.Topic, "Key": e.Key, "Type": e.Type, "Source": e.Source, "ContentType": e.ContentType}
+	for name, values := range e.Headers {
+		texts["Headers: a name"] = name
+		for _, v := range append(values, name) {
+			if !utf8.ValidString(v) {
+				texts["Headers"] = v
+			}
+		}
+	}
+	for name, text := range texts {
+		if !utf8.ValidString(text) {
+			return fmt.Errorf("%w: event %.64q for topic %.64q: Event.%s is %.64q, which is no UTF-8", bus.ErrInvalidEvent, e.ID, e.Topic, name, text)
+		}
+	}
+	return nil
+}
+
+// document is the row as it is written.
+func (s *stored) document() (bson.Raw, error) {
+	doc, err := bson.Marshal(s)
+	if err != nil {
+		return nil, fmt.Errorf("event %.64q for topic %q: %w", s.ID, s.Topic, err)
+	}
+	if len(doc) > maxRow {
+		return nil, fmt.Errorf("event %.64q for topic %q: %w: its row has %d bytes, at most %d are taken: send less, or a reference to it",
+			s.ID, s.Topic, bus.ErrTooLarge, len(doc), maxRow)
+	}
+	return doc, nil
+}

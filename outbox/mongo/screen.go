@@ -1,0 +1,106 @@
+package mongo
+
+import (
+	"context"
+	"slices"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/onceish/onceish/outbox"
+)
+
+// place is where a row stands among those of its hash.
+type place struct {
+	ID   string `bson:"_id"`
+	Hash int64  `bson:"hash"`
+	Seq  int64  `bson:"seq"`
+}
+
+func (a place) before(b place) bool { return a.Seq < b.Seq || a.Seq == b.Seq && a.ID < b.ID }
+
+// barriers has the first row of each hash that may not be passed.
+type barriers map[int64]place
+
+func (b barriers) add(at place) {
+	if first, ok := b[at.Hash]; !ok || at.before(first) {
+		b[at.Hash] = at
+	}
+}
+
+// screen leaves rows with a key out that come behind a dead row, or behind one that the page should have and has not: a server reads a page
+// bit by bit, and misses what is committed behind where it is, while it sees what is committed ahead. A second look at the keys, begun when the
+// page was read, finds all that was there before what the page has. Dead rows are looked at first: one that is retried meanwhile
+// is then found pending.
+func (q *Queue) screen(ctx context.Context, p *page) error {
+	whole := p.hashes()
+	if len(whole) == 0 {
+		return nil
+	}
+	b := barriers{}
+	if !p.ask.PastDead {
+		keyed := bson.E{Key: "key", Value: op("$gt", "")}
+		if err := q.look(ctx, outbox.Dead, bson.D{field("hash", op("$in", whole)), keyed}, b.add); err != nil {
+			return err
+		}
+	}
+	here := make(map[string]bool, len(p.Rows))
+	for i := range p.Rows {
+		here[p.Rows[i].Event.ID] = true
+	}
+	missing := func(at place) {
+		if !here[at.ID] {
+			b.add(at)
+		}
+	}
+	if n := len(whole) - 1; p.Cut && whole[n] == p.last.Hash { // of this one, all behind the page is missing from it
+		part := bson.D{field("hash", p.last.Hash), field("seq", op("$lte", p.last.Seq))}
+		if err := q.look(ctx, outbox.Pending, part, missing); err != nil {
+			return err
+		}
+		whole = whole[:n]
+	}
+	if len(whole) > 0 {
+		if err := q.look(ctx, outbox.Pending, bson.D{field("hash", op("$in", whole))}, missing); err != nil {
+			return err
+		}
+	}
+	p.Rows = slices.DeleteFunc(p.Rows, func(r outbox.Row) bool { return b.stop(&r) })
+	return nil
+}
+
+// hashes are those of the page's keys, ascending.
+func (p *page) hashes() (all []int64) {
+	for i := range p.Rows {
+		h := int64(p.Rows[i].Hash) //nolint:gosec // it has 63 bits
+		if p.Rows[i].Event.Key != "" && (len(all) == 0 || all[len(all)-1] != h) {
+			all = append(all, h)
+		}
+	}
+	return all
+}
+
+func (b barriers) stop(r *outbox.Row) bool {
+	at := place{ID: r.Event.ID, Hash: int64(r.Hash), Seq: int64(r.Seq)} //nolint:gosec // both have 63 bits
+	first, ok := b[at.Hash]
+	return ok && r.Event.Key != "" && first.before(at)
+}
+
+// look finds the places of rows.
+func (q *Queue) look(ctx context.Context, s outbox.Status, of bson.D, each func(place)) error {
+	filter := append(bson.D{field("status", s.String())}, of...)
+	cur, err := q.rows.Find(ctx, filter, options.Find().SetProjection(bson.D{field("hash", 1), field("seq", 1)}).
+		SetHint(byHash.Keys()).SetBatchSize(10_000))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = cur.Close(context.WithoutCancel(ctx)) }()
+	for cur.Next(ctx) {
+		var at place
+		if err := bson.Unmarshal(cur.Current, &at); err != nil {
+			return err
+		}
+		each(at)
+	}
+	return cur.Err()
+}

@@ -1,0 +1,166 @@
+package mongo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	driver "go.mongodb.org/mongo-driver/v2/mongo"
+
+	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/outbox"
+)
+
+// Settle implements outbox.Queue. It costs one round trip, and another when the server changes fewer rows than there are results.
+func (q *Queue) Settle(ctx context.Context, rs []outbox.Result) ([]bool, error) {
+	if err := known(rs); err != nil {
+		return nil, fmt.Errorf("outbox/mongo: settle: %w", err)
+	}
+	ctx, cancel := q.call(ctx)
+	defer cancel()
+	oks := make([]bool, 0, len(rs))
+	for from := 0; from < len(rs) || from == 0; from += maxBatch {
+		some, err := q.settleBatch(ctx, rs[from:min(from+maxBatch, len(rs))])
+		if err != nil {
+			return nil, q.failed("settle", err)
+		}
+		oks = append(oks, some...)
+	}
+	return oks, nil
+}
+
+func known(rs []outbox.Result) error {
+	for i := range rs {
+		if rs[i].Outcome.Status() == 0 {
+			return fmt.Errorf("result %d of %d: the Outcome is %d; the last one known is %d", i+1, len(rs), rs[i].Outcome, outbox.GivenUp)
+		}
+	}
+	return nil
+}
+
+func (q *Queue) settleBatch(ctx context.Context, rs []outbox.Result) ([]bool, error) {
+	if len(rs) == 0 {
+		return nil, ctx.Err()
+	}
+	changes := grouped(rs)
+	models := make([]driver.WriteModel, len(changes))
+	for i, c := range changes {
+		models[i] = c.model()
+	}
+	res, turned, err := mongoserver.Write(ctx, q.rows, models, false)
+	if err == nil && len(turned) > 0 {
+		err = turned[0].WriteError
+	}
+	if err != nil {
+		return nil, err
+	}
+	oks := make([]bool, len(rs))
+	if int(res.ModifiedCount) == len(rs) {
+		for i := range oks {
+			oks[i] = true
+		}
+		return oks, nil
+	}
+	ids := make([]string, len(rs))
+	for i := range rs {
+		ids[i] = rs[i].ID
+	}
+	rows, err := q.byIDs(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	for i := range rs {
+		if oks[i], err = rows[ids[i]].settledBy(&rs[i]); err != nil {
+			return nil, err
+		}
+	}
+	return oks, nil
+}
+
+// settledBy judges a result by the row as it is afterwards: a repeat finds itself applied.
+func (s *stored) settledBy(r *outbox.Result) (bool, error) {
+	switch {
+	case s == nil:
+		return false, nil
+	case s.Version == int64(r.Version)+1 && s.Status == r.Outcome.Status().String(): //nolint:gosec // it is one that was read
+		return true, nil
+	case s.Version == int64(r.Version) && s.Status == outbox.Pending.String() && r.Lease.Until.After(s.Now): //nolint:gosec // as above
+		return false, errors.New("a row was not counted and yet is there, pending and leased; ask again")
+	}
+	return false, nil
+}
+
+// change is a settlement of rows that are alike.
+type change struct {
+	ids []string
+	as  *outbox.Result
+}
+
+// grouped makes one change of the results that are alike.
+func grouped(rs []outbox.Result) []*change {
+	type likeness struct {
+		outcome outbox.Outcome
+		attempt bool
+		after   time.Duration
+		reason  string
+		version uint64
+		until   int64
+	}
+	var changes []*change
+	alike := make(map[likeness]*change)
+	for i := range rs {
+		r := &rs[i]
+		l := likeness{r.Outcome, r.Attempt, r.After, r.Reason, r.Version, r.Lease.Until.UnixMilli()}
+		c := alike[l]
+		if c == nil {
+			c = &change{as: r}
+			changes, alike[l] = append(changes, c), c
+		}
+		c.ids = append(c.ids, r.ID)
+	}
+	return changes
+}
+
+func (c *change) model() driver.WriteModel {
+	filter := bson.D{
+		field("_id", op("$in", c.ids)), field("status", outbox.Pending.String()), field("version", int64(c.as.Version)), //nolint:gosec // it is one that was read
+	}
+	if len(c.ids) == 1 { // can be retried by the driver, and FerretDB refuses $$NOW in a multi-update of one _id
+		filter[0].Value = c.ids[0]
+		return driver.NewUpdateOneModel().SetFilter(filter).SetUpdate(c.update()).SetHint(byID)
+	}
+	return driver.NewUpdateManyModel().SetFilter(filter).SetUpdate(c.update()).SetHint(byID)
+}
+
+// update changes a row if the lease is not over by the server's clock, and leaves it as it is otherwise: then the server does not count it as
+// modified. The condition is not in the filter, for some servers refuse their clock there.
+func (c *change) update() bson.A {
+	fields := bson.D{field("status", c.as.Outcome.Status().String()), field("version", plusOne("version"))}
+	switch c.as.Outcome {
+	case outbox.Confirmed:
+		fields = append(fields, field("sent_at", now))
+	case outbox.Refused:
+		fields = append(fields, field("attempts", plusOne("attempts")), field("due", nowPlus(max(0, c.as.After))), field("reason", literal(reason(c.as.Reason))))
+	case outbox.GivenUp:
+		fields = append(fields, field("reason", literal(reason(c.as.Reason))))
+		if c.as.Attempt {
+			fields = append(fields, field("attempts", plusOne("attempts")))
+		}
+	}
+	for i, f := range fields {
+		fields[i].Value = op("$cond", bson.A{op("$lt", bson.A{now, c.as.Lease.Until}), f.Value, "$" + f.Key})
+	}
+	return bson.A{op("$set", fields)}
+}
+
+// reason is cut to outbox.MaxReason between characters, and made UTF-8.
+func reason(text string) string {
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	if len(text) > outbox.MaxReason {
+		text = strings.ToValidUTF8(text[:outbox.MaxReason], "")
+	}
+	return text
+}

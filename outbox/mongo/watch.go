@@ -1,0 +1,44 @@
+package mongo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	driver "go.mongodb.org/mongo-driver/v2/mongo"
+)
+
+// Watch implements outbox.Watcher with a change stream, which replica sets and sharded clusters have. Other servers answer that with an error.
+func (q *Queue) Watch(ctx context.Context, wake func()) error {
+	ctx = driver.NewSessionContext(ctx, nil)
+	stream, err := q.rows.Watch(ctx, bson.A{
+		op("$match", op("$or", bson.A{
+			op("operationType", op("$in", bson.A{"insert", "replace"})),
+			op("updateDescription.updatedFields.status", "pending"),
+		})),
+		op("$project", op("_id", 1)),
+	})
+	if err != nil {
+		return q.unwatched(err)
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), q.timeout)
+		defer cancel()
+		_ = stream.Close(ctx)
+	}()
+	wake() // what was added before the stream began
+	for stream.Next(ctx) {
+		wake()
+	}
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	return q.unwatched(errors.Join(stream.Err(), errEnded))
+}
+
+var errEnded = errors.New("the change stream has ended")
+
+func (q *Queue) unwatched(err error) error {
+	return fmt.Errorf("outbox/mongo: watch %s.%s: %w", q.rows.Database().Name(), q.rows.Name(), err)
+}

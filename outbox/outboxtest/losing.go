@@ -1,0 +1,163 @@
+package outboxtest
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/onceish/onceish/bus"
+)
+
+// losing is what happens when drainers die, or lose their partitions.
+func losing(h Harness) []promise {
+	return []promise{
+		{name: "Killed/between publishing and marking", keeps: killedBeforeMarking},
+		{name: "Killed/between lease and publishing", keeps: killedBeforePublishing},
+		{name: "Lease/a holder past its lease starts no publication", keeps: stopsPastLease},
+		{name: "Lease/a frozen drainer and its successor", keeps: frozen},
+		{name: "Lease/what is on its way is finished before its partition is given back", keeps: finishesFirst},
+		{name: "Lease/clocks that are off", keeps: drainsSkewed, unless: !h.Skew},
+	}
+}
+
+func killedBeforeMarking(t *testing.T, k *kit) {
+	w := newWorld(k)
+	keys := w.mix(t, 5, 20)
+	a := w.start(t, nil)
+	a.spy.fails(func(c call) error {
+		if c == settle {
+			a.killed()
+			return errFault
+		}
+		return nil
+	}, nil)
+	w.await(t, "the first being killed", func() bool { return a.spy.count(settle) > 0 })
+	b := w.start(t, nil)
+	w.awaitSent(t, 120, b)
+	w.bus.ordered(t, keys...)
+	if len(w.bus.repeats()) == 0 {
+		t.Error("nothing was published again, and nothing was marked: what is tested here did not happen")
+	}
+}
+
+func killedBeforePublishing(t *testing.T, k *kit) {
+	w := newWorld(k)
+	keys := w.mix(t, 5, 20)
+	a := w.startOn(t, w.queue, deaf{}, nil) // what it publishes never leaves
+	w.await(t, "the first having all", func() bool { return a.Stats().InFlight > 0 })
+	a.killed()
+	b := w.start(t, nil)
+	w.awaitSent(t, 120, b)
+	w.bus.ordered(t, keys...)
+	w.once(t)
+}
+
+// deaf is a bus that answers nothing.
+type deaf struct{}
+
+// Publish implements bus.Publisher.
+func (deaf) Publish(ctx context.Context, _ ...bus.Event) ([]bus.Receipt, error) {
+	<-ctx.Done()
+	return nil, context.Cause(ctx)
+}
+
+// The store can no longer be reached for renewing, and everything else works.
+func stopsPastLease(t *testing.T, k *kit) {
+	w := newWorld(k)
+	w.bus.delay = w.h.Lease / 100
+	w.add(t, rowsOf("k", 1_000)...)
+	a := w.start(t, nil)
+	w.awaitPublished(t, 10)
+	before := time.Now()
+	a.spy.fails(func(c call) error {
+		if c == acquire {
+			return errFault
+		}
+		return nil
+	}, nil)
+	k.h.Wait(t, w.h.Lease*2)
+	if last := w.bus.last(); last.After(before.Add(w.h.Lease)) || last.Before(before.Add(w.h.Lease/3)) {
+		t.Errorf("the last publication began %v after the lease could no longer be renewed; the lease was %v", last.Sub(before), w.h.Lease)
+	}
+	if a.Healthy() == nil {
+		t.Error("a drainer without its leases is healthy")
+	}
+	a.spy.fails(nil, nil)
+	w.awaitSent(t, 1_000, a)
+	w.bus.ordered(t, "k")
+	w.once(t)
+}
+
+// A publication that hangs until long after the lease is over can repeat one event, and precede none.
+func frozen(t *testing.T, k *kit) {
+	w := newWorld(k)
+	keys := w.mix(t, 5, 20)
+	slow := &frozenBus{to: w.bus, thaw: make(chan struct{}), frozen: make(chan struct{})}
+	a := w.startOn(t, w.queue, slow, nil)
+	<-slow.frozen
+	a.killed()
+	b := w.start(t, nil)
+	w.awaitSent(t, 120, b)
+	close(slow.thaw)
+	a.spy.fails(nil, nil)
+	w.await(t, "the frozen one going on", func() bool { return slow.done.Load() })
+	n := w.mixMore(t, keys, 20, 40)
+	w.awaitSent(t, 120+n, a, b)
+	w.bus.ordered(t, keys...)
+	if again := len(w.bus.repeats()); again > 4*500 || again == 0 {
+		t.Errorf("%d events were published again; at most those that were in flight may", again)
+	}
+}
+
+// frozenBus holds its first calls until it thaws.
+type frozenBus struct {
+	to     bus.Publisher
+	thaw   chan struct{}
+	frozen chan struct{}
+	once   sync.Once
+	done   atomic.Bool
+}
+
+// Publish implements bus.Publisher.
+func (f *frozenBus) Publish(ctx context.Context, events ...bus.Event) ([]bus.Receipt, error) {
+	f.once.Do(func() { close(f.frozen) })
+	<-f.thaw
+	defer f.done.Store(true)
+	return f.to.Publish(ctx, events...)
+}
+
+func finishesFirst(t *testing.T, k *kit) {
+	w := newWorld(k)
+	w.bus.delay = w.h.Lease * 2 / 3 // longer than it takes until another asks for its share
+	keys := w.mix(t, 10, 2)
+	a := w.start(t, nil)
+	w.await(t, "everything being on its way", func() bool { return a.Stats().InFlight > 10 })
+	b := w.start(t, nil)
+	w.awaitSent(t, 22, a, b)
+	w.bus.ordered(t, keys...)
+	w.once(t)
+}
+
+func drainsSkewed(t *testing.T, k *kit) {
+	w := newWorld(k)
+	w.bus.delay = time.Millisecond
+	keys := w.mix(t, 10, 10)
+	var ds []*drainer
+	for _, skew := range []time.Duration{0, 5 * time.Minute, -5 * time.Minute} {
+		ds = append(ds, w.startOn(t, k.s.Skewed(t, skew), w.bus, nil))
+	}
+	w.await(t, "all having partitions", func() bool {
+		for _, d := range ds {
+			if s := d.Stats(); s.Partitions < Partitions/3 || s.Ending > 0 {
+				return false
+			}
+		}
+		return true
+	})
+	n := w.mixMore(t, keys, 10, 40)
+	w.awaitSent(t, 110+n, ds...)
+	w.bus.ordered(t, keys...)
+	w.once(t)
+}

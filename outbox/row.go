@@ -1,0 +1,108 @@
+package outbox
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"math"
+	"math/bits"
+	"time"
+
+	"github.com/onceish/onceish/bus"
+)
+
+// Status is what has become of a row.
+type Status uint8
+
+const (
+	// Pending: to be published, now or after a backoff.
+	Pending Status = iota + 1
+	// Sent: the bus has confirmed it.
+	Sent
+	// Dead: given up on. It stays until an Admin retries or drops it.
+	Dead
+)
+
+// String is the status's name in lower case, as rows and logs have it.
+func (s Status) String() string {
+	switch s {
+	case Pending:
+		return "pending"
+	case Sent:
+		return "sent"
+	case Dead:
+		return "dead"
+	}
+	return "unknown"
+}
+
+// Row is an event in the outbox. Writers give Event and, if they keep an order of their own, Seq; the store fills in the rest.
+type Row struct {
+	// Event as it will be published. Its ID is the row's; Add assigns a UUID of version 7 where there is none.
+	Event bus.Event
+	// Seq orders the rows of one key; equal ones follow their ids. Zero when added: the store assigns one that is larger than all it has assigned in
+	// this process, and grows with the store's time. Either all rows of a key are added with a Seq, such as
+	// the version of what the key names, or none is. At most math.MaxInt64.
+	Seq uint64
+	// Hash is Hash(Event.Key, Event.ID).
+	Hash uint64
+	// Status is what has become of it.
+	Status Status
+	// Version grows by one with every write to the row. Settle is conditional on it.
+	Version uint64
+	// Attempts is how often the bus refused it.
+	Attempts int
+	// After (Pending) is what is left of its backoff, on the store's clock. Zero: due.
+	After time.Duration
+	// Reason is why it is dead, or why the last attempt failed.
+	Reason string
+	// Added is when it was added, by the store's clock.
+	Added time.Time
+	// Sent is when it was marked as sent, by the store's clock. Zero: it is not.
+	Sent time.Time
+}
+
+// MaxReason bounds the reason that a store keeps, in bytes.
+const MaxReason = 4 << 10
+
+// MaxHash is the largest Hash: hashes have 63 bits, so that stores may keep them as signed numbers.
+const MaxHash = math.MaxInt64
+
+// Hash places a row: rows of one key share it. Rows without a key are spread by their id. It never changes, for rows outlive versions
+// of this package.
+func Hash(key, id string) uint64 {
+	text := key
+	if text == "" {
+		text = id
+	}
+	sum := sha256.Sum256([]byte(text))
+	return binary.BigEndian.Uint64(sum[:8]) >> 1
+}
+
+// Partition returns the hashes, first and last inclusive, of the i-th of n partitions, from 0. Together they are all hashes from 0 to
+// MaxHash, and each is in one.
+func Partition(i, n int) (first, last uint64) {
+	return bound(i, n), bound(i+1, n) - 1
+}
+
+// bound is i * 2^63 / n.
+func bound(i, n int) uint64 {
+	hi, lo := bits.Mul64(uint64(i), 1<<63)
+	q, _ := bits.Div64(hi, lo, uint64(n))
+	return q
+}
+
+// PartitionOf returns which of n partitions a hash is in.
+func PartitionOf(hash uint64, n int) int {
+	hi, lo := bits.Mul64(hash, uint64(n))
+	i := int(hi<<1 | lo>>63)
+	if first, _ := Partition(i, n); first > hash {
+		return i - 1
+	}
+	if _, last := Partition(i, n); last < hash {
+		return i + 1
+	}
+	return i
+}
+
+// DefaultPartitions is how many partitions a store has unless it was made with another number.
+const DefaultPartitions = 64
