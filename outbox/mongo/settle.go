@@ -14,7 +14,7 @@ import (
 	"github.com/onceish/onceish/outbox"
 )
 
-// Settle implements outbox.Queue. It costs one round trip, and another when the server changes fewer rows than there are results.
+// Settle implements outbox.Queue. It costs one round trip, two where single rows have an outcome of their own, and another when the server changes fewer rows than there are results.
 func (q *Queue) Settle(ctx context.Context, rs []outbox.Result) ([]bool, error) {
 	if err := known(rs); err != nil {
 		return nil, fmt.Errorf("outbox/mongo: settle: %w", err)

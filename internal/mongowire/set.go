@@ -1,0 +1,411 @@
+package mongowire
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"sync"
+	"testing"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+)
+
+// Set is a proxy that makes a member of a replica set of a server that has no transactions: what is written in one is kept
+// here until it is committed. It isolates nothing, and a transaction does not read what it wrote.
+type Set struct {
+	target   string
+	listener net.Listener
+	wg       sync.WaitGroup
+
+	mu    sync.Mutex
+	conns map[net.Conn]bool
+	open  map[string][]bson.D // by session and transaction number
+	done  map[string]bool     // committed
+	hook  func(command string, applied int) *Turn
+	count map[string]int
+}
+
+// Turn is what becomes of a command instead of the usual. A command that is cut is not answered.
+type Turn struct {
+	Apply, Cut bool
+	Reply      bson.D
+}
+
+func NewSet(tb testing.TB, target string) *Set {
+	tb.Helper()
+	u, err := url.Parse(target)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	s := &Set{
+		target: u.Host, listener: l, conns: make(map[net.Conn]bool),
+		open: make(map[string][]bson.D), done: make(map[string]bool), count: make(map[string]int),
+	}
+	s.wg.Go(s.accept)
+	tb.Cleanup(s.close)
+	return s
+}
+
+func (s *Set) URI() string {
+	return "mongodb://" + s.listener.Addr().String() + "/?directConnection=true"
+}
+
+// On has f decide what becomes of each command in a transaction; it is told how many of that name came before. Nil: the usual.
+func (s *Set) On(f func(command string, before int) *Turn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hook = f
+	clear(s.count)
+}
+
+// Pending is how many transactions are open.
+func (s *Set) Pending() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.open)
+}
+
+// Forget ends all that is open, as a change of primary does.
+func (s *Set) Forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.open)
+}
+
+func (s *Set) accept() {
+	for {
+		c, err := s.listener.Accept()
+		if err != nil {
+			return
+		}
+		s.wg.Go(func() { s.serve(c) })
+	}
+}
+
+func (s *Set) close() {
+	_ = s.listener.Close()
+	s.mu.Lock()
+	for c := range s.conns {
+		_ = c.Close()
+	}
+	s.conns = nil
+	s.mu.Unlock()
+	s.wg.Wait()
+}
+
+// serve works off one connection: drivers ask one thing at a time.
+func (s *Set) serve(client net.Conn) {
+	defer func() { _ = client.Close() }()
+	server, err := net.Dial("tcp", s.target)
+	if err != nil {
+		return
+	}
+	defer func() { _ = server.Close() }()
+	s.mu.Lock()
+	if s.conns == nil {
+		s.mu.Unlock()
+		return
+	}
+	s.conns[client], s.conns[server] = true, true
+	s.mu.Unlock()
+	c := &member{set: s, server: server}
+	for {
+		m, err := message(client)
+		if err != nil {
+			return
+		}
+		reply, err := c.answer(m)
+		if err != nil {
+			return
+		}
+		if _, err := client.Write(reply); err != nil {
+			return
+		}
+	}
+}
+
+// member is one connection to the server.
+type member struct {
+	set    *Set
+	server net.Conn
+}
+
+var errCut = errors.New("cut")
+
+func (c *member) answer(m []byte) ([]byte, error) {
+	id := binary.LittleEndian.Uint32(m[4:])
+	if binary.LittleEndian.Uint32(m[12:]) != opMsg {
+		return c.greet(m)
+	}
+	cmd, err := decode(m)
+	if err != nil {
+		return nil, err
+	}
+	reply, err := c.reply(cmd)
+	if err != nil {
+		return nil, err
+	}
+	return answerTo(id, reply), nil
+}
+
+func (c *member) reply(cmd bson.D) (bson.D, error) {
+	if Get(cmd, "autocommit") != nil {
+		return c.inTransaction(cmd)
+	}
+	reply, err := c.ask(dropping(cmd, "txnNumber", "$clusterTime"))
+	if name := cmd[0].Key; name == "hello" || name == "isMaster" {
+		reply = c.set.dress(reply)
+	}
+	return reply, err
+}
+
+// greet forwards the old message by which a driver says hello first.
+func (c *member) greet(m []byte) ([]byte, error) {
+	if _, err := c.server.Write(m); err != nil {
+		return nil, err
+	}
+	reply, err := message(c.server)
+	if err != nil {
+		return nil, err
+	}
+	const head = 36
+	var d bson.D
+	if err := bson.Unmarshal(reply[head:], &d); err != nil {
+		return nil, err
+	}
+	body, err := bson.Marshal(c.set.dress(d))
+	if err != nil {
+		return nil, err
+	}
+	reply = append(slices.Clone(reply[:head]), body...)
+	binary.LittleEndian.PutUint32(reply, uint32(len(reply)))
+	return reply, nil
+}
+
+// dress makes a hello that of a primary.
+func (s *Set) dress(hello bson.D) bson.D {
+	me := s.listener.Addr().String()
+	for _, e := range []bson.E{
+		{Key: "setName", Value: "rs"},
+		{Key: "setVersion", Value: int32(1)},
+		{Key: "hosts", Value: bson.A{me}},
+		{Key: "me", Value: me},
+		{Key: "primary", Value: me},
+		{Key: "logicalSessionTimeoutMinutes", Value: int32(30)},
+	} {
+		hello = With(hello, e.Key, e.Value)
+	}
+	return hello
+}
+
+// ask has the server itself do something.
+func (c *member) ask(cmd bson.D) (bson.D, error) {
+	if _, err := c.server.Write(answerTo(0, cmd)); err != nil {
+		return nil, err
+	}
+	m, err := message(c.server)
+	if err != nil {
+		return nil, err
+	}
+	return decode(m)
+}
+
+func (c *member) inTransaction(cmd bson.D) (bson.D, error) {
+	s := c.set
+	name := cmd[0].Key
+	s.mu.Lock()
+	var t *Turn
+	if s.hook != nil {
+		t = s.hook(name, s.count[name])
+	}
+	s.count[name]++
+	s.mu.Unlock()
+	if t == nil {
+		t = &Turn{Apply: true}
+	}
+	var reply bson.D
+	var err error
+	if t.Apply {
+		if reply, err = c.apply(cmd); err != nil {
+			return nil, err
+		}
+	}
+	if t.Cut {
+		return nil, errCut
+	}
+	if t.Reply != nil {
+		reply = t.Reply
+	}
+	return reply, nil
+}
+
+func (c *member) apply(cmd bson.D) (bson.D, error) {
+	s := c.set
+	key := fmt.Sprint(Get(cmd, "lsid"), Get(cmd, "txnNumber"))
+	s.mu.Lock()
+	written, known := s.open[key]
+	done := s.done[key]
+	s.mu.Unlock()
+	if Get(cmd, "startTransaction") == true {
+		known = true
+	}
+	name := cmd[0].Key
+	switch {
+	case name == "commitTransaction" && done:
+		return ok(), nil
+	case !known:
+		return Gone(), nil
+	case name == "commitTransaction":
+		return ok(), c.commit(key, written)
+	case name == "abortTransaction":
+		s.keep(key, nil)
+		return ok(), nil
+	}
+	n, err := c.written(cmd)
+	if err != nil || n == nil {
+		s.keep(key, append(written, bson.D{}))
+		reply, err := c.ask(plain(cmd))
+		return reply, err
+	}
+	s.keep(key, append(written, plain(cmd)))
+	return append(n, ok()...), nil
+}
+
+// keep notes what a transaction has written; nil ends it.
+func (s *Set) keep(key string, written []bson.D) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if written == nil {
+		delete(s.open, key)
+	} else {
+		s.open[key] = written
+	}
+}
+
+func (c *member) commit(key string, written []bson.D) error {
+	for _, cmd := range written {
+		if len(cmd) == 0 {
+			continue
+		}
+		if reply, err := c.ask(cmd); err != nil || Get(reply, "writeErrors") != nil {
+			return fmt.Errorf("%v: %w", reply, err)
+		}
+	}
+	c.set.keep(key, nil)
+	c.set.mu.Lock()
+	defer c.set.mu.Unlock()
+	c.set.done[key] = true
+	return nil
+}
+
+// written is what the server would count of a write; nil: it is none.
+func (c *member) written(cmd bson.D) (bson.D, error) {
+	switch cmd[0].Key {
+	case "insert":
+		docs, _ := Get(cmd, "documents").(bson.A)
+		return bson.D{{Key: "n", Value: int32(len(docs))}}, nil
+	case "update":
+		return c.updated(cmd)
+	}
+	return nil, nil
+}
+
+func (c *member) updated(cmd bson.D) (bson.D, error) {
+	statements, _ := Get(cmd, "updates").(bson.A)
+	var matched, upserted int
+	var ids bson.A
+	for i, x := range statements {
+		u, _ := x.(bson.D)
+		reply, err := c.ask(bson.D{
+			{Key: "find", Value: cmd[0].Value}, {Key: "filter", Value: Get(u, "q")}, {Key: "$db", Value: Get(cmd, "$db")},
+		})
+		if err != nil {
+			return nil, err
+		}
+		cursor, _ := Get(reply, "cursor").(bson.D)
+		batch, _ := Get(cursor, "firstBatch").(bson.A)
+		matched += len(batch)
+		if q, _ := Get(u, "q").(bson.D); len(batch) == 0 && Get(u, "upsert") == true {
+			upserted++
+			ids = append(ids, bson.D{{Key: "index", Value: int32(i)}, {Key: "_id", Value: Get(q, "_id")}})
+		}
+	}
+	n := bson.D{{Key: "n", Value: int32(matched + upserted)}, {Key: "nModified", Value: int32(matched)}}
+	if upserted > 0 {
+		n = append(n, bson.E{Key: "upserted", Value: ids})
+	}
+	return n, nil
+}
+
+// decode makes one document of a message; document sequences become arrays again.
+func decode(m []byte) (bson.D, error) {
+	var d bson.D
+	if len(m) < 26 || m[20] != 0 {
+		return nil, errors.New("no command")
+	}
+	n := int(binary.LittleEndian.Uint32(m[21:]))
+	if err := bson.Unmarshal(m[21:21+n], &d); err != nil {
+		return nil, err
+	}
+	for at := 21 + n; at < len(m) && m[at] == 1; {
+		end := at + 1 + int(binary.LittleEndian.Uint32(m[at+1:]))
+		name := at + 5
+		at = name
+		for m[at] != 0 {
+			at++
+		}
+		docs := bson.A{}
+		key := string(m[name:at])
+		for at++; at < end; {
+			size := int(binary.LittleEndian.Uint32(m[at:]))
+			var doc bson.D
+			if err := bson.Unmarshal(m[at:at+size], &doc); err != nil {
+				return nil, err
+			}
+			docs = append(docs, doc)
+			at += size
+		}
+		d = append(d, bson.E{Key: key, Value: docs})
+	}
+	return d, nil
+}
+
+func Get(d bson.D, name string) any {
+	for _, e := range d {
+		if e.Key == name {
+			return e.Value
+		}
+	}
+	return nil
+}
+
+func dropping(d bson.D, names ...string) bson.D {
+	return slices.DeleteFunc(slices.Clone(d), func(e bson.E) bool { return slices.Contains(names, e.Key) })
+}
+
+// plain is a command without its transaction.
+func plain(cmd bson.D) bson.D {
+	return dropping(cmd, "lsid", "txnNumber", "autocommit", "startTransaction", "readConcern", "writeConcern", "$clusterTime")
+}
+
+func ok() bson.D { return bson.D{{Key: "ok", Value: 1.0}} }
+
+// Gone is how a server answers for a transaction that it has given up.
+func Gone() bson.D {
+	return LabelledFailure(251, "NoSuchTransaction", "TransientTransactionError")
+}
+
+func LabelledFailure(code int, name string, labels ...string) bson.D {
+	all := bson.A{}
+	for _, l := range labels {
+		all = append(all, l)
+	}
+	return append(Failure(code, name), bson.E{Key: "errorLabels", Value: all})
+}
