@@ -18,7 +18,7 @@ const (
 )
 
 // connectMongo makes sure that the server answers.
-func connectMongo(ctx context.Context, uri, name string) (*mongo.Client, *mongo.Collection, error) {
+func connectMongo(ctx context.Context, uri, name string) (*mongo.Client, *mongo.Database, error) {
 	parsed, err := connstring.ParseAndValidate(uri)
 	if err != nil {
 		if redact.Secret(uri) {
@@ -40,7 +40,7 @@ func connectMongo(ctx context.Context, uri, name string) (*mongo.Client, *mongo.
 	if database == "" {
 		database = defaultDatabase
 	}
-	return client, client.Database(database).Collection(dedupeCollection), nil
+	return client, client.Database(database), nil
 }
 
 func unreachable(uri string, err error) error {
