@@ -98,7 +98,7 @@ func (c *Connections) connect(ctx context.Context) (err error) {
 	c.closers = append(c.closers, func() error { return closeNATS(c.nats) })
 	c.busName = redact.URL(url)
 	options := &natsbus.Options{Logger: c.log}
-	if c.o.Provision || c.embedded != nil {
+	if c.provisions() {
 		options.Provision = &natsbus.Provision{}
 	}
 	b, err := natsbus.New(c.nats, options)
@@ -112,6 +112,9 @@ func (c *Connections) connect(ctx context.Context) (err error) {
 	})
 	return nil
 }
+
+// provisions tells whether streams that are missing are made.
+func (c *Connections) provisions() bool { return c.o.Provision || c.embedded != nil }
 
 func (c *Connections) embed(ctx context.Context) (string, error) {
 	if c.o.Embed == nil {

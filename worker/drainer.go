@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 
+	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/outbox"
 )
 
@@ -27,7 +28,11 @@ func (w *Worker) AddDrainer(q outbox.Queue, o *outbox.Options) (*outbox.Drainer,
 	if out.Logger == nil {
 		out.Logger = w.o.Logger
 	}
-	d, err := outbox.NewDrainer(q, w.c.Bus(), &out)
+	var to bus.Publisher = w.c.Bus()
+	if w.c.provisions() {
+		to = provisioning{w.c.Bus(), out.Logger}
+	}
+	d, err := outbox.NewDrainer(q, to, &out)
 	if err != nil {
 		return nil, err
 	}

@@ -54,7 +54,7 @@ func mistakes() map[string][]string {
 		smallest + "group: again\n":    {"5:1: group: it is there twice, first on line 1: remove one"},
 		smallest + "'group': again\n":  {"5:1: group: it is there twice, first on line 1: remove one"},
 		smallest + "url: x\n":          {`5:1: url: there is no key "url": it belongs under nats or subscriptions.handler.http`},
-		smallest + "worker: x\n":       {`5:1: worker: there is no key "worker": use group, nats, mongo, data_dir, log, drain or subscriptions`},
+		smallest + "worker: x\n":       {`5:1: worker: there is no key "worker": use group, nats, mongo, data_dir, log, drain, outbox or subscriptions`},
 		smallest + "? [a]\n: b\n":      {"1:1: the key on line 5 is not text: quote what has braces, brackets or an asterisk"},
 		smallest + "nats: x\n":         {"5:7: nats: it is text, but a mapping is wanted: put keys below it"},
 		smallest + "nats: {x-a: 1}\n":  {`5:8: nats.x-a: there is no key "x-a": use url, credentials or provision`},
@@ -137,7 +137,7 @@ func mistakes() map[string][]string {
 		handled("{publish: b}") + "  - {topic: b, handler: {publish: c}}\n  - {topic: c, handler: {publish: order.placed}}\n": {
 			`4:24: subscriptions[0].handler.publish.topic: "b" comes back to this subscription by way of subscriptions[2]: events would go round for ever; publish to another topic`,
 		},
-		"x: &x {<<: *x}\n" + smallest:    {`1:1: x: there is no key "x": use group, nats, mongo, data_dir, log, drain or subscriptions`},
+		"x: &x {<<: *x}\n" + smallest:    {`1:1: x: there is no key "x": use group, nats, mongo, data_dir, log, drain, outbox or subscriptions`},
 		"nats: &x {<<: *x}\n" + smallest: {"1:15: nats: a mapping is merged (<<) into itself: write its keys out"},
 		"nats: &x {<<: 5}\n" + smallest:  {"1:15: nats: it is a number, but a mapping is wanted: put keys below it"},
 	}
