@@ -82,7 +82,7 @@ func span[S any](name string, at func(*S) *time.Duration, limit consumer.Limit[t
 	bounds := fmt.Sprintf("%s to %s", formatDuration(limit.Min), formatDuration(limit.Max))
 	wants := "a duration from " + bounds
 	l := newLeaf(name, "duration", wants, at, func(s string) (time.Duration, error) {
-		d, err := parseDuration(s)
+		d, err := ParseDuration(s)
 		if err == nil && (d < limit.Min || d > limit.Max) {
 			err = fmt.Errorf("%s is not %s", quote(s), wants)
 		}
