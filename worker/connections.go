@@ -179,7 +179,7 @@ func (c *Connections) openDatabase(ctx context.Context) (*mongo.Database, error)
 	if c.database != nil {
 		return c.database, nil
 	}
-	client, db, err := connectMongo(ctx, c.o.Mongo, c.o.Name)
+	client, db, err := connectMongo(ctx, c.o.Mongo, c.o.Name, " Without a URI marks are kept in NATS")
 	if err != nil {
 		return nil, err
 	}

@@ -103,4 +103,3 @@ func (w *Worker) left(d *drainer) {
 	n := d.Stats()
 	w.o.Logger.Info("outbox drained", "outbox", d.name(), "sent", n.Sent, "duplicates", n.Duplicates, "refused", n.Refused, "dead", n.Dead)
 }
-

@@ -26,8 +26,8 @@ type changing struct {
 	do                             func(outbox.Admin, context.Context, outbox.Filter) (int, error)
 }
 
-var (
-	retrying = changing{
+func retrying() *changing {
+	return &changing{
 		verb: "retry", done: "made pending", usage: "have rows published that are dead, or wait for their next try",
 		description: `It makes dead rows pending, due at once and with no attempts; with --status pending those that wait after a refusal. Mend first what the reason
 says. Rows that were sent are for republish.
@@ -37,7 +37,10 @@ Examples:
    worker outbox retry --topic order.placed --from 1d --yes`,
 		do: outbox.Admin.Retry,
 	}
-	dropping = changing{
+}
+
+func dropping() *changing {
+	return &changing{
 		verb: "drop", done: "removed", usage: "remove rows for good",
 		description: `It removes dead rows, unless --status says otherwise. An event of a row that is pending may have been published. The rows of a key behind a
 dead one go on when it is gone.
@@ -47,7 +50,7 @@ Examples:
    worker outbox drop --topic 'debug.>' --status dead --yes`,
 		do: outbox.Admin.Drop,
 	}
-)
+}
 
 func changeCommand(stdin io.Reader, stdout, stderr io.Writer, k *changing) *cli.Command {
 	return &cli.Command{
@@ -65,7 +68,7 @@ func changeCommand(stdin io.Reader, stdout, stderr io.Writer, k *changing) *cli.
 				return err
 			case f.Empty():
 				return commandline.Usagef(cmd, "which rows? Name --id, --topic, --key, --from or --to; --topic '>' is all")
-			case f.Status == outbox.Sent && k.verb == retrying.verb:
+			case f.Status == outbox.Sent && k.verb == "retry":
 				return commandline.Usagef(cmd, "rows that were sent are published again by worker outbox republish")
 			}
 			c := &change{
@@ -136,7 +139,7 @@ func (c *change) canAsk() bool {
 
 func (c *change) agreed(name, what string) bool {
 	_, _ = fmt.Fprintf(c.stderr, "%s %s, in %s? [y/N] ", c.verb, what, name) // who does not see it says no
-	answer, _ := bufio.NewReader(c.stdin).ReadString('\n')                  // nothing is no
+	answer, _ := bufio.NewReader(c.stdin).ReadString('\n')                   // nothing is no
 	answer = strings.ToLower(strings.TrimSpace(answer))
 	return answer == "y" || answer == "yes"
 }

@@ -30,7 +30,7 @@ Examples:
 Exit status: 0 done, 1 failed, or not asked for after all, 2 wrong usage.`,
 		Commands: []*cli.Command{
 			listRowsCommand(stdout, stderr), showRowCommand(stdout),
-			changeCommand(stdin, stdout, stderr, &retrying), changeCommand(stdin, stdout, stderr, &dropping), republishCommand(stdin, stdout, stderr),
+			changeCommand(stdin, stdout, stderr, retrying()), changeCommand(stdin, stdout, stderr, dropping()), republishCommand(stdin, stdout, stderr),
 		},
 		OnUsageError: commandline.UsageError,
 		Action:       noOutboxCommand,
