@@ -10,10 +10,10 @@ type Publisher interface {
 	// Publish blocks until the bus has confirmed, or refused, each event, and returns one Receipt per event, in
 	// order; err joins the Receipts' errors. An event whose Receipt has an error may be stored all the
 	// same (a confirmation that got lost): publishing it again is safe, because a bus that still
-	// knows its MessageID stores it once, and consumers recognise it by its identity. ErrTooLarge and ErrInvalidEvent say that it is not
-	// stored, and will not be however often it is tried. ErrNoStream, ErrRefused and ErrUnavailable are answers too, after which it is not
-	// stored, and may pass: a stream without a leader is not to be told from none. The events, their data and their headers must not be
-	// changed while Publish runs; after it has returned it reads none of them. Safe for concurrent use; it does not retry.
+	// knows its MessageID stores it once, and consumers recognise it by its identity. After ErrTooLarge, ErrInvalidEvent, ErrRefused,
+	// ErrUnavailable and ErrNoStream it is not stored; the first two stay so however often it is tried. ErrNoStream may pass: a stream
+	// without a leader is not to be told from none. The events, their data and their headers must not be changed while Publish runs;
+	// after it has returned it reads none of them. Safe for concurrent use; it does not retry.
 	Publish(ctx context.Context, events ...Event) ([]Receipt, error)
 }
 

@@ -11,14 +11,11 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// Codes of the server that nats.go has no names for.
+// What the server says when it cannot store an event, which the client has no names for.
 const (
-	codeNoResources    jetstream.ErrorCode = 10023
-	codeNoStorage      jetstream.ErrorCode = 10047
-	codeStoreFailed    jetstream.ErrorCode = 10077
-	codeHeaderTooLarge jetstream.ErrorCode = 10097 // over 64 KiB
-	codeSealed         jetstream.ErrorCode = 10109
-	badRequest                             = 400
+	codeNoResources jetstream.ErrorCode = 10023
+	codeNoStorage   jetstream.ErrorCode = 10047
+	codeStoreFailed jetstream.ErrorCode = 10077
 )
 
 // confirmation reads what the server says of an event that was published.
@@ -41,15 +38,17 @@ func confirmation(topic string, m *nats.Msg) bus.Receipt {
 		return bus.Receipt{Err: fmt.Errorf("jetstream: publish to %q: the answer %.64q is no confirmation: something else than a stream answers on this topic", topic, m.Data)}
 	case ack.Error == nil:
 		return bus.Receipt{Sequence: ack.Sequence, Duplicate: ack.Duplicate}
-	case ack.Error.ErrorCode == jetstream.JSErrCodeStreamMessageExceedsMaximum:
-		return bus.Receipt{Err: fmt.Errorf("jetstream: publish to %q: %w: the stream's max_msg_size: %w", topic, bus.ErrTooLarge, ack.Error)}
-	case ack.Error.ErrorCode == codeNoResources, ack.Error.ErrorCode == codeNoStorage, ack.Error.ErrorCode == codeStoreFailed:
-		return bus.Receipt{Err: fmt.Errorf("jetstream: publish to %q: %w: the server cannot store it: see its log, the space on its disk, and the limits of server, account and stream: %w",
-			topic, bus.ErrUnavailable, ack.Error)}
 	default:
-		return bus.Receipt{Err: fmt.Errorf("jetstream: publish to %q: %w: %w", topic, kind(ack.Error), ack.Error)}
+		return bus.Receipt{Err: fmt.Errorf("jetstream: publish to %q: %w: %w%s", topic, kind(ack.Error), ack.Error, hint(ack.Error))}
 	}
 }
+
+// Codes of the server that nats.go has no names for.
+const (
+	codeHeaderTooLarge jetstream.ErrorCode = 10097 // over 64 KiB
+	codeSealed         jetstream.ErrorCode = 10109
+	badRequest                             = 400
+)
 
 // kind tells what an answer of the server says of the event. With status 400 it is about the event, with others about the stream: 503 that it is
 // full or has no resources, 409 that a copy of the event is being stored, 429 that too much is.
@@ -61,6 +60,17 @@ func kind(e *jetstream.APIError) error {
 		return bus.ErrRefused
 	}
 	return bus.ErrUnavailable
+}
+
+// hint says what to try about an answer that does not say so itself.
+func hint(e *jetstream.APIError) string {
+	switch e.ErrorCode {
+	case codeNoResources, codeNoStorage, codeStoreFailed:
+		return ": the server cannot store it: see its log, the space on its disk, and the limits of server, account and stream"
+	case jetstream.JSErrCodeStreamMessageExceedsMaximum:
+		return ": see the stream's max_msg_size"
+	}
+	return ""
 }
 
 // quickReceipt reads a confirmation as servers write it nearly always: those before 2.12 with spaces.

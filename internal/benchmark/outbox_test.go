@@ -87,6 +87,12 @@ func (r *rig) drain(n int, key func(i int) string) time.Duration {
 		_, err := q.Add(r.b.Context(), e)
 		must(r.b, err)
 	}
+	return r.drainQueue(q, n)
+}
+
+// drainQueue returns how long it takes until n rows are published and marked.
+func (r *rig) drainQueue(q outbox.Queue, n int) time.Duration {
+	r.b.Helper()
 	counted := &marked{Queue: q, want: n, done: make(chan struct{})}
 	d, err := outbox.NewDrainer(counted, r.bus, nil)
 	must(r.b, err)

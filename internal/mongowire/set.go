@@ -1,6 +1,7 @@
 package mongowire
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -34,13 +35,14 @@ type Turn struct {
 	Reply      bson.D
 }
 
+// NewSet listens in front of the server that the URI names, until the test ends.
 func NewSet(tb testing.TB, target string) *Set {
 	tb.Helper()
 	u, err := url.Parse(target)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -53,6 +55,7 @@ func NewSet(tb testing.TB, target string) *Set {
 	return s
 }
 
+// URI is the member's.
 func (s *Set) URI() string {
 	return "mongodb://" + s.listener.Addr().String() + "/?directConnection=true"
 }
@@ -103,7 +106,7 @@ func (s *Set) close() {
 // serve works off one connection: drivers ask one thing at a time.
 func (s *Set) serve(client net.Conn) {
 	defer func() { _ = client.Close() }()
-	server, err := net.Dial("tcp", s.target)
+	server, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", s.target)
 	if err != nil {
 		return
 	}
@@ -377,6 +380,7 @@ func decode(m []byte) (bson.D, error) {
 	return d, nil
 }
 
+// Get is a field of a document; nil: it has none.
 func Get(d bson.D, name string) any {
 	for _, e := range d {
 		if e.Key == name {
@@ -402,6 +406,7 @@ func Gone() bson.D {
 	return LabelledFailure(251, "NoSuchTransaction", "TransientTransactionError")
 }
 
+// LabelledFailure is a Failure with labels, by which drivers tell what to do about it.
 func LabelledFailure(code int, name string, labels ...string) bson.D {
 	all := bson.A{}
 	for _, l := range labels {

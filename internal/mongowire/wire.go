@@ -1,6 +1,7 @@
 package mongowire
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -51,13 +52,14 @@ const (
 	failedAfter
 )
 
+// New listens in front of the server that the URI names, until the test ends.
 func New(tb testing.TB, target string) *Proxy {
 	tb.Helper()
 	u, err := url.Parse(target)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -102,6 +104,7 @@ func (w *Proxy) arm(f *fault) func() bool {
 	}
 }
 
+// Refuse answers every command by an error, until it is called with false.
 func (w *Proxy) Refuse(on bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -166,7 +169,7 @@ func (w *Proxy) accept() {
 }
 
 func (w *Proxy) serve(client net.Conn) {
-	server, err := net.Dial("tcp", w.target.Host)
+	server, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", w.target.Host)
 	if err != nil {
 		_ = client.Close()
 		return

@@ -58,7 +58,10 @@ func (q *Queue) batch(ctx context.Context, in []outbox.Row) (*batch, error) {
 		b.rows = append(b.rows, addition{stored: s})
 	}
 	q.number(b, at)
-	return b, b.encode()
+	if err := b.encode(); err != nil {
+		return nil, err
+	}
+	return b, nil
 }
 
 func exists(s *stored) error {

@@ -130,10 +130,14 @@ func TestCommands(t *testing.T) {
 	expect("add", "insert")
 	must[[]string](t)(q.AddRowsAlone(ctx, keyed(500)...))
 	expect("add again", "insert", "aggregate")
+	must[[]string](t)(q.AddAlone(ctx, bus.Event{Topic: "t", Key: "k"}, bus.Event{Topic: "t", Key: "k"}))
+	if sent := r.take(); len(sent) != 1 || !sent[0].Lookup("ordered").Boolean() {
+		t.Errorf("rows of one key are added by %v; want one ordered insert", sent)
+	}
 	leases := must[[]outbox.Lease](t)(q.Acquire(ctx, "a", time.Minute))
 	expect("acquire", "aggregate", "findAndModify")
 	page := must[outbox.Page](t)(q.Pending(ctx, everything))
-	expect("pending", "aggregate", "find", "find")
+	expect("pending", "aggregate", "find", "find") // rows, dead ones, and what was missed
 	must[outbox.Page](t)(q.Pending(ctx, outbox.Ask{To: outbox.MaxHash, Rows: 10_000, Bytes: 1 << 30, PastDead: true}))
 	expect("pending past dead rows", "aggregate", "find")
 	rs := results(page.Rows, leases)

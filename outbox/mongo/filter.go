@@ -14,8 +14,11 @@ import (
 // filterOf is what finds the rows that an operator means.
 func filterOf(f *outbox.Filter) (bson.D, error) {
 	d := bson.D{}
-	if f.Status != 0 {
+	switch {
+	case f.Status != 0:
 		d = append(d, field("status", f.Status.String()))
+	case f.Key != "": // the index that has hashes begins with it
+		d = append(d, field("status", op("$in", bson.A{outbox.Pending.String(), outbox.Sent.String(), outbox.Dead.String()})))
 	}
 	if len(f.IDs) > 0 {
 		d = append(d, field("_id", op("$in", f.IDs)))
@@ -27,7 +30,7 @@ func filterOf(f *outbox.Filter) (bson.D, error) {
 		d = append(d, field("topic", matching(f.Topic)))
 	}
 	if f.Key != "" {
-		d = append(d, field("key", f.Key))
+		d = append(d, field("hash", int64(outbox.Hash(f.Key, ""))), field("key", f.Key))
 	}
 	var added bson.D
 	if !f.From.IsZero() {

@@ -10,9 +10,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.uber.org/goleak"
 
-	mongooutbox "github.com/onceish/onceish/outbox/mongo"
-
 	"github.com/onceish/onceish/internal/mongotest"
+	mongooutbox "github.com/onceish/onceish/outbox/mongo"
 )
 
 func TestMain(m *testing.M) {

@@ -3,7 +3,7 @@ package mongo
 import (
 	"context"
 	"fmt"
-	"sync"
+	"math"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
@@ -18,7 +18,11 @@ func (q *Queue) Pending(ctx context.Context, a outbox.Ask) (outbox.Page, error) 
 	ctx, cancel := q.call(ctx)
 	defer cancel()
 	p := &page{ask: &a, next: a.From}
-	err := q.fill(ctx, p)
+	fill := q.fill
+	if a.From == a.To {
+		fill = q.fillKey
+	}
+	err := fill(ctx, p)
 	if err == nil {
 		err = q.screen(ctx, p)
 	}
@@ -56,7 +60,7 @@ func (p *page) take(s *stored) bool {
 func (q *Queue) fill(ctx context.Context, p *page) error {
 	for {
 		from, to := p.next, q.width.to(p.next, p.ask.To)
-		over, err := q.step(ctx, p, from, to)
+		over, err := q.step(ctx, p, bson.D{field("hash", bson.D{field("$gte", int64(from)), field("$lte", int64(to))})})
 		if err != nil {
 			return err
 		}
@@ -88,11 +92,33 @@ func (p *page) distinct(from uint64) (n int) {
 	return n
 }
 
-// step reads the rows of a range of hashes. over: there are more than the page takes.
-func (q *Queue) step(ctx context.Context, p *page, from, to uint64) (over bool, err error) {
+// fillKey reads rows of one hash until the page is full, or there are none.
+func (q *Queue) fillKey(ctx context.Context, p *page) error {
+	hash, after := p.ask.From, int64(-1)
+	for try := 0; ; try++ {
+		until := q.reach.until(hash, after, try)
+		over, err := q.step(ctx, p, bson.D{field("hash", int64(hash)), field("seq", bson.D{field("$gt", after), field("$lte", until)})})
+		switch {
+		case err != nil:
+			return err
+		case over:
+			q.reach.was(hash, int64(p.Rows[0].Seq), p.last.Seq)
+			return nil
+		case until == math.MaxInt64:
+			return nil
+		case p.full():
+			p.Cut = true
+			return nil
+		}
+		after = until
+	}
+}
+
+// step reads rows. over: there are more than the page takes.
+func (q *Queue) step(ctx context.Context, p *page, of bson.D) (over bool, err error) {
 	most := min(p.ask.Rows-len(p.Rows), 1<<20) + 1 // one more tells whether there are more
 	err = q.read(ctx, bson.A{
-		op("$match", bson.D{field("status", outbox.Pending.String()), field("hash", bson.D{field("$gte", int64(from)), field("$lte", int64(to))})}), //nolint:gosec // hashes have 63 bits
+		op("$match", append(bson.D{field("status", outbox.Pending.String())}, of...)),
 		op("$sort", bson.D{field("hash", 1), field("seq", 1), field("_id", 1)}),
 		op("$limit", most),
 	}, most, func(s *stored) bool {
@@ -100,40 +126,4 @@ func (q *Queue) step(ctx context.Context, p *page, from, to uint64) (over bool, 
 		return !over
 	})
 	return over, err
-}
-
-// width is how many hashes are looked at in one step. On servers that sort what they find before they limit it, a step costs as
-// much as it has rows, wanted or not. It is a guess: a wrong one costs time only. Safe for concurrent use.
-type width struct {
-	mu     sync.Mutex
-	hashes uint64 // zero: all
-}
-
-// to is the last hash of a step.
-func (w *width) to(from, last uint64) uint64 {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.hashes == 0 || last-from < w.hashes {
-		return last
-	}
-	return from + w.hashes
-}
-
-// was takes in how many different hashes were found in a range, and how many are wanted.
-func (w *width) was(hashes uint64, found, wanted int) {
-	if found < 2 {
-		return // a key with many rows says nothing of others
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.hashes = uint64(float64(hashes) / float64(found) * float64(wanted))
-}
-
-// grow follows a step that did not fill the page.
-func (w *width) grow() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.hashes *= 4; w.hashes > outbox.MaxHash/4 {
-		w.hashes = 0
-	}
 }

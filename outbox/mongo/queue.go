@@ -34,6 +34,7 @@ type Queue struct {
 	clock   *mongoserver.Clock
 	timeout time.Duration
 	width   width
+	reach   reach
 
 	mu  sync.Mutex
 	seq int64 // the last one assigned

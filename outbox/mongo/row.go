@@ -53,13 +53,13 @@ type header struct {
 func newStored(in *outbox.Row, at mongoserver.Instant) *stored {
 	e := &in.Event
 	s := &stored{
-		ID: e.ID, Topic: e.Topic, Key: e.Key, Hash: int64(outbox.Hash(e.Key, e.ID)), Seq: int64(in.Seq), //nolint:gosec // both have 63 bits
+		ID: e.ID, Topic: e.Topic, Key: e.Key, Hash: int64(outbox.Hash(e.Key, e.ID)), Seq: int64(in.Seq),
 		Type: e.Type, Source: e.Source, ContentType: e.ContentType, Data: e.Data,
 		Status: outbox.Pending.String(), Added: at.Time,
 	}
 	if !e.Time.IsZero() {
 		s.Time = e.Time.UTC().Truncate(time.Millisecond)
-		s.Nanos = int32(e.Time.Sub(s.Time)) //nolint:gosec // below a million
+		s.Nanos = int32(e.Time.Sub(s.Time))
 	}
 	for _, name := range slices.Sorted(maps.Keys(e.Headers)) {
 		s.Headers = append(s.Headers, header{Name: name, Values: e.Headers[name]})

@@ -72,7 +72,7 @@ func (q *Queue) screen(ctx context.Context, p *page) error {
 // hashes are those of the page's keys, ascending.
 func (p *page) hashes() (all []int64) {
 	for i := range p.Rows {
-		h := int64(p.Rows[i].Hash) //nolint:gosec // it has 63 bits
+		h := int64(p.Rows[i].Hash)
 		if p.Rows[i].Event.Key != "" && (len(all) == 0 || all[len(all)-1] != h) {
 			all = append(all, h)
 		}
@@ -81,7 +81,7 @@ func (p *page) hashes() (all []int64) {
 }
 
 func (b barriers) stop(r *outbox.Row) bool {
-	at := place{ID: r.Event.ID, Hash: int64(r.Hash), Seq: int64(r.Seq)} //nolint:gosec // both have 63 bits
+	at := place{ID: r.Event.ID, Hash: int64(r.Hash), Seq: int64(r.Seq)}
 	first, ok := b[at.Hash]
 	return ok && r.Event.Key != "" && first.before(at)
 }

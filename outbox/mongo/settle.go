@@ -85,9 +85,9 @@ func (s *stored) settledBy(r *outbox.Result) (bool, error) {
 	switch {
 	case s == nil:
 		return false, nil
-	case s.Version == int64(r.Version)+1 && s.Status == r.Outcome.Status().String(): //nolint:gosec // it is one that was read
+	case s.Version == int64(r.Version)+1 && s.Status == r.Outcome.Status().String():
 		return true, nil
-	case s.Version == int64(r.Version) && s.Status == outbox.Pending.String() && r.Lease.Until.After(s.Now): //nolint:gosec // as above
+	case s.Version == int64(r.Version) && s.Status == outbox.Pending.String() && r.Lease.Until.After(s.Now):
 		return false, errors.New("a row was not counted and yet is there, pending and leased; ask again")
 	}
 	return false, nil
@@ -126,7 +126,7 @@ func grouped(rs []outbox.Result) []*change {
 
 func (c *change) model() driver.WriteModel {
 	filter := bson.D{
-		field("_id", op("$in", c.ids)), field("status", outbox.Pending.String()), field("version", int64(c.as.Version)), //nolint:gosec // it is one that was read
+		field("_id", op("$in", c.ids)), field("status", outbox.Pending.String()), field("version", int64(c.as.Version)),
 	}
 	if len(c.ids) == 1 { // can be retried by the driver, and FerretDB refuses $$NOW in a multi-update of one _id
 		filter[0].Value = c.ids[0]

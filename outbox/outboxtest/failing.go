@@ -17,6 +17,8 @@ func failing(h Harness) []promise {
 	return []promise{
 		{name: "Store/calls that were done and failed", keeps: executesThenErrs},
 		{name: "Store/away for a while", keeps: storeAway},
+		{name: "Store/slow: pages show what has been marked since", keeps: stalePages},
+		{name: "Store/slow: a refusal that is not marked yet holds back its key", keeps: slowRefusal},
 		{name: "Bus/confirmations that got lost", keeps: losesConfirmations},
 		{name: "Bus/a long outage costs no attempts", keeps: outlasts},
 		{name: "Bus/one row of a batch is refused", keeps: refusesOne},
@@ -65,6 +67,54 @@ func storeAway(t *testing.T, k *kit) {
 	w.await(t, "being healthy", func() bool { return d.Healthy() == nil })
 }
 
+// slow has pages arrive late, and marks be made late.
+func (w *world) slow(t *testing.T, s *spy, pages, marks time.Duration) {
+	t.Helper()
+	late := func(which call, by time.Duration) func(call) error {
+		return func(c call) error {
+			if c == which && by > 0 {
+				w.h.Wait(t, by)
+			}
+			return nil
+		}
+	}
+	s.fails(late(settle, marks), late(pending, pages))
+}
+
+func stalePages(t *testing.T, k *kit) {
+	w := newWorld(k)
+	w.bus.delay = w.h.Lease / 20
+	d := w.start(t, nil)
+	w.slow(t, d.spy, w.h.Lease/10, 0) // what is being published when it is read is marked when it is there
+	keys := w.mix(t, 5, 4)
+	w.awaitSent(t, 24, d)
+	w.bus.ordered(t, keys...)
+	w.once(t)
+}
+
+func slowRefusal(t *testing.T, k *kit) {
+	w := newWorld(k)
+	w.bus.delay = w.h.Lease / 200 // so that those before it are marked before it
+	tries := 0
+	w.bus.answer = func(e *bus.Event) (bool, error) {
+		if e.ID != "k-000003" {
+			return true, nil
+		}
+		tries++
+		return false, errRefused
+	}
+	d := w.start(t, &outbox.Options{Backoff: outbox.Backoff{Base: 24 * time.Hour, Max: 24 * time.Hour}})
+	w.slow(t, d.spy, w.h.Lease/50, w.h.Lease/20)
+	w.add(t, rowsOf("k", 10)...)
+	w.await(t, "the refusal being marked", func() bool { return d.Stats().Refused == 1 })
+	k.h.Wait(t, w.h.Lease)
+	w.bus.mu.Lock()
+	defer w.bus.mu.Unlock()
+	if tries != 1 || len(w.bus.times) != 2 {
+		t.Errorf("the row was tried %d times, and %d others were published; want one try, and the 2 before it", tries, len(w.bus.times))
+	}
+}
+
 var errTimeout = errors.New("no confirmation")
 
 func losesConfirmations(t *testing.T, k *kit) {
@@ -91,7 +141,11 @@ func losesConfirmations(t *testing.T, k *kit) {
 
 func outlasts(t *testing.T, k *kit) {
 	w := newWorld(k)
-	w.bus.answer = func(*bus.Event) (bool, error) { return false, errTimeout }
+	tried := 0
+	w.bus.answer = func(*bus.Event) (bool, error) {
+		tried++
+		return false, errTimeout
+	}
 	d := w.start(t, &outbox.Options{MaxRows: 100})
 	keys := w.mix(t, 5, 50)
 	k.h.Wait(t, k.h.Outage)
@@ -99,9 +153,11 @@ func outlasts(t *testing.T, k *kit) {
 	if s.Rows > 100 || s.Outages != 1 || s.Down < k.h.Outage/2 || d.Healthy() == nil {
 		t.Errorf("in an outage: %+v, healthy: %v", s, d.Healthy())
 	}
-	if calls := w.bus.calls; calls > 30+int(k.h.Outage/(5*time.Second))+4 {
-		t.Errorf("the bus was called %d times in an outage of %v", calls, k.h.Outage)
+	w.bus.mu.Lock()
+	if calls := w.bus.calls; calls > 30+int(k.h.Outage/(5*time.Second))+4 || tried > 100+calls {
+		t.Errorf("the bus was called %d times, with %d events, in an outage of %v", calls, tried, k.h.Outage)
 	}
+	w.bus.mu.Unlock()
 	for _, r := range w.walk(t, outbox.Ask{}) {
 		if r.Attempts != 0 || r.After != 0 {
 			t.Fatalf("an outage has changed %+v", r)

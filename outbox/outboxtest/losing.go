@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/outbox"
 )
 
 // losing is what happens when drainers die, or lose their partitions.
@@ -18,13 +19,13 @@ func losing(h Harness) []promise {
 		{name: "Lease/a holder past its lease starts no publication", keeps: stopsPastLease},
 		{name: "Lease/a frozen drainer and its successor", keeps: frozen},
 		{name: "Lease/what is on its way is finished before its partition is given back", keeps: finishesFirst},
+		{name: "Lease/what was read before a partition was lost is not published after", keeps: forgets},
 		{name: "Lease/clocks that are off", keeps: drainsSkewed, unless: !h.Skew},
 	}
 }
 
 func killedBeforeMarking(t *testing.T, k *kit) {
 	w := newWorld(k)
-	keys := w.mix(t, 5, 20)
 	a := w.start(t, nil)
 	a.spy.fails(func(c call) error {
 		if c == settle {
@@ -33,6 +34,7 @@ func killedBeforeMarking(t *testing.T, k *kit) {
 		}
 		return nil
 	}, nil)
+	keys := w.mix(t, 5, 20)
 	w.await(t, "the first being killed", func() bool { return a.spy.count(settle) > 0 })
 	b := w.start(t, nil)
 	w.awaitSent(t, 120, b)
@@ -67,7 +69,7 @@ func (deaf) Publish(ctx context.Context, _ ...bus.Event) ([]bus.Receipt, error) 
 func stopsPastLease(t *testing.T, k *kit) {
 	w := newWorld(k)
 	w.bus.delay = w.h.Lease / 100
-	w.add(t, rowsOf("k", 1_000)...)
+	w.add(t, rowsOf("k", 400)...)
 	a := w.start(t, nil)
 	w.awaitPublished(t, 10)
 	before := time.Now()
@@ -85,7 +87,7 @@ func stopsPastLease(t *testing.T, k *kit) {
 		t.Error("a drainer without its leases is healthy")
 	}
 	a.spy.fails(nil, nil)
-	w.awaitSent(t, 1_000, a)
+	w.awaitSent(t, 400, a)
 	w.bus.ordered(t, "k")
 	w.once(t)
 }
@@ -138,6 +140,57 @@ func finishesFirst(t *testing.T, k *kit) {
 	w.awaitSent(t, 22, a, b)
 	w.bus.ordered(t, keys...)
 	w.once(t)
+}
+
+// One drainer has rows, and a page on its way, when another one takes its partitions, publishes all, and gives them back.
+func forgets(t *testing.T, k *kit) {
+	w := newWorld(k)
+	away := &gate{to: w.bus}
+	a := w.startOn(t, w.queue, away, &outbox.Options{MaxRows: 100})
+	keys := w.mix(t, 5, 20)
+	w.await(t, "the first having rows", func() bool { return a.Stats().Rows > 10 })
+	open := make(chan struct{})
+	renewing := func(c call) error {
+		if c == acquire {
+			return errFault
+		}
+		return nil
+	}
+	a.spy.fails(renewing, func(c call) error {
+		if c == pending {
+			<-open
+		}
+		return nil
+	})
+	w.add(t, rowsOf("new", 10)...)
+	a.Notify()
+	b := w.start(t, nil)
+	w.awaitSent(t, 130, b)
+	if err := b.stop(); err != nil {
+		t.Fatalf("Run: %v", err)
+	}
+	a.spy.fails(nil, nil)
+	w.await(t, "the first having them again", func() bool { s := a.Stats(); return s.Partitions == Partitions && s.Rows == 0 })
+	close(open)
+	away.open.Store(true)
+	w.add(t, row("", "last"))
+	w.awaitSent(t, 131, a)
+	w.bus.ordered(t, append(keys, "new")...)
+	w.once(t)
+}
+
+// gate is a bus that is away until it opens.
+type gate struct {
+	to   bus.Publisher
+	open atomic.Bool
+}
+
+// Publish implements bus.Publisher.
+func (g *gate) Publish(ctx context.Context, events ...bus.Event) ([]bus.Receipt, error) {
+	if !g.open.Load() {
+		return nil, errTimeout
+	}
+	return g.to.Publish(ctx, events...)
 }
 
 func drainsSkewed(t *testing.T, k *kit) {

@@ -51,6 +51,9 @@ func (w *world) startOn(t *testing.T, q outbox.Queue, to bus.Publisher, o *outbo
 	if opts.Lease == 0 {
 		opts.Lease = w.h.Lease
 	}
+	if opts.Drain == 0 {
+		opts.Drain = w.h.Lease // the killed ones take it all
+	}
 	s := newSpy(q, w.changed)
 	d, err := outbox.NewDrainer(s, to, &opts)
 	if err != nil {

@@ -1,0 +1,55 @@
+package mongo
+
+import (
+	"reflect"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/outbox"
+)
+
+// An event comes out of its document as it went in.
+func FuzzRow(f *testing.F) {
+	f.Add("a", "t", "k", "ty", "s", "c", "h", "v", []byte{1}, int64(1), uint64(1))
+	f.Add("$a", "a.b", "$k.", "", "", "", "$h.i", "", []byte{}, int64(-1), uint64(0))
+	f.Fuzz(func(t *testing.T, id, topic, key, kind, source, content, name, value string, data []byte, nanos int64, seq uint64) {
+		in := outbox.Row{Seq: seq, Event: bus.Event{
+			ID: id, Topic: topic, Key: key, Type: kind, Source: source, ContentType: content, Data: data,
+			Headers: bus.Headers{name: {value, ""}, name + "2": {value}},
+		}}
+		if nanos != 0 {
+			in.Event.Time = time.Unix(0, nanos)
+		}
+		if err := check(&in); err != nil {
+			if utf8.ValidString(id+topic+key+kind+source+content+name+value) && id != "" && bus.ValidTopic(topic) == nil && seq < 1<<63 {
+				t.Errorf("refused: %v", err)
+			}
+			return
+		}
+		s := newStored(&in, mongoserver.Instant{Time: time.UnixMilli(5)})
+		doc, err := s.document()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var back stored
+		if err := bson.Unmarshal(doc, &back); err != nil {
+			t.Fatal(err)
+		}
+		out := back.row()
+		if !back.same(s) || !s.same(&back) || !out.Event.Time.Equal(in.Event.Time) || out.Seq != seq || out.Hash != outbox.Hash(key, id) {
+			t.Errorf("%+v came back as %+v", in, out)
+		}
+		out.Event.Time, in.Event.Time = time.Time{}, time.Time{}
+		if len(data) == 0 {
+			out.Event.Data, in.Event.Data = nil, nil
+		}
+		if !reflect.DeepEqual(out.Event, in.Event) {
+			t.Errorf("%+v came back as %+v", in.Event, out.Event)
+		}
+	})
+}
