@@ -40,7 +40,8 @@ func connectMongo(ctx context.Context, uri, name, hint string) (*mongo.Client, *
 	if database == "" {
 		database = defaultDatabase
 	}
-	return client, client.Database(database), nil
+	db := client.Database(database)
+	return client, db, nil
 }
 
 func unreachable(uri, hint string, err error) error {

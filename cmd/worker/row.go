@@ -53,9 +53,19 @@ Example:
 func showRow(w io.Writer, r *outbox.Row, at time.Time) error {
 	e := &r.Event
 	fields := [][2]string{
-		{"id", e.ID}, {"status", r.Status.String()}, {"topic", e.Topic}, {"key", e.Key}, {"type", e.Type}, {"source", e.Source}, {"time", when(e.Time)},
-		{"content type", e.ContentType}, {"added", when(r.Added)}, {"sent", when(r.Sent)}, {"sequence", strconv.FormatUint(r.Seq, 10)},
-		{"attempts", strconv.Itoa(r.Attempts)}, {"reason", r.Reason},
+		{"id", e.ID},
+		{"status", r.Status.String()},
+		{"topic", e.Topic},
+		{"key", e.Key},
+		{"type", e.Type},
+		{"source", e.Source},
+		{"time", when(e.Time)},
+		{"content type", e.ContentType},
+		{"added", when(r.Added)},
+		{"sent", when(r.Sent)},
+		{"sequence", strconv.FormatUint(r.Seq, 10)},
+		{"attempts", strconv.Itoa(r.Attempts)},
+		{"reason", r.Reason},
 	}
 	if r.After > 0 {
 		fields = append(fields, [2]string{"again", when(at.Add(r.After))})

@@ -160,7 +160,7 @@ func TestThreeDrainersWithKillsUnderLoad(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	q := newBox(t, r)
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // not secret
+	random := rand.New(rand.NewPCG(1, 2))
 	var running []*process
 	for i := range 3 {
 		running = append(running, r.drainer(fmt.Sprint("first-", i), drainerScript{Batch: 50}))

@@ -1,7 +1,6 @@
 package config_test
 
 import (
-	"io"
 	"log/slog"
 	"strings"
 	"testing"
@@ -54,7 +53,7 @@ func TestOutboxBoundsAreTheDrainers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		o.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+		o.Logger = slog.New(slog.DiscardHandler)
 		_, err = outbox.NewDrainer(q, bus.Publisher(b), o)
 		return err == nil
 	}
