@@ -57,6 +57,7 @@ type Connections struct {
 	database *mongo.Database
 	bus      bus.Bus
 	store    dedupe.Store
+	outboxes outboxes
 	closers  []func() error
 
 	busName, storeName string
@@ -167,11 +168,23 @@ func (c *Connections) openMongo(ctx context.Context) (dedupe.Store, error) {
 	}
 	coll := db.Collection(dedupeCollection)
 	c.storeName = redact.URL(c.o.Mongo) + " " + coll.Database().Name() + "." + coll.Name()
-	s, err := mongodedupe.New(ctx, coll, nil)
+	s, err := mongodedupe.New(ctx, coll, &mongodedupe.Options{Waiting: c.outboxes.notify})
 	if err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// MongoStore is Store where marks are kept in MongoDB: for UpdateOnce. Elsewhere it is an error.
+func (c *Connections) MongoStore(ctx context.Context) (*mongodedupe.Store, error) {
+	store, err := c.Store(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if s, ok := store.(*mongodedupe.Store); ok {
+		return s, nil
+	}
+	return nil, fmt.Errorf("%w: documents can be changed once where marks are kept in MongoDB: set --mongo or MONGODB_URI", ErrUsage)
 }
 
 // openDatabase connects to MongoDB, once.

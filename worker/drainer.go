@@ -6,6 +6,7 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/outbox"
+	mongooutbox "github.com/onceish/onceish/outbox/mongo"
 )
 
 // drainer is one that is run.
@@ -13,13 +14,14 @@ type drainer struct {
 	*outbox.Drainer
 
 	queue    outbox.Queue
+	mover    *mongooutbox.Mover // nil: no events wait in documents
 	pastDead bool
 }
 
 // AddDrainer has the rows of an outbox published on the worker's bus, from the start of Run, beside the subscriptions or without any. When the
 // worker drains, it goes on until the subscriptions have; then it finishes what is on its way, and gives its partitions to others. Rows that it has
 // not taken by then are theirs, or the next worker's. Nil options are the default; Logger is the worker's if there is none. What it returns tells of its
-// health.
+// health. With an Outbox of the worker's connections, events that wait in documents of its database are published as well.
 func (w *Worker) AddDrainer(q outbox.Queue, o *outbox.Options) (*outbox.Drainer, error) {
 	var out outbox.Options
 	if o != nil {
@@ -36,7 +38,11 @@ func (w *Worker) AddDrainer(q outbox.Queue, o *outbox.Options) (*outbox.Drainer,
 	if err != nil {
 		return nil, err
 	}
-	w.drainers = append(w.drainers, &drainer{Drainer: d, queue: q, pastDead: out.AfterDead == outbox.GoOn})
+	added := &drainer{Drainer: d, queue: q, pastDead: out.AfterDead == outbox.GoOn}
+	if box, ok := q.(*Outbox); ok {
+		added.mover = box.mover
+	}
+	w.drainers = append(w.drainers, added)
 	return d, nil
 }
 
@@ -48,11 +54,20 @@ func (d *drainer) name() string {
 	return "outbox"
 }
 
+// actors are the drainer's, and its mover's.
+func (d *drainer) actors(subs []subscribed) []Actor {
+	all := []Actor{behind("drainer of "+d.name(), d.Run, subs)}
+	if d.mover != nil {
+		all = append(all, behind("mover into "+d.name(), d.mover.Run, subs))
+	}
+	return all
+}
+
 // behind is stopped once the subscriptions have drained.
-func (d *drainer) behind(subs []subscribed) Actor {
+func behind(name string, run func(context.Context) error, subs []subscribed) Actor {
 	told := make(chan struct{})
 	return Actor{
-		Name: "drainer of " + d.name(),
+		Name: name,
 		Run: func() error {
 			ctx, end := context.WithCancel(context.Background())
 			var waiting sync.WaitGroup
@@ -60,7 +75,7 @@ func (d *drainer) behind(subs []subscribed) Actor {
 				defer end()
 				drained(ctx, told, subs)
 			})
-			err := d.Run(ctx)
+			err := run(ctx)
 			end()
 			waiting.Wait()
 			return err
@@ -85,6 +100,11 @@ func drained(ctx context.Context, told <-chan struct{}, subs []subscribed) {
 
 // empty tells whether there is nothing that could be published, now or after a backoff. Rows behind a dead one of their key are not waited for.
 func (d *drainer) empty(ctx context.Context) bool {
+	if d.mover != nil {
+		if n, err := d.mover.Move(ctx); err != nil || n > 0 {
+			return false
+		}
+	}
 	ask := outbox.Ask{To: outbox.MaxHash, Rows: 1, Bytes: 1, PastDead: d.pastDead}
 	for {
 		page, err := d.queue.Pending(ctx, ask)

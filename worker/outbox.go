@@ -25,14 +25,15 @@ var (
 	_ outbox.Watcher = (*Outbox)(nil)
 )
 
-// Outbox is an outbox in the MongoDB of the connections. Drainers of it, in all processes, are woken over NATS when rows are added.
-// It is safe for concurrent use, and needs no closing.
+// Outbox is an outbox in the MongoDB of the connections. Drainers of it, in all processes, are woken over NATS when rows are added, and
+// when UpdateOnce of MongoStore has left events in a document. It is safe for concurrent use, and needs no closing.
 type Outbox struct {
 	*mongooutbox.Queue
 
-	name string
-	bell *wake.Bell // nil: the bus is not NATS
-	log  *slog.Logger
+	name  string
+	bell  *wake.Bell // nil: the bus is not NATS
+	mover *mongooutbox.Mover
+	log   *slog.Logger
 }
 
 // Outbox makes sure of an outbox in the collection, on the MongoDB of the connections, in the database of marks. Empty: OutboxCollection. Nil options
@@ -54,9 +55,37 @@ func (c *Connections) Outbox(ctx context.Context, collection string, o *mongoout
 	}
 	out := &Outbox{Queue: q, name: redact.URL(c.o.Mongo) + " " + db.Name() + "." + collection, log: c.log}
 	if c.nats != nil {
-		out.bell, err = wake.New(c.nats, db.Name(), collection)
+		if out.bell, err = wake.New(c.nats, db.Name(), collection); err != nil {
+			return nil, err
+		}
 	}
-	return out, err
+	if out.mover, err = mongooutbox.NewMover(q, &mongooutbox.MoverOptions{Moved: out.Notify, Logger: c.log}); err != nil {
+		return nil, err
+	}
+	c.outboxes.add(out)
+	return out, nil
+}
+
+// outboxes are those that were opened. Their methods are safe for concurrent use.
+type outboxes struct {
+	mu  sync.Mutex
+	all []*Outbox
+}
+
+func (o *outboxes) add(out *Outbox) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.all = append(o.all, out)
+}
+
+// notify wakes whoever moves what waits in documents.
+func (o *outboxes) notify() {
+	o.mu.Lock()
+	all := o.all
+	o.mu.Unlock()
+	for _, out := range all {
+		out.Notify()
+	}
 }
 
 func openOutbox(ctx context.Context, db *mongo.Database, collection string, o *mongooutbox.Options) (*mongooutbox.Queue, error) {
@@ -94,6 +123,11 @@ func (o *Outbox) AddRowsAlone(ctx context.Context, rows ...outbox.Row) ([]string
 
 // Watch implements outbox.Watcher: over NATS, and by a change stream where the server has it.
 func (o *Outbox) Watch(ctx context.Context, awake func()) error {
+	wakeDrainer := awake
+	awake = func() {
+		o.mover.Notify()
+		wakeDrainer()
+	}
 	if o.bell == nil {
 		return o.Queue.Watch(ctx, awake)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/dedupe"
+	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
 	"github.com/onceish/onceish/internal/mongotest"
 	"github.com/onceish/onceish/internal/natstest"
 	"github.com/onceish/onceish/outbox"
@@ -208,5 +209,63 @@ func TestOpenOutboxMakesNone(t *testing.T) {
 	defer func() { _ = a.Close() }()
 	if n, err := a.Count(t.Context()); err != nil || n != (outbox.Counts{}) {
 		t.Errorf("%+v %v", n, err)
+	}
+}
+
+// Consume, change, publish: an order's document carries its mark and the event that it brings about, which this worker's outbox publishes.
+func TestChangesOfDocumentsPublishTheirEvents(t *testing.T) {
+	t.Parallel()
+	server, db := natstest.Start(t, nil), mongotest.Database(t)
+	c := connectTo(t, server.URL(), db.Name())
+	for _, topic := range []string{"order.placed", "invoice.issued"} {
+		if _, err := c.Bus().Topic(t.Context(), topic, "", bus.Start{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const orders = 50
+	for i := range orders {
+		if _, err := c.Bus().Publish(t.Context(), bus.Event{ID: strconv.Itoa(i), Topic: "order.placed"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w, err := New("billing", c, &Options{UntilEmpty: true, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	once, err := w.MongoStore(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.AddDrainer(openBox(t, c), &outbox.Options{PollMin: time.Minute, PollMax: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	w.Handle("order.placed", func(ctx context.Context, e bus.Event) error {
+		_, err := once.UpdateOnce(ctx, db.Collection("invoices"), bson.D{{Key: "_id", Value: e.ID}}, bson.D{{Key: "$inc", Value: bson.D{{Key: "times", Value: 1}}}},
+			&mongodedupe.UpdateOptions{Upsert: true, Publish: []bus.Event{{Topic: "invoice.issued", Key: e.ID, Data: []byte(e.ID)}}})
+		if err == nil && consumer.AttemptFrom(ctx).Number == 1 {
+			return consumer.RetryAfter(time.Millisecond, errors.New("after the change"))
+		}
+		return err
+	}, nil)
+	issued := make(chan string, 2*orders)
+	w.Handle("invoice.issued", func(_ context.Context, e bus.Event) error {
+		issued <- string(e.Data)
+		return nil
+	}, nil)
+	if err := w.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	close(issued)
+	seen := make(map[string]int)
+	for id := range issued {
+		seen[id]++
+	}
+	for i := range orders {
+		if n := seen[strconv.Itoa(i)]; n != 1 {
+			t.Errorf("invoice %d was issued %d times", i, n)
+		}
+	}
+	if n, err := db.Collection("invoices").CountDocuments(t.Context(), bson.D{{Key: "times", Value: 1}}); err != nil || n != orders {
+		t.Errorf("%d of %d documents were changed once (%v)", n, orders, err)
 	}
 }

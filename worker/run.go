@@ -127,7 +127,9 @@ func (w *Worker) running(ctx context.Context, c *cut, subs []subscribed) *run.Gr
 		add(g, w.o.Logger, untilEmpty(subs, w.drainers)) //nolint:contextcheck // it ends with the group
 	}
 	for _, d := range w.drainers {
-		add(g, w.o.Logger, d.behind(subs)) //nolint:contextcheck // it ends with the group
+		for _, a := range d.actors(subs) { //nolint:contextcheck // they end with the group
+			add(g, w.o.Logger, a)
+		}
 	}
 	for _, a := range w.actors {
 		add(g, w.o.Logger, a)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
+	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
 	mongooutbox "github.com/onceish/onceish/outbox/mongo"
 )
 
@@ -104,6 +105,11 @@ func (w *Worker) NATS() *nats.Conn { return w.c.NATS() }
 // Outbox is Connections.Outbox: for handlers that add to it, and for AddDrainer.
 func (w *Worker) Outbox(ctx context.Context, collection string, o *mongooutbox.Options) (*Outbox, error) {
 	return w.c.Outbox(ctx, collection, o)
+}
+
+// MongoStore keeps the marks, for handlers that change documents by its UpdateOnce. It is an error where marks are not kept in MongoDB.
+func (w *Worker) MongoStore(ctx context.Context) (*mongodedupe.Store, error) {
+	return w.c.MongoStore(ctx)
 }
 
 // Mongo is the client of the MongoDB that keeps the marks; nil if they are kept elsewhere. Do not disconnect it.
