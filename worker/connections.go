@@ -34,8 +34,8 @@ type ConnectOptions struct {
 	NATS string
 	// Credentials is a file with a user's JWT and seed. Empty: what the URL says.
 	Credentials string
-	// Mongo is the URI of a MongoDB; its database, or "onceish", gets the collection "dedupe". Empty: marks are kept in a
-	// key-value bucket on the same NATS.
+	// Mongo is the URI of a MongoDB; its database, or "onceish", gets the collection "dedupe", and outboxes. Empty: marks are kept in a
+	// key-value bucket on the same NATS, and there are no outboxes.
 	Mongo string
 	// Embed starts or joins a server when there is no URL. It is a function so that only who wants one links a server. Nil: NATS is required.
 	Embed func(ctx context.Context, log *slog.Logger) (Embedded, error)
@@ -54,6 +54,7 @@ type Connections struct {
 	embedded Embedded
 	nats     *nats.Conn
 	mongo    *mongo.Client
+	database *mongo.Database
 	bus      bus.Bus
 	store    dedupe.Store
 	closers  []func() error
@@ -97,7 +98,7 @@ func (c *Connections) connect(ctx context.Context) (err error) {
 	c.closers = append(c.closers, func() error { return closeNATS(c.nats) })
 	c.busName = redact.URL(url)
 	options := &natsbus.Options{Logger: c.log}
-	if c.o.Provision || c.embedded != nil {
+	if c.provisions() {
 		options.Provision = &natsbus.Provision{}
 	}
 	b, err := natsbus.New(c.nats, options)
@@ -111,6 +112,9 @@ func (c *Connections) connect(ctx context.Context) (err error) {
 	})
 	return nil
 }
+
+// provisions tells whether streams that are missing are made.
+func (c *Connections) provisions() bool { return c.o.Provision || c.embedded != nil }
 
 func (c *Connections) embed(ctx context.Context) (string, error) {
 	if c.o.Embed == nil {
@@ -135,7 +139,7 @@ func (c *Connections) Bus() bus.Bus { return c.bus }
 // NATS is the connection to NATS; nil if the bus is another one.
 func (c *Connections) NATS() *nats.Conn { return c.nats }
 
-// Mongo is the client of the MongoDB that keeps the marks; nil if they are kept elsewhere, and before Store.
+// Mongo is the client of the MongoDB that keeps the marks; nil if they are kept elsewhere, and before Store and Outbox.
 func (c *Connections) Mongo() *mongo.Client { return c.mongo }
 
 // BusName and StoreName tell people where these are, without credentials.
@@ -157,18 +161,31 @@ func (c *Connections) Store(ctx context.Context) (_ dedupe.Store, err error) {
 }
 
 func (c *Connections) openMongo(ctx context.Context) (dedupe.Store, error) {
-	client, coll, err := connectMongo(ctx, c.o.Mongo, c.o.Name)
+	db, err := c.openDatabase(ctx)
 	if err != nil {
 		return nil, err
 	}
-	c.mongo = client
-	c.closers = append(c.closers, func() error { return disconnect(client) })
+	coll := db.Collection(dedupeCollection)
 	c.storeName = redact.URL(c.o.Mongo) + " " + coll.Database().Name() + "." + coll.Name()
 	s, err := mongodedupe.New(ctx, coll, nil)
 	if err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// openDatabase connects to MongoDB, once.
+func (c *Connections) openDatabase(ctx context.Context) (*mongo.Database, error) {
+	if c.database != nil {
+		return c.database, nil
+	}
+	client, db, err := connectMongo(ctx, c.o.Mongo, c.o.Name, " Without a URI marks are kept in NATS")
+	if err != nil {
+		return nil, err
+	}
+	c.mongo, c.database = client, db
+	c.closers = append(c.closers, func() error { return disconnect(client) })
+	return db, nil
 }
 
 func (c *Connections) openKV(ctx context.Context) (dedupe.Store, error) {

@@ -37,10 +37,15 @@ func (t *tap) empty(ctx context.Context) bool {
 	return err == nil && info.Pending == 0 && info.Unsettled == 0
 }
 
-// empty tells whether all subscriptions were empty at one time. A handler may publish to another's topic: what ended while they
-// were asked one by one may have filled again what was empty before.
-func empty(ctx context.Context, subs []subscribed) bool {
+// empty tells whether all subscriptions, and all outboxes, were empty at one time. A handler may publish to another's topic: what ended while they
+// were asked one by one may have filled again what was empty before. What left an outbox before it was asked is on a topic by then.
+func empty(ctx context.Context, subs []subscribed, drainers []*drainer) bool {
 	before := endings(subs)
+	for _, d := range drainers {
+		if !d.empty(ctx) {
+			return false
+		}
+	}
 	for _, s := range subs {
 		if s.sub.Stats().InFlight > 0 || !s.tap.empty(ctx) {
 			return false
@@ -62,7 +67,7 @@ func endings(subs []subscribed) (n uint64) {
 const pollEmpty = 100 * time.Millisecond
 
 // untilEmpty ends when there is nothing left to do.
-func untilEmpty(subs []subscribed) Actor {
+func untilEmpty(subs []subscribed, drainers []*drainer) Actor {
 	ctx, cancel := context.WithCancel(context.Background())
 	return Actor{
 		Name: "until empty",
@@ -75,7 +80,7 @@ func untilEmpty(subs []subscribed) Actor {
 				case <-ctx.Done():
 					return errAsked
 				}
-				if empty(ctx, subs) {
+				if empty(ctx, subs, drainers) {
 					return errAsked
 				}
 			}

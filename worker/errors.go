@@ -5,6 +5,7 @@ import (
 
 	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/internal/commandline"
+	"github.com/onceish/onceish/outbox"
 )
 
 // ErrUsage is returned when what was asked for makes no sense: exit status 2.
@@ -17,7 +18,7 @@ func ExitStatus(err error) int {
 		return 0
 	case errors.Is(err, ErrUsage):
 		return 2
-	case errors.Is(err, consumer.ErrDrainIncomplete):
+	case errors.Is(err, consumer.ErrDrainIncomplete), errors.Is(err, outbox.ErrDrainIncomplete):
 		return 3
 	}
 	return 1

@@ -17,8 +17,8 @@ const (
 	dedupeCollection = "dedupe"
 )
 
-// connectMongo makes sure that the server answers.
-func connectMongo(ctx context.Context, uri, name string) (*mongo.Client, *mongo.Collection, error) {
+// connectMongo makes sure that the server answers. hint is what else could be done without it.
+func connectMongo(ctx context.Context, uri, name, hint string) (*mongo.Client, *mongo.Database, error) {
 	parsed, err := connstring.ParseAndValidate(uri)
 	if err != nil {
 		if redact.Secret(uri) {
@@ -29,23 +29,23 @@ func connectMongo(ctx context.Context, uri, name string) (*mongo.Client, *mongo.
 	o := options.Client().SetServerSelectionTimeout(startTimeout).SetConnectTimeout(startTimeout).SetAppName(name).ApplyURI(uri)
 	client, err := mongo.Connect(o)
 	if err != nil {
-		return nil, nil, unreachable(uri, err)
+		return nil, nil, unreachable(uri, hint, err)
 	}
 	pinging, cancel := context.WithTimeout(ctx, 2*startTimeout)
 	defer cancel()
 	if err := client.Ping(pinging, nil); err != nil {
-		return nil, nil, errors.Join(unreachable(uri, err), disconnect(client)) //nolint:contextcheck // closing does not depend on it
+		return nil, nil, errors.Join(unreachable(uri, hint, err), disconnect(client)) //nolint:contextcheck // closing does not depend on it
 	}
 	database := parsed.Database
 	if database == "" {
 		database = defaultDatabase
 	}
-	return client, client.Database(database).Collection(dedupeCollection), nil
+	db := client.Database(database)
+	return client, db, nil
 }
 
-func unreachable(uri string, err error) error {
-	return fmt.Errorf("connect to MongoDB at %s (--mongo, MONGODB_URI): %w: does a server run there, and may this user connect? "+
-		"Without a URI marks are kept in NATS", redact.URL(uri), err)
+func unreachable(uri, hint string, err error) error {
+	return fmt.Errorf("connect to MongoDB at %s (--mongo, MONGODB_URI): %w: does a server run there, and may this user connect?%s", redact.URL(uri), err, hint)
 }
 
 func disconnect(client *mongo.Client) error {

@@ -34,6 +34,9 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 	for _, h := range w.handled {
 		w.o.Logger.Info("running", "topic", h.topic, "group", w.group, "bus", w.c.BusName(), "store", w.c.StoreName())
 	}
+	for _, d := range w.drainers {
+		w.o.Logger.Info("publishing from an outbox", "outbox", d.name(), "bus", w.c.BusName())
+	}
 	if w.o.Started != nil {
 		w.o.Started()
 	}
@@ -45,13 +48,16 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 			err = errors.Join(err, left)
 		}
 	}
+	for _, d := range w.drainers {
+		w.left(d)
+	}
 	return errors.Join(err, cut.err())
 }
 
 // check refuses what would go wrong in silence.
 func (w *Worker) check() error {
-	if len(w.handled) == 0 && len(w.actors) == 0 {
-		return fmt.Errorf("%w: group %q has nothing to do: call Handle, or Add", ErrUsage, w.group)
+	if len(w.handled) == 0 && len(w.drainers) == 0 && len(w.actors) == 0 {
+		return fmt.Errorf("%w: group %q has nothing to do: call Handle, AddDrainer or Add", ErrUsage, w.group)
 	}
 	for i, a := range w.handled {
 		for _, b := range w.handled[:i] {
@@ -118,7 +124,10 @@ func (w *Worker) running(ctx context.Context, c *cut, subs []subscribed) *run.Gr
 		add(g, w.o.Logger, a)
 	}
 	if w.o.UntilEmpty {
-		add(g, w.o.Logger, untilEmpty(subs)) //nolint:contextcheck // it ends with the group
+		add(g, w.o.Logger, untilEmpty(subs, w.drainers)) //nolint:contextcheck // it ends with the group
+	}
+	for _, d := range w.drainers {
+		add(g, w.o.Logger, d.behind(subs)) //nolint:contextcheck // it ends with the group
 	}
 	for _, a := range w.actors {
 		add(g, w.o.Logger, a)

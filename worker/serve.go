@@ -6,7 +6,7 @@ import (
 	"log/slog"
 )
 
-// Setup adds to a worker what it does: subscriptions, actors, closers. The connections are up. ctx ends when the process is told to end.
+// Setup adds to a worker what it does: subscriptions, drainers, actors, closers. The connections are up. ctx ends when the process is told to end.
 type Setup func(ctx context.Context, w *Worker) error
 
 // Serve is Main without a command line: it connects, calls setup, runs the worker until SIGTERM or SIGINT, ctx's end, or the end of what
@@ -47,8 +47,10 @@ func serve(ctx context.Context, group string, co *ConnectOptions, o *Options, se
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
-	if _, err := c.Store(ctx); err != nil {
-		return err
+	if c.o.Mongo != "" { // setup may want it; whether there are marks to be kept Run knows
+		if _, err := c.openDatabase(ctx); err != nil {
+			return err
+		}
 	}
 	w, err := New(group, c, o)
 	if err != nil {

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,17 +12,19 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
+	mongooutbox "github.com/onceish/onceish/outbox/mongo"
 )
 
-// Worker is a process of one group: its subscriptions, and what runs beside them. Handle, Add and Defer are called before Run, by one
-// goroutine.
+// Worker is a process of one group: its subscriptions, the outboxes that it publishes from, and what runs beside them. Handle, AddDrainer,
+// Add and Defer are called before Run, by one goroutine.
 type Worker struct {
-	group   string
-	c       *Connections
-	o       Options
-	handled []handled
-	actors  []Actor
-	closers []func() error
+	group    string
+	c        *Connections
+	o        Options
+	handled  []handled
+	drainers []*drainer
+	actors   []Actor
+	closers  []func() error
 }
 
 // handled is a subscription to be.
@@ -36,7 +39,7 @@ type Options struct {
 	// Drain is the consumer.Options.Drain of subscriptions that have none of their own. Zero: theirs, 25 s.
 	Drain time.Duration
 	// UntilEmpty ends the run, as ctx does, once the group has settled everything that is on its topics, also what other processes of
-	// the group have in hand and what waits for its next attempt.
+	// the group have in hand and what waits for its next attempt, and everything in its outboxes is published that can be.
 	UntilEmpty bool
 	// Hurry, once closed, ends the run as ctx does, and cancels the handlers that still run. Nil: they have until the drain time-out.
 	Hurry <-chan struct{}
@@ -97,6 +100,11 @@ func (w *Worker) Bus() bus.Bus { return w.c.Bus() }
 
 // NATS is the connection to NATS; nil if the bus is another one. Do not close it.
 func (w *Worker) NATS() *nats.Conn { return w.c.NATS() }
+
+// Outbox is Connections.Outbox: for handlers that add to it, and for AddDrainer.
+func (w *Worker) Outbox(ctx context.Context, collection string, o *mongooutbox.Options) (*Outbox, error) {
+	return w.c.Outbox(ctx, collection, o)
+}
 
 // Mongo is the client of the MongoDB that keeps the marks; nil if they are kept elsewhere. Do not disconnect it.
 func (w *Worker) Mongo() *mongo.Client { return w.c.Mongo() }

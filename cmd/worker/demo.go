@@ -37,6 +37,10 @@ Examples:
    worker demo
    worker demo --kills 10 --events 100000
    worker demo --store mongo --mongo mongodb://localhost:27017
+   worker demo --store mongo --atomic --kills 10
+
+With --atomic, an effect is a change of a MongoDB document, in one write with the event's mark: no kill comes in between, and none
+excuses a repeat.
 
 Exit status: 0 nothing lost and no repeat unexplained, 1 otherwise, 2 wrong usage.`,
 		Flags: append([]cli.Flag{
@@ -48,6 +52,7 @@ Exit status: 0 nothing lost and no repeat unexplained, 1 otherwise, 2 wrong usag
 				Name: "store", Value: demo.StoreKV, Usage: "where marks are kept: kv (in NATS), mongo or memory",
 				Validator: commandline.OneOf(demo.StoreKV, demo.StoreMongo, demo.StoreMemory),
 			},
+			&cli.BoolFlag{Name: "atomic", HideDefault: true, Usage: "effects are changes of MongoDB documents that carry their marks; needs --store mongo"},
 			&cli.StringFlag{Name: "nats", Usage: "`URL` of a NATS server; without one, a server of its own. NATS_URL is not looked at", HideDefault: true},
 			&cli.StringFlag{Name: "mongo", Usage: "`URI` of a MongoDB for --store mongo; MONGODB_URI", HideDefault: true},
 		}, outputFlags()...),
@@ -101,7 +106,7 @@ func demoOptions(cmd *cli.Command, stderr io.Writer) (*demo.Options, error) {
 		return nil, err
 	}
 	o := &demo.Options{
-		NATS: cmd.String("nats"), Store: cmd.String("store"), Mongo: cmd.String("mongo"), Events: cmd.Int("events"), Processes: cmd.Int("processes"),
+		NATS: cmd.String("nats"), Store: cmd.String("store"), Mongo: cmd.String("mongo"), Atomic: cmd.Bool("atomic"), Events: cmd.Int("events"), Processes: cmd.Int("processes"),
 		Kills: cmd.Int("kills"), Seed: cmd.Uint64("seed"), Command: []string{self, demoProcess}, Output: stderr, Live: terminal(stderr),
 	}
 	if cmd.Bool("quiet") {
@@ -121,6 +126,8 @@ func demoOptions(cmd *cli.Command, stderr io.Writer) (*demo.Options, error) {
 		return nil, fmt.Errorf("%q is too much: the demo takes no arguments", cmd.Args().First())
 	case o.Mongo != "" && o.Store != demo.StoreMongo:
 		return nil, fmt.Errorf("--mongo is for --store mongo, and the store is %s", o.Store)
+	case o.Atomic && o.Store != demo.StoreMongo:
+		return nil, fmt.Errorf("--atomic is for --store mongo, and the store is %s", o.Store)
 	case o.Mongo == "" && o.Store == demo.StoreMongo:
 		o.Mongo = os.Getenv("MONGODB_URI")
 		if o.Mongo == "" {
@@ -142,11 +149,12 @@ func tellResult(cmd *cli.Command, o *demo.Options, r demo.Result, w io.Writer) e
 		return err
 	}
 	self := invocation()
-	mongo := self + " demo --kills 5 --store mongo --mongo mongodb://localhost:27017"
-	if o.Store == demo.StoreMongo {
+	mongo := self + " demo --kills 5 --store mongo --atomic --mongo mongodb://localhost:27017"
+	switch {
+	case o.Atomic:
 		mongo = self + " demo --kills 10 --events 50000"
-	} else if strings.HasPrefix(self, "go run ") {
-		mongo = "MONGODB_URI=$(scripts/mongo) " + self + " demo --kills 5 --store mongo"
+	case strings.HasPrefix(self, "go run "):
+		mongo = "MONGODB_URI=$(scripts/mongo) " + self + " demo --kills 5 --store mongo --atomic"
 	}
 	_, err := fmt.Fprintf(w, `
 Seed %d. Try next:

@@ -95,10 +95,11 @@ func TestKilledDemoLeavesNoProcess(t *testing.T) {
 
 func TestDemoKeepsThePromise(t *testing.T) {
 	t.Parallel()
-	for _, store := range []string{"kv", "mongo"} {
-		t.Run(store, func(t *testing.T) {
+	for _, flags := range []string{"--store kv", "--store mongo", "--store mongo --atomic"} {
+		t.Run(flags, func(t *testing.T) {
 			t.Parallel()
-			cmd := osexec.CommandContext(t.Context(), "worker", "demo", "--kills", "5", "--events", "3000", "-o", "json", "--store", store)
+			store, atomic := strings.Fields(flags)[1], strings.Contains(flags, "atomic")
+			cmd := osexec.CommandContext(t.Context(), "worker", append([]string{"demo", "--kills", "5", "--events", "3000", "-o", "json"}, strings.Fields(flags)...)...)
 			cmd.Env = newHouse(t).env
 			if store == "mongo" {
 				cmd.Env = append(cmd.Env, "MONGODB_URI="+mongotest.URI(t))
@@ -107,18 +108,22 @@ func TestDemoKeepsThePromise(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var got map[string]float64
+			var got map[string]any
 			if err := json.Unmarshal(out, &got); err != nil {
 				t.Fatal(err)
 			}
 			keys := []string{
-				"deliveries", "duplicates", "effects", "events_per_second", "failures", "kills", "lost", "published", "repeated",
+				"atomic", "deliveries", "duplicates", "effects", "events_per_second", "failures", "found_made", "kills", "lost", "published", "repeated",
 				"repeated_unexplained", "seconds", "unique",
 			}
 			if !slices.Equal(slices.Sorted(maps.Keys(got)), keys) {
 				t.Errorf("%s", out)
 			}
-			if got["kills"] != 5 || got["lost"] != 0 || got["repeated_unexplained"] != 0 || got["unique"] != 3000 || got["effects"] != 3000+got["repeated"] {
+			repeated, _ := got["repeated"].(float64)
+			if got["kills"] != 5.0 || got["lost"] != 0.0 || got["repeated_unexplained"] != 0.0 || got["unique"] != 3000.0 || got["effects"] != 3000+repeated {
+				t.Errorf("%s", out)
+			}
+			if got["atomic"] != atomic || atomic && repeated > 0 {
 				t.Errorf("%s", out)
 			}
 		})

@@ -10,31 +10,44 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
+	mongooutbox "github.com/onceish/onceish/outbox/mongo"
 	"github.com/onceish/onceish/worker"
 	"github.com/onceish/onceish/worker/config"
 	"github.com/onceish/onceish/worker/handlers"
 )
 
-// subscribe adds a subscription to a worker. What belongs to its handler runs beside it, and is closed after it.
-func subscribe(ctx context.Context, w *worker.Worker, c *config.Subscription, stdout, stderr io.Writer, drain time.Duration) error {
-	o, err := c.Options()
-	if err != nil {
-		return err
-	}
-	s := &subscriber{worker: w, stdout: stdout, stderr: stderr, drain: drain}
-	h, err := s.handler(ctx, c)
-	if err != nil {
-		return fmt.Errorf("the handler of %q: %w", c.Topic, err)
-	}
-	w.Handle(c.Topic, h, o)
-	return nil
-}
-
-// subscriber makes handlers.
+// subscriber adds to a worker what a file says.
 type subscriber struct {
 	worker         *worker.Worker
 	stdout, stderr io.Writer
 	drain          time.Duration
+	outbox         *worker.Outbox // nil: the file has none
+}
+
+// drainOutbox publishes what is in the outbox, if there is one.
+func (s *subscriber) drainOutbox(ctx context.Context, c *config.Outbox) (err error) {
+	if c == nil {
+		return nil
+	}
+	if s.outbox, err = s.worker.Outbox(ctx, c.Collection, &mongooutbox.Options{Keep: c.Retention}); err != nil {
+		return err
+	}
+	_, err = s.worker.AddDrainer(s.outbox, c.Options())
+	return err
+}
+
+// subscribe adds a subscription. What belongs to its handler runs beside it, and is closed after it.
+func (s *subscriber) subscribe(ctx context.Context, c *config.Subscription) error {
+	o, err := c.Options()
+	if err != nil {
+		return err
+	}
+	h, err := s.handler(ctx, c)
+	if err != nil {
+		return fmt.Errorf("the handler of %q: %w", c.Topic, err)
+	}
+	s.worker.Handle(c.Topic, h, o)
+	return nil
 }
 
 // handler makes what the file names.
@@ -54,7 +67,7 @@ func (s *subscriber) handler(ctx context.Context, c *config.Subscription) (consu
 		if _, err := w.Bus().Topic(ctx, h.Publish.Topic, "", bus.Start{}); err != nil { // better now than with every event
 			return nil, err
 		}
-		x, err := handlers.NewPublish(w.Bus(), h.Publish.Topic)
+		x, err := s.publisher(h.Publish)
 		if err != nil {
 			return nil, err
 		}
@@ -62,6 +75,13 @@ func (s *subscriber) handler(ctx context.Context, c *config.Subscription) (consu
 	default:
 		return handlers.NewLog(w.Logger(), &handlers.LogOptions{Level: h.Log.Level, Data: h.Log.Data}).Handle, nil
 	}
+}
+
+func (s *subscriber) publisher(h *config.PublishHandler) (*handlers.Publish, error) {
+	if h.Outbox {
+		return handlers.NewPublishOutbox(s.outbox, h.Topic)
+	}
+	return handlers.NewPublish(s.worker.Bus(), h.Topic)
 }
 
 // commands is a handler that runs commands.

@@ -68,8 +68,12 @@ func run(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) error 
 	return worker.Serve(ctx, c.Group, connectOptions(cmd, c, log), &worker.Options{
 		Drain: c.Drain, UntilEmpty: cmd.Bool("until-empty"), Logger: log,
 	}, func(ctx context.Context, w *worker.Worker) error {
+		s := &subscriber{worker: w, stdout: stdout, stderr: stderr, drain: c.Drain}
+		if err := s.drainOutbox(ctx, c.Outbox); err != nil {
+			return err
+		}
 		for i := range c.Subscriptions {
-			if err := subscribe(ctx, w, &c.Subscriptions[i], stdout, stderr, c.Drain); err != nil {
+			if err := s.subscribe(ctx, &c.Subscriptions[i]); err != nil {
 				return err
 			}
 		}

@@ -18,6 +18,10 @@ func TestMain(m *testing.M) {
 		work(script)
 		return
 	}
+	if script := os.Getenv(drainerEnv); script != "" {
+		drainRows(script)
+		return
+	}
 	// These tests wait for most of their time.
 	flag.Parse()
 	if err := flag.Set("test.parallel", "8"); err != nil {

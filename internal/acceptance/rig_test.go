@@ -124,12 +124,18 @@ func (r *rig) start(name string, s script) *process {
 	r.t.Helper()
 	s.Name, s.NATS, s.Mongo, s.Database = name, r.url, r.mongo, r.db
 	s.Topic, s.Group = "order.placed", "billing"
-	text, err := json.Marshal(s)
+	return r.spawn(name, workerEnv, s)
+}
+
+// spawn starts this program again, with a script for it in a variable.
+func (r *rig) spawn(name, variable string, script any) *process {
+	r.t.Helper()
+	text, err := json.Marshal(script)
 	must(r.t, err)
 	read, write, err := os.Pipe()
 	must(r.t, err)
 	p := &process{Cmd: exec.Command(os.Args[0]), t: r.t, name: name, gone: make(chan struct{})}
-	p.Env = append(os.Environ(), workerEnv+"="+string(text))
+	p.Env = append(os.Environ(), variable+"="+string(text))
 	p.Stderr, p.ExtraFiles = os.Stderr, []*os.File{write}
 	must(r.t, p.Start())
 	must(r.t, write.Close())

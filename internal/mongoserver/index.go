@@ -19,6 +19,8 @@ type Index struct {
 	// Expires says that it is a TTL index, on its only field; documents go After that, in whole seconds.
 	Expires bool
 	After   time.Duration
+	// AsFound leaves After alone where the index is there already.
+	AsFound bool
 	// Sparse leaves documents without the field out. Of an index that is there already it does not matter.
 	Sparse bool
 }
@@ -51,7 +53,7 @@ func (l *Layout) ensureIndexes(ctx context.Context, coll *mongo.Collection) (boo
 		switch {
 		case at < 0:
 			err = l.create(ctx, coll, x)
-		case x.Expires && *there[at].TTL != x.After.Seconds():
+		case x.Expires && !x.AsFound && *there[at].TTL != x.After.Seconds():
 			err = l.modify(ctx, coll, x, there[at].Name)
 		default:
 			continue

@@ -21,7 +21,8 @@ type Options struct {
 	// Timeout bounds each call, together with the deadline of its ctx. Default 10 s. Those of outbox.Admin may read all rows there are, and have ten
 	// times as long.
 	Timeout time.Duration
-	// Keep is how long sent rows are kept. Default 3 days; at least 1 s. It is a property of the collection: the New that was called last decides.
+	// Keep is how long sent rows are kept; at least 1 s. It is a property of the collection: the New that was called last with one decides. Default
+	// what the outbox has, or 3 days when it is first made.
 	Keep time.Duration
 	// Partitions is their number when the outbox is first made. Default outbox.DefaultPartitions, or what the outbox has; at most 1,024.
 	Partitions int
@@ -39,16 +40,13 @@ func (o *Options) withDefaults() (Options, error) {
 		return c, fmt.Errorf("outbox/mongo: Options.Timeout is %v; it must be positive, or zero for %v", c.Timeout, defaultTimeout)
 	}
 	if c.Keep != 0 && (c.Keep < time.Second || c.Keep > maxKeep) {
-		return c, fmt.Errorf("outbox/mongo: Options.Keep is %v; it must be from 1s to %v, or zero for %v", c.Keep, maxKeep, defaultKeep)
+		return c, fmt.Errorf("outbox/mongo: Options.Keep is %v; it must be from 1s to %v, or zero for what the outbox has", c.Keep, maxKeep)
 	}
 	if c.Partitions < 0 || c.Partitions > maxPartitions {
 		return c, fmt.Errorf("outbox/mongo: Options.Partitions is %d; it must be from 1 to %d, or zero for what the outbox has", c.Partitions, maxPartitions)
 	}
 	if c.Timeout == 0 {
 		c.Timeout = defaultTimeout
-	}
-	if c.Keep == 0 {
-		c.Keep = defaultKeep
 	}
 	if c.now == nil {
 		c.now = time.Now

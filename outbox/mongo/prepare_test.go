@@ -62,6 +62,8 @@ func TestIndexesAreMade(t *testing.T) {
 	open(t, coll, &mongooutbox.Options{Keep: time.Hour})
 	want[text(t, keys("sent_at"))] = 3600
 	compare(t, indexes(t, coll), want)
+	open(t, coll, nil) // somebody who does not care leaves it as it is
+	compare(t, indexes(t, coll), want)
 }
 
 func compare(t *testing.T, got, want map[string]int32) {

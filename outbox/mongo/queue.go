@@ -77,10 +77,13 @@ var (
 	byTime = mongoserver.Index{Fields: []string{"ts", "seq", "_id"}}
 )
 
+// layout of the collection; keep 0: as it has been.
 func layout(keep time.Duration) *mongoserver.Layout {
-	return &mongoserver.Layout{Unfit: ErrCollection, Indexes: []mongoserver.Index{
-		byHash, byTime, {Fields: []string{"sent_at"}, Expires: true, After: keep.Truncate(time.Second), Sparse: true},
-	}}
+	expiry := mongoserver.Index{Fields: []string{"sent_at"}, Expires: true, After: keep.Truncate(time.Second), Sparse: true}
+	if keep == 0 {
+		expiry.After, expiry.AsFound = defaultKeep, true
+	}
+	return &mongoserver.Layout{Unfit: ErrCollection, Indexes: []mongoserver.Index{byHash, byTime, expiry}}
 }
 
 // call bounds a call. A transaction of the caller's is left out: what it aborts is nobody else's.

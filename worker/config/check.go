@@ -11,6 +11,9 @@ import (
 
 // settle fills in defaults that depend on other keys.
 func (c *Config) settle(r *reader) {
+	if _, given := r.given["outbox.backoff.max"]; c.Outbox != nil && !given {
+		c.Outbox.Backoff.Max = max(c.Outbox.Backoff.Max, c.Outbox.Backoff.Initial)
+	}
 	for i := range c.Subscriptions {
 		s, at := &c.Subscriptions[i], entry(string(SectionSubscriptions), i)
 		if _, given := r.given[at+".backoff.max"]; !given {
@@ -29,6 +32,7 @@ func (c *Config) check(r *reader) {
 			r.warn("data_dir", "it has no effect beside nats.url: only the worker's own server keeps data there")
 		}
 	}
+	c.checkOutbox(r)
 	for i := range c.Subscriptions {
 		at := entry(string(SectionSubscriptions), i)
 		s := &c.Subscriptions[i]

@@ -6,6 +6,7 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/outbox"
 )
 
 // Config is what a worker is told: by its file, its flags and its environment. What Load and Parse return has every default filled in.
@@ -19,7 +20,9 @@ type Config struct {
 	Log     Log
 	// Drain is how long running handlers may take to finish at the end.
 	Drain time.Duration
-	// Subscriptions are what the group consumes; their topics do not overlap.
+	// Outbox is what the worker publishes from. Nil: none.
+	Outbox *Outbox
+	// Subscriptions are what the group consumes; their topics do not overlap. With an Outbox there may be none.
 	Subscriptions []Subscription
 }
 
@@ -33,10 +36,23 @@ type NATS struct {
 	Provision bool
 }
 
-// Mongo is where marks are kept.
+// Mongo is where marks are kept, and the outbox.
 type Mongo struct {
-	// URI may hold a password: do not show it. Empty: marks are kept in NATS.
+	// URI may hold a password: do not show it. Empty: marks are kept in NATS, and there is no outbox.
 	URI string
+}
+
+// Outbox is a collection whose rows are published.
+type Outbox struct {
+	Collection string
+	// Attempts is the number of refusals at which a row is dead.
+	Attempts int
+	Backoff  Backoff
+	// AfterDead is what happens to the rows of a key behind one that is dead.
+	AfterDead outbox.AfterDead
+	Lease     time.Duration
+	// Retention is how long rows are kept that were sent.
+	Retention time.Duration
 }
 
 // Log is what the worker writes to standard error.
@@ -122,7 +138,11 @@ type HTTPHandler struct {
 }
 
 // PublishHandler publishes events to another topic.
-type PublishHandler struct{ Topic string }
+type PublishHandler struct {
+	Topic string
+	// Outbox adds them to the outbox, from which they are published.
+	Outbox bool
+}
 
 // LogHandler logs events.
 type LogHandler struct {

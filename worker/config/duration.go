@@ -27,8 +27,8 @@ var (
 
 var errDurationRange = errors.New("longer than 292 years")
 
-// parseDuration takes what time.ParseDuration does, but signs and numbers without a unit, and also days (d) and weeks (w).
-func parseDuration(s string) (time.Duration, error) {
+// ParseDuration takes what time.ParseDuration does, but signs and numbers without a unit, and also days (d) and weeks (w).
+func ParseDuration(s string) (time.Duration, error) {
 	if len(s) > longestDuration || !durationWhole.MatchString(s) {
 		switch {
 		case len(s) > longestDuration:
@@ -65,7 +65,7 @@ func parsePart(number, unit string) (time.Duration, error) {
 	return time.Duration(n), nil
 }
 
-// formatDuration is the shortest text that parseDuration takes for the duration: 7d, 15m, 1m30s.
+// formatDuration is the shortest text that ParseDuration takes for the duration: 7d, 15m, 1m30s.
 func formatDuration(d time.Duration) string {
 	if d >= day && d%day == 0 {
 		return strconv.FormatInt(int64(d/day), 10) + "d"

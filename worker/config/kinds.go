@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/onceish/onceish/bus"
@@ -81,7 +82,7 @@ func span[S any](name string, at func(*S) *time.Duration, limit consumer.Limit[t
 	bounds := fmt.Sprintf("%s to %s", formatDuration(limit.Min), formatDuration(limit.Max))
 	wants := "a duration from " + bounds
 	l := newLeaf(name, "duration", wants, at, func(s string) (time.Duration, error) {
-		d, err := parseDuration(s)
+		d, err := ParseDuration(s)
 		if err == nil && (d < limit.Min || d > limit.Max) {
 			err = fmt.Errorf("%s is not %s", quote(s), wants)
 		}
@@ -192,6 +193,22 @@ func perTime[S any](name string, at func(*S) *Rate) *leaf[S, Rate] {
 	l.shape["pattern"] = `^ *0*[1-9][0-9]* */ *[smh] *$`
 	return l
 }
+
+// validCollection follows MongoDB's restrictions on names.
+func validCollection(s string) error {
+	switch {
+	case s == "" || strings.ContainsAny(s, "$\x00") || strings.HasPrefix(s, "system.") || strings.HasPrefix(s, ".") || strings.HasSuffix(s, "."):
+		return fmt.Errorf("%s is no name of a collection: it must not be empty, hold $, begin with system., nor begin or end with a dot", quote(s))
+	case len(s) > maxCollection:
+		return fmt.Errorf("it is too long for a collection: at most %d bytes", maxCollection)
+	case s == marksCollection:
+		return fmt.Errorf("%s has the marks of what was handled: name another collection", quote(s))
+	}
+	return nil
+}
+
+// maxCollection leaves room for the database's name and for the collection beside it, within the 255 bytes that servers take.
+const maxCollection = 100
 
 var mongoScheme = regexp.MustCompile(`^mongodb(\+srv)?://.`)
 

@@ -100,6 +100,12 @@ func several[S, C any](name, meaning string, at func(*S) *[]C, keys ...key[C]) *
 	}
 }
 
+// without is a key beside this one that makes it optional.
+func (q *sequence[S, C]) without(other string) *sequence[S, C] {
+	q.unless = other
+	return q
+}
+
 func (q *sequence[S, C]) describe() *spec { return &q.spec }
 func (q *sequence[S, C]) fill(*S)         {}
 
@@ -121,9 +127,12 @@ func (q *sequence[S, C]) read(r *reader, at string, n *yaml.Node, s *S) {
 
 func (q *sequence[S, C]) finish(r *reader, at string, s *S) {
 	if len(*q.at(s)) == 0 {
-		if r.file == "" {
+		_, given := r.given[at]
+		_, other := r.given[q.unless]
+		switch {
+		case r.file == "":
 			q.add(s)
-		} else if !r.bad[at] {
+		case !r.bad[at] && (given || !other):
 			r.mistake(at, "there is none: name at least one, with a topic and a handler")
 		}
 	}

@@ -60,6 +60,8 @@ func (s *spec) kindCell() string {
 
 func (s *spec) presetCell() string {
 	switch {
+	case s.required && s.unless != "":
+		return "required, or " + code(s.unless)
 	case s.required:
 		return "required"
 	case s.literal != nil:

@@ -54,7 +54,7 @@ func mistakes() map[string][]string {
 		smallest + "group: again\n":    {"5:1: group: it is there twice, first on line 1: remove one"},
 		smallest + "'group': again\n":  {"5:1: group: it is there twice, first on line 1: remove one"},
 		smallest + "url: x\n":          {`5:1: url: there is no key "url": it belongs under nats or subscriptions.handler.http`},
-		smallest + "worker: x\n":       {`5:1: worker: there is no key "worker": use group, nats, mongo, data_dir, log, drain or subscriptions`},
+		smallest + "worker: x\n":       {`5:1: worker: there is no key "worker": use group, nats, mongo, data_dir, log, drain, outbox or subscriptions`},
 		smallest + "? [a]\n: b\n":      {"1:1: the key on line 5 is not text: quote what has braces, brackets or an asterisk"},
 		smallest + "nats: x\n":         {"5:7: nats: it is text, but a mapping is wanted: put keys below it"},
 		smallest + "nats: {x-a: 1}\n":  {`5:8: nats.x-a: there is no key "x-a": use url, credentials or provision`},
@@ -137,9 +137,24 @@ func mistakes() map[string][]string {
 		handled("{publish: b}") + "  - {topic: b, handler: {publish: c}}\n  - {topic: c, handler: {publish: order.placed}}\n": {
 			`4:24: subscriptions[0].handler.publish.topic: "b" comes back to this subscription by way of subscriptions[2]: events would go round for ever; publish to another topic`,
 		},
-		"x: &x {<<: *x}\n" + smallest:    {`1:1: x: there is no key "x": use group, nats, mongo, data_dir, log, drain or subscriptions`},
-		"nats: &x {<<: *x}\n" + smallest: {"1:15: nats: a mapping is merged (<<) into itself: write its keys out"},
-		"nats: &x {<<: 5}\n" + smallest:  {"1:15: nats: it is a number, but a mapping is wanted: put keys below it"},
+		smallest + "outbox:\n":                         {"5:8: outbox: it is kept in a MongoDB, and none is named: set mongo.uri, --mongo or MONGODB_URI"},
+		smallest + "outbox:\nmongo: {uri: h}\n":        {"6:14: mongo.uri: it does not begin with mongodb:// or mongodb+srv://"},
+		handled("{publish: {topic: b, outbox: true}}"): {"4:43: subscriptions[0].handler.publish.outbox: there is no outbox: add one at the top of the file, outbox: {}"},
+		boxed + "{retention: 7d}\n" + smallest[len("group: billing\n"):]: {
+			"3:21: outbox.retention: outbox.retention is 7d, and ttl of subscriptions[0] 7d: what is published again within the retention must still be known; lower retention or raise ttl",
+		},
+		boxed + "{}\n" + with("ttl: 1d")[len("group: billing\n"):]: {
+			"7:10: subscriptions[0].ttl: outbox.retention is 3d, and ttl of subscriptions[0] 1d: what is published again within the retention must still be known; lower retention or raise ttl",
+		},
+		boxed + "{after_dead: go-on}":                {`3:22: outbox.after_dead: "go-on" is none of block or continue`},
+		boxed + "{collection: dedupe}":               {`3:22: outbox.collection: "dedupe" has the marks of what was handled: name another collection`},
+		boxed + "{attempts: 0}":                      {`3:20: outbox.attempts: "0" is not a whole number from 1 to 1000000`},
+		boxed + "{backoff: {initial: 10m, max: 1m}}": {`3:29: outbox.backoff.initial: backoff.initial is 10m, longer than backoff.max, 1m: raise max or lower initial`},
+		boxed + "{}\nsubscriptions: []\n":            {"4:16: subscriptions: there is none: name at least one, with a topic and a handler"},
+		"group: g\n":                                 {"1:1: subscriptions: there is none: name at least one, with a topic and a handler"},
+		"x: &x {<<: *x}\n" + smallest:                {`1:1: x: there is no key "x": use group, nats, mongo, data_dir, log, drain, outbox or subscriptions`},
+		"nats: &x {<<: *x}\n" + smallest:             {"1:15: nats: a mapping is merged (<<) into itself: write its keys out"},
+		"nats: &x {<<: 5}\n" + smallest:              {"1:15: nats: it is a number, but a mapping is wanted: put keys below it"},
 	}
 }
 

@@ -12,7 +12,8 @@ func Schema() []byte {
 	root["title"] = "Configuration of an Onceish worker"
 	root["type"] = "object"
 	root["patternProperties"] = map[string]any{"^x-.": true}
-	root["required"] = []string{string(SectionSubscriptions)} // the group may come from elsewhere
+	delete(root, "required") // the group may come from elsewhere
+	root["anyOf"] = []any{map[string]any{"required": []string{string(SectionSubscriptions)}}, map[string]any{"required": []string{string(SectionOutbox)}}}
 	out, err := json.MarshalIndent(root, "", "  ")
 	if err != nil {
 		return nil // there are texts, numbers, lists and maps of them alone

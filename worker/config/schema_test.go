@@ -64,6 +64,8 @@ func good() []string {
 		"nats: {provision: '${P:true}'}\n" + handled("{log: }"),
 		handled("{log: {}}"), handled("{log: {data: true}}"), handled("{exec: {command: ./a}}"), handled("{exec: '${C:./a}'}"), handled("{publish: b}"),
 		handled("{http: 'https://u:p@h:8080/x?y=z'}"), handled("{http: {url: 'http://[::1]', headers: {}}}"), handled("{http: {url: '${U:http://h}', headers: {a-B: c}}}"),
+		boxed, boxed + "{}", boxed + "{collection: c, attempts: 5, after_dead: continue, retention: '${R:2d}'}",
+		boxed + "{backoff: {initial: 1s}}\nsubscriptions: [{topic: a, handler: {publish: {topic: b, outbox: true}}}]\n",
 		"x-h: &h {exec: ./a}\ngroup: g\nsubscriptions: [{<<: {topic: a}, handler: *h}]\n",
 	}
 }
@@ -87,7 +89,7 @@ func TestSchemaAcceptsWhatLintAccepts(t *testing.T) {
 func TestSchemaRefusesWhatLintRefuses(t *testing.T) {
 	t.Parallel()
 	beyond := []string{
-		"warning:", "--group", "overlaps with", "its own dead letters", "dead.GROUP", "for ever", "ttl is", "longer than", "has a wildcard", "an empty token",
+		"warning:", "--group", "overlaps with", "its own dead letters", "dead.GROUP", "for ever", "ttl is", "and ttl of", "kept in a MongoDB", "there is no outbox", "has the marks", "longer than", "has a wildcard", "an empty token",
 		"the environment has no", "worker's environment", "shell's way", "has no end", // variables
 		"scheme", "names no host", "port is", "mongodb://", "set for each request", "control character", "in other letters", // URLs and headers
 		"not a duration from", "292 years", "more than 1000000000", // bounds of what is text

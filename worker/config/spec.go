@@ -19,6 +19,8 @@ type spec struct {
 	flag, placeholder, env string
 	// secret values are not shown; discreet errors hold none anyway.
 	secret, discreet, required bool
+	// unless is a key beside this one that does without it, where it is required.
+	unless string
 	// values are all there are.
 	values []string
 	// tags are YAML's for values that are not made of variables.
@@ -47,6 +49,7 @@ const (
 	SectionDataDir       Section = "data_dir"
 	SectionLog           Section = "log"
 	SectionDrain         Section = "drain"
+	SectionOutbox        Section = "outbox"
 	SectionSubscriptions Section = "subscriptions"
 )
 

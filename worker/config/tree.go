@@ -18,10 +18,10 @@ func tree() object[Config] {
 		filled("group", "the name of a group such as billing", func(c *Config) *string { return &c.Group }).
 			required().on("group", "GROUP").in("ONCEISH_GROUP").doc("who handles each event once"),
 		under("nats", "where the bus is", func(c *Config) *NATS { return &c.NATS }, natsKeys()...),
-		under("mongo", "where it is remembered what was handled", func(c *Config) *Mongo { return &c.Mongo },
+		under("mongo", "where it is remembered what was handled, and where the outbox is", func(c *Config) *Mongo { return &c.Mongo },
 			text("uri", "a URI such as mongodb://localhost:27017/billing", func(m *Mongo) *string { return &m.URI }, validMongo).
 				discreet().secret().on("mongo", "URI").in("MONGODB_URI").
-				doc("MongoDB that remembers what was handled; without one, a key-value bucket in NATS does")),
+				doc("MongoDB that remembers what was handled, and has the outbox; without one, a key-value bucket in NATS remembers it")),
 		text("data_dir", "a directory", func(c *Config) *string { return &c.DataDir }, nil).
 			on("data-dir", "DIRECTORY").in("ONCEISH_DATA_DIR").otherwise("$XDG_DATA_HOME/onceish or ~/.local/share/onceish").
 			doc("where the worker's own server keeps its data"),
@@ -32,8 +32,9 @@ func tree() object[Config] {
 				on("log-level", "LEVEL").in("ONCEISH_LOG_LEVEL").doc("what is left out: all below it")),
 		span("drain", func(c *Config) *time.Duration { return &c.Drain }, limits.Drain).byDefault(defaults.Drain).
 			on("drain", "DURATION").doc("how long running handlers may take to finish at the end"),
+		either("outbox", "a collection of mongo.uri whose rows this worker publishes", func(c *Config) **Outbox { return &c.Outbox }, outboxKeys()...),
 		several("subscriptions", "what the group handles, and how; topics must not overlap",
-			func(c *Config) *[]Subscription { return &c.Subscriptions }, subscriptionKeys(limits, defaults)...),
+			func(c *Config) *[]Subscription { return &c.Subscriptions }, subscriptionKeys(limits, defaults)...).without("outbox"),
 	}
 }
 
@@ -104,7 +105,9 @@ func handlerKeys() []key[Handler] {
 				func(h *HTTPHandler) *map[string]string { return &h.Headers })),
 		either("publish", "publish events to another topic; a bare value is the topic", func(h *Handler) **PublishHandler { return &h.Publish },
 			topic("topic", func(p *PublishHandler) *string { return &p.Topic }).required().
-				doc("topic to publish to, on the same bus; it needs a stream")),
+				doc("topic to publish to, on the same bus; it needs a stream"),
+			yesNo("outbox", func(p *PublishHandler) *bool { return &p.Outbox }).
+				doc("add the event to the outbox, which publishes it, and do not wait for the bus")),
 		either("log", "log events, and do nothing else", func(h *Handler) **LogHandler { return &h.Log },
 			oneOf("level", func(l *LogHandler) *slog.Level { return &l.Level }, levels()...).byDefault(slog.LevelInfo).
 				doc("level of the records"),

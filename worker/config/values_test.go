@@ -13,12 +13,12 @@ func TestDurations(t *testing.T) {
 		"30s": 30 * time.Second, "1h30m": 90 * time.Minute, "7d": 7 * day, "2w": 14 * day, "1w2d3h": 9*day + 3*time.Hour, "0.5d": 12 * time.Hour, ".5s": 500 * time.Millisecond,
 		"500ms": 500 * time.Millisecond, "1us2µs3μs4ns": 6004 * time.Nanosecond, "0s": 0, "106751d": 106751 * day,
 	} {
-		if got, err := parseDuration(text); err != nil || got != want {
+		if got, err := ParseDuration(text); err != nil || got != want {
 			t.Errorf("%s: %v %v", text, got, err)
 		}
 	}
 	for _, text := range []string{"", "5", "5.5", "-5s", "+5s", "5 s", "5S", "5y", "s", "1..5s", "..5s", "1e3s", "5s ", "5s\n", "106752d", "15251w", "200000d100000d", "9999999999999999999999s", "1d-1s", "٣s"} {
-		if got, err := parseDuration(text); err == nil {
+		if got, err := ParseDuration(text); err == nil {
 			t.Errorf("%q is %v", text, got)
 		}
 	}
@@ -34,7 +34,7 @@ func FuzzDuration(f *testing.F) {
 		f.Add(s, int64(1))
 	}
 	f.Fuzz(func(t *testing.T, s string, n int64) {
-		d, err := parseDuration(s)
+		d, err := ParseDuration(s)
 		if err == nil && d < 0 {
 			t.Errorf("%q is %v", s, d)
 		}
@@ -44,7 +44,7 @@ func FuzzDuration(f *testing.F) {
 		if n < 0 {
 			return
 		}
-		if again, err := parseDuration(formatDuration(time.Duration(n))); err != nil || again != time.Duration(n) {
+		if again, err := ParseDuration(formatDuration(time.Duration(n))); err != nil || again != time.Duration(n) {
 			t.Errorf("%d is %s is %d: %v", n, formatDuration(time.Duration(n)), again, err)
 		}
 	})

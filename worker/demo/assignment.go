@@ -20,6 +20,7 @@ type assignment struct {
 	NATS    string `json:"nats"`
 	Store   string `json:"store"`
 	Mongo   string `json:"mongo,omitempty"`
+	Atomic  bool   `json:"atomic,omitempty"`
 	Journal string `json:"journal"`
 	Seed    uint64 `json:"seed"`
 	// Crashes at which an event is given up: kills are no fault of the event's.
@@ -31,6 +32,7 @@ const end = "end"
 
 func (a *assignment) topic() string       { return a.Name + ".events" }
 func (a *assignment) deadLetters() string { return a.Name + ".dead" }
+func (a *assignment) effects() string     { return a.Name + ".effects" }
 func (a *assignment) consumer() string    { return natsbus.ConsumerName(group, a.topic()) }
 
 func (a *assignment) line() ([]byte, error) {

@@ -22,6 +22,7 @@ type book struct {
 	strange  int // effects of what never was
 	done     int // events that have an effect
 	effects  int
+	found    int // runs whose effect had been made before
 	failures int
 	copies   int
 	late     int // events that were taken over from a process that lived
@@ -41,6 +42,8 @@ func (b *book) add(rs []record) {
 		switch r.what {
 		case effect:
 			b.effect(r)
+		case found:
+			b.find(r)
 		case failed:
 			b.failures++
 		case handled:
@@ -66,6 +69,15 @@ func (b *book) effect(r record) {
 		b.done++
 	}
 	b.events[r.id] = append(before, r)
+}
+
+// find: whoever made the effect was killed before it could write that down.
+func (b *book) find(r record) {
+	b.found++
+	if before, known := b.events[r.id]; known && len(before) == 0 {
+		b.done++
+		b.events[r.id] = []record{r}
+	}
 }
 
 // missing names some of the events that have no effect.

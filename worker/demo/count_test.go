@@ -56,6 +56,37 @@ func TestCount(t *testing.T) {
 	}
 }
 
+// What documents have counted is what counts, whatever the journal says and whoever was killed.
+func TestRecount(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		journal                 []record
+		documents               map[string]int
+		effects, repeated, lost int
+	}{
+		"once each":                  {journal: []record{did("a", 1, 0), did("b", 2, 0)}, documents: map[string]int{"a": 1, "b": 1}, effects: 2},
+		"killed before it wrote it":  {journal: []record{did("a", 1, 0), {found, "b", 2, at(9)}}, documents: map[string]int{"a": 1, "b": 1}, effects: 2},
+		"twice, and somebody killed": {journal: []record{did("a", 1, 0), did("b", 2, 0), did("a", 2, 9)}, documents: map[string]int{"a": 2, "b": 1}, effects: 3, repeated: 1},
+		"lost, for all the journal":  {journal: []record{did("a", 1, 0), did("b", 2, 0)}, documents: map[string]int{"a": 1}, effects: 1, lost: 1},
+		"what never was":             {journal: []record{did("a", 1, 0), did("b", 2, 0)}, documents: map[string]int{"a": 1, "b": 1, "x": 1}, effects: 3, repeated: 1},
+		"nothing":                    {lost: 2},
+	} {
+		b := newBook([]string{"a", "b"})
+		b.add(c.journal)
+		if c.lost < 2 && b.done != 2 {
+			t.Errorf("%s: %d are done by the journal", name, b.done)
+		}
+		r := newResult(&plan{ids: []string{"a", "b"}}, b, []kill{killed(1, 5)}, 2, 2, time.Second)
+		r.recount([]string{"a", "b"}, c.documents)
+		if !r.Atomic || r.Effects != c.effects || r.Repeated != c.repeated || r.RepeatedUnexplained != c.repeated || r.Lost != c.lost {
+			t.Errorf("%s: %+v", name, r)
+		}
+		if broken := r.Err() != nil; broken != (c.lost+c.repeated > 0) {
+			t.Errorf("%s: %v", name, r.Err())
+		}
+	}
+}
+
 func TestVerdictTellsWhy(t *testing.T) {
 	t.Parallel()
 	for want, r := range map[string]Result{
@@ -65,8 +96,12 @@ func TestVerdictTellsWhy(t *testing.T) {
 		"BROKEN: 0 lost, 3 repeated without a reason.\n3 claims ended while their workers lived":                             {Repeated: 4, RepeatedUnexplained: 3, late: 3},
 	} {
 		var b strings.Builder
+		r.Atomic = r.Repeated == r.RepeatedUnexplained
 		if err := r.Report(&b); err != nil || !strings.Contains(b.String(), "\n"+want) {
 			t.Errorf("%v, want %q:\n%s", err, want, &b)
+		}
+		if one := strings.Contains(b.String(), "change and mark are one write"); one != r.Atomic || one == strings.Contains(b.String(), "  explained ") {
+			t.Errorf("atomic %v:\n%s", r.Atomic, &b)
 		}
 	}
 }

@@ -12,9 +12,10 @@ import (
 	"time"
 )
 
-// What a record tells of. All but effect and failed are the words of consumer.Observation.
+// What a record tells of. All but effect, found and failed are the words of consumer.Observation.
 const (
 	effect    = "effect"    // the handler's effect was made
+	found     = "found"     // the effect had been made by an earlier run, and was not made again
 	failed    = "failed"    // the handler failed
 	handled   = "handled"   // the effect's mark is stored
 	duplicate = "duplicate" // a delivery was recognised as one of an event that is done
@@ -22,7 +23,7 @@ const (
 	dead      = "dead"      // an event was given up
 )
 
-var words = []string{effect, failed, handled, duplicate, lost, dead}
+var words = []string{effect, found, failed, handled, duplicate, lost, dead}
 
 // record is a line of the journal.
 type record struct {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.uber.org/goleak"
 
 	"github.com/onceish/onceish/bus"
@@ -34,7 +35,9 @@ var workers = map[string]func() error{
 	"work": func() error { return Work(context.Background(), os.Stdin, os.Stderr) },
 	// hasty acknowledges before it has made the effect.
 	"hasty": func() error {
-		return workOver(func(s *site) *worker.Connections { return worker.Over(hastyBus{s.Bus()}, s.store) })
+		return workOver(func(s *site) (*worker.Connections, change) {
+			return worker.Over(hastyBus{s.Bus()}, s.store), s.change()
+		})
 	},
 	// forgetful knows nothing of the marks of other processes.
 	"forgetful": func() error {
@@ -42,7 +45,20 @@ var workers = map[string]func() error{
 		if err != nil {
 			return err
 		}
-		return workOver(func(s *site) *worker.Connections { return worker.Over(s.Bus(), own) })
+		return workOver(func(s *site) (*worker.Connections, change) { return worker.Over(s.Bus(), own), s.change() })
+	},
+	// unmarked is forgetful, and changes documents without a mark.
+	"unmarked": func() error {
+		own, err := memdedupe.New(nil)
+		if err != nil {
+			return err
+		}
+		return workOver(func(s *site) (*worker.Connections, change) {
+			return worker.Over(s.Bus(), own), func(ctx context.Context, id string) (string, error) {
+				_, err := s.documents.coll.UpdateByID(ctx, id, addOne(), options.UpdateOne().SetUpsert(true))
+				return effect, err
+			}
+		})
 	},
 	// lazy does nothing.
 	"lazy": func() error {
@@ -54,7 +70,7 @@ var workers = map[string]func() error{
 }
 
 // workOver is Work with another bus or store for the consumer.
-func workOver(over func(*site) *worker.Connections) error {
+func workOver(over func(*site) (*worker.Connections, change)) error {
 	ctx, a, err := attend(context.Background(), os.Stdin)
 	if err != nil {
 		return err
@@ -64,7 +80,8 @@ func workOver(over func(*site) *worker.Connections) error {
 		return err
 	}
 	defer func() { _ = s.close() }()
-	return consume(ctx, a, over(s), workLogger(os.Stderr))
+	c, change := over(s)
+	return consume(ctx, a, c, change, workLogger(os.Stderr))
 }
 
 type hastyBus struct{ bus.Bus }

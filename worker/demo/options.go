@@ -42,6 +42,9 @@ type Options struct {
 	Store string
 	// Mongo is the URI of the MongoDB, for StoreMongo. Its database, or "onceish", gets a collection.
 	Mongo string
+	// Atomic has each effect be a change of a MongoDB document, in one write with the event's mark, in place of a line in the journal. It
+	// needs StoreMongo, and another collection.
+	Atomic bool
 	// Events is how many are published, each once or more often. Zero: DefaultEvents.
 	Events int
 	// Processes is how many workers work at a time. Zero: DefaultProcesses; one with StoreMemory.
@@ -102,6 +105,8 @@ func (o *Options) validate() error {
 		return fmt.Errorf("the store %q is none of %q", o.Store, stores)
 	case o.Store == StoreMongo && o.Mongo == "":
 		return fmt.Errorf("the store mongo needs the URI of a MongoDB")
+	case o.Atomic && o.Store != StoreMongo:
+		return fmt.Errorf("atomic effects are changes of MongoDB documents, and the store is %s: choose the store mongo", o.Store)
 	case o.Events < 1 || o.Events > maxEvents:
 		return fmt.Errorf("events are %d: 1 to %d", o.Events, maxEvents)
 	case o.Processes < 1 || o.Processes > maxProcesses:

@@ -14,6 +14,7 @@ func TestOptionsAreChecked(t *testing.T) {
 		"Options.Command is empty":                     {},
 		`the store "redis" is none of`:                 {Store: "redis"},
 		"the store mongo needs":                        {Store: StoreMongo},
+		"and the store is kv: choose the store mongo":  {Atomic: true},
 		"events are -1: 1 to 5000000":                  {Events: -1},
 		"processes are 101: 1 to 100":                  {Processes: 101},
 		"kills are 4: 0 to the number of events, 3":    {Events: 3, Kills: 4},

@@ -22,10 +22,16 @@ func (r Result) Report(w io.Writer) error {
 	row("duplicates recognised", grouped(r.Duplicates), "deliveries of what was done before: acknowledged, not run")
 	row("handler failures retried", grouped(r.Failures), "runs that failed on purpose, and came again a little later")
 	row("workers killed", grouped(r.Kills), r.killed())
-	row("effects", grouped(r.Effects), "lines in a file that neither the bus nor the store knows of")
-	row("repeated", grouped(r.Repeated), "effects beyond the first of an event")
-	row("  explained", grouped(r.Repeated-r.RepeatedUnexplained), "the worker was killed between the effect and its mark")
-	row("  unexplained", grouped(r.RepeatedUnexplained), "")
+	if r.Atomic {
+		row("effects", grouped(r.Effects), "changes that the documents have counted; change and mark are one write")
+		row("found made", grouped(r.FoundMade), "runs, after a kill, that found their effect and its mark, and changed nothing")
+		row("repeated", grouped(r.Repeated), "by construction none, and counted all the same: no kill explains one")
+	} else {
+		row("effects", grouped(r.Effects), "lines in a file that neither the bus nor the store knows of")
+		row("repeated", grouped(r.Repeated), "effects beyond the first of an event")
+		row("  explained", grouped(r.Repeated-r.RepeatedUnexplained), "the worker was killed between the effect and its mark")
+		row("  unexplained", grouped(r.RepeatedUnexplained), "")
+	}
 	row("lost", grouped(r.Lost), "events without an effect")
 	row("seconds", fmt.Sprintf("%.1f", r.Seconds), r.waited())
 	row("events/s", grouped(int(r.EventsPerSecond)), fmt.Sprintf("each run takes up to %v, as a call elsewhere might", longestRun))

@@ -18,11 +18,16 @@ type Result struct {
 	Failures int `json:"failures"`
 	// Kills of worker processes.
 	Kills int `json:"kills"`
-	// Effects are lines in the journal; Repeated those beyond the first of each event.
+	// Atomic tells whether effects were changes of documents with their marks.
+	Atomic bool `json:"atomic"`
+	// Effects are lines in the journal, or changes of documents as those have counted them; Repeated those beyond the first of each event.
 	Effects  int `json:"effects"`
 	Repeated int `json:"repeated"`
-	// RepeatedUnexplained are the repeats that do not come from a kill between an effect and its mark.
+	// RepeatedUnexplained are the repeats that do not come from a kill between an effect and its mark. With Atomic there is nothing between these:
+	// it is all of them.
 	RepeatedUnexplained int `json:"repeated_unexplained"`
+	// FoundMade are runs, with Atomic, that found the effect made by a run before them, and so changed nothing.
+	FoundMade int `json:"found_made"`
 	// Lost events have no effect.
 	Lost int `json:"lost"`
 	// Seconds from the first message until everything was settled.
@@ -36,10 +41,26 @@ type Result struct {
 func newResult(p *plan, b *book, kills []kill, published, deliveries int, took time.Duration) Result {
 	return Result{
 		Published: published, Unique: len(p.ids), Deliveries: deliveries, Duplicates: b.copies, Failures: b.failures, Kills: len(kills),
-		Effects: b.effects, Repeated: b.effects - b.done, RepeatedUnexplained: b.unexplained(kills), Lost: len(p.ids) - b.done,
+		Effects: b.effects, Repeated: b.effects - b.done, RepeatedUnexplained: b.unexplained(kills), FoundMade: b.found, Lost: len(p.ids) - b.done,
 		Seconds: took.Seconds(), EventsPerSecond: float64(len(p.ids)) / max(took.Seconds(), 1e-3),
 		late: b.late, dead: b.dead,
 	}
+}
+
+// recount has documents tell what the effects are, in place of the journal: in that, an effect is missing whose process was killed before
+// it could write it down.
+func (r *Result) recount(ids []string, effects map[string]int) {
+	r.Atomic, r.Effects, r.Lost = true, 0, 0
+	for _, n := range effects {
+		r.Effects += n
+	}
+	for _, id := range ids {
+		if effects[id] == 0 {
+			r.Lost++
+		}
+	}
+	r.Repeated = r.Effects - (len(ids) - r.Lost)
+	r.RepeatedUnexplained = r.Repeated
 }
 
 // Err is ErrBroken if anything is lost, or repeated without a reason.

@@ -26,7 +26,7 @@ func Run(ctx context.Context, o *Options) (_ Result, err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	a := &assignment{
-		Name: "onceish-demo-" + strings.ToLower(rand.Text()[:12]), NATS: c.NATS, Store: c.Store, Mongo: c.Mongo,
+		Name: "onceish-demo-" + strings.ToLower(rand.Text()[:12]), NATS: c.NATS, Store: c.Store, Mongo: c.Mongo, Atomic: c.Atomic,
 		Journal: filepath.Join(dir, "journal"), Seed: c.Seed, Crashes: c.Kills + 5,
 	}
 	log, err := os.OpenFile(filepath.Join(dir, "log"), os.O_APPEND|os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // in a directory of our own
@@ -47,7 +47,7 @@ func Run(ctx context.Context, o *Options) (_ Result, err error) {
 	if err := s.provision(ctx, js); err != nil {
 		return Result{}, err
 	}
-	r, err := play(ctx, &c, a, js, log)
+	r, err := play(ctx, &c, s, js, log)
 	if err != nil && ctx.Err() == nil {
 		err = errors.Join(err, said(log))
 	}
@@ -70,7 +70,8 @@ func said(log *os.File) error {
 }
 
 // play starts the workers, and ends them.
-func play(ctx context.Context, o *Options, a *assignment, js jetstream.JetStream, log *os.File) (Result, error) {
+func play(ctx context.Context, o *Options, s *site, js jetstream.JetStream, log *os.File) (Result, error) {
+	a := s.a
 	file, err := os.OpenFile(a.Journal, os.O_CREATE|os.O_RDONLY, 0o600)
 	if err != nil {
 		return Result{}, err
@@ -85,7 +86,7 @@ func play(ctx context.Context, o *Options, a *assignment, js jetstream.JetStream
 	plan := newPlan(o.Seed, o.Events, o.Kills)
 	t := &stage{
 		plan: plan, crew: c, reader: newReader(file), book: newBook(plan.ids), cursor: &cursor{js: js, stream: a.Name, consumer: a.consumer()},
-		show: newShow(o.Output, o.Live, o.Events), random: newRandom(o.Seed), patience: o.patience,
+		show: newShow(o.Output, o.Live, o.Events), random: newRandom(o.Seed), patience: o.patience, documents: s.documents,
 	}
 	defer t.show.done()
 	for range o.Processes {

@@ -51,6 +51,9 @@ func kept(t *testing.T, o *Options, r Result) {
 	if r.Err() != nil || r.Kills != o.Kills || r.Unique != o.Events || r.Published != len(p.messages) || r.Effects != o.Events+r.Repeated {
 		t.Errorf("%+v", r)
 	}
+	if r.Atomic != o.Atomic || !r.Atomic && r.FoundMade > 0 || r.Atomic && r.Repeated > 0 {
+		t.Errorf("%+v", r)
+	}
 	if r.Duplicates < r.Published-r.Unique || r.Failures == 0 || r.Deliveries < r.Published+r.Failures || r.Seconds <= 0 || r.EventsPerSecond <= 0 {
 		t.Errorf("%+v", r)
 	}
@@ -61,7 +64,8 @@ func kept(t *testing.T, o *Options, r Result) {
 
 func TestRunKeepsThePromise(t *testing.T) {
 	t.Parallel()
-	for _, store := range []string{StoreKV, StoreMongo, StoreMemory} {
+	const atomic = StoreMongo + ", atomic"
+	for _, store := range []string{StoreKV, StoreMongo, atomic, StoreMemory} {
 		t.Run(store, func(t *testing.T) {
 			t.Parallel()
 			s := natstest.Start(t, nil)
@@ -70,6 +74,8 @@ func TestRunKeepsThePromise(t *testing.T) {
 			switch store {
 			case StoreMongo:
 				o.Mongo = database(t)
+			case atomic:
+				o.Store, o.Mongo, o.Atomic = StoreMongo, database(t), true
 			case StoreMemory:
 				o.Kills, o.Processes = 0, 0
 			}
@@ -128,6 +134,31 @@ func TestRunSeesWhatIsBroken(t *testing.T) {
 			var table strings.Builder
 			if err := r.Report(&table); err != nil || !strings.Contains(table.String(), "\nBROKEN: ") {
 				t.Errorf("%v:\n%s", err, &table)
+			}
+			removed(t, s)
+		})
+	}
+}
+
+// A consumer that forgets its marks repeats no change that carries its own.
+func TestAtomicEffectsNeedNoOtherMark(t *testing.T) {
+	t.Parallel()
+	for as, wrong := range map[string]func(Result) bool{
+		"forgetful": func(r Result) bool {
+			return r.Err() != nil || r.Repeated != 0 || r.Effects != r.Unique || r.FoundMade == 0
+		},
+		"unmarked": func(r Result) bool {
+			return !errors.Is(r.Err(), ErrBroken) || r.Repeated == 0 || r.RepeatedUnexplained != r.Repeated || r.Effects != r.Unique+r.Repeated
+		},
+		"hasty": func(r Result) bool { return !errors.Is(r.Err(), ErrBroken) || r.Lost == 0 || r.Repeated != 0 },
+	} {
+		t.Run(as, func(t *testing.T) {
+			t.Parallel()
+			s := natstest.Start(t, nil)
+			o := quick(s, as)
+			o.Store, o.Mongo, o.Atomic = StoreMongo, database(t), true
+			if r, err := Run(within(t), o); err != nil || wrong(r) || !r.Atomic {
+				t.Errorf("%+v, %v", r, err)
 			}
 			removed(t, s)
 		})

@@ -24,6 +24,7 @@ type site struct {
 	a          *assignment
 	store      dedupe.Store
 	collection *mongo.Collection // nil unless it is the store
+	documents  *documents        // nil unless effects are atomic
 	closers    []func() error
 }
 
@@ -55,6 +56,9 @@ func (s *site) openStore(ctx context.Context, log *slog.Logger) error {
 		s.collection = collection
 		store, err := mongodedupe.New(ctx, collection, nil)
 		s.store = store
+		if s.a.Atomic {
+			s.documents = &documents{store: store, coll: collection.Database().Collection(s.a.effects())}
+		}
 		return err
 	}
 	store, err := kvdedupe.New(ctx, s.NATS(), &kvdedupe.Options{Bucket: s.a.Name, Logger: log})
@@ -64,6 +68,14 @@ func (s *site) openStore(ctx context.Context, log *slog.Logger) error {
 	s.closers = append(s.closers, store.Close)
 	s.store = store
 	return nil
+}
+
+// change is how effects are made; nil: in the journal.
+func (s *site) change() change {
+	if s.documents == nil {
+		return nil
+	}
+	return s.documents.change
 }
 
 func (s *site) close() error {
@@ -103,6 +115,9 @@ func (s *site) clear(ctx context.Context, js jetstream.JetStream) error {
 	case StoreMongo:
 		if err := s.collection.Drop(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("remove the collection %s: %w", s.a.Name, err))
+		}
+		if s.documents != nil {
+			errs = append(errs, s.documents.remove(ctx))
 		}
 	}
 	return errors.Join(errs...)

@@ -21,8 +21,10 @@ type stage struct {
 	book     *book
 	cursor   *cursor
 	show     *show
-	random   *rand.Rand // chooses who is killed
-	patience time.Duration
+	// documents have the effects; nil: the journal has.
+	documents *documents
+	random    *rand.Rand // chooses who is killed
+	patience  time.Duration
 
 	released int       // portions
 	moved    time.Time // when the journal grew
@@ -46,7 +48,20 @@ func (t *stage) run(ctx context.Context) (Result, error) {
 	_, read := t.read()
 	_, asked := t.cursor.read(ctx)
 	r := newResult(t.plan, t.book, t.crew.kills, stored, t.cursor.delivered, took)
-	return r, errors.Join(err, read, asked)
+	counted := t.count(ctx, &r)
+	return r, errors.Join(err, read, asked, counted)
+}
+
+// count has the documents tell what the effects are, if there are any.
+func (t *stage) count(ctx context.Context, r *Result) error {
+	if t.documents == nil {
+		return nil
+	}
+	effects, err := t.documents.effects(ctx)
+	if err == nil {
+		r.recount(t.plan.ids, effects)
+	}
+	return err
 }
 
 // release has the next portion published.
@@ -106,7 +121,7 @@ func (t *stage) read() (working map[int]bool, err error) {
 	t.show.progress(t.book.done)
 	working = make(map[int]bool)
 	for _, r := range rs {
-		if r.what == effect {
+		if r.what == effect || r.what == found {
 			working[r.pid] = true
 		}
 	}

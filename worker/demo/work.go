@@ -33,7 +33,7 @@ func Work(ctx context.Context, in io.Reader, log io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	return consume(ctx, a, worker.Over(s.Bus(), s.store), logger)
+	return consume(ctx, a, worker.Over(s.Bus(), s.store), s.change(), logger)
 }
 
 func workLogger(w io.Writer) *slog.Logger {
@@ -58,7 +58,7 @@ func attend(ctx context.Context, in io.Reader) (context.Context, *assignment, er
 }
 
 // consume handles events until ctx ends.
-func consume(ctx context.Context, a *assignment, c *worker.Connections, log *slog.Logger) (err error) {
+func consume(ctx context.Context, a *assignment, c *worker.Connections, change change, log *slog.Logger) (err error) {
 	j, err := openJournal(a.Journal)
 	if err != nil {
 		return err
@@ -68,7 +68,7 @@ func consume(ctx context.Context, a *assignment, c *worker.Connections, log *slo
 	if err != nil {
 		return err
 	}
-	h := &handler{journal: j, seed: a.Seed}
+	h := &handler{journal: j, seed: a.Seed, change: change}
 	w.Handle(a.topic(), h.handle, &consumer.Options{
 		Lease: leaseLength, AckWait: leaseLength, MaxCrashes: a.Crashes, DeadLetter: a.deadLetters(), Observer: h,
 		Backoff: consumer.Backoff{Base: 50 * time.Millisecond, Max: time.Second}, RunLimit: 10 * time.Second, Drain: 5 * time.Second,
@@ -80,7 +80,8 @@ func consume(ctx context.Context, a *assignment, c *worker.Connections, log *slo
 type handler struct {
 	journal *journal
 	seed    uint64
-	err     error // the first of Observe; to be read when nothing is observed any more
+	change  change // nil: the effect is its line in the journal
+	err     error  // the first of Observe; to be read when nothing is observed any more
 }
 
 var _ consumer.Observer = (*handler)(nil)
@@ -98,7 +99,14 @@ func (h *handler) handle(ctx context.Context, e bus.Event) error {
 	if fails {
 		return errors.Join(fmt.Errorf("attempt %d fails, as it does now and then", n), h.journal.write(failed, e.ID))
 	}
-	return h.journal.write(effect, e.ID)
+	what := effect
+	if h.change != nil {
+		var err error
+		if what, err = h.change(ctx, e.ID); err != nil {
+			return err
+		}
+	}
+	return h.journal.write(what, e.ID)
 }
 
 // Observe implements consumer.Observer.

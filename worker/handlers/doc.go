@@ -84,6 +84,9 @@
 // Stored, or there already, is done. What the bus can never take (bus.ErrTooLarge, bus.ErrInvalidEvent) is dead-lettered, and so is an event
 // that is on the topic already, which would come back for ever. Everything else is tried again.
 //
+// By way of an outbox ([NewPublishOutbox]) the handler is done when the row is there: it does not wait for the bus, whose outages then fill the outbox and not
+// the subscription's retries. A drainer publishes the row, under the same id. What the bus does not take of it is a dead row, and no dead letter.
+//
 // # Logging
 //
 // [Log] writes one record for each event: topic, id, source, type, key, content_type, bytes, attempt, and event_time if that is known; with

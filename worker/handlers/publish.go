@@ -8,6 +8,7 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/outbox"
 )
 
 // Where a published event came from. The values are percent-encoded.
@@ -22,8 +23,14 @@ const (
 
 // Publish is a handler that publishes each event to another topic. Its methods are safe for concurrent use.
 type Publish struct {
-	to    bus.Publisher
+	send  func(context.Context, bus.Event) error
 	topic string
+}
+
+// Adder adds events to an outbox, outside of any transaction: outbox/mongo has one. An event that is there already, or was, is no error; another one
+// under its id is outbox.ErrExists.
+type Adder interface {
+	AddAlone(ctx context.Context, events ...bus.Event) (ids []string, err error)
 }
 
 // NewPublish returns a handler that publishes each event to the topic, as the package says. The publisher stays the caller's.
@@ -31,10 +38,31 @@ func NewPublish(to bus.Publisher, topic string) (*Publish, error) {
 	if to == nil {
 		return nil, errors.New("the publisher is nil: give the bus to publish to")
 	}
+	return newPublisher(topic, func(ctx context.Context, e bus.Event) error {
+		_, err := to.Publish(ctx, e)
+		return err
+	})
+}
+
+// NewPublishOutbox returns a handler that adds each event, for the topic, to an outbox, from which a drainer publishes it. The outbox stays the
+// caller's.
+func NewPublishOutbox(to Adder, topic string) (*Publish, error) {
+	if to == nil {
+		return nil, errors.New("the outbox is nil: give the one to add to")
+	}
+	return newPublisher(topic, func(ctx context.Context, e bus.Event) error {
+		if _, err := to.AddAlone(ctx, e); err != nil {
+			return fmt.Errorf("by way of the outbox: %w", err)
+		}
+		return nil
+	})
+}
+
+func newPublisher(topic string, send func(context.Context, bus.Event) error) (*Publish, error) {
 	if err := bus.ValidTopic(topic); err != nil {
 		return nil, fmt.Errorf("publish to: %w", err)
 	}
-	return &Publish{to: to, topic: topic}, nil
+	return &Publish{send: send, topic: topic}, nil
 }
 
 // Handle is a consumer.Handler. It publishes once; the next attempt is the subscription's, and publishes the same event. Without a
@@ -47,10 +75,10 @@ func (p *Publish) Handle(ctx context.Context, e bus.Event) error {
 	if e.Topic == p.topic {
 		return consumer.Permanent(fmt.Errorf("the event is on %q already: published there again it would come back for ever", p.topic))
 	}
-	switch _, err = p.to.Publish(ctx, p.successor(&e, &attempt)); {
+	switch err = p.send(ctx, p.successor(&e, &attempt)); {
 	case err == nil: // stored, or a duplicate of what is
 		return nil
-	case errors.Is(err, bus.ErrTooLarge), errors.Is(err, bus.ErrInvalidEvent):
+	case errors.Is(err, bus.ErrTooLarge), errors.Is(err, bus.ErrInvalidEvent), errors.Is(err, outbox.ErrExists):
 		return consumer.Permanent(fmt.Errorf("publish to %q: %w", p.topic, err))
 	}
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {

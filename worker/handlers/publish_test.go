@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -21,6 +23,7 @@ import (
 	memdedupe "github.com/onceish/onceish/dedupe/memory"
 	"github.com/onceish/onceish/internal/faulty"
 	"github.com/onceish/onceish/internal/natstest"
+	"github.com/onceish/onceish/outbox"
 )
 
 const target = "shipping.due"
@@ -276,4 +279,54 @@ func drained(t *testing.T, s bus.Source) (events []bus.Event) {
 		t.Fatal(err)
 	}
 	return events
+}
+
+// adder is an outbox that answers as told.
+type adder struct {
+	got []bus.Event
+	err error
+}
+
+func (a *adder) AddAlone(_ context.Context, events ...bus.Event) ([]string, error) {
+	a.got = append(a.got, events...)
+	return []string{events[0].ID}, a.err
+}
+
+// By way of the outbox the same event is published as without.
+func TestPublishByWayOfTheOutbox(t *testing.T) {
+	t.Parallel()
+	to, rows := &publisher{}, &adder{}
+	through, err := NewPublishOutbox(rows, target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := placed()
+	for _, h := range []consumer.Handler{newPublish(t, to).Handle, through.Handle} {
+		if err := h(attempting(t, 1), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !reflect.DeepEqual(to.got, rows.got) || len(rows.got) != 1 {
+		t.Errorf("%+v\n%+v", to.got, rows.got)
+	}
+}
+
+func TestPublishTellsWhatTheOutboxAnswers(t *testing.T) {
+	t.Parallel()
+	for answer, permanent := range map[error]bool{outbox.ErrExists: true, bus.ErrTooLarge: true, bus.ErrInvalidEvent: true, io.ErrUnexpectedEOF: false} {
+		p, err := NewPublishOutbox(&adder{err: answer}, target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := placed()
+		if err := p.Handle(attempting(t, 1), e); !errors.Is(err, answer) || consumer.IsPermanent(err) != permanent {
+			t.Errorf("%v: permanent %v, want %v", err, consumer.IsPermanent(err), permanent)
+		}
+	}
+	if _, err := NewPublishOutbox(nil, target); err == nil {
+		t.Error("made without an outbox")
+	}
+	if _, err := NewPublishOutbox(&adder{}, "a.*"); err == nil {
+		t.Error("made for a pattern")
+	}
 }

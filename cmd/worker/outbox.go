@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/onceish/onceish/internal/commandline"
+	"github.com/onceish/onceish/outbox"
+	"github.com/onceish/onceish/worker"
+	"github.com/onceish/onceish/worker/config"
+)
+
+func outboxCommand(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
+	return &cli.Command{
+		Name:  "outbox",
+		Usage: "look after events that wait in MongoDB to be published",
+		Description: `Rows are pending until they are published, then sent, and removed after a while; those that were given up are dead, and stay.
+A worker whose file has an outbox publishes them.
+
+Examples:
+   worker outbox list --mongo mongodb://localhost:27017/shop
+   worker outbox list --status dead -o json | jq -r '.rows[].reason'
+   worker outbox retry --topic 'order.>' --from 2h --yes
+   worker outbox republish --from 2026-01-31T15:00:00Z --to 2026-01-31T15:30:00Z --yes
+
+Exit status: 0 done, 1 failed, or not asked for after all, 2 wrong usage.`,
+		Commands: []*cli.Command{
+			listRowsCommand(stdout, stderr), showRowCommand(stdout),
+			changeCommand(stdin, stdout, stderr, retrying()), changeCommand(stdin, stdout, stderr, dropping()), republishCommand(stdin, stdout, stderr),
+		},
+		OnUsageError: commandline.UsageError,
+		Action:       noOutboxCommand,
+	}
+}
+
+// noOutboxCommand is called when the argument is no command.
+func noOutboxCommand(_ context.Context, cmd *cli.Command) error {
+	if name := cmd.Args().First(); name != "" {
+		return commandline.Usagef(cmd, "there is no command %q of outbox: list, show, retry, drop or republish", name)
+	}
+	return cli.ShowSubcommandHelp(cmd)
+}
+
+// outboxSections are what looking after an outbox takes of a worker's configuration.
+var outboxSections = []config.Section{config.SectionMongo}
+
+// outboxFlags say where the outbox is.
+func outboxFlags() []cli.Flag {
+	return append([]cli.Flag{
+		&cli.StringFlag{Name: "collection", Value: worker.OutboxCollection, Usage: "`NAME` of the collection, in the database of --mongo"},
+	}, append(config.Flags(outboxSections...), outputFlags()...)...)
+}
+
+// administer calls f with the outbox that the flags name.
+func administer(ctx context.Context, cmd *cli.Command, f func(name string, a outbox.Admin) error) (err error) {
+	c, err := config.FromFlags(cmd, outboxSections...)
+	if err != nil {
+		return err
+	}
+	if c.Mongo.URI == "" {
+		return commandline.Usagef(cmd, "no MongoDB: set --mongo or MONGODB_URI")
+	}
+	box, err := worker.OpenOutbox(ctx, c.Mongo.URI, cmd.String("collection"), cmd.FullName())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, box.Close()) }()
+	return f(box.Name(), box)
+}
+
+// noArguments refuses what is too much.
+func noArguments(cmd *cli.Command) error {
+	if cmd.Args().Present() {
+		return commandline.Usagef(cmd, "%q is too much: rows are named by --id", cmd.Args().First())
+	}
+	return nil
+}
+
+func republishCommand(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
+	return &cli.Command{
+		Name:  "republish",
+		Usage: "publish again what was sent in some time, in case the bus has lost it",
+		Description: `It takes sent rows that were marked as sent at or after --from and before --to, while they are kept, and makes them pending. They go out
+under their old ids, in the order of their keys: what the bus still knows it does not store again, and what consumers have handled they
+recognise.
+
+Example:
+   worker outbox republish --topic 'order.>' --from 30m --yes`,
+		Flags:        append([]cli.Flag{topicFlag(), fromFlag("sent"), toFlag("sent"), yesFlag()}, outboxFlags()...),
+		OnUsageError: commandline.UsageError,
+		Action: func(ctx context.Context, cmd *cli.Command) error {
+			if err := noArguments(cmd); err != nil {
+				return err
+			}
+			f, err := filterOf(cmd)
+			if err != nil {
+				return err
+			}
+			if f.From.IsZero() {
+				return commandline.Usagef(cmd, "--from is missing: since when may events be lost? A time, or how long ago, such as 30m")
+			}
+			if f.To.IsZero() {
+				f.To = now()
+			}
+			c := &change{
+				cmd: cmd, stdin: stdin, stdout: stdout, stderr: stderr, verb: "republish", done: "republished",
+				do: func(ctx context.Context, a outbox.Admin) (int, error) { return a.Republish(ctx, f.Topic, f.From, f.To) },
+			}
+			return c.run(ctx, fmt.Sprintf("what was sent from %s to %s", f.From.Format(timeForm), f.To.Format(timeForm)))
+		},
+	}
+}

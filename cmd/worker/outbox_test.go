@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/connstring"
+
+	"github.com/onceish/onceish/bus"
+	mongooutbox "github.com/onceish/onceish/outbox/mongo"
+)
+
+// Scripts with a database of their own.
+func TestOutboxScripts(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/outbox",
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("ONCEISH_DATA_DIR", filepath.Join(e.WorkDir, "data"))
+			e.Setenv("LC_ALL", "C")
+			e.Setenv("GORACE", "atexit_sleep_ms=0")
+			e.Setenv("MONGODB_URI", database(t))
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": status, "countLines": countLines, "addRow": addRow},
+	})
+}
+
+// addRow adds a row: addRow ID TOPIC KEY BYTES-OF-DATA.
+func addRow(ts *testscript.TestScript, _ bool, args []string) {
+	size, err := strconv.Atoi(args[3])
+	ts.Check(err)
+	ts.Check(addAlone(ts.Getenv("MONGODB_URI"), bus.Event{
+		ID: args[0], Topic: args[1], Key: args[2], ContentType: "text/plain", Data: []byte(strings.Repeat("x", size)), Headers: bus.Headers{"Tenant": {"a\x1bb"}},
+	}))
+}
+
+func addAlone(uri string, events ...bus.Event) error {
+	ctx := context.Background()
+	at, err := connstring.Parse(uri)
+	if err != nil {
+		return err
+	}
+	client, err := mongo.Connect(options.Client().ApplyURI(uri))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = client.Disconnect(ctx) }()
+	q, err := mongooutbox.New(ctx, client.Database(at.Database).Collection("outbox"), nil)
+	if err != nil {
+		return err
+	}
+	_, err = q.AddAlone(ctx, events...)
+	return err
+}
+
+func TestVisibleTextObeysNothing(t *testing.T) {
+	t.Parallel()
+	if got := visible("a\x1b[2J\n\u202eb\u009bü"); got != "a\ufffd[2J\ufffd\ufffdb\ufffdü" {
+		t.Errorf("%q", got)
+	}
+}
+
+// What is asked on a terminal is not asked in pipes: no command may wait there for ever.
+func TestNobodyIsAskedInPipes(t *testing.T) {
+	t.Parallel()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = r.Close(), w.Close() }()
+	var stderr strings.Builder
+	for _, args := range [][]string{{"drop", "--topic", ">"}, {"retry", "--topic", ">"}, {"republish", "--from", "1h"}} {
+		stderr.Reset()
+		args = append([]string{"worker", "outbox"}, append(args, "--mongo", "mongodb://nowhere.invalid")...)
+		if code := exec(t.Context(), args, r, &strings.Builder{}, &stderr); code != 2 || !strings.Contains(stderr.String(), "add --yes, for there is nobody to be asked") {
+			t.Errorf("%v: exit status %d, %s", args, code, &stderr)
+		}
+	}
+}

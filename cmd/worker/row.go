@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/onceish/onceish/internal/commandline"
+	"github.com/onceish/onceish/outbox"
+)
+
+func showRowCommand(stdout io.Writer) *cli.Command {
+	return &cli.Command{
+		Name:      "show",
+		Usage:     "show one row with its data",
+		ArgsUsage: "ID",
+		Description: `Data that is no text is shown in hexadecimal, and with -o json in data_base64.
+
+Example:
+   worker outbox show 019c1b1e-7f2b-7c55-9d3e-2f0a4c1b8e11`,
+		Flags:        outboxFlags(),
+		OnUsageError: commandline.UsageError,
+		Action: func(ctx context.Context, cmd *cli.Command) error {
+			if cmd.Args().Len() != 1 {
+				return commandline.Usagef(cmd, "%d arguments: name the id of one row", cmd.Args().Len())
+			}
+			id := cmd.Args().First()
+			return administer(ctx, cmd, func(name string, a outbox.Admin) error {
+				rows, err := a.List(ctx, outbox.Filter{IDs: []string{id}}, 1)
+				switch {
+				case err != nil:
+					return err
+				case len(rows) == 0:
+					return fmt.Errorf("%s has no row %q: it was never added, or was sent and removed since", name, id)
+				case wantsJSON(cmd):
+					return printJSON(stdout, whole(&rows[0], now()))
+				}
+				return showRow(stdout, &rows[0], now())
+			})
+		},
+	}
+}
+
+// showRow writes a row for people.
+func showRow(w io.Writer, r *outbox.Row, at time.Time) error {
+	e := &r.Event
+	fields := [][2]string{
+		{"id", e.ID},
+		{"status", r.Status.String()},
+		{"topic", e.Topic},
+		{"key", e.Key},
+		{"type", e.Type},
+		{"source", e.Source},
+		{"time", when(e.Time)},
+		{"content type", e.ContentType},
+		{"added", when(r.Added)},
+		{"sent", when(r.Sent)},
+		{"sequence", strconv.FormatUint(r.Seq, 10)},
+		{"attempts", strconv.Itoa(r.Attempts)},
+		{"reason", r.Reason},
+	}
+	if r.After > 0 {
+		fields = append(fields, [2]string{"again", when(at.Add(r.After))})
+	}
+	for _, name := range slices.Sorted(maps.Keys(e.Headers)) {
+		for _, v := range e.Headers[name] {
+			fields = append(fields, [2]string{"header " + name, v})
+		}
+	}
+	for _, f := range fields {
+		if f[1] == "" {
+			continue
+		}
+		if _, err := fmt.Fprintf(w, "%-14s %s\n", visible(f[0])+":", visible(f[1])); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintf(w, "%-14s %d bytes\n%s", "data:", len(e.Data), shownData(e.Data, terminal(w)))
+	return err
+}
+
+// shownData is data as it is, if that is text; a terminal gets no text with control characters.
+func shownData(data []byte, careful bool) string {
+	if len(data) == 0 {
+		return ""
+	}
+	if !utf8.Valid(data) || careful && slices.ContainsFunc(data, func(b byte) bool { return b < ' ' && b != '\n' && b != '\t' || b == 0x7f }) {
+		return "\n" + hex.Dump(data)
+	}
+	return "\n" + string(data) + "\n"
+}
+
+// when is a time in UTC. Zero: nothing.
+func when(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339Nano)
+}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/onceish/onceish/internal/commandline"
+	"github.com/onceish/onceish/outbox"
+)
+
+// shownRows is how many rows are listed if nothing else is said.
+const shownRows = 100
+
+func listRowsCommand(stdout, stderr io.Writer) *cli.Command {
+	return &cli.Command{
+		Name:  "list",
+		Usage: "list rows: dead ones first, then pending, then sent",
+		Description: `Of each status those that were added first come first. On standard error it tells how many rows there are in all.
+
+Examples:
+   worker outbox list
+   worker outbox list --status dead --topic 'order.>' --from 1d
+   worker outbox list --key customer-7 -o json`,
+		Flags: append(append(filterFlags("any"), &cli.IntFlag{
+			Name: "limit", Value: shownRows, Usage: "how many rows at most", Validator: commandline.Positive,
+		}), outboxFlags()...),
+		DisableSliceFlagSeparator: true, // ids may have commas
+		OnUsageError:              commandline.UsageError,
+		Action:                    func(ctx context.Context, cmd *cli.Command) error { return listRows(ctx, cmd, stdout, stderr) },
+	}
+}
+
+func listRows(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) error {
+	if err := noArguments(cmd); err != nil {
+		return err
+	}
+	f, err := filterOf(cmd)
+	if err != nil {
+		return err
+	}
+	return administer(ctx, cmd, func(name string, a outbox.Admin) error {
+		l := listing{Outbox: name}
+		if l.rows, l.More, err = selected(ctx, a, f, cmd.Int("limit")); err != nil {
+			return err
+		}
+		if l.counts, err = a.Count(ctx); err != nil {
+			return err
+		}
+		if wantsJSON(cmd) {
+			return printJSON(stdout, l.json(now()))
+		}
+		if err := l.table(stdout, now()); err != nil || cmd.Bool("quiet") {
+			return err
+		}
+		l.summary(stderr)
+		return nil
+	})
+}
+
+// selected are at most so many rows, the most urgent first, and whether there are more.
+func selected(ctx context.Context, a outbox.Admin, f outbox.Filter, most int) (rows []outbox.Row, more bool, err error) {
+	statuses := []outbox.Status{outbox.Dead, outbox.Pending, outbox.Sent}
+	if f.Status != 0 {
+		statuses = []outbox.Status{f.Status}
+	}
+	for _, s := range statuses {
+		f.Status = s
+		some, err := a.List(ctx, f, most+1-len(rows))
+		if err != nil {
+			return nil, false, err
+		}
+		if rows = append(rows, some...); len(rows) > most {
+			return rows[:most], true, nil
+		}
+	}
+	return rows, false, nil
+}
+
+// listing is what is told of an outbox.
+type listing struct {
+	Outbox string
+	More   bool // than are shown
+	counts outbox.Counts
+	rows   []outbox.Row
+}
+
+func (l *listing) summary(w io.Writer) {
+	c := l.counts
+	_, _ = fmt.Fprintf(w, "%s: %d dead, %d pending", l.Outbox, c.Dead, c.Pending) // nobody else to tell
+	if c.Oldest > 0 {
+		_, _ = fmt.Fprintf(w, " (the oldest for %v)", c.Oldest.Round(time.Millisecond))
+	}
+	_, _ = fmt.Fprintf(w, ", %d sent\n", c.Sent)
+	if l.More {
+		_, _ = fmt.Fprintf(w, "there are more rows than the %d shown: narrow them down, or raise --limit\n", len(l.rows))
+	}
+}
+
+func (l *listing) table(w io.Writer, at time.Time) error {
+	if len(l.rows) == 0 {
+		return nil
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(t, "ID\tSTATUS\tTOPIC\tKEY\tADDED\tATTEMPTS\tNOTE") // Flush tells of what fails
+	for i := range l.rows {
+		r := &l.rows[i]
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", visible(r.Event.ID), r.Status, visible(r.Event.Topic), visible(r.Event.Key),
+			r.Added.UTC().Format(timeForm), r.Attempts, note(r, at))
+	}
+	return t.Flush()
+}
+
+// note is what else matters of a row.
+func note(r *outbox.Row, at time.Time) string {
+	reason := clipped(visible(r.Reason), 120)
+	switch {
+	case r.Status == outbox.Sent:
+		return "sent " + r.Sent.UTC().Format(timeForm)
+	case r.Status == outbox.Pending && r.After > 0:
+		return "again " + at.Add(r.After).UTC().Format(timeForm) + ": " + reason
+	}
+	return reason
+}
+
+// visible is text of others, on one line and without what a terminal would obey.
+func visible(text string) string {
+	clean := strings.Map(func(r rune) rune {
+		if r < ' ' || r >= 0x7f && r < 0xa0 || r == '\u2028' || r == '\u2029' || r >= '\u202a' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069' {
+			return '\ufffd'
+		}
+		return r
+	}, text)
+	return clean
+}
+
+func clipped(text string, most int) string {
+	if runes := []rune(text); len(runes) > most {
+		return string(runes[:most]) + "…"
+	}
+	return text
+}

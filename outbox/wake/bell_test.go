@@ -1,0 +1,134 @@
+package wake
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/onceish/onceish/internal/natstest"
+)
+
+// heard watches a bell until the test ends, and tells of each wake.
+func heard(ctx context.Context, t *testing.T, b *Bell) (wakes chan struct{}, ended chan error) {
+	t.Helper()
+	wakes, ended = make(chan struct{}, 1<<16), make(chan error, 1)
+	ctx, cancel := context.WithCancel(ctx)
+	go func() { ended <- b.Watch(ctx, func() { wakes <- struct{}{} }) }()
+	t.Cleanup(func() {
+		cancel()
+		<-ended
+	})
+	return wakes, ended
+}
+
+func newBell(t *testing.T, nc *nats.Conn, name ...string) *Bell {
+	t.Helper()
+	b, err := New(nc, name...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func ring(t *testing.T, b *Bell) {
+	t.Helper()
+	if err := b.Ring(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// await rings until somebody has heard it: when he began to listen nobody knows.
+func await(t *testing.T, b *Bell, wakes <-chan struct{}) {
+	t.Helper()
+	for again := time.NewTicker(10 * time.Millisecond); ; {
+		ring(t, b)
+		select {
+		case <-wakes:
+			again.Stop()
+			return
+		case <-again.C:
+		case <-t.Context().Done():
+			t.Fatal("nobody has heard it")
+		}
+	}
+}
+
+func TestRingIsHeardByAllOfTheOutbox(t *testing.T) {
+	t.Parallel()
+	server := natstest.Start(t, nil)
+	writer := newBell(t, server.Connect(t), "db", "outbox")
+	one, _ := heard(t.Context(), t, newBell(t, server.Connect(t), "db", "outbox"))
+	two, _ := heard(t.Context(), t, newBell(t, server.Connect(t), "db", "outbox"))
+	other := newBell(t, server.Connect(t), "db", "other")
+	deaf, _ := heard(t.Context(), t, other)
+	await(t, other, deaf)
+	for len(deaf) > 0 {
+		<-deaf
+	}
+	await(t, writer, one)
+	await(t, writer, two)
+	if len(deaf) > 1 { // what was rung above may have come late
+		t.Errorf("another outbox was woken %d times", len(deaf))
+	}
+}
+
+// A writer that rings often does not keep drainers from their work, and the last ring is heard.
+func TestRingsCloseToEachOtherAreOne(t *testing.T) {
+	t.Parallel()
+	nc := natstest.Start(t, nil).Connect(t)
+	b := newBell(t, nc, "outbox")
+	wakes, _ := heard(t.Context(), t, b)
+	await(t, b, wakes)
+	const rings = 20_000
+	began := time.Now()
+	for range rings {
+		ring(t, b)
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	<-wakes
+	if most := int(time.Since(began)/gap) + 3; len(wakes) > most {
+		t.Errorf("%d rings woke %d times, want at most %d", rings, len(wakes), most)
+	}
+	for len(wakes) > 0 {
+		<-wakes
+	}
+	ring(t, b)
+	<-wakes
+}
+
+func TestWatchEndsWithItsContextAndItsConnection(t *testing.T) {
+	t.Parallel()
+	server := natstest.Start(t, nil)
+	nc := server.Connect(t)
+	b := newBell(t, nc, "outbox")
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- b.Watch(ctx, func() {}) }()
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("%v, want %v", err, context.Canceled)
+	}
+	go func() { ended <- b.Watch(t.Context(), func() {}) }()
+	nc.Close()
+	if err := <-ended; !errors.Is(err, nats.ErrConnectionClosed) {
+		t.Errorf("%v, want %v", err, nats.ErrConnectionClosed)
+	}
+	if err := b.Ring(); !errors.Is(err, nats.ErrConnectionClosed) {
+		t.Errorf("%v, want %v", err, nats.ErrConnectionClosed)
+	}
+}
+
+func TestNewRefusesWhatMakesNoSense(t *testing.T) {
+	t.Parallel()
+	if _, err := New(nil, "outbox"); err == nil {
+		t.Error("a bell without a connection")
+	}
+	if _, err := New(&nats.Conn{}); err == nil {
+		t.Error("a bell without a name")
+	}
+}

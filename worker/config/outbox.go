@@ -1,0 +1,94 @@
+package config
+
+import (
+	"time"
+
+	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/outbox"
+)
+
+const (
+	defaultCollection = "outbox"
+	// marksCollection is where the worker keeps marks.
+	marksCollection  = "dedupe"
+	defaultRetention = 3 * day
+)
+
+// outboxLimits are what outbox.Options takes, and outbox/mongo.
+type outboxLimits struct {
+	attempts                                     consumer.Limit[int]
+	backoffInitial, backoffMax, lease, retention consumer.Limit[time.Duration]
+}
+
+func limitsOfOutbox() outboxLimits {
+	return outboxLimits{
+		attempts:       consumer.Limit[int]{Min: 1, Max: 1_000_000},
+		backoffInitial: consumer.Limit[time.Duration]{Min: time.Millisecond, Max: day},
+		backoffMax:     consumer.Limit[time.Duration]{Min: time.Millisecond, Max: 30 * day},
+		lease:          consumer.Limit[time.Duration]{Min: 100 * time.Millisecond, Max: day},
+		retention:      consumer.Limit[time.Duration]{Min: time.Second, Max: 3650 * day},
+	}
+}
+
+func outboxKeys() []key[Outbox] {
+	limits := limitsOfOutbox()
+	return []key[Outbox]{
+		text("collection", "the name of a collection", func(o *Outbox) *string { return &o.Collection }, validCollection).byDefault(defaultCollection).
+			doc("where the rows are, in the database of mongo.uri"),
+		count("attempts", func(o *Outbox) *int { return &o.Attempts }, limits.attempts).byDefault(10).
+			doc("refusals by the bus at which a row is dead"),
+		under("backoff", "waits after refusals, drawn evenly up to a bound that doubles", func(o *Outbox) *Backoff { return &o.Backoff },
+			span("initial", func(b *Backoff) *time.Duration { return &b.Initial }, limits.backoffInitial).byDefault(time.Second).
+				doc("longest wait after the first refusal; it doubles"),
+			span("max", func(b *Backoff) *time.Duration { return &b.Max }, limits.backoffMax).byDefault(5*time.Minute).
+				otherwise("5m, or initial if that is longer").
+				doc("longest wait after any refusal")),
+		oneOf("after_dead", func(o *Outbox) *outbox.AfterDead { return &o.AfterDead },
+			named[outbox.AfterDead]{"block", outbox.Block}, named[outbox.AfterDead]{"continue", outbox.GoOn}).
+			doc("the rows of a key behind a dead one: they wait until it is retried or dropped, or are published"),
+		span("lease", func(o *Outbox) *time.Duration { return &o.Lease }, limits.lease).byDefault(10 * time.Second).
+			doc("after how long another worker takes over the rows of one that died"),
+		span("retention", func(o *Outbox) *time.Duration { return &o.Retention }, limits.retention).byDefault(defaultRetention).
+			doc("how long rows are kept that were sent, to be published again if the bus lost them; shorter than ttl"),
+	}
+}
+
+// Options are the drainer's, for outbox.NewDrainer.
+func (o *Outbox) Options() *outbox.Options {
+	return &outbox.Options{
+		Lease: o.Lease, MaxAttempts: o.Attempts, Backoff: outbox.Backoff{Base: o.Backoff.Initial, Max: o.Backoff.Max}, AfterDead: o.AfterDead,
+	}
+}
+
+// checkOutbox refuses an outbox without its database, and rows that would be published again when their marks are gone.
+func (c *Config) checkOutbox(r *reader) {
+	if c.Outbox == nil {
+		c.checkNoOutbox(r)
+		return
+	}
+	if at := "mongo.uri"; c.Mongo.URI == "" && !r.bad[at] {
+		r.mistake("outbox", "it is kept in a MongoDB, and none is named: set mongo.uri, --mongo or MONGODB_URI")
+	}
+	initial, most, retention := "outbox.backoff.initial", "outbox.backoff.max", "outbox.retention"
+	if p, ok := r.blame(initial, most); ok && c.Outbox.Backoff.Initial > c.Outbox.Backoff.Max {
+		r.mistake(p, "backoff.initial is %s, longer than backoff.max, %s: raise max or lower initial",
+			r.shown(initial, formatDuration(c.Outbox.Backoff.Initial)), r.shown(most, formatDuration(c.Outbox.Backoff.Max)))
+	}
+	for i := range c.Subscriptions {
+		ttl := entry(string(SectionSubscriptions), i) + ".ttl"
+		if p, ok := r.blame(retention, ttl); ok && c.Outbox.Retention >= c.Subscriptions[i].TTL {
+			r.mistake(p, "outbox.retention is %s, and ttl of subscriptions[%d] %s: what is published again within the retention must still be known; lower retention or raise ttl",
+				r.shown(retention, formatDuration(c.Outbox.Retention)), i, r.shown(ttl, formatDuration(c.Subscriptions[i].TTL)))
+		}
+	}
+}
+
+// checkNoOutbox refuses handlers that publish by way of none.
+func (c *Config) checkNoOutbox(r *reader) {
+	for i := range c.Subscriptions {
+		at := entry(string(SectionSubscriptions), i) + ".handler.publish.outbox"
+		if p := c.Subscriptions[i].Handler.Publish; p != nil && p.Outbox && !r.bad["outbox"] {
+			r.mistake(at, "there is no outbox: add one at the top of the file, outbox: {}")
+		}
+	}
+}

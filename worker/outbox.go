@@ -1,0 +1,132 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/outbox"
+	mongooutbox "github.com/onceish/onceish/outbox/mongo"
+	"github.com/onceish/onceish/outbox/wake"
+	"github.com/onceish/onceish/worker/internal/redact"
+)
+
+// OutboxCollection is where an outbox is if nothing else is said.
+const OutboxCollection = "outbox"
+
+var (
+	_ outbox.Queue   = (*Outbox)(nil)
+	_ outbox.Admin   = (*Outbox)(nil)
+	_ outbox.Watcher = (*Outbox)(nil)
+)
+
+// Outbox is an outbox in the MongoDB of the connections. Drainers of it, in all processes, are woken over NATS when rows are added.
+// It is safe for concurrent use, and needs no closing.
+type Outbox struct {
+	*mongooutbox.Queue
+
+	name string
+	bell *wake.Bell // nil: the bus is not NATS
+	log  *slog.Logger
+}
+
+// Outbox makes sure of an outbox in the collection, on the MongoDB of the connections, in the database of marks. Empty: OutboxCollection. Nil options
+// are the default.
+func (c *Connections) Outbox(ctx context.Context, collection string, o *mongooutbox.Options) (*Outbox, error) {
+	if collection == "" {
+		collection = OutboxCollection
+	}
+	if c.o.Mongo == "" {
+		return nil, fmt.Errorf("%w: the outbox %q needs a MongoDB: set --mongo or MONGODB_URI", ErrUsage, collection)
+	}
+	db, err := c.openDatabase(ctx)
+	if err != nil {
+		return nil, err
+	}
+	q, err := openOutbox(ctx, db, collection, o)
+	if err != nil {
+		return nil, err
+	}
+	out := &Outbox{Queue: q, name: redact.URL(c.o.Mongo) + " " + db.Name() + "." + collection, log: c.log}
+	if c.nats != nil {
+		out.bell, err = wake.New(c.nats, db.Name(), collection)
+	}
+	return out, err
+}
+
+func openOutbox(ctx context.Context, db *mongo.Database, collection string, o *mongooutbox.Options) (*mongooutbox.Queue, error) {
+	if collection == dedupeCollection {
+		return nil, fmt.Errorf("%w: the collection %q has the marks of what was handled: name another one for the outbox", ErrUsage, collection)
+	}
+	return mongooutbox.New(ctx, db.Collection(collection), o)
+}
+
+// Name tells people where it is, without credentials.
+func (o *Outbox) Name() string { return o.name }
+
+// Notify wakes the drainers of all processes, after rows were added. For Add it is called once the transaction has committed; what adds alone does it by itself. It does
+// not block.
+func (o *Outbox) Notify() {
+	if o.bell == nil {
+		return
+	}
+	if err := o.bell.Ring(); err != nil {
+		o.log.Debug("outbox: the drainers were not woken: they find the rows later", "error", err)
+	}
+}
+
+// AddAlone is mongooutbox.Queue.AddAlone, and Notify.
+func (o *Outbox) AddAlone(ctx context.Context, events ...bus.Event) ([]string, error) {
+	defer o.Notify() // some may be there although it failed
+	return o.Queue.AddAlone(ctx, events...)
+}
+
+// AddRowsAlone is mongooutbox.Queue.AddRowsAlone, and Notify.
+func (o *Outbox) AddRowsAlone(ctx context.Context, rows ...outbox.Row) ([]string, error) {
+	defer o.Notify()
+	return o.Queue.AddRowsAlone(ctx, rows...)
+}
+
+// Watch implements outbox.Watcher: over NATS, and by a change stream where the server has it.
+func (o *Outbox) Watch(ctx context.Context, awake func()) error {
+	if o.bell == nil {
+		return o.Queue.Watch(ctx, awake)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var streaming sync.WaitGroup
+	streaming.Go(func() { o.stream(ctx, awake) })
+	defer streaming.Wait()
+	defer cancel()
+	return o.bell.Watch(ctx, awake)
+}
+
+// A change stream that ended is asked for again after a second, doubling to five minutes: most servers without them will not have them then either.
+const (
+	streamAgain    = time.Second
+	streamAgainMax = 5 * time.Minute
+)
+
+func (o *Outbox) stream(ctx context.Context, awake func()) {
+	for wait := streamAgain; ctx.Err() == nil; wait = min(2*wait, streamAgainMax) {
+		began := time.Now()
+		err := o.Queue.Watch(ctx, awake)
+		if ctx.Err() != nil {
+			return
+		}
+		if time.Since(began) > time.Minute {
+			wait = streamAgain
+		}
+		o.log.Debug("outbox: no change stream", "again", wait, "error", err)
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+	}
+}

@@ -1,0 +1,212 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/mongotest"
+	"github.com/onceish/onceish/internal/natstest"
+	"github.com/onceish/onceish/outbox"
+	mongooutbox "github.com/onceish/onceish/outbox/mongo"
+	"github.com/onceish/onceish/worker/handlers"
+)
+
+// uriOf is the server's, with a database.
+func uriOf(t *testing.T, database string) string {
+	t.Helper()
+	scheme, rest, _ := strings.Cut(mongotest.URI(t), "://")
+	hosts, options, more := strings.Cut(rest, "?")
+	if hosts, _, _ = strings.Cut(hosts, "/"); more {
+		options = "?" + options
+	}
+	return scheme + "://" + hosts + "/" + database + options
+}
+
+// connectTo is a process's connections to a server, and to a database.
+func connectTo(t *testing.T, nats, database string) *Connections {
+	t.Helper()
+	c, err := Connect(t.Context(), &ConnectOptions{
+		NATS: nats, Mongo: uriOf(t, database), Provision: true, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+func openBox(t *testing.T, c *Connections) *Outbox {
+	t.Helper()
+	box, err := c.Outbox(t.Context(), "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return box
+}
+
+// beside runs a worker until the test ends.
+func beside(t *testing.T, c *Connections, o *outbox.Options) {
+	t.Helper()
+	w, err := New("g", c, &Options{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.AddDrainer(openBox(t, c), o); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- w.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A row that one process adds is on the bus at once although the drainer, in another one, hardly ever looks for rows.
+func TestWritersWakeDrainersOfOtherProcesses(t *testing.T) {
+	t.Parallel()
+	server, db := natstest.Start(t, nil), mongotest.Database(t).Name()
+	writer := openBox(t, connectTo(t, server.URL(), db))
+	reader := connectTo(t, server.URL(), db)
+	s, err := reader.Bus().Subscribe(t.Context(), "t", "reader", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close(context.Background()) }()
+	beside(t, connectTo(t, server.URL(), db), &outbox.Options{PollMin: time.Minute, PollMax: time.Hour})
+	next := func() {
+		for {
+			ds, err := s.Fetch(t.Context(), 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(ds) > 0 {
+				if err := ds[0].Ack(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+		}
+	}
+	var took []time.Duration
+	for i := range 41 {
+		began := time.Now()
+		if _, err := writer.AddAlone(t.Context(), bus.Event{ID: strconv.Itoa(i), Topic: "t"}); err != nil {
+			t.Fatal(err)
+		}
+		next()
+		if i > 0 { // the first one may find nobody who listens
+			took = append(took, time.Since(began))
+		}
+	}
+	slices.Sort(took)
+	t.Logf("from adding to arriving: median %v, longest %v", took[len(took)/2], took[len(took)-1])
+	if took[len(took)/2] > 50*time.Millisecond {
+		t.Errorf("an added row takes %v", took[len(took)/2])
+	}
+}
+
+func TestOutboxNeedsMongoDB(t *testing.T) {
+	t.Parallel()
+	c, err := Connect(t.Context(), &ConnectOptions{NATS: natstest.Start(t, nil).URL(), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	if _, err := c.Outbox(t.Context(), "orders", nil); !errors.Is(err, ErrUsage) || !strings.Contains(err.Error(), `the outbox "orders" needs a MongoDB: set --mongo or MONGODB_URI`) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestOutboxIsNotWhereMarksAre(t *testing.T) {
+	t.Parallel()
+	db := mongotest.Database(t).Name()
+	c := connectTo(t, natstest.Start(t, nil).URL(), db)
+	if _, err := c.Outbox(t.Context(), "dedupe", nil); !errors.Is(err, ErrUsage) {
+		t.Errorf("%v, want %v", err, ErrUsage)
+	}
+	box := openBox(t, c)
+	if name := box.Name(); !strings.HasSuffix(name, " "+db+".outbox") {
+		t.Errorf("its name is %q", name)
+	}
+	collections, err := c.Mongo().Database(db).ListCollectionNames(t.Context(), bson.D{})
+	if err != nil || slices.Contains(collections, "dedupe") {
+		t.Errorf("there are %v (%v): who has no subscription needs no marks", collections, err)
+	}
+}
+
+// A handler that publishes by way of the outbox leaves one row, however often it runs.
+func TestPublishHandlerAddsOneRow(t *testing.T) {
+	t.Parallel()
+	box := openBox(t, connectTo(t, natstest.Start(t, nil).URL(), mongotest.Database(t).Name()))
+	h, err := handlers.NewPublishOutbox(box, "u")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, id := range []string{"1", strings.Repeat("long", 128), strings.Repeat("x", 5000), "a::b %\u00fc"} {
+		key := dedupe.Key{Topic: strings.Repeat("t", 500), Group: strings.Repeat("g", 500), ID: id}
+		ctx := consumer.WithAttempt(t.Context(), consumer.Attempt{Number: 1, Key: key})
+		e := bus.Event{ID: id, Topic: key.Topic, Key: "k", Data: []byte("x")}
+		for range 2 {
+			if err := h.Handle(ctx, e); err != nil {
+				t.Fatalf("%.20q: %v", id, err)
+			}
+		}
+		n, err := box.Count(t.Context())
+		if err != nil || n.Pending != i+1 {
+			t.Errorf("%.20q: %+v, want %d rows (%v)", id, n, i+1, err)
+		}
+		e.Data = []byte("another")
+		if err := h.Handle(ctx, e); !errors.Is(err, outbox.ErrExists) || !consumer.IsPermanent(err) {
+			t.Errorf("%.20q with other data: %v", id, err)
+		}
+	}
+}
+
+// OpenOutbox makes nothing where there is no outbox.
+func TestOpenOutboxMakesNone(t *testing.T) {
+	t.Parallel()
+	coll := mongotest.Collection(t)
+	if _, err := coll.InsertOne(t.Context(), bson.D{{Key: "a", Value: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	uri := uriOf(t, coll.Database().Name())
+	for _, name := range []string{"", coll.Name()} {
+		if _, err := OpenOutbox(t.Context(), uri, name, "test"); !errors.Is(err, ErrUsage) || !strings.Contains(err.Error(), "there is no outbox") {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	indexes, err := coll.Indexes().ListSpecifications(t.Context())
+	if err != nil || len(indexes) != 1 {
+		t.Errorf("there are %d indexes (%v), want that of _id alone", len(indexes), err)
+	}
+	if _, err := mongooutbox.New(t.Context(), coll, &mongooutbox.Options{Keep: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	a, err := OpenOutbox(t.Context(), uri, coll.Name(), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = a.Close() }()
+	if n, err := a.Count(t.Context()); err != nil || n != (outbox.Counts{}) {
+		t.Errorf("%+v %v", n, err)
+	}
+}

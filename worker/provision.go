@@ -1,0 +1,33 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/onceish/onceish/bus"
+)
+
+// provisioning is a publisher that has streams made for topics that have none. Their events are published with the next try.
+type provisioning struct {
+	bus.Bus
+
+	log *slog.Logger
+}
+
+// Publish implements bus.Publisher.
+func (p provisioning) Publish(ctx context.Context, events ...bus.Event) ([]bus.Receipt, error) {
+	receipts, err := p.Bus.Publish(ctx, events...)
+	asked := make(map[string]bool)
+	for i, r := range receipts {
+		topic := events[i].Topic
+		if !errors.Is(r.Err, bus.ErrNoStream) || asked[topic] {
+			continue
+		}
+		asked[topic] = true
+		if _, failed := p.Topic(ctx, topic, "", bus.Start{}); failed != nil {
+			p.log.Warn("outbox: a topic has no stream, and none could be made", "topic", topic, "error", failed)
+		}
+	}
+	return receipts, err
+}
