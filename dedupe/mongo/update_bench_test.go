@@ -98,6 +98,7 @@ func (r *race) heat(update func(ctx context.Context, n int64) error) time.Durati
 
 var increment = d("$inc", d("n", 1))
 
+// plain is bounded in time as calls of a store are.
 func (r *race) plain(ctx context.Context, n int64) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()

@@ -166,8 +166,7 @@ func TestUpdateOnceHostileIDs(t *testing.T) {
 }
 
 // Copies that run at the same time change the document once, whether it is there or not; different events each change it once.
-func TestUpdateOnceConcurrentCopies(t *testing.T) {
-	t.Parallel()
+func TestUpdateOnceConcurrentCopies(t *testing.T) { //nolint:paralleltest // it loads the server, and others here measure time
 	s, dedupes, _ := wired(t)
 	coll := dedupes.Database().Collection("accounts")
 	for _, there := range []bool{true, false} {
@@ -288,8 +287,7 @@ func TestUpdateOnceNoMatch(t *testing.T) {
 }
 
 // An upsert by a unique key inserts one document, however many copies run.
-func TestUpdateOnceUpsertByUniqueKey(t *testing.T) {
-	t.Parallel()
+func TestUpdateOnceUpsertByUniqueKey(t *testing.T) { //nolint:paralleltest // it loads the server, and others here measure time
 	db := mongotest.Database(t)
 	s, err := mongodedupe.New(t.Context(), db.Collection("dedupe"), &mongodedupe.Options{Timeout: time.Minute}) // deadlocks cost a second each
 	if err != nil {
@@ -300,7 +298,7 @@ func TestUpdateOnceUpsertByUniqueKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	var wg sync.WaitGroup
-	for i := range 24 {
+	for i := range 12 {
 		wg.Go(func() {
 			o := &mongodedupe.UpdateOptions{Key: orderKey(fmt.Sprint(i % 8)), Upsert: true}
 			if _, err := s.UpdateOnce(t.Context(), coll, d("email", "a"), d("$inc", d("n", 1)), o); err != nil {
@@ -354,8 +352,7 @@ func TestUpdateOnceRoundTrips(t *testing.T) {
 }
 
 // One document that all change at once, many times over what is looked through at a time.
-func TestUpdateOnceHotDocument(t *testing.T) {
-	t.Parallel()
+func TestUpdateOnceHotDocument(t *testing.T) { //nolint:paralleltest // it loads the server, and others here measure time
 	s, dedupes, _ := wired(t)
 	coll := dedupes.Database().Collection("accounts")
 	const events = 600
