@@ -107,6 +107,42 @@ func TestRingsCloseToEachOtherAreOne(t *testing.T) {
 	<-wakes
 }
 
+// What is rung while a drainer looks for rows may be about one that it has just missed: it is heard.
+func TestRingDuringAWakeIsHeard(t *testing.T) {
+	t.Parallel()
+	nc := natstest.Start(t, nil).Connect(t)
+	b := newBell(t, nc, "outbox")
+	ctx, cancel := context.WithCancel(t.Context())
+	wakes, ended := 0, make(chan error, 1)
+	woken := make(chan struct{}, 1)
+	go func() {
+		ended <- b.Watch(ctx, func() {
+			switch wakes++; wakes {
+			case 1:
+				woken <- struct{}{}
+				ring(t, b)
+				if err := nc.Flush(); err != nil { // it has come back
+					t.Error(err)
+				}
+			case 2:
+				cancel()
+			}
+		})
+	}()
+	for again := time.NewTicker(10 * time.Millisecond); ; {
+		ring(t, b)
+		select {
+		case <-woken:
+			again.Stop()
+			if err := <-ended; !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+			return
+		case <-again.C: // nobody listened yet
+		}
+	}
+}
+
 func TestWatchEndsWithItsContextAndItsConnection(t *testing.T) {
 	t.Parallel()
 	server := natstest.Start(t, nil)
