@@ -89,12 +89,21 @@ func TestDrainerWithoutSubscriptions(t *testing.T) {
 	})
 }
 
+// slow is a bus that takes its time to confirm.
+type slow struct{ bus.Bus }
+
+func (s slow) Publish(ctx context.Context, events ...bus.Event) ([]bus.Receipt, error) {
+	time.Sleep(time.Second)
+	return s.Bus.Publish(ctx, events...)
+}
+
 // Rows of handlers are published, and what is published is handled, before the worker is empty.
 func TestUntilEmptyWaitsForTheOutbox(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r, q := newRig(t, 1), newOutbox(t)
 		w := r.worker(t, Options{UntilEmpty: true})
+		w.c = Over(slow{r.bus}, r.store)
 		hops := 0
 		hop := func(to string) consumer.Handler {
 			return func(ctx context.Context, e bus.Event) error {
