@@ -143,6 +143,9 @@ func (c *Connections) NATS() *nats.Conn { return c.nats }
 // Mongo is the client of the MongoDB that keeps the marks; nil if they are kept elsewhere, and before Store and Outbox.
 func (c *Connections) Mongo() *mongo.Client { return c.mongo }
 
+// Database is the one that has the marks: the URI's, or "onceish". Nil if they are kept elsewhere, and before Store and Outbox.
+func (c *Connections) Database() *mongo.Database { return c.database }
+
 // BusName and StoreName tell people where these are, without credentials.
 func (c *Connections) BusName() string { return c.busName }
 

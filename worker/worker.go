@@ -107,6 +107,10 @@ func (w *Worker) Outbox(ctx context.Context, collection string, o *mongooutbox.O
 	return w.c.Outbox(ctx, collection, o)
 }
 
+// Database is the one of MongoDB that has the marks: the URI's, or "onceish". Nil if they are kept elsewhere, and before Store and Outbox; in a Setup it
+// is there.
+func (w *Worker) Database() *mongo.Database { return w.c.Database() }
+
 // MongoStore keeps the marks, for handlers that change documents by its UpdateOnce. It is an error where marks are not kept in MongoDB.
 func (w *Worker) MongoStore(ctx context.Context) (*mongodedupe.Store, error) {
 	return w.c.MongoStore(ctx)

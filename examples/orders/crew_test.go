@@ -51,7 +51,7 @@ func newCrew(t *testing.T) *crew {
 	address := freeAddress(t)
 	c.url = "http://" + address
 	c.env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "ONCEISH_") }),
-		"NATS_URL="+c.nats.URL(), "MONGODB_URI="+within(mongotest.URI(t), c.db.Name()), "DATABASE="+c.db.Name(), "LISTEN="+address)
+		"NATS_URL="+c.nats.URL(), "MONGODB_URI="+within(mongotest.URI(t), c.db.Name()), "LISTEN="+address)
 	t.Cleanup(c.end)
 	return c
 }

@@ -10,16 +10,15 @@
 //	./examples/orders/run.sh
 //
 // The service and billing change one document for each order, or each event, with UpdateOnce: the change, the mark that it was made, and the
-// event that it brings about are one atomic write. Neither transactions nor a replica set are needed. Events wait in the documents; a relay, which both
+// event that it brings about are one atomic write. Neither transactions nor a replica set are needed. Events wait in the documents; the drainer, which both
 // processes have, moves them to the outbox and from there to NATS. A mail is an effect outside of the database: a process that dies after
 // it was sent, and before that is noted, has it sent again, under the same idempotency key.
 //
-// Variables: NATS_URL and MONGODB_URI are required; DATABASE is "orders" and LISTEN "localhost:8080" if they are not set.
+// Variables: NATS_URL and MONGODB_URI are required; LISTEN is "localhost:8080" if it is not set.
 package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -34,10 +33,7 @@ func main() {
 
 // exec runs a process until a signal, and returns its exit status.
 func exec(ctx context.Context, args []string, getenv func(string) string, stderr io.Writer) int {
-	log := slog.New(slog.NewTextHandler(stderr, nil))
-	ctx, hurry, release := worker.Signals(ctx, log)
-	defer release()
-	err := run(ctx, args, getenv, &worker.Options{Logger: log, Hurry: hurry})
+	err := run(ctx, args, getenv, slog.New(slog.NewTextHandler(stderr, nil)))
 	if err != nil {
 		_, _ = fmt.Fprintln(stderr, "orders:", err) // nobody else to tell
 	}
@@ -47,17 +43,17 @@ func exec(ctx context.Context, args []string, getenv func(string) string, stderr
 // roles are what the processes do.
 var roles = map[string]func(context.Context, *shop, func(string) string) error{"service": serve, "billing": bill}
 
-func run(ctx context.Context, args []string, getenv func(string) string, o *worker.Options) (err error) {
+func run(ctx context.Context, args []string, getenv func(string) string, log *slog.Logger) error {
 	if len(args) != 1 || roles[args[0]] == nil {
 		return fmt.Errorf("%w: orders service, or orders billing; ./examples/orders/run.sh runs everything", worker.ErrUsage)
 	}
-	s, err := open(ctx, args[0], getenv, o)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	if err := roles[args[0]](ctx, s, getenv); err != nil {
-		return err
-	}
-	return s.Run(ctx)
+	role := args[0]
+	to := &worker.ConnectOptions{NATS: getenv("NATS_URL"), Mongo: getenv("MONGODB_URI"), Provision: true, Name: "orders " + role, Logger: log}
+	return worker.Serve(ctx, role, to, &worker.Options{Logger: log}, func(ctx context.Context, w *worker.Worker) error {
+		s, err := open(ctx, w)
+		if err != nil {
+			return err
+		}
+		return roles[role](ctx, s, getenv)
+	})
 }

@@ -27,7 +27,7 @@ func TestUsage(t *testing.T) {
 		"orders service, or orders billing": nil,
 		"run.sh runs everything":            {"mail"},
 		"no NATS server":                    {"service"},
-		"MONGODB_URI is not set":            {"billing", nc.ConnectedUrl()},
+		"set --mongo or MONGODB_URI":        {"billing", nc.ConnectedUrl()},
 	} {
 		var stderr bytes.Buffer
 		url := ""

@@ -2,7 +2,7 @@
 # Runs the example until Ctrl-C: a NATS server, the MongoDB that is there (see scripts/mongo), the service, billing and mail.
 #
 #   LISTEN          where the service listens; localhost:8080
-#   DATABASE        the database in MongoDB; orders
+#   MONGODB_URI     and in it the database; what scripts/mongo brings up, and onceish
 #   ORDERS_DATA     where NATS keeps its files, and mails go; ~/.local/share/onceish-orders
 set -euo pipefail
 cd "$(dirname "$0")/../.."

@@ -31,7 +31,7 @@ func TestRunScript(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := osexec.Command("./run.sh")
-	cmd.Env = append(os.Environ(), "MONGODB_URI="+within(mongotest.URI(t), db.Name()), "DATABASE="+db.Name(), "LISTEN="+address,
+	cmd.Env = append(os.Environ(), "MONGODB_URI="+within(mongotest.URI(t), db.Name()), "LISTEN="+address,
 		"ORDERS_DATA="+filepath.Join(dir, "data"), "TMPDIR="+dir)
 	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = said, said, []*os.File{held}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
