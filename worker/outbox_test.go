@@ -17,6 +17,7 @@ import (
 	"github.com/onceish/onceish/dedupe"
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
 	"github.com/onceish/onceish/internal/mongotest"
+	"github.com/onceish/onceish/internal/mongowire"
 	"github.com/onceish/onceish/internal/natstest"
 	"github.com/onceish/onceish/outbox"
 	mongooutbox "github.com/onceish/onceish/outbox/mongo"
@@ -26,7 +27,12 @@ import (
 // uriOf is the server's, with a database.
 func uriOf(t *testing.T, database string) string {
 	t.Helper()
-	scheme, rest, _ := strings.Cut(mongotest.URI(t), "://")
+	return within(mongotest.URI(t), database)
+}
+
+// within is the URI with a database.
+func within(uri, database string) string {
+	scheme, rest, _ := strings.Cut(uri, "://")
 	hosts, options, more := strings.Cut(rest, "?")
 	if hosts, _, _ = strings.Cut(hosts, "/"); more {
 		options = "?" + options
@@ -37,9 +43,12 @@ func uriOf(t *testing.T, database string) string {
 // connectTo is a process's connections to a server, and to a database.
 func connectTo(t *testing.T, nats, database string) *Connections {
 	t.Helper()
-	c, err := Connect(t.Context(), &ConnectOptions{
-		NATS: nats, Mongo: uriOf(t, database), Provision: true, Logger: slog.New(slog.DiscardHandler),
-	})
+	return connectToMongo(t, nats, uriOf(t, database))
+}
+
+func connectToMongo(t *testing.T, nats, uri string) *Connections {
+	t.Helper()
+	c, err := Connect(t.Context(), &ConnectOptions{NATS: nats, Mongo: uri, Provision: true, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -267,5 +276,64 @@ func TestChangesOfDocumentsPublishTheirEvents(t *testing.T) {
 	}
 	if n, err := db.Collection("invoices").CountDocuments(t.Context(), bson.D{{Key: "times", Value: 1}}); err != nil || n != orders {
 		t.Errorf("%d of %d documents were changed once (%v)", n, orders, err)
+	}
+}
+
+// Consume, write, publish in transactions: what a handler writes, the event that it adds and its mark are there together, or none of them is. The
+// server is made a member of a replica set by a proxy, which keeps the writes of a transaction until it is committed.
+func TestTransactionsPublishWhatTheyAdd(t *testing.T) {
+	t.Parallel()
+	server, db := natstest.Start(t, nil), mongotest.Database(t)
+	c := connectToMongo(t, server.URL(), within(mongowire.NewSet(t, mongotest.URI(t)).URI(), db.Name()))
+	for _, topic := range []string{"order.placed", "invoice.issued"} {
+		if _, err := c.Bus().Topic(t.Context(), topic, "", bus.Start{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const orders = 20
+	for i := range orders {
+		if _, err := c.Bus().Publish(t.Context(), bus.Event{ID: strconv.Itoa(i), Topic: "order.placed"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w, err := New("billing", c, &Options{UntilEmpty: true, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	box := openBox(t, c)
+	if _, err := w.AddDrainer(box, nil); err != nil {
+		t.Fatal(err)
+	}
+	invoices := w.Database().Collection("invoices")
+	w.Handle("order.placed", func(ctx context.Context, e bus.Event) error {
+		if _, err := invoices.InsertOne(ctx, bson.D{{Key: "order", Value: e.ID}}); err != nil {
+			return err
+		}
+		if _, err := box.Add(ctx, bus.Event{Topic: "invoice.issued", Data: []byte(e.ID)}); err != nil { // each run's has an id of its own
+			return err
+		}
+		if consumer.AttemptFrom(ctx).Number == 1 {
+			return consumer.RetryAfter(time.Millisecond, errors.New("after both"))
+		}
+		return nil
+	}, &consumer.Options{Mode: consumer.Transactional, RunLimit: 5 * time.Second})
+	issued := make(chan string, 2*orders)
+	w.Handle("invoice.issued", func(_ context.Context, e bus.Event) error {
+		issued <- string(e.Data)
+		return nil
+	}, nil)
+	if err := w.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	close(issued)
+	var all []string
+	for id := range issued {
+		all = append(all, id)
+	}
+	if slices.Sort(all); len(all) != orders || len(slices.Compact(all)) != orders {
+		t.Errorf("issued %q, want each of %d once", all, orders)
+	}
+	if n, err := db.Collection("invoices").CountDocuments(t.Context(), bson.D{}); err != nil || n != orders {
+		t.Errorf("%d invoices, want %d (%v)", n, orders, err)
 	}
 }
