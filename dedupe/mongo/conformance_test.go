@@ -29,7 +29,7 @@ func subject(t *testing.T) dedupetest.Subject {
 	coll := collection(t, connect(t, options.Client().ApplyURI(mongotest.URI(t))))
 	through := client.Database(coll.Database().Name()).Collection(coll.Name())
 	return dedupetest.Subject{
-		Store: store(t, through, &mongodedupe.Options{Timeout: 5 * time.Second}),
+		Store: store(t, through, &mongodedupe.Options{Timeout: patience}),
 		Skewed: func(t *testing.T, d time.Duration) dedupe.Store {
 			t.Helper()
 			return store(t, through, mongodedupe.Options{}.Skew(d))
