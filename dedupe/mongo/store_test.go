@@ -13,6 +13,7 @@ import (
 	"github.com/onceish/onceish/dedupe"
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
 	"github.com/onceish/onceish/internal/mongotest"
+	"github.com/onceish/onceish/internal/mongowire"
 )
 
 // win claims as soon as the key is to be had.
@@ -131,14 +132,14 @@ func TestSkew(t *testing.T) {
 // A pool that is too small makes calls slow; it loses no lease, and every call returns.
 func TestSmallPool(t *testing.T) {
 	t.Parallel()
-	w := newWire(t, mongotest.URI(t))
+	w := mongowire.New(t, mongotest.URI(t))
 	coll := collection(t, connect(t, options.Client().ApplyURI(mongotest.URI(t))))
-	client := connect(t, options.Client().ApplyURI(w.uri()).SetMaxPoolSize(2))
+	client := connect(t, options.Client().ApplyURI(w.URI()).SetMaxPoolSize(2))
 	s, err := mongodedupe.New(t.Context(), client.Database(coll.Database().Name()).Collection(coll.Name()), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.slow(5 * time.Millisecond)
+	w.Slow(5 * time.Millisecond)
 	var wg sync.WaitGroup
 	for i := range 64 {
 		wg.Go(func() {
