@@ -143,14 +143,14 @@ func TestSmallPool(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 64 {
 		wg.Go(func() {
-			r := request(fmt.Sprint(i), 3*time.Second)
+			r := request(fmt.Sprint(i), patience)
 			cs, err := s.Claim(t.Context(), []dedupe.Request{r})
 			if err != nil || cs[0].State != dedupe.Fresh {
 				t.Errorf("claim: %+v, %v", cs, err)
 				return
 			}
 			for range 3 {
-				if oks, err := s.Extend(t.Context(), cs, 3*time.Second, time.Hour); err != nil || !oks[0] {
+				if oks, err := s.Extend(t.Context(), cs, patience, time.Hour); err != nil || !oks[0] {
 					t.Errorf("extend: %v, %v", oks, err)
 				}
 			}
