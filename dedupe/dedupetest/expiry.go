@@ -68,7 +68,7 @@ func expiresEverywhere(t *testing.T, k *kit) {
 	}
 }
 
-// writesRenew has each write follow another by three fifths of a TTL.
+// writesRenew has each write follow another by three fifths of a TTL. What can is written at once, so that the machine has the rest of the TTL.
 func writesRenew(t *testing.T, k *kit) {
 	step := k.h.TTL * 3 / 5
 	ask := func(id string) dedupe.Request {
@@ -76,23 +76,35 @@ func writesRenew(t *testing.T, k *kit) {
 		r.TTL = k.h.TTL
 		return r
 	}
-	settle := func(c dedupe.Claim, o dedupe.Outcome) {
-		s := end(c, o)
-		s.TTL = k.h.TTL
-		k.settled(t, s)
-	}
-	names := []string{"succeeded", "failed", "not begun", "given up", "buried", "extended", "claimed", "repeated"}
 	claims := make(map[string]dedupe.Claim)
-	for _, n := range names {
-		claims[n] = k.claim(t, ask(n), dedupe.Fresh)
+	settle := func(outcomes map[string]dedupe.Outcome) {
+		var ss []dedupe.Settlement
+		for name, o := range outcomes {
+			s := end(claims[name], o)
+			s.TTL = k.h.TTL
+			ss = append(ss, s)
+		}
+		for i, ok := range k.settles(t, ss...) {
+			if !ok {
+				t.Fatalf("settlement of %s as %v: superseded, want applied", ss[i].Claim.Key, ss[i].Outcome)
+			}
+		}
 	}
-	settle(claims["buried"], dedupe.GivenUp)
+	var rs []dedupe.Request
+	for _, n := range []string{"succeeded", "failed", "not begun", "given up", "buried", "extended", "claimed", "repeated"} {
+		rs = append(rs, ask(n))
+	}
+	for _, c := range k.claims(t, rs...) {
+		if c.State != dedupe.Fresh {
+			t.Fatalf("%s: %v, want fresh", c.Key, c.State)
+		}
+		claims[c.Key.ID] = c
+	}
+	settle(map[string]dedupe.Outcome{"buried": dedupe.GivenUp})
 	k.h.Wait(t, step)
-	settle(claims["succeeded"], dedupe.Succeeded)
-	settle(claims["failed"], dedupe.Failed)
-	settle(claims["not begun"], dedupe.NotBegun)
-	settle(claims["given up"], dedupe.GivenUp)
-	settle(claims["buried"], dedupe.Buried)
+	settle(map[string]dedupe.Outcome{
+		"succeeded": dedupe.Succeeded, "failed": dedupe.Failed, "not begun": dedupe.NotBegun, "given up": dedupe.GivenUp, "buried": dedupe.Buried,
+	})
 	if !k.extends(t, []dedupe.Claim{claims["extended"]}, k.h.Lease, k.h.TTL)[0] {
 		t.Fatal("extended: superseded")
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -138,8 +140,10 @@ func (s *Store) claimWave(ctx context.Context, ps []*pending) error {
 	return nil
 }
 
-// insert claims the fresh ones, and returns those whose row is there already.
+// insert claims the fresh ones, and returns those whose row is there already. Every command has its rows in the order of their ids: DocumentDB
+// locks each until the command ends, and batches that share keys would wait for each other in a circle.
 func (s *Store) insert(ctx context.Context, ps []*pending) ([]*pending, error) {
+	slices.SortFunc(ps, func(a, b *pending) int { return strings.Compare(a.id, b.id) })
 	at, err := s.clock.Read(ctx)
 	if err != nil {
 		return nil, err

@@ -12,6 +12,7 @@ import (
 	"github.com/onceish/onceish/dedupe/dedupetest"
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
 	"github.com/onceish/onceish/internal/mongotest"
+	"github.com/onceish/onceish/internal/mongowire"
 )
 
 func TestConformance(t *testing.T) {
@@ -24,19 +25,19 @@ func TestConformance(t *testing.T) {
 // subject is a store behind a proxy, whose client hides no error by trying again itself.
 func subject(t *testing.T) dedupetest.Subject {
 	t.Helper()
-	w := newWire(t, mongotest.URI(t))
-	client := connect(t, options.Client().ApplyURI(w.uri()).SetRetryReads(false).SetRetryWrites(false))
+	w := mongowire.New(t, mongotest.URI(t))
+	client := connect(t, options.Client().ApplyURI(w.URI()).SetRetryReads(false).SetRetryWrites(false))
 	coll := collection(t, connect(t, options.Client().ApplyURI(mongotest.URI(t))))
 	through := client.Database(coll.Database().Name()).Collection(coll.Name())
 	return dedupetest.Subject{
-		Store: store(t, through, &mongodedupe.Options{Timeout: 5 * time.Second}),
+		Store: store(t, through, &mongodedupe.Options{Timeout: patience}),
 		Skewed: func(t *testing.T, d time.Duration) dedupe.Store {
 			t.Helper()
 			return store(t, through, mongodedupe.Options{}.Skew(d))
 		},
-		Fault:   w.fail,
-		Partial: func(key dedupe.Key) func() bool { return w.spoil(key.String()) },
-		Refuse:  w.refuse,
+		Fault:   w.Fail,
+		Partial: func(key dedupe.Key) func() bool { return w.Spoil(key.String()) },
+		Refuse:  w.Refuse,
 		Present: func(t *testing.T, key dedupe.Key) bool { return present(t, coll, key) },
 	}
 }

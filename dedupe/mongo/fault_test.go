@@ -15,14 +15,15 @@ import (
 	"github.com/onceish/onceish/dedupe"
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
 	"github.com/onceish/onceish/internal/mongotest"
+	"github.com/onceish/onceish/internal/mongowire"
 )
 
 // wired is a store behind a proxy, its collection, and the proxy. Its client tries nothing again by itself.
-func wired(t *testing.T) (*mongodedupe.Store, *driver.Collection, *wire) {
+func wired(t *testing.T) (*mongodedupe.Store, *driver.Collection, *mongowire.Proxy) {
 	t.Helper()
-	w := newWire(t, mongotest.URI(t))
+	w := mongowire.New(t, mongotest.URI(t))
 	coll := collection(t, connect(t, options.Client().ApplyURI(mongotest.URI(t))))
-	client := connect(t, options.Client().ApplyURI(w.uri()).SetRetryReads(false).SetRetryWrites(false))
+	client := connect(t, options.Client().ApplyURI(w.URI()).SetRetryReads(false).SetRetryWrites(false))
 	s, err := mongodedupe.New(t.Context(), client.Database(coll.Database().Name()).Collection(coll.Name()), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -83,7 +84,7 @@ func TestLostCommands(t *testing.T) {
 	}
 }
 
-func lostClaims(t *testing.T, s *mongodedupe.Store, w *wire, n int, applied bool) {
+func lostClaims(t *testing.T, s *mongodedupe.Store, w *mongowire.Proxy, n int, applied bool) {
 	t.Helper()
 	old := request("old", time.Millisecond)
 	crashed := claimOne(t, s, old)
@@ -91,9 +92,9 @@ func lostClaims(t *testing.T, s *mongodedupe.Store, w *wire, n int, applied bool
 	taker := request("old", time.Minute)
 	taker.Nonce = "taker"
 	lapse(t, s, old)
-	w.cut(n, applied)
+	w.Cut(n, applied)
 	cs := again(t, func() ([]dedupe.Claim, error) { return s.Claim(t.Context(), []dedupe.Request{gone, taker}) })
-	w.cut(0, false)()
+	w.Cut(0, false)()
 	if cs[0].State != dedupe.Fresh || cs[0].Crashes != 0 || cs[0].Token != 1 {
 		t.Errorf("a fresh key: %+v", cs[0])
 	}
@@ -102,7 +103,7 @@ func lostClaims(t *testing.T, s *mongodedupe.Store, w *wire, n int, applied bool
 	}
 }
 
-func lostSettlements(t *testing.T, s *mongodedupe.Store, w *wire, n int, applied bool) {
+func lostSettlements(t *testing.T, s *mongodedupe.Store, w *mongowire.Proxy, n int, applied bool) {
 	t.Helper()
 	outcomes := []dedupe.Outcome{dedupe.Succeeded, dedupe.Failed, dedupe.NotBegun, dedupe.GivenUp}
 	ss := make([]dedupe.Settlement, len(outcomes))
@@ -110,9 +111,9 @@ func lostSettlements(t *testing.T, s *mongodedupe.Store, w *wire, n int, applied
 		c := claimOne(t, s, request(o.String(), time.Minute))
 		ss[i] = dedupe.Settlement{Claim: c, Outcome: o, TTL: time.Hour, Lease: time.Minute, CountAttempt: true}
 	}
-	w.cut(n, applied)
+	w.Cut(n, applied)
 	oks := again(t, func() ([]bool, error) { return s.Settle(t.Context(), ss) })
-	w.cut(0, false)()
+	w.Cut(0, false)()
 	for i, ok := range oks {
 		if !ok {
 			t.Errorf("%v: superseded", outcomes[i])
@@ -127,17 +128,17 @@ func lostSettlements(t *testing.T, s *mongodedupe.Store, w *wire, n int, applied
 	}
 }
 
-func lostMarks(t *testing.T, s *mongodedupe.Store, w *wire, n int, applied bool) {
+func lostMarks(t *testing.T, s *mongodedupe.Store, w *mongowire.Proxy, n int, applied bool) {
 	t.Helper()
 	a, b := dedupe.Key{ID: "a"}, dedupe.Key{ID: "b"}
 	if err := s.Mark(t.Context(), []dedupe.Mark{{Key: a, State: dedupe.Dead, TTL: time.Hour}}); err != nil {
 		t.Fatal(err)
 	}
-	w.cut(n, applied)
+	w.Cut(n, applied)
 	again(t, func() (any, error) {
 		return nil, s.Mark(t.Context(), []dedupe.Mark{{Key: a, State: dedupe.Done, TTL: time.Hour}, {Key: b, State: dedupe.Done, TTL: time.Hour}})
 	})
-	w.cut(0, false)()
+	w.Cut(0, false)()
 	rs, err := s.Seen(t.Context(), []dedupe.Key{a, b})
 	if err != nil || rs[0].State != dedupe.Done || rs[1].State != dedupe.Done {
 		t.Errorf("marked: %+v, %v", rs, err)
@@ -150,16 +151,16 @@ func TestInvisibleRow(t *testing.T) {
 	s, _, w := wired(t)
 	r := request("a", time.Minute)
 	claimOne(t, s, r)
-	w.rewrite(func(command string, reply bson.D) bson.D {
+	w.Rewrite(func(command string, reply bson.D) bson.D {
 		if command == "aggregate" {
-			return with(reply, "cursor", bson.D{{Key: "id", Value: int64(0)}, {Key: "ns", Value: "db.dedupe"}, {Key: "firstBatch", Value: bson.A{}}})
+			return mongowire.With(reply, "cursor", bson.D{{Key: "id", Value: int64(0)}, {Key: "ns", Value: "db.dedupe"}, {Key: "firstBatch", Value: bson.A{}}})
 		}
 		return reply
 	})
 	if c := claimOne(t, s, r); c.State != dedupe.Held || c.HeldFor <= 0 || c.HeldFor > time.Second {
 		t.Errorf("%v for %v, want held for a moment", c.State, c.HeldFor)
 	}
-	w.rewrite(nil)
+	w.Rewrite(nil)
 	if c := claimOne(t, s, r); c.State != dedupe.Fresh || c.Crashes != 0 {
 		t.Errorf("asked again: %+v, want its own claim", c)
 	}
@@ -170,12 +171,12 @@ func TestRefusedKeys(t *testing.T) {
 	t.Parallel()
 	for _, code := range []int{121, 261, 17280} {
 		s, _, w := wired(t)
-		w.rewrite(func(command string, reply bson.D) bson.D {
+		w.Rewrite(func(command string, reply bson.D) bson.D {
 			if command != "insert" {
 				return reply
 			}
-			reply = with(reply, "n", int32(1))
-			return with(reply, "writeErrors", bson.A{writeError(1, code, "no such key")})
+			reply = mongowire.With(reply, "n", int32(1))
+			return mongowire.With(reply, "writeErrors", bson.A{mongowire.WriteError(1, code, "no such key")})
 		})
 		cs, err := s.Claim(t.Context(), []dedupe.Request{request("a", time.Minute), request("b", time.Minute), request("b", time.Minute)})
 		if err != nil {
@@ -201,15 +202,17 @@ func TestFailedWrites(t *testing.T) {
 	t.Parallel()
 	concern := bson.D{{Key: "code", Value: int32(64)}, {Key: "errmsg", Value: "waiting for replication timed out"}}
 	for name, edit := range map[string]func(bson.D) bson.D{
-		"write concern": func(d bson.D) bson.D { return with(d, "writeConcernError", concern) },
-		"one item":      func(d bson.D) bson.D { return with(d, "writeErrors", bson.A{writeError(0, 11601, "interrupted")}) },
-		"miscounted":    func(d bson.D) bson.D { return with(d, "n", int32(7)) },
-		"command":       func(bson.D) bson.D { return failure(11600, "InterruptedAtShutdown") },
+		"write concern": func(d bson.D) bson.D { return mongowire.With(d, "writeConcernError", concern) },
+		"one item": func(d bson.D) bson.D {
+			return mongowire.With(d, "writeErrors", bson.A{mongowire.WriteError(0, 11601, "interrupted")})
+		},
+		"miscounted": func(d bson.D) bson.D { return mongowire.With(d, "n", int32(7)) },
+		"command":    func(bson.D) bson.D { return mongowire.Failure(11600, "InterruptedAtShutdown") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s, _, w := wired(t)
-			w.rewrite(func(command string, reply bson.D) bson.D {
+			w.Rewrite(func(command string, reply bson.D) bson.D {
 				if command == "insert" {
 					return edit(reply)
 				}
@@ -222,7 +225,7 @@ func TestFailedWrites(t *testing.T) {
 			if err := s.Mark(t.Context(), []dedupe.Mark{{Key: dedupe.Key{ID: "m"}, State: dedupe.Done, TTL: time.Hour}}); err == nil {
 				t.Error("marked, want an error")
 			}
-			w.rewrite(nil)
+			w.Rewrite(nil)
 			if c := claimOne(t, s, r); c.State != dedupe.Fresh || c.Crashes != 0 {
 				t.Errorf("asked again: %+v, want its own claim", c)
 			}
@@ -235,11 +238,11 @@ func TestOtherWordForDuplicate(t *testing.T) {
 	t.Parallel()
 	s, _, w := wired(t)
 	claimOne(t, s, request("a", time.Minute))
-	w.rewrite(func(command string, reply bson.D) bson.D {
+	w.Rewrite(func(command string, reply bson.D) bson.D {
 		if command != "insert" {
 			return reply
 		}
-		return with(reply, "writeErrors", bson.A{writeError(0, 1, `duplicate key value violates unique constraint "collection_pk_1"`)})
+		return mongowire.With(reply, "writeErrors", bson.A{mongowire.WriteError(0, 1, `duplicate key value violates unique constraint "collection_pk_1"`)})
 	})
 	r := request("a", time.Minute)
 	r.Nonce = "other"
@@ -265,14 +268,14 @@ func TestUnknownState(t *testing.T) {
 // A server that answers nothing costs the time-out, no more.
 func TestTimeout(t *testing.T) {
 	t.Parallel()
-	w := newWire(t, mongotest.URI(t))
+	w := mongowire.New(t, mongotest.URI(t))
 	coll := collection(t, connect(t, options.Client().ApplyURI(mongotest.URI(t))))
-	client := connect(t, options.Client().ApplyURI(w.uri()))
+	client := connect(t, options.Client().ApplyURI(w.URI()))
 	s, err := mongodedupe.New(t.Context(), client.Database(coll.Database().Name()).Collection(coll.Name()), &mongodedupe.Options{Timeout: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.slow(3 * time.Second)
+	w.Slow(3 * time.Second)
 	start := time.Now()
 	_, err = s.Claim(t.Context(), []dedupe.Request{request("a", time.Minute)})
 	if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 2500*time.Millisecond {
@@ -330,7 +333,7 @@ func TestTakeoverMisses(t *testing.T) {
 			old := claimOne(t, direct, r)
 			lapse(t, direct, r)
 			touched := make(chan error, 1)
-			w.rewrite(func(command string, reply bson.D) bson.D {
+			w.Rewrite(func(command string, reply bson.D) bson.D {
 				if command == "aggregate" && len(touched) == 0 {
 					touched <- c.touch(direct, old)
 				}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
@@ -57,6 +59,7 @@ func (s *Store) Mark(ctx context.Context, marks []dedupe.Mark) error {
 		last[id] = &writing{id: id, mark: m}
 		ws = append(ws, last[id])
 	}
+	slices.SortFunc(ws, func(a, b *writing) int { return strings.Compare(a.id, b.id) }) // see insert
 	ctx, cancel := s.call(ctx)
 	defer cancel()
 	var refusals []error

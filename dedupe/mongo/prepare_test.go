@@ -13,6 +13,7 @@ import (
 
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
 	"github.com/onceish/onceish/internal/mongotest"
+	"github.com/onceish/onceish/internal/mongowire"
 )
 
 // ttl is expireAfterSeconds of the index on expireAt; -1: there is none.
@@ -126,14 +127,14 @@ func TestUnfitCollections(t *testing.T) {
 		{"view", "listCollections", listed("view", bson.D{}), "view"},
 		{"capped", "listCollections", listed("collection", bson.D{{Key: "capped", Value: true}}), "capped"},
 		{"collation", "listCollections", listed("collection", bson.D{{Key: "collation", Value: bson.D{{Key: "locale", Value: "en"}}}}), "collation (en)"},
-		{"may not index", "createIndexes", failure(13, "Unauthorized"), "createIndex"},
-		{"may not list", "listCollections", failure(13, "Unauthorized"), ""},
+		{"may not index", "createIndexes", mongowire.Failure(13, "Unauthorized"), "createIndex"},
+		{"may not list", "listCollections", mongowire.Failure(13, "Unauthorized"), ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWire(t, mongotest.URI(t))
-			coll := collection(t, connect(t, options.Client().ApplyURI(w.uri())))
-			w.rewrite(func(command string, reply bson.D) bson.D {
+			w := mongowire.New(t, mongotest.URI(t))
+			coll := collection(t, connect(t, options.Client().ApplyURI(w.URI())))
+			w.Rewrite(func(command string, reply bson.D) bson.D {
 				if command == c.command {
 					return c.reply
 				}
@@ -156,10 +157,6 @@ func listed(kind string, opts bson.D) bson.D {
 		{Key: "cursor", Value: bson.D{{Key: "id", Value: int64(0)}, {Key: "ns", Value: "db.$cmd.listCollections"}, {Key: "firstBatch", Value: bson.A{entry}}}},
 		{Key: "ok", Value: 1.0},
 	}
-}
-
-func failure(code int, name string) bson.D {
-	return bson.D{{Key: "ok", Value: 0.0}, {Key: "code", Value: int32(code)}, {Key: "codeName", Value: name}, {Key: "errmsg", Value: name}}
 }
 
 func TestOptions(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"github.com/onceish/onceish/dedupe"
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
 	"github.com/onceish/onceish/internal/mongotest"
+	"github.com/onceish/onceish/internal/mongowire"
 )
 
 // win claims as soon as the key is to be had.
@@ -131,25 +132,25 @@ func TestSkew(t *testing.T) {
 // A pool that is too small makes calls slow; it loses no lease, and every call returns.
 func TestSmallPool(t *testing.T) {
 	t.Parallel()
-	w := newWire(t, mongotest.URI(t))
+	w := mongowire.New(t, mongotest.URI(t))
 	coll := collection(t, connect(t, options.Client().ApplyURI(mongotest.URI(t))))
-	client := connect(t, options.Client().ApplyURI(w.uri()).SetMaxPoolSize(2))
+	client := connect(t, options.Client().ApplyURI(w.URI()).SetMaxPoolSize(2))
 	s, err := mongodedupe.New(t.Context(), client.Database(coll.Database().Name()).Collection(coll.Name()), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.slow(5 * time.Millisecond)
+	w.Slow(5 * time.Millisecond)
 	var wg sync.WaitGroup
 	for i := range 64 {
 		wg.Go(func() {
-			r := request(fmt.Sprint(i), 3*time.Second)
+			r := request(fmt.Sprint(i), patience)
 			cs, err := s.Claim(t.Context(), []dedupe.Request{r})
 			if err != nil || cs[0].State != dedupe.Fresh {
 				t.Errorf("claim: %+v, %v", cs, err)
 				return
 			}
 			for range 3 {
-				if oks, err := s.Extend(t.Context(), cs, 3*time.Second, time.Hour); err != nil || !oks[0] {
+				if oks, err := s.Extend(t.Context(), cs, patience, time.Hour); err != nil || !oks[0] {
 					t.Errorf("extend: %v, %v", oks, err)
 				}
 			}

@@ -18,6 +18,7 @@ import (
 	"github.com/onceish/onceish/dedupe"
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
 	"github.com/onceish/onceish/internal/mongotest"
+	"github.com/onceish/onceish/internal/mongowire"
 )
 
 // done hears of every delivery that ended.
@@ -84,17 +85,17 @@ func exactlyOnce(t *testing.T, s *mongodedupe.Store, effects *driver.Collection)
 func TestTransactConsumer(t *testing.T) {
 	t.Parallel()
 	l := newLedger(t)
-	unknown := labelledFailure(91, "ShutdownInProgress", "UnknownTransactionCommitResult")
-	l.set.on(func(command string, before int) *turn {
+	unknown := mongowire.LabelledFailure(91, "ShutdownInProgress", "UnknownTransactionCommitResult")
+	l.set.On(func(command string, before int) *mongowire.Turn {
 		switch {
 		case command == "insert" && before > 0 && before%7 == 0: // not of the probe
-			return &turn{reply: labelledFailure(112, "WriteConflict", "TransientTransactionError")}
+			return &mongowire.Turn{Reply: mongowire.LabelledFailure(112, "WriteConflict", "TransientTransactionError")}
 		case command == "commitTransaction" && before%5 == 0:
-			return &turn{apply: true, reply: unknown}
+			return &mongowire.Turn{Apply: true, Reply: unknown}
 		case command == "commitTransaction" && before%5 == 1:
-			return &turn{reply: unknown}
+			return &mongowire.Turn{Reply: unknown}
 		case command == "commitTransaction" && before%11 == 2:
-			return &turn{reply: gone()}
+			return &mongowire.Turn{Reply: mongowire.Gone()}
 		}
 		return nil
 	})

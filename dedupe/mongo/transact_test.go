@@ -16,12 +16,16 @@ import (
 	"github.com/onceish/onceish/dedupe"
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
 	"github.com/onceish/onceish/internal/mongotest"
+	"github.com/onceish/onceish/internal/mongowire"
 )
+
+// patience is longer than any call takes on a machine that has much else to do: what ends by it has failed.
+const patience = 30 * time.Second
 
 // ledger is a store with transactions, and a collection for effects. The client's own concerns are the weakest there are.
 type ledger struct {
 	*testing.T
-	set     *set
+	set     *mongowire.Set
 	store   *mongodedupe.Store
 	effects *driver.Collection
 	sent    *recorder
@@ -29,12 +33,12 @@ type ledger struct {
 
 func newLedger(t *testing.T) *ledger {
 	t.Helper()
-	l := &ledger{T: t, set: newSet(t, mongotest.URI(t)), sent: &recorder{}}
+	l := &ledger{T: t, set: mongowire.NewSet(t, mongotest.URI(t)), sent: &recorder{}}
 	db := mongotest.Database(t)
-	client := connect(t, options.Client().ApplyURI(l.set.uri()).SetMonitor(l.sent.monitor()).
+	client := connect(t, options.Client().ApplyURI(l.set.URI()).SetMonitor(l.sent.monitor()).
 		SetWriteConcern(writeconcern.W1()).SetReadConcern(readconcern.Available()).SetReadPreference(readpref.Nearest()))
 	var err error
-	if l.store, err = mongodedupe.New(t.Context(), client.Database(db.Name()).Collection("dedupe"), &mongodedupe.Options{Timeout: 2 * time.Second}); err != nil {
+	if l.store, err = mongodedupe.New(t.Context(), client.Database(db.Name()).Collection("dedupe"), &mongodedupe.Options{Timeout: patience}); err != nil {
 		t.Fatal(err)
 	}
 	l.effects = client.Database(db.Name()).Collection("effects")
@@ -44,7 +48,7 @@ func newLedger(t *testing.T) *ledger {
 
 func (l *ledger) claim(id string) dedupe.Claim {
 	l.Helper()
-	r := request(id, 20*time.Second)
+	r := request(id, 4*patience)
 	c := claimOne(l.T, l.store, r)
 	if c.State != dedupe.Fresh {
 		l.Fatalf("claim: %+v", c)
@@ -69,7 +73,7 @@ func (l *ledger) holds(c dedupe.Claim, state dedupe.State, effects int64) {
 	if n, err := l.effects.CountDocuments(l.Context(), bson.D{}); err != nil || n != effects {
 		l.Errorf("%d effects, %v; want %d", n, err, effects)
 	}
-	if n := l.set.pending(); n != 0 {
+	if n := l.set.Pending(); n != 0 {
 		l.Errorf("%d transactions are left open", n)
 	}
 }
@@ -209,7 +213,7 @@ func TestTransactSuperseded(t *testing.T) {
 // What a server gives up is run again, in a transaction of its own, also when the function hides the error and the commit tells.
 func TestTransactRerun(t *testing.T) {
 	t.Parallel()
-	conflict := labelledFailure(112, "WriteConflict", "TransientTransactionError")
+	conflict := mongowire.LabelledFailure(112, "WriteConflict", "TransientTransactionError")
 	for name, c := range map[string]struct {
 		command string
 		hide    bool
@@ -219,18 +223,17 @@ func TestTransactRerun(t *testing.T) {
 		"first statement": {"update", false, conflict, 1},
 		"function":        {"insert", false, conflict, 2},
 		"swallowed":       {"insert", true, conflict, 2},
-		"commit":          {"commitTransaction", false, gone(), 2},
+		"commit":          {"commitTransaction", false, mongowire.Gone(), 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := newLedger(t)
 			claim := l.claim("a")
-			l.set.on(func(command string, before int) *turn {
+			l.set.On(func(command string, before int) *mongowire.Turn {
 				if command != c.command || before > 0 {
 					return nil
 				}
-				clear(l.set.open) // the server has given it up
-				return &turn{reply: c.reply}
+				return &mongowire.Turn{GiveUp: true, Reply: c.reply}
 			})
 			runs := 0
 			err := l.store.Transact(t.Context(), claim, time.Hour, func(ctx context.Context) error {
@@ -248,18 +251,17 @@ func TestTransactRerun(t *testing.T) {
 	}
 }
 
-// A function that hides what happened does not run for ever.
+// A function that hides what happened does not run for ever: until the lease is over, which is long enough for more than one run.
 func TestTransactSwallows(t *testing.T) {
 	t.Parallel()
 	l := newLedger(t)
 	c := l.claim("a")
-	c.HeldFor = 700 * time.Millisecond
-	l.set.on(func(command string, _ int) *turn {
+	c.HeldFor = 3 * time.Second
+	l.set.On(func(command string, _ int) *mongowire.Turn {
 		if command != "insert" {
 			return nil
 		}
-		clear(l.set.open)
-		return &turn{reply: gone()}
+		return &mongowire.Turn{GiveUp: true, Reply: mongowire.Gone()}
 	})
 	runs, began := 0, time.Now()
 	err := l.store.Transact(t.Context(), c, time.Hour, func(ctx context.Context) error {
@@ -267,32 +269,33 @@ func TestTransactSwallows(t *testing.T) {
 		_ = l.effect(ctx)
 		return nil
 	})
-	if err == nil || runs < 2 || time.Since(began) > 5*time.Second {
+	if err == nil || runs < 2 || time.Since(began) > c.HeldFor+patience {
 		t.Errorf("%v after %d runs and %v", err, runs, time.Since(began))
 	}
+	l.set.Forget() // the end may have cut a statement off, which is begun after its abort
 	l.holds(c, dedupe.Held, 0)
 }
 
 // A commit that was not answered is found out: sent again, or seen by its mark.
 func TestTransactCommitUnanswered(t *testing.T) {
 	t.Parallel()
-	unknown := labelledFailure(91, "ShutdownInProgress", "UnknownTransactionCommitResult", "RetryableWriteError")
+	unknown := mongowire.LabelledFailure(91, "ShutdownInProgress", "UnknownTransactionCommitResult", "RetryableWriteError")
 	for name, c := range map[string]struct {
 		times int
-		turn  turn
+		turn  mongowire.Turn
 	}{
-		"lost, cut":         {1, turn{cut: true}},
-		"applied, cut":      {1, turn{apply: true, cut: true}},
-		"lost, unknown":     {4, turn{reply: unknown}},
-		"applied, unknown":  {1 << 30, turn{apply: true, reply: unknown}},
-		"applied, refused":  {1 << 30, turn{apply: true, reply: failure(1, "InternalError")}},
-		"applied, time-out": {1 << 30, turn{apply: true, reply: failure(50, "MaxTimeMSExpired")}},
+		"lost, cut":         {1, mongowire.Turn{Cut: true}},
+		"applied, cut":      {1, mongowire.Turn{Apply: true, Cut: true}},
+		"lost, unknown":     {4, mongowire.Turn{Reply: unknown}},
+		"applied, unknown":  {1 << 30, mongowire.Turn{Apply: true, Reply: unknown}},
+		"applied, refused":  {1 << 30, mongowire.Turn{Apply: true, Reply: mongowire.Failure(1, "InternalError")}},
+		"applied, time-out": {1 << 30, mongowire.Turn{Apply: true, Reply: mongowire.Failure(50, "MaxTimeMSExpired")}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := newLedger(t)
 			claim := l.claim("a")
-			l.set.on(func(command string, before int) *turn {
+			l.set.On(func(command string, before int) *mongowire.Turn {
 				if command == "commitTransaction" && before < c.times {
 					return &c.turn
 				}
@@ -315,18 +318,18 @@ func TestTransactCommitUnanswered(t *testing.T) {
 func TestTransactCommitUnknown(t *testing.T) {
 	t.Parallel()
 	for name, reply := range map[string]bson.D{
-		"unknown":  labelledFailure(91, "ShutdownInProgress", "UnknownTransactionCommitResult"),
-		"time-out": failure(50, "MaxTimeMSExpired"),
+		"unknown":  mongowire.LabelledFailure(91, "ShutdownInProgress", "UnknownTransactionCommitResult"),
+		"time-out": mongowire.Failure(50, "MaxTimeMSExpired"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := newLedger(t)
 			c := l.claim("a")
-			c.HeldFor = time.Second
-			l.set.on(func(command string, _ int) *turn {
+			c.HeldFor = 4 * time.Second // until then the commit has to be sent
+			l.set.On(func(command string, _ int) *mongowire.Turn {
 				switch command {
 				case "commitTransaction":
-					return &turn{reply: reply}
+					return &mongowire.Turn{Reply: reply}
 				case "abortTransaction":
 					t.Error("aborted beside a commit")
 				}
@@ -336,7 +339,7 @@ func TestTransactCommitUnknown(t *testing.T) {
 			if !errors.Is(err, dedupe.ErrCommitUnknown) {
 				t.Errorf("%v, want unknown", err)
 			}
-			l.set.forget()
+			l.set.Forget()
 			l.holds(c, dedupe.Held, 0)
 		})
 	}
@@ -347,10 +350,9 @@ func TestTransactCommitRefused(t *testing.T) {
 	t.Parallel()
 	l := newLedger(t)
 	c := l.claim("a")
-	l.set.on(func(command string, _ int) *turn {
+	l.set.On(func(command string, _ int) *mongowire.Turn {
 		if command == "commitTransaction" {
-			clear(l.set.open)
-			return &turn{reply: failure(225, "TransactionTooLarge")}
+			return &mongowire.Turn{GiveUp: true, Reply: mongowire.Failure(225, "TransactionTooLarge")}
 		}
 		return nil
 	})
@@ -381,7 +383,7 @@ func TestTransactCancelled(t *testing.T) {
 	}
 	l.holds(c, dedupe.Held, 0)
 	ctx, cancel = context.WithCancelCause(t.Context())
-	l.set.on(func(command string, _ int) *turn {
+	l.set.On(func(command string, _ int) *mongowire.Turn {
 		if command == "commitTransaction" {
 			cancel(mine)
 		}
@@ -398,7 +400,7 @@ func TestTransactLimit(t *testing.T) {
 	t.Parallel()
 	l := newLedger(t)
 	c := l.claim("a")
-	c.HeldFor = 200 * time.Millisecond
+	c.HeldFor = 2 * time.Second // until then the function has to be run
 	if err := l.store.Transact(t.Context(), c, time.Hour, func(ctx context.Context) error {
 		err := l.effect(ctx)
 		<-ctx.Done()
@@ -453,8 +455,8 @@ func TestProbeRefuses(t *testing.T) {
 func TestProbeUnanswered(t *testing.T) {
 	t.Parallel()
 	l := newLedger(t)
-	l.set.on(func(string, int) *turn {
-		return &turn{reply: labelledFailure(20, "IllegalOperation")}
+	l.set.On(func(string, int) *mongowire.Turn {
+		return &mongowire.Turn{Reply: mongowire.LabelledFailure(20, "IllegalOperation")}
 	})
 	if err := l.store.ProbeTransactions(t.Context()); !errors.Is(err, dedupe.ErrNoTransactions) {
 		t.Errorf("%v, want a refusal", err)

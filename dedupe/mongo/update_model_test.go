@@ -11,12 +11,13 @@ import (
 	"github.com/onceish/onceish/dedupe"
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
 	"github.com/onceish/onceish/internal/mongotest"
+	"github.com/onceish/onceish/internal/mongowire"
 )
 
 // Whatever is called, repeated, lost on the wire, looked through and let go: each document has the changes of the model, once each.
 func TestUpdateOnceModel(t *testing.T) {
 	t.Parallel()
-	w := newWire(t, mongotest.URI(t))
+	w := mongowire.New(t, mongotest.URI(t))
 	r := newRing(t, mongodedupe.Options{}.Grace(time.Millisecond))
 	coll := through(t, w, r.coll)
 	run := 0
@@ -34,7 +35,7 @@ func TestUpdateOnceModel(t *testing.T) {
 				}
 				lost := rapid.IntRange(-6, 3).Draw(t, "lost command")
 				if lost >= 0 {
-					defer w.fail(lost, rapid.Bool().Draw(t, "after it was done"))()
+					defer w.Fail(lost, rapid.Bool().Draw(t, "after it was done"))()
 				}
 				o := &mongodedupe.UpdateOptions{Key: key(c.event), Step: fmt.Sprint(c.step), Upsert: true, MaxApplied: 5}
 				u, err := r.s.UpdateOnce(r.t.Context(), coll, d("_id", id(c.doc)), d("$inc", d("n", 1)), o)

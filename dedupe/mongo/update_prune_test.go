@@ -183,7 +183,7 @@ func TestUpdateOncePruningRace(t *testing.T) {
 	// The answer that has the marks to be looked through comes after others have pruned them and changed the document, as often as
 	// it had been changed before.
 	var once sync.Once
-	w.rewrite(func(command string, reply bson.D) bson.D {
+	w.Rewrite(func(command string, reply bson.D) bson.D {
 		if raw, err := bson.Marshal(reply); command == "aggregate" && err == nil && strings.Contains(string(raw), "applied") {
 			once.Do(func() {
 				for i := range 100 {

@@ -19,6 +19,7 @@ import (
 	"github.com/onceish/onceish/dedupe"
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
 	"github.com/onceish/onceish/internal/mongotest"
+	"github.com/onceish/onceish/internal/mongowire"
 )
 
 // orderKey is the key of an event.
@@ -208,7 +209,7 @@ func TestUpdateOnceLostAnswers(t *testing.T) {
 	coll := through(t, w, direct)
 	run := 0
 	for _, upsert := range []bool{true, false} {
-		for _, fault := range []func(int, bool) func() bool{w.fail, w.cut} {
+		for _, fault := range []func(int, bool) func() bool{w.Fail, w.Cut} {
 			for _, done := range []bool{true, false} {
 				for n := range 3 {
 					run++
@@ -249,9 +250,9 @@ func TestUpdateOnceLostAnswers(t *testing.T) {
 }
 
 // through is a collection by way of a proxy, whose client tries nothing again by itself.
-func through(t *testing.T, w *wire, coll *driver.Collection) *driver.Collection {
+func through(t *testing.T, w *mongowire.Proxy, coll *driver.Collection) *driver.Collection {
 	t.Helper()
-	client := connect(t, options.Client().ApplyURI(w.uri()).SetRetryReads(false).SetRetryWrites(false))
+	client := connect(t, options.Client().ApplyURI(w.URI()).SetRetryReads(false).SetRetryWrites(false))
 	return client.Database(coll.Database().Name()).Collection(coll.Name())
 }
 
@@ -446,7 +447,7 @@ func TestUpdateOnceBehindMajority(t *testing.T) {
 	pay := d("$set", d("state", "paid"), "$inc", d("n", 1))
 	wantUpdate(t, s, direct, d("_id", 1, "state", "new"), pay, o, applied)
 	behind := true
-	w.rewrite(func(command string, reply bson.D) bson.D {
+	w.Rewrite(func(command string, reply bson.D) bson.D {
 		if command != "aggregate" || !behind {
 			return reply
 		}
@@ -455,7 +456,7 @@ func TestUpdateOnceBehindMajority(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		return with(reply, "cursor", d("id", int64(0), "ns", bson.Raw(cursor).Lookup("ns").StringValue(), "firstBatch", bson.A{d("since", int64(0), "marked", false)}))
+		return mongowire.With(reply, "cursor", d("id", int64(0), "ns", bson.Raw(cursor).Lookup("ns").StringValue(), "firstBatch", bson.A{d("since", int64(0), "marked", false)}))
 	})
 	wantUpdate(t, s, through(t, w, direct), d("_id", 1, "state", "new"), pay, o, before)
 	if n := number(t, document(t, direct, 1), "n"); n != 1 || behind {

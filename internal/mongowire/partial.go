@@ -31,7 +31,7 @@ func (w *Proxy) Spoil(id string) func() bool {
 }
 
 // withoutSpoiled takes the armed row out of a command. index is that of its statement, or -1: the command has nothing of it.
-// Gone is whether the statement went with it.
+// gone is whether the statement went with it.
 func (w *Proxy) withoutSpoiled(m []byte) (rest []byte, index int, gone bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -29,10 +29,11 @@ type Set struct {
 	count map[string]int
 }
 
-// Turn is what becomes of a command instead of the usual. A command that is cut is not answered.
+// Turn is what becomes of a command instead of the usual. A command that is cut is not answered. GiveUp: before that, the server gives up all
+// that is open.
 type Turn struct {
-	Apply, Cut bool
-	Reply      bson.D
+	Apply, Cut, GiveUp bool
+	Reply              bson.D
 }
 
 // NewSet listens in front of the server that the URI names, until the test ends.
@@ -229,6 +230,9 @@ func (c *member) inTransaction(cmd bson.D) (bson.D, error) {
 		t = s.hook(name, s.count[name])
 	}
 	s.count[name]++
+	if t != nil && t.GiveUp {
+		clear(s.open)
+	}
 	s.mu.Unlock()
 	if t == nil {
 		t = &Turn{Apply: true}

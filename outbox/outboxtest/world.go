@@ -95,6 +95,13 @@ func (w *world) await(t *testing.T, what string, is func() bool) {
 	}
 }
 
+// awaitCalls waits until a drainer has begun so many more calls.
+func (w *world) awaitCalls(t *testing.T, d *drainer, c call, more int) {
+	t.Helper()
+	n := d.spy.count(c) + more
+	w.await(t, fmt.Sprintf("%d more calls of %s", more, c), func() bool { return d.spy.count(c) >= n })
+}
+
 // awaitPublished waits until so many events were published.
 func (w *world) awaitPublished(t *testing.T, n int) {
 	t.Helper()
