@@ -99,9 +99,13 @@ func (s *subscriber) command(c *config.Subscription) (consumer.Handler, error) {
 	guard := []string{self, guardCommand}
 	var x commands
 	if c.Handler.Exec.Mode == "stream" {
-		x, err = handlers.NewStream(s.worker.Group(), c.Handler.Exec.Command, &handlers.StreamOptions{Guard: guard, Env: os.Environ(), Stderr: s.stderr, Drain: s.drain})
+		x, err = handlers.NewStream(s.worker.Group(), c.Handler.Exec.Command, &handlers.StreamOptions{
+			Guard: guard, Env: os.Environ(), Stderr: s.stderr, Drain: s.drain, Logger: s.worker.Logger(),
+		})
 	} else {
-		x, err = handlers.NewExec(s.worker.Group(), c.Handler.Exec.Command, &handlers.ExecOptions{Guard: guard, Env: os.Environ(), Stdout: s.stdout, Stderr: s.stderr, Drain: s.drain})
+		x, err = handlers.NewExec(s.worker.Group(), c.Handler.Exec.Command, &handlers.ExecOptions{
+			Guard: guard, Env: os.Environ(), Stdout: s.stdout, Stderr: s.stderr, Drain: s.drain,
+		})
 	}
 	if err != nil {
 		return nil, err
