@@ -112,8 +112,16 @@ func TestDemoKeepsThePromise(t *testing.T) {
 			if err := json.Unmarshal(out, &got); err != nil {
 				t.Fatal(err)
 			}
+			made, told := got["atomic"].(bool)
+			if made != atomic || told != atomic {
+				t.Errorf("%s", out)
+			}
+			delete(got, "atomic")
+			if atomic {
+				delete(got, "found_made") // there are such runs nearly always
+			}
 			keys := []string{
-				"atomic", "deliveries", "duplicates", "effects", "events_per_second", "failures", "found_made", "kills", "lost", "published", "repeated",
+				"deliveries", "duplicates", "effects", "events_per_second", "failures", "kills", "lost", "published", "repeated",
 				"repeated_unexplained", "seconds", "unique",
 			}
 			if !slices.Equal(slices.Sorted(maps.Keys(got)), keys) {
@@ -123,7 +131,7 @@ func TestDemoKeepsThePromise(t *testing.T) {
 			if got["kills"] != 5.0 || got["lost"] != 0.0 || got["repeated_unexplained"] != 0.0 || got["unique"] != 3000.0 || got["effects"] != 3000+repeated {
 				t.Errorf("%s", out)
 			}
-			if got["atomic"] != atomic || atomic && repeated > 0 {
+			if atomic && repeated > 0 {
 				t.Errorf("%s", out)
 			}
 		})

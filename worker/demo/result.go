@@ -19,7 +19,7 @@ type Result struct {
 	// Kills of worker processes.
 	Kills int `json:"kills"`
 	// Atomic tells whether effects were changes of documents with their marks.
-	Atomic bool `json:"atomic"`
+	Atomic bool `json:"atomic,omitempty"`
 	// Effects are lines in the journal, or changes of documents as those have counted them; Repeated those beyond the first of each event.
 	Effects  int `json:"effects"`
 	Repeated int `json:"repeated"`
@@ -27,7 +27,7 @@ type Result struct {
 	// it is all of them.
 	RepeatedUnexplained int `json:"repeated_unexplained"`
 	// FoundMade are runs, with Atomic, that found the effect made by a run before them, and so changed nothing.
-	FoundMade int `json:"found_made"`
+	FoundMade int `json:"found_made,omitempty"`
 	// Lost events have no effect.
 	Lost int `json:"lost"`
 	// Seconds from the first message until everything was settled.
