@@ -6,6 +6,8 @@ var (
 	// ErrNoStream is returned when no stream takes the topic. From Publish it may pass: for a moment it is also so while the stream
 	// has no leader.
 	ErrNoStream = errors.New("no stream for this topic")
+	// ErrNoEvent is returned by Finder.Get when the event is no longer stored.
+	ErrNoEvent = errors.New("no such event is stored")
 	// ErrConsumerLost is returned by Source.Fetch when the group's cursor was deleted on the bus.
 	ErrConsumerLost = errors.New("the group's consumer is gone")
 	// ErrClosed is returned when the Source, or the connection under it, was closed for good.

@@ -19,6 +19,8 @@ type Harness struct {
 	AckWait time.Duration
 	// Patience is how long the suite waits for what must come. Zero: 10 s, and thrice AckWait.
 	Patience time.Duration
+	// CannotFind says that the bus is no bus.Finder.
+	CannotFind bool
 
 	// Delete removes events from the stream.
 	Delete func(t *testing.T, b bus.Bus, sequences ...uint64)

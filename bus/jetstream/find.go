@@ -1,0 +1,114 @@
+package jetstream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onceish/onceish/bus"
+)
+
+var _ bus.Finder = (*Bus)(nil)
+
+// findsAtOnce is how many events are looked up at the same time.
+const findsAtOnce = 32
+
+// Find implements bus.Finder. It asks the stream's leader, for a replica may be behind, with one request for each position, which
+// takes the permission to publish to $JS.API.STREAM.MSG.GET.<stream>. With Options.BindOnly it is errors.ErrUnsupported.
+func (b *Bus) Find(ctx context.Context, at []bus.Position) ([]time.Time, error) {
+	out := make([]time.Time, len(at))
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	slots := make(chan struct{}, findsAtOnce)
+	var asking sync.WaitGroup
+	for i, p := range at {
+		slots <- struct{}{}
+		asking.Go(func() {
+			defer func() { <-slots }()
+			m, err := b.message(ctx, p)
+			if err != nil {
+				cancel(err)
+			} else if m != nil {
+				out[i] = m.Time
+			}
+		})
+	}
+	asking.Wait()
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// Get implements bus.Finder. It asks as Find does.
+func (b *Bus) Get(ctx context.Context, at bus.Position) (bus.Event, error) {
+	m, err := b.message(ctx, at)
+	if err != nil {
+		return bus.Event{}, err
+	}
+	if m == nil || !m.Time.Equal(at.Stored) {
+		return bus.Event{}, fmt.Errorf("jetstream: sequence %d of stream %q, stored at %v: %w",
+			at.Sequence, streamOf(at), at.Stored, bus.ErrNoEvent)
+	}
+	headers, err := nats.DecodeHeadersMsg(m.Header)
+	if err != nil && len(m.Header) > 0 {
+		return bus.Event{}, fmt.Errorf("jetstream: the headers at sequence %d of stream %q cannot be read: %w", at.Sequence, streamOf(at), err)
+	}
+	return decode(&nats.Msg{Subject: m.Subject, Header: headers, Data: m.Data}, streamOf(at),
+		arrival{sequence: m.Sequence, stored: m.Time.UnixNano()})
+}
+
+// storedMessage is a message as the server returns it.
+type storedMessage struct {
+	Subject  string    `json:"subject"`
+	Sequence uint64    `json:"seq"`
+	Header   []byte    `json:"hdrs"`
+	Data     []byte    `json:"data"`
+	Time     time.Time `json:"time"`
+}
+
+// message reads the message under the sequence of a position; nil: there is none.
+func (b *Bus) message(ctx context.Context, at bus.Position) (*storedMessage, error) {
+	name := streamOf(at)
+	if b.o.BindOnly {
+		return nil, fmt.Errorf("jetstream: a single event of stream %q is not read, for Options.BindOnly is set: %w", name, errors.ErrUnsupported)
+	}
+	if at.Sequence == 0 {
+		return nil, nil //nolint:nilnil // no event has this sequence
+	}
+	ctx, cancel := b.within(ctx)
+	defer cancel()
+	doing := fmt.Sprintf("read sequence %d of stream %q", at.Sequence, name)
+	m, err := b.nc.RequestWithContext(ctx, b.api+"STREAM.MSG.GET."+name, fmt.Appendf(nil, `{"seq":%d}`, at.Sequence))
+	if err != nil {
+		return nil, b.explain(doing, err)
+	}
+	var answer struct {
+		Error   *jetstream.APIError `json:"error"`
+		Message *storedMessage      `json:"message"`
+	}
+	err = json.Unmarshal(m.Data, &answer)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("jetstream: %s: the answer cannot be read: %w", doing, err)
+	case answer.Error == nil && answer.Message == nil:
+		return nil, fmt.Errorf("jetstream: %s: the answer has no message: %w", doing, jetstream.ErrInvalidJetStreamResponse)
+	case answer.Error == nil:
+		return answer.Message, nil
+	case answer.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
+		return nil, nil //nolint:nilnil // it is gone
+	case answer.Error.ErrorCode == jetstream.JSErrCodeStreamNotFound:
+		return nil, fmt.Errorf("jetstream: %s: %w: %w", doing, bus.ErrNoStream, answer.Error)
+	}
+	return nil, b.explain(doing, answer.Error)
+}
+
+// streamOf is the name of the stream of a position.
+func streamOf(at bus.Position) string { return at.Stream[:max(0, strings.LastIndexByte(at.Stream, '@'))] }

@@ -1,0 +1,62 @@
+package memory
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/onceish/onceish/bus"
+)
+
+var _ bus.Finder = (*Bus)(nil)
+
+// Find implements bus.Finder. It never waits.
+func (b *Bus) Find(ctx context.Context, at []bus.Position) ([]time.Time, error) {
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	out := make([]time.Time, len(at))
+	for i, p := range at {
+		s, err := b.streamOf(p)
+		if err != nil {
+			return nil, err
+		}
+		s.do(func(int64) {
+			if s.log.has(p.Sequence) {
+				out[i] = s.position(p.Sequence, s.log.at(p.Sequence).stored).Stored
+			}
+		})
+	}
+	return out, nil
+}
+
+// Get implements bus.Finder. It never waits. The event is shared with all who receive it, and must not be changed.
+func (b *Bus) Get(ctx context.Context, at bus.Position) (event bus.Event, err error) {
+	if err := context.Cause(ctx); err != nil {
+		return bus.Event{}, err
+	}
+	s, err := b.streamOf(at)
+	if err != nil {
+		return bus.Event{}, err
+	}
+	s.do(func(int64) {
+		if s.log.has(at.Sequence) && s.log.at(at.Sequence).stored == at.Stored.UnixNano() {
+			event = s.log.at(at.Sequence).event
+			return
+		}
+		err = fmt.Errorf("memory: sequence %d of stream %q, stored at %v: %w", at.Sequence, s.config.Name, at.Stored, bus.ErrNoEvent)
+	})
+	return event, err
+}
+
+// streamOf finds the stream that a position names.
+func (b *Bus) streamOf(at bus.Position) (*stream, error) {
+	name := at.Stream[:max(0, strings.LastIndexByte(at.Stream, '@'))]
+	for _, s := range b.streams {
+		if s.config.Name == name {
+			return s, nil
+		}
+	}
+	return nil, fmt.Errorf("memory: position %q: %w", at.Stream, bus.ErrNoStream)
+}
