@@ -21,6 +21,7 @@ type engine struct {
 	base         context.Context //nolint:containedctx // what handlers' contexts derive from: the subscriber's, without its cancellation
 	bus          bus.Bus
 	store        dedupe.Claimer
+	records      dedupe.Store      // the same store: what it knows
 	transactor   dedupe.Transactor // nil: runs are marked afterwards
 	cursor       *cursor
 	letterBytes  int // the largest dead letter
@@ -53,6 +54,7 @@ const (
 	settleLoop
 	extendLoop
 	letterLoop
+	lookupLoop
 	answerLoop
 	runLoop // the workers
 	endLoop // whoever waits for the workers to end
@@ -63,7 +65,7 @@ func (e *engine) start() {
 	for i := range e.cond {
 		e.cond[i].L = &e.mu
 	}
-	for _, f := range []func(){e.fetch, e.claim, e.settle, e.extend, e.bury, e.answer, e.tick, e.keep} {
+	for _, f := range []func(){e.fetch, e.claim, e.settle, e.extend, e.bury, e.lookUp, e.answer, e.tick, e.keep} {
 		e.running.Go(f)
 	}
 }
@@ -106,7 +108,7 @@ func (e *engine) wake(now time.Time) {
 	due := e.machine.Due(now)
 	for l, has := range [loops]bool{
 		fetchLoop: due.Fetch, claimLoop: due.Claims, settleLoop: due.Settlements, extendLoop: due.Extensions,
-		letterLoop: due.Letters, answerLoop: due.Answers,
+		letterLoop: due.Letters, lookupLoop: due.Lookups, answerLoop: due.Answers,
 	} {
 		if has {
 			e.cond[l].Signal()

@@ -3,6 +3,7 @@ package consumer
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // healthy tells what is known to be wrong.
@@ -18,6 +19,11 @@ func (e *engine) healthy() error {
 	}
 	if letter != nil {
 		err = errors.Join(err, fmt.Errorf("dead letters cannot be stored on %q: %w", e.o.DeadLetter, letter))
+	}
+	if o, ok := e.machine.Overdue(e.now(), 2*e.o.AckWait); ok && e.paused.IsZero() {
+		err = errors.Join(err, fmt.Errorf(
+			"%d events of order key %.64q wait for sequence %d, which the bus was to deliver again %v ago: see whether the consumer is paused, or another process holds it",
+			o.Waiting, o.Key, o.Sequence, e.now().Sub(o.Due).Round(time.Second)))
 	}
 	if n := e.machine.Stuck(); n > 0 {
 		err = errors.Join(err, fmt.Errorf("%d handlers did not return at the run limit of %v: make them end with their context", n, e.o.RunLimit))

@@ -50,8 +50,12 @@ func (e *engine) watchPause() {
 // advance copies the bus's own floor into the store.
 func (e *engine) advance(ctx context.Context) error {
 	info, err := e.cursor.poll(ctx)
-	if err != nil || e.cursor.watermarks == nil {
+	if err != nil {
 		return err
+	}
+	e.step(func(m *protocol.Machine, now time.Time) { m.Passed(now, info.Stream, info.Floor) })
+	if e.cursor.watermarks == nil {
+		return nil
 	}
 	var at bus.Position
 	ok := false

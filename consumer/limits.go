@@ -10,16 +10,17 @@ type Limit[T int | time.Duration] struct{ Min, Max T }
 
 // Limits are the bounds of fields of Options, for whoever lets people set them.
 type Limits struct {
-	Concurrency, MaxAttempts, MaxCrashes                          Limit[int]
+	Concurrency, MaxUnmarked, MaxAttempts, MaxCrashes             Limit[int]
 	BackoffBase, BackoffMax, RunLimit, Lease, AckWait, TTL, Drain Limit[time.Duration]
 }
 
-// OptionLimits returns what Options.WithDefaults checks. Backoff.Max is also at least Backoff.Base, and TTL longer than Lease;
+// OptionLimits returns what Options.WithDefaults checks. Backoff.Max is also at least Backoff.Base, MaxUnmarked at least Concurrency, and TTL longer than Lease;
 // mode Transactional has bounds of its own for RunLimit and Lease.
 func OptionLimits() Limits {
 	const day = 24 * time.Hour
 	return Limits{
 		Concurrency: Limit[int]{1, 100_000},
+		MaxUnmarked: Limit[int]{1, 1_000_000},
 		MaxAttempts: Limit[int]{1, 1_000_000},
 		MaxCrashes:  Limit[int]{1, 1_000_000},
 		BackoffBase: Limit[time.Duration]{time.Millisecond, day},

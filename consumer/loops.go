@@ -49,7 +49,7 @@ func (e *engine) rebuild() {
 	for again := true; again; again = e.rest(fetchRetry) {
 		at, err := e.cursor.open(e.calls)
 		if err == nil {
-			e.step(func(m *protocol.Machine, _ time.Time) { m.SetWatermark(at) })
+			e.step(func(m *protocol.Machine, now time.Time) { m.SetWatermark(now, at) })
 			return
 		}
 		e.o.Logger.Warn("the group's consumer could not be made: trying again", "error", err)
@@ -88,6 +88,8 @@ func (e *engine) settle() {
 		return !b.Empty()
 	}) {
 		oks, err := ask(e, "Settle", len(b.Items), func(ctx context.Context) ([]bool, error) {
+			ctx, cancel := context.WithTimeout(ctx, e.o.Lease/4) // one that hangs must not hold up all others for long
+			defer cancel()
 			return e.store.Settle(ctx, b.Items)
 		})
 		e.step(func(m *protocol.Machine, now time.Time) { m.Settled(now, b, oks, err) })

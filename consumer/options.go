@@ -30,6 +30,10 @@ type Options struct {
 	Mode Mode
 	// Concurrency is how many handlers run at once in this process; 16.
 	Concurrency int
+	// MaxUnmarked is how many events of this process may have started and not be marked, running and finished together: a crash
+	// repeats at most that many effects. Default, and least: Concurrency. More is faster where the store is slow and effects are cheap to
+	// repeat.
+	MaxUnmarked int
 	// MaxAttempts is the number of failures at which an event is dead-lettered; 10.
 	MaxAttempts int
 	// MaxCrashes is the number of crashes at which an event is dead-lettered: claims that ended by their lease alone; 5.
@@ -89,6 +93,7 @@ func (o *Options) WithDefaults(group string) (*Options, error) {
 		out = *o
 	}
 	fill(&out.Concurrency, 16)
+	fill(&out.MaxUnmarked, out.Concurrency)
 	fill(&out.MaxAttempts, 10)
 	fill(&out.MaxCrashes, 5)
 	fill(&out.Backoff.Base, time.Second)
@@ -130,10 +135,11 @@ func fill[T comparable](field *T, value T) {
 
 func (o *Options) validate() error {
 	l := OptionLimits()
-	l.BackoffMax.Min = o.Backoff.Base
+	l.BackoffMax.Min, l.MaxUnmarked.Min = o.Backoff.Base, o.Concurrency
 	err := errors.Join(
 		Limit[int]{int(Claimed), int(Transactional)}.check("Mode", int(o.Mode)),
 		l.Concurrency.check("Concurrency", o.Concurrency),
+		l.MaxUnmarked.check("MaxUnmarked", o.MaxUnmarked),
 		l.MaxAttempts.check("MaxAttempts", o.MaxAttempts),
 		l.MaxCrashes.check("MaxCrashes", o.MaxCrashes),
 		l.BackoffBase.check("Backoff.Base", o.Backoff.Base),

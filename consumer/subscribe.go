@@ -63,7 +63,7 @@ func prepare(ctx context.Context, b bus.Bus, topic, group string,
 	}
 	e := &engine{
 		o: opts, group: group, topic: topic, handler: wrap(h, opts.Use), base: context.WithoutCancel(ctx),
-		bus: b, store: claimer, transactor: transactor, letterBytes: letters.MaxBytes,
+		bus: b, store: claimer, records: store, transactor: transactor, letterBytes: letters.MaxBytes,
 		leaving: make(chan struct{}), drained: make(chan struct{}), failed: make(chan struct{}),
 	}
 	e.cursor = &cursor{bus: b, topic: topic, group: group, from: opts.From, ackWait: opts.AckWait}
@@ -135,7 +135,7 @@ func (e *engine) open(ctx context.Context, info bus.TopicInfo) error {
 		return err
 	}
 	cfg := protocol.Config{
-		Group: e.group, Owner: owner, Concurrency: e.o.Concurrency,
+		Group: e.group, Owner: owner, Concurrency: e.o.Concurrency, MaxUnmarked: e.o.MaxUnmarked,
 		MaxAttempts: e.o.MaxAttempts, MaxCrashes: e.o.MaxCrashes, Backoff: protocol.Backoff(e.o.Backoff),
 		Lease: e.o.Lease, Commit: e.o.commitTime(), AckWait: e.o.AckWait, RunLimit: e.o.RunLimit, TTL: e.o.TTL, MaxAge: info.MaxAge,
 		ArrivalsAreAttempts: e.o.Mode == SeenMark, Watermark: at, Rand: mathrand.Float64,

@@ -19,6 +19,8 @@ type Stats struct {
 	// Held copies were sent back for a while; GivenBack never ran; Lost were superseded by another owner, or left to their
 	// lease because nobody knows whether their transaction was committed.
 	Held, GivenBack, Lost uint64
+	// Dropped were sent back, and deleted by the stream before they were delivered again, when their data was not here any more.
+	Dropped uint64
 }
 
 // Subscription is a running subscription. Its methods are safe for concurrent use.

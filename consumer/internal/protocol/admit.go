@@ -1,15 +1,21 @@
 package protocol
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Fetched takes in what a fetch returned, also when that is nothing.
 func (m *Machine) Fetched(now time.Time, as []Arrival) {
 	m.readOut = m.halted() && m.asked == 0 && len(as) == 0
 	m.opened(len(as))
 	for i := range as {
-		m.admit(now, arrived{
-			Arrival: as[i], until: now.Add(m.cfg.AckWait), renew: now.Add(m.cfg.AckWait / 3),
-		})
+		a := arrived{Arrival: as[i], until: now.Add(m.cfg.AckWait), renew: now.Add(m.cfg.AckWait / 3)}
+		m.sizes.add(a.size())
+		m.held += a.size()
+		m.redelivered(&a)
+		m.admit(now, a)
+		m.passOn(now, a.Order)
 	}
 }
 
@@ -18,7 +24,7 @@ func (m *Machine) admit(now time.Time, a arrived) {
 	case a.Foreign || m.progress.watermark.Covers(a.Delivery.At):
 		m.answer(now, nil, &a, Answer{Kind: Ack, Outcome: Duplicate})
 	case m.halted():
-		m.answer(now, nil, &a, Answer{Kind: Nak, After: heldNak(a.Delivery.Arrivals), Outcome: GivenBack})
+		m.refuse(now, &a, Answer{Outcome: GivenBack})
 	default:
 		if j := m.jobs[a.Key]; j != nil {
 			m.join(now, j, a)
@@ -28,12 +34,14 @@ func (m *Machine) admit(now time.Time, a arrived) {
 	}
 }
 
+// refuse nacks what came and was never asked for in the store.
+func (m *Machine) refuse(now time.Time, a *arrived, ans Answer) {
+	ans.Kind, ans.After, ans.heldUntil = Nak, heldNak(a.Delivery.Arrivals), a.heldUntil
+	m.answer(now, nil, a, ans)
+}
+
 // add begins a job.
 func (m *Machine) add(now time.Time, a arrived) {
-	if a.Order != "" && m.parked >= maxAhead {
-		m.answer(now, nil, &a, Answer{Kind: Nak, After: heldNak(a.Delivery.Arrivals), Outcome: Held})
-		return
-	}
 	j := &Job{key: a.Key, hash: a.Hash, order: a.Order, bury: a.Bury, copies: []arrived{a}, came: now, since: now}
 	j.place = j.at().Sequence
 	m.jobs[j.key] = j
@@ -48,13 +56,31 @@ func (m *Machine) add(now time.Time, a arrived) {
 
 // join lets a copy wait for what becomes of the job. One whose handler never returns is not waited for.
 func (m *Machine) join(now time.Time, j *Job, a arrived) {
-	if j.stuck || m.parked >= maxAhead {
-		m.answer(now, nil, &a, Answer{Kind: Nak, After: heldNak(a.Delivery.Arrivals), Outcome: Held})
-		return
+	switch {
+	case j.stuck:
+		m.refuse(now, &a, Answer{Outcome: Held})
+	case m.replace(now, j, a):
+	case m.parked >= m.cfg.MaxWaiting && a.Delivery.At.Sequence > j.place:
+		m.refuse(now, &a, Answer{Outcome: Held, elsewhere: true}) // the event itself is here
+	default:
+		m.parked++
+		j.copies = append(j.copies, a)
+		m.overtake(now, j, &a)
 	}
-	m.parked++
-	j.copies = append(j.copies, a)
-	m.overtake(now, j, &a)
+}
+
+// replace puts a delivery in the stead of an earlier one from the same place that waits too: one answer settles both.
+func (m *Machine) replace(now time.Time, j *Job, a arrived) bool {
+	i := 1 + slices.IndexFunc(j.copies[1:], func(c arrived) bool {
+		return c.Delivery.At == a.Delivery.At && j.same(&c) == j.same(&a)
+	})
+	if i == 0 {
+		return false
+	}
+	earlier := j.copies[i]
+	j.copies[i] = a
+	m.answer(now, j, &earlier, Answer{Outcome: Held, elsewhere: true})
+	return true
 }
 
 func (m *Machine) queue(now time.Time, j *Job) {

@@ -57,6 +57,10 @@ type Answer struct {
 	Outcome  Outcome
 	// Job is nil for what never became one.
 	Job *Job
+
+	elsewhere bool      // the event is another owner's, or here under another delivery: it is not expected back
+	heldUntil time.Time // for so long the store answers Held because of this process itself
+	ownClaim  bool      // the row may be claimed by this process, which does not know how that ended
 }
 
 // Answers takes what the bus is to be told now. None of it is repeated: what gets lost costs another delivery.
@@ -78,15 +82,19 @@ func (m *Machine) answer(now time.Time, j *Job, a *arrived, ans Answer) {
 	if ans.Kind == Progress {
 		return
 	}
+	m.held -= a.size()
 	m.stats.count(ans.Outcome)
 	switch {
 	case !done:
-		m.owe(now, a, ans.After)
+		m.expect(now, a, &ans)
 	case ans.Kind == Ack:
 		m.progress.settled(a.Delivery.At)
 		fallthrough
 	default:
 		m.finished.add(now)
+		if r := m.expected.byPlace[placeOf(a.Delivery.At)]; r != nil {
+			m.forget(r) // nacked before by another delivery from there
+		}
 	}
 }
 
@@ -119,18 +127,25 @@ func (m *Machine) conclude(now time.Time, j *Job, ans Answer) {
 }
 
 // lose ends a job whose claim is another's.
-func (m *Machine) lose(now time.Time, j *Job) { m.letGo(now, j, Lost) }
+func (m *Machine) lose(now time.Time, j *Job) {
+	m.letGo(now, j, Answer{Outcome: Lost, elsewhere: true})
+}
+
+// leaseEnd is when a job's lease is over in the store at the latest.
+func (m *Machine) leaseEnd(j *Job) time.Time { return j.heard.Add(m.cfg.Lease + m.cfg.Lease/100) }
 
 // unresolved ends a job of which only the store knows how it ended.
-func (m *Machine) unresolved(now time.Time, j *Job) { m.letGo(now, j, Unresolved) }
+func (m *Machine) unresolved(now time.Time, j *Job) {
+	m.letGo(now, j, Answer{Outcome: Unresolved, heldUntil: m.leaseEnd(j), ownClaim: true})
+}
 
 // letGo ends a job whose delivery is told nothing; copies that are still ours try again.
-func (m *Machine) letGo(now time.Time, j *Job, o Outcome) {
+func (m *Machine) letGo(now time.Time, j *Job, ans Answer) {
 	first, others := &j.copies[0], slices.Clone(j.copies[1:])
 	m.parked -= len(others)
 	j.copies = j.copies[:1]
 	m.retire(now, j)
-	m.answer(now, j, first, Answer{Kind: None, Outcome: o})
+	m.answer(now, j, first, ans)
 	m.readmit(now, j, others)
 }
 
@@ -173,6 +188,7 @@ func (m *Machine) split(j *Job) (others []arrived) {
 
 // retire forgets a job, unless its handler has not returned: its key must not run twice here.
 func (m *Machine) retire(now time.Time, j *Job) {
+	m.unexpose(j)
 	if j.stuck {
 		m.enter(now, j, zombie)
 	} else {
@@ -182,6 +198,7 @@ func (m *Machine) retire(now time.Time, j *Job) {
 
 // drop forgets a job.
 func (m *Machine) drop(j *Job) {
+	m.unexpose(j)
 	m.leave(j)
 	j.phase = ended
 	if m.jobs[j.key] == j {

@@ -6,7 +6,7 @@ import "fmt"
 // suspects a leak, and for simulations.
 func (m *Machine) Audit() error {
 	var count, suspects [phases]int
-	jobs, parked, orders := 0, 0, make(map[string]bool)
+	jobs, parked, held, exposed, orders := 0, 0, 0, 0, make(map[string]bool)
 	m.roster.each(func(j *Job) {
 		jobs++
 		count[j.phase]++
@@ -17,6 +17,14 @@ func (m *Machine) Audit() error {
 			parked++
 		}
 		parked += len(j.copies) - 1
+		for i := range j.copies {
+			if j.phase != zombie {
+				held += j.copies[i].size()
+			}
+		}
+		if j.exposed {
+			exposed++
+		}
 		orders[j.order] = true
 	})
 	switch {
@@ -28,6 +36,11 @@ func (m *Machine) Audit() error {
 		return fmt.Errorf("protocol: by phase %v suspects are held, and counted as %v", suspects, m.suspects)
 	case parked != m.parked:
 		return fmt.Errorf("protocol: %d deliveries wait, and are counted as %d", parked, m.parked)
+	case held != m.held:
+		return fmt.Errorf("protocol: %d bytes are held, and counted as %d", held, m.held)
+	case exposed != m.exposed || exposed+count[starting] > m.cfg.MaxUnmarked:
+		return fmt.Errorf("protocol: %d jobs have started and are not settled, counted as %d, and %d are starting, of at most %d",
+			exposed, m.exposed, count[starting], m.cfg.MaxUnmarked)
 	case count[ready] != len(m.ready):
 		return fmt.Errorf("protocol: %d jobs are ready, and %d listed", count[ready], len(m.ready))
 	}
@@ -35,6 +48,30 @@ func (m *Machine) Audit() error {
 		if !orders[order] && (l.head != nil || len(l.waiting) > 0) {
 			return fmt.Errorf("protocol: the lane of key %q holds jobs that are gone", order)
 		}
+		if l.free() && !m.halted() {
+			return fmt.Errorf("protocol: %s waits for its key %q, and for nothing else", l.waiting[0].key, order)
+		}
+	}
+	return m.auditExpected()
+}
+
+// auditExpected holds what is expected back against what the lanes know of it.
+func (m *Machine) auditExpected() error {
+	kept, inLanes := 0, 0
+	for at, r := range m.expected.byPlace {
+		kept += r.size
+		if at != placeOf(r.at) || r.over {
+			return fmt.Errorf("protocol: sequence %d is expected as %v, and over is %v", r.at.Sequence, at, r.over)
+		}
+		if r.order != "" {
+			inLanes++
+		}
+	}
+	for _, l := range m.lanes {
+		inLanes -= len(l.expected)
+	}
+	if kept != m.expected.kept || inLanes != 0 {
+		return fmt.Errorf("protocol: %d bytes are kept, and counted as %d; lanes expect %d too few", kept, m.expected.kept, inLanes)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import "time"
 // backlog is work for one kind of call, taken in batches of what has accumulated. A batch whose call failed goes back in
 // front, and waits a little longer each time.
 type backlog struct {
+	most      int // of a call
 	jobs      []*Job
 	notBefore time.Time
 	fails     int
@@ -23,13 +24,13 @@ func (b *backlog) trouble() error {
 
 func (b *backlog) push(j *Job) { b.jobs = append(b.jobs, j) }
 
-// take removes and returns up to maxAhead jobs that fit; nil: all do.
+// take removes and returns up to most jobs that fit; nil: all do.
 func (b *backlog) take(now time.Time, fits func(*Job) bool) []*Job {
 	if len(b.jobs) == 0 || now.Before(b.notBefore) {
 		return nil
 	}
 	b.calling = true
-	if fits == nil && len(b.jobs) <= maxAhead {
+	if fits == nil && len(b.jobs) <= b.most {
 		out := b.jobs
 		b.jobs = nil
 		return out
@@ -37,7 +38,7 @@ func (b *backlog) take(now time.Time, fits func(*Job) bool) []*Job {
 	var out []*Job
 	rest := b.jobs[:0]
 	for _, j := range b.jobs {
-		if len(out) < maxAhead && (fits == nil || fits(j)) {
+		if len(out) < b.most && (fits == nil || fits(j)) {
 			out = append(out, j)
 		} else {
 			rest = append(rest, j)

@@ -7,19 +7,19 @@ import "time"
 func (m *Machine) Fetch(now time.Time) (events int, ok bool) {
 	events, ok = m.budget(now)
 	m.asked = events
+	if events > 0 {
+		m.fetched = now
+	}
 	return events, ok
 }
 
 // opened notes how much of what was asked for may still come.
 func (m *Machine) opened(came int) {
-	switch {
-	case m.asked > 0:
-		m.open = max(0, m.asked-came)
-	case came == 0:
+	if m.asked == 0 && came == 0 {
 		m.open = 0
-	default:
-		m.open = max(0, m.open-came)
+		return
 	}
+	m.open = max(0, max(m.open, m.asked)-came) // a request that is open covers a later, smaller one
 }
 
 // budget is what Fetch returns. With nothing to ask for, what was asked for before is still taken in as it comes: its deadline runs.
@@ -33,24 +33,43 @@ func (m *Machine) budget(now time.Time) (events int, ok bool) {
 	return 0, m.open > 0
 }
 
-// room is how many events it makes sense to ask for.
+// room is how many events it makes sense to ask for. What waits for its key counts. Where slots are idle all the same, the bus may have
+// events of other keys, or the very event that the others wait for: then a part is asked for now and then, whatever waits.
 func (m *Machine) room(now time.Time) int {
-	if m.quarantined() || len(m.solos) > 0 || m.count[settling]+m.count[burying] >= maxUnmarked {
+	if m.quarantined() || len(m.solos) > 0 || m.count[burying] >= m.cfg.MaxAhead {
 		return 0
 	}
 	ahead := m.count[queued] + m.count[claiming] + m.count[ready]
-	busy := m.busy()
-	idle := m.cfg.Concurrency - busy
-	limit := m.cfg.Concurrency + min(maxAhead, m.finished.within(now))
-	free := limit - busy - ahead
-	if free <= 0 || (ahead >= idle && free < limit/4) {
-		return 0 // not worth a round trip yet
+	limit := m.cfg.Concurrency + min(m.cfg.MaxAhead, m.finished.within(now))
+	free := min(limit-m.busy()-ahead-m.parked, m.sizes.fit(m.cfg.MaxBytes-m.held))
+	idle := m.idle() > ahead
+	switch {
+	case free > 0 && (idle || free >= limit/4):
+		return min(free, m.cfg.MaxAhead)
+	case free <= 0 && idle && now.Sub(m.fetched) >= scanEvery:
+		return max(1, min(m.cfg.MaxAhead/4, m.sizes.fit(m.cfg.MaxBytes-m.held)))
 	}
-	return min(free, maxAhead)
+	return 0 // not worth a round trip yet
 }
+
+// scanEvery is how often events are asked for beyond those that wait: at most 2,000 in a second.
+const scanEvery = 250 * time.Millisecond
 
 // busy is how many slots are taken.
 func (m *Machine) busy() int { return m.count[starting] + m.count[running] + m.stuck }
+
+// idle is how many events could start now.
+func (m *Machine) idle() int {
+	return min(m.cfg.Concurrency-m.busy(), m.cfg.MaxUnmarked-m.exposed-m.count[starting])
+}
+
+// averageSize follows how large events are.
+type averageSize struct{ bytes int }
+
+func (s *averageSize) add(size int) { s.bytes += (size - s.bytes) / 8 }
+
+// fit is how many events of the average size have room in so many bytes.
+func (s *averageSize) fit(bytes int) int { return bytes / max(s.bytes, 1) }
 
 // recent counts what finished in the last 100 ms, in steps of 10 ms.
 type recent struct {

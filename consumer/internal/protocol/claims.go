@@ -35,16 +35,19 @@ func (m *Machine) claimable(now time.Time) []*Job {
 func (m *Machine) Claimed(now time.Time, b Batch[dedupe.Request], cs []dedupe.Claim, err error) {
 	m.claims.answered(now, b.jobs, err)
 	if err != nil {
+		for _, j := range b.jobs {
+			j.uncertain = true
+		}
 		return
 	}
 	for i, j := range b.jobs {
-		j.claim, j.claimed, j.leased = cs[i], now, b.sent
+		j.claim, j.claimed, j.leased, j.heard = cs[i], now, b.sent, now
 		j.expires = b.sent.Add(min(cs[i].HeldFor, m.cfg.Lease))
-		m.judge(now, j)
+		m.judge(now, j, b.sent)
 	}
 }
 
-func (m *Machine) judge(now time.Time, j *Job) {
+func (m *Machine) judge(now time.Time, j *Job, sent time.Time) {
 	if j.claim.Err != nil {
 		j.rowless = true
 		j.ending.reason = fmt.Sprintf("refused: %v", j.claim.Err)
@@ -63,9 +66,21 @@ func (m *Machine) judge(now time.Time, j *Job) {
 	case dedupe.Fresh:
 		m.won(now, j)
 	default:
-		after := min(j.claim.HeldFor, heldNak(j.arrivals()))
-		m.conclude(now, j, Answer{Kind: Nak, After: after, Outcome: Held})
+		m.heldElsewhere(now, j, sent)
 	}
+}
+
+// heldElsewhere nacks what another owner has, or what is not due yet after this process's own settlement: that is expected back, and
+// holds up what comes after it.
+func (m *Machine) heldElsewhere(now time.Time, j *Job, sent time.Time) {
+	until := j.heldUntil()
+	if j.uncertain { // a request that got no answer may still win the claim, for nobody
+		until = now.Add(m.cfg.Lease)
+	}
+	m.conclude(now, j, Answer{
+		Kind: Nak, After: min(j.claim.HeldFor, heldNak(j.arrivals())), Outcome: Held,
+		elsewhere: !sent.Before(until), heldUntil: until, ownClaim: j.uncertain,
+	})
 }
 
 // won decides what to do with a claim.

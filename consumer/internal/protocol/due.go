@@ -4,7 +4,7 @@ import "time"
 
 // Due tells what there is to take now.
 type Due struct {
-	Fetch, Claims, Settlements, Extensions, Letters, Answers, Cancels, Runs bool
+	Fetch, Claims, Settlements, Extensions, Letters, Lookups, Answers, Cancels, Runs bool
 }
 
 // Due tells which of the Machine's calls would return something.
@@ -16,6 +16,7 @@ func (m *Machine) Due(now time.Time) Due {
 		Settlements: m.settles.due(now),
 		Extensions:  m.extends.due(now),
 		Letters:     m.letters.due(now),
+		Lookups:     m.mayLook(now),
 		Answers:     len(m.answers) > 0,
 		Cancels:     len(m.cancels) > 0,
 		Runs:        m.turn(now) >= 0,

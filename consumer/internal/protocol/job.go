@@ -28,7 +28,21 @@ type arrived struct {
 	until time.Time // by then the bus delivers it to somebody else
 	renew time.Time // when to ask for more time
 
-	orphan bool // its cursor is gone
+	heldUntil time.Time // for so long the store answers Held because of this process itself
+	ownClaim  bool      // the row may still be claimed by this process, which does not know how it ended
+	orphan    bool      // its cursor is gone
+}
+
+// size is what a delivery takes of memory, more or less.
+func (a *arrived) size() int {
+	n := 256 + len(a.Delivery.Event.Data)
+	for name, values := range a.Delivery.Event.Headers {
+		n += len(name)
+		for _, v := range values {
+			n += len(v)
+		}
+	}
+	return n
 }
 
 func (a *arrived) stale(now time.Time) bool { return a.orphan || !now.Before(a.until) }
@@ -70,11 +84,14 @@ type Job struct {
 	claim   dedupe.Claim
 	claimed time.Time // when the claim was answered, for its age
 	leased  time.Time // what the lease counts from
+	heard   time.Time // when the store's answer about the lease came
 	expires time.Time // when the lease is over, by our own clock
 
+	uncertain bool // a request for the claim got no answer
 	extending bool
 	lost      bool // superseded: send nothing
 	rowless   bool // the store refuses the key: a letter is all there is
+	exposed   bool // it has started, and is not settled
 	cancelled error
 	requeue   bool      // once it is given back, claim it again
 	limited   time.Time // when it was told of the run limit
@@ -127,6 +144,16 @@ func (j *Job) Crashes() int { return j.claim.Crashes }
 func (j *Job) arrivals() int { return j.copies[0].Delivery.Arrivals }
 
 func (j *Job) at() bus.Position { return j.copies[0].Delivery.At }
+
+// heldUntil is until when the store answers Held because of this process itself.
+func (j *Job) heldUntil() (t time.Time) {
+	for i := range j.copies {
+		if u := j.copies[i].heldUntil; u.After(t) {
+			t = u
+		}
+	}
+	return t
+}
 
 // same reports whether a copy has the payload that the job is about.
 func (j *Job) same(a *arrived) bool {

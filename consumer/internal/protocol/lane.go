@@ -1,47 +1,73 @@
 package protocol
 
 import (
+	"cmp"
 	"slices"
 	"time"
-
-	"github.com/onceish/onceish/bus"
 )
 
-// lane is the events of one order key: one of them is in hand, the others wait for it by sequence.
+// lane is the events of one order key: one of them is in flight, the others wait for it by sequence.
 type lane struct {
-	head    *Job
-	waiting []*Job
-	owed    []debt
+	head     *Job
+	waiting  []*Job        // by place
+	expected []*redelivery // by sequence: nothing later starts before them
 }
 
-// debt is an event that this process naked: nothing later starts before it was settled here, or went to somebody else, which is
-// taken for granted once it is overdue by an ack deadline.
-type debt struct {
-	seq   uint64
-	until time.Time
-}
-
-// line puts a job into its lane.
-func (m *Machine) line(now time.Time, j *Job) {
-	l := m.lanes[j.order]
+// lane returns that of an order key.
+func (m *Machine) lane(order string) *lane {
+	l := m.lanes[order]
 	if l == nil {
 		l = &lane{}
-		m.lanes[j.order] = l
+		m.lanes[order] = l
 	}
+	return l
+}
+
+// line puts a job into its lane. One that would start at once, or that others of its key wait for, always gets in: for it the latest
+// that waits is nacked.
+func (m *Machine) line(now time.Time, j *Job) {
+	l := m.lane(j.order)
 	l.insert(j)
-	l.forgive(j.at())
 	m.parked++
 	m.pump(now, l)
+	m.evict(now, l)
+}
+
+// evict nacks the latest that wait for a key while there are too many.
+func (m *Machine) evict(now time.Time, l *lane) {
+	for len(l.waiting) > 0 && (m.parked > m.cfg.MaxWaiting || len(l.waiting) > m.cfg.maxWaitingPerKey()) {
+		last := l.waiting[len(l.waiting)-1]
+		m.conclude(now, last, Answer{Kind: Nak, After: heldNak(last.arrivals()), Outcome: Held})
+	}
 }
 
 func (l *lane) insert(j *Job) {
-	i, _ := slices.BinarySearchFunc(l.waiting, j.place, func(w *Job, seq uint64) int {
-		if w.place < seq {
-			return -1
-		}
-		return 1
-	})
+	i, _ := slices.BinarySearchFunc(l.waiting, j.place, byPlace)
 	l.waiting = slices.Insert(l.waiting, i, j)
+}
+
+// byPlace puts jobs of one place in the order in which they came in reverse: which of them goes first does not matter.
+func byPlace(w *Job, sequence uint64) int { return cmp.Compare(w.place, sequence) }
+
+// remove takes out a job that waits, and reports whether it did.
+func (l *lane) remove(j *Job) bool {
+	i, _ := slices.BinarySearchFunc(l.waiting, j.place, byPlace)
+	for ; i < len(l.waiting) && l.waiting[i].place == j.place; i++ {
+		if l.waiting[i] == j {
+			l.waiting = cut(l.waiting, i)
+			return true
+		}
+	}
+	return false
+}
+
+// cut removes an element; at the front nothing is moved.
+func cut[T any](s []*T, i int) []*T {
+	if i == 0 {
+		s[0] = nil
+		return s[1:]
+	}
+	return slices.Delete(s, i, i+1)
 }
 
 // overtake moves a job forward to the place of a copy that came later and lies before it.
@@ -50,9 +76,7 @@ func (m *Machine) overtake(now time.Time, j *Job, a *arrived) {
 	if l == nil || a.Order != j.order || !j.same(a) {
 		return
 	}
-	l.forgive(at)
-	if i := slices.Index(l.waiting, j); i >= 0 && at.Sequence < j.place {
-		l.waiting = slices.Delete(l.waiting, i, i+1)
+	if at.Sequence < j.place && l.remove(j) {
 		j.place = at.Sequence
 		l.insert(j)
 	}
@@ -61,79 +85,69 @@ func (m *Machine) overtake(now time.Time, j *Job, a *arrived) {
 
 // pump lets the next one of the lane go ahead, if it is its turn.
 func (m *Machine) pump(now time.Time, l *lane) {
-	l.owed = slices.DeleteFunc(l.owed, func(d debt) bool { return !now.Before(d.until) })
-	if l.head != nil || len(l.waiting) == 0 {
+	if !l.free() || m.halted() {
 		return
 	}
-	next := l.waiting[0]
-	if slices.ContainsFunc(l.owed, func(d debt) bool { return d.seq < next.place }) {
-		return
-	}
-	l.head = next
-	l.waiting = slices.Delete(l.waiting, 0, 1)
+	l.head = l.waiting[0]
+	l.waiting = cut(l.waiting, 0)
 	m.parked--
-	m.queue(now, next)
+	m.queue(now, l.head)
+}
+
+// free reports whether the first that waits may go ahead.
+func (l *lane) free() bool {
+	return l.head == nil && len(l.waiting) > 0 &&
+		(len(l.expected) == 0 || l.expected[0].at.Sequence >= l.waiting[0].place)
 }
 
 // pass takes a job out of its lane, and lets the next one go ahead.
 func (m *Machine) pass(now time.Time, j *Job) {
 	l := m.lanes[j.order]
-	if l == nil {
+	if l == nil || j.order == "" {
 		return
 	}
 	if l.head == j {
 		l.head = nil
-	} else if i := slices.Index(l.waiting, j); i >= 0 {
-		l.waiting = slices.Delete(l.waiting, i, i+1)
+	} else if l.remove(j) {
 		m.parked--
 	}
-	m.pump(now, l)
-	m.sweepLane(j.order, l)
+	m.passOn(now, j.order)
 }
 
-// owe notes that an ordered event was sent back, and comes again.
-func (m *Machine) owe(now time.Time, a *arrived, after time.Duration) {
-	if a.Order == "" || m.draining {
+// passOn lets the next one of an order key go ahead, after what it may have waited for is over.
+func (m *Machine) passOn(now time.Time, order string) {
+	l := m.lanes[order]
+	if l == nil {
 		return
 	}
-	l := m.lanes[a.Order]
-	if l == nil {
-		l = &lane{}
-		m.lanes[a.Order] = l
-	}
-	l.forgive(a.Delivery.At)
-	l.owed = append(l.owed, debt{seq: a.Delivery.At.Sequence, until: now.Add(after + m.cfg.AckWait)})
-}
-
-func (l *lane) forgive(at bus.Position) {
-	l.owed = slices.DeleteFunc(l.owed, func(d debt) bool { return d.seq == at.Sequence })
-}
-
-func (m *Machine) sweepLane(order string, l *lane) {
-	if l.head == nil && len(l.waiting) == 0 && len(l.owed) == 0 {
+	m.pump(now, l)
+	if l.head == nil && len(l.waiting) == 0 && len(l.expected) == 0 {
 		delete(m.lanes, order)
 	}
 }
 
-// sweepLanes lets go ahead what waited only for a debt that is overdue now.
-func (m *Machine) sweepLanes(now time.Time) {
-	m.roster.each(func(j *Job) {
-		if j.phase == waiting {
-			m.pump(now, m.lanes[j.order])
-		}
-	})
-	for order, l := range m.lanes {
-		if len(l.waiting) == 0 {
-			m.pump(now, l)
-			m.sweepLane(order, l)
+// expect holds up what comes later than an event until that is over.
+func (l *lane) expect(r *redelivery) {
+	i, _ := slices.BinarySearchFunc(l.expected, r.at.Sequence, bySequence)
+	l.expected = slices.Insert(l.expected, i, r)
+}
+
+func bySequence(r *redelivery, sequence uint64) int { return cmp.Compare(r.at.Sequence, sequence) }
+
+func (l *lane) forget(r *redelivery) {
+	i, _ := slices.BinarySearchFunc(l.expected, r.at.Sequence, bySequence)
+	for ; i < len(l.expected) && l.expected[i].at.Sequence == r.at.Sequence; i++ {
+		if l.expected[i] == r {
+			l.expected = cut(l.expected, i)
+			return
 		}
 	}
 }
 
-// FullestKey names the order key for which most events wait, and how many.
+// FullestKey names the order key for which most events wait, here or on the bus, and how many.
 func (m *Machine) FullestKey() (key string, events int) {
 	for order, l := range m.lanes {
-		n := len(l.waiting) + len(l.owed)
+		n := len(l.waiting) + len(l.expected)
 		if n > events || n == events && order < key {
 			key, events = order, n
 		}

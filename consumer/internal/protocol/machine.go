@@ -16,10 +16,12 @@ type Machine struct {
 	nonces uint64
 
 	paused, draining bool
-	readOut          bool // nothing that was asked for can come any more
-	asked            int  // of the bus, by the last Fetch
-	open             int  // what of it may still come
-	solo             bool // the suspect in hand must be the only claim
+	readOut          bool      // nothing that was asked for can come any more
+	asked            int       // of the bus, by the last Fetch
+	fetched          time.Time // when events were last asked for
+	open             int       // what was asked for and may still come
+	sizes            averageSize
+	solo             bool // the suspect in flight must be the only claim
 
 	jobs     map[dedupe.Key]*Job
 	roster   roster
@@ -27,7 +29,15 @@ type Machine struct {
 	count    [phases]int
 	suspects [phases]int // of count, those whose claim ended in a crash before
 	parked   int         // deliveries that wait for their key or for another copy
+	held     int         // bytes of the deliveries in flight
 	stuck    int
+	exposed  int // jobs that have started and are not settled
+
+	ticked, thawed time.Time // the last Tick, and the last one after a freeze
+
+	expected redeliveries
+	looking  bool // they are being looked up
+	lookNext time.Time
 
 	claims, settles, extends, letters backlog
 
@@ -48,12 +58,18 @@ type Stats struct {
 	Handled, Duplicates, Failed, Dead uint64
 	// Held copies were naked for a while; GivenBack never ran; Lost were superseded by another owner, or left to their lease.
 	Held, GivenBack, Lost uint64
+	// Dropped were nacked, and deleted by the stream before they were delivered again; their data was not here any more.
+	Dropped uint64
 }
 
 // New returns a Machine that has done nothing yet.
 func New(cfg Config) *Machine {
+	cfg = cfg.withDefaults()
+	calls := backlog{most: cfg.MaxBatch}
 	return &Machine{
 		cfg: cfg, jobs: make(map[dedupe.Key]*Job), lanes: make(map[string]*lane),
+		claims: calls, settles: calls, extends: calls, letters: calls,
+		expected: redeliveries{byPlace: make(map[place]*redelivery), byKey: make(map[dedupe.Key]*redelivery)},
 		progress: progress{watermark: cfg.Watermark},
 	}
 }
@@ -138,7 +154,7 @@ func (m *Machine) halt(now time.Time) {
 	m.roster.each(func(j *Job) {
 		switch j.phase {
 		case waiting, queued:
-			m.conclude(now, j, Answer{Kind: Nak, After: heldNak(j.arrivals()), Outcome: GivenBack})
+			m.handBack(now, j)
 		case ready:
 			m.giveBack(now, j)
 		case starting:
@@ -147,6 +163,11 @@ func (m *Machine) halt(now time.Time) {
 		}
 	})
 	m.sweepQueues()
+}
+
+// handBack nacks a job that holds no claim.
+func (m *Machine) handBack(now time.Time, j *Job) {
+	m.conclude(now, j, Answer{Kind: Nak, After: heldNak(j.arrivals()), Outcome: GivenBack, heldUntil: j.heldUntil()})
 }
 
 // sweepQueues forgets queued jobs that have ended.
@@ -178,20 +199,23 @@ func (m *Machine) nonce() string {
 	return m.cfg.Owner + strconv.FormatUint(m.nonces, 36)
 }
 
-// SetWatermark replaces the Watermark of the Config: the group's cursor was rebuilt. What is in hand is finished, but its deliveries were
-// the old cursor's: they are told nothing any more. If the stream came back from an older copy, another event may lie at their
-// sequence by now, and an ack would settle that one.
-func (m *Machine) SetWatermark(w bus.Position) {
+// SetWatermark replaces the Watermark of the Config: the group's cursor was rebuilt, and delivers again what is not settled. What has a
+// claim is finished, but its deliveries were the old cursor's: they are told nothing any more. If the stream came back from an older copy,
+// another event may lie at their sequence by now, and an ack would settle that one. What only waits is let go, and expected back, so that it
+// is handled in the order in which the new cursor delivers it.
+func (m *Machine) SetWatermark(now time.Time, w bus.Position) {
 	m.progress = progress{watermark: w}
+	for i := range m.answers {
+		m.answers[i].Kind = None
+	}
 	m.roster.each(func(j *Job) {
 		for i := range j.copies {
 			j.copies[i].orphan = true
 		}
+		if j.phase == waiting || (j.phase == queued && j.nonce == "") {
+			m.handBack(now, j)
+		}
 	})
-	for i := range m.answers {
-		m.answers[i].Kind = None
-	}
-	for _, l := range m.lanes {
-		l.owed = nil // the old cursor's; the next sweep lets go ahead what waited for them
-	}
+	m.sweepQueues()
+	m.forgetCovered(now, w)
 }

@@ -32,49 +32,6 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// TestDebt: nothing later begins before what this process naked is settled, or is overdue.
-func TestDebt(t *testing.T) {
-	t.Parallel()
-	debtor := func(t *testing.T) *rig {
-		t.Helper()
-		r := newRig(t, nil)
-		r.give(arrival("x1", 1, ordered("x")), arrival("x2", 2, ordered("x")))
-		r.claims(nil)
-		r.Ran(r.now, r.mustRun("x1"), fails("no"))
-		r.settleOne(dedupe.Failed)
-		r.want("x1 nak failed")
-		if key, n := r.FullestKey(); key != "x" || n != 2 {
-			t.Errorf("key %q with %d events is the fullest, want x with 2", key, n)
-		}
-		return r
-	}
-	t.Run("settled", func(t *testing.T) {
-		t.Parallel()
-		r := debtor(t)
-		r.pass(time.Second)
-		r.give(arrival("x1", 1, ordered("x"), arrivals(2)))
-		if ids := r.claims(nil); !slices.Equal(ids, []string{"x1"}) {
-			t.Fatalf("claimed %v, want x1", ids)
-		}
-		r.succeed(r.mustRun("x1"))
-		r.claims(nil)
-		r.succeed(r.mustRun("x2"))
-		r.empty()
-	})
-	t.Run("overdue", func(t *testing.T) {
-		t.Parallel()
-		r := debtor(t)
-		r.pass(30 * time.Second)
-		if ids := r.claims(nil); len(ids) != 0 {
-			t.Fatalf("claimed %v, want none before the nak and a deadline are over", ids)
-		}
-		r.pass(500 * time.Millisecond)
-		if ids := r.claims(nil); !slices.Equal(ids, []string{"x2"}) {
-			t.Fatalf("claimed %v, want x2", ids)
-		}
-	})
-}
-
 // TestEarlierCopy: a copy at a lower sequence moves its event forward.
 func TestEarlierCopy(t *testing.T) {
 	t.Parallel()
@@ -99,19 +56,6 @@ func TestLostKeepsPlace(t *testing.T) {
 	r.settle(false)
 	if ids := r.claims(nil); !slices.Equal(ids, []string{"x1"}) {
 		t.Errorf("claimed %v, want the copy of x1 at sequence 1", ids)
-	}
-}
-
-// TestParked: one batch waits for its key, the rest is naked, and goes first none the less.
-func TestParked(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, nil)
-	for i := range uint64(maxAhead + 3) {
-		r.give(arrival(fmt.Sprint("x", i), i+1, ordered("x")))
-	}
-	r.want("x501 nak held", "x502 nak held")
-	if err := r.Audit(); err != nil {
-		t.Error(err)
 	}
 }
 
@@ -193,7 +137,7 @@ func TestOrphans(t *testing.T) {
 	a, b := r.mustRun("a"), r.mustRun("b")
 	r.succeed(a)
 	w := arrival("", 1).Delivery.At
-	r.SetWatermark(w)
+	r.SetWatermark(r.now, w)
 	r.want("a nothing handled")
 	r.give(arrival("b", 2))
 	r.pass(10 * time.Second)

@@ -121,27 +121,100 @@ func TestBudget(t *testing.T) {
 	fetches(4)
 }
 
-// TestBudgetIsBounded, also by what is not marked yet.
-func TestBudgetIsBounded(t *testing.T) {
+// TestCallsAreBounded: no call to the store has more than a batch.
+func TestCallsAreBounded(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, nil)
-	for i := range uint64(3 * maxAhead) {
+	r := newRig(t, func(c *Config) { c.MaxBatch, c.Concurrency = 3, 7 })
+	for i := range uint64(7) {
 		r.give(arrival(fmt.Sprint(i), i+1))
 	}
-	for range 3 {
-		if ids := r.claims(nil); len(ids) != maxAhead {
-			t.Fatalf("%d claims in a batch, want %d", len(ids), maxAhead)
+	for _, want := range []int{3, 3, 1} {
+		if ids := r.claims(nil); len(ids) != want {
+			t.Fatalf("%d claims in a batch, want %d", len(ids), want)
 		}
 	}
-	for range maxUnmarked {
+	for range 7 {
 		r.Ran(r.now, r.run(), Verdict{})
 	}
-	b := r.Settlements(r.now)
-	if len(b.Items) != maxAhead {
-		t.Fatalf("%d settlements in a batch, want %d", len(b.Items), maxAhead)
+	for _, want := range []int{3, 3, 1} {
+		if ss := r.settle(true); len(ss) != want {
+			t.Fatalf("%d settlements in a batch, want %d", len(ss), want)
+		}
 	}
-	if n, ok := r.Fetch(r.now); ok {
-		t.Errorf("fetches %d with %d runs unmarked", n, maxUnmarked)
+}
+
+// TestExposureIsBounded: no more than MaxUnmarked events have started and are not settled, however they ended, and by default that is the
+// concurrency. So much is what a crash repeats.
+func TestExposureIsBounded(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ concurrency, most, want int }{{1, 0, 1}, {3, 0, 3}, {2, 5, 5}} {
+		r := newRig(t, func(cfg *Config) { cfg.Concurrency, cfg.MaxUnmarked = c.concurrency, c.most })
+		for i := range uint64(12) {
+			r.give(arrival(fmt.Sprint(i), i+1))
+		}
+		r.claims(nil)
+		started := 0
+		for j := r.run(); j != nil; j = r.run() {
+			started++
+			r.Ran(r.now, j, []Verdict{{}, fails("no"), {Kind: Permanent}}[started%3])
+		}
+		if started != c.want {
+			t.Errorf("%d started before anything was settled, want %d of concurrency %d", started, c.want, c.concurrency)
+		}
+		r.settle(true)
+		if r.run() == nil {
+			t.Error("none starts after all are settled")
+		}
+		if err := r.Audit(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestFetchingIsBoundedInBytes: large events are asked for in smaller numbers, and not at all while what is here takes all the room.
+func TestFetchingIsBoundedInBytes(t *testing.T) {
+	t.Parallel()
+	large := func(a *Arrival) { a.Delivery.Event.Data = make([]byte, 1<<20) }
+	r := newRig(t, func(c *Config) { c.Concurrency, c.MaxBytes = 100, 10<<20 })
+	if n, _ := r.Fetch(r.now); n != 100 {
+		t.Fatalf("fetches %d, want 100", n)
+	}
+	for i := range uint64(8) {
+		r.give(arrival(fmt.Sprint(i), i+1, large))
+	}
+	if n, _ := r.Fetch(r.now); n < 1 || n > 4 {
+		t.Errorf("fetches %d with room for two", n)
+	}
+	for i := range uint64(3) {
+		r.give(arrival(fmt.Sprint("more", i), i+9, large))
+	}
+	if n, ok := r.Fetch(r.now); n != 0 || !ok {
+		t.Errorf("fetches %d (%v), want to take in what is open", n, ok)
+	}
+}
+
+// TestOpenPullsAreReadOut: a request that is open covers a later, smaller one: what it brings is taken in as it comes.
+func TestOpenPullsAreReadOut(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *Config) { c.Concurrency = 16 })
+	for range 480 {
+		r.finished.add(r.now)
+	}
+	if n, _ := r.Fetch(r.now); n != 496 {
+		t.Fatalf("asks for %d", n)
+	}
+	r.give(arrival("a", 1))
+	r.now = r.now.Add(200 * time.Millisecond) // nothing finished lately
+	r.Fetch(r.now)
+	for i := range uint64(15) {
+		r.give(arrival(fmt.Sprint("b", i), i+2))
+		r.Fetch(r.now)
+	}
+	r.claims(nil)
+	for r.run() != nil {
+	}
+	if n, ok := r.Fetch(r.now); n != 0 || !ok {
+		t.Errorf("fetches %d (%v) with hundreds under way, want to take them in", n, ok)
 	}
 }
 

@@ -48,7 +48,7 @@ func (m *Machine) Next(now time.Time) *Job {
 
 // turn is the place in ready of the job that may have a slot now; -1: none may.
 func (m *Machine) turn(now time.Time) int {
-	if len(m.ready) == 0 || m.halted() || m.busy() >= m.cfg.Concurrency || (m.quarantined() && !m.isolated()) {
+	if len(m.ready) == 0 || m.halted() || m.idle() <= 0 || (m.quarantined() && !m.isolated()) {
 		return -1
 	}
 	return slices.IndexFunc(m.ready, func(j *Job) bool { return m.fits(now, j) })
@@ -72,9 +72,19 @@ func (m *Machine) Begin(now time.Time, j *Job) bool {
 		m.ready = append(m.ready, j)
 	default:
 		m.enter(now, j, running)
+		j.exposed = true
+		m.exposed++
 		return true
 	}
 	return false
+}
+
+// unexpose notes that a job which had started is settled, or is no business of this process any more.
+func (m *Machine) unexpose(j *Job) {
+	if j.exposed {
+		j.exposed = false
+		m.exposed--
+	}
 }
 
 // Abandon takes back a job that limit or gate did not let through.

@@ -35,20 +35,23 @@ func (m *Machine) Settled(now time.Time, b Batch[dedupe.Settlement], oks []bool,
 
 // stored goes on after the store has taken a settlement.
 func (m *Machine) stored(now time.Time, j *Job, sent time.Time) {
+	m.unexpose(j)
 	switch j.ending.outcome {
 	case dedupe.Succeeded:
 		m.conclude(now, j, Answer{Kind: Ack, Outcome: Handled})
 	case dedupe.Buried:
 		m.conclude(now, j, Answer{Kind: Ack, Outcome: Dead})
 	case dedupe.GivenUp:
-		j.leased, j.expires = sent, sent.Add(m.cfg.Lease)
+		j.leased, j.heard, j.expires = sent, now, sent.Add(m.cfg.Lease)
 		m.bury(now, j)
 	case dedupe.Failed, dedupe.NotBegun:
 		if j.requeue && !m.halted() {
 			m.again(now, j)
 			return
 		}
-		m.conclude(now, j, Answer{Kind: Nak, After: j.ending.after, Outcome: j.returned()})
+		m.conclude(now, j, Answer{
+			Kind: Nak, After: j.ending.after, Outcome: j.returned(), heldUntil: now.Add(j.ending.after + j.ending.after/100),
+		})
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 // Tick looks after every deadline. It is called each Config.TickEvery, more or less.
 func (m *Machine) Tick(now time.Time) {
+	m.noticeFreeze(now)
 	m.roster.each(func(j *Job) {
 		m.watchWait(now, j)
 		m.watchRun(now, j)
@@ -16,7 +17,6 @@ func (m *Machine) Tick(now time.Time) {
 	})
 	m.forgiveLetters(now)
 	m.sweepQueues()
-	m.sweepLanes(now)
 }
 
 // watchWait gives back what has been waiting for too long, or without a lease.
@@ -24,7 +24,7 @@ func (m *Machine) watchWait(now time.Time, j *Job) {
 	late := now.Sub(j.since) >= m.cfg.maxWait() || (j.phase != queued && !now.Before(j.expires))
 	switch {
 	case j.phase == queued && late && (!j.claimed.IsZero() || m.quarantined()): // it waits for suspects
-		m.conclude(now, j, Answer{Kind: Nak, After: heldNak(j.arrivals()), Outcome: GivenBack})
+		m.handBack(now, j)
 	case j.phase == ready && late && !j.suspect:
 		m.giveBack(now, j)
 	case j.phase == starting && late:
@@ -43,14 +43,24 @@ func (m *Machine) watchRun(now time.Time, j *Job) {
 		m.cancel(j, ErrRunLimit)
 	case ran >= m.cfg.RunLimit && now.Sub(j.limited) >= m.cfg.grace():
 		m.overran(now, j)
-	case !now.Before(j.expires):
+	case !now.Before(j.expires) && now.Sub(m.thawed) >= m.cfg.lapse():
 		m.cancel(j, ErrLeaseLost)
 	}
 }
 
+// noticeFreeze notes when the process goes on after it stood still for so long that leases may be over: then the store is asked first whose
+// they are.
+func (m *Machine) noticeFreeze(now time.Time) {
+	if !m.ticked.IsZero() && now.Sub(m.ticked) >= m.cfg.Lease/3 {
+		m.thawed = now
+	}
+	m.ticked = now
+}
+
 // watchLease renews a claim when a third of its lease is over.
 func (m *Machine) watchLease(now time.Time, j *Job) {
-	held := j.phase == ready || j.phase == starting || j.phase == burying || (j.phase == running && !m.cfg.transactional())
+	held := j.phase == ready || j.phase == starting || j.phase == settling || j.phase == burying ||
+		(j.phase == running && !m.cfg.transactional())
 	if held && !j.extending && !j.lost && !j.stuck && !j.rowless && now.Sub(j.leased) >= m.cfg.Lease/3 {
 		j.extending = true
 		m.extends.push(j)
@@ -75,7 +85,7 @@ func (m *Machine) watchDeliveries(now time.Time, j *Job) {
 // Extensions takes the claims that are to be renewed now.
 func (m *Machine) Extensions(now time.Time) Batch[dedupe.Claim] {
 	m.extends.remove(func(j *Job) bool {
-		gone := j.phase == ended || j.phase == settling
+		gone := j.phase == ended
 		j.extending = j.extending && !gone
 		return gone
 	})
@@ -92,10 +102,10 @@ func (m *Machine) Extended(now time.Time, b Batch[dedupe.Claim], oks []bool, err
 		j.extending = false
 		switch {
 		case j.phase == ended || b.Items[i].Nonce != j.nonce:
-		case j.phase == settling:
-			j.lost = j.lost || (!oks[i] && !j.asked) // once it was asked to settle, the store may refuse for having done so
 		case oks[i]:
-			j.leased, j.expires = b.sent, b.sent.Add(m.cfg.Lease)
+			j.leased, j.heard, j.expires = b.sent, now, b.sent.Add(m.cfg.Lease)
+		case j.phase == settling:
+			j.lost = j.lost || !j.asked // once it was asked to settle, the store may refuse for having done so
 		default:
 			m.superseded(now, j)
 		}

@@ -12,7 +12,8 @@ type clock struct {
 	drift int64
 }
 
-func (c clock) now() time.Time {
-	t := c.world.elapsed
+func (c clock) now() time.Time { return c.at(c.world.elapsed) }
+
+func (c clock) at(t time.Duration) time.Time {
 	return epoch.Add(t + c.skew + t/1_000_000*time.Duration(c.drift))
 }

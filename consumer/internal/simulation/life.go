@@ -109,7 +109,7 @@ func (l *life) poke() {
 // turn takes one thing that the Machine wants done, whichever comes first, and sets it going.
 func (l *life) turn() {
 	l.turning = false
-	doers := [...]func() bool{l.fetch, l.claim, l.settle, l.extend, l.post, l.next, l.answer, l.cancel}
+	doers := [...]func() bool{l.fetch, l.claim, l.settle, l.extend, l.post, l.lookUp, l.next, l.answer, l.cancel}
 	first := l.world.rand.IntN(len(doers))
 	for i := range doers {
 		if doers[(first+i)%len(doers)]() {

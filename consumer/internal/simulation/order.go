@@ -1,71 +1,74 @@
 package simulation
 
 import (
+	"context"
 	"time"
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer/internal/protocol"
+	"github.com/onceish/onceish/dedupe"
 )
 
-// order is what a process owes to the events of each order key: to handle them by sequence.
+// order is what a process has promised of the events of each order key: to handle them by sequence. An event that it nacked keeps its
+// place until it is settled, or another process has had it, or the bus has it no more, however long that takes.
 type order struct {
-	lanes map[string]*lane
-	came  map[*bus.Delivery]time.Duration
-	of    map[*bus.Event]*bus.Delivery
+	keys map[string]*keyOrder
+	came map[*bus.Delivery]time.Duration
+	of   map[*bus.Event]*bus.Delivery
+	jobs map[*protocol.Job]time.Duration // when the first delivery of each had come
 
 	serial int
 }
 
-type lane struct {
-	hand   []inHand
-	owed   map[uint64]debt
-	passed map[uint64]bool // naked, and overdue once: others may have gone ahead
-	head   *bus.Delivery   // started, and not answered
+type keyOrder struct {
+	inFlight []inFlight
+	nacked   map[bus.Position]nacked
+	head     *bus.Delivery // started, and not answered
 }
 
-type inHand struct {
+type inFlight struct {
 	d      *bus.Delivery
 	serial int // in the order in which they first came
 }
 
-// debt is an event that was naked here: until then nothing goes before it that came later.
-type debt struct {
-	inHand
-	until time.Time
+// nacked is an event that was nacked here, and when it had arrived.
+type nacked struct {
+	inFlight
+	came time.Duration
 }
 
 func newOrder() order {
 	return order{
-		lanes: make(map[string]*lane), came: make(map[*bus.Delivery]time.Duration), of: make(map[*bus.Event]*bus.Delivery),
+		keys: make(map[string]*keyOrder), came: make(map[*bus.Delivery]time.Duration), of: make(map[*bus.Event]*bus.Delivery),
+		jobs: make(map[*protocol.Job]time.Duration),
 	}
 }
 
-func (o *order) lane(key string) *lane {
-	n := o.lanes[key]
-	if n == nil {
-		n = &lane{owed: make(map[uint64]debt), passed: make(map[uint64]bool)}
-		o.lanes[key] = n
+func (o *order) key(key string) *keyOrder {
+	k := o.keys[key]
+	if k == nil {
+		k = &keyOrder{nacked: make(map[bus.Position]nacked)}
+		o.keys[key] = k
 	}
-	return n
+	return k
 }
 
-func (o *order) arrived(d *bus.Delivery, now time.Time, at time.Duration) {
-	o.came[d] = at
+func (o *order) arrived(l *life, d *bus.Delivery) {
+	o.came[d] = l.world.elapsed
 	o.of[&d.Event] = d
 	if d.Event.Key == "" {
 		return
 	}
-	n := o.lane(d.Event.Key)
+	k := o.key(d.Event.Key)
 	o.serial++
-	h := inHand{d: d, serial: o.serial}
-	switch old, ok := n.owed[d.At.Sequence]; {
-	case ok && now.Before(old.until):
-		h.serial = old.serial // it never lost its place
-	case ok:
-		n.passed[d.At.Sequence] = true
+	h := inFlight{d: d, serial: o.serial}
+	if old, ok := k.nacked[d.At]; ok {
+		if old.binds(l, nil) {
+			h.serial = old.serial // it never lost its place
+		}
+		delete(k.nacked, d.At)
 	}
-	n.hand = append(n.hand, h)
-	delete(n.owed, d.At.Sequence)
+	k.inFlight = append(k.inFlight, h)
 }
 
 // before reports whether a delivery came before a time.
@@ -73,75 +76,96 @@ func (o *order) before(d *bus.Delivery, at time.Duration) bool { return o.came[d
 
 func (o *order) started(e *bus.Event) {
 	if e.Key != "" {
-		o.lane(e.Key).head = o.of[e]
+		o.key(e.Key).head = o.of[e]
 	}
 }
 
-func (o *order) answered(a protocol.Answer, now time.Time, ackWait time.Duration) {
+func (o *order) answered(a protocol.Answer) {
 	d := a.Delivery
 	if d.Event.Key == "" || a.Kind == protocol.Progress {
 		return
 	}
-	n, owes := o.lane(d.Event.Key), debt{until: now.Add(a.After + ackWait)}
-	for i, h := range n.hand {
+	k := o.key(d.Event.Key)
+	n := nacked{came: o.came[d]}
+	if came, ok := o.jobs[a.Job]; ok {
+		n.came = min(n.came, came)
+	}
+	if a.Job != nil {
+		o.jobs[a.Job] = n.came
+	}
+	for i, h := range k.inFlight {
 		if h.d == d {
-			owes.inHand = h
-			n.hand = append(n.hand[:i:i], n.hand[i+1:]...)
+			n.inFlight = h
+			k.inFlight = append(k.inFlight[:i:i], k.inFlight[i+1:]...)
 			break
 		}
 	}
-	if n.head == d {
-		n.head = nil
-	}
-	if owes.d == nil {
-		return // answered before
+	if k.head == d {
+		k.head = nil
 	}
 	switch a.Outcome {
-	case protocol.Handled, protocol.Duplicate, protocol.Dead:
-		delete(n.owed, d.At.Sequence)
+	case protocol.Handled, protocol.Duplicate, protocol.Dead, protocol.Lost:
 	default:
-		if n.passed[d.At.Sequence] {
-			return
+		if n.d != nil { // else it was answered before
+			k.nacked[d.At] = n
 		}
-		n.owed[d.At.Sequence] = owes
 	}
 }
 
 // check tells what must come before an event that is about to start; nil: nothing.
-func (o *order) check(w *world, e *bus.Event, now time.Time) (first *bus.Event, seq uint64) {
+func (o *order) check(l *life, e *bus.Event) (first *bus.Event, seq uint64) {
 	if e.Key == "" {
 		return nil, 0
 	}
-	n := o.lane(e.Key)
-	if n.head != nil {
-		return &n.head.Event, n.head.At.Sequence
+	w, k := l.world, o.key(e.Key)
+	if k.head != nil {
+		return &k.head.Event, k.head.At.Sequence
 	}
 	t := w.journal.of(e)
-	place, serial := n.place(w, t)
-	for _, h := range n.hand {
+	place, serial := k.place(w, t)
+	for _, h := range k.inFlight {
 		o := w.journal.of(&h.d.Event) // one whose id is reused may wait for the other
 		if h.d.At.Sequence < place && o != t && !o.reused && h.serial < serial {
 			return &h.d.Event, h.d.At.Sequence
 		}
 	}
-	for seq := uint64(1); seq < place && len(n.owed) > 0; seq++ {
-		if h, ok := n.owed[seq]; ok && now.Before(h.until) && h.serial < serial && !w.journal.of(&h.d.Event).reused {
-			return e, seq
+	for at, n := range k.nacked {
+		if at.Sequence < place && n.serial < serial && n.binds(l, t) && (first == nil || at.Sequence < seq) {
+			first, seq = &n.d.Event, at.Sequence
 		}
 	}
-	return nil, 0
+	return first, seq
 }
 
-// forget what is owed: sequences may be used again.
-func (o *order) forget() {
-	for _, n := range o.lanes {
-		clear(n.owed)
+// binds reports whether a nacked event still goes before another one.
+func (n *nacked) binds(l *life, t *thing) bool {
+	w := l.world
+	o := w.journal.of(&n.d.Event)
+	return o != t && !o.reused && !o.concluded() && !w.gone(n.d.At) && !l.elsewhere(o.key, n.came)
+}
+
+// elsewhere reports whether another process has had a key since.
+func (l *life) elsewhere(k dedupe.Key, since time.Duration) bool {
+	r := l.world.ledger.rows[k]
+	if r == nil {
+		return false
 	}
+	for _, c := range r.claims {
+		if c.life == l {
+			continue
+		}
+		burying := c.outcome == dedupe.GivenUp && c.until.After(l.world.storeTime.at(since))
+		if c.won >= since || c.ended >= since || burying || (!c.settled && !c.lost) {
+			return true
+		}
+	}
+	last := r.last() // what another has failed is its own until it is due
+	return last != nil && last.life != l && r.due.After(l.world.storeTime.at(since))
 }
 
-// place is the lowest sequence of a thing's copies in hand, and when the first of them came.
-func (n *lane) place(w *world, t *thing) (seq uint64, serial int) {
-	for _, h := range n.hand {
+// place is the lowest sequence of a thing's copies in flight, and when the first of them came.
+func (k *keyOrder) place(w *world, t *thing) (seq uint64, serial int) {
+	for _, h := range k.inFlight {
 		if w.journal.of(&h.d.Event) != t {
 			continue
 		}
@@ -151,4 +175,26 @@ func (n *lane) place(w *world, t *thing) (seq uint64, serial int) {
 		seq = min(seq, h.d.At.Sequence)
 	}
 	return seq, serial
+}
+
+// gone: the bus does not deliver the event any more: it was deleted, lies in what a restore has undone, or was settled by an ack for what lay
+// there before.
+func (w *world) gone(at bus.Position) bool {
+	there, err := bus.Exists(context.Background(), w.bus, []bus.Position{at})
+	w.must(err)
+	t := w.journal.at[at.Sequence]
+	return err == nil && (!there[0] || (t != nil && t.misled))
+}
+
+// checkGone: only what the bus dropped is given up for that, and only while nobody has settled it.
+func (l *life) checkGone(g protocol.Gone) {
+	if w := l.world; !w.gone(g.At) {
+		w.violate("I1", "%s takes sequence %d for dropped, and it is there", l.id, g.At.Sequence)
+	}
+	for _, k := range l.order.keys {
+		if n, ok := k.nacked[g.At]; ok && g.Kept {
+			delete(k.nacked, g.At) // it is dead-lettered at its place
+			k.inFlight = append(k.inFlight, n.inFlight)
+		}
+	}
 }

@@ -20,7 +20,7 @@ func (l *life) checkStart(j *protocol.Job, r *run) {
 	if t.script == malformed || t.script == refused {
 		w.violate("I11", "%s began %s, which is %s", l.id, t.name, t.script)
 	}
-	if first, seq := l.order.check(w, j.Event(), l.now()); first != nil {
+	if first, seq := l.order.check(l, j.Event()); first != nil {
 		w.violate("order", "%s began %s of key %s before sequence %d (%s)", l.id, t.name, j.Event().Key, seq, w.journal.of(first).name)
 	}
 	for o, other := range l.runs {

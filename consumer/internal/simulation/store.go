@@ -33,13 +33,16 @@ func (l *life) claim() bool {
 }
 
 func (w *world) applyClaims(l *life, rs []dedupe.Request) []dedupe.Claim {
-	cs, err := w.claims.Claim(context.Background(), rs)
-	w.must(err)
-	for i := range cs {
-		if w.journal.byHash(rs[i].Hash).script == refused {
-			cs[i] = dedupe.Claim{Key: rs[i].Key, Nonce: rs[i].Nonce, Err: fmt.Errorf("too odd: %w", dedupe.ErrKeyRefused)}
+	cs := make([]dedupe.Claim, 0, len(rs))
+	for _, r := range rs {
+		if w.journal.byHash(r.Hash).script == refused {
+			cs = append(cs, dedupe.Claim{Key: r.Key, Nonce: r.Nonce, Err: fmt.Errorf("too odd: %w", dedupe.ErrKeyRefused)})
+			continue
 		}
-		w.ledger.claimed(l, rs[i], cs[i])
+		won, err := w.claims.Claim(context.Background(), []dedupe.Request{r})
+		w.must(err)
+		cs = append(cs, won...)
+		w.ledger.claimed(l, r, won[0])
 	}
 	return cs
 }

@@ -71,8 +71,8 @@ func (l *life) rebuild() {
 	for i := range l.outbox {
 		l.outbox[i].Kind = protocol.None // as the Machine does with what it still has
 	}
-	l.order.forget()
-	l.m.SetWatermark(l.subscribe())
+	at := l.subscribe()
+	l.m.SetWatermark(l.now(), at)
 	l.rebuilt = l.world.elapsed
 }
 
@@ -89,7 +89,7 @@ func (l *life) fetched(ds []*bus.Delivery) {
 		w.note("fetched", l.id, t.name, int64(d.Arrivals))
 		w.journal.lies[d.At.Sequence] = d.At
 		l.latest[t.key] = d
-		l.order.arrived(d, l.now(), w.elapsed)
+		l.order.arrived(l, d)
 	}
 	l.m.Fetched(l.now(), as)
 	l.poke()
@@ -103,7 +103,7 @@ func (l *life) collect() {
 			a = mut(a)
 		}
 		l.checkSilent(a)
-		l.order.answered(a, l.now(), l.world.sc.protocol.AckWait)
+		l.order.answered(a)
 		l.outbox = append(l.outbox, a)
 	}
 }
@@ -219,6 +219,7 @@ func (l *life) advance() {
 		info.Floor = w.mut.floor(l, info.Floor)
 	}
 	w.after(l, w.between(0, 100*time.Millisecond), func() {
+		l.m.Passed(l.now(), info.Stream, info.Floor)
 		at, ok := l.m.Advance(info.Stream, info.Floor)
 		if !ok {
 			return
