@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -38,10 +39,28 @@ func (m *Machine) Claimed(now time.Time, b Batch[dedupe.Request], cs []dedupe.Cl
 		return
 	}
 	for i, j := range b.jobs {
+		if err := cs[i].Err; err != nil && !errors.Is(err, dedupe.ErrKeyRefused) {
+			m.repeatClaim(now, j, err)
+			continue
+		}
+		m.claims.accept(j)
 		j.claim, j.claimed, j.leased = cs[i], now, b.sent
 		j.expires = b.sent.Add(min(cs[i].HeldFor, m.cfg.Lease))
 		m.judge(now, j)
 	}
+}
+
+// repeatClaim asks again for a claim that the store did not answer. One that it had no room for holds nothing meanwhile.
+func (m *Machine) repeatClaim(now time.Time, j *Job, err error) {
+	if errors.Is(err, dedupe.ErrFull) {
+		m.enter(now, j, queued)
+		j.nonce = ""
+		if m.halted() {
+			m.conclude(now, j, Answer{Kind: Nak, After: heldNak(j.arrivals()), Outcome: GivenBack})
+			return
+		}
+	}
+	m.claims.refuse(now, j, err)
 }
 
 func (m *Machine) judge(now time.Time, j *Job) {
