@@ -35,13 +35,13 @@ func (s *marks) Seen(_ context.Context, keys []dedupe.Key) ([]dedupe.Record, err
 	return records, nil
 }
 
-func (s *marks) Mark(_ context.Context, ms []dedupe.Mark) error {
+func (s *marks) Mark(_ context.Context, ms []dedupe.Mark) ([]error, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, m := range ms {
 		s.kept[m.Key] = mark{dedupe.Record{State: m.State, Hash: m.Hash}, time.Now().Add(m.TTL)}
 	}
-	return nil
+	return make([]error, len(ms)), nil // none was refused
 }
 
 // Mode SeenMark does with a store of two methods. Two copies at the same time may both run; one that comes later does not.

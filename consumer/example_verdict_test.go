@@ -111,7 +111,7 @@ func ExampleSnooze() {
 // unreachable is a store that claims can be made in, and not renewed.
 type unreachable struct{ *memdedupe.Store }
 
-func (unreachable) Extend(context.Context, []dedupe.Claim, time.Duration, time.Duration) ([]bool, error) {
+func (unreachable) Extend(context.Context, []dedupe.Claim, time.Duration, time.Duration) ([]error, error) {
 	return nil, errors.New("the network is down")
 }
 

@@ -15,7 +15,7 @@ func (e *engine) healthy() error {
 	err = errors.Join(err, e.ended)
 	store, letter := e.machine.Trouble()
 	if store != nil {
-		err = errors.Join(err, fmt.Errorf("the dedupe store does not answer: %w", store))
+		err = errors.Join(err, fmt.Errorf("the dedupe store %w", store))
 	}
 	if letter != nil {
 		err = errors.Join(err, fmt.Errorf("dead letters cannot be stored on %q: %w", e.o.DeadLetter, letter))

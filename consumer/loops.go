@@ -77,6 +77,11 @@ func (e *engine) claim() {
 		cs, err := ask(e, "Claim", len(b.Items), func(ctx context.Context) ([]dedupe.Claim, error) {
 			return e.store.Claim(ctx, b.Items)
 		})
+		errs := make([]error, len(cs))
+		for i := range cs {
+			errs[i] = cs[i].Err
+		}
+		e.logRefused("Claim", errs, func(i int) dedupe.Key { return b.Items[i].Key })
 		e.step(func(m *protocol.Machine, now time.Time) { m.Claimed(now, b, cs, err) })
 	}
 }
@@ -87,12 +92,13 @@ func (e *engine) settle() {
 		b = m.Settlements(now)
 		return !b.Empty()
 	}) {
-		oks, err := ask(e, "Settle", len(b.Items), func(ctx context.Context) ([]bool, error) {
+		errs, err := ask(e, "Settle", len(b.Items), func(ctx context.Context) ([]error, error) {
 			ctx, cancel := context.WithTimeout(ctx, e.o.Lease/4) // one that hangs must not hold up all others for long
 			defer cancel()
 			return e.store.Settle(ctx, b.Items)
 		})
-		e.step(func(m *protocol.Machine, now time.Time) { m.Settled(now, b, oks, err) })
+		e.logRefused("Settle", errs, func(i int) dedupe.Key { return b.Items[i].Claim.Key })
+		e.step(func(m *protocol.Machine, now time.Time) { m.Settled(now, b, errs, err) })
 	}
 }
 
@@ -102,12 +108,13 @@ func (e *engine) extend() {
 		b = m.Extensions(now)
 		return !b.Empty()
 	}) {
-		oks, err := ask(e, "Extend", len(b.Items), func(ctx context.Context) ([]bool, error) {
+		errs, err := ask(e, "Extend", len(b.Items), func(ctx context.Context) ([]error, error) {
 			ctx, cancel := context.WithTimeout(ctx, e.o.Lease/4) // so that it can be repeated before the lease is over
 			defer cancel()
 			return e.store.Extend(ctx, b.Items, e.o.Lease, e.o.TTL)
 		})
-		e.step(func(m *protocol.Machine, now time.Time) { m.Extended(now, b, oks, err) })
+		e.logRefused("Extend", errs, func(i int) dedupe.Key { return b.Items[i].Key })
+		e.step(func(m *protocol.Machine, now time.Time) { m.Extended(now, b, errs, err) })
 	}
 }
 
@@ -123,6 +130,24 @@ func ask[T any](e *engine, name string, items int, call func(context.Context) ([
 		e.o.Logger.Warn("the dedupe store did not answer: repeating the call", "call", name, "items", items, "error", err)
 	}
 	return out, err
+}
+
+// logRefused tells which items of a call the store did not take. Others of the call are not concerned.
+func (e *engine) logRefused(call string, errs []error, key func(i int) dedupe.Key) {
+	refused, first := 0, 0
+	for i, err := range errs {
+		if err == nil || errors.Is(err, dedupe.ErrSuperseded) {
+			continue
+		}
+		if refused == 0 {
+			first = i
+		}
+		refused++
+	}
+	if refused > 0 {
+		e.o.Logger.Warn("the dedupe store refused items of a call", "call", call, "refused", refused, "items", len(errs),
+			"key", key(first).String(), "error", errs[first])
+	}
 }
 
 // bury publishes dead letters.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer/internal/protocol"
+	"github.com/onceish/onceish/consumer/internal/seenmark"
 	"github.com/onceish/onceish/dedupe"
 )
 
@@ -92,7 +93,7 @@ func required(b bus.Bus, topic, group string, store dedupe.Store, h Handler) err
 
 func claimerOf(store dedupe.Store, mode Mode) (dedupe.Claimer, error) {
 	if mode == SeenMark {
-		return seenMark{store}, nil
+		return seenmark.New(store), nil
 	}
 	if c, ok := store.(dedupe.Claimer); ok {
 		return c, nil

@@ -79,18 +79,15 @@ func (s *transactor) end(c dedupe.Claim, ttl time.Duration, written []string) er
 	if instead != nil {
 		return instead
 	}
-	oks, err := s.Store.Settle(context.Background(), []dedupe.Settlement{{Claim: c, TTL: ttl}})
-	if err != nil {
+	errs, err := s.Store.Settle(context.Background(), []dedupe.Settlement{{Claim: c, TTL: ttl}})
+	if err = errors.Join(append(errs, err)...); err != nil {
 		return err
-	}
-	if !oks[0] {
-		return dedupe.ErrSuperseded
 	}
 	s.effects = append(s.effects, written...)
 	return after
 }
 
-func (s *transactor) Settle(ctx context.Context, ss []dedupe.Settlement) ([]bool, error) {
+func (s *transactor) Settle(ctx context.Context, ss []dedupe.Settlement) ([]error, error) {
 	s.mu.Lock()
 	for i := range ss {
 		s.settled = append(s.settled, ss[i].Outcome)

@@ -6,8 +6,13 @@ import (
 )
 
 // Claimer is found by assertion on a Store; the mode claimed needs it. As with Store, results are parallel to the
-// argument, an error says nothing of any item, every call may be repeated, and all is safe for concurrent use. A key occurs at
-// most once in a batch of Extend or Settle; in a batch of Claim it may repeat, and at most one request wins.
+// argument, each item has an answer of its own, the last result says nothing of any item, every call may be
+// repeated, and all is safe for concurrent use. A key occurs at most once in a batch of Extend or Settle; in a
+// batch of Claim it may repeat, and at most one request wins.
+//
+// The items of Extend and Settle are errors. Nil: renewed, or stored. One that wraps ErrSuperseded: the claim is
+// another's by now, and nothing was changed. Any other: this item was refused or not stored; the caller repeats it
+// alone, backing off. It wraps ErrKeyRefused when no repetition will help.
 //
 // Times are durations on the store's own clock; no instant crosses the interface.
 type Claimer interface {
@@ -18,13 +23,13 @@ type Claimer interface {
 	// counts no crash. Taking over somebody else's claimed key whose lease is over counts one. A request whose own claim
 	// was set free since is a repeat that got delayed: it is Held, and wins nothing, or a repeat of its settlement would match again.
 	Claim(ctx context.Context, rs []Request) ([]Claim, error)
-	// Extend renews the leases of claims, and their TTL; the lease runs from when the store hears of it. False: superseded, or
-	// settled. A lease that is over is renewed all the same while nobody has taken over.
-	Extend(ctx context.Context, cs []Claim, lease, ttl time.Duration) ([]bool, error)
+	// Extend renews the leases of claims, and their TTL; the lease runs from when the store hears of it. A claim that
+	// was settled is superseded too. A lease that is over is renewed all the same while nobody has taken over.
+	Extend(ctx context.Context, cs []Claim, lease, ttl time.Duration) ([]error, error)
 	// Settle ends claims by their Outcome. It matches by nonce and by the state that the outcome starts from, whether
-	// the lease is over or not. False: superseded, the claim is another's by now, and nothing was changed. A
-	// repeat of a settlement that was applied is true, and changes no count, for as long as nobody else has claimed the key.
-	Settle(ctx context.Context, ss []Settlement) ([]bool, error)
+	// the lease is over or not. A repeat of a settlement that was applied is nil, and changes no count, for as long
+	// as nobody else has claimed the key.
+	Settle(ctx context.Context, ss []Settlement) ([]error, error)
 }
 
 // Request asks for a claim.
@@ -64,7 +69,9 @@ type Claim struct {
 	Reason string
 	// Letter (Dying) is the id under which its dead letter is published.
 	Letter string
-	// Err: the store refuses this key, for ever. The other fields but Key and Nonce are zero then.
+	// Err is set where the store could not answer this request; the other fields but Key and Nonce are
+	// zero then. It wraps ErrKeyRefused when the store refuses the key for ever. Otherwise (ErrFull: the
+	// store is at its bound) the caller repeats this request alone, backing off.
 	Err error
 }
 
@@ -124,7 +131,8 @@ type Settlement struct {
 const MaxReason = 4 << 10
 
 // Reopener sets dying and dead keys free again, counts and age zero, hash forgotten, due at once: before a redrive
-// publishes. Keys in other states, or unknown, are left alone. It may be repeated.
+// publishes. Keys in other states, or unknown, are left alone; their item is nil, as that of a key that was reopened. Any other
+// item is that key's own, and keeps no other key from being reopened. It may be repeated.
 type Reopener interface {
-	Reopen(ctx context.Context, keys []Key) error
+	Reopen(ctx context.Context, keys []Key) ([]error, error)
 }

@@ -3,15 +3,15 @@ package dedupe
 import "errors"
 
 var (
-	// ErrFull is returned when a store is at its bound and refuses rather than forgets. It costs no attempt: the call is
-	// repeated, and fetching stops meanwhile.
+	// ErrFull is returned for keys that a store at its bound refuses, rather than forget others for them. It costs
+	// no attempt: the item is repeated, and fetching stops meanwhile.
 	ErrFull = errors.New("dedupe store is full")
-	// ErrKeyRefused is what Claim.Err wraps when a store cannot keep a key, however often it is asked.
+	// ErrKeyRefused is returned for a key that a store cannot keep, however often it is asked.
 	ErrKeyRefused = errors.New("dedupe store refuses this key")
 	// ErrNoTransactions is returned by Transactor.ProbeTransactions when transactions cannot be relied on.
 	ErrNoTransactions = errors.New("no transactions that can be relied on")
-	// ErrSuperseded is returned by Transactor.Transact when the claim is another's by now, or settled. Nothing of the transaction
-	// was kept.
+	// ErrSuperseded is returned for a claim that is another's by now: nothing was changed. Of Extend and of
+	// Transactor.Transact also for one that is settled.
 	ErrSuperseded = errors.New("claim is superseded")
 	// ErrCommitUnknown is returned by Transactor.Transact when it could not be found out in time whether the transaction was
 	// committed. The key knows, once the lease is over: a later claim is answered Done, or wins.

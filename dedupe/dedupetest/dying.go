@@ -231,7 +231,7 @@ func reopenOthers(t *testing.T, k *kit) {
 
 func (k *kit) reopen(t *testing.T, keys ...dedupe.Key) {
 	t.Helper()
-	if err := k.reopener.Reopen(t.Context(), keys); err != nil {
+	if err := stored(k.reopener.Reopen(t.Context(), keys)); err != nil {
 		t.Fatalf("Reopen: %v", err)
 	}
 }

@@ -184,7 +184,7 @@ func (h *historian) claim(ctx context.Context, client int, q dedupe.Request) (an
 func (h *historian) extend(ctx context.Context, client int, c dedupe.Claim) error {
 	in := call{key: c.Key, extend: true, nonce: c.Nonce}
 	_, err := h.insist(client, in, func() (answer, error) {
-		oks, err := h.k.claimer.Extend(ctx, []dedupe.Claim{c}, lasting, keeping)
+		oks, err := applied(h.k.claimer.Extend(ctx, []dedupe.Claim{c}, lasting, keeping))
 		if err != nil {
 			return answer{}, err
 		}
@@ -199,7 +199,7 @@ func (h *historian) settle(ctx context.Context, client int, s dedupe.Settlement)
 		outcome: s.Outcome, letter: s.Letter, counted: s.CountAttempt,
 	}
 	_, err := h.insist(client, in, func() (answer, error) {
-		oks, err := h.k.claimer.Settle(ctx, []dedupe.Settlement{s})
+		oks, err := applied(h.k.claimer.Settle(ctx, []dedupe.Settlement{s}))
 		if err != nil {
 			return answer{}, err
 		}
@@ -210,7 +210,7 @@ func (h *historian) settle(ctx context.Context, client int, s dedupe.Settlement)
 
 func (h *historian) reopen(ctx context.Context, client int, key dedupe.Key) error {
 	_, err := h.insist(client, call{key: key}, func() (answer, error) {
-		return answer{}, h.k.reopener.Reopen(ctx, []dedupe.Key{key})
+		return answer{}, stored(h.k.reopener.Reopen(ctx, []dedupe.Key{key}))
 	})
 	return err
 }

@@ -2,6 +2,7 @@ package dedupetest
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -166,9 +167,33 @@ func end(c dedupe.Claim, o dedupe.Outcome) dedupe.Settlement {
 	return s
 }
 
+// applied reports for each item whether it was carried out, or superseded. Any other answer fails the call.
+func applied(errs []error, err error) ([]bool, error) {
+	oks := make([]bool, len(errs))
+	for i, e := range errs {
+		if oks[i] = e == nil; !oks[i] && !errors.Is(e, dedupe.ErrSuperseded) {
+			err = errors.Join(err, fmt.Errorf("item %d: %w", i, e))
+		}
+	}
+	return oks, err
+}
+
+// answered fails the call where a request was not answered for a reason that may pass.
+func answered(cs []dedupe.Claim, err error) ([]dedupe.Claim, error) {
+	for _, c := range cs {
+		if c.Err != nil && !errors.Is(c.Err, dedupe.ErrKeyRefused) {
+			err = errors.Join(err, fmt.Errorf("%s: %w", short(c.Key), c.Err))
+		}
+	}
+	return cs, err
+}
+
+// stored is nil when every item was carried out.
+func stored(errs []error, err error) error { return errors.Join(append(errs, err)...) }
+
 func (k *kit) settles(t *testing.T, ss ...dedupe.Settlement) []bool {
 	t.Helper()
-	oks, err := k.claimer.Settle(t.Context(), ss)
+	oks, err := applied(k.claimer.Settle(t.Context(), ss))
 	if err != nil {
 		t.Fatalf("Settle: %v", err)
 	}
@@ -196,7 +221,7 @@ func (k *kit) refused(t *testing.T, s dedupe.Settlement) {
 
 func (k *kit) extends(t *testing.T, cs []dedupe.Claim, lease, ttl time.Duration) []bool {
 	t.Helper()
-	oks, err := k.claimer.Extend(t.Context(), cs, lease, ttl)
+	oks, err := applied(k.claimer.Extend(t.Context(), cs, lease, ttl))
 	if err != nil {
 		t.Fatalf("Extend: %v", err)
 	}
@@ -236,7 +261,7 @@ func (k *kit) is(t *testing.T, key dedupe.Key, want dedupe.State) {
 
 func (k *kit) mark(t *testing.T, marks ...dedupe.Mark) {
 	t.Helper()
-	if err := k.store.Mark(t.Context(), marks); err != nil {
+	if err := stored(k.store.Mark(t.Context(), marks)); err != nil {
 		t.Fatalf("Mark: %v", err)
 	}
 }

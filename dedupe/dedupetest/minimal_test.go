@@ -33,13 +33,13 @@ func (m *minimal) Seen(ctx context.Context, keys []dedupe.Key) ([]dedupe.Record,
 	return rs, ctx.Err()
 }
 
-func (m *minimal) Mark(ctx context.Context, marks []dedupe.Mark) error {
+func (m *minimal) Mark(ctx context.Context, marks []dedupe.Mark) ([]error, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, x := range marks {
 		m.marks[x.Key] = kept{dedupe.Record{State: x.State, Hash: x.Hash}, time.Now().Add(x.TTL)}
 	}
-	return ctx.Err()
+	return make([]error, len(marks)), ctx.Err()
 }
 
 func (m *minimal) present(_ *testing.T, key dedupe.Key) bool {

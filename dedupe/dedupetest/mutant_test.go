@@ -61,11 +61,11 @@ type mutant struct {
 type tampered struct {
 	allStore
 	seen    func(ctx context.Context, keys []dedupe.Key) ([]dedupe.Record, error)
-	mark    func(ctx context.Context, ms []dedupe.Mark) error
+	mark    func(ctx context.Context, ms []dedupe.Mark) ([]error, error)
 	claim   func(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim, error)
-	extend  func(ctx context.Context, cs []dedupe.Claim, lease, ttl time.Duration) ([]bool, error)
-	settle  func(ctx context.Context, ss []dedupe.Settlement) ([]bool, error)
-	reopen  func(ctx context.Context, keys []dedupe.Key) error
+	extend  func(ctx context.Context, cs []dedupe.Claim, lease, ttl time.Duration) ([]error, error)
+	settle  func(ctx context.Context, ss []dedupe.Settlement) ([]error, error)
+	reopen  func(ctx context.Context, keys []dedupe.Key) ([]error, error)
 	begin   func(ctx context.Context, group, topic string, at dedupe.Position) (dedupe.Position, error)
 	advance func(ctx context.Context, group, topic string, at dedupe.Position) error
 	skew    func(d time.Duration) allStore
@@ -78,7 +78,7 @@ func (x tampered) Seen(ctx context.Context, keys []dedupe.Key) ([]dedupe.Record,
 	return x.allStore.Seen(ctx, keys)
 }
 
-func (x tampered) Mark(ctx context.Context, ms []dedupe.Mark) error {
+func (x tampered) Mark(ctx context.Context, ms []dedupe.Mark) ([]error, error) {
 	if x.mark != nil {
 		return x.mark(ctx, ms)
 	}
@@ -92,21 +92,21 @@ func (x tampered) Claim(ctx context.Context, rs []dedupe.Request) ([]dedupe.Clai
 	return x.allStore.Claim(ctx, rs)
 }
 
-func (x tampered) Extend(ctx context.Context, cs []dedupe.Claim, lease, ttl time.Duration) ([]bool, error) {
+func (x tampered) Extend(ctx context.Context, cs []dedupe.Claim, lease, ttl time.Duration) ([]error, error) {
 	if x.extend != nil {
 		return x.extend(ctx, cs, lease, ttl)
 	}
 	return x.allStore.Extend(ctx, cs, lease, ttl)
 }
 
-func (x tampered) Settle(ctx context.Context, ss []dedupe.Settlement) ([]bool, error) {
+func (x tampered) Settle(ctx context.Context, ss []dedupe.Settlement) ([]error, error) {
 	if x.settle != nil {
 		return x.settle(ctx, ss)
 	}
 	return x.allStore.Settle(ctx, ss)
 }
 
-func (x tampered) Reopen(ctx context.Context, keys []dedupe.Key) error {
+func (x tampered) Reopen(ctx context.Context, keys []dedupe.Key) ([]error, error) {
 	if x.reopen != nil {
 		return x.reopen(ctx, keys)
 	}
@@ -162,7 +162,7 @@ func requests(s *memdedupe.Store, f func(r *dedupe.Request)) allStore {
 
 // settlements tampers with what Settle is told.
 func settlements(s *memdedupe.Store, f func(x *dedupe.Settlement)) allStore {
-	return tampered{allStore: s, settle: func(ctx context.Context, ss []dedupe.Settlement) ([]bool, error) {
+	return tampered{allStore: s, settle: func(ctx context.Context, ss []dedupe.Settlement) ([]error, error) {
 		told := append([]dedupe.Settlement(nil), ss...)
 		for i := range told {
 			f(&told[i])
@@ -178,7 +178,7 @@ func rekeyed(s *memdedupe.Store, f func(k dedupe.Key) dedupe.Key) allStore {
 	x.seen = func(ctx context.Context, keys []dedupe.Key) ([]dedupe.Record, error) {
 		return s.Seen(ctx, keysOf(keys, f))
 	}
-	x.mark = func(ctx context.Context, ms []dedupe.Mark) error {
+	x.mark = func(ctx context.Context, ms []dedupe.Mark) ([]error, error) {
 		ms = append([]dedupe.Mark(nil), ms...)
 		for i := range ms {
 			ms[i].Key = f(ms[i].Key)

@@ -25,18 +25,19 @@ func markMutants() map[string]mutant {
 	return map[string]mutant{
 		"mark does nothing over a row": {"Store/a mark over an expired row is kept", func(s *memdedupe.Store) allStore {
 			var known sync.Map
-			return tampered{allStore: s, mark: func(ctx context.Context, ms []dedupe.Mark) error {
+			return tampered{allStore: s, mark: func(ctx context.Context, ms []dedupe.Mark) ([]error, error) {
 				var rest []dedupe.Mark
 				for _, m := range ms {
 					if _, ok := known.LoadOrStore(m.Key, true); !ok {
 						rest = append(rest, m)
 					}
 				}
-				return s.Mark(ctx, rest)
+				_, err := s.Mark(ctx, rest)
+				return make([]error, len(ms)), err
 			}}
 		}},
 		"marks never expire": {"Store/marks expire", func(s *memdedupe.Store) allStore {
-			return tampered{allStore: s, mark: func(ctx context.Context, ms []dedupe.Mark) error {
+			return tampered{allStore: s, mark: func(ctx context.Context, ms []dedupe.Mark) ([]error, error) {
 				ms = append([]dedupe.Mark(nil), ms...)
 				for i := range ms {
 					ms[i].TTL = time.Hour
@@ -45,7 +46,7 @@ func markMutants() map[string]mutant {
 			}}
 		}},
 		"first mark of a batch wins": {"Store/repeated keys in a batch", func(s *memdedupe.Store) allStore {
-			return tampered{allStore: s, mark: func(ctx context.Context, ms []dedupe.Mark) error {
+			return tampered{allStore: s, mark: func(ctx context.Context, ms []dedupe.Mark) ([]error, error) {
 				var back []dedupe.Mark
 				for _, m := range ms {
 					back = append([]dedupe.Mark{m}, back...)
@@ -54,12 +55,13 @@ func markMutants() map[string]mutant {
 			}}
 		}},
 		"only 500 are seen": {"Store/large batches", func(s *memdedupe.Store) allStore {
-			return tampered{allStore: s, mark: func(ctx context.Context, ms []dedupe.Mark) error {
-				return s.Mark(ctx, ms[:min(len(ms), 500)])
+			return tampered{allStore: s, mark: func(ctx context.Context, ms []dedupe.Mark) ([]error, error) {
+				_, err := s.Mark(ctx, ms[:min(len(ms), 500)])
+				return make([]error, len(ms)), err
 			}}
 		}},
 		"marks forget their hash": {"Store/marks are seen", func(s *memdedupe.Store) allStore {
-			return tampered{allStore: s, mark: func(ctx context.Context, ms []dedupe.Mark) error {
+			return tampered{allStore: s, mark: func(ctx context.Context, ms []dedupe.Mark) ([]error, error) {
 				ms = append([]dedupe.Mark(nil), ms...)
 				for i := range ms {
 					ms[i].Hash = nil
@@ -68,19 +70,17 @@ func markMutants() map[string]mutant {
 			}}
 		}},
 		"contexts are ignored": {"Store/an ended context", func(s *memdedupe.Store) allStore {
-			return tampered{allStore: s, mark: func(ctx context.Context, ms []dedupe.Mark) error {
+			return tampered{allStore: s, mark: func(ctx context.Context, ms []dedupe.Mark) ([]error, error) {
 				return s.Mark(context.WithoutCancel(ctx), ms)
 			}}
 		}},
 		"full forgets": {"Full/refuses rather than forgets", func(s *memdedupe.Store) allStore {
 			return tampered{allStore: s, claim: func(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim, error) {
 				cs, err := s.Claim(ctx, rs)
-				if errors.Is(err, dedupe.ErrFull) {
-					cs = make([]dedupe.Claim, len(rs))
-					for i, r := range rs {
+				for i, r := range rs {
+					if err == nil && errors.Is(cs[i].Err, dedupe.ErrFull) {
 						cs[i] = dedupe.Claim{Key: r.Key, Nonce: r.Nonce, Token: 1}
 					}
-					err = nil
 				}
 				return cs, err
 			}}
@@ -209,36 +209,36 @@ func claimMutants() map[string]mutant {
 			}}
 		}},
 		"reopening keeps the hash": {"Reopen/dead", func(s *memdedupe.Store) allStore {
-			return tampered{allStore: s, reopen: func(ctx context.Context, keys []dedupe.Key) error {
+			return tampered{allStore: s, reopen: func(ctx context.Context, keys []dedupe.Key) ([]error, error) {
 				for _, key := range keys {
 					rs, err := s.Seen(ctx, []dedupe.Key{key})
 					if err != nil || rs[0].State != dedupe.Dead {
-						return err
+						return make([]error, len(keys)), err
 					}
-					if err := s.Reopen(ctx, []dedupe.Key{key}); err != nil {
-						return err
+					if err := stored(s.Reopen(ctx, []dedupe.Key{key})); err != nil {
+						return nil, err
 					}
 					q := dedupe.Request{Key: key, Nonce: "reopener", Hash: rs[0].Hash, Lease: 1, TTL: keeping}
 					cs, err := s.Claim(ctx, []dedupe.Request{q})
 					if err != nil {
-						return err
+						return nil, err
 					}
 					if _, err := s.Settle(ctx, []dedupe.Settlement{end(cs[0], dedupe.NotBegun)}); err != nil {
-						return err
+						return nil, err
 					}
 				}
-				return nil
+				return make([]error, len(keys)), nil
 			}}
 		}},
 		"reopening forgets what is done": {"Reopen/leaves others alone", func(s *memdedupe.Store) allStore {
-			return tampered{allStore: s, reopen: func(ctx context.Context, keys []dedupe.Key) error {
+			return tampered{allStore: s, reopen: func(ctx context.Context, keys []dedupe.Key) ([]error, error) {
 				rs, err := s.Seen(ctx, keys)
 				for i, r := range rs {
 					if r.State == dedupe.Done {
-						err = errors.Join(err, s.Mark(ctx, []dedupe.Mark{{Key: keys[i], State: dedupe.Dead, TTL: keeping}}))
+						err = errors.Join(err, stored(s.Mark(ctx, []dedupe.Mark{{Key: keys[i], State: dedupe.Dead, TTL: keeping}})))
 					}
 				}
-				return errors.Join(err, s.Reopen(ctx, keys))
+				return make([]error, len(keys)), errors.Join(err, stored(s.Reopen(ctx, keys)))
 			}}
 		}},
 	}
@@ -255,7 +255,7 @@ func settleMutants() map[string]mutant {
 					o.won(cs)
 					return cs, err
 				},
-				settle: func(ctx context.Context, ss []dedupe.Settlement) ([]bool, error) {
+				settle: func(ctx context.Context, ss []dedupe.Settlement) ([]error, error) {
 					ss = append([]dedupe.Settlement(nil), ss...)
 					for i := range ss {
 						ss[i].Claim = o.of(ss[i].Claim)
@@ -266,14 +266,14 @@ func settleMutants() map[string]mutant {
 		}},
 		"a repeat is superseded": {"Settle/repeated is true", func(s *memdedupe.Store) allStore {
 			var once sync.Map
-			return tampered{allStore: s, settle: func(ctx context.Context, ss []dedupe.Settlement) ([]bool, error) {
-				oks, err := s.Settle(ctx, ss)
-				for i := range oks {
+			return tampered{allStore: s, settle: func(ctx context.Context, ss []dedupe.Settlement) ([]error, error) {
+				errs, err := s.Settle(ctx, ss)
+				for i := range errs {
 					if _, again := once.LoadOrStore(fmt.Sprint(ss[i].Claim.Nonce, ss[i].Outcome), true); again {
-						oks[i] = false
+						errs[i] = dedupe.ErrSuperseded
 					}
 				}
-				return oks, err
+				return errs, err
 			}}
 		}},
 		"a repeat counts again": {"Settle/attempts are counted once", func(s *memdedupe.Store) allStore {
@@ -284,16 +284,16 @@ func settleMutants() map[string]mutant {
 				defer mu.Unlock()
 				c.Attempts = failed[c.Key]
 			}).(tampered)
-			x.settle = func(ctx context.Context, ss []dedupe.Settlement) ([]bool, error) {
-				oks, err := s.Settle(ctx, ss)
+			x.settle = func(ctx context.Context, ss []dedupe.Settlement) ([]error, error) {
+				errs, err := s.Settle(ctx, ss)
 				mu.Lock()
 				defer mu.Unlock()
-				for i, ok := range oks {
-					if ok && (ss[i].Outcome == dedupe.Failed || ss[i].CountAttempt) {
+				for i, e := range errs {
+					if e == nil && (ss[i].Outcome == dedupe.Failed || ss[i].CountAttempt) {
 						failed[ss[i].Claim.Key]++
 					}
 				}
-				return oks, err
+				return errs, err
 			}
 			return x
 		}},
@@ -317,12 +317,9 @@ func settleMutants() map[string]mutant {
 			return settlements(s, func(x *dedupe.Settlement) { x.Reason = x.Reason[:min(len(x.Reason), 100)] })
 		}},
 		"extends anything": {"Claim/takeover after the lease", func(s *memdedupe.Store) allStore {
-			return tampered{allStore: s, extend: func(ctx context.Context, cs []dedupe.Claim, lease, ttl time.Duration) ([]bool, error) {
-				oks, err := s.Extend(ctx, cs, lease, ttl)
-				for i := range oks {
-					oks[i] = true
-				}
-				return oks, err
+			return tampered{allStore: s, extend: func(ctx context.Context, cs []dedupe.Claim, lease, ttl time.Duration) ([]error, error) {
+				_, err := s.Extend(ctx, cs, lease, ttl)
+				return make([]error, len(cs)), err
 			}}
 		}},
 		"extends what is settled": {"Model/concurrent history", func(s *memdedupe.Store) allStore {
@@ -334,29 +331,27 @@ func settleMutants() map[string]mutant {
 					o.won(cs)
 					return cs, err
 				},
-				extend: func(ctx context.Context, cs []dedupe.Claim, lease, ttl time.Duration) ([]bool, error) {
-					oks, err := s.Extend(ctx, cs, lease, ttl)
-					for i := range oks {
-						oks[i] = oks[i] || o.of(cs[i]).Nonce == cs[i].Nonce
+				extend: func(ctx context.Context, cs []dedupe.Claim, lease, ttl time.Duration) ([]error, error) {
+					errs, err := s.Extend(ctx, cs, lease, ttl)
+					for i := range errs {
+						if o.of(cs[i]).Nonce == cs[i].Nonce {
+							errs[i] = nil
+						}
 					}
-					return oks, err
+					return errs, err
 				},
 			}
 		}},
 		"a lost update": {"Model/concurrent history", func(s *memdedupe.Store) allStore {
 			var n int
 			var mu sync.Mutex
-			return tampered{allStore: s, settle: func(ctx context.Context, ss []dedupe.Settlement) ([]bool, error) {
+			return tampered{allStore: s, settle: func(ctx context.Context, ss []dedupe.Settlement) ([]error, error) {
 				mu.Lock()
 				defer mu.Unlock()
 				if n++; n%7 > 0 {
 					return s.Settle(ctx, ss)
 				}
-				oks := make([]bool, len(ss))
-				for i := range oks {
-					oks[i] = true
-				}
-				return oks, nil
+				return make([]error, len(ss)), nil
 			}}
 		}},
 	}
@@ -365,7 +360,7 @@ func settleMutants() map[string]mutant {
 func timeMutants() map[string]mutant {
 	return map[string]mutant{
 		"extension does not renew": {"Expiry/every write renews", func(s *memdedupe.Store) allStore {
-			return tampered{allStore: s, extend: func(ctx context.Context, cs []dedupe.Claim, lease, ttl time.Duration) ([]bool, error) {
+			return tampered{allStore: s, extend: func(ctx context.Context, cs []dedupe.Claim, lease, ttl time.Duration) ([]error, error) {
 				return s.Extend(ctx, cs, lease, ttl/10)
 			}}
 		}},

@@ -108,7 +108,7 @@ func raceSettle(t *testing.T, k *kit) {
 		var c dedupe.Claim
 		r := k.request(key)
 		wg.Go(func() {
-			oks, err := k.claimer.Settle(t.Context(), []dedupe.Settlement{end(olds[i], dedupe.Succeeded)})
+			oks, err := applied(k.claimer.Settle(t.Context(), []dedupe.Settlement{end(olds[i], dedupe.Succeeded)}))
 			if err != nil {
 				t.Errorf("Settle: %v", err)
 				return
@@ -183,7 +183,7 @@ func raceCancel(t *testing.T, k *kit) {
 		c := k.claim(t, r, dedupe.Fresh)
 		counts(t, c, 0, 0)
 		cancelled(t, func(ctx context.Context) error {
-			_, err := k.claimer.Settle(ctx, []dedupe.Settlement{end(c, dedupe.Failed)})
+			_, err := applied(k.claimer.Settle(ctx, []dedupe.Settlement{end(c, dedupe.Failed)}))
 			return err
 		})
 		k.settled(t, end(c, dedupe.Failed))

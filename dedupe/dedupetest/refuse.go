@@ -47,7 +47,7 @@ func partialMark(t *testing.T, k *kit) {
 	for _, key := range ks {
 		marks = append(marks, doneMark(key))
 	}
-	k.partially(t, ks[4], func() error { return k.store.Mark(t.Context(), marks) })
+	k.partially(t, ks[4], func() error { return stored(k.store.Mark(t.Context(), marks)) })
 	for _, key := range ks {
 		k.is(t, key, dedupe.Done)
 	}
@@ -57,7 +57,7 @@ func (k *kit) partialClaims(t *testing.T, crashes int) []dedupe.Claim {
 	t.Helper()
 	rs := k.requests(keys(10))
 	var cs []dedupe.Claim
-	k.partially(t, rs[4].Key, func() (err error) { cs, err = k.claimer.Claim(t.Context(), rs); return err })
+	k.partially(t, rs[4].Key, func() (err error) { cs, err = answered(k.claimer.Claim(t.Context(), rs)); return err })
 	for _, c := range cs {
 		if c.State != dedupe.Fresh || c.Err != nil {
 			t.Errorf("%s: %v (%v), want fresh", c.Key, c.State, c.Err)
@@ -91,7 +91,7 @@ func partialExtend(t *testing.T, k *kit) {
 	cs := k.claims(t, rs...)
 	var oks []bool
 	k.partially(t, cs[4].Key, func() (err error) {
-		oks, err = k.claimer.Extend(t.Context(), cs, lasting, keeping)
+		oks, err = applied(k.claimer.Extend(t.Context(), cs, lasting, keeping))
 		return err
 	})
 	k.lapse(t)
@@ -109,7 +109,7 @@ func partialSettle(t *testing.T, k *kit) {
 		ss = append(ss, end(c, dedupe.Failed))
 	}
 	var oks []bool
-	k.partially(t, keys(10)[4], func() (err error) { oks, err = k.claimer.Settle(t.Context(), ss); return err })
+	k.partially(t, keys(10)[4], func() (err error) { oks, err = applied(k.claimer.Settle(t.Context(), ss)); return err })
 	for i, s := range ss {
 		if !oks[i] {
 			t.Errorf("settlement of %s: false, want true", s.Claim.Key)
@@ -133,7 +133,7 @@ func refusing(t *testing.T, k *kit) {
 	k.s.Refuse(true)
 	for range 2 {
 		k.fails(t, "Seen", func(ctx context.Context) error { _, err := k.store.Seen(ctx, []dedupe.Key{m.Key}); return err })
-		k.fails(t, "Mark", func(ctx context.Context) error { return k.store.Mark(ctx, []dedupe.Mark{next}) })
+		k.fails(t, "Mark", func(ctx context.Context) error { return stored(k.store.Mark(ctx, []dedupe.Mark{next})) })
 	}
 	k.s.Refuse(false)
 	k.is(t, m.Key, dedupe.Done)
@@ -147,11 +147,11 @@ func refusingClaims(t *testing.T, k *kit) {
 	for range 2 {
 		k.fails(t, "Claim", func(ctx context.Context) error { _, err := k.claimer.Claim(ctx, []dedupe.Request{b}); return err })
 		k.fails(t, "Extend", func(ctx context.Context) error {
-			_, err := k.claimer.Extend(ctx, []dedupe.Claim{a}, lasting, keeping)
+			_, err := applied(k.claimer.Extend(ctx, []dedupe.Claim{a}, lasting, keeping))
 			return err
 		})
 		k.fails(t, "Settle", func(ctx context.Context) error {
-			_, err := k.claimer.Settle(ctx, []dedupe.Settlement{end(a, dedupe.Failed)})
+			_, err := applied(k.claimer.Settle(ctx, []dedupe.Settlement{end(a, dedupe.Failed)}))
 			return err
 		})
 	}
@@ -178,7 +178,7 @@ func (k *kit) fills(t *testing.T) ([]dedupe.Claim, dedupe.Request) {
 	for i := range 1001 {
 		r := k.request(key(fmt.Sprintf("fill-%d", i)))
 		r.Lease, r.TTL = k.h.Lease, k.h.TTL
-		cs, err := k.claimer.Claim(t.Context(), []dedupe.Request{r})
+		cs, err := answered(k.claimer.Claim(t.Context(), []dedupe.Request{r}))
 		if err == nil {
 			kept = append(kept, cs[0])
 			continue
@@ -197,7 +197,7 @@ func full(t *testing.T, k *kit) {
 	kept, r := k.fills(t)
 	over := doneMark(r.Key)
 	over.TTL = k.h.TTL
-	if err := k.store.Mark(t.Context(), []dedupe.Mark{over}); !errors.Is(err, dedupe.ErrFull) {
+	if err := stored(k.store.Mark(t.Context(), []dedupe.Mark{over})); !errors.Is(err, dedupe.ErrFull) {
 		t.Errorf("a mark beyond the bound: %v, want ErrFull", err)
 	}
 	k.is(t, r.Key, dedupe.Fresh)
@@ -210,7 +210,7 @@ func full(t *testing.T, k *kit) {
 	s.TTL = k.h.TTL
 	k.settled(t, s)
 	k.claim(t, k.request(s.Claim.Key), dedupe.Done)
-	if _, err := k.claimer.Claim(t.Context(), []dedupe.Request{r}); !errors.Is(err, dedupe.ErrFull) {
+	if _, err := answered(k.claimer.Claim(t.Context(), []dedupe.Request{r})); !errors.Is(err, dedupe.ErrFull) {
 		t.Errorf("a claim beyond the bound, when some are done: %v, want ErrFull", err)
 	}
 	k.expire(t)

@@ -162,7 +162,7 @@ func (k *kit) claimProbe(r dedupe.Request, want said) probe {
 func (k *kit) settleProbe(s dedupe.Settlement, want bool, after func(t *testing.T)) probe {
 	return probe{
 		call: func(ctx context.Context) (any, error) {
-			oks, err := k.claimer.Settle(ctx, []dedupe.Settlement{s})
+			oks, err := applied(k.claimer.Settle(ctx, []dedupe.Settlement{s}))
 			if err != nil {
 				return nil, err
 			}

@@ -143,10 +143,12 @@ func (r rig) Seen(ctx context.Context, keys []dedupe.Key) (rs []dedupe.Record, e
 	return rs, err
 }
 
-func (r rig) Mark(ctx context.Context, ms []dedupe.Mark) error {
-	return r.through(keysOf(ms, func(m dedupe.Mark) dedupe.Key { return m.Key }), func(i int) error {
-		return r.allStore.Mark(ctx, drop(ms, i))
+func (r rig) Mark(ctx context.Context, ms []dedupe.Mark) (errs []error, err error) {
+	err = r.through(keysOf(ms, func(m dedupe.Mark) dedupe.Key { return m.Key }), func(i int) error {
+		errs, err = r.allStore.Mark(ctx, drop(ms, i))
+		return err
 	})
+	return errs, err
 }
 
 func (r rig) Claim(ctx context.Context, qs []dedupe.Request) (cs []dedupe.Claim, err error) {
@@ -157,24 +159,25 @@ func (r rig) Claim(ctx context.Context, qs []dedupe.Request) (cs []dedupe.Claim,
 	return cs, err
 }
 
-func (r rig) Extend(ctx context.Context, cs []dedupe.Claim, lease, ttl time.Duration) (oks []bool, err error) {
+func (r rig) Extend(ctx context.Context, cs []dedupe.Claim, lease, ttl time.Duration) (errs []error, err error) {
 	err = r.through(keysOf(cs, func(c dedupe.Claim) dedupe.Key { return c.Key }), func(i int) error {
-		oks, err = r.allStore.Extend(ctx, drop(cs, i), lease, ttl)
+		errs, err = r.allStore.Extend(ctx, drop(cs, i), lease, ttl)
 		return err
 	})
-	return oks, err
+	return errs, err
 }
 
-func (r rig) Settle(ctx context.Context, ss []dedupe.Settlement) (oks []bool, err error) {
+func (r rig) Settle(ctx context.Context, ss []dedupe.Settlement) (errs []error, err error) {
 	err = r.through(keysOf(ss, func(s dedupe.Settlement) dedupe.Key { return s.Claim.Key }), func(i int) error {
-		oks, err = r.allStore.Settle(ctx, drop(ss, i))
+		errs, err = r.allStore.Settle(ctx, drop(ss, i))
 		return err
 	})
-	return oks, err
+	return errs, err
 }
 
-func (r rig) Reopen(ctx context.Context, keys []dedupe.Key) error {
-	return r.through(nil, func(int) error { return r.allStore.Reopen(ctx, keys) })
+func (r rig) Reopen(ctx context.Context, keys []dedupe.Key) (errs []error, err error) {
+	err = r.through(nil, func(int) error { errs, err = r.allStore.Reopen(ctx, keys); return err })
+	return errs, err
 }
 
 func (r rig) Begin(ctx context.Context, group, topic string, at dedupe.Position) (p dedupe.Position, err error) {

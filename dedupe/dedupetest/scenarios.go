@@ -69,7 +69,7 @@ func markAgain(t *testing.T, k *kit, key dedupe.Key) probe {
 	t.Helper()
 	m := doneMark(key)
 	return probe{
-		call:  func(ctx context.Context) (any, error) { return nil, k.store.Mark(ctx, []dedupe.Mark{m}) },
+		call:  func(ctx context.Context) (any, error) { return nil, stored(k.store.Mark(ctx, []dedupe.Mark{m})) },
 		check: func(t *testing.T, _ any) { t.Helper(); k.is(t, key, dedupe.Done) },
 	}
 }
@@ -146,7 +146,7 @@ func extendAgain(t *testing.T, k *kit, key dedupe.Key) probe {
 	c := k.claim(t, k.brief(key), dedupe.Fresh)
 	return probe{
 		call: func(ctx context.Context) (any, error) {
-			oks, err := k.claimer.Extend(ctx, []dedupe.Claim{c}, lasting, keeping)
+			oks, err := applied(k.claimer.Extend(ctx, []dedupe.Claim{c}, lasting, keeping))
 			if err != nil {
 				return nil, err
 			}
@@ -209,7 +209,7 @@ func reopenAgain(t *testing.T, k *kit, key dedupe.Key) probe {
 	k.settled(t, end(k.fresh(t, key), dedupe.Failed))
 	c := k.dyingKey(t, key, lasting)
 	return probe{
-		call: func(ctx context.Context) (any, error) { return nil, k.reopener.Reopen(ctx, []dedupe.Key{key}) },
+		call: func(ctx context.Context) (any, error) { return nil, stored(k.reopener.Reopen(ctx, []dedupe.Key{key})) },
 		check: func(t *testing.T, _ any) {
 			t.Helper()
 			next := k.fresh(t, key)

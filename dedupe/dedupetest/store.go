@@ -57,7 +57,7 @@ func nothingAsked(t *testing.T, k *kit) {
 		k.extends(t, nil, lasting, keeping)
 	}
 	if k.reopener != nil {
-		if err := k.reopener.Reopen(t.Context(), nil); err != nil {
+		if err := stored(k.reopener.Reopen(t.Context(), nil)); err != nil {
 			t.Errorf("Reopen of nothing: %v", err)
 		}
 	}
@@ -164,7 +164,7 @@ func concurrentMarks(t *testing.T, k *kit) {
 	for i := range 16 {
 		wg.Go(func() {
 			shared, own := doneMark(key("shared")), doneMark(key(fmt.Sprintf("own-%d", i)))
-			if err := k.store.Mark(t.Context(), []dedupe.Mark{shared, own}); err != nil {
+			if err := stored(k.store.Mark(t.Context(), []dedupe.Mark{shared, own})); err != nil {
 				t.Errorf("Mark: %v", err)
 			}
 			rs, err := k.store.Seen(t.Context(), []dedupe.Key{shared.Key, own.Key})
@@ -183,7 +183,7 @@ func storeEndedContext(t *testing.T, k *kit) {
 	if _, err := k.store.Seen(ended, []dedupe.Key{m.Key}); err == nil {
 		t.Error("Seen under an ended context: no error")
 	}
-	if err := k.store.Mark(ended, []dedupe.Mark{m}); err == nil {
+	if err := stored(k.store.Mark(ended, []dedupe.Mark{m})); err == nil {
 		t.Error("Mark under an ended context: no error")
 	}
 	k.mark(t, m)

@@ -147,7 +147,7 @@ func (w *walker) extend(ctx context.Context, key dedupe.Key) error {
 	if !ok {
 		return nil
 	}
-	oks, err := w.k.claimer.Extend(ctx, []dedupe.Claim{c}, lasting, keeping)
+	oks, err := applied(w.k.claimer.Extend(ctx, []dedupe.Claim{c}, lasting, keeping))
 	if err != nil {
 		return err
 	}
@@ -169,7 +169,7 @@ func (w *walker) settle(ctx context.Context, key dedupe.Key) error {
 	if r := w.rows[key]; r.place == dying && s.Outcome == dedupe.GivenUp {
 		return nil // whether a repetition renews the burial's lease is the store's affair
 	}
-	oks, err := w.k.claimer.Settle(ctx, []dedupe.Settlement{s})
+	oks, err := applied(w.k.claimer.Settle(ctx, []dedupe.Settlement{s}))
 	if err != nil {
 		return err
 	}
@@ -218,7 +218,7 @@ func (w *walker) mark(ctx context.Context, key dedupe.Key) error {
 		m.State = dedupe.Dead
 	}
 	w.note("mark %s %v", key.ID, m.State)
-	if err := w.k.store.Mark(ctx, []dedupe.Mark{m}); err != nil {
+	if err := stored(w.k.store.Mark(ctx, []dedupe.Mark{m})); err != nil {
 		return err
 	}
 	w.rows[key] = before.mark(m.State, string(m.Hash))
@@ -230,7 +230,7 @@ func (w *walker) reopen(ctx context.Context, key dedupe.Key) error {
 		return nil
 	}
 	w.note("reopen %s", key.ID)
-	if err := w.k.reopener.Reopen(ctx, []dedupe.Key{key}); err != nil {
+	if err := stored(w.k.reopener.Reopen(ctx, []dedupe.Key{key})); err != nil {
 		return err
 	}
 	w.rows[key] = w.rows[key].reopen()

@@ -60,13 +60,13 @@ func claimMark(b *testing.B, s *Store, batch, size int) {
 	for i, c := range claims {
 		ss[i] = dedupe.Settlement{Claim: c, Outcome: dedupe.Succeeded, TTL: 7 * 24 * time.Hour}
 	}
-	oks, err := s.Settle(b.Context(), ss)
+	errs, err := s.Settle(b.Context(), ss)
 	if err != nil {
 		b.Fatal(err)
 	}
-	for i, ok := range oks {
-		if !ok {
-			b.Fatalf("claim %d is superseded", i)
+	for i, err := range errs {
+		if err != nil {
+			b.Fatalf("claim %d: %v", i, err)
 		}
 	}
 }

@@ -170,7 +170,7 @@ func TestPermissions(t *testing.T) {
 	})
 	for _, name := range []string{"maker", "user"} {
 		store := newStore(t, s.Connect(t, nats.UserInfo(name, "x")), &Options{Bucket: "b", BindOnly: name == "user"})
-		if err := store.Mark(t.Context(), []dedupe.Mark{{Key: dedupe.Key{ID: name}, State: dedupe.Done, TTL: time.Hour}}); err != nil {
+		if err := each(store.Mark(t.Context(), []dedupe.Mark{{Key: dedupe.Key{ID: name}, State: dedupe.Done, TTL: time.Hour}})); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

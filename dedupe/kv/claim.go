@@ -126,13 +126,12 @@ func (c *claiming) unreadable(err error) {
 	c.refuse(fmt.Errorf("%w: %w", dedupe.ErrKeyRefused, err))
 }
 
-func (c *claiming) failed(err error) error {
+func (c *claiming) failed(err error) {
 	if errors.Is(err, ErrContended) {
 		c.held(contendedFor)
 	} else {
 		c.refuse(err)
 	}
-	return nil
 }
 
 func (c *claiming) held(d time.Duration) {

@@ -79,13 +79,13 @@ func stepDowns(t *testing.T, stores []*Store, nc *nats.Conn) {
 		}
 		ss[k] = settlement(c, dedupe.Failed)
 	}
-	var oks []bool
+	var errs []error
 	during(t, nc, func() (err error) {
-		oks, err = stores[0].Settle(t.Context(), ss)
+		errs, err = stores[0].Settle(t.Context(), ss)
 		return err
 	})
-	for k, ok := range oks {
-		if !ok {
+	for k, err := range errs {
+		if err != nil {
 			t.Errorf("settlement %d: superseded", k)
 		}
 	}

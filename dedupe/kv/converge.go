@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
-
-	"github.com/onceish/onceish/dedupe"
 )
 
 // maxTries bounds how often a call looks at a key again that others keep changing.
@@ -20,9 +18,9 @@ type change interface {
 	decide(e entry, now moment) *row
 	// kept: what decide returned is what is kept now.
 	kept(e entry)
-	// failed: it cannot be done, for ever (dedupe.ErrKeyRefused), or was not within the tries (ErrContended). It returns
-	// the error of the whole call, if it is one.
-	failed(err error) error
+	// failed: it was not done, and others of the call may be. err wraps dedupe.ErrKeyRefused when it never can be,
+	// dedupe.ErrFull when there is no room, ErrContended when the tries were used up.
+	failed(err error)
 }
 
 // turn is a change on its way.
@@ -62,11 +60,10 @@ func (s *Store) converge(ctx context.Context, turns []turn) error {
 			return nil
 		}
 	}
-	var errs []error
 	for _, t := range rest {
-		errs = append(errs, t.change.failed(fmt.Errorf("%w: %s in bucket %q, after %d tries", ErrContended, t.key, s.bucket, maxTries)))
+		t.change.failed(fmt.Errorf("%w: %s in bucket %q, after %d tries", ErrContended, t.key, s.bucket, maxTries))
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // learn reads the entries that are not known.
@@ -108,20 +105,19 @@ func (s *Store) apply(ctx context.Context, turns []*turn, now moment) error {
 	if err != nil {
 		return err
 	}
-	var errs []error
 	for i, t := range writing {
 		switch o := outcomes[i]; {
 		case o.err == nil:
 			t.over = true
 			t.change.kept(entry{revision: o.revision, stored: now.likely(), row: t.next})
-		case errors.Is(o.err, dedupe.ErrKeyRefused):
-			t.over = true
-			errs = append(errs, t.change.failed(fmt.Errorf("key %s: %w", t.key, o.err)))
-		default:
+		case errors.Is(o.err, errConflict):
 			t.known = false
+		default:
+			t.over = true
+			t.change.failed(fmt.Errorf("key %s: %w", t.key, o.err))
 		}
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 func unfinished(turns []*turn) []*turn {

@@ -76,8 +76,8 @@ func TestCutThenRepeat(t *testing.T) {
 
 	loseAnswer(t, p, watcher, "extension", func() error { _, err := s.Extend(ctx, []dedupe.Claim{c}, time.Minute, time.Hour); return err })
 	wait(t, back, "reconnect")
-	if oks, err := s.Extend(ctx, []dedupe.Claim{c}, time.Minute, time.Hour); err != nil || !oks[0] {
-		t.Fatalf("a repeated extension: %v, %v", oks, err)
+	if errs, err := s.Extend(ctx, []dedupe.Claim{c}, time.Minute, time.Hour); err != nil || errs[0] != nil {
+		t.Fatalf("a repeated extension: %v, %v", errs, err)
 	}
 
 	for _, o := range []dedupe.Outcome{dedupe.Failed, dedupe.GivenUp, dedupe.Buried} {
@@ -86,8 +86,8 @@ func TestCutThenRepeat(t *testing.T) {
 		loseAnswer(t, p, watcher, o.String(), func() error { _, err := s.Settle(ctx, ss); return err })
 		wait(t, back, "reconnect")
 		for range 2 {
-			if oks, err := s.Settle(ctx, ss); err != nil || !oks[0] {
-				t.Fatalf("repeated as %v: %v, %v", o, oks, err)
+			if errs, err := s.Settle(ctx, ss); err != nil || errs[0] != nil {
+				t.Fatalf("repeated as %v: %v, %v", o, errs, err)
 			}
 		}
 		if o == dedupe.Failed {
@@ -117,7 +117,7 @@ func TestNoAnswer(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := s.Reopen(ctx, []dedupe.Key{{}}); !errors.Is(err, context.Canceled) {
+	if err := each(s.Reopen(ctx, []dedupe.Key{{}})); !errors.Is(err, context.Canceled) {
 		t.Errorf("Reopen under an ended context: %v, want context.Canceled", err)
 	}
 	p.Blackhole(proxy.ToClient, false) // the late answers come first, and are nobody's
@@ -150,7 +150,7 @@ func TestClosed(t *testing.T) {
 	if _, err := s.Seen(t.Context(), []dedupe.Key{{}}); !errors.Is(err, ErrClosed) {
 		t.Errorf("Seen after Close: %v, want ErrClosed", err)
 	}
-	if err := other.Mark(t.Context(), []dedupe.Mark{{State: dedupe.Done, TTL: time.Hour}}); err != nil {
+	if err := each(other.Mark(t.Context(), []dedupe.Mark{{State: dedupe.Done, TTL: time.Hour}})); err != nil {
 		t.Errorf("another store on the connection: %v", err)
 	}
 	nc.Close()

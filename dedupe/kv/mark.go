@@ -31,7 +31,8 @@ func (s *Store) Seen(ctx context.Context, keys []dedupe.Key) ([]dedupe.Record, e
 	records := make([]dedupe.Record, len(keys))
 	for i, e := range entries {
 		if errors.Is(e.err, errNewer) {
-			return nil, fmt.Errorf("seen: %w", e.err)
+			records[i] = dedupe.Record{State: dedupe.Held, Err: e.err}
+			continue
 		}
 		records[i] = e.seen(now)
 	}
@@ -39,10 +40,10 @@ func (s *Store) Seen(ctx context.Context, keys []dedupe.Key) ([]dedupe.Record, e
 }
 
 // Mark implements dedupe.Store: one round trip.
-func (s *Store) Mark(ctx context.Context, marks []dedupe.Mark) error {
+func (s *Store) Mark(ctx context.Context, marks []dedupe.Mark) ([]error, error) {
 	ctx, cancel, err := s.begin(ctx)
 	if err != nil {
-		return fmt.Errorf("mark: %w", err)
+		return nil, fmt.Errorf("mark: %w", err)
 	}
 	defer cancel()
 	ws := make([]write, len(marks))
@@ -55,12 +56,11 @@ func (s *Store) Mark(ctx context.Context, marks []dedupe.Mark) error {
 	}
 	outcomes, err := s.writes(ctx, ws)
 	if err != nil {
-		return fmt.Errorf("mark: %w", err)
+		return nil, fmt.Errorf("mark: %w", err)
 	}
+	errs := make([]error, len(marks))
 	for i, o := range outcomes {
-		if o.err != nil {
-			return fmt.Errorf("mark %s: %w", marks[i].Key, o.err)
-		}
+		errs[i] = o.err
 	}
-	return nil
+	return errs, nil
 }

@@ -9,32 +9,29 @@ import (
 
 // Reopen implements dedupe.Reopener. Age starts anew with the next claim; the key is kept for its last TTL
 // from now on.
-func (s *Store) Reopen(ctx context.Context, keys []dedupe.Key) error {
+func (s *Store) Reopen(ctx context.Context, keys []dedupe.Key) ([]error, error) {
 	ctx, cancel, err := s.begin(ctx)
 	if err != nil {
-		return fmt.Errorf("reopen: %w", err)
+		return nil, fmt.Errorf("reopen: %w", err)
 	}
 	defer cancel()
+	errs := make([]error, len(keys))
 	changes := make([]reopening, len(keys))
 	turns := make([]turn, len(keys))
 	for i, k := range keys {
+		changes[i].err = &errs[i]
 		turns[i] = turn{key: eventKey(k), change: &changes[i]}
 	}
 	if err := s.converge(ctx, turns); err != nil {
-		return fmt.Errorf("reopen: %w", err)
+		return nil, fmt.Errorf("reopen: %w", err)
 	}
-	for i, c := range changes {
-		if c.err != nil {
-			return fmt.Errorf("reopen %s: %w", keys[i], c.err)
-		}
-	}
-	return nil
+	return errs, nil
 }
 
-type reopening struct{ err error }
+type reopening struct{ err *error }
 
 func (c *reopening) decide(e entry, now moment) *row {
-	c.err = e.err
+	*c.err = e.err
 	e = e.at(now.earliest)
 	if e.row == nil || e.row.Phase != dying && e.row.Phase != dead {
 		return nil
@@ -44,4 +41,4 @@ func (c *reopening) decide(e entry, now moment) *row {
 
 func (c *reopening) kept(entry) {}
 
-func (c *reopening) failed(err error) error { return err }
+func (c *reopening) failed(err error) { *c.err = err }

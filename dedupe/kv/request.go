@@ -30,13 +30,13 @@ func (r *row) write(key, expect string) write {
 // outcome of a write.
 type outcome struct {
 	revision uint64
-	// err is errConflict, or wraps dedupe.ErrKeyRefused.
+	// err is errConflict, or why the server did not take this write.
 	err error
 }
 
 func expect(revision uint64) string { return strconv.FormatUint(revision, 10) }
 
-// writes sends all and returns their outcomes; a failure that passes is an error of the whole.
+// writes sends all and returns their outcomes. Who does not reach the bucket gets an error, which says nothing of any of them.
 func (s *Store) writes(ctx context.Context, ws []write) ([]outcome, error) {
 	out := make([]outcome, len(ws))
 	send := make([]int, 0, len(ws))
@@ -56,9 +56,13 @@ func (s *Store) writes(ctx context.Context, ws []write) ([]outcome, error) {
 	for n, m := range answers {
 		o := &out[send[n]]
 		o.revision, o.err = written(m)
-		if o.err != nil && !errors.Is(o.err, errConflict) && !errors.Is(o.err, dedupe.ErrKeyRefused) {
+		switch {
+		case o.err == nil || errors.Is(o.err, errConflict):
+		case errors.Is(o.err, ErrNoAnswer) || errors.Is(o.err, ErrNoBucket) || errors.Is(o.err, ErrBucketUnfit):
 			s.clock.doubt()
 			return nil, fmt.Errorf("write to dedupe bucket %q: %w", s.bucket, o.err)
+		default:
+			o.err = fmt.Errorf("write to dedupe bucket %q: %w", s.bucket, o.err)
 		}
 	}
 	return out, nil

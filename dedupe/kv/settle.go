@@ -10,7 +10,7 @@ import (
 )
 
 // Settle implements dedupe.Claimer. Claims that this Store made, and nobody took over, are settled in one round trip.
-func (s *Store) Settle(ctx context.Context, ss []dedupe.Settlement) ([]bool, error) {
+func (s *Store) Settle(ctx context.Context, ss []dedupe.Settlement) ([]error, error) {
 	changes := make([]settling, len(ss))
 	return s.end(ctx, "settle", len(ss), func(i int) (change, *held) {
 		changes[i] = settling{held: held{store: s, claim: &ss[i].Claim}, settlement: &ss[i]}
@@ -19,7 +19,7 @@ func (s *Store) Settle(ctx context.Context, ss []dedupe.Settlement) ([]bool, err
 }
 
 // Extend implements dedupe.Claimer, at the cost of Settle.
-func (s *Store) Extend(ctx context.Context, cs []dedupe.Claim, lease, ttl time.Duration) ([]bool, error) {
+func (s *Store) Extend(ctx context.Context, cs []dedupe.Claim, lease, ttl time.Duration) ([]error, error) {
 	changes := make([]extending, len(cs))
 	return s.end(ctx, "extend", len(cs), func(i int) (change, *held) {
 		changes[i] = extending{held: held{store: s, claim: &cs[i]}, lease: lease, ttl: ttl}
@@ -28,36 +28,36 @@ func (s *Store) Extend(ctx context.Context, cs []dedupe.Claim, lease, ttl time.D
 }
 
 // end carries out n changes of claims.
-func (s *Store) end(ctx context.Context, what string, n int, start func(i int) (change, *held)) ([]bool, error) {
+func (s *Store) end(ctx context.Context, what string, n int, start func(i int) (change, *held)) ([]error, error) {
 	ctx, cancel, err := s.begin(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	defer cancel()
-	oks := make([]bool, n)
+	errs := make([]error, n)
 	turns := make([]turn, n)
 	for i := range n {
 		c, h := start(i)
-		h.key, h.ok = eventKey(h.claim.Key), &oks[i]
+		h.key, h.err = eventKey(h.claim.Key), &errs[i]
 		e, found := s.holding.find(h.claim.Nonce, h.key)
 		turns[i] = turn{key: h.key, change: c, entry: e, known: found, guess: found}
 	}
 	if err := s.converge(ctx, turns); err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
-	return oks, nil
+	return errs, nil
 }
 
-// held is a claim that its owner wants to change, and whether that is done.
+// held is a claim that its owner wants to change, and what he is answered.
 type held struct {
 	store *Store
 	key   string
 	claim *dedupe.Claim
-	ok    *bool
+	err   *error
 }
 
 func (h *held) kept(e entry) {
-	*h.ok = true
+	*h.err = nil
 	if e.row.Phase == claimed || e.row.Phase == dying {
 		h.store.holding.keep(h.key, e)
 	} else {
@@ -65,14 +65,17 @@ func (h *held) kept(e entry) {
 	}
 }
 
-// unchanged is the end without a write: true if what was asked for is so already.
+// unchanged is the end without a write: what was asked for is so already, or the claim is superseded.
 func (h *held) unchanged(ok bool) *row {
-	*h.ok = ok
+	*h.err = nil
+	if !ok {
+		*h.err = dedupe.ErrSuperseded
+	}
 	h.store.holding.drop(h.claim.Nonce)
 	return nil
 }
 
-func (h *held) failed(err error) error { return err }
+func (h *held) failed(err error) { *h.err = err }
 
 type settling struct {
 	held

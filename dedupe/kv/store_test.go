@@ -40,17 +40,20 @@ func claimAs(t *testing.T, s *Store, r dedupe.Request) dedupe.Claim {
 	return cs[0]
 }
 
+// each is nil when the store has carried out every item.
+func each(errs []error, err error) error { return errors.Join(append(errs, err)...) }
+
 func settlement(c dedupe.Claim, o dedupe.Outcome) dedupe.Settlement {
 	return dedupe.Settlement{Claim: c, Outcome: o, Lease: time.Minute, TTL: time.Hour}
 }
 
 func settleOne(t *testing.T, s *Store, c dedupe.Claim, o dedupe.Outcome) bool {
 	t.Helper()
-	oks, err := s.Settle(t.Context(), []dedupe.Settlement{settlement(c, o)})
+	errs, err := s.Settle(t.Context(), []dedupe.Settlement{settlement(c, o)})
 	if err != nil {
 		t.Fatalf("Settle %s as %v: %v", c.Key, o, err)
 	}
-	return oks[0]
+	return errs[0] == nil
 }
 
 // TestServerRestarts has a server stop between claim and settlement, and come back over its store.
@@ -199,8 +202,8 @@ func TestAnotherStoreSettles(t *testing.T) {
 	srv := natstest.Start(t, nil)
 	one, other := newStore(t, srv.Connect(t), nil), newStore(t, srv.Connect(t), nil)
 	c := claimOne(t, one, "a", "n1")
-	if oks, err := other.Extend(t.Context(), []dedupe.Claim{c}, time.Minute, time.Hour); err != nil || !oks[0] {
-		t.Fatalf("Extend: %v, %v", oks, err)
+	if errs, err := other.Extend(t.Context(), []dedupe.Claim{c}, time.Minute, time.Hour); err != nil || errs[0] != nil {
+		t.Fatalf("Extend: %v, %v", errs, err)
 	}
 	// The revision that the first store remembers is no longer the last.
 	if !settleOne(t, one, c, dedupe.Failed) {
@@ -236,10 +239,10 @@ func TestSettleBesideExtend(t *testing.T) {
 				}
 			})
 		}
-		oks, err := s.Settle(t.Context(), []dedupe.Settlement{settlement(c, dedupe.Succeeded)})
+		errs, err := s.Settle(t.Context(), []dedupe.Settlement{settlement(c, dedupe.Succeeded)})
 		wg.Wait()
-		if err != nil || !oks[0] {
-			t.Fatalf("Settle beside Extend: %v, %v", oks, err)
+		if err != nil || errs[0] != nil {
+			t.Fatalf("Settle beside Extend: %v, %v", errs, err)
 		}
 		if c := claimOne(t, s, fmt.Sprint(i), "later"); c.State != dedupe.Done {
 			t.Fatalf("settled key is %v, want done", c.State)
@@ -265,7 +268,7 @@ func TestForeignValues(t *testing.T) {
 		if rs, err := s.Seen(t.Context(), []dedupe.Key{testKey(id)}); err != nil || rs[0].State != dedupe.Fresh {
 			t.Errorf("%s is seen as %+v, %v, want fresh", id, rs, err)
 		}
-		if err := s.Reopen(t.Context(), []dedupe.Key{testKey(id)}); !errors.Is(err, ErrForeignValue) {
+		if err := each(s.Reopen(t.Context(), []dedupe.Key{testKey(id)})); !errors.Is(err, ErrForeignValue) {
 			t.Errorf("Reopen of %s: %v, want ErrForeignValue", id, err)
 		}
 	}
@@ -275,10 +278,11 @@ func TestForeignValues(t *testing.T) {
 	if c := claimOne(t, s, "newer", "n1"); c.State != dedupe.Held || c.Err != nil || c.HeldFor <= 0 {
 		t.Errorf("claim of what a later version wrote: %+v, want held", c)
 	}
-	if _, err := s.Seen(t.Context(), []dedupe.Key{testKey("newer")}); !errors.Is(err, errNewer) {
-		t.Errorf("Seen of what a later version wrote: %v, want an error", err)
+	rs, err := s.Seen(t.Context(), []dedupe.Key{testKey("newer"), testKey("unknown")})
+	if err != nil || rs[0].State != dedupe.Held || !errors.Is(rs[0].Err, errNewer) || rs[1].Err != nil {
+		t.Errorf("Seen of what a later version wrote, and of another key: %+v, %v, want held with an error for the first", rs, err)
 	}
-	if err := s.Mark(t.Context(), []dedupe.Mark{{Key: testKey("garbage"), State: dedupe.Done, TTL: time.Hour}}); err != nil {
+	if err := each(s.Mark(t.Context(), []dedupe.Mark{{Key: testKey("garbage"), State: dedupe.Done, TTL: time.Hour}})); err != nil {
 		t.Fatal(err)
 	}
 	if c := claimOne(t, s, "garbage", "n2"); c.State != dedupe.Done {

@@ -42,13 +42,13 @@ func finish(tb testing.TB, s *Store, rs []dedupe.Request) {
 		}
 		ss[i] = dedupe.Settlement{Claim: c, Outcome: dedupe.Succeeded, TTL: rs[i].TTL}
 	}
-	oks, err := s.Settle(tb.Context(), ss)
+	errs, err := s.Settle(tb.Context(), ss)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	for i, ok := range oks {
-		if !ok {
-			tb.Fatalf("%s: superseded", cs[i].Key)
+	for i, err := range errs {
+		if err != nil {
+			tb.Fatalf("%s: %v", cs[i].Key, err)
 		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// Claim implements dedupe.Claimer. ErrFull: nothing was claimed.
+// Claim implements dedupe.Claimer. A key that does not fit is answered with Claim.Err.
 func (s *Store) Claim(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim, error) {
 	if err := ended(ctx, "claim"); err != nil {
 		return nil, err
@@ -22,10 +22,12 @@ func (s *Store) Claim(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim,
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.clock()
-	if err := s.room(ids, now); err != nil {
-		return nil, err
-	}
+	room := s.room(now)
 	for i := range rs {
+		if err := room.fits(ids[i]); err != nil {
+			claims[i] = dedupe.Claim{Key: rs[i].Key, Nonce: rs[i].Nonce, Err: err}
+			continue
+		}
 		claims[i] = s.claim(ids[i], &rs[i], now)
 	}
 	s.table.sweepSome(now)

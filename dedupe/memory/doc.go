@@ -18,9 +18,9 @@
 // Nothing is lost by it, much may be repeated. Two processes do not see each other's claims: for a group of several
 // processes, or effects that must not be repeated after a restart, use a store that outlives the process.
 //
-// A store is bounded in keys. At its bound it refuses with [dedupe.ErrFull] rather than forgets: keys that it keeps
-// are answered, extended and settled as ever, and there is room again once keys have expired. A batch that
-// does not fit changes nothing.
+// A store is bounded in keys. At its bound it refuses new keys with [dedupe.ErrFull] rather than forget others for
+// them: keys that it keeps are answered, extended and settled as ever, and there is room again once keys have
+// expired. Of a batch that does not fit, what fits is carried out.
 //
 // Owners are compared by 64 bits of a seeded hash of their nonce. Tokens grow over the whole store, so they never
 // start again, not even after a key has expired.

@@ -38,6 +38,6 @@ func Example() {
 	// Output:
 	// first copy: fresh
 	// second copy: held
-	// marked: [true] <nil>
+	// marked: [<nil>] <nil>
 	// second copy: done
 }

@@ -11,9 +11,9 @@ import (
 const reopened = math.MinInt64
 
 // Reopen implements dedupe.Reopener. Age starts anew with the next claim; the TTL runs on.
-func (s *Store) Reopen(ctx context.Context, keys []dedupe.Key) error {
+func (s *Store) Reopen(ctx context.Context, keys []dedupe.Key) ([]error, error) {
 	if err := ended(ctx, "reopen"); err != nil {
-		return err
+		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -26,5 +26,5 @@ func (s *Store) Reopen(ctx context.Context, keys []dedupe.Key) error {
 		delete(s.table.extras, slot)
 		*r = row{id: r.id, token: r.token, expires: r.expires, state: free, since: reopened, until: now}
 	}
-	return nil
+	return make([]error, len(keys)), nil
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // Extend implements dedupe.Claimer, also for what is dying and the claim's to bury.
-func (s *Store) Extend(ctx context.Context, cs []dedupe.Claim, lease, ttl time.Duration) ([]bool, error) {
+func (s *Store) Extend(ctx context.Context, cs []dedupe.Claim, lease, ttl time.Duration) ([]error, error) {
 	if err := ended(ctx, "extend"); err != nil {
 		return nil, err
 	}
@@ -19,24 +19,24 @@ func (s *Store) Extend(ctx context.Context, cs []dedupe.Claim, lease, ttl time.D
 	for i := range cs {
 		ids[i] = idOf(cs[i].Key)
 	}
-	oks := make([]bool, len(cs))
+	errs := make([]error, len(cs))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.clock()
 	for i := range cs {
 		r, slot := s.table.get(ids[i], now)
 		if r == nil || r.owner != s.owner(cs[i].Nonce) || r.state != claimed && r.state != dying {
+			errs[i] = dedupe.ErrSuperseded
 			continue
 		}
 		s.lease(r, slot, lease, ttl, now)
-		oks[i] = true
 	}
 	s.table.sweepSome(now)
-	return oks, nil
+	return errs, nil
 }
 
 // Settle implements dedupe.Claimer.
-func (s *Store) Settle(ctx context.Context, ss []dedupe.Settlement) ([]bool, error) {
+func (s *Store) Settle(ctx context.Context, ss []dedupe.Settlement) ([]error, error) {
 	if err := ended(ctx, "settle"); err != nil {
 		return nil, err
 	}
@@ -44,17 +44,18 @@ func (s *Store) Settle(ctx context.Context, ss []dedupe.Settlement) ([]bool, err
 	for i := range ss {
 		ids[i] = idOf(ss[i].Claim.Key)
 	}
-	oks := make([]bool, len(ss))
+	errs := make([]error, len(ss))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.clock()
 	for i := range ss {
-		if r, slot := s.table.get(ids[i], now); r != nil && r.owner == s.owner(ss[i].Claim.Nonce) {
-			oks[i] = s.settle(r, slot, &ss[i], now)
+		r, slot := s.table.get(ids[i], now)
+		if r == nil || r.owner != s.owner(ss[i].Claim.Nonce) || !s.settle(r, slot, &ss[i], now) {
+			errs[i] = dedupe.ErrSuperseded
 		}
 	}
 	s.table.sweepSome(now)
-	return oks, nil
+	return errs, nil
 }
 
 // settle changes a row that is the settlement's own.

@@ -45,7 +45,7 @@ func New(o *Options) (*Store, error) {
 	}, nil
 }
 
-// Seen implements dedupe.Store. It changes nothing.
+// Seen implements dedupe.Store.
 func (s *Store) Seen(ctx context.Context, keys []dedupe.Key) ([]dedupe.Record, error) {
 	if err := ended(ctx, "seen"); err != nil {
 		return nil, err
@@ -58,9 +58,12 @@ func (s *Store) Seen(ctx context.Context, keys []dedupe.Key) ([]dedupe.Record, e
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.clock()
+	room := s.room(now)
 	for i, k := range ids {
 		if r, slot := s.table.get(k, now); r != nil {
 			records[i] = dedupe.Record{State: seen(r, now), Hash: bytes.Clone(s.table.hashOf(r, slot))}
+		} else {
+			records[i].Err = room.fits(k)
 		}
 	}
 	return records, nil
@@ -84,26 +87,27 @@ func seen(r *row, now int64) dedupe.State {
 	return dedupe.Held
 }
 
-// Mark implements dedupe.Store. ErrFull: nothing was marked.
-func (s *Store) Mark(ctx context.Context, marks []dedupe.Mark) error {
+// Mark implements dedupe.Store.
+func (s *Store) Mark(ctx context.Context, marks []dedupe.Mark) ([]error, error) {
 	if err := ended(ctx, "mark"); err != nil {
-		return err
+		return nil, err
 	}
 	ids := make([]id, len(marks))
 	for i := range marks {
 		ids[i] = idOf(marks[i].Key)
 	}
+	errs := make([]error, len(marks))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.clock()
-	if err := s.room(ids, now); err != nil {
-		return err
-	}
+	room := s.room(now)
 	for i := range marks {
-		s.mark(ids[i], &marks[i], now)
+		if errs[i] = room.fits(ids[i]); errs[i] == nil {
+			s.mark(ids[i], &marks[i], now)
+		}
 	}
 	s.table.sweepSome(now)
-	return nil
+	return errs, nil
 }
 
 func (s *Store) mark(k id, m *dedupe.Mark, now int64) {
@@ -119,25 +123,6 @@ func (s *Store) mark(k id, m *dedupe.Mark, now int64) {
 	}
 	s.table.setHash(r, slot, m.Hash)
 	s.table.keep(r, slot, after(now, m.TTL))
-}
-
-// room makes sure that all of ids can be kept.
-func (s *Store) room(ids []id, now int64) error {
-	if s.table.len()+len(ids) <= s.max {
-		return nil
-	}
-	s.table.sweepAll(now)
-	absent := make(map[id]struct{})
-	for _, k := range ids {
-		if _, ok := s.table.slots[k]; !ok {
-			absent[k] = struct{}{}
-		}
-	}
-	if s.table.len()+len(absent) <= s.max {
-		return nil
-	}
-	return fmt.Errorf("memory store: %d of %d keys are kept, none of them expired, and %d more do not fit: "+
-		"raise Options.MaxKeys or shorten the TTL: %w", s.table.len(), s.max, len(absent), dedupe.ErrFull)
 }
 
 // clock is the time since the store was made.

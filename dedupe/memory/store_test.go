@@ -47,12 +47,15 @@ func claimOne(tb testing.TB, s *Store, r dedupe.Request) dedupe.Claim {
 
 func settleOne(tb testing.TB, s *Store, x dedupe.Settlement) bool {
 	tb.Helper()
-	oks, err := s.Settle(tb.Context(), []dedupe.Settlement{x})
+	errs, err := s.Settle(tb.Context(), []dedupe.Settlement{x})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return oks[0]
+	return errs[0] == nil
 }
+
+// each is nil when the store has carried out every item.
+func each(errs []error, err error) error { return errors.Join(append(errs, err)...) }
 
 func TestOptions(t *testing.T) {
 	t.Parallel()
@@ -67,35 +70,33 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// TestFullChangesNothing: a batch that does not fit leaves no part of itself behind.
-func TestFullChangesNothing(t *testing.T) {
+// TestFullTakesWhatFits: of a batch that does not fit, what fits is carried out, and each of the others is told so.
+func TestFullTakesWhatFits(t *testing.T) {
 	t.Parallel()
 	s := open(t, &Options{MaxKeys: 3})
-	if err := s.Mark(t.Context(), []dedupe.Mark{mark("a"), mark("b")}); err != nil {
+	if err := each(s.Mark(t.Context(), []dedupe.Mark{mark("a"), mark("b")})); err != nil {
 		t.Fatal(err)
 	}
-	_, err := s.Claim(t.Context(), []dedupe.Request{ask("c", "1"), ask("a", "2"), ask("d", "3")})
-	if !errors.Is(err, dedupe.ErrFull) || !strings.Contains(err.Error(), "Options.MaxKeys") {
-		t.Errorf("claim of 2 more than 2 of 3: %v, want ErrFull with what to do", err)
-	}
-	if err := s.Mark(t.Context(), []dedupe.Mark{mark("c"), mark("d")}); !errors.Is(err, dedupe.ErrFull) {
-		t.Errorf("mark of 2 more than 2 of 3: %v, want ErrFull", err)
-	}
-	if s.table.len() != 2 {
-		t.Errorf("%d keys are kept, want 2", s.table.len())
-	}
-	repeated := []dedupe.Request{ask("c", "1"), ask("c", "2"), ask("a", "3"), ask("b", "4")}
-	cs, err := s.Claim(t.Context(), repeated)
+	rs := []dedupe.Request{ask("c", "1"), ask("d", "2"), ask("c", "3"), ask("a", "4"), ask("e", "5"), ask("b", "6")}
+	cs, err := s.Claim(t.Context(), rs)
 	if err != nil {
-		t.Fatalf("one more key, named twice: %v, want it to fit", err)
+		t.Fatal(err)
 	}
-	for i, want := range []dedupe.State{dedupe.Fresh, dedupe.Held, dedupe.Done, dedupe.Done} {
-		if cs[i].State != want {
-			t.Errorf("claim %d: %v, want %v", i, cs[i].State, want)
+	for i, want := range []dedupe.State{dedupe.Fresh, dedupe.Fresh, dedupe.Held, dedupe.Done, dedupe.Fresh, dedupe.Done} {
+		full := i == 1 || i == 4
+		if cs[i].State != want || errors.Is(cs[i].Err, dedupe.ErrFull) != full || cs[i].Key != rs[i].Key || cs[i].Nonce != rs[i].Nonce {
+			t.Errorf("claim %d: %+v, want %v; full: %t", i, cs[i], want, full)
 		}
 	}
-	if err := s.Mark(t.Context(), []dedupe.Mark{mark("c"), mark("a")}); err != nil {
-		t.Errorf("marks of what is kept already: %v", err)
+	if err := cs[1].Err; err == nil || !strings.Contains(err.Error(), "Options.MaxKeys") {
+		t.Errorf("%v, want what to do about it", err)
+	}
+	errs, err := s.Mark(t.Context(), []dedupe.Mark{mark("d"), mark("c"), mark("e"), mark("a")})
+	if err != nil || !errors.Is(errs[0], dedupe.ErrFull) || errs[1] != nil || !errors.Is(errs[2], dedupe.ErrFull) || errs[3] != nil {
+		t.Errorf("marks beside a full store's: %v, %v", errs, err)
+	}
+	if s.table.len() != 3 {
+		t.Errorf("%d keys are kept, want 3", s.table.len())
 	}
 }
 
@@ -113,7 +114,7 @@ func TestFullSweeps(t *testing.T) {
 		}
 		marks = append(marks, m)
 	}
-	if err := s.Mark(t.Context(), marks); err != nil {
+	if err := each(s.Mark(t.Context(), marks)); err != nil {
 		t.Fatal(err)
 	}
 	c.pass(time.Minute)
@@ -121,10 +122,10 @@ func TestFullSweeps(t *testing.T) {
 	for i := range n / 5 {
 		marks = append(marks, mark(fmt.Sprint("new-", i)))
 	}
-	if err := s.Mark(t.Context(), marks); err != nil {
+	if err := each(s.Mark(t.Context(), marks)); err != nil {
 		t.Fatalf("as many as have expired: %v", err)
 	}
-	if err := s.Mark(t.Context(), []dedupe.Mark{mark("over")}); !errors.Is(err, dedupe.ErrFull) {
+	if err := each(s.Mark(t.Context(), []dedupe.Mark{mark("over")})); !errors.Is(err, dedupe.ErrFull) {
 		t.Errorf("one more: %v, want ErrFull", err)
 	}
 	for i := range n {
@@ -149,12 +150,12 @@ func TestSweeps(t *testing.T) {
 			m.Hash = []byte(strings.Repeat("h", 40))
 			marks = append(marks, m)
 		}
-		if err := s.Mark(t.Context(), marks); err != nil {
+		if err := each(s.Mark(t.Context(), marks)); err != nil {
 			t.Fatal(err)
 		}
 		c.pass(time.Hour)
 		for i := range n / chunkRows * 2 {
-			if err := s.Mark(t.Context(), []dedupe.Mark{mark(fmt.Sprint("stays-", i%5))}); err != nil {
+			if err := each(s.Mark(t.Context(), []dedupe.Mark{mark(fmt.Sprint("stays-", i%5))})); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -203,11 +204,11 @@ func TestReopenedIsYoung(t *testing.T) {
 	s := open(t, &Options{Now: c.now})
 	m := mark("a")
 	m.State = dedupe.Dead
-	if err := s.Mark(t.Context(), []dedupe.Mark{m}); err != nil {
+	if err := each(s.Mark(t.Context(), []dedupe.Mark{m})); err != nil {
 		t.Fatal(err)
 	}
 	c.pass(30 * time.Minute)
-	if err := s.Reopen(t.Context(), []dedupe.Key{m.Key}); err != nil {
+	if err := each(s.Reopen(t.Context(), []dedupe.Key{m.Key})); err != nil {
 		t.Fatal(err)
 	}
 	c.pass(20 * time.Minute)

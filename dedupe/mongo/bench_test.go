@@ -91,14 +91,14 @@ func claimMark(b *testing.B, s *mongodedupe.Store, rs []dedupe.Request) {
 	for i, c := range cs {
 		ss[i] = dedupe.Settlement{Claim: c, TTL: rs[i].TTL}
 	}
-	oks, err := s.Settle(b.Context(), ss)
+	errs, err := s.Settle(b.Context(), ss)
 	if err != nil {
 		b.Error(err)
 		return
 	}
-	for i, ok := range oks {
-		if !ok || cs[i].State != dedupe.Fresh {
-			b.Errorf("%s: %v, marked: %t", cs[i].Key, cs[i].State, ok)
+	for i, err := range errs {
+		if err != nil || cs[i].State != dedupe.Fresh {
+			b.Errorf("%s: %v, mark: %v", cs[i].Key, cs[i].State, err)
 		}
 	}
 }

@@ -2,7 +2,6 @@ package mongo
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -96,7 +95,7 @@ func (s *Store) claimBatch(ctx context.Context, rs []dedupe.Request, out []dedup
 // earlier one had another payload than the row, and this one has not.
 func (p *pending) after(c *dedupe.Claim) bool {
 	if c.Err != nil {
-		p.refuse(c.Err)
+		p.fail(c.Err)
 		return true
 	}
 	same := *c
@@ -166,12 +165,11 @@ func (s *Store) insert(ctx context.Context, ps []*pending) ([]*pending, error) {
 	}
 	var taken []*pending
 	for _, e := range turned {
-		p := ps[e.Index]
-		if mongoserver.Refused(e.WriteError) {
-			p.refuse(e.WriteError)
-			continue
+		if p := ps[e.Index]; mongoserver.Duplicate(e.WriteError) {
+			taken = append(taken, p)
+		} else {
+			p.fail(s.turnedDown(e.WriteError))
 		}
-		taken = append(taken, p)
 	}
 	return taken, nil
 }
@@ -202,10 +200,8 @@ func (p *pending) won(elapsed time.Duration) {
 	}
 }
 
-func (p *pending) refuse(why error) {
-	if !errors.Is(why, dedupe.ErrKeyRefused) {
-		why = fmt.Errorf("%w: %w", dedupe.ErrKeyRefused, why)
-	}
+// fail answers a request that the store could not carry out.
+func (p *pending) fail(why error) {
 	*p.claim = dedupe.Claim{Key: p.req.Key, Nonce: p.req.Nonce, Err: why}
 }
 

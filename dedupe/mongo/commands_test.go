@@ -114,13 +114,13 @@ func everything(t *testing.T, s *mongodedupe.Store) {
 	_, err = s.Claim(ctx, rs)
 	must(err)
 	for range 2 {
-		must(s.Mark(ctx, []dedupe.Mark{{Key: cs[0].Key, State: dedupe.Done, TTL: time.Minute}, {Key: dedupe.Key{ID: "m"}, State: dedupe.Dead, TTL: time.Minute}}))
+		must(each(s.Mark(ctx, []dedupe.Mark{{Key: cs[0].Key, State: dedupe.Done, TTL: time.Minute}, {Key: dedupe.Key{ID: "m"}, State: dedupe.Dead, TTL: time.Minute}})))
 		_, err = s.Begin(ctx, "g", "t", dedupe.Position{Stream: "s"})
 		must(err)
 	}
 	_, err = s.Seen(ctx, []dedupe.Key{cs[0].Key})
 	must(err)
-	must(s.Reopen(ctx, []dedupe.Key{cs[2].Key}))
+	must(each(s.Reopen(ctx, []dedupe.Key{cs[2].Key})))
 	must(s.Advance(ctx, "g", "t", dedupe.Position{Stream: "s", Sequence: 3}))
 }
 
@@ -180,7 +180,7 @@ func TestAcknowledgedOnMajority(t *testing.T) {
 	s, _, r := recorded(t, &mongodedupe.Options{WriteConcern: writeconcern.W1()})
 	rs := requests(1)[:2]
 	marks := []dedupe.Mark{{Key: rs[0].Key, State: dedupe.Done, TTL: time.Hour}}
-	if err := s.Mark(t.Context(), marks); err != nil {
+	if err := each(s.Mark(t.Context(), marks)); err != nil {
 		t.Fatal(err)
 	}
 	r.take()

@@ -2,7 +2,6 @@ package mongo
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -41,36 +40,38 @@ func (s *Store) Seen(ctx context.Context, keys []dedupe.Key) ([]dedupe.Record, e
 	return out, nil
 }
 
-// Mark implements [dedupe.Store]. New keys cost one round trip together, and what is written over one more. An error that wraps
-// [dedupe.ErrKeyRefused] is final for the keys it names; all other marks are written then.
-func (s *Store) Mark(ctx context.Context, marks []dedupe.Mark) error {
+// Mark implements [dedupe.Store]. New keys cost one round trip together, and what is written over one more.
+func (s *Store) Mark(ctx context.Context, marks []dedupe.Mark) ([]error, error) {
+	of := make([]*writing, len(marks))
 	ws := make([]*writing, 0, len(marks))
 	last := make(map[string]*writing, len(marks))
 	for i := range marks {
 		m := &marks[i]
 		if err := checkMark(m); err != nil {
-			return fmt.Errorf("dedupe/mongo: mark: mark %d of %d: %w", i+1, len(marks), err)
+			return nil, fmt.Errorf("dedupe/mongo: mark: mark %d of %d: %w", i+1, len(marks), err)
 		}
 		id := keyID(m.Key)
-		if w, ok := last[id]; ok {
-			w.mark = m
-			continue
+		w, ok := last[id]
+		if !ok {
+			w = &writing{id: id}
+			last[id] = w
+			ws = append(ws, w)
 		}
-		last[id] = &writing{id: id, mark: m}
-		ws = append(ws, last[id])
+		w.mark, of[i] = m, w
 	}
 	slices.SortFunc(ws, func(a, b *writing) int { return strings.Compare(a.id, b.id) }) // see insert
 	ctx, cancel := s.call(ctx)
 	defer cancel()
-	var refusals []error
 	for from := 0; from < len(ws); from += maxBatch {
-		err := s.markBatch(ctx, ws[from:min(from+maxBatch, len(ws))])
-		if err != nil && !errors.Is(err, dedupe.ErrKeyRefused) {
-			return s.failed("mark", err)
+		if err := s.markBatch(ctx, ws[from:min(from+maxBatch, len(ws))]); err != nil {
+			return nil, s.failed("mark", err)
 		}
-		refusals = append(refusals, err)
 	}
-	return errors.Join(refusals...)
+	errs := make([]error, len(marks))
+	for i, w := range of {
+		errs[i] = w.err
+	}
+	return errs, nil
 }
 
 func checkMark(m *dedupe.Mark) error {
@@ -87,48 +88,37 @@ func checkMark(m *dedupe.Mark) error {
 type writing struct {
 	id   string
 	mark *dedupe.Mark
+	err  error // why it was not stored
 }
 
 // markBatch inserts, and writes over what is there already. A row that has gone in between is inserted again: an
 // upsert would do both, but loses races in ways that differ from server to server.
 func (s *Store) markBatch(ctx context.Context, ws []*writing) error {
-	var refusals []error
 	for try := range markTries {
-		taken, never, err := s.insertMarks(ctx, ws)
-		if err != nil {
+		taken, err := s.insertMarks(ctx, ws)
+		if err != nil || len(taken) == 0 {
 			return err
 		}
-		refusals = append(refusals, never...)
-		if len(taken) == 0 {
-			return errors.Join(refusals...)
-		}
-		models := make([]driver.WriteModel, len(taken))
-		for i, w := range taken {
-			models[i] = driver.NewUpdateOneModel().SetFilter(bson.D{field("_id", w.id)}).SetUpdate(w.over())
-		}
-		res, turned, err := s.write(ctx, models)
-		if err == nil && len(turned) > 0 {
-			err = turned[0].WriteError
-		}
-		if err != nil {
+		matched, err := s.overwriteMarks(ctx, taken)
+		if err != nil || matched {
 			return err
 		}
-		if int(res.MatchedCount) == len(taken) {
-			return errors.Join(refusals...)
-		}
-		ws = taken
+		ws = slices.DeleteFunc(taken, func(w *writing) bool { return w.err != nil })
 		if err := mongoserver.Pause(ctx, try); err != nil {
 			return err
 		}
 	}
-	return fmt.Errorf("rows of %d marks came and went %d times; ask again", len(ws), markTries)
+	for _, w := range ws {
+		w.err = fmt.Errorf("row %s came and went %d times while it was to be marked", w.id, markTries)
+	}
+	return nil
 }
 
-// insertMarks returns those whose row is there already, and what the server refuses.
-func (s *Store) insertMarks(ctx context.Context, ws []*writing) (taken []*writing, refusals []error, err error) {
+// insertMarks returns those whose row is there already.
+func (s *Store) insertMarks(ctx context.Context, ws []*writing) (taken []*writing, err error) {
 	at, err := s.clock.Read(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	models := make([]driver.WriteModel, len(ws))
 	for i, w := range ws {
@@ -136,20 +126,35 @@ func (s *Store) insertMarks(ctx context.Context, ws []*writing) (taken []*writin
 	}
 	res, turned, err := s.write(ctx, models)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if int(res.InsertedCount)+len(turned) != len(ws) {
-		return nil, nil, fmt.Errorf("%d of %d marks inserted and %d turned down; ask again", res.InsertedCount, len(ws), len(turned))
+		return nil, fmt.Errorf("%d of %d marks inserted and %d turned down; ask again", res.InsertedCount, len(ws), len(turned))
 	}
 	for _, e := range turned {
-		w := ws[e.Index]
-		if mongoserver.Refused(e.WriteError) {
-			refusals = append(refusals, fmt.Errorf("dedupe/mongo: mark %s: %w: %w", w.id, dedupe.ErrKeyRefused, e.WriteError))
-			continue
+		if w := ws[e.Index]; mongoserver.Duplicate(e.WriteError) {
+			taken = append(taken, w)
+		} else {
+			w.err = s.turnedDown(e.WriteError)
 		}
-		taken = append(taken, w)
 	}
-	return taken, refusals, nil
+	return taken, nil
+}
+
+// overwriteMarks reports whether every row was there to be written over, but for those that the server has turned down.
+func (s *Store) overwriteMarks(ctx context.Context, ws []*writing) (bool, error) {
+	models := make([]driver.WriteModel, len(ws))
+	for i, w := range ws {
+		models[i] = driver.NewUpdateOneModel().SetFilter(bson.D{field("_id", w.id)}).SetUpdate(w.over())
+	}
+	res, turned, err := s.write(ctx, models)
+	if err != nil {
+		return false, err
+	}
+	for _, e := range turned {
+		ws[e.Index].err = s.turnedDown(e.WriteError)
+	}
+	return int(res.MatchedCount)+len(turned) >= len(ws), nil
 }
 
 func (w *writing) document(at mongoserver.Instant) bson.D {

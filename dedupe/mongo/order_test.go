@@ -99,6 +99,6 @@ func TestOppositeOrders(t *testing.T) {
 		for i := range ms {
 			ms[i] = dedupe.Mark{Key: request(c.id(caller, i), 0).Key, State: dedupe.Done, TTL: time.Hour}
 		}
-		return nil, s.Mark(t.Context(), ms)
+		return nil, each(s.Mark(t.Context(), ms))
 	})
 }

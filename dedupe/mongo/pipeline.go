@@ -1,6 +1,7 @@
 package mongo
 
 import (
+	"context"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -38,6 +39,7 @@ var byID = bson.D{{Key: "_id", Value: 1}} //nolint:gochecknoglobals // a constan
 // change is an update of rows that are in one of the states and owned by the owners; nonces being unique, the pairs need
 // not be told apart (5 to 70 times cheaper than a condition for each).
 type change struct {
+	items       []int // the places of the rows in the argument of the call
 	ids, owners []string
 	states      []string
 	update      bson.A
@@ -48,6 +50,54 @@ func (c *change) model(at mongoserver.Instant) driver.WriteModel {
 		return driver.NewUpdateOneModel().SetFilter(c.filter(at)).SetUpdate(c.update).SetHint(byID)
 	}
 	return driver.NewUpdateManyModel().SetFilter(c.filter(at)).SetUpdate(c.update).SetHint(byID)
+}
+
+func (c *change) add(item int, id string) {
+	c.items, c.ids = append(c.items, item), append(c.ids, id)
+}
+
+// apart is the change of each row by itself.
+func (c *change) apart() []*change {
+	all := make([]*change, len(c.ids))
+	for i := range c.ids {
+		all[i] = &change{states: c.states, update: c.update}
+		all[i].add(c.items[i], c.ids[i])
+		if c.owners != nil {
+			all[i].owners = c.owners[i : i+1]
+		}
+	}
+	return all
+}
+
+// apply makes the changes in one command, and reports how many rows matched. A row that the server refuses ends the change that it is
+// in: the rows of such a change are changed once more, each by itself, so that none but the refused ones is left out. Those get their
+// error in errs.
+func (s *Store) apply(ctx context.Context, changes []*change, errs []error) (matched int, err error) {
+	at, err := s.clock.Read(ctx)
+	if err != nil {
+		return 0, err
+	}
+	models := make([]driver.WriteModel, len(changes))
+	for i, c := range changes {
+		models[i] = c.model(at)
+	}
+	res, turned, err := s.write(ctx, models)
+	if err != nil {
+		return 0, err
+	}
+	var apart []*change
+	for _, e := range turned {
+		if c := changes[e.Index]; len(c.ids) == 1 {
+			errs[c.items[0]] = s.turnedDown(e.WriteError)
+		} else {
+			apart = append(apart, c.apart()...)
+		}
+	}
+	if len(apart) == 0 {
+		return int(res.MatchedCount), nil
+	}
+	again, err := s.apply(ctx, apart, errs)
+	return int(res.MatchedCount) + again, err
 }
 
 // filter leaves expired rows out. It takes their time from the clock, for FerretDB refuses $$NOW in most filters; the

@@ -4,34 +4,27 @@ import (
 	"context"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-	driver "go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/onceish/onceish/dedupe"
 )
 
 // Reopen implements [dedupe.Reopener], in one round trip. The owner is forgotten as well: who was burying the event settles
 // nothing any more. The age starts anew with the next claim; the TTL runs on.
-func (s *Store) Reopen(ctx context.Context, keys []dedupe.Key) error {
+func (s *Store) Reopen(ctx context.Context, keys []dedupe.Key) ([]error, error) {
 	ctx, cancel := s.call(ctx)
 	defer cancel()
+	errs := make([]error, len(keys))
 	for from := 0; from < len(keys); from += maxBatch {
+		to := min(from+maxBatch, len(keys))
 		c := &change{states: []string{dying, dead}, update: reopened()}
-		for _, k := range keys[from:min(from+maxBatch, len(keys))] {
-			c.ids = append(c.ids, keyID(k))
+		for i, k := range keys[from:to] {
+			c.add(i, keyID(k))
 		}
-		at, err := s.clock.Read(ctx)
-		if err != nil {
-			return s.failed("reopen", err)
-		}
-		_, turned, err := s.write(ctx, []driver.WriteModel{c.model(at)})
-		if err == nil && len(turned) > 0 {
-			err = turned[0].WriteError
-		}
-		if err != nil {
-			return s.failed("reopen", err)
+		if _, err := s.apply(ctx, []*change{c}, errs[from:to]); err != nil {
+			return nil, s.failed("reopen", err)
 		}
 	}
-	return nil
+	return errs, nil
 }
 
 func reopened() bson.A {

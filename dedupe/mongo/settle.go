@@ -9,14 +9,13 @@ import (
 	"unicode/utf8"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-	driver "go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/onceish/onceish/dedupe"
 )
 
 // Settle implements [dedupe.Claimer]. It costs one round trip, and another when the server counts fewer rows than there are
 // settlements.
-func (s *Store) Settle(ctx context.Context, ss []dedupe.Settlement) ([]bool, error) {
+func (s *Store) Settle(ctx context.Context, ss []dedupe.Settlement) ([]error, error) {
 	for i := range ss {
 		if err := checkSettlement(&ss[i]); err != nil {
 			return nil, fmt.Errorf("dedupe/mongo: settle: settlement %d of %d: %w", i+1, len(ss), err)
@@ -24,15 +23,14 @@ func (s *Store) Settle(ctx context.Context, ss []dedupe.Settlement) ([]bool, err
 	}
 	ctx, cancel := s.call(ctx)
 	defer cancel()
-	out := make([]bool, 0, len(ss))
+	errs := make([]error, len(ss))
 	for from := 0; from < len(ss); from += maxBatch {
-		some, err := s.settleBatch(ctx, ss[from:min(from+maxBatch, len(ss))])
-		if err != nil {
+		to := min(from+maxBatch, len(ss))
+		if err := s.settleBatch(ctx, ss[from:to], errs[from:to]); err != nil {
 			return nil, s.failed("settle", err)
 		}
-		out = append(out, some...)
 	}
-	return out, nil
+	return errs, nil
 }
 
 func checkSettlement(t *dedupe.Settlement) error {
@@ -49,44 +47,25 @@ func checkSettlement(t *dedupe.Settlement) error {
 	return nil
 }
 
-func (s *Store) settleBatch(ctx context.Context, ss []dedupe.Settlement) ([]bool, error) {
+func (s *Store) settleBatch(ctx context.Context, ss []dedupe.Settlement, errs []error) error {
 	keys := make([]string, len(ss))
 	for i := range ss {
 		keys[i] = keyID(ss[i].Claim.Key)
 	}
-	at, err := s.clock.Read(ctx)
-	if err != nil {
-		return nil, err
-	}
-	changes := grouped(ss, keys)
-	models := make([]driver.WriteModel, len(changes))
-	for i, c := range changes {
-		models[i] = c.model(at)
-	}
-	res, turned, err := s.write(ctx, models)
-	if err == nil && len(turned) > 0 {
-		err = turned[0].WriteError
-	}
-	if err != nil {
-		return nil, err
-	}
-	out := make([]bool, len(ss))
-	if int(res.MatchedCount) == len(ss) {
-		for i := range out {
-			out[i] = true
-		}
-		return out, nil
+	matched, err := s.apply(ctx, grouped(ss, keys), errs)
+	if err != nil || matched == len(ss) {
+		return err
 	}
 	rows, err := read(ctx, s.own, keys)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for i := range ss {
-		if out[i], err = settled(&ss[i], rows[keys[i]]); err != nil {
-			return nil, err
+		if errs[i] == nil {
+			errs[i] = settled(&ss[i], rows[keys[i]])
 		}
 	}
-	return out, nil
+	return nil
 }
 
 // grouped makes one change of the settlements that are alike.
@@ -105,7 +84,8 @@ func grouped(ss []dedupe.Settlement, keys []string) []*change {
 			c = &change{states: []string{from(t.Outcome)}, update: update(t)}
 			changes, alike[l] = append(changes, c), c
 		}
-		c.ids, c.owners = append(c.ids, keys[i]), append(c.owners, t.Claim.Nonce)
+		c.add(i, keys[i])
+		c.owners = append(c.owners, t.Claim.Nonce)
 	}
 	return changes
 }
@@ -155,15 +135,20 @@ func update(t *dedupe.Settlement) bson.A {
 }
 
 // settled judges a settlement by the row as it is afterwards: a repeat finds itself applied, a stale one another's claim.
-func settled(t *dedupe.Settlement, r *row) (bool, error) {
-	if r == nil || r.expired() || t.Claim.Nonce == "" || r.owner != t.Claim.Nonce {
-		return false, nil
+func settled(t *dedupe.Settlement, r *row) error {
+	switch {
+	case r == nil || r.expired() || t.Claim.Nonce == "" || r.owner != t.Claim.Nonce:
+		return dedupe.ErrSuperseded
+	case r.state == from(t.Outcome):
+		return errUncounted
+	case !to(t.Outcome, r.state):
+		return dedupe.ErrSuperseded
 	}
-	if r.state == from(t.Outcome) {
-		return false, errors.New("a row was not counted and yet is there, unsettled and owned; ask again")
-	}
-	return to(t.Outcome, r.state), nil
+	return nil
 }
+
+// errUncounted is of one item, which is repeated.
+var errUncounted = errors.New("a row was not counted and yet is there, unsettled and owned")
 
 // reason is cut to [dedupe.MaxReason] between characters, and made UTF-8.
 func reason(s string) string {

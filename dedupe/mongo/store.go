@@ -81,9 +81,19 @@ func (s *Store) failed(call string, err error) error {
 	return fmt.Errorf("dedupe/mongo: %s in %s.%s: %w", call, s.own.Database().Name(), s.own.Name(), err)
 }
 
-// write runs the models in one command, unordered. An error says nothing of any item.
+// write runs the models in one command, unordered, and returns the items that the server turned down. An error says nothing of
+// any item.
 func (s *Store) write(ctx context.Context, models []driver.WriteModel) (*driver.BulkWriteResult, []driver.BulkWriteError, error) {
-	return mongoserver.Write(ctx, s.own, models, false)
+	return mongoserver.WriteEach(ctx, s.own, models, false)
+}
+
+// turnedDown is what the caller is told of an item that the server has turned down.
+func (s *Store) turnedDown(e driver.WriteError) error {
+	if mongoserver.Refused(e) {
+		return fmt.Errorf("%w: %w", dedupe.ErrKeyRefused, e)
+	}
+	s.clock.Distrust()
+	return e
 }
 
 // read finds rows by id, with the server's time. What is not there is not in the answer.

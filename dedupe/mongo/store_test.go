@@ -38,11 +38,11 @@ func TestNothingIsAnExpression(t *testing.T) {
 		b := request(text, time.Minute)
 		b.Nonce, b.Hash = text, []byte(text)
 		c := win(t, s, b)
-		oks, err := s.Settle(t.Context(), []dedupe.Settlement{{
+		errs, err := s.Settle(t.Context(), []dedupe.Settlement{{
 			Claim: c, Outcome: dedupe.GivenUp, Reason: text, Letter: text, Lease: time.Millisecond, TTL: time.Hour,
 		}})
-		if err != nil || !oks[0] {
-			t.Fatalf("%q: %v, %v", text, oks, err)
+		if err != nil || errs[0] != nil {
+			t.Fatalf("%q: %v, %v", text, errs, err)
 		}
 		b.Nonce = text + "2"
 		c = win(t, s, b)
@@ -109,7 +109,7 @@ func TestSkew(t *testing.T) {
 			if over := time.Until(sent.Add(lease)); over > 0 && (h.State != dedupe.Held || h.HeldFor > lease+time.Second || h.HeldFor < over-100*time.Millisecond) {
 				t.Errorf("claimed with a clock off by %v, asked with one off by %v: %v for %v, %v before its end", d, e, h.State, h.HeldFor, over)
 			}
-			if err := s.Mark(t.Context(), []dedupe.Mark{{Key: dedupe.Key{ID: r.Key.ID}, State: dedupe.Done, TTL: time.Minute}}); err != nil {
+			if err := each(s.Mark(t.Context(), []dedupe.Mark{{Key: dedupe.Key{ID: r.Key.ID}, State: dedupe.Done, TTL: time.Minute}})); err != nil {
 				t.Fatal(err)
 			}
 			if rs, err := other.Seen(t.Context(), []dedupe.Key{{ID: r.Key.ID}}); err != nil || rs[0].State != dedupe.Done {
@@ -150,16 +150,16 @@ func TestSmallPool(t *testing.T) {
 				return
 			}
 			for range 3 {
-				if oks, err := s.Extend(t.Context(), cs, patience, time.Hour); err != nil || !oks[0] {
-					t.Errorf("extend: %v, %v", oks, err)
+				if errs, err := s.Extend(t.Context(), cs, patience, time.Hour); err != nil || errs[0] != nil {
+					t.Errorf("extend: %v, %v", errs, err)
 				}
 			}
 			r.Nonce = "other"
 			if other, err := s.Claim(t.Context(), []dedupe.Request{r}); err != nil || other[0].State != dedupe.Held {
 				t.Errorf("asked by another: %+v, %v", other, err)
 			}
-			if oks, err := s.Settle(t.Context(), []dedupe.Settlement{{Claim: cs[0], TTL: time.Hour}}); err != nil || !oks[0] {
-				t.Errorf("settle: %v, %v", oks, err)
+			if errs, err := s.Settle(t.Context(), []dedupe.Settlement{{Claim: cs[0], TTL: time.Hour}}); err != nil || errs[0] != nil {
+				t.Errorf("settle: %v, %v", errs, err)
 			}
 		})
 	}
@@ -219,7 +219,7 @@ func TestArguments(t *testing.T) {
 		t.Error("extended by nothing")
 	}
 	for _, m := range []dedupe.Mark{{State: dedupe.Held, TTL: time.Minute}, {State: dedupe.Done}} {
-		if err := s.Mark(t.Context(), []dedupe.Mark{m}); err == nil {
+		if err := each(s.Mark(t.Context(), []dedupe.Mark{m})); err == nil {
 			t.Errorf("%+v is marked", m)
 		}
 	}

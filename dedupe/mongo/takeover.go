@@ -52,7 +52,7 @@ func (p *pending) judge(r *row) *move {
 	case r.expired():
 		return p.startOver(r)
 	case !r.known():
-		p.refuse(fmt.Errorf("its row has the state %q, which this version does not know; run the version that wrote it, or delete the row", r.state))
+		p.fail(fmt.Errorf("%w: its row has the state %q, which this version does not know; run the version that wrote it, or delete the row", dedupe.ErrKeyRefused, r.state))
 	case differ(r.hash, p.req.Hash):
 		*p.claim = r.claim(p.req, dedupe.Reused)
 	case r.state == done:
@@ -158,7 +158,7 @@ func (s *Store) take(ctx context.Context, moves []*move) ([]*pending, error) {
 	}
 	elapsed := s.clock.Local().Sub(sent)
 	for _, e := range turned {
-		moves[e.Index].refuse(e.WriteError)
+		moves[e.Index].fail(s.turnedDown(e.WriteError))
 	}
 	var lost []*pending
 	for _, m := range moves {

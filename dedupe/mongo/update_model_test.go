@@ -60,7 +60,7 @@ func TestUpdateOnceModel(t *testing.T) {
 			"done": func(t *rapid.T) {
 				event := rapid.IntRange(0, 14).Draw(t, "event")
 				over[event] = true
-				if err := r.s.Mark(r.t.Context(), []dedupe.Mark{{Key: key(event), State: dedupe.Done, TTL: time.Hour}}); err != nil {
+				if err := each(r.s.Mark(r.t.Context(), []dedupe.Mark{{Key: key(event), State: dedupe.Done, TTL: time.Hour}})); err != nil {
 					t.Fatal(err)
 				}
 			},

@@ -71,7 +71,7 @@ func (r *ring) mark(state dedupe.State, from, to int) {
 	for i := from; i < to; i++ {
 		marks = append(marks, dedupe.Mark{Key: orderKey(fmt.Sprint(i)), State: state, TTL: time.Hour})
 	}
-	if err := r.s.Mark(r.t.Context(), marks); err != nil {
+	if err := each(r.s.Mark(r.t.Context(), marks)); err != nil {
 		r.t.Fatal(err)
 	}
 }

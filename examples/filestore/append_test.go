@@ -23,10 +23,10 @@ func TestAFailedWriteIsTheLast(t *testing.T) {
 		t.Fatal(err)
 	}
 	marks := []dedupe.Mark{{Key: dedupe.Key{ID: "1"}, State: dedupe.Done, TTL: time.Hour}}
-	if err := store.Mark(t.Context(), marks); err == nil {
+	if _, err := store.Mark(t.Context(), marks); err == nil {
 		t.Error("marked, and nothing was written")
 	}
-	if err := store.Mark(t.Context(), marks); !errors.Is(err, os.ErrClosed) {
+	if _, err := store.Mark(t.Context(), marks); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("%v, want %v", err, os.ErrClosed)
 	}
 	records, err := store.Seen(t.Context(), []dedupe.Key{{ID: "1"}})

@@ -97,32 +97,32 @@ func (s *Store) Seen(ctx context.Context, keys []dedupe.Key) ([]dedupe.Record, e
 }
 
 // Mark implements dedupe.Store: a mark is seen once it is on the disk.
-func (s *Store) Mark(ctx context.Context, marks []dedupe.Mark) error {
+func (s *Store) Mark(ctx context.Context, marks []dedupe.Mark) ([]error, error) {
 	select {
 	case s.turn <- struct{}{}:
 		defer func() { <-s.turn }()
 	case <-ctx.Done():
 	}
 	if ctx.Err() != nil {
-		return ctx.Err()
+		return nil, ctx.Err()
 	}
 	var lines bytes.Buffer
 	rows := make([]row, len(marks))
 	for i, m := range marks {
 		rows[i] = row{Key: m.Key.String(), Dead: m.State == dedupe.Dead, Hash: m.Hash, Until: time.Now().Add(m.TTL)}
 		if err := json.NewEncoder(&lines).Encode(rows[i]); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if err := s.append(lines.Bytes()); err != nil {
-		return fmt.Errorf("mark in %s: %w", s.file.Name(), err)
+		return nil, fmt.Errorf("mark in %s: %w", s.file.Name(), err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, r := range rows {
 		s.rows[r.Key] = r
 	}
-	return nil
+	return make([]error, len(marks)), nil // all or none: no mark is refused by itself
 }
 
 // append closes the file when it fails: half a line may be left, and only Open knows what to do about that.

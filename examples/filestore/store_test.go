@@ -100,7 +100,7 @@ func open(t *testing.T, name string) *filestore.Store {
 
 func mark(t *testing.T, store *filestore.Store, state dedupe.State) {
 	t.Helper()
-	if err := store.Mark(t.Context(), []dedupe.Mark{{Key: key, State: state, TTL: time.Hour}}); err != nil {
+	if _, err := store.Mark(t.Context(), []dedupe.Mark{{Key: key, State: state, TTL: time.Hour}}); err != nil {
 		t.Fatal(err)
 	}
 }

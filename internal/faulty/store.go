@@ -31,8 +31,8 @@ func (s *Store) Seen(ctx context.Context, keys []dedupe.Key) ([]dedupe.Record, e
 }
 
 // Mark implements dedupe.Store.
-func (s *Store) Mark(ctx context.Context, marks []dedupe.Mark) error {
-	return act(ctx, s.plan, Mark, func() error { return s.inner.Mark(ctx, marks) })
+func (s *Store) Mark(ctx context.Context, marks []dedupe.Mark) ([]error, error) {
+	return do(ctx, s.plan, Mark, func() ([]error, error) { return s.inner.Mark(ctx, marks) })
 }
 
 // Claim implements dedupe.Claimer.
@@ -41,13 +41,13 @@ func (s *Store) Claim(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim,
 }
 
 // Extend implements dedupe.Claimer.
-func (s *Store) Extend(ctx context.Context, cs []dedupe.Claim, lease, ttl time.Duration) ([]bool, error) {
-	return do(ctx, s.plan, Extend, func() ([]bool, error) { return s.inner.Extend(ctx, cs, lease, ttl) })
+func (s *Store) Extend(ctx context.Context, cs []dedupe.Claim, lease, ttl time.Duration) ([]error, error) {
+	return do(ctx, s.plan, Extend, func() ([]error, error) { return s.inner.Extend(ctx, cs, lease, ttl) })
 }
 
 // Settle implements dedupe.Claimer.
-func (s *Store) Settle(ctx context.Context, ss []dedupe.Settlement) ([]bool, error) {
-	return do(ctx, s.plan, Settle, func() ([]bool, error) { return s.inner.Settle(ctx, ss) })
+func (s *Store) Settle(ctx context.Context, ss []dedupe.Settlement) ([]error, error) {
+	return do(ctx, s.plan, Settle, func() ([]error, error) { return s.inner.Settle(ctx, ss) })
 }
 
 // Begin implements dedupe.Watermarker.

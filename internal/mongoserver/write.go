@@ -13,6 +13,17 @@ import (
 // Write runs the models as one bulk, and returns what the server counted and the items it turned down: duplicates and refused ones. An
 // ordered one ends at the first of those. An error says nothing of any item.
 func Write(ctx context.Context, coll *mongo.Collection, models []mongo.WriteModel, ordered bool) (*mongo.BulkWriteResult, []mongo.BulkWriteError, error) {
+	res, turned, err := WriteEach(ctx, coll, models, ordered)
+	for _, e := range turned {
+		if !Duplicate(e.WriteError) && !Refused(e.WriteError) {
+			return nil, nil, fmt.Errorf("row %d of %d: %w", e.Index, len(models), e.WriteError)
+		}
+	}
+	return res, turned, err
+}
+
+// WriteEach is Write with an answer for each item: it also returns those that failed for a reason that may pass.
+func WriteEach(ctx context.Context, coll *mongo.Collection, models []mongo.WriteModel, ordered bool) (*mongo.BulkWriteResult, []mongo.BulkWriteError, error) {
 	res, err := coll.BulkWrite(ctx, models, options.BulkWrite().SetOrdered(ordered))
 	var bulk mongo.BulkWriteException
 	if !errors.As(err, &bulk) {
@@ -20,11 +31,6 @@ func Write(ctx context.Context, coll *mongo.Collection, models []mongo.WriteMode
 	}
 	if bulk.WriteConcernError != nil {
 		return nil, nil, err // applied, but not as durable as was asked
-	}
-	for _, e := range bulk.WriteErrors {
-		if !Duplicate(e.WriteError) && !Refused(e.WriteError) {
-			return nil, nil, fmt.Errorf("row %d of %d: %w", e.Index, len(models), e.WriteError)
-		}
 	}
 	return res, bulk.WriteErrors, nil
 }

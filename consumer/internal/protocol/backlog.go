@@ -1,6 +1,9 @@
 package protocol
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // backlog is work for one kind of call, taken in batches of what has accumulated. A batch whose call failed goes back in
 // front, and waits a little longer each time.
@@ -12,20 +15,22 @@ type backlog struct {
 	calling   bool  // a call is under way
 	err       error // of the last call; nil after one that was answered
 	failed    time.Time
+	refused   refusals
 }
 
 // trouble is why what there is to do cannot be done.
 func (b *backlog) trouble() error {
-	if len(b.jobs) == 0 && !b.calling {
-		return nil
+	if b.err == nil || len(b.jobs) == 0 && !b.calling {
+		return b.refused.trouble()
 	}
-	return b.err
+	return fmt.Errorf("does not answer: %w", b.err)
 }
 
 func (b *backlog) push(j *Job) { b.jobs = append(b.jobs, j) }
 
 // take removes and returns up to most jobs that fit; nil: all do.
 func (b *backlog) take(now time.Time, fits func(*Job) bool) []*Job {
+	b.jobs = append(b.jobs, b.refused.takeDue(now)...)
 	if len(b.jobs) == 0 || now.Before(b.notBefore) {
 		return nil
 	}
@@ -63,8 +68,15 @@ func (b *backlog) answered(now time.Time, jobs []*Job, err error) {
 	b.jobs = append(jobs, b.jobs...)
 }
 
+// refuse has one job of a call that was answered repeated by itself: others do not wait for it.
+func (b *backlog) refuse(now time.Time, j *Job, err error) { b.refused.add(now, j, err) }
+
+// accept forgets that a job was refused before.
+func (b *backlog) accept(j *Job) { b.refused.forget(j) }
+
 // remove takes out the jobs for which gone is true.
 func (b *backlog) remove(gone func(*Job) bool) {
+	b.refused.remove(gone)
 	rest := b.jobs[:0]
 	for _, j := range b.jobs {
 		if !gone(j) {

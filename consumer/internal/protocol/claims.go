@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -41,10 +42,28 @@ func (m *Machine) Claimed(now time.Time, b Batch[dedupe.Request], cs []dedupe.Cl
 		return
 	}
 	for i, j := range b.jobs {
+		if err := cs[i].Err; err != nil && !errors.Is(err, dedupe.ErrKeyRefused) {
+			m.repeatClaim(now, j, err)
+			continue
+		}
+		m.claims.accept(j)
 		j.claim, j.claimed, j.leased, j.heard = cs[i], now, b.sent, now
 		j.expires = b.sent.Add(min(cs[i].HeldFor, m.cfg.Lease))
 		m.judge(now, j, b.sent)
 	}
+}
+
+// repeatClaim asks again for a claim that the store did not answer. One that it had no room for holds nothing meanwhile.
+func (m *Machine) repeatClaim(now time.Time, j *Job, err error) {
+	if errors.Is(err, dedupe.ErrFull) {
+		m.enter(now, j, queued)
+		j.nonce = ""
+		if m.halted() {
+			m.handBack(now, j)
+			return
+		}
+	}
+	m.claims.refuse(now, j, err)
 }
 
 func (m *Machine) judge(now time.Time, j *Job, sent time.Time) {

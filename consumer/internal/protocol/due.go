@@ -23,4 +23,6 @@ func (m *Machine) Due(now time.Time) Due {
 	}
 }
 
-func (b *backlog) due(now time.Time) bool { return len(b.jobs) > 0 && !now.Before(b.notBefore) }
+func (b *backlog) due(now time.Time) bool {
+	return (len(b.jobs) > 0 || b.refused.due(now)) && !now.Before(b.notBefore)
+}

@@ -75,7 +75,7 @@ func TestLostBurial(t *testing.T) {
 	l := r.letter()
 	r.pass(10 * time.Second)
 	r.Answers()
-	r.Extended(r.now, r.Extensions(r.now), []bool{false}, nil)
+	r.Extended(r.now, r.Extensions(r.now), []error{dedupe.ErrSuperseded}, nil)
 	r.Posted(r.now, l, nil)
 	r.want("a nothing lost")
 	r.empty()

@@ -99,7 +99,8 @@ func (m *Machine) Running() int { return m.count[running] }
 // Stuck is how many handlers did not return at the run limit.
 func (m *Machine) Stuck() int { return m.stuck }
 
-// Trouble tells why the store, or the dead-letter topic, does not take what it is given; nil while they answer.
+// Trouble tells what the store does ("does not answer: …", "refuses <key>: …") that keeps work from going on, and why the dead-letter
+// topic does not take what it is given; nil while they answer.
 func (m *Machine) Trouble() (store, letter error) {
 	for _, b := range []*backlog{&m.settles, &m.claims, &m.extends} {
 		if err := b.trouble(); err != nil {

@@ -117,11 +117,13 @@ func name(j *Job) string {
 func (r *rig) settle(ok bool) []dedupe.Settlement {
 	r.Helper()
 	b := r.Settlements(r.now)
-	oks := make([]bool, len(b.Items))
-	for i := range oks {
-		oks[i] = ok
+	errs := make([]error, len(b.Items))
+	for i := range errs {
+		if !ok {
+			errs[i] = dedupe.ErrSuperseded
+		}
 	}
-	r.Settled(r.now, b, oks, nil)
+	r.Settled(r.now, b, errs, nil)
 	return b.Items
 }
 
@@ -294,7 +296,7 @@ func TestLost(t *testing.T) {
 				r.pass(10 * time.Second)
 				r.want("a progress working", "a progress working")
 				b := r.Extensions(r.now)
-				r.Extended(r.now, b, []bool{false}, nil)
+				r.Extended(r.now, b, []error{dedupe.ErrSuperseded}, nil)
 				if cs := r.Cancels(); len(cs) != 1 || !errors.Is(cs[0].Cause, ErrLeaseLost) {
 					t.Fatalf("cancelled: %+v, want the run, for its lease", cs)
 				}
@@ -391,7 +393,7 @@ func TestThird(t *testing.T) {
 	}
 	r.Tick(r.now)
 	e := r.Extensions(r.now)
-	r.Extended(r.now, e, []bool{true}, nil)
+	r.Extended(r.now, e, []error{nil}, nil)
 	r.mustRun("a")
 }
 

@@ -263,7 +263,7 @@ func TestLostBeforeSettling(t *testing.T) {
 	r.want("a progress working")
 	b := r.Extensions(r.now)
 	r.Ran(r.now, j, fails("no"))
-	r.Extended(r.now, b, []bool{false}, nil)
+	r.Extended(r.now, b, []error{dedupe.ErrSuperseded}, nil)
 	r.pass(15 * time.Second)
 	r.want()
 	r.settle(false)

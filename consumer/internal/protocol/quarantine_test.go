@@ -133,11 +133,7 @@ func TestSuspectWaits(t *testing.T) {
 	for range 30 {
 		r.pass(5 * time.Second)
 		b := r.Extensions(r.now)
-		oks := make([]bool, len(b.Items))
-		for i := range oks {
-			oks[i] = true
-		}
-		r.Extended(r.now, b, oks, nil)
+		r.Extended(r.now, b, make([]error, len(b.Items)), nil)
 	}
 	if b := r.Settlements(r.now); !b.Empty() {
 		t.Fatalf("given back: %+v", b.Items)

@@ -383,7 +383,7 @@ func TestFreezeAsksFirst(t *testing.T) {
 		t.Parallel()
 		r, j := frozen(t)
 		b := r.Extensions(r.now)
-		r.Extended(r.now, b, []bool{false}, nil)
+		r.Extended(r.now, b, []error{dedupe.ErrSuperseded}, nil)
 		if cs := r.Cancels(); len(cs) != 1 || cs[0].Job != j || cs[0].Cause != ErrLeaseLost {
 			t.Fatalf("cancelled %+v", cs)
 		}
@@ -415,8 +415,8 @@ func TestSettlingIsRenewed(t *testing.T) {
 	if len(b.Items) != 1 {
 		t.Fatalf("renews %d claims, want the one whose mark hangs", len(b.Items))
 	}
-	r.Extended(r.now, b, []bool{false}, nil) // the mark was stored, and its answer is still to come
-	r.Settled(r.now, hung, []bool{true}, nil)
+	r.Extended(r.now, b, []error{dedupe.ErrSuperseded}, nil) // the mark was stored, and its answer is still to come
+	r.Settled(r.now, hung, []error{nil}, nil)
 	if as := r.Answers(); as[len(as)-1].Outcome != Handled || as[len(as)-1].Kind != Ack {
 		t.Errorf("answered %+v", as)
 	}

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"errors"
 	"time"
 
 	"github.com/onceish/onceish/dedupe"
@@ -19,16 +20,21 @@ func (m *Machine) Settlements(now time.Time) Batch[dedupe.Settlement] {
 }
 
 // Settled takes the answer to a batch of settlements. What failed is repeated: a known success is never forgotten.
-func (m *Machine) Settled(now time.Time, b Batch[dedupe.Settlement], oks []bool, err error) {
+func (m *Machine) Settled(now time.Time, b Batch[dedupe.Settlement], errs []error, err error) {
 	m.settles.answered(now, b.jobs, err)
 	if err != nil {
 		return
 	}
 	for i, j := range b.jobs {
-		if oks[i] {
-			m.stored(now, j, b.sent)
-		} else {
+		switch {
+		case errors.Is(errs[i], dedupe.ErrSuperseded):
+			m.settles.accept(j)
 			m.lose(now, j)
+		case errs[i] != nil:
+			m.settles.refuse(now, j, errs[i])
+		default:
+			m.settles.accept(j)
+			m.stored(now, j, b.sent)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"errors"
 	"time"
 
 	"github.com/onceish/onceish/dedupe"
@@ -93,21 +94,28 @@ func (m *Machine) Extensions(now time.Time) Batch[dedupe.Claim] {
 }
 
 // Extended takes the answer to a batch of renewals.
-func (m *Machine) Extended(now time.Time, b Batch[dedupe.Claim], oks []bool, err error) {
+func (m *Machine) Extended(now time.Time, b Batch[dedupe.Claim], errs []error, err error) {
 	m.extends.answered(now, b.jobs, err)
 	if err != nil {
 		return
 	}
 	for i, j := range b.jobs {
+		superseded := errors.Is(errs[i], dedupe.ErrSuperseded)
+		mine := j.phase != ended && b.Items[i].Nonce == j.nonce
+		if mine && j.phase != settling && errs[i] != nil && !superseded {
+			m.extends.refuse(now, j, errs[i])
+			continue
+		}
 		j.extending = false
+		m.extends.accept(j)
 		switch {
-		case j.phase == ended || b.Items[i].Nonce != j.nonce:
-		case oks[i]:
-			j.leased, j.heard, j.expires = b.sent, now, b.sent.Add(m.cfg.Lease)
-		case j.phase == settling:
-			j.lost = j.lost || !j.asked // once it was asked to settle, the store may refuse for having done so
-		default:
+		case !mine:
+		case j.phase == settling && errs[i] != nil:
+			j.lost = j.lost || (superseded && !j.asked) // once it was asked to settle, the store may refuse for having done so
+		case superseded:
 			m.superseded(now, j)
+		default:
+			j.leased, j.heard, j.expires = b.sent, now, b.sent.Add(m.cfg.Lease)
 		}
 	}
 }

@@ -86,7 +86,7 @@ func TestTransactLease(t *testing.T) {
 	if j := r.run(); j != nil {
 		t.Errorf("%s begins while its claim is being renewed", name(j))
 	}
-	r.Extended(r.now, b, []bool{true}, nil)
+	r.Extended(r.now, b, []error{nil}, nil)
 	if c := r.mustRun("b").Claim(r.now); c.HeldFor != 90*time.Second {
 		t.Errorf("%v of the lease are left after its renewal", c.HeldFor)
 	}

@@ -85,11 +85,7 @@ func TestReasonIsCut(t *testing.T) {
 func (r *rig) extendAll() {
 	r.Helper()
 	b := r.Extensions(r.now)
-	oks := make([]bool, len(b.Items))
-	for i := range oks {
-		oks[i] = true
-	}
-	r.Extended(r.now, b, oks, nil)
+	r.Extended(r.now, b, make([]error, len(b.Items)), nil)
 }
 
 // atLimit has a run reach its limit.

@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -100,17 +101,17 @@ func markBeforeHandler() mutation {
 }
 
 func successForgotten() mutation {
-	return mutation{settled: func(l *life, ss []dedupe.Settlement, oks []bool, err error) ([]bool, error) {
+	return mutation{settled: func(l *life, ss []dedupe.Settlement, errs []error, err error) ([]error, error) {
 		if err == nil {
-			return oks, nil
+			return errs, nil
 		}
 		for _, s := range ss {
 			c := l.world.ledger.owner[s.Claim.Nonce]
 			if s.Outcome != dedupe.Succeeded || c == nil || l.world.ledger.now().Before(c.until) {
-				return oks, err
+				return errs, err
 			}
 		}
-		return make([]bool, len(ss)), nil
+		return slices.Repeat([]error{dedupe.ErrSuperseded}, len(ss)), nil
 	}}
 }
 
@@ -202,7 +203,7 @@ func (m *meddler) Claim(ctx context.Context, rs []dedupe.Request) ([]dedupe.Clai
 	return out, nil
 }
 
-func (m *meddler) Extend(ctx context.Context, cs []dedupe.Claim, lease, ttl time.Duration) ([]bool, error) {
+func (m *meddler) Extend(ctx context.Context, cs []dedupe.Claim, lease, ttl time.Duration) ([]error, error) {
 	out := make([]dedupe.Claim, len(cs))
 	for i, c := range cs {
 		m.extend(&c)
@@ -214,19 +215,19 @@ func (m *meddler) Extend(ctx context.Context, cs []dedupe.Claim, lease, ttl time
 	return m.Claimer.Extend(ctx, out, lease, ttl)
 }
 
-func (m *meddler) Settle(ctx context.Context, ss []dedupe.Settlement) ([]bool, error) {
+func (m *meddler) Settle(ctx context.Context, ss []dedupe.Settlement) ([]error, error) {
 	out := make([]dedupe.Settlement, len(ss))
 	for i, s := range ss {
 		m.settle(&s)
 		out[i] = s
 	}
-	oks, err := m.Claimer.Settle(ctx, out)
-	for i, ok := range oks {
-		if ok {
+	errs, err := m.Claimer.Settle(ctx, out)
+	for i, e := range errs {
+		if e == nil {
 			m.settled(ss[i])
 		}
 	}
-	return oks, err
+	return errs, err
 }
 
 func noFence() mutation {

@@ -14,7 +14,7 @@ type mutation struct {
 
 	begun    func(*life, *protocol.Job, *run)
 	settling func(*life, []dedupe.Settlement)
-	settled  func(*life, []dedupe.Settlement, []bool, error) ([]bool, error)
+	settled  func(*life, []dedupe.Settlement, []error, error) ([]error, error)
 	answer   func(protocol.Answer) protocol.Answer
 	floor    func(*life, uint64) uint64
 

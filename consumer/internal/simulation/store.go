@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -81,40 +82,44 @@ func (l *life) settle() bool {
 	if mut := l.world.mut.settling; mut != nil {
 		mut(l, b.Items)
 	}
-	var oks []bool
-	l.call(l.storeFate(), func() { oks = l.world.applySettlements(l, b.Items) }, func(err error) {
+	var errs []error
+	l.call(l.storeFate(), func() { errs = l.world.applySettlements(l, b.Items) }, func(err error) {
 		l.settling--
-		l.settled(b, oks, err)
+		l.settled(b, errs, err)
 	})
 	return true
 }
 
-func (w *world) applySettlements(l *life, ss []dedupe.Settlement) []bool {
-	oks, err := w.claims.Settle(context.Background(), ss)
+func (w *world) applySettlements(l *life, ss []dedupe.Settlement) []error {
+	errs, err := w.claims.Settle(context.Background(), ss)
 	w.must(err)
-	for i := range oks {
-		w.ledger.settled(l, ss[i], oks[i])
+	for i := range errs {
+		w.ledger.settled(l, ss[i], errs[i] == nil)
 	}
-	return oks
+	return errs
 }
 
-func (l *life) settled(b protocol.Batch[dedupe.Settlement], oks []bool, err error) {
+func (l *life) settled(b protocol.Batch[dedupe.Settlement], errs []error, err error) {
 	if mut := l.world.mut.settled; mut != nil {
-		oks, err = mut(l, b.Items, oks, err)
+		errs, err = mut(l, b.Items, errs, err)
 	}
 	if err == nil {
 		for i, s := range b.Items {
-			if !oks[i] {
+			lost := errors.Is(errs[i], dedupe.ErrSuperseded)
+			if errs[i] != nil && !lost {
+				continue // it is repeated
+			}
+			if lost {
 				l.told(s.Claim.Nonce)
 			}
-			if !oks[i] || s.Outcome != dedupe.GivenUp {
+			if lost || s.Outcome != dedupe.GivenUp {
 				delete(l.holds, s.Claim.Nonce)
 			} else if own := l.world.ledger.owner[s.Claim.Nonce]; own != nil {
 				own.ending = false // a burial is renewed, and lost, as a claim is
 			}
 		}
 	}
-	l.m.Settled(l.now(), b, oks, err)
+	l.m.Settled(l.now(), b, errs, err)
 }
 
 // extend sends one batch of renewals.
@@ -130,8 +135,8 @@ func (l *life) extend() bool {
 	l.extending++
 	l.checkLocked(b.Items)
 	cfg := &l.world.sc.protocol
-	var oks []bool
-	l.call(f, func() { oks = l.world.applyExtensions(l, b.Items, cfg.Lease, cfg.TTL) }, func(err error) {
+	var errs []error
+	l.call(f, func() { errs = l.world.applyExtensions(l, b.Items, cfg.Lease, cfg.TTL) }, func(err error) {
 		l.extending--
 		for i, c := range b.Items {
 			// Once a settlement was sent, a renewal may be refused because that was stored.
@@ -140,22 +145,22 @@ func (l *life) extend() bool {
 				continue
 			}
 			own.asked = false
-			if err == nil && !oks[i] && !own.ending {
+			if err == nil && errors.Is(errs[i], dedupe.ErrSuperseded) && !own.ending {
 				l.told(c.Nonce)
 			}
 		}
-		l.m.Extended(l.now(), b, oks, err)
+		l.m.Extended(l.now(), b, errs, err)
 	})
 	return true
 }
 
-func (w *world) applyExtensions(l *life, cs []dedupe.Claim, lease, ttl time.Duration) []bool {
-	oks, err := w.claims.Extend(context.Background(), cs, lease, ttl)
+func (w *world) applyExtensions(l *life, cs []dedupe.Claim, lease, ttl time.Duration) []error {
+	errs, err := w.claims.Extend(context.Background(), cs, lease, ttl)
 	w.must(err)
-	for i := range oks {
-		w.ledger.extended(l, cs[i], lease, ttl, oks[i])
+	for i := range errs {
+		w.ledger.extended(l, cs[i], lease, ttl, errs[i] == nil)
 	}
-	return oks
+	return errs
 }
 
 // told notes that a process heard of having lost a claim. What it does not have any more it was not told about.

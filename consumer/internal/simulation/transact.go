@@ -84,7 +84,7 @@ func (x *transaction) commit() {
 // apply is the moment of the commit.
 func (x *transaction) apply() bool {
 	w := x.life.world
-	ok := w.applySettlements(x.life, []dedupe.Settlement{{Claim: x.claim, Outcome: dedupe.Succeeded, TTL: ttl}})[0]
+	ok := w.applySettlements(x.life, []dedupe.Settlement{{Claim: x.claim, Outcome: dedupe.Succeeded, TTL: ttl}})[0] == nil
 	if ok {
 		x.run.take(w)
 	}

@@ -77,7 +77,7 @@ func (w *world) open() (err error) {
 	}
 	w.publisher, w.claims = w.bus, w.store
 	if w.sc.marks {
-		w.claims = &marker{store: w.store, tokens: make(map[string]uint64)}
+		w.claims = newMarker(w.store)
 	}
 	if w.mut.publisher != nil {
 		w.publisher = w.mut.publisher(w.publisher)

@@ -1,0 +1,152 @@
+// Package seenmark lets a store that only marks serve where a dedupe.Claimer is asked for: a claim is a question, only what is
+// final is written, and nothing is ever lost to another owner. Two concurrent copies of an event may both run.
+//
+// No run is begun that cannot be marked, as far as that can be known: not while the store says that it would refuse the mark
+// (dedupe.Record.Err), and not while a mark of this process is refused because the store is at its bound, or was not answered.
+package seenmark
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/onceish/onceish/dedupe"
+)
+
+// unknownFor is how long a claim is answered held whose row only a later version can read.
+const unknownFor = 5 * time.Second
+
+// Claimer is a dedupe.Claimer over a store that marks. Safe for concurrent use.
+type Claimer struct {
+	store dedupe.Store
+
+	mu   sync.Mutex
+	full map[dedupe.Key]error // marks that were refused for want of room, and are repeated
+	down error                // of the last call of Mark; nil once one was answered
+}
+
+var _ dedupe.Claimer = (*Claimer)(nil)
+
+// New returns a Claimer over the store.
+func New(store dedupe.Store) *Claimer {
+	return &Claimer{store: store, full: make(map[dedupe.Key]error)}
+}
+
+// Claim implements dedupe.Claimer: it asks what was seen.
+func (c *Claimer) Claim(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim, error) {
+	keys := make([]dedupe.Key, len(rs))
+	for i := range rs {
+		keys[i] = rs[i].Key
+	}
+	records, err := c.store.Seen(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	if err := parallel("Seen", len(records), len(rs)); err != nil {
+		return nil, err
+	}
+	stopped := c.stopped()
+	cs := make([]dedupe.Claim, len(rs))
+	for i := range rs {
+		cs[i] = answer(&rs[i], &records[i], stopped)
+	}
+	return cs, nil
+}
+
+// answer is what a request is told from what was seen.
+func answer(r *dedupe.Request, seen *dedupe.Record, stopped error) dedupe.Claim {
+	c := dedupe.Claim{Key: r.Key, Nonce: r.Nonce, State: dedupe.Fresh, Hash: r.Hash, HeldFor: r.Lease}
+	switch {
+	case seen.State != dedupe.Fresh && differ(seen.Hash, r.Hash):
+		c.State = dedupe.Reused
+	case seen.State == dedupe.Done || seen.State == dedupe.Dead:
+		c.State = seen.State
+	case seen.Err != nil && seen.State == dedupe.Held:
+		c.State, c.HeldFor = dedupe.Held, unknownFor
+	case seen.Err != nil:
+		return dedupe.Claim{Key: r.Key, Nonce: r.Nonce, Err: seen.Err}
+	case stopped != nil:
+		return dedupe.Claim{Key: r.Key, Nonce: r.Nonce, Err: stopped}
+	} // what another mode has claimed may run twice: that is what this mode says
+	return c
+}
+
+// stopped is why nothing may be begun now.
+func (c *Claimer) stopped() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.down != nil {
+		return fmt.Errorf("nothing is begun until marks are stored again: %w", c.down)
+	}
+	for _, err := range c.full {
+		return fmt.Errorf("nothing is begun until %d marks are stored: %w", len(c.full), err)
+	}
+	return nil
+}
+
+// Extend implements dedupe.Claimer: there is nothing to extend.
+func (c *Claimer) Extend(_ context.Context, cs []dedupe.Claim, _, _ time.Duration) ([]error, error) {
+	return make([]error, len(cs)), nil
+}
+
+// Settle implements dedupe.Claimer: it marks what is done or dead.
+func (c *Claimer) Settle(ctx context.Context, ss []dedupe.Settlement) ([]error, error) {
+	var marks []dedupe.Mark
+	var of []int
+	for i := range ss {
+		m := dedupe.Mark{Key: ss[i].Claim.Key, Hash: ss[i].Claim.Hash, TTL: ss[i].TTL}
+		switch ss[i].Outcome {
+		case dedupe.Succeeded:
+			m.State = dedupe.Done
+		case dedupe.Buried:
+			m.State = dedupe.Dead
+		case dedupe.Failed, dedupe.NotBegun, dedupe.GivenUp:
+			continue
+		}
+		marks, of = append(marks, m), append(of, i)
+	}
+	errs := make([]error, len(ss))
+	if len(marks) == 0 {
+		return errs, nil
+	}
+	answers, err := c.store.Mark(ctx, marks)
+	if err == nil {
+		err = parallel("Mark", len(answers), len(marks))
+	}
+	c.marked(marks, answers, err)
+	if err != nil {
+		return nil, err
+	}
+	for i, at := range of {
+		errs[at] = answers[i]
+	}
+	return errs, nil
+}
+
+// marked notes what a call of Mark was answered.
+func (c *Claimer) marked(marks []dedupe.Mark, answers []error, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.down = err; err != nil {
+		return
+	}
+	for i, m := range marks {
+		if errors.Is(answers[i], dedupe.ErrFull) {
+			c.full[m.Key] = answers[i]
+		} else {
+			delete(c.full, m.Key)
+		}
+	}
+}
+
+func parallel(call string, got, want int) error {
+	if got != want {
+		return fmt.Errorf("the store answered %d of %d items of %s: its results must be parallel to the argument", got, want, call)
+	}
+	return nil
+}
+
+func differ(a, b []byte) bool { return len(a) > 0 && len(b) > 0 && !bytes.Equal(a, b) }
