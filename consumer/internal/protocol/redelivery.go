@@ -50,7 +50,7 @@ func (m *Machine) expect(now time.Time, a *arrived, ans *Answer) {
 	}
 	at := a.Delivery.At
 	r := &redelivery{key: a.Key, order: a.Order, at: at, due: now.Add(ans.After), held: ans.heldUntil, arrival: a.Arrival}
-	r.claimed = ans.ownClaim || a.ownClaim
+	r.claimed = ans.ownClaim || a.ownClaim || (ans.Job != nil && ans.Job.uncertain)
 	if known := m.expected.byKey[r.key]; known != nil && known.held.After(r.held) {
 		r.held, r.claimed = known.held, known.claimed
 	}
@@ -219,7 +219,8 @@ func (m *Machine) LookedUp(now time.Time, b Lookups, known []dedupe.Record, ther
 		case err != nil:
 		case r.settledOrElsewhere(known[i].State, b.sent):
 			m.forgetAndPass(now, r)
-		case (a.passed || (b.Items[i].Overdue && there != nil && !there[i])) && !m.halted():
+		case m.halted(), b.sent.Before(r.held): // the next time
+		case a.passed, b.Items[i].Overdue && there != nil && !there[i]:
 			gone = append(gone, Gone{Lookup: b.Items[i], Kept: r.arrival.Delivery != nil})
 			m.dropped(now, r)
 		}
@@ -240,7 +241,7 @@ func (m *Machine) dropped(now time.Time, r *redelivery) {
 		return
 	}
 	m.forget(r)
-	a := arrived{Arrival: r.arrival, orphan: true}
+	a := arrived{Arrival: r.arrival, orphan: true, heldUntil: r.held, ownClaim: r.claimed}
 	m.held += a.size()
 	if a.Bury == "" {
 		a.Bury = ReasonDropped
