@@ -56,16 +56,19 @@ func (m *Machine) add(now time.Time, a arrived) {
 
 // join lets a copy wait for what becomes of the job. One whose handler never returns is not waited for.
 func (m *Machine) join(now time.Time, j *Job, a arrived) {
+	earlier := a.Delivery.At.Sequence < j.place
 	switch {
-	case j.stuck:
-		m.refuse(now, &a, Answer{Outcome: Held})
+	case j.stuck, earlier && j.phase == waiting && a.Order != j.order:
+		m.refuse(now, &a, Answer{Outcome: Held}) // it must not wait for what may wait, in another process, for it
 	case m.replace(now, j, a):
-	case m.parked >= m.cfg.MaxWaiting && a.Delivery.At.Sequence > j.place:
+	case (m.crowded() || m.parked == m.cfg.MaxWaiting) && !earlier:
 		m.refuse(now, &a, Answer{Outcome: Held, elsewhere: true}) // the event itself is here
 	default:
 		m.parked++
 		j.copies = append(j.copies, a)
-		m.overtake(now, j, &a)
+		if earlier {
+			m.overtake(now, j)
+		}
 	}
 }
 

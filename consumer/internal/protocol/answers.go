@@ -188,8 +188,8 @@ func (m *Machine) split(j *Job) (others []arrived) {
 
 // retire forgets a job, unless its handler has not returned: its key must not run twice here.
 func (m *Machine) retire(now time.Time, j *Job) {
-	m.unexpose(j)
 	if j.stuck {
+		m.unexpose(j)
 		m.enter(now, j, zombie)
 	} else {
 		m.drop(j)
@@ -199,6 +199,7 @@ func (m *Machine) retire(now time.Time, j *Job) {
 // drop forgets a job.
 func (m *Machine) drop(j *Job) {
 	m.unexpose(j)
+	m.stopWaiting(j)
 	m.leave(j)
 	j.phase = ended
 	if m.jobs[j.key] == j {

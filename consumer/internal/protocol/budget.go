@@ -7,8 +7,8 @@ import "time"
 func (m *Machine) Fetch(now time.Time) (events int, ok bool) {
 	events, ok = m.budget(now)
 	m.asked = events
-	if events > 0 {
-		m.fetched = now
+	if events > 0 && m.mayScan(now) {
+		m.scanned = now
 	}
 	return events, ok
 }
@@ -41,15 +41,21 @@ func (m *Machine) room(now time.Time) int {
 	}
 	ahead := m.count[queued] + m.count[claiming] + m.count[ready]
 	limit := m.cfg.Concurrency + min(m.cfg.MaxAhead, m.finished.within(now))
-	free := min(limit-m.busy()-ahead-m.parked, m.sizes.fit(m.cfg.MaxBytes-m.held))
-	idle := m.idle() > ahead
+	fit := m.fit()
+	free := min(limit-m.busy()-ahead-m.parked, fit)
 	switch {
-	case free > 0 && (idle || free >= limit/4):
+	case m.mayScan(now):
+		return max(1, min(free, m.cfg.MaxAhead), min(m.cfg.MaxAhead/4, fit))
+	case free > 0 && (m.idle() > ahead || free >= limit/4):
 		return min(free, m.cfg.MaxAhead)
-	case free <= 0 && idle && now.Sub(m.fetched) >= scanEvery:
-		return max(1, min(m.cfg.MaxAhead/4, m.sizes.fit(m.cfg.MaxBytes-m.held)))
 	}
 	return 0 // not worth a round trip yet
+}
+
+// mayScan reports whether slots are idle while what waits for its key takes the room, and nothing was asked for beside it lately.
+func (m *Machine) mayScan(now time.Time) bool {
+	ahead := m.count[queued] + m.count[claiming] + m.count[ready]
+	return (m.parked > 0 || (m.fit() <= 0 && ahead == 0)) && m.idle() > ahead && now.Sub(m.scanned) >= scanEvery
 }
 
 // scanEvery is how often events are asked for beyond those that wait: at most 2,000 in a second.
@@ -62,6 +68,9 @@ func (m *Machine) busy() int { return m.count[starting] + m.count[running] + m.s
 func (m *Machine) idle() int {
 	return min(m.cfg.Concurrency-m.busy(), m.cfg.MaxUnmarked-m.exposed-m.count[starting])
 }
+
+// fit is how many more events have room here.
+func (m *Machine) fit() int { return m.sizes.fit(m.cfg.MaxBytes - m.held) }
 
 // averageSize follows how large events are.
 type averageSize struct{ bytes int }

@@ -23,8 +23,8 @@ type Config struct {
 	// MaxWaiting bounds the deliveries that wait for their order key, or for a copy that is in flight. One key may have
 	// seven eighths of it.
 	MaxWaiting int
-	// MaxBytes bounds the data of the deliveries that are in flight, and, by itself, of those that were nacked and are kept
-	// until they are delivered again.
+	// MaxBytes bounds the data of the deliveries that are in flight; half as much is kept of those that were nacked, until they are
+	// delivered again.
 	MaxBytes int
 	// MaxAttempts is the number of failures at which an event is given up, MaxCrashes that of crashes.
 	MaxAttempts, MaxCrashes int

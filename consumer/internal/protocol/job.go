@@ -155,6 +155,15 @@ func (j *Job) heldUntil() (t time.Time) {
 	return t
 }
 
+// lowest is the first sequence at which one of the copies lies.
+func lowest(copies []arrived) uint64 {
+	first := copies[0].Delivery.At.Sequence
+	for i := range copies {
+		first = min(first, copies[i].Delivery.At.Sequence)
+	}
+	return first
+}
+
 // same reports whether a copy has the payload that the job is about.
 func (j *Job) same(a *arrived) bool {
 	return a.Hash == nil || j.hash == nil || bytes.Equal(a.Hash, j.hash)

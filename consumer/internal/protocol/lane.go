@@ -33,9 +33,12 @@ func (m *Machine) line(now time.Time, j *Job) {
 	m.evict(now, l)
 }
 
+// crowded reports whether more waits, or takes memory, than is allowed.
+func (m *Machine) crowded() bool { return m.parked > m.cfg.MaxWaiting || m.held > m.cfg.MaxBytes }
+
 // evict nacks the latest that wait for a key while there are too many.
 func (m *Machine) evict(now time.Time, l *lane) {
-	for len(l.waiting) > 0 && (m.parked > m.cfg.MaxWaiting || len(l.waiting) > m.cfg.maxWaitingPerKey()) {
+	for len(l.waiting) > 0 && (m.crowded() || len(l.waiting) > m.cfg.maxWaitingPerKey()) {
 		last := l.waiting[len(l.waiting)-1]
 		m.conclude(now, last, Answer{Kind: Nak, After: heldNak(last.arrivals()), Outcome: Held})
 	}
@@ -70,17 +73,20 @@ func cut[T any](s []*T, i int) []*T {
 	return slices.Delete(s, i, i+1)
 }
 
-// overtake moves a job forward to the place of a copy that came later and lies before it.
-func (m *Machine) overtake(now time.Time, j *Job, a *arrived) {
-	l, at := m.lanes[a.Order], a.Delivery.At
-	if l == nil || a.Order != j.order || !j.same(a) {
+// overtake moves a job that waits forward to the place of its last copy, which lies before it. If that has another payload, it goes first.
+func (m *Machine) overtake(now time.Time, j *Job) {
+	l, last := m.lanes[j.order], len(j.copies)-1
+	if l == nil || j.order == "" || !l.remove(j) {
 		return
 	}
-	if at.Sequence < j.place && l.remove(j) {
-		j.place = at.Sequence
-		l.insert(j)
+	if !j.same(&j.copies[last]) {
+		j.copies[0], j.copies[last] = j.copies[last], j.copies[0]
+		j.hash, j.bury = j.copies[0].Hash, j.copies[0].Bury
 	}
+	j.place = lowest(j.copies)
+	l.insert(j)
 	m.pump(now, l)
+	m.evict(now, l)
 }
 
 // pump lets the next one of the lane go ahead, if it is its turn.
@@ -100,7 +106,14 @@ func (l *lane) free() bool {
 		(len(l.expected) == 0 || l.expected[0].at.Sequence >= l.waiting[0].place)
 }
 
-// pass takes a job out of its lane, and lets the next one go ahead.
+// stopWaiting takes a job that waits for its key out of its lane.
+func (m *Machine) stopWaiting(j *Job) {
+	if l := m.lanes[j.order]; l != nil && j.order != "" && l.remove(j) {
+		m.parked--
+	}
+}
+
+// pass takes a job that has ended from the head of its lane, and lets the next one go ahead.
 func (m *Machine) pass(now time.Time, j *Job) {
 	l := m.lanes[j.order]
 	if l == nil || j.order == "" {
@@ -108,8 +121,6 @@ func (m *Machine) pass(now time.Time, j *Job) {
 	}
 	if l.head == j {
 		l.head = nil
-	} else if l.remove(j) {
-		m.parked--
 	}
 	m.passOn(now, j.order)
 }

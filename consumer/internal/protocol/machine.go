@@ -18,7 +18,7 @@ type Machine struct {
 	paused, draining bool
 	readOut          bool      // nothing that was asked for can come any more
 	asked            int       // of the bus, by the last Fetch
-	fetched          time.Time // when events were last asked for
+	scanned          time.Time // when events were last asked for beside what waits
 	open             int       // what was asked for and may still come
 	sizes            averageSize
 	solo             bool // the suspect in flight must be the only claim

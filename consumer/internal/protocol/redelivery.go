@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 	"time"
@@ -55,7 +56,7 @@ func (m *Machine) expect(now time.Time, a *arrived, ans *Answer) {
 		r.held, r.claimed = known.held, known.claimed
 	}
 	r.lookAt = r.due.Add(m.cfg.lookAfter())
-	if size := a.size(); m.expected.kept+size <= m.cfg.MaxBytes {
+	if size := a.size(); m.expected.kept+size <= m.cfg.MaxBytes/2 {
 		r.size = size
 		m.expected.kept += size
 	} else {
@@ -217,7 +218,7 @@ func (m *Machine) LookedUp(now time.Time, b Lookups, known []dedupe.Record, ther
 		r.lookAt = now.Add(doubled(m.cfg.lookAfter(), r.looks-1, retryMax))
 		switch {
 		case err != nil:
-		case r.settledOrElsewhere(known[i].State, b.sent):
+		case r.settledOrElsewhere(known[i], b.sent):
 			m.forgetAndPass(now, r)
 		case m.halted(), b.sent.Before(r.held): // the next time
 		case a.passed, b.Items[i].Overdue && there != nil && !there[i]:
@@ -229,8 +230,18 @@ func (m *Machine) LookedUp(now time.Time, b Lookups, known []dedupe.Record, ther
 }
 
 // settledOrElsewhere reports whether what the store knew when it was asked ends the wait for a redelivery.
-func (r *redelivery) settledOrElsewhere(s dedupe.State, asked time.Time) bool {
-	return s == dedupe.Done || s == dedupe.Dead || (s == dedupe.Held && !r.claimed && !asked.Before(r.held))
+func (r *redelivery) settledOrElsewhere(known dedupe.Record, asked time.Time) bool {
+	if known.Hash != nil && r.arrival.Hash != nil && !bytes.Equal(known.Hash, r.arrival.Hash) {
+		return false // what is known is about another payload
+	}
+	switch known.State {
+	case dedupe.Done, dedupe.Dead:
+		return true
+	case dedupe.Held:
+		return !r.claimed && !asked.Before(r.held)
+	default:
+		return false
+	}
 }
 
 // dropped gives up an event that the bus does not have any more: with its data if that is kept, else it is only counted.

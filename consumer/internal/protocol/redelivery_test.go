@@ -12,10 +12,10 @@ import (
 )
 
 // failedHead has x1 fail while x2 waits for it.
-func failedHead(t *testing.T, change func(*Config)) *rig {
+func failedHead(t *testing.T, change func(*Config), first ...func(*Arrival)) *rig {
 	t.Helper()
 	r := newRig(t, change)
-	r.give(arrival("x1", 1, ordered("x")), arrival("x2", 2, ordered("x")))
+	r.give(arrival("x1", 1, append(first, ordered("x"))...), arrival("x2", 2, ordered("x")))
 	r.claims(nil)
 	r.Ran(r.now, r.mustRun("x1"), fails("no"))
 	r.settleOne(dedupe.Failed)
@@ -274,7 +274,7 @@ func TestDroppedWhileWaiting(t *testing.T) {
 	})
 	t.Run("data is not here", func(t *testing.T) {
 		t.Parallel()
-		r := failedHead(t, func(c *Config) { c.MaxBytes = 100 })
+		r := failedHead(t, func(c *Config) { c.MaxBytes = 512 + 32 }, func(a *Arrival) { a.Delivery.Event.Data = make([]byte, 32) })
 		r.pass(45 * time.Second)
 		if _, gone := r.lookUp(nil, "x1"); len(gone) != 1 || gone[0].Kept || r.Stats().Dropped != 1 {
 			t.Fatalf("gone: %+v, %+v", gone, r.Stats())

@@ -23,6 +23,7 @@ type scenario struct {
 	calls    int // of one kind that a process has under way at once
 
 	things       int
+	keys         []string      // of the things, at random; empty: none
 	publishing   time.Duration // over how long
 	faulty       time.Duration // for how long there are faults
 	window       time.Duration // of the bus, for message ids
@@ -40,7 +41,7 @@ type scenario struct {
 func draw(r *rand.Rand) scenario {
 	s := scenario{
 		workers: 2 + r.IntN(3), calls: 1 + r.IntN(2), marks: r.IntN(12) == 0,
-		things: 6 + r.IntN(20), publishing: between(r, 5*time.Second, 40*time.Second),
+		things: 6 + r.IntN(20), keys: pick(r, []string{"", "", "x", "y"}, []string{"", "x", "y", "z"}, []string{"x"}, []string{"x", "y", "z"}), publishing: between(r, 5*time.Second, 40*time.Second),
 		window: pick(r, -1, 3*time.Second, 2*time.Minute), maxUnsettled: pick(r, 4, 16, 0),
 		drain: between(r, 5*time.Second, 25*time.Second), expire: r.IntN(4) == 0,
 	}
@@ -60,13 +61,18 @@ func draw(r *rand.Rand) scenario {
 
 func drawConfig(r *rand.Rand, marks bool) protocol.Config {
 	lease := between(r, 4*time.Second, 20*time.Second)
+	concurrency := 1 + r.IntN(4)
 	return protocol.Config{
-		Group: group, Concurrency: 1 + r.IntN(4), MaxAttempts: 1 + r.IntN(4), MaxCrashes: 3 + r.IntN(3),
+		Group: group, Concurrency: concurrency, MaxUnmarked: concurrency + pick(r, 0, 0, 1, 4),
+		MaxAhead: bound(r), MaxBatch: bound(r), MaxWaiting: bound(r), MaxBytes: pick(r, 0, 0, 1, 600, 2000), MaxAttempts: 1 + r.IntN(4), MaxCrashes: 3 + r.IntN(3),
 		Backoff: protocol.Backoff{Base: between(r, 100*time.Millisecond, 3*time.Second), Max: 8 * time.Second},
 		Lease:   lease, AckWait: between(r, lease/2, 2*lease), RunLimit: between(r, lease, 3*lease),
 		TTL: ttl, ArrivalsAreAttempts: marks,
 	}
 }
+
+// bound draws an internal bound: so small that it is met all the time, or what it is by default.
+func bound(r *rand.Rand) int { return pick(r, 0, 1, 2, 3, 4) }
 
 func (s *scenario) drawFaults(r *rand.Rand) {
 	level := r.IntN(6)

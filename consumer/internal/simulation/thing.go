@@ -57,9 +57,7 @@ func drawThings(w *world) []*thing {
 			}
 		}
 		t.event = bus.Event{ID: id, Topic: topic, Data: binary.BigEndian.AppendUint32(nil, uint32(i))}
-		if w.chance(0.5) {
-			t.event.Key = pick(w.rand, "x", "y")
-		}
+		t.event.Key = pick(w.rand, w.sc.keys...)
 		t.key = dedupe.Key{Topic: topic, Group: group, ID: t.event.Identity()}
 		things[i] = t
 	}
