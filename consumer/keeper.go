@@ -49,11 +49,12 @@ func (e *engine) watchPause() {
 
 // advance copies the bus's own floor into the store.
 func (e *engine) advance(ctx context.Context) error {
+	asked := e.now()
 	info, err := e.cursor.poll(ctx)
 	if err != nil {
 		return err
 	}
-	e.step(func(m *protocol.Machine, now time.Time) { m.Passed(now, info.Stream, info.Floor) })
+	e.step(func(m *protocol.Machine, now time.Time) { m.Passed(now, asked, info.Stream, info.Floor) })
 	if e.cursor.watermarks == nil {
 		return nil
 	}

@@ -47,7 +47,7 @@ func (m *Machine) Claimed(now time.Time, b Batch[dedupe.Request], cs []dedupe.Cl
 			continue
 		}
 		m.claims.accept(j)
-		j.claim, j.claimed, j.leased, j.heard = cs[i], now, b.sent, now
+		j.claim, j.claimed, j.leased = cs[i], now, b.sent
 		j.expires = b.sent.Add(min(cs[i].HeldFor, m.cfg.Lease))
 		m.judge(now, j, b.sent)
 	}

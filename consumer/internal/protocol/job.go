@@ -84,7 +84,6 @@ type Job struct {
 	claim   dedupe.Claim
 	claimed time.Time // when the claim was answered, for its age
 	leased  time.Time // what the lease counts from
-	heard   time.Time // when the store's answer about the lease came
 	expires time.Time // when the lease is over, by our own clock
 
 	uncertain bool // a request for the claim got no answer

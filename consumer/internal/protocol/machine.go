@@ -38,6 +38,7 @@ type Machine struct {
 	expected redeliveries
 	looking  bool // they are being looked up
 	lookNext time.Time
+	rebuilt  time.Time // when the cursor was
 
 	claims, settles, extends, letters backlog
 
@@ -218,5 +219,5 @@ func (m *Machine) SetWatermark(now time.Time, w bus.Position) {
 		}
 	})
 	m.sweepQueues()
-	m.forgetCovered(now, w)
+	m.expectFromNewCursor(now, w)
 }

@@ -98,9 +98,11 @@ func (m *Machine) forget(r *redelivery) {
 	}
 }
 
-// forgetCovered stops expecting what a watermark covers.
-func (m *Machine) forgetCovered(now time.Time, w bus.Position) {
+// expectFromNewCursor has everything expected that the watermark of a new cursor does not cover.
+func (m *Machine) expectFromNewCursor(now time.Time, w bus.Position) {
+	m.rebuilt = now
 	for _, r := range m.expected.byPlace {
+		r.passed = false
 		if w.Covers(r.at) {
 			m.forgetAndPass(now, r)
 		}
@@ -114,8 +116,12 @@ func (m *Machine) forgetAndPass(now time.Time, r *redelivery) {
 }
 
 // Passed takes the bus's own floor: all at or below is settled by its count, and is not delivered again. What was nacked here and was settled
-// by nobody is lost there: a stream was restored, or somebody moved the cursor.
-func (m *Machine) Passed(now time.Time, stream string, floor uint64) {
+// by nobody is lost there: a stream was restored, or somebody moved the cursor. A floor that was asked for before the cursor was rebuilt says
+// nothing of the new one.
+func (m *Machine) Passed(now, asked time.Time, stream string, floor uint64) {
+	if asked.Before(m.rebuilt) {
+		return
+	}
 	for _, r := range m.expected.byPlace {
 		if r.at.Stream == stream && r.at.Sequence <= floor && !r.passed {
 			r.passed, r.lookAt = true, now

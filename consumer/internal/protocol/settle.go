@@ -48,7 +48,7 @@ func (m *Machine) stored(now time.Time, j *Job, sent time.Time) {
 	case dedupe.Buried:
 		m.conclude(now, j, Answer{Kind: Ack, Outcome: Dead})
 	case dedupe.GivenUp:
-		j.leased, j.heard, j.expires = sent, now, sent.Add(m.cfg.Lease)
+		j.leased, j.expires = sent, sent.Add(m.cfg.Lease)
 		m.bury(now, j)
 	case dedupe.Failed, dedupe.NotBegun:
 		if j.requeue && !m.halted() {

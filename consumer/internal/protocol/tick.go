@@ -115,7 +115,7 @@ func (m *Machine) Extended(now time.Time, b Batch[dedupe.Claim], errs []error, e
 		case superseded:
 			m.superseded(now, j)
 		default:
-			j.leased, j.heard, j.expires = b.sent, now, b.sent.Add(m.cfg.Lease)
+			j.leased, j.expires = b.sent, b.sent.Add(m.cfg.Lease)
 		}
 	}
 }

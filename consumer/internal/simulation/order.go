@@ -34,7 +34,8 @@ type inFlight struct {
 // nacked is an event that was nacked here, and when it had arrived.
 type nacked struct {
 	inFlight
-	came time.Duration
+	came      time.Duration
+	elsewhere bool // it was with another process before it was nacked
 }
 
 func newOrder() order {
@@ -80,7 +81,7 @@ func (o *order) started(e *bus.Event) {
 	}
 }
 
-func (o *order) answered(a protocol.Answer) {
+func (o *order) answered(l *life, a protocol.Answer) {
 	d := a.Delivery
 	if d.Event.Key == "" || a.Kind == protocol.Progress {
 		return
@@ -107,6 +108,7 @@ func (o *order) answered(a protocol.Answer) {
 	case protocol.Handled, protocol.Duplicate, protocol.Dead, protocol.Lost:
 	default:
 		if n.d != nil { // else it was answered before
+			n.elsewhere = l.elsewhere(l.world.journal.of(&d.Event).key, n.came)
 			k.nacked[d.At] = n
 		}
 	}
@@ -141,7 +143,7 @@ func (o *order) check(l *life, e *bus.Event) (first *bus.Event, seq uint64) {
 func (n *nacked) binds(l *life, t *thing) bool {
 	w := l.world
 	o := w.journal.of(&n.d.Event)
-	return o != t && !o.reused && !o.concluded() && !w.gone(n.d.At) && !l.elsewhere(o.key, n.came)
+	return !n.elsewhere && o != t && !o.reused && !o.concluded() && !w.gone(n.d.At) && !l.elsewhere(o.key, n.came)
 }
 
 // elsewhere reports whether another process has had a key since.

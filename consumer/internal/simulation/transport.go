@@ -103,7 +103,7 @@ func (l *life) collect() {
 			a = mut(a)
 		}
 		l.checkSilent(a)
-		l.order.answered(a)
+		l.order.answered(l, a)
 		l.outbox = append(l.outbox, a)
 	}
 }
@@ -210,7 +210,7 @@ func (l *life) advanceLater() {
 
 // advance takes the bus's floor, and has the store keep what the Machine makes of it.
 func (l *life) advance() {
-	w := l.world
+	w, asked := l.world, l.now()
 	info, err := l.src.Info(context.Background())
 	if err != nil {
 		return
@@ -219,7 +219,7 @@ func (l *life) advance() {
 		info.Floor = w.mut.floor(l, info.Floor)
 	}
 	w.after(l, w.between(0, 100*time.Millisecond), func() {
-		l.m.Passed(l.now(), info.Stream, info.Floor)
+		l.m.Passed(l.now(), asked, info.Stream, info.Floor)
 		at, ok := l.m.Advance(info.Stream, info.Floor)
 		if !ok {
 			return
