@@ -24,11 +24,13 @@ type Claimer interface {
 	// was set free since is a repeat that got delayed: it is Held, and wins nothing, or a repeat of its settlement would match again.
 	Claim(ctx context.Context, rs []Request) ([]Claim, error)
 	// Extend renews the leases of claims, and their TTL; the lease runs from when the store hears of it. A claim that
-	// was settled is superseded too. A lease that is over is renewed all the same while nobody has taken over.
+	// was settled is superseded too. A lease that is over is renewed all the same while nobody has taken over. Where the
+	// row is absent the claim is written again: as claimed, or as dying if its State is Dying.
 	Extend(ctx context.Context, cs []Claim, lease, ttl time.Duration) ([]error, error)
 	// Settle ends claims by their Outcome. It matches by nonce and by the state that the outcome starts from, whether
 	// the lease is over or not. A repeat of a settlement that was applied is nil, and changes no count, for as long
-	// as nobody else has claimed the key.
+	// as nobody else has claimed the key. Absent is not superseded: where the row is absent, the row is written
+	// that the settlement would have left, from what the claim says, so that what its owner knows is not forgotten.
 	Settle(ctx context.Context, ss []Settlement) ([]error, error)
 }
 
@@ -110,7 +112,7 @@ func (o Outcome) String() string {
 
 // Settlement ends a claim.
 type Settlement struct {
-	// Claim as it was answered; its Key, Nonce and Token matter.
+	// Claim as it was answered. Its Key and Nonce matter, and where the row is absent all of it.
 	Claim   Claim
 	Outcome Outcome
 	// After (Failed, NotBegun): when the key is due again; until then claims are answered Held.

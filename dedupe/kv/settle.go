@@ -77,13 +77,33 @@ func (h *held) unchanged(ok bool) *row {
 
 func (h *held) failed(err error) { *h.err = err }
 
+// found is what is kept of the claim. Where nothing is, it is the claim itself, in that phase: whoever writes next writes it again.
+func (h *held) found(e entry, now moment, p phase) entry {
+	if e = e.at(now.earliest); e.row != nil || e.err != nil {
+		return e
+	}
+	c := h.claim
+	e.row = &row{
+		Phase: p, Owner: c.Nonce, Token: c.Token, Since: now.likely().Add(-max(0, c.Age)).UTC(), Hash: c.Hash,
+		Attempts: max(0, c.Attempts), Crashes: max(0, c.Crashes),
+	}
+	if p == dying {
+		e.row.Reason, e.row.Letter = cut(c.Reason), c.Letter
+	}
+	return e
+}
+
 type settling struct {
 	held
 	settlement *dedupe.Settlement
 }
 
 func (c *settling) decide(e entry, now moment) *row {
-	e = e.at(now.earliest)
+	from := claimed
+	if c.settlement.Outcome == dedupe.Buried {
+		from = dying
+	}
+	e = c.found(e, now, from)
 	if !e.owned(c.claim.Nonce) {
 		return c.unchanged(false)
 	}
@@ -156,7 +176,11 @@ type extending struct {
 }
 
 func (c *extending) decide(e entry, now moment) *row {
-	e = e.at(now.earliest)
+	as := claimed
+	if c.claim.State == dedupe.Dying {
+		as = dying
+	}
+	e = c.found(e, now, as)
 	if !e.owned(c.claim.Nonce) || e.row.Phase != claimed && e.row.Phase != dying {
 		return c.unchanged(false)
 	}

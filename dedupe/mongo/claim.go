@@ -20,6 +20,8 @@ const (
 	claimTries = 4
 	// shortly is answered as HeldFor where the holder cannot be seen.
 	shortly = 50 * time.Millisecond
+	// newerFor is answered as HeldFor of a row whose state this version does not know: it is left to the version that wrote it.
+	newerFor = 5 * time.Second
 )
 
 // pending is a request on its way to an answer.

@@ -33,6 +33,7 @@ func (s *Store) Seen(ctx context.Context, keys []dedupe.Key) ([]dedupe.Record, e
 		}
 		for i, n := range names {
 			if r, ok := rows[n]; ok {
+				s.warnUnknown(r)
 				out[from+i] = r.record()
 			}
 		}

@@ -78,6 +78,9 @@ func (r *row) take(name string, v bson.RawValue) {
 // expired rows count as absent, whether the TTL index has removed them yet or not.
 func (r *row) expired() bool { return r.expire != 0 && r.expire <= r.now }
 
+// absent rows are not there, or expired.
+func (r *row) absent() bool { return r == nil || r.expired() }
+
 // leasedBy tells whether the row is a claim or a burial of that owner, its lease over or not. A nil row is not there.
 func (r *row) leasedBy(nonce string) bool {
 	return r != nil && !r.expired() && nonce != "" && r.owner == nonce && (r.state == claimed || r.state == dying)
@@ -102,6 +105,12 @@ func (r *row) known() bool {
 	return false
 }
 
+// unknown is what is said of a row that this version cannot judge.
+func (r *row) unknown() error {
+	return fmt.Errorf("the row %s has the state %q, which this version does not know: it is left to the version that wrote it; if there is none, delete it",
+		r.id, r.state)
+}
+
 // pin is a filter that matches the row only as it was read: whatever changes it changes one of these.
 func (r *row) pin() bson.D {
 	d := bson.D{{Key: "_id", Value: r.id}}
@@ -120,6 +129,9 @@ func (r *row) pin() bson.D {
 func (r *row) record() dedupe.Record {
 	if r.expired() {
 		return dedupe.Record{}
+	}
+	if !r.known() {
+		return dedupe.Record{State: dedupe.Held, Err: r.unknown()}
 	}
 	switch r.state {
 	case done:
