@@ -18,7 +18,8 @@ import (
 type Claimer interface {
 	// Claim asks for a lease of each key. Where the key is absent, expired, free and due, or its lease is over, it wins
 	// the claim (Fresh), or takes over what is to be buried (Dying). The payload hash is compared before anything
-	// else, in every state: a mismatch is Reused. A nil hash on either side matches any.
+	// else, in every state: a mismatch (Differ) is Reused. A nil hash on either side matches any, and so do hashes of
+	// different algorithms.
 	// A request repeated under the same nonce finds its own claim and renews the lease, also one that is over; it
 	// counts no crash. Taking over somebody else's claimed key whose lease is over counts one. A request whose own claim
 	// was set free since is a repeat that got delayed: it is Held, and wins nothing, or a repeat of its settlement would match again.
@@ -40,7 +41,7 @@ type Request struct {
 	// Nonce is new for each claim, and unique over all processes: it is the owner of what the request wins. It is kept
 	// only when that very request is repeated after an error.
 	Nonce string
-	// Hash of the payload; nil: payloads are not compared.
+	// Hash of the payload, as NewHash makes it; nil: payloads are not compared.
 	Hash []byte
 	// Lease is how long the claim runs unless it is extended. Positive.
 	Lease time.Duration

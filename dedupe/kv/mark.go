@@ -46,21 +46,25 @@ func (s *Store) Mark(ctx context.Context, marks []dedupe.Mark) ([]error, error) 
 		return nil, fmt.Errorf("mark: %w", err)
 	}
 	defer cancel()
-	ws := make([]write, len(marks))
+	errs := make([]error, len(marks))
+	ws := make([]write, 0, len(marks))
+	of := make([]int, 0, len(marks))
 	for i, m := range marks {
+		if errs[i] = dedupe.CheckHash(m.Hash); errs[i] != nil {
+			continue
+		}
 		r := row{Phase: done, TTL: m.TTL, Hash: m.Hash}
 		if m.State == dedupe.Dead {
 			r.Phase = dead
 		}
-		ws[i] = r.write(eventKey(m.Key), "")
+		ws, of = append(ws, r.write(eventKey(m.Key), "")), append(of, i)
 	}
 	outcomes, err := s.writes(ctx, ws)
 	if err != nil {
 		return nil, fmt.Errorf("mark: %w", err)
 	}
-	errs := make([]error, len(marks))
 	for i, o := range outcomes {
-		errs[i] = o.err
+		errs[of[i]] = o.err
 	}
 	return errs, nil
 }

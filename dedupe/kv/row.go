@@ -1,7 +1,6 @@
 package kv
 
 import (
-	"bytes"
 	"time"
 
 	"github.com/onceish/onceish/dedupe"
@@ -95,9 +94,6 @@ func (e entry) next() *row {
 	}
 	return &r
 }
-
-// mismatch reports whether both hashes are there and differ.
-func mismatch(a, b []byte) bool { return len(a) > 0 && len(b) > 0 && !bytes.Equal(a, b) }
 
 // seen is the row as a Record tells it.
 func (e entry) seen(now moment) dedupe.Record {

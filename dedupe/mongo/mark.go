@@ -51,6 +51,10 @@ func (s *Store) Mark(ctx context.Context, marks []dedupe.Mark) ([]error, error) 
 		if err := checkMark(m); err != nil {
 			return nil, fmt.Errorf("dedupe/mongo: mark: mark %d of %d: %w", i+1, len(marks), err)
 		}
+		if err := dedupe.CheckHash(m.Hash); err != nil {
+			of[i] = &writing{err: err}
+			continue
+		}
 		id := keyID(m.Key)
 		w, ok := last[id]
 		if !ok {

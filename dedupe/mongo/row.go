@@ -1,7 +1,6 @@
 package mongo
 
 import (
-	"bytes"
 	"fmt"
 	"time"
 
@@ -155,8 +154,5 @@ func (r *row) claim(q *dedupe.Request, s dedupe.State) dedupe.Claim {
 		Attempts: int(r.attempts), Crashes: int(r.crashes),
 	}
 }
-
-// differ tells whether two hashes are of different payloads; an empty one matches any.
-func differ(a, b []byte) bool { return len(a) > 0 && len(b) > 0 && !bytes.Equal(a, b) }
 
 func milliseconds(n int64) time.Duration { return time.Duration(n) * time.Millisecond }

@@ -53,7 +53,7 @@ func (p *pending) judge(r *row) *move {
 		return p.startOver(r)
 	case !r.known():
 		*p.claim = dedupe.Claim{Key: p.req.Key, State: dedupe.Held, Nonce: p.req.Nonce, HeldFor: newerFor}
-	case differ(r.hash, p.req.Hash):
+	case dedupe.Differ(r.hash, p.req.Hash):
 		*p.claim = r.claim(p.req, dedupe.Reused)
 	case r.state == done:
 		*p.claim = r.claim(p.req, dedupe.Done)
