@@ -24,23 +24,24 @@ const (
 
 func streamName(bucket string) string { return "KV_" + bucket }
 
-// prepare makes or finds the bucket and verifies it. It returns the stream's bound on a message, zero if there is none.
-func prepare(ctx context.Context, nc *nats.Conn, o *Options) (int, error) {
+// prepare makes or finds the bucket, verifies it, and returns what its stream is.
+func prepare(ctx context.Context, nc *nats.Conn, o *Options) (*jetstream.StreamInfo, error) {
 	js, err := contextFor(nc, o)
 	if err != nil {
-		return 0, fmt.Errorf("%w: Domain is %q, APIPrefix is %q: %w", ErrInvalidOptions, o.Domain, o.APIPrefix, err)
+		return nil, fmt.Errorf("%w: Domain is %q, APIPrefix is %q: %w", ErrInvalidOptions, o.Domain, o.APIPrefix, err)
 	}
 	stream, err := js.Stream(ctx, streamName(o.Bucket))
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		if o.BindOnly {
-			return 0, fmt.Errorf("%w: %q: make it with: nats kv add %s --marker-ttl 1m, or leave Options.BindOnly unset", ErrNoBucket, o.Bucket, o.Bucket)
+			return nil, fmt.Errorf("%w: %q: make it with: nats kv add %s --marker-ttl 1m, or leave Options.BindOnly unset", ErrNoBucket, o.Bucket, o.Bucket)
 		}
 		stream, err = provision(ctx, nc, js, o)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("dedupe bucket %q: %w", o.Bucket, failure(ctx, nc, err))
+		return nil, fmt.Errorf("dedupe bucket %q: %w", o.Bucket, failure(ctx, nc, err))
 	}
-	return verify(stream.CachedInfo(), int(nc.MaxPayload()), o)
+	info := stream.CachedInfo()
+	return info, verify(info, int(nc.MaxPayload()), o)
 }
 
 // failure tells the end of the call's own time, and a lost connection, from what the server answered.
@@ -108,7 +109,7 @@ type fault struct {
 	what, fix string
 }
 
-func verify(info *jetstream.StreamInfo, maxPayload int, o *Options) (int, error) {
+func verify(info *jetstream.StreamInfo, maxPayload int, o *Options) error {
 	c := &info.Config
 	edit := "nats stream edit " + c.Name + " "
 	faults := []fault{
@@ -125,13 +126,13 @@ func verify(info *jetstream.StreamInfo, maxPayload int, o *Options) (int, error)
 	}
 	for _, f := range faults {
 		if f.is {
-			return 0, fmt.Errorf("%w: bucket %q: %s: %s", ErrBucketUnfit, o.Bucket, f.what, f.fix)
+			return fmt.Errorf("%w: bucket %q: %s: %s", ErrBucketUnfit, o.Bucket, f.what, f.fix)
 		}
 	}
 	if c.Storage == jetstream.MemoryStorage {
 		o.Logger.Warn("dedupe bucket is in memory: a restart of its servers forgets all marks", "bucket", o.Bucket)
 	}
-	return max(0, int(c.MaxMsgSize)), nil
+	return nil
 }
 
 func bounded(c *jetstream.StreamConfig) bool { return c.MaxBytes > 0 || c.MaxMsgs > 0 }

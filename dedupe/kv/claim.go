@@ -128,6 +128,8 @@ func (c *claiming) unreadable(err error) {
 	c.refuse(fmt.Errorf("%w: %w", dedupe.ErrKeyRefused, err))
 }
 
+func (c *claiming) tighten() bool { return false }
+
 func (c *claiming) failed(err error) {
 	if errors.Is(err, ErrContended) {
 		c.held(contendedFor)

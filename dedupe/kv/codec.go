@@ -41,8 +41,13 @@ func (r *row) encode() []byte {
 	b = appendCount(b, "crashes", r.Crashes)
 	b = appendText(b, "reason", r.Reason)
 	b = appendText(b, "letter", r.Letter)
+	if r.Spare > 0 {
+		b = append(append(appendName(b, "spare"), spare[:min(r.Spare, len(spare))]...), '"')
+	}
 	return append(b, '}')
 }
+
+const spare = "................................................................................................................................"
 
 func appendSpan(b []byte, name string, d time.Duration) []byte {
 	if d == 0 {
