@@ -304,6 +304,23 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
+// What a claim is held for counts from when it was sent: a slow answer leaves less of it.
+func TestHeldForCountsFromTheRequest(t *testing.T) {
+	t.Parallel()
+	const lease, slow = 20 * time.Second, 500 * time.Millisecond
+	s, _, w := wired(t)
+	claimOne(t, s, request("lapsed", time.Millisecond))
+	lapse(t, s, request("lapsed", time.Millisecond))
+	w.Slow(slow)
+	for _, id := range []string{"fresh", "lapsed"} {
+		r := request(id, lease)
+		r.Nonce = "taker"
+		if c := claimOne(t, s, r); c.State != dedupe.Fresh || c.HeldFor > lease-slow {
+			t.Errorf("%s: %v, held for %v of %v after an answer that took %v", id, c.State, c.HeldFor, lease, slow)
+		}
+	}
+}
+
 // After an error the server may be another: its time is asked for again, before anything is inserted.
 func TestClockAfterError(t *testing.T) {
 	t.Parallel()
