@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -199,6 +200,54 @@ func TestRefusedKeys(t *testing.T) {
 		if err != nil || errs[0] != nil || !errors.Is(errs[1], dedupe.ErrKeyRefused) {
 			t.Errorf("code %d: marks: %v, %v, want an ErrKeyRefused of the second", code, errs, err)
 		}
+	}
+}
+
+// A row that the server refuses ends the update that it is in. The others are then changed each by itself: none but that one is left out.
+func TestOneRefusedRowStopsNoOther(t *testing.T) {
+	t.Parallel()
+	calls := map[string]func(s *mongodedupe.Store, cs []dedupe.Claim) ([]error, error){
+		"settle": func(s *mongodedupe.Store, cs []dedupe.Claim) ([]error, error) {
+			var ss []dedupe.Settlement
+			for _, c := range cs {
+				ss = append(ss, dedupe.Settlement{Claim: c, Outcome: dedupe.Failed, TTL: time.Hour})
+			}
+			return s.Settle(context.Background(), ss)
+		},
+		"extend": func(s *mongodedupe.Store, cs []dedupe.Claim) ([]error, error) {
+			return s.Extend(context.Background(), cs, time.Minute, time.Hour)
+		},
+		"reopen": func(s *mongodedupe.Store, cs []dedupe.Claim) ([]error, error) {
+			return s.Reopen(context.Background(), []dedupe.Key{cs[0].Key, cs[1].Key, cs[2].Key})
+		},
+	}
+	for name, call := range calls {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, _, w := wired(t)
+			cs, err := s.Claim(t.Context(), []dedupe.Request{request("a", time.Minute), request("b", time.Minute), request("c", time.Minute)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var updates atomic.Int32
+			w.Rewrite(func(command string, reply bson.D) bson.D {
+				if command != "update" {
+					return reply
+				}
+				refused := bson.A{mongowire.WriteError(0, 121, "Document failed validation")} // the group
+				if updates.Add(1) == 2 {
+					refused = bson.A{mongowire.WriteError(1, 121, "Document failed validation")} // the second row of it
+				}
+				return mongowire.With(reply, "writeErrors", refused)
+			})
+			errs, err := call(s, cs)
+			if err != nil || len(errs) != 3 || errs[0] != nil || !errors.Is(errs[1], dedupe.ErrKeyRefused) || errs[2] != nil {
+				t.Errorf("%v, %v, want an ErrKeyRefused of the second alone", errs, err)
+			}
+			if n := updates.Load(); n != 2 {
+				t.Errorf("%d updates, want the group and its rows", n)
+			}
+		})
 	}
 }
 
