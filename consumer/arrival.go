@@ -28,13 +28,13 @@ func (e *engine) arrival(d *bus.Delivery) (a protocol.Arrival) {
 	}
 	if d.Malformed != nil {
 		a.Bury = fmt.Sprintf("malformed: %v", d.Malformed)
-		a.Hash = Bytes(d.Event)
+		a.Hash = dedupe.NewHash(bytesName, Bytes(d.Event))
 		return a
 	}
 	defer func() {
 		if p := recover(); p != nil {
 			a.Bury = fmt.Sprintf("unidentified: Options.ID, Options.OrderKey or Options.Fingerprint panicked: %v", p)
-			a.Hash = Bytes(d.Event)
+			a.Hash = dedupe.NewHash(bytesName, Bytes(d.Event))
 		}
 	}()
 	id := e.o.ID(d.Event)
@@ -44,6 +44,6 @@ func (e *engine) arrival(d *bus.Delivery) (a protocol.Arrival) {
 		a.Key.ID = id
 	}
 	a.Order = e.o.OrderKey(d.Event)
-	a.Hash = e.o.Fingerprint(d.Event)
+	a.Hash = e.o.hash(d.Event)
 	return a
 }

@@ -5,9 +5,12 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"reflect"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/dedupe"
 )
 
 // Bytes is the fingerprint of the payload's bytes: SHA-256, cut to 16 bytes.
@@ -38,7 +41,51 @@ func ended(d *json.Decoder) bool {
 // NoFingerprint compares no payloads: an id is all that counts.
 func NoFingerprint(bus.Event) []byte { return nil }
 
+// The names of fingerprints, kept with each hash: hashes under different names are not compared.
+const (
+	bytesName = "bytes"
+	jsonName  = "json"
+	userName  = "user"
+)
+
+// nameOf is the name under which a fingerprint's hashes are kept unless it is given one.
+func nameOf(fingerprint func(bus.Event) []byte) string {
+	switch reflect.ValueOf(fingerprint).Pointer() {
+	case reflect.ValueOf(Bytes).Pointer():
+		return bytesName
+	case reflect.ValueOf(CanonicalJSON).Pointer():
+		return jsonName
+	}
+	return userName
+}
+
+func (o *Options) checkFingerprint() error {
+	own := nameOf(o.Fingerprint)
+	switch name := o.FingerprintName; {
+	case !dedupe.ValidAlgorithm(name):
+		return fmt.Errorf("Options.FingerprintName is %.64q: it must be 1 to 32 lower-case letters, digits, '.', '_' and '-'", name)
+	case name != own && (name == bytesName || name == jsonName):
+		return fmt.Errorf("Options.FingerprintName is %q, which is the name of another fingerprint: use one of your own", name)
+	}
+	return nil
+}
+
+// hash is an event's fingerprint as stores keep it: of a fixed size, whatever the function returned, and under its name.
+func (o *Options) hash(e bus.Event) []byte {
+	value := o.Fingerprint(e)
+	switch len(value) {
+	case 0:
+		return nil
+	case sumSize:
+	default:
+		value = sum(value)
+	}
+	return dedupe.NewHash(o.FingerprintName, value)
+}
+
+const sumSize = 16
+
 func sum(data []byte) []byte {
 	h := sha256.Sum256(data)
-	return h[:16:16]
+	return h[:sumSize:sumSize]
 }

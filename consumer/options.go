@@ -63,9 +63,13 @@ type Options struct {
 	// OrderKey is what orders events: those with one key run one after the other; the event's Key. "" is no order. An event
 	// for which it panics is dead-lettered.
 	OrderKey func(bus.Event) string
-	// Fingerprint of a payload: an id that comes with two of them is dead-lettered the second time; Bytes. Others are CanonicalJSON
-	// and NoFingerprint.
+	// Fingerprint of a payload, of any size: an id that comes with two of them is dead-lettered the second time; Bytes. Others are
+	// CanonicalJSON and NoFingerprint.
 	Fingerprint func(bus.Event) []byte
+	// FingerprintName is kept with each fingerprint: those under different names are not compared. Bytes and CanonicalJSON have names
+	// of their own; a function of yours is "user". Give it another name when what it computes changes ("order-v2"), and
+	// events that are in flight are not taken for others.
+	FingerprintName string
 	// Use wraps the handler, the first outermost, inside of run limit and recover.
 	Use []Middleware
 	// Gate is asked last before a handler starts; open. What it makes wait for longer than a lease is given back.
@@ -117,6 +121,7 @@ func (o *Options) WithDefaults(group string) (*Options, error) {
 	if out.Fingerprint == nil {
 		out.Fingerprint = Bytes
 	}
+	fill(&out.FingerprintName, nameOf(out.Fingerprint))
 	if out.LimitKey == nil {
 		out.LimitKey = func(e bus.Event) string { return e.Topic }
 	}
@@ -150,7 +155,7 @@ func (o *Options) validate() error {
 		l.TTL.check("TTL", o.TTL),
 		l.Drain.check("Drain", o.Drain),
 	)
-	err = errors.Join(err, o.checkTransactional())
+	err = errors.Join(err, o.checkTransactional(), o.checkFingerprint())
 	if o.From.Latest && !o.From.Time.IsZero() {
 		err = errors.Join(err, errors.New("Options.From has both Latest and Time: set one of them"))
 	}

@@ -18,17 +18,20 @@ import (
 type Claimer interface {
 	// Claim asks for a lease of each key. Where the key is absent, expired, free and due, or its lease is over, it wins
 	// the claim (Fresh), or takes over what is to be buried (Dying). The payload hash is compared before anything
-	// else, in every state: a mismatch is Reused. A nil hash on either side matches any.
+	// else, in every state: a mismatch (Differ) is Reused. A nil hash on either side matches any, and so do hashes of
+	// different algorithms.
 	// A request repeated under the same nonce finds its own claim and renews the lease, also one that is over; it
 	// counts no crash. Taking over somebody else's claimed key whose lease is over counts one. A request whose own claim
 	// was set free since is a repeat that got delayed: it is Held, and wins nothing, or a repeat of its settlement would match again.
 	Claim(ctx context.Context, rs []Request) ([]Claim, error)
 	// Extend renews the leases of claims, and their TTL; the lease runs from when the store hears of it. A claim that
-	// was settled is superseded too. A lease that is over is renewed all the same while nobody has taken over.
+	// was settled is superseded too. A lease that is over is renewed all the same while nobody has taken over. Where the
+	// row is absent the claim is written again: as claimed, or as dying if its State is Dying.
 	Extend(ctx context.Context, cs []Claim, lease, ttl time.Duration) ([]error, error)
 	// Settle ends claims by their Outcome. It matches by nonce and by the state that the outcome starts from, whether
 	// the lease is over or not. A repeat of a settlement that was applied is nil, and changes no count, for as long
-	// as nobody else has claimed the key.
+	// as nobody else has claimed the key. Absent is not superseded: where the row is absent, the row is written
+	// that the settlement would have left, from what the claim says, so that what its owner knows is not forgotten.
 	Settle(ctx context.Context, ss []Settlement) ([]error, error)
 }
 
@@ -38,7 +41,7 @@ type Request struct {
 	// Nonce is new for each claim, and unique over all processes: it is the owner of what the request wins. It is kept
 	// only when that very request is repeated after an error.
 	Nonce string
-	// Hash of the payload; nil: payloads are not compared.
+	// Hash of the payload, as NewHash makes it; nil: payloads are not compared.
 	Hash []byte
 	// Lease is how long the claim runs unless it is extended. Positive.
 	Lease time.Duration
@@ -110,7 +113,7 @@ func (o Outcome) String() string {
 
 // Settlement ends a claim.
 type Settlement struct {
-	// Claim as it was answered; its Key, Nonce and Token matter.
+	// Claim as it was answered. Its Key and Nonce matter, and where the row is absent all of it.
 	Claim   Claim
 	Outcome Outcome
 	// After (Failed, NotBegun): when the key is due again; until then claims are answered Held.

@@ -77,7 +77,7 @@ type Mark struct {
 	Key Key
 	// State is Done or Dead.
 	State State
-	// Hash of the payload; nil: none.
+	// Hash of the payload, as NewHash makes it; nil: none.
 	Hash []byte
 	// TTL is how long the mark is kept, from when it is written. Positive.
 	TTL time.Duration

@@ -57,6 +57,7 @@ type Connections struct {
 	database *mongo.Database
 	bus      bus.Bus
 	store    dedupe.Store
+	topics   []string // what the store is for, as far as that is known when it is opened
 	outboxes outboxes
 	closers  []func() error
 
@@ -171,7 +172,7 @@ func (c *Connections) openMongo(ctx context.Context) (dedupe.Store, error) {
 	}
 	coll := db.Collection(dedupeCollection)
 	c.storeName = redact.URL(c.o.Mongo) + " " + coll.Database().Name() + "." + coll.Name()
-	s, err := mongodedupe.New(ctx, coll, &mongodedupe.Options{Waiting: c.outboxes.notify})
+	s, err := mongodedupe.New(ctx, coll, &mongodedupe.Options{Logger: c.log, Waiting: c.outboxes.notify})
 	if err != nil {
 		return nil, err
 	}
@@ -205,7 +206,7 @@ func (c *Connections) openDatabase(ctx context.Context) (*mongo.Database, error)
 }
 
 func (c *Connections) openKV(ctx context.Context) (dedupe.Store, error) {
-	s, err := kvdedupe.New(ctx, c.nats, &kvdedupe.Options{Logger: c.log})
+	s, err := kvdedupe.New(ctx, c.nats, &kvdedupe.Options{Topics: c.topics, Logger: c.log})
 	if err != nil {
 		return nil, fmt.Errorf("keep marks on the NATS server %s: %w", c.busName, err)
 	}

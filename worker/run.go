@@ -80,6 +80,9 @@ type subscribed struct {
 // subscribe leaves nothing running if it fails.
 func (w *Worker) subscribe(ctx context.Context, c *cut) (subs []subscribed, err error) {
 	var store dedupe.Store
+	for _, h := range w.handled {
+		w.c.topics = append(w.c.topics, h.topic)
+	}
 	if len(w.handled) > 0 {
 		if store, err = w.c.Store(ctx); err != nil {
 			return nil, err

@@ -3,6 +3,7 @@ package dedupetest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -23,6 +24,8 @@ func claimCases() []testcase {
 		{"Claim/another payload in every state", reusedEverywhere},
 		{"Claim/no hash matches any", nilHash},
 		{"Claim/any hash is kept", oddHashes},
+		{"Claim/hashes of other algorithms are not compared", otherAlgorithms},
+		{"Claim/one that is refused stops no other", refusedClaim},
 		{"Claim/age", age},
 		{"Claim/scope is topic, group and id", claimScope},
 		{"Claim/mixed batch", mixedBatch},
@@ -241,8 +244,48 @@ func nilHash(t *testing.T, k *kit) {
 	k.claim(t, asking, dedupe.Done)
 }
 
+func otherAlgorithms(t *testing.T, k *kit) {
+	one := bytes.Repeat([]byte{1}, 16)
+	a := k.request(key("a"))
+	a.Hash = dedupe.NewHash("bytes", one)
+	c := k.claim(t, a, dedupe.Fresh)
+	k.settled(t, end(c, dedupe.Failed))
+	for algorithm, want := range map[string]dedupe.State{"bytes": dedupe.Reused, "json": dedupe.Fresh} {
+		b := k.request(a.Key)
+		b.Hash = dedupe.NewHash(algorithm, bytes.Repeat([]byte{2}, 16))
+		c := k.claim(t, b, want)
+		sameHash(t, a.Key, c.Hash, a.Hash)
+		if want == dedupe.Fresh {
+			k.settled(t, end(c, dedupe.NotBegun))
+		}
+	}
+}
+
+// refusedClaim: a request, and a mark, that no repetition will make the store take is answered by itself.
+func refusedClaim(t *testing.T, k *kit) {
+	rs := k.requests(keys(3))
+	rs[1].Hash = make([]byte, dedupe.MaxHash+1)
+	for i, c := range k.claims(t, rs...) {
+		if i != 1 && (c.Err != nil || c.State != dedupe.Fresh) || i == 1 && !errors.Is(c.Err, dedupe.ErrKeyRefused) {
+			t.Errorf("claim %d: %v, %v", i, c.State, c.Err)
+		}
+	}
+	var marks []dedupe.Mark
+	for _, name := range []string{"a", "b", "c"} {
+		marks = append(marks, doneMark(key(name)))
+	}
+	marks[1].Hash = rs[1].Hash
+	errs, err := k.store.Mark(t.Context(), marks)
+	if err != nil || len(errs) != 3 || errs[0] != nil || !errors.Is(errs[1], dedupe.ErrKeyRefused) || errs[2] != nil {
+		t.Errorf("marks: %v, %v, want an ErrKeyRefused of the second alone", errs, err)
+	}
+	k.is(t, marks[0].Key, dedupe.Done)
+	k.is(t, marks[1].Key, dedupe.Fresh)
+	k.is(t, marks[2].Key, dedupe.Done)
+}
+
 func oddHashes(t *testing.T, k *kit) {
-	for i, h := range [][]byte{{0}, {0, 0}, {0xff}, []byte("text"), make([]byte, 31), bytes.Repeat([]byte{1}, 33), bytes.Repeat([]byte{2}, 500)} {
+	for i, h := range [][]byte{{0}, {0, 0}, {0xff}, []byte("text"), make([]byte, 31), bytes.Repeat([]byte{1}, 33), bytes.Repeat([]byte{2}, dedupe.MaxHash)} {
 		r := k.request(keys(10)[i])
 		r.Hash = h
 		c := k.claim(t, r, dedupe.Fresh)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -174,10 +175,15 @@ func (k *kit) fails(t *testing.T, what string, call func(ctx context.Context) er
 // fills claims keys one by one until the store is full, and returns the claims and the request that did not fit.
 func (k *kit) fills(t *testing.T) ([]dedupe.Claim, dedupe.Request) {
 	t.Helper()
+	return k.fillsFor(t, k.h.Lease, k.h.TTL)
+}
+
+func (k *kit) fillsFor(t *testing.T, lease, ttl time.Duration) ([]dedupe.Claim, dedupe.Request) {
+	t.Helper()
 	var kept []dedupe.Claim
 	for i := range 1001 {
 		r := k.request(key(fmt.Sprintf("fill-%d", i)))
-		r.Lease, r.TTL = k.h.Lease, k.h.TTL
+		r.Lease, r.TTL = lease, ttl
 		cs, err := answered(k.claimer.Claim(t.Context(), []dedupe.Request{r}))
 		if err == nil {
 			kept = append(kept, cs[0])
@@ -195,12 +201,19 @@ func (k *kit) fills(t *testing.T) ([]dedupe.Claim, dedupe.Request) {
 // full: at its bound a store refuses rather than forgets.
 func full(t *testing.T, k *kit) {
 	kept, r := k.fills(t)
-	over := doneMark(r.Key)
+	over := doneMark(key("over"))
 	over.TTL = k.h.TTL
-	if err := stored(k.store.Mark(t.Context(), []dedupe.Mark{over})); !errors.Is(err, dedupe.ErrFull) {
+	switch err := stored(k.store.Mark(t.Context(), []dedupe.Mark{over})); { // what keeps room for rows that are rewritten may take it
+	case err == nil:
+		k.is(t, over.Key, dedupe.Done)
+	case errors.Is(err, dedupe.ErrFull):
+		k.is(t, over.Key, dedupe.Fresh)
+	default:
 		t.Errorf("a mark beyond the bound: %v, want ErrFull", err)
 	}
-	k.is(t, r.Key, dedupe.Fresh)
+	if rec := k.seen(t, r.Key)[0]; rec.State != dedupe.Fresh || !errors.Is(rec.Err, dedupe.ErrFull) {
+		t.Errorf("a key beyond the bound is seen as %v (%v), want fresh with ErrFull", rec.State, rec.Err)
+	}
 	for i, c := range kept {
 		if !k.extends(t, []dedupe.Claim{c}, k.h.Lease, k.h.TTL)[0] {
 			t.Fatalf("claim %d of a full store is gone", i)
@@ -209,12 +222,41 @@ func full(t *testing.T, k *kit) {
 	s := end(kept[0], dedupe.Succeeded)
 	s.TTL = k.h.TTL
 	k.settled(t, s)
-	k.claim(t, k.request(s.Claim.Key), dedupe.Done)
-	if _, err := answered(k.claimer.Claim(t.Context(), []dedupe.Request{r})); !errors.Is(err, dedupe.ErrFull) {
-		t.Errorf("a claim beyond the bound, when some are done: %v, want ErrFull", err)
+	answers := k.claims(t, r, k.request(s.Claim.Key)) // the first may fit since rows were written again
+	if err := answers[0].Err; err != nil && !errors.Is(err, dedupe.ErrFull) || answers[1].State != dedupe.Done {
+		t.Errorf("of a full store, claims of a new key and of what is done: %+v, want ErrFull and done", answers)
 	}
 	k.expire(t)
 	c := k.claim(t, r, dedupe.Fresh)
 	counts(t, c, 0, 0)
 	k.settled(t, end(c, dedupe.Succeeded))
+}
+
+// fullEnds: what a full store has let in can be renewed and ended, each way, with the longest reason.
+func fullEnds(t *testing.T, k *kit) {
+	kept, _ := k.fillsFor(t, lasting, keeping)
+	for range 2 {
+		for i, ok := range k.extends(t, kept, 2*lasting, keeping) {
+			if !ok {
+				t.Fatalf("renewal of claim %d of a full store: superseded", i)
+			}
+		}
+	}
+	outcomes := []dedupe.Outcome{dedupe.Succeeded, dedupe.GivenUp, dedupe.Failed, dedupe.NotBegun}
+	var buried []dedupe.Claim
+	for i, c := range kept {
+		s := end(c, outcomes[i%len(outcomes)])
+		s.Reason, s.After = strings.Repeat("r", dedupe.MaxReason), lasting
+		k.settled(t, s)
+		if s.Outcome == dedupe.GivenUp {
+			buried = append(buried, c)
+		}
+	}
+	for _, c := range buried {
+		k.settled(t, end(c, dedupe.Buried))
+	}
+	for i, c := range kept {
+		want := []dedupe.State{dedupe.Done, dedupe.Dead, dedupe.Held, dedupe.Held}[i%len(outcomes)]
+		k.is(t, c.Key, want)
+	}
 }

@@ -28,8 +28,21 @@ func Run(t *testing.T, h Harness) {
 	for _, c := range cases(&h, &able) {
 		run(t, &h, c, h.New)
 	}
+	runFull(t, &h)
+}
+
+// RunFull runs only the cases of a store at its bound: for one that can be bounded in more than one way.
+func RunFull(t *testing.T, h Harness) {
+	t.Helper()
+	h = h.withDefaults()
+	runFull(t, &h)
+}
+
+func runFull(t *testing.T, h *Harness) {
+	t.Helper()
 	if h.Bounded != nil && h.Claimer {
-		run(t, &h, testcase{"Full/refuses rather than forgets", full}, h.Bounded)
+		run(t, h, testcase{"Full/refuses rather than forgets", full}, h.Bounded)
+		run(t, h, testcase{"Full/what is held can be renewed and ended", fullEnds}, h.Bounded)
 	}
 }
 
@@ -54,6 +67,7 @@ func cases(h *Harness, able *Subject) []testcase {
 		all = append(all, claimCases()...)
 		all = append(all, raceCases()...)
 		all = append(all, settleCases()...)
+		all = append(all, absentCases()...)
 		all = append(all, dyingCases()...)
 		all = append(all, expiryCases()...)
 		all = append(all, testcase{"Model/random walks", walks}, testcase{"Model/concurrent history", history})

@@ -15,7 +15,7 @@ func settleCases() []testcase {
 		{"Settle/late is as good while nobody took over", settleLate},
 		{"Settle/not due is held", notDue},
 		{"Settle/a stale owner after give-back", staleAfterGiveBack},
-		{"Settle/unknown keys", settleUnknown},
+		{"Settle/over a mark", settleMarked},
 		{"Settle/wrong state", settleWrongState},
 		{"Extend/keeps a claim", extendKeeps},
 		{"Extend/late is as good while nobody took over", extendLate},
@@ -149,9 +149,7 @@ func staleAfterGiveBack(t *testing.T, k *kit) {
 	}
 }
 
-func settleUnknown(t *testing.T, k *kit) {
-	stale(t, k, dedupe.Claim{Key: key("a"), Nonce: k.nonce(), Token: 1})
-	k.is(t, key("a"), dedupe.Fresh)
+func settleMarked(t *testing.T, k *kit) {
 	k.mark(t, doneMark(key("b")))
 	stale(t, k, dedupe.Claim{Key: key("b"), Nonce: k.nonce(), Token: 1})
 	stale(t, k, dedupe.Claim{Key: key("b")})
@@ -187,7 +185,8 @@ func settleWrongState(t *testing.T, k *kit) {
 func extendKeeps(t *testing.T, k *kit) {
 	a := k.claim(t, k.brief(key("a")), dedupe.Fresh)
 	b := k.claim(t, k.brief(key("b")), dedupe.Fresh)
-	oks := k.extends(t, []dedupe.Claim{b, {Key: key("c"), Nonce: k.nonce()}, a}, lasting, keeping)
+	other := k.fresh(t, key("c"))
+	oks := k.extends(t, []dedupe.Claim{b, {Key: other.Key, Nonce: k.nonce()}, a}, lasting, keeping)
 	if !oks[0] || oks[1] || !oks[2] {
 		t.Errorf("extension of claims 0 and 2 of 3: %v", oks)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/onceish/onceish/dedupe"
 )
@@ -135,13 +136,23 @@ func markOverExpired(t *testing.T, k *kit) {
 }
 
 func markRenews(t *testing.T, k *kit) {
-	m := doneMark(key("a"))
-	m.TTL = k.h.TTL
-	k.mark(t, m)
-	k.h.Wait(t, k.h.TTL*3/5)
-	k.mark(t, m)
-	k.h.Wait(t, k.h.TTL*3/5)
-	k.is(t, m.Key, dedupe.Done)
+	k.inTime(t, func(ttl time.Duration, id string) (time.Duration, []error) {
+		m := doneMark(key(id))
+		m.TTL = ttl
+		begun := time.Now()
+		k.mark(t, m)
+		k.h.Wait(t, ttl*3/5)
+		renewed := time.Now()
+		k.mark(t, m)
+		first := time.Since(begun)
+		k.h.Wait(t, ttl*3/5)
+		state := k.seen(t, m.Key)[0].State
+		var wrong []error
+		if state != dedupe.Done {
+			wrong = append(wrong, fmt.Errorf("marked again within its TTL, and seen as %v after that of the first mark", state))
+		}
+		return max(first, time.Since(renewed)), wrong
+	})
 }
 
 func largeMarks(t *testing.T, k *kit) {

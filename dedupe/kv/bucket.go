@@ -1,10 +1,13 @@
 package kv
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -24,23 +27,52 @@ const (
 
 func streamName(bucket string) string { return "KV_" + bucket }
 
-// prepare makes or finds the bucket and verifies it. It returns the stream's bound on a message, zero if there is none.
-func prepare(ctx context.Context, nc *nats.Conn, o *Options) (int, error) {
+// prepare makes or finds the bucket, verifies it, and returns what its stream is.
+func prepare(ctx context.Context, nc *nats.Conn, o *Options) (*jetstream.StreamInfo, error) {
 	js, err := contextFor(nc, o)
 	if err != nil {
-		return 0, fmt.Errorf("%w: Domain is %q, APIPrefix is %q: %w", ErrInvalidOptions, o.Domain, o.APIPrefix, err)
+		return nil, fmt.Errorf("%w: Domain is %q, APIPrefix is %q: %w", ErrInvalidOptions, o.Domain, o.APIPrefix, err)
 	}
+	replicas, err := topicReplicas(ctx, js, o.Topics)
+	if err != nil {
+		return nil, fmt.Errorf("dedupe bucket %q: replicas of the streams of %q: %w", o.Bucket, o.Topics, failure(ctx, nc, err))
+	}
+	o.Replicas = cmp.Or(o.Replicas, replicas, 1)
 	stream, err := js.Stream(ctx, streamName(o.Bucket))
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		if o.BindOnly {
-			return 0, fmt.Errorf("%w: %q: make it with: nats kv add %s --marker-ttl 1m, or leave Options.BindOnly unset", ErrNoBucket, o.Bucket, o.Bucket)
+			return nil, fmt.Errorf("%w: %q: make it with: nats kv add %s --marker-ttl 1m, or leave Options.BindOnly unset", ErrNoBucket, o.Bucket, o.Bucket)
 		}
 		stream, err = provision(ctx, nc, js, o)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("dedupe bucket %q: %w", o.Bucket, failure(ctx, nc, err))
+		return nil, fmt.Errorf("dedupe bucket %q: %w", o.Bucket, failure(ctx, nc, err))
 	}
-	return verify(stream.CachedInfo(), int(nc.MaxPayload()), o)
+	info := stream.CachedInfo()
+	if n := info.Config.Replicas; n < replicas {
+		o.Logger.Warn("dedupe bucket has fewer replicas than the stream: the loss of a server can take marks, and not the events that they are of: "+
+			"nats stream edit "+info.Config.Name+" --replicas="+strconv.Itoa(replicas), "bucket", o.Bucket, "replicas", n, "topics", o.Topics, "stream_replicas", replicas)
+	}
+	return info, verify(info, int(nc.MaxPayload()), o)
+}
+
+// topicReplicas is the most that a stream of the topics has; 0 if there is none.
+func topicReplicas(ctx context.Context, js jetstream.JetStream, topics []string) (replicas int, err error) {
+	for _, topic := range topics {
+		names := js.StreamNames(ctx, jetstream.WithStreamListSubject(topic))
+		for name := range names.Name() {
+			stream, failed := js.Stream(ctx, name)
+			if failed == nil {
+				replicas = max(replicas, stream.CachedInfo().Config.Replicas)
+			} else if !errors.Is(failed, jetstream.ErrStreamNotFound) { // else it has just gone
+				err = errors.Join(err, failed)
+			}
+		}
+		if failed := names.Err(); failed != nil && !errors.Is(failed, jetstream.ErrEndOfData) {
+			err = errors.Join(err, failed)
+		}
+	}
+	return replicas, err
 }
 
 // failure tells the end of the call's own time, and a lost connection, from what the server answered.
@@ -56,7 +88,7 @@ func contextFor(nc *nats.Conn, o *Options) (jetstream.JetStream, error) {
 	case o.Domain != "":
 		return jetstream.NewWithDomain(nc, o.Domain)
 	case o.APIPrefix != "":
-		return jetstream.NewWithAPIPrefix(nc, o.APIPrefix)
+		return jetstream.NewWithAPIPrefix(nc, strings.TrimSuffix(o.APIPrefix, "."))
 	}
 	return jetstream.New(nc)
 }
@@ -108,7 +140,7 @@ type fault struct {
 	what, fix string
 }
 
-func verify(info *jetstream.StreamInfo, maxPayload int, o *Options) (int, error) {
+func verify(info *jetstream.StreamInfo, maxPayload int, o *Options) error {
 	c := &info.Config
 	edit := "nats stream edit " + c.Name + " "
 	faults := []fault{
@@ -125,13 +157,13 @@ func verify(info *jetstream.StreamInfo, maxPayload int, o *Options) (int, error)
 	}
 	for _, f := range faults {
 		if f.is {
-			return 0, fmt.Errorf("%w: bucket %q: %s: %s", ErrBucketUnfit, o.Bucket, f.what, f.fix)
+			return fmt.Errorf("%w: bucket %q: %s: %s", ErrBucketUnfit, o.Bucket, f.what, f.fix)
 		}
 	}
 	if c.Storage == jetstream.MemoryStorage {
 		o.Logger.Warn("dedupe bucket is in memory: a restart of its servers forgets all marks", "bucket", o.Bucket)
 	}
-	return max(0, int(c.MaxMsgSize)), nil
+	return nil
 }
 
 func bounded(c *jetstream.StreamConfig) bool { return c.MaxBytes > 0 || c.MaxMsgs > 0 }

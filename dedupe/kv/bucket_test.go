@@ -57,6 +57,47 @@ func TestNewMakesTheBucket(t *testing.T) {
 	}
 }
 
+// TestAPIPrefixWithItsDot: the prefix is understood with the dot at its end and without, as the bus does.
+func TestAPIPrefixWithItsDot(t *testing.T) {
+	t.Parallel()
+	nc := natstest.Start(t, nil).Connect(t)
+	for _, prefix := range []string{"$JS.API", "$JS.API."} {
+		s := newStore(t, nc, &Options{APIPrefix: prefix})
+		if c := claimOne(t, s, "a", "n"+prefix); c.Err != nil {
+			t.Errorf("%q: %v", prefix, c.Err)
+		}
+	}
+}
+
+// TestWatermarksStay: no TTL is on a watermark, whoever wrote it last.
+func TestWatermarksStay(t *testing.T) {
+	t.Parallel()
+	nc := natstest.Start(t, nil).Connect(t)
+	s := newStore(t, nc, nil)
+	at := dedupe.Position{Stream: "ORDERS", Sequence: 7, Stored: time.Unix(1, 0)}
+	if _, err := s.Begin(t.Context(), "billing", "order.placed", at); err != nil {
+		t.Fatal(err)
+	}
+	claimOne(t, s, "a", "n")
+	for range 2 {
+		msg, err := stream(t, nc, DefaultBucket).GetLastMsgForSubject(t.Context(), s.kept+watermarkKey("billing", "order.placed"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ttl := msg.Header.Get("Nats-TTL"); ttl != "" {
+			t.Errorf("the watermark of sequence %d is gone after %s s", at.Sequence, ttl)
+		}
+		at.Sequence++
+		if err := s.Advance(t.Context(), "billing", "order.placed", at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	claim, err := stream(t, nc, DefaultBucket).GetLastMsgForSubject(t.Context(), s.kept+eventKey(testKey("a")))
+	if err != nil || claim.Header.Get("Nats-TTL") == "" {
+		t.Errorf("a claim has no TTL (%v): the test does not see one", err)
+	}
+}
+
 func stream(t *testing.T, nc *nats.Conn, bucket string) jetstream.Stream {
 	t.Helper()
 	js, err := jetstream.New(nc)

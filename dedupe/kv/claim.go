@@ -52,10 +52,12 @@ func (c *claiming) decide(e entry, now moment) *row {
 		return nil
 	}
 	e = e.at(now.earliest)
-	switch {
+	switch err := dedupe.CheckHash(r.Hash); {
+	case err != nil:
+		c.refuse(err)
 	case e.row == nil:
 		return &row{Phase: claimed, Owner: r.Nonce, Span: r.Lease, TTL: r.TTL, Hash: r.Hash}
-	case mismatch(e.row.Hash, r.Hash):
+	case dedupe.Differ(e.row.Hash, r.Hash):
 		c.answer(e, dedupe.Reused, now)
 	case e.row.Phase == done:
 		c.answer(e, dedupe.Done, now)
@@ -125,6 +127,8 @@ func (c *claiming) unreadable(err error) {
 	}
 	c.refuse(fmt.Errorf("%w: %w", dedupe.ErrKeyRefused, err))
 }
+
+func (c *claiming) tighten() bool { return false }
 
 func (c *claiming) failed(err error) {
 	if errors.Is(err, ErrContended) {

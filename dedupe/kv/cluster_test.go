@@ -1,14 +1,18 @@
 package kv
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/internal/natstest"
@@ -24,6 +28,32 @@ func TestCluster(t *testing.T) {
 	stores := []*Store{newStore(t, connect(), o), newStore(t, connect(), o)}
 	contest(t, stores)
 	stepDowns(t, stores, connect())
+	replicated(t, connect())
+}
+
+// replicated: a bucket is made with as many replicas as the stream has whose events it marks, and one that has fewer is warned of.
+func replicated(t *testing.T, nc *nats.Conn) {
+	t.Helper()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "ORDERS", Subjects: []string{"order.>"}, Replicas: 3}); err != nil {
+		t.Fatal(err)
+	}
+	newStore(t, nc, &Options{Bucket: "single", Timeout: 5 * time.Second})
+	var log bytes.Buffer
+	for bucket, want := range map[string]int{"follows": 3, "single": 1} {
+		o := &Options{Bucket: bucket, Topics: []string{"nobodys.topic", "order.placed"}, Timeout: 5 * time.Second, Logger: slog.New(slog.NewTextHandler(&log, nil))}
+		newStore(t, nc, o)
+		info, err := stream(t, nc, bucket).Info(t.Context())
+		if err != nil || info.Config.Replicas != want {
+			t.Errorf("the bucket %q has %d replicas (%v), want %d", bucket, info.Config.Replicas, err, want)
+		}
+	}
+	if n := strings.Count(log.String(), "fewer replicas"); n != 1 || !strings.Contains(log.String(), "bucket=single") {
+		t.Errorf("want one warning, of the bucket %q:\n%s", "single", log.String())
+	}
 }
 
 // contest has many claim the same keys at once, while they lapse.

@@ -13,7 +13,7 @@ import (
 // version is written into every value. A reader that finds a higher one leaves the key alone.
 const version = 1
 
-// errNewer: the value was written by a later version of this package.
+// errNewer: the value was written by a later version of this package, and is left to processes of that version.
 var errNewer = errors.New("value of a newer version")
 
 // encode writes a row as JSON, so that `nats kv get` shows an operator what is known. It is written by hand because
@@ -41,8 +41,13 @@ func (r *row) encode() []byte {
 	b = appendCount(b, "crashes", r.Crashes)
 	b = appendText(b, "reason", r.Reason)
 	b = appendText(b, "letter", r.Letter)
+	if r.Spare > 0 {
+		b = append(append(appendName(b, "spare"), spare[:min(r.Spare, len(spare))]...), '"')
+	}
 	return append(b, '}')
 }
+
+const spare = "................................................................................................................................"
 
 func appendSpan(b []byte, name string, d time.Duration) []byte {
 	if d == 0 {
@@ -149,8 +154,10 @@ func decodeRow(data []byte) (*row, error) {
 	}
 	switch v.State {
 	case claimed, free, dying, done, dead:
+	case "":
+		return nil, fmt.Errorf("%w: no state in it", ErrForeignValue)
 	default:
-		return nil, fmt.Errorf("%w: unknown state %.32q", ErrForeignValue, string(v.State))
+		return nil, fmt.Errorf("%w: its state is %.32q", errNewer, string(v.State))
 	}
 	since := v.Since.UTC()
 	if since.Year() < 1 || since.Year() > 9999 {
@@ -175,7 +182,7 @@ func decodeValue(data []byte, v any, got *int) error {
 		V int `json:"v"`
 	}
 	if json.Unmarshal(data, &only) == nil && only.V > version {
-		return fmt.Errorf("%w: %d, this one knows %d", errNewer, only.V, version)
+		return fmt.Errorf("%w: its version is %d, this one knows %d", errNewer, only.V, version)
 	}
 	if err == nil {
 		err = errors.New("no version in it")

@@ -94,7 +94,7 @@ func TestCut(t *testing.T) {
 		{strings.Repeat("x", 4097), strings.Repeat("x", 4096)},
 		{strings.Repeat("x", 4095) + "é", strings.Repeat("x", 4095)},
 	} {
-		if got := cut(c.in); got != c.want {
+		if got := cut(c.in, 4096); got != c.want {
 			t.Errorf("cut of %d bytes has %d, want %d", len(c.in), len(got), len(c.want))
 		}
 	}

@@ -28,14 +28,32 @@ func TestConformanceOldest(t *testing.T) {
 func conformance(t *testing.T, nc *nats.Conn) {
 	t.Helper()
 	dedupetest.Run(t, dedupetest.Harness{
-		New:     func(t *testing.T) dedupetest.Subject { return subject(t, nc, 0) },
-		Bounded: func(t *testing.T) dedupetest.Subject { return subject(t, nc, 100) },
+		New: func(t *testing.T) dedupetest.Subject { return subject(t, nc, func(*jetstream.StreamConfig) {}) },
+		Bounded: func(t *testing.T) dedupetest.Subject {
+			return subject(t, nc, func(c *jetstream.StreamConfig) { c.MaxMsgs = 100 })
+		},
 		Claimer: true, Reopener: true, Watermarker: true,
 		Lease: 400 * time.Millisecond, TTL: 2 * time.Second,
 	})
 }
 
-func subject(t *testing.T, nc *nats.Conn, limit int64) dedupetest.Subject {
+// TestFullInBytes: a bucket at its max_bytes can renew and settle what it has let in.
+func TestFullInBytes(t *testing.T) {
+	t.Parallel()
+	fullInBytes(t, natstest.Start(t, nil).Connect(t))
+}
+
+func fullInBytes(t *testing.T, nc *nats.Conn) {
+	t.Helper()
+	dedupetest.RunFull(t, dedupetest.Harness{
+		Bounded: func(t *testing.T) dedupetest.Subject {
+			return subject(t, nc, func(c *jetstream.StreamConfig) { c.MaxBytes = 256 << 10 })
+		},
+		Claimer: true, Reopener: true, Watermarker: true, Lease: 400 * time.Millisecond, TTL: 2 * time.Second,
+	})
+}
+
+func subject(t *testing.T, nc *nats.Conn, edit func(*jetstream.StreamConfig)) dedupetest.Subject {
 	t.Helper()
 	o := bucketOptions()
 	js, err := jetstream.New(nc)
@@ -47,9 +65,7 @@ func subject(t *testing.T, nc *nats.Conn, limit int64) dedupetest.Subject {
 		t.Fatal(err)
 	}
 	c := bucketConfig(&r)
-	if c.MaxMsgs = -1; limit > 0 {
-		c.MaxMsgs = limit
-	}
+	edit(&c)
 	if _, err := js.CreateStream(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"github.com/onceish/onceish/dedupe"
 )
 
 // maxTries bounds how often a call looks at a key again that others keep changing.
@@ -18,6 +20,8 @@ type change interface {
 	decide(e entry, now moment) *row
 	// kept: what decide returned is what is kept now.
 	kept(e entry)
+	// tighten is asked once there is no room for what decide returned: true, if it will return less.
+	tighten() bool
 	// failed: it was not done, and others of the call may be. err wraps dedupe.ErrKeyRefused when it never can be,
 	// dedupe.ErrFull when there is no room, ErrContended when the tries were used up.
 	failed(err error)
@@ -87,18 +91,21 @@ func (s *Store) learn(ctx context.Context, turns []*turn) error {
 
 // apply lets the changes decide, and writes what they want.
 func (s *Store) apply(ctx context.Context, turns []*turn, now moment) error {
+	for _, t := range turns {
+		if t.next = t.change.decide(t.entry, now); t.next != nil {
+			continue
+		}
+		t.known, t.over = !t.guess, !t.guess
+	}
+	if err := s.admit(ctx, turns); err != nil {
+		return err
+	}
 	writing := make([]*turn, 0, len(turns))
 	ws := make([]write, 0, len(turns))
 	for _, t := range turns {
-		t.next = t.change.decide(t.entry, now)
-		switch {
-		case t.next != nil:
+		if t.next != nil {
 			writing = append(writing, t)
 			ws = append(ws, t.next.write(t.key, expect(t.entry.revision)))
-		case t.guess:
-			t.known = false
-		default:
-			t.over = true
 		}
 	}
 	outcomes, err := s.writes(ctx, ws)
@@ -112,6 +119,7 @@ func (s *Store) apply(ctx context.Context, turns []*turn, now moment) error {
 			t.change.kept(entry{revision: o.revision, stored: now.likely(), row: t.next})
 		case errors.Is(o.err, errConflict):
 			t.known = false
+		case errors.Is(o.err, dedupe.ErrFull) && t.change.tighten():
 		default:
 			t.over = true
 			t.change.failed(fmt.Errorf("key %s: %w", t.key, o.err))

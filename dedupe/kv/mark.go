@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/onceish/onceish/dedupe"
 )
@@ -28,16 +29,27 @@ func (s *Store) Seen(ctx context.Context, keys []dedupe.Key) ([]dedupe.Record, e
 	if err != nil {
 		return nil, fmt.Errorf("seen: %w", err)
 	}
+	var left *room
+	if slices.ContainsFunc(entries, func(e entry) bool { return e.revision == 0 }) {
+		if left, err = s.room(ctx); err != nil {
+			return nil, fmt.Errorf("seen: %w", err)
+		}
+	}
 	records := make([]dedupe.Record, len(keys))
 	for i, e := range entries {
 		if errors.Is(e.err, errNewer) {
 			records[i] = dedupe.Record{State: dedupe.Held, Err: e.err}
 			continue
 		}
-		records[i] = e.seen(now)
+		if records[i] = e.seen(now); e.revision == 0 {
+			records[i].Err = left.take(names[i], markSize)
+		}
 	}
 	return records, nil
 }
+
+// markSize is about what the value of a mark takes.
+const markSize = 100
 
 // Mark implements dedupe.Store: one round trip.
 func (s *Store) Mark(ctx context.Context, marks []dedupe.Mark) ([]error, error) {
@@ -46,21 +58,25 @@ func (s *Store) Mark(ctx context.Context, marks []dedupe.Mark) ([]error, error) 
 		return nil, fmt.Errorf("mark: %w", err)
 	}
 	defer cancel()
-	ws := make([]write, len(marks))
+	errs := make([]error, len(marks))
+	ws := make([]write, 0, len(marks))
+	of := make([]int, 0, len(marks))
 	for i, m := range marks {
+		if errs[i] = dedupe.CheckHash(m.Hash); errs[i] != nil {
+			continue
+		}
 		r := row{Phase: done, TTL: m.TTL, Hash: m.Hash}
 		if m.State == dedupe.Dead {
 			r.Phase = dead
 		}
-		ws[i] = r.write(eventKey(m.Key), "")
+		ws, of = append(ws, r.write(eventKey(m.Key), "")), append(of, i)
 	}
 	outcomes, err := s.writes(ctx, ws)
 	if err != nil {
 		return nil, fmt.Errorf("mark: %w", err)
 	}
-	errs := make([]error, len(marks))
 	for i, o := range outcomes {
-		errs[i] = o.err
+		errs[of[i]] = o.err
 	}
 	return errs, nil
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -25,11 +26,15 @@ type Options struct {
 	Bucket string
 	// BindOnly: the bucket must exist, and New makes none. It is verified all the same.
 	BindOnly bool
-	// Replicas of a bucket that New makes, 1 to 5. Zero: 1. An existing bucket keeps its own.
+	// Topics are what the marks are of, patterns allowed: a bucket that New makes gets as many replicas as their streams have, and one
+	// that has fewer is warned of. It takes $JS.API.STREAM.NAMES, and STREAM.INFO of those streams. Empty: no streams are looked at.
+	Topics []string
+	// Replicas of a bucket that New makes, 1 to 5. Zero: those of the streams of Topics, or 1. An existing bucket keeps its own.
 	Replicas int
 	// Domain is the JetStream domain to work in. At most one of Domain and APIPrefix is set.
 	Domain string
-	// APIPrefix is the prefix of the JetStream API, where it is imported from another account. Empty: "$JS.API".
+	// APIPrefix is the prefix of the JetStream API, with or without the dot at its end, where it is imported from another account.
+	// Empty: "$JS.API".
 	APIPrefix string
 	// Timeout bounds each call. Zero: DefaultTimeout.
 	Timeout time.Duration
@@ -49,7 +54,6 @@ func (o *Options) resolve() (Options, error) {
 		r = *o
 	}
 	r.Bucket = or(r.Bucket, DefaultBucket)
-	r.Replicas = or(r.Replicas, 1)
 	r.Timeout = or(r.Timeout, DefaultTimeout)
 	r.Window = or(r.Window, DefaultWindow)
 	r.Logger = or(r.Logger, slog.Default())
@@ -61,8 +65,8 @@ func (o *Options) validate() error {
 	switch {
 	case !bucketName.MatchString(o.Bucket):
 		return o.invalid("Bucket", o.Bucket, "1 to 200 letters, digits, '_' and '-'")
-	case o.Replicas < 1 || o.Replicas > 5:
-		return o.invalid("Replicas", o.Replicas, "1 to 5")
+	case o.Replicas < 0 || o.Replicas > 5:
+		return o.invalid("Replicas", o.Replicas, "1 to 5, or 0")
 	case o.Timeout < 0:
 		return o.invalid("Timeout", o.Timeout, "positive")
 	case o.Window < 1 || o.Window > maxWindow:
@@ -83,7 +87,7 @@ func (o *Options) api() string {
 	case o.Domain != "":
 		return "$JS." + o.Domain + ".API."
 	case o.APIPrefix != "":
-		return o.APIPrefix + "."
+		return strings.TrimSuffix(o.APIPrefix, ".") + "."
 	}
 	return jetstream.DefaultAPIPrefix
 }

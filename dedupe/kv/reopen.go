@@ -41,4 +41,6 @@ func (c *reopening) decide(e entry, now moment) *row {
 
 func (c *reopening) kept(entry) {}
 
+func (c *reopening) tighten() bool { return false }
+
 func (c *reopening) failed(err error) { *c.err = err }

@@ -1,7 +1,6 @@
 package kv
 
 import (
-	"bytes"
 	"time"
 
 	"github.com/onceish/onceish/dedupe"
@@ -37,6 +36,8 @@ type row struct {
 	Crashes  int
 	Reason   string
 	Letter   string
+	// Spare is how many bytes are kept free in the value for what its next revision grows by. It is in no other.
+	Spare int
 }
 
 // entry is what is known of a key: the last revision of its subject, and the row in it unless it is absent.
@@ -89,15 +90,12 @@ func (e entry) unclaimed() bool { return e.row.Phase == free && e.row.Since.IsZe
 // next is a copy to be written over the entry, by the same owner.
 func (e entry) next() *row {
 	r := *e.row
-	r.Token = e.token()
+	r.Token, r.Spare = e.token(), 0
 	if !e.unclaimed() {
 		r.Since = e.since()
 	}
 	return &r
 }
-
-// mismatch reports whether both hashes are there and differ.
-func mismatch(a, b []byte) bool { return len(a) > 0 && len(b) > 0 && !bytes.Equal(a, b) }
 
 // seen is the row as a Record tells it.
 func (e entry) seen(now moment) dedupe.Record {

@@ -77,13 +77,48 @@ func (h *held) unchanged(ok bool) *row {
 
 func (h *held) failed(err error) { *h.err = err }
 
+func (h *held) tighten() bool { return false }
+
+// found is what is kept of the claim. Where nothing is, it is the claim itself, in that phase: whoever writes next writes it again.
+func (h *held) found(e entry, now moment, p phase) entry {
+	if e = e.at(now.earliest); e.row != nil || e.err != nil {
+		return e
+	}
+	c := h.claim
+	e.row = &row{
+		Phase: p, Owner: c.Nonce, Token: c.Token, Since: now.likely().Add(-max(0, c.Age)).UTC(), Hash: c.Hash,
+		Attempts: max(0, c.Attempts), Crashes: max(0, c.Crashes),
+	}
+	if p == dying {
+		e.row.Reason, e.row.Letter = cut(c.Reason, dedupe.MaxReason), c.Letter
+	}
+	return e
+}
+
 type settling struct {
 	held
 	settlement *dedupe.Settlement
+	tight      bool // the bucket is full: the reason is cut short
+}
+
+// shortReason is what is kept of a reason in a bucket that is full. The dead letter has all of it, unless another process stores it.
+const shortReason = 64
+
+// tighten gives up most of a reason for having the settlement stored.
+func (c *settling) tighten() bool {
+	if c.tight || c.settlement.Outcome != dedupe.GivenUp || len(c.settlement.Reason) <= shortReason {
+		return false
+	}
+	c.tight = true
+	return true
 }
 
 func (c *settling) decide(e entry, now moment) *row {
-	e = e.at(now.earliest)
+	from := claimed
+	if c.settlement.Outcome == dedupe.Buried {
+		from = dying
+	}
+	e = c.found(e, now, from)
 	if !e.owned(c.claim.Nonce) {
 		return c.unchanged(false)
 	}
@@ -127,7 +162,10 @@ func (c *settling) settled(next *row) *row {
 		next.Attempts++
 	case dedupe.GivenUp:
 		next.Span, next.Letter = s.Lease, s.Letter
-		next.Reason = cut(s.Reason)
+		next.Reason = cut(s.Reason, dedupe.MaxReason)
+		if c.tight {
+			next.Reason = cut(s.Reason, shortReason)
+		}
 		if s.CountAttempt {
 			next.Attempts++
 		}
@@ -139,12 +177,12 @@ func (c *settling) settled(next *row) *row {
 }
 
 // cut bounds a reason, between two characters.
-func cut(s string) string {
-	if len(s) <= dedupe.MaxReason {
+func cut(s string, most int) string {
+	if len(s) <= most {
 		return s
 	}
-	end := dedupe.MaxReason
-	for end > dedupe.MaxReason-utf8.UTFMax && !utf8.RuneStart(s[end]) {
+	end := most
+	for end > most-utf8.UTFMax && !utf8.RuneStart(s[end]) {
 		end--
 	}
 	return s[:end]
@@ -156,7 +194,11 @@ type extending struct {
 }
 
 func (c *extending) decide(e entry, now moment) *row {
-	e = e.at(now.earliest)
+	as := claimed
+	if c.claim.State == dedupe.Dying {
+		as = dying
+	}
+	e = c.found(e, now, as)
 	if !e.owned(c.claim.Nonce) || e.row.Phase != claimed && e.row.Phase != dying {
 		return c.unchanged(false)
 	}

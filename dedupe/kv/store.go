@@ -26,6 +26,7 @@ type Store struct {
 	bucket  string
 	// maxSize bounds a message in bytes. Zero: only the connection does.
 	maxSize int
+	bounds  bounds
 	// subject is the prefix under which keys are published, kept that under which they are stored; they differ
 	// where JetStream is reached through another domain or account.
 	subject, kept string
@@ -67,9 +68,12 @@ func open(ctx context.Context, nc *nats.Conn, o *Options, local func() time.Time
 		return nil, err
 	}
 	defer cancel()
-	if s.maxSize, err = prepare(ctx, nc, &opts); err != nil {
+	info, err := prepare(ctx, nc, &opts)
+	if err != nil {
 		return nil, err
 	}
+	s.maxSize = max(0, int(info.Config.MaxMsgSize))
+	s.bounds = bounds{bytes: max(0, info.Config.MaxBytes), msgs: max(0, info.Config.MaxMsgs)}
 	x, err := newExchange(nc, opts.Window)
 	if err != nil {
 		return nil, err

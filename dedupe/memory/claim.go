@@ -2,6 +2,7 @@ package memory
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"math"
 	"time"
@@ -24,7 +25,7 @@ func (s *Store) Claim(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim,
 	now := s.clock()
 	room := s.room(now)
 	for i := range rs {
-		if err := room.fits(ids[i]); err != nil {
+		if err := cmp.Or(dedupe.CheckHash(rs[i].Hash), room.fits(ids[i])); err != nil {
 			claims[i] = dedupe.Claim{Key: rs[i].Key, Nonce: rs[i].Nonce, Err: err}
 			continue
 		}
@@ -42,7 +43,7 @@ func (s *Store) claim(k id, q *dedupe.Request, now int64) dedupe.Claim {
 		return s.answer(r, slot, q, dedupe.Fresh, now)
 	}
 	kept := s.table.hashOf(r, slot)
-	if len(kept) > 0 && len(q.Hash) > 0 && !bytes.Equal(kept, q.Hash) {
+	if dedupe.Differ(kept, q.Hash) {
 		return s.answer(r, slot, q, dedupe.Reused, now)
 	}
 	return s.answer(r, slot, q, s.take(r, slot, q, now), now)

@@ -25,7 +25,10 @@ func (s *Store) Extend(ctx context.Context, cs []dedupe.Claim, lease, ttl time.D
 	now := s.clock()
 	for i := range cs {
 		r, slot := s.table.get(ids[i], now)
-		if r == nil || r.owner != s.owner(cs[i].Nonce) || r.state != claimed && r.state != dying {
+		if r == nil {
+			r, slot = s.restore(ids[i], &cs[i], now)
+		}
+		if !s.owns(r, &cs[i]) || r.state != claimed && r.state != dying {
 			errs[i] = dedupe.ErrSuperseded
 			continue
 		}
@@ -49,13 +52,41 @@ func (s *Store) Settle(ctx context.Context, ss []dedupe.Settlement) ([]error, er
 	defer s.mu.Unlock()
 	now := s.clock()
 	for i := range ss {
+		c := &ss[i].Claim
 		r, slot := s.table.get(ids[i], now)
-		if r == nil || r.owner != s.owner(ss[i].Claim.Nonce) || !s.settle(r, slot, &ss[i], now) {
+		if r == nil {
+			if r, slot = s.restore(ids[i], c, now); r != nil {
+				r.state, _ = passage(ss[i].Outcome)
+			}
+		}
+		if !s.owns(r, c) || !s.settle(r, slot, &ss[i], now) {
 			errs[i] = dedupe.ErrSuperseded
 		}
 	}
 	s.table.sweepSome(now)
 	return errs, nil
+}
+
+func (s *Store) owns(r *row, c *dedupe.Claim) bool { return r != nil && r.owner == s.owner(c.Nonce) }
+
+// restore writes the row of a claim again that is gone. It does so beyond the bound too: the key was let in before. A claim without a
+// nonce was none.
+func (s *Store) restore(k id, c *dedupe.Claim, now int64) (*row, uint32) {
+	if c.Nonce == "" {
+		return nil, 0
+	}
+	r, slot := s.table.reset(k)
+	r.state, r.owner, r.token = claimed, s.owner(c.Nonce), c.Token
+	r.since = now - int64(max(c.Age, 0))
+	r.attempts, r.crashes = uint32(min(max(c.Attempts, 0), math.MaxUint32)), uint16(min(max(c.Crashes, 0), math.MaxUint16))
+	if c.State == dedupe.Dying {
+		r.state = dying
+		e := s.table.extra(slot)
+		e.reason, e.letter = cut(c.Reason), strings.Clone(c.Letter)
+	}
+	s.table.setHash(r, slot, c.Hash)
+	s.tokens = max(s.tokens, c.Token)
+	return r, slot
 }
 
 // settle changes a row that is the settlement's own.

@@ -2,6 +2,7 @@ package memory
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"hash/maphash"
@@ -62,8 +63,8 @@ func (s *Store) Seen(ctx context.Context, keys []dedupe.Key) ([]dedupe.Record, e
 	for i, k := range ids {
 		if r, slot := s.table.get(k, now); r != nil {
 			records[i] = dedupe.Record{State: seen(r, now), Hash: bytes.Clone(s.table.hashOf(r, slot))}
-		} else {
-			records[i].Err = room.fits(k)
+		} else if s.table.len()+len(keys) > s.max {
+			records[i].Err = room.lets(k)
 		}
 	}
 	return records, nil
@@ -102,7 +103,7 @@ func (s *Store) Mark(ctx context.Context, marks []dedupe.Mark) ([]error, error) 
 	now := s.clock()
 	room := s.room(now)
 	for i := range marks {
-		if errs[i] = room.fits(ids[i]); errs[i] == nil {
+		if errs[i] = cmp.Or(dedupe.CheckHash(marks[i].Hash), room.fits(ids[i])); errs[i] == nil {
 			s.mark(ids[i], &marks[i], now)
 		}
 	}

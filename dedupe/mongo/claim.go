@@ -20,6 +20,8 @@ const (
 	claimTries = 4
 	// shortly is answered as HeldFor where the holder cannot be seen.
 	shortly = 50 * time.Millisecond
+	// newerFor is answered as HeldFor of a row whose state this version does not know: it is left to the version that wrote it.
+	newerFor = 5 * time.Second
 )
 
 // pending is a request on its way to an answer.
@@ -65,7 +67,12 @@ func check(q *dedupe.Request) error {
 func (s *Store) claimBatch(ctx context.Context, rs []dedupe.Request, out []dedupe.Claim) error {
 	rest := make([]*pending, 0, len(rs))
 	for i := range rs {
-		rest = append(rest, &pending{req: &rs[i], id: keyID(rs[i].Key), claim: &out[i]})
+		p := &pending{req: &rs[i], id: keyID(rs[i].Key), claim: &out[i]}
+		if err := dedupe.CheckHash(rs[i].Hash); err != nil {
+			p.fail(err)
+			continue
+		}
+		rest = append(rest, p)
 	}
 	for len(rest) > 0 {
 		first := make(map[string]*pending, len(rest))
@@ -101,7 +108,7 @@ func (p *pending) after(c *dedupe.Claim) bool {
 	same := *c
 	same.Nonce, same.Reason, same.Letter = p.req.Nonce, "", ""
 	switch {
-	case differ(c.Hash, p.req.Hash):
+	case dedupe.Differ(c.Hash, p.req.Hash):
 		same.State = dedupe.Reused
 	case c.State == dedupe.Reused:
 		return false

@@ -45,10 +45,24 @@ func (s *Store) extendBatch(ctx context.Context, cs []dedupe.Claim, errs []error
 	if err != nil {
 		return err
 	}
+	var gone []*lost
 	for i := range cs {
-		if errs[i] == nil && !rows[c.ids[i]].leasedBy(cs[i].Nonce) {
+		switch r := rows[c.ids[i]]; {
+		case errs[i] != nil:
+		case r.absent() && cs[i].Nonce != "":
+			gone = append(gone, &lost{item: i, id: c.ids[i], expired: r, owner: cs[i].Nonce, document: leasedRow(&cs[i], c.ids[i], r, lease, ttl)})
+		case !r.leasedBy(cs[i].Nonce):
 			errs[i] = dedupe.ErrSuperseded
 		}
 	}
-	return nil
+	back, err := s.restore(ctx, gone, errs)
+	for _, l := range back {
+		switch {
+		case l.found.absent():
+			errs[l.item] = errUncounted
+		case !l.found.leasedBy(l.owner):
+			errs[l.item] = dedupe.ErrSuperseded
+		}
+	}
+	return err
 }

@@ -1,10 +1,13 @@
 package mongo_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -200,6 +203,54 @@ func TestRefusedKeys(t *testing.T) {
 	}
 }
 
+// A row that the server refuses ends the update that it is in. The others are then changed each by itself: none but that one is left out.
+func TestOneRefusedRowStopsNoOther(t *testing.T) {
+	t.Parallel()
+	calls := map[string]func(s *mongodedupe.Store, cs []dedupe.Claim) ([]error, error){
+		"settle": func(s *mongodedupe.Store, cs []dedupe.Claim) ([]error, error) {
+			var ss []dedupe.Settlement
+			for _, c := range cs {
+				ss = append(ss, dedupe.Settlement{Claim: c, Outcome: dedupe.Failed, TTL: time.Hour})
+			}
+			return s.Settle(context.Background(), ss)
+		},
+		"extend": func(s *mongodedupe.Store, cs []dedupe.Claim) ([]error, error) {
+			return s.Extend(context.Background(), cs, time.Minute, time.Hour)
+		},
+		"reopen": func(s *mongodedupe.Store, cs []dedupe.Claim) ([]error, error) {
+			return s.Reopen(context.Background(), []dedupe.Key{cs[0].Key, cs[1].Key, cs[2].Key})
+		},
+	}
+	for name, call := range calls {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, _, w := wired(t)
+			cs, err := s.Claim(t.Context(), []dedupe.Request{request("a", time.Minute), request("b", time.Minute), request("c", time.Minute)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var updates atomic.Int32
+			w.Rewrite(func(command string, reply bson.D) bson.D {
+				if command != "update" {
+					return reply
+				}
+				refused := bson.A{mongowire.WriteError(0, 121, "Document failed validation")} // the group
+				if updates.Add(1) == 2 {
+					refused = bson.A{mongowire.WriteError(1, 121, "Document failed validation")} // the second row of it
+				}
+				return mongowire.With(reply, "writeErrors", refused)
+			})
+			errs, err := call(s, cs)
+			if err != nil || len(errs) != 3 || errs[0] != nil || !errors.Is(errs[1], dedupe.ErrKeyRefused) || errs[2] != nil {
+				t.Errorf("%v, %v, want an ErrKeyRefused of the second alone", errs, err)
+			}
+			if n := updates.Load(); n != 2 {
+				t.Errorf("%d updates, want the group and its rows", n)
+			}
+		})
+	}
+}
+
 // A write that is applied, but not as widely as was asked, is an error of the call; one row that is turned down for a reason that passes
 // is an error of that item.
 func TestFailedWrites(t *testing.T) {
@@ -255,17 +306,32 @@ func TestOtherWordForDuplicate(t *testing.T) {
 	}
 }
 
-// A row in a state of a later version, or of nobody's, stops its own event only.
+// A row in a state that this version does not know is left to the version that knows it: it is held, nobody runs it, and it is
+// told of once. It stops no other event.
 func TestUnknownState(t *testing.T) {
 	t.Parallel()
-	s, coll, _ := wired(t)
+	var log bytes.Buffer
+	coll := collection(t, connect(t, options.Client().ApplyURI(mongotest.URI(t))))
+	s, err := mongodedupe.New(t.Context(), coll, &mongodedupe.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
 	r := request("a", time.Minute)
 	if _, err := coll.InsertOne(t.Context(), bson.D{{Key: "_id", Value: r.Key.String()}, {Key: "state", Value: "parked"}}); err != nil {
 		t.Fatal(err)
 	}
-	cs, err := s.Claim(t.Context(), []dedupe.Request{r, request("b", time.Minute)})
-	if err != nil || cs[1].State != dedupe.Fresh || !errors.Is(cs[0].Err, dedupe.ErrKeyRefused) || !strings.Contains(cs[0].Err.Error(), `"parked"`) {
-		t.Errorf("%+v, %v", cs, err)
+	for range 2 {
+		cs, err := s.Claim(t.Context(), []dedupe.Request{r, request("b", time.Minute)})
+		if err != nil || cs[0].State != dedupe.Held || cs[0].Err != nil || cs[0].HeldFor <= 0 || cs[1].State != dedupe.Fresh {
+			t.Errorf("%+v, %v, want the first held and the second fresh", cs, err)
+		}
+		rs, err := s.Seen(t.Context(), []dedupe.Key{r.Key, {ID: "unknown"}})
+		if err != nil || rs[0].State != dedupe.Held || rs[0].Err == nil || errors.Is(rs[0].Err, dedupe.ErrKeyRefused) || rs[1].Err != nil {
+			t.Errorf("seen as %+v, %v, want held with an error that passes", rs, err)
+		}
+	}
+	if n := strings.Count(log.String(), "parked"); n != 1 {
+		t.Errorf("told of %d times, want once:\n%s", n, log.String())
 	}
 }
 
@@ -284,6 +350,23 @@ func TestTimeout(t *testing.T) {
 	_, err = s.Claim(t.Context(), []dedupe.Request{request("a", time.Minute)})
 	if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 2500*time.Millisecond {
 		t.Errorf("%v after %v, want the time-out of 1s", err, time.Since(start))
+	}
+}
+
+// What a claim is held for counts from when it was sent: a slow answer leaves less of it.
+func TestHeldForCountsFromTheRequest(t *testing.T) {
+	t.Parallel()
+	const lease, slow = 20 * time.Second, 500 * time.Millisecond
+	s, _, w := wired(t)
+	claimOne(t, s, request("lapsed", time.Millisecond))
+	lapse(t, s, request("lapsed", time.Millisecond))
+	w.Slow(slow)
+	for _, id := range []string{"fresh", "lapsed"} {
+		r := request(id, lease)
+		r.Nonce = "taker"
+		if c := claimOne(t, s, r); c.State != dedupe.Fresh || c.HeldFor > lease-slow {
+			t.Errorf("%s: %v, held for %v of %v after an answer that took %v", id, c.State, c.HeldFor, lease, slow)
+		}
 	}
 }
 

@@ -33,6 +33,7 @@ func (s *Store) Seen(ctx context.Context, keys []dedupe.Key) ([]dedupe.Record, e
 		}
 		for i, n := range names {
 			if r, ok := rows[n]; ok {
+				s.warnUnknown(r)
 				out[from+i] = r.record()
 			}
 		}
@@ -49,6 +50,10 @@ func (s *Store) Mark(ctx context.Context, marks []dedupe.Mark) ([]error, error) 
 		m := &marks[i]
 		if err := checkMark(m); err != nil {
 			return nil, fmt.Errorf("dedupe/mongo: mark: mark %d of %d: %w", i+1, len(marks), err)
+		}
+		if err := dedupe.CheckHash(m.Hash); err != nil {
+			of[i] = &writing{err: err}
+			continue
 		}
 		id := keyID(m.Key)
 		w, ok := last[id]

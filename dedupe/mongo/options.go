@@ -3,6 +3,7 @@ package mongo
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
@@ -18,6 +19,8 @@ type Options struct {
 	// WriteConcern of claims and marks. Default majority: what was answered survives the loss of a node. With a weaker one, such
 	// as w:1 for telemetry, a failover may take marks back, and their events run again if they are delivered again.
 	WriteConcern *writeconcern.WriteConcern
+	// Logger is told, once, of rows that only a later version can read. Nil: slog.Default().
+	Logger *slog.Logger
 	// Waiting is called when UpdateOnce has left events in a document; it must not block. Give it the Notify of a mongooutbox.Mover in this
 	// process.
 	Waiting func()
@@ -44,6 +47,9 @@ func (o *Options) withDefaults() (Options, error) {
 	}
 	if !c.WriteConcern.Acknowledged() {
 		return c, errors.New("dedupe/mongo: Options.WriteConcern is w:0; a claim needs an answer, use w:1 or more")
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
 	}
 	if c.now == nil {
 		c.now = time.Now

@@ -1,7 +1,6 @@
 package mongo
 
 import (
-	"bytes"
 	"fmt"
 	"time"
 
@@ -78,6 +77,9 @@ func (r *row) take(name string, v bson.RawValue) {
 // expired rows count as absent, whether the TTL index has removed them yet or not.
 func (r *row) expired() bool { return r.expire != 0 && r.expire <= r.now }
 
+// absent rows are not there, or expired.
+func (r *row) absent() bool { return r == nil || r.expired() }
+
 // leasedBy tells whether the row is a claim or a burial of that owner, its lease over or not. A nil row is not there.
 func (r *row) leasedBy(nonce string) bool {
 	return r != nil && !r.expired() && nonce != "" && r.owner == nonce && (r.state == claimed || r.state == dying)
@@ -102,6 +104,12 @@ func (r *row) known() bool {
 	return false
 }
 
+// unknown is what is said of a row that this version cannot judge.
+func (r *row) unknown() error {
+	return fmt.Errorf("the row %s has the state %q, which this version does not know: it is left to the version that wrote it; if there is none, delete it",
+		r.id, r.state)
+}
+
 // pin is a filter that matches the row only as it was read: whatever changes it changes one of these.
 func (r *row) pin() bson.D {
 	d := bson.D{{Key: "_id", Value: r.id}}
@@ -120,6 +128,9 @@ func (r *row) pin() bson.D {
 func (r *row) record() dedupe.Record {
 	if r.expired() {
 		return dedupe.Record{}
+	}
+	if !r.known() {
+		return dedupe.Record{State: dedupe.Held, Err: r.unknown()}
 	}
 	switch r.state {
 	case done:
@@ -143,8 +154,5 @@ func (r *row) claim(q *dedupe.Request, s dedupe.State) dedupe.Claim {
 		Attempts: int(r.attempts), Crashes: int(r.crashes),
 	}
 }
-
-// differ tells whether two hashes are of different payloads; an empty one matches any.
-func differ(a, b []byte) bool { return len(a) > 0 && len(b) > 0 && !bytes.Equal(a, b) }
 
 func milliseconds(n int64) time.Duration { return time.Duration(n) * time.Millisecond }

@@ -60,12 +60,21 @@ func (s *Store) settleBatch(ctx context.Context, ss []dedupe.Settlement, errs []
 	if err != nil {
 		return err
 	}
+	var gone []*lost
 	for i := range ss {
-		if errs[i] == nil {
-			errs[i] = settled(&ss[i], rows[keys[i]])
+		switch r := rows[keys[i]]; {
+		case errs[i] != nil:
+		case r.absent() && ss[i].Claim.Nonce != "":
+			gone = append(gone, &lost{item: i, id: keys[i], expired: r, owner: ss[i].Claim.Nonce, document: settledRow(&ss[i], keys[i], r)})
+		default:
+			errs[i] = settled(&ss[i], r)
 		}
 	}
-	return nil
+	back, err := s.restore(ctx, gone, errs)
+	for _, l := range back {
+		errs[l.item] = settled(&ss[l.item], l.found)
+	}
+	return err
 }
 
 // grouped makes one change of the settlements that are alike.
@@ -98,18 +107,28 @@ func from(o dedupe.Outcome) string {
 	return claimed
 }
 
-// to tells whether an outcome has led to the state, itself or with what follows it under the same owner.
-func to(o dedupe.Outcome, state string) bool {
+// into is the state that an outcome leads to.
+func into(o dedupe.Outcome) string {
 	switch o {
 	case dedupe.Succeeded:
-		return state == done
-	case dedupe.Failed, dedupe.NotBegun:
-		return state == free
+		return done
 	case dedupe.GivenUp:
-		return state == dying || state == dead
-	default:
-		return state == dead
+		return dying
+	case dedupe.Buried:
+		return dead
+	case dedupe.Failed, dedupe.NotBegun:
 	}
+	return free
+}
+
+// counts tells whether a settlement counts an attempt.
+func counts(t *dedupe.Settlement) bool {
+	return t.Outcome == dedupe.Failed || t.Outcome == dedupe.GivenUp && t.CountAttempt
+}
+
+// to tells whether an outcome has led to the state, itself or with what follows it under the same owner.
+func to(o dedupe.Outcome, state string) bool {
+	return state == into(o) || o == dedupe.GivenUp && state == dead
 }
 
 // update is what an outcome changes. Owner, token, hash and counts stay in the row: deleting them would let a stale claim match.
@@ -137,7 +156,11 @@ func update(t *dedupe.Settlement) bson.A {
 // settled judges a settlement by the row as it is afterwards: a repeat finds itself applied, a stale one another's claim.
 func settled(t *dedupe.Settlement, r *row) error {
 	switch {
-	case r == nil || r.expired() || t.Claim.Nonce == "" || r.owner != t.Claim.Nonce:
+	case t.Claim.Nonce == "":
+		return dedupe.ErrSuperseded
+	case r.absent():
+		return errUncounted
+	case r.owner != t.Claim.Nonce:
 		return dedupe.ErrSuperseded
 	case r.state == from(t.Outcome):
 		return errUncounted
@@ -148,7 +171,7 @@ func settled(t *dedupe.Settlement, r *row) error {
 }
 
 // errUncounted is of one item, which is repeated.
-var errUncounted = errors.New("a row was not counted and yet is there, unsettled and owned")
+var errUncounted = errors.New("the row was not counted, and yet is there to be changed")
 
 // reason is cut to [dedupe.MaxReason] between characters, and made UTF-8.
 func reason(s string) string {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -40,6 +42,8 @@ type Store struct {
 	grace   time.Duration // see doneGrace
 	waiting func()        // see Options.Waiting
 	assured assured
+	log     *slog.Logger
+	warned  atomic.Bool // of a row in an unknown state
 }
 
 // New returns the store in coll, whose own concerns and preferences do not matter, after it has made sure of the
@@ -52,7 +56,7 @@ func New(ctx context.Context, coll *driver.Collection, o *Options) (*Store, erro
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{acked: mongoserver.Own(coll, readconcern.Majority(), opts.WriteConcern), timeout: opts.Timeout, concern: opts.WriteConcern, grace: opts.grace, waiting: opts.Waiting}
+	s := &Store{acked: mongoserver.Own(coll, readconcern.Majority(), opts.WriteConcern), timeout: opts.Timeout, concern: opts.WriteConcern, grace: opts.grace, waiting: opts.Waiting, log: opts.Logger}
 	s.assured.unique, s.assured.waiting = make(map[pinned][]string), make(map[place]bool)
 	s.own = s.acked
 	if !opts.majority() {
@@ -85,6 +89,14 @@ func (s *Store) failed(call string, err error) error {
 // any item.
 func (s *Store) write(ctx context.Context, models []driver.WriteModel) (*driver.BulkWriteResult, []driver.BulkWriteError, error) {
 	return mongoserver.WriteEach(ctx, s.own, models, false)
+}
+
+// warnUnknown logs, once, that there are rows whose state this version does not know.
+func (s *Store) warnUnknown(r *row) {
+	if !r.expired() && !r.known() && !s.warned.Swap(true) {
+		s.log.Warn("dedupe collection has a row that a later version has written: its event waits for that version",
+			"collection", s.own.Database().Name()+"."+s.own.Name(), "error", r.unknown())
+	}
 }
 
 // turnedDown is what the caller is told of an item that the server has turned down.

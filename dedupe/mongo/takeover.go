@@ -2,7 +2,6 @@ package mongo
 
 import (
 	"context"
-	"fmt"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
@@ -36,6 +35,7 @@ func (s *Store) resolve(ctx context.Context, taken []*pending) ([]*pending, erro
 			absent = append(absent, p)
 			continue
 		}
+		s.warnUnknown(r)
 		if m := p.judge(r); m != nil {
 			moves = append(moves, m)
 		}
@@ -52,8 +52,8 @@ func (p *pending) judge(r *row) *move {
 	case r.expired():
 		return p.startOver(r)
 	case !r.known():
-		p.fail(fmt.Errorf("%w: its row has the state %q, which this version does not know; run the version that wrote it, or delete the row", dedupe.ErrKeyRefused, r.state))
-	case differ(r.hash, p.req.Hash):
+		*p.claim = dedupe.Claim{Key: p.req.Key, State: dedupe.Held, Nonce: p.req.Nonce, HeldFor: newerFor}
+	case dedupe.Differ(r.hash, p.req.Hash):
 		*p.claim = r.claim(p.req, dedupe.Reused)
 	case r.state == done:
 		*p.claim = r.claim(p.req, dedupe.Done)

@@ -1,7 +1,6 @@
 package protocol
 
 import (
-	"bytes"
 	"time"
 
 	"github.com/onceish/onceish/bus"
@@ -165,7 +164,7 @@ func lowest(copies []arrived) uint64 {
 
 // same reports whether a copy has the payload that the job is about.
 func (j *Job) same(a *arrived) bool {
-	return a.Hash == nil || j.hash == nil || bytes.Equal(a.Hash, j.hash)
+	return !dedupe.Differ(a.Hash, j.hash)
 }
 
 // roster is all jobs in the order in which they came.

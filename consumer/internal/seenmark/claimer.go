@@ -6,7 +6,6 @@
 package seenmark
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -60,7 +59,7 @@ func (c *Claimer) Claim(ctx context.Context, rs []dedupe.Request) ([]dedupe.Clai
 func answer(r *dedupe.Request, seen *dedupe.Record, stopped error) dedupe.Claim {
 	c := dedupe.Claim{Key: r.Key, Nonce: r.Nonce, State: dedupe.Fresh, Hash: r.Hash, HeldFor: r.Lease}
 	switch {
-	case seen.State != dedupe.Fresh && differ(seen.Hash, r.Hash):
+	case seen.State != dedupe.Fresh && dedupe.Differ(seen.Hash, r.Hash):
 		c.State = dedupe.Reused
 	case seen.State == dedupe.Done || seen.State == dedupe.Dead:
 		c.State = seen.State
@@ -148,5 +147,3 @@ func parallel(call string, got, want int) error {
 	}
 	return nil
 }
-
-func differ(a, b []byte) bool { return len(a) > 0 && len(b) > 0 && !bytes.Equal(a, b) }

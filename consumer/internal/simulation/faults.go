@@ -21,6 +21,9 @@ const (
 	pausing                     // and resuming
 	rolling                     // a process drains, and is replaced
 	cutOff                      // a process does not reach the store
+	vanishing                   // the row of a claim is gone
+	picky                       // the store refuses single items for a time
+	filling                     // it has no room for new keys for a time
 	faultKinds
 )
 
@@ -31,6 +34,8 @@ type faults struct {
 	storeDown  time.Duration // until then
 	storeHears float64       // how likely a call is applied all the same
 	storeSlow  time.Duration
+	storePicky time.Duration
+	storeFull  time.Duration
 	busEpoch   int
 	stopping   bool // who ends does not start again
 	fresh      bool // the step under way had its fault
@@ -86,6 +91,21 @@ func (f *faults) inject(w *world) {
 		l.drain()
 	case cutOff:
 		l.cut(w.between(100*time.Millisecond, 2*lease))
+	case vanishing:
+		w.vanishOne()
+	case picky:
+		f.storePicky = w.elapsed + w.between(100*time.Millisecond, 2*lease)
+		w.sufferAll(f.storePicky - w.elapsed + timeout)
+		w.note("store picky", "", "", int64(f.storePicky))
+	case filling:
+		f.storeFull = w.elapsed + w.between(100*time.Millisecond, 4*lease)
+		w.note("store full", "", "", int64(f.storeFull))
+	}
+}
+
+func (w *world) sufferAll(d time.Duration) {
+	for _, l := range w.workers {
+		l.suffer(d)
 	}
 }
 
@@ -149,7 +169,7 @@ func (w *world) removeOne() {
 // end is when the faults stop: what is frozen goes on, what is away comes back.
 func (f *faults) end(w *world) {
 	f.on = false
-	f.storeDown, f.storeSlow = 0, 0
+	f.storeDown, f.storeSlow, f.storePicky, f.storeFull = 0, 0, 0, 0
 	for _, l := range w.workers {
 		l.thaw, l.cutOff = min(l.thaw, w.elapsed), 0
 		if l.paused {

@@ -16,6 +16,9 @@ const patience = time.Hour
 // play is a simulation from its start to its end.
 func (w *world) play() {
 	w.publishAll()
+	if w.sc.picks && !w.sc.crashy() && !w.sc.transact {
+		w.pickOne()
+	}
 	for i := range w.sc.workers {
 		w.spawn(i)
 	}
@@ -41,6 +44,7 @@ func (w *world) calm() {
 			return
 		}
 		w.run(w.elapsed + time.Second)
+		w.release()
 	}
 }
 
@@ -111,7 +115,7 @@ func (w *world) judgeThing(t *thing) {
 		w.violate("I10", "%s (%s) is not concluded", t.name, t.script)
 	case w.sc.transact && t.marked != (len(t.effects) > 0):
 		w.violate("I2", "%s (%s): marked is %v, and it has %d effects", t.name, t.script, t.marked, len(t.effects))
-	case w.sc.marks || t.script == refused:
+	case w.sc.marks || t.script == refused || t.forgotten:
 	case letters > 1:
 		w.violate("I11", "%s (%s) has %d letters", t.name, t.script, letters)
 	case letters == 1 && t.marked:

@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -22,6 +23,7 @@ type row struct {
 	attempts, crashes int
 	due, expires      time.Time
 	letter            string
+	vanished          bool // the store has lost it, and nobody has written it since
 }
 
 // claim is one owner's time with a key.
@@ -104,6 +106,9 @@ func (g *ledger) claimed(l *life, q dedupe.Request, c dedupe.Claim) {
 		return
 	}
 	r, now := g.row(q.Key), g.now()
+	if r.vanished {
+		g.forget(r)
+	}
 	if c.State == dedupe.Fresh && (r.state == dedupe.Done || r.state == dedupe.Dead) {
 		g.world.violate("I3", "%s is %v, and was claimed anew by %s", q.Key.ID, r.state, l.id)
 	}
@@ -119,6 +124,16 @@ func (g *ledger) claimed(l *life, q dedupe.Request, c dedupe.Claim) {
 		g.world.violate("I11", "%s has %d attempts and %d crashes, and the claim of %s says %d and %d",
 			q.Key.ID, r.attempts, r.crashes, l.id, c.Attempts, c.Crashes)
 	}
+}
+
+// forget is a claim of a key whose row has vanished: it starts anew, and whoever had it before is superseded.
+func (g *ledger) forget(r *row) {
+	c := r.last()
+	c.lost, c.ended = true, g.world.elapsed
+	for _, t := range g.world.journal.things {
+		t.forgotten = t.forgotten || t.key == c.key
+	}
+	*r = row{claims: r.claims, expires: r.expires}
 }
 
 // won is a claim that is new.
@@ -145,12 +160,14 @@ func (g *ledger) won(l *life, r *row, q dedupe.Request, c dedupe.Claim) {
 }
 
 // extended is the moment at which a lease is renewed, or not.
-func (g *ledger) extended(l *life, c dedupe.Claim, lease, ttl time.Duration, ok bool) {
-	if !ok {
-		g.world.note("superseded", l.id, c.Key.ID, int64(c.Token))
+func (g *ledger) extended(l *life, c dedupe.Claim, lease, ttl time.Duration, err error) {
+	if err != nil {
+		g.world.note("not extended", l.id, c.Key.ID, int64(c.Token))
+		g.refused(l, c, err)
 		return
 	}
 	r := g.row(c.Key)
+	r.vanished = false
 	h := r.holder()
 	if h == nil || h.nonce != c.Nonce {
 		if !g.world.sc.marks {
@@ -162,13 +179,15 @@ func (g *ledger) extended(l *life, c dedupe.Claim, lease, ttl time.Duration, ok 
 }
 
 // settled is the moment at which a claim is ended, or was not the caller's.
-func (g *ledger) settled(l *life, s dedupe.Settlement, ok bool) {
+func (g *ledger) settled(l *life, s dedupe.Settlement, err error) {
 	w := g.world
-	w.note("settle "+s.Outcome.String(), l.id, s.Claim.Key.ID, truth(ok))
-	if !ok {
+	w.note("settle "+s.Outcome.String(), l.id, s.Claim.Key.ID, truth(err == nil))
+	if err != nil {
+		g.refused(l, s.Claim, err)
 		return
 	}
 	r := g.row(s.Claim.Key)
+	r.vanished = false
 	c := r.last()
 	if c == nil || c.nonce != s.Claim.Nonce {
 		if !w.sc.marks {
@@ -184,6 +203,18 @@ func (g *ledger) settled(l *life, s dedupe.Settlement, ok bool) {
 	}
 	c.outcome, r.expires = s.Outcome, g.now().Add(s.TTL)
 	g.apply(r, c, s)
+}
+
+// refused holds the answer to an owner that was turned away against what the store may say.
+func (g *ledger) refused(l *life, c dedupe.Claim, err error) {
+	r := g.row(c.Key)
+	own := r.last() != nil && r.last().nonce == c.Nonce
+	switch {
+	case errors.Is(err, dedupe.ErrSuperseded) && own && r.vanished:
+		g.world.violate("absent", "%s was told that its claim of %s is another's, and its row is only gone", l.id, c.Key.ID)
+	case errors.Is(err, dedupe.ErrFull) && own && !g.world.sc.marks:
+		g.world.violate("room", "a full store refused what %s holds of %s", l.id, c.Key.ID)
+	}
 }
 
 func (g *ledger) apply(r *row, c *claim, s dedupe.Settlement) {

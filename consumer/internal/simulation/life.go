@@ -38,7 +38,8 @@ type life struct {
 	holds  map[string]int  // claims in hand and their crashes
 	gates  map[*protocol.Job]*gate
 	runs   map[*protocol.Job]*run
-	knows  map[dedupe.Key]*run // successes
+	knows  map[dedupe.Key]*run          // successes
+	noRoom map[dedupe.Key]time.Duration // marks that are refused for want of room, and since when
 	order  order
 	outbox []protocol.Answer
 	// latest delivery of each key, for mutations.
@@ -56,7 +57,7 @@ func (w *world) spawn(worker int) {
 		world: w, worker: worker, id: fmt.Sprintf("w%d.%d", worker, w.lived),
 		clock: clock{world: w, skew: w.skews[worker], drift: w.sc.drift * int64(worker%3-1)},
 		asked: make(map[string]bool), holds: make(map[string]int), gates: make(map[*protocol.Job]*gate),
-		runs: make(map[*protocol.Job]*run), knows: make(map[dedupe.Key]*run), order: newOrder(),
+		runs: make(map[*protocol.Job]*run), knows: make(map[dedupe.Key]*run), noRoom: make(map[dedupe.Key]time.Duration), order: newOrder(),
 		latest: make(map[dedupe.Key]*bus.Delivery),
 	}
 	if worker < len(w.workers) {
@@ -65,6 +66,9 @@ func (w *world) spawn(worker int) {
 		w.workers = append(w.workers, l)
 	}
 	w.note("start", l.id, "", 0)
+	if left := w.faults.storePicky - w.elapsed; left > 0 {
+		l.suffer(left + timeout)
+	}
 	cfg := w.sc.protocol
 	cfg.Owner = l.id + ":"
 	cfg.Rand = w.rand.Float64
@@ -215,7 +219,7 @@ const drainGrace = 5 * time.Second
 // overdue is the end of a drain that did not come to one: a violation, unless a handler or the store does not answer.
 func (l *life) overdue() {
 	since := l.world.elapsed - l.world.sc.drain - drainGrace
-	if !l.troubled(since-timeout, l.world.elapsed) && !l.deaf() && l.world.sc.busTrouble == 0 {
+	if !l.troubled(since-timeout, l.world.elapsed) && !l.deaf() && l.world.sc.busTrouble == 0 && len(l.noRoom) == 0 {
 		l.world.violate("I9", "%s did not drain: %+v", l.id, l.m.Stats())
 	}
 	l.end("overdue")

@@ -2,25 +2,43 @@ package simulation
 
 import (
 	"context"
+	"strings"
 
 	"github.com/onceish/onceish/consumer/internal/seenmark"
 	"github.com/onceish/onceish/dedupe"
 )
 
-// marker is the consumer's own way to make do with a store that only marks. Its claims are given tokens, which that mode has not, so
-// that the ledger can tell them apart.
+// marker is the consumer's own way to make do with a store that only marks, for each process. Its claims are given tokens, which that
+// mode has not, so that the ledger can tell them apart.
 type marker struct {
-	*seenmark.Claimer
-	tokens map[string]uint64 // by nonce
+	*seenmark.Claimer // of nobody: it renews what any process has
+
+	store   dedupe.Store
+	of      map[string]*seenmark.Claimer // by process
+	tokens  map[string]uint64            // by nonce
+	forgets bool                         // a mutation's: what was refused
 }
 
-func newMarker(store dedupe.Store) *marker {
-	return &marker{Claimer: seenmark.New(store), tokens: make(map[string]uint64)}
+func newMarker(store dedupe.Store, forgets bool) *marker {
+	return &marker{
+		Claimer: seenmark.New(store), store: store, of: make(map[string]*seenmark.Claimer), tokens: make(map[string]uint64), forgets: forgets,
+	}
+}
+
+// process is the Claimer of the process that a nonce is from.
+func (m *marker) process(nonce string) *seenmark.Claimer {
+	id, _, _ := strings.Cut(nonce, ":")
+	c := m.of[id]
+	if c == nil || m.forgets {
+		c = seenmark.New(m.store)
+		m.of[id] = c
+	}
+	return c
 }
 
 // Claim implements dedupe.Claimer.
 func (m *marker) Claim(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim, error) {
-	cs, err := m.Claimer.Claim(ctx, rs)
+	cs, err := m.process(rs[0].Nonce).Claim(ctx, rs)
 	for i := range cs {
 		if m.tokens[cs[i].Nonce] == 0 {
 			m.tokens[cs[i].Nonce] = uint64(len(m.tokens)) + 1
@@ -28,4 +46,9 @@ func (m *marker) Claim(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim
 		cs[i].Token = m.tokens[cs[i].Nonce]
 	}
 	return cs, err
+}
+
+// Settle implements dedupe.Claimer.
+func (m *marker) Settle(ctx context.Context, ss []dedupe.Settlement) ([]error, error) {
+	return m.process(ss[0].Claim.Nonce).Settle(ctx, ss)
 }

@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -72,6 +73,10 @@ var mutants = []struct {
 	{"unknown commit acknowledged", "I4", func() mutation { return mutation{ackUnknown: true} }},
 	{"effect outside of the transaction", "I2", func() mutation { return mutation{effectOutside: true} }},
 	{"dying is nobody's to take over", "I10", dyingStaysPut},
+	{"one refused item fails its batch", "I10", func() mutation { return mutation{settled: refusalFailsBatch} }},
+	{"a full store refuses what it holds", "room", func() mutation { return mutation{fullRefusesHeld: true} }},
+	{"runs go on while marks are refused", "room", func() mutation { return mutation{forgetRefusals: true} }},
+	{"absent is superseded", "absent", func() mutation { return mutation{absentIsLost: true} }},
 }
 
 func ackBeforeMark() mutation { return mutation{settling: ackOn(dedupe.Succeeded)} }
@@ -113,6 +118,15 @@ func successForgotten() mutation {
 		}
 		return slices.Repeat([]error{dedupe.ErrSuperseded}, len(ss)), nil
 	}}
+}
+
+func refusalFailsBatch(_ *life, _ []dedupe.Settlement, errs []error, err error) ([]error, error) {
+	for _, e := range errs {
+		if e != nil && !errors.Is(e, dedupe.ErrSuperseded) {
+			return nil, e
+		}
+	}
+	return errs, err
 }
 
 func nakAfterLoss() mutation {

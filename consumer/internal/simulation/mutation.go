@@ -18,6 +18,10 @@ type mutation struct {
 	answer   func(protocol.Answer) protocol.Answer
 	floor    func(*life, uint64) uint64
 
+	absentIsLost    bool // a claim whose row is gone is taken for another's
+	fullRefusesHeld bool // a store at its bound refuses what it has let in
+	forgetRefusals  bool // mode seen/mark goes on while its marks are refused
+
 	leaseFromAnswer  bool
 	pauseBeforeClaim bool
 	ackUnknown       bool // a commit that nobody knows of is taken for made

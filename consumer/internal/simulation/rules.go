@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"errors"
 	"time"
 
 	"github.com/onceish/onceish/bus"
@@ -28,6 +29,7 @@ func (l *life) checkStart(j *protocol.Job, r *run) {
 			w.violate("twice", "%s began %s while another run of it has not returned", l.id, t.name)
 		}
 	}
+	l.checkRoom(r)
 	l.checkPayload(t)
 	l.checkKnown(j, t)
 	if !w.sc.marks {
@@ -59,13 +61,35 @@ func (l *life) checkClaim(j *protocol.Job, r *run) {
 	}
 }
 
+// noteRoom notes, in mode seen/mark, since when a mark is refused for want of room.
+func (l *life) noteRoom(k dedupe.Key, err error) {
+	if !l.world.sc.marks {
+		return
+	}
+	if !errors.Is(err, dedupe.ErrFull) {
+		delete(l.noRoom, k)
+	} else if _, ok := l.noRoom[k]; !ok {
+		l.noRoom[k] = l.world.elapsed
+	}
+}
+
+// checkRoom: in mode seen/mark nothing is claimed, and then run, while a mark is refused because the store is full.
+func (l *life) checkRoom(r *run) {
+	for k, since := range l.noRoom {
+		if r.claim != nil && r.claim.won > since {
+			l.world.violate("room", "%s began %s, which was claimed while the mark of %s was refused", l.id, r.thing.name, k.ID)
+			return
+		}
+	}
+}
+
 // checkPayload: of two payloads under one id only the first is handled.
 func (l *life) checkPayload(t *thing) {
 	if !t.reused || l.world.expired || l.world.sc.marks {
 		return
 	}
 	for _, o := range l.world.journal.things {
-		if o != t && o.key == t.key && (o.marked || len(o.runs) > 0) {
+		if o != t && o.key == t.key && !o.forgotten && (o.marked || len(o.runs) > 0) {
 			l.world.violate("payload", "%s began %s, whose id is that of %s", l.id, t.name, o.name)
 		}
 	}
@@ -173,7 +197,7 @@ func (w *world) unexcused(first, second *run) string {
 		return ""
 	case c.settled && c.outcome == dedupe.Failed && c.ended-first.began >= w.sc.protocol.RunLimit:
 		return "" // counted at its limit
-	case c.lost && first.life.troubled(c.won, c.ended):
+	case c.lost && (first.life.troubled(c.won, c.ended) || first.thing.forgotten):
 		return ""
 	}
 	return "nothing was wrong"

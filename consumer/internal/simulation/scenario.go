@@ -30,6 +30,8 @@ type scenario struct {
 	maxUnsettled int
 	drain        time.Duration
 	drift        int64
+	seenTells    bool // the store says in Seen that it has no room
+	picks        bool // the success of one event is refused until all others are done
 
 	faults    [faultKinds]bool
 	faultRate float64 // of a step that a fault comes before it
@@ -56,6 +58,7 @@ func draw(r *rand.Rand) scenario {
 		s.drift = int64(r.IntN(200))
 	}
 	s.drawFaults(r)
+	s.seenTells, s.picks = r.IntN(2) == 0, r.IntN(4) == 0
 	return s
 }
 
@@ -107,5 +110,6 @@ func (s *scenario) ahead() time.Duration {
 
 // crashy: a process may end, or lose its lease, for another reason than an event that kills it.
 func (s *scenario) crashy() bool {
-	return s.callTrouble > 0 || s.faults[crash] || s.faults[freeze] || s.faults[storeAway] || s.faults[storeSlow] || s.faults[cutOff] || s.faults[rolling]
+	return s.callTrouble > 0 || s.faults[crash] || s.faults[freeze] || s.faults[storeAway] || s.faults[storeSlow] || s.faults[cutOff] || s.faults[rolling] ||
+		s.faults[picky]
 }

@@ -94,7 +94,8 @@ func (w *world) applySettlements(l *life, ss []dedupe.Settlement) []error {
 	errs, err := w.claims.Settle(context.Background(), ss)
 	w.must(err)
 	for i := range errs {
-		w.ledger.settled(l, ss[i], errs[i] == nil)
+		w.ledger.settled(l, ss[i], errs[i])
+		l.noteRoom(ss[i].Claim.Key, errs[i])
 	}
 	return errs
 }
@@ -158,7 +159,7 @@ func (w *world) applyExtensions(l *life, cs []dedupe.Claim, lease, ttl time.Dura
 	errs, err := w.claims.Extend(context.Background(), cs, lease, ttl)
 	w.must(err)
 	for i := range errs {
-		w.ledger.extended(l, cs[i], lease, ttl, errs[i] == nil)
+		w.ledger.extended(l, cs[i], lease, ttl, errs[i])
 	}
 	return errs
 }

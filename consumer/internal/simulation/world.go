@@ -27,6 +27,7 @@ type world struct {
 
 	bus       *membus.Bus
 	store     *memdedupe.Store
+	rows      *rows // the store as processes see it
 	busClock  clock
 	storeTime clock
 	claims    dedupe.Claimer
@@ -75,9 +76,10 @@ func (w *world) open() (err error) {
 	if err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
-	w.publisher, w.claims = w.bus, w.store
+	w.rows = newRows(w, w.store)
+	w.publisher, w.claims = w.bus, w.rows
 	if w.sc.marks {
-		w.claims = newMarker(w.store)
+		w.claims = newMarker(w.rows, w.mut.forgetRefusals)
 	}
 	if w.mut.publisher != nil {
 		w.publisher = w.mut.publisher(w.publisher)

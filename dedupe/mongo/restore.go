@@ -1,0 +1,120 @@
+package mongo
+
+import (
+	"context"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	driver "go.mongodb.org/mongo-driver/v2/mongo"
+
+	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/mongoserver"
+)
+
+// lost is the row of a claim that is gone, or expired: it is written again, unless somebody else is faster.
+type lost struct {
+	item    int // its place in the argument of the call
+	id      string
+	owner   string
+	expired *row // what is still there of it; nil: nothing
+	// document is the row as it is to be, at a time of the server's.
+	document func(at mongoserver.Instant) bson.D
+
+	found *row // what is there after restore had no luck with it
+}
+
+// restore writes rows again, in one command. Returned are those that are to be judged by the row that is there instead. Those that the
+// server refuses get their error in errs.
+func (s *Store) restore(ctx context.Context, all []*lost, errs []error) ([]*lost, error) {
+	if len(all) == 0 {
+		return nil, nil
+	}
+	at, err := s.clock.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	models := make([]driver.WriteModel, len(all))
+	for i, l := range all {
+		if l.expired == nil {
+			models[i] = driver.NewInsertOneModel().SetDocument(l.document(at))
+		} else {
+			models[i] = driver.NewReplaceOneModel().SetFilter(l.expired.pin()).SetReplacement(l.document(at)).SetHint(byID)
+		}
+	}
+	res, turned, err := s.write(ctx, models)
+	if err != nil || int(res.InsertedCount+res.MatchedCount) == len(all) {
+		return nil, err
+	}
+	refused := make(map[*lost]bool)
+	for _, e := range turned {
+		if l := all[e.Index]; !mongoserver.Duplicate(e.WriteError) {
+			errs[l.item], refused[l] = s.turnedDown(e.WriteError), true
+		}
+	}
+	return s.readLost(ctx, all, refused)
+}
+
+// readLost finds out what is there of rows that were to be written again.
+func (s *Store) readLost(ctx context.Context, all []*lost, refused map[*lost]bool) (back []*lost, err error) {
+	names := make([]string, len(all))
+	for i, l := range all {
+		names[i] = l.id
+	}
+	rows, err := read(ctx, s.own, names)
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range all {
+		if l.found = rows[l.id]; !refused[l] {
+			back = append(back, l)
+		}
+	}
+	return back, nil
+}
+
+// claimRow is the row of a claim as its owner knows it, without state, lease and expiry. Its token is no smaller than an expired one's.
+func claimRow(c *dedupe.Claim, id string, expired *row, at mongoserver.Instant) bson.D {
+	token := int64(c.Token) //nolint:gosec // it came from an int64
+	if expired != nil {
+		token = max(token, expired.token)
+	}
+	d := bson.D{
+		field("_id", id), field("owner", c.Nonce), field("token", token),
+		field("attempts", int64(max(0, c.Attempts))), field("crashes", int64(max(0, c.Crashes))),
+		field("since", at.Time.Add(-max(0, c.Age))),
+	}
+	if len(c.Hash) > 0 {
+		d = append(d, field("hash", c.Hash))
+	}
+	return d
+}
+
+// leasedRow is what an extension leaves of an absent row.
+func leasedRow(c *dedupe.Claim, id string, expired *row, lease, ttl time.Duration) func(at mongoserver.Instant) bson.D {
+	return func(at mongoserver.Instant) bson.D {
+		d := append(claimRow(c, id, expired, at), field("lease_until", at.Until(lease)), field("expireAt", at.Until(ttl)))
+		if c.State != dedupe.Dying {
+			return append(d, field("state", claimed))
+		}
+		return append(d, field("state", dying), field("reason", reason(c.Reason)), field("letter", c.Letter))
+	}
+}
+
+// settledRow is what a settlement leaves of an absent row.
+func settledRow(t *dedupe.Settlement, id string, expired *row) func(at mongoserver.Instant) bson.D {
+	return func(at mongoserver.Instant) bson.D {
+		c := t.Claim
+		if counts(t) {
+			c.Attempts = max(0, c.Attempts) + 1
+		}
+		d := append(claimRow(&c, id, expired, at), field("expireAt", at.Until(t.TTL)), field("state", into(t.Outcome)))
+		switch t.Outcome {
+		case dedupe.Failed, dedupe.NotBegun:
+			d = append(d, field("lease_until", at.Until(max(0, t.After))))
+		case dedupe.GivenUp:
+			d = append(d, field("lease_until", at.Until(t.Lease)), field("reason", reason(t.Reason)), field("letter", t.Letter))
+		case dedupe.Succeeded, dedupe.Buried:
+		}
+		return d
+	}
+}
