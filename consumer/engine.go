@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/consumer/internal/cursor"
 	"github.com/onceish/onceish/consumer/internal/protocol"
 	"github.com/onceish/onceish/dedupe"
 )
@@ -22,7 +23,7 @@ type engine struct {
 	bus          bus.Bus
 	store        dedupe.Claimer
 	transactor   dedupe.Transactor // nil: runs are marked afterwards
-	cursor       *cursor
+	cursor       *cursor.Cursor
 	letterBytes  int // the largest dead letter
 	tickEvery    time.Duration
 
@@ -78,6 +79,11 @@ func (e *engine) step(f func(m *protocol.Machine, now time.Time)) {
 	now := e.now()
 	f(e.machine, now)
 	e.wake(now)
+}
+
+// stepCursor brings something of the cursor to the Machine.
+func (e *engine) stepCursor(f func(cursor.Machine)) {
+	e.step(func(m *protocol.Machine, _ time.Time) { f(m) })
 }
 
 // await blocks until take has got something, or until the engine is closed.

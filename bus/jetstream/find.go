@@ -111,4 +111,6 @@ func (b *Bus) message(ctx context.Context, at bus.Position) (*storedMessage, err
 }
 
 // streamOf is the name of the stream of a position.
-func streamOf(at bus.Position) string { return at.Stream[:max(0, strings.LastIndexByte(at.Stream, '@'))] }
+func streamOf(at bus.Position) string {
+	return at.Stream[:max(0, strings.LastIndexByte(at.Stream, '@'))]
+}

@@ -1,10 +1,6 @@
 package memory
 
-import (
-	"sort"
-
-	"github.com/onceish/onceish/bus"
-)
+import "github.com/onceish/onceish/bus"
 
 // chunk is how many entries are allocated at once.
 const chunk = 512
@@ -65,10 +61,13 @@ func (l *log) delete(seq uint64) {
 	}
 }
 
-// since returns the first sequence that was stored at or after the time.
+// since returns the first sequence that was stored at or after the time. Times may step back: it looks at one after the other.
 func (l *log) since(stored int64) uint64 {
-	n := sort.Search(int(l.next-l.first), func(i int) bool { return l.at(l.first+uint64(i)).stored >= stored })
-	return l.first + uint64(n)
+	seq := l.first
+	for seq < l.next && l.at(seq).stored < stored {
+		seq++
+	}
+	return seq
 }
 
 // clone copies the entries; the events in them are shared, for they are never changed.
