@@ -1,6 +1,10 @@
 package memory
 
-import "github.com/onceish/onceish/bus"
+import (
+	"sort"
+
+	"github.com/onceish/onceish/bus"
+)
 
 // chunk is how many entries are allocated at once.
 const chunk = 512
@@ -61,13 +65,11 @@ func (l *log) delete(seq uint64) {
 	}
 }
 
-// since returns the first sequence that was stored at or after the time. Times may step back: it looks at one after the other.
+// since returns the first sequence that was stored at or after the time. Like a server it searches as if times never stepped back;
+// where they did, it may find a later one.
 func (l *log) since(stored int64) uint64 {
-	seq := l.first
-	for seq < l.next && l.at(seq).stored < stored {
-		seq++
-	}
-	return seq
+	n := sort.Search(int(l.next-l.first), func(i int) bool { return l.at(l.first+uint64(i)).stored >= stored })
+	return l.first + uint64(n)
 }
 
 // clone copies the entries; the events in them are shared, for they are never changed.

@@ -94,9 +94,12 @@ func (f *comparison) left(w dedupe.Watermark) dedupe.Watermark {
 }
 
 // resume is where a consumer is made that was lost, in a stream in which the watermark still counts.
-func (f *comparison) resume(w dedupe.Watermark) bus.Position {
-	if f.unknown {
+func (f *comparison) resume(w dedupe.Watermark, info *bus.TopicInfo) bus.Position {
+	switch {
+	case f.unknown:
 		return bus.Position{Stream: w.Stream, Stored: w.Stored.Add(-margin)}
+	case info.First.Sequence == 0 || info.First.Sequence > w.Sequence:
+		return bus.Position(w.Position) // Nothing is left up to there: what is gone beyond was not handled.
 	}
 	return bus.Position{Stream: w.Stream, Sequence: f.newest.Sequence, Stored: f.newest.Stored}
 }

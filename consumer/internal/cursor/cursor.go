@@ -2,6 +2,7 @@ package cursor
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -80,6 +81,10 @@ func (c *Cursor) Open(ctx context.Context) (Opened, error) {
 		_ = source.Close(ctx) // the first error is the one to tell
 		return Opened{}, err
 	}
+	if err := c.pin(ctx, &p, &info); err != nil {
+		_ = source.Close(ctx)
+		return Opened{}, err
+	}
 	c.mu.Lock()
 	old := c.source
 	c.source, c.at, c.info, c.told = source, p.at, info, 0
@@ -88,6 +93,31 @@ func (c *Cursor) Open(ctx context.Context) (Opened, error) {
 		_ = old.Close(ctx) // its consumer is gone
 	}
 	return Opened{Watermark: bus.Position(p.at.Position), Known: p.known}, nil
+}
+
+// pin keeps, in place of a time at which a group was told to start, the event after which its consumer
+// has started. Were the consumer lost, that time could be another place: stored times step back.
+func (c *Cursor) pin(ctx context.Context, p *place, info *bus.Info) error {
+	finder, ok := c.o.Bus.(bus.Finder)
+	if !ok || p.at.Sequence > 0 || p.at.Stored.IsZero() || info.Stream != p.at.Stream {
+		return nil
+	}
+	now := dedupe.Watermark{Position: dedupe.Position{Stream: info.Stream}}
+	if info.Floor > 0 && p.first > 0 && p.first <= info.Floor {
+		stored, err := finder.Find(ctx, []bus.Position{{Stream: info.Stream, Sequence: info.Floor}})
+		if errors.Is(err, errors.ErrUnsupported) || err == nil && stored[0].IsZero() {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		now.Sequence, now.Stored = info.Floor, stored[0]
+	}
+	ok, err := c.watermarks.Replace(ctx, c.o.Group, c.o.Topic, p.at, now)
+	if ok && err == nil {
+		p.at = now // otherwise another process knows more
+	}
+	return err
 }
 
 // Reopen makes the consumer again, and tells the Machine where it goes on. Step brings something to it.

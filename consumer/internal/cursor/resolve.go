@@ -26,6 +26,7 @@ const resolveTries = 10
 type place struct {
 	at     dedupe.Watermark
 	resume bus.Position // of a consumer that is not there
+	first  uint64       // the first sequence that the stream has; 0: it has no event
 	known  bool
 }
 
@@ -33,7 +34,7 @@ type place struct {
 // decides, and the others find what it kept.
 func (c *Cursor) resolve(ctx context.Context) (place, error) {
 	known := false
-	for range resolveTries {
+	for try := range resolveTries {
 		// Before the stream is looked at: what is kept by then is in it, unless it was replaced.
 		kept, err := c.watermarks.Watermarks(ctx, c.o.Group, c.o.Topic)
 		if err != nil {
@@ -43,7 +44,9 @@ func (c *Cursor) resolve(ctx context.Context) (place, error) {
 		if err != nil {
 			return place{}, err
 		}
-		known = known || info.Known || len(kept) > 0
+		if try == 0 { // later it is what was begun here
+			known = info.Known || len(kept) > 0
+		}
 		i := slices.IndexFunc(kept, func(w dedupe.Watermark) bool { return w.Stream == info.Start.Stream })
 		if i < 0 {
 			err = c.enter(ctx, &info, kept)
@@ -51,7 +54,7 @@ func (c *Cursor) resolve(ctx context.Context) (place, error) {
 			var p place
 			var ok bool
 			if p, ok, err = c.goOn(ctx, &info, kept[i]); ok && err == nil {
-				p.known = known
+				p.known, p.first = known, info.First.Sequence
 				return p, nil
 			}
 		}
@@ -136,8 +139,12 @@ func (c *Cursor) goOn(ctx context.Context, info *bus.TopicInfo, w dedupe.Waterma
 	if err != nil {
 		return place{}, false, err
 	}
+	if found.unknown {
+		c.o.Log.Warn("the bus may not look at single events, so nothing tells whether the stream came back from an older copy; "+
+			"permit it, or check the group after a restore", "topic", c.o.Topic, "group", c.o.Group, "stream", w.Stream)
+	}
 	if !found.replaced {
-		return place{at: w, resume: found.resume(w)}, true, nil
+		return place{at: w, resume: found.resume(w, info)}, true, nil
 	}
 	back := found.left(w)
 	if back.Sequence == 0 && c.o.FromStream == info.Start.Stream {

@@ -1,9 +1,11 @@
 package simulation
 
 import (
+	"context"
 	"maps"
 	"time"
 
+	"github.com/onceish/onceish/bus"
 	membus "github.com/onceish/onceish/bus/memory"
 )
 
@@ -21,6 +23,8 @@ const (
 	pausing                     // and resuming
 	rolling                     // a process drains, and is replaced
 	cutOff                      // a process does not reach the store
+	clockStep                   // stored times step back, or forward
+	drop                        // the stream drops its oldest events
 	faultKinds
 )
 
@@ -86,6 +90,10 @@ func (f *faults) inject(w *world) {
 		l.drain()
 	case cutOff:
 		l.cut(w.between(100*time.Millisecond, 2*lease))
+	case clockStep:
+		w.stepClock(w.between(-5*time.Minute, 5*time.Minute))
+	case drop:
+		w.dropOldest(1 + w.rand.IntN(4))
 	}
 }
 
@@ -100,8 +108,15 @@ func (f *faults) restore(w *world) {
 		return
 	}
 	w.note("bus restored", "", "", int64(f.copiedAt))
-	f.copied.Restore()
+	if w.chance(0.5) {
+		f.copied.RestoreAs()
+	} else {
+		f.copied.Restore()
+	}
 	f.copied, f.restored = nil, true
+	if w.chance(0.4) {
+		w.stepClock(-w.between(time.Minute, 10*time.Minute)) // it is restored where the clock is behind
+	}
 	f.busEpoch++
 	w.journal.at = f.copiedSeq
 	for _, l := range w.workers {
@@ -144,6 +159,27 @@ func (w *world) removeOne() {
 	t.lost = true
 	w.note("removed", "", t.name, int64(seq))
 	w.must(w.bus.Delete("shop", seq))
+}
+
+// stepClock sets the clock that the bus reads stored times from.
+func (w *world) stepClock(by time.Duration) {
+	w.note("clock step", "", "", int64(by))
+	w.must(w.bus.StepClock("shop", by))
+}
+
+// dropOldest has the stream drop its oldest events, as one at its limit does.
+func (w *world) dropOldest(n int) {
+	info, err := w.bus.Topic(context.Background(), pattern, group, bus.Start{})
+	if err != nil || info.First.Sequence == 0 {
+		return
+	}
+	for seq := info.First.Sequence; seq <= info.Last.Sequence && n > 0; seq, n = seq+1, n-1 {
+		if t := w.journal.at[seq]; t != nil {
+			t.lost = true
+			w.note("dropped", "", t.name, int64(seq))
+		}
+		w.must(w.bus.Delete("shop", seq))
+	}
 }
 
 // end is when the faults stop: what is frozen goes on, what is away comes back.
