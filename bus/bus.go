@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -42,9 +43,12 @@ type Bus interface {
 type SubscribeOptions struct {
 	// From is where a group that is new starts. Zero: at the earliest event.
 	From Start
-	// Resume is the stored time from which a cursor is made that does not exist (any more): the watermark. It wins
-	// over From. Zero: From decides.
-	Resume time.Time
+	// Resume is where a cursor is made that does not exist (any more). It wins over From; zero: From
+	// decides. With a Sequence the cursor starts at the first event after it, whatever the stored times
+	// are: the caller knows that the stream still has, up to there, what the group has handled, for
+	// example by Exists. Without one it starts at the first event stored at or after Stored. In another
+	// incarnation than its Stream, or in a stream that ends before its Sequence, it is an error.
+	Resume Position
 	// AckWait is how long a delivery may stay unsettled before it comes again. Zero: 30 s.
 	AckWait time.Duration
 }
@@ -71,6 +75,9 @@ type TopicInfo struct {
 	Start Position
 	// First is the oldest event that the stream still has; zero if it has none.
 	First Position
+	// Last is the newest event that the stream was given, whether it still has it or not; zero if it
+	// never had one. The stored time may be unknown, and zero, once the event is gone.
+	Last Position
 	// Known: the group has a cursor already.
 	Known bool
 	// WorkQueue: the stream deletes what one consumer has acknowledged.
@@ -81,6 +88,17 @@ type TopicInfo struct {
 	MaxAge time.Duration
 	// MaxBytes is the largest event that the bus takes, headers included. Zero: unlimited.
 	MaxBytes int
+	// Limits are those by which the stream drops events whether they were handled or not.
+	Limits Limits
+}
+
+// Limits of a stream that make it drop its oldest events to take new ones. The zero value of each means
+// that it drops none for that.
+type Limits struct {
+	// Events and Bytes are how much the stream keeps in all, EventsPerTopic how many of one topic.
+	Events, Bytes, EventsPerTopic int64
+	// EventTTL says that publishers may give an event a time after which it is dropped.
+	EventTTL bool
 }
 
 // Position is a sequence in one incarnation of a stream, and when the event there was stored.
@@ -91,8 +109,22 @@ type Position struct {
 	Stored   time.Time
 }
 
-// Covers reports whether all that lies at p lies at or below w. Both sequence and time must: after a stream was
-// restored from an older copy, sequences are used again.
+// In is for implementers of a bus. It returns why a cursor cannot resume at w in a stream that is this
+// incarnation and whose last sequence is this: the stream was replaced since w was read.
+func (w Position) In(stream string, last uint64) error {
+	switch {
+	case w.Stream != "" && w.Stream != stream:
+		return fmt.Errorf("the stream is %q, and was %q when it was decided where to resume: decide again", stream, w.Stream)
+	case w.Sequence > last:
+		return fmt.Errorf("the stream %q ends at sequence %d, before %d, after which to resume: decide again", stream, last, w.Sequence)
+	}
+	return nil
+}
+
+// Covers reports whether what lies at p is done for a group whose watermark is w. The sequence alone does
+// not say so: after a stream was restored from an older copy, sequences are used again. The stored time
+// must not be later either. Where stored times have stepped back, events below w that were stored later
+// are not covered; nothing that lies above w ever is.
 func (w Position) Covers(p Position) bool {
 	return w.Stream == p.Stream && p.Sequence <= w.Sequence && !p.Stored.After(w.Stored)
 }

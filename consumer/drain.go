@@ -26,7 +26,7 @@ func (e *engine) drain() error {
 	if err := e.advance(ctx); err != nil {
 		e.o.Logger.Debug("the watermark was not advanced", "error", err)
 	}
-	if err := e.cursor.current().Close(ctx); err != nil {
+	if err := e.cursor.Source().Close(ctx); err != nil {
 		e.o.Logger.Warn("answers may be lost: their events come again", "error", err)
 	}
 	e.mu.Lock()

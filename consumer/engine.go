@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/consumer/internal/cursor"
 	"github.com/onceish/onceish/consumer/internal/protocol"
 	"github.com/onceish/onceish/dedupe"
 )
@@ -23,7 +24,7 @@ type engine struct {
 	store        dedupe.Claimer
 	records      dedupe.Store      // the same store: what it knows
 	transactor   dedupe.Transactor // nil: runs are marked afterwards
-	cursor       *cursor
+	cursor       *cursor.Cursor
 	letterBytes  int // the largest dead letter
 	tickEvery    time.Duration
 
@@ -80,6 +81,11 @@ func (e *engine) step(f func(m *protocol.Machine, now time.Time)) {
 	now := e.now()
 	f(e.machine, now)
 	e.wake(now)
+}
+
+// stepCursor brings something of the cursor to the Machine.
+func (e *engine) stepCursor(f func(cursor.Machine, time.Time)) {
+	e.step(func(m *protocol.Machine, now time.Time) { f(m, now) })
 }
 
 // await blocks until take has got something, or until the engine is closed.

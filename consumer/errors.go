@@ -3,6 +3,7 @@ package consumer
 import (
 	"errors"
 
+	"github.com/onceish/onceish/consumer/internal/cursor"
 	"github.com/onceish/onceish/consumer/internal/protocol"
 )
 
@@ -24,6 +25,10 @@ var (
 	ErrNotTransactor = errors.New("the store has no transactions: it does not implement dedupe.Transactor")
 	// ErrUnsafeTTL is returned by SubscribeExactlyOnce when marks would expire before redeliveries end.
 	ErrUnsafeTTL = errors.New("marks would expire too soon")
+	// ErrStreamReplaced is returned by SubscribeExactlyOnce when the topic's stream has none of the events
+	// that the group has handled, and events as old as those: it is no copy, or one that the group cannot
+	// tell from another stream. Options.FromStream and Options.From say where to go on.
+	ErrStreamReplaced = cursor.ErrStreamReplaced
 	// ErrDeadLetterTopic is returned by SubscribeExactlyOnce when dead letters could not be kept.
 	ErrDeadLetterTopic = errors.New("the dead-letter topic cannot be used")
 	// ErrNotLetter is returned by ParseLetter for an event that is no dead letter.

@@ -8,8 +8,8 @@ import (
 
 // healthy tells what is known to be wrong.
 func (e *engine) healthy() error {
-	info := e.cursor.polled()
-	err := e.cursor.current().Healthy()
+	info := e.cursor.Polled()
+	err := e.cursor.Source().Healthy()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	err = errors.Join(err, e.ended)

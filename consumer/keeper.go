@@ -3,10 +3,6 @@ package consumer
 import (
 	"context"
 	"time"
-
-	"github.com/onceish/onceish/bus"
-	"github.com/onceish/onceish/consumer/internal/protocol"
-	"github.com/onceish/onceish/dedupe"
 )
 
 // pollEvery is how often the cursor's state is asked for, and the watermark advanced: often enough to notice a group that is about
@@ -31,7 +27,7 @@ func (e *engine) keep() {
 
 // watchLoss tells of events that the stream dropped before this group saw them, also while nobody of it was there.
 func (e *engine) watchLoss() {
-	if n := e.cursor.newlyLost(); n > 0 {
+	if n := e.cursor.NewlyLost(); n > 0 {
 		e.o.Logger.Error("the stream dropped events before this group saw them (retention or purge)", "topic", e.topic,
 			"group", e.group, "at_most", n)
 	}
@@ -47,26 +43,5 @@ func (e *engine) watchPause() {
 	}
 }
 
-// advance copies the bus's own floor into the store.
-func (e *engine) advance(ctx context.Context) error {
-	asked := e.now()
-	info, err := e.cursor.poll(ctx)
-	if err != nil {
-		return err
-	}
-	e.step(func(m *protocol.Machine, now time.Time) { m.Passed(now, asked, info.Stream, info.Floor) })
-	if e.cursor.watermarks == nil {
-		return nil
-	}
-	var at bus.Position
-	ok := false
-	e.step(func(m *protocol.Machine, _ time.Time) { at, ok = m.Advance(info.Stream, info.Floor) })
-	if !ok {
-		return nil
-	}
-	if err := e.cursor.watermarks.Advance(ctx, e.group, e.topic, dedupe.Position(at)); err != nil {
-		return err
-	}
-	e.step(func(m *protocol.Machine, _ time.Time) { m.Advanced(at) })
-	return nil
-}
+// advance brings the bus's own floor into the store.
+func (e *engine) advance(ctx context.Context) error { return e.cursor.Advance(ctx, e.stepCursor) }

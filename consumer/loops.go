@@ -17,7 +17,7 @@ func (e *engine) fetch() {
 		events, ok = m.Fetch(now)
 		return ok
 	}) {
-		ds, err := e.cursor.fetch(e.calls, events)
+		ds, err := e.cursor.Source().Fetch(e.calls, events)
 		as := e.arrivals(ds)
 		e.step(func(m *protocol.Machine, now time.Time) { m.Fetched(now, as) })
 		if err != nil {
@@ -34,7 +34,7 @@ func (e *engine) fetchFailed(err error) {
 		e.fail(err)
 		e.rest(e.tickEvery)
 	case errors.Is(err, bus.ErrConsumerLost):
-		e.o.Logger.Warn("the group's consumer was lost: making it anew from the watermark", "error", err)
+		e.o.Logger.Warn("the group's consumer was lost; making it again from the watermark", "error", err)
 		e.rebuild()
 	default:
 		e.o.Logger.Warn("fetching failed: trying again", "error", err)
@@ -44,15 +44,15 @@ func (e *engine) fetchFailed(err error) {
 
 const fetchRetry = time.Second
 
-// rebuild makes the cursor anew, for as long as it takes.
+// rebuild makes the group's consumer again, for as long as it takes.
 func (e *engine) rebuild() {
 	for again := true; again; again = e.rest(fetchRetry) {
-		at, err := e.cursor.open(e.calls)
+		err := e.cursor.Reopen(e.calls, e.stepCursor)
 		if err == nil {
-			e.step(func(m *protocol.Machine, now time.Time) { m.SetWatermark(now, at) })
+			e.watchLoss()
 			return
 		}
-		e.o.Logger.Warn("the group's consumer could not be made: trying again", "error", err)
+		e.o.Logger.Error("the group's consumer could not be made; retrying", "topic", e.topic, "group", e.group, "error", err)
 	}
 }
 

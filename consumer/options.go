@@ -55,6 +55,10 @@ type Options struct {
 	Drain time.Duration
 	// From is where a group that is new starts; at the earliest event.
 	From bus.Start
+	// FromStream lets From decide also where a group goes on that is known on the topic, in a stream of
+	// which nothing proves that it has the events that the group has handled (ErrStreamReplaced, which
+	// names the value). It counts for that incarnation of the stream alone. Default: none.
+	FromStream string
 	// DeadLetter is the topic for events that are given up; "dead.<group>". It needs a stream.
 	DeadLetter string
 	// ID computes an event's identity, such as a business key in its data; bus.Event.Identity. An event for which it

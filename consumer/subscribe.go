@@ -9,6 +9,7 @@ import (
 	mathrand "math/rand/v2"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/consumer/internal/cursor"
 	"github.com/onceish/onceish/consumer/internal/protocol"
 	"github.com/onceish/onceish/consumer/internal/seenmark"
 	"github.com/onceish/onceish/dedupe"
@@ -67,10 +68,15 @@ func prepare(ctx context.Context, b bus.Bus, topic, group string,
 		bus: b, store: claimer, records: store, transactor: transactor, letterBytes: letters.MaxBytes,
 		leaving: make(chan struct{}), drained: make(chan struct{}), failed: make(chan struct{}),
 	}
-	e.cursor = &cursor{bus: b, topic: topic, group: group, from: opts.From, ackWait: opts.AckWait}
-	if e.cursor.watermarks, _ = store.(dedupe.Watermarker); e.cursor.watermarks == nil {
+	watermarks, ok := store.(dedupe.Watermarker)
+	if !ok {
 		opts.warnOfAge(info)
 	}
+	opts.warnOfLimits(topic, info)
+	e.cursor = cursor.New(cursor.Config{
+		Bus: b, Watermarks: watermarks, Topic: topic, Group: group, From: opts.From, FromStream: opts.FromStream,
+		AckWait: opts.AckWait, Log: opts.Logger,
+	})
 	if err := e.open(ctx, info); err != nil {
 		return nil, err
 	}
@@ -120,12 +126,12 @@ func letterTopic(ctx context.Context, b bus.Bus, topic, group, dead string) (bus
 
 // open makes the cursor, and the Machine that goes on from it.
 func (e *engine) open(ctx context.Context, info bus.TopicInfo) error {
-	at, err := e.cursor.open(ctx)
+	opened, err := e.cursor.Open(ctx)
 	if err != nil {
 		return err
 	}
-	state := e.cursor.polled()
-	if !info.Known {
+	state := e.cursor.Polled()
+	if !opened.Known {
 		e.o.Logger.Info("the group is new on this topic", "group", e.group, "topic", e.topic, "events_to_handle", state.Pending)
 	}
 	if state.AckWait > 0 {
@@ -139,7 +145,7 @@ func (e *engine) open(ctx context.Context, info bus.TopicInfo) error {
 		Group: e.group, Owner: owner, Concurrency: e.o.Concurrency, MaxUnmarked: e.o.MaxUnmarked,
 		MaxAttempts: e.o.MaxAttempts, MaxCrashes: e.o.MaxCrashes, Backoff: protocol.Backoff(e.o.Backoff),
 		Lease: e.o.Lease, Commit: e.o.commitTime(), AckWait: e.o.AckWait, RunLimit: e.o.RunLimit, TTL: e.o.TTL, MaxAge: info.MaxAge,
-		ArrivalsAreAttempts: e.o.Mode == SeenMark, Watermark: at, Rand: mathrand.Float64,
+		ArrivalsAreAttempts: e.o.Mode == SeenMark, Watermark: opened.Watermark, Rand: mathrand.Float64,
 	}
 	e.machine, e.tickEvery = protocol.New(cfg), cfg.TickEvery()
 	return nil

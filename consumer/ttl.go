@@ -20,6 +20,42 @@ func (o *Options) checkTTL() error {
 	return nil
 }
 
+// retries is how long an event may take to be given up: each attempt but the last waits for its backoff.
+func (o *Options) retries() time.Duration {
+	total, wait := time.Duration(0), o.Backoff.Base
+	for range o.MaxAttempts - 1 {
+		total += min(wait, o.Backoff.Max)
+		if total > 365*24*time.Hour {
+			break // longer than anybody keeps a stream for its retries
+		}
+		wait = min(2*wait, o.Backoff.Max)
+	}
+	return total + o.RunLimit
+}
+
+// warnOfLimits tells by which limits the stream drops events whether they were handled or not.
+func (o *Options) warnOfLimits(topic string, info bus.TopicInfo) {
+	var attrs []any
+	for _, l := range []struct {
+		name  string
+		value int64
+	}{{"max_events", info.Limits.Events}, {"max_bytes", info.Limits.Bytes}, {"max_events_per_topic", info.Limits.EventsPerTopic}} {
+		if l.value > 0 {
+			attrs = append(attrs, l.name, l.value)
+		}
+	}
+	if info.Limits.EventTTL {
+		attrs = append(attrs, "event_ttl", true)
+	}
+	if retries := o.retries(); info.MaxAge > 0 && info.MaxAge < retries {
+		attrs = append(attrs, "max_age", info.MaxAge, "retries_take_up_to", retries)
+	}
+	if len(attrs) > 0 {
+		o.Logger.Warn("the stream has limits by which it drops events that are not handled yet; raise them, or have it refuse new events",
+			append([]any{"topic", topic, "stream", info.Start.Stream}, attrs...)...)
+	}
+}
+
 // warnOfAge tells what marks that expire cannot cover: a stream that keeps events for longer, in a store without watermarks.
 func (o *Options) warnOfAge(info bus.TopicInfo) {
 	if info.MaxAge == 0 || info.MaxAge > o.TTL {

@@ -18,6 +18,10 @@ func floors(h Harness) []promise {
 			name: "Info counts what grew too old unseen as lost", keeps: countsAged,
 			stream: Stream{MaxAge: time.Second, DuplicateWindow: time.Second},
 		},
+		{
+			name: "Info counts what was dropped while the group had no cursor", keeps: countsMeanwhile,
+			unless: h.Purge == nil || h.DeleteGroup == nil,
+		},
 		{name: "an event that was deleted unsettled is no longer unsettled", keeps: forgetsDeleted, unless: h.Delete == nil},
 	}
 }
@@ -100,6 +104,27 @@ func countsDropped(t *testing.T, f *fixture) {
 	src := f.subscribe(t, "g", nil)
 	f.publish(t, events(5)...)
 	f.loses(t, src, 2, "3", "4", "5")
+}
+
+func countsMeanwhile(t *testing.T, f *fixture) {
+	src := f.subscribe(t, "g", nil)
+	es := events(8)
+	f.publish(t, es[:3]...)
+	ds := f.fetch(t, src, 3)
+	ack(t, ds...)
+	f.idle(t, src)
+	f.readOut(t, src)
+	f.h.DeleteGroup(t, f.bus, "orders.>", "g")
+	f.publish(t, es[3:7]...)
+	f.h.Purge(t, f.bus)
+	f.publish(t, es[7])
+	src = f.subscribe(t, "g", &bus.SubscribeOptions{Resume: ds[2].At})
+	f.info(t, src, "4 lost", func(i bus.Info) bool { return i.Lost == 4 })
+	wantIDs(t, f.fetch(t, src, 1), "8")
+	again := f.subscribe(t, "g", &bus.SubscribeOptions{Resume: ds[2].At})
+	if info := f.info(t, again, "anything", func(bus.Info) bool { return true }); info.Lost > 4 {
+		t.Errorf("%d events are lost: %+v; want 4", info.Lost, info)
+	}
 }
 
 func countsAged(t *testing.T, f *fixture) {

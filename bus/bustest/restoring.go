@@ -12,6 +12,10 @@ func restoring(h Harness) []promise {
 			name: "events under sequences that are used again reach a cursor rebuilt by time", keeps: resumesRestored,
 			unless: h.Snapshot == nil || h.DeleteGroup == nil,
 		},
+		{
+			name: "a stream that was restored under another time of creation has the events of its copy", keeps: recognisesCopy,
+			unless: h.CannotFind || h.Backup == nil,
+		},
 		{name: "an event that a restore took away can be published again", keeps: publishesRestored, unless: h.Snapshot == nil},
 		{name: "what was stored, settled and not settled survives a restart", keeps: survivesRestart, unless: h.Restart == nil},
 	}
@@ -39,7 +43,7 @@ func resumesRestored(t *testing.T, f *fixture) {
 	}
 	f.h.DeleteGroup(t, f.bus, "orders.>", "g")
 	watermark := gone[1].At
-	src = f.subscribe(t, "g", &bus.SubscribeOptions{Resume: watermark.Stored})
+	src = f.subscribe(t, "g", &bus.SubscribeOptions{Resume: bus.Position{Stored: watermark.Stored}})
 	ds := f.fetch(t, src, 3)
 	wantIDs(t, ds, "c", "d", "e")
 	for _, d := range ds {
@@ -47,6 +51,34 @@ func resumesRestored(t *testing.T, f *fixture) {
 			t.Errorf("watermark %+v covers the new event at %+v", watermark, d.At)
 		}
 	}
+}
+
+func recognisesCopy(t *testing.T, f *fixture) {
+	f.publish(t, events(4)...)
+	before := f.topic(t, "orders.>", "g", bus.Start{})
+	src := f.subscribe(t, "g", nil)
+	ds := f.fetch(t, src, 2)
+	ack(t, ds...)
+	f.idle(t, src)
+	f.readOut(t, src)
+	f.h.Backup(t, f.bus)(t)
+	f.lost(t, src)
+	after := f.topic(t, "orders.>", "g", bus.Start{})
+	if after.Start.Stream == before.Start.Stream || after.Known {
+		t.Fatalf("the stream was %q, and is %q after the restore (group known: %v); want another incarnation, without the group",
+			before.Start.Stream, after.Start.Stream, after.Known)
+	}
+	if after.First.Sequence != before.First.Sequence || after.Last.Sequence != before.Last.Sequence ||
+		!after.First.Stored.Equal(before.First.Stored) || !after.Last.Stored.Equal(before.Last.Stored) {
+		t.Errorf("it reaches from %+v to %+v; want %+v to %+v", after.First, after.Last, before.First, before.Last)
+	}
+	there := []bus.Position{ds[0].At, ds[1].At, before.Last}
+	for i := range there {
+		there[i].Stream = after.Start.Stream
+	}
+	f.exist(t, there, true, true, true)
+	src = f.subscribe(t, "g", &bus.SubscribeOptions{Resume: there[1]})
+	wantIDs(t, f.fetch(t, src, 2), "3", "4")
 }
 
 func publishesRestored(t *testing.T, f *fixture) {

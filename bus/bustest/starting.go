@@ -43,8 +43,8 @@ func startsFrom(t *testing.T, f *fixture) {
 
 func startsResume(t *testing.T, f *fixture) {
 	third := f.spread(t)[2].At.Stored
-	f.begins(t, "earliest", &bus.SubscribeOptions{Resume: third}, "5", "3", "4")
-	f.begins(t, "latest", &bus.SubscribeOptions{Resume: third, From: bus.Start{Latest: true}}, "6", "3", "4", "5")
+	f.begins(t, "earliest", &bus.SubscribeOptions{Resume: bus.Position{Stored: third}}, "5", "3", "4")
+	f.begins(t, "latest", &bus.SubscribeOptions{Resume: bus.Position{Stored: third}, From: bus.Start{Latest: true}}, "6", "3", "4", "5")
 }
 
 func startsNowhere(t *testing.T, f *fixture) {
@@ -55,5 +55,5 @@ func startsNowhere(t *testing.T, f *fixture) {
 	latest := f.subscribe(t, "g", &bus.SubscribeOptions{From: bus.Start{Latest: true}})
 	wantIDs(t, f.fetch(t, latest, 1), "3")
 	f.readOut(t, latest)
-	wantIDs(t, f.fetch(t, f.subscribe(t, "g", &bus.SubscribeOptions{Resume: first}), 1), "4")
+	wantIDs(t, f.fetch(t, f.subscribe(t, "g", &bus.SubscribeOptions{Resume: bus.Position{Stored: first}}), 1), "4")
 }

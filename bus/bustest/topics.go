@@ -11,6 +11,8 @@ func topics() []promise {
 	return []promise{
 		{name: "Topic makes nothing and knows the group once it subscribed", keeps: makesNothing},
 		{name: "Topic tells the first event that the stream still has", keeps: tellsFirst},
+		{name: "Topic tells the last event that the stream was given", keeps: tellsLast},
+		{name: "Topic tells the limit that drops events unhandled", keeps: tellsDropping, stream: Stream{MaxEvents: 7}},
 		{name: "Topic tells the limits of the stream", keeps: tellsLimits, stream: Stream{MaxAge: time.Hour}},
 		{name: "Topic tells of a work queue", keeps: tellsWorkQueue, stream: Stream{WorkQueue: true}},
 		{name: "the start of a new group at the earliest event covers nothing", keeps: startsEarliest},
@@ -68,10 +70,35 @@ func (f *fixture) wantPosition(t *testing.T, got, want bus.Position) {
 	}
 }
 
+func tellsLast(t *testing.T, f *fixture) {
+	if last := f.topic(t, "orders.>", "g", bus.Start{}).Last; last != (bus.Position{}) {
+		t.Errorf("the last event of an empty stream is %+v; want none", last)
+	}
+	f.publish(t, events(3)...)
+	ds := f.fetch(t, f.subscribe(t, "g", nil), 3)
+	f.wantPosition(t, f.topic(t, "orders.>", "g", bus.Start{}).Last, ds[2].At)
+	if f.h.Purge != nil {
+		f.h.Purge(t, f.bus)
+		info := f.topic(t, "orders.>", "g", bus.Start{})
+		if info.Last.Sequence != ds[2].At.Sequence || info.First != (bus.Position{}) {
+			t.Errorf("first %+v, last %+v in a purged stream; want none, and still sequence %d", info.First, info.Last, ds[2].At.Sequence)
+		}
+	}
+}
+
+func tellsDropping(t *testing.T, f *fixture) {
+	if limits := f.topic(t, "orders.new", "g", bus.Start{}).Limits; limits != (bus.Limits{Events: 7}) {
+		t.Errorf("%+v; want that it keeps 7 events", limits)
+	}
+}
+
 func tellsLimits(t *testing.T, f *fixture) {
 	info := f.topic(t, "orders.new", "g", bus.Start{})
 	if info.MaxAge != time.Hour || info.WorkQueue || info.MaxBytes < 0 {
 		t.Errorf("%+v; want a MaxAge of 1h and no work queue", info)
+	}
+	if info.Limits != (bus.Limits{}) {
+		t.Errorf("%+v drop events; want none that do", info.Limits)
 	}
 }
 
@@ -125,7 +152,7 @@ func (f *fixture) split(t *testing.T, group string, from bus.Start) (covered, re
 // resumes subscribes a group at its watermark: it gets the events wanted, beside some that are covered.
 func (f *fixture) resumes(t *testing.T, group string, start bus.Position, want []string) {
 	t.Helper()
-	src := f.subscribe(t, group, &bus.SubscribeOptions{Resume: start.Stored})
+	src := f.subscribe(t, group, &bus.SubscribeOptions{Resume: start})
 	var got []string
 	for len(got) < len(want) {
 		if d := f.fetch(t, src, 1)[0]; !start.Covers(d.At) {

@@ -108,6 +108,18 @@ func conformance(t *testing.T, start func(testing.TB) machine) {
 				w.restart(t)
 			}
 		},
+		Backup: func(t *testing.T, b bus.Bus) func(t *testing.T) {
+			t.Helper()
+			w := servers.get(b)
+			restore := backup(t, w.nc, stream)
+			return func(t *testing.T) {
+				t.Helper()
+				if err := w.js.DeleteStream(t.Context(), stream); err != nil {
+					t.Fatal(err)
+				}
+				restore(t)
+			}
+		},
 		Restart: func(t *testing.T, b bus.Bus) {
 			t.Helper()
 			w := servers.get(b)

@@ -18,31 +18,34 @@ type wanted struct {
 	filter       string
 	ackWait      time.Duration
 	maxUnsettled int
+	inactive     time.Duration // what the stream sets where a consumer says nothing of it
+	drops        bool          // the stream drops what no consumer waits for
 }
 
 // consumer makes or finds the durable consumer of a group, and holds what is ours of it to what is wanted.
-func (b *Bus) consumer(ctx context.Context, stream *jetstream.StreamInfo, w wanted, start jetstream.ConsumerConfig) (*jetstream.ConsumerInfo, error) {
+func (b *Bus) consumer(ctx context.Context, stream *jetstream.StreamInfo, w wanted, start jetstream.ConsumerConfig) (info *jetstream.ConsumerInfo, made bool, err error) {
 	name := stream.Config.Name
-	info, err := b.consumerInfo(ctx, name, w.name)
+	info, err = b.consumerInfo(ctx, name, w.name)
 	switch {
 	case errors.Is(err, jetstream.ErrConsumerNotFound) && b.o.BindOnly:
-		return nil, fmt.Errorf("jetstream: consumer %q on stream %q is missing, and Options.BindOnly is set: make it with\n\t%s\n%w",
+		return nil, false, fmt.Errorf("jetstream: consumer %q on stream %q is missing, and Options.BindOnly is set: make it with\n\t%s\n%w",
 			w.name, name, consumerAddCommand(name, w), err)
 	case errors.Is(err, jetstream.ErrConsumerNotFound):
+		made = true
 		info, err = b.createConsumer(ctx, name, w.config(start))
 	}
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if !b.o.BindOnly && w.change(info.Config) {
 		if info, err = b.updateConsumer(ctx, name, w, info.Config); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 	}
 	if err := w.refuse(&info.Config); err != nil {
-		return nil, fmt.Errorf("jetstream: consumer %q on stream %q cannot be used: %w", w.name, name, err)
+		return nil, false, fmt.Errorf("jetstream: consumer %q on stream %q cannot be used: %w", w.name, name, err)
 	}
-	return info, nil
+	return info, made, nil
 }
 
 func (b *Bus) consumerInfo(ctx context.Context, stream, name string) (*jetstream.ConsumerInfo, error) {
@@ -101,11 +104,12 @@ func (w wanted) apply(c *jetstream.ConsumerConfig) {
 	c.MaxAckPending = w.maxUnsettled
 	c.MaxDeliver = -1
 	c.HeadersOnly = false
+	c.InactiveThreshold = w.inactive
 }
 
 func (w wanted) change(c jetstream.ConsumerConfig) bool {
 	return !w.filtered(&c) || c.AckWait != w.ackWait || len(c.BackOff) > 0 ||
-		c.MaxAckPending != w.maxUnsettled || c.MaxDeliver > 0 || c.HeadersOnly
+		c.MaxAckPending != w.maxUnsettled || c.MaxDeliver > 0 || c.HeadersOnly || c.InactiveThreshold != w.inactive
 }
 
 func (w wanted) filtered(c *jetstream.ConsumerConfig) bool {
@@ -123,6 +127,8 @@ func (w wanted) refuse(c *jetstream.ConsumerConfig) error {
 		return fmt.Errorf("it filters %q, not the topic %q", slices.Concat([]string{c.FilterSubject}, c.FilterSubjects), w.filter)
 	case c.HeadersOnly:
 		return errors.New("it delivers headers only: events would come without their data")
+	case c.InactiveThreshold > 0 && w.drops:
+		return fmt.Errorf("it is deleted when nothing was asked of it for %v, and its stream then drops what waits for it: set its inactive threshold, and ConsumerLimits.InactiveThreshold of the stream, to 0", c.InactiveThreshold)
 	case c.PriorityPolicy != jetstream.PriorityPolicyNone:
 		return errors.New("it has priority groups, which Onceish does not pull from")
 	}
@@ -135,11 +141,14 @@ func (b *Bus) start(stream *jetstream.StreamInfo, o *bus.SubscribeOptions) (jets
 	switch {
 	case stream.Config.Retention == jetstream.WorkQueuePolicy:
 		// What is left of a work queue is what nobody has acknowledged, and the server takes no other start.
-		if o.Resume.IsZero() && o.From != (bus.Start{}) {
+		if o.Resume == (bus.Position{}) && o.From != (bus.Start{}) {
 			return c, fmt.Errorf("jetstream: stream %q is a work queue, which can only be read from its start: leave SubscribeOptions.From zero", stream.Config.Name)
 		}
-	case !o.Resume.IsZero():
-		c.DeliverPolicy, c.OptStartTime = jetstream.DeliverByStartTimePolicy, &o.Resume
+	case o.Resume.Sequence > 0:
+		c.DeliverPolicy, c.OptStartSeq = jetstream.DeliverByStartSequencePolicy, o.Resume.Sequence+1
+	case !o.Resume.Stored.IsZero():
+		c.DeliverPolicy, c.OptStartTime = jetstream.DeliverByStartTimePolicy, &o.Resume.Stored
+	case o.Resume.Stream != "":
 	case !o.From.Time.IsZero():
 		c.DeliverPolicy, c.OptStartTime = jetstream.DeliverByStartTimePolicy, &o.From.Time
 	case o.From.Latest:

@@ -216,7 +216,7 @@ func TestWorkQueueHasOneStart(t *testing.T) {
 	if _, err := w.bus.Subscribe(t.Context(), "work", group, &bus.SubscribeOptions{From: bus.Start{Latest: true}}); err == nil {
 		t.Error("a work queue was subscribed from its end")
 	}
-	src, err := w.bus.Subscribe(t.Context(), "work", group, &bus.SubscribeOptions{Resume: time.Now()})
+	src, err := w.bus.Subscribe(t.Context(), "work", group, &bus.SubscribeOptions{Resume: bus.Position{Stored: time.Now()}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -264,7 +264,7 @@ func TestStreamIsMadeAnew(t *testing.T) {
 		t.Errorf("Ack of a delivery of a lost consumer: %v; want ErrConsumerLost", err)
 	}
 	makeStream(t, w.js, jetstream.StreamConfig{Name: stream, Subjects: []string{"orders.>"}})
-	src = w.subscribe(t, &bus.SubscribeOptions{Resume: d.At.Stored})
+	src = w.subscribe(t, &bus.SubscribeOptions{Resume: bus.Position{Stored: d.At.Stored}})
 	publish(t, w.bus, "2")
 	again := fetch(t, src, 1)[0]
 	if again.Event.ID != "2" || again.At.Stream == d.At.Stream || d.At.Covers(again.At) {
@@ -313,7 +313,7 @@ func TestStreamIsRestored(t *testing.T) {
 			}
 			p.Refuse(false)
 			wantLost(t, src, "restored")
-			src = subscribe(t, b, &bus.SubscribeOptions{Resume: gone[2].At.Stored})
+			src = subscribe(t, b, &bus.SubscribeOptions{Resume: bus.Position{Stored: gone[2].At.Stored}})
 			wantUnsettled(t, src, len(taken))
 			for _, d := range append(taken, fetch(t, src, len(ids)-len(taken))...) {
 				if gone[2].At.Covers(d.At) {

@@ -65,10 +65,11 @@ type batch struct {
 	deliveries []*bus.Delivery
 	settlers   []settler // allocated together
 	highest    arrival
+	again      int // of the deliveries, those that had come before
 }
 
 func (s *Source) arrived(got *batch) {
-	s.seen.add(len(got.deliveries), got.highest)
+	s.seen.add(len(got.deliveries), got.again, got.highest)
 	if s.stalled.Load() != nil {
 		s.stalled.Store(nil)
 	}
@@ -112,6 +113,9 @@ func (s *Source) take(m *nats.Msg, got *batch) {
 	}
 	if a.sequence > got.highest.sequence {
 		got.highest = a
+	}
+	if a.delivered > 1 {
+		got.again++
 	}
 	got.deliveries = append(got.deliveries, s.delivery(m, a, got))
 }

@@ -65,6 +65,18 @@ func (b *Bus) Get(ctx context.Context, at bus.Position) (bus.Event, error) {
 		arrival{sequence: m.Sequence, stored: m.Time.UnixNano()})
 }
 
+// answered tells why a request for a message was not answered. One that is not permitted is errors.ErrUnsupported.
+func (b *Bus) answered(doing, stream string, err error) error {
+	if err == nil {
+		return nil
+	}
+	err = b.explain(doing, err)
+	if errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), "STREAM.MSG.GET."+stream) {
+		return fmt.Errorf("%w: %w", errors.ErrUnsupported, err)
+	}
+	return err
+}
+
 // storedMessage is a message as the server returns it.
 type storedMessage struct {
 	Subject  string    `json:"subject"`
@@ -87,8 +99,8 @@ func (b *Bus) message(ctx context.Context, at bus.Position) (*storedMessage, err
 	defer cancel()
 	doing := fmt.Sprintf("read sequence %d of stream %q", at.Sequence, name)
 	m, err := b.nc.RequestWithContext(ctx, b.api+"STREAM.MSG.GET."+name, fmt.Appendf(nil, `{"seq":%d}`, at.Sequence))
-	if err != nil {
-		return nil, b.explain(doing, err)
+	if err = b.answered(doing, name, err); err != nil {
+		return nil, err
 	}
 	var answer struct {
 		Error   *jetstream.APIError `json:"error"`
@@ -111,4 +123,6 @@ func (b *Bus) message(ctx context.Context, at bus.Position) (*storedMessage, err
 }
 
 // streamOf is the name of the stream of a position.
-func streamOf(at bus.Position) string { return at.Stream[:max(0, strings.LastIndexByte(at.Stream, '@'))] }
+func streamOf(at bus.Position) string {
+	return at.Stream[:max(0, strings.LastIndexByte(at.Stream, '@'))]
+}

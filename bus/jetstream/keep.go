@@ -107,8 +107,9 @@ func (s *Source) examine(ctx context.Context, state *linkState) (*jetstream.Cons
 			bus.ErrConsumerLost, s.stream, stream.State.LastSeq, top.sequence)
 	case !s.madeAt(consumer.Created):
 		return nil, fmt.Errorf("%w: consumer %q on stream %q was made anew", bus.ErrConsumerLost, s.consumer, s.stream)
-	case s.verified.Load() != state && top.sequence >= stream.State.FirstSeq && s.replaced(ctx, top):
-		return nil, fmt.Errorf("%w: sequence %d of stream %q is another event now: the stream was restored", bus.ErrConsumerLost, top.sequence, s.stream)
+	}
+	if s.verified.Load() != state && top.sequence >= stream.State.FirstSeq {
+		return consumer, s.compare(ctx, top)
 	}
 	return consumer, nil
 }
@@ -123,19 +124,19 @@ func (s *Source) madeAt(created time.Time) bool {
 	return late == 0 || 0 < late && late < blur && older(s.b.nc.ConnectedServerVersion(), exactCreation)
 }
 
-// replaced reports whether another event is known to lie where one was delivered from. What cannot be read proves nothing.
-func (s *Source) replaced(ctx context.Context, a arrival) bool {
-	if s.b.o.BindOnly {
-		return false // It takes a permission more.
+// compare returns ErrConsumerLost if another event lies where one was delivered from. Where there is none, or none may be read, that
+// proves nothing. An answer that did not come is an error: what is held is not sent until it is known whose it would be.
+func (s *Source) compare(ctx context.Context, a arrival) error {
+	m, err := s.b.message(ctx, bus.Position{Stream: s.incarnation, Sequence: a.sequence})
+	switch {
+	case errors.Is(err, errors.ErrUnsupported):
+		return nil
+	case err != nil:
+		return err
+	case m != nil && m.Time.UnixNano() != a.stored:
+		return fmt.Errorf("%w: sequence %d of stream %q is another event now: the stream was restored", bus.ErrConsumerLost, a.sequence, s.stream)
 	}
-	ctx, cancel := context.WithTimeout(ctx, min(s.b.o.APITimeout, time.Second))
-	defer cancel()
-	stream, err := s.b.js.Stream(ctx, s.stream)
-	if err != nil {
-		return false
-	}
-	m, err := stream.GetMsg(ctx, a.sequence)
-	return err == nil && m.Time.UnixNano() != a.stored
+	return nil
 }
 
 // diagnose tells from the consumer why nothing comes, and what can be done here is done: the inbox is made anew.

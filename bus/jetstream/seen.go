@@ -6,13 +6,15 @@ import "sync"
 type seen struct {
 	mu      sync.Mutex
 	arrived uint64
+	again   uint64 // of them, those that had come before
 	highest arrival
 }
 
-func (s *seen) add(n int, highest arrival) {
+func (s *seen) add(n, again int, highest arrival) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.arrived += uint64(n) // #nosec G115 -- a length
+	s.arrived += uint64(n)   // #nosec G115 -- a length
+	s.again += uint64(again) // #nosec G115 -- at most n
 	if highest.sequence > s.highest.sequence {
 		s.highest = highest
 	}
@@ -22,6 +24,12 @@ func (s *seen) count() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.arrived
+}
+
+func (s *seen) redeliveries() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.again
 }
 
 func (s *seen) top() arrival {

@@ -63,6 +63,9 @@ func (b *Bus) Subscribe(ctx context.Context, topic, group string, o *bus.Subscri
 	if err != nil {
 		return nil, err
 	}
+	if err := o.Resume.In(incarnation(stream), stream.State.LastSeq); err != nil {
+		return nil, fmt.Errorf("jetstream: group %q on topic %q: %w", group, topic, err)
+	}
 	start, err := b.start(stream, o)
 	if err != nil {
 		return nil, err
@@ -70,13 +73,25 @@ func (b *Bus) Subscribe(ctx context.Context, topic, group string, o *bus.Subscri
 	want := wanted{
 		name: ConsumerName(group, topic), filter: topic,
 		ackWait: or(o.AckWait, bus.DefaultAckWait), maxUnsettled: b.o.MaxUnsettled,
+		inactive: stream.Config.ConsumerLimits.InactiveThreshold, drops: stream.Config.Retention != jetstream.LimitsPolicy,
 	}
 	state := b.link.now()
-	consumer, err := b.consumer(ctx, stream, want, start)
+	consumer, made, err := b.consumer(ctx, stream, want, start)
 	if err != nil {
 		return nil, err
 	}
-	return b.open(stream, consumer, want, state)
+	s := b.newSource(stream, consumer, want)
+	if made && o.Resume.Sequence > 0 {
+		deleted, err := b.deletedAfter(ctx, stream, o.Resume.Sequence)
+		if err != nil {
+			return nil, err
+		}
+		s.loss.begin(stream, consumer, o.Resume.Sequence, deleted)
+	}
+	if err := s.open(state); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 func validSubscription(group string, o *bus.SubscribeOptions) error {
@@ -89,7 +104,7 @@ func validSubscription(group string, o *bus.SubscribeOptions) error {
 	return validStart(o.From)
 }
 
-func (b *Bus) open(stream *jetstream.StreamInfo, consumer *jetstream.ConsumerInfo, want wanted, state *linkState) (*Source, error) {
+func (b *Bus) newSource(stream *jetstream.StreamInfo, consumer *jetstream.ConsumerInfo, want wanted) *Source {
 	s := &Source{
 		b: b, stream: stream.Config.Name, consumer: want.name, incarnation: incarnation(stream), created: consumer.Created,
 		want: want, limits: limitsOf(&consumer.Config),
@@ -97,15 +112,20 @@ func (b *Bus) open(stream *jetstream.StreamInfo, consumer *jetstream.ConsumerInf
 		in:   make(chan *nats.Msg, inboxSize), poke: make(chan struct{}, 1), alarm: make(chan struct{}, 1),
 		done: make(chan struct{}),
 	}
-	s.loss.see(stream, consumer)
+	s.loss.begin(stream, consumer, 0, 0)
+	return s
+}
+
+// open starts what a Source consists of.
+func (s *Source) open(state *linkState) error {
 	if err := s.listen(); err != nil {
-		return nil, fmt.Errorf("jetstream: subscribe an inbox for consumer %q: %w", want.name, err)
+		return fmt.Errorf("jetstream: subscribe an inbox for consumer %q: %w", s.consumer, err)
 	}
 	s.verified.Store(state)
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	go s.keep(ctx)
-	return s, nil
+	return nil
 }
 
 // Info implements bus.Source.
@@ -120,7 +140,7 @@ func (s *Source) Info(ctx context.Context) (bus.Info, error) {
 		Pending:      consumer.NumPending,
 		Unsettled:    uint64(max(0, consumer.NumAckPending)),        // #nosec G115 -- not negative
 		MaxUnsettled: uint64(max(0, consumer.Config.MaxAckPending)), // #nosec G115 -- not negative
-		Lost:         s.loss.see(stream, consumer),
+		Lost:         s.loss.see(stream, consumer, s.seen.redeliveries()),
 		AckWait:      consumer.Config.AckWait,
 	}, nil
 }

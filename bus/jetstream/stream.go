@@ -79,6 +79,35 @@ func (b *Bus) streamInfo(ctx context.Context, name string) (*jetstream.StreamInf
 	return s.CachedInfo(), nil
 }
 
+// deletedAfter counts the events that were deleted from the inside of a stream beyond a sequence. Of very many it does not ask which
+// they are, and counts all.
+func (b *Bus) deletedAfter(ctx context.Context, stream *jetstream.StreamInfo, sequence uint64) (uint64, error) {
+	const many = 100_000
+	inside := stream.State.NumDeleted
+	if inside <= 0 || stream.Config.Retention != jetstream.LimitsPolicy {
+		return 0, nil
+	}
+	if inside > many {
+		return min(uint64(inside), minus(stream.State.LastSeq, sequence)), nil
+	}
+	ctx, cancel := b.within(ctx)
+	defer cancel()
+	s, err := b.js.Stream(ctx, stream.Config.Name)
+	if err == nil {
+		stream, err = s.Info(ctx, jetstream.WithDeletedDetails(true))
+	}
+	if err != nil {
+		return 0, b.explain(fmt.Sprintf("read what was deleted from stream %q", stream.Config.Name), err)
+	}
+	n := uint64(0)
+	for _, deleted := range stream.State.Deleted {
+		if deleted > sequence {
+			n++
+		}
+	}
+	return n, nil
+}
+
 func noStream(topic string) error {
 	return fmt.Errorf("jetstream: %w %q: make one with\n\t%s\nor let Onceish make it: Options.Provision, --provision",
 		bus.ErrNoStream, topic, streamAddCommand(topic))

@@ -135,7 +135,7 @@ func TestGroupsSubscribeAtOnce(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 8 {
 		all.Go(func() {
-			src, err := w.bus.Subscribe(t.Context(), topic, group, &bus.SubscribeOptions{Resume: time.Now().Add(-time.Duration(i) * time.Hour)})
+			src, err := w.bus.Subscribe(t.Context(), topic, group, &bus.SubscribeOptions{Resume: bus.Position{Stored: time.Now().Add(-time.Duration(i) * time.Hour)}})
 			if err != nil {
 				t.Errorf("Subscribe: %v", err)
 				return
@@ -169,7 +169,7 @@ func TestLatestOfAnEmptiedStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	publish(t, w.bus, "3")
-	src := w.subscribe(t, &bus.SubscribeOptions{Resume: info.Start.Stored})
+	src := w.subscribe(t, &bus.SubscribeOptions{Resume: info.Start})
 	if d := fetch(t, src, 1)[0]; d.Event.ID != "3" || info.Start.Covers(d.At) {
 		t.Errorf("%q at %+v came, start %+v; want 3, not covered", d.Event.ID, d.At, info.Start)
 	}

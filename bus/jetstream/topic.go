@@ -23,6 +23,8 @@ func (b *Bus) Topic(ctx context.Context, topic, group string, from bus.Start) (b
 	}
 	info := bus.TopicInfo{
 		First:     firstPosition(stream),
+		Last:      lastPosition(stream),
+		Limits:    limitsOfStream(&stream.Config),
 		WorkQueue: stream.Config.Retention == jetstream.WorkQueuePolicy,
 		Interest:  stream.Config.Retention == jetstream.InterestPolicy,
 		MaxAge:    max(0, stream.Config.MaxAge),
@@ -61,6 +63,26 @@ func firstPosition(stream *jetstream.StreamInfo) bus.Position {
 		return bus.Position{}
 	}
 	return bus.Position{Stream: incarnation(stream), Sequence: stream.State.FirstSeq, Stored: stream.State.FirstTime}
+}
+
+func lastPosition(stream *jetstream.StreamInfo) bus.Position {
+	if stream.State.LastSeq == 0 {
+		return bus.Position{}
+	}
+	return bus.Position{Stream: incarnation(stream), Sequence: stream.State.LastSeq, Stored: stream.State.LastTime}
+}
+
+// limitsOfStream are those that drop events whether they were handled or not. A stream that refuses new events instead drops none for
+// its size.
+func limitsOfStream(config *jetstream.StreamConfig) bus.Limits {
+	l := bus.Limits{EventTTL: config.AllowMsgTTL}
+	if config.Discard == jetstream.DiscardOld {
+		l.Events, l.Bytes = max(0, config.MaxMsgs), max(0, config.MaxBytes)
+	}
+	if !config.DiscardNewPerSubject {
+		l.EventsPerTopic = max(0, config.MaxMsgsPerSubject)
+	}
+	return l
 }
 
 // startPosition is the watermark of a group that starts at from.

@@ -99,7 +99,8 @@ func (b *Bus) Topic(ctx context.Context, topic, group string, from bus.Start) (i
 	}
 	s.do(func(int64) {
 		info = bus.TopicInfo{
-			First: s.first(), WorkQueue: s.config.WorkQueue, MaxAge: s.config.MaxAge, MaxBytes: s.config.MaxBytes,
+			First: s.first(), Last: s.last(), WorkQueue: s.config.WorkQueue, MaxAge: s.config.MaxAge, MaxBytes: s.config.MaxBytes,
+			Limits: bus.Limits{Events: int64(s.config.MaxEvents)},
 		}
 		if sl := s.slot(topic, group); sl != nil && sl.cursor != nil {
 			info.Known, from = true, bus.Start{}
@@ -127,7 +128,11 @@ func (b *Bus) Subscribe(ctx context.Context, topic, group string, o *bus.Subscri
 		return nil, err
 	}
 	var sl *slot
-	s.do(func(int64) { sl, err = s.subscribe(topic, group, opts) })
+	s.do(func(int64) {
+		if err = opts.Resume.In(s.name, s.log.next-1); err == nil {
+			sl, err = s.subscribe(topic, group, opts)
+		}
+	})
 	if err != nil {
 		return nil, err
 	}

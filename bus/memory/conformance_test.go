@@ -3,6 +3,7 @@ package memory_test
 import (
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -60,6 +61,16 @@ func TestConformance(t *testing.T) {
 			snap, err := b.(*membus.Bus).Snapshot(name)
 			check(t, err)
 			return func(*testing.T) { snap.Restore() }
+		},
+		Backup: func(t *testing.T, b bus.Bus) func(t *testing.T) {
+			t.Helper()
+			snap, err := b.(*membus.Bus).Snapshot(name)
+			check(t, err)
+			return func(*testing.T) { snap.RestoreAs() }
+		},
+		StepClock: func(t *testing.T, b bus.Bus, by time.Duration) {
+			t.Helper()
+			check(t, b.(*membus.Bus).StepClock(name, by))
 		},
 	})
 }

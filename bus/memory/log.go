@@ -65,7 +65,8 @@ func (l *log) delete(seq uint64) {
 	}
 }
 
-// since returns the first sequence that was stored at or after the time.
+// since returns the first sequence that was stored at or after the time. Like a server it searches as if times never stepped back;
+// where they did, it may find a later one.
 func (l *log) since(stored int64) uint64 {
 	n := sort.Search(int(l.next-l.first), func(i int) bool { return l.at(l.first+uint64(i)).stored >= stored })
 	return l.first + uint64(n)

@@ -2,6 +2,7 @@ package memory
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/onceish/onceish/bus"
 )
@@ -35,6 +36,17 @@ func (b *Bus) Purge(stream, topic string) error {
 			}
 		}
 	})
+	return nil
+}
+
+// StepClock sets the clock from which a stream's stored times and ages are read forward, or back, as somebody may set a server's. No
+// other time depends on it.
+func (b *Bus) StepClock(stream string, by time.Duration) error {
+	s, err := b.named(stream)
+	if err != nil {
+		return err
+	}
+	s.do(func(int64) { s.shift += int64(by) })
 	return nil
 }
 
@@ -92,6 +104,17 @@ func (snap *Snapshot) Restore() {
 	s.do(func(int64) {
 		s.loseAll()
 		s.name, s.log, s.ids = snap.name, snap.log.clone(), snap.ids.clone()
+	})
+}
+
+// RestoreAs is Restore into another incarnation, as the API of a server restores: what the copy holds keeps its sequences and stored
+// times, and the stream has another time of creation.
+func (snap *Snapshot) RestoreAs() {
+	s := snap.stream
+	s.do(func(now int64) {
+		s.loseAll()
+		s.log, s.ids = snap.log.clone(), snap.ids.clone()
+		s.name = s.incarnation(now)
 	})
 }
 

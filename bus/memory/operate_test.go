@@ -19,7 +19,7 @@ func TestRecreateIsAnotherIncarnation(t *testing.T) {
 		t.Fatalf("TryFetch: %v; want ErrConsumerLost", err)
 	}
 	w.publish(t, "1", "2") // their message ids are forgotten
-	w.subscribe(t, bus.SubscribeOptions{Resume: before[1].At.Stored})
+	w.subscribe(t, bus.SubscribeOptions{Resume: bus.Position{Stored: before[1].At.Stored}})
 	after := w.take(t, "1", "2")
 	if at := after[0].At; at.Sequence != 1 || at.Stream == before[0].At.Stream || !strings.HasPrefix(at.Stream, name+"@") {
 		t.Errorf("position %+v in the new stream; it was %+v in the old one", at, before[0].At)

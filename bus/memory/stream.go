@@ -21,6 +21,8 @@ type stream struct {
 	ids   *window
 	slots []*slot // in the order in which they were first asked for; never removed
 	stamp int64   // the latest stored time, or time of creation, given out
+	clock int64   // what the clock showed then
+	shift int64   // how far the clock that stored times are read from is off, see StepClock
 }
 
 // slot is where the cursor of a group over a topic lives. Sources and deliveries know the slot: a cursor
@@ -42,15 +44,26 @@ func newStream(config Stream, now func() time.Time) *stream {
 
 // begin starts an empty incarnation.
 func (s *stream) begin() {
-	s.name = s.config.Name + "@" + strconv.FormatInt(s.tick(s.now().UnixNano()), 10)
+	s.name = s.incarnation(s.now().UnixNano())
 	s.log = newLog()
 	s.ids = newWindow(int64(s.config.DuplicateWindow))
 }
 
-// tick returns a time for what is stored now. No two are the same, whatever the clock does, and whatever was restored
-// in between: a position names one event.
+// incarnation names one that begins now.
+func (s *stream) incarnation(now int64) string {
+	return s.config.Name + "@" + strconv.FormatInt(s.tick(now), 10)
+}
+
+// tick returns a time for what is stored now. No two in a row are the same, also when the clock stands still. It steps back when the
+// clock does, as a server's does.
 func (s *stream) tick(now int64) int64 {
-	s.stamp = max(s.stamp+1, now)
+	now += s.shift
+	if now < s.clock {
+		s.stamp = now
+	} else {
+		s.stamp = max(s.stamp+1, now)
+	}
+	s.clock = now
 	return s.stamp
 }
 
@@ -92,7 +105,7 @@ func (s *stream) expire(now int64) {
 	if s.config.MaxAge <= 0 {
 		return
 	}
-	for l := s.log; l.first < l.next && now-l.at(l.first).stored >= int64(s.config.MaxAge); {
+	for l := s.log; l.first < l.next && now+s.shift-l.at(l.first).stored >= int64(s.config.MaxAge); {
 		s.delete(l.first)
 	}
 }
@@ -120,11 +133,19 @@ func (s *stream) first() bus.Position {
 	return s.position(s.log.first, s.log.at(s.log.first).stored)
 }
 
+// last is the position of the newest event that was ever stored, or zero.
+func (s *stream) last() bus.Position {
+	if s.log.next == 1 {
+		return bus.Position{}
+	}
+	return s.position(s.log.next-1, s.log.newest)
+}
+
 // watermark is that of a group which starts as asked.
 func (s *stream) watermark(from bus.Start) bus.Position {
 	switch {
 	case from.Latest && s.log.next > 1:
-		return s.position(s.log.next-1, s.log.newest)
+		return s.last()
 	case !from.Time.IsZero():
 		return bus.Position{Stream: s.name, Stored: from.Time}
 	}
@@ -158,6 +179,7 @@ func (s *stream) subscribe(topic, group string, o bus.SubscribeOptions) (*slot, 
 		s.slots = append(s.slots, sl)
 	}
 	sl.cursor = newCursor(sl, s.start(o), int64(o.AckWait))
+	sl.cursor.lost = s.dropped(o)
 	return sl, nil
 }
 
@@ -166,8 +188,12 @@ func (s *stream) start(o bus.SubscribeOptions) uint64 {
 	switch {
 	case s.config.WorkQueue: // what is still there is nobody's yet
 		return s.log.first
-	case !o.Resume.IsZero():
-		return s.log.since(o.Resume.UnixNano())
+	case o.Resume.Sequence > 0:
+		return max(s.log.first, o.Resume.Sequence+1)
+	case !o.Resume.Stored.IsZero():
+		return s.log.since(o.Resume.Stored.UnixNano())
+	case o.Resume.Stream != "":
+		return s.log.first
 	case o.From.Latest:
 		return s.log.next
 	case !o.From.Time.IsZero():
@@ -176,9 +202,24 @@ func (s *stream) start(o bus.SubscribeOptions) uint64 {
 	return s.log.first
 }
 
+// dropped is how many events that the group did not see are gone after the one that it resumes after. Of what topic they were is
+// not known any more.
+func (s *stream) dropped(o bus.SubscribeOptions) uint64 {
+	if o.Resume.Sequence == 0 || s.config.WorkQueue {
+		return 0
+	}
+	n := uint64(0)
+	for seq := o.Resume.Sequence + 1; seq < s.log.next; seq++ {
+		if !s.log.has(seq) {
+			n++
+		}
+	}
+	return n
+}
+
 // shareable tells why a work queue cannot have this cursor.
 func (s *stream) shareable(topic, group string, o bus.SubscribeOptions) error {
-	if o.Resume.IsZero() && (o.From.Latest || !o.From.Time.IsZero()) {
+	if o.Resume == (bus.Position{}) && (o.From.Latest || !o.From.Time.IsZero()) {
 		return fmt.Errorf("memory: group %q cannot start in the middle of stream %q, a work queue: leave From zero",
 			group, s.config.Name)
 	}

@@ -66,8 +66,10 @@ type tampered struct {
 	extend  func(ctx context.Context, cs []dedupe.Claim, lease, ttl time.Duration) ([]error, error)
 	settle  func(ctx context.Context, ss []dedupe.Settlement) ([]error, error)
 	reopen  func(ctx context.Context, keys []dedupe.Key) ([]error, error)
-	begin   func(ctx context.Context, group, topic string, at dedupe.Position) (dedupe.Position, error)
-	advance func(ctx context.Context, group, topic string, at dedupe.Position) error
+	begin   func(ctx context.Context, group, topic string, at dedupe.Watermark) (dedupe.Watermark, error)
+	advance func(ctx context.Context, group, topic string, at dedupe.Watermark) error
+	kept    func(ctx context.Context, group, topic string) ([]dedupe.Watermark, error)
+	replace func(ctx context.Context, group, topic string, was, now dedupe.Watermark) (bool, error)
 	skew    func(d time.Duration) allStore
 }
 
@@ -113,18 +115,32 @@ func (x tampered) Reopen(ctx context.Context, keys []dedupe.Key) ([]error, error
 	return x.allStore.Reopen(ctx, keys)
 }
 
-func (x tampered) Begin(ctx context.Context, group, topic string, at dedupe.Position) (dedupe.Position, error) {
+func (x tampered) Begin(ctx context.Context, group, topic string, at dedupe.Watermark) (dedupe.Watermark, error) {
 	if x.begin != nil {
 		return x.begin(ctx, group, topic, at)
 	}
 	return x.allStore.Begin(ctx, group, topic, at)
 }
 
-func (x tampered) Advance(ctx context.Context, group, topic string, at dedupe.Position) error {
+func (x tampered) Advance(ctx context.Context, group, topic string, at dedupe.Watermark) error {
 	if x.advance != nil {
 		return x.advance(ctx, group, topic, at)
 	}
 	return x.allStore.Advance(ctx, group, topic, at)
+}
+
+func (x tampered) Watermarks(ctx context.Context, group, topic string) ([]dedupe.Watermark, error) {
+	if x.kept != nil {
+		return x.kept(ctx, group, topic)
+	}
+	return x.allStore.Watermarks(ctx, group, topic)
+}
+
+func (x tampered) Replace(ctx context.Context, group, topic string, was, now dedupe.Watermark) (bool, error) {
+	if x.replace != nil {
+		return x.replace(ctx, group, topic, was, now)
+	}
+	return x.allStore.Replace(ctx, group, topic, was, now)
 }
 
 func (x tampered) skewed(d time.Duration) allStore {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -393,36 +394,77 @@ func timeMutants() map[string]mutant {
 func watermarkMutants() map[string]mutant {
 	return map[string]mutant{
 		"begin overwrites": {"Watermark/begins once", func(s *memdedupe.Store) allStore {
-			return tampered{allStore: s, begin: func(ctx context.Context, group, topic string, at dedupe.Position) (dedupe.Position, error) {
+			return tampered{allStore: s, begin: func(ctx context.Context, group, topic string, at dedupe.Watermark) (dedupe.Watermark, error) {
 				_, err := s.Begin(ctx, group, topic, at)
 				return at, err
 			}}
 		}},
-		"each stream is new": {"Watermark/another incarnation starts at its first event", func(s *memdedupe.Store) allStore {
+		"each stream is new": {"Watermark/each incarnation has its own, in the order in which they were begun", func(s *memdedupe.Store) allStore {
 			return tampered{
 				allStore: s,
-				begin: func(ctx context.Context, group, topic string, at dedupe.Position) (dedupe.Position, error) {
+				begin: func(ctx context.Context, group, topic string, at dedupe.Watermark) (dedupe.Watermark, error) {
 					return s.Begin(ctx, group+"@"+at.Stream, topic, at)
 				},
-				advance: func(ctx context.Context, group, topic string, at dedupe.Position) error {
+				advance: func(ctx context.Context, group, topic string, at dedupe.Watermark) error {
 					return s.Advance(ctx, group+"@"+at.Stream, topic, at)
 				},
 			}
 		}},
+		"incarnations in any order": {"Watermark/each incarnation has its own, in the order in which they were begun", func(s *memdedupe.Store) allStore {
+			return tampered{allStore: s, kept: func(ctx context.Context, group, topic string) ([]dedupe.Watermark, error) {
+				ws, err := s.Watermarks(ctx, group, topic)
+				slices.SortFunc(ws, func(a, b dedupe.Watermark) int { return strings.Compare(a.Stream, b.Stream) })
+				return ws, err
+			}}
+		}},
+		"no trail": {"Watermark/never goes back", func(s *memdedupe.Store) allStore {
+			return tampered{allStore: s, advance: func(ctx context.Context, group, topic string, at dedupe.Watermark) error {
+				at.Trail = nil
+				return s.Advance(ctx, group, topic, at)
+			}}
+		}},
+		"a later time is an advance": {"Watermark/never goes back", func(s *memdedupe.Store) allStore {
+			return tampered{allStore: s, advance: func(ctx context.Context, group, topic string, at dedupe.Watermark) error {
+				ws, err := s.Watermarks(ctx, group, topic)
+				for _, w := range ws {
+					if w.Stream == at.Stream && w.Sequence == at.Sequence && w.Stored.Before(at.Stored) {
+						_, err = s.Replace(ctx, group, topic, w, at)
+					}
+				}
+				return errors.Join(err, s.Advance(ctx, group, topic, at))
+			}}
+		}},
+		"replaces whatever is kept": {"Watermark/is replaced only where it is what is kept", func(s *memdedupe.Store) allStore {
+			return tampered{allStore: s, replace: func(ctx context.Context, group, topic string, was, now dedupe.Watermark) (bool, error) {
+				ws, err := s.Watermarks(ctx, group, topic)
+				for _, w := range ws {
+					if w.Stream == was.Stream && w.Sequence == was.Sequence {
+						return s.Replace(ctx, group, topic, w, now)
+					}
+				}
+				return false, err
+			}}
+		}},
+		"each who replaces at once has done it": {"Watermark/64 replace at once", func(s *memdedupe.Store) allStore {
+			return tampered{allStore: s, replace: func(ctx context.Context, group, topic string, was, now dedupe.Watermark) (bool, error) {
+				ok, err := s.Replace(ctx, group, topic, was, now)
+				return ok || was.Sequence == 1000, err
+			}}
+		}},
 		"times in milliseconds": {"Watermark/exact", func(s *memdedupe.Store) allStore {
-			return tampered{allStore: s, begin: func(ctx context.Context, group, topic string, at dedupe.Position) (dedupe.Position, error) {
+			return tampered{allStore: s, begin: func(ctx context.Context, group, topic string, at dedupe.Watermark) (dedupe.Watermark, error) {
 				at.Stored = at.Stored.Truncate(time.Millisecond)
 				return s.Begin(ctx, group, topic, at)
 			}}
 		}},
 		"sequences as floats": {"Watermark/exact", func(s *memdedupe.Store) allStore {
-			return tampered{allStore: s, begin: func(ctx context.Context, group, topic string, at dedupe.Position) (dedupe.Position, error) {
+			return tampered{allStore: s, begin: func(ctx context.Context, group, topic string, at dedupe.Watermark) (dedupe.Watermark, error) {
 				at.Sequence = uint64(float64(at.Sequence))
 				return s.Begin(ctx, group, topic, at)
 			}}
 		}},
 		"advance begins": {"Watermark/advance of what never began", func(s *memdedupe.Store) allStore {
-			return tampered{allStore: s, advance: func(ctx context.Context, group, topic string, at dedupe.Position) error {
+			return tampered{allStore: s, advance: func(ctx context.Context, group, topic string, at dedupe.Watermark) error {
 				if _, err := s.Begin(ctx, group, topic, at); err != nil {
 					return err
 				}
@@ -432,10 +474,10 @@ func watermarkMutants() map[string]mutant {
 		"naive scope": {"Watermark/scope", func(s *memdedupe.Store) allStore {
 			return tampered{
 				allStore: s,
-				begin: func(ctx context.Context, group, topic string, at dedupe.Position) (dedupe.Position, error) {
+				begin: func(ctx context.Context, group, topic string, at dedupe.Watermark) (dedupe.Watermark, error) {
 					return s.Begin(ctx, group+"::"+topic, "", at)
 				},
-				advance: func(ctx context.Context, group, topic string, at dedupe.Position) error {
+				advance: func(ctx context.Context, group, topic string, at dedupe.Watermark) error {
 					return s.Advance(ctx, group+"::"+topic, "", at)
 				},
 			}
@@ -443,7 +485,7 @@ func watermarkMutants() map[string]mutant {
 		"the last to begin wins a race": {"Watermark/64 begin at once", func(s *memdedupe.Store) allStore {
 			var mu sync.Mutex
 			streams := make(map[string]int)
-			return tampered{allStore: s, begin: func(ctx context.Context, group, topic string, at dedupe.Position) (dedupe.Position, error) {
+			return tampered{allStore: s, begin: func(ctx context.Context, group, topic string, at dedupe.Watermark) (dedupe.Watermark, error) {
 				p, err := s.Begin(ctx, group, topic, at)
 				mu.Lock()
 				defer mu.Unlock()

@@ -3,6 +3,7 @@ package dedupetest
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"testing"
 
 	"github.com/onceish/onceish/dedupe"
@@ -63,7 +64,7 @@ func (s scenario) twice(t *testing.T, k *kit) {
 		if i == 0 {
 			first = answer
 		}
-		if answer != first {
+		if !reflect.DeepEqual(answer, first) {
 			t.Errorf("call %d answers %+v, the first one %+v", i, answer, first)
 		}
 		if i == 2 {

@@ -180,13 +180,23 @@ func (r rig) Reopen(ctx context.Context, keys []dedupe.Key) (errs []error, err e
 	return errs, err
 }
 
-func (r rig) Begin(ctx context.Context, group, topic string, at dedupe.Position) (p dedupe.Position, err error) {
+func (r rig) Begin(ctx context.Context, group, topic string, at dedupe.Watermark) (p dedupe.Watermark, err error) {
 	err = r.through(nil, func(int) error { p, err = r.allStore.Begin(ctx, group, topic, at); return err })
 	return p, err
 }
 
-func (r rig) Advance(ctx context.Context, group, topic string, at dedupe.Position) error {
+func (r rig) Advance(ctx context.Context, group, topic string, at dedupe.Watermark) error {
 	return r.through(nil, func(int) error { return r.allStore.Advance(ctx, group, topic, at) })
+}
+
+func (r rig) Watermarks(ctx context.Context, group, topic string) (ws []dedupe.Watermark, err error) {
+	err = r.through(nil, func(int) error { ws, err = r.allStore.Watermarks(ctx, group, topic); return err })
+	return ws, err
+}
+
+func (r rig) Replace(ctx context.Context, group, topic string, was, now dedupe.Watermark) (ok bool, err error) {
+	err = r.through(nil, func(int) error { ok, err = r.allStore.Replace(ctx, group, topic, was, now); return err })
+	return ok, err
 }
 
 // rigged is a harness with every ability; broken breaks the store under it, nil leaves it whole.

@@ -2,6 +2,7 @@ package dedupetest
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -222,30 +223,34 @@ func reopenAgain(t *testing.T, k *kit, key dedupe.Key) probe {
 }
 
 func beginAgain(_ *testing.T, k *kit, key dedupe.Key) probe {
-	return k.beginProbe(key.ID, at(7, 0), at(7, 0))
+	begin := trailed(at(7, 0), 2)
+	return k.beginProbe(key.ID, begin, begin)
 }
 
 func beginNextAgain(t *testing.T, k *kit, key dedupe.Key) probe {
 	t.Helper()
 	k.begin(t, key.ID, "t", at(7, 0), at(7, 0))
-	next := at(900, time.Hour)
-	next.Stream = "ORDERS@2"
-	return k.beginProbe(key.ID, next, dedupe.Position{Stream: next.Stream})
+	next := of("ORDERS@2", 900, noon.Add(time.Hour))
+	return k.beginProbe(key.ID, next, next, at(7, 0))
 }
 
-func (k *kit) beginProbe(group string, ask, want dedupe.Position) probe {
+// beginProbe is of a group that keeps the earlier ones already.
+func (k *kit) beginProbe(group string, ask, want dedupe.Watermark, earlier ...dedupe.Watermark) probe {
 	return probe{
 		call: func(ctx context.Context) (any, error) {
-			p, err := k.watermarker.Begin(ctx, group, "t", ask)
-			p.Stored = p.Stored.UTC()
-			return p, err
+			w, err := k.watermarker.Begin(ctx, group, "t", ask)
+			w.Stored = w.Stored.UTC()
+			for i := range w.Trail {
+				w.Trail[i].Stored = w.Trail[i].Stored.UTC()
+			}
+			return w, err
 		},
 		check: func(t *testing.T, answer any) {
 			t.Helper()
-			if p, ok := answer.(dedupe.Position); !ok || !samePosition(p, want) {
+			if w, ok := answer.(dedupe.Watermark); !ok || !sameWatermark(w, want) {
 				t.Errorf("Begin: %+v, want %+v", answer, want)
 			}
-			k.floor(t, group, "t", want)
+			k.keeps(t, group, "t", append(slices.Clone(earlier), want)...)
 		},
 	}
 }
@@ -255,6 +260,6 @@ func advanceAgain(t *testing.T, k *kit, key dedupe.Key) probe {
 	k.begin(t, key.ID, "t", at(7, 0), at(7, 0))
 	return probe{
 		call:  func(ctx context.Context) (any, error) { return nil, k.watermarker.Advance(ctx, key.ID, "t", at(9, 1)) },
-		check: func(t *testing.T, _ any) { t.Helper(); k.floor(t, key.ID, "t", at(9, 1)) },
+		check: func(t *testing.T, _ any) { t.Helper(); k.keeps(t, key.ID, "t", at(9, 1)) },
 	}
 }

@@ -2,6 +2,7 @@ package dedupetest
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -12,13 +13,15 @@ import (
 func watermarkCases() []testcase {
 	return []testcase{
 		{"Watermark/begins once", beginsOnce},
-		{"Watermark/another incarnation starts at its first event", otherIncarnation},
+		{"Watermark/each incarnation has its own, in the order in which they were begun", eachIncarnation},
 		{"Watermark/never goes back", neverBack},
+		{"Watermark/is replaced only where it is what is kept", replacesKept},
 		{"Watermark/advance of what never began", advanceUnknown},
 		{"Watermark/scope", watermarkScope},
 		{"Watermark/exact", watermarkExact},
 		{"Watermark/64 begin at once", raceBegin},
 		{"Watermark/many advance at once", raceAdvance},
+		{"Watermark/64 replace at once", raceReplace},
 		{"Watermark/is no key", watermarkIsNoKey},
 		{"Watermark/an ended context", watermarkEndedContext},
 	}
@@ -26,87 +29,145 @@ func watermarkCases() []testcase {
 
 var noon = time.Date(2031, 5, 6, 12, 0, 0, 123_456_789, time.UTC)
 
-func at(sequence uint64, after time.Duration) dedupe.Position {
-	return dedupe.Position{Stream: "ORDERS@1", Sequence: sequence, Stored: noon.Add(after)}
+func at(sequence uint64, after time.Duration) dedupe.Watermark {
+	return of("ORDERS@1", sequence, noon.Add(after))
+}
+
+func of(stream string, sequence uint64, stored time.Time) dedupe.Watermark {
+	return dedupe.Watermark{Position: dedupe.Position{Stream: stream, Sequence: sequence, Stored: stored}}
+}
+
+// trailed has a trail of so many points below its sequence.
+func trailed(w dedupe.Watermark, points uint64) dedupe.Watermark {
+	for i := points; i > 0; i-- {
+		w.Trail = append(w.Trail, dedupe.Point{Sequence: w.Sequence - i, Stored: w.Stored.Add(-time.Duration(i))})
+	}
+	return w
 }
 
 // begin wants Begin to answer that.
-func (k *kit) begin(t *testing.T, group, topic string, ask, want dedupe.Position) {
+func (k *kit) begin(t *testing.T, group, topic string, ask, want dedupe.Watermark) {
 	t.Helper()
 	got, err := k.watermarker.Begin(t.Context(), group, topic, ask)
 	if err != nil {
 		t.Fatalf("Begin: %v", err)
 	}
-	if !samePosition(got, want) {
+	if !sameWatermark(got, want) {
 		t.Errorf("Begin of %q on %q: %+v, want %+v", group, topic, got, want)
 	}
 }
 
-// floor wants that to be kept.
-func (k *kit) floor(t *testing.T, group, topic string, want dedupe.Position) {
+// keeps wants these to be kept, in this order.
+func (k *kit) keeps(t *testing.T, group, topic string, want ...dedupe.Watermark) {
 	t.Helper()
-	k.begin(t, group, topic, dedupe.Position{Stream: want.Stream, Sequence: 1, Stored: noon.Add(-time.Hour)}, want)
+	got, err := k.watermarker.Watermarks(t.Context(), group, topic)
+	if err != nil {
+		t.Fatalf("Watermarks: %v", err)
+	}
+	if !slices.EqualFunc(got, want, sameWatermark) {
+		t.Errorf("%q keeps on %q %+v, want %+v", group, topic, got, want)
+	}
 }
 
-func (k *kit) advance(t *testing.T, group, topic string, to dedupe.Position) {
+func (k *kit) advance(t *testing.T, group, topic string, to dedupe.Watermark) {
 	t.Helper()
 	if err := k.watermarker.Advance(t.Context(), group, topic, to); err != nil {
 		t.Fatalf("Advance: %v", err)
 	}
 }
 
-func samePosition(a, b dedupe.Position) bool {
-	return a.Stream == b.Stream && a.Sequence == b.Sequence && a.Stored.Equal(b.Stored)
+func sameWatermark(a, b dedupe.Watermark) bool {
+	return a.Stream == b.Stream && a.Sequence == b.Sequence && a.Stored.Equal(b.Stored) && slices.EqualFunc(a.Trail, b.Trail,
+		func(p, q dedupe.Point) bool { return p.Sequence == q.Sequence && p.Stored.Equal(q.Stored) })
 }
 
 func beginsOnce(t *testing.T, k *kit) {
-	k.begin(t, "g", "t", at(7, 0), at(7, 0))
-	k.begin(t, "g", "t", at(7, 0), at(7, 0))
-	k.begin(t, "g", "t", at(9, time.Second), at(7, 0))
-	k.begin(t, "g", "t", at(3, -time.Second), at(7, 0))
-	zero := dedupe.Position{Stream: "ORDERS@1"}
+	k.keeps(t, "g", "t")
+	first := trailed(at(7, 0), 3)
+	k.begin(t, "g", "t", first, first)
+	k.begin(t, "g", "t", first, first)
+	k.begin(t, "g", "t", at(9, time.Second), first)
+	k.begin(t, "g", "t", at(3, -time.Second), first)
+	k.keeps(t, "g", "t", first)
+	zero := of("ORDERS@1", 0, time.Time{})
 	k.begin(t, "earliest", "t", zero, zero)
-	k.floor(t, "earliest", "t", zero)
+	k.keeps(t, "earliest", "t", zero)
 }
 
-func otherIncarnation(t *testing.T, k *kit) {
-	k.begin(t, "g", "t", at(7, 0), at(7, 0))
-	for _, stream := range []string{"ORDERS@2", "OTHER@1", "ORDERS@1 ", "orders@1"} {
-		next := at(900, time.Hour)
-		next.Stream = stream
-		first := dedupe.Position{Stream: stream}
-		k.begin(t, "g", "t", next, first)
-		k.begin(t, "g", "t", next, first)
+func eachIncarnation(t *testing.T, k *kit) {
+	want := []dedupe.Watermark{at(7, 0)}
+	k.begin(t, "g", "t", want[0], want[0])
+	for i, stream := range []string{"ORDERS@2", "OTHER@1", "ORDERS@1 ", "orders@1"} {
+		next := trailed(of(stream, 900, noon.Add(-time.Hour)), uint64(i))
+		k.begin(t, "g", "t", next, next)
+		k.begin(t, "g", "t", at(1, 0), want[0])
+		k.keeps(t, "g", "t", append(want, next)...)
+		next = trailed(of(stream, 901, noon.Add(time.Hour)), uint64(i)+1)
 		k.advance(t, "g", "t", next)
-		k.floor(t, "g", "t", next)
+		want = append(want, next)
+		k.keeps(t, "g", "t", want...)
 	}
-	k.floor(t, "g", "t", at(7, 0))
 }
 
 func neverBack(t *testing.T, k *kit) {
 	k.begin(t, "g", "t", at(7, 0), at(7, 0))
-	k.advance(t, "g", "t", at(20, time.Minute))
-	k.floor(t, "g", "t", at(20, time.Minute))
-	k.advance(t, "g", "t", at(20, time.Minute))
-	k.advance(t, "g", "t", at(19, time.Hour))
-	k.advance(t, "g", "t", at(20, time.Second))
-	k.advance(t, "g", "t", dedupe.Position{Stream: "ORDERS@1"})
-	k.floor(t, "g", "t", at(20, time.Minute))
-	k.advance(t, "g", "t", at(20, 2*time.Minute)) // seen by another process
-	k.floor(t, "g", "t", at(20, 2*time.Minute))
-	k.advance(t, "g", "t", at(21, time.Second)) // older is safe, and older than what is kept is less than known
-	k.floor(t, "g", "t", at(21, 2*time.Minute))
-	k.advance(t, "g", "t", dedupe.Position{Stream: "ORDERS@1", Sequence: 22})
-	k.floor(t, "g", "t", at(22, 2*time.Minute))
+	for _, step := range []struct {
+		to   dedupe.Watermark
+		kept bool
+	}{
+		{trailed(at(20, time.Minute), 2), true},
+		{at(20, time.Minute), false},
+		{at(19, time.Hour), false},
+		{at(20, time.Second), false},
+		{at(20, 2*time.Minute), false},
+		{of("ORDERS@1", 0, time.Time{}), false},
+		{at(21, time.Second), true}, // its clock has stepped back: it is that event's time all the same
+		{trailed(at(22, time.Minute), 12), true},
+	} {
+		kept, err := k.watermarker.Watermarks(t.Context(), "g", "t")
+		if err != nil {
+			t.Fatalf("Watermarks: %v", err)
+		}
+		k.advance(t, "g", "t", step.to)
+		if step.kept {
+			kept = []dedupe.Watermark{step.to}
+		}
+		k.keeps(t, "g", "t", kept...)
+	}
+}
+
+func replacesKept(t *testing.T, k *kit) {
+	other := of("OTHER@1", 3, noon)
+	k.begin(t, "g", "t", other, other)
+	k.begin(t, "g", "t", at(7, 0), at(7, 0))
+	replace := func(was, now dedupe.Watermark, want bool) {
+		t.Helper()
+		if got, err := k.watermarker.Replace(t.Context(), "g", "t", was, now); err != nil || got != want {
+			t.Errorf("Replace of %+v by %+v: %v, %v; want %v", was, now, got, err, want)
+		}
+	}
+	replace(at(6, 0), at(1, 0), false)
+	replace(at(7, 1), at(1, 0), false)
+	replace(of("ORDERS@2", 7, noon), of("ORDERS@2", 1, noon), false)
+	k.keeps(t, "g", "t", other, at(7, 0))
+	k.keeps(t, "unknown", "t")
+	back, zero := trailed(at(5, -time.Minute), 2), of("ORDERS@1", 0, time.Time{})
+	replace(at(7, 0), back, true)
+	k.keeps(t, "g", "t", other, back)
+	replace(at(7, 0), at(4, 0), false)
+	replace(back, zero, true)
+	k.keeps(t, "g", "t", other, zero)
+	replace(of("ORDERS@1", 0, noon), at(4, 0), false)
+	replace(zero, at(4, 0), true)
+	k.keeps(t, "g", "t", other, at(4, 0))
 }
 
 func advanceUnknown(t *testing.T, k *kit) {
 	k.advance(t, "g", "t", at(20, time.Minute))
-	k.begin(t, "g", "t", at(7, 0), at(7, 0)) // the group was not known
-	other := at(50, time.Hour)
-	other.Stream = "ORDERS@2"
-	k.advance(t, "g", "t", other)
-	k.begin(t, "g", "t", other, dedupe.Position{Stream: "ORDERS@2"})
+	k.keeps(t, "g", "t")
+	k.begin(t, "g", "t", at(7, 0), at(7, 0))
+	k.advance(t, "g", "t", of("ORDERS@2", 50, noon.Add(time.Hour)))
+	k.keeps(t, "g", "t", at(7, 0))
 }
 
 func watermarkScope(t *testing.T, k *kit) {
@@ -145,31 +206,31 @@ func watermarkScope(t *testing.T, k *kit) {
 		k.advance(t, p[0], p[1], at(uint64(i)+200, time.Second))
 	}
 	for i, p := range pairs {
-		k.floor(t, p[0], p[1], at(uint64(i)+200, time.Second))
+		k.keeps(t, p[0], p[1], at(uint64(i)+200, time.Second))
 	}
 }
 
 // watermarkExact: sequences beyond what a float holds, times to the nanosecond, in any zone and beyond any epoch.
 func watermarkExact(t *testing.T, k *kit) {
-	for _, p := range []dedupe.Position{
-		{Stream: "ORDERS:2026-01-02T03:04:05.000000001Z::%", Sequence: 1<<53 + 1, Stored: noon},
-		{Stream: "s", Sequence: 1<<62 + 3, Stored: noon.In(time.FixedZone("", 3600)).Add(1)},
-		{Stream: "s", Sequence: 1, Stored: time.Unix(0, 1)},
-		{Stream: "", Sequence: 2, Stored: time.Unix(1, 999_999_999)},
+	for _, p := range []dedupe.Watermark{
+		of("ORDERS:2026-01-02T03:04:05.000000001Z::%", 1<<53+1, noon),
+		of("s", 1<<62+3, noon.In(time.FixedZone("", 3600)).Add(1)),
+		of("s", 1, time.Unix(0, 1)),
+		of("", 2, time.Unix(1, 999_999_999)),
 	} {
 		topic := p.Stored.String()
+		p = trailed(p, min(p.Sequence-1, 40))
 		k.begin(t, "g", topic, p, p)
-		k.begin(t, "g", topic, dedupe.Position{Stream: p.Stream}, p)
-		p.Sequence++
-		p.Stored = p.Stored.Add(1)
+		k.begin(t, "g", topic, of(p.Stream, 0, time.Time{}), p)
+		p = trailed(of(p.Stream, p.Sequence+1, p.Stored.Add(1)), 1)
 		k.advance(t, "g", topic, p)
-		k.floor(t, "g", topic, p)
+		k.keeps(t, "g", topic, p)
 	}
 }
 
 func raceBegin(t *testing.T, k *kit) {
 	const n = 64
-	answers := make([]dedupe.Position, n)
+	answers := make([]dedupe.Watermark, n)
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() {
@@ -182,11 +243,11 @@ func raceBegin(t *testing.T, k *kit) {
 	}
 	wg.Wait()
 	for i, p := range answers {
-		if !samePosition(p, answers[0]) {
+		if !sameWatermark(p, answers[0]) {
 			t.Errorf("one begins at %+v, another at %+v", answers[0], answers[i])
 		}
 	}
-	k.floor(t, "g", "t", answers[0])
+	k.keeps(t, "g", "t", answers[0])
 }
 
 func raceAdvance(t *testing.T, k *kit) {
@@ -201,7 +262,32 @@ func raceAdvance(t *testing.T, k *kit) {
 		})
 	}
 	wg.Wait()
-	k.floor(t, "g", "t", at(n+1, (n-1)*time.Second))
+	k.keeps(t, "g", "t", at(n+1, (n-1)*time.Second))
+}
+
+// raceReplace: of those who see that the stream has lost its end, one decides.
+func raceReplace(t *testing.T, k *kit) {
+	const n = 64
+	k.begin(t, "g", "t", at(1000, 0), at(1000, 0))
+	won := make(chan dedupe.Watermark, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			now := at(uint64(i)+1, time.Duration(i))
+			ok, err := k.watermarker.Replace(t.Context(), "g", "t", at(1000, 0), now)
+			if err != nil {
+				t.Errorf("Replace: %v", err)
+			}
+			if ok {
+				won <- now
+			}
+		})
+	}
+	wg.Wait()
+	if len(won) != 1 {
+		t.Fatalf("%d of %d replaced the same watermark, want one", len(won), n)
+	}
+	k.keeps(t, "g", "t", <-won)
 }
 
 // watermarkIsNoKey: what is kept of groups and of keys is apart.
@@ -213,7 +299,7 @@ func watermarkIsNoKey(t *testing.T, k *kit) {
 		k.mark(t, m)
 		k.is(t, m.Key, dedupe.Done)
 	}
-	k.floor(t, "g", "t", at(7, 0))
+	k.keeps(t, "g", "t", at(7, 0))
 }
 
 func watermarkEndedContext(t *testing.T, k *kit) {
@@ -227,5 +313,11 @@ func watermarkEndedContext(t *testing.T, k *kit) {
 		t.Error("Advance under an ended context: no error")
 	}
 	k.advance(t, "g", "t", at(9, 0))
-	k.floor(t, "g", "t", at(9, 0))
+	if ok, err := k.watermarker.Replace(ended, "g", "t", at(9, 0), at(1, 0)); err == nil || ok {
+		t.Error("Replace under an ended context: no error")
+	}
+	if _, err := k.watermarker.Watermarks(ended, "g", "t"); err == nil {
+		t.Error("Watermarks under an ended context: no error")
+	}
+	k.keeps(t, "g", "t", at(9, 0))
 }

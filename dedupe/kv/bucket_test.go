@@ -74,7 +74,7 @@ func TestWatermarksStay(t *testing.T) {
 	t.Parallel()
 	nc := natstest.Start(t, nil).Connect(t)
 	s := newStore(t, nc, nil)
-	at := dedupe.Position{Stream: "ORDERS", Sequence: 7, Stored: time.Unix(1, 0)}
+	at := dedupe.Watermark{Position: dedupe.Position{Stream: "ORDERS", Sequence: 7, Stored: time.Unix(1, 0)}}
 	if _, err := s.Begin(t.Context(), "billing", "order.placed", at); err != nil {
 		t.Fatal(err)
 	}

@@ -63,7 +63,7 @@ func TestServerRestarts(t *testing.T) {
 	back := make(chan struct{}, 1)
 	nc := srv.Connect(t, nats.ReconnectHandler(func(*nats.Conn) { back <- struct{}{} }))
 	s := newStore(t, nc, nil)
-	at := dedupe.Position{Stream: "ORDERS@1", Sequence: 7, Stored: time.Unix(5, 6)}
+	at := dedupe.Watermark{Position: dedupe.Position{Stream: "ORDERS@1", Sequence: 7, Stored: time.Unix(5, 6)}}
 	if _, err := s.Begin(t.Context(), "billing", "orders.>", at); err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +92,7 @@ func TestServerRestarts(t *testing.T) {
 	if c := claimOne(t, s, "failing", "n6"); c.State != dedupe.Fresh || c.Attempts != 1 || c.Token <= failing.Token {
 		t.Errorf("after a failure: %+v, want fresh with one attempt and a larger token than %d", c, failing.Token)
 	}
-	got, err := s.Begin(t.Context(), "billing", "orders.>", dedupe.Position{Stream: "ORDERS@1"})
+	got, err := s.Begin(t.Context(), "billing", "orders.>", dedupe.Watermark{Position: dedupe.Position{Stream: "ORDERS@1"}})
 	if err != nil || got.Sequence != 7 || !got.Stored.Equal(at.Stored) {
 		t.Errorf("watermark after the restart: %+v, %v, want %+v", got, err, at)
 	}
@@ -291,7 +291,7 @@ func TestForeignValues(t *testing.T) {
 	if err := nc.Publish(s.subject+watermarkKey("g", "t"), []byte("hello")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Begin(t.Context(), "g", "t", dedupe.Position{}); !errors.Is(err, ErrForeignValue) {
+	if _, err := s.Begin(t.Context(), "g", "t", dedupe.Watermark{}); !errors.Is(err, ErrForeignValue) {
 		t.Errorf("Begin over a foreign value: %v, want ErrForeignValue", err)
 	}
 	if n := strings.Count(log.String(), "nats kv del"); n != 1 {

@@ -18,53 +18,99 @@ type watermarks struct {
 }
 
 type watermark struct {
-	Stream   text      `json:"stream"`
+	Stream text `json:"stream"`
+	point
+	Trail []point `json:"trail,omitempty"`
+}
+
+type point struct {
 	Sequence uint64    `json:"seq"`
 	Stored   time.Time `json:"stored"`
 }
 
+func newWatermark(at dedupe.Watermark) watermark {
+	w := watermark{Stream: text(at.Stream), point: point{at.Sequence, at.Stored.UTC()}}
+	for _, p := range at.Trail {
+		w.Trail = append(w.Trail, point{p.Sequence, p.Stored.UTC()})
+	}
+	return w
+}
+
+func (w *watermark) watermark() dedupe.Watermark {
+	out := dedupe.Watermark{Position: dedupe.Position{Stream: string(w.Stream), Sequence: w.Sequence, Stored: w.Stored}}
+	for _, p := range w.Trail {
+		out.Trail = append(out.Trail, dedupe.Point{Sequence: p.Sequence, Stored: p.Stored})
+	}
+	return out
+}
+
+// Watermarks implements dedupe.Watermarker, in one round trip.
+func (s *Store) Watermarks(ctx context.Context, group, topic string) ([]dedupe.Watermark, error) {
+	ctx, cancel, err := s.begin(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read watermarks: %w", err)
+	}
+	defer cancel()
+	w, _, err := s.readWatermarks(ctx, watermarkKey(group, topic))
+	if err != nil {
+		return nil, fmt.Errorf("read watermarks: %w", err)
+	}
+	out := make([]dedupe.Watermark, len(w.Streams))
+	for i := range w.Streams {
+		out[i] = w.Streams[i].watermark()
+	}
+	return out, nil
+}
+
 // Begin implements dedupe.Watermarker, in two round trips.
-func (s *Store) Begin(ctx context.Context, group, topic string, at dedupe.Position) (dedupe.Position, error) {
+func (s *Store) Begin(ctx context.Context, group, topic string, at dedupe.Watermark) (dedupe.Watermark, error) {
 	kept := at
 	err := s.watermark(ctx, group, topic, func(w *watermarks) bool {
 		if i := w.index(at.Stream); i >= 0 {
-			kept = w.position(i)
+			kept = w.Streams[i].watermark()
 			return false
 		}
 		kept = at
-		if len(w.Streams) > 0 {
-			kept = dedupe.Position{Stream: at.Stream}
-		}
-		w.Streams = append(w.Streams, watermark{Stream: text(kept.Stream), Sequence: kept.Sequence, Stored: kept.Stored.UTC()})
+		w.Streams = append(w.Streams, newWatermark(at))
 		return true
 	})
 	if err != nil {
-		return dedupe.Position{}, fmt.Errorf("begin watermark: %w", err)
+		return dedupe.Watermark{}, fmt.Errorf("begin watermark: %w", err)
 	}
 	return kept, nil
 }
 
 // Advance implements dedupe.Watermarker, in two round trips.
-func (s *Store) Advance(ctx context.Context, group, topic string, at dedupe.Position) error {
+func (s *Store) Advance(ctx context.Context, group, topic string, at dedupe.Watermark) error {
 	err := s.watermark(ctx, group, topic, func(w *watermarks) bool {
 		i := w.index(at.Stream)
-		if i < 0 || w.Streams[i].Sequence > at.Sequence {
+		if i < 0 || w.Streams[i].Sequence >= at.Sequence {
 			return false
 		}
-		m := &w.Streams[i]
-		if m.Sequence == at.Sequence && !at.Stored.After(m.Stored) {
-			return false
-		}
-		m.Sequence = at.Sequence
-		if at.Stored.After(m.Stored) {
-			m.Stored = at.Stored.UTC()
-		}
+		w.Streams[i] = newWatermark(at)
 		return true
 	})
 	if err != nil {
 		return fmt.Errorf("advance watermark: %w", err)
 	}
 	return nil
+}
+
+// Replace implements dedupe.Watermarker, in two round trips.
+func (s *Store) Replace(ctx context.Context, group, topic string, was, now dedupe.Watermark) (bool, error) {
+	replaced := false
+	err := s.watermark(ctx, group, topic, func(w *watermarks) bool {
+		i := w.index(was.Stream)
+		replaced = i >= 0 && w.Streams[i].Sequence == was.Sequence && w.Streams[i].Stored.Equal(was.Stored)
+		if replaced {
+			w.Streams[i] = newWatermark(now)
+		}
+		return replaced
+	})
+	if err != nil {
+		return false, fmt.Errorf("replace watermark: %w", err)
+	}
+	return replaced, nil
 }
 
 // watermark reads what is kept, lets change alter it, and writes it if that returns true, until nobody else wrote
@@ -129,9 +175,4 @@ func decodeWatermarks(data []byte) (watermarks, error) {
 
 func (w *watermarks) index(stream string) int {
 	return slices.IndexFunc(w.Streams, func(m watermark) bool { return string(m.Stream) == stream })
-}
-
-func (w *watermarks) position(i int) dedupe.Position {
-	m := w.Streams[i]
-	return dedupe.Position{Stream: string(m.Stream), Sequence: m.Sequence, Stored: m.Stored}
 }

@@ -31,7 +31,7 @@ type Store struct {
 	mu     sync.Mutex
 	table  table
 	tokens uint64 // the last one given out
-	floors map[scope]map[string]dedupe.Position
+	floors map[scope][]dedupe.Watermark
 }
 
 // New makes an empty store. Nil options are the default.
@@ -42,7 +42,7 @@ func New(o *Options) (*Store, error) {
 	}
 	return &Store{
 		now: v.Now, epoch: v.Now(), max: v.MaxKeys, seed: maphash.MakeSeed(),
-		table: newTable(), floors: make(map[scope]map[string]dedupe.Position),
+		table: newTable(), floors: make(map[scope][]dedupe.Watermark),
 	}, nil
 }
 

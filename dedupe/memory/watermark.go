@@ -2,49 +2,83 @@ package memory
 
 import (
 	"context"
+	"slices"
 
 	"github.com/onceish/onceish/dedupe"
 )
 
-// scope is what a group has one place in for each stream.
+// scope is what a group has one watermark in for each stream.
 type scope struct{ group, topic string }
 
-// Begin implements dedupe.Watermarker.
-func (s *Store) Begin(ctx context.Context, group, topic string, at dedupe.Position) (dedupe.Position, error) {
-	if err := ended(ctx, "begin"); err != nil {
-		return dedupe.Position{}, err
+// Watermarks implements dedupe.Watermarker.
+func (s *Store) Watermarks(ctx context.Context, group, topic string) ([]dedupe.Watermark, error) {
+	if err := ended(ctx, "watermarks"); err != nil {
+		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	streams := s.floors[scope{group, topic}]
-	if kept, ok := streams[at.Stream]; ok {
-		return kept, nil
+	kept := slices.Clone(s.floors[scope{group, topic}])
+	for i := range kept {
+		kept[i].Trail = slices.Clone(kept[i].Trail)
 	}
-	if streams == nil {
-		streams = make(map[string]dedupe.Position)
-		s.floors[scope{group, topic}] = streams
-	} else {
-		at = dedupe.Position{Stream: at.Stream}
+	return kept, nil
+}
+
+// Begin implements dedupe.Watermarker.
+func (s *Store) Begin(ctx context.Context, group, topic string, at dedupe.Watermark) (dedupe.Watermark, error) {
+	if err := ended(ctx, "begin"); err != nil {
+		return dedupe.Watermark{}, err
 	}
-	streams[at.Stream] = at
-	return at, nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	kept := s.watermark(group, topic, at.Stream)
+	if kept == nil {
+		at.Trail = slices.Clone(at.Trail)
+		s.floors[scope{group, topic}] = append(s.floors[scope{group, topic}], at)
+		kept = &at
+	}
+	out := *kept
+	out.Trail = slices.Clone(kept.Trail)
+	return out, nil
 }
 
 // Advance implements dedupe.Watermarker.
-func (s *Store) Advance(ctx context.Context, group, topic string, at dedupe.Position) error {
+func (s *Store) Advance(ctx context.Context, group, topic string, at dedupe.Watermark) error {
 	if err := ended(ctx, "advance"); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	streams := s.floors[scope{group, topic}]
-	kept, ok := streams[at.Stream]
-	if !ok || kept.Sequence > at.Sequence {
-		return nil
+	if kept := s.watermark(group, topic, at.Stream); kept != nil && kept.Sequence < at.Sequence {
+		*kept = at
+		kept.Trail = slices.Clone(at.Trail)
 	}
-	if at.Stored.Before(kept.Stored) {
-		at.Stored = kept.Stored
+	return nil
+}
+
+// Replace implements dedupe.Watermarker.
+func (s *Store) Replace(ctx context.Context, group, topic string, was, now dedupe.Watermark) (bool, error) {
+	if err := ended(ctx, "replace"); err != nil {
+		return false, err
 	}
-	streams[at.Stream] = at
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	kept := s.watermark(group, topic, was.Stream)
+	if kept == nil || kept.Sequence != was.Sequence || !kept.Stored.Equal(was.Stored) {
+		return false, nil
+	}
+	*kept = now
+	kept.Trail = slices.Clone(now.Trail)
+	return true, nil
+}
+
+// watermark finds what is kept for a stream; nil: nothing.
+func (s *Store) watermark(group, topic, stream string) *dedupe.Watermark {
+	kept := s.floors[scope{group, topic}]
+	for i := range kept {
+		if kept[i].Stream == stream {
+			return &kept[i]
+		}
+	}
 	return nil
 }

@@ -115,13 +115,17 @@ func everything(t *testing.T, s *mongodedupe.Store) {
 	must(err)
 	for range 2 {
 		must(each(s.Mark(ctx, []dedupe.Mark{{Key: cs[0].Key, State: dedupe.Done, TTL: time.Minute}, {Key: dedupe.Key{ID: "m"}, State: dedupe.Dead, TTL: time.Minute}})))
-		_, err = s.Begin(ctx, "g", "t", dedupe.Position{Stream: "s"})
+		_, err = s.Begin(ctx, "g", "t", dedupe.Watermark{Position: dedupe.Position{Stream: "s"}})
 		must(err)
 	}
 	_, err = s.Seen(ctx, []dedupe.Key{cs[0].Key})
 	must(err)
 	must(each(s.Reopen(ctx, []dedupe.Key{cs[2].Key})))
-	must(s.Advance(ctx, "g", "t", dedupe.Position{Stream: "s", Sequence: 3}))
+	must(s.Advance(ctx, "g", "t", dedupe.Watermark{Position: dedupe.Position{Stream: "s", Sequence: 3}}))
+	_, err = s.Replace(ctx, "g", "t", dedupe.Watermark{Position: dedupe.Position{Stream: "s", Sequence: 3}}, dedupe.Watermark{Position: dedupe.Position{Stream: "s"}})
+	must(err)
+	_, err = s.Watermarks(ctx, "g", "t")
+	must(err)
 }
 
 func TestConcerns(t *testing.T) {

@@ -170,7 +170,7 @@ func TestSmallPool(t *testing.T) {
 func TestWatermarkStays(t *testing.T) {
 	t.Parallel()
 	s, coll, _ := wired(t)
-	if _, err := s.Begin(t.Context(), "billing", "orders", dedupe.Position{Stream: "ORDERS", Sequence: 7, Stored: time.Unix(0, 1)}); err != nil {
+	if _, err := s.Begin(t.Context(), "billing", "orders", dedupe.Watermark{Position: dedupe.Position{Stream: "ORDERS", Sequence: 7, Stored: time.Unix(0, 1)}}); err != nil {
 		t.Fatal(err)
 	}
 	raw, err := coll.FindOne(t.Context(), bson.D{{Key: "_id", Value: "%watermark::orders::billing::"}}).Raw()
@@ -180,7 +180,11 @@ func TestWatermarkStays(t *testing.T) {
 	if _, err := raw.LookupErr("expireAt"); err == nil {
 		t.Errorf("the watermark expires: %v", raw)
 	}
-	for _, at := range []dedupe.Position{{Sequence: 1 << 63}, {Stored: time.Date(3000, 1, 1, 0, 0, 0, 0, time.UTC)}} {
+	for _, at := range []dedupe.Watermark{
+		{Position: dedupe.Position{Sequence: 1 << 63}},
+		{Position: dedupe.Position{Stored: time.Date(3000, 1, 1, 0, 0, 0, 0, time.UTC)}},
+		{Trail: []dedupe.Point{{Sequence: 1 << 63}}},
+	} {
 		if _, err := s.Begin(t.Context(), "g", "t", at); err == nil {
 			t.Errorf("%+v is kept, and would come back as something else", at)
 		}

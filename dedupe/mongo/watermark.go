@@ -19,50 +19,104 @@ type watermark struct {
 	Streams []floor `bson:"streams"`
 }
 
-// floor is a Position. Dates in BSON have milliseconds only; Stored is in nanoseconds, and absent for the zero time.
+// floor is a Watermark. Dates in BSON have milliseconds only; times are in nanoseconds, and absent for the zero time.
 type floor struct {
-	Stream   string `bson:"stream"`
+	Stream string  `bson:"stream"`
+	Point  point   `bson:",inline"`
+	Trail  []point `bson:"trail,omitempty"`
+}
+
+type point struct {
 	Sequence int64  `bson:"sequence"`
 	Stored   *int64 `bson:"stored,omitempty"`
 }
 
-func newFloor(at dedupe.Position) (floor, error) {
-	if at.Sequence > math.MaxInt64 {
-		return floor{}, fmt.Errorf("the sequence is %d; the largest that is kept is %d", at.Sequence, int64(math.MaxInt64))
+func newFloor(at dedupe.Watermark) (floor, error) {
+	own, err := newPoint(dedupe.Point{Sequence: at.Sequence, Stored: at.Stored})
+	if err != nil {
+		return floor{}, err
 	}
-	f := floor{Stream: at.Stream, Sequence: int64(at.Sequence)}
-	if at.Stored.IsZero() {
-		return f, nil
+	f := floor{Stream: at.Stream, Point: own}
+	for _, p := range at.Trail {
+		earlier, err := newPoint(p)
+		if err != nil {
+			return floor{}, err
+		}
+		f.Trail = append(f.Trail, earlier)
 	}
-	ns := at.Stored.UnixNano()
-	if !time.Unix(0, ns).Equal(at.Stored) {
-		return floor{}, fmt.Errorf("the stored time is %v; it must be in the years 1678 to 2262", at.Stored)
-	}
-	f.Stored = &ns
 	return f, nil
 }
 
-func (f floor) position() dedupe.Position {
-	p := dedupe.Position{Stream: f.Stream, Sequence: uint64(max(0, f.Sequence))}
-	if f.Stored != nil {
-		p.Stored = time.Unix(0, *f.Stored).UTC()
+func newPoint(at dedupe.Point) (point, error) {
+	if at.Sequence > math.MaxInt64 {
+		return point{}, fmt.Errorf("the sequence is %d; the largest that is kept is %d", at.Sequence, int64(math.MaxInt64))
 	}
-	return p
+	p := point{Sequence: int64(at.Sequence)}
+	if at.Stored.IsZero() {
+		return p, nil
+	}
+	ns := at.Stored.UnixNano()
+	if !time.Unix(0, ns).Equal(at.Stored) {
+		return point{}, fmt.Errorf("the stored time is %v; it must be in the years 1678 to 2262", at.Stored)
+	}
+	p.Stored = &ns
+	return p, nil
+}
+
+func (p point) stored() dedupe.Point {
+	out := dedupe.Point{Sequence: uint64(max(0, p.Sequence))}
+	if p.Stored != nil {
+		out.Stored = time.Unix(0, *p.Stored).UTC()
+	}
+	return out
+}
+
+func (f floor) watermark() dedupe.Watermark {
+	own := f.Point.stored()
+	w := dedupe.Watermark{Position: dedupe.Position{Stream: f.Stream, Sequence: own.Sequence, Stored: own.Stored}}
+	for _, p := range f.Trail {
+		w.Trail = append(w.Trail, p.stored())
+	}
+	return w
+}
+
+// Watermarks implements [dedupe.Watermarker], in one round trip.
+func (s *Store) Watermarks(ctx context.Context, group, topic string) ([]dedupe.Watermark, error) {
+	ctx, cancel := s.call(ctx)
+	defer cancel()
+	w, err := s.floors(ctx, watermarkID(group, topic))
+	if err != nil {
+		return nil, s.failed("watermarks", err)
+	}
+	out := make([]dedupe.Watermark, len(w.Streams))
+	for i, f := range w.Streams {
+		out[i] = f.watermark()
+	}
+	return out, nil
+}
+
+// floors reads the document of a group and topic; it is empty where there is none.
+func (s *Store) floors(ctx context.Context, id string) (w watermark, err error) {
+	err = s.own.FindOne(ctx, bson.D{field("_id", id)}).Decode(&w)
+	if errors.Is(err, driver.ErrNoDocuments) {
+		return watermark{}, nil
+	}
+	return w, err
 }
 
 // Begin implements [dedupe.Watermarker].
-func (s *Store) Begin(ctx context.Context, group, topic string, at dedupe.Position) (dedupe.Position, error) {
+func (s *Store) Begin(ctx context.Context, group, topic string, at dedupe.Watermark) (dedupe.Watermark, error) {
 	f, err := newFloor(at)
 	if err != nil {
-		return dedupe.Position{}, fmt.Errorf("dedupe/mongo: begin: %w", err)
+		return dedupe.Watermark{}, fmt.Errorf("dedupe/mongo: begin: %w", err)
 	}
 	ctx, cancel := s.call(ctx)
 	defer cancel()
 	kept, err := s.begin(ctx, watermarkID(group, topic), f)
 	if err != nil {
-		return dedupe.Position{}, s.failed("begin", err)
+		return dedupe.Watermark{}, s.failed("begin", err)
 	}
-	return kept.position(), nil
+	return kept.watermark(), nil
 }
 
 func (s *Store) begin(ctx context.Context, id string, f floor) (floor, error) {
@@ -74,15 +128,14 @@ func (s *Store) begin(ctx context.Context, id string, f floor) (floor, error) {
 	if !driver.IsDuplicateKeyError(err) {
 		return floor{}, err
 	}
-	// One that is known here in another stream starts at the first event of this one.
 	_, err = s.own.UpdateOne(ctx,
 		bson.D{field("_id", id), field("streams.stream", bson.D{field("$ne", f.Stream)})},
-		bson.D{field("$push", bson.D{field("streams", floor{Stream: f.Stream})})})
+		bson.D{field("$push", bson.D{field("streams", f)})})
 	if err != nil {
 		return floor{}, err
 	}
-	var w watermark
-	if err := s.own.FindOne(ctx, bson.D{field("_id", id)}).Decode(&w); err != nil {
+	w, err := s.floors(ctx, id)
+	if err != nil {
 		return floor{}, err
 	}
 	for _, kept := range w.Streams {
@@ -94,22 +147,52 @@ func (s *Store) begin(ctx context.Context, id string, f floor) (floor, error) {
 }
 
 // Advance implements [dedupe.Watermarker], in one round trip.
-func (s *Store) Advance(ctx context.Context, group, topic string, at dedupe.Position) error {
+func (s *Store) Advance(ctx context.Context, group, topic string, at dedupe.Watermark) error {
 	f, err := newFloor(at)
 	if err != nil {
 		return fmt.Errorf("dedupe/mongo: advance: %w", err)
 	}
 	ctx, cancel := s.call(ctx)
 	defer cancel()
-	behind := bson.D{field("stream", f.Stream), field("sequence", bson.D{field("$lte", f.Sequence)})}
-	forward := bson.D{field("$set", bson.D{field("streams.$.sequence", f.Sequence)})}
-	if f.Stored != nil {
-		forward = append(forward, field("$max", bson.D{field("streams.$.stored", *f.Stored)}))
-	}
-	_, err = s.own.UpdateOne(ctx,
-		bson.D{field("_id", watermarkID(group, topic)), field("streams", bson.D{field("$elemMatch", behind)})}, forward)
-	if err != nil {
+	behind := bson.D{field("stream", f.Stream), field("sequence", bson.D{field("$lt", f.Point.Sequence)})}
+	if _, err = s.setFloor(ctx, watermarkID(group, topic), behind, f); err != nil {
 		return s.failed("advance", err)
 	}
 	return nil
+}
+
+// Replace implements [dedupe.Watermarker], in one round trip.
+func (s *Store) Replace(ctx context.Context, group, topic string, was, now dedupe.Watermark) (bool, error) {
+	kept, err := newPoint(dedupe.Point{Sequence: was.Sequence, Stored: was.Stored})
+	if err != nil {
+		return false, nil //nolint:nilerr // such a one is kept nowhere
+	}
+	f, err := newFloor(now)
+	if err != nil {
+		return false, fmt.Errorf("dedupe/mongo: replace: %w", err)
+	}
+	ctx, cancel := s.call(ctx)
+	defer cancel()
+	same := bson.D{field("stream", was.Stream), field("sequence", kept.Sequence)}
+	if kept.Stored == nil {
+		same = append(same, field("stored", bson.D{field("$exists", false)}))
+	} else {
+		same = append(same, field("stored", *kept.Stored))
+	}
+	replaced, err := s.setFloor(ctx, watermarkID(group, topic), same, f)
+	if err != nil {
+		return false, s.failed("replace", err)
+	}
+	return replaced, nil
+}
+
+// setFloor puts f in the place of the one that matches, and reports whether one does.
+func (s *Store) setFloor(ctx context.Context, id string, match bson.D, f floor) (bool, error) {
+	result, err := s.own.UpdateOne(ctx,
+		bson.D{field("_id", id), field("streams", bson.D{field("$elemMatch", match)})},
+		bson.D{field("$set", bson.D{field("streams.$", f)})})
+	if err != nil {
+		return false, err
+	}
+	return result.MatchedCount > 0, nil
 }

@@ -2,6 +2,8 @@ package faulty
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	"github.com/onceish/onceish/bus"
 )
@@ -25,6 +27,28 @@ func (b *Bus) Publish(ctx context.Context, events ...bus.Event) ([]bus.Receipt, 
 // Topic implements bus.Bus.
 func (b *Bus) Topic(ctx context.Context, topic, group string, from bus.Start) (bus.TopicInfo, error) {
 	return do(ctx, b.plan, Topic, func() (bus.TopicInfo, error) { return b.inner.Topic(ctx, topic, group, from) })
+}
+
+// Find implements bus.Finder.
+func (b *Bus) Find(ctx context.Context, at []bus.Position) ([]time.Time, error) {
+	return do(ctx, b.plan, Find, func() ([]time.Time, error) {
+		f, ok := b.inner.(bus.Finder)
+		if !ok {
+			return nil, errors.ErrUnsupported
+		}
+		return f.Find(ctx, at)
+	})
+}
+
+// Get implements bus.Finder.
+func (b *Bus) Get(ctx context.Context, at bus.Position) (bus.Event, error) {
+	return do(ctx, b.plan, Find, func() (bus.Event, error) {
+		f, ok := b.inner.(bus.Finder)
+		if !ok {
+			return bus.Event{}, errors.ErrUnsupported
+		}
+		return f.Get(ctx, at)
+	})
 }
 
 // Subscribe implements bus.Bus.

@@ -50,12 +50,22 @@ func (s *Store) Settle(ctx context.Context, ss []dedupe.Settlement) ([]error, er
 	return do(ctx, s.plan, Settle, func() ([]error, error) { return s.inner.Settle(ctx, ss) })
 }
 
+// Watermarks implements dedupe.Watermarker.
+func (s *Store) Watermarks(ctx context.Context, group, topic string) ([]dedupe.Watermark, error) {
+	return do(ctx, s.plan, Watermarks, func() ([]dedupe.Watermark, error) { return s.inner.Watermarks(ctx, group, topic) })
+}
+
+// Replace implements dedupe.Watermarker.
+func (s *Store) Replace(ctx context.Context, group, topic string, was, now dedupe.Watermark) (bool, error) {
+	return do(ctx, s.plan, Replace, func() (bool, error) { return s.inner.Replace(ctx, group, topic, was, now) })
+}
+
 // Begin implements dedupe.Watermarker.
-func (s *Store) Begin(ctx context.Context, group, topic string, at dedupe.Position) (dedupe.Position, error) {
-	return do(ctx, s.plan, Begin, func() (dedupe.Position, error) { return s.inner.Begin(ctx, group, topic, at) })
+func (s *Store) Begin(ctx context.Context, group, topic string, at dedupe.Watermark) (dedupe.Watermark, error) {
+	return do(ctx, s.plan, Begin, func() (dedupe.Watermark, error) { return s.inner.Begin(ctx, group, topic, at) })
 }
 
 // Advance implements dedupe.Watermarker.
-func (s *Store) Advance(ctx context.Context, group, topic string, at dedupe.Position) error {
+func (s *Store) Advance(ctx context.Context, group, topic string, at dedupe.Watermark) error {
 	return act(ctx, s.plan, Advance, func() error { return s.inner.Advance(ctx, group, topic, at) })
 }

@@ -1,6 +1,8 @@
 package protocol
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/onceish/onceish/bus"
@@ -20,7 +22,7 @@ type sighting struct {
 }
 
 // maxSightings bounds what is remembered between two advances; beyond it every other one is forgotten, which only makes the
-// watermark's time a little older.
+// watermark a little lower.
 const maxSightings = 4096
 
 func (p *progress) settled(at bus.Position) {
@@ -36,30 +38,31 @@ func (p *progress) settled(at bus.Position) {
 	p.seen = append(p.seen, sighting{at.Sequence, at.Stored.UnixNano()})
 }
 
-// Advance takes the bus's own floor, and returns the watermark to store: the floor, with the stored time of the newest event at or
-// below it that this process saw settled (older is safe). Not ok: there is nothing new to store.
-func (m *Machine) Advance(stream string, floor uint64) (w bus.Position, ok bool) {
+// Advance takes the bus's own floor, and returns the events at or below it that this process saw settled and that lie above the
+// watermark, by sequence. The last of them is the watermark to store: an event that is known by its sequence and its stored time. None:
+// there is nothing new to store.
+func (m *Machine) Advance(stream string, floor uint64) []bus.Position {
 	p := &m.progress
-	known := p.watermark.Stream == stream
-	if stream != p.stream || (known && floor < p.watermark.Sequence) {
-		return bus.Position{}, false
+	if stream != p.stream {
+		return nil
 	}
-	newest := int64(0)
-	if known && !p.watermark.Stored.IsZero() {
-		newest = p.watermark.Stored.UnixNano()
+	above := uint64(0)
+	if p.watermark.Stream == stream {
+		above = p.watermark.Sequence
 	}
-	kept := p.seen[:0]
+	var settled []bus.Position
 	for _, s := range p.seen {
-		if s.seq > floor {
-			kept = append(kept, s)
-		} else {
-			newest = max(newest, s.stored)
+		if s.seq > above && s.seq <= floor {
+			settled = append(settled, bus.Position{Stream: stream, Sequence: s.seq, Stored: time.Unix(0, s.stored).UTC()})
 		}
 	}
-	p.seen = kept
-	w = bus.Position{Stream: stream, Sequence: floor, Stored: time.Unix(0, newest).UTC()}
-	return w, newest != 0 && (!known || !p.watermark.Covers(w))
+	slices.SortStableFunc(settled, func(a, b bus.Position) int { return cmp.Compare(a.Sequence, b.Sequence) })
+	return settled
 }
 
 // Advanced notes that the store has kept a watermark.
-func (m *Machine) Advanced(w bus.Position) { m.progress.watermark = w }
+func (m *Machine) Advanced(w bus.Position) {
+	p := &m.progress
+	p.watermark = w
+	p.seen = slices.DeleteFunc(p.seen, func(s sighting) bool { return p.stream == w.Stream && s.seq <= w.Sequence })
+}

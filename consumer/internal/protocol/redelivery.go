@@ -118,13 +118,13 @@ func (m *Machine) forgetAndPass(now time.Time, r *redelivery) {
 // Passed takes the bus's own floor: all at or below is settled by its count, and is not delivered again. What was nacked here and was settled
 // by nobody is lost there: a stream was restored, or somebody moved the cursor. A floor that was asked for before the cursor was rebuilt says
 // nothing of the new one.
-func (m *Machine) Passed(now, asked time.Time, stream string, floor uint64) {
+func (m *Machine) Passed(asked time.Time, stream string, floor uint64) {
 	if asked.Before(m.rebuilt) {
 		return
 	}
 	for _, r := range m.expected.byPlace {
 		if r.at.Stream == stream && r.at.Sequence <= floor && !r.passed {
-			r.passed, r.lookAt = true, now
+			r.passed, r.lookAt = true, asked
 		}
 	}
 }

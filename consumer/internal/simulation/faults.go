@@ -1,9 +1,11 @@
 package simulation
 
 import (
+	"context"
 	"maps"
 	"time"
 
+	"github.com/onceish/onceish/bus"
 	membus "github.com/onceish/onceish/bus/memory"
 )
 
@@ -24,6 +26,8 @@ const (
 	vanishing                   // the row of a claim is gone
 	picky                       // the store refuses single items for a time
 	filling                     // it has no room for new keys for a time
+	clockStep                   // stored times step back, or forward
+	drop                        // the stream drops its oldest events
 	faultKinds
 )
 
@@ -100,6 +104,10 @@ func (f *faults) inject(w *world) {
 	case filling:
 		f.storeFull = w.elapsed + w.between(100*time.Millisecond, 4*lease)
 		w.note("store full", "", "", int64(f.storeFull))
+	case clockStep:
+		w.stepClock(w.between(-5*time.Minute, 5*time.Minute))
+	case drop:
+		w.dropOldest(1 + w.rand.IntN(4))
 	}
 }
 
@@ -120,8 +128,15 @@ func (f *faults) restore(w *world) {
 		return
 	}
 	w.note("bus restored", "", "", int64(f.copiedAt))
-	f.copied.Restore()
+	if w.chance(0.5) {
+		f.copied.RestoreAs()
+	} else {
+		f.copied.Restore()
+	}
 	f.copied, f.restored = nil, true
+	if w.chance(0.4) {
+		w.stepClock(-w.between(time.Minute, 10*time.Minute)) // it is restored where the clock is behind
+	}
 	f.busEpoch++
 	w.journal.at = f.copiedSeq
 	for _, l := range w.workers {
@@ -164,6 +179,27 @@ func (w *world) removeOne() {
 	t.lost = true
 	w.note("removed", "", t.name, int64(seq))
 	w.must(w.bus.Delete("shop", seq))
+}
+
+// stepClock sets the clock that the bus reads stored times from.
+func (w *world) stepClock(by time.Duration) {
+	w.note("clock step", "", "", int64(by))
+	w.must(w.bus.StepClock("shop", by))
+}
+
+// dropOldest has the stream drop its oldest events, as one at its limit does.
+func (w *world) dropOldest(n int) {
+	info, err := w.bus.Topic(context.Background(), pattern, group, bus.Start{})
+	if err != nil || info.First.Sequence == 0 {
+		return
+	}
+	for seq := info.First.Sequence; seq <= info.Last.Sequence && n > 0; seq, n = seq+1, n-1 {
+		if t := w.journal.at[seq]; t != nil {
+			t.lost = true
+			w.note("dropped", "", t.name, int64(seq))
+		}
+		w.must(w.bus.Delete("shop", seq))
+	}
 }
 
 // end is when the faults stop: what is frozen goes on, what is away comes back.

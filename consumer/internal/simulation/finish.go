@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/onceish/onceish/bus"
-	"github.com/onceish/onceish/dedupe"
 )
 
 // patience is how long after the faults all must be settled.
@@ -55,7 +54,7 @@ func (w *world) quiet() bool {
 			return false
 		}
 	}
-	info, err := w.workers[0].src.Info(context.Background())
+	info, err := w.workers[0].cursor.Source().Info(context.Background())
 	return err == nil && w.publishings == 0 && info.Pending == 0 && info.Unsettled == 0
 }
 
@@ -146,14 +145,30 @@ func (w *world) storedLetters() map[*thing]int {
 	return counts
 }
 
-// expire lets all marks run out and deletes the cursor: the watermark is all that knows what was done.
+// expire lets all marks run out and takes the consumer away: the watermark is all that knows what was done. The stream may be put back
+// from a copy at that, under another time of creation, and its clock be set.
 func (w *world) expire() {
 	w.note("expire", "", "", 0)
+	if w.chance(0.3) {
+		w.stepClock(-w.between(time.Minute, 10*time.Minute))
+	}
 	w.run(w.elapsed + ttl + time.Minute)
 	w.expired = true
-	w.must(w.bus.DeleteGroup(pattern, group))
-	kept, err := w.store.Begin(context.Background(), group, pattern, dedupe.Position{})
-	w.must(err)
+	kept := bus.Position(w.kept(w.stream()).Position)
+	there := false
+	if kept.Sequence > 0 {
+		found, err := bus.Exists(context.Background(), w.bus, []bus.Position{kept})
+		w.must(err)
+		there = err == nil && found[0]
+	}
+	if w.chance(0.5) {
+		copied, err := w.bus.Snapshot("shop")
+		w.must(err)
+		w.note("bus restored as another", "", "", 0)
+		copied.RestoreAs()
+	} else {
+		w.must(w.bus.DeleteGroup(pattern, group))
+	}
 	ran := make([]int, len(w.journal.things))
 	for i, t := range w.journal.things {
 		ran[i] = len(t.runs)
@@ -161,16 +176,25 @@ func (w *world) expire() {
 	w.spawn(0)
 	w.run(w.elapsed + 10*time.Second)
 	for i, t := range w.journal.things {
-		if len(t.runs) > ran[i] && w.below(t, bus.Position(kept)) {
+		if len(t.runs) > ran[i] && w.below(t, kept, there) {
 			w.violate("I3", "%s ran again below the watermark %v", t.name, kept)
 		}
 	}
 }
 
-// below reports whether all that is stored of a thing is covered by a watermark.
-func (w *world) below(t *thing, mark bus.Position) bool {
+// stream is the present incarnation.
+func (w *world) stream() string {
+	info, err := w.bus.Topic(context.Background(), pattern, group, bus.Start{})
+	w.must(err)
+	return info.Start.Stream
+}
+
+// below reports whether all that is stored of a thing lies below a watermark whose event is still there, or is covered by it.
+func (w *world) below(t *thing, mark bus.Position, there bool) bool {
 	for _, seq := range t.sequences {
-		if !mark.Covers(w.journal.lies[seq]) {
+		at, seen := w.journal.lies[seq]
+		at.Stream = mark.Stream // before a restore it had another time of creation
+		if !seen || seq > mark.Sequence || !there && !mark.Covers(at) {
 			return false
 		}
 	}

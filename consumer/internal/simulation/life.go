@@ -1,12 +1,12 @@
 package simulation
 
 import (
-	"context"
 	"fmt"
 	"time"
 
 	"github.com/onceish/onceish/bus"
 	membus "github.com/onceish/onceish/bus/memory"
+	"github.com/onceish/onceish/consumer/internal/cursor"
 	"github.com/onceish/onceish/consumer/internal/protocol"
 	"github.com/onceish/onceish/dedupe"
 )
@@ -19,7 +19,8 @@ type life struct {
 	id     string
 	clock  clock
 	m      *protocol.Machine
-	src    *membus.Source
+	cursor *cursor.Cursor
+	src    *membus.Source // the cursor's
 
 	over       bool
 	thaw       time.Duration // frozen until then
@@ -44,7 +45,8 @@ type life struct {
 	outbox []protocol.Answer
 	// latest delivery of each key, for mutations.
 	latest  map[dedupe.Key]*bus.Delivery
-	rebuilt time.Duration // when it last made the cursor anew
+	rebuilt time.Duration  // when it last made the cursor again
+	acked   []bus.Position // since then
 }
 
 // gate is where a job waits before it runs.
@@ -72,25 +74,11 @@ func (w *world) spawn(worker int) {
 	cfg := w.sc.protocol
 	cfg.Owner = l.id + ":"
 	cfg.Rand = w.rand.Float64
-	cfg.Watermark = l.subscribe()
+	cfg.Watermark = l.open()
 	l.m = protocol.New(cfg)
 	l.tick()
-	w.after(l, w.between(time.Second, 20*time.Second), l.advanceLater)
+	w.after(l, w.between(500*time.Millisecond, 10*time.Second), l.advanceLater)
 	l.poke()
-}
-
-// subscribe makes or finds the group's cursor, as the consumer does, and returns the watermark.
-func (l *life) subscribe() bus.Position {
-	w, ctx := l.world, context.Background()
-	info, err := w.bus.Topic(ctx, pattern, group, bus.Start{})
-	w.must(err)
-	kept, err := w.store.Begin(ctx, group, pattern, dedupe.Position(info.Start))
-	w.must(err)
-	src, err := w.bus.Subscribe(ctx, pattern, group, &bus.SubscribeOptions{Resume: kept.Stored, AckWait: w.sc.protocol.AckWait})
-	w.must(err)
-	l.src, _ = src.(*membus.Source)
-	l.cursorLost = false
-	return bus.Position(kept)
 }
 
 func (l *life) now() time.Time { return l.clock.now() }
@@ -124,6 +112,7 @@ func (l *life) turn() {
 	}
 	if l.draining && l.m.Drained() && len(l.outbox) == 0 {
 		l.advanceNow()
+		l.checkFloor()
 		l.end("drained")
 	}
 }

@@ -15,12 +15,12 @@ import (
 )
 
 // enough seeds to catch any mutant.
-const enough = 400
+const enough = 2000
 
 // TestMutants: each mistake is caught, by the rule that is there for it, in a seed that is clean without it.
 func TestMutants(t *testing.T) {
 	t.Parallel()
-	for _, m := range mutants {
+	for _, m := range slices.Concat(mutants, placeMutants) {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
 			for seed := uint64(1); seed <= enough; seed++ {
@@ -28,7 +28,7 @@ func TestMutants(t *testing.T) {
 				if !caught {
 					continue
 				}
-				if clean := Run(seed, nil); len(clean.Violations) > 0 {
+				if clean := Run(seed, &Options{mutation: mutation{scene: m.make().scene}}); len(clean.Violations) > 0 {
 					t.Fatalf("seed %d without the mutation: %v", seed, clean.Violations[0])
 				}
 				t.Logf("seed %d: %v", seed, v)
@@ -48,10 +48,12 @@ func broken(r Result, rule string) (Violation, bool) {
 	return Violation{}, false
 }
 
-var mutants = []struct {
+type mutant struct {
 	name, rule string
 	make       func() mutation
-}{
+}
+
+var mutants = []mutant{
 	{"ack before mark", "I4", ackBeforeMark},
 	{"mark before handler", "I5", markBeforeHandler},
 	{"no fence", "I6", noFence},

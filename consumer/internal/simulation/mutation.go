@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/consumer/internal/cursor"
 	"github.com/onceish/onceish/consumer/internal/protocol"
 	"github.com/onceish/onceish/dedupe"
 )
@@ -18,12 +19,18 @@ type mutation struct {
 	answer   func(protocol.Answer) protocol.Answer
 	floor    func(*life, uint64) uint64
 
+	scene      func(*scenario) // the world in which the mistake matters; none of it is one
+	watermarks func(dedupe.Watermarker) dedupe.Watermarker
+	bus        func(*life) bus.Bus
+	machine    func(*protocol.Machine) cursor.Machine
+
 	absentIsLost    bool // a claim whose row is gone is taken for another's
 	fullRefusesHeld bool // a store at its bound refuses what it has let in
 	forgetRefusals  bool // mode seen/mark goes on while its marks are refused
 
-	leaseFromAnswer  bool
-	pauseBeforeClaim bool
-	ackUnknown       bool // a commit that nobody knows of is taken for made
-	effectOutside    bool // of the transaction
+	drainKeepsNothing bool // no watermark is stored when a process has drained
+	leaseFromAnswer   bool
+	pauseBeforeClaim  bool
+	ackUnknown        bool // a commit that nobody knows of is taken for made
+	effectOutside     bool // of the transaction
 }

@@ -19,6 +19,8 @@ type scenario struct {
 	protocol protocol.Config
 	marks    bool // mode seen/mark
 	transact bool // mode transactional
+	unkept   bool // the store keeps no watermarks
+	fromTime bool // a new group starts at the time at which the world begins, and not at the earliest event
 	workers  int
 	calls    int // of one kind that a process has under way at once
 
@@ -54,6 +56,8 @@ func draw(r *rand.Rand) scenario {
 		most := s.protocol.Lease*2/3 - s.protocol.RunLimit
 		s.protocol.Commit = between(r, most/4, most)
 	}
+	s.unkept = r.IntN(8) == 0
+	s.fromTime = r.IntN(8) == 0 && !s.unkept // without a store each process would have to believe the time anew, whatever the clock did
 	if r.IntN(3) == 0 {
 		s.drift = int64(r.IntN(200))
 	}
@@ -92,6 +96,17 @@ func (s *scenario) drawFaults(r *rand.Rand) {
 	if r.IntN(4) > 0 {
 		s.busTrouble = r.Float64() * 0.15
 	}
+	if r.IntN(8) == 0 {
+		s.makeRestless()
+		s.faultRate = 0.01
+	}
+}
+
+// makeRestless makes it a world in which things happen to the stream, and to the group's place in it.
+func (s *scenario) makeRestless() {
+	s.faults = [faultKinds]bool{cursorGone: true, restore: true, clockStep: true, drop: true, rolling: true}
+	s.faultRate = 0.02
+	s.callTrouble, s.busTrouble = 0, 0
 }
 
 func between(r *rand.Rand, low, high time.Duration) time.Duration {

@@ -39,6 +39,9 @@ func (l *life) fetch() bool {
 			got.deliveries = nil // stranded until their deadline
 		case got.lost:
 			l.rebuild()
+			if l.over {
+				return
+			}
 		}
 		l.fetched(got.deliveries)
 	})
@@ -62,18 +65,6 @@ func (l *life) take(n int) pull {
 	}
 	l.world.must(err)
 	return pull{deliveries: ds}
-}
-
-// rebuild makes the group's cursor anew, from its watermark.
-func (l *life) rebuild() {
-	l.world.note("rebuild", l.id, "", 0)
-	l.collect()
-	for i := range l.outbox {
-		l.outbox[i].Kind = protocol.None // as the Machine does with what it still has
-	}
-	at := l.subscribe()
-	l.m.SetWatermark(l.now(), at)
-	l.rebuilt = l.world.elapsed
 }
 
 func (l *life) fetched(ds []*bus.Delivery) {
@@ -104,6 +95,9 @@ func (l *life) collect() {
 		}
 		l.checkSilent(a)
 		l.order.answered(l, a)
+		if a.Kind == protocol.Ack {
+			l.acked = append(l.acked, a.Delivery.At)
+		}
 		l.outbox = append(l.outbox, a)
 	}
 }
@@ -200,50 +194,6 @@ func (w *world) bury(p *protocol.Letter) {
 		}
 	}
 	t.letters = append(t.letters, letter{id: p.ID, reason: p.Reason})
-}
-
-// advanceLater moves the watermark now and then.
-func (l *life) advanceLater() {
-	l.advance()
-	l.world.after(l, l.world.between(5*time.Second, 30*time.Second), l.advanceLater)
-}
-
-// advance takes the bus's floor, and has the store keep what the Machine makes of it.
-func (l *life) advance() {
-	w, asked := l.world, l.now()
-	info, err := l.src.Info(context.Background())
-	if err != nil {
-		return
-	}
-	if w.mut.floor != nil {
-		info.Floor = w.mut.floor(l, info.Floor)
-	}
-	w.after(l, w.between(0, 100*time.Millisecond), func() {
-		l.m.Passed(l.now(), asked, info.Stream, info.Floor)
-		at, ok := l.m.Advance(info.Stream, info.Floor)
-		if !ok {
-			return
-		}
-		l.call(l.storeFate(), func() {
-			w.note("advance", l.id, "", int64(at.Sequence))
-			w.must(w.store.Advance(context.Background(), group, pattern, dedupe.Position(at)))
-		}, func(err error) {
-			if err == nil {
-				l.m.Advanced(at)
-			}
-		})
-	})
-}
-
-// advanceNow does so at the end of a drain.
-func (l *life) advanceNow() {
-	info, err := l.src.Info(context.Background())
-	if err != nil || l.world.faults.storeDown > l.world.elapsed {
-		return
-	}
-	if at, ok := l.m.Advance(info.Stream, info.Floor); ok {
-		l.world.must(l.world.store.Advance(context.Background(), group, pattern, dedupe.Position(at)))
-	}
 }
 
 func truth(b bool) int64 {

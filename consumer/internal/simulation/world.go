@@ -49,6 +49,9 @@ func newWorld(seed uint64, o Options) (*world, error) {
 	w := &world{mut: o.mutation, rand: rand.New(rand.NewPCG(seed, 0x6f6e63656973680a))}
 	w.log = newTrace(o.Trace)
 	w.sc = draw(w.rand)
+	if w.mut.scene != nil {
+		w.mut.scene(&w.sc)
+	}
 	skew := func() time.Duration { return between(w.rand, -5*time.Minute, 5*time.Minute) }
 	w.busClock = clock{world: w, skew: skew()}
 	w.storeTime = clock{world: w, skew: skew()}

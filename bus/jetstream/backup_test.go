@@ -1,0 +1,69 @@
+package jetstream_test
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// backup copies a stream as `nats stream backup` does, without its consumers, and returns what `nats stream restore` does with it.
+func backup(t *testing.T, nc *nats.Conn, stream string) (restore func(t *testing.T)) {
+	t.Helper()
+	sub, err := nc.SubscribeSync(nats.NewInbox())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	var copied struct {
+		Config, State json.RawMessage
+	}
+	ask(t, nc, "$JS.API.STREAM.SNAPSHOT."+stream, map[string]any{"deliver_subject": sub.Subject, "no_consumers": true}, &copied)
+	var chunks [][]byte
+	for {
+		m, err := sub.NextMsg(patience)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(m.Data) == 0 {
+			break
+		}
+		chunks = append(chunks, m.Data)
+		_ = m.Respond(nil)
+	}
+	return func(t *testing.T) {
+		t.Helper()
+		var to struct {
+			Subject string `json:"deliver_subject"`
+		}
+		ask(t, nc, "$JS.API.STREAM.RESTORE."+stream, map[string]any{"config": copied.Config, "state": copied.State}, &to)
+		for _, chunk := range append(chunks, nil) {
+			if _, err := nc.Request(to.Subject, chunk, patience); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// ask makes a request to the API of JetStream.
+func ask(t *testing.T, nc *nats.Conn, subject string, request, answer any) {
+	t.Helper()
+	data, err := json.Marshal(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var failed struct {
+		Error json.RawMessage
+	}
+	m, err := nc.Request(subject, data, 5*time.Second)
+	if err == nil {
+		err = json.Unmarshal(m.Data, &failed)
+	}
+	if err == nil {
+		err = json.Unmarshal(m.Data, answer)
+	}
+	if err != nil || failed.Error != nil {
+		t.Fatalf("%s: %v %s", subject, err, failed.Error)
+	}
+}

@@ -1,0 +1,229 @@
+package cursor
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/dedupe"
+)
+
+// Config of a Cursor.
+type Config struct {
+	Bus bus.Bus
+	// Watermarks is where the watermark is kept. Nil: in the Cursor, for as long as it lives.
+	Watermarks   dedupe.Watermarker
+	Topic, Group string
+	// From is where a group starts that is known nowhere.
+	From bus.Start
+	// FromStream is the incarnation of the stream for which From also decides where a known group goes
+	// on, when nothing proves what of it the group has handled.
+	FromStream string
+	AckWait    time.Duration
+	Log        *slog.Logger
+}
+
+// Machine is what a Cursor tells and asks of the protocol.
+type Machine interface {
+	// SetWatermark replaces the watermark: the cursor was made again.
+	SetWatermark(now time.Time, w bus.Position)
+	// Passed says what the bus counts as settled, as it was asked for at a time.
+	Passed(asked time.Time, stream string, floor uint64)
+	// Advance returns the events at or below the bus's floor that were settled here and lie above the
+	// watermark, by sequence.
+	Advance(stream string, floor uint64) []bus.Position
+	// Advanced notes that the watermark was stored.
+	Advanced(w bus.Position)
+}
+
+// Step brings something to the Machine, at a time of its clock.
+type Step func(func(m Machine, now time.Time))
+
+// Cursor is a group's place in a topic. Its methods are safe for concurrent use.
+type Cursor struct {
+	o          Config
+	watermarks dedupe.Watermarker
+
+	mu     sync.Mutex
+	source bus.Source       // replaced when the consumer was lost
+	at     dedupe.Watermark // as it was last read or stored
+	info   bus.Info         // as last polled
+	told   uint64           // of info.Lost, by this source
+}
+
+// New returns a Cursor that has asked nothing yet.
+func New(o Config) *Cursor {
+	c := &Cursor{o: o, watermarks: o.Watermarks}
+	if c.watermarks == nil {
+		c.watermarks = &local{}
+	}
+	return c
+}
+
+// Opened is what Open has found.
+type Opened struct {
+	Watermark bus.Position
+	// Known says that the group was known on the topic before: it has a watermark, or a consumer.
+	Known bool
+}
+
+// Open finds or makes the group's consumer. Where it starts is kept before it is first made, so that one
+// that is lost later is never made from where a new group would start.
+func (c *Cursor) Open(ctx context.Context) (Opened, error) {
+	p, err := c.resolve(ctx)
+	if err != nil {
+		return Opened{}, err
+	}
+	source, err := c.o.Bus.Subscribe(ctx, c.o.Topic, c.o.Group, &bus.SubscribeOptions{Resume: p.resume, AckWait: c.o.AckWait})
+	if err != nil {
+		return Opened{}, err
+	}
+	info, err := source.Info(ctx)
+	if err != nil {
+		_ = source.Close(ctx) // the first error is the one to tell
+		return Opened{}, err
+	}
+	if err := c.pin(ctx, &p, &info); err != nil {
+		_ = source.Close(ctx)
+		return Opened{}, err
+	}
+	c.mu.Lock()
+	old := c.source
+	c.source, c.at, c.info, c.told = source, p.at, info, 0
+	c.mu.Unlock()
+	if old != nil {
+		_ = old.Close(ctx) // its consumer is gone
+	}
+	return Opened{Watermark: bus.Position(p.at.Position), Known: p.known}, nil
+}
+
+// pin keeps, in place of a time at which a group was told to start, the event after which its consumer
+// has started. Were the consumer lost, that time could be another place: stored times step back.
+func (c *Cursor) pin(ctx context.Context, p *place, info *bus.Info) error {
+	finder, ok := c.o.Bus.(bus.Finder)
+	if !ok || p.at.Sequence > 0 || p.at.Stored.IsZero() || info.Stream != p.at.Stream {
+		return nil
+	}
+	now := dedupe.Watermark{Position: dedupe.Position{Stream: info.Stream}}
+	if info.Floor > 0 && p.first > 0 && p.first <= info.Floor {
+		stored, err := finder.Find(ctx, []bus.Position{{Stream: info.Stream, Sequence: info.Floor}})
+		if errors.Is(err, errors.ErrUnsupported) || err == nil && stored[0].IsZero() {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		now.Sequence, now.Stored = info.Floor, stored[0]
+	}
+	ok, err := c.watermarks.Replace(ctx, c.o.Group, c.o.Topic, p.at, now)
+	if ok && err == nil {
+		p.at = now // otherwise another process knows more
+	}
+	return err
+}
+
+// Reopen makes the consumer again, and tells the Machine where it goes on. Step brings something to it.
+func (c *Cursor) Reopen(ctx context.Context, step Step) error {
+	opened, err := c.Open(ctx)
+	if err != nil {
+		return err
+	}
+	step(func(m Machine, now time.Time) { m.SetWatermark(now, opened.Watermark) })
+	return nil
+}
+
+// Source is the bus's, as it was last opened.
+func (c *Cursor) Source() bus.Source {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.source
+}
+
+// Poll asks the bus for the state of the cursor.
+func (c *Cursor) Poll(ctx context.Context) (bus.Info, error) {
+	source := c.Source()
+	info, err := source.Info(ctx)
+	if err == nil {
+		c.mu.Lock()
+		if c.source == source {
+			c.info = info
+		}
+		c.mu.Unlock()
+	}
+	return info, err
+}
+
+// Polled is the state of the cursor as it was last asked for.
+func (c *Cursor) Polled() bus.Info {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.info
+}
+
+// NewlyLost is how many events the bus has dropped that were not told of yet.
+func (c *Cursor) NewlyLost() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.info.Lost <= c.told {
+		return 0
+	}
+	n := c.info.Lost - c.told
+	c.told = c.info.Lost
+	return n
+}
+
+// Advance asks the bus for its floor, and stores the watermark that the Machine makes of it.
+func (c *Cursor) Advance(ctx context.Context, step Step) error {
+	var asked time.Time
+	step(func(_ Machine, now time.Time) { asked = now })
+	info, err := c.Poll(ctx)
+	if err != nil {
+		return err
+	}
+	return c.Keep(ctx, asked, info, step)
+}
+
+// Keep stores the watermark that the Machine makes of a state of the cursor, as it was asked for at a
+// time.
+func (c *Cursor) Keep(ctx context.Context, asked time.Time, info bus.Info, step Step) error {
+	var settled []bus.Position
+	step(func(m Machine, _ time.Time) {
+		m.Passed(asked, info.Stream, info.Floor)
+		settled = m.Advance(info.Stream, info.Floor)
+	})
+	if len(settled) == 0 {
+		return nil
+	}
+	next := c.next(settled)
+	if err := c.watermarks.Advance(ctx, c.o.Group, c.o.Topic, next); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	if c.at.Stream == next.Stream && c.at.Sequence < next.Sequence {
+		c.at = next
+	}
+	c.mu.Unlock()
+	step(func(m Machine, _ time.Time) { m.Advanced(bus.Position(next.Position)) })
+	return nil
+}
+
+// next is the watermark after these events were settled.
+func (c *Cursor) next(settled []bus.Position) dedupe.Watermark {
+	c.mu.Lock()
+	at := c.at
+	c.mu.Unlock()
+	last := settled[len(settled)-1]
+	next := dedupe.Watermark{Position: dedupe.Position(last)}
+	if at.Stream == last.Stream {
+		next.Trail = append(next.Trail, at.Trail...)
+		next.Trail = append(next.Trail, point(at.Position))
+	}
+	for _, p := range settled[:len(settled)-1] {
+		next.Trail = append(next.Trail, point(dedupe.Position(p)))
+	}
+	next.Trail = thin(next.Trail, last.Sequence)
+	return next
+}

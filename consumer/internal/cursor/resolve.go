@@ -1,0 +1,161 @@
+package cursor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/dedupe"
+)
+
+// ErrStreamReplaced is returned when the topic's stream has none of the events that the group has handled,
+// and events that are older than those.
+var ErrStreamReplaced = errors.New("the stream is not the one that the group knows")
+
+// margin is how far below the watermark's stored time a cursor is made on a bus that cannot look up events:
+// clocks step back, and what was stored after the watermark may have an earlier time.
+const margin = 10 * time.Minute
+
+// resolveTries bounds how often others may change the watermark while it is being resolved.
+const resolveTries = 10
+
+// place is where a group goes on.
+type place struct {
+	at     dedupe.Watermark
+	resume bus.Position // of a consumer that is not there
+	first  uint64       // the first sequence that the stream has; 0: it has no event
+	known  bool
+}
+
+// resolve decides where the group goes on, and keeps it. Several processes may do so at once: one of them
+// decides, and the others find what it kept.
+func (c *Cursor) resolve(ctx context.Context) (place, error) {
+	known := false
+	for try := range resolveTries {
+		// Before the stream is looked at: what is kept by then is in it, unless it was replaced.
+		kept, err := c.watermarks.Watermarks(ctx, c.o.Group, c.o.Topic)
+		if err != nil {
+			return place{}, err
+		}
+		info, err := c.o.Bus.Topic(ctx, c.o.Topic, c.o.Group, c.o.From)
+		if err != nil {
+			return place{}, err
+		}
+		if try == 0 { // later it is what was begun here
+			known = info.Known || len(kept) > 0
+		}
+		i := slices.IndexFunc(kept, func(w dedupe.Watermark) bool { return w.Stream == info.Start.Stream })
+		if i < 0 {
+			err = c.enter(ctx, &info, kept)
+		} else {
+			var p place
+			var ok bool
+			if p, ok, err = c.goOn(ctx, &info, kept[i]); ok && err == nil {
+				p.known, p.first = known, info.First.Sequence
+				return p, nil
+			}
+		}
+		if err != nil {
+			return place{}, err
+		}
+	}
+	return place{}, fmt.Errorf("the group's watermark was changed by others %d times while it was read: try again", resolveTries)
+}
+
+// enter keeps where the group starts in a stream in which it is not known.
+func (c *Cursor) enter(ctx context.Context, info *bus.TopicInfo, kept []dedupe.Watermark) error {
+	at := dedupe.Watermark{Position: dedupe.Position{Stream: info.Start.Stream}}
+	inherits := false
+	for _, w := range slices.Backward(kept) {
+		found, err := c.compare(ctx, info, w)
+		if err != nil {
+			return err
+		}
+		if inherits = found.newest.Sequence > 0; inherits {
+			at = found.left(w)
+			at.Stream = info.Start.Stream
+			break
+		}
+	}
+	switch {
+	case inherits:
+		c.o.Log.Info("the stream is a copy of one that the group knows: going on from the watermark of that",
+			"topic", c.o.Topic, "group", c.o.Group, "stream", at.Stream, "sequence", at.Sequence, "stored", at.Stored)
+	case len(kept) == 0 || c.o.FromStream == info.Start.Stream:
+		at.Position = dedupe.Position(info.Start)
+	default:
+		newest := highest(kept)
+		if err := c.refuse(info, newest); err != nil {
+			return err
+		}
+		c.o.Log.Info("the stream is another one than the group knows, and all in it is newer: starting at its first event",
+			"topic", c.o.Topic, "group", c.o.Group, "stream", at.Stream, "first", info.First.Sequence, "last", info.Last.Sequence,
+			"known_stream", newest.Stream, "known_sequence", newest.Sequence, "known_stored", newest.Stored)
+	}
+	_, err := c.watermarks.Begin(ctx, c.o.Group, c.o.Topic, at)
+	return err
+}
+
+// highest joins watermarks to one at or above all of them.
+func highest(kept []dedupe.Watermark) dedupe.Watermark {
+	var out dedupe.Watermark
+	for _, w := range kept {
+		if w.Sequence == 0 {
+			continue
+		}
+		out.Stream, out.Sequence = w.Stream, max(out.Sequence, w.Sequence)
+		if w.Stored.After(out.Stored) {
+			out.Stored = w.Stored
+		}
+	}
+	return out
+}
+
+// refuse tells why a stream cannot be read from its first event, though none of its events is known to be
+// handled: it has some that could be, for they are as old as those that were.
+func (c *Cursor) refuse(info *bus.TopicInfo, known dedupe.Watermark) error {
+	switch {
+	case known.Sequence == 0, info.First.Sequence == 0, info.WorkQueue,
+		info.First.Sequence > known.Sequence, info.First.Stored.After(known.Stored):
+		return nil
+	}
+	return fmt.Errorf("%w: group %q has handled topic %q up to sequence %d of %q, stored at %v; %q has sequences %d (stored at %v) "+
+		"to %d (stored at %v), and nothing proves that they are a copy, so events would be skipped or handled again: "+
+		"set Options.FromStream to %q and Options.From to where the group goes on",
+		ErrStreamReplaced, c.o.Group, c.o.Topic, known.Sequence, known.Stream, known.Stored, info.Start.Stream,
+		info.First.Sequence, info.First.Stored, info.Last.Sequence, info.Last.Stored, info.Start.Stream)
+}
+
+// goOn decides where a group goes on that has a watermark in this stream. It is not ok if somebody else has
+// changed that meanwhile.
+func (c *Cursor) goOn(ctx context.Context, info *bus.TopicInfo, w dedupe.Watermark) (p place, ok bool, err error) {
+	if w.Sequence == 0 {
+		return place{at: w, resume: bus.Position{Stream: w.Stream, Stored: w.Stored}}, true, nil
+	}
+	found, err := c.compare(ctx, info, w)
+	if err != nil {
+		return place{}, false, err
+	}
+	if found.unknown {
+		c.o.Log.Warn("the bus may not look at single events, so nothing tells whether the stream came back from an older copy; "+
+			"permit it, or check the group after a restore", "topic", c.o.Topic, "group", c.o.Group, "stream", w.Stream)
+	}
+	if !found.replaced {
+		return place{at: w, resume: found.resume(w, info)}, true, nil
+	}
+	back := found.left(w)
+	if back.Sequence == 0 && c.o.FromStream == info.Start.Stream {
+		back.Position = dedupe.Position(info.Start)
+	} else if back.Sequence == 0 {
+		if err := c.refuse(info, w); err != nil {
+			return place{}, false, err
+		}
+	}
+	c.o.Log.Warn("the stream no longer has the event at the group's watermark: it came back from an older copy, and the watermark moves back",
+		"topic", c.o.Topic, "group", c.o.Group, "stream", w.Stream, "last", info.Last.Sequence, "from", w.Sequence, "to", back.Sequence)
+	_, err = c.watermarks.Replace(ctx, c.o.Group, c.o.Topic, w, back)
+	return place{}, false, err // to be read again, whoever has changed it
+}
