@@ -3,6 +3,7 @@ package protocol
 import (
 	"bytes"
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -23,6 +24,7 @@ type redelivery struct {
 	claimed bool      // the row may still be claimed by this process: whether by another, only its end or a claim can show
 	size    int       // of the data that is kept
 
+	stream string    // the incarnation of the stream that the cursor reads
 	passed bool      // the bus counts it as settled, and will not deliver it again
 	lookAt time.Time // when to look next what became of it
 	looks  int
@@ -55,6 +57,7 @@ func (m *Machine) expect(now time.Time, a *arrived, ans *Answer) {
 	if known := m.expected.byKey[r.key]; known != nil && known.held.After(r.held) {
 		r.held, r.claimed = known.held, known.claimed
 	}
+	r.stream = at.Stream
 	r.lookAt = r.due.Add(m.cfg.lookAfter())
 	if size := a.size(); m.expected.kept+size <= m.cfg.MaxBytes/2 {
 		r.size = size
@@ -101,8 +104,8 @@ func (m *Machine) forget(r *redelivery) {
 // expectFromNewCursor has everything expected that the watermark of a new cursor does not cover.
 func (m *Machine) expectFromNewCursor(now time.Time, w bus.Position) {
 	m.rebuilt = now
-	for _, r := range m.expected.byPlace {
-		r.passed = false
+	for _, r := range slices.SortedFunc(maps.Values(m.expected.byPlace), earlier) {
+		r.passed, r.stream = false, w.Stream
 		if w.Covers(r.at) {
 			m.forgetAndPass(now, r)
 		}
@@ -123,7 +126,7 @@ func (m *Machine) Passed(asked time.Time, stream string, floor uint64) {
 		return
 	}
 	for _, r := range m.expected.byPlace {
-		if r.at.Stream == stream && r.at.Sequence <= floor && !r.passed {
+		if r.stream == stream && r.at.Sequence <= floor && !r.passed {
 			r.passed, r.lookAt = true, asked
 		}
 	}
@@ -185,6 +188,11 @@ func (m *Machine) Lookups(now time.Time) Lookups {
 	return out
 }
 
+// earlier puts redeliveries in the order of their places.
+func earlier(a, b *redelivery) int {
+	return cmp.Or(cmp.Compare(a.at.Sequence, b.at.Sequence), a.at.Stored.Compare(b.at.Stored))
+}
+
 // mayLook reports whether it is time to see what is to be looked up.
 func (m *Machine) mayLook(now time.Time) bool {
 	return len(m.expected.byPlace) > 0 && !m.looking && !m.draining && !now.Before(m.lookNext)
@@ -203,9 +211,8 @@ func (m *Machine) overdue(now time.Time) []*redelivery {
 			rest = append(rest, r)
 		}
 	}
-	earliest := func(a, b *redelivery) int { return cmp.Compare(a.at.Sequence, b.at.Sequence) }
-	slices.SortFunc(blocking, earliest)
-	slices.SortFunc(rest, earliest)
+	slices.SortFunc(blocking, earlier)
+	slices.SortFunc(rest, earlier)
 	rs := slices.Concat(blocking, rest)
 	return rs[:min(len(rs), m.cfg.MaxBatch)]
 }

@@ -24,7 +24,7 @@ func (l *life) lookUp() bool {
 	w.must(err)
 	var known []dedupe.Record
 	l.call(l.storeFate(), func() {
-		known, err = w.store.Seen(ctx, keys)
+		known, err = w.rows.Seen(ctx, keys)
 		w.must(err)
 	}, func(err error) {
 		for i := range b.Items {
