@@ -15,7 +15,7 @@ import (
 )
 
 // enough seeds to catch any mutant.
-const enough = 400
+const enough = 2000
 
 // TestMutants: each mistake is caught, by the rule that is there for it, in a seed that is clean without it.
 func TestMutants(t *testing.T) {
