@@ -8,6 +8,11 @@
 // leases of a key exist, and a stale owner can settle nothing. Expiry is a predicate in every read: a row
 // whose time is over counts as absent, whether it is still there or not.
 //
+// Each item of a call has an answer of its own. One that is refused keeps no other from being carried out, and is repeated alone; the
+// error of a call says nothing of any item. Payloads are told apart by hashes that name their algorithm ([NewHash]); those of different
+// algorithms are not compared. Absent is not superseded: where the row of a claim is gone, its owner writes it again. A row in a state
+// that a store does not know is held, and left to the version that wrote it.
+//
 // The life of a key in a Claimer:
 //
 //	absent ──claim──▶ claimed ──Succeeded──▶ done

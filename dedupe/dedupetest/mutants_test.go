@@ -16,7 +16,7 @@ import (
 
 func mutants() map[string]mutant {
 	all := make(map[string]mutant)
-	for _, group := range []map[string]mutant{markMutants(), keyMutants(), claimMutants(), settleMutants(), timeMutants(), watermarkMutants()} {
+	for _, group := range []map[string]mutant{markMutants(), keyMutants(), claimMutants(), settleMutants(), timeMutants(), watermarkMutants(), itemMutants()} {
 		maps.Copy(all, group)
 	}
 	return all

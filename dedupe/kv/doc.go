@@ -24,7 +24,12 @@
 // The token of a claim is the revision in which it was taken. A bucket that is deleted, or restored from an older copy,
 // starts tokens anew, and forgets marks like any store would.
 //
-// A bucket that is full, or an account at its limit, is [dedupe.ErrFull]: nothing is dropped to make room.
+// A bucket that is full, or an account at its limit, is [dedupe.ErrFull]: nothing is dropped to make room. Of a bucket that is bounded
+// (max_bytes, max_msgs) an eighth is kept free, 64 KiB at least in bytes, for the rows of keys that were let in: those can be renewed and
+// settled when new ones are refused. Where there is no room for a long reason it is cut short.
+//
+// A bucket should have as many replicas as the stream whose events it marks, or the loss of a server takes the marks and not the
+// events. With Options.Topics it is made so, and one that has fewer is warned of.
 //
 // # The row
 //
@@ -42,10 +47,11 @@
 //	since     when the key was first claimed, if not in this revision
 //	hash      of the payload that was claimed first
 //	attempts, crashes, reason, letter   as in dedupe.Claim
+//	spare     nothing: bytes for the next revision, in a bucket that is bounded
 //
 // Deleting a key with nats kv del makes its event unknown. A value that this package did not write is never claimed over:
 // [dedupe.Claim].Err says so, and how to remove it. In the mode seen/mark it counts as fresh, and is overwritten by the next mark.
-// One of a later version of this package is answered held, and left to processes of that version.
+// One of a later version of this package, by its version or its state, is answered held, and left to processes of that version.
 //
 // # Permissions
 //
@@ -55,6 +61,7 @@
 //	           $JS.API.STREAM.INFO.KV_B
 //	           $JS.API.STREAM.MSG.GET.KV_B
 //	           $JS.API.INFO and $JS.API.STREAM.CREATE.KV_B, to make the bucket
+//	           $JS.API.STREAM.NAMES and $JS.API.STREAM.INFO.<stream>, for Options.Topics
 //	subscribe  its inbox, _INBOX.> by default
 //
 // In a JetStream domain D, "$JS.API." reads "$JS.D.API.", and "$KV." reads "$JS.D.API.$KV.". [New] tries each way without leaving a

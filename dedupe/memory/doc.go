@@ -20,7 +20,8 @@
 //
 // A store is bounded in keys. At its bound it refuses new keys with [dedupe.ErrFull] rather than forget others for
 // them: keys that it keeps are answered, extended and settled as ever, and there is room again once keys have
-// expired. Of a batch that does not fit, what fits is carried out.
+// expired. Of a batch that does not fit, what fits is carried out. What was claimed, and has expired meanwhile, can be settled beyond
+// the bound.
 //
 // Owners are compared by 64 bits of a seeded hash of their nonce. Tokens grow over the whole store, so they never
 // start again, not even after a key has expired.

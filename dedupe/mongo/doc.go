@@ -13,6 +13,10 @@
 // answer was lost is found to be applied. Counts of the server are compared with what was asked for, and rows are read back
 // where they differ.
 //
+// A row that the server refuses (a validator, a document that is too large) is an answer of its own: the others of its batch are carried
+// out. A row in a state that this version does not know is held, told of once, and left to the version that wrote it. Where the row
+// of a claim is gone, its owner's settlement or extension inserts it again.
+//
 // Round trips do not grow with the batch: fresh keys cost one, duplicates two, takeovers three; a settlement or an
 // extension costs one, and one more when some claim was lost. Batches beyond 1,000 are worked off in parts.
 //

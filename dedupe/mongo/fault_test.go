@@ -175,7 +175,7 @@ func TestInvisibleRow(t *testing.T) {
 // A key that the server turns down for ever is told apart from the others of its batch.
 func TestRefusedKeys(t *testing.T) {
 	t.Parallel()
-	for _, code := range []int{121, 261, 17280} {
+	for _, code := range []int{261, 10334, 17280} {
 		s, _, w := wired(t)
 		w.Rewrite(func(command string, reply bson.D) bson.D {
 			if command != "insert" {
@@ -200,6 +200,42 @@ func TestRefusedKeys(t *testing.T) {
 		if err != nil || errs[0] != nil || !errors.Is(errs[1], dedupe.ErrKeyRefused) {
 			t.Errorf("code %d: marks: %v, %v, want an ErrKeyRefused of the second", code, errs, err)
 		}
+	}
+}
+
+// A validator that was put on the collection refuses every row: that is no fault of any event, so it is an answer that passes, and says
+// what it is. A collection that has one at the start is refused.
+func TestValidator(t *testing.T) {
+	t.Parallel()
+	s, coll, w := wired(t)
+	w.Rewrite(func(command string, reply bson.D) bson.D {
+		if command == "insert" {
+			reply = mongowire.With(reply, "n", int32(0))
+			return mongowire.With(reply, "writeErrors", bson.A{mongowire.WriteError(0, 121, "Document failed validation")})
+		}
+		return reply
+	})
+	cs, err := s.Claim(t.Context(), []dedupe.Request{request("a", time.Minute)})
+	if err != nil || cs[0].Err == nil || errors.Is(cs[0].Err, dedupe.ErrKeyRefused) || !strings.Contains(cs[0].Err.Error(), "validator") {
+		t.Errorf("claim: %+v, %v, want an error that passes and names the validator", cs, err)
+	}
+	errs, err := s.Mark(t.Context(), []dedupe.Mark{{Key: dedupe.Key{ID: "m"}, State: dedupe.Done, TTL: time.Hour}})
+	if err != nil || errs[0] == nil || errors.Is(errs[0], dedupe.ErrKeyRefused) {
+		t.Errorf("mark: %v, %v, want an error that passes", errs, err)
+	}
+	w.Rewrite(func(command string, reply bson.D) bson.D {
+		if command != "listCollections" {
+			return reply
+		}
+		spec := bson.D{{Key: "name", Value: coll.Name()}, {Key: "type", Value: "collection"}, {Key: "options", Value: bson.D{
+			{Key: "validator", Value: bson.D{{Key: "$jsonSchema", Value: bson.D{{Key: "required", Value: bson.A{"tenant"}}}}}},
+		}}}
+		ns := coll.Database().Name() + ".$cmd.listCollections"
+		return mongowire.With(reply, "cursor", bson.D{{Key: "id", Value: int64(0)}, {Key: "ns", Value: ns}, {Key: "firstBatch", Value: bson.A{spec}}})
+	})
+	through := connect(t, options.Client().ApplyURI(w.URI())).Database(coll.Database().Name()).Collection(coll.Name())
+	if _, err := mongodedupe.New(t.Context(), through, nil); !errors.Is(err, mongodedupe.ErrCollection) || !strings.Contains(err.Error(), "validator") {
+		t.Errorf("New: %v, want an ErrCollection that names the validator", err)
 	}
 }
 
@@ -234,9 +270,9 @@ func TestOneRefusedRowStopsNoOther(t *testing.T) {
 				if command != "update" {
 					return reply
 				}
-				refused := bson.A{mongowire.WriteError(0, 121, "Document failed validation")} // the group
+				refused := bson.A{mongowire.WriteError(0, 10334, "document is too large")} // the group
 				if updates.Add(1) == 2 {
-					refused = bson.A{mongowire.WriteError(1, 121, "Document failed validation")} // the second row of it
+					refused = bson.A{mongowire.WriteError(1, 10334, "document is too large")} // the second row of it
 				}
 				return mongowire.With(reply, "writeErrors", refused)
 			})

@@ -101,12 +101,18 @@ func (s *Store) warnUnknown(r *row) {
 
 // turnedDown is what the caller is told of an item that the server has turned down.
 func (s *Store) turnedDown(e driver.WriteError) error {
-	if mongoserver.Refused(e) {
+	switch {
+	case e.Code == failedValidation: // it refuses every row, and is no fault of this one's
+		return fmt.Errorf("the validator of the collection refuses the row: take it off: %w", e)
+	case mongoserver.Refused(e):
 		return fmt.Errorf("%w: %w", dedupe.ErrKeyRefused, e)
 	}
 	s.clock.Distrust()
 	return e
 }
+
+// failedValidation is the server's code for a document that a validator turns down.
+const failedValidation = 121
 
 // read finds rows by id, with the server's time. What is not there is not in the answer.
 func read(ctx context.Context, coll *driver.Collection, ids []string) (map[string]*row, error) {

@@ -67,7 +67,7 @@ func (l *Layout) check(ctx context.Context, coll *mongo.Collection) error {
 	}
 	for _, s := range specs {
 		if why := unfit(s.Type, s.Options); why != "" {
-			return fmt.Errorf("%w: %s; use another collection", l.Unfit, why)
+			return fmt.Errorf("%w: %s use another collection", l.Unfit, why)
 		}
 	}
 	return nil
@@ -75,13 +75,28 @@ func (l *Layout) check(ctx context.Context, coll *mongo.Collection) error {
 
 func unfit(kind string, opts bson.Raw) string {
 	if kind != "" && kind != "collection" {
-		return "it is a " + kind
+		return "it is a " + kind + ";"
 	}
 	if capped, ok := opts.Lookup("capped").BooleanOK(); ok && capped {
-		return "it is capped, and would forget the oldest rows"
+		return "it is capped, and would forget the oldest rows;"
 	}
 	if locale, ok := opts.Lookup("collation", "locale").StringValueOK(); ok && locale != "simple" {
-		return "its collation (" + locale + ") may take two keys for one"
+		return "its collation (" + locale + ") may take two keys for one;"
+	}
+	if validates(opts) {
+		return "it has a validator, which may refuse rows: take it off (collMod with validator: {}), or"
 	}
 	return ""
+}
+
+// validates tells whether a validator refuses documents, and does not only warn.
+func validates(opts bson.Raw) bool {
+	validator, ok := opts.Lookup("validator").DocumentOK()
+	if !ok {
+		return false
+	}
+	elements, err := validator.Elements()
+	level, _ := opts.Lookup("validationLevel").StringValueOK()
+	action, _ := opts.Lookup("validationAction").StringValueOK()
+	return err == nil && len(elements) > 0 && level != "off" && action != "warn"
 }

@@ -47,7 +47,7 @@ func (l *life) pass(j *protocol.Job, g *gate, open bool) {
 func (l *life) begin(j *protocol.Job) {
 	w := l.world
 	t := w.journal.of(j.Event())
-	r := &run{thing: t, life: l, claim: w.ledger.find(j.Key(), j.Token()), plan: t.next(w, len(t.runs)), began: w.elapsed}
+	r := &run{thing: t, life: l, claim: w.ledger.owner[j.Claim(l.now()).Nonce], plan: t.next(w, len(t.runs)), began: w.elapsed}
 	w.note("begin "+string(t.script), l.id, t.name, int64(j.Attempt()))
 	l.checkStart(j, r)
 	t.runs = append(t.runs, r)

@@ -2,7 +2,6 @@ package simulation
 
 import (
 	"errors"
-	"slices"
 	"strings"
 	"time"
 
@@ -85,20 +84,6 @@ func (g *ledger) holds(nonce string) bool {
 	return c != nil && !c.settled && g.row(c.key).holder() == c
 }
 
-// find returns the claim that a job is about.
-func (g *ledger) find(k dedupe.Key, token uint64) *claim {
-	r := g.rows[k]
-	if r == nil {
-		return nil
-	}
-	for _, c := range slices.Backward(r.claims) {
-		if c.token == token {
-			return c
-		}
-	}
-	return nil
-}
-
 // claimed is the moment at which the store answers a claim.
 func (g *ledger) claimed(l *life, q dedupe.Request, c dedupe.Claim) {
 	g.world.note("claim "+c.State.String(), l.id, q.Key.ID, int64(c.Token))
@@ -107,7 +92,7 @@ func (g *ledger) claimed(l *life, q dedupe.Request, c dedupe.Claim) {
 	}
 	r, now := g.row(q.Key), g.now()
 	if r.vanished {
-		g.forget(r)
+		g.forget(r, q, c)
 	}
 	if c.State == dedupe.Fresh && (r.state == dedupe.Done || r.state == dedupe.Dead) {
 		g.world.violate("I3", "%s is %v, and was claimed anew by %s", q.Key.ID, r.state, l.id)
@@ -126,13 +111,18 @@ func (g *ledger) claimed(l *life, q dedupe.Request, c dedupe.Claim) {
 	}
 }
 
-// forget is a claim of a key whose row has vanished: it starts anew, and whoever had it before is superseded.
-func (g *ledger) forget(r *row) {
+// forget is a claim of a key whose row has vanished: it starts anew, and whoever had it before is superseded, unless it is that very
+// request, applied once more.
+func (g *ledger) forget(r *row, q dedupe.Request, answer dedupe.Claim) {
 	c := r.last()
-	c.lost, c.ended = true, g.world.elapsed
 	for _, t := range g.world.journal.things {
 		t.forgotten = t.forgotten || t.key == c.key
 	}
+	if c.nonce == q.Nonce {
+		r.vanished, r.state, r.attempts, r.crashes = false, dedupe.Held, answer.Attempts, answer.Crashes
+		return
+	}
+	c.lost, c.ended = true, g.world.elapsed
 	*r = row{claims: r.claims, expires: r.expires}
 }
 

@@ -8,21 +8,17 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// marker is the consumer's own way to make do with a store that only marks, for each process. Its claims are given tokens, which that
-// mode has not, so that the ledger can tell them apart.
+// marker is the consumer's own way to make do with a store that only marks, one for each process.
 type marker struct {
 	*seenmark.Claimer // of nobody: it renews what any process has
 
 	store   dedupe.Store
 	of      map[string]*seenmark.Claimer // by process
-	tokens  map[string]uint64            // by nonce
 	forgets bool                         // a mutation's: what was refused
 }
 
 func newMarker(store dedupe.Store, forgets bool) *marker {
-	return &marker{
-		Claimer: seenmark.New(store), store: store, of: make(map[string]*seenmark.Claimer), tokens: make(map[string]uint64), forgets: forgets,
-	}
+	return &marker{Claimer: seenmark.New(store), store: store, of: make(map[string]*seenmark.Claimer), forgets: forgets}
 }
 
 // process is the Claimer of the process that a nonce is from.
@@ -38,14 +34,7 @@ func (m *marker) process(nonce string) *seenmark.Claimer {
 
 // Claim implements dedupe.Claimer.
 func (m *marker) Claim(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim, error) {
-	cs, err := m.process(rs[0].Nonce).Claim(ctx, rs)
-	for i := range cs {
-		if m.tokens[cs[i].Nonce] == 0 {
-			m.tokens[cs[i].Nonce] = uint64(len(m.tokens)) + 1
-		}
-		cs[i].Token = m.tokens[cs[i].Nonce]
-	}
-	return cs, err
+	return m.process(rs[0].Nonce).Claim(ctx, rs)
 }
 
 // Settle implements dedupe.Claimer.

@@ -189,7 +189,7 @@ func (w *world) pickOne() {
 	}
 	for _, t := range w.journal.things {
 		if t.script == fine && t.event.Key == "" && !t.reused && len(t.runs) == 0 {
-			w.rows.picked = t
+			w.rows.picked, t.picked = t, true
 			w.note("picked", "", t.name, 0)
 			return
 		}

@@ -141,7 +141,7 @@ func (l *life) checkSilent(a protocol.Answer) {
 		return
 	}
 	w := l.world
-	if c := w.ledger.find(a.Job.Key(), a.Job.Token()); c != nil && c.life == l && c.told {
+	if c := w.ledger.owner[a.Job.Claim(l.now()).Nonce]; c != nil && c.life == l && c.told {
 		w.violate("silent", "%s answered %s, which it knew to have lost", l.id, w.journal.of(&a.Delivery.Event).name)
 	}
 }
@@ -193,6 +193,8 @@ func (w *world) unexcused(first, second *run) string {
 		return "" // its mark had expired
 	case marked && c.ended <= second.began:
 		return "it was marked"
+	case first.thing.picked:
+		return "" // its lease is over while its success is refused
 	case first.done && !first.succeeded, first.life.over, first.plan.takes >= w.sc.protocol.RunLimit:
 		return ""
 	case c.settled && c.outcome == dedupe.Failed && c.ended-first.began >= w.sc.protocol.RunLimit:

@@ -22,6 +22,7 @@ type thing struct {
 	sequences []uint64        // where it was stored
 	confirmed []time.Duration // when the publisher was told so
 	lost      bool            // by the bus
+	picked    bool            // its success was refused for long
 	forgotten bool            // its row vanished, and somebody else claimed it
 	misled    bool            // settled by an ack for what had its sequence before the bus was restored
 
