@@ -20,7 +20,7 @@ var ErrUnguarded = errors.New("the guard of the commands has ended")
 // Guard is the process that outlives this one, for as long as it takes to end its commands. Its methods are safe for concurrent use.
 type Guard struct {
 	cmd   *exec.Cmd
-	pipe  *os.File
+	pipe  io.WriteCloser
 	name  string
 	runs  atomic.Uint64
 	ended chan struct{}
@@ -91,8 +91,14 @@ func (g *Guard) open() (*guarded, error) {
 	return r, nil
 }
 
-// started adds the run's process group. That it cannot be told is found out by the next open.
-func (r *guarded) started(group int) { _ = r.guard.tell("group", r.mark, strconv.Itoa(group)) }
+// register tells the guard the run's process group. Once it has returned without an error the guard knows the group, whatever
+// becomes of this process: what was written to a pipe is read before its end.
+func (r *guarded) register(group int) error {
+	if err := r.guard.tell("group", r.mark, strconv.Itoa(group)); err != nil {
+		return errors.Join(ErrUnguarded, err)
+	}
+	return nil
+}
 
 func (r *guarded) done() { r.once.Do(func() { _ = r.guard.tell("done", r.mark) }) }
 

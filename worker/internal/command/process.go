@@ -97,11 +97,10 @@ func (p *Process) start(r *Runner, line string, env []string) (err error) {
 	}
 	p.cmd = shell(line, env, p.run)
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = theirs[0], theirs[1], theirs[2]
-	if err := p.cmd.Start(); err != nil {
+	if err := startGuarded(p.cmd, p.run); err != nil {
 		p.run.done()
-		return fmt.Errorf("start %s: %w", Shell, err)
+		return err
 	}
-	p.run.started(p.cmd.Process.Pid)
 	return nil
 }
 

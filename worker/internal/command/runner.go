@@ -10,7 +10,6 @@ import (
 	"io"
 	"os/exec"
 	"runtime"
-	"slices"
 	"sync"
 	"time"
 )
@@ -83,10 +82,9 @@ func (r *Runner) Run(ctx context.Context, line string, env []string, data []byte
 	cmd := shell(line, env, run)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(data), out, io.MultiWriter(last, errs)
 	cmd.WaitDelay = r.grace // for what has left the group and holds a pipe open
-	if err := cmd.Start(); err != nil {
-		return Exit{}, fmt.Errorf("start %s: %w", Shell, err)
+	if err := startGuarded(cmd, run); err != nil {
+		return Exit{}, err
 	}
-	run.started(cmd.Process.Pid)
 	stopped := r.watch(ctx, cmd.Process.Pid, run.mark)
 	killGroup(cmd.Process.Pid)
 	run.done()
@@ -94,14 +92,6 @@ func (r *Runner) Run(ctx context.Context, line string, env []string, data []byte
 	err = errors.Join(ended(err), out.flush())
 	_ = errs.flush() // there is nobody to tell
 	return Exit{Code: cmd.ProcessState.ExitCode(), How: cmd.ProcessState.String(), Stopped: stopped, Tail: last.String()}, err
-}
-
-// shell is the command of a run.
-func shell(line string, env []string, run *guarded) *exec.Cmd {
-	cmd := exec.Command(Shell, "-c", line) //nolint:gosec,noctx // the operator's own command; how it ends is what this package is about
-	cmd.Env = slices.Concat(env, []string{Mark + "=" + run.mark})
-	cmd.SysProcAttr = ownGroup()
-	return cmd
 }
 
 // ended leaves out what only says how the command ended, or who still holds its output open.
