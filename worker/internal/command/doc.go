@@ -10,4 +10,5 @@
 // A process that leaves its group (setsid) is found by its environment, where there is a /proc to read: every run has a mark of its own in
 // the variable ONCEISH_RUN. It is looked for when a run is stopped and when the process has died, not when
 // a command that a [Runner] ran has ended by itself: that is how it leaves something behind on purpose. A [Process] leaves nothing behind.
+// A process that leaves its group and drops its environment as well (setsid env -i) is not found.
 package command

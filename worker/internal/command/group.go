@@ -31,3 +31,14 @@ func awaitExit(pid int) {
 		}
 	}
 }
+
+// exited reports whether the process has ended, and leaves it to be waited for.
+func exited(pid int) bool {
+	for {
+		var info unix.Siginfo
+		err := unix.Waitid(unix.P_PID, pid, &info, unix.WEXITED|unix.WNOWAIT|unix.WNOHANG, nil)
+		if !errors.Is(err, unix.EINTR) {
+			return err == nil && info.Signo != 0 // 0: it lives
+		}
+	}
+}

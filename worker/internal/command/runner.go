@@ -106,28 +106,26 @@ func ended(err error) error {
 // watch returns when the command has ended, which it tells it to do when ctx ends. The command is left to be
 // waited for, so that its number is still its own.
 func (r *Runner) watch(ctx context.Context, pid int, mark string) (stopped bool) {
-	exited := make(chan struct{})
+	gone := make(chan struct{})
 	var waiting sync.WaitGroup
 	waiting.Go(func() {
-		defer close(exited)
+		defer close(gone)
 		awaitExit(pid)
 	})
 	defer waiting.Wait()
 	select {
-	case <-exited:
+	case <-gone:
 		return false
 	case <-ctx.Done():
 	}
-	select {
-	case <-exited:
+	if exited(pid) { // while this process was frozen, perhaps: what it exited with is an answer
 		return false
-	default:
 	}
 	endGroup(pid)
 	grace := time.NewTimer(r.grace)
 	defer grace.Stop()
 	select {
-	case <-exited:
+	case <-gone:
 		awaitMarked(mark, grace.C) // the shell's children have their grace too
 	case <-grace.C:
 	}

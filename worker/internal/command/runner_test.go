@@ -150,6 +150,29 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	}
 }
 
+// A command that had ended when its ctx did was not stopped: its exit status is an answer. Both come at once when this process
+// was frozen.
+func TestExitBeforeTheEndOfTheContextCounts(t *testing.T) {
+	t.Parallel()
+	r, _ := startRunner(t, &bytes.Buffer{}, time.Minute)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 50 {
+		cmd := exec.Command(Shell, "-c", "exit 0")
+		cmd.SysProcAttr = ownGroup()
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		awaitExit(cmd.Process.Pid)
+		if r.watch(ended, cmd.Process.Pid, "none") {
+			t.Error("it was stopped")
+		}
+		if err := cmd.Wait(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestRunGivesChildrenTheirGrace(t *testing.T) {
 	t.Parallel()
 	r, _ := startRunner(t, &bytes.Buffer{}, time.Minute)
