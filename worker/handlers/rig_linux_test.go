@@ -24,6 +24,8 @@ type rig struct {
 	t   *testing.T
 	out *journal
 	log *journal
+
+	probes int
 }
 
 func begin(t *testing.T, line string, o *StreamOptions) *rig {
