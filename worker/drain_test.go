@@ -13,6 +13,7 @@ import (
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/internal/faulty"
+	"github.com/onceish/onceish/outbox"
 )
 
 // hangingRun is a worker that is told to end while things hang, in a bubble with its own time. It returns how long it took.
@@ -52,15 +53,16 @@ func TestDrainEndsInTimeWhateverHangs(t *testing.T) {
 		hangs func(r *rig, w *Worker, free <-chan struct{})
 		calls func(faulty.Call) bool
 		says  string
+		not   string
 	}{
 		"bus and store":       {hangs: func(_ *rig, w *Worker, _ <-chan struct{}) { w.Handle("t", wait, nil) }, calls: all, says: "drain"},
 		"bus and store, idle": {hangs: func(_ *rig, w *Worker, _ <-chan struct{}) { w.Handle("t", quick, nil) }, calls: all},
 		"an outbox to a bus that hangs": {hangs: func(r *rig, w *Worker, _ <-chan struct{}) {
 			q := newOutbox(t)
-			addTo(t.Context(), t, q, bus.Event{ID: "1", Topic: "out"})
-			drain(t, w, q, nil)
+			time.AfterFunc(40*time.Second, func() { addTo(context.Background(), t, q, bus.Event{ID: "1", Topic: "out"}) })
+			drain(t, w, q, &outbox.Options{Drain: time.Hour})
 			w.Handle("t", wait, nil)
-		}, calls: all, says: "drain"},
+		}, calls: all, says: "drain", not: "drainer of"},
 		"a deaf handler": {hangs: func(_ *rig, w *Worker, free <-chan struct{}) {
 			w.Handle("t", func(context.Context, bus.Event) error {
 				<-free
@@ -105,6 +107,9 @@ func TestDrainEndsInTimeWhateverHangs(t *testing.T) {
 					}
 					if c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says) || !errors.Is(err, consumer.ErrDrainIncomplete)) {
 						t.Errorf("%v, want one that says %q", err, c.says)
+					}
+					if c.not != "" && strings.Contains(err.Error(), c.not) {
+						t.Errorf("%v, want none that says %q", err, c.not)
 					}
 				})
 			})
