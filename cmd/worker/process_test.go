@@ -24,6 +24,8 @@ type house struct {
 	t   *testing.T
 	dir string
 	env []string
+
+	stdout *os.File // of workers; nil: none
 }
 
 func newHouse(t *testing.T) *house {
@@ -59,6 +61,9 @@ func (h *house) start(args ...string) *process {
 	p := &process{t: h.t, stderr: stderr.Name(), ended: make(chan struct{})}
 	p.cmd = osexec.Command("worker", args...)
 	p.cmd.Dir, p.cmd.Env, p.cmd.Stderr = h.dir, h.env, stderr
+	if h.stdout != nil {
+		p.cmd.Stdout = h.stdout
+	}
 	if err := p.cmd.Start(); err != nil {
 		h.t.Fatal(err)
 	}
@@ -402,4 +407,57 @@ func TestServe(t *testing.T) {
 	}
 	h.start("run", "--topic", "t", "--group", "g", "--exec", "cat >>effects; echo >>effects", "--until-empty").exits(0)
 	h.lines("effects", event)
+}
+
+// Whoever reads the worker's standard output goes away: the worker drains, and what it ran is not run again.
+func TestClosedStandardOutputDrains(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.publish("t", event+"\n"+`{"id":"2"}`+"\n"+`{"id":"3"}`)
+	args := quick(`echo $CE_ID >>effects; echo hello; test $CE_ID != 1 || read _ <go`, "--concurrency", "1")
+	if err := syscall.Mkfifo(h.path("go"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, in, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.stdout = in
+	w := h.start(args...)
+	_ = in.Close()
+	h.wait("effects")
+	_ = out.Close()
+	if err := os.WriteFile(h.path("go"), []byte("\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.exits(1)
+	w.says("msg=drained")
+	w.says("nobody reads the standard output of commands any more")
+	h.stdout = nil
+	h.start(append(args[:len(args):len(args)], "--until-empty")...).exits(0)
+	effects := strings.Fields(h.wait("effects"))
+	slices.Sort(effects) // what was given back may come in another order
+	if !slices.Equal(effects, []string{"1", "2", "3"}) {
+		t.Errorf("effects %q", effects)
+	}
+}
+
+// A full disk under the worker's standard output is not the events' fault: exit status 0 is done.
+func TestFullStandardOutputRepeatsNothing(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.publish("t", event+"\n"+`{"id":"2"}`)
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = full.Close() }()
+	h.stdout = full
+	w := h.start(quick(`echo $CE_ID >>effects; echo hello`, "--concurrency", "1", "--until-empty")...)
+	w.exits(0)
+	h.lines("effects", "1", "2")
+	log, err := os.ReadFile(w.stderr)
+	if n := bytes.Count(log, []byte("what commands write to standard output is lost")); err != nil || n != 1 {
+		t.Errorf("it is told %d times, %v", n, err)
+	}
 }

@@ -21,7 +21,7 @@
 // whose attributes cannot be in an environment (a NUL, more than 128 KiB) is dead-lettered.
 //
 // Exit status 0 is done, 65 never try again, everything else try again later; the end of what the command wrote to standard error
-// (2 KiB) is the reason. What it leaves running in its process group is killed when it ends. When it is stopped (run limit, lease lost,
+// (2 KiB) is the reason. Output that cannot be passed on changes no answer. What it leaves running in its process group is killed when it ends. When it is stopped (run limit, lease lost,
 // drain time-out) its process group gets SIGTERM, and SIGKILL after a grace of 2 s; what it exits with after that is not a success. What
 // it had exited with before counts, also where its run was cancelled meanwhile.
 //

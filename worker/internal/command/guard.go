@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,11 @@ type Guard struct {
 	runs  atomic.Uint64
 	ended chan struct{}
 	err   error // once ended is closed
+
+	starts  chan func()   // what is to be done by the thread that starts commands
+	closed  chan struct{} // nothing is started any more
+	closing sync.Once
+	thread  sync.WaitGroup
 }
 
 // StartGuard starts the guard: the program and its arguments must come to call KeepProcess with their standard input. It ends with Close.
@@ -41,12 +47,39 @@ func StartGuard(program string, args []string, stderr io.Writer) (*Guard, error)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start the guard of the commands: %w", err), w.Close())
 	}
-	g := &Guard{cmd: cmd, pipe: w, name: rand.Text(), ended: make(chan struct{})}
+	g := &Guard{cmd: cmd, pipe: w, name: rand.Text(), ended: make(chan struct{}), starts: make(chan func()), closed: make(chan struct{})}
+	g.thread.Go(g.startOnOneThread)
 	go func() {
 		defer close(g.ended)
 		g.err = cmd.Wait()
 	}()
 	return g, nil
+}
+
+// startOnOneThread starts commands. The kernel kills a command when the thread that started it ends, should the guard be dead as well:
+// this one ends with the Guard. One for all of them leaves the number of runs to the machine, and not to how many threads a Go
+// program may have.
+func (g *Guard) startOnOneThread() {
+	runtime.LockOSThread() // for good: the thread ends with the goroutine
+	for {
+		select {
+		case start := <-g.starts:
+			start()
+		case <-g.closed:
+			return
+		}
+	}
+}
+
+// start starts the process of a run.
+func (g *Guard) start(cmd *exec.Cmd) error {
+	started := make(chan error, 1)
+	select {
+	case g.starts <- func() { started <- cmd.Start() }:
+		return <-started
+	case <-g.closed:
+		return ErrUnguarded
+	}
 }
 
 // Ended is closed when the guard has ended.
@@ -64,6 +97,8 @@ func (g *Guard) Err() error {
 
 // Close ends the guard, and with it what is left of the runs, and waits for it.
 func (g *Guard) Close() error {
+	g.closing.Do(func() { close(g.closed) })
+	g.thread.Wait()
 	err := g.pipe.Close()
 	<-g.ended
 	if errors.Is(err, os.ErrClosed) {

@@ -164,7 +164,7 @@ func (f *family) gone(t *testing.T) {
 
 func (f *family) deadline(t *testing.T) {
 	t.Helper()
-	if err := f.r.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := f.r.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 }

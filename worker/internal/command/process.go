@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
 	"sync"
 	"time"
 )
@@ -45,10 +44,8 @@ func (r *Runner) Start(line string, env []string) (*Process, error) {
 	return p, nil
 }
 
-// live is the process's goroutine, from its start to its end. It stays on its thread for the same reason as Runner.Run.
+// live is the process's goroutine, from its start to its end.
 func (p *Process) live(r *Runner, line string, env []string, started chan<- error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	if err := p.start(r, line, env); err != nil {
 		started <- err
 		return

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
-	"runtime"
 	"sync"
 	"time"
 )
@@ -59,19 +58,16 @@ type Exit struct {
 	Stopped bool
 	// Tail is the end of what it wrote to its standard error: at most 2 KiB of valid UTF-8.
 	Tail string
+	// Lost is why not all of its standard output was passed on.
+	Lost error
 }
 
 // Run runs the line with the environment, which it adds its mark to, and data as standard input, and returns when it has
-// ended. When ctx ends, the command is told to end. An error means that it was not run, or that its standard
-// output could not be passed on.
+// ended. When ctx ends, the command is told to end. An error means that it was not run.
 func (r *Runner) Run(ctx context.Context, line string, env []string, data []byte) (Exit, error) {
 	if ctx.Err() != nil {
 		return Exit{}, context.Cause(ctx)
 	}
-	// The kernel kills the command when the thread that started it ends. A thread that a goroutine is locked to does not
-	// end before it is unlocked.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	run, err := r.guard.open()
 	if err != nil {
 		return Exit{}, err
@@ -89,9 +85,10 @@ func (r *Runner) Run(ctx context.Context, line string, env []string, data []byte
 	killGroup(cmd.Process.Pid)
 	run.done()
 	err = cmd.Wait()
-	err = errors.Join(ended(err), out.flush())
+	lost := errors.Join(ended(err), out.flush())
 	_ = errs.flush() // there is nobody to tell
-	return Exit{Code: cmd.ProcessState.ExitCode(), How: cmd.ProcessState.String(), Stopped: stopped, Tail: last.String()}, err
+	state := cmd.ProcessState
+	return Exit{Code: state.ExitCode(), How: state.String(), Stopped: stopped, Tail: last.String(), Lost: lost}, nil
 }
 
 // ended leaves out what only says how the command ended, or who still holds its output open.

@@ -31,7 +31,7 @@ func startGuarded(cmd *exec.Cmd, run *guarded) error {
 	}
 	defer func() { _ = writer.Close() }() // without a line before, the shell ends
 	cmd.ExtraFiles = []*os.File{reader}
-	err = cmd.Start()
+	err = run.guard.start(cmd)
 	_ = reader.Close() // the shell's now
 	if err != nil {
 		return fmt.Errorf("start %s: %w", Shell, err)
