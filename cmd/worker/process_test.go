@@ -101,7 +101,7 @@ func (p *process) exits(status int) {
 	p.t.Helper()
 	select {
 	case <-p.ended:
-	case <-time.After(30 * time.Second):
+	case <-time.After(90 * time.Second):
 		p.t.Fatalf("%q does not end", p.cmd.Args)
 	}
 	if got := p.cmd.ProcessState.ExitCode(); got != status {
@@ -112,7 +112,7 @@ func (p *process) exits(status int) {
 // says waits until the process has said something, for which there is no signal.
 func (p *process) says(what string) {
 	p.t.Helper()
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(90 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if log, err := os.ReadFile(p.stderr); err == nil && bytes.Contains(log, []byte(what)) {
 			return
 		}
@@ -240,7 +240,7 @@ func TestKilledWorkerLeavesNothingRunning(t *testing.T) {
 	w := h.start(quick(`exec 9>family; setsid sleep 1000 & sh -c 'sleep 1000; :' & echo up >started; wait`)...)
 	h.wait("started")
 	w.kill()
-	if err := alive.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := alive.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.Copy(io.Discard, alive); err != nil { // it ends when the last process has

@@ -16,7 +16,7 @@ import (
 )
 
 // prompt is far less than the time-out of the requests below, and far more than a machine that others use takes.
-const prompt = 5 * time.Second
+const prompt = 30 * time.Second
 
 // drip writes text again and again, slowly, until the client is gone.
 func drip(c net.Conn, closed <-chan struct{}, text string) {

@@ -174,7 +174,7 @@ func TestCommandEndsWithItsFirstProcess(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := begin(t, line, &StreamOptions{Grace: time.Minute})
-			ctx, cancel := context.WithTimeout(r.ctx("a"), 20*time.Second)
+			ctx, cancel := context.WithTimeout(r.ctx("a"), 50*time.Second)
 			defer cancel()
 			is(t, r.Handle(ctx, doing("a", "", "")), false, "exit status 3")
 		})
@@ -400,7 +400,7 @@ func TestForsakenEventOfACommandThatEndedRunsAgain(t *testing.T) {
 
 func waitUntil(t *testing.T, done func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !done(); time.Sleep(time.Millisecond) { // of a mutex, which has no signal
+	for end := time.Now().Add(time.Minute); !done(); time.Sleep(time.Millisecond) { // of a mutex, which has no signal
 		if time.Now().After(end) {
 			t.Fatal("it never happens")
 		}

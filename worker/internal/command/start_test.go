@@ -68,7 +68,7 @@ func (f *family) begunOrWaiting(t *testing.T, shell int) (begun bool) {
 
 func until(t *testing.T, otherwise string, done func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !done(); time.Sleep(5 * time.Millisecond) { // /proc has no signal
+	for end := time.Now().Add(time.Minute); !done(); time.Sleep(5 * time.Millisecond) { // /proc has no signal
 		if time.Now().After(end) {
 			t.Fatal(otherwise)
 		}
