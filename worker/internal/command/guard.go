@@ -89,7 +89,10 @@ func (g *Guard) Ended() <-chan struct{} { return g.ended }
 func (g *Guard) Err() error {
 	select {
 	case <-g.ended:
-		return errors.Join(ErrUnguarded, g.err)
+		if g.err == nil {
+			return ErrUnguarded
+		}
+		return fmt.Errorf("%w: %w", ErrUnguarded, g.err)
 	default:
 		return nil
 	}
@@ -101,10 +104,13 @@ func (g *Guard) Close() error {
 	g.thread.Wait()
 	err := g.pipe.Close()
 	<-g.ended
-	if errors.Is(err, os.ErrClosed) {
-		err = nil
+	switch {
+	case g.err != nil:
+		return fmt.Errorf("close the guard of the commands: it ended with: %w", g.err)
+	case err == nil, errors.Is(err, os.ErrClosed):
+		return nil
 	}
-	return errors.Join(err, g.err)
+	return fmt.Errorf("close the guard of the commands: %w", err)
 }
 
 // guarded is a run that the guard knows of.
@@ -121,7 +127,7 @@ func (g *Guard) open() (*guarded, error) {
 	}
 	r := &guarded{guard: g, mark: g.name + "." + strconv.FormatUint(g.runs.Add(1), 10)}
 	if err := g.tell("open", r.mark); err != nil {
-		return nil, errors.Join(ErrUnguarded, err)
+		return nil, fmt.Errorf("%w: %w", ErrUnguarded, err)
 	}
 	return r, nil
 }
@@ -130,7 +136,7 @@ func (g *Guard) open() (*guarded, error) {
 // becomes of this process: what was written to a pipe is read before its end.
 func (r *guarded) register(group int) error {
 	if err := r.guard.tell("group", r.mark, strconv.Itoa(group)); err != nil {
-		return errors.Join(ErrUnguarded, err)
+		return fmt.Errorf("%w: %w", ErrUnguarded, err)
 	}
 	return nil
 }

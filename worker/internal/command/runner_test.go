@@ -208,10 +208,14 @@ func TestNoRunWithoutItsGuard(t *testing.T) {
 	if _, err := r.Run(t.Context(), `exit 0`, os.Environ(), nil); !errors.Is(err, ErrUnguarded) {
 		t.Errorf("%v, want %v", err, ErrUnguarded)
 	}
+	for what, err := range map[string]error{"Err": g.Err(), "Close": g.Close()} { // the last line of a log is one of these
+		if err == nil || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), "the guard of the commands") || !strings.Contains(err.Error(), "signal: killed") {
+			t.Errorf("%s: %v; want one line that says who was killed", what, err)
+		}
+	}
 	if err := g.Err(); !errors.Is(err, ErrUnguarded) {
 		t.Errorf("%v, want %v", err, ErrUnguarded)
 	}
-	_ = g.Close() // it was killed
 }
 
 func TestCommandsDieWithTheirProcess(t *testing.T) {
