@@ -262,9 +262,7 @@ func TestKilledWorkersMakeOneEffect(t *testing.T) {
 			h := newHouse(t)
 			h.env = append(h.env, "MONGODB_URI=")
 			flags := store(t)
-			for range 10 {
-				h.publish("t", event)
-			}
+			h.publish("t", strings.TrimSpace(strings.Repeat(event+"\n", 10)))
 			// Killed before the effect: the command waits for something that never comes.
 			w := h.start(quick(`echo up >started; exec sleep 1000`, flags...)...)
 			h.wait("started")
