@@ -9,8 +9,8 @@ import (
 	"github.com/onceish/onceish/consumer/internal/protocol"
 )
 
-// drain ends everything in hand. It has one deadline for all of it, counted from its beginning: Options.Drain for the handlers, and
-// afterwards for what follows, whatever hangs.
+// drain ends everything in hand. It has one deadline for all of it, counted from its beginning:
+// Options.Drain for the handlers, and afterwards for what follows, whatever hangs.
 func (e *engine) drain() error {
 	cutAt := time.Now().Add(e.o.Drain)
 	end := cutAt.Add(e.afterwards())
@@ -30,7 +30,8 @@ func (e *engine) drain() error {
 	return errors.Join(e.ended, e.leftBehind())
 }
 
-// closeCursor keeps the watermark and sends what answers are left, by the end of the drain at the latest.
+// closeCursor keeps the watermark and sends what answers are left, by the end of the drain at the
+// latest.
 func (e *engine) closeCursor(end time.Time) {
 	ctx, cancel := context.WithTimeout(e.calls, min(time.Until(end), e.afterwards()))
 	defer cancel()
@@ -42,8 +43,8 @@ func (e *engine) closeCursor(end time.Time) {
 	}
 }
 
-// drainMargin is what a drain takes beyond Options.Drain at most: three quarters of it for cancelled handlers, marks and answers, the
-// rest for the watermark and the last answers.
+// drainMargin is what a drain takes beyond Options.Drain at most: three quarters of it for
+// cancelled handlers, marks and answers, the rest for the watermark and the last answers.
 const drainMargin = 4 * time.Second
 
 // afterwards is how long all that comes after the drain time-out may take.

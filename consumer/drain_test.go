@@ -94,7 +94,8 @@ func drainWhile(w *world, calls []faulty.Call, drain time.Duration) {
 	close(free)
 }
 
-// A drain is over when the answers were sent, not when they are about to be: a lost ack is another delivery.
+// A drain is over when the answers were sent, not when they are about to be: a lost ack is another
+// delivery.
 func TestDrainWaitsForAnswersToBeSent(t *testing.T) {
 	inWorld(t, func(w *world) {
 		const events = 5

@@ -227,7 +227,8 @@ func (e *engine) report(a *protocol.Answer) {
 	}
 }
 
-// effectOf tells what a run whose claim was lost has done: what it made, the next owner may make again, under the same idempotency key.
+// effectOf tells what a run whose claim was lost has done: what it made, the next owner may make
+// again, under the same idempotency key.
 func effectOf(j *protocol.Job) string {
 	_, ran := j.Took()
 	switch v := j.Verdict(); {

@@ -76,7 +76,8 @@ func (d *Drainer) Actor() (run func() error, stop func(error)) {
 	return func() error { return d.Run(context.Background()) }, func(error) { d.once.Do(func() { close(d.stop) }) }
 }
 
-// CutShort ends what is on its way once Run's ctx has ended, as if Options.Drain were over. It does not wait. Repeated calls do nothing.
+// CutShort ends what is on its way once Run's ctx has ended, as if Options.Drain were over. It does
+// not wait. Repeated calls do nothing.
 func (d *Drainer) CutShort() { d.hurry() }
 
 // Notify says that rows were added: the drainer looks for them at once. It never blocks.

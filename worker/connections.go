@@ -218,7 +218,8 @@ func (c *Connections) openKV(ctx context.Context) (dedupe.Store, error) {
 	return s, nil
 }
 
-// timeToClose is how long closing one client may wait for its server: half of what is left of the time to end, so that others have theirs.
+// timeToClose is how long closing one client may wait for its server: half of what is left of the
+// time to end, so that others have theirs.
 func (c *Connections) timeToClose() time.Duration {
 	end := c.end.Load()
 	if end == nil {
@@ -231,8 +232,9 @@ func (c *Connections) timeToClose() time.Duration {
 	return min(startTimeout, max(time.Until(at)/2, shortest))
 }
 
-// Close closes what was opened, the last first. After a worker has run, it is done when the worker's time to end is over at the latest: what
-// hangs then is left behind. Repeated calls do nothing.
+// Close closes what was opened, the last first. After a worker has run, it is done when the
+// worker's time to end is over at the latest: what hangs then is left behind. Repeated calls do
+// nothing.
 func (c *Connections) Close() error {
 	end := c.end.Load()
 	if end == nil {

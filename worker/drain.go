@@ -14,15 +14,16 @@ import (
 	"github.com/onceish/onceish/consumer"
 )
 
-// drainMargin is what a worker takes beyond its drain time-out at most, whatever hangs. Subscriptions take up to 4 s of it for what
-// they cancelled, for marks and answers.
+// drainMargin is what a worker takes beyond its drain time-out at most, whatever hangs.
+// Subscriptions take up to 4 s of it for what they cancelled, for marks and answers.
 const drainMargin = 5 * time.Second
 
 // defaultDrain is the drain time-out of a worker that says nothing and has no subscriptions.
 const defaultDrain = 25 * time.Second
 
-// shutdown is the one deadline of everything that happens when a worker ends: it counts from the moment when the first of its actors
-// has ended or was told to. Its methods are safe for concurrent use.
+// shutdown is the one deadline of everything that happens when a worker ends: it counts from the
+// moment when the first of its actors has ended or was told to. Its methods are safe for concurrent
+// use.
 type shutdown struct {
 	drain time.Duration
 	begun chan struct{}
@@ -87,8 +88,9 @@ func (s *shutdown) track(a Actor) Actor {
 	return a
 }
 
-// wait runs the group to its end. The drainers are cut short a second before the end of the shutdown, when the subscriptions have had
-// their time; what has not ended half a second later is left behind.
+// wait runs the group to its end. The drainers are cut short a second before the end of the
+// shutdown, when the subscriptions have had their time; what has not ended half a second later is
+// left behind.
 func (s *shutdown) wait(g *run.Group, drainers []*drainer) error {
 	done := make(chan error, 1)
 	go func() { done <- g.Run() }()
@@ -132,7 +134,8 @@ func (s *shutdown) incomplete() error {
 // shortest is what something that is closed gets at least.
 const shortest = 100 * time.Millisecond
 
-// closing is a context for closing something, a while before the end of the shutdown, if there is one.
+// closing is a context for closing something, a while before the end of the shutdown, if there is
+// one.
 func (s *shutdown) closing(before time.Duration) (context.Context, context.CancelFunc) {
 	end, ok := s.deadline(before)
 	if !ok {

@@ -16,7 +16,8 @@ import (
 	"github.com/onceish/onceish/outbox"
 )
 
-// hangingRun is a worker that is told to end while things hang, in a bubble with its own time. It returns how long it took.
+// hangingRun is a worker that is told to end while things hang, in a bubble with its own time. It
+// returns how long it took.
 func hangingRun(t *testing.T, hangs func(r *rig, w *Worker, free <-chan struct{}), drain time.Duration, plan faulty.Plan) (time.Duration, error) {
 	t.Helper()
 	r := newRig(t, 20)
@@ -40,7 +41,8 @@ func hangingRun(t *testing.T, hangs func(r *rig, w *Worker, free <-chan struct{}
 	return time.Since(told), err
 }
 
-// Whatever hangs when a worker ends, it ends within its drain time-out and the margin, and names what it left behind.
+// Whatever hangs when a worker ends, it ends within its drain time-out and the margin, and names
+// what it left behind.
 func TestDrainEndsInTimeWhateverHangs(t *testing.T) {
 	t.Parallel()
 	wait := func(ctx context.Context, _ bus.Event) error {

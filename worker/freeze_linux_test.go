@@ -28,8 +28,8 @@ const (
 
 const frozenLease = 3 * time.Second
 
-// The effects of these commands are lines of a file. They take a while after the effect, so that a freeze finds many of them between
-// the effect and their end.
+// The effects of these commands are lines of a file. They take a while after the effect, so that a
+// freeze finds many of them between the effect and their end.
 const (
 	execEffect   = `echo "$CE_ID" >>effects; sleep 0.05`
 	streamEffect = `while read -r line; do
@@ -94,8 +94,8 @@ func appendLine(name, line string) error {
 	return err
 }
 
-// A worker that was frozen for longer than its lease, alone or with its commands, makes no effect again while nobody else has taken its
-// events.
+// A worker that was frozen for longer than its lease, alone or with its commands, makes no effect
+// again while nobody else has taken its events.
 func TestFreezesRepeatNothing(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"go", "exec", "stream"} {
@@ -178,7 +178,8 @@ func publishTo(t *testing.T, url string, events int) {
 	}
 }
 
-// descendants are the process and all that come from it, but for those that have left their parents.
+// descendants are the process and all that come from it, but for those that have left their
+// parents.
 func descendants(pid int) []int {
 	all := []int{pid}
 	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid)) // the pattern is right

@@ -57,7 +57,8 @@ func natsOptions(at string, o *ConnectOptions, log *slog.Logger) []nats.Option {
 	return options
 }
 
-// closeNATS returns when the connection's goroutines have been told. It waits for the server no longer than it may.
+// closeNATS returns when the connection's goroutines have been told. It waits for the server no
+// longer than it may.
 func closeNATS(nc *nats.Conn, may time.Duration) error {
 	if nc.IsClosed() {
 		return nil

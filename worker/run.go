@@ -19,8 +19,9 @@ import (
 // Run subscribes the group to its topics and blocks until ctx has ended, a subscription or an actor has, and everything is drained
 // and closed. It is called once.
 //
-// It ends within the drain time-out and another 5 s, counted from the moment when it begins to drain, whatever hangs: a server, a
-// handler, an actor. What has not ended by then is left behind, and goes with the process.
+// It ends within the drain time-out and another 5 s, counted from the moment when it begins to
+// drain, whatever hangs: a server, a handler, an actor. What has not ended by then is left behind,
+// and goes with the process.
 //
 // Nil is returned after a complete drain. consumer.ErrDrainIncomplete: handlers were cut off by the drain time-out or by
 // Hurry, did not return, or succeeded and could not be marked; their events come again. Other errors are why it could not
@@ -145,7 +146,8 @@ func (w *Worker) running(ctx context.Context, c *cut, subs []subscribed, end *sh
 	return g
 }
 
-// longestDrain is the longest drain time-out of the subscriptions, or the worker's own if there are none.
+// longestDrain is the longest drain time-out of the subscriptions, or the worker's own if there are
+// none.
 func (w *Worker) longestDrain() (longest time.Duration) {
 	for _, h := range w.handled {
 		drain := w.o.Drain

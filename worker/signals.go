@@ -14,9 +14,10 @@ import (
 // ErrSignal is the cause of a context that a signal has ended.
 var ErrSignal = errors.New("signal")
 
-// Signals turns SIGTERM and SIGINT into an orderly end: the first ends the context, the second closes hurry, and a third does what it
-// does to any process. SIGPIPE ends nothing: a write to a standard output that nobody reads is an error, as any other. release ends the
-// watching, and waits for that.
+// Signals turns SIGTERM and SIGINT into an orderly end: the first ends the context, the second
+// closes hurry, and a third does what it does to any process. SIGPIPE ends nothing: a write to a
+// standard output that nobody reads is an error, as any other. release ends the watching, and waits
+// for that.
 func Signals(ctx context.Context, log *slog.Logger) (_ context.Context, hurry <-chan struct{}, release func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	hurried, released := make(chan struct{}), make(chan struct{})

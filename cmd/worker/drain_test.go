@@ -10,7 +10,8 @@ import (
 	"github.com/onceish/onceish/internal/proxy"
 )
 
-// A worker ends within --drain and another 5 s, although NATS has stopped answering without closing a connection.
+// A worker ends within --drain and another 5 s, although NATS has stopped answering without closing
+// a connection.
 func TestDrainEndsInTimeWhileNATSHangs(t *testing.T) {
 	t.Parallel()
 	const drain = 2 * time.Second

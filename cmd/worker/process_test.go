@@ -407,7 +407,8 @@ func TestServe(t *testing.T) {
 	h.lines("effects", event)
 }
 
-// Whoever reads the worker's standard output goes away: the worker drains, and what it ran is not run again.
+// Whoever reads the worker's standard output goes away: the worker drains, and what it ran is not
+// run again.
 func TestClosedStandardOutputDrains(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

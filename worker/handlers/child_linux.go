@@ -120,8 +120,9 @@ func (c *child) run(ctx context.Context, key string, line []byte) (outcome, bool
 	}
 }
 
-// hand queues a delivery of the event. An event that an earlier run, which was cancelled, has left with the command is not handed
-// over again: its answer is that run's, or already there. It is nil if there is an answer, or the child is told of no more events.
+// hand queues a delivery of the event. An event that an earlier run, which was cancelled, has left
+// with the command is not handed over again: its answer is that run's, or already there. It is nil
+// if there is an answer, or the child is told of no more events.
 func (c *child) hand(key string, line []byte) (*delivery, outcome) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -144,8 +145,9 @@ func (c *child) hand(key string, line []byte) (*delivery, outcome) {
 	return d, outcome{}
 }
 
-// interrupted waits for an answer that may be on its way, for the grace: after this process was frozen it often is. At the run
-// limit there is nothing to wait for but the end of the child, which hangs.
+// interrupted waits for an answer that may be on its way, for the grace: after this process was
+// frozen it often is. At the run limit there is nothing to wait for but the end of the child, which
+// hangs.
 func (c *child) interrupted(d *delivery, cause error) outcome {
 	if !errors.Is(cause, consumer.ErrRunLimit) && c.told(d) {
 		grace := time.NewTimer(c.stream.grace)
@@ -195,8 +197,8 @@ func (c *child) forsake(d *delivery, cause error) bool {
 	return !late
 }
 
-// answer settles a delivery by what the command says. That one is done of which nobody waits for the answer any more is remembered for
-// the event's next run.
+// answer settles a delivery by what the command says. That one is done of which nobody waits for
+// the answer any more is remembered for the event's next run.
 func (c *child) answer(a *answer) {
 	c.mu.Lock()
 	d := c.inHand[a.Delivery]

@@ -110,8 +110,8 @@ func judge(ctx context.Context, exit *command.Exit) error {
 	return fmt.Errorf("%s%s", exit.How, tail)
 }
 
-// Actor is for a run.Group: run returns with an error when no more commands can be run, or when whoever read their standard output has
-// closed it. It ends nothing: that is Close.
+// Actor is for a run.Group: run returns with an error when no more commands can be run, or when
+// whoever read their standard output has closed it. It ends nothing: that is Close.
 func (x *Exec) Actor() (run func() error, stop func(error)) {
 	stopped := make(chan struct{})
 	run = func() error {

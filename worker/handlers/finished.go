@@ -5,14 +5,15 @@ import (
 	"time"
 )
 
-// How many late answers are remembered, and for how long: until the event is redelivered, which a give-back makes soon.
+// How many late answers are remembered, and for how long: until the event is redelivered, which a
+// give-back makes soon.
 const (
 	maxFinished  = 10_000
 	keepFinished = 10 * time.Minute
 )
 
-// finishedKeys are the idempotency keys of events that a command has done after their run was cancelled. Its methods are safe for
-// concurrent use.
+// finishedKeys are the idempotency keys of events that a command has done after their run was
+// cancelled. Its methods are safe for concurrent use.
 type finishedKeys struct {
 	mu    sync.Mutex
 	since map[string]time.Time

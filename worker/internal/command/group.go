@@ -10,7 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ownGroup is for commands. Their shell dies with the thread that started it (Guard.start), should the guard be dead as well.
+// ownGroup is for commands. Their shell dies with the thread that started it (Guard.start), should
+// the guard be dead as well.
 func ownGroup() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
@@ -23,7 +24,8 @@ func endGroup(group int) { _ = syscall.Kill(-group, syscall.SIGTERM) }
 
 func killGroup(group int) { _ = syscall.Kill(-group, syscall.SIGKILL) }
 
-// awaitExit returns when the process has ended, and leaves it to be waited for. It takes no thread where the kernel has pidfds (5.3).
+// awaitExit returns when the process has ended, and leaves it to be waited for. It takes no thread
+// where the kernel has pidfds (5.3).
 func awaitExit(pid int) {
 	if fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK); err == nil {
 		f := os.NewFile(uintptr(fd), "pidfd")

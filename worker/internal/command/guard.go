@@ -56,9 +56,9 @@ func StartGuard(program string, args []string, stderr io.Writer) (*Guard, error)
 	return g, nil
 }
 
-// startOnOneThread starts commands. The kernel kills a command when the thread that started it ends, should the guard be dead as well:
-// this one ends with the Guard. One for all of them leaves the number of runs to the machine, and not to how many threads a Go
-// program may have.
+// startOnOneThread starts commands. The kernel kills a command when the thread that started it
+// ends, should the guard be dead as well: this one ends with the Guard. One for all of them leaves
+// the number of runs to the machine, and not to how many threads a Go program may have.
 func (g *Guard) startOnOneThread() {
 	runtime.LockOSThread() // for good: the thread ends with the goroutine
 	for {
@@ -132,8 +132,9 @@ func (g *Guard) open() (*guarded, error) {
 	return r, nil
 }
 
-// register tells the guard the run's process group. Once it has returned without an error the guard knows the group, whatever
-// becomes of this process: what was written to a pipe is read before its end.
+// register tells the guard the run's process group. Once it has returned without an error the guard
+// knows the group, whatever becomes of this process: what was written to a pipe is read before its
+// end.
 func (r *guarded) register(group int) error {
 	if err := r.guard.tell("group", r.mark, strconv.Itoa(group)); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnguarded, err)

@@ -53,7 +53,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// stopBefore runs a command, and stops for good before or after the guard is told its process group. It writes the group.
+// stopBefore runs a command, and stops for good before or after the guard is told its process
+// group. It writes the group.
 func stopBefore(when, line string) {
 	runner, g, err := newRunner(io.Discard, time.Second)
 	if err != nil {

@@ -62,8 +62,9 @@ type Exit struct {
 	Lost error
 }
 
-// Run runs the line with the environment, which it adds its mark to, and data as standard input, and returns when it has
-// ended. When ctx ends, the command is told to end. An error means that it was not run.
+// Run runs the line with the environment, which it adds its mark to, and data as standard input,
+// and returns when it has ended. When ctx ends, the command is told to end. An error means that it
+// was not run.
 func (r *Runner) Run(ctx context.Context, line string, env []string, data []byte) (Exit, error) {
 	if ctx.Err() != nil {
 		return Exit{}, context.Cause(ctx)

@@ -156,8 +156,8 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// A command that had ended when its ctx did was not stopped: its exit status is an answer. Both come at once when this process
-// was frozen.
+// A command that had ended when its ctx did was not stopped: its exit status is an answer. Both
+// come at once when this process was frozen.
 func TestExitBeforeTheEndOfTheContextCounts(t *testing.T) {
 	t.Parallel()
 	r, _ := startRunner(t, &bytes.Buffer{}, time.Minute)

@@ -9,9 +9,10 @@ import (
 	"slices"
 )
 
-// waitForGuard is what the shell of a run does first: it waits for a line on the gate, its file 3, and then becomes the shell that
-// runs the command line. The end of the gate instead of a line means that the process that started it has died, or that the
-// guard has: then it ends, and nothing of the command has run.
+// waitForGuard is what the shell of a run does first: it waits for a line on the gate, its file 3,
+// and then becomes the shell that runs the command line. The end of the gate instead of a line
+// means that the process that started it has died, or that the guard has: then it ends, and nothing
+// of the command has run.
 const waitForGuard = `read -r ONCEISH_GATE <&3 || exit 125; exec 3<&-; exec ` + Shell + ` -c "$1"`
 
 // shell is the command of a run, for startGuarded.
@@ -22,8 +23,9 @@ func shell(line string, env []string, run *guarded) *exec.Cmd {
 	return cmd
 }
 
-// startGuarded starts the command of a run. Its line begins only once the guard knows the process group, so that there is no
-// moment at which this process can die and leave the command behind. After an error nothing of the command has run.
+// startGuarded starts the command of a run. Its line begins only once the guard knows the process
+// group, so that there is no moment at which this process can die and leave the command behind.
+// After an error nothing of the command has run.
 func startGuarded(cmd *exec.Cmd, run *guarded) error {
 	reader, writer, err := os.Pipe()
 	if err != nil {

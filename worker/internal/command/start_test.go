@@ -15,8 +15,9 @@ import (
 	"time"
 )
 
-// A process that is killed while it starts a command leaves nothing of it, wherever it was: the line has not begun before the
-// guard knows its process group. The command drops its mark, so that its group is all that it is known by.
+// A process that is killed while it starts a command leaves nothing of it, wherever it was: the
+// line has not begun before the guard knows its process group. The command drops its mark, so that
+// its group is all that it is known by.
 func TestNothingRunsBeforeTheGuardKnows(t *testing.T) {
 	t.Parallel()
 	for _, when := range []string{"before", "after"} {
@@ -53,7 +54,8 @@ func TestNothingRunsBeforeTheGuardKnows(t *testing.T) {
 	}
 }
 
-// begunOrWaiting waits until the command has written its line, or until its shell has no children and waits for something.
+// begunOrWaiting waits until the command has written its line, or until its shell has no children
+// and waits for something.
 func (f *family) begunOrWaiting(t *testing.T, shell int) (begun bool) {
 	t.Helper()
 	until(t, "the command neither begins nor waits", func() bool {

@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// How many commands run at once is up to the machine: a run takes no thread, of which a Go program may have 10,000.
+// How many commands run at once is up to the machine: a run takes no thread, of which a Go program
+// may have 10,000.
 func TestRunsTakeNoThreads(t *testing.T) {
 	r, _ := startRunner(t, &bytes.Buffer{}, time.Second)
 	threads := func() int {
