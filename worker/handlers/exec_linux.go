@@ -23,9 +23,9 @@ type Exec struct {
 	runner      *command.Runner
 	log         *slog.Logger
 
-	losing sync.Once
-	lost   sync.Once
-	unread chan struct{} // closed once nobody reads the standard output of commands any more
+	logLost     sync.Once
+	closeUnread sync.Once
+	unread      chan struct{} // closed once nobody reads the standard output of commands any more
 }
 
 // NewExec returns a handler that runs the line by /bin/sh for each event of the group. See the package for what the command is
@@ -73,11 +73,11 @@ func (x *Exec) Handle(ctx context.Context, e bus.Event) error {
 
 // outputLost notes that what a command wrote went nowhere, which is no reason to run it again.
 func (x *Exec) outputLost(why error) {
-	x.losing.Do(func() {
+	x.logLost.Do(func() {
 		x.log.Error("what commands write to standard output is lost: make room, or send it elsewhere; their events are done all the same", "error", why)
 	})
 	if errors.Is(why, syscall.EPIPE) {
-		x.lost.Do(func() { close(x.unread) })
+		x.closeUnread.Do(func() { close(x.unread) })
 	}
 }
 
