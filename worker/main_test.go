@@ -31,6 +31,7 @@ func TestMain(m *testing.M) {
 	}
 	if kind := os.Getenv(frozenVariable); kind != "" {
 		runFrozen(kind)
+		os.Exit(0)
 	}
 	goleak.VerifyTestMain(m)
 }
