@@ -9,19 +9,31 @@ import (
 	"github.com/onceish/onceish/consumer/internal/protocol"
 )
 
-// drain ends everything in hand, within Options.Drain and a little more.
+// drain ends everything in hand. It has one deadline for all of it, counted from its beginning:
+// Options.Drain for the handlers, and afterwards for what follows, whatever hangs.
 func (e *engine) drain() error {
+	cutAt := time.Now().Add(e.o.Drain)
+	end := cutAt.Add(e.afterwards())
 	close(e.leaving)
 	e.mu.Lock()
 	drained := e.drained
 	e.mu.Unlock()
 	e.step(func(m *protocol.Machine, now time.Time) { m.Drain(now) })
-	if !waitFor(drained, e.o.Drain) {
+	if !waitUntil(drained, cutAt) {
 		e.o.Logger.Warn("draining takes too long: cancelling what still runs", "after", e.o.Drain)
 		e.step(func(m *protocol.Machine, _ time.Time) { m.CutShort(ErrDrainTimeout) })
-		waitFor(drained, e.afterwards())
+		waitUntil(drained, end.Add(-e.afterwards()/4))
 	}
-	ctx, cancel := context.WithTimeout(e.calls, e.afterwards())
+	e.closeCursor(end)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return errors.Join(e.ended, e.leftBehind())
+}
+
+// closeCursor keeps the watermark and sends what answers are left, by the end of the drain at the
+// latest.
+func (e *engine) closeCursor(end time.Time) {
+	ctx, cancel := context.WithTimeout(e.calls, min(time.Until(end), e.afterwards()))
 	defer cancel()
 	if err := e.advance(ctx); err != nil {
 		e.o.Logger.Debug("the watermark was not advanced", "error", err)
@@ -29,16 +41,17 @@ func (e *engine) drain() error {
 	if err := e.cursor.Source().Close(ctx); err != nil {
 		e.o.Logger.Warn("answers may be lost: their events come again", "error", err)
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return errors.Join(e.ended, e.leftBehind())
 }
 
-// afterwards is how long marks, answers and cancelled handlers get after the drain time-out.
-func (e *engine) afterwards() time.Duration { return min(e.o.Drain, 5*time.Second) }
+// drainMargin is what a drain takes beyond Options.Drain at most: three quarters of it for
+// cancelled handlers, marks and answers, the rest for the watermark and the last answers.
+const drainMargin = 4 * time.Second
 
-func waitFor(c <-chan struct{}, d time.Duration) bool {
-	timer := time.NewTimer(d)
+// afterwards is how long all that comes after the drain time-out may take.
+func (e *engine) afterwards() time.Duration { return min(e.o.Drain, drainMargin) }
+
+func waitUntil(c <-chan struct{}, end time.Time) bool {
+	timer := time.NewTimer(time.Until(end))
 	defer timer.Stop()
 	select {
 	case <-c:

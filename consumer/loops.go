@@ -244,11 +244,27 @@ func (e *engine) report(a *protocol.Answer) {
 		e.o.Logger.Warn("handler failed: the event comes again", "key", a.Job.Key().String(),
 			"attempt", a.Job.Attempt(), "after", a.After, "error", a.Job.Verdict().Error)
 	case protocol.Lost:
-		e.o.Logger.Warn("claim lost: the event is another claim's by now, or the store has forgotten this one", "key", a.Job.Key().String())
+		e.o.Logger.Warn("claim lost: the event is another claim's by now, or the store has forgotten this one", "key", a.Job.Key().String(),
+			"effect", effectOf(a.Job), "error", a.Job.Verdict().Error)
 	case protocol.Unresolved:
 		e.o.Logger.Error("nobody knows whether a transaction was committed: the event comes again, and its mark tells",
 			"key", a.Job.Key().String(), "error", a.Job.Verdict().Error)
 	case protocol.Handled, protocol.Duplicate, protocol.Snoozed, protocol.Dead, protocol.Unburied, protocol.Held,
 		protocol.GivenBack, protocol.Working:
 	}
+}
+
+// effectOf tells what a run whose claim was lost has done: what it made, the next owner may make
+// again, under the same idempotency key.
+func effectOf(j *protocol.Job) string {
+	_, ran := j.Took()
+	switch v := j.Verdict(); {
+	case !ran:
+		return "none: the handler did not run"
+	case v.Kind == protocol.Success:
+		return "made: the handler succeeded"
+	case v.Kind == protocol.Superseded:
+		return "none: the transaction was not committed"
+	}
+	return "unknown: the handler failed"
 }

@@ -51,7 +51,9 @@ type Options struct {
 	AckWait time.Duration
 	// TTL is how long marks are kept after they were written; 7 days. Longer than any redelivery takes.
 	TTL time.Duration
-	// Drain is how long running handlers may take to finish when the subscription ends; 25 s. Then they are cancelled.
+	// Drain is how long running handlers may take to finish when the subscription ends; 25 s. Then
+	// they are cancelled. Whatever hangs, the subscription has ended after Drain and another 4 s,
+	// or after twice Drain if that is less.
 	Drain time.Duration
 	// From is where a group that is new starts; at the earliest event.
 	From bus.Start

@@ -15,6 +15,7 @@ import (
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/dedupe"
+	memdedupe "github.com/onceish/onceish/dedupe/memory"
 	"github.com/onceish/onceish/internal/faulty"
 )
 
@@ -180,4 +181,36 @@ func TestLogSaysWhyAnEventWasGivenUp(t *testing.T) {
 			t.Errorf("%d letters, logged:\n%s", len(w.letters()), &log)
 		}
 	})
+}
+
+// forgetful is a store that has given every claim to somebody else when it is settled.
+type forgetful struct{ *memdedupe.Store }
+
+func (forgetful) Settle(_ context.Context, ss []dedupe.Settlement) ([]bool, error) {
+	return make([]bool, len(ss)), nil
+}
+
+// TestLostClaimTellsOfItsEffect: whoever reads the log learns whether the effect was made here.
+func TestLostClaimTellsOfItsEffect(t *testing.T) {
+	for name, c := range map[string]struct {
+		err  error
+		want string
+	}{
+		"succeeded": {nil, `effect="made: the handler succeeded" error=""`},
+		"failed":    {errors.New("boom"), `effect="unknown: the handler failed" error=boom`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				w.store = forgetful{w.store.(*memdedupe.Store)}
+				w.publish(order("1"))
+				var log bytes.Buffer
+				s := w.subscribe(func(context.Context, bus.Event) error { return c.err }, &consumer.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+				synctest.Wait()
+				w.drain(s)
+				if n := s.Stats().Lost; n != 1 || !strings.Contains(log.String(), "claim lost") || !strings.Contains(log.String(), c.want) {
+					t.Errorf("%d lost, want %s:\n%s", n, c.want, &log)
+				}
+			})
+		})
+	}
 }

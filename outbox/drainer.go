@@ -19,6 +19,9 @@ type Drainer struct {
 	stop  chan struct{} // closed by the actor
 	once  sync.Once
 
+	hurried context.Context //nolint:containedctx // ends with CutShort
+	hurry   context.CancelFunc
+
 	loads, keeps, settles signal
 
 	mu      sync.Mutex
@@ -62,6 +65,7 @@ func NewDrainer(q Queue, to bus.Publisher, o *Options) (*Drainer, error) {
 		queue: q, to: to, o: v, stop: make(chan struct{}), loads: newSignal(), keeps: newSignal(), settles: newSignal(),
 		trouble: map[string]error{},
 	}
+	d.hurried, d.hurry = context.WithCancel(context.Background())
 	d.board = newBoard(&d.o)
 	d.work.L = &d.mu
 	return d, nil
@@ -71,6 +75,10 @@ func NewDrainer(q Queue, to bus.Publisher, o *Options) (*Drainer, error) {
 func (d *Drainer) Actor() (run func() error, stop func(error)) {
 	return func() error { return d.Run(context.Background()) }, func(error) { d.once.Do(func() { close(d.stop) }) }
 }
+
+// CutShort ends what is on its way once Run's ctx has ended, as if Options.Drain were over. It does
+// not wait. Repeated calls do nothing.
+func (d *Drainer) CutShort() { d.hurry() }
 
 // Notify says that rows were added: the drainer looks for them at once. It never blocks.
 func (d *Drainer) Notify() {
@@ -107,6 +115,7 @@ func (d *Drainer) Run(ctx context.Context) error {
 	leave()
 	timer := time.AfterFunc(d.o.Drain, func() { cut(errDrain) })
 	defer timer.Stop()
+	defer context.AfterFunc(d.hurried, func() { cut(errDrain) })() //nolint:contextcheck // another one's end
 	d.close()
 	reading.Wait()
 	publishing.Wait()

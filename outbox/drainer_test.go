@@ -221,6 +221,33 @@ func TestABusThatHangsIsGivenUp(t *testing.T) {
 	})
 }
 
+// CutShort ends the drain at once, whether it has begun or not, and nothing before.
+func TestCutShortEndsADrain(t *testing.T) {
+	t.Parallel()
+	for _, before := range []time.Duration{time.Second, 0} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.add(t, "a")
+			d, stop := run(t, w.store, hanging{}, &outbox.Options{Drain: time.Hour})
+			time.Sleep(time.Second)
+			began := time.Now()
+			if before == 0 {
+				d.CutShort()
+				time.Sleep(5 * time.Second)
+				began = time.Now()
+			} else {
+				time.AfterFunc(before, d.CutShort)
+			}
+			if err := stop(); err != nil || time.Since(began) != before {
+				t.Errorf("Run: %v after %v; want nil after %v", err, time.Since(began), before)
+			}
+			if c, err := w.store.Count(t.Context()); err != nil || c.Pending != 1 {
+				t.Errorf("%+v, %v; want the row pending", c, err)
+			}
+		})
+	}
+}
+
 func TestStoppingBeforeAnythingRuns(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

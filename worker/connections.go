@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync/atomic"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -60,6 +62,7 @@ type Connections struct {
 	topics   []string // what the store is for, as far as that is known when it is opened
 	outboxes outboxes
 	closers  []func() error
+	end      atomic.Pointer[shutdown] // of the worker that has run on them; nil: none has
 
 	busName, storeName string
 }
@@ -97,7 +100,7 @@ func (c *Connections) connect(ctx context.Context) (err error) {
 	if c.nats, err = connectNATS(url, &c.o, c.log); err != nil {
 		return err
 	}
-	c.closers = append(c.closers, func() error { return closeNATS(c.nats) })
+	c.closers = append(c.closers, func() error { return closeNATS(c.nats, c.timeToClose()) })
 	c.busName = redact.URL(url)
 	options := &natsbus.Options{Logger: c.log}
 	if c.provisions() {
@@ -201,7 +204,7 @@ func (c *Connections) openDatabase(ctx context.Context) (*mongo.Database, error)
 		return nil, err
 	}
 	c.mongo, c.database = client, db
-	c.closers = append(c.closers, func() error { return disconnect(client) })
+	c.closers = append(c.closers, func() error { return disconnectWithin(client, c.timeToClose()) })
 	return db, nil
 }
 
@@ -216,11 +219,33 @@ func (c *Connections) openKV(ctx context.Context) (dedupe.Store, error) {
 	return s, nil
 }
 
-// Close closes what was opened, the last first. Repeated calls do nothing.
+// timeToClose is how long closing one client may wait for its server: half of what is left of the
+// time to end, so that others have theirs.
+func (c *Connections) timeToClose() time.Duration {
+	end := c.end.Load()
+	if end == nil {
+		return startTimeout
+	}
+	at, ok := end.deadline(0)
+	if !ok {
+		return startTimeout
+	}
+	return min(startTimeout, max(time.Until(at)/2, shortest))
+}
+
+// Close closes what was opened, the last first. After a worker has run, it is done when the
+// worker's time to end is over at the latest: what hangs then is left behind. Repeated calls do
+// nothing.
 func (c *Connections) Close() error {
+	end := c.end.Load()
+	if end == nil {
+		end = newShutdown(0)
+	}
+	ctx, cancel := end.closing(0)
+	defer cancel()
 	var errs []error
 	for _, closer := range slices.Backward(c.closers) {
-		errs = append(errs, closer())
+		errs = append(errs, closeWithin(ctx, "the connections", closer))
 	}
 	c.closers = nil
 	return errors.Join(errs...)

@@ -26,7 +26,7 @@ func diagnose(at string, o *ConnectOptions, err error) error {
 		asking.Go(func() {
 			nc, err := nats.Connect(one, append(natsOptions(at, o, slog.New(slog.DiscardHandler)), nats.NoReconnect())...)
 			if err == nil {
-				_ = closeNATS(nc) // it answers only now
+				_ = closeNATS(nc, startTimeout) // it answers only now
 				err = errors.New("it did not answer at first: try again")
 			} else {
 				err = fmt.Errorf("%w: %s", err, advice(err))

@@ -16,11 +16,22 @@ import (
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/internal/natstest"
+	"github.com/onceish/onceish/worker/handlers"
 )
 
 func TestMain(m *testing.M) {
 	if death := os.Getenv(deathVariable); death != "" {
 		dieAt(death)
+	}
+	if len(os.Args) == 2 && os.Args[1] == guardArgument {
+		if err := handlers.KeepGuard(os.Stdin, os.Stderr); err != nil {
+			panic(err)
+		}
+		os.Exit(0)
+	}
+	if kind := os.Getenv(frozenVariable); kind != "" {
+		runFrozen(kind)
+		os.Exit(0)
 	}
 	goleak.VerifyTestMain(m)
 }

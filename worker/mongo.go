@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
@@ -48,8 +49,10 @@ func unreachable(uri, hint string, err error) error {
 	return fmt.Errorf("connect to MongoDB at %s (--mongo, MONGODB_URI): %w: does a server run there, and may this user connect?%s", redact.URL(uri), err, hint)
 }
 
-func disconnect(client *mongo.Client) error {
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+func disconnect(client *mongo.Client) error { return disconnectWithin(client, startTimeout) }
+
+func disconnectWithin(client *mongo.Client, may time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), may)
 	defer cancel()
 	if err := client.Disconnect(ctx); err != nil {
 		return fmt.Errorf("close the MongoDB client: %w", err)

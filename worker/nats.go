@@ -57,18 +57,19 @@ func natsOptions(at string, o *ConnectOptions, log *slog.Logger) []nats.Option {
 	return options
 }
 
-// closeNATS returns when the connection's goroutines have been told.
-func closeNATS(nc *nats.Conn) error {
+// closeNATS returns when the connection's goroutines have been told. It waits for the server no
+// longer than it may.
+func closeNATS(nc *nats.Conn, may time.Duration) error {
 	if nc.IsClosed() {
 		return nil
 	}
-	_ = nc.FlushTimeout(startTimeout) // what is not sent then comes again
+	_ = nc.FlushTimeout(may) // what is not sent then comes again
 	closed := make(chan struct{})
 	nc.SetClosedHandler(func(*nats.Conn) { close(closed) })
 	nc.Close()
 	select {
 	case <-closed:
-	case <-time.After(startTimeout): // it closed by itself meanwhile
+	case <-time.After(may): // it closed by itself meanwhile
 	}
 	return nil
 }

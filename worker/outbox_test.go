@@ -129,8 +129,8 @@ func TestWritersWakeDrainersOfOtherProcesses(t *testing.T) {
 	}
 	slices.Sort(took)
 	t.Logf("from adding to arriving: median %v, longest %v", took[len(took)/2], took[len(took)-1])
-	if took[len(took)/2] > 50*time.Millisecond {
-		t.Errorf("an added row takes %v", took[len(took)/2])
+	if longest := took[len(took)-1]; longest > 20*time.Second { // the drainer looks by itself after a minute
+		t.Errorf("an added row takes %v: nobody woke the drainer", longest)
 	}
 }
 

@@ -1,11 +1,13 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/oklog/run"
 
@@ -17,11 +19,19 @@ import (
 // Run subscribes the group to its topics and blocks until ctx has ended, a subscription or an actor has, and everything is drained
 // and closed. It is called once.
 //
+// It ends within the drain time-out and another 5 s, counted from the moment when it begins to
+// drain, whatever hangs: a server, a handler, an actor. What has not ended by then is left behind,
+// and goes with the process.
+//
 // Nil is returned after a complete drain. consumer.ErrDrainIncomplete: handlers were cut off by the drain time-out or by
 // Hurry, did not return, or succeeded and could not be marked; their events come again. Other errors are why it could not
 // subscribe, what ended first, and what could not be closed.
 func (w *Worker) Run(ctx context.Context) (err error) {
-	defer func() { err = errors.Join(err, w.close()) }()
+	end := newShutdown(w.longestDrain())
+	defer func() {
+		err = errors.Join(err, w.close(end))
+		w.c.end.Store(end)
+	}()
 	if err := w.check(); err != nil {
 		return err
 	}
@@ -40,10 +50,11 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 	if w.o.Started != nil {
 		w.o.Started()
 	}
-	err = ended(w.running(ctx, cut, subs).Run())
+	err = ended(end.wait(w.running(ctx, cut, subs, end), w.drainers))
 	for _, s := range subs {
 		n := s.sub.Stats()
-		w.o.Logger.Info("drained", "topic", s.topic, "handled", n.Handled, "duplicates", n.Duplicates, "failed", n.Failed, "dead", n.Dead)
+		w.o.Logger.Info("drained", "topic", s.topic, "handled", n.Handled, "duplicates", n.Duplicates, "failed", n.Failed, "dead", n.Dead,
+			"lost", n.Lost)
 		if left := s.sub.Err(); !errors.Is(err, left) {
 			err = errors.Join(err, left)
 		}
@@ -118,33 +129,46 @@ func (w *Worker) options(o *consumer.Options, c *cut) *consumer.Options {
 }
 
 // running is all that runs.
-func (w *Worker) running(ctx context.Context, c *cut, subs []subscribed) *run.Group {
-	g := &run.Group{}
-	add(g, w.o.Logger, awaiting(ctx, c.ctx))
+func (w *Worker) running(ctx context.Context, c *cut, subs []subscribed, end *shutdown) *run.Group {
+	actors := []Actor{end.actor(), awaiting(ctx, c.ctx)}
 	for _, s := range subs {
 		a := Actor{Name: "subscription to " + s.topic}
 		a.Run, a.Stop = s.sub.Actor()
-		add(g, w.o.Logger, a)
+		actors = append(actors, a)
 	}
 	if w.o.UntilEmpty {
-		add(g, w.o.Logger, untilEmpty(subs, w.drainers)) //nolint:contextcheck // it ends with the group
+		actors = append(actors, untilEmpty(subs, w.drainers)) //nolint:contextcheck // it ends with the group
 	}
 	for _, d := range w.drainers {
-		for _, a := range d.actors(subs) { //nolint:contextcheck // they end with the group
-			add(g, w.o.Logger, a)
-		}
+		actors = append(actors, d.actors(subs)...) //nolint:contextcheck // they end with the group
 	}
-	for _, a := range w.actors {
-		add(g, w.o.Logger, a)
+	g := &run.Group{}
+	for _, a := range append(actors, w.actors...) {
+		add(g, w.o.Logger, end.track(a))
 	}
 	return g
 }
 
+// longestDrain is the longest drain time-out of the subscriptions, or the worker's own if there are
+// none.
+func (w *Worker) longestDrain() (longest time.Duration) {
+	for _, h := range w.handled {
+		drain := w.o.Drain
+		if h.options != nil {
+			drain = cmp.Or(h.options.Drain, drain)
+		}
+		longest = max(longest, cmp.Or(drain, defaultDrain))
+	}
+	return cmp.Or(longest, w.o.Drain, defaultDrain)
+}
+
 // close closes what was deferred, the last first.
-func (w *Worker) close() error {
+func (w *Worker) close(end *shutdown) error {
+	ctx, cancel := end.closing(time.Second / 4)
+	defer cancel()
 	var errs []error
 	for _, c := range slices.Backward(w.closers) {
-		errs = append(errs, c())
+		errs = append(errs, closeWithin(ctx, "what was deferred", c))
 	}
 	w.closers = nil
 	return errors.Join(errs...)

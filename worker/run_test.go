@@ -15,6 +15,7 @@ import (
 	"github.com/onceish/onceish/bus"
 	membus "github.com/onceish/onceish/bus/memory"
 	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/dedupe"
 	memdedupe "github.com/onceish/onceish/dedupe/memory"
 )
 
@@ -153,4 +154,31 @@ func TestRunRefusesWhatTheConsumerRefuses(t *testing.T) {
 	if err := r.run(t.Context(), t, nil, Options{}); err == nil {
 		t.Error("ran without a handler")
 	}
+}
+
+// forgetful is a store that has given every claim to somebody else when it is settled.
+type forgetful struct{ *memdedupe.Store }
+
+func (forgetful) Settle(_ context.Context, ss []dedupe.Settlement) ([]bool, error) {
+	return make([]bool, len(ss)), nil
+}
+
+func TestDrainedCountsLostClaims(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 3)
+		w, err := New("g", Over(r.bus, forgetful{r.store}), &Options{Logger: slog.New(slog.NewTextHandler(&r.log, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Handle("t", func(context.Context, bus.Event) error { return nil }, nil)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := w.Run(ctx); err != nil {
+			t.Error(err)
+		}
+		if !strings.Contains(r.log.String(), "msg=drained topic=t handled=0 duplicates=0 failed=0 dead=0 lost=3") {
+			t.Errorf("%s", &r.log)
+		}
+	})
 }

@@ -57,7 +57,7 @@ func serve(ctx context.Context, group string, co *ConnectOptions, o *Options, se
 		return err
 	}
 	if err := setup(ctx, w); err != nil {
-		return errors.Join(err, w.close())
+		return errors.Join(err, w.close(newShutdown(0)))
 	}
 	return w.Run(ctx)
 }

@@ -59,7 +59,7 @@ func (h *house) demo() *family {
 // dies checks that no process is left.
 func (f *family) dies() {
 	f.t.Helper()
-	if err := f.alive.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := f.alive.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		f.t.Fatal(err)
 	}
 	if _, err := io.Copy(io.Discard, f.alive); err != nil { // it ends when the last process has

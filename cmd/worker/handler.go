@@ -104,7 +104,7 @@ func (s *subscriber) command(c *config.Subscription) (consumer.Handler, error) {
 		})
 	} else {
 		x, err = handlers.NewExec(s.worker.Group(), c.Handler.Exec.Command, &handlers.ExecOptions{
-			Guard: guard, Env: os.Environ(), Stdout: s.stdout, Stderr: s.stderr, Drain: s.drain,
+			Guard: guard, Env: os.Environ(), Stdout: s.stdout, Stderr: s.stderr, Drain: s.drain, Logger: s.worker.Logger(),
 		})
 	}
 	if err != nil {

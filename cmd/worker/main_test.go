@@ -176,7 +176,7 @@ func countLines(ts *testscript.TestScript, _ bool, args []string) {
 
 // waitForFile waits for a file that is not empty, for which there is no signal.
 func waitForFile(name string) (string, error) {
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		data, err := os.ReadFile(name)
 		if err == nil && len(data) > 0 {
 			return string(data), nil

@@ -24,6 +24,8 @@ type house struct {
 	t   *testing.T
 	dir string
 	env []string
+
+	stdout *os.File // of workers; nil: none
 }
 
 func newHouse(t *testing.T) *house {
@@ -59,6 +61,9 @@ func (h *house) start(args ...string) *process {
 	p := &process{t: h.t, stderr: stderr.Name(), ended: make(chan struct{})}
 	p.cmd = osexec.Command("worker", args...)
 	p.cmd.Dir, p.cmd.Env, p.cmd.Stderr = h.dir, h.env, stderr
+	if h.stdout != nil {
+		p.cmd.Stdout = h.stdout
+	}
 	if err := p.cmd.Start(); err != nil {
 		h.t.Fatal(err)
 	}
@@ -96,7 +101,7 @@ func (p *process) exits(status int) {
 	p.t.Helper()
 	select {
 	case <-p.ended:
-	case <-time.After(30 * time.Second):
+	case <-time.After(90 * time.Second):
 		p.t.Fatalf("%q does not end", p.cmd.Args)
 	}
 	if got := p.cmd.ProcessState.ExitCode(); got != status {
@@ -107,7 +112,7 @@ func (p *process) exits(status int) {
 // says waits until the process has said something, for which there is no signal.
 func (p *process) says(what string) {
 	p.t.Helper()
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(90 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if log, err := os.ReadFile(p.stderr); err == nil && bytes.Contains(log, []byte(what)) {
 			return
 		}
@@ -235,7 +240,7 @@ func TestKilledWorkerLeavesNothingRunning(t *testing.T) {
 	w := h.start(quick(`exec 9>family; setsid sleep 1000 & sh -c 'sleep 1000; :' & echo up >started; wait`)...)
 	h.wait("started")
 	w.kill()
-	if err := alive.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := alive.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.Copy(io.Discard, alive); err != nil { // it ends when the last process has
@@ -257,9 +262,7 @@ func TestKilledWorkersMakeOneEffect(t *testing.T) {
 			h := newHouse(t)
 			h.env = append(h.env, "MONGODB_URI=")
 			flags := store(t)
-			for range 10 {
-				h.publish("t", event)
-			}
+			h.publish("t", strings.TrimSpace(strings.Repeat(event+"\n", 10)))
 			// Killed before the effect: the command waits for something that never comes.
 			w := h.start(quick(`echo up >started; exec sleep 1000`, flags...)...)
 			h.wait("started")
@@ -402,4 +405,58 @@ func TestServe(t *testing.T) {
 	}
 	h.start("run", "--topic", "t", "--group", "g", "--exec", "cat >>effects; echo >>effects", "--until-empty").exits(0)
 	h.lines("effects", event)
+}
+
+// Whoever reads the worker's standard output goes away: the worker drains, and what it ran is not
+// run again.
+func TestClosedStandardOutputDrains(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.publish("t", event+"\n"+`{"id":"2"}`+"\n"+`{"id":"3"}`)
+	args := quick(`echo $CE_ID >>effects; echo hello; test $CE_ID != 1 || read _ <go`, "--concurrency", "1")
+	if err := syscall.Mkfifo(h.path("go"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, in, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.stdout = in
+	w := h.start(args...)
+	_ = in.Close()
+	h.wait("effects")
+	_ = out.Close()
+	if err := os.WriteFile(h.path("go"), []byte("\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.exits(1)
+	w.says("msg=drained")
+	w.says("nobody reads the standard output of commands any more")
+	h.stdout = nil
+	h.start(append(args[:len(args):len(args)], "--until-empty")...).exits(0)
+	effects := strings.Fields(h.wait("effects"))
+	slices.Sort(effects) // what was given back may come in another order
+	if !slices.Equal(effects, []string{"1", "2", "3"}) {
+		t.Errorf("effects %q", effects)
+	}
+}
+
+// A full disk under the worker's standard output is not the events' fault: exit status 0 is done.
+func TestFullStandardOutputRepeatsNothing(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.publish("t", event+"\n"+`{"id":"2"}`)
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = full.Close() }()
+	h.stdout = full
+	w := h.start(quick(`echo $CE_ID >>effects; echo hello`, "--concurrency", "1", "--until-empty")...)
+	w.exits(0)
+	h.lines("effects", "1", "2")
+	log, err := os.ReadFile(w.stderr)
+	if n := bytes.Count(log, []byte("what commands write to standard output is lost")); err != nil || n != 1 {
+		t.Errorf("it is told %d times, %v", n, err)
+	}
 }

@@ -21,6 +21,7 @@ type child struct {
 	mu       sync.Mutex
 	number   uint64
 	inHand   map[uint64]*delivery
+	forsaken map[string]*delivery // of inHand, by key: read, perhaps, and nobody waits for the answer
 	queue    []*delivery
 	leaving  bool  // it is told of no more events
 	retired  bool  // it was told to end, and has nothing to do with it
@@ -38,7 +39,7 @@ func startChild(s *Stream, alone bool, buried func(*child)) (*child, error) {
 	}
 	c := &child{
 		process: p, stream: s, alone: alone,
-		wake: make(chan struct{}, 1), gone: make(chan struct{}), inHand: make(map[uint64]*delivery),
+		wake: make(chan struct{}, 1), gone: make(chan struct{}), inHand: make(map[uint64]*delivery), forsaken: make(map[string]*delivery),
 	}
 	go c.live(buried)
 	return c, nil
@@ -103,17 +104,10 @@ func (c *child) open() bool {
 
 // run tells the child of the event and waits for how that ends. It is false when the child is told of no more.
 func (c *child) run(ctx context.Context, key string, line []byte) (outcome, bool) {
-	d := &delivery{key: key, line: line, begins: unwritten, ended: make(chan outcome, 1)}
-	c.mu.Lock()
-	if c.leaving {
-		c.mu.Unlock()
-		return outcome{}, false
+	d, out := c.hand(key, line)
+	if d == nil {
+		return out, out.answer != nil
 	}
-	c.number++
-	d.number = c.number
-	c.inHand[d.number] = d
-	c.queue = append(c.queue, d)
-	c.mu.Unlock()
 	select {
 	case c.wake <- struct{}{}:
 	default: // it will look
@@ -126,12 +120,55 @@ func (c *child) run(ctx context.Context, key string, line []byte) (outcome, bool
 	}
 }
 
-// interrupted ends a child that is hung on the delivery. For other causes nobody waits.
+// hand queues a delivery of the event. An event that an earlier run, which was cancelled, has left
+// with the command is not handed over again: its answer is that run's, or already there. It is nil
+// if there is an answer, or the child is told of no more events.
+func (c *child) hand(key string, line []byte) (*delivery, outcome) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stream.finished.take(key) {
+		c.stream.log.Info("the command has done the event in a run that was cancelled: not handed over again", "idempotency_key", key)
+		return nil, outcome{fate: answered, answer: &answer{Status: statusDone}}
+	}
+	if d := c.forsaken[key]; d != nil {
+		d.left = false
+		delete(c.forsaken, key)
+		return d, outcome{}
+	}
+	if c.leaving {
+		return nil, outcome{}
+	}
+	c.number++
+	d := &delivery{key: key, number: c.number, line: line, begins: unwritten, ended: make(chan outcome, 1)}
+	c.inHand[d.number] = d
+	c.queue = append(c.queue, d)
+	return d, outcome{}
+}
+
+// interrupted waits for an answer that may be on its way, for the grace: after this process was
+// frozen it often is. At the run limit there is nothing to wait for but the end of the child, which
+// hangs.
 func (c *child) interrupted(d *delivery, cause error) outcome {
+	if !errors.Is(cause, consumer.ErrRunLimit) && c.told(d) {
+		grace := time.NewTimer(c.stream.grace)
+		defer grace.Stop()
+		select {
+		case out := <-d.ended:
+			return out
+		case <-grace.C:
+		}
+	}
 	if c.forsake(d, cause) {
 		return outcome{fate: forsaken, err: cause}
 	}
 	return <-d.ended
+}
+
+// told reports whether the command may have read of the delivery.
+func (c *child) told(d *delivery) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return d.begins != unwritten
 }
 
 // forsake is false when there is, or will be, an end to wait for.
@@ -146,6 +183,9 @@ func (c *child) forsake(d *delivery, cause error) bool {
 		d.late = true
 	} else {
 		d.left, d.line = true, nil
+		if d.begins != unwritten {
+			c.forsaken[d.key] = d
+		}
 	}
 	if late || c.alone { // in a child of its own it disturbs nobody
 		c.leaving = true
@@ -157,17 +197,24 @@ func (c *child) forsake(d *delivery, cause error) bool {
 	return !late
 }
 
-// answer settles a delivery by what the command says.
+// answer settles a delivery by what the command says. That one is done of which nobody waits for
+// the answer any more is remembered for the event's next run.
 func (c *child) answer(a *answer) {
 	c.mu.Lock()
 	d := c.inHand[a.Delivery]
 	known := d != nil && d.begins != unwritten // else it guesses
+	ignored := !known
 	if known {
 		c.answered = true
 		delete(c.inHand, a.Delivery)
 		d.ended <- outcome{fate: answered, answer: a}
+		if d.left {
+			delete(c.forsaken, d.key)
+			if ignored = a.Status != statusDone; !ignored {
+				c.stream.finished.add(d.key)
+			}
+		}
 	}
-	ignored := !known || d.left
 	c.mu.Unlock()
 	if known {
 		c.stream.answered.Store(true)

@@ -20,9 +20,12 @@
 // They come from whoever publishes: quote them as any other input ("$CE_ID"). No value becomes a part of the command line. An event
 // whose attributes cannot be in an environment (a NUL, more than 128 KiB) is dead-lettered.
 //
-// Exit status 0 is done, 65 never try again, everything else try again later; the end of what the command wrote to standard error
-// (2 KiB) is the reason. What it leaves running in its process group is killed when it ends. When it is stopped (run limit, lease lost,
-// drain time-out) its process group gets SIGTERM, and SIGKILL after a grace of 2 s; what it exits with after that is not a success.
+// Exit status 0 is done, 65 never try again, everything else try again later; the end of what the
+// command wrote to standard error (2 KiB) is the reason. Output that cannot be passed on changes no
+// answer. What it leaves running in its process group is killed when it ends. When it is stopped
+// (run limit, lease lost, drain time-out) its process group gets SIGTERM, and SIGKILL after a grace
+// of 2 s; what it exits with after that is not a success. What it had exited with before counts,
+// also where its run was cancelled meanwhile.
 //
 // # Commands that run on
 //
@@ -42,9 +45,12 @@
 // come again without having used an attempt, and each runs alone in a second command, until it is done; so an event that ends the command takes no
 // others with it. Up to 10,000 suspects are remembered, in this process. A line that is no answer, or is longer than 64 KiB, ends the command likewise.
 //
-// At its run limit an event has failed if the command has read it, and the command is stopped; events that have not reached theirs come again without having used an
-// attempt. When the lease is lost or draining times out nobody waits for the answer, which is then ignored; the command may
-// still be at work on the event. What waits for a command that does not start, or does not read, uses no attempt either.
+// At its run limit an event has failed if the command has read it, and the command is stopped;
+// events that have not reached theirs come again without having used an attempt. When the lease is
+// lost or draining times out the answer is waited for, for the grace. Without one the event comes
+// again, and the command may still be at work on it. In this process it is then not handed over
+// again: the next run gets the answer, also a "done" that came between the two. What waits for a
+// command that does not start, or does not read, uses no attempt either.
 //
 // A command that ends with 126 or 127 before anything was answered ends the worker: it does not exist, or cannot be executed. When the worker ends, so does the
 // command's input; SIGTERM follows after a grace of 2 s, and SIGKILL after another. What the command has started ends with it.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"time"
 )
 
@@ -19,6 +20,8 @@ type ExecOptions struct {
 	Grace time.Duration
 	// Drain is how long draining may take, if the commands are run by a subscription. Zero: it does not matter.
 	Drain time.Duration
+	// Logger is told once that Stdout does not take what commands write; slog.Default().
+	Logger *slog.Logger
 }
 
 const defaultGrace = 2 * time.Second
@@ -37,6 +40,9 @@ func (o *ExecOptions) complete(line string) (ExecOptions, error) {
 		return c, fmt.Errorf("ExecOptions.Grace is %v and Drain %v: they must be positive, or 0", c.Grace, c.Drain)
 	}
 	c.Grace = graceWithin(c.Grace, c.Drain)
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
 	return c, nil
 }
 

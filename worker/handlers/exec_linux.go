@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
+	"sync"
 	"syscall"
 
 	"github.com/onceish/onceish/bus"
@@ -19,6 +21,11 @@ type Exec struct {
 	env         []string
 	guard       *command.Guard
 	runner      *command.Runner
+	log         *slog.Logger
+
+	logLost     sync.Once
+	closeUnread sync.Once
+	unread      chan struct{} // closed once nobody reads the standard output of commands any more
 }
 
 // NewExec returns a handler that runs the line by /bin/sh for each event of the group. See the package for what the command is
@@ -37,7 +44,9 @@ func NewExec(group, line string, o *ExecOptions) (*Exec, error) {
 	if err != nil {
 		return nil, errors.Join(err, guard.Close())
 	}
-	return &Exec{line: line, group: group, env: inherited(opts.Env), guard: guard, runner: runner}, nil
+	return &Exec{
+		line: line, group: group, env: inherited(opts.Env), guard: guard, runner: runner, log: opts.Logger, unread: make(chan struct{}),
+	}, nil
 }
 
 // KeepGuard is what the process does that Options.Guard names, with its standard input and error.
@@ -56,8 +65,23 @@ func (x *Exec) Handle(ctx context.Context, e bus.Event) error {
 	if err != nil {
 		return err
 	}
+	if exit.Lost != nil {
+		x.outputLost(exit.Lost)
+	}
 	return judge(ctx, &exit)
 }
+
+// outputLost notes that what a command wrote went nowhere, which is no reason to run it again.
+func (x *Exec) outputLost(why error) {
+	x.logLost.Do(func() {
+		x.log.Error("what commands write to standard output is lost: make room, or send it elsewhere; their events are done all the same", "error", why)
+	})
+	if errors.Is(why, syscall.EPIPE) {
+		x.closeUnread.Do(func() { close(x.unread) })
+	}
+}
+
+var errUnread = errors.New("nobody reads the standard output of commands any more")
 
 // Exit statuses that mean something: EX_DATAERR of sysexits, and what shells answer.
 const (
@@ -86,13 +110,16 @@ func judge(ctx context.Context, exit *command.Exit) error {
 	return fmt.Errorf("%s%s", exit.How, tail)
 }
 
-// Actor is for a run.Group: run returns with an error when no more commands can be run. It ends nothing: that is Close.
+// Actor is for a run.Group: run returns with an error when no more commands can be run, or when
+// whoever read their standard output has closed it. It ends nothing: that is Close.
 func (x *Exec) Actor() (run func() error, stop func(error)) {
 	stopped := make(chan struct{})
 	run = func() error {
 		select {
 		case <-x.guard.Ended():
 			return x.guard.Err()
+		case <-x.unread:
+			return errUnread
 		case <-stopped:
 			return nil
 		}

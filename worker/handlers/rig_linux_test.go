@@ -24,6 +24,8 @@ type rig struct {
 	t   *testing.T
 	out *journal
 	log *journal
+
+	probes int
 }
 
 func begin(t *testing.T, line string, o *StreamOptions) *rig {
@@ -126,7 +128,7 @@ func (j *journal) String() string {
 // await waits until the text was written.
 func (j *journal) await(t *testing.T, text string) {
 	t.Helper()
-	late := time.After(20 * time.Second)
+	late := time.After(time.Minute)
 	for {
 		j.mu.Lock()
 		grown := j.grown

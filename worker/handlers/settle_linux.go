@@ -37,6 +37,7 @@ func (c *child) settle() {
 		d.ended <- outcome{fate: guilt, err: why}
 	}
 	clear(c.inHand)
+	clear(c.forsaken)
 }
 
 // why says how the child ended. The mutex is held.

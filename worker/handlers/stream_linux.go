@@ -30,6 +30,7 @@ type Stream struct {
 	idle     time.Duration
 	resting  *time.Timer // ends the child of single
 	suspects suspects
+	finished finishedKeys
 	strays   strays
 	answered atomic.Bool // by any child
 

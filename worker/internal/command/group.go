@@ -4,12 +4,14 @@ package command
 
 import (
 	"errors"
+	"os"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// ownGroup is for commands. Their shell dies with the thread that started it, should the guard be dead as well.
+// ownGroup is for commands. Their shell dies with the thread that started it (Guard.start), should
+// the guard be dead as well.
 func ownGroup() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
@@ -22,12 +24,32 @@ func endGroup(group int) { _ = syscall.Kill(-group, syscall.SIGTERM) }
 
 func killGroup(group int) { _ = syscall.Kill(-group, syscall.SIGKILL) }
 
-// awaitExit returns when the process has ended, and leaves it to be waited for.
+// awaitExit returns when the process has ended, and leaves it to be waited for. It takes no thread
+// where the kernel has pidfds (5.3).
 func awaitExit(pid int) {
+	if fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK); err == nil {
+		f := os.NewFile(uintptr(fd), "pidfd")
+		defer func() { _ = f.Close() }()
+		conn, err := f.SyscallConn()
+		if err == nil && conn.Read(func(uintptr) bool { return exited(pid) }) == nil {
+			return
+		}
+	}
 	for {
 		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
 		if !errors.Is(err, unix.EINTR) {
 			return
+		}
+	}
+}
+
+// exited reports whether the process has ended, and leaves it to be waited for.
+func exited(pid int) bool {
+	for {
+		var info unix.Siginfo
+		err := unix.Waitid(unix.P_PID, pid, &info, unix.WEXITED|unix.WNOWAIT|unix.WNOHANG, nil)
+		if !errors.Is(err, unix.EINTR) {
+			return err != nil || info.Signo != 0 // 0: it lives
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -20,11 +21,16 @@ var ErrUnguarded = errors.New("the guard of the commands has ended")
 // Guard is the process that outlives this one, for as long as it takes to end its commands. Its methods are safe for concurrent use.
 type Guard struct {
 	cmd   *exec.Cmd
-	pipe  *os.File
+	pipe  io.WriteCloser
 	name  string
 	runs  atomic.Uint64
 	ended chan struct{}
 	err   error // once ended is closed
+
+	starts  chan func()   // what is to be done by the thread that starts commands
+	closed  chan struct{} // nothing is started any more
+	closing sync.Once
+	thread  sync.WaitGroup
 }
 
 // StartGuard starts the guard: the program and its arguments must come to call KeepProcess with their standard input. It ends with Close.
@@ -41,12 +47,39 @@ func StartGuard(program string, args []string, stderr io.Writer) (*Guard, error)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start the guard of the commands: %w", err), w.Close())
 	}
-	g := &Guard{cmd: cmd, pipe: w, name: rand.Text(), ended: make(chan struct{})}
+	g := &Guard{cmd: cmd, pipe: w, name: rand.Text(), ended: make(chan struct{}), starts: make(chan func()), closed: make(chan struct{})}
+	g.thread.Go(g.startOnOneThread)
 	go func() {
 		defer close(g.ended)
 		g.err = cmd.Wait()
 	}()
 	return g, nil
+}
+
+// startOnOneThread starts commands. The kernel kills a command when the thread that started it
+// ends, should the guard be dead as well: this one ends with the Guard. One for all of them leaves
+// the number of runs to the machine, and not to how many threads a Go program may have.
+func (g *Guard) startOnOneThread() {
+	runtime.LockOSThread() // for good: the thread ends with the goroutine
+	for {
+		select {
+		case start := <-g.starts:
+			start()
+		case <-g.closed:
+			return
+		}
+	}
+}
+
+// start starts the process of a run.
+func (g *Guard) start(cmd *exec.Cmd) error {
+	started := make(chan error, 1)
+	select {
+	case g.starts <- func() { started <- cmd.Start() }:
+		return <-started
+	case <-g.closed:
+		return ErrUnguarded
+	}
 }
 
 // Ended is closed when the guard has ended.
@@ -56,7 +89,10 @@ func (g *Guard) Ended() <-chan struct{} { return g.ended }
 func (g *Guard) Err() error {
 	select {
 	case <-g.ended:
-		return errors.Join(ErrUnguarded, g.err)
+		if g.err == nil {
+			return ErrUnguarded
+		}
+		return fmt.Errorf("%w: %w", ErrUnguarded, g.err)
 	default:
 		return nil
 	}
@@ -64,12 +100,17 @@ func (g *Guard) Err() error {
 
 // Close ends the guard, and with it what is left of the runs, and waits for it.
 func (g *Guard) Close() error {
+	g.closing.Do(func() { close(g.closed) })
+	g.thread.Wait()
 	err := g.pipe.Close()
 	<-g.ended
-	if errors.Is(err, os.ErrClosed) {
-		err = nil
+	switch {
+	case g.err != nil:
+		return fmt.Errorf("close the guard of the commands: it ended with: %w", g.err)
+	case err == nil, errors.Is(err, os.ErrClosed):
+		return nil
 	}
-	return errors.Join(err, g.err)
+	return fmt.Errorf("close the guard of the commands: %w", err)
 }
 
 // guarded is a run that the guard knows of.
@@ -86,13 +127,20 @@ func (g *Guard) open() (*guarded, error) {
 	}
 	r := &guarded{guard: g, mark: g.name + "." + strconv.FormatUint(g.runs.Add(1), 10)}
 	if err := g.tell("open", r.mark); err != nil {
-		return nil, errors.Join(ErrUnguarded, err)
+		return nil, fmt.Errorf("%w: %w", ErrUnguarded, err)
 	}
 	return r, nil
 }
 
-// started adds the run's process group. That it cannot be told is found out by the next open.
-func (r *guarded) started(group int) { _ = r.guard.tell("group", r.mark, strconv.Itoa(group)) }
+// register tells the guard the run's process group. Once it has returned without an error the guard
+// knows the group, whatever becomes of this process: what was written to a pipe is read before its
+// end.
+func (r *guarded) register(group int) error {
+	if err := r.guard.tell("group", r.mark, strconv.Itoa(group)); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnguarded, err)
+	}
+	return nil
+}
 
 func (r *guarded) done() { r.once.Do(func() { _ = r.guard.tell("done", r.mark) }) }
 

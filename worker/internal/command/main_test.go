@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -46,7 +47,43 @@ func TestMain(m *testing.M) {
 		fmt.Println(p.Exit())
 		os.Exit(0)
 	}
+	if len(os.Args) == 4 && os.Args[1] == "stop-before" {
+		stopBefore(os.Args[2], os.Args[3])
+	}
 	goleak.VerifyTestMain(m)
+}
+
+// stopBefore runs a command, and stops for good before or after the guard is told its process
+// group. It writes the group.
+func stopBefore(when, line string) {
+	runner, g, err := newRunner(io.Discard, time.Second)
+	if err != nil {
+		panic(err)
+	}
+	g.pipe = &stopping{WriteCloser: g.pipe, told: when == "after"}
+	exit, err := runner.Run(context.Background(), line, os.Environ(), nil)
+	panic(fmt.Sprint("it did not stop: ", exit, err))
+}
+
+// stopping is a pipe to the guard that stops at the line that tells a process group.
+type stopping struct {
+	io.WriteCloser
+
+	told bool // the guard is told it before
+}
+
+func (s *stopping) Write(p []byte) (int, error) {
+	words := strings.Fields(string(p))
+	if words[0] != "group" {
+		return s.WriteCloser.Write(p)
+	}
+	if s.told {
+		if _, err := s.WriteCloser.Write(p); err != nil {
+			panic(err)
+		}
+	}
+	fmt.Println(words[2])
+	select {}
 }
 
 func newRunner(out io.Writer, grace time.Duration) (*Runner, *Guard, error) {
@@ -128,7 +165,7 @@ func (f *family) gone(t *testing.T) {
 
 func (f *family) deadline(t *testing.T) {
 	t.Helper()
-	if err := f.r.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := f.r.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 }

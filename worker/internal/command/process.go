@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
 	"sync"
 	"time"
 )
@@ -45,10 +44,8 @@ func (r *Runner) Start(line string, env []string) (*Process, error) {
 	return p, nil
 }
 
-// live is the process's goroutine, from its start to its end. It stays on its thread for the same reason as Runner.Run.
+// live is the process's goroutine, from its start to its end.
 func (p *Process) live(r *Runner, line string, env []string, started chan<- error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	if err := p.start(r, line, env); err != nil {
 		started <- err
 		return
@@ -97,11 +94,10 @@ func (p *Process) start(r *Runner, line string, env []string) (err error) {
 	}
 	p.cmd = shell(line, env, p.run)
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = theirs[0], theirs[1], theirs[2]
-	if err := p.cmd.Start(); err != nil {
+	if err := startGuarded(p.cmd, p.run); err != nil {
 		p.run.done()
-		return fmt.Errorf("start %s: %w", Shell, err)
+		return err
 	}
-	p.run.started(p.cmd.Process.Pid)
 	return nil
 }
 

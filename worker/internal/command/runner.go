@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
-	"runtime"
-	"slices"
 	"sync"
 	"time"
 )
@@ -60,19 +58,17 @@ type Exit struct {
 	Stopped bool
 	// Tail is the end of what it wrote to its standard error: at most 2 KiB of valid UTF-8.
 	Tail string
+	// Lost is why not all of its standard output was passed on.
+	Lost error
 }
 
-// Run runs the line with the environment, which it adds its mark to, and data as standard input, and returns when it has
-// ended. When ctx ends, the command is told to end. An error means that it was not run, or that its standard
-// output could not be passed on.
+// Run runs the line with the environment, which it adds its mark to, and data as standard input,
+// and returns when it has ended. When ctx ends, the command is told to end. An error means that it
+// was not run.
 func (r *Runner) Run(ctx context.Context, line string, env []string, data []byte) (Exit, error) {
 	if ctx.Err() != nil {
 		return Exit{}, context.Cause(ctx)
 	}
-	// The kernel kills the command when the thread that started it ends. A thread that a goroutine is locked to does not
-	// end before it is unlocked.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	run, err := r.guard.open()
 	if err != nil {
 		return Exit{}, err
@@ -83,25 +79,17 @@ func (r *Runner) Run(ctx context.Context, line string, env []string, data []byte
 	cmd := shell(line, env, run)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(data), out, io.MultiWriter(last, errs)
 	cmd.WaitDelay = r.grace // for what has left the group and holds a pipe open
-	if err := cmd.Start(); err != nil {
-		return Exit{}, fmt.Errorf("start %s: %w", Shell, err)
+	if err := startGuarded(cmd, run); err != nil {
+		return Exit{}, err
 	}
-	run.started(cmd.Process.Pid)
 	stopped := r.watch(ctx, cmd.Process.Pid, run.mark)
 	killGroup(cmd.Process.Pid)
 	run.done()
 	err = cmd.Wait()
-	err = errors.Join(ended(err), out.flush())
+	lost := errors.Join(ended(err), out.flush())
 	_ = errs.flush() // there is nobody to tell
-	return Exit{Code: cmd.ProcessState.ExitCode(), How: cmd.ProcessState.String(), Stopped: stopped, Tail: last.String()}, err
-}
-
-// shell is the command of a run.
-func shell(line string, env []string, run *guarded) *exec.Cmd {
-	cmd := exec.Command(Shell, "-c", line) //nolint:gosec,noctx // the operator's own command; how it ends is what this package is about
-	cmd.Env = slices.Concat(env, []string{Mark + "=" + run.mark})
-	cmd.SysProcAttr = ownGroup()
-	return cmd
+	state := cmd.ProcessState
+	return Exit{Code: state.ExitCode(), How: state.String(), Stopped: stopped, Tail: last.String(), Lost: lost}, nil
 }
 
 // ended leaves out what only says how the command ended, or who still holds its output open.
@@ -116,28 +104,26 @@ func ended(err error) error {
 // watch returns when the command has ended, which it tells it to do when ctx ends. The command is left to be
 // waited for, so that its number is still its own.
 func (r *Runner) watch(ctx context.Context, pid int, mark string) (stopped bool) {
-	exited := make(chan struct{})
+	gone := make(chan struct{})
 	var waiting sync.WaitGroup
 	waiting.Go(func() {
-		defer close(exited)
+		defer close(gone)
 		awaitExit(pid)
 	})
 	defer waiting.Wait()
 	select {
-	case <-exited:
+	case <-gone:
 		return false
 	case <-ctx.Done():
 	}
-	select {
-	case <-exited:
+	if exited(pid) { // while this process was frozen, perhaps: what it exited with is an answer
 		return false
-	default:
 	}
 	endGroup(pid)
 	grace := time.NewTimer(r.grace)
 	defer grace.Stop()
 	select {
-	case <-exited:
+	case <-gone:
 		awaitMarked(mark, grace.C) // the shell's children have their grace too
 	case <-grace.C:
 	}

@@ -58,15 +58,21 @@ var errFull = errors.New("no space left")
 
 func (full) Write([]byte) (int, error) { return 0, errFull }
 
-func TestRunFailsWhenStandardOutputIsLost(t *testing.T) {
+// How the command ended does not depend on what becomes of its output.
+func TestRunTellsThatStandardOutputIsLost(t *testing.T) {
 	t.Parallel()
 	r, g, err := newRunner(full{}, time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = g.Close() }()
-	if exit, err := r.Run(t.Context(), `echo lost`, os.Environ(), nil); !errors.Is(err, errFull) {
-		t.Errorf("%+v, %v: want %v", exit, err, errFull)
+	for line, code := range map[string]int{`echo lost`: 0, `echo lost; exit 65`: 65} {
+		if exit, err := r.Run(t.Context(), line, os.Environ(), nil); err != nil || exit.Code != code || !errors.Is(exit.Lost, errFull) {
+			t.Errorf("%+v, %v: want exit status %d, and %v", exit, err, code, errFull)
+		}
+	}
+	if exit, err := r.Run(t.Context(), `exit 0`, os.Environ(), nil); err != nil || exit.Lost != nil {
+		t.Errorf("%+v, %v: there was nothing to lose", exit, err)
 	}
 }
 
@@ -150,6 +156,29 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	}
 }
 
+// A command that had ended when its ctx did was not stopped: its exit status is an answer. Both
+// come at once when this process was frozen.
+func TestExitBeforeTheEndOfTheContextCounts(t *testing.T) {
+	t.Parallel()
+	r, _ := startRunner(t, &bytes.Buffer{}, time.Minute)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 50 {
+		cmd := exec.Command(Shell, "-c", "exit 0")
+		cmd.SysProcAttr = ownGroup()
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		awaitExit(cmd.Process.Pid)
+		if r.watch(ended, cmd.Process.Pid, "none") {
+			t.Error("it was stopped")
+		}
+		if err := cmd.Wait(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestRunGivesChildrenTheirGrace(t *testing.T) {
 	t.Parallel()
 	r, _ := startRunner(t, &bytes.Buffer{}, time.Minute)
@@ -179,10 +208,14 @@ func TestNoRunWithoutItsGuard(t *testing.T) {
 	if _, err := r.Run(t.Context(), `exit 0`, os.Environ(), nil); !errors.Is(err, ErrUnguarded) {
 		t.Errorf("%v, want %v", err, ErrUnguarded)
 	}
+	for what, err := range map[string]error{"Err": g.Err(), "Close": g.Close()} { // the last line of a log is one of these
+		if err == nil || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), "the guard of the commands") || !strings.Contains(err.Error(), "signal: killed") {
+			t.Errorf("%s: %v; want one line that says who was killed", what, err)
+		}
+	}
 	if err := g.Err(); !errors.Is(err, ErrUnguarded) {
 		t.Errorf("%v, want %v", err, ErrUnguarded)
 	}
-	_ = g.Close() // it was killed
 }
 
 func TestCommandsDieWithTheirProcess(t *testing.T) {
