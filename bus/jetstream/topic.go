@@ -27,6 +27,12 @@ func (b *Bus) Topic(ctx context.Context, topic, group string, from bus.Start) (b
 		Interest:  stream.Config.Retention == jetstream.InterestPolicy,
 		MaxAge:    max(0, stream.Config.MaxAge),
 		MaxBytes:  b.maxBytes(&stream.Config),
+
+		MaxHeaderBytes:    maxHeaderBytes,
+		MaxEvents:         int(max(0, stream.Config.MaxMsgs)),
+		MaxEventsPerTopic: int(max(0, stream.Config.MaxMsgsPerSubject)),
+		MaxStoredBytes:    max(0, stream.Config.MaxBytes),
+		RefusesWhenFull:   stream.Config.Discard == jetstream.DiscardNew,
 	}
 	if group != "" {
 		if info.Known, err = b.known(ctx, stream.Config.Name, ConsumerName(group, topic)); err != nil {
@@ -39,6 +45,9 @@ func (b *Bus) Topic(ctx context.Context, topic, group string, from bus.Start) (b
 	info.Start = startPosition(stream, from)
 	return info, nil
 }
+
+// maxHeaderBytes is what the server takes of headers, whatever its limit on messages.
+const maxHeaderBytes = 1<<16 - 1
 
 func (b *Bus) known(ctx context.Context, stream, consumer string) (bool, error) {
 	_, err := b.consumerInfo(ctx, stream, consumer)

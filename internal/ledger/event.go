@@ -47,10 +47,11 @@ type header struct {
 
 // NewEvent is the document of an event that is added at this time. An event that could not be published later is
 // bus.ErrInvalidEvent.
-func NewEvent(e *bus.Event, at time.Time) (bson.Raw, error) {
-	if err := check(e); err != nil {
+func NewEvent(in *bus.Event, at time.Time) (bson.Raw, error) {
+	if err := check(in); err != nil {
 		return nil, err
 	}
+	e := bus.DropForeignControl(*in)
 	w := waiting{
 		ID: e.ID, Topic: e.Topic, Added: at.UnixNano(), Key: e.Key, Type: e.Type, Source: e.Source, ContentType: e.ContentType, Data: e.Data,
 	}
