@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"fmt"
+	"log/slog"
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer/internal/protocol"
@@ -18,11 +19,12 @@ func (e *engine) arrivals(ds []*bus.Delivery) []protocol.Arrival {
 }
 
 func (e *engine) arrival(d *bus.Delivery) (a protocol.Arrival) {
+	foreign := e.forOthers(d)
 	a = protocol.Arrival{
 		Delivery: d, Order: d.Event.Key,
 		Key: dedupe.Key{Topic: d.Event.Topic, Group: e.group, ID: d.Event.Identity()},
 	}
-	if g := d.Event.Headers.Get(bus.HeaderGroup); g != "" && g != e.group {
+	if foreign {
 		a.Foreign = true
 		return a
 	}
@@ -46,4 +48,19 @@ func (e *engine) arrival(d *bus.Delivery) (a protocol.Arrival) {
 	a.Order = e.o.OrderKey(d.Event)
 	a.Hash = e.o.Fingerprint(d.Event)
 	return a
+}
+
+// forOthers takes the event's control headers off it, and reports whether they say that it is for another group. Those that were
+// written for another event are not obeyed.
+func (e *engine) forOthers(d *bus.Delivery) bool {
+	foreign, err := protocol.TakeControl(d, e.group)
+	if err != nil {
+		level := slog.LevelDebug
+		if !e.warnedOfControl.Swap(true) {
+			level = slog.LevelWarn
+		}
+		e.o.Logger.Log(e.calls, level, "control headers ignored: whoever published the event copied them from another one",
+			"topic", d.Event.Topic, "id", d.Event.ID, "at", d.At.Sequence, "error", err)
+	}
+	return foreign
 }

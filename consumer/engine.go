@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/onceish/onceish/bus"
@@ -25,6 +26,8 @@ type engine struct {
 	cursor       *cursor
 	letterBytes  int // the largest dead letter
 	tickEvery    time.Duration
+
+	warnedOfControl atomic.Bool // the first event with another one's control headers is a warning
 
 	mu      sync.Mutex // guards what follows, and is never held during a call
 	machine *protocol.Machine

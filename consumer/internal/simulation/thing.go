@@ -43,6 +43,9 @@ func (t *thing) concluded() bool { return t.marked || t.buried() }
 
 func (t *thing) buried() bool { return len(t.letters) > 0 }
 
+// received is an event with control headers, as a handler would get it that is told of them.
+var received = bus.Event{ID: "received", Topic: "shop.a"}.WithControl(bus.Control{Letter: "l", Redriven: "r", Group: "another group"})
+
 // drawThings makes the events of a world. Ids are used on two topics, and again for other payloads.
 func drawThings(w *world) []*thing {
 	things := make([]*thing, w.sc.things)
@@ -59,6 +62,9 @@ func drawThings(w *world) []*thing {
 		t.event = bus.Event{ID: id, Topic: topic, Data: binary.BigEndian.AppendUint32(nil, uint32(i))}
 		if w.chance(0.5) {
 			t.event.Key = pick(w.rand, "x", "y")
+		}
+		if i%4 == 3 { // a handler passed on the headers of what it had received
+			t.event.Headers = received.Headers
 		}
 		t.key = dedupe.Key{Topic: topic, Group: group, ID: t.event.Identity()}
 		things[i] = t
