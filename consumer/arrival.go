@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"encoding/hex"
 	"fmt"
 	"log/slog"
 
@@ -29,25 +30,30 @@ func (e *engine) arrival(d *bus.Delivery) (a protocol.Arrival) {
 		return a
 	}
 	if d.Malformed != nil {
-		a.Bury = fmt.Sprintf("malformed: %v", d.Malformed)
-		a.Hash = Bytes(d.Event)
+		refuse(&a, fmt.Sprintf("malformed: %v", d.Malformed))
 		return a
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			a.Bury = fmt.Sprintf("unidentified: Options.ID, Options.OrderKey or Options.Fingerprint panicked: %v", p)
-			a.Hash = Bytes(d.Event)
+			refuse(&a, fmt.Sprintf("unidentified: Options.ID, Options.OrderKey or Options.Fingerprint panicked: %v", p))
 		}
 	}()
-	id := e.o.ID(d.Event)
-	if id == "" {
-		a.Bury = "unidentified: Options.ID returned an empty id"
-	} else {
-		a.Key.ID = id
+	a.Key.ID = e.o.ID(d.Event)
+	if a.Key.ID == "" {
+		refuse(&a, "unidentified: Options.ID returned an empty id")
+		return a
 	}
 	a.Order = e.o.OrderKey(d.Event)
 	a.Hash = e.o.Fingerprint(d.Event)
 	return a
+}
+
+// refuse has an event dead-lettered that has no id of its own. Its key is for its payload alone, lest it be taken for a duplicate
+// of an event that has the id.
+func refuse(a *protocol.Arrival, reason string) {
+	e := &a.Delivery.Event
+	a.Bury, a.Hash, a.Order = reason, Bytes(*e), e.Key
+	a.Key.ID, a.Key.Payload = e.Identity(), hex.EncodeToString(a.Hash)
 }
 
 // forOthers takes the event's control headers off it, and reports whether they say that it is for another group. Those that were

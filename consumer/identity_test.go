@@ -315,3 +315,46 @@ func (s copyingSource) Fetch(ctx context.Context, n int) ([]*bus.Delivery, error
 	}
 	return ds, err
 }
+
+// Whatever id somebody chooses, it is not taken for the key under which a reused id is dead-lettered.
+func TestReusedIDIsDeadLetteredWhateverOtherIDsThereAre(t *testing.T) {
+	inWorld(t, func(w *world) {
+		second := order("x")
+		second.Data = []byte("two")
+		hash := consumer.Bytes(second)
+		s := w.subscribe(nothing, nil)
+		events := []bus.Event{order("x")}
+		for _, id := range []string{"x#%x", "x::%x", "x%x", "{}x#%x", "x.%x", "x/%x"} {
+			events = append(events, bus.Event{ID: fmt.Sprintf(id, hash), Topic: second.Topic, Data: second.Data})
+		}
+		w.publish(events...)
+		time.Sleep(time.Minute)
+		w.publish(second)
+		time.Sleep(time.Minute)
+		w.drain(s)
+		ls := w.letters()
+		if w.starts() != len(events) || len(ls) != 1 || ls[0].Event.ID != "x" || string(ls[0].Event.Data) != "two" {
+			t.Errorf("%d runs, want %d; letters %+v, want one of x", w.starts(), len(events), ls)
+		}
+	})
+}
+
+// An event that has no id of its own is no duplicate of one that has the id which the bus knows it by.
+func TestUnidentifiedEventIsNoDuplicate(t *testing.T) {
+	inWorld(t, func(w *world) {
+		s := w.subscribe(nothing, &consumer.Options{Fingerprint: consumer.NoFingerprint, ID: func(e bus.Event) string {
+			if e.ID == "order 2" {
+				return ""
+			}
+			return strings.Replace(e.ID, "1", "2", 1)
+		}})
+		w.publish(order("order 1"))
+		time.Sleep(time.Minute)
+		w.publish(order("order 2"))
+		time.Sleep(time.Minute)
+		w.drain(s)
+		if ls := w.letters(); w.starts() != 1 || len(ls) != 1 || ls[0].Event.ID != "order 2" {
+			t.Errorf("%d runs, letters %+v; want one run, and a letter of order 2", w.starts(), ls)
+		}
+	})
+}
