@@ -24,7 +24,7 @@ type engine struct {
 	store        dedupe.Claimer
 	transactor   dedupe.Transactor // nil: runs are marked afterwards
 	cursor       *cursor
-	letterBytes  int // the largest dead letter
+	letterRoom   letterRoom // the letter loop's
 	tickEvery    time.Duration
 
 	warnedOfControl atomic.Bool // the first event with another one's control headers is a warning

@@ -260,7 +260,7 @@ func TestControlHeadersDoNotReachHandlers(t *testing.T) {
 			return err
 		}, nil)
 		mailed := 0
-		mail, err := consumer.SubscribeExactlyOnce(t.Context(), w.bus, "invoice.made", "mail", w.store, func(context.Context, bus.Event) error {
+		mail, err := consumer.SubscribeExactlyOnce(w.t.Context(), w.bus, "invoice.made", "mail", w.store, func(context.Context, bus.Event) error {
 			mailed++
 			return nil
 		}, nil)
@@ -280,7 +280,7 @@ func TestControlHeadersOfAnotherEventAreIgnoredAndLogged(t *testing.T) {
 		var log strings.Builder
 		b := copying{Bus: w.bus, headers: order("0").WithControl(bus.Control{Group: "shipping"}).Headers}
 		w.publish(order("1"), order("2"))
-		s, err := consumer.SubscribeExactlyOnce(t.Context(), b, "order.*", "billing", w.store, w.record(nothing), &consumer.Options{
+		s, err := consumer.SubscribeExactlyOnce(w.t.Context(), b, "order.*", "billing", w.store, w.record(nothing), &consumer.Options{
 			Logger: slog.New(slog.NewTextHandler(&log, nil)),
 		})
 		must(t, err)
