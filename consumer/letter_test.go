@@ -213,6 +213,34 @@ func TestCutEndsBetweenCharacters(t *testing.T) {
 
 func escaped(s string) string { return (&Letter{Reason: s}).encode("t").Headers.Get(letterPrefix + "Reason") }
 
+// What a letter says itself of an event in parts is as long as it may be: there is room where SubscribeExactlyOnce finds enough.
+func TestLetterFitsTheLeastRoom(t *testing.T) {
+	t.Parallel()
+	for _, group := range []string{"g", strings.Repeat("ü", 200)} {
+		l := letter()
+		l.Group, l.At.Stream = group, strings.Repeat("\xff", 300)
+		l.ID = protocol.LetterID(group, l.At)
+		l.Reason, l.Error = "r"+strings.Repeat("\xff", 5_000), "e"+strings.Repeat("\xff", 5_000)
+		most := strings.Repeat("\xff", maxAttribute/3)
+		l.Event = bus.Event{
+			ID: most, Topic: most, Source: most, Key: strings.Repeat("k", maxAttribute), Data: make([]byte, 100_000),
+			Headers: bus.Headers{"X": {strings.Repeat("x", 10_000)}},
+		}
+		least := leastRoom(group, "dead.billing")
+		for _, room := range []letterRoom{{all: least}, {headers: least}, {all: least, headers: least}} {
+			parts, e := l.events("dead.billing", room)
+			for _, p := range append(parts, e) {
+				if !room.fits(&p) {
+					t.Errorf("event %.64q has %d bytes of headers and %d of data, of %+v", p.ID, headerBytes(&p), len(p.Data), room)
+				}
+			}
+			if got, err := ParseLetter(e); err != nil || got.Event.ID != most || len(parts) == 0 {
+				t.Errorf("%d parts, read as %v, %v", len(parts), got, err)
+			}
+		}
+	}
+}
+
 // A letter fits whatever it has to carry, has its reason and its error, and is read back with all of its event.
 func TestLettersFit(t *testing.T) {
 	t.Parallel()

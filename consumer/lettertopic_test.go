@@ -183,3 +183,53 @@ func TestLetterFitsALimitThatWasLowered(t *testing.T) {
 		}
 	})
 }
+
+// partly is a bus that loses the first part of a letter once.
+type partly struct {
+	bus.Bus
+	lost   *bool
+	stored *[]string
+}
+
+func (p partly) Publish(ctx context.Context, events ...bus.Event) ([]bus.Receipt, error) {
+	receipts := make([]bus.Receipt, len(events))
+	var all error
+	for i, e := range events {
+		if _, err := consumer.ParseLetter(e); errors.Is(err, consumer.ErrLetterPart) && !*p.lost {
+			*p.lost = true
+			receipts[i].Err = bus.ErrUnavailable
+			all = bus.ErrUnavailable
+			continue
+		}
+		rs, err := p.Bus.Publish(ctx, e)
+		receipts[i], all = rs[0], errors.Join(all, err)
+		*p.stored = append(*p.stored, e.ID)
+	}
+	return receipts, all
+}
+
+// Whoever reads a letter finds its parts stored before it.
+func TestLetterIsNotStoredBeforeItsParts(t *testing.T) {
+	inWorld(t, func(w *world) {
+		var lost bool
+		var stored []string
+		s, err := consumer.SubscribeExactlyOnce(w.t.Context(), partly{w.bus, &lost, &stored}, "order.*", "billing", w.store,
+			func(context.Context, bus.Event) error { return consumer.Permanent(errors.New("no")) },
+			&consumer.Options{Logger: slog.New(slog.DiscardHandler)})
+		must(t, err)
+		e := order("1")
+		e.Data = make([]byte, 1<<20-100)
+		w.publish(e)
+		time.Sleep(time.Minute)
+		w.drain(s)
+		// part 2, the first one being lost; then all again
+		if len(stored) != 4 || !strings.HasSuffix(stored[0], "/2") || !strings.HasSuffix(stored[1], "/1") || !strings.HasSuffix(stored[2], "/2") || !lost {
+			t.Errorf("stored in this order: %q", stored)
+		}
+		l, parts := w.letterInParts()
+		if l == nil {
+			t.Fatal("no letter")
+		}
+		must(t, l.Join(parts...))
+	})
+}
