@@ -17,7 +17,7 @@ type Key struct {
 	Group string
 	// ID is the event's identity within its topic.
 	ID string
-	// Payload is empty in the keys of events that are run. Otherwise the key is for one payload under that ID alone, of which this is
+	// Payload is empty in the keys of events that are handled. Otherwise the key is for one payload under that ID alone, of which this is
 	// the hash in hexadecimal digits: for an event that cannot have the ID to itself, such as one whose ID was used before for
 	// another payload. So no ID that somebody chooses is ever taken for such a key.
 	Payload string
