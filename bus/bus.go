@@ -81,13 +81,16 @@ type TopicInfo struct {
 	MaxAge time.Duration
 	// MaxBytes is the largest event that the bus takes, headers included. Zero: unlimited.
 	MaxBytes int
-	// MaxHeaderBytes is what an event's headers may have, the bus's own (attributes, message id) included. Zero: unlimited.
+	// MaxHeaderBytes is what an event's headers may have, the bus's own (attributes, message id)
+	// included. Zero: unlimited.
 	MaxHeaderBytes int
-	// MaxEvents and MaxEventsPerTopic are how many events the stream keeps in all, and of each topic. Zero: unlimited.
+	// MaxEvents and MaxEventsPerTopic are how many events the stream keeps in all, and of each
+	// topic. Zero: unlimited.
 	MaxEvents, MaxEventsPerTopic int
 	// MaxStoredBytes is how many bytes of events the stream keeps. Zero: unlimited.
 	MaxStoredBytes int64
-	// RefusesWhenFull: a stream that is full takes no more events. Otherwise it deletes the oldest ones.
+	// RefusesWhenFull: a stream that is full takes no more events. Otherwise it deletes the oldest
+	// ones.
 	RefusesWhenFull bool
 }
 

@@ -9,9 +9,10 @@ import (
 	"strings"
 )
 
-// Control headers carry what the processes of Onceish tell each other about one event. They are written by Event.WithControl,
-// and count only on the event that they were written for. On any other one they mean nothing: publishers drop them, consumers
-// ignore them, and no handler sees them.
+// Control headers carry what the processes of Onceish tell each other about one event. They are
+// written by Event.WithControl, and count only on the event that they were written for. On any
+// other one they mean nothing: publishers drop them, consumers ignore them, and no handler sees
+// them.
 const (
 	// HeaderLetter is Control.Letter.
 	HeaderLetter = "Onceish-Letter"
@@ -36,8 +37,8 @@ type Control struct {
 // errForeignControl is the error of Event.Control.
 var errForeignControl = errors.New("its control headers were written for another event")
 
-// WithControl returns the event with control headers that say c, bound to it: its Topic, ID, Source and Data must be final. It
-// shares no headers with e.
+// WithControl returns the event with control headers that say c, bound to it: its Topic, ID, Source
+// and Data must be final. It shares no headers with e.
 func (e Event) WithControl(c Control) Event {
 	e = e.WithoutControl()
 	if c == (Control{}) {
@@ -53,7 +54,8 @@ func (e Event) WithControl(c Control) Event {
 	return e
 }
 
-// Control returns what the event's control headers say. It is zero, with an error, when they were written for another event.
+// Control returns what the event's control headers say. It is zero, with an error, when they were
+// written for another event.
 func (e *Event) Control() (Control, error) {
 	if !e.hasControl() {
 		return Control{}, nil
@@ -72,7 +74,8 @@ func (e *Event) Control() (Control, error) {
 	return c, nil
 }
 
-// WithoutControl returns the event without control headers. It shares the headers with e if there are none to leave out.
+// WithoutControl returns the event without control headers. It shares the headers with e if there
+// are none to leave out.
 func (e Event) WithoutControl() Event {
 	if !e.hasControl() {
 		return e
@@ -87,7 +90,8 @@ func (e Event) WithoutControl() Event {
 	return e
 }
 
-// DropForeignControl returns the event as a publisher stores it: without control headers, unless they were written for it.
+// DropForeignControl returns the event as a publisher stores it: without control headers, unless
+// they were written for it.
 func DropForeignControl(e Event) Event {
 	if _, err := e.Control(); err != nil {
 		return e.WithoutControl()

@@ -39,7 +39,8 @@ func TestControlHeadersSayWhatTheyWereWrittenFor(t *testing.T) {
 	}
 }
 
-// Whatever of a received event is copied to another one, the control headers among it do nothing there, and are not stored.
+// Whatever of a received event is copied to another one, the control headers among it do nothing
+// there, and are not stored.
 func TestControlHeadersMeanNothingOnAnotherEvent(t *testing.T) {
 	t.Parallel()
 	received := bus.Event{ID: "1", Topic: "a", Source: "s", Data: []byte("x"), Headers: bus.Headers{"Kept": {"1"}}}.WithControl(
@@ -76,7 +77,8 @@ func TestControlHeadersMeanNothingOnAnotherEvent(t *testing.T) {
 	}
 }
 
-// FuzzBinding: control headers are obeyed on an event of the same topic, source, id and data, and on no other.
+// FuzzBinding: control headers are obeyed on an event of the same topic, source, id and data, and
+// on no other.
 func FuzzBinding(f *testing.F) {
 	f.Add("a", "", "1", "x", "l", "r", "g", "a", "onceish", "1", "x")
 	f.Add("a:b", "", "c", "", "", "r", "g", "a", "", "b:c", "")

@@ -12,8 +12,9 @@ const DefaultSource = "onceish"
 
 // Event is an immutable message with an id. Its fields follow CloudEvents.
 //
-// Every bus and every outbox refuses headers that are between a bus and its server (ServerHeader), and drops control headers that
-// were written for another event: copying the headers of an event that was received does no harm.
+// Every bus and every outbox refuses headers that are between a bus and its server (ServerHeader),
+// and drops control headers that were written for another event: copying the headers of an event
+// that was received does no harm.
 //
 // What a bus cannot carry unchanged it refuses with ErrInvalidEvent. All buses carry any Data, fields that are UTF-8, and headers with a
 // name of visible ASCII other than "()/,:;<=>?@[\]{} and values of UTF-8 without line breaks and without space around them. A bus over a
@@ -58,7 +59,8 @@ func (e *Event) Identity() string {
 
 var sourceEscaper = strings.NewReplacer("%", "%25", "{", "%7B", "}", "%7D")
 
-// Validate tells why an event cannot be published: it has no ID, a topic that is none, or a header that is the server's.
+// Validate tells why an event cannot be published: it has no ID, a topic that is none, or a header
+// that is the server's.
 func (e *Event) Validate() error {
 	if e.ID == "" {
 		return fmt.Errorf("%w: an event for topic %q has no ID: set Event.ID", ErrInvalidEvent, e.Topic)

@@ -9,12 +9,13 @@ import (
 // maxMessageID bounds a message id in bytes; a longer one is hashed.
 const maxMessageID = 512
 
-// MessageID is the id under which a bus that deduplicates what is published to it knows an event. It is never the
-// bare id: such a bus looks at one stream whatever the topic, and would swallow one id on two topics, or with
-// two payloads. It is an injective encoding of topic, source, id, payload hash and redriven letter, in
-// visible ASCII. A dead letter's depends on its letter id alone, so that a letter published again, with other times
-// or another error, is still that letter. Control headers count only on the event that they were written for: copied to
-// another one they would have it swallowed.
+// MessageID is the id under which a bus that deduplicates what is published to it knows an event.
+// It is never the bare id: such a bus looks at one stream whatever the topic, and would swallow one
+// id on two topics, or with two payloads. It is an injective encoding of topic, source, id, payload
+// hash and redriven letter, in visible ASCII. A dead letter's depends on its letter id alone, so
+// that a letter published again, with other times or another error, is still that letter. Control
+// headers count only on the event that they were written for: copied to another one they would have
+// it swallowed.
 func MessageID(e *Event) string {
 	control, _ := e.Control() // zero if it is another event's
 	if control.Letter != "" {

@@ -48,16 +48,16 @@ func (e *engine) arrival(d *bus.Delivery) (a protocol.Arrival) {
 	return a
 }
 
-// refuse has an event dead-lettered that has no id of its own. Its key is for its payload alone, lest it be taken for a duplicate
-// of an event that has the id.
+// refuse has an event dead-lettered that has no id of its own. Its key is for its payload alone,
+// lest it be taken for a duplicate of an event that has the id.
 func refuse(a *protocol.Arrival, reason string) {
 	e := &a.Delivery.Event
 	a.Bury, a.Hash, a.Order = reason, Bytes(*e), e.Key
 	a.Key.ID, a.Key.Payload = e.Identity(), hex.EncodeToString(a.Hash)
 }
 
-// forOthers takes the event's control headers off it, and reports whether they say that it is for another group. Those that were
-// written for another event are not obeyed.
+// forOthers takes the event's control headers off it, and reports whether they say that it is for
+// another group. Those that were written for another event are not obeyed.
 func (e *engine) forOthers(d *bus.Delivery) bool {
 	foreign, err := protocol.TakeControl(d, e.group)
 	if err != nil {

@@ -316,7 +316,8 @@ func (s copyingSource) Fetch(ctx context.Context, n int) ([]*bus.Delivery, error
 	return ds, err
 }
 
-// Whatever id somebody chooses, it is not taken for the key under which a reused id is dead-lettered.
+// Whatever id somebody chooses, it is not taken for the key under which a reused id is
+// dead-lettered.
 func TestReusedIDIsDeadLetteredWhateverOtherIDsThereAre(t *testing.T) {
 	inWorld(t, func(w *world) {
 		second := order("x")
@@ -339,7 +340,8 @@ func TestReusedIDIsDeadLetteredWhateverOtherIDsThereAre(t *testing.T) {
 	})
 }
 
-// An event that has no id of its own is no duplicate of one that has the id which the bus knows it by.
+// An event that has no id of its own is no duplicate of one that has the id which the bus knows it
+// by.
 func TestUnidentifiedEventIsNoDuplicate(t *testing.T) {
 	inWorld(t, func(w *world) {
 		s := w.subscribe(nothing, &consumer.Options{Fingerprint: consumer.NoFingerprint, ID: func(e bus.Event) string {

@@ -15,22 +15,23 @@ import (
 type Letter struct {
 	// ID is the same for every repeat of the letter.
 	ID string
-	// Event as it was, without control headers. If Parts is not 0, it has Topic, ID and Source alone, or not even those where they
-	// are long.
+	// Event as it was, without control headers. If Parts is not 0, it has Topic, ID and Source
+	// alone, or not even those where they are long.
 	Event bus.Event
 	// At is where the event lay.
 	At bus.Position
 	// Group that gave it up.
 	Group string
-	// Reason is why, Error what the last run returned, Stack where it panicked. Error and Stack are empty when the run was another
-	// process's. Long ones are cut, and say so; Reason and Error are never cut away.
+	// Reason is why, Error what the last run returned, Stack where it panicked. Error and Stack are
+	// empty when the run was another process's. Long ones are cut, and say so; Reason and Error are
+	// never cut away.
 	Reason, Error, Stack string
 	// Attempts are failures, Crashes claims that ended by their lease alone.
 	Attempts, Crashes int
 	// Claimed is when the event was first claimed, Died when it was given up.
 	Claimed, Died time.Time
-	// Parts is how many further events of the dead-letter topic carry the event, because it is too large for one of them together
-	// with the reason. Join puts it together. Usually 0.
+	// Parts is how many further events of the dead-letter topic carry the event, because it is too
+	// large for one of them together with the reason. Join puts it together. Usually 0.
 	Parts int
 
 	digest string // of what the parts carry
@@ -39,7 +40,8 @@ type Letter struct {
 // The headers of a dead letter. Their values are percent-encoded.
 const (
 	letterPrefix = "Onceish-Dead-"
-	// nestedPrefix begins headers of an event that was a letter itself: one more "Of-" for each letter around it.
+	// nestedPrefix begins headers of an event that was a letter itself: one more "Of-" for each
+	// letter around it.
 	nestedPrefix = letterPrefix + "Of-"
 	// headerPart is the event's own ID on a part of a letter.
 	headerPart = letterPrefix + "Part"
@@ -80,7 +82,8 @@ func (l *Letter) encode(topic string) bus.Event {
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
-// ParseLetter reads a dead letter. A part of one is ErrLetterPart, and what is neither is ErrNotLetter.
+// ParseLetter reads a dead letter. A part of one is ErrLetterPart, and what is neither is
+// ErrNotLetter.
 func ParseLetter(e bus.Event) (*Letter, error) {
 	if part := e.Headers.Get(headerPart); part != "" && part == url.PathEscape(e.ID) {
 		return nil, fmt.Errorf("%w: event %.128q on %q", ErrLetterPart, e.ID, e.Topic)

@@ -211,9 +211,12 @@ func TestCutEndsBetweenCharacters(t *testing.T) {
 	})
 }
 
-func escaped(s string) string { return (&Letter{Reason: s}).encode("t").Headers.Get(letterPrefix + "Reason") }
+func escaped(s string) string {
+	return (&Letter{Reason: s}).encode("t").Headers.Get(letterPrefix + "Reason")
+}
 
-// What a letter says itself of an event in parts is as long as it may be: there is room where SubscribeExactlyOnce finds enough.
+// What a letter says itself of an event in parts is as long as it may be: there is room where
+// SubscribeExactlyOnce finds enough.
 func TestLetterFitsTheLeastRoom(t *testing.T) {
 	t.Parallel()
 	for _, group := range []string{"g", strings.Repeat("ü", 200)} {
@@ -241,7 +244,8 @@ func TestLetterFitsTheLeastRoom(t *testing.T) {
 	}
 }
 
-// A letter fits whatever it has to carry, has its reason and its error, and is read back with all of its event.
+// A letter fits whatever it has to carry, has its reason and its error, and is read back with all
+// of its event.
 func TestLettersFit(t *testing.T) {
 	t.Parallel()
 	text := func(most int) *rapid.Generator[string] {

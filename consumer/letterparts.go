@@ -15,8 +15,9 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// events are the letter as it is published to the topic: one event, or, where its event leaves no room for the reason, parts that carry the
-// event, and after them the letter itself. A repeat of the letter has the same parts.
+// events are the letter as it is published to the topic: one event, or, where its event leaves no
+// room for the reason, parts that carry the event, and after them the letter itself. A repeat of
+// the letter has the same parts.
 func (l *Letter) events(topic string, room letterRoom) (parts []bus.Event, letter bus.Event) {
 	if e, ok := l.fit(topic, room); ok {
 		return nil, e
@@ -51,7 +52,8 @@ func (l *Letter) part(topic string, i int, data []byte) bus.Event {
 	return bus.Event{ID: id, Topic: topic, Key: brief(l.Event.Key), Data: data, Headers: bus.Headers{headerPart: {url.PathEscape(id)}}}
 }
 
-// partID is the ID of the i-th part, from 0. The digest keeps apart what is packed of two copies of one event.
+// partID is the ID of the i-th part, from 0. The digest keeps apart what is packed of two copies of
+// one event.
 func (l *Letter) partID(i int) string { return l.ID + "/" + l.digest[:16] + "/" + strconv.Itoa(i+1) }
 
 // brief is s, or nothing where s is long.
@@ -62,8 +64,9 @@ func brief(s string) string {
 	return s
 }
 
-// Join completes Event from the letter's parts, which lie before it on its topic. They may come in any order, and other events among them are
-// ignored. ErrLetterPart: one is missing, or is not as it was.
+// Join completes Event from the letter's parts, which lie before it on its topic. They may come in
+// any order, and other events among them are ignored. ErrLetterPart: one is missing, or is not as
+// it was.
 func (l *Letter) Join(parts ...bus.Event) error {
 	if l.Parts == 0 {
 		return nil
@@ -91,7 +94,8 @@ func (l *Letter) Join(parts ...bus.Event) error {
 	return nil
 }
 
-// pack writes an event as lines of its attributes and headers, percent-encoded, an empty line, and its data.
+// pack writes an event as lines of its attributes and headers, percent-encoded, an empty line, and
+// its data.
 func pack(e *bus.Event) []byte {
 	var b bytes.Buffer
 	line := func(kind string, values ...string) {

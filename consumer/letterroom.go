@@ -10,7 +10,8 @@ import (
 	"github.com/onceish/onceish/consumer/internal/protocol"
 )
 
-// letterRoom is how many bytes the bus takes of one event on the dead-letter topic. Zero: any number.
+// letterRoom is how many bytes the bus takes of one event on the dead-letter topic. Zero: any
+// number.
 type letterRoom struct{ all, headers int }
 
 func newLetterRoom(info *bus.TopicInfo) letterRoom {
@@ -22,7 +23,8 @@ func (r letterRoom) fits(e *bus.Event) bool {
 	return (r.headers == 0 || headers <= r.headers) && (r.all == 0 || headers+len(e.Data) <= r.all)
 }
 
-// headerBytes is no less than the headers of an event take on any bus, which may percent-encode attributes and adds some of its own.
+// headerBytes is no less than the headers of an event take on any bus, which may percent-encode
+// attributes and adds some of its own.
 func headerBytes(e *bus.Event) int {
 	const names = 1 << 10 // of the attributes, with time, default source and message id
 	n := names + 3*(len(e.ID)+len(e.Topic)+len(e.Key)+len(e.Type)+len(e.Source)+len(e.ContentType))
@@ -44,7 +46,8 @@ var shares = [...]share{
 	{reason: 1 << 10, err: 1 << 10, stack: 0},
 }
 
-// fit is the letter as one event, with as much of the texts as there is room for. Not ok: there is not even room for the least.
+// fit is the letter as one event, with as much of the texts as there is room for. Not ok: there is
+// not even room for the least.
 func (l *Letter) fit(topic string, room letterRoom) (e bus.Event, ok bool) {
 	for _, s := range shares {
 		short := *l
@@ -56,7 +59,8 @@ func (l *Letter) fit(topic string, room letterRoom) (e bus.Event, ok bool) {
 	return e, false
 }
 
-// cut returns a text that takes no more than room bytes once it is percent-encoded: s, or a beginning of it and how long it was.
+// cut returns a text that takes no more than room bytes once it is percent-encoded: s, or a
+// beginning of it and how long it was.
 func cut(s string, room int) string {
 	note := fmt.Sprintf("… (cut, it has %d bytes)", len(s))
 	noted := len(url.PathEscape(note))
@@ -81,8 +85,8 @@ func cut(s string, room int) string {
 // maxAttribute bounds what a letter says itself of an event that lies in its parts.
 const maxAttribute = 512
 
-// leastRoom is what the bus must take of one event so that every letter of the group has room: its own headers, and of its parts some
-// data.
+// leastRoom is what the bus must take of one event so that every letter of the group has room: its
+// own headers, and of its parts some data.
 func leastRoom(group, topic string) int {
 	worst := func(n int) string { return strings.Repeat("\xff", n/3) }
 	last := shares[len(shares)-1]

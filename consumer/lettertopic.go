@@ -7,7 +7,8 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// leastLetters is how many letters a stream must keep before it deletes some for others. One that keeps fewer is a cache.
+// leastLetters is how many letters a stream must keep before it deletes some for others. One that
+// keeps fewer is a cache.
 const leastLetters = 1000
 
 // letterTopic checks that dead letters can be kept.
@@ -49,7 +50,8 @@ func checkLetterTopic(info *bus.TopicInfo, group, dead string) error {
 	return nil
 }
 
-// warnOfLetters says what makes letters leave before somebody may have read them, or keeps them from being stored.
+// warnOfLetters says what makes letters leave before somebody may have read them, or keeps them
+// from being stored.
 func (o *Options) warnOfLetters(events, letters *bus.TopicInfo) {
 	if letters.MaxAge > 0 && (events.MaxAge == 0 || letters.MaxAge < events.MaxAge) {
 		o.Logger.Warn("dead letters are deleted sooner than the events themselves: read them in time, or raise max_age of their stream",

@@ -74,7 +74,8 @@ func TestStreamThatKeepsNoLettersIsRefused(t *testing.T) {
 	}
 }
 
-// An event that leaves no room for a reason is kept with it all the same, also where the source deletes what was acknowledged.
+// An event that leaves no room for a reason is kept with it all the same, also where the source
+// deletes what was acknowledged.
 func TestLetterOfALargeEventLosesNothing(t *testing.T) {
 	for name, large := range map[string]bus.Event{
 		"data":    {ID: "1", Topic: "order.placed", Data: bytes.Repeat([]byte("x\n"), 1<<19-100)},

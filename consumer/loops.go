@@ -149,7 +149,8 @@ func (e *engine) bury() {
 	}
 }
 
-// publishLetters returns why each letter is not known to be stored. The parts of letters that have some are stored before.
+// publishLetters returns why each letter is not known to be stored. The parts of letters that have
+// some are stored before.
 func (e *engine) publishLetters(ls []*protocol.Letter) []error {
 	errs := make([]error, len(ls))
 	letters := make([]bus.Event, len(ls))
@@ -181,7 +182,8 @@ func (e *engine) publishLetters(ls []*protocol.Letter) []error {
 	return errs
 }
 
-// measureLetters asks again how large a letter may be, where one was too large: the limits of stream and server may have changed.
+// measureLetters asks again how large a letter may be, where one was too large: the limits of
+// stream and server may have changed.
 func (e *engine) measureLetters(failure error) {
 	if !errors.Is(failure, bus.ErrTooLarge) {
 		return

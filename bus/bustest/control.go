@@ -16,7 +16,8 @@ func control() []promise {
 	}
 }
 
-// dropsForeignControl copies the headers of redriven copies and of letters, as a careless handler would.
+// dropsForeignControl copies the headers of redriven copies and of letters, as a careless handler
+// would.
 func dropsForeignControl(t *testing.T, f *fixture) {
 	src := f.subscribe(t, "g", nil)
 	for _, c := range []bus.Control{{Letter: "g/s/1"}, {Redriven: "g/s/1", Group: "g"}, {Group: "g"}} {

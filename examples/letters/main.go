@@ -24,8 +24,8 @@ func main() {
 	})
 }
 
-// reader returns a handler that prints letters. Of an event that was too large for its letter the parts come before it, and are passed over.
-// What is no letter is dead-lettered itself.
+// reader returns a handler that prints letters. Of an event that was too large for its letter the
+// parts come before it, and are passed over. What is no letter is dead-lettered itself.
 func reader(out io.Writer) consumer.Handler {
 	return func(_ context.Context, e bus.Event) error {
 		l, err := consumer.ParseLetter(e)

@@ -20,8 +20,9 @@ import (
 	"github.com/onceish/onceish/internal/natstest"
 )
 
-// TestLettersAtTheLimitsOfTheServer: events that are as large as server and stream take, in data, headers and attributes, are given up with
-// an error that is larger still. The source deletes what is acknowledged, so the letters are all that is left: nothing is missing in them.
+// TestLettersAtTheLimitsOfTheServer: events that are as large as server and stream take, in data,
+// headers and attributes, are given up with an error that is larger still. The source deletes what
+// is acknowledged, so the letters are all that is left: nothing is missing in them.
 func TestLettersAtTheLimitsOfTheServer(t *testing.T) {
 	t.Parallel()
 	for name, maxMsgSize := range map[string]int32{"the server's": -1, "a small stream's": 32 << 10} {

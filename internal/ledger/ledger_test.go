@@ -178,7 +178,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// What a handler passes on of the event that it was given does no harm, and what a bus would refuse later is refused now.
+// What a handler passes on of the event that it was given does no harm, and what a bus would refuse
+// later is refused now.
 func TestEventsKeepNoHeadersOfOthers(t *testing.T) {
 	t.Parallel()
 	received := bus.Event{ID: "1", Topic: "t", Headers: bus.Headers{"Kept": {"1"}}}.WithControl(bus.Control{Letter: "l", Group: "g"})
