@@ -88,8 +88,13 @@ type TopicInfo struct {
 	MaxAge time.Duration
 	// MaxBytes is the largest event that the bus takes, headers included. Zero: unlimited.
 	MaxBytes int
+	// MaxHeaderBytes is what an event's headers may have, the bus's own (attributes, message id)
+	// included. Zero: unlimited.
+	MaxHeaderBytes int
 	// Limits are those by which the stream drops events whether they were handled or not.
 	Limits Limits
+	// RefusesWhenFull says that the stream is bounded, and takes no more events when it is full.
+	RefusesWhenFull bool
 }
 
 // Limits of a stream that make it drop its oldest events to take new ones. The zero value of each means

@@ -9,6 +9,12 @@
 // that arrives late settles whatever delivery of that event is out by then, also somebody else's: who is no
 // longer sure that a delivery is his sends nothing.
 //
+// Beside what its publisher says, an event may carry what processes of Onceish tell each other
+// about it ([Control]). That is bound to this one event: on any other, to which its headers were
+// copied, it means nothing, and publishers drop it. Headers between a bus and its server
+// ([ServerHeader]) are no part of an event: they are refused when it is published, and left out
+// when it is read.
+//
 // Adapters: bus/memory (in the process, for tests) and bus/jetstream (NATS JetStream). bus/bustest is
 // the conformance suite that each of them passes.
 package bus

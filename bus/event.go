@@ -10,17 +10,11 @@ import (
 // identity, so events published with and without it are the same.
 const DefaultSource = "onceish"
 
-// Headers that mean something to Onceish, beside those of CloudEvents and the bus.
-const (
-	// HeaderLetter is the letter id on a dead letter: the same for every repeat of one letter.
-	HeaderLetter = "Onceish-Letter"
-	// HeaderRedriven is the id of the letter that a redriven copy came from.
-	HeaderRedriven = "Onceish-Redriven"
-	// HeaderGroup is the one group that a redriven copy is for; the other groups acknowledge it unrun.
-	HeaderGroup = "Onceish-Group"
-)
-
 // Event is an immutable message with an id. Its fields follow CloudEvents.
+//
+// Every bus and every outbox refuses headers that are between a bus and its server (ServerHeader),
+// and drops control headers that were written for another event: copying the headers of an event
+// that was received does no harm.
 //
 // What a bus cannot carry unchanged it refuses with ErrInvalidEvent. All buses carry any Data, fields that are UTF-8, and headers with a
 // name of visible ASCII other than "()/,:;<=>?@[\]{} and values of UTF-8 without line breaks and without space around them. A bus over a
@@ -29,8 +23,6 @@ const (
 //   - fields that are not UTF-8,
 //   - headers with another name, or with a line break in a value, or a space or tab at its beginning or end,
 //   - headers that are fields of the event, such as ce-id, in whatever case: set the field instead,
-//   - headers that are between the bus and its server: all Nats-… but Nats-Stream, Nats-Sequence, Nats-Subject, Nats-Time-Stamp and
-//     Nats-Last-Sequence, which tell where a message was republished from,
 //   - a Content-Type that says that Data is a CloudEvent in structured mode.
 type Event struct {
 	// ID tells events of one topic and source apart. Required to publish.
@@ -67,13 +59,19 @@ func (e *Event) Identity() string {
 
 var sourceEscaper = strings.NewReplacer("%", "%25", "{", "%7B", "}", "%7D")
 
-// Validate tells why an event cannot be published: it has no ID, or a topic that is none.
+// Validate tells why an event cannot be published: it has no ID, a topic that is none, or a header
+// that is the server's.
 func (e *Event) Validate() error {
 	if e.ID == "" {
 		return fmt.Errorf("%w: an event for topic %q has no ID: set Event.ID", ErrInvalidEvent, e.Topic)
 	}
 	if err := ValidTopic(e.Topic); err != nil {
 		return fmt.Errorf("%w: event %.64q: %w", ErrInvalidEvent, e.ID, err)
+	}
+	for name := range e.Headers {
+		if ServerHeader(name) {
+			return fmt.Errorf("%w: event %.64q: header %.64q is between the bus and its server: leave it out", ErrInvalidEvent, e.ID, name)
+		}
 	}
 	return nil
 }

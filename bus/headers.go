@@ -37,3 +37,19 @@ func first(vs []string) string {
 	}
 	return vs[0]
 }
+
+// ServerHeader reports whether a header is between a bus and its server, in whatever case its
+// letters are: all Nats-… but those that say where a message was republished from (Nats-Stream,
+// Nats-Sequence, Nats-Subject, Nats-Time-Stamp and Nats-Last-Sequence). The server would do what it
+// says, so no event has one: Event.Validate refuses it, on every bus.
+func ServerHeader(name string) bool {
+	const prefix = "Nats-"
+	if len(name) < len(prefix) || !strings.EqualFold(name[:len(prefix)], prefix) {
+		return false
+	}
+	switch strings.ToLower(name[len(prefix):]) {
+	case "stream", "sequence", "subject", "time-stamp", "last-sequence":
+		return false
+	}
+	return true
+}

@@ -9,14 +9,17 @@ import (
 // maxMessageID bounds a message id in bytes; a longer one is hashed.
 const maxMessageID = 512
 
-// MessageID is the id under which a bus that deduplicates what is published to it knows an event. It is never the
-// bare id: such a bus looks at one stream whatever the topic, and would swallow one id on two topics, or with
-// two payloads. It is an injective encoding of topic, source, id, payload hash and redriven letter, in
-// visible ASCII. A dead letter's depends on its letter id alone, so that a letter published again, with other times
-// or another error, is still that letter.
+// MessageID is the id under which a bus that deduplicates what is published to it knows an event.
+// It is never the bare id: such a bus looks at one stream whatever the topic, and would swallow one
+// id on two topics, or with two payloads. It is an injective encoding of topic, source, id, payload
+// hash and redriven letter, in visible ASCII. A dead letter's depends on its letter id alone, so
+// that a letter published again, with other times or another error, is still that letter. Control
+// headers count only on the event that they were written for: copied to another one they would have
+// it swallowed.
 func MessageID(e *Event) string {
-	if letter := e.Headers.Get(HeaderLetter); letter != "" {
-		return boundID("letter:" + visible(e.Topic) + ":" + visible(letter))
+	control, _ := e.Control() // zero if it is another event's
+	if control.Letter != "" {
+		return boundID("letter:" + visible(e.Topic) + ":" + visible(control.Letter))
 	}
 	source := e.Source
 	if source == DefaultSource {
@@ -26,7 +29,7 @@ func MessageID(e *Event) string {
 	data := sha256.Sum256(e.Data)
 	hex.Encode(sum[:], data[:])
 	return boundID("event:" + visible(e.Topic) + ":" + visible(source) + ":" + visible(e.ID) + ":" +
-		string(sum[:32]) + ":" + visible(e.Headers.Get(HeaderRedriven)))
+		string(sum[:32]) + ":" + visible(control.Redriven))
 }
 
 // boundID hashes what is too long. "sha256" is the first part of no other id.

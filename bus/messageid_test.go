@@ -14,11 +14,11 @@ func TestMessageIDIsReadable(t *testing.T) {
 	if got := bus.MessageID(&e); got != want {
 		t.Errorf("MessageID is %q; want %q", got, want)
 	}
-	e.Headers = bus.Headers{bus.HeaderRedriven: {"g/s/1"}}
+	e = e.WithControl(bus.Control{Redriven: "g/s/1"})
 	if got := bus.MessageID(&e); got != want+"g/s/1" {
 		t.Errorf("MessageID of a redriven event is %q; want %q", got, want+"g/s/1")
 	}
-	e.Headers = bus.Headers{bus.HeaderLetter: {"g/s/1"}}
+	e = e.WithControl(bus.Control{Letter: "g/s/1"})
 	if got := bus.MessageID(&e); got != "letter:orders.new:g/s/1" {
 		t.Errorf("MessageID of a dead letter is %q", got)
 	}
@@ -33,9 +33,8 @@ func TestMessageIDIgnoresWhatARepeatMayChange(t *testing.T) {
 	if bus.MessageID(&e) != bus.MessageID(&same) {
 		t.Errorf("%q and %q differ", bus.MessageID(&e), bus.MessageID(&same))
 	}
-	letter := bus.Event{ID: "1", Topic: "dead", Headers: bus.Headers{bus.HeaderLetter: {"l"}}}
-	again := letter
-	again.ID, again.Data = "2", []byte("another stack")
+	letter := bus.Event{ID: "1", Topic: "dead"}.WithControl(bus.Control{Letter: "l"})
+	again := bus.Event{ID: "2", Topic: "dead", Data: []byte("another stack")}.WithControl(bus.Control{Letter: "l"})
 	if bus.MessageID(&letter) != bus.MessageID(&again) {
 		t.Errorf("%q and %q differ", bus.MessageID(&letter), bus.MessageID(&again))
 	}
@@ -45,14 +44,8 @@ func TestMessageIDIgnoresWhatARepeatMayChange(t *testing.T) {
 type parts struct{ topic, source, id, data, redriven, letter string }
 
 func (p parts) event() bus.Event {
-	e := bus.Event{Topic: p.topic, Source: p.source, ID: p.id, Data: []byte(p.data), Headers: bus.Headers{}}
-	if p.redriven != "" {
-		e.Headers.Set(bus.HeaderRedriven, p.redriven)
-	}
-	if p.letter != "" {
-		e.Headers.Set(bus.HeaderLetter, p.letter)
-	}
-	return e
+	e := bus.Event{Topic: p.topic, Source: p.source, ID: p.id, Data: []byte(p.data)}
+	return e.WithControl(bus.Control{Redriven: p.redriven, Letter: p.letter})
 }
 
 // tells is p without what does not tell events apart.

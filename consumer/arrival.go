@@ -1,7 +1,9 @@
 package consumer
 
 import (
+	"encoding/hex"
 	"fmt"
+	"log/slog"
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer/internal/protocol"
@@ -18,32 +20,53 @@ func (e *engine) arrivals(ds []*bus.Delivery) []protocol.Arrival {
 }
 
 func (e *engine) arrival(d *bus.Delivery) (a protocol.Arrival) {
+	foreign := e.forOthers(d)
 	a = protocol.Arrival{
 		Delivery: d, Order: d.Event.Key,
 		Key: dedupe.Key{Topic: d.Event.Topic, Group: e.group, ID: d.Event.Identity()},
 	}
-	if g := d.Event.Headers.Get(bus.HeaderGroup); g != "" && g != e.group {
+	if foreign {
 		a.Foreign = true
 		return a
 	}
 	if d.Malformed != nil {
-		a.Bury = fmt.Sprintf("malformed: %v", d.Malformed)
-		a.Hash = dedupe.NewHash(bytesName, Bytes(d.Event))
+		refuse(&a, fmt.Sprintf("malformed: %v", d.Malformed))
 		return a
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			a.Bury = fmt.Sprintf("unidentified: Options.ID, Options.OrderKey or Options.Fingerprint panicked: %v", p)
-			a.Hash = dedupe.NewHash(bytesName, Bytes(d.Event))
+			refuse(&a, fmt.Sprintf("unidentified: Options.ID, Options.OrderKey or Options.Fingerprint panicked: %v", p))
 		}
 	}()
-	id := e.o.ID(d.Event)
-	if id == "" {
-		a.Bury = "unidentified: Options.ID returned an empty id"
-	} else {
-		a.Key.ID = id
+	a.Key.ID = e.o.ID(d.Event)
+	if a.Key.ID == "" {
+		refuse(&a, "unidentified: Options.ID returned an empty id")
+		return a
 	}
 	a.Order = e.o.OrderKey(d.Event)
 	a.Hash = e.o.hash(d.Event)
 	return a
+}
+
+// refuse has an event dead-lettered that has no id of its own. Its key is for its payload alone,
+// lest it be taken for a duplicate of an event that has the id.
+func refuse(a *protocol.Arrival, reason string) {
+	e := &a.Delivery.Event
+	a.Bury, a.Hash, a.Order = reason, dedupe.NewHash(bytesName, Bytes(*e)), e.Key
+	a.Key.ID, a.Key.Payload = e.Identity(), hex.EncodeToString(a.Hash)
+}
+
+// forOthers takes the event's control headers off it, and reports whether they say that it is for
+// another group. Those that were written for another event are not obeyed.
+func (e *engine) forOthers(d *bus.Delivery) bool {
+	foreign, err := protocol.TakeControl(d, e.group)
+	if err != nil {
+		level := slog.LevelDebug
+		if !e.warnedOfControl.Swap(true) {
+			level = slog.LevelWarn
+		}
+		e.o.Logger.Log(e.calls, level, "control headers ignored: whoever published the event copied them from another one",
+			"topic", d.Event.Topic, "id", d.Event.ID, "at", d.At.Sequence, "error", err)
+	}
+	return foreign
 }

@@ -20,9 +20,14 @@
 //
 // Mode [SeenMark]: seen, run, mark. Any store will do; two concurrent copies may both run.
 //
-// Nothing is dropped silently. Every event that the bus hands out ends handled, recognised as a duplicate, or dead-lettered with
-// its reason (a [Letter]): after Options.MaxAttempts failures, at once for [Permanent], after Options.MaxCrashes crashes, when
-// its id was used before for another payload, and when it cannot be read.
+// Nothing is dropped silently. Every event that the bus hands out ends handled, recognised as a
+// duplicate, or dead-lettered with its reason (a [Letter]): after Options.MaxAttempts failures, at
+// once for [Permanent], after Options.MaxCrashes crashes, when its id was used before for another
+// payload, and when it cannot be read. A letter has its reason and its error, and the whole event:
+// one that is too large for a single event of the bus has parts, stored before it ([Letter.Join]).
+//
+// Handlers see no control headers (bus.Control): what they publish with the headers of the event
+// that they were given is for every group.
 //
 // # The life of a delivery
 //

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/onceish/onceish/bus"
@@ -25,8 +26,10 @@ type engine struct {
 	records      dedupe.Store      // the same store: what it knows
 	transactor   dedupe.Transactor // nil: runs are marked afterwards
 	cursor       *cursor.Cursor
-	letterBytes  int // the largest dead letter
+	letterRoom   letterRoom // the letter loop's
 	tickEvery    time.Duration
+
+	warnedOfControl atomic.Bool // the first event with another one's control headers is a warning
 
 	mu      sync.Mutex // guards what follows, and is never held during a call
 	machine *protocol.Machine

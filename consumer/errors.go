@@ -33,4 +33,7 @@ var (
 	ErrDeadLetterTopic = errors.New("the dead-letter topic cannot be used")
 	// ErrNotLetter is returned by ParseLetter for an event that is no dead letter.
 	ErrNotLetter = errors.New("not a dead letter")
+	// ErrLetterPart is returned by ParseLetter for a part of a dead letter, of which the letter
+	// itself follows, and by Letter.Join when parts are missing.
+	ErrLetterPart = errors.New("a part of a dead letter")
 )

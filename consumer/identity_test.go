@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"strings"
 	"sync"
@@ -128,10 +129,7 @@ func TestCanonicalJSONTellsNumbersAndGarbageApart(t *testing.T) {
 
 func TestRedrivenCopyIsForItsGroupAlone(t *testing.T) {
 	inWorld(t, func(w *world) {
-		ours, theirs := order("ours"), order("theirs")
-		ours.Headers = bus.Headers{bus.HeaderGroup: {"billing"}}
-		theirs.Headers = bus.Headers{bus.HeaderGroup: {"shipping"}}
-		w.publish(ours, theirs)
+		w.publish(order("ours").WithControl(bus.Control{Group: "billing"}), order("theirs").WithControl(bus.Control{Group: "shipping"}))
 		s := w.subscribe(nothing, nil)
 		time.Sleep(time.Minute)
 		w.drain(s)
@@ -244,6 +242,121 @@ func TestOptionsAreNotChanged(t *testing.T) {
 		w.drain(s)
 		if o.Concurrency != 0 || o.Logger != nil {
 			t.Errorf("defaults were written into the caller's options: %+v", o)
+		}
+	})
+}
+
+// A handler is not shown control headers, and passes on none: what it publishes is for every group.
+func TestControlHeadersDoNotReachHandlers(t *testing.T) {
+	inWorld(t, func(w *world) {
+		redriven := order("1")
+		redriven.Headers = bus.Headers{"Traceparent": {"00-1"}}
+		w.publish(redriven.WithControl(bus.Control{Redriven: "billing/s@1/1/1", Group: "billing"}))
+		billing := w.subscribe(func(ctx context.Context, e bus.Event) error {
+			if len(e.Headers) != 1 || e.Headers.Get("Traceparent") != "00-1" {
+				t.Errorf("the handler is shown %v", e.Headers)
+			}
+			_, err := w.bus.Publish(ctx, bus.Event{ID: "invoice of " + e.ID, Topic: "invoice.made", Headers: e.Headers})
+			return err
+		}, nil)
+		mailed := 0
+		mail, err := consumer.SubscribeExactlyOnce(w.t.Context(), w.bus, "invoice.made", "mail", w.store, func(context.Context, bus.Event) error {
+			mailed++
+			return nil
+		}, nil)
+		must(t, err)
+		time.Sleep(time.Minute)
+		w.drain(billing)
+		w.drain(mail)
+		if mailed != 1 {
+			t.Errorf("the invoice was mailed %d times; want once", mailed)
+		}
+	})
+}
+
+// A client of the bus that is not ours may store any headers on any event.
+func TestControlHeadersOfAnotherEventAreIgnoredAndLogged(t *testing.T) {
+	inWorld(t, func(w *world) {
+		var log strings.Builder
+		b := copying{Bus: w.bus, headers: order("0").WithControl(bus.Control{Group: "shipping"}).Headers}
+		w.publish(order("1"), order("2"))
+		s, err := consumer.SubscribeExactlyOnce(w.t.Context(), b, "order.*", "billing", w.store, w.record(nothing), &consumer.Options{
+			Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		})
+		must(t, err)
+		time.Sleep(time.Minute)
+		w.drain(s)
+		if n := strings.Count(log.String(), "control headers ignored"); w.starts() != 2 || n != 1 {
+			t.Errorf("%d runs, want 2; logged %d times, want once:\n%s", w.starts(), n, &log)
+		}
+	})
+}
+
+// copying delivers every event with these headers.
+type copying struct {
+	bus.Bus
+	headers bus.Headers
+}
+
+func (c copying) Subscribe(ctx context.Context, topic, group string, o *bus.SubscribeOptions) (bus.Source, error) {
+	s, err := c.Bus.Subscribe(ctx, topic, group, o)
+	return copyingSource{s, c.headers}, err
+}
+
+type copyingSource struct {
+	bus.Source
+	headers bus.Headers
+}
+
+func (s copyingSource) Fetch(ctx context.Context, n int) ([]*bus.Delivery, error) {
+	ds, err := s.Source.Fetch(ctx, n)
+	for _, d := range ds {
+		d.Event.Headers = s.headers
+	}
+	return ds, err
+}
+
+// Whatever id somebody chooses, it is not taken for the key under which a reused id is
+// dead-lettered.
+func TestReusedIDIsDeadLetteredWhateverOtherIDsThereAre(t *testing.T) {
+	inWorld(t, func(w *world) {
+		second := order("x")
+		second.Data = []byte("two")
+		hash := consumer.Bytes(second)
+		s := w.subscribe(nothing, nil)
+		events := []bus.Event{order("x")}
+		for _, id := range []string{"x#%x", "x::%x", "x%x", "{}x#%x", "x.%x", "x/%x"} {
+			events = append(events, bus.Event{ID: fmt.Sprintf(id, hash), Topic: second.Topic, Data: second.Data})
+		}
+		w.publish(events...)
+		time.Sleep(time.Minute)
+		w.publish(second)
+		time.Sleep(time.Minute)
+		w.drain(s)
+		ls := w.letters()
+		if w.starts() != len(events) || len(ls) != 1 || ls[0].Event.ID != "x" || string(ls[0].Event.Data) != "two" {
+			t.Errorf("%d runs, want %d; letters %+v, want one of x", w.starts(), len(events), ls)
+		}
+	})
+}
+
+// An event that has no id of its own is no duplicate of one that has the id which the bus knows it
+// by.
+func TestUnidentifiedEventIsNoDuplicate(t *testing.T) {
+	inWorld(t, func(w *world) {
+		s := w.subscribe(nothing, &consumer.Options{Fingerprint: consumer.NoFingerprint, ID: func(e bus.Event) string {
+			if e.ID == "order 2" {
+				return ""
+			}
+			return strings.Replace(e.ID, "1", "2", 1)
+		}})
+		w.publish(order("order 1"))
+		time.Sleep(time.Minute)
+		w.publish(order("order 2"))
+		time.Sleep(time.Minute)
+		w.drain(s)
+		if ls := w.letters(); w.starts() != 1 || len(ls) != 1 || ls[0].Event.ID != "order 2" {
+			t.Errorf("%d runs, letters %+v; want one run, and a letter of order 2", w.starts(), ls)
 		}
 	})
 }

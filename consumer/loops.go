@@ -157,31 +157,72 @@ func (e *engine) bury() {
 		ls = m.Letters(now)
 		return len(ls) > 0
 	}) {
-		events := make([]bus.Event, len(ls))
-		for i, l := range ls {
-			events[i] = newLetter(l, e.group, e.now()).event(e.o.DeadLetter, e.letterBytes)
-		}
-		receipts, err := e.publish(events)
+		errs := e.publishLetters(ls)
 		e.step(func(m *protocol.Machine, now time.Time) {
 			for i, l := range ls {
-				m.Posted(now, l, receipts[i].Err)
+				m.Posted(now, l, errs[i])
 			}
 		})
-		e.reportLetters(ls, receipts)
-		if err != nil {
+		for i, l := range ls {
+			if errs[i] == nil {
+				e.o.Logger.Error("event dead-lettered", "key", l.Key.String(), "topic", e.o.DeadLetter, "reason", l.Reason)
+			}
+		}
+		if err := errors.Join(errs...); err != nil {
 			e.o.Logger.Error("dead letters could not be stored: their events come again for that",
 				"topic", e.o.DeadLetter, "error", err)
+			e.measureLetters(err)
 		}
 	}
 }
 
-// reportLetters logs which events were given up, and why.
-func (e *engine) reportLetters(ls []*protocol.Letter, receipts []bus.Receipt) {
+// publishLetters returns why each letter is not known to be stored. The parts of letters that have
+// some are stored before.
+func (e *engine) publishLetters(ls []*protocol.Letter) []error {
+	errs := make([]error, len(ls))
+	letters := make([]bus.Event, len(ls))
+	var parts, ready []bus.Event
+	var partOf, readyOf []int // indexes of their letters
 	for i, l := range ls {
-		if receipts[i].Err == nil {
-			e.o.Logger.Error("event dead-lettered", "key", l.Key.String(), "topic", e.o.DeadLetter, "reason", l.Reason)
+		var own []bus.Event
+		own, letters[i] = newLetter(l, e.group, e.now()).events(e.o.DeadLetter, e.letterRoom)
+		for range own {
+			partOf = append(partOf, i)
+		}
+		parts = append(parts, own...)
+	}
+	if len(parts) > 0 {
+		receipts, _ := e.publish(parts)
+		for n, r := range receipts {
+			errs[partOf[n]] = errors.Join(errs[partOf[n]], r.Err)
 		}
 	}
+	for i := range letters {
+		if errs[i] == nil {
+			ready, readyOf = append(ready, letters[i]), append(readyOf, i)
+		}
+	}
+	receipts, _ := e.publish(ready)
+	for n, r := range receipts {
+		errs[readyOf[n]] = r.Err
+	}
+	return errs
+}
+
+// measureLetters asks again how large a letter may be, where one was too large: the limits of
+// stream and server may have changed.
+func (e *engine) measureLetters(failure error) {
+	if !errors.Is(failure, bus.ErrTooLarge) {
+		return
+	}
+	ctx, cancel := e.call()
+	defer cancel()
+	info, err := e.bus.Topic(ctx, e.o.DeadLetter, e.group, bus.Start{})
+	if err != nil {
+		e.o.Logger.Warn("the limits of the dead-letter topic could not be read", "topic", e.o.DeadLetter, "error", err)
+		return
+	}
+	e.letterRoom = newLetterRoom(&info)
 }
 
 // publish returns a receipt for each event, also from a bus that returned none.

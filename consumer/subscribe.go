@@ -60,12 +60,13 @@ func prepare(ctx context.Context, b bus.Bus, topic, group string,
 	if err != nil {
 		return nil, err
 	}
+	opts.warnOfLetters(&info, &letters)
 	if err := opts.checkTTL(); err != nil && !opts.Unsafe {
 		return nil, err
 	}
 	e := &engine{
 		o: opts, group: group, topic: topic, handler: wrap(h, opts.Use), base: context.WithoutCancel(ctx),
-		bus: b, store: claimer, records: store, transactor: transactor, letterBytes: letters.MaxBytes,
+		bus: b, store: claimer, records: store, transactor: transactor, letterRoom: newLetterRoom(&letters),
 		leaving: make(chan struct{}), drained: make(chan struct{}), failed: make(chan struct{}),
 	}
 	watermarks, ok := store.(dedupe.Watermarker)
@@ -105,23 +106,6 @@ func claimerOf(store dedupe.Store, mode Mode) (dedupe.Claimer, error) {
 		return c, nil
 	}
 	return nil, fmt.Errorf("%w: %T. Use another store, or Options.Mode SeenMark if concurrent duplicates do no harm", ErrNotClaimer, store)
-}
-
-// letterTopic checks that dead letters can be kept.
-func letterTopic(ctx context.Context, b bus.Bus, topic, group, dead string) (bus.TopicInfo, error) {
-	if bus.Match(topic, dead) {
-		return bus.TopicInfo{}, fmt.Errorf("%w: the subscription to %q receives %q itself: set Options.DeadLetter to a topic outside of it",
-			ErrDeadLetterTopic, topic, dead)
-	}
-	info, err := b.Topic(ctx, dead, group, bus.Start{})
-	if err != nil {
-		return info, fmt.Errorf("%w: %w", ErrDeadLetterTopic, err)
-	}
-	if info.WorkQueue || info.Interest {
-		return info, fmt.Errorf("%w: the stream of %q has work-queue or interest retention, which deletes letters as they are read: use one with limits retention",
-			ErrDeadLetterTopic, dead)
-	}
-	return info, nil
 }
 
 // open makes the cursor, and the Machine that goes on from it.

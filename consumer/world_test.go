@@ -61,8 +61,7 @@ func (w *world) publish(es ...bus.Event) {
 func (w *world) again(e bus.Event, times int) {
 	w.t.Helper()
 	for i := range times {
-		e.Headers = bus.Headers{bus.HeaderRedriven: {fmt.Sprint(i)}}
-		w.publish(e)
+		w.publish(e.WithControl(bus.Control{Redriven: fmt.Sprint(i)}))
 	}
 }
 

@@ -17,13 +17,23 @@ type Key struct {
 	Group string
 	// ID is the event's identity within its topic.
 	ID string
+	// Payload is empty in the keys of events that are handled. Otherwise the key is for one payload
+	// under that ID alone, of which this is the hash in hexadecimal digits: for an event that
+	// cannot have the ID to itself, such as one whose ID was used before for another payload. So no
+	// ID that somebody chooses is ever taken for such a key.
+	Payload string
 }
 
-// String is the readable form: topic::group::id, with '%', ':', control characters and what is not UTF-8
-// percent-encoded in the parts. A part that takes over 512 bytes so is replaced by "sha256:" and its hash. It is injective. A store may encode a
-// Key in its own way.
+// String is the readable form: topic::group::id, or topic::group::id::payload if there is a
+// Payload, with '%', ':', control characters and what is not UTF-8 percent-encoded in the parts. A
+// part that takes over 512 bytes so is replaced by "sha256:" and its hash. It is injective. A store
+// may encode a Key in its own way.
 func (k Key) String() string {
-	return part(k.Topic) + "::" + part(k.Group) + "::" + part(k.ID)
+	s := part(k.Topic) + "::" + part(k.Group) + "::" + part(k.ID)
+	if k.Payload != "" {
+		s += "::" + part(k.Payload)
+	}
+	return s
 }
 
 // part is empty, or holds no ':' but in "sha256:…", which no escaped text holds.

@@ -32,6 +32,8 @@ func TestKeyString(t *testing.T) {
 		{dedupe.Key{Topic: "\xed\xa0\x80", ID: "\u0085"}, "%ED%A0%80::::%C2%85"},
 		{dedupe.Key{Topic: long[1:], ID: long}, long[1:] + "::::sha256:" + digest},
 		{dedupe.Key{ID: "sha256:" + digest}, "::::sha256%3A" + digest},
+		{dedupe.Key{Topic: "a", Group: "b", ID: "c", Payload: "2d71"}, "a::b::c::2d71"},
+		{dedupe.Key{Topic: "a", Group: "b", ID: "c::2d71"}, "a::b::c%3A%3A2d71"},
 	} {
 		if got := c.key.String(); got != c.want {
 			t.Errorf("%q: %q, want %q", c.key, got, c.want)
@@ -40,10 +42,10 @@ func TestKeyString(t *testing.T) {
 }
 
 // parse reads a readable key back: what was hashed is left as it is.
-func parse(s string) (parts [3]string, err error) {
+func parse(s string) (parts [4]string, err error) {
 	split := strings.Split(s, "::")
-	if len(split) != 3 {
-		return parts, fmt.Errorf("%d parts, want 3", len(split))
+	if len(split) != 3 && len(split) != 4 {
+		return parts, fmt.Errorf("%d parts, want 3 or 4", len(split))
 	}
 	for i, p := range split {
 		if strings.HasPrefix(p, "sha256:") {
@@ -87,12 +89,12 @@ func checkKey(t *testing.T, k dedupe.Key) {
 	if err != nil {
 		t.Fatalf("%q: %q: %v", k, s, err)
 	}
-	if want := [3]string{expected(k.Topic), expected(k.Group), expected(k.ID)}; parts != want {
+	if want := [4]string{expected(k.Topic), expected(k.Group), expected(k.ID), expected(k.Payload)}; parts != want {
 		t.Errorf("%q: %q is read back as %q", k, s, parts)
 	}
 	// no text that is kept readable passes for a hash
-	for i, p := range []string{k.Topic, k.Group, k.ID} {
-		if readable(p) && strings.HasPrefix(strings.Split(s, "::")[i], "sha256:") {
+	for i, p := range []string{k.Topic, k.Group, k.ID, k.Payload} {
+		if p != "" && readable(p) && strings.HasPrefix(strings.Split(s, "::")[i], "sha256:") {
 			t.Errorf("%q passes for a hash in %q", p, s)
 		}
 	}
@@ -114,6 +116,8 @@ func FuzzKeyString(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, topic, group, id string) {
 		checkKey(t, dedupe.Key{Topic: topic, Group: group, ID: id})
+		checkKey(t, dedupe.Key{Topic: topic, Group: group, ID: id, Payload: "2d711642"})
+		checkKey(t, dedupe.Key{Topic: topic, Group: group, Payload: id})
 		checkKey(t, dedupe.Key{Topic: topic, Group: group, ID: strings.Repeat(id+"x", 200)})
 	})
 }

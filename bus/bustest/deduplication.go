@@ -53,7 +53,7 @@ func storesOnce(t *testing.T, f *fixture) {
 
 func storesLetterOnce(t *testing.T, f *fixture) {
 	letter := func(id, data string) bus.Event {
-		return bus.Event{ID: "1", Topic: "orders.dead", Data: []byte(data), Headers: bus.Headers{bus.HeaderLetter: {id}}}
+		return bus.Event{ID: "1", Topic: "orders.dead", Data: []byte(data)}.WithControl(bus.Control{Letter: id})
 	}
 	first := f.publish(t, letter("g/s/1", "payload"))
 	f.again(t, letter("g/s/1", "payload, and another stack"), first[0].Sequence)
@@ -66,8 +66,8 @@ func swallowsNothing(t *testing.T, f *fixture) {
 	topic.Topic = "orders.changed"
 	source.Source = "/elsewhere"
 	payload.Data = []byte("another")
-	redriven.Headers = bus.Headers{bus.HeaderRedriven: {"g/s/1"}}
-	letter.Headers = bus.Headers{bus.HeaderLetter: {"g/s/1"}}
+	redriven = redriven.WithControl(bus.Control{Redriven: "g/s/1"})
+	letter = letter.WithControl(bus.Control{Letter: "g/s/1"})
 	// Ids that a careless encoding of topic, source and id mixes up.
 	long, longer := event(string(make([]byte, 600))), event(string(make([]byte, 601)))
 	es := []bus.Event{

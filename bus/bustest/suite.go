@@ -21,7 +21,7 @@ func Run(t *testing.T, h Harness) {
 	}
 	h = h.withDefaults()
 	for _, p := range slices.Concat(
-		publishing(), deduplication(), roundTrip(), topics(), groups(), settling(), fetching(), bound(),
+		publishing(), deduplication(), roundTrip(), control(), topics(), groups(), settling(), fetching(), bound(),
 		floors(h), finding(h), starting(), losing(h), restoring(h), closing(), loads(),
 	) {
 		if p.unless {

@@ -23,9 +23,14 @@ func newEncoder() *encoder {
 }
 
 // encode returns a message that is valid until the next call.
-func (w *encoder) encode(e *bus.Event) (*nats.Msg, error) {
-	if err := e.Validate(); err != nil {
+func (w *encoder) encode(in *bus.Event) (*nats.Msg, error) {
+	if err := in.Validate(); err != nil {
 		return nil, err
+	}
+	e := in
+	if len(in.Headers) > 0 {
+		own := bus.DropForeignControl(*in)
+		e = &own
 	}
 	clear(w.msg.Header)
 	w.values, w.err = w.values[:0], nil

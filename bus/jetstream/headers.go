@@ -18,18 +18,6 @@ const (
 	cloudEventsJS = cloudEvents + "+json"
 )
 
-// command reports whether a header tells the server what to do. Where a message was republished from is none of those.
-func command(name string) bool {
-	if len(name) < 5 || !strings.EqualFold(name[:5], "Nats-") {
-		return false
-	}
-	switch strings.ToLower(name[5:]) {
-	case "stream", "sequence", "subject", "time-stamp", "last-sequence":
-		return false
-	}
-	return true
-}
-
 // publishable tells why a header of an event cannot be published: the wire would change it, or it means something else there.
 func publishable(name string, values []string) error {
 	switch {
@@ -37,8 +25,6 @@ func publishable(name string, values []string) error {
 		return fmt.Errorf("%w: header name %.64q: only visible ASCII, none of \"()/,:;<=>?@[\\]{}", bus.ErrInvalidEvent, name)
 	case attributeOf(name) != noAttribute && attributeOf(name) != attrMessageID && attributeOf(name) != attrMedia:
 		return fmt.Errorf("%w: header %q is a field of the event: set that instead", bus.ErrInvalidEvent, name)
-	case command(name):
-		return fmt.Errorf("%w: header %q is between the bus and its server", bus.ErrInvalidEvent, name)
 	case attributeOf(name) == attrMedia && isCloudEvents(values):
 		return fmt.Errorf("%w: header %q says that Data is a CloudEvent in structured mode: set Event.ContentType instead", bus.ErrInvalidEvent, name)
 	}
@@ -54,11 +40,12 @@ func isCloudEvents(contentTypes []string) bool {
 	return len(contentTypes) > 0 && strings.HasPrefix(strings.ToLower(strings.TrimSpace(contentTypes[0])), cloudEvents)
 }
 
-// tidy turns a received message's headers, the attributes of which were read, into an event's: commands to the server are
-// left out, and what the client could not publish again is encoded.
+// tidy turns a received message's headers, the attributes of which were read, into an event's:
+// headers between bus and server are left out, and what the client could not publish again is
+// encoded.
 func tidy(h nats.Header) bus.Headers {
 	for name, values := range h {
-		if command(name) {
+		if bus.ServerHeader(name) {
 			delete(h, name)
 			continue
 		}

@@ -29,6 +29,9 @@ func (b *Bus) Topic(ctx context.Context, topic, group string, from bus.Start) (b
 		Interest:  stream.Config.Retention == jetstream.InterestPolicy,
 		MaxAge:    max(0, stream.Config.MaxAge),
 		MaxBytes:  b.maxBytes(&stream.Config),
+
+		MaxHeaderBytes:  maxHeaderBytes,
+		RefusesWhenFull: stream.Config.Discard == jetstream.DiscardNew && (stream.Config.MaxMsgs > 0 || stream.Config.MaxBytes > 0),
 	}
 	if group != "" {
 		if info.Known, err = b.known(ctx, stream.Config.Name, ConsumerName(group, topic)); err != nil {
@@ -41,6 +44,9 @@ func (b *Bus) Topic(ctx context.Context, topic, group string, from bus.Start) (b
 	info.Start = startPosition(stream, from)
 	return info, nil
 }
+
+// maxHeaderBytes is what the server takes of headers, whatever its limit on messages.
+const maxHeaderBytes = 1<<16 - 1
 
 func (b *Bus) known(ctx context.Context, stream, consumer string) (bool, error) {
 	_, err := b.consumerInfo(ctx, stream, consumer)

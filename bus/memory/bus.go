@@ -48,6 +48,7 @@ func (b *Bus) publish(ctx context.Context, e bus.Event) bus.Receipt {
 	if err := e.Validate(); err != nil {
 		return bus.Receipt{Err: err}
 	}
+	e = bus.DropForeignControl(e)
 	s, err := b.find(e.Topic)
 	if err != nil {
 		return bus.Receipt{Err: err}
@@ -55,6 +56,10 @@ func (b *Bus) publish(ctx context.Context, e bus.Event) bus.Receipt {
 	if n := size(&e); n > s.config.MaxBytes {
 		return bus.Receipt{Err: fmt.Errorf("%w: event %.64q for topic %q has %d bytes, stream %q takes %d: "+
 			"send less, or raise Stream.MaxBytes", bus.ErrTooLarge, e.ID, e.Topic, n, s.config.Name, s.config.MaxBytes)}
+	}
+	if n := headerSize(&e); n > maxHeaderBytes {
+		return bus.Receipt{Err: fmt.Errorf("%w: event %.64q for topic %q has %d bytes of headers, at most %d are taken: put them into Data",
+			bus.ErrTooLarge, e.ID, e.Topic, n, maxHeaderBytes)}
 	}
 	id := bus.MessageID(&e)
 	e = normal(e)
@@ -82,10 +87,17 @@ func normal(e bus.Event) bus.Event {
 }
 
 func size(e *bus.Event) int {
-	n := len(e.ID) + len(e.Topic) + len(e.Key) + len(e.Type) + len(e.Source) + len(e.ContentType) + len(e.Data)
+	return len(e.ID) + len(e.Topic) + len(e.Key) + len(e.Type) + len(e.Source) + len(e.ContentType) + len(e.Data) + headerSize(e)
+}
+
+// maxHeaderBytes bounds an event's headers, as NATS does.
+const maxHeaderBytes = 1<<16 - 1
+
+// headerSize is what the headers take on NATS.
+func headerSize(e *bus.Event) (n int) {
 	for name, values := range e.Headers {
 		for _, v := range values {
-			n += len(name) + len(v)
+			n += len(name) + len(v) + len(": \r\n")
 		}
 	}
 	return n
@@ -99,8 +111,8 @@ func (b *Bus) Topic(ctx context.Context, topic, group string, from bus.Start) (i
 	}
 	s.do(func(int64) {
 		info = bus.TopicInfo{
-			First: s.first(), Last: s.last(), WorkQueue: s.config.WorkQueue, MaxAge: s.config.MaxAge, MaxBytes: s.config.MaxBytes,
-			Limits: bus.Limits{Events: int64(s.config.MaxEvents)},
+			First: s.first(), Last: s.last(), WorkQueue: s.config.WorkQueue, MaxAge: s.config.MaxAge,
+			MaxBytes: s.config.MaxBytes, MaxHeaderBytes: maxHeaderBytes, Limits: bus.Limits{Events: int64(s.config.MaxEvents)},
 		}
 		if sl := s.slot(topic, group); sl != nil && sl.cursor != nil {
 			info.Known, from = true, bus.Start{}

@@ -8,8 +8,9 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// maxPart bounds an encoded part of a key in bytes. Three of them, and the reply's subject, have to fit the
-// server's bound on a protocol line, 4,096 bytes by default: who exceeds it is disconnected for good.
+// maxPart bounds an encoded part of a key in bytes. Four of them, and the reply's subject, have to
+// fit the server's bound on a protocol line, 4,096 bytes by default: who exceeds it is disconnected
+// for good.
 const maxPart = 512
 
 // Kinds of keys: the first token, so that no watermark can ever be a dedupe key.
@@ -19,8 +20,14 @@ const (
 	kindProbe     = "probe"
 )
 
-// eventKey is e.<topic>.<group>.<id>. It is injective.
-func eventKey(k dedupe.Key) string { return join(kindEvent, k.Topic, k.Group, k.ID) }
+// eventKey is e.<topic>.<group>.<id>, or e.<topic>.<group>.<id>.<payload> if there is a payload. It
+// is injective.
+func eventKey(k dedupe.Key) string {
+	if k.Payload == "" {
+		return join(kindEvent, k.Topic, k.Group, k.ID)
+	}
+	return join(kindEvent, k.Topic, k.Group, k.ID, k.Payload)
+}
 
 // watermarkKey is w.<group>.<topic>. It is injective.
 func watermarkKey(group, topic string) string { return join(kindWatermark, group, topic) }

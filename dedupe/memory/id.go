@@ -17,7 +17,9 @@ func idOf(k dedupe.Key) id {
 	b = append(b, k.Topic...)
 	b = binary.AppendUvarint(b, uint64(len(k.Group)))
 	b = append(b, k.Group...)
+	b = binary.AppendUvarint(b, uint64(len(k.ID)))
 	b = append(b, k.ID...)
+	b = append(b, k.Payload...)
 	sum := sha256.Sum256(b)
 	return id(sum[:16])
 }

@@ -43,7 +43,7 @@ func TestSettingsOfTheClientDoNotMatter(t *testing.T) {
 			if err != nil || cs[0].State != dedupe.Done || cs[1].State != dedupe.Fresh || cs[1].Attempts != 1 {
 				t.Fatal(cs, err)
 			}
-			if _, err := s.Begin(t.Context(), "g", "t", dedupe.Position{Stream: "s"}); err != nil {
+			if _, err := s.Begin(t.Context(), "g", "t", dedupe.Watermark{Position: dedupe.Position{Stream: "s"}}); err != nil {
 				t.Fatal(err)
 			}
 		})

@@ -7,6 +7,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -23,12 +24,18 @@ func main() {
 	})
 }
 
-// reader returns a handler that prints letters. What is none is dead-lettered itself.
+// reader returns a handler that prints letters. Of an event that was too large for its letter the
+// parts come before it, and are passed over. What is no letter is dead-lettered itself.
 func reader(out io.Writer) consumer.Handler {
 	return func(_ context.Context, e bus.Event) error {
 		l, err := consumer.ParseLetter(e)
-		if err != nil {
+		switch {
+		case errors.Is(err, consumer.ErrLetterPart):
+			return nil
+		case err != nil:
 			return consumer.Permanent(err)
+		case l.Parts > 0:
+			l.Event.Data = fmt.Appendf(nil, "(in %d parts)", l.Parts)
 		}
 		_, err = fmt.Fprintf(out, "%s %s: %s (attempts: %d, crashes: %d)\n%s\n",
 			l.Event.Topic, l.Event.ID, l.Reason, l.Attempts, l.Crashes, l.Event.Data)

@@ -43,8 +43,7 @@ func TestEverythingPublishedThreeTimes(t *testing.T) {
 		for block := range slices.Chunk(many("thrice-", n, "effect", "100ms"), 40) { // so that copies go to different workers
 			for i := range 3 {
 				for _, e := range block {
-					e.Headers = bus.Headers{bus.HeaderRedriven: {fmt.Sprint(i)}}
-					es = append(es, e)
+					es = append(es, e.WithControl(bus.Control{Redriven: fmt.Sprint(i)}))
 				}
 			}
 		}

@@ -120,7 +120,6 @@ func (r *rig) chose(a, b int, reused bus.Event) {
 func (r *rig) again(es ...bus.Event) {
 	r.t.Helper()
 	for i, e := range es {
-		e.Headers = bus.Headers{bus.HeaderRedriven: {fmt.Sprint(r.ledger.count("", "", ""), "-", i)}}
-		r.publish(e)
+		r.publish(e.WithControl(bus.Control{Redriven: fmt.Sprint(r.ledger.count("", "", ""), "-", i)}))
 	}
 }

@@ -17,7 +17,7 @@ import (
 
 // EventID is the id of the i-th event, from 0, of an event's change of a document: the same whenever it is made. It is a UUID of version 8.
 func EventID(key dedupe.Key, step, document string, i int) string {
-	b := digest(key.Topic, key.Group, key.ID, step, document, strconv.Itoa(i))
+	b := digest(append(keyParts(key), step, document, strconv.Itoa(i))...)
 	b[6] = b[6]&0x0f | 0x80
 	b[8] = b[8]&0x3f | 0x80
 	s := hex.EncodeToString(b[:16])
@@ -47,10 +47,11 @@ type header struct {
 
 // NewEvent is the document of an event that is added at this time. An event that could not be published later is
 // bus.ErrInvalidEvent.
-func NewEvent(e *bus.Event, at time.Time) (bson.Raw, error) {
-	if err := check(e); err != nil {
+func NewEvent(in *bus.Event, at time.Time) (bson.Raw, error) {
+	if err := check(in); err != nil {
 		return nil, err
 	}
+	e := bus.DropForeignControl(*in)
 	w := waiting{
 		ID: e.ID, Topic: e.Topic, Added: at.UnixNano(), Key: e.Key, Type: e.Type, Source: e.Source, ContentType: e.ContentType, Data: e.Data,
 	}

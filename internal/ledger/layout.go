@@ -32,8 +32,17 @@ const markSize = 16
 
 // Mark is what an event's change of a document is known by. It is binary, so that no collation takes two for one.
 func Mark(key dedupe.Key, step string) bson.Binary {
-	sum := digest(key.Topic, key.Group, key.ID, step)
+	sum := digest(append(keyParts(key), step)...)
 	return bson.Binary{Data: sum[:markSize]}
+}
+
+// keyParts are three, or four of a key with a payload.
+func keyParts(key dedupe.Key) []string {
+	parts := []string{key.Topic, key.Group, key.ID}
+	if key.Payload != "" {
+		parts = append(parts, key.Payload)
+	}
+	return parts
 }
 
 // digest tells any two lists of texts apart.

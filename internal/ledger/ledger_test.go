@@ -28,7 +28,7 @@ func value(t testing.TB, v any) bson.RawValue {
 func TestMarksDiffer(t *testing.T) {
 	t.Parallel()
 	seen := map[string]string{}
-	for _, k := range []dedupe.Key{{}, {Topic: "a"}, {Group: "a"}, {ID: "a"}, {Topic: "a", Group: "b"}, {Topic: "ab"}, {ID: "a\x00"}, {ID: "A"}} {
+	for _, k := range []dedupe.Key{{}, {Topic: "a"}, {Group: "a"}, {ID: "a"}, {Topic: "a", Group: "b"}, {Topic: "ab"}, {ID: "a\x00"}, {ID: "A"}, {ID: "a", Payload: "a"}} {
 		for _, step := range []string{"", "a", "b"} {
 			mark := string(ledger.Mark(k, step).Data)
 			if other, ok := seen[mark]; ok || len(mark) != 16 {
@@ -39,7 +39,7 @@ func TestMarksDiffer(t *testing.T) {
 	}
 	id := ledger.EventID(dedupe.Key{ID: "a"}, "", "d", 0)
 	for _, other := range []string{
-		ledger.EventID(dedupe.Key{ID: "b"}, "", "d", 0), ledger.EventID(dedupe.Key{ID: "a"}, "s", "d", 0),
+		ledger.EventID(dedupe.Key{ID: "b"}, "", "d", 0), ledger.EventID(dedupe.Key{ID: "a", Payload: "p"}, "", "d", 0), ledger.EventID(dedupe.Key{ID: "a"}, "s", "d", 0),
 		ledger.EventID(dedupe.Key{ID: "a"}, "", "e", 0), ledger.EventID(dedupe.Key{ID: "a"}, "", "d", 1),
 	} {
 		if other == id {
@@ -176,4 +176,24 @@ func FuzzParse(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// What a handler passes on of the event that it was given does no harm, and what a bus would refuse
+// later is refused now.
+func TestEventsKeepNoHeadersOfOthers(t *testing.T) {
+	t.Parallel()
+	received := bus.Event{ID: "1", Topic: "t", Headers: bus.Headers{"Kept": {"1"}}}.WithControl(bus.Control{Letter: "l", Group: "g"})
+	doc, err := ledger.NewEvent(&bus.Event{ID: "2", Topic: "t", Headers: received.Headers}, time.Unix(0, 9))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := ledger.ParseEvent(value(t, doc))
+	if want := (bus.Headers{"Kept": {"1"}}); err != nil || !reflect.DeepEqual(got.Event.Headers, want) {
+		t.Errorf("kept with headers %v, %v; want %v", got.Event.Headers, err, want)
+	}
+	for _, name := range []string{"Nats-Msg-Id", "nats-expected-stream"} {
+		if _, err := ledger.NewEvent(&bus.Event{ID: "2", Topic: "t", Headers: bus.Headers{name: {"1"}}}, time.Unix(0, 9)); !errors.Is(err, bus.ErrInvalidEvent) {
+			t.Errorf("header %s: %v; want ErrInvalidEvent", name, err)
+		}
+	}
 }

@@ -21,9 +21,10 @@ func (q *Queue) Add(ctx context.Context, events ...bus.Event) ([]string, error) 
 	return q.AddRows(ctx, rows...)
 }
 
-// AddRows adds rows, of which Event and Seq matter, in their order, all or none, and returns their ids. An event without
-// an id gets one. An invalid event is bus.ErrInvalidEvent, one over Options.MaxBytes bus.ErrTooLarge. An event that is there already is left as it is;
-// another one under its id is outbox.ErrExists.
+// AddRows adds rows, of which Event and Seq matter, in their order, all or none, and returns their
+// ids. An event without an id gets one. An invalid event is bus.ErrInvalidEvent (see bus.Event for
+// headers), one over Options.MaxBytes bus.ErrTooLarge. An event that is there already is left as it
+// is; another one under its id is outbox.ErrExists.
 func (q *Queue) AddRows(ctx context.Context, rows ...outbox.Row) ([]string, error) {
 	ids, err := q.add(ctx, rows)
 	if err == nil && len(ids) > 0 {
@@ -73,6 +74,7 @@ func (q *Queue) prepare(in outbox.Row, now time.Time) (*row, error) {
 	if err := e.Validate(); err != nil {
 		return nil, fmt.Errorf("memory outbox: add: %w", err)
 	}
+	e = bus.DropForeignControl(e)
 	if n := outbox.Size(&e); n > q.o.MaxBytes {
 		return nil, fmt.Errorf("memory outbox: add event %.64q for topic %q: %w: it has %d bytes, at most %d are taken: send less, or raise Options.MaxBytes",
 			e.ID, e.Topic, bus.ErrTooLarge, n, q.o.MaxBytes)

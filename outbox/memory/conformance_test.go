@@ -61,6 +61,11 @@ func subject(t *testing.T, off time.Duration) outboxtest.Subject {
 	}
 	return outboxtest.Subject{
 		Queue: q, Add: add,
+		Refused: func(t *testing.T, rows ...outbox.Row) error {
+			t.Helper()
+			_, err := q.AddRows(t.Context(), rows...)
+			return err
+		},
 		Skewed: func(*testing.T, time.Duration) outbox.Queue { return q }, // its clients' clocks are not asked
 		Late: func(_ *testing.T, rows ...outbox.Row) func(t *testing.T) {
 			for i := range rows {

@@ -47,6 +47,11 @@ func subject(t *testing.T) outboxtest.Subject {
 	}
 	return outboxtest.Subject{
 		Queue: behind, Add: add,
+		Refused: func(t *testing.T, rows ...outbox.Row) error {
+			t.Helper()
+			_, err := direct.AddRowsAlone(t.Context(), rows...)
+			return err
+		},
 		Skewed: func(t *testing.T, d time.Duration) outbox.Queue {
 			t.Helper()
 			return open(t, coll, o.Skew(d))

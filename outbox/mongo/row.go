@@ -51,7 +51,8 @@ type header struct {
 
 // newStored is a row that is added; its seq is yet to be assigned if it has none.
 func newStored(in *outbox.Row, at mongoserver.Instant) *stored {
-	e := &in.Event
+	own := bus.DropForeignControl(in.Event)
+	e := &own
 	s := &stored{
 		ID: e.ID, Topic: e.Topic, Key: e.Key, Hash: int64(outbox.Hash(e.Key, e.ID)), Seq: int64(in.Seq),
 		Type: e.Type, Source: e.Source, ContentType: e.ContentType, Data: e.Data,

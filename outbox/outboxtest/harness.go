@@ -33,6 +33,8 @@ type Subject struct {
 	Queue outbox.Queue
 	// Add adds and commits rows, of which Event and Seq matter, and returns their ids.
 	Add func(t *testing.T, rows ...outbox.Row) []string
+	// Refused adds rows like Add, and returns why none of them was added; nil: they were.
+	Refused func(t *testing.T, rows ...outbox.Row) error
 	// Late begins to add rows, which have no Seq, before others are added, and returns what commits them after those.
 	Late func(t *testing.T, rows ...outbox.Row) (commit func(t *testing.T))
 	// Skewed is the same outbox through a client whose clock is off by d.
@@ -80,7 +82,7 @@ type promise struct {
 // Run holds a store to the contract of outbox.Queue, and of outbox.Admin if it is one.
 func Run(t *testing.T, h Harness) {
 	t.Helper()
-	all := slices.Concat(reading(), leasing(), settling(), hooked(h))
+	all := slices.Concat(adding(), reading(), leasing(), settling(), hooked(h))
 	if h.Admin {
 		all = append(all, administering()...)
 	}

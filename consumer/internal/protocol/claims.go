@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
@@ -126,7 +127,7 @@ func (m *Machine) won(now time.Time, j *Job) {
 func (m *Machine) rekey(now time.Time, j *Job) {
 	others := m.split(j)
 	delete(m.jobs, j.key)
-	j.key.ID = fmt.Sprintf("%s#%x", j.key.ID, j.hash)
+	j.key.Payload = hex.EncodeToString(j.hash)
 	j.bury = ReasonReused
 	if other := m.jobs[j.key]; other != nil {
 		m.parked -= len(j.copies) - 1

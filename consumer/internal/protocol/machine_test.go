@@ -73,12 +73,13 @@ func (r *rig) claims(answers map[string]dedupe.Claim) []string {
 	b := r.Claims(r.now)
 	cs, ids := make([]dedupe.Claim, len(b.Items)), make([]string, len(b.Items))
 	for i, q := range b.Items {
-		c, ok := answers[q.Key.ID]
+		id := q.Key.ID + q.Key.Payload
+		c, ok := answers[id]
 		if !ok {
 			c = dedupe.Claim{State: dedupe.Fresh, HeldFor: q.Lease, Token: 1}
 		}
 		c.Key, c.Nonce = q.Key, q.Nonce
-		cs[i], ids[i] = c, q.Key.ID
+		cs[i], ids[i] = c, id
 	}
 	r.Claimed(r.now, b, cs, nil)
 	return ids

@@ -85,7 +85,7 @@ func TestOtherPayload(t *testing.T) {
 	r.want("a ack handled", "a ack duplicate")
 	r.claims(map[string]dedupe.Claim{"a": {State: dedupe.Reused}})
 	r.want()
-	own := fmt.Sprintf("a#%x", "two")
+	own := fmt.Sprintf("a%x", "two")
 	if ids := r.claims(nil); !slices.Equal(ids, []string{own}) {
 		t.Fatalf("claimed %v, want %s", ids, own)
 	}

@@ -136,7 +136,9 @@ func (w *world) storedLetters() map[*thing]int {
 	w.must(err)
 	counts, seen := make(map[*thing]int), make(map[string]bool)
 	for _, d := range ds {
-		id := d.Event.Headers.Get(bus.HeaderLetter)
+		control, err := d.Event.Control()
+		w.must(err)
+		id := control.Letter
 		if t := w.journal.of(&d.Event); !seen[id] {
 			seen[id] = true
 			counts[t]++

@@ -79,6 +79,7 @@ var mutants = []mutant{
 	{"a full store refuses what it holds", "room", func() mutation { return mutation{fullRefusesHeld: true} }},
 	{"runs go on while marks are refused", "room", func() mutation { return mutation{forgetRefusals: true} }},
 	{"absent is superseded", "absent", func() mutation { return mutation{absentIsLost: true} }},
+	{"control headers are obeyed on whatever event", "I1", controlUnbound},
 }
 
 func ackBeforeMark() mutation { return mutation{settling: ackOn(dedupe.Succeeded)} }
@@ -179,6 +180,20 @@ func (b *bare) Publish(ctx context.Context, events ...bus.Event) ([]bus.Receipt,
 		b.seen[id] = rs[0].Sequence
 	}
 	return rs, err
+}
+
+// unbound publishes control headers as if they had been written for the event that they are on.
+type unbound struct{ bus.Publisher }
+
+func controlUnbound() mutation {
+	return mutation{publisher: func(p bus.Publisher) bus.Publisher { return unbound{p} }}
+}
+
+func (u unbound) Publish(ctx context.Context, events ...bus.Event) ([]bus.Receipt, error) {
+	if h := events[0].Headers; h.Get(bus.HeaderGroup) != "" {
+		events = []bus.Event{events[0].WithControl(bus.Control{Letter: h.Get(bus.HeaderLetter), Group: h.Get(bus.HeaderGroup)})}
+	}
+	return u.Publisher.Publish(ctx, events...)
 }
 
 // meddler changes what a store is asked, and what it answers.

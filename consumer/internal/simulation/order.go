@@ -179,13 +179,13 @@ func (k *keyOrder) place(w *world, t *thing) (seq uint64, serial int) {
 	return seq, serial
 }
 
-// gone: the bus does not deliver the event any more: it was deleted, lies in what a restore has undone, or was settled by an ack for what lay
-// there before.
+// gone: the bus does not deliver the event any more: it was deleted, lies in what a restore has undone, or is settled by the bus's count, as by
+// an ack for what lay there before.
 func (w *world) gone(at bus.Position) bool {
 	there, err := bus.Exists(context.Background(), w.bus, []bus.Position{at})
 	w.must(err)
-	t := w.journal.at[at.Sequence]
-	return err == nil && (!there[0] || (t != nil && t.misled))
+	info, infoErr := w.workers[0].src.Info(context.Background())
+	return err == nil && (!there[0] || (infoErr == nil && at.Sequence <= info.Floor))
 }
 
 // checkGone: only what the bus dropped is given up for that, and only while nobody has settled it.

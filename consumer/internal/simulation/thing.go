@@ -45,6 +45,9 @@ func (t *thing) concluded() bool { return t.marked || t.buried() }
 
 func (t *thing) buried() bool { return len(t.letters) > 0 }
 
+// received is an event with control headers, as a handler would get it that is told of them.
+var received = bus.Event{ID: "received", Topic: "shop.a"}.WithControl(bus.Control{Letter: "l", Redriven: "r", Group: "another group"})
+
 // drawThings makes the events of a world. Ids are used on two topics, and again for other payloads.
 func drawThings(w *world) []*thing {
 	things := make([]*thing, w.sc.things)
@@ -60,6 +63,9 @@ func drawThings(w *world) []*thing {
 		}
 		t.event = bus.Event{ID: id, Topic: topic, Data: binary.BigEndian.AppendUint32(nil, uint32(i))}
 		t.event.Key = pick(w.rand, w.sc.keys...)
+		if i%4 == 3 { // a handler passed on the headers of what it had received
+			t.event.Headers = received.Headers
+		}
 		t.key = dedupe.Key{Topic: topic, Group: group, ID: t.event.Identity()}
 		things[i] = t
 	}

@@ -73,7 +73,8 @@ func (l *life) fetched(ds []*bus.Delivery) {
 	as := make([]protocol.Arrival, len(ds))
 	for i, d := range ds {
 		t := w.journal.of(&d.Event)
-		as[i] = protocol.Arrival{Delivery: d, Key: t.key, Hash: t.hash(), Order: d.Event.Key}
+		foreign, _ := protocol.TakeControl(d, group) // what it refuses to obey is told to people only
+		as[i] = protocol.Arrival{Delivery: d, Foreign: foreign, Key: t.key, Hash: t.hash(), Order: d.Event.Key}
 		if t.script == malformed {
 			as[i].Bury = "malformed: no event"
 		}
@@ -184,8 +185,8 @@ func (l *life) letGo(k dedupe.Key) {
 func (w *world) bury(p *protocol.Letter) {
 	t := w.journal.of(&p.Delivery.Event)
 	e := p.Delivery.Event
-	e.Topic, e.Headers = deadTo, bus.Headers{bus.HeaderLetter: {p.ID}}
-	_, err := w.publisher.Publish(context.Background(), e)
+	e.Topic = deadTo
+	_, err := w.publisher.Publish(context.Background(), e.WithControl(bus.Control{Letter: p.ID}))
 	w.must(err)
 	w.note("letter", "", t.name, 0)
 	for _, known := range t.letters {

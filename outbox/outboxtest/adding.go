@@ -1,0 +1,61 @@
+package outboxtest
+
+import (
+	"errors"
+	"maps"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/outbox"
+)
+
+func adding() []promise {
+	return []promise{
+		{name: "Add/control headers of a received event do no harm", keeps: dropsForeignControl},
+		{name: "Add/headers between a bus and its server are refused", keeps: refusesServerHeaders},
+		{name: "Add/headers at the limit of a bus come back", keeps: keepsLargeHeaders},
+	}
+}
+
+// dropsForeignControl adds events with the headers of redriven copies and of letters, as a careless
+// handler would.
+func dropsForeignControl(t *testing.T, k *kit) {
+	for _, c := range []bus.Control{{Letter: "g/s/1"}, {Redriven: "g/s/1", Group: "g"}, {Group: "g"}} {
+		received := bus.Event{ID: c.Letter + c.Redriven + c.Group, Topic: "t", Data: []byte("x"), Headers: bus.Headers{"Kept": {"1"}}}
+		received = received.WithControl(c)
+		other := bus.Event{ID: "other " + received.ID, Topic: "t", Headers: received.Headers}
+		k.add(t, outbox.Row{Event: received}, outbox.Row{Event: other})
+		if got := k.read(t, received.ID).Event.Headers; !reflect.DeepEqual(got, received.Headers) {
+			t.Errorf("added with headers %v, read with %v", received.Headers, got)
+		}
+		if got := k.read(t, other.ID).Event.Headers; !maps.EqualFunc(got, bus.Headers{"Kept": {"1"}}, func(a, b []string) bool { return reflect.DeepEqual(a, b) }) {
+			t.Errorf("control headers %+v of another event were kept: %v", c, got)
+		}
+	}
+}
+
+func refusesServerHeaders(t *testing.T, k *kit) {
+	if k.s.Refused == nil {
+		return
+	}
+	for _, name := range []string{"Nats-Msg-Id", "nats-TTL", "Nats-Expected-Last-Sequence", "Nats-Rollup", "Nats-Schedule", "Nats-Batch-Id"} {
+		bad := row("", "bad")
+		bad.Event.Headers = bus.Headers{name: {"1"}}
+		err := k.s.Refused(t, row("", "good"), bad)
+		if !errors.Is(err, bus.ErrInvalidEvent) || !strings.Contains(err.Error(), name) {
+			t.Errorf("an event with header %s: %v; want ErrInvalidEvent that names it", name, err)
+		}
+	}
+	equal(t, "pending", k.pending(t), nil)
+}
+
+func keepsLargeHeaders(t *testing.T, k *kit) {
+	const limit = 60 << 10
+	e := bus.Event{ID: "1", Topic: "t", Headers: bus.Headers{"Long": {strings.Repeat("x", limit)}, "Many": make([]string, limit/8)}}
+	k.add(t, outbox.Row{Event: e})
+	if got := k.read(t, "1").Event.Headers; !reflect.DeepEqual(got, e.Headers) {
+		t.Errorf("headers of %d names came back with %d", len(e.Headers), len(got))
+	}
+}
