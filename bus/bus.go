@@ -30,8 +30,9 @@ type Receipt struct {
 // Bus is a Publisher that can be subscribed to. Its methods are safe for concurrent use.
 type Bus interface {
 	Publisher
-	// Topic tells what there is, and where from would start the group, and makes nothing. The topic may be
-	// a pattern. A topic without a stream is ErrNoStream.
+	// Topic reports what there is, and where from would start the group, and makes nothing. The topic may be
+	// a pattern. A topic without a stream is ErrNoStream. A bus that stores events under another topic than they were published to
+	// refuses a topic under which it stores none, with the reason; an empty group asks for who publishes, and is not refused that.
 	Topic(ctx context.Context, topic, group string, from Start) (TopicInfo, error)
 	// Subscribe makes or finds the group's cursor, and returns a Source of it. Several sources of a group, in one
 	// process or many, share the cursor. A nil o means the defaults. Repeated calls are safe.
@@ -81,6 +82,9 @@ type TopicInfo struct {
 	MaxAge time.Duration
 	// MaxBytes is the largest event that the bus takes, headers included. Zero: unlimited.
 	MaxBytes int
+	// ReadOnly: nothing that is published to the topic is stored in the stream under it. The stream copies other streams, renames
+	// what it stores, or has only old events of the topic.
+	ReadOnly bool
 }
 
 // Position is a sequence in one incarnation of a stream, and when the event there was stored.

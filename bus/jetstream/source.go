@@ -41,10 +41,11 @@ type Source struct {
 	silent   atomic.Bool               // a pull ended without a word
 	verified atomic.Pointer[linkState] // the state of the link in which the consumer was last seen to be ours
 	stalled  atomic.Pointer[error]     // why no deliveries come
-	misfit   atomic.Pointer[error]     // what somebody changed of the consumer
+	misfit   atomic.Pointer[error]     // what somebody changed of the consumer, or of how events get into the stream
 	end      atomic.Pointer[error]     // why no delivery will come any more
 	held     held
 	loss     loss
+	route    route
 
 	closing sync.Once
 	cancel  context.CancelFunc // of the keeper
@@ -59,7 +60,7 @@ func (b *Bus) Subscribe(ctx context.Context, topic, group string, o *bus.Subscri
 	if err := validSubscription(group, o); err != nil {
 		return nil, err
 	}
-	stream, err := b.streamOrMake(ctx, topic)
+	stream, err := b.streamFor(ctx, topic, group)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +77,7 @@ func (b *Bus) Subscribe(ctx context.Context, topic, group string, o *bus.Subscri
 	if err != nil {
 		return nil, err
 	}
-	return b.open(stream, consumer, want, state)
+	return b.open(ctx, stream, consumer, want, state)
 }
 
 func validSubscription(group string, o *bus.SubscribeOptions) error {
@@ -89,7 +90,7 @@ func validSubscription(group string, o *bus.SubscribeOptions) error {
 	return validStart(o.From)
 }
 
-func (b *Bus) open(stream *jetstream.StreamInfo, consumer *jetstream.ConsumerInfo, want wanted, state *linkState) (*Source, error) {
+func (b *Bus) open(ctx context.Context, stream *jetstream.StreamInfo, consumer *jetstream.ConsumerInfo, want wanted, state *linkState) (*Source, error) {
 	s := &Source{
 		b: b, stream: stream.Config.Name, consumer: want.name, incarnation: incarnation(stream), created: consumer.Created,
 		want: want, limits: limitsOf(&consumer.Config),
@@ -98,13 +99,14 @@ func (b *Bus) open(stream *jetstream.StreamInfo, consumer *jetstream.ConsumerInf
 		done: make(chan struct{}),
 	}
 	s.loss.see(stream, consumer)
+	s.route.opened(stream, b.astray(ctx, &stream.Config, want.filter), b.log)
 	if err := s.listen(); err != nil {
 		return nil, fmt.Errorf("jetstream: subscribe an inbox for consumer %q: %w", want.name, err)
 	}
 	s.verified.Store(state)
-	ctx, cancel := context.WithCancel(context.Background())
+	keeping, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel
-	go s.keep(ctx)
+	go s.keep(keeping)
 	return s, nil
 }
 
@@ -131,7 +133,7 @@ func (s *Source) read(ctx context.Context) (*jetstream.StreamInfo, *jetstream.Co
 	if err == nil {
 		var consumer *jetstream.ConsumerInfo
 		if consumer, err = s.b.consumerInfo(ctx, s.stream, s.consumer); err == nil {
-			s.misfit.Store(some(s.want.refuse(&consumer.Config)))
+			s.misfit.Store(some(errors.Join(s.want.refuse(&consumer.Config), s.strayed(ctx, stream))))
 			return stream, consumer, nil
 		}
 	}
