@@ -221,7 +221,7 @@ func (e *engine) report(a *protocol.Answer) {
 	case protocol.Unresolved:
 		e.o.Logger.Error("nobody knows whether a transaction was committed: the event comes again, and its mark tells",
 			"key", a.Job.Key().String(), "error", a.Job.Verdict().Error)
-	case protocol.Handled, protocol.Duplicate, protocol.Snoozed, protocol.Dead, protocol.Unburied, protocol.Held,
+	case protocol.Handled, protocol.Duplicate, protocol.Skipped, protocol.Snoozed, protocol.Dead, protocol.Unburied, protocol.Held,
 		protocol.GivenBack, protocol.Working:
 	}
 }

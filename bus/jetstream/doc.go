@@ -13,6 +13,10 @@
 // an event too: its ID is its Nats-Msg-Id, or else its position. What claims to be a CloudEvent and cannot be read as
 // one is delivered with Delivery.Malformed set.
 //
+// What the server has stored for itself (a marker in the place of an event that it removed, a schedule of what it is to publish) is
+// delivered with Delivery.ServerMessage set, and consumers acknowledge it unrun. A rollup, a counter's increment, a message of a
+// batch and a deletion in a key-value bucket are events: a client published them.
+//
 // Servers from 2.11 to 2.12 store the header Traceparent as traceparent, whatever the case of its letters.
 //
 // Settlements are plain publishes that nobody confirms. While the connection is down, and until the consumer behind it

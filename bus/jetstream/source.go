@@ -27,6 +27,8 @@ type Source struct {
 	want        wanted
 	limits      limits
 	next        string // where pulls are sent
+	schedules   bool   // the stream may have message schedules, its own or copied ones
+	deletes     bool   // the stream deletes what is acknowledged
 
 	in      chan *nats.Msg
 	inbox   atomic.Pointer[inbox]
@@ -94,7 +96,9 @@ func (b *Bus) open(ctx context.Context, stream *jetstream.StreamInfo, consumer *
 	s := &Source{
 		b: b, stream: stream.Config.Name, consumer: want.name, incarnation: incarnation(stream), created: consumer.Created,
 		want: want, limits: limitsOf(&consumer.Config),
-		next: b.api + "CONSUMER.MSG.NEXT." + stream.Config.Name + "." + want.name,
+		schedules: stream.Config.AllowMsgSchedules || stream.Config.Mirror != nil || len(stream.Config.Sources) > 0,
+		deletes:   stream.Config.Retention != jetstream.LimitsPolicy,
+		next:      b.api + "CONSUMER.MSG.NEXT." + stream.Config.Name + "." + want.name,
 		in:   make(chan *nats.Msg, inboxSize), poke: make(chan struct{}, 1), alarm: make(chan struct{}, 1),
 		done: make(chan struct{}),
 	}

@@ -46,6 +46,8 @@ type Stats struct {
 	InFlight, Running uint64
 	// Handled runs succeeded; Duplicates were recognised and acknowledged; Failed runs will be repeated; Dead were dead-lettered.
 	Handled, Duplicates, Failed, Dead uint64
+	// Skipped messages were no events of this group.
+	Skipped uint64
 	// Held copies were naked for a while; GivenBack never ran; Lost were superseded by another owner, or left to their lease.
 	Held, GivenBack, Lost uint64
 }
