@@ -7,20 +7,13 @@ import (
 	"time"
 
 	"github.com/onceish/onceish/consumer/internal/protocol"
+	"github.com/onceish/onceish/dedupe"
 )
 
 // drain ends everything in hand, within Options.Drain and a little more.
 func (e *engine) drain() error {
 	close(e.leaving)
-	e.mu.Lock()
-	drained := e.drained
-	e.mu.Unlock()
-	e.step(func(m *protocol.Machine, now time.Time) { m.Drain(now) })
-	if !waitFor(drained, e.o.Drain) {
-		e.o.Logger.Warn("draining takes too long: cancelling what still runs", "after", e.o.Drain)
-		e.step(func(m *protocol.Machine, _ time.Time) { m.CutShort(ErrDrainTimeout) })
-		waitFor(drained, e.afterwards())
-	}
+	e.finish()
 	ctx, cancel := context.WithTimeout(e.calls, e.afterwards())
 	defer cancel()
 	if err := e.advance(ctx); err != nil {
@@ -32,6 +25,31 @@ func (e *engine) drain() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return errors.Join(e.ended, e.leftBehind())
+}
+
+// finish waits until nothing is in hand any more, or nothing more can be done about it.
+func (e *engine) finish() {
+	e.mu.Lock()
+	drained, futile := e.drained, e.futile
+	e.draining = true
+	e.mu.Unlock()
+	e.step(func(m *protocol.Machine, now time.Time) {
+		m.Drain(now)
+		if e.noStore {
+			m.CutShort(dedupe.ErrClosed)
+		}
+	})
+	timer := time.NewTimer(e.o.Drain)
+	defer timer.Stop()
+	select {
+	case <-drained:
+	case <-futile:
+		waitFor(drained, goneGrace)
+	case <-timer.C:
+		e.o.Logger.Warn("draining takes too long: cancelling what still runs", "after", e.o.Drain)
+		e.step(func(m *protocol.Machine, _ time.Time) { m.CutShort(ErrDrainTimeout) })
+		waitFor(drained, e.afterwards())
+	}
 }
 
 // afterwards is how long marks, answers and cancelled handlers get after the drain time-out.

@@ -35,6 +35,11 @@ type engine struct {
 	closed  bool
 	paused  time.Time // since when; zero: it is not
 	ended   error     // what ended the subscription, if it was not asked to
+	noBus   bool      // it was closed for good
+	noStore bool      // likewise
+
+	draining bool
+	futile   chan struct{} // closed once draining is hopeless, and nil from then on
 
 	calls     context.Context //nolint:containedctx // ends calls to store and bus when the subscription has ended
 	stopCalls context.CancelFunc
@@ -125,6 +130,10 @@ func (e *engine) wake(now time.Time) {
 	if e.drained != nil && !e.telling && e.machine.Drained() {
 		close(e.drained)
 		e.drained = nil
+	}
+	if e.futile != nil && e.hopeless() {
+		close(e.futile)
+		e.futile = nil
 	}
 }
 

@@ -31,7 +31,7 @@ func (e *engine) fetchFailed(err error) {
 	switch {
 	case e.calls.Err() != nil:
 	case errors.Is(err, bus.ErrClosed):
-		e.fail(err)
+		e.busGone(err)
 		e.rest(e.tickEvery)
 	case errors.Is(err, bus.ErrConsumerLost):
 		e.o.Logger.Warn("the group's consumer was lost: making it anew from the watermark", "error", err)
@@ -48,8 +48,12 @@ const fetchRetry = time.Second
 func (e *engine) rebuild() {
 	for again := true; again; again = e.rest(fetchRetry) {
 		at, err := e.cursor.open(e.calls)
-		if err == nil {
+		switch {
+		case err == nil:
 			e.step(func(m *protocol.Machine, _ time.Time) { m.SetWatermark(at) })
+			return
+		case errors.Is(err, bus.ErrClosed):
+			e.busGone(err)
 			return
 		}
 		e.o.Logger.Warn("the group's consumer could not be made: trying again", "error", err)
@@ -117,7 +121,11 @@ func ask[T any](e *engine, name string, items int, call func(context.Context) ([
 	if err == nil {
 		err = parallel(name, len(out), items)
 	}
-	if err != nil && e.calls.Err() == nil {
+	switch {
+	case err == nil || e.calls.Err() != nil:
+	case errors.Is(err, dedupe.ErrClosed):
+		e.storeGone(err)
+	default:
 		e.o.Logger.Warn("the dedupe store did not answer: repeating the call", "call", name, "items", items, "error", err)
 	}
 	return out, err

@@ -64,7 +64,7 @@ func prepare(ctx context.Context, b bus.Bus, topic, group string,
 	e := &engine{
 		o: opts, group: group, topic: topic, handler: wrap(h, opts.Use), base: context.WithoutCancel(ctx),
 		bus: b, store: claimer, transactor: transactor, letterBytes: letters.MaxBytes,
-		leaving: make(chan struct{}), drained: make(chan struct{}), failed: make(chan struct{}),
+		leaving: make(chan struct{}), drained: make(chan struct{}), futile: make(chan struct{}), failed: make(chan struct{}),
 	}
 	e.cursor = &cursor{bus: b, topic: topic, group: group, from: opts.From, ackWait: opts.AckWait}
 	if e.cursor.watermarks, _ = store.(dedupe.Watermarker); e.cursor.watermarks == nil {

@@ -3,6 +3,8 @@ package dedupe
 import "errors"
 
 var (
+	// ErrClosed is returned when the store, or the connection under it, was closed for good: no call will ever be answered again.
+	ErrClosed = errors.New("dedupe store is closed")
 	// ErrFull is returned when a store is at its bound and refuses rather than forgets. It costs no attempt: the call is
 	// repeated, and fetching stops meanwhile.
 	ErrFull = errors.New("dedupe store is full")

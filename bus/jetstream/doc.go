@@ -1,10 +1,16 @@
 // Package jetstream is the bus on NATS JetStream.
 //
-//	nc, err := nats.Connect(url, nats.MaxReconnects(-1), nats.PingInterval(10*time.Second))
+//	nc, err := nats.Connect(url, jetstream.ConnectionOptions(0)...)
 //	b, err := jetstream.New(nc, nil)
 //
 // The connection stays the caller's: it is never closed here, and whoever opened it closes it after [Bus.Close]. The server is
-// nats-server 2.10.4 or later, see [OldestServer].
+// nats-server 2.11.0 or later, see [OldestServer].
+//
+// # The connection
+//
+// What nats.Connect does by default ends a consumer or repeats its work: it gives up after 60 reconnects, and after the second login
+// that a server refuses, as while its accounts are reloaded; and it takes six minutes to notice that a server is frozen, while
+// leases and deadlines end after 30 s. [ConnectionOptions] avoid all of that. [New] and Subscribe warn where a connection does not.
 //
 // # Delivery semantics
 //

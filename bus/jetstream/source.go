@@ -79,6 +79,7 @@ func (b *Bus) Subscribe(ctx context.Context, topic, group string, o *bus.Subscri
 	if err != nil {
 		return nil, err
 	}
+	b.warnOfPings(consumer.Config.AckWait)
 	return b.open(ctx, stream, consumer, want, state)
 }
 

@@ -9,12 +9,14 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onceish/onceish/internal/natsserver"
 )
 
 const (
 	defaultAPI = jetstream.DefaultAPIPrefix
 	// OldestServer is the oldest release of nats-server that New takes: the first that has a TTL per message.
-	OldestServer = "2.11.0"
+	OldestServer = natsserver.Oldest
 	// levelTTL is the JetStream API level of OldestServer.
 	levelTTL = 1
 	// minMessage is the least that a message must be able to hold: the longest reason, all of it escaped, and the rest
@@ -26,6 +28,9 @@ func streamName(bucket string) string { return "KV_" + bucket }
 
 // prepare makes or finds the bucket and verifies it. It returns the stream's bound on a message, zero if there is none.
 func prepare(ctx context.Context, nc *nats.Conn, o *Options) (int, error) {
+	if err := natsserver.Check(nc); err != nil {
+		return 0, fmt.Errorf("dedupe bucket %q: %w", o.Bucket, err)
+	}
 	js, err := contextFor(nc, o)
 	if err != nil {
 		return 0, fmt.Errorf("%w: Domain is %q, APIPrefix is %q: %w", ErrInvalidOptions, o.Domain, o.APIPrefix, err)
@@ -78,7 +83,7 @@ func provision(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, o *Op
 
 func tooOld(version string, level int) error {
 	return fmt.Errorf("%w: it is nats-server %s, with JetStream API level %d, which keeps no TTL per message, so marks would stay for ever: "+
-		"upgrade it to %s or later, or keep marks elsewhere", ErrServerTooOld, version, level, OldestServer)
+		"upgrade it to %s or later", ErrServerTooOld, version, level, OldestServer)
 }
 
 // bucketConfig is what makes a stream a key-value bucket. Direct reads are off: a replica that lags would answer them.
