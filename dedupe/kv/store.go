@@ -16,14 +16,15 @@ import (
 // Store keeps dedupe state in a JetStream key-value bucket. Safe for concurrent use. Its methods do not retry what failed
 // for a passing reason, and end within Options.Timeout.
 type Store struct {
-	nc      *nats.Conn
-	x       requester
-	clock   *clock
-	holding *holdings
-	timeout time.Duration
-	log     *slog.Logger
-	warned  atomic.Bool
-	bucket  string
+	nc            *nats.Conn
+	x             requester
+	clock         *clock
+	holding       *holdings
+	timeout       time.Duration
+	log           *slog.Logger
+	warned        atomic.Bool
+	warnedOfPings atomic.Bool
+	bucket        string
 	// maxSize bounds a message in bytes. Zero: only the connection does.
 	maxSize int
 	// subject is the prefix under which keys are published, kept that under which they are stored; they differ
