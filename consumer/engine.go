@@ -182,12 +182,21 @@ func (e *engine) call() (context.Context, context.CancelFunc) {
 }
 
 func (e *engine) tick() {
-	ticker := time.NewTicker(e.tickEvery)
+	last := e.tickEvery
+	ticker := time.NewTicker(last)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ticker.C:
-			e.step(func(m *protocol.Machine, now time.Time) { m.Tick(now) })
+			var every time.Duration
+			e.step(func(m *protocol.Machine, now time.Time) {
+				m.Tick(now)
+				every = m.TickEvery()
+			})
+			if every != last {
+				ticker.Reset(every)
+				last = every
+			}
 		case <-e.calls.Done():
 			return
 		}

@@ -47,11 +47,23 @@ func (e *engine) watchPause() {
 	}
 }
 
+// follow lets the protocol go by what the bus says of its deadline and its clock.
+func (e *engine) follow(info bus.Info) {
+	e.step(func(m *protocol.Machine, now time.Time) {
+		m.SetAckWait(info.AckWait)
+		m.SetBusTime(now, info.Now)
+	})
+}
+
 // advance copies the bus's own floor into the store.
 func (e *engine) advance(ctx context.Context) error {
 	info, err := e.cursor.poll(ctx)
-	if err != nil || e.cursor.watermarks == nil {
+	if err != nil {
 		return err
+	}
+	e.follow(info)
+	if e.cursor.watermarks == nil {
+		return nil
 	}
 	var at bus.Position
 	ok := false

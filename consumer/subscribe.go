@@ -145,6 +145,7 @@ func (e *engine) open(ctx context.Context, info bus.TopicInfo) error {
 		ArrivalsAreAttempts: e.o.Mode == SeenMark, Watermark: at, Rand: mathrand.Float64,
 	}
 	e.machine, e.tickEvery = protocol.New(cfg), cfg.TickEvery()
+	e.machine.SetBusTime(e.now(), state.Now)
 	return nil
 }
 

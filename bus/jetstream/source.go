@@ -75,7 +75,11 @@ func (b *Bus) Subscribe(ctx context.Context, topic, group string, o *bus.Subscri
 		ackWait: or(o.AckWait, bus.DefaultAckWait), maxUnsettled: b.o.MaxUnsettled,
 	}
 	state := b.link.now()
-	consumer, err := b.consumer(ctx, stream, want, start)
+	var consumer *jetstream.ConsumerInfo
+	err = b.retryWhileMade(ctx, func(ctx context.Context) (err error) {
+		consumer, err = b.consumer(ctx, stream, want, start)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -129,6 +133,7 @@ func (s *Source) Info(ctx context.Context) (bus.Info, error) {
 		MaxUnsettled: uint64(max(0, consumer.Config.MaxAckPending)), // #nosec G115 -- not negative
 		Lost:         s.loss.see(stream, consumer),
 		AckWait:      consumer.Config.AckWait,
+		Now:          stream.TimeStamp,
 	}, nil
 }
 

@@ -88,14 +88,22 @@ func (b *Bus) streamFor(ctx context.Context, topic, group string) (*jetstream.St
 	if group == "" {
 		find = b.publishedStream
 	}
-	info, err := find(ctx, topic)
-	if b.o.Provision == nil || !errors.Is(err, bus.ErrNoStream) {
-		return info, err
+	if b.o.Provision == nil {
+		return find(ctx, topic)
 	}
-	if err := b.Provision(ctx, topic); err != nil {
+	var info *jetstream.StreamInfo
+	err := b.retryWhileMade(ctx, func(ctx context.Context) (err error) {
+		if info, err = find(ctx, topic); errors.Is(err, bus.ErrNoStream) {
+			if err = b.Provision(ctx, topic); err == nil {
+				info, err = find(ctx, topic)
+			}
+		}
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
-	return find(ctx, topic)
+	return info, nil
 }
 
 // publishedStream is the stream of Options.Stream if it takes what is published to the topic, or else the one that lists it.

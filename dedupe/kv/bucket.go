@@ -27,7 +27,7 @@ const (
 func streamName(bucket string) string { return "KV_" + bucket }
 
 // prepare makes or finds the bucket and verifies it. It returns the stream's bound on a message, zero if there is none.
-func prepare(ctx context.Context, nc *nats.Conn, o *Options) (int, error) {
+func prepare(ctx context.Context, nc *nats.Conn, o *Options, making func()) (int, error) {
 	if err := natsserver.Check(nc); err != nil {
 		return 0, fmt.Errorf("dedupe bucket %q: %w", o.Bucket, err)
 	}
@@ -35,15 +35,15 @@ func prepare(ctx context.Context, nc *nats.Conn, o *Options) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("%w: Domain is %q, APIPrefix is %q: %w", ErrInvalidOptions, o.Domain, o.APIPrefix, err)
 	}
-	stream, err := js.Stream(ctx, streamName(o.Bucket))
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		if o.BindOnly {
-			return 0, fmt.Errorf("%w: %q: make it with: nats kv add %s --marker-ttl 1m, or leave Options.BindOnly unset", ErrNoBucket, o.Bucket, o.Bucket)
-		}
-		stream, err = provision(ctx, nc, js, o)
+	stream, err := findOrMake(ctx, nc, js, o, making)
+	if errors.Is(err, ErrNoBucket) {
+		return 0, err
 	}
 	if err != nil {
 		return 0, fmt.Errorf("dedupe bucket %q: %w", o.Bucket, failure(ctx, nc, err))
+	}
+	if isYoung(stream.CachedInfo()) {
+		making()
 	}
 	return verify(stream.CachedInfo(), int(nc.MaxPayload()), o)
 }
@@ -74,11 +74,7 @@ func provision(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, o *Op
 	if account.API.Level < levelTTL {
 		return nil, tooOld(nc.ConnectedServerVersion(), account.API.Level)
 	}
-	stream, err := js.CreateStream(ctx, bucketConfig(o))
-	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-		return js.Stream(ctx, streamName(o.Bucket)) // another process was faster
-	}
-	return stream, err
+	return js.CreateStream(ctx, bucketConfig(o))
 }
 
 func tooOld(version string, level int) error {

@@ -23,6 +23,7 @@ type Store struct {
 	timeout       time.Duration
 	log           *slog.Logger
 	warned        atomic.Bool
+	young         bool // the bucket was made just now
 	warnedOfPings atomic.Bool
 	bucket        string
 	// maxSize bounds a message in bytes. Zero: only the connection does.
@@ -63,12 +64,7 @@ func open(ctx context.Context, nc *nats.Conn, o *Options, local func() time.Time
 		return nil, fmt.Errorf("%w: nc is nil: connect to NATS first", ErrInvalidOptions)
 	}
 	s := &Store{nc: nc, timeout: opts.Timeout, log: opts.Logger, bucket: opts.Bucket, holding: newHoldings()}
-	ctx, cancel, err := s.begin(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer cancel()
-	if s.maxSize, err = prepare(ctx, nc, &opts); err != nil {
+	if s.maxSize, err = s.prepare(ctx, &opts); err != nil {
 		return nil, err
 	}
 	x, err := newExchange(nc, opts.Window)
@@ -92,16 +88,6 @@ func (s *Store) address(o *Options) {
 		s.subject = api + s.kept
 	}
 	s.get = api + "STREAM.MSG.GET." + streamName(o.Bucket)
-}
-
-// await probes until somebody is there: a cluster hears of a new bucket a little later.
-func (s *Store) await(ctx context.Context) error {
-	for try := 0; ; try++ {
-		err := s.probe(ctx)
-		if !errors.Is(err, errNobody) || pause(ctx, try+2) != nil {
-			return err
-		}
-	}
 }
 
 // probe takes each way that the store needs, without leaving a trace: its write names a revision that no key has.

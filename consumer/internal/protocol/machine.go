@@ -16,10 +16,11 @@ type Machine struct {
 	nonces uint64
 
 	paused, draining bool
-	readOut          bool // nothing that was asked for can come any more
-	asked            int  // of the bus, by the last Fetch
-	open             int  // what of it may still come
-	solo             bool // the suspect in hand must be the only claim
+	readOut          bool          // nothing that was asked for can come any more
+	asked            int           // of the bus, by the last Fetch
+	open             int           // what of it may still come
+	ahead            time.Duration // of this process's clock: the bus's
+	solo             bool          // the suspect in hand must be the only claim
 
 	jobs     map[dedupe.Key]*Job
 	roster   roster
