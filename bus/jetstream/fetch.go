@@ -119,7 +119,7 @@ func (s *Source) take(m *nats.Msg, got *batch) {
 func (s *Source) delivery(m *nats.Msg, a arrival, got *batch) *bus.Delivery {
 	at := bus.Position{Stream: s.incarnation, Sequence: a.sequence, Stored: a.storedTime()}
 	what := serverMessage(m, s.schedules)
-	event, malformed := decode(m, s.stream, a)
+	event, malformed := decode(m, s.stream, a, s.b.o.Envelopes)
 	t := got.settler(s, m.Reply)
 	d := bus.NewDelivery(event, int(min(a.delivered, 1<<30)), at, t) // #nosec G115 -- bounded
 	d.Malformed = malformed

@@ -104,7 +104,7 @@ func (b *Bus) open(ctx context.Context, stream *jetstream.StreamInfo, consumer *
 		schedules: stream.Config.AllowMsgSchedules || stream.Config.Mirror != nil || len(stream.Config.Sources) > 0,
 		deletes:   stream.Config.Retention != jetstream.LimitsPolicy,
 		next:      b.api + "CONSUMER.MSG.NEXT." + stream.Config.Name + "." + want.name,
-		in:   make(chan *nats.Msg, inboxSize), poke: make(chan struct{}, 1), alarm: make(chan struct{}, 1),
+		in:        make(chan *nats.Msg, inboxSize), poke: make(chan struct{}, 1), alarm: make(chan struct{}, 1),
 		done: make(chan struct{}),
 	}
 	s.loss.see(stream, consumer)

@@ -129,12 +129,12 @@ func during(t *testing.T, nc *nats.Conn, call func() error) {
 func TestProcessesThatStartFirstAtOnceAllStart(t *testing.T) {
 	t.Parallel()
 	cluster := natstest.StartCluster(t, nil)
-	for round := range 3 {
+	for round := range 2 {
 		var all sync.WaitGroup
-		for i := range 6 {
+		for i := range 4 {
 			nc := natstest.Connect(t, cluster.Servers[i%3].URL())
 			all.Go(func() {
-				s, err := New(t.Context(), nc, &Options{Bucket: fmt.Sprintf("round-%d", round), Replicas: 3})
+				s, err := New(t.Context(), nc, &Options{Bucket: fmt.Sprintf("round-%d", round), Replicas: 3, Timeout: 15 * time.Second})
 				if err != nil {
 					t.Errorf("New: %v", err)
 					return

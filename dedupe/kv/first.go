@@ -38,7 +38,7 @@ func (s *Store) await(ctx context.Context) error {
 	cause := fmt.Errorf("%w within %v: may this user use the bucket %q, and does its stream have a leader?", ErrNoAnswer, patience, s.bucket)
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, cause)
 	defer cancel()
-	bound := s.timeout / 8
+	bound := max(s.timeout/8, 500*time.Millisecond)
 	for try := 2; ; try++ {
 		err := s.probeWithin(ctx, bound)
 		passes := errors.Is(err, errNobody) || errors.Is(err, errSlow) || errors.Is(err, ErrNoBucket)
@@ -69,7 +69,7 @@ func isYoung(info *jetstream.StreamInfo) bool { return info.TimeStamp.Sub(info.C
 // findOrMake tries until the bucket can be read: others may be making it at this moment, and a stream whose leader is not
 // elected yet does not answer, nor later what it was asked then. making is called once it is clear that the bucket is new.
 func findOrMake(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, o *Options, making func()) (jetstream.Stream, error) {
-	bound := o.Timeout / 8
+	bound := max(o.Timeout/8, 500*time.Millisecond)
 	for try := 2; ; try++ {
 		stream, err := tryBucket(ctx, bound, nc, js, o, making)
 		passes := errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout)
