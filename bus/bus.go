@@ -31,8 +31,9 @@ type Receipt struct {
 // Bus is a Publisher that can be subscribed to. Its methods are safe for concurrent use.
 type Bus interface {
 	Publisher
-	// Topic tells what there is, and where from would start the group, and makes nothing. The topic may be
-	// a pattern. A topic without a stream is ErrNoStream.
+	// Topic reports what there is, and where from would start the group, and makes nothing. The topic may be
+	// a pattern. A topic without a stream is ErrNoStream. A bus that stores events under another topic than they were published to
+	// refuses a topic under which it stores none, with the reason; an empty group asks for who publishes, and is not refused that.
 	Topic(ctx context.Context, topic, group string, from Start) (TopicInfo, error)
 	// Subscribe makes or finds the group's cursor, and returns a Source of it. Several sources of a group, in one
 	// process or many, share the cursor. A nil o means the defaults. Repeated calls are safe.
@@ -91,6 +92,9 @@ type TopicInfo struct {
 	// MaxHeaderBytes is what an event's headers may have, the bus's own (attributes, message id)
 	// included. Zero: unlimited.
 	MaxHeaderBytes int
+	// ReadOnly: nothing that is published to the topic is stored in the stream under it. The stream copies other streams, renames
+	// what it stores, or has only old events of the topic.
+	ReadOnly bool
 	// Limits are those by which the stream drops events whether they were handled or not.
 	Limits Limits
 	// RefusesWhenFull says that the stream is bounded, and takes no more events when it is full.

@@ -15,6 +15,9 @@ type Delivery struct {
 	Arrivals int
 	// At is where the event lies.
 	At Position
+	// ServerMessage names what the bus's server has stored for a purpose of its own, such as a marker in the place of an event that
+	// it deleted; empty for events. It is acknowledged unrun.
+	ServerMessage string
 	// Malformed tells why the message could not be read as an event. Event then carries its bytes and an ID made of its position.
 	Malformed error
 

@@ -41,4 +41,6 @@ type Info struct {
 	Lost uint64
 	// AckWait is the deadline in force.
 	AckWait time.Duration
+	// Now is what time it is by the clock that events are stored by. Zero: unknown.
+	Now time.Time
 }

@@ -25,6 +25,11 @@ func (e *engine) arrival(d *bus.Delivery) (a protocol.Arrival) {
 		Delivery: d, Order: d.Event.Key,
 		Key: dedupe.Key{Topic: d.Event.Topic, Group: e.group, ID: d.Event.Identity()},
 	}
+	if d.ServerMessage != "" {
+		a.Foreign = true
+		e.o.Logger.Debug("skipped a message of the bus's server", "what", d.ServerMessage, "topic", d.Event.Topic, "sequence", d.At.Sequence)
+		return a
+	}
 	if foreign {
 		a.Foreign = true
 		return a

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/onceish/onceish/consumer/internal/protocol"
+	"github.com/onceish/onceish/dedupe"
 )
 
 // drain ends everything in hand. It has one deadline for all of it, counted from its beginning:
@@ -15,19 +16,36 @@ func (e *engine) drain() error {
 	cutAt := time.Now().Add(e.o.Drain)
 	end := cutAt.Add(e.afterwards())
 	close(e.leaving)
-	e.mu.Lock()
-	drained := e.drained
-	e.mu.Unlock()
-	e.step(func(m *protocol.Machine, now time.Time) { m.Drain(now) })
-	if !waitUntil(drained, cutAt) {
-		e.o.Logger.Warn("draining takes too long: cancelling what still runs", "after", e.o.Drain)
-		e.step(func(m *protocol.Machine, _ time.Time) { m.CutShort(ErrDrainTimeout) })
-		waitUntil(drained, end.Add(-e.afterwards()/4))
-	}
+	e.finish(cutAt, end)
 	e.closeCursor(end)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return errors.Join(e.ended, e.leftBehind())
+}
+
+// finish waits until nothing is in hand any more, or nothing more can be done about it.
+func (e *engine) finish(cutAt, end time.Time) {
+	e.mu.Lock()
+	drained, futile := e.drained, e.futile
+	e.draining = true
+	e.mu.Unlock()
+	e.step(func(m *protocol.Machine, now time.Time) {
+		m.Drain(now)
+		if e.noStore {
+			m.CutShort(dedupe.ErrClosed)
+		}
+	})
+	timer := time.NewTimer(time.Until(cutAt))
+	defer timer.Stop()
+	select {
+	case <-drained:
+	case <-futile:
+		waitUntil(drained, time.Now().Add(goneGrace))
+	case <-timer.C:
+		e.o.Logger.Warn("draining takes too long: cancelling what still runs", "after", e.o.Drain)
+		e.step(func(m *protocol.Machine, _ time.Time) { m.CutShort(ErrDrainTimeout) })
+		waitUntil(drained, end.Add(-e.afterwards()/4))
+	}
 }
 
 // closeCursor keeps the watermark and sends what answers are left, by the end of the drain at the

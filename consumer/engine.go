@@ -40,6 +40,11 @@ type engine struct {
 	closed  bool
 	paused  time.Time // since when; zero: it is not
 	ended   error     // what ended the subscription, if it was not asked to
+	noBus   bool      // it was closed for good
+	noStore bool      // likewise
+
+	draining bool
+	futile   chan struct{} // closed once draining is hopeless, and nil from then on
 
 	calls     context.Context //nolint:containedctx // ends calls to store and bus when the subscription has ended
 	stopCalls context.CancelFunc
@@ -137,6 +142,10 @@ func (e *engine) wake(now time.Time) {
 		close(e.drained)
 		e.drained = nil
 	}
+	if e.futile != nil && e.hopeless() {
+		close(e.futile)
+		e.futile = nil
+	}
 }
 
 func (e *engine) wakeWorker() {
@@ -184,12 +193,21 @@ func (e *engine) call() (context.Context, context.CancelFunc) {
 }
 
 func (e *engine) tick() {
-	ticker := time.NewTicker(e.tickEvery)
+	last := e.tickEvery
+	ticker := time.NewTicker(last)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ticker.C:
-			e.step(func(m *protocol.Machine, now time.Time) { m.Tick(now) })
+			var every time.Duration
+			e.step(func(m *protocol.Machine, now time.Time) {
+				m.Tick(now)
+				every = m.TickEvery()
+			})
+			if every != last {
+				ticker.Reset(every)
+				last = every
+			}
 		case <-e.calls.Done():
 			return
 		}

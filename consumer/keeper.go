@@ -43,5 +43,6 @@ func (e *engine) watchPause() {
 	}
 }
 
-// advance brings the bus's own floor into the store.
+// advance brings the bus's own floor into the store, and has the protocol go by what the bus says of its
+// deadline and its clock.
 func (e *engine) advance(ctx context.Context) error { return e.cursor.Advance(ctx, e.stepCursor) }

@@ -25,6 +25,10 @@ func letterTopic(ctx context.Context, b bus.Bus, topic, group, dead string) (bus
 }
 
 func checkLetterTopic(info *bus.TopicInfo, group, dead string) error {
+	if info.ReadOnly {
+		return fmt.Errorf("%w: the stream in which %q is found takes nothing that is published to it: make a stream that does, or set Options.DeadLetter to another topic",
+			ErrDeadLetterTopic, dead)
+	}
 	if info.WorkQueue || info.Interest {
 		return fmt.Errorf("%w: the stream of %q has work-queue or interest retention, which deletes letters as they are read: use one with limits retention",
 			ErrDeadLetterTopic, dead)

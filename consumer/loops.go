@@ -31,7 +31,7 @@ func (e *engine) fetchFailed(err error) {
 	switch {
 	case e.calls.Err() != nil:
 	case errors.Is(err, bus.ErrClosed):
-		e.fail(err)
+		e.busGone(err)
 		e.rest(e.tickEvery)
 	case errors.Is(err, bus.ErrConsumerLost):
 		e.o.Logger.Warn("the group's consumer was lost; making it again from the watermark", "error", err)
@@ -48,8 +48,12 @@ const fetchRetry = time.Second
 func (e *engine) rebuild() {
 	for again := true; again; again = e.rest(fetchRetry) {
 		err := e.cursor.Reopen(e.calls, e.stepCursor)
-		if err == nil {
+		switch {
+		case err == nil:
 			e.watchLoss()
+			return
+		case errors.Is(err, bus.ErrClosed):
+			e.busGone(err)
 			return
 		}
 		e.o.Logger.Error("the group's consumer could not be made; retrying", "topic", e.topic, "group", e.group, "error", err)
@@ -126,7 +130,11 @@ func ask[T any](e *engine, name string, items int, call func(context.Context) ([
 	if err == nil {
 		err = parallel(name, len(out), items)
 	}
-	if err != nil && e.calls.Err() == nil {
+	switch {
+	case err == nil || e.calls.Err() != nil:
+	case errors.Is(err, dedupe.ErrClosed):
+		e.storeGone(err)
+	default:
 		e.o.Logger.Warn("the dedupe store did not answer: repeating the call", "call", name, "items", items, "error", err)
 	}
 	return out, err
@@ -290,7 +298,7 @@ func (e *engine) report(a *protocol.Answer) {
 	case protocol.Unresolved:
 		e.o.Logger.Error("nobody knows whether a transaction was committed: the event comes again, and its mark tells",
 			"key", a.Job.Key().String(), "error", a.Job.Verdict().Error)
-	case protocol.Handled, protocol.Duplicate, protocol.Snoozed, protocol.Dead, protocol.Unburied, protocol.Held,
+	case protocol.Handled, protocol.Duplicate, protocol.Skipped, protocol.Snoozed, protocol.Dead, protocol.Unburied, protocol.Held,
 		protocol.GivenBack, protocol.Working:
 	}
 }

@@ -14,13 +14,13 @@ type Observer interface{ Observe(Observation) }
 
 // Observation is the end of one delivery.
 type Observation struct {
-	// Outcome is one of "handled", "duplicate", "failed", "snoozed", "dead", "unburied" (the dead letter could not
+	// Outcome is one of "handled", "duplicate", "skipped" (it is no event of this group), "failed", "snoozed", "dead", "unburied" (the dead letter could not
 	// be stored yet), "held" (another copy is being worked on, or it is not due), "given back" (it never ran), "lost" (another process has it),
 	// "unresolved" (it is not known whether its transaction was committed; the event comes again).
 	Outcome string
 	// At is where the event lies.
 	At bus.Position
-	// Key is what the store knows the event by; zero for a duplicate recognised by its position alone.
+	// Key is what the store knows the event by; zero for what is skipped, and for a duplicate recognised by its position alone.
 	Key dedupe.Key
 	// Attempt is the number of the run; 0 if there was none.
 	Attempt int
@@ -31,7 +31,7 @@ type Observation struct {
 }
 
 var outcomes = map[protocol.Outcome]string{
-	protocol.Handled: "handled", protocol.Duplicate: "duplicate", protocol.Failed: "failed",
+	protocol.Handled: "handled", protocol.Duplicate: "duplicate", protocol.Skipped: "skipped", protocol.Failed: "failed",
 	protocol.Snoozed: "snoozed", protocol.Dead: "dead", protocol.Unburied: "unburied",
 	protocol.Held: "held", protocol.GivenBack: "given back", protocol.Lost: "lost",
 	protocol.Unresolved: "unresolved",

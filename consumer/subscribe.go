@@ -67,7 +67,7 @@ func prepare(ctx context.Context, b bus.Bus, topic, group string,
 	e := &engine{
 		o: opts, group: group, topic: topic, handler: wrap(h, opts.Use), base: context.WithoutCancel(ctx),
 		bus: b, store: claimer, records: store, transactor: transactor, letterRoom: newLetterRoom(&letters),
-		leaving: make(chan struct{}), drained: make(chan struct{}), failed: make(chan struct{}),
+		leaving: make(chan struct{}), drained: make(chan struct{}), futile: make(chan struct{}), failed: make(chan struct{}),
 	}
 	watermarks, ok := store.(dedupe.Watermarker)
 	if !ok {
@@ -132,6 +132,7 @@ func (e *engine) open(ctx context.Context, info bus.TopicInfo) error {
 		ArrivalsAreAttempts: e.o.Mode == SeenMark, Watermark: opened.Watermark, Rand: mathrand.Float64,
 	}
 	e.machine, e.tickEvery = protocol.New(cfg), cfg.TickEvery()
+	e.machine.SetBusTime(e.now(), state.Now)
 	return nil
 }
 

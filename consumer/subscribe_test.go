@@ -348,6 +348,32 @@ func TestGroupThatIsLostGoesOnWhereItWas(t *testing.T) {
 	})
 }
 
+// copied is a bus on which one topic is only a copy of another stream's.
+type copied struct {
+	bus.Bus
+
+	topic string
+}
+
+func (c copied) Topic(ctx context.Context, topic, group string, from bus.Start) (bus.TopicInfo, error) {
+	info, err := c.Bus.Topic(ctx, topic, group, from)
+	info.ReadOnly = topic == c.topic
+	return info, err
+}
+
+// Dead letters that nobody stores where they are looked for are refused at the start, not at the first letter.
+func TestLettersNeedAStreamThatTakesThem(t *testing.T) {
+	t.Parallel()
+	b, err := membus.New(nil)
+	must(t, err)
+	store, err := memdedupe.New(nil)
+	must(t, err)
+	_, err = consumer.SubscribeExactlyOnce(t.Context(), copied{b, "dead.billing"}, "order.*", "billing", store, nothing, nil)
+	if !errors.Is(err, consumer.ErrDeadLetterTopic) || !strings.Contains(err.Error(), "takes nothing") {
+		t.Errorf("got %v, want ErrDeadLetterTopic", err)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	b, err := membus.New(&membus.Options{Streams: []membus.Stream{

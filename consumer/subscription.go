@@ -16,6 +16,9 @@ type Stats struct {
 	// Handled runs succeeded; Duplicates were recognised and acknowledged; Failed runs will be repeated; Dead were
 	// dead-lettered.
 	Handled, Duplicates, Failed, Dead uint64
+	// Skipped messages were acknowledged unrun, for they are no events of this group: the bus's server stored them for itself (markers
+	// of deletions, schedules), or they are redriven for another group.
+	Skipped uint64
 	// Held copies were sent back for a while; GivenBack never ran; Lost were superseded by another owner, or left to their
 	// lease because nobody knows whether their transaction was committed.
 	Held, GivenBack, Lost uint64

@@ -3,6 +3,8 @@ package dedupe
 import "errors"
 
 var (
+	// ErrClosed is returned when the store, or the connection under it, was closed for good: no call will ever be answered again.
+	ErrClosed = errors.New("dedupe store is closed")
 	// ErrFull is returned for keys that a store at its bound refuses, rather than forget others for them. It costs
 	// no attempt: the item is repeated, and fetching stops meanwhile.
 	ErrFull = errors.New("dedupe store is full")

@@ -43,6 +43,9 @@ type ConnectOptions struct {
 	Embed func(ctx context.Context, log *slog.Logger) (Embedded, error)
 	// Provision makes streams that are missing. With Embed they always are: there is nobody else to make them.
 	Provision bool
+	// Lease is the shortest lease or ack deadline of what will run over the connections: they notice well within it that a server is
+	// frozen. Zero: 30 s.
+	Lease time.Duration
 	// Name is told to the servers. Empty: "onceish".
 	Name string
 	// Logger; slog.Default().

@@ -12,6 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	natsbus "github.com/onceish/onceish/bus/jetstream"
 	"github.com/onceish/onceish/worker/internal/redact"
 )
 
@@ -40,9 +41,8 @@ func timeoutOf(urls string) time.Duration {
 }
 
 func natsOptions(at string, o *ConnectOptions, log *slog.Logger) []nats.Option {
-	options := []nats.Option{
-		nats.Name(o.Name), nats.Timeout(timeoutOf(at)), nats.MaxReconnects(-1), nats.PingInterval(10 * time.Second),
-		nats.ReconnectWait(time.Second),
+	options := append(natsbus.ConnectionOptions(o.Lease),
+		nats.Name(o.Name), nats.Timeout(timeoutOf(at)),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				log.Warn("disconnected from NATS: reconnecting", "url", redact.URL(at), "error", err)
@@ -50,7 +50,7 @@ func natsOptions(at string, o *ConnectOptions, log *slog.Logger) []nats.Option {
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) { log.Info("reconnected to NATS", "address", nc.ConnectedAddr()) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Error("NATS", "error", err) }),
-	}
+	)
 	if o.Credentials != "" {
 		options = append(options, nats.UserCredentials(o.Credentials))
 	}

@@ -24,6 +24,7 @@ func settling() []promise {
 		{name: "Extend postpones the deadline", keeps: postpones},
 		{name: "a nak brings the event again at once", keeps: naksAtOnce},
 		{name: "a nak with a delay brings the event again after it", keeps: naksLater},
+		{name: "Info has the deadline in force, and the time by which events are stored", keeps: tellsDeadlineAndTime},
 		{name: "a delivery is settled once", keeps: settlesOnce},
 		{name: "a late ack settles the delivery that is out", keeps: acksLate},
 	}
@@ -169,4 +170,17 @@ func acksLate(t *testing.T, f *fixture) {
 	ack(t, late)
 	f.fetchNone(t, b, f.h.AckWait+f.h.AckWait/2)
 	f.idle(t, b)
+}
+
+func tellsDeadlineAndTime(t *testing.T, f *fixture) {
+	a := f.subscribe(t, "g", f.short())
+	f.publish(t, event("1"))
+	d := f.fetch(t, a, 1)[0]
+	ack(t, d)
+	info := f.info(t, a, "the deadline", func(i bus.Info) bool { return i.AckWait == f.h.AckWait })
+	if d.At.Stored.Sub(info.Now) > slack || info.Now.Sub(d.At.Stored) > f.h.Patience {
+		t.Errorf("Info has the time %v, and an event was stored just now, at %v", info.Now, d.At.Stored)
+	}
+	f.subscribe(t, "g", &bus.SubscribeOptions{AckWait: 2 * f.h.AckWait})
+	f.info(t, a, "the deadline that another process has set", func(i bus.Info) bool { return i.AckWait == 2*f.h.AckWait })
 }

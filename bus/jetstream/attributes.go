@@ -99,13 +99,21 @@ func (f *found) raw(a attribute) string {
 	return vs[0]
 }
 
-// value is an attribute's value.
-func (f *found) value(a attribute) string {
-	v := f.raw(a)
-	if strings.IndexByte(v, '%') < 0 {
-		return v
+// value is an attribute's value: unquoted, then decoded. What decodes to no UTF-8 is refused, as the CloudEvents binding asks:
+// two spellings of one character would be two ids.
+func (f *found) value(a attribute) (string, error) {
+	if vs := f.values[a]; len(vs) > 0 && !utf8.ValidString(vs[0]) {
+		return f.raw(a), nil // Nothing decoded this: it is kept as it came.
 	}
-	return unescape(v)
+	v := unquote(f.raw(a))
+	if strings.IndexByte(v, '%') < 0 {
+		return v, nil
+	}
+	v, ok := unescape(v)
+	if !ok {
+		return v, malformed("its %s %.64q is no encoding of UTF-8", headerNames[a], v)
+	}
+	return v, nil
 }
 
 // rest are the headers that are no attributes, fit for an event.

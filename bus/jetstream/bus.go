@@ -26,8 +26,8 @@ type Bus struct {
 }
 
 // New makes a Bus on a connection, which stays the caller's. It asks the server nothing. A nil o means the
-// defaults. It warns when the connection gives up reconnecting some day, for then the process is lost with it. A server older than
-// OldestServer is ErrServerTooOld; of a cluster only the server that the connection is to at this time is looked at, and none while
+// defaults. It warns when the connection may be closed for good some day, for then the process is lost with it: see
+// ConnectionOptions. A server older than OldestServer is ErrServerTooOld; of a cluster only the server that the connection is to at this time is looked at, and none while
 // the connection is down.
 func New(nc *nats.Conn, o *Options) (*Bus, error) {
 	if nc == nil {
@@ -44,10 +44,7 @@ func New(nc *nats.Conn, o *Options) (*Bus, error) {
 	if b.js, b.api, err = management(nc, &options); err != nil {
 		return nil, fmt.Errorf("jetstream: %w", err)
 	}
-	if !nc.Opts.AllowReconnect || nc.Opts.MaxReconnect >= 0 {
-		b.log.Warn("the NATS connection gives up reconnecting: connect with nats.MaxReconnects(-1)",
-			"reconnect", nc.Opts.AllowReconnect, "max_reconnects", nc.Opts.MaxReconnect)
-	}
+	b.warnOfConnection()
 	b.link = newLink(nc)
 	b.pub.init(b)
 	return b, nil
@@ -90,6 +87,8 @@ func (b *Bus) within(ctx context.Context) (context.Context, context.CancelFunc) 
 // explain says what to try about an error of a request.
 func (b *Bus) explain(doing string, err error) error {
 	switch {
+	case errors.Is(err, nats.ErrConnectionClosed):
+		return fmt.Errorf("jetstream: %s: %w", doing, closedError(b.nc))
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount), errors.Is(err, nats.ErrNoResponders):
 		return fmt.Errorf("jetstream: %s: nothing at %s answers under %s: enable JetStream for the server (nats-server -js) and for this account, or see Options.APIPrefix and Domain: %w",
 			doing, b.nc.ConnectedAddr(), b.api, err)

@@ -67,8 +67,32 @@ func TestDecode(t *testing.T) {
 		},
 		{
 			name:   "what is no encoding is taken literally",
-			header: nats.Header{"ce-id": {"100%"}, "ce-type": {"%zz"}, "ce-source": {"%FF"}, "ce-time": {"yesterday"}},
-			want:   bus.Event{ID: "100%", Type: "%zz", Source: "%FF"},
+			header: nats.Header{"ce-id": {"100%"}, "ce-type": {"%zz"}, "ce-time": {"yesterday"}},
+			want:   bus.Event{ID: "100%", Type: "%zz"},
+		},
+		{
+			name:   "an overlong encoding is malformed",
+			header: nats.Header{"ce-id": {"a%C0%A0b"}, "ce-type": {"t"}},
+			want:   bus.Event{ID: position, Type: "t"}, err: true,
+		},
+		{
+			name:   "what decodes to no UTF-8 is malformed",
+			header: nats.Header{"ce-id": {"1"}, "ce-source": {"%FF"}},
+			want:   bus.Event{ID: position, Source: "%FF"}, err: true,
+		},
+		{
+			name:   "quoted values",
+			header: nats.Header{"ce-id": {`"a b"`}, "ce-source": {`"say \"x\" \\ %20"`}, "ce-type": {`"`}, "ce-partitionkey": {`"open\"`}},
+			want:   bus.Event{ID: "a b", Source: `say "x" \  `, Type: `"`, Key: `"open\"`},
+		},
+		{
+			name:   "the content type of binary mode without its attribute",
+			header: nats.Header{"ce-id": {"1"}, "Content-Type": {"text/plain"}}, data: "x",
+			want: bus.Event{ID: "1", ContentType: "text/plain", Data: []byte("x"), Headers: bus.Headers{"Content-Type": {"text/plain"}}},
+		},
+		{
+			name: "structured without the format", header: nats.Header{"Content-Type": {"application/cloudevents; charset=UTF-8"}}, data: `{"id":"1","data":1}`,
+			want: bus.Event{ID: "1", ContentType: "application/json", Data: []byte("1"), Headers: bus.Headers{}},
 		},
 		{
 			name:   "what is no UTF-8 is encoded",
@@ -138,7 +162,7 @@ func TestDecode(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			m := &nats.Msg{Subject: "orders.new", Header: tt.header, Data: []byte(tt.data)}
-			got, err := decode(m, "S", somewhere)
+			got, err := decode(m, "S", somewhere, false)
 			if (err != nil) != tt.err {
 				t.Errorf("malformed: %v; want %v", err, tt.err)
 			}
@@ -153,6 +177,33 @@ func TestDecode(t *testing.T) {
 				t.Errorf("decoded\n%+v\nwant\n%+v", got, tt.want)
 			}
 		})
+	}
+}
+
+// The CloudEvents SDK for Go writes structured mode on NATS without a header.
+func TestEnvelopesAreRecognisedWhereTheyAreAskedFor(t *testing.T) {
+	t.Parallel()
+	const envelope = ` {"specversion":"1.0","id":"1","source":"s","type":"t","data":{"a":1}}`
+	for name, c := range map[string]struct {
+		data   string
+		header nats.Header
+		asked  bool
+		want   string
+	}{
+		"asked for":          {envelope, nil, true, "1"},
+		"not asked for":      {envelope, nil, false, position},
+		"no source":          {`{"specversion":"1.0","id":"1","type":"t"}`, nil, true, position},
+		"no object":          {`[` + envelope + `]`, nil, true, position},
+		"a header says JSON": {envelope, nats.Header{contentType: {"application/json"}}, true, position},
+		"binary mode":        {envelope, nats.Header{"ce-id": {"2"}}, true, "2"},
+	} {
+		e, err := decode(&nats.Msg{Subject: "t", Header: c.header, Data: []byte(c.data)}, "S", somewhere, c.asked)
+		if err != nil || e.ID != c.want {
+			t.Errorf("%s: %+v, %v; want the ID %q", name, e, err, c.want)
+		}
+		if c.want == "1" && (e.Source != "s" || string(e.Data) != `{"a":1}`) {
+			t.Errorf("%s: %+v", name, e)
+		}
 	}
 }
 
@@ -184,6 +235,10 @@ func FuzzDecode(f *testing.F) {
 	f.Add("ce-specversion", "1.0", "a b", " v\r", []byte(nil))
 	f.Add("ce-id", "1", "ce-time", "2024-05-06T07:08:09+23:59", []byte(nil))
 	f.Add("Content-Type", "application/cloudevents+json", "ce-id", "2", []byte(`{"id":"ü","a b":"\ud800","ID":"x","datacontenttype":"t","data":"\n"}`))
+	f.Add("ce-id", "\"a\\\"%20\"", "ce-source", "%C0%A0", []byte(nil))
+	f.Add("ce-id", "1", "Content-Type", "text/plain", []byte("x"))
+	f.Add("X", "1", "Content-Type", "application/cloudevents", []byte(`{"id":"1"}`))
+	f.Add("X", "1", "Y", "2", []byte(`{"specversion":"1.0","id":"1","source":"s","type":"t","x":"y"}`))
 	f.Fuzz(func(t *testing.T, name1, value1, name2, value2 string, data []byte) {
 		wire := nats.Header{}
 		for name, value := range map[string]string{name1: value1, name2: value2} {
@@ -191,7 +246,7 @@ func FuzzDecode(f *testing.F) {
 				wire[name] = []string{value}
 			}
 		}
-		first, err := decode(&nats.Msg{Subject: "t", Header: wire, Data: slices.Clone(data)}, "S", somewhere)
+		first, err := decode(&nats.Msg{Subject: "t", Header: wire, Data: slices.Clone(data)}, "S", somewhere, len(data)%2 == 0)
 		if first.ID == "" || err != nil && first.ID != position {
 			t.Fatalf("ID %q, malformed %v", first.ID, err)
 		}
@@ -205,7 +260,7 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%+v cannot be published again: %v", first, err)
 		}
-		again, err := decode(m, "S", somewhere)
+		again, err := decode(m, "S", somewhere, false)
 		if err != nil {
 			t.Fatalf("%+v is malformed the second time: %v", first, err)
 		}
@@ -281,10 +336,12 @@ func FuzzEscape(f *testing.F) {
 				t.Fatalf("escape(%q) = %q", s, e)
 			}
 		}
-		if got := unescape(e); utf8.ValidString(s) && got != s {
-			t.Fatalf("unescape(escape(%q)) = %q", s, got)
+		if got, ok := unescape(unquote(e)); utf8.ValidString(s) && (got != s || !ok) {
+			t.Fatalf("unescape(escape(%q)) = %q, %v", s, got, ok)
 		}
-		_ = unescape(s)
+		if got, ok := unescape(unquote(s)); ok && utf8.ValidString(s) && !utf8.ValidString(got) {
+			t.Fatalf("unescape(%q) = %q, which is no UTF-8", s, got)
+		}
 	})
 }
 

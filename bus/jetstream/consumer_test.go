@@ -248,3 +248,29 @@ func TestSubscribeValidates(t *testing.T) {
 		t.Errorf("consumer %q was made", name)
 	}
 }
+
+// A connection that loses the process, or deliveries, some day is warned of.
+func TestDangerousConnectionsAreWarnedOf(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	for name, c := range map[string]struct {
+		options []nats.Option
+		want    []string
+	}{
+		"the client's defaults": {[]nats.Option{nats.MaxReconnects(nats.DefaultMaxReconnect)}, []string{"gives up reconnecting", "IgnoreAuthErrorAbort", "frozen"}},
+		"ours":                  {natsbus.ConnectionOptions(0), nil},
+		"pings for longer ones": {natsbus.ConnectionOptions(10 * time.Minute), []string{"frozen"}},
+	} {
+		var log record
+		b := newBus(t, w.server.Connect(t, c.options...), &natsbus.Options{Logger: log.logger()})
+		subscribe(t, b, nil)
+		for _, want := range c.want {
+			if !strings.Contains(log.String(), want) {
+				t.Errorf("%s: nothing about %q: %s", name, want, log.String())
+			}
+		}
+		if len(c.want) == 0 && strings.Contains(log.String(), "WARN") {
+			t.Errorf("%s: %s", name, log.String())
+		}
+	}
+}

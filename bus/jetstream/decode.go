@@ -15,13 +15,16 @@ var errNoID = errors.New("a CloudEvent without an id")
 
 // decode reads a message as an event: a CloudEvent in structured mode if its content type says so, in binary mode if it has an
 // id or a specversion among its headers, and a plain message otherwise. The headers become the event's. What
-// claims to be a CloudEvent and is none comes back with its bytes, and why.
-func decode(m *nats.Msg, stream string, a arrival) (bus.Event, error) {
+// claims to be a CloudEvent and is none comes back with its bytes, and why. With envelopes, structured mode is also recognised by the
+// data, where no header says what it is.
+func decode(m *nats.Msg, stream string, a arrival, envelopes bool) (bus.Event, error) {
 	f := find(m.Header)
 	var event bus.Event
 	var malformed error
 	switch {
 	case isCloudEvents(f.values[attrMedia]):
+		event, malformed = structured(m, &f)
+	case envelopes && bareEnvelope(m, &f):
 		event, malformed = structured(m, &f)
 	case f.has(attrID) || f.has(attrSpec):
 		event, malformed = binary(m, &f)
@@ -36,20 +39,26 @@ func decode(m *nats.Msg, stream string, a arrival) (bus.Event, error) {
 	return event, malformed
 }
 
-func binary(m *nats.Msg, f *found) (bus.Event, error) {
-	e := bus.Event{
-		ID:          f.value(attrID),
-		Key:         f.value(attrKey),
-		Type:        f.value(attrType),
-		Source:      f.value(attrSource),
-		Time:        parseTime(f.value(attrTime)),
-		ContentType: f.value(attrContentType),
-		Data:        m.Data,
+func binary(m *nats.Msg, f *found) (e bus.Event, err error) {
+	e.Data = m.Data
+	var when string
+	for _, a := range []struct {
+		attribute attribute
+		field     *string
+	}{
+		{attrID, &e.ID}, {attrKey, &e.Key}, {attrType, &e.Type}, {attrSource, &e.Source}, {attrTime, &when}, {attrContentType, &e.ContentType},
+	} {
+		value, invalid := f.value(a.attribute)
+		*a.field, err = value, errors.Join(err, invalid)
+	}
+	e.Time = parseTime(when)
+	if !f.has(attrContentType) {
+		e.ContentType = f.raw(attrMedia)
 	}
 	if e.ID == "" {
-		return e, errNoID
+		err = errors.Join(err, errNoID)
 	}
-	return e, nil
+	return e, err
 }
 
 // parseTime reads a time. What is none is taken as unknown.

@@ -1,10 +1,16 @@
 // Package jetstream is the bus on NATS JetStream.
 //
-//	nc, err := nats.Connect(url, nats.MaxReconnects(-1), nats.PingInterval(10*time.Second))
+//	nc, err := nats.Connect(url, jetstream.ConnectionOptions(0)...)
 //	b, err := jetstream.New(nc, nil)
 //
 // The connection stays the caller's: it is never closed here, and whoever opened it closes it after [Bus.Close]. The server is
-// nats-server 2.10.4 or later, see [OldestServer].
+// nats-server 2.11.0 or later, see [OldestServer].
+//
+// # The connection
+//
+// What nats.Connect does by default ends a consumer or repeats its work: it gives up after 60 reconnects, and after the second login
+// that a server refuses, as while its accounts are reloaded; and it takes six minutes to notice that a server is frozen, while
+// leases and deadlines end after 30 s. [ConnectionOptions] avoid all of that. [New] and Subscribe warn where a connection does not.
 //
 // # Delivery semantics
 //
@@ -12,6 +18,10 @@
 // the CloudEvents binding for NATS, written in binary mode and read in binary and structured mode. A plain message is
 // an event too: its ID is its Nats-Msg-Id, or else its position. What claims to be a CloudEvent and cannot be read as
 // one is delivered with Delivery.Malformed set.
+//
+// What the server has stored for itself (a marker in the place of an event that it removed, a schedule of what it is to publish) is
+// delivered with Delivery.ServerMessage set, and consumers acknowledge it unrun. A rollup, a counter's increment, a message of a
+// batch and a deletion in a key-value bucket are events: a client published them.
 //
 // Servers from 2.11 to 2.12 store the header Traceparent as traceparent, whatever the case of its letters.
 //

@@ -1,6 +1,6 @@
 package jetstream
 
-import "errors"
+import "github.com/onceish/onceish/internal/natsserver"
 
 // ErrServerTooOld is returned by New when the server that the connection is to is older than OldestServer.
-var ErrServerTooOld = errors.New("nats-server is too old")
+var ErrServerTooOld = natsserver.ErrTooOld

@@ -122,9 +122,15 @@ func (s *Source) take(m *nats.Msg, got *batch) {
 
 func (s *Source) delivery(m *nats.Msg, a arrival, got *batch) *bus.Delivery {
 	at := bus.Position{Stream: s.incarnation, Sequence: a.sequence, Stored: a.storedTime()}
-	event, malformed := decode(m, s.stream, a)
-	d := bus.NewDelivery(event, int(min(a.delivered, 1<<30)), at, got.settler(s, m.Reply)) // #nosec G115 -- bounded
+	what := serverMessage(m, s.schedules)
+	event, malformed := decode(m, s.stream, a, s.b.o.Envelopes)
+	t := got.settler(s, m.Reply)
+	d := bus.NewDelivery(event, int(min(a.delivered, 1<<30)), at, t) // #nosec G115 -- bounded
 	d.Malformed = malformed
+	if what != "" {
+		d.ServerMessage, d.Malformed = what, nil
+		t.keeps = what == messageSchedule && s.deletes
+	}
 	return d
 }
 

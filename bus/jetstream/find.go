@@ -62,7 +62,7 @@ func (b *Bus) Get(ctx context.Context, at bus.Position) (bus.Event, error) {
 		return bus.Event{}, fmt.Errorf("jetstream: the headers at sequence %d of stream %q cannot be read: %w", at.Sequence, streamOf(at), err)
 	}
 	return decode(&nats.Msg{Subject: m.Subject, Header: headers, Data: m.Data}, streamOf(at),
-		arrival{sequence: m.Sequence, stored: m.Time.UnixNano()})
+		arrival{sequence: m.Sequence, stored: m.Time.UnixNano()}, b.o.Envelopes)
 }
 
 // answered tells why a request for a message was not answered. One that is not permitted is errors.ErrUnsupported.

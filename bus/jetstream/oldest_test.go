@@ -9,8 +9,8 @@ import (
 	"github.com/onceish/onceish/internal/natstest"
 )
 
-// newestUnsupported is the release before OldestServer.
-const newestUnsupported = "2.10.3"
+// newestUnsupported is the last release before OldestServer.
+const newestUnsupported = "2.10.29"
 
 func TestConformanceOldest(t *testing.T) {
 	t.Parallel()
@@ -19,12 +19,12 @@ func TestConformanceOldest(t *testing.T) {
 
 func TestNewRefusesAnOldServer(t *testing.T) {
 	t.Parallel()
-	server := natstest.StartVersion(t, newestUnsupported)
-	_, err := natsbus.New(server.Connect(t), nil)
+	url := natstest.Pretend(t, newestUnsupported)
+	_, err := natsbus.New(natstest.Connect(t, url), nil)
 	if !errors.Is(err, natsbus.ErrServerTooOld) {
 		t.Fatalf("New: %v; want ErrServerTooOld", err)
 	}
-	for _, want := range []string{newestUnsupported, natsbus.OldestServer, strings.TrimPrefix(server.URL(), "nats://")} {
+	for _, want := range []string{newestUnsupported, natsbus.OldestServer, strings.TrimPrefix(url, "nats://")} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("New: %v; want it to name %s", err, want)
 		}

@@ -24,6 +24,10 @@ type Options struct {
 	Provision *Provision
 	// BindOnly makes and changes nothing on the server: consumers must be there, made by an administrator.
 	BindOnly bool
+	// Envelopes reads a message as a CloudEvent in structured mode if its data is a JSON object with specversion, id, source and type,
+	// and no header says what it is: so the CloudEvents SDK for Go writes them on NATS. It is off by default, because a plain message
+	// whose data looks like this would change its identity with it: decide before a group begins.
+	Envelopes bool
 	// MaxUnsettled is how many deliveries of a group may be unsettled at once. Zero: bus.DefaultMaxUnsettled.
 	MaxUnsettled int
 	// PublishWindow is how many events may be on their way to the server at once. Zero: 4,000.

@@ -32,11 +32,28 @@ func escape(s string) string {
 
 func bare(c byte) bool { return c > ' ' && c < 0x7f && c != '"' && c != '%' }
 
-// unescape undoes escape. What is not an encoding of UTF-8 is taken literally.
-func unescape(s string) string {
+// unquote takes a value out of double quotes, as older producers write it, with its backslash escapes.
+func unquote(s string) string {
+	if len(s) < 2 || s[0] != '"' || s[len(s)-1] != '"' {
+		return s
+	}
+	out := make([]byte, 0, len(s))
+	for i := 1; i < len(s)-1; i++ {
+		if s[i] == '\\' {
+			if i++; i == len(s)-1 {
+				return s // The last quote is escaped, and ends nothing.
+			}
+		}
+		out = append(out, s[i])
+	}
+	return string(out)
+}
+
+// unescape undoes escape. A percent sign that begins no encoding leaves all as it is. What decodes to no UTF-8 is not ok.
+func unescape(s string) (decoded string, ok bool) {
 	i := strings.IndexByte(s, '%')
 	if i < 0 {
-		return s
+		return s, true
 	}
 	out := append(make([]byte, 0, len(s)), s[:i]...)
 	for ; i < len(s); i++ {
@@ -45,19 +62,19 @@ func unescape(s string) string {
 			continue
 		}
 		if i+2 >= len(s) {
-			return s
+			return s, true
 		}
 		high, low := unhex(s[i+1]), unhex(s[i+2])
 		if high > 15 || low > 15 {
-			return s
+			return s, true
 		}
 		out = append(out, high<<4|low)
 		i += 2
 	}
 	if !utf8.Valid(out) {
-		return s
+		return s, false
 	}
-	return string(out)
+	return string(out), true
 }
 
 func unhex(c byte) byte {

@@ -27,6 +27,7 @@ const maxReason = 1024
 type settler struct {
 	s     *Source
 	reply string
+	keeps bool // an ack would delete what the server still needs
 }
 
 // Settle implements bus.Settler.
@@ -34,6 +35,9 @@ func (t *settler) Settle(_ context.Context, how bus.Settlement) error {
 	s := t.s
 	if err := s.ended(); err != nil {
 		return err
+	}
+	if t.keeps && !how.Nak {
+		how = bus.Settlement{Nak: true, After: scheduleAgain}
 	}
 	body := ackBody
 	switch {

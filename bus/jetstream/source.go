@@ -27,6 +27,8 @@ type Source struct {
 	want        wanted
 	limits      limits
 	next        string // where pulls are sent
+	schedules   bool   // the stream may have message schedules, its own or copied ones
+	deletes     bool   // the stream deletes what is acknowledged
 
 	in      chan *nats.Msg
 	inbox   atomic.Pointer[inbox]
@@ -41,10 +43,11 @@ type Source struct {
 	silent   atomic.Bool               // a pull ended without a word
 	verified atomic.Pointer[linkState] // the state of the link in which the consumer was last seen to be ours
 	stalled  atomic.Pointer[error]     // why no deliveries come
-	misfit   atomic.Pointer[error]     // what somebody changed of the consumer
+	misfit   atomic.Pointer[error]     // what somebody changed of the consumer, or of how events get into the stream
 	end      atomic.Pointer[error]     // why no delivery will come any more
 	held     held
 	loss     loss
+	route    route
 
 	closing sync.Once
 	cancel  context.CancelFunc // of the keeper
@@ -59,7 +62,7 @@ func (b *Bus) Subscribe(ctx context.Context, topic, group string, o *bus.Subscri
 	if err := validSubscription(group, o); err != nil {
 		return nil, err
 	}
-	stream, err := b.streamOrMake(ctx, topic)
+	stream, err := b.streamFor(ctx, topic, group)
 	if err != nil {
 		return nil, err
 	}
@@ -76,10 +79,16 @@ func (b *Bus) Subscribe(ctx context.Context, topic, group string, o *bus.Subscri
 		inactive: stream.Config.ConsumerLimits.InactiveThreshold, drops: stream.Config.Retention != jetstream.LimitsPolicy,
 	}
 	state := b.link.now()
-	consumer, made, err := b.consumer(ctx, stream, want, start)
+	var consumer *jetstream.ConsumerInfo
+	made := false
+	err = b.retryWhileMade(ctx, func(ctx context.Context) (err error) {
+		consumer, made, err = b.consumer(ctx, stream, want, start)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
+	b.warnOfPings(consumer.Config.AckWait)
 	s := b.newSource(stream, consumer, want)
 	if made && o.Resume.Sequence > 0 {
 		deleted, err := b.deletedAfter(ctx, stream, o.Resume.Sequence)
@@ -88,7 +97,8 @@ func (b *Bus) Subscribe(ctx context.Context, topic, group string, o *bus.Subscri
 		}
 		s.loss.begin(stream, consumer, o.Resume.Sequence, deleted)
 	}
-	if err := s.open(state); err != nil {
+	s.route.opened(stream, b.astray(ctx, &stream.Config, want.filter), b.log)
+	if err := s.open(ctx, state); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -108,8 +118,10 @@ func (b *Bus) newSource(stream *jetstream.StreamInfo, consumer *jetstream.Consum
 	s := &Source{
 		b: b, stream: stream.Config.Name, consumer: want.name, incarnation: incarnation(stream), created: consumer.Created,
 		want: want, limits: limitsOf(&consumer.Config),
-		next: b.api + "CONSUMER.MSG.NEXT." + stream.Config.Name + "." + want.name,
-		in:   make(chan *nats.Msg, inboxSize), poke: make(chan struct{}, 1), alarm: make(chan struct{}, 1),
+		schedules: stream.Config.AllowMsgSchedules || stream.Config.Mirror != nil || len(stream.Config.Sources) > 0,
+		deletes:   stream.Config.Retention != jetstream.LimitsPolicy,
+		next:      b.api + "CONSUMER.MSG.NEXT." + stream.Config.Name + "." + want.name,
+		in:        make(chan *nats.Msg, inboxSize), poke: make(chan struct{}, 1), alarm: make(chan struct{}, 1),
 		done: make(chan struct{}),
 	}
 	s.loss.begin(stream, consumer, 0, 0)
@@ -117,14 +129,14 @@ func (b *Bus) newSource(stream *jetstream.StreamInfo, consumer *jetstream.Consum
 }
 
 // open starts what a Source consists of.
-func (s *Source) open(state *linkState) error {
+func (s *Source) open(ctx context.Context, state *linkState) error {
 	if err := s.listen(); err != nil {
 		return fmt.Errorf("jetstream: subscribe an inbox for consumer %q: %w", s.consumer, err)
 	}
 	s.verified.Store(state)
-	ctx, cancel := context.WithCancel(context.Background())
+	keeping, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel
-	go s.keep(ctx)
+	go s.keep(keeping)
 	return nil
 }
 
@@ -142,6 +154,7 @@ func (s *Source) Info(ctx context.Context) (bus.Info, error) {
 		MaxUnsettled: uint64(max(0, consumer.Config.MaxAckPending)), // #nosec G115 -- not negative
 		Lost:         s.loss.see(stream, consumer, s.seen.redeliveries()),
 		AckWait:      consumer.Config.AckWait,
+		Now:          stream.TimeStamp,
 	}, nil
 }
 
@@ -151,7 +164,7 @@ func (s *Source) read(ctx context.Context) (*jetstream.StreamInfo, *jetstream.Co
 	if err == nil {
 		var consumer *jetstream.ConsumerInfo
 		if consumer, err = s.b.consumerInfo(ctx, s.stream, s.consumer); err == nil {
-			s.misfit.Store(some(s.want.refuse(&consumer.Config)))
+			s.misfit.Store(some(errors.Join(s.want.refuse(&consumer.Config), s.strayed(ctx, stream))))
 			return stream, consumer, nil
 		}
 	}

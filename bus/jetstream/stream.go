@@ -12,20 +12,59 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// stream finds the stream of a topic, which may be a pattern.
+// stream finds the stream that a group reads the topic from, which may be a pattern. The topic is what events are stored under:
+// a stream that stores none of what is published to it under the topic is refused with the reason.
 func (b *Bus) stream(ctx context.Context, topic string) (*jetstream.StreamInfo, error) {
+	info, err := b.chosenStream(ctx, topic)
+	if info != nil || err != nil {
+		return info, err
+	}
+	info, err = b.listedStream(ctx, topic)
+	switch {
+	case errors.Is(err, bus.ErrNoStream):
+		return b.unlistedStream(ctx, topic)
+	case err != nil:
+		return nil, err
+	}
+	if err := renamedAway(&info.Config, topic); err != nil {
+		return nil, fmt.Errorf("jetstream: %w, or name the stream in Options.Stream", err)
+	}
+	return info, nil
+}
+
+// chosenStream is the one of Options.Stream, if the topic may be in it. It is trusted: what it does not say is not held against it.
+func (b *Bus) chosenStream(ctx context.Context, topic string) (*jetstream.StreamInfo, error) {
 	if err := bus.ValidPattern(topic); err != nil {
 		return nil, fmt.Errorf("jetstream: %w", err)
 	}
-	if b.o.Stream != "" {
-		info, err := b.streamInfo(ctx, b.o.Stream)
-		if err == nil && takes(&info.Config, topic) {
-			return info, nil
-		}
-		if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
-			return nil, err
-		}
+	if b.o.Stream == "" {
+		return nil, nil //nolint:nilnil // none is chosen
 	}
+	info, err := b.streamInfo(ctx, b.o.Stream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, nil //nolint:nilnil // the topic is looked up
+	}
+	if err != nil {
+		return nil, err
+	}
+	patterns, known := b.storedUnder(ctx, &info.Config)
+	if overlaps(patterns, topic) {
+		return info, nil
+	}
+	if held, err := b.holds(ctx, info.Config.Name, topic); err == nil && held {
+		return info, nil
+	}
+	if known {
+		return nil, nil //nolint:nilnil // the topic is looked up
+	}
+	if names, err := b.streamNames(ctx, topic); err == nil && len(names) > 0 {
+		return nil, nil //nolint:nilnil // the topic is looked up
+	}
+	return info, nil
+}
+
+// listedStream finds the one stream that lists the topic, or a part of it, among its subjects: where events published to it go.
+func (b *Bus) listedStream(ctx context.Context, topic string) (*jetstream.StreamInfo, error) {
 	names, err := b.streamNames(ctx, topic)
 	switch {
 	case err != nil:
@@ -33,8 +72,7 @@ func (b *Bus) stream(ctx context.Context, topic string) (*jetstream.StreamInfo, 
 	case len(names) == 0:
 		return nil, noStream(topic)
 	case len(names) > 1:
-		return nil, fmt.Errorf("jetstream: topic %q matches the streams %s, and a subscription reads one: narrow the topic, or choose in Options.Stream",
-			topic, strings.Join(names, ", "))
+		return nil, severalStreams(topic, names)
 	}
 	info, err := b.streamInfo(ctx, names[0])
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -43,16 +81,46 @@ func (b *Bus) stream(ctx context.Context, topic string) (*jetstream.StreamInfo, 
 	return info, err
 }
 
-// streamOrMake is stream, and makes a missing one where that was asked for.
-func (b *Bus) streamOrMake(ctx context.Context, topic string) (*jetstream.StreamInfo, error) {
-	info, err := b.stream(ctx, topic)
-	if b.o.Provision == nil || !errors.Is(err, bus.ErrNoStream) {
-		return info, err
+// streamFor is where a group reads the topic or, without a group, where events are published to it. Where Options.Provision is set
+// a missing one is made.
+func (b *Bus) streamFor(ctx context.Context, topic, group string) (*jetstream.StreamInfo, error) {
+	find := b.stream
+	if group == "" {
+		find = b.publishedStream
 	}
-	if err := b.Provision(ctx, topic); err != nil {
+	if b.o.Provision == nil {
+		return find(ctx, topic)
+	}
+	var info *jetstream.StreamInfo
+	err := b.retryWhileMade(ctx, func(ctx context.Context) (err error) {
+		if info, err = find(ctx, topic); errors.Is(err, bus.ErrNoStream) {
+			if err = b.Provision(ctx, topic); err == nil {
+				info, err = find(ctx, topic)
+			}
+		}
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
-	return b.stream(ctx, topic)
+	return info, nil
+}
+
+// publishedStream is the stream of Options.Stream if it takes what is published to the topic, or else the one that lists it.
+func (b *Bus) publishedStream(ctx context.Context, topic string) (*jetstream.StreamInfo, error) {
+	if err := bus.ValidPattern(topic); err != nil {
+		return nil, fmt.Errorf("jetstream: %w", err)
+	}
+	if b.o.Stream != "" {
+		info, err := b.streamInfo(ctx, b.o.Stream)
+		if err == nil && overlaps(info.Config.Subjects, topic) {
+			return info, nil
+		}
+		if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+			return nil, err
+		}
+	}
+	return b.listedStream(ctx, topic)
 }
 
 func (b *Bus) streamNames(ctx context.Context, topic string) ([]string, error) {
@@ -113,6 +181,11 @@ func noStream(topic string) error {
 		bus.ErrNoStream, topic, streamAddCommand(topic))
 }
 
+func severalStreams(topic string, names []string) error {
+	return fmt.Errorf("jetstream: topic %q matches the streams %s, and a subscription reads one: narrow the topic, or choose in Options.Stream",
+		topic, strings.Join(names, ", "))
+}
+
 func streamAddCommand(topic string) string {
 	return fmt.Sprintf("nats stream add %s --subjects %s --storage file --retention limits --defaults",
 		StreamName(topic), shellQuote(topic))
@@ -123,17 +196,4 @@ func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''
 // incarnation tells a stream from one of the same name that was deleted before.
 func incarnation(info *jetstream.StreamInfo) string {
 	return info.Config.Name + "@" + strconv.FormatInt(info.Created.UnixNano(), 10)
-}
-
-// takes reports whether events of the topic may be in the stream. A stream that copies others has no subjects of its own.
-func takes(config *jetstream.StreamConfig, topic string) bool {
-	if config.Mirror != nil || len(config.Sources) > 0 {
-		return true
-	}
-	for _, subject := range config.Subjects {
-		if bus.Overlap(subject, topic) {
-			return true
-		}
-	}
-	return false
 }

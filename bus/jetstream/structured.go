@@ -17,8 +17,15 @@ type envelope map[string]json.RawMessage
 // type among those was the envelope's. An envelope that cannot be read stays the data, and keeps its content type.
 func structured(m *nats.Msg, f *found) (bus.Event, error) {
 	media := f.raw(attrMedia)
-	delete(m.Header, f.names[attrMedia])
-	f.names[attrMedia] = ""
+	if f.has(attrMedia) {
+		delete(m.Header, f.names[attrMedia])
+		f.names[attrMedia] = ""
+	} else {
+		media = cloudEventsJS
+	}
+	if m.Header == nil {
+		m.Header = nats.Header{}
+	}
 	env, err := open(m.Data, media)
 	var e bus.Event
 	if err == nil {
@@ -34,9 +41,25 @@ func structured(m *nats.Msg, f *found) (bus.Event, error) {
 	return e, nil
 }
 
+// bareEnvelope reports whether a message's data is an envelope, though no header says so.
+func bareEnvelope(m *nats.Msg, f *found) bool {
+	if f.has(attrMedia) || f.has(attrID) || f.has(attrSpec) || !bytes.HasPrefix(bytes.TrimLeft(m.Data, " \t\r\n"), []byte{'{'}) {
+		return false
+	}
+	var required struct {
+		Spec   string `json:"specversion"`
+		ID     string `json:"id"`
+		Source string `json:"source"`
+		Type   string `json:"type"`
+	}
+	err := json.Unmarshal(m.Data, &required)
+	return err == nil && required.Spec != "" && required.ID != "" && required.Source != "" && required.Type != ""
+}
+
 func open(data []byte, media string) (env envelope, err error) {
 	format, _, _ := strings.Cut(media, ";")
-	if !strings.EqualFold(strings.TrimSpace(format), cloudEventsJS) {
+	format = strings.TrimSpace(format)
+	if !strings.EqualFold(format, cloudEventsJS) && !strings.EqualFold(format, cloudEvents) { // JSON is what the binding means by default
 		return nil, malformed("its format is %q: only %q is read", media, cloudEventsJS)
 	}
 	if err := json.Unmarshal(data, &env); err != nil {

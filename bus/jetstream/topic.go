@@ -11,13 +11,14 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// Topic implements bus.Bus. Of a stream it makes nothing unless Options.Provision is set. An empty group is
-// never known. It does not retry.
+// Topic implements bus.Bus. Of a stream it makes nothing unless Options.Provision is set. An empty group asks for who publishes,
+// and is never known: then the stream that takes what is published to the topic counts, under whichever subject it stores that. It
+// does not retry.
 func (b *Bus) Topic(ctx context.Context, topic, group string, from bus.Start) (bus.TopicInfo, error) {
 	if err := validStart(from); err != nil {
 		return bus.TopicInfo{}, err
 	}
-	stream, err := b.streamOrMake(ctx, topic)
+	stream, err := b.streamFor(ctx, topic, group)
 	if err != nil {
 		return bus.TopicInfo{}, err
 	}
@@ -29,6 +30,7 @@ func (b *Bus) Topic(ctx context.Context, topic, group string, from bus.Start) (b
 		Interest:  stream.Config.Retention == jetstream.InterestPolicy,
 		MaxAge:    max(0, stream.Config.MaxAge),
 		MaxBytes:  b.maxBytes(&stream.Config),
+		ReadOnly:  !takesDirectly(&stream.Config, topic),
 
 		MaxHeaderBytes:  maxHeaderBytes,
 		RefusesWhenFull: stream.Config.Discard == jetstream.DiscardNew && (stream.Config.MaxMsgs > 0 || stream.Config.MaxBytes > 0),

@@ -2,57 +2,50 @@ package jetstream
 
 import (
 	"fmt"
-	"strconv"
-	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/onceish/onceish/internal/natsserver"
 )
 
-// OldestServer is the oldest release of nats-server that New takes: earlier ones ignore a term that says why, and deliver again and
-// again what was given up.
-const OldestServer = "2.10.4"
+// OldestServer is the oldest release of nats-server that New takes.
+const OldestServer = natsserver.Oldest
 
 // exactCreation is the release since which a consumer keeps its time of creation when its server, if it is no cluster, starts again.
 const exactCreation = "2.14.0"
 
-// supported tells why a server is not. One that is unknown, because the connection is down, is.
+// ConnectionOptions are the options of nats.Connect that a connection for a bus needs, for leases and ack deadlines of this length
+// (zero: the default, 30 s). It reconnects for ever, also after logins that were refused, and notices within a third of a
+// lease that its server is frozen. Add a name, credentials and handlers of your own.
+func ConnectionOptions(lease time.Duration) []nats.Option { return natsserver.ConnectionOptions(lease) }
+
+// warnOfConnection warns of options of a connection that lose it for good.
+func (b *Bus) warnOfConnection() {
+	o := &b.nc.Opts
+	if !o.AllowReconnect || o.MaxReconnect >= 0 {
+		b.log.Warn("the NATS connection gives up reconnecting: connect with jetstream.ConnectionOptions, or nats.MaxReconnects(-1)",
+			"reconnect", o.AllowReconnect, "max_reconnects", o.MaxReconnect)
+	}
+	if !o.IgnoreAuthErrorAbort {
+		b.log.Warn("the NATS connection is closed for good once a server has refused its login twice: connect with jetstream.ConnectionOptions, or nats.IgnoreAuthErrorAbort()")
+	}
+}
+
+// warnOfPings warns that a frozen server is noticed too late for a group's deliveries.
+func (b *Bus) warnOfPings(ackWait time.Duration) {
+	if o := &b.nc.Opts; natsserver.NoticesTooLate(o, ackWait) {
+		b.log.Warn("a frozen NATS server is noticed so late that deliveries come again meanwhile: connect with jetstream.ConnectionOptions for this deadline, or raise it",
+			"noticed_within", natsserver.NoticesWithin(o), "ack_wait", ackWait)
+	}
+}
+
+func older(version, than string) bool { return natsserver.Older(version, than) }
+
+// supported returns ErrServerTooOld for a server that is. One that is unknown, because the connection is down, is not.
 func supported(nc *nats.Conn) error {
-	version := nc.ConnectedServerVersion()
-	if !older(version, OldestServer) {
-		return nil
+	if err := natsserver.Check(nc); err != nil {
+		return fmt.Errorf("jetstream: %w", err)
 	}
-	return fmt.Errorf("jetstream: %w: %s is nats-server %s, which ignores a term that says why, and would deliver for ever what was given up: upgrade it to %s or later",
-		ErrServerTooOld, nc.ConnectedAddr(), version, OldestServer)
-}
-
-// older compares versions such as 2.10.4 or 2.11.0-RC.1, by their numbers. What is no version is older than none.
-func older(version, than string) bool {
-	a, ok := numbers(version)
-	b, valid := numbers(than)
-	if !ok || !valid {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return a[i] < b[i]
-		}
-	}
-	return false
-}
-
-// numbers are a version's major, minor and patch.
-func numbers(version string) (n [3]uint64, ok bool) {
-	version, _, _ = strings.Cut(strings.TrimPrefix(version, "v"), "-")
-	version, _, _ = strings.Cut(version, "+")
-	parts := strings.Split(version, ".")
-	if len(parts) != len(n) {
-		return n, false
-	}
-	for i, part := range parts {
-		var err error
-		if n[i], err = strconv.ParseUint(part, 10, 32); err != nil {
-			return n, false
-		}
-	}
-	return n, true
+	return nil
 }

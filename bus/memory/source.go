@@ -75,7 +75,7 @@ func (s *Source) Info(ctx context.Context) (info bus.Info, err error) {
 	if err := context.Cause(ctx); err != nil {
 		return bus.Info{}, err
 	}
-	s.slot.stream.do(func(int64) {
+	s.slot.stream.do(func(now int64) {
 		if err = s.usable(); err != nil {
 			return
 		}
@@ -83,7 +83,7 @@ func (s *Source) Info(ctx context.Context) (info bus.Info, err error) {
 		info = bus.Info{
 			Stream: st.name, Floor: c.settled(), Pending: uint64(c.pending), Lost: c.lost,
 			Unsettled: uint64(len(c.out)), MaxUnsettled: uint64(st.config.MaxUnsettled),
-			AckWait: time.Duration(c.ackWait),
+			AckWait: time.Duration(c.ackWait), Now: time.Unix(0, now).UTC(),
 		}
 	})
 	return info, err

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/urfave/cli/v3"
 
@@ -25,10 +26,23 @@ func logger(c *config.Config, stderr io.Writer) *slog.Logger {
 func connectOptions(cmd *cli.Command, c *config.Config, log *slog.Logger) *worker.ConnectOptions {
 	return &worker.ConnectOptions{
 		NATS: c.NATS.URL, Credentials: c.NATS.Credentials, Provision: c.NATS.Provision, Mongo: c.Mongo.URI, Name: cmd.FullName(), Logger: log,
+		Lease: shortestLease(c),
 		Embed: func(ctx context.Context, log *slog.Logger) (worker.Embedded, error) {
 			return embed(ctx, c.DataDir, log)
 		},
 	}
+}
+
+// shortestLease is the shortest lease or ack deadline of the subscriptions. Zero: there are none.
+func shortestLease(c *config.Config) (shortest time.Duration) {
+	for i := range c.Subscriptions {
+		for _, d := range []time.Duration{c.Subscriptions[i].Lease, c.Subscriptions[i].AckWait} {
+			if shortest == 0 || 0 < d && d < shortest {
+				shortest = d
+			}
+		}
+	}
+	return shortest
 }
 
 // connected calls f with connections, which it closes afterwards.

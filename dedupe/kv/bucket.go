@@ -12,12 +12,14 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onceish/onceish/internal/natsserver"
 )
 
 const (
 	defaultAPI = jetstream.DefaultAPIPrefix
 	// OldestServer is the oldest release of nats-server that New takes: the first that has a TTL per message.
-	OldestServer = "2.11.0"
+	OldestServer = natsserver.Oldest
 	// levelTTL is the JetStream API level of OldestServer.
 	levelTTL = 1
 	// minMessage is the least that a message must be able to hold: the longest reason, all of it escaped, and the rest
@@ -28,7 +30,10 @@ const (
 func streamName(bucket string) string { return "KV_" + bucket }
 
 // prepare makes or finds the bucket, verifies it, and returns what its stream is.
-func prepare(ctx context.Context, nc *nats.Conn, o *Options) (*jetstream.StreamInfo, error) {
+func prepare(ctx context.Context, nc *nats.Conn, o *Options, making func()) (*jetstream.StreamInfo, error) {
+	if err := natsserver.Check(nc); err != nil {
+		return nil, fmt.Errorf("dedupe bucket %q: %w", o.Bucket, err)
+	}
 	js, err := contextFor(nc, o)
 	if err != nil {
 		return nil, fmt.Errorf("%w: Domain is %q, APIPrefix is %q: %w", ErrInvalidOptions, o.Domain, o.APIPrefix, err)
@@ -38,17 +43,17 @@ func prepare(ctx context.Context, nc *nats.Conn, o *Options) (*jetstream.StreamI
 		return nil, fmt.Errorf("dedupe bucket %q: replicas of the streams of %q: %w", o.Bucket, o.Topics, failure(ctx, nc, err))
 	}
 	o.Replicas = cmp.Or(o.Replicas, replicas, 1)
-	stream, err := js.Stream(ctx, streamName(o.Bucket))
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		if o.BindOnly {
-			return nil, fmt.Errorf("%w: %q: make it with: nats kv add %s --marker-ttl 1m, or leave Options.BindOnly unset", ErrNoBucket, o.Bucket, o.Bucket)
-		}
-		stream, err = provision(ctx, nc, js, o)
+	stream, err := findOrMake(ctx, nc, js, o, making)
+	if errors.Is(err, ErrNoBucket) {
+		return nil, err
 	}
 	if err != nil {
 		return nil, fmt.Errorf("dedupe bucket %q: %w", o.Bucket, failure(ctx, nc, err))
 	}
 	info := stream.CachedInfo()
+	if isYoung(info) {
+		making()
+	}
 	if n := info.Config.Replicas; n < replicas {
 		o.Logger.Warn("dedupe bucket has fewer replicas than the stream: the loss of a server can take marks, and not the events that they are of: "+
 			"nats stream edit "+info.Config.Name+" --replicas="+strconv.Itoa(replicas), "bucket", o.Bucket, "replicas", n, "topics", o.Topics, "stream_replicas", replicas)
@@ -101,16 +106,12 @@ func provision(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, o *Op
 	if account.API.Level < levelTTL {
 		return nil, tooOld(nc.ConnectedServerVersion(), account.API.Level)
 	}
-	stream, err := js.CreateStream(ctx, bucketConfig(o))
-	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-		return js.Stream(ctx, streamName(o.Bucket)) // another process was faster
-	}
-	return stream, err
+	return js.CreateStream(ctx, bucketConfig(o))
 }
 
 func tooOld(version string, level int) error {
 	return fmt.Errorf("%w: it is nats-server %s, with JetStream API level %d, which keeps no TTL per message, so marks would stay for ever: "+
-		"upgrade it to %s or later, or keep marks elsewhere", ErrServerTooOld, version, level, OldestServer)
+		"upgrade it to %s or later", ErrServerTooOld, version, level, OldestServer)
 }
 
 // bucketConfig is what makes a stream a key-value bucket. Direct reads are off: a replica that lags would answer them.

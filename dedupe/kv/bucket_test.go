@@ -185,8 +185,8 @@ func TestMemoryBucketWarns(t *testing.T) {
 
 func TestOldServer(t *testing.T) {
 	t.Parallel()
-	const old = "2.10.4"
-	_, err := New(t.Context(), natstest.StartVersion(t, old).Connect(t), nil)
+	const old = "2.10.29"
+	_, err := New(t.Context(), natstest.Connect(t, natstest.Pretend(t, old)), nil)
 	if !errors.Is(err, ErrServerTooOld) || !strings.Contains(err.Error(), old) || !strings.Contains(err.Error(), OldestServer) {
 		t.Errorf("New: %v, want ErrServerTooOld that names %s and %s", err, old, OldestServer)
 	}

@@ -23,6 +23,9 @@ func (s *Store) Claim(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim,
 		return nil, fmt.Errorf("claim: %w", err)
 	}
 	defer cancel()
+	if len(rs) > 0 {
+		s.warnOfPings(rs[0].Lease) // a subscription asks for one length only
+	}
 	claims := make([]dedupe.Claim, len(rs))
 	changes := make([]claiming, len(rs))
 	turns := make([]turn, len(rs))

@@ -154,3 +154,26 @@ func during(t *testing.T, nc *nats.Conn, call func() error) {
 	}
 	<-done
 }
+
+// Processes that start at the same time, on a cluster that has no bucket yet, all start.
+func TestProcessesThatStartFirstAtOnceAllStart(t *testing.T) {
+	t.Parallel()
+	cluster := natstest.StartCluster(t, nil)
+	for round := range 2 {
+		var all sync.WaitGroup
+		for i := range 4 {
+			nc := natstest.Connect(t, cluster.Servers[i%3].URL())
+			all.Go(func() {
+				s, err := New(t.Context(), nc, &Options{Bucket: fmt.Sprintf("round-%d", round), Replicas: 3, Timeout: 15 * time.Second})
+				if err != nil {
+					t.Errorf("New: %v", err)
+					return
+				}
+				if err := s.Close(); err != nil {
+					t.Errorf("Close: %v", err)
+				}
+			})
+		}
+		all.Wait()
+	}
+}

@@ -16,14 +16,16 @@ import (
 // Store keeps dedupe state in a JetStream key-value bucket. Safe for concurrent use. Its methods do not retry what failed
 // for a passing reason, and end within Options.Timeout.
 type Store struct {
-	nc      *nats.Conn
-	x       requester
-	clock   *clock
-	holding *holdings
-	timeout time.Duration
-	log     *slog.Logger
-	warned  atomic.Bool
-	bucket  string
+	nc            *nats.Conn
+	x             requester
+	clock         *clock
+	holding       *holdings
+	timeout       time.Duration
+	log           *slog.Logger
+	warned        atomic.Bool
+	young         bool // the bucket was made just now
+	warnedOfPings atomic.Bool
+	bucket        string
 	// maxSize bounds a message in bytes. Zero: only the connection does.
 	maxSize int
 	bounds  bounds
@@ -63,12 +65,7 @@ func open(ctx context.Context, nc *nats.Conn, o *Options, local func() time.Time
 		return nil, fmt.Errorf("%w: nc is nil: connect to NATS first", ErrInvalidOptions)
 	}
 	s := &Store{nc: nc, timeout: opts.Timeout, log: opts.Logger, bucket: opts.Bucket, holding: newHoldings()}
-	ctx, cancel, err := s.begin(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer cancel()
-	info, err := prepare(ctx, nc, &opts)
+	info, err := s.prepare(ctx, &opts)
 	if err != nil {
 		return nil, err
 	}
@@ -95,16 +92,6 @@ func (s *Store) address(o *Options) {
 		s.subject = api + s.kept
 	}
 	s.get = api + "STREAM.MSG.GET." + streamName(o.Bucket)
-}
-
-// await probes until somebody is there: a cluster hears of a new bucket a little later.
-func (s *Store) await(ctx context.Context) error {
-	for try := 0; ; try++ {
-		err := s.probe(ctx)
-		if !errors.Is(err, errNobody) || pause(ctx, try+2) != nil {
-			return err
-		}
-	}
 }
 
 // probe takes each way that the store needs, without leaving a trace: its write names a revision that no key has.

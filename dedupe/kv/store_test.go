@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/natsserver"
 	"github.com/onceish/onceish/internal/natstest"
 )
 
@@ -332,5 +333,32 @@ func TestHoldingsAreBounded(t *testing.T) {
 	}
 	if _, ok := h.find("n", "other"); ok {
 		t.Error("another key's claim is found")
+	}
+}
+
+// Leases that a frozen server ends before anybody notices are warned of, once.
+func TestSlowPingsAreWarnedOf(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t, nil)
+	for name, c := range map[string]struct {
+		options []nats.Option
+		want    int
+	}{
+		"the client's defaults": {nil, 1},
+		"for this lease":        {natsserver.ConnectionOptions(time.Minute), 0},
+	} {
+		var log bytes.Buffer
+		o := bucketOptions()
+		o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		store := newStore(t, s.Connect(t, c.options...), o)
+		for _, id := range []string{"1", "2"} {
+			r := dedupe.Request{Key: dedupe.Key{Topic: "t", Group: "g", ID: id}, Nonce: id, Lease: time.Minute, TTL: time.Hour}
+			if _, err := store.Claim(t.Context(), []dedupe.Request{r}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := strings.Count(log.String(), "frozen"); n != c.want {
+			t.Errorf("%s: warned %d times, want %d: %s", name, n, c.want, log.String())
+		}
 	}
 }

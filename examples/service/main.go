@@ -44,7 +44,7 @@ func main() {
 
 // serve returns once everything has ended. The clients are closed after that, the last first.
 func serve(ctx context.Context, listener net.Listener, at servers, charge consumer.Handler) error {
-	nc, err := nats.Connect(at.NATS, nats.MaxReconnects(-1), nats.PingInterval(10*time.Second))
+	nc, err := nats.Connect(at.NATS, natsbus.ConnectionOptions(0)...)
 	if err != nil {
 		return err
 	}

@@ -76,6 +76,9 @@ func (s *Server) stop() {
 	}
 }
 
+// Configure changes the options of a server that is stopped, for its next start.
+func (s *Server) Configure(configure func(*server.Options)) { configure(&s.options) }
+
 // Kill stops the server as SIGKILL would: what it does in order to stop leaves no trace in its store.
 func (s *Server) Kill(t testing.TB) {
 	t.Helper()

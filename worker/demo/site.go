@@ -30,7 +30,7 @@ type site struct {
 
 // open connects, and makes the bucket or the collection if it is not there.
 func open(ctx context.Context, a *assignment, log *slog.Logger) (*site, error) {
-	c, err := worker.Connect(ctx, &worker.ConnectOptions{NATS: a.NATS, Name: a.Name, Logger: log})
+	c, err := worker.Connect(ctx, &worker.ConnectOptions{NATS: a.NATS, Name: a.Name, Lease: leaseLength, Logger: log})
 	if err != nil {
 		return nil, err
 	}

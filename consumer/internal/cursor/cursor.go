@@ -30,6 +30,9 @@ type Config struct {
 type Machine interface {
 	// SetWatermark replaces the watermark: the cursor was made again.
 	SetWatermark(now time.Time, w bus.Position)
+	// SetAckWait and SetBusTime say what deadline the bus has in force, and what time it is there.
+	SetAckWait(d time.Duration)
+	SetBusTime(now, there time.Time)
 	// Passed says what the bus counts as settled, as it was asked for at a time.
 	Passed(asked time.Time, stream string, floor uint64)
 	// Advance returns the events at or below the bus's floor that were settled here and lie above the
@@ -190,7 +193,9 @@ func (c *Cursor) Advance(ctx context.Context, step Step) error {
 // time.
 func (c *Cursor) Keep(ctx context.Context, asked time.Time, info bus.Info, step Step) error {
 	var settled []bus.Position
-	step(func(m Machine, _ time.Time) {
+	step(func(m Machine, now time.Time) {
+		m.SetAckWait(info.AckWait)
+		m.SetBusTime(now, info.Now)
 		m.Passed(asked, info.Stream, info.Floor)
 		settled = m.Advance(info.Stream, info.Floor)
 	})

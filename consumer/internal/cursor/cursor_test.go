@@ -106,6 +106,12 @@ func (w *world) Advance(stream string, floor uint64) []bus.Position {
 	return slices.DeleteFunc(slices.Clone(w.acked), func(p bus.Position) bool { return p.Stream != stream || p.Sequence > floor })
 }
 
+// SetAckWait implements Machine.
+func (w *world) SetAckWait(time.Duration) {}
+
+// SetBusTime implements Machine.
+func (w *world) SetBusTime(_, _ time.Time) {}
+
 // Passed implements Machine.
 func (w *world) Passed(time.Time, string, uint64) {}
 

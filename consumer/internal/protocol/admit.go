@@ -21,7 +21,9 @@ func (m *Machine) Fetched(now time.Time, as []Arrival) {
 
 func (m *Machine) admit(now time.Time, a arrived) {
 	switch {
-	case a.Foreign || m.progress.watermark.Covers(a.Delivery.At):
+	case a.Foreign:
+		m.answer(now, nil, &a, Answer{Kind: Ack, Outcome: Skipped})
+	case m.progress.watermark.Covers(a.Delivery.At):
 		m.answer(now, nil, &a, Answer{Kind: Ack, Outcome: Duplicate})
 	case m.halted():
 		m.refuse(now, &a, Answer{Outcome: GivenBack})

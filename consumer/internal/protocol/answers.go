@@ -27,8 +27,10 @@ type Outcome uint8
 const (
 	// Handled: the handler succeeded, and the mark is stored.
 	Handled Outcome = iota
-	// Duplicate: it was done before, or is none of this group's business.
+	// Duplicate: it was done before, or lies below the watermark.
 	Duplicate
+	// Skipped: it is no event of this group.
+	Skipped
 	// Failed: the run failed, and will be repeated.
 	Failed
 	// Snoozed: the handler asked to be run later.
@@ -104,6 +106,8 @@ func (s *Stats) count(o Outcome) {
 		s.Handled++
 	case Duplicate:
 		s.Duplicates++
+	case Skipped:
+		s.Skipped++
 	case Failed:
 		s.Failed++
 	case Dead:

@@ -17,7 +17,8 @@ type Arrival struct {
 	Order string
 	// Bury, if not empty, is why the event is dead-lettered without a run.
 	Bury string
-	// Foreign: the copy is for another group, and is acknowledged unrun.
+	// Foreign: the message is no event of this group: a copy for another one, or something that the bus's server stored for itself.
+	// It is acknowledged unrun.
 	Foreign bool
 }
 

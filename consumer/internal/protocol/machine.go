@@ -16,10 +16,11 @@ type Machine struct {
 	nonces uint64
 
 	paused, draining bool
-	readOut          bool      // nothing that was asked for can come any more
-	asked            int       // of the bus, by the last Fetch
-	scanned          time.Time // when events were last asked for beside what waits
-	open             int       // what was asked for and may still come
+	readOut          bool          // nothing that was asked for can come any more
+	asked            int           // of the bus, by the last Fetch
+	scanned          time.Time     // when events were last asked for beside what waits
+	open             int           // what was asked for and may still come
+	ahead            time.Duration // of this process's clock: the bus's
 	sizes            averageSize
 	solo             bool // the suspect in flight must be the only claim
 
@@ -57,6 +58,8 @@ type Stats struct {
 	InFlight, Running uint64
 	// Handled runs succeeded; Duplicates were recognised and acknowledged; Failed runs will be repeated; Dead were dead-lettered.
 	Handled, Duplicates, Failed, Dead uint64
+	// Skipped messages were no events of this group.
+	Skipped uint64
 	// Held copies were naked for a while; GivenBack never ran; Lost were superseded by another owner, or left to their lease.
 	Held, GivenBack, Lost uint64
 	// Dropped were nacked, and deleted by the stream before they were delivered again; their data was not here any more.

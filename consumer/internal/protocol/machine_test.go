@@ -155,7 +155,7 @@ func (r *rig) want(lines ...string) []Answer {
 var kinds = [...]string{None: "nothing", Ack: "ack", Nak: "nak", Progress: "progress"}
 
 var outcomes = [...]string{
-	Handled: "handled", Duplicate: "duplicate", Failed: "failed", Snoozed: "snoozed", Dead: "dead", Unburied: "unburied",
+	Handled: "handled", Duplicate: "duplicate", Skipped: "skipped", Failed: "failed", Snoozed: "snoozed", Dead: "dead", Unburied: "unburied",
 	Held: "held", GivenBack: "given back", Lost: "lost", Unresolved: "unresolved", Working: "working",
 }
 
@@ -210,7 +210,7 @@ func TestKnown(t *testing.T) {
 	r.give(arrival("covered", 5), arrival("reborn", 4, func(a *Arrival) { a.Delivery.At.Stored = time.Unix(99, 0) }),
 		arrival("foreign", 6, func(a *Arrival) { a.Foreign = true }), arrival("done", 7), arrival("dead", 8), arrival("held", 9, arrivals(3)),
 		arrival("soon", 10))
-	r.want("covered ack duplicate", "foreign ack duplicate")
+	r.want("covered ack duplicate", "foreign ack skipped")
 	r.claims(map[string]dedupe.Claim{
 		"done": {State: dedupe.Done}, "dead": {State: dedupe.Dead},
 		"held": {State: dedupe.Held, HeldFor: time.Hour}, "soon": {State: dedupe.Held, HeldFor: time.Millisecond},

@@ -118,7 +118,7 @@ func (m *Machine) failed(now time.Time, j *Job) {
 
 // outlived reports whether the stream has dropped the event by then.
 func (m *Machine) outlived(then time.Time, j *Job) bool {
-	return m.cfg.MaxAge > 0 && then.Sub(j.at().Stored) >= m.cfg.MaxAge
+	return m.cfg.MaxAge > 0 && m.busTime(then).Sub(j.at().Stored) >= m.cfg.MaxAge
 }
 
 // giveUp begins a burial: first the row says so, then the letter is stored.

@@ -1,0 +1,80 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onceish/onceish/bus"
+)
+
+// What several processes make at the same time is there for some of them before it can be used: its name is taken, and its leader
+// is not elected yet. None of them has to give up for that.
+
+const (
+	// patienceFactor times Options.APITimeout is how long something that is being made is waited for.
+	patienceFactor = 4
+	// takenPatience is how long a name may be taken before that is believed not to be by the very stream that is wanted.
+	takenPatience = 2 * time.Second
+)
+
+// retryWhileMade repeats try for as long as its error says that what it looks for is only being made. A try gets little time at
+// first: a stream without a leader does not answer, and does not answer later either what it was asked then.
+func (b *Bus) retryWhileMade(ctx context.Context, try func(context.Context) error) error {
+	began, missing := time.Now(), time.Time{}
+	for bound := b.o.APITimeout / 8; ; bound = min(2*bound, b.o.APITimeout) {
+		err := within(ctx, bound, try)
+		switch {
+		case errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) || errors.Is(err, bus.ErrNoStream):
+			if missing.IsZero() {
+				missing = time.Now()
+			}
+			if time.Since(missing) >= takenPatience {
+				return err
+			}
+			bound /= 2 // It was an answer.
+		case passes(err):
+			if missing = (time.Time{}); time.Since(began) >= patienceFactor*b.o.APITimeout {
+				return err
+			}
+		default:
+			return err
+		}
+		if !pause(ctx) {
+			return err
+		}
+	}
+}
+
+// pause lets others go on; it is false once ctx has ended.
+func pause(ctx context.Context) bool {
+	timer := time.NewTimer(50*time.Millisecond + rand.N(100*time.Millisecond)) //nolint:gosec // spreads load, guards nothing
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func within(ctx context.Context, bound time.Duration, try func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, bound)
+	defer cancel()
+	return try(ctx)
+}
+
+// passes reports whether an error is about something that is there and cannot be used yet.
+func passes(err error) bool {
+	if errors.Is(err, nats.ErrPermissionViolation) {
+		return false
+	}
+	if e, ok := errors.AsType[*jetstream.APIError](err); ok {
+		return e.Code == 503 || errors.Is(err, jetstream.ErrStreamNotFound)
+	}
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout)
+}

@@ -1,0 +1,147 @@
+package jetstream
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onceish/onceish/bus"
+)
+
+// A stream can store an event under another subject than it was published to: by a subject transform of its own, or of a
+// source or mirror. A consumer filters by the stored subject, and so does a group. What follows works out, from a stream's
+// configuration, under which patterns it stores events. A pattern may cover more than is ever stored, never less.
+
+// everything is the pattern of all subjects.
+const everything = ">"
+
+// storedDirectly returns the patterns under which a stream stores what is published to its own subjects.
+func storedDirectly(c *jetstream.StreamConfig) (patterns []string) {
+	for _, subject := range c.Subjects {
+		patterns = append(patterns, renamed(subject, c.SubjectTransform)...)
+	}
+	return patterns
+}
+
+// renamed returns the patterns that a transform makes of a pattern. No transform changes nothing.
+func renamed(pattern string, t *jetstream.SubjectTransformConfig) []string {
+	if t == nil {
+		return []string{pattern}
+	}
+	source := or(t.Source, everything)
+	switch {
+	case !bus.Overlap(pattern, source):
+		return []string{pattern}
+	case bus.Match(source, pattern):
+		return []string{destinationPattern(t.Destination)}
+	}
+	return []string{destinationPattern(t.Destination), pattern}
+}
+
+// destinationPattern returns the pattern of the subjects that a transform's destination stands for. A token that is taken from
+// the source or computed may be anything; a function that splits a token may make any number of them.
+func destinationPattern(destination string) string {
+	tokens := strings.Split(destination, ".")
+	for i, token := range tokens {
+		switch {
+		case !computed(token):
+		case splits(token):
+			return strings.Join(append(tokens[:i:i], everything), ".")
+		default:
+			tokens[i] = "*"
+		}
+	}
+	return strings.Join(tokens, ".")
+}
+
+// computed reports whether a token of a destination is a placeholder: $1 or {{function(1)}}.
+func computed(token string) bool {
+	if strings.HasPrefix(token, "{{") && strings.HasSuffix(token, "}}") {
+		return true
+	}
+	_, ok := parseNumber(strings.TrimPrefix(token, "$"))
+	return ok && strings.HasPrefix(token, "$")
+}
+
+// splits reports whether a function may make several tokens.
+func splits(token string) bool {
+	name := strings.ToLower(strings.TrimLeft(token, "{ "))
+	return strings.HasPrefix(name, "split") || strings.HasPrefix(name, "slice")
+}
+
+// copiedFrom returns the patterns under which a source or mirror brings what its origin stores under the given patterns.
+func copiedFrom(source *jetstream.StreamSource, origin []string) (patterns []string) {
+	if len(source.SubjectTransforms) == 0 {
+		return common(origin, or(source.FilterSubject, everything))
+	}
+	for _, t := range source.SubjectTransforms {
+		selected := common(origin, or(t.Source, everything))
+		switch {
+		case t.Destination == "":
+			patterns = append(patterns, selected...)
+		case len(selected) > 0:
+			patterns = append(patterns, destinationPattern(t.Destination))
+		}
+	}
+	return patterns
+}
+
+// common returns what patterns have in common with a filter.
+func common(patterns []string, filter string) (out []string) {
+	for _, p := range patterns {
+		switch {
+		case !bus.Overlap(p, filter):
+		case bus.Match(p, filter):
+			out = append(out, filter)
+		default:
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// overlaps reports whether one of the patterns may match a subject that the topic matches.
+func overlaps(patterns []string, topic string) bool {
+	for _, p := range patterns {
+		if bus.Overlap(p, topic) {
+			return true
+		}
+	}
+	return false
+}
+
+// covers reports whether a stream takes everything that can be published to the topic, so that no other stream can.
+func covers(c *jetstream.StreamConfig, topic string) bool {
+	for _, subject := range c.Subjects {
+		if bus.Match(subject, topic) {
+			return true
+		}
+	}
+	return false
+}
+
+// renamedAway reports why events that are published to the topic are not found under it in the stream: all of them, or some.
+// Nil: the stream renames none of them, or only to what the topic matches too.
+func renamedAway(c *jetstream.StreamConfig, topic string) error {
+	t := c.SubjectTransform
+	if t == nil {
+		return nil
+	}
+	source, to := or(t.Source, everything), destinationPattern(t.Destination)
+	if bus.Match(topic, to) || !overlaps(common(c.Subjects, topic), source) || !bus.Overlap(source, topic) {
+		return nil
+	}
+	return fmt.Errorf("stream %q stores what is published to %q as %q, where the topic %q does not find it: subscribe to %q, or change the stream's subject transform",
+		c.Name, source, t.Destination, topic, to)
+}
+
+// takesDirectly reports whether what is published to the topic, or to a part of it, is stored in the stream and found under the topic.
+func takesDirectly(c *jetstream.StreamConfig, topic string) bool {
+	for _, subject := range common(c.Subjects, topic) {
+		if overlaps(renamed(subject, c.SubjectTransform), topic) {
+			return true
+		}
+	}
+	return false
+}

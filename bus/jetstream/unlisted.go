@@ -1,0 +1,224 @@
+package jetstream
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// A topic that no stream lists among its subjects may be in one all the same: renamed by a subject transform, copied from
+// another stream, or stored before the stream's subjects were changed.
+
+// unlistedStream finds the one stream that stores events under the topic although none lists it. One that only has old events
+// of the topic, and gets no further ones, is refused: whether those are meant must be said with Options.Stream. It is ErrNoStream
+// when there is neither, and also when this user may not look: a warning says so.
+func (b *Bus) unlistedStream(ctx context.Context, topic string) (*jetstream.StreamInfo, error) {
+	if b.o.BindOnly {
+		return nil, noStream(topic) // It takes permissions more, and nothing is made that could be the wrong one.
+	}
+	all, err := b.allStreams(ctx)
+	if err != nil {
+		b.log.Warn("cannot see whether a stream holds events of a topic that none lists: may this user list streams?", "topic", topic, "error", err)
+		return nil, noStream(topic)
+	}
+	found := slices.DeleteFunc(slices.Clone(all), func(info *jetstream.StreamInfo) bool {
+		patterns, _ := storedUnder(&info.Config, configOf(all))
+		return !overlaps(patterns, topic)
+	})
+	if len(found) == 0 {
+		if found, err = b.holders(ctx, all, topic); err != nil {
+			b.log.Warn("cannot see whether a stream holds events of a topic that none lists: may this user read them?", "topic", topic, "error", err)
+			return nil, noStream(topic)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return nil, noStream(topic)
+	case 1:
+		if err := b.leftOver(&found[0].Config, configOf(all), topic); err != nil {
+			return nil, err
+		}
+		return found[0], nil
+	}
+	return nil, severalStreams(topic, namesOf(found))
+}
+
+// holders are the streams that have events of the topic.
+func (b *Bus) holders(ctx context.Context, all []*jetstream.StreamInfo, topic string) (found []*jetstream.StreamInfo, err error) {
+	for _, info := range all {
+		if info.State.Msgs == 0 {
+			continue
+		}
+		held, err := b.holds(ctx, info.Config.Name, topic)
+		if err != nil {
+			return nil, err
+		}
+		if held {
+			found = append(found, info)
+		}
+	}
+	return found, nil
+}
+
+// leftOver reports that a stream's events of the topic are old ones, and that it gets no further ones.
+func (*Bus) leftOver(c *jetstream.StreamConfig, origin func(string) *jetstream.StreamConfig, topic string) error {
+	if patterns, known := storedUnder(c, origin); !known || overlaps(patterns, topic) {
+		return nil
+	}
+	return fmt.Errorf("jetstream: no stream takes topic %q, but stream %q holds events of it (its subjects are %q): "+
+		"name it in Options.Stream to handle those, add the topic to its subjects with nats stream edit, or make a stream for new ones with\n\t%s",
+		topic, c.Name, c.Subjects, streamAddCommand(topic))
+}
+
+func namesOf(streams []*jetstream.StreamInfo) (names []string) {
+	for _, info := range streams {
+		names = append(names, info.Config.Name)
+	}
+	return names
+}
+
+// allStreams lists the account's streams, by name.
+func (b *Bus) allStreams(ctx context.Context) (all []*jetstream.StreamInfo, err error) {
+	ctx, cancel := b.within(ctx)
+	defer cancel()
+	list := b.js.ListStreams(ctx)
+	for info := range list.Info() {
+		all = append(all, info)
+	}
+	if err := list.Err(); err != nil {
+		return nil, b.explain("list streams", err)
+	}
+	return all, nil
+}
+
+func configOf(all []*jetstream.StreamInfo) func(string) *jetstream.StreamConfig {
+	return func(name string) *jetstream.StreamConfig {
+		i := slices.IndexFunc(all, func(info *jetstream.StreamInfo) bool { return info.Config.Name == name })
+		if i < 0 {
+			return nil
+		}
+		return &all[i].Config
+	}
+}
+
+// maxHops bounds how far a stream's events are followed back through streams that copy streams.
+const maxHops = 8
+
+// storedUnder returns the patterns under which a stream stores events. It is not known if an origin cannot be read, such as one
+// in another domain: what comes from there may be stored under any subject that its transforms and filters let through.
+func (b *Bus) storedUnder(ctx context.Context, c *jetstream.StreamConfig) (patterns []string, known bool) {
+	return storedUnder(c, func(name string) *jetstream.StreamConfig {
+		ctx, cancel := b.optional(ctx)
+		defer cancel()
+		info, err := b.streamInfo(ctx, name)
+		if err != nil {
+			b.log.Debug("the origin of a stream cannot be read", "origin", name, "error", err)
+			return nil
+		}
+		return &info.Config
+	})
+}
+
+func storedUnder(c *jetstream.StreamConfig, origin func(string) *jetstream.StreamConfig) (patterns []string, known bool) {
+	return follow(c, origin, maxHops)
+}
+
+func follow(c *jetstream.StreamConfig, origin func(string) *jetstream.StreamConfig, hops int) (patterns []string, known bool) {
+	patterns, known = storedDirectly(c), true
+	copies := slices.Clone(c.Sources)
+	if c.Mirror != nil {
+		copies = append(copies, c.Mirror)
+	}
+	for _, source := range copies {
+		var stored []string
+		var from *jetstream.StreamConfig
+		if hops > 0 && source.External == nil && source.Domain == "" {
+			from = origin(source.Name)
+		}
+		if from == nil {
+			known = false
+			if source.FilterSubject == "" && len(source.SubjectTransforms) == 0 {
+				continue // It may be anything: that says nothing of one topic.
+			}
+			stored = []string{everything}
+		} else {
+			var all bool
+			stored, all = follow(from, origin, hops-1)
+			known = known && all
+		}
+		patterns = append(patterns, copiedFrom(source, stored)...)
+	}
+	return patterns, known
+}
+
+// optional bounds a request that this user may not be allowed to make: what is refused is not answered.
+func (b *Bus) optional(ctx context.Context) (context.Context, context.CancelFunc) {
+	if b.o.BindOnly {
+		return context.WithTimeout(ctx, min(b.o.APITimeout, time.Second))
+	}
+	return b.within(ctx)
+}
+
+// holds reports whether a stream has an event of the topic.
+func (b *Bus) holds(ctx context.Context, stream, topic string) (bool, error) {
+	ctx, cancel := b.optional(ctx)
+	defer cancel()
+	request, err := json.Marshal(struct {
+		Sequence uint64 `json:"seq"`
+		Topic    string `json:"next_by_subj"`
+	}{1, topic})
+	if err != nil {
+		return false, fmt.Errorf("jetstream: %w", err)
+	}
+	doing := fmt.Sprintf("look for topic %q in stream %q", topic, stream)
+	m, err := b.nc.RequestWithContext(ctx, b.api+"STREAM.MSG.GET."+stream, request)
+	if err != nil {
+		return false, b.explain(doing, err)
+	}
+	var answer struct {
+		Error *jetstream.APIError `json:"error"`
+	}
+	switch err := json.Unmarshal(m.Data, &answer); {
+	case err != nil:
+		return false, b.explain(doing, err)
+	case answer.Error == nil:
+		return true, nil
+	case answer.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
+		return false, nil
+	}
+	return false, b.explain(doing, answer.Error)
+}
+
+// astray reports why events of the topic may not reach a group that reads it from this stream: the stream renames them, or no
+// longer gets any.
+func (b *Bus) astray(ctx context.Context, c *jetstream.StreamConfig, topic string) error {
+	if err := renamedAway(c, topic); err != nil {
+		return err
+	}
+	if patterns, known := b.storedUnder(ctx, c); known && !overlaps(patterns, topic) {
+		return fmt.Errorf("stream %q gets no further events of topic %q: its subjects are %q", c.Name, topic, c.Subjects)
+	}
+	return nil
+}
+
+// elsewhere reports which other stream takes a part of what is published to the topic. What this user may not ask is nobody's.
+func (b *Bus) elsewhere(ctx context.Context, c *jetstream.StreamConfig, topic string) error {
+	if b.o.Stream != "" || b.o.BindOnly || covers(c, topic) {
+		return nil
+	}
+	names, err := b.streamNames(ctx, topic)
+	if err != nil {
+		b.log.Debug("cannot see whether another stream takes a part of a topic", "topic", topic, "error", err)
+		return nil
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { return name == c.Name })
+	if len(names) == 0 {
+		return nil
+	}
+	return fmt.Errorf("topic %q is read from stream %q, and the streams %q take a part of it, which this group does not receive: "+
+		"subscribe to that part as well, or to narrower topics", topic, c.Name, names)
+}

@@ -1,0 +1,98 @@
+package kv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// makingPatience times Options.Timeout is how long a bucket that is being made, by this or another process, is waited for.
+const makingPatience = 4
+
+// prepare makes or finds the bucket within the time of a call, and a bucket that is only being made within more.
+func (s *Store) prepare(ctx context.Context, o *Options) (*jetstream.StreamInfo, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	cause := fmt.Errorf("%w within %v: may this user use the bucket %q, and does its stream have a leader?", ErrNoAnswer, s.timeout, s.bucket)
+	bounded, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	timer := time.AfterFunc(s.timeout, func() { cancel(cause) })
+	defer timer.Stop()
+	return prepare(bounded, s.nc, o, func() {
+		s.young = true
+		timer.Reset(makingPatience * s.timeout)
+	})
+}
+
+// await probes until the bucket answers: a cluster hears of a new one a little later, and elects its leader.
+func (s *Store) await(ctx context.Context) error {
+	patience := s.timeout
+	if s.young {
+		patience *= makingPatience
+	}
+	cause := fmt.Errorf("%w within %v: may this user use the bucket %q, and does its stream have a leader?", ErrNoAnswer, patience, s.bucket)
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, cause)
+	defer cancel()
+	bound := max(s.timeout/8, 500*time.Millisecond)
+	for try := 2; ; try++ {
+		err := s.probeWithin(ctx, bound)
+		passes := errors.Is(err, errNobody) || errors.Is(err, errSlow) || errors.Is(err, ErrNoBucket)
+		if !passes {
+			return err
+		}
+		if pause(ctx, try) != nil {
+			return errors.Join(context.Cause(ctx), err)
+		}
+		bound = min(2*bound, s.timeout)
+	}
+}
+
+// errSlow is why a probe was given up for the next one.
+var errSlow = errors.New("no answer yet")
+
+func (s *Store) probeWithin(ctx context.Context, bound time.Duration) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, bound, errSlow)
+	defer cancel()
+	return s.probe(ctx)
+}
+
+// youth is how long after it was made a bucket's stream may be about to elect its first leader.
+const youth = time.Minute
+
+func isYoung(info *jetstream.StreamInfo) bool { return info.TimeStamp.Sub(info.Created) < youth }
+
+// findOrMake tries until the bucket can be read: others may be making it at this moment, and a stream whose leader is not
+// elected yet does not answer, nor later what it was asked then. making is called once it is clear that the bucket is new.
+func findOrMake(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, o *Options, making func()) (jetstream.Stream, error) {
+	bound := max(o.Timeout/8, 500*time.Millisecond)
+	for try := 2; ; try++ {
+		stream, err := tryBucket(ctx, bound, nc, js, o, making)
+		passes := errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout)
+		if e, ok := errors.AsType[*jetstream.APIError](err); ok {
+			passes = passes || e.Code == 503 || errors.Is(err, jetstream.ErrStreamNotFound)
+		}
+		if !passes || pause(ctx, try) != nil {
+			return stream, err
+		}
+		bound = min(2*bound, o.Timeout)
+	}
+}
+
+func tryBucket(ctx context.Context, bound time.Duration, nc *nats.Conn, js jetstream.JetStream, o *Options, making func()) (jetstream.Stream, error) {
+	ctx, cancel := context.WithTimeout(ctx, bound)
+	defer cancel()
+	stream, err := js.Stream(ctx, streamName(o.Bucket))
+	if !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return stream, err
+	}
+	if o.BindOnly {
+		return nil, fmt.Errorf("%w: %q: make it with: nats kv add %s --marker-ttl 1m, or leave Options.BindOnly unset", ErrNoBucket, o.Bucket, o.Bucket)
+	}
+	making()
+	return provision(ctx, nc, js, o)
+}
