@@ -15,7 +15,7 @@ type Limits struct {
 }
 
 // OptionLimits returns what Options.WithDefaults checks. Backoff.Max is also at least Backoff.Base, and TTL longer than Lease;
-// mode Transactional has bounds of its own for RunLimit and Lease.
+// mode Transactional has bounds of its own for RunLimit and TTL.
 func OptionLimits() Limits {
 	const day = 24 * time.Hour
 	return Limits{

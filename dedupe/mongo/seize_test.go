@@ -1,0 +1,251 @@
+package mongo_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	driver "go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/onceish/onceish/dedupe"
+	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
+	"github.com/onceish/onceish/internal/mongowire"
+)
+
+// abandoned has transactions begun for the keys, which hold their locks although their leases are over: as those of a process that died. It
+// returns once that is so. After finish their functions return, and the errors of the transactions come.
+func abandoned(t *testing.T, s *mongodedupe.Store, effect func(ctx context.Context) error, keys ...string) (finish func() []error) {
+	t.Helper()
+	const lease = 500 * time.Millisecond
+	ended, began, release := make(chan error, len(keys)), make(chan struct{}, 100*len(keys)), make(chan struct{})
+	for _, id := range keys {
+		c := claimOne(t, s, request(id, patience))
+		if c.State != dedupe.Fresh {
+			t.Fatalf("claim of %s: %+v", id, c)
+		}
+		go func() {
+			ended <- s.Transact(context.WithoutCancel(t.Context()), c, lease, time.Hour, func(ctx context.Context) error {
+				err := effect(ctx)
+				began <- struct{}{}
+				<-release
+				return err
+			})
+		}()
+	}
+	for range keys {
+		select {
+		case <-began:
+		case err := <-ended:
+			t.Fatalf("ended before it was abandoned: %v", err)
+		}
+	}
+	for _, id := range keys {
+		lapse(t, s, request(id, patience))
+	}
+	return func() (errs []error) {
+		close(release)
+		for range keys {
+			errs = append(errs, <-ended)
+		}
+		return errs
+	}
+}
+
+// other is a request by another process.
+func other(id string) dedupe.Request {
+	r := request(id, patience)
+	r.Nonce = "other-" + id
+	return r
+}
+
+// Who takes over ends the transaction that still locks the claim, and waits for nothing; the one that is ended commits nothing.
+func TestTakeoverEndsTheTransaction(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t)
+	finish := abandoned(t, l.store, l.effect, "a", "b")
+	l.claim("fresh")
+	cs, err := l.store.Claim(t.Context(), []dedupe.Request{other("a"), other("new"), other("b")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []struct{ crashes, token int }{{1, 2}, {0, 1}, {1, 2}} {
+		if c := cs[i]; c.State != dedupe.Fresh || c.Crashes != want.crashes || c.Token != uint64(want.token) || c.HeldFor <= 0 || c.HeldFor > patience {
+			t.Errorf("%s: %+v, want it taken over", c.Key.ID, c)
+		}
+	}
+	if n := l.set.Kills(); n != 2 {
+		t.Errorf("%d sessions were ended, want the two that held locks", n)
+	}
+	for _, err := range finish() {
+		if err == nil {
+			t.Error("a transaction was committed that had lost its claim")
+		}
+	}
+	l.holds(cs[0], dedupe.Held, 0)
+	if err := l.store.Transact(t.Context(), cs[0], span, time.Hour, l.effect); err != nil {
+		t.Errorf("the new owner: %v", err)
+	}
+	l.holds(cs[0], dedupe.Done, 1)
+}
+
+// A transaction that is over, or whose process died before its first statement, locks nothing: no session is ended for its claim.
+func TestTakeoverOfAnEndedTransaction(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t)
+	finish := abandoned(t, l.store, l.effect, "a")
+	l.set.Forget() // as the server does when the transaction's time is over
+	if cs, err := l.store.Claim(t.Context(), []dedupe.Request{other("a")}); err != nil || cs[0].State != dedupe.Fresh || cs[0].Crashes != 1 {
+		t.Errorf("%+v, %v; want it taken over", cs, err)
+	}
+	if n := l.set.Kills(); n != 0 {
+		t.Errorf("%d sessions were ended that held no lock", n)
+	}
+	finish()
+}
+
+// Where the server lets nobody end a session, the claim is held for a moment, again and again, until the server has ended it; what comes in the same batch
+// does not wait for that.
+func TestTakeoverThatMayNotEndIt(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t)
+	l.set.RefuseKills()
+	finish := abandoned(t, l.store, l.effect, "a", "b")
+	lapsed := request("lapsed", time.Millisecond)
+	claimOne(t, l.store, lapsed)
+	lapse(t, l.store, lapsed)
+	for i := range 3 {
+		cs, err := l.store.Claim(t.Context(), []dedupe.Request{other("a"), other(fmt.Sprint("new", i)), other("b"), other("lapsed")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []dedupe.Claim{cs[0], cs[2]} {
+			if c.State != dedupe.Held || c.HeldFor <= 0 || c.HeldFor > time.Second || c.Crashes != 0 {
+				t.Errorf("%+v, want it held for a moment", c)
+			}
+		}
+		if cs[1].State != dedupe.Fresh || i == 0 && cs[3].State != dedupe.Fresh {
+			t.Errorf("beside it: %+v, %+v", cs[1], cs[3])
+		}
+	}
+	l.set.Forget()
+	if cs, err := l.store.Claim(t.Context(), []dedupe.Request{other("a")}); err != nil || cs[0].State != dedupe.Fresh || cs[0].Crashes != 1 {
+		t.Errorf("once the server has ended it: %+v, %v", cs, err)
+	}
+	finish()
+}
+
+// One call takes over no more than a few claims that may be locked; those that are left are soon asked for again.
+func TestTakeoverIsLimited(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t)
+	var keys []string
+	for i := range 20 {
+		keys = append(keys, fmt.Sprintf("%02d", i))
+	}
+	finish := abandoned(t, l.store, l.effect, keys...)
+	rest := keys
+	for calls := 0; len(rest) > 0; calls++ {
+		var rs []dedupe.Request
+		for _, id := range rest {
+			rs = append(rs, other(id))
+		}
+		cs, err := l.store.Claim(t.Context(), rs)
+		if err != nil || calls == 2 {
+			t.Fatalf("%d are left after %d calls, %v", len(rest), calls, err)
+		}
+		rest = nil
+		for _, c := range cs {
+			switch {
+			case c.State == dedupe.Held && c.HeldFor > 0 && c.HeldFor <= time.Second:
+				rest = append(rest, c.Key.ID)
+			case c.State != dedupe.Fresh || c.Crashes != 1:
+				t.Errorf("%+v", c)
+			}
+		}
+		if calls == 0 && len(rest) != 4 {
+			t.Errorf("%d are left after the first call, want 4", len(rest))
+		}
+	}
+	finish()
+}
+
+// A takeover whose commit is not answered is found to be its own when it is asked for again, and counts no second crash.
+func TestTakeoverUnanswered(t *testing.T) {
+	t.Parallel()
+	for _, applied := range []bool{true, false} {
+		l := newLedger(t)
+		finish := abandoned(t, l.store, l.effect, "a")
+		l.set.Forget()
+		l.set.On(commitOnce(applied))
+		r := other("a")
+		cs := again(t, func() ([]dedupe.Claim, error) { return l.store.Claim(t.Context(), []dedupe.Request{r}) })
+		if cs[0].State != dedupe.Fresh || cs[0].Crashes != 1 || cs[0].Token != 2 {
+			t.Errorf("applied=%t: %+v", applied, cs[0])
+		}
+		finish()
+	}
+}
+
+// commitOnce cuts the first commit.
+func commitOnce(applied bool) func(string, int) *mongowire.Turn {
+	return func(command string, before int) *mongowire.Turn {
+		if command != "commitTransaction" || before > 1 { // the driver itself tries twice
+			return nil
+		}
+		return &mongowire.Turn{Apply: applied, Cut: true}
+	}
+}
+
+// A transaction names its session in the row while it may lock it, and not afterwards.
+func TestSessionIsInTheRow(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t)
+	rows := l.effects.Database().Collection("dedupe")
+	session := func(ctx context.Context) (bson.Raw, error) {
+		raw, err := rows.FindOne(driver.NewSessionContext(ctx, nil), bson.D{}).Raw()
+		if err != nil {
+			return nil, err
+		}
+		d, _ := raw.Lookup("session").DocumentOK()
+		return d, nil
+	}
+	c := l.claim("a")
+	if err := l.store.Transact(t.Context(), c, span, time.Hour, func(ctx context.Context) error {
+		named, err := session(ctx)
+		if own := driver.SessionFromContext(ctx).ID(); string(named) != string(own) {
+			t.Errorf("the row names %v, and the session is %v", named, own)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if named, err := session(t.Context()); err != nil || named != nil {
+		t.Errorf("a mark names the session %v, %v", named, err)
+	}
+}
+
+// On a real server too.
+func TestTakeoverReplicaSet(t *testing.T) {
+	t.Parallel()
+	s, effects := replicated(t)
+	finish := abandoned(t, s, func(ctx context.Context) error {
+		_, err := effects.InsertOne(ctx, bson.D{})
+		return err
+	}, "a")
+	cs, err := s.Claim(t.Context(), []dedupe.Request{other("a"), other("new")})
+	if err != nil || cs[0].State != dedupe.Fresh || cs[0].Crashes != 1 || cs[1].State != dedupe.Fresh {
+		t.Fatalf("%+v, %v", cs, err)
+	}
+	for _, err := range finish() {
+		if err == nil || errors.Is(err, dedupe.ErrCommitUnknown) {
+			t.Errorf("who had lost its claim: %v", err)
+		}
+	}
+	if n, err := effects.CountDocuments(t.Context(), bson.D{}, options.Count()); err != nil || n != 0 {
+		t.Errorf("%d effects, %v", n, err)
+	}
+}
