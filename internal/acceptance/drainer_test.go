@@ -1,6 +1,7 @@
 package acceptance
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -28,6 +29,7 @@ const drainerEnv = "ONCEISH_ACCEPTANCE_DRAINER"
 type drainerScript struct {
 	Name, NATS, Mongo, Database string
 	Batch                       int
+	Lease                       time.Duration // zero: lease
 	Die                         death
 }
 
@@ -40,7 +42,7 @@ func drainRows(text string) {
 	nc, err := nats.Connect(s.NATS, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
 	check(err)
 	defer nc.Close()
-	b, err := natsbus.New(nc, nil)
+	b, err := natsbus.New(nc, &natsbus.Options{PublishTimeout: patience}) // a late confirmation is none that got lost
 	check(err)
 	defer b.Close()
 	client, err := mongo.Connect(options.Client().ApplyURI(s.Mongo))
@@ -53,7 +55,7 @@ func drainRows(text string) {
 		Started: func() { say("ready", s.Name, "") },
 	})
 	check(err)
-	_, err = w.AddDrainer(faulty.NewQueue(q, plan), &outbox.Options{Lease: lease, Batch: s.Batch})
+	_, err = w.AddDrainer(faulty.NewQueue(q, plan), &outbox.Options{Lease: cmp.Or(s.Lease, lease), Batch: s.Batch})
 	check(err)
 	check(w.Run(ctx))
 }
