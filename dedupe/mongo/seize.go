@@ -2,6 +2,7 @@ package mongo
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -110,4 +111,35 @@ func judgeSeizure(err error) (seizure, error) {
 		return locked, nil
 	}
 	return missed, err
+}
+
+// endLocking ends the transactions that a settlement has waited for: those of its own claims whose abort the server did not hear. The
+// settlement is repeated in any case, and waits no longer than it would have.
+func (s *Store) endLocking(ctx context.Context, ss []dedupe.Settlement, failure error) {
+	if !driver.IsTimeout(failure) {
+		return
+	}
+	ctx, cancel := s.call(context.WithoutCancel(ctx))
+	defer cancel()
+	owners := make(map[string]string, len(ss))
+	names := make([]string, len(ss))
+	for i := range ss {
+		names[i] = keyID(ss[i].Claim.Key)
+		owners[names[i]] = ss[i].Claim.Nonce
+	}
+	var sessions bson.A
+	for some := range slices.Chunk(names, maxBatch) {
+		rows, err := read(ctx, s.own, some)
+		if err != nil {
+			return
+		}
+		for id, r := range rows {
+			if r.lockable() && r.owner == owners[id] {
+				sessions = append(sessions, r.session)
+			}
+		}
+	}
+	if len(sessions) > 0 {
+		_ = s.killSessions(ctx, sessions) // where it may not, the server does it in time
+	}
 }

@@ -200,6 +200,35 @@ func commitOnce(applied bool) func(string, int) *mongowire.Turn {
 	}
 }
 
+// A settlement that has to wait for the claim's own transaction, whose abort was not heard, ends it, and is made when it is repeated.
+func TestSettleEndsItsOwnTransaction(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t)
+	s, err := mongodedupe.New(t.Context(), l.effects.Database().Collection("dedupe"), &mongodedupe.Options{Timeout: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	finish := abandoned(t, l.store, l.effect, "a", "b")
+	r := request("a", patience)
+	ss := []dedupe.Settlement{{Claim: dedupe.Claim{Key: r.Key, Nonce: r.Nonce}, Outcome: dedupe.Failed, TTL: time.Hour}}
+	for tries := 1; ; tries++ {
+		oks, err := s.Settle(t.Context(), ss)
+		if err == nil {
+			if !oks[0] || tries == 1 {
+				t.Errorf("settled %v, on try %d", oks, tries)
+			}
+			break
+		}
+		if tries == 10 {
+			t.Fatalf("still waits: %v", err)
+		}
+	}
+	if n := l.set.Kills(); n != 1 {
+		t.Errorf("%d sessions were ended, want that of the claim alone", n)
+	}
+	finish()
+}
+
 // A transaction names its session in the row while it may lock it, and not afterwards.
 func TestSessionIsInTheRow(t *testing.T) {
 	t.Parallel()

@@ -64,15 +64,16 @@ func drainRows(text string) {
 func newBox(t *testing.T, r *rig) *mongooutbox.Queue {
 	t.Helper()
 	r.mongo, r.db = mongotest.URI(t), mongotest.Database(t).Name()
-	return openBox(t, r.mongo, r.db)
+	return openBox(t, r.mongo, r.db, patience)
 }
 
-func openBox(t *testing.T, uri, database string) *mongooutbox.Queue {
+// openBox is an outbox whose calls take no longer than that.
+func openBox(t *testing.T, uri, database string, timeout time.Duration) *mongooutbox.Queue {
 	t.Helper()
-	client, err := mongo.Connect(options.Client().ApplyURI(uri).SetServerSelectionTimeout(time.Second))
+	client, err := mongo.Connect(options.Client().ApplyURI(uri).SetServerSelectionTimeout(timeout / 2))
 	must(t, err)
 	t.Cleanup(func() { _ = client.Disconnect(context.Background()) })
-	q, err := mongooutbox.New(t.Context(), client.Database(database).Collection("outbox"), &mongooutbox.Options{Timeout: 2 * time.Second})
+	q, err := mongooutbox.New(t.Context(), client.Database(database).Collection("outbox"), &mongooutbox.Options{Timeout: timeout})
 	must(t, err)
 	return q
 }
