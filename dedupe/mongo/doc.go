@@ -68,7 +68,7 @@
 //
 // The server's clock is the only one that counts. Updates compute with $$NOW and reads bring it along. An inserted document
 // cannot, so a fresh claim carries the machine's monotonic time plus the offset of the server's clock, measured by hello
-// each minute and after an error, by one caller for all, within 5 s. What is unsure about it (half a round trip) is added to the lease; beyond 5 s
+// each minute and after an error, by one caller for all, within 10 s. What is unsure about it (half a round trip) is added to the lease; beyond 5 s
 // the call fails with [ErrClock]. Wrong wall clocks of clients do no harm. Nodes of a replica set, and mongos routers, are
 // to be kept within a second of each other by NTP: a failover or another router brings another clock.
 //

@@ -17,10 +17,14 @@ import (
 )
 
 // abandoned has transactions begun for the keys, which hold their locks although their leases are over: as those of a process that died. It
-// returns once that is so. After finish their functions return, and the errors of the transactions come.
-func abandoned(t *testing.T, s *mongodedupe.Store, effect func(ctx context.Context) error, keys ...string) (finish func() []error) {
+// returns once that is so. rows has the claims past all locks; nil: it waits for the leases. After finish the functions return, and the errors
+// of the transactions come.
+func abandoned(t *testing.T, s *mongodedupe.Store, rows *driver.Collection, effect func(ctx context.Context) error, keys ...string) (finish func() []error) {
 	t.Helper()
-	const lease = 500 * time.Millisecond
+	lease := patience
+	if rows == nil {
+		lease = 5 * time.Second
+	}
 	ended, began, release := make(chan error, len(keys)), make(chan struct{}, 100*len(keys)), make(chan struct{})
 	for _, id := range keys {
 		c := claimOne(t, s, request(id, patience))
@@ -41,6 +45,13 @@ func abandoned(t *testing.T, s *mongodedupe.Store, effect func(ctx context.Conte
 		case <-began:
 		case err := <-ended:
 			t.Fatalf("ended before it was abandoned: %v", err)
+		}
+	}
+	if rows != nil {
+		if _, err := rows.UpdateMany(t.Context(), bson.D{{Key: "state", Value: "claimed"}}, bson.D{
+			{Key: "$set", Value: bson.D{{Key: "lease_until", Value: time.Unix(0, 0)}}},
+		}); err != nil {
+			t.Fatal(err)
 		}
 	}
 	for _, id := range keys {
@@ -66,7 +77,7 @@ func other(id string) dedupe.Request {
 func TestTakeoverEndsTheTransaction(t *testing.T) {
 	t.Parallel()
 	l := newLedger(t)
-	finish := abandoned(t, l.store, l.effect, "a", "b")
+	finish := abandoned(t, l.store, l.rows, l.effect, "a", "b")
 	l.claim("fresh")
 	cs, err := l.store.Claim(t.Context(), []dedupe.Request{other("a"), other("new"), other("b")})
 	if err != nil {
@@ -96,7 +107,7 @@ func TestTakeoverEndsTheTransaction(t *testing.T) {
 func TestTakeoverOfAnEndedTransaction(t *testing.T) {
 	t.Parallel()
 	l := newLedger(t)
-	finish := abandoned(t, l.store, l.effect, "a")
+	finish := abandoned(t, l.store, l.rows, l.effect, "a")
 	l.set.Forget() // as the server does when the transaction's time is over
 	if cs, err := l.store.Claim(t.Context(), []dedupe.Request{other("a")}); err != nil || cs[0].State != dedupe.Fresh || cs[0].Crashes != 1 {
 		t.Errorf("%+v, %v; want it taken over", cs, err)
@@ -113,7 +124,7 @@ func TestTakeoverThatMayNotEndIt(t *testing.T) {
 	t.Parallel()
 	l := newLedger(t)
 	l.set.RefuseKills()
-	finish := abandoned(t, l.store, l.effect, "a", "b")
+	finish := abandoned(t, l.store, l.rows, l.effect, "a", "b")
 	lapsed := request("lapsed", time.Millisecond)
 	claimOne(t, l.store, lapsed)
 	lapse(t, l.store, lapsed)
@@ -146,7 +157,7 @@ func TestTakeoverIsLimited(t *testing.T) {
 	for i := range 20 {
 		keys = append(keys, fmt.Sprintf("%02d", i))
 	}
-	finish := abandoned(t, l.store, l.effect, keys...)
+	finish := abandoned(t, l.store, l.rows, l.effect, keys...)
 	rest := keys
 	for calls := 0; len(rest) > 0; calls++ {
 		var rs []dedupe.Request
@@ -178,7 +189,7 @@ func TestTakeoverUnanswered(t *testing.T) {
 	t.Parallel()
 	for _, applied := range []bool{true, false} {
 		l := newLedger(t)
-		finish := abandoned(t, l.store, l.effect, "a")
+		finish := abandoned(t, l.store, l.rows, l.effect, "a")
 		l.set.Forget()
 		l.set.On(commitOnce(applied))
 		r := other("a")
@@ -204,11 +215,11 @@ func commitOnce(applied bool) func(string, int) *mongowire.Turn {
 func TestSettleEndsItsOwnTransaction(t *testing.T) {
 	t.Parallel()
 	l := newLedger(t)
-	s, err := mongodedupe.New(t.Context(), l.effects.Database().Collection("dedupe"), &mongodedupe.Options{Timeout: time.Second})
+	s, err := mongodedupe.New(t.Context(), l.effects.Database().Collection("dedupe"), &mongodedupe.Options{Timeout: 5 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
-	finish := abandoned(t, l.store, l.effect, "a", "b")
+	finish := abandoned(t, l.store, l.rows, l.effect, "a", "b")
 	r := request("a", patience)
 	ss := []dedupe.Settlement{{Claim: dedupe.Claim{Key: r.Key, Nonce: r.Nonce}, Outcome: dedupe.Failed, TTL: time.Hour}}
 	for tries := 1; ; tries++ {
@@ -233,9 +244,8 @@ func TestSettleEndsItsOwnTransaction(t *testing.T) {
 func TestSessionIsInTheRow(t *testing.T) {
 	t.Parallel()
 	l := newLedger(t)
-	rows := l.effects.Database().Collection("dedupe")
 	session := func(ctx context.Context) (bson.Raw, error) {
-		raw, err := rows.FindOne(driver.NewSessionContext(ctx, nil), bson.D{}).Raw()
+		raw, err := l.rows.FindOne(driver.NewSessionContext(ctx, nil), bson.D{}).Raw()
 		if err != nil {
 			return nil, err
 		}
@@ -261,7 +271,7 @@ func TestSessionIsInTheRow(t *testing.T) {
 func TestTakeoverReplicaSet(t *testing.T) {
 	t.Parallel()
 	s, effects := replicated(t)
-	finish := abandoned(t, s, func(ctx context.Context) error {
+	finish := abandoned(t, s, nil, func(ctx context.Context) error {
 		_, err := effects.InsertOne(ctx, bson.D{})
 		return err
 	}, "a")

@@ -135,7 +135,7 @@ func TestSmallPool(t *testing.T) {
 	t.Parallel()
 	w := mongowire.New(t, mongotest.URI(t))
 	coll := collection(t, connect(t, options.Client().ApplyURI(mongotest.URI(t))))
-	client := connect(t, options.Client().ApplyURI(w.URI()).SetMaxPoolSize(2))
+	client := connect(t, options.Client().ApplyURI(w.URI()).SetMaxPoolSize(2).SetServerSelectionTimeout(4*patience))
 	s, err := mongodedupe.New(t.Context(), client.Database(coll.Database().Name()).Collection(coll.Name()), &mongodedupe.Options{Timeout: 4 * patience})
 	if err != nil {
 		t.Fatal(err)

@@ -32,6 +32,7 @@ type ledger struct {
 	set     *mongowire.Set
 	store   *mongodedupe.Store
 	effects *driver.Collection
+	rows    *driver.Collection // the store's own, past the locks of transactions
 	sent    *recorder
 }
 
@@ -39,6 +40,7 @@ func newLedger(t *testing.T) *ledger {
 	t.Helper()
 	l := &ledger{T: t, set: mongowire.NewSet(t, mongotest.URI(t)), sent: &recorder{}}
 	db := mongotest.Database(t)
+	l.rows = db.Collection("dedupe")
 	client := connect(t, options.Client().ApplyURI(l.set.URI()).SetMonitor(l.sent.monitor()).
 		SetWriteConcern(writeconcern.W1()).SetReadConcern(readconcern.Available()).SetReadPreference(readpref.Nearest()))
 	var err error

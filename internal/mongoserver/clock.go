@@ -24,8 +24,8 @@ const (
 	goodDoubt = 250 * time.Millisecond
 	// maxDoubt is the most that may be added to a lease.
 	maxDoubt = 5 * time.Second
-	// measureFor bounds a measurement, so that one which hangs holds nobody up for a lease.
-	measureFor = 5 * time.Second
+	// measureFor bounds a measurement, so that one which hangs holds nobody up for a lease. A later answer is of no use.
+	measureFor = 2 * maxDoubt
 	// drift is what a clock loses or gains at most: twice what NTP slews.
 	drift = 1000
 )
