@@ -14,9 +14,11 @@
 // are there together, or neither is: each such effect is made once, whatever crashes. It needs a store with dedupe.Transactor (dedupe/mongo), and
 // a server that passes its probe. The handler may be run several times in one attempt (Attempt.Rerun), each time in a new
 // transaction after the last one was undone: what it does outside, such as a call, has no part in the promise and may
-// be repeated. A claim is not renewed while its transaction runs; the lease covers RunLimit and the commit. When nobody can tell whether a
-// commit was made, the bus is told nothing ("unresolved"): once the lease is over the mark tells, or the event runs again, and that counts as
-// a crash. A handler that does not return at RunLimit counts as one too, since it still locks its row.
+// be repeated. It returns every error of the driver, and leaves commit and abort alone. A transaction that keeps conflicting is given
+// back after about a second, and counts no attempt; one that is over before its commit, because the handler ended it or hid an error,
+// is a permanent failure. A claim is renewed as its transaction begins, for RunLimit and the commit, and not while it runs. When nobody
+// can tell whether a commit was made, the bus is told nothing ("unresolved"): once the lease is over the mark tells, or the event runs
+// again, and that counts as a crash. A handler that does not return at RunLimit counts as one too, since it still locks its row.
 //
 // Mode [SeenMark]: seen, run, mark. Any store will do; two concurrent copies may both run.
 //

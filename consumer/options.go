@@ -43,9 +43,9 @@ type Options struct {
 	// RunLimit of one attempt; 15 min. In mode Transactional 30 s, at most 55 s: the server ends what takes longer.
 	RunLimit time.Duration
 	// Lease of a claim, renewed at a third of it; 30 s. A crashed process's events wait for it to end. At least 100 ms.
-	// In mode Transactional it is not renewed while the handler runs: it is at least half as much again as RunLimit and the time for a
-	// commit together (a third of RunLimit, from 1 s to 10 s). There it is 90 s by default: MongoDB takes that long to end the transaction
-	// of a process that died, and whoever takes over earlier waits for it.
+	// In mode Transactional it cannot be renewed while the handler runs. There a run begins by renewing it once, for RunLimit and
+	// the time for a commit together (a third of RunLimit, from 1 s to 10 s): a crashed process's events, and whoever writes the
+	// same documents, wait for that long, so keep RunLimit short.
 	Lease time.Duration
 	// AckWait is the bus's deadline for a delivery, renewed at a third of it; 30 s. At least 100 ms.
 	AckWait time.Duration
@@ -110,7 +110,6 @@ func (o *Options) WithDefaults(group string) (*Options, error) {
 	fill(&out.Backoff.Max, max(5*time.Minute, out.Backoff.Base))
 	if out.Mode == Transactional {
 		fill(&out.RunLimit, 30*time.Second)
-		fill(&out.Lease, max(lockedFor, out.leastLease()))
 	}
 	fill(&out.RunLimit, 15*time.Minute)
 	fill(&out.Lease, 30*time.Second)

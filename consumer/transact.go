@@ -11,13 +11,10 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// lockedFor is how long a transaction that nobody ends locks what it wrote: a server of MongoDB ends it after 60 s, and looks every 30.
-const lockedFor = 90 * time.Second
-
 // transact runs the handler in the transaction that marks its claim.
 func (e *engine) transact(ctx context.Context, event bus.Event, a Attempt, c dedupe.Claim) protocol.Verdict {
 	began := false
-	err := e.transactor.Transact(ctx, c, e.o.TTL, func(ctx context.Context) error {
+	err := e.transactor.Transact(ctx, c, e.o.transactionLease(), e.o.TTL, func(ctx context.Context) error {
 		if began {
 			a.Rerun++
 		}
@@ -27,12 +24,30 @@ func (e *engine) transact(ctx context.Context, event bus.Event, a Attempt, c ded
 		}
 		return nil
 	})
+	return e.judgeTransaction(a.Key, began, err)
+}
+
+// judgeTransaction reads how a transaction ended.
+func (e *engine) judgeTransaction(key dedupe.Key, began bool, err error) protocol.Verdict {
+	switch {
+	case err == nil:
+		return judge(nil)
+	case errors.Is(err, dedupe.ErrTransactionAborted):
+		e.o.Logger.Warn("transaction given up by the server; the event will run again and no attempt is counted",
+			"key", key.String(), "error", err)
+		return protocol.Verdict{Kind: protocol.Conflicted, Err: err, Error: err.Error()}
+	case errors.Is(err, dedupe.ErrCommittedEarly):
+		e.o.Logger.Error("handler committed its transaction itself; the event is marked, and what the handler wrote after its commit was outside of the transaction",
+			"key", key.String(), "error", err)
+		return judge(nil)
+	case errors.Is(err, dedupe.ErrTransactionEnded):
+		return protocol.Verdict{Kind: protocol.Permanent, Err: err, Error: err.Error()}
+	}
 	if own, ok := errors.AsType[*returned](err); ok {
 		return judge(own.error)
 	}
 	v := judge(err)
 	switch {
-	case err == nil:
 	case errors.Is(err, dedupe.ErrSuperseded):
 		v.Kind = protocol.Superseded
 	case errors.Is(err, dedupe.ErrCommitUnknown):
@@ -79,8 +94,8 @@ func (o *Options) commitTime() time.Duration {
 	return min(10*time.Second, max(time.Second, o.RunLimit/3))
 }
 
-// leastLease is what a run needs, and half as much for waiting: a claim is renewed until its run begins, at a third of the lease.
-func (o *Options) leastLease() time.Duration { return (o.RunLimit + o.commitTime()) * 3 / 2 }
+// transactionLease is for how long a claim is renewed as its transaction begins: its row is locked from then on.
+func (o *Options) transactionLease() time.Duration { return o.RunLimit + o.commitTime() }
 
 func (o *Options) checkTransactional() error {
 	switch {
@@ -89,9 +104,9 @@ func (o *Options) checkTransactional() error {
 	case o.RunLimit > dedupe.MaxTransaction:
 		return fmt.Errorf("Options.RunLimit is %v: in mode Transactional it must be at most %v, for the server ends a transaction after 60s",
 			o.RunLimit, dedupe.MaxTransaction)
-	case o.Lease < o.leastLease():
-		return fmt.Errorf("Options.Lease is %v: in mode Transactional it is not renewed during a run, and must be at least %v, "+
-			"half as much again as RunLimit (%v) and the commit (%v)", o.Lease, o.leastLease(), o.RunLimit, o.commitTime())
+	case o.TTL <= o.transactionLease():
+		return fmt.Errorf("Options.TTL is %v: in mode Transactional it must be longer than %v, which RunLimit (%v) and the commit (%v) take together",
+			o.TTL, o.transactionLease(), o.RunLimit, o.commitTime())
 	}
 	return nil
 }

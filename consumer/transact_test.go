@@ -41,9 +41,9 @@ type effectsKey struct{}
 
 func (s *transactor) ProbeTransactions(context.Context) error { return s.probe }
 
-func (s *transactor) Transact(ctx context.Context, c dedupe.Claim, ttl time.Duration, fn func(context.Context) error) error {
+func (s *transactor) Transact(ctx context.Context, c dedupe.Claim, lease, ttl time.Duration, fn func(context.Context) error) error {
 	s.mu.Lock()
-	s.leases = append(s.leases, c.HeldFor)
+	s.leases = append(s.leases, lease)
 	n := s.started
 	s.started++
 	s.mu.Unlock()
@@ -52,11 +52,17 @@ func (s *transactor) Transact(ctx context.Context, c dedupe.Claim, ttl time.Dura
 			return err
 		}
 	}
-	for {
+	if oks, err := s.Store.Extend(ctx, []dedupe.Claim{c}, lease, ttl); err != nil || oks[0] != nil {
+		return errors.Join(dedupe.ErrSuperseded, err)
+	}
+	for runs := 1; ; runs++ {
 		var written []string
 		err := fn(context.WithValue(ctx, effectsKey{}, &written))
-		if errors.Is(err, errConflict) {
+		if errors.Is(err, errConflict) && runs < 5 {
 			continue
+		}
+		if errors.Is(err, errConflict) {
+			return fmt.Errorf("%w: %w", dedupe.ErrTransactionAborted, err)
 		}
 		if err == nil {
 			err = context.Cause(ctx)
@@ -144,8 +150,8 @@ func TestTransactional(t *testing.T) {
 		if st := sub.Stats(); st.Handled != 2 || st.Duplicates != 2 || w.starts() != 2 {
 			t.Errorf("%+v after %d runs", st, w.starts())
 		}
-		if s.leases[0] != 90*time.Second {
-			t.Errorf("began with a lease of %v", s.leases[0])
+		if s.leases[0] != 40*time.Second {
+			t.Errorf("began with a lease of %v, want that of a run and its commit", s.leases[0])
 		}
 	})
 }
@@ -167,6 +173,86 @@ func TestTransactionalRerun(t *testing.T) {
 			if a.Rerun != i || a.Number != 1 {
 				t.Errorf("run %d is %+v", i, a)
 			}
+		}
+	})
+}
+
+// What only conflicts is no fault of the event's: it is given back and comes again, with no attempt counted, however often.
+func TestTransactionalConflicts(t *testing.T) {
+	inWorld(t, func(w *world) {
+		s := w.transactional()
+		o := transactional
+		o.MaxAttempts = 1
+		const conflicts = 12
+		sub := w.subscribe(func(ctx context.Context, e bus.Event) error {
+			if w.starts() <= conflicts*5 {
+				return fmt.Errorf("insert: %w", errConflict)
+			}
+			return effect(ctx, e)
+		}, &o)
+		w.publish(order("1"))
+		time.Sleep(5 * time.Minute)
+		s.wantEffects(w, "1", slices.Repeat([]dedupe.Outcome{dedupe.NotBegun}, conflicts)...)
+		if ls := w.letters(); len(ls) > 0 {
+			t.Errorf("%d dead letters: %+v", len(ls), ls)
+		}
+		if st := sub.Stats(); st.Failed > 0 || st.GivenBack != conflicts || st.Handled != 1 {
+			t.Errorf("%+v", st)
+		}
+		for i, at := range w.startedAt() {
+			if i > 0 && at.Sub(w.startedAt()[i-1]) > 5*time.Second {
+				t.Errorf("run %d came %v after the one before it", i, at.Sub(w.startedAt()[i-1]))
+			}
+		}
+	})
+}
+
+// What conflicts for half the TTL is given up for its age, as what snoozes is.
+func TestTransactionalConflictsForEver(t *testing.T) {
+	inWorld(t, func(w *world) {
+		s := w.transactional()
+		o := transactional
+		o.TTL = 10 * time.Minute
+		w.subscribe(func(context.Context, bus.Event) error { return errConflict }, &o)
+		w.publish(order("1"))
+		time.Sleep(6 * time.Minute)
+		if ls := w.letters(); len(ls) != 1 || !strings.Contains(ls[0].Reason, "too old") || !strings.Contains(ls[0].Reason, "write conflict") {
+			t.Errorf("%d letters: %+v", len(ls), ls)
+		}
+		s.wantEffects(w, "", s.settled...)
+	})
+}
+
+// A transaction that is over before its commit will be so again: its event is dead-lettered at once, with the reason.
+func TestTransactionalEnded(t *testing.T) {
+	inWorld(t, func(w *world) {
+		s := w.transactional()
+		s.commit = func(int) (instead, after error) {
+			return fmt.Errorf("%w: by the handler", dedupe.ErrTransactionEnded), nil
+		}
+		w.subscribe(effect, &transactional)
+		w.publish(order("1"))
+		time.Sleep(time.Second)
+		s.wantEffects(w, "", dedupe.GivenUp, dedupe.Buried)
+		if ls := w.letters(); len(ls) != 1 || w.starts() != 1 || !strings.Contains(ls[0].Reason, "over before its commit: by the handler") {
+			t.Errorf("%d letters after %d runs: %+v", len(ls), w.starts(), ls)
+		}
+	})
+}
+
+// What the handler has committed itself is done, whatever it did afterwards.
+func TestTransactionalCommittedEarly(t *testing.T) {
+	inWorld(t, func(w *world) {
+		s := w.transactional()
+		s.commit = func(int) (instead, after error) {
+			return nil, fmt.Errorf("%w: %w", dedupe.ErrTransactionEnded, dedupe.ErrCommittedEarly)
+		}
+		sub := w.subscribe(effect, &transactional)
+		w.publish(order("1"))
+		time.Sleep(time.Minute)
+		s.wantEffects(w, "1")
+		if st := sub.Stats(); st.Handled != 1 || len(w.letters()) > 0 || w.starts() != 1 {
+			t.Errorf("%+v after %d runs, %d letters", st, w.starts(), len(w.letters()))
 		}
 	})
 }
@@ -236,7 +322,7 @@ func TestTransactionalUnknown(t *testing.T) {
 		took      time.Duration // until the bus has its answer, at least
 	}{
 		"committed":     {true, 1, 0},
-		"not committed": {false, 2, 90 * time.Second},
+		"not committed": {false, 2, 40 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, func(w *world) {
@@ -325,9 +411,8 @@ func TestTransactionalRefused(t *testing.T) {
 		}
 		s.probe = nil
 		for says, o := range map[string]consumer.Options{
-			"Options.RunLimit is 56s: in mode Transactional it must be at most 55s":                                 {RunLimit: 56 * time.Second},
-			"Options.Lease is 30s: in mode Transactional it is not renewed during a run, and must be at least 1m0s": {Lease: 30 * time.Second},
-			"Options.Lease is 2s: in mode Transactional it is not renewed during a run, and must be at least 3s":    {Lease: 2 * time.Second, RunLimit: time.Second},
+			"Options.RunLimit is 56s: in mode Transactional it must be at most 55s":                                           {RunLimit: 56 * time.Second},
+			"Options.TTL is 40s: in mode Transactional it must be longer than 40s, which RunLimit (30s) and the commit (10s)": {TTL: 40 * time.Second, Unsafe: true},
 		} {
 			if err := subscribe(o); err == nil || !strings.Contains(err.Error(), says) {
 				t.Errorf("%v, want %q", err, says)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -131,6 +132,48 @@ func TestWritersWakeDrainersOfOtherProcesses(t *testing.T) {
 	t.Logf("from adding to arriving: median %v, longest %v", took[len(took)/2], took[len(took)-1])
 	if longest := took[len(took)-1]; longest > 20*time.Second { // the drainer looks by itself after a minute
 		t.Errorf("an added row takes %v: nobody woke the drainer", longest)
+	}
+}
+
+// A notification by another process wakes the mover too: the events of a document are in the outbox although the mover hardly ever looks for
+// them.
+func TestNotificationsWakeTheMover(t *testing.T) {
+	t.Parallel()
+	server, db := natstest.Start(t, nil), mongotest.Database(t).Name()
+	writer, c := connectTo(t, server.URL(), db), connectTo(t, server.URL(), db)
+	notify := openBox(t, writer).Notify
+	store, err := writer.MongoStore(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	box := openBox(t, c)
+	if box.mover, err = mongooutbox.NewMover(box.Queue, &mongooutbox.MoverOptions{PollMin: time.Hour, Logger: slog.New(slog.DiscardHandler)}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel()
+	running.Go(func() { _ = box.mover.Run(ctx) })
+	running.Go(func() { _ = box.Watch(ctx, func() {}) })
+	coll := c.database.Collection("invoices")
+	for i := range 3 { // the first ones may be found as the mover starts
+		if _, err := store.UpdateOnce(ctx, coll, bson.D{{Key: "_id", Value: i}}, bson.D{}, &mongodedupe.UpdateOptions{
+			Upsert: true, Key: dedupe.Key{ID: strconv.Itoa(i)}, Publish: []bus.Event{{Topic: "invoice.issued", Key: "k"}},
+		}); err != nil {
+			t.Fatal(err)
+		}
+		again := time.NewTicker(50 * time.Millisecond) // the first ones may be rung before anybody listens
+		defer again.Stop()
+		for moved := 0; moved <= i; {
+			notify()
+			counts, err := box.Count(ctx)
+			if err != nil {
+				t.Fatalf("%d of %d events were moved: %v", moved, i+1, err)
+			}
+			moved = counts.Pending
+			<-again.C
+		}
 	}
 }
 

@@ -26,15 +26,16 @@ const (
 
 // commit ends a transaction. A commit that was not answered may be done, or be done yet: it is sent again, and the mark is
 // looked for, until either tells, or the lease is over.
-func (t *transaction) commit(ctx context.Context, sess *driver.Session) (again bool, err error) {
+func (t *transaction) commit(ctx context.Context) (again bool, err error) {
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), t.end)
 	defer cancel()
 	for try := 0; ; try++ {
-		err := t.commitOnce(ctx, sess)
+		err := t.commitOnce(ctx)
 		if err == nil {
 			return false, nil
 		}
 		if labelled(err, cameToNothing) && !labelled(err, mayBeDone) {
+			t.countVanished(err)
 			return true, t.store.failed("commit", err)
 		}
 		o, unread := t.outcome(ctx)
@@ -52,10 +53,19 @@ func (t *transaction) commit(ctx context.Context, sess *driver.Session) (again b
 }
 
 // commitOnce takes at most half of the time that is left, so that some is left to find out.
-func (t *transaction) commitOnce(ctx context.Context, sess *driver.Session) error {
+func (t *transaction) commitOnce(ctx context.Context) error {
 	ctx, cancel := t.half(ctx)
 	defer cancel()
-	return sess.CommitTransaction(ctx)
+	return t.session.CommitTransaction(ctx)
+}
+
+// countVanished counts the commits in a row for which there was no transaction any more.
+func (t *transaction) countVanished(err error) {
+	if hasCode(err, noSuchTransaction) {
+		t.vanished++
+	} else {
+		t.vanished = 0
+	}
 }
 
 // outcome reads what a majority has of the row.

@@ -25,19 +25,24 @@
 // [Store.Transact] runs a function in a transaction with read and write concern majority, whose first statement turns the claim into
 // the mark: matched, or aborted before the function runs. What the function does with its context joins; what it does otherwise (another
 // client, a call, a mail) does not, and is neither undone nor done once. It is run again, in a new transaction, when the server
-// gives one up: for a write conflict, a change of primary. Errors of the driver are to be returned, wrapped or not: one that is hidden
-// is found at the commit, and costs a run. One session is not safe for concurrent use, so the function does one thing after the other.
-// Collections it writes to should exist.
+// gives one up: for a write conflict, a change of primary; up to five times within about a second, for whoever holds the lock may be dead.
+// Errors of the driver are to be returned, wrapped or not: a write error ends a transaction on the server, and one that is hidden is
+// found at the commit. After three such runs in a row, and when the function has committed or aborted by itself, the error is
+// dedupe.ErrTransactionEnded. One session is not safe for concurrent use, so the function does one thing after the other. Collections it
+// writes to should exist. A function that ends its transaction and starts another one on the same session is not found out.
 //
 // A commit that was not answered is sent again, and its mark looked for, until one of them tells or the lease is over
 // ([dedupe.ErrCommitUnknown]). Nothing is aborted beside a commit that may be under way.
 //
-// From its first statement on a transaction locks the row. Who takes over waits for its end, which for a process that died comes when
-// the server ends the transaction: transactionLifetimeLimitSeconds (60), and half of that again at worst. A lease that is as long spares others
-// the wait. For the same reason a claim must not be extended or settled while its own transaction runs.
+// From its first statement on a transaction locks the row, so a claim must not be extended or settled while its own transaction runs. Before that
+// it renews the claim for its whole time, and writes its session's id into the row. Who takes over a claim whose lease is over, and that names a
+// session, does so in a transaction of its own: a lock turns that down at once, where a plain update would wait. Then killSessions ends the session
+// that holds the lock, and the takeover is made again. Where the server does not permit that, the claim is answered Held until the server has
+// ended the transaction: transactionLifetimeLimitSeconds (60), and half of that again at worst. One call takes over at most 16 such claims, and
+// what else is in its batch waits for no lock.
 //
-// Some servers answer OK to transactions that they do not make. [Store.ProbeTransactions] finds out: it takes the privilege remove to delete
-// what such a server kept, and leaves that to the TTL index otherwise.
+// Some servers answer OK to transactions that they do not make. [Store.ProbeTransactions] finds out, from a second session before the abort and
+// after it: it takes the privilege remove to delete what such a server kept, and leaves that to the TTL index otherwise.
 //
 // # Documents that carry their own marks
 //
@@ -67,7 +72,7 @@
 //
 // The server's clock is the only one that counts. Updates compute with $$NOW and reads bring it along. An inserted document
 // cannot, so a fresh claim carries the machine's monotonic time plus the offset of the server's clock, measured by hello
-// each minute and after every error. What is unsure about it (half a round trip) is added to the lease; beyond 5 s
+// each minute and after an error, by one caller for all, within 10 s. What is unsure about it (half a round trip) is added to the lease; beyond 5 s
 // the call fails with [ErrClock]. Wrong wall clocks of clients do no harm. Nodes of a replica set, and mongos routers, are
 // to be kept within a second of each other by NTP: a failover or another router brings another clock.
 //
@@ -84,6 +89,7 @@
 //	hash         of the first payload
 //	reason       why it was given up: dying and dead only
 //	letter       id of the dead letter: dying and dead only
+//	session      id of the session whose transaction may lock the row: claimed only
 //	expireAt     when the row counts as absent, whether it is still there or not
 //
 // Mark leaves only _id, state, token, hash and expireAt.
@@ -113,6 +119,6 @@
 // find, insert, update and listIndexes on the collection; createIndex unless the index is there; collMod if it has
 // another expireAfterSeconds; listCollections on the database, without which the checks of the collection's kind are left
 // out. UpdateOnce takes find and update on its collection, listIndexes for filters without _id, and to publish createIndex, and find and insert on
-// onceish.waiting. The role readWrite has all of them but collMod, which dbAdmin has. Documents are never deleted by a Store, but for what
+// onceish.waiting. killSessions needs none for sessions of the same user. The role readWrite has all of them but collMod, which dbAdmin has. Documents are never deleted by a Store, but for what
 // a probe of transactions should not have left.
 package mongo

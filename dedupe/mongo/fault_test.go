@@ -24,10 +24,15 @@ import (
 // wired is a store behind a proxy, its collection, and the proxy. Its client tries nothing again by itself.
 func wired(t *testing.T) (*mongodedupe.Store, *driver.Collection, *mongowire.Proxy) {
 	t.Helper()
+	return wiredWith(t, nil)
+}
+
+func wiredWith(t *testing.T, o *mongodedupe.Options) (*mongodedupe.Store, *driver.Collection, *mongowire.Proxy) {
+	t.Helper()
 	w := mongowire.New(t, mongotest.URI(t))
 	coll := collection(t, connect(t, options.Client().ApplyURI(mongotest.URI(t))))
 	client := connect(t, options.Client().ApplyURI(w.URI()).SetRetryReads(false).SetRetryWrites(false))
-	s, err := mongodedupe.New(t.Context(), client.Database(coll.Database().Name()).Collection(coll.Name()), nil)
+	s, err := mongodedupe.New(t.Context(), client.Database(coll.Database().Name()).Collection(coll.Name()), o)
 	if err != nil {
 		t.Fatal(err)
 	}

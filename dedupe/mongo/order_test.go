@@ -2,10 +2,12 @@ package mongo_test
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/onceish/onceish/dedupe"
@@ -101,4 +103,69 @@ func TestOppositeOrders(t *testing.T) {
 		}
 		return nil, each(s.Mark(t.Context(), ms))
 	})
+}
+
+// ids are those that the statements of an update are about, in their order.
+func ids(t *testing.T, cmd bson.Raw) (all []string) {
+	t.Helper()
+	var c struct {
+		Updates []struct {
+			Q struct {
+				ID bson.RawValue `bson:"_id"`
+			}
+		}
+	}
+	if err := bson.Unmarshal(cmd, &c); err != nil {
+		t.Fatal(err)
+	}
+	for _, u := range c.Updates {
+		if id, ok := u.Q.ID.StringValueOK(); ok {
+			all = append(all, id)
+			continue
+		}
+		var some []string
+		if err := u.Q.ID.Document().Lookup("$in").Unmarshal(&some); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, some...)
+	}
+	return all
+}
+
+// Takeovers and settlements write their rows in the same order, the order of their ids: a late settlement of what others take over waits for them in no
+// circle either.
+func TestTakeoversAndSettlementsHaveOneOrder(t *testing.T) {
+	t.Parallel()
+	s, _, r := recorded(t, nil)
+	names := []string{"c", "a", "e", "b", "d"}
+	var taken []dedupe.Request
+	var late []dedupe.Settlement
+	for i, id := range names {
+		c := claimOne(t, s, request(id, time.Millisecond))
+		late = append(late, dedupe.Settlement{Claim: c, Outcome: dedupe.Failed, After: time.Duration(i) * time.Second, TTL: time.Hour})
+		taken = append(taken, other(id))
+	}
+	for _, id := range names {
+		lapse(t, s, request(id, time.Minute))
+	}
+	r.take()
+	if _, err := s.Claim(t.Context(), taken); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Settle(t.Context(), late); err != nil {
+		t.Fatal(err)
+	}
+	updates := 0
+	for _, cmd := range r.take() {
+		if cmd.Lookup("update").IsZero() {
+			continue
+		}
+		updates++
+		if got := ids(t, cmd); len(got) != len(names) || !slices.IsSorted(got) {
+			t.Errorf("rows are written in the order %v", got)
+		}
+	}
+	if updates != 2 {
+		t.Errorf("%d updates, want the takeovers and the settlements", updates)
+	}
 }

@@ -8,8 +8,10 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
 
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/mongoserver"
 )
 
 const (
@@ -19,11 +21,15 @@ const (
 	probeTTL = time.Minute
 )
 
-// errKept: the server has answered OK to a transaction, and made none.
-var errKept = errors.New("the server kept a write whose transaction was aborted")
+var (
+	// errKept: the server has answered OK to a transaction, and made none.
+	errKept = errors.New("the server kept a write whose transaction was aborted")
+	// errLeaked: it undoes what is aborted, and isolates nothing.
+	errLeaked = errors.New("the server showed others a write whose transaction was not committed")
+)
 
-// ProbeTransactions implements [dedupe.Transactor]: it inserts a document of its own, aborts, and makes sure that it is not there. A
-// server that has kept it is asked to delete it, which takes the privilege remove; the TTL index does otherwise.
+// ProbeTransactions implements [dedupe.Transactor]: it inserts a document of its own, makes sure that nobody else sees it, aborts, and makes
+// sure that it is not there. A server that has kept it is asked to delete it, which takes the privilege remove; the TTL index does otherwise.
 func (s *Store) ProbeTransactions(ctx context.Context) error {
 	ctx, cancel := s.call(ctx)
 	defer cancel()
@@ -39,18 +45,27 @@ func (s *Store) probe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	sess, err := s.startTransaction()
+	sess, err := s.own.Database().Client().StartSession()
 	if err != nil {
 		return err
 	}
-	defer end(ctx, sess)
-	id := probePrefix + bson.NewObjectID().Hex()
-	_, err = s.own.InsertOne(driver.NewSessionContext(ctx, sess), bson.D{field("_id", id), field("expireAt", at.Until(probeTTL))})
-	s.abort(ctx, sess)
-	kept, readErr := read(ctx, s.acked, []string{id})
-	if err = errors.Join(err, readErr); err != nil || len(kept) == 0 {
+	defer endSession(ctx, sess)
+	if err := startTransaction(sess); err != nil {
 		return err
 	}
-	_, err = s.own.DeleteOne(ctx, bson.D{field("_id", id)})
-	return errors.Join(errKept, err)
+	local := mongoserver.Own(s.own, readconcern.Local(), s.concern) // which sees whatever there is
+	id := probePrefix + bson.NewObjectID().Hex()
+	_, err = s.own.InsertOne(driver.NewSessionContext(ctx, sess), bson.D{field("_id", id), field("expireAt", at.Until(probeTTL))})
+	leaked, leakErr := read(ctx, local, []string{id})
+	s.abort(ctx, sess)
+	kept, keptErr := read(ctx, local, []string{id})
+	err = errors.Join(err, leakErr, keptErr)
+	switch {
+	case len(kept) > 0:
+		_, undone := s.own.DeleteOne(ctx, bson.D{field("_id", id)})
+		return errors.Join(errKept, err, undone)
+	case len(leaked) > 0:
+		return errors.Join(errLeaked, err)
+	}
+	return err
 }

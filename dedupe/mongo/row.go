@@ -29,6 +29,7 @@ type row struct {
 	hash              []byte
 	reason, letter    string
 	expire, now       int64
+	session           bson.Raw // that may lock the row in a transaction
 }
 
 func newRow(raw bson.Raw) (*row, error) {
@@ -69,6 +70,8 @@ func (r *row) take(name string, v bson.RawValue) {
 		r.letter, _ = v.StringValueOK()
 	case "expireAt":
 		r.expire, _ = v.DateTimeOK()
+	case "session":
+		r.session, _ = v.DocumentOK()
 	case "now":
 		r.now, _ = v.DateTimeOK()
 	}
@@ -84,6 +87,9 @@ func (r *row) absent() bool { return r == nil || r.expired() }
 func (r *row) leasedBy(nonce string) bool {
 	return r != nil && !r.expired() && nonce != "" && r.owner == nonce && (r.state == claimed || r.state == dying)
 }
+
+// lockable tells whether a transaction may still lock the row: it was begun under this claim, and nothing was written since.
+func (r *row) lockable() bool { return r.state == claimed && len(r.session) > 0 }
 
 // left is what is left of the lease, or until a free row is due.
 func (r *row) left() time.Duration { return max(0, milliseconds(r.lease-r.now)) }

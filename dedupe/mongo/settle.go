@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -27,6 +28,7 @@ func (s *Store) Settle(ctx context.Context, ss []dedupe.Settlement) ([]error, er
 	for from := 0; from < len(ss); from += maxBatch {
 		to := min(from+maxBatch, len(ss))
 		if err := s.settleBatch(ctx, ss[from:to], errs[from:to]); err != nil {
+			s.endLocking(ctx, ss, err)
 			return nil, s.failed("settle", err)
 		}
 	}
@@ -77,7 +79,7 @@ func (s *Store) settleBatch(ctx context.Context, ss []dedupe.Settlement, errs []
 	return err
 }
 
-// grouped makes one change of the settlements that are alike.
+// grouped makes one change of the settlements that are alike. Rows, and changes by their first row, are in the order of their ids: see insert.
 func grouped(ss []dedupe.Settlement, keys []string) []*change {
 	type likeness struct {
 		outcome    dedupe.Outcome
@@ -85,7 +87,7 @@ func grouped(ss []dedupe.Settlement, keys []string) []*change {
 	}
 	var changes []*change
 	alike := make(map[likeness]*change)
-	for i := range ss {
+	for _, i := range inOrder(keys) {
 		t := &ss[i]
 		l := likeness{t.Outcome, t.After, t.TTL}
 		c := alike[l]
@@ -97,6 +99,16 @@ func grouped(ss []dedupe.Settlement, keys []string) []*change {
 		c.owners = append(c.owners, t.Claim.Nonce)
 	}
 	return changes
+}
+
+// inOrder are the places of keys in their order.
+func inOrder(keys []string) []int {
+	at := make([]int, len(keys))
+	for i := range at {
+		at[i] = i
+	}
+	slices.SortFunc(at, func(a, b int) int { return strings.Compare(keys[a], keys[b]) })
+	return at
 }
 
 // from is the state that an outcome starts from.

@@ -79,9 +79,16 @@ func (s *Store) call(ctx context.Context) (context.Context, context.CancelFunc) 
 	return context.WithTimeout(driver.NewSessionContext(ctx, nil), s.timeout)
 }
 
-// failed names the call. After an error the server may be another, with another clock.
+// failed names the call. After an error the server may be another, with another clock; not when it only says that two writes met.
 func (s *Store) failed(call string, err error) error {
-	s.clock.Distrust()
+	if !turnedDown(err) {
+		s.clock.Distrust()
+	}
+	return s.named(call, err)
+}
+
+// named names the call, and the collection.
+func (s *Store) named(call string, err error) error {
 	return fmt.Errorf("dedupe/mongo: %s in %s.%s: %w", call, s.own.Database().Name(), s.own.Name(), err)
 }
 

@@ -2,6 +2,8 @@ package mongo
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
@@ -40,8 +42,26 @@ func (s *Store) resolve(ctx context.Context, taken []*pending) ([]*pending, erro
 			moves = append(moves, m)
 		}
 	}
-	lost, err := s.take(ctx, moves)
-	return append(absent, lost...), err
+	locked, plain := partition(moves)
+	lost, err := s.take(ctx, plain)
+	if err != nil {
+		return nil, err
+	}
+	faster, err := s.seize(ctx, locked)
+	return slices.Concat(absent, lost, faster), err
+}
+
+// partition tells those rows which a transaction may lock from the others. Both are in the order of their ids, as every command has them.
+func partition(moves []*move) (lockable, plain []*move) {
+	slices.SortFunc(moves, func(a, b *move) int { return strings.Compare(a.id, b.id) })
+	for _, m := range moves {
+		if m.row.lockable() {
+			lockable = append(lockable, m)
+		} else {
+			plain = append(plain, m)
+		}
+	}
+	return lockable, plain
 }
 
 // judge answers from the row, or returns the move that would win it. What is over when it is read stays so, on the one
@@ -92,13 +112,13 @@ func (p *pending) renew(r *row) *move {
 // startOver makes a claim of an expired row, as if it were absent. Only the token goes on.
 func (p *pending) startOver(r *row) *move {
 	fields := append(p.owner(r), field("state", claimed), field("attempts", int32(0)), field("crashes", int32(0)), field("since", now))
-	gone := []string{"reason", "letter"}
+	gone := []string{"reason", "letter", "session"}
 	if len(p.req.Hash) > 0 {
 		fields = append(fields, field("hash", literal(p.req.Hash)))
 	} else {
 		gone = append(gone, "hash")
 	}
-	fresh := &row{raw: r.raw, id: r.id, token: r.token}
+	fresh := &row{raw: r.raw, id: r.id, token: r.token, state: r.state, session: r.session}
 	return p.move(fresh, dedupe.Fresh, r.token+1, bson.A{set(fields...), unset(gone...)})
 }
 
@@ -115,7 +135,11 @@ func (p *pending) takeOver(r *row) *move {
 	if len(r.hash) == 0 && len(p.req.Hash) > 0 {
 		fields = append(fields, field("hash", literal(p.req.Hash)))
 	}
-	return p.move(r, dedupe.Fresh, r.token+1, bson.A{set(fields...)})
+	update := bson.A{set(fields...)}
+	if len(r.session) > 0 {
+		update = append(update, unset("session"))
+	}
+	return p.move(r, dedupe.Fresh, r.token+1, update)
 }
 
 // bury takes over a burial that its owner left undone.

@@ -7,86 +7,149 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
-	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
-	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
 	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/internal/mongoserver"
 )
 
-// What a server says of a transaction, by the label of an error.
 const (
-	cameToNothing = "TransientTransactionError"
-	mayBeDone     = "UnknownTransactionCommitResult"
+	// maxRuns and rerunFor bound how often a transaction that conflicts is run again, and for how long: whoever holds the lock may be
+	// dead, and the event can wait elsewhere than in its slot.
+	maxRuns  = 5
+	rerunFor = time.Second
+	// maxVanished is how many commits in a row may find their transaction gone although the function returned no error. A failover
+	// explains one.
+	maxVanished = 3
 )
 
 // errLimit is the cause of the context of a function whose time is over.
-var errLimit = fmt.Errorf("the transaction's time is over: what is left of the claim's lease, at most %v", dedupe.MaxTransaction)
+var errLimit = fmt.Errorf("the transaction's time is over: its claim's lease, at most %v", dedupe.MaxTransaction)
 
 // Transact implements [dedupe.Transactor]. What joins the transaction goes through the store's own client, and one after the other: a
-// session is not safe for concurrent use. It costs two round trips besides what fn does.
-func (s *Store) Transact(ctx context.Context, c dedupe.Claim, ttl time.Duration, fn func(ctx context.Context) error) error {
-	if c.HeldFor <= 0 || ttl <= 0 {
-		return fmt.Errorf("dedupe/mongo: transact: the claim is held for %v and the TTL is %v; both must be positive", c.HeldFor, ttl)
+// session is not safe for concurrent use. It costs three round trips besides what fn does.
+func (s *Store) Transact(ctx context.Context, c dedupe.Claim, lease, ttl time.Duration, fn func(ctx context.Context) error) error {
+	if lease <= 0 || ttl <= lease {
+		return fmt.Errorf("dedupe/mongo: transact: the lease is %v and the TTL %v; both must be positive, and the TTL the longer one", lease, ttl)
 	}
 	began := time.Now()
-	t := &transaction{store: s, claim: &c, ttl: ttl, fn: fn, end: began.Add(c.HeldFor)}
-	ctx, cancel := context.WithDeadlineCause(ctx, began.Add(min(c.HeldFor, dedupe.MaxTransaction)), errLimit)
+	ctx, cancel := context.WithDeadlineCause(ctx, began.Add(min(lease, dedupe.MaxTransaction)), errLimit)
 	defer cancel()
-	for try := 0; ; try++ {
+	sess, err := s.own.Database().Client().StartSession()
+	if err != nil {
+		return s.failed("transact", err)
+	}
+	defer endSession(ctx, sess)
+	t := &transaction{store: s, session: sess, claim: &c, lease: lease, ttl: ttl, fn: fn, end: began.Add(lease)}
+	if mine, err := t.openClaim(ctx); err != nil {
+		return err
+	} else if !mine {
+		return t.missed(ctx)
+	}
+	return t.runUntilOver(ctx)
+}
+
+// transaction is one call of Transact.
+type transaction struct {
+	store      *Store
+	session    *driver.Session
+	claim      *dedupe.Claim
+	lease, ttl time.Duration
+	fn         func(ctx context.Context) error
+	end        time.Time // of the lease, after which nothing is waited for
+	vanished   int       // commits in a row that found no transaction
+}
+
+// openClaim renews the claim for the whole run, and writes into its row which session is about to lock it: whoever takes over later can
+// end that session. It is no part of the transaction, and need not outlive the primary, for the transaction does not either.
+func (t *transaction) openClaim(ctx context.Context) (mine bool, err error) {
+	ctx, cancel := t.store.call(ctx)
+	defer cancel()
+	at, err := t.store.clock.Read(ctx)
+	if err != nil {
+		return false, t.store.failed("renew the claim", err)
+	}
+	c := t.change(bson.A{set(
+		field("lease_until", nowPlus(t.lease)), field("expireAt", nowPlus(t.ttl)), field("session", literal(t.session.ID())),
+	)})
+	quick := t.store.own.Clone(options.Collection().SetWriteConcern(writeconcern.W1()))
+	res, err := quick.UpdateOne(ctx, c.filter(at), c.update, options.UpdateOne().SetHint(byID))
+	if err != nil {
+		return false, t.store.failed("renew the claim", err)
+	}
+	return res.MatchedCount == 1, nil
+}
+
+// change is one of the claim, while it is ours and unmarked.
+func (t *transaction) change(update bson.A) *change {
+	return &change{
+		ids: []string{keyID(t.claim.Key)}, owners: []string{t.claim.Nonce}, states: []string{from(dedupe.Succeeded)}, update: update,
+	}
+}
+
+// runUntilOver runs the transaction until it is committed or fails, or has come to nothing too often.
+func (t *transaction) runUntilOver(ctx context.Context) error {
+	began := time.Now()
+	for runs := 1; ; runs++ {
 		again, err := t.run(ctx)
-		if !again || ctx.Err() != nil || mongoserver.Pause(ctx, try+rand.IntN(2)) != nil { //nolint:gosec // two that conflict are not to come again together
+		took := time.Since(began)
+		switch {
+		case !again || ctx.Err() != nil:
+			return err
+		case t.vanished >= maxVanished:
+			return t.store.named("transact", fmt.Errorf("%w: the server had ended it %d times in a row, and the function returned no error. "+
+				"It hides one of the driver's, such as a duplicate key or a write conflict, or takes longer than transactionLifetimeLimitSeconds; "+
+				"return every error of the driver: %w", dedupe.ErrTransactionEnded, t.vanished, err))
+		case t.vanished == 0 && (runs == maxRuns || took >= rerunFor):
+			return t.store.named("transact", fmt.Errorf("%w, %d times in %v, the last time for %s: %w",
+				dedupe.ErrTransactionAborted, runs, took.Round(time.Millisecond), reasonOf(err), err))
+		}
+		if mongoserver.Pause(ctx, runs+rand.IntN(2)) != nil { //nolint:gosec // two that conflict are not to come again together
 			return err
 		}
 	}
 }
 
-// transaction is one call of Transact.
-type transaction struct {
-	store *Store
-	claim *dedupe.Claim
-	ttl   time.Duration
-	fn    func(ctx context.Context) error
-	end   time.Time // of the lease, after which nothing is waited for
-}
-
 // run is one transaction from its start to its end. again: it came to nothing, and may be run once more.
 func (t *transaction) run(ctx context.Context) (again bool, err error) {
-	sess, err := t.store.startTransaction()
-	if err != nil {
+	if err := startTransaction(t.session); err != nil {
 		return false, t.store.failed("transact", err)
 	}
-	defer end(ctx, sess)
 	open := true
 	defer func() {
 		if open { // also when fn panics
-			t.store.abort(ctx, sess)
+			t.store.abort(ctx, t.session)
 		}
 	}()
-	if mine, err := t.work(ctx, sess); err != nil {
-		return labelled(err, cameToNothing), err
-	} else if !mine {
-		t.store.abort(ctx, sess)
+	mine, err := t.work(ctx)
+	switch {
+	case !t.session.TransactionRunning():
 		open = false
+		return false, t.endedByFunction(ctx, err)
+	case err != nil:
+		t.vanished = 0
+		return labelled(err, cameToNothing), err
+	case !mine:
+		open = false
+		t.store.abort(ctx, t.session)
 		return false, t.missed(ctx)
-	}
-	if ctx.Err() != nil {
-		return false, t.store.failed("transact", context.Cause(ctx))
+	case ctx.Err() != nil:
+		return false, t.store.named("transact", context.Cause(ctx))
 	}
 	open = false // an abort beside a commit that may still be under way would be a race between two servers
-	return t.commit(ctx, sess)
+	return t.commit(ctx)
 }
 
 // work makes the mark, and runs the function. Not mine: there is no claim of ours to be marked, and the function did not run.
-func (t *transaction) work(ctx context.Context, sess *driver.Session) (mine bool, err error) {
+func (t *transaction) work(ctx context.Context) (mine bool, err error) {
 	at, err := t.store.clock.Read(driver.NewSessionContext(ctx, nil))
 	if err != nil {
-		return false, t.store.failed("transact", err)
+		return false, t.store.failed("mark", err)
 	}
-	ctx = driver.NewSessionContext(ctx, sess)
+	ctx = driver.NewSessionContext(ctx, t.session)
 	if mine, err = t.mark(ctx, at); err != nil || !mine {
 		return mine, err
 	}
@@ -97,18 +160,15 @@ func (t *transaction) work(ctx context.Context, sess *driver.Session) (mine bool
 func (t *transaction) mark(ctx context.Context, at mongoserver.Instant) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.store.timeout)
 	defer cancel()
-	c := &change{
-		ids: []string{keyID(t.claim.Key)}, owners: []string{t.claim.Nonce}, states: []string{from(dedupe.Succeeded)},
-		update: update(&dedupe.Settlement{Outcome: dedupe.Succeeded, TTL: t.ttl}),
-	}
+	c := t.change(append(update(&dedupe.Settlement{Outcome: dedupe.Succeeded, TTL: t.ttl}), unset("session")))
 	res, err := t.store.own.UpdateOne(ctx, c.filter(at), c.update, options.UpdateOne().SetHint(byID))
 	if err != nil {
-		return false, t.store.failed("transact", err)
+		return false, t.store.failed("mark", err)
 	}
 	return res.MatchedCount == 1, nil
 }
 
-// missed judges a transaction whose first statement found nothing: a repeat finds the claim marked.
+// missed judges a transaction whose claim was not found to be marked: a repeat finds the mark.
 func (t *transaction) missed(ctx context.Context) error {
 	o, err := t.outcome(ctx)
 	switch {
@@ -119,39 +179,20 @@ func (t *transaction) missed(ctx context.Context) error {
 	case o == open:
 		return t.store.failed("transact", errors.New("a row was not counted and yet is there, unsettled and owned; ask again"))
 	}
-	return t.store.failed("transact", dedupe.ErrSuperseded)
+	return t.store.named("transact", dedupe.ErrSuperseded)
 }
 
-// startTransaction starts one whose concerns are its own: those of clients and collections do not matter in it.
-func (s *Store) startTransaction() (*driver.Session, error) {
-	sess, err := s.own.Database().Client().StartSession()
-	if err != nil {
-		return nil, err
+// endedByFunction judges a transaction that its function has ended, whatever that returned.
+func (t *transaction) endedByFunction(ctx context.Context, returned error) error {
+	how := errors.New("the function aborted it")
+	switch o, err := t.outcome(ctx); {
+	case err != nil:
+		how = fmt.Errorf("the function ended it, and it is not known how: %w", err)
+	case o == superseded:
+		return t.store.named("transact", errors.Join(dedupe.ErrSuperseded, returned))
+	case o == committed:
+		how = dedupe.ErrCommittedEarly
 	}
-	err = sess.StartTransaction(options.Transaction().SetReadConcern(readconcern.Majority()).
-		SetWriteConcern(writeconcern.Majority()).SetReadPreference(readpref.Primary()))
-	if err != nil {
-		sess.EndSession(context.Background())
-		return nil, err
-	}
-	return sess, nil
-}
-
-// abort undoes a transaction. Where that is not heard, the server does it when the transaction's time is over.
-func (s *Store) abort(ctx context.Context, sess *driver.Session) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
-	defer cancel()
-	_ = sess.AbortTransaction(ctx) // says nothing of the server's answer
-}
-
-// end gives the session back, and sends nothing: what is to be aborted was.
-func end(ctx context.Context, sess *driver.Session) {
-	ctx, cancel := context.WithCancel(ctx)
-	cancel()
-	sess.EndSession(ctx)
-}
-
-func labelled(err error, label string) bool {
-	e, ok := errors.AsType[driver.LabeledError](err)
-	return ok && e.HasErrorLabel(label)
+	err := fmt.Errorf("%w: %w; leave its commit and its abort to the store, and return an error to have it aborted", dedupe.ErrTransactionEnded, how)
+	return t.store.named("transact", errors.Join(err, returned))
 }

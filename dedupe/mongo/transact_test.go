@@ -3,6 +3,7 @@ package mongo_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,12 +23,16 @@ import (
 // patience is longer than any call takes on a machine that has much else to do: what ends by it has failed.
 const patience = 30 * time.Second
 
+// span is the lease of a transaction that takes as long as it takes.
+const span = 2 * patience
+
 // ledger is a store with transactions, and a collection for effects. The client's own concerns are the weakest there are.
 type ledger struct {
 	*testing.T
 	set     *mongowire.Set
 	store   *mongodedupe.Store
 	effects *driver.Collection
+	rows    *driver.Collection // the store's own, past the locks of transactions
 	sent    *recorder
 }
 
@@ -35,6 +40,7 @@ func newLedger(t *testing.T) *ledger {
 	t.Helper()
 	l := &ledger{T: t, set: mongowire.NewSet(t, mongotest.URI(t)), sent: &recorder{}}
 	db := mongotest.Database(t)
+	l.rows = db.Collection("dedupe")
 	client := connect(t, options.Client().ApplyURI(l.set.URI()).SetMonitor(l.sent.monitor()).
 		SetWriteConcern(writeconcern.W1()).SetReadConcern(readconcern.Available()).SetReadPreference(readpref.Nearest()))
 	var err error
@@ -84,7 +90,7 @@ func TestTransact(t *testing.T) {
 	l := newLedger(t)
 	c := l.claim("a")
 	during := dedupe.Done
-	err := l.store.Transact(t.Context(), c, time.Hour, func(ctx context.Context) error {
+	err := l.store.Transact(t.Context(), c, span, time.Hour, func(ctx context.Context) error {
 		if rs, err := l.store.Seen(ctx, []dedupe.Key{c.Key}); err == nil {
 			during = rs[0].State
 		}
@@ -97,7 +103,7 @@ func TestTransact(t *testing.T) {
 		t.Errorf("before the commit the key is %v, want held", during)
 	}
 	l.holds(c, dedupe.Done, 1)
-	if err := l.store.Transact(t.Context(), c, time.Hour, l.effect); err != nil {
+	if err := l.store.Transact(t.Context(), c, span, time.Hour, l.effect); err != nil {
 		t.Errorf("the repeat: %v", err)
 	}
 	l.holds(c, dedupe.Done, 1)
@@ -108,15 +114,19 @@ func TestTransactCommands(t *testing.T) {
 	t.Parallel()
 	l := newLedger(t)
 	c := l.claim("a")
-	if err := l.store.Transact(t.Context(), c, time.Hour, func(ctx context.Context) error {
+	if err := l.store.Transact(t.Context(), c, span, time.Hour, func(ctx context.Context) error {
 		return errors.Join(l.effect(ctx), l.effect(ctx))
 	}); err != nil {
 		t.Fatal(err)
 	}
 	sent := l.sent.take()
-	if got, want := names(sent), []string{"update", "insert", "insert", "commitTransaction"}; !equal(got, want) {
+	if got, want := names(sent), []string{"update", "update", "insert", "insert", "commitTransaction"}; !equal(got, want) {
 		t.Fatalf("sent %v, want %v", got, want)
 	}
+	if renewal := sent[0]; !renewal.Lookup("autocommit").IsZero() || !strings.Contains(renewal.String(), "session") {
+		t.Errorf("the claim is renewed by %v", renewal)
+	}
+	sent = sent[1:]
 	var session bson.RawValue
 	for i, cmd := range sent {
 		lsid, number := cmd.Lookup("lsid"), cmd.Lookup("txnNumber")
@@ -160,7 +170,7 @@ func TestTransactFails(t *testing.T) {
 	c := l.claim("a")
 	mine := errors.New("mine")
 	runs := 0
-	if err := l.store.Transact(t.Context(), c, time.Hour, func(ctx context.Context) error {
+	if err := l.store.Transact(t.Context(), c, span, time.Hour, func(ctx context.Context) error {
 		runs++
 		return errors.Join(l.effect(ctx), mine)
 	}); !errors.Is(err, mine) || runs != 1 {
@@ -183,7 +193,7 @@ func TestTransactPanics(t *testing.T) {
 				t.Errorf("recovered %v", p)
 			}
 		}()
-		_ = l.store.Transact(t.Context(), c, time.Hour, func(ctx context.Context) error {
+		_ = l.store.Transact(t.Context(), c, span, time.Hour, func(ctx context.Context) error {
 			_ = l.effect(ctx)
 			panic("mine")
 		})
@@ -198,9 +208,9 @@ func TestTransactSuperseded(t *testing.T) {
 	c := l.claim("a")
 	stale := c
 	stale.Nonce = "other"
-	gone := dedupe.Claim{Key: dedupe.Key{ID: "gone"}, Nonce: "n", HeldFor: time.Minute}
+	gone := dedupe.Claim{Key: dedupe.Key{ID: "gone"}, Nonce: "n"}
 	for _, c := range []dedupe.Claim{stale, gone} {
-		if err := l.store.Transact(t.Context(), c, time.Hour, func(context.Context) error {
+		if err := l.store.Transact(t.Context(), c, span, time.Hour, func(context.Context) error {
 			t.Error("the function ran")
 			return nil
 		}); !errors.Is(err, dedupe.ErrSuperseded) {
@@ -236,7 +246,7 @@ func TestTransactRerun(t *testing.T) {
 				return &mongowire.Turn{GiveUp: true, Reply: c.reply}
 			})
 			runs := 0
-			err := l.store.Transact(t.Context(), claim, time.Hour, func(ctx context.Context) error {
+			err := l.store.Transact(t.Context(), claim, span, time.Hour, func(ctx context.Context) error {
 				runs++
 				if err := l.effect(ctx); !c.hide {
 					return err
@@ -251,28 +261,149 @@ func TestTransactRerun(t *testing.T) {
 	}
 }
 
-// A function that hides what happened does not run for ever: until the lease is over, which is long enough for more than one run.
+// A function that hides the error by which the server ended its transaction is not run for ever, and the reason says so: it is told from one
+// failover by its repetition, not by time.
 func TestTransactSwallows(t *testing.T) {
 	t.Parallel()
 	l := newLedger(t)
+	if _, err := l.effects.InsertOne(t.Context(), bson.D{{Key: "_id", Value: "there"}}); err != nil {
+		t.Fatal(err)
+	}
 	c := l.claim("a")
-	c.HeldFor = 3 * time.Second
-	l.set.On(func(command string, _ int) *mongowire.Turn {
-		if command != "insert" {
-			return nil
-		}
-		return &mongowire.Turn{GiveUp: true, Reply: mongowire.Gone()}
-	})
-	runs, began := 0, time.Now()
-	err := l.store.Transact(t.Context(), c, time.Hour, func(ctx context.Context) error {
+	runs := 0
+	err := l.store.Transact(t.Context(), c, span, time.Hour, func(ctx context.Context) error {
 		runs++
-		_ = l.effect(ctx)
+		if _, err := l.effects.InsertOne(ctx, bson.D{{Key: "_id", Value: "there"}}); !driver.IsDuplicateKeyError(err) {
+			t.Errorf("%v, want a duplicate key", err)
+		}
 		return nil
 	})
-	if err == nil || runs < 2 || time.Since(began) > c.HeldFor+patience {
-		t.Errorf("%v after %d runs and %v", err, runs, time.Since(began))
+	if !errors.Is(err, dedupe.ErrTransactionEnded) || runs != 3 || !strings.Contains(err.Error(), "duplicate key") {
+		t.Errorf("%v after %d runs, want the third to be the last", err, runs)
 	}
-	l.set.Forget() // the end may have cut a statement off, which is begun after its abort
+	l.holds(c, dedupe.Held, 1)
+}
+
+// A duplicate key that the function returns is its own error, and names the collection and the key.
+func TestTransactDuplicateKey(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t)
+	if _, err := l.effects.InsertOne(t.Context(), bson.D{{Key: "_id", Value: "there"}}); err != nil {
+		t.Fatal(err)
+	}
+	c := l.claim("a")
+	runs := 0
+	err := l.store.Transact(t.Context(), c, span, time.Hour, func(ctx context.Context) error {
+		runs++
+		_, err := l.effects.InsertOne(ctx, bson.D{{Key: "_id", Value: "there"}})
+		return err
+	})
+	if !driver.IsDuplicateKeyError(err) || errors.Is(err, dedupe.ErrTransactionAborted) || runs != 1 || !strings.Contains(err.Error(), ".effects") {
+		t.Errorf("%v after %d runs", err, runs)
+	}
+	l.holds(c, dedupe.Held, 1)
+}
+
+// A function that ends its transaction itself is noticed, whatever it returns: what it aborted is no success, and what it committed is done.
+func TestTransactEndedByFunction(t *testing.T) {
+	t.Parallel()
+	mine := errors.New("mine")
+	for name, c := range map[string]struct {
+		end      func(ctx context.Context, s *driver.Session) error
+		returned error
+		early    bool
+		state    dedupe.State
+		effects  int64
+	}{
+		"aborted":              {abort, nil, false, dedupe.Held, 1}, // written after the abort, outside of it
+		"aborted, and failed":  {abort, mine, false, dedupe.Held, 1},
+		"committed":            {commit, nil, true, dedupe.Done, 2},
+		"committed and failed": {commit, mine, true, dedupe.Done, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLedger(t)
+			claim := l.claim("a")
+			runs := 0
+			err := l.store.Transact(t.Context(), claim, span, time.Hour, func(ctx context.Context) error {
+				runs++
+				err := errors.Join(l.effect(ctx), c.end(ctx, driver.SessionFromContext(ctx)), l.effect(ctx))
+				return errors.Join(err, c.returned)
+			})
+			if !errors.Is(err, dedupe.ErrTransactionEnded) || errors.Is(err, dedupe.ErrCommittedEarly) != c.early || runs != 1 {
+				t.Errorf("%v after %d runs", err, runs)
+			}
+			if c.returned != nil && !errors.Is(err, c.returned) {
+				t.Errorf("%v hides what the function returned", err)
+			}
+			l.holds(claim, c.state, c.effects)
+		})
+	}
+}
+
+func abort(ctx context.Context, s *driver.Session) error { return s.AbortTransaction(ctx) }
+
+func commit(ctx context.Context, s *driver.Session) error { return s.CommitTransaction(ctx) }
+
+// A transaction that meets the lock of another one is run again a few times, and then given back: it does not wait for whoever may be
+// dead. The reason says what it met.
+func TestTransactConflictIsGivenBack(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t)
+	if _, err := l.effects.InsertOne(t.Context(), bson.D{{Key: "_id", Value: "sum"}}); err != nil {
+		t.Fatal(err)
+	}
+	add := func(ctx context.Context) error {
+		_, err := l.effects.UpdateByID(ctx, "sum", bson.D{{Key: "$inc", Value: bson.D{{Key: "n", Value: 1}}}})
+		return err
+	}
+	first, second := l.claim("a"), l.claim("b")
+	runs := 0
+	if err := l.store.Transact(t.Context(), first, span, time.Hour, func(ctx context.Context) error {
+		if err := add(ctx); err != nil {
+			return err
+		}
+		err := l.store.Transact(driver.NewSessionContext(ctx, nil), second, span, time.Hour, func(ctx context.Context) error {
+			runs++
+			return add(ctx)
+		})
+		if !errors.Is(err, dedupe.ErrTransactionAborted) || !strings.Contains(err.Error(), "write conflict") || runs < 2 || runs > 5 {
+			t.Errorf("%v after %d runs", err, runs)
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
+	if err := l.store.Transact(t.Context(), second, span, time.Hour, add); err != nil {
+		t.Errorf("once the lock was free: %v", err)
+	}
+	l.holds(second, dedupe.Done, 1)
+	var sum struct{ N int }
+	if err := l.effects.FindOne(t.Context(), bson.D{}).Decode(&sum); err != nil || sum.N != 2 {
+		t.Errorf("%d, %v; want both", sum.N, err)
+	}
+}
+
+// A run that took long is not repeated in its slot when it conflicts in the end.
+func TestTransactSlowConflict(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t)
+	c := l.claim("a")
+	l.set.On(func(command string, _ int) *mongowire.Turn {
+		if command == "insert" {
+			return &mongowire.Turn{GiveUp: true, Reply: mongowire.LabelledFailure(24, "LockTimeout", "TransientTransactionError")}
+		}
+		return nil
+	})
+	runs := 0
+	err := l.store.Transact(t.Context(), c, span, time.Hour, func(ctx context.Context) error {
+		runs++
+		time.Sleep(1100 * time.Millisecond) // the work
+		return l.effect(ctx)
+	})
+	if !errors.Is(err, dedupe.ErrTransactionAborted) || runs != 1 || !strings.Contains(err.Error(), "LockTimeout") {
+		t.Errorf("%v after %d runs", err, runs)
+	}
 	l.holds(c, dedupe.Held, 0)
 }
 
@@ -302,7 +433,7 @@ func TestTransactCommitUnanswered(t *testing.T) {
 				return nil
 			})
 			runs := 0
-			err := l.store.Transact(t.Context(), claim, time.Hour, func(ctx context.Context) error {
+			err := l.store.Transact(t.Context(), claim, span, time.Hour, func(ctx context.Context) error {
 				runs++
 				return l.effect(ctx)
 			})
@@ -325,7 +456,6 @@ func TestTransactCommitUnknown(t *testing.T) {
 			t.Parallel()
 			l := newLedger(t)
 			c := l.claim("a")
-			c.HeldFor = 4 * time.Second // until then the commit has to be sent
 			l.set.On(func(command string, _ int) *mongowire.Turn {
 				switch command {
 				case "commitTransaction":
@@ -335,7 +465,7 @@ func TestTransactCommitUnknown(t *testing.T) {
 				}
 				return nil
 			})
-			err := l.store.Transact(t.Context(), c, time.Hour, l.effect)
+			err := l.store.Transact(t.Context(), c, 4*time.Second, time.Hour, l.effect) // until then the commit has to be sent
 			if !errors.Is(err, dedupe.ErrCommitUnknown) {
 				t.Errorf("%v, want unknown", err)
 			}
@@ -357,7 +487,7 @@ func TestTransactCommitRefused(t *testing.T) {
 		return nil
 	})
 	runs := 0
-	err := l.store.Transact(t.Context(), c, time.Hour, func(ctx context.Context) error {
+	err := l.store.Transact(t.Context(), c, span, time.Hour, func(ctx context.Context) error {
 		runs++
 		return l.effect(ctx)
 	})
@@ -374,7 +504,7 @@ func TestTransactCancelled(t *testing.T) {
 	c := l.claim("a")
 	mine := errors.New("mine")
 	ctx, cancel := context.WithCancelCause(t.Context())
-	if err := l.store.Transact(ctx, c, time.Hour, func(ctx context.Context) error {
+	if err := l.store.Transact(ctx, c, span, time.Hour, func(ctx context.Context) error {
 		err := l.effect(ctx)
 		cancel(mine)
 		return err
@@ -389,19 +519,19 @@ func TestTransactCancelled(t *testing.T) {
 		}
 		return nil
 	})
-	if err := l.store.Transact(ctx, c, time.Hour, l.effect); err != nil {
+	if err := l.store.Transact(ctx, c, span, time.Hour, l.effect); err != nil {
 		t.Errorf("cut off: %v", err)
 	}
 	l.holds(c, dedupe.Done, 1)
 }
 
-// The function's time ends with the claim's lease.
+// The function's time ends with the lease, which has to be positive, and shorter than the TTL.
 func TestTransactLimit(t *testing.T) {
 	t.Parallel()
 	l := newLedger(t)
 	c := l.claim("a")
-	c.HeldFor = 2 * time.Second // until then the function has to be run
-	if err := l.store.Transact(t.Context(), c, time.Hour, func(ctx context.Context) error {
+	const short = 2 * time.Second // until then the function has to be run
+	if err := l.store.Transact(t.Context(), c, short, time.Hour, func(ctx context.Context) error {
 		err := l.effect(ctx)
 		<-ctx.Done()
 		return err
@@ -409,15 +539,10 @@ func TestTransactLimit(t *testing.T) {
 		t.Error("committed after its time")
 	}
 	l.holds(c, dedupe.Held, 0)
-	for _, held := range []time.Duration{0, -1} {
-		c.HeldFor = held
-		if err := l.store.Transact(t.Context(), c, time.Hour, l.effect); err == nil {
-			t.Errorf("ran with %v left", held)
+	for _, lease := range []time.Duration{0, -1, time.Hour} {
+		if err := l.store.Transact(t.Context(), c, lease, time.Hour, l.effect); err == nil {
+			t.Errorf("ran with a lease of %v", lease)
 		}
-	}
-	c.HeldFor = time.Minute
-	if err := l.store.Transact(t.Context(), c, 0, l.effect); err == nil {
-		t.Error("marked for no time")
 	}
 }
 
@@ -428,8 +553,18 @@ func TestProbe(t *testing.T) {
 	if err := l.store.ProbeTransactions(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if got, want := names(l.sent.take()), []string{"insert", "abortTransaction", "aggregate"}; !equal(got, want) {
+	if got, want := names(l.sent.take()), []string{"insert", "aggregate", "abortTransaction", "aggregate"}; !equal(got, want) {
 		t.Errorf("sent %v, want %v", got, want)
+	}
+}
+
+// One that undoes it, and shows it to others before, is refused: it isolates nothing, and two handlers would write over each other.
+func TestProbeIsolation(t *testing.T) {
+	t.Parallel()
+	l := newLedger(t)
+	l.set.Leak()
+	if err := l.store.ProbeTransactions(t.Context()); !errors.Is(err, dedupe.ErrNoTransactions) || !strings.Contains(err.Error(), "not committed") {
+		t.Errorf("%v, want a refusal", err)
 	}
 }
 

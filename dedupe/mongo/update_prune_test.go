@@ -169,7 +169,8 @@ func TestUpdateOnceRingFull(t *testing.T) {
 // A mark that is made while marks are looked through is not lost: what was read is written back only if nothing has changed since.
 func TestUpdateOncePruningRace(t *testing.T) {
 	t.Parallel()
-	s, dedupes, w := wired(t)
+	// One call takes as long as a hundred others, which are made within it.
+	s, dedupes, w := wiredWith(t, &mongodedupe.Options{Timeout: 4 * patience})
 	direct := dedupes.Database().Collection("accounts")
 	coll := through(t, w, direct)
 	call := func(coll *driver.Collection, id string, ttl time.Duration) (mongodedupe.Update, error) {

@@ -142,6 +142,34 @@ func TestUpdateOnceSteps(t *testing.T) {
 	wantUpdate(t, s, coll, d("_id", 1), d(), &mongodedupe.UpdateOptions{Key: orderKey("2")}, before)
 }
 
+// A change that failed is not made, as far as the run knows: it may be tried again in the same run, without a step of its own.
+func TestUpdateOnceAgainAfterAFailure(t *testing.T) {
+	t.Parallel()
+	s, dedupes, w := wired(t)
+	direct := dedupes.Database().Collection("accounts")
+	coll := through(t, w, direct)
+	ctx := consumer.WithAttempt(t.Context(), consumer.Attempt{Key: orderKey("1")})
+	call := func(upsert bool) (mongodedupe.Update, error) {
+		return s.UpdateOnce(ctx, coll, d("_id", 1), d("$inc", d("n", 1)), &mongodedupe.UpdateOptions{Upsert: upsert})
+	}
+	if _, err := call(false); !errors.Is(err, mongodedupe.ErrNoMatch) {
+		t.Errorf("there is no document: %v", err)
+	}
+	fired := w.Fail(0, false)
+	if _, err := call(true); err == nil || !fired() {
+		t.Fatalf("the server failed: %v", err)
+	}
+	if u, err := call(true); err != nil || !u.Inserted {
+		t.Errorf("tried again: %+v, %v", u, err)
+	}
+	if _, err := call(true); !errors.Is(err, mongodedupe.ErrStep) {
+		t.Errorf("made already: %v", err)
+	}
+	if n := number(t, document(t, direct, 1), "n"); n != 1 {
+		t.Errorf("n is %d, want 1", n)
+	}
+}
+
 // Any bytes can be an id; none is taken for another.
 func TestUpdateOnceHostileIDs(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,7 @@
 package acceptance
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -28,6 +29,7 @@ const drainerEnv = "ONCEISH_ACCEPTANCE_DRAINER"
 type drainerScript struct {
 	Name, NATS, Mongo, Database string
 	Batch                       int
+	Lease                       time.Duration // zero: lease
 	Die                         death
 }
 
@@ -40,7 +42,7 @@ func drainRows(text string) {
 	nc, err := nats.Connect(s.NATS, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
 	check(err)
 	defer nc.Close()
-	b, err := natsbus.New(nc, nil)
+	b, err := natsbus.New(nc, &natsbus.Options{PublishTimeout: patience}) // a late confirmation is none that got lost
 	check(err)
 	defer b.Close()
 	client, err := mongo.Connect(options.Client().ApplyURI(s.Mongo))
@@ -53,7 +55,7 @@ func drainRows(text string) {
 		Started: func() { say("ready", s.Name, "") },
 	})
 	check(err)
-	_, err = w.AddDrainer(faulty.NewQueue(q, plan), &outbox.Options{Lease: lease, Batch: s.Batch})
+	_, err = w.AddDrainer(faulty.NewQueue(q, plan), &outbox.Options{Lease: cmp.Or(s.Lease, lease), Batch: s.Batch})
 	check(err)
 	check(w.Run(ctx))
 }
@@ -62,15 +64,16 @@ func drainRows(text string) {
 func newBox(t *testing.T, r *rig) *mongooutbox.Queue {
 	t.Helper()
 	r.mongo, r.db = mongotest.URI(t), mongotest.Database(t).Name()
-	return openBox(t, r.mongo, r.db)
+	return openBox(t, r.mongo, r.db, patience)
 }
 
-func openBox(t *testing.T, uri, database string) *mongooutbox.Queue {
+// openBox is an outbox whose calls take no longer than that.
+func openBox(t *testing.T, uri, database string, timeout time.Duration) *mongooutbox.Queue {
 	t.Helper()
-	client, err := mongo.Connect(options.Client().ApplyURI(uri).SetServerSelectionTimeout(time.Second))
+	client, err := mongo.Connect(options.Client().ApplyURI(uri).SetServerSelectionTimeout(timeout / 2))
 	must(t, err)
 	t.Cleanup(func() { _ = client.Disconnect(context.Background()) })
-	q, err := mongooutbox.New(t.Context(), client.Database(database).Collection("outbox"), &mongooutbox.Options{Timeout: 2 * time.Second})
+	q, err := mongooutbox.New(t.Context(), client.Database(database).Collection("outbox"), &mongooutbox.Options{Timeout: timeout})
 	must(t, err)
 	return q
 }

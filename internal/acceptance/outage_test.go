@@ -81,9 +81,10 @@ func TestMongoDBSlow(t *testing.T) {
 	r := newRig(t)
 	r.mongo, r.db = mongotest.URI(t), mongotest.Database(t).Name()
 	p, uri := proxied(t, r.mongo)
-	s := r.subscribe(setup{Mongo: uri, Options: consumer.Options{Lease: 3 * time.Second}})
+	// A renewal may take a quarter of the lease: that has to be far more than the lag, for the machine adds to that.
+	s := r.subscribe(setup{Mongo: uri, Options: consumer.Options{Lease: 15 * time.Second}})
 	lag(300 * time.Millisecond).begin(p)
-	r.publish(many("slow-", 4, "effect", "4s")...)
+	r.publish(many("slow-", 4, "effect", "16s")...)
 	r.publish(many("event-", 300, "effect")...)
 	r.settled()
 	r.ended(s)

@@ -132,13 +132,15 @@ func TestDrainerKilledAtEachStep(t *testing.T) {
 				r := rigOn(t, natstest.Start(t, nil).URL(), streams)
 				q := newBox(t, r)
 				r.add(q, 0, n)
-				victim := r.drainer("killed", drainerScript{Batch: 20, Die: step.die})
+				// It is killed under its first lease, and its heir needs no second one, also on a machine that has much else to do: who
+				// loses a lease publishes again, and a stream that forgets has that twice.
+				victim := r.drainer("killed", drainerScript{Batch: 20, Lease: 8 * lease, Die: step.die})
 				victim.awaitGone()
 				if status, ok := victim.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
 					t.Fatalf("it ended with %v", victim.ProcessState)
 				}
 				r.add(q, n, n)
-				heir := r.drainer("heir", drainerScript{})
+				heir := r.drainer("heir", drainerScript{Lease: 2 * patience})
 				r.sent(q, 2*n)
 				heir.stop()
 				most := 1
@@ -263,7 +265,7 @@ func TestOutboxWhileMongoDBIsOutOfReach(t *testing.T) {
 			r := newRig(t)
 			q := newBox(t, r)
 			p, uri := proxied(t, r.mongo)
-			d := r.drain(openBox(t, uri, r.db), r.bus, &outbox.Options{Batch: 20})
+			d := r.drain(openBox(t, uri, r.db, 2*time.Second), r.bus, &outbox.Options{Batch: 20})
 			const n = 3000
 			r.add(q, 0, n)
 			r.eventually("some rows are sent", func() bool { return d.Stats().Sent > 0 })

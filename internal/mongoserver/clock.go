@@ -20,17 +20,19 @@ var ErrClock = errors.New("server clock is not known well enough")
 const (
 	// measureEvery bounds the age of a measurement.
 	measureEvery = time.Minute
-	// goodDoubt ends a measurement: another round trip would gain little.
-	goodDoubt = 10 * time.Millisecond
+	// goodDoubt ends a measurement after one round trip; beyond it there is another one, for the first may have met a pause.
+	goodDoubt = 250 * time.Millisecond
 	// maxDoubt is the most that may be added to a lease.
 	maxDoubt = 5 * time.Second
+	// measureFor bounds a measurement, so that one which hangs holds nobody up for a lease. A later answer is of no use.
+	measureFor = 2 * maxDoubt
 	// drift is what a clock loses or gains at most: twice what NTP slews.
 	drift = 1000
 )
 
 // Clock tells the server's time without asking for it: an inserted document cannot carry it. It is local monotonic time
 // and an offset that is measured anew each minute, after an error, and when this machine slept or its wall clock was
-// set. Safe for concurrent use.
+// set. There is one measurement at a time, for whoever needs it. Safe for concurrent use.
 type Clock struct {
 	local func() time.Time
 	// ask is one round trip to the server for its time.
@@ -38,8 +40,14 @@ type Clock struct {
 
 	mu      sync.Mutex
 	last    sample
-	suspect time.Time // what was measured before is not trusted
-	busy    bool      // somebody measures; others do with the last sample
+	suspect time.Time    // what was measured before is not trusted
+	flight  *measurement // under way; nil: none
+}
+
+// measurement is one that callers share.
+type measurement struct {
+	done chan struct{} // closed once err is set
+	err  error         // nil: the clock has a new sample, or whoever measured did not wait for one
 }
 
 // NewClock tells the time of the server that holds the database: the primary's, or a mongos's, whose clock $$NOW is there. local is
@@ -78,13 +86,20 @@ type Instant struct {
 // Until is the time in d from now, rather later than sooner.
 func (i Instant) Until(d time.Duration) time.Time { return i.Time.Add(i.Doubt + d + time.Millisecond) }
 
-// Read tells the server's time. It blocks for a measurement when one is due.
+// Read tells the server's time. It blocks for a measurement when one is due: its own, or the one that is under way.
 func (c *Clock) Read(ctx context.Context) (Instant, error) {
 	now := c.local()
-	s, ok := c.current(now)
-	if !ok {
+	s, m, mine := c.current(now)
+	for m != nil && !mine {
+		if err := m.await(ctx); err != nil {
+			return Instant{}, err
+		}
+		now = c.local()
+		s, m, mine = c.current(now) // what was under way may have begun before this caller's server was gone
+	}
+	if mine {
 		var err error
-		if s, err = c.measure(ctx); err != nil {
+		if s, err = c.measure(ctx, m); err != nil {
 			return Instant{}, err
 		}
 		now = c.local()
@@ -98,6 +113,16 @@ func (c *Clock) Read(ctx context.Context) (Instant, error) {
 	return i, nil
 }
 
+// await waits for somebody else's measurement.
+func (m *measurement) await(ctx context.Context) error {
+	select {
+	case <-m.done:
+		return m.err
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for the server's time: %w", ctx.Err())
+	}
+}
+
 // Distrust makes the next reading a measurement: the server may be another by now.
 func (c *Clock) Distrust() {
 	c.mu.Lock()
@@ -105,19 +130,21 @@ func (c *Clock) Distrust() {
 	c.suspect = c.local()
 }
 
-// current is the last sample, if it may be used. One caller per minute is told no, and measures.
-func (c *Clock) current(now time.Time) (sample, bool) {
+// current is the last sample, if it may be used; else the measurement to wait for, or to make, if it is the caller's.
+func (c *Clock) current(now time.Time) (s sample, m *measurement, mine bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := c.last
-	if s.at.IsZero() || !c.suspect.Before(s.at) || leapt(s.at, now) {
-		return s, false
+	s = c.last
+	trusted := !s.at.IsZero() && c.suspect.Before(s.at) && !leapt(s.at, now)
+	age := now.Sub(s.at)
+	if trusted && (age < measureEvery || c.flight != nil && age < 2*measureEvery) {
+		return s, nil, false
 	}
-	if now.Sub(s.at) < measureEvery || c.busy && now.Sub(s.at) < 2*measureEvery {
-		return s, true
+	if c.flight != nil {
+		return s, c.flight, false
 	}
-	c.busy = true
-	return s, false
+	c.flight = &measurement{done: make(chan struct{})}
+	return s, c.flight, true
 }
 
 // leapt tells whether monotonic time and wall time disagree: the machine slept (monotonic time stands still
@@ -127,23 +154,33 @@ func leapt(then, now time.Time) bool {
 	return d > time.Second || d < -time.Second || now.Before(then)
 }
 
-// measure keeps the best of three round trips.
-func (c *Clock) measure(ctx context.Context) (sample, error) {
-	best, err := c.once(ctx)
-	for i := 0; i < 2 && err == nil && best.doubt > goodDoubt; i++ {
-		var s sample
-		if s, err = c.once(ctx); err == nil && s.doubt < best.doubt {
-			best = s
-		}
-	}
+// measure makes a measurement that others wait for. They get its error, unless it is the caller who did not wait: then one of them measures.
+func (c *Clock) measure(ctx context.Context, m *measurement) (sample, error) {
+	bounded, cancel := context.WithTimeout(ctx, measureFor)
+	defer cancel()
+	s, err := c.takeSample(bounded)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.busy = false
-	if err != nil {
-		return sample{}, err
+	if err == nil {
+		c.last = s
+	} else if ctx.Err() == nil {
+		m.err = err
 	}
-	c.last = best
-	return best, nil
+	c.flight = nil
+	close(m.done)
+	return s, err
+}
+
+// takeSample is one round trip, or the better one of two.
+func (c *Clock) takeSample(ctx context.Context) (sample, error) {
+	s, err := c.once(ctx)
+	if err != nil || s.doubt <= goodDoubt {
+		return s, err
+	}
+	if again, err := c.once(ctx); err == nil && again.doubt < s.doubt {
+		s = again
+	}
+	return s, nil
 }
 
 // once takes the answer for the middle of its round trip. A server's time comes in whole milliseconds.

@@ -3,6 +3,8 @@ package mongoserver
 import (
 	"context"
 	"errors"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,10 +15,15 @@ type far struct {
 	offset, trip time.Duration
 	err          error
 	asked        int
+	hangs        atomic.Bool // it answers nothing
 }
 
-func (f *far) ask(context.Context) (time.Time, error) {
+func (f *far) ask(ctx context.Context) (time.Time, error) {
 	f.asked++
+	if f.hangs.Load() {
+		<-ctx.Done()
+		return time.Time{}, ctx.Err()
+	}
 	time.Sleep(f.trip / 2)
 	at := time.Now().Add(f.offset)
 	time.Sleep(f.trip / 2)
@@ -68,15 +75,15 @@ func TestClock(t *testing.T) {
 	})
 }
 
-// An answer that took long is in doubt; the best of three counts, and one in too much doubt is an error.
+// An answer that took long is in doubt; the better one of two counts, and one in too much doubt is an error.
 func TestClockDoubt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := &far{trip: 2 * time.Second}
 		c := f.clock()
 		right(t, c, f, 1010*time.Millisecond)
-		if f.asked != 3 {
-			t.Errorf("asked %d times, want the best of 3", f.asked)
+		if f.asked != 2 {
+			t.Errorf("asked %d times, want the better one of 2", f.asked)
 		}
 		f.trip = 12 * time.Second
 		c.Distrust()
@@ -90,6 +97,93 @@ func TestClockDoubt(t *testing.T) {
 		}
 		f.err = nil
 		right(t, c, f, 2*time.Millisecond)
+	})
+}
+
+// However many calls fail, the server's time is asked for once, and all that need it share the answer, or the error.
+func TestClockSharesAMeasurement(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := &far{trip: 40 * time.Millisecond}
+		c := f.clock()
+		const callers = 20
+		for _, down := range []error{nil, errors.New("down"), nil} {
+			f.err, f.asked = down, 0
+			c.Distrust()
+			var all sync.WaitGroup
+			for range callers {
+				all.Go(func() {
+					if i, err := c.Read(t.Context()); !errors.Is(err, down) || err == nil && i.Doubt > 30*time.Millisecond {
+						t.Errorf("%v, %v; want %v", i, err, down)
+					}
+				})
+			}
+			start := time.Now()
+			if all.Wait(); f.asked != 1 || time.Since(start) != f.trip {
+				t.Errorf("asked %d times in %v, want once", f.asked, time.Since(start))
+			}
+		}
+	})
+}
+
+// A measurement that hangs holds its caller up for less than a lease; and who gives up on it leaves the next one to measure.
+func TestClockHangs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := &far{}
+		f.hangs.Store(true)
+		c := f.clock()
+		start := time.Now()
+		if _, err := c.Read(t.Context()); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != measureFor {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+		f.asked = 0
+		short, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		var both sync.WaitGroup
+		both.Go(func() {
+			if _, err := c.Read(short); !errors.Is(err, context.DeadlineExceeded) {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		both.Go(func() { right(t, c, f, 2*time.Millisecond) })
+		synctest.Wait()
+		f.hangs.Store(false)
+		if both.Wait(); f.asked != 2 {
+			t.Errorf("asked %d times, want one by each", f.asked)
+		}
+		impatient, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		f.hangs.Store(true)
+		c.Distrust()
+		both.Go(func() { _, _ = c.Read(t.Context()) })
+		synctest.Wait()
+		start = time.Now()
+		if _, err := c.Read(impatient); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second {
+			t.Errorf("who waits for another's: %v after %v", err, time.Since(start))
+		}
+		both.Wait()
+	})
+}
+
+// Who reads after its call failed takes no sample that was under way before that: it may be of the server that is gone.
+func TestClockOfTheServerThatIsGone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := &far{trip: 40 * time.Millisecond}
+		c := f.clock()
+		var first sync.WaitGroup
+		first.Go(func() { _, _ = c.Read(t.Context()) })
+		time.Sleep(30 * time.Millisecond) // its sample is taken, and on its way
+		synctest.Wait()
+		f.offset += time.Minute // another server
+		c.Distrust()
+		i, err := c.Read(t.Context())
+		if off := i.Time.Sub(time.Now().Add(f.offset)); err != nil || off > i.Doubt || off < -i.Doubt {
+			t.Errorf("off by %v, in doubt by %v (%v)", off, i.Doubt, err)
+		}
+		first.Wait()
 	})
 }
 

@@ -4,7 +4,9 @@ package mongotest
 
 import (
 	"context"
+	"fmt"
 	"os"
+	"runtime/debug"
 	"testing"
 	"time"
 
@@ -20,10 +22,14 @@ const (
 	opTimeout = 30 * time.Second
 )
 
-// URI names the server.
+// testTimeout bounds one test, so that one which hangs fails by its name, long before its package does.
+const testTimeout = 5 * time.Minute
+
+// URI names the server. A test that asks for it has five minutes to end.
 func URI(tb testing.TB) string {
 	tb.Helper()
 	if uri := os.Getenv("MONGODB_URI"); uri != "" {
+		bound(tb)
 		return uri
 	}
 	const advice = "no MongoDB: MONGODB_URI is not set; scripts/mongo brings a server up and prints its URI"
@@ -32,6 +38,20 @@ func URI(tb testing.TB) string {
 	}
 	tb.Skip(advice)
 	return ""
+}
+
+// bound ends the process, with the stacks of all goroutines, if a test does not end. Benchmarks take as long as they are told to.
+func bound(tb testing.TB) {
+	tb.Helper()
+	if _, ok := tb.(*testing.T); !ok {
+		return
+	}
+	name := tb.Name()
+	timer := time.AfterFunc(testTimeout, func() {
+		debug.SetTraceback("all")
+		panic(fmt.Sprintf("mongotest: %s has not ended after %v", name, testTimeout))
+	})
+	tb.Cleanup(func() { timer.Stop() })
 }
 
 // Client connects to the server until the test ends.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"net"
 	"net/url"
 	"slices"
@@ -15,22 +14,28 @@ import (
 )
 
 // Set is a proxy that makes a member of a replica set of a server that has no transactions: what is written in one is kept
-// here until it is committed. It isolates nothing, and a transaction does not read what it wrote.
+// here until it is committed, and locks the documents that it is about. A transaction that meets a lock is given up with a write
+// conflict, and an update outside of any waits for it, as MongoDB has both. A transaction does not read what it wrote.
 type Set struct {
 	target   string
 	listener net.Listener
 	wg       sync.WaitGroup
+	closed   chan struct{}
 
-	mu    sync.Mutex
-	conns map[net.Conn]bool
-	open  map[string][]bson.D // by session and transaction number
-	done  map[string]bool     // committed
-	hook  func(command string, applied int) *Turn
-	count map[string]int
+	mu      sync.Mutex
+	conns   map[net.Conn]bool
+	open    map[string]*transaction // by session and transaction number
+	done    map[string]bool         // committed
+	freed   chan struct{}           // closed when locks were freed
+	hook    func(command string, applied int) *Turn
+	count   map[string]int
+	kills   int
+	noKills bool
+	leaks   bool
 }
 
-// Turn is what becomes of a command instead of the usual. A command that is cut is not answered. GiveUp: before that, the server gives up all
-// that is open.
+// Turn is what becomes of a command instead of the usual. A command that is cut is not answered. GiveUp: before that, the server gives
+// its transaction up.
 type Turn struct {
 	Apply, Cut, GiveUp bool
 	Reply              bson.D
@@ -48,8 +53,8 @@ func NewSet(tb testing.TB, target string) *Set {
 		tb.Fatal(err)
 	}
 	s := &Set{
-		target: u.Host, listener: l, conns: make(map[net.Conn]bool),
-		open: make(map[string][]bson.D), done: make(map[string]bool), count: make(map[string]int),
+		target: u.Host, listener: l, closed: make(chan struct{}), conns: make(map[net.Conn]bool),
+		open: make(map[string]*transaction), done: make(map[string]bool), freed: make(chan struct{}), count: make(map[string]int),
 	}
 	s.wg.Go(s.accept)
 	tb.Cleanup(s.close)
@@ -76,11 +81,28 @@ func (s *Set) Pending() int {
 	return len(s.open)
 }
 
-// Forget ends all that is open, as a change of primary does.
-func (s *Set) Forget() {
+// Forget ends all that is open, as a change of primary does, or the end of its time.
+func (s *Set) Forget() { s.giveUp(func(*transaction) bool { return true }) }
+
+// Kills is how many sessions with an open transaction were ended by killSessions.
+func (s *Set) Kills() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	clear(s.open)
+	return s.kills
+}
+
+// RefuseKills has nobody end another's session.
+func (s *Set) RefuseKills() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.noKills = true
+}
+
+// Leak makes what is inserted in transactions visible at once; it is still undone when they are aborted.
+func (s *Set) Leak() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leaks = true
 }
 
 func (s *Set) accept() {
@@ -94,6 +116,7 @@ func (s *Set) accept() {
 }
 
 func (s *Set) close() {
+	close(s.closed)
 	_ = s.listener.Close()
 	s.mu.Lock()
 	for c := range s.conns {
@@ -163,6 +186,14 @@ func (c *member) reply(cmd bson.D) (bson.D, error) {
 	if Get(cmd, "autocommit") != nil {
 		return c.inTransaction(cmd)
 	}
+	switch cmd[0].Key {
+	case "killSessions":
+		return c.set.kill(cmd), nil
+	case "update":
+		if reply, err := c.awaitLocks(cmd); reply != nil || err != nil {
+			return reply, err
+		}
+	}
 	reply, err := c.ask(dropping(cmd, "txnNumber", "$clusterTime"))
 	if name := cmd[0].Key; name == "hello" || name == "isMaster" {
 		reply = c.set.dress(reply)
@@ -230,10 +261,10 @@ func (c *member) inTransaction(cmd bson.D) (bson.D, error) {
 		t = s.hook(name, s.count[name])
 	}
 	s.count[name]++
-	if t != nil && t.GiveUp {
-		clear(s.open)
-	}
 	s.mu.Unlock()
+	if t != nil && t.GiveUp {
+		s.end(numberOf(cmd))
+	}
 	if t == nil {
 		t = &Turn{Apply: true}
 	}
@@ -251,104 +282,6 @@ func (c *member) inTransaction(cmd bson.D) (bson.D, error) {
 		reply = t.Reply
 	}
 	return reply, nil
-}
-
-func (c *member) apply(cmd bson.D) (bson.D, error) {
-	s := c.set
-	key := fmt.Sprint(Get(cmd, "lsid"), Get(cmd, "txnNumber"))
-	s.mu.Lock()
-	written, known := s.open[key]
-	done := s.done[key]
-	s.mu.Unlock()
-	if Get(cmd, "startTransaction") == true {
-		known = true
-	}
-	name := cmd[0].Key
-	switch {
-	case name == "commitTransaction" && done:
-		return ok(), nil
-	case !known:
-		return Gone(), nil
-	case name == "commitTransaction":
-		return ok(), c.commit(key, written)
-	case name == "abortTransaction":
-		s.keep(key, nil)
-		return ok(), nil
-	}
-	n, err := c.written(cmd)
-	if err != nil || n == nil {
-		s.keep(key, append(written, bson.D{}))
-		reply, err := c.ask(plain(cmd))
-		return reply, err
-	}
-	s.keep(key, append(written, plain(cmd)))
-	return append(n, ok()...), nil
-}
-
-// keep notes what a transaction has written; nil ends it.
-func (s *Set) keep(key string, written []bson.D) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if written == nil {
-		delete(s.open, key)
-	} else {
-		s.open[key] = written
-	}
-}
-
-func (c *member) commit(key string, written []bson.D) error {
-	for _, cmd := range written {
-		if len(cmd) == 0 {
-			continue
-		}
-		if reply, err := c.ask(cmd); err != nil || Get(reply, "writeErrors") != nil {
-			return fmt.Errorf("%v: %w", reply, err)
-		}
-	}
-	c.set.keep(key, nil)
-	c.set.mu.Lock()
-	defer c.set.mu.Unlock()
-	c.set.done[key] = true
-	return nil
-}
-
-// written is what the server would count of a write; nil: it is none.
-func (c *member) written(cmd bson.D) (bson.D, error) {
-	switch cmd[0].Key {
-	case "insert":
-		docs, _ := Get(cmd, "documents").(bson.A)
-		return bson.D{{Key: "n", Value: int32(len(docs))}}, nil
-	case "update":
-		return c.updated(cmd)
-	}
-	return nil, nil
-}
-
-func (c *member) updated(cmd bson.D) (bson.D, error) {
-	statements, _ := Get(cmd, "updates").(bson.A)
-	var matched, upserted int
-	var ids bson.A
-	for i, x := range statements {
-		u, _ := x.(bson.D)
-		reply, err := c.ask(bson.D{
-			{Key: "find", Value: cmd[0].Value}, {Key: "filter", Value: Get(u, "q")}, {Key: "$db", Value: Get(cmd, "$db")},
-		})
-		if err != nil {
-			return nil, err
-		}
-		cursor, _ := Get(reply, "cursor").(bson.D)
-		batch, _ := Get(cursor, "firstBatch").(bson.A)
-		matched += len(batch)
-		if q, _ := Get(u, "q").(bson.D); len(batch) == 0 && Get(u, "upsert") == true {
-			upserted++
-			ids = append(ids, bson.D{{Key: "index", Value: int32(i)}, {Key: "_id", Value: Get(q, "_id")}})
-		}
-	}
-	n := bson.D{{Key: "n", Value: int32(matched + upserted)}, {Key: "nModified", Value: int32(matched)}}
-	if upserted > 0 {
-		n = append(n, bson.E{Key: "upserted", Value: ids})
-	}
-	return n, nil
 }
 
 // decode makes one document of a message; document sequences become arrays again.

@@ -9,10 +9,13 @@ import (
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 )
 
-// Watch implements outbox.Watcher with a change stream, which replica sets and sharded clusters have. Other servers answer that with an error.
+// Watch implements outbox.Watcher with a change stream, which replica sets and sharded clusters have. Other servers answer that with an error, or
+// not at all, which is one after Options.Timeout.
 func (q *Queue) Watch(ctx context.Context, wake func()) error {
 	ctx = driver.NewSessionContext(ctx, nil)
-	stream, err := q.rows.Watch(ctx, bson.A{
+	opening, cancel := context.WithTimeout(ctx, q.timeout) // a server that does not answer this has no stream to wait for
+	defer cancel()
+	stream, err := q.rows.Watch(opening, bson.A{
 		op("$match", op("$or", bson.A{
 			op("operationType", op("$in", bson.A{"insert", "replace"})),
 			op("updateDescription.updatedFields.status", "pending"),

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
@@ -14,16 +13,20 @@ import (
 	"github.com/onceish/onceish/internal/mongowire"
 )
 
-// On a server with change streams, what is added wakes.
+// On a server with change streams, what is added wakes. One that has a set's name and no change streams fails here, and says so.
 func TestWatch(t *testing.T) {
 	t.Parallel()
 	mongotest.ReplicaSet(t, mongotest.Client(t))
 	q := open(t, collection(t, options.Client().ApplyURI(mongotest.URI(t))), nil)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	woken, ended := make(chan struct{}, 100), make(chan error)
+	woken, ended := make(chan struct{}, 100), make(chan error, 1)
 	go func() { ended <- q.Watch(ctx, func() { woken <- struct{}{} }) }()
-	<-woken // it has begun
+	select {
+	case <-woken: // it has begun
+	case err := <-ended:
+		t.Fatalf("the server of MONGODB_URI has the name of a replica set, and no change streams: %v", err)
+	}
 	must[[]string](t)(q.AddAlone(ctx, placed("a")))
 	select {
 	case <-woken:

@@ -146,7 +146,7 @@ func outlasts(t *testing.T, k *kit) {
 		tried++
 		return false, errTimeout
 	}
-	d := w.start(t, &outbox.Options{MaxRows: 100})
+	d := w.start(t, &outbox.Options{MaxRows: 100, MaxAttempts: 1}) // one that is counted is one too many
 	keys := w.mix(t, 5, 50)
 	k.h.Wait(t, k.h.Outage)
 	s := d.Stats()
@@ -167,6 +167,9 @@ func outlasts(t *testing.T, k *kit) {
 	w.awaitSent(t, 300, d)
 	w.bus.ordered(t, keys...)
 	w.once(t)
+	if s := d.Stats(); s.Refused != 0 || s.Dead != 0 || s.Fenced != 0 {
+		t.Errorf("an outage was taken for a refusal: %+v", s)
+	}
 }
 
 var errRefused = fmt.Errorf("the test: %w", bus.ErrRefused)

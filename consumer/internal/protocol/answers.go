@@ -135,12 +135,18 @@ func (m *Machine) lose(now time.Time, j *Job) {
 	m.letGo(now, j, Answer{Outcome: Lost, elsewhere: true})
 }
 
-// leaseEnd is when a lease that was asked for until now is over in the store at the latest.
-func (m *Machine) leaseEnd(now time.Time) time.Time { return now.Add(m.cfg.Lease + m.cfg.Lease/100) }
+// leaseEnd is when a job's lease that was asked for until now is over in the store at the latest.
+func (m *Machine) leaseEnd(now time.Time, j *Job) time.Time {
+	end := now.Add(m.cfg.Lease)
+	if j.expires.After(end) {
+		end = j.expires
+	}
+	return end.Add(m.cfg.Lease / 100)
+}
 
 // unresolved ends a job of which only the store knows how it ended.
 func (m *Machine) unresolved(now time.Time, j *Job) {
-	m.letGo(now, j, Answer{Outcome: Unresolved, heldUntil: m.leaseEnd(now), ownClaim: true})
+	m.letGo(now, j, Answer{Outcome: Unresolved, heldUntil: m.leaseEnd(now, j), ownClaim: true})
 }
 
 // letGo ends a job whose delivery is told nothing; copies that are still ours try again.

@@ -35,7 +35,8 @@ type Config struct {
 	// RunLimit ends a run.
 	RunLimit time.Duration
 	// Commit makes each run a transaction that ends with its own mark, and is how long a commit may take after RunLimit. Its claim is
-	// not renewed while it runs, for its row is locked: the lease covers both from the start. Zero: runs are marked afterwards.
+	// not renewed while it runs, for its row is locked: the transaction begins by renewing it for both. Zero: runs are marked
+	// afterwards.
 	Commit time.Duration
 	// TTL of what the store keeps. An event that keeps failing is given up at half of it.
 	TTL time.Duration
@@ -83,12 +84,7 @@ func (c *Config) grace() time.Duration { return max(c.Lease/3, c.Commit) }
 func (c *Config) transactional() bool { return c.Commit > 0 }
 
 // ahead is how much of its lease a run needs when it begins.
-func (c *Config) ahead() time.Duration {
-	if c.transactional() {
-		return c.RunLimit + c.Commit
-	}
-	return c.Lease / 3
-}
+func (c *Config) ahead() time.Duration { return c.Lease / 3 }
 
 // lapse is how long runs go on after a freeze although their lease is over by this process's clock, while the store is asked whose they are.
 // In a transaction its own mark decides that, and nothing is asked.

@@ -72,7 +72,7 @@ func (m *Machine) Posted(now time.Time, l *Letter, err error) {
 	case j.lost:
 		m.lose(now, j)
 	case err != nil:
-		m.conclude(now, j, Answer{Kind: Nak, After: heldNak(j.arrivals()), Outcome: Unburied, heldUntil: m.leaseEnd(now)})
+		m.conclude(now, j, Answer{Kind: Nak, After: heldNak(j.arrivals()), Outcome: Unburied, heldUntil: m.leaseEnd(now, j)})
 	case j.rowless:
 		m.conclude(now, j, Answer{Kind: Ack, Outcome: Dead})
 	default:

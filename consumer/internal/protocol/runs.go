@@ -71,6 +71,9 @@ func (m *Machine) Begin(now time.Time, j *Job) bool {
 		m.enter(now, j, ready)
 		m.ready = append(m.ready, j)
 	default:
+		if m.cfg.transactional() { // its transaction renews the claim before it locks the row
+			j.leased, j.expires = now, now.Add(m.cfg.RunLimit+m.cfg.Commit)
+		}
 		m.enter(now, j, running)
 		j.exposed = true
 		m.exposed++

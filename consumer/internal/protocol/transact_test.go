@@ -7,9 +7,9 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// transactional runs for at most 30 s, and commits in 10 s, under a lease of 90 s.
+// transactional runs for at most 30 s, and commits in 10 s, under a lease of 30 s.
 func transactional(c *Config) {
-	c.RunLimit, c.Commit, c.Lease = 30*time.Second, 10*time.Second, 90*time.Second
+	c.RunLimit, c.Commit, c.Lease = 30*time.Second, 10*time.Second, 30*time.Second
 }
 
 // TestTransactVerdicts: what the end of a run that is a transaction makes of its claim and its delivery.
@@ -24,6 +24,7 @@ func TestTransactVerdicts(t *testing.T) {
 		"superseded": {verdict: Verdict{Kind: Superseded}, told: "a nothing lost"},
 		"unknown":    {verdict: Verdict{Kind: Unknown}, told: "a nothing unresolved"},
 		"unbegun":    {verdict: Verdict{Kind: Unbegun}, settled: dedupe.NotBegun, told: "a nak given back"},
+		"conflicted": {verdict: Verdict{Kind: Conflicted}, settled: dedupe.NotBegun, told: "a nak given back"},
 		"failed":     {verdict: fails("no"), settled: dedupe.Failed, told: "a nak failed"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -60,7 +61,8 @@ func TestTransactCommitWins(t *testing.T) {
 	r.empty()
 }
 
-// TestTransactLease: a run begins with a whole run and its commit ahead, waits for a renewal, and is not renewed.
+// TestTransactLease: a run has its claim renewed for a whole run and its commit as it begins, waits for a renewal that is under way, and is
+// not renewed by the Machine.
 func TestTransactLease(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *Config) {
@@ -70,10 +72,10 @@ func TestTransactLease(t *testing.T) {
 	r.give(arrival("a", 1), arrival("b", 2))
 	r.claims(nil)
 	j := r.mustRun("a")
-	if c := j.Claim(r.now); c.HeldFor != 90*time.Second || c.Nonce == "" {
+	if c := j.Claim(r.now); c.HeldFor != 40*time.Second || c.Nonce == "" {
 		t.Errorf("the claim is %+v", c)
 	}
-	r.pass(29 * time.Second)
+	r.pass(9 * time.Second)
 	if b := r.Extensions(r.now); !b.Empty() {
 		t.Errorf("%d claims are renewed too early", len(b.Items))
 	}
@@ -87,19 +89,41 @@ func TestTransactLease(t *testing.T) {
 		t.Errorf("%s begins while its claim is being renewed", name(j))
 	}
 	r.Extended(r.now, b, []error{nil}, nil)
-	if c := r.mustRun("b").Claim(r.now); c.HeldFor != 90*time.Second {
-		t.Errorf("%v of the lease are left after its renewal", c.HeldFor)
+	if c := r.mustRun("b").Claim(r.now); c.HeldFor != 40*time.Second {
+		t.Errorf("%v of the lease are left as it begins", c.HeldFor)
 	}
 }
 
-// TestTransactTooLate: with less than that ahead it waits, however long the lease.
+// TestTransactRunsBeyondTheLease: a run is not cancelled before its limit, which may be longer than the lease.
+func TestTransactRunsBeyondTheLease(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *Config) {
+		transactional(c)
+		c.Lease = 6 * time.Second
+	})
+	r.give(arrival("a", 1))
+	r.claims(nil)
+	j := r.mustRun("a")
+	for range 29 {
+		r.pass(time.Second)
+	}
+	if cs := r.Cancels(); len(cs) > 0 {
+		t.Errorf("cancelled within its run limit: %v", cs[0].Cause)
+	}
+	r.Answers()
+	r.Ran(r.now, j, Verdict{})
+	r.want("a ack handled")
+	r.empty()
+}
+
+// TestTransactTooLate: with less than a third of the lease ahead it waits, for its claim may be another's before it is renewed.
 func TestTransactTooLate(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, transactional)
 	r.give(arrival("a", 1))
-	r.claims(map[string]dedupe.Claim{"a": {State: dedupe.Fresh, HeldFor: 39 * time.Second, Token: 1}})
+	r.claims(map[string]dedupe.Claim{"a": {State: dedupe.Fresh, HeldFor: 9 * time.Second, Token: 1}})
 	if j := r.run(); j != nil {
-		t.Error("began with 39 s left for 40 s")
+		t.Error("began with 9 s left of a lease of 30 s")
 	}
 }
 

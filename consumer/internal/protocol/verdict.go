@@ -27,6 +27,8 @@ const (
 	Unknown
 	// Unbegun, of a transaction: the handler did not run.
 	Unbegun
+	// Conflicted, of a transaction: the server gave it up each time; this was no attempt.
+	Conflicted
 )
 
 // Verdict is what a handler returned.
@@ -94,12 +96,8 @@ func (m *Machine) overran(now time.Time, j *Job) {
 func (m *Machine) failed(now time.Time, j *Job) {
 	v := j.verdict
 	left := m.cfg.TTL/2 - j.claim.Age - now.Sub(j.claimed)
-	after := v.After
-	if !v.Timed {
-		after = m.cfg.Backoff.after(j.Attempt(), m.cfg.Rand())
-	}
-	after = max(0, min(after, left))
-	counted := v.Kind != Snooze
+	after := max(0, min(m.retryDelay(j), left))
+	counted := v.Kind != Snooze && v.Kind != Conflicted
 	switch {
 	case v.Kind == Permanent:
 		m.giveUp(now, j, "permanent: "+v.Error, true)
@@ -113,6 +111,20 @@ func (m *Machine) failed(now time.Time, j *Job) {
 		m.settle(now, j, ending{outcome: dedupe.Failed, after: after})
 	default:
 		m.settle(now, j, ending{outcome: dedupe.NotBegun, after: after})
+	}
+}
+
+// retryDelay is how long the event waits for its next run. Who conflicted comes back soon, and not together with whom it met: a lock is
+// free again in no time, or once its owner's lease is over.
+func (m *Machine) retryDelay(j *Job) time.Duration {
+	switch {
+	case j.verdict.Timed:
+		return j.verdict.After
+	case j.verdict.Kind == Conflicted:
+		soon := heldNak(j.arrivals())
+		return soon/2 + time.Duration(m.cfg.Rand()*float64(soon/2))
+	default:
+		return m.cfg.Backoff.after(j.Attempt(), m.cfg.Rand())
 	}
 }
 

@@ -47,7 +47,7 @@ func (l *life) checkClaim(j *protocol.Job, r *run) {
 	}
 	row, now := w.ledger.rows[j.Key()], w.ledger.now()
 	slack := time.Millisecond + w.sc.protocol.Lease/1_000_000*time.Duration(w.sc.drift)
-	if left := r.claim.until.Sub(now); left < w.sc.ahead()-slack {
+	if left := r.claim.until.Sub(now); left < w.sc.protocol.Lease/3-slack {
 		w.violate("third", "%s began %s with %v left of a lease of %v", l.id, t.name, left, w.sc.protocol.Lease)
 	}
 	if w.sc.transact && r.claim.asked {

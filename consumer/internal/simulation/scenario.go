@@ -52,9 +52,8 @@ func draw(r *rand.Rand) scenario {
 	s.faulty = s.publishing + between(r, 10*time.Second, 60*time.Second)
 	s.protocol = drawConfig(r, s.marks)
 	if s.transact = !s.marks && r.IntN(3) == 0; s.transact {
-		s.protocol.RunLimit = between(r, s.protocol.Lease/4, s.protocol.Lease/2)
-		most := s.protocol.Lease*2/3 - s.protocol.RunLimit
-		s.protocol.Commit = between(r, most/4, most)
+		s.protocol.RunLimit = between(r, s.protocol.Lease/4, 2*s.protocol.Lease)
+		s.protocol.Commit = between(r, s.protocol.Lease/8, s.protocol.Lease/2)
 	}
 	s.unkept = r.IntN(8) == 0
 	s.fromTime = r.IntN(8) == 0 && !s.unkept // without a store each process would have to believe the time anew, whatever the clock did
@@ -115,13 +114,8 @@ func between(r *rand.Rand, low, high time.Duration) time.Duration {
 
 func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
 
-// ahead is how much of its lease a run needs when it begins.
-func (s *scenario) ahead() time.Duration {
-	if s.transact {
-		return s.protocol.RunLimit + s.protocol.Commit
-	}
-	return s.protocol.Lease / 3
-}
+// transactionLease is for how long a transaction renews its claim as it begins.
+func (s *scenario) transactionLease() time.Duration { return s.protocol.RunLimit + s.protocol.Commit }
 
 // crashy: a process may end, or lose its lease, for another reason than an event that kills it.
 func (s *scenario) crashy() bool {

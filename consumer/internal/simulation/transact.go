@@ -27,10 +27,14 @@ type transaction struct {
 func (l *life) transact(j *protocol.Job, r *run) {
 	w := l.world
 	x := &transaction{life: l, job: j, run: r, claim: j.Claim(l.now())}
-	x.until = l.now().Add(x.claim.HeldFor)
+	x.until = l.now().Add(w.sc.transactionLease())
 	r.transaction = x
 	mine := false
-	l.call(l.storeFate(), func() { mine = w.ledger.holds(x.claim.Nonce) }, func(err error) {
+	l.call(l.storeFate(), func() {
+		if mine = w.ledger.holds(x.claim.Nonce); mine {
+			w.applyExtensions(l, []dedupe.Claim{x.claim}, w.sc.transactionLease(), ttl)
+		}
+	}, func(err error) {
 		switch {
 		case r.done:
 		case err != nil || x.cancelled:
@@ -51,12 +55,15 @@ func (x *transaction) returned(v protocol.Verdict) {
 	if v.Kind == protocol.Success && (x.cancelled || !x.life.now().Before(x.until)) {
 		v = protocol.Verdict{Kind: protocol.Failure, Error: errUndone.Error(), Err: errUndone}
 	}
+	w := x.life.world
+	if v.Kind == protocol.Success && w.faults.on && w.chance(0.1) { // it met another transaction, too often
+		v = protocol.Verdict{Kind: protocol.Conflicted, Error: errUndone.Error(), Err: errUndone}
+	}
 	if v.Kind != protocol.Success {
 		x.end(v)
 		return
 	}
 	x.committing, x.run.succeeded = true, true
-	w := x.life.world
 	if w.mut.effectOutside {
 		x.run.take(w)
 	}

@@ -1,0 +1,145 @@
+package mongo
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	driver "go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/onceish/onceish/dedupe"
+)
+
+const (
+	// maxSeized is how many claims of ended transactions one call takes over, at a few round trips each. The others are soon asked for
+	// again, and fresh claims wait for no more than that.
+	maxSeized = 16
+	// lockedFor is answered as HeldFor for a row that is locked and whose lock cannot be ended: the server ends it after
+	// transactionLifetimeLimitSeconds.
+	lockedFor = time.Second
+)
+
+// seizure is what became of an attempt to take over a row that may be locked.
+type seizure uint8
+
+const (
+	seized seizure = iota
+	missed         // somebody else has touched the row
+	locked         // by a transaction that is still open
+)
+
+// seize makes the moves of rows that a transaction may still lock. A plain update would wait for the lock, up to a minute, and all claims of the
+// process with it; in a transaction of its own it is turned down at once. Whoever holds the lock has no lease any more: its session is
+// ended, and the move made again. Where the server does not let us, the claim is held until the server itself has ended the transaction.
+func (s *Store) seize(ctx context.Context, moves []*move) (lost []*pending, err error) {
+	for _, m := range moves[min(maxSeized, len(moves)):] {
+		m.holdFor(shortly)
+	}
+	moves = moves[:min(maxSeized, len(moves))]
+	var still []*move
+	var sessions bson.A
+	for _, m := range moves {
+		how, err := s.seizeOne(ctx, m)
+		switch {
+		case hasCode(err, illegalOperation): // the server has no transactions, so none locks the rows
+			return s.take(ctx, moves)
+		case err != nil:
+			return nil, err
+		case how == locked:
+			still, sessions = append(still, m), append(sessions, m.row.session)
+		case how == missed:
+			lost = append(lost, m.pending)
+		}
+	}
+	if len(still) == 0 {
+		return lost, nil
+	}
+	if err := s.killSessions(ctx, sessions); err != nil && !answered(err) {
+		return nil, err
+	}
+	for _, m := range still {
+		how, err := s.seizeOne(ctx, m)
+		switch {
+		case err != nil:
+			return nil, err
+		case how == locked:
+			m.holdFor(lockedFor)
+		case how == missed:
+			lost = append(lost, m.pending)
+		}
+	}
+	return lost, nil
+}
+
+// holdFor answers that the claim is another's for the moment.
+func (m *move) holdFor(d time.Duration) {
+	*m.claim = dedupe.Claim{Key: m.req.Key, State: dedupe.Held, Nonce: m.req.Nonce, HeldFor: d}
+}
+
+// seizeOne makes one move in a transaction. An error says nothing of it: the request is repeated, and finds its claim if it was committed.
+func (s *Store) seizeOne(ctx context.Context, m *move) (seizure, error) {
+	sent := s.clock.Local()
+	sess, err := s.own.Database().Client().StartSession()
+	if err != nil {
+		return missed, err
+	}
+	defer endSession(ctx, sess)
+	if err := startTransaction(sess); err != nil {
+		return missed, err
+	}
+	res, err := s.own.UpdateOne(driver.NewSessionContext(ctx, sess), m.row.pin(), m.update, options.UpdateOne().SetHint(byID))
+	if err != nil || res.MatchedCount == 0 {
+		s.abort(ctx, sess)
+		if err == nil {
+			return missed, nil
+		}
+		return judgeSeizure(err)
+	}
+	if err := sess.CommitTransaction(ctx); err != nil {
+		return judgeSeizure(err)
+	}
+	*m.claim = m.won
+	m.claim.HeldFor = max(0, m.won.HeldFor-s.clock.Local().Sub(sent))
+	return seized, nil
+}
+
+// judgeSeizure tells a lock from what says nothing of the row.
+func judgeSeizure(err error) (seizure, error) {
+	if labelled(err, cameToNothing) && !labelled(err, mayBeDone) && answered(err) {
+		return locked, nil
+	}
+	return missed, err
+}
+
+// endLocking ends the transactions that a settlement has waited for: those of its own claims whose abort the server did not hear. The
+// settlement is repeated in any case, and waits no longer than it would have.
+func (s *Store) endLocking(ctx context.Context, ss []dedupe.Settlement, failure error) {
+	if !driver.IsTimeout(failure) {
+		return
+	}
+	ctx, cancel := s.call(context.WithoutCancel(ctx))
+	defer cancel()
+	owners := make(map[string]string, len(ss))
+	names := make([]string, len(ss))
+	for i := range ss {
+		names[i] = keyID(ss[i].Claim.Key)
+		owners[names[i]] = ss[i].Claim.Nonce
+	}
+	var sessions bson.A
+	for some := range slices.Chunk(names, maxBatch) {
+		rows, err := read(ctx, s.own, some)
+		if err != nil {
+			return
+		}
+		for id, r := range rows {
+			if r.lockable() && r.owner == owners[id] {
+				sessions = append(sessions, r.session)
+			}
+		}
+	}
+	if len(sessions) > 0 {
+		_ = s.killSessions(ctx, sessions) // where it may not, the server does it in time
+	}
+}
