@@ -56,9 +56,6 @@ func (m *Machine) Letters(now time.Time) []*Letter {
 			Delivery: j.copies[0].Delivery, Key: j.key, Attempts: j.claim.Attempts, Crashes: j.claim.Crashes,
 			Age: j.claim.Age + now.Sub(j.claimed), job: j,
 		}
-		if j.ending.counted {
-			out[i].Attempts++
-		}
 	}
 	return out
 }

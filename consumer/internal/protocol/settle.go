@@ -48,6 +48,9 @@ func (m *Machine) stored(now time.Time, j *Job, sent time.Time) {
 	case dedupe.Buried:
 		m.conclude(now, j, Answer{Kind: Ack, Outcome: Dead})
 	case dedupe.GivenUp:
+		if j.ending.counted {
+			j.claim.Attempts++
+		}
 		j.claim.State, j.claim.Reason, j.claim.Letter = dedupe.Dying, j.ending.reason, j.ending.letter
 		j.leased, j.expires = sent, sent.Add(m.cfg.Lease)
 		m.bury(now, j)

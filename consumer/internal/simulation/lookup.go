@@ -22,6 +22,10 @@ func (l *life) lookUp() bool {
 	}
 	there, err := bus.Exists(ctx, w.bus, at)
 	w.must(err)
+	gone := make(map[bus.Position]bool)
+	for _, p := range at {
+		gone[p] = w.gone(p) // a restore may bring it back before the answer comes
+	}
 	var known []dedupe.Record
 	l.call(l.storeFate(), func() {
 		known, err = w.rows.Seen(ctx, keys)
@@ -34,7 +38,7 @@ func (l *life) lookUp() bool {
 		}
 		for _, g := range l.m.LookedUp(l.now(), b, known, there, err) {
 			w.note("gone", l.id, g.Key.ID, int64(g.At.Sequence))
-			l.checkGone(g)
+			l.checkGone(g, gone[g.At])
 		}
 	})
 	return true

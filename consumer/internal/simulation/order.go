@@ -189,10 +189,10 @@ func (w *world) gone(at bus.Position) bool {
 }
 
 // checkGone: only what the bus dropped is given up for that, and only while nobody has settled it.
-func (l *life) checkGone(g protocol.Gone) {
+func (l *life) checkGone(g protocol.Gone, wasGone bool) {
 	w := l.world
 	t := w.journal.of(&l.latest[g.Key].Event)
-	if rowless := t.script == refused || t.reused; !rowless && !w.gone(g.At) {
+	if rowless := t.script == refused || t.reused; !rowless && !wasGone && !w.gone(g.At) {
 		w.violate("I1", "%s takes sequence %d for dropped, and it is there", l.id, g.At.Sequence)
 	}
 	for _, k := range l.order.keys {

@@ -75,27 +75,30 @@ func (x *transaction) returned(v protocol.Verdict) {
 
 // commit sends a commit, for the first time or again.
 func (x *transaction) commit() {
-	ok := false
-	x.life.call(x.life.storeFate(), func() { ok = x.apply() }, func(err error) {
+	var refused error
+	x.life.call(x.life.storeFate(), func() { refused = x.apply() }, func(err error) {
 		switch {
 		case err != nil:
 			x.resolve()
-		case ok:
+		case refused == nil:
 			x.end(protocol.Verdict{})
-		default:
+		case errors.Is(refused, dedupe.ErrSuperseded):
 			x.end(protocol.Verdict{Kind: protocol.Superseded, Err: errUndone})
+		default:
+			x.run.succeeded = false
+			x.end(protocol.Verdict{Kind: protocol.Conflicted, Error: refused.Error(), Err: refused})
 		}
 	})
 }
 
 // apply is the moment of the commit.
-func (x *transaction) apply() bool {
+func (x *transaction) apply() error {
 	w := x.life.world
-	ok := w.applySettlements(x.life, []dedupe.Settlement{{Claim: x.claim, Outcome: dedupe.Succeeded, TTL: ttl}})[0] == nil
-	if ok {
+	err := w.applySettlements(x.life, []dedupe.Settlement{{Claim: x.claim, Outcome: dedupe.Succeeded, TTL: ttl}})[0]
+	if err == nil {
 		x.run.take(w)
 	}
-	return ok
+	return err
 }
 
 // resolve looks for the mark after a commit that was not answered, and sends the commit again while there is neither mark nor successor.
