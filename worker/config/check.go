@@ -2,6 +2,7 @@ package config
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,6 +17,9 @@ func (c *Config) settle(r *reader) {
 	}
 	for i := range c.Subscriptions {
 		s, at := &c.Subscriptions[i], entry(string(SectionSubscriptions), i)
+		if _, given := r.given[at+".max_unmarked"]; !given {
+			s.MaxUnmarked = s.Concurrency
+		}
 		if _, given := r.given[at+".backoff.max"]; !given {
 			s.Backoff.Max = max(s.Backoff.Max, s.Backoff.Initial)
 		}
@@ -37,6 +41,7 @@ func (c *Config) check(r *reader) {
 		at := entry(string(SectionSubscriptions), i)
 		s := &c.Subscriptions[i]
 		s.checkHandler(r, at)
+		s.checkExposure(r, at)
 		s.checkTimes(r, at)
 		s.checkMode(r, at)
 		c.checkLetters(r, at, s)
@@ -69,6 +74,15 @@ func (s *Subscription) checkTimeout(r *reader, at string) {
 	if p, ok := r.blame(timeout, limit); ok && s.Handler.HTTP.Timeout > s.RunLimit {
 		r.warn(p, "the HTTP timeout, %s, is longer than run_limit, %s, which ends the exchange before it",
 			r.shown(timeout, formatDuration(s.Handler.HTTP.Timeout)), r.shown(limit, formatDuration(s.RunLimit)))
+	}
+}
+
+// checkExposure refuses a bound of unmarked events that would leave slots empty.
+func (s *Subscription) checkExposure(r *reader, at string) {
+	unmarked, concurrency := at+".max_unmarked", at+".concurrency"
+	if p, ok := r.blame(unmarked, concurrency); ok && s.MaxUnmarked < s.Concurrency {
+		r.mistake(p, "max_unmarked is %s: it must be at least concurrency, %s", r.shown(unmarked, strconv.Itoa(s.MaxUnmarked)),
+			r.shown(concurrency, strconv.Itoa(s.Concurrency)))
 	}
 }
 

@@ -69,6 +69,8 @@ type Subscription struct {
 	Handler Handler
 	// Concurrency is how many handlers run at once in this process.
 	Concurrency int
+	// MaxUnmarked is how many events may have started and not be marked: a crash repeats at most that many effects.
+	MaxUnmarked int
 	// Attempts and Crashes are the numbers of failures and of crashes at which an event is dead-lettered.
 	Attempts, Crashes             int
 	Backoff                       Backoff

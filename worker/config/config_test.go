@@ -44,6 +44,7 @@ subscriptions:
   - topic: order.placed
     handler: {exec: {command: ./charge, mode: stream}}
     concurrency: 3
+    max_unmarked: 30
     attempts: 4
     crashes: 2
     backoff: {initial: 2s, max: 1m}
@@ -66,7 +67,7 @@ subscriptions:
 	backoff := config.Backoff{Initial: time.Second, Max: 5 * time.Minute}
 	subscription := func(topic string, change func(*config.Subscription)) config.Subscription {
 		s := config.Subscription{
-			Topic: topic, Concurrency: 16, Attempts: 10, Crashes: 5, Backoff: backoff, RunLimit: 15 * time.Minute,
+			Topic: topic, Concurrency: 16, MaxUnmarked: 16, Attempts: 10, Crashes: 5, Backoff: backoff, RunLimit: 15 * time.Minute,
 			Lease: 30 * time.Second, AckWait: 30 * time.Second, TTL: 7 * 24 * time.Hour, DeadLetter: "dead.billing", Order: config.OrderKey,
 		}
 		change(&s)
@@ -78,7 +79,7 @@ subscriptions:
 		Subscriptions: []config.Subscription{
 			{
 				Topic: "order.placed", Handler: config.Handler{Exec: &config.ExecHandler{Command: "./charge", Mode: "stream"}},
-				Concurrency: 3, Attempts: 4, Crashes: 2, Backoff: config.Backoff{Initial: 2 * time.Second, Max: time.Minute},
+				Concurrency: 3, MaxUnmarked: 30, Attempts: 4, Crashes: 2, Backoff: config.Backoff{Initial: 2 * time.Second, Max: time.Minute},
 				RunLimit: 5 * time.Minute, Lease: 20 * time.Second, AckWait: 40 * time.Second, TTL: 48 * time.Hour,
 				Start: bus.Start{Time: time.Date(2026, 1, 31, 15, 4, 5, 0, time.UTC)}, DeadLetter: "lost", Order: config.OrderTopic,
 				Rate: config.Rate{Count: 30, Per: time.Minute},
@@ -118,7 +119,7 @@ func TestDefaultsAreTheConsumers(t *testing.T) {
 		t.Errorf("drain %v, want %v", c.Drain, want.Drain)
 	}
 	for _, o := range []*consumer.Options{got, want} {
-		o.Drain, o.ID, o.OrderKey, o.Fingerprint, o.LimitKey, o.Logger = 0, nil, nil, nil, nil, nil
+		o.Drain, o.ID, o.OrderKey, o.Fingerprint, o.FingerprintName, o.LimitKey, o.Logger = 0, nil, nil, nil, "", nil, nil
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v\nwant %+v", got, want)
@@ -227,5 +228,19 @@ func TestEnvironmentGoesBeforeTheFile(t *testing.T) {
 	if _, problems := config.Parse("w", []byte(smallest), env(map[string]string{"ONCEISH_LOG_LEVEL": "loud"})); len(problems) != 1 ||
 		problems[0].String() != `ONCEISH_LOG_LEVEL: "loud" is none of debug, info, warn or error` {
 		t.Errorf("%v", problems)
+	}
+}
+
+// A crash repeats no more than runs at once, unless somebody asks for more.
+func TestMaxUnmarkedFollowsConcurrency(t *testing.T) {
+	t.Parallel()
+	s := parse(t, with("concurrency: 300"), nil).Subscriptions[0]
+	if s.Concurrency != 300 || s.MaxUnmarked != 300 {
+		t.Errorf("concurrency %d, max_unmarked %d: want 300 and 300", s.Concurrency, s.MaxUnmarked)
+	}
+	s = parse(t, with("concurrency: 300", "max_unmarked: 1000"), nil).Subscriptions[0]
+	o, err := s.Options()
+	if err != nil || o.MaxUnmarked != 1000 {
+		t.Errorf("Options.MaxUnmarked %d, %v: want 1000", o.MaxUnmarked, err)
 	}
 }

@@ -62,7 +62,7 @@ func clean(t *testing.T) {
 
 func TestFlagsAloneMakeOneSubscription(t *testing.T) {
 	clean(t)
-	c, _, err := load(t, "", "--topic", "order.>", "--group", "g", "--exec", "./a", "--exec-mode", "stream", "--concurrency", "3", "--attempts", "4", "--crashes", "2",
+	c, _, err := load(t, "", "--topic", "order.>", "--group", "g", "--exec", "./a", "--exec-mode", "stream", "--concurrency", "3", "--max-unmarked", "5", "--attempts", "4", "--crashes", "2",
 		"--backoff", "10m", "--run-limit", "1h", "--lease", "5s", "--ack-wait", "6s", "--ttl", "2d", "--drain", "7s", "--dead-letter", "d", "--start", "latest",
 		"--mode", "claimed", "--order", "none", "--rate", "5/s", "--nats", "nats://h", "--nats-creds", "f", "--mongo", "mongodb://h", "--provision",
 		"--data-dir", "dir", "--log-format", "json", "--log-level", "debug")
@@ -70,7 +70,7 @@ func TestFlagsAloneMakeOneSubscription(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := c.Subscriptions[0]
-	if len(c.Subscriptions) != 1 || s.Topic != "order.>" || *s.Handler.Exec != (config.ExecHandler{Command: "./a", Mode: "stream"}) || s.Concurrency != 3 || s.Attempts != 4 ||
+	if len(c.Subscriptions) != 1 || s.Topic != "order.>" || *s.Handler.Exec != (config.ExecHandler{Command: "./a", Mode: "stream"}) || s.Concurrency != 3 || s.MaxUnmarked != 5 || s.Attempts != 4 ||
 		s.Crashes != 2 || s.Backoff != (config.Backoff{Initial: 10 * time.Minute, Max: 10 * time.Minute}) || s.RunLimit != time.Hour || s.Lease != 5*time.Second ||
 		s.AckWait != 6*time.Second || s.TTL != 48*time.Hour || s.DeadLetter != "d" || !s.Start.Latest || s.Order != config.OrderNone || s.Rate.Count != 5 {
 		t.Errorf("%+v", s)

@@ -9,7 +9,7 @@ import (
 // Options are the subscription's, for consumer.SubscribeExactlyOnce; all but Drain, which is the worker's. Each call makes a rate limit of its own.
 func (s *Subscription) Options() (*consumer.Options, error) {
 	o := &consumer.Options{
-		Mode: s.Mode, Concurrency: s.Concurrency, MaxAttempts: s.Attempts, MaxCrashes: s.Crashes,
+		Mode: s.Mode, Concurrency: s.Concurrency, MaxUnmarked: s.MaxUnmarked, MaxAttempts: s.Attempts, MaxCrashes: s.Crashes,
 		Backoff:  consumer.Backoff{Base: s.Backoff.Initial, Max: s.Backoff.Max},
 		RunLimit: s.RunLimit, Lease: s.Lease, AckWait: s.AckWait, TTL: s.TTL,
 		From: s.Start, DeadLetter: s.DeadLetter, OrderKey: s.orderKey(),

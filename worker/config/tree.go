@@ -58,6 +58,8 @@ func subscriptionKeys(limits consumer.Limits, defaults *consumer.Options) []key[
 		under("handler", "who handles an event", func(s *s) *Handler { return &s.Handler }, handlerKeys()...).exactlyOne(),
 		count("concurrency", func(s *s) *int { return &s.Concurrency }, limits.Concurrency).byDefault(defaults.Concurrency).
 			on("concurrency", "N").doc("how many handlers run at once in this process"),
+		count("max_unmarked", func(s *s) *int { return &s.MaxUnmarked }, limits.MaxUnmarked).otherwise("concurrency").
+			on("max-unmarked", "N").doc("how many events may have started and not be marked: a crash repeats at most that many effects; at least concurrency"),
 		count("attempts", func(s *s) *int { return &s.Attempts }, limits.MaxAttempts).byDefault(defaults.MaxAttempts).
 			on("attempts", "N").doc("failures at which an event is dead-lettered"),
 		count("crashes", func(s *s) *int { return &s.Crashes }, limits.MaxCrashes).byDefault(defaults.MaxCrashes).
