@@ -90,28 +90,44 @@ func (b *book) missing(ids []string, limit int) (names []string) {
 	return names
 }
 
-// unexplained counts the repeats that no kill explains.
-func (b *book) unexplained(kills []kill) int {
-	byPID := make(map[int][]kill, len(kills))
+// unexplained counts the repeats that no kill explains, and returns the most that follow from one kill.
+// A kill explains at most as many as its process may have begun and not marked, and as many more as
+// claims were taken over from processes that lived: those are no longer counted there.
+func (b *book) unexplained(kills []kill) (unexplained, most int) {
+	byPID := make(map[int][]*explanation, len(kills))
 	for _, k := range kills {
-		byPID[k.pid] = append(byPID[k.pid], k)
+		byPID[k.pid] = append(byPID[k.pid], &explanation{kill: k})
 	}
-	n := b.strange
+	unexplained = b.strange
 	for _, effects := range b.events {
 		if len(effects) > 1 {
-			n += b.repeats(effects, byPID)
+			unexplained += b.repeats(effects, byPID)
 		}
 	}
-	return n
+	for _, of := range byPID {
+		for _, k := range of {
+			most = max(most, k.repeats)
+			unexplained += max(0, k.repeats-concurrency-b.late)
+		}
+	}
+	return unexplained, most
+}
+
+// explanation is a kill, and how many repeats follow from it.
+type explanation struct {
+	kill
+
+	repeats int
 }
 
 // repeats counts the unexplained effects of one event, which are in the order in which they were made. Each one that was cut off from its
 // mark explains one that follows the kill.
-func (b *book) repeats(effects []record, kills map[int][]kill) (unexplained int) {
-	var explain []time.Time // when those that no repeat has followed yet were killed
+func (b *book) repeats(effects []record, kills map[int][]*explanation) (unexplained int) {
+	var explain []*explanation // kills that cut off effects which no repeat has followed yet
 	for i, e := range effects {
 		if i > 0 {
-			if len(explain) > 0 && !e.at.Before(explain[0]) {
+			if len(explain) > 0 && !e.at.Before(explain[0].sent) {
+				explain[0].repeats++
 				explain = explain[1:]
 			} else {
 				unexplained++
@@ -122,7 +138,7 @@ func (b *book) repeats(effects []record, kills map[int][]kill) (unexplained int)
 		}
 		for _, k := range kills[e.pid] {
 			if !e.at.After(k.gone) {
-				explain = append(explain, k.sent)
+				explain = append(explain, k)
 				break
 			}
 		}

@@ -1,6 +1,8 @@
 package demo
 
 import (
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -42,9 +44,10 @@ func TestCount(t *testing.T) {
 		b.add(c.journal)
 		b.add([]record{{failed, "a", 1, at(0)}, {duplicate, "-", 1, at(0)}, {dead, "b", 1, at(0)}, {lost, "b", 1, at(0)}})
 		r := newResult(&plan{ids: []string{"a", "b"}}, b, c.kills, 3, 4, time.Second)
+		most := min(1, c.repeated-c.mystery) // the kills here cut off one effect each
 		want := Result{
 			Published: 3, Unique: 2, Deliveries: 4, Duplicates: 1, Failures: 1, Kills: len(c.kills), Effects: c.effects,
-			Repeated: c.repeated, RepeatedUnexplained: c.mystery, Lost: c.lost, Seconds: 1, EventsPerSecond: 2,
+			Repeated: c.repeated, RepeatedUnexplained: c.mystery, MostPerKill: most, Lost: c.lost, Seconds: 1, EventsPerSecond: 2,
 			late: 1, dead: 1,
 		}
 		if r != want {
@@ -52,6 +55,33 @@ func TestCount(t *testing.T) {
 		}
 		if broken := r.Err() != nil; broken != (c.lost > 0 || c.mystery > 0) {
 			t.Errorf("%s: %v", name, r.Err())
+		}
+	}
+}
+
+// A kill repeats no more than its process had slots for, and what was taken over from it before.
+func TestKillExplainsAsManyRepeatsAsThereAreSlots(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ repeats, takenOver, mystery int }{
+		"as many":                    {repeats: concurrency},
+		"one more":                   {repeats: concurrency + 1, mystery: 1},
+		"many more":                  {repeats: 500, mystery: 500 - concurrency},
+		"one more, one taken over":   {repeats: concurrency + 1, takenOver: 1},
+		"three more, two taken over": {repeats: concurrency + 3, takenOver: 2, mystery: 1},
+	} {
+		ids := make([]string, c.repeats)
+		for i := range ids {
+			ids[i] = "order-" + strconv.Itoa(i)
+		}
+		b := newBook(ids)
+		for _, id := range ids {
+			b.add([]record{did(id, 1, 0), did(id, 2, 2000)})
+		}
+		b.add(slices.Repeat([]record{{lost, "order-0", 1, at(0)}}, c.takenOver))
+		r := newResult(&plan{ids: ids}, b, []kill{killed(1, 5), killed(2, 9000)}, c.repeats, c.repeats, time.Second)
+		if r.Repeated != c.repeats || r.RepeatedUnexplained != c.mystery || r.MostPerKill != c.repeats {
+			t.Errorf("%s: repeated %d, unexplained %d, most per kill %d, want %d, %d and %d", name, r.Repeated, r.RepeatedUnexplained, r.MostPerKill,
+				c.repeats, c.mystery, c.repeats)
 		}
 	}
 }

@@ -16,7 +16,8 @@
 //
 // That of the mode claimed of package consumer, whose promise the counts put to the test. No event may be without its effect (lost). A
 // repeat is explained if an earlier effect of the event was made by a process that was then killed before it knew the mark to be
-// stored. Each such effect explains one repeat, and none that was made before the kill. Any other repeat breaks the promise.
+// stored. Each such effect explains one repeat, and none that was made before the kill. A kill explains at most as many repeats as
+// its process may have begun and not yet marked, 16: its concurrency. Any other repeat breaks the promise.
 //
 // Between a change that carries its mark and that mark there is nothing: with [Options.Atomic] no repeat is explained, and any breaks the promise.
 //

@@ -30,6 +30,7 @@ func (r Result) Report(w io.Writer) error {
 		row("effects", grouped(r.Effects), "lines in a file that neither the bus nor the store knows of")
 		row("repeated", grouped(r.Repeated), "effects beyond the first of an event")
 		row("  explained", grouped(r.Repeated-r.RepeatedUnexplained), "the worker was killed between the effect and its mark")
+		row("  most after one kill", grouped(r.MostPerKill), fmt.Sprintf("of at most %d: what a worker has begun and not yet marked", concurrency))
 		row("  unexplained", grouped(r.RepeatedUnexplained), "")
 	}
 	row("lost", grouped(r.Lost), "events without an effect")

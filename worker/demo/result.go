@@ -26,6 +26,9 @@ type Result struct {
 	// RepeatedUnexplained are the repeats that do not come from a kill between an effect and its mark. With Atomic there is nothing between these:
 	// it is all of them.
 	RepeatedUnexplained int `json:"repeated_unexplained"`
+	// MostPerKill is the largest number of repeats that follow from one kill. A kill explains at most as
+	// many as a worker process has slots, 16: more are unexplained.
+	MostPerKill int `json:"most_per_kill"`
 	// FoundMade are runs, with Atomic, that found the effect made by a run before them, and so changed nothing.
 	FoundMade int `json:"found_made,omitempty"`
 	// Lost events have no effect.
@@ -39,9 +42,10 @@ type Result struct {
 }
 
 func newResult(p *plan, b *book, kills []kill, published, deliveries int, took time.Duration) Result {
+	unexplained, most := b.unexplained(kills)
 	return Result{
 		Published: published, Unique: len(p.ids), Deliveries: deliveries, Duplicates: b.copies, Failures: b.failures, Kills: len(kills),
-		Effects: b.effects, Repeated: b.effects - b.done, RepeatedUnexplained: b.unexplained(kills), FoundMade: b.found, Lost: len(p.ids) - b.done,
+		Effects: b.effects, Repeated: b.effects - b.done, RepeatedUnexplained: unexplained, MostPerKill: most, FoundMade: b.found, Lost: len(p.ids) - b.done,
 		Seconds: took.Seconds(), EventsPerSecond: float64(len(p.ids)) / max(took.Seconds(), 1e-3),
 		late: b.late, dead: b.dead,
 	}
@@ -60,7 +64,7 @@ func (r *Result) recount(ids []string, effects map[string]int) {
 		}
 	}
 	r.Repeated = r.Effects - (len(ids) - r.Lost)
-	r.RepeatedUnexplained = r.Repeated
+	r.RepeatedUnexplained, r.MostPerKill = r.Repeated, 0
 }
 
 // Err is ErrBroken if anything is lost, or repeated without a reason.

@@ -16,6 +16,9 @@ import (
 	"github.com/onceish/onceish/worker"
 )
 
+// concurrency of a worker process: a kill repeats at most as many effects. It is the default.
+const concurrency = 16
+
 // leaseLength, of claims and of deliveries, is short, so that the events of a killed worker come back soon.
 const leaseLength = 2 * time.Second
 
@@ -70,7 +73,7 @@ func consume(ctx context.Context, a *assignment, c *worker.Connections, change c
 	}
 	h := &handler{journal: j, seed: a.Seed, change: change}
 	w.Handle(a.topic(), h.handle, &consumer.Options{
-		Lease: leaseLength, AckWait: leaseLength, MaxCrashes: a.Crashes, DeadLetter: a.deadLetters(), Observer: h,
+		Concurrency: concurrency, Lease: leaseLength, AckWait: leaseLength, MaxCrashes: a.Crashes, DeadLetter: a.deadLetters(), Observer: h,
 		Backoff: consumer.Backoff{Base: 50 * time.Millisecond, Max: time.Second}, RunLimit: 10 * time.Second, Drain: 5 * time.Second,
 	})
 	return errors.Join(w.Run(ctx), h.err)
