@@ -54,7 +54,7 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 	for _, s := range subs {
 		n := s.sub.Stats()
 		w.o.Logger.Info("drained", "topic", s.topic, "handled", n.Handled, "duplicates", n.Duplicates, "failed", n.Failed, "dead", n.Dead,
-			"lost", n.Lost)
+			"skipped", n.Skipped, "dropped", n.Dropped, "lost", n.Lost)
 		if left := s.sub.Err(); !errors.Is(err, left) {
 			err = errors.Join(err, left)
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -159,8 +160,10 @@ func TestRunRefusesWhatTheConsumerRefuses(t *testing.T) {
 // forgetful is a store that has given every claim to somebody else when it is settled.
 type forgetful struct{ *memdedupe.Store }
 
-func (forgetful) Settle(_ context.Context, ss []dedupe.Settlement) ([]bool, error) {
-	return make([]bool, len(ss)), nil
+var _ dedupe.Claimer = forgetful{}
+
+func (forgetful) Settle(_ context.Context, ss []dedupe.Settlement) ([]error, error) {
+	return slices.Repeat([]error{dedupe.ErrSuperseded}, len(ss)), nil
 }
 
 func TestDrainedCountsLostClaims(t *testing.T) {
@@ -177,7 +180,7 @@ func TestDrainedCountsLostClaims(t *testing.T) {
 		if err := w.Run(ctx); err != nil {
 			t.Error(err)
 		}
-		if !strings.Contains(r.log.String(), "msg=drained topic=t handled=0 duplicates=0 failed=0 dead=0 lost=3") {
+		if !strings.Contains(r.log.String(), "msg=drained topic=t handled=0 duplicates=0 failed=0 dead=0 skipped=0 dropped=0 lost=3") {
 			t.Errorf("%s", &r.log)
 		}
 	})
