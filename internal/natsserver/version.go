@@ -26,7 +26,7 @@ func Check(nc *nats.Conn) error {
 	return fmt.Errorf("%w: %s is nats-server %s: upgrade it to %s or later", ErrTooOld, nc.ConnectedAddr(), version, Oldest)
 }
 
-// Older compares versions such as 2.10.4 or 2.11.0-RC.1, by their numbers. What is no version is older than none.
+// Older compares versions such as 2.11.4 or 2.12.0-RC.1, by their numbers. What is no version is older than none.
 func Older(version, than string) bool {
 	a, ok := numbers(version)
 	b, valid := numbers(than)
