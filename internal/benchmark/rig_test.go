@@ -103,13 +103,19 @@ func (r *rig) plain(events int) time.Duration {
 
 // ours handles all events once with a handler that does nothing, and returns how long it took until all were marked and acknowledged. The
 // drain afterwards, which waits up to a second for what the server may still send, does not count.
-func (r *rig) ours(events int, store dedupe.Store) time.Duration {
+func (r *rig) ours(events, concurrency int, store dedupe.Store) time.Duration {
+	r.b.Helper()
+	return r.handle(topic, events, concurrency, store)
+}
+
+// handle is ours for the events of any topic that the stream was made for.
+func (r *rig) handle(topic string, events, concurrency int, store dedupe.Store) time.Duration {
 	r.b.Helper()
 	r.round++
 	marked := &marks{want: events, done: make(chan struct{})}
 	start := time.Now()
 	s, err := consumer.SubscribeExactlyOnce(r.b.Context(), r.bus, topic, fmt.Sprintf("%s-%d", group, r.round), store,
-		func(context.Context, bus.Event) error { return nil }, &consumer.Options{DeadLetter: "dead." + group, Observer: marked})
+		func(context.Context, bus.Event) error { return nil }, &consumer.Options{Concurrency: concurrency, DeadLetter: "dead." + group, Observer: marked})
 	must(r.b, err)
 	<-marked.done
 	must(r.b, r.nc.Flush())
@@ -128,7 +134,10 @@ type marks struct {
 }
 
 // Observe implements consumer.Observer.
-func (m *marks) Observe(consumer.Observation) {
+func (m *marks) Observe(o consumer.Observation) {
+	if o.Outcome != "handled" {
+		return // sent back: it is delivered again
+	}
 	if m.got++; m.got == m.want {
 		close(m.done)
 	}

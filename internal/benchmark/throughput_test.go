@@ -22,34 +22,48 @@ import (
 
 // BenchmarkMemory: JetStream and the memory store, against nats.go's own Consume and Ack on the same stream.
 func BenchmarkMemory(b *testing.B) {
-	r := newRig(b)
-	r.fill(perRound)
-	var sum rates
-	for b.Loop() {
-		store, err := memdedupe.New(nil)
-		must(b, err)
-		sum.baseline += r.plain(perRound)
-		sum.ours += r.ours(perRound, store)
-		sum.events += perRound
-	}
-	sum.report(b, "consume+ack")
+	atConcurrency(b, func(b *testing.B, concurrency int) {
+		r := newRig(b)
+		r.fill(perRound)
+		var sum rates
+		for b.Loop() {
+			store, err := memdedupe.New(nil)
+			must(b, err)
+			sum.baseline += r.plain(perRound)
+			sum.ours += r.ours(perRound, concurrency, store)
+			sum.events += perRound
+		}
+		sum.report(b, "consume+ack")
+	}, 16, 256)
 }
 
 // BenchmarkKV: JetStream and the key-value store, against its claims and marks alone.
 func BenchmarkKV(b *testing.B) {
-	r := newRig(b)
-	store, err := kvdedupe.New(b.Context(), r.nc, nil)
-	must(b, err)
-	defer func() { must(b, store.Close()) }()
-	r.againstAlone(store)
+	atConcurrency(b, func(b *testing.B, concurrency int) {
+		r := newRig(b)
+		store, err := kvdedupe.New(b.Context(), r.nc, nil)
+		must(b, err)
+		defer func() { must(b, store.Close()) }()
+		r.againstAlone(store, concurrency)
+	}, 16, 512)
 }
 
 // BenchmarkMongo: JetStream and MongoDB, against its claims and marks alone.
 func BenchmarkMongo(b *testing.B) {
-	r := newRig(b)
-	store, err := mongodedupe.New(b.Context(), mongotest.Collection(b), nil)
-	must(b, err)
-	r.againstAlone(store)
+	atConcurrency(b, func(b *testing.B, concurrency int) {
+		r := newRig(b)
+		store, err := mongodedupe.New(b.Context(), mongotest.Collection(b), nil)
+		must(b, err)
+		r.againstAlone(store, concurrency)
+	}, 16, 512)
+}
+
+// atConcurrency runs a benchmark at each concurrency, which also bounds what a crash may repeat.
+func atConcurrency(b *testing.B, run func(b *testing.B, concurrency int), each ...int) {
+	b.Helper()
+	for _, n := range each {
+		b.Run(fmt.Sprintf("concurrency=%d", n), func(b *testing.B) { run(b, n) })
+	}
 }
 
 // claimer is a store of mode claimed.
@@ -58,13 +72,13 @@ type claimer interface {
 	dedupe.Claimer
 }
 
-func (r *rig) againstAlone(store claimer) {
+func (r *rig) againstAlone(store claimer, concurrency int) {
 	r.b.Helper()
 	r.fill(perRound)
 	var sum rates
 	for r.b.Loop() {
 		sum.baseline += r.alone(perRound, store)
-		sum.ours += r.ours(perRound, store)
+		sum.ours += r.ours(perRound, concurrency, store)
 		sum.events += perRound
 	}
 	sum.report(r.b, "claim+mark")
@@ -72,19 +86,21 @@ func (r *rig) againstAlone(store claimer) {
 
 // BenchmarkMongoOneByOne: JetStream and MongoDB, against a find and an upsert for each event, 64 at a time.
 func BenchmarkMongoOneByOne(b *testing.B) {
-	r := newRig(b)
-	r.fill(perRound)
-	coll := mongotest.Collection(b)
-	store, err := mongodedupe.New(b.Context(), coll, nil)
-	must(b, err)
-	plain := coll.Database().Collection("one_by_one")
-	var sum rates
-	for b.Loop() {
-		sum.baseline += r.oneByOne(plain, perRound)
-		sum.ours += r.ours(perRound, store)
-		sum.events += perRound
-	}
-	sum.report(b, "find+upsert")
+	atConcurrency(b, func(b *testing.B, concurrency int) {
+		r := newRig(b)
+		r.fill(perRound)
+		coll := mongotest.Collection(b)
+		store, err := mongodedupe.New(b.Context(), coll, nil)
+		must(b, err)
+		plain := coll.Database().Collection("one_by_one")
+		var sum rates
+		for b.Loop() {
+			sum.baseline += r.oneByOne(plain, perRound)
+			sum.ours += r.ours(perRound, concurrency, store)
+			sum.events += perRound
+		}
+		sum.report(b, "find+upsert")
+	}, 16, 512)
 }
 
 // oneByOne asks for each event whether it is there, and marks it.
