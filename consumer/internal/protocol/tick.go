@@ -60,7 +60,8 @@ func (m *Machine) noticeFreeze(now time.Time) {
 
 // watchLease renews a claim when a third of its lease is over.
 func (m *Machine) watchLease(now time.Time, j *Job) {
-	held := j.phase == ready || j.phase == starting || j.phase == settling || j.phase == burying ||
+	succeeded := j.phase == settling && j.ending.outcome == dedupe.Succeeded // a mark that hangs must not let others take the event
+	held := j.phase == ready || j.phase == starting || j.phase == burying || succeeded ||
 		(j.phase == running && !m.cfg.transactional())
 	if held && !j.extending && !j.lost && !j.stuck && !j.rowless && now.Sub(j.leased) >= m.cfg.Lease/3 {
 		j.extending = true
