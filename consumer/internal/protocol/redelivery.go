@@ -240,7 +240,7 @@ func (m *Machine) LookedUp(now time.Time, b Lookups, known []dedupe.Record, ther
 			m.forgetAndPass(now, r)
 		case m.halted(), b.sent.Before(r.held): // the next time
 		case a.passed, b.Items[i].Overdue && there != nil && !there[i]:
-			gone = append(gone, Gone{Lookup: b.Items[i], Kept: r.arrival.Delivery != nil})
+			gone = append(gone, Gone{Lookup: Lookup{Key: r.key, At: r.at}, Kept: r.arrival.Delivery != nil})
 			m.dropped(now, r)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 // Tick looks after every deadline. It is called each Config.TickEvery, more or less.
 func (m *Machine) Tick(now time.Time) {
 	m.noticeFreeze(now)
+	m.watchSuspects(now)
 	m.roster.each(func(j *Job) {
 		m.watchWait(now, j)
 		m.watchRun(now, j)
