@@ -25,6 +25,11 @@ func (e *engine) healthy() error {
 			"%d events of order key %.64q wait for sequence %d, which the bus was to deliver again %v ago: see whether the consumer is paused, or another process holds it",
 			o.Waiting, o.Key, o.Sequence, e.now().Sub(o.Due).Round(time.Second)))
 	}
+	if n, since := e.machine.Isolating(); n > 0 && e.now().Sub(since) > e.o.Lease {
+		err = errors.Join(err, fmt.Errorf(
+			"nothing is started since %v: an event whose process died runs alone, and waits for %d handlers that began before: they may take up to the run limit of %v",
+			e.now().Sub(since).Round(time.Second), n, e.o.RunLimit))
+	}
 	if n := e.machine.Stuck(); n > 0 {
 		err = errors.Join(err, fmt.Errorf("%d handlers did not return at the run limit of %v: make them end with their context", n, e.o.RunLimit))
 	}

@@ -21,6 +21,7 @@ func (e *engine) keep() {
 		}
 		cancel()
 		e.watchPause()
+		e.watchSuspects()
 		e.watchLoss()
 	}
 }
@@ -30,6 +31,17 @@ func (e *engine) watchLoss() {
 	if n := e.cursor.NewlyLost(); n > 0 {
 		e.o.Logger.Error("the stream dropped events before this group saw them (retention or purge)", "topic", e.topic,
 			"group", e.group, "at_most", n)
+	}
+}
+
+// watchSuspects tells when an event whose process died keeps all others from being started.
+func (e *engine) watchSuspects() {
+	e.mu.Lock()
+	runs, since := e.machine.Isolating()
+	e.mu.Unlock()
+	if runs > 0 && time.Since(since) > e.o.Lease {
+		e.o.Logger.Warn("an event whose process died runs alone; nothing else is started until the handlers that began before have returned",
+			"handlers", runs, "since", since, "topic", e.topic, "group", e.group)
 	}
 }
 

@@ -123,11 +123,17 @@ func (m *Machine) won(now time.Time, j *Job) {
 	}
 }
 
+// payloadKey is the key of an event whose id is another payload's.
+func payloadKey(k dedupe.Key, hash []byte) dedupe.Key {
+	k.Payload = hex.EncodeToString(hash)
+	return k
+}
+
 // rekey gives an id that was reused for another payload a key of its own, under which the payload is buried.
 func (m *Machine) rekey(now time.Time, j *Job) {
 	others := m.split(j)
 	delete(m.jobs, j.key)
-	j.key.Payload = hex.EncodeToString(j.hash)
+	j.key = payloadKey(j.key, j.hash)
 	j.bury = ReasonReused
 	if other := m.jobs[j.key]; other != nil {
 		m.parked -= len(j.copies) - 1

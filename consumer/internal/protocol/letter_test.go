@@ -116,3 +116,37 @@ func FuzzLetterID(f *testing.F) {
 		}
 	})
 }
+
+// TestBurialsBoundFetching: while dead letters cannot be stored, no more events are fetched than look-ahead allows.
+func TestBurialsBoundFetching(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *Config) { c.Concurrency, c.MaxAhead = 4, 2 })
+	r.give(arrival("a", 1), arrival("b", 2))
+	r.claims(nil)
+	r.Ran(r.now, r.run(), Verdict{Kind: Permanent})
+	r.Ran(r.now, r.run(), Verdict{Kind: Permanent})
+	r.settle(true)
+	if n, ok := r.Fetch(r.now); n != 0 || ok {
+		t.Errorf("fetches %d (%v) while two letters wait, with two ahead at most", n, ok)
+	}
+}
+
+// TestBurialIsLeasedFromItsRequest: the lease of a burial counts from when the settlement was sent, not from when it was answered.
+func TestBurialIsLeasedFromItsRequest(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	r.give(arrival("a", 1))
+	r.claims(nil)
+	j := r.mustRun("a")
+	r.Ran(r.now, j, Verdict{Kind: Permanent})
+	b, sent := r.Settlements(r.now), r.now
+	r.pass(9 * time.Second)
+	r.Settled(r.now, b, []error{nil}, nil)
+	if left, want := j.Claim(r.now).HeldFor, sent.Add(30*time.Second).Sub(r.now); left != want {
+		t.Errorf("%v of the lease are left 9s after it was asked for, want %v", left, want)
+	}
+	r.pass(time.Second)
+	if e := r.Extensions(r.now); len(e.Items) != 1 {
+		t.Errorf("%d renewals 10s after it was asked for, want 1", len(e.Items))
+	}
+}

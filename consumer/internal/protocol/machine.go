@@ -24,15 +24,16 @@ type Machine struct {
 	sizes            averageSize
 	solo             bool // the suspect in flight must be the only claim
 
-	jobs     map[dedupe.Key]*Job
-	roster   roster
-	lanes    map[string]*lane
-	count    [phases]int
-	suspects [phases]int // of count, those whose claim ended in a crash before
-	parked   int         // deliveries that wait for their key or for another copy
-	held     int         // bytes of the deliveries in flight
-	stuck    int
-	exposed  int // jobs that have started and are not settled
+	jobs      map[dedupe.Key]*Job
+	roster    roster
+	lanes     map[string]*lane
+	count     [phases]int
+	suspects  [phases]int // of count, those whose claim ended in a crash before
+	isolating time.Time   // since when suspects wait for others to end; zero: they do not
+	parked    int         // deliveries that wait for their key or for another copy
+	held      int         // bytes of the deliveries in flight
+	stuck     int
+	exposed   int // jobs that have started and are not settled
 
 	ticked, thawed time.Time // the last Tick, and the last one after a freeze
 

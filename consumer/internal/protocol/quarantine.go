@@ -20,6 +20,24 @@ func (m *Machine) isolated() bool {
 	return inHand(&m.count) == inHand(&m.suspects)
 }
 
+// Isolating is how many events still run beside suspects that must be alone, and since when nothing else is started for them; 0: none.
+func (m *Machine) Isolating() (runs int, since time.Time) {
+	if m.isolating.IsZero() {
+		return 0, since
+	}
+	return m.count[running] - m.suspects[running], m.isolating
+}
+
+// watchSuspects notes since when suspects wait for others to end.
+func (m *Machine) watchSuspects(now time.Time) {
+	switch {
+	case !m.quarantined() || m.isolated():
+		m.isolating = time.Time{}
+	case m.isolating.IsZero():
+		m.isolating = now
+	}
+}
+
 func inHand(count *[phases]int) int {
 	n := 0
 	for p := claiming; p <= burying; p++ {

@@ -158,3 +158,50 @@ func TestFifthCrash(t *testing.T) {
 		t.Errorf("letter of %d crashes and %d attempts, want 5 and 0", l.Crashes, l.Attempts)
 	}
 }
+
+// TestSlowHandlerBesideASuspect: while a suspect waits for a handler that began before, nothing is fetched, and that is told, with how many
+// handlers it waits for.
+func TestSlowHandlerBesideASuspect(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *Config) { c.Concurrency = 8 })
+	r.give(arrival("slow", 1))
+	r.claims(nil)
+	slow := r.mustRun("slow")
+	r.give(arrival("one", 2))
+	r.claims(map[string]dedupe.Claim{"one": crashed(1)})
+	r.pass(time.Second)
+	since := r.now
+	r.pass(time.Minute)
+	if n, at := r.Isolating(); n != 1 || !at.Equal(since) {
+		t.Errorf("%d runs are waited for since %v, want 1 since %v", n, at, since)
+	}
+	if n, ok := r.Fetch(r.now); n != 0 || ok {
+		t.Errorf("fetches %d (%v) beside a suspect", n, ok)
+	}
+	r.extendAll()
+	r.succeed(slow)
+	r.pass(time.Second)
+	if n, _ := r.Isolating(); n != 0 {
+		t.Errorf("%d runs are waited for once none is left", n)
+	}
+	r.mustRun("one")
+}
+
+// TestSolosAreFetchedFor nothing else: while an event that must be the only claim waits for its turn, no other is asked for.
+func TestSolosAreFetchedFor(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *Config) { c.Concurrency = 8 })
+	r.give(arrival("one", 1), arrival("two", 2))
+	r.claims(map[string]dedupe.Claim{"one": crashed(2), "two": crashed(2)})
+	r.settle(true)
+	one := r.mustRun("one")
+	r.succeed(one)
+	if n, ok := r.Fetch(r.now); n != 0 || ok {
+		t.Errorf("fetches %d (%v) while another one waits to be the only claim", n, ok)
+	}
+	r.claims(map[string]dedupe.Claim{"two": crashed(2)})
+	r.succeed(r.mustRun("two"))
+	if n, _ := r.Fetch(r.now); n == 0 {
+		t.Error("fetches nothing after the last of them")
+	}
+}

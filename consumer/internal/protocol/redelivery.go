@@ -1,7 +1,6 @@
 package protocol
 
 import (
-	"bytes"
 	"cmp"
 	"maps"
 	"slices"
@@ -17,6 +16,7 @@ import (
 type redelivery struct {
 	arrival Arrival // its Delivery is nil where there was no room to keep the data
 	key     dedupe.Key
+	asked   dedupe.Key // what it is looked up by
 	order   string
 	at      bus.Position
 	due     time.Time // the bus delivers it then, at the earliest
@@ -52,8 +52,11 @@ func (m *Machine) expect(now time.Time, a *arrived, ans *Answer) {
 		return
 	}
 	at := a.Delivery.At
-	r := &redelivery{key: a.Key, order: a.Order, at: at, due: now.Add(ans.After), held: ans.heldUntil, arrival: a.Arrival}
+	r := &redelivery{key: a.Key, asked: a.Key, order: a.Order, at: at, due: now.Add(ans.After), held: ans.heldUntil, arrival: a.Arrival}
 	r.claimed = ans.ownClaim || a.ownClaim || (ans.Job != nil && ans.Job.uncertain)
+	if a.heldUntil.After(r.held) {
+		r.held = a.heldUntil
+	}
 	if known := m.expected.byKey[r.key]; known != nil && known.held.After(r.held) {
 		r.held, r.claimed = known.held, known.claimed
 	}
@@ -183,7 +186,7 @@ func (m *Machine) Lookups(now time.Time) Lookups {
 	out := Lookups{Items: make([]Lookup, len(rs)), asked: make([]asked, len(rs)), sent: now}
 	for i, r := range rs {
 		out.asked[i] = asked{redelivery: r, passed: r.passed}
-		out.Items[i] = Lookup{Key: r.key, At: r.at, Overdue: now.Sub(r.due) >= m.cfg.AckWait}
+		out.Items[i] = Lookup{Key: r.asked, At: r.at, Overdue: now.Sub(r.due) >= m.cfg.AckWait}
 	}
 	return out
 }
@@ -231,11 +234,13 @@ func (m *Machine) LookedUp(now time.Time, b Lookups, known []dedupe.Record, ther
 		r.lookAt = now.Add(doubled(m.cfg.lookAfter(), r.looks-1, retryMax))
 		switch {
 		case err != nil:
+		case r.asked == r.key && dedupe.Differ(known[i].Hash, r.arrival.Hash):
+			r.asked, r.lookAt = payloadKey(r.key, r.arrival.Hash), now // the id is another payload's
 		case r.settledOrElsewhere(known[i], b.sent):
 			m.forgetAndPass(now, r)
 		case m.halted(), b.sent.Before(r.held): // the next time
 		case a.passed, b.Items[i].Overdue && there != nil && !there[i]:
-			gone = append(gone, Gone{Lookup: b.Items[i], Kept: r.arrival.Delivery != nil})
+			gone = append(gone, Gone{Lookup: Lookup{Key: r.key, At: r.at}, Kept: r.arrival.Delivery != nil})
 			m.dropped(now, r)
 		}
 	}
@@ -244,9 +249,6 @@ func (m *Machine) LookedUp(now time.Time, b Lookups, known []dedupe.Record, ther
 
 // settledOrElsewhere reports whether what the store knew when it was asked ends the wait for a redelivery.
 func (r *redelivery) settledOrElsewhere(known dedupe.Record, asked time.Time) bool {
-	if known.Hash != nil && r.arrival.Hash != nil && !bytes.Equal(known.Hash, r.arrival.Hash) {
-		return false // what is known is about another payload
-	}
 	switch known.State {
 	case dedupe.Done, dedupe.Dead:
 		return true

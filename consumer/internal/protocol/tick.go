@@ -10,6 +10,7 @@ import (
 // Tick looks after every deadline. It is called each Config.TickEvery, more or less.
 func (m *Machine) Tick(now time.Time) {
 	m.noticeFreeze(now)
+	m.watchSuspects(now)
 	m.roster.each(func(j *Job) {
 		m.watchWait(now, j)
 		m.watchRun(now, j)
@@ -60,7 +61,8 @@ func (m *Machine) noticeFreeze(now time.Time) {
 
 // watchLease renews a claim when a third of its lease is over.
 func (m *Machine) watchLease(now time.Time, j *Job) {
-	held := j.phase == ready || j.phase == starting || j.phase == settling || j.phase == burying ||
+	succeeded := j.phase == settling && j.ending.outcome == dedupe.Succeeded // a mark that hangs must not let others take the event
+	held := j.phase == ready || j.phase == starting || j.phase == burying || succeeded ||
 		(j.phase == running && !m.cfg.transactional())
 	if held && !j.extending && !j.lost && !j.stuck && !j.rowless && now.Sub(j.leased) >= m.cfg.Lease/3 {
 		j.extending = true

@@ -23,7 +23,7 @@
 //
 // and of the protocol's own rules: third (of a lease is left at a start), locked (no claim is renewed in its own transaction), due (no
 // run before), order (of a key in a process), twice (no key runs beside itself in a process), alone (suspects, and what killed its process),
-// payload (one of two under an id is handled), known (a success is not forgotten), silent (a lost owner sends nothing), absent (what an owner
+// payload (one of two under an id is handled), known (a success is not forgotten), silent (a lost owner sends nothing), exposed (so many events have started and are not settled), absent (what an owner
 // knows is written where its row is only gone), room (a store at its bound takes what it has let in; in mode seen/mark nothing is claimed while
 // a mark is refused).
 package simulation

@@ -75,6 +75,9 @@ func (w *world) spawn(worker int) {
 	cfg.Owner = l.id + ":"
 	cfg.Rand = w.rand.Float64
 	cfg.Watermark = l.open()
+	if w.mut.config != nil {
+		w.mut.config(&cfg)
+	}
 	l.m = protocol.New(cfg)
 	l.tick()
 	w.after(l, w.between(500*time.Millisecond, 10*time.Second), l.advanceLater)

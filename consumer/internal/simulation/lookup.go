@@ -10,6 +10,9 @@ import (
 // lookUp finds out what became of events that were nacked and are overdue: what the bus has now, and a little later what the
 // store knows.
 func (l *life) lookUp() bool {
+	if l.world.mut.neverLooks {
+		return false
+	}
 	b := l.m.Lookups(l.now())
 	if b.Empty() {
 		return false
@@ -31,6 +34,9 @@ func (l *life) lookUp() bool {
 		known, err = w.rows.Seen(ctx, keys)
 		w.must(err)
 	}, func(err error) {
+		if err == nil && w.mut.lookedUp != nil {
+			w.mut.lookedUp(known, there)
+		}
 		for i := range b.Items {
 			if err == nil {
 				w.note("known "+known[i].State.String(), l.id, b.Items[i].Key.ID, truth(there[i]))

@@ -75,6 +75,22 @@ var mutants = []mutant{
 	{"unknown commit acknowledged", "I4", func() mutation { return mutation{ackUnknown: true} }},
 	{"effect outside of the transaction", "I2", func() mutation { return mutation{effectOutside: true} }},
 	{"dying is nobody's to take over", "I10", dyingStaysPut},
+	{"more starts than may be unmarked", "exposed", func() mutation {
+		return mutation{config: func(c *protocol.Config) { c.MaxUnmarked = c.Concurrency + 8 }}
+	}},
+	{"what is nacked is taken for another owner's", "order", func() mutation {
+		return mutation{lookedUp: func(known []dedupe.Record, _ []bool) {
+			for i := range known {
+				if known[i].State == dedupe.Fresh {
+					known[i].State = dedupe.Held
+				}
+			}
+		}}
+	}},
+	{"what is nacked is taken for dropped", "I1", func() mutation {
+		return mutation{lookedUp: func(_ []dedupe.Record, there []bool) { clear(there) }}
+	}},
+	{"nobody looks what became of what was nacked", "I10", func() mutation { return mutation{neverLooks: true} }},
 	{"one refused item fails its batch", "I10", func() mutation { return mutation{settled: refusalFailsBatch} }},
 	{"a full store refuses what it holds", "room", func() mutation { return mutation{fullRefusesHeld: true} }},
 	{"runs go on while marks are refused", "room", func() mutation { return mutation{forgetRefusals: true} }},

@@ -24,6 +24,10 @@ type mutation struct {
 	bus        func(*life) bus.Bus
 	machine    func(*protocol.Machine) cursor.Machine
 
+	config     func(*protocol.Config)
+	lookedUp   func(known []dedupe.Record, there []bool)
+	neverLooks bool // what became of an event that was nacked and never came back
+
 	absentIsLost    bool // a claim whose row is gone is taken for another's
 	fullRefusesHeld bool // a store at its bound refuses what it has let in
 	forgetRefusals  bool // mode seen/mark goes on while its marks are refused

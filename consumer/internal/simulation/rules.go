@@ -32,6 +32,7 @@ func (l *life) checkStart(j *protocol.Job, r *run) {
 	l.checkRoom(r)
 	l.checkPayload(t)
 	l.checkKnown(j, t)
+	l.checkExposed(t)
 	if !w.sc.marks {
 		l.checkClaim(j, r)
 		l.checkAlone(j, t)
@@ -80,6 +81,19 @@ func (l *life) checkRoom(r *run) {
 			l.world.violate("room", "%s began %s, which was claimed while the mark of %s was refused", l.id, r.thing.name, k.ID)
 			return
 		}
+	}
+}
+
+// checkExposed: so many events have started and are not settled, as far as the store knows: what a crash repeats.
+func (l *life) checkExposed(t *thing) {
+	exposed, most := 1, max(l.world.sc.protocol.MaxUnmarked, l.world.sc.protocol.Concurrency)
+	for nonce := range l.holds {
+		if c := l.world.ledger.owner[nonce]; c != nil && c.life == l && c.run != nil && !c.settled {
+			exposed++
+		}
+	}
+	if exposed > most {
+		l.world.violate("exposed", "%s began %s, and %d events have started and are not settled, of at most %d", l.id, t.name, exposed, most)
 	}
 }
 
