@@ -23,9 +23,9 @@ const (
 )
 
 // testTimeout bounds one test, so that one which hangs fails by its name, long before its package does.
-const testTimeout = 5 * time.Minute
+const testTimeout = 9 * time.Minute
 
-// URI names the server. A test that asks for it has five minutes to end.
+// URI names the server. A test that asks for it has nine minutes to end.
 func URI(tb testing.TB) string {
 	tb.Helper()
 	if uri := os.Getenv("MONGODB_URI"); uri != "" {
