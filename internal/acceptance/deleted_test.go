@@ -69,7 +69,7 @@ func (r *rig) forgotten(s *local, prefix string, n int, sequence uint64) {
 	info, err := r.bus.Topic(r.t.Context(), "order.placed", "billing", bus.Start{})
 	must(r.t, err)
 	r.eventually("the watermark has advanced", func() bool {
-		at, err := s.store.Begin(r.t.Context(), "billing", "order.placed", dedupe.Position(info.Start))
+		at, err := s.store.Begin(r.t.Context(), "billing", "order.placed", dedupe.Watermark{Position: dedupe.Position(info.Start)})
 		must(r.t, err)
 		return at.Sequence == sequence
 	})
