@@ -31,8 +31,8 @@ type Harness struct {
 	// Snapshot copies the stream, and returns what puts the copy in the stream's place. The cursors may be copied
 	// with it or not. The bus, and connections to it, are usable again when restore returns.
 	Snapshot func(t *testing.T, b bus.Bus) (restore func(t *testing.T))
-	// Backup copies the stream, and returns what deletes the stream and makes it again from the copy, under another time of creation and
-	// without cursors.
+	// Backup copies the stream, and returns what deletes the stream and makes it again from the copy without cursors, under another
+	// time of creation if the bus does not keep it.
 	Backup func(t *testing.T, b bus.Bus) (restore func(t *testing.T))
 	// StepClock sets the clock that stored times are read from.
 	StepClock func(t *testing.T, b bus.Bus, by time.Duration)

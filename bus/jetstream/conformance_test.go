@@ -111,7 +111,7 @@ func conformance(t *testing.T, start func(testing.TB) machine) {
 		Backup: func(t *testing.T, b bus.Bus) func(t *testing.T) {
 			t.Helper()
 			w := servers.get(b)
-			restore := backup(t, w.nc, stream)
+			restore := natstest.Backup(t, w.nc, stream)
 			return func(t *testing.T) {
 				t.Helper()
 				if err := w.js.DeleteStream(t.Context(), stream); err != nil {

@@ -45,6 +45,6 @@
 //	publish    $JS.ACK.S.C.>                   ($JS.ACK.*.*.S.C.> where the server uses the newer form)
 //	subscribe  _INBOX.>
 //
-// Without BindOnly, a Source reads one message of the stream after a reconnect, to see whether it is the same; a
-// user that may not do that loses a second and that check.
+// Without BindOnly, single messages are read after a reconnect and where a group goes on, to see whether the stream is
+// the same: publish $JS.API.STREAM.MSG.GET.S. A user that may not do that loses Options.APITimeout and that check.
 package jetstream

@@ -77,6 +77,9 @@ type Subscription struct {
 	RunLimit, Lease, AckWait, TTL time.Duration
 	// Start is where a new group starts.
 	Start bus.Start
+	// StartStream is the incarnation of a replaced stream in which Start also says where a known group
+	// goes on; see consumer.Options.FromStream.
+	StartStream string
 	// DeadLetter is the topic for events that are given up.
 	DeadLetter string
 	Order      Order

@@ -12,7 +12,7 @@ func (s *Subscription) Options() (*consumer.Options, error) {
 		Mode: s.Mode, Concurrency: s.Concurrency, MaxUnmarked: s.MaxUnmarked, MaxAttempts: s.Attempts, MaxCrashes: s.Crashes,
 		Backoff:  consumer.Backoff{Base: s.Backoff.Initial, Max: s.Backoff.Max},
 		RunLimit: s.RunLimit, Lease: s.Lease, AckWait: s.AckWait, TTL: s.TTL,
-		From: s.Start, DeadLetter: s.DeadLetter, OrderKey: s.orderKey(),
+		From: s.Start, FromStream: s.StartStream, DeadLetter: s.DeadLetter, OrderKey: s.orderKey(),
 	}
 	if s.Rate != (Rate{}) {
 		limit, err := flow.NewRate(s.Rate.perSecond(), s.Rate.burst())

@@ -80,6 +80,8 @@ func subscriptionKeys(limits consumer.Limits, defaults *consumer.Options) []key[
 			on("ttl", "DURATION").doc("how long it is remembered what was handled; at least ack_wait + backoff.max + run_limit, and longer than lease"),
 		begin("start", func(s *s) *bus.Start { return &s.Start }).
 			on("start", "START").doc("where a group that is new starts: earliest, latest, or a time such as 2026-01-31T15:04:05Z"),
+		text("start_stream", "a stream and its time of creation, as the refusal names it", func(s *s) *string { return &s.StartStream }, nil).otherwise("none").
+			on("start-stream", "STREAM").doc("a replaced stream, as the refusal names it, in which start also says where a known group goes on"),
 		topic("dead_letter", func(s *s) *string { return &s.DeadLetter }).otherwise("dead.GROUP").
 			on("dead-letter", "TOPIC").doc("topic for events that are given up; it needs a stream"),
 		oneOf("order", func(s *s) *Order { return &s.Order }, words(OrderKey, OrderNone, OrderTopic)...).

@@ -1,4 +1,4 @@
-package jetstream_test
+package natstest
 
 import (
 	"encoding/json"
@@ -8,8 +8,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// backup copies a stream as `nats stream backup` does, without its consumers, and returns what `nats stream restore` does with it.
-func backup(t *testing.T, nc *nats.Conn, stream string) (restore func(t *testing.T)) {
+// Backup copies a stream as `nats stream backup` does, without its consumers, and returns what `nats stream restore` does with it.
+func Backup(t testing.TB, nc *nats.Conn, stream string) (restore func(t testing.TB)) {
 	t.Helper()
 	sub, err := nc.SubscribeSync(nats.NewInbox())
 	if err != nil {
@@ -22,7 +22,7 @@ func backup(t *testing.T, nc *nats.Conn, stream string) (restore func(t *testing
 	ask(t, nc, "$JS.API.STREAM.SNAPSHOT."+stream, map[string]any{"deliver_subject": sub.Subject, "no_consumers": true}, &copied)
 	var chunks [][]byte
 	for {
-		m, err := sub.NextMsg(patience)
+		m, err := sub.NextMsg(answerIn)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -32,22 +32,25 @@ func backup(t *testing.T, nc *nats.Conn, stream string) (restore func(t *testing
 		chunks = append(chunks, m.Data)
 		_ = m.Respond(nil)
 	}
-	return func(t *testing.T) {
+	return func(t testing.TB) {
 		t.Helper()
 		var to struct {
 			Subject string `json:"deliver_subject"`
 		}
 		ask(t, nc, "$JS.API.STREAM.RESTORE."+stream, map[string]any{"config": copied.Config, "state": copied.State}, &to)
 		for _, chunk := range append(chunks, nil) {
-			if _, err := nc.Request(to.Subject, chunk, patience); err != nil {
+			if _, err := nc.Request(to.Subject, chunk, answerIn); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
 }
 
+// answerIn is how long the server may take, on a loaded machine.
+const answerIn = 30 * time.Second
+
 // ask makes a request to the API of JetStream.
-func ask(t *testing.T, nc *nats.Conn, subject string, request, answer any) {
+func ask(t testing.TB, nc *nats.Conn, subject string, request, answer any) {
 	t.Helper()
 	data, err := json.Marshal(request)
 	if err != nil {
@@ -56,7 +59,7 @@ func ask(t *testing.T, nc *nats.Conn, subject string, request, answer any) {
 	var failed struct {
 		Error json.RawMessage
 	}
-	m, err := nc.Request(subject, data, 5*time.Second)
+	m, err := nc.Request(subject, data, answerIn)
 	if err == nil {
 		err = json.Unmarshal(m.Data, &failed)
 	}
