@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -186,8 +187,10 @@ func TestLogSaysWhyAnEventWasGivenUp(t *testing.T) {
 // forgetful is a store that has given every claim to somebody else when it is settled.
 type forgetful struct{ *memdedupe.Store }
 
-func (forgetful) Settle(_ context.Context, ss []dedupe.Settlement) ([]bool, error) {
-	return make([]bool, len(ss)), nil
+var _ dedupe.Claimer = forgetful{}
+
+func (forgetful) Settle(_ context.Context, ss []dedupe.Settlement) ([]error, error) {
+	return slices.Repeat([]error{dedupe.ErrSuperseded}, len(ss)), nil
 }
 
 // TestLostClaimTellsOfItsEffect: whoever reads the log learns whether the effect was made here.
