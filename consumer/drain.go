@@ -68,14 +68,12 @@ const drainMargin = 4 * time.Second
 // afterwards is how long all that comes after the drain time-out may take.
 func (e *engine) afterwards() time.Duration { return min(e.o.Drain, drainMargin) }
 
-func waitUntil(c <-chan struct{}, end time.Time) bool {
+func waitUntil(c <-chan struct{}, end time.Time) {
 	timer := time.NewTimer(time.Until(end))
 	defer timer.Stop()
 	select {
 	case <-c:
-		return true
 	case <-timer.C:
-		return false
 	}
 }
 

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"bytes"
 	"errors"
 	"reflect"
 	"slices"
@@ -325,7 +326,7 @@ func FuzzLetter(f *testing.F) {
 		if err := got.Join(parts...); err != nil {
 			t.Fatal(err)
 		}
-		if got.Event.ID != id || got.Event.Source != source || string(got.Event.Data) != string(data) || !reflect.DeepEqual(got.Event.Headers, l.Event.Headers) ||
+		if got.Event.ID != id || got.Event.Source != source || !bytes.Equal(got.Event.Data, data) || !reflect.DeepEqual(got.Event.Headers, l.Event.Headers) ||
 			reason != "" && got.Reason == "" {
 			t.Errorf("read back as %+v", got)
 		}

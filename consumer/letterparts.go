@@ -132,10 +132,7 @@ func attributesOf(e *bus.Event) func(yield func(kind string, field *string) bool
 
 func unpack(packed []byte) (e bus.Event, err error) {
 	e.Headers = make(bus.Headers)
-	fields := make(map[string]*string)
-	for kind, field := range attributesOf(&e) {
-		fields[kind] = field
-	}
+	fields := maps.Collect(attributesOf(&e))
 	for {
 		line, rest, ok := bytes.Cut(packed, []byte("\n"))
 		if !ok {

@@ -21,7 +21,8 @@ func letterTopic(ctx context.Context, b bus.Bus, topic, group, dead string) (bus
 	if err != nil {
 		return info, fmt.Errorf("%w: %w", ErrDeadLetterTopic, err)
 	}
-	return info, checkLetterTopic(&info, group, dead)
+	err = checkLetterTopic(&info, group, dead)
+	return info, err
 }
 
 func checkLetterTopic(info *bus.TopicInfo, group, dead string) error {

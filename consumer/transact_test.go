@@ -52,7 +52,7 @@ func (s *transactor) Transact(ctx context.Context, c dedupe.Claim, lease, ttl ti
 			return err
 		}
 	}
-	if oks, err := s.Store.Extend(ctx, []dedupe.Claim{c}, lease, ttl); err != nil || oks[0] != nil {
+	if errs, err := s.Extend(ctx, []dedupe.Claim{c}, lease, ttl); err != nil || errs[0] != nil {
 		return errors.Join(dedupe.ErrSuperseded, err)
 	}
 	for runs := 1; ; runs++ {
@@ -86,7 +86,7 @@ func (s *transactor) end(c dedupe.Claim, ttl time.Duration, written []string) er
 		return instead
 	}
 	errs, err := s.Store.Settle(context.Background(), []dedupe.Settlement{{Claim: c, TTL: ttl}})
-	if err = errors.Join(append(errs, err)...); err != nil {
+	if err := errors.Join(append(errs, err)...); err != nil {
 		return err
 	}
 	s.effects = append(s.effects, written...)

@@ -59,7 +59,7 @@ func TestDrainEndsInTimeWhateverHangs(t *testing.T) {
 	}{
 		"bus and store":       {hangs: func(_ *rig, w *Worker, _ <-chan struct{}) { w.Handle("t", wait, nil) }, calls: all, says: "drain"},
 		"bus and store, idle": {hangs: func(_ *rig, w *Worker, _ <-chan struct{}) { w.Handle("t", quick, nil) }, calls: all},
-		"an outbox to a bus that hangs": {hangs: func(r *rig, w *Worker, _ <-chan struct{}) {
+		"an outbox to a bus that hangs": {hangs: func(_ *rig, w *Worker, _ <-chan struct{}) {
 			q := newOutbox(t)
 			time.AfterFunc(40*time.Second, func() { addTo(context.Background(), t, q, bus.Event{ID: "1", Topic: "out"}) })
 			drain(t, w, q, &outbox.Options{Drain: time.Hour})

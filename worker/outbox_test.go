@@ -157,14 +157,14 @@ func TestNotificationsWakeTheMover(t *testing.T) {
 	running.Go(func() { _ = box.mover.Run(ctx) })
 	running.Go(func() { _ = box.Watch(ctx, func() {}) })
 	coll := c.database.Collection("invoices")
+	again := time.NewTicker(50 * time.Millisecond) // the first ones may be rung before anybody listens
+	defer again.Stop()
 	for i := range 3 { // the first ones may be found as the mover starts
 		if _, err := store.UpdateOnce(ctx, coll, bson.D{{Key: "_id", Value: i}}, bson.D{}, &mongodedupe.UpdateOptions{
 			Upsert: true, Key: dedupe.Key{ID: strconv.Itoa(i)}, Publish: []bus.Event{{Topic: "invoice.issued", Key: "k"}},
 		}); err != nil {
 			t.Fatal(err)
 		}
-		again := time.NewTicker(50 * time.Millisecond) // the first ones may be rung before anybody listens
-		defer again.Stop()
 		for moved := 0; moved <= i; {
 			notify()
 			counts, err := box.Count(ctx)

@@ -1,6 +1,7 @@
 package bustest
 
 import (
+	"bytes"
 	"errors"
 	"slices"
 	"testing"
@@ -59,7 +60,7 @@ func findsStored(t *testing.T, f *fixture) {
 		true, false, true, false, true, false)
 	for _, d := range ds {
 		event, err := f.finder(t).Get(t.Context(), d.At)
-		if err != nil || event.ID != d.Event.ID || event.Topic != d.Event.Topic || string(event.Data) != string(d.Event.Data) {
+		if err != nil || event.ID != d.Event.ID || event.Topic != d.Event.Topic || !bytes.Equal(event.Data, d.Event.Data) {
 			t.Errorf("Get of %+v: %+v, %v; want %+v", d.At, event, err, d.Event)
 		}
 	}

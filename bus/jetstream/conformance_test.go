@@ -45,11 +45,12 @@ func embedded(configure func(*server.Options)) func(testing.TB) machine {
 	return func(t testing.TB) machine { t.Helper(); return natstest.Start(t, configure) }
 }
 
-func conformance(t *testing.T, start func(testing.TB) machine) {
+// conformance runs the suite. A server of this kind may be one that cannot do some of it.
+func conformance(t *testing.T, start func(testing.TB) machine, cannot ...func(*bustest.Harness)) {
 	t.Helper()
 	var servers perBus[*served]
 	slots := make(chan struct{}, 8) // each case runs a server
-	bustest.Run(t, bustest.Harness{
+	h := bustest.Harness{
 		AckWait: 1500 * time.Millisecond,
 		Run: func(t *testing.T, test func(t *testing.T)) {
 			t.Helper()
@@ -126,7 +127,11 @@ func conformance(t *testing.T, start func(testing.TB) machine) {
 			w.Stop()
 			w.restart(t)
 		},
-	})
+	}
+	for _, leaveOut := range cannot {
+		leaveOut(&h)
+	}
+	bustest.Run(t, h)
 }
 
 func (w *served) stream(t *testing.T) jetstream.Stream {

@@ -99,7 +99,7 @@ func (b *Bus) message(ctx context.Context, at bus.Position) (*storedMessage, err
 	defer cancel()
 	doing := fmt.Sprintf("read sequence %d of stream %q", at.Sequence, name)
 	m, err := b.nc.RequestWithContext(ctx, b.api+"STREAM.MSG.GET."+name, fmt.Appendf(nil, `{"seq":%d}`, at.Sequence))
-	if err = b.answered(doing, name, err); err != nil {
+	if err := b.answered(doing, name, err); err != nil {
 		return nil, err
 	}
 	var answer struct {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/onceish/onceish/bus/bustest"
 	natsbus "github.com/onceish/onceish/bus/jetstream"
 	"github.com/onceish/onceish/internal/natstest"
 )
@@ -14,7 +15,10 @@ const newestUnsupported = "2.10.29"
 
 func TestConformanceOldest(t *testing.T) {
 	t.Parallel()
-	conformance(t, func(t testing.TB) machine { t.Helper(); return natstest.StartVersion(t, natsbus.OldestServer) })
+	start := func(t testing.TB) machine { t.Helper(); return natstest.StartVersion(t, natsbus.OldestServer) }
+	conformance(t, start, func(h *bustest.Harness) {
+		h.Backup = nil // it restores a stream under the time at which the copied one was created
+	})
 }
 
 func TestNewRefusesAnOldServer(t *testing.T) {

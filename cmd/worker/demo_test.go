@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
 	"maps"
@@ -104,9 +105,11 @@ func TestDemoKeepsThePromise(t *testing.T) {
 			if store == "mongo" {
 				cmd.Env = append(cmd.Env, "MONGODB_URI="+mongotest.URI(t))
 			}
+			var said bytes.Buffer
+			cmd.Stderr = &said
 			out, err := cmd.Output()
 			if err != nil {
-				t.Fatal(err)
+				t.Fatalf("%v:\n%s\n%s", err, out, &said)
 			}
 			var got map[string]any
 			if err := json.Unmarshal(out, &got); err != nil {

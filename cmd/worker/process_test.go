@@ -433,7 +433,7 @@ func TestClosedStandardOutputDrains(t *testing.T) {
 	w.says("msg=drained")
 	w.says("nobody reads the standard output of commands any more")
 	h.stdout = nil
-	h.start(append(args[:len(args):len(args)], "--until-empty")...).exits(0)
+	h.start(append(slices.Clip(args), "--until-empty")...).exits(0)
 	effects := strings.Fields(h.wait("effects"))
 	slices.Sort(effects) // what was given back may come in another order
 	if !slices.Equal(effects, []string{"1", "2", "3"}) {

@@ -78,7 +78,7 @@ func (r *room) take(key string, data int) error {
 	b, most := r.store.bounds, r.store.bounds.admission()
 	size := int64(len(r.store.kept) + len(key) + data + overhead)
 	switch {
-	case b.msgs > 0 && r.used.msgs+1 > most.msgs:
+	case b.msgs > 0 && r.used.msgs >= most.msgs:
 		return fmt.Errorf("%w: the bucket %q has %d keys of %d, and the rest is kept for rows that are rewritten: raise max-msgs of its stream",
 			dedupe.ErrFull, r.store.bucket, r.used.msgs, b.msgs)
 	case b.bytes > 0 && r.used.bytes+size > most.bytes:

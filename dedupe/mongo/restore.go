@@ -74,7 +74,7 @@ func (s *Store) readLost(ctx context.Context, all []*lost, refused map[*lost]boo
 
 // claimRow is the row of a claim as its owner knows it, without state, lease and expiry. Its token is no smaller than an expired one's.
 func claimRow(c *dedupe.Claim, id string, expired *row, at mongoserver.Instant) bson.D {
-	token := int64(c.Token) //nolint:gosec // it came from an int64
+	token := int64(c.Token) // it came from one
 	if expired != nil {
 		token = max(token, expired.token)
 	}

@@ -3,6 +3,7 @@ package mongo
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
@@ -59,15 +60,7 @@ func labelled(err error, label string) bool {
 
 func hasCode(err error, codes ...int) bool {
 	e, ok := errors.AsType[driver.ServerError](err)
-	if !ok {
-		return false
-	}
-	for _, c := range codes {
-		if e.HasErrorCode(c) {
-			return true
-		}
-	}
-	return false
+	return ok && slices.ContainsFunc(codes, e.HasErrorCode)
 }
 
 // turnedDown tells whether a server, and not a connection, says that a transaction met another one.

@@ -165,7 +165,7 @@ func (s *Store) Advance(ctx context.Context, group, topic string, at dedupe.Wate
 func (s *Store) Replace(ctx context.Context, group, topic string, was, now dedupe.Watermark) (bool, error) {
 	kept, err := newPoint(dedupe.Point{Sequence: was.Sequence, Stored: was.Stored})
 	if err != nil {
-		return false, nil //nolint:nilerr // such a one is kept nowhere
+		return false, nil // such a one is kept nowhere
 	}
 	f, err := newFloor(now)
 	if err != nil {

@@ -123,7 +123,7 @@ func (c *member) awaitLocks(cmd bson.D) (bson.D, error) {
 		}
 		held, freed := c.set.locked(rows)
 		if !held {
-			return nil, nil //nolint:nilnil // go on
+			return nil, nil // nothing holds it up
 		}
 		select {
 		case <-freed:

@@ -52,6 +52,7 @@ type Cursor struct {
 
 	mu     sync.Mutex
 	source bus.Source       // replaced when the consumer was lost
+	opened uint64           // is how often the source was replaced; sources need not be comparable
 	at     dedupe.Watermark // as it was last read or stored
 	info   bus.Info         // as last polled
 	told   uint64           // of info.Lost, by this source
@@ -96,6 +97,7 @@ func (c *Cursor) Open(ctx context.Context) (Opened, error) {
 	c.mu.Lock()
 	old := c.source
 	c.source, c.at, c.info, c.told = source, p.at, info, 0
+	c.opened++
 	c.mu.Unlock()
 	if old != nil {
 		_ = old.Close(ctx) // its consumer is gone
@@ -147,11 +149,13 @@ func (c *Cursor) Source() bus.Source {
 
 // Poll asks the bus for the state of the cursor.
 func (c *Cursor) Poll(ctx context.Context) (bus.Info, error) {
-	source := c.Source()
+	c.mu.Lock()
+	source, opened := c.source, c.opened
+	c.mu.Unlock()
 	info, err := source.Info(ctx)
 	if err == nil {
 		c.mu.Lock()
-		if c.source == source {
+		if c.opened == opened {
 			c.info = info
 		}
 		c.mu.Unlock()

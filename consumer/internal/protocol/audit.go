@@ -17,11 +17,7 @@ func (m *Machine) Audit() error {
 			parked++
 		}
 		parked += len(j.copies) - 1
-		for i := range j.copies {
-			if j.phase != zombie {
-				held += j.copies[i].size()
-			}
-		}
+		held += j.bytesHeld()
 		if j.exposed {
 			exposed++
 		}
@@ -53,6 +49,17 @@ func (m *Machine) Audit() error {
 		}
 	}
 	return m.auditExpected()
+}
+
+// bytesHeld is what the copies of a job take of the room for events.
+func (j *Job) bytesHeld() int {
+	n := 0
+	for i := range j.copies {
+		if j.phase != zombie {
+			n += j.copies[i].size()
+		}
+	}
+	return n
 }
 
 // auditExpected holds what is expected back against what the lanes know of it.

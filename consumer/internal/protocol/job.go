@@ -97,6 +97,7 @@ type Job struct {
 	stuck     bool      // its handler did not return at the run limit
 	ending    ending
 	asked     bool // the store was asked to settle it
+	counted   bool // the claim's attempts include the last run
 	verdict   Verdict
 	ran       bool // took is how long
 	took      time.Duration
@@ -118,8 +119,13 @@ func (j *Job) Event() *bus.Event { return &j.copies[0].Delivery.Event }
 // Key is what the store knows the event by.
 func (j *Job) Key() dedupe.Key { return j.key }
 
-// Attempt is the number of this run, 1 being the first.
-func (j *Job) Attempt() int { return j.claim.Attempts + 1 }
+// Attempt is the number of this run, 1 being the first. It stays that while the event is dead-lettered.
+func (j *Job) Attempt() int {
+	if j.counted {
+		return j.claim.Attempts
+	}
+	return j.claim.Attempts + 1
+}
 
 // Token grows with every takeover of the key.
 func (j *Job) Token() uint64 { return j.claim.Token }

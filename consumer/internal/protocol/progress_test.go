@@ -210,7 +210,7 @@ func TestOpenPullsAreReadOut(t *testing.T) {
 		r.Fetch(r.now)
 	}
 	r.claims(nil)
-	for r.run() != nil {
+	for r.run() != nil { //nolint:revive // until nothing is left to run
 	}
 	if n, ok := r.Fetch(r.now); n != 0 || !ok {
 		t.Errorf("fetches %d (%v) with hundreds under way, want to take them in", n, ok)

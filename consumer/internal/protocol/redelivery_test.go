@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -384,7 +385,7 @@ func TestFreezeAsksFirst(t *testing.T) {
 		r, j := frozen(t)
 		b := r.Extensions(r.now)
 		r.Extended(r.now, b, []error{dedupe.ErrSuperseded}, nil)
-		if cs := r.Cancels(); len(cs) != 1 || cs[0].Job != j || cs[0].Cause != ErrLeaseLost {
+		if cs := r.Cancels(); len(cs) != 1 || cs[0].Job != j || !errors.Is(cs[0].Cause, ErrLeaseLost) {
 			t.Fatalf("cancelled %+v", cs)
 		}
 	})

@@ -50,6 +50,7 @@ func (m *Machine) stored(now time.Time, j *Job, sent time.Time) {
 	case dedupe.GivenUp:
 		if j.ending.counted {
 			j.claim.Attempts++
+			j.counted = true
 		}
 		j.claim.State, j.claim.Reason, j.claim.Letter = dedupe.Dying, j.ending.reason, j.ending.letter
 		j.leased, j.expires = sent, sent.Add(m.cfg.Lease)

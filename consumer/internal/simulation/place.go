@@ -3,7 +3,6 @@ package simulation
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"slices"
 	"time"
@@ -21,7 +20,7 @@ func (l *life) place(fromStream string) *cursor.Cursor {
 	w := l.world
 	o := cursor.Config{
 		Bus: w.bus, Topic: pattern, Group: group, FromStream: fromStream, AckWait: w.sc.protocol.AckWait,
-		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Log: slog.New(slog.DiscardHandler),
 	}
 	if w.sc.fromTime && fromStream == "" {
 		o.From.Time = w.busClock.now().Add(-w.elapsed)

@@ -134,11 +134,12 @@ func (x *transaction) end(v protocol.Verdict) {
 	l, r := x.life, x.run
 	r.done, r.ended = true, l.world.elapsed
 	l.world.note("end", l.id, r.thing.name, int64(v.Kind))
-	switch v.Kind { //nolint:exhaustive // the others tell nothing of the claim
+	switch v.Kind {
 	case protocol.Success:
 		l.knows[x.job.Key()] = r
 	case protocol.Superseded:
 		l.told(x.claim.Nonce)
+	default: // tells nothing of the claim
 	}
 	delete(l.runs, x.job)
 	l.m.Ran(l.now(), x.job, v)
