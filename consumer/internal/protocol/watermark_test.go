@@ -1,24 +1,30 @@
 package protocol
 
 import (
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/onceish/onceish/bus"
 )
 
-// TestNothingIsExpectedBackFromAnOldCursor: what was nacked on the cursor before is not waited for on the next one, where its sequence
-// may be another event's.
-func TestNothingIsExpectedBackFromAnOldCursor(t *testing.T) {
+// TestNothingIsWaitedForThatARestoredStreamLacks: what was nacked on the cursor before is expected from the next one, which delivers it again;
+// where the stream came back without it, later events of its key go on all the same, and it is dead-lettered from memory.
+func TestNothingIsWaitedForThatARestoredStreamLacks(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, nil)
-	order := func(a *Arrival) { a.Order = "k" }
-	r.give(arrival("a", 1, order))
-	r.claims(nil)
-	r.Ran(r.now, r.mustRun("a"), fails("not now"))
-	r.settle(true)
-	r.Answers() // nacked, and expected back before anything later of its key
-	r.SetWatermark(arrival("", 0).Delivery.At)
-	r.give(arrival("b", 2, order))
+	r := failedHead(t, nil)
+	r.SetWatermark(r.now, bus.Position{Stream: "s@2"})
+	r.want("x2 nothing given back")
+	r.give(arrival("x2", 2, ordered("x")))
 	r.pass(time.Second)
-	r.claims(nil)
-	r.mustRun("b")
+	if ids := r.claims(nil); len(ids) != 0 {
+		t.Fatalf("claimed %v before what was nacked here is known to be gone", ids)
+	}
+	r.pass(time.Minute)
+	if _, gone := r.lookUp(nil, "x1"); len(gone) != 1 || !gone[0].Kept {
+		t.Fatalf("gone: %+v, want x1 with its data", gone)
+	}
+	if ids := r.claims(nil); !slices.Equal(ids, []string{"x1"}) {
+		t.Fatalf("claimed %v, want x1, to be dead-lettered", ids)
+	}
 }

@@ -85,7 +85,6 @@ func (x *transaction) commit() {
 		case errors.Is(refused, dedupe.ErrSuperseded):
 			x.end(protocol.Verdict{Kind: protocol.Superseded, Err: errUndone})
 		default:
-			x.run.succeeded = false
 			x.end(protocol.Verdict{Kind: protocol.Conflicted, Error: refused.Error(), Err: refused})
 		}
 	})
