@@ -246,7 +246,9 @@ func TestFingerprintMayChange(t *testing.T) {
 func TestFingerprintName(t *testing.T) {
 	t.Parallel()
 	for _, o := range []*consumer.Options{
-		{FingerprintName: "Order"}, {FingerprintName: "json"}, {Fingerprint: func(bus.Event) []byte { return nil }, FingerprintName: "bytes"},
+		{FingerprintName: "Order"},
+		{FingerprintName: "json"},
+		{Fingerprint: func(bus.Event) []byte { return nil }, FingerprintName: "bytes"},
 		{FingerprintName: strings.Repeat("a", 33)},
 	} {
 		if _, err := o.WithDefaults("billing"); err == nil || !strings.Contains(err.Error(), "Options.FingerprintName") {
