@@ -54,7 +54,8 @@ func TestMaxAckPendingFollowsWhatWaits(t *testing.T) {
 	for i := range 9 {
 		put(t, b, fmt.Sprint(i))
 	}
-	nackAll(t, s, 8, 5*time.Second)
+	nackAll(t, s, 4, 5*time.Second)
+	nackAll(t, s, 4, 5*time.Second)
 	get(t, s, 1)
 	raised := maxAckPending(t, b, s)
 	if raised <= 8 {

@@ -33,7 +33,7 @@ func TestEventsThatBackOffDoNotStopOthers(t *testing.T) {
 		began := time.Now()
 		r.ledger.await(t, healthy, "effect", "", "")
 		t.Logf("%d events were handled %v after %d others failed", healthy, time.Since(began), dead)
-		first.kill()
+		first.stop()
 		second.stop()
 		run("third")
 		publish("after", healthy, "effect")
