@@ -57,7 +57,8 @@ type SubscribeOptions struct {
 // DefaultAckWait is the deadline of a delivery unless SubscribeOptions say otherwise.
 const DefaultAckWait = 30 * time.Second
 
-// DefaultMaxUnsettled is how many deliveries of a group may be unsettled at once.
+// DefaultMaxUnsettled is how many deliveries of a group may be in flight at once. An event that was
+// nacked with a delay stays unsettled, and does not count against it while it waits.
 const DefaultMaxUnsettled = 20_000
 
 // Start is where a new group starts. The zero Start is the earliest event; at most one field is set.

@@ -35,7 +35,9 @@ type Info struct {
 	Floor uint64
 	// Pending is how many events were never delivered to the group yet.
 	Pending uint64
-	// Unsettled is how many deliveries are out; at MaxUnsettled the bus hands out no more.
+	// Unsettled is how many deliveries are out, including those that wait for the delay of their
+	// nak. At MaxUnsettled the bus delivers no new events. MaxUnsettled grows with what waits, as
+	// far as the bus allows.
 	Unsettled, MaxUnsettled uint64
 	// Lost is an upper bound of what the stream dropped (retention, purge) before this group saw it.
 	Lost uint64

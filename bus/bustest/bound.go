@@ -11,7 +11,8 @@ func bound() []promise {
 	limited := Stream{MaxUnsettled: 5}
 	return []promise{
 		{name: "the bound on unsettled deliveries holds back, and releases", stream: limited, keeps: holdsBack},
-		{name: "a naked event keeps its place in the bound", stream: limited, keeps: keepsPlace},
+		{name: "what waits for the delay of its nak does not hold up others", stream: limited, keeps: delaysHoldUpNobody},
+		{name: "what waits for the delay of its nak comes again in order", stream: limited, keeps: delaysKeepOrder},
 		{name: "redeliveries pass the bound", stream: limited, keeps: redeliversAtBound},
 	}
 }
@@ -41,13 +42,44 @@ func holdsBack(t *testing.T, f *fixture) {
 	f.fetchNone(t, src, watch)
 }
 
-func keepsPlace(t *testing.T, f *fixture) {
+// nackDelayed nacks the first n of all events with the delay, five at a time, which is the bound, and
+// returns the five that were delivered after them.
+func (f *fixture) nackDelayed(t *testing.T, n, all int, delay time.Duration) (bus.Source, []*bus.Delivery) {
+	t.Helper()
 	src, ds := f.fill(t)
-	for _, d := range ds {
-		nak(t, d, time.Hour)
+	f.publish(t, events(all)[12:]...)
+	for range n / 5 {
+		for _, d := range ds {
+			nak(t, d, delay)
+		}
+		ds = f.fetch(t, src, 5)
 	}
-	f.fetchNone(t, src, watch)
-	f.info(t, src, "5 unsettled", func(i bus.Info) bool { return i.Unsettled == 5 })
+	return src, ds
+}
+
+// delaysHoldUpNobody nacks four times as many events as the bound: those behind them are delivered,
+// also to a source that was opened meanwhile.
+func delaysHoldUpNobody(t *testing.T, f *fixture) {
+	src, ds := f.nackDelayed(t, 20, 40, time.Hour)
+	wantIDs(t, ds, "21", "22", "23", "24", "25")
+	f.info(t, src, "25 unsettled, which is within the bound", func(i bus.Info) bool {
+		return i.Unsettled == 25 && i.MaxUnsettled >= 25
+	})
+	ack(t, ds...)
+	if err := src.Close(t.Context()); err != nil {
+		t.Fatalf("Close: %v", err)
+	}
+	src = f.subscribe(t, "g", nil)
+	wantIDs(t, f.fetch(t, src, 5), "26", "27", "28", "29", "30")
+	f.info(t, src, "20 delayed and 5 in flight", func(i bus.Info) bool { return i.Unsettled == 25 && i.Floor == 0 })
+}
+
+// delaysKeepOrder nacks twice as many events as the bound: they come again in order, though the bound
+// is full of others by then.
+func delaysKeepOrder(t *testing.T, f *fixture) {
+	src, ds := f.nackDelayed(t, 10, 15, 4*time.Second)
+	wantIDs(t, ds, "11", "12", "13", "14", "15")
+	wantIDs(t, f.fetch(t, src, 10), "1", "2", "3", "4", "5", "6", "7", "8", "9", "10")
 }
 
 func redeliversAtBound(t *testing.T, f *fixture) {

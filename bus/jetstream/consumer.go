@@ -14,12 +14,12 @@ import (
 
 // wanted is what is ours of a consumer's configuration. Everything else is other people's.
 type wanted struct {
-	name         string
-	filter       string
-	ackWait      time.Duration
-	maxUnsettled int
-	inactive     time.Duration // what the stream sets where a consumer says nothing of it
-	drops        bool          // the stream drops what no consumer waits for
+	name       string
+	filter     string
+	ackWait    time.Duration
+	ackPending ackPendingSteps
+	inactive   time.Duration // what the stream sets where a consumer says nothing of it
+	drops      bool          // the stream drops what no consumer waits for
 }
 
 // consumer makes or finds the durable consumer of a group, and holds what is ours of it to what is wanted.
@@ -37,8 +37,8 @@ func (b *Bus) consumer(ctx context.Context, stream *jetstream.StreamInfo, w want
 	if err != nil {
 		return nil, false, err
 	}
-	if !b.o.BindOnly && w.change(info.Config) {
-		if info, err = b.updateConsumer(ctx, name, w, info.Config); err != nil {
+	if !b.o.BindOnly && w.change(info) {
+		if info, err = b.updateConsumer(ctx, name, w, info); err != nil {
 			return nil, false, err
 		}
 	}
@@ -77,39 +77,41 @@ func (b *Bus) createConsumer(ctx context.Context, stream string, config jetstrea
 
 // updateConsumer changes what is ours of a consumer and leaves the rest as it was read. The consumer is read again afterwards: when the
 // server was restarted, its first answer to an update has the time of the update as the time of creation.
-func (b *Bus) updateConsumer(ctx context.Context, stream string, w wanted, config jetstream.ConsumerConfig) (*jetstream.ConsumerInfo, error) {
+func (b *Bus) updateConsumer(ctx context.Context, stream string, w wanted, info *jetstream.ConsumerInfo) (*jetstream.ConsumerInfo, error) {
 	bounded, cancel := b.within(ctx)
 	defer cancel()
-	before := config.AckWait
-	w.apply(&config)
+	config, before := info.Config, info.Config.AckWait
+	w.apply(&config, info.NumAckPending)
 	if _, err := b.js.UpdateConsumer(bounded, stream, config); err != nil {
 		return nil, b.explain(fmt.Sprintf("change consumer %q on stream %q", w.name, stream), err)
 	}
 	b.log.Info("changed a consumer's configuration, for all workers of the group", "stream", stream, "consumer", w.name,
-		"ack_wait", config.AckWait, "ack_wait_before", before, "max_unsettled", config.MaxAckPending)
+		"ack_wait", config.AckWait, "ack_wait_before", before, "max_ack_pending", config.MaxAckPending)
 	return b.consumerInfo(ctx, stream, w.name)
 }
 
 func (w wanted) config(start jetstream.ConsumerConfig) jetstream.ConsumerConfig {
 	start.Durable = w.name
 	start.AckPolicy = jetstream.AckExplicitPolicy
-	w.apply(&start)
+	w.apply(&start, 0)
 	return start
 }
 
-// apply sets what is ours and can be changed. Where a group starts and how it acknowledges cannot.
-func (w wanted) apply(c *jetstream.ConsumerConfig) {
+// apply sets what is ours and can be changed. Where a group starts and how it acknowledges cannot. What
+// the group raised max_ack_pending to is kept while its unsettled deliveries need it.
+func (w wanted) apply(c *jetstream.ConsumerConfig, unsettled int) {
 	c.FilterSubject, c.FilterSubjects = w.filter, nil
 	c.AckWait, c.BackOff = w.ackWait, nil
-	c.MaxAckPending = w.maxUnsettled
+	c.MaxAckPending = w.ackPending.keep(c.MaxAckPending, unsettled)
 	c.MaxDeliver = -1
 	c.HeadersOnly = false
 	c.InactiveThreshold = w.inactive
 }
 
-func (w wanted) change(c jetstream.ConsumerConfig) bool {
-	return !w.filtered(&c) || c.AckWait != w.ackWait || len(c.BackOff) > 0 ||
-		c.MaxAckPending != w.maxUnsettled || c.MaxDeliver > 0 || c.HeadersOnly || c.InactiveThreshold != w.inactive
+func (w wanted) change(info *jetstream.ConsumerInfo) bool {
+	c := &info.Config
+	return !w.filtered(c) || c.AckWait != w.ackWait || len(c.BackOff) > 0 ||
+		c.MaxAckPending != w.ackPending.keep(c.MaxAckPending, info.NumAckPending) || c.MaxDeliver > 0 || c.HeadersOnly || c.InactiveThreshold != w.inactive
 }
 
 func (w wanted) filtered(c *jetstream.ConsumerConfig) bool {
@@ -159,5 +161,5 @@ func (b *Bus) start(stream *jetstream.StreamInfo, o *bus.SubscribeOptions) (jets
 
 func consumerAddCommand(stream string, w wanted) string {
 	return fmt.Sprintf("nats consumer add %s %s --pull --filter %s --deliver all --ack explicit --wait %v --max-deliver=-1 --max-pending %d --defaults",
-		stream, w.name, shellQuote(w.filter), w.ackWait, w.maxUnsettled)
+		stream, w.name, shellQuote(w.filter), w.ackWait, w.ackPending.least)
 }

@@ -29,6 +29,10 @@
 // was looked at again, acks and terms are kept and naks and extensions are refused: a late ack settles an event
 // that is done, but a late nak or extension moves a delivery that may be somebody else's by then.
 //
+// An event that was nacked with a delay stays unsettled on the server, which counts it against the
+// consumer's max_ack_pending. A Source raises that while such events wait, up to
+// Options.MaxAckPending, and lowers it afterwards.
+//
 // [bus.ErrConsumerLost] is returned when the consumer or its stream was deleted, made anew, or restored from a
 // copy so that sequences went back. Subscribing again makes the consumer anew from SubscribeOptions.Resume,
 // or finds the one that another process made.

@@ -69,6 +69,7 @@ type batch struct {
 }
 
 func (s *Source) arrived(got *batch) {
+	s.flight.add(got.deliveries)
 	s.seen.add(len(got.deliveries), got.again, got.highest)
 	if s.stalled.Load() != nil {
 		s.stalled.Store(nil)
@@ -124,7 +125,7 @@ func (s *Source) delivery(m *nats.Msg, a arrival, got *batch) *bus.Delivery {
 	at := bus.Position{Stream: s.incarnation, Sequence: a.sequence, Stored: a.storedTime()}
 	what := serverMessage(m, s.schedules)
 	event, malformed := decode(m, s.stream, a, s.b.o.Envelopes)
-	t := got.settler(s, m.Reply)
+	t := got.settler(s, m.Reply, a.sequence)
 	d := bus.NewDelivery(event, int(min(a.delivered, 1<<30)), at, t) // #nosec G115 -- bounded
 	d.Malformed = malformed
 	if what != "" {
@@ -136,11 +137,11 @@ func (s *Source) delivery(m *nats.Msg, a arrival, got *batch) *bus.Delivery {
 
 const settlersAtOnce = 64
 
-func (got *batch) settler(s *Source, reply string) *settler {
+func (got *batch) settler(s *Source, reply string, sequence uint64) *settler {
 	if len(got.settlers) == cap(got.settlers) {
 		got.settlers = make([]settler, 0, settlersAtOnce)
 	}
-	got.settlers = append(got.settlers, settler{s: s, reply: reply})
+	got.settlers = append(got.settlers, settler{s: s, reply: reply, sequence: sequence})
 	return &got.settlers[len(got.settlers)-1]
 }
 

@@ -21,6 +21,9 @@ type watch struct {
 	heard   uint64    // deliveries by then
 	since   time.Time // since when nothing was delivered though it was asked for
 	strikes int       // looks in a row that found events pending meanwhile
+	low     time.Time // since when max_ack_pending could be lowered
+	refused error     // why it could not be changed the last time
+	retry   time.Time // when that may be tried again
 }
 
 // keep looks after the consumer: when the link changed, when Fetch raised an alarm, and when nothing was delivered for
@@ -56,10 +59,11 @@ func (s *Source) keep(ctx context.Context) {
 func (s *Source) look(ctx context.Context, w *watch) time.Duration {
 	state := s.b.link.now()
 	quiet := s.quiet(w)
-	if !state.up || s.verified.Load() == state && !w.alarmed && !quiet {
+	if !state.up || s.verified.Load() == state && !w.alarmed && !quiet && !s.limitDue(w) {
 		return s.b.o.CheckInterval
 	}
 	w.last = time.Now()
+	s.flight.looked()
 	consumer, err := s.examine(ctx, state)
 	switch {
 	case errors.Is(err, bus.ErrConsumerLost):
@@ -74,7 +78,16 @@ func (s *Source) look(ctx context.Context, w *watch) time.Duration {
 		s.release()
 		wake(s.poke)
 	}
+	if s.adjustLimit(ctx, consumer, w) {
+		s.stalled.Store(nil)
+		return soon // More may be waiting by then.
+	}
 	return s.diagnose(consumer, w, quiet)
+}
+
+// limitDue reports whether it is time to see whether max_ack_pending has to be changed.
+func (s *Source) limitDue(w *watch) bool {
+	return time.Since(w.last) >= s.b.o.CheckInterval*9/10 && (s.flight.pending(s.want.ackPending.least) || s.unraised.Load() != nil)
 }
 
 // quiet reports whether nothing was delivered for a while though it was asked for.

@@ -28,8 +28,14 @@ type Options struct {
 	// and no header says what it is: so the CloudEvents SDK for Go writes them on NATS. It is off by default, because a plain message
 	// whose data looks like this would change its identity with it: decide before a group begins.
 	Envelopes bool
-	// MaxUnsettled is how many deliveries of a group may be unsettled at once. Zero: bus.DefaultMaxUnsettled.
+	// MaxUnsettled is how many deliveries of a group may be in flight at once. While events wait for
+	// the delay of their nak, each process may have that many in flight. Zero:
+	// bus.DefaultMaxUnsettled.
 	MaxUnsettled int
+	// MaxAckPending is up to how many unsettled deliveries max_ack_pending of a group's consumer is
+	// raised while events wait for the delay of their nak. Equal to MaxUnsettled, it is never raised.
+	// Zero: 50 times MaxUnsettled.
+	MaxAckPending int
 	// PublishWindow is how many events may be on their way to the server at once. Zero: 4,000.
 	PublishWindow int
 	// PublishTimeout is how long Publish waits while no confirmation arrives. Zero: 5 s.
@@ -74,6 +80,7 @@ func (o *Options) complete() (Options, error) {
 		c.Logger = slog.Default()
 	}
 	c.MaxUnsettled = or(c.MaxUnsettled, bus.DefaultMaxUnsettled)
+	c.MaxAckPending = or(c.MaxAckPending, c.MaxUnsettled*defaultAckPendingFactor)
 	c.PublishWindow = or(c.PublishWindow, defaultPublishWindow)
 	c.PublishTimeout = or(c.PublishTimeout, defaultTimeout)
 	c.APITimeout = or(c.APITimeout, defaultTimeout)
@@ -91,6 +98,9 @@ func (o *Options) validate() error {
 		return fmt.Errorf("jetstream: Options.BindOnly makes nothing: leave Options.Provision nil")
 	case o.MaxUnsettled < 0:
 		return fmt.Errorf("jetstream: Options.MaxUnsettled is %d: at least 1, or 0 for %d", o.MaxUnsettled, bus.DefaultMaxUnsettled)
+	case o.MaxAckPending != 0 && o.MaxAckPending < or(o.MaxUnsettled, bus.DefaultMaxUnsettled):
+		return fmt.Errorf("jetstream: Options.MaxAckPending is %d: at least MaxUnsettled, %d, or 0 for %d times that",
+			o.MaxAckPending, or(o.MaxUnsettled, bus.DefaultMaxUnsettled), defaultAckPendingFactor)
 	case o.PublishWindow < 0:
 		return fmt.Errorf("jetstream: Options.PublishWindow is %d: at least 1, or 0 for %d", o.PublishWindow, defaultPublishWindow)
 	}

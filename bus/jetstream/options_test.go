@@ -27,6 +27,7 @@ func TestOptionsAreValidated(t *testing.T) {
 		"Options.Stream":       {Stream: "a.b"},
 		"BindOnly":             {BindOnly: true, Provision: &Provision{}},
 		"MaxUnsettled is -1":   {MaxUnsettled: -1},
+		"MaxAckPending is 3":   {MaxUnsettled: 4, MaxAckPending: 3},
 		"PublishWindow is -1":  {PublishWindow: -1},
 		"PublishTimeout is 1n": {PublishTimeout: 1},
 		"APITimeout is -1s":    {APITimeout: -time.Second},

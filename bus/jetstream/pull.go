@@ -105,6 +105,9 @@ func (s *Source) status(m *nats.Msg) {
 	s.pulling.ended(number, left)
 	switch {
 	case code == "408" || code == "404":
+		if s.flight.starved() {
+			wake(s.alarm)
+		}
 	case code == "409" && is(text, "Consumer Deleted"):
 		s.finish(fmt.Errorf("%w: consumer %q on stream %q was deleted", bus.ErrConsumerLost, s.consumer, s.stream))
 	case code == "409" && (is(text, "Leadership Change") || is(text, "Server Shutdown")):

@@ -25,9 +25,10 @@ const maxReason = 1024
 
 // settler settles one delivery.
 type settler struct {
-	s     *Source
-	reply string
-	keeps bool // an ack would delete what the server still needs
+	s        *Source
+	reply    string
+	sequence uint64
+	keeps    bool // an ack would delete what the server still needs
 }
 
 // Settle implements bus.Settler.
@@ -48,10 +49,21 @@ func (t *settler) Settle(_ context.Context, how bus.Settlement) error {
 	case how.Reason != "":
 		body = term(how.Reason)
 	}
-	if !s.current() {
-		return s.hold(settlement{t.reply, body})
+	if err := s.send(settlement{t.reply, body}); err != nil {
+		return err
 	}
-	return s.b.nc.Publish(t.reply, body)
+	if s.flight.settle(t.sequence, how) {
+		wake(s.alarm)
+	}
+	return nil
+}
+
+// send publishes a settlement, or holds it while the consumer is not known to be ours.
+func (s *Source) send(x settlement) error {
+	if !s.current() {
+		return s.hold(x)
+	}
+	return s.b.nc.Publish(x.reply, x.body)
 }
 
 // Extend implements bus.Settler.
@@ -63,7 +75,11 @@ func (t *settler) Extend(context.Context) error {
 	if !s.current() {
 		return s.uncertain("extension")
 	}
-	return s.b.nc.Publish(t.reply, extendBody)
+	if err := s.b.nc.Publish(t.reply, extendBody); err != nil {
+		return err
+	}
+	s.flight.extend(t.sequence)
+	return nil
 }
 
 // uncertain is why a settlement is not sent that would harm somebody else if it came late.
@@ -129,8 +145,8 @@ func (h *held) len() int {
 }
 
 func (s *Source) hold(x settlement) error {
-	if !s.held.add(x, s.want.maxUnsettled) {
-		return fmt.Errorf("jetstream: settlement not sent, %d are waiting for the connection already: %w", s.want.maxUnsettled, or(s.Healthy(), errAgain))
+	if !s.held.add(x, s.want.ackPending.least) {
+		return fmt.Errorf("jetstream: settlement not sent, %d are waiting for the connection already: %w", s.want.ackPending.least, or(s.Healthy(), errAgain))
 	}
 	if s.current() {
 		s.release() // It became so in between.

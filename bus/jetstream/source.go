@@ -43,8 +43,10 @@ type Source struct {
 	silent   atomic.Bool               // a pull ended without a word
 	verified atomic.Pointer[linkState] // the state of the link in which the consumer was last seen to be ours
 	stalled  atomic.Pointer[error]     // why no deliveries come
+	unraised atomic.Pointer[error]     // why max_ack_pending is not raised though events that wait fill it
 	misfit   atomic.Pointer[error]     // what somebody changed of the consumer, or of how events get into the stream
 	end      atomic.Pointer[error]     // why no delivery will come any more
+	flight   inFlight
 	held     held
 	loss     loss
 	route    route
@@ -75,7 +77,7 @@ func (b *Bus) Subscribe(ctx context.Context, topic, group string, o *bus.Subscri
 	}
 	want := wanted{
 		name: ConsumerName(group, topic), filter: topic,
-		ackWait: or(o.AckWait, bus.DefaultAckWait), maxUnsettled: b.o.MaxUnsettled,
+		ackWait: or(o.AckWait, bus.DefaultAckWait), ackPending: ackPendingSteps{b.o.MaxUnsettled, b.o.MaxAckPending},
 		inactive: stream.Config.ConsumerLimits.InactiveThreshold, drops: stream.Config.Retention != jetstream.LimitsPolicy,
 	}
 	state := b.link.now()
@@ -125,6 +127,7 @@ func (b *Bus) newSource(stream *jetstream.StreamInfo, consumer *jetstream.Consum
 		done: make(chan struct{}),
 	}
 	s.loss.begin(stream, consumer, 0, 0)
+	s.flight.begin(&consumer.Config)
 	return s
 }
 
@@ -150,8 +153,8 @@ func (s *Source) Info(ctx context.Context) (bus.Info, error) {
 		Stream:       incarnation(stream),
 		Floor:        consumer.AckFloor.Stream,
 		Pending:      consumer.NumPending,
-		Unsettled:    uint64(max(0, consumer.NumAckPending)),        // #nosec G115 -- not negative
-		MaxUnsettled: uint64(max(0, consumer.Config.MaxAckPending)), // #nosec G115 -- not negative
+		Unsettled:    uint64(max(0, consumer.NumAckPending)),     // #nosec G115 -- not negative
+		MaxUnsettled: uint64(max(0, s.reachableLimit(consumer))), // #nosec G115 -- not negative
 		Lost:         s.loss.see(stream, consumer, s.seen.redeliveries()),
 		AckWait:      consumer.Config.AckWait,
 		Now:          stream.TimeStamp,
@@ -164,6 +167,7 @@ func (s *Source) read(ctx context.Context) (*jetstream.StreamInfo, *jetstream.Co
 	if err == nil {
 		var consumer *jetstream.ConsumerInfo
 		if consumer, err = s.b.consumerInfo(ctx, s.stream, s.consumer); err == nil {
+			s.flight.read(&consumer.Config)
 			s.misfit.Store(some(errors.Join(s.want.refuse(&consumer.Config), s.strayed(ctx, stream))))
 			return stream, consumer, nil
 		}
@@ -183,7 +187,7 @@ func (s *Source) Healthy() error {
 	if err := state.err(s.b.nc); err != nil {
 		return err
 	}
-	for _, err := range []*error{s.misfit.Load(), s.stalled.Load()} {
+	for _, err := range []*error{s.misfit.Load(), s.unraised.Load(), s.stalled.Load()} {
 		if err != nil {
 			return *err
 		}

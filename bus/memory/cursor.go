@@ -18,6 +18,7 @@ type cursor struct {
 	floor   uint64 // all at or below is settled
 
 	out     map[uint64]*unsettled
+	delayed int // of out, those that wait for the delay of their nak
 	due     deadlines
 	again   []*unsettled // to be redelivered, in order; some may be settled by now
 	waiting []*Source    // that asked for more than there was, in turn
@@ -41,7 +42,7 @@ func (c *cursor) take(now int64) *bus.Delivery {
 	if u := c.redeliver(); u != nil {
 		return c.deliver(u, now)
 	}
-	if len(c.out) >= c.slot.stream.config.MaxUnsettled || !c.seek() {
+	if len(c.out)-c.delayed >= c.slot.stream.config.MaxUnsettled || !c.seek() {
 		return nil
 	}
 	u := &unsettled{slot: c.slot, seq: c.next, index: -1}
@@ -89,7 +90,9 @@ func (c *cursor) redeliver() *unsettled {
 // pass queues what is due for redelivery.
 func (c *cursor) pass(now int64) {
 	for len(c.due) > 0 && c.due[0].due <= now {
-		c.again = append(c.again, heap.Pop(&c.due).(*unsettled)) //nolint:errcheck // it holds nothing else
+		u := heap.Pop(&c.due).(*unsettled) //nolint:errcheck // it holds nothing else
+		c.setDelayed(u, false)
+		c.again = append(c.again, u)
 	}
 }
 
@@ -108,8 +111,10 @@ func (c *cursor) settle(seq uint64, st bus.Settlement, now int64) {
 			c.again = slices.Delete(c.again, i, i+1)
 		}
 		c.due.set(u, now+int64(st.After))
+		c.setDelayed(u, true)
 	case u.index >= 0:
 		c.due.drop(u)
+		c.setDelayed(u, false)
 		c.again = append(c.again, u)
 	}
 }
@@ -118,12 +123,26 @@ func (c *cursor) settle(seq uint64, st bus.Settlement, now int64) {
 func (c *cursor) extend(seq uint64, now int64) {
 	if u, ok := c.out[seq]; ok && u.index >= 0 {
 		c.due.set(u, now+c.ackWait)
+		c.setDelayed(u, false)
 	}
+}
+
+// setDelayed records whether u waits for the delay of its nak, and so does not count against
+// MaxUnsettled.
+func (c *cursor) setDelayed(u *unsettled, delayed bool) {
+	switch {
+	case delayed && !u.delayed:
+		c.delayed++
+	case !delayed && u.delayed:
+		c.delayed--
+	}
+	u.delayed = delayed
 }
 
 // forget takes u off what is unsettled.
 func (c *cursor) forget(u *unsettled) {
 	c.due.drop(u)
+	c.setDelayed(u, false)
 	delete(c.out, u.seq)
 }
 

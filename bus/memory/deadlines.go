@@ -10,6 +10,7 @@ type unsettled struct {
 	arrivals int
 	due      int64 // when it is delivered again, in ns since 1970
 	index    int   // in deadlines; -1: it is queued for redelivery
+	delayed  bool  // it was nacked, and the delay of that has not passed
 }
 
 // deadlines is a heap of what is due when.

@@ -30,10 +30,11 @@ type model struct {
 }
 
 type arrival struct {
-	n      int
-	due    time.Time
-	queued bool
-	ds     []*bus.Delivery // all there were, also stale ones
+	n       int
+	due     time.Time
+	queued  bool
+	delayed bool
+	ds      []*bus.Delivery // all there were, also stale ones
 }
 
 func newModel(t *rapid.T) *model {
@@ -90,7 +91,7 @@ func (m *model) overdue() {
 		return int(x) - int(y)
 	})
 	for _, seq := range due {
-		m.out[seq].queued = true
+		m.out[seq].queued, m.out[seq].delayed = true, false
 	}
 	m.queue = append(m.queue, due...)
 }
@@ -100,12 +101,22 @@ func (m *model) next() uint64 {
 	if len(m.queue) > 0 {
 		return m.queue[0]
 	}
-	for seq := m.seen + 1; seq <= m.last && len(m.out) < m.bound; seq++ {
+	for seq := m.seen + 1; seq <= m.last && m.inFlight() < m.bound; seq++ {
 		if m.matches[seq] && m.stored[seq] {
 			return seq
 		}
 	}
 	return 0
+}
+
+// inFlight counts what is out and does not wait for the delay of its nak.
+func (m *model) inFlight() (n int) {
+	for _, a := range m.out {
+		if !a.delayed {
+			n++
+		}
+	}
+	return n
 }
 
 func (m *model) unqueue(seq uint64) {
@@ -163,18 +174,18 @@ func (m *model) settle(t *rapid.T) {
 		m.done(seq, d.Term(t.Context(), "no use"))
 	case "nak":
 		if d.Nak(t.Context(), 0) == nil && !a.queued {
-			a.queued = true
+			a.queued, a.delayed = true, false
 			m.queue = append(m.queue, seq)
 		}
 	case "delay":
 		after := time.Duration(rapid.IntRange(1, 90).Draw(t, "after")) * time.Second
 		if d.Nak(t.Context(), after) == nil {
-			a.queued, a.due = false, m.now.Add(after)
+			a.queued, a.delayed, a.due = false, true, m.now.Add(after)
 			m.unqueue(seq)
 		}
 	case "extend":
 		if d.Extend(t.Context()) == nil && !a.queued {
-			a.due = m.now.Add(wait)
+			a.delayed, a.due = false, m.now.Add(wait)
 		}
 	}
 }
@@ -210,13 +221,14 @@ func (m *model) tick(t *rapid.T) {
 func (m *model) check(t *rapid.T) {
 	info, err := m.src.Info(t.Context())
 	m.must(t, err)
+	m.overdue()
 	var pending uint64
 	for seq := range m.stored {
 		if seq > m.seen && m.matches[seq] {
 			pending++
 		}
 	}
-	if info.Pending != pending || info.Unsettled != uint64(len(m.out)) || info.Lost != m.lost {
+	if info.Pending != pending || info.Unsettled != uint64(len(m.out)) || info.MaxUnsettled != uint64(m.bound+len(m.out)-m.inFlight()) || info.Lost != m.lost {
 		t.Fatalf("%+v; want %d pending, %d unsettled, %d lost", info, pending, len(m.out), m.lost)
 	}
 	// The floor is the highest sequence below which nothing of the group's is to be settled.

@@ -33,7 +33,8 @@ type Stream struct {
 	// DuplicateWindow is how long the message ids of stored events are known. Zero: 2 minutes, the default of
 	// JetStream. Negative: not at all.
 	DuplicateWindow time.Duration
-	// MaxUnsettled is how many deliveries of a group may be unsettled at once. Zero: bus.DefaultMaxUnsettled.
+	// MaxUnsettled is how many deliveries of a group may be in flight at once. What was nacked with
+	// a delay does not count while it waits. Zero: bus.DefaultMaxUnsettled.
 	MaxUnsettled int
 }
 

@@ -80,9 +80,10 @@ func (s *Source) Info(ctx context.Context) (info bus.Info, err error) {
 			return
 		}
 		st, c := s.slot.stream, s.slot.cursor
+		c.pass(now)
 		info = bus.Info{
 			Stream: st.name, Floor: c.settled(), Pending: uint64(c.pending), Lost: c.lost,
-			Unsettled: uint64(len(c.out)), MaxUnsettled: uint64(st.config.MaxUnsettled),
+			Unsettled: uint64(len(c.out)), MaxUnsettled: uint64(st.config.MaxUnsettled + c.delayed),
 			AckWait: time.Duration(c.ackWait), Now: time.Unix(0, now).UTC(),
 		}
 	})

@@ -38,6 +38,7 @@ type script struct {
 	Topic, Group                string
 	Concurrency                 int
 	Die                         death
+	MaxUnsettled                int  // zero: the default
 	Update                      bool // change documents, before what the event says
 }
 
@@ -85,7 +86,7 @@ func work(text string) {
 	defer nc.Close()
 	store, err := openStore(ctx, nc, s.Mongo, s.Database)
 	check(err)
-	b, err := natsbus.New(nc, nil)
+	b, err := natsbus.New(nc, &natsbus.Options{MaxUnsettled: s.MaxUnsettled})
 	check(err)
 	defer b.Close()
 	plan := s.Die.plan()
