@@ -172,18 +172,14 @@ func (k *kit) fails(t *testing.T, what string, call func(ctx context.Context) er
 	}
 }
 
-// fills claims keys one by one until the store is full, and returns the claims and the request that did not fit.
+// fills claims keys one by one until the store is full, and returns the claims and the request that did not fit. However long that takes,
+// none expires meanwhile.
 func (k *kit) fills(t *testing.T) ([]dedupe.Claim, dedupe.Request) {
-	t.Helper()
-	return k.fillsFor(t, k.h.Lease, k.h.TTL)
-}
-
-func (k *kit) fillsFor(t *testing.T, lease, ttl time.Duration) ([]dedupe.Claim, dedupe.Request) {
 	t.Helper()
 	var kept []dedupe.Claim
 	for i := range 1001 {
 		r := k.request(key(fmt.Sprintf("fill-%d", i)))
-		r.Lease, r.TTL = lease, ttl
+		r.Lease, r.TTL = lasting, keeping
 		cs, err := answered(k.claimer.Claim(t.Context(), []dedupe.Request{r}))
 		if err == nil {
 			kept = append(kept, cs[0])
@@ -215,7 +211,12 @@ func full(t *testing.T, k *kit) {
 		t.Errorf("a key beyond the bound is seen as %v (%v), want fresh with ErrFull", rec.State, rec.Err)
 	}
 	for i, c := range kept {
-		if !k.extends(t, []dedupe.Claim{c}, k.h.Lease, k.h.TTL)[0] {
+		if !k.extends(t, []dedupe.Claim{c}, lasting, keeping)[0] {
+			t.Fatalf("claim %d of a full store is gone", i)
+		}
+	}
+	for i, ok := range k.extends(t, kept, k.h.Lease, k.h.TTL) {
+		if !ok {
 			t.Fatalf("claim %d of a full store is gone", i)
 		}
 	}
@@ -234,7 +235,7 @@ func full(t *testing.T, k *kit) {
 
 // fullEnds: what a full store has let in can be renewed and ended, each way, with the longest reason.
 func fullEnds(t *testing.T, k *kit) {
-	kept, _ := k.fillsFor(t, lasting, keeping)
+	kept, _ := k.fills(t)
 	for range 2 {
 		for i, ok := range k.extends(t, kept, 2*lasting, keeping) {
 			if !ok {

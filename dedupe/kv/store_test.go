@@ -128,12 +128,12 @@ func TestMarkersAreTakenOver(t *testing.T) {
 		if got, err := s.Seen(t.Context(), []dedupe.Key{old.Key}); err != nil || got[0].State != dedupe.Fresh {
 			t.Errorf("%s: seen as %+v, %v, want fresh", id, got, err)
 		}
-		if settleOne(t, s, old, dedupe.Succeeded) {
-			t.Errorf("%s: a claim outlives its row", id)
-		}
 		c := claimOne(t, s, id, "later")
 		if c.State != dedupe.Fresh || c.Crashes != 0 || c.Token <= marker {
 			t.Errorf("%s: %+v, want fresh, no crash, a token over the marker's %d", id, c, marker)
+		}
+		if settleOne(t, s, old, dedupe.Succeeded) {
+			t.Errorf("%s: a claim outlives its takeover", id)
 		}
 		if !settleOne(t, s, c, dedupe.Succeeded) {
 			t.Errorf("%s: superseded", id)
