@@ -20,7 +20,7 @@ import (
 
 const (
 	// defaultAckPendingFactor times MaxUnsettled is the default of Options.MaxAckPending.
-	defaultAckPendingFactor = 50
+	defaultAckPendingFactor = 10
 	// lowerBelow is the divisor of the limit below which the unsettled deliveries must stay before
 	// the limit is lowered.
 	lowerBelow = 8

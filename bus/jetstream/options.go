@@ -34,7 +34,7 @@ type Options struct {
 	MaxUnsettled int
 	// MaxAckPending is up to how many unsettled deliveries max_ack_pending of a group's consumer is
 	// raised while events wait for the delay of their nak. Equal to MaxUnsettled, it is never raised.
-	// Zero: 50 times MaxUnsettled.
+	// Zero: 10 times MaxUnsettled, which was measured (docs/adr/0025).
 	MaxAckPending int
 	// PublishWindow is how many events may be on their way to the server at once. Zero: 4,000.
 	PublishWindow int
