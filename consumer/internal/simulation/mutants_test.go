@@ -72,7 +72,7 @@ var mutants = []mutant{
 	{"lease counted from the answer", "third", func() mutation { return mutation{leaseFromAnswer: true} }},
 	{"backoff per delivery", "due", backoffPerDelivery},
 	{"second payload overwrites the mark", "payload", secondPayloadWins},
-	{"unknown commit acknowledged", "I4", func() mutation { return mutation{ackUnknown: true} }},
+	{"unknown commit acknowledged", "I4", func() mutation { return mutation{scene: cutOffInTransactions, ackUnknown: true} }},
 	{"effect outside of the transaction", "I2", func() mutation { return mutation{effectOutside: true} }},
 	{"dying is nobody's to take over", "I10", dyingStaysPut},
 	{"more starts than may be unmarked", "exposed", func() mutation {
@@ -96,6 +96,14 @@ var mutants = []mutant{
 	{"runs go on while marks are refused", "room", func() mutation { return mutation{forgetRefusals: true} }},
 	{"absent is superseded", "absent", func() mutation { return mutation{absentIsLost: true} }},
 	{"control headers are obeyed on whatever event", "I1", controlUnbound},
+}
+
+// cutOffInTransactions has processes run transactions, and lose the store where it hurts.
+func cutOffInTransactions(s *scenario) {
+	s.marks, s.transact, s.protocol.ArrivalsAreAttempts = false, true, false
+	s.protocol.RunLimit, s.protocol.Commit = s.protocol.Lease, s.protocol.Lease/4
+	s.faults[cutOff], s.faults[crash] = true, true
+	s.faultRate, s.callTrouble = 0.01, 0.15
 }
 
 func ackBeforeMark() mutation { return mutation{settling: ackOn(dedupe.Succeeded)} }

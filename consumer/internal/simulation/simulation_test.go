@@ -19,7 +19,7 @@ var (
 )
 
 // seeds are played in every run of the tests.
-const seeds = 5000
+const seeds = 2000
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
