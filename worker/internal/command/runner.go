@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"reflect"
 	"sync"
 	"time"
 )
@@ -42,10 +43,15 @@ func NewRunner(g *Guard, o Options) (*Runner, error) {
 	}
 	out := newShared(o.Stdout)
 	errs := out
-	if o.Stderr != o.Stdout {
+	if !sameWriter(o.Stderr, o.Stdout) {
 		errs = newShared(o.Stderr)
 	}
 	return &Runner{guard: g, grace: o.Grace, stdout: out, stderr: errs}, nil
+}
+
+// sameWriter reports whether two writers are known to be one. Those of a type that cannot be compared are not.
+func sameWriter(a, b io.Writer) bool {
+	return reflect.TypeOf(a) == reflect.TypeOf(b) && (a == nil || reflect.TypeOf(a).Comparable() && a == b)
 }
 
 // Exit is how a command ended.
