@@ -124,7 +124,7 @@ func TestDemoKeepsThePromise(t *testing.T) {
 				delete(got, "found_made") // there are such runs nearly always
 			}
 			keys := []string{
-				"deliveries", "duplicates", "effects", "events_per_second", "failures", "kills", "lost", "published", "repeated",
+				"deliveries", "duplicates", "effects", "events_per_second", "failures", "kills", "lost", "most_per_kill", "published", "repeated",
 				"repeated_unexplained", "seconds", "unique",
 			}
 			if !slices.Equal(slices.Sorted(maps.Keys(got)), keys) {
