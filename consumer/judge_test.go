@@ -11,7 +11,7 @@ import (
 
 func TestJudge(t *testing.T) {
 	t.Parallel()
-	boom := errors.New("boom")
+	boom, bang := errors.New("boom"), errors.New("bang")
 	for name, c := range map[string]struct {
 		err   error
 		kind  protocol.VerdictKind
@@ -25,7 +25,7 @@ func TestJudge(t *testing.T) {
 		"an error":                     {err: boom, kind: protocol.Failure, says: "boom"},
 		"permanent":                    {err: Permanent(boom), kind: protocol.Permanent, says: "boom"},
 		"permanent, wrapped":           {err: fmt.Errorf("it failed: %w", Permanent(boom)), kind: protocol.Permanent, says: "it failed: boom"},
-		"permanent among others":       {err: errors.Join(boom, Permanent(boom)), kind: protocol.Permanent, says: "boom\nboom"},
+		"permanent among others":       {err: errors.Join(bang, Permanent(boom)), kind: protocol.Permanent, says: "bang\nboom"},
 		"later":                        {err: RetryAfter(time.Hour, boom), kind: protocol.Failure, after: time.Hour, timed: true, says: "boom"},
 		"later, wrapped":               {err: fmt.Errorf("it failed: %w", RetryAfter(time.Hour, boom)), kind: protocol.Failure, after: time.Hour, timed: true, says: "it failed: boom"},
 		"later, at once":               {err: RetryAfter(-1, boom), kind: protocol.Failure, timed: true, says: "boom"},

@@ -194,11 +194,12 @@ func (s *Source) adjustLimit(ctx context.Context, c *jetstream.ConsumerInfo, w *
 	starved := c.NumPending > 0 && c.NumAckPending >= limit && now.Sub(w.since) >= c.Config.AckWait
 	waiting := s.waiting(c, starved)
 	target := s.neededLimit(c, waiting)
-	if limit <= 0 || !s.want.ackPending.canLower(limit, c.NumAckPending) {
+	switch {
+	case limit <= 0 || !s.want.ackPending.canLower(limit, c.NumAckPending):
 		w.low = time.Time{}
-	} else if w.low.IsZero() {
+	case w.low.IsZero():
 		w.low = now
-	} else if now.Sub(w.low) >= lowerAfter*s.b.o.CheckInterval {
+	case now.Sub(w.low) >= lowerAfter*s.b.o.CheckInterval:
 		target = s.want.ackPending.fit(c.NumAckPending)
 	}
 	if target != limit && !s.b.o.BindOnly && !now.Before(w.retry) {

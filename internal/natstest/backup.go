@@ -57,7 +57,7 @@ func ask(t testing.TB, nc *nats.Conn, subject string, request, answer any) {
 		t.Fatal(err)
 	}
 	var failed struct {
-		Error json.RawMessage
+		Error json.RawMessage `json:"error"`
 	}
 	m, err := nc.Request(subject, data, answerIn)
 	if err == nil {
