@@ -192,7 +192,7 @@ func (w *world) gone(at bus.Position) bool {
 func (l *life) checkGone(g protocol.Gone, wasGone bool) {
 	w := l.world
 	t := w.journal.of(&l.latest[g.Key].Event)
-	if rowless := t.script == refused || t.reused; !rowless && !wasGone && !w.gone(g.At) {
+	if rowless := t.script == refused || t.reused; !rowless && !wasGone && !l.cursorLost && !w.gone(g.At) { // a cursor that is lost knows only what was before
 		w.violate("I1", "%s takes sequence %d for dropped, and it is there", l.id, g.At.Sequence)
 	}
 	for _, k := range l.order.keys {
