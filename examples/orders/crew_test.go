@@ -40,7 +40,7 @@ type process struct {
 }
 
 // soon is longer than anything takes that happens at all.
-const soon = 40 * time.Second
+const soon = 3 * time.Minute
 
 func newCrew(t *testing.T) *crew {
 	t.Helper()
