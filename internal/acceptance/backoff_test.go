@@ -14,7 +14,7 @@ import (
 func TestEventsThatBackOffDoNotStopOthers(t *testing.T) {
 	t.Parallel()
 	onStores(t, func(r *rig) {
-		const bound, dead, healthy = 50, 500, 200
+		const bound, dead, healthy = 50, 150, 60
 		publish := func(round string, n int, steps ...string) {
 			var es []bus.Event
 			for i := range n {

@@ -37,7 +37,7 @@ func TestLockedDownConsumer(t *testing.T) {
 		return r
 	}, func(r *rig) {
 		made := jetstream.ConsumerConfig{
-			Durable: durable, FilterSubject: "order.placed", AckPolicy: jetstream.AckExplicitPolicy, AckWait: 2 * time.Second,
+			Durable: durable, FilterSubject: "order.placed", AckPolicy: jetstream.AckExplicitPolicy, AckWait: 10 * time.Second,
 			MaxDeliver: -1, MaxAckPending: 100, MaxRequestBatch: 10,
 		}
 		_, err := r.js().CreateConsumer(r.t.Context(), stream, made)
@@ -53,7 +53,7 @@ func TestLockedDownConsumer(t *testing.T) {
 			KV: &kvdedupe.Options{Bucket: "marks", BindOnly: true}, Options: anyOther,
 		})
 		r.publish(many("event-", 300, "effect")...)
-		r.publish(many("slow-", 4, "effect", "3s")...)
+		r.publish(many("slow-", 4, "effect", "12s")...)
 		r.publish(event("dead", "permanent"))
 		r.settled()
 		if err := s.Healthy(); err != nil {
