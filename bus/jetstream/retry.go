@@ -50,6 +50,11 @@ func (b *Bus) retryWhileMade(ctx context.Context, try func(context.Context) erro
 	}
 }
 
+// withoutJetStream reports whether JetStream is off for the server or the account: waiting does not help.
+func withoutJetStream(err error) bool {
+	return errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount)
+}
+
 // pause lets others go on; it is false once ctx has ended.
 func pause(ctx context.Context) bool {
 	timer := time.NewTimer(50*time.Millisecond + rand.N(100*time.Millisecond)) //nolint:gosec // spreads load, guards nothing
@@ -74,7 +79,7 @@ func passes(err error) bool {
 		return false
 	}
 	if e, ok := errors.AsType[*jetstream.APIError](err); ok {
-		return e.Code == 503 || errors.Is(err, jetstream.ErrStreamNotFound)
+		return (e.Code == 503 && !withoutJetStream(err)) || errors.Is(err, jetstream.ErrStreamNotFound)
 	}
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout)
 }

@@ -74,13 +74,18 @@ func findOrMake(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, o *O
 		stream, err := tryBucket(ctx, bound, nc, js, o, making)
 		passes := errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout)
 		if e, ok := errors.AsType[*jetstream.APIError](err); ok {
-			passes = passes || e.Code == 503 || errors.Is(err, jetstream.ErrStreamNotFound)
+			passes = passes || (e.Code == 503 && !withoutJetStream(err)) || errors.Is(err, jetstream.ErrStreamNotFound)
 		}
 		if !passes || pause(ctx, try) != nil {
 			return stream, err
 		}
 		bound = min(2*bound, o.Timeout)
 	}
+}
+
+// withoutJetStream reports whether JetStream is off for the server or the account: waiting does not help.
+func withoutJetStream(err error) bool {
+	return errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount)
 }
 
 func tryBucket(ctx context.Context, bound time.Duration, nc *nats.Conn, js jetstream.JetStream, o *Options, making func()) (jetstream.Stream, error) {
