@@ -110,4 +110,4 @@ func (settled) Extend(context.Context) error                 { return nil }
 var _ bus.Settler = settled{}
 
 // soon is longer than anything takes that ends.
-const soon = 60 * time.Second
+const soon = 5 * time.Minute
