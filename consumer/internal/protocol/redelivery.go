@@ -238,7 +238,7 @@ func (m *Machine) LookedUp(now time.Time, b Lookups, known []dedupe.Record, ther
 			r.asked, r.lookAt = payloadKey(r.key, r.arrival.Hash), now // the id is another payload's
 		case r.settledOrElsewhere(known[i], b.sent):
 			m.forgetAndPass(now, r)
-		case m.halted(), b.sent.Before(r.held): // the next time
+		case m.halted(), b.sent.Before(r.held), b.sent.Before(m.rebuilt): // the next time
 		case a.passed, b.Items[i].Overdue && there != nil && !there[i]:
 			gone = append(gone, Gone{Lookup: Lookup{Key: r.key, At: r.at}, Kept: r.arrival.Delivery != nil})
 			m.dropped(now, r)

@@ -423,3 +423,20 @@ func TestSettlingIsRenewed(t *testing.T) {
 	}
 	r.empty()
 }
+
+// TestAnswersFromBeforeARebuildAreOld: what was asked before the cursor was made again says nothing of what the new one delivers.
+func TestAnswersFromBeforeARebuildAreOld(t *testing.T) {
+	t.Parallel()
+	r := failedHead(t, nil)
+	r.Passed(r.now, "s@1", 1)
+	r.pass(5 * time.Second)
+	b := r.Lookups(r.now)
+	if len(b.Items) != 1 {
+		t.Fatalf("looks up %+v, want x1", b.Items)
+	}
+	r.pass(time.Second)
+	r.SetWatermark(r.now, bus.Position{Stream: "s@2"})
+	if gone := r.LookedUp(r.now, b, make([]dedupe.Record, 1), []bool{false}, nil); len(gone) != 0 {
+		t.Fatalf("gone: %+v, though the new cursor may deliver it", gone)
+	}
+}
