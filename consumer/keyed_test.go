@@ -223,8 +223,31 @@ type allStore interface {
 }
 
 func (s slowMarks) Settle(ctx context.Context, ss []dedupe.Settlement) ([]error, error) {
-	time.Sleep(s.takes)
-	return s.allStore.Settle(ctx, ss)
+	select {
+	case <-time.After(s.takes):
+		return s.allStore.Settle(ctx, ss)
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// A store that needs most of a lease for each call is waited for.
+func TestMarksOfASlowStoreAreStored(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.store = slowMarks{w.store.(allStore), 3 * time.Second}
+		var effects atomic.Int64
+		s := w.subscribe(func(context.Context, bus.Event) error {
+			effects.Add(1)
+			return nil
+		}, &consumer.Options{Lease: 4 * time.Second, AckWait: 4 * time.Second})
+		for i := range 50 {
+			w.publish(order(fmt.Sprint(i)))
+		}
+		time.Sleep(10 * time.Minute)
+		if st := s.Stats(); effects.Load() != 50 || st.Handled != 50 {
+			t.Errorf("%d effects, stats %+v", effects.Load(), st)
+		}
+	})
 }
 
 // At no time have more effects been made than are marked, but for as many as Options.MaxUnmarked allows: so much a crash repeats.

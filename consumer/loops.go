@@ -92,15 +92,17 @@ func (e *engine) claim() {
 
 func (e *engine) settle() {
 	var b protocol.Batch[dedupe.Settlement]
+	patience := newPatience(e.o.Lease)
 	for e.await(settleLoop, func(m *protocol.Machine, now time.Time) bool {
 		b = m.Settlements(now)
 		return !b.Empty()
 	}) {
 		errs, err := ask(e, "Settle", len(b.Items), func(ctx context.Context) ([]error, error) {
-			ctx, cancel := context.WithTimeout(ctx, e.o.Lease/4) // one that hangs must not hold up all others for long
+			ctx, cancel := context.WithTimeout(ctx, patience.bound)
 			defer cancel()
 			return e.store.Settle(ctx, b.Items)
 		})
+		patience.answered(err)
 		e.logRefused("Settle", errs, func(i int) dedupe.Key { return b.Items[i].Claim.Key })
 		e.step(func(m *protocol.Machine, now time.Time) { m.Settled(now, b, errs, err) })
 	}
@@ -108,18 +110,38 @@ func (e *engine) settle() {
 
 func (e *engine) extend() {
 	var b protocol.Batch[dedupe.Claim]
+	patience := newPatience(e.o.Lease)
 	for e.await(extendLoop, func(m *protocol.Machine, now time.Time) bool {
 		b = m.Extensions(now)
 		return !b.Empty()
 	}) {
 		errs, err := ask(e, "Extend", len(b.Items), func(ctx context.Context) ([]error, error) {
-			ctx, cancel := context.WithTimeout(ctx, e.o.Lease/4) // so that it can be repeated before the lease is over
+			ctx, cancel := context.WithTimeout(ctx, patience.bound)
 			defer cancel()
 			return e.store.Extend(ctx, b.Items, e.o.Lease, e.o.TTL)
 		})
+		patience.answered(err)
 		e.logRefused("Extend", errs, func(i int) dedupe.Key { return b.Items[i].Key })
 		e.step(func(m *protocol.Machine, now time.Time) { m.Extended(now, b, errs, err) })
 	}
+}
+
+// patience bounds the calls for claims that are held. It is a quarter of a lease at first: a call that
+// hangs must not hold up all others for long, and leaves time to repeat it before the lease is over. It
+// doubles with each failure, up to a lease, and is halved with each answer, so that a store that is slow
+// for good is still heard.
+type patience struct{ least, most, bound time.Duration }
+
+func newPatience(lease time.Duration) *patience {
+	return &patience{least: lease / 4, most: lease, bound: lease / 4}
+}
+
+func (p *patience) answered(err error) {
+	if err == nil {
+		p.bound = max(p.least, p.bound/2)
+		return
+	}
+	p.bound = min(2*p.bound, p.most)
 }
 
 // ask makes one call to the store.

@@ -89,19 +89,33 @@ func (g *restoredGroup) publish(ids []string) {
 	}
 }
 
+// subscribe repeats what fails, as a program that is started again does: not every server of a cluster knows of a new stream at once.
+func (g *restoredGroup) subscribe(h consumer.Handler) *consumer.Subscription {
+	g.t.Helper()
+	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		sub, err := consumer.SubscribeExactlyOnce(g.t.Context(), g.bus, "orders.>", "billing", g.store, h,
+			&consumer.Options{Logger: slog.New(slog.DiscardHandler), Concurrency: 1})
+		if err == nil {
+			return sub
+		}
+		if time.Now().After(end) {
+			g.t.Fatal(err)
+		}
+	}
+}
+
 // handle publishes events to a subscription, and drains it when they were handled.
 func (g *restoredGroup) handle(ids []string) {
 	g.t.Helper()
 	last := make(chan struct{})
-	sub, err := consumer.SubscribeExactlyOnce(g.t.Context(), g.bus, "orders.>", "billing", g.store, func(_ context.Context, e bus.Event) error {
+	sub := g.subscribe(func(_ context.Context, e bus.Event) error {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		if g.runs[e.ID]++; e.ID == ids[len(ids)-1] {
 			close(last)
 		}
 		return nil
-	}, &consumer.Options{Logger: slog.New(slog.DiscardHandler), Concurrency: 1})
-	must(g.t, err)
+	})
 	g.publish(ids)
 	select {
 	case <-last:
