@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 
@@ -33,7 +32,7 @@ func exec(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 		err = root(stdin, stdout, stderr).Run(ctx, args)
 	}
 	if err != nil {
-		_, _ = fmt.Fprintf(stderr, "worker: %v\n", err) // nobody else to tell
+		commandline.PrintFailure(stderr, "worker", err)
 	}
 	return worker.ExitStatus(err)
 }
