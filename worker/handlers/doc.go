@@ -27,6 +27,9 @@
 // of 2 s; what it exits with after that is not a success. What it had exited with before counts,
 // also where its run was cancelled meanwhile.
 //
+// With a [Reaper] what commands have left behind is waited for once it has ended, so that a program which is the first process of
+// a container needs no init beside it. A run takes no thread of this process, and up to six open files.
+//
 // # Commands that run on
 //
 // [Stream] runs a line by /bin/sh once, and hands it all events. Each is a line of JSON on its standard input, which it answers, in any
