@@ -59,7 +59,9 @@ func (s *subscriber) handler(ctx context.Context, c *config.Subscription) (consu
 	case h.Exec != nil:
 		return s.command(c)
 	case h.HTTP != nil:
-		x, err := handlers.NewHTTP(w.Group(), h.HTTP.URL, &handlers.HTTPOptions{Timeout: h.HTTP.Timeout, Headers: headers(h.HTTP.Headers), Concurrency: c.Concurrency})
+		x, err := handlers.NewHTTP(w.Group(), h.HTTP.URL, &handlers.HTTPOptions{
+			Timeout: h.HTTP.Timeout, Headers: headers(h.HTTP.Headers), PassHeaders: h.HTTP.PassHeaders, Concurrency: c.Concurrency,
+		})
 		if err != nil {
 			return nil, err
 		}

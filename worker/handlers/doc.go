@@ -71,9 +71,9 @@
 //	Onceish-Topic Onceish-Group              where it was published, who handles it
 //	Onceish-Attempt                          1, then one more for each run that failed
 //
-// Text in them is percent-encoded, as CloudEvents over HTTP has it: space, '"', '%' and what is not printable ASCII. The event's own headers
-// are passed on, trace context and CloudEvents extensions among them. Left out are those that HTTP cannot carry, that belong to the
-// connection, that authorize, route, or say who is asking, and those above. Configured headers win over the event's.
+// Text in them is percent-encoded, as CloudEvents over HTTP has it: space, '"', '%' and what is not printable ASCII. Of the event's own
+// headers a service gets trace context, Content-Encoding, Content-Language, CloudEvents extensions, Onceish's own about dead letters, and those
+// in HTTPOptions.PassHeaders, which can name none that belongs to the connection, authorizes, routes, or says who is asking. Configured headers win over the event's.
 //
 // The status is the answer, whatever becomes of the body: 2xx done; 408, 409, 425, 429 and 5xx try again, not before Retry-After (seconds or
 // a date; at most 1 h, and at least 1 s, doubling with each attempt to 5 min); any other 4xx never try again, but for 407, which is a proxy's.
