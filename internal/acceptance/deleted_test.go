@@ -19,7 +19,7 @@ func TestConsumerDeletedAfterEveryMarkExpired(t *testing.T) {
 	t.Parallel()
 	onStores(t, func(r *rig) {
 		brief := setup{Options: consumer.Options{
-			Lease: 500 * time.Millisecond, AckWait: 500 * time.Millisecond, RunLimit: 500 * time.Millisecond, TTL: 2 * time.Second,
+			Lease: hiccup, AckWait: hiccup, RunLimit: hiccup, TTL: 4 * hiccup,
 			Backoff: consumer.Backoff{Base: 10 * time.Millisecond, Max: 500 * time.Millisecond},
 		}}
 		s := r.subscribe(brief)

@@ -56,7 +56,7 @@ func (r *rig) subscribe(s setup) *local {
 	if s.Bus != nil {
 		bo = *s.Bus
 	}
-	bo.Logger = r.logger()
+	bo.Logger, bo.APITimeout = r.logger(), patience/8 // a cluster on a loaded machine takes its time to elect leaders
 	b, err := natsbus.New(nc, &bo)
 	must(r.t, err)
 	r.t.Cleanup(b.Close)

@@ -81,7 +81,7 @@ func rigOn(t *testing.T, url string, streams *natsbus.Provision, o ...nats.Optio
 	r := &rig{t: t, url: url, in: streams, ledger: newLedger()}
 	r.nc = natstest.Connect(t, url, o...)
 	var err error
-	r.bus, err = natsbus.New(r.nc, &natsbus.Options{Provision: streams, Logger: slog.New(slog.DiscardHandler)})
+	r.bus, err = natsbus.New(r.nc, &natsbus.Options{Provision: streams, Logger: slog.New(slog.DiscardHandler), APITimeout: patience / 8})
 	must(t, err)
 	t.Cleanup(r.bus.Close)
 	must(t, r.bus.Provision(t.Context(), "order.placed"))
