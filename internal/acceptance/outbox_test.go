@@ -132,7 +132,7 @@ func TestDrainerKilledAtEachStep(t *testing.T) {
 				r := rigOn(t, natstest.Start(t, nil).URL(), streams)
 				q := newBox(t, r)
 				r.add(q, 0, n)
-				// It is killed under its first lease, and its heir needs no second one, also on a machine that has much else to do: who
+				// It is killed under its first lease, and its heir renews its own in time, also on a machine that has much else to do: who
 				// loses a lease publishes again, and a stream that forgets has that twice.
 				victim := r.drainer("killed", drainerScript{Batch: 20, Lease: 8 * lease, Die: step.die})
 				victim.awaitGone()
@@ -140,7 +140,7 @@ func TestDrainerKilledAtEachStep(t *testing.T) {
 					t.Fatalf("it ended with %v", victim.ProcessState)
 				}
 				r.add(q, n, n)
-				heir := r.drainer("heir", drainerScript{Lease: 2 * patience})
+				heir := r.drainer("heir", drainerScript{Lease: 30 * time.Second})
 				r.sent(q, 2*n)
 				heir.stop()
 				most := 1
