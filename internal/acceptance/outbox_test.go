@@ -268,7 +268,7 @@ func TestOutboxWhileMongoDBIsOutOfReach(t *testing.T) {
 			r := newRig(t)
 			q := newBox(t, r)
 			p, uri := proxied(t, r.mongo)
-			d := r.drain(openBox(t, uri, r.db, 2*time.Second), r.bus, &outbox.Options{Batch: 20})
+			d := r.drain(openBox(t, uri, r.db, 4*hiccup), r.bus, &outbox.Options{Batch: 20})
 			const n = 3000
 			r.add(q, 0, n)
 			r.eventually("some rows are sent", func() bool { return d.Stats().Sent > 0 })
