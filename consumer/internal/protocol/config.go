@@ -51,10 +51,11 @@ type Config struct {
 }
 
 // Bounds that a Config gets where it says nothing. The rate with nats.go's own loop as a baseline was 0.81 at 500 ahead, and
-// 0.83 to 0.91 at 2,000.
+// 0.83 to 0.91 at 2,000. At a concurrency of 512, MongoDB handled a tenth more in calls of up to 1,000 than in calls of up to 500,
+// which leave a few marks to a call of their own.
 const (
 	DefaultMaxAhead   = 2000
-	DefaultMaxBatch   = 500
+	DefaultMaxBatch   = 1000
 	DefaultMaxWaiting = 10_000
 	DefaultMaxBytes   = 64 << 20
 )
