@@ -18,7 +18,7 @@ import (
 func diagnose(at string, o *ConnectOptions, err error) error {
 	urls := strings.Split(at, ",")
 	if len(urls) == 1 {
-		return fmt.Errorf("%w: %s", err, advice(err))
+		return fmt.Errorf("%w: %s", err, advice(err, o))
 	}
 	errs := make([]error, len(urls))
 	var asking sync.WaitGroup
@@ -29,7 +29,7 @@ func diagnose(at string, o *ConnectOptions, err error) error {
 				_ = closeNATS(nc, startTimeout) // it answers only now
 				err = errors.New("it did not answer at first: try again")
 			} else {
-				err = fmt.Errorf("%w: %s", err, advice(err))
+				err = fmt.Errorf("%w: %s", err, advice(err, o))
 			}
 			errs[i] = fmt.Errorf("server %d of %d: %w", i+1, len(urls), err)
 		})
@@ -39,7 +39,7 @@ func diagnose(at string, o *ConnectOptions, err error) error {
 }
 
 // advice is what to try about an error of connecting to one server.
-func advice(err error) string {
+func advice(err error, o *ConnectOptions) string {
 	var timeout net.Error
 	var untrusted *tls.CertificateVerificationError
 	var alert tls.AlertError
@@ -57,5 +57,8 @@ func advice(err error) string {
 	case strings.HasPrefix(err.Error(), "error signing nonce"): // the client has no other mark for it
 		return "the credentials (--nats-creds, NATS_CREDS) have no usable seed: make them anew with nsc generate creds"
 	}
-	return "does a server run there? Without a URL the worker command runs a server of its own"
+	if o.Embed == nil {
+		return "does a server run there?"
+	}
+	return "does a server run there? Without a URL this command runs a server of its own"
 }

@@ -31,7 +31,7 @@ func Execute(ctx context.Context, group string, args []string, stdout, stderr io
 	}
 	err := command(name, group, stdout, stderr, setup).Run(ctx, args)
 	if err != nil {
-		_, _ = fmt.Fprintf(stderr, "%s: %v\n", name, err) // nobody else to tell
+		commandline.PrintFailure(stderr, name, err)
 	}
 	return ExitStatus(err)
 }

@@ -79,6 +79,23 @@ func TestExecuteShowsHelpAndVersion(t *testing.T) {
 	}
 }
 
+// A worker binary has no server of its own, and its help promises none.
+func TestHelpPromisesNoServerOfItsOwn(t *testing.T) {
+	lonely(t)
+	var stdout bytes.Buffer
+	if status := Execute(t.Context(), "billing", []string{"billing", "--help"}, &stdout, io.Discard, never); status != 0 {
+		t.Fatal(status)
+	}
+	for line := range strings.Lines(stdout.String()) {
+		if strings.Contains(line, "own") {
+			t.Error(line)
+		}
+	}
+	if !strings.Contains(stdout.String(), "separated by commas; required") {
+		t.Error(stdout.String())
+	}
+}
+
 // execute runs a worker binary's main against a server, with events "1" to "3" on "t".
 func execute(t *testing.T, setup Setup, flags ...string) (status int, stderr string) {
 	t.Helper()

@@ -29,7 +29,7 @@ import (
 func (w *Worker) Run(ctx context.Context) (err error) {
 	end := newShutdown(w.longestDrain())
 	defer func() {
-		err = errors.Join(err, w.close(end))
+		err = join(err, w.close(end))
 		w.c.end.Store(end)
 	}()
 	if err := w.check(); err != nil {
@@ -55,9 +55,7 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 		n := s.sub.Stats()
 		w.o.Logger.Info("drained", "topic", s.topic, "handled", n.Handled, "duplicates", n.Duplicates, "failed", n.Failed, "dead", n.Dead,
 			"skipped", n.Skipped, "dropped", n.Dropped, "lost", n.Lost)
-		if left := s.sub.Err(); !errors.Is(err, left) {
-			err = errors.Join(err, left)
-		}
+		err = join(err, s.sub.Err())
 	}
 	for _, d := range w.drainers {
 		w.left(d)
@@ -166,12 +164,24 @@ func (w *Worker) longestDrain() (longest time.Duration) {
 func (w *Worker) close(end *shutdown) error {
 	ctx, cancel := end.closing(time.Second / 4)
 	defer cancel()
-	var errs []error
+	var err error
 	for _, c := range slices.Backward(w.closers) {
-		errs = append(errs, closeWithin(ctx, "what was deferred", c))
+		err = join(err, closeWithin(ctx, "what was deferred", c))
 	}
 	w.closers = nil
-	return errors.Join(errs...)
+	return err
+}
+
+// join adds an error that is not among the first already: what has ended a worker is often what
+// cannot be closed.
+func join(err, more error) error {
+	switch {
+	case err == nil:
+		return more
+	case more == nil, errors.Is(err, more):
+		return err
+	}
+	return errors.Join(err, more)
 }
 
 // add logs each actor's own error: a run.Group keeps only the first.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 
@@ -33,7 +32,7 @@ func exec(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 		err = root(stdin, stdout, stderr).Run(ctx, args)
 	}
 	if err != nil {
-		_, _ = fmt.Fprintf(stderr, "worker: %v\n", err) // nobody else to tell
+		commandline.PrintFailure(stderr, "worker", err)
 	}
 	return worker.ExitStatus(err)
 }
@@ -56,7 +55,7 @@ Examples:
 Exit status: 0 done or drained, 1 failed, 2 wrong usage, 3 drain incomplete.`,
 		Commands: []*cli.Command{
 			demoCommand(stdout, stderr), publishCommand(stdout, stderr), runCommand(stdout, stderr), lintCommand(stdout), schemaCommand(stdout),
-			outboxCommand(stdin, stdout, stderr), serveCommand(stdout, stderr), versionCommand(stdout),
+			outboxCommand(stdin, stdout, stderr), serveCommand(stdout, stderr), versionCommand(stdout), helpCommand(stdout),
 		},
 		EnableShellCompletion: true,
 		ConfigureShellCompletionCommand: func(c *cli.Command) {
@@ -79,9 +78,5 @@ func noCommand(_ context.Context, cmd *cli.Command) error {
 	if name == "" {
 		return cli.ShowRootCommandHelp(cmd)
 	}
-	hint := "see worker --help"
-	if near := cli.SuggestCommand(cmd.Commands, name); near != "" {
-		hint = fmt.Sprintf("did you mean %q? See worker --help", near)
-	}
-	return fmt.Errorf("%w: there is no command %q: %s", worker.ErrUsage, name, hint)
+	return unknownCommand(cmd, name)
 }

@@ -44,7 +44,7 @@ Exit status: 0 drained, 1 failed, 2 wrong usage, 3 drain incomplete.`,
 // runFlags are those of a file's keys, and a few more.
 func runFlags() []cli.Flag {
 	return append([]cli.Flag{
-		&cli.StringFlag{Name: "config", Aliases: []string{"c"}, TakesFile: true, Usage: "`FILE` that says what to do; see docs/configuration.md"},
+		&cli.StringFlag{Name: "config", Aliases: []string{"c"}, TakesFile: true, Usage: "`FILE` that says what to do, or - for standard input; see docs/configuration.md"},
 		&cli.BoolFlag{Name: "until-empty", HideDefault: true, Usage: "end when everything on the topics is settled, retries included"},
 	}, config.Flags(config.SectionGroup, config.SectionSubscriptions, config.SectionDrain, config.SectionMongo, config.SectionNATS,
 		config.SectionDataDir, config.SectionLog)...)

@@ -86,13 +86,15 @@ func mistakes() map[string][]string {
 		with("max_unmarked: 15"):                  {"5:19: subscriptions[0].max_unmarked: max_unmarked is 15: it must be at least concurrency, 16"},
 		with("concurrency: 8", "max_unmarked: 7"): {"6:19: subscriptions[0].max_unmarked: max_unmarked is 7: it must be at least concurrency, 8"},
 		with("max_unmarked: 0"):                   {`5:19: subscriptions[0].max_unmarked: "0" is not a whole number from 1 to 1000000`},
+		with("attempts: 010"):                     {`5:15: subscriptions[0].attempts: "010" is not a whole number from 1 to 1000000: write it in decimal digits, with no zeros before them`},
+		with("attempts: 0x10"):                    {`5:15: subscriptions[0].attempts: "0x10" is not a whole number from 1 to 1000000: write it in decimal digits, with no zeros before them`},
 		with("attempts: 9999999999"):              {`5:15: subscriptions[0].attempts: "9999999999" is not a whole number from 1 to 1000000`},
 		with("attempts: '5'"):                     {`5:15: subscriptions[0].attempts: "5" is text, but it must be a whole number from 1 to 1000000: remove the quotes`},
 		with("lease: 10ms"):                       {`5:12: subscriptions[0].lease: "10ms" is not a duration from 100ms to 1d`},
-		with("lease: 1d", "ttl: 1d"):              {"6:10: subscriptions[0].ttl: ttl is 1d: it must be longer than lease, 1d"},
+		with("lease: 1d", "ttl: 1d"):              {"6:10: subscriptions[0].ttl: ttl is 1d: it must be longer than lease 1d"},
 		with("run_limit: 8d"):                     {"5:16: subscriptions[0].run_limit: ttl is 7d, but an event may come again for longer (ack_wait 30s + backoff.max 5m + run_limit 8d): raise ttl or lower the others"},
 		with("backoff: {initial: 1m, max: 1s}"): {
-			"5:24: subscriptions[0].backoff.initial: backoff.initial is 1m, longer than backoff.max, 1s: raise max or lower initial",
+			"5:24: subscriptions[0].backoff.initial: backoff.initial is 1m, longer than backoff.max 1s: raise the second or lower the first",
 		},
 		with("ttl: 5", "run_limit: 8d"): {`5:10: subscriptions[0].ttl: "5" has no unit: write 5s for seconds, or 5ms, 5m, 5h, 5d`},
 		"group: g\nsubscriptions: [{topic: a.., handler: {log: }}, {topic: a.., handler: {log: }}]\n": {
@@ -140,19 +142,34 @@ func mistakes() map[string][]string {
 		handled("{publish: b}") + "  - {topic: b, handler: {publish: c}}\n  - {topic: c, handler: {publish: order.placed}}\n": {
 			`4:24: subscriptions[0].handler.publish.topic: "b" comes back to this subscription by way of subscriptions[2]: events would go round for ever; publish to another topic`,
 		},
+		// What comes back as a dead letter goes round as well, and an overlap hides no loop.
+		handled("{publish: b}") + "  - {topic: b, dead_letter: order.placed, handler: {exec: x}}\n": {
+			`4:24: subscriptions[0].handler.publish.topic: "b" comes back to this subscription by way of the dead letters of subscriptions[1]: events would go round for ever; set dead_letter there to another topic`,
+		},
+		with("dead_letter: b") + "  - {topic: b, handler: {publish: order.placed}}\n": {
+			`5:18: subscriptions[0].dead_letter: dead letters on "b" come back to this subscription by way of subscriptions[1]: events would go round for ever; set dead_letter to another topic`,
+		},
+		with("dead_letter: b") + "  - {topic: b, dead_letter: order.placed, handler: {exec: x}}\n": {
+			`5:18: subscriptions[0].dead_letter: dead letters on "b" come back to this subscription by way of subscriptions[1]: events would go round for ever; set dead_letter to another topic`,
+		},
+		handled("{publish: b}") + "  - {topic: b.>, handler: {log: }}\n  - {topic: b, handler: {log: }}\n  - {topic: '*', handler: {publish: order.placed}}\n": {
+			`4:24: subscriptions[0].handler.publish.topic: "b" comes back to this subscription by way of subscriptions[3]: events would go round for ever; publish to another topic`,
+			`7:13: subscriptions[3].topic: "*" overlaps with "b" of subscriptions[2]: a group handles each event once; join them, or use another group`,
+		},
+		with("dead_letter: b") + "  - {topic: b, handler: {log: }}\n": nil,
 		smallest + "outbox:\n":                         {"5:8: outbox: it is kept in a MongoDB, and none is named: set mongo.uri, --mongo or MONGODB_URI"},
 		smallest + "outbox:\nmongo: {uri: h}\n":        {"6:14: mongo.uri: it does not begin with mongodb:// or mongodb+srv://"},
 		handled("{publish: {topic: b, outbox: true}}"): {"4:43: subscriptions[0].handler.publish.outbox: there is no outbox: add one at the top of the file, outbox: {}"},
 		boxed + "{retention: 7d}\n" + smallest[len("group: billing\n"):]: {
-			"3:21: outbox.retention: outbox.retention is 7d, and ttl of subscriptions[0] 7d: what is published again within the retention must still be known; lower retention or raise ttl",
+			"3:21: outbox.retention: outbox.retention is 7d, and ttl of subscriptions[0] 7d: what is published again within the retention must still be known; lower outbox.retention or raise ttl",
 		},
 		boxed + "{}\n" + with("ttl: 1d")[len("group: billing\n"):]: {
-			"7:10: subscriptions[0].ttl: outbox.retention is 3d, and ttl of subscriptions[0] 1d: what is published again within the retention must still be known; lower retention or raise ttl",
+			"7:10: subscriptions[0].ttl: outbox.retention is 3d, and ttl of subscriptions[0] 1d: what is published again within the retention must still be known; lower outbox.retention or raise ttl",
 		},
 		boxed + "{after_dead: go-on}":                {`3:22: outbox.after_dead: "go-on" is none of block or continue`},
 		boxed + "{collection: dedupe}":               {`3:22: outbox.collection: "dedupe" has the marks of what was handled: name another collection`},
 		boxed + "{attempts: 0}":                      {`3:20: outbox.attempts: "0" is not a whole number from 1 to 1000000`},
-		boxed + "{backoff: {initial: 10m, max: 1m}}": {`3:29: outbox.backoff.initial: backoff.initial is 10m, longer than backoff.max, 1m: raise max or lower initial`},
+		boxed + "{backoff: {initial: 10m, max: 1m}}": {`3:29: outbox.backoff.initial: outbox.backoff.initial is 10m, longer than outbox.backoff.max 1m: raise the second or lower the first`},
 		boxed + "{}\nsubscriptions: []\n":            {"4:16: subscriptions: there is none: name at least one, with a topic and a handler"},
 		"group: g\n":                                 {"1:1: subscriptions: there is none: name at least one, with a topic and a handler"},
 		"x: &x {<<: *x}\n" + smallest:                {`1:1: x: there is no key "x": use group, nats, mongo, data_dir, log, drain, outbox or subscriptions`},
@@ -216,7 +233,7 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 		filepath.Join(dir, "none.yaml"): "none.yaml: the file cannot be read: no such file or directory",
 		dir:                             "the file cannot be read: is a directory",
 	} {
-		c, problems := config.Read(name, env(nil))
+		c, problems := config.Read(name, nil, env(nil))
 		if c != nil || len(problems) != 1 || !strings.Contains(problems[0].String(), want) {
 			t.Errorf("%s: %v, want %s", name, problems, want)
 		}
@@ -225,7 +242,7 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 	if err := os.WriteFile(file, []byte(smallest), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if c, problems := config.Read(file, env(nil)); c == nil || len(problems) > 0 {
+	if c, problems := config.Read(file, nil, env(nil)); c == nil || len(problems) > 0 {
 		t.Errorf("%v", problems)
 	}
 }
@@ -238,7 +255,7 @@ func TestLongFilesAreNotRead(t *testing.T) {
 	}
 	for _, name := range []string{name, "/dev/zero"} {
 		before := cost(t)
-		_, problems := config.Read(name, env(nil))
+		_, problems := config.Read(name, nil, env(nil))
 		if took := cost(t).bytes - before.bytes; took > 8<<20 || len(problems) != 1 || problems[0].Message != "the file is longer than 1 MiB: is it the right one?" {
 			t.Errorf("%s: %v, with %d bytes", name, problems, took)
 		}

@@ -115,6 +115,20 @@ func (r *reader) shown(at, value string) string {
 	return value
 }
 
+// called is what the key at a path is called where its value came from: a flag, or in the file its
+// name below the subscription.
+func (r *reader) called(at string) string {
+	if label := r.given[at].label; strings.HasPrefix(label, "--") {
+		return label
+	}
+	if r.file == "" {
+		if s := specAt(at); s != nil && s.flag != "" {
+			return "--" + s.flag
+		}
+	}
+	return strings.TrimPrefix(at[strings.LastIndexByte(at, ']')+1:], ".")
+}
+
 func (r *reader) missing(at string, s *spec) {
 	if r.file == "" && s.flag != "" {
 		r.given[at] = origin{label: "--" + s.flag}

@@ -59,7 +59,7 @@ func good() []string {
 		smallest, string(config.Example()),
 		strings.TrimPrefix(smallest, "group: billing\n") + "x-mine: [1, {a: b}]\n", // --group
 		"nats:\nmongo: {}\nlog: ~\n" + smallest,
-		with("concurrency: ${ONE}", "lease: '${D:30s}'", "rate: ${R:5/h}", "order: ${O:key}", "start: ${S:latest}", "attempts: 0x10"),
+		with("concurrency: ${ONE}", "lease: '${D:30s}'", "rate: ${R:5/h}", "order: ${O:key}", "start: ${S:latest}", "attempts: 16"),
 		with("concurrency: '${ONE}'", "backoff: {initial: '${D:1s}'}", "mode: ${M:seen-mark}", "ttl: 1w2d", "start: 2026-01-31T15:04:05.5+02:00"),
 		"nats: {provision: '${P:true}'}\n" + handled("{log: }"),
 		handled("{log: {}}"), handled("{log: {data: true}}"), handled("{exec: {command: ./a}}"), handled("{exec: '${C:./a}'}"), handled("{publish: b}"),
@@ -92,7 +92,7 @@ func TestSchemaRefusesWhatLintRefuses(t *testing.T) {
 		"warning:", "--group", "overlaps with", "its own dead letters", "dead.GROUP", "for ever", "ttl is", "max_unmarked is", "and ttl of", "kept in a MongoDB", "there is no outbox", "has the marks", "longer than", "has a wildcard", "an empty token",
 		"the environment has no", "worker's environment", "shell's way", "has no end", // variables
 		"scheme", "names no host", "port is", "mongodb://", "set for each request", "control character", "in other letters", // URLs and headers
-		"not a duration from", "292 years", "more than 1000000000", // bounds of what is text
+		"in decimal digits", "not a duration from", "292 years", "more than 1000000000", // bounds of what is text
 		"2026-01-31\" is", // a time to YAML
 		"has a tag", "is text, but it must be true or false: remove the quotes",
 		"list, but a mapping is wanted: put keys below it", "this is not YAML", // several mistakes

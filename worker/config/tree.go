@@ -42,11 +42,13 @@ func natsKeys() []key[NATS] {
 	return []key[NATS]{
 		text("url", "a URL such as nats://localhost:4222", func(n *NATS) *string { return &n.URL }, validServers).
 			discreet().secret().on("nats", "URL").in("NATS_URL").
-			doc("NATS server, or several separated by commas; without one, the worker command runs its own"),
+			doc("NATS server, or several separated by commas; without one, the worker command runs its own").
+			unserved("NATS server, or several separated by commas; required"),
 		text("credentials", "a file", func(n *NATS) *string { return &n.Credentials }, nil).
 			on("nats-creds", "FILE").in("NATS_CREDS").doc("file with the credentials of a NATS user"),
 		yesNo("provision", func(n *NATS) *bool { return &n.Provision }).
-			on("provision", "").doc("make streams that are missing; on the worker's own server they always are"),
+			on("provision", "").doc("make streams that are missing; on the worker's own server they always are").
+			unserved("make streams that are missing"),
 	}
 }
 
@@ -77,7 +79,7 @@ func subscriptionKeys(limits consumer.Limits, defaults *consumer.Options) []key[
 		span("ack_wait", func(s *s) *time.Duration { return &s.AckWait }, limits.AckWait).byDefault(defaults.AckWait).
 			on("ack-wait", "DURATION").doc("after how long the bus delivers again"),
 		span("ttl", func(s *s) *time.Duration { return &s.TTL }, limits.TTL).byDefault(defaults.TTL).
-			on("ttl", "DURATION").doc("how long it is remembered what was handled; at least ack_wait + backoff.max + run_limit, and longer than lease"),
+			on("ttl", "DURATION").doc("how long it is remembered what was handled; at least the ack wait, the longest backoff and the run limit together, and longer than the lease"),
 		begin("start", func(s *s) *bus.Start { return &s.Start }).
 			on("start", "START").doc("where a group that is new starts: earliest, latest, or a time such as 2026-01-31T15:04:05Z"),
 		text("start_stream", "a stream and its time of creation, as the refusal names it", func(s *s) *string { return &s.StartStream }, nil).otherwise("none").

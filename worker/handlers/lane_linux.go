@@ -84,10 +84,20 @@ func (l *lane) free(ctx context.Context) error {
 		}
 	}
 	l.mu.Lock()
-	pause := time.NewTimer(time.Until(l.next))
+	due := time.Until(l.next)
 	l.mu.Unlock()
+	pause := time.NewTimer(due)
 	defer pause.Stop()
-	return wait(ctx, l.stream, pause.C)
+	select {
+	case <-pause.C:
+	case <-l.stream.draining:
+		if due > 0 { // a command that ended without an answer will hardly give one now
+			return errDraining
+		}
+	case <-ctx.Done():
+	case <-l.stream.over:
+	}
+	return l.stream.useless(ctx)
 }
 
 // wait waits for the channel, and returns why it is of no use any more.
@@ -97,6 +107,11 @@ func wait[T any](ctx context.Context, s *Stream, c <-chan T) error {
 	case <-ctx.Done():
 	case <-s.over:
 	}
+	return s.useless(ctx)
+}
+
+// useless is why waiting for a child has no use any more.
+func (s *Stream) useless(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

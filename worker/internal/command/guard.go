@@ -3,6 +3,7 @@
 package command
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -16,7 +17,7 @@ import (
 )
 
 // ErrUnguarded is returned when the guard has ended: nothing would end a command if this process died.
-var ErrUnguarded = errors.New("the guard of the commands has ended")
+var ErrUnguarded = errors.New("the guard of the commands has ended, which would end them should this process die")
 
 // Guard is the process that outlives this one, for as long as it takes to end its commands. Its methods are safe for concurrent use.
 type Guard struct {
@@ -25,7 +26,7 @@ type Guard struct {
 	name  string
 	runs  atomic.Uint64
 	ended chan struct{}
-	err   error // once ended is closed
+	err   error // once ended is closed: nil if it ended because it was told to
 
 	starts  chan func()   // what is to be done by the thread that starts commands
 	closed  chan struct{} // nothing is started any more
@@ -51,7 +52,9 @@ func StartGuard(program string, args []string, stderr io.Writer) (*Guard, error)
 	g.thread.Go(g.startOnOneThread)
 	go func() {
 		defer close(g.ended)
-		g.err = cmd.Wait()
+		if err := cmd.Wait(); err != nil {
+			g.err = fmt.Errorf("%w: %w", ErrUnguarded, err)
+		}
 	}()
 	return g, nil
 }
@@ -89,16 +92,14 @@ func (g *Guard) Ended() <-chan struct{} { return g.ended }
 func (g *Guard) Err() error {
 	select {
 	case <-g.ended:
-		if g.err == nil {
-			return ErrUnguarded
-		}
-		return fmt.Errorf("%w: %w", ErrUnguarded, g.err)
+		return cmp.Or(g.err, ErrUnguarded)
 	default:
 		return nil
 	}
 }
 
-// Close ends the guard, and with it what is left of the runs, and waits for it.
+// Close ends the guard, and with it what is left of the runs, and waits for it. Of a guard that had ended by itself it returns
+// what Err does.
 func (g *Guard) Close() error {
 	g.closing.Do(func() { close(g.closed) })
 	g.thread.Wait()
@@ -106,7 +107,7 @@ func (g *Guard) Close() error {
 	<-g.ended
 	switch {
 	case g.err != nil:
-		return fmt.Errorf("close the guard of the commands: it ended with: %w", g.err)
+		return g.err
 	case err == nil, errors.Is(err, os.ErrClosed):
 		return nil
 	}
