@@ -31,7 +31,11 @@ type arrived struct {
 	heldUntil time.Time // for so long the store answers Held because of this process itself
 	ownClaim  bool      // the row may still be claimed by this process, which does not know how it ended
 	orphan    bool      // its cursor is gone
+	excused   int       // arrivals that this process knows to have been no attempts
 }
+
+// attempts are the arrivals before this one that may have been attempts.
+func (a *arrived) attempts() int { return max(0, a.Delivery.Arrivals-1-a.excused) }
 
 // size is what a delivery takes of memory, more or less.
 func (a *arrived) size() int {

@@ -48,7 +48,7 @@ func (m *Machine) Next(now time.Time) *Job {
 
 // turn is the place in ready of the job that may have a slot now; -1: none may.
 func (m *Machine) turn(now time.Time) int {
-	if len(m.ready) == 0 || m.halted() || m.idle() <= 0 || (m.quarantined() && !m.isolated()) {
+	if len(m.ready) == 0 || m.halted() || m.idle() <= 0 || !m.pace.open(now) || (m.quarantined() && !m.isolated()) {
 		return -1
 	}
 	return slices.IndexFunc(m.ready, func(j *Job) bool { return m.fits(now, j) })
@@ -73,6 +73,9 @@ func (m *Machine) Begin(now time.Time, j *Job) bool {
 	default:
 		if m.cfg.transactional() { // its transaction renews the claim before it locks the row
 			j.leased, j.expires = now, now.Add(m.cfg.RunLimit+m.cfg.Commit)
+		}
+		if m.pace.spaced() {
+			m.pace.wait(now, m.cfg.Rand())
 		}
 		m.enter(now, j, running)
 		j.exposed = true
@@ -100,7 +103,7 @@ func (m *Machine) Abandon(now time.Time, j *Job) {
 }
 
 func (m *Machine) sendBack(now time.Time, j *Job) {
-	if m.quarantined() && !m.halted() {
+	if (m.quarantined() || m.pace.spaced()) && !m.halted() {
 		m.postpone(now, j)
 	} else {
 		m.giveBack(now, j)
