@@ -63,8 +63,8 @@ func Throttled(d time.Duration, err error) error {
 // Unavailable says that the handler failed, and that this may be nobody's fault but the
 // environment's: no connection, no answer in time, or a refusal that every event may meet, such as
 // a wrong key. The first such failure of an event is no attempt. A later one is judged as err says
-// (an attempt; Permanent; RetryAfter) if a run of another event that began since the one before has
-// succeeded, and no other event has failed so since: then it is the event's own. Else it is no
+// (an attempt; Permanent; RetryAfter) if a run of another event began and succeeded between the two,
+// and no other event has failed so since: then it is the event's own. Else it is no
 // attempt either, until Options.GiveUp. After five in a row without a success, only one event at a
 // time is run as a probe, until one succeeds (Subscription.Healthy). Unavailable(nil) is nil.
 //

@@ -96,13 +96,13 @@ func (m *Machine) judge(now time.Time, j *Job, sent time.Time) {
 // heldElsewhere nacks what another owner has, or what is not due yet after this process's own settlement: that is expected back, and
 // holds up what comes after it.
 func (m *Machine) heldElsewhere(now time.Time, j *Job, sent time.Time) {
-	until := j.heldUntil()
-	if j.uncertain { // a request that got no answer may still win the claim, for nobody
+	until, own := j.heldUntil(), j.uncertain || j.ownClaim()
+	if own { // a request that got no answer may still win the claim, for nobody
 		until = now.Add(m.cfg.Lease)
 	}
 	m.conclude(now, j, Answer{
 		Kind: Nak, After: min(j.claim.HeldFor, heldNak(j.arrivals())), Outcome: Held,
-		elsewhere: !sent.Before(until), heldUntil: until, ownClaim: j.uncertain,
+		elsewhere: !sent.Before(until), heldUntil: until, ownClaim: own,
 	})
 }
 

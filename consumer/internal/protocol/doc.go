@@ -42,8 +42,8 @@
 //
 // An attempt counts only against an event whose own fault it can be. A run that was throttled is
 // none. A run that did not get through to the receiver is none at first; a later one is the event's
-// own if, since the one before, a run of another event began and succeeded, and no other event
-// failed so since the last success. Until it is, such an event is put off, for as long as
+// own if, between the two, a run of another event began and succeeded, and no other event failed so
+// since the last success. Until it is, such an event is put off, for as long as
 // Config.GiveUp.
 //
 // The same answers set the pace. Throttling halves how many runs there may be at once, and then

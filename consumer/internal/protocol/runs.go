@@ -78,6 +78,7 @@ func (m *Machine) Begin(now time.Time, j *Job) bool {
 			m.pace.wait(now, m.cfg.Rand())
 		}
 		m.enter(now, j, running)
+		j.proven = m.pace.proven
 		j.exposed = true
 		m.exposed++
 		return true

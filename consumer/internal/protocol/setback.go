@@ -81,12 +81,12 @@ func (m *Machine) onlyOne() bool {
 	return n <= 1
 }
 
-// blame judges an unavailable failure as what it is if it is the event's own: once the event had
-// another, and a run of another event that began after that has succeeded. While others fail too,
-// it is nobody's.
+// blame judges an unavailable failure as what it is if it is the event's own: the event had another
+// before, and between the two runs, one of another event began and succeeded. While others fail
+// too, it is nobody's.
 func (m *Machine) blame(now time.Time, j *Job) {
 	s := m.setBack(now, j.key)
-	own := !s.failed.IsZero() && m.pace.proven.After(s.failed) && m.pace.onlyThis(j.key)
+	own := !s.failed.IsZero() && j.proven.After(s.failed) && m.pace.onlyThis(j.key)
 	s.failed = now
 	if !own {
 		s.times++
