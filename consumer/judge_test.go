@@ -55,8 +55,12 @@ func TestJudge(t *testing.T) {
 				!errors.Is(got.Err, c.err) {
 				t.Errorf("%+v, want %+v", got, want)
 			}
-			if IsPermanent(c.err) != (c.kind == protocol.Permanent) {
-				t.Errorf("IsPermanent is %v", IsPermanent(c.err))
+			for kind, is := range map[protocol.VerdictKind]func(error) bool{
+				protocol.Permanent: IsPermanent, protocol.Throttled: IsThrottled, protocol.Unavailable: IsUnavailable,
+			} {
+				if is(c.err) != (c.kind == kind) {
+					t.Errorf("it is taken for %v: %v", kind, is(c.err))
+				}
 			}
 		})
 	}

@@ -77,9 +77,17 @@ func Unavailable(err error) error {
 }
 
 // IsPermanent finds the verdict through wrapping.
-func IsPermanent(err error) bool {
+func IsPermanent(err error) bool { return isVerdict(err, protocol.Permanent) }
+
+// IsThrottled finds the verdict through wrapping.
+func IsThrottled(err error) bool { return isVerdict(err, protocol.Throttled) }
+
+// IsUnavailable finds the verdict through wrapping.
+func IsUnavailable(err error) bool { return isVerdict(err, protocol.Unavailable) }
+
+func isVerdict(err error, kind protocol.VerdictKind) bool {
 	v, ok := errors.AsType[verdict](err)
-	return ok && v.kind == protocol.Permanent
+	return ok && v.kind == kind
 }
 
 // judge reads a handler's error.

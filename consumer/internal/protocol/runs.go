@@ -48,7 +48,7 @@ func (m *Machine) Next(now time.Time) *Job {
 
 // turn is the place in ready of the job that may have a slot now; -1: none may.
 func (m *Machine) turn(now time.Time) int {
-	if len(m.ready) == 0 || m.halted() || m.idle() <= 0 || !m.pace.open(now) || (m.quarantined() && !m.isolated()) {
+	if len(m.ready) == 0 || m.halted() || m.idle() <= 0 || (m.quarantined() && !m.isolated()) {
 		return -1
 	}
 	return slices.IndexFunc(m.ready, func(j *Job) bool { return m.fits(now, j) })
