@@ -38,10 +38,10 @@ func (e *engine) reportReceiver(r *receiverState) {
 		log.Warn("the receiver is available again", "after", r.now.Sub(r.downSince).Round(time.Second))
 	case slow && !r.wasSlow:
 		r.wasSlow = true
-		log.Warn("the receiver throttles: fewer handlers are started", "at_once", r.allowed, "concurrency", e.o.Concurrency)
+		log.Warn("throttled: fewer handlers are started", "at_once", r.allowed, "concurrency", e.o.Concurrency, "error", r.reason)
 	case r.wasSlow && r.allowed == e.o.Concurrency:
 		r.wasSlow = false
-		log.Info("the receiver takes what it is given: all handlers are started", "concurrency", e.o.Concurrency)
+		log.Info("throttled no more: all handlers are started", "concurrency", e.o.Concurrency)
 	}
 }
 

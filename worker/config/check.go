@@ -97,6 +97,10 @@ func (s *Subscription) checkTimes(r *reader, at string) {
 		r.mistake(p, "ttl is %s: it must be longer than lease, %s", show("ttl", s.TTL), show("lease", s.Lease))
 		return
 	}
+	giveUp := at + ".give_up"
+	if _, given := r.given[giveUp]; given && !r.bad[giveUp] && s.GiveUp > s.TTL/2 {
+		r.warn(giveUp, "give_up is %s, but half of ttl, %s, ends it before", show("give_up", s.GiveUp), show("ttl", s.TTL))
+	}
 	horizon := (&consumer.Options{AckWait: s.AckWait, Backoff: consumer.Backoff{Max: s.Backoff.Max}, RunLimit: s.RunLimit}).Horizon()
 	if p, ok := r.blame(ttl, at+".run_limit", most, at+".ack_wait", initial); ok && s.TTL < horizon {
 		r.mistake(p, "ttl is %s, but an event may come again for longer (ack_wait %s + backoff.max %s + run_limit %s): raise ttl or lower the others",

@@ -33,7 +33,7 @@ type pace struct {
 	failures int          // unavailable in a row, without a success between
 	failed   []dedupe.Key // whose they were, each once, enoughFailures at most
 	down     time.Time    // since when the receiver is unavailable; zero: it is not
-	reason   string       // the last failure's
+	reason   string       // of what slowed it last
 }
 
 func newPace(concurrency int) pace { return pace{most: concurrency, allowed: concurrency} }
@@ -82,12 +82,12 @@ func (p *pace) reached(began time.Time) {
 func (p *pace) forgetFailures() { p.failures, p.failed = 0, p.failed[:0] }
 
 // throttled slows down, unless the run began before that was done last.
-func (p *pace) throttled(now, began time.Time) {
+func (p *pace) throttled(now, began time.Time, reason string) {
 	p.reached(began)
 	if p.unavailable() || began.Before(p.cut) {
 		return
 	}
-	p.cut = now
+	p.cut, p.reason = now, reason
 	if p.allowed > 1 {
 		p.allowed /= 2
 		return
@@ -118,8 +118,8 @@ func (p *pace) onlyThis(key dedupe.Key) bool {
 	return !slices.ContainsFunc(p.failed, func(k dedupe.Key) bool { return k != key })
 }
 
-// Unavailable reports since when the receiver is unavailable, and how the last run failed; not ok:
-// it is not.
+// Unavailable reports since when the receiver is unavailable; not ok: it is not. reason is that of
+// the last run that slowed the pace.
 func (m *Machine) Unavailable() (since time.Time, reason string, ok bool) {
 	return m.pace.down, m.pace.reason, m.pace.unavailable()
 }

@@ -52,7 +52,7 @@ func (m *Machine) attribute(now time.Time, j *Job) {
 	began := now.Add(-j.took)
 	switch v.Kind {
 	case Throttled:
-		m.pace.throttled(now, began)
+		m.pace.throttled(now, began, v.Error)
 		m.setBack(now, j.key).times++
 	case Unavailable:
 		m.pace.failedUnavailable(now, began, j.key, v.Error, m.onlyOne())
