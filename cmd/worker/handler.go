@@ -57,7 +57,9 @@ func (s *subscriber) handler(ctx context.Context, c *config.Subscription) (consu
 	case h.Exec != nil:
 		return s.command(c)
 	case h.HTTP != nil:
-		x, err := handlers.NewHTTP(w.Group(), h.HTTP.URL, &handlers.HTTPOptions{Timeout: h.HTTP.Timeout, Headers: headers(h.HTTP.Headers), Concurrency: c.Concurrency})
+		x, err := handlers.NewHTTP(w.Group(), h.HTTP.URL, &handlers.HTTPOptions{
+			Timeout: h.HTTP.Timeout, Statuses: meanings(h.HTTP.Statuses), Headers: headers(h.HTTP.Headers), Concurrency: c.Concurrency,
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -115,6 +117,14 @@ func (s *subscriber) command(c *config.Subscription) (consumer.Handler, error) {
 	a.Run, a.Stop = x.Actor()
 	s.worker.Add(a)
 	return x.Handle, nil
+}
+
+func meanings(of map[int]string) map[int]handlers.Meaning {
+	m := make(map[int]handlers.Meaning, len(of))
+	for status, meaning := range of {
+		m[status] = handlers.Meaning(meaning)
+	}
+	return m
 }
 
 func headers(of map[string]string) http.Header {

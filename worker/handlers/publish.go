@@ -84,7 +84,11 @@ func (p *Publish) Handle(ctx context.Context, e bus.Event) error {
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
 		err = fmt.Errorf("%w: %w", cause, err)
 	}
-	return fmt.Errorf("publish to %q: %w", p.topic, err)
+	err = fmt.Errorf("publish to %q: %w", p.topic, err)
+	if errors.Is(err, bus.ErrRefused) {
+		return err
+	}
+	return consumer.Unavailable(err) // the bus, its stream or the outbox: every event would meet it
 }
 
 // successor is the same for every attempt: its id is the event's key in the group, which no other event and no other group has.

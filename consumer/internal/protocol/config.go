@@ -40,6 +40,8 @@ type Config struct {
 	Commit time.Duration
 	// TTL of what the store keeps. An event that keeps failing is given up at half of it.
 	TTL time.Duration
+	// GiveUp is how old an event may get whose runs are Throttled or Unavailable, if that is less. Zero: as TTL says.
+	GiveUp time.Duration
 	// MaxAge is the stream's own limit. Zero: none.
 	MaxAge time.Duration
 	// ArrivalsAreAttempts: the store counts nothing (seen/mark), so arrivals stand for attempts.
@@ -67,6 +69,7 @@ func (c Config) withDefaults() Config {
 	c.MaxBatch = cmp.Or(c.MaxBatch, DefaultMaxBatch)
 	c.MaxWaiting = cmp.Or(c.MaxWaiting, DefaultMaxWaiting)
 	c.MaxBytes = cmp.Or(c.MaxBytes, DefaultMaxBytes)
+	c.GiveUp = cmp.Or(c.GiveUp, c.TTL)
 	return c
 }
 
