@@ -123,8 +123,10 @@ func check(in *outbox.Row) error {
 	}
 	texts := map[string]string{"ID": e.ID, "Topic": e.Topic, "Key": e.Key, "Type": e.Type, "Source": e.Source, "ContentType": e.ContentType}
 	for name, values := range e.Headers {
-		texts["Headers: a name"] = name
-		for _, v := range append(values, name) {
+		if !utf8.ValidString(name) {
+			texts["Headers: a name"] = name
+		}
+		for _, v := range values {
 			if !utf8.ValidString(v) {
 				texts["Headers"] = v
 			}

@@ -2,6 +2,7 @@ package outboxtest
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"reflect"
 	"strings"
@@ -16,6 +17,7 @@ func adding() []promise {
 		{name: "Add/control headers of a received event do no harm", keeps: dropsForeignControl},
 		{name: "Add/headers between a bus and its server are refused", keeps: refusesServerHeaders},
 		{name: "Add/headers at the limit of a bus come back", keeps: keepsLargeHeaders},
+		{name: "Add/values that share an array stay as the caller has them", keeps: sharesArrays},
 	}
 }
 
@@ -57,5 +59,18 @@ func keepsLargeHeaders(t *testing.T, k *kit) {
 	k.add(t, outbox.Row{Event: e})
 	if got := k.read(t, "1").Event.Headers; !reflect.DeepEqual(got, e.Headers) {
 		t.Errorf("headers of %d names came back with %d", len(e.Headers), len(got))
+	}
+}
+
+// sharesArrays adds headers as strings.Split makes them: the room behind one's values is another's.
+func sharesArrays(t *testing.T, k *kit) {
+	for i := range 20 { // maps have no order
+		parts := []string{"7", "eu"}
+		want := bus.Headers{"Version": {"7"}, "Region": {"eu"}}
+		e := bus.Event{ID: fmt.Sprint(i), Topic: "t", Headers: bus.Headers{"Version": parts[:1], "Region": parts[1:]}}
+		k.add(t, outbox.Row{Event: e})
+		if got := k.read(t, e.ID).Event.Headers; !reflect.DeepEqual(got, want) || !reflect.DeepEqual(e.Headers, want) {
+			t.Fatalf("read with %v, and the caller's own are %v; want %v", got, e.Headers, want)
+		}
 	}
 }
