@@ -66,10 +66,38 @@ func (c *once) inRun(ctx context.Context) (Update, error) {
 		return Update{}, ErrStep
 	}
 	u, err := c.apply(ctx)
+	if err == nil && u.Before {
+		err = c.madeUnderAnotherPin(ctx, run)
+	}
 	if err != nil {
 		run.Failed(c.effect())
+		return Update{}, err
 	}
-	return u, err
+	return u, nil
+}
+
+// madeUnderAnotherPin returns ErrStep if the mark that was found is this run's own: a filter may name one document in many ways (1 and 1.0, _id and another unique
+// key), and only the server knows which of them are the same.
+func (c *once) madeUnderAnotherPin(ctx context.Context, run *dedupe.Run) error {
+	var others bson.A
+	for _, effect := range run.Begun(c.effects()) {
+		if effect != c.effect() {
+			others = append(others, bson.Raw(effect[len(c.effects()):]))
+		}
+	}
+	if len(others) == 0 {
+		return nil
+	}
+	ctx, cancel := c.store.call(ctx)
+	defer cancel()
+	both := bson.D{field("$and", bson.A{c.target.pin, bson.D{field("$or", others)}})}
+	switch err := c.own.FindOne(ctx, both, options.FindOne().SetProjection(bson.D{field("_id", 1)})).Err(); {
+	case err == nil:
+		return ErrStep
+	case !errors.Is(err, driver.ErrNoDocuments):
+		return fmt.Errorf("looking whether this run has changed the document before: %w", err)
+	}
+	return nil
 }
 
 // acked reads what a majority has.
@@ -77,8 +105,11 @@ func (c *once) acked() *driver.Collection {
 	return c.own.Clone(options.Collection().SetReadConcern(readconcern.Majority()))
 }
 
+// effects begins the names of a run's changes with this step in this collection, and the pin ends them.
+func (c *once) effects() string { return fmt.Sprintf("mongo %q %q ", c.target.in.String(), c.o.Step) }
+
 // effect names the change among those of a run.
-func (c *once) effect() string { return "mongo\x00" + c.target.name() + "\x00" + c.o.Step }
+func (c *once) effect() string { return c.effects() + string(c.target.pinned()) }
 
 // apply makes the change, or finds it made.
 func (c *once) apply(ctx context.Context) (Update, error) {
