@@ -33,7 +33,8 @@ func (r *Run) Begin(effect string) bool {
 	return true
 }
 
-// Begun returns the effects that were noted whose names begin with a prefix, in the order of their names.
+// Begun returns the effects that were noted whose names begin with a prefix, in the order of their
+// names.
 func (r *Run) Begun(prefix string) (effects []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -33,7 +33,7 @@ type Counts struct {
 
 // Filter selects rows: those that meet all of what is set.
 type Filter struct {
-	// IDs of rows. None: any.
+	// IDs of events. None: any. Rows of one id on two topics are two rows: Topic says which.
 	IDs []string
 	// Topic of the events; it may be a pattern. Empty: any.
 	Topic string

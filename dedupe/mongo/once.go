@@ -76,8 +76,9 @@ func (c *once) inRun(ctx context.Context) (Update, error) {
 	return u, nil
 }
 
-// madeUnderAnotherPin returns ErrStep if the mark that was found is this run's own: a filter may name one document in many ways (1 and 1.0, _id and another unique
-// key), and only the server knows which of them are the same.
+// madeUnderAnotherPin returns ErrStep if the mark that was found is this run's own: a filter may
+// name one document in many ways (1 and 1.0, _id and another unique key), and only the server knows
+// which of them are the same.
 func (c *once) madeUnderAnotherPin(ctx context.Context, run *dedupe.Run) error {
 	var others bson.A
 	for _, effect := range run.Begun(c.effects()) {
@@ -105,7 +106,8 @@ func (c *once) acked() *driver.Collection {
 	return c.own.Clone(options.Collection().SetReadConcern(readconcern.Majority()))
 }
 
-// effects begins the names of a run's changes with this step in this collection, and the pin ends them.
+// effects begins the names of a run's changes with this step in this collection, and the pin ends
+// them.
 func (c *once) effects() string { return fmt.Sprintf("mongo %q %q ", c.target.in.String(), c.o.Step) }
 
 // effect names the change among those of a run.

@@ -13,7 +13,8 @@ import (
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
 )
 
-// A second change of one document is refused however its filter names the document: its mark would be taken for the first one's, and it would never be made.
+// A second change of one document is refused however its filter names the document: its mark would
+// be taken for the first one's, and it would never be made.
 func TestUpdateOnceKnowsTheDocumentByAnyName(t *testing.T) {
 	t.Parallel()
 	s, dedupes, _ := wired(t)

@@ -23,8 +23,10 @@ func (q *Queue) Add(ctx context.Context, events ...bus.Event) ([]string, error) 
 // and never were if it aborts. The transaction is one of the outbox's own client, and has write concern majority; none is
 // ErrNoTransaction. It costs one round trip, and another when a row is there already.
 //
-// An event without an id gets one. An invalid event is bus.ErrInvalidEvent, one whose row is over 16 MiB less 64 KiB bus.ErrTooLarge; what the bus
-// takes is for the drainer to find out. An event that is there already is left as it is; another one under its id is outbox.ErrExists.
+// An event without an id gets one. An invalid event is bus.ErrInvalidEvent, one whose row is over
+// 16 MiB less 64 KiB bus.ErrTooLarge; what the bus takes is for the drainer to find out. An event
+// that is there already is left as it is, as the bus would leave it: its time or headers may be
+// others. One of its topic, source and id with another payload is outbox.ErrExists.
 func (q *Queue) AddRows(ctx context.Context, rows ...outbox.Row) ([]string, error) {
 	if err := q.transacted(ctx); err != nil {
 		return nil, fmt.Errorf("outbox/mongo: add to %s.%s: %w", q.rows.Database().Name(), q.rows.Name(), err)

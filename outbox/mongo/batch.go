@@ -47,14 +47,14 @@ func (q *Queue) batch(ctx context.Context, in []outbox.Row) (*batch, error) {
 		}
 		s := newStored(&r, at)
 		b.ids[i] = s.ID
-		if before := there[s.ID]; before != nil {
+		if before := there[s.RowID]; before != nil {
 			if !before.same(s) {
 				return nil, exists(s)
 			}
 			continue
 		}
 		b.keyed = b.keyed || s.Key != "" && keys[s.Key]
-		there[s.ID], keys[s.Key] = s, true
+		there[s.RowID], keys[s.Key] = s, true
 		b.rows = append(b.rows, addition{stored: s})
 	}
 	q.number(b, at)
@@ -94,7 +94,7 @@ func (q *Queue) join(ctx context.Context, b *batch) error {
 	models := make([]driver.WriteModel, len(b.rows))
 	for i, a := range b.rows {
 		if b.named {
-			models[i] = driver.NewUpdateOneModel().SetFilter(op("_id", a.ID)).SetUpdate(op("$setOnInsert", withoutID(a.doc))).SetUpsert(true)
+			models[i] = driver.NewUpdateOneModel().SetFilter(op("_id", a.RowID)).SetUpdate(op("$setOnInsert", withoutID(a.doc))).SetUpsert(true)
 		} else {
 			models[i] = driver.NewInsertOneModel().SetDocument(a.doc)
 		}
@@ -178,14 +178,14 @@ func (q *Queue) insertOnce(ctx context.Context, rows []addition, keyed bool) ([]
 func (q *Queue) absent(ctx context.Context, rows []addition) (absent []addition, err error) {
 	ids := make([]string, len(rows))
 	for i, a := range rows {
-		ids[i] = a.ID
+		ids[i] = a.RowID
 	}
 	there, err := q.byIDs(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
 	for _, a := range rows {
-		switch old := there[a.ID]; {
+		switch old := there[a.RowID]; {
 		case old == nil:
 			absent = append(absent, a)
 		case !old.same(a.stored):
