@@ -27,6 +27,9 @@ type Admin interface {
 // Counts of rows.
 type Counts struct {
 	Pending, Sent, Dead int
+	// Waiting is how many documents have events that are yet to become rows, in stores that move
+	// them from there.
+	Waiting int
 	// Oldest is how long ago the oldest pending row was added. Zero: none is pending.
 	Oldest time.Duration
 }

@@ -115,6 +115,11 @@ func (c *once) effect() string { return c.effects() + string(c.target.pinned()) 
 
 // apply makes the change, or finds it made.
 func (c *once) apply(ctx context.Context) (Update, error) {
+	if len(c.o.Publish) > 0 {
+		if err := c.store.register(ctx, c.own); err != nil {
+			return Update{}, err
+		}
+	}
 	ctx, cancel := c.store.call(ctx)
 	defer cancel()
 	update, err := c.update(ctx)
@@ -177,11 +182,6 @@ func (c *once) update(ctx context.Context) (any, error) {
 		}
 		if events[i], err = ledger.NewEvent(&e, at.Time); err != nil {
 			return nil, fmt.Errorf("event %d of %d in UpdateOptions.Publish: %w", i+1, len(events), err)
-		}
-	}
-	if len(events) > 0 {
-		if err := c.store.register(ctx, c.own); err != nil {
-			return nil, err
 		}
 	}
 	return c.form.with(ledger.NewEntry(c.mark, keyID(c.o.Key), at.Until(c.o.TTL)), events), nil

@@ -11,9 +11,6 @@ import (
 	"github.com/onceish/onceish/outbox"
 )
 
-// addTries bounds how often AddAlone runs after a row that comes and goes.
-const addTries = 6
-
 // Add adds events to the transaction in ctx, in their order, and returns their ids. See AddRows.
 func (q *Queue) Add(ctx context.Context, events ...bus.Event) ([]string, error) {
 	return q.AddRows(ctx, rowsOf(events)...)
@@ -66,7 +63,7 @@ func (q *Queue) AddRowsAlone(ctx context.Context, rows ...outbox.Row) ([]string,
 	defer cancel()
 	b, err := q.batch(ctx, rows)
 	if err == nil {
-		err = q.insert(ctx, b.rows, b.keyed)
+		err = q.insert(ctx, b.rows, b.keyed, exists)
 	}
 	if err != nil {
 		return nil, q.failed("add", err)
