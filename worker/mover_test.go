@@ -16,8 +16,8 @@ import (
 	"github.com/onceish/onceish/outbox"
 )
 
-// A document whose events cannot be moved, and an event whose id another one has, are told of and keep
-// nobody waiting.
+// A document whose events cannot be moved, and an event whose id another one has, are told of and
+// keep nobody waiting.
 func TestUntilEmptyEndsBesideEventsThatCannotBeMoved(t *testing.T) {
 	t.Parallel()
 	server, db := natstest.Start(t, nil), mongotest.Database(t)

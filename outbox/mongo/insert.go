@@ -15,8 +15,8 @@ const addTries = 6
 
 // insert writes the rows outside of transactions. Rows with a key in common are written in order:
 // none is there without those before it. clash is called for a row in whose place another event is:
-// it returns an error, or makes the row one that has another place. Each round trip has the whole of
-// Options.Timeout, within what ctx has left.
+// it returns an error, or makes the row one that has another place. Each round trip has the whole
+// of Options.Timeout, within what ctx has left.
 func (q *Queue) insert(ctx context.Context, rows []addition, keyed bool, clash func(*addition) error) error {
 	for try := range addTries {
 		again, err := q.insertOnce(ctx, rows, keyed)

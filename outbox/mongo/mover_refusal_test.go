@@ -42,8 +42,8 @@ func (h *house) wantCounts(want outbox.Counts) {
 	}
 }
 
-// What can never be added under its id is a dead row beside the other event's: it is counted, listed
-// and can be retried, in its own order, and it keeps nothing else from moving.
+// What can never be added under its id is a dead row beside the other event's: it is counted,
+// listed and can be retried, in its own order, and it keeps nothing else from moving.
 func TestMovedClashesAreDeadRows(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -195,8 +195,8 @@ func TestMoveBesideRefusedRows(t *testing.T) {
 	}
 }
 
-// The registry is restored or dropped under processes that go on: events are found all the same, and
-// by movers that begin later.
+// The registry is restored or dropped under processes that go on: events are found all the same,
+// and by movers that begin later.
 func TestMoveOutOfACollectionThatTheRegistryLost(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
