@@ -27,8 +27,9 @@ type Publish struct {
 	topic string
 }
 
-// Adder adds events to an outbox, outside of any transaction: outbox/mongo has one. An event that is there already, or was, is no error; another one
-// under its id is outbox.ErrExists.
+// Adder adds events to an outbox, outside of any transaction: outbox/mongo has one. An event that
+// is there already, or was, is no error; one of its topic, source and id with another payload is
+// outbox.ErrExists.
 type Adder interface {
 	AddAlone(ctx context.Context, events ...bus.Event) (ids []string, err error)
 }
