@@ -128,7 +128,7 @@ func (e *engine) open(ctx context.Context, info bus.TopicInfo) error {
 	cfg := protocol.Config{
 		Group: e.group, Owner: owner, Concurrency: e.o.Concurrency, MaxUnmarked: e.o.MaxUnmarked,
 		MaxAttempts: e.o.MaxAttempts, MaxCrashes: e.o.MaxCrashes, Backoff: protocol.Backoff(e.o.Backoff),
-		Lease: e.o.Lease, Commit: e.o.commitTime(), AckWait: e.o.AckWait, RunLimit: e.o.RunLimit, TTL: e.o.TTL, MaxAge: info.MaxAge,
+		Lease: e.o.Lease, Commit: e.o.commitTime(), AckWait: e.o.AckWait, RunLimit: e.o.RunLimit, TTL: e.o.TTL, GiveUp: e.o.GiveUp, MaxAge: info.MaxAge,
 		ArrivalsAreAttempts: e.o.Mode == SeenMark, Watermark: opened.Watermark, Rand: mathrand.Float64,
 	}
 	e.machine, e.tickEvery = protocol.New(cfg), cfg.TickEvery()

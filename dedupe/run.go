@@ -2,6 +2,8 @@ package dedupe
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"sync"
 )
 
@@ -29,6 +31,20 @@ func (r *Run) Begin(effect string) bool {
 	}
 	r.effects[effect] = struct{}{}
 	return true
+}
+
+// Begun returns the effects that were noted whose names begin with a prefix, in the order of their
+// names.
+func (r *Run) Begun(prefix string) (effects []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for effect := range r.effects {
+		if strings.HasPrefix(effect, prefix) {
+			effects = append(effects, effect)
+		}
+	}
+	slices.Sort(effects)
+	return effects
 }
 
 // Failed takes a Begin back: it is not known whether the effect was made, so the run may repeat it.

@@ -27,13 +27,16 @@ type Admin interface {
 // Counts of rows.
 type Counts struct {
 	Pending, Sent, Dead int
+	// Waiting is how many documents have events that are yet to become rows, in stores that move
+	// them from there.
+	Waiting int
 	// Oldest is how long ago the oldest pending row was added. Zero: none is pending.
 	Oldest time.Duration
 }
 
 // Filter selects rows: those that meet all of what is set.
 type Filter struct {
-	// IDs of rows. None: any.
+	// IDs of events. None: any. Rows of one id on two topics are two rows: Topic says which.
 	IDs []string
 	// Topic of the events; it may be a pattern. Empty: any.
 	Topic string

@@ -40,7 +40,7 @@ func newBoard(o *Options) board {
 // add takes in a row that is new here.
 func (b *board) add(r *Row, p *part) {
 	it := &item{row: *r, size: Size(&r.Event), part: p}
-	b.rows[r.Event.ID] = it
+	b.rows[r.ID] = it
 	b.bytes += it.size
 	if r.Event.Key == "" {
 		b.makeReady(it)
@@ -131,7 +131,7 @@ func (b *board) forget(it *item) {
 	}
 	it.state = gone
 	b.bytes -= it.size
-	delete(b.rows, it.row.Event.ID)
+	delete(b.rows, it.row.ID)
 }
 
 // putBack drops a row that cannot be published now, and those behind it. They are loaded again.

@@ -45,7 +45,7 @@ func compare(a, b *item) int {
 	if c := cmp.Compare(a.row.Seq, b.row.Seq); c != 0 {
 		return c
 	}
-	return cmp.Compare(a.row.Event.ID, b.row.Event.ID)
+	return cmp.Compare(a.row.ID, b.row.ID)
 }
 
 // insert puts an item in its place. It nearly always comes last.

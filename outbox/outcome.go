@@ -146,7 +146,7 @@ func (b *board) unanswered(it *item) {
 func (b *board) result(it *item, r Result) {
 	b.flying--
 	b.marking++
-	r.ID, r.Version = it.row.Event.ID, it.row.Version
+	r.ID, r.Version = it.row.ID, it.row.Version
 	it.state, it.result = unsettled, r
 	b.results = append(b.results, it)
 }
@@ -195,7 +195,7 @@ func (b *board) settled(batch []*item, oks []bool, now time.Time) {
 		b.count(it, oks[i])
 		b.forget(it)
 		if b.load.active {
-			b.load.ids[it.row.Event.ID] = struct{}{}
+			b.load.ids[it.row.ID] = struct{}{}
 		}
 		if l := it.lane; l != nil {
 			b.release(it, l)

@@ -114,7 +114,7 @@ func (o Outcome) Status() Status {
 type Result struct {
 	// Lease under which it was published.
 	Lease Lease
-	// ID of the row.
+	// ID is Row.ID.
 	ID string
 	// Version of the row as it was read.
 	Version uint64

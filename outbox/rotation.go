@@ -185,8 +185,8 @@ func (b *board) accept(p Page, now time.Time) (n int) {
 
 // known tells whether a row is here, or was and may only be found because the page was being read then.
 func (b *board) known(r *Row) bool {
-	_, here := b.rows[r.Event.ID]
-	_, settled := b.load.ids[r.Event.ID]
+	_, here := b.rows[r.ID]
+	_, settled := b.load.ids[r.ID]
 	_, failed := b.load.keys[r.Event.Key]
 	return here || settled || failed
 }

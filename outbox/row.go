@@ -37,11 +37,14 @@ func (s Status) String() string {
 
 // Row is an event in the outbox. Writers give Event and, if they keep an order of their own, Seq; the store fills in the rest.
 type Row struct {
-	// Event as it will be published. Its ID is the row's; Add assigns a UUID of version 7 where there is none.
+	// ID is what the store knows the row by: RowID of the event as a rule.
+	ID string
+	// Event as it will be published. Add assigns an id, a UUID of version 7, where there is none.
 	Event bus.Event
-	// Seq orders the rows of one key; equal ones follow their ids. Zero when added: the store assigns one that is larger than all it has assigned in
-	// this process, and grows with the store's time. Either all rows of a key are added with a Seq, such as
-	// the version of what the key names, or none is. At most math.MaxInt64.
+	// Seq orders the rows of one key; equal ones follow their ID. Zero when added: the store
+	// assigns one that is larger than all it has assigned in this process, and grows with the
+	// store's time. Either all rows of a key are added with a Seq, such as the version of what the
+	// key names, or none is. At most math.MaxInt64.
 	Seq uint64
 	// Hash is Hash(Event.Key, Event.ID).
 	Hash uint64

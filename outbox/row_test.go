@@ -1,8 +1,10 @@
 package outbox_test
 
 import (
+	"strings"
 	"testing"
 
+	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/outbox"
 )
 
@@ -24,6 +26,40 @@ func TestHashNeverChanges(t *testing.T) {
 	if outbox.Hash("k", "a") != outbox.Hash("k", "b") || outbox.Hash("", "a") == outbox.Hash("", "b") {
 		t.Error("rows of one key must share a hash, and rows without one must not")
 	}
+}
+
+func TestRowIDNeverChanges(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 513)
+	for want, e := range map[string]bus.Event{
+		"17 order.placed": {ID: "17", Topic: "order.placed", Source: bus.DefaultSource},
+		"a%20%25b t s%20": {ID: "a %b", Topic: "t", Source: "s "},
+		"%sha256:35ade0090e64e74d6ad04204009c23a4e34b82bdf0f4f317fbcc5f26f9b10241 t": {ID: long, Topic: "t"},
+	} {
+		if got := outbox.RowID(&e); got != want {
+			t.Errorf("RowID of %.20q: %q; want %q", e.ID, got, want)
+		}
+	}
+}
+
+// No two events share a RowID, and what begins one is of its id alone.
+func FuzzRowID(f *testing.F) {
+	f.Add("a", "b", "c", "a b", "c", "")
+	f.Add("%20", "t", "", " ", "t", "")
+	f.Add(strings.Repeat("y", 600), "t", "", "%sha256:", "t", "")
+	f.Fuzz(func(t *testing.T, id, topic, source, id2, topic2, source2 string) {
+		a, b := bus.Event{ID: id, Topic: topic, Source: source}, bus.Event{ID: id2, Topic: topic2, Source: source2}
+		if a.Validate() != nil || b.Validate() != nil {
+			return
+		}
+		x, y := outbox.RowID(&a), outbox.RowID(&b)
+		if same := topic == topic2 && a.Identity() == b.Identity(); same != (x == y) || len(x) > 1538 {
+			t.Errorf("%+v and %+v have %q and %q", a, b, x, y)
+		}
+		if strings.HasPrefix(x, outbox.RowIDPrefix(id2)) != (id == id2) {
+			t.Errorf("%q begins with %q", x, outbox.RowIDPrefix(id2))
+		}
+	})
 }
 
 func FuzzPartition(f *testing.F) {

@@ -98,10 +98,11 @@ func drained(ctx context.Context, told <-chan struct{}, subs []subscribed) {
 	}
 }
 
-// empty tells whether there is nothing that could be published, now or after a backoff. Rows behind a dead one of their key are not waited for.
+// empty tells whether there is nothing that could be published, now or after a backoff. Rows behind
+// a dead one of their key are not waited for, nor are documents of which no events can be moved.
 func (d *drainer) empty(ctx context.Context) bool {
 	if d.mover != nil {
-		if n, err := d.mover.Move(ctx); err != nil || n > 0 {
+		if moved, err := d.mover.Move(ctx); err != nil || moved.Events > 0 {
 			return false
 		}
 	}
@@ -121,5 +122,10 @@ func (d *drainer) empty(ctx context.Context) bool {
 // left tells what a drainer has done.
 func (w *Worker) left(d *drainer) {
 	n := d.Stats()
-	w.o.Logger.Info("outbox drained", "outbox", d.name(), "sent", n.Sent, "duplicates", n.Duplicates, "refused", n.Refused, "dead", n.Dead)
+	told := []any{"outbox", d.name(), "sent", n.Sent, "duplicates", n.Duplicates, "refused", n.Refused, "dead", n.Dead}
+	if d.mover != nil {
+		m := d.mover.Stats()
+		told = append(told, "moved", m.Events, "moved_dead", m.Dead, "stuck_documents", m.Stuck)
+	}
+	w.o.Logger.Info("outbox drained", told...)
 }

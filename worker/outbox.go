@@ -98,6 +98,10 @@ func openOutbox(ctx context.Context, db *mongo.Database, collection string, o *m
 // Name tells people where it is, without credentials.
 func (o *Outbox) Name() string { return o.name }
 
+// Healthy returns why events stay in documents, as of the last time that they were looked for in
+// this process: nil while all are moved. The drainer that AddDrainer returned tells of the rows.
+func (o *Outbox) Healthy() error { return o.mover.Healthy() }
+
 // Notify wakes the drainers of all processes, after rows were added. For Add it is called once the transaction has committed; what adds alone does it by itself. It does
 // not block.
 func (o *Outbox) Notify() {

@@ -218,7 +218,8 @@ func TestPublishHandlerAddsOneRow(t *testing.T) {
 		key := dedupe.Key{Topic: strings.Repeat("t", 500), Group: strings.Repeat("g", 500), ID: id}
 		ctx := consumer.WithAttempt(t.Context(), consumer.Attempt{Number: 1, Key: key})
 		e := bus.Event{ID: id, Topic: key.Topic, Key: "k", Data: []byte("x")}
-		for range 2 {
+		for trace := range 2 { // the second one is another copy of the event
+			e.Time, e.Headers = time.Unix(int64(trace), 0), bus.Headers{"Traceparent": {strconv.Itoa(trace)}}
 			if err := h.Handle(ctx, e); err != nil {
 				t.Fatalf("%.20q: %v", id, err)
 			}

@@ -53,7 +53,7 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 	err = ended(end.wait(w.running(ctx, cut, subs, end), w.drainers))
 	for _, s := range subs {
 		n := s.sub.Stats()
-		w.o.Logger.Info("drained", "topic", s.topic, "handled", n.Handled, "duplicates", n.Duplicates, "failed", n.Failed, "dead", n.Dead,
+		w.o.Logger.Info("drained", "topic", s.topic, "handled", n.Handled, "duplicates", n.Duplicates, "failed", n.Failed, "deferred", n.Deferred, "dead", n.Dead,
 			"skipped", n.Skipped, "dropped", n.Dropped, "lost", n.Lost)
 		err = join(err, s.sub.Err())
 	}

@@ -60,7 +60,8 @@ func (s *subscriber) handler(ctx context.Context, c *config.Subscription) (consu
 		return s.command(c)
 	case h.HTTP != nil:
 		x, err := handlers.NewHTTP(w.Group(), h.HTTP.URL, &handlers.HTTPOptions{
-			Timeout: h.HTTP.Timeout, Headers: headers(h.HTTP.Headers), PassHeaders: h.HTTP.PassHeaders, Concurrency: c.Concurrency,
+			Timeout: h.HTTP.Timeout, Statuses: meanings(h.HTTP.Statuses), Headers: headers(h.HTTP.Headers), PassHeaders: h.HTTP.PassHeaders,
+			Concurrency: c.Concurrency,
 		})
 		if err != nil {
 			return nil, err
@@ -153,6 +154,14 @@ func (s *subscriber) warnOfFewFiles(c *config.Subscription) {
 		s.worker.Logger().Warn("too few open files are allowed for so many commands at once: raise the limit (ulimit -n, LimitNOFILE=), or lower concurrency",
 			"topic", c.Topic, "concurrency", c.Concurrency, "limit", limit.Cur, "needed", need)
 	}
+}
+
+func meanings(of map[int]string) map[int]handlers.Meaning {
+	m := make(map[int]handlers.Meaning, len(of))
+	for status, meaning := range of {
+		m[status] = handlers.Meaning(meaning)
+	}
+	return m
 }
 
 func headers(of map[string]string) http.Header {

@@ -15,12 +15,14 @@ import (
 	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/connstring"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/internal/mongotest"
 	mongooutbox "github.com/onceish/onceish/outbox/mongo"
 )
 
 // Scripts with a database of their own.
 func TestOutboxScripts(t *testing.T) {
 	t.Parallel()
+	mongotest.URI(t) // or it is skipped here: a script's setup cannot be
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/outbox",
 		Setup: func(e *testscript.Env) error {

@@ -22,7 +22,9 @@ func publishCommand(stdout, stderr io.Writer) *cli.Command {
 		ArgsUsage: "TOPIC [FILE|-]",
 		Description: `A line that is a JSON object with an "id" is published once, however often it is published: the id tells events
 of a topic apart. Any other line gets a fresh id each time, for two equal lines are two events. Empty lines are skipped.
-Lines are stored in their order. A line that cannot be stored is reported with its number, and the others go on.
+Lines are stored in their order: the next one is published when the one before is confirmed. With --key-field that holds
+for each key, and keys do not wait for each other; with --unordered for none. A line that cannot be stored is reported with
+its number, and the others go on.
 
 Examples:
    worker publish order.placed orders.ndjson
@@ -33,6 +35,7 @@ Exit status: 0 when every line was stored, 1 when not, 2 wrong usage.`,
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "id-field", Usage: "JSON `FIELD` that tells events apart, required in every line (default: \"id\", where there is one)", HideDefault: true},
 			&cli.StringFlag{Name: "key-field", Usage: "JSON `FIELD` by which events are ordered, required in every line", HideDefault: true},
+			&cli.BoolFlag{Name: "unordered", HideDefault: true, Usage: "publish many lines at once: faster, and a line may be stored behind later ones when the server fails"},
 		}, append(outputFlags(), config.Flags(publishSections...)...)...),
 		OnUsageError: commandline.UsageError,
 		Action:       func(ctx context.Context, cmd *cli.Command) error { return publish(ctx, cmd, stdout, stderr) },
@@ -72,7 +75,7 @@ func publish(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) (e
 		}
 		show := newProgress(stderr, cmd.Bool("quiet"))
 		n, err := lines.Publish(ctx, c.Bus(), topic, in, &lines.Options{
-			IDField: cmd.String("id-field"), KeyField: cmd.String("key-field"), MaxBytes: info.MaxBytes, Hurry: hurry,
+			IDField: cmd.String("id-field"), KeyField: cmd.String("key-field"), Unordered: cmd.Bool("unordered"), MaxBytes: info.MaxBytes, Hurry: hurry,
 			Refused: show.refused, Progress: show.stored,
 		})
 		show.done(n, topic)

@@ -23,24 +23,32 @@ func showRowCommand(stdout io.Writer) *cli.Command {
 		Name:      "show",
 		Usage:     "show one row with its data",
 		ArgsUsage: "ID",
-		Description: `Data that is no text is shown in hexadecimal, and with -o json in data_base64.
+		Description: `Data that is no text is shown in hexadecimal, and with -o json in data_base64. An id that is on several topics is several rows.
 
-Example:
-   worker outbox show 019c1b1e-7f2b-7c55-9d3e-2f0a4c1b8e11`,
-		Flags:        outboxFlags(),
+Examples:
+   worker outbox show 019c1b1e-7f2b-7c55-9d3e-2f0a4c1b8e11
+   worker outbox show --topic order.placed 17`,
+		Flags:        append([]cli.Flag{topicFlag()}, outboxFlags()...),
 		OnUsageError: commandline.UsageError,
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			if cmd.Args().Len() != 1 {
 				return commandline.Usagef(cmd, "%d arguments: name the id of one row", cmd.Args().Len())
 			}
-			id := cmd.Args().First()
+			f, err := filterOf(cmd)
+			if err != nil {
+				return err
+			}
+			f.IDs = cmd.Args().Slice()
 			return administer(ctx, cmd, func(name string, a outbox.Admin) error {
-				rows, err := a.List(ctx, outbox.Filter{IDs: []string{id}}, 1)
+				rows, err := a.List(ctx, f, 2)
 				switch {
 				case err != nil:
 					return err
 				case len(rows) == 0:
-					return fmt.Errorf("%s has no row %q: it was never added, or was sent and removed since", name, id)
+					return fmt.Errorf("%s has no row %q: it was never added, or was sent and removed since", name, f.IDs[0])
+				case len(rows) > 1:
+					return fmt.Errorf("%s has more than one row %q: add --topic, such as %s or %s; worker outbox list --id has all of them",
+						name, f.IDs[0], visible(rows[0].Event.Topic), visible(rows[1].Event.Topic))
 				case wantsJSON(cmd):
 					return printJSON(stdout, whole(&rows[0], now()))
 				}

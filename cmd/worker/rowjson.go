@@ -71,12 +71,13 @@ type countsJSON struct {
 	Sent                 int     `json:"sent"`
 	Dead                 int     `json:"dead"`
 	OldestPendingSeconds float64 `json:"oldest_pending_seconds"`
+	WaitingDocuments     int     `json:"waiting_documents"`
 }
 
 func (l *listing) json(at time.Time) listingJSON {
 	c := l.counts
 	out := listingJSON{
-		Outbox: l.Outbox, Counts: countsJSON{Pending: c.Pending, Sent: c.Sent, Dead: c.Dead, OldestPendingSeconds: c.Oldest.Seconds()},
+		Outbox: l.Outbox, Counts: countsJSON{Pending: c.Pending, Sent: c.Sent, Dead: c.Dead, OldestPendingSeconds: c.Oldest.Seconds(), WaitingDocuments: c.Waiting},
 		Rows: make([]rowJSON, 0, len(l.rows)), More: l.More,
 	}
 	for i := range l.rows {

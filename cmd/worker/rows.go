@@ -95,7 +95,11 @@ func (l *listing) summary(w io.Writer) {
 	if c.Oldest > 0 {
 		_, _ = fmt.Fprintf(w, " (the oldest for %v)", c.Oldest.Round(time.Millisecond))
 	}
-	_, _ = fmt.Fprintf(w, ", %d sent\n", c.Sent)
+	_, _ = fmt.Fprintf(w, ", %d sent", c.Sent)
+	if c.Waiting > 0 {
+		_, _ = fmt.Fprintf(w, "; events in %d %s are yet to become rows", c.Waiting, plural(c.Waiting, "document"))
+	}
+	_, _ = fmt.Fprintln(w)
 	if l.More {
 		_, _ = fmt.Fprintf(w, "there are more rows than the %d shown: narrow them down, or raise --limit\n", len(l.rows))
 	}

@@ -66,10 +66,39 @@ func (c *once) inRun(ctx context.Context) (Update, error) {
 		return Update{}, ErrStep
 	}
 	u, err := c.apply(ctx)
+	if err == nil && u.Before {
+		err = c.madeUnderAnotherPin(ctx, run)
+	}
 	if err != nil {
 		run.Failed(c.effect())
+		return Update{}, err
 	}
-	return u, err
+	return u, nil
+}
+
+// madeUnderAnotherPin returns ErrStep if the mark that was found is this run's own: a filter may
+// name one document in many ways (1 and 1.0, _id and another unique key), and only the server knows
+// which of them are the same.
+func (c *once) madeUnderAnotherPin(ctx context.Context, run *dedupe.Run) error {
+	var others bson.A
+	for _, effect := range run.Begun(c.effects()) {
+		if effect != c.effect() {
+			others = append(others, bson.Raw(effect[len(c.effects()):]))
+		}
+	}
+	if len(others) == 0 {
+		return nil
+	}
+	ctx, cancel := c.store.call(ctx)
+	defer cancel()
+	both := bson.D{field("$and", bson.A{c.target.pin, bson.D{field("$or", others)}})}
+	switch err := c.own.FindOne(ctx, both, options.FindOne().SetProjection(bson.D{field("_id", 1)})).Err(); {
+	case err == nil:
+		return ErrStep
+	case !errors.Is(err, driver.ErrNoDocuments):
+		return fmt.Errorf("looking whether this run has changed the document before: %w", err)
+	}
+	return nil
 }
 
 // acked reads what a majority has.
@@ -77,11 +106,20 @@ func (c *once) acked() *driver.Collection {
 	return c.own.Clone(options.Collection().SetReadConcern(readconcern.Majority()))
 }
 
+// effects begins the names of a run's changes with this step in this collection, and the pin ends
+// them.
+func (c *once) effects() string { return fmt.Sprintf("mongo %q %q ", c.target.in.String(), c.o.Step) }
+
 // effect names the change among those of a run.
-func (c *once) effect() string { return "mongo\x00" + c.target.name() + "\x00" + c.o.Step }
+func (c *once) effect() string { return c.effects() + string(c.target.pinned()) }
 
 // apply makes the change, or finds it made.
 func (c *once) apply(ctx context.Context) (Update, error) {
+	if len(c.o.Publish) > 0 {
+		if err := c.store.register(ctx, c.own); err != nil {
+			return Update{}, err
+		}
+	}
 	ctx, cancel := c.store.call(ctx)
 	defer cancel()
 	update, err := c.update(ctx)
@@ -144,11 +182,6 @@ func (c *once) update(ctx context.Context) (any, error) {
 		}
 		if events[i], err = ledger.NewEvent(&e, at.Time); err != nil {
 			return nil, fmt.Errorf("event %d of %d in UpdateOptions.Publish: %w", i+1, len(events), err)
-		}
-	}
-	if len(events) > 0 {
-		if err := c.store.register(ctx, c.own); err != nil {
-			return nil, err
 		}
 	}
 	return c.form.with(ledger.NewEntry(c.mark, keyID(c.o.Key), at.Until(c.o.TTL)), events), nil

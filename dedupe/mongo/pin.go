@@ -22,9 +22,12 @@ type target struct {
 }
 
 // name tells the target from others, in a text that is the same in every run.
-func (t *target) name() string {
+func (t *target) name() string { return t.in.String() + "\x00" + string(t.pinned()) }
+
+// pinned is the pin as it is sent.
+func (t *target) pinned() bson.Raw {
 	pin, _ := bson.Marshal(t.pin) // its values were encoded before
-	return t.in.String() + "\x00" + string(pin)
+	return pin
 }
 
 // conditional tells whether the filter asks for more than the pinned document.

@@ -2,45 +2,46 @@ package mongo
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"time"
 
-	"go.mongodb.org/mongo-driver/v2/bson"
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
 	"github.com/onceish/onceish/internal/ledger"
-	"github.com/onceish/onceish/internal/mongoserver"
 )
 
-// register makes sure, once while the store lives, that events which wait in the collection will be found: before the first of them waits.
+const (
+	// registeredFor is how long a collection is taken to be registered once it was: somebody may
+	// restore or drop the registry, or the collection.
+	registeredFor = time.Minute
+	// indexWithin bounds the making of an index. The collection may be huge.
+	indexWithin = time.Hour
+)
+
+// register makes sure that events which wait in the collection will be found, before the first of
+// them waits, and again every minute. It takes as long as ctx allows, for it makes an index.
 func (s *Store) register(ctx context.Context, coll *driver.Collection) error {
-	in := placeOf(coll)
+	in, now := placeOf(coll), s.clock.Local()
 	s.assured.mu.Lock()
-	there := s.assured.waiting[in]
+	last, there := s.assured.waiting[in]
 	s.assured.mu.Unlock()
-	if there {
+	if age := now.Sub(last); there && age >= 0 && age < registeredFor {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(driver.NewSessionContext(ctx, nil), indexWithin) // also where the client has a bound
+	defer cancel()
 	if _, err := coll.Indexes().CreateOne(ctx, ledger.Index()); err != nil {
 		return fmt.Errorf("making the index %s of %v, by which documents with events that wait are found; where this user may not, have it made: "+
 			`createIndex({"%s": 1, _id: 1}, {name: "%s", partialFilterExpression: {"%s": true}}): %w`, ledger.Field, in, ledger.Waits, ledger.Field, ledger.Waits, err)
 	}
 	registry := coll.Database().Collection(ledger.Registry, options.Collection().SetWriteConcern(writeconcern.Majority()))
-	if err := enter(ctx, registry, coll.Name()); err != nil {
+	if err := ledger.Enter(ctx, registry, coll.Name()); err != nil {
 		return fmt.Errorf("naming %v in %s.%s: %w", in, in.database, ledger.Registry, err)
 	}
 	s.assured.mu.Lock()
 	defer s.assured.mu.Unlock()
-	s.assured.waiting[in] = true
+	s.assured.waiting[in] = now
 	return nil
-}
-
-func enter(ctx context.Context, registry *driver.Collection, name string) error {
-	_, err := registry.InsertOne(ctx, bson.D{field("_id", name)})
-	if we, ok := errors.AsType[driver.WriteException](err); ok && we.WriteConcernError == nil && len(we.WriteErrors) == 1 && mongoserver.Duplicate(we.WriteErrors[0]) {
-		return nil
-	}
-	return err
 }

@@ -57,7 +57,7 @@ func New(ctx context.Context, coll *driver.Collection, o *Options) (*Store, erro
 		return nil, err
 	}
 	s := &Store{acked: mongoserver.Own(coll, readconcern.Majority(), opts.WriteConcern), timeout: opts.Timeout, concern: opts.WriteConcern, grace: opts.grace, waiting: opts.Waiting, log: opts.Logger}
-	s.assured.unique, s.assured.waiting = make(map[pinned][]string), make(map[place]bool)
+	s.assured.unique, s.assured.waiting = make(map[pinned][]string), make(map[place]time.Time)
 	s.own = s.acked
 	if !opts.majority() {
 		s.own = mongoserver.Own(coll, readconcern.Local(), opts.WriteConcern)

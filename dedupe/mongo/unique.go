@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
@@ -31,8 +32,8 @@ type assured struct {
 	mu sync.Mutex
 	// unique has, by collection and the fields that a filter pins, those of a unique index among them.
 	unique map[pinned][]string
-	// waiting has the collections in which events may wait.
-	waiting map[place]bool
+	// waiting has the collections in which events may wait, and when that was made sure of last.
+	waiting map[place]time.Time
 }
 
 type pinned struct {

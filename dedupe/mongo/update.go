@@ -25,13 +25,19 @@ type Update struct {
 // ask for more besides. The update has operators ($set, $inc, $push …) or is a pipeline of $set, $addFields and $unset; it may be an empty
 // document, for the mark and the events alone. It may change neither the reserved field, _onceish, nor what the filter pins.
 //
-// A run that changes a document twice needs UpdateOptions.Step, and is refused with ErrStep otherwise. When no document
-// is as the filter asks, and the change was not made before, the error is ErrNoMatch. At the bound of the marks it is ErrRingFull. After any other error
-// it is not known whether the change was made; the call may be repeated.
+// A run that changes a document twice needs UpdateOptions.Step, and is refused with ErrStep
+// otherwise, however the filters name the document. When no document is as the filter asks, and the
+// change was not made before, the error is ErrNoMatch. At the bound of the marks it is ErrRingFull.
+// After any other error it is not known whether the change was made; the call may be repeated.
 //
-// The mark lives in the document: whoever deletes or replaces that, or the reserved field, forgets it. What the store keeps its concerns for holds here
-// too: the write has Options.WriteConcern, and a change is only said to be made before if a majority has it. It is one round trip, two where
-// the change was made before, and a few more when marks are pruned, each 100 changes or more. A transaction in ctx is refused.
+// The mark lives in the document, and so do the events of UpdateOptions.Publish until they are
+// moved: whoever deletes or replaces the document, or the reserved field, forgets the mark and
+// drops the events that wait there. What the store keeps its concerns for holds here too: the write
+// has Options.WriteConcern, and a change is only said to be made before if a majority has it. It is
+// one round trip, two where the change was made before (three where the run has changed other
+// documents of the collection), and a few more when marks are pruned, each 100 changes or more. The
+// first change that publishes makes an index in its collection, which on a large one takes as long
+// as ctx allows: make it beforehand. A transaction in ctx is refused.
 func (s *Store) UpdateOnce(ctx context.Context, coll *driver.Collection, filter, update any, o *UpdateOptions) (Update, error) {
 	if coll == nil {
 		return Update{}, errors.New("dedupe/mongo: update once: the collection is nil")

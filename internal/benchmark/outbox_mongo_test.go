@@ -102,7 +102,7 @@ func (r *rig) pass(q outbox.Queue, n int) time.Duration {
 		from = page.Next
 		rs := make([]outbox.Result, len(page.Rows))
 		for i, row := range page.Rows {
-			rs[i] = outbox.Result{Lease: leases[outbox.PartitionOf(row.Hash, len(leases))], ID: row.Event.ID, Version: row.Version}
+			rs[i] = outbox.Result{Lease: leases[outbox.PartitionOf(row.Hash, len(leases))], ID: row.ID, Version: row.Version}
 		}
 		for ; len(rs) > 0; rs = rs[min(1_000, len(rs)):] {
 			_, err := q.Settle(r.b.Context(), rs[:min(1_000, len(rs))])

@@ -45,8 +45,8 @@ type header struct {
 	Values []string `bson:"values"`
 }
 
-// NewEvent is the document of an event that is added at this time. An event that could not be published later is
-// bus.ErrInvalidEvent.
+// NewEvent is the document of an event that is added at this time. An event that could not be
+// published later is bus.ErrInvalidEvent, one for which a row has no room bus.ErrTooLarge.
 func NewEvent(in *bus.Event, at time.Time) (bson.Raw, error) {
 	if err := check(in); err != nil {
 		return nil, err
@@ -64,8 +64,16 @@ func NewEvent(in *bus.Event, at time.Time) (bson.Raw, error) {
 	for _, name := range slices.Sorted(maps.Keys(e.Headers)) {
 		w.Headers = append(w.Headers, header{Name: name, Values: e.Headers[name]})
 	}
-	return bson.Marshal(w)
+	doc, err := bson.Marshal(w)
+	if err == nil && len(doc) > maxEvent {
+		err = fmt.Errorf("event %.64q for topic %q: %w: it has %d bytes, at most %d can wait in a document: send less, or a reference to it",
+			e.ID, e.Topic, bus.ErrTooLarge, len(doc), maxEvent)
+	}
+	return doc, err
 }
+
+// maxEvent leaves room for what an outbox adds to an event: what waits can become a row.
+const maxEvent = 16<<20 - 128<<10
 
 func check(e *bus.Event) error {
 	if err := e.Validate(); err != nil {

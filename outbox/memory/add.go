@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"reflect"
 	"time"
 
 	"github.com/onceish/onceish/bus"
@@ -24,7 +23,7 @@ func (q *Queue) Add(ctx context.Context, events ...bus.Event) ([]string, error) 
 // AddRows adds rows, of which Event and Seq matter, in their order, all or none, and returns their
 // ids. An event without an id gets one. An invalid event is bus.ErrInvalidEvent (see bus.Event for
 // headers), one over Options.MaxBytes bus.ErrTooLarge. An event that is there already is left as it
-// is; another one under its id is outbox.ErrExists.
+// is; one of its topic, source and id with another payload is outbox.ErrExists.
 func (q *Queue) AddRows(ctx context.Context, rows ...outbox.Row) ([]string, error) {
 	ids, err := q.add(ctx, rows)
 	if err == nil && len(ids) > 0 {
@@ -47,15 +46,15 @@ func (q *Queue) add(ctx context.Context, rows []outbox.Row) ([]string, error) {
 			return nil, err
 		}
 		ids[i] = r.Event.ID
-		there := q.rows[r.Event.ID]
+		there := q.rows[r.ID]
 		if there == nil {
-			there = fresh[r.Event.ID]
+			there = fresh[r.ID]
 		}
 		switch {
 		case there == nil:
-			fresh[r.Event.ID] = r
+			fresh[r.ID] = r
 			order = append(order, r)
-		case !same(&there.Event, &r.Event):
+		case !outbox.SameEvent(&there.Event, &r.Event):
 			return nil, fmt.Errorf("memory outbox: add event %.64q for topic %q: %w: give it an id of its own", r.Event.ID, r.Event.Topic, outbox.ErrExists)
 		}
 	}
@@ -86,14 +85,7 @@ func (q *Queue) prepare(in outbox.Row, now time.Time) (*row, error) {
 	if e.Headers != nil {
 		e.Headers = e.Headers.Clone()
 	}
-	return &row{Row: outbox.Row{Event: e, Seq: in.Seq, Hash: outbox.Hash(e.Key, e.ID), Status: outbox.Pending}}, nil
-}
-
-func same(a, b *bus.Event) bool {
-	x, y := *a, *b
-	sameTime := x.Time.Equal(y.Time)
-	x.Time, y.Time = time.Time{}, time.Time{}
-	return sameTime && reflect.DeepEqual(x, y)
+	return &row{Row: outbox.Row{ID: outbox.RowID(&e), Event: e, Seq: in.Seq, Hash: outbox.Hash(e.Key, e.ID), Status: outbox.Pending}}, nil
 }
 
 func (q *Queue) insert(r *row, now time.Time) {
@@ -103,6 +95,6 @@ func (q *Queue) insert(r *row, now time.Time) {
 	}
 	q.added++
 	r.number, r.Added, r.due = q.added, now, now
-	q.rows[r.Event.ID] = r
+	q.rows[r.ID] = r
 	q.file(r)
 }

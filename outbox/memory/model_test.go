@@ -62,7 +62,7 @@ func (m *model) must(t *rapid.T, err error) {
 
 func (m *model) find(id string) *modelRow {
 	for _, r := range m.rows {
-		if r.Event.ID == id {
+		if r.ID == id {
 			return r
 		}
 	}
@@ -76,7 +76,8 @@ func (m *model) add(t *rapid.T) {
 		},
 		Seq: rapid.Uint64Range(1, 20).Draw(t, "seq"),
 	}
-	if m.find(r.Event.ID) != nil {
+	r.ID = outbox.RowID(&r.Event)
+	if m.find(r.ID) != nil {
 		return
 	}
 	_, err := m.queue.AddRows(t.Context(), r)
@@ -131,7 +132,7 @@ func (m *model) settle(t *rapid.T) {
 	}
 	r := rapid.SampledFrom(m.reads).Draw(t, "row")
 	res := outbox.Result{
-		Lease: rapid.SampledFrom(m.leases).Draw(t, "lease").lease, ID: r.Event.ID, Version: r.Version,
+		Lease: rapid.SampledFrom(m.leases).Draw(t, "lease").lease, ID: r.ID, Version: r.Version,
 		Outcome: rapid.SampledFrom([]outbox.Outcome{outbox.Confirmed, outbox.Refused, outbox.GivenUp}).Draw(t, "outcome"),
 		Attempt: rapid.Bool().Draw(t, "attempt"), After: 5 * time.Second, Reason: "why",
 	}
@@ -214,8 +215,8 @@ func (m *model) drop(t *rapid.T) {
 		t.Fatalf("%d rows were dropped", n)
 	}
 	m.rows = slices.DeleteFunc(m.rows, func(x *modelRow) bool { return x == r })
-	same := func(id string) bool { return id == r.Event.ID } // its id may come again: what was read of it is of another row
-	m.reads = slices.DeleteFunc(m.reads, func(x outbox.Row) bool { return same(x.Event.ID) })
+	same := func(id string) bool { return id == r.ID } // its id may come again: what was read of it is of another row
+	m.reads = slices.DeleteFunc(m.reads, func(x outbox.Row) bool { return same(x.ID) })
 	m.applied = slices.DeleteFunc(m.applied, func(x outbox.Result) bool { return same(x.ID) })
 }
 
@@ -231,7 +232,7 @@ func (m *model) read(t *rapid.T) {
 		}
 	}
 	slices.SortFunc(want, func(a, b outbox.Row) int {
-		return cmp.Or(cmp.Compare(a.Hash, b.Hash), cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.Event.ID, b.Event.ID))
+		return cmp.Or(cmp.Compare(a.Hash, b.Hash), cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.ID, b.ID))
 	})
 	n := rapid.IntRange(1, 5).Draw(t, "rows")
 	for from := uint64(0); ; {
@@ -258,12 +259,12 @@ func (m *model) read(t *rapid.T) {
 
 func (m *model) blocked(r *modelRow) bool {
 	return r.Event.Key != "" && slices.ContainsFunc(m.rows, func(d *modelRow) bool {
-		return d.Status == outbox.Dead && d.Event.Key == r.Event.Key && cmp.Or(cmp.Compare(d.Seq, r.Seq), cmp.Compare(d.Event.ID, r.Event.ID)) < 0
+		return d.Status == outbox.Dead && d.Event.Key == r.Event.Key && cmp.Or(cmp.Compare(d.Seq, r.Seq), cmp.Compare(d.ID, r.ID)) < 0
 	})
 }
 
 func sameRow(a, b outbox.Row) bool {
-	return a.Event.ID == b.Event.ID && a.Version == b.Version && a.Attempts == b.Attempts && a.After == b.After && a.Reason == b.Reason &&
+	return a.ID == b.ID && a.Version == b.Version && a.Attempts == b.Attempts && a.After == b.After && a.Reason == b.Reason &&
 		a.Seq == b.Seq && a.Hash == b.Hash && a.Status == b.Status && a.Added.Equal(b.Added)
 }
 

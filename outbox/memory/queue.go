@@ -137,7 +137,7 @@ func (q *Queue) bury(r *row) {
 func (q *Queue) remove(r *row) {
 	q.unplace(r)
 	r.Version++
-	delete(q.rows, r.Event.ID)
+	delete(q.rows, r.ID)
 }
 
 // sweep forgets sent rows that are too old or too many.

@@ -84,7 +84,7 @@ func TestSentRowsAreForgotten(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, id := range ids {
-				if oks, err := q.Settle(t.Context(), []outbox.Result{{Lease: leases[0], ID: id}}); err != nil || !oks[0] {
+				if oks, err := q.Settle(t.Context(), []outbox.Result{{Lease: leases[0], ID: outbox.RowID(&bus.Event{ID: id, Topic: "orders.new"})}}); err != nil || !oks[0] {
 					t.Fatal(id, oks, err)
 				}
 			}

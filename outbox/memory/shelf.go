@@ -29,7 +29,7 @@ func inKey(a, b *row) int {
 	if c := cmp.Compare(a.Seq, b.Seq); c != 0 {
 		return c
 	}
-	return cmp.Compare(a.Event.ID, b.Event.ID)
+	return cmp.Compare(a.ID, b.ID)
 }
 
 func (s *shelf) add(r *row) {

@@ -11,9 +11,6 @@ import (
 	"github.com/onceish/onceish/outbox"
 )
 
-// addTries bounds how often AddAlone runs after a row that comes and goes.
-const addTries = 6
-
 // Add adds events to the transaction in ctx, in their order, and returns their ids. See AddRows.
 func (q *Queue) Add(ctx context.Context, events ...bus.Event) ([]string, error) {
 	return q.AddRows(ctx, rowsOf(events)...)
@@ -23,8 +20,10 @@ func (q *Queue) Add(ctx context.Context, events ...bus.Event) ([]string, error) 
 // and never were if it aborts. The transaction is one of the outbox's own client, and has write concern majority; none is
 // ErrNoTransaction. It costs one round trip, and another when a row is there already.
 //
-// An event without an id gets one. An invalid event is bus.ErrInvalidEvent, one whose row is over 16 MiB less 64 KiB bus.ErrTooLarge; what the bus
-// takes is for the drainer to find out. An event that is there already is left as it is; another one under its id is outbox.ErrExists.
+// An event without an id gets one. An invalid event is bus.ErrInvalidEvent, one whose row is over
+// 16 MiB less 64 KiB bus.ErrTooLarge; what the bus takes is for the drainer to find out. An event
+// that is there already is left as it is, as the bus would leave it: its time or headers may be
+// others. One of its topic, source and id with another payload is outbox.ErrExists.
 func (q *Queue) AddRows(ctx context.Context, rows ...outbox.Row) ([]string, error) {
 	if err := q.transacted(ctx); err != nil {
 		return nil, fmt.Errorf("outbox/mongo: add to %s.%s: %w", q.rows.Database().Name(), q.rows.Name(), err)
@@ -64,7 +63,7 @@ func (q *Queue) AddRowsAlone(ctx context.Context, rows ...outbox.Row) ([]string,
 	defer cancel()
 	b, err := q.batch(ctx, rows)
 	if err == nil {
-		err = q.insert(ctx, b.rows, b.keyed)
+		err = q.insert(ctx, b.rows, b.keyed, exists)
 	}
 	if err != nil {
 		return nil, q.failed("add", err)

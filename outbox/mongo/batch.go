@@ -7,7 +7,6 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 
-	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/internal/mongoserver"
 	"github.com/onceish/onceish/internal/uuid7"
 	"github.com/onceish/onceish/outbox"
@@ -18,6 +17,7 @@ type addition struct {
 	*stored
 
 	doc bson.Raw
+	of  int // which document a mover has it from
 }
 
 // batch is rows to be added.
@@ -47,14 +47,14 @@ func (q *Queue) batch(ctx context.Context, in []outbox.Row) (*batch, error) {
 		}
 		s := newStored(&r, at)
 		b.ids[i] = s.ID
-		if before := there[s.ID]; before != nil {
+		if before := there[s.RowID]; before != nil {
 			if !before.same(s) {
-				return nil, exists(s)
+				return nil, exists(&addition{stored: s})
 			}
 			continue
 		}
 		b.keyed = b.keyed || s.Key != "" && keys[s.Key]
-		there[s.ID], keys[s.Key] = s, true
+		there[s.RowID], keys[s.Key] = s, true
 		b.rows = append(b.rows, addition{stored: s})
 	}
 	q.number(b, at)
@@ -64,8 +64,8 @@ func (q *Queue) batch(ctx context.Context, in []outbox.Row) (*batch, error) {
 	return b, nil
 }
 
-func exists(s *stored) error {
-	return fmt.Errorf("event %.64q for topic %q: %w: give it an id of its own", s.ID, s.Topic, outbox.ErrExists)
+func exists(a *addition) error {
+	return fmt.Errorf("event %.64q for topic %q: %w: give it an id of its own", a.ID, a.Topic, outbox.ErrExists)
 }
 
 // number assigns each row a seq unless it has one.
@@ -94,7 +94,7 @@ func (q *Queue) join(ctx context.Context, b *batch) error {
 	models := make([]driver.WriteModel, len(b.rows))
 	for i, a := range b.rows {
 		if b.named {
-			models[i] = driver.NewUpdateOneModel().SetFilter(op("_id", a.ID)).SetUpdate(op("$setOnInsert", withoutID(a.doc))).SetUpsert(true)
+			models[i] = driver.NewUpdateOneModel().SetFilter(op("_id", a.RowID)).SetUpdate(op("$setOnInsert", withoutID(a.doc))).SetUpsert(true)
 		} else {
 			models[i] = driver.NewInsertOneModel().SetDocument(a.doc)
 		}
@@ -112,7 +112,7 @@ func (q *Queue) join(ctx context.Context, b *batch) error {
 	if res.MatchedCount == 0 {
 		return nil
 	}
-	_, err = q.absent(ctx, b.rows)
+	_, err = q.absent(ctx, b.rows, exists)
 	return err
 }
 
@@ -125,72 +125,4 @@ func withoutID(doc bson.Raw) bson.D {
 		}
 	}
 	return rest
-}
-
-// insert writes the rows outside of transactions. Rows with a key in common are written in order: none is there without those before it.
-func (q *Queue) insert(ctx context.Context, rows []addition, keyed bool) error {
-	for try := range addTries {
-		again, err := q.insertOnce(ctx, rows, keyed)
-		if err != nil || len(again) == 0 {
-			return err
-		}
-		if rows, err = q.absent(ctx, again); err != nil || len(rows) == 0 {
-			return err
-		}
-		if err := mongoserver.Pause(ctx, try); err != nil {
-			return err
-		}
-	}
-	return fmt.Errorf("rows of %d events came and went %d times; ask again", len(rows), addTries)
-}
-
-// insertOnce returns the rows that were not inserted because they, or one before them, are there already.
-func (q *Queue) insertOnce(ctx context.Context, rows []addition, keyed bool) ([]addition, error) {
-	if len(rows) == 0 {
-		return nil, nil
-	}
-	models := make([]driver.WriteModel, len(rows))
-	for i, a := range rows {
-		models[i] = driver.NewInsertOneModel().SetDocument(a.doc)
-	}
-	res, turned, err := mongoserver.Write(ctx, q.rows, models, keyed)
-	if err != nil {
-		return nil, err
-	}
-	var again []addition
-	for _, e := range turned {
-		if mongoserver.Refused(e.WriteError) {
-			return nil, fmt.Errorf("event %.64q: the server refuses its row: %w: %w", rows[e.Index].ID, bus.ErrInvalidEvent, e.WriteError)
-		}
-		if keyed {
-			again = rows[e.Index:]
-			break
-		}
-		again = append(again, rows[e.Index])
-	}
-	if int(res.InsertedCount)+len(again) != len(rows) {
-		return nil, fmt.Errorf("%d of %d rows inserted, and %d left; ask again", res.InsertedCount, len(rows), len(again))
-	}
-	return again, nil
-}
-
-// absent returns the rows that are not there. One that is there with another event is outbox.ErrExists.
-func (q *Queue) absent(ctx context.Context, rows []addition) (absent []addition, err error) {
-	ids := make([]string, len(rows))
-	for i, a := range rows {
-		ids[i] = a.ID
-	}
-	there, err := q.byIDs(ctx, ids)
-	if err != nil {
-		return nil, err
-	}
-	for _, a := range rows {
-		switch old := there[a.ID]; {
-		case old == nil:
-			absent = append(absent, a)
-		case !old.same(a.stored):
-			return nil, exists(a.stored)
-		}
-	}
-	return absent, nil
 }

@@ -93,7 +93,7 @@ func results(rows []outbox.Row, leases []outbox.Lease) []outbox.Result {
 	for i := range rows {
 		for _, l := range leases {
 			if l.First <= rows[i].Hash && rows[i].Hash <= l.Last {
-				rs[i] = outbox.Result{Lease: l, ID: rows[i].Event.ID, Version: rows[i].Version}
+				rs[i] = outbox.Result{Lease: l, ID: rows[i].ID, Version: rows[i].Version}
 			}
 		}
 	}

@@ -6,10 +6,12 @@
 // least once, as package outbox says. [Queue.AddAlone] needs no transaction: for events that tell of nothing else in the
 // database, and for servers that have no transactions.
 //
-// Add joins the transaction of the session in its ctx, as Session.WithTransaction passes it on; without one it is [ErrNoTransaction]. The
-// transaction's write concern must be majority: with less, a failover may take back what was committed after it was published. A callback
-// that the driver runs again adds its events again, for the first run's were aborted. An event whose id is there already is left as it is, in and
-// out of transactions; another one under its id is outbox.ErrExists.
+// Add joins the transaction of the session in its ctx, as Session.WithTransaction passes it on;
+// without one it is [ErrNoTransaction]. The transaction's write concern must be majority: with
+// less, a failover may take back what was committed after it was published. A callback that the
+// driver runs again adds its events again, for the first run's were aborted. An event that is there
+// already is left as it is, in and out of transactions; one of its topic, source and id with
+// another payload is outbox.ErrExists.
 //
 // Everything else runs outside of transactions, also if there is one in ctx, writes with w:majority and reads from the primary with read concern
 // majority; the concerns, read preference and registry of the client do not matter. Every call may be repeated, and is bounded by
@@ -47,8 +49,8 @@
 //
 // # The row
 //
-//	_id           the event's id
-//	topic, key, type, source, content_type, data    the event's; what is empty is absent
+//	_id           outbox.RowID: the event's id, topic and source
+//	id, topic, key, type, source, content_type, data    the event's; what is empty is absent
 //	time, nanos   the event's time in milliseconds, and what it has beyond them
 //	headers       [{name, values}]
 //	hash          outbox.Hash of key and id

@@ -21,7 +21,7 @@ func filterOf(f *outbox.Filter) (bson.D, error) {
 		d = append(d, field("status", op("$in", bson.A{outbox.Pending.String(), outbox.Sent.String(), outbox.Dead.String()})))
 	}
 	if len(f.IDs) > 0 {
-		d = append(d, field("_id", op("$in", f.IDs)))
+		d = append(d, field("$or", ofEvents(f.IDs)))
 	}
 	if f.Topic != "" {
 		if err := bus.ValidPattern(f.Topic); err != nil {
@@ -43,6 +43,16 @@ func filterOf(f *outbox.Filter) (bson.D, error) {
 		d = append(d, field("ts", added))
 	}
 	return d, nil
+}
+
+// ofEvents finds the rows of events by their ids, by the index that all collections have.
+func ofEvents(ids []string) bson.A {
+	each := make(bson.A, len(ids))
+	for i, id := range ids {
+		from := outbox.RowIDPrefix(id)
+		each[i] = op("_id", bson.D{field("$gte", from), field("$lt", strings.TrimSuffix(from, " ")+"!")})
+	}
+	return each
 }
 
 // matching finds a topic, or the topics that a pattern matches, as bus.Match does.

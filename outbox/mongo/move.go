@@ -7,50 +7,107 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
-	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
-	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/internal/ledger"
 	"github.com/onceish/onceish/internal/mongoserver"
-	"github.com/onceish/onceish/outbox"
 )
 
-const (
-	// maxMove bounds the events that are moved at once, and so their memory together with maxMoveBytes, which one document may exceed.
-	maxMove      = 1000
-	maxMoveBytes = 8 << 20
-	// maxStuck is how many documents of a collection a pass leaves behind, before it gives the collection up.
-	maxStuck = 1000
-)
+// Moved is what a pass of a mover came to.
+type Moved struct {
+	// Events were taken out of documents, and are rows: by this mover, or another one at the same
+	// time.
+	Events int
+	// Dead of them are dead rows: the outbox has another event with the same topic, source and id.
+	Dead int
+	// Stuck is how many documents keep their events: somebody else has written the reserved field,
+	// or the collection of the outbox refuses their rows. Nothing else waits for them.
+	Stuck int
+}
 
-// Move takes what waits now, and tells how many events it moved. An error tells what could not be moved; everything else was. It may be repeated.
-func (m *Mover) Move(ctx context.Context) (int, error) {
-	var errs []error
-	moved := 0
+func (m *Moved) add(n Moved) {
+	m.Events, m.Dead, m.Stuck = m.Events+n.Events, m.Dead+n.Dead, m.Stuck+n.Stuck
+}
+
+// Move takes what waits now, and reports what it did. An error says that not all was looked at, or
+// not all could be moved for now; what was moved stays so. It may be repeated, and be called at any
+// time: one pass waits for another one's end.
+func (m *Mover) Move(ctx context.Context) (Moved, error) {
+	select {
+	case m.passing <- struct{}{}:
+		defer func() { <-m.passing }()
+	case <-ctx.Done():
+		return Moved{}, context.Cause(ctx)
+	}
+	var all Moved
+	found := conditions{}
 	for _, db := range m.o.Databases {
-		names, err := m.registered(ctx, db)
+		names, registered, err := m.collections(ctx, db)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("outbox/mongo: reading %s.%s: %w", db.Name(), ledger.Registry, err))
+			found[db.Name()+"."+ledger.Registry] = condition{failed: fmt.Errorf("outbox/mongo: reading %s.%s: %w", db.Name(), ledger.Registry, err)}
 		}
 		for _, name := range names {
 			p := &passage{
-				mover: m, stuck: bson.A{},
+				mover: m, most: maxMove, stuck: map[string]bool{},
 				from: mongoserver.Own(db.Collection(name), readconcern.Majority(), writeconcern.Majority()),
 			}
-			if err := p.run(ctx); err != nil {
-				errs = append(errs, fmt.Errorf("outbox/mongo: moving events out of %s.%s: %w", db.Name(), name, err))
+			failed := p.run(ctx)
+			if !registered[name] && len(p.stuck)+p.done.Events > 0 {
+				failed = errors.Join(failed, m.enterAgain(ctx, db, name))
 			}
-			moved += p.moved
+			all.add(p.done)
+			if failed != nil {
+				failed = fmt.Errorf("outbox/mongo: moving events out of %s.%s: %w", db.Name(), name, failed)
+			}
+			if failed != nil || p.done.Stuck > 0 {
+				found[db.Name()+"."+name] = condition{failed: failed, stuck: p.done.Stuck, why: p.why}
+			}
 		}
 	}
-	return moved, errors.Join(errs...)
+	err := found.failures()
+	if ctx.Err() == nil {
+		m.note(found, all)
+	}
+	return all, err
 }
 
-// registered are the collections of a database in which events may wait.
-func (m *Mover) registered(ctx context.Context, db *driver.Database) ([]string, error) {
+// collections are those of a database in which events may wait. One that was in the registry once,
+// and is gone from it, is looked at for as long as the mover lives: somebody has restored or
+// dropped the registry, and the processes that write to the collection do not know.
+func (m *Mover) collections(ctx context.Context, db *driver.Database) (names []string, registered map[string]bool, err error) {
+	names, err = m.queue.registered(ctx, db)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known := m.known[db]
+	if known == nil {
+		known = map[string]bool{}
+		m.known[db] = known
+	}
+	registered = make(map[string]bool, len(names))
+	for _, name := range names {
+		registered[name], known[name] = true, true
+	}
+	for name := range known {
+		if !registered[name] {
+			names = append(names, name)
+		}
+	}
+	return names, registered, err
+}
+
+// enterAgain names a collection in the registry from which it is gone, for other movers to find it.
+func (m *Mover) enterAgain(ctx context.Context, db *driver.Database, name string) error {
+	m.o.Logger.Warn("outbox: events waited in a collection that is gone from the registry: it is named there again", "collection", db.Name()+"."+name,
+		"registry", ledger.Registry)
 	ctx, cancel := m.queue.call(ctx)
+	defer cancel()
+	return ledger.Enter(ctx, mongoserver.Own(db.Collection(ledger.Registry), readconcern.Majority(), writeconcern.Majority()), name)
+}
+
+// registered are the collections that are named in the registry.
+func (q *Queue) registered(ctx context.Context, db *driver.Database) ([]string, error) {
+	ctx, cancel := q.call(ctx)
 	defer cancel()
 	cur, err := mongoserver.Own(db.Collection(ledger.Registry), readconcern.Majority(), writeconcern.Majority()).Find(ctx, bson.D{})
 	if err != nil {
@@ -69,128 +126,28 @@ func (m *Mover) registered(ctx context.Context, db *driver.Database) ([]string, 
 	return names, nil
 }
 
-// passage moves what waits in one collection.
-type passage struct {
-	mover *Mover
-	from  *driver.Collection
-	moved int
-	stuck bson.A // ids of documents whose events the outbox does not take
-	errs  []error
+// conditions are what keeps events in documents, by collection.
+type conditions map[string]condition
+
+// condition is what keeps events in the documents of a collection.
+type condition struct {
+	failed error // the last pass, which may pass
+	stuck  int   // how many documents keep their events
+	why    error // the first of them does
 }
 
-func (p *passage) run(ctx context.Context) error {
-	for more := true; more && len(p.stuck) < maxStuck; {
-		var err error
-		if more, err = p.step(ctx); err != nil {
-			return errors.Join(append(p.errs, err)...)
-		}
+// err is the condition as an error.
+func (c condition) err() error {
+	if c.stuck == 0 {
+		return c.failed
 	}
-	return errors.Join(p.errs...)
+	return errors.Join(c.failed, fmt.Errorf("%d documents keep their events in %s, the first because: %w", c.stuck, ledger.Events, c.why))
 }
 
-// step moves what one load has. More: there may be more.
-func (p *passage) step(ctx context.Context) (more bool, err error) {
-	ctx, cancel := p.mover.queue.call(ctx)
-	defer cancel()
-	loads, err := p.load(ctx)
-	if err != nil || len(loads) == 0 {
-		return false, err
+func (c conditions) failures() error {
+	var errs []error
+	for _, one := range c {
+		errs = append(errs, one.failed)
 	}
-	if err := p.add(ctx, loads...); refused(err) { // some event of some document
-		kept := loads[:0]
-		for _, l := range loads {
-			switch err := p.add(ctx, l); {
-			case refused(err):
-				p.leave(l.id, err)
-			case err != nil:
-				return false, err
-			default:
-				kept = append(kept, l)
-			}
-		}
-		loads = kept
-	} else if err != nil {
-		return false, err
-	}
-	return true, p.take(ctx, loads)
-}
-
-// refused tells whether the outbox will not take an event, however often it is asked.
-func refused(err error) bool {
-	return errors.Is(err, outbox.ErrExists) || errors.Is(err, bus.ErrInvalidEvent) || errors.Is(err, bus.ErrTooLarge)
-}
-
-// leave notes that a document's events stay where they are, for somebody to look at.
-func (p *passage) leave(id bson.RawValue, why error) {
-	p.stuck = append(p.stuck, id)
-	p.errs = append(p.errs, fmt.Errorf("the document %v: its events stay in %s: %w", id, ledger.Events, why))
-}
-
-// load is what is moved out of one document: the first n events that wait there.
-type load struct {
-	id    bson.RawValue
-	queue *ledger.Queue
-	n     int
-}
-
-// load reads documents in which events wait.
-func (p *passage) load(ctx context.Context) ([]load, error) {
-	filter := bson.D{field(ledger.Waits, true)}
-	if len(p.stuck) > 0 {
-		filter = append(filter, field("_id", op("$nin", p.stuck)))
-	}
-	cur, err := p.from.Find(ctx, filter, options.Find().SetLimit(maxMove).
-		SetProjection(bson.D{field(ledger.Events, 1), field(ledger.BaseAt, 1)}))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = cur.Close(context.WithoutCancel(ctx)) }()
-	var loads []load
-	for events, bytes := 0, 0; events < maxMove && bytes < maxMoveBytes && cur.Next(ctx); {
-		doc := append(bson.Raw(nil), cur.Current...)
-		l := load{id: doc.Lookup("_id")}
-		if l.queue, err = ledger.ParseQueue(doc.Lookup(ledger.Field)); err != nil {
-			p.leave(l.id, err)
-			continue
-		}
-		l.n = min(len(l.queue.Events), maxMove-events)
-		loads, events, bytes = append(loads, l), events+l.n, bytes+len(doc)
-	}
-	return loads, cur.Err()
-}
-
-// add adds the events to the outbox, each under the sequence that it has in its document.
-func (p *passage) add(ctx context.Context, loads ...load) error {
-	var rows []outbox.Row
-	for _, l := range loads {
-		for i := range l.n {
-			rows = append(rows, outbox.Row{Event: l.queue.Events[i].Event, Seq: l.queue.Seq(i)})
-		}
-	}
-	_, err := p.mover.queue.AddRowsAlone(ctx, rows...)
-	return err
-}
-
-// take takes the events out of the documents. Where somebody else did, nothing matches.
-func (p *passage) take(ctx context.Context, loads []load) error {
-	if len(loads) == 0 {
-		return nil
-	}
-	models := make([]driver.WriteModel, len(loads))
-	n := 0
-	for i, l := range loads {
-		filter, update := l.queue.Taken(l.id, l.n)
-		models[i] = driver.NewUpdateOneModel().SetFilter(filter).SetUpdate(update).SetHint(byID)
-		n += l.n
-	}
-	_, turned, err := mongoserver.Write(ctx, p.from, models, false)
-	if err == nil && len(turned) > 0 {
-		err = turned[0].WriteError
-	}
-	if err != nil {
-		return err
-	}
-	p.moved += n
-	p.mover.o.Moved()
-	return nil
+	return errors.Join(errs...)
 }

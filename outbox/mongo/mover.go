@@ -3,9 +3,12 @@ package mongo
 import (
 	"context"
 	"errors"
-	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
+
+	driver "go.mongodb.org/mongo-driver/v2/mongo"
 )
 
 // Mover takes the events that mongodedupe's UpdateOnce left in documents into the outbox, from where a drainer publishes them. There may be any
@@ -19,6 +22,13 @@ type Mover struct {
 	wake  chan struct{}
 	stop  chan struct{} // closed by the actor
 	once  sync.Once
+	// passing has room for one pass at a time.
+	passing chan struct{}
+
+	mu      sync.Mutex
+	known   map[*driver.Database]map[string]bool // collections that were in the registry
+	moved   Moved                                // so far; Stuck is now
+	keeping conditions                           // of the last pass
 }
 
 // NewMover makes a mover into a queue. It does nothing until Run or Move. Nil options are the default.
@@ -30,7 +40,7 @@ func NewMover(q *Queue, o *MoverOptions) (*Mover, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Mover{queue: q, o: opts, wake: make(chan struct{}, 1), stop: make(chan struct{})}, nil
+	return &Mover{queue: q, o: opts, wake: make(chan struct{}, 1), stop: make(chan struct{}), passing: make(chan struct{}, 1), known: map[*driver.Database]map[string]bool{}}, nil
 }
 
 // Actor is for a run.Group: run is Run until stop is called.
@@ -47,7 +57,8 @@ func (m *Mover) Notify() {
 	}
 }
 
-// Run moves events until ctx ends, and returns nil. What goes wrong is logged, and tried again.
+// Run moves events until ctx ends, and returns nil. What goes wrong is logged when it begins and
+// when it is over, and is tried again.
 func (m *Mover) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -62,12 +73,11 @@ func (m *Mover) Run(ctx context.Context) error {
 	})
 	wait := m.o.PollMin
 	for ctx.Err() == nil {
-		n, err := m.Move(ctx)
+		moved, err := m.Move(ctx)
 		switch {
-		case err != nil && ctx.Err() == nil:
-			m.o.Logger.LogAttrs(ctx, slog.LevelError, "events wait in documents", slog.Any("error", err))
+		case err != nil:
 			wait = m.o.PollMax
-		case n > 0:
+		case moved.Events > 0:
 			wait = m.o.PollMin
 		default:
 			wait = min(2*wait, m.o.PollMax)
@@ -91,4 +101,43 @@ func (m *Mover) sleep(ctx context.Context, d time.Duration) bool {
 	case <-ctx.Done():
 	}
 	return false
+}
+
+// note remembers what a pass has found, and logs what is new and what is over.
+func (m *Mover) note(found conditions, moved Moved) {
+	m.mu.Lock()
+	before := m.keeping
+	m.keeping = found
+	m.moved.add(moved)
+	m.moved.Stuck = moved.Stuck
+	m.mu.Unlock()
+	for where, c := range found {
+		if was := before[where]; c.failed != nil && was.failed == nil || c.stuck > was.stuck {
+			m.o.Logger.Error("outbox: events stay in documents", "where", where, "error", c.err())
+		}
+	}
+	for where := range before {
+		if _, is := found[where]; !is {
+			m.o.Logger.Info("outbox: no events stay in documents any more", "where", where)
+		}
+	}
+}
+
+// Stats reports what the mover has done since it was made, and how many documents are stuck now.
+func (m *Mover) Stats() Moved {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.moved
+}
+
+// Healthy returns why events stay in documents, as of the last pass: nil while all are moved.
+// Events that became dead rows are no reason; see Queue.Count.
+func (m *Mover) Healthy() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var errs []error
+	for _, where := range slices.Sorted(maps.Keys(m.keeping)) {
+		errs = append(errs, m.keeping[where].err())
+	}
+	return errors.Join(errs...)
 }

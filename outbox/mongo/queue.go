@@ -118,11 +118,11 @@ func (q *Queue) read(ctx context.Context, stages bson.A, most int, each func(*st
 	return cur.Err()
 }
 
-// byIDs finds rows by their ids.
+// byIDs finds rows by what they are known by.
 func (q *Queue) byIDs(ctx context.Context, ids []string) (map[string]*stored, error) {
 	rows := make(map[string]*stored, len(ids))
 	err := q.read(ctx, bson.A{op("$match", op("_id", op("$in", ids)))}, len(ids), func(s *stored) bool {
-		rows[s.ID] = s
+		rows[s.RowID] = s
 		return true
 	})
 	return rows, err

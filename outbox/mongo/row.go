@@ -1,7 +1,6 @@
 package mongo
 
 import (
-	"bytes"
 	"fmt"
 	"maps"
 	"math"
@@ -21,7 +20,8 @@ const maxRow = 16<<20 - 64<<10
 
 // stored is a row as a document has it. Times are in whole milliseconds, as the server has them.
 type stored struct {
-	ID          string    `bson:"_id"`
+	RowID       string    `bson:"_id"`
+	ID          string    `bson:"id"`
 	Topic       string    `bson:"topic"`
 	Key         string    `bson:"key,omitempty"`
 	Hash        int64     `bson:"hash"`
@@ -54,7 +54,7 @@ func newStored(in *outbox.Row, at mongoserver.Instant) *stored {
 	own := bus.DropForeignControl(in.Event)
 	e := &own
 	s := &stored{
-		ID: e.ID, Topic: e.Topic, Key: e.Key, Hash: int64(outbox.Hash(e.Key, e.ID)), Seq: int64(in.Seq),
+		RowID: outbox.RowID(e), ID: e.ID, Topic: e.Topic, Key: e.Key, Hash: int64(outbox.Hash(e.Key, e.ID)), Seq: int64(in.Seq),
 		Type: e.Type, Source: e.Source, ContentType: e.ContentType, Data: e.Data,
 		Status: outbox.Pending.String(), Added: at.Time,
 	}
@@ -71,7 +71,7 @@ func newStored(in *outbox.Row, at mongoserver.Instant) *stored {
 // row is what the contract calls one.
 func (s *stored) row() outbox.Row {
 	r := outbox.Row{
-		Event: s.event(), Seq: uint64(max(0, s.Seq)), Hash: uint64(max(0, s.Hash)), Status: status(s.Status), Version: uint64(max(0, s.Version)),
+		ID: s.RowID, Event: s.event(), Seq: uint64(max(0, s.Seq)), Hash: uint64(max(0, s.Hash)), Status: status(s.Status), Version: uint64(max(0, s.Version)),
 		Attempts: int(s.Attempts), Reason: s.Reason, Added: s.Added, Sent: s.Sent,
 	}
 	if r.Status == outbox.Pending && !s.Due.IsZero() {
@@ -98,9 +98,8 @@ func (s *stored) event() bus.Event {
 
 // same tells whether two rows have the same event.
 func (s *stored) same(o *stored) bool {
-	return s.ID == o.ID && s.Topic == o.Topic && s.Key == o.Key && s.Type == o.Type && s.Source == o.Source && s.ContentType == o.ContentType &&
-		s.Time.Equal(o.Time) && s.Nanos == o.Nanos && bytes.Equal(s.Data, o.Data) &&
-		slices.EqualFunc(s.Headers, o.Headers, func(a, b header) bool { return a.Name == b.Name && slices.Equal(a.Values, b.Values) })
+	a, b := s.event(), o.event()
+	return outbox.SameEvent(&a, &b)
 }
 
 func status(name string) outbox.Status {
@@ -123,8 +122,10 @@ func check(in *outbox.Row) error {
 	}
 	texts := map[string]string{"ID": e.ID, "Topic": e.Topic, "Key": e.Key, "Type": e.Type, "Source": e.Source, "ContentType": e.ContentType}
 	for name, values := range e.Headers {
-		texts["Headers: a name"] = name
-		for _, v := range append(values, name) {
+		if !utf8.ValidString(name) {
+			texts["Headers: a name"] = name
+		}
+		for _, v := range values {
 			if !utf8.ValidString(v) {
 				texts["Headers"] = v
 			}

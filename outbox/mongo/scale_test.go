@@ -41,7 +41,7 @@ func TestManyRows(t *testing.T) {
 	leases := must[[]outbox.Lease](t)(q.Acquire(t.Context(), "me", time.Hour))
 	hash := outbox.Hash("hot", "")
 	head := results(must[outbox.Page](t)(q.Pending(t.Context(), outbox.Ask{From: hash, To: hash, Rows: 1, Bytes: 1})).Rows, leases)
-	if len(head) != 1 || head[0].ID != "hot-000000" {
+	if len(head) != 1 || head[0].ID != "hot-000000 orders.new" {
 		t.Fatalf("the head is %+v", head)
 	}
 	head[0].Outcome = outbox.GivenUp

@@ -46,7 +46,7 @@ func (q *Queue) screen(ctx context.Context, p *page) error {
 	}
 	here := make(map[string]bool, len(p.Rows))
 	for i := range p.Rows {
-		here[p.Rows[i].Event.ID] = true
+		here[p.Rows[i].ID] = true
 	}
 	missing := func(at place) {
 		if !here[at.ID] {
@@ -81,7 +81,7 @@ func (p *page) hashes() (all []int64) {
 }
 
 func (b barriers) stop(r *outbox.Row) bool {
-	at := place{ID: r.Event.ID, Hash: int64(r.Hash), Seq: int64(r.Seq)}
+	at := place{ID: r.ID, Hash: int64(r.Hash), Seq: int64(r.Seq)}
 	first, ok := b[at.Hash]
 	return ok && r.Event.Key != "" && first.before(at)
 }

@@ -162,7 +162,7 @@ func holding(t *testing.T, leases []outbox.Lease, r outbox.Row) outbox.Lease {
 // result is about a row as it was read.
 func result(t *testing.T, leases []outbox.Lease, r outbox.Row, o outbox.Outcome) outbox.Result {
 	t.Helper()
-	out := outbox.Result{Lease: holding(t, leases, r), ID: r.Event.ID, Version: r.Version, Outcome: o}
+	out := outbox.Result{Lease: holding(t, leases, r), ID: r.ID, Version: r.Version, Outcome: o}
 	switch o {
 	case outbox.Refused:
 		out.Reason, out.After = "refused for the test", long

@@ -84,7 +84,7 @@ func mixed(t *testing.T, k *kit) {
 	stale := result(t, leases, k.read(t, "y-000001"), outbox.Confirmed)
 	stale.Version += 5
 	missing := stale
-	missing.ID = "nobody"
+	missing.ID = "nobody orders.new"
 	got := k.settle(t,
 		result(t, leases, k.read(t, "x-000001"), outbox.Confirmed), stale, result(t, leases, k.read(t, "-000001"), outbox.Refused),
 		missing, result(t, leases, k.read(t, "-000002"), outbox.GivenUp), result(t, leases, k.read(t, "y-000002"), outbox.Confirmed))

@@ -103,6 +103,10 @@ func (s *Subscription) checkTimes(r *reader, at string) {
 		r.mistake(p, "%s: it must be longer than %s", is(ttl, s.TTL), say(lease, s.Lease))
 		return
 	}
+	giveUp := at + ".give_up"
+	if _, given := r.given[giveUp]; given && !r.bad[giveUp] && s.GiveUp > s.TTL/2 {
+		r.warn(giveUp, "%s, but half of %s ends it before", is(giveUp, s.GiveUp), say(ttl, s.TTL))
+	}
 	horizon := (&consumer.Options{AckWait: s.AckWait, Backoff: consumer.Backoff{Max: s.Backoff.Max}, RunLimit: s.RunLimit}).Horizon()
 	if p, ok := r.blame(ttl, runLimit, most, ackWait, initial); ok && s.TTL < horizon {
 		r.mistake(p, "%s, but an event may come again for longer (%s + %s + %s): raise %s or lower the others",

@@ -75,6 +75,8 @@ type Subscription struct {
 	Attempts, Crashes             int
 	Backoff                       Backoff
 	RunLimit, Lease, AckWait, TTL time.Duration
+	// GiveUp is how old an event may get that is throttled, or whose receiver is unavailable.
+	GiveUp time.Duration
 	// Start is where a new group starts.
 	Start bus.Start
 	// StartStream is the incarnation of a replaced stream in which Start also says where a known group
@@ -138,6 +140,8 @@ type HTTPHandler struct {
 	URL string
 	// Timeout is for a whole exchange.
 	Timeout time.Duration
+	// Statuses are what statuses mean, as handlers.Meaning, where that is not the usual.
+	Statuses map[int]string
 	// Headers are sent with each event. Their values may be secrets: do not show them.
 	Headers map[string]string
 	// PassHeaders are names of events' headers that are sent too.

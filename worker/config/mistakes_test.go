@@ -180,6 +180,16 @@ func mistakes() map[string][]string {
 		"x: &x {<<: *x}\n" + smallest:                {`1:1: x: there is no key "x": use group, nats, mongo, data_dir, log, drain, outbox or subscriptions`},
 		"nats: &x {<<: *x}\n" + smallest:             {"1:15: nats: a mapping is merged (<<) into itself: write its keys out"},
 		"nats: &x {<<: 5}\n" + smallest:              {"1:15: nats: it is a number, but a mapping is wanted: put keys below it"},
+
+		handled("{http: {url: 'http://h', statuses: 404}}"):                      {`4:49: subscriptions[0].handler.http.statuses: "404" is a number, but it must be statuses and what they mean, such as 401-405=permanent, 409=done: put it in quotes`},
+		handled("{http: {url: 'http://h', statuses: '404'}}"):                    {`4:49: subscriptions[0].handler.http.statuses: "404" is no status with its meaning: write 404=permanent, or 401-405=permanent`},
+		handled("{http: {url: 'http://h', statuses: 404=permament}}"):            {`4:49: subscriptions[0].handler.http.statuses: "permament" is none of done, retry, throttled, unavailable, refused or permanent: did you mean "permanent"?`},
+		handled("{http: {url: 'http://h', statuses: 199=done}}"):                 {`4:49: subscriptions[0].handler.http.statuses: "199" is no status, and no range of them: they are from 200 to 599`},
+		handled("{http: {url: 'http://h', statuses: 405-401=done}}"):             {`4:49: subscriptions[0].handler.http.statuses: "405-401" is no status, and no range of them: they are from 200 to 599`},
+		handled("{http: {url: 'http://h', statuses: '400-499=done,404=retry'}}"): {"4:49: subscriptions[0].handler.http.statuses: 404 is there twice: remove one"},
+		handled("{exec: \"a\\0b\"}"):                                             {"4:21: subscriptions[0].handler.exec.command: the command has a NUL at byte 1: a command line cannot hold one; put what needs it into a file, and run that"},
+		handled("{exec: '" + strings.Repeat("x", 128<<10) + "'}"):                {"4:21: subscriptions[0].handler.exec.command: the command has 131072 bytes: the system takes 131071; put it into a file, and run that"},
+		with("give_up: 4d"): {"5:14: warning: subscriptions[0].give_up: give_up is 4d, but half of ttl 7d ends it before"},
 	}
 }
 

@@ -80,6 +80,8 @@ func subscriptionKeys(limits consumer.Limits, defaults *consumer.Options) []key[
 			on("ack-wait", "DURATION").doc("after how long the bus delivers again"),
 		span("ttl", func(s *s) *time.Duration { return &s.TTL }, limits.TTL).byDefault(defaults.TTL).
 			on("ttl", "DURATION").doc("how long it is remembered what was handled; at least the ack wait, the longest backoff and the run limit together, and longer than the lease"),
+		span("give_up", func(s *s) *time.Duration { return &s.GiveUp }, limits.GiveUp).byDefault(defaults.GiveUp).
+			on("give-up", "DURATION").doc("after how long an event is dead-lettered that keeps being throttled, or whose receiver stays unavailable; at most half of the time that marks are kept"),
 		begin("start", func(s *s) *bus.Start { return &s.Start }).
 			on("start", "START").doc("where a group that is new starts: earliest, latest, or a time such as 2026-01-31T15:04:05Z"),
 		text("start_stream", "a stream and its time of creation, as the refusal names it", func(s *s) *string { return &s.StartStream }, nil).otherwise("none").
@@ -98,7 +100,7 @@ func subscriptionKeys(limits consumer.Limits, defaults *consumer.Options) []key[
 func handlerKeys() []key[Handler] {
 	return []key[Handler]{
 		either("exec", "run a command by /bin/sh; a bare value is its command", func(h *Handler) **ExecHandler { return &h.Exec },
-			filled("command", "a command line", func(e *ExecHandler) *string { return &e.Command }).
+			commandLine("command", func(e *ExecHandler) *string { return &e.Command }).
 				required().on("exec", "COMMAND").doc("command line to run"),
 			oneOf("mode", func(e *ExecHandler) *string { return &e.Mode }, words("process", "stream")...).
 				on("exec-mode", "MODE").doc("process: one for each event; stream: one that is handed many")),
@@ -107,6 +109,8 @@ func handlerKeys() []key[Handler] {
 				discreet().required().secret().doc("where to post; what stands before an @ or after a ? is never shown"),
 			span("timeout", func(h *HTTPHandler) *time.Duration { return &h.Timeout }, httpTimeout()).byDefault(30*time.Second).
 				doc("how long one exchange may take"),
+			statuses("statuses", func(h *HTTPHandler) *map[int]string { return &h.Statuses }).
+				doc("what statuses mean where they mean something else than usual: done, retry, throttled, unavailable, refused or permanent"),
 			headers("headers", "what to send with each event; values are never shown",
 				func(h *HTTPHandler) *map[string]string { return &h.Headers }),
 			headerNames("pass_headers", "headers of events that the service gets too, beside trace context, Content-Encoding, Content-Language and CloudEvents extensions",

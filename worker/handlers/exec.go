@@ -6,6 +6,8 @@ import (
 	"io"
 	"log/slog"
 	"time"
+
+	"github.com/onceish/onceish/worker/internal/command"
 )
 
 // ExecOptions of NewExec.
@@ -33,9 +35,10 @@ func (o *ExecOptions) complete(line string) (ExecOptions, error) {
 	if o != nil {
 		c = *o
 	}
+	if err := command.CheckLine(line); err != nil {
+		return c, err
+	}
 	switch {
-	case line == "":
-		return c, errors.New("the command is empty: name one, such as ./handle")
 	case len(c.Guard) == 0:
 		return c, errors.New("ExecOptions.Guard is empty: it must name the program that calls KeepGuard")
 	case c.Grace < 0 || c.Drain < 0:

@@ -33,6 +33,7 @@ type HTTP struct {
 	header   http.Header     // configured
 	allowed  map[string]bool // names of events' headers
 	secrets  *secrets
+	statuses map[int]Meaning
 	client   *http.Transport
 }
 
@@ -54,6 +55,7 @@ func NewHTTP(group, endpoint string, o *HTTPOptions) (*HTTP, error) {
 	h := &HTTP{
 		group: group, origin: u.Scheme + "://" + u.Host, timeout: opts.Timeout,
 		host: opts.Headers.Get("Host"), header: opts.Headers, allowed: make(map[string]bool, len(opts.PassHeaders)), secrets: secretsOf(u, opts.Headers),
+		statuses: opts.Statuses,
 	}
 	for _, name := range opts.PassHeaders {
 		h.allowed[http.CanonicalHeaderKey(name)] = true
@@ -111,9 +113,11 @@ func (h *HTTP) Handle(ctx context.Context, e bus.Event) error {
 func (h *HTTP) unanswered(ctx, limited context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Errorf("POST %s: stopped before there was an answer: %w", h.origin, context.Cause(ctx))
+		err = fmt.Errorf("POST %s: stopped before there was an answer: %w", h.origin, context.Cause(ctx))
 	case limited.Err() != nil:
-		return fmt.Errorf("POST %s: no answer within %v: %w", h.origin, h.timeout, limited.Err())
+		err = fmt.Errorf("POST %s: no answer within %v: %w", h.origin, h.timeout, limited.Err())
+	default:
+		err = fmt.Errorf("POST %s: %w", h.origin, h.secrets.hide(err))
 	}
-	return fmt.Errorf("POST %s: %w", h.origin, h.secrets.hide(err))
+	return consumer.Unavailable(err)
 }

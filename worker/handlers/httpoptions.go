@@ -3,6 +3,7 @@ package handlers
 import (
 	"crypto/tls"
 	"fmt"
+	"maps"
 	"net/http"
 	"time"
 )
@@ -18,6 +19,8 @@ type HTTPOptions struct {
 	PassHeaders []string
 	// Concurrency is how many connections are kept between requests: as many as handlers run at once. Zero: 16.
 	Concurrency int
+	// Statuses are what statuses mean where the service does not keep to the usual; see the package.
+	Statuses map[int]Meaning
 	// TLS configures https: authorities, client certificates. It is not changed. Nil: the authorities of the system.
 	TLS *tls.Config
 }
@@ -50,6 +53,10 @@ func (o *HTTPOptions) complete() (HTTPOptions, error) {
 			return c, fmt.Errorf("HTTPOptions.PassHeaders has %.64q: %w", name, err)
 		}
 	}
+	if err := checkStatuses(c.Statuses); err != nil {
+		return c, err
+	}
+	c.Statuses = maps.Clone(c.Statuses)
 	headers, err := configured(c.Headers)
 	c.Headers = headers
 	return c, err

@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -125,15 +126,34 @@ func (l *lane) start() error {
 		l.stream.finish(err)
 		return err
 	}
+	if err != nil {
+		return l.notStarted(err)
+	}
+	l.stream.starts.succeed()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err != nil {
-		l.stream.log.Error("cannot start the command: trying again", "error", err)
-		l.delay()
-		return nil
-	}
 	l.child = c
 	return nil
+}
+
+// notStarted has the start of a command repeated, unless that has failed for long while none runs.
+func (l *lane) notStarted(err error) error {
+	s := l.stream
+	if s.starts.fail() && !s.beside.runs() && !s.single.runs() {
+		s.finish(fmt.Errorf("no command could be started for %v: %w", startPatience, err))
+		return s.ended()
+	}
+	s.log.Error("cannot start the command: trying again", "error", err)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.delay()
+	return nil
+}
+
+// runs reports whether there is a child that can be told of events.
+func (l *lane) runs() bool {
+	c := l.last()
+	return c != nil && c.open()
 }
 
 // buried decides when the next child may be started.

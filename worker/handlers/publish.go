@@ -27,8 +27,9 @@ type Publish struct {
 	topic string
 }
 
-// Adder adds events to an outbox, outside of any transaction: outbox/mongo has one. An event that is there already, or was, is no error; another one
-// under its id is outbox.ErrExists.
+// Adder adds events to an outbox, outside of any transaction: outbox/mongo has one. An event that
+// is there already, or was, is no error; one of its topic, source and id with another payload is
+// outbox.ErrExists.
 type Adder interface {
 	AddAlone(ctx context.Context, events ...bus.Event) (ids []string, err error)
 }
@@ -84,7 +85,11 @@ func (p *Publish) Handle(ctx context.Context, e bus.Event) error {
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
 		err = fmt.Errorf("%w: %w", cause, err)
 	}
-	return fmt.Errorf("publish to %q: %w", p.topic, err)
+	err = fmt.Errorf("publish to %q: %w", p.topic, err)
+	if errors.Is(err, bus.ErrRefused) {
+		return err
+	}
+	return consumer.Unavailable(err) // the bus, its stream or the outbox: every event would meet it
 }
 
 // successor is the same for every attempt: its id is the event's key in the group, which no other event and no other group has.

@@ -32,6 +32,7 @@ type Stream struct {
 	suspects suspects
 	finished finishedKeys
 	strays   strays
+	starts   starts
 	answered atomic.Bool // by any child
 
 	leaving   sync.Once

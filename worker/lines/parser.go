@@ -20,13 +20,18 @@ type parser struct {
 // defaultIDField names a JSON object unless another field was asked for.
 const defaultIDField = "id"
 
-// event reads a line. Without an id of its own the line gets a fresh one: two equal lines are two events.
+// event reads a line. Without an id of its own the line gets a fresh one: two equal lines are two
+// events. An id that cannot be one is no such line.
 func (p *parser) event(line []byte, now time.Time) (bus.Event, error) {
 	e := bus.Event{Topic: p.topic, Time: now, Data: line}
 	fields, err := readObject(line)
 	if err == nil {
 		e.ContentType = "application/json"
-		e.ID, _ = text(fields, defaultIDField)
+		if p.idField == "" && fields.member(defaultIDField) != nil {
+			if e.ID, err = text(fields, defaultIDField); err != nil {
+				return e, fmt.Errorf("%w: a fresh id would make another event of it each time; name the field that has its id", err)
+			}
+		}
 	} else if p.idField != "" || p.keyField != "" {
 		return e, fmt.Errorf("not a JSON object: %w", err)
 	}

@@ -15,8 +15,12 @@ type Options struct {
 	// IDField is the JSON field that is a line's identity. Empty: "id" where a line is a JSON object that has it; other lines
 	// get a fresh id each.
 	IDField string
-	// KeyField is the JSON field by which events are ordered. Empty: none.
+	// KeyField is the JSON field by which events are ordered: one line of each key is in flight.
+	// Empty: none; then all lines have one order, and one of them is in flight.
 	KeyField string
+	// Unordered says that lines need no order: many are in flight, and one that the bus fails to
+	// store at first may be stored behind later ones.
+	Unordered bool
 	// MaxBytes is the longest line. Zero: 1 MiB.
 	MaxBytes int
 	// Patience is how long publishing is tried again while nothing gets stored. Zero: 30 s.
@@ -43,8 +47,9 @@ type Published struct {
 	Refused int `json:"refused"`
 }
 
-// Publish publishes each line as an event, in their order, and returns when all are stored or refused. It tries again what may
-// pass, for which a repeat is safe: a message has the same id each time. ErrNotStored: some lines are not stored; the message says
+// Publish publishes each line as an event, in their order or in that of their keys, and returns
+// when all are stored or refused. It tries again what may pass, for which a repeat is safe: a
+// message has the same id each time. ErrNotStored: some lines are not stored; the message says
 // which. When ctx ends it reads no more, and gives what it has read a few seconds.
 //
 // A read that does not return keeps a goroutine after ctx has ended, unless the reader has SetReadDeadline.

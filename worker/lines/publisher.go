@@ -11,7 +11,8 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// publisher publishes the backlog. One call at a time: within it events are pipelined, and lines stay in order.
+// publisher publishes the backlog. One call at a time, with one line of each key: lines of a key
+// stay in order.
 type publisher struct {
 	bus      bus.Publisher
 	o        *Options
@@ -77,37 +78,39 @@ const shortPause = 50 * time.Millisecond
 
 // publish tries until all are stored or refused, for as long as something gets stored.
 func (p *publisher) publish(ctx context.Context, b batch) error {
+	queues := newKeyQueues(b, p.o.Unordered)
 	progress := time.Now()
-	pause := shortPause
-	for {
-		left, err := p.attempt(ctx, b)
-		n := len(left.events)
-		if n == 0 {
-			return nil
-		}
-		if n < len(b.events) {
+	for pause := shortPause; len(queues.waiting) > 0; {
+		settled, err := p.attempt(ctx, queues.heads())
+		if queues.remove(settled) {
 			progress, pause = time.Now(), shortPause
 		}
-		b = left
-		if ctx.Err() != nil || errors.Is(err, bus.ErrClosed) || time.Since(progress) >= p.patience {
-			return fmt.Errorf("%w: %d from line %d to %d are not known to be stored, and no later line was published: %w",
-				ErrNotStored, n, b.lines[0], b.lines[n-1], err)
-		}
-		if !sleep(ctx, pause) {
+		if err == nil {
 			continue
 		}
-		pause = min(2*pause, 2*time.Second)
+		if ctx.Err() != nil || errors.Is(err, bus.ErrClosed) || time.Since(progress) >= p.patience {
+			n, first, last := queues.left()
+			return fmt.Errorf("%w: %d from line %d to %d are not known to be stored, and no line behind %d was published: %w",
+				ErrNotStored, n, first, last, b.lines[len(b.lines)-1], err)
+		}
+		if sleep(ctx, pause) {
+			pause = min(2*pause, 2*time.Second)
+		}
 	}
+	return nil
 }
 
-// attempt returns what is to be tried again, and the first reason why.
-func (p *publisher) attempt(ctx context.Context, b batch) (left batch, first error) {
+// attempt publishes lines at once. It reports which of them are settled, stored or refused for
+// good, and the first reason why another one is not.
+func (p *publisher) attempt(ctx context.Context, b batch) (settled []bool, first error) {
 	receipts, err := p.bus.Publish(ctx, b.events...)
 	if len(receipts) != len(b.events) {
-		return b, errors.Join(err, errors.New("the bus did not answer for every event"))
+		return nil, errors.Join(err, errors.New("the bus did not answer for every event"))
 	}
+	settled = make([]bool, len(receipts))
 	var stored Published
 	for i, r := range receipts {
+		settled[i] = true
 		switch {
 		case r.Err == nil:
 			stored.Stored++
@@ -117,14 +120,14 @@ func (p *publisher) attempt(ctx context.Context, b batch) (left batch, first err
 		case errors.Is(r.Err, bus.ErrTooLarge), errors.Is(r.Err, bus.ErrInvalidEvent):
 			p.refuse(b.lines[i], r.Err)
 		default:
-			left.add(b.events[i], b.lines[i])
+			settled[i] = false
 			if first == nil {
 				first = r.Err
 			}
 		}
 	}
 	p.stored(stored)
-	return left, first
+	return settled, first
 }
 
 func (p *publisher) stored(n Published) {

@@ -57,6 +57,7 @@ func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
 func TestLineParser(t *testing.T) {
 	t.Parallel()
+	const fresh = ": a fresh id would make another event of it each time; name the field that has its id"
 	for name, test := range map[string]struct {
 		line, idField, keyField string
 		id, key, kind, err      string
@@ -65,8 +66,12 @@ func TestLineParser(t *testing.T) {
 		"number":             {line: ` {"id":12345678901234567890}`, id: "12345678901234567890", kind: "application/json"},
 		"exact name":         {line: `{"ID":"a"}`, kind: "application/json"},
 		"no id":              {line: `{"a":"b"}`, kind: "application/json"},
-		"empty id":           {line: `{"id":""}`, kind: "application/json"},
-		"null id":            {line: `{"id":null}`, kind: "application/json"},
+		"empty id":           {line: `{"id":""}`, err: `field "id" is empty` + fresh},
+		"null id":            {line: `{"id":null}`, err: `field "id" is neither a string nor a number: null` + fresh},
+		"true as an id":      {line: `{"id":true}`, err: `field "id" is neither a string nor a number: true` + fresh},
+		"extended JSON":      {line: `{"id":{"$oid":"65"}}`, err: `field "id" is neither a string nor a number: {"$oid":"65"}` + fresh},
+		"binary id":          {line: "{\"id\":\"\xff\"}", err: `field "id" is no UTF-8: "\"\xff\""` + fresh},
+		"another is asked":   {line: `{"id":null,"order":"b"}`, idField: "order", id: "b", kind: "application/json"},
 		"text":               {line: `hello`},
 		"array":              {line: `["id"]`},
 		"broken":             {line: `{"id":"a"`},
@@ -89,8 +94,8 @@ func TestLineParser(t *testing.T) {
 			}
 			continue
 		}
-		fresh := test.id == "" && len(e.ID) == 36
-		if err != nil || (e.ID != test.id && !fresh) || e.Key != test.key || e.ContentType != test.kind || string(e.Data) != test.line {
+		isFresh := test.id == "" && len(e.ID) == 36
+		if err != nil || (e.ID != test.id && !isFresh) || e.Key != test.key || e.ContentType != test.kind || string(e.Data) != test.line {
 			t.Errorf("%s: %+v, %v", name, e, err)
 		}
 	}
@@ -100,8 +105,11 @@ func FuzzLineParser(f *testing.F) {
 	f.Add([]byte(`{"id":"a","k":1}`))
 	f.Fuzz(func(t *testing.T, line []byte) {
 		e, err := (&parser{topic: "t"}).event(line, time.Now())
+		if o, _ := readObject(line); o != nil && o.member("id") != nil && err != nil {
+			return
+		}
 		if err != nil || e.Validate() != nil {
-			t.Errorf("%q: %v, %v: a line is an event whatever it says", line, err, e.Validate())
+			t.Errorf("%q: %v, %v: a line without an id is an event whatever it says", line, err, e.Validate())
 		}
 		if e, err := (&parser{topic: "t", idField: "id", keyField: "k"}).event(line, time.Now()); err == nil && (e.ID == "" || e.Key == "") {
 			t.Errorf("%q: %+v without id or key", line, e)
