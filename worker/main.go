@@ -14,7 +14,7 @@ import (
 )
 
 // Main is the main function of a worker binary: it reads flags and environment, connects, calls setup, runs until SIGTERM or SIGINT,
-// drains, closes and exits: 0 drained, 1 failed, 2 wrong usage, 3 drain incomplete. --help lists the flags and their variables
+// drains, closes and exits: 0 drained, 1 failed, 2 wrong usage, 3 drain incomplete, 4 not all events done (--until-empty). --help lists the flags and their variables
 // (NATS_URL, MONGODB_URI, …). It needs a NATS server, and keeps marks in MongoDB, or without one in NATS.
 //
 // It does not return. Execute is the same for tests.
@@ -42,7 +42,7 @@ func command(name, group string, stdout, stderr io.Writer, setup Setup) *cli.Com
 		Usage:     fmt.Sprintf("handle each event once for the group %q", group),
 		UsageText: name + " [options]",
 		Description: `SIGTERM and SIGINT let what runs finish; a second one does not.
-Exit status: 0 drained, 1 failed, 2 wrong usage, 3 drain incomplete.`,
+Exit status: 0 drained, 1 failed, 2 wrong usage, 3 drain incomplete; with --until-empty, 4 when events were given up.`,
 		Version:         commandline.Version(),
 		Flags:           mainFlags(),
 		Writer:          stdout,
