@@ -14,7 +14,7 @@ const leastLetters = 1000
 // letterTopic checks that dead letters can be kept.
 func letterTopic(ctx context.Context, b bus.Bus, topic, group, dead string) (bus.TopicInfo, error) {
 	if bus.Match(topic, dead) {
-		return bus.TopicInfo{}, fmt.Errorf("%w: the subscription to %q receives %q itself: set Options.DeadLetter to a topic outside of it",
+		return bus.TopicInfo{}, fmt.Errorf("%w: the subscription to %q receives %q itself: set Options.DeadLetter (dead_letter, --dead-letter) to a topic outside of it",
 			ErrDeadLetterTopic, topic, dead)
 	}
 	info, err := b.Topic(ctx, dead, group, bus.Start{})
@@ -27,7 +27,7 @@ func letterTopic(ctx context.Context, b bus.Bus, topic, group, dead string) (bus
 
 func checkLetterTopic(info *bus.TopicInfo, group, dead string) error {
 	if info.ReadOnly {
-		return fmt.Errorf("%w: the stream in which %q is found takes nothing that is published to it: make a stream that does, or set Options.DeadLetter to another topic",
+		return fmt.Errorf("%w: the stream in which %q is found takes nothing that is published to it: make a stream that does, or set Options.DeadLetter (dead_letter, --dead-letter) to another topic",
 			ErrDeadLetterTopic, dead)
 	}
 	if info.WorkQueue || info.Interest {

@@ -144,7 +144,7 @@ func (b *Bus) start(stream *jetstream.StreamInfo, o *bus.SubscribeOptions) (jets
 	case stream.Config.Retention == jetstream.WorkQueuePolicy:
 		// What is left of a work queue is what nobody has acknowledged, and the server takes no other start.
 		if o.Resume == (bus.Position{}) && o.From != (bus.Start{}) {
-			return c, fmt.Errorf("jetstream: stream %q is a work queue, which can only be read from its start: leave SubscribeOptions.From zero", stream.Config.Name)
+			return c, fmt.Errorf("jetstream: stream %q is a work queue, which can only be read from its start: leave SubscribeOptions.From zero (start: earliest, --start earliest)", stream.Config.Name)
 		}
 	case o.Resume.Sequence > 0:
 		c.DeliverPolicy, c.OptStartSeq = jetstream.DeliverByStartSequencePolicy, o.Resume.Sequence+1

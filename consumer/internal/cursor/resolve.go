@@ -124,7 +124,7 @@ func (c *Cursor) refuse(info *bus.TopicInfo, known dedupe.Watermark) error {
 	}
 	return fmt.Errorf("%w: group %q has handled topic %q up to sequence %d of %q, stored at %v; %q has sequences %d (stored at %v) "+
 		"to %d (stored at %v), and nothing proves that they are a copy, so events would be skipped or handled again: "+
-		"set Options.FromStream to %q and Options.From to where the group goes on",
+		"set Options.FromStream (start_stream, --start-stream) to %q and Options.From (start, --start) to where the group goes on",
 		ErrStreamReplaced, c.o.Group, c.o.Topic, known.Sequence, known.Stream, known.Stored, info.Start.Stream,
 		info.First.Sequence, info.First.Stored, info.Last.Sequence, info.Last.Stored, info.Start.Stream)
 }
