@@ -42,7 +42,7 @@ func (r *receiver) handle(context.Context, bus.Event) error {
 	if r.down != nil {
 		return r.down
 	}
-	if now := time.Now().Truncate(time.Second); now != r.second {
+	if now := time.Now().Truncate(time.Second); !now.Equal(r.second) {
 		r.second, r.taken = now, 0
 	}
 	if r.taken++; r.perSecond > 0 && r.taken > r.perSecond {
