@@ -42,7 +42,7 @@ func (r *receiver) handle(context.Context, bus.Event) error {
 	if r.down != nil {
 		return r.down
 	}
-	if now := time.Now().Truncate(time.Second); now != r.second {
+	if now := time.Now().Truncate(time.Second); !now.Equal(r.second) {
 		r.second, r.taken = now, 0
 	}
 	if r.taken++; r.perSecond > 0 && r.taken > r.perSecond {
@@ -158,8 +158,8 @@ func TestEventThatIsRefusedAmongOthersIsDeadLettered(t *testing.T) {
 	}
 }
 
-// A verdict in a transaction is the same: nothing is written, and no attempt counted.
-func TestUnavailableReceiverUsesUpNothingInAnyMode(t *testing.T) {
+// It makes no difference whether the store counts attempts, or arrivals stand for them.
+func TestUnavailableReceiverUsesUpNoAttempts(t *testing.T) {
 	for name, mode := range map[string]consumer.Mode{"claimed": consumer.Claimed, "seen-mark": consumer.SeenMark} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, func(w *world) {

@@ -182,8 +182,8 @@ func mistakes() map[string][]string {
 		handled("{http: {url: 'http://h', statuses: 199=done}}"):                 {`4:49: subscriptions[0].handler.http.statuses: "199" is no status, and no range of them: they are from 200 to 599`},
 		handled("{http: {url: 'http://h', statuses: 405-401=done}}"):             {`4:49: subscriptions[0].handler.http.statuses: "405-401" is no status, and no range of them: they are from 200 to 599`},
 		handled("{http: {url: 'http://h', statuses: '400-499=done,404=retry'}}"): {"4:49: subscriptions[0].handler.http.statuses: 404 is there twice: remove one"},
-		handled("{exec: \"a\\0b\"}"):                                             {"4:21: subscriptions[0].handler.exec.command: the command has a NUL at byte 1: a command line cannot hold one; put what needs it into a file, and run that"},
-		handled("{exec: '" + strings.Repeat("x", 128<<10) + "'}"):                {"4:21: subscriptions[0].handler.exec.command: the command has 131072 bytes: the system takes 131071; put it into a file, and run that"},
+		handled("{exec: \"a\\0b\"}"):                                             {"4:21: subscriptions[0].handler.exec.command: it has a NUL at byte 1, and a command line cannot hold one: put what needs it into a file, and run that"},
+		handled("{exec: '" + strings.Repeat("x", 128<<10) + "'}"):                {"4:21: subscriptions[0].handler.exec.command: it has 131072 bytes, and the system takes 131071: put it into a file, and run that"},
 		with("give_up: 4d"): {"5:14: warning: subscriptions[0].give_up: give_up is 4d, but half of ttl 7d ends it before"},
 	}
 }
