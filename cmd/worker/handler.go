@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/onceish/onceish/bus"
@@ -21,7 +22,8 @@ type subscriber struct {
 	worker         *worker.Worker
 	stdout, stderr io.Writer
 	drain          time.Duration
-	outbox         *worker.Outbox // nil: the file has none
+	outbox         *worker.Outbox   // nil: the file has none
+	reaper         *handlers.Reaper // of all commands; nil: there are none yet
 }
 
 // drainOutbox publishes what is in the outbox, if there is one.
@@ -58,7 +60,8 @@ func (s *subscriber) handler(ctx context.Context, c *config.Subscription) (consu
 		return s.command(c)
 	case h.HTTP != nil:
 		x, err := handlers.NewHTTP(w.Group(), h.HTTP.URL, &handlers.HTTPOptions{
-			Timeout: h.HTTP.Timeout, Statuses: meanings(h.HTTP.Statuses), Headers: headers(h.HTTP.Headers), Concurrency: c.Concurrency,
+			Timeout: h.HTTP.Timeout, Statuses: meanings(h.HTTP.Statuses), Headers: headers(h.HTTP.Headers), PassHeaders: h.HTTP.PassHeaders,
+			Concurrency: c.Concurrency,
 		})
 		if err != nil {
 			return nil, err
@@ -98,15 +101,17 @@ func (s *subscriber) command(c *config.Subscription) (consumer.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.reapOrphans()
 	guard := []string{self, guardCommand}
 	var x commands
 	if c.Handler.Exec.Mode == "stream" {
 		x, err = handlers.NewStream(s.worker.Group(), c.Handler.Exec.Command, &handlers.StreamOptions{
-			Guard: guard, Env: os.Environ(), Stderr: s.stderr, Drain: s.drain, Logger: s.worker.Logger(),
+			Guard: guard, Env: os.Environ(), Stderr: s.stderr, Drain: s.drain, Reaper: s.reaper, Logger: s.worker.Logger(),
 		})
 	} else {
+		s.warnOfFewFiles(c)
 		x, err = handlers.NewExec(s.worker.Group(), c.Handler.Exec.Command, &handlers.ExecOptions{
-			Guard: guard, Env: os.Environ(), Stdout: s.stdout, Stderr: s.stderr, Drain: s.drain, Logger: s.worker.Logger(),
+			Guard: guard, Env: os.Environ(), Stdout: s.stdout, Stderr: s.stderr, Drain: s.drain, Reaper: s.reaper, Logger: s.worker.Logger(),
 		})
 	}
 	if err != nil {
@@ -125,6 +130,38 @@ func meanings(of map[int]string) map[int]handlers.Meaning {
 		m[status] = handlers.Meaning(meaning)
 	}
 	return m
+}
+
+// reapOrphans waits for what commands leave behind: all that this process starts is started by them.
+func (s *subscriber) reapOrphans() {
+	if s.reaper != nil {
+		return
+	}
+	var err error
+	if s.reaper, err = handlers.StartReaper(s.worker.Logger()); err != nil {
+		s.worker.Logger().Warn("what commands leave behind is not waited for: in a container, run an init as its first process", "error", err)
+		return
+	}
+	s.worker.Defer(s.reaper.Close)
+}
+
+// Files that a run keeps open at most, and that a worker has open beside.
+const (
+	filesOfRun    = 6
+	filesOfWorker = 100
+)
+
+// warnOfFewFiles tells of a concurrency that this process cannot reach.
+func (s *subscriber) warnOfFewFiles(c *config.Subscription) {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		s.worker.Logger().Warn("the limit on open files is not known", "error", err)
+		return
+	}
+	if need := uint64(c.Concurrency)*filesOfRun + filesOfWorker; limit.Cur < need { //nolint:gosec // it is positive
+		s.worker.Logger().Warn("too few open files are allowed for so many commands at once: raise the limit (ulimit -n, LimitNOFILE=), or lower concurrency",
+			"topic", c.Topic, "concurrency", c.Concurrency, "limit", limit.Cur, "needed", need)
+	}
 }
 
 func headers(of map[string]string) http.Header {

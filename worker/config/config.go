@@ -144,6 +144,8 @@ type HTTPHandler struct {
 	Statuses map[int]string
 	// Headers are sent with each event. Their values may be secrets: do not show them.
 	Headers map[string]string
+	// PassHeaders are names of events' headers that are sent too.
+	PassHeaders []string
 }
 
 // PublishHandler publishes events to another topic.

@@ -139,6 +139,11 @@ func mistakes() map[string][]string {
 		handled("{http: {url: 'http://h', headers: {A: 1}}}"):       {"4:52: subscriptions[0].handler.http.headers.A: the value (not shown) is a number, but it must be text: put it in quotes"},
 		handled("{http: {url: 'http://h', headers: {A: \"\\n\"}}}"): {"4:52: subscriptions[0].handler.http.headers.A: its byte 0 is a control character, which HTTP does not allow in headers: remove it"},
 		handled("{http: {url: 'http://h', headers: {A: b, a: b}}}"): {"4:58: subscriptions[0].handler.http.headers.a: it is there twice, in other letters: remove one"},
+		handled("{http: {url: 'http://h', pass_headers: X-A}}"):     {"4:53: subscriptions[0].handler.http.pass_headers: it is text, but a list is wanted: begin each entry with a dash and a space"},
+		handled("{http: {url: 'http://h', pass_headers: [X-A, x_b, Proxy]}}"): {
+			"4:59: subscriptions[0].handler.http.pass_headers[1]: services cannot tell an underscore in the name of a header from a dash, and with dashes the name may be another's: leave it out",
+			"4:64: subscriptions[0].handler.http.pass_headers[2]: the header Proxy says who sends a request and where to, which no publisher may: leave it out",
+		},
 		handled("{publish: b}") + "  - {topic: b, handler: {publish: c}}\n  - {topic: c, handler: {publish: order.placed}}\n": {
 			`4:24: subscriptions[0].handler.publish.topic: "b" comes back to this subscription by way of subscriptions[2]: events would go round for ever; publish to another topic`,
 		},

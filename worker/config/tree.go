@@ -112,7 +112,9 @@ func handlerKeys() []key[Handler] {
 			statuses("statuses", func(h *HTTPHandler) *map[int]string { return &h.Statuses }).
 				doc("what statuses mean where they mean something else than usual: done, retry, throttled, unavailable, refused or permanent"),
 			headers("headers", "what to send with each event; values are never shown",
-				func(h *HTTPHandler) *map[string]string { return &h.Headers })),
+				func(h *HTTPHandler) *map[string]string { return &h.Headers }),
+			headerNames("pass_headers", "headers of events that the service gets too, beside trace context, Content-Encoding, Content-Language and CloudEvents extensions",
+				func(h *HTTPHandler) *[]string { return &h.PassHeaders })),
 		either("publish", "publish events to another topic; a bare value is the topic", func(h *Handler) **PublishHandler { return &h.Publish },
 			topic("topic", func(p *PublishHandler) *string { return &p.Topic }).required().
 				doc("topic to publish to, on the same bus; it needs a stream"),

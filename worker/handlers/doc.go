@@ -30,6 +30,9 @@
 // of 2 s; what it exits with after that is not a success. What it had exited with before counts,
 // also where its run was cancelled meanwhile.
 //
+// With a [Reaper] what commands have left behind is waited for once it has ended, so that a program which is the first process of
+// a container needs no init beside it. A run takes no thread of this process, and up to six open files.
+//
 // # Commands that run on
 //
 // [Stream] runs a line by /bin/sh once, and hands it all events. Each is a line of JSON on its standard input, which it answers, in any
@@ -73,9 +76,9 @@
 //	Onceish-Topic Onceish-Group              where it was published, who handles it
 //	Onceish-Attempt                          1, then one more for each run that failed
 //
-// Text in them is percent-encoded, as CloudEvents over HTTP has it: space, '"', '%' and what is not printable ASCII. The event's own headers
-// are passed on, trace context and CloudEvents extensions among them. Left out are those that HTTP cannot carry, that belong to the
-// connection, that authorize, route, or say who is asking, and those above. Configured headers win over the event's.
+// Text in them is percent-encoded, as CloudEvents over HTTP has it: space, '"', '%' and what is not printable ASCII. Of the event's own
+// headers a service gets trace context, Content-Encoding, Content-Language, CloudEvents extensions, Onceish's own about dead letters, and those
+// in HTTPOptions.PassHeaders, which can name none that belongs to the connection, authorizes, routes, or says who is asking. Configured headers win over the event's.
 //
 // The status is the answer, whatever becomes of the body: 2xx done; 429, and 503 with Retry-After, throttled; 401, 403, 404 and 405 refused, which is
 // consumer.Unavailable and, if it is the event's own, consumer.Permanent; 407, 408, 502, 503, 504 and 520 to 530 unavailable; 409, 425 and other

@@ -22,6 +22,8 @@ type ExecOptions struct {
 	Grace time.Duration
 	// Drain is how long draining may take, if the commands are run by a subscription. Zero: it does not matter.
 	Drain time.Duration
+	// Reaper waits for what commands leave behind; see StartReaper. Nil: the first process of the machine, or container, does.
+	Reaper *Reaper
 	// Logger is told once that Stdout does not take what commands write; slog.Default().
 	Logger *slog.Logger
 }

@@ -42,7 +42,7 @@ func NewExec(group, line string, o *ExecOptions) (*Exec, error) {
 	if err != nil {
 		return nil, err
 	}
-	guard, err := command.StartGuard(opts.Guard[0], opts.Guard[1:], opts.Stderr)
+	guard, err := command.StartGuard(opts.Guard[0], opts.Guard[1:], opts.Stderr, opts.Reaper)
 	if err != nil {
 		return nil, err
 	}

@@ -30,7 +30,8 @@ type HTTP struct {
 	origin   string // of the endpoint, for messages
 	timeout  time.Duration
 	host     string
-	header   http.Header // configured
+	header   http.Header     // configured
+	allowed  map[string]bool // names of events' headers
 	secrets  *secrets
 	statuses map[int]Meaning
 	client   *http.Transport
@@ -53,7 +54,10 @@ func NewHTTP(group, endpoint string, o *HTTPOptions) (*HTTP, error) {
 	}
 	h := &HTTP{
 		group: group, origin: u.Scheme + "://" + u.Host, timeout: opts.Timeout,
-		host: opts.Headers.Get("Host"), header: opts.Headers, secrets: secretsOf(u, opts.Headers), statuses: opts.Statuses,
+		host: opts.Headers.Get("Host"), header: opts.Headers, allowed: make(map[string]bool, len(opts.PassHeaders)), secrets: secretsOf(u, opts.Headers), statuses: opts.Statuses,
+	}
+	for _, name := range opts.PassHeaders {
+		h.allowed[http.CanonicalHeaderKey(name)] = true
 	}
 	opts.Headers.Del("Host")
 	authorize(opts.Headers, u.User)

@@ -29,7 +29,7 @@ func TestHTTPRequest(t *testing.T) {
 	})
 	h := newHTTP(t, withUser(t, endpoint, "käthe", "p@ss:w/rd", "/hooks?a=b"), &HTTPOptions{Headers: http.Header{
 		"x-api-key": {"k1", "k2"}, "Host": {"hooks.example"}, "Traceparent": {"configured"},
-	}})
+	}, PassHeaders: []string{"X-Custom"}})
 	e := placed()
 	e.ID, e.Key, e.Source, e.Type = "a b%\"\r\nX-Evil: 1 €", "k\x00", "/shop", "order placed"
 	e.Time = time.Date(2026, 1, 2, 3, 4, 5, 6, time.FixedZone("", 3600))

@@ -14,6 +14,9 @@ type HTTPOptions struct {
 	Timeout time.Duration
 	// Headers are sent with every request, in place of the same ones of events. Their values are taken as secrets.
 	Headers http.Header
+	// PassHeaders are the names of headers that events bring to the service, beside trace context (traceparent, tracestate, baggage),
+	// Content-Encoding, Content-Language, CloudEvents extensions and Onceish's own; see PassableHeader. Other headers of events are left out.
+	PassHeaders []string
 	// Concurrency is how many connections are kept between requests: as many as handlers run at once. Zero: 16.
 	Concurrency int
 	// Statuses are what statuses mean where the service does not keep to the usual; see the package.
@@ -49,6 +52,11 @@ func (o *HTTPOptions) complete() (HTTPOptions, error) {
 		return c, err
 	}
 	c.Statuses = maps.Clone(c.Statuses)
+	for _, name := range c.PassHeaders {
+		if err := PassableHeader(name); err != nil {
+			return c, fmt.Errorf("HTTPOptions.PassHeaders has %.64q: %w", name, err)
+		}
+	}
 	headers, err := configured(c.Headers)
 	c.Headers = headers
 	return c, err

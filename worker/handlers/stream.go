@@ -25,6 +25,8 @@ type StreamOptions struct {
 	Drain time.Duration
 	// Idle is how long the second command, in which suspects run alone, waits for the next one before it is ended. Zero: 10 s.
 	Idle time.Duration
+	// Reaper is as in ExecOptions.
+	Reaper *Reaper
 	// Logger is told when a command ends, and of answers that belong to no event; slog.Default().
 	Logger *slog.Logger
 }

@@ -60,7 +60,7 @@ func NewStream(group, line string, o *StreamOptions) (*Stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	guard, err := command.StartGuard(opts.Guard[0], opts.Guard[1:], opts.Stderr)
+	guard, err := command.StartGuard(opts.Guard[0], opts.Guard[1:], opts.Stderr, opts.Reaper)
 	if err != nil {
 		return nil, err
 	}

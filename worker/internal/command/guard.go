@@ -21,12 +21,13 @@ var ErrUnguarded = errors.New("the guard of the commands has ended, which would 
 
 // Guard is the process that outlives this one, for as long as it takes to end its commands. Its methods are safe for concurrent use.
 type Guard struct {
-	cmd   *exec.Cmd
-	pipe  io.WriteCloser
-	name  string
-	runs  atomic.Uint64
-	ended chan struct{}
-	err   error // once ended is closed: nil if it ended because it was told to
+	cmd    *exec.Cmd
+	pipe   io.WriteCloser
+	reaper *Reaper
+	name   string
+	runs   atomic.Uint64
+	ended  chan struct{}
+	err    error // once ended is closed: nil if it ended because it was told to
 
 	starts  chan func()   // what is to be done by the thread that starts commands
 	closed  chan struct{} // nothing is started any more
@@ -35,7 +36,8 @@ type Guard struct {
 }
 
 // StartGuard starts the guard: the program and its arguments must come to call KeepProcess with their standard input. It ends with Close.
-func StartGuard(program string, args []string, stderr io.Writer) (*Guard, error) {
+// With a reaper, nil if there is none, the orphans of its commands are waited for.
+func StartGuard(program string, args []string, stderr io.Writer, reaper *Reaper) (*Guard, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("start the guard of the commands: %w", err)
@@ -43,16 +45,18 @@ func StartGuard(program string, args []string, stderr io.Writer) (*Guard, error)
 	cmd := exec.Command(program, args...) //nolint:gosec,noctx // this program itself; it ends with the pipe
 	cmd.Stdin, cmd.Stderr = r, stderr
 	cmd.SysProcAttr = ownSession()
-	err = cmd.Start()
+	err = reaper.start(cmd)
 	_ = r.Close() // the guard's now
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start the guard of the commands: %w", err), w.Close())
 	}
-	g := &Guard{cmd: cmd, pipe: w, name: rand.Text(), ended: make(chan struct{}), starts: make(chan func()), closed: make(chan struct{})}
+	g := &Guard{
+		cmd: cmd, pipe: w, reaper: reaper, name: rand.Text(), ended: make(chan struct{}), starts: make(chan func()), closed: make(chan struct{}),
+	}
 	g.thread.Go(g.startOnOneThread)
 	go func() {
 		defer close(g.ended)
-		if err := cmd.Wait(); err != nil {
+		if err := reaper.wait(cmd); err != nil {
 			g.err = fmt.Errorf("%w: %w", ErrUnguarded, err)
 		}
 	}()
@@ -74,16 +78,18 @@ func (g *Guard) startOnOneThread() {
 	}
 }
 
-// start starts the process of a run.
+// start starts the process of a run, which is waited for by wait.
 func (g *Guard) start(cmd *exec.Cmd) error {
 	started := make(chan error, 1)
 	select {
-	case g.starts <- func() { started <- cmd.Start() }:
+	case g.starts <- func() { started <- g.reaper.start(cmd) }:
 		return <-started
 	case <-g.closed:
 		return ErrUnguarded
 	}
 }
+
+func (g *Guard) wait(cmd *exec.Cmd) error { return g.reaper.wait(cmd) }
 
 // Ended is closed when the guard has ended.
 func (g *Guard) Ended() <-chan struct{} { return g.ended }
