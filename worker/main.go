@@ -74,7 +74,7 @@ func serveFlags(ctx context.Context, cmd *cli.Command, group string, stderr io.W
 		return err
 	}
 	log := commandline.Logger(stderr, c.Log.Format, c.Log.Level)
-	return Serve(ctx, group, &ConnectOptions{
-		NATS: c.NATS.URL, Credentials: c.NATS.Credentials, Provision: c.NATS.Provision, Mongo: c.Mongo.URI, Name: cmd.FullName(), Logger: log,
-	}, &Options{Drain: c.Drain, UntilEmpty: cmd.Bool("until-empty"), Logger: log}, setup)
+	o := Configured(c)
+	o.Name, o.Logger = cmd.FullName(), log
+	return Serve(ctx, group, o, &Options{Drain: c.Drain, UntilEmpty: cmd.Bool("until-empty"), Logger: log}, setup)
 }

@@ -92,6 +92,7 @@ func TestSchemaRefusesWhatLintRefuses(t *testing.T) {
 		"warning:", "--group", "overlaps with", "its own dead letters", "dead.GROUP", "for ever", "ttl is", "max_unmarked is", "and ttl of", "kept in a MongoDB", "there is no outbox", "has the marks", "longer than", "has a wildcard", "an empty token",
 		"the environment has no", "worker's environment", "shell's way", "has no end", // variables
 		"scheme", "names no host", "port is", "mongodb://", "set for each request", "control character", "in other letters", // URLs and headers
+		"exclude each other", "a client needs both", "in the transaction", "in mode transactional",
 		"not a duration from", "292 years", "more than 1000000000", // bounds of what is text
 		"2026-01-31\" is", // a time to YAML
 		"has a tag", "is text, but it must be true or false: remove the quotes",

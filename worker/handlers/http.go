@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/onceish/onceish/bus"
@@ -31,6 +32,7 @@ type HTTP struct {
 	timeout  time.Duration
 	host     string
 	header   http.Header // configured
+	retry    []int
 	secrets  *secrets
 	client   *http.Transport
 }
@@ -51,7 +53,7 @@ func NewHTTP(group, endpoint string, o *HTTPOptions) (*HTTP, error) {
 		return nil, err
 	}
 	h := &HTTP{
-		group: group, origin: u.Scheme + "://" + u.Host, timeout: opts.Timeout,
+		group: group, origin: u.Scheme + "://" + u.Host, timeout: opts.Timeout, retry: slices.Clone(opts.Retry),
 		host: opts.Headers.Get("Host"), header: opts.Headers, secrets: secretsOf(u, opts.Headers),
 	}
 	opts.Headers.Del("Host")

@@ -107,6 +107,25 @@ func TestHTTPVerdicts(t *testing.T) {
 	}
 }
 
+// A status that would be final is tried again where the configuration says so, and only that one.
+func TestHTTPTriesAgainAfterStatusesThatAreNamed(t *testing.T) {
+	t.Parallel()
+	var status atomic.Int64
+	endpoint := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(int(status.Load())) })
+	h := newHTTP(t, endpoint, &HTTPOptions{Retry: []int{404, 422}})
+	for code, permanent := range map[int64]bool{404: false, 422: false, 410: true} {
+		status.Store(code)
+		if err := h.Handle(attempting(t, 1), placed()); err == nil || consumer.IsPermanent(err) != permanent {
+			t.Errorf("%d: %v", code, err)
+		}
+	}
+	for _, status := range []int{200, 399, 500} {
+		if _, err := NewHTTP("g", endpoint, &HTTPOptions{Retry: []int{status}}); err == nil {
+			t.Errorf("%d is taken", status)
+		}
+	}
+}
+
 func TestHTTPReasonIsWhatTheServiceSaid(t *testing.T) {
 	t.Parallel()
 	said := "no\x00such\x1b[31m customer\r\n\u202e\xff" + strings.Repeat("€", 2_000)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -50,7 +51,7 @@ func (h *HTTP) judge(res *http.Response, body []byte, attempt int) error {
 	}
 	err := h.refused(res, body)
 	switch {
-	case transient(status):
+	case transient(status) || slices.Contains(h.retry, status):
 		if d, ok := retryAfter(res.Header, time.Now()); ok {
 			return consumer.RetryAfter(max(d, leastWait(attempt)), err)
 		}

@@ -15,6 +15,8 @@ type HTTPOptions struct {
 	Headers http.Header
 	// Concurrency is how many connections are kept between requests: as many as handlers run at once. Zero: 16.
 	Concurrency int
+	// Retry are statuses from 400 to 499 after which the event is tried again, beside those that say so themselves. Nil: none.
+	Retry []int
 	// TLS configures https: authorities, client certificates. It is not changed. Nil: the authorities of the system.
 	TLS *tls.Config
 }
@@ -41,6 +43,11 @@ func (o *HTTPOptions) complete() (HTTPOptions, error) {
 		return c, fmt.Errorf("HTTPOptions.Timeout is %v: it must be from 1ms to %v, or 0 for %v", c.Timeout, maxHTTPTimeout, defaultHTTPTimeout)
 	case c.Concurrency < 1 || c.Concurrency > maxConcurrency:
 		return c, fmt.Errorf("HTTPOptions.Concurrency is %d: it must be from 1 to %d, or 0 for %d", c.Concurrency, maxConcurrency, defaultConcurrency)
+	}
+	for _, status := range c.Retry {
+		if status < 400 || status > 499 {
+			return c, fmt.Errorf("HTTPOptions.Retry has %d: only statuses from 400 to 499 are otherwise final", status)
+		}
 	}
 	headers, err := configured(c.Headers)
 	c.Headers = headers
