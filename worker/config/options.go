@@ -5,7 +5,6 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
-	"github.com/onceish/onceish/flow"
 	"github.com/onceish/onceish/worker/lines"
 )
 
@@ -18,14 +17,9 @@ func (s *Subscription) Options() (*consumer.Options, error) {
 		From: s.Start, FromStream: s.StartStream, DeadLetter: s.DeadLetter, OrderKey: s.orderKey(),
 		ID: s.identity(), Fingerprint: s.fingerprint(),
 	}
-	if s.Rate != (Rate{}) {
-		limit, err := flow.NewRate(s.Rate.perSecond(), s.Rate.burst())
-		if err != nil {
-			return nil, err
-		}
-		o.Limit = limit
-	}
-	return o, nil
+	var err error
+	o.Limit, err = s.Rate.limit()
+	return o, err
 }
 
 func (s *Subscription) orderKey() func(bus.Event) string {
