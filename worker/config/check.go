@@ -20,6 +20,9 @@ func (c *Config) settle(r *reader) {
 		if _, given := r.given[at+".max_unmarked"]; !given {
 			s.MaxUnmarked = s.Concurrency
 		}
+		if s.Mode == consumer.Transactional && !r.has(at+".run_limit") {
+			s.RunLimit = transactionalRunLimit()
+		}
 		if _, given := r.given[at+".backoff.max"]; !given {
 			s.Backoff.Max = max(s.Backoff.Max, s.Backoff.Initial)
 		}
@@ -36,6 +39,7 @@ func (c *Config) check(r *reader) {
 			r.warn("data_dir", "it has no effect beside nats.url: only the worker's own server keeps data there")
 		}
 	}
+	c.checkNATS(r)
 	c.checkOutbox(r)
 	for i := range c.Subscriptions {
 		at := entry(string(SectionSubscriptions), i)
@@ -44,6 +48,7 @@ func (c *Config) check(r *reader) {
 		s.checkExposure(r, at)
 		s.checkTimes(r, at)
 		s.checkMode(r, at)
+		c.checkTransactional(r, at, s)
 		c.checkLetters(r, at, s)
 		c.checkOverlap(r, i)
 	}
@@ -64,6 +69,7 @@ func (s *Subscription) checkHandler(r *reader, at string) {
 		r.mistake(path, "there are %d, %s: keep one", len(given), strings.Join(given, " and "))
 	}
 	if s.Handler.HTTP != nil {
+		s.Handler.HTTP.TLS.check(r, path+".http.tls")
 		s.checkTimeout(r, at)
 	}
 }

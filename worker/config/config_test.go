@@ -70,12 +70,13 @@ subscriptions:
 		s := config.Subscription{
 			Topic: topic, Concurrency: 16, MaxUnmarked: 16, Attempts: 10, Crashes: 5, Backoff: backoff, RunLimit: 15 * time.Minute,
 			Lease: 30 * time.Second, AckWait: 30 * time.Second, TTL: 7 * 24 * time.Hour, GiveUp: 3 * 24 * time.Hour, DeadLetter: "dead.billing", Order: config.OrderKey,
+			Fingerprint: config.FingerprintBytes,
 		}
 		change(&s)
 		return s
 	}
 	want := &config.Config{
-		Group: "billing", NATS: config.NATS{URL: "nats://localhost:4222", Credentials: "/etc/nats.creds", Provision: true},
+		Group: "billing", NATS: config.NATS{URL: "nats://localhost:4222", Credentials: "/etc/nats.creds", MaxUnsettled: 20_000, Bucket: "onceish-dedupe", Provision: true},
 		Mongo: config.Mongo{URI: "mongodb://localhost:27017/billing"}, Log: config.Log{Format: "json", Level: "warn"}, Drain: 10 * time.Second,
 		Subscriptions: []config.Subscription{
 			{
@@ -83,7 +84,7 @@ subscriptions:
 				Concurrency: 3, MaxUnmarked: 30, Attempts: 4, Crashes: 2, Backoff: config.Backoff{Initial: 2 * time.Second, Max: time.Minute},
 				RunLimit: 5 * time.Minute, Lease: 20 * time.Second, AckWait: 40 * time.Second, TTL: 48 * time.Hour, GiveUp: 12 * time.Hour,
 				Start: bus.Start{Time: time.Date(2026, 1, 31, 15, 4, 5, 0, time.UTC)}, DeadLetter: "lost", Order: config.OrderTopic,
-				Rate: config.Rate{Count: 30, Per: time.Minute},
+				Fingerprint: config.FingerprintBytes, Rate: config.Rate{Count: 30, Per: time.Minute},
 			},
 			subscription("order.*.shipped", func(s *config.Subscription) {
 				s.Start.Latest = true

@@ -94,6 +94,7 @@ func TestSchemaRefusesWhatLintRefuses(t *testing.T) {
 		"scheme", "names no host", "port is", "mongodb://", "set for each request", "an underscore", "no publisher may", "control character", "in other letters", // URLs and headers
 		"in decimal digits", "not a duration from", "292 years", "more than 1000000000", // bounds of what is text
 		"has a NUL", "131072 bytes", "and no range", "is there twice: remove one", // of texts
+		"exclude each other", "a client needs both", "in the transaction", "in mode transactional",
 		"2026-01-31\" is", // a time to YAML
 		"has a tag", "is text, but it must be true or false: remove the quotes",
 		"list, but a mapping is wanted: put keys below it", "this is not YAML", // several mistakes

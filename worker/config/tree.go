@@ -38,20 +38,6 @@ func tree() object[Config] {
 	}
 }
 
-func natsKeys() []key[NATS] {
-	return []key[NATS]{
-		text("url", "a URL such as nats://localhost:4222", func(n *NATS) *string { return &n.URL }, validServers).
-			discreet().secret().on("nats", "URL").in("NATS_URL").
-			doc("NATS server, or several separated by commas; without one, the worker command runs its own").
-			unserved("NATS server, or several separated by commas; required"),
-		text("credentials", "a file", func(n *NATS) *string { return &n.Credentials }, nil).
-			on("nats-creds", "FILE").in("NATS_CREDS").doc("file with the credentials of a NATS user"),
-		yesNo("provision", func(n *NATS) *bool { return &n.Provision }).
-			on("provision", "").doc("make streams that are missing; on the worker's own server they always are").
-			unserved("make streams that are missing"),
-	}
-}
-
 func subscriptionKeys(limits consumer.Limits, defaults *consumer.Options) []key[Subscription] {
 	type s = Subscription
 	return []key[Subscription]{
@@ -73,6 +59,7 @@ func subscriptionKeys(limits consumer.Limits, defaults *consumer.Options) []key[
 				otherwise(formatDuration(defaults.Backoff.Max)+", or initial if that is longer").
 				on("backoff-max", "DURATION").doc("longest wait after any failure")),
 		span("run_limit", func(s *s) *time.Duration { return &s.RunLimit }, limits.RunLimit).byDefault(defaults.RunLimit).
+			otherwise(formatDuration(defaults.RunLimit)+", or 30s in mode transactional").
 			on("run-limit", "DURATION").doc("how long one run may take"),
 		span("lease", func(s *s) *time.Duration { return &s.Lease }, limits.Lease).byDefault(defaults.Lease).
 			on("lease", "DURATION").doc("after how long another worker takes over from one that died"),
@@ -90,8 +77,12 @@ func subscriptionKeys(limits consumer.Limits, defaults *consumer.Options) []key[
 			on("dead-letter", "TOPIC").doc("topic for events that are given up; it needs a stream"),
 		oneOf("order", func(s *s) *Order { return &s.Order }, words(OrderKey, OrderNone, OrderTopic)...).
 			on("order", "ORDER").doc("which events run one after the other: those with one key, none, or all of the topic"),
-		oneOf("mode", func(s *s) *consumer.Mode { return &s.Mode }, named[consumer.Mode]{"claimed", consumer.Claimed}, named[consumer.Mode]{"seen-mark", consumer.SeenMark}).
-			on("mode", "MODE").doc("claimed, or seen-mark: cheaper, and two copies at once may both run"),
+		oneOf("mode", func(s *s) *consumer.Mode { return &s.Mode }, named[consumer.Mode]{"claimed", consumer.Claimed}, named[consumer.Mode]{"seen-mark", consumer.SeenMark}, named[consumer.Mode]{"transactional", consumer.Transactional}).
+			on("mode", "MODE").doc("claimed; seen-mark: cheaper, and two copies at once may both run; or transactional: mark and outbox row are committed together"),
+		formed("id", "a member of the payload such as order.id", func(s *s) *string { return &s.ID }, pathForm).otherwise("the event's own").
+			on("id", "PATH").doc("member of the JSON payload, such as order.id, that tells events of a topic apart; an event without it is dead-lettered"),
+		oneOf("fingerprint", func(s *s) *Fingerprint { return &s.Fingerprint }, words(FingerprintBytes, FingerprintJSON, FingerprintNone)...).
+			on("fingerprint", "FINGERPRINT").doc("what tells two payloads under one id apart, of which the second is dead-lettered: bytes, json (however it is written), or none"),
 		perTime("rate", func(s *s) *Rate { return &s.Rate }).
 			on("rate", "RATE").otherwise("no limit").doc("how many handlers may start in this process, such as 100/s, 30/m or 5/h"),
 	}
@@ -114,7 +105,8 @@ func handlerKeys() []key[Handler] {
 			headers("headers", "what to send with each event; values are never shown",
 				func(h *HTTPHandler) *map[string]string { return &h.Headers }),
 			headerNames("pass_headers", "headers of events that the service gets too, beside trace context, Content-Encoding, Content-Language and CloudEvents extensions",
-				func(h *HTTPHandler) *[]string { return &h.PassHeaders })),
+				func(h *HTTPHandler) *[]string { return &h.PassHeaders }),
+			under("tls", "files in PEM for https", func(h *HTTPHandler) *TLS { return &h.TLS }, tlsKeys("")...)),
 		either("publish", "publish events to another topic; a bare value is the topic", func(h *Handler) **PublishHandler { return &h.Publish },
 			topic("topic", func(p *PublishHandler) *string { return &p.Topic }).required().
 				doc("topic to publish to, on the same bus; it needs a stream"),
