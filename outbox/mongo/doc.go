@@ -60,6 +60,7 @@
 //	attempts      how often the bus refused it
 //	due           pending again after a refusal: from when
 //	reason        of the last refusal, or why it is dead
+//	copies        how often it was made pending again after it was sent
 //	ts            when it was added
 //	sent_at       when it was marked as sent; sent rows only
 //
