@@ -75,6 +75,7 @@ type Connections struct {
 	database *mongo.Database
 	bus      bus.Bus
 	store    dedupe.Store
+	bindOnly bool     // no bucket is made
 	topics   []string // what the store is for, as far as that is known when it is opened
 	outboxes outboxes
 	closers  []func() error
@@ -248,7 +249,7 @@ func (c *Connections) openDatabase(ctx context.Context) (*mongo.Database, error)
 }
 
 func (c *Connections) openKV(ctx context.Context) (dedupe.Store, error) {
-	o := &kvdedupe.Options{Bucket: cmp.Or(c.o.Bucket, kvdedupe.DefaultBucket), Replicas: c.o.Replicas, Topics: c.topics, Logger: c.log}
+	o := &kvdedupe.Options{Bucket: cmp.Or(c.o.Bucket, kvdedupe.DefaultBucket), Replicas: c.o.Replicas, BindOnly: c.bindOnly, Topics: c.topics, Logger: c.log}
 	if c.o.Bus != nil {
 		o.Domain, o.APIPrefix = c.o.Bus.Domain, c.o.Bus.APIPrefix
 	}
