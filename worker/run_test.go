@@ -180,7 +180,7 @@ func TestDrainedCountsLostClaims(t *testing.T) {
 		if err := w.Run(ctx); err != nil {
 			t.Error(err)
 		}
-		if !strings.Contains(r.log.String(), "msg=drained topic=t handled=0 duplicates=0 failed=0 dead=0 skipped=0 dropped=0 lost=3") {
+		if !strings.Contains(r.log.String(), "msg=drained topic=t handled=0 duplicates=0 failed=0 deferred=0 dead=0 skipped=0 dropped=0 lost=3") {
 			t.Errorf("%s", &r.log)
 		}
 	})
