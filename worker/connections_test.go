@@ -35,8 +35,8 @@ func TestConnectErrorsHideCredentials(t *testing.T) {
 
 // Whoever starts a worker again after a failure does so when DNS has none: a URI is not wrong because its servers cannot be looked up.
 func TestDNSFailureIsNoWrongUsage(t *testing.T) {
-	real := net.DefaultResolver
-	defer func() { net.DefaultResolver = real }()
+	system := net.DefaultResolver
+	defer func() { net.DefaultResolver = system }()
 	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
 		return nil, errors.New("no route")
 	}}

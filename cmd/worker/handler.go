@@ -169,7 +169,7 @@ func (s *subscriber) warnOfFewFiles(c *config.Subscription) {
 		s.worker.Logger().Warn("the limit on open files is not known", "error", err)
 		return
 	}
-	if need := uint64(c.Concurrency)*filesOfRun + filesOfWorker; limit.Cur < need { //nolint:gosec // it is positive
+	if need := uint64(c.Concurrency)*filesOfRun + filesOfWorker; limit.Cur < need {
 		s.worker.Logger().Warn("too few open files are allowed for so many commands at once: raise the limit (ulimit -n, LimitNOFILE=), or lower concurrency",
 			"topic", c.Topic, "concurrency", c.Concurrency, "limit", limit.Cur, "needed", need)
 	}

@@ -73,7 +73,7 @@ func pattern[S any](name string, at func(*S) *string) *leaf[S, string] {
 	return l
 }
 
-var decimal = regexp.MustCompile(`^(0|-?[1-9][0-9]*)$`)
+var decimal = regexp.MustCompile(`^(0|-?[1-9]\d*)$`)
 
 // count is a whole number.
 func count[S any](name string, at func(*S) *int, limit consumer.Limit[int]) *leaf[S, int] {
