@@ -25,6 +25,7 @@ func failing(h Harness) []promise {
 		{name: "Bus/refused too often is dead", keeps: refusesAlways, unless: !h.Admin},
 		{name: "Bus/too large is dead at once", keeps: tooLarge, unless: !h.Admin},
 		{name: "Bus/a topic without a stream waits alone", keeps: topicWaits},
+		{name: "Bus/a topic whose rows are gone waits no more", keeps: topicEnds, unless: !h.Admin},
 		{name: "Bus/one row that is never answered stops no other", keeps: neverAnswered},
 		{name: "Bus/closed for good ends the drainer", keeps: closes},
 		{name: "Dead/a head with many rows behind it holds back its key alone", keeps: deadHead, unless: !h.Admin},
@@ -312,6 +313,22 @@ func topicWaits(t *testing.T, k *kit) {
 	if err := d.Healthy(); err != nil {
 		t.Errorf("Healthy: %v", err)
 	}
+}
+
+// topicEnds: no row is left by which a drainer could find out that a topic is back.
+func topicEnds(t *testing.T, k *kit) {
+	w := newWorld(k)
+	w.bus.answers(func(*bus.Event) (bool, error) { return false, bus.ErrNoStream })
+	w.add(t, row("k", "a"))
+	d := w.start(t, nil)
+	w.await(t, "the topic waiting", func() bool { return d.Stats().Held == 1 })
+	w.awaitCalls(t, d, pending, 10)
+	if d.Healthy() == nil {
+		t.Error("a topic waits, and the drainer is healthy")
+	}
+	n, err := w.admin.Drop(t.Context(), outbox.Filter{Key: "k", Status: outbox.Pending})
+	w.did(t, "Drop", n, err, 1)
+	w.await(t, "being healthy", func() bool { return d.Healthy() == nil && d.Stats().Held == 0 })
 }
 
 func neverAnswered(t *testing.T, k *kit) {
