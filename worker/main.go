@@ -14,9 +14,9 @@ import (
 )
 
 // Main is the main function of a worker binary: it reads flags and environment, connects, calls setup, runs until SIGTERM or SIGINT,
-// drains, closes and exits: 0 drained, 1 failed, 2 wrong usage, 3 drain incomplete. --help lists the flags and their variables
-// (NATS_URL, MONGODB_URI, …). Flags such as --concurrency, --attempts, --lease and --rate go before what setup says: for all topics, or as
-// TOPIC=VALUE for one. It needs a NATS server, and keeps marks in MongoDB, or without one in NATS.
+// drains, closes and exits: 0 drained, 1 failed, 2 wrong usage, 3 drain incomplete, 4 not all events done (--until-empty). --help lists
+// the flags and their variables (NATS_URL, MONGODB_URI, …). Flags such as --concurrency, --attempts, --lease and --rate go before what
+// setup says: for all topics, or as TOPIC=VALUE for one. It needs a NATS server, and keeps marks in MongoDB, or without one in NATS.
 //
 // It does not return. Execute is the same for tests.
 func Main(group string, setup Setup) {
@@ -45,7 +45,7 @@ func command(name, group string, stdout, stderr io.Writer, setup Setup) *cli.Com
 		Description: `A flag with TOPIC= before its value is for the subscription to that topic, else for all: --concurrency 8 --concurrency order.placed=64
 
 SIGTERM and SIGINT let what runs finish; a second one does not.
-Exit status: 0 drained, 1 failed, 2 wrong usage, 3 drain incomplete.`,
+Exit status: 0 drained, 1 failed, 2 wrong usage, 3 drain incomplete; with --until-empty, 4 when events were given up.`,
 		Version:         commandline.Version(),
 		Flags:           mainFlags(),
 		Writer:          stdout,

@@ -65,7 +65,10 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 	for _, d := range w.drainers {
 		w.left(d)
 	}
-	return errors.Join(err, cut.err())
+	if err = errors.Join(err, cut.err()); err == nil && w.o.UntilEmpty {
+		err = undone(subs, w.drainers)
+	}
+	return err
 }
 
 // check refuses what would go wrong in silence.
@@ -86,9 +89,10 @@ func (w *Worker) check() error {
 
 // subscribed is a subscription that runs.
 type subscribed struct {
-	topic string
-	sub   *consumer.Subscription
-	tap   *tap
+	topic      string
+	deadLetter string
+	sub        *consumer.Subscription
+	tap        *tap
 }
 
 // subscribe leaves nothing running if it fails.
@@ -104,16 +108,25 @@ func (w *Worker) subscribe(ctx context.Context, c *cut) (subs []subscribed, err 
 	}
 	for _, h := range w.handled {
 		t := &tap{Bus: w.c.Bus()}
-		sub, err := consumer.SubscribeExactlyOnce(ctx, t, h.topic, w.group, store, h.handler, w.options(h.options, c))
+		o, err := w.options(h.options, c).WithDefaults(w.group)
 		if err != nil {
-			for _, s := range subs {
-				err = errors.Join(err, s.sub.Drain(context.WithoutCancel(ctx)))
-			}
-			return nil, err
+			return nil, errors.Join(err, drainAll(ctx, subs))
 		}
-		subs = append(subs, subscribed{topic: h.topic, sub: sub, tap: t})
+		sub, err := consumer.SubscribeExactlyOnce(ctx, t, h.topic, w.group, store, h.handler, o)
+		if err != nil {
+			return nil, errors.Join(err, drainAll(ctx, subs))
+		}
+		subs = append(subs, subscribed{topic: h.topic, deadLetter: o.DeadLetter, sub: sub, tap: t})
 	}
 	return subs, nil
+}
+
+func drainAll(ctx context.Context, subs []subscribed) error {
+	errs := make([]error, 0, len(subs))
+	for _, s := range subs {
+		errs = append(errs, s.sub.Drain(context.WithoutCancel(ctx)))
+	}
+	return errors.Join(errs...)
 }
 
 func (w *Worker) options(o *consumer.Options, c *cut) *consumer.Options {
@@ -140,7 +153,7 @@ func (w *Worker) running(ctx context.Context, c *cut, subs []subscribed, end *sh
 		actors = append(actors, a)
 	}
 	if w.o.UntilEmpty {
-		actors = append(actors, untilEmpty(subs, w.drainers)) //nolint:contextcheck // it ends with the group
+		actors = append(actors, untilEmpty(&standstill{bus: w.c.Bus(), subs: subs, drainers: w.drainers})) //nolint:contextcheck // it ends with the group
 	}
 	for _, d := range w.drainers {
 		actors = append(actors, d.actors(subs)...) //nolint:contextcheck // they end with the group

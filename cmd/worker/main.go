@@ -20,7 +20,8 @@ func main() {
 // guardCommand is how this program starts itself to end commands should it die.
 const guardCommand = "__guard"
 
-// exec runs a command line and returns its exit status: 0 done or drained, 1 failed, 2 wrong usage, 3 drain incomplete.
+// exec runs a command line and returns its exit status: 0 done or drained, 1 failed, 2 wrong usage, 3 drain incomplete, 4 not
+// all events done.
 func exec(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	var err error
 	switch {
@@ -52,7 +53,7 @@ Examples:
    worker run --topic order.placed --group billing --exec 'jq .total'
    worker lint worker.yaml && worker run -c worker.yaml
 
-Exit status: 0 done or drained, 1 failed, 2 wrong usage, 3 drain incomplete.`,
+Exit status: 0 done or drained, 1 failed, 2 wrong usage, 3 drain incomplete, 4 not all events done.`,
 		Commands: []*cli.Command{
 			demoCommand(stdout, stderr), publishCommand(stdout, stderr), runCommand(stdout, stderr), lintCommand(stdout), schemaCommand(stdout),
 			outboxCommand(stdin, stdout, stderr), groupsCommand(stdin, stdout, stderr), serveCommand(stdout, stderr), versionCommand(stdout), helpCommand(stdout),

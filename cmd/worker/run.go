@@ -34,7 +34,8 @@ Examples:
    worker run --topic 'order.>' --group audit --exec 'cat >> audit.ndjson' --concurrency 1 --until-empty
 
 SIGTERM and SIGINT let what runs finish; a second one does not.
-Exit status: 0 drained, 1 failed, 2 wrong usage, 3 drain incomplete.`,
+Exit status: 0 drained, 1 failed, 2 wrong usage, 3 drain incomplete; with --until-empty, 4 when events were given up, or wait for streams
+that are not there.`,
 		Flags:        runFlags(),
 		OnUsageError: commandline.UsageError,
 		Action:       func(ctx context.Context, cmd *cli.Command) error { return run(ctx, cmd, stdout, stderr) },
