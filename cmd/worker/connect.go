@@ -26,7 +26,9 @@ func logger(c *config.Config, stderr io.Writer) *slog.Logger {
 func connectOptions(cmd *cli.Command, c *config.Config, log *slog.Logger) *worker.ConnectOptions {
 	o := worker.Configured(c)
 	o.Name, o.Logger, o.Lease = cmd.FullName(), log, shortestLease(c)
-	o.Embed = func(ctx context.Context, log *slog.Logger) (worker.Embedded, error) { return embed(ctx, c.DataDir, log) }
+	o.Embed = func(ctx context.Context, log *slog.Logger) (worker.Embedded, error) {
+		return embed(ctx, c.DataDir, log)
+	}
 	return o
 }
 
