@@ -21,7 +21,7 @@ func TestConnectErrorsHideCredentials(t *testing.T) {
 		"mongodb://user:hunter2@127.0.0.1:1/?serverSelectionTimeoutMS=50", "mongodb://user:hunter2%zz@127.0.0.1:1", "mongodb://user:x/hunter2@127.0.0.1:1",
 		"mongodb://user:x@hunter2@127.0.0.1:1", "http://user:hunter2@127.0.0.1", "mongodb://user:hunter2@127.0.0.1:1/?authMechanism=hunter2",
 	} {
-		_, _, err := connectMongo(t.Context(), uri, "test", "")
+		_, _, _, err := connectMongo(t.Context(), uri, "test", "")
 		if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "MONGODB_URI") {
 			t.Errorf("%s: %v", uri, err)
 		}

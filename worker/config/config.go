@@ -63,6 +63,8 @@ type TLS struct {
 type Mongo struct {
 	// URI may hold a password: do not show it. Empty: marks are kept in NATS, and there is no outbox.
 	URI string
+	// Namespace is what the names of the worker's collections end with. Empty: nothing.
+	Namespace string
 }
 
 // Outbox is a collection whose rows are published.

@@ -56,7 +56,7 @@ func load(t *testing.T, file string, args ...string) (c *config.Config, warnings
 func clean(t *testing.T) {
 	t.Helper()
 	for _, name := range []string{
-		"NATS_URL", "NATS_CREDS", "NATS_NKEY", "NATS_CA", "NATS_CERT", "NATS_KEY", "NATS_INBOX_PREFIX", "MONGODB_URI", "ONCEISH_GROUP", "ONCEISH_DATA_DIR", "ONCEISH_LOG_FORMAT", "ONCEISH_LOG_LEVEL",
+		"NATS_URL", "NATS_CREDS", "NATS_NKEY", "NATS_CA", "NATS_CERT", "NATS_KEY", "NATS_INBOX_PREFIX", "ONCEISH_NAMESPACE", "MONGODB_URI", "ONCEISH_GROUP", "ONCEISH_DATA_DIR", "ONCEISH_LOG_FORMAT", "ONCEISH_LOG_LEVEL",
 	} {
 		t.Setenv(name, "")
 	}
@@ -68,7 +68,7 @@ func TestFlagsAloneMakeOneSubscription(t *testing.T) {
 		"--backoff", "10m", "--run-limit", "1h", "--lease", "5s", "--ack-wait", "6s", "--ttl", "2d", "--drain", "7s", "--dead-letter", "d", "--start", "latest",
 		"--mode", "claimed", "--order", "none", "--rate", "5/s", "--nats", "nats://h", "--nats-creds", "f", "--nats-ca", "ca", "--nats-cert", "c", "--nats-key", "k", "--nats-inbox-prefix", "_IN.b",
 		"--nats-domain", "hub", "--nats-stream", "ORDERS", "--nats-envelopes", "--nats-max-unsettled", "7", "--nats-bucket", "b", "--nats-replicas", "3",
-		"--id", "order.id", "--fingerprint", "json", "--mongo", "mongodb://h", "--provision",
+		"--id", "order.id", "--fingerprint", "json", "--mongo", "mongodb://h", "--namespace", "eu", "--provision",
 		"--data-dir", "dir", "--log-format", "json", "--log-level", "debug")
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +84,7 @@ func TestFlagsAloneMakeOneSubscription(t *testing.T) {
 		URL: "nats://h", Credentials: "f", TLS: config.TLS{CA: "ca", Certificate: "c", Key: "k"}, InboxPrefix: "_IN.b", Domain: "hub", Stream: "ORDERS",
 		Envelopes: true, MaxUnsettled: 7, Bucket: "b", Replicas: 3, Provision: true,
 	}
-	if c.Group != "g" || c.Drain != 7*time.Second || c.NATS != nats || c.Mongo.URI != "mongodb://h" ||
+	if c.Group != "g" || c.Drain != 7*time.Second || c.NATS != nats || c.Mongo != (config.Mongo{URI: "mongodb://h", Namespace: "eu"}) ||
 		c.DataDir != "dir" || c.Log != (config.Log{Format: "json", Level: "debug"}) {
 		t.Errorf("%+v", c)
 	}
@@ -187,7 +187,7 @@ func TestSections(t *testing.T) {
 // Help has defaults, placeholders and the names of variables, never what the environment holds.
 func TestHelpShowsNothingOfTheEnvironment(t *testing.T) {
 	for _, name := range []string{
-		"NATS_URL", "NATS_CREDS", "NATS_NKEY", "NATS_CA", "NATS_CERT", "NATS_KEY", "NATS_INBOX_PREFIX", "MONGODB_URI", "ONCEISH_GROUP", "ONCEISH_DATA_DIR", "ONCEISH_LOG_FORMAT", "ONCEISH_LOG_LEVEL",
+		"NATS_URL", "NATS_CREDS", "NATS_NKEY", "NATS_CA", "NATS_CERT", "NATS_KEY", "NATS_INBOX_PREFIX", "ONCEISH_NAMESPACE", "MONGODB_URI", "ONCEISH_GROUP", "ONCEISH_DATA_DIR", "ONCEISH_LOG_FORMAT", "ONCEISH_LOG_LEVEL",
 	} {
 		t.Setenv(name, "hunter2")
 	}

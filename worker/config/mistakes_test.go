@@ -168,6 +168,8 @@ func mistakes() map[string][]string {
 		},
 		boxed + "{after_dead: go-on}":                {`3:22: outbox.after_dead: "go-on" is none of block or continue`},
 		boxed + "{collection: dedupe}":               {`3:22: outbox.collection: "dedupe" has the marks of what was handled: name another collection`},
+		boxed + "{collection: dedupe.eu}":            {`3:22: outbox.collection: "dedupe.eu" has the marks of what was handled: name another collection`},
+		smallest + "mongo: {namespace: a.b}\n":       {`5:20: mongo.namespace: "a.b" is not 1 to 50 letters, digits, '-' and '_'`},
 		boxed + "{attempts: 0}":                      {`3:20: outbox.attempts: "0" is not a whole number from 1 to 1000000`},
 		boxed + "{backoff: {initial: 10m, max: 1m}}": {`3:29: outbox.backoff.initial: backoff.initial is 10m, longer than backoff.max, 1m: raise max or lower initial`},
 		boxed + "{}\nsubscriptions: []\n":            {"4:16: subscriptions: there is none: name at least one, with a topic and a handler"},

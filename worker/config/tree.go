@@ -21,7 +21,10 @@ func tree() object[Config] {
 		under("mongo", "where it is remembered what was handled, and where the outbox is", func(c *Config) *Mongo { return &c.Mongo },
 			text("uri", "a URI such as mongodb://localhost:27017/billing", func(m *Mongo) *string { return &m.URI }, validMongo).
 				discreet().secret().on("mongo", "URI").in("MONGODB_URI").
-				doc("MongoDB that remembers what was handled, and has the outbox; without one, a key-value bucket in NATS remembers it")),
+				doc("MongoDB that remembers what was handled, and has the outbox; without one, a key-value bucket in NATS remembers it"),
+			formed("namespace", "1 to 50 letters, digits, '-' and '_'", func(m *Mongo) *string { return &m.Namespace }, namespaceForm).otherwise("none").
+				on("namespace", "NAME").in("ONCEISH_NAMESPACE").
+				doc("makes the worker's collections dedupe.NAME and outbox.NAME: where workers on several NATS clusters share a database, each cluster needs its own")),
 		text("data_dir", "a directory", func(c *Config) *string { return &c.DataDir }, nil).
 			on("data-dir", "DIRECTORY").in("ONCEISH_DATA_DIR").otherwise("$XDG_DATA_HOME/onceish or ~/.local/share/onceish").
 			doc("where the worker's own server keeps its data"),
