@@ -13,7 +13,7 @@ import (
 // settle fills in defaults that depend on other keys.
 func (c *Config) settle(r *reader) {
 	if _, given := r.given["outbox.backoff.max"]; c.Outbox != nil && !given {
-		c.Outbox.Backoff.Max = max(c.Outbox.Backoff.Max, c.Outbox.Backoff.Initial)
+		c.Outbox.Backoff.Max = max(c.Outbox.Backoff.Max, c.Outbox.Backoff.Base)
 	}
 	for i := range c.Subscriptions {
 		s, at := &c.Subscriptions[i], entry(string(SectionSubscriptions), i)
@@ -24,7 +24,7 @@ func (c *Config) settle(r *reader) {
 			s.RunLimit = transactionalRunLimit()
 		}
 		if _, given := r.given[at+".backoff.max"]; !given {
-			s.Backoff.Max = max(s.Backoff.Max, s.Backoff.Initial)
+			s.Backoff.Max = max(s.Backoff.Max, s.Backoff.Base)
 		}
 		if _, given := r.given[at+".dead_letter"]; !given {
 			s.DeadLetter = "dead." + c.Group
@@ -95,16 +95,16 @@ func (s *Subscription) checkExposure(r *reader, at string) {
 // checkTimes refuses marks that expire while their event may still come again.
 func (s *Subscription) checkTimes(r *reader, at string) {
 	show := func(key string, d time.Duration) string { return r.shown(at+"."+key, formatDuration(d)) }
-	initial, most, ttl := at+".backoff.initial", at+".backoff.max", at+".ttl"
-	if p, ok := r.blame(initial, most); ok && s.Backoff.Initial > s.Backoff.Max {
-		r.mistake(p, "backoff.initial is %s, longer than backoff.max, %s: raise max or lower initial", show("backoff.initial", s.Backoff.Initial), show("backoff.max", s.Backoff.Max))
+	base, most, ttl := at+".backoff.base", at+".backoff.max", at+".ttl"
+	if p, ok := r.blame(base, most); ok && s.Backoff.Base > s.Backoff.Max {
+		r.mistake(p, "backoff.base is %s, longer than backoff.max, %s: raise max or lower base", show("backoff.base", s.Backoff.Base), show("backoff.max", s.Backoff.Max))
 	}
 	if p, ok := r.blame(ttl, at+".lease"); ok && s.TTL <= s.Lease {
 		r.mistake(p, "ttl is %s: it must be longer than lease, %s", show("ttl", s.TTL), show("lease", s.Lease))
 		return
 	}
 	horizon := (&consumer.Options{AckWait: s.AckWait, Backoff: consumer.Backoff{Max: s.Backoff.Max}, RunLimit: s.RunLimit}).Horizon()
-	if p, ok := r.blame(ttl, at+".run_limit", most, at+".ack_wait", initial); ok && s.TTL < horizon {
+	if p, ok := r.blame(ttl, at+".run_limit", most, at+".ack_wait", base); ok && s.TTL < horizon {
 		r.mistake(p, "ttl is %s, but an event may come again for longer (ack_wait %s + backoff.max %s + run_limit %s): raise ttl or lower the others",
 			show("ttl", s.TTL), show("ack_wait", s.AckWait), show("backoff.max", s.Backoff.Max), show("run_limit", s.RunLimit))
 	}

@@ -118,7 +118,7 @@ type Subscription struct {
 }
 
 // Backoff is the longest wait after the first failure, which doubles, and the longest after any.
-type Backoff struct{ Initial, Max time.Duration }
+type Backoff struct{ Base, Max time.Duration }
 
 // Order says which events run one after the other.
 type Order string

@@ -65,7 +65,7 @@ func clean(t *testing.T) {
 func TestFlagsAloneMakeOneSubscription(t *testing.T) {
 	clean(t)
 	c, _, err := load(t, "", "--topic", "order.>", "--group", "g", "--exec", "./a", "--exec-mode", "stream", "--concurrency", "3", "--max-unmarked", "5", "--attempts", "4", "--crashes", "2",
-		"--backoff", "10m", "--run-limit", "1h", "--lease", "5s", "--ack-wait", "6s", "--ttl", "2d", "--drain", "7s", "--dead-letter", "d", "--start", "latest",
+		"--backoff-base", "10m", "--run-limit", "1h", "--lease", "5s", "--ack-wait", "6s", "--ttl", "2d", "--drain", "7s", "--dead-letter", "d", "--start", "latest",
 		"--mode", "claimed", "--order", "none", "--rate", "5/s", "--nats", "nats://h", "--nats-creds", "f", "--nats-ca", "ca", "--nats-cert", "c", "--nats-key", "k", "--nats-inbox-prefix", "_IN.b",
 		"--nats-domain", "hub", "--nats-stream", "ORDERS", "--nats-envelopes", "--nats-max-unsettled", "7", "--nats-bucket", "b", "--nats-replicas", "3",
 		"--id", "order.id", "--fingerprint", "json", "--mongo", "mongodb://h", "--namespace", "eu", "--provision",
@@ -75,7 +75,7 @@ func TestFlagsAloneMakeOneSubscription(t *testing.T) {
 	}
 	s := c.Subscriptions[0]
 	if len(c.Subscriptions) != 1 || s.Topic != "order.>" || *s.Handler.Exec != (config.ExecHandler{Command: "./a", Mode: "stream"}) || s.Concurrency != 3 || s.MaxUnmarked != 5 || s.Attempts != 4 ||
-		s.Crashes != 2 || s.Backoff != (config.Backoff{Initial: 10 * time.Minute, Max: 10 * time.Minute}) || s.RunLimit != time.Hour || s.Lease != 5*time.Second ||
+		s.Crashes != 2 || s.Backoff != (config.Backoff{Base: 10 * time.Minute, Max: 10 * time.Minute}) || s.RunLimit != time.Hour || s.Lease != 5*time.Second ||
 		s.AckWait != 6*time.Second || s.TTL != 48*time.Hour || s.DeadLetter != "d" || !s.Start.Latest || s.Order != config.OrderNone || s.Rate.Count != 5 ||
 		s.ID != "order.id" || s.Fingerprint != config.FingerprintJSON {
 		t.Errorf("%+v", s)
@@ -144,7 +144,7 @@ func TestWrongFlags(t *testing.T) {
 		{"", append(needed, "--dead-letter", "t"), `--dead-letter: the topic "t" also receives its own dead letters, on "t": set dead_letter to another topic`},
 		{"", append(needed, "--log-level", "inf"), `--log-level: "inf" is none of debug, info, warn or error: did you mean "info"?`},
 		{"", append(needed, "--mongo", "u:hunter2@h"), "--mongo: it does not begin with mongodb:// or mongodb+srv://"},
-		{"", append(needed, "--backoff", "2s", "--backoff-max", "1s"), "--backoff: backoff.initial is 2s, longer than backoff.max, 1s: raise max or lower initial"},
+		{"", append(needed, "--backoff-base", "2s", "--backoff-max", "1s"), "--backoff-base: backoff.base is 2s, longer than backoff.max, 1s: raise max or lower base"},
 		{smallest, []string{"--topic", "t", "--exec", "a"}, "wrong usage: --exec and --topic and a file: write topics and handlers into the file"},
 		{smallest + "  - {topic: b, handler: {log: }}\n", []string{"--lease", "1y"}, `--lease: "1y" is no duration: write one such as 500ms, 30s, 15m, 12h or 7d`},
 	} {

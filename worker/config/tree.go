@@ -56,10 +56,10 @@ func subscriptionKeys(limits consumer.Limits, defaults *consumer.Options) []key[
 		count("crashes", func(s *s) *int { return &s.Crashes }, limits.MaxCrashes).byDefault(defaults.MaxCrashes).
 			on("crashes", "N").doc("crashes at which an event is dead-lettered: its worker died while it ran"),
 		under("backoff", "waits after failures, drawn evenly up to a bound that doubles", func(s *s) *Backoff { return &s.Backoff },
-			span("initial", func(b *Backoff) *time.Duration { return &b.Initial }, limits.BackoffBase).byDefault(defaults.Backoff.Base).
-				on("backoff", "DURATION").doc("longest wait after the first failure; it doubles"),
+			span("base", func(b *Backoff) *time.Duration { return &b.Base }, limits.BackoffBase).byDefault(defaults.Backoff.Base).
+				on("backoff-base", "DURATION").doc("longest wait after the first failure; it doubles"),
 			span("max", func(b *Backoff) *time.Duration { return &b.Max }, limits.BackoffMax).byDefault(defaults.Backoff.Max).
-				otherwise(formatDuration(defaults.Backoff.Max)+", or initial if that is longer").
+				otherwise(formatDuration(defaults.Backoff.Max)+", or base if that is longer").
 				on("backoff-max", "DURATION").doc("longest wait after any failure")),
 		span("run_limit", func(s *s) *time.Duration { return &s.RunLimit }, limits.RunLimit).byDefault(defaults.RunLimit).
 			otherwise(formatDuration(defaults.RunLimit)+", or 30s in mode transactional").
