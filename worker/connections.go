@@ -52,6 +52,9 @@ type ConnectOptions struct {
 	// Mongo is the URI of a MongoDB; its database, or "onceish", gets the collection "dedupe", and outboxes. Empty: marks are kept in a
 	// key-value bucket on the same NATS, and there are no outboxes.
 	Mongo string
+	// Namespace ends the names of the collections, after a dot: where workers on several NATS clusters share a database each cluster needs one of its
+	// own, for an event of one would be taken for the other's that has its topic and id. Empty: the names are as they are.
+	Namespace string
 	// Embed starts or joins a server when there is no URL. It is a function so that only who wants one links a server. Nil: NATS is required.
 	Embed func(ctx context.Context, log *slog.Logger) (Embedded, error)
 	// Provision makes streams that are missing. With Embed they always are: there is nobody else to make them.
@@ -213,7 +216,7 @@ func (c *Connections) openMongo(ctx context.Context) (dedupe.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	coll := db.Collection(dedupeCollection)
+	coll := db.Collection(InNamespace(c.o.Namespace, dedupeCollection))
 	c.storeName = redact.URL(c.o.Mongo) + " " + coll.Database().Name() + "." + coll.Name()
 	s, err := mongodedupe.New(ctx, coll, &mongodedupe.Options{Logger: c.log, Waiting: c.outboxes.notify})
 	if err != nil {
@@ -239,9 +242,13 @@ func (c *Connections) openDatabase(ctx context.Context) (*mongo.Database, error)
 	if c.database != nil {
 		return c.database, nil
 	}
-	client, db, err := connectMongo(ctx, c.o.Mongo, c.o.Name, " Without a URI marks are kept in NATS")
+	client, db, named, err := connectMongo(ctx, c.o.Mongo, c.o.Name, " Without a URI marks are kept in NATS")
 	if err != nil {
 		return nil, err
+	}
+	if !named {
+		c.log.Warn("the MongoDB URI names no database, so the default one is used: whoever else forgets to name one shares its marks; "+
+			"name it, mongodb://host/DATABASE, also if it is to be this one", "database", db.Name())
 	}
 	c.mongo, c.database = client, db
 	c.closers = append(c.closers, func() error { return disconnectWithin(client, c.timeToClose()) })

@@ -64,7 +64,7 @@ func administer(ctx context.Context, cmd *cli.Command, f func(name string, a out
 	if c.Mongo.URI == "" {
 		return commandline.Usagef(cmd, "no MongoDB: set --mongo or MONGODB_URI")
 	}
-	box, err := worker.OpenOutbox(ctx, c.Mongo.URI, cmd.String("collection"), cmd.FullName())
+	box, err := worker.OpenOutbox(ctx, c.Mongo.URI, worker.InNamespace(c.Mongo.Namespace, cmd.String("collection")), cmd.FullName())
 	if err != nil {
 		return err
 	}

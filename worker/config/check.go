@@ -13,7 +13,7 @@ import (
 // settle fills in defaults that depend on other keys.
 func (c *Config) settle(r *reader) {
 	if _, given := r.given["outbox.backoff.max"]; c.Outbox != nil && !given {
-		c.Outbox.Backoff.Max = max(c.Outbox.Backoff.Max, c.Outbox.Backoff.Initial)
+		c.Outbox.Backoff.Max = max(c.Outbox.Backoff.Max, c.Outbox.Backoff.Base)
 	}
 	for i := range c.Subscriptions {
 		s, at := &c.Subscriptions[i], entry(string(SectionSubscriptions), i)
@@ -24,7 +24,7 @@ func (c *Config) settle(r *reader) {
 			s.RunLimit = transactionalRunLimit()
 		}
 		if _, given := r.given[at+".backoff.max"]; !given {
-			s.Backoff.Max = max(s.Backoff.Max, s.Backoff.Initial)
+			s.Backoff.Max = max(s.Backoff.Max, s.Backoff.Base)
 		}
 		if _, given := r.given[at+".dead_letter"]; !given {
 			s.DeadLetter = "dead." + c.Group
@@ -94,7 +94,7 @@ func (s *Subscription) checkExposure(r *reader, at string) {
 
 // checkTimes refuses marks that expire while their event may still come again.
 func (s *Subscription) checkTimes(r *reader, at string) {
-	initial, most, ttl, lease := at+".backoff.initial", at+".backoff.max", at+".ttl", at+".lease"
+	base, most, ttl, lease := at+".backoff.base", at+".backoff.max", at+".ttl", at+".lease"
 	runLimit, ackWait := at+".run_limit", at+".ack_wait"
 	say := func(path string, d time.Duration) string {
 		return r.called(path) + " " + r.shown(path, formatDuration(d))
@@ -102,8 +102,8 @@ func (s *Subscription) checkTimes(r *reader, at string) {
 	is := func(path string, d time.Duration) string {
 		return r.called(path) + " is " + r.shown(path, formatDuration(d))
 	}
-	if p, ok := r.blame(initial, most); ok && s.Backoff.Initial > s.Backoff.Max {
-		r.mistake(p, "%s, longer than %s: raise the second or lower the first", is(initial, s.Backoff.Initial), say(most, s.Backoff.Max))
+	if p, ok := r.blame(base, most); ok && s.Backoff.Base > s.Backoff.Max {
+		r.mistake(p, "%s, longer than %s: raise the second or lower the first", is(base, s.Backoff.Base), say(most, s.Backoff.Max))
 	}
 	if p, ok := r.blame(ttl, lease); ok && s.TTL <= s.Lease {
 		r.mistake(p, "%s: it must be longer than %s", is(ttl, s.TTL), say(lease, s.Lease))
@@ -114,7 +114,7 @@ func (s *Subscription) checkTimes(r *reader, at string) {
 		r.warn(giveUp, "%s, but half of %s ends it before", is(giveUp, s.GiveUp), say(ttl, s.TTL))
 	}
 	horizon := (&consumer.Options{AckWait: s.AckWait, Backoff: consumer.Backoff{Max: s.Backoff.Max}, RunLimit: s.RunLimit}).Horizon()
-	if p, ok := r.blame(ttl, runLimit, most, ackWait, initial); ok && s.TTL < horizon {
+	if p, ok := r.blame(ttl, runLimit, most, ackWait, base); ok && s.TTL < horizon {
 		r.mistake(p, "%s, but an event may come again for longer (%s + %s + %s): raise %s or lower the others",
 			is(ttl, s.TTL), say(ackWait, s.AckWait), say(most, s.Backoff.Max), say(runLimit, s.RunLimit), r.called(ttl))
 	}

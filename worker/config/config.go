@@ -63,6 +63,8 @@ type TLS struct {
 type Mongo struct {
 	// URI may hold a password: do not show it. Empty: marks are kept in NATS, and there is no outbox.
 	URI string
+	// Namespace is what the names of the worker's collections end with. Empty: nothing.
+	Namespace string
 }
 
 // Outbox is a collection whose rows are published.
@@ -118,7 +120,7 @@ type Subscription struct {
 }
 
 // Backoff is the longest wait after the first failure, which doubles, and the longest after any.
-type Backoff struct{ Initial, Max time.Duration }
+type Backoff struct{ Base, Max time.Duration }
 
 // Order says which events run one after the other.
 type Order string

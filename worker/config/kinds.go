@@ -218,7 +218,7 @@ func validCollection(s string) error {
 		return fmt.Errorf("%s is no name of a collection: it must not be empty, hold $, begin with system., nor begin or end with a dot", quote(s))
 	case len(s) > maxCollection:
 		return fmt.Errorf("it is too long for a collection: at most %d bytes", maxCollection)
-	case s == marksCollection:
+	case s == marksCollection, strings.HasPrefix(s, marksCollection+"."):
 		return fmt.Errorf("%s has the marks of what was handled: name another collection", quote(s))
 	}
 	return nil

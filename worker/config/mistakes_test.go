@@ -107,8 +107,8 @@ func mistakes() map[string][]string {
 		with("lease: 10ms"):                       {`5:12: subscriptions[0].lease: "10ms" is not a duration from 100ms to 1d`},
 		with("lease: 1d", "ttl: 1d"):              {"6:10: subscriptions[0].ttl: ttl is 1d: it must be longer than lease 1d"},
 		with("run_limit: 8d"):                     {"5:16: subscriptions[0].run_limit: ttl is 7d, but an event may come again for longer (ack_wait 30s + backoff.max 5m + run_limit 8d): raise ttl or lower the others"},
-		with("backoff: {initial: 1m, max: 1s}"): {
-			"5:24: subscriptions[0].backoff.initial: backoff.initial is 1m, longer than backoff.max 1s: raise the second or lower the first",
+		with("backoff: {base: 1m, max: 1s}"): {
+			"5:21: subscriptions[0].backoff.base: backoff.base is 1m, longer than backoff.max 1s: raise the second or lower the first",
 		},
 		with("ttl: 5", "run_limit: 8d"): {`5:10: subscriptions[0].ttl: "5" has no unit: write 5s for seconds, or 5ms, 5m, 5h, 5d`},
 		"group: g\nsubscriptions: [{topic: a.., handler: {log: }}, {topic: a.., handler: {log: }}]\n": {
@@ -185,15 +185,17 @@ func mistakes() map[string][]string {
 		boxed + "{}\n" + with("ttl: 1d")[len("group: billing\n"):]: {
 			"7:10: subscriptions[0].ttl: outbox.retention is 3d, and ttl of subscriptions[0] 1d: what is published again within the retention must still be known; lower outbox.retention or raise ttl",
 		},
-		boxed + "{after_dead: go-on}":                {`3:22: outbox.after_dead: "go-on" is none of block or continue`},
-		boxed + "{collection: dedupe}":               {`3:22: outbox.collection: "dedupe" has the marks of what was handled: name another collection`},
-		boxed + "{attempts: 0}":                      {`3:20: outbox.attempts: "0" is not a whole number from 1 to 1000000`},
-		boxed + "{backoff: {initial: 10m, max: 1m}}": {`3:29: outbox.backoff.initial: outbox.backoff.initial is 10m, longer than outbox.backoff.max 1m: raise the second or lower the first`},
-		boxed + "{}\nsubscriptions: []\n":            {"4:16: subscriptions: there is none: name at least one, with a topic and a handler"},
-		"group: g\n":                                 {"1:1: subscriptions: there is none: name at least one, with a topic and a handler"},
-		"x: &x {<<: *x}\n" + smallest:                {`1:1: x: there is no key "x": use group, nats, mongo, data_dir, log, drain, outbox or subscriptions`},
-		"nats: &x {<<: *x}\n" + smallest:             {"1:15: nats: a mapping is merged (<<) into itself: write its keys out"},
-		"nats: &x {<<: 5}\n" + smallest:              {"1:15: nats: it is a number, but a mapping is wanted: put keys below it"},
+		boxed + "{after_dead: go-on}":             {`3:22: outbox.after_dead: "go-on" is none of block or continue`},
+		boxed + "{collection: dedupe}":            {`3:22: outbox.collection: "dedupe" has the marks of what was handled: name another collection`},
+		boxed + "{collection: dedupe.eu}":         {`3:22: outbox.collection: "dedupe.eu" has the marks of what was handled: name another collection`},
+		smallest + "mongo: {namespace: a.b}\n":    {`5:20: mongo.namespace: "a.b" is not 1 to 50 letters, digits, '-' and '_'`},
+		boxed + "{attempts: 0}":                   {`3:20: outbox.attempts: "0" is not a whole number from 1 to 1000000`},
+		boxed + "{backoff: {base: 10m, max: 1m}}": {`3:26: outbox.backoff.base: outbox.backoff.base is 10m, longer than outbox.backoff.max 1m: raise the second or lower the first`},
+		boxed + "{}\nsubscriptions: []\n":         {"4:16: subscriptions: there is none: name at least one, with a topic and a handler"},
+		"group: g\n":                              {"1:1: subscriptions: there is none: name at least one, with a topic and a handler"},
+		"x: &x {<<: *x}\n" + smallest:             {`1:1: x: there is no key "x": use group, nats, mongo, data_dir, log, drain, outbox or subscriptions`},
+		"nats: &x {<<: *x}\n" + smallest:          {"1:15: nats: a mapping is merged (<<) into itself: write its keys out"},
+		"nats: &x {<<: 5}\n" + smallest:           {"1:15: nats: it is a number, but a mapping is wanted: put keys below it"},
 
 		handled("{http: {url: 'http://h', statuses: 404}}"):                      {`4:49: subscriptions[0].handler.http.statuses: "404" is a number, but it must be statuses and what they mean, such as 401-405=permanent, 409=done: put it in quotes`},
 		handled("{http: {url: 'http://h', statuses: '404'}}"):                    {`4:49: subscriptions[0].handler.http.statuses: "404" is no status with its meaning: write 404=permanent, or 401-405=permanent`},

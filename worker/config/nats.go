@@ -90,8 +90,9 @@ func (t *TLS) check(r *reader, at string) {
 
 // Forms of values, for JSON Schema too.
 var (
-	prefixForm = regexp.MustCompile(`^[^\x00-\x20\x7f.*>]+(\.[^\x00-\x20\x7f.*>]+)*$`)
-	nameForm   = regexp.MustCompile(`^[^\x00-\x20\x7f.*>/\\]+$`)
-	bucketForm = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,200}$`)
-	pathForm   = regexp.MustCompile(`^[^.]+(\.[^.]+)*$`)
+	prefixForm    = regexp.MustCompile(`^[^\x00-\x20\x7f.*>]+(\.[^\x00-\x20\x7f.*>]+)*$`)
+	nameForm      = regexp.MustCompile(`^[^\x00-\x20\x7f.*>/\\]+$`)
+	bucketForm    = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,200}$`)
+	namespaceForm = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,50}$`)
+	pathForm      = regexp.MustCompile(`^[^.]+(\.[^.]+)*$`)
 )

@@ -12,7 +12,7 @@ import (
 func (s *Subscription) Options() (*consumer.Options, error) {
 	o := &consumer.Options{
 		Mode: s.Mode, Concurrency: s.Concurrency, MaxUnmarked: s.MaxUnmarked, MaxAttempts: s.Attempts, MaxCrashes: s.Crashes,
-		Backoff:  consumer.Backoff{Base: s.Backoff.Initial, Max: s.Backoff.Max},
+		Backoff:  consumer.Backoff{Base: s.Backoff.Base, Max: s.Backoff.Max},
 		RunLimit: s.RunLimit, Lease: s.Lease, AckWait: s.AckWait, TTL: s.TTL, GiveUp: s.GiveUp,
 		From: s.Start, FromStream: s.StartStream, DeadLetter: s.DeadLetter, OrderKey: s.orderKey(),
 		ID: s.identity(), Fingerprint: s.fingerprint(),

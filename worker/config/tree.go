@@ -21,7 +21,10 @@ func tree() object[Config] {
 		under("mongo", "where it is remembered what was handled, and where the outbox is", func(c *Config) *Mongo { return &c.Mongo },
 			text("uri", "a URI such as mongodb://localhost:27017/billing", func(m *Mongo) *string { return &m.URI }, validMongo).
 				discreet().secret().on("mongo", "URI").in("MONGODB_URI").
-				doc("MongoDB that remembers what was handled, and has the outbox; without one, a key-value bucket in NATS remembers it")),
+				doc("MongoDB that remembers what was handled, and has the outbox; without one, a key-value bucket in NATS remembers it"),
+			formed("namespace", "1 to 50 letters, digits, '-' and '_'", func(m *Mongo) *string { return &m.Namespace }, namespaceForm).otherwise("none").
+				on("namespace", "NAME").in("ONCEISH_NAMESPACE").
+				doc("makes the worker's collections dedupe.NAME and outbox.NAME: where workers on several NATS clusters share a database, each cluster needs its own")),
 		text("data_dir", "a directory", func(c *Config) *string { return &c.DataDir }, nil).
 			on("data-dir", "DIRECTORY").in("ONCEISH_DATA_DIR").otherwise("$XDG_DATA_HOME/onceish or ~/.local/share/onceish").
 			doc("where the worker's own server keeps its data"),
@@ -53,10 +56,10 @@ func subscriptionKeys(limits consumer.Limits, defaults *consumer.Options) []key[
 		count("crashes", func(s *s) *int { return &s.Crashes }, limits.MaxCrashes).byDefault(defaults.MaxCrashes).
 			on("crashes", "N").doc("crashes at which an event is dead-lettered: its worker died while it ran"),
 		under("backoff", "waits after failures, drawn evenly up to a bound that doubles", func(s *s) *Backoff { return &s.Backoff },
-			span("initial", func(b *Backoff) *time.Duration { return &b.Initial }, limits.BackoffBase).byDefault(defaults.Backoff.Base).
-				on("backoff", "DURATION").doc("longest wait after the first failure; it doubles"),
+			span("base", func(b *Backoff) *time.Duration { return &b.Base }, limits.BackoffBase).byDefault(defaults.Backoff.Base).
+				on("backoff-base", "DURATION").doc("longest wait after the first failure; it doubles"),
 			span("max", func(b *Backoff) *time.Duration { return &b.Max }, limits.BackoffMax).byDefault(defaults.Backoff.Max).
-				otherwise(formatDuration(defaults.Backoff.Max)+", or initial if that is longer").
+				otherwise(formatDuration(defaults.Backoff.Max)+", or base if that is longer").
 				on("backoff-max", "DURATION").doc("longest wait after any failure")),
 		span("run_limit", func(s *s) *time.Duration { return &s.RunLimit }, limits.RunLimit).byDefault(defaults.RunLimit).
 			otherwise(formatDuration(defaults.RunLimit)+", or 30s in mode transactional").

@@ -31,7 +31,7 @@ func tunable() map[string]func(*consumer.Options, *Subscription) error {
 		"max-unmarked": field(func(o *consumer.Options, s *Subscription) { o.MaxUnmarked = s.MaxUnmarked }),
 		"attempts":     field(func(o *consumer.Options, s *Subscription) { o.MaxAttempts = s.Attempts }),
 		"crashes":      field(func(o *consumer.Options, s *Subscription) { o.MaxCrashes = s.Crashes }),
-		"backoff":      field(func(o *consumer.Options, s *Subscription) { o.Backoff.Base = s.Backoff.Initial }),
+		"backoff-base": field(func(o *consumer.Options, s *Subscription) { o.Backoff.Base = s.Backoff.Base }),
 		"backoff-max":  field(func(o *consumer.Options, s *Subscription) { o.Backoff.Max = s.Backoff.Max }),
 		"run-limit":    field(func(o *consumer.Options, s *Subscription) { o.RunLimit = s.RunLimit }),
 		"lease":        field(func(o *consumer.Options, s *Subscription) { o.Lease = s.Lease }),

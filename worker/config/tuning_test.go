@@ -31,7 +31,7 @@ func tuned(t *testing.T, args ...string) (*config.Tuning, error) {
 // A program's flags go before its own options, for all topics or for one, whichever was given first.
 func TestFlagsGoBeforeTheProgramsOptions(t *testing.T) {
 	t.Parallel()
-	tuning, err := tuned(t, "--concurrency", "order.>=64", "--concurrency", "8", "--attempts", "3", "--lease", "5s", "--ack-wait", "a=b=4s", "--rate", "2/s", "--backoff", "10m", "--start", "latest")
+	tuning, err := tuned(t, "--concurrency", "order.>=64", "--concurrency", "8", "--attempts", "3", "--lease", "5s", "--ack-wait", "a=b=4s", "--rate", "2/s", "--backoff-base", "10m", "--start", "latest")
 	if err != nil {
 		t.Fatal(err)
 	}
