@@ -20,7 +20,9 @@ func (e *engine) healthy() error {
 	if letter != nil {
 		err = errors.Join(err, fmt.Errorf("dead letters cannot be stored on %q: %w", e.o.DeadLetter, letter))
 	}
-	if o, ok := e.machine.Overdue(e.now(), 2*e.o.AckWait); ok && e.paused.IsZero() {
+	receiver := e.receiverTrouble()
+	err = errors.Join(err, receiver)
+	if o, ok := e.machine.Overdue(e.now(), 2*e.o.AckWait); ok && e.paused.IsZero() && receiver == nil {
 		err = errors.Join(err, fmt.Errorf(
 			"%d events of order key %.64q wait for sequence %d, which the bus was to deliver again %v ago: see whether the consumer is paused, or another process holds it",
 			o.Waiting, o.Key, o.Sequence, e.now().Sub(o.Due).Round(time.Second)))

@@ -15,6 +15,7 @@ func TestJudge(t *testing.T) {
 	for name, c := range map[string]struct {
 		err   error
 		kind  protocol.VerdictKind
+		own   protocol.VerdictKind
 		after time.Duration
 		timed bool
 		says  string
@@ -34,6 +35,13 @@ func TestJudge(t *testing.T) {
 		"snoozed for less than none":   {err: Snooze(-1), kind: protocol.Snooze, timed: true, says: "snoozed for 0s"},
 		"permanent, about a later":     {err: Permanent(RetryAfter(time.Hour, boom)), kind: protocol.Permanent, says: "boom"},
 		"later, about a permanent":     {err: RetryAfter(time.Hour, Permanent(boom)), kind: protocol.Failure, after: time.Hour, timed: true, says: "boom"},
+		"throttled":                    {err: Throttled(time.Minute, boom), kind: protocol.Throttled, after: time.Minute, timed: true, says: "boom"},
+		"throttled, for how long":      {err: Throttled(0, boom), kind: protocol.Throttled, says: "boom"},
+		"throttled, nil":               {err: Throttled(time.Minute, nil), kind: protocol.Success},
+		"unavailable":                  {err: fmt.Errorf("it failed: %w", Unavailable(boom)), kind: protocol.Unavailable, own: protocol.Failure, says: "it failed: boom"},
+		"unavailable, nil":             {err: Unavailable(nil), kind: protocol.Success},
+		"unavailable, else permanent":  {err: Unavailable(Permanent(boom)), kind: protocol.Unavailable, own: protocol.Permanent, says: "boom"},
+		"unavailable, else later":      {err: Unavailable(RetryAfter(time.Hour, boom)), kind: protocol.Unavailable, own: protocol.Failure, after: time.Hour, timed: true, says: "boom"},
 		"the handler ended its thread": {err: errGoexit, kind: protocol.Failure, says: errGoexit.Error()},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -43,12 +51,16 @@ func TestJudge(t *testing.T) {
 			if c.err == nil {
 				want.Err = nil
 			}
-			if got.Kind != want.Kind || got.After != want.After || got.Timed != want.Timed || got.Error != want.Error || got.Stack != "" ||
+			if got.Kind != want.Kind || got.Own != c.own || got.After != want.After || got.Timed != want.Timed || got.Error != want.Error || got.Stack != "" ||
 				!errors.Is(got.Err, c.err) {
 				t.Errorf("%+v, want %+v", got, want)
 			}
-			if IsPermanent(c.err) != (c.kind == protocol.Permanent) {
-				t.Errorf("IsPermanent is %v", IsPermanent(c.err))
+			for kind, is := range map[protocol.VerdictKind]func(error) bool{
+				protocol.Permanent: IsPermanent, protocol.Throttled: IsThrottled, protocol.Unavailable: IsUnavailable,
+			} {
+				if is(c.err) != (c.kind == kind) {
+					t.Errorf("it is taken for %v: %v", kind, is(c.err))
+				}
 			}
 		})
 	}

@@ -10,8 +10,8 @@ type Limit[T int | time.Duration] struct{ Min, Max T }
 
 // Limits are the bounds of fields of Options, for whoever lets people set them.
 type Limits struct {
-	Concurrency, MaxUnmarked, MaxAttempts, MaxCrashes             Limit[int]
-	BackoffBase, BackoffMax, RunLimit, Lease, AckWait, TTL, Drain Limit[time.Duration]
+	Concurrency, MaxUnmarked, MaxAttempts, MaxCrashes                     Limit[int]
+	BackoffBase, BackoffMax, RunLimit, Lease, AckWait, TTL, GiveUp, Drain Limit[time.Duration]
 }
 
 // OptionLimits returns what Options.WithDefaults checks. Backoff.Max is also at least Backoff.Base, MaxUnmarked at least Concurrency, and TTL
@@ -29,6 +29,7 @@ func OptionLimits() Limits {
 		Lease:       Limit[time.Duration]{100 * time.Millisecond, day},
 		AckWait:     Limit[time.Duration]{100 * time.Millisecond, day},
 		TTL:         Limit[time.Duration]{time.Second, 10 * 365 * day},
+		GiveUp:      Limit[time.Duration]{time.Second, 10 * 365 * day},
 		Drain:       Limit[time.Duration]{time.Millisecond, day},
 	}
 }

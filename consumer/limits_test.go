@@ -13,7 +13,7 @@ func TestLimitsAreWhatIsAccepted(t *testing.T) {
 	most := consumer.Options{
 		Concurrency: l.Concurrency.Max, MaxAttempts: l.MaxAttempts.Max, MaxCrashes: l.MaxCrashes.Max,
 		Backoff:  consumer.Backoff{Base: l.BackoffBase.Max, Max: l.BackoffMax.Max},
-		RunLimit: l.RunLimit.Max, Lease: l.Lease.Max, AckWait: l.AckWait.Max, TTL: l.TTL.Max, Drain: l.Drain.Max,
+		RunLimit: l.RunLimit.Max, Lease: l.Lease.Max, AckWait: l.AckWait.Max, TTL: l.TTL.Max, GiveUp: l.GiveUp.Max, Drain: l.Drain.Max,
 	}
 	if _, err := most.WithDefaults("g"); err != nil {
 		t.Error(err)
@@ -28,6 +28,7 @@ func TestLimitsAreWhatIsAccepted(t *testing.T) {
 		"Lease":        func(o *consumer.Options) { o.Lease++ },
 		"AckWait":      func(o *consumer.Options) { o.AckWait++ },
 		"TTL":          func(o *consumer.Options) { o.TTL++ },
+		"GiveUp":       func(o *consumer.Options) { o.GiveUp++ },
 		"Drain":        func(o *consumer.Options) { o.Drain++ },
 	} {
 		o := most

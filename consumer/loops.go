@@ -274,11 +274,14 @@ func (e *engine) publish(events []bus.Event) ([]bus.Receipt, error) {
 // answer tells the bus, the observer and the log how deliveries ended.
 func (e *engine) answer() {
 	var as []protocol.Answer
-	for e.await(answerLoop, func(m *protocol.Machine, _ time.Time) bool {
+	var receiver receiverState
+	for e.await(answerLoop, func(m *protocol.Machine, now time.Time) bool {
 		as = m.Answers()
+		receiver.read(m, now)
 		e.telling = len(as) > 0
 		return e.telling
 	}) {
+		e.reportReceiver(&receiver)
 		for i := range as {
 			e.tell(&as[i])
 		}
@@ -314,6 +317,9 @@ func (e *engine) report(a *protocol.Answer) {
 	case protocol.Failed:
 		e.o.Logger.Warn("handler failed: the event comes again", "key", a.Job.Key().String(),
 			"attempt", a.Job.Attempt(), "after", a.After, "error", a.Job.Verdict().Error)
+	case protocol.Deferred:
+		e.o.Logger.Debug("event deferred: no attempt is counted, and it will be retried", "key", a.Job.Key().String(),
+			"after", a.After, "error", a.Job.Verdict().Error)
 	case protocol.Lost:
 		e.o.Logger.Warn("claim lost: the event is another claim's by now, or the store has forgotten this one", "key", a.Job.Key().String(),
 			"effect", effectOf(a.Job), "error", a.Job.Verdict().Error)

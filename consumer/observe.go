@@ -14,7 +14,8 @@ type Observer interface{ Observe(Observation) }
 
 // Observation is the end of one delivery.
 type Observation struct {
-	// Outcome is one of "handled", "duplicate", "skipped" (it is no event of this group), "failed", "snoozed", "dead", "unburied" (the dead letter could not
+	// Outcome is one of "handled", "duplicate", "skipped" (it is no event of this group), "failed", "snoozed", "deferred" (it was
+	// throttled, or the receiver was unavailable: no attempt), "dead", "unburied" (the dead letter could not
 	// be stored yet), "held" (another copy is being worked on, or it is not due), "given back" (it never ran), "lost" (another process has it),
 	// "unresolved" (it is not known whether its transaction was committed; the event comes again).
 	Outcome string
@@ -32,7 +33,7 @@ type Observation struct {
 
 var outcomes = map[protocol.Outcome]string{
 	protocol.Handled: "handled", protocol.Duplicate: "duplicate", protocol.Skipped: "skipped", protocol.Failed: "failed",
-	protocol.Snoozed: "snoozed", protocol.Dead: "dead", protocol.Unburied: "unburied",
+	protocol.Snoozed: "snoozed", protocol.Deferred: "deferred", protocol.Dead: "dead", protocol.Unburied: "unburied",
 	protocol.Held: "held", protocol.GivenBack: "given back", protocol.Lost: "lost",
 	protocol.Unresolved: "unresolved",
 }

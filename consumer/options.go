@@ -51,6 +51,9 @@ type Options struct {
 	AckWait time.Duration
 	// TTL is how long marks are kept after they were written; 7 days. Longer than any redelivery takes.
 	TTL time.Duration
+	// GiveUp is how old an event may get whose runs end as Throttled or Unavailable, counted from its
+	// first claim, before it is dead-lettered; 3 days. Half of TTL is the most.
+	GiveUp time.Duration
 	// Drain is how long running handlers may take to finish when the subscription ends; 25 s. Then
 	// they are cancelled. Whatever hangs, the subscription has ended after Drain and another 4 s,
 	// or after twice Drain if that is less.
@@ -115,6 +118,7 @@ func (o *Options) WithDefaults(group string) (*Options, error) {
 	fill(&out.Lease, 30*time.Second)
 	fill(&out.AckWait, bus.DefaultAckWait)
 	fill(&out.TTL, 7*24*time.Hour)
+	fill(&out.GiveUp, 3*24*time.Hour)
 	fill(&out.Drain, 25*time.Second)
 	fill(&out.DeadLetter, "dead."+group)
 	if out.ID == nil {
@@ -158,6 +162,7 @@ func (o *Options) validate() error {
 		l.Lease.check("Lease", o.Lease),
 		l.AckWait.check("AckWait", o.AckWait),
 		l.TTL.check("TTL", o.TTL),
+		l.GiveUp.check("GiveUp", o.GiveUp),
 		l.Drain.check("Drain", o.Drain),
 	)
 	err = errors.Join(err, o.checkTransactional(), o.checkFingerprint())

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
+	"time"
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer/internal/cursor"
@@ -115,8 +116,13 @@ func (e *engine) open(ctx context.Context, info bus.TopicInfo) error {
 		return err
 	}
 	state := e.cursor.Polled()
-	if !opened.Known {
-		e.o.Logger.Info("the group is new on this topic", "group", e.group, "topic", e.topic, "events_to_handle", state.Pending)
+	switch {
+	case !opened.Known:
+		e.o.Logger.Info("the group is new on this topic", "group", e.group, "topic", e.topic,
+			"events_to_handle", eventsToHandle(&state, opened.Watermark, info.Last))
+	case e.o.From != bus.Start{} && e.o.FromStream == "":
+		e.o.Logger.Info("the group is known on this topic and goes on where it was: start is for new groups alone; read again under another group",
+			"group", e.group, "topic", e.topic, "sequence", opened.Watermark.Sequence, "start", startText(e.o.From))
 	}
 	if state.AckWait > 0 {
 		e.o.AckWait = state.AckWait // of a consumer that was only bound to
@@ -128,12 +134,29 @@ func (e *engine) open(ctx context.Context, info bus.TopicInfo) error {
 	cfg := protocol.Config{
 		Group: e.group, Owner: owner, Concurrency: e.o.Concurrency, MaxUnmarked: e.o.MaxUnmarked,
 		MaxAttempts: e.o.MaxAttempts, MaxCrashes: e.o.MaxCrashes, Backoff: protocol.Backoff(e.o.Backoff),
-		Lease: e.o.Lease, Commit: e.o.commitTime(), AckWait: e.o.AckWait, RunLimit: e.o.RunLimit, TTL: e.o.TTL, MaxAge: info.MaxAge,
+		Lease: e.o.Lease, Commit: e.o.commitTime(), AckWait: e.o.AckWait, RunLimit: e.o.RunLimit, TTL: e.o.TTL, GiveUp: e.o.GiveUp, MaxAge: info.MaxAge,
 		ArrivalsAreAttempts: e.o.Mode == SeenMark, Watermark: opened.Watermark, Rand: mathrand.Float64,
 	}
 	e.machine, e.tickEvery = protocol.New(cfg), cfg.TickEvery()
 	e.machine.SetBusTime(e.now(), state.Now)
 	return nil
+}
+
+// eventsToHandle is how many events there are for a new group, at most: another process may have taken some, and what
+// lies below its start may be delivered, for stores to recognise.
+func eventsToHandle(state *bus.Info, start, last bus.Position) uint64 {
+	n := state.Pending + state.Unsettled
+	if start.Sequence == 0 || start.Stream != last.Stream {
+		return n
+	}
+	return min(n, last.Sequence-min(start.Sequence, last.Sequence))
+}
+
+func startText(from bus.Start) string {
+	if from.Latest {
+		return "latest"
+	}
+	return from.Time.Format(time.RFC3339Nano)
 }
 
 // newOwner begins the nonces of this subscription: 96 random bits, so that no two in the world share them.

@@ -9,13 +9,17 @@ import (
 	"github.com/onceish/onceish/consumer/internal/protocol"
 )
 
-// Stats count deliveries since the subscription began, but for InFlight and Running.
+// Stats count deliveries since the subscription began, but for InFlight, Running and Allowed.
 type Stats struct {
-	// InFlight is how many events are in hand now, Running how many handlers run.
-	InFlight, Running uint64
+	// InFlight is how many events are in hand now, Running how many handlers run. Allowed is how many may run: Options.Concurrency,
+	// or fewer while the receiver throttles; 0 is one at a time, with a gap between.
+	InFlight, Running, Allowed uint64
 	// Handled runs succeeded; Duplicates were recognised and acknowledged; Failed runs will be repeated; Dead were
 	// dead-lettered.
 	Handled, Duplicates, Failed, Dead uint64
+	// Deferred runs were Throttled, or Unavailable for a reason that may not be the event's own: they were no
+	// attempts, and will be repeated.
+	Deferred uint64
 	// Skipped messages were acknowledged unrun, for they are no events of this group: the bus's server stored them for itself (markers
 	// of deletions, schedules), or they are redriven for another group.
 	Skipped uint64

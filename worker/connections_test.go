@@ -1,7 +1,9 @@
 package worker
 
 import (
+	"context"
 	"errors"
+	"net"
 	"strings"
 	"testing"
 )
@@ -28,5 +30,21 @@ func TestConnectErrorsHideCredentials(t *testing.T) {
 	}
 	if _, err := Connect(t.Context(), nil); !errors.Is(err, ErrUsage) {
 		t.Errorf("%v, want %v", err, ErrUsage)
+	}
+}
+
+// Whoever starts a worker again after a failure does so when DNS has none: a URI is not wrong because its servers cannot be looked up.
+func TestDNSFailureIsNoWrongUsage(t *testing.T) {
+	system := net.DefaultResolver
+	defer func() { net.DefaultResolver = system }()
+	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+		return nil, errors.New("no route")
+	}}
+	_, _, err := connectMongo(t.Context(), "mongodb+srv://user:hunter2@shop.example.com/shop", "test", "")
+	if err == nil || errors.Is(err, ErrUsage) || ExitStatus(err) != 1 {
+		t.Errorf("%v, exit status %d", err, ExitStatus(err))
+	}
+	if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "DNS") {
+		t.Errorf("%v", err)
 	}
 }

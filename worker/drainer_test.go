@@ -136,8 +136,8 @@ func TestUntilEmptyDoesNotWaitForDeadRows(t *testing.T) {
 			addTo(t.Context(), t, q, bus.Event{ID: "big", Topic: "t", Key: "k", Data: make([]byte, 2000)}, bus.Event{ID: "behind", Topic: "t", Key: "k"})
 			w := r.worker(t, Options{UntilEmpty: true})
 			d := drain(t, w, q, &o)
-			if err := w.Run(t.Context()); err != nil {
-				t.Fatal(err)
+			if err := w.Run(t.Context()); !errors.Is(err, ErrUndone) {
+				t.Fatalf("%v, want %v", err, ErrUndone)
 			}
 			if s := d.Stats(); s.Dead != 1 || s.Sent != uint64(o.AfterDead) {
 				t.Errorf("%+v", s)

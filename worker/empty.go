@@ -58,7 +58,7 @@ func empty(ctx context.Context, subs []subscribed, drainers []*drainer) bool {
 func endings(subs []subscribed) (n uint64) {
 	for _, s := range subs {
 		stats := s.sub.Stats()
-		n += stats.Handled + stats.Failed + stats.Dead + stats.Lost
+		n += stats.Handled + stats.Failed + stats.Deferred + stats.Dead + stats.Lost
 	}
 	return n
 }
@@ -66,8 +66,8 @@ func endings(subs []subscribed) (n uint64) {
 // pollEmpty is how often the bus is asked.
 const pollEmpty = 100 * time.Millisecond
 
-// untilEmpty ends when there is nothing left to do.
-func untilEmpty(subs []subscribed, drainers []*drainer) Actor {
+// untilEmpty ends when there is nothing left to do, or nothing that can be done.
+func untilEmpty(s *standstill) Actor {
 	ctx, cancel := context.WithCancel(context.Background())
 	return Actor{
 		Name: "until empty",
@@ -80,8 +80,11 @@ func untilEmpty(subs []subscribed, drainers []*drainer) Actor {
 				case <-ctx.Done():
 					return errAsked
 				}
-				if empty(ctx, subs, drainers) {
+				if empty(ctx, s.subs, s.drainers) {
 					return errAsked
+				}
+				if err := s.look(ctx); err != nil {
+					return err
 				}
 			}
 		},

@@ -11,7 +11,11 @@ import (
 // ErrUsage is returned when what was asked for makes no sense: exit status 2.
 var ErrUsage = commandline.ErrUsage
 
-// ExitStatus is what a process exits with: 0 done or drained, 1 failed, 2 wrong usage, 3 drain incomplete.
+// ErrUndone is returned by a worker that ran until all was empty (Options.UntilEmpty) when not all was done: events were given up
+// meanwhile, or wait for streams that are not there. Exit status 4.
+var ErrUndone = errors.New("not all events are done")
+
+// ExitStatus is what a process exits with: 0 done or drained, 1 failed, 2 wrong usage, 3 drain incomplete, 4 empty, and not all done.
 func ExitStatus(err error) int {
 	switch {
 	case err == nil:
@@ -20,6 +24,8 @@ func ExitStatus(err error) int {
 		return 2
 	case errors.Is(err, consumer.ErrDrainIncomplete), errors.Is(err, outbox.ErrDrainIncomplete):
 		return 3
+	case errors.Is(err, ErrUndone):
+		return 4
 	}
 	return 1
 }

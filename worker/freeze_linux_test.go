@@ -26,7 +26,8 @@ const (
 	guardArgument  = "guard"
 )
 
-const frozenLease = 3 * time.Second
+// frozenLease is long: a third of it is how long the store may take to answer after a freeze, on a loaded machine.
+const frozenLease = 6 * time.Second
 
 // The effects of these commands are lines of a file. They take a while after the effect, so that a
 // freeze finds many of them between the effect and their end.
@@ -101,13 +102,13 @@ func TestFreezesRepeatNothing(t *testing.T) {
 		for _, who := range []string{"worker", "worker and commands"} {
 			t.Run(kind+", "+who, func(t *testing.T) {
 				t.Parallel()
-				freezeFourTimes(t, kind, who == "worker")
+				freezeThreeTimes(t, kind, who == "worker")
 			})
 		}
 	}
 }
 
-func freezeFourTimes(t *testing.T, kind string, alone bool) {
+func freezeThreeTimes(t *testing.T, kind string, alone bool) {
 	t.Helper()
 	const events = 160
 	url, dir := natstest.Start(t, nil).URL(), t.TempDir()
@@ -127,7 +128,7 @@ func freezeFourTimes(t *testing.T, kind string, alone bool) {
 		made, _ := os.ReadFile(filepath.Join(dir, "effects")) // or it is not there yet
 		return strings.Fields(string(made))
 	}
-	for i := range 4 {
+	for i := range 3 {
 		for end := time.Now().Add(time.Minute); len(effects()) < 5+i*events/5; time.Sleep(time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatalf("%d effects:\n%s", len(effects()), &said)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -21,6 +22,9 @@ const (
 // connectMongo makes sure that the server answers. hint is what else could be done without it.
 func connectMongo(ctx context.Context, uri, name, hint string) (*mongo.Client, *mongo.Database, error) {
 	parsed, err := connstring.ParseAndValidate(uri)
+	if failed, ok := errors.AsType[*net.DNSError](err); ok { // it may be there tomorrow
+		return nil, nil, unreachable(uri, hint, fmt.Errorf("look its servers up in DNS: %s", failed.Err)) // without the name, as err has it
+	}
 	if err != nil {
 		if redact.Secret(uri) {
 			err = errors.New("percent-encode what is special in the user name or password, and see its options")

@@ -2,12 +2,14 @@ package worker
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -27,9 +29,13 @@ func connectNATS(at string, o *ConnectOptions, log *slog.Logger) (*nats.Conn, er
 	if err := readableCredentials(o.Credentials); err != nil {
 		return nil, err
 	}
-	nc, err := nats.Connect(at, natsOptions(at, o, log)...)
+	identity, err := identityOptions(o)
 	if err != nil {
-		return nil, fmt.Errorf("connect to NATS at %s (--nats, NATS_URL): %w", redact.URL(at), diagnose(at, o, err))
+		return nil, err
+	}
+	nc, err := nats.Connect(at, append(natsOptions(at, o, log), identity...)...)
+	if err != nil {
+		return nil, fmt.Errorf("connect to NATS at %s (--nats, NATS_URL): %w", redact.URL(at), diagnose(at, o, identity, err))
 	}
 	return nc, nil
 }
@@ -49,12 +55,38 @@ func natsOptions(at string, o *ConnectOptions, log *slog.Logger) []nats.Option {
 			}
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) { log.Info("reconnected to NATS", "address", nc.ConnectedAddr()) }),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Error("NATS", "error", err) }),
+		nats.ErrorHandler((&connectionErrors{log: log}).handle),
 	)
-	if o.Credentials != "" {
-		options = append(options, nats.UserCredentials(o.Credentials))
-	}
 	return options
+}
+
+// maxRemembered is how many permissions that lack are told apart.
+const maxRemembered = 1000
+
+// connectionErrors logs what a connection's errors are, and what the user lacks a permission for once:
+// whoever may not do a thing may not do it the next time either.
+type connectionErrors struct {
+	log *slog.Logger
+
+	mu     sync.Mutex
+	logged map[string]bool
+}
+
+func (c *connectionErrors) handle(_ *nats.Conn, _ *nats.Subscription, err error) {
+	if !errors.Is(err, nats.ErrPermissionViolation) {
+		c.log.Error("NATS", "error", err)
+		return
+	}
+	c.mu.Lock()
+	known := c.logged[err.Error()]
+	if c.logged == nil || len(c.logged) >= maxRemembered {
+		c.logged = make(map[string]bool)
+	}
+	c.logged[err.Error()] = true
+	c.mu.Unlock()
+	if !known {
+		c.log.Error("NATS refuses this user a permission: it is logged once", "error", err)
+	}
 }
 
 // closeNATS returns when the connection's goroutines have been told. It waits for the server no

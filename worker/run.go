@@ -12,6 +12,7 @@ import (
 	"github.com/oklog/run"
 
 	"github.com/onceish/onceish/bus"
+	natsbus "github.com/onceish/onceish/bus/jetstream"
 	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/dedupe"
 )
@@ -29,7 +30,7 @@ import (
 func (w *Worker) Run(ctx context.Context) (err error) {
 	end := newShutdown(w.longestDrain())
 	defer func() {
-		err = errors.Join(err, w.close(end))
+		err = join(err, w.close(end))
 		w.c.end.Store(end)
 	}()
 	if err := w.check(); err != nil {
@@ -42,7 +43,11 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 		return err
 	}
 	for _, h := range w.handled {
-		w.o.Logger.Info("running", "topic", h.topic, "group", w.group, "bus", w.c.BusName(), "store", w.c.StoreName())
+		place := []any{"topic", h.topic, "group", w.group, "bus", w.c.BusName(), "store", w.c.StoreName()}
+		if w.c.nats != nil {
+			place = append(place, "consumer", natsbus.ConsumerName(w.group, h.topic))
+		}
+		w.o.Logger.Info("running", place...)
 	}
 	for _, d := range w.drainers {
 		w.o.Logger.Info("publishing from an outbox", "outbox", d.name(), "bus", w.c.BusName())
@@ -53,16 +58,17 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 	err = ended(end.wait(w.running(ctx, cut, subs, end), w.drainers))
 	for _, s := range subs {
 		n := s.sub.Stats()
-		w.o.Logger.Info("drained", "topic", s.topic, "handled", n.Handled, "duplicates", n.Duplicates, "failed", n.Failed, "dead", n.Dead,
+		w.o.Logger.Info("drained", "topic", s.topic, "handled", n.Handled, "duplicates", n.Duplicates, "failed", n.Failed, "deferred", n.Deferred, "dead", n.Dead,
 			"skipped", n.Skipped, "dropped", n.Dropped, "lost", n.Lost)
-		if left := s.sub.Err(); !errors.Is(err, left) {
-			err = errors.Join(err, left)
-		}
+		err = join(err, s.sub.Err())
 	}
 	for _, d := range w.drainers {
 		w.left(d)
 	}
-	return errors.Join(err, cut.err())
+	if err = errors.Join(err, cut.err()); err == nil && w.o.UntilEmpty {
+		err = undone(subs, w.drainers)
+	}
+	return err
 }
 
 // check refuses what would go wrong in silence.
@@ -83,9 +89,10 @@ func (w *Worker) check() error {
 
 // subscribed is a subscription that runs.
 type subscribed struct {
-	topic string
-	sub   *consumer.Subscription
-	tap   *tap
+	topic      string
+	deadLetter string
+	sub        *consumer.Subscription
+	tap        *tap
 }
 
 // subscribe leaves nothing running if it fails.
@@ -101,16 +108,25 @@ func (w *Worker) subscribe(ctx context.Context, c *cut) (subs []subscribed, err 
 	}
 	for _, h := range w.handled {
 		t := &tap{Bus: w.c.Bus()}
-		sub, err := consumer.SubscribeExactlyOnce(ctx, t, h.topic, w.group, store, h.handler, w.options(h.options, c))
+		o, err := w.options(h.options, c).WithDefaults(w.group)
 		if err != nil {
-			for _, s := range subs {
-				err = errors.Join(err, s.sub.Drain(context.WithoutCancel(ctx)))
-			}
-			return nil, err
+			return nil, errors.Join(err, drainAll(ctx, subs))
 		}
-		subs = append(subs, subscribed{topic: h.topic, sub: sub, tap: t})
+		sub, err := consumer.SubscribeExactlyOnce(ctx, t, h.topic, w.group, store, h.handler, o)
+		if err != nil {
+			return nil, errors.Join(err, drainAll(ctx, subs))
+		}
+		subs = append(subs, subscribed{topic: h.topic, deadLetter: o.DeadLetter, sub: sub, tap: t})
 	}
 	return subs, nil
+}
+
+func drainAll(ctx context.Context, subs []subscribed) error {
+	errs := make([]error, 0, len(subs))
+	for _, s := range subs {
+		errs = append(errs, s.sub.Drain(context.WithoutCancel(ctx)))
+	}
+	return errors.Join(errs...)
 }
 
 func (w *Worker) options(o *consumer.Options, c *cut) *consumer.Options {
@@ -137,7 +153,7 @@ func (w *Worker) running(ctx context.Context, c *cut, subs []subscribed, end *sh
 		actors = append(actors, a)
 	}
 	if w.o.UntilEmpty {
-		actors = append(actors, untilEmpty(subs, w.drainers)) //nolint:contextcheck // it ends with the group
+		actors = append(actors, untilEmpty(&standstill{bus: w.c.Bus(), subs: subs, drainers: w.drainers})) //nolint:contextcheck // it ends with the group
 	}
 	for _, d := range w.drainers {
 		actors = append(actors, d.actors(subs)...) //nolint:contextcheck // they end with the group
@@ -166,12 +182,24 @@ func (w *Worker) longestDrain() (longest time.Duration) {
 func (w *Worker) close(end *shutdown) error {
 	ctx, cancel := end.closing(time.Second / 4)
 	defer cancel()
-	var errs []error
+	var err error
 	for _, c := range slices.Backward(w.closers) {
-		errs = append(errs, closeWithin(ctx, "what was deferred", c))
+		err = join(err, closeWithin(ctx, "what was deferred", c))
 	}
 	w.closers = nil
-	return errors.Join(errs...)
+	return err
+}
+
+// join adds an error that is not among the first already: what has ended a worker is often what
+// cannot be closed.
+func join(err, more error) error {
+	switch {
+	case err == nil:
+		return more
+	case more == nil, errors.Is(err, more):
+		return err
+	}
+	return errors.Join(err, more)
 }
 
 // add logs each actor's own error: a run.Group keeps only the first.

@@ -180,8 +180,22 @@ func TestDrainedCountsLostClaims(t *testing.T) {
 		if err := w.Run(ctx); err != nil {
 			t.Error(err)
 		}
-		if !strings.Contains(r.log.String(), "msg=drained topic=t handled=0 duplicates=0 failed=0 dead=0 skipped=0 dropped=0 lost=3") {
+		if !strings.Contains(r.log.String(), "msg=drained topic=t handled=0 duplicates=0 failed=0 deferred=0 dead=0 skipped=0 dropped=0 lost=3") {
 			t.Errorf("%s", &r.log)
+		}
+	})
+}
+
+// What has ended a worker, and then cannot be closed, is said once: the last line of a log says why the worker ended.
+func TestRunSaysOnceWhatEndedIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newRig(t, 0).worker(t, Options{})
+		w.Add(Actor{Name: "sidekick", Run: func() error { return errActor }, Stop: func(error) {}})
+		w.Defer(func() error { return errActor })
+		w.Defer(func() error { return errActor })
+		if err := w.Run(t.Context()); err == nil || err.Error() != errActor.Error() {
+			t.Errorf("%v, want %v", err, errActor)
 		}
 	})
 }

@@ -40,7 +40,8 @@ type Options struct {
 	// Drain is the consumer.Options.Drain of subscriptions that have none of their own. Zero: theirs, 25 s.
 	Drain time.Duration
 	// UntilEmpty ends the run, as ctx does, once the group has settled everything that is on its topics, also what other processes of
-	// the group have in hand and what waits for its next attempt, and everything in its outboxes is published that can be.
+	// the group have in hand and what waits for its next attempt, and everything in its outboxes is published that can be. Run then
+	// returns ErrUndone if events were given up meanwhile. It also does when all that is left waits for streams that are not there.
 	UntilEmpty bool
 	// Hurry, once closed, ends the run as ctx does, and cancels the handlers that still run. Nil: they have until the drain time-out.
 	Hurry <-chan struct{}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/onceish/onceish/bus"
@@ -21,7 +22,8 @@ type subscriber struct {
 	worker         *worker.Worker
 	stdout, stderr io.Writer
 	drain          time.Duration
-	outbox         *worker.Outbox // nil: the file has none
+	outbox         *worker.Outbox   // nil: the file has none
+	reaper         *handlers.Reaper // of all commands; nil: there are none yet
 }
 
 // drainOutbox publishes what is in the outbox, if there is one.
@@ -57,7 +59,7 @@ func (s *subscriber) handler(ctx context.Context, c *config.Subscription) (consu
 	case h.Exec != nil:
 		return s.command(c)
 	case h.HTTP != nil:
-		x, err := handlers.NewHTTP(w.Group(), h.HTTP.URL, &handlers.HTTPOptions{Timeout: h.HTTP.Timeout, Headers: headers(h.HTTP.Headers), Concurrency: c.Concurrency})
+		x, err := s.poster(h.HTTP, c.Concurrency)
 		if err != nil {
 			return nil, err
 		}
@@ -67,7 +69,7 @@ func (s *subscriber) handler(ctx context.Context, c *config.Subscription) (consu
 		if _, err := w.Bus().Topic(ctx, h.Publish.Topic, "", bus.Start{}); err != nil { // better now than with every event
 			return nil, err
 		}
-		x, err := s.publisher(h.Publish)
+		x, err := s.publisher(h.Publish, c.Mode)
 		if err != nil {
 			return nil, err
 		}
@@ -77,8 +79,22 @@ func (s *subscriber) handler(ctx context.Context, c *config.Subscription) (consu
 	}
 }
 
-func (s *subscriber) publisher(h *config.PublishHandler) (*handlers.Publish, error) {
-	if h.Outbox {
+func (s *subscriber) poster(h *config.HTTPHandler, concurrency int) (*handlers.HTTP, error) {
+	files, err := worker.TLSFiles(h.TLS).Config()
+	if err != nil {
+		return nil, err
+	}
+	return handlers.NewHTTP(s.worker.Group(), h.URL, &handlers.HTTPOptions{
+		Timeout: h.Timeout, Statuses: meanings(h.Statuses), Headers: headers(h.Headers), PassHeaders: h.PassHeaders,
+		Concurrency: concurrency, TLS: files,
+	})
+}
+
+func (s *subscriber) publisher(h *config.PublishHandler, mode consumer.Mode) (*handlers.Publish, error) {
+	switch {
+	case mode == consumer.Transactional:
+		return handlers.NewPublishTransacted(s.outbox, h.Topic)
+	case h.Outbox:
 		return handlers.NewPublishOutbox(s.outbox, h.Topic)
 	}
 	return handlers.NewPublish(s.worker.Bus(), h.Topic)
@@ -96,15 +112,17 @@ func (s *subscriber) command(c *config.Subscription) (consumer.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.reapOrphans()
 	guard := []string{self, guardCommand}
 	var x commands
 	if c.Handler.Exec.Mode == "stream" {
 		x, err = handlers.NewStream(s.worker.Group(), c.Handler.Exec.Command, &handlers.StreamOptions{
-			Guard: guard, Env: os.Environ(), Stderr: s.stderr, Drain: s.drain, Logger: s.worker.Logger(),
+			Guard: guard, Env: os.Environ(), Stderr: s.stderr, Drain: s.drain, Reaper: s.reaper, Logger: s.worker.Logger(),
 		})
 	} else {
+		s.warnOfFewFiles(c)
 		x, err = handlers.NewExec(s.worker.Group(), c.Handler.Exec.Command, &handlers.ExecOptions{
-			Guard: guard, Env: os.Environ(), Stdout: s.stdout, Stderr: s.stderr, Drain: s.drain, Logger: s.worker.Logger(),
+			Guard: guard, Env: os.Environ(), Stdout: s.stdout, Stderr: s.stderr, Drain: s.drain, Reaper: s.reaper, Logger: s.worker.Logger(),
 		})
 	}
 	if err != nil {
@@ -115,6 +133,46 @@ func (s *subscriber) command(c *config.Subscription) (consumer.Handler, error) {
 	a.Run, a.Stop = x.Actor()
 	s.worker.Add(a)
 	return x.Handle, nil
+}
+
+func meanings(of map[int]string) map[int]handlers.Meaning {
+	m := make(map[int]handlers.Meaning, len(of))
+	for status, meaning := range of {
+		m[status] = handlers.Meaning(meaning)
+	}
+	return m
+}
+
+// reapOrphans waits for what commands leave behind: all that this process starts is started by them.
+func (s *subscriber) reapOrphans() {
+	if s.reaper != nil {
+		return
+	}
+	var err error
+	if s.reaper, err = handlers.StartReaper(s.worker.Logger()); err != nil {
+		s.worker.Logger().Warn("what commands leave behind is not waited for: in a container, run an init as its first process", "error", err)
+		return
+	}
+	s.worker.Defer(s.reaper.Close)
+}
+
+// Files that a run keeps open at most, and that a worker has open beside.
+const (
+	filesOfRun    = 6
+	filesOfWorker = 100
+)
+
+// warnOfFewFiles tells of a concurrency that this process cannot reach.
+func (s *subscriber) warnOfFewFiles(c *config.Subscription) {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		s.worker.Logger().Warn("the limit on open files is not known", "error", err)
+		return
+	}
+	if need := uint64(c.Concurrency)*filesOfRun + filesOfWorker; limit.Cur < need {
+		s.worker.Logger().Warn("too few open files are allowed for so many commands at once: raise the limit (ulimit -n, LimitNOFILE=), or lower concurrency",
+			"topic", c.Topic, "concurrency", c.Concurrency, "limit", limit.Cur, "needed", need)
+	}
 }
 
 func headers(of map[string]string) http.Header {

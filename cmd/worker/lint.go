@@ -16,13 +16,14 @@ func lintCommand(stdout io.Writer) *cli.Command {
 	return &cli.Command{
 		Name:      "lint",
 		Usage:     "check files that worker run reads",
-		ArgsUsage: "FILE…",
+		ArgsUsage: "FILE|-…",
 		Description: `It tells every mistake at once, with its place, on standard output: what the file says, what shows only across keys,
-and variables that are not set. No server is asked. worker run refuses what it refuses.
+and variables that are not set. No server is asked. worker run refuses what it refuses. A - is standard input.
 
 Examples:
    worker lint worker.yaml
    worker lint -o json deploy/*.yaml | jq -r '.problems[].message'
+   envsubst < worker.yaml.in | worker lint -
 
 Exit status: 0 no mistakes, 1 mistakes, 2 wrong usage.`,
 		Flags:        outputFlags(),
@@ -38,7 +39,7 @@ func lint(cmd *cli.Command, stdout io.Writer) error {
 	}
 	found := config.Problems{}
 	for _, name := range files {
-		_, problems := config.Read(name, os.LookupEnv)
+		_, problems := config.Read(name, cmd.Root().Reader, os.LookupEnv)
 		found = append(found, problems...)
 	}
 	if err := printProblems(cmd, stdout, len(files), found); err != nil {

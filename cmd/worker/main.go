@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 
@@ -21,7 +20,8 @@ func main() {
 // guardCommand is how this program starts itself to end commands should it die.
 const guardCommand = "__guard"
 
-// exec runs a command line and returns its exit status: 0 done or drained, 1 failed, 2 wrong usage, 3 drain incomplete.
+// exec runs a command line and returns its exit status: 0 done or drained, 1 failed, 2 wrong usage, 3 drain incomplete, 4 not
+// all events done.
 func exec(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	var err error
 	switch {
@@ -33,7 +33,7 @@ func exec(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 		err = root(stdin, stdout, stderr).Run(ctx, args)
 	}
 	if err != nil {
-		_, _ = fmt.Fprintf(stderr, "worker: %v\n", err) // nobody else to tell
+		commandline.PrintFailure(stderr, "worker", err)
 	}
 	return worker.ExitStatus(err)
 }
@@ -53,10 +53,10 @@ Examples:
    worker run --topic order.placed --group billing --exec 'jq .total'
    worker lint worker.yaml && worker run -c worker.yaml
 
-Exit status: 0 done or drained, 1 failed, 2 wrong usage, 3 drain incomplete.`,
+Exit status: 0 done or drained, 1 failed, 2 wrong usage, 3 drain incomplete, 4 not all events done.`,
 		Commands: []*cli.Command{
 			demoCommand(stdout, stderr), publishCommand(stdout, stderr), runCommand(stdout, stderr), lintCommand(stdout), schemaCommand(stdout),
-			outboxCommand(stdin, stdout, stderr), serveCommand(stdout, stderr), versionCommand(stdout),
+			outboxCommand(stdin, stdout, stderr), groupsCommand(stdin, stdout, stderr), serveCommand(stdout, stderr), versionCommand(stdout), helpCommand(stdout),
 		},
 		EnableShellCompletion: true,
 		ConfigureShellCompletionCommand: func(c *cli.Command) {
@@ -79,9 +79,5 @@ func noCommand(_ context.Context, cmd *cli.Command) error {
 	if name == "" {
 		return cli.ShowRootCommandHelp(cmd)
 	}
-	hint := "see worker --help"
-	if near := cli.SuggestCommand(cmd.Commands, name); near != "" {
-		hint = fmt.Sprintf("did you mean %q? See worker --help", near)
-	}
-	return fmt.Errorf("%w: there is no command %q: %s", worker.ErrUsage, name, hint)
+	return unknownCommand(cmd, name)
 }

@@ -30,6 +30,7 @@ Exit status: 0 done, 1 failed, or not asked for after all, 2 wrong usage.`,
 		Commands: []*cli.Command{
 			listRowsCommand(stdout, stderr), showRowCommand(stdout),
 			changeCommand(stdin, stdout, stderr, retrying()), changeCommand(stdin, stdout, stderr, dropping()), republishCommand(stdin, stdout, stderr),
+			helpCommand(stdout, "outbox"),
 		},
 		OnUsageError: commandline.UsageError,
 		Action:       noOutboxCommand,
@@ -39,7 +40,7 @@ Exit status: 0 done, 1 failed, or not asked for after all, 2 wrong usage.`,
 // noOutboxCommand is called when the argument is no command.
 func noOutboxCommand(_ context.Context, cmd *cli.Command) error {
 	if name := cmd.Args().First(); name != "" {
-		return commandline.Usagef(cmd, "there is no command %q of outbox: list, show, retry, drop or republish", name)
+		return unknownCommand(cmd, name)
 	}
 	return cli.ShowSubcommandHelp(cmd)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -14,12 +15,14 @@ import (
 	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/connstring"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/internal/mongotest"
 	mongooutbox "github.com/onceish/onceish/outbox/mongo"
 )
 
 // Scripts with a database of their own.
 func TestOutboxScripts(t *testing.T) {
 	t.Parallel()
+	mongotest.URI(t) // or it is skipped here: a script's setup cannot be
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/outbox",
 		Setup: func(e *testscript.Env) error {
@@ -65,6 +68,33 @@ func TestVisibleTextObeysNothing(t *testing.T) {
 	t.Parallel()
 	if got := visible("a\x1b[2J\n\u202eb\u009bü"); got != "a\ufffd[2J\ufffd\ufffdb\ufffdü" {
 		t.Errorf("%q", got)
+	}
+}
+
+// Data is shown on a terminal as text only if the terminal obeys none of it: C1 controls and marks of direction are as good
+// as escapes.
+func TestShownDataObeysNothing(t *testing.T) {
+	t.Parallel()
+	for _, data := range []string{"\x1b[2J", "a\x7f", "\u009b31mred\u009b0m", "\u0090q", "abc\u202egnp.exe", "\u2066x", "\u200fx", "a\u2028b"} {
+		if shown := shownData([]byte(data), true); strings.Contains(shown, data) {
+			t.Errorf("a terminal is given %q as it is", data)
+		}
+		if shown := shownData([]byte(data), false); shown != "\n"+data+"\n" {
+			t.Errorf("a pipe is given %q for %q", shown, data)
+		}
+		var out strings.Builder
+		if err := printJSON(&out, []string{data}); err != nil || strings.ContainsFunc(strings.TrimSuffix(out.String(), "\n"), obeyed) {
+			t.Errorf("JSON: %q, %v", &out, err)
+		}
+		var back []string
+		if err := json.Unmarshal([]byte(out.String()), &back); err != nil || back[0] != data {
+			t.Errorf("%q is read as %q, %v", data, back, err)
+		}
+	}
+	for _, data := range []string{"línea\n\ttab", "می\u200cخواهم", "👩\u200d🚀"} {
+		if shown := shownData([]byte(data), true); shown != "\n"+data+"\n" {
+			t.Errorf("%q is shown as %q", data, shown)
+		}
 	}
 }
 

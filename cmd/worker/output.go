@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
+	"unicode"
 
 	"github.com/urfave/cli/v3"
 	"golang.org/x/term"
@@ -25,14 +27,38 @@ func outputFlags() []cli.Flag {
 
 func wantsJSON(cmd *cli.Command) bool { return cmd.String("output") == "json" }
 
-// printJSON writes one object, on a line of its own.
+// printJSON writes one object, on a line of its own. What a terminal would obey is escaped, wherever it
+// is written to: outside of strings JSON has none.
 func printJSON(w io.Writer, v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(w, "%s\n", b)
+	var line strings.Builder
+	for _, r := range string(b) {
+		if obeyed(r) {
+			fmt.Fprintf(&line, `\u%04x`, r)
+		} else {
+			line.WriteRune(r)
+		}
+	}
+	_, err = fmt.Fprintln(w, line.String())
 	return err
+}
+
+// obeyed reports whether a character moves, colours or turns round what a terminal shows.
+func obeyed(r rune) bool {
+	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029'
+}
+
+// visible is text of others, on one line and without what a terminal would obey.
+func visible(text string) string {
+	return strings.Map(func(r rune) rune {
+		if obeyed(r) {
+			return '\ufffd'
+		}
+		return r
+	}, text)
 }
 
 // terminal tells whether people watch, and lines may be written over.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"fmt"
@@ -95,12 +96,13 @@ func showRow(w io.Writer, r *outbox.Row, at time.Time) error {
 	return err
 }
 
-// shownData is data as it is, if that is text; a terminal gets no text with control characters.
+// shownData is data as it is, if that is text; a terminal gets no text with characters that it would obey.
 func shownData(data []byte, careful bool) string {
 	if len(data) == 0 {
 		return ""
 	}
-	if !utf8.Valid(data) || careful && slices.ContainsFunc(data, func(b byte) bool { return b < ' ' && b != '\n' && b != '\t' || b == 0x7f }) {
+	beyondLines := func(r rune) bool { return r != '\n' && r != '\t' && obeyed(r) }
+	if !utf8.Valid(data) || careful && bytes.ContainsFunc(data, beyondLines) {
 		return "\n" + hex.Dump(data)
 	}
 	return "\n" + string(data) + "\n"

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -130,17 +129,6 @@ func note(r *outbox.Row, at time.Time) string {
 		return "again " + at.Add(r.After).UTC().Format(timeForm) + ": " + reason
 	}
 	return reason
-}
-
-// visible is text of others, on one line and without what a terminal would obey.
-func visible(text string) string {
-	clean := strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 || r == '\u2028' || r == '\u2029' || r >= '\u202a' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069' {
-			return '\ufffd'
-		}
-		return r
-	}, text)
-	return clean
 }
 
 func clipped(text string, most int) string {

@@ -21,10 +21,10 @@ publishing. A flag overrides the environment, which overrides the file.
 
 The command is run by /bin/sh, one process per event, with the event's data as standard input and CE_ID, CE_SOURCE, CE_TYPE,
 CE_TIME, TOPIC, GROUP, EVENT_KEY, IDEMPOTENCY_KEY, ATTEMPT and TOKEN in its environment. It inherits the rest, but for NATS_URL,
-NATS_CREDS and MONGODB_URI. What it writes goes to the worker's standard output and error.
+NATS_CREDS, NATS_NKEY, NATS_KEY and MONGODB_URI. What it writes goes to the worker's standard output and error.
 
-It answers by its exit status: 0 done; 65 never try again, the event is dead-lettered; anything else try again later. The end of
-what it wrote to standard error is the reason. It and its children are killed when it takes too long, when another worker has
+It answers by its exit status: 0 done; 65 never try again, the event is dead-lettered; 69 and 75 try again without counting an
+attempt, for what it calls is away or too busy; anything else try again later. The end of what it wrote to standard error is the reason. It and its children are killed when it takes too long, when another worker has
 taken over, and when the worker dies. If the worker dies before it could note the success, the command is
 run again, with the same IDEMPOTENCY_KEY.
 
@@ -34,7 +34,8 @@ Examples:
    worker run --topic 'order.>' --group audit --exec 'cat >> audit.ndjson' --concurrency 1 --until-empty
 
 SIGTERM and SIGINT let what runs finish; a second one does not.
-Exit status: 0 drained, 1 failed, 2 wrong usage, 3 drain incomplete.`,
+Exit status: 0 drained, 1 failed, 2 wrong usage, 3 drain incomplete; with --until-empty, 4 when events were given up, or wait for streams
+that are not there.`,
 		Flags:        runFlags(),
 		OnUsageError: commandline.UsageError,
 		Action:       func(ctx context.Context, cmd *cli.Command) error { return run(ctx, cmd, stdout, stderr) },
@@ -44,7 +45,7 @@ Exit status: 0 drained, 1 failed, 2 wrong usage, 3 drain incomplete.`,
 // runFlags are those of a file's keys, and a few more.
 func runFlags() []cli.Flag {
 	return append([]cli.Flag{
-		&cli.StringFlag{Name: "config", Aliases: []string{"c"}, TakesFile: true, Usage: "`FILE` that says what to do; see docs/configuration.md"},
+		&cli.StringFlag{Name: "config", Aliases: []string{"c"}, TakesFile: true, Usage: "`FILE` that says what to do, or - for standard input; see docs/configuration.md"},
 		&cli.BoolFlag{Name: "until-empty", HideDefault: true, Usage: "end when everything on the topics is settled, retries included"},
 	}, config.Flags(config.SectionGroup, config.SectionSubscriptions, config.SectionDrain, config.SectionMongo, config.SectionNATS,
 		config.SectionDataDir, config.SectionLog)...)

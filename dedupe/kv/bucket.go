@@ -85,6 +85,10 @@ func failure(ctx context.Context, nc *nats.Conn, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	if withoutJetStream(err) || errors.Is(err, nats.ErrNoResponders) {
+		return fmt.Errorf("no JetStream answers at %s: enable it for the server (nats-server -js) and for this account, or see Options.Domain and APIPrefix: %w",
+			nc.ConnectedAddr(), err)
+	}
 	return down(nc, err)
 }
 

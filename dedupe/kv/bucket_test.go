@@ -241,3 +241,13 @@ func TestDomain(t *testing.T) {
 		t.Error("New in a domain that is not there: no error")
 	}
 }
+
+// A server without JetStream is told from one that does not answer, with what to do.
+func TestServerWithoutJetStreamIsSaidToBe(t *testing.T) {
+	nc := natstest.Start(t, func(o *server.Options) { o.JetStream = false }).Connect(t)
+	for name, o := range map[string]*Options{"alone": nil, "for topics": {Topics: []string{"order.placed"}}} {
+		if _, err := New(t.Context(), nc, o); !errors.Is(err, nats.ErrNoResponders) || !strings.Contains(err.Error(), "nats-server -js") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

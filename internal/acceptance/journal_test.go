@@ -72,7 +72,7 @@ func (l *ledger) await(t *testing.T, n int, what, who, id string) {
 }
 
 // patience is far longer than anything takes on a slow machine.
-const patience = 90 * time.Second
+const patience = 4 * time.Minute
 
 // say adds an entry of the test's own process.
 func (l *ledger) say(what, who, id string) { l.add(entry{what, who, id}) }

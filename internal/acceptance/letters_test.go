@@ -38,7 +38,7 @@ func TestLettersAtTheLimitsOfTheServer(t *testing.T) {
 				_, err := js.CreateStream(t.Context(), config)
 				must(t, err)
 			}
-			b, err := natsbus.New(nc, &natsbus.Options{Logger: slog.New(slog.DiscardHandler)})
+			b, err := natsbus.New(nc, &natsbus.Options{Logger: slog.New(slog.DiscardHandler), APITimeout: patience / 8})
 			must(t, err)
 			t.Cleanup(b.Close)
 			sent := map[string]*nats.Msg{}

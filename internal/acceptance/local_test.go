@@ -56,7 +56,7 @@ func (r *rig) subscribe(s setup) *local {
 	if s.Bus != nil {
 		bo = *s.Bus
 	}
-	bo.Logger = r.logger()
+	bo.Logger, bo.APITimeout = r.logger(), patience/8 // a cluster on a loaded machine takes its time to elect leaders
 	b, err := natsbus.New(nc, &bo)
 	must(r.t, err)
 	r.t.Cleanup(b.Close)
@@ -177,13 +177,27 @@ func (r *rig) load(es []bus.Event) (wait func()) {
 // eventually polls for what nobody tells.
 func (r *rig) eventually(what string, is func() bool) {
 	r.t.Helper()
-	poll := time.NewTicker(10 * time.Millisecond)
-	defer poll.Stop()
-	for deadline := time.After(patience); !is(); {
+	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
+	defer cancel()
+	if !watch(ctx, is) {
+		r.t.Fatalf("after %v it has not come to this: %s", patience, what)
+	}
+}
+
+// watch looks until it is so; false: the context ended before. It rests four times as long as a look
+// took, so that looking does not slow down what it looks at.
+func watch(ctx context.Context, is func() bool) bool {
+	for {
+		begun := time.Now()
+		if is() {
+			return true
+		}
+		rest := time.NewTimer(max(10*time.Millisecond, 4*time.Since(begun)))
 		select {
-		case <-poll.C:
-		case <-deadline:
-			r.t.Fatalf("after %v it has not come to this: %s", patience, what)
+		case <-rest.C:
+		case <-ctx.Done():
+			rest.Stop()
+			return false
 		}
 	}
 }

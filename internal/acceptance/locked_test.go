@@ -47,7 +47,7 @@ func TestLockedDownConsumer(t *testing.T) {
 			must(r.t, err)
 			must(r.t, store.Close())
 		}
-		anyOther := consumer.Options{AckWait: 30 * time.Second} // The administrator's holds.
+		anyOther := consumer.Options{AckWait: 30 * time.Second, Lease: 10 * time.Second} // The administrator's ack wait holds.
 		s := r.subscribe(setup{
 			Connect: []nats.Option{nats.UserInfo("worker", "x")}, Bus: &natsbus.Options{BindOnly: true},
 			KV: &kvdedupe.Options{Bucket: "marks", BindOnly: true}, Options: anyOther,

@@ -39,7 +39,7 @@ func TestStreamRestoredByTheAPI(t *testing.T) {
 				_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: s, Subjects: []string{s + ".>"}, Replicas: c.replicas})
 				must(t, err)
 			}
-			b, err := natsbus.New(nc, &natsbus.Options{Logger: slog.New(slog.DiscardHandler)})
+			b, err := natsbus.New(nc, &natsbus.Options{Logger: slog.New(slog.DiscardHandler), APITimeout: patience / 8})
 			must(t, err)
 			t.Cleanup(b.Close)
 			g := &restoredGroup{t: t, bus: b, runs: map[string]int{}}

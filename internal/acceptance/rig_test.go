@@ -81,7 +81,7 @@ func rigOn(t *testing.T, url string, streams *natsbus.Provision, o ...nats.Optio
 	r := &rig{t: t, url: url, in: streams, ledger: newLedger()}
 	r.nc = natstest.Connect(t, url, o...)
 	var err error
-	r.bus, err = natsbus.New(r.nc, &natsbus.Options{Provision: streams, Logger: slog.New(slog.DiscardHandler)})
+	r.bus, err = natsbus.New(r.nc, &natsbus.Options{Provision: streams, Logger: slog.New(slog.DiscardHandler), APITimeout: patience / 8})
 	must(t, err)
 	t.Cleanup(r.bus.Close)
 	must(t, r.bus.Provision(t.Context(), "order.placed"))
@@ -199,24 +199,17 @@ func (r *rig) settledFor(group, topic string) {
 	must(r.t, err)
 	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
 	defer cancel()
-	poll := time.NewTicker(20 * time.Millisecond) // the server does not tell
-	defer poll.Stop()
 	var state jetstream.ConsumerInfo
-	for {
-		last, err := r.last(ctx, js, topic)
-		if err == nil {
+	var last uint64
+	if !watch(ctx, func() bool {
+		if last, err = r.last(ctx, js, topic); err == nil {
 			err = r.consumerState(ctx, js, group, topic, &state)
 		}
 		// The server counts what is published as pending a little later than it confirms it.
-		if err == nil && state.Delivered.Stream >= last && state.NumPending == 0 && state.NumAckPending == 0 {
-			return
-		}
-		select {
-		case <-poll.C:
-		case <-ctx.Done():
-			r.t.Fatalf("the group has not settled everything up to %d after %v: %d events undelivered, %d unsettled, delivered %+v, floor %+v: %v",
-				last, patience, state.NumPending, state.NumAckPending, state.Delivered, state.AckFloor, err)
-		}
+		return err == nil && state.Delivered.Stream >= last && state.NumPending == 0 && state.NumAckPending == 0
+	}) {
+		r.t.Fatalf("the group has not settled everything up to %d after %v: %d events undelivered, %d unsettled, delivered %+v, floor %+v: %v",
+			last, patience, state.NumPending, state.NumAckPending, state.Delivered, state.AckFloor, err)
 	}
 }
 

@@ -20,6 +20,9 @@ func (c *Config) settle(r *reader) {
 		if _, given := r.given[at+".max_unmarked"]; !given {
 			s.MaxUnmarked = s.Concurrency
 		}
+		if s.Mode == consumer.Transactional && !r.has(at+".run_limit") {
+			s.RunLimit = transactionalRunLimit()
+		}
 		if _, given := r.given[at+".backoff.max"]; !given {
 			s.Backoff.Max = max(s.Backoff.Max, s.Backoff.Initial)
 		}
@@ -36,6 +39,7 @@ func (c *Config) check(r *reader) {
 			r.warn("data_dir", "it has no effect beside nats.url: only the worker's own server keeps data there")
 		}
 	}
+	c.checkNATS(r)
 	c.checkOutbox(r)
 	for i := range c.Subscriptions {
 		at := entry(string(SectionSubscriptions), i)
@@ -44,10 +48,11 @@ func (c *Config) check(r *reader) {
 		s.checkExposure(r, at)
 		s.checkTimes(r, at)
 		s.checkMode(r, at)
+		c.checkTransactional(r, at, s)
 		c.checkLetters(r, at, s)
 		c.checkOverlap(r, i)
-		c.checkLoop(r, i)
 	}
+	c.checkLoops(r)
 }
 
 func (s *Subscription) checkHandler(r *reader, at string) {
@@ -64,6 +69,7 @@ func (s *Subscription) checkHandler(r *reader, at string) {
 		r.mistake(path, "there are %d, %s: keep one", len(given), strings.Join(given, " and "))
 	}
 	if s.Handler.HTTP != nil {
+		s.Handler.HTTP.TLS.check(r, path+".http.tls")
 		s.checkTimeout(r, at)
 	}
 }
@@ -72,8 +78,8 @@ func (s *Subscription) checkHandler(r *reader, at string) {
 func (s *Subscription) checkTimeout(r *reader, at string) {
 	timeout, limit := at+".handler.http.timeout", at+".run_limit"
 	if p, ok := r.blame(timeout, limit); ok && s.Handler.HTTP.Timeout > s.RunLimit {
-		r.warn(p, "the HTTP timeout, %s, is longer than run_limit, %s, which ends the exchange before it",
-			r.shown(timeout, formatDuration(s.Handler.HTTP.Timeout)), r.shown(limit, formatDuration(s.RunLimit)))
+		r.warn(p, "the HTTP timeout, %s, is longer than %s, %s, which ends the exchange before it",
+			r.shown(timeout, formatDuration(s.Handler.HTTP.Timeout)), r.called(limit), r.shown(limit, formatDuration(s.RunLimit)))
 	}
 }
 
@@ -81,26 +87,36 @@ func (s *Subscription) checkTimeout(r *reader, at string) {
 func (s *Subscription) checkExposure(r *reader, at string) {
 	unmarked, concurrency := at+".max_unmarked", at+".concurrency"
 	if p, ok := r.blame(unmarked, concurrency); ok && s.MaxUnmarked < s.Concurrency {
-		r.mistake(p, "max_unmarked is %s: it must be at least concurrency, %s", r.shown(unmarked, strconv.Itoa(s.MaxUnmarked)),
-			r.shown(concurrency, strconv.Itoa(s.Concurrency)))
+		r.mistake(p, "%s is %s: it must be at least %s, %s", r.called(unmarked), r.shown(unmarked, strconv.Itoa(s.MaxUnmarked)),
+			r.called(concurrency), r.shown(concurrency, strconv.Itoa(s.Concurrency)))
 	}
 }
 
 // checkTimes refuses marks that expire while their event may still come again.
 func (s *Subscription) checkTimes(r *reader, at string) {
-	show := func(key string, d time.Duration) string { return r.shown(at+"."+key, formatDuration(d)) }
-	initial, most, ttl := at+".backoff.initial", at+".backoff.max", at+".ttl"
-	if p, ok := r.blame(initial, most); ok && s.Backoff.Initial > s.Backoff.Max {
-		r.mistake(p, "backoff.initial is %s, longer than backoff.max, %s: raise max or lower initial", show("backoff.initial", s.Backoff.Initial), show("backoff.max", s.Backoff.Max))
+	initial, most, ttl, lease := at+".backoff.initial", at+".backoff.max", at+".ttl", at+".lease"
+	runLimit, ackWait := at+".run_limit", at+".ack_wait"
+	say := func(path string, d time.Duration) string {
+		return r.called(path) + " " + r.shown(path, formatDuration(d))
 	}
-	if p, ok := r.blame(ttl, at+".lease"); ok && s.TTL <= s.Lease {
-		r.mistake(p, "ttl is %s: it must be longer than lease, %s", show("ttl", s.TTL), show("lease", s.Lease))
+	is := func(path string, d time.Duration) string {
+		return r.called(path) + " is " + r.shown(path, formatDuration(d))
+	}
+	if p, ok := r.blame(initial, most); ok && s.Backoff.Initial > s.Backoff.Max {
+		r.mistake(p, "%s, longer than %s: raise the second or lower the first", is(initial, s.Backoff.Initial), say(most, s.Backoff.Max))
+	}
+	if p, ok := r.blame(ttl, lease); ok && s.TTL <= s.Lease {
+		r.mistake(p, "%s: it must be longer than %s", is(ttl, s.TTL), say(lease, s.Lease))
 		return
 	}
+	giveUp := at + ".give_up"
+	if _, given := r.given[giveUp]; given && !r.bad[giveUp] && s.GiveUp > s.TTL/2 {
+		r.warn(giveUp, "%s, but half of %s ends it before", is(giveUp, s.GiveUp), say(ttl, s.TTL))
+	}
 	horizon := (&consumer.Options{AckWait: s.AckWait, Backoff: consumer.Backoff{Max: s.Backoff.Max}, RunLimit: s.RunLimit}).Horizon()
-	if p, ok := r.blame(ttl, at+".run_limit", most, at+".ack_wait", initial); ok && s.TTL < horizon {
-		r.mistake(p, "ttl is %s, but an event may come again for longer (ack_wait %s + backoff.max %s + run_limit %s): raise ttl or lower the others",
-			show("ttl", s.TTL), show("ack_wait", s.AckWait), show("backoff.max", s.Backoff.Max), show("run_limit", s.RunLimit))
+	if p, ok := r.blame(ttl, runLimit, most, ackWait, initial); ok && s.TTL < horizon {
+		r.mistake(p, "%s, but an event may come again for longer (%s + %s + %s): raise %s or lower the others",
+			is(ttl, s.TTL), say(ackWait, s.AckWait), say(most, s.Backoff.Max), say(runLimit, s.RunLimit), r.called(ttl))
 	}
 }
 
@@ -118,13 +134,13 @@ func (c *Config) checkLetters(r *reader, at string, s *Subscription) {
 		return
 	}
 	if _, given := r.given[letters]; !given && bus.ValidTopic(s.DeadLetter) != nil {
-		r.mistake("group", "%s gives no topic for dead letters (dead.GROUP): name a group without spaces, and without dots at its ends, or set dead_letter",
-			r.shown("group", quote(c.Group)))
+		r.mistake("group", "%s gives no topic for dead letters (dead.GROUP): name a group without spaces, and without dots at its ends, or set %s",
+			r.shown("group", quote(c.Group)), r.called(letters))
 		r.bad[letters] = true
 	}
 	if p, ok := r.blame(letters, topic); ok && bus.Match(s.Topic, s.DeadLetter) {
-		r.mistake(p, "the topic %s also receives its own dead letters, on %s: set dead_letter to another topic", r.shown(topic, quote(s.Topic)),
-			r.shown(letters, quote(s.DeadLetter)))
+		r.mistake(p, "the topic %s also receives its own dead letters, on %s: set %s to another topic", r.shown(topic, quote(s.Topic)),
+			r.shown(letters, quote(s.DeadLetter)), r.called(letters))
 	}
 }
 
@@ -141,39 +157,4 @@ func (c *Config) checkOverlap(r *reader, i int) {
 			return
 		}
 	}
-}
-
-// checkLoop refuses events that are published again and again. It follows them from subscription to subscription.
-func (c *Config) checkLoop(r *reader, i int) {
-	var way []int
-	for next := i; next >= 0; next = c.receives(next) {
-		if slices.Contains(way, next) {
-			if next == i && slices.Min(way) == i {
-				c.loop(r, way)
-			}
-			return
-		}
-		way = append(way, next)
-	}
-}
-
-// receives is the subscription that gets what another one publishes, or -1.
-func (c *Config) receives(i int) int {
-	p := c.Subscriptions[i].Handler.Publish
-	if p == nil || bus.ValidTopic(p.Topic) != nil {
-		return -1
-	}
-	return slices.IndexFunc(c.Subscriptions, func(s Subscription) bool { return bus.ValidPattern(s.Topic) == nil && bus.Match(s.Topic, p.Topic) })
-}
-
-func (c *Config) loop(r *reader, way []int) {
-	at := entry(string(SectionSubscriptions), way[0])
-	to, topic := at+".handler.publish.topic", at+".topic"
-	shown := r.shown(to, quote(c.Subscriptions[way[0]].Handler.Publish.Topic))
-	if len(way) == 1 {
-		r.mistake(to, "%s is received by the subscription itself, on %s: events would go round for ever; publish to another topic",
-			shown, r.shown(topic, quote(c.Subscriptions[way[0]].Topic)))
-		return
-	}
-	r.mistake(to, "%s comes back to this subscription by way of subscriptions[%d]: events would go round for ever; publish to another topic", shown, way[len(way)-1])
 }

@@ -30,10 +30,33 @@ type Config struct {
 type NATS struct {
 	// URL may hold a password: do not show it. Empty: a server of the worker's own.
 	URL string
-	// Credentials is a file. Empty: none.
-	Credentials string
+	// Credentials is a file with a user's JWT and seed, NKey one with a seed alone. Empty: none.
+	Credentials, NKey string
+	TLS               TLS
+	// InboxPrefix is what the subjects of answers begin with. Empty: _INBOX.
+	InboxPrefix string
+	// Domain and APIPrefix say under which subjects JetStream is reached. Empty: the server's own.
+	Domain, APIPrefix string
+	// Stream is where a topic is looked for first. Empty: all streams are asked.
+	Stream string
+	// Envelopes reads CloudEvents in structured mode that no header announces.
+	Envelopes bool
+	// MaxUnsettled is how many deliveries of a group may be in flight.
+	MaxUnsettled int
+	// Bucket is the key-value bucket that keeps marks where no MongoDB does.
+	Bucket string
+	// Replicas are those of streams and of a bucket that the worker makes. Zero: nobody said.
+	Replicas int
 	// Provision makes streams that are missing.
 	Provision bool
+}
+
+// TLS are files in PEM. Empty: none.
+type TLS struct {
+	// CA are the authorities that are trusted, instead of those of the machine.
+	CA string
+	// Certificate and Key are those of the client.
+	Certificate, Key string
 }
 
 // Mongo is where marks are kept, and the outbox.
@@ -75,6 +98,8 @@ type Subscription struct {
 	Attempts, Crashes             int
 	Backoff                       Backoff
 	RunLimit, Lease, AckWait, TTL time.Duration
+	// GiveUp is how old an event may get that is throttled, or whose receiver is unavailable.
+	GiveUp time.Duration
 	// Start is where a new group starts.
 	Start bus.Start
 	// StartStream is the incarnation of a replaced stream in which Start also says where a known group
@@ -84,6 +109,10 @@ type Subscription struct {
 	DeadLetter string
 	Order      Order
 	Mode       consumer.Mode
+	// ID is where in the payload the identity of an event is, member by member. Empty: it is the event's own.
+	ID string
+	// Fingerprint says what tells two payloads under one id apart.
+	Fingerprint Fingerprint
 	// Rate is how many handlers may start; the zero Rate is no limit.
 	Rate Rate
 }
@@ -101,6 +130,18 @@ const (
 	OrderNone Order = "none"
 	// OrderTopic is all events of the subscription, one by one.
 	OrderTopic Order = "topic"
+)
+
+// Fingerprint says what tells two payloads under one id apart.
+type Fingerprint string
+
+const (
+	// FingerprintBytes is every byte.
+	FingerprintBytes Fingerprint = "bytes"
+	// FingerprintJSON is what the JSON says, however it is written.
+	FingerprintJSON Fingerprint = "json"
+	// FingerprintNone is nothing: the id is all that counts.
+	FingerprintNone Fingerprint = "none"
 )
 
 // Handler is who handles events: one of its fields is set.
@@ -138,8 +179,13 @@ type HTTPHandler struct {
 	URL string
 	// Timeout is for a whole exchange.
 	Timeout time.Duration
+	// Statuses are what statuses mean, as handlers.Meaning, where that is not the usual.
+	Statuses map[int]string
 	// Headers are sent with each event. Their values may be secrets: do not show them.
 	Headers map[string]string
+	// PassHeaders are names of events' headers that are sent too.
+	PassHeaders []string
+	TLS         TLS
 }
 
 // PublishHandler publishes events to another topic.

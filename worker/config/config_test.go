@@ -52,13 +52,14 @@ subscriptions:
     lease: 20s
     ack_wait: 40s
     ttl: 2d
+    give_up: 12h
     start: 2026-01-31T15:04:05Z
     dead_letter: lost
     order: topic
     mode: claimed
     rate: 30/m
   - topic: order.*.shipped
-    handler: {http: {url: "https://u:p@example.com/x?y", timeout: 5s, headers: {Authorization: "Bearer ${TOKEN}"}}}
+    handler: {http: {url: "https://u:p@example.com/x?y", timeout: 5s, statuses: "401-402=permanent, 409 = done", headers: {Authorization: "Bearer ${TOKEN}"}}}
     start: latest
   - {topic: a, handler: {publish: b}}
   - {topic: c, handler: {log: {level: debug, data: true}}, mode: seen-mark, order: none}
@@ -68,26 +69,28 @@ subscriptions:
 	subscription := func(topic string, change func(*config.Subscription)) config.Subscription {
 		s := config.Subscription{
 			Topic: topic, Concurrency: 16, MaxUnmarked: 16, Attempts: 10, Crashes: 5, Backoff: backoff, RunLimit: 15 * time.Minute,
-			Lease: 30 * time.Second, AckWait: 30 * time.Second, TTL: 7 * 24 * time.Hour, DeadLetter: "dead.billing", Order: config.OrderKey,
+			Lease: 30 * time.Second, AckWait: 30 * time.Second, TTL: 7 * 24 * time.Hour, GiveUp: 3 * 24 * time.Hour, DeadLetter: "dead.billing", Order: config.OrderKey,
+			Fingerprint: config.FingerprintBytes,
 		}
 		change(&s)
 		return s
 	}
 	want := &config.Config{
-		Group: "billing", NATS: config.NATS{URL: "nats://localhost:4222", Credentials: "/etc/nats.creds", Provision: true},
+		Group: "billing", NATS: config.NATS{URL: "nats://localhost:4222", Credentials: "/etc/nats.creds", MaxUnsettled: 20_000, Bucket: "onceish-dedupe", Provision: true},
 		Mongo: config.Mongo{URI: "mongodb://localhost:27017/billing"}, Log: config.Log{Format: "json", Level: "warn"}, Drain: 10 * time.Second,
 		Subscriptions: []config.Subscription{
 			{
 				Topic: "order.placed", Handler: config.Handler{Exec: &config.ExecHandler{Command: "./charge", Mode: "stream"}},
 				Concurrency: 3, MaxUnmarked: 30, Attempts: 4, Crashes: 2, Backoff: config.Backoff{Initial: 2 * time.Second, Max: time.Minute},
-				RunLimit: 5 * time.Minute, Lease: 20 * time.Second, AckWait: 40 * time.Second, TTL: 48 * time.Hour,
+				RunLimit: 5 * time.Minute, Lease: 20 * time.Second, AckWait: 40 * time.Second, TTL: 48 * time.Hour, GiveUp: 12 * time.Hour,
 				Start: bus.Start{Time: time.Date(2026, 1, 31, 15, 4, 5, 0, time.UTC)}, DeadLetter: "lost", Order: config.OrderTopic,
-				Rate: config.Rate{Count: 30, Per: time.Minute},
+				Fingerprint: config.FingerprintBytes, Rate: config.Rate{Count: 30, Per: time.Minute},
 			},
 			subscription("order.*.shipped", func(s *config.Subscription) {
 				s.Start.Latest = true
 				s.Handler.HTTP = &config.HTTPHandler{
-					URL: "https://u:p@example.com/x?y", Timeout: 5 * time.Second, Headers: map[string]string{"Authorization": "Bearer t"},
+					URL: "https://u:p@example.com/x?y", Timeout: 5 * time.Second,
+					Statuses: map[int]string{401: "permanent", 402: "permanent", 409: "done"}, Headers: map[string]string{"Authorization": "Bearer t"},
 				}
 			}),
 			subscription("a", func(s *config.Subscription) { s.Handler.Publish = &config.PublishHandler{Topic: "b"} }),

@@ -13,10 +13,14 @@ import (
 )
 
 // Flags are the flags of some sections, in the order of the sections. What they are given is checked by Load and FromFlags, not
-// by the command line. Help shows defaults, and never what the environment holds. Each call makes new ones.
+// by the command line. Help shows defaults, and never what the environment holds. A program without SectionDataDir has no server of its
+// own. Each call makes new ones.
 func Flags(wanted ...Section) []cli.Flag {
 	var out []cli.Flag
 	for _, s := range flagged(wanted) {
+		if s.unserved != "" && !slices.Contains(wanted, SectionDataDir) {
+			s.meaning = s.unserved
+		}
 		out = append(out, s.cli())
 	}
 	return out

@@ -23,3 +23,13 @@ func TestHeadersAreThoseThatTheHandlerTakes(t *testing.T) {
 		}
 	}
 }
+
+func TestMeaningsAreThoseThatTheHandlerTakes(t *testing.T) {
+	t.Parallel()
+	ours := meanings()
+	for i, m := range handlers.Meanings() {
+		if i >= len(ours) || ours[i] != string(m) {
+			t.Errorf("%v, and the handler takes %v", ours, handlers.Meanings())
+		}
+	}
+}

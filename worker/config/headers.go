@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/onceish/onceish/worker/handlers"
 )
 
 // texts is a mapping with any names, kept in a map. Its values are secret.
@@ -51,4 +53,39 @@ func (t *texts[S]) read(r *reader, at string, n *yaml.Node, s *S) {
 		lower[strings.ToLower(p.name)], all[p.name] = true, value
 	}
 	*t.at(s) = all
+}
+
+// textList is a key with a list of single values.
+type textList[S any] struct {
+	spec
+	at func(*S) *[]string
+}
+
+// headerNames are those of headers that events bring to a service.
+func headerNames[S any](name, meaning string, at func(*S) *[]string) *textList[S] {
+	return &textList[S]{
+		spec: spec{
+			name: name, kind: "list of text", wants: "the name of a header", meaning: meaning, many: true, tags: []string{"!!str"},
+			shape: map[string]any{"type": "string", "pattern": headerNameForm}, valid: handlers.PassableHeader,
+		},
+		at: at,
+	}
+}
+
+func (l *textList[S]) describe() *spec          { return &l.spec }
+func (*textList[S]) fill(*S)                    {}
+func (*textList[S]) finish(*reader, string, *S) {}
+
+func (l *textList[S]) read(r *reader, at string, n *yaml.Node, s *S) {
+	for i, item := range r.items(at, n) {
+		path := entry(at, i)
+		text, ok := r.scalar(path, item, &l.spec)
+		if !ok {
+			continue
+		}
+		if err := l.valid(text); err != nil {
+			r.mistake(path, "%v: leave it out", err)
+		}
+		*l.at(s) = append(*l.at(s), text)
+	}
 }

@@ -48,6 +48,18 @@ func filled[S any](name, wants string, at func(*S) *string) *leaf[S, string] {
 	return l
 }
 
+// formed is text that matches a regular expression.
+func formed[S any](name, wants string, at func(*S) *string, form *regexp.Regexp) *leaf[S, string] {
+	l := text(name, wants, at, func(s string) error {
+		if !form.MatchString(s) {
+			return fmt.Errorf("%s is not %s", quote(s), wants)
+		}
+		return nil
+	})
+	l.shape["pattern"] = form.String()
+	return l
+}
+
 // topic takes one topic, pattern also what stands for several.
 func topic[S any](name string, at func(*S) *string) *leaf[S, string] {
 	l := text(name, "a topic such as order.placed", at, bus.ValidTopic)
@@ -61,13 +73,18 @@ func pattern[S any](name string, at func(*S) *string) *leaf[S, string] {
 	return l
 }
 
+var decimal = regexp.MustCompile(`^(0|-?[1-9]\d*)$`)
+
 // count is a whole number.
 func count[S any](name string, at func(*S) *int, limit consumer.Limit[int]) *leaf[S, int] {
 	bounds := fmt.Sprintf("%d to %d", limit.Min, limit.Max)
 	wants := "a whole number from " + bounds
 	l := newLeaf(name, "number", wants, at, func(s string) (int, error) {
-		n, err := strconv.ParseInt(s, 0, 64)
-		if err != nil || n < int64(limit.Min) || n > int64(limit.Max) {
+		n, err := strconv.ParseInt(s, 10, 64)
+		switch {
+		case !decimal.MatchString(s): // what is octal to one is decimal to another
+			return 0, fmt.Errorf("%s is not %s: write it in decimal digits, with no zeros before them", quote(s), wants)
+		case err != nil || n < int64(limit.Min) || n > int64(limit.Max):
 			return 0, fmt.Errorf("%s is not %s", quote(s), wants)
 		}
 		return int(n), nil

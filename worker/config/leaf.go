@@ -19,6 +19,12 @@ func (l *leaf[S, T]) doc(meaning string) *leaf[S, T] {
 	return l
 }
 
+// unserved says what the key means to a program that has no server of its own.
+func (l *leaf[S, T]) unserved(meaning string) *leaf[S, T] {
+	l.spec.unserved = meaning
+	return l
+}
+
 // byDefault is the value when nobody gives one.
 func (l *leaf[S, T]) byDefault(v T) *leaf[S, T] {
 	l.preset = &v

@@ -14,8 +14,11 @@ import (
 // mostBytes is the longest file.
 const mostBytes = 1 << 20
 
+// StandardInput is the name of a file that is read from standard input.
+const StandardInput = "-"
+
 // Load returns the configuration that a command's flags, the environment and a file say, in this precedence. Without a name there is no
-// file, and flags say what the one subscription is. cmd has the flags of all sections. Errors are Problems, all at once, or which
+// file, and flags say what the one subscription is. StandardInput is what cmd's root reads. cmd has the flags of all sections. Errors are Problems, all at once, or which
 // flags make no sense beside a file; both are commandline.ErrUsage. Warnings are for the log.
 func Load(cmd *cli.Command, name string) (_ *Config, warnings Problems, err error) {
 	over := overrides(cmd, sections())
@@ -25,7 +28,7 @@ func Load(cmd *cli.Command, name string) (_ *Config, warnings Problems, err erro
 			return nil, nil, err
 		}
 		var problem *Problem
-		if data, problem = readFile(name); problem != nil {
+		if data, problem = readFile(name, cmd.Root().Reader); problem != nil {
 			return nil, nil, Problems{*problem}
 		}
 	}
@@ -65,9 +68,9 @@ func Lint(name string, data []byte, env func(string) (string, bool)) Problems {
 	return problems
 }
 
-// Read is Parse of a file. That it cannot be read is a Problem as well.
-func Read(name string, env func(string) (string, bool)) (*Config, Problems) {
-	data, problem := readFile(name)
+// Read is Parse of a file, or of stdin for StandardInput. That it cannot be read is a Problem as well.
+func Read(name string, stdin io.Reader, env func(string) (string, bool)) (*Config, Problems) {
+	data, problem := readFile(name, stdin)
 	if problem != nil {
 		return nil, Problems{*problem}
 	}
@@ -75,13 +78,17 @@ func Read(name string, env func(string) (string, bool)) (*Config, Problems) {
 }
 
 // readFile returns what a file holds, of which 1 MiB is the most, or what is wrong with it.
-func readFile(name string) ([]byte, *Problem) {
-	f, err := os.Open(name) //nolint:gosec // the user's own file
-	if err != nil {
-		return nil, unreadable(name, err)
+func readFile(name string, stdin io.Reader) ([]byte, *Problem) {
+	in := stdin
+	if name != StandardInput {
+		f, err := os.Open(name) //nolint:gosec // the user's own file
+		if err != nil {
+			return nil, unreadable(name, err)
+		}
+		defer func() { _ = f.Close() }() // it was only read
+		in = f
 	}
-	defer func() { _ = f.Close() }() // it was only read
-	data, err := io.ReadAll(io.LimitReader(f, mostBytes+1))
+	data, err := io.ReadAll(io.LimitReader(in, mostBytes+1))
 	switch {
 	case err != nil:
 		return nil, unreadable(name, err)

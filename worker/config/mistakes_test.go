@@ -51,20 +51,34 @@ func mistakes() map[string][]string {
 			`1:1: grop: there is no key "grop": did you mean "group"?`,
 			"1:1: group: it is missing: add group: who handles each event once, or set --group or ONCEISH_GROUP",
 		},
-		smallest + "group: again\n":    {"5:1: group: it is there twice, first on line 1: remove one"},
-		smallest + "'group': again\n":  {"5:1: group: it is there twice, first on line 1: remove one"},
-		smallest + "url: x\n":          {`5:1: url: there is no key "url": it belongs under nats or subscriptions.handler.http`},
-		smallest + "worker: x\n":       {`5:1: worker: there is no key "worker": use group, nats, mongo, data_dir, log, drain, outbox or subscriptions`},
-		smallest + "? [a]\n: b\n":      {"1:1: the key on line 5 is not text: quote what has braces, brackets or an asterisk"},
-		smallest + "nats: x\n":         {"5:7: nats: it is text, but a mapping is wanted: put keys below it"},
-		smallest + "nats: {x-a: 1}\n":  {`5:8: nats.x-a: there is no key "x-a": use url, credentials or provision`},
-		smallest + "drain: [1s]\n":     {"5:8: drain: it is a list, but it must be a duration from 1ms to 1d"},
-		smallest + "drain:\n":          {"5:7: drain: it has no value: give one, or remove the key; it must be a duration from 1ms to 1d"},
-		smallest + "drain: !!str 1s\n": {"5:8: drain: it has a tag (!…), which is not supported: quote a value that begins with '!'"},
-		smallest + "drain: 1\n":        {`5:8: drain: "1" has no unit: write 1s for seconds, or 1ms, 1m, 1h, 1d`},
-		smallest + "drain: 1y\n":       {`5:8: drain: "1y" is no duration: write one such as 500ms, 30s, 15m, 12h or 7d`},
-		smallest + "drain: -1s\n":      {`5:8: drain: "-1s" is negative: write a duration such as 30s`},
-		smallest + "drain: 2d\n":       {`5:8: drain: "2d" is not a duration from 1ms to 1d`},
+		smallest + "group: again\n":                                    {"5:1: group: it is there twice, first on line 1: remove one"},
+		smallest + "'group': again\n":                                  {"5:1: group: it is there twice, first on line 1: remove one"},
+		smallest + "url: x\n":                                          {`5:1: url: there is no key "url": it belongs under nats or subscriptions.handler.http`},
+		smallest + "worker: x\n":                                       {`5:1: worker: there is no key "worker": use group, nats, mongo, data_dir, log, drain, outbox or subscriptions`},
+		smallest + "? [a]\n: b\n":                                      {"1:1: the key on line 5 is not text: quote what has braces, brackets or an asterisk"},
+		smallest + "nats: {credentials: a, nkey: b, url: nats://h}\n":  {"5:30: nats.nkey: nats.credentials and nats.nkey exclude each other: keep one"},
+		smallest + "nats: {domain: a, api_prefix: b, url: nats://h}\n": {"5:31: nats.api_prefix: nats.domain and nats.api_prefix exclude each other: keep one"},
+		smallest + "nats: {url: nats://h, tls: {certificate: a}}\n":    {"5:42: nats.tls.certificate: a client needs both: name the key as well, in nats.tls.key"},
+		smallest + "nats: {url: nats://h, inbox_prefix: 'a.>'}\n":      {"5:37: nats.inbox_prefix: \"a.>\" is not a subject such as _INBOX_billing"},
+		smallest + "nats: {url: nats://h, stream: a.b}\n":              {"5:31: nats.stream: \"a.b\" is not the name of a stream, which has no spaces, dots, '*', '>', '/' or '\\'"},
+		smallest + "nats: {bucket: a.b}\n":                             {"5:16: nats.bucket: \"a.b\" is not the name of a bucket, which has letters, digits, '-' and '_'"},
+		smallest + "nats: {replicas: 6}\n":                             {`5:18: nats.replicas: "6" is not a whole number from 1 to 5`},
+		smallest + "nats: {domain: hub}\n":                             {"5:16: warning: nats.domain: it has no effect without nats.url: the worker's own server needs none of it"},
+		with("id: order..id"):                                          {"5:9: subscriptions[0].id: \"order..id\" is not a member of the payload such as order.id"},
+		with("mode: transactional") + "mongo: {uri: mongodb://h}\n":    {"5:11: subscriptions[0].mode: what this handler does is not in the transaction: only publish with outbox: true is; use mode claimed"},
+		handled("{publish: {topic: b, outbox: true}}") + "    mode: transactional\n    run_limit: 1m\noutbox: {}\nmongo: {uri: mongodb://h}\n": {
+			"6:16: subscriptions[0].run_limit: run_limit is 1m: in mode transactional it is at most 55s, for the server ends a transaction after 60s",
+		},
+		handled("{http: {url: http://h, tls: {key: a}}}"): {"4:48: subscriptions[0].handler.http.tls.key: a client needs both: name the certificate as well, in subscriptions[0].handler.http.tls.certificate"},
+		smallest + "nats: x\n":                            {"5:7: nats: it is text, but a mapping is wanted: put keys below it"},
+		smallest + "nats: {x-a: 1}\n":                     {`5:8: nats.x-a: there is no key "x-a": use url, credentials, nkey, tls, inbox_prefix, domain, api_prefix, stream, envelopes, max_unsettled, bucket, replicas or provision`},
+		smallest + "drain: [1s]\n":                        {"5:8: drain: it is a list, but it must be a duration from 1ms to 1d"},
+		smallest + "drain:\n":                             {"5:7: drain: it has no value: give one, or remove the key; it must be a duration from 1ms to 1d"},
+		smallest + "drain: !!str 1s\n":                    {"5:8: drain: it has a tag (!…), which is not supported: quote a value that begins with '!'"},
+		smallest + "drain: 1\n":                           {`5:8: drain: "1" has no unit: write 1s for seconds, or 1ms, 1m, 1h, 1d`},
+		smallest + "drain: 1y\n":                          {`5:8: drain: "1y" is no duration: write one such as 500ms, 30s, 15m, 12h or 7d`},
+		smallest + "drain: -1s\n":                         {`5:8: drain: "-1s" is negative: write a duration such as 30s`},
+		smallest + "drain: 2d\n":                          {`5:8: drain: "2d" is not a duration from 1ms to 1d`},
 		smallest + "drain: 99999999w\n": {
 			`5:8: drain: "99999999w" is longer than 292 years`,
 		},
@@ -86,13 +100,15 @@ func mistakes() map[string][]string {
 		with("max_unmarked: 15"):                  {"5:19: subscriptions[0].max_unmarked: max_unmarked is 15: it must be at least concurrency, 16"},
 		with("concurrency: 8", "max_unmarked: 7"): {"6:19: subscriptions[0].max_unmarked: max_unmarked is 7: it must be at least concurrency, 8"},
 		with("max_unmarked: 0"):                   {`5:19: subscriptions[0].max_unmarked: "0" is not a whole number from 1 to 1000000`},
+		with("attempts: 010"):                     {`5:15: subscriptions[0].attempts: "010" is not a whole number from 1 to 1000000: write it in decimal digits, with no zeros before them`},
+		with("attempts: 0x10"):                    {`5:15: subscriptions[0].attempts: "0x10" is not a whole number from 1 to 1000000: write it in decimal digits, with no zeros before them`},
 		with("attempts: 9999999999"):              {`5:15: subscriptions[0].attempts: "9999999999" is not a whole number from 1 to 1000000`},
 		with("attempts: '5'"):                     {`5:15: subscriptions[0].attempts: "5" is text, but it must be a whole number from 1 to 1000000: remove the quotes`},
 		with("lease: 10ms"):                       {`5:12: subscriptions[0].lease: "10ms" is not a duration from 100ms to 1d`},
-		with("lease: 1d", "ttl: 1d"):              {"6:10: subscriptions[0].ttl: ttl is 1d: it must be longer than lease, 1d"},
+		with("lease: 1d", "ttl: 1d"):              {"6:10: subscriptions[0].ttl: ttl is 1d: it must be longer than lease 1d"},
 		with("run_limit: 8d"):                     {"5:16: subscriptions[0].run_limit: ttl is 7d, but an event may come again for longer (ack_wait 30s + backoff.max 5m + run_limit 8d): raise ttl or lower the others"},
 		with("backoff: {initial: 1m, max: 1s}"): {
-			"5:24: subscriptions[0].backoff.initial: backoff.initial is 1m, longer than backoff.max, 1s: raise max or lower initial",
+			"5:24: subscriptions[0].backoff.initial: backoff.initial is 1m, longer than backoff.max 1s: raise the second or lower the first",
 		},
 		with("ttl: 5", "run_limit: 8d"): {`5:10: subscriptions[0].ttl: "5" has no unit: write 5s for seconds, or 5ms, 5m, 5h, 5d`},
 		"group: g\nsubscriptions: [{topic: a.., handler: {log: }}, {topic: a.., handler: {log: }}]\n": {
@@ -103,7 +119,7 @@ func mistakes() map[string][]string {
 		with("start: 2026-01-31"):                              {`5:12: subscriptions[0].start: "2026-01-31" is neither earliest nor latest nor a time such as 2026-01-31T15:04:05Z`},
 		with("start: lastest"):                                 {`5:12: subscriptions[0].start: "lastest" is neither earliest nor latest nor a time such as 2026-01-31T15:04:05Z: did you mean "latest"?`},
 		with("order: keys"):                                    {`5:12: subscriptions[0].order: "keys" is none of key, none or topic: did you mean "key"?`},
-		with("mode: seen_mark"):                                {`5:11: subscriptions[0].mode: "seen_mark" is none of claimed or seen-mark: did you mean "seen-mark"?`},
+		with("mode: seen_mark"):                                {`5:11: subscriptions[0].mode: "seen_mark" is none of claimed, seen-mark or transactional: did you mean "seen-mark"?`},
 		with("rate: 5"):                                        {`5:11: subscriptions[0].rate: "5" has no unit that is known: write a rate such as 100/s, 30/m or 5/h`},
 		with("rate: 0/s"):                                      {`5:11: subscriptions[0].rate: "0/s" lets nothing start: write a number above 0, or leave the key out for no limit`},
 		with("rate: x/s"):                                      {`5:11: subscriptions[0].rate: "x/s" does not begin with a whole number: write a rate such as 100/s, 30/m or 5/h`},
@@ -137,27 +153,57 @@ func mistakes() map[string][]string {
 		handled("{http: {url: 'http://h', headers: {A: 1}}}"):       {"4:52: subscriptions[0].handler.http.headers.A: the value (not shown) is a number, but it must be text: put it in quotes"},
 		handled("{http: {url: 'http://h', headers: {A: \"\\n\"}}}"): {"4:52: subscriptions[0].handler.http.headers.A: its byte 0 is a control character, which HTTP does not allow in headers: remove it"},
 		handled("{http: {url: 'http://h', headers: {A: b, a: b}}}"): {"4:58: subscriptions[0].handler.http.headers.a: it is there twice, in other letters: remove one"},
+		handled("{http: {url: 'http://h', pass_headers: X-A}}"):     {"4:53: subscriptions[0].handler.http.pass_headers: it is text, but a list is wanted: begin each entry with a dash and a space"},
+		handled("{http: {url: 'http://h', pass_headers: [X-A, x_b, Proxy]}}"): {
+			"4:59: subscriptions[0].handler.http.pass_headers[1]: services cannot tell an underscore in the name of a header from a dash, and with dashes the name may be another's: leave it out",
+			"4:64: subscriptions[0].handler.http.pass_headers[2]: the header Proxy says who sends a request and where to, which no publisher may: leave it out",
+		},
 		handled("{publish: b}") + "  - {topic: b, handler: {publish: c}}\n  - {topic: c, handler: {publish: order.placed}}\n": {
 			`4:24: subscriptions[0].handler.publish.topic: "b" comes back to this subscription by way of subscriptions[2]: events would go round for ever; publish to another topic`,
 		},
+		// What comes back as a dead letter goes round as well, and an overlap hides no loop.
+		handled("{publish: b}") + "  - {topic: b, dead_letter: order.placed, handler: {exec: x}}\n": {
+			`4:24: subscriptions[0].handler.publish.topic: "b" comes back to this subscription by way of the dead letters of subscriptions[1]: events would go round for ever; set dead_letter there to another topic`,
+		},
+		with("dead_letter: b") + "  - {topic: b, handler: {publish: order.placed}}\n": {
+			`5:18: subscriptions[0].dead_letter: dead letters on "b" come back to this subscription by way of subscriptions[1]: events would go round for ever; set dead_letter to another topic`,
+		},
+		with("dead_letter: b") + "  - {topic: b, dead_letter: order.placed, handler: {exec: x}}\n": {
+			`5:18: subscriptions[0].dead_letter: dead letters on "b" come back to this subscription by way of subscriptions[1]: events would go round for ever; set dead_letter to another topic`,
+		},
+		handled("{publish: b}") + "  - {topic: b.>, handler: {log: }}\n  - {topic: b, handler: {log: }}\n  - {topic: '*', handler: {publish: order.placed}}\n": {
+			`4:24: subscriptions[0].handler.publish.topic: "b" comes back to this subscription by way of subscriptions[3]: events would go round for ever; publish to another topic`,
+			`7:13: subscriptions[3].topic: "*" overlaps with "b" of subscriptions[2]: a group handles each event once; join them, or use another group`,
+		},
+		with("dead_letter: b") + "  - {topic: b, handler: {log: }}\n": nil,
 		smallest + "outbox:\n":                         {"5:8: outbox: it is kept in a MongoDB, and none is named: set mongo.uri, --mongo or MONGODB_URI"},
 		smallest + "outbox:\nmongo: {uri: h}\n":        {"6:14: mongo.uri: it does not begin with mongodb:// or mongodb+srv://"},
 		handled("{publish: {topic: b, outbox: true}}"): {"4:43: subscriptions[0].handler.publish.outbox: there is no outbox: add one at the top of the file, outbox: {}"},
 		boxed + "{retention: 7d}\n" + smallest[len("group: billing\n"):]: {
-			"3:21: outbox.retention: outbox.retention is 7d, and ttl of subscriptions[0] 7d: what is published again within the retention must still be known; lower retention or raise ttl",
+			"3:21: outbox.retention: outbox.retention is 7d, and ttl of subscriptions[0] 7d: what is published again within the retention must still be known; lower outbox.retention or raise ttl",
 		},
 		boxed + "{}\n" + with("ttl: 1d")[len("group: billing\n"):]: {
-			"7:10: subscriptions[0].ttl: outbox.retention is 3d, and ttl of subscriptions[0] 1d: what is published again within the retention must still be known; lower retention or raise ttl",
+			"7:10: subscriptions[0].ttl: outbox.retention is 3d, and ttl of subscriptions[0] 1d: what is published again within the retention must still be known; lower outbox.retention or raise ttl",
 		},
 		boxed + "{after_dead: go-on}":                {`3:22: outbox.after_dead: "go-on" is none of block or continue`},
 		boxed + "{collection: dedupe}":               {`3:22: outbox.collection: "dedupe" has the marks of what was handled: name another collection`},
 		boxed + "{attempts: 0}":                      {`3:20: outbox.attempts: "0" is not a whole number from 1 to 1000000`},
-		boxed + "{backoff: {initial: 10m, max: 1m}}": {`3:29: outbox.backoff.initial: backoff.initial is 10m, longer than backoff.max, 1m: raise max or lower initial`},
+		boxed + "{backoff: {initial: 10m, max: 1m}}": {`3:29: outbox.backoff.initial: outbox.backoff.initial is 10m, longer than outbox.backoff.max 1m: raise the second or lower the first`},
 		boxed + "{}\nsubscriptions: []\n":            {"4:16: subscriptions: there is none: name at least one, with a topic and a handler"},
 		"group: g\n":                                 {"1:1: subscriptions: there is none: name at least one, with a topic and a handler"},
 		"x: &x {<<: *x}\n" + smallest:                {`1:1: x: there is no key "x": use group, nats, mongo, data_dir, log, drain, outbox or subscriptions`},
 		"nats: &x {<<: *x}\n" + smallest:             {"1:15: nats: a mapping is merged (<<) into itself: write its keys out"},
 		"nats: &x {<<: 5}\n" + smallest:              {"1:15: nats: it is a number, but a mapping is wanted: put keys below it"},
+
+		handled("{http: {url: 'http://h', statuses: 404}}"):                      {`4:49: subscriptions[0].handler.http.statuses: "404" is a number, but it must be statuses and what they mean, such as 401-405=permanent, 409=done: put it in quotes`},
+		handled("{http: {url: 'http://h', statuses: '404'}}"):                    {`4:49: subscriptions[0].handler.http.statuses: "404" is no status with its meaning: write 404=permanent, or 401-405=permanent`},
+		handled("{http: {url: 'http://h', statuses: 404=permament}}"):            {`4:49: subscriptions[0].handler.http.statuses: "permament" is none of done, retry, throttled, unavailable, refused or permanent: did you mean "permanent"?`},
+		handled("{http: {url: 'http://h', statuses: 199=done}}"):                 {`4:49: subscriptions[0].handler.http.statuses: "199" is no status, and no range of them: they are from 200 to 599`},
+		handled("{http: {url: 'http://h', statuses: 405-401=done}}"):             {`4:49: subscriptions[0].handler.http.statuses: "405-401" is no status, and no range of them: they are from 200 to 599`},
+		handled("{http: {url: 'http://h', statuses: '400-499=done,404=retry'}}"): {"4:49: subscriptions[0].handler.http.statuses: 404 is there twice: remove one"},
+		handled("{exec: \"a\\0b\"}"):                                             {"4:21: subscriptions[0].handler.exec.command: it has a NUL at byte 1, and a command line cannot hold one: put what needs it into a file, and run that"},
+		handled("{exec: '" + strings.Repeat("x", 128<<10) + "'}"):                {"4:21: subscriptions[0].handler.exec.command: it has 131072 bytes, and the system takes 131071: put it into a file, and run that"},
+		with("give_up: 4d"): {"5:14: warning: subscriptions[0].give_up: give_up is 4d, but half of ttl 7d ends it before"},
 	}
 }
 
@@ -216,7 +262,7 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 		filepath.Join(dir, "none.yaml"): "none.yaml: the file cannot be read: no such file or directory",
 		dir:                             "the file cannot be read: is a directory",
 	} {
-		c, problems := config.Read(name, env(nil))
+		c, problems := config.Read(name, nil, env(nil))
 		if c != nil || len(problems) != 1 || !strings.Contains(problems[0].String(), want) {
 			t.Errorf("%s: %v, want %s", name, problems, want)
 		}
@@ -225,7 +271,7 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 	if err := os.WriteFile(file, []byte(smallest), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if c, problems := config.Read(file, env(nil)); c == nil || len(problems) > 0 {
+	if c, problems := config.Read(file, nil, env(nil)); c == nil || len(problems) > 0 {
 		t.Errorf("%v", problems)
 	}
 }
@@ -238,7 +284,7 @@ func TestLongFilesAreNotRead(t *testing.T) {
 	}
 	for _, name := range []string{name, "/dev/zero"} {
 		before := cost(t)
-		_, problems := config.Read(name, env(nil))
+		_, problems := config.Read(name, nil, env(nil))
 		if took := cost(t).bytes - before.bytes; took > 8<<20 || len(problems) != 1 || problems[0].Message != "the file is longer than 1 MiB: is it the right one?" {
 			t.Errorf("%s: %v, with %d bytes", name, problems, took)
 		}

@@ -71,14 +71,14 @@ func (c *Config) checkOutbox(r *reader) {
 	}
 	initial, most, retention := "outbox.backoff.initial", "outbox.backoff.max", "outbox.retention"
 	if p, ok := r.blame(initial, most); ok && c.Outbox.Backoff.Initial > c.Outbox.Backoff.Max {
-		r.mistake(p, "backoff.initial is %s, longer than backoff.max, %s: raise max or lower initial",
-			r.shown(initial, formatDuration(c.Outbox.Backoff.Initial)), r.shown(most, formatDuration(c.Outbox.Backoff.Max)))
+		r.mistake(p, "%s is %s, longer than %s %s: raise the second or lower the first", r.called(initial),
+			r.shown(initial, formatDuration(c.Outbox.Backoff.Initial)), r.called(most), r.shown(most, formatDuration(c.Outbox.Backoff.Max)))
 	}
 	for i := range c.Subscriptions {
 		ttl := entry(string(SectionSubscriptions), i) + ".ttl"
 		if p, ok := r.blame(retention, ttl); ok && c.Outbox.Retention >= c.Subscriptions[i].TTL {
-			r.mistake(p, "outbox.retention is %s, and ttl of subscriptions[%d] %s: what is published again within the retention must still be known; lower retention or raise ttl",
-				r.shown(retention, formatDuration(c.Outbox.Retention)), i, r.shown(ttl, formatDuration(c.Subscriptions[i].TTL)))
+			r.mistake(p, "outbox.retention is %s, and %s of subscriptions[%d] %s: what is published again within the retention must still be known; lower outbox.retention or raise %s",
+				r.shown(retention, formatDuration(c.Outbox.Retention)), r.called(ttl), i, r.shown(ttl, formatDuration(c.Subscriptions[i].TTL)), r.called(ttl))
 		}
 	}
 }

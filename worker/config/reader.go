@@ -107,12 +107,39 @@ func (r *reader) blame(paths ...string) (at string, ok bool) {
 	return at, true
 }
 
+// has reports whether somebody gave a key.
+func (r *reader) has(at string) bool {
+	_, given := r.given[at]
+	return given
+}
+
+// exclusive refuses two keys that are both there.
+func (r *reader) exclusive(one, other, a, b string) {
+	if p, ok := r.blame(other, one); ok && a != "" && b != "" {
+		r.mistake(p, "%s and %s exclude each other: keep one", one, other)
+	}
+}
+
 // shown is a value as it may be shown.
 func (r *reader) shown(at, value string) string {
 	if o := r.given[at]; o.hidden() {
 		return o.stand()
 	}
 	return value
+}
+
+// called is what the key at a path is called where its value came from: a flag, or in the file its
+// name below the subscription.
+func (r *reader) called(at string) string {
+	if label := r.given[at].label; strings.HasPrefix(label, "--") {
+		return label
+	}
+	if r.file == "" {
+		if s := specAt(at); s != nil && s.flag != "" {
+			return "--" + s.flag
+		}
+	}
+	return strings.TrimPrefix(at[strings.LastIndexByte(at, ']')+1:], ".")
 }
 
 func (r *reader) missing(at string, s *spec) {

@@ -55,6 +55,8 @@ func (s *spec) form() map[string]any {
 	switch {
 	case s.list:
 		return map[string]any{"type": "array", "minItems": 1, "maxItems": mostEntries, "items": mappingSchema(s.below)}
+	case s.many:
+		return map[string]any{"type": []string{"array", "null"}, "maxItems": mostEntries, "items": s.value()}
 	case s.loose:
 		return map[string]any{
 			"type": []string{"object", "null"}, "propertyNames": map[string]any{"pattern": headerNameForm}, "additionalProperties": s.shape,

@@ -1,5 +1,10 @@
 package config
 
+import (
+	"slices"
+	"strings"
+)
+
 // spec describes a key to people and to programs, without its Go type.
 type spec struct {
 	name string
@@ -9,6 +14,8 @@ type spec struct {
 	wants string
 	// meaning is one phrase for docs and help.
 	meaning string
+	// unserved is the meaning where a program has no server of its own. Empty: the same.
+	unserved string
 	// preset is the default as it would be written, or how it comes about. Empty: none.
 	preset string
 	// literal is the default in JSON. Nil: it depends on other keys, or there is none.
@@ -31,8 +38,9 @@ type spec struct {
 	shape map[string]any
 	// below are the keys of a mapping, or of a list's mappings.
 	below []*spec
-	// list, one and loose tell lists of mappings, mappings with exactly one key, and mappings with any keys.
-	list, one, loose bool
+	// list, one and loose tell lists of mappings, mappings with exactly one key, and mappings with any keys; many tells lists of single
+	// values.
+	list, one, loose, many bool
 	// shorthand is the key that a bare value stands for; optional mappings are there or not.
 	shorthand string
 	optional  bool
@@ -70,4 +78,18 @@ func names(specs []*spec) []string {
 		out[i] = s.name
 	}
 	return out
+}
+
+// specAt is the spec of the key at a path, which may have places of lists. Nil: there is none.
+func specAt(at string) (found *spec) {
+	below := tree().specs()
+	for name := range strings.SplitSeq(at, ".") {
+		name, _, _ = strings.Cut(name, "[")
+		i := slices.Index(names(below), name)
+		if i < 0 {
+			return nil
+		}
+		found, below = below[i], below[i].below
+	}
+	return found
 }

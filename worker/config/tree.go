@@ -38,18 +38,6 @@ func tree() object[Config] {
 	}
 }
 
-func natsKeys() []key[NATS] {
-	return []key[NATS]{
-		text("url", "a URL such as nats://localhost:4222", func(n *NATS) *string { return &n.URL }, validServers).
-			discreet().secret().on("nats", "URL").in("NATS_URL").
-			doc("NATS server, or several separated by commas; without one, the worker command runs its own"),
-		text("credentials", "a file", func(n *NATS) *string { return &n.Credentials }, nil).
-			on("nats-creds", "FILE").in("NATS_CREDS").doc("file with the credentials of a NATS user"),
-		yesNo("provision", func(n *NATS) *bool { return &n.Provision }).
-			on("provision", "").doc("make streams that are missing; on the worker's own server they always are"),
-	}
-}
-
 func subscriptionKeys(limits consumer.Limits, defaults *consumer.Options) []key[Subscription] {
 	type s = Subscription
 	return []key[Subscription]{
@@ -71,13 +59,16 @@ func subscriptionKeys(limits consumer.Limits, defaults *consumer.Options) []key[
 				otherwise(formatDuration(defaults.Backoff.Max)+", or initial if that is longer").
 				on("backoff-max", "DURATION").doc("longest wait after any failure")),
 		span("run_limit", func(s *s) *time.Duration { return &s.RunLimit }, limits.RunLimit).byDefault(defaults.RunLimit).
+			otherwise(formatDuration(defaults.RunLimit)+", or 30s in mode transactional").
 			on("run-limit", "DURATION").doc("how long one run may take"),
 		span("lease", func(s *s) *time.Duration { return &s.Lease }, limits.Lease).byDefault(defaults.Lease).
 			on("lease", "DURATION").doc("after how long another worker takes over from one that died"),
 		span("ack_wait", func(s *s) *time.Duration { return &s.AckWait }, limits.AckWait).byDefault(defaults.AckWait).
 			on("ack-wait", "DURATION").doc("after how long the bus delivers again"),
 		span("ttl", func(s *s) *time.Duration { return &s.TTL }, limits.TTL).byDefault(defaults.TTL).
-			on("ttl", "DURATION").doc("how long it is remembered what was handled; at least ack_wait + backoff.max + run_limit, and longer than lease"),
+			on("ttl", "DURATION").doc("how long it is remembered what was handled; at least the ack wait, the longest backoff and the run limit together, and longer than the lease"),
+		span("give_up", func(s *s) *time.Duration { return &s.GiveUp }, limits.GiveUp).byDefault(defaults.GiveUp).
+			on("give-up", "DURATION").doc("after how long an event is dead-lettered that keeps being throttled, or whose receiver stays unavailable; at most half of the time that marks are kept"),
 		begin("start", func(s *s) *bus.Start { return &s.Start }).
 			on("start", "START").doc("where a group that is new starts: earliest, latest, or a time such as 2026-01-31T15:04:05Z"),
 		text("start_stream", "a stream and its time of creation, as the refusal names it", func(s *s) *string { return &s.StartStream }, nil).otherwise("none").
@@ -86,8 +77,12 @@ func subscriptionKeys(limits consumer.Limits, defaults *consumer.Options) []key[
 			on("dead-letter", "TOPIC").doc("topic for events that are given up; it needs a stream"),
 		oneOf("order", func(s *s) *Order { return &s.Order }, words(OrderKey, OrderNone, OrderTopic)...).
 			on("order", "ORDER").doc("which events run one after the other: those with one key, none, or all of the topic"),
-		oneOf("mode", func(s *s) *consumer.Mode { return &s.Mode }, named[consumer.Mode]{"claimed", consumer.Claimed}, named[consumer.Mode]{"seen-mark", consumer.SeenMark}).
-			on("mode", "MODE").doc("claimed, or seen-mark: cheaper, and two copies at once may both run"),
+		oneOf("mode", func(s *s) *consumer.Mode { return &s.Mode }, named[consumer.Mode]{"claimed", consumer.Claimed}, named[consumer.Mode]{"seen-mark", consumer.SeenMark}, named[consumer.Mode]{"transactional", consumer.Transactional}).
+			on("mode", "MODE").doc("claimed; seen-mark: cheaper, and two copies at once may both run; or transactional: mark and outbox row are committed together"),
+		formed("id", "a member of the payload such as order.id", func(s *s) *string { return &s.ID }, pathForm).otherwise("the event's own").
+			on("id", "PATH").doc("member of the JSON payload, such as order.id, that tells events of a topic apart; an event without it is dead-lettered"),
+		oneOf("fingerprint", func(s *s) *Fingerprint { return &s.Fingerprint }, words(FingerprintBytes, FingerprintJSON, FingerprintNone)...).
+			on("fingerprint", "FINGERPRINT").doc("what tells two payloads under one id apart, of which the second is dead-lettered: bytes, json (however it is written), or none"),
 		perTime("rate", func(s *s) *Rate { return &s.Rate }).
 			on("rate", "RATE").otherwise("no limit").doc("how many handlers may start in this process, such as 100/s, 30/m or 5/h"),
 	}
@@ -96,7 +91,7 @@ func subscriptionKeys(limits consumer.Limits, defaults *consumer.Options) []key[
 func handlerKeys() []key[Handler] {
 	return []key[Handler]{
 		either("exec", "run a command by /bin/sh; a bare value is its command", func(h *Handler) **ExecHandler { return &h.Exec },
-			filled("command", "a command line", func(e *ExecHandler) *string { return &e.Command }).
+			commandLine("command", func(e *ExecHandler) *string { return &e.Command }).
 				required().on("exec", "COMMAND").doc("command line to run"),
 			oneOf("mode", func(e *ExecHandler) *string { return &e.Mode }, words("process", "stream")...).
 				on("exec-mode", "MODE").doc("process: one for each event; stream: one that is handed many")),
@@ -105,8 +100,13 @@ func handlerKeys() []key[Handler] {
 				discreet().required().secret().doc("where to post; what stands before an @ or after a ? is never shown"),
 			span("timeout", func(h *HTTPHandler) *time.Duration { return &h.Timeout }, httpTimeout()).byDefault(30*time.Second).
 				doc("how long one exchange may take"),
+			statuses("statuses", func(h *HTTPHandler) *map[int]string { return &h.Statuses }).
+				doc("what statuses mean where they mean something else than usual: done, retry, throttled, unavailable, refused or permanent"),
 			headers("headers", "what to send with each event; values are never shown",
-				func(h *HTTPHandler) *map[string]string { return &h.Headers })),
+				func(h *HTTPHandler) *map[string]string { return &h.Headers }),
+			headerNames("pass_headers", "headers of events that the service gets too, beside trace context, Content-Encoding, Content-Language and CloudEvents extensions",
+				func(h *HTTPHandler) *[]string { return &h.PassHeaders }),
+			under("tls", "files in PEM for https", func(h *HTTPHandler) *TLS { return &h.TLS }, tlsKeys("")...)),
 		either("publish", "publish events to another topic; a bare value is the topic", func(h *Handler) **PublishHandler { return &h.Publish },
 			topic("topic", func(p *PublishHandler) *string { return &p.Topic }).required().
 				doc("topic to publish to, on the same bus; it needs a stream"),

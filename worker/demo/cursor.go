@@ -36,13 +36,14 @@ func (c *cursor) read(ctx context.Context) (known bool, err error) {
 	return true, nil
 }
 
-// empty tells whether everything is settled, if it is time to ask again. What cannot be asked is not.
-func (c *cursor) empty(ctx context.Context) bool {
+// empty tells whether so many messages are settled, and no more is there, if it is time to ask again. What cannot be asked is not. The
+// server counts what is published as pending a little later than it confirms it.
+func (c *cursor) empty(ctx context.Context, stored int) bool {
 	if time.Since(c.asked) < ask {
 		return false
 	}
 	known, err := c.read(ctx)
-	return known && err == nil && c.pending == 0 && c.unsettled == 0
+	return known && err == nil && c.delivered >= stored && c.pending == 0 && c.unsettled == 0
 }
 
 func (c *cursor) String() string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -23,6 +24,9 @@ const (
 // connectMongo makes sure that the server answers. Its errors show no credentials.
 func connectMongo(ctx context.Context, uri, name string) (*mongo.Client, *mongo.Collection, error) {
 	parsed, err := connstring.ParseAndValidate(uri)
+	if failed, ok := errors.AsType[*net.DNSError](err); ok { // it may be there tomorrow
+		return nil, nil, fmt.Errorf("connect to MongoDB at %s (--mongo, MONGODB_URI): look its servers up in DNS: %s", redact.URL(uri), failed.Err)
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: the MongoDB URI (--mongo, MONGODB_URI) cannot be read: write mongodb://host:27017/database, "+
 			"and percent-encode what is special in a user name or password", worker.ErrUsage)

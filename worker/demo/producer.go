@@ -91,11 +91,11 @@ func (p *producer) add(ids []string) {
 	p.more <- ids
 }
 
-// idle tells whether everything is published that was given.
-func (p *producer) idle() bool {
+// idle tells how many messages are stored, if everything is published that was given.
+func (p *producer) idle() (stored int, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.left == 0
+	return p.stored, p.left == 0
 }
 
 func (p *producer) check() error {

@@ -91,7 +91,8 @@ func (t *stage) step(ctx context.Context) (settled bool, err error) {
 	if err := errors.Join(t.producer.check(), t.crew.check()); err != nil {
 		return false, err
 	}
-	idle := t.producer.idle() && t.cursor.empty(ctx)
+	stored, idle := t.producer.idle()
+	idle = idle && t.cursor.empty(ctx, stored)
 	working, err := t.read() // after the cursor: what is settled is in the journal
 	if err != nil {
 		return false, err

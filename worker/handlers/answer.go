@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/onceish/onceish/consumer"
@@ -19,10 +20,14 @@ type answer struct {
 }
 
 const (
-	statusDone      = "done"
-	statusRetry     = "retry"
-	statusPermanent = "permanent"
+	statusDone        = "done"
+	statusRetry       = "retry"
+	statusThrottled   = "throttled"
+	statusUnavailable = "unavailable"
+	statusPermanent   = "permanent"
 )
+
+var statuses = []string{statusDone, statusRetry, statusThrottled, statusUnavailable, statusPermanent}
 
 // parseAnswer tells why a line is no answer, for people.
 func parseAnswer(line []byte) (*answer, error) {
@@ -33,8 +38,8 @@ func parseAnswer(line []byte) (*answer, error) {
 	switch {
 	case a.Delivery == 0:
 		return nil, errors.New(`it has no "delivery"`)
-	case a.Status != statusDone && a.Status != statusRetry && a.Status != statusPermanent:
-		return nil, fmt.Errorf("its status is %.64q: it must be done, retry or permanent", a.Status)
+	case !slices.Contains(statuses, a.Status):
+		return nil, fmt.Errorf("its status is %.64q: it must be done, retry, throttled, unavailable or permanent", a.Status)
 	}
 	return &a, nil
 }
@@ -48,17 +53,26 @@ func (a *answer) verdict() error {
 	if reason := a.reason(); reason != "" {
 		err = fmt.Errorf("%w: %s", err, reason)
 	}
-	if a.Status == statusPermanent {
+	after, timed := time.Duration(0), len(a.After) > 0 && string(a.After) != "null"
+	if timed && a.Status != statusPermanent {
+		var bad error
+		if after, bad = parseAfter(a.After); bad != nil {
+			err, timed = fmt.Errorf("%w (%w: the usual backoff applies)", err, bad), false // what it wants is clear enough
+		}
+	}
+	later := err
+	if timed {
+		later = consumer.RetryAfter(after, err)
+	}
+	switch a.Status {
+	case statusPermanent:
 		return consumer.Permanent(err)
+	case statusThrottled:
+		return consumer.Throttled(after, err)
+	case statusUnavailable:
+		return consumer.Unavailable(later)
 	}
-	if len(a.After) == 0 || string(a.After) == "null" {
-		return err
-	}
-	after, bad := parseAfter(a.After)
-	if bad != nil {
-		return fmt.Errorf("%w (%w: the usual backoff applies)", err, bad) // what it wants is clear enough
-	}
-	return consumer.RetryAfter(after, err)
+	return later
 }
 
 // reason is a string as it should be, and other JSON as it is written.

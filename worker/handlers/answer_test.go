@@ -34,6 +34,8 @@ func FuzzAnswer(f *testing.F) {
 	f.Add([]byte(`{"delivery":1,"status":"done"}`))
 	f.Add([]byte(`{"delivery":2,"status":"retry","reason":"a\nb","after":"30s"}`))
 	f.Add([]byte(`{"delivery":18446744073709551616,"status":"retry","after":-1}`))
+	f.Add([]byte(`{"delivery":2,"status":"throttled","after":"30s"}`))
+	f.Add([]byte(`{"delivery":2,"status":"unavailable","after":"soon"}`))
 	f.Add([]byte(`{"delivery":3,"status":"permanent","reason":{"a":1}}`))
 	f.Fuzz(func(t *testing.T, line []byte) {
 		a, err := parseAnswer(line)
@@ -47,7 +49,7 @@ func FuzzAnswer(f *testing.F) {
 			t.Errorf("%s is no answer", line)
 		}
 		err = a.verdict()
-		if (err == nil) != (a.Status == statusDone) || consumer.IsPermanent(err) != (a.Status == statusPermanent) {
+		if meaningOf(err) != Meaning(a.Status) {
 			t.Errorf("%s: %v", line, err)
 		}
 	})

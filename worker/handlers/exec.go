@@ -6,6 +6,8 @@ import (
 	"io"
 	"log/slog"
 	"time"
+
+	"github.com/onceish/onceish/worker/internal/command"
 )
 
 // ExecOptions of NewExec.
@@ -20,6 +22,8 @@ type ExecOptions struct {
 	Grace time.Duration
 	// Drain is how long draining may take, if the commands are run by a subscription. Zero: it does not matter.
 	Drain time.Duration
+	// Reaper waits for what commands leave behind; see StartReaper. Nil: the first process of the machine, or container, does.
+	Reaper *Reaper
 	// Logger is told once that Stdout does not take what commands write; slog.Default().
 	Logger *slog.Logger
 }
@@ -31,9 +35,10 @@ func (o *ExecOptions) complete(line string) (ExecOptions, error) {
 	if o != nil {
 		c = *o
 	}
+	if err := command.CheckLine(line); err != nil {
+		return c, err
+	}
 	switch {
-	case line == "":
-		return c, errors.New("the command is empty: name one, such as ./handle")
 	case len(c.Guard) == 0:
 		return c, errors.New("ExecOptions.Guard is empty: it must name the program that calls KeepGuard")
 	case c.Grace < 0 || c.Drain < 0:

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/onceish/onceish/bus"
@@ -23,9 +24,14 @@ type Exec struct {
 	runner      *command.Runner
 	log         *slog.Logger
 
-	logLost     sync.Once
-	closeUnread sync.Once
-	unread      chan struct{} // closed once nobody reads the standard output of commands any more
+	logLost   sync.Once
+	starts    starts
+	running   atomic.Int64
+	succeeded atomic.Bool // some command
+
+	finishing sync.Once
+	over      chan struct{} // closed once no more events can be handled
+	err       error         // why, once over is closed
 }
 
 // NewExec returns a handler that runs the line by /bin/sh for each event of the group. See the package for what the command is
@@ -36,7 +42,7 @@ func NewExec(group, line string, o *ExecOptions) (*Exec, error) {
 	if err != nil {
 		return nil, err
 	}
-	guard, err := command.StartGuard(opts.Guard[0], opts.Guard[1:], opts.Stderr)
+	guard, err := command.StartGuard(opts.Guard[0], opts.Guard[1:], opts.Stderr, opts.Reaper)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +51,7 @@ func NewExec(group, line string, o *ExecOptions) (*Exec, error) {
 		return nil, errors.Join(err, guard.Close())
 	}
 	return &Exec{
-		line: line, group: group, env: inherited(opts.Env), guard: guard, runner: runner, log: opts.Logger, unread: make(chan struct{}),
+		line: line, group: group, env: inherited(opts.Env), guard: guard, runner: runner, log: opts.Logger, over: make(chan struct{}),
 	}, nil
 }
 
@@ -58,17 +64,48 @@ func (x *Exec) Handle(ctx context.Context, e bus.Event) error {
 	if err != nil {
 		return consumer.Permanent(err)
 	}
+	x.running.Add(1)
 	exit, err := x.runner.Run(ctx, x.line, slices.Concat(x.env, env), e.Data)
-	if errors.Is(err, syscall.E2BIG) {
-		return consumer.Permanent(fmt.Errorf("the attributes of the event do not fit into an environment: %w", err))
-	}
+	others := x.running.Add(-1)
 	if err != nil {
-		return err
+		return x.notStarted(ctx, err, others > 0)
 	}
+	x.starts.succeed()
 	if exit.Lost != nil {
 		x.outputLost(exit.Lost)
 	}
+	if exit.Code == 0 {
+		x.succeeded.Store(true)
+	} else if err := cannotRun(&exit); err != nil && !x.succeeded.Load() {
+		x.finish(err)
+		return consumer.Unavailable(err)
+	}
 	return judge(ctx, &exit)
+}
+
+// notStarted says what it means that a command was not started: nothing about the event, as a rule.
+func (x *Exec) notStarted(ctx context.Context, err error, othersRun bool) error {
+	switch {
+	case ctx.Err() != nil:
+		return err
+	case errors.Is(err, command.ErrUnguarded):
+		return consumer.Unavailable(err) // the worker ends
+	case errors.Is(err, syscall.E2BIG):
+		return consumer.Unavailable(consumer.Permanent(
+			fmt.Errorf("the command and the attributes of the event do not fit into an environment: %w", err)))
+	}
+	if x.starts.fail() && !othersRun {
+		x.finish(fmt.Errorf("no command could be started for %v: %w", startPatience, err))
+	}
+	return consumer.Throttled(0, fmt.Errorf("the command was not started: %w", err))
+}
+
+// finish has the worker end. The first cause is kept.
+func (x *Exec) finish(cause error) {
+	x.finishing.Do(func() {
+		x.err = cause
+		close(x.over)
+	})
 }
 
 // outputLost notes that what a command wrote went nowhere, which is no reason to run it again.
@@ -77,15 +114,17 @@ func (x *Exec) outputLost(why error) {
 		x.log.Error("what commands write to standard output is lost: make room, or send it elsewhere; their events are done all the same", "error", why)
 	})
 	if errors.Is(why, syscall.EPIPE) {
-		x.closeUnread.Do(func() { close(x.unread) })
+		x.finish(errUnread)
 	}
 }
 
 var errUnread = errors.New("nobody reads the standard output of commands any more")
 
-// Exit statuses that mean something: EX_DATAERR of sysexits, and what shells answer.
+// Exit statuses that mean something: EX_DATAERR, EX_UNAVAILABLE and EX_TEMPFAIL of sysexits, and what shells answer.
 const (
 	exitPermanent     = 65
+	exitUnavailable   = 69
+	exitThrottled     = 75
 	exitNotExecutable = 126
 	exitNotFound      = 127
 )
@@ -100,26 +139,52 @@ func judge(ctx context.Context, exit *command.Exit) error {
 		return fmt.Errorf("stopped: %w%s", context.Cause(ctx), tail)
 	case exit.Code == 0:
 		return nil
-	case exit.Code == exitPermanent:
-		return consumer.Permanent(fmt.Errorf("%s%s", exit.How, tail))
-	case exit.Code == exitNotExecutable:
-		return fmt.Errorf("%s, which means that the command cannot be executed%s", exit.How, tail)
-	case exit.Code == exitNotFound:
-		return fmt.Errorf("%s, which means that the command does not exist%s", exit.How, tail)
 	}
-	return fmt.Errorf("%s%s", exit.How, tail)
+	err := fmt.Errorf("%s%s%s", exit.How, meaningOfExit(exit), tail)
+	switch exit.Code {
+	case exitPermanent:
+		return consumer.Permanent(err)
+	case exitUnavailable:
+		return consumer.Unavailable(err)
+	case exitThrottled:
+		return consumer.Throttled(0, err)
+	}
+	return err
 }
 
-// Actor is for a run.Group: run returns with an error when no more commands can be run, or when
-// whoever read their standard output has closed it. It ends nothing: that is Close.
+// meaningOfExit is what the shell's own exit statuses mean.
+func meaningOfExit(exit *command.Exit) string {
+	switch {
+	case exit.Stopped:
+	case exit.Code == exitNotExecutable:
+		return ", which means that the command cannot be executed"
+	case exit.Code == exitNotFound:
+		return ", which means that the command does not exist"
+	}
+	return ""
+}
+
+// cannotRun tells of a command that does not exist or cannot be executed, by its exit status.
+func cannotRun(exit *command.Exit) error {
+	what := meaningOfExit(exit)
+	if what == "" {
+		return nil
+	}
+	return fmt.Errorf("the command ended with %s%s: %s: check its name, path and permissions, and try it in a shell",
+		exit.How, what, or(exit.Tail, "it said nothing"))
+}
+
+// Actor is for a run.Group: run returns with an error when no more commands can be run, because the
+// command does not exist, or none can be started, or when whoever read their standard output has
+// closed it. It ends nothing: that is Close.
 func (x *Exec) Actor() (run func() error, stop func(error)) {
 	stopped := make(chan struct{})
 	run = func() error {
 		select {
 		case <-x.guard.Ended():
 			return x.guard.Err()
-		case <-x.unread:
-			return errUnread
+		case <-x.over:
+			return x.err
 		case <-stopped:
 			return nil
 		}

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/onceish/onceish/bus"
@@ -14,7 +16,7 @@ import (
 	"github.com/onceish/onceish/worker/internal/command"
 )
 
-// Every exit status has its verdict: 0 is done, 65 never again, all others again.
+// Every exit status has its verdict: 0 is done, 65 never again, 69 and 75 no fault of the event, all others again.
 func TestExitStatusesAreVerdicts(t *testing.T) {
 	t.Parallel()
 	for code := range 256 {
@@ -27,8 +29,12 @@ func TestExitStatusesAreVerdicts(t *testing.T) {
 			continue
 		}
 		is(t, err, false, how, ": why")
-		if consumer.IsPermanent(err) != (code == 65) {
-			t.Errorf("%s: is it permanent: %v", how, consumer.IsPermanent(err))
+		want := Retry
+		if m, ok := map[int]Meaning{65: Permanent, 69: Unavailable, 75: Throttled}[code]; ok {
+			want = m
+		}
+		if got := meaningOf(err); got != want {
+			t.Errorf("%s: %s, want %s", how, got, want)
 		}
 		for hint, of := range map[string]int{"cannot be executed": 126, "does not exist": 127} {
 			if strings.Contains(err.Error(), hint) != (code == of) {
@@ -70,12 +76,78 @@ func TestExecAnswersByItsExitStatus(t *testing.T) {
 	x, err := NewExec("g", `echo "$CE_ID" >&2; exit "$CE_ID"`, &ExecOptions{Guard: []string{os.Args[0], "guard"}, Env: os.Environ(), Stderr: out, Grace: time.Second})
 	must(t, err)
 	defer func() { must(t, x.Close()) }()
-	for code, permanent := range map[string]bool{"1": false, "64": false, "65": true, "66": false, "75": false, "127": false} {
+	must(t, x.Handle(within(t.Context(), "0"), bus.Event{ID: "0", Topic: "t"}))
+	for code, want := range map[string]Meaning{"1": Retry, "64": Retry, "65": Permanent, "69": Unavailable, "75": Throttled, "127": Retry} {
 		err := x.Handle(within(t.Context(), code), bus.Event{ID: code, Topic: "t"})
 		is(t, err, false, "exit status "+code)
-		if consumer.IsPermanent(err) != permanent {
-			t.Errorf("%v: permanent: %v", err, !permanent)
+		if got := meaningOf(err); got != want {
+			t.Errorf("%v: %s, want %s", err, got, want)
 		}
 	}
-	must(t, x.Handle(within(t.Context(), "0"), bus.Event{ID: "0", Topic: "t"}))
+}
+
+func newExec(t *testing.T, line string) *Exec {
+	t.Helper()
+	x, err := NewExec("g", line, &ExecOptions{Guard: []string{os.Args[0], "guard"}, Env: os.Environ(), Grace: time.Second})
+	must(t, err)
+	t.Cleanup(func() { must(t, x.Close()) })
+	return x
+}
+
+// A command that does not exist is no fault of an event, and the worker ends, unless the command
+// has succeeded before.
+func TestExecCommandThatCannotRunEndsTheWorker(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]string{"./typo": "does not exist", "/etc/passwd": "cannot be executed"} {
+		t.Run(line, func(t *testing.T) {
+			t.Parallel()
+			x := newExec(t, line)
+			if err := x.Handle(within(t.Context(), "a"), bus.Event{ID: "a", Topic: "t"}); meaningOf(err) != Unavailable {
+				t.Errorf("%s: %v", meaningOf(err), err)
+			}
+			run, _ := x.Actor()
+			is(t, run(), false, want, line, "permissions")
+		})
+	}
+}
+
+// What the system takes from nobody is refused before any event is handled.
+func TestCommandsThatNoSystemTakesAreRefused(t *testing.T) {
+	t.Parallel()
+	for want, line := range map[string]string{"has a NUL at byte 4": "echo\x00", "has 131072 bytes": strings.Repeat("x", 128<<10), "is empty": ""} {
+		_, err := NewExec("g", line, &ExecOptions{Guard: []string{"false"}})
+		is(t, err, false, want)
+		_, err = NewStream("g", line, &StreamOptions{Guard: []string{"false"}})
+		is(t, err, false, want)
+	}
+	x := newExec(t, "true #"+strings.Repeat("x", 128<<10-1-len("true #")))
+	must(t, x.Handle(within(t.Context(), "a"), bus.Event{ID: "a", Topic: "t"}))
+}
+
+// Where no command can be started the event is not to blame. The worker ends if that lasts.
+func TestCommandsThatCannotBeStartedBlameNoEvent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		x := &Exec{over: make(chan struct{})}
+		noRoom := &os.SyscallError{Syscall: "fork/exec", Err: syscall.EAGAIN}
+		fail := func(othersRun bool) {
+			if err := x.notStarted(t.Context(), noRoom, othersRun); meaningOf(err) != Throttled || !errors.Is(err, syscall.EAGAIN) {
+				t.Errorf("%s: %v", meaningOf(err), err)
+			}
+		}
+		fail(false)
+		time.Sleep(startPatience - 1)
+		fail(false)
+		x.starts.succeed()
+		time.Sleep(startPatience)
+		fail(false)
+		time.Sleep(startPatience)
+		fail(true)
+		if x.err != nil {
+			t.Errorf("the worker ends: %v", x.err)
+		}
+		fail(false)
+		run, _ := (&Exec{over: x.over, err: x.err, guard: &command.Guard{}}).Actor()
+		is(t, run(), false, "no command could be started for 5s", "resource temporarily unavailable")
+	})
 }

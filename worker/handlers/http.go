@@ -30,8 +30,10 @@ type HTTP struct {
 	origin   string // of the endpoint, for messages
 	timeout  time.Duration
 	host     string
-	header   http.Header // configured
+	header   http.Header     // configured
+	allowed  map[string]bool // names of events' headers
 	secrets  *secrets
+	statuses map[int]Meaning
 	client   *http.Transport
 }
 
@@ -52,7 +54,10 @@ func NewHTTP(group, endpoint string, o *HTTPOptions) (*HTTP, error) {
 	}
 	h := &HTTP{
 		group: group, origin: u.Scheme + "://" + u.Host, timeout: opts.Timeout,
-		host: opts.Headers.Get("Host"), header: opts.Headers, secrets: secretsOf(u, opts.Headers),
+		host: opts.Headers.Get("Host"), header: opts.Headers, allowed: make(map[string]bool, len(opts.PassHeaders)), secrets: secretsOf(u, opts.Headers), statuses: opts.Statuses,
+	}
+	for _, name := range opts.PassHeaders {
+		h.allowed[http.CanonicalHeaderKey(name)] = true
 	}
 	opts.Headers.Del("Host")
 	authorize(opts.Headers, u.User)
@@ -107,9 +112,11 @@ func (h *HTTP) Handle(ctx context.Context, e bus.Event) error {
 func (h *HTTP) unanswered(ctx, limited context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Errorf("POST %s: stopped before there was an answer: %w", h.origin, context.Cause(ctx))
+		err = fmt.Errorf("POST %s: stopped before there was an answer: %w", h.origin, context.Cause(ctx))
 	case limited.Err() != nil:
-		return fmt.Errorf("POST %s: no answer within %v: %w", h.origin, h.timeout, limited.Err())
+		err = fmt.Errorf("POST %s: no answer within %v: %w", h.origin, h.timeout, limited.Err())
+	default:
+		err = fmt.Errorf("POST %s: %w", h.origin, h.secrets.hide(err))
 	}
-	return fmt.Errorf("POST %s: %w", h.origin, h.secrets.hide(err))
+	return consumer.Unavailable(err)
 }

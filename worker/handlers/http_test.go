@@ -29,7 +29,7 @@ func TestHTTPRequest(t *testing.T) {
 	})
 	h := newHTTP(t, withUser(t, endpoint, "käthe", "p@ss:w/rd", "/hooks?a=b"), &HTTPOptions{Headers: http.Header{
 		"x-api-key": {"k1", "k2"}, "Host": {"hooks.example"}, "Traceparent": {"configured"},
-	}})
+	}, PassHeaders: []string{"X-Custom"}})
 	e := placed()
 	e.ID, e.Key, e.Source, e.Type = "a b%\"\r\nX-Evil: 1 €", "k\x00", "/shop", "order placed"
 	e.Time = time.Date(2026, 1, 2, 3, 4, 5, 6, time.FixedZone("", 3600))
@@ -80,29 +80,80 @@ func TestHTTPRequestWithoutDataAndAttributes(t *testing.T) {
 	}
 }
 
+// meaningOf tells what a subscription takes an error for.
+func meaningOf(err error) Meaning {
+	switch {
+	case err == nil:
+		return Done
+	case consumer.IsPermanent(err):
+		return Permanent
+	case consumer.IsThrottled(err):
+		return Throttled
+	case consumer.IsUnavailable(err):
+		for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(inner) {
+			if consumer.IsPermanent(inner) {
+				return Refused
+			}
+		}
+		return Unavailable
+	}
+	return Retry
+}
+
 func TestHTTPVerdicts(t *testing.T) {
 	t.Parallel()
-	verdicts := map[string][]int{
-		"done":      {200, 201, 202, 204, 206, 299},
-		"permanent": {400, 401, 403, 404, 405, 410, 413, 415, 422, 431, 451, 499},
-		"retry":     {300, 301, 302, 303, 304, 307, 308, 399, 407, 408, 409, 425, 429, 500, 501, 502, 503, 504, 599, 600, 999},
+	for name, c := range map[string]struct {
+		retryAfter string
+		statuses   map[int]Meaning
+		want       map[Meaning][]int
+	}{
+		"as they are": {want: map[Meaning][]int{
+			Done:        {200, 201, 202, 204, 206, 299},
+			Permanent:   {400, 402, 406, 410, 413, 415, 422, 431, 451, 499},
+			Refused:     {401, 403, 404, 405},
+			Throttled:   {429},
+			Unavailable: {300, 301, 302, 303, 304, 307, 308, 399, 407, 408, 502, 503, 504, 520, 521, 530, 600, 999},
+			Retry:       {409, 425, 500, 501, 505, 519, 531, 599},
+		}},
+		"with Retry-After": {retryAfter: "1", want: map[Meaning][]int{
+			Permanent: {400, 422}, Refused: {401, 404}, Throttled: {429, 503}, Unavailable: {502, 504}, Retry: {409, 500},
+		}},
+		"configured": {
+			retryAfter: "1", statuses: map[int]Meaning{404: Permanent, 409: Done, 422: Retry, 500: Unavailable, 410: Refused, 502: Throttled},
+			want: map[Meaning][]int{Permanent: {404, 400}, Done: {409, 200}, Retry: {422}, Unavailable: {500}, Refused: {410, 403}, Throttled: {502, 429}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var status atomic.Int64
+			endpoint := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+				if c.retryAfter != "" {
+					w.Header().Set("Retry-After", c.retryAfter)
+				}
+				w.WriteHeader(int(status.Load()))
+			})
+			h := newHTTP(t, endpoint, &HTTPOptions{Statuses: c.statuses})
+			for want, all := range c.want {
+				for _, code := range all {
+					status.Store(int64(code))
+					err := h.Handle(attempting(t, 1), placed())
+					if got := meaningOf(err); got != want {
+						t.Errorf("%d: %s, want %s: %v", code, got, want, err)
+					}
+				}
+			}
+		})
 	}
-	var status atomic.Int64
-	endpoint := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(int(status.Load())) })
-	h := newHTTP(t, endpoint, nil)
-	for want, all := range verdicts {
-		for _, code := range all {
-			status.Store(int64(code))
-			err := h.Handle(attempting(t, 1), placed())
-			got := "retry"
-			if err == nil {
-				got = "done"
-			} else if consumer.IsPermanent(err) {
-				got = "permanent"
-			}
-			if got != want {
-				t.Errorf("%d: %s, want %s: %v", code, got, want, err)
-			}
+}
+
+func TestHTTPRefusesStatusesThatMeanNothing(t *testing.T) {
+	t.Parallel()
+	for want, statuses := range map[string]map[int]Meaning{
+		"has 100: it must be from 200":        {100: Done},
+		`has "never" for 404: it must be one`: {404: "never"},
+	} {
+		if _, err := NewHTTP("g", "http://h", &HTTPOptions{Statuses: statuses}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v, want %s", statuses, err, want)
 		}
 	}
 }

@@ -44,30 +44,31 @@ func done(status int) bool { return status >= 200 && status <= 299 }
 
 // judge makes a verdict of an answer.
 func (h *HTTP) judge(res *http.Response, body []byte, attempt int) error {
-	status := res.StatusCode
-	if done(status) {
+	after, asksToWait := retryAfter(res.Header, time.Now())
+	is, configured := h.statuses[res.StatusCode]
+	if !configured {
+		is = meaning(res.StatusCode, asksToWait)
+	}
+	if is == Done {
 		return nil
 	}
 	err := h.refused(res, body)
-	switch {
-	case transient(status):
-		if d, ok := retryAfter(res.Header, time.Now()); ok {
-			return consumer.RetryAfter(max(d, leastWait(attempt)), err)
-		}
-		return err
-	case status >= 400 && status <= 499:
+	later := err
+	if asksToWait {
+		later = consumer.RetryAfter(max(after, leastWait(attempt)), err)
+	}
+	switch is {
+	case Throttled:
+		return consumer.Throttled(after, err)
+	case Unavailable:
+		return consumer.Unavailable(later)
+	case Refused:
+		return consumer.Unavailable(consumer.Permanent(err))
+	case Permanent:
 		return consumer.Permanent(err)
+	case Done, Retry:
 	}
-	return err
-}
-
-// transient reports whether a status says that the same request may be done later. 407 is a proxy's, and none about the event.
-func transient(status int) bool {
-	switch status {
-	case http.StatusProxyAuthRequired, http.StatusRequestTimeout, http.StatusConflict, http.StatusTooEarly, http.StatusTooManyRequests:
-		return true
-	}
-	return status >= 500 && status <= 599
+	return later
 }
 
 // refused says how a request was answered.

@@ -67,14 +67,19 @@ func FuzzRetryAfter(f *testing.F) {
 func TestHTTPRetryAfterIsHonoured(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		asked string
-		want  []time.Duration // from one request to the next
+		asked  string
+		status int
+		want   []time.Duration // from one request to the next
 	}{
-		{"20", []time.Duration{20 * time.Second, 20 * time.Second, 20 * time.Second}},
-		{"1", []time.Duration{time.Second, 2 * time.Second, 4 * time.Second}},
-		{"1000000", []time.Duration{time.Hour, time.Hour, time.Hour}},
+		{"20", 500, []time.Duration{20 * time.Second, 20 * time.Second, 20 * time.Second}},
+		{"1", 500, []time.Duration{time.Second, 2 * time.Second, 4 * time.Second}},
+		{"1000000", 500, []time.Duration{time.Hour, time.Hour, time.Hour}},
+		// Throttled events are spread over as much time again.
+		{"20", 429, []time.Duration{20 * time.Second, 20 * time.Second, 20 * time.Second}},
+		{"1", 503, []time.Duration{time.Second, time.Second, time.Second}},
+		{"1000000", 429, []time.Duration{time.Hour, time.Hour, time.Hour}},
 	} {
-		t.Run(c.asked, func(t *testing.T) {
+		t.Run(fmt.Sprint(c.status, " ", c.asked), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				var asked []time.Time
@@ -82,13 +87,17 @@ func TestHTTPRetryAfterIsHonoured(t *testing.T) {
 					asked = append(asked, time.Now())
 					if len(asked) <= len(c.want) {
 						w.Header().Set("Retry-After", c.asked)
-						w.WriteHeader(http.StatusTooManyRequests)
+						w.WriteHeader(c.status)
 					}
 				})
 				for i, want := range c.want {
+					most := want
+					if c.status != 500 {
+						most *= 2
+					}
 					// What is not due is held, in steps of up to 5 s.
-					if got := asked[i+1].Sub(asked[i]); got < want || got > want+10*time.Second {
-						t.Errorf("%v after request %d, want %v", got, i+1, want)
+					if got := asked[i+1].Sub(asked[i]); got < want || got > most+10*time.Second {
+						t.Errorf("%v after request %d, want %v to %v", got, i+1, want, most)
 					}
 				}
 			})
@@ -152,7 +161,7 @@ func TestHTTPRepeatIsKnownByItsKey(t *testing.T) {
 			said = append(said, r.Header.Get("Idempotency-Key")+" "+r.Header.Get(HeaderAttempt))
 			if len(said) < 3 {
 				w.Header().Set("Retry-After", "1")
-				w.WriteHeader(http.StatusServiceUnavailable)
+				w.WriteHeader(http.StatusInternalServerError)
 			}
 		})
 		key := said[0][:len(`""`)+32]

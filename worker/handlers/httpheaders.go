@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -29,7 +30,7 @@ const idempotencyKey = "idempotency-key"
 func (h *HTTP) headers(e *bus.Event, a *consumer.Attempt) (http.Header, error) {
 	out := make(http.Header, len(h.header)+len(e.Headers)+12)
 	for name, values := range e.Headers {
-		pass(out, name, values)
+		h.pass(out, name, values)
 	}
 	w := headerWriter{header: out, values: make([]string, 0, 12)}
 	w.set("Ce-Specversion", "1.0")
@@ -100,14 +101,10 @@ func (w *headerWriter) fail(err error) {
 	}
 }
 
-// pass adds a header of an event if it may be passed on. Of what comes from publishers nothing may frame the request, authorize it, or
-// say who sends it and where to.
-func pass(out http.Header, name string, values []string) {
-	if !token(name) {
-		return
-	}
+// pass adds a header of an event if services get it.
+func (h *HTTP) pass(out http.Header, name string, values []string) {
 	canonical := http.CanonicalHeaderKey(name)
-	if perEvent(canonical) || framing(canonical) || authority(canonical) || canonical == "Content-Type" {
+	if PassableHeader(name) != nil || !h.allowed[canonical] && !universal(canonical) {
 		return
 	}
 	for _, v := range values {
@@ -115,6 +112,36 @@ func pass(out http.Header, name string, values []string) {
 			out[canonical] = append(out[canonical], v)
 		}
 	}
+}
+
+// universal are headers of events that every service gets: trace context, how the data is encoded, CloudEvents extensions, and what
+// Onceish says of dead letters.
+func universal(canonical string) bool {
+	switch canonical {
+	case "Traceparent", "Tracestate", "Baggage", "Content-Encoding", "Content-Language":
+		return true
+	}
+	extension, ok := strings.CutPrefix(canonical, "Ce-")
+	return ok && !strings.Contains(extension, "-") || strings.HasPrefix(canonical, "Onceish-")
+}
+
+// PassableHeader is nil for the name of a header that an event may bring to a service: of what comes from publishers nothing may frame
+// the request, authorize it, or say who sends it and where to.
+func PassableHeader(name string) error {
+	canonical := http.CanonicalHeaderKey(name)
+	switch {
+	case !token(name):
+		return errors.New("the name of a header has letters, digits and dashes")
+	case strings.Contains(name, "_"):
+		return errors.New("services cannot tell an underscore in the name of a header from a dash, and with dashes the name may be another's")
+	case perEvent(canonical), canonical == "Content-Type":
+		return fmt.Errorf("the header %s is set for each request", canonical)
+	case framing(canonical):
+		return fmt.Errorf("the header %s belongs to the connection", canonical)
+	case authority(canonical):
+		return fmt.Errorf("the header %s says who sends a request and where to, which no publisher may", canonical)
+	}
+	return nil
 }
 
 // perEvent are headers that say which event this is. They are always ours.
@@ -139,11 +166,12 @@ func framing(canonical string) bool {
 // authority are headers that say who sends a request, on whose behalf, and what of.
 func authority(canonical string) bool {
 	switch canonical {
-	case "Authorization", "Cookie", "Cookie2", "Set-Cookie", "Host", "Origin", "Referer", "User-Agent", "Via", "Forwarded", "From",
-		"True-Client-Ip", "X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "X-Method-Override", "X-Rewrite-Url":
+	case "Authorization", "Cookie", "Cookie2", "Set-Cookie", "Host", "Origin", "Referer", "User-Agent", "Via", "Forwarded", "From", "Proxy",
+		"Remote-User", "X-Remote-User", "Client-Ip", "True-Client-Ip", "Cf-Connecting-Ip", "X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip",
+		"X-Method-Override", "X-Rewrite-Url":
 		return true
 	}
-	for _, prefix := range [...]string{"Proxy-", "Sec-", "X-Forwarded-", "X-Http-Method", "X-Original-", "Nats-"} {
+	for _, prefix := range [...]string{"Proxy-", "Sec-", "X-Forwarded-", "X-Auth-Request-", "X-Amzn-Oidc-", "X-Http-Method", "X-Original-", "Nats-"} {
 		if strings.HasPrefix(canonical, prefix) {
 			return true
 		}

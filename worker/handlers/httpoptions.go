@@ -3,6 +3,7 @@ package handlers
 import (
 	"crypto/tls"
 	"fmt"
+	"maps"
 	"net/http"
 	"time"
 )
@@ -13,8 +14,13 @@ type HTTPOptions struct {
 	Timeout time.Duration
 	// Headers are sent with every request, in place of the same ones of events. Their values are taken as secrets.
 	Headers http.Header
+	// PassHeaders are the names of headers that events bring to the service, beside trace context (traceparent, tracestate, baggage),
+	// Content-Encoding, Content-Language, CloudEvents extensions and Onceish's own; see PassableHeader. Other headers of events are left out.
+	PassHeaders []string
 	// Concurrency is how many connections are kept between requests: as many as handlers run at once. Zero: 16.
 	Concurrency int
+	// Statuses are what statuses mean where the service does not keep to the usual; see the package.
+	Statuses map[int]Meaning
 	// TLS configures https: authorities, client certificates. It is not changed. Nil: the authorities of the system.
 	TLS *tls.Config
 }
@@ -41,6 +47,15 @@ func (o *HTTPOptions) complete() (HTTPOptions, error) {
 		return c, fmt.Errorf("HTTPOptions.Timeout is %v: it must be from 1ms to %v, or 0 for %v", c.Timeout, maxHTTPTimeout, defaultHTTPTimeout)
 	case c.Concurrency < 1 || c.Concurrency > maxConcurrency:
 		return c, fmt.Errorf("HTTPOptions.Concurrency is %d: it must be from 1 to %d, or 0 for %d", c.Concurrency, maxConcurrency, defaultConcurrency)
+	}
+	if err := checkStatuses(c.Statuses); err != nil {
+		return c, err
+	}
+	c.Statuses = maps.Clone(c.Statuses)
+	for _, name := range c.PassHeaders {
+		if err := PassableHeader(name); err != nil {
+			return c, fmt.Errorf("HTTPOptions.PassHeaders has %.64q: %w", name, err)
+		}
 	}
 	headers, err := configured(c.Headers)
 	c.Headers = headers

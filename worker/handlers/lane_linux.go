@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -84,10 +85,20 @@ func (l *lane) free(ctx context.Context) error {
 		}
 	}
 	l.mu.Lock()
-	pause := time.NewTimer(time.Until(l.next))
+	due := time.Until(l.next)
 	l.mu.Unlock()
+	pause := time.NewTimer(due)
 	defer pause.Stop()
-	return wait(ctx, l.stream, pause.C)
+	select {
+	case <-pause.C:
+	case <-l.stream.draining:
+		if due > 0 { // a command that ended without an answer will hardly give one now
+			return errDraining
+		}
+	case <-ctx.Done():
+	case <-l.stream.over:
+	}
+	return l.stream.useless(ctx)
 }
 
 // wait waits for the channel, and returns why it is of no use any more.
@@ -97,6 +108,11 @@ func wait[T any](ctx context.Context, s *Stream, c <-chan T) error {
 	case <-ctx.Done():
 	case <-s.over:
 	}
+	return s.useless(ctx)
+}
+
+// useless is why waiting for a child has no use any more.
+func (s *Stream) useless(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -110,15 +126,34 @@ func (l *lane) start() error {
 		l.stream.finish(err)
 		return err
 	}
+	if err != nil {
+		return l.notStarted(err)
+	}
+	l.stream.starts.succeed()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err != nil {
-		l.stream.log.Error("cannot start the command: trying again", "error", err)
-		l.delay()
-		return nil
-	}
 	l.child = c
 	return nil
+}
+
+// notStarted has the start of a command repeated, unless that has failed for long while none runs.
+func (l *lane) notStarted(err error) error {
+	s := l.stream
+	if s.starts.fail() && !s.beside.runs() && !s.single.runs() {
+		s.finish(fmt.Errorf("no command could be started for %v: %w", startPatience, err))
+		return s.ended()
+	}
+	s.log.Error("cannot start the command: trying again", "error", err)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.delay()
+	return nil
+}
+
+// runs reports whether there is a child that can be told of events.
+func (l *lane) runs() bool {
+	c := l.last()
+	return c != nil && c.open()
 }
 
 // buried decides when the next child may be started.

@@ -40,6 +40,29 @@ func TestCommandThatDiesAtItsStartIsStartedAgain(t *testing.T) {
 }
 
 // An answer to what the command was not told yet is a guess.
+// A command that cannot be started has nothing in hand: draining gives its events back at once, and none has used an attempt.
+func TestDrainingDoesNotWaitForACommandThatCannotStart(t *testing.T) {
+	t.Parallel()
+	r := begin(t, "exit 1", nil)
+	waiting := make(chan error, 3)
+	for _, id := range []string{"a", "b", "c"} {
+		go func() { waiting <- r.handle(id, "done") }()
+	}
+	r.log.await(t, "started again")
+	_, stop := r.Actor()
+	stop(nil)
+	hangs := time.After(time.Minute)
+	for range 3 {
+		select {
+		case err := <-waiting:
+			is(t, err, true, "cannot be started", "no command has read the event")
+		case <-hangs:
+			t.Fatal("an event still waits for the command")
+		}
+	}
+	is(t, r.handle("d", "done"), true, "cannot be started")
+}
+
 func TestAnswerInAdvanceSettlesNothing(t *testing.T) {
 	t.Parallel()
 	d := &delivery{number: 1, begins: unwritten, ended: make(chan outcome, 1)}

@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"encoding/base64"
+	"fmt"
 	"log/slog"
 	"strings"
 	"time"
@@ -61,7 +62,10 @@ func (l *Log) Handle(ctx context.Context, e bus.Event) error {
 	if l.o.Data {
 		r.AddAttrs(loggedData(e.Data))
 	}
-	return l.handler.Handle(ctx, r)
+	if err := l.handler.Handle(ctx, r); err != nil {
+		return consumer.Unavailable(fmt.Errorf("write the record: %w", err))
+	}
+	return nil
 }
 
 // loggedData is the start of the data, as text where it is text.

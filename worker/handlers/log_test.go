@@ -80,7 +80,7 @@ func (broken) Handle(context.Context, slog.Record) error { return errFull }
 func TestLogThatFailsIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	h := broken{slog.NewTextHandler(&bytes.Buffer{}, nil)}
-	if err := NewLog(slog.New(h), nil).Handle(attempting(t, 1), placed()); !errors.Is(err, errFull) {
+	if err := NewLog(slog.New(h), nil).Handle(attempting(t, 1), placed()); !errors.Is(err, errFull) || meaningOf(err) != Unavailable {
 		t.Errorf("%v", err)
 	}
 	if err := NewLog(slog.New(h), &LogOptions{Level: slog.LevelDebug}).Handle(attempting(t, 1), placed()); err != nil {

@@ -59,6 +59,26 @@ func NewPublishOutbox(to Adder, topic string) (*Publish, error) {
 	})
 }
 
+// TransactionAdder adds events to an outbox, in the transaction of ctx: outbox/mongo has one. An event that is there already, or was, is no error; another
+// one under its id is outbox.ErrExists.
+type TransactionAdder interface {
+	Add(ctx context.Context, events ...bus.Event) (ids []string, err error)
+}
+
+// NewPublishTransacted is NewPublishOutbox for subscriptions of mode consumer.Transactional: the row and the mark of the event are committed together, or
+// neither is.
+func NewPublishTransacted(to TransactionAdder, topic string) (*Publish, error) {
+	if to == nil {
+		return nil, errors.New("the outbox is nil: give the one to add to")
+	}
+	return newPublisher(topic, func(ctx context.Context, e bus.Event) error {
+		if _, err := to.Add(ctx, e); err != nil {
+			return fmt.Errorf("by way of the outbox: %w", err)
+		}
+		return nil
+	})
+}
+
 func newPublisher(topic string, send func(context.Context, bus.Event) error) (*Publish, error) {
 	if err := bus.ValidTopic(topic); err != nil {
 		return nil, fmt.Errorf("publish to: %w", err)
@@ -85,7 +105,11 @@ func (p *Publish) Handle(ctx context.Context, e bus.Event) error {
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
 		err = fmt.Errorf("%w: %w", cause, err)
 	}
-	return fmt.Errorf("publish to %q: %w", p.topic, err)
+	err = fmt.Errorf("publish to %q: %w", p.topic, err)
+	if errors.Is(err, bus.ErrRefused) {
+		return err
+	}
+	return consumer.Unavailable(err) // the bus, its stream or the outbox: every event would meet it
 }
 
 // successor is the same for every attempt: its id is the event's key in the group, which no other event and no other group has.

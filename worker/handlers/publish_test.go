@@ -84,17 +84,19 @@ func TestPublishKeepsTheEvent(t *testing.T) {
 
 func TestPublishVerdicts(t *testing.T) {
 	t.Parallel()
-	for answer, permanent := range map[error]bool{
-		fmt.Errorf("x: %w", bus.ErrTooLarge):     true,
-		fmt.Errorf("x: %w", bus.ErrInvalidEvent): true,
-		bus.ErrNoStream:                          false,
-		bus.ErrClosed:                            false,
-		context.DeadlineExceeded:                 false,
-		errors.New("time-out"):                   false,
+	for answer, want := range map[error]Meaning{
+		fmt.Errorf("x: %w", bus.ErrTooLarge):     Permanent,
+		fmt.Errorf("x: %w", bus.ErrInvalidEvent): Permanent,
+		fmt.Errorf("x: %w", bus.ErrRefused):      Retry,
+		bus.ErrNoStream:                          Unavailable,
+		bus.ErrUnavailable:                       Unavailable,
+		bus.ErrClosed:                            Unavailable,
+		context.DeadlineExceeded:                 Unavailable,
+		errors.New("time-out"):                   Unavailable,
 	} {
 		p := newPublish(t, &publisher{answer: func(context.Context) error { return answer }})
-		if err := p.Handle(attempting(t, 1), placed()); !errors.Is(err, answer) || consumer.IsPermanent(err) != permanent {
-			t.Errorf("%v: permanent %t, want %t", err, consumer.IsPermanent(err), permanent)
+		if err := p.Handle(attempting(t, 1), placed()); !errors.Is(err, answer) || meaningOf(err) != want {
+			t.Errorf("%v: %s, want %s", err, meaningOf(err), want)
 		}
 	}
 }
@@ -108,6 +110,35 @@ func TestPublishTellsWhyItWasStopped(t *testing.T) {
 	}})
 	if err := p.Handle(ctx, placed()); !errors.Is(err, consumer.ErrLeaseLost) || !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
+	}
+}
+
+// transaction is an outbox that adds only in the transaction that its context names.
+type transaction struct{ added []bus.Event }
+
+type transactionKey struct{}
+
+func (o *transaction) Add(ctx context.Context, events ...bus.Event) ([]string, error) {
+	if ctx.Value(transactionKey{}) == nil {
+		return nil, errors.New("there is no transaction")
+	}
+	o.added = append(o.added, events...)
+	return []string{events[0].ID}, nil
+}
+
+// What is published by way of an outbox in mode transactional is added in the transaction that marks the event.
+func TestPublishTransactedAddsInTheTransaction(t *testing.T) {
+	t.Parallel()
+	to := &transaction{}
+	p, err := NewPublishTransacted(to, target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Handle(context.WithValue(attempting(t, 1), transactionKey{}, true), placed()); err != nil || len(to.added) != 1 || to.added[0].Topic != target {
+		t.Errorf("%v, %v", to.added, err)
+	}
+	if _, err := NewPublishTransacted(nil, target); err == nil {
+		t.Error("published to nil")
 	}
 }
 
@@ -313,14 +344,16 @@ func TestPublishByWayOfTheOutbox(t *testing.T) {
 
 func TestPublishTellsWhatTheOutboxAnswers(t *testing.T) {
 	t.Parallel()
-	for answer, permanent := range map[error]bool{outbox.ErrExists: true, bus.ErrTooLarge: true, bus.ErrInvalidEvent: true, io.ErrUnexpectedEOF: false} {
+	for answer, want := range map[error]Meaning{
+		outbox.ErrExists: Permanent, bus.ErrTooLarge: Permanent, bus.ErrInvalidEvent: Permanent, io.ErrUnexpectedEOF: Unavailable,
+	} {
 		p, err := NewPublishOutbox(&adder{err: answer}, target)
 		if err != nil {
 			t.Fatal(err)
 		}
 		e := placed()
-		if err := p.Handle(attempting(t, 1), e); !errors.Is(err, answer) || consumer.IsPermanent(err) != permanent {
-			t.Errorf("%v: permanent %v, want %v", err, consumer.IsPermanent(err), permanent)
+		if err := p.Handle(attempting(t, 1), e); !errors.Is(err, answer) || meaningOf(err) != want {
+			t.Errorf("%v: %s, want %s", err, meaningOf(err), want)
 		}
 	}
 	if _, err := NewPublishOutbox(nil, target); err == nil {

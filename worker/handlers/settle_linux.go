@@ -2,8 +2,6 @@ package handlers
 
 import (
 	"fmt"
-
-	"github.com/onceish/onceish/worker/internal/command"
 )
 
 // settle ends all deliveries of a child that has ended. Nobody reads or writes any more.
@@ -53,19 +51,7 @@ func (c *child) why() error {
 	case c.hung != nil:
 		return fmt.Errorf("the command was stopped because it did not answer: %w%s", c.hung, tail)
 	}
-	return fmt.Errorf("the command ended without an answer: %s%s%s", exit.How, meaning(&exit), tail)
-}
-
-// meaning is what the shell's own exit statuses mean.
-func meaning(exit *command.Exit) string {
-	switch {
-	case exit.Stopped:
-	case exit.Code == exitNotExecutable:
-		return ", which means that the command cannot be executed"
-	case exit.Code == exitNotFound:
-		return ", which means that the command does not exist"
-	}
-	return ""
+	return fmt.Errorf("the command ended without an answer: %s%s%s", exit.How, meaningOfExit(&exit), tail)
 }
 
 // log tells of the end. The mutex is held.
@@ -82,8 +68,8 @@ func (c *child) log(why error, inHand int) {
 // cannotRun tells of a command that does not exist or cannot be executed: by its exit status, if it has never answered.
 func (c *child) cannotRun() error {
 	exit := c.process.Exit()
-	if what := meaning(&exit); what != "" && !c.stream.answered.Load() {
-		return fmt.Errorf("the command ended with %s%s: %s: check its name, path and permissions, and try it in a shell", exit.How, what, or(exit.Tail, "it said nothing"))
+	if c.stream.answered.Load() {
+		return nil
 	}
-	return nil
+	return cannotRun(&exit)
 }

@@ -6,6 +6,8 @@ import (
 	"io"
 	"log/slog"
 	"time"
+
+	"github.com/onceish/onceish/worker/internal/command"
 )
 
 // StreamOptions of NewStream.
@@ -23,6 +25,8 @@ type StreamOptions struct {
 	Drain time.Duration
 	// Idle is how long the second command, in which suspects run alone, waits for the next one before it is ended. Zero: 10 s.
 	Idle time.Duration
+	// Reaper is as in ExecOptions.
+	Reaper *Reaper
 	// Logger is told when a command ends, and of answers that belong to no event; slog.Default().
 	Logger *slog.Logger
 }
@@ -34,9 +38,10 @@ func (o *StreamOptions) complete(line string) (StreamOptions, error) {
 	if o != nil {
 		c = *o
 	}
+	if err := command.CheckLine(line); err != nil {
+		return c, err
+	}
 	switch {
-	case line == "":
-		return c, errors.New("the command is empty: name one, such as ./handle")
 	case len(c.Guard) == 0:
 		return c, errors.New("StreamOptions.Guard is empty: it must name the program that calls KeepGuard")
 	case c.Grace < 0 || c.Drain < 0 || c.Idle < 0:

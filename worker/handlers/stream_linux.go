@@ -32,8 +32,11 @@ type Stream struct {
 	suspects suspects
 	finished finishedKeys
 	strays   strays
+	starts   starts
 	answered atomic.Bool // by any child
 
+	leaving   sync.Once
+	draining  chan struct{} // closed once the subscription drains
 	finishing sync.Once
 	closing   sync.Once
 	over      chan struct{}
@@ -45,7 +48,10 @@ type Stream struct {
 // take long leave the slots to others.
 const patience = 100 * time.Millisecond
 
-var errClosed = errors.New("the handler of the command was closed")
+var (
+	errClosed   = errors.New("the handler of the command was closed")
+	errDraining = errors.New("the command cannot be started, and the subscription drains")
+)
 
 // NewStream returns a handler that starts the line by /bin/sh, and hands it the events of the group as lines on its standard
 // input. See the package for what it answers. It also starts a process that ends the command should this one die; the caller calls Close.
@@ -54,7 +60,7 @@ func NewStream(group, line string, o *StreamOptions) (*Stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	guard, err := command.StartGuard(opts.Guard[0], opts.Guard[1:], opts.Stderr)
+	guard, err := command.StartGuard(opts.Guard[0], opts.Guard[1:], opts.Stderr, opts.Reaper)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +71,7 @@ func NewStream(group, line string, o *StreamOptions) (*Stream, error) {
 	log := opts.Logger.With("group", group)
 	s := &Stream{
 		line: line, group: group, env: inherited(opts.Env), grace: opts.Grace, log: log, guard: guard, runner: runner,
-		cell: make(chan struct{}, 1), idle: opts.Idle, strays: strays{log: log}, over: make(chan struct{}),
+		cell: make(chan struct{}, 1), idle: opts.Idle, strays: strays{log: log}, draining: make(chan struct{}), over: make(chan struct{}),
 	}
 	s.beside, s.single = newLane(s, false), newLane(s, true)
 	s.resting = time.AfterFunc(s.idle, s.rest)
@@ -148,7 +154,7 @@ func (s *Stream) judge(key string, out outcome) error {
 	case bystander, unread:
 		return fmt.Errorf("%w (%w)", out.err, soon())
 	case unsent:
-		if errors.Is(out.err, consumer.ErrRunLimit) || s.ended() != nil {
+		if errors.Is(out.err, consumer.ErrRunLimit) || errors.Is(out.err, errDraining) || s.ended() != nil {
 			return fmt.Errorf("no command has read the event: %w (%w)", out.err, soon())
 		}
 	case failed, forsaken:
@@ -183,8 +189,9 @@ func (s *Stream) ended() error {
 	}
 }
 
-// Actor is for a run.Group: run returns with an error when the command cannot be run: it does not exist, or its guard has ended. It
-// ends nothing: that is Close.
+// Actor is for a run.Group: run returns with an error when the command cannot be run: it does not exist, or its guard has ended. stop is
+// called when the subscription begins to drain: from then on no event waits for a command that ended without an answer. Neither ends
+// what runs: that is Close.
 func (s *Stream) Actor() (run func() error, stop func(error)) {
 	stopped := make(chan struct{})
 	run = func() error {
@@ -197,7 +204,10 @@ func (s *Stream) Actor() (run func() error, stop func(error)) {
 			return nil
 		}
 	}
-	return run, func(error) { close(stopped) }
+	return run, func(error) {
+		s.leaving.Do(func() { close(s.draining) })
+		close(stopped)
+	}
 }
 
 // Close ends the command: it has the grace to end once its input has ended, and another after SIGTERM. It is called after the subscription has ended.

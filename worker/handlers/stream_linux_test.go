@@ -73,8 +73,8 @@ func TestGarbageEndsTheCommand(t *testing.T) {
 	for text, want := range map[string]string{
 		"hello":                              `"hello"`,
 		"\x1b[2J":                            `\x1b`,
-		`{"delivery":N}`:                     "must be done, retry or permanent",
-		`{"delivery":N,"status":"maybe"}`:    "must be done, retry or permanent",
+		`{"delivery":N}`:                     "must be done, retry, throttled, unavailable or permanent",
+		`{"delivery":N,"status":"maybe"}`:    "must be done, retry, throttled, unavailable or permanent",
 		`{"status":"done"}`:                  "no \"delivery\"",
 		`[]`:                                 "standard error",
 		strings.Repeat("x", longestAnswer+1): "longer than 65536 bytes",

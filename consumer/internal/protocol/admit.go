@@ -25,7 +25,7 @@ func (m *Machine) admit(now time.Time, a arrived) {
 		m.answer(now, nil, &a, Answer{Kind: Ack, Outcome: Skipped})
 	case m.progress.watermark.Covers(a.Delivery.At):
 		m.answer(now, nil, &a, Answer{Kind: Ack, Outcome: Duplicate})
-	case m.halted():
+	case m.halted(), m.jobs[a.Key] == nil && m.wasTried(now, a.Key):
 		m.refuse(now, &a, Answer{Outcome: GivenBack})
 	default:
 		if j := m.jobs[a.Key]; j != nil {

@@ -35,6 +35,8 @@ const (
 	Failed
 	// Snoozed: the handler asked to be run later.
 	Snoozed
+	// Deferred: the run met trouble that may not be the event's own, and was no attempt.
+	Deferred
 	// Dead: the dead letter is stored.
 	Dead
 	// Unburied: the dead letter could not be stored; the event comes back for that.
@@ -94,6 +96,7 @@ func (m *Machine) answer(now time.Time, j *Job, a *arrived, ans Answer) {
 		fallthrough
 	default:
 		m.finished.add(now)
+		delete(m.setbacks, a.Key)
 		if r := m.expected.byPlace[placeOf(a.Delivery.At)]; r != nil {
 			m.forget(r) // nacked before by another delivery from there
 		}
@@ -110,6 +113,8 @@ func (s *Stats) count(o Outcome) {
 		s.Skipped++
 	case Failed:
 		s.Failed++
+	case Deferred:
+		s.Deferred++
 	case Dead:
 		s.Dead++
 	case Held:

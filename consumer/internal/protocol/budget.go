@@ -39,8 +39,11 @@ func (m *Machine) room(now time.Time) int {
 	if m.quarantined() || len(m.solos) > 0 || m.count[burying] >= m.cfg.MaxAhead {
 		return 0
 	}
+	if m.pace.spaced() {
+		return m.probeRoom(now)
+	}
 	ahead := m.count[queued] + m.count[claiming] + m.count[ready]
-	limit := m.cfg.Concurrency + min(m.cfg.MaxAhead, m.finished.within(now))
+	limit := m.pace.allowed + min(m.cfg.MaxAhead, m.finished.within(now))
 	fit := m.fit()
 	free := min(limit-m.busy()-ahead-m.parked, fit)
 	switch {
@@ -50,6 +53,14 @@ func (m *Machine) room(now time.Time) int {
 		return min(free, m.cfg.MaxAhead)
 	}
 	return 0 // not worth a round trip yet
+}
+
+// probeRoom is room while there is a gap between starts: one event is asked for when it may start.
+func (m *Machine) probeRoom(now time.Time) int {
+	if m.count[queued] > 0 || !m.mayProbe(now) || m.idle() <= 0 || (m.parked > 0 && !m.mayScan(now)) {
+		return 0
+	}
+	return 1
 }
 
 // mayScan reports whether slots are idle while what waits for its key takes the room, and nothing was asked for beside it lately.
@@ -66,7 +77,11 @@ func (m *Machine) busy() int { return m.count[starting] + m.count[running] + m.s
 
 // idle is how many events could start now.
 func (m *Machine) idle() int {
-	return min(m.cfg.Concurrency-m.busy(), m.cfg.MaxUnmarked-m.exposed-m.count[starting])
+	slots := m.pace.allowed
+	if m.pace.spaced() { // beside what began before
+		slots = min(m.busy()+1, m.cfg.Concurrency)
+	}
+	return min(slots-m.busy(), m.cfg.MaxUnmarked-m.exposed-m.count[starting])
 }
 
 // fit is how many more events have room here.

@@ -23,12 +23,15 @@ func (m *Machine) Claims(now time.Time) Batch[dedupe.Request] {
 // claimable takes the jobs whose turn it is. A suspect that must be the only claim goes first, and alone.
 func (m *Machine) claimable(now time.Time) []*Job {
 	switch {
-	case m.quarantined() || (len(m.solos) > 0 && inHand(&m.count) > 0):
+	case m.quarantined(), len(m.solos) > 0 && inHand(&m.count) > 0, m.pace.spaced() && !m.mayProbe(now):
 		return m.claims.take(now, func(j *Job) bool { return j.phase == claiming }) // what may hold a claim already
 	case len(m.solos) > 0:
 		solo := m.solos[:1:1]
 		m.solos = m.solos[1:]
+		m.probe = solo[0]
 		return solo
+	case m.pace.spaced():
+		return m.takeProbe(now)
 	}
 	return m.claims.take(now, nil)
 }
@@ -93,20 +96,20 @@ func (m *Machine) judge(now time.Time, j *Job, sent time.Time) {
 // heldElsewhere nacks what another owner has, or what is not due yet after this process's own settlement: that is expected back, and
 // holds up what comes after it.
 func (m *Machine) heldElsewhere(now time.Time, j *Job, sent time.Time) {
-	until := j.heldUntil()
-	if j.uncertain { // a request that got no answer may still win the claim, for nobody
+	until, own := j.heldUntil(), j.uncertain || j.ownClaim()
+	if own { // a request that got no answer may still win the claim, for nobody
 		until = now.Add(m.cfg.Lease)
 	}
 	m.conclude(now, j, Answer{
 		Kind: Nak, After: min(j.claim.HeldFor, heldNak(j.arrivals())), Outcome: Held,
-		elsewhere: !sent.Before(until), heldUntil: until, ownClaim: j.uncertain,
+		elsewhere: !sent.Before(until), heldUntil: until, ownClaim: own,
 	})
 }
 
 // won decides what to do with a claim.
 func (m *Machine) won(now time.Time, j *Job) {
 	if m.cfg.ArrivalsAreAttempts {
-		j.claim.Attempts = j.copies[0].Delivery.Arrivals - 1
+		j.claim.Attempts = j.copies[0].attempts()
 	}
 	switch {
 	case j.bury != "":
@@ -115,6 +118,8 @@ func (m *Machine) won(now time.Time, j *Job) {
 		m.giveUp(now, j, fmt.Sprintf("crashed: %d processes died, or lost their lease, while handling it", j.claim.Crashes), false)
 	case m.halted():
 		m.giveBack(now, j)
+	case m.pace.spaced() && j != m.probe:
+		m.postpone(now, j)
 	case !m.quarantine(now, j):
 		m.postpone(now, j)
 	default:

@@ -38,6 +38,19 @@
 // held by a run is free when it returns; the exposure ends when the store has answered. A crash
 // repeats at most as many effects.
 //
+// # Attempts and pace
+//
+// An attempt counts only against an event whose own fault it can be. A run that was throttled is
+// none. A run that did not get through to the receiver is none at first; a later one is the event's
+// own if, between the two, a run of another event began and succeeded, and no other event failed so
+// since the last success. Until it is, such an event is put off, for as long as
+// Config.GiveUp.
+//
+// The same answers set the pace. Throttling halves how many runs there may be at once, and then
+// makes a gap between single starts; each success undoes a part. After five unavailable failures
+// in a row the receiver is taken to be unavailable: claims that have not begun are given back, and
+// one event at a time is fetched, claimed and run as a probe. Events that failed since come last.
+//
 // # Redelivery
 //
 // What was nacked is looked up when it is overdue: the bus first, then the store. In this order an
@@ -58,6 +71,7 @@
 //     back.
 //   - Running, starting, and finished but unsettled events together are never more than
 //     Config.MaxUnmarked.
+//   - While the receiver is unavailable, one event is claimed and run at a time.
 //   - Whatever was nacked is delivered again, or ends as settled, another owner's, dead-lettered or
 //     counted as dropped.
 //   - Once faults stop, everything is settled within a bound.

@@ -22,7 +22,12 @@ func (m *Machine) SetAckWait(d time.Duration) {
 }
 
 // TickEvery is how often Tick wants to be called now.
-func (m *Machine) TickEvery() time.Duration { return m.cfg.TickEvery() }
+func (m *Machine) TickEvery() time.Duration {
+	if m.pace.spaced() {
+		return min(m.cfg.TickEvery(), m.pace.gap/2)
+	}
+	return m.cfg.TickEvery()
+}
 
 // SetBusTime notes what time it is for the bus, by whose clock events are stored, at a moment of this process's.
 func (m *Machine) SetBusTime(now, bus time.Time) {

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"slices"
 	"time"
 
 	"github.com/onceish/onceish/bus"
@@ -31,7 +32,11 @@ type arrived struct {
 	heldUntil time.Time // for so long the store answers Held because of this process itself
 	ownClaim  bool      // the row may still be claimed by this process, which does not know how it ended
 	orphan    bool      // its cursor is gone
+	excused   int       // arrivals that this process knows to have been no attempts
 }
+
+// attempts are the arrivals before this one that may have been attempts.
+func (a *arrived) attempts() int { return max(0, a.Delivery.Arrivals-1-a.excused) }
 
 // size is what a delivery takes of memory, more or less.
 func (a *arrived) size() int {
@@ -99,7 +104,8 @@ type Job struct {
 	asked     bool // the store was asked to settle it
 	counted   bool // the claim's attempts include the last run
 	verdict   Verdict
-	ran       bool // took is how long
+	proven    time.Time // what the pace knew of successes when the run began
+	ran       bool      // took is how long
 	took      time.Duration
 
 	prev, next *Job
@@ -158,6 +164,11 @@ func (j *Job) heldUntil() (t time.Time) {
 		}
 	}
 	return t
+}
+
+// ownClaim reports whether the row may still be claimed by this process, for what was asked before.
+func (j *Job) ownClaim() bool {
+	return slices.ContainsFunc(j.copies, func(a arrived) bool { return a.ownClaim })
 }
 
 // lowest is the first sequence at which one of the copies lies.

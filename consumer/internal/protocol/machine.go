@@ -51,14 +51,20 @@ type Machine struct {
 	finished recent
 	progress progress
 	stats    Stats
+
+	pace     pace
+	probe    *Job // the last one that was claimed while there was a gap between starts
+	setbacks map[dedupe.Key]*setback
 }
 
-// Stats count deliveries since the Machine was made, but for InFlight.
+// Stats count deliveries since the Machine was made, but for the first three.
 type Stats struct {
-	// InFlight is how many events are in hand now, Running how many handlers run.
-	InFlight, Running uint64
+	// InFlight is how many events are in hand now, Running how many handlers run, Allowed how many may: 0 is one at a time, with a gap between.
+	InFlight, Running, Allowed uint64
 	// Handled runs succeeded; Duplicates were recognised and acknowledged; Failed runs will be repeated; Dead were dead-lettered.
 	Handled, Duplicates, Failed, Dead uint64
+	// Deferred runs met trouble that may not be the event's own: they were throttled, or the receiver was unavailable.
+	Deferred uint64
 	// Skipped messages were no events of this group.
 	Skipped uint64
 	// Held copies were naked for a while; GivenBack never ran; Lost were superseded by another owner, or left to their lease.
@@ -76,6 +82,7 @@ func New(cfg Config) *Machine {
 		claims: calls, settles: calls, extends: calls, letters: calls,
 		expected: redeliveries{byPlace: make(map[place]*redelivery), byKey: make(map[dedupe.Key]*redelivery)},
 		progress: progress{watermark: cfg.Watermark},
+		pace:     newPace(cfg.Concurrency), setbacks: make(map[dedupe.Key]*setback),
 	}
 }
 
@@ -83,7 +90,7 @@ func New(cfg Config) *Machine {
 func (m *Machine) Stats() Stats {
 	s := m.stats
 	s.InFlight = uint64(len(m.jobs))
-	s.Running = uint64(m.count[running])
+	s.Running, s.Allowed = uint64(m.count[running]), uint64(m.Allowed())
 	return s
 }
 

@@ -155,7 +155,7 @@ func (r *rig) want(lines ...string) []Answer {
 var kinds = [...]string{None: "nothing", Ack: "ack", Nak: "nak", Progress: "progress"}
 
 var outcomes = [...]string{
-	Handled: "handled", Duplicate: "duplicate", Skipped: "skipped", Failed: "failed", Snoozed: "snoozed", Dead: "dead", Unburied: "unburied",
+	Handled: "handled", Duplicate: "duplicate", Skipped: "skipped", Failed: "failed", Snoozed: "snoozed", Deferred: "deferred", Dead: "dead", Unburied: "unburied",
 	Held: "held", GivenBack: "given back", Lost: "lost", Unresolved: "unresolved", Working: "working",
 }
 

@@ -38,6 +38,9 @@ func (m *Machine) watchSuspects(now time.Time) {
 	}
 }
 
+// inHand reports whether a job has a claim, or may have one, or what it did is not settled.
+func (j *Job) inHand() bool { return j.phase >= claiming && j.phase <= burying }
+
 func inHand(count *[phases]int) int {
 	n := 0
 	for p := claiming; p <= burying; p++ {

@@ -23,6 +23,7 @@ type redelivery struct {
 	held    time.Time // until then the store answers Held because of this process itself
 	claimed bool      // the row may still be claimed by this process: whether by another, only its end or a claim can show
 	size    int       // of the data that is kept
+	excused int       // arrivals that were no attempts
 
 	stream string    // the incarnation of the stream that the cursor reads
 	passed bool      // the bus counts it as settled, and will not deliver it again
@@ -57,6 +58,9 @@ func (m *Machine) expect(now time.Time, a *arrived, ans *Answer) {
 	if a.heldUntil.After(r.held) {
 		r.held = a.heldUntil
 	}
+	if r.excused = a.excused; ans.Outcome != Failed {
+		r.excused++
+	}
 	if known := m.expected.byKey[r.key]; known != nil && known.held.After(r.held) {
 		r.held, r.claimed = known.held, known.claimed
 	}
@@ -87,6 +91,7 @@ func (m *Machine) redelivered(a *arrived) {
 		if r.key == a.Key && r.held.After(a.heldUntil) {
 			a.heldUntil, a.ownClaim = r.held, r.claimed
 		}
+		a.excused = r.excused
 		m.forget(r)
 	}
 }

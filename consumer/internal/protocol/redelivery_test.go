@@ -440,3 +440,25 @@ func TestAnswersFromBeforeARebuildAreOld(t *testing.T) {
 		t.Fatalf("gone: %+v, though the new cursor may deliver it", gone)
 	}
 }
+
+// TestOrderAcrossOwnLateClaim: a request for the claim that got no answer at first may be applied late, and win the claim for nobody.
+// An event that is held by it keeps its place.
+func TestOrderAcrossOwnLateClaim(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	r.give(arrival("x1", 1, ordered("x")))
+	b := r.Claims(r.now)
+	r.Claimed(r.now, b, nil, errAway)
+	r.pass(time.Second)
+	r.claims(nil)
+	r.Ran(r.now, r.mustRun("x1"), fails("no"))
+	r.settleOne(dedupe.Failed)
+	r.want("x1 nak failed")
+	r.pass(5 * time.Second)
+	r.give(arrival("x1", 1, ordered("x"), arrivals(2)), arrival("x2", 2, ordered("x")))
+	r.claims(map[string]dedupe.Claim{"x1": {State: dedupe.Held, HeldFor: 20 * time.Second}})
+	r.want("x1 nak held")
+	if ids := r.claims(nil); len(ids) != 0 {
+		t.Errorf("claimed %v before x1", ids)
+	}
+}

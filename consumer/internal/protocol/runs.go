@@ -74,7 +74,11 @@ func (m *Machine) Begin(now time.Time, j *Job) bool {
 		if m.cfg.transactional() { // its transaction renews the claim before it locks the row
 			j.leased, j.expires = now, now.Add(m.cfg.RunLimit+m.cfg.Commit)
 		}
+		if m.pace.spaced() {
+			m.pace.wait(now, m.cfg.Rand())
+		}
 		m.enter(now, j, running)
+		j.proven = m.pace.proven
 		j.exposed = true
 		m.exposed++
 		return true
@@ -100,7 +104,7 @@ func (m *Machine) Abandon(now time.Time, j *Job) {
 }
 
 func (m *Machine) sendBack(now time.Time, j *Job) {
-	if m.quarantined() && !m.halted() {
+	if (m.quarantined() || m.pace.spaced()) && !m.halted() {
 		m.postpone(now, j)
 	} else {
 		m.giveBack(now, j)

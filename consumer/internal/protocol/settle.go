@@ -73,6 +73,8 @@ func (j *Job) returned() Outcome {
 		return Failed
 	case j.verdict.Kind == Snooze:
 		return Snoozed
+	case j.verdict.Kind == Throttled, j.verdict.Kind == Unavailable:
+		return Deferred
 	}
 	return GivenBack
 }

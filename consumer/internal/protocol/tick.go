@@ -25,7 +25,7 @@ func (m *Machine) Tick(now time.Time) {
 func (m *Machine) watchWait(now time.Time, j *Job) {
 	late := now.Sub(j.since) >= m.cfg.maxWait() || (j.phase != queued && !now.Before(j.expires))
 	switch {
-	case j.phase == queued && late && (!j.claimed.IsZero() || m.quarantined()): // it waits for suspects
+	case j.phase == queued && late && (!j.claimed.IsZero() || m.quarantined() || m.pace.spaced()): // it waits for suspects, or its turn
 		m.handBack(now, j)
 	case j.phase == ready && late && !j.suspect:
 		m.giveBack(now, j)

@@ -29,11 +29,25 @@ const (
 	Unbegun
 	// Conflicted, of a transaction: the server gave it up each time; this was no attempt.
 	Conflicted
+	// Throttled: the receiver is there and asks to slow down; this was no attempt.
+	Throttled
+	// Unavailable: it may be the receiver's trouble or the event's own. Which decides whether this was an
+	// attempt.
+	Unavailable
 )
+
+// attempt reports whether a run that ended so counts against its event.
+func (k VerdictKind) attempt() bool {
+	return k != Snooze && k != Conflicted && k != Throttled && k != Unavailable
+}
 
 // Verdict is what a handler returned.
 type Verdict struct {
 	Kind VerdictKind
+	// Own is what an Unavailable failure is if it is the event's own: Permanent, or else a Failure.
+	Own VerdictKind
+	// Overran: the run limit ended it, so it says nothing of the receiver.
+	Overran bool
 	// After is when to try again, if Timed; else the backoff decides.
 	After time.Duration
 	Timed bool
@@ -57,6 +71,10 @@ func (m *Machine) Ran(now time.Time, j *Job, v Verdict) {
 		return
 	}
 	j.verdict, j.took, j.ran = v, now.Sub(j.since), true
+	j.verdict.Overran = errors.Is(j.cancelled, ErrRunLimit)
+	if v.Kind == Success {
+		m.pace.succeeded(j.since)
+	}
 	switch {
 	case v.Kind == Success && m.cfg.transactional():
 		m.conclude(now, j, Answer{Kind: Ack, Outcome: Handled})
@@ -77,7 +95,7 @@ func (m *Machine) Ran(now time.Time, j *Job, v Verdict) {
 
 // overran counts a run that did not return at its limit. Its slot stays taken until it does.
 func (m *Machine) overran(now time.Time, j *Job) {
-	j.verdict = Verdict{Kind: Failure, Err: ErrRunLimit, Error: fmt.Sprintf(
+	j.verdict = Verdict{Kind: Failure, Err: ErrRunLimit, Overran: true, Error: fmt.Sprintf(
 		"the handler did not return %v after its run limit of %v: make it end with its context", m.cfg.grace(), m.cfg.RunLimit)}
 	j.took, j.ran = now.Sub(j.since), true
 	j.stuck = true
@@ -94,17 +112,19 @@ func (m *Machine) overran(now time.Time, j *Job) {
 
 // failed decides whether there is another attempt.
 func (m *Machine) failed(now time.Time, j *Job) {
+	m.attribute(now, j)
 	v := j.verdict
-	left := m.cfg.TTL/2 - j.claim.Age - now.Sub(j.claimed)
+	most := m.patience(v.Kind)
+	left := most - m.age(now, j)
 	after := max(0, min(m.retryDelay(j), left))
-	counted := v.Kind != Snooze && v.Kind != Conflicted
+	counted := v.Kind.attempt()
 	switch {
 	case v.Kind == Permanent:
 		m.giveUp(now, j, "permanent: "+v.Error, true)
 	case counted && j.Attempt() >= m.cfg.MaxAttempts:
 		m.giveUp(now, j, fmt.Sprintf("failed %d times, the last time with: %s", j.Attempt(), v.Error), true)
 	case left <= 0:
-		m.giveUp(now, j, fmt.Sprintf("too old: not done %v after its first claim: %s", m.cfg.TTL/2, v.Error), counted)
+		m.giveUp(now, j, fmt.Sprintf("too old: not done %v after its first claim: %s", most, v.Error), counted)
 	case m.outlived(now.Add(after), j):
 		m.giveUp(now, j, fmt.Sprintf("too old: due after the stream's age limit of %v: %s", m.cfg.MaxAge, v.Error), counted)
 	case counted:
@@ -114,15 +134,32 @@ func (m *Machine) failed(now time.Time, j *Job) {
 	}
 }
 
+// patience is how old an event may get that ends its runs so.
+func (m *Machine) patience(k VerdictKind) time.Duration {
+	if k == Throttled || k == Unavailable {
+		return min(m.cfg.GiveUp, m.cfg.TTL/2)
+	}
+	return m.cfg.TTL / 2
+}
+
 // retryDelay is how long the event waits for its next run. Who conflicted comes back soon, and not together with whom it met: a lock is
-// free again in no time, or once its owner's lease is over.
+// free again in no time, or once its owner's lease is over. Who was throttled comes back spread over as much time again as
+// the receiver asked for, so that not all come at once when that is over.
 func (m *Machine) retryDelay(j *Job) time.Duration {
 	switch {
+	case j.verdict.Kind == Throttled:
+		floor := j.verdict.After
+		if !j.verdict.Timed {
+			floor = doubled(m.cfg.Backoff.Base, m.setbacks[j.key].times-1, m.cfg.Backoff.Max)
+		}
+		return floor + time.Duration(m.cfg.Rand()*float64(floor))
 	case j.verdict.Timed:
 		return j.verdict.After
 	case j.verdict.Kind == Conflicted:
 		soon := heldNak(j.arrivals())
 		return soon/2 + time.Duration(m.cfg.Rand()*float64(soon/2))
+	case j.verdict.Kind == Unavailable: // the pace spares the receiver
+		return min(m.cfg.Backoff.after(m.setbacks[j.key].times, m.cfg.Rand()), mostGap)
 	default:
 		return m.cfg.Backoff.after(j.Attempt(), m.cfg.Rand())
 	}

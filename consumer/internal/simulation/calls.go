@@ -109,6 +109,8 @@ func (l *life) send(apply func()) {
 // span is a time in which something was wrong.
 type span struct{ from, to time.Duration }
 
+func (s span) covers(at time.Duration) bool { return s.from <= at && at < s.to }
+
 // suffer notes that something is wrong for a while, as an excuse for what comes of it.
 func (l *life) suffer(d time.Duration) {
 	l.troubles = append(l.troubles, span{l.world.elapsed, l.world.elapsed + d})

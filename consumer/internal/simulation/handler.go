@@ -49,6 +49,7 @@ func (l *life) begin(j *protocol.Job) {
 	t := w.journal.of(j.Event())
 	r := &run{thing: t, life: l, claim: w.ledger.owner[j.Claim(l.now()).Nonce], plan: t.next(w, len(t.runs)), began: w.elapsed}
 	w.note("begin "+string(t.script), l.id, t.name, int64(j.Attempt()))
+	_, _, r.probe = l.m.Unavailable()
 	l.checkStart(j, r)
 	t.runs = append(t.runs, r)
 	l.runs[j] = r
@@ -99,6 +100,9 @@ func (l *life) finish(j *protocol.Job, r *run, v protocol.Verdict) {
 	if r.plan.kills {
 		l.crash()
 		return
+	}
+	if l.world.mut.verdict != nil {
+		v = l.world.mut.verdict(v)
 	}
 	if r.transaction != nil {
 		r.transaction.returned(v)

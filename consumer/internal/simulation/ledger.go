@@ -258,7 +258,9 @@ func (g *ledger) justify(r *row, c *claim, s dedupe.Settlement) {
 		w.violate("I11", "%s was given up after %d crashes of %d: %s", c.key.ID, r.crashes, cfg.MaxCrashes, s.Reason)
 	case strings.HasPrefix(s.Reason, "crashed") && c.thing.script != poison && !w.sc.crashy() && (c.thing.script != stuck || !w.sc.transact):
 		w.violate("alone", "%s was taken for what kills its process, and is %s", c.key.ID, c.thing.script)
-	case strings.HasPrefix(s.Reason, "permanent") && c.thing.script != permanent,
+	case strings.HasSuffix(s.Reason, noAnswer) && !strings.HasPrefix(s.Reason, "too old") && c.thing.onlyOutages():
+		w.violate("blame", "%s never reached the receiver, as no event did, and was given up: %s", c.key.ID, s.Reason)
+	case strings.HasPrefix(s.Reason, "permanent") && c.thing.script != permanent && c.thing.script != forbidden,
 		strings.HasPrefix(s.Reason, "id_reused") && !c.thing.reused,
 		strings.HasPrefix(s.Reason, "malformed") && c.thing.script != malformed:
 		w.violate("I11", "%s, which is %s, was given up: %s", c.key.ID, c.thing.script, s.Reason)

@@ -89,7 +89,7 @@ func (l *life) now() time.Time { return l.clock.now() }
 func (l *life) tick() {
 	l.m.Tick(l.now())
 	l.poke()
-	l.world.after(l, l.world.sc.protocol.TickEvery(), l.tick)
+	l.world.after(l, l.m.TickEvery(), l.tick)
 }
 
 // poke plans a turn, if none is planned.

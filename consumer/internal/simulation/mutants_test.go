@@ -95,6 +95,17 @@ var mutants = []mutant{
 	{"a full store refuses what it holds", "room", func() mutation { return mutation{fullRefusesHeld: true} }},
 	{"runs go on while marks are refused", "room", func() mutation { return mutation{forgetRefusals: true} }},
 	{"absent is superseded", "absent", func() mutation { return mutation{absentIsLost: true} }},
+	{"every unavailable failure is the event's own", "blame", func() mutation {
+		return mutation{verdict: func(v protocol.Verdict) protocol.Verdict {
+			if v.Kind == protocol.Unavailable {
+				v.Kind = v.Own
+			}
+			return v
+		}}
+	}},
+	{"what is deferred is never given up", "I10", func() mutation {
+		return mutation{config: func(c *protocol.Config) { c.GiveUp = c.TTL }}
+	}},
 	{"control headers are obeyed on whatever event", "I1", controlUnbound},
 }
 

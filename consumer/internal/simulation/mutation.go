@@ -14,6 +14,7 @@ type mutation struct {
 	publisher func(bus.Publisher) bus.Publisher
 
 	begun    func(*life, *protocol.Job, *run)
+	verdict  func(protocol.Verdict) protocol.Verdict
 	settling func(*life, []dedupe.Settlement)
 	settled  func(*life, []dedupe.Settlement, []error, error) ([]error, error)
 	answer   func(protocol.Answer) protocol.Answer

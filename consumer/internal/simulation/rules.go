@@ -33,6 +33,7 @@ func (l *life) checkStart(j *protocol.Job, r *run) {
 	l.checkPayload(t)
 	l.checkKnown(j, t)
 	l.checkExposed(t)
+	l.checkProbe(r)
 	if !w.sc.marks {
 		l.checkClaim(j, r)
 		l.checkAlone(j, t)
@@ -94,6 +95,16 @@ func (l *life) checkExposed(t *thing) {
 	}
 	if exposed > most {
 		l.world.violate("exposed", "%s began %s, and %d events have started and are not settled, of at most %d", l.id, t.name, exposed, most)
+	}
+}
+
+// checkProbe: while the receiver is taken to be unavailable, one event runs at a time, but for those that
+// began before.
+func (l *life) checkProbe(r *run) {
+	for _, other := range l.runs {
+		if r.probe && other.probe && !other.done && !l.overran(other) {
+			l.world.violate("probe", "%s began %s as a probe beside %s", l.id, r.thing.name, other.thing.name)
+		}
 	}
 }
 
@@ -213,6 +224,8 @@ func (w *world) unexcused(first, second *run) string {
 		return ""
 	case c.settled && c.outcome == dedupe.Failed && c.ended-first.began >= w.sc.protocol.RunLimit:
 		return "" // counted at its limit
+	case second.claim != nil && second.claim.lost && second.thing.forgotten:
+		return ""
 	case c.lost && (first.life.troubled(c.won, c.ended) || first.thing.forgotten):
 		return ""
 	}

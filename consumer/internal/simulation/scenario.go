@@ -35,6 +35,8 @@ type scenario struct {
 	seenTells    bool // the store says in Seen that it has no room
 	picks        bool // the success of one event is refused until all others are done
 
+	outage, throttling span // runs that begin then do not reach the receiver, or are throttled
+
 	faults    [faultKinds]bool
 	faultRate float64 // of a step that a fault comes before it
 	callTrouble,
@@ -62,8 +64,21 @@ func draw(r *rand.Rand) scenario {
 	}
 	s.drawFaults(r)
 	s.seenTells, s.picks = r.IntN(2) == 0, r.IntN(4) == 0
+	s.outage, s.throttling = s.drawSpan(r), s.drawSpan(r)
 	return s
 }
+
+// drawSpan draws a time in which something is wrong with the receiver, in one of three worlds.
+func (s *scenario) drawSpan(r *rand.Rand) span {
+	if r.IntN(3) > 0 {
+		return span{}
+	}
+	from := between(r, 0, s.faulty)
+	return span{from: from, to: from + between(r, time.Second, 40*time.Second)}
+}
+
+// reachable reports whether the receiver takes all that it is given, in the whole world.
+func (s *scenario) reachable() bool { return s.outage == span{} && s.throttling == span{} }
 
 func drawConfig(r *rand.Rand, marks bool) protocol.Config {
 	lease := between(r, 4*time.Second, 20*time.Second)
@@ -73,7 +88,7 @@ func drawConfig(r *rand.Rand, marks bool) protocol.Config {
 		MaxAhead: bound(r), MaxBatch: bound(r), MaxWaiting: bound(r), MaxBytes: pick(r, 0, 0, 1, 600, 2000), MaxAttempts: 1 + r.IntN(4), MaxCrashes: 3 + r.IntN(3),
 		Backoff: protocol.Backoff{Base: between(r, 100*time.Millisecond, 3*time.Second), Max: 8 * time.Second},
 		Lease:   lease, AckWait: between(r, lease/2, 2*lease), RunLimit: between(r, lease, 3*lease),
-		TTL: ttl, ArrivalsAreAttempts: marks,
+		TTL: ttl, GiveUp: between(r, 2*time.Minute, 6*time.Minute), ArrivalsAreAttempts: marks,
 	}
 }
 

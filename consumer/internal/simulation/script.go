@@ -14,18 +14,24 @@ const (
 	flaky     script = "flaky"   // fails some times
 	failing   script = "failing" // always
 	permanent script = "permanent"
-	snoozing  script = "snoozing" // some times
-	slow      script = "slow"     // longer than a lease
-	stuck     script = "stuck"    // once beyond the run limit, whatever its context says
-	poison    script = "poison"   // ends the process
+	unheard   script = "unheard"   // never gets an answer, whatever others get
+	forbidden script = "forbidden" // is always refused, in a way that all others may be refused too
+	snoozing  script = "snoozing"  // some times
+	slow      script = "slow"      // longer than a lease
+	stuck     script = "stuck"     // once beyond the run limit, whatever its context says
+	poison    script = "poison"    // ends the process
 	malformed script = "malformed"
 	refused   script = "refused" // by the store, as a key
 )
 
 func drawScript(w *world) script {
 	switch n := w.rand.IntN(100); {
-	case n < 50:
+	case n < 45:
 		return fine
+	case n < 48:
+		return unheard
+	case n < 50:
+		return forbidden
 	case n < 65:
 		return flaky
 	case n < 69:
@@ -54,6 +60,7 @@ type plan struct {
 	deaf     bool // to its context
 	kills    bool // its process, instead of returning
 	detached bool // its effect is under way already: it comes even if the process dies or freezes
+	outage   bool // it did not reach the receiver, which nobody did
 }
 
 // next plans the run of a thing that had so many before.
@@ -61,6 +68,16 @@ func (t *thing) next(w *world, runs int) plan {
 	p := plan{takes: w.between(time.Millisecond, 2*time.Second), deaf: w.chance(0.2), detached: w.chance(0.1)}
 	cfg := &w.sc.protocol
 	switch {
+	case t.script == poison:
+		p.kills = true
+	case t.script == unheard:
+		p.verdict = unavailable(protocol.Failure)
+	case t.script == forbidden:
+		p.verdict = unavailable(protocol.Permanent)
+	case w.sc.outage.covers(w.elapsed):
+		p.verdict, p.outage = unavailable(pick(w.rand, protocol.Failure, protocol.Permanent)), true
+	case w.sc.throttling.covers(w.elapsed):
+		p.verdict = throttled(w)
 	case t.script == flaky && runs < t.times, t.script == failing:
 		p.verdict = failure(w)
 	case t.script == permanent:
@@ -71,14 +88,26 @@ func (t *thing) next(w *world, runs int) plan {
 		p.takes = w.between(min(cfg.Lease, cfg.RunLimit)/2, cfg.RunLimit)
 	case t.script == stuck && runs < t.times:
 		p.takes, p.deaf = w.between(cfg.RunLimit, 3*cfg.RunLimit), true
-	case t.script == poison:
-		p.kills = true
 	}
 	p.effect = w.between(0, p.takes)
 	if p.kills || (p.verdict.Kind != protocol.Success && w.chance(0.7)) {
 		p.effect = -1
 	}
 	return p
+}
+
+const noAnswer = "no answer"
+
+func unavailable(own protocol.VerdictKind) protocol.Verdict {
+	return protocol.Verdict{Kind: protocol.Unavailable, Own: own, Error: noAnswer}
+}
+
+func throttled(w *world) protocol.Verdict {
+	v := protocol.Verdict{Kind: protocol.Throttled, Error: "slow down"}
+	if w.chance(0.5) {
+		v.Timed, v.After = true, w.between(100*time.Millisecond, 5*time.Second)
+	}
+	return v
 }
 
 func failure(w *world) protocol.Verdict {

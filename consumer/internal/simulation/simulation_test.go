@@ -122,5 +122,5 @@ func (w *world) peaceful() bool {
 			return false
 		}
 	}
-	return w.sc.faultRate == 0 && w.sc.callTrouble == 0 && w.sc.busTrouble == 0 && !w.sc.marks
+	return w.sc.reachable() && w.sc.faultRate == 0 && w.sc.callTrouble == 0 && w.sc.busTrouble == 0 && !w.sc.marks
 }

@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"encoding/binary"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -42,6 +43,11 @@ func (t *thing) expected() bool { return len(t.confirmed) > 0 && !t.lost && !t.m
 
 // concluded: an ack may be sent for it.
 func (t *thing) concluded() bool { return t.marked || t.buried() }
+
+// onlyOutages reports whether it ran, and no run of it got through to the receiver, as nobody's did.
+func (t *thing) onlyOutages() bool {
+	return len(t.runs) > 0 && !slices.ContainsFunc(t.runs, func(r *run) bool { return !r.plan.outage })
+}
 
 func (t *thing) buried() bool { return len(t.letters) > 0 }
 
@@ -111,6 +117,7 @@ type run struct {
 	transaction *transaction // nil in other modes
 
 	began, ended time.Duration
+	probe        bool // it began while the receiver was taken to be unavailable
 	done         bool
 	succeeded    bool
 	effected     bool

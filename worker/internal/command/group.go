@@ -5,6 +5,7 @@ package command
 import (
 	"errors"
 	"os"
+	"os/signal"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -24,8 +25,7 @@ func endGroup(group int) { _ = syscall.Kill(-group, syscall.SIGTERM) }
 
 func killGroup(group int) { _ = syscall.Kill(-group, syscall.SIGKILL) }
 
-// awaitExit returns when the process has ended, and leaves it to be waited for. It takes no thread
-// where the kernel has pidfds (5.3).
+// awaitExit returns when the process has ended, and leaves it to be waited for. It takes no thread.
 func awaitExit(pid int) {
 	if fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK); err == nil {
 		f := os.NewFile(uintptr(fd), "pidfd")
@@ -35,11 +35,17 @@ func awaitExit(pid int) {
 			return
 		}
 	}
-	for {
-		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
-		if !errors.Is(err, unix.EINTR) {
-			return
-		}
+	awaitExitBySignal(pid)
+}
+
+// awaitExitBySignal is for kernels without pidfds (before 5.3), and where they are forbidden: each
+// end of a child wakes all who wait.
+func awaitExitBySignal(pid int) {
+	ends := make(chan os.Signal, 1)
+	signal.Notify(ends, syscall.SIGCHLD)
+	defer signal.Stop(ends)
+	for !exited(pid) {
+		<-ends
 	}
 }
 

@@ -3,6 +3,7 @@
 package command
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -16,16 +17,17 @@ import (
 )
 
 // ErrUnguarded is returned when the guard has ended: nothing would end a command if this process died.
-var ErrUnguarded = errors.New("the guard of the commands has ended")
+var ErrUnguarded = errors.New("the guard of the commands has ended, which would end them should this process die")
 
 // Guard is the process that outlives this one, for as long as it takes to end its commands. Its methods are safe for concurrent use.
 type Guard struct {
-	cmd   *exec.Cmd
-	pipe  io.WriteCloser
-	name  string
-	runs  atomic.Uint64
-	ended chan struct{}
-	err   error // once ended is closed
+	cmd    *exec.Cmd
+	pipe   io.WriteCloser
+	reaper *Reaper
+	name   string
+	runs   atomic.Uint64
+	ended  chan struct{}
+	err    error // once ended is closed: nil if it ended because it was told to
 
 	starts  chan func()   // what is to be done by the thread that starts commands
 	closed  chan struct{} // nothing is started any more
@@ -34,7 +36,8 @@ type Guard struct {
 }
 
 // StartGuard starts the guard: the program and its arguments must come to call KeepProcess with their standard input. It ends with Close.
-func StartGuard(program string, args []string, stderr io.Writer) (*Guard, error) {
+// With a reaper, nil if there is none, the orphans of its commands are waited for.
+func StartGuard(program string, args []string, stderr io.Writer, reaper *Reaper) (*Guard, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("start the guard of the commands: %w", err)
@@ -42,16 +45,20 @@ func StartGuard(program string, args []string, stderr io.Writer) (*Guard, error)
 	cmd := exec.Command(program, args...) //nolint:gosec,noctx // this program itself; it ends with the pipe
 	cmd.Stdin, cmd.Stderr = r, stderr
 	cmd.SysProcAttr = ownSession()
-	err = cmd.Start()
+	err = reaper.start(cmd)
 	_ = r.Close() // the guard's now
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start the guard of the commands: %w", err), w.Close())
 	}
-	g := &Guard{cmd: cmd, pipe: w, name: rand.Text(), ended: make(chan struct{}), starts: make(chan func()), closed: make(chan struct{})}
+	g := &Guard{
+		cmd: cmd, pipe: w, reaper: reaper, name: rand.Text(), ended: make(chan struct{}), starts: make(chan func()), closed: make(chan struct{}),
+	}
 	g.thread.Go(g.startOnOneThread)
 	go func() {
 		defer close(g.ended)
-		g.err = cmd.Wait()
+		if err := reaper.wait(cmd); err != nil {
+			g.err = fmt.Errorf("%w: %w", ErrUnguarded, err)
+		}
 	}()
 	return g, nil
 }
@@ -71,16 +78,18 @@ func (g *Guard) startOnOneThread() {
 	}
 }
 
-// start starts the process of a run.
+// start starts the process of a run, which is waited for by wait.
 func (g *Guard) start(cmd *exec.Cmd) error {
 	started := make(chan error, 1)
 	select {
-	case g.starts <- func() { started <- cmd.Start() }:
+	case g.starts <- func() { started <- g.reaper.start(cmd) }:
 		return <-started
 	case <-g.closed:
 		return ErrUnguarded
 	}
 }
+
+func (g *Guard) wait(cmd *exec.Cmd) error { return g.reaper.wait(cmd) }
 
 // Ended is closed when the guard has ended.
 func (g *Guard) Ended() <-chan struct{} { return g.ended }
@@ -89,16 +98,14 @@ func (g *Guard) Ended() <-chan struct{} { return g.ended }
 func (g *Guard) Err() error {
 	select {
 	case <-g.ended:
-		if g.err == nil {
-			return ErrUnguarded
-		}
-		return fmt.Errorf("%w: %w", ErrUnguarded, g.err)
+		return cmp.Or(g.err, ErrUnguarded)
 	default:
 		return nil
 	}
 }
 
-// Close ends the guard, and with it what is left of the runs, and waits for it.
+// Close ends the guard, and with it what is left of the runs, and waits for it. Of a guard that had ended by itself it returns
+// what Err does.
 func (g *Guard) Close() error {
 	g.closing.Do(func() { close(g.closed) })
 	g.thread.Wait()
@@ -106,7 +113,7 @@ func (g *Guard) Close() error {
 	<-g.ended
 	switch {
 	case g.err != nil:
-		return fmt.Errorf("close the guard of the commands: it ended with: %w", g.err)
+		return g.err
 	case err == nil, errors.Is(err, os.ErrClosed):
 		return nil
 	}

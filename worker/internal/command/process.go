@@ -62,7 +62,7 @@ func (p *Process) live(r *Runner, line string, env []string, started chan<- erro
 	p.stderr.end()
 	_ = p.stdin.SetWriteDeadline(time.Unix(1, 0)) // nobody reads any more
 	passing.Wait()
-	_ = p.cmd.Wait() // its state says how it ended
+	_ = r.guard.wait(p.cmd) // its state says how it ended
 	p.exit = Exit{Code: p.cmd.ProcessState.ExitCode(), How: p.cmd.ProcessState.String(), Stopped: stopped, Tail: p.last.String()}
 }
 

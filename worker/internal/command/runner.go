@@ -91,7 +91,7 @@ func (r *Runner) Run(ctx context.Context, line string, env []string, data []byte
 	stopped := r.watch(ctx, cmd.Process.Pid, run.mark)
 	killGroup(cmd.Process.Pid)
 	run.done()
-	err = cmd.Wait()
+	err = r.guard.wait(cmd)
 	lost := errors.Join(ended(err), out.flush())
 	_ = errs.flush() // there is nobody to tell
 	state := cmd.ProcessState

@@ -40,7 +40,7 @@ func startGuarded(cmd *exec.Cmd, run *guarded) error {
 	}
 	if err := run.register(cmd.Process.Pid); err != nil {
 		killGroup(cmd.Process.Pid)
-		_ = cmd.Wait() // it was killed
+		_ = run.guard.wait(cmd) // it was killed
 		return err
 	}
 	_, _ = writer.WriteString("\n") // a shell that was killed meanwhile is found by who waits for it

@@ -1,0 +1,56 @@
+package consumer
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/onceish/onceish/consumer/internal/protocol"
+)
+
+// receiverState is what the protocol made of the latest runs: whether whoever the handler calls can
+// be reached, and how many handlers may run at once.
+type receiverState struct {
+	since, now time.Time
+	reason     string
+	down       bool
+	allowed    int
+
+	wasDown, wasSlow bool // as it was reported last
+	downSince        time.Time
+}
+
+func (r *receiverState) read(m *protocol.Machine, now time.Time) {
+	r.since, r.reason, r.down = m.Unavailable()
+	r.allowed, r.now = m.Allowed(), now
+}
+
+// reportReceiver logs when the receiver becomes unavailable or begins to throttle, and when that is
+// over.
+func (e *engine) reportReceiver(r *receiverState) {
+	log := e.o.Logger.With("topic", e.topic, "group", e.group)
+	slow := !r.down && r.allowed < e.o.Concurrency && r.allowed <= e.o.Concurrency/4
+	switch {
+	case r.down && !r.wasDown:
+		r.wasDown, r.downSince = true, r.since
+		log.Error("the receiver is unavailable: one event at a time is tried as a probe, and no attempts are counted", "error", r.reason)
+	case !r.down && r.wasDown:
+		r.wasDown, r.wasSlow = false, true // it speeds up from one at a time
+		log.Warn("the receiver is available again", "after", r.now.Sub(r.downSince).Round(time.Second))
+	case slow && !r.wasSlow:
+		r.wasSlow = true
+		log.Warn("throttled: fewer handlers are started", "at_once", r.allowed, "concurrency", e.o.Concurrency, "error", r.reason)
+	case r.wasSlow && r.allowed == e.o.Concurrency:
+		r.wasSlow = false
+		log.Info("throttled no more: all handlers are started", "concurrency", e.o.Concurrency)
+	}
+}
+
+// receiverTrouble is why next to nothing is started; nil: the receiver is available. The lock is held.
+func (e *engine) receiverTrouble() error {
+	since, reason, down := e.machine.Unavailable()
+	if !down {
+		return nil
+	}
+	return fmt.Errorf("the receiver is unavailable since %s: one event at a time is tried as a probe, the last one failed with: %s",
+		since.UTC().Format(time.RFC3339), reason)
+}

@@ -1,0 +1,59 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// meanings are what a status may say about an event.
+func meanings() []string {
+	return []string{"done", "retry", "throttled", "unavailable", "refused", "permanent"}
+}
+
+// statuses are what statuses mean, or ranges of them: "401-405=permanent, 409=done".
+func statuses[S any](name string, at func(*S) *map[int]string) *leaf[S, map[int]string] {
+	l := newLeaf(name, "statuses", "statuses and what they mean, such as 401-405=permanent, 409=done", at, parseStatuses, showStatuses)
+	one := `[2-5][0-9]{2}( *- *[2-5][0-9]{2})? *= *(` + strings.Join(meanings(), "|") + `)`
+	l.shape["pattern"] = `^ *` + one + `( *, *` + one + `)* *$`
+	return l
+}
+
+func parseStatuses(s string) (map[int]string, error) {
+	all := make(map[int]string)
+	for part := range strings.SplitSeq(s, ",") {
+		which, meaning, found := strings.Cut(part, "=")
+		meaning = strings.TrimSpace(meaning)
+		from, to, isRange := strings.Cut(which, "-")
+		if !isRange {
+			to = from
+		}
+		first, firstErr := strconv.Atoi(strings.TrimSpace(from))
+		last, lastErr := strconv.Atoi(strings.TrimSpace(to))
+		switch {
+		case !found, firstErr != nil, lastErr != nil:
+			return nil, fmt.Errorf("%s is no status with its meaning: write 404=permanent, or 401-405=permanent", quote(strings.TrimSpace(part)))
+		case first < 200 || last > 599 || first > last:
+			return nil, fmt.Errorf("%s is no status, and no range of them: they are from 200 to 599", quote(strings.TrimSpace(which)))
+		case !slices.Contains(meanings(), meaning):
+			return nil, fmt.Errorf("%s is none of %s%s", quote(meaning), list(meanings()), suggestion(meaning, meanings()))
+		}
+		for status := first; status <= last; status++ {
+			if _, twice := all[status]; twice {
+				return nil, fmt.Errorf("%d is there twice: remove one", status)
+			}
+			all[status] = meaning
+		}
+	}
+	return all, nil
+}
+
+func showStatuses(all map[int]string) string {
+	parts := make([]string, 0, len(all))
+	for _, status := range slices.Sorted(maps.Keys(all)) {
+		parts = append(parts, fmt.Sprintf("%d=%s", status, all[status]))
+	}
+	return strings.Join(parts, ", ")
+}

@@ -1,0 +1,33 @@
+package handlers
+
+import (
+	"sync"
+	"time"
+)
+
+// startPatience is how long commands may fail to start, while none runs, before the worker ends.
+const startPatience = 5 * time.Second
+
+// starts notes since when no command can be started: the worker has no descriptors, no processes or
+// no memory left, and others may be better off. Its methods are safe for concurrent use.
+type starts struct {
+	mu     sync.Mutex
+	failed time.Time // the first that failed since one was started; zero: none
+}
+
+func (s *starts) succeed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failed = time.Time{}
+}
+
+// fail notes a start that failed, and reports whether that lasts.
+func (s *starts) fail() (lasts bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if s.failed.IsZero() {
+		s.failed = now
+	}
+	return now.Sub(s.failed) >= startPatience
+}

@@ -1,0 +1,138 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/outbox"
+)
+
+// standstillPatience is how long nothing may happen before it is asked why. A stream without a leader
+// looks like a missing one: it must be missing for that long twice.
+const standstillPatience = 10 * time.Second
+
+// standstill finds out that a worker which runs until all is empty waits for streams that are not
+// there, and so for ever.
+type standstill struct {
+	bus      bus.Bus
+	subs     []subscribed
+	drainers []*drainer
+
+	done    uint64 // what was done when it was last looked at
+	since   time.Time
+	missing []string // topics that had no stream when they were last asked for
+}
+
+// look returns an error when all that is left waits for missing streams.
+func (s *standstill) look(ctx context.Context) error {
+	done, running := endings(s.subs), uint64(0)
+	for _, sub := range s.subs {
+		running += sub.sub.Stats().Running
+	}
+	for _, d := range s.drainers {
+		n := d.Stats()
+		done += n.Sent + n.Duplicates + n.Refused + n.Dead
+	}
+	now := time.Now()
+	if s.since.IsZero() || done != s.done || running > 0 {
+		s.done, s.since, s.missing = done, now, nil
+		return nil
+	}
+	if now.Sub(s.since) < standstillPatience {
+		return nil
+	}
+	s.since = now
+	missing := s.missingTopics(ctx)
+	if before := s.missing; len(missing) == 0 || !slices.Equal(missing, before) {
+		s.missing = missing
+		return nil
+	}
+	return fmt.Errorf("%w: what is left waits for streams that are not there, of the topics %s: make them, or with --provision have them made",
+		ErrUndone, strings.Join(missing, ", "))
+}
+
+// missingTopics are those without a stream that all which is left waits for; none if some of it waits
+// for something else.
+func (s *standstill) missingTopics(ctx context.Context) []string {
+	missing := make(map[string]bool)
+	for _, sub := range s.subs {
+		if sub.tap.empty(ctx) && sub.sub.Stats().InFlight == 0 {
+			continue
+		}
+		switch {
+		case s.gone(ctx, sub.topic):
+			missing[sub.topic] = true
+		case s.gone(ctx, sub.deadLetter):
+			missing[sub.deadLetter] = true
+		default:
+			return nil
+		}
+	}
+	for _, d := range s.drainers {
+		if d.empty(ctx) {
+			continue
+		}
+		topics, err := d.pendingTopics(ctx)
+		if err != nil || len(topics) == 0 {
+			return nil
+		}
+		for topic := range topics {
+			if !s.gone(ctx, topic) {
+				return nil
+			}
+			missing[topic] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(missing))
+}
+
+func (s *standstill) gone(ctx context.Context, topic string) bool {
+	_, err := s.bus.Topic(ctx, topic, "", bus.Start{})
+	return errors.Is(err, bus.ErrNoStream)
+}
+
+// pageOfTopics bounds what is read of rows of which only the topics are wanted.
+const (
+	rowsOfTopics  = 500
+	bytesOfTopics = 16 << 20
+)
+
+// pendingTopics are those of the rows that could be published, now or after a backoff.
+func (d *drainer) pendingTopics(ctx context.Context) (map[string]bool, error) {
+	topics := make(map[string]bool)
+	ask := outbox.Ask{To: outbox.MaxHash, Rows: rowsOfTopics, Bytes: bytesOfTopics, PastDead: d.pastDead}
+	for {
+		page, err := d.queue.Pending(ctx, ask)
+		if err != nil {
+			return nil, err
+		}
+		for i := range page.Rows {
+			topics[page.Rows[i].Event.Topic] = true
+		}
+		if page.Next == 0 {
+			return topics, nil
+		}
+		ask.From = page.Next
+	}
+}
+
+// undone tells of what was given up meanwhile.
+func undone(subs []subscribed, drainers []*drainer) error {
+	var letters, rows uint64
+	for _, s := range subs {
+		letters += s.sub.Stats().Dead
+	}
+	for _, d := range drainers {
+		rows += d.Stats().Dead
+	}
+	if letters == 0 && rows == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: dead letters: %d, dead rows of outboxes: %d; see what the log says of each", ErrUndone, letters, rows)
+}
