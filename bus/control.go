@@ -20,6 +20,8 @@ const (
 	HeaderRedriven = "Onceish-Redriven"
 	// HeaderGroup is Control.Group.
 	HeaderGroup = "Onceish-Group"
+	// HeaderCopy is Control.Copy.
+	HeaderCopy = "Onceish-Copy"
 	// HeaderBinding says which event the other control headers were written for.
 	HeaderBinding = "Onceish-Binding"
 )
@@ -32,6 +34,14 @@ type Control struct {
 	Redriven string
 	// Group is the one group that a redriven copy is for; the other groups acknowledge it unrun.
 	Group string
+	// Copy names one more copy of an event, which a bus is to store although it knows the event:
+	// what it stored may be gone. To consumers it is the same event.
+	Copy string
+}
+
+// fields are those of c by the names of their headers.
+func (c *Control) fields() map[string]*string {
+	return map[string]*string{HeaderLetter: &c.Letter, HeaderRedriven: &c.Redriven, HeaderGroup: &c.Group, HeaderCopy: &c.Copy}
 }
 
 // errForeignControl is the error of Event.Control.
@@ -45,9 +55,9 @@ func (e Event) WithControl(c Control) Event {
 		return e
 	}
 	e.Headers = e.Headers.Clone()
-	for name, value := range map[string]string{HeaderLetter: c.Letter, HeaderRedriven: c.Redriven, HeaderGroup: c.Group} {
-		if value != "" {
-			e.Headers.Set(name, visible(value))
+	for name, value := range c.fields() {
+		if *value != "" {
+			e.Headers.Set(name, visible(*value))
 		}
 	}
 	e.Headers.Set(HeaderBinding, binding(&e, c))
@@ -61,7 +71,7 @@ func (e *Event) Control() (Control, error) {
 		return Control{}, nil
 	}
 	var c Control
-	for name, field := range map[string]*string{HeaderLetter: &c.Letter, HeaderRedriven: &c.Redriven, HeaderGroup: &c.Group} {
+	for name, field := range c.fields() {
 		value, err := url.PathUnescape(first(e.Headers[name]))
 		if err != nil {
 			return Control{}, fmt.Errorf("%w: %s: %w", errForeignControl, name, err)
@@ -111,9 +121,9 @@ func (e *Event) hasControl() bool {
 // isControl reports whether a header is a control header, in whatever case its letters are.
 func isControl(name string) bool {
 	switch len(name) {
-	case len(HeaderLetter), len(HeaderRedriven), len(HeaderGroup), len(HeaderBinding):
+	case len(HeaderLetter), len(HeaderRedriven), len(HeaderGroup), len(HeaderCopy), len(HeaderBinding):
 		return strings.EqualFold(name, HeaderLetter) || strings.EqualFold(name, HeaderRedriven) ||
-			strings.EqualFold(name, HeaderGroup) || strings.EqualFold(name, HeaderBinding)
+			strings.EqualFold(name, HeaderGroup) || strings.EqualFold(name, HeaderCopy) || strings.EqualFold(name, HeaderBinding)
 	}
 	return false
 }
@@ -121,7 +131,7 @@ func isControl(name string) bool {
 // binding is a hash of what control headers say, and of the event that they say it of.
 func binding(e *Event, c Control) string {
 	data := sha256.Sum256(e.Data)
-	parts := []string{e.Topic, e.Identity(), string(data[:]), c.Letter, c.Redriven, c.Group}
+	parts := []string{e.Topic, e.Identity(), string(data[:]), c.Letter, c.Redriven, c.Group, c.Copy}
 	for i := range parts {
 		parts[i] = visible(parts[i]) // has no ':'
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-var redrive = bus.Control{Redriven: "g/s@1/7/9", Group: "billing"}
+var redrive = bus.Control{Redriven: "g/s@1/7/9", Group: "billing", Copy: "1"}
 
 func TestControlHeadersSayWhatTheyWereWrittenFor(t *testing.T) {
 	t.Parallel()
@@ -44,7 +44,7 @@ func TestControlHeadersSayWhatTheyWereWrittenFor(t *testing.T) {
 func TestControlHeadersMeanNothingOnAnotherEvent(t *testing.T) {
 	t.Parallel()
 	received := bus.Event{ID: "1", Topic: "a", Source: "s", Data: []byte("x"), Headers: bus.Headers{"Kept": {"1"}}}.WithControl(
-		bus.Control{Letter: "l", Redriven: "r", Group: "g"})
+		bus.Control{Letter: "l", Redriven: "r", Group: "g", Copy: "c"})
 	for name, change := range map[string]func(e *bus.Event){
 		"topic":            func(e *bus.Event) { e.Topic = "b" },
 		"id":               func(e *bus.Event) { e.ID = "2" },
@@ -53,6 +53,7 @@ func TestControlHeadersMeanNothingOnAnotherEvent(t *testing.T) {
 		"letter":           func(e *bus.Event) { e.Headers.Set(bus.HeaderLetter, "m") },
 		"redriven":         func(e *bus.Event) { e.Headers.Set(bus.HeaderRedriven, "m") },
 		"group":            func(e *bus.Event) { e.Headers.Set(bus.HeaderGroup, "m") },
+		"copy":             func(e *bus.Event) { e.Headers.Set(bus.HeaderCopy, "m") },
 		"no group":         func(e *bus.Event) { delete(e.Headers, bus.HeaderGroup) },
 		"no binding":       func(e *bus.Event) { delete(e.Headers, bus.HeaderBinding) },
 		"an encoding":      func(e *bus.Event) { e.Headers.Set(bus.HeaderGroup, "%zz") },

@@ -12,14 +12,14 @@ const maxMessageID = 512
 // MessageID is the id under which a bus that deduplicates what is published to it knows an event.
 // It is never the bare id: such a bus looks at one stream whatever the topic, and would swallow one
 // id on two topics, or with two payloads. It is an injective encoding of topic, source, id, payload
-// hash and redriven letter, in visible ASCII. A dead letter's depends on its letter id alone, so
-// that a letter published again, with other times or another error, is still that letter. Control
-// headers count only on the event that they were written for: copied to another one they would have
-// it swallowed.
+// hash, redriven letter and copy, in visible ASCII. A dead letter's depends on its letter id alone,
+// so that a letter published again, with other times or another error, is still that letter.
+// Control headers count only on the event that they were written for: copied to another one they
+// would have it swallowed.
 func MessageID(e *Event) string {
 	control, _ := e.Control() // zero if it is another event's
 	if control.Letter != "" {
-		return boundID("letter:" + visible(e.Topic) + ":" + visible(control.Letter))
+		return boundID("letter:" + visible(e.Topic) + ":" + visible(control.Letter) + copyOf(control))
 	}
 	source := e.Source
 	if source == DefaultSource {
@@ -29,7 +29,15 @@ func MessageID(e *Event) string {
 	data := sha256.Sum256(e.Data)
 	hex.Encode(sum[:], data[:])
 	return boundID("event:" + visible(e.Topic) + ":" + visible(source) + ":" + visible(e.ID) + ":" +
-		string(sum[:32]) + ":" + visible(control.Redriven))
+		string(sum[:32]) + ":" + visible(control.Redriven) + copyOf(control))
+}
+
+// copyOf ends the id of a copy that is to be stored beside what the bus knows.
+func copyOf(c Control) string {
+	if c.Copy == "" {
+		return ""
+	}
+	return ":" + visible(c.Copy)
 }
 
 // boundID hashes what is too long. "sha256" is the first part of no other id.

@@ -18,9 +18,17 @@ func TestMessageIDIsReadable(t *testing.T) {
 	if got := bus.MessageID(&e); got != want+"g/s/1" {
 		t.Errorf("MessageID of a redriven event is %q; want %q", got, want+"g/s/1")
 	}
+	e = e.WithControl(bus.Control{Copy: "2 3"})
+	if got := bus.MessageID(&e); got != want+":2%203" {
+		t.Errorf("MessageID of a copy is %q; want %q", got, want+":2%203")
+	}
 	e = e.WithControl(bus.Control{Letter: "g/s/1"})
 	if got := bus.MessageID(&e); got != "letter:orders.new:g/s/1" {
 		t.Errorf("MessageID of a dead letter is %q", got)
+	}
+	e = e.WithControl(bus.Control{Letter: "g/s/1", Copy: "2"})
+	if got := bus.MessageID(&e); got != "letter:orders.new:g/s/1:2" {
+		t.Errorf("MessageID of a dead letter's copy is %q", got)
 	}
 }
 

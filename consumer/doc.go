@@ -30,6 +30,11 @@
 //
 // Mode [SeenMark]: seen, run, mark. Any store will do; two concurrent copies may both run.
 //
+// An attempt counts only against an event whose own fault it can be. A handler says with
+// [Throttled] that it was asked to slow down, and with [Unavailable] that the trouble may be
+// everybody's: the event is put off, for as long as Options.GiveUp, and the subscription starts
+// fewer handlers, or tries one event at a time until one succeeds.
+//
 // Nothing is dropped silently. Every event that the bus hands out ends handled, recognised as a
 // duplicate, or dead-lettered with its reason (a [Letter]): after Options.MaxAttempts failures, at
 // once for [Permanent], after Options.MaxCrashes crashes, when its id was used before for another
@@ -45,7 +50,7 @@
 // # The life of a delivery
 //
 //	fetched → claimed → limit → gate → running → succeeded → marked → acknowledged
-//	            │                        ├ failed, snoozed → free until due → delivered again
+//	            │                        ├ failed, snoozed, deferred → free until due → delivered again
 //	            │                        └ given up → dying → letter stored → dead → acknowledged
 //	            ├ done or dead: acknowledged
 //	            ├ held, or not due yet: delivered again a little later

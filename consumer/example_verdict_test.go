@@ -146,3 +146,68 @@ func ExampleHandler_leaseLost() {
 	// attempt 1
 	// drained: <nil>
 }
+
+// Unavailable is for what may be everybody's trouble: while the service is away no event uses up attempts, and one at a time is tried.
+func ExampleUnavailable() {
+	ctx := context.Background()
+	b, store := setUp()
+	done := make(chan struct{})
+	runs := 0
+	sub, err := consumer.SubscribeExactlyOnce(ctx, b, "order.placed", "billing", store,
+		func(ctx context.Context, _ bus.Event) error {
+			runs++
+			fmt.Println("run", runs, "attempt", consumer.AttemptFrom(ctx).Number)
+			if runs < 4 {
+				return consumer.Unavailable(errors.New("connection refused"))
+			}
+			close(done)
+			return nil
+		}, &consumer.Options{
+			MaxAttempts: 2, Backoff: consumer.Backoff{Base: time.Millisecond, Max: time.Millisecond}, Logger: quiet,
+		})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if _, err := b.Publish(ctx, bus.Event{ID: "order 1", Topic: "order.placed"}); err != nil {
+		fmt.Println(err)
+	}
+	<-done
+	fmt.Println("drained:", sub.Drain(ctx))
+	// Output:
+	// run 1 attempt 1
+	// run 2 attempt 1
+	// run 3 attempt 1
+	// run 4 attempt 1
+	// drained: <nil>
+}
+
+// Throttled is for who asks to slow down: that is no attempt, and fewer handlers are started.
+func ExampleThrottled() {
+	ctx := context.Background()
+	b, store := setUp()
+	done := make(chan struct{})
+	var first time.Time
+	sub, err := consumer.SubscribeExactlyOnce(ctx, b, "order.placed", "billing", store,
+		func(ctx context.Context, _ bus.Event) error {
+			if first.IsZero() {
+				first = time.Now()
+				return consumer.Throttled(20*time.Millisecond, errors.New("too many requests"))
+			}
+			fmt.Println("attempt", consumer.AttemptFrom(ctx).Number, "not before it was told:", time.Since(first) >= 20*time.Millisecond)
+			close(done)
+			return nil
+		}, &consumer.Options{Logger: quiet})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if _, err := b.Publish(ctx, bus.Event{ID: "order 1", Topic: "order.placed"}); err != nil {
+		fmt.Println(err)
+	}
+	<-done
+	fmt.Println("drained:", sub.Drain(ctx))
+	// Output:
+	// attempt 1 not before it was told: true
+	// drained: <nil>
+}

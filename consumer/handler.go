@@ -10,7 +10,7 @@ import (
 )
 
 // Handler makes an event's effect. It returns nil once the effect is made, and an error to have the event come again; Permanent,
-// RetryAfter and Snooze say how. A panic is an error. It is called by many goroutines at once, one per event.
+// RetryAfter, Snooze, Throttled and Unavailable say how. A panic is an error. It is called by many goroutines at once, one per event.
 //
 // ctx ends when the claim is lost, at the run limit and when draining takes too long; context.Cause tells which. A handler that
 // does not end with its ctx keeps its slot, and may overlap the event's next run.

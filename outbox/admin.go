@@ -18,10 +18,30 @@ type Admin interface {
 	// Drop removes rows for good, and tells how many. It takes dead rows unless Filter.Status says otherwise. What is being published
 	// meanwhile may have been. An empty filter is ErrNoFilter.
 	Drop(ctx context.Context, f Filter) (int, error)
-	// Republish makes sent rows pending again that were marked as sent from one time to before another, and whose topic matches, which may
-	// be a pattern; it tells how many. For what the bus lost. They go out in the order of their keys, before later rows of these,
-	// under their old ids: a bus that still knows them stores nothing.
-	Republish(ctx context.Context, topic string, from, to time.Time) (int, error)
+	// Republish makes sent rows pending again that were marked as sent from one time to before
+	// another, and whose topic matches, which may be a pattern; it tells how many. For what the bus
+	// lost. They go out in the order of their keys, before later rows of these, under their old
+	// ids, which consumers recognise. The bus stores them even if it knows them: it may know the
+	// ids of what it has lost.
+	Republish(ctx context.Context, topic string, from, to Moment) (int, error)
+}
+
+// Moment is a time on the store's clock, which is not that of who asks: a Time that the store has
+// told, or so long Ago when the call is carried out. The zero Moment is none: it bounds nothing.
+type Moment struct {
+	Time time.Time
+	Ago  time.Duration
+}
+
+// IsZero reports whether it is none.
+func (m Moment) IsZero() bool { return m.Time.IsZero() && m.Ago == 0 }
+
+// On is the time when the store's clock shows now. That of none is zero.
+func (m Moment) On(now time.Time) time.Time {
+	if m.Ago == 0 {
+		return m.Time
+	}
+	return now.Add(-m.Ago)
 }
 
 // Counts of rows.
@@ -45,7 +65,7 @@ type Filter struct {
 	// Status of the rows. Zero: any, or what the call says.
 	Status Status
 	// From and To bound when the row was added: at or after From, before To. Zero: unbounded.
-	From, To time.Time
+	From, To Moment
 }
 
 // Empty tells whether the filter selects everything: nothing but Status is set.

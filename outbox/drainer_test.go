@@ -196,6 +196,35 @@ func TestDrainIncomplete(t *testing.T) {
 	})
 }
 
+// A call of the store that failed, and that nothing is left to repeat, is no reason to be
+// unhealthy.
+func TestTroubleEndsWithWhatItWasAbout(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		q := &plain{Queue: w.store}
+		q.broken.Store(true)
+		d, stop := run(t, q, w.bus, nil)
+		w.add(t, "a")
+		time.Sleep(3 * time.Second)
+		if d.Healthy() == nil {
+			t.Error("it cannot mark, and is healthy")
+		}
+		for i := range outbox.DefaultPartitions { // others take their share, which is all
+			if _, err := w.store.Acquire(t.Context(), fmt.Sprint("0-", i), time.Hour); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Minute)
+		if s := d.Stats(); s.Partitions != 0 || s.Unsettled != 0 || d.Healthy() != nil {
+			t.Errorf("%+v, healthy: %v", s, d.Healthy())
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // hanging is a bus that answers only when it is told to give up.
 type hanging struct{}
 

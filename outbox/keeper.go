@@ -41,6 +41,12 @@ func (d *Drainer) acquire(ctx context.Context) time.Duration {
 	if fresh {
 		d.board.rotation.woken = true
 	}
+	if d.board.marking == 0 {
+		delete(d.trouble, "settle") // what could not be marked is gone
+	}
+	if len(d.board.spans()) == 0 {
+		delete(d.trouble, "pending") // nothing is to be read
+	}
 	d.mu.Unlock()
 	if fresh {
 		d.loads.send()
@@ -61,9 +67,7 @@ func (d *Drainer) giveBack(ctx context.Context) {
 	if len(leases) == 0 {
 		return
 	}
-	call, cancel := context.WithTimeout(ctx, d.o.Lease/2)
-	defer cancel()
-	d.troubled("release", d.queue.Release(call, d.o.Owner, leases))
+	d.release(ctx, leases, d.o.Lease/2)
 }
 
 // leave releases all. What fails ends by itself.
@@ -74,7 +78,11 @@ func (d *Drainer) leave(ctx context.Context) {
 		leases = append(leases, p.lease)
 	}
 	d.mu.Unlock()
-	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(d.o.Lease/2, 5*time.Second))
+	d.release(context.WithoutCancel(ctx), leases, min(d.o.Lease/2, 5*time.Second))
+}
+
+func (d *Drainer) release(ctx context.Context, leases []Lease, within time.Duration) {
+	call, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	if err := d.queue.Release(call, d.o.Owner, leases); err != nil {
 		d.o.Logger.Warn("outbox: the partitions were not given back: others take them when their leases end", "error", err)

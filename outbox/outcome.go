@@ -105,6 +105,7 @@ func (b *board) holdTopic(it *item, err error, now time.Time) (notes []note) {
 		notes = append(notes, note{text: "events of a topic cannot be stored: it waits", item: it, err: err})
 	}
 	h := b.topics.fail(topic, err, now)
+	h.seen = b.rotation.walk
 	b.dueAt(h.until)
 	b.putBack(it)
 	return notes
@@ -164,7 +165,7 @@ func (b *board) toSettle(now time.Time) (batch []*item, rs []Result) {
 		b.results = b.results[1:]
 		switch {
 		case it.state != unsettled:
-		case !now.Before(it.part.until):
+		case it.part.over(now):
 			late = append(late, it)
 		default:
 			batch = append(batch, it)

@@ -10,15 +10,23 @@ import (
 // part is a partition that this drainer has.
 type part struct {
 	lease Lease
-	until time.Time // by our own clock
+	until time.Time // by our own clock, which stands still while the machine sleeps
+	wall  time.Time // the same by its wall clock, which does not
 	born  uint64    // how many loads had begun when it was taken
 	busy  int       // rows that are flying or unsettled
 }
 
-// mayStart tells whether there is enough of the lease left to publish something.
-func (p *part) mayStart(now time.Time, lease time.Duration) bool {
-	return now.Add(lease / 10).Before(p.until)
+// holds sets until when the lease is ours.
+func (p *part) holds(until time.Time) { p.until, p.wall = until, until.Round(0) }
+
+// over reports whether the lease has ended by either clock. A wall clock that was put forward costs
+// a pause until the lease is renewed, and no more.
+func (p *part) over(now time.Time) bool {
+	return !now.Before(p.until) || !now.Round(0).Before(p.wall)
 }
+
+// mayStart tells whether there is enough of the lease left to publish something.
+func (p *part) mayStart(now time.Time, lease time.Duration) bool { return !p.over(now.Add(lease / 10)) }
 
 // adopt takes in what a store answered to Acquire; sent is when it was asked. It tells whether there are rows to look for.
 func (b *board) adopt(leases []Lease, sent time.Time) (fresh bool) {
@@ -36,7 +44,8 @@ func (b *board) adopt(leases []Lease, sent time.Time) (fresh bool) {
 			fresh = true
 		}
 		fresh = fresh || p.lease.Ending && !l.Ending
-		p.lease, p.until = l, sent.Add(l.Left)
+		p.lease = l
+		p.holds(sent.Add(l.Left))
 		if l.Ending {
 			b.drop(p, false)
 		}

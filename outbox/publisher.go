@@ -14,7 +14,7 @@ func (d *Drainer) publish(ctx context.Context, leave func()) {
 	for batch := d.take(); batch != nil; batch = d.take() {
 		events := make([]bus.Event, len(batch))
 		for i, it := range batch {
-			events[i] = it.row.Event
+			events[i] = it.row.outgoing()
 		}
 		receipts, err := d.to.Publish(ctx, events...)
 		d.mu.Lock()

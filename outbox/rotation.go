@@ -1,13 +1,18 @@
 package outbox
 
-import "time"
+import (
+	"maps"
+	"time"
+)
 
 // rotation walks over all hashes that this drainer has, page by page, and begins anew. It keeps no place within a hash, and none from one
 // walk to the next: what commits late is found as well.
 type rotation struct {
 	on    bool
+	walk  uint64 // counts them
 	from  uint64 // where the next page starts
 	found int    // rows that were new
+	met   int    // rows, new or not
 	idle  int    // how many walks in a row found none
 	next  time.Time
 	due   time.Time // when the first row that is not due yet, or held, may be; zero: there is none
@@ -62,7 +67,7 @@ func (b *board) restart(now time.Time) bool {
 	if !r.woken && now.Before(r.next) {
 		return false
 	}
-	*r = rotation{on: true, idle: r.idle, turn: r.turn}
+	*r = rotation{on: true, idle: r.idle, turn: r.turn, walk: r.walk + 1}
 	return true
 }
 
@@ -70,6 +75,7 @@ func (b *board) restart(now time.Time) bool {
 func (b *board) ended(now time.Time) {
 	r := &b.rotation
 	r.on = false
+	b.forgetConditions(now)
 	wait := b.o.PollMin
 	switch {
 	case r.found == 0:
@@ -83,6 +89,15 @@ func (b *board) ended(now time.Time) {
 	r.next = now.Add(wait)
 	if !r.due.IsZero() && r.due.Before(r.next) {
 		r.next = r.due
+	}
+}
+
+// forgetConditions ends what was noted of rows that are gone, for nobody will find out by them that
+// it is over: they were dropped, or others have published them.
+func (b *board) forgetConditions(now time.Time) {
+	maps.DeleteFunc(b.topics, func(_ string, h *hold) bool { return h.seen != b.rotation.walk && !now.Before(h.until) })
+	if b.rotation.met == 0 && len(b.rows) == 0 {
+		b.outage = outage{}
 	}
 }
 
@@ -123,6 +138,7 @@ func (b *board) loaded(p Page, err error, now time.Time) {
 	if err == nil {
 		n = b.accept(p, now)
 		b.rotation.found += n
+		b.rotation.met += len(p.Rows)
 	}
 	b.load.active, b.load.refill = false, nil
 	clear(l.ids)
@@ -157,6 +173,9 @@ func (b *board) accept(p Page, now time.Time) (n int) {
 	stuck := map[string]struct{}{}
 	for i := range p.Rows {
 		r := &p.Rows[i]
+		if h := b.topics[r.Event.Topic]; h != nil {
+			h.seen = b.rotation.walk
+		}
 		key := r.Event.Key
 		part := b.at(r.Hash)
 		if _, back := stuck[key]; back && key != "" || part == nil || part.lease.Ending || part.born >= b.load.number || b.known(r) {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math"
 	"math/bits"
+	"strconv"
 	"time"
 
 	"github.com/onceish/onceish/bus"
@@ -58,10 +59,23 @@ type Row struct {
 	After time.Duration
 	// Reason is why it is dead, or why the last attempt failed.
 	Reason string
+	// Copies is how often it was made pending again after it was sent. The bus is to store each
+	// copy, though it may know the event: it may have lost what it stored.
+	Copies uint64
 	// Added is when it was added, by the store's clock.
 	Added time.Time
 	// Sent is when it was marked as sent, by the store's clock. Zero: it is not.
 	Sent time.Time
+}
+
+// outgoing is the event as it is published: a copy says that it is one.
+func (r *Row) outgoing() bus.Event {
+	if r.Copies == 0 {
+		return r.Event
+	}
+	c, _ := r.Event.Control() // stores keep none of another event
+	c.Copy = strconv.FormatUint(r.Copies, 10)
+	return r.Event.WithControl(c)
 }
 
 // MaxReason bounds the reason that a store keeps, in bytes.

@@ -22,6 +22,7 @@ type hold struct {
 	failures int
 	until    time.Time
 	err      error
+	seen     uint64 // the last walk that came across one of its rows
 }
 
 func (t topics) held(topic string, now time.Time) bool {

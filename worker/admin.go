@@ -29,7 +29,7 @@ func OpenOutbox(ctx context.Context, uri, collection, name string) (*OutboxAdmin
 	if collection == "" {
 		collection = OutboxCollection
 	}
-	client, db, err := connectMongo(ctx, uri, name, "")
+	client, db, _, err := connectMongo(ctx, uri, name, "")
 	if err != nil {
 		return nil, err
 	}

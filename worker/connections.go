@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,9 +37,24 @@ type ConnectOptions struct {
 	NATS string
 	// Credentials is a file with a user's JWT and seed. Empty: what the URL says.
 	Credentials string
+	// NKey is a file with a user's seed. At most one of Credentials and NKey is set.
+	NKey string
+	// TLS are files for TLS with the server.
+	TLS TLSFiles
+	// InboxPrefix is what the subjects of answers begin with. Empty: "_INBOX".
+	InboxPrefix string
+	// Bus are those of the bus. Domain and APIPrefix are also the store's where that is a key-value bucket. Nil: the defaults.
+	Bus *natsbus.Options
+	// Bucket is the key-value bucket. Empty: kvdedupe.DefaultBucket.
+	Bucket string
+	// Replicas are those of streams and of a bucket that are made. Zero: 1, and for a bucket as many as the streams have.
+	Replicas int
 	// Mongo is the URI of a MongoDB; its database, or "onceish", gets the collection "dedupe", and outboxes. Empty: marks are kept in a
 	// key-value bucket on the same NATS, and there are no outboxes.
 	Mongo string
+	// Namespace ends the names of the collections, after a dot: where workers on several NATS clusters share a database each cluster needs one of its
+	// own, for an event of one would be taken for the other's that has its topic and id. Empty: the names are as they are.
+	Namespace string
 	// Embed starts or joins a server when there is no URL. It is a function so that only who wants one links a server. Nil: NATS is required.
 	Embed func(ctx context.Context, log *slog.Logger) (Embedded, error)
 	// Provision makes streams that are missing. With Embed they always are: there is nobody else to make them.
@@ -62,6 +78,7 @@ type Connections struct {
 	database *mongo.Database
 	bus      bus.Bus
 	store    dedupe.Store
+	bindOnly bool     // no bucket is made
 	topics   []string // what the store is for, as far as that is known when it is opened
 	outboxes outboxes
 	closers  []func() error
@@ -105,11 +122,8 @@ func (c *Connections) connect(ctx context.Context) (err error) {
 	}
 	c.closers = append(c.closers, func() error { return closeNATS(c.nats, c.timeToClose()) })
 	c.busName = redact.URL(url)
-	options := &natsbus.Options{Logger: c.log}
-	if c.provisions() {
-		options.Provision = &natsbus.Provision{}
-	}
-	b, err := natsbus.New(c.nats, options)
+	options := c.busOptions()
+	b, err := natsbus.New(c.nats, &options)
 	if err != nil {
 		return err
 	}
@@ -119,6 +133,20 @@ func (c *Connections) connect(ctx context.Context) (err error) {
 		return nil
 	})
 	return nil
+}
+
+// busOptions are the caller's, with what the connections know.
+func (c *Connections) busOptions() (o natsbus.Options) {
+	if c.o.Bus != nil {
+		o = *c.o.Bus
+	}
+	if o.Logger == nil {
+		o.Logger = c.log
+	}
+	if o.Provision == nil && c.provisions() {
+		o.Provision = &natsbus.Provision{Replicas: c.o.Replicas}
+	}
+	return o
 }
 
 // provisions tells whether streams that are missing are made.
@@ -138,7 +166,19 @@ func (c *Connections) embed(ctx context.Context) (string, error) {
 		message = "no NATS URL: serving with an embedded NATS server, for use on this machine only"
 	}
 	c.log.Info(message, "url", redact.URL(c.embedded.URL()))
+	c.forgetElsewhere()
 	return c.embedded.URL(), nil
+}
+
+// forgetElsewhere leaves out what is said of another server than the embedded one, which is alone, has no domain, and whose URL is
+// all that it takes to connect.
+func (c *Connections) forgetElsewhere() {
+	c.o.Credentials, c.o.NKey, c.o.TLS, c.o.InboxPrefix, c.o.Replicas = "", "", TLSFiles{}, "", 0
+	if c.o.Bus != nil {
+		bus := *c.o.Bus
+		bus.Domain, bus.APIPrefix = "", ""
+		c.o.Bus = &bus
+	}
 }
 
 // Bus is the bus.
@@ -176,7 +216,7 @@ func (c *Connections) openMongo(ctx context.Context) (dedupe.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	coll := db.Collection(dedupeCollection)
+	coll := db.Collection(InNamespace(c.o.Namespace, dedupeCollection))
 	c.storeName = redact.URL(c.o.Mongo) + " " + coll.Database().Name() + "." + coll.Name()
 	s, err := mongodedupe.New(ctx, coll, &mongodedupe.Options{Logger: c.log, Waiting: c.outboxes.notify})
 	if err != nil {
@@ -202,9 +242,13 @@ func (c *Connections) openDatabase(ctx context.Context) (*mongo.Database, error)
 	if c.database != nil {
 		return c.database, nil
 	}
-	client, db, err := connectMongo(ctx, c.o.Mongo, c.o.Name, " Without a URI marks are kept in NATS")
+	client, db, named, err := connectMongo(ctx, c.o.Mongo, c.o.Name, " Without a URI marks are kept in NATS")
 	if err != nil {
 		return nil, err
+	}
+	if !named {
+		c.log.Warn("the MongoDB URI names no database, so the default one is used: whoever else forgets to name one shares its marks; "+
+			"name it, mongodb://host/DATABASE, also if it is to be this one", "database", db.Name())
 	}
 	c.mongo, c.database = client, db
 	c.closers = append(c.closers, func() error { return disconnectWithin(client, c.timeToClose()) })
@@ -212,13 +256,17 @@ func (c *Connections) openDatabase(ctx context.Context) (*mongo.Database, error)
 }
 
 func (c *Connections) openKV(ctx context.Context) (dedupe.Store, error) {
-	s, err := kvdedupe.New(ctx, c.nats, &kvdedupe.Options{Topics: c.topics, Logger: c.log})
+	o := &kvdedupe.Options{Bucket: cmp.Or(c.o.Bucket, kvdedupe.DefaultBucket), Replicas: c.o.Replicas, BindOnly: c.bindOnly, Topics: c.topics, Logger: c.log}
+	if c.o.Bus != nil {
+		o.Domain, o.APIPrefix = c.o.Bus.Domain, c.o.Bus.APIPrefix
+	}
+	s, err := kvdedupe.New(ctx, c.nats, o)
 	if err != nil {
 		return nil, fmt.Errorf("keep marks on the NATS server %s: %w", c.busName, err)
 	}
 	c.closers = append(c.closers, s.Close)
-	c.storeName = "nats-kv " + kvdedupe.DefaultBucket
-	c.log.Info("no MongoDB URI: marks are kept in a key-value bucket of the NATS server", "bucket", kvdedupe.DefaultBucket)
+	c.storeName = "nats-kv " + o.Bucket
+	c.log.Info("no MongoDB URI: marks are kept in a key-value bucket of the NATS server", "bucket", o.Bucket)
 	return s, nil
 }
 

@@ -23,7 +23,7 @@ func TestConnectErrorsHideCredentials(t *testing.T) {
 		"mongodb://user:hunter2@127.0.0.1:1/?serverSelectionTimeoutMS=50", "mongodb://user:hunter2%zz@127.0.0.1:1", "mongodb://user:x/hunter2@127.0.0.1:1",
 		"mongodb://user:x@hunter2@127.0.0.1:1", "http://user:hunter2@127.0.0.1", "mongodb://user:hunter2@127.0.0.1:1/?authMechanism=hunter2",
 	} {
-		_, _, err := connectMongo(t.Context(), uri, "test", "")
+		_, _, _, err := connectMongo(t.Context(), uri, "test", "")
 		if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "MONGODB_URI") {
 			t.Errorf("%s: %v", uri, err)
 		}
@@ -35,12 +35,12 @@ func TestConnectErrorsHideCredentials(t *testing.T) {
 
 // Whoever starts a worker again after a failure does so when DNS has none: a URI is not wrong because its servers cannot be looked up.
 func TestDNSFailureIsNoWrongUsage(t *testing.T) {
-	machines := net.DefaultResolver
-	defer func() { net.DefaultResolver = machines }()
+	system := net.DefaultResolver
+	defer func() { net.DefaultResolver = system }()
 	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
 		return nil, errors.New("no route")
 	}}
-	_, _, err := connectMongo(t.Context(), "mongodb+srv://user:hunter2@shop.example.com/shop", "test", "")
+	_, _, _, err := connectMongo(t.Context(), "mongodb+srv://user:hunter2@shop.example.com/shop", "test", "")
 	if err == nil || errors.Is(err, ErrUsage) || ExitStatus(err) != 1 {
 		t.Errorf("%v, exit status %d", err, ExitStatus(err))
 	}

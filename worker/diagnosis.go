@@ -15,7 +15,7 @@ import (
 
 // diagnose says what to try about an error of connecting. Of several servers the client tells of one, or of none: each is asked again,
 // alone, all at the same time.
-func diagnose(at string, o *ConnectOptions, err error) error {
+func diagnose(at string, o *ConnectOptions, identity []nats.Option, err error) error {
 	urls := strings.Split(at, ",")
 	if len(urls) == 1 {
 		return fmt.Errorf("%w: %s", err, advice(err, o))
@@ -24,7 +24,8 @@ func diagnose(at string, o *ConnectOptions, err error) error {
 	var asking sync.WaitGroup
 	for i, one := range urls {
 		asking.Go(func() {
-			nc, err := nats.Connect(one, append(natsOptions(at, o, slog.New(slog.DiscardHandler)), nats.NoReconnect())...)
+			options := append(natsOptions(at, o, slog.New(slog.DiscardHandler)), identity...)
+			nc, err := nats.Connect(one, append(options, nats.NoReconnect())...)
 			if err == nil {
 				_ = closeNATS(nc, startTimeout) // it answers only now
 				err = errors.New("it did not answer at first: try again")
@@ -45,13 +46,13 @@ func advice(err error, o *ConnectOptions) string {
 	var alert tls.AlertError
 	switch {
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked):
-		return "check user and password, or token, in the URL, or the credentials (--nats-creds, NATS_CREDS) and when they expire"
+		return "check user and password, or token, in the URL, or the credentials (--nats-creds, NATS_CREDS) and when they expire, or the nkey (--nats-nkey, NATS_NKEY)"
 	case errors.Is(err, nats.ErrSecureConnWanted):
 		return "this server has no TLS: write nats:// instead of tls://"
 	case errors.As(err, &untrusted):
-		return "add the certificate of the server's authority to those that this machine trusts, or name its file in SSL_CERT_FILE"
+		return "name the file with the certificate of the server's authority in --nats-ca or NATS_CA, or in SSL_CERT_FILE, or add it to those that this machine trusts"
 	case errors.As(err, &alert):
-		return "the server refuses this client in TLS: one that wants client certificates cannot be used"
+		return "the server refuses this client in TLS: if it wants a client certificate, name one in --nats-cert and --nats-key (NATS_CERT, NATS_KEY)"
 	case errors.Is(err, nats.ErrNoInfoReceived), errors.Is(err, io.EOF), errors.As(err, &timeout) && timeout.Timeout():
 		return "what accepts connections there does not speak NATS: is this the server's port for clients, 4222 unless configured?"
 	case strings.HasPrefix(err.Error(), "error signing nonce"): // the client has no other mark for it

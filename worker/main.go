@@ -14,8 +14,9 @@ import (
 )
 
 // Main is the main function of a worker binary: it reads flags and environment, connects, calls setup, runs until SIGTERM or SIGINT,
-// drains, closes and exits: 0 drained, 1 failed, 2 wrong usage, 3 drain incomplete, 4 not all events done (--until-empty). --help lists the flags and their variables
-// (NATS_URL, MONGODB_URI, …). It needs a NATS server, and keeps marks in MongoDB, or without one in NATS.
+// drains, closes and exits: 0 drained, 1 failed, 2 wrong usage, 3 drain incomplete, 4 not all events done (--until-empty). --help lists
+// the flags and their variables (NATS_URL, MONGODB_URI, …). Flags such as --concurrency, --attempts, --lease and --rate go before what
+// setup says: for all topics, or as TOPIC=VALUE for one. It needs a NATS server, and keeps marks in MongoDB, or without one in NATS.
 //
 // It does not return. Execute is the same for tests.
 func Main(group string, setup Setup) {
@@ -41,15 +42,19 @@ func command(name, group string, stdout, stderr io.Writer, setup Setup) *cli.Com
 		Name:      name,
 		Usage:     fmt.Sprintf("handle each event once for the group %q", group),
 		UsageText: name + " [options]",
-		Description: `SIGTERM and SIGINT let what runs finish; a second one does not.
+		Description: `A flag with TOPIC= before its value is for the subscription to that topic, else for all: --concurrency 8 --concurrency order.placed=64
+
+SIGTERM and SIGINT let what runs finish; a second one does not.
 Exit status: 0 drained, 1 failed, 2 wrong usage, 3 drain incomplete; with --until-empty, 4 when events were given up.`,
 		Version:         commandline.Version(),
 		Flags:           mainFlags(),
 		Writer:          stdout,
 		ErrWriter:       stderr,
 		HideHelpCommand: true,
-		OnUsageError:    commandline.UsageError,
-		ExitErrHandler:  func(context.Context, *cli.Command, error) {},
+
+		DisableSliceFlagSeparator: true, // topics may have commas
+		OnUsageError:              commandline.UsageError,
+		ExitErrHandler:            func(context.Context, *cli.Command, error) {},
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			return serveFlags(ctx, cmd, group, stderr, setup)
 		},
@@ -60,7 +65,7 @@ Exit status: 0 drained, 1 failed, 2 wrong usage, 3 drain incomplete; with --unti
 var mainSections = []config.Section{config.SectionNATS, config.SectionMongo, config.SectionDrain, config.SectionLog}
 
 func mainFlags() []cli.Flag {
-	return append(config.Flags(mainSections...), &cli.BoolFlag{
+	return append(append(config.Flags(mainSections...), config.TuningFlags()...), &cli.BoolFlag{
 		Name: "until-empty", HideDefault: true, Usage: "end when everything on the topics is settled, retries included",
 	})
 }
@@ -74,7 +79,32 @@ func serveFlags(ctx context.Context, cmd *cli.Command, group string, stderr io.W
 		return err
 	}
 	log := commandline.Logger(stderr, c.Log.Format, c.Log.Level)
-	return Serve(ctx, group, &ConnectOptions{
-		NATS: c.NATS.URL, Credentials: c.NATS.Credentials, Provision: c.NATS.Provision, Mongo: c.Mongo.URI, Name: cmd.FullName(), Logger: log,
-	}, &Options{Drain: c.Drain, UntilEmpty: cmd.Bool("until-empty"), Logger: log}, setup)
+	tuning, err := config.TuningFromFlags(cmd)
+	if err != nil {
+		return err
+	}
+	o := Configured(c)
+	o.Name, o.Logger, o.Lease = cmd.FullName(), log, tuning.ShortestLease()
+	return Serve(ctx, group, o, &Options{Drain: c.Drain, UntilEmpty: cmd.Bool("until-empty"), Logger: log},
+		func(ctx context.Context, w *Worker) error {
+			if err := setup(ctx, w); err != nil {
+				return err
+			}
+			return w.tune(tuning)
+		})
+}
+
+// tune has flags go before what the program says of its subscriptions.
+func (w *Worker) tune(t *config.Tuning) error {
+	topics := make([]string, len(w.handled))
+	for i := range w.handled {
+		h := &w.handled[i]
+		topics[i] = h.topic
+		o, err := t.Apply(h.topic, h.options)
+		if err != nil {
+			return err
+		}
+		h.options = o
+	}
+	return t.Check(topics)
 }

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -132,6 +133,29 @@ func TestExecuteHandlesWhatIsThere(t *testing.T) {
 	}, "--until-empty")
 	if status != 0 || handled.Load() != 3 {
 		t.Errorf("status %d, %d handled\n%s", status, handled.Load(), log)
+	}
+}
+
+// Flags of a subscription go before what the program says of it.
+func TestExecuteHandlesAsItsFlagsSay(t *testing.T) {
+	var running, most, handled atomic.Int64
+	setup := func(_ context.Context, w *Worker) error {
+		w.Handle("t", func(context.Context, bus.Event) error {
+			most.Store(max(most.Load(), running.Add(1)))
+			defer running.Add(-1)
+			if handled.Add(1) <= 2 {
+				return errActor
+			}
+			return nil
+		}, &consumer.Options{Concurrency: 3, MaxAttempts: 1, Backoff: consumer.Backoff{Base: time.Millisecond, Max: time.Millisecond}})
+		return nil
+	}
+	status, log := execute(t, setup, "--until-empty", "--concurrency", "1", "--attempts", "t=9")
+	if status != 0 || most.Load() != 1 || handled.Load() != 5 || strings.Contains(log, "dead-lettered") {
+		t.Errorf("status %d, %d at once, %d runs\n%s", status, most.Load(), handled.Load(), log)
+	}
+	if status, log := execute(t, setup, "--until-empty", "--concurrency", "u=1"); status != 2 || !strings.Contains(log, `--concurrency is for the topic "u", and this program subscribes to t`) {
+		t.Errorf("status %d\n%s", status, log)
 	}
 }
 

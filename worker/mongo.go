@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,34 +20,37 @@ const (
 	dedupeCollection = "dedupe"
 )
 
-// connectMongo makes sure that the server answers. hint is what else could be done without it.
-func connectMongo(ctx context.Context, uri, name, hint string) (*mongo.Client, *mongo.Database, error) {
+// InNamespace is the name of a collection in a namespace; see ConnectOptions.Namespace.
+func InNamespace(namespace, collection string) string {
+	if namespace == "" {
+		return collection
+	}
+	return collection + "." + namespace
+}
+
+// connectMongo makes sure that the server answers. hint is what else could be done without it. named tells whether the URI names the database.
+func connectMongo(ctx context.Context, uri, name, hint string) (_ *mongo.Client, _ *mongo.Database, named bool, _ error) {
 	parsed, err := connstring.ParseAndValidate(uri)
 	if failed, ok := errors.AsType[*net.DNSError](err); ok { // it may be there tomorrow
-		return nil, nil, unreachable(uri, hint, fmt.Errorf("look its servers up in DNS: %s", failed.Err)) // without the name, as err has it
+		return nil, nil, false, unreachable(uri, hint, fmt.Errorf("look its servers up in DNS: %s", failed.Err)) // without the name, as err has it
 	}
 	if err != nil {
 		if redact.Secret(uri) {
 			err = errors.New("percent-encode what is special in the user name or password, and see its options")
 		}
-		return nil, nil, fmt.Errorf("%w: the MongoDB URI (--mongo, MONGODB_URI) cannot be read: %w", ErrUsage, err)
+		return nil, nil, false, fmt.Errorf("%w: the MongoDB URI (--mongo, MONGODB_URI) cannot be read: %w", ErrUsage, err)
 	}
 	o := options.Client().SetServerSelectionTimeout(startTimeout).SetConnectTimeout(startTimeout).SetAppName(name).ApplyURI(uri)
 	client, err := mongo.Connect(o)
 	if err != nil {
-		return nil, nil, unreachable(uri, hint, err)
+		return nil, nil, false, unreachable(uri, hint, err)
 	}
 	pinging, cancel := context.WithTimeout(ctx, 2*startTimeout)
 	defer cancel()
 	if err := client.Ping(pinging, nil); err != nil {
-		return nil, nil, errors.Join(unreachable(uri, hint, err), disconnect(client)) //nolint:contextcheck // closing does not depend on it
+		return nil, nil, false, errors.Join(unreachable(uri, hint, err), disconnect(client)) //nolint:contextcheck // closing does not depend on it
 	}
-	database := parsed.Database
-	if database == "" {
-		database = defaultDatabase
-	}
-	db := client.Database(database)
-	return client, db, nil
+	return client, client.Database(cmp.Or(parsed.Database, defaultDatabase)), parsed.Database != "", nil
 }
 
 func unreachable(uri, hint string, err error) error {

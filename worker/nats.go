@@ -29,9 +29,13 @@ func connectNATS(at string, o *ConnectOptions, log *slog.Logger) (*nats.Conn, er
 	if err := readableCredentials(o.Credentials); err != nil {
 		return nil, err
 	}
-	nc, err := nats.Connect(at, natsOptions(at, o, log)...)
+	identity, err := identityOptions(o)
 	if err != nil {
-		return nil, fmt.Errorf("connect to NATS at %s (--nats, NATS_URL): %w", redact.URL(at), diagnose(at, o, err))
+		return nil, err
+	}
+	nc, err := nats.Connect(at, append(natsOptions(at, o, log), identity...)...)
+	if err != nil {
+		return nil, fmt.Errorf("connect to NATS at %s (--nats, NATS_URL): %w", redact.URL(at), diagnose(at, o, identity, err))
 	}
 	return nc, nil
 }
@@ -53,9 +57,6 @@ func natsOptions(at string, o *ConnectOptions, log *slog.Logger) []nats.Option {
 		nats.ReconnectHandler(func(nc *nats.Conn) { log.Info("reconnected to NATS", "address", nc.ConnectedAddr()) }),
 		nats.ErrorHandler((&connectionErrors{log: log}).handle),
 	)
-	if o.Credentials != "" {
-		options = append(options, nats.UserCredentials(o.Credentials))
-	}
 	return options
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -37,11 +38,12 @@ type Outbox struct {
 }
 
 // Outbox makes sure of an outbox in the collection, on the MongoDB of the connections, in the database of marks. Empty: OutboxCollection. Nil options
-// are the default.
+// are the default. ConnectOptions.Namespace is a part of its name.
 func (c *Connections) Outbox(ctx context.Context, collection string, o *mongooutbox.Options) (*Outbox, error) {
 	if collection == "" {
 		collection = OutboxCollection
 	}
+	collection = InNamespace(c.o.Namespace, collection)
 	if c.o.Mongo == "" {
 		return nil, fmt.Errorf("%w: the outbox %q needs a MongoDB: set --mongo or MONGODB_URI", ErrUsage, collection)
 	}
@@ -89,7 +91,7 @@ func (o *outboxes) notify() {
 }
 
 func openOutbox(ctx context.Context, db *mongo.Database, collection string, o *mongooutbox.Options) (*mongooutbox.Queue, error) {
-	if collection == dedupeCollection {
+	if collection == dedupeCollection || strings.HasPrefix(collection, dedupeCollection+".") {
 		return nil, fmt.Errorf("%w: the collection %q has the marks of what was handled: name another one for the outbox", ErrUsage, collection)
 	}
 	return mongooutbox.New(ctx, db.Collection(collection), o)

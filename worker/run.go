@@ -12,6 +12,7 @@ import (
 	"github.com/oklog/run"
 
 	"github.com/onceish/onceish/bus"
+	natsbus "github.com/onceish/onceish/bus/jetstream"
 	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/dedupe"
 )
@@ -42,7 +43,11 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 		return err
 	}
 	for _, h := range w.handled {
-		w.o.Logger.Info("running", "topic", h.topic, "group", w.group, "bus", w.c.BusName(), "store", w.c.StoreName())
+		place := []any{"topic", h.topic, "group", w.group, "bus", w.c.BusName(), "store", w.c.StoreName()}
+		if w.c.nats != nil {
+			place = append(place, "consumer", natsbus.ConsumerName(w.group, h.topic))
+		}
+		w.o.Logger.Info("running", place...)
 	}
 	for _, d := range w.drainers {
 		w.o.Logger.Info("publishing from an outbox", "outbox", d.name(), "bus", w.c.BusName())

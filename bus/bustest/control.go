@@ -20,8 +20,8 @@ func control() []promise {
 // would.
 func dropsForeignControl(t *testing.T, f *fixture) {
 	src := f.subscribe(t, "g", nil)
-	for _, c := range []bus.Control{{Letter: "g/s/1"}, {Redriven: "g/s/1", Group: "g"}, {Group: "g"}} {
-		first := event("first " + c.Letter + c.Redriven + c.Group)
+	for _, c := range []bus.Control{{Letter: "g/s/1"}, {Redriven: "g/s/1", Group: "g"}, {Group: "g"}, {Copy: "1"}} {
+		first := event("first " + c.Letter + c.Redriven + c.Group + c.Copy)
 		first.Headers = bus.Headers{"Kept": {"1"}}
 		first = first.WithControl(c)
 		f.publish(t, first)
@@ -29,7 +29,7 @@ func dropsForeignControl(t *testing.T, f *fixture) {
 		if had, err := got.Control(); err != nil || had != c {
 			t.Errorf("an event with control %+v arrives with %+v, %v", c, had, err)
 		}
-		other := event("other " + c.Letter + c.Redriven + c.Group)
+		other := event("other " + c.Letter + c.Redriven + c.Group + c.Copy)
 		moved := got
 		moved.Topic = "orders.changed"
 		changed := got

@@ -68,10 +68,11 @@ func swallowsNothing(t *testing.T, f *fixture) {
 	payload.Data = []byte("another")
 	redriven = redriven.WithControl(bus.Control{Redriven: "g/s/1"})
 	letter = letter.WithControl(bus.Control{Letter: "g/s/1"})
+	again, more := event("1").WithControl(bus.Control{Copy: "1"}), event("1").WithControl(bus.Control{Copy: "2"})
 	// Ids that a careless encoding of topic, source and id mixes up.
 	long, longer := event(string(make([]byte, 600))), event(string(make([]byte, 601)))
 	es := []bus.Event{
-		event("1"), topic, source, payload, redriven, letter, long, longer,
+		event("1"), topic, source, payload, redriven, letter, again, more, long, longer,
 		event("/elsewhere:1"), event("{/elsewhere}1"), event("%31"), event("1 "),
 	}
 	f.publish(t, es...)

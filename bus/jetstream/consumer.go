@@ -15,6 +15,7 @@ import (
 // wanted is what is ours of a consumer's configuration. Everything else is other people's.
 type wanted struct {
 	name       string
+	group      string
 	filter     string
 	ackWait    time.Duration
 	ackPending ackPendingSteps
@@ -70,7 +71,7 @@ func (b *Bus) createConsumer(ctx context.Context, stream string, config jetstrea
 		return b.consumerInfo(ctx, stream, config.Durable)
 	}
 	if err != nil {
-		return nil, b.explain(fmt.Sprintf("make consumer %q on stream %q", config.Durable, stream), err)
+		return nil, b.explain(fmt.Sprintf("make consumer %q on stream %q", config.Durable, stream), b.explainConflict(ctx, stream, config.FilterSubject, err))
 	}
 	return c.CachedInfo(), nil
 }
@@ -93,6 +94,7 @@ func (b *Bus) updateConsumer(ctx context.Context, stream string, w wanted, info 
 func (w wanted) config(start jetstream.ConsumerConfig) jetstream.ConsumerConfig {
 	start.Durable = w.name
 	start.AckPolicy = jetstream.AckExplicitPolicy
+	start.Metadata = map[string]string{metadataGroup: w.group, metadataTopic: w.filter}
 	w.apply(&start, 0)
 	return start
 }

@@ -76,7 +76,7 @@ func (b *Bus) Subscribe(ctx context.Context, topic, group string, o *bus.Subscri
 		return nil, err
 	}
 	want := wanted{
-		name: ConsumerName(group, topic), filter: topic,
+		name: ConsumerName(group, topic), group: group, filter: topic,
 		ackWait: or(o.AckWait, bus.DefaultAckWait), ackPending: ackPendingSteps{b.o.MaxUnsettled, b.o.MaxAckPending},
 		inactive: stream.Config.ConsumerLimits.InactiveThreshold, drops: stream.Config.Retention != jetstream.LimitsPolicy,
 	}

@@ -123,16 +123,21 @@ func (b *Bus) publishedStream(ctx context.Context, topic string) (*jetstream.Str
 	return b.listedStream(ctx, topic)
 }
 
+// streamNames are those of the streams that list the topic, or a part of it, among their subjects. Empty: all.
 func (b *Bus) streamNames(ctx context.Context, topic string) ([]string, error) {
 	ctx, cancel := b.within(ctx)
 	defer cancel()
-	list := b.js.StreamNames(ctx, jetstream.WithStreamListSubject(topic))
+	var of []jetstream.StreamListOpt
+	if topic != "" {
+		of = append(of, jetstream.WithStreamListSubject(topic))
+	}
+	list := b.js.StreamNames(ctx, of...)
 	var names []string
 	for name := range list.Name() {
 		names = append(names, name)
 	}
 	if err := list.Err(); err != nil {
-		return nil, b.explain(fmt.Sprintf("look up the stream of topic %q", topic), err)
+		return nil, b.explain(fmt.Sprintf("look up the streams of topic %q", topic), err)
 	}
 	return names, nil
 }

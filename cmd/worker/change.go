@@ -93,10 +93,10 @@ func selection(f *outbox.Filter) string {
 		}
 	}
 	if !f.From.IsZero() {
-		words = append(words, "added from", f.From.Format(timeForm))
+		words = append(words, "added from", told(f.From))
 	}
 	if !f.To.IsZero() {
-		words = append(words, "added before", f.To.Format(timeForm))
+		words = append(words, "added before", told(f.To))
 	}
 	return strings.Join(words, " ")
 }

@@ -24,13 +24,12 @@ func logger(c *config.Config, stderr io.Writer) *slog.Logger {
 
 // connectOptions are to a server of the worker's own where none is named.
 func connectOptions(cmd *cli.Command, c *config.Config, log *slog.Logger) *worker.ConnectOptions {
-	return &worker.ConnectOptions{
-		NATS: c.NATS.URL, Credentials: c.NATS.Credentials, Provision: c.NATS.Provision, Mongo: c.Mongo.URI, Name: cmd.FullName(), Logger: log,
-		Lease: shortestLease(c),
-		Embed: func(ctx context.Context, log *slog.Logger) (worker.Embedded, error) {
-			return embed(ctx, c.DataDir, log)
-		},
+	o := worker.Configured(c)
+	o.Name, o.Logger, o.Lease = cmd.FullName(), log, shortestLease(c)
+	o.Embed = func(ctx context.Context, log *slog.Logger) (worker.Embedded, error) {
+		return embed(ctx, c.DataDir, log)
 	}
+	return o
 }
 
 // shortestLease is the shortest lease or ack deadline of the subscriptions. Zero: there are none.

@@ -64,29 +64,49 @@ func filterOf(cmd *cli.Command) (outbox.Filter, error) {
 		}
 	}
 	var err error
-	if f.From, err = instant(cmd.String("from")); err != nil {
+	if f.From, err = moment(cmd.String("from")); err != nil {
 		return f, commandline.Usagef(cmd, "--from: %w", err)
 	}
-	if f.To, err = instant(cmd.String("to")); err != nil {
+	if f.To, err = moment(cmd.String("to")); err != nil {
 		return f, commandline.Usagef(cmd, "--to: %w", err)
 	}
-	if !f.From.IsZero() && !f.To.IsZero() && !f.From.Before(f.To) {
-		return f, commandline.Usagef(cmd, "--from %s is not before --to %s", f.From.Format(timeForm), f.To.Format(timeForm))
+	if empty(f.From, f.To) {
+		return f, commandline.Usagef(cmd, "--from %s is not before --to %s", told(f.From), told(f.To))
 	}
 	return f, nil
 }
 
-// instant is a time, or how long ago. Empty: none.
-func instant(text string) (time.Time, error) {
+// empty reports whether there is no time from one moment to another, as far as that can be known:
+// only the server knows how long ago a time was.
+func empty(from, to outbox.Moment) bool {
+	switch {
+	case from.IsZero() || to.IsZero():
+		return false
+	case from.Ago > 0 && to.Ago > 0:
+		return from.Ago <= to.Ago
+	}
+	return from.Ago == 0 && to.Ago == 0 && !from.Time.Before(to.Time)
+}
+
+// moment is a time, or how long ago, which the server is to reckon. Empty: none.
+func moment(text string) (outbox.Moment, error) {
 	if text == "" {
-		return time.Time{}, nil
+		return outbox.Moment{}, nil
 	}
 	if at, err := time.Parse(time.RFC3339, text); err == nil {
-		return at.UTC(), nil
+		return outbox.Moment{Time: at.UTC()}, nil
 	}
 	ago, err := config.ParseDuration(text)
-	if err != nil || ago < 0 {
-		return time.Time{}, fmt.Errorf("%q is neither a time such as 2026-01-31T15:04:05Z nor how long ago, such as 30m, 2h or 1d", text)
+	if err != nil || ago <= 0 {
+		return outbox.Moment{}, fmt.Errorf("%q is neither a time such as 2026-01-31T15:04:05Z nor how long ago, such as 30m, 2h or 1d", text)
 	}
-	return now().Add(-ago), nil
+	return outbox.Moment{Ago: ago}, nil
+}
+
+// told is a moment in words.
+func told(m outbox.Moment) string {
+	if m.Ago > 0 {
+		return m.Ago.String() + " ago"
+	}
+	return m.Time.Format(timeForm)
 }

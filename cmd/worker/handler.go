@@ -59,10 +59,7 @@ func (s *subscriber) handler(ctx context.Context, c *config.Subscription) (consu
 	case h.Exec != nil:
 		return s.command(c)
 	case h.HTTP != nil:
-		x, err := handlers.NewHTTP(w.Group(), h.HTTP.URL, &handlers.HTTPOptions{
-			Timeout: h.HTTP.Timeout, Statuses: meanings(h.HTTP.Statuses), Headers: headers(h.HTTP.Headers), PassHeaders: h.HTTP.PassHeaders,
-			Concurrency: c.Concurrency,
-		})
+		x, err := s.poster(h.HTTP, c.Concurrency)
 		if err != nil {
 			return nil, err
 		}
@@ -72,7 +69,7 @@ func (s *subscriber) handler(ctx context.Context, c *config.Subscription) (consu
 		if _, err := w.Bus().Topic(ctx, h.Publish.Topic, "", bus.Start{}); err != nil { // better now than with every event
 			return nil, err
 		}
-		x, err := s.publisher(h.Publish)
+		x, err := s.publisher(h.Publish, c.Mode)
 		if err != nil {
 			return nil, err
 		}
@@ -82,8 +79,22 @@ func (s *subscriber) handler(ctx context.Context, c *config.Subscription) (consu
 	}
 }
 
-func (s *subscriber) publisher(h *config.PublishHandler) (*handlers.Publish, error) {
-	if h.Outbox {
+func (s *subscriber) poster(h *config.HTTPHandler, concurrency int) (*handlers.HTTP, error) {
+	files, err := worker.TLSFiles(h.TLS).Config()
+	if err != nil {
+		return nil, err
+	}
+	return handlers.NewHTTP(s.worker.Group(), h.URL, &handlers.HTTPOptions{
+		Timeout: h.Timeout, Statuses: meanings(h.Statuses), Headers: headers(h.Headers), PassHeaders: h.PassHeaders,
+		Concurrency: concurrency, TLS: files,
+	})
+}
+
+func (s *subscriber) publisher(h *config.PublishHandler, mode consumer.Mode) (*handlers.Publish, error) {
+	switch {
+	case mode == consumer.Transactional:
+		return handlers.NewPublishTransacted(s.outbox, h.Topic)
+	case h.Outbox:
 		return handlers.NewPublishOutbox(s.outbox, h.Topic)
 	}
 	return handlers.NewPublish(s.worker.Bus(), h.Topic)
@@ -124,6 +135,14 @@ func (s *subscriber) command(c *config.Subscription) (consumer.Handler, error) {
 	return x.Handle, nil
 }
 
+func meanings(of map[int]string) map[int]handlers.Meaning {
+	m := make(map[int]handlers.Meaning, len(of))
+	for status, meaning := range of {
+		m[status] = handlers.Meaning(meaning)
+	}
+	return m
+}
+
 // reapOrphans waits for what commands leave behind: all that this process starts is started by them.
 func (s *subscriber) reapOrphans() {
 	if s.reaper != nil {
@@ -154,14 +173,6 @@ func (s *subscriber) warnOfFewFiles(c *config.Subscription) {
 		s.worker.Logger().Warn("too few open files are allowed for so many commands at once: raise the limit (ulimit -n, LimitNOFILE=), or lower concurrency",
 			"topic", c.Topic, "concurrency", c.Concurrency, "limit", limit.Cur, "needed", need)
 	}
-}
-
-func meanings(of map[int]string) map[int]handlers.Meaning {
-	m := make(map[int]handlers.Meaning, len(of))
-	for status, meaning := range of {
-		m[status] = handlers.Meaning(meaning)
-	}
-	return m
 }
 
 func headers(of map[string]string) http.Header {

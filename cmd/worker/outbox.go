@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 
 	"github.com/urfave/cli/v3"
@@ -65,7 +64,7 @@ func administer(ctx context.Context, cmd *cli.Command, f func(name string, a out
 	if c.Mongo.URI == "" {
 		return commandline.Usagef(cmd, "no MongoDB: set --mongo or MONGODB_URI")
 	}
-	box, err := worker.OpenOutbox(ctx, c.Mongo.URI, cmd.String("collection"), cmd.FullName())
+	box, err := worker.OpenOutbox(ctx, c.Mongo.URI, worker.InNamespace(c.Mongo.Namespace, cmd.String("collection")), cmd.FullName())
 	if err != nil {
 		return err
 	}
@@ -86,8 +85,8 @@ func republishCommand(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
 		Name:  "republish",
 		Usage: "publish again what was sent in some time, in case the bus has lost it",
 		Description: `It takes sent rows that were marked as sent at or after --from and before --to, while they are kept, and makes them pending. They go out
-under their old ids, in the order of their keys: what the bus still knows it does not store again, and what consumers have handled they
-recognise.
+under their old ids, in the order of their keys, and are stored again whether the bus still has them or not: it may know the ids of what it
+has lost. What consumers have handled they recognise. How long ago is reckoned by the server's clock.
 
 Example:
    worker outbox republish --topic 'order.>' --from 30m --yes`,
@@ -104,14 +103,15 @@ Example:
 			if f.From.IsZero() {
 				return commandline.Usagef(cmd, "--from is missing: since when may events be lost? A time, or how long ago, such as 30m")
 			}
-			if f.To.IsZero() {
-				f.To = now()
-			}
 			c := &change{
 				cmd: cmd, stdin: stdin, stdout: stdout, stderr: stderr, verb: "republish", done: "republished",
 				do: func(ctx context.Context, a outbox.Admin) (int, error) { return a.Republish(ctx, f.Topic, f.From, f.To) },
 			}
-			return c.run(ctx, fmt.Sprintf("what was sent from %s to %s", f.From.Format(timeForm), f.To.Format(timeForm)))
+			what := "what was sent since " + told(f.From)
+			if !f.To.IsZero() {
+				what = "what was sent from " + told(f.From) + " to " + told(f.To)
+			}
+			return c.run(ctx, what)
 		},
 	}
 }

@@ -154,7 +154,7 @@ func (h *house) lines(name string, want ...string) {
 
 // quick are the flags of a worker that is soon replaced.
 func quick(command string, more ...string) []string {
-	return append([]string{"run", "--topic", "t", "--group", "g", "--lease", "1s", "--ack-wait", "1s", "--backoff", "10ms", "--exec", command}, more...)
+	return append([]string{"run", "--topic", "t", "--group", "g", "--lease", "1s", "--ack-wait", "1s", "--backoff-base", "10ms", "--exec", command}, more...)
 }
 
 const event = `{"id":"1"}`

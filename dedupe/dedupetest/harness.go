@@ -13,9 +13,9 @@ type Harness struct {
 	// run in parallel.
 	New func(t *testing.T) Subject
 
-	// Claimer, Reopener and Watermarker say which abilities Subject.Store has. One that it has and the harness denies
+	// Claimer, Reopener, Watermarker and GroupRemover say which abilities Subject.Store has. One that it has and the harness denies
 	// is an error, and the other way round.
-	Claimer, Reopener, Watermarker bool
+	Claimer, Reopener, Watermarker, GroupRemover bool
 
 	// Run calls body, in a synctest bubble say. Nil: it is called as it is.
 	Run func(t *testing.T, body func(t *testing.T))

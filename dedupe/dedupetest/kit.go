@@ -27,6 +27,7 @@ type kit struct {
 	claimer     dedupe.Claimer
 	reopener    dedupe.Reopener
 	watermarker dedupe.Watermarker
+	remover     dedupe.GroupRemover
 	nonces      atomic.Int64
 }
 

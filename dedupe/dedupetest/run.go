@@ -78,6 +78,9 @@ func cases(h *Harness, able *Subject) []testcase {
 	if h.Watermarker {
 		all = append(all, watermarkCases()...)
 	}
+	if h.Claimer && h.Watermarker && h.GroupRemover {
+		all = append(all, testcase{"Group/is removed whole, and no other", removesGroup})
+	}
 	return append(all, hookedCases(h, able)...)
 }
 
@@ -110,10 +113,12 @@ func newKit(t *testing.T, h *Harness, open func(t *testing.T) Subject) *kit {
 func (k *kit) bind(t *testing.T) {
 	t.Helper()
 	k.store = k.s.Store
-	var claims, reopens, watermarks bool
+	var claims, reopens, watermarks, removes bool
 	k.claimer, claims = k.store.(dedupe.Claimer)
 	k.reopener, reopens = k.store.(dedupe.Reopener)
 	k.watermarker, watermarks = k.store.(dedupe.Watermarker)
+	k.remover, removes = k.store.(dedupe.GroupRemover)
+	agree(t, "GroupRemover", removes, k.h.GroupRemover)
 	agree(t, "Claimer", claims, k.h.Claimer)
 	agree(t, "Reopener", reopens, k.h.Reopener)
 	agree(t, "Watermarker", watermarks, k.h.Watermarker)

@@ -34,6 +34,8 @@ type Store struct {
 	subject, kept string
 	// get is the subject on which the stream's leader, and no replica, hands out messages.
 	get string
+	// purge is the subject on which keys are removed.
+	purge string
 }
 
 var (
@@ -41,6 +43,8 @@ var (
 	_ dedupe.Claimer     = (*Store)(nil)
 	_ dedupe.Reopener    = (*Store)(nil)
 	_ dedupe.Watermarker = (*Store)(nil)
+
+	_ dedupe.GroupRemover = (*Store)(nil)
 )
 
 // requester sends requests and waits for the answers; an exchange.
@@ -92,6 +96,7 @@ func (s *Store) address(o *Options) {
 		s.subject = api + s.kept
 	}
 	s.get = api + "STREAM.MSG.GET." + streamName(o.Bucket)
+	s.purge = api + "STREAM.PURGE." + streamName(o.Bucket)
 }
 
 // probe takes each way that the store needs, without leaving a trace: its write names a revision that no key has.

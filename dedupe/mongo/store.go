@@ -24,6 +24,8 @@ var (
 	_ dedupe.Reopener    = (*Store)(nil)
 	_ dedupe.Transactor  = (*Store)(nil)
 	_ dedupe.Watermarker = (*Store)(nil)
+
+	_ dedupe.GroupRemover = (*Store)(nil)
 )
 
 // maxBatch bounds the rows of one command; longer arguments are worked off one after the other.

@@ -16,10 +16,11 @@ import (
 )
 
 const (
-	// selectTimeout bounds how long a dead server is looked for.
-	selectTimeout = 5 * time.Second
-	// opTimeout bounds each operation whose context has no deadline. It is long for a loaded machine under the race detector.
-	opTimeout = 30 * time.Second
+	// selectTimeout bounds how long a dead server is looked for, and how long one may stand still.
+	selectTimeout = time.Minute
+	// opTimeout bounds each operation whose context has no deadline. It is long for a loaded
+	// machine under the race detector.
+	opTimeout = 2 * time.Minute
 )
 
 // testTimeout bounds one test, so that one which hangs fails by its name, long before its package does.

@@ -40,7 +40,7 @@ func (q *Queue) List(ctx context.Context, f outbox.Filter, max int) ([]outbox.Ro
 		return nil, err
 	}
 	defer end()
-	found := q.find(f)
+	found := q.find(f, now)
 	if len(found) > max {
 		found = found[:max]
 	}
@@ -79,7 +79,7 @@ func (q *Queue) change(ctx context.Context, what string, f outbox.Filter, do fun
 	if err != nil {
 		return 0, err
 	}
-	found := q.find(f)
+	found := q.find(f, now)
 	for _, r := range found {
 		do(r, now)
 	}
@@ -89,14 +89,15 @@ func (q *Queue) change(ctx context.Context, what string, f outbox.Filter, do fun
 }
 
 // Republish implements outbox.Admin.
-func (q *Queue) Republish(ctx context.Context, topic string, from, to time.Time) (int, error) {
+func (q *Queue) Republish(ctx context.Context, topic string, from, to outbox.Moment) (int, error) {
 	now, end, err := q.begin(ctx, "republish")
 	if err != nil {
 		return 0, err
 	}
 	n := 0
-	for _, r := range q.find(outbox.Filter{Topic: topic, Status: outbox.Sent}) {
-		if !r.Sent.Before(from) && r.Sent.Before(to) {
+	for _, r := range q.find(outbox.Filter{Topic: topic, Status: outbox.Sent}, now) {
+		if within(r.Sent, from, to, now) {
+			r.Copies++
 			r.Attempts, r.Reason, r.due, r.Sent = 0, "", now, time.Time{}
 			q.place(r, outbox.Pending)
 			n++
@@ -108,10 +109,10 @@ func (q *Queue) Republish(ctx context.Context, topic string, from, to time.Time)
 }
 
 // find returns the rows that match, those added first at first.
-func (q *Queue) find(f outbox.Filter) []*row {
+func (q *Queue) find(f outbox.Filter, now time.Time) []*row {
 	var found []*row
 	for _, r := range q.rows {
-		if matches(f, r) {
+		if matches(f, r, now) {
 			found = append(found, r)
 		}
 	}
@@ -119,11 +120,14 @@ func (q *Queue) find(f outbox.Filter) []*row {
 	return found
 }
 
-func matches(f outbox.Filter, r *row) bool {
+func matches(f outbox.Filter, r *row, now time.Time) bool {
 	return (f.Status == 0 || f.Status == r.Status) &&
 		(len(f.IDs) == 0 || slices.Contains(f.IDs, r.Event.ID)) &&
 		(f.Topic == "" || bus.Match(f.Topic, r.Event.Topic)) &&
 		(f.Key == "" || f.Key == r.Event.Key) &&
-		(f.From.IsZero() || !r.Added.Before(f.From)) &&
-		(f.To.IsZero() || r.Added.Before(f.To))
+		within(r.Added, f.From, f.To, now)
+}
+
+func within(t time.Time, from, to outbox.Moment, now time.Time) bool {
+	return (from.IsZero() || !t.Before(from.On(now))) && (to.IsZero() || t.Before(to.On(now)))
 }

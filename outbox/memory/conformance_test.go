@@ -42,7 +42,7 @@ func harness(off time.Duration) outboxtest.Harness {
 			t.Parallel()
 			synctest.Test(t, test)
 		},
-		Admin: true, Late: true, Skew: true, Many: 100_000, Outage: time.Hour, Lease: 10 * time.Second,
+		Admin: true, Late: true, Skew: true, Many: 20_000, Outage: time.Hour, Lease: 10 * time.Second,
 	}
 }
 

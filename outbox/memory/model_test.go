@@ -183,7 +183,7 @@ func (m *model) retry(t *rapid.T) {
 
 func (m *model) republish(t *rapid.T) {
 	from := m.now.Add(-time.Duration(rapid.IntRange(0, 60).Draw(t, "ago")) * time.Second)
-	n, err := m.queue.Republish(t.Context(), ">", from, m.now)
+	n, err := m.queue.Republish(t.Context(), ">", outbox.Moment{Time: from}, outbox.Moment{Time: m.now})
 	m.must(t, err)
 	m.changed(t, n, func(r *modelRow) bool {
 		return r.Status == outbox.Sent && !r.Sent.Before(from) && r.Sent.Before(m.now)

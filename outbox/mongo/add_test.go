@@ -285,3 +285,28 @@ func TestAddRefuses(t *testing.T) {
 		}
 	}
 }
+
+// One process that reaches an outbox by two clients, which know the server's time differently, assigns
+// one sequence.
+func TestSequencesGrowOverAllQueuesOfAProcess(t *testing.T) {
+	t.Parallel()
+	coll := collection(t, options.Client().ApplyURI(mongotest.URI(t)))
+	w := mongowire.New(t, mongotest.URI(t))
+	direct := open(t, coll, nil)
+	w.Rewrite(func(command string, reply bson.D) bson.D {
+		if command == "hello" {
+			time.Sleep(400 * time.Millisecond) // the way back takes long, and the way there does not
+		}
+		return reply
+	})
+	client := connect(t, options.Client().ApplyURI(w.URI()))
+	behind := open(t, client.Database(coll.Database().Name()).Collection(coll.Name()), nil)
+	var want []string
+	for i := range 6 {
+		q := []*mongooutbox.Queue{direct, behind}[i%2]
+		want = append(want, must[[]string](t)(q.AddAlone(t.Context(), placed("")))...)
+	}
+	if got := pending(t, direct); !slices.Equal(got, want) {
+		t.Errorf("pending %v; added were %v", got, want)
+	}
+}

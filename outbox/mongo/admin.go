@@ -83,7 +83,7 @@ func (q *Queue) oldest(ctx context.Context) (time.Duration, error) {
 func (q *Queue) List(ctx context.Context, f outbox.Filter, most int) ([]outbox.Row, error) {
 	ctx, cancel := q.operate(ctx)
 	defer cancel()
-	filter, err := filterOf(&f)
+	filter, err := q.filterOf(ctx, &f)
 	if err != nil || most <= 0 {
 		return nil, err
 	}
@@ -113,7 +113,7 @@ func (q *Queue) Retry(ctx context.Context, f outbox.Filter) (int, error) {
 	}
 	ctx, cancel := q.operate(ctx)
 	defer cancel()
-	filter, err := selected("retry", &f)
+	filter, err := q.selected(ctx, "retry", &f)
 	if err != nil {
 		return 0, err
 	}
@@ -124,11 +124,11 @@ func (q *Queue) Retry(ctx context.Context, f outbox.Filter) (int, error) {
 		}
 		filter = append(filter, field("due", op("$gt", at.Time)))
 	}
-	return q.afresh(ctx, "retry", filter)
+	return q.afresh(ctx, "retry", filter, afresh())
 }
 
-func (q *Queue) afresh(ctx context.Context, call string, filter bson.D) (int, error) {
-	res, err := q.rows.UpdateMany(ctx, filter, afresh())
+func (q *Queue) afresh(ctx context.Context, call string, filter bson.D, update bson.A) (int, error) {
+	res, err := q.rows.UpdateMany(ctx, filter, update)
 	if err != nil {
 		return 0, q.failed(call, err)
 	}
@@ -139,7 +139,7 @@ func (q *Queue) afresh(ctx context.Context, call string, filter bson.D) (int, er
 func (q *Queue) Drop(ctx context.Context, f outbox.Filter) (int, error) {
 	ctx, cancel := q.operate(ctx)
 	defer cancel()
-	filter, err := selected("drop", &f)
+	filter, err := q.selected(ctx, "drop", &f)
 	if err != nil {
 		return 0, err
 	}
@@ -151,24 +151,31 @@ func (q *Queue) Drop(ctx context.Context, f outbox.Filter) (int, error) {
 }
 
 // Republish implements outbox.Admin.
-func (q *Queue) Republish(ctx context.Context, topic string, from, to time.Time) (int, error) {
+func (q *Queue) Republish(ctx context.Context, topic string, from, to outbox.Moment) (int, error) {
 	ctx, cancel := q.operate(ctx)
 	defer cancel()
-	filter, err := filterOf(&outbox.Filter{Topic: topic, Status: outbox.Sent})
+	filter, err := q.filterOf(ctx, &outbox.Filter{Topic: topic, Status: outbox.Sent})
 	if err != nil {
 		return 0, err
 	}
-	filter = append(filter, field("sent_at", bson.D{field("$gte", ceil(from)), field("$lt", ceil(to))}))
-	return q.afresh(ctx, "republish", filter)
+	sent, err := q.within(ctx, from, to)
+	if err != nil {
+		return 0, q.failed("republish", err)
+	}
+	if len(sent) > 0 {
+		filter = append(filter, field("sent_at", sent))
+	}
+	copied := op("$set", op("copies", op("$add", bson.A{op("$ifNull", bson.A{"$copies", int64(0)}), int64(1)})))
+	return q.afresh(ctx, "republish", filter, append(afresh(), copied))
 }
 
 // selected is the filter of a change: of dead rows, if it names no status.
-func selected(call string, f *outbox.Filter) (bson.D, error) {
+func (q *Queue) selected(ctx context.Context, call string, f *outbox.Filter) (bson.D, error) {
 	if f.Empty() {
 		return nil, fmt.Errorf("outbox/mongo: %s: %w: name ids, a topic, a key or a time", call, outbox.ErrNoFilter)
 	}
 	if f.Status == 0 {
 		f.Status = outbox.Dead
 	}
-	return filterOf(f)
+	return q.filterOf(ctx, f)
 }

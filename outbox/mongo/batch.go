@@ -57,7 +57,7 @@ func (q *Queue) batch(ctx context.Context, in []outbox.Row) (*batch, error) {
 		there[s.RowID], keys[s.Key] = s, true
 		b.rows = append(b.rows, addition{stored: s})
 	}
-	q.number(b, at)
+	q.seq.assign(b.rows, at.Time.UnixNano())
 	if err := b.encode(); err != nil {
 		return nil, err
 	}
@@ -66,18 +66,6 @@ func (q *Queue) batch(ctx context.Context, in []outbox.Row) (*batch, error) {
 
 func exists(a *addition) error {
 	return fmt.Errorf("event %.64q for topic %q: %w: give it an id of its own", a.ID, a.Topic, outbox.ErrExists)
-}
-
-// number assigns each row a seq unless it has one.
-func (q *Queue) number(b *batch, at mongoserver.Instant) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for _, a := range b.rows {
-		if a.Seq == 0 {
-			q.seq = max(q.seq+1, at.Time.UnixNano())
-			a.Seq = q.seq
-		}
-	}
 }
 
 func (b *batch) encode() (err error) {

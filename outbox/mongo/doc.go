@@ -21,7 +21,7 @@
 // # Order
 //
 // Rows of a key follow each other by seq, and equal seqs by id. A seq that the caller does not give is assigned by Add: nanoseconds of the server's
-// time, and larger than all assigned before by this Queue. So the events that one process adds for a key, one transaction after the other, are
+// time, and larger than all assigned before by this process in this outbox. So the events that one process adds for a key, one transaction after the other, are
 // published as they were added. Transactions that overlap have no order, in one process or in several: what commits late may be published after
 // what was added later. Where that matters give rows a Seq of your own, such as the version of what the key names, and write that in the
 // same transaction: then the database lets one of two go first.
@@ -60,6 +60,7 @@
 //	attempts      how often the bus refused it
 //	due           pending again after a refusal: from when
 //	reason        of the last refusal, or why it is dead
+//	copies        how often it was made pending again after it was sent
 //	ts            when it was added
 //	sent_at       when it was marked as sent; sent rows only
 //

@@ -1,6 +1,7 @@
 package mongo
 
 import (
+	"context"
 	"fmt"
 	"regexp"
 	"strings"
@@ -8,11 +9,12 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/internal/mongoserver"
 	"github.com/onceish/onceish/outbox"
 )
 
 // filterOf is what finds the rows that an operator means.
-func filterOf(f *outbox.Filter) (bson.D, error) {
+func (q *Queue) filterOf(ctx context.Context, f *outbox.Filter) (bson.D, error) {
 	d := bson.D{}
 	switch {
 	case f.Status != 0:
@@ -32,17 +34,32 @@ func filterOf(f *outbox.Filter) (bson.D, error) {
 	if f.Key != "" {
 		d = append(d, field("hash", int64(outbox.Hash(f.Key, ""))), field("key", f.Key))
 	}
-	var added bson.D
-	if !f.From.IsZero() {
-		added = append(added, field("$gte", ceil(f.From)))
-	}
-	if !f.To.IsZero() {
-		added = append(added, field("$lt", ceil(f.To)))
+	added, err := q.within(ctx, f.From, f.To)
+	if err != nil {
+		return nil, q.failed("the filter", err)
 	}
 	if len(added) > 0 {
 		d = append(d, field("ts", added))
 	}
 	return d, nil
+}
+
+// within is the condition that a time is in a span. What is so long ago is so by the server's
+// clock, and rather too much is found than too little.
+func (q *Queue) within(ctx context.Context, from, to outbox.Moment) (span bson.D, err error) {
+	var now mongoserver.Instant
+	if from.Ago != 0 || to.Ago != 0 {
+		if now, err = q.clock.Read(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if !from.IsZero() {
+		span = append(span, field("$gte", ceil(from.On(now.Time.Add(-now.Doubt)))))
+	}
+	if !to.IsZero() {
+		span = append(span, field("$lt", ceil(to.On(now.Time.Add(now.Doubt)))))
+	}
+	return span, nil
 }
 
 // ofEvents finds the rows of events by their ids, by the index that all collections have.

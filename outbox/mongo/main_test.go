@@ -4,7 +4,6 @@ import (
 	"context"
 	"flag"
 	"testing"
-	"time"
 
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
@@ -31,7 +30,7 @@ func connect(tb testing.TB, o *options.ClientOptions) *driver.Client {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := client.Disconnect(ctx); err != nil {
 			tb.Errorf("closing the client: %v", err)
@@ -46,8 +45,16 @@ func collection(tb testing.TB, o *options.ClientOptions) *driver.Collection {
 	return connect(tb, o).Database(mongotest.Database(tb).Name()).Collection("outbox")
 }
 
+// open gives calls more time than users do: a server that many share may stand still.
 func open(tb testing.TB, coll *driver.Collection, o *mongooutbox.Options) *mongooutbox.Queue {
 	tb.Helper()
+	if o == nil {
+		o = &mongooutbox.Options{}
+	}
+	if o.Timeout == 0 {
+		patient := *o
+		patient.Timeout, o = patience, &patient
+	}
 	q, err := mongooutbox.New(tb.Context(), coll, o)
 	if err != nil {
 		tb.Fatal(err)

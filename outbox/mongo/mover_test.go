@@ -201,7 +201,7 @@ func TestMoveMany(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	var many []bus.Event
-	for i := range 2500 {
+	for i := range 1200 {
 		many = append(many, invoice("k", i))
 	}
 	h.leave("big", "a", many...)
@@ -209,10 +209,10 @@ func TestMoveMany(t *testing.T) {
 		h.leave(i, "a", invoice("", i))
 	}
 	moved, err := h.mover(h.queue).Move(t.Context())
-	if err != nil || moved.Events != 2530 || h.waiting() != 0 {
+	if err != nil || moved.Events != 1230 || h.waiting() != 0 {
 		t.Errorf("moved %+v, %v; %d documents wait", moved, err, h.waiting())
 	}
-	if got := h.pending("k"); !slices.Equal(got, upTo(2500)) {
+	if got := h.pending("k"); !slices.Equal(got, upTo(1200)) {
 		t.Errorf("%d rows", len(got))
 	}
 }

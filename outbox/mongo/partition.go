@@ -2,9 +2,10 @@ package mongo
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
-	"math/rand/v2"
+	mathrand "math/rand/v2"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -24,16 +25,20 @@ func (q *Queue) preparePartitions(ctx context.Context, number int) error {
 	for i := range t.Partitions {
 		t.Partitions[i].Until = time.UnixMilli(0)
 	}
-	doc := bson.D{field("_id", tableID), field("version", t.Version), field("owners", t.Owners), field("partitions", t.Partitions)}
+	doc := bson.D{field("_id", tableID), field("outbox", rand.Text()), field("version", t.Version), field("owners", t.Owners), field("partitions", t.Partitions)}
 	_, _, err := mongoserver.Write(ctx, q.parts, []driver.WriteModel{driver.NewInsertOneModel().SetDocument(doc)}, false)
 	if err != nil {
 		return err
 	}
 	there, err := q.table(ctx)
-	if err == nil && number != 0 && number != len(there.Partitions) {
-		err = fmt.Errorf("%w: it was made with %d partitions, and Options.Partitions is %d: set it to that, or to zero", ErrCollection, len(there.Partitions), number)
+	if err != nil {
+		return err
 	}
-	return err
+	q.seq = sequenceOf(there.Outbox)
+	if number != 0 && number != len(there.Partitions) {
+		return fmt.Errorf("%w: it was made with %d partitions, and Options.Partitions is %d: set it to that, or to zero", ErrCollection, len(there.Partitions), number)
+	}
+	return nil
 }
 
 // table reads the leases.
@@ -94,7 +99,7 @@ func (q *Queue) change(ctx context.Context, plan func(*table) (bson.A, func(*tab
 		if !errors.Is(err, driver.ErrNoDocuments) {
 			return err
 		}
-		if err := mongoserver.Pause(ctx, rand.IntN(min(try+2, 6))); err != nil { //nolint:gosec // those that collide are not to do so again
+		if err := mongoserver.Pause(ctx, mathrand.IntN(min(try+2, 6))); err != nil { //nolint:gosec // those that collide are not to do so again
 			return errors.Join(errMissed, err)
 		}
 	}

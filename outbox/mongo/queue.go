@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -35,9 +34,7 @@ type Queue struct {
 	timeout time.Duration
 	width   width
 	reach   reach
-
-	mu  sync.Mutex
-	seq int64 // the last one assigned
+	seq     *sequence
 }
 
 // New returns the outbox in coll, whose own concerns and preferences do not matter, after it has made sure of the collection and its indexes,

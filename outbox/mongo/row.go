@@ -38,6 +38,7 @@ type stored struct {
 	Attempts    int32     `bson:"attempts"`
 	Due         time.Time `bson:"due,omitempty"`
 	Reason      string    `bson:"reason,omitempty"`
+	Copies      int64     `bson:"copies,omitempty"`
 	Added       time.Time `bson:"ts"`
 	Sent        time.Time `bson:"sent_at,omitempty"`
 	Now         time.Time `bson:"now,omitempty"` // when it was read; never written
@@ -72,7 +73,7 @@ func newStored(in *outbox.Row, at mongoserver.Instant) *stored {
 func (s *stored) row() outbox.Row {
 	r := outbox.Row{
 		ID: s.RowID, Event: s.event(), Seq: uint64(max(0, s.Seq)), Hash: uint64(max(0, s.Hash)), Status: status(s.Status), Version: uint64(max(0, s.Version)),
-		Attempts: int(s.Attempts), Reason: s.Reason, Added: s.Added, Sent: s.Sent,
+		Attempts: int(s.Attempts), Reason: s.Reason, Copies: uint64(max(0, s.Copies)), Added: s.Added, Sent: s.Sent,
 	}
 	if r.Status == outbox.Pending && !s.Due.IsZero() {
 		r.After = max(0, s.Due.Sub(s.Now))

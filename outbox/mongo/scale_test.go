@@ -30,12 +30,12 @@ func addMany(tb testing.TB, q *mongooutbox.Queue, n int, key func(i int) string)
 	}
 }
 
-// With 100,000 rows, a half of them of one key behind its dead head, all others are found in as many pages as they fill, and each command
-// on the way is answered from an index.
+// With 20,000 rows, a half of them of one key behind its dead head, all others are found in as many
+// pages as they fill, and each command on the way is answered from an index.
 func TestManyRows(t *testing.T) {
 	t.Parallel()
 	q, coll, r := recorded(t)
-	const n = 50_000
+	const n = 10_000
 	addMany(t, q, n, func(int) string { return "hot" })
 	addMany(t, q, n, func(i int) string { return fmt.Sprint("key", i) })
 	leases := must[[]outbox.Lease](t)(q.Acquire(t.Context(), "me", time.Hour))
@@ -79,6 +79,9 @@ func explained(t *testing.T, coll *driver.Collection, sent []bson.Raw) {
 			t.Fatal(err)
 		}
 		name := cmd[0].Key
+		if on, is := cmd[0].Value.(string); is && on != coll.Name() {
+			continue // such as the registry, of which all is read
+		}
 		if name == "update" { // not every server explains these, but all explain what they look for
 			cmd = looking(cmd)
 		}

@@ -14,6 +14,7 @@ const tableID = "leases"
 
 // table is who has what, until when.
 type table struct {
+	Outbox     string    `bson:"outbox"` // tells this outbox from all others, however it is reached
 	Version    int64     `bson:"version"`
 	Owners     []owner   `bson:"owners"` // those that asked within their last lease, and some that have not since
 	Partitions []holding `bson:"partitions"`

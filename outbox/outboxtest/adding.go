@@ -27,8 +27,8 @@ func adding() []promise {
 // dropsForeignControl adds events with the headers of redriven copies and of letters, as a careless
 // handler would.
 func dropsForeignControl(t *testing.T, k *kit) {
-	for _, c := range []bus.Control{{Letter: "g/s/1"}, {Redriven: "g/s/1", Group: "g"}, {Group: "g"}} {
-		received := bus.Event{ID: c.Letter + c.Redriven + c.Group, Topic: "t", Data: []byte("x"), Headers: bus.Headers{"Kept": {"1"}}}
+	for _, c := range []bus.Control{{Letter: "g/s/1"}, {Redriven: "g/s/1", Group: "g"}, {Group: "g"}, {Copy: "1"}} {
+		received := bus.Event{ID: c.Letter + c.Redriven + c.Group + c.Copy, Topic: "t", Data: []byte("x"), Headers: bus.Headers{"Kept": {"1"}}}
 		received = received.WithControl(c)
 		other := bus.Event{ID: "other " + received.ID, Topic: "t", Headers: received.Headers}
 		k.add(t, outbox.Row{Event: received}, outbox.Row{Event: other})

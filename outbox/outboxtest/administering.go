@@ -19,6 +19,7 @@ func administering() []promise {
 		{name: "Admin/Drop removes dead rows, and their keys go on", keeps: drops},
 		{name: "Admin/Retry and Drop want a filter", keeps: wantsFilter},
 		{name: "Admin/Republish", keeps: republishes},
+		{name: "Admin/how long ago is told by the store's clock", keeps: countsBack},
 	}
 }
 
@@ -76,8 +77,8 @@ func lists(t *testing.T, k *kit) {
 		"key":     {outbox.Filter{Key: "x"}, []string{"a", "c"}},
 		"dead":    {outbox.Filter{Status: outbox.Dead}, []string{"b"}},
 		"pending": {outbox.Filter{Status: outbox.Pending}, []string{"a", "c"}},
-		"from":    {outbox.Filter{From: rows[1].Added}, []string{"b", "c"}},
-		"to":      {outbox.Filter{To: rows[1].Added}, []string{"a"}},
+		"from":    {outbox.Filter{From: at(rows[1].Added)}, []string{"b", "c"}},
+		"to":      {outbox.Filter{To: at(rows[1].Added)}, []string{"a"}},
 		"both":    {outbox.Filter{Key: "x", Topic: topic}, []string{"a"}},
 	} {
 		equal(t, name, k.list(t, c.f), c.want)
@@ -164,6 +165,35 @@ func wantsFilter(t *testing.T, k *kit) {
 	equal(t, "dead", k.list(t, outbox.Filter{Status: outbox.Dead}), []string{"k-000002"})
 }
 
+func at(t time.Time) outbox.Moment { return outbox.Moment{Time: t} }
+
+// countsBack: how long ago something was is a matter of the store's clock.
+func countsBack(t *testing.T, k *kit) {
+	k.add(t, row("", "a"))
+	k.settled(t, k.acquire(t, "a", long), "a", outbox.Confirmed)
+	queues := []outbox.Queue{k.queue}
+	if k.h.Skew {
+		queues = append(queues, k.s.Skewed(t, 5*time.Minute), k.s.Skewed(t, -5*time.Minute))
+	}
+	for i, q := range queues {
+		admin, _ := q.(outbox.Admin)
+		other := *k
+		other.admin = admin
+		ago := outbox.Moment{Ago: 2 * time.Minute}
+		if got := other.list(t, outbox.Filter{To: ago}); len(got) != 0 {
+			t.Errorf("queue %d: %v were added two minutes ago", i, got)
+		}
+		if got := other.list(t, outbox.Filter{From: ago}); len(got) != 1 {
+			t.Errorf("queue %d: %d rows were added in the last two minutes, want 1", i, len(got))
+		}
+		n, err := admin.Republish(t.Context(), ">", outbox.Moment{}, ago)
+		k.did(t, "Republish of what was sent two minutes ago", n, err, 0)
+		n, err = admin.Republish(t.Context(), ">", ago, outbox.Moment{})
+		k.did(t, "Republish of the last two minutes", n, err, 1)
+		k.settled(t, k.acquire(t, "a", long), "a", outbox.Confirmed)
+	}
+}
+
 func republishes(t *testing.T, k *kit) {
 	var rows []outbox.Row
 	for i := range 4 {
@@ -183,13 +213,13 @@ func republishes(t *testing.T, k *kit) {
 		t.Fatalf("sent: %+v, %v", sent, err)
 	}
 	equal(t, "pending", k.pending(t), []string{"new"})
-	n, err := k.admin.Republish(t.Context(), "orders.>", sent[1].Sent, sent[3].Sent.Add(time.Minute))
+	n, err := k.admin.Republish(t.Context(), "orders.>", at(sent[1].Sent), at(sent[3].Sent.Add(time.Minute)))
 	k.did(t, "Republish", n, err, 2)
 	equal(t, "pending", k.pending(t), []string{"row1", "row2", "new"})
-	if r := k.read(t, "row1"); r.Attempts != 0 || r.After != 0 || !r.Sent.IsZero() || !bytes.Equal(r.Event.Data, rows[1].Event.Data) {
+	if r := k.read(t, "row1"); r.Attempts != 0 || r.After != 0 || !r.Sent.IsZero() || r.Copies != 1 || !bytes.Equal(r.Event.Data, rows[1].Event.Data) {
 		t.Errorf("republished: %+v", r)
 	}
-	n, err = k.admin.Republish(t.Context(), ">", sent[0].Sent, sent[0].Sent)
+	n, err = k.admin.Republish(t.Context(), ">", at(sent[0].Sent), at(sent[0].Sent))
 	k.did(t, "Republish of no time", n, err, 0)
 	k.settled(t, k.acquire(t, "a", long), "row1", outbox.Confirmed)
 	equal(t, "pending", k.pending(t), []string{"row2", "new"})

@@ -24,7 +24,8 @@ type Harness struct {
 	Many int
 	// Outage is how long the bus is away in the case of a long outage. Zero: 3 s.
 	Outage time.Duration
-	// Patience is how long the suite waits for what must come. Zero: 30 s and ten times Lease.
+	// Patience is how long the suite waits for what must come, in case it hangs. Zero: 2 min and
+	// ten times Lease.
 	Patience time.Duration
 }
 
@@ -62,7 +63,7 @@ func (h Harness) withDefaults() Harness {
 	fill(&h.Lease, time.Second)
 	fill(&h.Many, 1_000)
 	fill(&h.Outage, 3*time.Second)
-	fill(&h.Patience, max(30*time.Second, 10*h.Lease))
+	fill(&h.Patience, max(2*time.Minute, 10*h.Lease))
 	return h
 }
 

@@ -117,10 +117,12 @@ func shares(t *testing.T, k *kit) {
 }
 
 func takesOver(t *testing.T, k *kit) {
-	k.acquire(t, "dead", k.h.Lease)
+	k.acquire(t, "dead", long)
 	if got := k.acquire(t, "b", long); len(got) != 0 {
 		t.Fatalf("b got %v while the other's lease runs", numbers(got, true))
 	}
+	k.release(t, "b") // it leaves, and asks again later
+	k.acquire(t, "dead", k.h.Lease)
 	k.h.Wait(t, k.h.Lease+k.h.Lease/4)
 	covers(t, k.acquire(t, "b", long)...)
 }

@@ -27,10 +27,11 @@ type spy struct {
 	inner   outbox.Queue
 	changed *changes
 
-	mu     sync.Mutex
-	before func(c call) error // instead of the call
-	after  func(c call) error // although it was done
-	counts map[call]int
+	mu      sync.Mutex
+	before  func(c call) error // instead of the call
+	after   func(c call) error // although it was done
+	counts  map[call]int
+	longest time.Duration // a call took, without what was planned
 }
 
 func newSpy(inner outbox.Queue, c *changes) *spy {
@@ -50,6 +51,13 @@ func (s *spy) count(c call) int {
 	return s.counts[c]
 }
 
+// took is how long its longest call took.
+func (s *spy) took() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.longest
+}
+
 func through[T any](s *spy, c call, f func() (T, error)) (T, error) {
 	defer s.changed.tell()
 	s.mu.Lock()
@@ -62,7 +70,11 @@ func through[T any](s *spy, c call, f func() (T, error)) (T, error) {
 			return none, err
 		}
 	}
+	began := time.Now()
 	out, err := f()
+	s.mu.Lock()
+	s.longest = max(s.longest, time.Since(began))
+	s.mu.Unlock()
 	if after != nil {
 		if err := after(c); err != nil {
 			return none, err

@@ -13,15 +13,18 @@ import (
 // settle fills in defaults that depend on other keys.
 func (c *Config) settle(r *reader) {
 	if _, given := r.given["outbox.backoff.max"]; c.Outbox != nil && !given {
-		c.Outbox.Backoff.Max = max(c.Outbox.Backoff.Max, c.Outbox.Backoff.Initial)
+		c.Outbox.Backoff.Max = max(c.Outbox.Backoff.Max, c.Outbox.Backoff.Base)
 	}
 	for i := range c.Subscriptions {
 		s, at := &c.Subscriptions[i], entry(string(SectionSubscriptions), i)
 		if _, given := r.given[at+".max_unmarked"]; !given {
 			s.MaxUnmarked = s.Concurrency
 		}
+		if s.Mode == consumer.Transactional && !r.has(at+".run_limit") {
+			s.RunLimit = transactionalRunLimit()
+		}
 		if _, given := r.given[at+".backoff.max"]; !given {
-			s.Backoff.Max = max(s.Backoff.Max, s.Backoff.Initial)
+			s.Backoff.Max = max(s.Backoff.Max, s.Backoff.Base)
 		}
 		if _, given := r.given[at+".dead_letter"]; !given {
 			s.DeadLetter = "dead." + c.Group
@@ -36,6 +39,7 @@ func (c *Config) check(r *reader) {
 			r.warn("data_dir", "it has no effect beside nats.url: only the worker's own server keeps data there")
 		}
 	}
+	c.checkNATS(r)
 	c.checkOutbox(r)
 	for i := range c.Subscriptions {
 		at := entry(string(SectionSubscriptions), i)
@@ -44,6 +48,7 @@ func (c *Config) check(r *reader) {
 		s.checkExposure(r, at)
 		s.checkTimes(r, at)
 		s.checkMode(r, at)
+		c.checkTransactional(r, at, s)
 		c.checkLetters(r, at, s)
 		c.checkOverlap(r, i)
 	}
@@ -64,6 +69,7 @@ func (s *Subscription) checkHandler(r *reader, at string) {
 		r.mistake(path, "there are %d, %s: keep one", len(given), strings.Join(given, " and "))
 	}
 	if s.Handler.HTTP != nil {
+		s.Handler.HTTP.TLS.check(r, path+".http.tls")
 		s.checkTimeout(r, at)
 	}
 }
@@ -88,7 +94,7 @@ func (s *Subscription) checkExposure(r *reader, at string) {
 
 // checkTimes refuses marks that expire while their event may still come again.
 func (s *Subscription) checkTimes(r *reader, at string) {
-	initial, most, ttl, lease := at+".backoff.initial", at+".backoff.max", at+".ttl", at+".lease"
+	base, most, ttl, lease := at+".backoff.base", at+".backoff.max", at+".ttl", at+".lease"
 	runLimit, ackWait := at+".run_limit", at+".ack_wait"
 	say := func(path string, d time.Duration) string {
 		return r.called(path) + " " + r.shown(path, formatDuration(d))
@@ -96,8 +102,8 @@ func (s *Subscription) checkTimes(r *reader, at string) {
 	is := func(path string, d time.Duration) string {
 		return r.called(path) + " is " + r.shown(path, formatDuration(d))
 	}
-	if p, ok := r.blame(initial, most); ok && s.Backoff.Initial > s.Backoff.Max {
-		r.mistake(p, "%s, longer than %s: raise the second or lower the first", is(initial, s.Backoff.Initial), say(most, s.Backoff.Max))
+	if p, ok := r.blame(base, most); ok && s.Backoff.Base > s.Backoff.Max {
+		r.mistake(p, "%s, longer than %s: raise the second or lower the first", is(base, s.Backoff.Base), say(most, s.Backoff.Max))
 	}
 	if p, ok := r.blame(ttl, lease); ok && s.TTL <= s.Lease {
 		r.mistake(p, "%s: it must be longer than %s", is(ttl, s.TTL), say(lease, s.Lease))
@@ -108,7 +114,7 @@ func (s *Subscription) checkTimes(r *reader, at string) {
 		r.warn(giveUp, "%s, but half of %s ends it before", is(giveUp, s.GiveUp), say(ttl, s.TTL))
 	}
 	horizon := (&consumer.Options{AckWait: s.AckWait, Backoff: consumer.Backoff{Max: s.Backoff.Max}, RunLimit: s.RunLimit}).Horizon()
-	if p, ok := r.blame(ttl, runLimit, most, ackWait, initial); ok && s.TTL < horizon {
+	if p, ok := r.blame(ttl, runLimit, most, ackWait, base); ok && s.TTL < horizon {
 		r.mistake(p, "%s, but an event may come again for longer (%s + %s + %s): raise %s or lower the others",
 			is(ttl, s.TTL), say(ackWait, s.AckWait), say(most, s.Backoff.Max), say(runLimit, s.RunLimit), r.called(ttl))
 	}

@@ -30,16 +30,41 @@ type Config struct {
 type NATS struct {
 	// URL may hold a password: do not show it. Empty: a server of the worker's own.
 	URL string
-	// Credentials is a file. Empty: none.
-	Credentials string
+	// Credentials is a file with a user's JWT and seed, NKey one with a seed alone. Empty: none.
+	Credentials, NKey string
+	TLS               TLS
+	// InboxPrefix is what the subjects of answers begin with. Empty: _INBOX.
+	InboxPrefix string
+	// Domain and APIPrefix say under which subjects JetStream is reached. Empty: the server's own.
+	Domain, APIPrefix string
+	// Stream is where a topic is looked for first. Empty: all streams are asked.
+	Stream string
+	// Envelopes reads CloudEvents in structured mode that no header announces.
+	Envelopes bool
+	// MaxUnsettled is how many deliveries of a group may be in flight.
+	MaxUnsettled int
+	// Bucket is the key-value bucket that keeps marks where no MongoDB does.
+	Bucket string
+	// Replicas are those of streams and of a bucket that the worker makes. Zero: nobody said.
+	Replicas int
 	// Provision makes streams that are missing.
 	Provision bool
+}
+
+// TLS are files in PEM. Empty: none.
+type TLS struct {
+	// CA are the authorities that are trusted, instead of those of the machine.
+	CA string
+	// Certificate and Key are those of the client.
+	Certificate, Key string
 }
 
 // Mongo is where marks are kept, and the outbox.
 type Mongo struct {
 	// URI may hold a password: do not show it. Empty: marks are kept in NATS, and there is no outbox.
 	URI string
+	// Namespace is what the names of the worker's collections end with. Empty: nothing.
+	Namespace string
 }
 
 // Outbox is a collection whose rows are published.
@@ -86,12 +111,16 @@ type Subscription struct {
 	DeadLetter string
 	Order      Order
 	Mode       consumer.Mode
+	// ID is where in the payload the identity of an event is, member by member. Empty: it is the event's own.
+	ID string
+	// Fingerprint says what tells two payloads under one id apart.
+	Fingerprint Fingerprint
 	// Rate is how many handlers may start; the zero Rate is no limit.
 	Rate Rate
 }
 
 // Backoff is the longest wait after the first failure, which doubles, and the longest after any.
-type Backoff struct{ Initial, Max time.Duration }
+type Backoff struct{ Base, Max time.Duration }
 
 // Order says which events run one after the other.
 type Order string
@@ -103,6 +132,18 @@ const (
 	OrderNone Order = "none"
 	// OrderTopic is all events of the subscription, one by one.
 	OrderTopic Order = "topic"
+)
+
+// Fingerprint says what tells two payloads under one id apart.
+type Fingerprint string
+
+const (
+	// FingerprintBytes is every byte.
+	FingerprintBytes Fingerprint = "bytes"
+	// FingerprintJSON is what the JSON says, however it is written.
+	FingerprintJSON Fingerprint = "json"
+	// FingerprintNone is nothing: the id is all that counts.
+	FingerprintNone Fingerprint = "none"
 )
 
 // Handler is who handles events: one of its fields is set.
@@ -146,6 +187,7 @@ type HTTPHandler struct {
 	Headers map[string]string
 	// PassHeaders are names of events' headers that are sent too.
 	PassHeaders []string
+	TLS         TLS
 }
 
 // PublishHandler publishes events to another topic.

@@ -47,7 +47,7 @@ subscriptions:
     max_unmarked: 30
     attempts: 4
     crashes: 2
-    backoff: {initial: 2s, max: 1m}
+    backoff: {base: 2s, max: 1m}
     run_limit: 5m
     lease: 20s
     ack_wait: 40s
@@ -65,25 +65,26 @@ subscriptions:
   - {topic: c, handler: {log: {level: debug, data: true}}, mode: seen-mark, order: none}
   - {topic: d, handler: {log: }}
 `, map[string]string{"TOKEN": "t"})
-	backoff := config.Backoff{Initial: time.Second, Max: 5 * time.Minute}
+	backoff := config.Backoff{Base: time.Second, Max: 5 * time.Minute}
 	subscription := func(topic string, change func(*config.Subscription)) config.Subscription {
 		s := config.Subscription{
 			Topic: topic, Concurrency: 16, MaxUnmarked: 16, Attempts: 10, Crashes: 5, Backoff: backoff, RunLimit: 15 * time.Minute,
 			Lease: 30 * time.Second, AckWait: 30 * time.Second, TTL: 7 * 24 * time.Hour, GiveUp: 3 * 24 * time.Hour, DeadLetter: "dead.billing", Order: config.OrderKey,
+			Fingerprint: config.FingerprintBytes,
 		}
 		change(&s)
 		return s
 	}
 	want := &config.Config{
-		Group: "billing", NATS: config.NATS{URL: "nats://localhost:4222", Credentials: "/etc/nats.creds", Provision: true},
+		Group: "billing", NATS: config.NATS{URL: "nats://localhost:4222", Credentials: "/etc/nats.creds", MaxUnsettled: 20_000, Bucket: "onceish-dedupe", Provision: true},
 		Mongo: config.Mongo{URI: "mongodb://localhost:27017/billing"}, Log: config.Log{Format: "json", Level: "warn"}, Drain: 10 * time.Second,
 		Subscriptions: []config.Subscription{
 			{
 				Topic: "order.placed", Handler: config.Handler{Exec: &config.ExecHandler{Command: "./charge", Mode: "stream"}},
-				Concurrency: 3, MaxUnmarked: 30, Attempts: 4, Crashes: 2, Backoff: config.Backoff{Initial: 2 * time.Second, Max: time.Minute},
+				Concurrency: 3, MaxUnmarked: 30, Attempts: 4, Crashes: 2, Backoff: config.Backoff{Base: 2 * time.Second, Max: time.Minute},
 				RunLimit: 5 * time.Minute, Lease: 20 * time.Second, AckWait: 40 * time.Second, TTL: 48 * time.Hour, GiveUp: 12 * time.Hour,
 				Start: bus.Start{Time: time.Date(2026, 1, 31, 15, 4, 5, 0, time.UTC)}, DeadLetter: "lost", Order: config.OrderTopic,
-				Rate: config.Rate{Count: 30, Per: time.Minute},
+				Fingerprint: config.FingerprintBytes, Rate: config.Rate{Count: 30, Per: time.Minute},
 			},
 			subscription("order.*.shipped", func(s *config.Subscription) {
 				s.Start.Latest = true
@@ -152,7 +153,7 @@ func TestOptionsOrderAndLimit(t *testing.T) {
 // A longer first wait raises the longest, unless that is said.
 func TestLongestBackoffFollowsTheFirst(t *testing.T) {
 	t.Parallel()
-	c := parse(t, smallest+"    backoff: {initial: 10m}\n", nil)
+	c := parse(t, smallest+"    backoff: {base: 10m}\n", nil)
 	if got := c.Subscriptions[0].Backoff.Max; got != 10*time.Minute {
 		t.Errorf("%v", got)
 	}
@@ -185,7 +186,7 @@ func TestAnchorsAndMerges(t *testing.T) {
 	c := parse(t, `
 group: billing
 x-one: &one {concurrency: 1, attempts: 1}
-x-two: &two {attempts: 2, lease: 2s, backoff: &b {initial: 2s}}
+x-two: &two {attempts: 2, lease: 2s, backoff: &b {base: 2s}}
 subscriptions:
   - {topic: &t a, handler: &h {exec: ./charge}, <<: *one}
   - {topic: b, handler: *h, <<: [*one, *two], crashes: 3}
@@ -193,7 +194,7 @@ subscriptions:
 `, nil)
 	var got []string
 	for _, s := range c.Subscriptions {
-		got = append(got, strings.Join([]string{s.Topic, s.Handler.Exec.Command, s.Lease.String(), s.Backoff.Initial.String(), string(rune('0' + s.Attempts)), string(rune('0' + s.Crashes))}, " "))
+		got = append(got, strings.Join([]string{s.Topic, s.Handler.Exec.Command, s.Lease.String(), s.Backoff.Base.String(), string(rune('0' + s.Attempts)), string(rune('0' + s.Crashes))}, " "))
 	}
 	want := []string{"a ./charge 30s 1s 1 5", "b ./charge 2s 2s 1 3", "c a 2s 2s 9 5"}
 	if !reflect.DeepEqual(got, want) || c.Subscriptions[2].Concurrency != 1 {

@@ -55,7 +55,9 @@ func load(t *testing.T, file string, args ...string) (c *config.Config, warnings
 // clean leaves nothing of the environment that flags look at.
 func clean(t *testing.T) {
 	t.Helper()
-	for _, name := range []string{"NATS_URL", "NATS_CREDS", "MONGODB_URI", "ONCEISH_GROUP", "ONCEISH_DATA_DIR", "ONCEISH_LOG_FORMAT", "ONCEISH_LOG_LEVEL"} {
+	for _, name := range []string{
+		"NATS_URL", "NATS_CREDS", "NATS_NKEY", "NATS_CA", "NATS_CERT", "NATS_KEY", "NATS_INBOX_PREFIX", "ONCEISH_NAMESPACE", "MONGODB_URI", "ONCEISH_GROUP", "ONCEISH_DATA_DIR", "ONCEISH_LOG_FORMAT", "ONCEISH_LOG_LEVEL",
+	} {
 		t.Setenv(name, "")
 	}
 }
@@ -63,19 +65,26 @@ func clean(t *testing.T) {
 func TestFlagsAloneMakeOneSubscription(t *testing.T) {
 	clean(t)
 	c, _, err := load(t, "", "--topic", "order.>", "--group", "g", "--exec", "./a", "--exec-mode", "stream", "--concurrency", "3", "--max-unmarked", "5", "--attempts", "4", "--crashes", "2",
-		"--backoff", "10m", "--run-limit", "1h", "--lease", "5s", "--ack-wait", "6s", "--ttl", "2d", "--drain", "7s", "--dead-letter", "d", "--start", "latest",
-		"--mode", "claimed", "--order", "none", "--rate", "5/s", "--nats", "nats://h", "--nats-creds", "f", "--mongo", "mongodb://h", "--provision",
+		"--backoff-base", "10m", "--run-limit", "1h", "--lease", "5s", "--ack-wait", "6s", "--ttl", "2d", "--drain", "7s", "--dead-letter", "d", "--start", "latest",
+		"--mode", "claimed", "--order", "none", "--rate", "5/s", "--nats", "nats://h", "--nats-creds", "f", "--nats-ca", "ca", "--nats-cert", "c", "--nats-key", "k", "--nats-inbox-prefix", "_IN.b",
+		"--nats-domain", "hub", "--nats-stream", "ORDERS", "--nats-envelopes", "--nats-max-unsettled", "7", "--nats-bucket", "b", "--nats-replicas", "3",
+		"--id", "order.id", "--fingerprint", "json", "--mongo", "mongodb://h", "--namespace", "eu", "--provision",
 		"--data-dir", "dir", "--log-format", "json", "--log-level", "debug")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := c.Subscriptions[0]
 	if len(c.Subscriptions) != 1 || s.Topic != "order.>" || *s.Handler.Exec != (config.ExecHandler{Command: "./a", Mode: "stream"}) || s.Concurrency != 3 || s.MaxUnmarked != 5 || s.Attempts != 4 ||
-		s.Crashes != 2 || s.Backoff != (config.Backoff{Initial: 10 * time.Minute, Max: 10 * time.Minute}) || s.RunLimit != time.Hour || s.Lease != 5*time.Second ||
-		s.AckWait != 6*time.Second || s.TTL != 48*time.Hour || s.DeadLetter != "d" || !s.Start.Latest || s.Order != config.OrderNone || s.Rate.Count != 5 {
+		s.Crashes != 2 || s.Backoff != (config.Backoff{Base: 10 * time.Minute, Max: 10 * time.Minute}) || s.RunLimit != time.Hour || s.Lease != 5*time.Second ||
+		s.AckWait != 6*time.Second || s.TTL != 48*time.Hour || s.DeadLetter != "d" || !s.Start.Latest || s.Order != config.OrderNone || s.Rate.Count != 5 ||
+		s.ID != "order.id" || s.Fingerprint != config.FingerprintJSON {
 		t.Errorf("%+v", s)
 	}
-	if c.Group != "g" || c.Drain != 7*time.Second || c.NATS != (config.NATS{URL: "nats://h", Credentials: "f", Provision: true}) || c.Mongo.URI != "mongodb://h" ||
+	nats := config.NATS{
+		URL: "nats://h", Credentials: "f", TLS: config.TLS{CA: "ca", Certificate: "c", Key: "k"}, InboxPrefix: "_IN.b", Domain: "hub", Stream: "ORDERS",
+		Envelopes: true, MaxUnsettled: 7, Bucket: "b", Replicas: 3, Provision: true,
+	}
+	if c.Group != "g" || c.Drain != 7*time.Second || c.NATS != nats || c.Mongo != (config.Mongo{URI: "mongodb://h", Namespace: "eu"}) ||
 		c.DataDir != "dir" || c.Log != (config.Log{Format: "json", Level: "debug"}) {
 		t.Errorf("%+v", c)
 	}
@@ -139,7 +148,7 @@ func TestWrongFlags(t *testing.T) {
 		{smallest, []string{"--run-limit", "8d"}, "--run-limit: ttl is 7d, but an event may come again for longer (ack_wait 30s + backoff.max 5m + --run-limit 8d): raise ttl or lower the others"},
 		{"", append(needed, "--log-level", "inf"), `--log-level: "inf" is none of debug, info, warn or error: did you mean "info"?`},
 		{"", append(needed, "--mongo", "u:hunter2@h"), "--mongo: it does not begin with mongodb:// or mongodb+srv://"},
-		{"", append(needed, "--backoff", "2s", "--backoff-max", "1s"), "--backoff: --backoff is 2s, longer than --backoff-max 1s: raise the second or lower the first"},
+		{"", append(needed, "--backoff-base", "2s", "--backoff-max", "1s"), "--backoff-base: --backoff-base is 2s, longer than --backoff-max 1s: raise the second or lower the first"},
 		{smallest, []string{"--topic", "t", "--exec", "a"}, "wrong usage: --exec and --topic and a file: write topics and handlers into the file"},
 		{smallest + "  - {topic: b, handler: {log: }}\n", []string{"--lease", "1y"}, `--lease: "1y" is no duration: write one such as 500ms, 30s, 15m, 12h or 7d`},
 	} {
@@ -181,7 +190,9 @@ func TestSections(t *testing.T) {
 
 // Help has defaults, placeholders and the names of variables, never what the environment holds.
 func TestHelpShowsNothingOfTheEnvironment(t *testing.T) {
-	for _, name := range []string{"NATS_URL", "NATS_CREDS", "MONGODB_URI", "ONCEISH_GROUP", "ONCEISH_DATA_DIR", "ONCEISH_LOG_FORMAT", "ONCEISH_LOG_LEVEL"} {
+	for _, name := range []string{
+		"NATS_URL", "NATS_CREDS", "NATS_NKEY", "NATS_CA", "NATS_CERT", "NATS_KEY", "NATS_INBOX_PREFIX", "ONCEISH_NAMESPACE", "MONGODB_URI", "ONCEISH_GROUP", "ONCEISH_DATA_DIR", "ONCEISH_LOG_FORMAT", "ONCEISH_LOG_LEVEL",
+	} {
 		t.Setenv(name, "hunter2")
 	}
 	out, err := run(t, everything(), func(*cli.Command) error { return nil }, "--help")

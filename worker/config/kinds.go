@@ -48,6 +48,18 @@ func filled[S any](name, wants string, at func(*S) *string) *leaf[S, string] {
 	return l
 }
 
+// formed is text that matches a regular expression.
+func formed[S any](name, wants string, at func(*S) *string, form *regexp.Regexp) *leaf[S, string] {
+	l := text(name, wants, at, func(s string) error {
+		if !form.MatchString(s) {
+			return fmt.Errorf("%s is not %s", quote(s), wants)
+		}
+		return nil
+	})
+	l.shape["pattern"] = form.String()
+	return l
+}
+
 // topic takes one topic, pattern also what stands for several.
 func topic[S any](name string, at func(*S) *string) *leaf[S, string] {
 	l := text(name, "a topic such as order.placed", at, bus.ValidTopic)
@@ -206,7 +218,7 @@ func validCollection(s string) error {
 		return fmt.Errorf("%s is no name of a collection: it must not be empty, hold $, begin with system., nor begin or end with a dot", quote(s))
 	case len(s) > maxCollection:
 		return fmt.Errorf("it is too long for a collection: at most %d bytes", maxCollection)
-	case s == marksCollection:
+	case s == marksCollection, strings.HasPrefix(s, marksCollection+"."):
 		return fmt.Errorf("%s has the marks of what was handled: name another collection", quote(s))
 	}
 	return nil

@@ -1,27 +1,25 @@
 package config
 
 import (
+	"strings"
+
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
-	"github.com/onceish/onceish/flow"
+	"github.com/onceish/onceish/worker/lines"
 )
 
 // Options are the subscription's, for consumer.SubscribeExactlyOnce; all but Drain, which is the worker's. Each call makes a rate limit of its own.
 func (s *Subscription) Options() (*consumer.Options, error) {
 	o := &consumer.Options{
 		Mode: s.Mode, Concurrency: s.Concurrency, MaxUnmarked: s.MaxUnmarked, MaxAttempts: s.Attempts, MaxCrashes: s.Crashes,
-		Backoff:  consumer.Backoff{Base: s.Backoff.Initial, Max: s.Backoff.Max},
+		Backoff:  consumer.Backoff{Base: s.Backoff.Base, Max: s.Backoff.Max},
 		RunLimit: s.RunLimit, Lease: s.Lease, AckWait: s.AckWait, TTL: s.TTL, GiveUp: s.GiveUp,
 		From: s.Start, FromStream: s.StartStream, DeadLetter: s.DeadLetter, OrderKey: s.orderKey(),
+		ID: s.identity(), Fingerprint: s.fingerprint(),
 	}
-	if s.Rate != (Rate{}) {
-		limit, err := flow.NewRate(s.Rate.perSecond(), s.Rate.burst())
-		if err != nil {
-			return nil, err
-		}
-		o.Limit = limit
-	}
-	return o, nil
+	var err error
+	o.Limit, err = s.Rate.limit()
+	return o, err
 }
 
 func (s *Subscription) orderKey() func(bus.Event) string {
@@ -33,5 +31,31 @@ func (s *Subscription) orderKey() func(bus.Event) string {
 		return func(bus.Event) string { return one }
 	default:
 		return nil // the event's key
+	}
+}
+
+// identity is the member of the payload that the file names. An event without it has none, and is dead-lettered.
+func (s *Subscription) identity() func(bus.Event) string {
+	if s.ID == "" {
+		return nil // the event's own
+	}
+	path := strings.Split(s.ID, ".")
+	return func(e bus.Event) string {
+		id, err := lines.Member(e.Data, path...)
+		if err != nil {
+			return ""
+		}
+		return id
+	}
+}
+
+func (s *Subscription) fingerprint() func(bus.Event) []byte {
+	switch s.Fingerprint {
+	case FingerprintJSON:
+		return consumer.CanonicalJSON
+	case FingerprintNone:
+		return consumer.NoFingerprint
+	default:
+		return consumer.Bytes
 	}
 }

@@ -16,17 +16,17 @@ const (
 
 // outboxLimits are what outbox.Options takes, and outbox/mongo.
 type outboxLimits struct {
-	attempts                                     consumer.Limit[int]
-	backoffInitial, backoffMax, lease, retention consumer.Limit[time.Duration]
+	attempts                                  consumer.Limit[int]
+	backoffBase, backoffMax, lease, retention consumer.Limit[time.Duration]
 }
 
 func limitsOfOutbox() outboxLimits {
 	return outboxLimits{
-		attempts:       consumer.Limit[int]{Min: 1, Max: 1_000_000},
-		backoffInitial: consumer.Limit[time.Duration]{Min: time.Millisecond, Max: day},
-		backoffMax:     consumer.Limit[time.Duration]{Min: time.Millisecond, Max: 30 * day},
-		lease:          consumer.Limit[time.Duration]{Min: 100 * time.Millisecond, Max: day},
-		retention:      consumer.Limit[time.Duration]{Min: time.Second, Max: 3650 * day},
+		attempts:    consumer.Limit[int]{Min: 1, Max: 1_000_000},
+		backoffBase: consumer.Limit[time.Duration]{Min: time.Millisecond, Max: day},
+		backoffMax:  consumer.Limit[time.Duration]{Min: time.Millisecond, Max: 30 * day},
+		lease:       consumer.Limit[time.Duration]{Min: 100 * time.Millisecond, Max: day},
+		retention:   consumer.Limit[time.Duration]{Min: time.Second, Max: 3650 * day},
 	}
 }
 
@@ -38,10 +38,10 @@ func outboxKeys() []key[Outbox] {
 		count("attempts", func(o *Outbox) *int { return &o.Attempts }, limits.attempts).byDefault(10).
 			doc("refusals by the bus at which a row is dead"),
 		under("backoff", "waits after refusals, drawn evenly up to a bound that doubles", func(o *Outbox) *Backoff { return &o.Backoff },
-			span("initial", func(b *Backoff) *time.Duration { return &b.Initial }, limits.backoffInitial).byDefault(time.Second).
+			span("base", func(b *Backoff) *time.Duration { return &b.Base }, limits.backoffBase).byDefault(time.Second).
 				doc("longest wait after the first refusal; it doubles"),
 			span("max", func(b *Backoff) *time.Duration { return &b.Max }, limits.backoffMax).byDefault(5*time.Minute).
-				otherwise("5m, or initial if that is longer").
+				otherwise("5m, or base if that is longer").
 				doc("longest wait after any refusal")),
 		oneOf("after_dead", func(o *Outbox) *outbox.AfterDead { return &o.AfterDead },
 			named[outbox.AfterDead]{"block", outbox.Block}, named[outbox.AfterDead]{"continue", outbox.GoOn}).
@@ -56,7 +56,7 @@ func outboxKeys() []key[Outbox] {
 // Options are the drainer's, for outbox.NewDrainer.
 func (o *Outbox) Options() *outbox.Options {
 	return &outbox.Options{
-		Lease: o.Lease, MaxAttempts: o.Attempts, Backoff: outbox.Backoff{Base: o.Backoff.Initial, Max: o.Backoff.Max}, AfterDead: o.AfterDead,
+		Lease: o.Lease, MaxAttempts: o.Attempts, Backoff: outbox.Backoff{Base: o.Backoff.Base, Max: o.Backoff.Max}, AfterDead: o.AfterDead,
 	}
 }
 
@@ -69,10 +69,10 @@ func (c *Config) checkOutbox(r *reader) {
 	if at := "mongo.uri"; c.Mongo.URI == "" && !r.bad[at] {
 		r.mistake("outbox", "it is kept in a MongoDB, and none is named: set mongo.uri, --mongo or MONGODB_URI")
 	}
-	initial, most, retention := "outbox.backoff.initial", "outbox.backoff.max", "outbox.retention"
-	if p, ok := r.blame(initial, most); ok && c.Outbox.Backoff.Initial > c.Outbox.Backoff.Max {
-		r.mistake(p, "%s is %s, longer than %s %s: raise the second or lower the first", r.called(initial),
-			r.shown(initial, formatDuration(c.Outbox.Backoff.Initial)), r.called(most), r.shown(most, formatDuration(c.Outbox.Backoff.Max)))
+	base, most, retention := "outbox.backoff.base", "outbox.backoff.max", "outbox.retention"
+	if p, ok := r.blame(base, most); ok && c.Outbox.Backoff.Base > c.Outbox.Backoff.Max {
+		r.mistake(p, "%s is %s, longer than %s %s: raise the second or lower the first", r.called(base),
+			r.shown(base, formatDuration(c.Outbox.Backoff.Base)), r.called(most), r.shown(most, formatDuration(c.Outbox.Backoff.Max)))
 	}
 	for i := range c.Subscriptions {
 		ttl := entry(string(SectionSubscriptions), i) + ".ttl"

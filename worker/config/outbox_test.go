@@ -18,9 +18,9 @@ const boxed = "group: g\nmongo: {uri: 'mongodb://h'}\noutbox: "
 func TestOutboxKeys(t *testing.T) {
 	t.Parallel()
 	for file, want := range map[string]config.Outbox{
-		boxed: {Collection: "outbox", Attempts: 10, Backoff: config.Backoff{Initial: time.Second, Max: 5 * time.Minute}, Lease: 10 * time.Second, Retention: 72 * time.Hour},
-		boxed + "{collection: a.b, attempts: 3, backoff: {initial: 10m}, after_dead: continue, lease: 1s, retention: 1h}": {
-			Collection: "a.b", Attempts: 3, Backoff: config.Backoff{Initial: 10 * time.Minute, Max: 10 * time.Minute}, AfterDead: outbox.GoOn, Lease: time.Second,
+		boxed: {Collection: "outbox", Attempts: 10, Backoff: config.Backoff{Base: time.Second, Max: 5 * time.Minute}, Lease: 10 * time.Second, Retention: 72 * time.Hour},
+		boxed + "{collection: a.b, attempts: 3, backoff: {base: 10m}, after_dead: continue, lease: 1s, retention: 1h}": {
+			Collection: "a.b", Attempts: 3, Backoff: config.Backoff{Base: 10 * time.Minute, Max: 10 * time.Minute}, AfterDead: outbox.GoOn, Lease: time.Second,
 			Retention: time.Hour,
 		},
 	} {
@@ -29,7 +29,7 @@ func TestOutboxKeys(t *testing.T) {
 			t.Errorf("%s\n%+v", file, c.Outbox)
 		}
 		o := c.Outbox.Options()
-		if o.Lease != want.Lease || o.MaxAttempts != want.Attempts || o.AfterDead != want.AfterDead || o.Backoff != (outbox.Backoff{Base: want.Backoff.Initial, Max: want.Backoff.Max}) {
+		if o.Lease != want.Lease || o.MaxAttempts != want.Attempts || o.AfterDead != want.AfterDead || o.Backoff != (outbox.Backoff{Base: want.Backoff.Base, Max: want.Backoff.Max}) {
 			t.Errorf("%s\n%+v", file, o)
 		}
 	}
@@ -59,7 +59,7 @@ func TestOutboxBoundsAreTheDrainers(t *testing.T) {
 	}
 	for _, keys := range []string{
 		"attempts: 0", "attempts: 1", "attempts: 1000000", "attempts: 1000001", "lease: 99ms", "lease: 100ms", "lease: 1d", "lease: 25h",
-		"backoff: {initial: 500us}", "backoff: {initial: 1ms}", "backoff: {initial: 1d}", "backoff: {initial: 25h}", "backoff: {max: 30d}", "backoff: {max: 31d}",
+		"backoff: {base: 500us}", "backoff: {base: 1ms}", "backoff: {base: 1d}", "backoff: {base: 25h}", "backoff: {max: 30d}", "backoff: {max: 31d}",
 	} {
 		var o outbox.Options
 		c, _ := config.Parse("w", []byte(boxed+"{"+keys+"}"), env(nil))
@@ -79,8 +79,8 @@ func TestOutboxBoundsAreTheDrainers(t *testing.T) {
 func raw(keys string) *outbox.Options {
 	return map[string]*outbox.Options{
 		"attempts: 0": {MaxAttempts: -1}, "attempts: 1000001": {MaxAttempts: 1_000_001}, "lease: 99ms": {Lease: 99 * time.Millisecond},
-		"lease: 25h": {Lease: 25 * time.Hour}, "backoff: {initial: 500us}": {Backoff: outbox.Backoff{Base: 500 * time.Microsecond}},
-		"backoff: {initial: 25h}": {Backoff: outbox.Backoff{Base: 25 * time.Hour}}, "backoff: {max: 31d}": {Backoff: outbox.Backoff{Max: 31 * 24 * time.Hour}},
+		"lease: 25h": {Lease: 25 * time.Hour}, "backoff: {base: 500us}": {Backoff: outbox.Backoff{Base: 500 * time.Microsecond}},
+		"backoff: {base: 25h}": {Backoff: outbox.Backoff{Base: 25 * time.Hour}}, "backoff: {max: 31d}": {Backoff: outbox.Backoff{Max: 31 * 24 * time.Hour}},
 	}[keys]
 }
 

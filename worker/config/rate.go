@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/onceish/onceish/flow"
 )
 
 // mostStarts is what flow.NewRate takes in a second.
@@ -35,6 +37,14 @@ func (r Rate) perSecond() float64 { return float64(r.Count) / r.Per.Seconds() }
 
 // burst is what may start at once after a pause: a second's worth, and at least one.
 func (r Rate) burst() int { return max(1, int(r.perSecond())) }
+
+// limit is a limiter of its own for each call; nil for no limit.
+func (r Rate) limit() (flow.Limiter, error) {
+	if r == (Rate{}) {
+		return nil, nil //nolint:nilnil // no limit
+	}
+	return flow.NewRate(r.perSecond(), r.burst())
+}
 
 func parseRate(s string) (Rate, error) {
 	number, unit, ok := strings.Cut(s, "/")

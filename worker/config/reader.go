@@ -107,6 +107,19 @@ func (r *reader) blame(paths ...string) (at string, ok bool) {
 	return at, true
 }
 
+// has reports whether somebody gave a key.
+func (r *reader) has(at string) bool {
+	_, given := r.given[at]
+	return given
+}
+
+// exclusive refuses two keys that are both there.
+func (r *reader) exclusive(one, other, a, b string) {
+	if p, ok := r.blame(other, one); ok && a != "" && b != "" {
+		r.mistake(p, "%s and %s exclude each other: keep one", one, other)
+	}
+}
+
 // shown is a value as it may be shown.
 func (r *reader) shown(at, value string) string {
 	if o := r.given[at]; o.hidden() {

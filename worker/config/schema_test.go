@@ -60,12 +60,12 @@ func good() []string {
 		strings.TrimPrefix(smallest, "group: billing\n") + "x-mine: [1, {a: b}]\n", // --group
 		"nats:\nmongo: {}\nlog: ~\n" + smallest,
 		with("concurrency: ${ONE}", "lease: '${D:30s}'", "rate: ${R:5/h}", "order: ${O:key}", "start: ${S:latest}", "attempts: 16"),
-		with("concurrency: '${ONE}'", "backoff: {initial: '${D:1s}'}", "mode: ${M:seen-mark}", "ttl: 1w2d", "start: 2026-01-31T15:04:05.5+02:00"),
+		with("concurrency: '${ONE}'", "backoff: {base: '${D:1s}'}", "mode: ${M:seen-mark}", "ttl: 1w2d", "start: 2026-01-31T15:04:05.5+02:00"),
 		"nats: {provision: '${P:true}'}\n" + handled("{log: }"),
 		handled("{log: {}}"), handled("{log: {data: true}}"), handled("{exec: {command: ./a}}"), handled("{exec: '${C:./a}'}"), handled("{publish: b}"),
 		handled("{http: 'https://u:p@h:8080/x?y=z'}"), handled("{http: {url: 'http://[::1]', headers: {}}}"), handled("{http: {url: 'http://h', statuses: '401-405=permanent,409 = done'}}"), handled("{http: {url: '${U:http://h}', headers: {a-B: c}}}"),
 		boxed, boxed + "{}", boxed + "{collection: c, attempts: 5, after_dead: continue, retention: '${R:2d}'}",
-		boxed + "{backoff: {initial: 1s}}\nsubscriptions: [{topic: a, handler: {publish: {topic: b, outbox: true}}}]\n",
+		boxed + "{backoff: {base: 1s}}\nsubscriptions: [{topic: a, handler: {publish: {topic: b, outbox: true}}}]\n",
 		"x-h: &h {exec: ./a}\ngroup: g\nsubscriptions: [{<<: {topic: a}, handler: *h}]\n",
 	}
 }
@@ -94,6 +94,7 @@ func TestSchemaRefusesWhatLintRefuses(t *testing.T) {
 		"scheme", "names no host", "port is", "mongodb://", "set for each request", "an underscore", "no publisher may", "control character", "in other letters", // URLs and headers
 		"in decimal digits", "not a duration from", "292 years", "more than 1000000000", // bounds of what is text
 		"has a NUL", "131072 bytes", "and no range", "is there twice: remove one", // of texts
+		"exclude each other", "a client needs both", "in the transaction", "in mode transactional",
 		"2026-01-31\" is", // a time to YAML
 		"has a tag", "is text, but it must be true or false: remove the quotes",
 		"list, but a mapping is wanted: put keys below it", "this is not YAML", // several mistakes

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/onceish/onceish/worker/internal/command"
 )
 
 // meanings are what a status may say about an event.
@@ -58,16 +56,4 @@ func showStatuses(all map[int]string) string {
 		parts = append(parts, fmt.Sprintf("%d=%s", status, all[status]))
 	}
 	return strings.Join(parts, ", ")
-}
-
-// commandLine is a line that a shell can be given.
-func commandLine[S any](name string, at func(*S) *string) *leaf[S, string] {
-	l := text(name, "a command line", at, func(s string) error {
-		if s == "" {
-			return fmt.Errorf("it is empty: it must be a command line")
-		}
-		return command.CheckLine(s)
-	})
-	l.shape["minLength"] = 1
-	return l
 }

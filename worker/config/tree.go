@@ -21,7 +21,10 @@ func tree() object[Config] {
 		under("mongo", "where it is remembered what was handled, and where the outbox is", func(c *Config) *Mongo { return &c.Mongo },
 			text("uri", "a URI such as mongodb://localhost:27017/billing", func(m *Mongo) *string { return &m.URI }, validMongo).
 				discreet().secret().on("mongo", "URI").in("MONGODB_URI").
-				doc("MongoDB that remembers what was handled, and has the outbox; without one, a key-value bucket in NATS remembers it")),
+				doc("MongoDB that remembers what was handled, and has the outbox; without one, a key-value bucket in NATS remembers it"),
+			formed("namespace", "1 to 50 letters, digits, '-' and '_'", func(m *Mongo) *string { return &m.Namespace }, namespaceForm).otherwise("none").
+				on("namespace", "NAME").in("ONCEISH_NAMESPACE").
+				doc("makes the worker's collections dedupe.NAME and outbox.NAME: where workers on several NATS clusters share a database, each cluster needs its own")),
 		text("data_dir", "a directory", func(c *Config) *string { return &c.DataDir }, nil).
 			on("data-dir", "DIRECTORY").in("ONCEISH_DATA_DIR").otherwise("$XDG_DATA_HOME/onceish or ~/.local/share/onceish").
 			doc("where the worker's own server keeps its data"),
@@ -35,20 +38,6 @@ func tree() object[Config] {
 		either("outbox", "a collection of mongo.uri whose rows this worker publishes", func(c *Config) **Outbox { return &c.Outbox }, outboxKeys()...),
 		several("subscriptions", "what the group handles, and how; topics must not overlap",
 			func(c *Config) *[]Subscription { return &c.Subscriptions }, subscriptionKeys(limits, defaults)...).without("outbox"),
-	}
-}
-
-func natsKeys() []key[NATS] {
-	return []key[NATS]{
-		text("url", "a URL such as nats://localhost:4222", func(n *NATS) *string { return &n.URL }, validServers).
-			discreet().secret().on("nats", "URL").in("NATS_URL").
-			doc("NATS server, or several separated by commas; without one, the worker command runs its own").
-			unserved("NATS server, or several separated by commas; required"),
-		text("credentials", "a file", func(n *NATS) *string { return &n.Credentials }, nil).
-			on("nats-creds", "FILE").in("NATS_CREDS").doc("file with the credentials of a NATS user"),
-		yesNo("provision", func(n *NATS) *bool { return &n.Provision }).
-			on("provision", "").doc("make streams that are missing; on the worker's own server they always are").
-			unserved("make streams that are missing"),
 	}
 }
 
@@ -67,12 +56,13 @@ func subscriptionKeys(limits consumer.Limits, defaults *consumer.Options) []key[
 		count("crashes", func(s *s) *int { return &s.Crashes }, limits.MaxCrashes).byDefault(defaults.MaxCrashes).
 			on("crashes", "N").doc("crashes at which an event is dead-lettered: its worker died while it ran"),
 		under("backoff", "waits after failures, drawn evenly up to a bound that doubles", func(s *s) *Backoff { return &s.Backoff },
-			span("initial", func(b *Backoff) *time.Duration { return &b.Initial }, limits.BackoffBase).byDefault(defaults.Backoff.Base).
-				on("backoff", "DURATION").doc("longest wait after the first failure; it doubles"),
+			span("base", func(b *Backoff) *time.Duration { return &b.Base }, limits.BackoffBase).byDefault(defaults.Backoff.Base).
+				on("backoff-base", "DURATION").doc("longest wait after the first failure; it doubles"),
 			span("max", func(b *Backoff) *time.Duration { return &b.Max }, limits.BackoffMax).byDefault(defaults.Backoff.Max).
-				otherwise(formatDuration(defaults.Backoff.Max)+", or initial if that is longer").
+				otherwise(formatDuration(defaults.Backoff.Max)+", or base if that is longer").
 				on("backoff-max", "DURATION").doc("longest wait after any failure")),
 		span("run_limit", func(s *s) *time.Duration { return &s.RunLimit }, limits.RunLimit).byDefault(defaults.RunLimit).
+			otherwise(formatDuration(defaults.RunLimit)+", or 30s in mode transactional").
 			on("run-limit", "DURATION").doc("how long one run may take"),
 		span("lease", func(s *s) *time.Duration { return &s.Lease }, limits.Lease).byDefault(defaults.Lease).
 			on("lease", "DURATION").doc("after how long another worker takes over from one that died"),
@@ -90,8 +80,12 @@ func subscriptionKeys(limits consumer.Limits, defaults *consumer.Options) []key[
 			on("dead-letter", "TOPIC").doc("topic for events that are given up; it needs a stream"),
 		oneOf("order", func(s *s) *Order { return &s.Order }, words(OrderKey, OrderNone, OrderTopic)...).
 			on("order", "ORDER").doc("which events run one after the other: those with one key, none, or all of the topic"),
-		oneOf("mode", func(s *s) *consumer.Mode { return &s.Mode }, named[consumer.Mode]{"claimed", consumer.Claimed}, named[consumer.Mode]{"seen-mark", consumer.SeenMark}).
-			on("mode", "MODE").doc("claimed, or seen-mark: cheaper, and two copies at once may both run"),
+		oneOf("mode", func(s *s) *consumer.Mode { return &s.Mode }, named[consumer.Mode]{"claimed", consumer.Claimed}, named[consumer.Mode]{"seen-mark", consumer.SeenMark}, named[consumer.Mode]{"transactional", consumer.Transactional}).
+			on("mode", "MODE").doc("claimed; seen-mark: cheaper, and two copies at once may both run; or transactional: mark and outbox row are committed together"),
+		formed("id", "a member of the payload such as order.id", func(s *s) *string { return &s.ID }, pathForm).otherwise("the event's own").
+			on("id", "PATH").doc("member of the JSON payload, such as order.id, that tells events of a topic apart; an event without it is dead-lettered"),
+		oneOf("fingerprint", func(s *s) *Fingerprint { return &s.Fingerprint }, words(FingerprintBytes, FingerprintJSON, FingerprintNone)...).
+			on("fingerprint", "FINGERPRINT").doc("what tells two payloads under one id apart, of which the second is dead-lettered: bytes, json (however it is written), or none"),
 		perTime("rate", func(s *s) *Rate { return &s.Rate }).
 			on("rate", "RATE").otherwise("no limit").doc("how many handlers may start in this process, such as 100/s, 30/m or 5/h"),
 	}
@@ -114,7 +108,8 @@ func handlerKeys() []key[Handler] {
 			headers("headers", "what to send with each event; values are never shown",
 				func(h *HTTPHandler) *map[string]string { return &h.Headers }),
 			headerNames("pass_headers", "headers of events that the service gets too, beside trace context, Content-Encoding, Content-Language and CloudEvents extensions",
-				func(h *HTTPHandler) *[]string { return &h.PassHeaders })),
+				func(h *HTTPHandler) *[]string { return &h.PassHeaders }),
+			under("tls", "files in PEM for https", func(h *HTTPHandler) *TLS { return &h.TLS }, tlsKeys("")...)),
 		either("publish", "publish events to another topic; a bare value is the topic", func(h *Handler) **PublishHandler { return &h.Publish },
 			topic("topic", func(p *PublishHandler) *string { return &p.Topic }).required().
 				doc("topic to publish to, on the same bus; it needs a stream"),

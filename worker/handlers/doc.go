@@ -9,7 +9,7 @@
 // # Commands
 //
 // [Exec] runs a line by /bin/sh, one process for each event. The event's data is its standard input. Its environment is the worker's,
-// without NATS_URL, NATS_CREDS and MONGODB_URI, and with these, all of which are always set:
+// without NATS_URL, NATS_CREDS, NATS_NKEY, NATS_KEY and MONGODB_URI, and with these, all of which are always set:
 //
 //	CE_ID CE_SOURCE CE_TYPE CE_TIME   attributes of the event; CE_TIME is empty if it is unknown
 //	TOPIC GROUP EVENT_KEY             where it was published, who handles it, what orders it (may be empty)
@@ -20,8 +20,11 @@
 // They come from whoever publishes: quote them as any other input ("$CE_ID"). No value becomes a part of the command line. An event
 // whose attributes cannot be in an environment (a NUL, more than 128 KiB) is dead-lettered.
 //
-// Exit status 0 is done, 65 never try again, everything else try again later; the end of what the
-// command wrote to standard error (2 KiB) is the reason. Output that cannot be passed on changes no
+// Exit status 0 is done, 65 never try again, 69 unavailable, 75 throttled (consumer.Unavailable,
+// consumer.Throttled), everything else try again later; the end of what the command wrote to
+// standard error (2 KiB) is the reason. A command that ends with 126 or 127 before any has succeeded
+// ends the worker: it does not exist, or cannot be executed. So does a worker that cannot start any
+// for 5 s while none runs. Neither is an attempt. Output that cannot be passed on changes no
 // answer. What it leaves running in its process group is killed when it ends. When it is stopped
 // (run limit, lease lost, drain time-out) its process group gets SIGTERM, and SIGKILL after a grace
 // of 2 s; what it exits with after that is not a success. What it had exited with before counts,
@@ -38,7 +41,9 @@
 //	{"delivery":1,"id":"1","source":"onceish","type":"t","topic":"t","group":"g","key":"","idempotency_key":"…","attempt":1,"token":1,"headers":{},"data":{}}
 //	{"delivery":1,"status":"done"}
 //	{"delivery":2,"status":"retry","reason":"busy","after":"30s"}
-//	{"delivery":3,"status":"permanent","reason":"no such customer"}
+//	{"delivery":3,"status":"throttled","after":"30s"}
+//	{"delivery":4,"status":"unavailable","reason":"the bank does not answer"}
+//	{"delivery":5,"status":"permanent","reason":"no such customer"}
 //
 // delivery counts from 1 in each life of the command. time and datacontenttype are left out if they are unknown. Data that is JSON is in data, other data
 // in data_base64, and none in neither. reason is for people; after is a Go duration or a number of seconds, else the backoff applies.
@@ -75,10 +80,11 @@
 // headers a service gets trace context, Content-Encoding, Content-Language, CloudEvents extensions, Onceish's own about dead letters, and those
 // in HTTPOptions.PassHeaders, which can name none that belongs to the connection, authorizes, routes, or says who is asking. Configured headers win over the event's.
 //
-// The status is the answer, whatever becomes of the body: 2xx done; 408, 409, 425, 429 and 5xx try again, not before Retry-After (seconds or
-// a date; at most 1 h, and at least 1 s, doubling with each attempt to 5 min); any other 4xx never try again, but for 407, which is a proxy's.
-// Redirects are not followed. They, any other status, and no answer at all are tried again. The start of the body (1 KiB)
-// is the reason. Of an answer no more than 64 KiB of headers and 64 KiB of body are read, and after the headers for no more than 200 ms.
+// The status is the answer, whatever becomes of the body: 2xx done; 429, and 503 with Retry-After, throttled; 401, 403, 404 and 405 refused, which is
+// consumer.Unavailable and, if it is the event's own, consumer.Permanent; 407, 408, 502, 503, 504 and 520 to 530 unavailable; 409, 425 and other
+// 5xx try again, not before Retry-After (seconds or a date; at most 1 h, and at least 1 s, doubling with each attempt to 5 min); any other 4xx
+// never try again. Redirects are not followed. They, any other status, and no answer at all are unavailable. HTTPOptions.Statuses says what else a
+// status means. The start of the body (1 KiB) is the reason. Of an answer no more than 64 KiB of headers and 64 KiB of body are read, and after the headers for no more than 200 ms.
 //
 // A run sends one request. A connection is kept for 1 s, so that a request hardly ever meets a server that is just closing it; where it
 // does, the next attempt sends it again. HTTP_PROXY, HTTPS_PROXY and NO_PROXY are honoured.
@@ -91,7 +97,7 @@
 // Onceish-Origin-Id and Onceish-Origin-Source, percent-encoded. The Source is the default one.
 //
 // Stored, or there already, is done. What the bus can never take (bus.ErrTooLarge, bus.ErrInvalidEvent) is dead-lettered, and so is an event
-// that is on the topic already, which would come back for ever. Everything else is tried again.
+// that is on the topic already, which would come back for ever. What the bus refuses is tried again. Everything else is trouble of every event: consumer.Unavailable.
 //
 // By way of an outbox ([NewPublishOutbox]) the handler is done when the row is there: it does not wait for the bus, whose outages then fill the outbox and not
 // the subscription's retries. A drainer publishes the row, under the same id. What the bus does not take of it is a dead row, and no dead letter.

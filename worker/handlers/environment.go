@@ -16,7 +16,9 @@ import (
 const longestVariable = 128<<10 - 1
 
 // credentials are variables of the worker that are none of its commands' business: what they print ends up in dead letters.
-func credentials() []string { return []string{"NATS_URL", "NATS_CREDS", "MONGODB_URI"} }
+func credentials() []string {
+	return []string{"NATS_URL", "NATS_CREDS", "NATS_NKEY", "NATS_KEY", "MONGODB_URI"}
+}
 
 // inherited is env without credentials.
 func inherited(env []string) []string {

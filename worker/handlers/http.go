@@ -54,8 +54,7 @@ func NewHTTP(group, endpoint string, o *HTTPOptions) (*HTTP, error) {
 	}
 	h := &HTTP{
 		group: group, origin: u.Scheme + "://" + u.Host, timeout: opts.Timeout,
-		host: opts.Headers.Get("Host"), header: opts.Headers, allowed: make(map[string]bool, len(opts.PassHeaders)), secrets: secretsOf(u, opts.Headers),
-		statuses: opts.Statuses,
+		host: opts.Headers.Get("Host"), header: opts.Headers, allowed: make(map[string]bool, len(opts.PassHeaders)), secrets: secretsOf(u, opts.Headers), statuses: opts.Statuses,
 	}
 	for _, name := range opts.PassHeaders {
 		h.allowed[http.CanonicalHeaderKey(name)] = true

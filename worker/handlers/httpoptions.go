@@ -48,15 +48,15 @@ func (o *HTTPOptions) complete() (HTTPOptions, error) {
 	case c.Concurrency < 1 || c.Concurrency > maxConcurrency:
 		return c, fmt.Errorf("HTTPOptions.Concurrency is %d: it must be from 1 to %d, or 0 for %d", c.Concurrency, maxConcurrency, defaultConcurrency)
 	}
+	if err := checkStatuses(c.Statuses); err != nil {
+		return c, err
+	}
+	c.Statuses = maps.Clone(c.Statuses)
 	for _, name := range c.PassHeaders {
 		if err := PassableHeader(name); err != nil {
 			return c, fmt.Errorf("HTTPOptions.PassHeaders has %.64q: %w", name, err)
 		}
 	}
-	if err := checkStatuses(c.Statuses); err != nil {
-		return c, err
-	}
-	c.Statuses = maps.Clone(c.Statuses)
 	headers, err := configured(c.Headers)
 	c.Headers = headers
 	return c, err

@@ -59,6 +59,26 @@ func NewPublishOutbox(to Adder, topic string) (*Publish, error) {
 	})
 }
 
+// TransactionAdder adds events to an outbox, in the transaction of ctx: outbox/mongo has one. An event that is there already, or was, is no error; another
+// one under its id is outbox.ErrExists.
+type TransactionAdder interface {
+	Add(ctx context.Context, events ...bus.Event) (ids []string, err error)
+}
+
+// NewPublishTransacted is NewPublishOutbox for subscriptions of mode consumer.Transactional: the row and the mark of the event are committed together, or
+// neither is.
+func NewPublishTransacted(to TransactionAdder, topic string) (*Publish, error) {
+	if to == nil {
+		return nil, errors.New("the outbox is nil: give the one to add to")
+	}
+	return newPublisher(topic, func(ctx context.Context, e bus.Event) error {
+		if _, err := to.Add(ctx, e); err != nil {
+			return fmt.Errorf("by way of the outbox: %w", err)
+		}
+		return nil
+	})
+}
+
 func newPublisher(topic string, send func(context.Context, bus.Event) error) (*Publish, error) {
 	if err := bus.ValidTopic(topic); err != nil {
 		return nil, fmt.Errorf("publish to: %w", err)

@@ -113,6 +113,35 @@ func TestPublishTellsWhyItWasStopped(t *testing.T) {
 	}
 }
 
+// transaction is an outbox that adds only in the transaction that its context names.
+type transaction struct{ added []bus.Event }
+
+type transactionKey struct{}
+
+func (o *transaction) Add(ctx context.Context, events ...bus.Event) ([]string, error) {
+	if ctx.Value(transactionKey{}) == nil {
+		return nil, errors.New("there is no transaction")
+	}
+	o.added = append(o.added, events...)
+	return []string{events[0].ID}, nil
+}
+
+// What is published by way of an outbox in mode transactional is added in the transaction that marks the event.
+func TestPublishTransactedAddsInTheTransaction(t *testing.T) {
+	t.Parallel()
+	to := &transaction{}
+	p, err := NewPublishTransacted(to, target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Handle(context.WithValue(attempting(t, 1), transactionKey{}, true), placed()); err != nil || len(to.added) != 1 || to.added[0].Topic != target {
+		t.Errorf("%v, %v", to.added, err)
+	}
+	if _, err := NewPublishTransacted(nil, target); err == nil {
+		t.Error("published to nil")
+	}
+}
+
 func TestPublishRefuses(t *testing.T) {
 	t.Parallel()
 	to := &publisher{}

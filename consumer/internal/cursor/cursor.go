@@ -56,6 +56,7 @@ type Cursor struct {
 	at     dedupe.Watermark // as it was last read or stored
 	info   bus.Info         // as last polled
 	told   uint64           // of info.Lost, by this source
+	rivals rivals
 }
 
 // New returns a Cursor that has asked nothing yet.
@@ -94,6 +95,7 @@ func (c *Cursor) Open(ctx context.Context) (Opened, error) {
 		_ = source.Close(ctx)
 		return Opened{}, err
 	}
+	c.warnOfForgetting(&p, &info)
 	c.mu.Lock()
 	old := c.source
 	c.source, c.at, c.info, c.told = source, p.at, info, 0
@@ -216,7 +218,7 @@ func (c *Cursor) Keep(ctx context.Context, asked time.Time, info bus.Info, step 
 	}
 	c.mu.Unlock()
 	step(func(m Machine, _ time.Time) { m.Advanced(bus.Position(next.Position)) })
-	return nil
+	return c.lookForRivals(ctx, next.Stream)
 }
 
 // next is the watermark after these events were settled.

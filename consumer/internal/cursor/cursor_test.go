@@ -395,6 +395,62 @@ func TestTellsWhatWasDroppedMeanwhile(t *testing.T) {
 }
 
 // An error of the store or the bus leaves the cursor as it was.
+// A store that is empty, while the bus knows what the group has settled, is not the one that was used before: it is said, once, and only then.
+func TestStoreThatForgotIsToldOf(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const said = "the bus knows the group on this topic and the store does not"
+	w.publish("1", "2")
+	c, opened := w.open(w.config())
+	w.handle(c, opened.Watermark, 2)
+	w.advance(c)
+	w.open(w.config())
+	if strings.Contains(w.log.String(), said) {
+		t.Errorf("of the same store it is said: %s", &w.log)
+	}
+	other, err := memdedupe.New(nil)
+	w.check(err)
+	w.store = other
+	w.open(w.config())
+	w.open(w.config())
+	if n := strings.Count(w.log.String(), said); n != 1 {
+		t.Errorf("said %d times: %s", n, &w.log)
+	}
+}
+
+// Two clusters that share a store share marks. Whoever sees the watermark of another stream move says so, once; one that stands still is
+// that of a stream that was replaced.
+func TestTwoClustersOnOneStoreAreToldOf(t *testing.T) {
+	t.Parallel()
+	one, two := newWorld(t), newWorld(t)
+	two.store = one.store
+	const said = "another process moves the group's watermark in another stream"
+	_, err := one.store.Begin(t.Context(), "g", "t.>", dedupe.Watermark{Position: dedupe.Position{Stream: "gone@1", Sequence: 0}})
+	one.check(err)
+	here, opened := one.open(one.config())
+	var there *Cursor
+	for i := range 3 * rivalsEvery {
+		one.publish(fmt.Sprint("a", i))
+		one.handle(here, opened.Watermark, 1)
+		one.advance(here)
+		if i < rivalsEvery {
+			continue
+		}
+		if strings.Contains(one.log.String(), said) && i == rivalsEvery {
+			t.Fatalf("said of a stream that is gone: %s", &one.log)
+		}
+		if there == nil {
+			there, _ = two.open(two.config())
+		}
+		two.publish(fmt.Sprint("b", i))
+		two.handle(there, bus.Position{}, 1)
+		two.advance(there)
+	}
+	if n := strings.Count(one.log.String(), said); n != 1 {
+		t.Errorf("said %d times: %s", n, &one.log)
+	}
+}
+
 func TestOpenFails(t *testing.T) {
 	w := newWorld(t)
 	c, opened := w.open(w.config())

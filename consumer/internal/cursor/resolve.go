@@ -28,12 +28,14 @@ type place struct {
 	resume bus.Position // of a consumer that is not there
 	first  uint64       // the first sequence that the stream has; 0: it has no event
 	known  bool
+	// forgotten says that the group has a consumer and the store had no watermark of it.
+	forgotten bool
 }
 
 // resolve decides where the group goes on, and keeps it. Several processes may do so at once: one of them
 // decides, and the others find what it kept.
 func (c *Cursor) resolve(ctx context.Context) (place, error) {
-	known := false
+	known, forgotten := false, false
 	for try := range resolveTries {
 		// Before the stream is looked at: what is kept by then is in it, unless it was replaced.
 		kept, err := c.watermarks.Watermarks(ctx, c.o.Group, c.o.Topic)
@@ -46,6 +48,12 @@ func (c *Cursor) resolve(ctx context.Context) (place, error) {
 		}
 		if try == 0 { // later it is what was begun here
 			known = info.Known || len(kept) > 0
+			if info.Known && len(kept) == 0 && c.o.Watermarks != nil { // or another process has just begun
+				if kept, err = c.watermarks.Watermarks(ctx, c.o.Group, c.o.Topic); err != nil {
+					return place{}, err
+				}
+				forgotten = len(kept) == 0
+			}
 		}
 		i := slices.IndexFunc(kept, func(w dedupe.Watermark) bool { return w.Stream == info.Start.Stream })
 		if i < 0 {
@@ -54,7 +62,7 @@ func (c *Cursor) resolve(ctx context.Context) (place, error) {
 			var p place
 			var ok bool
 			if p, ok, err = c.goOn(ctx, &info, kept[i]); ok && err == nil {
-				p.known, p.first = known, info.First.Sequence
+				p.known, p.forgotten, p.first = known, forgotten, info.First.Sequence
 				return p, nil
 			}
 		}
@@ -91,7 +99,8 @@ func (c *Cursor) enter(ctx context.Context, info *bus.TopicInfo, kept []dedupe.W
 		if err := c.refuse(info, newest); err != nil {
 			return err
 		}
-		c.o.Log.Info("the stream is another one than the group knows, and all in it is newer: starting at its first event",
+		c.o.Log.Warn("the stream is another one than the group knows, and all in it is newer: starting at its first event; if the other one is still used, on another "+
+			"cluster of the bus, give each a database, or a namespace, of its own: they share their marks, and an event of one is taken for the other's",
 			"topic", c.o.Topic, "group", c.o.Group, "stream", at.Stream, "first", info.First.Sequence, "last", info.Last.Sequence,
 			"known_stream", newest.Stream, "known_sequence", newest.Sequence, "known_stored", newest.Stored)
 	}
@@ -124,7 +133,7 @@ func (c *Cursor) refuse(info *bus.TopicInfo, known dedupe.Watermark) error {
 	}
 	return fmt.Errorf("%w: group %q has handled topic %q up to sequence %d of %q, stored at %v; %q has sequences %d (stored at %v) "+
 		"to %d (stored at %v), and nothing proves that they are a copy, so events would be skipped or handled again: "+
-		"set Options.FromStream (start_stream, --start-stream) to %q and Options.From (start, --start) to where the group goes on",
+		"set Options.FromStream (start_stream, --start-stream) to %q and Options.From (start, --start) to where the group goes on; if the two streams are on two clusters of the bus, give each a database, or a namespace, of its own",
 		ErrStreamReplaced, c.o.Group, c.o.Topic, known.Sequence, known.Stream, known.Stored, info.Start.Stream,
 		info.First.Sequence, info.First.Stored, info.Last.Sequence, info.Last.Stored, info.Start.Stream)
 }

@@ -1,0 +1,133 @@
+package jetstream
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Group is a group on a topic, as the server sees its consumer.
+type Group struct {
+	Name, Topic      string
+	Stream, Consumer string
+	// Pending is how many events were never delivered to the group, Unsettled how many were delivered and are not acknowledged.
+	Pending, Unsettled uint64
+	// Pulls is how many requests for events wait at the server: none if the group has no members, or if they take no more now.
+	Pulls int
+	// Idle is how long ago an event was delivered or acknowledged. Zero: never, or before the server was started.
+	Idle time.Duration
+}
+
+// ErrGroupRuns is returned by RemoveGroup when the group has members, or may have.
+var ErrGroupRuns = errors.New("the group has members")
+
+// What a consumer's metadata says of whom it serves.
+const (
+	metadataGroup = "onceish.group"
+	metadataTopic = "onceish.topic"
+)
+
+// Groups returns the groups whose consumers Onceish has made, on all streams that the user may list, by name and topic. Those of a group
+// whose name has other characters than letters, digits, '-' and '_', and that an older version made, are not found. It takes
+// $JS.API.STREAM.NAMES and $JS.API.CONSUMER.LIST.>.
+func (b *Bus) Groups(ctx context.Context) ([]Group, error) {
+	streams, err := b.streamNames(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	var out []Group
+	for _, name := range streams {
+		some, err := b.groupsOf(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, some...)
+	}
+	slices.SortFunc(out, func(a, b Group) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Topic, b.Topic)) })
+	return out, nil
+}
+
+func (b *Bus) groupsOf(ctx context.Context, stream string) (out []Group, err error) {
+	ctx, cancel := b.within(ctx)
+	defer cancel()
+	s, err := b.js.Stream(ctx, stream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, nil // it has just gone
+	}
+	if err != nil {
+		return nil, b.explain(fmt.Sprintf("read stream %q", stream), err)
+	}
+	list := s.ListConsumers(ctx)
+	for info := range list.Info() {
+		if g, ok := groupOf(info); ok {
+			out = append(out, g)
+		}
+	}
+	if err := list.Err(); err != nil {
+		return nil, b.explain(fmt.Sprintf("list the consumers of stream %q", stream), err)
+	}
+	return out, nil
+}
+
+// groupOf reads whom a consumer serves; ok is false for consumers of others.
+func groupOf(info *jetstream.ConsumerInfo) (g Group, ok bool) {
+	group, topic := info.Config.Metadata[metadataGroup], info.Config.Metadata[metadataTopic]
+	if group == "" {
+		topic = info.Config.FilterSubject
+		group = strings.TrimSuffix(info.Name, "-"+readable(topic)+info.Name[max(0, strings.LastIndexByte(info.Name, '-')):])
+	}
+	if group == "" || ConsumerName(group, topic) != info.Name {
+		return Group{}, false
+	}
+	g = Group{
+		Name: group, Topic: topic, Stream: info.Stream, Consumer: info.Name,
+		Pending: info.NumPending, Unsettled: uint64(max(0, info.NumAckPending)), Pulls: info.NumWaiting,
+	}
+	for _, at := range []*time.Time{info.Delivered.Last, info.AckFloor.Last} {
+		if at != nil && (g.Idle == 0 || info.TimeStamp.Sub(*at) < g.Idle) {
+			g.Idle = max(1, info.TimeStamp.Sub(*at))
+		}
+	}
+	return g, true
+}
+
+// Busy returns ErrGroupRuns, with the reason, if the group has members, or may have: requests for events wait, or events are not settled.
+func (g *Group) Busy() error {
+	switch {
+	case g.Pulls > 0:
+		return fmt.Errorf("jetstream: group %q on topic %q: %w: %d requests for events wait: stop its workers first", g.Name, g.Topic, ErrGroupRuns, g.Pulls)
+	case g.Unsettled > 0:
+		return fmt.Errorf("jetstream: group %q on topic %q: %w, or had some until lately: %d events were delivered and are not settled: make sure that none of its workers run",
+			g.Name, g.Topic, ErrGroupRuns, g.Unsettled)
+	}
+	return nil
+}
+
+// RemoveGroup deletes a group's consumer, for good: the group is new on the topic afterwards, but for what a dedupe store remembers. While
+// requests for events wait, it returns ErrGroupRuns: a member would make the consumer again. A group with unsettled events may have
+// members that run them and take no more: it is ErrGroupRuns too, unless sure says that there are none. What is gone already is no error.
+func (b *Bus) RemoveGroup(ctx context.Context, g Group, sure bool) error {
+	info, err := b.consumerInfo(ctx, g.Stream, g.Consumer)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	g.Pulls, g.Unsettled = info.NumWaiting, uint64(max(0, info.NumAckPending))
+	if err := g.Busy(); err != nil && (g.Pulls > 0 || !sure) {
+		return err
+	}
+	ctx, cancel := b.within(ctx)
+	defer cancel()
+	if err := b.js.DeleteConsumer(ctx, g.Stream, g.Consumer); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return b.explain(fmt.Sprintf("delete consumer %q of stream %q", g.Consumer, g.Stream), err)
+	}
+	return nil
+}

@@ -1,0 +1,120 @@
+package jetstream_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onceish/onceish/bus"
+	natsbus "github.com/onceish/onceish/bus/jetstream"
+)
+
+// Groups are listed under their own names, whatever these are, with what waits for them; consumers of others are none.
+func TestGroupsAreListedWithWhatWaits(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.makeConsumer(t, func(*jetstream.ConsumerConfig) {}) // as an older version made it
+	for name, on := range map[string]string{"mail & more": "orders.>", "audit": "orders.*"} {
+		src, err := w.bus.Subscribe(t.Context(), on, name, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := src.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.js.CreateConsumer(t.Context(), stream, jetstream.ConsumerConfig{Durable: "someone-orders-else", FilterSubject: topic}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.bus.Publish(t.Context(), bus.Event{ID: "1", Topic: topic}, bus.Event{ID: "2", Topic: topic}); err != nil {
+		t.Fatal(err)
+	}
+	groups, err := w.bus.Groups(t.Context())
+	if err != nil || len(groups) != 3 {
+		t.Fatalf("%+v, %v", groups, err)
+	}
+	for i, want := range [][2]string{{"audit", "orders.*"}, {group, topic}, {"mail & more", "orders.>"}} {
+		if g := groups[i]; g.Name != want[0] || g.Topic != want[1] || g.Stream != stream || g.Consumer != natsbus.ConsumerName(want[0], want[1]) || g.Pending != 2 || g.Idle != 0 {
+			t.Errorf("%+v, want %v", g, want)
+		}
+	}
+}
+
+// A group is removed when it has no members, and only then: a member would make the consumer again.
+func TestGroupWithMembersIsNotRemoved(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	src := w.subscribe(t, nil)
+	if _, err := w.bus.Publish(t.Context(), bus.Event{ID: "1", Topic: topic}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := src.Fetch(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	g := natsbus.Group{Name: group, Topic: topic, Stream: stream, Consumer: name}
+	if err := w.bus.RemoveGroup(t.Context(), g, false); !errors.Is(err, natsbus.ErrGroupRuns) {
+		t.Errorf("with an event that is not settled: %v", err)
+	}
+	if w.consumer(t) == nil {
+		t.Error("the consumer is gone")
+	}
+	if err := src.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := w.bus.RemoveGroup(t.Context(), g, true); err != nil {
+			t.Error(err)
+		}
+	}
+	if groups, err := w.bus.Groups(t.Context()); err != nil || len(groups) > 0 {
+		t.Errorf("%+v, %v", groups, err)
+	}
+}
+
+// A member that waits for events shows as one: nobody's word goes before that.
+func TestGroupThatWaitsForEventsIsNotRemoved(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.makeConsumer(t, func(*jetstream.ConsumerConfig) {})
+	pulling, err := w.js.Consumer(t.Context(), stream, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	messages, err := pulling.Messages()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer messages.Stop()
+	next := make(chan error, 1)
+	go func() {
+		_, err := messages.Next()
+		next <- err
+	}()
+	eventually(t, "a pull", func() bool { return w.consumer(t).NumWaiting > 0 })
+	g := natsbus.Group{Name: group, Topic: topic, Stream: stream, Consumer: name}
+	if err := w.bus.RemoveGroup(t.Context(), g, true); !errors.Is(err, natsbus.ErrGroupRuns) {
+		t.Error(err)
+	}
+	messages.Stop()
+	<-next
+}
+
+// On a work queue an event has one group: whoever comes second is told who has its events, and what to do.
+func TestSecondGroupOnAWorkQueueIsToldWhoHasItsEvents(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	makeStream(t, w.js, jetstream.StreamConfig{Name: "work", Subjects: []string{"work.>"}, Retention: jetstream.WorkQueuePolicy})
+	src, err := w.bus.Subscribe(t.Context(), "work.*", "billing", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = src.Close(t.Context()) }()
+	_, err = w.bus.Subscribe(t.Context(), "work.a", "mail", nil)
+	for _, want := range []string{"work queue", `group "billing" on topic "work.*" has those that match`, "worker groups remove", "10100"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v\nwant %s", err, want)
+		}
+	}
+}

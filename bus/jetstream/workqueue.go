@@ -1,0 +1,56 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onceish/onceish/bus"
+)
+
+// Codes of refusals by a work queue, on which an event has one consumer.
+const (
+	codeNotUnique jetstream.ErrorCode = 10100 // another consumer's filter overlaps
+	codeNotAll    jetstream.ErrorCode = 10099 // another consumer has no filter
+)
+
+// explainConflict says who has the events of a work queue that a consumer was to get, if that is why it was refused.
+func (b *Bus) explainConflict(ctx context.Context, stream, filter string, err error) error {
+	refused, ok := errors.AsType[*jetstream.APIError](err)
+	if !ok || refused.ErrorCode != codeNotUnique && refused.ErrorCode != codeNotAll {
+		return err
+	}
+	return fmt.Errorf("%w: the stream is a work queue, where each event goes to one group alone, and %s: use that group's name, remove it (worker groups remove), "+
+		"choose topics that do not overlap, or make the stream with another retention: interest, or limits", err, b.queueHolders(ctx, stream, filter))
+}
+
+// queueHolders names the consumers that have a work queue's events under a filter, as far as the user may know.
+func (b *Bus) queueHolders(ctx context.Context, stream, filter string) string {
+	ctx, cancel := b.within(ctx)
+	defer cancel()
+	const unknown = "another consumer has those that match"
+	s, err := b.js.Stream(ctx, stream)
+	if err != nil {
+		return unknown
+	}
+	var found []string
+	for info := range s.ListConsumers(ctx).Info() {
+		filters := slices.Concat([]string{info.Config.FilterSubject}, info.Config.FilterSubjects)
+		if !slices.ContainsFunc(filters, func(f string) bool { return f == "" || bus.Overlap(f, filter) }) {
+			continue
+		}
+		name := fmt.Sprintf("consumer %q", info.Name)
+		if g, ok := groupOf(info); ok {
+			name = fmt.Sprintf("group %q on topic %q", g.Name, g.Topic)
+		}
+		found = append(found, name)
+	}
+	if len(found) == 0 {
+		return unknown
+	}
+	return strings.Join(found, " and ") + " has those that match"
+}

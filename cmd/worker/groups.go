@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	natsbus "github.com/onceish/onceish/bus/jetstream"
+	"github.com/onceish/onceish/internal/commandline"
+	"github.com/onceish/onceish/worker"
+	"github.com/onceish/onceish/worker/config"
+)
+
+func groupsCommand(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
+	return &cli.Command{
+		Name:  "groups",
+		Usage: "look after the groups that consume from NATS",
+		Description: `A group has a durable consumer on each of its topics, and marks and a watermark in its store.
+
+Examples:
+   worker groups list
+   worker groups lag billing -o json | jq '[.groups[].pending] | add'
+   worker groups remove billing-old --mongo mongodb://localhost:27017/shop
+
+Exit status: 0 done, 1 failed, or not asked for after all, 2 wrong usage.`,
+		Commands:     []*cli.Command{listGroupsCommand(stdout, stderr), lagCommand(stdout, stderr), removeGroupCommand(stdin, stdout, stderr)},
+		OnUsageError: commandline.UsageError,
+		Action:       noGroupsCommand,
+	}
+}
+
+// noGroupsCommand is called when the argument is no command.
+func noGroupsCommand(_ context.Context, cmd *cli.Command) error {
+	if name := cmd.Args().First(); name != "" {
+		return commandline.Usagef(cmd, "there is no command %q of groups: list, lag or remove", name)
+	}
+	return cli.ShowSubcommandHelp(cmd)
+}
+
+// groupsSections are what listing groups takes of a worker's configuration.
+var groupsSections = []config.Section{config.SectionNATS, config.SectionDataDir, config.SectionLog}
+
+func listGroupsCommand(stdout, stderr io.Writer) *cli.Command {
+	return &cli.Command{
+		Name: "list", Usage: "list the groups, their topics, streams and consumers", ArgsUsage: "[GROUP]",
+		Flags:        append(outputFlags(), config.Flags(groupsSections...)...),
+		OnUsageError: commandline.UsageError,
+		Action: func(ctx context.Context, cmd *cli.Command) error {
+			return showGroups(ctx, cmd, stdout, stderr, "GROUP\tTOPIC\tSTREAM\tCONSUMER", func(g *natsbus.Group) string {
+				return fmt.Sprintf("%s\t%s\t%s\t%s", visible(g.Name), visible(g.Topic), visible(g.Stream), visible(g.Consumer))
+			})
+		},
+	}
+}
+
+func lagCommand(stdout, stderr io.Writer) *cli.Command {
+	return &cli.Command{
+		Name: "lag", Usage: "show how far groups are behind", ArgsUsage: "[GROUP]",
+		Description: `PENDING events were never delivered to the group. UNSETTLED ones were: they run, or wait for their next attempt. PULLS are requests for events
+that wait at the server: none where no worker runs, or where all are busy. IDLE is how long ago an event was delivered or acknowledged;
+unknown if the server has started since.`,
+		Flags:        append(outputFlags(), config.Flags(groupsSections...)...),
+		OnUsageError: commandline.UsageError,
+		Action: func(ctx context.Context, cmd *cli.Command) error {
+			return showGroups(ctx, cmd, stdout, stderr, "GROUP\tTOPIC\tPENDING\tUNSETTLED\tPULLS\tIDLE", func(g *natsbus.Group) string {
+				idle := "unknown"
+				if g.Idle > 0 {
+					idle = g.Idle.Round(time.Second).String()
+				}
+				return fmt.Sprintf("%s\t%s\t%d\t%d\t%d\t%s", visible(g.Name), visible(g.Topic), g.Pending, g.Unsettled, g.Pulls, idle)
+			})
+		},
+	}
+}
+
+// groupJSON is a group on a topic, to programs.
+type groupJSON struct {
+	Group     string   `json:"group"`
+	Topic     string   `json:"topic"`
+	Stream    string   `json:"stream"`
+	Consumer  string   `json:"consumer"`
+	Pending   uint64   `json:"pending"`
+	Unsettled uint64   `json:"unsettled"`
+	Pulls     int      `json:"pulls"`
+	Idle      *float64 `json:"idle_seconds,omitempty"`
+}
+
+func newGroupJSON(g *natsbus.Group) groupJSON {
+	out := groupJSON{g.Name, g.Topic, g.Stream, g.Consumer, g.Pending, g.Unsettled, g.Pulls, nil}
+	if g.Idle > 0 {
+		seconds := g.Idle.Seconds()
+		out.Idle = &seconds
+	}
+	return out
+}
+
+// showGroups shows all groups, or the one that is named, which must be there.
+func showGroups(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer, head string, row func(*natsbus.Group) string) error {
+	if cmd.Args().Len() > 1 {
+		return commandline.Usagef(cmd, "%q is too much: name one group, or none for all", cmd.Args().Get(1))
+	}
+	return withGroups(ctx, cmd, stderr, groupsSections, func(c *worker.Connections) error {
+		groups, err := namedGroups(ctx, c, cmd.Args().First())
+		if err != nil {
+			return err
+		}
+		if wantsJSON(cmd) {
+			out := make([]groupJSON, len(groups))
+			for i := range groups {
+				out[i] = newGroupJSON(&groups[i])
+			}
+			return printJSON(stdout, struct {
+				Groups []groupJSON `json:"groups"`
+			}{out})
+		}
+		if len(groups) == 0 {
+			return nil
+		}
+		t := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
+		_, _ = fmt.Fprintln(t, head) // Flush tells of what fails
+		for i := range groups {
+			_, _ = fmt.Fprintln(t, row(&groups[i]))
+		}
+		return t.Flush()
+	})
+}
+
+// namedGroups are a group on all its topics. Empty: all groups.
+func namedGroups(ctx context.Context, c *worker.Connections, name string) (out []natsbus.Group, err error) {
+	all, err := c.Groups(ctx)
+	if name == "" || err != nil {
+		return all, err
+	}
+	for _, g := range all {
+		if g.Name == name {
+			out = append(out, g)
+		}
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("there is no group %q on %s: see worker groups list", name, c.BusName())
+	}
+	return out, nil
+}
+
+// withGroups calls f with connections that say little: what is asked for is the output.
+func withGroups(ctx context.Context, cmd *cli.Command, stderr io.Writer, sections []config.Section, f func(*worker.Connections) error) error {
+	c, err := config.FromFlags(cmd, sections...)
+	if err != nil {
+		return err
+	}
+	if !cmd.IsSet("log-level") {
+		c.Log.Level = "warn"
+	}
+	return connected(ctx, connectOptions(cmd, c, logger(c, stderr)), f)
+}
+
+func removeGroupCommand(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
+	sections := append([]config.Section{config.SectionMongo}, groupsSections...)
+	return &cli.Command{
+		Name: "remove", Usage: "remove a group that is no more", ArgsUsage: "GROUP",
+		Description: `It removes the group's consumers on all topics, and its marks and watermarks: in MongoDB with --mongo, else in the bucket of NATS. Nothing is left of it; a
+group of this name is new afterwards. A group whose workers run is refused. Of one with unsettled events nobody can tell: --force says that
+none of its workers runs. Marks inside of documents, of effects that change a document, stay until they expire.
+
+Example:
+   worker groups remove billing-old --mongo mongodb://localhost:27017/shop`,
+		Flags: append([]cli.Flag{
+			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, HideDefault: true, Usage: "do not ask; needed where nobody can be asked"},
+			&cli.BoolFlag{Name: "force", HideDefault: true, Usage: "also with unsettled events: none of the group's workers runs"},
+		}, append(outputFlags(), config.Flags(sections...)...)...),
+		OnUsageError: commandline.UsageError,
+		Action: func(ctx context.Context, cmd *cli.Command) error {
+			if cmd.Args().Len() != 1 {
+				return commandline.Usagef(cmd, "name one group")
+			}
+			group := cmd.Args().First()
+			ask := &change{cmd: cmd, stdin: stdin, stderr: stderr, verb: "remove"}
+			what := fmt.Sprintf("the group %q and all that is remembered of it", group)
+			if !cmd.Bool("yes") && !ask.canAsk() {
+				return commandline.Usagef(cmd, "remove %s: add --yes, for there is nobody to be asked", what)
+			}
+			return withGroups(ctx, cmd, stderr, sections, func(c *worker.Connections) error {
+				if !cmd.Bool("yes") && !ask.agreed(c.BusName(), what) {
+					return errNotWanted
+				}
+				r, err := c.RemoveGroup(ctx, group, cmd.Bool("force"))
+				if err != nil {
+					return err
+				}
+				return tellRemoved(cmd, stdout, group, r)
+			})
+		},
+	}
+}
+
+func tellRemoved(cmd *cli.Command, stdout io.Writer, group string, r worker.Removed) error {
+	switch {
+	case r == (worker.Removed{}):
+		return fmt.Errorf("there is nothing of a group %q: see worker groups list", group)
+	case wantsJSON(cmd):
+		return printJSON(stdout, r)
+	case cmd.Bool("quiet"):
+		return nil
+	}
+	_, err := fmt.Fprintf(stdout, "%d %s, %d marks and watermarks removed\n", r.Consumers, plural(r.Consumers, "consumer"), r.Marks)
+	return err
+}

@@ -1,0 +1,50 @@
+package kv
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+)
+
+// RemoveGroup implements dedupe.GroupRemover: it purges the group's keys. It takes $JS.API.STREAM.PURGE.KV_<bucket>.
+func (s *Store) RemoveGroup(ctx context.Context, group string) (removed int, err error) {
+	part := string(appendPart(nil, group))
+	for _, filter := range []string{kindEvent + ".*." + part + ".>", kindWatermark + "." + part + ".>"} {
+		n, err := s.purgeKeys(ctx, filter)
+		if err != nil {
+			return removed, fmt.Errorf("remove group %q from dedupe bucket %q: %w", group, s.bucket, err)
+		}
+		removed += n
+	}
+	return removed, nil
+}
+
+// purgeKeys removes the keys that match a filter.
+func (s *Store) purgeKeys(ctx context.Context, filter string) (int, error) {
+	ctx, cancel, err := s.begin(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer cancel()
+	request, err := json.Marshal(map[string]string{"filter": s.kept + filter})
+	if err != nil {
+		return 0, err
+	}
+	answers, err := s.x.do(ctx, 1, func(int) *nats.Msg { return &nats.Msg{Subject: s.purge, Data: request} })
+	if err != nil {
+		return 0, err
+	}
+	var answer struct {
+		Error  *apiError `json:"error"`
+		Purged int       `json:"purged"`
+	}
+	if err := json.Unmarshal(answers[0].Data, &answer); err != nil {
+		return 0, fmt.Errorf("unreadable answer to a purge: %w", err)
+	}
+	if answer.Error != nil {
+		return 0, answer.Error.judge()
+	}
+	return answer.Purged, nil
+}

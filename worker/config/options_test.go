@@ -1,0 +1,67 @@
+package config_test
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/worker/config"
+)
+
+// optionsOf are what a file says of its only subscription.
+func optionsOf(t *testing.T, file string) *consumer.Options {
+	t.Helper()
+	c, problems := config.Parse("worker.yaml", []byte(file), env(nil))
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	o, err := c.Subscriptions[0].Options()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// An event is known by the member of its payload that the file names, whatever id it was published under. Where that is missing, the event has
+// no identity, and is not taken for another one.
+func TestIdentityComesFromThePayload(t *testing.T) {
+	t.Parallel()
+	o := optionsOf(t, with("id: order.id"))
+	const spaced = " \n{ \"order\" : {\"x\":[{\"id\":1}],\"id\":12345678901234567890}}"
+	for data, want := range map[string]string{
+		`{"order":{"id":"a"}}`: "a", spaced: "12345678901234567890",
+		`{"order.id":"a"}`: "", `{"order":{"id":null}}`: "", `{"order":{"id":""}}`: "", `{"order":{"id":{}}}`: "", `{"order":"id"}`: "", `[]`: "", "": "", `{"order":{"id":"a"}`: "",
+	} {
+		if got := o.ID(bus.Event{ID: "its own", Data: []byte(data)}); got != want {
+			t.Errorf("%s: %q, want %q", data, got, want)
+		}
+	}
+	if o := optionsOf(t, smallest); o.ID != nil {
+		t.Error("without a path the identity is not the event's own")
+	}
+}
+
+func TestFingerprintIsTheOneThatTheFileNames(t *testing.T) {
+	t.Parallel()
+	one, other := bus.Event{Data: []byte(`{"a":1,"b":2}`)}, bus.Event{Data: []byte(`{"b":2, "a":1}`)}
+	for line, want := range map[string]struct{ same, none bool }{"fingerprint: bytes": {}, "fingerprint: json": {same: true}, "fingerprint: none": {same: true, none: true}} {
+		f := optionsOf(t, with(line)).Fingerprint
+		if got := bytes.Equal(f(one), f(other)); got != want.same || (len(f(one)) == 0) != want.none {
+			t.Errorf("%s: %t, %x", line, got, f(one))
+		}
+	}
+}
+
+// Mode transactional has a shorter run limit by default: the server ends a transaction that takes longer.
+func TestTransactionalModeFitsTheServersTransactions(t *testing.T) {
+	t.Parallel()
+	o := optionsOf(t, handled("{publish: {topic: b, outbox: true}}")+"    mode: transactional\noutbox: {}\nmongo: {uri: mongodb://h}\n")
+	if o.Mode != consumer.Transactional || o.RunLimit != 30*time.Second {
+		t.Errorf("mode %d, run limit %v", o.Mode, o.RunLimit)
+	}
+	if _, err := o.WithDefaults("billing"); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,33 @@
+package config
+
+import (
+	"time"
+
+	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/dedupe"
+)
+
+// transactionalRunLimit is the default of run_limit in mode transactional.
+func transactionalRunLimit() time.Duration {
+	o, _ := (&consumer.Options{Mode: consumer.Transactional}).WithDefaults("group") // defaults are valid
+	return o.RunLimit
+}
+
+// checkTransactional refuses mode transactional where it would promise what it does not keep: the effect of the handler must be
+// in the transaction.
+func (c *Config) checkTransactional(r *reader, at string, s *Subscription) {
+	mode, limit := at+".mode", at+".run_limit"
+	if s.Mode != consumer.Transactional || r.bad[mode] {
+		return
+	}
+	if c.Mongo.URI == "" && !r.bad["mongo.uri"] {
+		r.mistake(mode, "transactions are MongoDB's, and none is named: set mongo.uri, --mongo or MONGODB_URI, or use mode claimed")
+	}
+	if p := s.Handler.Publish; !r.bad[at+".handler"] && (p == nil || !p.Outbox) {
+		r.mistake(mode, "what this handler does is not in the transaction: only publish with outbox: true is; use mode claimed")
+	}
+	if p, ok := r.blame(limit, mode); ok && s.RunLimit > dedupe.MaxTransaction {
+		r.mistake(p, "run_limit is %s: in mode transactional it is at most %s, for the server ends a transaction after 60s",
+			r.shown(limit, formatDuration(s.RunLimit)), formatDuration(dedupe.MaxTransaction))
+	}
+}

@@ -1,0 +1,160 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/internal/commandline"
+)
+
+// Tuning is what flags say of subscriptions that a program has made itself: of all, or of single topics.
+type Tuning struct{ settings []setting }
+
+// setting is one value of one flag.
+type setting struct {
+	topic string // empty: all
+	flag  string
+	value Subscription // of which one field is set
+}
+
+// tunable are the flags of a subscription that change nothing of what a program's handlers do, and how they change its options.
+func tunable() map[string]func(*consumer.Options, *Subscription) error {
+	return map[string]func(*consumer.Options, *Subscription) error{
+		"concurrency":  field(func(o *consumer.Options, s *Subscription) { o.Concurrency = s.Concurrency }),
+		"max-unmarked": field(func(o *consumer.Options, s *Subscription) { o.MaxUnmarked = s.MaxUnmarked }),
+		"attempts":     field(func(o *consumer.Options, s *Subscription) { o.MaxAttempts = s.Attempts }),
+		"crashes":      field(func(o *consumer.Options, s *Subscription) { o.MaxCrashes = s.Crashes }),
+		"backoff-base": field(func(o *consumer.Options, s *Subscription) { o.Backoff.Base = s.Backoff.Base }),
+		"backoff-max":  field(func(o *consumer.Options, s *Subscription) { o.Backoff.Max = s.Backoff.Max }),
+		"run-limit":    field(func(o *consumer.Options, s *Subscription) { o.RunLimit = s.RunLimit }),
+		"lease":        field(func(o *consumer.Options, s *Subscription) { o.Lease = s.Lease }),
+		"ack-wait":     field(func(o *consumer.Options, s *Subscription) { o.AckWait = s.AckWait }),
+		"ttl":          field(func(o *consumer.Options, s *Subscription) { o.TTL = s.TTL }),
+		"give-up":      field(func(o *consumer.Options, s *Subscription) { o.GiveUp = s.GiveUp }),
+		"start":        field(func(o *consumer.Options, s *Subscription) { o.From = s.Start }),
+		"start-stream": field(func(o *consumer.Options, s *Subscription) { o.FromStream = s.StartStream }),
+		"dead-letter":  field(func(o *consumer.Options, s *Subscription) { o.DeadLetter = s.DeadLetter }),
+		"rate": func(o *consumer.Options, s *Subscription) (err error) {
+			o.Limit, err = s.Rate.limit()
+			return err
+		},
+	}
+}
+
+func field(set func(*consumer.Options, *Subscription)) func(*consumer.Options, *Subscription) error {
+	return func(o *consumer.Options, s *Subscription) error {
+		set(o, s)
+		return nil
+	}
+}
+
+// tuningSpecs are the specs of what is tunable, in the order of the file.
+func tuningSpecs() (out []*spec) {
+	all := tunable()
+	for _, s := range flagged([]Section{SectionSubscriptions}) {
+		if _, ok := all[s.flag]; ok {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// TuningFlags are flags for programs that say themselves what they subscribe to. Each may be given several times: VALUE is for all
+// topics, TOPIC=VALUE for one. Their values may have commas: set cli.Command.DisableSliceFlagSeparator.
+func TuningFlags() []cli.Flag {
+	var out []cli.Flag
+	for _, s := range tuningSpecs() {
+		f := &cli.StringSliceFlag{Name: s.flag, Usage: s.meaning, HideDefault: true}
+		f.SetStringer(func(cli.Flag) string { return "--" + s.flag + " [TOPIC=]" + s.placeholder + "\t" + s.meaning })
+		out = append(out, f)
+	}
+	return out
+}
+
+// TuningFromFlags returns what TuningFlags were given. Errors are Problems.
+func TuningFromFlags(cmd *cli.Command) (*Tuning, error) {
+	t := &Tuning{}
+	var problems Problems
+	for _, s := range tuningSpecs() {
+		for _, text := range cmd.StringSlice(s.flag) {
+			one, wrong := parseSetting(s, text)
+			t.settings, problems = append(t.settings, one), append(problems, wrong...)
+		}
+	}
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	slices.SortStableFunc(t.settings, func(a, b setting) int { return cmp.Compare(min(len(a.topic), 1), min(len(b.topic), 1)) }) // what is for one topic wins
+	return t, nil
+}
+
+func parseSetting(s *spec, text string) (setting, Problems) {
+	out := setting{flag: s.flag}
+	if i := strings.LastIndexByte(text, '='); i >= 0 {
+		if out.topic, text = text[:i], text[i+1:]; bus.ValidPattern(out.topic) != nil {
+			return out, Problems{{Path: "--" + s.flag, Message: fmt.Sprintf("%s is no topic: write TOPIC=%s", quote(out.topic), s.placeholder)}}
+		}
+	}
+	r := newReader("", nil, map[string]override{s.flag: {text: text, origin: origin{label: "--" + s.flag}}})
+	for _, k := range subscriptionKeys(consumer.OptionLimits(), &consumer.Options{}) {
+		if slices.ContainsFunc(k.describe().flags(), func(f *spec) bool { return f.flag == s.flag }) {
+			k.finish(r, k.describe().name, &out.value)
+		}
+	}
+	return out, r.problems
+}
+
+// Apply returns a copy of a subscription's options with what the flags say of its topic. Bounds that the program's other options
+// would break give way: MaxUnmarked is at least Concurrency, and Backoff.Max at least Backoff.Base.
+func (t *Tuning) Apply(topic string, o *consumer.Options) (*consumer.Options, error) {
+	var out consumer.Options
+	if o != nil {
+		out = *o
+	}
+	all := tunable()
+	for i := range t.settings {
+		s := &t.settings[i]
+		if s.topic != "" && s.topic != topic {
+			continue
+		}
+		if err := all[s.flag](&out, &s.value); err != nil {
+			return nil, fmt.Errorf("--%s: %w", s.flag, err)
+		}
+	}
+	if out.MaxUnmarked > 0 {
+		out.MaxUnmarked = max(out.MaxUnmarked, out.Concurrency)
+	}
+	if out.Backoff.Max > 0 {
+		out.Backoff.Max = max(out.Backoff.Max, out.Backoff.Base)
+	}
+	return &out, nil
+}
+
+// Check refuses flags for topics that the program does not subscribe to.
+func (t *Tuning) Check(topics []string) error {
+	for i := range t.settings {
+		if s := &t.settings[i]; s.topic != "" && !slices.Contains(topics, s.topic) {
+			return fmt.Errorf("%w: --%s is for the topic %q, and this program subscribes to %s", commandline.ErrUsage, s.flag, s.topic, strings.Join(topics, ", "))
+		}
+	}
+	return nil
+}
+
+// ShortestLease is the shortest lease or ack deadline that the flags say. Zero: they say none.
+func (t *Tuning) ShortestLease() (shortest time.Duration) {
+	for i := range t.settings {
+		for _, d := range []time.Duration{t.settings[i].value.Lease, t.settings[i].value.AckWait} {
+			if d > 0 && (shortest == 0 || d < shortest) {
+				shortest = d
+			}
+		}
+	}
+	return shortest
+}

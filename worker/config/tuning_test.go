@@ -1,0 +1,92 @@
+package config_test
+
+import (
+	"context"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/worker/config"
+)
+
+// tuned is what a program's flags say.
+func tuned(t *testing.T, args ...string) (*config.Tuning, error) {
+	t.Helper()
+	var out *config.Tuning
+	cmd := &cli.Command{
+		Name: "billing", Flags: config.TuningFlags(), DisableSliceFlagSeparator: true, Writer: io.Discard, ErrWriter: io.Discard,
+		Action: func(_ context.Context, cmd *cli.Command) (err error) {
+			out, err = config.TuningFromFlags(cmd)
+			return err
+		},
+	}
+	return out, cmd.Run(t.Context(), append([]string{"billing"}, args...))
+}
+
+// A program's flags go before its own options, for all topics or for one, whichever was given first.
+func TestFlagsGoBeforeTheProgramsOptions(t *testing.T) {
+	t.Parallel()
+	tuning, err := tuned(t, "--concurrency", "order.>=64", "--concurrency", "8", "--attempts", "3", "--lease", "5s", "--ack-wait", "a=b=4s", "--rate", "2/s", "--backoff-base", "10m", "--start", "latest")
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := &consumer.Options{Concurrency: 2, MaxUnmarked: 4, MaxAttempts: 7, MaxCrashes: 2, Backoff: consumer.Backoff{Base: time.Second, Max: time.Minute}}
+	for topic, want := range map[string]int{"order.>": 64, "refund": 8} {
+		o, err := tuning.Apply(topic, own)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o.Concurrency != want || o.MaxUnmarked != want || o.MaxAttempts != 3 || o.MaxCrashes != 2 || o.Lease != 5*time.Second || o.AckWait != 0 || o.Limit == nil ||
+			o.Backoff != (consumer.Backoff{Base: 10 * time.Minute, Max: 10 * time.Minute}) || o.From != (bus.Start{Latest: true}) {
+			t.Errorf("%s: %+v", topic, o)
+		}
+	}
+	if own.Concurrency != 2 {
+		t.Error("the program's options were changed")
+	}
+	if o, err := tuning.Apply("a=b", nil); err != nil || o.AckWait != 4*time.Second {
+		t.Errorf("%+v, %v", o, err)
+	}
+	if d := tuning.ShortestLease(); d != 4*time.Second {
+		t.Errorf("the shortest lease is %v", d)
+	}
+	if err := tuning.Check([]string{"order.>", "refund"}); err == nil || !strings.Contains(err.Error(), `--ack-wait is for the topic "a=b", and this program subscribes to order.>, refund`) {
+		t.Error(err)
+	}
+	if err := tuning.Check([]string{"order.>", "a=b"}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFlagsWithoutAMeaningAreRefusedAllAtOnce(t *testing.T) {
+	t.Parallel()
+	_, err := tuned(t, "--concurrency", "0", "--lease", "order.placed=soon", "--rate", "a b=1/s")
+	for _, want := range []string{`--concurrency: "0" is not a whole number`, `--lease: `, `--rate: "a b" is no topic: write TOPIC=RATE`} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v\nwant %s", err, want)
+		}
+	}
+}
+
+// Each flag of a subscription is one that an operator may set, or one that the program's handlers rest on.
+func TestEveryFlagOfASubscriptionIsTheOperatorsOrTheProgrammers(t *testing.T) {
+	t.Parallel()
+	programmers := []string{"topic", "exec", "exec-mode", "order", "mode", "id", "fingerprint"}
+	known := make(map[string]bool)
+	for _, name := range programmers {
+		known[name] = true
+	}
+	for _, f := range config.TuningFlags() {
+		known[f.Names()[0]] = true
+	}
+	for _, f := range config.Flags(config.SectionSubscriptions) {
+		if !known[f.Names()[0]] {
+			t.Errorf("--%s is neither tunable nor the programmer's", f.Names()[0])
+		}
+	}
+}

@@ -1,0 +1,82 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	natsbus "github.com/onceish/onceish/bus/jetstream"
+	"github.com/onceish/onceish/dedupe"
+	kvdedupe "github.com/onceish/onceish/dedupe/kv"
+)
+
+// Groups returns the groups on the bus, by name and topic.
+func (c *Connections) Groups(ctx context.Context) ([]natsbus.Group, error) {
+	b, ok := c.bus.(*natsbus.Bus)
+	if !ok {
+		return nil, fmt.Errorf("groups are listed on JetStream alone, and the bus is a %T", c.bus)
+	}
+	return b.Groups(ctx)
+}
+
+// Removed is what was removed of a group.
+type Removed struct {
+	Consumers int `json:"consumers"`
+	// Marks and watermarks, in the store of the connections.
+	Marks int `json:"marks"`
+}
+
+// RemoveGroup removes all that there is of a group: its consumers on all topics, and its marks and watermarks in the store. A group with
+// members is natsbus.ErrGroupRuns, and stays as it is. One with unsettled events may have members that do not show: sure says that there
+// are none. It may be repeated after an error.
+func (c *Connections) RemoveGroup(ctx context.Context, group string, sure bool) (r Removed, err error) {
+	b, ok := c.bus.(*natsbus.Bus)
+	if !ok {
+		return r, fmt.Errorf("groups are removed on JetStream alone, and the bus is a %T", c.bus)
+	}
+	all, err := b.Groups(ctx)
+	if err != nil {
+		return r, err
+	}
+	for _, g := range all {
+		if g.Name == group && (g.Pulls > 0 || g.Unsettled > 0 && !sure) {
+			return r, g.Busy()
+		}
+	}
+	store, err := c.removable(ctx)
+	if err != nil {
+		return r, err
+	}
+	for _, g := range all {
+		if g.Name != group {
+			continue
+		}
+		if err := b.RemoveGroup(ctx, g, sure); err != nil {
+			return r, err
+		}
+		r.Consumers++
+	}
+	if store != nil {
+		r.Marks, err = store.RemoveGroup(ctx, group)
+	}
+	return r, err
+}
+
+// removable is the store, if it is there: none is made.
+func (c *Connections) removable(ctx context.Context) (dedupe.GroupRemover, error) {
+	if c.o.Mongo == "" && c.store == nil {
+		c.bindOnly = true
+	}
+	store, err := c.Store(ctx)
+	if errors.Is(err, kvdedupe.ErrNoBucket) {
+		return nil, nil //nolint:nilnil // no marks
+	}
+	if err != nil {
+		return nil, err
+	}
+	r, ok := store.(dedupe.GroupRemover)
+	if !ok {
+		return nil, fmt.Errorf("a %T cannot forget a group", store)
+	}
+	return r, nil
+}
