@@ -23,9 +23,9 @@ func (m *Machine) admit(now time.Time, a arrived) {
 	switch {
 	case a.Foreign:
 		m.answer(now, nil, &a, Answer{Kind: Ack, Outcome: Skipped})
-	case m.progress.watermark.Covers(a.Delivery.At):
+	case m.progress.watermark.Covers(a.Delivery.At) && !a.orphan: // the bus passes what it has dropped
 		m.answer(now, nil, &a, Answer{Kind: Ack, Outcome: Duplicate})
-	case m.halted(), m.jobs[a.Key] == nil && m.wasTried(now, a.Key):
+	case m.halted(), !a.orphan && m.jobs[a.Key] == nil && m.wasTried(now, a.Key):
 		m.refuse(now, &a, Answer{Outcome: GivenBack})
 	default:
 		if j := m.jobs[a.Key]; j != nil {

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -9,6 +10,7 @@ import (
 // front, and waits a little longer each time.
 type backlog struct {
 	most      int // of a call
+	next      int // of the next call: half as many after two that failed, so that a store that is slow gets through; zero: most
 	jobs      []*Job
 	notBefore time.Time
 	fails     int
@@ -35,7 +37,8 @@ func (b *backlog) take(now time.Time, fits func(*Job) bool) []*Job {
 		return nil
 	}
 	b.calling = true
-	if fits == nil && len(b.jobs) <= b.most {
+	most := cmp.Or(b.next, b.most)
+	if fits == nil && len(b.jobs) <= most {
 		out := b.jobs
 		b.jobs = nil
 		return out
@@ -43,7 +46,7 @@ func (b *backlog) take(now time.Time, fits func(*Job) bool) []*Job {
 	var out []*Job
 	rest := b.jobs[:0]
 	for _, j := range b.jobs {
-		if len(out) < b.most && (fits == nil || fits(j)) {
+		if len(out) < most && (fits == nil || fits(j)) {
 			out = append(out, j)
 		} else {
 			rest = append(rest, j)
@@ -58,12 +61,14 @@ func (b *backlog) take(now time.Time, fits func(*Job) bool) []*Job {
 func (b *backlog) answered(now time.Time, jobs []*Job, err error) {
 	b.err, b.calling = err, false
 	if err == nil {
-		b.fails = 0
+		b.fails, b.next = 0, min(2*b.next, b.most)
 		b.notBefore = time.Time{}
 		return
 	}
 	b.failed = now
-	b.fails++
+	if b.fails++; b.fails > 1 {
+		b.next = max(1, len(jobs)/2)
+	}
 	b.notBefore = now.Add(doubled(retryBase, b.fails-1, retryMax))
 	b.jobs = append(jobs, b.jobs...)
 }
