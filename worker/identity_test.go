@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -126,7 +127,7 @@ func TestClientCertificateIsReadForEachConnection(t *testing.T) {
 		res, err := client.Get(s.URL)
 		must(t, err)
 		must(t, res.Body.Close())
-		if string(<-shown) != string(next.Certificate[0]) {
+		if !bytes.Equal(<-shown, next.Certificate[0]) {
 			t.Error("the server was shown another certificate")
 		}
 	}
