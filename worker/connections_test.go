@@ -23,8 +23,8 @@ func TestConnectErrorsHideCredentials(t *testing.T) {
 		"mongodb://user:hunter2@127.0.0.1:1/?serverSelectionTimeoutMS=50", "mongodb://user:hunter2%zz@127.0.0.1:1", "mongodb://user:x/hunter2@127.0.0.1:1",
 		"mongodb://user:x@hunter2@127.0.0.1:1", "http://user:hunter2@127.0.0.1", "mongodb://user:hunter2@127.0.0.1:1/?authMechanism=hunter2",
 	} {
-		_, _, _, err := connectMongo(t.Context(), uri, "test", "")
-		if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "MONGODB_URI") {
+		client, _, _, err := connectMongo(t.Context(), uri, "test", "")
+		if client != nil || err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "MONGODB_URI") {
 			t.Errorf("%s: %v", uri, err)
 		}
 	}
@@ -40,8 +40,8 @@ func TestDNSFailureIsNoWrongUsage(t *testing.T) {
 	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
 		return nil, errors.New("no route")
 	}}
-	_, _, _, err := connectMongo(t.Context(), "mongodb+srv://user:hunter2@shop.example.com/shop", "test", "")
-	if err == nil || errors.Is(err, ErrUsage) || ExitStatus(err) != 1 {
+	client, _, _, err := connectMongo(t.Context(), "mongodb+srv://user:hunter2@shop.example.com/shop", "test", "")
+	if client != nil || err == nil || errors.Is(err, ErrUsage) || ExitStatus(err) != 1 {
 		t.Errorf("%v, exit status %d", err, ExitStatus(err))
 	}
 	if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "DNS") {

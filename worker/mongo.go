@@ -50,7 +50,8 @@ func connectMongo(ctx context.Context, uri, name, hint string) (_ *mongo.Client,
 	if err := client.Ping(pinging, nil); err != nil {
 		return nil, nil, false, errors.Join(unreachable(uri, hint, err), disconnect(client)) //nolint:contextcheck // closing does not depend on it
 	}
-	return client, client.Database(cmp.Or(parsed.Database, defaultDatabase)), parsed.Database != "", nil
+	db := client.Database(cmp.Or(parsed.Database, defaultDatabase))
+	return client, db, parsed.Database != "", nil
 }
 
 func unreachable(uri, hint string, err error) error {

@@ -216,7 +216,7 @@ func TestPermissions(t *testing.T) {
 		}
 	}
 	nc := s.Connect(t, nats.UserInfo("reader", "x"))
-	_, err := New(t.Context(), nc, &Options{Bucket: "b", Timeout: 200 * time.Millisecond})
+	_, err := New(t.Context(), nc, &Options{Bucket: "b", Timeout: 2 * time.Second})
 	if !errors.Is(err, ErrNoAnswer) || !strings.Contains(err.Error(), "$KV.b.") {
 		t.Errorf("New without the right to write: %v, want ErrNoAnswer that names the subject", err)
 	}

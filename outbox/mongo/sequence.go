@@ -14,8 +14,9 @@ var sequences sync.Map //nolint:gochecknoglobals // what is of the process canno
 
 // sequenceOf is that of the outbox whose leases have this identity.
 func sequenceOf(outbox string) *sequence {
-	s, _ := sequences.LoadOrStore(outbox, &sequence{})
-	return s.(*sequence) //nolint:forcetypeassert // nothing else is stored
+	kept, _ := sequences.LoadOrStore(outbox, &sequence{})
+	s, _ := kept.(*sequence) // nothing else is stored
+	return s
 }
 
 // assign gives each row a seq unless it has one: at least the time, and above all assigned before.

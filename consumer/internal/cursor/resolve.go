@@ -48,11 +48,8 @@ func (c *Cursor) resolve(ctx context.Context) (place, error) {
 		}
 		if try == 0 { // later it is what was begun here
 			known = info.Known || len(kept) > 0
-			if info.Known && len(kept) == 0 && c.o.Watermarks != nil { // or another process has just begun
-				if kept, err = c.watermarks.Watermarks(ctx, c.o.Group, c.o.Topic); err != nil {
-					return place{}, err
-				}
-				forgotten = len(kept) == 0
+			if kept, forgotten, err = c.recheck(ctx, &info, kept); err != nil {
+				return place{}, err
 			}
 		}
 		i := slices.IndexFunc(kept, func(w dedupe.Watermark) bool { return w.Stream == info.Start.Stream })
@@ -71,6 +68,16 @@ func (c *Cursor) resolve(ctx context.Context) (place, error) {
 		}
 	}
 	return place{}, fmt.Errorf("the group's watermark was changed by others %d times while it was read: try again", resolveTries)
+}
+
+// recheck reads again what is kept of a group that the bus knows and the store did not: another process may just have begun. It
+// reports whether the store has forgotten the group.
+func (c *Cursor) recheck(ctx context.Context, info *bus.TopicInfo, kept []dedupe.Watermark) (_ []dedupe.Watermark, forgotten bool, err error) {
+	if !info.Known || len(kept) > 0 || c.o.Watermarks == nil {
+		return kept, false, nil
+	}
+	kept, err = c.watermarks.Watermarks(ctx, c.o.Group, c.o.Topic)
+	return kept, len(kept) == 0, err
 }
 
 // enter keeps where the group starts in a stream in which it is not known.
