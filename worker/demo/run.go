@@ -66,7 +66,7 @@ func said(log *os.File) error {
 	case len(text) > enough:
 		text = text[len(text)-enough:]
 	}
-	return fmt.Errorf("the workers said at last:\n%s", strings.TrimSpace(string(text)))
+	return fmt.Errorf("the workers said at last:\n  %s", strings.ReplaceAll(strings.TrimSpace(string(text)), "\n", "\n  "))
 }
 
 // play starts the workers, and ends them.
