@@ -33,10 +33,16 @@
 //
 // # Events in documents
 //
-// Events that mongodedupe's UpdateOnce left in documents are there together with the change that they tell of, on any server. A [Mover] takes them out: it adds them as pending rows,
-// in their order, and then takes them from the document, on the condition that nobody else did. When it ends in between, the next one adds them again: the
-// rows are there, under the same ids. Each document keeps the sequence of its events, which grows also if the document is replaced; events of several documents
-// with one key have no order among each other. Databases that have such documents are named in [MoverOptions]; a collection is found by its name in the
+// Events that mongodedupe's UpdateOnce left in documents are there together with the change that
+// they tell of, on any server. A [Mover] takes them out: it adds them as pending rows, in their
+// order, and then takes them from the document, on the condition that nobody else did. When it ends
+// in between, the next one adds them again: the rows are there, under the same ids. Each document
+// keeps the sequence of its events, which grows also if the document is replaced; events of several
+// documents with one key have no order among each other. An event whose topic, source and id
+// another one has, with another payload, becomes a dead row beside that one's. A document whose
+// reserved field somebody else has written keeps its events, and holds up no other; Mover.Healthy
+// tells of it. Whoever deletes or replaces a document drops the events that wait there. Databases
+// that have such documents are named in [MoverOptions]; a collection is found by its name in the
 // collection onceish.waiting, and its documents by a partial index.
 //
 // # Time
@@ -78,7 +84,10 @@
 //
 // # Privileges
 //
-// find, insert, update and listIndexes on both collections; createIndex unless the indexes are there; collMod if the TTL is another; remove for Drop;
-// changeStream for Watch, which replica sets and sharded clusters have; listCollections on the database, without which the checks
-// of the collection's kind are left out. The role readWrite has all of them but collMod, which dbAdmin has.
+// find, insert, update and listIndexes on both collections; createIndex unless the indexes are
+// there; collMod if the TTL is another; remove for Drop; find on onceish.waiting and on the
+// collections that it names for Count; find and update on those, and insert on onceish.waiting, for
+// a Mover; changeStream for Watch, which replica sets and sharded clusters have; listCollections on
+// the database, without which the checks of the collection's kind are left out. The role readWrite
+// has all of them but collMod, which dbAdmin has.
 package mongo

@@ -212,7 +212,7 @@ func TestServerGoneMidBatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	client := connect(t, options.Client().ApplyURI("mongodb://"+p.Addr()+"/?directConnection=true").SetServerSelectionTimeout(time.Second))
+	client := connect(t, options.Client().ApplyURI("mongodb://"+p.Addr()+"/?directConnection=true"))
 	q := open(t, client.Database(coll.Database().Name()).Collection(coll.Name()), &mongooutbox.Options{Timeout: patience})
 	const keys, each = 20, 50
 	var rows []outbox.Row

@@ -41,7 +41,7 @@ func newHouse(t *testing.T) *house {
 func newHouseIn(t *testing.T, coll *driver.Collection) *house {
 	t.Helper()
 	db := coll.Database()
-	store, err := mongodedupe.New(t.Context(), db.Collection("dedupe"), nil)
+	store, err := mongodedupe.New(t.Context(), db.Collection("dedupe"), &mongodedupe.Options{Timeout: patience})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +228,7 @@ func TestMoverIsTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.store, err = mongodedupe.New(t.Context(), h.coll.Database().Collection("dedupe"), &mongodedupe.Options{Waiting: m.Notify})
+	h.store, err = mongodedupe.New(t.Context(), h.coll.Database().Collection("dedupe"), &mongodedupe.Options{Waiting: m.Notify, Timeout: patience})
 	if err != nil {
 		t.Fatal(err)
 	}

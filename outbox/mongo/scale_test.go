@@ -19,8 +19,8 @@ import (
 // addMany adds rows in batches.
 func addMany(tb testing.TB, q *mongooutbox.Queue, n int, key func(i int) string) {
 	tb.Helper()
-	for from := 0; from < n; from += 5_000 {
-		rows := make([]outbox.Row, min(5_000, n-from))
+	for from := 0; from < n; from += 1_000 {
+		rows := make([]outbox.Row, min(1_000, n-from))
 		for i := range rows {
 			rows[i].Event = bus.Event{ID: fmt.Sprintf("%s-%06d", key(from+i), from+i), Topic: "orders.new", Key: key(from + i), Data: make([]byte, 256)}
 		}
