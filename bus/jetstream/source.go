@@ -152,13 +152,29 @@ func (s *Source) Info(ctx context.Context) (bus.Info, error) {
 	return bus.Info{
 		Stream:       incarnation(stream),
 		Floor:        consumer.AckFloor.Stream,
-		Pending:      consumer.NumPending,
+		Pending:      s.pending(ctx, stream, consumer),
 		Unsettled:    uint64(max(0, consumer.NumAckPending)),     // #nosec G115 -- not negative
 		MaxUnsettled: uint64(max(0, s.reachableLimit(consumer))), // #nosec G115 -- not negative
 		Lost:         s.loss.see(stream, consumer, s.seen.redeliveries()),
 		AckWait:      consumer.Config.AckWait,
 		Now:          stream.TimeStamp,
 	}, nil
+}
+
+// pending is how many events were never delivered. The server counts what is published as pending a little later than it confirms it:
+// where it counts none, it is asked whether there is one behind the last that was delivered, and what cannot be asked is taken to be there.
+func (s *Source) pending(ctx context.Context, stream *jetstream.StreamInfo, consumer *jetstream.ConsumerInfo) uint64 {
+	if consumer.NumPending > 0 || s.b.o.BindOnly || consumer.Delivered.Stream >= stream.State.LastSeq {
+		return consumer.NumPending
+	}
+	there, err := s.b.holds(ctx, s.stream, s.want.filter, consumer.Delivered.Stream+1)
+	if err != nil {
+		s.b.log.Warn("cannot see whether an event waits that the server does not count yet", "stream", s.stream, "consumer", s.consumer, "error", err)
+	}
+	if there || err != nil {
+		return 1
+	}
+	return 0
 }
 
 // read asks for the stream and the consumer, and reports that they are gone as ErrConsumerLost.

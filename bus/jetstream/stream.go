@@ -51,7 +51,7 @@ func (b *Bus) chosenStream(ctx context.Context, topic string) (*jetstream.Stream
 	if overlaps(patterns, topic) {
 		return info, nil
 	}
-	if held, err := b.holds(ctx, info.Config.Name, topic); err == nil && held {
+	if held, err := b.holds(ctx, info.Config.Name, topic, 1); err == nil && held {
 		return info, nil
 	}
 	if known {

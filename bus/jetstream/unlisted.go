@@ -53,7 +53,7 @@ func (b *Bus) holders(ctx context.Context, all []*jetstream.StreamInfo, topic st
 		if info.State.Msgs == 0 {
 			continue
 		}
-		held, err := b.holds(ctx, info.Config.Name, topic)
+		held, err := b.holds(ctx, info.Config.Name, topic, 1)
 		if err != nil {
 			return nil, err
 		}
@@ -163,14 +163,14 @@ func (b *Bus) optional(ctx context.Context) (context.Context, context.CancelFunc
 	return b.within(ctx)
 }
 
-// holds reports whether a stream has an event of the topic.
-func (b *Bus) holds(ctx context.Context, stream, topic string) (bool, error) {
+// holds reports whether a stream has an event of the topic, at a sequence or after it.
+func (b *Bus) holds(ctx context.Context, stream, topic string, from uint64) (bool, error) {
 	ctx, cancel := b.optional(ctx)
 	defer cancel()
 	request, err := json.Marshal(struct {
 		Sequence uint64 `json:"seq"`
 		Topic    string `json:"next_by_subj"`
-	}{1, topic})
+	}{from, topic})
 	if err != nil {
 		return false, fmt.Errorf("jetstream: %w", err)
 	}
