@@ -2,7 +2,6 @@ package protocol
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 	"time"
 
@@ -109,13 +108,14 @@ func (m *Machine) forget(r *redelivery) {
 	}
 }
 
-// expectFromNewCursor has everything expected that the watermark of a new cursor does not cover.
+// expectFromNewCursor has everything expected from a new cursor. What its watermark covers is not delivered again. Most of it was settled;
+// the bus also passes what it has dropped. The store tells which.
 func (m *Machine) expectFromNewCursor(now time.Time, w bus.Position) {
 	m.rebuilt = now
-	for _, r := range slices.SortedFunc(maps.Values(m.expected.byPlace), earlier) {
-		r.passed, r.stream = false, w.Stream
-		if w.Covers(r.at) {
-			m.forgetAndPass(now, r)
+	for _, r := range m.expected.byPlace {
+		r.stream = w.Stream
+		if r.passed = w.Covers(r.at); r.passed {
+			r.lookAt = now
 		}
 	}
 }

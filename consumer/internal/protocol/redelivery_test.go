@@ -318,11 +318,34 @@ func TestOrderAcrossConsumerLoss(t *testing.T) {
 	}
 	r.SetWatermark(r.now, arrival("", 1).Delivery.At)
 	r.give(arrival("x2", 2, ordered("x")))
-	if ids := r.claims(nil); !slices.Equal(ids, []string{"x2"}) {
-		t.Fatalf("claimed %v, want x2: the watermark covers x1", ids)
+	if ids := r.claims(nil); len(ids) != 0 {
+		t.Fatalf("claimed %v before it is known what became of x1, which the watermark covers", ids)
 	}
-	if err := r.Audit(); err != nil {
-		t.Error(err)
+	r.pass(time.Minute)
+	if _, gone := r.lookUp(map[string]dedupe.State{"x1": dedupe.Done}); len(gone) != 0 {
+		t.Fatalf("gone: %+v, and it was settled", gone)
+	}
+	if ids := r.claims(nil); !slices.Equal(ids, []string{"x2"}) {
+		t.Fatalf("claimed %v, want x2: x1 is done", ids)
+	}
+}
+
+// TestNewCursorPassesNothingUnsettled: the bus counts what it has dropped as settled, so a watermark may cover what nobody has handled.
+// That is dead-lettered when the cursor was lost as well.
+func TestNewCursorPassesNothingUnsettled(t *testing.T) {
+	t.Parallel()
+	r := failedHead(t, nil)
+	r.SetWatermark(r.now, arrival("", 1).Delivery.At)
+	r.give(arrival("x2", 2, ordered("x")))
+	r.pass(time.Minute)
+	if _, gone := r.lookUp(nil, "x1"); len(gone) != 1 || !gone[0].Kept {
+		t.Fatalf("gone: %+v, want x1 with its data", gone)
+	}
+	if ids := r.claims(nil); !slices.Equal(ids, []string{"x1"}) {
+		t.Fatalf("claimed %v, want x1", ids)
+	}
+	if s := r.settleOne(dedupe.GivenUp); s.Reason != ReasonDropped {
+		t.Errorf("given up: %+v", s)
 	}
 }
 
@@ -460,5 +483,36 @@ func TestOrderAcrossOwnLateClaim(t *testing.T) {
 	r.want("x1 nak held")
 	if ids := r.claims(nil); len(ids) != 0 {
 		t.Errorf("claimed %v before x1", ids)
+	}
+}
+
+// TestDroppedEventIsKeptWhileTheReceiverIsUnavailable: others are tried first then, but what the bus has dropped does not come again.
+func TestDroppedEventIsKeptWhileTheReceiverIsUnavailable(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	ids := many(enoughFailures)
+	for i, id := range ids {
+		r.give(arrival(id, uint64(i+1)))
+		r.claims(nil)
+		r.Ran(r.now, r.mustRun(id), unavailable("no route"))
+		r.settleOne(dedupe.NotBegun)
+	}
+	if _, _, down := r.Unavailable(); !down {
+		t.Fatal("the receiver is available")
+	}
+	r.pass(45 * time.Second)
+	r.give(arrival(ids[1], 2, arrivals(2)))
+	r.claims(nil)
+	r.Ran(r.now, r.mustRun(ids[1]), unavailable("no route")) // a probe: those that failed before wait for longer
+	r.settleOne(dedupe.NotBegun)
+	if _, gone := r.lookUp(nil, ids[0]); len(gone) != 1 || !gone[0].Kept {
+		t.Fatalf("gone: %+v, want the first event with its data", gone)
+	}
+	r.pass(mostGap)
+	if claimed := r.claims(nil); !slices.Equal(claimed, ids[:1]) {
+		t.Fatalf("claimed %v, want %v", claimed, ids[:1])
+	}
+	if s := r.settleOne(dedupe.GivenUp); s.Reason != ReasonDropped {
+		t.Errorf("given up: %+v", s)
 	}
 }
