@@ -36,6 +36,9 @@ func (s *Store) purgeKeys(ctx context.Context, filter string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	if err := status(answers[0]); err != nil {
+		return 0, err
+	}
 	var answer struct {
 		Error  *apiError `json:"error"`
 		Purged int       `json:"purged"`
