@@ -137,8 +137,9 @@ func (e *engine) open(ctx context.Context, info bus.TopicInfo) error {
 		Lease: e.o.Lease, Commit: e.o.commitTime(), AckWait: e.o.AckWait, RunLimit: e.o.RunLimit, TTL: e.o.TTL, GiveUp: e.o.GiveUp, MaxAge: info.MaxAge,
 		ArrivalsAreAttempts: e.o.Mode == SeenMark, Watermark: opened.Watermark, Rand: mathrand.Float64,
 	}
-	e.machine, e.tickEvery = protocol.New(cfg), cfg.TickEvery()
-	e.machine.SetBusTime(e.now(), state.Now)
+	now := e.now()
+	e.machine, e.tickEvery = protocol.New(cfg, now), cfg.TickEvery()
+	e.machine.SetBusTime(now, state.Now)
 	return nil
 }
 

@@ -35,7 +35,7 @@ type Machine struct {
 	stuck     int
 	exposed   int // jobs that have started and are not settled
 
-	ticked, thawed time.Time // the last Tick, and the last one after a freeze
+	ticked, thawed time.Time // the last Tick, or when the Machine was made; and the last Tick after a freeze
 
 	expected redeliveries
 	looking  bool // they are being looked up
@@ -73,12 +73,12 @@ type Stats struct {
 	Dropped uint64
 }
 
-// New returns a Machine that has done nothing yet.
-func New(cfg Config) *Machine {
+// New returns a Machine that has done nothing yet. Whoever ticks it does so from now on.
+func New(cfg Config, now time.Time) *Machine {
 	cfg = cfg.withDefaults()
 	calls := backlog{most: cfg.MaxBatch}
 	return &Machine{
-		cfg: cfg, jobs: make(map[dedupe.Key]*Job), lanes: make(map[string]*lane),
+		cfg: cfg, ticked: now, jobs: make(map[dedupe.Key]*Job), lanes: make(map[string]*lane),
 		claims: calls, settles: calls, extends: calls, letters: calls,
 		expected: redeliveries{byPlace: make(map[place]*redelivery), byKey: make(map[dedupe.Key]*redelivery)},
 		progress: progress{watermark: cfg.Watermark},

@@ -34,7 +34,8 @@ func newRig(t *testing.T, change func(*Config)) *rig {
 	if change != nil {
 		change(&cfg)
 	}
-	return &rig{T: t, Machine: New(cfg), now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	return &rig{T: t, Machine: New(cfg, now), now: now}
 }
 
 func (r *rig) pass(d time.Duration) {

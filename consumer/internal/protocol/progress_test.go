@@ -76,7 +76,7 @@ func TestThinning(t *testing.T) {
 			t.Fatalf("%d sightings are kept, at most %d are to be", len(p.seen), maxSightings)
 		}
 	}
-	m := New(Config{})
+	m := New(Config{}, time.Time{})
 	m.progress = p
 	settled := m.Advance("s@1", n/2)
 	if len(settled) == 0 {

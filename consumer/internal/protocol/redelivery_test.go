@@ -376,22 +376,28 @@ func TestCopiesAreBounded(t *testing.T) {
 // own. It gives up when the store says so, or says nothing for a third of a lease.
 func TestFreezeAsksFirst(t *testing.T) {
 	t.Parallel()
-	frozen := func(t *testing.T) (*rig, *Job) {
+	frozen := func(t *testing.T, ticked bool) (*rig, *Job) {
 		t.Helper()
 		r := newRig(t, nil)
 		r.give(arrival("a", 1))
 		r.claims(nil)
 		j := r.mustRun("a")
-		r.pass(time.Second)
+		if ticked {
+			r.pass(time.Second)
+		}
 		r.pass(5 * time.Minute)
 		if cs := r.Cancels(); len(cs) != 0 {
 			t.Fatalf("cancelled %+v before the store was asked", cs)
 		}
 		return r, j
 	}
+	t.Run("before the first tick", func(t *testing.T) {
+		t.Parallel()
+		frozen(t, false)
+	})
 	t.Run("still its own", func(t *testing.T) {
 		t.Parallel()
-		r, j := frozen(t)
+		r, j := frozen(t, true)
 		r.extendAll()
 		r.pass(10 * time.Second)
 		if cs := r.Cancels(); len(cs) != 0 {
@@ -405,7 +411,7 @@ func TestFreezeAsksFirst(t *testing.T) {
 	})
 	t.Run("superseded", func(t *testing.T) {
 		t.Parallel()
-		r, j := frozen(t)
+		r, j := frozen(t, true)
 		b := r.Extensions(r.now)
 		r.Extended(r.now, b, []error{dedupe.ErrSuperseded}, nil)
 		if cs := r.Cancels(); len(cs) != 1 || cs[0].Job != j || !errors.Is(cs[0].Cause, ErrLeaseLost) {
@@ -414,7 +420,7 @@ func TestFreezeAsksFirst(t *testing.T) {
 	})
 	t.Run("no answer", func(t *testing.T) {
 		t.Parallel()
-		r, _ := frozen(t)
+		r, _ := frozen(t, true)
 		r.pass(9 * time.Second)
 		if cs := r.Cancels(); len(cs) != 0 {
 			t.Fatalf("cancelled %+v too early", cs)

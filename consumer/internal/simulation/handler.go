@@ -130,6 +130,7 @@ func (l *life) cancel() bool {
 		if g := l.gates[c.Job]; g != nil {
 			l.world.after(l, time.Millisecond, func() { l.pass(c.Job, g, false) })
 		} else if r := l.runs[c.Job]; r != nil {
+			l.checkThaw(r, c.Cause)
 			l.interrupt(c.Job, r, c.Cause)
 		}
 	}

@@ -23,6 +23,7 @@ type life struct {
 	src    *membus.Source // the cursor's
 
 	over       bool
+	ticked     time.Time     // by its own clock
 	thaw       time.Duration // frozen until then
 	cutOff     time.Duration // from the store, until then
 	paused     bool
@@ -78,16 +79,25 @@ func (w *world) spawn(worker int) {
 	if w.mut.config != nil {
 		w.mut.config(&cfg)
 	}
-	l.m = protocol.New(cfg)
-	l.tick()
+	l.m, l.ticked = protocol.New(cfg, l.now()), l.now()
+	w.after(l, l.m.TickEvery(), l.tick)
 	w.after(l, w.between(500*time.Millisecond, 10*time.Second), l.advanceLater)
+	if w.sc.faults[freeze] && w.chance(0.1) {
+		w.after(l, w.between(0, 2*time.Second), l.freezeYoung)
+	}
 	l.poke()
 }
 
 func (l *life) now() time.Time { return l.clock.now() }
 
 func (l *life) tick() {
-	l.m.Tick(l.now())
+	now := l.now()
+	for l.world.mut.catchUpTicks && now.Sub(l.ticked) > l.m.TickEvery() {
+		l.ticked = l.ticked.Add(l.m.TickEvery())
+		l.m.Tick(l.ticked)
+	}
+	l.m.Tick(now)
+	l.ticked = now
 	l.poke()
 	l.world.after(l, l.m.TickEvery(), l.tick)
 }
@@ -154,6 +164,13 @@ func (l *life) freeze(d time.Duration) {
 	l.world.note("freeze", l.id, "", int64(d))
 	l.suffer(d)
 	l.thaw = l.world.elapsed + d
+}
+
+// freezeYoung freezes a process that has hardly begun.
+func (l *life) freezeYoung() {
+	if w := l.world; w.faults.on {
+		l.freeze(w.between(w.sc.protocol.Lease/2, 3*w.sc.protocol.Lease))
+	}
 }
 
 // cut keeps a process from the store for a while.

@@ -72,6 +72,7 @@ var mutants = []mutant{
 	{"lease counted from the answer", "third", func() mutation { return mutation{leaseFromAnswer: true} }},
 	{"backoff per delivery", "due", backoffPerDelivery},
 	{"second payload overwrites the mark", "payload", secondPayloadWins},
+	{"freeze hidden from the Machine", "thaw", func() mutation { return mutation{catchUpTicks: true} }},
 	{"unknown commit acknowledged", "I4", func() mutation { return mutation{scene: cutOffInTransactions, ackUnknown: true} }},
 	{"effect outside of the transaction", "I2", func() mutation { return mutation{effectOutside: true} }},
 	{"dying is nobody's to take over", "I10", dyingStaysPut},

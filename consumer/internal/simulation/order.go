@@ -196,9 +196,10 @@ func (l *life) checkGone(g protocol.Gone, wasGone bool) {
 		w.violate("I1", "%s takes sequence %d for dropped, and it is there", l.id, g.At.Sequence)
 	}
 	for _, k := range l.order.keys {
-		if n, ok := k.nacked[g.At]; ok && g.Kept {
-			delete(k.nacked, g.At) // it is dead-lettered at its place
-			k.inFlight = append(k.inFlight, n.inFlight)
+		n, ok := k.nacked[g.At]
+		delete(k.nacked, g.At) // for good: a restore that brings it back delivers it as any other event
+		if ok && g.Kept {
+			k.inFlight = append(k.inFlight, n.inFlight) // it is dead-lettered at its place
 		}
 	}
 }

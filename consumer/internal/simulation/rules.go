@@ -157,6 +157,18 @@ func (l *life) checkAlone(j *protocol.Job, t *thing) {
 	}
 }
 
+// checkThaw: who was frozen, and whose claim is still its own, asks the store for a third of a lease before it stops the run.
+func (l *life) checkThaw(r *run, cause error) {
+	w := l.world
+	if !errors.Is(cause, protocol.ErrLeaseLost) || l.thaw == 0 || w.sc.transact || r.claim == nil {
+		return
+	}
+	asked, least := w.elapsed-l.thaw, w.sc.protocol.Lease/3-time.Second
+	if asked < least && w.ledger.rows[r.thing.key].last() == r.claim && r.claim.life == l {
+		w.violate("thaw", "%s stopped %s, whose claim is its own, %v after it was frozen", l.id, r.thing.name, asked)
+	}
+}
+
 // overran: a run that is beyond its limit counts as over.
 func (l *life) overran(r *run) bool { return l.world.elapsed-r.began >= l.world.sc.protocol.RunLimit }
 
