@@ -33,7 +33,7 @@ func TestLettersArePrintedOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.Handle(topic, h, nil)
+		w.Handle(topic, h, &consumer.Options{Concurrency: 1})
 		if err := w.Run(t.Context()); err != nil && !errors.Is(err, worker.ErrUndone) { // it gives events up
 			t.Fatal(err)
 		}

@@ -26,7 +26,7 @@ func losing(h Harness) []promise {
 
 func killedBeforeMarking(t *testing.T, k *kit) {
 	w := newWorld(k)
-	a := w.start(t, nil)
+	a := w.start(t, &outbox.Options{Drain: w.h.Lease}) // as it is killed, it takes all of that
 	a.spy.fails(func(c call) error {
 		if c == settle {
 			a.killed()
@@ -47,7 +47,7 @@ func killedBeforeMarking(t *testing.T, k *kit) {
 func killedBeforePublishing(t *testing.T, k *kit) {
 	w := newWorld(k)
 	keys := w.mix(t, 5, 20)
-	a := w.startOn(t, w.queue, deaf{}, nil) // what it publishes never leaves
+	a := w.startOn(t, w.queue, deaf{}, &outbox.Options{Drain: w.h.Lease}) // what it publishes never leaves
 	w.await(t, "the first having all", func() bool { return a.Stats().InFlight > 0 })
 	a.killed()
 	b := w.start(t, nil)

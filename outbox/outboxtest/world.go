@@ -53,7 +53,7 @@ func (w *world) startOn(t *testing.T, q outbox.Queue, to bus.Publisher, o *outbo
 		opts.Lease = w.h.Lease
 	}
 	if opts.Drain == 0 {
-		opts.Drain = w.h.Lease // the killed ones take it all
+		opts.Drain = w.h.Patience
 	}
 	s := newSpy(q, w.changed)
 	w.spies = append(w.spies, s)
