@@ -2,10 +2,7 @@ package config
 
 import (
 	"errors"
-	"fmt"
 	"net/url"
-	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -56,38 +53,4 @@ func validEndpoint(s string) error {
 func validPort(port string) bool {
 	n, err := strconv.Atoi(port)
 	return err == nil && n >= 1 && n <= 65535
-}
-
-// headerNameForm is an HTTP token, for JSON Schema too.
-const headerNameForm = "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
-
-var headerName = regexp.MustCompile(headerNameForm)
-
-// validHeaderName takes an HTTP token. Its errors do not hold the name: it may be a value that slipped.
-func validHeaderName(name string) error {
-	if !headerName.MatchString(name) {
-		return errors.New("the name of a header has what HTTP does not allow: write letters, digits and dashes")
-	}
-	if canonical := strings.ToLower(name); slices.Contains(ownHeaders(), canonical) {
-		return fmt.Errorf("the header %s is set for each request: leave it out", canonical)
-	}
-	return nil
-}
-
-// ownHeaders differ from request to request, or belong to the connection.
-func ownHeaders() []string {
-	return []string{
-		"ce-id", "ce-source", "ce-type", "ce-time", "ce-specversion", "ce-partitionkey", "ce-datacontenttype", "idempotency-key", "x-idempotency-key",
-		"onceish-topic", "onceish-group", "onceish-attempt", "connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade",
-		"http2-settings", "proxy-connection", "content-length", "expect",
-	}
-}
-
-func validHeaderValue(value string) error {
-	for i := range len(value) {
-		if c := value[i]; c < ' ' && c != '\t' || c == 0x7f {
-			return fmt.Errorf("its byte %d is a control character, which HTTP does not allow in headers: remove it", i)
-		}
-	}
-	return nil
 }

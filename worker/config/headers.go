@@ -5,7 +5,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
-	"github.com/onceish/onceish/worker/handlers"
+	"github.com/onceish/onceish/worker/internal/header"
 )
 
 // texts is a mapping with any names, kept in a map. Its values are secret.
@@ -32,7 +32,7 @@ func (t *texts[S]) read(r *reader, at string, n *yaml.Node, s *S) {
 	r.place(at, n)
 	all, lower := make(map[string]string), make(map[string]bool)
 	for _, p := range r.pairs(at, n) {
-		if err := validHeaderName(p.name); err != nil {
+		if err := header.Settable(p.name); err != nil {
 			r.complain(at, origin{line: p.key.Line, column: p.key.Column}, "%v", err)
 			continue
 		}
@@ -44,8 +44,8 @@ func (t *texts[S]) read(r *reader, at string, n *yaml.Node, s *S) {
 		if !ok {
 			continue
 		}
-		if err := validHeaderValue(value); err != nil {
-			r.mistake(path, "%v", err)
+		if i := header.IllegalByte(value); i >= 0 {
+			r.mistake(path, "its byte %d is a control character, which HTTP does not allow in headers: remove it", i)
 		}
 		if lower[strings.ToLower(p.name)] {
 			r.mistake(path, "it is there twice, in other letters: remove one")
@@ -66,7 +66,7 @@ func headerNames[S any](name, meaning string, at func(*S) *[]string) *textList[S
 	return &textList[S]{
 		spec: spec{
 			name: name, kind: "list of text", wants: "the name of a header", meaning: meaning, many: true, tags: []string{"!!str"},
-			shape: map[string]any{"type": "string", "pattern": headerNameForm}, valid: handlers.PassableHeader,
+			shape: map[string]any{"type": "string", "pattern": header.Form}, valid: header.Passable,
 		},
 		at: at,
 	}
@@ -84,7 +84,7 @@ func (l *textList[S]) read(r *reader, at string, n *yaml.Node, s *S) {
 			continue
 		}
 		if err := l.valid(text); err != nil {
-			r.mistake(path, "%v: leave it out", err)
+			r.mistake(path, "%v", err)
 		}
 		*l.at(s) = append(*l.at(s), text)
 	}

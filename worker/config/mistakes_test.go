@@ -149,7 +149,7 @@ func mistakes() map[string][]string {
 		handled("{http: 'http://h:99999'}"):                         {"4:21: subscriptions[0].handler.http.url: its port is not from 1 to 65535"},
 		handled("{http: {url: 'http://h', timeout: 20m}}"):          {"4:48: warning: subscriptions[0].handler.http.timeout: the HTTP timeout, 20m, is longer than run_limit, 15m, which ends the exchange before it"},
 		handled("{http: {url: 'http://h', headers: {A b: c}}}"):     {"4:49: subscriptions[0].handler.http.headers: the name of a header has what HTTP does not allow: write letters, digits and dashes"},
-		handled("{http: {url: 'http://h', headers: {Te: c}}}"):      {"4:49: subscriptions[0].handler.http.headers: the header te is set for each request: leave it out"},
+		handled("{http: {url: 'http://h', headers: {Te: c}}}"):      {"4:49: subscriptions[0].handler.http.headers: the header Te belongs to the connection: leave it out"},
 		handled("{http: {url: 'http://h', headers: {A: 1}}}"):       {"4:52: subscriptions[0].handler.http.headers.A: the value (not shown) is a number, but it must be text: put it in quotes"},
 		handled("{http: {url: 'http://h', headers: {A: \"\\n\"}}}"): {"4:52: subscriptions[0].handler.http.headers.A: its byte 0 is a control character, which HTTP does not allow in headers: remove it"},
 		handled("{http: {url: 'http://h', headers: {A: b, a: b}}}"): {"4:58: subscriptions[0].handler.http.headers.a: it is there twice, in other letters: remove one"},

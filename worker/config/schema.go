@@ -3,6 +3,8 @@ package config
 import (
 	"encoding/json"
 	"maps"
+
+	"github.com/onceish/onceish/worker/internal/header"
 )
 
 // Schema is a JSON Schema (2020-12) of the file, for editors: what Lint accepts it accepts. It cannot compare keys with each other.
@@ -59,7 +61,7 @@ func (s *spec) form() map[string]any {
 		return map[string]any{"type": []string{"array", "null"}, "maxItems": mostEntries, "items": s.value()}
 	case s.loose:
 		return map[string]any{
-			"type": []string{"object", "null"}, "propertyNames": map[string]any{"pattern": headerNameForm}, "additionalProperties": s.shape,
+			"type": []string{"object", "null"}, "propertyNames": map[string]any{"pattern": header.Form}, "additionalProperties": s.shape,
 		}
 	case len(s.below) == 0:
 		return s.value()

@@ -91,7 +91,7 @@ func TestSchemaRefusesWhatLintRefuses(t *testing.T) {
 	beyond := []string{
 		"warning:", "--group", "overlaps with", "its own dead letters", "dead.GROUP", "for ever", "ttl is", "max_unmarked is", "and ttl of", "kept in a MongoDB", "there is no outbox", "has the marks", "longer than", "has a wildcard", "an empty token",
 		"the environment has no", "worker's environment", "shell's way", "has no end", // variables
-		"scheme", "names no host", "port is", "mongodb://", "set for each request", "an underscore", "no publisher may", "control character", "in other letters", // URLs and headers
+		"scheme", "names no host", "port is", "mongodb://", "set for each request", "belongs to the connection", "an underscore", "no publisher may", "control character", "in other letters", // URLs and headers
 		"in decimal digits", "not a duration from", "292 years", "more than 1000000000", // bounds of what is text
 		"has a NUL", "131072 bytes", "and no range", "is there twice: remove one", // of texts
 		"exclude each other", "a client needs both", "in the transaction", "in mode transactional",

@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -12,14 +11,15 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/worker/internal/header"
 )
 
 // What a request says of its event beside CloudEvents' own headers.
 const (
 	// HeaderTopic is the topic that the event was published to, percent-encoded.
-	HeaderTopic = "Onceish-Topic"
+	HeaderTopic = header.Topic
 	// HeaderAttempt is 1, then one more for each run that failed.
-	HeaderAttempt = "Onceish-Attempt"
+	HeaderAttempt = header.Attempt
 )
 
 // idempotencyKey is written so because net/http sends a request again by itself that has an Idempotency-Key, in this spelling, and got
@@ -88,7 +88,7 @@ func (w *headerWriter) quoted(name, value string) {
 
 // checked writes what must be a header's value as it is.
 func (w *headerWriter) checked(name, value string) {
-	if illegalByte(value) >= 0 {
+	if header.IllegalByte(value) >= 0 {
 		w.fail(fmt.Errorf("the event's %s has a control character, and cannot be sent: %.64q", name, value))
 		return
 	}
@@ -104,11 +104,11 @@ func (w *headerWriter) fail(err error) {
 // pass adds a header of an event if services get it.
 func (h *HTTP) pass(out http.Header, name string, values []string) {
 	canonical := http.CanonicalHeaderKey(name)
-	if PassableHeader(name) != nil || !h.allowed[canonical] && !universal(canonical) {
+	if header.Passable(name) != nil || !h.allowed[canonical] && !universal(canonical) {
 		return
 	}
 	for _, v := range values {
-		if illegalByte(v) < 0 {
+		if header.IllegalByte(v) < 0 {
 			out[canonical] = append(out[canonical], v)
 		}
 	}
@@ -123,58 +123,4 @@ func universal(canonical string) bool {
 	}
 	extension, ok := strings.CutPrefix(canonical, "Ce-")
 	return ok && !strings.Contains(extension, "-") || strings.HasPrefix(canonical, "Onceish-")
-}
-
-// PassableHeader is nil for the name of a header that an event may bring to a service: of what comes from publishers nothing may frame
-// the request, authorize it, or say who sends it and where to.
-func PassableHeader(name string) error {
-	canonical := http.CanonicalHeaderKey(name)
-	switch {
-	case !token(name):
-		return errors.New("the name of a header has letters, digits and dashes")
-	case strings.Contains(name, "_"):
-		return errors.New("services cannot tell an underscore in the name of a header from a dash, and with dashes the name may be another's")
-	case perEvent(canonical), canonical == "Content-Type":
-		return fmt.Errorf("the header %s is set for each request", canonical)
-	case framing(canonical):
-		return fmt.Errorf("the header %s belongs to the connection", canonical)
-	case authority(canonical):
-		return fmt.Errorf("the header %s says who sends a request and where to, which no publisher may", canonical)
-	}
-	return nil
-}
-
-// perEvent are headers that say which event this is. They are always ours.
-func perEvent(canonical string) bool {
-	switch canonical {
-	case "Ce-Id", "Ce-Source", "Ce-Type", "Ce-Time", "Ce-Specversion", "Ce-Partitionkey", "Ce-Datacontenttype",
-		"Idempotency-Key", "X-Idempotency-Key", HeaderTopic, HeaderAttempt, bus.HeaderGroup:
-		return true
-	}
-	return false
-}
-
-// framing are headers between the two ends of a connection.
-func framing(canonical string) bool {
-	switch canonical {
-	case "Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings", "Proxy-Connection", "Content-Length", "Expect":
-		return true
-	}
-	return false
-}
-
-// authority are headers that say who sends a request, on whose behalf, and what of.
-func authority(canonical string) bool {
-	switch canonical {
-	case "Authorization", "Cookie", "Cookie2", "Set-Cookie", "Host", "Origin", "Referer", "User-Agent", "Via", "Forwarded", "From", "Proxy",
-		"Remote-User", "X-Remote-User", "Client-Ip", "True-Client-Ip", "Cf-Connecting-Ip", "X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip",
-		"X-Method-Override", "X-Rewrite-Url":
-		return true
-	}
-	for _, prefix := range [...]string{"Proxy-", "Sec-", "X-Forwarded-", "X-Auth-Request-", "X-Amzn-Oidc-", "X-Http-Method", "X-Original-", "Nats-"} {
-		if strings.HasPrefix(canonical, prefix) {
-			return true
-		}
-	}
-	return false
 }

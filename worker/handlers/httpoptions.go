@@ -6,6 +6,8 @@ import (
 	"maps"
 	"net/http"
 	"time"
+
+	"github.com/onceish/onceish/worker/internal/header"
 )
 
 // HTTPOptions of NewHTTP. The zero value means the defaults.
@@ -15,7 +17,7 @@ type HTTPOptions struct {
 	// Headers are sent with every request, in place of the same ones of events. Their values are taken as secrets.
 	Headers http.Header
 	// PassHeaders are the names of headers that events bring to the service, beside trace context (traceparent, tracestate, baggage),
-	// Content-Encoding, Content-Language, CloudEvents extensions and Onceish's own; see PassableHeader. Other headers of events are left out.
+	// Content-Encoding, Content-Language, CloudEvents extensions and Onceish's own. No event brings a header that frames or authorizes a request, or says who sends it.
 	PassHeaders []string
 	// Concurrency is how many connections are kept between requests: as many as handlers run at once. Zero: 16.
 	Concurrency int
@@ -53,7 +55,7 @@ func (o *HTTPOptions) complete() (HTTPOptions, error) {
 	}
 	c.Statuses = maps.Clone(c.Statuses)
 	for _, name := range c.PassHeaders {
-		if err := PassableHeader(name); err != nil {
+		if err := header.Passable(name); err != nil {
 			return c, fmt.Errorf("HTTPOptions.PassHeaders has %.64q: %w", name, err)
 		}
 	}
@@ -62,22 +64,16 @@ func (o *HTTPOptions) complete() (HTTPOptions, error) {
 	return c, err
 }
 
-// configured are headers under their canonical names, with those that every request has. Its errors show no values, and of an illegal
-// name only what comes before the illegal byte: the rest may be a value.
+// configured are headers under their canonical names, with those that every request has. Its errors show no values.
 func configured(headers http.Header) (http.Header, error) {
 	out := http.Header{"User-Agent": {"onceish"}}
 	for name, values := range headers {
-		canonical := http.CanonicalHeaderKey(name)
-		switch {
-		case !token(name):
-			return nil, fmt.Errorf("HTTPOptions.Headers has a name that begins with %.64q and then has an illegal character: only letters, digits and '-'", name[:tokenPrefix(name)])
-		case perEvent(canonical):
-			return nil, fmt.Errorf("HTTPOptions.Headers has %s, which differs from event to event: leave it out", canonical)
-		case framing(canonical):
-			return nil, fmt.Errorf("HTTPOptions.Headers has %s, which belongs to the connection: leave it out", canonical)
+		if err := header.Settable(name); err != nil {
+			return nil, fmt.Errorf("HTTPOptions.Headers: %w", err)
 		}
+		canonical := http.CanonicalHeaderKey(name)
 		for _, v := range values {
-			if i := illegalByte(v); i >= 0 {
+			if i := header.IllegalByte(v); i >= 0 {
 				return nil, fmt.Errorf("HTTPOptions.Headers has a control character in the value of %s, at byte %d of %d: a line break from a file?", canonical, i, len(v))
 			}
 		}

@@ -108,13 +108,10 @@ func TestNewHTTPShowsNoSecrets(t *testing.T) {
 		}
 	}
 	for want, headers := range map[string]http.Header{
-		`begins with "Authorization" and`:                     {"Authorization: hunter2": {"x"}},
-		`begins with "" and`:                                  {" hunter2": {"x"}},
-		"value of X-Api-Key, at byte 7 of 8":                  {"X-API-key": {"hunter2\n"}},
-		"has Idempotency-Key, which differs":                  {"idempotency-key": {"hunter2"}},
-		"has Ce-Id, which differs":                            {"ce-id": {"hunter2"}},
-		"has Onceish-Group, which differs":                    {"ONCEISH-GROUP": {"hunter2"}},
-		"has Content-Length, which belongs to the connection": {"content-length": {"hunter2"}},
+		"what HTTP does not allow":                               {"Authorization: hunter2": {"x"}},
+		"value of X-Api-Key, at byte 7 of 8":                     {"X-API-key": {"hunter2\n"}},
+		"Idempotency-Key is set for each request: leave it out":  {"idempotency-key": {"hunter2"}},
+		"Content-Length belongs to the connection: leave it out": {"content-length": {"hunter2"}},
 	} {
 		_, err := NewHTTP("g", "http://host", &HTTPOptions{Headers: headers})
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunt") {

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/onceish/onceish/worker/internal/header"
 )
 
 // parseEndpoint reads a URL. Its errors have nothing of it that may be a secret.
@@ -35,7 +37,7 @@ func validPort(port string) bool {
 // badScheme tells which scheme a URL has if that is all that stands there.
 func badScheme(endpoint string) string {
 	scheme, _, ok := strings.Cut(endpoint, "://")
-	if !ok || len(scheme) > 16 || !token(scheme) {
+	if !ok || len(scheme) > 16 || !header.Valid(scheme) {
 		return " has no scheme"
 	}
 	return fmt.Sprintf(" has the scheme %q", scheme)

@@ -9,6 +9,7 @@ import (
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/outbox"
+	"github.com/onceish/onceish/worker/internal/header"
 )
 
 // Where a published event came from. The values are percent-encoded.
@@ -132,7 +133,7 @@ func (p *Publish) successor(e *bus.Event, a *consumer.Attempt) bus.Event {
 // copy would hide the event from all others.
 func travels(name string) bool {
 	switch {
-	case !token(name), hasPrefixFold(name, "Onceish-"), hasPrefixFold(name, "Nats-"):
+	case !header.Valid(name), hasPrefixFold(name, "Onceish-"), hasPrefixFold(name, "Nats-"):
 		return false
 	case hasPrefixFold(name, "ce-"):
 		return !attribute(name[len("ce-"):])
@@ -157,4 +158,9 @@ func legalValues(values []string) []string {
 		out[i] = strings.Trim(strings.NewReplacer("\r", " ", "\n", " ").Replace(v), " \t")
 	}
 	return out
+}
+
+// hasPrefixFold is strings.HasPrefix whatever the case of ASCII letters.
+func hasPrefixFold(s, prefix string) bool {
+	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
 }

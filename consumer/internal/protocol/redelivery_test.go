@@ -1,7 +1,6 @@
 package protocol
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -246,63 +245,6 @@ func TestHotKeyDoesNotStarveOthers(t *testing.T) {
 	}
 }
 
-// TestDroppedWhileWaiting: what the stream deletes while it waits for its retry is dead-lettered with its data, or told of and counted.
-func TestDroppedWhileWaiting(t *testing.T) {
-	t.Parallel()
-	t.Run("data is here", func(t *testing.T) {
-		t.Parallel()
-		r := failedHead(t, nil)
-		r.pass(5 * time.Second)
-		if _, gone := r.lookUp(nil, "x1"); len(gone) != 0 {
-			t.Fatalf("%+v are gone already, before an ack deadline is over", gone)
-		}
-		r.pass(30 * time.Second)
-		if _, gone := r.lookUp(nil, "x1"); len(gone) != 1 || !gone[0].Kept || gone[0].Key.ID != "x1" {
-			t.Fatalf("gone: %+v, want x1 with its data", gone)
-		}
-		if ids := r.claims(nil); !slices.Equal(ids, []string{"x1"}) {
-			t.Fatalf("claimed %v, want x1", ids)
-		}
-		if s := r.settleOne(dedupe.GivenUp); s.Reason != ReasonDropped {
-			t.Errorf("given up: %+v", s)
-		}
-		r.Posted(r.now, r.letter(), nil)
-		r.settleOne(dedupe.Buried)
-		r.want("x1 nothing dead")
-		r.claims(nil)
-		r.succeed(r.mustRun("x2"))
-		r.empty()
-	})
-	t.Run("data is not here", func(t *testing.T) {
-		t.Parallel()
-		r := failedHead(t, func(c *Config) { c.MaxBytes = 512 + 32 }, func(a *Arrival) { a.Delivery.Event.Data = make([]byte, 32) })
-		r.pass(45 * time.Second)
-		if _, gone := r.lookUp(nil, "x1"); len(gone) != 1 || gone[0].Kept || r.Stats().Dropped != 1 {
-			t.Fatalf("gone: %+v, %+v", gone, r.Stats())
-		}
-		if ids := r.claims(nil); !slices.Equal(ids, []string{"x2"}) {
-			t.Errorf("claimed %v, want x2", ids)
-		}
-	})
-	t.Run("settled by another", func(t *testing.T) {
-		t.Parallel()
-		r := failedHead(t, nil)
-		r.pass(45 * time.Second)
-		if _, gone := r.lookUp(map[string]dedupe.State{"x1": dedupe.Done}, "x1"); len(gone) != 0 || r.Stats().Dropped != 0 {
-			t.Fatalf("gone: %+v", gone)
-		}
-	})
-	t.Run("paused", func(t *testing.T) {
-		t.Parallel()
-		r := failedHead(t, nil)
-		r.Pause(r.now)
-		r.pass(45 * time.Second)
-		if _, gone := r.lookUp(nil, "x1"); len(gone) != 0 {
-			t.Fatalf("gone: %+v while nothing may begin", gone)
-		}
-	})
-}
-
 // TestOrderAcrossConsumerLoss: what only waits is let go when the cursor is rebuilt, and goes again in the order in which the new one delivers.
 func TestOrderAcrossConsumerLoss(t *testing.T) {
 	t.Parallel()
@@ -372,87 +314,6 @@ func TestCopiesAreBounded(t *testing.T) {
 	r.empty()
 }
 
-// TestFreezeAsksFirst: a process that was frozen for longer than a lease asks the store whose the event is, and goes on if it is still its
-// own. It gives up when the store says so, or says nothing for a third of a lease.
-func TestFreezeAsksFirst(t *testing.T) {
-	t.Parallel()
-	frozen := func(t *testing.T, ticked bool) (*rig, *Job) {
-		t.Helper()
-		r := newRig(t, nil)
-		r.give(arrival("a", 1))
-		r.claims(nil)
-		j := r.mustRun("a")
-		if ticked {
-			r.pass(time.Second)
-		}
-		r.pass(5 * time.Minute)
-		if cs := r.Cancels(); len(cs) != 0 {
-			t.Fatalf("cancelled %+v before the store was asked", cs)
-		}
-		return r, j
-	}
-	t.Run("before the first tick", func(t *testing.T) {
-		t.Parallel()
-		frozen(t, false)
-	})
-	t.Run("still its own", func(t *testing.T) {
-		t.Parallel()
-		r, j := frozen(t, true)
-		r.extendAll()
-		r.pass(10 * time.Second)
-		if cs := r.Cancels(); len(cs) != 0 {
-			t.Fatalf("cancelled %+v although the lease was renewed", cs)
-		}
-		r.succeed(j)
-		if as := r.Answers(); as[len(as)-1].Outcome != Handled {
-			t.Errorf("answered %+v", as)
-		}
-		r.empty()
-	})
-	t.Run("superseded", func(t *testing.T) {
-		t.Parallel()
-		r, j := frozen(t, true)
-		b := r.Extensions(r.now)
-		r.Extended(r.now, b, []error{dedupe.ErrSuperseded}, nil)
-		if cs := r.Cancels(); len(cs) != 1 || cs[0].Job != j || !errors.Is(cs[0].Cause, ErrLeaseLost) {
-			t.Fatalf("cancelled %+v", cs)
-		}
-	})
-	t.Run("no answer", func(t *testing.T) {
-		t.Parallel()
-		r, _ := frozen(t, true)
-		r.pass(9 * time.Second)
-		if cs := r.Cancels(); len(cs) != 0 {
-			t.Fatalf("cancelled %+v too early", cs)
-		}
-		r.pass(time.Second)
-		if cs := r.Cancels(); len(cs) != 1 {
-			t.Fatalf("cancelled %+v, want the run", cs)
-		}
-	})
-}
-
-// TestSettlingIsRenewed: a claim whose settlement does not get through is renewed meanwhile, so that nobody takes a finished event over.
-func TestSettlingIsRenewed(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, nil)
-	r.give(arrival("a", 1))
-	r.claims(nil)
-	r.Ran(r.now, r.mustRun("a"), Verdict{})
-	hung := r.Settlements(r.now)
-	r.pass(10 * time.Second)
-	b := r.Extensions(r.now)
-	if len(b.Items) != 1 {
-		t.Fatalf("renews %d claims, want the one whose mark hangs", len(b.Items))
-	}
-	r.Extended(r.now, b, []error{dedupe.ErrSuperseded}, nil) // the mark was stored, and its answer is still to come
-	r.Settled(r.now, hung, []error{nil}, nil)
-	if as := r.Answers(); as[len(as)-1].Outcome != Handled || as[len(as)-1].Kind != Ack {
-		t.Errorf("answered %+v", as)
-	}
-	r.empty()
-}
-
 // TestAnswersFromBeforeARebuildAreOld: what was asked before the cursor was made again says nothing of what the new one delivers.
 func TestAnswersFromBeforeARebuildAreOld(t *testing.T) {
 	t.Parallel()
@@ -489,36 +350,5 @@ func TestOrderAcrossOwnLateClaim(t *testing.T) {
 	r.want("x1 nak held")
 	if ids := r.claims(nil); len(ids) != 0 {
 		t.Errorf("claimed %v before x1", ids)
-	}
-}
-
-// TestDroppedEventIsKeptWhileTheReceiverIsUnavailable: others are tried first then, but what the bus has dropped does not come again.
-func TestDroppedEventIsKeptWhileTheReceiverIsUnavailable(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, nil)
-	ids := many(enoughFailures)
-	for i, id := range ids {
-		r.give(arrival(id, uint64(i+1)))
-		r.claims(nil)
-		r.Ran(r.now, r.mustRun(id), unavailable("no route"))
-		r.settleOne(dedupe.NotBegun)
-	}
-	if _, _, down := r.Unavailable(); !down {
-		t.Fatal("the receiver is available")
-	}
-	r.pass(45 * time.Second)
-	r.give(arrival(ids[1], 2, arrivals(2)))
-	r.claims(nil)
-	r.Ran(r.now, r.mustRun(ids[1]), unavailable("no route")) // a probe: those that failed before wait for longer
-	r.settleOne(dedupe.NotBegun)
-	if _, gone := r.lookUp(nil, ids[0]); len(gone) != 1 || !gone[0].Kept {
-		t.Fatalf("gone: %+v, want the first event with its data", gone)
-	}
-	r.pass(mostGap)
-	if claimed := r.claims(nil); !slices.Equal(claimed, ids[:1]) {
-		t.Fatalf("claimed %v, want %v", claimed, ids[:1])
-	}
-	if s := r.settleOne(dedupe.GivenUp); s.Reason != ReasonDropped {
-		t.Errorf("given up: %+v", s)
 	}
 }
