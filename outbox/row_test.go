@@ -30,10 +30,12 @@ func TestHashNeverChanges(t *testing.T) {
 
 func TestRowIDNeverChanges(t *testing.T) {
 	t.Parallel()
-	long := strings.Repeat("x", 513)
+	const most = 512
+	literal, long := strings.Repeat("x", most), strings.Repeat("x", most+1)
 	for want, e := range map[string]bus.Event{
 		"17 order.placed": {ID: "17", Topic: "order.placed", Source: bus.DefaultSource},
 		"a%20%25b t s%20": {ID: "a %b", Topic: "t", Source: "s "},
+		literal + " t":    {ID: literal, Topic: "t"},
 		"%sha256:35ade0090e64e74d6ad04204009c23a4e34b82bdf0f4f317fbcc5f26f9b10241 t": {ID: long, Topic: "t"},
 	} {
 		if got := outbox.RowID(&e); got != want {

@@ -187,7 +187,7 @@ func noStream(topic string) error {
 }
 
 func severalStreams(topic string, names []string) error {
-	return fmt.Errorf("jetstream: topic %q matches the streams %s, and a subscription reads one: narrow the topic, or choose in Options.Stream",
+	return fmt.Errorf("jetstream: topic %q matches the streams %s, and a subscription reads one: narrow the topic, or choose one: nats: {stream: NAME}, --nats-stream, or Options.Stream",
 		topic, strings.Join(names, ", "))
 }
 

@@ -2,6 +2,7 @@ package mongo
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -12,6 +13,21 @@ import (
 	"github.com/onceish/onceish/internal/mongoserver"
 	"github.com/onceish/onceish/outbox"
 )
+
+// A parked row's id is its own: no event has it, whatever its source.
+func TestParkedRowsHaveNobodysPlace(t *testing.T) {
+	t.Parallel()
+	for _, source := range []string{"", bus.DefaultSource, "shop"} {
+		e := bus.Event{ID: "a", Topic: "t", Source: source}
+		s := newStored(&outbox.Row{Event: e}, mongoserver.Instant{Time: time.UnixMilli(5)})
+		s.park()
+		for _, other := range []string{"", source, s.RowID[strings.LastIndexByte(s.RowID, ' ')+1:]} {
+			if e.Source = other; outbox.RowID(&e) == s.RowID {
+				t.Errorf("an event with the source %q has the parked row's id %q", other, s.RowID)
+			}
+		}
+	}
+}
 
 // An event comes out of its document as it went in.
 func FuzzRow(f *testing.F) {
