@@ -39,8 +39,11 @@ func (c *Connections) RemoveGroup(ctx context.Context, group string, sure bool) 
 		return r, err
 	}
 	for _, g := range all {
-		if g.Name == group && (g.Pulls > 0 || g.Unsettled > 0 && !sure) {
-			return r, g.Busy()
+		if g.Name != group {
+			continue
+		}
+		if err := g.Busy(sure); err != nil {
+			return r, err
 		}
 	}
 	store, err := c.removable(ctx)

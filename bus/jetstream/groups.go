@@ -97,12 +97,13 @@ func groupOf(info *jetstream.ConsumerInfo) (g Group, ok bool) {
 	return g, true
 }
 
-// Busy returns ErrGroupRuns, with the reason, if the group has members, or may have: requests for events wait, or events are not settled.
-func (g *Group) Busy() error {
+// Busy returns ErrGroupRuns, with the reason, if the group has members, or may have: requests for events wait, or events are not settled. The latter
+// is no reason for somebody who is sure that there are none.
+func (g *Group) Busy(sure bool) error {
 	switch {
 	case g.Pulls > 0:
 		return fmt.Errorf("jetstream: group %q on topic %q: %w: %d requests for events wait: stop its workers first", g.Name, g.Topic, ErrGroupRuns, g.Pulls)
-	case g.Unsettled > 0:
+	case g.Unsettled > 0 && !sure:
 		return fmt.Errorf("jetstream: group %q on topic %q: %w, or had some until lately: %d events were delivered and are not settled: make sure that none of its workers run",
 			g.Name, g.Topic, ErrGroupRuns, g.Unsettled)
 	}
@@ -121,7 +122,7 @@ func (b *Bus) RemoveGroup(ctx context.Context, g Group, sure bool) error {
 		return err
 	}
 	g.Pulls, g.Unsettled = info.NumWaiting, uint64(max(0, info.NumAckPending))
-	if err := g.Busy(); err != nil && (g.Pulls > 0 || !sure) {
+	if err := g.Busy(sure); err != nil {
 		return err
 	}
 	ctx, cancel := b.within(ctx)

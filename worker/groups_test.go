@@ -1,0 +1,54 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/onceish/onceish/bus"
+	natsbus "github.com/onceish/onceish/bus/jetstream"
+	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/internal/natstest"
+)
+
+// TestGroupWithAMemberKeepsAllItsTopics: nothing of a group is removed while it has a member on one topic.
+func TestGroupWithAMemberKeepsAllItsTopics(t *testing.T) {
+	t.Parallel()
+	c, err := Connect(t.Context(), &ConnectOptions{NATS: natstest.Start(t, nil).URL(), Provision: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	store, err := c.Store(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{}, 1)
+	handler := func(context.Context, bus.Event) error { done <- struct{}{}; return nil }
+	var members []*consumer.Subscription
+	for _, topic := range []string{"a", "b"} {
+		s, err := consumer.SubscribeExactlyOnce(t.Context(), c.Bus(), topic, "g", store, handler, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		members = append(members, s)
+		if _, err := c.Bus().Publish(t.Context(), bus.Event{ID: "1", Topic: topic}); err != nil {
+			t.Fatal(err)
+		}
+		<-done
+	}
+	for left := len(members); left > 0; left-- {
+		if r, err := c.RemoveGroup(t.Context(), "g", false); !errors.Is(err, natsbus.ErrGroupRuns) || r != (Removed{}) {
+			t.Errorf("%d members: removed %+v, %v; want ErrGroupRuns", left, r, err)
+		}
+		if all, err := c.Groups(t.Context()); err != nil || len(all) != len(members) {
+			t.Fatalf("%d members: the group is on %d topics, %v", left, len(all), err)
+		}
+		if err := members[len(members)-left].Drain(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r, err := c.RemoveGroup(t.Context(), "g", true); err != nil || r.Consumers != 2 || r.Marks == 0 {
+		t.Errorf("no members: removed %+v, %v", r, err)
+	}
+}
