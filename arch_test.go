@@ -64,7 +64,7 @@ type pkg struct {
 func TestArchitecture(t *testing.T) {
 	ours, standard := packages(t)
 	for _, p := range ours {
-		for _, broken := range slices.Concat(upward(p), sideways(p), heavy(p), foreign(p, standard), undocumented(t, p)) {
+		for _, broken := range slices.Concat(upward(p), sideways(p), heavy(p), foreign(p, standard), undocumented(t, p), hiding(t, p)) {
 			t.Errorf("%s %s", p.ImportPath, broken)
 		}
 	}
@@ -76,6 +76,10 @@ func TestArchitectureRulesBite(t *testing.T) {
 		return pkg{ImportPath: module + "/" + path, Imports: links, Deps: links}
 	}
 	standard := map[string]bool{"context": true}
+	wrapper, err := parser.ParseFile(token.NewFileSet(), "", "package worker; type tap struct { bus.Bus; n int }", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		broken []string
 		want   string
@@ -88,6 +92,7 @@ func TestArchitectureRulesBite(t *testing.T) {
 		"server":            {heavy(ours("worker", "github.com/nats-io/nats-server/v2/server")), "nats-server"},
 		"embedded":          {heavy(ours("examples/a", module+"/worker/embedded")), "worker/embedded"},
 		"run":               {heavy(ours("consumer", "github.com/oklog/run")), "oklog/run"},
+		"wrapper":           {embedded(wrapper), "hides its abilities"},
 		"contract":          {foreign(ours("bus", "context", "github.com/nats-io/nats.go"), standard), "nats.go"},
 		"consumer's driver": {foreign(ours("consumer", module+"/bus/jetstream", "github.com/nats-io/nats.go"), standard), "nats.go"},
 	} {
@@ -211,6 +216,42 @@ func undocumented(t *testing.T, p pkg) (broken []string) {
 	if !documented {
 		broken = append(broken, "has no package comment")
 	}
+	return broken
+}
+
+// contracts have abilities that are found by assertion.
+var contracts = []string{"bus.Bus", "dedupe.Store", "outbox.Queue"}
+
+// hiding: who embeds a contract has its methods and hides its abilities, as if the adapter had none.
+func hiding(t *testing.T, p pkg) (broken []string) {
+	t.Helper()
+	for _, name := range p.GoFiles {
+		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, name), nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		broken = append(broken, embedded(f)...)
+	}
+	return broken
+}
+
+func embedded(f *ast.File) (broken []string) {
+	ast.Inspect(f, func(n ast.Node) bool {
+		s, ok := n.(*ast.StructType)
+		if !ok {
+			return true
+		}
+		for _, field := range s.Fields.List {
+			of, ok := field.Type.(*ast.SelectorExpr)
+			if !ok || len(field.Names) > 0 {
+				continue
+			}
+			if contract := fmt.Sprint(of.X) + "." + of.Sel.Name; slices.Contains(contracts, contract) {
+				broken = append(broken, fmt.Sprintf("embeds %s, which hides its abilities: name the field", contract))
+			}
+		}
+		return true
+	})
 	return broken
 }
 

@@ -9,11 +9,13 @@ import (
 	"github.com/onceish/onceish/consumer/internal/protocol"
 )
 
-// Stats count deliveries since the subscription began, but for InFlight, Running and Allowed.
+// Stats count deliveries since the subscription began, but for the first four.
 type Stats struct {
 	// InFlight is how many events are in hand now, Running how many handlers run. Allowed is how many may run: Options.Concurrency,
 	// or fewer while the receiver throttles; 0 is one at a time, with a gap between.
 	InFlight, Running, Allowed uint64
+	// Retrying is how many events this process has nacked and expects to be redelivered, here or elsewhere.
+	Retrying uint64
 	// Handled runs succeeded; Duplicates were recognised and acknowledged; Failed runs will be repeated; Dead were
 	// dead-lettered.
 	Handled, Duplicates, Failed, Dead uint64
@@ -103,6 +105,23 @@ func (s *Subscription) Stats() Stats {
 	s.engine.mu.Lock()
 	defer s.engine.mu.Unlock()
 	return Stats(s.engine.machine.Stats())
+}
+
+// Lag is what a group has not handled of a topic.
+type Lag struct {
+	// Pending events were delivered to no process of the group yet.
+	Pending uint64
+	// Unsettled events were delivered and are not acknowledged: they run, or wait for their retry.
+	Unsettled uint64
+}
+
+// Lag asks the bus for the group's lag, which takes one round trip.
+func (s *Subscription) Lag(ctx context.Context) (Lag, error) {
+	info, err := s.engine.cursor.Source().Info(ctx)
+	if err != nil {
+		return Lag{}, err
+	}
+	return Lag{Pending: info.Pending, Unsettled: info.Unsettled}, nil
 }
 
 // Done is closed once the subscription has ended and everything it started has stopped, but for handlers that do not return.

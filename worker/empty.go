@@ -2,42 +2,22 @@ package worker
 
 import (
 	"context"
-	"sync"
 	"time"
 
-	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/consumer"
 )
 
-// tap is a bus that remembers the source of its subscription, which knows what is left.
-type tap struct {
-	bus.Bus
-
-	mu     sync.Mutex
-	source bus.Source
-}
-
-// Subscribe remembers the source: the last one, for a lost cursor is made anew.
-func (t *tap) Subscribe(ctx context.Context, topic, group string, o *bus.SubscribeOptions) (bus.Source, error) {
-	s, err := t.Bus.Subscribe(ctx, topic, group, o)
-	if err != nil {
-		return nil, err
+// empty reports whether there is nothing left for the subscription, on the bus or here: what the bus has dropped while it waited
+// for its retry is only known here. What cannot be asked is not empty.
+func (s *subscribed) empty(ctx context.Context) bool {
+	if n := s.sub.Stats(); n.InFlight+n.Retrying > 0 {
+		return false
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.source = s
-	return s, nil
+	lag, err := s.sub.Lag(ctx)
+	return err == nil && lag == consumer.Lag{}
 }
 
-// empty asks whether everything on the topic is settled. What cannot be asked is not.
-func (t *tap) empty(ctx context.Context) bool {
-	t.mu.Lock()
-	source := t.source
-	t.mu.Unlock()
-	info, err := source.Info(ctx)
-	return err == nil && info.Pending == 0 && info.Unsettled == 0
-}
-
-// empty tells whether all subscriptions, and all outboxes, were empty at one time. A handler may publish to another's topic: what ended while they
+// empty reports whether all subscriptions, and all outboxes, were empty at one time. A handler may publish to another's topic: what ended while they
 // were asked one by one may have filled again what was empty before. What left an outbox before it was asked is on a topic by then.
 func empty(ctx context.Context, subs []subscribed, drainers []*drainer) bool {
 	before := endings(subs)
@@ -47,7 +27,7 @@ func empty(ctx context.Context, subs []subscribed, drainers []*drainer) bool {
 		}
 	}
 	for _, s := range subs {
-		if s.sub.Stats().InFlight > 0 || !s.tap.empty(ctx) {
+		if !s.empty(ctx) {
 			return false
 		}
 	}

@@ -10,14 +10,13 @@ import (
 
 // provisioning is a publisher that has streams made for topics that have none. Their events are published with the next try.
 type provisioning struct {
-	bus.Bus
-
+	bus bus.Bus
 	log *slog.Logger
 }
 
 // Publish implements bus.Publisher.
 func (p provisioning) Publish(ctx context.Context, events ...bus.Event) ([]bus.Receipt, error) {
-	receipts, err := p.Bus.Publish(ctx, events...)
+	receipts, err := p.bus.Publish(ctx, events...)
 	asked := make(map[string]bool)
 	for i, r := range receipts {
 		topic := events[i].Topic
@@ -25,7 +24,7 @@ func (p provisioning) Publish(ctx context.Context, events ...bus.Event) ([]bus.R
 			continue
 		}
 		asked[topic] = true
-		if _, failed := p.Topic(ctx, topic, "", bus.Start{}); failed != nil {
+		if _, failed := p.bus.Topic(ctx, topic, "", bus.Start{}); failed != nil {
 			p.log.Warn("outbox: a topic has no stream, and none could be made", "topic", topic, "error", failed)
 		}
 	}

@@ -92,7 +92,6 @@ type subscribed struct {
 	topic      string
 	deadLetter string
 	sub        *consumer.Subscription
-	tap        *tap
 }
 
 // subscribe leaves nothing running if it fails.
@@ -107,16 +106,15 @@ func (w *Worker) subscribe(ctx context.Context, c *cut) (subs []subscribed, err 
 		}
 	}
 	for _, h := range w.handled {
-		t := &tap{Bus: w.c.Bus()}
 		o, err := w.options(h.options, c).WithDefaults(w.group)
 		if err != nil {
 			return nil, errors.Join(err, drainAll(ctx, subs))
 		}
-		sub, err := consumer.SubscribeExactlyOnce(ctx, t, h.topic, w.group, store, h.handler, o)
+		sub, err := consumer.SubscribeExactlyOnce(ctx, w.c.Bus(), h.topic, w.group, store, h.handler, o)
 		if err != nil {
 			return nil, errors.Join(err, drainAll(ctx, subs))
 		}
-		subs = append(subs, subscribed{topic: h.topic, deadLetter: o.DeadLetter, sub: sub, tap: t})
+		subs = append(subs, subscribed{topic: h.topic, deadLetter: o.DeadLetter, sub: sub})
 	}
 	return subs, nil
 }

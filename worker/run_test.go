@@ -199,3 +199,27 @@ func TestRunSaysOnceWhatEndedIt(t *testing.T) {
 		}
 	})
 }
+
+// TestRunDeadLettersWhatTheStreamDrops: an event that the stream has dropped while it waited for its retry is dead-lettered from memory,
+// and a worker that runs until all is empty waits for that.
+func TestRunDeadLettersWhatTheStreamDrops(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 3)
+	h := func(_ context.Context, e bus.Event) error {
+		if e.ID != "1" {
+			return nil
+		}
+		if err := r.bus.Delete("events", 2); err != nil {
+			t.Error(err)
+		}
+		return errors.New("no")
+	}
+	w := r.worker(t, Options{UntilEmpty: true})
+	w.Handle("t", h, &consumer.Options{Lease: time.Second, AckWait: time.Second, TTL: time.Hour, Backoff: consumer.Backoff{Base: time.Millisecond, Max: time.Second}})
+	if err := w.Run(t.Context()); !errors.Is(err, ErrUndone) {
+		t.Errorf("Run: %v; want ErrUndone", err)
+	}
+	if log := r.log.String(); !strings.Contains(log, "event dead-lettered") || !strings.Contains(log, "dead=1") {
+		t.Errorf("logged:\n%s", log)
+	}
+}

@@ -62,7 +62,7 @@ func (s *standstill) look(ctx context.Context) error {
 func (s *standstill) missingTopics(ctx context.Context) []string {
 	missing := make(map[string]bool)
 	for _, sub := range s.subs {
-		if sub.tap.empty(ctx) && sub.sub.Stats().InFlight == 0 {
+		if sub.empty(ctx) {
 			continue
 		}
 		switch {

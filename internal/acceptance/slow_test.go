@@ -13,7 +13,7 @@ import (
 	"github.com/onceish/onceish/internal/faulty"
 )
 
-// TestLostAcks: the redelivery finds the mark.
+// TestLostAcks: each redelivery finds the mark. On a slow machine others come too late for their deadline, beside the lost ones.
 func TestLostAcks(t *testing.T) {
 	t.Parallel()
 	onStores(t, func(r *rig) {
@@ -28,8 +28,8 @@ func TestLostAcks(t *testing.T) {
 		r.settled()
 		r.ended(s)
 		r.once("event-", 100)
-		if st := s.Stats(); st.Handled != 100 || st.Duplicates != 50 {
-			r.t.Errorf("%+v: 50 duplicates should have been recognised", st)
+		if st := s.Stats(); st.Handled != 100 || st.Duplicates < 50 {
+			r.t.Errorf("%+v: at least 50 duplicates should have been recognised", st)
 		}
 	})
 }
@@ -38,8 +38,8 @@ func TestLostAcks(t *testing.T) {
 func TestHandlerSlowerThanTheAckDeadline(t *testing.T) {
 	t.Parallel()
 	onStores(t, func(r *rig) {
-		s := r.subscribe(setup{Options: consumer.Options{AckWait: 2 * time.Second, Lease: 2 * time.Second}})
-		r.publish(many("slow-", 8, "effect", "5s")...)
+		s := r.subscribe(setup{Options: consumer.Options{AckWait: 5 * time.Second, Lease: 5 * time.Second}})
+		r.publish(many("slow-", 8, "effect", "12s")...)
 		r.settled()
 		r.ended(s)
 		r.once("slow-", 8)

@@ -367,7 +367,7 @@ func deadHead(t *testing.T, k *kit) {
 	w := newWorld(k)
 	w.add(t, rowsOf("dead", w.h.Many)...)
 	w.refusing("dead-000001", 1)
-	d := w.start(t, &outbox.Options{MaxAttempts: 1, PollMin: time.Minute, PollMax: time.Hour}) // it looks when it is told
+	d := w.start(t, &outbox.Options{Lease: long, MaxAttempts: 1, PollMin: time.Minute, PollMax: time.Hour}) // it looks when it is told
 	w.await(t, "the head being dead", func() bool { return d.Stats().Dead == 1 })
 	keys := w.mix(t, 5, 20)
 	before := d.spy.count(pending)

@@ -57,10 +57,12 @@ type Machine struct {
 	setbacks map[dedupe.Key]*setback
 }
 
-// Stats count deliveries since the Machine was made, but for the first three.
+// Stats count deliveries since the Machine was made, but for the first four.
 type Stats struct {
 	// InFlight is how many events are in hand now, Running how many handlers run, Allowed how many may: 0 is one at a time, with a gap between.
 	InFlight, Running, Allowed uint64
+	// Retrying is how many nacked events are expected back.
+	Retrying uint64
 	// Handled runs succeeded; Duplicates were recognised and acknowledged; Failed runs will be repeated; Dead were dead-lettered.
 	Handled, Duplicates, Failed, Dead uint64
 	// Deferred runs met trouble that may not be the event's own: they were throttled, or the receiver was unavailable.
@@ -89,7 +91,7 @@ func New(cfg Config, now time.Time) *Machine {
 // Stats of the Machine as it stands.
 func (m *Machine) Stats() Stats {
 	s := m.stats
-	s.InFlight = uint64(len(m.jobs))
+	s.InFlight, s.Retrying = uint64(len(m.jobs)), uint64(len(m.expected.byPlace))
 	s.Running, s.Allowed = uint64(m.count[running]), uint64(m.Allowed())
 	return s
 }
