@@ -11,6 +11,7 @@ type lane struct {
 	head     *Job
 	waiting  []*Job        // by place
 	expected []*redelivery // by sequence: nothing later starts before them
+	moved    time.Time     // when an event of the key last came to its end, or the first one came
 }
 
 // lane returns that of an order key.
@@ -27,6 +28,9 @@ func (m *Machine) lane(order string) *lane {
 // that waits is nacked.
 func (m *Machine) line(now time.Time, j *Job) {
 	l := m.lane(j.order)
+	if l.moved.IsZero() {
+		l.moved = now
+	}
 	l.insert(j)
 	m.parked++
 	m.pump(now, l)
@@ -40,9 +44,19 @@ func (m *Machine) crowded() bool { return m.parked > m.cfg.MaxWaiting || m.held 
 func (m *Machine) evict(now time.Time, l *lane) {
 	for len(l.waiting) > 0 && (m.crowded() || len(l.waiting) > m.cfg.maxWaitingPerKey()) {
 		last := l.waiting[len(l.waiting)-1]
-		m.conclude(now, last, Answer{Kind: Nak, After: heldNak(last.arrivals()), Outcome: Held})
+		m.conclude(now, last, Answer{Kind: Nak, After: l.evictedNak(now, last.arrivals()), Outcome: Held})
 	}
 }
+
+// evictedNak is when an event that was evicted is redelivered. The longer the key has stood still, the longer that is: if all of
+// them came back every few seconds, the bus would deliver little else, and events of other keys behind them would never be reached.
+// So at least half of what is delivered is new, and the key waits at most as long again.
+func (l *lane) evictedNak(now time.Time, arrivals int) time.Duration {
+	return max(heldNak(arrivals), min(now.Sub(l.moved), mostEvicted))
+}
+
+// mostEvicted bounds evictedNak: as a bus delivers hundreds of events in a second at least, a hundred thousand evicted ones leave room for others.
+const mostEvicted = 5 * time.Minute
 
 func (l *lane) insert(j *Job) {
 	i, _ := slices.BinarySearchFunc(l.waiting, j.place, byPlace)
@@ -121,6 +135,9 @@ func (m *Machine) pass(now time.Time, j *Job) {
 	}
 	if l.head == j {
 		l.head = nil
+		if m.expected.byKey[j.key] == nil {
+			l.moved = now
+		}
 	}
 	m.passOn(now, j.order)
 }

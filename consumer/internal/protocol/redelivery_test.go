@@ -245,6 +245,60 @@ func TestHotKeyDoesNotStarveOthers(t *testing.T) {
 	}
 }
 
+// TestStuckKeyDoesNotStarveOthers: however many events wait for the first of their key, which fails for long, the bus comes to deliver
+// what lies behind them. It delivers what is due again before what is new, as JetStream does, and no more than it is asked for.
+func TestStuckKeyDoesNotStarveOthers(t *testing.T) {
+	t.Parallel()
+	const hot, most = 2_000, 8
+	r := newRig(t, func(c *Config) { c.MaxWaiting, c.MaxAhead, c.MaxBatch, c.Concurrency = most, 4*most, most, 4 })
+	var again redeliveryQueue
+	next := uint64(1)
+	for step := 0; ; step++ {
+		if step == 4*hot {
+			t.Fatalf("after %v, and %d of %d events of the hot key, none of another key was delivered", r.now, next, hot)
+		}
+		r.pass(100 * time.Millisecond)
+		n, _ := r.Fetch(r.now)
+		as := again.take(r.now, n)
+		for ; len(as) < n && next <= hot; next++ {
+			as = append(as, arrival(fmt.Sprint("x", next), next, ordered("x")))
+		}
+		if len(as) < n {
+			return // the next one is another key's
+		}
+		r.give(as...)
+		r.claims(nil)
+		for j := r.run(); j != nil; j = r.run() {
+			r.Ran(r.now, j, Verdict{Kind: Snooze, After: time.Second, Timed: true})
+		}
+		r.settle(true)
+		for _, a := range r.Answers() {
+			if a.Kind == Nak {
+				again = append(again, nacked{due: r.now.Add(a.After), seq: a.Delivery.At.Sequence})
+			}
+		}
+	}
+}
+
+type nacked struct {
+	due time.Time
+	seq uint64
+}
+
+type redeliveryQueue []nacked
+
+// take takes what is due, at most n.
+func (q *redeliveryQueue) take(now time.Time, n int) (as []Arrival) {
+	*q = slices.DeleteFunc(*q, func(e nacked) bool {
+		due := len(as) < n && !now.Before(e.due)
+		if due {
+			as = append(as, arrival(fmt.Sprint("x", e.seq), e.seq, ordered("x"), arrivals(9)))
+		}
+		return due
+	})
+	return as
+}
+
 // TestOrderAcrossConsumerLoss: what only waits is let go when the cursor is rebuilt, and goes again in the order in which the new one delivers.
 func TestOrderAcrossConsumerLoss(t *testing.T) {
 	t.Parallel()

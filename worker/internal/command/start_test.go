@@ -127,7 +127,7 @@ func TestCommandDoesNotSeeHowItWasStarted(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	r, _ := startRunner(t, &out, time.Second)
-	line := `echo "$0 $#"; ls /proc/$$/fd | tr '\n' ' '; echo; env | grep -c GATE; { no-such; } 2>&1`
+	line := `echo "$0 $#"; ls /proc/$$/fd; env | grep -c GATE; { no-such; } 2>&1`
 	if _, err := r.Run(t.Context(), line, os.Environ(), nil); err != nil {
 		t.Fatal(err)
 	}
