@@ -21,12 +21,16 @@ func (m *Machine) SetAckWait(d time.Duration) {
 	})
 }
 
-// TickEvery is how often Tick wants to be called now.
+// TickEvery is how often Tick wants to be called now. Who calls it looks at Fetch, too.
 func (m *Machine) TickEvery() time.Duration {
+	every := m.cfg.TickEvery()
 	if m.pace.spaced() {
-		return min(m.cfg.TickEvery(), m.pace.gap/2)
+		every = min(every, m.pace.gap/2)
 	}
-	return m.cfg.TickEvery()
+	if m.parked > 0 { // there may be nothing else to wake a scan
+		every = min(every, scanEvery)
+	}
+	return every
 }
 
 // SetBusTime notes what time it is for the bus, by whose clock events are stored, at a moment of this process's.
