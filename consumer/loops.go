@@ -321,7 +321,7 @@ func (e *engine) report(a *protocol.Answer) {
 		e.o.Logger.Debug("event deferred: no attempt is counted, and it will be retried", "key", a.Job.Key().String(),
 			"after", a.After, "error", a.Job.Verdict().Error)
 	case protocol.Lost:
-		e.o.Logger.Warn("claim lost: the event is another claim's by now, or the store has forgotten this one", "key", a.Job.Key().String(),
+		e.o.Logger.Warn("claim lost: the event is another claim's by now, its lease could not be renewed in time, or the store has forgotten it", "key", a.Job.Key().String(),
 			"effect", effectOf(a.Job), "error", a.Job.Verdict().Error)
 	case protocol.Unresolved:
 		e.o.Logger.Error("nobody knows whether a transaction was committed: the event comes again, and its mark tells",

@@ -217,3 +217,34 @@ func TestLostClaimTellsOfItsEffect(t *testing.T) {
 		})
 	}
 }
+
+// unrenewable is a store that extends no lease.
+type unrenewable struct{ *memdedupe.Store }
+
+func (unrenewable) Extend(context.Context, []dedupe.Claim, time.Duration, time.Duration) ([]error, error) {
+	return nil, errors.New("out of reach")
+}
+
+// TestRunWhoseLeaseEndsIsReported: a handler that was cancelled because its lease could not be renewed may have made its effect, and
+// others may make it again: it is logged and counted.
+func TestRunWhoseLeaseEndsIsReported(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.store = unrenewable{w.store.(*memdedupe.Store)}
+		w.publish(order("1"))
+		var log bytes.Buffer
+		runs := 0
+		s := w.subscribe(func(ctx context.Context, _ bus.Event) error {
+			if runs++; runs > 1 {
+				return nil
+			}
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}, &consumer.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		time.Sleep(2 * time.Minute)
+		w.drain(s)
+		want := `effect="unknown: the handler failed"`
+		if n := s.Stats(); n.Lost != 1 || n.Handled != 1 || n.Failed != 0 || !strings.Contains(log.String(), "claim lost") || !strings.Contains(log.String(), want) {
+			t.Errorf("%+v, want one lost, one handled, %s:\n%s", n, want, &log)
+		}
+	})
+}

@@ -71,6 +71,8 @@ func (j *Job) returned() Outcome {
 	switch {
 	case j.ending.outcome == dedupe.Failed:
 		return Failed
+	case j.verdict.Kind != Success && errors.Is(j.cancelled, ErrLeaseLost): // it ran, and others may have run it meanwhile
+		return Lost
 	case j.verdict.Kind == Snooze:
 		return Snoozed
 	case j.verdict.Kind == Throttled, j.verdict.Kind == Unavailable:
