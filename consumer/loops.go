@@ -279,7 +279,7 @@ func (e *engine) answer() {
 		as = m.Answers()
 		receiver.read(m, now)
 		e.telling = len(as) > 0
-		return e.telling
+		return e.telling || receiver.change(e.o.Concurrency) != receiverUnchanged
 	}) {
 		e.reportReceiver(&receiver)
 		for i := range as {
