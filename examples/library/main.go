@@ -17,7 +17,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/onceish/onceish/bus"
-	"github.com/onceish/onceish/bus/jetstream"
+	natsbus "github.com/onceish/onceish/bus/jetstream"
 	"github.com/onceish/onceish/consumer"
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
 )
@@ -33,13 +33,13 @@ func charge(ctx context.Context, e bus.Event, o order) error {
 
 // run handles orders until ctx ends. Then running handlers finish.
 func run(ctx context.Context, natsURL, mongoURI, database string) error {
-	nc, err := nats.Connect(natsURL, jetstream.ConnectionOptions(0)...)
+	nc, err := nats.Connect(natsURL, natsbus.ConnectionOptions(0)...)
 	if err != nil {
 		return fmt.Errorf("connect to NATS: %w", err)
 	}
 	defer nc.Close()
-	provision := &jetstream.Provision{} // missing streams are made
-	events, err := jetstream.New(nc, &jetstream.Options{Provision: provision})
+	provision := &natsbus.Provision{} // missing streams are made
+	events, err := natsbus.New(nc, &natsbus.Options{Provision: provision})
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/onceish/onceish/bus"
-	"github.com/onceish/onceish/bus/jetstream"
+	natsbus "github.com/onceish/onceish/bus/jetstream"
 	"github.com/onceish/onceish/internal/mongotest"
 	"github.com/onceish/onceish/internal/natstest"
 )
@@ -21,7 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestRunHandlesAnOrder(t *testing.T) {
 	db, nc := mongotest.Database(t), natstest.Start(t, nil).Connect(t)
-	events, err := jetstream.New(nc, &jetstream.Options{Provision: &jetstream.Provision{}})
+	events, err := natsbus.New(nc, &natsbus.Options{Provision: &natsbus.Provision{}})
 	if err != nil {
 		t.Fatal(err)
 	}
