@@ -39,7 +39,7 @@ type Info struct {
 	// nak. At MaxUnsettled the bus delivers no new events. MaxUnsettled grows with what waits, as
 	// far as the bus allows.
 	Unsettled, MaxUnsettled uint64
-	// Lost is an upper bound of what the stream dropped (retention, purge) before this group saw it.
+	// Lost is an upper bound of what the stream dropped (retention, purge) before this group handled it.
 	Lost uint64
 	// AckWait is the deadline in force.
 	AckWait time.Duration

@@ -8,7 +8,8 @@ import (
 
 // Attempt is what a handler may know of its run.
 type Attempt struct {
-	// Number of the run: 1, then one more for each run that ended in a failure.
+	// Number of the run: 1, then one more for each run that ended in a failure. Runs that were throttled, or unavailable through no fault
+	// of the event, do not count: a handler that is Throttled until Number grows is throttled until Options.GiveUp.
 	Number int
 	// Rerun is how often this attempt was run before and undone by the server, in mode Transactional: each run is a new transaction. What
 	// is made outside of the transaction is made again.

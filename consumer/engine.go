@@ -203,6 +203,7 @@ func (e *engine) tick() {
 			e.step(func(m *protocol.Machine, now time.Time) {
 				m.Tick(now)
 				every = m.TickEvery()
+				e.cond[answerLoop].Signal() // the receiver may have recovered, with nothing to answer
 			})
 			if every != last {
 				ticker.Reset(every)

@@ -26,10 +26,10 @@ func (e *engine) keep() {
 	}
 }
 
-// watchLoss tells of events that the stream dropped before this group saw them, also while nobody of it was there.
+// watchLoss tells of events that the stream dropped before this group handled them, also while nobody of it was there.
 func (e *engine) watchLoss() {
 	if n := e.cursor.NewlyLost(); n > 0 {
-		e.o.Logger.Error("the stream dropped events before this group saw them (retention or purge)", "topic", e.topic,
+		e.o.Logger.Error("the stream dropped events before this group handled them (retention or purge)", "topic", e.topic,
 			"group", e.group, "at_most", n)
 	}
 }

@@ -279,7 +279,7 @@ func (e *engine) answer() {
 		as = m.Answers()
 		receiver.read(m, now)
 		e.telling = len(as) > 0
-		return e.telling
+		return e.telling || receiver.change(e.o.Concurrency) != receiverUnchanged
 	}) {
 		e.reportReceiver(&receiver)
 		for i := range as {
@@ -315,7 +315,7 @@ func (e *engine) tell(a *protocol.Answer) {
 func (e *engine) report(a *protocol.Answer) {
 	switch a.Outcome {
 	case protocol.Failed:
-		e.o.Logger.Warn("handler failed: the event comes again", "key", a.Job.Key().String(),
+		e.o.Logger.Warn("handler failed; event will be retried", "key", a.Job.Key().String(),
 			"attempt", a.Job.Attempt(), "after", a.After, "error", a.Job.Verdict().Error)
 	case protocol.Deferred:
 		e.o.Logger.Debug("event deferred: no attempt is counted, and it will be retried", "key", a.Job.Key().String(),

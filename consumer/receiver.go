@@ -24,22 +24,49 @@ func (r *receiverState) read(m *protocol.Machine, now time.Time) {
 	r.allowed, r.now = m.Allowed(), now
 }
 
+// receiverChange is what reportReceiver logs.
+type receiverChange int
+
+const (
+	receiverUnchanged receiverChange = iota
+	receiverUnavailable
+	receiverAvailable
+	receiverThrottles
+	receiverRecovered
+)
+
+// change is what has changed since it was reported last.
+func (r *receiverState) change(concurrency int) receiverChange {
+	slow := !r.down && r.allowed < concurrency && r.allowed <= concurrency/4
+	switch {
+	case r.down && !r.wasDown:
+		return receiverUnavailable
+	case !r.down && r.wasDown:
+		return receiverAvailable
+	case slow && !r.wasSlow:
+		return receiverThrottles
+	case r.wasSlow && r.allowed == concurrency:
+		return receiverRecovered
+	}
+	return receiverUnchanged
+}
+
 // reportReceiver logs when the receiver becomes unavailable or begins to throttle, and when that is
 // over.
 func (e *engine) reportReceiver(r *receiverState) {
 	log := e.o.Logger.With("topic", e.topic, "group", e.group)
-	slow := !r.down && r.allowed < e.o.Concurrency && r.allowed <= e.o.Concurrency/4
-	switch {
-	case r.down && !r.wasDown:
+	switch r.change(e.o.Concurrency) {
+	case receiverUnchanged:
+	case receiverUnavailable:
 		r.wasDown, r.downSince = true, r.since
 		log.Error("the receiver is unavailable: one event at a time is tried as a probe, and no attempts are counted", "error", r.reason)
-	case !r.down && r.wasDown:
+	case receiverAvailable:
 		r.wasDown, r.wasSlow = false, true // it speeds up from one at a time
-		log.Warn("the receiver is available again", "after", r.now.Sub(r.downSince).Round(time.Second))
-	case slow && !r.wasSlow:
+		log.Info("the receiver is available again", "after", r.now.Sub(r.downSince).Round(time.Second))
+	case receiverThrottles:
 		r.wasSlow = true
 		log.Warn("throttled: fewer handlers are started", "at_once", r.allowed, "concurrency", e.o.Concurrency, "error", r.reason)
-	case r.wasSlow && r.allowed == e.o.Concurrency:
+	case receiverRecovered:
 		r.wasSlow = false
 		log.Info("throttled no more: all handlers are started", "concurrency", e.o.Concurrency)
 	}

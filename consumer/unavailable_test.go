@@ -81,6 +81,25 @@ func TestThrottledBacklogIsHandledAndNothingIsDead(t *testing.T) {
 	})
 }
 
+// That a receiver no longer throttles is logged, also when no more events arrive.
+func TestEndOfThrottlingIsLogged(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.publishMany(30)
+		log := &bytes.Buffer{}
+		s := w.subscribe((&receiver{perSecond: 2}).handle, &consumer.Options{Logger: slog.New(slog.NewTextHandler(log, nil))})
+		time.Sleep(5 * time.Minute)
+		if st := s.Stats(); st.Handled != 30 || st.Deferred == 0 || st.Allowed != 16 {
+			t.Errorf("stats %+v, want all 30 handled and 16 allowed", st)
+		}
+		w.drain(s)
+		for _, text := range []string{"throttled: fewer handlers are started", "throttled no more: all handlers are started"} {
+			if !strings.Contains(log.String(), text) {
+				t.Errorf("%q is not logged:\n%s", text, log)
+			}
+		}
+	})
+}
+
 // A receiver that is down for half an hour costs no attempt, and gets few probes. Its return is
 // noticed within seconds.
 func TestReceiverThatIsDownForHalfAnHourLeavesNoDeadLetters(t *testing.T) {
@@ -123,7 +142,7 @@ func downForHalfAnHour(w *world, refusal error, events int) {
 		w.t.Errorf("healthy: %v", err)
 	}
 	w.drain(s)
-	for _, text := range []string{"the receiver is unavailable: ", "the receiver is available again"} {
+	for _, text := range []string{"level=ERROR msg=\"the receiver is unavailable: ", "level=INFO msg=\"the receiver is available again\""} {
 		if n := strings.Count(log.String(), text); n != 1 {
 			w.t.Errorf("%q is logged %d times", text, n)
 		}

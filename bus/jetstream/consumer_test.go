@@ -256,14 +256,18 @@ func TestDangerousConnectionsAreWarnedOf(t *testing.T) {
 	for name, c := range map[string]struct {
 		options []nats.Option
 		want    []string
+		ackWait time.Duration
 	}{
-		"the client's defaults": {[]nats.Option{nats.MaxReconnects(nats.DefaultMaxReconnect)}, []string{"gives up reconnecting", "IgnoreAuthErrorAbort", "frozen"}},
-		"ours":                  {natsbus.ConnectionOptions(0), nil},
-		"pings for longer ones": {natsbus.ConnectionOptions(10 * time.Minute), []string{"frozen"}},
+		"the client's defaults": {options: []nats.Option{nats.MaxReconnects(nats.DefaultMaxReconnect)}, want: []string{"gives up reconnecting", "IgnoreAuthErrorAbort", "frozen"}},
+		"ours":                  {options: natsbus.ConnectionOptions(0)},
+		"pings for longer ones": {options: natsbus.ConnectionOptions(10 * time.Minute), want: []string{"connect with jetstream.ConnectionOptions for this ack wait"}},
+		"too short for any":     {options: natsbus.ConnectionOptions(time.Second), ackWait: time.Second, want: []string{"repeated: raise the ack wait\"", "at_least=3s"}},
 	} {
 		var log record
 		b := newBus(t, w.server.Connect(t, c.options...), &natsbus.Options{Logger: log.logger()})
-		subscribe(t, b, nil)
+		if _, err := b.Subscribe(t.Context(), topic, "group "+name, &bus.SubscribeOptions{AckWait: c.ackWait}); err != nil {
+			t.Fatal(err)
+		}
 		for _, want := range c.want {
 			if !strings.Contains(log.String(), want) {
 				t.Errorf("%s: nothing about %q: %s", name, want, log.String())

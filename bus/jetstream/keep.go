@@ -183,9 +183,9 @@ func (s *Source) rebuild(why error) {
 	if why == nil {
 		why = errors.New("a pull was not answered")
 	}
-	s.b.log.Warn("subscribing the inbox of a consumer anew", "stream", s.stream, "consumer", s.consumer, "reason", why)
+	s.b.log.Warn("subscribing the consumer's inbox again", "stream", s.stream, "consumer", s.consumer, "reason", why)
 	if err := s.listen(); err != nil {
-		s.b.log.Warn("could not subscribe an inbox", "consumer", s.consumer, "error", err)
+		s.b.log.Warn("could not subscribe the consumer's inbox; will try again", "consumer", s.consumer, "error", err)
 	}
 }
 

@@ -34,10 +34,16 @@ func (b *Bus) warnOfConnection() {
 
 // warnOfPings warns that a frozen server is noticed too late for a group's deliveries.
 func (b *Bus) warnOfPings(ackWait time.Duration) {
-	if o := &b.nc.Opts; natsserver.NoticesTooLate(o, ackWait) {
-		b.log.Warn("a frozen NATS server is noticed so late that deliveries come again meanwhile: connect with jetstream.ConnectionOptions for this deadline, or raise it",
-			"noticed_within", natsserver.NoticesWithin(o), "ack_wait", ackWait)
+	o := &b.nc.Opts
+	if !natsserver.NoticesTooLate(o, ackWait) {
+		return
 	}
+	do := "connect with jetstream.ConnectionOptions for this ack wait, or raise it"
+	if natsserver.NoticesAsEarlyAsPossible(o, ackWait) {
+		do = "raise the ack wait"
+	}
+	b.log.Warn("a frozen NATS server is noticed so late that its deliveries expire and are repeated: "+do,
+		"ack_wait", ackWait, "at_least", natsserver.ShortestLength(o), "noticed_within", natsserver.NoticesWithin(o))
 }
 
 func older(version, than string) bool { return natsserver.Older(version, than) }

@@ -342,22 +342,25 @@ func TestSlowPingsAreWarnedOf(t *testing.T) {
 	s := natstest.Start(t, nil)
 	for name, c := range map[string]struct {
 		options []nats.Option
+		lease   time.Duration
 		want    int
+		says    string
 	}{
-		"the client's defaults": {nil, 1},
-		"for this lease":        {natsserver.ConnectionOptions(time.Minute), 0},
+		"the client's defaults": {nil, time.Minute, 1, "connect with jetstream.ConnectionOptions for this lease"},
+		"for this lease":        {natsserver.ConnectionOptions(time.Minute), time.Minute, 0, ""},
+		"too short for any":     {natsserver.ConnectionOptions(time.Second), time.Second, 1, "run again: raise the lease\" lease=1s at_least=3s"},
 	} {
 		var log bytes.Buffer
 		o := bucketOptions()
 		o.Logger = slog.New(slog.NewTextHandler(&log, nil))
 		store := newStore(t, s.Connect(t, c.options...), o)
 		for _, id := range []string{"1", "2"} {
-			r := dedupe.Request{Key: dedupe.Key{Topic: "t", Group: "g", ID: id}, Nonce: id, Lease: time.Minute, TTL: time.Hour}
+			r := dedupe.Request{Key: dedupe.Key{Topic: "t", Group: "g", ID: id}, Nonce: id, Lease: c.lease, TTL: time.Hour}
 			if _, err := store.Claim(t.Context(), []dedupe.Request{r}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if n := strings.Count(log.String(), "frozen"); n != c.want {
+		if n := strings.Count(log.String(), "frozen"); n != c.want || !strings.Contains(log.String(), c.says) {
 			t.Errorf("%s: warned %d times, want %d: %s", name, n, c.want, log.String())
 		}
 	}

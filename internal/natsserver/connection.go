@@ -23,11 +23,15 @@ func ConnectionOptions(lease time.Duration) []nats.Option {
 	if lease <= 0 {
 		lease = DefaultLease
 	}
-	interval := min(max(lease/noticed/(pingsOut+1), minInterval), maxInterval)
+	interval := pingInterval(lease)
 	return []nats.Option{
 		nats.MaxReconnects(-1), nats.IgnoreAuthErrorAbort(), nats.PingInterval(interval), nats.MaxPingsOutstanding(pingsOut),
 		nats.ReconnectWait(min(time.Second, interval)),
 	}
+}
+
+func pingInterval(lease time.Duration) time.Duration {
+	return min(max(lease/noticed/(pingsOut+1), minInterval), maxInterval)
 }
 
 // NoticesWithin is how long a server may be frozen before a connection with these options notices.
@@ -38,3 +42,11 @@ func NoticesWithin(o *nats.Options) time.Duration {
 // NoticesTooLate reports whether leases or deadlines of this length may end before the connection notices that its server is
 // frozen, finds another one, and has renewed them: it must notice within half of them.
 func NoticesTooLate(o *nats.Options, length time.Duration) bool { return NoticesWithin(o) > length/2 }
+
+// ShortestLength is the length from which on NoticesTooLate is false for a connection with these options.
+func ShortestLength(o *nats.Options) time.Duration { return 2 * NoticesWithin(o) }
+
+// NoticesAsEarlyAsPossible reports whether ConnectionOptions for this length would notice no earlier.
+func NoticesAsEarlyAsPossible(o *nats.Options, length time.Duration) bool {
+	return NoticesWithin(o) <= pingInterval(length)*(pingsOut+1)
+}

@@ -43,6 +43,21 @@ func TestAFrozenServerIsNoticedWithinAThirdOfALease(t *testing.T) {
 	}
 }
 
+// Where a lease is too short for any connection, the shortest one that is not is known.
+func TestShortLeases(t *testing.T) {
+	t.Parallel()
+	o, slow := options(time.Second), options(time.Minute)
+	if !natsserver.NoticesTooLate(&o, time.Second) || !natsserver.NoticesAsEarlyAsPossible(&o, time.Second) {
+		t.Errorf("noticed within %v, which no options better", natsserver.NoticesWithin(&o))
+	}
+	if natsserver.NoticesAsEarlyAsPossible(&slow, time.Second) {
+		t.Error("options for a longer lease are taken for the best")
+	}
+	if n := natsserver.ShortestLength(&o); natsserver.NoticesTooLate(&o, n) || !natsserver.NoticesTooLate(&o, n-1) {
+		t.Errorf("%v is not the shortest length that is long enough", n)
+	}
+}
+
 // A connection leaves a server that is frozen before a lease ends.
 func TestAFrozenServerIsLeft(t *testing.T) {
 	t.Parallel()

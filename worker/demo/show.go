@@ -9,14 +9,21 @@ import (
 	"github.com/schollz/progressbar/v3"
 )
 
-// show tells people how it goes: lines, and below them a bar on a terminal.
+// progressEvery is how long nothing is said, at most, where there is no terminal.
+const progressEvery = 10 * time.Second
+
+// show reports how it goes: lines, and below them a bar on a terminal.
 type show struct {
-	w   io.Writer
-	bar *progressbar.ProgressBar // nil: it is no terminal
+	w      io.Writer
+	events int
+	bar    *progressbar.ProgressBar // nil: it is no terminal
+
+	begun, said time.Time // when it began, and when the latest line was written
 }
 
 func newShow(w io.Writer, live bool, events int) *show {
-	s := &show{w: w}
+	now := time.Now()
+	s := &show{w: w, events: events, begun: now, said: now}
 	if live {
 		s.bar = progressbar.NewOptions(events, progressbar.OptionSetWriter(w), progressbar.OptionSetDescription("effects"),
 			progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(false), progressbar.OptionThrottle(50*time.Millisecond),
@@ -26,6 +33,7 @@ func newShow(w io.Writer, live bool, events int) *show {
 }
 
 func (s *show) say(format string, args ...any) {
+	s.said = time.Now()
 	live := s.bar != nil && !s.bar.IsFinished()
 	if live {
 		_ = s.bar.Clear() // it is only decoration, here and below
@@ -36,7 +44,11 @@ func (s *show) say(format string, args ...any) {
 	}
 }
 
+// progress shows how many events have their effect: on the bar, else by a line now and then.
 func (s *show) progress(done int) {
+	if s.bar == nil && time.Since(s.said) >= progressEvery {
+		s.say("%s of %s events have their effect after %v", grouped(done), grouped(s.events), time.Since(s.begun).Round(time.Second))
+	}
 	if s.bar != nil && !s.bar.IsFinished() {
 		_ = s.bar.Set(done)
 	}

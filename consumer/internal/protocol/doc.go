@@ -47,9 +47,10 @@
 // Config.GiveUp.
 //
 // The same answers set the pace. Throttling halves how many runs there may be at once, and then
-// makes a gap between single starts; each success undoes a part. After five unavailable failures
-// in a row the receiver is taken to be unavailable: claims that have not begun are given back, and
-// one event at a time is fetched, claimed and run as a probe. Events that failed since come last.
+// makes a gap between single starts; each success undoes a part, and ten seconds with nothing to do
+// undo the rest. After five unavailable failures in a row the receiver is taken to be unavailable:
+// claims that have not begun are given back, and one event at a time is fetched, claimed and run as
+// a probe. Events that failed since come last.
 //
 // # Redelivery
 //

@@ -16,6 +16,9 @@ const (
 	mostGap    = 10 * time.Second
 	// enoughFailures in a row, without a success between, say that the receiver is unavailable.
 	enoughFailures = 5
+	// recoverAfter is how long there must be nothing to do until the pace is what it was at the start:
+	// a slow pace that only successes undo would stay until the next events arrive.
+	recoverAfter = mostGap
 )
 
 // pace is how fast runs may start. Config.Concurrency run at once while the receiver takes what it
@@ -29,6 +32,8 @@ type pace struct {
 	next    time.Time     // the next start, while there is a gap
 	cut     time.Time     // when it was last slowed: a run that began before says nothing new
 	proven  time.Time     // when the latest run began that succeeded
+
+	idle time.Time // since when there has been nothing to do; zero: there is something
 
 	failures int          // unavailable in a row, without a success between
 	failed   []dedupe.Key // whose they were, each once, enoughFailures at most
@@ -110,6 +115,19 @@ func (p *pace) failedUnavailable(now, began time.Time, key dedupe.Key, reason st
 		}
 	case p.failures >= enoughFailures && (len(p.failed) == enoughFailures || alone):
 		p.down, p.reason, p.allowed, p.gap = now, reason, 1, firstProbe
+	}
+}
+
+// recover undoes all throttling once there has been nothing to do for recoverAfter. An unavailable
+// receiver stays so until an event gets through.
+func (p *pace) recover(now time.Time, idle bool) {
+	switch {
+	case !idle || p.unavailable():
+		p.idle = time.Time{}
+	case p.idle.IsZero():
+		p.idle = now
+	case now.Sub(p.idle) >= recoverAfter:
+		p.allowed, p.gap = p.most, 0
 	}
 }
 

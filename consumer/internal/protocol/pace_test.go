@@ -48,9 +48,11 @@ func TestThrottledEventsAreAllHandledAndNoneIsDead(t *testing.T) {
 			s := openShop(t, func(c *Config) { c.Concurrency = 16 })
 			s.answer = s.perSecond(5, asks)
 			s.publish(many(150)...)
-			s.trade(10 * time.Minute)
-			if len(s.marked) != 150 || len(s.dead) != 0 {
-				t.Errorf("%d of 150 are handled, %d are dead", len(s.marked), len(s.dead))
+			for end := s.now.Add(10 * time.Minute); len(s.marked) < 150 && s.now.Before(end); {
+				s.trade(time.Second)
+			}
+			if len(s.marked) != 150 || len(s.dead) != 0 || s.Allowed() == 16 {
+				t.Errorf("%d of 150 are handled, %d are dead, %d may run at once", len(s.marked), len(s.dead), s.Allowed())
 			}
 			if n := len(s.starts); n > 600 {
 				t.Errorf("%d runs of 150 events: the receiver is not spared", n)
@@ -64,6 +66,44 @@ func TestThrottledEventsAreAllHandledAndNoneIsDead(t *testing.T) {
 				t.Errorf("%d may run at once when it throttles no more, %d of 350 are handled", s.Allowed(), len(s.marked))
 			}
 		})
+	}
+}
+
+// Successes alone would leave the pace slow for as long as no events arrive.
+func TestPaceRecoversWhenNothingIsLeftToDo(t *testing.T) {
+	t.Parallel()
+	s := openShop(t, func(c *Config) { c.Concurrency = 16 })
+	s.answer = func(id string) Verdict {
+		if s.runs[id] < 6 {
+			return Verdict{Kind: Throttled, Error: "429"}
+		}
+		return Verdict{}
+	}
+	s.publish("a")
+	for end := s.now.Add(time.Hour); !s.marked["a"] && s.now.Before(end); {
+		s.trade(time.Second)
+		if !s.marked["a"] && s.runs["a"] >= 5 && s.Allowed() != 0 {
+			t.Fatalf("%d may run at once while an event waits for its retry", s.Allowed())
+		}
+	}
+	if n := s.Allowed(); n == 16 || s.runs["a"] != 6 {
+		t.Fatalf("%d may run at once after %d runs", n, s.runs["a"])
+	}
+	s.trade(recoverAfter + time.Second)
+	if n := s.Allowed(); n != 16 {
+		t.Errorf("%d may run at once when there has been nothing to do for %v", n, recoverAfter)
+	}
+}
+
+// Nothing to do says nothing of a receiver that is unavailable.
+func TestUnavailableReceiverDoesNotRecoverByItself(t *testing.T) {
+	t.Parallel()
+	s := openShop(t, func(c *Config) { c.GiveUp = time.Minute })
+	s.answer = func(string) Verdict { return unavailable("refused") }
+	s.publish("a")
+	s.trade(10 * time.Minute)
+	if _, _, ok := s.Unavailable(); !ok || len(s.dead) != 1 || s.Stats().InFlight+s.Stats().Retrying != 0 {
+		t.Errorf("unavailable: %v, dead: %v, %+v", ok, s.dead, s.Stats())
 	}
 }
 

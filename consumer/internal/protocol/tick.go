@@ -19,6 +19,7 @@ func (m *Machine) Tick(now time.Time) {
 	})
 	m.forgiveLetters(now)
 	m.sweepQueues()
+	m.pace.recover(now, len(m.jobs) == 0 && len(m.expected.byPlace) == 0)
 }
 
 // watchWait gives back what has been waiting for too long, or without a lease.
