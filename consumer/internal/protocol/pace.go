@@ -32,6 +32,7 @@ type pace struct {
 	next    time.Time     // the next start, while there is a gap
 	cut     time.Time     // when it was last slowed: a run that began before says nothing new
 	proven  time.Time     // when the latest run began that succeeded
+	easing  int           // successes in a row since it was last slowed, while there is a gap
 
 	idle time.Time // since when there has been nothing to do; zero: there is something
 
@@ -66,13 +67,21 @@ func (p *pace) succeeded(began time.Time) {
 	case p.unavailable():
 		p.reached(began)
 	case p.spaced():
-		if p.gap -= p.gap / 8; p.gap < leastGap {
-			p.gap = 0
-		}
+		p.ease()
 	case p.allowed < p.most:
 		p.allowed++
 	}
 	p.forgetFailures()
+}
+
+// ease shortens the gap by an eighth, then a quarter, then half with each success: carefully while
+// the receiver still throttles now and then, and from the longest gap to none in half a minute once
+// it has stopped.
+func (p *pace) ease() {
+	p.gap -= p.gap / time.Duration(max(2, 8>>p.easing))
+	if p.easing++; p.gap < leastGap {
+		p.gap = 0
+	}
 }
 
 // reached notes that a run which began then had an answer of the receiver. One that began before
@@ -92,7 +101,7 @@ func (p *pace) throttled(now, began time.Time, reason string) {
 	if p.unavailable() || began.Before(p.cut) {
 		return
 	}
-	p.cut, p.reason = now, reason
+	p.cut, p.reason, p.easing = now, reason, 0
 	if p.allowed > 1 {
 		p.allowed /= 2
 		return

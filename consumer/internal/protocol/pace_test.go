@@ -69,6 +69,29 @@ func TestThrottledEventsAreAllHandledAndNoneIsDead(t *testing.T) {
 	}
 }
 
+// A receiver that has throttled everything for a minute, and takes everything again, soon gets everything.
+func TestPaceReturnsInHalfAMinute(t *testing.T) {
+	t.Parallel()
+	s := openShop(t, func(c *Config) { c.Concurrency = 16 })
+	throttles := true
+	s.answer = func(string) Verdict {
+		if throttles {
+			return Verdict{Kind: Throttled, Timed: true, After: time.Second, Error: "429"}
+		}
+		return Verdict{}
+	}
+	s.publish(many(400)...)
+	s.trade(time.Minute)
+	if s.pace.gap != mostGap {
+		t.Fatalf("the gap is %v", s.pace.gap)
+	}
+	throttles = false
+	s.trade(40 * time.Second)
+	if len(s.marked) != 400 {
+		t.Errorf("%d of 400 are handled 40 s after the end of throttling, and the gap is %v", len(s.marked), s.pace.gap)
+	}
+}
+
 // Successes alone would leave the pace slow for as long as no events arrive.
 func TestPaceRecoversWhenNothingIsLeftToDo(t *testing.T) {
 	t.Parallel()
