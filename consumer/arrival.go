@@ -45,12 +45,20 @@ func (e *engine) arrival(d *bus.Delivery) (a protocol.Arrival) {
 	}()
 	a.Key.ID = e.o.ID(d.Event)
 	if a.Key.ID == "" {
-		refuse(&a, "unidentified: Options.ID returned an empty id")
+		refuse(&a, e.o.unidentified())
 		return a
 	}
 	a.Order = e.o.OrderKey(d.Event)
 	a.Hash = e.o.hash(d.Event)
 	return a
+}
+
+// unidentified is the reason of an event that has no id.
+func (o *Options) unidentified() string {
+	if o.IDSource == "" {
+		return "unidentified: Options.ID returned an empty id"
+	}
+	return "unidentified: " + o.IDSource + " is missing or holds no id"
 }
 
 // refuse has an event dead-lettered that has no id of its own. Its key is for its payload alone,

@@ -43,6 +43,24 @@ func TestIDIsABusinessKeyWhenOptionsSaySo(t *testing.T) {
 	})
 }
 
+// Whoever reads a dead letter learns what the event lacks.
+func TestLetterOfAnUnidentifiedEventNamesTheSourceOfIDs(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.publish(order("a"))
+		s := w.subscribe(nothing, &consumer.Options{
+			ID:       func(bus.Event) string { return "" },
+			IDSource: "the member order.id of the payload",
+		})
+		time.Sleep(time.Minute)
+		w.drain(s)
+		letters := w.letters()
+		want := "unidentified: the member order.id of the payload is missing or holds no id"
+		if len(letters) != 1 || letters[0].Reason != want {
+			t.Errorf("%+v; want the reason %q", letters, want)
+		}
+	})
+}
+
 // Two events run at once unless OrderKey puts them into one line; whatever their own keys say.
 func TestOrderKeyDecidesWhatRunsOneAfterTheOther(t *testing.T) {
 	for name, c := range map[string]struct {

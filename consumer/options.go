@@ -69,6 +69,9 @@ type Options struct {
 	// ID computes an event's identity, such as a business key in its data; bus.Event.Identity. An event for which it
 	// returns "" or panics is dead-lettered.
 	ID func(bus.Event) string
+	// IDSource is what ID reads, such as "the member order.id of the payload". It is in the reason
+	// of the dead letters of events for which ID returns "". Default: none.
+	IDSource string
 	// OrderKey is what orders events: those with one key run one after the other; the event's Key. "" is no order. An event
 	// for which it panics is dead-lettered.
 	OrderKey func(bus.Event) string

@@ -97,6 +97,7 @@ func serveFlags(ctx context.Context, cmd *cli.Command, group string, stderr io.W
 // tune has flags go before what the program says of its subscriptions.
 func (w *Worker) tune(t *config.Tuning) error {
 	topics := make([]string, len(w.handled))
+	var problems config.Problems
 	for i := range w.handled {
 		h := &w.handled[i]
 		topics[i] = h.topic
@@ -104,7 +105,11 @@ func (w *Worker) tune(t *config.Tuning) error {
 		if err != nil {
 			return err
 		}
+		problems = append(problems, t.Refuse(w.group, h.topic, h.options, o)...)
 		h.options = o
+	}
+	if len(problems) > 0 {
+		return problems
 	}
 	return t.Check(topics)
 }

@@ -159,6 +159,24 @@ func TestExecuteHandlesAsItsFlagsSay(t *testing.T) {
 	}
 }
 
+// Flags that make the program's options wrong are wrong usage, as in the worker command.
+func TestExecuteRefusesFlagsThatMakeItsOptionsWrong(t *testing.T) {
+	handle := func(o *consumer.Options) Setup {
+		return func(_ context.Context, w *Worker) error {
+			w.Handle("t", func(context.Context, bus.Event) error { return nil }, o)
+			return nil
+		}
+	}
+	status, log := execute(t, handle(nil), "--until-empty", "--ttl", "10s")
+	if status != 2 || !strings.Contains(log, "--ttl is 10s: it must be longer than --lease, 30s") {
+		t.Errorf("status %d\n%s", status, log)
+	}
+	status, log = execute(t, handle(&consumer.Options{TTL: time.Second}), "--until-empty")
+	if status != 1 || !strings.Contains(log, "Options.TTL is 1s") {
+		t.Errorf("the program's own fault: status %d\n%s", status, log)
+	}
+}
+
 func TestExecuteDrainsAtASignal(t *testing.T) {
 	var finished atomic.Bool
 	status, log := execute(t, func(_ context.Context, w *Worker) error {

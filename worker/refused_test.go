@@ -55,6 +55,8 @@ func (all refusals) check(t *testing.T) {
 }
 
 func use(ctx context.Context, o ConnectOptions) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute) // what hangs fails by what it says
+	defer cancel()
 	o.Logger = slog.New(slog.DiscardHandler)
 	o.Provision = true
 	c, err := Connect(ctx, &o)
@@ -115,6 +117,26 @@ func TestConnectTellsThatThereIsNoJetStream(t *testing.T) {
 	refusals{
 		"server":  {ConnectOptions{NATS: off.URL()}, []string{off.Addr(), "nats-server -js"}},
 		"account": {ConnectOptions{NATS: "nats://u:" + secret + "@" + account.Addr()}, []string{account.Addr(), "for this account"}},
+	}.check(t)
+}
+
+func TestStoreNamesThePermissionThatIsMissing(t *testing.T) {
+	t.Parallel()
+	missing := func(subject string) ConnectOptions {
+		denied := &server.SubjectPermission{Deny: []string{subject}}
+		s := natstest.Start(t, func(o *server.Options) {
+			o.Users = []*server.User{{
+				Username: "u", Password: secret, Permissions: &server.Permissions{Publish: denied},
+			}}
+		})
+		return ConnectOptions{NATS: "nats://u:" + secret + "@" + s.Addr()}
+	}
+	const create = "$JS.API.STREAM.CREATE.KV_onceish-dedupe"
+	const advice = "nats kv add onceish-dedupe"
+	refusals{
+		"look up": {missing("$JS.API.INFO"), []string{`not publish to "$JS.API.INFO"`, advice}},
+		"create":  {missing(create), []string{`not publish to "` + create + `"`, advice}},
+		"write":   {missing("$KV.>"), []string{`not publish to "$KV.onceish-dedupe.`, "allow it"}},
 	}.check(t)
 }
 

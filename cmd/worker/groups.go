@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -188,24 +189,66 @@ Example:
 					return errNotWanted
 				}
 				r, err := c.RemoveGroup(ctx, group, cmd.Bool("force"))
+				if errors.Is(err, natsbus.ErrGroupRuns) && forceHelps(ctx, c, group) {
+					return fmt.Errorf("%w, then repeat with --force", err)
+				}
 				if err != nil {
 					return err
 				}
-				return tellRemoved(cmd, stdout, group, r)
+				return reportRemoved(cmd, stdout, stderr, group, r, c)
 			})
 		},
 	}
 }
 
-func tellRemoved(cmd *cli.Command, stdout io.Writer, group string, r worker.Removed) error {
-	switch {
-	case r == (worker.Removed{}):
-		return fmt.Errorf("there is nothing of a group %q: see worker groups list", group)
-	case wantsJSON(cmd):
+// forceHelps reports whether a group that was not removed is removed with --force: it has unsettled
+// events, and no requests for more.
+func forceHelps(ctx context.Context, c *worker.Connections, group string) bool {
+	groups, err := namedGroups(ctx, c, group)
+	return err == nil && onlyUnsettled(groups)
+}
+
+func onlyUnsettled(groups []natsbus.Group) (unsettled bool) {
+	for i := range groups {
+		if groups[i].Busy(true) != nil {
+			return false
+		}
+		unsettled = unsettled || groups[i].Busy(false) != nil
+	}
+	return unsettled
+}
+
+func reportRemoved(
+	cmd *cli.Command, stdout, stderr io.Writer, group string, r worker.Removed,
+	c *worker.Connections,
+) error {
+	quiet := cmd.Bool("quiet")
+	if r == (worker.Removed{}) {
+		return fmt.Errorf("there is nothing of a group %q: see worker groups list; %s",
+			group, noMarks(c))
+	}
+	if r.Marks == 0 && !quiet {
+		// It is advice: if it cannot be written, the group is removed all the same.
+		_, _ = fmt.Fprintln(stderr, noMarks(c))
+	}
+	if wantsJSON(cmd) {
 		return printJSON(stdout, r)
-	case cmd.Bool("quiet"):
+	}
+	if quiet {
 		return nil
 	}
-	_, err := fmt.Fprintf(stdout, "%d %s, %d marks and watermarks removed\n", r.Consumers, plural(r.Consumers, "consumer"), r.Marks)
+	_, err := fmt.Fprintf(stdout, "%d %s, %d marks and watermarks removed\n",
+		r.Consumers, plural(r.Consumers, "consumer"), r.Marks)
 	return err
+}
+
+// noMarks says where no marks were found, and where they may be: a group that has run has a
+// watermark at least.
+func noMarks(c *worker.Connections) string {
+	if c.Mongo() == nil {
+		return "no marks were found in NATS: if the group's marks are kept in MongoDB, " +
+			"repeat with --mongo URI"
+	}
+	return "no marks were found in " + c.StoreName() + ": if the group's marks are kept " +
+		"elsewhere, repeat with the --mongo and --namespace of its workers, or without, for NATS"
 }

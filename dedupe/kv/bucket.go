@@ -40,6 +40,9 @@ func prepare(ctx context.Context, nc *nats.Conn, o *Options, making func()) (*je
 	}
 	replicas, err := topicReplicas(ctx, js, o.Topics)
 	if err != nil {
+		if missing := refusedTopics(nc, o); missing != nil {
+			err = missing
+		}
 		return nil, fmt.Errorf("dedupe bucket %q: replicas of the streams of %q: %w", o.Bucket, o.Topics, failure(ctx, nc, err))
 	}
 	o.Replicas = cmp.Or(o.Replicas, replicas, 1)
@@ -82,6 +85,9 @@ func topicReplicas(ctx context.Context, js jetstream.JetStream, topics []string)
 
 // failure tells the end of the call's own time, and a lost connection, from what the server answered.
 func failure(ctx context.Context, nc *nats.Conn, err error) error {
+	if errors.Is(err, nats.ErrPermissionViolation) {
+		return err
+	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -102,7 +108,10 @@ func contextFor(nc *nats.Conn, o *Options) (jetstream.JetStream, error) {
 	return jetstream.New(nc)
 }
 
-func provision(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, o *Options) (jetstream.Stream, error) {
+// provision makes the bucket. It calls making once the server has answered that it can.
+func provision(
+	ctx context.Context, nc *nats.Conn, js jetstream.JetStream, o *Options, making func(),
+) (jetstream.Stream, error) {
 	account, err := js.AccountInfo(ctx)
 	if err != nil {
 		return nil, err
@@ -110,6 +119,7 @@ func provision(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, o *Op
 	if account.API.Level < levelTTL {
 		return nil, tooOld(nc.ConnectedServerVersion(), account.API.Level)
 	}
+	making()
 	return js.CreateStream(ctx, bucketConfig(o))
 }
 

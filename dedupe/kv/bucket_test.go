@@ -192,36 +192,6 @@ func TestOldServer(t *testing.T) {
 	}
 }
 
-// TestPermissions holds the documentation to its list.
-func TestPermissions(t *testing.T) {
-	t.Parallel()
-	allow := func(subjects ...string) *server.Permissions {
-		return &server.Permissions{
-			Publish:   &server.SubjectPermission{Allow: subjects},
-			Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
-		}
-	}
-	use := []string{"$KV.b.>", "$JS.API.STREAM.MSG.GET.KV_b", "$JS.API.STREAM.INFO.KV_b"}
-	s := natstest.Start(t, func(o *server.Options) {
-		o.Users = []*server.User{
-			{Username: "maker", Password: "x", Permissions: allow(append(use, "$JS.API.INFO", "$JS.API.STREAM.CREATE.KV_b")...)},
-			{Username: "user", Password: "x", Permissions: allow(use...)},
-			{Username: "reader", Password: "x", Permissions: allow(use[1:]...)},
-		}
-	})
-	for _, name := range []string{"maker", "user"} {
-		store := newStore(t, s.Connect(t, nats.UserInfo(name, "x")), &Options{Bucket: "b", BindOnly: name == "user"})
-		if err := each(store.Mark(t.Context(), []dedupe.Mark{{Key: dedupe.Key{ID: name}, State: dedupe.Done, TTL: time.Hour}})); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	nc := s.Connect(t, nats.UserInfo("reader", "x"))
-	_, err := New(t.Context(), nc, &Options{Bucket: "b", Timeout: 2 * time.Second})
-	if !errors.Is(err, ErrNoAnswer) || !strings.Contains(err.Error(), "$KV.b.") {
-		t.Errorf("New without the right to write: %v, want ErrNoAnswer that names the subject", err)
-	}
-}
-
 func TestDomain(t *testing.T) {
 	t.Parallel()
 	nc := natstest.Start(t, func(o *server.Options) { o.JetStreamDomain = "hub" }).Connect(t)

@@ -65,5 +65,6 @@
 //	subscribe  its inbox, _INBOX.> by default
 //
 // In a JetStream domain D, "$JS.API." reads "$JS.D.API.", and "$KV." reads "$JS.D.API.$KV.". [New] tries each way without leaving a
-// trace. A user without a right gets no answer from the server: the call ends in [ErrNoAnswer].
+// trace. The server does not answer a user without a permission: [New] ends in [ErrNoAnswer], and
+// names the subject.
 package kv

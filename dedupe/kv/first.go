@@ -18,15 +18,27 @@ func (s *Store) prepare(ctx context.Context, o *Options) (*jetstream.StreamInfo,
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	cause := fmt.Errorf("%w within %v: may this user use the bucket %q, and does its stream have a leader?", ErrNoAnswer, s.timeout, s.bucket)
 	bounded, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	timer := time.AfterFunc(s.timeout, func() { cancel(cause) })
-	defer timer.Stop()
+	end := func(after time.Duration) *time.Timer {
+		return time.AfterFunc(after, func() { cancel(s.unanswered(after)) })
+	}
+	timer := end(s.timeout)
+	defer func() { timer.Stop() }()
 	return prepare(bounded, s.nc, o, func() {
+		if s.young { // each try to make the bucket says so
+			return
+		}
 		s.young = true
-		timer.Reset(makingPatience * s.timeout)
+		timer.Stop()
+		timer = end(makingPatience * s.timeout)
 	})
+}
+
+// unanswered is why a call has ended that the server did not answer in time.
+func (s *Store) unanswered(within time.Duration) error {
+	return fmt.Errorf("%w within %v: may this user use the bucket %q, and does its stream "+
+		"have a leader?", ErrNoAnswer, within, s.bucket)
 }
 
 // await probes until the bucket answers: a cluster hears of a new one a little later, and elects its leader.
@@ -35,8 +47,7 @@ func (s *Store) await(ctx context.Context) error {
 	if s.young {
 		patience *= makingPatience
 	}
-	cause := fmt.Errorf("%w within %v: may this user use the bucket %q, and does its stream have a leader?", ErrNoAnswer, patience, s.bucket)
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, cause)
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, s.unanswered(patience))
 	defer cancel()
 	bound := max(s.timeout/8, 500*time.Millisecond)
 	for try := 2; ; try++ {
@@ -44,6 +55,9 @@ func (s *Store) await(ctx context.Context) error {
 		passes := errors.Is(err, errNobody) || errors.Is(err, errSlow) || errors.Is(err, ErrNoBucket)
 		if !passes {
 			return err
+		}
+		if refused := s.permission(err); refused != nil {
+			return fmt.Errorf("dedupe bucket %q: %w", s.bucket, refused)
 		}
 		if pause(ctx, try) != nil {
 			return errors.Join(context.Cause(ctx), err)
@@ -54,6 +68,14 @@ func (s *Store) await(ctx context.Context) error {
 
 // errSlow is why a probe was given up for the next one.
 var errSlow = errors.New("no answer yet")
+
+// permission returns what this user is not permitted, if that is why a probe was not answered.
+func (s *Store) permission(err error) error {
+	if !errors.Is(err, errSlow) {
+		return nil
+	}
+	return permission(s.nc, allowIt, s.clock.subject, s.get, s.subject)
+}
 
 func (s *Store) probeWithin(ctx context.Context, bound time.Duration) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, bound, errSlow)
@@ -66,13 +88,21 @@ const youth = time.Minute
 
 func isYoung(info *jetstream.StreamInfo) bool { return info.TimeStamp.Sub(info.Created) < youth }
 
-// findOrMake tries until the bucket can be read: others may be making it at this moment, and a stream whose leader is not
-// elected yet does not answer, nor later what it was asked then. making is called once it is clear that the bucket is new.
+// findOrMake tries until the bucket can be read: others may be making it at this moment, and a
+// stream whose leader is not elected yet does not answer, nor later what it was asked then. A
+// request that is not permitted is never answered, and ends it. making is called when it is clear
+// that the bucket is new and that JetStream answers.
 func findOrMake(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, o *Options, making func()) (jetstream.Stream, error) {
 	bound := max(o.Timeout/8, 500*time.Millisecond)
 	for try := 2; ; try++ {
 		stream, err := tryBucket(ctx, bound, nc, js, o, making)
-		passes := errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout)
+		unanswered := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout)
+		if unanswered {
+			if refused := refusedBucket(nc, o); refused != nil {
+				return nil, refused
+			}
+		}
+		passes := unanswered || errors.Is(err, jetstream.ErrStreamNameAlreadyInUse)
 		if e, ok := errors.AsType[*jetstream.APIError](err); ok {
 			passes = passes || (e.Code == 503 && !withoutJetStream(err)) || errors.Is(err, jetstream.ErrStreamNotFound)
 		}
@@ -81,6 +111,21 @@ func findOrMake(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, o *O
 		}
 		bound = min(2*bound, o.Timeout)
 	}
+}
+
+// refusedTopics returns what this user is not permitted of what it takes to look at the streams of
+// Options.Topics.
+func refusedTopics(nc *nats.Conn, o *Options) error {
+	return permission(nc, allowIt, o.api()+"STREAM.NAMES", o.api()+"STREAM.INFO.")
+}
+
+// refusedBucket returns what this user is not permitted of what finding and making a bucket takes.
+func refusedBucket(nc *nats.Conn, o *Options) error {
+	name, api := streamName(o.Bucket), o.api()
+	if err := permission(nc, allowIt, api+"STREAM.INFO."+name); err != nil {
+		return err
+	}
+	return permission(nc, allowOrMake(o.Bucket), api+"INFO", api+"STREAM.CREATE."+name)
 }
 
 // withoutJetStream reports whether JetStream is off for the server or the account: waiting does not help.
@@ -96,8 +141,8 @@ func tryBucket(ctx context.Context, bound time.Duration, nc *nats.Conn, js jetst
 		return stream, err
 	}
 	if o.BindOnly {
-		return nil, fmt.Errorf("%w: %q: make it with: nats kv add %s --marker-ttl 1m, or leave Options.BindOnly unset", ErrNoBucket, o.Bucket, o.Bucket)
+		return nil, fmt.Errorf("%w: %q: make it with: %s, or leave Options.BindOnly unset",
+			ErrNoBucket, o.Bucket, addCommand(o.Bucket))
 	}
-	making()
-	return provision(ctx, nc, js, o)
+	return provision(ctx, nc, js, o, making)
 }

@@ -125,7 +125,6 @@ func (s *Store) begin(ctx context.Context) (context.Context, context.CancelFunc,
 	if ctx.Err() != nil {
 		return nil, nil, context.Cause(ctx)
 	}
-	cause := fmt.Errorf("%w within %v: may this user use the bucket %q, and does its stream have a leader?", ErrNoAnswer, s.timeout, s.bucket)
-	ctx, cancel := context.WithTimeoutCause(ctx, s.timeout, cause)
+	ctx, cancel := context.WithTimeoutCause(ctx, s.timeout, s.unanswered(s.timeout))
 	return ctx, cancel, nil
 }

@@ -17,6 +17,9 @@ func (s *Subscription) Options() (*consumer.Options, error) {
 		From: s.Start, FromStream: s.StartStream, DeadLetter: s.DeadLetter, OrderKey: s.orderKey(),
 		ID: s.identity(), Fingerprint: s.fingerprint(),
 	}
+	if s.ID != "" {
+		o.IDSource = "the member " + s.ID + " of the payload"
+	}
 	var err error
 	o.Limit, err = s.Rate.limit()
 	return o, err

@@ -29,6 +29,9 @@ func optionsOf(t *testing.T, file string) *consumer.Options {
 func TestIdentityComesFromThePayload(t *testing.T) {
 	t.Parallel()
 	o := optionsOf(t, with("id: order.id"))
+	if o.IDSource != "the member order.id of the payload" {
+		t.Errorf("dead letters say that %q is missing", o.IDSource)
+	}
 	for data, want := range map[string]string{
 		`{"order":{"id":"a"}}`: "a", "{ \n\"order\" : {\"x\":[{\"id\":1}],\"id\":12345678901234567890}}": "12345678901234567890",
 		`{"order.id":"a"}`: "", `{"order":{"id":null}}`: "", `{"order":{"id":""}}`: "", `{"order":{"id":{}}}`: "", `{"order":"id"}`: "", `[]`: "", "": "", `{"order":{"id":"a"}`: "",

@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -71,8 +72,11 @@ func tuningSpecs() (out []*spec) {
 func TuningFlags() []cli.Flag {
 	var out []cli.Flag
 	for _, s := range tuningSpecs() {
-		f := &cli.StringSliceFlag{Name: s.flag, Usage: s.meaning, HideDefault: true}
-		f.SetStringer(func(cli.Flag) string { return "--" + s.flag + " [TOPIC=]" + s.placeholder + "\t" + s.meaning })
+		usage := s.meaning + " (default: what the program says, else " + s.preset + ")"
+		f := &cli.StringSliceFlag{Name: s.flag, Usage: usage, HideDefault: true}
+		f.SetStringer(func(cli.Flag) string {
+			return "--" + s.flag + " [TOPIC=]" + s.placeholder + "\t" + usage
+		})
 		out = append(out, f)
 	}
 	return out
@@ -135,6 +139,55 @@ func (t *Tuning) Apply(topic string, o *consumer.Options) (*consumer.Options, er
 		out.Backoff.Max = max(out.Backoff.Max, out.Backoff.Base)
 	}
 	return &out, nil
+}
+
+// Refuse returns what is wrong with the options of a subscription that the flags have made wrong,
+// with the names of flags: own are the program's, tuned are what Apply returned. What is wrong with
+// own already is the program's fault, and is not returned.
+func (t *Tuning) Refuse(group, topic string, own, tuned *consumer.Options) (problems Problems) {
+	err := wrongOptions(group, tuned)
+	if err == nil || wrongOptions(group, own) != nil {
+		return nil
+	}
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		p := Problem{Path: "topic " + quote(topic), Message: nameFlags(line)}
+		problems = append(problems, p)
+	}
+	return problems
+}
+
+// wrongOptions returns what consumer.SubscribeExactlyOnce refuses of options.
+func wrongOptions(group string, o *consumer.Options) error {
+	o, err := o.WithDefaults(group)
+	if err == nil && !o.Unsafe && o.TTL < o.Horizon() {
+		return fmt.Errorf("Options.TTL is %v, but an event may come again for longer "+
+			"(Options.AckWait %v + Options.Backoff.Max %v + Options.RunLimit %v): "+
+			"raise Options.TTL or lower the others", o.TTL, o.AckWait, o.Backoff.Max, o.RunLimit)
+	}
+	return err
+}
+
+// flagsByField are the flags that are tunable, by the fields of consumer.Options that they set.
+func flagsByField() map[string]string {
+	return map[string]string{
+		"Options.Concurrency": "--concurrency", "Options.MaxUnmarked": "--max-unmarked",
+		"Options.MaxAttempts": "--attempts", "Options.MaxCrashes": "--crashes",
+		"Options.Backoff.Base": "--backoff-base", "Options.Backoff.Max": "--backoff-max",
+		"Options.RunLimit": "--run-limit", "Options.Lease": "--lease",
+		"Options.AckWait": "--ack-wait", "Options.TTL": "--ttl", "Options.GiveUp": "--give-up",
+		"Options.From": "--start", "Options.FromStream": "--start-stream",
+		"Options.DeadLetter": "--dead-letter", "Options.Limit": "--rate",
+	}
+}
+
+var optionsField = regexp.MustCompile(`Options\.[A-Z][A-Za-z]*(\.[A-Z][A-Za-z]*)?`)
+
+// nameFlags replaces the fields of consumer.Options in a message by the flags that set them.
+func nameFlags(message string) string {
+	flags := flagsByField()
+	return optionsField.ReplaceAllStringFunc(message, func(field string) string {
+		return cmp.Or(flags[field], field)
+	})
 }
 
 // Check refuses flags for topics that the program does not subscribe to.

@@ -73,6 +73,60 @@ func TestFlagsWithoutAMeaningAreRefusedAllAtOnce(t *testing.T) {
 	}
 }
 
+// What flags make wrong of a program's options is the operator's to mend: the flags are named, not
+// the fields of Go. What was wrong before is the program's fault.
+func TestOptionsThatFlagsMakeWrongAreRefused(t *testing.T) {
+	t.Parallel()
+	const day, longer = "24h0m0s", "it must be longer than --lease, "
+	unsafe := &consumer.Options{Unsafe: true}
+	transactional := &consumer.Options{Mode: consumer.Transactional}
+	for _, c := range []struct {
+		own         *consumer.Options
+		flags, want string
+	}{
+		{nil, "--ttl 10s", `topic "t": --ttl is 10s: ` + longer + "30s"},
+		{nil, "--lease t=1d --ttl 1d", "--ttl is " + day + ": " + longer + day},
+		{&consumer.Options{Lease: time.Hour}, "--ttl 10m", longer + "1h0m0s"},
+		{nil, "--ttl 1m", "(--ack-wait 30s + --backoff-max 5m0s + --run-limit 15m0s): raise --ttl"},
+		{unsafe, "--ttl 1m", ""},
+		{transactional, "--run-limit 2m", "--run-limit is 2m0s: in mode"},
+		{nil, "--ttl 1d", ""},
+		{nil, "--ttl u=10s", ""},
+		{&consumer.Options{TTL: time.Second}, "--attempts 3", ""},
+	} {
+		tuning, err := tuned(t, strings.Fields(c.flags)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o, err := tuning.Apply("t", c.own)
+		if err != nil {
+			t.Fatal(err)
+		}
+		problems := tuning.Refuse("billing", "t", c.own, o)
+		if c.want == "" && len(problems) > 0 || !strings.Contains(problems.Error(), c.want) {
+			t.Errorf("%s: %v; want %q", c.flags, problems, c.want)
+		}
+	}
+}
+
+// Help says what holds where a flag is not given.
+func TestHelpOfTuningFlagsSaysTheirDefaults(t *testing.T) {
+	t.Parallel()
+	help := make(map[string]string)
+	for _, f := range config.TuningFlags() {
+		help[f.Names()[0]] = f.String()
+	}
+	for flag, preset := range map[string]string{
+		"concurrency": "16", "max-unmarked": "concurrency", "lease": "30s", "rate": "no limit",
+		"run-limit": "15m, or 30s in mode transactional", "dead-letter": "dead.GROUP",
+	} {
+		want := "(default: what the program says, else " + preset + ")"
+		if !strings.HasSuffix(help[flag], want) {
+			t.Errorf("%s\nwant %s", help[flag], want)
+		}
+	}
+}
+
 // Each flag of a subscription is one that an operator may set, or one that the program's handlers rest on.
 func TestEveryFlagOfASubscriptionIsTheOperatorsOrTheProgrammers(t *testing.T) {
 	t.Parallel()
