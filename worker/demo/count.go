@@ -19,18 +19,19 @@ type mark struct {
 type book struct {
 	events   map[string][]record // the effects of each event that was published
 	marks    map[mark]bool
-	strange  int // effects of what never was
-	done     int // events that have an effect
+	losses   map[mark]bool // claims that were taken over from a process that lived, or whose lease ended there
+	strange  int           // effects of what never was
+	done     int           // events that have an effect
 	effects  int
 	found    int // runs whose effect had been made before
 	failures int
 	copies   int
-	late     int // events that were taken over from a process that lived
+	late     int // how many losses were reported
 	dead     int
 }
 
 func newBook(ids []string) *book {
-	b := &book{events: make(map[string][]record, len(ids)), marks: make(map[mark]bool, len(ids))}
+	b := &book{events: make(map[string][]record, len(ids)), marks: make(map[mark]bool, len(ids)), losses: make(map[mark]bool)}
 	for _, id := range ids {
 		b.events[id] = nil
 	}
@@ -52,6 +53,7 @@ func (b *book) add(rs []record) {
 			b.copies++
 		case lost:
 			b.late++
+			b.losses[mark{r.id, r.pid}] = true
 		case dead:
 			b.dead++
 		}
@@ -90,9 +92,8 @@ func (b *book) missing(ids []string, limit int) (names []string) {
 	return names
 }
 
-// unexplained counts the repeats that no kill explains, and returns the most that follow from one kill.
-// A kill explains at most as many as its process may have begun and not marked, and as many more as
-// claims were taken over from processes that lived: those are no longer counted there.
+// unexplained counts the repeats that no kill, and no lost claim, explains, and returns the most that
+// follow from one kill. A kill explains at most as many as its process may have begun and not marked.
 func (b *book) unexplained(kills []kill) (unexplained, most int) {
 	byPID := make(map[int][]*explanation, len(kills))
 	for _, k := range kills {
@@ -107,13 +108,13 @@ func (b *book) unexplained(kills []kill) (unexplained, most int) {
 	for _, of := range byPID {
 		for _, k := range of {
 			most = max(most, k.repeats)
-			unexplained += max(0, k.repeats-concurrency-b.late)
+			unexplained += max(0, k.repeats-concurrency)
 		}
 	}
 	return unexplained, most
 }
 
-// explanation is a kill, and how many repeats follow from it.
+// explanation is a kill, and how many repeats follow from it; without one it is a lost claim.
 type explanation struct {
 	kill
 
@@ -134,6 +135,10 @@ func (b *book) repeats(effects []record, kills map[int][]*explanation) (unexplai
 			}
 		}
 		if b.marks[mark{e.id, e.pid}] {
+			continue
+		}
+		if b.losses[mark{e.id, e.pid}] {
+			explain = append(explain, &explanation{})
 			continue
 		}
 		for _, k := range kills[e.pid] {

@@ -1,7 +1,6 @@
 package demo
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -59,7 +58,7 @@ func TestCount(t *testing.T) {
 	}
 }
 
-// A kill repeats no more than its process had slots for, and what was taken over from it before.
+// A kill repeats no more than its process had slots for. What was taken over from it before is not among that.
 func TestKillExplainsAsManyRepeatsAsThereAreSlots(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ repeats, takenOver, mystery int }{
@@ -77,11 +76,25 @@ func TestKillExplainsAsManyRepeatsAsThereAreSlots(t *testing.T) {
 		for _, id := range ids {
 			b.add([]record{did(id, 1, 0), did(id, 2, 2000)})
 		}
-		b.add(slices.Repeat([]record{{lost, "order-0", 1, at(0)}}, c.takenOver))
+		for i := range c.takenOver {
+			b.add([]record{{lost, ids[i], 1, at(0)}})
+		}
 		r := newResult(&plan{ids: ids}, b, []kill{killed(1, 5), killed(2, 9000)}, c.repeats, c.repeats, time.Second)
-		if r.Repeated != c.repeats || r.RepeatedUnexplained != c.mystery || r.MostPerKill != c.repeats {
+		if r.Repeated != c.repeats || r.RepeatedUnexplained != c.mystery || r.MostPerKill != c.repeats-c.takenOver {
 			t.Errorf("%s: repeated %d, unexplained %d, most per kill %d, want %d, %d and %d", name, r.Repeated, r.RepeatedUnexplained, r.MostPerKill,
-				c.repeats, c.mystery, c.repeats)
+				c.repeats, c.mystery, c.repeats-c.takenOver)
+		}
+	}
+}
+
+// A repeat is explained by a claim that its first process lost, and by no other's.
+func TestLostClaimExplainsARepeat(t *testing.T) {
+	t.Parallel()
+	for pid, mystery := range map[int]int{1: 0, 2: 1} {
+		b := newBook([]string{"a"})
+		b.add([]record{did("a", 1, 0), {lost, "a", pid, at(50)}, did("a", 2, 2000)})
+		if n, _ := b.unexplained(nil); n != mystery {
+			t.Errorf("%d unexplained, want %d", n, mystery)
 		}
 	}
 }

@@ -29,7 +29,7 @@ func (r Result) Report(w io.Writer) error {
 	} else {
 		row("effects", grouped(r.Effects), "lines in a file that neither the bus nor the store knows of")
 		row("repeated", grouped(r.Repeated), "effects beyond the first of an event")
-		row("  explained", grouped(r.Repeated-r.RepeatedUnexplained), "the worker was killed between the effect and its mark")
+		row("  explained", grouped(r.Repeated-r.RepeatedUnexplained), r.explained())
 		row("  most after one kill", grouped(r.MostPerKill), fmt.Sprintf("of at most %d: what a worker has begun and not yet marked", concurrency))
 		row("  unexplained", grouped(r.RepeatedUnexplained), "")
 	}
@@ -39,6 +39,14 @@ func (r Result) Report(w io.Writer) error {
 	b.WriteString("\n" + r.verdict() + "\n")
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+func (r Result) explained() string {
+	const killed = "the worker was killed between the effect and its mark"
+	if r.late == 0 {
+		return killed
+	}
+	return killed + ", or could not renew its lease there in time"
 }
 
 func (r Result) killed() string {

@@ -20,7 +20,7 @@ import (
 const concurrency = 16
 
 // leaseLength, of claims and of deliveries, is short, so that the events of a killed worker come back soon.
-const leaseLength = 2 * time.Second
+const leaseLength = 5 * time.Second
 
 // Work is what a process does that Run has started, with its standard input and error. It returns when it was told to end and has drained. If
 // the input ends before, Run's process has died, and this one kills itself by SIGKILL. When it fails by itself, a goroutine

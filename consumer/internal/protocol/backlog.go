@@ -9,8 +9,10 @@ import (
 // backlog is work for one kind of call, taken in batches of what has accumulated. A batch whose call failed goes back in
 // front, and waits a little longer each time.
 type backlog struct {
-	most      int // of a call
-	next      int // of the next call: half as many after two that failed, so that a store that is slow gets through; zero: most
+	most      int           // of a call
+	next      int           // of the next call: half as many after two that failed, or one that was slow; zero: most
+	slow      time.Duration // a call that takes as long leaves too little of a lease
+	least     int           // a slow call is not made smaller than this: of a store that is far away, smaller ones take as long
 	jobs      []*Job
 	notBefore time.Time
 	fails     int
@@ -57,12 +59,18 @@ func (b *backlog) take(now time.Time, fits func(*Job) bool) []*Job {
 	return out
 }
 
-// answered tells how a call went; what failed is to be repeated.
-func (b *backlog) answered(now time.Time, jobs []*Job, err error) {
+// answered notes how a call went that was sent then; what failed is to be repeated. A store that is slow is asked for less at once,
+// until calls succeed and leave time to run what they claim.
+func (b *backlog) answered(now, sent time.Time, jobs []*Job, err error) {
 	b.err, b.calling = err, false
 	if err == nil {
-		b.fails, b.next = 0, min(2*b.next, b.most)
-		b.notBefore = time.Time{}
+		b.fails, b.notBefore = 0, time.Time{}
+		switch slow := now.Sub(sent) >= b.slow; {
+		case !slow:
+			b.next = min(2*b.next, b.most)
+		case len(jobs) > b.least:
+			b.next = max(b.least, len(jobs)/2)
+		}
 		return
 	}
 	b.failed = now

@@ -10,7 +10,7 @@ import (
 // it answers.
 func TestCallsThatFailAreRepeatedInSmallerParts(t *testing.T) {
 	t.Parallel()
-	b := backlog{most: 100}
+	b := backlog{most: 100, slow: time.Second}
 	for range 250 {
 		b.push(&Job{})
 	}
@@ -18,7 +18,7 @@ func TestCallsThatFailAreRepeatedInSmallerParts(t *testing.T) {
 	call := func(err error) int {
 		now = now.Add(time.Hour)
 		jobs := b.take(now, nil)
-		b.answered(now, jobs, err)
+		b.answered(now, now, jobs, err)
 		return len(jobs)
 	}
 	slow := errors.New("too slow")
@@ -34,5 +34,31 @@ func TestCallsThatFailAreRepeatedInSmallerParts(t *testing.T) {
 	}
 	if b.jobs = nil; call(slow) != 0 {
 		t.Fatal("there was nothing to do")
+	}
+}
+
+// A store that is slow with many things at once is asked for fewer, but for as many as there are slots: of one that is far away, smaller
+// calls take as long.
+func TestSlowCallsAreFollowedBySmallerOnes(t *testing.T) {
+	t.Parallel()
+	b := backlog{most: 100, slow: time.Second, least: 16}
+	now := time.Unix(0, 0)
+	call := func(took time.Duration) int {
+		for range 200 {
+			b.push(&Job{})
+		}
+		sent := now
+		jobs := b.take(now, nil)
+		now = now.Add(took)
+		b.answered(now, sent, jobs, nil)
+		return len(jobs)
+	}
+	for i, c := range []struct {
+		took time.Duration
+		want int
+	}{{999 * time.Millisecond, 100}, {time.Second, 100}, {time.Second, 50}, {time.Second, 25}, {time.Second, 16}, {0, 16}, {0, 32}, {0, 64}, {0, 100}} {
+		if n := call(c.took); n != c.want {
+			t.Fatalf("call %d has %d items, want %d", i, n, c.want)
+		}
 	}
 }

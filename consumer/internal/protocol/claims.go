@@ -38,7 +38,7 @@ func (m *Machine) claimable(now time.Time) []*Job {
 
 // Claimed takes the answer to a batch of claims.
 func (m *Machine) Claimed(now time.Time, b Batch[dedupe.Request], cs []dedupe.Claim, err error) {
-	m.claims.answered(now, b.jobs, err)
+	m.claims.answered(now, b.sent, b.jobs, err)
 	if err != nil {
 		for _, j := range b.jobs {
 			j.uncertain = true

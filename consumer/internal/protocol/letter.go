@@ -64,7 +64,7 @@ func (m *Machine) Letters(now time.Time) []*Letter {
 // copy is buried under the same letter id.
 func (m *Machine) Posted(now time.Time, l *Letter, err error) {
 	j := l.job
-	m.letters.answered(now, nil, err)
+	m.letters.answered(now, now, nil, err)
 	switch {
 	case j.lost:
 		m.lose(now, j)

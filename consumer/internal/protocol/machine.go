@@ -78,7 +78,7 @@ type Stats struct {
 // New returns a Machine that has done nothing yet. Whoever ticks it does so from now on.
 func New(cfg Config, now time.Time) *Machine {
 	cfg = cfg.withDefaults()
-	calls := backlog{most: cfg.MaxBatch}
+	calls := backlog{most: cfg.MaxBatch, slow: cfg.Lease / 4, least: cfg.Concurrency}
 	return &Machine{
 		cfg: cfg, ticked: now, jobs: make(map[dedupe.Key]*Job), lanes: make(map[string]*lane),
 		claims: calls, settles: calls, extends: calls, letters: calls,

@@ -21,7 +21,7 @@ func (m *Machine) Settlements(now time.Time) Batch[dedupe.Settlement] {
 
 // Settled takes the answer to a batch of settlements. What failed is repeated: a known success is never forgotten.
 func (m *Machine) Settled(now time.Time, b Batch[dedupe.Settlement], errs []error, err error) {
-	m.settles.answered(now, b.jobs, err)
+	m.settles.answered(now, b.sent, b.jobs, err)
 	if err != nil {
 		return
 	}

@@ -98,7 +98,7 @@ func (m *Machine) Extensions(now time.Time) Batch[dedupe.Claim] {
 
 // Extended takes the answer to a batch of renewals.
 func (m *Machine) Extended(now time.Time, b Batch[dedupe.Claim], errs []error, err error) {
-	m.extends.answered(now, b.jobs, err)
+	m.extends.answered(now, b.sent, b.jobs, err)
 	if err != nil {
 		return
 	}
