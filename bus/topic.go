@@ -25,6 +25,12 @@ func ValidPattern(pattern string) error {
 	if pattern == "" {
 		return fmt.Errorf("the topic is empty: name one, such as \"order.placed\"")
 	}
+	switch {
+	case strings.HasPrefix(pattern, "."):
+		return fmt.Errorf("topic %.64q begins with a dot: remove it", pattern)
+	case strings.HasSuffix(pattern, "."):
+		return fmt.Errorf("topic %.64q ends with a dot: remove it", pattern)
+	}
 	tokens := strings.Split(pattern, ".")
 	for i, token := range tokens {
 		switch {

@@ -56,9 +56,9 @@ func TestValidTopicAndPattern(t *testing.T) {
 		"ü.日本":       {},
 		"a*.b>":      {}, // wildcards are whole tokens
 		"":           {"empty", "empty"},
-		".":          {"empty token", "empty token"},
-		"a.":         {"empty token", "empty token"},
-		".a":         {"empty token", "empty token"},
+		".":          {"begins with a dot", "begins with a dot"},
+		"a.":         {"ends with a dot", "ends with a dot"},
+		".a":         {"begins with a dot", "begins with a dot"},
 		"a..b":       {"empty token", "empty token"},
 		"a b":        {"space", "space"},
 		"a\tb":       {"space", "space"},

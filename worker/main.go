@@ -44,7 +44,7 @@ func command(name, group string, stdout, stderr io.Writer, setup Setup) *cli.Com
 		UsageText: name + " [options]",
 		Description: `A flag with TOPIC= before its value is for the subscription to that topic, else for all: --concurrency 8 --concurrency order.placed=64
 
-SIGTERM and SIGINT let what runs finish; a second one does not.
+SIGTERM and SIGINT let what runs finish; a second one, half a second later or more, does not.
 Exit status: 0 drained, 1 failed, 2 wrong usage, 3 drain incomplete; with --until-empty, 4 when events were given up.`,
 		Version:         commandline.Version(),
 		Flags:           mainFlags(),

@@ -51,7 +51,7 @@ func TestExecuteTellsWrongUsage(t *testing.T) {
 	lonely(t)
 	for want, args := range map[string][]string{
 		"set --nats or NATS_URL":                  {},
-		"not defined: -nts: see billing --help":   {"--nts"},
+		"did you mean --nats? See billing --help": {"--nts"},
 		`"extra" is too much`:                     {"extra"},
 		`--log-level: "loud" is none of`:          {"--log-level", "loud"},
 		"--nats: it is no URL":                    {"--nats", "nats://:hunter2@ host"},

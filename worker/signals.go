@@ -9,15 +9,20 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // ErrSignal is the cause of a context that a signal has ended.
 var ErrSignal = errors.New("signal")
 
+// sameWish is how soon after the first signal another one is the same wish: timeout(1), for one,
+// signals the process, and then its group.
+const sameWish = 500 * time.Millisecond
+
 // Signals turns SIGTERM and SIGINT into an orderly end: the first ends the context, the second
-// closes hurry, and a third does what it does to any process. SIGPIPE ends nothing: a write to a
-// standard output that nobody reads is an error, as any other. release ends the watching, and waits
-// for that.
+// closes hurry, and a third does what it does to any process. What arrives within 500 ms of the
+// first is the same wish, and ignored. SIGPIPE ends nothing: a write to a standard output that
+// nobody reads is an error, as any other. release ends the watching, and waits for that.
 func Signals(ctx context.Context, log *slog.Logger) (_ context.Context, hurry <-chan struct{}, release func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	hurried, released := make(chan struct{}), make(chan struct{})
@@ -28,7 +33,7 @@ func Signals(ctx context.Context, log *slog.Logger) (_ context.Context, hurry <-
 	var watching sync.WaitGroup
 	watching.Go(func() {
 		defer signal.Stop(signals)
-		for _, react := range []func(os.Signal){
+		watchSignals(signals, released, time.Now,
 			func(s os.Signal) {
 				log.Info("ending: finishing what runs; again to end at once", "signal", s.String())
 				cancel(fmt.Errorf("%w: %v", ErrSignal, s))
@@ -36,15 +41,7 @@ func Signals(ctx context.Context, log *slog.Logger) (_ context.Context, hurry <-
 			func(s os.Signal) {
 				log.Warn("ending at once", "signal", s.String())
 				close(hurried)
-			},
-		} {
-			select {
-			case s := <-signals:
-				react(s)
-			case <-released:
-				return
-			}
-		}
+			})
 	})
 	var once sync.Once
 	return ctx, hurried, func() {
@@ -54,5 +51,29 @@ func Signals(ctx context.Context, log *slog.Logger) (_ context.Context, hurry <-
 		})
 		watching.Wait()
 		cancel(nil)
+	}
+}
+
+// watchSignals calls end for the first signal, and hurry for the next that is not the same wish. It
+// returns after that, or when released is closed.
+func watchSignals(
+	signals <-chan os.Signal, released <-chan struct{}, now func() time.Time,
+	end, hurry func(os.Signal),
+) {
+	var first time.Time
+	for {
+		select {
+		case s := <-signals:
+			switch at := now(); {
+			case first.IsZero():
+				first = at
+				end(s)
+			case at.Sub(first) >= sameWish:
+				hurry(s)
+				return
+			}
+		case <-released:
+			return
+		}
 	}
 }

@@ -53,8 +53,12 @@ func (s *standstill) look(ctx context.Context) error {
 		s.missing = missing
 		return nil
 	}
-	return fmt.Errorf("%w: what is left waits for streams that are not there, of the topics %s: make them, or with --provision have them made",
-		ErrUndone, strings.Join(missing, ", "))
+	err := fmt.Errorf("%w: what is left waits for streams that are not there, of the topics %s: "+
+		"make them, or with --provision have them made", ErrUndone, strings.Join(missing, ", "))
+	if given := givenUp(s.subs, s.drainers); given != "" {
+		return fmt.Errorf("%w; %s", err, given)
+	}
+	return err
 }
 
 // missingTopics are those without a stream that all which is left waits for; none if some of it waits
@@ -122,8 +126,16 @@ func (d *drainer) pendingTopics(ctx context.Context) (map[string]bool, error) {
 	}
 }
 
-// undone tells of what was given up meanwhile.
+// undone returns an error if something was given up meanwhile.
 func undone(subs []subscribed, drainers []*drainer) error {
+	if given := givenUp(subs, drainers); given != "" {
+		return fmt.Errorf("%w: %s", ErrUndone, given)
+	}
+	return nil
+}
+
+// givenUp says how much was given up. Empty: nothing was.
+func givenUp(subs []subscribed, drainers []*drainer) string {
 	var letters, rows uint64
 	for _, s := range subs {
 		letters += s.sub.Stats().Dead
@@ -132,7 +144,8 @@ func undone(subs []subscribed, drainers []*drainer) error {
 		rows += d.Stats().Dead
 	}
 	if letters == 0 && rows == 0 {
-		return nil
+		return ""
 	}
-	return fmt.Errorf("%w: dead letters: %d, dead rows of outboxes: %d; see what the log says of each", ErrUndone, letters, rows)
+	return fmt.Sprintf("dead letters: %d, dead rows of outboxes: %d; see what the log says of each",
+		letters, rows)
 }

@@ -97,6 +97,31 @@ func TestRunUntilEmptyDoesNotWaitForRowsWithoutAStream(t *testing.T) {
 	})
 }
 
+// Rows that are dead are named beside those that wait for a stream.
+func TestRunUntilEmptyNamesDeadRowsBesideMissingStreams(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r, q := newRig(t, 0), newOutbox(t)
+		w := r.worker(t, Options{UntilEmpty: true})
+		missing := "missing"
+		b := &choosy{Bus: r.bus}
+		b.missing.Store(&missing)
+		b.refusals.Store(1)
+		w.c = Over(b, r.store)
+		addTo(t.Context(), t, q,
+			bus.Event{ID: "1", Topic: "missing"}, bus.Event{ID: "2", Topic: "refused"})
+		drain(t, w, q, &outbox.Options{MaxAttempts: 1})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		err := w.Run(ctx)
+		for _, want := range []string{"of the topics missing:", "dead rows of outboxes: 1;"} {
+			if !errors.Is(err, ErrUndone) || !strings.Contains(err.Error(), want) {
+				t.Errorf("%v; want %q", err, want)
+			}
+		}
+	})
+}
+
 // A dead letter whose topic has lost its stream cannot be stored: the event stays, and is not waited for.
 func TestRunUntilEmptyDoesNotWaitForALostTopicOfDeadLetters(t *testing.T) {
 	t.Parallel()

@@ -16,8 +16,12 @@ import (
 	"github.com/onceish/onceish/outbox"
 )
 
-func yesFlag() cli.Flag {
-	return &cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, HideDefault: true, Usage: "do not ask; needed where nobody can be asked, unless all rows are named by --id"}
+// yesFlag says that nobody is to be asked. unless is when nobody is asked anyway.
+func yesFlag(unless string) cli.Flag {
+	return &cli.BoolFlag{
+		Name: "yes", Aliases: []string{"y"}, HideDefault: true,
+		Usage: "do not ask; needed where nobody can be asked" + unless,
+	}
 }
 
 // changing is a command that changes the rows it selects.
@@ -53,9 +57,10 @@ Examples:
 }
 
 func changeCommand(stdin io.Reader, stdout, stderr io.Writer, k *changing) *cli.Command {
+	flags := append(filterFlags("dead"), yesFlag(", unless all rows are named by --id"))
 	return &cli.Command{
 		Name: k.verb, Usage: k.usage, Description: k.description,
-		Flags:                     append(append(filterFlags("dead"), yesFlag()), outboxFlags()...),
+		Flags:                     append(flags, outboxFlags()...),
 		DisableSliceFlagSeparator: true, // ids may have commas
 		OnUsageError:              commandline.UsageError,
 		Action: func(ctx context.Context, cmd *cli.Command) error {

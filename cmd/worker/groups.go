@@ -170,7 +170,7 @@ none of its workers runs. Marks inside of documents, of effects that change a do
 Example:
    worker groups remove billing-old --mongo mongodb://localhost:27017/shop`,
 		Flags: append([]cli.Flag{
-			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, HideDefault: true, Usage: "do not ask; needed where nobody can be asked"},
+			yesFlag(""),
 			&cli.BoolFlag{Name: "force", HideDefault: true, Usage: "also with unsettled events: none of the group's workers runs"},
 		}, append(outputFlags(), config.Flags(sections...)...)...),
 		OnUsageError: commandline.UsageError,

@@ -81,6 +81,7 @@ func noArguments(cmd *cli.Command) error {
 }
 
 func republishCommand(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
+	flags := []cli.Flag{topicFlag(), fromFlag("sent"), toFlag("sent"), yesFlag("")}
 	return &cli.Command{
 		Name:  "republish",
 		Usage: "publish again what was sent in some time, in case the bus has lost it",
@@ -90,7 +91,7 @@ has lost. What consumers have handled they recognise. How long ago is reckoned b
 
 Example:
    worker outbox republish --topic 'order.>' --from 30m --yes`,
-		Flags:        append([]cli.Flag{topicFlag(), fromFlag("sent"), toFlag("sent"), yesFlag()}, outboxFlags()...),
+		Flags:        append(flags, outboxFlags()...),
 		OnUsageError: commandline.UsageError,
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			if err := noArguments(cmd); err != nil {

@@ -64,6 +64,21 @@ func addAlone(uri string, events ...bus.Event) error {
 	return err
 }
 
+// Help names no flag that the command does not have.
+func TestHelpOfRepublishNamesItsOwnFlags(t *testing.T) {
+	t.Parallel()
+	for command, want := range map[string]bool{"republish": false, "drop": true, "retry": true} {
+		var out strings.Builder
+		args := []string{"worker", "outbox", command, "--help"}
+		if code := exec(t.Context(), args, strings.NewReader(""), &out, &out); code != 0 {
+			t.Fatalf("exit status %d: %s", code, &out)
+		}
+		if got := strings.Contains(out.String(), "named by --id"); got != want {
+			t.Errorf("%s: %v; want %v\n%s", command, got, want, &out)
+		}
+	}
+}
+
 func TestVisibleTextObeysNothing(t *testing.T) {
 	t.Parallel()
 	if got := visible("a\x1b[2J\n\u202eb\u009bü"); got != "a\ufffd[2J\ufffd\ufffdb\ufffdü" {

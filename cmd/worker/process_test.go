@@ -193,11 +193,33 @@ func TestSecondSignalCutsShort(t *testing.T) {
 	h.wait("started")
 	w.signal(syscall.SIGTERM)
 	w.says("ending: finishing what runs")
+	time.Sleep(500 * time.Millisecond) // what arrives sooner is the same wish
 	w.signal(syscall.SIGINT)
 	w.exits(3)
 	// What was cut off comes again, and has used up no attempt.
 	h.start(quick(`echo $ATTEMPT >>again`, "--until-empty")...).exits(0)
 	h.lines("again", "1")
+}
+
+// timeout(1) signals its command, and then the group of processes that it is in.
+func TestSignalThatArrivesTwiceLetsCommandsFinish(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.publish("t", event)
+	fifo := h.path("go")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w := h.start(quick(`echo up >started; read _ <go; echo $CE_ID >>effects`)...)
+	h.wait("started")
+	w.signal(syscall.SIGTERM)
+	w.signal(syscall.SIGTERM)
+	w.says("ending: finishing what runs")
+	if err := os.WriteFile(fifo, []byte("\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.exits(0)
+	h.lines("effects", "1")
 }
 
 func TestDrainTimeoutIsIncomplete(t *testing.T) {

@@ -33,7 +33,7 @@ Examples:
    worker run -c worker.yaml
    worker run --topic 'order.>' --group audit --exec 'cat >> audit.ndjson' --concurrency 1 --until-empty
 
-SIGTERM and SIGINT let what runs finish; a second one does not.
+SIGTERM and SIGINT let what runs finish; a second one, half a second later or more, does not.
 Exit status: 0 drained, 1 failed, 2 wrong usage, 3 drain incomplete; with --until-empty, 4 when events were given up, or wait for streams
 that are not there.`,
 		Flags:        runFlags(),

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v3"
 )
@@ -17,7 +18,44 @@ func UsageError(_ context.Context, cmd *cli.Command, err error, _ bool) error {
 	if errors.Is(err, ErrUsage) {
 		return err
 	}
+	if near := flagsMeant(cmd, err); near != "" {
+		return fmt.Errorf("%w: %w: did you mean %s? See %s --help",
+			ErrUsage, err, near, cmd.FullName())
+	}
 	return fmt.Errorf("%w: %w: see %s --help", ErrUsage, err, cmd.FullName())
+}
+
+// undefinedFlag is what the cli package says of a flag that a command does not have, before the
+// flag's name.
+const undefinedFlag = "flag provided but not defined: -"
+
+// flagsMeant are the flags of a command that were likely meant by one that it does not have: the
+// nearest, or the few that begin like it. Empty: there are none, or the error is about something
+// else.
+func flagsMeant(cmd *cli.Command, err error) string {
+	name, ok := strings.CutPrefix(err.Error(), undefinedFlag)
+	if !ok {
+		return ""
+	}
+	name = strings.TrimLeft(name, "-")
+	var valid, longer []string
+	for _, f := range cmd.Flags {
+		for _, n := range f.Names() {
+			if len(n) > 1 {
+				valid = append(valid, n)
+			}
+			if strings.HasPrefix(n, name) {
+				longer = append(longer, "--"+n)
+			}
+		}
+	}
+	if near := Nearest(name, valid); near != "" {
+		return "--" + near
+	}
+	if len(name) > 2 && len(longer) <= 3 {
+		return strings.Join(longer, " or ")
+	}
+	return ""
 }
 
 // Usagef is a UsageError about a command.

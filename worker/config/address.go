@@ -18,7 +18,7 @@ func validServers(s string) error {
 			server = "nats://" + server
 		}
 		u, err := url.Parse(server)
-		if err != nil || u.Host == "" {
+		if err != nil || u.Host == "" || u.Host[0] == '$' {
 			return errors.New("it is no URL: write one such as nats://localhost:4222, and percent-encode what is special in a password")
 		}
 		switch u.Scheme {

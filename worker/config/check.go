@@ -60,6 +60,8 @@ func (s *Subscription) checkHandler(r *reader, at string) {
 	given := slices.DeleteFunc(names(all.specs()), func(name string) bool { return !s.Handler.has(name) })
 	switch {
 	case r.bad[path]:
+	case len(given) == 0 && r.explained(path):
+		r.bad[path] = true
 	case len(given) == 0 && r.file == "":
 		r.given[path] = origin{label: "--exec"}
 		r.mistake(path, "it is required: command line to run")

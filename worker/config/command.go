@@ -11,6 +11,7 @@ const longestCommand = 128<<10 - 1
 // commandLine is a line that a shell can be given.
 func commandLine[S any](name string, at func(*S) *string) *leaf[S, string] {
 	l := filled(name, "a command line", at)
+	l.command = true
 	notEmpty := l.parse
 	l.parse = func(s string) (string, error) {
 		if err := validCommand(s); err != nil {

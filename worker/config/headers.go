@@ -31,7 +31,7 @@ func (*texts[S]) finish(*reader, string, *S) {}
 func (t *texts[S]) read(r *reader, at string, n *yaml.Node, s *S) {
 	r.place(at, n)
 	all, lower := make(map[string]string), make(map[string]bool)
-	for _, p := range r.pairs(at, n) {
+	for _, p := range r.pairs(at, n, "put names and values below it") {
 		if err := header.Settable(p.name); err != nil {
 			r.complain(at, origin{line: p.key.Line, column: p.key.Column}, "%v", err)
 			continue
@@ -50,6 +50,7 @@ func (t *texts[S]) read(r *reader, at string, n *yaml.Node, s *S) {
 		if lower[strings.ToLower(p.name)] {
 			r.mistake(path, "it is there twice, in other letters: remove one")
 		}
+		r.warnVariable(path)
 		lower[strings.ToLower(p.name)], all[p.name] = true, value
 	}
 	*t.at(s) = all

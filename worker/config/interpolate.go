@@ -81,12 +81,34 @@ func variable(text string, env lookup) (value, name string, length int, err erro
 	if end > 0 {
 		return rest[1:end], name, length, nil
 	}
-	return "", name, 0, undefined(name)
+	return "", name, 0, undefinedError(name)
 }
 
-func undefined(name string) error {
-	if slices.Contains(eventVariables(), name) {
-		return fmt.Errorf("the worker's environment has no %s; in a command line, which gets it for each event, write $%s or $${%s}", name, name, name)
+// undefinedError is the name of a variable that the environment does not have.
+type undefinedError string
+
+func (e undefinedError) Error() string {
+	return fmt.Sprintf("the environment has no %[1]s: set it, "+
+		"or give a default as in ${%[1]s:default}, or write $${%[1]s} for the text itself",
+		string(e))
+}
+
+// inCommand is the error in a command line, which gets some variables for each event.
+func (e undefinedError) inCommand() error {
+	if !slices.Contains(eventVariables(), string(e)) {
+		return e
 	}
-	return fmt.Errorf("the environment has no %s: set it, or give a default as in ${%s:default}, or write $${%s} for the text itself", name, name, name)
+	return fmt.Errorf("the worker's environment has no %[1]s; in a command line, "+
+		"which gets it for each event, write $%[1]s or $${%[1]s}", string(e))
+}
+
+var shellVariable = regexp.MustCompile(`^\$[A-Za-z_][A-Za-z0-9_]*$`)
+
+// variableMeant is the name of the variable that a value likely stands for, as it does in a shell.
+// Empty: the value is something else.
+func variableMeant(value string) string {
+	if len(value) > longestName || !shellVariable.MatchString(value) {
+		return ""
+	}
+	return value[1:]
 }

@@ -41,7 +41,12 @@ func (o object[C]) fill(c *C) {
 
 // read takes nil for the mapping at the top, where names that begin with x- are free: places for anchors.
 func (o object[C]) read(r *reader, at string, n *yaml.Node, c *C) {
-	for _, p := range r.pairs(at, n) {
+	o.readAdvised(r, at, n, c, "put keys below it, such as "+sample(o.specs()))
+}
+
+// readAdvised reads a mapping. advice is what to do about a value that is none.
+func (o object[C]) readAdvised(r *reader, at string, n *yaml.Node, c *C, advice string) {
+	for _, p := range r.pairs(at, n, advice) {
 		switch k := o.find(p.name); {
 		case k != nil:
 			k.read(r, join(at, p.name), p.value, c)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/internal/commandline"
 )
 
 func newLeaf[S, T any](name, kind, wants string, at func(*S) *T, parse func(string) (T, error), show func(T) string) *leaf[S, T] {
@@ -166,7 +167,7 @@ func words[T ~string](values ...T) []named[T] {
 }
 
 func suggestion(word string, valid []string) string {
-	if near := nearest(word, valid); near != "" {
+	if near := commandline.Nearest(word, valid); near != "" {
 		return fmt.Sprintf(": did you mean %q?", near)
 	}
 	return ""

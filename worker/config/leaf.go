@@ -29,6 +29,7 @@ func (l *leaf[S, T]) unserved(meaning string) *leaf[S, T] {
 func (l *leaf[S, T]) byDefault(v T) *leaf[S, T] {
 	l.preset = &v
 	l.spec.preset = l.show(v)
+	l.example = l.spec.preset
 	l.literal = l.spec.preset
 	if kind := l.shape["type"]; kind == "integer" || kind == "boolean" {
 		l.literal = v
@@ -98,6 +99,7 @@ func (l *leaf[S, T]) take(r *reader, at, text string, s *S) {
 	v, err := l.parse(text)
 	if err == nil {
 		*l.at(s) = v
+		r.warnVariable(at)
 		return
 	}
 	switch o := r.given[at]; {
@@ -106,6 +108,6 @@ func (l *leaf[S, T]) take(r *reader, at, text string, s *S) {
 	case len(o.variables) > 0:
 		r.mistake(at, "%s: %v", o.stand(), err)
 	default:
-		r.mistake(at, "%v", err)
+		r.mistake(at, "%v%s", err, o.writeVariable())
 	}
 }

@@ -1,7 +1,10 @@
 package config
 
 import (
+	"cmp"
+	"slices"
 	"strconv"
+	"strings"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -31,6 +34,10 @@ func (m *mapping[S, C]) fill(s *S)       { m.keys.fill(m.at(s)) }
 
 func (m *mapping[S, C]) read(r *reader, at string, n *yaml.Node, s *S) {
 	r.place(at, n)
+	if m.one {
+		m.keys.readAdvised(r, at, n, m.at(s), "put one of "+list(names(m.below))+" below it")
+		return
+	}
 	m.keys.read(r, at, n, m.at(s))
 }
 
@@ -72,7 +79,32 @@ func (o *optional[S, C]) read(r *reader, at string, n *yaml.Node, s *S) {
 		o.keys[0].read(r, join(at, o.shorthand), n, c)
 		return
 	}
-	o.keys.read(r, at, n, c)
+	o.keys.readAdvised(r, at, n, c, o.advice())
+}
+
+// advice is what to do about a value that is neither a mapping nor a bare value.
+func (o *optional[S, C]) advice() string {
+	keys := "put keys below it, such as " + sample(o.below)
+	switch {
+	case o.shorthand == "":
+		return keys + ", or write {} for the defaults"
+	case o.below[0].command:
+		return "write the command on one line"
+	}
+	return keys + ", or write the " + o.shorthand + " alone"
+}
+
+// sample is a mapping with the keys that are required, or with the first two.
+func sample(specs []*spec) string {
+	shown := slices.DeleteFunc(slices.Clone(specs), func(s *spec) bool { return !s.required })
+	if len(shown) == 0 {
+		shown = specs[:min(2, len(specs))]
+	}
+	pairs := make([]string, len(shown))
+	for i, s := range shown {
+		pairs[i] = s.name + ": " + cmp.Or(s.example, "…")
+	}
+	return "{" + strings.Join(pairs, ", ") + "}"
 }
 
 func (o *optional[S, C]) finish(r *reader, at string, s *S) {
@@ -132,7 +164,7 @@ func (q *sequence[S, C]) finish(r *reader, at string, s *S) {
 		switch {
 		case r.file == "":
 			q.add(s)
-		case !r.bad[at] && (given || !other):
+		case !r.bad[at] && !r.explained(at) && (given || !other):
 			r.mistake(at, "there is none: name at least one, with a topic and a handler")
 		}
 	}

@@ -94,5 +94,4 @@ var (
 	nameForm      = regexp.MustCompile(`^[^\x00-\x20\x7f.*>/\\]+$`)
 	bucketForm    = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,200}$`)
 	namespaceForm = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,50}$`)
-	pathForm      = regexp.MustCompile(`^[^.]+(\.[^.]+)*$`)
 )

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -55,7 +56,7 @@ func (r *reader) scalar(at string, n *yaml.Node, s *spec) (text string, ok bool)
 	tag := n.ShortTag()
 	switch {
 	case n.Kind != yaml.ScalarNode:
-		r.mistake(at, "it is %s, but it must be %s", sort(n), s.wants)
+		r.mistake(at, "it is %s, but it must be %s%s", sort(n), s.wants, onOneLine(n, s))
 		return "", false
 	case tag == "!!null":
 		r.mistake(at, "it has no value: give one, or remove the key; it must be %s", s.wants)
@@ -64,23 +65,37 @@ func (r *reader) scalar(at string, n *yaml.Node, s *spec) (text string, ok bool)
 		r.mistake(at, "it has a tag (!…), which is not supported: quote a value that begins with '!'")
 		return "", false
 	}
-	text, o.variables, ok = r.expand(at, n.Value)
+	text, o.variables, ok = r.expand(at, n.Value, s)
+	if !s.command {
+		o.meant = variableMeant(n.Value)
+	}
 	if r.given[at] = o; !ok {
 		return "", false
 	}
 	if len(o.variables) == 0 && !slices.Contains(s.tags, tag) {
-		r.mistake(at, "%s", wrongType(n, s))
+		r.mistake(at, "%s%s", wrongType(n, s), o.writeVariable())
 		return "", false
 	}
 	return text, true
 }
 
-func (r *reader) expand(at, value string) (string, []string, bool) {
+func (r *reader) expand(at, value string, s *spec) (string, []string, bool) {
 	text, variables, err := interpolate(value, r.env)
+	if undefined, ok := errors.AsType[undefinedError](err); ok && s.command {
+		err = undefined.inCommand()
+	}
 	if err != nil {
 		r.mistake(at, "%v", err)
 	}
 	return text, variables, err == nil
+}
+
+// onOneLine is what to do about a command that is written as a list of words.
+func onOneLine(n *yaml.Node, s *spec) string {
+	if s.command && n.Kind == yaml.SequenceNode {
+		return ": write the command on one line"
+	}
+	return ""
 }
 
 // wrongType tells how a value of another type is written.

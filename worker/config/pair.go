@@ -23,13 +23,16 @@ type gathering struct {
 	// seen tells from which visit to a mapping a key comes: the first has precedence, and none may have it twice.
 	seen   map[string]seen
 	visits int
+	// advice is what to do about a value that is no mapping.
+	advice string
 }
 
 type seen struct{ visit, line int }
 
-// pairs are the keys of a mapping, merged ones last and only where they are not given. Nothing at all is an empty mapping.
-func (r *reader) pairs(at string, n *yaml.Node) []pair {
-	g := &gathering{reader: r, at: at, seen: make(map[string]seen)}
+// pairs are the keys of a mapping, merged ones last and only where they are not given. Nothing at
+// all is an empty mapping. advice is what to do about a value that is no mapping.
+func (r *reader) pairs(at string, n *yaml.Node, advice string) []pair {
+	g := &gathering{reader: r, at: at, seen: make(map[string]seen), advice: advice}
 	g.visit(n, nil)
 	return g.out
 }
@@ -43,7 +46,8 @@ func (g *gathering) visit(n *yaml.Node, within []*yaml.Node) {
 	switch {
 	case n.Kind != yaml.MappingNode:
 		g.place(g.at, alias)
-		g.mistake(g.at, "it is %s, but a mapping is wanted: put keys below it", sort(n))
+		g.unread[g.at] = true
+		g.mistake(g.at, "it is %s, but a mapping is wanted: %s", sort(n), g.advice)
 		return
 	case slices.Contains(within, n):
 		g.place(g.at, alias)

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/onceish/onceish/internal/commandline"
 )
 
 // origin is where a value came from.
@@ -17,9 +19,19 @@ type origin struct {
 	// secret values, and those made of variables, are not shown.
 	secret    bool
 	variables []string
+	// meant is the name of a variable that the value likely stands for, and does not: $NAME.
+	meant string
 }
 
 func (o origin) hidden() bool { return o.secret || len(o.variables) > 0 }
+
+// writeVariable is what to do about a value that is wrong, if it was meant as a variable.
+func (o origin) writeVariable() string {
+	if o.meant == "" {
+		return ""
+	}
+	return ": write ${" + o.meant + "} for what the variable holds"
+}
 
 // stand says what a hidden value is, instead of the value.
 func (o origin) stand() string {
@@ -37,18 +49,26 @@ type override struct {
 
 // reader collects what is wrong, and where values came from. It serves one file.
 type reader struct {
-	file     string
-	env      lookup
-	over     map[string]override
-	given    map[string]origin
-	bad      map[string]bool
-	problems Problems
+	file  string
+	env   lookup
+	over  map[string]override
+	given map[string]origin
+	// unread are mappings that are none in the file: what is below them was not read.
+	unread map[string]bool
+	// misspelled are keys that are likely there under another name, which was reported.
+	misspelled map[string]bool
+	bad        map[string]bool
+	problems   Problems
 	// aliases and keys are how many were met.
 	aliases, keys int
 }
 
 func newReader(file string, env lookup, over map[string]override) *reader {
-	return &reader{file: file, env: env, over: over, given: make(map[string]origin), bad: make(map[string]bool)}
+	return &reader{
+		file: file, env: env, over: over,
+		given: make(map[string]origin), bad: make(map[string]bool),
+		unread: make(map[string]bool), misspelled: make(map[string]bool),
+	}
 }
 
 // place notes where a key's value is.
@@ -71,6 +91,13 @@ func (r *reader) complain(at string, o origin, format string, args ...any) {
 // warn says what is likely not wanted of the key at a path.
 func (r *reader) warn(at, format string, args ...any) {
 	r.report(at, r.nearest(at), true, fmt.Sprintf(format, args...))
+}
+
+// warnVariable warns of a value that is taken as it is, and was likely meant as a variable.
+func (r *reader) warnVariable(at string) {
+	if o := r.given[at]; o.meant != "" {
+		r.warn(at, "it is taken as it is: write ${%s} for what the variable holds", o.meant)
+	}
 }
 
 func (r *reader) report(at string, o origin, warning bool, message string) {
@@ -142,7 +169,16 @@ func (r *reader) called(at string) string {
 	return strings.TrimPrefix(at[strings.LastIndexByte(at, ']')+1:], ".")
 }
 
+// explained reports whether it is clear from another mistake why a key is missing: one is enough.
+func (r *reader) explained(at string) bool {
+	return r.misspelled[at] || r.unread[at[:max(0, strings.LastIndexByte(at, '.'))]]
+}
+
 func (r *reader) missing(at string, s *spec) {
+	if r.explained(at) {
+		r.bad[at] = true
+		return
+	}
 	if r.file == "" && s.flag != "" {
 		r.given[at] = origin{label: "--" + s.flag}
 		r.mistake(at, "it is required: %s", s.meaning)
@@ -168,10 +204,40 @@ func (r *reader) unknown(at string, p pair, valid []*spec) {
 		return
 	}
 	advice := hint(p.name, names(valid))
-	if home := homes(p.name); nearest(p.name, names(valid)) == "" && home != "" {
+	near, home := commandline.Nearest(p.name, names(valid)), homes(p.name)
+	switch parent, child, below := belowOne(at, p.name); {
+	case near != "":
+		r.misspelled[join(at, near)] = true
+	case home != "":
 		advice = "it belongs under " + home
+		r.misplaced(at, p.name, valid)
+	case below:
+		advice = fmt.Sprintf("write %s below %s", child, parent)
 	}
 	r.complain(path, origin{line: p.key.Line, column: p.key.Column}, "there is no %s: %s", name, advice)
+}
+
+// misplaced notes which mappings are likely there by one of their keys, a level too high.
+func (r *reader) misplaced(at, name string, valid []*spec) {
+	for _, s := range valid {
+		if slices.Contains(names(s.below), name) {
+			r.misspelled[join(at, s.name)] = true
+		}
+	}
+}
+
+// belowOne reads a name such as nats_url as a path below a mapping: url below nats.
+func belowOne(at, name string) (parent, child string, ok bool) {
+	for i, c := range name {
+		if c != '_' && c != '-' && c != '.' {
+			continue
+		}
+		parent, child = name[:i], name[i+1:]
+		if specAt(join(join(at, parent), child)) != nil {
+			return parent, child, true
+		}
+	}
+	return "", "", false
 }
 
 // sorted returns the problems in the order of the file; what flags said comes first.

@@ -89,7 +89,7 @@ func TestSchemaAcceptsWhatLintAccepts(t *testing.T) {
 func TestSchemaRefusesWhatLintRefuses(t *testing.T) {
 	t.Parallel()
 	beyond := []string{
-		"warning:", "--group", "overlaps with", "its own dead letters", "dead.GROUP", "for ever", "ttl is", "max_unmarked is", "and ttl of", "kept in a MongoDB", "there is no outbox", "has the marks", "longer than", "has a wildcard", "an empty token",
+		"warning:", "--group", "overlaps with", "its own dead letters", "dead.GROUP", "for ever", "ttl is", "max_unmarked is", "and ttl of", "kept in a MongoDB", "there is no outbox", "has the marks", "longer than", "has a wildcard", "an empty token", "with a dot",
 		"the environment has no", "worker's environment", "shell's way", "has no end", // variables
 		"scheme", "names no host", "port is", "mongodb://", "set for each request", "belongs to the connection", "an underscore", "no publisher may", "control character", "in other letters", // URLs and headers
 		"in decimal digits", "not a duration from", "292 years", "more than 1000000000", // bounds of what is text

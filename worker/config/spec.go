@@ -20,10 +20,14 @@ type spec struct {
 	preset string
 	// literal is the default in JSON. Nil: it depends on other keys, or there is none.
 	literal any
+	// example is a value as it would be written.
+	example string
 	// bounds are for people.
 	bounds string
 	// flag is its name without dashes, placeholder what help calls its value, env a variable.
 	flag, placeholder, env string
+	// command is a command line, whose variables the shell replaces for each event.
+	command bool
 	// secret values are not shown; discreet errors hold none anyway.
 	secret, discreet, required bool
 	// unless is a key beside this one that does without it, where it is required.

@@ -82,7 +82,7 @@ func subscriptionKeys(limits consumer.Limits, defaults *consumer.Options) []key[
 			on("order", "ORDER").doc("which events run one after the other: those with one key, none, or all of the topic"),
 		oneOf("mode", func(s *s) *consumer.Mode { return &s.Mode }, named[consumer.Mode]{"claimed", consumer.Claimed}, named[consumer.Mode]{"seen-mark", consumer.SeenMark}, named[consumer.Mode]{"transactional", consumer.Transactional}).
 			on("mode", "MODE").doc("claimed; seen-mark: cheaper, and two copies at once may both run; or transactional: mark and outbox row are committed together"),
-		formed("id", "a member of the payload such as order.id", func(s *s) *string { return &s.ID }, pathForm).otherwise("the event's own").
+		memberPath("id", func(s *s) *string { return &s.ID }).otherwise("the event's own").
 			on("id", "PATH").doc("member of the JSON payload, such as order.id, that tells events of a topic apart; an event without it is dead-lettered"),
 		oneOf("fingerprint", func(s *s) *Fingerprint { return &s.Fingerprint }, words(FingerprintBytes, FingerprintJSON, FingerprintNone)...).
 			on("fingerprint", "FINGERPRINT").doc("what tells two payloads under one id apart, of which the second is dead-lettered: bytes, json (however it is written), or none"),
