@@ -17,7 +17,8 @@ import (
 
 const module = "github.com/onceish/onceish"
 
-// mayImport says, for each folder below the root, from which folders its packages may import: only downwards.
+// mayImport says, for each folder below the root, from which folders its packages may import:
+// only downwards.
 var mayImport = map[string][]string{
 	"":         {},
 	"bus":      {"bus", "internal"},
@@ -153,7 +154,8 @@ func upward(p pkg) (broken []string) {
 	return broken
 }
 
-// sideways: what lies below a contract (an adapter, a suite) knows contracts, and no other package below one.
+// sideways: what lies below a contract (an adapter, a suite) knows contracts, and no other
+// package below one.
 func sideways(p pkg) (broken []string) {
 	contracts := []string{"bus", "dedupe", "outbox"}
 	if at := local(p.ImportPath); !slices.Contains(contracts, folder(p.ImportPath)) || slices.Contains(contracts, at) {
@@ -192,7 +194,8 @@ func foreign(p pkg, standard map[string]bool) (broken []string) {
 	return broken
 }
 
-// undocumented: the package comment stands in doc.go, in a command's main.go or in the only file, and nowhere else.
+// undocumented: the package comment stands in doc.go, in a command's main.go or in the only file,
+// and nowhere else.
 func undocumented(t *testing.T, p pkg) (broken []string) {
 	t.Helper()
 	files := slices.Concat(p.GoFiles, p.IgnoredGoFiles)
@@ -222,7 +225,8 @@ func undocumented(t *testing.T, p pkg) (broken []string) {
 // contracts have abilities that are found by assertion.
 var contracts = []string{"bus.Bus", "dedupe.Store", "outbox.Queue"}
 
-// hiding: who embeds a contract has its methods and hides its abilities, as if the adapter had none.
+// hiding: who embeds a contract has its methods and hides its abilities, as if the
+// adapter had none.
 func hiding(t *testing.T, p pkg) (broken []string) {
 	t.Helper()
 	for _, name := range p.GoFiles {

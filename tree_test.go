@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// What tests, builds and editors leave behind is not kept: each file of the repository is of a kind that somebody wrote.
+// What tests, builds and editors leave behind is not kept: each file of the repository is of a kind
+// that somebody wrote.
 func TestTreeHoldsWhatSomebodyWrote(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), "git", "ls-files", "-z").Output()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {

@@ -8,13 +8,15 @@ import (
 
 // Publisher stores events on the bus.
 type Publisher interface {
-	// Publish blocks until the bus has confirmed, or refused, each event, and returns one Receipt per event, in
-	// order; err joins the Receipts' errors. An event whose Receipt has an error may be stored all the
-	// same (a confirmation that got lost): publishing it again is safe, because a bus that still
-	// knows its MessageID stores it once, and consumers recognise it by its identity. After ErrTooLarge, ErrInvalidEvent, ErrRefused,
-	// ErrUnavailable and ErrNoStream it is not stored; the first two stay so however often it is tried. ErrNoStream may pass: a stream
-	// without a leader is not to be told from none. The events, their data and their headers must not be changed while Publish runs;
-	// after it has returned it reads none of them. Safe for concurrent use; it does not retry.
+	// Publish blocks until the bus has confirmed, or refused, each event, and returns one Receipt
+	// per event, in order; err joins the Receipts' errors. An event whose Receipt has an error may
+	// be stored all the same (a confirmation that got lost): publishing it again is safe, because a
+	// bus that still knows its MessageID stores it once, and consumers recognise it by its
+	// identity. After ErrTooLarge, ErrInvalidEvent, ErrRefused, ErrUnavailable and ErrNoStream it
+	// is not stored; the first two stay so however often it is tried. ErrNoStream may pass: a
+	// stream without a leader is not to be told from none. The events, their data and their headers
+	// must not be changed while Publish runs; after it has returned it reads none of them. Safe for
+	// concurrent use; it does not retry.
 	Publish(ctx context.Context, events ...Event) ([]Receipt, error)
 }
 
@@ -31,12 +33,14 @@ type Receipt struct {
 // Bus is a Publisher that can be subscribed to. Its methods are safe for concurrent use.
 type Bus interface {
 	Publisher
-	// Topic reports what there is, and where from would start the group, and makes nothing. The topic may be
-	// a pattern. A topic without a stream is ErrNoStream. A bus that stores events under another topic than they were published to
-	// refuses a topic under which it stores none, with the reason; an empty group asks for who publishes, and is not refused that.
+	// Topic reports what there is, and where from would start the group, and makes nothing. The
+	// topic may be a pattern. A topic without a stream is ErrNoStream. A bus that stores events
+	// under another topic than they were published to refuses a topic under which it stores none,
+	// with the reason; an empty group asks for who publishes, and is not refused that.
 	Topic(ctx context.Context, topic, group string, from Start) (TopicInfo, error)
-	// Subscribe makes or finds the group's cursor, and returns a Source of it. Several sources of a group, in one
-	// process or many, share the cursor. A nil o means the defaults. Repeated calls are safe.
+	// Subscribe makes or finds the group's cursor, and returns a Source of it. Several sources of
+	// a group, in one process or many, share the cursor. A nil o means the defaults. Repeated
+	// calls are safe.
 	Subscribe(ctx context.Context, topic, group string, o *SubscribeOptions) (Source, error)
 }
 
@@ -44,11 +48,12 @@ type Bus interface {
 type SubscribeOptions struct {
 	// From is where a group that is new starts. Zero: at the earliest event.
 	From Start
-	// Resume is where a cursor is made that does not exist (any more). It wins over From; zero: From
-	// decides. With a Sequence the cursor starts at the first event after it, whatever the stored times
-	// are: the caller knows that the stream still has, up to there, what the group has handled, for
-	// example by Exists. Without one it starts at the first event stored at or after Stored. In another
-	// incarnation than its Stream, or in a stream that ends before its Sequence, it is an error.
+	// Resume is where a cursor is made that does not exist (any more). It wins over From; zero:
+	// From decides. With a Sequence the cursor starts at the first event after it, whatever the
+	// stored times are: the caller knows that the stream still has, up to there, what the group has
+	// handled, for example by Exists. Without one it starts at the first event stored at or after
+	// Stored. In another incarnation than its Stream, or in a stream that ends before its Sequence,
+	// it is an error.
 	Resume Position
 	// AckWait is how long a delivery may stay unsettled before it comes again. Zero: 30 s.
 	AckWait time.Duration
@@ -61,7 +66,8 @@ const DefaultAckWait = 30 * time.Second
 // nacked with a delay stays unsettled, and does not count against it while it waits.
 const DefaultMaxUnsettled = 20_000
 
-// Start is where a new group starts. The zero Start is the earliest event; at most one field is set.
+// Start is where a new group starts. The zero Start is the earliest event; at most one
+// field is set.
 type Start struct {
 	// Latest: after the newest event.
 	Latest bool
@@ -71,20 +77,22 @@ type Start struct {
 
 // TopicInfo is what a bus tells of a topic before anything is made.
 type TopicInfo struct {
-	// Start is the watermark of a group that starts as asked: all at or below it, in sequence and stored time, is none
-	// of the group's business. Sequence 0: nothing is; Stored is then where to start, and zero means earliest.
-	// Of a Known group it is always earliest, for nobody here knows what the group has handled.
+	// Start is the watermark of a group that starts as asked: all at or below it, in sequence and
+	// stored time, is none of the group's business. Sequence 0: nothing is; Stored is then where to
+	// start, and zero means earliest. Of a Known group it is always earliest, for nobody here knows
+	// what the group has handled.
 	Start Position
 	// First is the oldest event that the stream still has; zero if it has none.
 	First Position
-	// Last is the newest event that the stream was given, whether it still has it or not; zero if it
-	// never had one. The stored time may be unknown, and zero, once the event is gone.
+	// Last is the newest event that the stream was given, whether it still has it or not; zero if
+	// it never had one. The stored time may be unknown, and zero, once the event is gone.
 	Last Position
 	// Known: the group has a cursor already.
 	Known bool
 	// WorkQueue: the stream deletes what one consumer has acknowledged.
 	WorkQueue bool
-	// Interest: the stream keeps an event only while a consumer is still to acknowledge it; without consumers it keeps none.
+	// Interest: the stream keeps an event only while a consumer is still to acknowledge it; without
+	// consumers it keeps none.
 	Interest bool
 	// MaxAge is how long the stream keeps an event. Zero: unlimited.
 	MaxAge time.Duration
@@ -93,8 +101,8 @@ type TopicInfo struct {
 	// MaxHeaderBytes is what an event's headers may have, the bus's own (attributes, message id)
 	// included. Zero: unlimited.
 	MaxHeaderBytes int
-	// ReadOnly: nothing that is published to the topic is stored in the stream under it. The stream copies other streams, renames
-	// what it stores, or has only old events of the topic.
+	// ReadOnly: nothing that is published to the topic is stored in the stream under it. The stream
+	// copies other streams, renames what it stores, or has only old events of the topic.
 	ReadOnly bool
 	// Limits are those by which the stream drops events whether they were handled or not.
 	Limits Limits
@@ -102,8 +110,8 @@ type TopicInfo struct {
 	RefusesWhenFull bool
 }
 
-// Limits of a stream that make it drop its oldest events to take new ones. The zero value of each means
-// that it drops none for that.
+// Limits of a stream that make it drop its oldest events to take new ones. The zero value of each
+// means that it drops none for that.
 type Limits struct {
 	// Events and Bytes are how much the stream keeps in all, EventsPerTopic how many of one topic.
 	Events, Bytes, EventsPerTopic int64
@@ -119,8 +127,8 @@ type Position struct {
 	Stored   time.Time
 }
 
-// In is for implementers of a bus. It returns why a cursor cannot resume at w in a stream that is this
-// incarnation and whose last sequence is this: the stream was replaced since w was read.
+// In is for implementers of a bus. It returns why a cursor cannot resume at w in a stream that is
+// this incarnation and whose last sequence is this: the stream was replaced since w was read.
 func (w Position) In(stream string, last uint64) error {
 	switch {
 	case w.Stream != "" && w.Stream != stream:
@@ -131,10 +139,10 @@ func (w Position) In(stream string, last uint64) error {
 	return nil
 }
 
-// Covers reports whether what lies at p is done for a group whose watermark is w. The sequence alone does
-// not say so: after a stream was restored from an older copy, sequences are used again. The stored time
-// must not be later either. Where stored times have stepped back, events below w that were stored later
-// are not covered; nothing that lies above w ever is.
+// Covers reports whether what lies at p is done for a group whose watermark is w. The sequence
+// alone does not say so: after a stream was restored from an older copy, sequences are used again.
+// The stored time must not be later either. Where stored times have stepped back, events below w
+// that were stored later are not covered; nothing that lies above w ever is.
 func (w Position) Covers(p Position) bool {
 	return w.Stream == p.Stream && p.Sequence <= w.Sequence && !p.Stored.After(w.Stored)
 }

@@ -6,19 +6,21 @@ import (
 	"time"
 )
 
-// Delivery is one arrival of an event. It is settled once: by Ack, Nak or Term. Of its settlements the first wins;
-// later ones return ErrSettled and send nothing. Its methods are safe for concurrent use, do not wait
-// for the bus to confirm, and are not retried: a settlement that gets lost costs another delivery.
+// Delivery is one arrival of an event. It is settled once: by Ack, Nak or Term. Of its settlements
+// the first wins; later ones return ErrSettled and send nothing. Its methods are safe for
+// concurrent use, do not wait for the bus to confirm, and are not retried: a settlement that gets
+// lost costs another delivery.
 type Delivery struct {
 	Event Event
 	// Arrivals is how often the bus has delivered this event to the group, this time included.
 	Arrivals int
 	// At is where the event lies.
 	At Position
-	// ServerMessage names what the bus's server has stored for a purpose of its own, such as a marker in the place of an event that
-	// it deleted; empty for events. It is acknowledged unrun.
+	// ServerMessage names what the bus's server has stored for a purpose of its own, such as a
+	// marker in the place of an event that it deleted; empty for events. It is acknowledged unrun.
 	ServerMessage string
-	// Malformed tells why the message could not be read as an event. Event then carries its bytes and an ID made of its position.
+	// Malformed tells why the message could not be read as an event. Event then carries its bytes
+	// and an ID made of its position.
 	Malformed error
 
 	settler Settler
@@ -55,7 +57,8 @@ func (d *Delivery) Nak(ctx context.Context, after time.Duration) error {
 	return d.settle(ctx, Settlement{Nak: true, After: after})
 }
 
-// Term tells the bus never to deliver the event to this group again. An empty reason becomes "terminated".
+// Term tells the bus never to deliver the event to this group again. An empty reason
+// becomes "terminated".
 func (d *Delivery) Term(ctx context.Context, reason string) error {
 	if reason == "" {
 		reason = "terminated"

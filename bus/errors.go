@@ -3,8 +3,8 @@ package bus
 import "errors"
 
 var (
-	// ErrNoStream is returned when no stream takes the topic. From Publish it may pass: for a moment it is also so while the stream
-	// has no leader.
+	// ErrNoStream is returned when no stream takes the topic. From Publish it may pass: for a
+	// moment it is also so while the stream has no leader.
 	ErrNoStream = errors.New("no stream for this topic")
 	// ErrNoEvent is returned by Finder.Get when the event is no longer stored.
 	ErrNoEvent = errors.New("no such event is stored")
@@ -14,15 +14,17 @@ var (
 	ErrClosed = errors.New("bus closed")
 	// ErrSettled is returned when a delivery was settled before.
 	ErrSettled = errors.New("delivery already settled")
-	// ErrTooLarge is returned in a Receipt when an event, headers included, exceeds what the bus or the stream takes; it was not stored.
+	// ErrTooLarge is returned in a Receipt when an event, headers included, exceeds what the bus or
+	// the stream takes; it was not stored.
 	ErrTooLarge = errors.New("event too large for the bus")
-	// ErrInvalidEvent is returned in a Receipt when an event has no ID, no topic to publish to, or something that cannot travel; see
-	// Event. It was not sent.
+	// ErrInvalidEvent is returned in a Receipt when an event has no ID, no topic to publish to, or
+	// something that cannot travel; see Event. It was not sent.
 	ErrInvalidEvent = errors.New("invalid event")
-	// ErrRefused is returned in a Receipt when the bus answered that it does not take this event. It was not stored, and will not be
-	// unless the event or the stream's configuration changes.
+	// ErrRefused is returned in a Receipt when the bus answered that it does not take this event.
+	// It was not stored, and will not be unless the event or the stream's configuration changes.
 	ErrRefused = errors.New("event refused by the bus")
-	// ErrUnavailable is returned in a Receipt when the stream answered that it stores nothing now: it is full, sealed, out of
-	// resources or without a quorum. The event was not stored; later it may be.
+	// ErrUnavailable is returned in a Receipt when the stream answered that it stores nothing
+	// now: it is full, sealed, out of resources or without a quorum. The event was not stored;
+	// later it may be.
 	ErrUnavailable = errors.New("the stream stores nothing now")
 )

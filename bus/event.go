@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// DefaultSource is the ce-source of an event that was published without one. It adds nothing to the event's
-// identity, so events published with and without it are the same.
+// DefaultSource is the ce-source of an event that was published without one. It adds nothing to the
+// event's identity, so events published with and without it are the same.
 const DefaultSource = "onceish"
 
 // Event is an immutable message with an id. Its fields follow CloudEvents.
@@ -16,9 +16,10 @@ const DefaultSource = "onceish"
 // and drops control headers that were written for another event: copying the headers of an event
 // that was received does no harm.
 //
-// What a bus cannot carry unchanged it refuses with ErrInvalidEvent. All buses carry any Data, fields that are UTF-8, and headers with a
-// name of visible ASCII other than "()/,:;<=>?@[\]{} and values of UTF-8 without line breaks and without space around them. A bus over a
-// network refuses more than one in the process; NATS refuses
+// What a bus cannot carry unchanged it refuses with ErrInvalidEvent. All buses carry any Data,
+// fields that are UTF-8, and headers with a name of visible ASCII other than "()/,:;<=>?@[\]{} and
+// values of UTF-8 without line breaks and without space around them. A bus over a network refuses
+// more than one in the process; NATS refuses
 //
 //   - fields that are not UTF-8,
 //   - headers with another name, or with a line break in a value, or a space or tab at its beginning or end,
@@ -45,8 +46,9 @@ type Event struct {
 	Headers Headers
 }
 
-// Identity is what tells this event from others of its topic: its ID, together with its Source unless that is
-// the default one. It is injective: two events of different (source, id) have different identities.
+// Identity is what tells this event from others of its topic: its ID, together with its Source
+// unless that is the default one. It is injective: two events of different (source, id) have
+// different identities.
 func (e *Event) Identity() string {
 	if e.Source != "" && e.Source != DefaultSource {
 		return "{" + sourceEscaper.Replace(e.Source) + "}" + e.ID

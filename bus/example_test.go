@@ -28,7 +28,8 @@ func ExampleEvent_Identity() {
 	// true false
 }
 
-// A bus that knows message ids swallows a copy, and neither another payload under the same id nor the same id on another topic.
+// A bus that knows message ids swallows a copy, and neither another payload under the same id nor
+// the same id on another topic.
 func ExampleMessageID() {
 	e := bus.Event{ID: "1", Topic: "order.placed", Data: []byte(`{"cents":500}`)}
 	again, changed, elsewhere := e, e, e

@@ -5,25 +5,25 @@ import (
 	"time"
 )
 
-// Finder is an ability of a Bus, found by assertion: it looks up what is stored under a sequence. Its
-// methods are safe for concurrent use, block for a round trip, and are not retried. Of Position.Stream
-// they look at the stream's name alone, not at its time of creation: a stream that was restored from a
-// copy has another one, and the same events.
+// Finder is an ability of a Bus, found by assertion: it looks up what is stored under a sequence.
+// Its methods are safe for concurrent use, block for a round trip, and are not retried. Of
+// Position.Stream they look at the stream's name alone, not at its time of creation: a stream that
+// was restored from a copy has another one, and the same events.
 //
-// errors.ErrUnsupported is returned where the Bus may not look at single events, for example for want
-// of a permission.
+// errors.ErrUnsupported is returned where the Bus may not look at single events, for example for
+// want of a permission.
 type Finder interface {
-	// Find returns, for each position, when the event was stored that lies under its sequence now. Zero:
-	// there is none. A stream that does not exist is ErrNoStream.
+	// Find returns, for each position, when the event was stored that lies under its sequence now.
+	// Zero: there is none. A stream that does not exist is ErrNoStream.
 	Find(ctx context.Context, at []Position) ([]time.Time, error)
 	// Get returns the event that lies at the position, as a Delivery of it would carry it. It is
-	// ErrNoEvent if there is none, or another one, which was stored at another time. What could not be
-	// read as an event comes with an error that is not ErrNoEvent, as in Delivery.Malformed.
+	// ErrNoEvent if there is none, or another one, which was stored at another time. What could not
+	// be read as an event comes with an error that is not ErrNoEvent, as in Delivery.Malformed.
 	Get(ctx context.Context, at Position) (Event, error)
 }
 
-// Exists reports for each position whether its event is still stored: there is one under its sequence,
-// and it was stored at its time. It costs what Finder.Find does.
+// Exists reports for each position whether its event is still stored: there is one under its
+// sequence, and it was stored at its time. It costs what Finder.Find does.
 func Exists(ctx context.Context, f Finder, at []Position) ([]bool, error) {
 	stored, err := f.Find(ctx, at)
 	if err != nil {

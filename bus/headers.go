@@ -5,8 +5,8 @@ import "strings"
 // Headers keep the case of their names and repeated values, as NATS does.
 type Headers map[string][]string
 
-// Get returns the first value under the name, in whatever case its letters are; empty if there is none.
-// The exact spelling wins over others.
+// Get returns the first value under the name, in whatever case its letters are; empty if there is
+// none. The exact spelling wins over others.
 func (h Headers) Get(name string) string {
 	if vs, ok := h[name]; ok {
 		return first(vs)

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// ValidTopic tells why events cannot be published to a topic. Topics are NATS subjects: tokens of visible
-// characters, separated by single dots, without the wildcards '*' and '>'.
+// ValidTopic tells why events cannot be published to a topic. Topics are NATS subjects: tokens of
+// visible characters, separated by single dots, without the wildcards '*' and '>'.
 func ValidTopic(topic string) error {
 	if err := ValidPattern(topic); err != nil {
 		return err
@@ -19,8 +19,8 @@ func ValidTopic(topic string) error {
 	return nil
 }
 
-// ValidPattern tells why a topic cannot be subscribed to. In a pattern the token '*' stands for any one token, and
-// a last token '>' for one or more.
+// ValidPattern tells why a topic cannot be subscribed to. In a pattern the token '*' stands for any
+// one token, and a last token '>' for one or more.
 func ValidPattern(pattern string) error {
 	if pattern == "" {
 		return fmt.Errorf("the topic is empty: name one, such as \"order.placed\"")
@@ -47,8 +47,8 @@ func ValidPattern(pattern string) error {
 
 func invisible(r rune) bool { return r <= ' ' || r == 0x7f || r == '\uFFFD' }
 
-// Match reports whether a subscription to the pattern receives what is published to the topic. A topic may be a
-// pattern itself: then Match reports whether the pattern covers all of it.
+// Match reports whether a subscription to the pattern receives what is published to the topic. A
+// topic may be a pattern itself: then Match reports whether the pattern covers all of it.
 func Match(pattern, topic string) bool {
 	for {
 		p, prest, pmore := strings.Cut(pattern, ".")

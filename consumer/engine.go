@@ -14,8 +14,9 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// engine drives the protocol's Machine for real: one goroutine per kind of call takes what has accumulated, makes the call without
-// the lock, and brings the answer back. Handlers run on workers of their own.
+// engine drives the protocol's Machine for real: one goroutine per kind of call takes what has
+// accumulated, makes the call without the lock, and brings the answer back. Handlers run on workers
+// of their own.
 type engine struct {
 	o            *Options
 	group, topic string
@@ -110,7 +111,8 @@ func (e *engine) await(l loop, take func(m *protocol.Machine, now time.Time) boo
 	return false
 }
 
-// gather lets whoever is about to bring more work do so first, so that calls come in batches. It does not wait when nobody is.
+// gather lets whoever is about to bring more work do so first, so that calls come in batches. It
+// does not wait when nobody is.
 func (e *engine) gather() {
 	e.mu.Unlock()
 	runtime.Gosched()
@@ -169,7 +171,8 @@ func (e *engine) fail(err error) {
 	}
 }
 
-// close ends every loop and every worker, and waits for them. Handlers that do not return are left behind.
+// close ends every loop and every worker, and waits for them. Handlers that do not return
+// are left behind.
 func (e *engine) close() {
 	e.stopCalls()
 	e.mu.Lock()

@@ -8,26 +8,32 @@ import (
 )
 
 var (
-	// ErrLeaseLost is the cause (context.Cause) of a handler's context when its claim is over or another process has it. Its
-	// effect will be made again; whatever it returns but nil counts nothing.
+	// ErrLeaseLost is the cause (context.Cause) of a handler's context when its claim is over
+	// or another process has it. Its effect will be made again; whatever it returns but nil
+	// counts nothing.
 	ErrLeaseLost = protocol.ErrLeaseLost
-	// ErrRunLimit is the cause of a handler's context when the run took longer than Options.RunLimit. It counts as a failure.
+	// ErrRunLimit is the cause of a handler's context when the run took longer than
+	// Options.RunLimit. It counts as a failure.
 	ErrRunLimit = protocol.ErrRunLimit
-	// ErrDrainTimeout is the cause of a handler's context when draining took longer than Options.Drain. It counts nothing.
+	// ErrDrainTimeout is the cause of a handler's context when draining took longer than
+	// Options.Drain. It counts nothing.
 	ErrDrainTimeout = errors.New("drain time-out reached")
-	// ErrDrainIncomplete is returned by Subscription.Err when something was left behind: a handler that did not
-	// return, a success whose mark could not be stored. Such events come again.
+	// ErrDrainIncomplete is returned by Subscription.Err when something was left behind: a handler
+	// that did not return, a success whose mark could not be stored. Such events come again.
 	ErrDrainIncomplete = errors.New("drain incomplete")
-	// ErrNotClaimer is returned by SubscribeExactlyOnce in mode Claimed when the store cannot claim.
+	// ErrNotClaimer is returned by SubscribeExactlyOnce in mode Claimed when the store
+	// cannot claim.
 	ErrNotClaimer = errors.New("the store cannot claim: it does not implement dedupe.Claimer")
-	// ErrNotTransactor is returned by SubscribeExactlyOnce in mode Transactional when the store has no transactions to offer. One whose
-	// server has none returns dedupe.ErrNoTransactions.
+	// ErrNotTransactor is returned by SubscribeExactlyOnce in mode Transactional when the store has
+	// no transactions to offer. One whose server has none returns dedupe.ErrNoTransactions.
 	ErrNotTransactor = errors.New("the store has no transactions: it does not implement dedupe.Transactor")
-	// ErrUnsafeTTL is returned by SubscribeExactlyOnce when marks would expire before redeliveries end.
+	// ErrUnsafeTTL is returned by SubscribeExactlyOnce when marks would expire before
+	// redeliveries end.
 	ErrUnsafeTTL = errors.New("marks would expire too soon")
-	// ErrStreamReplaced is returned by SubscribeExactlyOnce when the topic's stream has none of the events
-	// that the group has handled, and events as old as those: it is no copy, or one that the group cannot
-	// tell from another stream. Options.FromStream and Options.From say where to go on.
+	// ErrStreamReplaced is returned by SubscribeExactlyOnce when the topic's stream has none of
+	// the events that the group has handled, and events as old as those: it is no copy, or one
+	// that the group cannot tell from another stream. Options.FromStream and Options.From say
+	// where to go on.
 	ErrStreamReplaced = cursor.ErrStreamReplaced
 	// ErrDeadLetterTopic is returned by SubscribeExactlyOnce when dead letters could not be kept.
 	ErrDeadLetterTopic = errors.New("the dead-letter topic cannot be used")

@@ -46,7 +46,8 @@ func ExampleSubscribeExactlyOnce_order() {
 	// drained: <nil>
 }
 
-// Drain waits for what runs, marks and acknowledges it. What was not begun is left to other processes of the group.
+// Drain waits for what runs, marks and acknowledges it. What was not begun is left to other
+// processes of the group.
 func ExampleSubscription_Drain() {
 	ctx := context.Background()
 	b, store := setUp()

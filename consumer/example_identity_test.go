@@ -79,7 +79,8 @@ func ExampleCanonicalJSON() {
 	// drained: <nil> dead: 0
 }
 
-// An id that comes with another payload is no duplicate. Dropping it would lose an event, so it is dead-lettered.
+// An id that comes with another payload is no duplicate. Dropping it would lose an event, so it
+// is dead-lettered.
 func ExampleLetter() {
 	ctx := context.Background()
 	b, store := setUp()

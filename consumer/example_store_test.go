@@ -44,7 +44,8 @@ func (s *marks) Mark(_ context.Context, ms []dedupe.Mark) ([]error, error) {
 	return make([]error, len(ms)), nil // none was refused
 }
 
-// Mode SeenMark does with a store of two methods. Two copies at the same time may both run; one that comes later does not.
+// Mode SeenMark does with a store of two methods. Two copies at the same time may both run; one
+// that comes later does not.
 func ExampleMode() {
 	ctx := context.Background()
 	store := &marks{kept: make(map[dedupe.Key]mark)}

@@ -58,7 +58,8 @@ func ExampleSubscribeExactlyOnce() {
 	// drained: <nil>
 }
 
-// A failed event comes again under the same idempotency key; what can never succeed is dead-lettered.
+// A failed event comes again under the same idempotency key; what can never succeed is
+// dead-lettered.
 func ExamplePermanent() {
 	ctx := context.Background()
 	b, store := setUp()

@@ -12,7 +12,8 @@ import (
 	memdedupe "github.com/onceish/onceish/dedupe/memory"
 )
 
-// A failed event comes again, each time with the same idempotency key: a service that knows it makes the effect once.
+// A failed event comes again, each time with the same idempotency key: a service that knows it
+// makes the effect once.
 func ExampleAttempt() {
 	ctx := context.Background()
 	b, store := setUp()
@@ -115,7 +116,8 @@ func (unreachable) Extend(context.Context, []dedupe.Claim, time.Duration, time.D
 	return nil, errors.New("the network is down")
 }
 
-// Who cannot renew a claim loses it, and the handler is told before another process may take over. That was no attempt.
+// Who cannot renew a claim loses it, and the handler is told before another process may take over.
+// That was no attempt.
 func ExampleHandler_leaseLost() {
 	ctx := context.Background()
 	b, store := setUp()
@@ -147,7 +149,8 @@ func ExampleHandler_leaseLost() {
 	// drained: <nil>
 }
 
-// Unavailable is for what may be everybody's trouble: while the service is away no event uses up attempts, and one at a time is tried.
+// Unavailable is for what may be everybody's trouble: while the service is away no event uses up
+// attempts, and one at a time is tried.
 func ExampleUnavailable() {
 	ctx := context.Background()
 	b, store := setUp()

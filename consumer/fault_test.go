@@ -54,7 +54,8 @@ func (d *dice) roll() int {
 	return d.rand.IntN(d.sides)
 }
 
-// TestEveryCallMayBeDoneAndYetAnsweredWithAnError: the answer that got lost is repeated, not the effect.
+// TestEveryCallMayBeDoneAndYetAnsweredWithAnError: the answer that got lost is repeated,
+// not the effect.
 func TestEveryCallMayBeDoneAndYetAnsweredWithAnError(t *testing.T) {
 	for _, call := range []faulty.Call{faulty.Claim, faulty.Settle, faulty.Extend, faulty.Ack, faulty.Fetch, faulty.Publish, faulty.Info, faulty.Advance} {
 		for every := 2; every <= 3; every++ {

@@ -16,8 +16,8 @@ import (
 // Bytes is the fingerprint of the payload's bytes: SHA-256, cut to 16 bytes.
 func Bytes(e bus.Event) []byte { return sum(e.Data) }
 
-// CanonicalJSON is for producers that encode a payload anew when they publish it again: the order of members and white space make
-// no difference. What is no JSON is taken as bytes.
+// CanonicalJSON is for producers that encode a payload anew when they publish it again: the order
+// of members and white space make no difference. What is no JSON is taken as bytes.
 func CanonicalJSON(e bus.Event) []byte {
 	d := json.NewDecoder(bytes.NewReader(e.Data))
 	d.UseNumber()
@@ -70,7 +70,8 @@ func (o *Options) checkFingerprint() error {
 	return nil
 }
 
-// hash is an event's fingerprint as stores keep it: of a fixed size, whatever the function returned, and under its name.
+// hash is an event's fingerprint as stores keep it: of a fixed size, whatever the function
+// returned, and under its name.
 func (o *Options) hash(e bus.Event) []byte {
 	value := o.Fingerprint(e)
 	switch len(value) {

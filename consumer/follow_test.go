@@ -9,7 +9,8 @@ import (
 	"github.com/onceish/onceish/consumer"
 )
 
-// Deliveries are extended in time for the ack deadline in force, also when another process has made it shorter.
+// Deliveries are extended in time for the ack deadline in force, also when another process has
+// made it shorter.
 func TestTheDeadlineThatAnotherProcessHasSetIsFollowed(t *testing.T) {
 	inWorld(t, func(w *world) {
 		s := w.subscribe(func(context.Context, bus.Event) error {

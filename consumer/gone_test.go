@@ -63,7 +63,8 @@ func (s closableSource) Fetch(ctx context.Context, most int) ([]*bus.Delivery, e
 	return ds, err
 }
 
-// A subscription ends soon after its store or its bus was closed for good: what they would have to answer is not waited for.
+// A subscription ends soon after its store or its bus was closed for good: what they would have to
+// answer is not waited for.
 func TestWhatWasClosedForGoodIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// pollEvery is how often the cursor's state is asked for, and the watermark advanced: often enough to notice a group that is about
-// to be held back by the bus's bound, and far more often than marks expire.
+// pollEvery is how often the cursor's state is asked for, and the watermark advanced: often enough
+// to notice a group that is about to be held back by the bus's bound, and far more often than
+// marks expire.
 func (e *engine) pollEvery() time.Duration {
 	return min(10*time.Second, max(e.o.TTL/8, 50*time.Millisecond))
 }
@@ -26,7 +27,8 @@ func (e *engine) keep() {
 	}
 }
 
-// watchLoss tells of events that the stream dropped before this group handled them, also while nobody of it was there.
+// watchLoss tells of events that the stream dropped before this group handled them, also while
+// nobody of it was there.
 func (e *engine) watchLoss() {
 	if n := e.cursor.NewlyLost(); n > 0 {
 		e.o.Logger.Error("the stream dropped events before this group handled them (retention or purge)", "topic", e.topic,
@@ -55,6 +57,6 @@ func (e *engine) watchPause() {
 	}
 }
 
-// advance brings the bus's own floor into the store, and has the protocol go by what the bus says of its
-// deadline and its clock.
+// advance brings the bus's own floor into the store, and has the protocol go by what the bus says
+// of its deadline and its clock.
 func (e *engine) advance(ctx context.Context) error { return e.cursor.Advance(ctx, e.stepCursor) }

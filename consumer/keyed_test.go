@@ -62,7 +62,8 @@ func (o *inOrder) check(t *testing.T, keys, each int) {
 	}
 }
 
-// A backlog of one key is handled in order, also when its first event fails while more wait than are let in; other keys go beside it.
+// A backlog of one key is handled in order, also when its first event fails while more wait than
+// are let in; other keys go beside it.
 func TestKeyedBacklogIsHandledWhenItsHeadFails(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.keyed("hot", 12_000)
@@ -87,7 +88,8 @@ func TestKeyedBacklogIsHandledWhenItsHeadFails(t *testing.T) {
 	})
 }
 
-// An outage of what the handler calls leaves nothing of a keyed backlog behind, and changes no order.
+// An outage of what the handler calls leaves nothing of a keyed backlog behind, and
+// changes no order.
 func TestKeyedBacklogOutlastsAnOutage(t *testing.T) {
 	inWorld(t, func(w *world) {
 		const keys, each = 50, 40
@@ -153,7 +155,8 @@ func TestHotKeyDoesNotStarveOthers(t *testing.T) {
 	})
 }
 
-// pausedBus hands out nothing while it is paused, as a consumer that somebody has paused, or a bus that is away.
+// pausedBus hands out nothing while it is paused, as a consumer that somebody has paused, or a bus
+// that is away.
 type pausedBus struct {
 	bus.Bus
 	paused *atomic.Bool
@@ -177,8 +180,8 @@ func (s pausedSource) Fetch(ctx context.Context, most int) ([]*bus.Delivery, err
 	return s.Source.Fetch(ctx, most)
 }
 
-// A bus that delivers nothing for longer than every deadline, while the first event of a key backs off, does not let the next one go
-// ahead: the process says that it waits, and goes on in order.
+// A bus that delivers nothing for longer than every deadline, while the first event of a key backs
+// off, does not let the next one go ahead: the process says that it waits, and goes on in order.
 func TestOrderOutlastsABusThatIsAway(t *testing.T) {
 	inWorld(t, func(w *world) {
 		var paused, failed atomic.Bool
@@ -250,7 +253,8 @@ func TestMarksOfASlowStoreAreStored(t *testing.T) {
 	})
 }
 
-// At no time have more effects been made than are marked, but for as many as Options.MaxUnmarked allows: so much a crash repeats.
+// At no time have more effects been made than are marked, but for as many as Options.MaxUnmarked
+// allows: so much a crash repeats.
 func TestCrashRepeatsAtMostWhatIsUnmarked(t *testing.T) {
 	for _, c := range []struct{ concurrency, unmarked, want int }{{1, 0, 1}, {16, 0, 16}, {4, 40, 40}} {
 		t.Run(fmt.Sprint(c), func(t *testing.T) {

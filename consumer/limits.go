@@ -14,8 +14,9 @@ type Limits struct {
 	BackoffBase, BackoffMax, RunLimit, Lease, AckWait, TTL, GiveUp, Drain Limit[time.Duration]
 }
 
-// OptionLimits returns what Options.WithDefaults checks. Backoff.Max is also at least Backoff.Base, MaxUnmarked at least Concurrency, and TTL
-// longer than Lease; mode Transactional has bounds of its own for RunLimit and TTL.
+// OptionLimits returns what Options.WithDefaults checks. Backoff.Max is also at least Backoff.Base,
+// MaxUnmarked at least Concurrency, and TTL longer than Lease; mode Transactional has bounds of its
+// own for RunLimit and TTL.
 func OptionLimits() Limits {
 	const day = 24 * time.Hour
 	return Limits{

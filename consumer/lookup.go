@@ -10,8 +10,8 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// lookUp finds out what became of events that were nacked here and are overdue: another process has settled them, or the stream has
-// dropped them.
+// lookUp finds out what became of events that were nacked here and are overdue: another process has
+// settled them, or the stream has dropped them.
 func (e *engine) lookUp() {
 	var b protocol.Lookups
 	for e.await(lookupLoop, func(m *protocol.Machine, now time.Time) bool {

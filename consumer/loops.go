@@ -126,10 +126,10 @@ func (e *engine) extend() {
 	}
 }
 
-// patience bounds the calls for claims that are held. It is a quarter of a lease at first: a call that
-// hangs must not hold up all others for long, and leaves time to repeat it before the lease is over. It
-// doubles with each failure, up to a lease, and is halved with each answer, so that a store that is slow
-// for good is still heard.
+// patience bounds the calls for claims that are held. It is a quarter of a lease at first: a call
+// that hangs must not hold up all others for long, and leaves time to repeat it before the lease is
+// over. It doubles with each failure, up to a lease, and is halved with each answer, so that a
+// store that is slow for good is still heard.
 type patience struct{ least, most, bound time.Duration }
 
 func newPatience(lease time.Duration) *patience {
@@ -162,7 +162,8 @@ func ask[T any](e *engine, name string, items int, call func(context.Context) ([
 	return out, err
 }
 
-// logRefused tells which items of a call the store did not take. Others of the call are not concerned.
+// logRefused tells which items of a call the store did not take. Others of the call are
+// not concerned.
 func (e *engine) logRefused(call string, errs []error, key func(i int) dedupe.Key) {
 	refused, first := 0, 0
 	for i, err := range errs {

@@ -8,20 +8,22 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// Observer is told how each delivery ended. Observe is called by one goroutine at a time, before the delivery's
-// answer is sent; it must not block.
+// Observer is told how each delivery ended. Observe is called by one goroutine at a time, before
+// the delivery's answer is sent; it must not block.
 type Observer interface{ Observe(Observation) }
 
 // Observation is the end of one delivery.
 type Observation struct {
-	// Outcome is one of "handled", "duplicate", "skipped" (it is no event of this group), "failed", "snoozed", "deferred" (it was
-	// throttled, or the receiver was unavailable: no attempt), "dead", "unburied" (the dead letter could not
-	// be stored yet), "held" (another copy is being worked on, or it is not due), "given back" (it never ran), "lost" (another process has it),
+	// Outcome is one of "handled", "duplicate", "skipped" (it is no event of this group), "failed",
+	// "snoozed", "deferred" (it was throttled, or the receiver was unavailable: no attempt),
+	// "dead", "unburied" (the dead letter could not be stored yet), "held" (another copy is being
+	// worked on, or it is not due), "given back" (it never ran), "lost" (another process has it),
 	// "unresolved" (it is not known whether its transaction was committed; the event comes again).
 	Outcome string
 	// At is where the event lies.
 	At bus.Position
-	// Key is what the store knows the event by; zero for what is skipped, and for a duplicate recognised by its position alone.
+	// Key is what the store knows the event by; zero for what is skipped, and for a duplicate
+	// recognised by its position alone.
 	Key dedupe.Key
 	// Attempt is the number of the run; 0 if there was none.
 	Attempt int

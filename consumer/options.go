@@ -14,13 +14,16 @@ import (
 type Mode uint8
 
 const (
-	// Claimed leases the right to run each event, fenced. It needs a store with dedupe.Claimer. The default.
+	// Claimed leases the right to run each event, fenced. It needs a store with
+	// dedupe.Claimer. The default.
 	Claimed Mode = iota
-	// SeenMark asks whether an event is done, runs it, and marks it. Two concurrent copies may both run, arrivals stand for
-	// attempts, crash loops are not recognised, and dead letters may repeat. Any dedupe.Store will do.
+	// SeenMark asks whether an event is done, runs it, and marks it. Two concurrent copies may both
+	// run, arrivals stand for attempts, crash loops are not recognised, and dead letters may
+	// repeat. Any dedupe.Store will do.
 	SeenMark
-	// Transactional runs the handler in the transaction that marks the event: what it writes with its context's session and the
-	// mark are there together, or not at all. It needs a store with dedupe.Transactor, and a server that has transactions.
+	// Transactional runs the handler in the transaction that marks the event: what it writes with
+	// its context's session and the mark are there together, or not at all. It needs a store with
+	// dedupe.Transactor, and a server that has transactions.
 	Transactional
 )
 
@@ -30,29 +33,34 @@ type Options struct {
 	Mode Mode
 	// Concurrency is how many handlers run at once in this process; 16.
 	Concurrency int
-	// MaxUnmarked is how many events of this process may have started and not be marked, running and finished together: a crash
-	// repeats at most that many effects. Default, and least: Concurrency. More is faster where the store is slow and effects are cheap to
-	// repeat.
+	// MaxUnmarked is how many events of this process may have started and not be marked, running
+	// and finished together: a crash repeats at most that many effects. Default, and least:
+	// Concurrency. More is faster where the store is slow and effects are cheap to repeat.
 	MaxUnmarked int
 	// MaxAttempts is the number of failures at which an event is dead-lettered; 10.
 	MaxAttempts int
-	// MaxCrashes is the number of crashes at which an event is dead-lettered: claims that ended by their lease alone; 5.
+	// MaxCrashes is the number of crashes at which an event is dead-lettered: claims that ended by
+	// their lease alone; 5.
 	MaxCrashes int
 	// Backoff after a failure; 1 s doubling to 5 min, full jitter.
 	Backoff Backoff
-	// RunLimit of one attempt; 15 min. In mode Transactional 30 s, at most 55 s: the server ends what takes longer.
+	// RunLimit of one attempt; 15 min. In mode Transactional 30 s, at most 55 s: the server ends
+	// what takes longer.
 	RunLimit time.Duration
-	// Lease of a claim, renewed at a third of it; 30 s. A crashed process's events wait for it to end. At least 100 ms.
-	// In mode Transactional it cannot be renewed while the handler runs. There a run begins by renewing it once, for RunLimit and
-	// the time for a commit together (a third of RunLimit, from 1 s to 10 s): a crashed process's events, and whoever writes the
-	// same documents, wait for that long, so keep RunLimit short.
+	// Lease of a claim, renewed at a third of it; 30 s. A crashed process's events wait for it to
+	// end. At least 100 ms. In mode Transactional it cannot be renewed while the handler runs.
+	// There a run begins by renewing it once, for RunLimit and the time for a commit together (a
+	// third of RunLimit, from 1 s to 10 s): a crashed process's events, and whoever writes the same
+	// documents, wait for that long, so keep RunLimit short.
 	Lease time.Duration
-	// AckWait is the bus's deadline for a delivery, renewed at a third of it; 30 s. At least 100 ms.
+	// AckWait is the bus's deadline for a delivery, renewed at a third of it; 30 s. At
+	// least 100 ms.
 	AckWait time.Duration
-	// TTL is how long marks are kept after they were written; 7 days. Longer than any redelivery takes.
+	// TTL is how long marks are kept after they were written; 7 days. Longer than any
+	// redelivery takes.
 	TTL time.Duration
-	// GiveUp is how old an event may get whose runs end as Throttled or Unavailable, counted from its
-	// first claim, before it is dead-lettered; 3 days. Half of TTL is the most.
+	// GiveUp is how old an event may get whose runs end as Throttled or Unavailable, counted from
+	// its first claim, before it is dead-lettered; 3 days. Half of TTL is the most.
 	GiveUp time.Duration
 	// Drain is how long running handlers may take to finish when the subscription ends; 25 s. Then
 	// they are cancelled. Whatever hangs, the subscription has ended after Drain and another 4 s,
@@ -60,33 +68,37 @@ type Options struct {
 	Drain time.Duration
 	// From is where a group that is new starts; at the earliest event.
 	From bus.Start
-	// FromStream lets From decide also where a group goes on that is known on the topic, in a stream of
-	// which nothing proves that it has the events that the group has handled (ErrStreamReplaced, which
-	// names the value). It counts for that incarnation of the stream alone. Default: none.
+	// FromStream lets From decide also where a group goes on that is known on the topic, in a
+	// stream of which nothing proves that it has the events that the group has handled
+	// (ErrStreamReplaced, which names the value). It counts for that incarnation of the stream
+	// alone. Default: none.
 	FromStream string
 	// DeadLetter is the topic for events that are given up; "dead.<group>". It needs a stream.
 	DeadLetter string
-	// ID computes an event's identity, such as a business key in its data; bus.Event.Identity. An event for which it
-	// returns "" or panics is dead-lettered.
+	// ID computes an event's identity, such as a business key in its data; bus.Event.Identity. An
+	// event for which it returns "" or panics is dead-lettered.
 	ID func(bus.Event) string
 	// IDSource is what ID reads, such as "the member order.id of the payload". It is in the reason
 	// of the dead letters of events for which ID returns "". Default: none.
 	IDSource string
-	// OrderKey is what orders events: those with one key run one after the other; the event's Key. "" is no order. An event
-	// for which it panics is dead-lettered.
+	// OrderKey is what orders events: those with one key run one after the other; the event's Key.
+	// "" is no order. An event for which it panics is dead-lettered.
 	OrderKey func(bus.Event) string
-	// Fingerprint of a payload, of any size: an id that comes with two of them is dead-lettered the second time; Bytes. Others are
-	// CanonicalJSON and NoFingerprint.
+	// Fingerprint of a payload, of any size: an id that comes with two of them is dead-lettered the
+	// second time; Bytes. Others are CanonicalJSON and NoFingerprint.
 	Fingerprint func(bus.Event) []byte
-	// FingerprintName is kept with each fingerprint: those under different names are not compared. Bytes and CanonicalJSON have names
-	// of their own; a function of yours is "user". Give it another name when what it computes changes ("order-v2"), and
-	// events that are in flight are not taken for others.
+	// FingerprintName is kept with each fingerprint: those under different names are not compared.
+	// Bytes and CanonicalJSON have names of their own; a function of yours is "user". Give it
+	// another name when what it computes changes ("order-v2"), and events that are in flight are
+	// not taken for others.
 	FingerprintName string
 	// Use wraps the handler, the first outermost, inside of run limit and recover.
 	Use []Middleware
-	// Gate is asked last before a handler starts; open. What it makes wait for longer than a lease is given back.
+	// Gate is asked last before a handler starts; open. What it makes wait for longer than a lease
+	// is given back.
 	Gate flow.Gate
-	// Limit spreads starts over time; unlimited. Duplicates do not count. What waits for longer than a lease is given back.
+	// Limit spreads starts over time; unlimited. Duplicates do not count. What waits for longer
+	// than a lease is given back.
 	Limit flow.Limiter
 	// LimitKey is what Limit is asked for; the event's topic.
 	LimitKey func(bus.Event) string
@@ -98,11 +110,12 @@ type Options struct {
 	Unsafe bool
 }
 
-// Backoff grows from Base, doubling with every failure, up to Max; what is waited is drawn evenly between nothing and that.
+// Backoff grows from Base, doubling with every failure, up to Max; what is waited is drawn evenly
+// between nothing and that.
 type Backoff struct{ Base, Max time.Duration }
 
-// WithDefaults returns a copy of o with every default filled in for the group, and what is wrong with it: what SubscribeExactlyOnce
-// starts from. o may be nil, and is not changed.
+// WithDefaults returns a copy of o with every default filled in for the group, and what is wrong
+// with it: what SubscribeExactlyOnce starts from. o may be nil, and is not changed.
 func (o *Options) WithDefaults(group string) (*Options, error) {
 	out := Options{}
 	if o != nil {

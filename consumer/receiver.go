@@ -72,7 +72,8 @@ func (e *engine) reportReceiver(r *receiverState) {
 	}
 }
 
-// receiverTrouble is why next to nothing is started; nil: the receiver is available. The lock is held.
+// receiverTrouble is why next to nothing is started; nil: the receiver is available. The
+// lock is held.
 func (e *engine) receiverTrouble() error {
 	since, reason, down := e.machine.Unavailable()
 	if !down {

@@ -16,7 +16,8 @@ import (
 	memdedupe "github.com/onceish/onceish/dedupe/memory"
 )
 
-// picky is a store that refuses marks and settlements of some events, and takes those of all others.
+// picky is a store that refuses marks and settlements of some events, and takes those
+// of all others.
 type picky struct {
 	*memdedupe.Store
 
@@ -66,8 +67,9 @@ func each[T any](s *picky, items []T, id func(T) string, call func([]T) ([]error
 
 var errNotThisOne = fmt.Errorf("%w: not this one", dedupe.ErrKeyRefused)
 
-// TestOneRefusedItemStopsNoOther: in each mode one event whose mark the store refuses for ever holds up nobody, and the subscription says
-// which it is. Once it is taken, it is marked, and was run once.
+// TestOneRefusedItemStopsNoOther: in each mode one event whose mark the store refuses for ever
+// holds up nobody, and the subscription says which it is. Once it is taken, it is marked, and
+// was run once.
 func TestOneRefusedItemStopsNoOther(t *testing.T) {
 	for _, mode := range []consumer.Mode{consumer.Claimed, consumer.SeenMark} {
 		t.Run(fmt.Sprint("mode ", mode), func(t *testing.T) {
@@ -102,8 +104,8 @@ func TestOneRefusedItemStopsNoOther(t *testing.T) {
 	}
 }
 
-// TestRefusedRenewalIsRepeated: a renewal that the store refuses for a while is asked for again, before the lease is over, and holds up no
-// other.
+// TestRefusedRenewalIsRepeated: a renewal that the store refuses for a while is asked for again,
+// before the lease is over, and holds up no other.
 func TestRefusedRenewalIsRepeated(t *testing.T) {
 	inWorld(t, func(w *world) {
 		s, err := memdedupe.New(nil)
@@ -131,9 +133,10 @@ func TestRefusedRenewalIsRepeated(t *testing.T) {
 	})
 }
 
-// TestFullStoreStartsNothingItCannotMark: at its bound a store lets through what it can mark, and the rest once there is room. In mode
-// SeenMark, which reserves nothing, runs that are under way when the bound is met are one too many each. Each event runs once, and none
-// is given up for having waited.
+// TestFullStoreStartsNothingItCannotMark: at its bound a store lets through what it can mark, and
+// the rest once there is room. In mode SeenMark, which reserves nothing, runs that are under way
+// when the bound is met are one too many each. Each event runs once, and none is given up for
+// having waited.
 func TestFullStoreStartsNothingItCannotMark(t *testing.T) {
 	for _, mode := range []consumer.Mode{consumer.Claimed, consumer.SeenMark} {
 		t.Run(fmt.Sprint("mode ", mode), func(t *testing.T) {
@@ -180,7 +183,8 @@ func TestFullStoreLetsADrainEnd(t *testing.T) {
 	})
 }
 
-// TestFingerprintOfAnySize: what a fingerprint returns may be as large as the payload, and is kept in a fixed size.
+// TestFingerprintOfAnySize: what a fingerprint returns may be as large as the payload, and is kept
+// in a fixed size.
 func TestFingerprintOfAnySize(t *testing.T) {
 	for _, mode := range []consumer.Mode{consumer.Claimed, consumer.SeenMark} {
 		t.Run(fmt.Sprint("mode ", mode), func(t *testing.T) {
@@ -203,7 +207,8 @@ func TestFingerprintOfAnySize(t *testing.T) {
 	}
 }
 
-// TestFingerprintMayChange: what is in flight when a deployment changes the fingerprint is handled: its payload has not changed.
+// TestFingerprintMayChange: what is in flight when a deployment changes the fingerprint is handled:
+// its payload has not changed.
 func TestFingerprintMayChange(t *testing.T) {
 	mine := func(e bus.Event) []byte { return e.Data[:1] }
 	for name, c := range map[string]struct{ before, after consumer.Options }{
@@ -257,7 +262,8 @@ func TestFingerprintName(t *testing.T) {
 	}
 }
 
-// TestSeenMarkBuriesTheSecondPayload: an id that is done is not used again for another payload in silence.
+// TestSeenMarkBuriesTheSecondPayload: an id that is done is not used again for another
+// payload in silence.
 func TestSeenMarkBuriesTheSecondPayload(t *testing.T) {
 	inWorld(t, func(w *world) {
 		first, second := order("1"), order("1")

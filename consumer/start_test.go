@@ -11,7 +11,8 @@ import (
 	"github.com/onceish/onceish/consumer"
 )
 
-// Where a group starts is decided once: that a start has no effect on a group which is known is said, and so is how much there is to do.
+// Where a group starts is decided once: that a start has no effect on a group which is known is
+// said, and so is how much there is to do.
 func TestStartOfAKnownGroupIsSaidToHaveNoEffect(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.publish(order("1"), order("2"))

@@ -16,15 +16,18 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// SubscribeExactlyOnce has the handler make the effect of every event on the topic once for the group, and returns once the
-// subscription runs. The topic may be a pattern ("order.*"). ctx bounds the subscription's life: when it ends,
-// the subscription drains; handlers get its values, not its cancellation.
+// SubscribeExactlyOnce has the handler make the effect of every event on the topic once for the
+// group, and returns once the subscription runs. The topic may be a pattern ("order.*"). ctx
+// bounds the subscription's life: when it ends, the subscription drains; handlers get its values,
+// not its cancellation.
 //
-// The bus and the store stay the caller's: close them after Subscription.Done. A store without dedupe.Claimer needs
-// Options.Mode SeenMark; mode Transactional needs one with dedupe.Transactor, and a server that passes its probe.
+// The bus and the store stay the caller's: close them after Subscription.Done. A store without
+// dedupe.Claimer needs Options.Mode SeenMark; mode Transactional needs one with dedupe.Transactor,
+// and a server that passes its probe.
 //
-// It refuses what could lose or repeat events: options out of bounds, a topic or dead-letter topic without a stream (bus.ErrNoStream,
-// ErrDeadLetterTopic), marks that expire too soon (ErrUnsafeTTL).
+// It refuses what could lose or repeat events: options out of bounds, a topic or
+// dead-letter topic without a stream (bus.ErrNoStream, ErrDeadLetterTopic), marks that
+// expire too soon (ErrUnsafeTTL).
 func SubscribeExactlyOnce(ctx context.Context, b bus.Bus, topic, group string,
 	store dedupe.Store, h Handler, o *Options,
 ) (*Subscription, error) {
@@ -143,8 +146,8 @@ func (e *engine) open(ctx context.Context, info bus.TopicInfo) error {
 	return nil
 }
 
-// eventsToHandle is how many events there are for a new group, at most: another process may have taken some, and what
-// lies below its start may be delivered, for stores to recognise.
+// eventsToHandle is how many events there are for a new group, at most: another process may have
+// taken some, and what lies below its start may be delivered, for stores to recognise.
 func eventsToHandle(state *bus.Info, start, last bus.Position) uint64 {
 	n := state.Pending + state.Unsettled
 	if start.Sequence == 0 || start.Stream != last.Stream {
@@ -160,7 +163,8 @@ func startText(from bus.Start) string {
 	return from.Time.Format(time.RFC3339Nano)
 }
 
-// newOwner begins the nonces of this subscription: 96 random bits, so that no two in the world share them.
+// newOwner begins the nonces of this subscription: 96 random bits, so that no two in the
+// world share them.
 func newOwner() (string, error) {
 	var b [12]byte
 	if _, err := rand.Read(b[:]); err != nil {

@@ -361,7 +361,8 @@ func (c copied) Topic(ctx context.Context, topic, group string, from bus.Start) 
 	return info, err
 }
 
-// Dead letters that nobody stores where they are looked for are refused at the start, not at the first letter.
+// Dead letters that nobody stores where they are looked for are refused at the start, not at the
+// first letter.
 func TestLettersNeedAStreamThatTakesThem(t *testing.T) {
 	t.Parallel()
 	b, err := membus.New(nil)

@@ -11,24 +11,28 @@ import (
 
 // Stats count deliveries since the subscription began, but for the first four.
 type Stats struct {
-	// InFlight is how many events are in hand now, Running how many handlers run. Allowed is how many may run: Options.Concurrency,
-	// or fewer while the receiver throttles; 0 is one at a time, with a gap between.
+	// InFlight is how many events are in hand now, Running how many handlers run. Allowed is how
+	// many may run: Options.Concurrency, or fewer while the receiver throttles; 0 is one at a time,
+	// with a gap between.
 	InFlight, Running, Allowed uint64
-	// Retrying is how many events this process has nacked and expects to be redelivered, here or elsewhere.
+	// Retrying is how many events this process has nacked and expects to be redelivered, here
+	// or elsewhere.
 	Retrying uint64
-	// Handled runs succeeded; Duplicates were recognised and acknowledged; Failed runs will be repeated; Dead were
-	// dead-lettered.
+	// Handled runs succeeded; Duplicates were recognised and acknowledged; Failed runs will be
+	// repeated; Dead were dead-lettered.
 	Handled, Duplicates, Failed, Dead uint64
-	// Deferred runs were Throttled, or Unavailable for a reason that may not be the event's own: they were no
-	// attempts, and will be repeated.
+	// Deferred runs were Throttled, or Unavailable for a reason that may not be the event's own:
+	// they were no attempts, and will be repeated.
 	Deferred uint64
-	// Skipped messages were acknowledged unrun, for they are no events of this group: the bus's server stored them for itself (markers
-	// of deletions, schedules), or they are redriven for another group.
+	// Skipped messages were acknowledged unrun, for they are no events of this group: the bus's
+	// server stored them for itself (markers of deletions, schedules), or they are redriven for
+	// another group.
 	Skipped uint64
-	// Held copies were sent back for a while; GivenBack never ran; Lost were superseded by another owner, or left to their
-	// lease because nobody knows whether their transaction was committed.
+	// Held copies were sent back for a while; GivenBack never ran; Lost were superseded by another
+	// owner, or left to their lease because nobody knows whether their transaction was committed.
 	Held, GivenBack, Lost uint64
-	// Dropped were sent back, and deleted by the stream before they were delivered again, when their data was not here any more.
+	// Dropped were sent back, and deleted by the stream before they were delivered again, when
+	// their data was not here any more.
 	Dropped uint64
 }
 
@@ -67,9 +71,10 @@ func (s *Subscription) supervise() error {
 	return err
 }
 
-// Pause stops new runs. Once it has returned, no handler is started until Resume; running ones finish, and
-// what was claimed is given back. It does not wait: a handler that was let through right before may be at its first instruction when
-// Pause returns, and counts as running (Stats). Repeated calls do nothing.
+// Pause stops new runs. Once it has returned, no handler is started until Resume; running ones
+// finish, and what was claimed is given back. It does not wait: a handler that was let through
+// right before may be at its first instruction when Pause returns, and counts as running (Stats).
+// Repeated calls do nothing.
 func (s *Subscription) Pause() {
 	s.engine.step(func(m *protocol.Machine, now time.Time) {
 		m.Pause(now)
@@ -87,9 +92,9 @@ func (s *Subscription) Resume() {
 	})
 }
 
-// Drain ends the subscription: it stops fetching, gives back what never began, waits for running handlers (Options.Drain; then they
-// are cancelled), marks, acknowledges, and returns Err. When ctx ends first it returns ctx's error, and
-// draining goes on. Repeated calls wait for the same end.
+// Drain ends the subscription: it stops fetching, gives back what never began, waits for running
+// handlers (Options.Drain; then they are cancelled), marks, acknowledges, and returns Err. When ctx
+// ends first it returns ctx's error, and draining goes on. Repeated calls wait for the same end.
 func (s *Subscription) Drain(ctx context.Context) error {
 	s.stop()
 	select {
@@ -124,11 +129,12 @@ func (s *Subscription) Lag(ctx context.Context) (Lag, error) {
 	return Lag{Pending: info.Pending, Unsettled: info.Unsettled}, nil
 }
 
-// Done is closed once the subscription has ended and everything it started has stopped, but for handlers that do not return.
+// Done is closed once the subscription has ended and everything it started has stopped, but for
+// handlers that do not return.
 func (s *Subscription) Done() <-chan struct{} { return s.done }
 
-// Err is nil while the subscription runs, and after a complete drain. Else it is ErrDrainIncomplete, or why the subscription ended by
-// itself (bus.ErrClosed).
+// Err is nil while the subscription runs, and after a complete drain. Else it is
+// ErrDrainIncomplete, or why the subscription ended by itself (bus.ErrClosed).
 func (s *Subscription) Err() error {
 	select {
 	case <-s.done:

@@ -58,8 +58,8 @@ func (e *engine) judgeTransaction(key dedupe.Key, began bool, err error) protoco
 	return v
 }
 
-// returned is a handler's error on its way through the store, which looks into it for what says that the transaction may be
-// run again.
+// returned is a handler's error on its way through the store, which looks into it for what says
+// that the transaction may be run again.
 type returned struct{ error }
 
 // Unwrap hides what a verdict wraps: the handler has decided.
@@ -85,8 +85,8 @@ func transactorOf(ctx context.Context, store dedupe.Store, mode Mode) (dedupe.Tr
 	return t, nil
 }
 
-// commitTime is how long a commit may take after RunLimit, the time to find out about one that was not answered included; zero outside of
-// mode Transactional.
+// commitTime is how long a commit may take after RunLimit, the time to find out about one that was
+// not answered included; zero outside of mode Transactional.
 func (o *Options) commitTime() time.Duration {
 	if o.Mode != Transactional {
 		return 0
@@ -94,7 +94,8 @@ func (o *Options) commitTime() time.Duration {
 	return min(10*time.Second, max(time.Second, o.RunLimit/3))
 }
 
-// transactionLease is for how long a claim is renewed as its transaction begins: its row is locked from then on.
+// transactionLease is for how long a claim is renewed as its transaction begins: its row is locked
+// from then on.
 func (o *Options) transactionLease() time.Duration { return o.RunLimit + o.commitTime() }
 
 func (o *Options) checkTransactional() error {

@@ -17,12 +17,13 @@ import (
 	memdedupe "github.com/onceish/onceish/dedupe/memory"
 )
 
-// transactor gives a memory store transactions: what a handler writes is kept with the mark, or not at all.
+// transactor gives a memory store transactions: what a handler writes is kept with the mark,
+// or not at all.
 type transactor struct {
 	*memdedupe.Store
 	probe error
-	// commit is asked before a transaction is committed, and told how many were before; it answers in the store's place: before the
-	// commit, after it, or, both nil, not at all.
+	// commit is asked before a transaction is committed, and told how many were before; it answers
+	// in the store's place: before the commit, after it, or, both nil, not at all.
 	commit func(before int) (instead, after error)
 	// start fails a transaction before its function runs.
 	start func(before int) error
@@ -125,7 +126,8 @@ func (w *world) transactional() *transactor {
 
 var transactional = consumer.Options{Mode: consumer.Transactional}
 
-// wantEffects waits until all is quiet, and holds the effects and settlements against what is wanted.
+// wantEffects waits until all is quiet, and holds the effects and settlements against
+// what is wanted.
 func (s *transactor) wantEffects(w *world, effects string, settled ...dedupe.Outcome) {
 	w.t.Helper()
 	s.mu.Lock()
@@ -177,7 +179,8 @@ func TestTransactionalRerun(t *testing.T) {
 	})
 }
 
-// What only conflicts is no fault of the event's: it is given back and comes again, with no attempt counted, however often.
+// What only conflicts is no fault of the event's: it is given back and comes again, with no attempt
+// counted, however often.
 func TestTransactionalConflicts(t *testing.T) {
 	inWorld(t, func(w *world) {
 		s := w.transactional()
@@ -223,7 +226,8 @@ func TestTransactionalConflictsForEver(t *testing.T) {
 	})
 }
 
-// A transaction that is over before its commit will be so again: its event is dead-lettered at once, with the reason.
+// A transaction that is over before its commit will be so again: its event is dead-lettered at
+// once, with the reason.
 func TestTransactionalEnded(t *testing.T) {
 	inWorld(t, func(w *world) {
 		s := w.transactional()
@@ -314,7 +318,8 @@ func TestTransactionalUnbegun(t *testing.T) {
 	})
 }
 
-// A commit of which nobody knows is neither acknowledged nor settled: once the lease is over the mark tells, or the event runs again.
+// A commit of which nobody knows is neither acknowledged nor settled: once the lease is over the
+// mark tells, or the event runs again.
 func TestTransactionalUnknown(t *testing.T) {
 	for name, c := range map[string]struct {
 		committed bool

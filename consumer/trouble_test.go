@@ -47,8 +47,8 @@ func TestRenewalThatHangsIsRepeatedWithinTheLease(t *testing.T) {
 	})
 }
 
-// TestSuspectWaitsInPeace: a suspect that waits for a running handler neither runs beside it, nor keeps the process busy. In the
-// bubble, time does not pass while anybody is busy.
+// TestSuspectWaitsInPeace: a suspect that waits for a running handler neither runs beside it, nor
+// keeps the process busy. In the bubble, time does not pass while anybody is busy.
 func TestSuspectWaitsInPeace(t *testing.T) {
 	inWorld(t, func(w *world) {
 		key := dedupe.Key{Topic: "order.placed", Group: "billing", ID: "suspect"}
@@ -77,7 +77,8 @@ func TestSuspectWaitsInPeace(t *testing.T) {
 	})
 }
 
-// TestHealthyAgainOnceSomebodyElseHasBuried: a letter that could not be stored here is no trouble for ever.
+// TestHealthyAgainOnceSomebodyElseHasBuried: a letter that could not be stored here is no
+// trouble for ever.
 func TestHealthyAgainOnceSomebodyElseHasBuried(t *testing.T) {
 	inWorld(t, func(w *world) {
 		inner := w.store
@@ -168,7 +169,8 @@ func (s *syncBuffer) String() string {
 	return s.b.String()
 }
 
-// TestLogSaysWhyAnEventWasGivenUp: whoever is on call must not have to read the dead letter for that.
+// TestLogSaysWhyAnEventWasGivenUp: whoever is on call must not have to read the dead
+// letter for that.
 func TestLogSaysWhyAnEventWasGivenUp(t *testing.T) {
 	inWorld(t, func(w *world) {
 		var log bytes.Buffer
@@ -225,8 +227,8 @@ func (unrenewable) Extend(context.Context, []dedupe.Claim, time.Duration, time.D
 	return nil, errors.New("out of reach")
 }
 
-// TestRunWhoseLeaseEndsIsReported: a handler that was cancelled because its lease could not be renewed may have made its effect, and
-// others may make it again: it is logged and counted.
+// TestRunWhoseLeaseEndsIsReported: a handler that was cancelled because its lease could not be
+// renewed may have made its effect, and others may make it again: it is logged and counted.
 func TestRunWhoseLeaseEndsIsReported(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.store = unrenewable{w.store.(*memdedupe.Store)}

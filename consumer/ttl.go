@@ -7,8 +7,8 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// Horizon is how much later than it was marked an event may come again: AckWait + Backoff.Max + RunLimit, as they are in o. A TTL
-// below it is refused with ErrUnsafeTTL.
+// Horizon is how much later than it was marked an event may come again: AckWait + Backoff.Max +
+// RunLimit, as they are in o. A TTL below it is refused with ErrUnsafeTTL.
 func (o *Options) Horizon() time.Duration { return o.AckWait + o.Backoff.Max + o.RunLimit }
 
 // checkTTL refuses marks that could expire while their event may still come again.
@@ -20,7 +20,8 @@ func (o *Options) checkTTL() error {
 	return nil
 }
 
-// retries is how long an event may take to be given up: each attempt but the last waits for its backoff.
+// retries is how long an event may take to be given up: each attempt but the last waits
+// for its backoff.
 func (o *Options) retries() time.Duration {
 	total, wait := time.Duration(0), o.Backoff.Base
 	for range o.MaxAttempts - 1 {
@@ -56,7 +57,8 @@ func (o *Options) warnOfLimits(topic string, info bus.TopicInfo) {
 	}
 }
 
-// warnOfAge tells what marks that expire cannot cover: a stream that keeps events for longer, in a store without watermarks.
+// warnOfAge tells what marks that expire cannot cover: a stream that keeps events for longer, in a
+// store without watermarks.
 func (o *Options) warnOfAge(info bus.TopicInfo) {
 	if info.MaxAge == 0 || info.MaxAge > o.TTL {
 		o.Logger.Warn("the stream keeps events for longer than marks are kept, and the store keeps no watermark: "+

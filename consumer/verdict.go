@@ -25,8 +25,8 @@ func (v verdict) Error() string {
 // Unwrap returns the cause.
 func (v verdict) Unwrap() error { return v.cause }
 
-// Permanent says that trying again will not help: the event is dead-lettered with err as its reason. It is found through
-// wrapping. Permanent(nil) is nil.
+// Permanent says that trying again will not help: the event is dead-lettered with err as its
+// reason. It is found through wrapping. Permanent(nil) is nil.
 func Permanent(err error) error {
 	if err == nil {
 		return nil
@@ -34,7 +34,8 @@ func Permanent(err error) error {
 	return verdict{cause: err, kind: protocol.Permanent}
 }
 
-// RetryAfter has the event come again after d instead of the backoff. It counts as a failure. RetryAfter(d, nil) is nil.
+// RetryAfter has the event come again after d instead of the backoff. It counts as a failure.
+// RetryAfter(d, nil) is nil.
 func RetryAfter(d time.Duration, err error) error {
 	if err == nil {
 		return nil
@@ -42,15 +43,15 @@ func RetryAfter(d time.Duration, err error) error {
 	return verdict{cause: err, kind: protocol.Failure, after: max(d, 0), timed: true}
 }
 
-// Snooze has the event come again after d, and counts no attempt. An event that snoozes on is given up at half the TTL of its
-// marks (3.5 days by default); a snooze that would end later is cut.
+// Snooze has the event come again after d, and counts no attempt. An event that snoozes on is given
+// up at half the TTL of its marks (3.5 days by default); a snooze that would end later is cut.
 func Snooze(d time.Duration) error {
 	return verdict{kind: protocol.Snooze, after: max(d, 0), timed: true}
 }
 
 // Throttled says that whoever the handler called is there and asks to slow down. No attempt is
-// counted. The event comes again after d and up to as much time again, so that not all come at once;
-// without a d, after Options.Backoff.Base, doubling with each time in a row. Meanwhile the
+// counted. The event comes again after d and up to as much time again, so that not all come at
+// once; without a d, after Options.Backoff.Base, doubling with each time in a row. Meanwhile the
 // subscription starts fewer handlers. An event that is throttled on and on is given up after
 // Options.GiveUp. Throttled(d, nil) is nil.
 func Throttled(d time.Duration, err error) error {
@@ -63,10 +64,10 @@ func Throttled(d time.Duration, err error) error {
 // Unavailable says that the handler failed, and that this may be nobody's fault but the
 // environment's: no connection, no answer in time, or a refusal that every event may meet, such as
 // a wrong key. The first such failure of an event is no attempt. A later one is judged as err says
-// (an attempt; Permanent; RetryAfter) if a run of another event began and succeeded between the two,
-// and no other event has failed so since: then it is the event's own. Else it is no
-// attempt either, until Options.GiveUp. After five in a row without a success, only one event at a
-// time is run as a probe, until one succeeds (Subscription.Healthy). Unavailable(nil) is nil.
+// (an attempt; Permanent; RetryAfter) if a run of another event began and succeeded between the
+// two, and no other event has failed so since: then it is the event's own. Else it is no attempt
+// either, until Options.GiveUp. After five in a row without a success, only one event at a time is
+// run as a probe, until one succeeds (Subscription.Healthy). Unavailable(nil) is nil.
 //
 // What is known of earlier failures is kept in the process, for 10,000 events.
 func Unavailable(err error) error {

@@ -5,41 +5,45 @@ import (
 	"time"
 )
 
-// Claimer is found by assertion on a Store; the mode claimed needs it. As with Store, results are parallel to the
-// argument, each item has an answer of its own, the last result says nothing of any item, every call may be
-// repeated, and all is safe for concurrent use. A key occurs at most once in a batch of Extend or Settle; in a
-// batch of Claim it may repeat, and at most one request wins.
+// Claimer is found by assertion on a Store; the mode claimed needs it. As with Store, results are
+// parallel to the argument, each item has an answer of its own, the last result says nothing of any
+// item, every call may be repeated, and all is safe for concurrent use. A key occurs at most once
+// in a batch of Extend or Settle; in a batch of Claim it may repeat, and at most one request wins.
 //
-// The items of Extend and Settle are errors. Nil: renewed, or stored. One that wraps ErrSuperseded: the claim is
-// another's by now, and nothing was changed. Any other: this item was refused or not stored; the caller repeats it
-// alone, backing off. It wraps ErrKeyRefused when no repetition will help.
+// The items of Extend and Settle are errors. Nil: renewed, or stored. One that wraps
+// ErrSuperseded: the claim is another's by now, and nothing was changed. Any other: this item was
+// refused or not stored; the caller repeats it alone, backing off. It wraps ErrKeyRefused when no
+// repetition will help.
 //
 // Times are durations on the store's own clock; no instant crosses the interface.
 type Claimer interface {
-	// Claim asks for a lease of each key. Where the key is absent, expired, free and due, or its lease is over, it wins
-	// the claim (Fresh), or takes over what is to be buried (Dying). The payload hash is compared before anything
-	// else, in every state: a mismatch (Differ) is Reused. A nil hash on either side matches any, and so do hashes of
-	// different algorithms.
-	// A request repeated under the same nonce finds its own claim and renews the lease, also one that is over; it
-	// counts no crash. Taking over somebody else's claimed key whose lease is over counts one. A request whose own claim
-	// was set free since is a repeat that got delayed: it is Held, and wins nothing, or a repeat of its settlement would match again.
+	// Claim asks for a lease of each key. Where the key is absent, expired, free and due, or its
+	// lease is over, it wins the claim (Fresh), or takes over what is to be buried (Dying). The
+	// payload hash is compared before anything else, in every state: a mismatch (Differ) is Reused.
+	// A nil hash on either side matches any, and so do hashes of different algorithms. A request
+	// repeated under the same nonce finds its own claim and renews the lease, also one that is
+	// over; it counts no crash. Taking over somebody else's claimed key whose lease is over counts
+	// one. A request whose own claim was set free since is a repeat that got delayed: it is Held,
+	// and wins nothing, or a repeat of its settlement would match again.
 	Claim(ctx context.Context, rs []Request) ([]Claim, error)
-	// Extend renews the leases of claims, and their TTL; the lease runs from when the store hears of it. A claim that
-	// was settled is superseded too. A lease that is over is renewed all the same while nobody has taken over. Where the
-	// row is absent the claim is written again: as claimed, or as dying if its State is Dying.
+	// Extend renews the leases of claims, and their TTL; the lease runs from when the store hears
+	// of it. A claim that was settled is superseded too. A lease that is over is renewed all the
+	// same while nobody has taken over. Where the row is absent the claim is written again: as
+	// claimed, or as dying if its State is Dying.
 	Extend(ctx context.Context, cs []Claim, lease, ttl time.Duration) ([]error, error)
-	// Settle ends claims by their Outcome. It matches by nonce and by the state that the outcome starts from, whether
-	// the lease is over or not. A repeat of a settlement that was applied is nil, and changes no count, for as long
-	// as nobody else has claimed the key. Absent is not superseded: where the row is absent, the row is written
-	// that the settlement would have left, from what the claim says, so that what its owner knows is not forgotten.
+	// Settle ends claims by their Outcome. It matches by nonce and by the state that the outcome
+	// starts from, whether the lease is over or not. A repeat of a settlement that was applied is
+	// nil, and changes no count, for as long as nobody else has claimed the key. Absent is not
+	// superseded: where the row is absent, the row is written that the settlement would have left,
+	// from what the claim says, so that what its owner knows is not forgotten.
 	Settle(ctx context.Context, ss []Settlement) ([]error, error)
 }
 
 // Request asks for a claim.
 type Request struct {
 	Key Key
-	// Nonce is new for each claim, and unique over all processes: it is the owner of what the request wins. It is kept
-	// only when that very request is repeated after an error.
+	// Nonce is new for each claim, and unique over all processes: it is the owner of what the
+	// request wins. It is kept only when that very request is repeated after an error.
 	Nonce string
 	// Hash of the payload, as NewHash makes it; nil: payloads are not compared.
 	Hash []byte
@@ -55,10 +59,11 @@ type Claim struct {
 	State State
 	// Nonce of the request.
 	Nonce string
-	// Token grows with every takeover of the key; it starts at 1 or above. A store that is asked under a larger token is
-	// asked by a later owner.
+	// Token grows with every takeover of the key; it starts at 1 or above. A store that is asked
+	// under a larger token is asked by a later owner.
 	Token uint64
-	// HeldFor is what is left: Held: of the other's lease, or until it is due; Fresh and Dying: of yours. At least 0.
+	// HeldFor is what is left: Held: of the other's lease, or until it is due; Fresh and Dying: of
+	// yours. At least 0.
 	HeldFor time.Duration
 	// Age is the time since the key was first claimed; it survives release and takeover.
 	Age time.Duration
@@ -72,9 +77,9 @@ type Claim struct {
 	Reason string
 	// Letter (Dying) is the id under which its dead letter is published.
 	Letter string
-	// Err is set where the store could not answer this request; the other fields but Key and Nonce are
-	// zero then. It wraps ErrKeyRefused when the store refuses the key for ever. Otherwise (ErrFull: the
-	// store is at its bound) the caller repeats this request alone, backing off.
+	// Err is set where the store could not answer this request; the other fields but Key and Nonce
+	// are zero then. It wraps ErrKeyRefused when the store refuses the key for ever. Otherwise
+	// (ErrFull: the store is at its bound) the caller repeats this request alone, backing off.
 	Err error
 }
 
@@ -88,7 +93,8 @@ const (
 	Failed
 	// NotBegun: claimed → free, and nothing is counted.
 	NotBegun
-	// GivenUp: claimed → dying, under the same nonce, with a lease of Settlement.Lease. The dead letter comes next.
+	// GivenUp: claimed → dying, under the same nonce, with a lease of Settlement.Lease. The dead
+	// letter comes next.
 	GivenUp
 	// Buried: dying → dead. The dead letter is stored.
 	Buried
@@ -133,9 +139,10 @@ type Settlement struct {
 // MaxReason bounds the reason that a store keeps, in bytes.
 const MaxReason = 4 << 10
 
-// Reopener sets dying and dead keys free again, counts and age zero, hash forgotten, due at once: before a redrive
-// publishes. Keys in other states, or unknown, are left alone; their item is nil, as that of a key that was reopened. Any other
-// item is that key's own, and keeps no other key from being reopened. It may be repeated.
+// Reopener sets dying and dead keys free again, counts and age zero, hash forgotten, due at once:
+// before a redrive publishes. Keys in other states, or unknown, are left alone; their item is nil,
+// as that of a key that was reopened. Any other item is that key's own, and keeps no other key from
+// being reopened. It may be repeated.
 type Reopener interface {
 	Reopen(ctx context.Context, keys []Key) ([]error, error)
 }

@@ -1,17 +1,19 @@
-// Package dedupe is the store contract: who may run the handler for an event, and which events are done. It uses the
-// standard library only.
+// Package dedupe is the store contract: who may run the handler for an event, and which events are
+// done. It uses the standard library only.
 //
 // # Delivery semantics
 //
-// A [Store] remembers marks; that serves the mode seen/mark, in which two concurrent copies of an event may both
-// run. A [Claimer] also leases the right to run, fenced by a nonce and a token, so that no two unexpired
-// leases of a key exist, and a stale owner can settle nothing. Expiry is a predicate in every read: a row
-// whose time is over counts as absent, whether it is still there or not.
+// A [Store] remembers marks; that serves the mode seen/mark, in which two concurrent copies of
+// an event may both run. A [Claimer] also leases the right to run, fenced by a nonce and a
+// token, so that no two unexpired leases of a key exist, and a stale owner can settle nothing.
+// Expiry is a predicate in every read: a row whose time is over counts as absent, whether it is
+// still there or not.
 //
-// Each item of a call has an answer of its own. One that is refused keeps no other from being carried out, and is repeated alone; the
-// error of a call says nothing of any item. Payloads are told apart by hashes that name their algorithm ([NewHash]); those of different
-// algorithms are not compared. Absent is not superseded: where the row of a claim is gone, its owner writes it again. A row in a state
-// that a store does not know is held, and left to the version that wrote it.
+// Each item of a call has an answer of its own. One that is refused keeps no other from being
+// carried out, and is repeated alone; the error of a call says nothing of any item. Payloads are
+// told apart by hashes that name their algorithm ([NewHash]); those of different algorithms are not
+// compared. Absent is not superseded: where the row of a claim is gone, its owner writes it again.
+// A row in a state that a store does not know is held, and left to the version that wrote it.
 //
 // The life of a key in a Claimer:
 //
@@ -25,6 +27,6 @@
 //
 // A [Transactor] goes from claimed to done in one transaction with the handler's own writes.
 //
-// Adapters: dedupe/memory, dedupe/mongo (MongoDB) and dedupe/kv (a JetStream key-value bucket). dedupe/dedupetest is the
-// conformance suite that each of them passes.
+// Adapters: dedupe/memory, dedupe/mongo (MongoDB) and dedupe/kv (a JetStream key-value bucket).
+// dedupe/dedupetest is the conformance suite that each of them passes.
 package dedupe

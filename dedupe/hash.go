@@ -5,14 +5,16 @@ import (
 	"fmt"
 )
 
-// MaxHash is the longest hash that a store keeps, in bytes. An item with a longer one is refused (ErrKeyRefused).
+// MaxHash is the longest hash that a store keeps, in bytes. An item with a longer one is
+// refused (ErrKeyRefused).
 const MaxHash = 128
 
 // maxAlgorithm is the longest name of an algorithm.
 const maxAlgorithm = 32
 
-// NewHash returns the hash of a payload as stores keep it: the algorithm's name, a colon, and the sum. The name says how the sum was
-// computed, canonical form included; ValidAlgorithm says what it may be.
+// NewHash returns the hash of a payload as stores keep it: the algorithm's name, a colon, and
+// the sum. The name says how the sum was computed, canonical form included; ValidAlgorithm says
+// what it may be.
 func NewHash(algorithm string, sum []byte) []byte {
 	h := make([]byte, 0, len(algorithm)+1+len(sum))
 	return append(append(append(h, algorithm...), ':'), sum...)
@@ -36,8 +38,9 @@ func ValidAlgorithm(name string) bool {
 	return name != "" && len(name) <= maxAlgorithm
 }
 
-// Differ reports whether two hashes say that their payloads differ. Hashes of different algorithms say nothing, and neither does one
-// that is empty. A hash without an algorithm in it is compared with others that have none.
+// Differ reports whether two hashes say that their payloads differ. Hashes of different algorithms
+// say nothing, and neither does one that is empty. A hash without an algorithm in it is compared
+// with others that have none.
 func Differ(a, b []byte) bool {
 	return len(a) > 0 && len(b) > 0 && !bytes.Equal(a, b) && algorithm(a) == algorithm(b)
 }

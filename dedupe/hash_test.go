@@ -7,7 +7,8 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// TestHashesOfDifferentAlgorithmsAreNotCompared: only hashes that were computed alike tell payloads apart.
+// TestHashesOfDifferentAlgorithmsAreNotCompared: only hashes that were computed alike tell
+// payloads apart.
 func TestHashesOfDifferentAlgorithmsAreNotCompared(t *testing.T) {
 	t.Parallel()
 	one, two := []byte("1234567890123456"), []byte("6543210987654321")

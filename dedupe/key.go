@@ -6,10 +6,12 @@ import (
 	"strings"
 )
 
-// maxPart is the longest part in bytes that is kept readable; MongoDB-compatible servers refuse keys of about 2,700 bytes.
+// maxPart is the longest part in bytes that is kept readable; MongoDB-compatible servers refuse
+// keys of about 2,700 bytes.
 const maxPart = 512
 
-// Key names an event within a group: what a store keeps its state under. Its parts may hold any bytes.
+// Key names an event within a group: what a store keeps its state under. Its parts may
+// hold any bytes.
 type Key struct {
 	// Topic is the event's own topic, not the pattern that was subscribed to.
 	Topic string

@@ -66,7 +66,8 @@ func expected(part string) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// readable reports whether a part is short enough once it is escaped, at three bytes for each that is not plain.
+// readable reports whether a part is short enough once it is escaped, at three bytes for each that
+// is not plain.
 func readable(part string) bool {
 	size := 0
 	for _, r := range invalidToNUL(part) {

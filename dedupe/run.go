@@ -7,8 +7,9 @@ import (
 	"sync"
 )
 
-// Run is one run of a handler for an event, carried by the handler's context. It tells what keeps a mark beside an effect
-// under which key to keep it, and which effects the run has had: the mark cannot tell a second one from a repeat of the first. Safe for concurrent use.
+// Run is one run of a handler for an event, carried by the handler's context. It tells what keeps a
+// mark beside an effect under which key to keep it, and which effects the run has had: the mark
+// cannot tell a second one from a repeat of the first. Safe for concurrent use.
 type Run struct {
 	key Key
 

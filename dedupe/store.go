@@ -5,20 +5,22 @@ import (
 	"time"
 )
 
-// Store is the whole duty of a minimal store, which serves the mode seen/mark. Results are parallel to
-// the argument, and keys may repeat in it. Each item has an answer of its own: one that is refused never
-// keeps the others from being carried out. The last result, an error, says nothing of any item: the
-// caller repeats the call, and every call may be repeated. Safe for concurrent use; it blocks until the
-// store has answered or ctx has ended, and does not retry for longer than ctx lasts.
+// Store is the whole duty of a minimal store, which serves the mode seen/mark. Results are
+// parallel to the argument, and keys may repeat in it. Each item has an answer of its own: one
+// that is refused never keeps the others from being carried out. The last result, an error, says
+// nothing of any item: the caller repeats the call, and every call may be repeated. Safe for
+// concurrent use; it blocks until the store has answered or ctx has ended, and does not retry for
+// longer than ctx lasts.
 type Store interface {
-	// Seen reports what is known of each key. An answer other than Fresh must be one that no crash of the
-	// store takes back, for the caller acknowledges the event on it. Where Record.Err is set, the key
-	// cannot be marked now, and its handler must not run.
+	// Seen reports what is known of each key. An answer other than Fresh must be one that no crash
+	// of the store takes back, for the caller acknowledges the event on it. Where Record.Err is
+	// set, the key cannot be marked now, and its handler must not run.
 	Seen(ctx context.Context, keys []Key) ([]Record, error)
-	// Mark writes each mark over whatever is kept under its key, and restarts its TTL. It returns once the
-	// marks are as durable as the store promises. Of several marks under one key the last wins. A nil
-	// item is stored. Any other was not stored, and the caller repeats that mark alone, backing off; it
-	// wraps ErrKeyRefused when no repetition will help, and ErrFull when the store is at its bound.
+	// Mark writes each mark over whatever is kept under its key, and restarts its TTL. It returns
+	// once the marks are as durable as the store promises. Of several marks under one key the last
+	// wins. A nil item is stored. Any other was not stored, and the caller repeats that mark alone,
+	// backing off; it wraps ErrKeyRefused when no repetition will help, and ErrFull when the store
+	// is at its bound.
 	Mark(ctx context.Context, marks []Mark) ([]error, error)
 }
 
@@ -66,9 +68,9 @@ type Record struct {
 	// Hash is the hash of the payload that was marked; nil if none was given.
 	Hash []byte
 	// Err is set where no handler may run, for a mark would be refused: for ever (it wraps
-	// ErrKeyRefused), or while the store is at its bound (ErrFull); State is Fresh then. With Held the row is
-	// one that only a later version can read, and is left to that. A store that
-	// cannot know leaves it nil, and answers Mark.
+	// ErrKeyRefused), or while the store is at its bound (ErrFull); State is Fresh then. With Held
+	// the row is one that only a later version can read, and is left to that. A store that cannot
+	// know leaves it nil, and answers Mark.
 	Err error
 }
 

@@ -5,10 +5,11 @@ import (
 	"sync"
 )
 
-// Gate holds starts back. It is asked last, right before a handler would run. Safe for concurrent use.
+// Gate holds starts back. It is asked last, right before a handler would run. Safe for
+// concurrent use.
 type Gate interface {
-	// Enter blocks while the gate is shut, or until ctx ends, with its error. leave is called once, with the outcome of
-	// what was let through; it is nil when err is not.
+	// Enter blocks while the gate is shut, or until ctx ends, with its error. leave is called once,
+	// with the outcome of what was let through; it is nil when err is not.
 	Enter(ctx context.Context) (leave func(error), err error)
 }
 

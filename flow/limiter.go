@@ -9,7 +9,8 @@ import (
 
 // Limiter spreads starts over time. Safe for concurrent use.
 type Limiter interface {
-	// Wait blocks until n events of key may start, or until ctx ends, with its error; then none of them may.
+	// Wait blocks until n events of key may start, or until ctx ends, with its error; then
+	// none of them may.
 	Wait(ctx context.Context, key string, n int) error
 }
 
@@ -23,8 +24,8 @@ type Rate struct {
 
 var _ Limiter = (*Rate)(nil)
 
-// NewRate returns a Rate of perSecond starts, of which burst may come at once. It starts full. perSecond must be positive and
-// at most 1e9, burst at least 1.
+// NewRate returns a Rate of perSecond starts, of which burst may come at once. It starts full.
+// perSecond must be positive and at most 1e9, burst at least 1.
 func NewRate(perSecond float64, burst int) (*Rate, error) {
 	if !(perSecond > 0 && perSecond <= 1e9) {
 		return nil, fmt.Errorf("flow: a rate of %v starts a second: it must be above 0 and at most 1e9", perSecond)
@@ -53,7 +54,8 @@ func (r *Rate) Wait(ctx context.Context, _ string, n int) error {
 	}
 }
 
-// giveBack lets those who come later have the places; who waits already waits as long as it was told.
+// giveBack lets those who come later have the places; who waits already waits as long
+// as it was told.
 func (r *Rate) giveBack(n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

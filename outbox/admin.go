@@ -5,18 +5,20 @@ import (
 	"time"
 )
 
-// Admin is found by assertion on a Queue: what operators see and do. Its methods are safe for concurrent use, also with drainers at
-// work, and may be repeated. Times that they take and return are on the store's clock.
+// Admin is found by assertion on a Queue: what operators see and do. Its methods are safe for
+// concurrent use, also with drainers at work, and may be repeated. Times that they take and return
+// are on the store's clock.
 type Admin interface {
 	// Count tells how many rows there are. On large outboxes it takes its time.
 	Count(ctx context.Context) (Counts, error)
 	// List returns at most max rows that match, those added first at first.
 	List(ctx context.Context, f Filter, max int) ([]Row, error)
-	// Retry makes rows pending and due at once, with no attempts, and tells how many. It takes dead rows, or with Filter.Status Pending those that
-	// wait for their backoff. Sent rows are for Republish. An empty filter is ErrNoFilter.
+	// Retry makes rows pending and due at once, with no attempts, and tells how many. It takes dead
+	// rows, or with Filter.Status Pending those that wait for their backoff. Sent rows are for
+	// Republish. An empty filter is ErrNoFilter.
 	Retry(ctx context.Context, f Filter) (int, error)
-	// Drop removes rows for good, and tells how many. It takes dead rows unless Filter.Status says otherwise. What is being published
-	// meanwhile may have been. An empty filter is ErrNoFilter.
+	// Drop removes rows for good, and tells how many. It takes dead rows unless Filter.Status says
+	// otherwise. What is being published meanwhile may have been. An empty filter is ErrNoFilter.
 	Drop(ctx context.Context, f Filter) (int, error)
 	// Republish makes sent rows pending again that were marked as sent from one time to before
 	// another, and whose topic matches, which may be a pattern; it tells how many. For what the bus

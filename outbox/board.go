@@ -4,7 +4,8 @@ import (
 	"time"
 )
 
-// board is what a drainer has in memory. It has no goroutines, clock or I/O; the drainer's lock guards it.
+// board is what a drainer has in memory. It has no goroutines, clock or I/O; the drainer's
+// lock guards it.
 type board struct {
 	o *Options
 

@@ -1,22 +1,25 @@
-// Package outbox moves events from where they were written, together with the data that they tell of, to the bus. It uses the
-// standard library and package bus only.
+// Package outbox moves events from where they were written, together with the data that they tell
+// of, to the bus. It uses the standard library and package bus only.
 //
-// A writer adds rows to a [Queue] in the transaction, or the document, that changes its data. [Drainer], in as many processes
-// as there are, publishes them and marks them as sent.
+// A writer adds rows to a [Queue] in the transaction, or the document, that changes its data.
+// [Drainer], in as many processes as there are, publishes them and marks them as sent.
 //
 // # Delivery semantics
 //
-// A row that was added is published at least once, always under the same event id: a repeat is recognised by the bus within its
-// window, and by consumers that deduplicate beyond it. What is published twice overlaps a fault: a confirmation that got lost, a
-// drainer that ended between publishing and marking, a lease that ran out.
+// A row that was added is published at least once, always under the same event id: a repeat is
+// recognised by the bus within its window, and by consumers that deduplicate beyond it. What is
+// published twice overlaps a fault: a confirmation that got lost, a drainer that ended between
+// publishing and marking, a lease that ran out.
 //
-// Order is per key and writer: first publications happen in the order of [Row.Seq], with any number of drainers. Per key one event is in
-// flight; the next one starts when it is confirmed. Keys, and events without one, do not wait for each other. Concurrent writers of one key have no order.
-// Rows are chosen by their status, never by a cursor, so a transaction that commits late is published late, and not missed.
+// Order is per key and writer: first publications happen in the order of [Row.Seq], with any number
+// of drainers. Per key one event is in flight; the next one starts when it is confirmed. Keys, and
+// events without one, do not wait for each other. Concurrent writers of one key have no order. Rows
+// are chosen by their status, never by a cursor, so a transaction that commits late is published
+// late, and not missed.
 //
-// The rows are divided into partitions by the [Hash] of their key. A drainer leases partitions, starts no publication past its
-// lease, and marks nothing past it. One publication that was on its way then may arrive late: it can repeat an event, and
-// precede none.
+// The rows are divided into partitions by the [Hash] of their key. A drainer leases partitions,
+// starts no publication past its lease, and marks nothing past it. One publication that was on its
+// way then may arrive late: it can repeat an event, and precede none.
 //
 //	pending ──confirmed──▶ sent ──its TTL──▶ gone
 //	 │ ▲  └─ refused: an attempt is counted, pending again after a backoff
@@ -25,9 +28,11 @@
 //	 ▼
 //	dead: too large, not publishable, or refused too often
 //
-// Attempts count the bus's answers about the row itself. While the bus does not answer, the drainer waits and counts nothing; while a
-// topic has no stream, or its stream can store nothing, that topic waits. A row that is dead stays, with its reason, until an
-// [Admin] retries or drops it; the rows of its key behind it wait for that, unless [Options.AfterDead] says otherwise.
+// Attempts count the bus's answers about the row itself. While the bus does not answer, the drainer
+// waits and counts nothing; while a topic has no stream, or its stream can store nothing, that
+// topic waits. A row that is dead stays, with its reason, until an [Admin] retries or drops it; the
+// rows of its key behind it wait for that, unless [Options.AfterDead] says otherwise.
 //
-// Adapters: outbox/memory (in the process, for tests) and outbox/mongo. outbox/outboxtest is the conformance suite that each of them passes.
+// Adapters: outbox/memory (in the process, for tests) and outbox/mongo. outbox/outboxtest is the
+// conformance suite that each of them passes.
 package outbox

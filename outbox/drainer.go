@@ -10,8 +10,8 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// Drainer publishes the rows of a Queue, and marks them. There may be any number of them, in any number of processes. Its methods are safe for
-// concurrent use.
+// Drainer publishes the rows of a Queue, and marks them. There may be any number of them, in any
+// number of processes. Its methods are safe for concurrent use.
 type Drainer struct {
 	queue Queue
 	to    bus.Publisher
@@ -52,7 +52,8 @@ func (s signal) send() {
 	}
 }
 
-// NewDrainer makes a drainer from a queue to a bus. It does nothing until Run. Nil options are the default.
+// NewDrainer makes a drainer from a queue to a bus. It does nothing until Run. Nil options
+// are the default.
 func NewDrainer(q Queue, to bus.Publisher, o *Options) (*Drainer, error) {
 	if q == nil || to == nil {
 		return nil, errors.New("outbox: NewDrainer needs a Queue to read from, and a Publisher to publish to")
@@ -88,8 +89,9 @@ func (d *Drainer) Notify() {
 	d.loads.send()
 }
 
-// Run drains until ctx ends, and then finishes what is on its way, within Options.Drain, marks it and gives its partitions back. It
-// returns when all that it started has stopped: nil, ErrDrainIncomplete, or bus.ErrClosed when the bus was closed for good. It runs once.
+// Run drains until ctx ends, and then finishes what is on its way, within Options.Drain, marks it
+// and gives its partitions back. It returns when all that it started has stopped: nil,
+// ErrDrainIncomplete, or bus.ErrClosed when the bus was closed for good. It runs once.
 func (d *Drainer) Run(ctx context.Context) error {
 	if err := d.begin(); err != nil {
 		return err

@@ -26,7 +26,8 @@ const (
 	gone                   // forgotten
 )
 
-// lane has the rows of one key. One of them is ready or flying; when that is confirmed the next one may start.
+// lane has the rows of one key. One of them is ready or flying; when that is confirmed the next
+// one may start.
 type lane struct {
 	key   string
 	hash  uint64
@@ -37,7 +38,8 @@ type lane struct {
 	more bool
 	// asked: it is among those to be refilled.
 	asked bool
-	// failed was its head; that is not marked yet, and nothing of the key is loaded meanwhile. Nil: all is well.
+	// failed was its head; that is not marked yet, and nothing of the key is loaded meanwhile.
+	// Nil: all is well.
 	failed *item
 }
 

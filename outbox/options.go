@@ -13,7 +13,8 @@ import (
 type AfterDead uint8
 
 const (
-	// Block: they wait until an Admin has retried or dropped it. The default: a key was given to have an order.
+	// Block: they wait until an Admin has retried or dropped it. The default: a key was given to
+	// have an order.
 	Block AfterDead = iota
 	// GoOn: they are published.
 	GoOn
@@ -21,15 +22,18 @@ const (
 
 // Options of NewDrainer. The zero value means the defaults.
 type Options struct {
-	// Owner names this drainer among others; host, process and something random. Two with one name would take each other's leases for their own.
+	// Owner names this drainer among others; host, process and something random. Two with one name
+	// would take each other's leases for their own.
 	Owner string
-	// Lease of partitions, renewed at a third of it; 10 s. A crashed drainer's rows wait for it to end. At least 100 ms.
+	// Lease of partitions, renewed at a third of it; 10 s. A crashed drainer's rows wait for it to
+	// end. At least 100 ms.
 	Lease time.Duration
 	// Publishers is how many calls to the bus there are at once; 4.
 	Publishers int
 	// Batch is how many events are published in one call, at most; 500.
 	Batch int
-	// MaxRows bounds the rows in memory: waiting, being published and not yet marked; 10,000. At least 100.
+	// MaxRows bounds the rows in memory: waiting, being published and not yet marked; 10,000.
+	// At least 100.
 	MaxRows int
 	// MaxBytes bounds their size in memory, by Size; 64 MiB. One row may exceed it.
 	MaxBytes int
@@ -39,7 +43,8 @@ type Options struct {
 	Backoff Backoff
 	// AfterDead; Block.
 	AfterDead AfterDead
-	// PollMin and PollMax bound how long an idle drainer waits before it looks for rows again, unless it is woken; 10 ms doubling to 1 s.
+	// PollMin and PollMax bound how long an idle drainer waits before it looks for rows again,
+	// unless it is woken; 10 ms doubling to 1 s.
 	PollMin, PollMax time.Duration
 	// Drain is how long publishing and marking may go on when Run ends; 10 s.
 	Drain time.Duration
@@ -47,7 +52,8 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// Backoff grows from Base, doubling with every attempt, up to Max; what is waited is drawn evenly between nothing and that.
+// Backoff grows from Base, doubling with every attempt, up to Max; what is waited is drawn evenly
+// between nothing and that.
 type Backoff struct{ Base, Max time.Duration }
 
 func (b Backoff) after(attempt int, random float64) time.Duration {

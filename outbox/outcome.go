@@ -9,7 +9,8 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// published takes in what the bus said of a batch. random is from 0 to below 1. What is worth a line in the log is returned.
+// published takes in what the bus said of a batch. random is from 0 to below 1. What is worth a
+// line in the log is returned.
 func (b *board) published(batch []*item, receipts []bus.Receipt, err error, now time.Time, random func() float64) (notes []note) {
 	if len(receipts) != len(batch) {
 		receipts = make([]bus.Receipt, len(batch))
@@ -132,7 +133,8 @@ func (b *board) failed(batch []*item, err error, now time.Time) (notes []note) {
 	return notes
 }
 
-// unanswered makes a row ready again, behind the others: if it alone gets no answer, others find out.
+// unanswered makes a row ready again, behind the others: if it alone gets no answer,
+// others find out.
 func (b *board) unanswered(it *item) {
 	if it.part.lease.Ending {
 		b.putBack(it)
@@ -155,8 +157,9 @@ func (b *board) result(it *item, r Result) {
 // maxSettle is how many rows are marked in one call.
 const maxSettle = 1_000
 
-// toSettle takes what is to be marked next, under the leases as they are now. What is of a lease that is over waits: either it is renewed, and
-// nobody else had the partition, or the partition is lost.
+// toSettle takes what is to be marked next, under the leases as they are now. What is of a
+// lease that is over waits: either it is renewed, and nobody else had the partition, or the
+// partition is lost.
 func (b *board) toSettle(now time.Time) (batch []*item, rs []Result) {
 	var late []*item
 	for len(b.results) > 0 && len(batch) < maxSettle {

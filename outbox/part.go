@@ -28,7 +28,8 @@ func (p *part) over(now time.Time) bool {
 // mayStart tells whether there is enough of the lease left to publish something.
 func (p *part) mayStart(now time.Time, lease time.Duration) bool { return !p.over(now.Add(lease / 10)) }
 
-// adopt takes in what a store answered to Acquire; sent is when it was asked. It tells whether there are rows to look for.
+// adopt takes in what a store answered to Acquire; sent is when it was asked. It tells whether
+// there are rows to look for.
 func (b *board) adopt(leases []Lease, sent time.Time) (fresh bool) {
 	held := make(map[int]bool, len(leases))
 	for _, l := range leases {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// The clock that measures a lease stands still while a machine sleeps; the wall clock tells that others
-// have the partition by now.
+// The clock that measures a lease stands still while a machine sleeps; the wall clock tells that
+// others have the partition by now.
 func TestLeasesEndWhileAMachineSleeps(t *testing.T) {
 	t.Parallel()
 	now := time.Now()

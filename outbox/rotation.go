@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// rotation walks over all hashes that this drainer has, page by page, and begins anew. It keeps no place within a hash, and none from one
-// walk to the next: what commits late is found as well.
+// rotation walks over all hashes that this drainer has, page by page, and begins anew. It keeps no
+// place within a hash, and none from one walk to the next: what commits late is found as well.
 type rotation struct {
 	on    bool
 	walk  uint64 // counts them
@@ -22,7 +22,8 @@ type rotation struct {
 	early bool // next has come nearer since the loader has looked
 }
 
-// load is the reading of a page that is under way. What is settled meanwhile may be on the page, as it was before.
+// load is the reading of a page that is under way. What is settled meanwhile may be on the page, as
+// it was before.
 type load struct {
 	active bool
 	number uint64 // counts them
@@ -32,7 +33,8 @@ type load struct {
 	keys   map[string]struct{}
 }
 
-// nextLoad says what to read now; false: nothing, before the time that it returns or a call of wake.
+// nextLoad says what to read now; false: nothing, before the time that it returns or a
+// call of wake.
 func (b *board) nextLoad(now time.Time) (a Ask, wait time.Duration, ok bool) {
 	r := &b.rotation
 	r.full, r.early = false, false
@@ -156,8 +158,8 @@ func (b *board) loaded(p Page, err error, now time.Time) {
 	}
 }
 
-// refilled goes on with a lane that was asked for. What it has in the store may all be here already, not yet marked: then marking asks again,
-// or the rotation finds more.
+// refilled goes on with a lane that was asked for. What it has in the store may all be here
+// already, not yet marked: then marking asks again, or the rotation finds more.
 func (b *board) refilled(l *lane, n int, err error) {
 	l.asked = false
 	if l.head == nil && len(l.queue) == 0 && err == nil {
@@ -168,7 +170,8 @@ func (b *board) refilled(l *lane, n int, err error) {
 	}
 }
 
-// accept takes in the rows that are new here, are this drainer's, and may go. A row that may not holds back those of its key behind it.
+// accept takes in the rows that are new here, are this drainer's, and may go. A row that may not
+// holds back those of its key behind it.
 func (b *board) accept(p Page, now time.Time) (n int) {
 	stuck := map[string]struct{}{}
 	for i := range p.Rows {
@@ -202,7 +205,8 @@ func (b *board) accept(p Page, now time.Time) (n int) {
 	return n
 }
 
-// known tells whether a row is here, or was and may only be found because the page was being read then.
+// known tells whether a row is here, or was and may only be found because the page was
+// being read then.
 func (b *board) known(r *Row) bool {
 	_, here := b.rows[r.ID]
 	_, settled := b.load.ids[r.ID]
@@ -210,7 +214,8 @@ func (b *board) known(r *Row) bool {
 	return here || settled || failed
 }
 
-// mayGo tells whether a row is due and its topic not held. If not, the rotation looks again when it may.
+// mayGo tells whether a row is due and its topic not held. If not, the rotation looks
+// again when it may.
 func (b *board) mayGo(r *Row, now time.Time) bool {
 	switch {
 	case r.After > 0:

@@ -36,7 +36,8 @@ func (s Status) String() string {
 	return "unknown"
 }
 
-// Row is an event in the outbox. Writers give Event and, if they keep an order of their own, Seq; the store fills in the rest.
+// Row is an event in the outbox. Writers give Event and, if they keep an order of their own, Seq;
+// the store fills in the rest.
 type Row struct {
 	// ID is what the store knows the row by: RowID of the event as a rule.
 	ID string
@@ -84,8 +85,8 @@ const MaxReason = 4 << 10
 // MaxHash is the largest Hash: hashes have 63 bits, so that stores may keep them as signed numbers.
 const MaxHash = math.MaxInt64
 
-// Hash places a row: rows of one key share it. Rows without a key are spread by their id. It never changes, for rows outlive versions
-// of this package.
+// Hash places a row: rows of one key share it. Rows without a key are spread by their id. It never
+// changes, for rows outlive versions of this package.
 func Hash(key, id string) uint64 {
 	text := key
 	if text == "" {
@@ -95,8 +96,8 @@ func Hash(key, id string) uint64 {
 	return binary.BigEndian.Uint64(sum[:8]) >> 1
 }
 
-// Partition returns the hashes, first and last inclusive, of the i-th of n partitions, from 0. Together they are all hashes from 0 to
-// MaxHash, and each is in one.
+// Partition returns the hashes, first and last inclusive, of the i-th of n partitions, from 0.
+// Together they are all hashes from 0 to MaxHash, and each is in one.
 func Partition(i, n int) (first, last uint64) {
 	return bound(i, n), bound(i+1, n) - 1
 }

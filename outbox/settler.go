@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// settle marks what was published, as it accumulates, until published is closed and nothing is left.
+// settle marks what was published, as it accumulates, until published is closed and
+// nothing is left.
 func (d *Drainer) settle(ctx context.Context, published <-chan struct{}) {
 	failures := 0
 	for last := false; ctx.Err() == nil; {

@@ -13,7 +13,8 @@ import (
 type Stats struct {
 	// Partitions that it leases; Ending are those of them that it is about to give back.
 	Partitions, Ending int
-	// Rows in memory, and Bytes, their size. InFlight of them are being published, Unsettled are and wait to be marked.
+	// Rows in memory, and Bytes, their size. InFlight of them are being published, Unsettled are
+	// and wait to be marked.
 	Rows, Bytes, InFlight, Unsettled int
 	// Held is how many topics wait because their events cannot be stored.
 	Held int
@@ -21,8 +22,9 @@ type Stats struct {
 	Sent, Duplicates uint64
 	// Refused is how many attempts were counted; Dead how many rows were given up.
 	Refused, Dead uint64
-	// Fenced is how many rows could not be marked: they were another's by then, or changed. Lost is how many were on their way when
-	// their partition was lost. They are published again, unless that was only the mark of a row since dropped.
+	// Fenced is how many rows could not be marked: they were another's by then, or changed. Lost is
+	// how many were on their way when their partition was lost. They are published again, unless
+	// that was only the mark of a row since dropped.
 	Fenced, Lost uint64
 	// Outages is how often the bus stopped answering.
 	Outages uint64
@@ -47,7 +49,8 @@ func (d *Drainer) Stats() Stats {
 // heldTopics are those whose last event could not be stored.
 func (b *board) heldTopics() []string { return slices.Sorted(maps.Keys(b.topics)) }
 
-// Healthy tells why events may not be published: nil while all is well. Dead rows are no reason; see Admin.Count.
+// Healthy tells why events may not be published: nil while all is well. Dead rows are no reason;
+// see Admin.Count.
 func (d *Drainer) Healthy() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// Topics that are held, and the bus while it does not answer, are tried again after 100 ms, doubling to 5 s.
+// Topics that are held, and the bus while it does not answer, are tried again after 100 ms,
+// doubling to 5 s.
 const (
 	holdBase = 100 * time.Millisecond
 	holdMax  = 5 * time.Second
@@ -30,7 +31,8 @@ func (t topics) held(topic string, now time.Time) bool {
 	return h != nil && now.Before(h.until)
 }
 
-// fail holds a topic, for longer each time. What was on its way when it was held does not count again.
+// fail holds a topic, for longer each time. What was on its way when it was held does
+// not count again.
 func (t topics) fail(topic string, err error, now time.Time) *hold {
 	h := t[topic]
 	if h == nil {
@@ -48,7 +50,8 @@ func (t topics) fail(topic string, err error, now time.Time) *hold {
 	return h
 }
 
-// outage is the time in which the bus does not answer. It costs no attempts; single rows try whether it is over.
+// outage is the time in which the bus does not answer. It costs no attempts; single rows try
+// whether it is over.
 type outage struct {
 	failures int // 0: there is none
 	since    time.Time
@@ -68,7 +71,8 @@ func (o *outage) room(now time.Time, most int) int {
 	return 1
 }
 
-// fail begins or prolongs an outage, and tells whether it has begun. Calls that began before do not count again.
+// fail begins or prolongs an outage, and tells whether it has begun. Calls that began before do
+// not count again.
 func (o *outage) fail(err error, now time.Time, probe bool) (begun bool) {
 	if o.failures > 0 && !probe {
 		return false

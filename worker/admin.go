@@ -23,8 +23,9 @@ type OutboxAdmin struct {
 	client *mongo.Client
 }
 
-// OpenOutbox connects to the outbox in a collection of the URI's database, or "onceish". Empty: OutboxCollection. Where there is none, it makes none:
-// an error says so. name is told to the server. The caller closes it.
+// OpenOutbox connects to the outbox in a collection of the URI's database, or "onceish". Empty:
+// OutboxCollection. Where there is none, it makes none: an error says so. name is told to the
+// server. The caller closes it.
 func OpenOutbox(ctx context.Context, uri, collection, name string) (*OutboxAdmin, error) {
 	if collection == "" {
 		collection = OutboxCollection

@@ -5,7 +5,8 @@ import (
 	"github.com/onceish/onceish/worker/config"
 )
 
-// Configured are the options of Connect that a configuration says: without Embed, Lease, Name and Logger.
+// Configured are the options of Connect that a configuration says: without Embed, Lease,
+// Name and Logger.
 func Configured(c *config.Config) *ConnectOptions {
 	n := &c.NATS
 	return &ConnectOptions{

@@ -31,7 +31,8 @@ type Embedded interface {
 	Close() error
 }
 
-// ConnectOptions say where bus and store are. The zero value has neither a NATS URL nor a server of its own, and is refused.
+// ConnectOptions say where bus and store are. The zero value has neither a NATS URL nor a server of
+// its own, and is refused.
 type ConnectOptions struct {
 	// NATS is the URL of the server, or several separated by commas. Empty: Embed runs one.
 	NATS string
@@ -43,24 +44,30 @@ type ConnectOptions struct {
 	TLS TLSFiles
 	// InboxPrefix is what the subjects of answers begin with. Empty: "_INBOX".
 	InboxPrefix string
-	// Bus are those of the bus. Domain and APIPrefix are also the store's where that is a key-value bucket. Nil: the defaults.
+	// Bus are those of the bus. Domain and APIPrefix are also the store's where that is a key-value
+	// bucket. Nil: the defaults.
 	Bus *natsbus.Options
 	// Bucket is the key-value bucket. Empty: kvdedupe.DefaultBucket.
 	Bucket string
-	// Replicas are those of streams and of a bucket that are made. Zero: 1, and for a bucket as many as the streams have.
+	// Replicas are those of streams and of a bucket that are made. Zero: 1, and for a bucket as
+	// many as the streams have.
 	Replicas int
-	// Mongo is the URI of a MongoDB; its database, or "onceish", gets the collection "dedupe", and outboxes. Empty: marks are kept in a
-	// key-value bucket on the same NATS, and there are no outboxes.
+	// Mongo is the URI of a MongoDB; its database, or "onceish", gets the collection "dedupe",
+	// and outboxes. Empty: marks are kept in a key-value bucket on the same NATS, and there
+	// are no outboxes.
 	Mongo string
-	// Namespace ends the names of the collections, after a dot: where workers on several NATS clusters share a database each cluster needs one of its
-	// own, for an event of one would be taken for the other's that has its topic and id. Empty: the names are as they are.
+	// Namespace ends the names of the collections, after a dot: where workers on several NATS
+	// clusters share a database each cluster needs one of its own, for an event of one would be
+	// taken for the other's that has its topic and id. Empty: the names are as they are.
 	Namespace string
-	// Embed starts or joins a server when there is no URL. It is a function so that only who wants one links a server. Nil: NATS is required.
+	// Embed starts or joins a server when there is no URL. It is a function so that only who wants
+	// one links a server. Nil: NATS is required.
 	Embed func(ctx context.Context, log *slog.Logger) (Embedded, error)
-	// Provision makes streams that are missing. With Embed they always are: there is nobody else to make them.
+	// Provision makes streams that are missing. With Embed they always are: there is nobody else
+	// to make them.
 	Provision bool
-	// Lease is the shortest lease or ack deadline of what will run over the connections: they notice well within it that a server is
-	// frozen. Zero: 30 s.
+	// Lease is the shortest lease or ack deadline of what will run over the connections: they
+	// notice well within it that a server is frozen. Zero: 30 s.
 	Lease time.Duration
 	// Name is told to the servers. Empty: "onceish".
 	Name string
@@ -68,7 +75,8 @@ type ConnectOptions struct {
 	Logger *slog.Logger
 }
 
-// Connections are a worker's clients. They are closed by Close, after everything that uses them has ended.
+// Connections are a worker's clients. They are closed by Close, after everything that uses
+// them has ended.
 type Connections struct {
 	o        ConnectOptions
 	log      *slog.Logger
@@ -87,11 +95,13 @@ type Connections struct {
 	busName, storeName string
 }
 
-// Over returns connections to a bus and a store of the caller's own, such as those in memory for a test. Close leaves them as they are.
+// Over returns connections to a bus and a store of the caller's own, such as those in memory for a
+// test. Close leaves them as they are.
 func Over(b bus.Bus, store dedupe.Store) *Connections { return &Connections{bus: b, store: store} }
 
-// Connect connects to the bus, and to an embedded server if there is no other. It does not retry: what does not answer at the start,
-// within 5 s, or 2 s for each of several URLs, is an error that says where, without credentials. So is a server older than natsbus.OldestServer; of a cluster
+// Connect connects to the bus, and to an embedded server if there is no other. It does not retry:
+// what does not answer at the start, within 5 s, or 2 s for each of several URLs, is an error that
+// says where, without credentials. So is a server older than natsbus.OldestServer; of a cluster
 // only the server that was connected to is looked at. Later on the connection comes back by itself.
 func Connect(ctx context.Context, o *ConnectOptions) (*Connections, error) {
 	c := &Connections{}
@@ -170,8 +180,8 @@ func (c *Connections) embed(ctx context.Context) (string, error) {
 	return c.embedded.URL(), nil
 }
 
-// forgetElsewhere leaves out what is said of another server than the embedded one, which is alone, has no domain, and whose URL is
-// all that it takes to connect.
+// forgetElsewhere leaves out what is said of another server than the embedded one, which is alone,
+// has no domain, and whose URL is all that it takes to connect.
 func (c *Connections) forgetElsewhere() {
 	c.o.Credentials, c.o.NKey, c.o.TLS, c.o.InboxPrefix, c.o.Replicas = "", "", TLSFiles{}, "", 0
 	if c.o.Bus != nil {
@@ -187,10 +197,12 @@ func (c *Connections) Bus() bus.Bus { return c.bus }
 // NATS is the connection to NATS; nil if the bus is another one.
 func (c *Connections) NATS() *nats.Conn { return c.nats }
 
-// Mongo is the client of the MongoDB that keeps the marks; nil if they are kept elsewhere, and before Store and Outbox.
+// Mongo is the client of the MongoDB that keeps the marks; nil if they are kept elsewhere, and
+// before Store and Outbox.
 func (c *Connections) Mongo() *mongo.Client { return c.mongo }
 
-// Database is the one that has the marks: the URI's, or "onceish". Nil if they are kept elsewhere, and before Store and Outbox.
+// Database is the one that has the marks: the URI's, or "onceish". Nil if they are kept elsewhere,
+// and before Store and Outbox.
 func (c *Connections) Database() *mongo.Database { return c.database }
 
 // BusName and StoreName tell people where these are, without credentials.

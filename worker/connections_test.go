@@ -33,7 +33,8 @@ func TestConnectErrorsHideCredentials(t *testing.T) {
 	}
 }
 
-// Whoever starts a worker again after a failure does so when DNS has none: a URI is not wrong because its servers cannot be looked up.
+// Whoever starts a worker again after a failure does so when DNS has none: a URI is not wrong
+// because its servers cannot be looked up.
 func TestDNSFailureIsNoWrongUsage(t *testing.T) {
 	system := net.DefaultResolver
 	defer func() { net.DefaultResolver = system }()

@@ -33,7 +33,8 @@ func newIdentity(t *testing.T, create func() (nkeys.KeyPair, error)) identity {
 	return identity{pair, public}
 }
 
-// withJWT is a server that knows users by JWT, with credentials that have expired and others that have not.
+// withJWT is a server that knows users by JWT, with credentials that have expired and others
+// that have not.
 func withJWT(t *testing.T) (s *natstest.Server, expired, fresh string) {
 	t.Helper()
 	operator, account := newIdentity(t, nkeys.CreateOperator), newIdentity(t, nkeys.CreateAccount)

@@ -13,8 +13,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// diagnose says what to try about an error of connecting. Of several servers the client tells of one, or of none: each is asked again,
-// alone, all at the same time.
+// diagnose says what to try about an error of connecting. Of several servers the client tells of
+// one, or of none: each is asked again, alone, all at the same time.
 func diagnose(at string, o *ConnectOptions, identity []nats.Option, err error) error {
 	urls := strings.Split(at, ",")
 	if len(urls) == 1 {

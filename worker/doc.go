@@ -1,5 +1,5 @@
-// Package worker is a process of one consumer group: its connections, its subscriptions, what runs beside them, signals, drain and
-// exit status.
+// Package worker is a process of one consumer group: its connections, its subscriptions, what runs
+// beside them, signals, drain and exit status.
 //
 // [Main] is all of a worker binary but its handlers:
 //
@@ -10,14 +10,18 @@
 //		})
 //	}
 //
-// A service with a main of its own does the same in parts: [Connect], [New], [Worker.Handle], [Worker.Run], [Connections.Close], with
-// [Signals] and [ExitStatus] if it wants them. A test runs a worker over the bus and the store in memory ([Over]).
+// A service with a main of its own does the same in parts: [Connect], [New], [Worker.Handle],
+// [Worker.Run], [Connections.Close], with [Signals] and [ExitStatus] if it wants them. A test runs
+// a worker over the bus and the store in memory ([Over]).
 //
-// A worker also publishes what is in an outbox in MongoDB, beside its subscriptions or without any: [Connections.Outbox], [Worker.AddDrainer].
+// A worker also publishes what is in an outbox in MongoDB, beside its subscriptions or without any:
+// [Connections.Outbox], [Worker.AddDrainer].
 //
 // # Delivery semantics
 //
-// A worker is consumer.SubscribeExactlyOnce, once for each topic, with a process around it, and promises what that does; its drainers promise what package outbox does. It ends as a
-// whole: when a subscription or an actor ends, the others drain, and what ended first is the error. What is drained
-// is closed afterwards, in this order: subscriptions and actors, drainers, what was deferred, connections.
+// A worker is consumer.SubscribeExactlyOnce, once for each topic, with a process around it, and
+// promises what that does; its drainers promise what package outbox does. It ends as a whole: when
+// a subscription or an actor ends, the others drain, and what ended first is the error. What is
+// drained is closed afterwards, in this order: subscriptions and actors, drainers, what was
+// deferred, connections.
 package worker

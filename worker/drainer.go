@@ -18,10 +18,12 @@ type drainer struct {
 	pastDead bool
 }
 
-// AddDrainer has the rows of an outbox published on the worker's bus, from the start of Run, beside the subscriptions or without any. When the
-// worker drains, it goes on until the subscriptions have; then it finishes what is on its way, and gives its partitions to others. Rows that it has
-// not taken by then are theirs, or the next worker's. Nil options are the default; Logger is the worker's if there is none. What it returns tells of its
-// health. With an Outbox of the worker's connections, events that wait in documents of its database are published as well.
+// AddDrainer has the rows of an outbox published on the worker's bus, from the start of Run, beside
+// the subscriptions or without any. When the worker drains, it goes on until the subscriptions
+// have; then it finishes what is on its way, and gives its partitions to others. Rows that it has
+// not taken by then are theirs, or the next worker's. Nil options are the default; Logger is the
+// worker's if there is none. What it returns tells of its health. With an Outbox of the worker's
+// connections, events that wait in documents of its database are published as well.
 func (w *Worker) AddDrainer(q outbox.Queue, o *outbox.Options) (*outbox.Drainer, error) {
 	var out outbox.Options
 	if o != nil {

@@ -146,7 +146,8 @@ func TestUntilEmptyDoesNotWaitForDeadRows(t *testing.T) {
 	}
 }
 
-// The drainer goes on while the last handlers finish, and gives its partitions back before Run returns.
+// The drainer goes on while the last handlers finish, and gives its partitions back
+// before Run returns.
 func TestDrainerOutlivesSubscriptions(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

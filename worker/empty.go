@@ -7,8 +7,9 @@ import (
 	"github.com/onceish/onceish/consumer"
 )
 
-// empty reports whether there is nothing left for the subscription, on the bus or here: what the bus has dropped while it waited
-// for its retry is only known here. What cannot be asked is not empty.
+// empty reports whether there is nothing left for the subscription, on the bus or here: what
+// the bus has dropped while it waited for its retry is only known here. What cannot be asked
+// is not empty.
 func (s *subscribed) empty(ctx context.Context) bool {
 	if n := s.sub.Stats(); n.InFlight+n.Retrying > 0 {
 		return false
@@ -17,8 +18,9 @@ func (s *subscribed) empty(ctx context.Context) bool {
 	return err == nil && lag == consumer.Lag{}
 }
 
-// empty reports whether all subscriptions, and all outboxes, were empty at one time. A handler may publish to another's topic: what ended while they
-// were asked one by one may have filled again what was empty before. What left an outbox before it was asked is on a topic by then.
+// empty reports whether all subscriptions, and all outboxes, were empty at one time. A handler may
+// publish to another's topic: what ended while they were asked one by one may have filled again
+// what was empty before. What left an outbox before it was asked is on a topic by then.
 func empty(ctx context.Context, subs []subscribed, drainers []*drainer) bool {
 	before := endings(subs)
 	for _, d := range drainers {

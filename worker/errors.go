@@ -11,11 +11,12 @@ import (
 // ErrUsage is returned when what was asked for makes no sense: exit status 2.
 var ErrUsage = commandline.ErrUsage
 
-// ErrUndone is returned by a worker that ran until all was empty (Options.UntilEmpty) when not all was done: events were given up
-// meanwhile, or wait for streams that are not there. Exit status 4.
+// ErrUndone is returned by a worker that ran until all was empty (Options.UntilEmpty) when not all
+// was done: events were given up meanwhile, or wait for streams that are not there. Exit status 4.
 var ErrUndone = errors.New("not all events are done")
 
-// ExitStatus is what a process exits with: 0 done or drained, 1 failed, 2 wrong usage, 3 drain incomplete, 4 empty, and not all done.
+// ExitStatus is what a process exits with: 0 done or drained, 1 failed, 2 wrong usage, 3 drain
+// incomplete, 4 empty, and not all done.
 func ExitStatus(err error) int {
 	switch {
 	case err == nil:

@@ -26,7 +26,8 @@ const (
 	guardArgument  = "guard"
 )
 
-// frozenLease is long: a third of it is how long the store may take to answer after a freeze, on a loaded machine.
+// frozenLease is long: a third of it is how long the store may take to answer after a freeze, on a
+// loaded machine.
 const frozenLease = 6 * time.Second
 
 // The effects of these commands are lines of a file. They take a while after the effect, so that a

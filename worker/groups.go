@@ -26,9 +26,10 @@ type Removed struct {
 	Marks int `json:"marks"`
 }
 
-// RemoveGroup removes all that there is of a group: its consumers on all topics, and its marks and watermarks in the store. A group with
-// members is natsbus.ErrGroupRuns, and stays as it is. One with unsettled events may have members that do not show: sure says that there
-// are none. It may be repeated after an error.
+// RemoveGroup removes all that there is of a group: its consumers on all topics, and its marks and
+// watermarks in the store. A group with members is natsbus.ErrGroupRuns, and stays as it is. One
+// with unsettled events may have members that do not show: sure says that there are none. It may be
+// repeated after an error.
 func (c *Connections) RemoveGroup(ctx context.Context, group string, sure bool) (r Removed, err error) {
 	b, ok := c.bus.(*natsbus.Bus)
 	if !ok {

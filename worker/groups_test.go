@@ -11,7 +11,8 @@ import (
 	"github.com/onceish/onceish/internal/natstest"
 )
 
-// TestGroupWithAMemberKeepsAllItsTopics: nothing of a group is removed while it has a member on one topic.
+// TestGroupWithAMemberKeepsAllItsTopics: nothing of a group is removed while it has a member
+// on one topic.
 func TestGroupWithAMemberKeepsAllItsTopics(t *testing.T) {
 	t.Parallel()
 	c, err := Connect(t.Context(), &ConnectOptions{NATS: natstest.Start(t, nil).URL(), Provision: true})

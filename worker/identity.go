@@ -14,11 +14,13 @@ import (
 type TLSFiles struct {
 	// CA are the authorities that are trusted. Empty: those of the machine.
 	CA string
-	// Certificate and Key are the client's: both, or none. They are read for each connection, so they may be replaced at any time.
+	// Certificate and Key are the client's: both, or none. They are read for each connection, so
+	// they may be replaced at any time.
 	Certificate, Key string
 }
 
-// Config is for clients of TLS; nil if there are no files. It fails where they cannot be read: ErrUsage.
+// Config is for clients of TLS; nil if there are no files. It fails where they cannot be
+// read: ErrUsage.
 func (f TLSFiles) Config() (*tls.Config, error) {
 	if f == (TLSFiles{}) {
 		return nil, nil //nolint:nilnil // the defaults
@@ -73,7 +75,8 @@ func authorities(file string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// identityOptions say who connects to NATS, and whom it trusts. Files that cannot be read are ErrUsage; what is in them is told to nobody.
+// identityOptions say who connects to NATS, and whom it trusts. Files that cannot be read are
+// ErrUsage; what is in them is told to nobody.
 func identityOptions(o *ConnectOptions) (options []nats.Option, err error) {
 	if o.Credentials != "" && o.NKey != "" {
 		return nil, fmt.Errorf("%w: NATS credentials (--nats-creds, NATS_CREDS) and an nkey (--nats-nkey, NATS_NKEY) exclude each other", ErrUsage)

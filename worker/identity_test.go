@@ -42,8 +42,9 @@ func mutual(t *testing.T, c tls.Certificate) *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{c}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert}
 }
 
-// A server that is known by an authority of its own, wants the client's certificate, an nkey and another inbox, and whose JetStream has a
-// domain, is used like any other; what the worker makes there has the names that were asked for.
+// A server that is known by an authority of its own, wants the client's certificate, an nkey and
+// another inbox, and whose JetStream has a domain, is used like any other; what the worker makes
+// there has the names that were asked for.
 func TestConnectSaysWhoItIsAndWhere(t *testing.T) {
 	t.Parallel()
 	own, user := certificate(t), newIdentity(t, nkeys.CreateUser)
@@ -85,7 +86,8 @@ func TestConnectMakesReplicasThatWereAskedFor(t *testing.T) {
 	}
 }
 
-// Certificates and seeds that cannot be used are refused before anybody is asked, and without their contents.
+// Certificates and seeds that cannot be used are refused before anybody is asked, and without
+// their contents.
 func TestConnectTellsWhatIsWrongWithItsFiles(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, nil)

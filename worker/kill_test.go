@@ -41,7 +41,8 @@ func kill() {
 	select {}
 }
 
-// effect publishes an event, once more each time, and writes a line for it, all with what is kept in the directory.
+// effect publishes an event, once more each time, and writes a line for it, all with what is kept
+// in the directory.
 func effect(dir string, plan faulty.Plan) (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
@@ -79,7 +80,8 @@ func effect(dir string, plan faulty.Plan) (err error) {
 	return w.Run(ctx)
 }
 
-// Wherever a worker dies but between the effect and its mark, there is one effect; there, there may be two.
+// Wherever a worker dies but between the effect and its mark, there is one effect; there,
+// there may be two.
 func TestKilledWorkerMakesOneEffect(t *testing.T) {
 	t.Parallel()
 	for death, want := range map[string]int{

@@ -13,18 +13,21 @@ import (
 	"github.com/onceish/onceish/worker/config"
 )
 
-// Main is the main function of a worker binary: it reads flags and environment, connects, calls setup, runs until SIGTERM or SIGINT,
-// drains, closes and exits: 0 drained, 1 failed, 2 wrong usage, 3 drain incomplete, 4 not all events done (--until-empty). --help lists
-// the flags and their variables (NATS_URL, MONGODB_URI, …). Flags such as --concurrency, --attempts, --lease and --rate go before what
-// setup says: for all topics, or as TOPIC=VALUE for one. It needs a NATS server, and keeps marks in MongoDB, or without one in NATS.
+// Main is the main function of a worker binary: it reads flags and environment, connects, calls
+// setup, runs until SIGTERM or SIGINT, drains, closes and exits: 0 drained, 1 failed, 2 wrong
+// usage, 3 drain incomplete, 4 not all events done (--until-empty). --help lists the flags and
+// their variables (NATS_URL, MONGODB_URI, …). Flags such as --concurrency, --attempts, --lease and
+// --rate go before what setup says: for all topics, or as TOPIC=VALUE for one. It needs a NATS
+// server, and keeps marks in MongoDB, or without one in NATS.
 //
 // It does not return. Execute is the same for tests.
 func Main(group string, setup Setup) {
 	os.Exit(Execute(context.Background(), group, os.Args, os.Stdout, os.Stderr, setup)) //nolint:revive // it is the main function of its caller
 }
 
-// Execute is Main without the end of the process: it returns the exit status. args are as in os.Args. While it runs, SIGTERM and SIGINT
-// are caught; the end of ctx does what the first of them does.
+// Execute is Main without the end of the process: it returns the exit status. args are as in
+// os.Args. While it runs, SIGTERM and SIGINT are caught; the end of ctx does what the first
+// of them does.
 func Execute(ctx context.Context, group string, args []string, stdout, stderr io.Writer, setup Setup) int {
 	name := group
 	if len(args) > 0 {
@@ -61,7 +64,8 @@ Exit status: 0 drained, 1 failed, 2 wrong usage, 3 drain incomplete; with --unti
 	}
 }
 
-// mainSections are what a worker binary takes of a worker's configuration: it says itself what it handles.
+// mainSections are what a worker binary takes of a worker's configuration: it says itself
+// what it handles.
 var mainSections = []config.Section{config.SectionNATS, config.SectionMongo, config.SectionDrain, config.SectionLog}
 
 func mainFlags() []cli.Flag {

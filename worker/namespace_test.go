@@ -13,7 +13,8 @@ import (
 	"github.com/onceish/onceish/internal/natstest"
 )
 
-// Workers on two clusters that share a database share neither marks nor outbox rows when each has a namespace.
+// Workers on two clusters that share a database share neither marks nor outbox rows when each
+// has a namespace.
 func TestNamespacesShareNothing(t *testing.T) {
 	t.Parallel()
 	uri := uriOf(t, mongotest.Database(t).Name())

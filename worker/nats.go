@@ -40,7 +40,8 @@ func connectNATS(at string, o *ConnectOptions, log *slog.Logger) (*nats.Conn, er
 	return nc, nil
 }
 
-// timeoutOf is how long each of several servers may take, so that all together take not much longer than one.
+// timeoutOf is how long each of several servers may take, so that all together take not much
+// longer than one.
 func timeoutOf(urls string) time.Duration {
 	n := strings.Count(urls, ",") + 1
 	return max(startTimeout/time.Duration(n), 2*time.Second)
@@ -63,8 +64,8 @@ func natsOptions(at string, o *ConnectOptions, log *slog.Logger) []nats.Option {
 // maxRemembered is how many permissions that lack are told apart.
 const maxRemembered = 1000
 
-// connectionErrors logs what a connection's errors are, and what the user lacks a permission for once:
-// whoever may not do a thing may not do it the next time either.
+// connectionErrors logs what a connection's errors are, and what the user lacks a permission for
+// once: whoever may not do a thing may not do it the next time either.
 type connectionErrors struct {
 	log *slog.Logger
 
@@ -106,7 +107,8 @@ func closeNATS(nc *nats.Conn, may time.Duration) error {
 	return nil
 }
 
-// readable tells whether all URLs, separated by commas, are such. Why one is not is told to nobody: it may say what the password is.
+// readable tells whether all URLs, separated by commas, are such. Why one is not is told to nobody:
+// it may say what the password is.
 func readable(urls string) bool {
 	for s := range strings.SplitSeq(urls, ",") {
 		s = strings.TrimSpace(s)
@@ -121,7 +123,8 @@ func readable(urls string) bool {
 	return true
 }
 
-// readableCredentials tells why a file holds no credentials; what it holds instead is told to nobody. An empty name is none.
+// readableCredentials tells why a file holds no credentials; what it holds instead is told to
+// nobody. An empty name is none.
 func readableCredentials(name string) error {
 	if name == "" {
 		return nil

@@ -26,8 +26,9 @@ var (
 	_ outbox.Watcher = (*Outbox)(nil)
 )
 
-// Outbox is an outbox in the MongoDB of the connections. Drainers of it, in all processes, are woken over NATS when rows are added, and
-// when UpdateOnce of MongoStore has left events in a document. It is safe for concurrent use, and needs no closing.
+// Outbox is an outbox in the MongoDB of the connections. Drainers of it, in all processes, are
+// woken over NATS when rows are added, and when UpdateOnce of MongoStore has left events in a
+// document. It is safe for concurrent use, and needs no closing.
 type Outbox struct {
 	*mongooutbox.Queue
 
@@ -37,8 +38,9 @@ type Outbox struct {
 	log   *slog.Logger
 }
 
-// Outbox makes sure of an outbox in the collection, on the MongoDB of the connections, in the database of marks. Empty: OutboxCollection. Nil options
-// are the default. ConnectOptions.Namespace is a part of its name.
+// Outbox makes sure of an outbox in the collection, on the MongoDB of the connections, in the
+// database of marks. Empty: OutboxCollection. Nil options are the default. ConnectOptions.Namespace
+// is a part of its name.
 func (c *Connections) Outbox(ctx context.Context, collection string, o *mongooutbox.Options) (*Outbox, error) {
 	if collection == "" {
 		collection = OutboxCollection
@@ -104,8 +106,8 @@ func (o *Outbox) Name() string { return o.name }
 // this process: nil while all are moved. The drainer that AddDrainer returned tells of the rows.
 func (o *Outbox) Healthy() error { return o.mover.Healthy() }
 
-// Notify wakes the drainers of all processes, after rows were added. For Add it is called once the transaction has committed; what adds alone does it by itself. It does
-// not block.
+// Notify wakes the drainers of all processes, after rows were added. For Add it is called once the
+// transaction has committed; what adds alone does it by itself. It does not block.
 func (o *Outbox) Notify() {
 	if o.bell == nil {
 		return
@@ -145,7 +147,8 @@ func (o *Outbox) Watch(ctx context.Context, awake func()) error {
 	return o.bell.Watch(ctx, awake)
 }
 
-// A change stream that ended is asked for again after a second, doubling to five minutes: most servers without them will not have them then either.
+// A change stream that ended is asked for again after a second, doubling to five minutes: most
+// servers without them will not have them then either.
 const (
 	streamAgain    = time.Second
 	streamAgainMax = 5 * time.Minute

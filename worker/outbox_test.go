@@ -91,7 +91,8 @@ func beside(t *testing.T, c *Connections, o *outbox.Options) {
 	})
 }
 
-// A row that one process adds is on the bus at once although the drainer, in another one, hardly ever looks for rows.
+// A row that one process adds is on the bus at once although the drainer, in another one, hardly
+// ever looks for rows.
 func TestWritersWakeDrainersOfOtherProcesses(t *testing.T) {
 	t.Parallel()
 	server, db := natstest.Start(t, nil), mongotest.Database(t).Name()
@@ -135,8 +136,8 @@ func TestWritersWakeDrainersOfOtherProcesses(t *testing.T) {
 	}
 }
 
-// A notification by another process wakes the mover too: the events of a document are in the outbox although the mover hardly ever looks for
-// them.
+// A notification by another process wakes the mover too: the events of a document are in the outbox
+// although the mover hardly ever looks for them.
 func TestNotificationsWakeTheMover(t *testing.T) {
 	t.Parallel()
 	server, db := natstest.Start(t, nil), mongotest.Database(t).Name()
@@ -265,7 +266,8 @@ func TestOpenOutboxMakesNone(t *testing.T) {
 	}
 }
 
-// Consume, change, publish: an order's document carries its mark and the event that it brings about, which this worker's outbox publishes.
+// Consume, change, publish: an order's document carries its mark and the event that it brings
+// about, which this worker's outbox publishes.
 func TestChangesOfDocumentsPublishTheirEvents(t *testing.T) {
 	t.Parallel()
 	server, db := natstest.Start(t, nil), mongotest.Database(t)
@@ -323,8 +325,9 @@ func TestChangesOfDocumentsPublishTheirEvents(t *testing.T) {
 	}
 }
 
-// Consume, write, publish in transactions: what a handler writes, the event that it adds and its mark are there together, or none of them is. The
-// server is made a member of a replica set by a proxy, which keeps the writes of a transaction until it is committed.
+// Consume, write, publish in transactions: what a handler writes, the event that it adds and its
+// mark are there together, or none of them is. The server is made a member of a replica set by a
+// proxy, which keeps the writes of a transaction until it is committed.
 func TestTransactionsPublishWhatTheyAdd(t *testing.T) {
 	t.Parallel()
 	server, db := natstest.Start(t, nil), mongotest.Database(t)

@@ -52,7 +52,8 @@ func (l *logLines) until(t *testing.T, text string) []string {
 	}
 }
 
-// A writer that may not wake drainers adds its rows all the same: that it may not is said once, and not with each row.
+// A writer that may not wake drainers adds its rows all the same: that it may not is said once, and
+// not with each row.
 func TestPermissionThatLacksIsLoggedOnce(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, func(o *server.Options) {

@@ -35,8 +35,8 @@ func documented(t *testing.T, first string) string {
 	return string(block[1])
 }
 
-// The permissions that the operations guide lists are enough: a worker with no others handles events, retries and dead-letters them, and the server
-// refuses it nothing.
+// The permissions that the operations guide lists are enough: a worker with no others handles
+// events, retries and dead-letters them, and the server refuses it nothing.
 func TestDocumentedPermissionsAreEnough(t *testing.T) {
 	t.Parallel()
 	name := file(t, "permissions.conf", "authorization: { users: [\n{user: admin, password: x}\n{user: worker, password: x, permissions: {\n"+documented(t, "publish:")+"}}\n] }")

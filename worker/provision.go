@@ -8,7 +8,8 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// provisioning is a publisher that has streams made for topics that have none. Their events are published with the next try.
+// provisioning is a publisher that has streams made for topics that have none. Their events are
+// published with the next try.
 type provisioning struct {
 	bus bus.Bus
 	log *slog.Logger

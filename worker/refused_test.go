@@ -25,7 +25,8 @@ import (
 // secret is what no error may tell.
 const secret = "hunter2"
 
-// refusals is what a worker may meet instead of a server that lets it in, and what the error is to say.
+// refusals is what a worker may meet instead of a server that lets it in, and what the
+// error is to say.
 type refusals map[string]struct {
 	o    ConnectOptions
 	says []string

@@ -14,8 +14,8 @@ import (
 	"github.com/onceish/onceish/outbox"
 )
 
-// A stream that has lost its events still knows their ids for a while: what is republished is stored
-// all the same.
+// A stream that has lost its events still knows their ids for a while: what is republished is
+// stored all the same.
 func TestRepublishStoresWhatAStreamLost(t *testing.T) {
 	t.Parallel()
 	nc := natstest.Start(t, nil).Connect(t)

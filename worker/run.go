@@ -17,16 +17,17 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// Run subscribes the group to its topics and blocks until ctx has ended, a subscription or an actor has, and everything is drained
-// and closed. It is called once.
+// Run subscribes the group to its topics and blocks until ctx has ended, a subscription or an actor
+// has, and everything is drained and closed. It is called once.
 //
 // It ends within the drain time-out and another 5 s, counted from the moment when it begins to
 // drain, whatever hangs: a server, a handler, an actor. What has not ended by then is left behind,
 // and goes with the process.
 //
-// Nil is returned after a complete drain. consumer.ErrDrainIncomplete: handlers were cut off by the drain time-out or by
-// Hurry, did not return, or succeeded and could not be marked; their events come again. Other errors are why it could not
-// subscribe, what ended first, and what could not be closed.
+// Nil is returned after a complete drain. consumer.ErrDrainIncomplete: handlers were cut off by
+// the drain time-out or by Hurry, did not return, or succeeded and could not be marked; their
+// events come again. Other errors are why it could not subscribe, what ended first, and what could
+// not be closed.
 func (w *Worker) Run(ctx context.Context) (err error) {
 	end := newShutdown(w.longestDrain())
 	defer func() {

@@ -186,7 +186,8 @@ func TestDrainedCountsLostClaims(t *testing.T) {
 	})
 }
 
-// What has ended a worker, and then cannot be closed, is said once: the last line of a log says why the worker ended.
+// What has ended a worker, and then cannot be closed, is said once: the last line of a log says why
+// the worker ended.
 func TestRunSaysOnceWhatEndedIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -200,8 +201,8 @@ func TestRunSaysOnceWhatEndedIt(t *testing.T) {
 	})
 }
 
-// TestRunDeadLettersWhatTheStreamDrops: an event that the stream has dropped while it waited for its retry is dead-lettered from memory,
-// and a worker that runs until all is empty waits for that.
+// TestRunDeadLettersWhatTheStreamDrops: an event that the stream has dropped while it waited for
+// its retry is dead-lettered from memory, and a worker that runs until all is empty waits for that.
 func TestRunDeadLettersWhatTheStreamDrops(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 3)

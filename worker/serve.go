@@ -6,12 +6,14 @@ import (
 	"log/slog"
 )
 
-// Setup adds to a worker what it does: subscriptions, drainers, actors, closers. The connections are up. ctx ends when the process is told to end.
+// Setup adds to a worker what it does: subscriptions, drainers, actors, closers. The connections
+// are up. ctx ends when the process is told to end.
 type Setup func(ctx context.Context, w *Worker) error
 
-// Serve is Main without a command line: it connects, calls setup, runs the worker until SIGTERM or SIGINT, ctx's end, or the end of what
-// it runs, and closes the connections. The first signal lets what runs finish, the second (or Options.Hurry) does not. A process that is
-// told to end before it ran has not failed.
+// Serve is Main without a command line: it connects, calls setup, runs the worker until SIGTERM or
+// SIGINT, ctx's end, or the end of what it runs, and closes the connections. The first signal lets
+// what runs finish, the second (or Options.Hurry) does not. A process that is told to end before it
+// ran has not failed.
 func Serve(ctx context.Context, group string, co *ConnectOptions, o *Options, setup Setup) error {
 	var opts Options
 	if o != nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/onceish/onceish/outbox"
 )
 
-// standstillPatience is how long nothing may happen before it is asked why. A stream without a leader
-// looks like a missing one: it must be missing for that long twice.
+// standstillPatience is how long nothing may happen before it is asked why. A stream without a
+// leader looks like a missing one: it must be missing for that long twice.
 const standstillPatience = 10 * time.Second
 
 // standstill finds out that a worker which runs until all is empty waits for streams that are not
@@ -61,8 +61,8 @@ func (s *standstill) look(ctx context.Context) error {
 	return err
 }
 
-// missingTopics are those without a stream that all which is left waits for; none if some of it waits
-// for something else.
+// missingTopics are those without a stream that all which is left waits for; none if some of it
+// waits for something else.
 func (s *standstill) missingTopics(ctx context.Context) []string {
 	missing := make(map[string]bool)
 	for _, sub := range s.subs {

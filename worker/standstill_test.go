@@ -30,7 +30,8 @@ func TestRunUntilEmptyTellsOfDeadLetters(t *testing.T) {
 	})
 }
 
-// choosy is a bus on which the stream of one topic is not there, and another one is refused for a while.
+// choosy is a bus on which the stream of one topic is not there, and another one is
+// refused for a while.
 type choosy struct {
 	bus.Bus
 
@@ -68,7 +69,8 @@ func (c *choosy) Publish(ctx context.Context, events ...bus.Event) ([]bus.Receip
 	return rs, errors.Join(errs...)
 }
 
-// Rows of a topic that has no stream are waited for no longer than there is something else to wait for.
+// Rows of a topic that has no stream are waited for no longer than there is something
+// else to wait for.
 func TestRunUntilEmptyDoesNotWaitForRowsWithoutAStream(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -122,7 +124,8 @@ func TestRunUntilEmptyNamesDeadRowsBesideMissingStreams(t *testing.T) {
 	})
 }
 
-// A dead letter whose topic has lost its stream cannot be stored: the event stays, and is not waited for.
+// A dead letter whose topic has lost its stream cannot be stored: the event stays, and is
+// not waited for.
 func TestRunUntilEmptyDoesNotWaitForALostTopicOfDeadLetters(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -16,8 +16,8 @@ import (
 	mongooutbox "github.com/onceish/onceish/outbox/mongo"
 )
 
-// Worker is a process of one group: its subscriptions, the outboxes that it publishes from, and what runs beside them. Handle, AddDrainer,
-// Add and Defer are called before Run, by one goroutine.
+// Worker is a process of one group: its subscriptions, the outboxes that it publishes from, and
+// what runs beside them. Handle, AddDrainer, Add and Defer are called before Run, by one goroutine.
 type Worker struct {
 	group    string
 	c        *Connections
@@ -37,13 +37,17 @@ type handled struct {
 
 // Options of New. The zero value means the defaults.
 type Options struct {
-	// Drain is the consumer.Options.Drain of subscriptions that have none of their own. Zero: theirs, 25 s.
+	// Drain is the consumer.Options.Drain of subscriptions that have none of their own. Zero:
+	// theirs, 25 s.
 	Drain time.Duration
-	// UntilEmpty ends the run, as ctx does, once the group has settled everything that is on its topics, also what other processes of
-	// the group have in hand and what waits for its next attempt, and everything in its outboxes is published that can be. Run then
-	// returns ErrUndone if events were given up meanwhile. It also does when all that is left waits for streams that are not there.
+	// UntilEmpty ends the run, as ctx does, once the group has settled everything that is on its
+	// topics, also what other processes of the group have in hand and what waits for its next
+	// attempt, and everything in its outboxes is published that can be. Run then returns ErrUndone
+	// if events were given up meanwhile. It also does when all that is left waits for streams that
+	// are not there.
 	UntilEmpty bool
-	// Hurry, once closed, ends the run as ctx does, and cancels the handlers that still run. Nil: they have until the drain time-out.
+	// Hurry, once closed, ends the run as ctx does, and cancels the handlers that still run. Nil:
+	// they have until the drain time-out.
 	Hurry <-chan struct{}
 	// Started is called once the group is subscribed to all topics. Nil: nobody is told.
 	Started func()
@@ -55,7 +59,8 @@ type Options struct {
 type Actor struct {
 	// Name for the log.
 	Name string
-	// Run returns when it has ended by itself or was stopped. When it returns the worker ends, with its error.
+	// Run returns when it has ended by itself or was stopped. When it returns the worker ends,
+	// with its error.
 	Run func() error
 	// Stop is called once, when the worker begins to drain, and does not wait.
 	Stop func(error)
@@ -79,8 +84,9 @@ func New(group string, c *Connections, o *Options) (*Worker, error) {
 	return w, nil
 }
 
-// Handle has the handler make the effect of each event on the topic once for the group, as consumer.SubscribeExactlyOnce does, from the
-// start of Run. The topic may be a pattern. A group has one handler for a topic: topics that overlap are refused by Run.
+// Handle has the handler make the effect of each event on the topic once for the group, as
+// consumer.SubscribeExactlyOnce does, from the start of Run. The topic may be a pattern. A group
+// has one handler for a topic: topics that overlap are refused by Run.
 func (w *Worker) Handle(topic string, h consumer.Handler, o *consumer.Options) {
 	w.handled = append(w.handled, handled{topic: topic, handler: h, options: o})
 }
@@ -88,7 +94,8 @@ func (w *Worker) Handle(topic string, h consumer.Handler, o *consumer.Options) {
 // Add has something run beside the subscriptions.
 func (w *Worker) Add(a Actor) { w.actors = append(w.actors, a) }
 
-// Defer has something closed when Run ends, after everything that runs has stopped; the last first. Its error is Run's.
+// Defer has something closed when Run ends, after everything that runs has stopped; the last first.
+// Its error is Run's.
 func (w *Worker) Defer(closer func() error) { w.closers = append(w.closers, closer) }
 
 // Group is the name of the group.
@@ -108,14 +115,16 @@ func (w *Worker) Outbox(ctx context.Context, collection string, o *mongooutbox.O
 	return w.c.Outbox(ctx, collection, o)
 }
 
-// Database is the one of MongoDB that has the marks: the URI's, or "onceish". Nil if they are kept elsewhere, and before Store and Outbox; in a Setup it
-// is there.
+// Database is the one of MongoDB that has the marks: the URI's, or "onceish". Nil if they are kept
+// elsewhere, and before Store and Outbox; in a Setup it is there.
 func (w *Worker) Database() *mongo.Database { return w.c.Database() }
 
-// MongoStore keeps the marks, for handlers that change documents by its UpdateOnce. It is an error where marks are not kept in MongoDB.
+// MongoStore keeps the marks, for handlers that change documents by its UpdateOnce. It is an error
+// where marks are not kept in MongoDB.
 func (w *Worker) MongoStore(ctx context.Context) (*mongodedupe.Store, error) {
 	return w.c.MongoStore(ctx)
 }
 
-// Mongo is the client of the MongoDB that keeps the marks; nil if they are kept elsewhere. Do not disconnect it.
+// Mongo is the client of the MongoDB that keeps the marks; nil if they are kept elsewhere. Do not
+// disconnect it.
 func (w *Worker) Mongo() *mongo.Client { return w.c.Mongo() }

@@ -41,7 +41,8 @@ func TestWorkerRefusesWhatMakesNoSense(t *testing.T) {
 	}
 }
 
-// What a handler publishes to another subscription of its worker is handled before the worker is empty.
+// What a handler publishes to another subscription of its worker is handled before the
+// worker is empty.
 func TestUntilEmptyWaitsForWhatHandlersPublish(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -65,7 +66,8 @@ func TestUntilEmptyWaitsForWhatHandlersPublish(t *testing.T) {
 	})
 }
 
-// A subscription that cannot begin ends those that have, and what was deferred is closed after them.
+// A subscription that cannot begin ends those that have, and what was deferred is
+// closed after them.
 func TestRunLeavesNothingBehindWhenItCannotSubscribe(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

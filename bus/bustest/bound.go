@@ -43,8 +43,8 @@ func holdsBack(t *testing.T, f *fixture) {
 	f.fetchNone(t, src, watch)
 }
 
-// nackDelayed nacks the first n of all events with the delay, five at a time, which is the bound, and
-// returns the five that were delivered after them.
+// nackDelayed nacks the first n of all events with the delay, five at a time, which is the bound,
+// and returns the five that were delivered after them.
 func (f *fixture) nackDelayed(t *testing.T, n, all int, delay time.Duration) (bus.Source, []*bus.Delivery) {
 	t.Helper()
 	src, ds := f.fill(t)

@@ -34,7 +34,8 @@ func waitsASecond(t *testing.T, f *fixture) {
 	}
 }
 
-// returnsSoon tries more than once: a busy machine may be late now and then, a bus that waits out its second always is.
+// returnsSoon tries more than once: a busy machine may be late now and then, a bus that waits out
+// its second always is.
 func returnsSoon(t *testing.T, f *fixture) {
 	src := f.subscribe(t, "g", nil)
 	var waited time.Duration

@@ -117,7 +117,8 @@ func final(err error) bool {
 	return errors.Is(err, bus.ErrClosed) || errors.Is(err, bus.ErrConsumerLost)
 }
 
-// fetchNone watches that nothing is delivered for so long. What it asked for may stay asked for a while.
+// fetchNone watches that nothing is delivered for so long. What it asked for may stay
+// asked for a while.
 func (f *fixture) fetchNone(t *testing.T, src bus.Source, during time.Duration) {
 	t.Helper()
 	for limit := time.Now().Add(during); ; {

@@ -7,15 +7,18 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// Harness tells the suite how to make a bus and what may be done to it. Only New is required; the cases for a nil
-// function are not run. The functions end the test (t.Fatal) when they fail. They are given the bus that New made.
+// Harness tells the suite how to make a bus and what may be done to it. Only New is required; the
+// cases for a nil function are not run. The functions end the test (t.Fatal) when they fail. They
+// are given the bus that New made.
 type Harness struct {
-	// New makes a bus with one empty stream. What it opens it closes by t.Cleanup; the suite closes its sources before.
+	// New makes a bus with one empty stream. What it opens it closes by t.Cleanup; the suite closes
+	// its sources before.
 	New func(t *testing.T, s Stream) bus.Bus
-	// Run runs one case, for example inside a testing/synctest bubble. Nil: as it is, in parallel to others.
+	// Run runs one case, for example inside a testing/synctest bubble. Nil: as it is, in
+	// parallel to others.
 	Run func(t *testing.T, test func(t *testing.T))
-	// AckWait is the deadline in the cases that wait for one. It must be long beside a round trip under load, for the cases
-	// extend deadlines four times in it. Zero: 1 s.
+	// AckWait is the deadline in the cases that wait for one. It must be long beside a round trip
+	// under load, for the cases extend deadlines four times in it. Zero: 1 s.
 	AckWait time.Duration
 	// Patience is how long the suite waits for what must come. Zero: 10 s, and thrice AckWait.
 	Patience time.Duration
@@ -28,15 +31,17 @@ type Harness struct {
 	Purge func(t *testing.T, b bus.Bus)
 	// DeleteGroup deletes the group's cursor.
 	DeleteGroup func(t *testing.T, b bus.Bus, topic, group string)
-	// Snapshot copies the stream, and returns what puts the copy in the stream's place. The cursors may be copied
-	// with it or not. The bus, and connections to it, are usable again when restore returns.
+	// Snapshot copies the stream, and returns what puts the copy in the stream's place. The
+	// cursors may be copied with it or not. The bus, and connections to it, are usable again when
+	// restore returns.
 	Snapshot func(t *testing.T, b bus.Bus) (restore func(t *testing.T))
-	// Backup copies the stream, and returns what deletes the stream and makes it again from the copy without cursors, under another
-	// time of creation if the bus does not keep it.
+	// Backup copies the stream, and returns what deletes the stream and makes it again from the
+	// copy without cursors, under another time of creation if the bus does not keep it.
 	Backup func(t *testing.T, b bus.Bus) (restore func(t *testing.T))
 	// StepClock sets the clock that stored times are read from.
 	StepClock func(t *testing.T, b bus.Bus, by time.Duration)
-	// Restart stops the server and starts it on what it has stored. The bus is usable again when it returns.
+	// Restart stops the server and starts it on what it has stored. The bus is usable again
+	// when it returns.
 	Restart func(t *testing.T, b bus.Bus)
 }
 
@@ -49,7 +54,8 @@ type Stream struct {
 	// MaxAge and MaxEvents are the stream's limits. Zero: unlimited.
 	MaxAge    time.Duration
 	MaxEvents int
-	// DuplicateWindow is how long message ids are remembered. Zero: two minutes, or anything longer than the case.
+	// DuplicateWindow is how long message ids are remembered. Zero: two minutes, or anything longer
+	// than the case.
 	DuplicateWindow time.Duration
 	// MaxUnsettled is the bound on unsettled deliveries of a group. Zero: bus.DefaultMaxUnsettled.
 	MaxUnsettled int

@@ -80,7 +80,8 @@ func work(ctx context.Context, t *testing.T, src bus.Source, seen *tally) {
 	}
 }
 
-// publishMany publishes in calls of growing size, and checks that the sequences of one publisher grow.
+// publishMany publishes in calls of growing size, and checks that the sequences of one
+// publisher grow.
 func (f *fixture) publishMany(t *testing.T, publisher int) {
 	var es []bus.Event
 	for i := range perPublisher {

@@ -43,7 +43,8 @@ func confirms(t *testing.T, f *fixture) {
 	ack(t, ds...)
 }
 
-// letsGo changes events while they are on their way to the consumer, under the race detector also while confirmations may come.
+// letsGo changes events while they are on their way to the consumer, under the race detector also
+// while confirmations may come.
 func letsGo(t *testing.T, f *fixture) {
 	made := func(i int) bus.Event {
 		e := event(strconv.Itoa(i))

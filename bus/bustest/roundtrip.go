@@ -41,7 +41,8 @@ func (f *fixture) travels(t *testing.T, events ...bus.Event) {
 	ack(t, ds...)
 }
 
-// differ tells how got is not want. An empty Type means the topic, an empty Source the default one: either may arrive.
+// differ tells how got is not want. An empty Type means the topic, an empty Source the default one:
+// either may arrive.
 func differ(got, want bus.Event) error {
 	if want.Type == "" && got.Type == got.Topic {
 		got.Type = ""

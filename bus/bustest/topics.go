@@ -122,7 +122,8 @@ func tellsWorkQueue(t *testing.T, f *fixture) {
 	wantIDs(t, f.fetch(t, src, 1), "3")
 }
 
-// split asks where from would start a new group, and returns which events of the stream that covers, and which not.
+// split asks where from would start a new group, and returns which events of the stream that
+// covers, and which not.
 func (f *fixture) split(t *testing.T, group string, from bus.Start) (covered, rest []string) {
 	t.Helper()
 	start := f.topic(t, "orders.>", group, from).Start
@@ -149,7 +150,8 @@ func (f *fixture) split(t *testing.T, group string, from bus.Start) (covered, re
 	return covered, rest
 }
 
-// resumes subscribes a group at its watermark: it gets the events wanted, beside some that are covered.
+// resumes subscribes a group at its watermark: it gets the events wanted, beside some
+// that are covered.
 func (f *fixture) resumes(t *testing.T, group string, start bus.Position, want []string) {
 	t.Helper()
 	src := f.subscribe(t, group, &bus.SubscribeOptions{Resume: start})

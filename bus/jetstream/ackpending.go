@@ -14,9 +14,9 @@ import (
 )
 
 // The server counts an event that was nacked with a delay against the consumer's max_ack_pending
-// until it is settled, so events that back off for minutes would stop all others of their group. The
-// event stays with the server, its only owner. What gives way is the limit: while events wait, the
-// keeper raises it in steps that all processes of the group share, and lowers it afterwards.
+// until it is settled, so events that back off for minutes would stop all others of their group.
+// The event stays with the server, its only owner. What gives way is the limit: while events wait,
+// the keeper raises it in steps that all processes of the group share, and lowers it afterwards.
 
 const (
 	// defaultAckPendingFactor times MaxUnsettled is the default of Options.MaxAckPending.
@@ -32,8 +32,8 @@ const (
 	lookAfter = 16
 )
 
-// ackPendingSteps are the values that Onceish sets max_ack_pending to: least, its multiples by powers
-// of two, and most.
+// ackPendingSteps are the values that Onceish sets max_ack_pending to: least, its multiples by
+// powers of two, and most.
 type ackPendingSteps struct{ least, most int }
 
 // fit returns the lowest step of which more than half is left beside what waits, or most.
@@ -48,8 +48,8 @@ func (p ackPendingSteps) fit(waiting int) int {
 	return min(limit, p.most)
 }
 
-// keep returns the limit for a consumer that is subscribed to: the present one if the group may have
-// raised it and still needs it.
+// keep returns the limit for a consumer that is subscribed to: the present one if the group may
+// have raised it and still needs it.
 func (p ackPendingSteps) keep(limit, unsettled int) int {
 	if limit < p.least || limit > p.most || p.canLower(limit, unsettled) {
 		return p.fit(unsettled)
@@ -153,9 +153,9 @@ func (f *inFlight) count() (n int, waiting bool) {
 	return len(f.due), now.Before(f.until)
 }
 
-// waiting estimates how many of the consumer's unsettled deliveries wait for the delay of their nak:
-// those that are not in flight here. The server does not tell, so what other processes have in flight
-// counts too, once this one knows of any that wait, or starved says that it gets nothing.
+// waiting estimates how many of the consumer's unsettled deliveries wait for the delay of their
+// nak: those that are not in flight here. The server does not tell, so what other processes have in
+// flight counts too, once this one knows of any that wait, or starved says that it gets nothing.
 func (s *Source) waiting(c *jetstream.ConsumerInfo, starved bool) int {
 	here, some := s.flight.count()
 	here += len(s.in)

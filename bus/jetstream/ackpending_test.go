@@ -47,7 +47,8 @@ func nackAll(t *testing.T, s *Source, n int, delay time.Duration) {
 	}
 }
 
-// The limit is raised while events wait, is not lowered by who subscribes then, and is lowered after.
+// The limit is raised while events wait, is not lowered by who subscribes then, and is
+// lowered after.
 func TestMaxAckPendingFollowsWhatWaits(t *testing.T) {
 	t.Parallel()
 	b, s := openSource(t, &Options{MaxUnsettled: 4, CheckInterval: 20 * time.Millisecond})
@@ -125,8 +126,8 @@ func TestHealthyTellsWhyMaxAckPendingIsNotRaised(t *testing.T) {
 	}
 }
 
-// A process that was started after others filled the limit with events that wait, and died before they
-// raised it, raises it once the deadline of their deliveries has passed.
+// A process that was started after others filled the limit with events that wait, and died before
+// they raised it, raises it once the deadline of their deliveries has passed.
 func TestMaxAckPendingIsRaisedForWhatOthersLeft(t *testing.T) {
 	t.Parallel()
 	b, s := openSource(t, &Options{MaxUnsettled: 4, MaxAckPending: 4})

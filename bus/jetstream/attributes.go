@@ -53,7 +53,8 @@ type found struct {
 	all    bool               // there are no other headers
 }
 
-// find reads attributes. Of several spellings of one, that of headerNames counts, or else the first by the alphabet.
+// find reads attributes. Of several spellings of one, that of headerNames counts, or else the first
+// by the alphabet.
 func find(h nats.Header) (f found) {
 	n := 0
 	for a := attrID; a < attributes && n < len(h); a++ {
@@ -99,8 +100,8 @@ func (f *found) raw(a attribute) string {
 	return vs[0]
 }
 
-// value is an attribute's value: unquoted, then decoded. What decodes to no UTF-8 is refused, as the CloudEvents binding asks:
-// two spellings of one character would be two ids.
+// value is an attribute's value: unquoted, then decoded. What decodes to no UTF-8 is refused, as
+// the CloudEvents binding asks: two spellings of one character would be two ids.
 func (f *found) value(a attribute) (string, error) {
 	if vs := f.values[a]; len(vs) > 0 && !utf8.ValidString(vs[0]) {
 		return f.raw(a), nil // Nothing decoded this: it is kept as it came.

@@ -30,7 +30,8 @@ func benchEvents(from, n int) []bus.Event {
 	return events
 }
 
-// BenchmarkFetchAck fetches and acknowledges, and compares that with the Consume and Ack of nats.go on the same stream.
+// BenchmarkFetchAck fetches and acknowledges, and compares that with the Consume and Ack of nats.go
+// on the same stream.
 func BenchmarkFetchAck(b *testing.B) {
 	w := newWorld(b, nil)
 	n := max(b.N, 50_000)
@@ -113,7 +114,8 @@ func consumeAck(b *testing.B, w *world, name string, n int) time.Duration {
 	return took
 }
 
-// BenchmarkPublish publishes confirmed events, and compares that with the PublishMsgAsync of nats.go.
+// BenchmarkPublish publishes confirmed events, and compares that with the
+// PublishMsgAsync of nats.go.
 func BenchmarkPublish(b *testing.B) {
 	w := newWorld(b, &natsbus.Options{})
 	n := max(b.N, 50_000)
@@ -128,7 +130,8 @@ func BenchmarkPublish(b *testing.B) {
 	b.ReportMetric(theirs.Seconds()/ours.Seconds(), "x-of-nats.go")
 }
 
-// publishLoads has two callers, so that the server has work while one of them waits for the last confirmations of its load.
+// publishLoads has two callers, so that the server has work while one of them waits for the last
+// confirmations of its load.
 func publishLoads(b *testing.B, w *world, from, n int) time.Duration {
 	b.Helper()
 	began := time.Now()

@@ -25,10 +25,11 @@ type Bus struct {
 	pub  publisher
 }
 
-// New makes a Bus on a connection, which stays the caller's. It asks the server nothing. A nil o means the
-// defaults. It warns when the connection may be closed for good some day, for then the process is lost with it: see
-// ConnectionOptions. A server older than OldestServer is ErrServerTooOld; of a cluster only the server that the connection is to at this time is looked at, and none while
-// the connection is down.
+// New makes a Bus on a connection, which stays the caller's. It asks the server nothing. A nil o
+// means the defaults. It warns when the connection may be closed for good some day, for then the
+// process is lost with it: see ConnectionOptions. A server older than OldestServer is
+// ErrServerTooOld; of a cluster only the server that the connection is to at this time is looked
+// at, and none while the connection is down.
 func New(nc *nats.Conn, o *Options) (*Bus, error) {
 	if nc == nil {
 		return nil, errors.New("jetstream: the connection is nil: connect with nats.Connect first")
@@ -50,8 +51,8 @@ func New(nc *nats.Conn, o *Options) (*Bus, error) {
 	return b, nil
 }
 
-// Close ends all Sources and the publishing of this Bus, and leaves the connection open. Close the Sources first: what
-// they have not settled by then is delivered again. Repeated calls do nothing.
+// Close ends all Sources and the publishing of this Bus, and leaves the connection open. Close the
+// Sources first: what they have not settled by then is delivered again. Repeated calls do nothing.
 func (b *Bus) Close() {
 	b.link.close()
 	b.pub.close()

@@ -102,7 +102,8 @@ func (c *call) sent(i int) {
 	c.inFlight++
 }
 
-// confirm settles an event as the server says. It reads none that is settled: once all are, they are the caller's again.
+// confirm settles an event as the server says. It reads none that is settled: once all are, they
+// are the caller's again.
 func (c *call) confirm(i int, m *nats.Msg) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

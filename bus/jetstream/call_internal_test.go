@@ -10,7 +10,8 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// A confirmation may come when Publish has given up: by then the events are the caller's, who may change them. The race detector tells.
+// A confirmation may come when Publish has given up: by then the events are the caller's, who may
+// change them. The race detector tells.
 func TestLateConfirmationReadsNoEvent(t *testing.T) {
 	t.Parallel()
 	events := []bus.Event{{ID: "1", Topic: "t"}}

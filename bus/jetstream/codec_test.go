@@ -219,7 +219,8 @@ func structuredHeader() nats.Header {
 	return nats.Header{contentType: {"application/cloudevents+json"}}
 }
 
-// malformedCase is a structured event that cannot be read: its bytes and what they claim to be stay.
+// malformedCase is a structured event that cannot be read: its bytes and what they
+// claim to be stay.
 func malformedCase(name, data string) decodeCase {
 	return decodeCase{
 		name: name + " is malformed", header: structuredHeader(), data: data, err: true,

@@ -23,7 +23,8 @@ type wanted struct {
 	drops      bool          // the stream drops what no consumer waits for
 }
 
-// consumer makes or finds the durable consumer of a group, and holds what is ours of it to what is wanted.
+// consumer makes or finds the durable consumer of a group, and holds what is ours of it to
+// what is wanted.
 func (b *Bus) consumer(ctx context.Context, stream *jetstream.StreamInfo, w wanted, start jetstream.ConsumerConfig) (info *jetstream.ConsumerInfo, made bool, err error) {
 	name := stream.Config.Name
 	info, err = b.consumerInfo(ctx, name, w.name)
@@ -76,8 +77,9 @@ func (b *Bus) createConsumer(ctx context.Context, stream string, config jetstrea
 	return c.CachedInfo(), nil
 }
 
-// updateConsumer changes what is ours of a consumer and leaves the rest as it was read. The consumer is read again afterwards: when the
-// server was restarted, its first answer to an update has the time of the update as the time of creation.
+// updateConsumer changes what is ours of a consumer and leaves the rest as it was read. The
+// consumer is read again afterwards: when the server was restarted, its first answer to an update
+// has the time of the update as the time of creation.
 func (b *Bus) updateConsumer(ctx context.Context, stream string, w wanted, info *jetstream.ConsumerInfo) (*jetstream.ConsumerInfo, error) {
 	bounded, cancel := b.within(ctx)
 	defer cancel()
@@ -99,8 +101,8 @@ func (w wanted) config(start jetstream.ConsumerConfig) jetstream.ConsumerConfig 
 	return start
 }
 
-// apply sets what is ours and can be changed. Where a group starts and how it acknowledges cannot. What
-// the group raised max_ack_pending to is kept while its unsettled deliveries need it.
+// apply sets what is ours and can be changed. Where a group starts and how it acknowledges cannot.
+// What the group raised max_ack_pending to is kept while its unsettled deliveries need it.
 func (w wanted) apply(c *jetstream.ConsumerConfig, unsettled int) {
 	c.FilterSubject, c.FilterSubjects = w.filter, nil
 	c.AckWait, c.BackOff = w.ackWait, nil
@@ -120,7 +122,8 @@ func (w wanted) filtered(c *jetstream.ConsumerConfig) bool {
 	return c.FilterSubject == w.filter || slices.Equal(c.FilterSubjects, []string{w.filter})
 }
 
-// refuse tells why events would be lost, or never come, over a consumer that is configured like this.
+// refuse tells why events would be lost, or never come, over a consumer that is
+// configured like this.
 func (w wanted) refuse(c *jetstream.ConsumerConfig) error {
 	switch {
 	case c.AckPolicy != jetstream.AckExplicitPolicy:
@@ -144,7 +147,8 @@ func (b *Bus) start(stream *jetstream.StreamInfo, o *bus.SubscribeOptions) (jets
 	c := jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy}
 	switch {
 	case stream.Config.Retention == jetstream.WorkQueuePolicy:
-		// What is left of a work queue is what nobody has acknowledged, and the server takes no other start.
+		// What is left of a work queue is what nobody has acknowledged, and the server takes
+		// no other start.
 		if o.Resume == (bus.Position{}) && o.From != (bus.Start{}) {
 			return c, fmt.Errorf("jetstream: stream %q is a work queue, which can only be read from its start: leave SubscribeOptions.From zero (start: earliest, --start earliest)", stream.Config.Name)
 		}

@@ -80,7 +80,8 @@ func TestConsumerIsUpdated(t *testing.T) {
 	}
 }
 
-// A server that was restarted answers the first update with another time of creation, which must not be taken for another consumer.
+// A server that was restarted answers the first update with another time of creation, which must
+// not be taken for another consumer.
 func TestConsumerIsUpdatedAfterARestart(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)

@@ -2,12 +2,14 @@ package jetstream
 
 import "time"
 
-// credit counts what the server was asked for and has not handed over. The server tells what is left of a pull that
-// ends, but not that a pull was served, nor which pull a delivery belongs to. So the count is one over all pulls, and
-// bounded by what those can still bring that have not passed their time.
+// credit counts what the server was asked for and has not handed over. The server tells what is
+// left of a pull that ends, but not that a pull was served, nor which pull a delivery belongs to.
+// So the count is one over all pulls, and bounded by what those can still bring that have not
+// passed their time.
 //
-// What gets lost (a pull, or a delivery that an old leader did not get confirmed by its replicas) stays in the count for as long as
-// later pulls keep the bound above it. So the count is doubted in time, and whoever asks waits until it is settled.
+// What gets lost (a pull, or a delivery that an old leader did not get confirmed by its replicas)
+// stays in the count for as long as later pulls keep the bound above it. So the count is doubted in
+// time, and whoever asks waits until it is settled.
 type credit struct {
 	owed  int
 	live  []pull // in the order of their sending; may hold served ones
@@ -17,7 +19,8 @@ type credit struct {
 	doubt time.Time
 }
 
-// doubtAfter is how long past the end of the pull that it began with the count is believed, as long as it never comes to zero.
+// doubtAfter is how long past the end of the pull that it began with the count is believed, as long
+// as it never comes to zero.
 const doubtAfter = 3 * time.Second
 
 type pull struct {
@@ -63,8 +66,9 @@ func (c *credit) ended(number uint64, left int) {
 	c.bound()
 }
 
-// doubtful reports whether something may be counted that is lost: all that was asked for should have come, or its end been told, by
-// now; or the count has not been zero for long. Nothing should be asked for until it is.
+// doubtful reports whether something may be counted that is lost: all that was asked for should
+// have come, or its end been told, by now; or the count has not been zero for long. Nothing should
+// be asked for until it is.
 func (c *credit) doubtful(now time.Time) bool {
 	if c.owed == 0 || len(c.live) == 0 {
 		return false

@@ -46,8 +46,8 @@ func TestCredit(t *testing.T) {
 	}
 }
 
-// A server that serves pulls in any order, and tells some ends, is owed no less than is still to come; and once
-// all pulls are past their time, nothing is owed.
+// A server that serves pulls in any order, and tells some ends, is owed no less than is still to
+// come; and once all pulls are past their time, nothing is owed.
 func TestCreditCoversWhatIsToCome(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -102,11 +102,13 @@ func TestCreditCoversWhatIsToCome(t *testing.T) {
 	})
 }
 
-// What was lost is not counted for ever, though the traffic never ceases and every pull is served at once.
+// What was lost is not counted for ever, though the traffic never ceases and every pull is
+// served at once.
 func TestCreditForgetsWhatWasLost(t *testing.T) {
 	t.Parallel()
 	for name, limits := range map[string][]int{
-		// The caller's limit falls below what is lost, so it waits, and rises when it has waited in vain.
+		// The caller's limit falls below what is lost, so it waits, and rises when it has
+		// waited in vain.
 		"waiting in between": {8, 2}, "waiting now and then": {500, 500, 500, 1}, "without a break": {500},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -141,8 +143,8 @@ func TestCreditForgetsWhatWasLost(t *testing.T) {
 	}
 }
 
-// While all that is asked for comes, or its end is told, in time, the count is in doubt only after long traffic without a
-// break, and no longer than it takes to come to zero.
+// While all that is asked for comes, or its end is told, in time, the count is in doubt only after
+// long traffic without a break, and no longer than it takes to come to zero.
 func TestCreditIsNotDoubtedWithoutReason(t *testing.T) {
 	t.Parallel()
 	var c credit

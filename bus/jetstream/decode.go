@@ -13,10 +13,11 @@ import (
 
 var errNoID = errors.New("a CloudEvent without an id")
 
-// decode reads a message as an event: a CloudEvent in structured mode if its content type says so, in binary mode if it has an
-// id or a specversion among its headers, and a plain message otherwise. The headers become the event's. What
-// claims to be a CloudEvent and is none comes back with its bytes, and why. With envelopes, structured mode is also recognised by the
-// data, where no header says what it is.
+// decode reads a message as an event: a CloudEvent in structured mode if its content type says so,
+// in binary mode if it has an id or a specversion among its headers, and a plain message otherwise.
+// The headers become the event's. What claims to be a CloudEvent and is none comes back with its
+// bytes, and why. With envelopes, structured mode is also recognised by the data, where no header
+// says what it is.
 func decode(m *nats.Msg, stream string, a arrival, envelopes bool) (bus.Event, error) {
 	f := find(m.Header)
 	var event bus.Event
@@ -73,7 +74,8 @@ func parseTime(s string) time.Time {
 	return t
 }
 
-// positionID is the ID of an event that brings none: redeliveries of it are recognised, republications are not.
+// positionID is the ID of an event that brings none: redeliveries of it are recognised,
+// republications are not.
 func positionID(stream string, a arrival) string {
 	id := make([]byte, 0, len(stream)+41)
 	id = strconv.AppendUint(append(append(id, stream...), ':'), a.sequence, 10)

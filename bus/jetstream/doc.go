@@ -3,44 +3,51 @@
 //	nc, err := nats.Connect(url, jetstream.ConnectionOptions(0)...)
 //	b, err := jetstream.New(nc, nil)
 //
-// The connection stays the caller's: it is never closed here, and whoever opened it closes it after [Bus.Close]. The server is
-// nats-server 2.11.0 or later, see [OldestServer].
+// The connection stays the caller's: it is never closed here, and whoever opened it closes it after
+// [Bus.Close]. The server is nats-server 2.11.0 or later, see [OldestServer].
 //
 // # The connection
 //
-// What nats.Connect does by default ends a consumer or repeats its work: it gives up after 60 reconnects, and after the second login
-// that a server refuses, as while its accounts are reloaded; and it takes six minutes to notice that a server is frozen, while
-// leases and deadlines end after 30 s. [ConnectionOptions] avoid all of that. [New] and Subscribe warn where a connection does not.
+// What nats.Connect does by default ends a consumer or repeats its work: it gives up after 60
+// reconnects, and after the second login that a server refuses, as while its accounts are
+// reloaded; and it takes six minutes to notice that a server is frozen, while leases and deadlines
+// end after 30 s. [ConnectionOptions] avoid all of that. [New] and Subscribe warn where a
+// connection does not.
 //
 // # Delivery semantics
 //
-// As in package bus: at least once, one durable pull consumer per (group, topic), see [ConsumerName]. Events travel in
-// the CloudEvents binding for NATS, written in binary mode and read in binary and structured mode. A plain message is
-// an event too: its ID is its Nats-Msg-Id, or else its position. What claims to be a CloudEvent and cannot be read as
-// one is delivered with Delivery.Malformed set.
+// As in package bus: at least once, one durable pull consumer per (group, topic), see
+// [ConsumerName]. Events travel in the CloudEvents binding for NATS, written in binary mode and
+// read in binary and structured mode. A plain message is an event too: its ID is its Nats-Msg-Id,
+// or else its position. What claims to be a CloudEvent and cannot be read as one is delivered with
+// Delivery.Malformed set.
 //
-// What the server has stored for itself (a marker in the place of an event that it removed, a schedule of what it is to publish) is
-// delivered with Delivery.ServerMessage set, and consumers acknowledge it unrun. A rollup, a counter's increment, a message of a
-// batch and a deletion in a key-value bucket are events: a client published them.
+// What the server has stored for itself (a marker in the place of an event that it removed, a
+// schedule of what it is to publish) is delivered with Delivery.ServerMessage set, and consumers
+// acknowledge it unrun. A rollup, a counter's increment, a message of a batch and a deletion in a
+// key-value bucket are events: a client published them.
 //
-// Servers from 2.11 to 2.12 store the header Traceparent as traceparent, whatever the case of its letters.
+// Servers from 2.11 to 2.12 store the header Traceparent as traceparent, whatever the case
+// of its letters.
 //
-// Settlements are plain publishes that nobody confirms. While the connection is down, and until the consumer behind it
-// was looked at again, acks and terms are kept and naks and extensions are refused: a late ack settles an event
-// that is done, but a late nak or extension moves a delivery that may be somebody else's by then.
+// Settlements are plain publishes that nobody confirms. While the connection is down, and until the
+// consumer behind it was looked at again, acks and terms are kept and naks and extensions are
+// refused: a late ack settles an event that is done, but a late nak or extension moves a delivery
+// that may be somebody else's by then.
 //
 // An event that was nacked with a delay stays unsettled on the server, which counts it against the
 // consumer's max_ack_pending. A Source raises that while such events wait, up to
 // Options.MaxAckPending, and lowers it afterwards.
 //
-// [bus.ErrConsumerLost] is returned when the consumer or its stream was deleted, made anew, or restored from a
-// copy so that sequences went back. Subscribing again makes the consumer anew from SubscribeOptions.Resume,
-// or finds the one that another process made.
+// [bus.ErrConsumerLost] is returned when the consumer or its stream was deleted, made anew, or
+// restored from a copy so that sequences went back. Subscribing again makes the consumer anew from
+// SubscribeOptions.Resume, or finds the one that another process made.
 //
 // # Permissions
 //
-// A user that may do everything for one account needs no thought. With Options.BindOnly nothing is ever made or changed,
-// and these are enough, S being the stream, C the consumer, and _INBOX the connection's inbox prefix:
+// A user that may do everything for one account needs no thought. With Options.BindOnly nothing is
+// ever made or changed, and these are enough, S being the stream, C the consumer, and _INBOX the
+// connection's inbox prefix:
 //
 //	publish    $JS.API.STREAM.NAMES            (not with Options.Stream)
 //	publish    $JS.API.STREAM.INFO.S
@@ -49,6 +56,7 @@
 //	publish    $JS.ACK.S.C.>                   ($JS.ACK.*.*.S.C.> where the server uses the newer form)
 //	subscribe  _INBOX.>
 //
-// Without BindOnly, single messages are read after a reconnect and where a group goes on, to see whether the stream is
-// the same: publish $JS.API.STREAM.MSG.GET.S. A user that may not do that loses Options.APITimeout and that check.
+// Without BindOnly, single messages are read after a reconnect and where a group goes on, to see
+// whether the stream is the same: publish $JS.API.STREAM.MSG.GET.S. A user that may not do that
+// loses Options.APITimeout and that check.
 package jetstream

@@ -10,8 +10,9 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// encoder writes events as CloudEvents in binary mode. It is used for one event after the other, by one goroutine: events come by the
-// million, and the client keeps nothing of a message that it has sent.
+// encoder writes events as CloudEvents in binary mode. It is used for one event after the
+// other, by one goroutine: events come by the million, and the client keeps nothing of a
+// message that it has sent.
 type encoder struct {
 	msg    nats.Msg
 	values []string // of the attributes

@@ -18,7 +18,8 @@ import (
 	"github.com/onceish/onceish/internal/proxy"
 )
 
-// traffic publishes events and acknowledges deliveries until it is told to stop, across whatever happens meanwhile.
+// traffic publishes events and acknowledges deliveries until it is told to stop, across whatever
+// happens meanwhile.
 type traffic struct {
 	mu       sync.Mutex
 	stored   map[string]bool // confirmed

@@ -79,9 +79,9 @@ func (s *Source) arrived(got *batch) {
 // pipelined is the least limit of which Fetch hands out no more than a share at once.
 const pipelined = 64
 
-// share is how much of what has arrived a call hands out. The caller works on it while the server answers the next pull:
-// that takes something that is owed still when the next call comes, for no call may ask for more than
-// its limit beyond what it hands out.
+// share is how much of what has arrived a call hands out. The caller works on it while the server
+// answers the next pull: that takes something that is owed still when the next call comes, for no
+// call may ask for more than its limit beyond what it hands out.
 func share(limit int) int {
 	if limit < pipelined {
 		return inboxSize
@@ -145,8 +145,8 @@ func (got *batch) settler(s *Source, reply string, sequence uint64) *settler {
 	return &got.settlers[len(got.settlers)-1]
 }
 
-// recent remembers what time the latest sequences were stored at. After a stream was restored from an older copy, a
-// sequence comes again with another one.
+// recent remembers what time the latest sequences were stored at. After a stream was restored from
+// an older copy, a sequence comes again with another one.
 type recent [1024]struct {
 	sequence uint64
 	stored   int64

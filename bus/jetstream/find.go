@@ -20,8 +20,9 @@ var _ bus.Finder = (*Bus)(nil)
 // findsAtOnce is how many events are looked up at the same time.
 const findsAtOnce = 32
 
-// Find implements bus.Finder. It asks the stream's leader, for a replica may be behind, with one request for each position, which
-// takes the permission to publish to $JS.API.STREAM.MSG.GET.<stream>. With Options.BindOnly it is errors.ErrUnsupported.
+// Find implements bus.Finder. It asks the stream's leader, for a replica may be behind, with one
+// request for each position, which takes the permission to publish to
+// $JS.API.STREAM.MSG.GET.<stream>. With Options.BindOnly it is errors.ErrUnsupported.
 func (b *Bus) Find(ctx context.Context, at []bus.Position) ([]time.Time, error) {
 	out := make([]time.Time, len(at))
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -65,7 +66,8 @@ func (b *Bus) Get(ctx context.Context, at bus.Position) (bus.Event, error) {
 		arrival{sequence: m.Sequence, stored: m.Time.UnixNano()}, b.o.Envelopes)
 }
 
-// answered tells why a request for a message was not answered. One that is not permitted is errors.ErrUnsupported.
+// answered tells why a request for a message was not answered. One that is not permitted
+// is errors.ErrUnsupported.
 func (b *Bus) answered(doing, stream string, err error) error {
 	if err == nil {
 		return nil

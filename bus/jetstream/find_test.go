@@ -70,8 +70,8 @@ func TestConsumerResumesBySequence(t *testing.T) {
 	}
 }
 
-// A consumer that is deleted when nobody asks is set to stay; where it may not be changed, and its stream keeps events for consumers
-// alone, it is refused.
+// A consumer that is deleted when nobody asks is set to stay; where it may not be changed, and its
+// stream keeps events for consumers alone, it is refused.
 func TestConsumerStaysWhileNobodyAsks(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
@@ -101,7 +101,8 @@ func TestConsumerStaysWhileNobodyAsks(t *testing.T) {
 	}
 }
 
-// What is handled in time is not counted as lost, however much the stream drops; what is not is counted.
+// What is handled in time is not counted as lost, however much the stream drops; what is
+// not is counted.
 func TestLossIsOfWhatIsNotHandled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)

@@ -16,11 +16,14 @@ import (
 type Group struct {
 	Name, Topic      string
 	Stream, Consumer string
-	// Pending is how many events were never delivered to the group, Unsettled how many were delivered and are not acknowledged.
+	// Pending is how many events were never delivered to the group, Unsettled how many were
+	// delivered and are not acknowledged.
 	Pending, Unsettled uint64
-	// Pulls is how many requests for events wait at the server: none if the group has no members, or if they take no more now.
+	// Pulls is how many requests for events wait at the server: none if the group has no members,
+	// or if they take no more now.
 	Pulls int
-	// Idle is how long ago an event was delivered or acknowledged. Zero: never, or before the server was started.
+	// Idle is how long ago an event was delivered or acknowledged. Zero: never, or before the
+	// server was started.
 	Idle time.Duration
 }
 
@@ -33,8 +36,9 @@ const (
 	metadataTopic = "onceish.topic"
 )
 
-// Groups returns the groups whose consumers Onceish has made, on all streams that the user may list, by name and topic. Those of a group
-// whose name has other characters than letters, digits, '-' and '_', and that an older version made, are not found. It takes
+// Groups returns the groups whose consumers Onceish has made, on all streams that the user may
+// list, by name and topic. Those of a group whose name has other characters than letters,
+// digits, '-' and '_', and that an older version made, are not found. It takes
 // $JS.API.STREAM.NAMES and $JS.API.CONSUMER.LIST.>.
 func (b *Bus) Groups(ctx context.Context) ([]Group, error) {
 	streams, err := b.streamNames(ctx, "")
@@ -97,8 +101,9 @@ func groupOf(info *jetstream.ConsumerInfo) (g Group, ok bool) {
 	return g, true
 }
 
-// Busy returns ErrGroupRuns, with the reason, if the group has members, or may have: requests for events wait, or events are not settled. The latter
-// is no reason for somebody who is sure that there are none.
+// Busy returns ErrGroupRuns, with the reason, if the group has members, or may have: requests for
+// events wait, or events are not settled. The latter is no reason for somebody who is sure that
+// there are none.
 func (g *Group) Busy(sure bool) error {
 	switch {
 	case g.Pulls > 0:
@@ -110,9 +115,11 @@ func (g *Group) Busy(sure bool) error {
 	return nil
 }
 
-// RemoveGroup deletes a group's consumer, for good: the group is new on the topic afterwards, but for what a dedupe store remembers. While
-// requests for events wait, it returns ErrGroupRuns: a member would make the consumer again. A group with unsettled events may have
-// members that run them and take no more: it is ErrGroupRuns too, unless sure says that there are none. What is gone already is no error.
+// RemoveGroup deletes a group's consumer, for good: the group is new on the topic afterwards, but
+// for what a dedupe store remembers. While requests for events wait, it returns ErrGroupRuns: a
+// member would make the consumer again. A group with unsettled events may have members that run
+// them and take no more: it is ErrGroupRuns too, unless sure says that there are none. What is gone
+// already is no error.
 func (b *Bus) RemoveGroup(ctx context.Context, g Group, sure bool) error {
 	info, err := b.consumerInfo(ctx, g.Stream, g.Consumer)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {

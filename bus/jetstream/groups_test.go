@@ -11,7 +11,8 @@ import (
 	natsbus "github.com/onceish/onceish/bus/jetstream"
 )
 
-// Groups are listed under their own names, whatever these are, with what waits for them; consumers of others are none.
+// Groups are listed under their own names, whatever these are, with what waits for them; consumers
+// of others are none.
 func TestGroupsAreListedWithWhatWaits(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
@@ -101,7 +102,8 @@ func TestGroupThatWaitsForEventsIsNotRemoved(t *testing.T) {
 	<-next
 }
 
-// On a work queue an event has one group: whoever comes second is told who has its events, and what to do.
+// On a work queue an event has one group: whoever comes second is told who has its events,
+// and what to do.
 func TestSecondGroupOnAWorkQueueIsToldWhoHasItsEvents(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)

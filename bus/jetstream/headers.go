@@ -10,15 +10,16 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// What a header is to us. Whatever is read as a plain one can be published again, so that a copy of any
-// event can be stored.
+// What a header is to us. Whatever is read as a plain one can be published again, so that a copy of
+// any event can be stored.
 const (
 	contentType   = "Content-Type"
 	cloudEvents   = "application/cloudevents"
 	cloudEventsJS = cloudEvents + "+json"
 )
 
-// publishable tells why a header of an event cannot be published: the wire would change it, or it means something else there.
+// publishable tells why a header of an event cannot be published: the wire would change it, or it
+// means something else there.
 func publishable(name string, values []string) error {
 	switch {
 	case !legalHeader(name):

@@ -6,8 +6,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// maxOwed bounds what a Source asks for at once, so that its channel holds all that can come: nats.go
-// drops what does not fit.
+// maxOwed bounds what a Source asks for at once, so that its channel holds all that can come:
+// nats.go drops what does not fit.
 const (
 	maxOwed   = 4_096
 	inboxSize = 4 * maxOwed
@@ -19,8 +19,9 @@ type inbox struct {
 	sub    *nats.Subscription
 }
 
-// listen subscribes an inbox in place of the one there was. That one stays until the next replacement: a pull may have been sent
-// just before, and what nobody listens to any more the server drops without a word.
+// listen subscribes an inbox in place of the one there was. That one stays until the next
+// replacement: a pull may have been sent just before, and what nobody listens to any more the
+// server drops without a word.
 func (s *Source) listen() error {
 	prefix := s.b.nc.NewInbox() + "."
 	sub, err := s.b.nc.ChanSubscribe(prefix+"*", s.in)

@@ -26,8 +26,8 @@ type watch struct {
 	retry   time.Time // when that may be tried again
 }
 
-// keep looks after the consumer: when the link changed, when Fetch raised an alarm, and when nothing was delivered for
-// a while though it was asked for.
+// keep looks after the consumer: when the link changed, when Fetch raised an alarm, and when
+// nothing was delivered for a while though it was asked for.
 func (s *Source) keep(ctx context.Context) {
 	defer close(s.done)
 	w := watch{since: time.Now()}
@@ -127,18 +127,21 @@ func (s *Source) examine(ctx context.Context, state *linkState) (*jetstream.Cons
 	return consumer, nil
 }
 
-// blur bounds by how much a consumer's time of creation differs, once its server has started again, from what was told before: on
-// servers without exactCreation it is then that of its file, which was made in the same request.
+// blur bounds by how much a consumer's time of creation differs, once its server has started again,
+// from what was told before: on servers without exactCreation it is then that of its file, which
+// was made in the same request.
 const blur = 50 * time.Millisecond
 
-// madeAt reports whether a consumer of this name, created then, is the one that the Source was opened on.
+// madeAt reports whether a consumer of this name, created then, is the one that the Source
+// was opened on.
 func (s *Source) madeAt(created time.Time) bool {
 	late := created.Sub(s.created)
 	return late == 0 || 0 < late && late < blur && older(s.b.nc.ConnectedServerVersion(), exactCreation)
 }
 
-// compare returns ErrConsumerLost if another event lies where one was delivered from. Where there is none, or none may be read, that
-// proves nothing. An answer that did not come is an error: what is held is not sent until it is known whose it would be.
+// compare returns ErrConsumerLost if another event lies where one was delivered from. Where there
+// is none, or none may be read, that proves nothing. An answer that did not come is an error: what
+// is held is not sent until it is known whose it would be.
 func (s *Source) compare(ctx context.Context, a arrival) error {
 	m, err := s.b.message(ctx, bus.Position{Stream: s.incarnation, Sequence: a.sequence})
 	switch {
@@ -152,7 +155,8 @@ func (s *Source) compare(ctx context.Context, a arrival) error {
 	return nil
 }
 
-// diagnose tells from the consumer why nothing comes, and what can be done here is done: the inbox is made anew.
+// diagnose tells from the consumer why nothing comes, and what can be done here is done: the inbox
+// is made anew.
 func (s *Source) diagnose(c *jetstream.ConsumerInfo, w *watch, quiet bool) time.Duration {
 	dead := s.silent.Swap(false)
 	var trouble error

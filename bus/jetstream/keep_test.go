@@ -88,8 +88,8 @@ func TestPullOutlivesItsInbox(t *testing.T) {
 	}
 }
 
-// A pull that got lost, as happens when the consumer's leader changes, does not slow down what comes after it, though every later
-// pull is served; and the inbox, which is alive, stays.
+// A pull that got lost, as happens when the consumer's leader changes, does not slow down what
+// comes after it, though every later pull is served; and the inbox, which is alive, stays.
 func TestLostPullDoesNotSlowDownLaterOnes(t *testing.T) {
 	t.Parallel()
 	b, s := openSource(t, &Options{CheckInterval: time.Hour})

@@ -10,8 +10,9 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// link watches a connection that belongs to somebody else. Its state is replaced whenever the connection goes down,
-// comes up, or did both unseen: who remembers a state can tell by comparing pointers that nothing happened since.
+// link watches a connection that belongs to somebody else. Its state is replaced whenever the
+// connection goes down, comes up, or did both unseen: who remembers a state can tell by comparing
+// pointers that nothing happened since.
 type link struct {
 	nc    *nats.Conn
 	state atomic.Pointer[linkState]

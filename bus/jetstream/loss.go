@@ -9,11 +9,12 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// loss counts, from above, what a stream dropped before a group saw it. The server does not say which
-// events a group has handled, but how far it has come, and how many deliveries that took. What was
-// dropped beyond there is lost. Of what was passed between two looks, all that was not delivered is lost:
-// that is exact where every event of the stream is the group's and nothing was redelivered. Elsewhere it
-// is at most what is gone from the stream, some of which may have been handled before.
+// loss counts, from above, what a stream dropped before a group saw it. The server does not say
+// which events a group has handled, but how far it has come, and how many deliveries that took.
+// What was dropped beyond there is lost. Of what was passed between two looks, all that was not
+// delivered is lost: that is exact where every event of the stream is the group's and nothing was
+// redelivered. Elsewhere it is at most what is gone from the stream, some of which may have been
+// handled before.
 type loss struct {
 	mu     sync.Mutex
 	looked bool
@@ -46,8 +47,8 @@ func newLook(stream *jetstream.StreamInfo, consumer *jetstream.ConsumerInfo, aga
 
 func (l *look) gone() uint64 { return l.before + l.inside }
 
-// begin takes the first look. A consumer that was made to resume after a sequence has missed what is gone since; deleted is how much
-// of that lies inside of the stream.
+// begin takes the first look. A consumer that was made to resume after a sequence has missed what
+// is gone since; deleted is how much of that lies inside of the stream.
 func (l *loss) begin(stream *jetstream.StreamInfo, consumer *jetstream.ConsumerInfo, resume, deleted uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

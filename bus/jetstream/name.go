@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// ConsumerName is the durable consumer of a group on a topic: readable, legal everywhere ([A-Za-z0-9_-]), and
-// different for different (group, topic).
+// ConsumerName is the durable consumer of a group on a topic: readable, legal everywhere
+// ([A-Za-z0-9_-]), and different for different (group, topic).
 func ConsumerName(group, topic string) string {
 	return readable(group) + "-" + readable(topic) + "-" + fingerprint(group, topic)
 }
 
-// StreamName is the stream that is made for a topic unless Provision.Name says otherwise. It is different for
-// different topics.
+// StreamName is the stream that is made for a topic unless Provision.Name says otherwise. It is
+// different for different topics.
 func StreamName(topic string) string {
 	return readable(topic) + "-" + fingerprint(topic)
 }
@@ -36,8 +36,8 @@ func plainByte(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_'
 }
 
-// fingerprint tells lists of strings apart: 80 bits, in letters of one case, for file systems that do not
-// tell cases apart.
+// fingerprint tells lists of strings apart: 80 bits, in letters of one case, for file systems that
+// do not tell cases apart.
 func fingerprint(parts ...string) string {
 	h := sha256.New()
 	for _, p := range parts {

@@ -13,28 +13,33 @@ import (
 type Options struct {
 	// Logger is told what somebody should look at. Nil: slog.Default().
 	Logger *slog.Logger
-	// APIPrefix is the prefix of the JetStream API where an account imports it under another one. Empty: "$JS.API".
+	// APIPrefix is the prefix of the JetStream API where an account imports it under another one.
+	// Empty: "$JS.API".
 	APIPrefix string
 	// Domain is the JetStream domain to talk to. Empty: the server's own. Excludes APIPrefix.
 	Domain string
-	// Stream is where to look first for a topic. It saves the permission to list streams, chooses where a pattern matches
-	// several, and is the only way to a mirror. A topic that is not in it is looked up. Empty: all topics are.
+	// Stream is where to look first for a topic. It saves the permission to list streams, chooses
+	// where a pattern matches several, and is the only way to a mirror. A topic that is not in it
+	// is looked up. Empty: all topics are.
 	Stream string
-	// Provision, if not nil, lets Subscribe and Topic make a stream that is missing. Nil: ErrNoStream.
+	// Provision, if not nil, lets Subscribe and Topic make a stream that is missing.
+	// Nil: ErrNoStream.
 	Provision *Provision
-	// BindOnly makes and changes nothing on the server: consumers must be there, made by an administrator.
+	// BindOnly makes and changes nothing on the server: consumers must be there, made by
+	// an administrator.
 	BindOnly bool
-	// Envelopes reads a message as a CloudEvent in structured mode if its data is a JSON object with specversion, id, source and type,
-	// and no header says what it is: so the CloudEvents SDK for Go writes them on NATS. It is off by default, because a plain message
-	// whose data looks like this would change its identity with it: decide before a group begins.
+	// Envelopes reads a message as a CloudEvent in structured mode if its data is a JSON object
+	// with specversion, id, source and type, and no header says what it is: so the CloudEvents SDK
+	// for Go writes them on NATS. It is off by default, because a plain message whose data looks
+	// like this would change its identity with it: decide before a group begins.
 	Envelopes bool
-	// MaxUnsettled is how many deliveries of a group may be in flight at once. While events wait for
-	// the delay of their nak, each process may have that many in flight. Zero:
-	// bus.DefaultMaxUnsettled.
+	// MaxUnsettled is how many deliveries of a group may be in flight at once. While
+	// events wait for the delay of their nak, each process may have that many in flight.
+	// Zero: bus.DefaultMaxUnsettled.
 	MaxUnsettled int
 	// MaxAckPending is up to how many unsettled deliveries max_ack_pending of a group's consumer is
-	// raised while events wait for the delay of their nak. Equal to MaxUnsettled, it is never raised.
-	// Zero: 10 times MaxUnsettled, which was measured (docs/adr/0025).
+	// raised while events wait for the delay of their nak. Equal to MaxUnsettled, it is never
+	// raised. Zero: 10 times MaxUnsettled, which was measured (docs/adr/0025).
 	MaxAckPending int
 	// PublishWindow is how many events may be on their way to the server at once. Zero: 4,000.
 	PublishWindow int
@@ -46,7 +51,8 @@ type Options struct {
 	CheckInterval time.Duration
 }
 
-// Provision is how streams are made: on file, with limits retention. The zero value means the defaults.
+// Provision is how streams are made: on file, with limits retention. The zero value means
+// the defaults.
 type Provision struct {
 	// Name of the stream. Empty: derived from the topic, see StreamName.
 	Name string
@@ -56,7 +62,8 @@ type Provision struct {
 	Replicas int
 	// MaxAge is how long events are kept. Zero: for ever.
 	MaxAge time.Duration
-	// Duplicates is how long the server remembers message ids. Zero: 2 min, or MaxAge if that is shorter.
+	// Duplicates is how long the server remembers message ids. Zero: 2 min, or MaxAge if
+	// that is shorter.
 	Duplicates time.Duration
 }
 

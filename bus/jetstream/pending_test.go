@@ -9,7 +9,8 @@ import (
 	"github.com/onceish/onceish/internal/natstest"
 )
 
-// What the server has confirmed is pending before it counts it; what lies behind the cursor on other topics is not.
+// What the server has confirmed is pending before it counts it; what lies behind the cursor on
+// other topics is not.
 func TestConfirmedEventsArePending(t *testing.T) {
 	t.Parallel()
 	nc := natstest.Start(t, nil).Connect(t)

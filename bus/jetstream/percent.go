@@ -7,8 +7,8 @@ import (
 
 const hexDigits = "0123456789ABCDEF"
 
-// escape percent-encodes an attribute for a header, as the CloudEvents binding asks: space, '"', '%', and what is not
-// printable ASCII.
+// escape percent-encodes an attribute for a header, as the CloudEvents binding asks: space, '"',
+// '%', and what is not printable ASCII.
 func escape(s string) string {
 	n := 0
 	for i := range len(s) {
@@ -32,7 +32,8 @@ func escape(s string) string {
 
 func bare(c byte) bool { return c > ' ' && c < 0x7f && c != '"' && c != '%' }
 
-// unquote takes a value out of double quotes, as older producers write it, with its backslash escapes.
+// unquote takes a value out of double quotes, as older producers write it, with its
+// backslash escapes.
 func unquote(s string) string {
 	if len(s) < 2 || s[0] != '"' || s[len(s)-1] != '"' {
 		return s
@@ -49,7 +50,8 @@ func unquote(s string) string {
 	return string(out)
 }
 
-// unescape undoes escape. A percent sign that begins no encoding leaves all as it is. What decodes to no UTF-8 is not ok.
+// unescape undoes escape. A percent sign that begins no encoding leaves all as it is. What decodes
+// to no UTF-8 is not ok.
 func unescape(s string) (decoded string, ok bool) {
 	i := strings.IndexByte(s, '%')
 	if i < 0 {

@@ -12,9 +12,9 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// Provision makes a stream for a topic that has none, as Options.Provision says (nil: with defaults), and changes
-// nothing where there is one. The topic may be a pattern. Repeated and concurrent calls are safe, also
-// from several processes; it does not retry.
+// Provision makes a stream for a topic that has none, as Options.Provision says (nil: with
+// defaults), and changes nothing where there is one. The topic may be a pattern. Repeated and
+// concurrent calls are safe, also from several processes; it does not retry.
 func (b *Bus) Provision(ctx context.Context, topic string) error {
 	if b.o.BindOnly {
 		return fmt.Errorf("jetstream: no stream is made for topic %q, for Options.BindOnly is set", topic)
@@ -66,7 +66,8 @@ func (b *Bus) streamConfig(topic string) jetstream.StreamConfig {
 	}
 }
 
-// distinct leaves out subjects that another one covers: the server refuses overlaps within a stream.
+// distinct leaves out subjects that another one covers: the server refuses overlaps
+// within a stream.
 func distinct(topic string, others []string) []string {
 	all := append([]string{topic}, others...)
 	var out []string

@@ -50,8 +50,9 @@ const (
 	badRequest                             = 400
 )
 
-// kind tells what an answer of the server says of the event. With status 400 it is about the event, with others about the stream: 503 that it is
-// full or has no resources, 409 that a copy of the event is being stored, 429 that too much is.
+// kind tells what an answer of the server says of the event. With status 400 it is about the event,
+// with others about the stream: 503 that it is full or has no resources, 409 that a copy of the
+// event is being stored, 429 that too much is.
 func kind(e *jetstream.APIError) error {
 	switch {
 	case e.ErrorCode == jetstream.JSErrCodeStreamMessageExceedsMaximum || e.ErrorCode == codeHeaderTooLarge:
@@ -74,7 +75,8 @@ func hint(e *jetstream.APIError) string {
 	}
 }
 
-// quickReceipt reads a confirmation as servers write it nearly always: those before 2.12 with spaces.
+// quickReceipt reads a confirmation as servers write it nearly always: those before
+// 2.12 with spaces.
 func quickReceipt(data []byte) (r bus.Receipt, ok bool) {
 	rest, ok := quickMember(data, `{"stream":"`)
 	if !ok {
@@ -92,7 +94,8 @@ func quickReceipt(data []byte) (r bus.Receipt, ok bool) {
 	return r, ok
 }
 
-// quickMember is what follows a member of a JSON object, the value of which is not empty and needs no decoding.
+// quickMember is what follows a member of a JSON object, the value of which is not empty and
+// needs no decoding.
 func quickMember(data []byte, begins string) (rest []byte, ok bool) {
 	if len(data) < len(begins) || string(data[:len(begins)]) != begins {
 		return nil, false

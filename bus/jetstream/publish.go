@@ -13,9 +13,9 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// Publish implements bus.Publisher. Events are pipelined. It fails at once while the connection is down, when it
-// goes down, and when no confirmation came for Options.PublishTimeout. No stream for an event's topic is ErrNoStream; for
-// a moment that is also so while the stream has no leader.
+// Publish implements bus.Publisher. Events are pipelined. It fails at once while the connection is
+// down, when it goes down, and when no confirmation came for Options.PublishTimeout. No stream for
+// an event's topic is ErrNoStream; for a moment that is also so while the stream has no leader.
 func (b *Bus) Publish(ctx context.Context, events ...bus.Event) ([]bus.Receipt, error) {
 	if len(events) == 0 {
 		return nil, nil
@@ -71,7 +71,8 @@ func (b *Bus) unsent(m *nats.Msg, err error) error {
 	return fmt.Errorf("jetstream: publish to %q: %w", m.Subject, err)
 }
 
-// publisher hands the server's confirmations to the calls of Publish that wait for them. They come to one inbox.
+// publisher hands the server's confirmations to the calls of Publish that wait for them. They come
+// to one inbox.
 type publisher struct {
 	b      *Bus
 	window chan struct{} // holds one for each event on its way

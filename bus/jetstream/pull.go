@@ -14,8 +14,9 @@ import (
 )
 
 const (
-	// pullExpires is how long the server holds a pull. It is never cancelled before: what the server sent by then would be
-	// stranded until its deadline. The server tells when it ends, so a pull that ends without a word is dead.
+	// pullExpires is how long the server holds a pull. It is never cancelled before: what the
+	// server sent by then would be stranded until its deadline. The server tells when it ends, so a
+	// pull that ends without a word is dead.
 	pullExpires = time.Second
 	// pullGrace is how much later a pull's end may be heard of.
 	pullGrace = time.Second
@@ -48,7 +49,8 @@ func limitsOf(c *jetstream.ConsumerConfig) limits {
 	return l
 }
 
-// ask pulls what is missing to the limit, unless at least half of that is on its way already, or it is in doubt how much is.
+// ask pulls what is missing to the limit, unless at least half of that is on its way already, or it
+// is in doubt how much is.
 func (s *Source) ask(limit int) error {
 	p, now := &s.pulling, time.Now()
 	if state := s.b.link.now(); p.state != state {

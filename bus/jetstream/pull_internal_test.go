@@ -8,7 +8,8 @@ import (
 	"github.com/onceish/onceish/internal/natstest"
 )
 
-// The server forgets pulls with the connection: after a reconnect they are sent again at once, not when their time would be over.
+// The server forgets pulls with the connection: after a reconnect they are sent again at once, not
+// when their time would be over.
 func TestPullsAreForgottenWithTheirConnection(t *testing.T) {
 	t.Parallel()
 	server := natstest.Start(t, nil)

@@ -12,18 +12,21 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// What several processes make at the same time is there for some of them before it can be used: its name is taken, and its leader
-// is not elected yet. None of them has to give up for that.
+// What several processes make at the same time is there for some of them before it can be used: its
+// name is taken, and its leader is not elected yet. None of them has to give up for that.
 
 const (
-	// patienceFactor times Options.APITimeout is how long something that is being made is waited for.
+	// patienceFactor times Options.APITimeout is how long something that is being made
+	// is waited for.
 	patienceFactor = 4
-	// takenPatience is how long a name may be taken before that is believed not to be by the very stream that is wanted.
+	// takenPatience is how long a name may be taken before that is believed not to be by the very
+	// stream that is wanted.
 	takenPatience = 2 * time.Second
 )
 
-// retryWhileMade repeats try for as long as its error says that what it looks for is only being made. A try gets little time at
-// first: a stream without a leader does not answer, and does not answer later either what it was asked then.
+// retryWhileMade repeats try for as long as its error says that what it looks for is only being
+// made. A try gets little time at first: a stream without a leader does not answer, and does not
+// answer later either what it was asked then.
 func (b *Bus) retryWhileMade(ctx context.Context, try func(context.Context) error) error {
 	began, missing := time.Now(), time.Time{}
 	for bound := b.o.APITimeout / 8; ; bound = min(2*bound, b.o.APITimeout) {
@@ -50,7 +53,8 @@ func (b *Bus) retryWhileMade(ctx context.Context, try func(context.Context) erro
 	}
 }
 
-// withoutJetStream reports whether JetStream is off for the server or the account: waiting does not help.
+// withoutJetStream reports whether JetStream is off for the server or the account: waiting
+// does not help.
 func withoutJetStream(err error) bool {
 	return errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount)
 }

@@ -9,8 +9,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// route watches, on behalf of a Source, how events of its topic get into its stream. What was so when the Source was opened was
-// accepted then; what changes later is a fault that somebody has to see.
+// route watches, on behalf of a Source, how events of its topic get into its stream. What was
+// so when the Source was opened was accepted then; what changes later is a fault that
+// somebody has to see.
 type route struct {
 	mu       sync.Mutex
 	config   jetstream.StreamConfig // as it was looked at last
@@ -19,7 +20,8 @@ type route struct {
 	logged   string
 }
 
-// opened notes what a stream is like when a Source is opened on it, and warns of what is wrong with it.
+// opened notes what a stream is like when a Source is opened on it, and warns of what is
+// wrong with it.
 func (r *route) opened(stream *jetstream.StreamInfo, wrong error, log *slog.Logger) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -40,7 +40,8 @@ func transform(from, to string) *jetstream.SubjectTransformConfig {
 	return &jetstream.SubjectTransformConfig{Source: from, Destination: to}
 }
 
-// received subscribes a group to the topic, has an event published to another, and returns the topic that it came under.
+// received subscribes a group to the topic, has an event published to another, and returns the
+// topic that it came under.
 func received(t *testing.T, b *natsbus.Bus, topic, publishTo string) string {
 	t.Helper()
 	src, err := b.Subscribe(t.Context(), topic, group, nil)
@@ -225,7 +226,8 @@ func TestTheChosenStreamIsTrusted(t *testing.T) {
 	}
 }
 
-// What changes while a group is subscribed, so that it misses events, makes it unhealthy and is logged.
+// What changes while a group is subscribed, so that it misses events, makes it unhealthy
+// and is logged.
 func TestEventsThatGoElsewhereAreNoticed(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -14,19 +14,20 @@ import (
 //     when it is due carries Nats-Scheduler instead, and is an event. Where no stream can have schedules the header orders nothing,
 //     and its message is an event.
 //
-// Everything else is what a producer has published, whatever it asks of the server beside: a rollup (Nats-Rollup) replaces
-// older events and is one; of a counter (Nats-Incr) each increment is one, and its data is the total that the server made of it; the
-// messages of a batch (Nats-Batch-…) are events, and a commit that is none is not stored; a TTL or an expectation is a condition
-// of storing. A deletion in a key-value bucket (KV-Operation) is an event too: a client published it, for others to learn of it, and
-// the handler sees the header.
+// Everything else is what a producer has published, whatever it asks of the server beside: a rollup
+// (Nats-Rollup) replaces older events and is one; of a counter (Nats-Incr) each increment is one,
+// and its data is the total that the server made of it; the messages of a batch (Nats-Batch-…) are
+// events, and a commit that is none is not stored; a TTL or an expectation is a condition of
+// storing. A deletion in a key-value bucket (KV-Operation) is an event too: a client published it,
+// for others to learn of it, and the handler sees the header.
 const (
 	markerReason    = "Nats-Marker-Reason"
 	scheduleHeader  = "Nats-Schedule"
 	messageSchedule = "message schedule"
 )
 
-// scheduleAgain is when a schedule comes again that cannot be acknowledged, because its stream would delete it and never publish what
-// it is for.
+// scheduleAgain is when a schedule comes again that cannot be acknowledged, because its stream
+// would delete it and never publish what it is for.
 const scheduleAgain = time.Minute
 
 // serverMessage names what a message is if it is no event, and is empty for an event.

@@ -25,7 +25,8 @@ func (w *world) send(t *testing.T, subject, data string, header ...string) {
 	}
 }
 
-// arrivals subscribes a group to all topics of a stream, and returns what arrives until there are n.
+// arrivals subscribes a group to all topics of a stream, and returns what arrives
+// until there are n.
 func (w *world) arrivals(t *testing.T, topics string, n int) []*bus.Delivery {
 	t.Helper()
 	src, err := w.bus.Subscribe(t.Context(), topics, group, nil)
@@ -99,7 +100,8 @@ func TestWhatAClientPublishesIsAnEvent(t *testing.T) {
 	}
 }
 
-// A schedule is an order to the server. What the server publishes for it is the event; acknowledging the order does not withdraw it.
+// A schedule is an order to the server. What the server publishes for it is the event;
+// acknowledging the order does not withdraw it.
 func TestSchedulesAreNotRunBeforeTheyAreDue(t *testing.T) {
 	t.Parallel()
 	for name, retention := range map[string]jetstream.RetentionPolicy{"limits": jetstream.LimitsPolicy, "work queue": jetstream.WorkQueuePolicy} {

@@ -16,8 +16,8 @@ import (
 
 var _ bus.Source = (*Source)(nil)
 
-// Source is a bus.Source on a durable pull consumer. A goroutine of its own, which Close ends, looks after the consumer
-// when nothing comes or the connection was lost.
+// Source is a bus.Source on a durable pull consumer. A goroutine of its own, which Close ends,
+// looks after the consumer when nothing comes or the connection was lost.
 type Source struct {
 	b           *Bus
 	stream      string
@@ -161,8 +161,9 @@ func (s *Source) Info(ctx context.Context) (bus.Info, error) {
 	}, nil
 }
 
-// pending is how many events were never delivered. The server counts what is published as pending a little later than it confirms it:
-// where it counts none, it is asked whether there is one behind the last that was delivered, and what cannot be asked is taken to be there.
+// pending is how many events were never delivered. The server counts what is published as pending a
+// little later than it confirms it: where it counts none, it is asked whether there is one behind
+// the last that was delivered, and what cannot be asked is taken to be there.
 func (s *Source) pending(ctx context.Context, stream *jetstream.StreamInfo, consumer *jetstream.ConsumerInfo) uint64 {
 	if consumer.NumPending > 0 || s.b.o.BindOnly || consumer.Delivered.Stream >= stream.State.LastSeq {
 		return consumer.NumPending
@@ -233,8 +234,8 @@ func (s *Source) finish(reason error) {
 	wake(s.poke)
 }
 
-// Close implements bus.Source. It sends what settlements are still held, and waits until the server has read
-// all of them; an error tells that it may not have.
+// Close implements bus.Source. It sends what settlements are still held, and waits until the server
+// has read all of them; an error tells that it may not have.
 func (s *Source) Close(ctx context.Context) error {
 	var err error
 	s.closing.Do(func() {

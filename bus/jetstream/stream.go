@@ -12,8 +12,9 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// stream finds the stream that a group reads the topic from, which may be a pattern. The topic is what events are stored under:
-// a stream that stores none of what is published to it under the topic is refused with the reason.
+// stream finds the stream that a group reads the topic from, which may be a pattern. The topic is
+// what events are stored under: a stream that stores none of what is published to it under the
+// topic is refused with the reason.
 func (b *Bus) stream(ctx context.Context, topic string) (*jetstream.StreamInfo, error) {
 	info, err := b.chosenStream(ctx, topic)
 	if info != nil || err != nil {
@@ -32,7 +33,8 @@ func (b *Bus) stream(ctx context.Context, topic string) (*jetstream.StreamInfo, 
 	return info, nil
 }
 
-// chosenStream is the one of Options.Stream, if the topic may be in it. It is trusted: what it does not say is not held against it.
+// chosenStream is the one of Options.Stream, if the topic may be in it. It is trusted: what it does
+// not say is not held against it.
 func (b *Bus) chosenStream(ctx context.Context, topic string) (*jetstream.StreamInfo, error) {
 	if err := bus.ValidPattern(topic); err != nil {
 		return nil, fmt.Errorf("jetstream: %w", err)
@@ -63,7 +65,8 @@ func (b *Bus) chosenStream(ctx context.Context, topic string) (*jetstream.Stream
 	return info, nil
 }
 
-// listedStream finds the one stream that lists the topic, or a part of it, among its subjects: where events published to it go.
+// listedStream finds the one stream that lists the topic, or a part of it, among its subjects:
+// where events published to it go.
 func (b *Bus) listedStream(ctx context.Context, topic string) (*jetstream.StreamInfo, error) {
 	names, err := b.streamNames(ctx, topic)
 	switch {
@@ -81,8 +84,8 @@ func (b *Bus) listedStream(ctx context.Context, topic string) (*jetstream.Stream
 	return info, err
 }
 
-// streamFor is where a group reads the topic or, without a group, where events are published to it. Where Options.Provision is set
-// a missing one is made.
+// streamFor is where a group reads the topic or, without a group, where events are published to it.
+// Where Options.Provision is set a missing one is made.
 func (b *Bus) streamFor(ctx context.Context, topic, group string) (*jetstream.StreamInfo, error) {
 	find := b.stream
 	if group == "" {
@@ -106,7 +109,8 @@ func (b *Bus) streamFor(ctx context.Context, topic, group string) (*jetstream.St
 	return info, nil
 }
 
-// publishedStream is the stream of Options.Stream if it takes what is published to the topic, or else the one that lists it.
+// publishedStream is the stream of Options.Stream if it takes what is published to the topic, or
+// else the one that lists it.
 func (b *Bus) publishedStream(ctx context.Context, topic string) (*jetstream.StreamInfo, error) {
 	if err := bus.ValidPattern(topic); err != nil {
 		return nil, fmt.Errorf("jetstream: %w", err)
@@ -123,7 +127,8 @@ func (b *Bus) publishedStream(ctx context.Context, topic string) (*jetstream.Str
 	return b.listedStream(ctx, topic)
 }
 
-// streamNames are those of the streams that list the topic, or a part of it, among their subjects. Empty: all.
+// streamNames are those of the streams that list the topic, or a part of it, among their
+// subjects. Empty: all.
 func (b *Bus) streamNames(ctx context.Context, topic string) ([]string, error) {
 	ctx, cancel := b.within(ctx)
 	defer cancel()
@@ -152,8 +157,8 @@ func (b *Bus) streamInfo(ctx context.Context, name string) (*jetstream.StreamInf
 	return s.CachedInfo(), nil
 }
 
-// deletedAfter counts the events that were deleted from the inside of a stream beyond a sequence. Of very many it does not ask which
-// they are, and counts all.
+// deletedAfter counts the events that were deleted from the inside of a stream beyond a sequence.
+// Of very many it does not ask which they are, and counts all.
 func (b *Bus) deletedAfter(ctx context.Context, stream *jetstream.StreamInfo, sequence uint64) (uint64, error) {
 	const many = 100_000
 	inside := stream.State.NumDeleted

@@ -148,7 +148,8 @@ func TestGroupsSubscribeAtOnce(t *testing.T) {
 	all.Wait()
 }
 
-// Latest of a stream that was emptied covers nothing that is published later, and a rebuilt group gets that.
+// Latest of a stream that was emptied covers nothing that is published later, and a rebuilt
+// group gets that.
 func TestLatestOfAnEmptiedStream(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)

@@ -13,8 +13,9 @@ import (
 // envelope is a CloudEvent in the JSON format.
 type envelope map[string]json.RawMessage
 
-// structured reads an event from a JSON envelope, and moves its extension attributes to the message's headers. The content
-// type among those was the envelope's. An envelope that cannot be read stays the data, and keeps its content type.
+// structured reads an event from a JSON envelope, and moves its extension attributes to the
+// message's headers. The content type among those was the envelope's. An envelope that cannot be
+// read stays the data, and keeps its content type.
 func structured(m *nats.Msg, f *found) (bus.Event, error) {
 	media := f.raw(attrMedia)
 	if f.has(attrMedia) {
@@ -108,7 +109,8 @@ func (env envelope) text(name string) (string, error) {
 	return s, nil
 }
 
-// data takes the payload out of the envelope. JSON stays as it was written; of other content, a string is its text.
+// data takes the payload out of the envelope. JSON stays as it was written; of other content, a
+// string is its text.
 func (env envelope) data(e *bus.Event) ([]byte, error) {
 	raw, plain := env["data"]
 	encoded, inBase64 := env["data_base64"]

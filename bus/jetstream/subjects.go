@@ -9,14 +9,16 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// A stream can store an event under another subject than it was published to: by a subject transform of its own, or of a
-// source or mirror. A consumer filters by the stored subject, and so does a group. What follows works out, from a stream's
-// configuration, under which patterns it stores events. A pattern may cover more than is ever stored, never less.
+// A stream can store an event under another subject than it was published to: by a subject
+// transform of its own, or of a source or mirror. A consumer filters by the stored subject, and so
+// does a group. What follows works out, from a stream's configuration, under which patterns it
+// stores events. A pattern may cover more than is ever stored, never less.
 
 // everything is the pattern of all subjects.
 const everything = ">"
 
-// storedDirectly returns the patterns under which a stream stores what is published to its own subjects.
+// storedDirectly returns the patterns under which a stream stores what is published to its
+// own subjects.
 func storedDirectly(c *jetstream.StreamConfig) (patterns []string) {
 	for _, subject := range c.Subjects {
 		patterns = append(patterns, renamed(subject, c.SubjectTransform)...)
@@ -39,8 +41,9 @@ func renamed(pattern string, t *jetstream.SubjectTransformConfig) []string {
 	return []string{destinationPattern(t.Destination), pattern}
 }
 
-// destinationPattern returns the pattern of the subjects that a transform's destination stands for. A token that is taken from
-// the source or computed may be anything; a function that splits a token may make any number of them.
+// destinationPattern returns the pattern of the subjects that a transform's destination stands for.
+// A token that is taken from the source or computed may be anything; a function that splits a token
+// may make any number of them.
 func destinationPattern(destination string) string {
 	tokens := strings.Split(destination, ".")
 	for i, token := range tokens {
@@ -70,7 +73,8 @@ func splits(token string) bool {
 	return strings.HasPrefix(name, "split") || strings.HasPrefix(name, "slice")
 }
 
-// copiedFrom returns the patterns under which a source or mirror brings what its origin stores under the given patterns.
+// copiedFrom returns the patterns under which a source or mirror brings what its origin stores
+// under the given patterns.
 func copiedFrom(source *jetstream.StreamSource, origin []string) (patterns []string) {
 	if len(source.SubjectTransforms) == 0 {
 		return common(origin, or(source.FilterSubject, everything))
@@ -111,7 +115,8 @@ func overlaps(patterns []string, topic string) bool {
 	return false
 }
 
-// covers reports whether a stream takes everything that can be published to the topic, so that no other stream can.
+// covers reports whether a stream takes everything that can be published to the topic, so that no
+// other stream can.
 func covers(c *jetstream.StreamConfig, topic string) bool {
 	for _, subject := range c.Subjects {
 		if bus.Match(subject, topic) {
@@ -121,8 +126,9 @@ func covers(c *jetstream.StreamConfig, topic string) bool {
 	return false
 }
 
-// renamedAway reports why events that are published to the topic are not found under it in the stream: all of them, or some.
-// Nil: the stream renames none of them, or only to what the topic matches too.
+// renamedAway reports why events that are published to the topic are not found under it in the
+// stream: all of them, or some. Nil: the stream renames none of them, or only to what the
+// topic matches too.
 func renamedAway(c *jetstream.StreamConfig, topic string) error {
 	t := c.SubjectTransform
 	if t == nil {
@@ -136,7 +142,8 @@ func renamedAway(c *jetstream.StreamConfig, topic string) error {
 		c.Name, source, t.Destination, topic, to)
 }
 
-// takesDirectly reports whether what is published to the topic, or to a part of it, is stored in the stream and found under the topic.
+// takesDirectly reports whether what is published to the topic, or to a part of it, is stored in
+// the stream and found under the topic.
 func takesDirectly(c *jetstream.StreamConfig, topic string) bool {
 	for _, subject := range common(c.Subjects, topic) {
 		if overlaps(renamed(subject, c.SubjectTransform), topic) {

@@ -87,7 +87,8 @@ func TestCopiedFrom(t *testing.T) {
 	}
 }
 
-// What the server makes of a subject is always among the patterns that its configuration is read as.
+// What the server makes of a subject is always among the patterns that its
+// configuration is read as.
 func FuzzRenamedCoversWhatTheServerStores(f *testing.F) {
 	f.Add("orders.>", "orders.>", "stored.>", "orders.new.eu")
 	f.Add("orders.*", "orders.*", "a.{{partition(7,1)}}.{{wildcard(1)}}", "orders.new")

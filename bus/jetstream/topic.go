@@ -11,9 +11,9 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// Topic implements bus.Bus. Of a stream it makes nothing unless Options.Provision is set. An empty group asks for who publishes,
-// and is never known: then the stream that takes what is published to the topic counts, under whichever subject it stores that. It
-// does not retry.
+// Topic implements bus.Bus. Of a stream it makes nothing unless Options.Provision is set. An empty
+// group asks for who publishes, and is never known: then the stream that takes what is published to
+// the topic counts, under whichever subject it stores that. It does not retry.
 func (b *Bus) Topic(ctx context.Context, topic, group string, from bus.Start) (bus.TopicInfo, error) {
 	if err := validStart(from); err != nil {
 		return bus.TopicInfo{}, err
@@ -80,8 +80,8 @@ func lastPosition(stream *jetstream.StreamInfo) bus.Position {
 	return bus.Position{Stream: incarnation(stream), Sequence: stream.State.LastSeq, Stored: stream.State.LastTime}
 }
 
-// limitsOfStream are those that drop events whether they were handled or not. A stream that refuses new events instead drops none for
-// its size.
+// limitsOfStream are those that drop events whether they were handled or not. A stream that refuses
+// new events instead drops none for its size.
 func limitsOfStream(config *jetstream.StreamConfig) bus.Limits {
 	l := bus.Limits{EventTTL: config.AllowMsgTTL}
 	if config.Discard == jetstream.DiscardOld {
@@ -99,8 +99,8 @@ func startPosition(stream *jetstream.StreamInfo, from bus.Start) bus.Position {
 	if from.Latest && stream.State.LastSeq > 0 {
 		at.Sequence, at.Stored = stream.State.LastSeq, stream.State.LastTime
 		if at.Stored.IsZero() {
-			// Of an emptied stream a server may have forgotten it. There is nothing left to cover then, and any time up to the
-			// next event's will do.
+			// Of an emptied stream a server may have forgotten it. There is nothing left to cover
+			// then, and any time up to the next event's will do.
 			at.Stored = stream.Created
 		}
 	}

@@ -10,12 +10,13 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A topic that no stream lists among its subjects may be in one all the same: renamed by a subject transform, copied from
-// another stream, or stored before the stream's subjects were changed.
+// A topic that no stream lists among its subjects may be in one all the same: renamed by a subject
+// transform, copied from another stream, or stored before the stream's subjects were changed.
 
-// unlistedStream finds the one stream that stores events under the topic although none lists it. One that only has old events
-// of the topic, and gets no further ones, is refused: whether those are meant must be said with Options.Stream. It is ErrNoStream
-// when there is neither, and also when this user may not look: a warning says so.
+// unlistedStream finds the one stream that stores events under the topic although none lists it.
+// One that only has old events of the topic, and gets no further ones, is refused: whether those
+// are meant must be said with Options.Stream. It is ErrNoStream when there is neither, and also
+// when this user may not look: a warning says so.
 func (b *Bus) unlistedStream(ctx context.Context, topic string) (*jetstream.StreamInfo, error) {
 	if b.o.BindOnly {
 		return nil, noStream(topic) // It takes permissions more, and nothing is made that could be the wrong one.
@@ -64,7 +65,8 @@ func (b *Bus) holders(ctx context.Context, all []*jetstream.StreamInfo, topic st
 	return found, nil
 }
 
-// leftOver reports that a stream's events of the topic are old ones, and that it gets no further ones.
+// leftOver reports that a stream's events of the topic are old ones, and that it gets no
+// further ones.
 func (*Bus) leftOver(c *jetstream.StreamConfig, origin func(string) *jetstream.StreamConfig, topic string) error {
 	if patterns, known := storedUnder(c, origin); !known || overlaps(patterns, topic) {
 		return nil
@@ -108,8 +110,9 @@ func configOf(all []*jetstream.StreamInfo) func(string) *jetstream.StreamConfig 
 // maxHops bounds how far a stream's events are followed back through streams that copy streams.
 const maxHops = 8
 
-// storedUnder returns the patterns under which a stream stores events. It is not known if an origin cannot be read, such as one
-// in another domain: what comes from there may be stored under any subject that its transforms and filters let through.
+// storedUnder returns the patterns under which a stream stores events. It is not known if an origin
+// cannot be read, such as one in another domain: what comes from there may be stored under any
+// subject that its transforms and filters let through.
 func (b *Bus) storedUnder(ctx context.Context, c *jetstream.StreamConfig) (patterns []string, known bool) {
 	return storedUnder(c, func(name string) *jetstream.StreamConfig {
 		ctx, cancel := b.optional(ctx)
@@ -155,7 +158,8 @@ func follow(c *jetstream.StreamConfig, origin func(string) *jetstream.StreamConf
 	return patterns, known
 }
 
-// optional bounds a request that this user may not be allowed to make: what is refused is not answered.
+// optional bounds a request that this user may not be allowed to make: what is refused is
+// not answered.
 func (b *Bus) optional(ctx context.Context) (context.Context, context.CancelFunc) {
 	if b.o.BindOnly {
 		return context.WithTimeout(ctx, min(b.o.APITimeout, time.Second))
@@ -193,8 +197,8 @@ func (b *Bus) holds(ctx context.Context, stream, topic string, from uint64) (boo
 	return false, b.explain(doing, answer.Error)
 }
 
-// astray reports why events of the topic may not reach a group that reads it from this stream: the stream renames them, or no
-// longer gets any.
+// astray reports why events of the topic may not reach a group that reads it from this stream: the
+// stream renames them, or no longer gets any.
 func (b *Bus) astray(ctx context.Context, c *jetstream.StreamConfig, topic string) error {
 	if err := renamedAway(c, topic); err != nil {
 		return err
@@ -205,7 +209,8 @@ func (b *Bus) astray(ctx context.Context, c *jetstream.StreamConfig, topic strin
 	return nil
 }
 
-// elsewhere reports which other stream takes a part of what is published to the topic. What this user may not ask is nobody's.
+// elsewhere reports which other stream takes a part of what is published to the topic. What this
+// user may not ask is nobody's.
 func (b *Bus) elsewhere(ctx context.Context, c *jetstream.StreamConfig, topic string) error {
 	if b.o.Stream != "" || b.o.BindOnly || covers(c, topic) {
 		return nil

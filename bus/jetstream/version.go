@@ -12,12 +12,14 @@ import (
 // OldestServer is the oldest release of nats-server that New takes.
 const OldestServer = natsserver.Oldest
 
-// exactCreation is the release since which a consumer keeps its time of creation when its server, if it is no cluster, starts again.
+// exactCreation is the release since which a consumer keeps its time of creation when its server,
+// if it is no cluster, starts again.
 const exactCreation = "2.14.0"
 
-// ConnectionOptions are the options of nats.Connect that a connection for a bus needs, for leases and ack deadlines of this length
-// (zero: the default, 30 s). It reconnects for ever, also after logins that were refused, and notices within a third of a
-// lease that its server is frozen. Add a name, credentials and handlers of your own.
+// ConnectionOptions are the options of nats.Connect that a connection for a bus needs, for leases
+// and ack deadlines of this length (zero: the default, 30 s). It reconnects for ever, also after
+// logins that were refused, and notices within a third of a lease that its server is frozen. Add a
+// name, credentials and handlers of your own.
 func ConnectionOptions(lease time.Duration) []nats.Option { return natsserver.ConnectionOptions(lease) }
 
 // warnOfConnection warns of options of a connection that lose it for good.
@@ -48,7 +50,8 @@ func (b *Bus) warnOfPings(ackWait time.Duration) {
 
 func older(version, than string) bool { return natsserver.Older(version, than) }
 
-// supported returns ErrServerTooOld for a server that is. One that is unknown, because the connection is down, is not.
+// supported returns ErrServerTooOld for a server that is. One that is unknown, because the
+// connection is down, is not.
 func supported(nc *nats.Conn) error {
 	if err := natsserver.Check(nc); err != nil {
 		return fmt.Errorf("jetstream: %w", err)

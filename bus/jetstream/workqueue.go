@@ -18,7 +18,8 @@ const (
 	codeNotAll    jetstream.ErrorCode = 10099 // another consumer has no filter
 )
 
-// explainConflict says who has the events of a work queue that a consumer was to get, if that is why it was refused.
+// explainConflict says who has the events of a work queue that a consumer was to get, if that is
+// why it was refused.
 func (b *Bus) explainConflict(ctx context.Context, stream, filter string, err error) error {
 	refused, ok := errors.AsType[*jetstream.APIError](err)
 	if !ok || refused.ErrorCode != codeNotUnique && refused.ErrorCode != codeNotAll {
@@ -28,7 +29,8 @@ func (b *Bus) explainConflict(ctx context.Context, stream, filter string, err er
 		"choose topics that do not overlap, or make the stream with another retention: interest, or limits", err, b.queueHolders(ctx, stream, filter))
 }
 
-// queueHolders names the consumers that have a work queue's events under a filter, as far as the user may know.
+// queueHolders names the consumers that have a work queue's events under a filter, as far as the
+// user may know.
 func (b *Bus) queueHolders(ctx context.Context, stream, filter string) string {
 	ctx, cancel := b.within(ctx)
 	defer cancel()

@@ -47,8 +47,8 @@ func consume(b *testing.B, src bus.Source, n int) {
 	}
 }
 
-// BenchmarkConsume prints ns per event: stored events fetched 500 at a time and acknowledged one by one. It must not depend on
-// how many are stored.
+// BenchmarkConsume prints ns per event: stored events fetched 500 at a time and acknowledged one by
+// one. It must not depend on how many are stored.
 func BenchmarkConsume(b *testing.B) {
 	for _, bm := range []struct {
 		name   string

@@ -29,8 +29,9 @@ func New(o *Options) (*Bus, error) {
 	return b, nil
 }
 
-// Publish implements bus.Publisher. It never waits. Under a ctx that has ended it stores nothing. Data and Headers
-// are copied; what is delivered is shared by all who receive it, and must not be changed.
+// Publish implements bus.Publisher. It never waits. Under a ctx that has ended it stores
+// nothing. Data and Headers are copied; what is delivered is shared by all who receive it, and
+// must not be changed.
 func (b *Bus) Publish(ctx context.Context, events ...bus.Event) ([]bus.Receipt, error) {
 	receipts := make([]bus.Receipt, len(events))
 	errs := make([]error, len(events))
@@ -122,8 +123,9 @@ func (b *Bus) Topic(ctx context.Context, topic, group string, from bus.Start) (i
 	return info, nil
 }
 
-// Subscribe implements bus.Bus. The Source is a *Source. The AckWait of the last call holds for the group's deliveries from
-// then on. On a work queue a Resume changes nothing: what is still stored is not done.
+// Subscribe implements bus.Bus. The Source is a *Source. The AckWait of the last call holds for
+// the group's deliveries from then on. On a work queue a Resume changes nothing: what is still
+// stored is not done.
 func (b *Bus) Subscribe(ctx context.Context, topic, group string, o *bus.SubscribeOptions) (bus.Source, error) {
 	var opts bus.SubscribeOptions
 	if o != nil {

@@ -37,7 +37,8 @@ func newCursor(sl *slot, from uint64, ackWait int64) *cursor {
 
 func (c *cursor) wants(e *entry) bool { return bus.Match(c.slot.topic, e.event.Topic) }
 
-// take hands out the next delivery, or nil: first what is to be redelivered, then what is new, within the bound.
+// take hands out the next delivery, or nil: first what is to be redelivered, then what is new,
+// within the bound.
 func (c *cursor) take(now int64) *bus.Delivery {
 	if u := c.redeliver(); u != nil {
 		return c.deliver(u, now)
@@ -52,7 +53,8 @@ func (c *cursor) take(now int64) *bus.Delivery {
 	return c.deliver(u, now)
 }
 
-// seek moves next to an event that is there and matches; false: there is none, and next is at the end.
+// seek moves next to an event that is there and matches; false: there is none, and next
+// is at the end.
 func (c *cursor) seek() bool {
 	l := c.slot.stream.log
 	if c.pending == 0 {

@@ -2,8 +2,8 @@ package memory
 
 import "container/heap"
 
-// unsettled is an event that was delivered and is neither acknowledged nor terminated. It is also the bus.Settler behind
-// its deliveries: it knows the event by its sequence alone.
+// unsettled is an event that was delivered and is neither acknowledged nor terminated. It is also
+// the bus.Settler behind its deliveries: it knows the event by its sequence alone.
 type unsettled struct {
 	slot     *slot
 	seq      uint64

@@ -31,7 +31,8 @@ func (b *Bus) Find(ctx context.Context, at []bus.Position) ([]time.Time, error) 
 	return out, nil
 }
 
-// Get implements bus.Finder. It never waits. The event is shared with all who receive it, and must not be changed.
+// Get implements bus.Finder. It never waits. The event is shared with all who receive it, and must
+// not be changed.
 func (b *Bus) Get(ctx context.Context, at bus.Position) (event bus.Event, err error) {
 	if err := context.Cause(ctx); err != nil {
 		return bus.Event{}, err

@@ -16,7 +16,8 @@ type entry struct {
 	deleted bool
 }
 
-// log keeps entries by sequence. What was deleted leaves an empty entry behind until all before it is gone too.
+// log keeps entries by sequence. What was deleted leaves an empty entry behind until all before
+// it is gone too.
 type log struct {
 	chunks []*[chunk]entry
 	base   uint64 // sequence of the first entry of chunks[0]
@@ -65,8 +66,8 @@ func (l *log) delete(seq uint64) {
 	}
 }
 
-// since returns the first sequence that was stored at or after the time. Like a server it searches as if times never stepped back;
-// where they did, it may find a later one.
+// since returns the first sequence that was stored at or after the time. Like a server it searches
+// as if times never stepped back; where they did, it may find a later one.
 func (l *log) since(stored int64) uint64 {
 	n := sort.Search(int(l.next-l.first), func(i int) bool { return l.at(l.first+uint64(i)).stored >= stored })
 	return l.first + uint64(n)

@@ -39,8 +39,8 @@ func (b *Bus) Purge(stream, topic string) error {
 	return nil
 }
 
-// StepClock sets the clock from which a stream's stored times and ages are read forward, or back, as somebody may set a server's. No
-// other time depends on it.
+// StepClock sets the clock from which a stream's stored times and ages are read forward, or back,
+// as somebody may set a server's. No other time depends on it.
 func (b *Bus) StepClock(stream string, by time.Duration) error {
 	s, err := b.named(stream)
 	if err != nil {
@@ -50,7 +50,8 @@ func (b *Bus) StepClock(stream string, by time.Duration) error {
 	return nil
 }
 
-// DeleteGroup deletes the group's cursor over the topic, if there is one. Its sources return bus.ErrConsumerLost.
+// DeleteGroup deletes the group's cursor over the topic, if there is one. Its sources
+// return bus.ErrConsumerLost.
 func (b *Bus) DeleteGroup(topic, group string) error {
 	s, err := b.find(topic)
 	if err != nil {
@@ -64,8 +65,8 @@ func (b *Bus) DeleteGroup(topic, group string) error {
 	return nil
 }
 
-// Recreate deletes a stream with its events, message ids and cursors, and makes it anew: another incarnation, whose sequences
-// start at 1.
+// Recreate deletes a stream with its events, message ids and cursors, and makes it anew: another
+// incarnation, whose sequences start at 1.
 func (b *Bus) Recreate(stream string) error {
 	s, err := b.named(stream)
 	if err != nil {
@@ -97,8 +98,8 @@ func (b *Bus) Snapshot(stream string) (*Snapshot, error) {
 	return snap, nil
 }
 
-// Restore replaces the stream by the copy, which may be used again. It is the same incarnation as when it was copied:
-// sequences given out since are used again. All cursors are gone.
+// Restore replaces the stream by the copy, which may be used again. It is the same incarnation as
+// when it was copied: sequences given out since are used again. All cursors are gone.
 func (snap *Snapshot) Restore() {
 	s := snap.stream
 	s.do(func(int64) {
@@ -107,8 +108,8 @@ func (snap *Snapshot) Restore() {
 	})
 }
 
-// RestoreAs is Restore into another incarnation, as the API of a server restores: what the copy holds keeps its sequences and stored
-// times, and the stream has another time of creation.
+// RestoreAs is Restore into another incarnation, as the API of a server restores: what the copy
+// holds keeps its sequences and stored times, and the stream has another time of creation.
 func (snap *Snapshot) RestoreAs() {
 	s := snap.stream
 	s.do(func(now int64) {

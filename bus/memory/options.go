@@ -11,8 +11,9 @@ import (
 type Options struct {
 	// Streams are what the bus stores events in. None: one stream "events" that takes every topic.
 	Streams []Stream
-	// Now is the bus's clock, from which deadlines, ages and stored times are read. Nil: time.Now. With a clock of its own the
-	// bus is for TryFetch: Fetch waits on the process's timers, and is woken by calls, not by that clock.
+	// Now is the bus's clock, from which deadlines, ages and stored times are read. Nil: time.Now.
+	// With a clock of its own the bus is for TryFetch: Fetch waits on the process's timers, and is
+	// woken by calls, not by that clock.
 	Now func() time.Time
 }
 
@@ -21,17 +22,18 @@ type Stream struct {
 	Name string
 	// Topics that the stream takes; wildcards are allowed. No two streams may take the same topic.
 	Topics []string
-	// WorkQueue: an event is deleted once it was acknowledged or terminated. As on JetStream, subscriptions may
-	// then not overlap, and new groups start at the earliest event.
+	// WorkQueue: an event is deleted once it was acknowledged or terminated. As on JetStream,
+	// subscriptions may then not overlap, and new groups start at the earliest event.
 	WorkQueue bool
 	// MaxAge is how long an event is kept. Zero: unlimited.
 	MaxAge time.Duration
 	// MaxEvents is how many events are kept; the oldest go first. Zero: unlimited.
 	MaxEvents int
-	// MaxBytes is the largest event taken, attributes and headers included. Zero: 1 MiB, the default of NATS.
+	// MaxBytes is the largest event taken, attributes and headers included. Zero: 1 MiB, the
+	// default of NATS.
 	MaxBytes int
-	// DuplicateWindow is how long the message ids of stored events are known. Zero: 2 minutes, the default of
-	// JetStream. Negative: not at all.
+	// DuplicateWindow is how long the message ids of stored events are known. Zero: 2 minutes, the
+	// default of JetStream. Negative: not at all.
 	DuplicateWindow time.Duration
 	// MaxUnsettled is how many deliveries of a group may be in flight at once. What was nacked with
 	// a delay does not count while it waits. Zero: bus.DefaultMaxUnsettled.

@@ -8,7 +8,8 @@ import (
 
 var _ bus.Settler = (*unsettled)(nil)
 
-// Settle implements bus.Settler. Like a message to a server it cannot tell whether anything was there to settle.
+// Settle implements bus.Settler. Like a message to a server it cannot tell whether anything was
+// there to settle.
 func (u *unsettled) Settle(_ context.Context, st bus.Settlement) error {
 	u.slot.stream.do(func(now int64) {
 		if c := u.slot.cursor; c != nil {

@@ -8,7 +8,8 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// fetchWait is how long Fetch waits for a first delivery, and how long what it asked for stays asked for.
+// fetchWait is how long Fetch waits for a first delivery, and how long what it asked for
+// stays asked for.
 const fetchWait = time.Second
 
 // Source implements bus.Source. The stream's lock guards all but wake and slot.
@@ -32,8 +33,8 @@ var _ bus.Source = (*Source)(nil)
 
 func newSource(sl *slot) *Source { return &Source{slot: sl, wake: make(chan struct{}, 1)} }
 
-// Fetch implements bus.Source. It asks for what earlier calls did not ask for already. Under a ctx that has ended it asks
-// for nothing, and returns what was handed over.
+// Fetch implements bus.Source. It asks for what earlier calls did not ask for already. Under a ctx
+// that has ended it asks for nothing, and returns what was handed over.
 func (s *Source) Fetch(ctx context.Context, most int) ([]*bus.Delivery, error) {
 	until := time.Now().Add(fetchWait)
 	for {
@@ -49,8 +50,8 @@ func (s *Source) Fetch(ctx context.Context, most int) ([]*bus.Delivery, error) {
 	}
 }
 
-// TryFetch returns up to most deliveries that are there now, and what earlier calls of Fetch asked for. It does not wait and
-// leaves nothing asked for: it is for simulations.
+// TryFetch returns up to most deliveries that are there now, and what earlier calls of Fetch asked
+// for. It does not wait and leaves nothing asked for: it is for simulations.
 func (s *Source) TryFetch(most int) (ds []*bus.Delivery, err error) {
 	s.slot.stream.do(func(now int64) {
 		ds = s.read()
@@ -117,7 +118,8 @@ func (s *Source) ask(most int, until time.Time) {
 	})
 }
 
-// collect returns what was handed over, or else how long to wait for it; no time means that nothing will come.
+// collect returns what was handed over, or else how long to wait for it; no time means that
+// nothing will come.
 func (s *Source) collect(until time.Time) (ds []*bus.Delivery, wait time.Duration, err error) {
 	s.slot.stream.do(func(now int64) {
 		if ds = s.read(); len(ds) > 0 {

@@ -25,8 +25,8 @@ type stream struct {
 	shift int64   // how far the clock that stored times are read from is off, see StepClock
 }
 
-// slot is where the cursor of a group over a topic lives. Sources and deliveries know the slot: a cursor
-// that is deleted and made anew is the same to them, as it is under a name on a server.
+// slot is where the cursor of a group over a topic lives. Sources and deliveries know the slot: a
+// cursor that is deleted and made anew is the same to them, as it is under a name on a server.
 type slot struct {
 	stream       *stream
 	topic, group string
@@ -54,8 +54,8 @@ func (s *stream) incarnation(now int64) string {
 	return s.config.Name + "@" + strconv.FormatInt(s.tick(now), 10)
 }
 
-// tick returns a time for what is stored now. No two in a row are the same, also when the clock stands still. It steps back when the
-// clock does, as a server's does.
+// tick returns a time for what is stored now. No two in a row are the same, also when the clock
+// stands still. It steps back when the clock does, as a server's does.
 func (s *stream) tick(now int64) int64 {
 	now += s.shift
 	if now < s.clock {
@@ -67,7 +67,8 @@ func (s *stream) tick(now int64) int64 {
 	return s.stamp
 }
 
-// do runs f under the lock, with the stream as it is at this time, and hands out what f made available.
+// do runs f under the lock, with the stream as it is at this time, and hands out what f
+// made available.
 func (s *stream) do(f func(now int64)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -202,8 +203,8 @@ func (s *stream) start(o bus.SubscribeOptions) uint64 {
 	return s.log.first
 }
 
-// dropped is how many events that the group did not see are gone after the one that it resumes after. Of what topic they were is
-// not known any more.
+// dropped is how many events that the group did not see are gone after the one that it resumes
+// after. Of what topic they were is not known any more.
 func (s *stream) dropped(o bus.SubscribeOptions) uint64 {
 	if o.Resume.Sequence == 0 || s.config.WorkQueue {
 		return 0

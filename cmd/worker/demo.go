@@ -165,7 +165,8 @@ Seed %d. Try next:
 	return err
 }
 
-// invocation is how this program was started: by its name or its path, or by go run, which keeps what it has built for a while.
+// invocation is how this program was started: by its name or its path, or by go run, which keeps
+// what it has built for a while.
 func invocation() string {
 	if name := os.Args[0]; !filepath.IsAbs(name) || !strings.Contains(name, "go-build") {
 		return name

@@ -38,7 +38,8 @@ func (s *subscriber) drainOutbox(ctx context.Context, c *config.Outbox) (err err
 	return err
 }
 
-// subscribe adds a subscription. What belongs to its handler runs beside it, and is closed after it.
+// subscribe adds a subscription. What belongs to its handler runs beside it, and is
+// closed after it.
 func (s *subscriber) subscribe(ctx context.Context, c *config.Subscription) error {
 	o, err := c.Options()
 	if err != nil {
@@ -143,7 +144,8 @@ func meanings(of map[int]string) map[int]handlers.Meaning {
 	return m
 }
 
-// reapOrphans waits for what commands leave behind: all that this process starts is started by them.
+// reapOrphans waits for what commands leave behind: all that this process starts is
+// started by them.
 func (s *subscriber) reapOrphans() {
 	if s.reaper != nil {
 		return

@@ -11,7 +11,8 @@ import (
 	"github.com/onceish/onceish/worker"
 )
 
-// helpCommand shows the help of the command that it belongs to, which the path names, or of one below it.
+// helpCommand shows the help of the command that it belongs to, which the path names, or of
+// one below it.
 func helpCommand(stdout io.Writer, path ...string) *cli.Command {
 	return &cli.Command{
 		Name: "help", Aliases: []string{"h"}, Usage: "show help, of all or of one command", ArgsUsage: "[COMMAND…]", HideHelp: true,

@@ -20,8 +20,8 @@ func main() {
 // guardCommand is how this program starts itself to end commands should it die.
 const guardCommand = "__guard"
 
-// exec runs a command line and returns its exit status: 0 done or drained, 1 failed, 2 wrong usage, 3 drain incomplete, 4 not
-// all events done.
+// exec runs a command line and returns its exit status: 0 done or drained, 1 failed, 2 wrong usage,
+// 3 drain incomplete, 4 not all events done.
 func exec(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	var err error
 	switch {

@@ -110,7 +110,8 @@ func exitCode(err error) int {
 	return -1
 }
 
-// plain publishes a message that is no CloudEvent: plain TOPIC DATA [MESSAGE-ID]. It needs a server that runs.
+// plain publishes a message that is no CloudEvent: plain TOPIC DATA [MESSAGE-ID]. It needs a
+// server that runs.
 func plain(ts *testscript.TestScript, _ bool, args []string) {
 	nc := connect(ts)
 	defer nc.Close()

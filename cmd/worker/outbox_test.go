@@ -86,8 +86,8 @@ func TestVisibleTextObeysNothing(t *testing.T) {
 	}
 }
 
-// Data is shown on a terminal as text only if the terminal obeys none of it: C1 controls and marks of direction are as good
-// as escapes.
+// Data is shown on a terminal as text only if the terminal obeys none of it: C1 controls and marks
+// of direction are as good as escapes.
 func TestShownDataObeysNothing(t *testing.T) {
 	t.Parallel()
 	for _, data := range []string{"\x1b[2J", "a\x7f", "\u009b31mred\u009b0m", "\u0090q", "abc\u202egnp.exe", "\u2066x", "\u200fx", "a\u2028b"} {

@@ -14,7 +14,8 @@ import (
 	"github.com/onceish/onceish/internal/commandline"
 )
 
-// outputFlags are the flags of commands that have results: data goes to standard output, what is only told to standard error.
+// outputFlags are the flags of commands that have results: data goes to standard output, what is
+// only told to standard error.
 func outputFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{
@@ -27,8 +28,8 @@ func outputFlags() []cli.Flag {
 
 func wantsJSON(cmd *cli.Command) bool { return cmd.String("output") == "json" }
 
-// printJSON writes one object, on a line of its own. What a terminal would obey is escaped, wherever it
-// is written to: outside of strings JSON has none.
+// printJSON writes one object, on a line of its own. What a terminal would obey is escaped,
+// wherever it is written to: outside of strings JSON has none.
 func printJSON(w io.Writer, v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {

@@ -96,7 +96,8 @@ func showRow(w io.Writer, r *outbox.Row, at time.Time) error {
 	return err
 }
 
-// shownData is data as it is, if that is text; a terminal gets no text with characters that it would obey.
+// shownData is data as it is, if that is text; a terminal gets no text with characters that
+// it would obey.
 func shownData(data []byte, careful bool) string {
 	if len(data) == 0 {
 		return ""

@@ -7,8 +7,8 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// absentCases are of claims whose row is gone: somebody has deleted it, the store was restored from an older copy, or its TTL is
-// over. Nobody else has the key, so what the owner knows is written.
+// absentCases are of claims whose row is gone: somebody has deleted it, the store was restored from
+// an older copy, or its TTL is over. Nobody else has the key, so what the owner knows is written.
 func absentCases() []testcase {
 	return []testcase{
 		{"Absent/a settlement leaves what it would have left", absentSettled},
@@ -92,7 +92,8 @@ func absentExtended(t *testing.T, k *kit) {
 	k.is(t, b.Key, dedupe.Dead)
 }
 
-// absentExpired: a claim that outlived its TTL is settled all the same, while nobody else has the key.
+// absentExpired: a claim that outlived its TTL is settled all the same, while nobody
+// else has the key.
 func absentExpired(t *testing.T, k *kit) {
 	ask := func(id string) dedupe.Request {
 		r := k.brief(key(id))

@@ -24,7 +24,8 @@ func knowing(s *memdedupe.Store, build func(x *tampered, known *sync.Map)) allSt
 	return x
 }
 
-// itemMutants break what is said of single items, of rows that are gone, and of a store at its bound.
+// itemMutants break what is said of single items, of rows that are gone, and of a store
+// at its bound.
 func itemMutants() map[string]mutant {
 	return map[string]mutant{
 		"absent is superseded": {"Absent/a settlement leaves what it would have left", func(s *memdedupe.Store) allStore {

@@ -106,7 +106,8 @@ func claimRepeatedLapsed(t *testing.T, k *kit) {
 	k.settled(t, end(first, dedupe.Succeeded))
 }
 
-// claimRepeatedSettled: a request that is heard again too late finds no claim of its own, and wins none: its sender has long gone on.
+// claimRepeatedSettled: a request that is heard again too late finds no claim of its own, and wins
+// none: its sender has long gone on.
 func claimRepeatedSettled(t *testing.T, k *kit) {
 	for _, o := range []dedupe.Outcome{dedupe.Failed, dedupe.NotBegun} {
 		r := k.request(key(o.String()))
@@ -175,7 +176,8 @@ func seenMeanwhile(t *testing.T, k *kit) {
 	k.is(t, key("c"), dedupe.Dying)
 }
 
-// reusedEverywhere brings a key into each state, asks for it with another payload, and wants nothing changed.
+// reusedEverywhere brings a key into each state, asks for it with another payload, and wants
+// nothing changed.
 func reusedEverywhere(t *testing.T, k *kit) {
 	due, notDue, lapsed := key("due"), key("not due"), key("lapsed")
 	own := k.fresh(t, key("claimed"))
@@ -261,7 +263,8 @@ func otherAlgorithms(t *testing.T, k *kit) {
 	}
 }
 
-// refusedClaim: a request, and a mark, that no repetition will make the store take is answered by itself.
+// refusedClaim: a request, and a mark, that no repetition will make the store take is
+// answered by itself.
 func refusedClaim(t *testing.T, k *kit) {
 	rs := k.requests(keys(3))
 	rs[1].Hash = make([]byte, dedupe.MaxHash+1)

@@ -1,8 +1,9 @@
 // Package dedupetest is the conformance suite that every dedupe store passes.
 //
-// A store's test is one call of [Run] with a [Harness], which says what the store is able to do and what its
-// surroundings can be made to do to it: lapse, skew, fail, refuse. The suite asks for abilities, never for a name;
-// cases that need an ability which the harness does not give are not run.
+// A store's test is one call of [Run] with a [Harness], which says what the store is able to
+// do and what its surroundings can be made to do to it: lapse, skew, fail, refuse. The suite
+// asks for abilities, never for a name; cases that need an ability which the harness does not
+// give are not run.
 //
 //	func TestConformance(t *testing.T) {
 //		dedupetest.Run(t, dedupetest.Harness{
@@ -11,10 +12,12 @@
 //		})
 //	}
 //
-// Cases run in parallel, each with a store of its own. Real time passes only where its passage is what is tested:
-// leases of [Harness.Lease] and TTLs of [Harness.TTL] are waited for, all others last for minutes.
+// Cases run in parallel, each with a store of its own. Real time passes only where its passage is
+// what is tested: leases of [Harness.Lease] and TTLs of [Harness.TTL] are waited for, all others
+// last for minutes.
 //
 // # Delivery semantics
 //
-// What the suite holds a store to is what package dedupe promises; where that leaves something open, so does the suite.
+// What the suite holds a store to is what package dedupe promises; where that leaves something
+// open, so does the suite.
 package dedupetest

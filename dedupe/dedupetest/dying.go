@@ -157,7 +157,8 @@ func dyingReasons(t *testing.T, k *kit) {
 	}
 }
 
-// reopened brings a key with counts into its last state, and wants it as if it were new, but for its token.
+// reopened brings a key with counts into its last state, and wants it as if it were new, but
+// for its token.
 func reopened(t *testing.T, k *kit, buried bool) {
 	a := key("a")
 	k.claim(t, k.brief(a), dedupe.Fresh)

@@ -70,9 +70,9 @@ func expiresEverywhere(t *testing.T, k *kit) {
 	}
 }
 
-// inTime runs a case that proves something only if the machine is faster than a TTL. play returns the longest time between two steps
-// that had to be less than the TTL apart, and what it found wrong. Where that took too long it is played again, with other keys and
-// twice the TTL.
+// inTime runs a case that proves something only if the machine is faster than a TTL. play returns
+// the longest time between two steps that had to be less than the TTL apart, and what it found
+// wrong. Where that took too long it is played again, with other keys and twice the TTL.
 func (k *kit) inTime(t *testing.T, play func(ttl time.Duration, id string) (longest time.Duration, wrong []error)) {
 	t.Helper()
 	ttl := k.h.TTL
@@ -166,7 +166,8 @@ func (r *renewing) renewAll() {
 	r.k.claims(r.T, r.ask("claimed"), again)
 }
 
-// check returns what of it was forgotten. Seen and Claim are told apart from what a slow machine makes of them by whoever called.
+// check returns what of it was forgotten. Seen and Claim are told apart from what a slow machine
+// makes of them by whoever called.
 func (r *renewing) check() (wrong []error) {
 	r.Helper()
 	seen := r.k.seen(r.T, key("succeeded"+r.id), key("given up"+r.id), key("buried"+r.id))

@@ -8,7 +8,8 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// removesGroup: a group that is removed is new on all topics, and others, whatever their names, keep all that they have.
+// removesGroup: a group that is removed is new on all topics, and others, whatever their names,
+// keep all that they have.
 func removesGroup(t *testing.T, k *kit) {
 	gone := []string{"billing", "b:%*.x>$^", strings.Repeat("g", 600)}
 	kept := []string{"bill", "billing2", "x::billing", "b", strings.Repeat("g", 599), "Billing"}

@@ -9,20 +9,22 @@ import (
 
 // Harness tells the suite what a store can do. Only New is required.
 type Harness struct {
-	// New makes a store that is empty, and stays valid until the test has ended; t.Cleanup closes it. It is called from tests that
-	// run in parallel.
+	// New makes a store that is empty, and stays valid until the test has ended; t.Cleanup closes
+	// it. It is called from tests that run in parallel.
 	New func(t *testing.T) Subject
 
-	// Claimer, Reopener, Watermarker and GroupRemover say which abilities Subject.Store has. One that it has and the harness denies
-	// is an error, and the other way round.
+	// Claimer, Reopener, Watermarker and GroupRemover say which abilities Subject.Store has. One
+	// that it has and the harness denies is an error, and the other way round.
 	Claimer, Reopener, Watermarker, GroupRemover bool
 
 	// Run calls body, in a synctest bubble say. Nil: it is called as it is.
 	Run func(t *testing.T, body func(t *testing.T))
-	// Wait lets time pass, for the store and for its clients. Nil: time.Sleep, which serves real stores and bubbles.
+	// Wait lets time pass, for the store and for its clients. Nil: time.Sleep, which serves real
+	// stores and bubbles.
 	Wait func(t *testing.T, d time.Duration)
-	// Lease is the length of a lease that is waited for: the shortest that the store can keep, and that the machine can keep
-	// up with, at most 3 s. Zero: 1 s. At least twice the store's uncertainty about time.
+	// Lease is the length of a lease that is waited for: the shortest that the store can keep, and
+	// that the machine can keep up with, at most 3 s. Zero: 1 s. At least twice the store's
+	// uncertainty about time.
 	Lease time.Duration
 	// TTL is the length of a TTL that is waited for. At least twice Lease. Zero: 4 s.
 	TTL time.Duration
@@ -40,20 +42,21 @@ type Subject struct {
 	// Skewed is a store over the same data whose client's clock is off by d.
 	Skewed func(t *testing.T, d time.Duration) dedupe.Store
 
-	// Fault arms a fault of the n-th call, from 0, that the store makes to its driver from now on, counting
-	// only calls on behalf of the suite's own, not those that keep a clock or a connection. With applied it is carried out and its answer is
-	// lost; else it fails unheard. fired tells whether it has come to that, and disarms it.
+	// Fault arms a fault of the n-th call, from 0, that the store makes to its driver from now on,
+	// counting only calls on behalf of the suite's own, not those that keep a clock or a
+	// connection. With applied it is carried out and its answer is lost; else it fails unheard.
+	// fired tells whether it has come to that, and disarms it.
 	Fault func(n int, applied bool) (fired func() bool)
 
-	// Partial makes the next write of this one key fail at the driver, while others of its batch are applied. fired is as in
-	// Fault.
+	// Partial makes the next write of this one key fail at the driver, while others of its batch
+	// are applied. fired is as in Fault.
 	Partial func(key dedupe.Key) (fired func() bool)
 
 	// Refuse makes the store's server refuse or fail all calls, until it is called with false.
 	Refuse func(on bool)
 
-	// Present tells whether there is a row for the key, expired or not. It is given only when nothing sweeps expired rows
-	// while a test runs.
+	// Present tells whether there is a row for the key, expired or not. It is given only when
+	// nothing sweeps expired rows while a test runs.
 	Present func(t *testing.T, key dedupe.Key) bool
 }
 

@@ -18,7 +18,8 @@ import (
 const (
 	historyClients = 6
 	historyRounds  = 20
-	// historySteps bounds the search for an order, in time and in memory. A good store's takes some thousand.
+	// historySteps bounds the search for an order, in time and in memory. A good store's takes
+	// some thousand.
 	historySteps = 300_000
 )
 
@@ -42,7 +43,8 @@ type answer struct {
 	ok   bool
 }
 
-// history has clients compete for few keys, and looks for an order of their calls in which each answer is right.
+// history has clients compete for few keys, and looks for an order of their calls in which each
+// answer is right.
 func history(t *testing.T, k *kit) {
 	h := &historian{k: k, keys: keys(3)}
 	seed := rand.Uint64()
@@ -69,8 +71,8 @@ func history(t *testing.T, k *kit) {
 	}
 }
 
-// historian records a history. Its clock counts calls and returns: what returned before another was called is
-// smaller, which is all that matters.
+// historian records a history. Its clock counts calls and returns: what returned before another was
+// called is smaller, which is all that matters.
 type historian struct {
 	k     *kit
 	keys  []dedupe.Key
@@ -97,8 +99,8 @@ func (h *historian) record(client int, in call, run func() (answer, error)) (ans
 	return out, err
 }
 
-// round claims a key, and settles what it won, as a consumer does, and at times again, and at times when it should
-// not. No key is left claimed.
+// round claims a key, and settles what it won, as a consumer does, and at times again, and at times
+// when it should not. No key is left claimed.
 func (h *historian) round(ctx context.Context, client int, r *rand.Rand, last bool) error {
 	q := h.k.request(h.keys[r.IntN(len(h.keys))])
 	if r.IntN(10) == 0 {
@@ -132,7 +134,8 @@ func (h *historian) maybe(r *rand.Rand, n int, do func() error) error {
 	return do()
 }
 
-// verdicts are what a claim is settled as, one after the other; only the last rounds succeed, for that ends a key.
+// verdicts are what a claim is settled as, one after the other; only the last rounds succeed, for
+// that ends a key.
 func (h *historian) verdicts(c dedupe.Claim, state dedupe.State, r *rand.Rand, last bool) []dedupe.Settlement {
 	as := func(os ...dedupe.Outcome) (ss []dedupe.Settlement) {
 		for _, o := range os {
@@ -244,8 +247,8 @@ func (h *historian) check(t *testing.T, key dedupe.Key) {
 	}
 }
 
-// step is the model's, for the checker: the rows that may be after a call, none if the row before does not allow
-// its answer.
+// step is the model's, for the checker: the rows that may be after a call, none if the row before
+// does not allow its answer.
 func step(r row, in call, out answer) []any {
 	next, fits := r.reopen(), true
 	switch {

@@ -19,7 +19,8 @@ func hostileCases(h *Harness) []testcase {
 	return all
 }
 
-// hostileParts are texts that encodings, query languages and subjects trip over, and pairs that naive ones confuse.
+// hostileParts are texts that encodings, query languages and subjects trip over, and pairs that
+// naive ones confuse.
 func hostileParts() []string {
 	long := strings.Repeat("x", 600)
 	sum := sha256.Sum256([]byte(long))

@@ -168,7 +168,8 @@ func end(c dedupe.Claim, o dedupe.Outcome) dedupe.Settlement {
 	return s
 }
 
-// applied reports for each item whether it was carried out, or superseded. Any other answer fails the call.
+// applied reports for each item whether it was carried out, or superseded. Any other answer
+// fails the call.
 func applied(errs []error, err error) ([]bool, error) {
 	oks := make([]bool, len(errs))
 	for i, e := range errs {

@@ -14,8 +14,9 @@ const (
 	dead
 )
 
-// row is what a store must know of a key, written as plainly as can be: the model that walks and histories are
-// held to. It is comparable. Time has two values: over, or not for as long as the test runs.
+// row is what a store must know of a key, written as plainly as can be: the model that walks
+// and histories are held to. It is comparable. Time has two values: over, or not for as long as
+// the test runs.
 type row struct {
 	place    place
 	owner    string // nonce; empty: nobody
@@ -45,7 +46,8 @@ func tell(c *dedupe.Claim) told {
 	return told{c.State, c.Token, c.Attempts, c.Crashes, string(c.Hash), c.Letter}
 }
 
-// claim is the row after a request, the answer, and whether the request won it anew. token is the new one's, as answered.
+// claim is the row after a request, the answer, and whether the request won it anew. token is the
+// new one's, as answered.
 func (r row) claim(q asked, token uint64) (next row, answer dedupe.State, took bool) {
 	if r.hash != "" && q.hash != "" && r.hash != q.hash {
 		return r, dedupe.Reused, false

@@ -16,8 +16,8 @@ import (
 
 const mutantVariable = "DEDUPETEST_MUTANT"
 
-// TestMutants runs the suite against stores that each break one promise, every one in a process of its own, and wants it to
-// fail where the promise is tested.
+// TestMutants runs the suite against stores that each break one promise, every one in a process of
+// its own, and wants it to fail where the promise is tested.
 func TestMutants(t *testing.T) {
 	t.Parallel()
 	for name, m := range mutants() {

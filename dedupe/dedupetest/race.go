@@ -94,7 +94,8 @@ func raceExpired(t *testing.T, k *kit) {
 	k.settled(t, end(c, dedupe.Succeeded))
 }
 
-// raceSettle: either the late owner's mark is kept and nobody takes over, or somebody does and it is refused.
+// raceSettle: either the late owner's mark is kept and nobody takes over, or somebody does and
+// it is refused.
 func raceSettle(t *testing.T, k *kit) {
 	ks := keys(30)
 	var olds []dedupe.Claim
@@ -130,7 +131,8 @@ func raceSettle(t *testing.T, k *kit) {
 	}
 }
 
-// raceBatches: batches that share keys, in opposite orders, win each key once, and wait for each other in no circle.
+// raceBatches: batches that share keys, in opposite orders, win each key once, and wait for each
+// other in no circle.
 func raceBatches(t *testing.T, k *kit) {
 	ks := keys(50)
 	var mu sync.Mutex

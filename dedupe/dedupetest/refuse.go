@@ -172,8 +172,8 @@ func (k *kit) fails(t *testing.T, what string, call func(ctx context.Context) er
 	}
 }
 
-// fills claims keys one by one until the store is full, and returns the claims and the request that did not fit. However long that takes,
-// none expires meanwhile.
+// fills claims keys one by one until the store is full, and returns the claims and the request that
+// did not fit. However long that takes, none expires meanwhile.
 func (k *kit) fills(t *testing.T) ([]dedupe.Claim, dedupe.Request) {
 	t.Helper()
 	var kept []dedupe.Claim
@@ -233,7 +233,8 @@ func full(t *testing.T, k *kit) {
 	k.settled(t, end(c, dedupe.Succeeded))
 }
 
-// fullEnds: what a full store has let in can be renewed and ended, each way, with the longest reason.
+// fullEnds: what a full store has let in can be renewed and ended, each way, with the
+// longest reason.
 func fullEnds(t *testing.T, k *kit) {
 	kept, _ := k.fills(t)
 	for range 2 {

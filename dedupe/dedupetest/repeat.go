@@ -9,8 +9,8 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// scenario is a call that may be repeated. prepare makes a key ready for it, wait (or nil) lets time pass over all keys
-// at once, call is it, and what it must answer.
+// scenario is a call that may be repeated. prepare makes a key ready for it, wait (or nil) lets
+// time pass over all keys at once, call is it, and what it must answer.
 type scenario struct {
 	name    string
 	needs   func(h *Harness) bool
@@ -76,7 +76,8 @@ func (s scenario) twice(t *testing.T, k *kit) {
 // faults is how many driver calls of one operation are made to fail, one at a time.
 const faults = 6
 
-// faulty has one driver call of the operation fail, each in turn, and repeats the operation until it answers.
+// faulty has one driver call of the operation fail, each in turn, and repeats the operation
+// until it answers.
 func (s scenario) faulty(t *testing.T, k *kit, applied bool) {
 	var probes [faults]probe
 	for n := range probes {

@@ -24,8 +24,8 @@ type allStore interface {
 	dedupe.Watermarker
 }
 
-// rig is a store behind a driver that can be made to fail: each operation is two driver calls, the second of which does
-// the work, for all keys but one if that one is to fail.
+// rig is a store behind a driver that can be made to fail: each operation is two driver calls, the
+// second of which does the work, for all keys but one if that one is to fail.
 type rig struct {
 	allStore
 	faults *faultPlan

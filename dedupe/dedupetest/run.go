@@ -31,7 +31,8 @@ func Run(t *testing.T, h Harness) {
 	runFull(t, &h)
 }
 
-// RunFull runs only the cases of a store at its bound: for one that can be bounded in more than one way.
+// RunFull runs only the cases of a store at its bound: for one that can be bounded in more
+// than one way.
 func RunFull(t *testing.T, h Harness) {
 	t.Helper()
 	h = h.withDefaults()

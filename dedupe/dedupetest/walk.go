@@ -13,7 +13,8 @@ import (
 
 const walkSteps = 60
 
-// walks compares random walks with the model, all at once and each on keys of its own, so that they wait together.
+// walks compares random walks with the model, all at once and each on keys of its own, so that they
+// wait together.
 func walks(t *testing.T, k *kit) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)

@@ -210,7 +210,8 @@ func watermarkScope(t *testing.T, k *kit) {
 	}
 }
 
-// watermarkExact: sequences beyond what a float holds, times to the nanosecond, in any zone and beyond any epoch.
+// watermarkExact: sequences beyond what a float holds, times to the nanosecond, in any zone and
+// beyond any epoch.
 func watermarkExact(t *testing.T, k *kit) {
 	for _, p := range []dedupe.Watermark{
 		of("ORDERS:2026-01-02T03:04:05.000000001Z::%", 1<<53+1, noon),

@@ -101,8 +101,8 @@ func written(m *nats.Msg) (uint64, error) {
 	return ack.Seq, nil
 }
 
-// quickAck reads the usual confirmation, {"stream":"KV_x", "seq":12}. A bucket's name needs no escapes, and neither
-// does a domain's, so what looks like the field is the field.
+// quickAck reads the usual confirmation, {"stream":"KV_x", "seq":12}. A bucket's name needs no
+// escapes, and neither does a domain's, so what looks like the field is the field.
 func quickAck(data []byte) (uint64, bool) {
 	if !bytes.HasPrefix(data, []byte(`{"stream":"`)) || bytes.Contains(data, []byte(`"error"`)) {
 		return 0, false

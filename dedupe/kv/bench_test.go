@@ -13,8 +13,9 @@ import (
 	"github.com/onceish/onceish/internal/natstest"
 )
 
-// BenchmarkClaimMark claims and settles events in batches of 500. Its ratio is to the same operations of the bucket,
-// pipelined by themselves through PublishMsgAsync in the same run: a create and an update of each key.
+// BenchmarkClaimMark claims and settles events in batches of 500. Its ratio is to the same
+// operations of the bucket, pipelined by themselves through PublishMsgAsync in the same run: a
+// create and an update of each key.
 func BenchmarkClaimMark(b *testing.B) {
 	const size = 500
 	nc := natstest.Start(b, nil).Connect(b)
@@ -117,8 +118,8 @@ func (r *raw) claimMark(b *testing.B, batch, size int) {
 	}
 }
 
-// BenchmarkDuplicates claims keys that are done, in batches of 500: each costs a refused create and a read of the
-// leader. Its ratio is to claiming and settling fresh ones.
+// BenchmarkDuplicates claims keys that are done, in batches of 500: each costs a refused create and
+// a read of the leader. Its ratio is to claiming and settling fresh ones.
 func BenchmarkDuplicates(b *testing.B) {
 	const size = 500
 	store := newStore(b, natstest.Start(b, nil).Connect(b), bucketOptions())

@@ -18,12 +18,13 @@ import (
 
 const (
 	defaultAPI = jetstream.DefaultAPIPrefix
-	// OldestServer is the oldest release of nats-server that New takes: the first that has a TTL per message.
+	// OldestServer is the oldest release of nats-server that New takes: the first that has a
+	// TTL per message.
 	OldestServer = natsserver.Oldest
 	// levelTTL is the JetStream API level of OldestServer.
 	levelTTL = 1
-	// minMessage is the least that a message must be able to hold: the longest reason, all of it escaped, and the rest
-	// of a row.
+	// minMessage is the least that a message must be able to hold: the longest reason, all of it
+	// escaped, and the rest of a row.
 	minMessage = 32 << 10
 )
 
@@ -83,7 +84,8 @@ func topicReplicas(ctx context.Context, js jetstream.JetStream, topics []string)
 	return replicas, err
 }
 
-// failure tells the end of the call's own time, and a lost connection, from what the server answered.
+// failure tells the end of the call's own time, and a lost connection, from what the
+// server answered.
 func failure(ctx context.Context, nc *nats.Conn, err error) error {
 	if errors.Is(err, nats.ErrPermissionViolation) {
 		return err
@@ -128,8 +130,8 @@ func tooOld(version string, level int) error {
 		"upgrade it to %s or later", ErrServerTooOld, version, level, OldestServer)
 }
 
-// bucketConfig is what makes a stream a key-value bucket. Direct reads are off: a replica that lags would answer them.
-// There are no limit markers: an expired key just goes.
+// bucketConfig is what makes a stream a key-value bucket. Direct reads are off: a replica that lags
+// would answer them. There are no limit markers: an expired key just goes.
 func bucketConfig(o *Options) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:              streamName(o.Bucket),

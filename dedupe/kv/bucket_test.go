@@ -57,7 +57,8 @@ func TestNewMakesTheBucket(t *testing.T) {
 	}
 }
 
-// TestAPIPrefixWithItsDot: the prefix is understood with the dot at its end and without, as the bus does.
+// TestAPIPrefixWithItsDot: the prefix is understood with the dot at its end and without, as
+// the bus does.
 func TestAPIPrefixWithItsDot(t *testing.T) {
 	t.Parallel()
 	nc := natstest.Start(t, nil).Connect(t)

@@ -12,11 +12,13 @@ import (
 const (
 	// contendedFor is how long a claim is answered held when others were faster all the time.
 	contendedFor = 50 * time.Millisecond
-	// newerFor is how long one is answered held whose row only a later version of this package can read.
+	// newerFor is how long one is answered held whose row only a later version of this
+	// package can read.
 	newerFor = 5 * time.Second
 )
 
-// Claim implements dedupe.Claimer. A batch of keys that are all absent takes one round trip; the others take two more.
+// Claim implements dedupe.Claimer. A batch of keys that are all absent takes one round trip; the
+// others take two more.
 func (s *Store) Claim(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim, error) {
 	ctx, cancel, err := s.begin(ctx)
 	if err != nil {
@@ -121,8 +123,8 @@ func (c *claiming) answer(e entry, state dedupe.State, now moment) {
 	}
 }
 
-// unreadable refuses a key that holds what nobody can judge, so that the event is put aside with that reason; what a
-// later version wrote is left to processes of that version.
+// unreadable refuses a key that holds what nobody can judge, so that the event is put aside with
+// that reason; what a later version wrote is left to processes of that version.
 func (c *claiming) unreadable(err error) {
 	if errors.Is(err, errNewer) {
 		c.held(newerFor)

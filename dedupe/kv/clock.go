@@ -13,16 +13,18 @@ import (
 const (
 	// measureEvery is how long a measurement serves before it is repeated.
 	measureEvery = time.Minute
-	// goodUncertainty ends a measurement after one round trip: more would take the time of the call that waits for them.
+	// goodUncertainty ends a measurement after one round trip: more would take the time of the call
+	// that waits for them.
 	goodUncertainty = 100 * time.Millisecond
-	// maxUncertainty is how badly the server's time may be known; beyond it nothing is judged by it.
+	// maxUncertainty is how badly the server's time may be known; beyond it nothing is
+	// judged by it.
 	maxUncertainty = time.Second
 	// drift is how far two clocks part in a second: ten times what quartz does.
 	drift = 500 * time.Microsecond
 )
 
-// clock tells the time of the stream's leader, the one by which it stamps what it stores: the local monotonic clock plus
-// an offset. The local time of day does not enter. Safe for concurrent use.
+// clock tells the time of the stream's leader, the one by which it stamps what it stores: the local
+// monotonic clock plus an offset. The local time of day does not enter. Safe for concurrent use.
 type clock struct {
 	nc      *nats.Conn
 	x       requester
@@ -34,7 +36,8 @@ type clock struct {
 	// At the local time at, the server's was server, give or take spread.
 	at, server time.Time
 	spread     time.Duration
-	// reconnects counts the connection's reconnects when it was measured; stale asks for a measurement.
+	// reconnects counts the connection's reconnects when it was measured; stale asks for
+	// a measurement.
 	reconnects uint64
 	stale      bool
 	measuring  bool
@@ -46,7 +49,8 @@ type moment struct{ earliest, latest time.Time }
 // likely is the best guess, for what is judged by nobody.
 func (m moment) likely() time.Time { return m.earliest.Add(m.latest.Sub(m.earliest) / 2) }
 
-// now reads the clock, and measures first where that is due. One caller measures; the others go on by the measurement before.
+// now reads the clock, and measures first where that is due. One caller measures; the others go on
+// by the measurement before.
 func (c *clock) now(ctx context.Context) (moment, error) {
 	var err error
 	if c.begin() {
@@ -62,7 +66,8 @@ func (c *clock) now(ctx context.Context) (moment, error) {
 	return moment{}, fmt.Errorf("%w: known no better than ±%v: JetStream takes too long to answer", ErrClockUncertain, maxUncertainty)
 }
 
-// doubt asks for a measurement before the next reading: after an error the leader may be another server.
+// doubt asks for a measurement before the next reading: after an error the leader may be
+// another server.
 func (c *clock) doubt() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -82,7 +87,8 @@ func (c *clock) begin() bool {
 	return true
 }
 
-// measure asks the leader for its time, again while it is known badly, up to three times, and keeps the reading that is known best.
+// measure asks the leader for its time, again while it is known badly, up to three times, and keeps
+// the reading that is known best.
 func (c *clock) measure(ctx context.Context) error {
 	defer func() {
 		c.mu.Lock()

@@ -9,7 +9,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// timekeeper answers with a server's time that is off by ahead, after a round trip of a given length.
+// timekeeper answers with a server's time that is off by ahead, after a round trip of a
+// given length.
 type timekeeper struct {
 	local time.Time
 	ahead time.Duration

@@ -18,8 +18,8 @@ import (
 	"github.com/onceish/onceish/internal/natstest"
 )
 
-// TestCluster: with three replicas writes of one key that are under way together exclude each other as well, and a new
-// leader knows what the old one confirmed.
+// TestCluster: with three replicas writes of one key that are under way together exclude each other
+// as well, and a new leader knows what the old one confirmed.
 func TestCluster(t *testing.T) {
 	t.Parallel()
 	cluster := natstest.StartCluster(t, nil)
@@ -31,7 +31,8 @@ func TestCluster(t *testing.T) {
 	replicated(t, connect())
 }
 
-// replicated: a bucket is made with as many replicas as the stream has whose events it marks, and one that has fewer is warned of.
+// replicated: a bucket is made with as many replicas as the stream has whose events it marks, and
+// one that has fewer is warned of.
 func replicated(t *testing.T, nc *nats.Conn) {
 	t.Helper()
 	js, err := jetstream.New(nc)
@@ -88,7 +89,8 @@ func contest(t *testing.T, stores []*Store) {
 	}
 }
 
-// stepDowns lets the leader change between, and during, claims and settlements; each call is repeated until it succeeds.
+// stepDowns lets the leader change between, and during, claims and settlements; each call is
+// repeated until it succeeds.
 func stepDowns(t *testing.T, stores []*Store, nc *nats.Conn) {
 	t.Helper()
 	const keys = 100

@@ -13,11 +13,12 @@ import (
 // version is written into every value. A reader that finds a higher one leaves the key alone.
 const version = 1
 
-// errNewer: the value was written by a later version of this package, and is left to processes of that version.
+// errNewer: the value was written by a later version of this package, and is left to processes of
+// that version.
 var errNewer = errors.New("value of a newer version")
 
-// encode writes a row as JSON, so that `nats kv get` shows an operator what is known. It is written by hand because
-// each event costs two of them.
+// encode writes a row as JSON, so that `nats kv get` shows an operator what is known. It is written
+// by hand because each event costs two of them.
 func (r *row) encode() []byte {
 	b := make([]byte, 0, 192+len(r.Reason))
 	b = append(b, `{"v":1,"state":"`...)

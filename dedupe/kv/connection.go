@@ -6,7 +6,8 @@ import (
 	"github.com/onceish/onceish/internal/natsserver"
 )
 
-// warnOfPings warns once when leases may end before the connection notices that its server is frozen.
+// warnOfPings warns once when leases may end before the connection notices that its
+// server is frozen.
 func (s *Store) warnOfPings(lease time.Duration) {
 	o := &s.nc.Opts
 	if !natsserver.NoticesTooLate(o, lease) || s.warnedOfPings.Swap(true) {

@@ -15,15 +15,17 @@ const maxTries = 10
 
 // change is what a call wants of one key.
 type change interface {
-	// decide is told what is kept. It returns what to keep instead, or nil when nothing is to be written; its answer
-	// stands then, unless what it was told turns out to be a guess.
+	// decide is told what is kept. It returns what to keep instead, or nil when nothing is to be
+	// written; its answer stands then, unless what it was told turns out to be a guess.
 	decide(e entry, now moment) *row
 	// kept: what decide returned is what is kept now.
 	kept(e entry)
-	// tighten is asked once there is no room for what decide returned: true, if it will return less.
+	// tighten is asked once there is no room for what decide returned: true, if it
+	// will return less.
 	tighten() bool
-	// failed: it was not done, and others of the call may be. err wraps dedupe.ErrKeyRefused when it never can be,
-	// dedupe.ErrFull when there is no room, ErrContended when the tries were used up.
+	// failed: it was not done, and others of the call may be. err wraps dedupe.ErrKeyRefused
+	// when it never can be, dedupe.ErrFull when there is no room, ErrContended when the tries
+	// were used up.
 	failed(err error)
 }
 
@@ -38,9 +40,9 @@ type turn struct {
 	next         *row
 }
 
-// converge brings every change to its end: read what is not known, decide, write under the revision that was decided
-// on. Who finds another revision starts over, so whatever else happens meanwhile, also a write of our own that we
-// took for lost, is looked at and judged.
+// converge brings every change to its end: read what is not known, decide, write under the revision
+// that was decided on. Who finds another revision starts over, so whatever else happens meanwhile,
+// also a write of our own that we took for lost, is looked at and judged.
 func (s *Store) converge(ctx context.Context, turns []turn) error {
 	rest := make([]*turn, len(turns))
 	for i := range turns {
@@ -138,8 +140,9 @@ func unfinished(turns []*turn) []*turn {
 	return kept
 }
 
-// pause waits before the third try and later ones, longer each time, at random: those who contend drift apart. A
-// cluster refuses writes to a subject that has one under way, and reads do not show it until it is stored.
+// pause waits before the third try and later ones, longer each time, at random: those who contend
+// drift apart. A cluster refuses writes to a subject that has one under way, and reads do not show
+// it until it is stored.
 func pause(ctx context.Context, try int) error {
 	if try < 2 {
 		return nil

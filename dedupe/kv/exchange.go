@@ -11,8 +11,9 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// exchange sends requests without waiting for the answer of one before the next goes out. One subscription takes all the
-// answers: each request has a reply subject of its own, <inbox>.<batch>.<place>. Safe for concurrent use.
+// exchange sends requests without waiting for the answer of one before the next goes out. One
+// subscription takes all the answers: each request has a reply subject of its own,
+// <inbox>.<batch>.<place>. Safe for concurrent use.
 type exchange struct {
 	nc    *nats.Conn
 	inbox string
@@ -44,7 +45,8 @@ func newExchange(nc *nats.Conn, window int) (*exchange, error) {
 		return nil, fmt.Errorf("subscribe to answers: %w", down(nc, err))
 	}
 	x.sub = sub
-	// The window bounds what can be pending, and an answer that is dropped would be waited for in vain.
+	// The window bounds what can be pending, and an answer that is dropped would be
+	// waited for in vain.
 	if err := sub.SetPendingLimits(-1, -1); err != nil {
 		return nil, fmt.Errorf("subscribe to answers: %w", errors.Join(down(nc, err), x.close()))
 	}
@@ -64,8 +66,8 @@ func (x *exchange) close() error {
 	return err
 }
 
-// do sends n requests, which request makes, and waits for all answers, parallel to them. After an error some may have
-// been answered, and all may have been done.
+// do sends n requests, which request makes, and waits for all answers, parallel to them. After an
+// error some may have been answered, and all may have been done.
 func (x *exchange) do(ctx context.Context, n int, request func(i int) *nats.Msg) ([]*nats.Msg, error) {
 	if n == 0 {
 		return nil, nil

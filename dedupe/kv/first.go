@@ -10,10 +10,12 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// makingPatience times Options.Timeout is how long a bucket that is being made, by this or another process, is waited for.
+// makingPatience times Options.Timeout is how long a bucket that is being made, by this or another
+// process, is waited for.
 const makingPatience = 4
 
-// prepare makes or finds the bucket within the time of a call, and a bucket that is only being made within more.
+// prepare makes or finds the bucket within the time of a call, and a bucket that is only being
+// made within more.
 func (s *Store) prepare(ctx context.Context, o *Options) (*jetstream.StreamInfo, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -41,7 +43,8 @@ func (s *Store) unanswered(within time.Duration) error {
 		"have a leader?", ErrNoAnswer, within, s.bucket)
 }
 
-// await probes until the bucket answers: a cluster hears of a new one a little later, and elects its leader.
+// await probes until the bucket answers: a cluster hears of a new one a little later, and
+// elects its leader.
 func (s *Store) await(ctx context.Context) error {
 	patience := s.timeout
 	if s.young {
@@ -128,7 +131,8 @@ func refusedBucket(nc *nats.Conn, o *Options) error {
 	return permission(nc, allowOrMake(o.Bucket), api+"INFO", api+"STREAM.CREATE."+name)
 }
 
-// withoutJetStream reports whether JetStream is off for the server or the account: waiting does not help.
+// withoutJetStream reports whether JetStream is off for the server or the account: waiting
+// does not help.
 func withoutJetStream(err error) bool {
 	return errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount)
 }

@@ -8,7 +8,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// RemoveGroup implements dedupe.GroupRemover: it purges the group's keys. It takes $JS.API.STREAM.PURGE.KV_<bucket>.
+// RemoveGroup implements dedupe.GroupRemover: it purges the group's keys. It takes
+// $JS.API.STREAM.PURGE.KV_<bucket>.
 func (s *Store) RemoveGroup(ctx context.Context, group string) (removed int, err error) {
 	part := string(appendPart(nil, group))
 	for _, filter := range []string{kindEvent + ".*." + part + ".>", kindWatermark + "." + part + ".>"} {

@@ -5,8 +5,8 @@ import "sync"
 // maxHoldings bounds the claims that are remembered. One that is forgotten costs a read.
 const maxHoldings = 1 << 14
 
-// holdings remember what this store last wrote under its own claims, so that ending one takes a write and no read. They
-// are guesses: the server compares revisions. Safe for concurrent use.
+// holdings remember what this store last wrote under its own claims, so that ending one takes a
+// write and no read. They are guesses: the server compares revisions. Safe for concurrent use.
 type holdings struct {
 	mu      sync.Mutex
 	byNonce map[string]holding

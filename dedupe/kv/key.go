@@ -45,8 +45,9 @@ func join(kind string, parts ...string) string {
 	return string(b)
 }
 
-// appendPart writes one token. Letters, digits and "-_/" stand for themselves, other bytes are "=XX" with capital
-// digits, so two forms are left over: "=" is the empty part, and "=sha256-…" one that would be too long.
+// appendPart writes one token. Letters, digits and "-_/" stand for themselves, other bytes are
+// "=XX" with capital digits, so two forms are left over: "=" is the empty part, and "=sha256-…" one
+// that would be too long.
 func appendPart(b []byte, s string) []byte {
 	if s == "" {
 		return append(b, '=')

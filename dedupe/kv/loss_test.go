@@ -37,7 +37,8 @@ func behindProxy(t *testing.T, o *Options) (s *Store, p *proxy.Proxy, watcher je
 	return s, p, watcher, reconnected
 }
 
-// loseAnswer makes a call on the key a, which sends its write at once. The write is done, and its answer is lost.
+// loseAnswer makes a call on the key a, which sends its write at once. The write is done, and its
+// answer is lost.
 func loseAnswer(t *testing.T, p *proxy.Proxy, watcher jetstream.KeyValue, what string, call func() error) {
 	t.Helper()
 	w, err := watcher.Watch(t.Context(), eventKey(testKey("a")), jetstream.UpdatesOnly())

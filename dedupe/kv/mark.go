@@ -9,8 +9,8 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// Seen implements dedupe.Store: one round trip to the stream's leader. A value that the store did not write counts as
-// fresh, for the next Mark replaces it.
+// Seen implements dedupe.Store: one round trip to the stream's leader. A value that the store did
+// not write counts as fresh, for the next Mark replaces it.
 func (s *Store) Seen(ctx context.Context, keys []dedupe.Key) ([]dedupe.Record, error) {
 	ctx, cancel, err := s.begin(ctx)
 	if err != nil {

@@ -17,7 +17,8 @@ const (
 	DefaultWindow  = 1000
 )
 
-// maxWindow stays below the 10,000 requests that a server queues for its API before it drops them all.
+// maxWindow stays below the 10,000 requests that a server queues for its API before it
+// drops them all.
 const maxWindow = 8000
 
 // Options of New. The zero value means the defaults.
@@ -26,20 +27,22 @@ type Options struct {
 	Bucket string
 	// BindOnly: the bucket must exist, and New makes none. It is verified all the same.
 	BindOnly bool
-	// Topics are what the marks are of, patterns allowed: a bucket that New makes gets as many replicas as their streams have, and one
-	// that has fewer is warned of. It takes $JS.API.STREAM.NAMES, and STREAM.INFO of those streams. Empty: no streams are looked at.
+	// Topics are what the marks are of, patterns allowed: a bucket that New makes gets as many
+	// replicas as their streams have, and one that has fewer is warned of. It takes
+	// $JS.API.STREAM.NAMES, and STREAM.INFO of those streams. Empty: no streams are looked at.
 	Topics []string
-	// Replicas of a bucket that New makes, 1 to 5. Zero: those of the streams of Topics, or 1. An existing bucket keeps its own.
+	// Replicas of a bucket that New makes, 1 to 5. Zero: those of the streams of Topics, or 1. An
+	// existing bucket keeps its own.
 	Replicas int
 	// Domain is the JetStream domain to work in. At most one of Domain and APIPrefix is set.
 	Domain string
-	// APIPrefix is the prefix of the JetStream API, with or without the dot at its end, where it is imported from another account.
-	// Empty: "$JS.API".
+	// APIPrefix is the prefix of the JetStream API, with or without the dot at its end, where it is
+	// imported from another account. Empty: "$JS.API".
 	APIPrefix string
 	// Timeout bounds each call. Zero: DefaultTimeout.
 	Timeout time.Duration
-	// Window is how many requests of this Store may wait for their answers at once, over all calls, 1 to 8,000. Zero:
-	// DefaultWindow.
+	// Window is how many requests of this Store may wait for their answers at once, over all calls,
+	// 1 to 8,000. Zero: DefaultWindow.
 	Window int
 	// Logger is told what needs an operator. Nil: slog.Default().
 	Logger *slog.Logger

@@ -18,7 +18,8 @@ type write struct {
 	data []byte
 	// ttl of the key. Zero: it is kept for ever.
 	ttl time.Duration
-	// expect is the revision that the write replaces, "0" if there must be none. Empty: whichever there is.
+	// expect is the revision that the write replaces, "0" if there must be none. Empty:
+	// whichever there is.
 	expect string
 }
 
@@ -36,7 +37,8 @@ type outcome struct {
 
 func expect(revision uint64) string { return strconv.FormatUint(revision, 10) }
 
-// writes sends all and returns their outcomes. Who does not reach the bucket gets an error, which says nothing of any of them.
+// writes sends all and returns their outcomes. Who does not reach the bucket gets an error, which
+// says nothing of any of them.
 func (s *Store) writes(ctx context.Context, ws []write) ([]outcome, error) {
 	out := make([]outcome, len(ws))
 	send := make([]int, 0, len(ws))
@@ -93,7 +95,8 @@ func (s *Store) message(w *write) *nats.Msg {
 	return &nats.Msg{Subject: s.subject + w.key, Data: w.data, Header: h}
 }
 
-// maxTTL bounds what the server is told in seconds, for it counts in nanoseconds since 1970: a hundred years.
+// maxTTL bounds what the server is told in seconds, for it counts in nanoseconds since 1970: a
+// hundred years.
 const maxTTL = 100 * 365 * 24 * time.Hour
 
 // wholeSeconds rounds up: the server drops no key before its time.

@@ -10,14 +10,17 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// A bucket that is bounded keeps a part of itself free: new keys are let in up to a bound of the store's own, so that what is held can
-// always be renewed and settled. The server counts a rewritten row twice for a moment, and refuses it at its bound.
+// A bucket that is bounded keeps a part of itself free: new keys are let in up to a bound of the
+// store's own, so that what is held can always be renewed and settled. The server counts a
+// rewritten row twice for a moment, and refuses it at its bound.
 const (
-	// reservedPart is the part of the bucket that is kept free for rows that are rewritten: one in so many.
+	// reservedPart is the part of the bucket that is kept free for rows that are rewritten:
+	// one in so many.
 	reservedPart = 8
 	// leastReserved is the least that is kept free in bytes, in a bucket of twice as much.
 	leastReserved = 64 << 10
-	// spareBytes are kept free within each new claim, for what it grows by: token, first claim, counts.
+	// spareBytes are kept free within each new claim, for what it grows by: token, first
+	// claim, counts.
 	spareBytes = 128
 	// overhead is what a message takes besides subject and data.
 	overhead = 160
@@ -129,8 +132,8 @@ func (t *turn) grows() bool {
 	return false
 }
 
-// enter lets a new key in, if there is room. What is claimed without having been read is read first where there is none: most likely it is
-// kept already.
+// enter lets a new key in, if there is room. What is claimed without having been read is read first
+// where there is none: most likely it is kept already.
 func (t *turn) enter(r *room) {
 	t.next.Spare = spareBytes
 	err := r.take(t.key, len(t.next.encode()))

@@ -17,11 +17,12 @@ const (
 	dead    phase = "dead"
 )
 
-// row is what is kept under a key. It holds durations that run from when its revision was stored, by the server's
-// clock; the one instant in it is Since.
+// row is what is kept under a key. It holds durations that run from when its revision was stored,
+// by the server's clock; the one instant in it is Since.
 type row struct {
 	Phase phase
-	// Owner is the nonce of the claim; it stays when the claim is settled, so that a repeat is recognised.
+	// Owner is the nonce of the claim; it stays when the claim is settled, so that a repeat
+	// is recognised.
 	Owner string
 	// Token is the revision in which the owner took the key. Zero: this one.
 	Token uint64
@@ -29,18 +30,21 @@ type row struct {
 	Span time.Duration
 	// TTL is when the row is over.
 	TTL time.Duration
-	// Since is when the key was first claimed. Zero: when this revision was stored, or never, of what was reopened.
+	// Since is when the key was first claimed. Zero: when this revision was stored, or never, of
+	// what was reopened.
 	Since    time.Time
 	Hash     []byte
 	Attempts int
 	Crashes  int
 	Reason   string
 	Letter   string
-	// Spare is how many bytes are kept free in the value for what its next revision grows by. It is in no other.
+	// Spare is how many bytes are kept free in the value for what its next revision grows by. It
+	// is in no other.
 	Spare int
 }
 
-// entry is what is known of a key: the last revision of its subject, and the row in it unless it is absent.
+// entry is what is known of a key: the last revision of its subject, and the row in it unless
+// it is absent.
 type entry struct {
 	revision uint64
 	stored   time.Time
@@ -49,7 +53,8 @@ type entry struct {
 	err error
 }
 
-// at forgets the row if it is over at the time now. The revision stays: whoever writes next has to name it.
+// at forgets the row if it is over at the time now. The revision stays: whoever writes next
+// has to name it.
 func (e entry) at(now time.Time) entry {
 	if e.row != nil && !now.Before(e.stored.Add(e.row.TTL)) {
 		e.row = nil
@@ -57,8 +62,8 @@ func (e entry) at(now time.Time) entry {
 	return e
 }
 
-// left is how much of the row's span is left, at least 0. What is uncertain about the time is added to leases; what is
-// due may be a little early.
+// left is how much of the row's span is left, at least 0. What is uncertain about the time is added
+// to leases; what is due may be a little early.
 func (e entry) left(now moment) time.Duration {
 	at := now.earliest
 	if e.row.Phase == free {
@@ -84,7 +89,8 @@ func (e entry) token() uint64 {
 // owned reports whether the row is the claim under this nonce, settled or not.
 func (e entry) owned(nonce string) bool { return e.row != nil && e.row.Owner == nonce && nonce != "" }
 
-// unclaimed reports whether the row was reopened, and nobody has claimed it since: its age is still to begin.
+// unclaimed reports whether the row was reopened, and nobody has claimed it since: its age is
+// still to begin.
 func (e entry) unclaimed() bool { return e.row.Phase == free && e.row.Since.IsZero() }
 
 // next is a copy to be written over the entry, by the same owner.

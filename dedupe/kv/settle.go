@@ -9,7 +9,8 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// Settle implements dedupe.Claimer. Claims that this Store made, and nobody took over, are settled in one round trip.
+// Settle implements dedupe.Claimer. Claims that this Store made, and nobody took over, are settled
+// in one round trip.
 func (s *Store) Settle(ctx context.Context, ss []dedupe.Settlement) ([]error, error) {
 	changes := make([]settling, len(ss))
 	return s.end(ctx, "settle", len(ss), func(i int) (change, *held) {
@@ -65,7 +66,8 @@ func (h *held) kept(e entry) {
 	}
 }
 
-// unchanged is the end without a write: what was asked for is so already, or the claim is superseded.
+// unchanged is the end without a write: what was asked for is so already, or the claim
+// is superseded.
 func (h *held) unchanged(ok bool) *row {
 	*h.err = nil
 	if !ok {
@@ -79,7 +81,8 @@ func (h *held) failed(err error) { *h.err = err }
 
 func (h *held) tighten() bool { return false }
 
-// found is what is kept of the claim. Where nothing is, it is the claim itself, in that phase: whoever writes next writes it again.
+// found is what is kept of the claim. Where nothing is, it is the claim itself, in that phase:
+// whoever writes next writes it again.
 func (h *held) found(e entry, now moment, p phase) entry {
 	if e = e.at(now.earliest); e.row != nil || e.err != nil {
 		return e
@@ -101,7 +104,8 @@ type settling struct {
 	tight      bool // the bucket is full: the reason is cut short
 }
 
-// shortReason is what is kept of a reason in a bucket that is full. The dead letter has all of it, unless another process stores it.
+// shortReason is what is kept of a reason in a bucket that is full. The dead letter has all of it,
+// unless another process stores it.
 const shortReason = 64
 
 // tighten gives up most of a reason for having the settlement stored.

@@ -13,8 +13,8 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// Store keeps dedupe state in a JetStream key-value bucket. Safe for concurrent use. Its methods do not retry what failed
-// for a passing reason, and end within Options.Timeout.
+// Store keeps dedupe state in a JetStream key-value bucket. Safe for concurrent use. Its methods do
+// not retry what failed for a passing reason, and end within Options.Timeout.
 type Store struct {
 	nc            *nats.Conn
 	x             requester
@@ -29,8 +29,8 @@ type Store struct {
 	// maxSize bounds a message in bytes. Zero: only the connection does.
 	maxSize int
 	bounds  bounds
-	// subject is the prefix under which keys are published, kept that under which they are stored; they differ
-	// where JetStream is reached through another domain or account.
+	// subject is the prefix under which keys are published, kept that under which they are stored;
+	// they differ where JetStream is reached through another domain or account.
 	subject, kept string
 	// get is the subject on which the stream's leader, and no replica, hands out messages.
 	get string
@@ -53,9 +53,9 @@ type requester interface {
 	close() error
 }
 
-// New makes or finds the bucket, verifies it (ErrBucketUnfit), and tries whether this user may use it (ErrNoAnswer). It takes a
-// few round trips. The connection stays the caller's; what New starts ends with Close, or with the connection. A nil o means the
-// defaults.
+// New makes or finds the bucket, verifies it (ErrBucketUnfit), and tries whether this user may use
+// it (ErrNoAnswer). It takes a few round trips. The connection stays the caller's; what New starts
+// ends with Close, or with the connection. A nil o means the defaults.
 func New(ctx context.Context, nc *nats.Conn, o *Options) (*Store, error) {
 	return open(ctx, nc, o, time.Now)
 }
@@ -99,7 +99,8 @@ func (s *Store) address(o *Options) {
 	s.purge = api + "STREAM.PURGE." + streamName(o.Bucket)
 }
 
-// probe takes each way that the store needs, without leaving a trace: its write names a revision that no key has.
+// probe takes each way that the store needs, without leaving a trace: its write names a revision
+// that no key has.
 func (s *Store) probe(ctx context.Context) error {
 	if _, err := s.clock.now(ctx); err != nil {
 		return fmt.Errorf("dedupe bucket %q: %w", s.bucket, err)
@@ -117,7 +118,8 @@ func (s *Store) probe(ctx context.Context) error {
 	return nil
 }
 
-// Close ends the store's subscription; calls under way end with ErrClosed. Repeated calls do nothing.
+// Close ends the store's subscription; calls under way end with ErrClosed. Repeated
+// calls do nothing.
 func (s *Store) Close() error { return s.x.close() }
 
 // begin bounds one call, unless it has ended before.

@@ -99,8 +99,8 @@ func TestServerRestarts(t *testing.T) {
 	}
 }
 
-// TestMarkersAreTakenOver waits for a key's TTL, and wants the marker that it leaves behind to count as nothing; so do
-// those of an operator's delete and purge.
+// TestMarkersAreTakenOver waits for a key's TTL, and wants the marker that it leaves behind to
+// count as nothing; so do those of an operator's delete and purge.
 func TestMarkersAreTakenOver(t *testing.T) {
 	t.Parallel()
 	nc := natstest.Start(t, nil).Connect(t)
@@ -162,7 +162,8 @@ func awaitMarker(t *testing.T, bucket jetstream.KeyValue, key string) uint64 {
 	}
 }
 
-// TestOneWinner has two connections claim one key 32 times each, at once, alone and in batches that repeat it.
+// TestOneWinner has two connections claim one key 32 times each, at once, alone and in batches
+// that repeat it.
 func TestOneWinner(t *testing.T) {
 	t.Parallel()
 	srv := natstest.Start(t, nil)
@@ -197,7 +198,8 @@ func TestOneWinner(t *testing.T) {
 	}
 }
 
-// TestAnotherStoreSettles: what one store claimed, another, or the same after it forgot, settles all the same.
+// TestAnotherStoreSettles: what one store claimed, another, or the same after it forgot, settles
+// all the same.
 func TestAnotherStoreSettles(t *testing.T) {
 	t.Parallel()
 	srv := natstest.Start(t, nil)

@@ -11,7 +11,8 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// watermarks is what is kept under a group and topic, in one value, so that Begin sees all incarnations at once.
+// watermarks is what is kept under a group and topic, in one value, so that Begin sees all
+// incarnations at once.
 type watermarks struct {
 	V       int         `json:"v"`
 	Streams []watermark `json:"streams"`
@@ -113,8 +114,8 @@ func (s *Store) Replace(ctx context.Context, group, topic string, was, now dedup
 	return replaced, nil
 }
 
-// watermark reads what is kept, lets change alter it, and writes it if that returns true, until nobody else wrote
-// in between.
+// watermark reads what is kept, lets change alter it, and writes it if that returns true, until
+// nobody else wrote in between.
 func (s *Store) watermark(ctx context.Context, group, topic string, change func(*watermarks) bool) error {
 	ctx, cancel, err := s.begin(ctx)
 	if err != nil {

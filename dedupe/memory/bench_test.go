@@ -61,7 +61,8 @@ func heap() uint64 {
 	return m.HeapAlloc
 }
 
-// bytesPerKey fills a store with done keys, one batch of requests at a time, so that what is left is the store's.
+// bytesPerKey fills a store with done keys, one batch of requests at a time, so that what is left
+// is the store's.
 func bytesPerKey(tb testing.TB, n int) float64 {
 	tb.Helper()
 	s := open(tb, &Options{MaxKeys: n})
@@ -81,8 +82,8 @@ func BenchmarkBytesPerKey(b *testing.B) {
 	}
 }
 
-// BenchmarkClaimSettle claims and marks fresh keys in batches. Its baseline is what any store in memory must do: a map
-// that is written once and read once for each key.
+// BenchmarkClaimSettle claims and marks fresh keys in batches. Its baseline is what any store in
+// memory must do: a map that is written once and read once for each key.
 func BenchmarkClaimSettle(b *testing.B) {
 	const n = 200_000
 	all := batches(n)

@@ -9,8 +9,8 @@ import (
 	memdedupe "github.com/onceish/onceish/dedupe/memory"
 )
 
-// One of two copies of an event is claimed, handled and marked; the other is told to wait, and then that it is
-// done.
+// One of two copies of an event is claimed, handled and marked; the other is told to wait, and then
+// that it is done.
 func Example() {
 	ctx := context.Background()
 	store, err := memdedupe.New(nil)

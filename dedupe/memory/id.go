@@ -7,8 +7,8 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// id stands for a key: half of the SHA-256 of an injective encoding. Whoever chooses the ids of events needs 2^64
-// trials for two that are mistaken for each other.
+// id stands for a key: half of the SHA-256 of an injective encoding. Whoever chooses the ids of
+// events needs 2^64 trials for two that are mistaken for each other.
 type id [16]byte
 
 func idOf(k dedupe.Key) id {

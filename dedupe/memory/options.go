@@ -11,10 +11,11 @@ const DefaultMaxKeys = 1_000_000
 
 // Options of a store. The zero value is the default.
 type Options struct {
-	// MaxKeys bounds the keys that are kept, watermarks aside. At most 4,294,967,295. Zero: DefaultMaxKeys.
+	// MaxKeys bounds the keys that are kept, watermarks aside. At most 4,294,967,295.
+	// Zero: DefaultMaxKeys.
 	MaxKeys int
-	// Now is the store's clock. It must not go back, and must be safe for concurrent use if the store is used so. It is called
-	// with the store locked, once for each operation. Nil: time.Now.
+	// Now is the store's clock. It must not go back, and must be safe for concurrent use if the
+	// store is used so. It is called with the store locked, once for each operation. Nil: time.Now.
 	Now func() time.Time
 }
 

@@ -34,7 +34,8 @@ func (r *room) fits(k id) error {
 	return r.full
 }
 
-// lets is fits for a key that is not written now, but may be soon: the next one of the call has to fit beside it.
+// lets is fits for a key that is not written now, but may be soon: the next one of the call has to
+// fit beside it.
 func (r *room) lets(k id) error {
 	err := r.fits(k)
 	if err != nil {

@@ -69,8 +69,8 @@ func (s *Store) Settle(ctx context.Context, ss []dedupe.Settlement) ([]error, er
 
 func (s *Store) owns(r *row, c *dedupe.Claim) bool { return r != nil && r.owner == s.owner(c.Nonce) }
 
-// restore writes the row of a claim again that is gone. It does so beyond the bound too: the key was let in before. A claim without a
-// nonce was none.
+// restore writes the row of a claim again that is gone. It does so beyond the bound too: the key
+// was let in before. A claim without a nonce was none.
 func (s *Store) restore(k id, c *dedupe.Claim, now int64) (*row, uint32) {
 	if c.Nonce == "" {
 		return nil, 0

@@ -20,8 +20,9 @@ var (
 	_ dedupe.Watermarker = (*Store)(nil)
 )
 
-// Store keeps all in memory. It is safe for concurrent use, starts no goroutine, and never blocks for longer than
-// another call works. Used by one goroutine it does the same each time, given the same clock.
+// Store keeps all in memory. It is safe for concurrent use, starts no goroutine, and never
+// blocks for longer than another call works. Used by one goroutine it does the same each time,
+// given the same clock.
 type Store struct {
 	now   func() time.Time
 	epoch time.Time

@@ -70,7 +70,8 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// TestFullTakesWhatFits: of a batch that does not fit, what fits is carried out, and each of the others is told so.
+// TestFullTakesWhatFits: of a batch that does not fit, what fits is carried out, and each of the
+// others is told so.
 func TestFullTakesWhatFits(t *testing.T) {
 	t.Parallel()
 	s := open(t, &Options{MaxKeys: 3})
@@ -136,8 +137,8 @@ func TestFullSweeps(t *testing.T) {
 	}
 }
 
-// TestSweeps: expired rows go in the course of a few writes, with all that belongs to them, and their slots
-// are used again.
+// TestSweeps: expired rows go in the course of a few writes, with all that belongs to them, and
+// their slots are used again.
 func TestSweeps(t *testing.T) {
 	t.Parallel()
 	const n = 3000
@@ -267,7 +268,8 @@ func TestDeterministic(t *testing.T) {
 	}
 }
 
-// TestExpiresOnTheDot: a lease, a delay and a TTL are over when they are over, not a nanosecond sooner or later.
+// TestExpiresOnTheDot: a lease, a delay and a TTL are over when they are over, not a nanosecond
+// sooner or later.
 func TestExpiresOnTheDot(t *testing.T) {
 	t.Parallel()
 	var c clock
@@ -352,7 +354,8 @@ func TestCallersKeepTheirBytes(t *testing.T) {
 	}
 }
 
-// TestBytesPerKey holds the package's word, at a number of keys at which the map has just grown and is emptiest.
+// TestBytesPerKey holds the package's word, at a number of keys at which the map has just grown
+// and is emptiest.
 func TestBytesPerKey(t *testing.T) { // not parallel: it measures the heap
 	per := bytesPerKey(t, 60_000)
 	t.Logf("%.1f bytes a key", per)

@@ -2,8 +2,8 @@ package memory
 
 import "math"
 
-// sweepSome goes round the chunks, a little further with each write, so that what has expired is gone after a
-// while. No call is long for it.
+// sweepSome goes round the chunks, a little further with each write, so that what has expired is
+// gone after a while. No call is long for it.
 func (t *table) sweepSome(now int64) {
 	const step = 8
 	for range min(step, len(t.chunks)) {

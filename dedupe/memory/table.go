@@ -14,7 +14,8 @@ const (
 	dead
 )
 
-// row is what is kept of a key. It holds no pointers, so that the garbage collector passes a million of them by.
+// row is what is kept of a key. It holds no pointers, so that the garbage collector passes a
+// million of them by.
 type row struct {
 	id      id
 	hash    [32]byte
@@ -41,8 +42,8 @@ type extra struct {
 
 const chunkRows = 256
 
-// chunk holds rows that were mostly inserted, and so mostly expire, at about the same time. It fills one of the
-// runtime's size classes exactly.
+// chunk holds rows that were mostly inserted, and so mostly expire, at about the same time. It
+// fills one of the runtime's size classes exactly.
 type chunk [chunkRows]row
 
 // table keeps rows by id. Slots of what has expired are used again; memory is not given back.

@@ -20,8 +20,8 @@ import (
 
 const batch = 500
 
-// BenchmarkClaimMark claims and marks events in batches of 500, and compares with a find and an upsert for each event, 64 at a
-// time, in the same run.
+// BenchmarkClaimMark claims and marks events in batches of 500, and compares with a find and an
+// upsert for each event, 64 at a time, in the same run.
 func BenchmarkClaimMark(b *testing.B) {
 	client := connect(b, options.Client().ApplyURI(mongotest.URI(b)))
 	single := oneByOne(b, collection(b, client), time.Second)

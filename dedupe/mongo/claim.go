@@ -20,7 +20,8 @@ const (
 	claimTries = 4
 	// shortly is answered as HeldFor where the holder cannot be seen.
 	shortly = 50 * time.Millisecond
-	// newerFor is answered as HeldFor of a row whose state this version does not know: it is left to the version that wrote it.
+	// newerFor is answered as HeldFor of a row whose state this version does not know: it is left
+	// to the version that wrote it.
 	newerFor = 5 * time.Second
 )
 
@@ -31,8 +32,8 @@ type pending struct {
 	claim *dedupe.Claim
 }
 
-// Claim implements [dedupe.Claimer]. Fresh keys cost one round trip together; duplicates one more, and what is taken over
-// one or two.
+// Claim implements [dedupe.Claimer]. Fresh keys cost one round trip together; duplicates one more,
+// and what is taken over one or two.
 func (s *Store) Claim(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim, error) {
 	for i := range rs {
 		if err := check(&rs[i]); err != nil {
@@ -63,7 +64,8 @@ func check(q *dedupe.Request) error {
 	return nil
 }
 
-// claimBatch claims the first request of each key; later ones of the same key are told from its answer.
+// claimBatch claims the first request of each key; later ones of the same key are told
+// from its answer.
 func (s *Store) claimBatch(ctx context.Context, rs []dedupe.Request, out []dedupe.Claim) error {
 	rest := make([]*pending, 0, len(rs))
 	for i := range rs {
@@ -98,8 +100,8 @@ func (s *Store) claimBatch(ctx context.Context, rs []dedupe.Request, out []dedup
 	return nil
 }
 
-// after answers a request from what an earlier one of the same key and batch was answered. False: it has to ask, since the
-// earlier one had another payload than the row, and this one has not.
+// after answers a request from what an earlier one of the same key and batch was answered. False:
+// it has to ask, since the earlier one had another payload than the row, and this one has not.
 func (p *pending) after(c *dedupe.Claim) bool {
 	if c.Err != nil {
 		p.fail(c.Err)
@@ -119,8 +121,9 @@ func (p *pending) after(c *dedupe.Claim) bool {
 	return true
 }
 
-// claimWave claims keys that differ. A row may be neither insertable nor readable: it was just removed, or inserted and not
-// yet with the majority. Others may be faster. It is tried again, and then answered held for a moment.
+// claimWave claims keys that differ. A row may be neither insertable nor readable: it was just
+// removed, or inserted and not yet with the majority. Others may be faster. It is tried again, and
+// then answered held for a moment.
 func (s *Store) claimWave(ctx context.Context, ps []*pending) error {
 	for try := 0; ; try++ {
 		taken, err := s.insert(ctx, ps)
@@ -146,8 +149,9 @@ func (s *Store) claimWave(ctx context.Context, ps []*pending) error {
 	return nil
 }
 
-// insert claims the fresh ones, and returns those whose row is there already. Every command has its rows in the order of their ids: DocumentDB
-// locks each until the command ends, and batches that share keys would wait for each other in a circle.
+// insert claims the fresh ones, and returns those whose row is there already. Every command has its
+// rows in the order of their ids: DocumentDB locks each until the command ends, and batches that
+// share keys would wait for each other in a circle.
 func (s *Store) insert(ctx context.Context, ps []*pending) ([]*pending, error) {
 	slices.SortFunc(ps, func(a, b *pending) int { return strings.Compare(a.id, b.id) })
 	at, err := s.clock.Read(ctx)
@@ -181,7 +185,8 @@ func (s *Store) insert(ctx context.Context, ps []*pending) ([]*pending, error) {
 	return taken, nil
 }
 
-// document is a fresh claim. It carries the server's time as far as it is known, and the doubt is added to the lease.
+// document is a fresh claim. It carries the server's time as far as it is known, and the doubt is
+// added to the lease.
 func (p *pending) document(at mongoserver.Instant) bson.D {
 	d := bson.D{
 		field("_id", p.id),

@@ -24,8 +24,8 @@ const (
 	superseded
 )
 
-// commit ends a transaction. A commit that was not answered may be done, or be done yet: it is sent again, and the mark is
-// looked for, until either tells, or the lease is over.
+// commit ends a transaction. A commit that was not answered may be done, or be done yet: it is sent
+// again, and the mark is looked for, until either tells, or the lease is over.
 func (t *transaction) commit(ctx context.Context) (again bool, err error) {
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), t.end)
 	defer cancel()

@@ -42,7 +42,8 @@ func subject(t *testing.T) dedupetest.Subject {
 	}
 }
 
-// store opens a store whose expired rows stay: its TTL index is dropped, so that a case sees the predicate at work.
+// store opens a store whose expired rows stay: its TTL index is dropped, so that a case sees the
+// predicate at work.
 func store(t *testing.T, coll *driver.Collection, o *mongodedupe.Options) *mongodedupe.Store {
 	t.Helper()
 	s, err := mongodedupe.New(t.Context(), coll, o)

@@ -9,8 +9,9 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
-// elements is the top level of a document of the caller's. Values of a bson.D, a bson.M and a map stay as they are, for the caller's own
-// registry to encode; anything else is encoded by the default one.
+// elements is the top level of a document of the caller's. Values of a bson.D, a bson.M and a
+// map stay as they are, for the caller's own registry to encode; anything else is encoded by
+// the default one.
 func elements(document any) (bson.D, error) {
 	switch d := document.(type) {
 	case nil:

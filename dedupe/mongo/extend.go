@@ -10,8 +10,8 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// Extend implements [dedupe.Claimer]. It costs one round trip, and another when the server counts fewer rows than there are
-// claims.
+// Extend implements [dedupe.Claimer]. It costs one round trip, and another when the server counts
+// fewer rows than there are claims.
 func (s *Store) Extend(ctx context.Context, cs []dedupe.Claim, lease, ttl time.Duration) ([]error, error) {
 	if lease <= 0 || ttl <= lease {
 		return nil, fmt.Errorf("dedupe/mongo: extend: the lease is %v and the TTL %v; both must be positive, and the TTL the longer one", lease, ttl)

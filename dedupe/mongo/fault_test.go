@@ -21,7 +21,8 @@ import (
 	"github.com/onceish/onceish/internal/mongowire"
 )
 
-// wired is a store behind a proxy, its collection, and the proxy. Its client tries nothing again by itself.
+// wired is a store behind a proxy, its collection, and the proxy. Its client tries nothing
+// again by itself.
 func wired(t *testing.T) (*mongodedupe.Store, *driver.Collection, *mongowire.Proxy) {
 	t.Helper()
 	return wiredWith(t, nil)
@@ -79,7 +80,8 @@ func lapse(t *testing.T, s *mongodedupe.Store, r dedupe.Request) {
 	}
 }
 
-// Every call is repeated after each of its commands was lost, or its answer was; what comes of it is as if nothing had been.
+// Every call is repeated after each of its commands was lost, or its answer was; what comes of it
+// is as if nothing had been.
 func TestLostCommands(t *testing.T) {
 	t.Parallel()
 	for _, applied := range []bool{true, false} {
@@ -156,7 +158,8 @@ func lostMarks(t *testing.T, s *mongodedupe.Store, w *mongowire.Proxy, n int, ap
 	}
 }
 
-// A row that keeps neither being inserted nor read is somebody else's for the moment; the call ends.
+// A row that keeps neither being inserted nor read is somebody else's for the moment;
+// the call ends.
 func TestInvisibleRow(t *testing.T) {
 	t.Parallel()
 	s, _, w := wired(t)
@@ -208,8 +211,9 @@ func TestRefusedKeys(t *testing.T) {
 	}
 }
 
-// A validator that was put on the collection refuses every row: that is no fault of any event, so it is an answer that passes, and says
-// what it is. A collection that has one at the start is refused.
+// A validator that was put on the collection refuses every row: that is no fault of any
+// event, so it is an answer that passes, and says what it is. A collection that has one at
+// the start is refused.
 func TestValidator(t *testing.T) {
 	t.Parallel()
 	s, coll, w := wired(t)
@@ -244,7 +248,8 @@ func TestValidator(t *testing.T) {
 	}
 }
 
-// A row that the server refuses ends the update that it is in. The others are then changed each by itself: none but that one is left out.
+// A row that the server refuses ends the update that it is in. The others are then changed each by
+// itself: none but that one is left out.
 func TestOneRefusedRowStopsNoOther(t *testing.T) {
 	t.Parallel()
 	calls := map[string]func(s *mongodedupe.Store, cs []dedupe.Claim) ([]error, error){
@@ -292,8 +297,8 @@ func TestOneRefusedRowStopsNoOther(t *testing.T) {
 	}
 }
 
-// A write that is applied, but not as widely as was asked, is an error of the call; one row that is turned down for a reason that passes
-// is an error of that item.
+// A write that is applied, but not as widely as was asked, is an error of the call; one row that is
+// turned down for a reason that passes is an error of that item.
 func TestFailedWrites(t *testing.T) {
 	t.Parallel()
 	concern := bson.D{{Key: "code", Value: int32(64)}, {Key: "errmsg", Value: "waiting for replication timed out"}}
@@ -347,8 +352,8 @@ func TestOtherWordForDuplicate(t *testing.T) {
 	}
 }
 
-// A row in a state that this version does not know is left to the version that knows it: it is held, nobody runs it, and it is
-// told of once. It stops no other event.
+// A row in a state that this version does not know is left to the version that knows it: it is
+// held, nobody runs it, and it is told of once. It stops no other event.
 func TestUnknownState(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
@@ -411,7 +416,8 @@ func TestHeldForCountsFromTheRequest(t *testing.T) {
 	}
 }
 
-// After an error the server may be another: its time is asked for again, before anything is inserted.
+// After an error the server may be another: its time is asked for again, before
+// anything is inserted.
 func TestClockAfterError(t *testing.T) {
 	t.Parallel()
 	s, _, r := recorded(t, nil)
@@ -430,7 +436,8 @@ func TestClockAfterError(t *testing.T) {
 	}
 }
 
-// A takeover misses the row that was touched after it was read: extended it stays its owner's, marked it is done.
+// A takeover misses the row that was touched after it was read: extended it stays its owner's,
+// marked it is done.
 func TestTakeoverMisses(t *testing.T) {
 	t.Parallel()
 	touches := map[string]struct {

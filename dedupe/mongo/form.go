@@ -138,7 +138,8 @@ func text(v any) (string, bool) {
 	return s, ok
 }
 
-// with is the update together with that of the ledger: an entry, and events. It leaves the form as it is.
+// with is the update together with that of the ledger: an entry, and events. It leaves the
+// form as it is.
 func (f *form) with(entry bson.D, events bson.A) any {
 	if f.pipeline != nil {
 		return append(slices.Clip(f.pipeline), ledgerStage(entry, events))

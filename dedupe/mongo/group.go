@@ -10,8 +10,9 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// RemoveGroup implements [dedupe.GroupRemover]. It looks at every row of the collection. Marks in documents stay, as do those few under
-// the hash of a key that was too long: until their TTL is over.
+// RemoveGroup implements [dedupe.GroupRemover]. It looks at every row of the collection.
+// Marks in documents stay, as do those few under the hash of a key that was too long: until
+// their TTL is over.
 func (s *Store) RemoveGroup(ctx context.Context, group string) (int, error) {
 	result, err := s.own.DeleteMany(driver.NewSessionContext(ctx, nil), bson.D{field("_id", bson.D{field("$regex", rowsOfGroup(group))})})
 	if err != nil {
@@ -20,8 +21,9 @@ func (s *Store) RemoveGroup(ctx context.Context, group string) (int, error) {
 	return int(result.DeletedCount), nil
 }
 
-// rowsOfGroup matches the _id of each row and watermark of a group. A topic has no ':' but where it is a hash, and its '%' begin escapes: no
-// watermark of another group's topic is taken for one of the group's rows.
+// rowsOfGroup matches the _id of each row and watermark of a group. A topic has no ':' but where it
+// is a hash, and its '%' begin escapes: no watermark of another group's topic is taken for one of
+// the group's rows.
 func rowsOfGroup(group string) string {
 	middle := dedupe.Key{Group: group}.String() // between the topic and the id
 	return "^(" + regexp.QuoteMeta(watermarkPrefix) + ")?(sha256:)?([^:%]|%[0-9A-F]{2})*" + regexp.QuoteMeta(middle)

@@ -8,10 +8,11 @@ import (
 )
 
 const (
-	// maxKey is the longest _id in bytes that is kept readable. Some servers refuse what does not fit an index page, and
-	// escaping can make a key nine times as long as its id.
+	// maxKey is the longest _id in bytes that is kept readable. Some servers refuse what does not
+	// fit an index page, and escaping can make a key nine times as long as its id.
 	maxKey = 1024
-	// hashPrefix and watermarkPrefix begin no Key's text: there two hexadecimal digits follow every '%'.
+	// hashPrefix and watermarkPrefix begin no Key's text: there two hexadecimal digits
+	// follow every '%'.
 	hashPrefix      = "%sha256:"
 	watermarkPrefix = "%watermark::"
 )

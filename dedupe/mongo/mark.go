@@ -41,7 +41,8 @@ func (s *Store) Seen(ctx context.Context, keys []dedupe.Key) ([]dedupe.Record, e
 	return out, nil
 }
 
-// Mark implements [dedupe.Store]. New keys cost one round trip together, and what is written over one more.
+// Mark implements [dedupe.Store]. New keys cost one round trip together, and what is written
+// over one more.
 func (s *Store) Mark(ctx context.Context, marks []dedupe.Mark) ([]error, error) {
 	of := make([]*writing, len(marks))
 	ws := make([]*writing, 0, len(marks))
@@ -96,8 +97,9 @@ type writing struct {
 	err  error // why it was not stored
 }
 
-// markBatch inserts, and writes over what is there already. A row that has gone in between is inserted again: an
-// upsert would do both, but loses races in ways that differ from server to server.
+// markBatch inserts, and writes over what is there already. A row that has gone in between
+// is inserted again: an upsert would do both, but loses races in ways that differ from
+// server to server.
 func (s *Store) markBatch(ctx context.Context, ws []*writing) error {
 	for try := range markTries {
 		taken, err := s.insertMarks(ctx, ws)
@@ -146,7 +148,8 @@ func (s *Store) insertMarks(ctx context.Context, ws []*writing) (taken []*writin
 	return taken, nil
 }
 
-// overwriteMarks reports whether every row was there to be written over, but for those that the server has turned down.
+// overwriteMarks reports whether every row was there to be written over, but for those that the
+// server has turned down.
 func (s *Store) overwriteMarks(ctx context.Context, ws []*writing) (bool, error) {
 	models := make([]driver.WriteModel, len(ws))
 	for i, w := range ws {
@@ -175,8 +178,8 @@ func (w *writing) document(at mongoserver.Instant) bson.D {
 	return d
 }
 
-// over replaces whatever is there. The token stays, so that it never goes back; the owner goes, and with it
-// every claim.
+// over replaces whatever is there. The token stays, so that it never goes back; the owner goes, and
+// with it every claim.
 func (w *writing) over() bson.A {
 	d := bson.D{
 		field("_id", "$_id"),

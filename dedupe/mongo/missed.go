@@ -22,8 +22,9 @@ type seen struct {
 	since  int64
 }
 
-// missed finds out why no document matched. before: the change was made, and a majority has it. No error: it may be tried again at once. It looks twice: what a
-// majority has may be older than what the write saw, so that alone does not tell that the document is not as was asked.
+// missed finds out why no document matched. before: the change was made, and a majority has it. No
+// error: it may be tried again at once. It looks twice: what a majority has may be older than what
+// the write saw, so that alone does not tell that the document is not as was asked.
 func (c *once) missed(ctx context.Context) (before bool, err error) {
 	if at, err := c.look(ctx, c.acked()); err != nil || at.marked {
 		return at.marked, err
@@ -50,7 +51,8 @@ func (c *once) missed(ctx context.Context) (before bool, err error) {
 	return c.refused(ctx)
 }
 
-// refused looks once more: the condition may be false because the change was made, and no majority has it yet.
+// refused looks once more: the condition may be false because the change was made, and no
+// majority has it yet.
 func (c *once) refused(ctx context.Context) (before bool, err error) {
 	at, err := c.look(ctx, c.own)
 	switch {

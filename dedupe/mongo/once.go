@@ -17,10 +17,12 @@ import (
 	"github.com/onceish/onceish/internal/mongoserver"
 )
 
-// updateTries bounds how often a change that missed is tried again: each time somebody else was quicker.
+// updateTries bounds how often a change that missed is tried again: each time somebody
+// else was quicker.
 const updateTries = 100
 
-// raceTries is how many duplicates in a row are a lost race; the next one is another document in the way.
+// raceTries is how many duplicates in a row are a lost race; the next one is another
+// document in the way.
 const raceTries = 5
 
 // once is one call of UpdateOnce.
@@ -56,7 +58,8 @@ func (s *Store) newChange(ctx context.Context, coll *driver.Collection, filter, 
 	}, nil
 }
 
-// inRun makes the change unless the run in ctx, if it is one for this event, has made one like it: a mark of its own would stop it silently.
+// inRun makes the change unless the run in ctx, if it is one for this event, has made one like it:
+// a mark of its own would stop it silently.
 func (c *once) inRun(ctx context.Context) (Update, error) {
 	run := dedupe.RunFrom(ctx)
 	if run == nil || run.Key() != c.o.Key {
@@ -148,7 +151,8 @@ func (c *once) apply(ctx context.Context) (Update, error) {
 	return Update{}, fmt.Errorf("the document was changed by others %d times in between; ask again", updateTries)
 }
 
-// unchanged judges a write after which nothing is changed, as far as is known: it failed so, or nil: nothing matched. lost counts duplicates in a row.
+// unchanged judges a write after which nothing is changed, as far as is known: it failed so, or
+// nil: nothing matched. lost counts duplicates in a row.
 func (c *once) unchanged(ctx context.Context, failure error, lost *int) (before bool, err error) {
 	switch {
 	case failure == nil:
@@ -202,7 +206,8 @@ func (c *once) options() *options.UpdateOneOptionsBuilder {
 	return o
 }
 
-// duplicate tells whether an upsert lost a race, or found the document there and not as it was asked for.
+// duplicate tells whether an upsert lost a race, or found the document there and not as it
+// was asked for.
 func duplicate(err error) bool {
 	if we, ok := errors.AsType[driver.WriteException](err); ok {
 		return we.WriteConcernError == nil && len(we.WriteErrors) == 1 && mongoserver.Duplicate(we.WriteErrors[0])
@@ -211,7 +216,8 @@ func duplicate(err error) bool {
 	return ok && mongoserver.Duplicate(driver.WriteError{Code: int(ce.Code), Message: ce.Message})
 }
 
-// contended tells whether the server gave the write up in favour of another one at the same time: of two upserts by a unique key, say.
+// contended tells whether the server gave the write up in favour of another one at the same time:
+// of two upserts by a unique key, say.
 func contended(err error) bool {
 	var se driver.ServerError
 	return errors.As(err, &se) && (se.HasErrorCode(112) || se.HasErrorMessage("deadlock detected")) // WriteConflict; DocumentDB's, of PostgreSQL

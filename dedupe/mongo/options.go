@@ -16,13 +16,14 @@ const defaultTimeout = 10 * time.Second
 type Options struct {
 	// Timeout bounds each call, together with the deadline of its ctx. Default 10 s.
 	Timeout time.Duration
-	// WriteConcern of claims and marks. Default majority: what was answered survives the loss of a node. With a weaker one, such
-	// as w:1 for telemetry, a failover may take marks back, and their events run again if they are delivered again.
+	// WriteConcern of claims and marks. Default majority: what was answered survives the loss of a
+	// node. With a weaker one, such as w:1 for telemetry, a failover may take marks back, and their
+	// events run again if they are delivered again.
 	WriteConcern *writeconcern.WriteConcern
 	// Logger is told, once, of rows that only a later version can read. Nil: slog.Default().
 	Logger *slog.Logger
-	// Waiting is called when UpdateOnce has left events in a document; it must not block. Give it the Notify of a mongooutbox.Mover in this
-	// process.
+	// Waiting is called when UpdateOnce has left events in a document; it must not block. Give it
+	// the Notify of a mongooutbox.Mover in this process.
 	Waiting func()
 
 	// now is the clock of this machine; tests skew it.
@@ -63,5 +64,6 @@ func (o *Options) withDefaults() (Options, error) {
 	return c, nil
 }
 
-// majority tells whether what is written under these options is read back at once by a majority read.
+// majority tells whether what is written under these options is read back at once by a
+// majority read.
 func (o *Options) majority() bool { return o.WriteConcern.W == "majority" }

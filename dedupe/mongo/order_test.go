@@ -15,7 +15,8 @@ import (
 	"github.com/onceish/onceish/internal/mongotest"
 )
 
-// shared is how many keys crowds share. With few of them one caller is done before the next one comes.
+// shared is how many keys crowds share. With few of them one caller is done before the
+// next one comes.
 const shared = 1000
 
 // crowd calls a store at once, for the same keys, in opposite orders.
@@ -78,8 +79,8 @@ func (c *crowd) claim(round string) []dedupe.Claim {
 	return won
 }
 
-// Batches that share keys do not wait for each other in a circle on servers that lock rows until a command ends: whether the keys are new,
-// to be taken over, or marked.
+// Batches that share keys do not wait for each other in a circle on servers that lock rows until a
+// command ends: whether the keys are new, to be taken over, or marked.
 func TestOppositeOrders(t *testing.T) {
 	t.Parallel()
 	client := connect(t, options.Client().ApplyURI(mongotest.URI(t)).SetRetryWrites(false))
@@ -132,8 +133,8 @@ func ids(t *testing.T, cmd bson.Raw) (all []string) {
 	return all
 }
 
-// Takeovers and settlements write their rows in the same order, the order of their ids: a late settlement of what others take over waits for them in no
-// circle either.
+// Takeovers and settlements write their rows in the same order, the order of their ids: a late
+// settlement of what others take over waits for them in no circle either.
 func TestTakeoversAndSettlementsHaveOneOrder(t *testing.T) {
 	t.Parallel()
 	s, _, r := recorded(t, nil)

@@ -59,8 +59,9 @@ func (s *Store) aim(ctx context.Context, in place, filter any) (*target, error) 
 	return t, nil
 }
 
-// pins tells whether a condition is equality with a value that is there: neither an operator nor a pattern, nor null, which is
-// equal to what is absent, nor an array, which is equal to an element too.
+// pins tells whether a condition is equality with a value that is there: neither an operator
+// nor a pattern, nor null, which is equal to what is absent, nor an array, which is equal to
+// an element too.
 func pins(e bson.E) (bool, error) {
 	if strings.HasPrefix(e.Key, "$") {
 		return false, nil

@@ -10,8 +10,8 @@ import (
 	"github.com/onceish/onceish/internal/mongoserver"
 )
 
-// Updates are pipelines, for only those can compute with the server's own clock. In a pipeline a string that begins with
-// a dollar is an expression: what comes from outside is always a literal.
+// Updates are pipelines, for only those can compute with the server's own clock. In a pipeline a
+// string that begins with a dollar is an expression: what comes from outside is always a literal.
 
 func set(fields ...bson.E) bson.D { return bson.D{{Key: "$set", Value: bson.D(fields)}} }
 
@@ -36,8 +36,8 @@ func plus(name string, n int64) bson.D {
 // byID is the hint of every update: no planner, and no plan it cached, walks the TTL index instead.
 var byID = bson.D{{Key: "_id", Value: 1}} //nolint:gochecknoglobals // a constant, if Go had such
 
-// change is an update of rows that are in one of the states and owned by the owners; nonces being unique, the pairs need
-// not be told apart (5 to 70 times cheaper than a condition for each).
+// change is an update of rows that are in one of the states and owned by the owners; nonces being
+// unique, the pairs need not be told apart (5 to 70 times cheaper than a condition for each).
 type change struct {
 	items       []int // the places of the rows in the argument of the call
 	ids, owners []string
@@ -69,9 +69,9 @@ func (c *change) apart() []*change {
 	return all
 }
 
-// apply makes the changes in one command, and reports how many rows matched. A row that the server refuses ends the change that it is
-// in: the rows of such a change are changed once more, each by itself, so that none but the refused ones is left out. Those get their
-// error in errs.
+// apply makes the changes in one command, and reports how many rows matched. A row that the server
+// refuses ends the change that it is in: the rows of such a change are changed once more, each by
+// itself, so that none but the refused ones is left out. Those get their error in errs.
 func (s *Store) apply(ctx context.Context, changes []*change, errs []error) (matched int, err error) {
 	at, err := s.clock.Read(ctx)
 	if err != nil {
@@ -100,8 +100,8 @@ func (s *Store) apply(ctx context.Context, changes []*change, errs []error) (mat
 	return int(res.MatchedCount) + again, err
 }
 
-// filter leaves expired rows out. It takes their time from the clock, for FerretDB refuses $$NOW in most filters; the
-// doubt is in favour of the owner, who is alone in any case.
+// filter leaves expired rows out. It takes their time from the clock, for FerretDB refuses $$NOW in
+// most filters; the doubt is in favour of the owner, who is alone in any case.
 func (c *change) filter(at mongoserver.Instant) bson.D {
 	f := bson.D{field("_id", oneOf(c.ids))}
 	if c.owners != nil {

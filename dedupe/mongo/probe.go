@@ -28,8 +28,9 @@ var (
 	errLeaked = errors.New("the server showed others a write whose transaction was not committed")
 )
 
-// ProbeTransactions implements [dedupe.Transactor]: it inserts a document of its own, makes sure that nobody else sees it, aborts, and makes
-// sure that it is not there. A server that has kept it is asked to delete it, which takes the privilege remove; the TTL index does otherwise.
+// ProbeTransactions implements [dedupe.Transactor]: it inserts a document of its own, makes sure
+// that nobody else sees it, aborts, and makes sure that it is not there. A server that has kept it
+// is asked to delete it, which takes the privilege remove; the TTL index does otherwise.
 func (s *Store) ProbeTransactions(ctx context.Context) error {
 	ctx, cancel := s.call(ctx)
 	defer cancel()

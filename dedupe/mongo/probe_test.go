@@ -23,7 +23,8 @@ func TestProbe(t *testing.T) {
 	}
 }
 
-// One that undoes it, and shows it to others before, is refused: it isolates nothing, and two handlers would write over each other.
+// One that undoes it, and shows it to others before, is refused: it isolates nothing, and two
+// handlers would write over each other.
 func TestProbeIsolation(t *testing.T) {
 	t.Parallel()
 	l := newLedger(t)

@@ -13,8 +13,9 @@ import (
 	"github.com/onceish/onceish/internal/ledger"
 )
 
-// pruning is the marks of a document as they are looked through. They are read as a majority has them, and written back only if no change was made
-// since: nothing that was read can be lost to a failover, and no mark made in the meantime is overwritten.
+// pruning is the marks of a document as they are looked through. They are read as a majority has
+// them, and written back only if no change was made since: nothing that was read can be lost to a
+// failover, and no mark made in the meantime is overwritten.
 type pruning struct {
 	once    *once
 	seq     int64
@@ -23,7 +24,8 @@ type pruning struct {
 	entries []ledger.Entry
 }
 
-// prune lets marks go that no repeat of their events can need, and makes room for more. Nil: changes can be tried again.
+// prune lets marks go that no repeat of their events can need, and makes room for more. Nil:
+// changes can be tried again.
 func (c *once) prune(ctx context.Context) error {
 	p, err := c.readMarks(ctx)
 	if err != nil {
@@ -71,8 +73,9 @@ func (c *once) readMarks(ctx context.Context) (*pruning, error) {
 	return p, err
 }
 
-// sift tells which marks stay, and notes which events are done by now. A mark goes an hour after its event was seen done: no run starts
-// once it is, and frozen ones had that hour. It goes when its TTL is over, unless the dedupe row is there and not done: that event may run again.
+// sift tells which marks stay, and notes which events are done by now. A mark goes an hour after
+// its event was seen done: no run starts once it is, and frozen ones had that hour. It goes when
+// its TTL is over, unless the dedupe row is there and not done: that event may run again.
 func (p *pruning) sift(ctx context.Context) (kept []ledger.Entry, changed bool, err error) {
 	rows, err := p.rows(ctx)
 	if err != nil {

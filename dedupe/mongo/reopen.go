@@ -8,8 +8,9 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// Reopen implements [dedupe.Reopener], in one round trip. The owner is forgotten as well: who was burying the event settles
-// nothing any more. The age starts anew with the next claim; the TTL runs on.
+// Reopen implements [dedupe.Reopener], in one round trip. The owner is forgotten as well: who
+// was burying the event settles nothing any more. The age starts anew with the next claim;
+// the TTL runs on.
 func (s *Store) Reopen(ctx context.Context, keys []dedupe.Key) ([]error, error) {
 	ctx, cancel := s.call(ctx)
 	defer cancel()

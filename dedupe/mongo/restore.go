@@ -11,7 +11,8 @@ import (
 	"github.com/onceish/onceish/internal/mongoserver"
 )
 
-// lost is the row of a claim that is gone, or expired: it is written again, unless somebody else is faster.
+// lost is the row of a claim that is gone, or expired: it is written again, unless somebody
+// else is faster.
 type lost struct {
 	item    int // its place in the argument of the call
 	id      string
@@ -23,8 +24,8 @@ type lost struct {
 	found *row // what is there after restore had no luck with it
 }
 
-// restore writes rows again, in one command. Returned are those that are to be judged by the row that is there instead. Those that the
-// server refuses get their error in errs.
+// restore writes rows again, in one command. Returned are those that are to be judged by the row
+// that is there instead. Those that the server refuses get their error in errs.
 func (s *Store) restore(ctx context.Context, all []*lost, errs []error) ([]*lost, error) {
 	if len(all) == 0 {
 		return nil, nil
@@ -72,7 +73,8 @@ func (s *Store) readLost(ctx context.Context, all []*lost, refused map[*lost]boo
 	return back, nil
 }
 
-// claimRow is the row of a claim as its owner knows it, without state, lease and expiry. Its token is no smaller than an expired one's.
+// claimRow is the row of a claim as its owner knows it, without state, lease and expiry. Its token
+// is no smaller than an expired one's.
 func claimRow(c *dedupe.Claim, id string, expired *row, at mongoserver.Instant) bson.D {
 	token := int64(c.Token) // it came from one
 	if expired != nil {

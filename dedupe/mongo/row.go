@@ -18,7 +18,8 @@ const (
 	dead    = "dead"
 )
 
-// row is a document as it was read, with the server's time of the reading. Times are in milliseconds, as the server has them.
+// row is a document as it was read, with the server's time of the reading. Times are in
+// milliseconds, as the server has them.
 type row struct {
 	raw bson.Raw
 
@@ -83,12 +84,14 @@ func (r *row) expired() bool { return r.expire != 0 && r.expire <= r.now }
 // absent rows are not there, or expired.
 func (r *row) absent() bool { return r == nil || r.expired() }
 
-// leasedBy tells whether the row is a claim or a burial of that owner, its lease over or not. A nil row is not there.
+// leasedBy tells whether the row is a claim or a burial of that owner, its lease over or not. A nil
+// row is not there.
 func (r *row) leasedBy(nonce string) bool {
 	return r != nil && !r.expired() && nonce != "" && r.owner == nonce && (r.state == claimed || r.state == dying)
 }
 
-// lockable tells whether a transaction may still lock the row: it was begun under this claim, and nothing was written since.
+// lockable tells whether a transaction may still lock the row: it was begun under this claim, and
+// nothing was written since.
 func (r *row) lockable() bool { return r.state == claimed && len(r.session) > 0 }
 
 // left is what is left of the lease, or until a free row is due.
@@ -116,7 +119,8 @@ func (r *row) unknown() error {
 		r.id, r.state)
 }
 
-// pin is a filter that matches the row only as it was read: whatever changes it changes one of these.
+// pin is a filter that matches the row only as it was read: whatever changes it changes
+// one of these.
 func (r *row) pin() bson.D {
 	d := bson.D{{Key: "_id", Value: r.id}}
 	for _, name := range []string{"owner", "state", "token", "lease_until", "expireAt"} {

@@ -13,11 +13,11 @@ import (
 )
 
 const (
-	// maxSeized is how many claims of ended transactions one call takes over, at a few round trips each. The others are soon asked for
-	// again, and fresh claims wait for no more than that.
+	// maxSeized is how many claims of ended transactions one call takes over, at a few round trips
+	// each. The others are soon asked for again, and fresh claims wait for no more than that.
 	maxSeized = 16
-	// lockedFor is answered as HeldFor for a row that is locked and whose lock cannot be ended: the server ends it after
-	// transactionLifetimeLimitSeconds.
+	// lockedFor is answered as HeldFor for a row that is locked and whose lock cannot be ended: the
+	// server ends it after transactionLifetimeLimitSeconds.
 	lockedFor = time.Second
 )
 
@@ -30,9 +30,11 @@ const (
 	locked         // by a transaction that is still open
 )
 
-// seize makes the moves of rows that a transaction may still lock. A plain update would wait for the lock, up to a minute, and all claims of the
-// process with it; in a transaction of its own it is turned down at once. Whoever holds the lock has no lease any more: its session is
-// ended, and the move made again. Where the server does not let us, the claim is held until the server itself has ended the transaction.
+// seize makes the moves of rows that a transaction may still lock. A plain update would wait for
+// the lock, up to a minute, and all claims of the process with it; in a transaction of its own it
+// is turned down at once. Whoever holds the lock has no lease any more: its session is ended, and
+// the move made again. Where the server does not let us, the claim is held until the server itself
+// has ended the transaction.
 func (s *Store) seize(ctx context.Context, moves []*move) (lost []*pending, err error) {
 	for _, m := range moves[min(maxSeized, len(moves)):] {
 		m.holdFor(shortly)
@@ -78,7 +80,8 @@ func (m *move) holdFor(d time.Duration) {
 	*m.claim = dedupe.Claim{Key: m.req.Key, State: dedupe.Held, Nonce: m.req.Nonce, HeldFor: d}
 }
 
-// seizeOne makes one move in a transaction. An error says nothing of it: the request is repeated, and finds its claim if it was committed.
+// seizeOne makes one move in a transaction. An error says nothing of it: the request is repeated,
+// and finds its claim if it was committed.
 func (s *Store) seizeOne(ctx context.Context, m *move) (seizure, error) {
 	sent := s.clock.Local()
 	sess, err := s.own.Database().Client().StartSession()
@@ -113,8 +116,9 @@ func judgeSeizure(err error) (seizure, error) {
 	return missed, err
 }
 
-// endLocking ends the transactions that a settlement has waited for: those of its own claims whose abort the server did not hear. The
-// settlement is repeated in any case, and waits no longer than it would have.
+// endLocking ends the transactions that a settlement has waited for: those of its own claims whose
+// abort the server did not hear. The settlement is repeated in any case, and waits no longer than
+// it would have.
 func (s *Store) endLocking(ctx context.Context, ss []dedupe.Settlement, failure error) {
 	if !driver.IsTimeout(failure) {
 		return

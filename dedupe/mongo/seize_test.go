@@ -16,9 +16,10 @@ import (
 	"github.com/onceish/onceish/internal/mongowire"
 )
 
-// abandoned has transactions begun for the keys, which hold their locks although their leases are over: as those of a process that died. It
-// returns once that is so. rows has the claims past all locks; nil: it waits for the leases. After finish the functions return, and the errors
-// of the transactions come.
+// abandoned has transactions begun for the keys, which hold their locks although their leases are
+// over: as those of a process that died. It returns once that is so. rows has the claims past all
+// locks; nil: it waits for the leases. After finish the functions return, and the errors of the
+// transactions come.
 func abandoned(t *testing.T, s *mongodedupe.Store, rows *driver.Collection, effect func(ctx context.Context) error, keys ...string) (finish func() []error) {
 	t.Helper()
 	lease := patience
@@ -73,7 +74,8 @@ func other(id string) dedupe.Request {
 	return r
 }
 
-// Who takes over ends the transaction that still locks the claim, and waits for nothing; the one that is ended commits nothing.
+// Who takes over ends the transaction that still locks the claim, and waits for nothing; the one
+// that is ended commits nothing.
 func TestTakeoverEndsTheTransaction(t *testing.T) {
 	t.Parallel()
 	l := newLedger(t)
@@ -103,7 +105,8 @@ func TestTakeoverEndsTheTransaction(t *testing.T) {
 	l.holds(cs[0], dedupe.Done, 1)
 }
 
-// A transaction that is over, or whose process died before its first statement, locks nothing: no session is ended for its claim.
+// A transaction that is over, or whose process died before its first statement, locks nothing: no
+// session is ended for its claim.
 func TestTakeoverOfAnEndedTransaction(t *testing.T) {
 	t.Parallel()
 	l := newLedger(t)
@@ -118,8 +121,8 @@ func TestTakeoverOfAnEndedTransaction(t *testing.T) {
 	finish()
 }
 
-// Where the server lets nobody end a session, the claim is held for a moment, again and again, until the server has ended it; what comes in the same batch
-// does not wait for that.
+// Where the server lets nobody end a session, the claim is held for a moment, again and again,
+// until the server has ended it; what comes in the same batch does not wait for that.
 func TestTakeoverThatMayNotEndIt(t *testing.T) {
 	t.Parallel()
 	l := newLedger(t)
@@ -149,7 +152,8 @@ func TestTakeoverThatMayNotEndIt(t *testing.T) {
 	finish()
 }
 
-// One call takes over no more than a few claims that may be locked; those that are left are soon asked for again.
+// One call takes over no more than a few claims that may be locked; those that are left are soon
+// asked for again.
 func TestTakeoverIsLimited(t *testing.T) {
 	t.Parallel()
 	l := newLedger(t)
@@ -184,7 +188,8 @@ func TestTakeoverIsLimited(t *testing.T) {
 	finish()
 }
 
-// A takeover whose commit is not answered is found to be its own when it is asked for again, and counts no second crash.
+// A takeover whose commit is not answered is found to be its own when it is asked for again, and
+// counts no second crash.
 func TestTakeoverUnanswered(t *testing.T) {
 	t.Parallel()
 	for _, applied := range []bool{true, false} {
@@ -211,7 +216,8 @@ func commitOnce(applied bool) func(string, int) *mongowire.Turn {
 	}
 }
 
-// A settlement that has to wait for the claim's own transaction, whose abort was not heard, ends it, and is made when it is repeated.
+// A settlement that has to wait for the claim's own transaction, whose abort was not heard, ends
+// it, and is made when it is repeated.
 func TestSettleEndsItsOwnTransaction(t *testing.T) {
 	t.Parallel()
 	l := newLedger(t)

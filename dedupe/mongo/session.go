@@ -27,13 +27,15 @@ const (
 	noSuchTransaction = 251
 )
 
-// startTransaction starts one whose concerns are its own: those of clients and collections do not matter in it.
+// startTransaction starts one whose concerns are its own: those of clients and collections do not
+// matter in it.
 func startTransaction(sess *driver.Session) error {
 	return sess.StartTransaction(options.Transaction().SetReadConcern(readconcern.Majority()).
 		SetWriteConcern(writeconcern.Majority()).SetReadPreference(readpref.Primary()))
 }
 
-// abort undoes a transaction. Where that is not heard, whoever takes the claim over does it, or the server when the transaction's time is over.
+// abort undoes a transaction. Where that is not heard, whoever takes the claim over does it, or the
+// server when the transaction's time is over.
 func (s *Store) abort(ctx context.Context, sess *driver.Session) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
 	defer cancel()
@@ -47,7 +49,8 @@ func endSession(ctx context.Context, sess *driver.Session) {
 	sess.EndSession(ctx)
 }
 
-// killSessions has the server end sessions with their transactions and locks. Those of the same user need no privilege.
+// killSessions has the server end sessions with their transactions and locks. Those of the same
+// user need no privilege.
 func (s *Store) killSessions(ctx context.Context, ids bson.A) error {
 	admin := s.own.Database().Client().Database("admin")
 	return admin.RunCommand(ctx, bson.D{field("killSessions", ids)}, options.RunCmd().SetReadPreference(readpref.Primary())).Err()
@@ -68,7 +71,8 @@ func turnedDown(err error) bool {
 	return hasCode(err, writeConflict, lockTimeout) && !driver.IsNetworkError(err)
 }
 
-// reasonOf says in words why a server gave a transaction up; its own message, which names the collection where it knows it, goes with it.
+// reasonOf says in words why a server gave a transaction up; its own message, which names the
+// collection where it knows it, goes with it.
 func reasonOf(err error) string {
 	switch {
 	case driver.IsNetworkError(err):

@@ -14,8 +14,8 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// Settle implements [dedupe.Claimer]. It costs one round trip, and another when the server counts fewer rows than there are
-// settlements.
+// Settle implements [dedupe.Claimer]. It costs one round trip, and another when the server counts
+// fewer rows than there are settlements.
 func (s *Store) Settle(ctx context.Context, ss []dedupe.Settlement) ([]error, error) {
 	for i := range ss {
 		if err := checkSettlement(&ss[i]); err != nil {
@@ -79,7 +79,8 @@ func (s *Store) settleBatch(ctx context.Context, ss []dedupe.Settlement, errs []
 	return err
 }
 
-// grouped makes one change of the settlements that are alike. Rows, and changes by their first row, are in the order of their ids: see insert.
+// grouped makes one change of the settlements that are alike. Rows, and changes by their first row,
+// are in the order of their ids: see insert.
 func grouped(ss []dedupe.Settlement, keys []string) []*change {
 	type likeness struct {
 		outcome    dedupe.Outcome
@@ -138,12 +139,14 @@ func counts(t *dedupe.Settlement) bool {
 	return t.Outcome == dedupe.Failed || t.Outcome == dedupe.GivenUp && t.CountAttempt
 }
 
-// to tells whether an outcome has led to the state, itself or with what follows it under the same owner.
+// to tells whether an outcome has led to the state, itself or with what follows it under
+// the same owner.
 func to(o dedupe.Outcome, state string) bool {
 	return state == into(o) || o == dedupe.GivenUp && state == dead
 }
 
-// update is what an outcome changes. Owner, token, hash and counts stay in the row: deleting them would let a stale claim match.
+// update is what an outcome changes. Owner, token, hash and counts stay in the row: deleting them
+// would let a stale claim match.
 func update(t *dedupe.Settlement) bson.A {
 	fields := []bson.E{field("expireAt", nowPlus(t.TTL))}
 	switch t.Outcome {
@@ -165,7 +168,8 @@ func update(t *dedupe.Settlement) bson.A {
 	return bson.A{set(fields...)}
 }
 
-// settled judges a settlement by the row as it is afterwards: a repeat finds itself applied, a stale one another's claim.
+// settled judges a settlement by the row as it is afterwards: a repeat finds itself applied, a
+// stale one another's claim.
 func settled(t *dedupe.Settlement, r *row) error {
 	switch {
 	case t.Claim.Nonce == "":

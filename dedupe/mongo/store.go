@@ -31,8 +31,8 @@ var (
 // maxBatch bounds the rows of one command; longer arguments are worked off one after the other.
 const maxBatch = 1000
 
-// Store keeps dedupe state in a collection. It is safe for concurrent use, starts no goroutine, and needs no closing: the
-// client is its caller's.
+// Store keeps dedupe state in a collection. It is safe for concurrent use, starts no goroutine, and
+// needs no closing: the client is its caller's.
 type Store struct {
 	// acked reads what an event may be acknowledged on: what a majority has.
 	acked *driver.Collection
@@ -48,8 +48,9 @@ type Store struct {
 	warned  atomic.Bool // of a row in an unknown state
 }
 
-// New returns the store in coll, whose own concerns and preferences do not matter, after it has made sure of the
-// collection and its TTL index. ErrCollection: it cannot serve as it is. It may be called by many processes at once.
+// New returns the store in coll, whose own concerns and preferences do not matter, after it has
+// made sure of the collection and its TTL index. ErrCollection: it cannot serve as it is. It may be
+// called by many processes at once.
 func New(ctx context.Context, coll *driver.Collection, o *Options) (*Store, error) {
 	if coll == nil {
 		return nil, errors.New("dedupe/mongo: the collection is nil")
@@ -76,12 +77,14 @@ func New(ctx context.Context, coll *driver.Collection, o *Options) (*Store, erro
 	return s, nil
 }
 
-// call bounds a call. A transaction of the caller's is left out: what it aborts must not take a claim or a mark with it.
+// call bounds a call. A transaction of the caller's is left out: what it aborts must not take a
+// claim or a mark with it.
 func (s *Store) call(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(driver.NewSessionContext(ctx, nil), s.timeout)
 }
 
-// failed names the call. After an error the server may be another, with another clock; not when it only says that two writes met.
+// failed names the call. After an error the server may be another, with another clock; not when it
+// only says that two writes met.
 func (s *Store) failed(call string, err error) error {
 	if !turnedDown(err) {
 		s.clock.Distrust()
@@ -94,8 +97,8 @@ func (s *Store) named(call string, err error) error {
 	return fmt.Errorf("dedupe/mongo: %s in %s.%s: %w", call, s.own.Database().Name(), s.own.Name(), err)
 }
 
-// write runs the models in one command, unordered, and returns the items that the server turned down. An error says nothing of
-// any item.
+// write runs the models in one command, unordered, and returns the items that the server turned
+// down. An error says nothing of any item.
 func (s *Store) write(ctx context.Context, models []driver.WriteModel) (*driver.BulkWriteResult, []driver.BulkWriteError, error) {
 	return mongoserver.WriteEach(ctx, s.own, models, false)
 }

@@ -134,8 +134,8 @@ func TestSkew(t *testing.T) {
 	}
 }
 
-// A pool that is too small makes calls slow; it loses no lease, and every call returns. How slow depends on the machine: calls have all the time
-// that there is.
+// A pool that is too small makes calls slow; it loses no lease, and every call returns. How slow
+// depends on the machine: calls have all the time that there is.
 func TestSmallPool(t *testing.T) {
 	t.Parallel()
 	w := mongowire.New(t, mongotest.URI(t))

@@ -11,7 +11,8 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// move turns a row that was read into the claim of a request, provided that nothing has touched it since.
+// move turns a row that was read into the claim of a request, provided that nothing has
+// touched it since.
 type move struct {
 	*pending
 	row    *row
@@ -19,8 +20,8 @@ type move struct {
 	won    dedupe.Claim // HeldFor is the whole lease
 }
 
-// resolve answers requests whose rows are there already. Returned are those that have to ask again: their row is not to be seen,
-// or somebody else was faster to take it over.
+// resolve answers requests whose rows are there already. Returned are those that have to ask again:
+// their row is not to be seen, or somebody else was faster to take it over.
 func (s *Store) resolve(ctx context.Context, taken []*pending) ([]*pending, error) {
 	if len(taken) == 0 {
 		return nil, nil
@@ -51,7 +52,8 @@ func (s *Store) resolve(ctx context.Context, taken []*pending) ([]*pending, erro
 	return slices.Concat(absent, lost, faster), err
 }
 
-// partition tells those rows which a transaction may lock from the others. Both are in the order of their ids, as every command has them.
+// partition tells those rows which a transaction may lock from the others. Both are in the order of
+// their ids, as every command has them.
 func partition(moves []*move) (lockable, plain []*move) {
 	slices.SortFunc(moves, func(a, b *move) int { return strings.Compare(a.id, b.id) })
 	for _, m := range moves {
@@ -64,8 +66,8 @@ func partition(moves []*move) (lockable, plain []*move) {
 	return lockable, plain
 }
 
-// judge answers from the row, or returns the move that would win it. What is over when it is read stays so, on the one
-// clock of the server, unless the row is touched; and then the move misses.
+// judge answers from the row, or returns the move that would win it. What is over when it is read
+// stays so, on the one clock of the server, unless the row is touched; and then the move misses.
 func (p *pending) judge(r *row) *move {
 	mine := r.owner == p.req.Nonce
 	switch {
@@ -100,7 +102,8 @@ func (p *pending) owner(r *row) []bson.E {
 	return append(p.lease(), field("owner", literal(p.req.Nonce)), field("token", r.token+1))
 }
 
-// renew: this very request was applied before, and its answer was lost. It counts no crash, however long ago that was.
+// renew: this very request was applied before, and its answer was lost. It counts no crash, however
+// long ago that was.
 func (p *pending) renew(r *row) *move {
 	state := dedupe.Fresh
 	if r.state == dying {
@@ -122,7 +125,8 @@ func (p *pending) startOver(r *row) *move {
 	return p.move(fresh, dedupe.Fresh, r.token+1, bson.A{set(fields...), unset(gone...)})
 }
 
-// takeOver claims what is free and due, or claimed by somebody whose lease is over: that one counts as a crash.
+// takeOver claims what is free and due, or claimed by somebody whose lease is over: that one
+// counts as a crash.
 func (p *pending) takeOver(r *row) *move {
 	fields := append(p.owner(r), field("state", claimed))
 	if r.state == claimed {
@@ -159,8 +163,8 @@ func (p *pending) move(r *row, s dedupe.State, token int64, update bson.A) *move
 	return &move{pending: p, row: r, update: update, won: c}
 }
 
-// take makes the moves in one command. Where the server counts fewer than there are, the rows are read back. Returned are those
-// that somebody else was faster with.
+// take makes the moves in one command. Where the server counts fewer than there are, the rows are
+// read back. Returned are those that somebody else was faster with.
 func (s *Store) take(ctx context.Context, moves []*move) ([]*pending, error) {
 	if len(moves) == 0 {
 		return nil, nil

@@ -17,20 +17,21 @@ import (
 )
 
 const (
-	// maxRuns and rerunFor bound how often a transaction that conflicts is run again, and for how long: whoever holds the lock may be
-	// dead, and the event can wait elsewhere than in its slot.
+	// maxRuns and rerunFor bound how often a transaction that conflicts is run again, and for how
+	// long: whoever holds the lock may be dead, and the event can wait elsewhere than in its slot.
 	maxRuns  = 5
 	rerunFor = time.Second
-	// maxVanished is how many commits in a row may find their transaction gone although the function returned no error. A failover
-	// explains one.
+	// maxVanished is how many commits in a row may find their transaction gone although the
+	// function returned no error. A failover explains one.
 	maxVanished = 3
 )
 
 // errLimit is the cause of the context of a function whose time is over.
 var errLimit = fmt.Errorf("the transaction's time is over: its claim's lease, at most %v", dedupe.MaxTransaction)
 
-// Transact implements [dedupe.Transactor]. What joins the transaction goes through the store's own client, and one after the other: a
-// session is not safe for concurrent use. It costs three round trips besides what fn does.
+// Transact implements [dedupe.Transactor]. What joins the transaction goes through the store's own
+// client, and one after the other: a session is not safe for concurrent use. It costs three round
+// trips besides what fn does.
 func (s *Store) Transact(ctx context.Context, c dedupe.Claim, lease, ttl time.Duration, fn func(ctx context.Context) error) error {
 	if lease <= 0 || ttl <= lease {
 		return fmt.Errorf("dedupe/mongo: transact: the lease is %v and the TTL %v; both must be positive, and the TTL the longer one", lease, ttl)
@@ -63,8 +64,9 @@ type transaction struct {
 	vanished   int       // commits in a row that found no transaction
 }
 
-// openClaim renews the claim for the whole run, and writes into its row which session is about to lock it: whoever takes over later can
-// end that session. It is no part of the transaction, and need not outlive the primary, for the transaction does not either.
+// openClaim renews the claim for the whole run, and writes into its row which session is about to
+// lock it: whoever takes over later can end that session. It is no part of the transaction, and
+// need not outlive the primary, for the transaction does not either.
 func (t *transaction) openClaim(ctx context.Context) (mine bool, err error) {
 	ctx, cancel := t.store.call(ctx)
 	defer cancel()
@@ -90,7 +92,8 @@ func (t *transaction) change(update bson.A) *change {
 	}
 }
 
-// runUntilOver runs the transaction until it is committed or fails, or has come to nothing too often.
+// runUntilOver runs the transaction until it is committed or fails, or has come to
+// nothing too often.
 func (t *transaction) runUntilOver(ctx context.Context) error {
 	began := time.Now()
 	for runs := 1; ; runs++ {
@@ -113,7 +116,8 @@ func (t *transaction) runUntilOver(ctx context.Context) error {
 	}
 }
 
-// run is one transaction from its start to its end. again: it came to nothing, and may be run once more.
+// run is one transaction from its start to its end. again: it came to nothing, and may be
+// run once more.
 func (t *transaction) run(ctx context.Context) (again bool, err error) {
 	if err := startTransaction(t.session); err != nil {
 		return false, t.store.failed("transact", err)
@@ -143,7 +147,8 @@ func (t *transaction) run(ctx context.Context) (again bool, err error) {
 	return t.commit(ctx)
 }
 
-// work makes the mark, and runs the function. Not mine: there is no claim of ours to be marked, and the function did not run.
+// work makes the mark, and runs the function. Not mine: there is no claim of ours to be marked, and
+// the function did not run.
 func (t *transaction) work(ctx context.Context) (mine bool, err error) {
 	at, err := t.store.clock.Read(driver.NewSessionContext(ctx, nil))
 	if err != nil {

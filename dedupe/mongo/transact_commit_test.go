@@ -51,7 +51,8 @@ func TestTransactCommitUnanswered(t *testing.T) {
 	}
 }
 
-// What cannot be found out before the lease is over is said to be unknown: not done, not failed, and not aborted.
+// What cannot be found out before the lease is over is said to be unknown: not done, not failed,
+// and not aborted.
 func TestTransactCommitUnknown(t *testing.T) {
 	t.Parallel()
 	for name, reply := range map[string]bson.D{

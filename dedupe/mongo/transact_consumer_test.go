@@ -39,7 +39,8 @@ func subscribe(t *testing.T, s *mongodedupe.Store, h consumer.Handler, told done
 	return b, sub, err
 }
 
-// exactlyOnce handles events whose handler fails now and then after it wrote, and counts what it wrote.
+// exactlyOnce handles events whose handler fails now and then after it wrote, and counts
+// what it wrote.
 func exactlyOnce(t *testing.T, s *mongodedupe.Store, effects *driver.Collection) {
 	t.Helper()
 	const events = 30
@@ -107,7 +108,8 @@ func TestTransactConsumer(t *testing.T) {
 	exactlyOnce(t, l.store, l.effects)
 }
 
-// The server of the tests, as it is: a consumer starts in this mode if it has transactions, and is refused if not.
+// The server of the tests, as it is: a consumer starts in this mode if it has transactions, and is
+// refused if not.
 func TestTransactConsumerRefused(t *testing.T) {
 	t.Parallel()
 	s, coll, _ := wired(t)

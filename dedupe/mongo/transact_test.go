@@ -20,13 +20,15 @@ import (
 	"github.com/onceish/onceish/internal/mongowire"
 )
 
-// patience is longer than any call takes on a machine that has much else to do: what ends by it has failed.
+// patience is longer than any call takes on a machine that has much else to do: what ends by
+// it has failed.
 const patience = 30 * time.Second
 
 // span is the lease of a transaction that takes as long as it takes.
 const span = 2 * patience
 
-// ledger is a store with transactions, and a collection for effects. The client's own concerns are the weakest there are.
+// ledger is a store with transactions, and a collection for effects. The client's own concerns are
+// the weakest there are.
 type ledger struct {
 	*testing.T
 	set     *mongowire.Set
@@ -109,7 +111,8 @@ func TestTransact(t *testing.T) {
 	l.holds(c, dedupe.Done, 1)
 }
 
-// Every command of a transaction carries its number, the first one starts it, and the concerns are majority whatever the client's.
+// Every command of a transaction carries its number, the first one starts it, and the concerns are
+// majority whatever the client's.
 func TestTransactCommands(t *testing.T) {
 	t.Parallel()
 	l := newLedger(t)
@@ -220,7 +223,8 @@ func TestTransactSuperseded(t *testing.T) {
 	l.holds(c, dedupe.Held, 0)
 }
 
-// What a server gives up is run again, in a transaction of its own, also when the function hides the error and the commit tells.
+// What a server gives up is run again, in a transaction of its own, also when the function hides
+// the error and the commit tells.
 func TestTransactRerun(t *testing.T) {
 	t.Parallel()
 	conflict := mongowire.LabelledFailure(112, "WriteConflict", "TransientTransactionError")
@@ -261,8 +265,8 @@ func TestTransactRerun(t *testing.T) {
 	}
 }
 
-// A function that hides the error by which the server ended its transaction is not run for ever, and the reason says so: it is told from one
-// failover by its repetition, not by time.
+// A function that hides the error by which the server ended its transaction is not run for ever,
+// and the reason says so: it is told from one failover by its repetition, not by time.
 func TestTransactSwallows(t *testing.T) {
 	t.Parallel()
 	l := newLedger(t)
@@ -304,7 +308,8 @@ func TestTransactDuplicateKey(t *testing.T) {
 	l.holds(c, dedupe.Held, 1)
 }
 
-// A function that ends its transaction itself is noticed, whatever it returns: what it aborted is no success, and what it committed is done.
+// A function that ends its transaction itself is noticed, whatever it returns: what it aborted is
+// no success, and what it committed is done.
 func TestTransactEndedByFunction(t *testing.T) {
 	t.Parallel()
 	mine := errors.New("mine")
@@ -345,8 +350,8 @@ func abort(ctx context.Context, s *driver.Session) error { return s.AbortTransac
 
 func commit(ctx context.Context, s *driver.Session) error { return s.CommitTransaction(ctx) }
 
-// A transaction that meets the lock of another one is run again a few times, and then given back: it does not wait for whoever may be
-// dead. The reason says what it met.
+// A transaction that meets the lock of another one is run again a few times, and then given back:
+// it does not wait for whoever may be dead. The reason says what it met.
 func TestTransactConflictIsGivenBack(t *testing.T) {
 	t.Parallel()
 	l := newLedger(t)
@@ -407,7 +412,8 @@ func TestTransactSlowConflict(t *testing.T) {
 	l.holds(c, dedupe.Held, 0)
 }
 
-// A context that ends before the commit aborts, whatever the function returns; one that ends during the commit changes nothing.
+// A context that ends before the commit aborts, whatever the function returns; one that ends during
+// the commit changes nothing.
 func TestTransactCancelled(t *testing.T) {
 	t.Parallel()
 	l := newLedger(t)

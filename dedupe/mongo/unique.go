@@ -30,7 +30,8 @@ func (p place) String() string { return p.database + "." + p.collection }
 // assured is what was made sure of in the collections of UpdateOnce. Safe for concurrent use.
 type assured struct {
 	mu sync.Mutex
-	// unique has, by collection and the fields that a filter pins, those of a unique index among them.
+	// unique has, by collection and the fields that a filter pins, those of a unique
+	// index among them.
 	unique map[pinned][]string
 	// waiting has the collections in which events may wait, and when that was made sure of last.
 	waiting map[place]time.Time
@@ -71,7 +72,8 @@ func (s *Store) uniquePin(ctx context.Context, in place, equal bson.D) (bson.D, 
 	return pin, nil
 }
 
-// uniqueAmong are the fields of a unique index which are all among the names. What was found is kept.
+// uniqueAmong are the fields of a unique index which are all among the names. What was
+// found is kept.
 func (s *Store) uniqueAmong(ctx context.Context, in place, names []string) ([]string, error) {
 	key := pinned{in, strings.Join(names, "\x00")}
 	s.assured.mu.Lock()
@@ -118,8 +120,8 @@ func uniqueOf(all []keyIndex, names []string) []string {
 	return nil
 }
 
-// fields of the index; nil when two of them may meet in one array, for then equality with both is met by elements of different
-// entries, which no index keeps apart.
+// fields of the index; nil when two of them may meet in one array, for then equality with both is
+// met by elements of different entries, which no index keeps apart.
 func (x *keyIndex) fields() []string {
 	es, err := x.Key.Elements()
 	if err != nil {

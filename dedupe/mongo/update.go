@@ -10,20 +10,23 @@ import (
 
 // Update is what UpdateOnce answers: the document has the change.
 type Update struct {
-	// Before says that an earlier call for the same event and step made the change: an earlier run, a copy of the event, or
-	// this call, whose first answer was lost. This one changed nothing.
+	// Before says that an earlier call for the same event and step made the change: an earlier run,
+	// a copy of the event, or this call, whose first answer was lost. This one changed nothing.
 	Before bool
 	// Inserted says that this call inserted the document.
 	Inserted bool
 }
 
-// UpdateOnce changes one document of coll once for each event, however often it is called: the change, the mark that it was made, and the
-// events that it brings about are one write to the document. No transaction is needed, and no claim: frozen runs, copies that run at the same
-// time and repeats after a crash find the mark, and change nothing. ctx is that of the handler, unless UpdateOptions.Key says which event this is for.
+// UpdateOnce changes one document of coll once for each event, however often it is called: the
+// change, the mark that it was made, and the events that it brings about are one write to the
+// document. No transaction is needed, and no claim: frozen runs, copies that run at the same time
+// and repeats after a crash find the mark, and change nothing. ctx is that of the handler, unless
+// UpdateOptions.Key says which event this is for.
 //
-// The filter pins the document by equality at its top level: by _id, or by all fields of a unique index. It may
-// ask for more besides. The update has operators ($set, $inc, $push …) or is a pipeline of $set, $addFields and $unset; it may be an empty
-// document, for the mark and the events alone. It may change neither the reserved field, _onceish, nor what the filter pins.
+// The filter pins the document by equality at its top level: by _id, or by all fields of a unique
+// index. It may ask for more besides. The update has operators ($set, $inc, $push …) or is a
+// pipeline of $set, $addFields and $unset; it may be an empty document, for the mark and the events
+// alone. It may change neither the reserved field, _onceish, nor what the filter pins.
 //
 // A run that changes a document twice needs UpdateOptions.Step, and is refused with ErrStep
 // otherwise, however the filters name the document. When no document is as the filter asks, and the

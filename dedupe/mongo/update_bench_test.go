@@ -17,8 +17,8 @@ import (
 	"github.com/onceish/onceish/internal/mongotest"
 )
 
-// BenchmarkUpdateOnce changes documents of 256 bytes, and compares with plain UpdateOnes. The two take short turns, of which the medians count: whatever
-// else the machine does meets both.
+// BenchmarkUpdateOnce changes documents of 256 bytes, and compares with plain UpdateOnes. The two
+// take short turns, of which the medians count: whatever else the machine does meets both.
 func BenchmarkUpdateOnce(b *testing.B) {
 	client := connect(b, options.Client().ApplyURI(mongotest.URI(b)))
 	for _, inFlight := range []int{1, 16} {
@@ -42,7 +42,8 @@ func median(ds []time.Duration) time.Duration {
 }
 
 const (
-	// documents that changes take turns with: none is changed often enough for its marks to be looked through.
+	// documents that changes take turns with: none is changed often enough for its marks to be
+	// looked through.
 	documents = 2000
 	// heat is how many updates one takes its turn for.
 	heat = 200

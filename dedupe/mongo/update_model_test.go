@@ -14,7 +14,8 @@ import (
 	"github.com/onceish/onceish/internal/mongowire"
 )
 
-// Whatever is called, repeated, lost on the wire, looked through and let go: each document has the changes of the model, once each.
+// Whatever is called, repeated, lost on the wire, looked through and let go: each document has the
+// changes of the model, once each.
 func TestUpdateOnceModel(t *testing.T) {
 	t.Parallel()
 	w := mongowire.New(t, mongotest.URI(t))

@@ -166,7 +166,8 @@ func TestUpdateOnceRingFull(t *testing.T) {
 	}
 }
 
-// A mark that is made while marks are looked through is not lost: what was read is written back only if nothing has changed since.
+// A mark that is made while marks are looked through is not lost: what was read is written back
+// only if nothing has changed since.
 func TestUpdateOncePruningRace(t *testing.T) {
 	t.Parallel()
 	// One call takes as long as a hundred others, which are made within it.
@@ -181,8 +182,8 @@ func TestUpdateOncePruningRace(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// The answer that has the marks to be looked through comes after others have pruned them and changed the document, as often as
-	// it had been changed before.
+	// The answer that has the marks to be looked through comes after others have pruned them and
+	// changed the document, as often as it had been changed before.
 	var once sync.Once
 	w.Rewrite(func(command string, reply bson.D) bson.D {
 		if raw, err := bson.Marshal(reply); command == "aggregate" && err == nil && strings.Contains(string(raw), "applied") {

@@ -142,7 +142,8 @@ func TestUpdateOnceSteps(t *testing.T) {
 	wantUpdate(t, s, coll, d("_id", 1), d(), &mongodedupe.UpdateOptions{Key: orderKey("2")}, before)
 }
 
-// A change that failed is not made, as far as the run knows: it may be tried again in the same run, without a step of its own.
+// A change that failed is not made, as far as the run knows: it may be tried again in the same run,
+// without a step of its own.
 func TestUpdateOnceAgainAfterAFailure(t *testing.T) {
 	t.Parallel()
 	s, dedupes, w := wired(t)
@@ -194,7 +195,8 @@ func TestUpdateOnceHostileIDs(t *testing.T) {
 	}
 }
 
-// Copies that run at the same time change the document once, whether it is there or not; different events each change it once.
+// Copies that run at the same time change the document once, whether it is there or not; different
+// events each change it once.
 func TestUpdateOnceConcurrentCopies(t *testing.T) { //nolint:paralleltest // it loads the server, and others here measure time
 	s, dedupes, _ := wired(t)
 	coll := dedupes.Database().Collection("accounts")
@@ -229,7 +231,8 @@ func TestUpdateOnceConcurrentCopies(t *testing.T) { //nolint:paralleltest // it 
 	}
 }
 
-// An answer that got lost after the change was made: the repeat finds the mark. A command that got lost: the repeat makes the change.
+// An answer that got lost after the change was made: the repeat finds the mark. A command that got
+// lost: the repeat makes the change.
 func TestUpdateOnceLostAnswers(t *testing.T) {
 	t.Parallel()
 	s, dedupes, w := wired(t)
@@ -463,7 +466,8 @@ func TestUpdateOnceInTransaction(t *testing.T) {
 	}
 }
 
-// A majority may be behind what the write saw. What it has not seen yet is neither said to be made, nor to be impossible.
+// A majority may be behind what the write saw. What it has not seen yet is neither said to be made,
+// nor to be impossible.
 func TestUpdateOnceBehindMajority(t *testing.T) {
 	t.Parallel()
 	s, dedupes, w := wired(t)

@@ -13,13 +13,14 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// watermark is the one document of a group and topic; being one, each change of it is atomic. It has no expireAt, so the
-// TTL index leaves it alone.
+// watermark is the one document of a group and topic; being one, each change of it is atomic. It
+// has no expireAt, so the TTL index leaves it alone.
 type watermark struct {
 	Streams []floor `bson:"streams"`
 }
 
-// floor is a Watermark. Dates in BSON have milliseconds only; times are in nanoseconds, and absent for the zero time.
+// floor is a Watermark. Dates in BSON have milliseconds only; times are in nanoseconds, and absent
+// for the zero time.
 type floor struct {
 	Stream string  `bson:"stream"`
 	Point  point   `bson:",inline"`

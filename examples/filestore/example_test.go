@@ -13,7 +13,8 @@ import (
 	"github.com/onceish/onceish/examples/filestore"
 )
 
-// Two processes after one another get the same events; the second recognises what the first has handled.
+// Two processes after one another get the same events; the second recognises what the
+// first has handled.
 func Example() {
 	dir, err := os.MkdirTemp("", "filestore")
 	if err != nil {
@@ -32,7 +33,8 @@ func Example() {
 	// charging for order 3
 }
 
-// process handles events, the last of which is new, from a bus that knows nothing of the process before.
+// process handles events, the last of which is new, from a bus that knows nothing of the
+// process before.
 func process(marks string, ids ...string) {
 	ctx := context.Background()
 	store, err := filestore.Open(marks)

@@ -1,12 +1,14 @@
-// Package filestore shows a dedupe store of your own: one append-only file, the standard library, two methods. It serves the mode
-// seen/mark (consumer.SeenMark), and is held to its duty by the suite that every store passes:
+// Package filestore shows a dedupe store of your own: one append-only file, the standard library,
+// two methods. It serves the mode seen/mark (consumer.SeenMark), and is held to its duty by the
+// suite that every store passes:
 //
 //	go test -v ./examples/filestore
 //
 // # Delivery semantics
 //
-// What Mark has confirmed is on the disk, and is seen again by whoever opens the file later. One process at a time has the file. It only
-// grows; a store for production would write it anew without what has expired.
+// What Mark has confirmed is on the disk, and is seen again by whoever opens the file later. One
+// process at a time has the file. It only grows; a store for production would write it anew without
+// what has expired.
 package filestore
 
 import (
@@ -50,7 +52,8 @@ type Store struct {
 
 var _ dedupe.Store = (*Store)(nil)
 
-// Open reads the file, which it makes if it is not there, and keeps others from opening it until Close.
+// Open reads the file, which it makes if it is not there, and keeps others from opening
+// it until Close.
 func Open(name string) (*Store, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600) //nolint:gosec // the user names the file
 	if err != nil {
@@ -125,7 +128,8 @@ func (s *Store) Mark(ctx context.Context, marks []dedupe.Mark) ([]error, error) 
 	return make([]error, len(marks)), nil // all or none: no mark is refused by itself
 }
 
-// append closes the file when it fails: half a line may be left, and only Open knows what to do about that.
+// append closes the file when it fails: half a line may be left, and only Open knows what to
+// do about that.
 func (s *Store) append(lines []byte) error {
 	_, err := s.file.Write(lines)
 	if err == nil {

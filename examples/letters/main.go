@@ -1,5 +1,5 @@
-// Command letters shows how to look at dead letters: it prints each of a group's once, with its reason, and the next time
-// those that came since. It needs the NATS server that the group uses:
+// Command letters shows how to look at dead letters: it prints each of a group's once, with its
+// reason, and the next time those that came since. It needs the NATS server that the group uses:
 //
 //	NATS_URL=nats://localhost:4222 GROUP=billing go run ./examples/letters --until-empty
 package main

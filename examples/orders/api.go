@@ -40,7 +40,8 @@ func api(b *book) http.Handler {
 	return mux
 }
 
-// fail says what went wrong. After a 503 it is not known whether the request has changed something: ask again.
+// fail says what went wrong. After a 503 it is not known whether the request has changed
+// something: ask again.
 func fail(w http.ResponseWriter, err error) {
 	status := http.StatusServiceUnavailable
 	switch {

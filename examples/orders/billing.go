@@ -12,7 +12,8 @@ import (
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
 )
 
-// bill adds the subscription to orders: one for all their events, so that those of an order are handled in their order.
+// bill adds the subscription to orders: one for all their events, so that those of an order are
+// handled in their order.
 func bill(ctx context.Context, s *shop, _ func(string) string) error {
 	if err := s.stream(ctx, "invoice.*"); err != nil {
 		return err
@@ -28,7 +29,8 @@ type ledger struct {
 	invoices *mongo.Collection
 }
 
-// enter adds a line to the invoice, and to its total: what must not be done twice, and is not, because it is one write with the event's mark.
+// enter adds a line to the invoice, and to its total: what must not be done twice, and is not,
+// because it is one write with the event's mark.
 func (l *ledger) enter(ctx context.Context, e bus.Event, o order) error {
 	if err := o.check(); err != nil {
 		return consumer.Permanent(err)

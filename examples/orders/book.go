@@ -21,7 +21,8 @@ type book struct {
 	orders *mongo.Collection
 }
 
-// place writes an order, with the event that it was placed. It says whether it was placed now, and not before.
+// place writes an order, with the event that it was placed. It says whether it was placed now,
+// and not before.
 func (b *book) place(ctx context.Context, o order) (now bool, err error) {
 	event, err := o.event(orderPlaced)
 	if err != nil {
@@ -63,8 +64,9 @@ func (b *book) find(ctx context.Context, id string) (o order, err error) {
 	return o, err
 }
 
-// requestFor is what a request is known by: it comes from no event, and has the id that the customer chose. Its marks stay for as long as the
-// order, for only documents with a hundred changes and more are rid of old ones.
+// requestFor is what a request is known by: it comes from no event, and has the id that the
+// customer chose. Its marks stay for as long as the order, for only documents with a hundred
+// changes and more are rid of old ones.
 func requestFor(id string) dedupe.Key {
 	return dedupe.Key{Topic: "http.orders", Group: "service", ID: id}
 }

@@ -78,7 +78,8 @@ func within(uri, database string) string {
 	return scheme + "://" + hosts + "/" + database + options
 }
 
-// start starts a process. Each one that sends mails has a mailbox of its own, so that it is known who has sent what.
+// start starts a process. Each one that sends mails has a mailbox of its own, so that it is known
+// who has sent what.
 func (c *crew) start(name string) {
 	c.t.Helper()
 	p := &process{stderr: filepath.Join(c.t.TempDir(), "stderr"), ended: make(chan struct{})}

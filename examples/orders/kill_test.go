@@ -19,7 +19,8 @@ import (
 	natsbus "github.com/onceish/onceish/bus/jetstream"
 )
 
-// Every process is killed in turn, the NATS server too, while orders are placed and some of them cancelled.
+// Every process is killed in turn, the NATS server too, while orders are placed and some of
+// them cancelled.
 func TestKilledInTurn(t *testing.T) {
 	t.Parallel()
 	c := newCrew(t)
@@ -57,7 +58,8 @@ func TestKilledInTurn(t *testing.T) {
 	t.Logf("%d orders, %d mails, of which %d repeated", len(ordered), want, sent()-want)
 }
 
-// shoppers place orders, and cancel every third one, until stop. What fails they ask for again, as they do now and then anyway.
+// shoppers place orders, and cancel every third one, until stop. What fails they ask for again, as
+// they do now and then anyway.
 type shoppers struct {
 	cancel context.CancelFunc
 	all    sync.WaitGroup
@@ -122,7 +124,8 @@ func (s *shoppers) stop() map[string]bool {
 // letter is what a mail is about.
 type letter struct{ topic, id string }
 
-// letters are the mails that were sent, with their idempotency keys, by the process that has sent them.
+// letters are the mails that were sent, with their idempotency keys, by the process that
+// has sent them.
 func (c *crew) letters() map[letter][]stamp {
 	c.t.Helper()
 	all := map[letter][]stamp{}
@@ -237,7 +240,8 @@ func (c *crew) checkEvents(topic, first, second string, ordered map[string]bool)
 	}
 }
 
-// checkMails: one for each event of an invoice. A repeat has the same key, and comes after a mail of a process that was killed.
+// checkMails: one for each event of an invoice. A repeat has the same key, and comes after a mail
+// of a process that was killed.
 func (c *crew) checkMails(ordered map[string]bool) {
 	c.t.Helper()
 	letters := c.letters()

@@ -39,7 +39,8 @@ type invoice struct {
 	} `bson:"_onceish"`
 }
 
-// A handler is a function, and is tested as one: here with a run for each attempt, as the consumer has it.
+// A handler is a function, and is tested as one: here with a run for each attempt, as the
+// consumer has it.
 func TestLedgerEntersOnce(t *testing.T) {
 	t.Parallel()
 	db := mongotest.Database(t)

@@ -1,4 +1,5 @@
-// Command orders shows how an order becomes an invoice and a mail, with each step made once, whoever is killed when. It is three processes:
+// Command orders shows how an order becomes an invoice and a mail, with each step made once,
+// whoever is killed when. It is three processes:
 //
 //	orders service   an HTTP server: takes an order, and leaves the event order.placed, in one write to the order's document
 //	orders billing   a worker: turns order.placed into an invoice, and leaves invoice.issued, in one write to the invoice's document
@@ -9,10 +10,12 @@
 //
 //	./examples/orders/run.sh
 //
-// The service and billing change one document for each order, or each event, with UpdateOnce: the change, the mark that it was made, and the
-// event that it brings about are one atomic write. Neither transactions nor a replica set are needed. Events wait in the documents; the drainer, which both
-// processes have, moves them to the outbox and from there to NATS. A mail is an effect outside of the database: a process that dies after
-// it was sent, and before that is noted, has it sent again, under the same idempotency key.
+// The service and billing change one document for each order, or each event, with UpdateOnce: the
+// change, the mark that it was made, and the event that it brings about are one atomic write.
+// Neither transactions nor a replica set are needed. Events wait in the documents; the drainer,
+// which both processes have, moves them to the outbox and from there to NATS. A mail is an effect
+// outside of the database: a process that dies after it was sent, and before that is noted, has it
+// sent again, under the same idempotency key.
 //
 // Variables: NATS_URL and MONGODB_URI are required; LISTEN is "localhost:8080" if it is not set.
 package main

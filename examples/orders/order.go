@@ -29,7 +29,8 @@ func (o order) check() error {
 	return nil
 }
 
-// event of an order. Its key orders it among the others; it needs no id, for UpdateOnce gives it the same one whenever it is asked.
+// event of an order. Its key orders it among the others; it needs no id, for UpdateOnce gives it
+// the same one whenever it is asked.
 func (o order) event(topic string) (bus.Event, error) {
 	data, err := json.Marshal(o)
 	return bus.Event{Topic: topic, Key: o.ID, ContentType: "application/json", Data: data}, err

@@ -12,7 +12,8 @@ import (
 	"github.com/onceish/onceish/worker"
 )
 
-// lease is for how long the work of a killed process waits for another one. Short, so that one can watch.
+// lease is for how long the work of a killed process waits for another one. Short, so that
+// one can watch.
 const lease = 5 * time.Second
 
 // shop is what a process works with.
@@ -24,8 +25,9 @@ type shop struct {
 	once *mongodedupe.Store
 }
 
-// open gives the worker a drainer, for the events of its changes. Any number of processes may have one: an event is published once, in the
-// order of its key, unless one of them dies on the way, and then under the same id.
+// open gives the worker a drainer, for the events of its changes. Any number of processes may have
+// one: an event is published once, in the order of its key, unless one of them dies on the way, and
+// then under the same id.
 func open(ctx context.Context, w *worker.Worker) (*shop, error) {
 	once, err := w.MongoStore(ctx)
 	if err != nil {
@@ -41,7 +43,8 @@ func open(ctx context.Context, w *worker.Worker) (*shop, error) {
 	return &shop{Worker: w, db: w.Database(), once: once}, nil
 }
 
-// stream makes the stream of what the process publishes, if it is not there. In production somebody else does.
+// stream makes the stream of what the process publishes, if it is not there. In production
+// somebody else does.
 func (s *shop) stream(ctx context.Context, topic string) error {
 	_, err := s.Bus().Topic(ctx, topic, "", bus.Start{})
 	return err

@@ -17,8 +17,8 @@ type order struct {
 	Cents int    `json:"cents"`
 }
 
-// bank stands for the service that takes the money. As such services do, it knows an idempotency key again, and closes the gap that a
-// crash between a charge and its mark leaves.
+// bank stands for the service that takes the money. As such services do, it knows an idempotency
+// key again, and closes the gap that a crash between a charge and its mark leaves.
 type bank struct {
 	charged sync.Map // idempotency keys
 }

@@ -1,11 +1,13 @@
-// Command service shows a consumer inside of a service that has a main function, an HTTP API and clients of its own. Orders that are posted
-// are published, and charged once each by the same process. It needs a NATS server, and keeps marks there, or in MongoDB if there is one:
+// Command service shows a consumer inside of a service that has a main function, an HTTP API and
+// clients of its own. Orders that are posted are published, and charged once each by the same
+// process. It needs a NATS server, and keeps marks there, or in MongoDB if there is one:
 //
 //	NATS_URL=nats://localhost:4222 MONGODB_URI=mongodb://localhost:27017 go run ./examples/service
 //	curl -d '{"id":"1","cents":500}' localhost:8080/orders
 //	curl localhost:8080/healthz
 //
-// It ends on SIGTERM and SIGINT: requests and handlers that run may finish, then the clients are closed.
+// It ends on SIGTERM and SIGINT: requests and handlers that run may finish, then the
+// clients are closed.
 package main
 
 import (
@@ -76,7 +78,8 @@ func serve(ctx context.Context, listener net.Listener, at servers, charge consum
 	return errors.Join(err, sub.Err()) // a group keeps only the first error
 }
 
-// shutDown lets requests finish, for a while. The group waits for it, and the subscription drains meanwhile.
+// shutDown lets requests finish, for a while. The group waits for it, and the subscription
+// drains meanwhile.
 func shutDown(server *http.Server) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()

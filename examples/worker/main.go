@@ -1,9 +1,11 @@
-// Command worker shows an idempotent worker binary: a handler, and worker.Main around it. It charges each order once, however often it is
-// published and however often this process is killed. It needs a NATS server:
+// Command worker shows an idempotent worker binary: a handler, and worker.Main around it. It
+// charges each order once, however often it is published and however often this process is killed.
+// It needs a NATS server:
 //
 //	NATS_URL=nats://localhost:4222 go run ./examples/worker --provision
 //
-// --help lists the rest. Events are JSON, such as {"customer":"ada","cents":500}, on the topic order.placed.
+// --help lists the rest. Events are JSON, such as {"customer":"ada","cents":500}, on the
+// topic order.placed.
 package main
 
 import (
@@ -28,7 +30,8 @@ type order struct {
 	Cents    int    `json:"cents"`
 }
 
-// charge hands the bank the idempotency key, so that a crash between the charge and its mark charges nobody twice.
+// charge hands the bank the idempotency key, so that a crash between the charge and its mark
+// charges nobody twice.
 func charge(ctx context.Context, e bus.Event, o order) error {
 	if o.Cents <= 0 {
 		return consumer.Permanent(fmt.Errorf("order %s is for %d cents", e.ID, o.Cents))

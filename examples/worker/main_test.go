@@ -28,7 +28,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// A handler is a function, and is tested as one. An order that can never be charged must not be tried again.
+// A handler is a function, and is tested as one. An order that can never be charged must not
+// be tried again.
 func TestHandler(t *testing.T) {
 	handler := consumer.JSON(charge)
 	ctx := consumer.WithAttempt(t.Context(), consumer.Attempt{Number: 2, IdempotencyKey: "the same as in attempt 1"})
@@ -42,8 +43,8 @@ func TestHandler(t *testing.T) {
 	}
 }
 
-// The whole binary, against a real server: orders that a careless producer publishes several times are charged once, also when the worker
-// is started again.
+// The whole binary, against a real server: orders that a careless producer publishes several times
+// are charged once, also when the worker is started again.
 func TestBinaryChargesOnce(t *testing.T) {
 	nc := natstest.Start(t, nil).Connect(t)
 	b, err := natsbus.New(nc, &natsbus.Options{Provision: &natsbus.Provision{}})

@@ -25,7 +25,8 @@ import (
 	mongooutbox "github.com/onceish/onceish/outbox/mongo"
 )
 
-// actionsOf are the privilege actions that a command takes, as MongoDB's manual has them. Commands that any user may send take none.
+// actionsOf are the privilege actions that a command takes, as MongoDB's manual has them. Commands
+// that any user may send take none.
 func actionsOf(command bson.Raw) ([]string, bool) {
 	actions, ok := map[string][]string{
 		"find": {"find"}, "aggregate": {"find"}, "insert": {"insert"}, "update": {"find", "update"}, "findAndModify": {"find", "update"}, "delete": {"find", "remove"},
@@ -46,8 +47,8 @@ func first(command bson.Raw) string {
 	return elements[0].Key()
 }
 
-// The actions that the operations guide lists are enough for all that is sent to MongoDB: marks, watermarks, changes of documents, an outbox and its
-// drainer, and the removal of a group.
+// The actions that the operations guide lists are enough for all that is sent to MongoDB: marks,
+// watermarks, changes of documents, an outbox and its drainer, and the removal of a group.
 func TestDocumentedActionsAreEnough(t *testing.T) {
 	t.Parallel()
 	guide, err := os.ReadFile(filepath.FromSlash("../../docs/operations.md"))

@@ -8,9 +8,9 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// TestEventsThatBackOffDoNotStopOthers: ten times as many events as the group's bound wait an hour for
-// their next attempt. What is published behind them is handled, by two processes that raise the limit
-// at the same time, and by others that were started afterwards.
+// TestEventsThatBackOffDoNotStopOthers: ten times as many events as the group's bound wait an hour
+// for their next attempt. What is published behind them is handled, by two processes that raise the
+// limit at the same time, and by others that were started afterwards.
 func TestEventsThatBackOffDoNotStopOthers(t *testing.T) {
 	t.Parallel()
 	onStores(t, func(r *rig) {

@@ -10,8 +10,8 @@ import (
 	"github.com/onceish/onceish/internal/natstest"
 )
 
-// TestLeaderChangesUnderLoad: the leaders of stream, consumer and bucket step down, one after the other, while events are
-// published and handled.
+// TestLeaderChangesUnderLoad: the leaders of stream, consumer and bucket step down, one after the
+// other, while events are published and handled.
 func TestLeaderChangesUnderLoad(t *testing.T) {
 	t.Parallel()
 	onStoresOf(t, func(t *testing.T) *rig {

@@ -14,7 +14,8 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// TestConsumerDeletedAfterEveryMarkExpired: the watermark alone knows where the group was, while it runs and when it starts again.
+// TestConsumerDeletedAfterEveryMarkExpired: the watermark alone knows where the group was, while it
+// runs and when it starts again.
 func TestConsumerDeletedAfterEveryMarkExpired(t *testing.T) {
 	t.Parallel()
 	onStores(t, func(r *rig) {

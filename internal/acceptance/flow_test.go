@@ -10,7 +10,8 @@ import (
 	"github.com/onceish/onceish/consumer"
 )
 
-// TestEventsInBackoffHoldUpNobody: a thousand events wait for their next attempt, and fresh ones are handled.
+// TestEventsInBackoffHoldUpNobody: a thousand events wait for their next attempt, and fresh
+// ones are handled.
 func TestEventsInBackoffHoldUpNobody(t *testing.T) {
 	t.Parallel()
 	onStores(t, func(r *rig) {
@@ -27,7 +28,8 @@ func TestEventsInBackoffHoldUpNobody(t *testing.T) {
 	})
 }
 
-// TestEverythingPublishedThreeTimes under message ids of their own, to two workers: the copies choke nobody.
+// TestEverythingPublishedThreeTimes under message ids of their own, to two workers: the copies
+// choke nobody.
 func TestEverythingPublishedThreeTimes(t *testing.T) {
 	t.Parallel()
 	const n = 1500

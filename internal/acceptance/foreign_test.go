@@ -16,8 +16,9 @@ import (
 	"github.com/onceish/onceish/internal/natstest"
 )
 
-// TestMessagesOfOtherClients: plain ones with and without an id, CloudEvents in both modes, published again once the stream has
-// forgotten them. Each has its effect once, but for those that bring no id, which are new every time. Trace context comes through.
+// TestMessagesOfOtherClients: plain ones with and without an id, CloudEvents in both modes,
+// published again once the stream has forgotten them. Each has its effect once, but for those that
+// bring no id, which are new every time. Trace context comes through.
 func TestMessagesOfOtherClients(t *testing.T) {
 	t.Parallel()
 	const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

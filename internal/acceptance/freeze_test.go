@@ -9,8 +9,9 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// TestFrozenWorkerMarksNothingAndSendsNothing: a worker that was stopped for longer than its lease finds its event taken over. What
-// it would send then would settle or move the delivery of the new owner.
+// TestFrozenWorkerMarksNothingAndSendsNothing: a worker that was stopped for longer than its
+// lease finds its event taken over. What it would send then would settle or move the delivery of
+// the new owner.
 func TestFrozenWorkerMarksNothingAndSendsNothing(t *testing.T) {
 	t.Parallel()
 	onStores(t, func(r *rig) {
@@ -24,7 +25,8 @@ func TestFrozenWorkerMarksNothingAndSendsNothing(t *testing.T) {
 		answers.forget()
 		frozen.signal(syscall.SIGCONT)
 		r.settled()
-		// The frozen worker is still there and working, and told the bus nothing about its old delivery, which was the first.
+		// The frozen worker is still there and working, and told the bus nothing about its old
+		// delivery, which was the first.
 		r.publish(event("2", "effect"))
 		r.settled()
 		heir.stop()
@@ -68,7 +70,8 @@ func (a *answers) forget() {
 	a.sent = nil
 }
 
-// of are the answers to one delivery of the event at a sequence: $JS.ACK.<stream>.<consumer>.<delivered>.<sequence>.…
+// of are the answers to one delivery of the event at a sequence:
+// $JS.ACK.<stream>.<consumer>.<delivered>.<sequence>.…
 func (a *answers) of(sequence, delivered int) (sent []string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -8,7 +8,8 @@ import (
 	"github.com/onceish/onceish/internal/faulty"
 )
 
-// TestWorkerKilledAtEachStep: the event of a killed worker runs again only if its effect was made and not yet marked.
+// TestWorkerKilledAtEachStep: the event of a killed worker runs again only if its effect was made
+// and not yet marked.
 func TestWorkerKilledAtEachStep(t *testing.T) {
 	t.Parallel()
 	for _, step := range []struct {
@@ -53,7 +54,8 @@ func TestWorkerKilledAtEachStep(t *testing.T) {
 	}
 }
 
-// unlost checks that each of n events had its effect, and again only if it first had it in a process that was killed.
+// unlost checks that each of n events had its effect, and again only if it first had it in a
+// process that was killed.
 func (r *rig) unlost(prefix string, n int, killed string) {
 	r.t.Helper()
 	effects := r.effects(prefix)

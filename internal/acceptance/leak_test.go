@@ -19,8 +19,8 @@ import (
 	"github.com/onceish/onceish/internal/mongotest"
 )
 
-// TestManyCyclesLeaveNothing: subscribed and drained over and over, on clients that stay and on clients that go. Not parallel: the
-// goroutines are counted.
+// TestManyCyclesLeaveNothing: subscribed and drained over and over, on clients that stay and on
+// clients that go. Not parallel: the goroutines are counted.
 func TestManyCyclesLeaveNothing(t *testing.T) {
 	for name, stay := range map[string]bool{"on clients that stay": true, "on clients that go": false} {
 		t.Run(name, func(t *testing.T) {
@@ -61,7 +61,8 @@ func TestManyCyclesLeaveNothing(t *testing.T) {
 	}
 }
 
-// cycle has a group per client subscribe, handle ten events, and drain, half of them with their marks on NATS.
+// cycle has a group per client subscribe, handle ten events, and drain, half of them with their
+// marks on NATS.
 func (r *rig) cycle(cs []*clients, name string, stay bool) {
 	r.t.Helper()
 	var subs []*consumer.Subscription

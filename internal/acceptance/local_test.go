@@ -145,8 +145,8 @@ func many(prefix string, n int, steps ...string) []bus.Event {
 	return es
 }
 
-// load publishes events in the background, a few at a time and each until the bus has confirmed it, and returns what waits for
-// the end of it.
+// load publishes events in the background, a few at a time and each until the bus has confirmed it,
+// and returns what waits for the end of it.
 func (r *rig) load(es []bus.Event) (wait func()) {
 	done := make(chan struct{})
 	ctx := r.t.Context()
@@ -184,8 +184,8 @@ func (r *rig) eventually(what string, is func() bool) {
 	}
 }
 
-// watch looks until it is so; false: the context ended before. It rests four times as long as a look
-// took, so that looking does not slow down what it looks at.
+// watch looks until it is so; false: the context ended before. It rests four times as long as a
+// look took, so that looking does not slow down what it looks at.
 func watch(ctx context.Context, is func() bool) bool {
 	for {
 		begun := time.Now()
@@ -216,7 +216,8 @@ func (r *rig) once(prefix string, n int) {
 	}
 }
 
-// onceAnd checks that each of n events had its effect, and again only for each time that its handler was cancelled.
+// onceAnd checks that each of n events had its effect, and again only for each time that its
+// handler was cancelled.
 func (r *rig) onceAnd(prefix string, n int) {
 	r.t.Helper()
 	effects := r.effects(prefix)

@@ -14,7 +14,8 @@ import (
 	"github.com/onceish/onceish/internal/natstest"
 )
 
-// TestLockedDownConsumer: a user that may make and change nothing, on a consumer and a bucket that an administrator has made.
+// TestLockedDownConsumer: a user that may make and change nothing, on a consumer and a bucket that
+// an administrator has made.
 func TestLockedDownConsumer(t *testing.T) {
 	t.Parallel()
 	stream, dead, durable := natsbus.StreamName("order.placed"), natsbus.StreamName("dead.billing"), natsbus.ConsumerName("billing", "order.placed")

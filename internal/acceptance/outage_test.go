@@ -35,7 +35,8 @@ func lag(by time.Duration) outage {
 	}
 }
 
-// TestMongoDBOutOfReach for longer than a lease: running handlers are told that their lease is lost; nothing else runs twice.
+// TestMongoDBOutOfReach for longer than a lease: running handlers are told that their lease is
+// lost; nothing else runs twice.
 func TestMongoDBOutOfReach(t *testing.T) {
 	t.Parallel()
 	for name, o := range map[string]outage{
@@ -81,7 +82,8 @@ func TestMongoDBSlow(t *testing.T) {
 	r := newRig(t)
 	r.mongo, r.db = mongotest.URI(t), mongotest.Database(t).Name()
 	p, uri := proxied(t, r.mongo)
-	// A renewal may take a quarter of the lease: that has to be far more than the lag, for the machine adds to that.
+	// A renewal may take a quarter of the lease: that has to be far more than the lag, for the
+	// machine adds to that.
 	s := r.subscribe(setup{Mongo: uri, Options: consumer.Options{Lease: 15 * time.Second}})
 	lag(300 * time.Millisecond).begin(p)
 	r.publish(many("slow-", 4, "effect", "16s")...)
@@ -95,7 +97,8 @@ func TestMongoDBSlow(t *testing.T) {
 	}
 }
 
-// TestNATSOutOfReach for longer than the ack deadline. With the marks on the same server, running handlers lose their lease as well.
+// TestNATSOutOfReach for longer than the ack deadline. With the marks on the same server, running
+// handlers lose their lease as well.
 func TestNATSOutOfReach(t *testing.T) {
 	t.Parallel()
 	for name, o := range map[string]outage{

@@ -59,7 +59,8 @@ func (r *rig) sent(q *mongooutbox.Queue, n int) {
 	}
 }
 
-// inOrder checks that each of n rows is on the stream, at most so often, and that each key's first publications are in order.
+// inOrder checks that each of n rows is on the stream, at most so often, and that each key's first
+// publications are in order.
 func (r *rig) inOrder(n, most int) (repeated int) {
 	r.t.Helper()
 	times, last := map[string]int{}, map[string]int{}
@@ -108,8 +109,9 @@ func (r *rig) ids(topic string) (ids []string) {
 	}
 }
 
-// TestDrainerKilledAtEachStep: what a killed drainer had in hand another one publishes, once its lease is over; the stream has it once while it
-// knows its message id, and twice after that if the first publication was not marked.
+// TestDrainerKilledAtEachStep: what a killed drainer had in hand another one publishes, once its
+// lease is over; the stream has it once while it knows its message id, and twice after that if the
+// first publication was not marked.
 func TestDrainerKilledAtEachStep(t *testing.T) {
 	t.Parallel()
 	const n = 400
@@ -132,8 +134,9 @@ func TestDrainerKilledAtEachStep(t *testing.T) {
 				r := rigOn(t, natstest.Start(t, nil).URL(), streams)
 				q := newBox(t, r)
 				r.add(q, 0, n)
-				// It is killed under its first lease, and its heir renews its own in time, also on a machine that has much else to do: who
-				// loses a lease publishes again, and a stream that forgets has that twice.
+				// It is killed under its first lease, and its heir renews its own in time, also on
+				// a machine that has much else to do: who loses a lease publishes again, and a
+				// stream that forgets has that twice.
 				victim := r.drainer("killed", drainerScript{Batch: 20, Lease: 8 * lease, Die: step.die})
 				victim.awaitGone()
 				if status, ok := victim.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
@@ -156,8 +159,8 @@ func TestDrainerKilledAtEachStep(t *testing.T) {
 	}
 }
 
-// TestThreeDrainersWithKillsUnderLoad: nothing is lost, nothing stored twice, and each key's order kept while rows are added, drainers are killed at random, and others
-// take their place.
+// TestThreeDrainersWithKillsUnderLoad: nothing is lost, nothing stored twice, and each key's order
+// kept while rows are added, drainers are killed at random, and others take their place.
 func TestThreeDrainersWithKillsUnderLoad(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -203,8 +206,8 @@ func TestThreeDrainersWithKillsUnderLoad(t *testing.T) {
 // hiccup is how long a server that is well may be silent on a loaded machine.
 const hiccup = 2 * time.Second
 
-// TestOutboxWhileNATSIsOutOfReach: rows pile up, memory does not; no attempt is counted; all is published when it is back, in order, and what was confirmed to nobody is
-// not stored again.
+// TestOutboxWhileNATSIsOutOfReach: rows pile up, memory does not; no attempt is counted; all is
+// published when it is back, in order, and what was confirmed to nobody is not stored again.
 func TestOutboxWhileNATSIsOutOfReach(t *testing.T) {
 	t.Parallel()
 	for name, o := range map[string]outage{
@@ -255,7 +258,8 @@ func TestOutboxWhileNATSIsOutOfReach(t *testing.T) {
 	}
 }
 
-// TestOutboxWhileMongoDBIsOutOfReach, amid batches and for longer than the lease: what was published and not marked is published again, and stored once.
+// TestOutboxWhileMongoDBIsOutOfReach, amid batches and for longer than the lease: what was
+// published and not marked is published again, and stored once.
 func TestOutboxWhileMongoDBIsOutOfReach(t *testing.T) {
 	t.Parallel()
 	for name, o := range map[string]outage{

@@ -9,8 +9,8 @@ import (
 	"github.com/onceish/onceish/consumer"
 )
 
-// shut is a gate that lets nobody through before it is opened, and counts who has come. Every other one does not even hear that it
-// need not wait any more.
+// shut is a gate that lets nobody through before it is opened, and counts who has come. Every other
+// one does not even hear that it need not wait any more.
 type shut struct {
 	came atomic.Int64
 	open chan struct{}
@@ -29,8 +29,9 @@ func (g *shut) Enter(ctx context.Context) (func(error), error) {
 	}
 }
 
-// TestPauseWithHundredsClaimed: hundreds are at the gate when Pause is called, and the gate opens right after it. None starts; they
-// are handled by another process, and what comes later after Resume.
+// TestPauseWithHundredsClaimed: hundreds are at the gate when Pause is called, and the gate
+// opens right after it. None starts; they are handled by another process, and what comes later
+// after Resume.
 func TestPauseWithHundredsClaimed(t *testing.T) {
 	t.Parallel()
 	onStores(t, func(r *rig) {
@@ -56,7 +57,8 @@ func TestPauseWithHundredsClaimed(t *testing.T) {
 	})
 }
 
-// TestPauseUnderLoad: after Pause has returned, what runs finishes and nothing else starts; after Resume all goes on.
+// TestPauseUnderLoad: after Pause has returned, what runs finishes and nothing else starts; after
+// Resume all goes on.
 func TestPauseUnderLoad(t *testing.T) {
 	t.Parallel()
 	onStores(t, func(r *rig) {
@@ -80,8 +82,8 @@ func TestPauseUnderLoad(t *testing.T) {
 	})
 }
 
-// TestDrainUnderLoad: of three workers one is drained and two are told to end by SIGTERM, one after the other under load, and
-// another takes over: nothing is lost or repeated.
+// TestDrainUnderLoad: of three workers one is drained and two are told to end by SIGTERM, one after
+// the other under load, and another takes over: nothing is lost or repeated.
 func TestDrainUnderLoad(t *testing.T) {
 	t.Parallel()
 	onStores(t, func(r *rig) {

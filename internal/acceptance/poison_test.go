@@ -13,8 +13,9 @@ import (
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-// TestPoisonEventTakesNoInnocentWithIt: an event that kills its process, among many that do not, in processes that are started again
-// whenever they die. It alone is dead-lettered. A single process is the hardest: all innocents are in hand each time it strikes.
+// TestPoisonEventTakesNoInnocentWithIt: an event that kills its process, among many that do not, in
+// processes that are started again whenever they die. It alone is dead-lettered. A single process
+// is the hardest: all innocents are in hand each time it strikes.
 func TestPoisonEventTakesNoInnocentWithIt(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ processes, innocents int }{{3, 200}, {1, 50}} {
@@ -77,7 +78,8 @@ func (r *rig) keepRunning(processes int) {
 	supervisors.Wait()
 }
 
-// TestOwnerKilledWhileBurying: between `dying` and the letter, and between the letter and `dead`. There is one letter.
+// TestOwnerKilledWhileBurying: between `dying` and the letter, and between the letter and `dead`.
+// There is one letter.
 func TestOwnerKilledWhileBurying(t *testing.T) {
 	t.Parallel()
 	for name, die := range map[string]death{

@@ -7,8 +7,9 @@ import (
 	natsbus "github.com/onceish/onceish/bus/jetstream"
 )
 
-// TestNATSRestartedUnderLoad: what the stream still has is handled, once. Only marks that were set back with the server's store, to
-// a copy made as it ran, let what was in hand or handled by then run again.
+// TestNATSRestartedUnderLoad: what the stream still has is handled, once. Only marks that were
+// set back with the server's store, to a copy made as it ran, let what was in hand or handled by
+// then run again.
 func TestNATSRestartedUnderLoad(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -61,8 +62,9 @@ func TestNATSRestartedUnderLoad(t *testing.T) {
 	}
 }
 
-// TestNATSRestoredFromAnOlderCopy: sequences are used again, and the events there are new ones. What was handled after the copy was
-// made comes again: marks in MongoDB know it, those that were restored with it do not.
+// TestNATSRestoredFromAnOlderCopy: sequences are used again, and the events there are new ones.
+// What was handled after the copy was made comes again: marks in MongoDB know it, those that were
+// restored with it do not.
 func TestNATSRestoredFromAnOlderCopy(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -19,8 +19,9 @@ import (
 	"github.com/onceish/onceish/internal/natstest"
 )
 
-// TestStreamRestoredByTheAPI: a restore changes the stream's time of creation and takes its consumers away. What was handled before is
-// not run again, though its marks have expired, and what was not is.
+// TestStreamRestoredByTheAPI: a restore changes the stream's time of creation and takes its
+// consumers away. What was handled before is not run again, though its marks have expired, and
+// what was not is.
 func TestStreamRestoredByTheAPI(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -89,7 +90,8 @@ func (g *restoredGroup) publish(ids []string) {
 	}
 }
 
-// subscribe repeats what fails, as a program that is started again does: not every server of a cluster knows of a new stream at once.
+// subscribe repeats what fails, as a program that is started again does: not every server of a
+// cluster knows of a new stream at once.
 func (g *restoredGroup) subscribe(h consumer.Handler) *consumer.Subscription {
 	g.t.Helper()
 	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {

@@ -9,7 +9,8 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// TestOneIDWithTwoPayloads: whatever has become of the first, the second never has its effect, and is dead-lettered once.
+// TestOneIDWithTwoPayloads: whatever has become of the first, the second never has its effect, and
+// is dead-lettered once.
 func TestOneIDWithTwoPayloads(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -78,7 +79,8 @@ func TestOneIDWithTwoPayloadsAtOnce(t *testing.T) {
 	})
 }
 
-// TestOneIDWithTwoPayloadsOverACrash: the process of the first dies with it. Whichever is delivered next, the first is the one.
+// TestOneIDWithTwoPayloadsOverACrash: the process of the first dies with it. Whichever is delivered
+// next, the first is the one.
 func TestOneIDWithTwoPayloadsOverACrash(t *testing.T) {
 	t.Parallel()
 	onStores(t, func(r *rig) {
@@ -96,7 +98,8 @@ func TestOneIDWithTwoPayloadsOverACrash(t *testing.T) {
 	})
 }
 
-// chose checks how often the two payloads of event 1 had their effects, and that one of them was dead-lettered, once.
+// chose checks how often the two payloads of event 1 had their effects, and that one of them was
+// dead-lettered, once.
 func (r *rig) chose(a, b int, reused bus.Event) {
 	r.t.Helper()
 	if na, nb := r.ledger.count("effect", "", "1"), r.ledger.count("effect-b", "", "1"); na != a || nb != b {

@@ -187,7 +187,8 @@ func (p *process) awaitGone() {
 	}
 }
 
-// settled waits until the bus has nothing left for the group: nothing undelivered, nothing unsettled.
+// settled waits until the bus has nothing left for the group: nothing undelivered,
+// nothing unsettled.
 func (r *rig) settled() {
 	r.t.Helper()
 	r.settledFor("billing", "order.placed")

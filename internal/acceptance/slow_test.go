@@ -13,7 +13,8 @@ import (
 	"github.com/onceish/onceish/internal/faulty"
 )
 
-// TestLostAcks: each redelivery finds the mark. On a slow machine others come too late for their deadline, beside the lost ones.
+// TestLostAcks: each redelivery finds the mark. On a slow machine others come too late for their
+// deadline, beside the lost ones.
 func TestLostAcks(t *testing.T) {
 	t.Parallel()
 	onStores(t, func(r *rig) {
@@ -34,7 +35,8 @@ func TestLostAcks(t *testing.T) {
 	})
 }
 
-// TestHandlerSlowerThanTheAckDeadline: the bus is told that it is being worked on, and delivers nothing again.
+// TestHandlerSlowerThanTheAckDeadline: the bus is told that it is being worked on, and delivers
+// nothing again.
 func TestHandlerSlowerThanTheAckDeadline(t *testing.T) {
 	t.Parallel()
 	onStores(t, func(r *rig) {
@@ -49,8 +51,8 @@ func TestHandlerSlowerThanTheAckDeadline(t *testing.T) {
 	})
 }
 
-// TestHandlerThatIgnoresItsContext: its run counts as failed at the run limit, it is not run beside itself, others go on meanwhile,
-// and it is told who does not return.
+// TestHandlerThatIgnoresItsContext: its run counts as failed at the run limit, it is not run beside
+// itself, others go on meanwhile, and it is told who does not return.
 func TestHandlerThatIgnoresItsContext(t *testing.T) {
 	t.Parallel()
 	onStores(t, func(r *rig) {

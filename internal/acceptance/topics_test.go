@@ -12,8 +12,8 @@ import (
 	"github.com/onceish/onceish/internal/natstest"
 )
 
-// TestOneIDOnManyTopicsOfOneStream: with the same payload on two topics, twice given up by two groups, and on the dead-letter topic
-// itself. JetStream would take all of them for one message.
+// TestOneIDOnManyTopicsOfOneStream: with the same payload on two topics, twice given up by two
+// groups, and on the dead-letter topic itself. JetStream would take all of them for one message.
 func TestOneIDOnManyTopicsOfOneStream(t *testing.T) {
 	t.Parallel()
 	onStoresOf(t, func(t *testing.T) *rig {

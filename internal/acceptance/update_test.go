@@ -17,7 +17,8 @@ import (
 	"github.com/onceish/onceish/internal/mongotest"
 )
 
-// updating changes two documents for each event, before the handler: one of its own, and one that all events change.
+// updating changes two documents for each event, before the handler: one of its own, and one that
+// all events change.
 func updating(store faulty.Inner, uri, database string, next consumer.Handler) consumer.Handler {
 	documents, ok := store.(*mongodedupe.Store)
 	if !ok {
@@ -37,7 +38,8 @@ func updating(store faulty.Inner, uri, database string, next consumer.Handler) c
 	}
 }
 
-// TestUpdateOnceKilledAtEachStep: a document is changed once by each event, wherever a worker is killed.
+// TestUpdateOnceKilledAtEachStep: a document is changed once by each event, wherever a
+// worker is killed.
 func TestUpdateOnceKilledAtEachStep(t *testing.T) {
 	t.Parallel()
 	for _, step := range []struct {

@@ -42,7 +42,8 @@ type script struct {
 	Update                      bool // change documents, before what the event says
 }
 
-// death is where a worker process kills itself with SIGKILL: at the Nth call of a kind, before or after it was done.
+// death is where a worker process kills itself with SIGKILL: at the Nth call of a kind, before or
+// after it was done.
 type death struct {
 	At    faulty.Call
 	After bool
@@ -70,8 +71,8 @@ func die() {
 
 // task is the data of an event: what the handler does about it.
 type task struct {
-	// Steps are done in order: "effect…", "die", "fail", "retry later", "permanent", or a duration to sleep; with "@NAME" in that
-	// worker only, with "@NUMBER" in that attempt only.
+	// Steps are done in order: "effect…", "die", "fail", "retry later", "permanent", or a duration
+	// to sleep; with "@NAME" in that worker only, with "@NUMBER" in that attempt only.
 	Steps []string `json:"steps"`
 }
 
@@ -174,7 +175,8 @@ func take(ctx context.Context, step string, say func(what string)) error {
 	return nil
 }
 
-// journal is the pipe to the test: it is outside of what is tested, and keeps what a killed process wrote.
+// journal is the pipe to the test: it is outside of what is tested, and keeps what a killed
+// process wrote.
 var journal = os.NewFile(3, "journal")
 
 func say(what, who, id string) {

@@ -14,11 +14,12 @@ import (
 // keyedTopic has the same events as topic, and they have keys.
 const keyedTopic = "order.keyed"
 
-// A backlog of one key is handled one by one, by one round trip to MongoDB or two each: it is shorter.
+// A backlog of one key is handled one by one, by one round trip to MongoDB or two each:
+// it is shorter.
 const perMongoKey = perRound / 20
 
-// BenchmarkKeyedMemory: a keyed backlog on JetStream and the memory store, against the same backlog without
-// keys at the same exposure. Wanted is at least half of its rate.
+// BenchmarkKeyedMemory: a keyed backlog on JetStream and the memory store, against the same backlog
+// without keys at the same exposure. Wanted is at least half of its rate.
 func BenchmarkKeyedMemory(b *testing.B) {
 	keyed(b, perRound, func(b *testing.B) dedupe.Store {
 		store, err := memdedupe.New(nil)
@@ -36,8 +37,8 @@ func BenchmarkKeyedMongo(b *testing.B) {
 	})
 }
 
-// keyed measures one key, of which one event runs at a time, against a concurrency of 1, and more keys
-// against their own concurrency.
+// keyed measures one key, of which one event runs at a time, against a concurrency of 1, and more
+// keys against their own concurrency.
 func keyed(b *testing.B, ofOneKey int, open func(*testing.B) dedupe.Store) {
 	for _, c := range []struct {
 		events, keys, concurrency, baseline int

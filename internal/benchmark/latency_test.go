@@ -22,7 +22,8 @@ import (
 // perSecond is the rate at which latency is measured.
 const perSecond = 500
 
-// BenchmarkLatencyMemory: from publishing to the start of the handler, over what nats.go's own Consume takes.
+// BenchmarkLatencyMemory: from publishing to the start of the handler, over what nats.go's own
+// Consume takes.
 func BenchmarkLatencyMemory(b *testing.B) {
 	store, err := memdedupe.New(nil)
 	must(b, err)
@@ -36,7 +37,8 @@ func BenchmarkLatencyMongo(b *testing.B) {
 	latency(b, store)
 }
 
-// latency publishes 500 events a second, a second's worth per round, to a plain consumer and to ours at once.
+// latency publishes 500 events a second, a second's worth per round, to a plain consumer and to
+// ours at once.
 func latency(b *testing.B, store dedupe.Store) {
 	r := newRig(b)
 	var plain, ours delays

@@ -17,10 +17,12 @@ import (
 	mongooutbox "github.com/onceish/onceish/outbox/mongo"
 )
 
-// perMongoDrain is how many events a round of a drain benchmark on MongoDB publishes; of one key a fourth of that.
+// perMongoDrain is how many events a round of a drain benchmark on MongoDB publishes; of one key a
+// fourth of that.
 const perMongoDrain = 20_000
 
-// BenchmarkDrainMongo drains distinct keys from MongoDB, against the same reads and writes in batches without publishing.
+// BenchmarkDrainMongo drains distinct keys from MongoDB, against the same reads and writes in
+// batches without publishing.
 func BenchmarkDrainMongo(b *testing.B) {
 	r := newRig(b)
 	var sum rates
@@ -32,7 +34,8 @@ func BenchmarkDrainMongo(b *testing.B) {
 	sum.report(b, "reads-and-writes")
 }
 
-// BenchmarkDrainMongoNaive drains distinct keys from MongoDB, against a drainer that finds one row, publishes it, waits, and marks it.
+// BenchmarkDrainMongoNaive drains distinct keys from MongoDB, against a drainer that finds one row,
+// publishes it, waits, and marks it.
 func BenchmarkDrainMongoNaive(b *testing.B) {
 	const few = perMongoDrain / 20
 	r := newRig(b)
@@ -49,7 +52,8 @@ func BenchmarkDrainMongoNaive(b *testing.B) {
 	sum.report(b, "naive")
 }
 
-// BenchmarkDrainHotKeyMongo drains one key from MongoDB, whose events go one after the other, against synchronous publishing.
+// BenchmarkDrainHotKeyMongo drains one key from MongoDB, whose events go one after the other,
+// against synchronous publishing.
 func BenchmarkDrainHotKeyMongo(b *testing.B) {
 	const n = perMongoDrain / 4
 	r := newRig(b)

@@ -17,7 +17,8 @@ import (
 // perDrain is how many events a round of a drain benchmark publishes; of one key a tenth of that.
 const perDrain = 100_000
 
-// BenchmarkDrainMemory drains distinct keys from the outbox in memory, against raw asynchronous publishing with Nats-Msg-Id.
+// BenchmarkDrainMemory drains distinct keys from the outbox in memory, against raw asynchronous
+// publishing with Nats-Msg-Id.
 func BenchmarkDrainMemory(b *testing.B) {
 	r := newRig(b)
 	js, err := jetstream.New(r.nc)
@@ -31,7 +32,8 @@ func BenchmarkDrainMemory(b *testing.B) {
 	sum.report(b, "async-publish")
 }
 
-// BenchmarkDrainHotKeyMemory drains one key, whose events go one after the other, against synchronous publishing.
+// BenchmarkDrainHotKeyMemory drains one key, whose events go one after the other, against
+// synchronous publishing.
 func BenchmarkDrainHotKeyMemory(b *testing.B) {
 	const n = perDrain / 10
 	r := newRig(b)
@@ -75,7 +77,8 @@ func (r *rig) publishSync(js jetstream.JetStream, n int) time.Duration {
 	return time.Since(start)
 }
 
-// drain fills an outbox in memory, and returns how long it takes until all of it is published and marked.
+// drain fills an outbox in memory, and returns how long it takes until all of it is
+// published and marked.
 func (r *rig) drain(n int, key func(i int) string) time.Duration {
 	r.b.Helper()
 	r.round++
@@ -127,7 +130,8 @@ func (m *marked) Settle(ctx context.Context, rs []outbox.Result) ([]bool, error)
 	return oks, err
 }
 
-// BenchmarkNotifyLatency is the time from adding an event to its being on the bus, with a drainer that is woken, at 500 events a second.
+// BenchmarkNotifyLatency is the time from adding an event to its being on the bus, with a drainer
+// that is woken, at 500 events a second.
 func BenchmarkNotifyLatency(b *testing.B) {
 	r := newRig(b)
 	q, err := memoutbox.New(nil)

@@ -22,7 +22,8 @@ const (
 	topic   = "order.placed"
 	group   = "billing"
 	payload = 256
-	// perRound is how many events a round of a throughput benchmark handles; -benchtime says how many rounds.
+	// perRound is how many events a round of a throughput benchmark handles; -benchtime says
+	// how many rounds.
 	perRound = 100_000
 )
 
@@ -69,7 +70,8 @@ func (r *rig) fill(events int) {
 	must(r.b, err)
 }
 
-// plain takes all events with nats.go's own Consume, acknowledges each, and returns how long that took.
+// plain takes all events with nats.go's own Consume, acknowledges each, and returns how
+// long that took.
 func (r *rig) plain(events int) time.Duration {
 	r.b.Helper()
 	r.round++
@@ -101,8 +103,9 @@ func (r *rig) plain(events int) time.Duration {
 	return took
 }
 
-// ours handles all events once with a handler that does nothing, and returns how long it took until all were marked and acknowledged. The
-// drain afterwards, which waits up to a second for what the server may still send, does not count.
+// ours handles all events once with a handler that does nothing, and returns how long it took until
+// all were marked and acknowledged. The drain afterwards, which waits up to a second for what the
+// server may still send, does not count.
 func (r *rig) ours(events, concurrency int, store dedupe.Store) time.Duration {
 	r.b.Helper()
 	return r.handle(topic, events, concurrency, store)
@@ -143,7 +146,8 @@ func (m *marks) Observe(o consumer.Observation) {
 	}
 }
 
-// alone claims and marks as many events in batches of 500 with nothing else to do, and returns how long that took.
+// alone claims and marks as many events in batches of 500 with nothing else to do, and returns how
+// long that took.
 func (r *rig) alone(events int, store dedupe.Claimer) time.Duration {
 	r.b.Helper()
 	const batch = 500

@@ -20,7 +20,8 @@ import (
 	"github.com/onceish/onceish/internal/mongotest"
 )
 
-// BenchmarkMemory: JetStream and the memory store, against nats.go's own Consume and Ack on the same stream.
+// BenchmarkMemory: JetStream and the memory store, against nats.go's own Consume and Ack on
+// the same stream.
 func BenchmarkMemory(b *testing.B) {
 	atConcurrency(b, func(b *testing.B, concurrency int) {
 		r := newRig(b)
@@ -84,7 +85,8 @@ func (r *rig) againstAlone(store claimer, concurrency int) {
 	sum.report(r.b, "claim+mark")
 }
 
-// BenchmarkMongoOneByOne: JetStream and MongoDB, against a find and an upsert for each event, 64 at a time.
+// BenchmarkMongoOneByOne: JetStream and MongoDB, against a find and an upsert for each event,
+// 64 at a time.
 func BenchmarkMongoOneByOne(b *testing.B) {
 	atConcurrency(b, func(b *testing.B, concurrency int) {
 		r := newRig(b)

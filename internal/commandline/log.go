@@ -5,7 +5,8 @@ import (
 	"log/slog"
 )
 
-// Logger returns a logger with the format "text" or "json" and a level "debug", "info", "warn" or "error", which were checked before.
+// Logger returns a logger with the format "text" or "json" and a level "debug", "info", "warn" or
+// "error", which were checked before.
 func Logger(w io.Writer, format, level string) *slog.Logger {
 	var l slog.Level
 	_ = l.UnmarshalText([]byte(level)) // it was checked

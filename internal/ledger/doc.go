@@ -1,6 +1,7 @@
-// Package ledger is the layout of the field that mongodedupe's UpdateOnce keeps in a document of the user's, beside what it changes: the
-// events whose change is applied, and the events that wait to be published. dedupe/mongo writes it, outbox/mongo takes the events
-// out. Whoever else writes it voids the promises of both.
+// Package ledger is the layout of the field that mongodedupe's UpdateOnce keeps in a document of
+// the user's, beside what it changes: the events whose change is applied, and the events that wait
+// to be published. dedupe/mongo writes it, outbox/mongo takes the events out. Whoever else writes
+// it voids the promises of both.
 //
 //	_onceish: {
 //	  seq      changes applied so far; never goes back
@@ -17,7 +18,8 @@
 //
 // # Delivery semantics
 //
-// An event that waits has no sequence of its own: it is base plus its place in events, from 1. events grows at its end only, and is shortened
-// at its front only, by an update that is conditional on base and sets it to the sequence of the last one taken. So whoever takes events out, and
-// however often, gives them the same sequences.
+// An event that waits has no sequence of its own: it is base plus its place in events, from 1.
+// events grows at its end only, and is shortened at its front only, by an update that is
+// conditional on base and sets it to the sequence of the last one taken. So whoever takes events
+// out, and however often, gives them the same sequences.
 package ledger

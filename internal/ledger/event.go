@@ -15,7 +15,8 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// EventID is the id of the i-th event, from 0, of an event's change of a document: the same whenever it is made. It is a UUID of version 8.
+// EventID is the id of the i-th event, from 0, of an event's change of a document: the same
+// whenever it is made. It is a UUID of version 8.
 func EventID(key dedupe.Key, step, document string, i int) string {
 	b := digest(append(keyParts(key), step, document, strconv.Itoa(i))...)
 	b[6] = b[6]&0x0f | 0x80

@@ -30,7 +30,8 @@ const (
 // markSize is 128 bits of a SHA-256: no two are ever alike, and a document keeps thousands.
 const markSize = 16
 
-// Mark is what an event's change of a document is known by. It is binary, so that no collation takes two for one.
+// Mark is what an event's change of a document is known by. It is binary, so that no collation
+// takes two for one.
 func Mark(key dedupe.Key, step string) bson.Binary {
 	sum := digest(append(keyParts(key), step)...)
 	return bson.Binary{Data: sum[:markSize]}

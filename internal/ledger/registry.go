@@ -11,8 +11,8 @@ import (
 	"github.com/onceish/onceish/internal/mongoserver"
 )
 
-// Registry is the collection, in the database of the documents, that names the collections in which events may wait: {_id: name}. A
-// collection is in it before the first event waits there.
+// Registry is the collection, in the database of the documents, that names the collections in which
+// events may wait: {_id: name}. A collection is in it before the first event waits there.
 const Registry = "onceish.waiting"
 
 // Enter names a collection in the registry, which may have it already.

@@ -16,8 +16,9 @@ type Queue struct {
 	based bool // base is in the document
 }
 
-// ParseQueue reads the events of a reserved field. A document from which no event was taken yet starts at the time in nanoseconds of its first
-// one: above what a document that was there before it, under the same key, came to.
+// ParseQueue reads the events of a reserved field. A document from which no event was taken yet
+// starts at the time in nanoseconds of its first one: above what a document that was there before
+// it, under the same key, came to.
 func ParseQueue(field bson.RawValue) (*Queue, error) {
 	doc, ok := field.DocumentOK()
 	if !ok {
@@ -55,7 +56,8 @@ func ParseQueue(field bson.RawValue) (*Queue, error) {
 // Seq is the sequence of the i-th event, from 0.
 func (q *Queue) Seq(i int) uint64 { return uint64(q.Base) + uint64(i) + 1 }
 
-// Taken is the filter and the update that take the first n events out of the document, unless somebody took some meanwhile.
+// Taken is the filter and the update that take the first n events out of the document, unless
+// somebody took some meanwhile.
 func (q *Queue) Taken(id bson.RawValue, n int) (filter bson.D, update bson.A) {
 	var base any // matches what is absent
 	if q.based {

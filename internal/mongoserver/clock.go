@@ -13,26 +13,29 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
 )
 
-// ErrClock is returned when the server's clock cannot be told well enough to write a time that is compared with it. The call is
-// repeated; the next one measures again.
+// ErrClock is returned when the server's clock cannot be told well enough to write a time that is
+// compared with it. The call is repeated; the next one measures again.
 var ErrClock = errors.New("server clock is not known well enough")
 
 const (
 	// measureEvery bounds the age of a measurement.
 	measureEvery = time.Minute
-	// goodDoubt ends a measurement after one round trip; beyond it there is another one, for the first may have met a pause.
+	// goodDoubt ends a measurement after one round trip; beyond it there is another one, for the
+	// first may have met a pause.
 	goodDoubt = 250 * time.Millisecond
 	// maxDoubt is the most that may be added to a lease.
 	maxDoubt = 5 * time.Second
-	// measureFor bounds a measurement, so that one which hangs holds nobody up for a lease. A later answer is of no use.
+	// measureFor bounds a measurement, so that one which hangs holds nobody up for a lease. A later
+	// answer is of no use.
 	measureFor = 2 * maxDoubt
 	// drift is what a clock loses or gains at most: twice what NTP slews.
 	drift = 1000
 )
 
-// Clock tells the server's time without asking for it: an inserted document cannot carry it. It is local monotonic time
-// and an offset that is measured anew each minute, after an error, and when this machine slept or its wall clock was
-// set. There is one measurement at a time, for whoever needs it. Safe for concurrent use.
+// Clock tells the server's time without asking for it: an inserted document cannot carry it. It is
+// local monotonic time and an offset that is measured anew each minute, after an error, and when
+// this machine slept or its wall clock was set. There is one measurement at a time, for whoever
+// needs it. Safe for concurrent use.
 type Clock struct {
 	local func() time.Time
 	// ask is one round trip to the server for its time.
@@ -50,8 +53,8 @@ type measurement struct {
 	err  error         // nil: the clock has a new sample, or whoever measured did not wait for one
 }
 
-// NewClock tells the time of the server that holds the database: the primary's, or a mongos's, whose clock $$NOW is there. local is
-// the clock of this machine. It asks nothing until it is read.
+// NewClock tells the time of the server that holds the database: the primary's, or a mongos's,
+// whose clock $$NOW is there. local is the clock of this machine. It asks nothing until it is read.
 func NewClock(db *mongo.Database, local func() time.Time) *Clock {
 	return &Clock{local: local, ask: func(ctx context.Context) (time.Time, error) { return serverTime(ctx, db) }}
 }
@@ -86,7 +89,8 @@ type Instant struct {
 // Until is the time in d from now, rather later than sooner.
 func (i Instant) Until(d time.Duration) time.Time { return i.Time.Add(i.Doubt + d + time.Millisecond) }
 
-// Read tells the server's time. It blocks for a measurement when one is due: its own, or the one that is under way.
+// Read tells the server's time. It blocks for a measurement when one is due: its own, or the one
+// that is under way.
 func (c *Clock) Read(ctx context.Context) (Instant, error) {
 	now := c.local()
 	s, m, mine := c.current(now)
@@ -130,7 +134,8 @@ func (c *Clock) Distrust() {
 	c.suspect = c.local()
 }
 
-// current is the last sample, if it may be used; else the measurement to wait for, or to make, if it is the caller's.
+// current is the last sample, if it may be used; else the measurement to wait for, or to make, if
+// it is the caller's.
 func (c *Clock) current(now time.Time) (s sample, m *measurement, mine bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -147,14 +152,15 @@ func (c *Clock) current(now time.Time) (s sample, m *measurement, mine bool) {
 	return s, c.flight, true
 }
 
-// leapt tells whether monotonic time and wall time disagree: the machine slept (monotonic time stands still
-// meanwhile on some systems), or its clock was set.
+// leapt tells whether monotonic time and wall time disagree: the machine slept (monotonic time
+// stands still meanwhile on some systems), or its clock was set.
 func leapt(then, now time.Time) bool {
 	d := now.Round(0).Sub(then.Round(0)) - now.Sub(then)
 	return d > time.Second || d < -time.Second || now.Before(then)
 }
 
-// measure makes a measurement that others wait for. They get its error, unless it is the caller who did not wait: then one of them measures.
+// measure makes a measurement that others wait for. They get its error, unless it is the caller who
+// did not wait: then one of them measures.
 func (c *Clock) measure(ctx context.Context, m *measurement) (sample, error) {
 	bounded, cancel := context.WithTimeout(ctx, measureFor)
 	defer cancel()
@@ -183,7 +189,8 @@ func (c *Clock) takeSample(ctx context.Context) (sample, error) {
 	return s, nil
 }
 
-// once takes the answer for the middle of its round trip. A server's time comes in whole milliseconds.
+// once takes the answer for the middle of its round trip. A server's time comes in
+// whole milliseconds.
 func (c *Clock) once(ctx context.Context) (sample, error) {
 	sent := c.local()
 	server, err := c.ask(ctx)

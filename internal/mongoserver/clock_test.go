@@ -75,7 +75,8 @@ func TestClock(t *testing.T) {
 	})
 }
 
-// An answer that took long is in doubt; the better one of two counts, and one in too much doubt is an error.
+// An answer that took long is in doubt; the better one of two counts, and one in too much
+// doubt is an error.
 func TestClockDoubt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -100,7 +101,8 @@ func TestClockDoubt(t *testing.T) {
 	})
 }
 
-// However many calls fail, the server's time is asked for once, and all that need it share the answer, or the error.
+// However many calls fail, the server's time is asked for once, and all that need it share the
+// answer, or the error.
 func TestClockSharesAMeasurement(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -126,7 +128,8 @@ func TestClockSharesAMeasurement(t *testing.T) {
 	})
 }
 
-// A measurement that hangs holds its caller up for less than a lease; and who gives up on it leaves the next one to measure.
+// A measurement that hangs holds its caller up for less than a lease; and who gives up on it leaves
+// the next one to measure.
 func TestClockHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -167,7 +170,8 @@ func TestClockHangs(t *testing.T) {
 	})
 }
 
-// Who reads after its call failed takes no sample that was under way before that: it may be of the server that is gone.
+// Who reads after its call failed takes no sample that was under way before that: it may be of the
+// server that is gone.
 func TestClockOfTheServerThatIsGone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -187,7 +191,8 @@ func TestClockOfTheServerThatIsGone(t *testing.T) {
 	})
 }
 
-// While one caller measures, others do with the last sample; one caller's failure leaves the next to measure.
+// While one caller measures, others do with the last sample; one caller's failure leaves the
+// next to measure.
 func TestClockTogether(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

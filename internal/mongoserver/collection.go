@@ -25,7 +25,8 @@ func Own(coll *mongo.Collection, rc *readconcern.ReadConcern, wc *writeconcern.W
 
 // Layout is what a collection has to be.
 type Layout struct {
-	// Unfit is what the error wraps when the collection cannot serve: its message says why, and how to mend it.
+	// Unfit is what the error wraps when the collection cannot serve: its message says why, and
+	// how to mend it.
 	Unfit error
 	// Indexes that it must have.
 	Indexes []Index
@@ -34,8 +35,9 @@ type Layout struct {
 // tries bounds how often Ensure looks again after others changed the indexes at the same time.
 const tries = 3
 
-// Ensure makes sure of a collection and its indexes. It makes indexes that are missing and changes expireAfterSeconds where it is another, and
-// drops nothing. It may be called by many processes at once.
+// Ensure makes sure of a collection and its indexes. It makes indexes that are missing and
+// changes expireAfterSeconds where it is another, and drops nothing. It may be called by many
+// processes at once.
 func (l *Layout) Ensure(ctx context.Context, coll *mongo.Collection) error {
 	if err := l.check(ctx, coll); err != nil {
 		return err

@@ -12,16 +12,19 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
-// Index that a collection must have. It is named as servers name it by themselves, by its fields and directions.
+// Index that a collection must have. It is named as servers name it by themselves, by its fields
+// and directions.
 type Index struct {
 	// Fields of the index, ascending.
 	Fields []string
-	// Expires says that it is a TTL index, on its only field; documents go After that, in whole seconds.
+	// Expires says that it is a TTL index, on its only field; documents go After that, in
+	// whole seconds.
 	Expires bool
 	After   time.Duration
 	// AsFound leaves After alone where the index is there already.
 	AsFound bool
-	// Sparse leaves documents without the field out. Of an index that is there already it does not matter.
+	// Sparse leaves documents without the field out. Of an index that is there already it
+	// does not matter.
 	Sparse bool
 }
 
@@ -35,7 +38,8 @@ type found struct {
 	Filter bson.Raw `bson:"partialFilterExpression"`
 }
 
-// ensureIndexes tells whether the indexes are as they should be; if not, it made or changed some, and is to be asked again.
+// ensureIndexes tells whether the indexes are as they should be; if not, it made or changed some,
+// and is to be asked again.
 func (l *Layout) ensureIndexes(ctx context.Context, coll *mongo.Collection) (bool, error) {
 	there, err := list(ctx, coll)
 	if err != nil {

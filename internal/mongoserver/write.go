@@ -10,8 +10,9 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
-// Write runs the models as one bulk, and returns what the server counted and the items it turned down: duplicates and refused ones. An
-// ordered one ends at the first of those. An error says nothing of any item.
+// Write runs the models as one bulk, and returns what the server counted and the items it turned
+// down: duplicates and refused ones. An ordered one ends at the first of those. An error says
+// nothing of any item.
 func Write(ctx context.Context, coll *mongo.Collection, models []mongo.WriteModel, ordered bool) (*mongo.BulkWriteResult, []mongo.BulkWriteError, error) {
 	res, turned, err := WriteEach(ctx, coll, models, ordered)
 	for _, e := range turned {
@@ -22,7 +23,8 @@ func Write(ctx context.Context, coll *mongo.Collection, models []mongo.WriteMode
 	return res, turned, err
 }
 
-// WriteEach is Write with an answer for each item: it also returns those that failed for a reason that may pass.
+// WriteEach is Write with an answer for each item: it also returns those that failed for a reason
+// that may pass.
 func WriteEach(ctx context.Context, coll *mongo.Collection, models []mongo.WriteModel, ordered bool) (*mongo.BulkWriteResult, []mongo.BulkWriteError, error) {
 	res, err := coll.BulkWrite(ctx, models, options.BulkWrite().SetOrdered(ordered))
 	var bulk mongo.BulkWriteException
@@ -35,7 +37,8 @@ func WriteEach(ctx context.Context, coll *mongo.Collection, models []mongo.Write
 	return res, bulk.WriteErrors, nil
 }
 
-// Duplicate tells whether the row is there already. FerretDB has another word for it when it loses a race.
+// Duplicate tells whether the row is there already. FerretDB has another word for it when it
+// loses a race.
 func Duplicate(e mongo.WriteError) bool {
 	return mongo.IsDuplicateKeyError(e) || e.Code == 1 && e.HasErrorMessage("duplicate key value violates unique constraint")
 }

@@ -1,5 +1,5 @@
-// Package mongotest gives tests the MongoDB server that MONGODB_URI names. A test that asks for it is skipped when the variable is
-// unset, or fails when REQUIRE_MONGO=1.
+// Package mongotest gives tests the MongoDB server that MONGODB_URI names. A test that asks for it
+// is skipped when the variable is unset, or fails when REQUIRE_MONGO=1.
 package mongotest
 
 import (
@@ -23,7 +23,8 @@ const (
 	opTimeout = 2 * time.Minute
 )
 
-// testTimeout bounds one test, so that one which hangs fails by its name, long before its package does.
+// testTimeout bounds one test, so that one which hangs fails by its name, long before its
+// package does.
 const testTimeout = 9 * time.Minute
 
 // URI names the server. A test that asks for it has nine minutes to end.
@@ -41,7 +42,8 @@ func URI(tb testing.TB) string {
 	return ""
 }
 
-// bound ends the process, with the stacks of all goroutines, if a test does not end. Benchmarks take as long as they are told to.
+// bound ends the process, with the stacks of all goroutines, if a test does not end. Benchmarks
+// take as long as they are told to.
 func bound(tb testing.TB) {
 	tb.Helper()
 	if _, ok := tb.(*testing.T); !ok {
@@ -92,7 +94,8 @@ func Collection(tb testing.TB) *mongo.Collection {
 	return Database(tb).Collection("test")
 }
 
-// ReplicaSet skips the test unless the server is a member of a replica set, as transactions and change streams demand.
+// ReplicaSet skips the test unless the server is a member of a replica set, as transactions and
+// change streams demand.
 func ReplicaSet(tb testing.TB, client *mongo.Client) {
 	tb.Helper()
 	var hello struct {

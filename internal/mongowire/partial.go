@@ -30,8 +30,8 @@ func (w *Proxy) Spoil(id string) func() bool {
 	}
 }
 
-// withoutSpoiled takes the armed row out of a command. index is that of its statement, or -1: the command has nothing of it.
-// gone is whether the statement went with it.
+// withoutSpoiled takes the armed row out of a command. index is that of its statement, or -1: the
+// command has nothing of it. gone is whether the statement went with it.
 func (w *Proxy) withoutSpoiled(m []byte) (rest []byte, index int, gone bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -74,7 +74,8 @@ func without(m []byte, id string) (rest []byte, index int, gone bool) {
 	return rest, index, gone
 }
 
-// statementWithout is an inserted document, or an update, without that row; nil if nothing is left of it.
+// statementWithout is an inserted document, or an update, without that row; nil if nothing
+// is left of it.
 func statementWithout(doc bson.Raw, id string) (bson.Raw, bool) {
 	if own, ok := doc.Lookup("_id").StringValueOK(); ok {
 		return dropIf(doc, own == id)
@@ -111,7 +112,8 @@ func dropIf(doc bson.Raw, drop bool) (bson.Raw, bool) {
 	return doc, false
 }
 
-// partly is an answer with the failure of a statement put in; where the statement had gone, later ones move up.
+// partly is an answer with the failure of a statement put in; where the statement had gone, later
+// ones move up.
 func partly(reply bson.D, index int, gone bool) bson.D {
 	all := bson.A{WriteError(index, 11601, "interrupted")}
 	for _, e := range reply {

@@ -13,9 +13,10 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
-// Set is a proxy that makes a member of a replica set of a server that has no transactions: what is written in one is kept
-// here until it is committed, and locks the documents that it is about. A transaction that meets a lock is given up with a write
-// conflict, and an update outside of any waits for it, as MongoDB has both. A transaction does not read what it wrote.
+// Set is a proxy that makes a member of a replica set of a server that has no transactions: what is
+// written in one is kept here until it is committed, and locks the documents that it is about. A
+// transaction that meets a lock is given up with a write conflict, and an update outside of any
+// waits for it, as MongoDB has both. A transaction does not read what it wrote.
 type Set struct {
 	target   string
 	listener net.Listener
@@ -34,8 +35,8 @@ type Set struct {
 	leaks   bool
 }
 
-// Turn is what becomes of a command instead of the usual. A command that is cut is not answered. GiveUp: before that, the server gives
-// its transaction up.
+// Turn is what becomes of a command instead of the usual. A command that is cut is not answered.
+// GiveUp: before that, the server gives its transaction up.
 type Turn struct {
 	Apply, Cut, GiveUp bool
 	Reply              bson.D
@@ -66,7 +67,8 @@ func (s *Set) URI() string {
 	return "mongodb://" + s.listener.Addr().String() + "/?directConnection=true"
 }
 
-// On has f decide what becomes of each command in a transaction; it is told how many of that name came before. Nil: the usual.
+// On has f decide what becomes of each command in a transaction; it is told how many of that name
+// came before. Nil: the usual.
 func (s *Set) On(f func(command string, before int) *Turn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -98,7 +100,8 @@ func (s *Set) RefuseKills() {
 	s.noKills = true
 }
 
-// Leak makes what is inserted in transactions visible at once; it is still undone when they are aborted.
+// Leak makes what is inserted in transactions visible at once; it is still undone when
+// they are aborted.
 func (s *Set) Leak() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -94,7 +94,8 @@ func (s *Set) lock(t *transaction, rows []string) bool {
 	return true
 }
 
-// locked tells whether a transaction has one of the rows, and what is closed when that may have changed.
+// locked tells whether a transaction has one of the rows, and what is closed when that may
+// have changed.
 func (s *Set) locked(rows []string) (bool, <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -108,7 +109,8 @@ func (s *Set) locked(rows []string) (bool, <-chan struct{}) {
 	return false, s.freed
 }
 
-// awaitLocks waits, before an update outside of transactions, for those that lock its rows: until they end, or its time is over.
+// awaitLocks waits, before an update outside of transactions, for those that lock its rows: until
+// they end, or its time is over.
 func (c *member) awaitLocks(cmd bson.D) (bson.D, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -195,7 +197,8 @@ func (s *Set) conflict(key string) bson.D {
 	return LabelledFailure(112, "WriteConflict", "TransientTransactionError")
 }
 
-// inserted keeps an insert. A duplicate ends the transaction, as any error of a write does, and is not labelled.
+// inserted keeps an insert. A duplicate ends the transaction, as any error of a write does, and is
+// not labelled.
 func (c *member) inserted(key string, t *transaction, cmd bson.D) (bson.D, error) {
 	docs, _ := Get(cmd, "documents").(bson.A)
 	undo := bson.A{}

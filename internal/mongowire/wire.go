@@ -32,8 +32,9 @@ type Proxy struct {
 	edit    func(command string, reply bson.D) bson.D
 }
 
-// fault of the n-th command from now. The connection is cut, or the command is answered by an error, which is quicker: a
-// driver waits half a second before it comes back to a server that cut a connection.
+// fault of the n-th command from now. The connection is cut, or the command is answered by an
+// error, which is quicker: a driver waits half a second before it comes back to a server that cut
+// a connection.
 type fault struct {
 	n                   int
 	applied, cut, fired bool
@@ -355,7 +356,8 @@ func message(r io.Reader) ([]byte, error) {
 	return m, err
 }
 
-// command is the name of a message's command; of an old OP_QUERY, which only says hello, it is hello.
+// command is the name of a message's command; of an old OP_QUERY, which only says
+// hello, it is hello.
 func command(m []byte) string {
 	if binary.LittleEndian.Uint32(m[12:]) != opMsg || len(m) < 26 || m[20] != 0 {
 		return "hello"

@@ -22,7 +22,8 @@ func options(lease time.Duration) nats.Options {
 	return o
 }
 
-// A frozen server is noticed so early that what is renewed at a third of its length is renewed over another server in time.
+// A frozen server is noticed so early that what is renewed at a third of its length is renewed over
+// another server in time.
 func TestAFrozenServerIsNoticedWithinAThirdOfALease(t *testing.T) {
 	t.Parallel()
 	for _, lease := range []time.Duration{0, 5 * time.Second, 30 * time.Second, 90 * time.Second, 24 * time.Hour} {
@@ -87,7 +88,8 @@ func TestAFrozenServerIsLeft(t *testing.T) {
 	}
 }
 
-// A server that refuses a login does not end the connection: it is back once the server takes it again.
+// A server that refuses a login does not end the connection: it is back once the server
+// takes it again.
 func TestRefusedLoginsDoNotCloseTheConnection(t *testing.T) {
 	t.Parallel()
 	user := func(password string) func(o *server.Options) {

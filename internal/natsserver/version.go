@@ -9,15 +9,15 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// Oldest is the oldest release of nats-server that Onceish works with: the first that has a TTL per message, which marks in a
-// key-value bucket need, and that can pause a consumer.
+// Oldest is the oldest release of nats-server that Onceish works with: the first that has a TTL per
+// message, which marks in a key-value bucket need, and that can pause a consumer.
 const Oldest = "2.11.0"
 
 // ErrTooOld is returned by Check for a server that is older than Oldest.
 var ErrTooOld = errors.New("nats-server is too old")
 
-// Check returns ErrTooOld if the server that the connection is to is older than Oldest. While the connection is down its server is
-// unknown, and passes.
+// Check returns ErrTooOld if the server that the connection is to is older than Oldest. While the
+// connection is down its server is unknown, and passes.
 func Check(nc *nats.Conn) error {
 	version := nc.ConnectedServerVersion()
 	if !Older(version, Oldest) {
@@ -26,7 +26,8 @@ func Check(nc *nats.Conn) error {
 	return fmt.Errorf("%w: %s is nats-server %s: upgrade it to %s or later", ErrTooOld, nc.ConnectedAddr(), version, Oldest)
 }
 
-// Older compares versions such as 2.11.4 or 2.12.0-RC.1, by their numbers. What is no version is older than none.
+// Older compares versions such as 2.11.4 or 2.12.0-RC.1, by their numbers. What is no version is
+// older than none.
 func Older(version, than string) bool {
 	a, ok := numbers(version)
 	b, valid := numbers(than)

@@ -8,7 +8,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// Backup copies a stream as `nats stream backup` does, without its consumers, and returns what `nats stream restore` does with it.
+// Backup copies a stream as `nats stream backup` does, without its consumers, and returns what
+// `nats stream restore` does with it.
 func Backup(t testing.TB, nc *nats.Conn, stream string) (restore func(t testing.TB)) {
 	t.Helper()
 	sub, err := nc.SubscribeSync(nats.NewInbox())

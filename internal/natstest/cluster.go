@@ -19,8 +19,8 @@ type Cluster struct {
 	Servers []*Server
 }
 
-// StartCluster starts three servers with JetStream, and waits until they have agreed on a leader. configure, if not
-// nil, may change their options.
+// StartCluster starts three servers with JetStream, and waits until they have agreed on a leader.
+// configure, if not nil, may change their options.
 func StartCluster(t testing.TB, configure func(*server.Options)) *Cluster {
 	t.Helper()
 	var routes []*url.URL
@@ -72,7 +72,8 @@ func (c *Cluster) URL() string {
 	return strings.Join(urls, ",")
 }
 
-// StepDown makes the leader of a stream, or of a consumer on it, give up its lead. An empty consumer means the stream.
+// StepDown makes the leader of a stream, or of a consumer on it, give up its lead. An empty
+// consumer means the stream.
 func StepDown(t testing.TB, nc *nats.Conn, stream, consumer string) {
 	t.Helper()
 	subject := "$JS.API.STREAM.LEADER.STEPDOWN." + stream

@@ -13,8 +13,9 @@ import (
 	"syscall"
 )
 
-// Install returns the program of a released server. It is built from the module proxy, which takes half a minute, and kept below
-// ${ONCEISH_CACHE:-${XDG_CACHE_HOME:-~/.cache}/onceish}/bin. Processes that want the same one at a time build it once.
+// Install returns the program of a released server. It is built from the module proxy, which takes
+// half a minute, and kept below ${ONCEISH_CACHE:-${XDG_CACHE_HOME:-~/.cache}/onceish}/bin.
+// Processes that want the same one at a time build it once.
 func Install(ctx context.Context, version string) (string, error) {
 	cache, err := cacheDirectory()
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// Pretend listens as a server of some version would that greets its clients, answers pings, and does nothing else. It returns its
-// URL, and ends with the test.
+// Pretend listens as a server of some version would that greets its clients, answers pings, and
+// does nothing else. It returns its URL, and ends with the test.
 func Pretend(t testing.TB, version string) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -19,15 +19,16 @@ const (
 	envStore = "ONCEISH_NATSTEST_STORE"
 )
 
-// Process is a server in a process of its own, which can be killed. It ends with the test. Its methods are for
-// one caller at a time. The test's TestMain calls Serve first.
+// Process is a server in a process of its own, which can be killed. It ends with the test. Its
+// methods are for one caller at a time. The test's TestMain calls Serve first.
 type Process struct {
 	store   string
 	port    int
 	running *exec.Cmd
 }
 
-// Serve does nothing, unless this process was started by StartProcess: then it is that server until it is killed.
+// Serve does nothing, unless this process was started by StartProcess: then it is that server until
+// it is killed.
 func Serve() {
 	port, err := strconv.Atoi(os.Getenv(envPort))
 	if err != nil {

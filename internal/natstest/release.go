@@ -15,8 +15,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// Release is a released server, of whatever version, with JetStream in a process of its own. It ends with the test. Its methods are for one caller
-// at a time.
+// Release is a released server, of whatever version, with JetStream in a process of its own. It
+// ends with the test. Its methods are for one caller at a time.
 type Release struct {
 	binary, store string
 	port          int
@@ -30,8 +30,9 @@ type Release struct {
 // guard runs a command until it is told by which signal to end it, or nobody is left to tell it.
 const guard = `"$0" "$@" </dev/null & read -r signal; kill -s "${signal:-KILL}" $!; wait $!`
 
-// StartVersion starts a released server, such as "2.11.0", on a free port of the loopback interface, with further arguments of the
-// command line. It is built from the module proxy once, and kept: see Install.
+// StartVersion starts a released server, such as "2.11.0", on a free port of the loopback
+// interface, with further arguments of the command line. It is built from the module proxy once,
+// and kept: see Install.
 func StartVersion(t testing.TB, version string, arguments ...string) *Release {
 	t.Helper()
 	binary, err := Install(t.Context(), version)

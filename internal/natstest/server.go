@@ -13,13 +13,15 @@ import (
 
 const ready = 20 * time.Second
 
-// Server is a server on a store directory of its own. It ends with the test. Its methods are for one caller at a time.
+// Server is a server on a store directory of its own. It ends with the test. Its methods are for
+// one caller at a time.
 type Server struct {
 	options server.Options
 	running *server.Server
 }
 
-// Start starts a server on a free port of the loopback interface. configure, if not nil, may change its options.
+// Start starts a server on a free port of the loopback interface. configure, if not nil, may
+// change its options.
 func Start(t testing.TB, configure func(*server.Options)) *Server {
 	t.Helper()
 	s := &Server{options: server.Options{
@@ -79,7 +81,8 @@ func (s *Server) stop() {
 // Configure changes the options of a server that is stopped, for its next start.
 func (s *Server) Configure(configure func(*server.Options)) { configure(&s.options) }
 
-// Kill stops the server as SIGKILL would: what it does in order to stop leaves no trace in its store.
+// Kill stops the server as SIGKILL would: what it does in order to stop leaves no trace
+// in its store.
 func (s *Server) Kill(t testing.TB) {
 	t.Helper()
 	found := s.Copy(t)
@@ -87,7 +90,8 @@ func (s *Server) Kill(t testing.TB) {
 	s.Restore(t, found)
 }
 
-// Copy copies the store, and returns where to. Of a server that runs it is what a crash at this moment might leave.
+// Copy copies the store, and returns where to. Of a server that runs it is what a crash at this
+// moment might leave.
 func (s *Server) Copy(t testing.TB) string { t.Helper(); return copyStore(t, s.options.StoreDir) }
 
 // Restore puts a copy in the place of the store. The server must be stopped.

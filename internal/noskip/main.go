@@ -1,5 +1,5 @@
-// Command noskip reads what go test -json writes, prints what go test prints without it, and fails if a test failed, or was skipped
-// without one of its arguments in what the test said.
+// Command noskip reads what go test -json writes, prints what go test prints without it, and fails
+// if a test failed, or was skipped without one of its arguments in what the test said.
 package main
 
 import (
@@ -71,8 +71,8 @@ func (r *report) add(e event) {
 	}
 }
 
-// end is told of each test and, with an empty Test, of each package. What a failed test said waits for its package to end, so that
-// packages tested at the same time do not mix.
+// end is told of each test and, with an empty Test, of each package. What a failed test said waits
+// for its package to end, so that packages tested at the same time do not mix.
 func (r *report) end(e event, said []string) {
 	whole := event{Package: e.Package}
 	switch {

@@ -36,7 +36,8 @@ type link struct {
 	client, server net.Conn
 }
 
-// New starts a proxy to a server, "host:port", on a free port of the loopback interface. Close ends it.
+// New starts a proxy to a server, "host:port", on a free port of the loopback interface.
+// Close ends it.
 func New(server string) (*Proxy, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -50,8 +51,8 @@ func New(server string) (*Proxy, error) {
 // Addr is where clients connect instead of to the server.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
-// Blackhole keeps what goes in one direction from arriving, and lets nobody know. What was kept arrives when it is
-// switched off.
+// Blackhole keeps what goes in one direction from arriving, and lets nobody know. What was kept
+// arrives when it is switched off.
 func (p *Proxy) Blackhole(d Direction, on bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -84,7 +85,8 @@ func (p *Proxy) Links() int {
 // Cut closes all connections. New ones are made as before.
 func (p *Proxy) Cut() { p.cut(func(*net.TCPConn) {}) }
 
-// Reset closes all connections as if the other side had crashed: both ends read "connection reset by peer".
+// Reset closes all connections as if the other side had crashed: both ends read "connection
+// reset by peer".
 func (p *Proxy) Reset() {
 	p.cut(func(c *net.TCPConn) { _ = c.SetLinger(0) }) // Best effort: closing is what counts.
 }

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// New returns a UUID of version 7 for this time: unique, and ascending by the millisecond, which indexes like.
+// New returns a UUID of version 7 for this time: unique, and ascending by the millisecond, which
+// indexes like.
 func New(now time.Time) string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // it never fails

@@ -11,13 +11,15 @@ import (
 type Options struct {
 	// Partitions is their number. Zero: outbox.DefaultPartitions. At most 65,536.
 	Partitions int
-	// MaxBytes is the largest event that Add takes, by outbox.Size. Zero: 1 MiB, the default of NATS.
+	// MaxBytes is the largest event that Add takes, by outbox.Size. Zero: 1 MiB, the
+	// default of NATS.
 	MaxBytes int
 	// Keep is how long sent rows are kept. Zero: 3 days.
 	Keep time.Duration
 	// MaxSent is how many sent rows are kept; the oldest go first. Zero: 100,000.
 	MaxSent int
-	// Now is the store's clock. It must not go back, and is called with the store locked. Nil: time.Now.
+	// Now is the store's clock. It must not go back, and is called with the store locked.
+	// Nil: time.Now.
 	Now func() time.Time
 }
 

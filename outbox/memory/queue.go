@@ -15,8 +15,8 @@ var (
 	_ outbox.Watcher = (*Queue)(nil)
 )
 
-// Queue is an outbox in memory. It is safe for concurrent use, starts no goroutine, and never blocks for longer than another call works,
-// Watch aside.
+// Queue is an outbox in memory. It is safe for concurrent use, starts no goroutine, and never
+// blocks for longer than another call works, Watch aside.
 type Queue struct {
 	o Options
 

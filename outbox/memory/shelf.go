@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// shelf keeps pending rows in the order of (Hash, Seq, ID). Boards hold the rows of a range of hashes each; most rows of a hash come at its end and leave at
-// its beginning, so both are cheap.
+// shelf keeps pending rows in the order of (Hash, Seq, ID). Boards hold the rows of a range of
+// hashes each; most rows of a hash come at its end and leave at its beginning, so both are cheap.
 type shelf struct {
 	boards [1 << boardBits][]*row
 	n      int

@@ -16,9 +16,10 @@ func (q *Queue) Add(ctx context.Context, events ...bus.Event) ([]string, error) 
 	return q.AddRows(ctx, rowsOf(events)...)
 }
 
-// AddRows adds rows, of which Event and Seq matter, to the transaction in ctx, in their order, and returns their ids: they are there once it commits,
-// and never were if it aborts. The transaction is one of the outbox's own client, and has write concern majority; none is
-// ErrNoTransaction. It costs one round trip, and another when a row is there already.
+// AddRows adds rows, of which Event and Seq matter, to the transaction in ctx, in their order, and
+// returns their ids: they are there once it commits, and never were if it aborts. The transaction
+// is one of the outbox's own client, and has write concern majority; none is ErrNoTransaction. It
+// costs one round trip, and another when a row is there already.
 //
 // An event without an id gets one. An invalid event is bus.ErrInvalidEvent, one whose row is over
 // 16 MiB less 64 KiB bus.ErrTooLarge; what the bus takes is for the drainer to find out. An event
@@ -51,13 +52,15 @@ func (q *Queue) transacted(ctx context.Context) error {
 	return nil
 }
 
-// AddAlone adds events outside of any transaction, in their order, and returns their ids. See AddRowsAlone.
+// AddAlone adds events outside of any transaction, in their order, and returns their ids.
+// See AddRowsAlone.
 func (q *Queue) AddAlone(ctx context.Context, events ...bus.Event) ([]string, error) {
 	return q.AddRowsAlone(ctx, rowsOf(events)...)
 }
 
-// AddRowsAlone is AddRows without a transaction; one in ctx is left out. For events that tell of nothing else in the database. Some may be added when
-// it fails; repeated with the same ids, it adds the others. It costs one round trip, and another when a row is there already.
+// AddRowsAlone is AddRows without a transaction; one in ctx is left out. For events that tell of
+// nothing else in the database. Some may be added when it fails; repeated with the same ids, it
+// adds the others. It costs one round trip, and another when a row is there already.
 func (q *Queue) AddRowsAlone(ctx context.Context, rows ...outbox.Row) ([]string, error) {
 	ctx, cancel := q.call(ctx)
 	defer cancel()

@@ -114,7 +114,8 @@ func TestAddCommitsWithTheTransaction(t *testing.T) {
 	}
 }
 
-// An id that is there already does not cost the transaction: the same event is left as it is, and another one is told before the commit.
+// An id that is there already does not cost the transaction: the same event is left as it is, and
+// another one is told before the commit.
 func TestAddAgain(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -286,8 +287,8 @@ func TestAddRefuses(t *testing.T) {
 	}
 }
 
-// One process that reaches an outbox by two clients, which know the server's time differently, assigns
-// one sequence.
+// One process that reaches an outbox by two clients, which know the server's time differently,
+// assigns one sequence.
 func TestSequencesGrowOverAllQueuesOfAProcess(t *testing.T) {
 	t.Parallel()
 	coll := collection(t, options.Client().ApplyURI(mongotest.URI(t)))

@@ -23,7 +23,8 @@ func (q *Queue) operate(ctx context.Context) (context.Context, context.CancelFun
 	return context.WithTimeout(driver.NewSessionContext(ctx, nil), 10*q.timeout)
 }
 
-// Count implements outbox.Admin. Rows are counted one status after the other: one that changes meanwhile may be counted twice, or not.
+// Count implements outbox.Admin. Rows are counted one status after the other: one that changes
+// meanwhile may be counted twice, or not.
 func (q *Queue) Count(ctx context.Context) (outbox.Counts, error) {
 	ctx, cancel := q.operate(ctx)
 	defer cancel()

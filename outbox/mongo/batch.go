@@ -77,7 +77,8 @@ func (b *batch) encode() (err error) {
 	return nil
 }
 
-// join writes the rows in the transaction of ctx. A duplicate would abort that, so rows whose ids are the caller's are upserted.
+// join writes the rows in the transaction of ctx. A duplicate would abort that, so rows whose ids
+// are the caller's are upserted.
 func (q *Queue) join(ctx context.Context, b *batch) error {
 	models := make([]driver.WriteModel, len(b.rows))
 	for i, a := range b.rows {

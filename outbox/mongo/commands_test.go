@@ -100,7 +100,8 @@ func results(rows []outbox.Row, leases []outbox.Lease) []outbox.Result {
 	return rs
 }
 
-// Calls cost a few round trips however many rows they are about, with the concerns that they promise, whatever the client's.
+// Calls cost a few round trips however many rows they are about, with the concerns that they
+// promise, whatever the client's.
 func TestCommands(t *testing.T) {
 	t.Parallel()
 	q, _, r := recorded(t)

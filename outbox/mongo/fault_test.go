@@ -20,7 +20,8 @@ import (
 	mongooutbox "github.com/onceish/onceish/outbox/mongo"
 )
 
-// wired is an outbox behind a proxy, and the same without. The first one's client tries nothing again by itself.
+// wired is an outbox behind a proxy, and the same without. The first one's client tries nothing
+// again by itself.
 func wired(t *testing.T) (behind, direct *mongooutbox.Queue, w *mongowire.Proxy) {
 	t.Helper()
 	w = mongowire.New(t, mongotest.URI(t))
@@ -29,7 +30,8 @@ func wired(t *testing.T) (behind, direct *mongooutbox.Queue, w *mongowire.Proxy)
 	return open(t, client.Database(coll.Database().Name()).Collection(coll.Name()), nil), open(t, coll, nil), w
 }
 
-// Every call is repeated after each of its commands was lost, or its answer was; what comes of it is as if nothing had been.
+// Every call is repeated after each of its commands was lost, or its answer was; what comes of it
+// is as if nothing had been.
 func TestLostCommands(t *testing.T) {
 	t.Parallel()
 	for _, applied := range []bool{true, false} {
@@ -202,7 +204,8 @@ func (j *journal) Publish(_ context.Context, events ...bus.Event) ([]bus.Receipt
 	return make([]bus.Receipt, len(events)), nil
 }
 
-// The server goes in the middle of a batch, and comes back: all is published, in order per key, and marked.
+// The server goes in the middle of a batch, and comes back: all is published, in order per
+// key, and marked.
 func TestServerGoneMidBatch(t *testing.T) {
 	t.Parallel()
 	coll := collection(t, options.Client().ApplyURI(mongotest.URI(t)))

@@ -11,11 +11,13 @@ import (
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 )
 
-// Mover takes the events that mongodedupe's UpdateOnce left in documents into the outbox, from where a drainer publishes them. There may be any
-// number of movers, in any number of processes: they may do the same work, and its outcome is the same. Its methods are safe for concurrent use.
+// Mover takes the events that mongodedupe's UpdateOnce left in documents into the outbox, from
+// where a drainer publishes them. There may be any number of movers, in any number of processes:
+// they may do the same work, and its outcome is the same. Its methods are safe for concurrent use.
 //
-// The events of a document are first added to the outbox, under their ids and in their order, and then taken out of the document. A mover that ends in between
-// is repeated by the next one, which gives them the same ids and sequences.
+// The events of a document are first added to the outbox, under their ids and in their order, and
+// then taken out of the document. A mover that ends in between is repeated by the next one, which
+// gives them the same ids and sequences.
 type Mover struct {
 	queue *Queue
 	o     MoverOptions
@@ -31,7 +33,8 @@ type Mover struct {
 	keeping conditions                           // of the last pass
 }
 
-// NewMover makes a mover into a queue. It does nothing until Run or Move. Nil options are the default.
+// NewMover makes a mover into a queue. It does nothing until Run or Move. Nil options
+// are the default.
 func NewMover(q *Queue, o *MoverOptions) (*Mover, error) {
 	if q == nil {
 		return nil, errors.New("outbox/mongo: NewMover needs the Queue to move events into")
@@ -48,8 +51,8 @@ func (m *Mover) Actor() (run func() error, stop func(error)) {
 	return func() error { return m.Run(context.Background()) }, func(error) { m.once.Do(func() { close(m.stop) }) }
 }
 
-// Notify says that events were left in documents: the mover looks for them at once. It never blocks. It is for mongodedupe's
-// Options.Waiting.
+// Notify says that events were left in documents: the mover looks for them at once. It never
+// blocks. It is for mongodedupe's Options.Waiting.
 func (m *Mover) Notify() {
 	select {
 	case m.wake <- struct{}{}:

@@ -15,11 +15,14 @@ const (
 
 // MoverOptions of a Mover. The zero value, and nil, are the defaults.
 type MoverOptions struct {
-	// Databases that have the documents. Default: the outbox's own. Events that wait in another database stay there.
+	// Databases that have the documents. Default: the outbox's own. Events that wait in another
+	// database stay there.
 	Databases []*driver.Database
-	// Moved is called when events were moved; it must not block. Give it the Notify of a drainer in this process.
+	// Moved is called when events were moved; it must not block. Give it the Notify of a drainer in
+	// this process.
 	Moved func()
-	// PollMin and PollMax bound how long an idle mover waits before it looks for events again, unless it is woken; 10 ms doubling to 1 s.
+	// PollMin and PollMax bound how long an idle mover waits before it looks for events again,
+	// unless it is woken; 10 ms doubling to 1 s.
 	PollMin, PollMax time.Duration
 	// Logger; slog.Default().
 	Logger *slog.Logger

@@ -8,7 +8,8 @@ import (
 const (
 	// defaultTimeout of a call; longer than a failover takes as a rule.
 	defaultTimeout = 10 * time.Second
-	// defaultKeep: less than dedupe stores keep their marks, and longer than a bus takes to lose what it had not synced.
+	// defaultKeep: less than dedupe stores keep their marks, and longer than a bus takes to lose
+	// what it had not synced.
 	defaultKeep = 3 * 24 * time.Hour
 	// maxKeep is what a TTL index can hold, and more than anybody wants.
 	maxKeep = 10 * 365 * 24 * time.Hour
@@ -18,13 +19,15 @@ const (
 
 // Options of a Queue. The zero value, and nil, are the defaults.
 type Options struct {
-	// Timeout bounds each call, together with the deadline of its ctx. Default 10 s. Those of outbox.Admin may read all rows there are, and have ten
-	// times as long.
+	// Timeout bounds each call, together with the deadline of its ctx. Default 10 s. Those of
+	// outbox.Admin may read all rows there are, and have ten times as long.
 	Timeout time.Duration
-	// Keep is how long sent rows are kept; at least 1 s. It is a property of the collection: the New that was called last with one decides. Default
-	// what the outbox has, or 3 days when it is first made.
+	// Keep is how long sent rows are kept; at least 1 s. It is a property of the collection: the
+	// New that was called last with one decides. Default what the outbox has, or 3 days when it
+	// is first made.
 	Keep time.Duration
-	// Partitions is their number when the outbox is first made. Default outbox.DefaultPartitions, or what the outbox has; at most 1,024.
+	// Partitions is their number when the outbox is first made. Default outbox.DefaultPartitions,
+	// or what the outbox has; at most 1,024.
 	Partitions int
 
 	// now is the clock of this machine; tests skew it.

@@ -57,7 +57,8 @@ func (q *Queue) table(ctx context.Context) (*table, error) {
 	return &ts[0], nil
 }
 
-// Acquire implements outbox.Queue. It costs two round trips, and two more whenever another owner came in between.
+// Acquire implements outbox.Queue. It costs two round trips, and two more whenever another owner
+// came in between.
 func (q *Queue) Acquire(ctx context.Context, name string, lease time.Duration) ([]outbox.Lease, error) {
 	if name == "" || lease <= 0 {
 		return nil, fmt.Errorf("outbox/mongo: acquire for owner %q, lease %v: name an owner, and a lease above 0", name, lease)
@@ -78,7 +79,8 @@ func (q *Queue) Acquire(ctx context.Context, name string, lease time.Duration) (
 // errMissed: another has changed the table in between.
 var errMissed = errors.New("others change the leases all the time; ask again")
 
-// change changes the table, as often as others come in between. plan says how, nil: not at all; and what to do with the table afterwards.
+// change changes the table, as often as others come in between. plan says how, nil: not at all; and
+// what to do with the table afterwards.
 func (q *Queue) change(ctx context.Context, plan func(*table) (bson.A, func(*table))) error {
 	for try := 0; ; try++ {
 		t, err := q.table(ctx)
@@ -105,7 +107,8 @@ func (q *Queue) change(ctx context.Context, plan func(*table) (bson.A, func(*tab
 	}
 }
 
-// Release implements outbox.Queue. It costs two round trips at most, and two more whenever another owner came in between.
+// Release implements outbox.Queue. It costs two round trips at most, and two more whenever another
+// owner came in between.
 func (q *Queue) Release(ctx context.Context, name string, leases []outbox.Lease) error {
 	ctx, cancel := q.call(ctx)
 	defer cancel()

@@ -10,7 +10,8 @@ import (
 	"github.com/onceish/onceish/outbox"
 )
 
-// Pending implements outbox.Queue. It costs one round trip, and one or two more where rows have keys.
+// Pending implements outbox.Queue. It costs one round trip, and one or two more where
+// rows have keys.
 func (q *Queue) Pending(ctx context.Context, a outbox.Ask) (outbox.Page, error) {
 	if a.Rows <= 0 || a.Bytes <= 0 || a.To > outbox.MaxHash || a.From > a.To {
 		return outbox.Page{}, fmt.Errorf("outbox/mongo: the Ask is %+v: Rows and Bytes must be above 0, and the hashes in order and at most %d", a, uint64(outbox.MaxHash))
@@ -56,7 +57,8 @@ func (p *page) take(s *stored) bool {
 	return true
 }
 
-// fill reads rows until the page is full, or there are none. Each step is about as wide as has rows for a page.
+// fill reads rows until the page is full, or there are none. Each step is about as wide as has
+// rows for a page.
 func (q *Queue) fill(ctx context.Context, p *page) error {
 	for {
 		from, to := p.next, q.width.to(p.next, p.ask.To)

@@ -25,8 +25,8 @@ var (
 // maxBatch bounds the rows of one command; longer arguments are worked off one after the other.
 const maxBatch = 1000
 
-// Queue keeps an outbox in a collection. It is safe for concurrent use, starts no goroutine, and needs no closing: the client is its
-// caller's.
+// Queue keeps an outbox in a collection. It is safe for concurrent use, starts no goroutine, and
+// needs no closing: the client is its caller's.
 type Queue struct {
 	rows    *driver.Collection
 	parts   *driver.Collection
@@ -37,8 +37,9 @@ type Queue struct {
 	seq     *sequence
 }
 
-// New returns the outbox in coll, whose own concerns and preferences do not matter, after it has made sure of the collection and its indexes,
-// and of the one beside it that has the partitions. ErrCollection: it cannot serve as it is. It may be called by many processes at once.
+// New returns the outbox in coll, whose own concerns and preferences do not matter, after it has
+// made sure of the collection and its indexes, and of the one beside it that has the partitions.
+// ErrCollection: it cannot serve as it is. It may be called by many processes at once.
 func New(ctx context.Context, coll *driver.Collection, o *Options) (*Queue, error) {
 	if coll == nil {
 		return nil, errors.New("outbox/mongo: the collection is nil")
@@ -68,7 +69,8 @@ func New(ctx context.Context, coll *driver.Collection, o *Options) (*Queue, erro
 	return q, nil
 }
 
-// The indexes. byHash has pending rows in the order of pages, and dead ones of a key; byTime has rows in the order in which they were added.
+// The indexes. byHash has pending rows in the order of pages, and dead ones of a key; byTime has
+// rows in the order in which they were added.
 var (
 	byHash = mongoserver.Index{Fields: []string{"status", "hash", "seq", "_id"}}
 	byTime = mongoserver.Index{Fields: []string{"ts", "seq", "_id"}}
@@ -94,7 +96,8 @@ func (q *Queue) failed(call string, err error) error {
 	return fmt.Errorf("outbox/mongo: %s in %s.%s: %w", call, q.rows.Database().Name(), q.rows.Name(), err)
 }
 
-// read finds rows, with the server's time, in one round trip as a rule. Each says false when it has had enough.
+// read finds rows, with the server's time, in one round trip as a rule. Each says false when it
+// has had enough.
 func (q *Queue) read(ctx context.Context, stages bson.A, most int, each func(*stored) bool) error {
 	stages = append(stages, op("$addFields", op("now", now)))
 	// One more than there can be: the server knows with its first answer that there is no more.

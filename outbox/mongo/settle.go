@@ -14,7 +14,8 @@ import (
 	"github.com/onceish/onceish/outbox"
 )
 
-// Settle implements outbox.Queue. It costs one round trip, two where single rows have an outcome of their own, and another when the server changes fewer rows than there are results.
+// Settle implements outbox.Queue. It costs one round trip, two where single rows have an outcome of
+// their own, and another when the server changes fewer rows than there are results.
 func (q *Queue) Settle(ctx context.Context, rs []outbox.Result) ([]bool, error) {
 	if err := known(rs); err != nil {
 		return nil, fmt.Errorf("outbox/mongo: settle: %w", err)
@@ -135,8 +136,9 @@ func (c *change) model() driver.WriteModel {
 	return driver.NewUpdateManyModel().SetFilter(filter).SetUpdate(c.update()).SetHint(byID)
 }
 
-// update changes a row if the lease is not over by the server's clock, and leaves it as it is otherwise: then the server does not count it as
-// modified. The condition is not in the filter, for some servers refuse their clock there.
+// update changes a row if the lease is not over by the server's clock, and leaves it as it is
+// otherwise: then the server does not count it as modified. The condition is not in the filter, for
+// some servers refuse their clock there.
 func (c *change) update() bson.A {
 	fields := bson.D{field("status", c.as.Outcome.Status().String()), field("version", plusOne("version"))}
 	switch c.as.Outcome {

@@ -7,8 +7,9 @@ import (
 	"github.com/onceish/onceish/outbox"
 )
 
-// Some servers sort all that they find before they limit it: there, a step costs as much as it could find, wanted or not. So pages are read
-// in steps that are about as wide as has rows for one. How wide that is, is a guess: a wrong one costs time only.
+// Some servers sort all that they find before they limit it: there, a step costs as much as it
+// could find, wanted or not. So pages are read in steps that are about as wide as has rows for one.
+// How wide that is, is a guess: a wrong one costs time only.
 
 // width is how many hashes are looked at in one step. Safe for concurrent use.
 type width struct {
@@ -61,7 +62,8 @@ const (
 	maxStretches = 3
 )
 
-// until is the last seq of a step that begins after a seq. The tries of one page reach ever farther.
+// until is the last seq of a step that begins after a seq. The tries of one page reach
+// ever farther.
 func (r *reach) until(hash uint64, after int64, try int) int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()

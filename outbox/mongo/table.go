@@ -9,7 +9,8 @@ import (
 	"github.com/onceish/onceish/outbox"
 )
 
-// tableID is the _id of the one document that has all leases. Who changes them changes it as it was read, or not at all.
+// tableID is the _id of the one document that has all leases. Who changes them changes it as it was
+// read, or not at all.
 const tableID = "leases"
 
 // table is who has what, until when.
@@ -46,7 +47,8 @@ type held struct {
 	taken, ending bool
 }
 
-// divide says what the owner gets: of what it has its share, of what is free what is missing to that. The rest of what it has ends.
+// divide says what the owner gets: of what it has its share, of what is free what is missing to
+// that. The rest of what it has ends.
 func (t *table) divide(name string) *grant {
 	g := &grant{owner: name}
 	for _, o := range t.Owners {
@@ -109,7 +111,8 @@ func (g *grant) update(t *table, lease time.Duration) bson.A {
 	return bson.A{op("$set", bson.D{field("version", t.Version+1), field("owners", owners), field("partitions", partitions)})}
 }
 
-// leases tells what was given. What is left of a lease counts from when the table was read, which is after it was asked for.
+// leases tells what was given. What is left of a lease counts from when the table was read, which
+// is after it was asked for.
 func (g *grant) leases(after *table, read time.Time, lease time.Duration) []outbox.Lease {
 	slices.SortFunc(g.held, func(a, b held) int { return a.partition - b.partition })
 	leases := make([]outbox.Lease, 0, len(g.held))
@@ -125,7 +128,8 @@ func (g *grant) leases(after *table, read time.Time, lease time.Duration) []outb
 	return leases
 }
 
-// release frees what the owner has under those leases, and forgets the owner if it has nothing left. It tells whether that changes anything.
+// release frees what the owner has under those leases, and forgets the owner if it has nothing
+// left. It tells whether that changes anything.
 func (t *table) release(name string, leases []outbox.Lease) (changed bool) {
 	for _, l := range leases {
 		if l.Partition < 0 || l.Partition >= len(t.Partitions) {

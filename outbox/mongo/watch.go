@@ -9,8 +9,8 @@ import (
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 )
 
-// Watch implements outbox.Watcher with a change stream, which replica sets and sharded clusters have. Other servers answer that with an error, or
-// not at all, which is one after Options.Timeout.
+// Watch implements outbox.Watcher with a change stream, which replica sets and sharded clusters
+// have. Other servers answer that with an error, or not at all, which is one after Options.Timeout.
 func (q *Queue) Watch(ctx context.Context, wake func()) error {
 	ctx = driver.NewSessionContext(ctx, nil)
 	opening, cancel := context.WithTimeout(ctx, q.timeout) // a server that does not answer this has no stream to wait for

@@ -13,7 +13,8 @@ import (
 	"github.com/onceish/onceish/internal/mongowire"
 )
 
-// On a server with change streams, what is added wakes. One that has a set's name and no change streams fails here, and says so.
+// On a server with change streams, what is added wakes. One that has a set's name and no change
+// streams fails here, and says so.
 func TestWatch(t *testing.T) {
 	t.Parallel()
 	mongotest.ReplicaSet(t, mongotest.Client(t))

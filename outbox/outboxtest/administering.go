@@ -96,7 +96,8 @@ func (k *kit) did(t *testing.T, what string, n int, err error, want int) {
 	}
 }
 
-// blocked has a key of four rows whose second is dead, after an attempt, by the settlement that is returned.
+// blocked has a key of four rows whose second is dead, after an attempt, by the settlement
+// that is returned.
 func (k *kit) blocked(t *testing.T) outbox.Result {
 	t.Helper()
 	k.add(t, rowsOf("k", 4)...)

@@ -10,15 +10,20 @@ import (
 
 // Harness tells the suite what a store can do. Only New is required.
 type Harness struct {
-	// New makes an outbox that is empty, has 8 partitions, and stays valid until the test has ended; t.Cleanup closes it.
+	// New makes an outbox that is empty, has 8 partitions, and stays valid until the test has
+	// ended; t.Cleanup closes it.
 	New func(t *testing.T) Subject
-	// Admin says that Subject.Queue is an outbox.Admin; Late, Skew and Faults that Subject.Late, Skewed and Fault are there.
+	// Admin says that Subject.Queue is an outbox.Admin; Late, Skew and Faults that Subject.Late,
+	// Skewed and Fault are there.
 	Admin, Late, Skew, Faults bool
-	// Run runs one case, for example inside a testing/synctest bubble. Nil: as it is, in parallel to others.
+	// Run runs one case, for example inside a testing/synctest bubble. Nil: as it is, in
+	// parallel to others.
 	Run func(t *testing.T, test func(t *testing.T))
-	// Wait lets time pass, for the store and for its clients. Nil: time.Sleep, which serves real stores and bubbles.
+	// Wait lets time pass, for the store and for its clients. Nil: time.Sleep, which serves real
+	// stores and bubbles.
 	Wait func(t *testing.T, d time.Duration)
-	// Lease is the length of a lease that is waited for: long beside a call of the store under load. Zero: 1 s.
+	// Lease is the length of a lease that is waited for: long beside a call of the store under
+	// load. Zero: 1 s.
 	Lease time.Duration
 	// Many is how many rows the cases with many rows add. Zero: 1,000.
 	Many int
@@ -29,20 +34,23 @@ type Harness struct {
 	Patience time.Duration
 }
 
-// Subject is one outbox and what can be done to it. What is nil cannot be done; Queue and Add are required.
+// Subject is one outbox and what can be done to it. What is nil cannot be done; Queue and Add
+// are required.
 type Subject struct {
 	Queue outbox.Queue
 	// Add adds and commits rows, of which Event and Seq matter, and returns their ids.
 	Add func(t *testing.T, rows ...outbox.Row) []string
 	// Refused adds rows like Add, and returns why none of them was added; nil: they were.
 	Refused func(t *testing.T, rows ...outbox.Row) error
-	// Late begins to add rows, which have no Seq, before others are added, and returns what commits them after those.
+	// Late begins to add rows, which have no Seq, before others are added, and returns what commits
+	// them after those.
 	Late func(t *testing.T, rows ...outbox.Row) (commit func(t *testing.T))
 	// Skewed is the same outbox through a client whose clock is off by d.
 	Skewed func(t *testing.T, d time.Duration) outbox.Queue
-	// Fault arms a fault of the n-th call, from 0, that the store makes to its driver from now on, counting only calls on behalf of the
-	// suite's own. With applied it is carried out and its answer is lost; else it fails unheard. fired tells whether it has
-	// come to that, and disarms it.
+	// Fault arms a fault of the n-th call, from 0, that the store makes to its driver from
+	// now on, counting only calls on behalf of the suite's own. With applied it is carried
+	// out and its answer is lost; else it fails unheard. fired tells whether it has come to
+	// that, and disarms it.
 	Fault func(n int, applied bool) (fired func() bool)
 }
 

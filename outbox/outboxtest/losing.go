@@ -95,7 +95,8 @@ func stopsPastLease(t *testing.T, k *kit) {
 	w.once(t)
 }
 
-// A publication that hangs until long after the lease is over can repeat one event, and precede none.
+// A publication that hangs until long after the lease is over can repeat one event, and
+// precede none.
 func frozen(t *testing.T, k *kit) {
 	w := newWorld(k)
 	keys := w.mix(t, 5, 20)
@@ -137,8 +138,9 @@ func (f *frozenBus) Publish(ctx context.Context, events ...bus.Event) ([]bus.Rec
 	return f.to.Publish(ctx, events...)
 }
 
-// The bus answers when the first drainer has heard that another waits, has had the time to give back, and the other has asked again after that.
-// That takes most of two renewals of the first one's lease, so that lease is long: one that is over would explain repeats.
+// The bus answers when the first drainer has heard that another waits, has had the time to give
+// back, and the other has asked again after that. That takes most of two renewals of the first
+// one's lease, so that lease is long: one that is over would explain repeats.
 func finishesFirst(t *testing.T, k *kit) {
 	w := newWorld(k)
 	slow := newFrozenBus(w.bus)
@@ -158,7 +160,8 @@ func finishesFirst(t *testing.T, k *kit) {
 	}
 }
 
-// One drainer has rows, and a page on its way, when another one takes its partitions, publishes all, and gives them back.
+// One drainer has rows, and a page on its way, when another one takes its partitions, publishes
+// all, and gives them back.
 func forgets(t *testing.T, k *kit) {
 	w := newWorld(k)
 	away := &gate{to: w.bus}

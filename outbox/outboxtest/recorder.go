@@ -14,7 +14,8 @@ import (
 // recorder is a bus that remembers what was published to it, in order, and answers as it is told.
 type recorder struct {
 	changed *changes
-	// answer, if not nil, says what happens to an event: whether it is stored, and the error of its receipt.
+	// answer, if not nil, says what happens to an event: whether it is stored, and the error
+	// of its receipt.
 	answer func(e *bus.Event) (stored bool, err error)
 	// delay is how long each call takes.
 	delay time.Duration

@@ -79,7 +79,8 @@ func (d *drainer) killed() {
 	d.spy.fails(func(call) error { return errFault }, nil)
 }
 
-// await waits until something is so; what it asks about changes with calls of the store and the bus.
+// await waits until something is so; what it asks about changes with calls of the
+// store and the bus.
 func (w *world) await(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	timer := time.NewTimer(w.h.Patience)

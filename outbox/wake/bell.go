@@ -13,8 +13,8 @@ import (
 
 var _ outbox.Watcher = (*Bell)(nil)
 
-// Bell is rung by who adds rows, and heard by drainers. It is safe for concurrent use, and needs no closing: the connection is its
-// caller's.
+// Bell is rung by who adds rows, and heard by drainers. It is safe for concurrent use, and needs no
+// closing: the connection is its caller's.
 type Bell struct {
 	nc      *nats.Conn
 	subject string
@@ -31,8 +31,8 @@ func New(nc *nats.Conn, name ...string) (*Bell, error) {
 // Subject is what it is rung on.
 func (b *Bell) Subject() string { return b.subject }
 
-// Ring wakes the drainers, after rows were added, in a transaction after it has committed. It does not wait for the server. An error is no reason to do
-// anything: the rows are found later.
+// Ring wakes the drainers, after rows were added, in a transaction after it has committed. It does
+// not wait for the server. An error is no reason to do anything: the rows are found later.
 func (b *Bell) Ring() error {
 	if err := b.nc.Publish(b.subject, nil); err != nil {
 		return fmt.Errorf("wake: ring %s: %w", b.subject, err)
@@ -43,8 +43,8 @@ func (b *Bell) Ring() error {
 // gap is the least time between two wakes: who adds many rows rings often.
 const gap = 2 * time.Millisecond
 
-// Watch implements outbox.Watcher: it calls wake when the bell was rung, until ctx ends or the connection is closed for good. Rings close to
-// each other are heard as one.
+// Watch implements outbox.Watcher: it calls wake when the bell was rung, until ctx ends or the
+// connection is closed for good. Rings close to each other are heard as one.
 func (b *Bell) Watch(ctx context.Context, wake func()) error {
 	sub, err := b.nc.SubscribeSync(b.subject)
 	if err != nil {

@@ -107,7 +107,8 @@ func TestRingsCloseToEachOtherAreOne(t *testing.T) {
 	<-wakes
 }
 
-// What is rung while a drainer looks for rows may be about one that it has just missed: it is heard.
+// What is rung while a drainer looks for rows may be about one that it has just
+// missed: it is heard.
 func TestRingDuringAWakeIsHeard(t *testing.T) {
 	t.Parallel()
 	nc := natstest.Start(t, nil).Connect(t)

@@ -5,8 +5,8 @@ import "strings"
 // prefix is what a NATS user needs permission for, to publish and to subscribe: onceish.outbox.>
 const prefix = "onceish.outbox"
 
-// Subject is the subject of the outbox of that name; a name may have several parts, such as a database and a collection. Different names have
-// different subjects.
+// Subject is the subject of the outbox of that name; a name may have several parts, such as a
+// database and a collection. Different names have different subjects.
 func Subject(name ...string) string {
 	var b strings.Builder
 	b.WriteString(prefix)
@@ -17,7 +17,8 @@ func Subject(name ...string) string {
 	return b.String()
 }
 
-// encode writes a part as one token: all but letters, digits, '-' and '_' is percent-encoded, and nothing at all is a lone '%'.
+// encode writes a part as one token: all but letters, digits, '-' and '_' is percent-encoded, and
+// nothing at all is a lone '%'.
 func encode(b *strings.Builder, part string) {
 	const hex = "0123456789ABCDEF"
 	if part == "" {

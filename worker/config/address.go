@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// validServers takes URLs of NATS servers, separated by commas, and nothing. Its errors hold none of them.
+// validServers takes URLs of NATS servers, separated by commas, and nothing. Its errors hold
+// none of them.
 func validServers(s string) error {
 	if s == "" {
 		return nil

@@ -32,7 +32,8 @@ func (c *Config) settle(r *reader) {
 	}
 }
 
-// check looks at what keys mean together. What is wrong by itself was reported before, and is left alone.
+// check looks at what keys mean together. What is wrong by itself was reported before, and
+// is left alone.
 func (c *Config) check(r *reader) {
 	if c.NATS.URL != "" {
 		if _, given := r.given["data_dir"]; given && r.given["nats.url"].label == "" && r.given["data_dir"].label == "" {

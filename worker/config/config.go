@@ -9,20 +9,23 @@ import (
 	"github.com/onceish/onceish/outbox"
 )
 
-// Config is what a worker is told: by its file, its flags and its environment. What Load and Parse return has every default filled in.
+// Config is what a worker is told: by its file, its flags and its environment. What Load and Parse
+// return has every default filled in.
 type Config struct {
 	// Group is who handles each event once.
 	Group string
 	NATS  NATS
 	Mongo Mongo
-	// DataDir is where the worker's own server keeps its data, if there is no other. Empty: nobody said.
+	// DataDir is where the worker's own server keeps its data, if there is no other.
+	// Empty: nobody said.
 	DataDir string
 	Log     Log
 	// Drain is how long running handlers may take to finish at the end.
 	Drain time.Duration
 	// Outbox is what the worker publishes from. Nil: none.
 	Outbox *Outbox
-	// Subscriptions are what the group consumes; their topics do not overlap. With an Outbox there may be none.
+	// Subscriptions are what the group consumes; their topics do not overlap. With an Outbox
+	// there may be none.
 	Subscriptions []Subscription
 }
 
@@ -61,7 +64,8 @@ type TLS struct {
 
 // Mongo is where marks are kept, and the outbox.
 type Mongo struct {
-	// URI may hold a password: do not show it. Empty: marks are kept in NATS, and there is no outbox.
+	// URI may hold a password: do not show it. Empty: marks are kept in NATS, and there
+	// is no outbox.
 	URI string
 	// Namespace is what the names of the worker's collections end with. Empty: nothing.
 	Namespace string
@@ -94,9 +98,11 @@ type Subscription struct {
 	Handler Handler
 	// Concurrency is how many handlers run at once in this process.
 	Concurrency int
-	// MaxUnmarked is how many events may have started and not be marked: a crash repeats at most that many effects.
+	// MaxUnmarked is how many events may have started and not be marked: a crash repeats at most
+	// that many effects.
 	MaxUnmarked int
-	// Attempts and Crashes are the numbers of failures and of crashes at which an event is dead-lettered.
+	// Attempts and Crashes are the numbers of failures and of crashes at which an event
+	// is dead-lettered.
 	Attempts, Crashes             int
 	Backoff                       Backoff
 	RunLimit, Lease, AckWait, TTL time.Duration
@@ -104,14 +110,15 @@ type Subscription struct {
 	GiveUp time.Duration
 	// Start is where a new group starts.
 	Start bus.Start
-	// StartStream is the incarnation of a replaced stream in which Start also says where a known group
-	// goes on; see consumer.Options.FromStream.
+	// StartStream is the incarnation of a replaced stream in which Start also says where a known
+	// group goes on; see consumer.Options.FromStream.
 	StartStream string
 	// DeadLetter is the topic for events that are given up.
 	DeadLetter string
 	Order      Order
 	Mode       consumer.Mode
-	// ID is where in the payload the identity of an event is, member by member. Empty: it is the event's own.
+	// ID is where in the payload the identity of an event is, member by member. Empty: it is
+	// the event's own.
 	ID string
 	// Fingerprint says what tells two payloads under one id apart.
 	Fingerprint Fingerprint

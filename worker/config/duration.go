@@ -27,7 +27,8 @@ var (
 
 var errDurationRange = errors.New("longer than 292 years")
 
-// ParseDuration takes what time.ParseDuration does, but signs and numbers without a unit, and also days (d) and weeks (w).
+// ParseDuration takes what time.ParseDuration does, but signs and numbers without a unit, and also
+// days (d) and weeks (w).
 func ParseDuration(s string) (time.Duration, error) {
 	if len(s) > longestDuration || !durationWhole.MatchString(s) {
 		switch {

@@ -12,9 +12,10 @@ import (
 	"github.com/onceish/onceish/internal/commandline"
 )
 
-// Flags are the flags of some sections, in the order of the sections. What they are given is checked by Load and FromFlags, not
-// by the command line. Help shows defaults, and never what the environment holds. A program without SectionDataDir has no server of its
-// own. Each call makes new ones.
+// Flags are the flags of some sections, in the order of the sections. What they are given is
+// checked by Load and FromFlags, not by the command line. Help shows defaults, and never what
+// the environment holds. A program without SectionDataDir has no server of its own. Each call
+// makes new ones.
 func Flags(wanted ...Section) []cli.Flag {
 	var out []cli.Flag
 	for _, s := range flagged(wanted) {

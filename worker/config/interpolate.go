@@ -28,8 +28,9 @@ const (
 // lookup is os.LookupEnv, or a test's.
 type lookup = func(string) (string, bool)
 
-// interpolate replaces ${VAR} and ${VAR:default}, and $${ by ${. Any other $ stays as it is, and what variables hold is not looked at again.
-// It returns the names of the first variables; the errors hold no values.
+// interpolate replaces ${VAR} and ${VAR:default}, and $${ by ${. Any other $ stays as it is, and
+// what variables hold is not looked at again. It returns the names of the first variables; the
+// errors hold no values.
 func interpolate(text string, env lookup) (out string, names []string, err error) {
 	var b strings.Builder
 	for {
@@ -52,7 +53,8 @@ func interpolate(text string, env lookup) (out string, names []string, err error
 	}
 }
 
-// variable reads what begins with the dollar sign that text begins with: its value and its length. Without a name it is plain text.
+// variable reads what begins with the dollar sign that text begins with: its value and its length.
+// Without a name it is plain text.
 func variable(text string, env lookup) (value, name string, length int, err error) {
 	if strings.HasPrefix(text, "$${") {
 		return "${", "", 3, nil

@@ -9,7 +9,8 @@ type key[S any] interface {
 	fill(s *S)
 	// read sets what the file says. at is the key's path.
 	read(r *reader, at string, n *yaml.Node, s *S)
-	// finish sets what flags and the environment say, and then complains of what is required and missing.
+	// finish sets what flags and the environment say, and then complains of what is
+	// required and missing.
 	finish(r *reader, at string, s *S)
 }
 
@@ -39,7 +40,8 @@ func (o object[C]) fill(c *C) {
 	}
 }
 
-// read takes nil for the mapping at the top, where names that begin with x- are free: places for anchors.
+// read takes nil for the mapping at the top, where names that begin with x- are free:
+// places for anchors.
 func (o object[C]) read(r *reader, at string, n *yaml.Node, c *C) {
 	o.readAdvised(r, at, n, c, "put keys below it, such as "+sample(o.specs()))
 }

@@ -225,7 +225,8 @@ func validCollection(s string) error {
 	return nil
 }
 
-// maxCollection leaves room for the database's name and for the collection beside it, within the 255 bytes that servers take.
+// maxCollection leaves room for the database's name and for the collection beside it, within the
+// 255 bytes that servers take.
 const maxCollection = 100
 
 var mongoScheme = regexp.MustCompile(`^mongodb(\+srv)?://.`)

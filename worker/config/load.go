@@ -17,9 +17,11 @@ const mostBytes = 1 << 20
 // StandardInput is the name of a file that is read from standard input.
 const StandardInput = "-"
 
-// Load returns the configuration that a command's flags, the environment and a file say, in this precedence. Without a name there is no
-// file, and flags say what the one subscription is. StandardInput is what cmd's root reads. cmd has the flags of all sections. Errors are Problems, all at once, or which
-// flags make no sense beside a file; both are commandline.ErrUsage. Warnings are for the log.
+// Load returns the configuration that a command's flags, the environment and a file say, in this
+// precedence. Without a name there is no file, and flags say what the one subscription is.
+// StandardInput is what cmd's root reads. cmd has the flags of all sections. Errors are Problems,
+// all at once, or which flags make no sense beside a file; both are commandline.ErrUsage. Warnings
+// are for the log.
 func Load(cmd *cli.Command, name string) (_ *Config, warnings Problems, err error) {
 	over := overrides(cmd, sections())
 	var data []byte
@@ -40,7 +42,8 @@ func Load(cmd *cli.Command, name string) (_ *Config, warnings Problems, err erro
 	return c, warnings, nil
 }
 
-// FromFlags returns what a command's flags and the environment say of some sections; the others are left empty. Errors are Problems.
+// FromFlags returns what a command's flags and the environment say of some sections; the others are
+// left empty. Errors are Problems.
 func FromFlags(cmd *cli.Command, wanted ...Section) (*Config, error) {
 	c, problems := parse(newReader("", os.LookupEnv, overrides(cmd, wanted)), nil, wanted)
 	if mistakes, _ := problems.split(); len(mistakes) > 0 {
@@ -49,8 +52,8 @@ func FromFlags(cmd *cli.Command, wanted ...Section) (*Config, error) {
 	return c, nil
 }
 
-// Parse returns the configuration that a file and the environment say. name is for messages. The Config is nil if there
-// are mistakes; warnings may come with one.
+// Parse returns the configuration that a file and the environment say. name is for messages. The
+// Config is nil if there are mistakes; warnings may come with one.
 func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, Problems) {
 	if name == "" {
 		name = "worker.yaml"
@@ -62,13 +65,15 @@ func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, 
 	return c, problems
 }
 
-// Lint returns all that is wrong with a file in an environment, and warnings, in the order of the file.
+// Lint returns all that is wrong with a file in an environment, and warnings, in the
+// order of the file.
 func Lint(name string, data []byte, env func(string) (string, bool)) Problems {
 	_, problems := Parse(name, data, env)
 	return problems
 }
 
-// Read is Parse of a file, or of stdin for StandardInput. That it cannot be read is a Problem as well.
+// Read is Parse of a file, or of stdin for StandardInput. That it cannot be read is a
+// Problem as well.
 func Read(name string, stdin io.Reader, env func(string) (string, bool)) (*Config, Problems) {
 	data, problem := readFile(name, stdin)
 	if problem != nil {

@@ -43,8 +43,8 @@ func (m *mapping[S, C]) read(r *reader, at string, n *yaml.Node, s *S) {
 
 func (m *mapping[S, C]) finish(r *reader, at string, s *S) { m.keys.finish(r, at, m.at(s)) }
 
-// optional is a mapping that may be there or not. A bare value stands for its first key, if that is required; nothing stands for all
-// defaults, if none is.
+// optional is a mapping that may be there or not. A bare value stands for its first key, if that is
+// required; nothing stands for all defaults, if none is.
 type optional[S, C any] struct {
 	spec
 	at   func(*S) **C

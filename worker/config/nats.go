@@ -61,7 +61,8 @@ func tlsKeys(prefix string) []key[TLS] {
 	return []key[TLS]{ca, certificate, secret}
 }
 
-// checkNATS refuses ways to a server that exclude each other, and warns of those to a server that is the worker's own.
+// checkNATS refuses ways to a server that exclude each other, and warns of those to a server that
+// is the worker's own.
 func (c *Config) checkNATS(r *reader) {
 	n := &c.NATS
 	r.exclusive("nats.credentials", "nats.nkey", n.Credentials, n.NKey)

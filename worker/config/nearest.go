@@ -28,7 +28,8 @@ func list(words []string) string {
 
 var plainName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
-// nameable tells whether a key can be shown: one that looks like a name, not like a URL or a header that slipped into its place.
+// nameable tells whether a key can be shown: one that looks like a name, not like a URL or a header
+// that slipped into its place.
 func nameable(key string) bool { return plainName.MatchString(key) }
 
 // quote shows a value, or its beginning.

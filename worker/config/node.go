@@ -9,7 +9,8 @@ import (
 )
 
 const (
-	// mostAliases is how many aliases of a file are followed; a file that folds more into itself is an attack or an accident.
+	// mostAliases is how many aliases of a file are followed; a file that folds more into itself is
+	// an attack or an accident.
 	mostAliases = 1000
 	// mostEntries is how many entries a list may have: topics are compared with each other.
 	mostEntries = 1000

@@ -8,7 +8,8 @@ import (
 	"github.com/onceish/onceish/worker/lines"
 )
 
-// Options are the subscription's, for consumer.SubscribeExactlyOnce; all but Drain, which is the worker's. Each call makes a rate limit of its own.
+// Options are the subscription's, for consumer.SubscribeExactlyOnce; all but Drain, which is the
+// worker's. Each call makes a rate limit of its own.
 func (s *Subscription) Options() (*consumer.Options, error) {
 	o := &consumer.Options{
 		Mode: s.Mode, Concurrency: s.Concurrency, MaxUnmarked: s.MaxUnmarked, MaxAttempts: s.Attempts, MaxCrashes: s.Crashes,
@@ -37,7 +38,8 @@ func (s *Subscription) orderKey() func(bus.Event) string {
 	}
 }
 
-// identity is the member of the payload that the file names. An event without it has none, and is dead-lettered.
+// identity is the member of the payload that the file names. An event without it has none, and
+// is dead-lettered.
 func (s *Subscription) identity() func(bus.Event) string {
 	if s.ID == "" {
 		return nil // the event's own

@@ -24,8 +24,8 @@ func optionsOf(t *testing.T, file string) *consumer.Options {
 	return o
 }
 
-// An event is known by the member of its payload that the file names, whatever id it was published under. An event without that member
-// has no identity, and is not taken for another one.
+// An event is known by the member of its payload that the file names, whatever id it was published
+// under. An event without that member has no identity, and is not taken for another one.
 func TestIdentityComesFromThePayload(t *testing.T) {
 	t.Parallel()
 	o := optionsOf(t, with("id: order.id"))
@@ -56,7 +56,8 @@ func TestFingerprintIsTheOneThatTheFileNames(t *testing.T) {
 	}
 }
 
-// Mode transactional has a shorter run limit by default: the server ends a transaction that takes longer.
+// Mode transactional has a shorter run limit by default: the server ends a transaction that
+// takes longer.
 func TestTransactionalModeFitsTheServersTransactions(t *testing.T) {
 	t.Parallel()
 	o := optionsOf(t, handled("{publish: {topic: b, outbox: true}}")+"    mode: transactional\noutbox: {}\nmongo: {uri: mongodb://h}\n")

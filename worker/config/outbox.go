@@ -60,7 +60,8 @@ func (o *Outbox) Options() *outbox.Options {
 	}
 }
 
-// checkOutbox refuses an outbox without its database, and rows that would be published again when their marks are gone.
+// checkOutbox refuses an outbox without its database, and rows that would be published again when
+// their marks are gone.
 func (c *Config) checkOutbox(r *reader) {
 	if c.Outbox == nil {
 		c.checkNoOutbox(r)

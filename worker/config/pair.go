@@ -20,7 +20,8 @@ type gathering struct {
 	*reader
 	at  string
 	out []pair
-	// seen tells from which visit to a mapping a key comes: the first has precedence, and none may have it twice.
+	// seen tells from which visit to a mapping a key comes: the first has precedence, and none may
+	// have it twice.
 	seen   map[string]seen
 	visits int
 	// advice is what to do about a value that is no mapping.

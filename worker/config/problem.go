@@ -7,14 +7,16 @@ import (
 	"github.com/onceish/onceish/internal/commandline"
 )
 
-// Problem is one thing that is wrong with a configuration. No field ever holds what a secret key or a variable holds.
+// Problem is one thing that is wrong with a configuration. No field ever holds what a secret key or
+// a variable holds.
 type Problem struct {
 	// File is empty for what flags and the environment said.
 	File string `json:"file,omitempty"`
 	// Line and Column count from 1; 0 where there is no place.
 	Line   int `json:"line,omitempty"`
 	Column int `json:"column,omitempty"`
-	// Path is the key, such as subscriptions[0].lease, or the flag or variable, such as --lease. Empty: the whole file.
+	// Path is the key, such as subscriptions[0].lease, or the flag or variable, such as --lease.
+	// Empty: the whole file.
 	Path string `json:"path,omitempty"`
 	// Message says what is wrong, and what to try.
 	Message string `json:"message"`

@@ -120,7 +120,8 @@ func (r *reader) nearest(at string) origin {
 	}
 }
 
-// blame is the first of some paths that somebody gave; ok is false when one of them is wrong by itself.
+// blame is the first of some paths that somebody gave; ok is false when one of them is
+// wrong by itself.
 func (r *reader) blame(paths ...string) (at string, ok bool) {
 	at = paths[0]
 	for _, p := range slices.Backward(paths) {

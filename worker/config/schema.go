@@ -7,7 +7,8 @@ import (
 	"github.com/onceish/onceish/worker/internal/header"
 )
 
-// Schema is a JSON Schema (2020-12) of the file, for editors: what Lint accepts it accepts. It cannot compare keys with each other.
+// Schema is a JSON Schema (2020-12) of the file, for editors: what Lint accepts it accepts. It
+// cannot compare keys with each other.
 func Schema() []byte {
 	root := mappingSchema(tree().specs())
 	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
@@ -23,7 +24,8 @@ func Schema() []byte {
 	return append(out, '\n')
 }
 
-// mappingSchema is that of a mapping with these keys and no others. A mapping may be empty: nothing at all.
+// mappingSchema is that of a mapping with these keys and no others. A mapping may be empty:
+// nothing at all.
 func mappingSchema(specs []*spec) map[string]any {
 	properties := make(map[string]any, len(specs))
 	required := []string{}

@@ -42,8 +42,8 @@ type spec struct {
 	shape map[string]any
 	// below are the keys of a mapping, or of a list's mappings.
 	below []*spec
-	// list, one and loose tell lists of mappings, mappings with exactly one key, and mappings with any keys; many tells lists of single
-	// values.
+	// list, one and loose tell lists of mappings, mappings with exactly one key, and mappings with
+	// any keys; many tells lists of single values.
 	list, one, loose, many bool
 	// shorthand is the key that a bare value stands for; optional mappings are there or not.
 	shorthand string

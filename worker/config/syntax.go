@@ -63,7 +63,8 @@ func (r *reader) readable(data []byte) bool {
 	return true
 }
 
-// syntax explains what the YAML library says, without its names for things, and without what the file holds.
+// syntax explains what the YAML library says, without its names for things, and without what
+// the file holds.
 func (r *reader) syntax(err error, data []byte) {
 	var load *yaml.LoadError
 	if !errors.As(err, &load) {

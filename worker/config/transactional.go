@@ -13,8 +13,8 @@ func transactionalRunLimit() time.Duration {
 	return o.RunLimit
 }
 
-// checkTransactional refuses mode transactional where it would promise what it does not keep: the effect of the handler must be
-// in the transaction.
+// checkTransactional refuses mode transactional where it would promise what it does not keep: the
+// effect of the handler must be in the transaction.
 func (c *Config) checkTransactional(r *reader, at string, s *Subscription) {
 	mode, limit := at+".mode", at+".run_limit"
 	if s.Mode != consumer.Transactional || r.bad[mode] {

@@ -9,8 +9,8 @@ import (
 	"github.com/onceish/onceish/consumer"
 )
 
-// tree is all there is to configure: what the file may hold, which flags and variables there are, what is checked of each alone,
-// the JSON Schema and the documentation come from it.
+// tree is all there is to configure: what the file may hold, which flags and variables there are,
+// what is checked of each alone, the JSON Schema and the documentation come from it.
 func tree() object[Config] {
 	limits := consumer.OptionLimits()
 	defaults, _ := (*consumer.Options)(nil).WithDefaults("group") // defaults are valid

@@ -15,7 +15,8 @@ import (
 	"github.com/onceish/onceish/internal/commandline"
 )
 
-// Tuning is what flags say of subscriptions that a program has made itself: of all, or of single topics.
+// Tuning is what flags say of subscriptions that a program has made itself: of all, or of
+// single topics.
 type Tuning struct{ settings []setting }
 
 // setting is one value of one flag.
@@ -25,7 +26,8 @@ type setting struct {
 	value Subscription // of which one field is set
 }
 
-// tunable are the flags of a subscription that change nothing of what a program's handlers do, and how they change its options.
+// tunable are the flags of a subscription that change nothing of what a program's handlers do, and
+// how they change its options.
 func tunable() map[string]func(*consumer.Options, *Subscription) error {
 	return map[string]func(*consumer.Options, *Subscription) error{
 		"concurrency":  field(func(o *consumer.Options, s *Subscription) { o.Concurrency = s.Concurrency }),
@@ -67,8 +69,9 @@ func tuningSpecs() (out []*spec) {
 	return out
 }
 
-// TuningFlags are flags for programs that say themselves what they subscribe to. Each may be given several times: VALUE is for all
-// topics, TOPIC=VALUE for one. Their values may have commas: set cli.Command.DisableSliceFlagSeparator.
+// TuningFlags are flags for programs that say themselves what they subscribe to. Each may be
+// given several times: VALUE is for all topics, TOPIC=VALUE for one. Their values may have
+// commas: set cli.Command.DisableSliceFlagSeparator.
 func TuningFlags() []cli.Flag {
 	var out []cli.Flag
 	for _, s := range tuningSpecs() {
@@ -115,8 +118,9 @@ func parseSetting(s *spec, text string) (setting, Problems) {
 	return out, r.problems
 }
 
-// Apply returns a copy of a subscription's options with what the flags say of its topic. Bounds that the program's other options
-// would break give way: MaxUnmarked is at least Concurrency, and Backoff.Max at least Backoff.Base.
+// Apply returns a copy of a subscription's options with what the flags say of its topic. Bounds
+// that the program's other options would break give way: MaxUnmarked is at least Concurrency, and
+// Backoff.Max at least Backoff.Base.
 func (t *Tuning) Apply(topic string, o *consumer.Options) (*consumer.Options, error) {
 	var out consumer.Options
 	if o != nil {

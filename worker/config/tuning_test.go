@@ -28,7 +28,8 @@ func tuned(t *testing.T, args ...string) (*config.Tuning, error) {
 	return out, cmd.Run(t.Context(), append([]string{"billing"}, args...))
 }
 
-// A program's flags go before its own options, for all topics or for one, whichever was given first.
+// A program's flags go before its own options, for all topics or for one, whichever
+// was given first.
 func TestFlagsGoBeforeTheProgramsOptions(t *testing.T) {
 	t.Parallel()
 	tuning, err := tuned(t, "--concurrency", "order.>=64", "--concurrency", "8", "--attempts", "3", "--lease", "5s", "--ack-wait", "a=b=4s", "--rate", "2/s", "--backoff-base", "10m", "--start", "latest")
@@ -127,7 +128,8 @@ func TestHelpOfTuningFlagsSaysTheirDefaults(t *testing.T) {
 	}
 }
 
-// Each flag of a subscription is one that an operator may set, or one that the program's handlers rest on.
+// Each flag of a subscription is one that an operator may set, or one that the program's
+// handlers rest on.
 func TestEveryFlagOfASubscriptionIsTheOperatorsOrTheProgrammers(t *testing.T) {
 	t.Parallel()
 	programmers := []string{"topic", "exec", "exec-mode", "order", "mode", "id", "fingerprint"}

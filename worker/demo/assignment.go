@@ -13,7 +13,8 @@ import (
 // group is the consumer group of the workers.
 const group = "demo"
 
-// assignment is what a worker process is told, as a line on its standard input: it may hold credentials.
+// assignment is what a worker process is told, as a line on its standard input: it may
+// hold credentials.
 type assignment struct {
 	// Name of what was made for this demo.
 	Name    string `json:"name"`
@@ -27,7 +28,8 @@ type assignment struct {
 	Crashes int `json:"crashes"`
 }
 
-// The last line that a worker process is told: finish, and end. If its input ends before, the demo has died.
+// The last line that a worker process is told: finish, and end. If its input ends before, the
+// demo has died.
 const end = "end"
 
 func (a *assignment) topic() string       { return a.Name + ".events" }

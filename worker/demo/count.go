@@ -92,8 +92,9 @@ func (b *book) missing(ids []string, limit int) (names []string) {
 	return names
 }
 
-// unexplained counts the repeats that no kill, and no lost claim, explains, and returns the most that
-// follow from one kill. A kill explains at most as many as its process may have begun and not marked.
+// unexplained counts the repeats that no kill, and no lost claim, explains, and returns the
+// most that follow from one kill. A kill explains at most as many as its process may have begun
+// and not marked.
 func (b *book) unexplained(kills []kill) (unexplained, most int) {
 	byPID := make(map[int][]*explanation, len(kills))
 	for _, k := range kills {
@@ -121,8 +122,8 @@ type explanation struct {
 	repeats int
 }
 
-// repeats counts the unexplained effects of one event, which are in the order in which they were made. Each one that was cut off from its
-// mark explains one that follows the kill.
+// repeats counts the unexplained effects of one event, which are in the order in which they were
+// made. Each one that was cut off from its mark explains one that follows the kill.
 func (b *book) repeats(effects []record, kills map[int][]*explanation) (unexplained int) {
 	var explain []*explanation // kills that cut off effects which no repeat has followed yet
 	for i, e := range effects {

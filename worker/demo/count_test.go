@@ -58,7 +58,8 @@ func TestCount(t *testing.T) {
 	}
 }
 
-// A kill repeats no more than its process had slots for. What was taken over from it before is not among that.
+// A kill repeats no more than its process had slots for. What was taken over from it before is
+// not among that.
 func TestKillExplainsAsManyRepeatsAsThereAreSlots(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ repeats, takenOver, mystery int }{

@@ -13,7 +13,8 @@ import (
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
 )
 
-// change makes an event's effect elsewhere than in the journal, and says which of effect and found it is.
+// change makes an event's effect elsewhere than in the journal, and says which of effect
+// and found it is.
 type change func(ctx context.Context, id string) (what string, err error)
 
 // documents are a collection with a document for each event, which counts its effects.

@@ -36,8 +36,9 @@ func (r record) String() string {
 	return r.what + " " + r.id + " " + strconv.Itoa(r.pid) + " " + strconv.FormatInt(r.at.UnixNano(), 10) + "\n"
 }
 
-// parseRecord reads a line. A process that is killed while it writes may leave a torn record, without its end, to which another process
-// appends: what is torn was not done, and what follows it was.
+// parseRecord reads a line. A process that is killed while it writes may leave a torn record,
+// without its end, to which another process appends: what is torn was not done, and what
+// follows it was.
 func parseRecord(line string) (r record, ok bool) {
 	begin := 0
 	for _, w := range words {
@@ -66,8 +67,8 @@ func openJournal(name string) (*journal, error) {
 	return &journal{f}, nil
 }
 
-// write appends a record by a single write. Its time is taken before: so whoever was killed has written all its records by
-// the time it was dead.
+// write appends a record by a single write. Its time is taken before: so whoever was killed has
+// written all its records by the time it was dead.
 func (j *journal) write(what, id string) error {
 	r := record{what: what, id: id, pid: os.Getpid(), at: time.Now()}
 	if _, err := j.file.WriteString(r.String()); err != nil {

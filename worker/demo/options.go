@@ -40,21 +40,24 @@ type Options struct {
 	NATS string
 	// Store is one of StoreKV, StoreMongo and StoreMemory. Empty: StoreKV.
 	Store string
-	// Mongo is the URI of the MongoDB, for StoreMongo. Its database, or "onceish", gets a collection.
+	// Mongo is the URI of the MongoDB, for StoreMongo. Its database, or "onceish", gets
+	// a collection.
 	Mongo string
-	// Atomic has each effect be a change of a MongoDB document, in one write with the event's mark, in place of a line in the journal. It
-	// needs StoreMongo, and another collection.
+	// Atomic has each effect be a change of a MongoDB document, in one write with the event's mark,
+	// in place of a line in the journal. It needs StoreMongo, and another collection.
 	Atomic bool
 	// Events is how many are published, each once or more often. Zero: DefaultEvents.
 	Events int
 	// Processes is how many workers work at a time. Zero: DefaultProcesses; one with StoreMemory.
 	Processes int
-	// Kills is how many of them are killed, one after the other, at most one for each event; none with StoreMemory. Zero: none.
+	// Kills is how many of them are killed, one after the other, at most one for each event; none
+	// with StoreMemory. Zero: none.
 	Kills int
-	// Seed decides which events are published more than once, which runs fail, and how far the work is at each kill. It does not
-	// decide what the machine does meanwhile.
+	// Seed decides which events are published more than once, which runs fail, and how far the work
+	// is at each kill. It does not decide what the machine does meanwhile.
 	Seed uint64
-	// Command is the program, and its arguments, that comes to call Work with its standard input. Required.
+	// Command is the program, and its arguments, that comes to call Work with its standard
+	// input. Required.
 	Command []string
 	// Output is told how it goes. Nil: nobody is.
 	Output io.Writer

@@ -14,8 +14,8 @@ const (
 	shareFailing = 0.02
 	// longestRun bounds what a run takes, 10 ms on average.
 	longestRun = 20 * time.Millisecond
-	// A kill comes when this share of a portion, at least and at most, has its effects. What follows keeps
-	// the others busy.
+	// A kill comes when this share of a portion, at least and at most, has its effects. What
+	// follows keeps the others busy.
 	earliestKill, latestKill = 0.1, 0.7
 )
 
@@ -30,7 +30,8 @@ type plan struct {
 // portion is a part of the messages.
 type portion struct {
 	messages []string
-	// kill is how many events have their effects when the kill is due that follows the portion; of the last one, all.
+	// kill is how many events have their effects when the kill is due that follows the portion; of
+	// the last one, all.
 	kill int
 }
 

@@ -19,7 +19,8 @@ type process struct {
 	err   error // of how it ended, once that is closed
 }
 
-// startProcess starts a process that calls Work. What the terminal sends to this process is not for it.
+// startProcess starts a process that calls Work. What the terminal sends to this process
+// is not for it.
 func startProcess(command []string, line []byte, log *os.File) (*process, error) {
 	cmd := exec.Command(command[0], command[1:]...) //nolint:gosec,noctx // this program itself; it ends with its input
 	cmd.Stdout, cmd.Stderr = log, log

@@ -12,7 +12,8 @@ import (
 // publishWindow is how many messages may be on their way at once.
 const publishWindow = 4000
 
-// publish stores the messages, and returns how many are. They have no Nats-Msg-Id, so the bus knows nothing of copies.
+// publish stores the messages, and returns how many are. They have no Nats-Msg-Id, so the bus knows
+// nothing of copies.
 func publish(ctx context.Context, js jetstream.JetStream, topic string, ids []string) (stored int, err error) {
 	answers := make([]jetstream.PubAckFuture, 0, len(ids))
 	for _, id := range ids {

@@ -20,16 +20,18 @@ type Result struct {
 	Kills int `json:"kills"`
 	// Atomic tells whether effects were changes of documents with their marks.
 	Atomic bool `json:"atomic,omitempty"`
-	// Effects are lines in the journal, or changes of documents as those have counted them; Repeated those beyond the first of each event.
+	// Effects are lines in the journal, or changes of documents as those have counted them;
+	// Repeated those beyond the first of each event.
 	Effects  int `json:"effects"`
 	Repeated int `json:"repeated"`
-	// RepeatedUnexplained are the repeats that do not come from a kill between an effect and its mark. With Atomic there is nothing between these:
-	// it is all of them.
+	// RepeatedUnexplained are the repeats that do not come from a kill between an effect and its
+	// mark. With Atomic there is nothing between these: it is all of them.
 	RepeatedUnexplained int `json:"repeated_unexplained"`
-	// MostPerKill is the largest number of repeats that follow from one kill. A kill explains at most as
-	// many as a worker process has slots, 16: more are unexplained.
+	// MostPerKill is the largest number of repeats that follow from one kill. A kill explains at
+	// most as many as a worker process has slots, 16: more are unexplained.
 	MostPerKill int `json:"most_per_kill"`
-	// FoundMade are runs, with Atomic, that found the effect made by a run before them, and so changed nothing.
+	// FoundMade are runs, with Atomic, that found the effect made by a run before them, and so
+	// changed nothing.
 	FoundMade int `json:"found_made,omitempty"`
 	// Lost events have no effect.
 	Lost int `json:"lost"`
@@ -51,8 +53,8 @@ func newResult(p *plan, b *book, kills []kill, published, deliveries int, took t
 	}
 }
 
-// recount has documents tell what the effects are, in place of the journal: in that, an effect is missing whose process was killed before
-// it could write it down.
+// recount has documents tell what the effects are, in place of the journal: in that, an effect is
+// missing whose process was killed before it could write it down.
 func (r *Result) recount(ids []string, effects map[string]int) {
 	r.Atomic, r.Effects, r.Lost = true, 0, 0
 	for _, n := range effects {

@@ -13,8 +13,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Run plays the demo and returns what was counted once everything is settled: see Result.Err. An error beside it
-// is why it could not go on, or could not clean up. When ctx ends so does everything it has started. It blocks, and does not retry.
+// Run plays the demo and returns what was counted once everything is settled: see Result.Err. An
+// error beside it is why it could not go on, or could not clean up. When ctx ends so does
+// everything it has started. It blocks, and does not retry.
 func Run(ctx context.Context, o *Options) (_ Result, err error) {
 	c, err := o.complete()
 	if err != nil {

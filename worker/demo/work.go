@@ -19,12 +19,14 @@ import (
 // concurrency of a worker process: a kill repeats at most as many effects. It is the default.
 const concurrency = 16
 
-// leaseLength, of claims and of deliveries, is short, so that the events of a killed worker come back soon.
+// leaseLength, of claims and of deliveries, is short, so that the events of a killed worker
+// come back soon.
 const leaseLength = 5 * time.Second
 
-// Work is what a process does that Run has started, with its standard input and error. It returns when it was told to end and has drained. If
-// the input ends before, Run's process has died, and this one kills itself by SIGKILL. When it fails by itself, a goroutine
-// keeps reading: the process is to end then.
+// Work is what a process does that Run has started, with its standard input and error. It returns
+// when it was told to end and has drained. If the input ends before, Run's process has died, and
+// this one kills itself by SIGKILL. When it fails by itself, a goroutine keeps reading: the process
+// is to end then.
 func Work(ctx context.Context, in io.Reader, log io.Writer) (err error) {
 	ctx, a, err := attend(ctx, in)
 	if err != nil {

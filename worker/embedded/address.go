@@ -54,7 +54,8 @@ func readAddress(dir string) (address, error) {
 
 var errAddress = errors.New("not the address of an embedded server")
 
-// parseAddress reads what String writes, and nothing else: whatever it says is connected to with a password.
+// parseAddress reads what String writes, and nothing else: whatever it says is connected to
+// with a password.
 func parseAddress(s string) (address, error) {
 	u, err := url.Parse(s)
 	if err != nil || u.User == nil {
@@ -99,8 +100,8 @@ func (a address) free() bool {
 	return err == nil && l.Close() == nil
 }
 
-// probe asks whether our server is there: the file may be older than the one who holds the lock, and somebody else
-// may have got the port since.
+// probe asks whether our server is there: the file may be older than the one who holds the lock,
+// and somebody else may have got the port since.
 func (a address) probe(ctx context.Context) error {
 	timeout := time.Second
 	if end, ok := ctx.Deadline(); ok {

@@ -36,7 +36,8 @@ func makeDirectory(t *testing.T, dir, name string) {
 	}
 }
 
-// What cannot be written is refused, whoever the user is: root may write wherever there is something to write to.
+// What cannot be written is refused, whoever the user is: root may write wherever there is
+// something to write to.
 func TestUnusableDirectoryIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -117,7 +118,8 @@ func TestFullDiskIsNamedAtTheStart(t *testing.T) {
 	}
 }
 
-// What does not fit is told, with its lines; what was told to be stored is; and with space again all can be published once more.
+// What does not fit is told, with its lines; what was told to be stored is; and with space again
+// all can be published once more.
 func TestFullDiskLosesNothing(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

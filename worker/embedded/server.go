@@ -13,7 +13,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// Server is the server of a data directory: in this process, or in another one that it has joined. Its methods are safe for concurrent use.
+// Server is the server of a data directory: in this process, or in another one that it has joined.
+// Its methods are safe for concurrent use.
 type Server struct {
 	dir    string
 	log    *slog.Logger
@@ -27,18 +28,20 @@ type Server struct {
 }
 
 const (
-	// patience is how long a process that holds the lock may take to serve: it may have much to recover.
+	// patience is how long a process that holds the lock may take to serve: it may have
+	// much to recover.
 	patience = 30 * time.Second
 	// again is how often the lock is tried.
 	again = 100 * time.Millisecond
 )
 
-// longestPath is how long the path of a data directory may be, in bytes: streams and consumers have long names below it, and the system
-// takes 4,096.
+// longestPath is how long the path of a data directory may be, in bytes: streams and consumers have
+// long names below it, and the system takes 4,096.
 const longestPath = 3_000
 
-// Open serves the directory, which it makes if it is not there, or joins the process that does. It blocks until somebody serves, or
-// has not for 30 s. The caller closes it after all its connections.
+// Open serves the directory, which it makes if it is not there, or joins the process that
+// does. It blocks until somebody serves, or has not for 30 s. The caller closes it after all
+// its connections.
 func Open(ctx context.Context, dir string, log *slog.Logger) (*Server, error) {
 	dir, err := prepare(dir)
 	if err != nil {
@@ -96,7 +99,8 @@ func (s *Server) serveOrJoin(ctx context.Context) error {
 	}
 }
 
-// serve starts the server unless another process holds the lock. Of a server that others are connected to, only its own address will do.
+// serve starts the server unless another process holds the lock. Of a server that others are
+// connected to, only its own address will do.
 func (s *Server) serve(anywhere bool) (bool, error) {
 	l, err := tryLock(filepath.Join(s.dir, "lock"))
 	if err != nil {

@@ -55,7 +55,8 @@ func FuzzAnswer(f *testing.F) {
 	})
 }
 
-// What a command reads is what was published: one line of JSON, the data unchanged, or base64 where it is no JSON.
+// What a command reads is what was published: one line of JSON, the data unchanged, or base64 where
+// it is no JSON.
 func FuzzEventLine(f *testing.F) {
 	f.Add("id", "t", "key", "text/plain", "Header", []byte("plain\n"), uint64(1))
 	f.Add("\x00\xff<&>", "t", "", "", "\xfe", []byte("{\"a\": [1,\n 2e400], \"\xff\": \"\u2028\"}"), uint64(math.MaxUint64))

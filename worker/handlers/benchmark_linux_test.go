@@ -15,8 +15,9 @@ import (
 	"github.com/onceish/onceish/internal/natstest"
 )
 
-// BenchmarkStream: one command for all events, against a process for each, through the same subscription on JetStream with the
-// key-value store: the same program, and the cheapest that reads its event.
+// BenchmarkStream: one command for all events, against a process for each, through the same
+// subscription on JetStream with the key-value store: the same program, and the cheapest that
+// reads its event.
 func BenchmarkStream(b *testing.B) {
 	const streamed, executed, payload = 40_000, 1_000, 256
 	nc := natstest.Start(b, nil).Connect(b)

@@ -84,7 +84,8 @@ func (c *child) end(breach error) {
 	c.process.Stop()
 }
 
-// retire ends the command in order: by the end of its input, SIGTERM after the grace, SIGKILL after another.
+// retire ends the command in order: by the end of its input, SIGTERM after the grace, SIGKILL
+// after another.
 func (c *child) retire() {
 	c.mu.Lock()
 	if !c.leaving {
@@ -102,7 +103,8 @@ func (c *child) open() bool {
 	return !c.leaving
 }
 
-// run tells the child of the event and waits for how that ends. It is false when the child is told of no more.
+// run tells the child of the event and waits for how that ends. It is false when the child is
+// told of no more.
 func (c *child) run(ctx context.Context, key string, line []byte) (outcome, bool) {
 	d, out := c.hand(key, line)
 	if d == nil {

@@ -2,7 +2,8 @@ package handlers
 
 import "math"
 
-// delivery is an event that a child is told of. Its fields are guarded by the child's mutex, but for the channel.
+// delivery is an event that a child is told of. Its fields are guarded by the child's mutex, but
+// for the channel.
 type delivery struct {
 	key    string
 	number uint64

@@ -1,15 +1,18 @@
-// Package handlers has the handlers that the worker command offers: they hand an event to something outside of the process.
+// Package handlers has the handlers that the worker command offers: they hand an event to something
+// outside of the process.
 //
 // # Delivery semantics
 //
-// What a handler hands over is an effect of the kind "anything": no two unexpired leases of an event, and never again once its
-// success is marked. When the worker dies after the effect and before the mark, the event is handed over again with the
-// same idempotency key. A command ends with its worker, also with one that was killed by SIGKILL, and its children with it.
+// What a handler hands over is an effect of the kind "anything": no two unexpired leases of an
+// event, and never again once its success is marked. When the worker dies after the effect and
+// before the mark, the event is handed over again with the same idempotency key. A command ends
+// with its worker, also with one that was killed by SIGKILL, and its children with it.
 //
 // # Commands
 //
-// [Exec] runs a line by /bin/sh, one process for each event. The event's data is its standard input. Its environment is the worker's,
-// without NATS_URL, NATS_CREDS, NATS_NKEY, NATS_KEY and MONGODB_URI, and with these, all of which are always set:
+// [Exec] runs a line by /bin/sh, one process for each event. The event's data is its standard
+// input. Its environment is the worker's, without NATS_URL, NATS_CREDS, NATS_NKEY, NATS_KEY and
+// MONGODB_URI, and with these, all of which are always set:
 //
 //	CE_ID CE_SOURCE CE_TYPE CE_TIME   attributes of the event; CE_TIME is empty if it is unknown
 //	TOPIC GROUP EVENT_KEY             where it was published, who handles it, what orders it (may be empty)
@@ -17,26 +20,28 @@
 //	ATTEMPT                           1, then one more for each run that failed
 //	TOKEN                             grows with every takeover of the event
 //
-// They come from whoever publishes: quote them as any other input ("$CE_ID"). No value becomes a part of the command line. An event
-// whose attributes cannot be in an environment (a NUL, more than 128 KiB) is dead-lettered.
+// They come from whoever publishes: quote them as any other input ("$CE_ID"). No value becomes a
+// part of the command line. An event whose attributes cannot be in an environment (a NUL, more than
+// 128 KiB) is dead-lettered.
 //
 // Exit status 0 is done, 65 never try again, 69 unavailable, 75 throttled (consumer.Unavailable,
 // consumer.Throttled), everything else try again later; the end of what the command wrote to
-// standard error (2 KiB) is the reason. A command that ends with 126 or 127 before any has succeeded
-// ends the worker: it does not exist, or cannot be executed. So does a worker that cannot start any
-// for 5 s while none runs. Neither is an attempt. Output that cannot be passed on changes no
-// answer. What it leaves running in its process group is killed when it ends. When it is stopped
+// standard error (2 KiB) is the reason. A command that ends with 126 or 127 before any has
+// succeeded ends the worker: it does not exist, or cannot be executed. So does a worker that cannot
+// start any for 5 s while none runs. Neither is an attempt. Output that cannot be passed on changes
+// no answer. What it leaves running in its process group is killed when it ends. When it is stopped
 // (run limit, lease lost, drain time-out) its process group gets SIGTERM, and SIGKILL after a grace
 // of 2 s; what it exits with after that is not a success. What it had exited with before counts,
 // also where its run was cancelled meanwhile.
 //
-// With a [Reaper] what commands have left behind is waited for once it has ended, so that a program which is the first process of
-// a container needs no init beside it. A run takes no thread of this process, and up to six open files.
+// With a [Reaper] what commands have left behind is waited for once it has ended, so that a program
+// which is the first process of a container needs no init beside it. A run takes no thread of this
+// process, and up to six open files.
 //
 // # Commands that run on
 //
-// [Stream] runs a line by /bin/sh once, and hands it all events. Each is a line of JSON on its standard input, which it answers, in any
-// order, by a line on its standard output:
+// [Stream] runs a line by /bin/sh once, and hands it all events. Each is a line of JSON on its
+// standard input, which it answers, in any order, by a line on its standard output:
 //
 //	{"delivery":1,"id":"1","source":"onceish","type":"t","topic":"t","group":"g","key":"","idempotency_key":"…","attempt":1,"token":1,"headers":{},"data":{}}
 //	{"delivery":1,"status":"done"}
@@ -45,13 +50,16 @@
 //	{"delivery":4,"status":"unavailable","reason":"the bank does not answer"}
 //	{"delivery":5,"status":"permanent","reason":"no such customer"}
 //
-// delivery counts from 1 in each life of the command. time and datacontenttype are left out if they are unknown. Data that is JSON is in data, other data
-// in data_base64, and none in neither. reason is for people; after is a Go duration or a number of seconds, else the backoff applies.
+// delivery counts from 1 in each life of the command. time and datacontenttype are left out if they
+// are unknown. Data that is JSON is in data, other data in data_base64, and none in neither. reason
+// is for people; after is a Go duration or a number of seconds, else the backoff applies.
 //
-// A command that ends is started again: at once if it has answered anything, else after 100 ms doubling to 5 s. What it has never read of its input
-// goes to the next one. Of what it has read and not answered, an event that was alone has failed: an attempt. Several are suspects: they
-// come again without having used an attempt, and each runs alone in a second command, until it is done; so an event that ends the command takes no
-// others with it. Up to 10,000 suspects are remembered, in this process. A line that is no answer, or is longer than 64 KiB, ends the command likewise.
+// A command that ends is started again: at once if it has answered anything, else after 100 ms
+// doubling to 5 s. What it has never read of its input goes to the next one. Of what it has read
+// and not answered, an event that was alone has failed: an attempt. Several are suspects: they come
+// again without having used an attempt, and each runs alone in a second command, until it is done;
+// so an event that ends the command takes no others with it. Up to 10,000 suspects are remembered,
+// in this process. A line that is no answer, or is longer than 64 KiB, ends the command likewise.
 //
 // At its run limit an event has failed if the command has read it, and the command is stopped;
 // events that have not reached theirs come again without having used an attempt. When the lease is
@@ -60,15 +68,17 @@
 // again: the next run gets the answer, also a "done" that came between the two. What waits for a
 // command that does not start, or does not read, uses no attempt either.
 //
-// A command that ends with 126 or 127 before anything was answered ends the worker: it does not exist, or cannot be executed. When the worker ends, so does the
-// command's input; SIGTERM follows after a grace of 2 s, and SIGKILL after another. What the command has started ends with it.
+// A command that ends with 126 or 127 before anything was answered ends the worker: it does not
+// exist, or cannot be executed. When the worker ends, so does the command's input; SIGTERM follows
+// after a grace of 2 s, and SIGKILL after another. What the command has started ends with it.
 //
-// Under systemd set KillMode=mixed, so that SIGTERM reaches the worker and not its commands; the worker lets them finish.
+// Under systemd set KillMode=mixed, so that SIGTERM reaches the worker and not its commands; the
+// worker lets them finish.
 //
 // # HTTP
 //
-// [HTTP] posts an event to a URL as a CloudEvent in binary mode: the data is the body, Content-Type the event's (application/octet-stream
-// if it has none), and the rest is said in headers:
+// [HTTP] posts an event to a URL as a CloudEvent in binary mode: the data is the body, Content-Type
+// the event's (application/octet-stream if it has none), and the rest is said in headers:
 //
 //	ce-specversion ce-id ce-source ce-type   always
 //	ce-time ce-partitionkey                  when it happened, what orders it; if known
@@ -76,34 +86,47 @@
 //	Onceish-Topic Onceish-Group              where it was published, who handles it
 //	Onceish-Attempt                          1, then one more for each run that failed
 //
-// Text in them is percent-encoded, as CloudEvents over HTTP has it: space, '"', '%' and what is not printable ASCII. Of the event's own
-// headers a service gets trace context, Content-Encoding, Content-Language, CloudEvents extensions, Onceish's own about dead letters, and those
-// in HTTPOptions.PassHeaders, which can name none that belongs to the connection, authorizes, routes, or says who is asking. Configured headers win over the event's.
+// Text in them is percent-encoded, as CloudEvents over HTTP has it: space, '"', '%' and what is not
+// printable ASCII. Of the event's own headers a service gets trace context, Content-Encoding,
+// Content-Language, CloudEvents extensions, Onceish's own about dead letters, and those in
+// HTTPOptions.PassHeaders, which can name none that belongs to the connection, authorizes, routes,
+// or says who is asking. Configured headers win over the event's.
 //
-// The status is the answer, whatever becomes of the body: 2xx done; 429, and 503 with Retry-After, throttled; 401, 403, 404 and 405 refused, which is
-// consumer.Unavailable and, if it is the event's own, consumer.Permanent; 407, 408, 502, 503, 504 and 520 to 530 unavailable; 409, 425 and other
-// 5xx try again, not before Retry-After (seconds or a date; at most 1 h, and at least 1 s, doubling with each attempt to 5 min); any other 4xx
-// never try again. Redirects are not followed. They, any other status, and no answer at all are unavailable. HTTPOptions.Statuses says what else a
-// status means. The start of the body (1 KiB) is the reason. Of an answer no more than 64 KiB of headers and 64 KiB of body are read, and after the headers for no more than 200 ms.
+// The status is the answer, whatever becomes of the body: 2xx done; 429, and 503 with Retry-After,
+// throttled; 401, 403, 404 and 405 refused, which is consumer.Unavailable and, if it is the event's
+// own, consumer.Permanent; 407, 408, 502, 503, 504 and 520 to 530 unavailable; 409, 425 and other
+// 5xx try again, not before Retry-After (seconds or a date; at most 1 h, and at least 1 s, doubling
+// with each attempt to 5 min); any other 4xx never try again. Redirects are not followed. They, any
+// other status, and no answer at all are unavailable. HTTPOptions.Statuses says what else a status
+// means. The start of the body (1 KiB) is the reason. Of an answer no more than 64 KiB of headers
+// and 64 KiB of body are read, and after the headers for no more than 200 ms.
 //
-// A run sends one request. A connection is kept for 1 s, so that a request hardly ever meets a server that is just closing it; where it
-// does, the next attempt sends it again. HTTP_PROXY, HTTPS_PROXY and NO_PROXY are honoured.
+// A run sends one request. A connection is kept for 1 s, so that a request hardly ever meets a
+// server that is just closing it; where it does, the next attempt sends it again. HTTP_PROXY,
+// HTTPS_PROXY and NO_PROXY are honoured.
 //
 // # Publishing
 //
-// [Publish] publishes an event to another topic, once: its id there is "topic::group::id" of the event handled (dedupe.Key), the same in every
-// attempt, so that the bus and whoever consumes recognise a repeat whose first confirmation was lost. Key, type, time, content type and data
-// are kept, and headers but for Onceish's own and those between the bus and its server. Where it came from is in Onceish-Origin-Topic,
-// Onceish-Origin-Id and Onceish-Origin-Source, percent-encoded. The Source is the default one.
+// [Publish] publishes an event to another topic, once: its id there is "topic::group::id" of the
+// event handled (dedupe.Key), the same in every attempt, so that the bus and whoever consumes
+// recognise a repeat whose first confirmation was lost. Key, type, time, content type and data are
+// kept, and headers but for Onceish's own and those between the bus and its server. Where it came
+// from is in Onceish-Origin-Topic, Onceish-Origin-Id and Onceish-Origin-Source, percent-encoded.
+// The Source is the default one.
 //
-// Stored, or there already, is done. What the bus can never take (bus.ErrTooLarge, bus.ErrInvalidEvent) is dead-lettered, and so is an event
-// that is on the topic already, which would come back for ever. What the bus refuses is tried again. Everything else is trouble of every event: consumer.Unavailable.
+// Stored, or there already, is done. What the bus can never take (bus.ErrTooLarge,
+// bus.ErrInvalidEvent) is dead-lettered, and so is an event that is on the topic already, which
+// would come back for ever. What the bus refuses is tried again. Everything else is trouble of
+// every event: consumer.Unavailable.
 //
-// By way of an outbox ([NewPublishOutbox]) the handler is done when the row is there: it does not wait for the bus, whose outages then fill the outbox and not
-// the subscription's retries. A drainer publishes the row, under the same id. What the bus does not take of it is a dead row, and no dead letter.
+// By way of an outbox ([NewPublishOutbox]) the handler is done when the row is there: it does not
+// wait for the bus, whose outages then fill the outbox and not the subscription's retries. A
+// drainer publishes the row, under the same id. What the bus does not take of it is a dead row, and
+// no dead letter.
 //
 // # Logging
 //
-// [Log] writes one record for each event: topic, id, source, type, key, content_type, bytes, attempt, and event_time if that is known; with
-// LogOptions.Data the first 1 KiB of the data as well, in data, or in data_base64 if it is not UTF-8.
+// [Log] writes one record for each event: topic, id, source, type, key, content_type, bytes,
+// attempt, and event_time if that is known; with LogOptions.Data the first 1 KiB of the data as
+// well, in data, or in data_base64 if it is not UTF-8.
 package handlers

@@ -12,10 +12,12 @@ import (
 	"github.com/onceish/onceish/consumer"
 )
 
-// longestVariable is what Linux takes as one NAME=value, in bytes (MAX_ARG_STRLEN, with the final zero).
+// longestVariable is what Linux takes as one NAME=value, in bytes (MAX_ARG_STRLEN, with
+// the final zero).
 const longestVariable = 128<<10 - 1
 
-// credentials are variables of the worker that are none of its commands' business: what they print ends up in dead letters.
+// credentials are variables of the worker that are none of its commands' business: what they print
+// ends up in dead letters.
 func credentials() []string {
 	return []string{"NATS_URL", "NATS_CREDS", "NATS_NKEY", "NATS_KEY", "MONGODB_URI"}
 }
@@ -29,8 +31,8 @@ func inherited(env []string) []string {
 	})
 }
 
-// environment is what a command is told of an event. All variables are always set, so that none is inherited. What cannot be
-// said in an environment is an error.
+// environment is what a command is told of an event. All variables are always set, so that none is
+// inherited. What cannot be said in an environment is an error.
 func environment(ctx context.Context, e *bus.Event, group string) ([]string, error) {
 	attempt := consumer.AttemptFrom(ctx)
 	var when string

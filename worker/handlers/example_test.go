@@ -51,7 +51,8 @@ func ExampleHTTP() {
 	// failed: true for ever: true
 }
 
-// An event that is published twice, because the first confirmation was lost, is on the other topic once.
+// An event that is published twice, because the first confirmation was lost, is on the
+// other topic once.
 func ExamplePublish() {
 	b, err := membus.New(nil)
 	if err != nil {

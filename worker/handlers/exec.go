@@ -12,17 +12,22 @@ import (
 
 // ExecOptions of NewExec.
 type ExecOptions struct {
-	// Guard is the program, with its arguments, that comes to call KeepGuard: this very program, as a rule. Required.
+	// Guard is the program, with its arguments, that comes to call KeepGuard: this very program, as
+	// a rule. Required.
 	Guard []string
-	// Env is the environment that commands inherit, as in os.Environ. The worker's own credentials are left out.
+	// Env is the environment that commands inherit, as in os.Environ. The worker's own credentials
+	// are left out.
 	Env []string
 	// Stdout and Stderr get what commands write there. Nil: nobody does.
 	Stdout, Stderr io.Writer
-	// Grace is how long a command that is stopped may take to end before it is killed. Zero: 2 s, but no more than half of Drain.
+	// Grace is how long a command that is stopped may take to end before it is killed. Zero: 2 s,
+	// but no more than half of Drain.
 	Grace time.Duration
-	// Drain is how long draining may take, if the commands are run by a subscription. Zero: it does not matter.
+	// Drain is how long draining may take, if the commands are run by a subscription. Zero: it
+	// does not matter.
 	Drain time.Duration
-	// Reaper waits for what commands leave behind; see StartReaper. Nil: the first process of the machine, or container, does.
+	// Reaper waits for what commands leave behind; see StartReaper. Nil: the first process of the
+	// machine, or container, does.
 	Reaper *Reaper
 	// Logger is told once that Stdout does not take what commands write; slog.Default().
 	Logger *slog.Logger

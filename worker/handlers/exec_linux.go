@@ -34,9 +34,9 @@ type Exec struct {
 	err       error         // why, once over is closed
 }
 
-// NewExec returns a handler that runs the line by /bin/sh for each event of the group. See the package for what the command is
-// given, and what it answers by its exit status. It starts a process that ends the commands should this one die; the
-// caller calls Close.
+// NewExec returns a handler that runs the line by /bin/sh for each event of the group. See the
+// package for what the command is given, and what it answers by its exit status. It starts a
+// process that ends the commands should this one die; the caller calls Close.
 func NewExec(group, line string, o *ExecOptions) (*Exec, error) {
 	opts, err := o.complete(line)
 	if err != nil {
@@ -120,7 +120,8 @@ func (x *Exec) outputLost(why error) {
 
 var errUnread = errors.New("nobody reads the standard output of commands any more")
 
-// Exit statuses that mean something: EX_DATAERR, EX_UNAVAILABLE and EX_TEMPFAIL of sysexits, and what shells answer.
+// Exit statuses that mean something: EX_DATAERR, EX_UNAVAILABLE and EX_TEMPFAIL of sysexits, and
+// what shells answer.
 const (
 	exitPermanent     = 65
 	exitUnavailable   = 69

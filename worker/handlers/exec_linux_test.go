@@ -16,7 +16,8 @@ import (
 	"github.com/onceish/onceish/worker/internal/command"
 )
 
-// Every exit status has its verdict: 0 is done, 65 never again, 69 and 75 no fault of the event, all others again.
+// Every exit status has its verdict: 0 is done, 65 never again, 69 and 75 no fault of the event,
+// all others again.
 func TestExitStatusesAreVerdicts(t *testing.T) {
 	t.Parallel()
 	for code := range 256 {

@@ -16,8 +16,9 @@ import (
 const (
 	// httpBodyWait is how long the body of an answer may take. Its status has said all that counts.
 	httpBodyWait = 200 * time.Millisecond
-	// httpIdle is how long a connection is kept for the next request: less than servers keep theirs (2 s and up), for a request
-	// that meets the server's closing is lost, and a run sends only one.
+	// httpIdle is how long a connection is kept for the next request: less than servers keep
+	// theirs (2 s and up), for a request that meets the server's closing is lost, and a run
+	// sends only one.
 	httpIdle = time.Second
 	// httpConnect is how long a connection may take to be made, and then to be secured.
 	httpConnect = 10 * time.Second
@@ -37,9 +38,10 @@ type HTTP struct {
 	client   *http.Transport
 }
 
-// NewHTTP returns a handler that posts each event of the group to the URL, as the package says. User and password in the URL are sent
-// as basic authentication. The caller calls Close. Messages, also those of errors, have nothing of the URL but scheme and host, and
-// no value of HTTPOptions.Headers.
+// NewHTTP returns a handler that posts each event of the group to the URL, as the package
+// says. User and password in the URL are sent as basic authentication. The caller calls
+// Close. Messages, also those of errors, have nothing of the URL but scheme and host, and no
+// value of HTTPOptions.Headers.
 func NewHTTP(group, endpoint string, o *HTTPOptions) (*HTTP, error) {
 	if group == "" {
 		return nil, errors.New("the group is empty: name who consumes, such as \"billing\"")

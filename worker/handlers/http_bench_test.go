@@ -19,11 +19,13 @@ import (
 	"github.com/onceish/onceish/internal/natstest"
 )
 
-// perRound is how many events a round handles; -benchtime says how many rounds. Service and server share the process with what is measured.
+// perRound is how many events a round handles; -benchtime says how many rounds. Service and server
+// share the process with what is measured.
 const perRound = 30_000
 
-// BenchmarkHTTP: events of 256 bytes from JetStream to a service that does nothing, with a memory store, against net/http alone posting
-// as many such bodies with the same concurrency. handler is the handler alone.
+// BenchmarkHTTP: events of 256 bytes from JetStream to a service that does nothing, with a memory
+// store, against net/http alone posting as many such bodies with the same concurrency. handler is
+// the handler alone.
 func BenchmarkHTTP(b *testing.B) {
 	endpoint := serve(b, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
 	service := benchmarkBus(b)

@@ -22,8 +22,8 @@ const (
 	maxRetryAfter = time.Hour
 )
 
-// answerBody reads an answer's body, so that the connection can be used again, for as long as that is worth it, and returns what of
-// it may be shown. cancel ends the request.
+// answerBody reads an answer's body, so that the connection can be used again, for as long as that
+// is worth it, and returns what of it may be shown. cancel ends the request.
 func answerBody(res *http.Response, cancel context.CancelFunc) (shown []byte) {
 	defer res.Body.Close() //nolint:errcheck // of no interest: the status has said it
 	if res.Body == http.NoBody || res.StatusCode == http.StatusSwitchingProtocols {
@@ -94,7 +94,8 @@ func (h *HTTP) redirect(res *http.Response) string {
 		h.secrets.clean(to.Scheme+"://"+to.Host+to.EscapedPath(), maxShown)
 }
 
-// retryAfter is what a service asks for, seconds or a date, up to maxRetryAfter. What cannot be read, or is over, is not asked for.
+// retryAfter is what a service asks for, seconds or a date, up to maxRetryAfter. What cannot be
+// read, or is over, is not asked for.
 func retryAfter(header http.Header, now time.Time) (time.Duration, bool) {
 	value := strings.TrimSpace(header.Get("Retry-After"))
 	if value != "" && strings.Trim(value, "0123456789") == "" {
@@ -115,8 +116,8 @@ func retryAfter(header http.Header, now time.Time) (time.Duration, bool) {
 	return d, d > 0
 }
 
-// leastWait is 1 s, doubling with each attempt up to 5 min: a service that is down for long, and says "in a second" each time, must not
-// use up an event's attempts in seconds.
+// leastWait is 1 s, doubling with each attempt up to 5 min: a service that is down for long, and
+// says "in a second" each time, must not use up an event's attempts in seconds.
 func leastWait(attempt int) time.Duration {
 	return min(time.Second<<min(max(attempt-1, 0), 10), 5*time.Minute)
 }

@@ -15,7 +15,8 @@ import (
 	"github.com/onceish/onceish/consumer"
 )
 
-// prompt is far less than the time-out of the requests below, and far more than a machine that others use takes.
+// prompt is far less than the time-out of the requests below, and far more than a machine that
+// others use takes.
 const prompt = 30 * time.Second
 
 // drip writes text again and again, slowly, until the client is gone.
@@ -177,8 +178,9 @@ func TestHTTPConnectionRefused(t *testing.T) {
 	}
 }
 
-// TestHTTPSendsOnceInARun: net/http repeats a request by itself that has an Idempotency-Key and met a connection's end. Nobody would
-// count that repeat, and the service might still be at the first one.
+// TestHTTPSendsOnceInARun: net/http repeats a request by itself that has an Idempotency-Key
+// and met a connection's end. Nobody would count that repeat, and the service might still be
+// at the first one.
 func TestHTTPSendsOnceInARun(t *testing.T) {
 	t.Parallel()
 	var requests atomic.Int64

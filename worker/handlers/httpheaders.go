@@ -22,8 +22,8 @@ const (
 	HeaderAttempt = header.Attempt
 )
 
-// idempotencyKey is written so because net/http sends a request again by itself that has an Idempotency-Key, in this spelling, and got
-// no answer. That would be a repeat that nobody counts.
+// idempotencyKey is written so because net/http sends a request again by itself that has an
+// Idempotency-Key, in this spelling, and got no answer. That would be a repeat that nobody counts.
 const idempotencyKey = "idempotency-key"
 
 // headers are those of an event's request. What cannot be said in them is an error.
@@ -114,8 +114,8 @@ func (h *HTTP) pass(out http.Header, name string, values []string) {
 	}
 }
 
-// universal are headers of events that every service gets: trace context, how the data is encoded, CloudEvents extensions, and what
-// Onceish says of dead letters.
+// universal are headers of events that every service gets: trace context, how the data is encoded,
+// CloudEvents extensions, and what Onceish says of dead letters.
 func universal(canonical string) bool {
 	switch canonical {
 	case "Traceparent", "Tracestate", "Baggage", "Content-Encoding", "Content-Language":

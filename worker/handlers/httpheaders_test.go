@@ -10,8 +10,9 @@ import (
 	"github.com/onceish/onceish/worker/internal/header"
 )
 
-// What publishers say stays data: a service gets the headers that are known or allowed, and none that frames the request, authorizes
-// it, or that a service could take for such a one because it cannot tell an underscore from a dash.
+// What publishers say stays data: a service gets the headers that are known or allowed, and none
+// that frames the request, authorizes it, or that a service could take for such a one because it
+// cannot tell an underscore from a dash.
 func TestHTTPPassesKnownAndAllowedHeadersOnly(t *testing.T) {
 	t.Parallel()
 	h, err := NewHTTP("g", "http://localhost", &HTTPOptions{PassHeaders: []string{"x-tenant", "B3"}})
@@ -57,7 +58,8 @@ func TestHTTPRefusesToPassWhatPublishersMayNotSay(t *testing.T) {
 	}
 }
 
-// FuzzHTTPHeaders: whatever an event says can be sent or is refused, and its identity can be read back.
+// FuzzHTTPHeaders: whatever an event says can be sent or is refused, and its identity can
+// be read back.
 func FuzzHTTPHeaders(f *testing.F) {
 	f.Add("a b%\"\r\nX: 1", "t", "k", "X-Custom", "v")
 	f.Add("\xff", "", "€", "a\r\nb", "\x00")

@@ -12,18 +12,25 @@ import (
 
 // HTTPOptions of NewHTTP. The zero value means the defaults.
 type HTTPOptions struct {
-	// Timeout of a whole exchange, connecting included, from 1 ms to 24 h. Zero: 30 s. A run has its own limit, consumer.Options.RunLimit.
+	// Timeout of a whole exchange, connecting included, from 1 ms to 24 h. Zero: 30 s. A run has
+	// its own limit, consumer.Options.RunLimit.
 	Timeout time.Duration
-	// Headers are sent with every request, in place of the same ones of events. Their values are taken as secrets.
+	// Headers are sent with every request, in place of the same ones of events. Their values are
+	// taken as secrets.
 	Headers http.Header
-	// PassHeaders are the names of headers that events bring to the service, beside trace context (traceparent, tracestate, baggage),
-	// Content-Encoding, Content-Language, CloudEvents extensions and Onceish's own. No event brings a header that frames or authorizes a request, or says who sends it.
+	// PassHeaders are the names of headers that events bring to the service, beside trace context
+	// (traceparent, tracestate, baggage), Content-Encoding, Content-Language, CloudEvents
+	// extensions and Onceish's own. No event brings a header that frames or authorizes a request,
+	// or says who sends it.
 	PassHeaders []string
-	// Concurrency is how many connections are kept between requests: as many as handlers run at once. Zero: 16.
+	// Concurrency is how many connections are kept between requests: as many as handlers run at
+	// once. Zero: 16.
 	Concurrency int
-	// Statuses are what statuses mean where the service does not keep to the usual; see the package.
+	// Statuses are what statuses mean where the service does not keep to the usual;
+	// see the package.
 	Statuses map[int]Meaning
-	// TLS configures https: authorities, client certificates. It is not changed. Nil: the authorities of the system.
+	// TLS configures https: authorities, client certificates. It is not changed. Nil: the
+	// authorities of the system.
 	TLS *tls.Config
 }
 
@@ -64,7 +71,8 @@ func (o *HTTPOptions) complete() (HTTPOptions, error) {
 	return c, err
 }
 
-// configured are headers under their canonical names, with those that every request has. Its errors show no values.
+// configured are headers under their canonical names, with those that every request has. Its errors
+// show no values.
 func configured(headers http.Header) (http.Header, error) {
 	out := http.Header{"User-Agent": {"onceish"}}
 	for name, values := range headers {

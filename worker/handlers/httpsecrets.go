@@ -12,13 +12,16 @@ import (
 	"unicode"
 )
 
-// secrets are what must not be shown, whoever says it: services repeat in their answers what they were sent.
+// secrets are what must not be shown, whoever says it: services repeat in their answers what
+// they were sent.
 type secrets struct{ hidden *strings.Replacer }
 
-// shortestSecret is the length from which a secret is looked for in what others say. Shorter ones would be found in every word.
+// shortestSecret is the length from which a secret is looked for in what others say. Shorter ones
+// would be found in every word.
 const shortestSecret = 4
 
-// secretsOf are a URL's user, password, path (some services have their secrets there) and query, and the values of configured headers.
+// secretsOf are a URL's user, password, path (some services have their secrets there) and query,
+// and the values of configured headers.
 func secretsOf(u *url.URL, headers http.Header) *secrets {
 	found := []string{u.RawQuery, strings.TrimSuffix(u.Path, "/"), strings.TrimSuffix(u.EscapedPath(), "/")}
 	for name, values := range u.Query() {
@@ -59,7 +62,8 @@ func newSecrets(found []string) *secrets {
 	return &secrets{hidden: strings.NewReplacer(pairs...)}
 }
 
-// clean is text of somebody else as it may be shown, in at most n bytes: without secrets, on one line, nothing in it but what can be seen.
+// clean is text of somebody else as it may be shown, in at most n bytes: without secrets, on one
+// line, nothing in it but what can be seen.
 func (s *secrets) clean(text string, n int) string {
 	text = s.hidden.Replace(text)
 	text = strings.Map(func(r rune) rune {

@@ -49,7 +49,8 @@ func serve(t testing.TB, f http.HandlerFunc) string {
 	return s.URL
 }
 
-// raw gives each connection's first request to f, and closes the connection when f returns. closed is done when the client is gone.
+// raw gives each connection's first request to f, and closes the connection when f returns. closed
+// is done when the client is gone.
 func raw(t testing.TB, f func(c net.Conn, closed <-chan struct{})) (endpoint string, connections *atomic.Int64) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

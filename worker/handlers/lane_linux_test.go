@@ -39,8 +39,8 @@ func TestCommandThatDiesAtItsStartIsStartedAgain(t *testing.T) {
 	}
 }
 
-// An answer to what the command was not told yet is a guess.
-// A command that cannot be started has nothing in hand: draining gives its events back at once, and none has used an attempt.
+// An answer to what the command was not told yet is a guess. A command that cannot be started has
+// nothing in hand: draining gives its events back at once, and none has used an attempt.
 func TestDrainingDoesNotWaitForACommandThatCannotStart(t *testing.T) {
 	t.Parallel()
 	r := begin(t, "exit 1", nil)

@@ -12,7 +12,8 @@ import (
 	"github.com/onceish/onceish/consumer"
 )
 
-// eventLine is what a command of mode stream is told of an event, but for the delivery's number, which goes before it.
+// eventLine is what a command of mode stream is told of an event, but for the delivery's number,
+// which goes before it.
 type eventLine struct {
 	ID              string          `json:"id"`
 	Source          string          `json:"source"`
@@ -30,8 +31,9 @@ type eventLine struct {
 	DataBase64      []byte          `json:"data_base64,omitempty"`
 }
 
-// encodeEvent returns the line of an event without its first brace: withDelivery completes it. Data that is JSON, in UTF-8, is a part of it without
-// the white space; other data is base64. Of the attributes, bytes that are no UTF-8 become U+FFFD.
+// encodeEvent returns the line of an event without its first brace: withDelivery completes it. Data
+// that is JSON, in UTF-8, is a part of it without the white space; other data is base64. Of the
+// attributes, bytes that are no UTF-8 become U+FFFD.
 func encodeEvent(ctx context.Context, e *bus.Event, group string) ([]byte, error) {
 	a := consumer.AttemptFrom(ctx)
 	l := eventLine{

@@ -20,8 +20,8 @@ const maxLogged = 1 << 10
 type LogOptions struct {
 	// Level of the records. Zero: slog.LevelInfo.
 	Level slog.Level
-	// Data: the first 1 KiB of the data is logged too. It may hold secrets, and what is logged is often kept for longer and read by
-	// more people than events are.
+	// Data: the first 1 KiB of the data is logged too. It may hold secrets, and what is logged is
+	// often kept for longer and read by more people than events are.
 	Data bool
 }
 
@@ -31,7 +31,8 @@ type Log struct {
 	o       LogOptions
 }
 
-// NewLog returns a handler that writes one record for each event, as the package says. A nil log means slog.Default().
+// NewLog returns a handler that writes one record for each event, as the package says. A nil log
+// means slog.Default().
 func NewLog(log *slog.Logger, o *LogOptions) *Log {
 	if log == nil {
 		log = slog.Default()
@@ -43,8 +44,8 @@ func NewLog(log *slog.Logger, o *LogOptions) *Log {
 	return l
 }
 
-// Handle is a consumer.Handler. It fails if the record cannot be written, as far as the slog.Handler tells. Where the logger leaves
-// the level out, the event is done without a record.
+// Handle is a consumer.Handler. It fails if the record cannot be written, as far as the
+// slog.Handler tells. Where the logger leaves the level out, the event is done without a record.
 func (l *Log) Handle(ctx context.Context, e bus.Event) error {
 	if !l.handler.Enabled(ctx, l.o.Level) {
 		return nil

@@ -6,7 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// percent encodes text for a header, as the CloudEvents bindings ask: space, '"', '%', and what is not printable ASCII.
+// percent encodes text for a header, as the CloudEvents bindings ask: space, '"', '%', and what is
+// not printable ASCII.
 func percent(s string) string {
 	if !strings.ContainsFunc(s, encoded) {
 		return s

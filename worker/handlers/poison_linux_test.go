@@ -44,8 +44,8 @@ func (e *ending) Observe(o consumer.Observation) {
 	}
 }
 
-// An event that kills the command is dead-lettered with what the command said. The innocents that were in hand are done, and not one attempt
-// of theirs has failed.
+// An event that kills the command is dead-lettered with what the command said. The innocents that
+// were in hand are done, and not one attempt of theirs has failed.
 func TestPoisonEventTakesNoInnocentWithIt(t *testing.T) {
 	t.Parallel()
 	b, err := membus.New(nil)

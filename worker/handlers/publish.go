@@ -22,7 +22,8 @@ const (
 	HeaderOriginSource = "Onceish-Origin-Source"
 )
 
-// Publish is a handler that publishes each event to another topic. Its methods are safe for concurrent use.
+// Publish is a handler that publishes each event to another topic. Its methods are safe for
+// concurrent use.
 type Publish struct {
 	send  func(context.Context, bus.Event) error
 	topic string
@@ -35,7 +36,8 @@ type Adder interface {
 	AddAlone(ctx context.Context, events ...bus.Event) (ids []string, err error)
 }
 
-// NewPublish returns a handler that publishes each event to the topic, as the package says. The publisher stays the caller's.
+// NewPublish returns a handler that publishes each event to the topic, as the package says. The
+// publisher stays the caller's.
 func NewPublish(to bus.Publisher, topic string) (*Publish, error) {
 	if to == nil {
 		return nil, errors.New("the publisher is nil: give the bus to publish to")
@@ -46,8 +48,8 @@ func NewPublish(to bus.Publisher, topic string) (*Publish, error) {
 	})
 }
 
-// NewPublishOutbox returns a handler that adds each event, for the topic, to an outbox, from which a drainer publishes it. The outbox stays the
-// caller's.
+// NewPublishOutbox returns a handler that adds each event, for the topic, to an outbox, from which
+// a drainer publishes it. The outbox stays the caller's.
 func NewPublishOutbox(to Adder, topic string) (*Publish, error) {
 	if to == nil {
 		return nil, errors.New("the outbox is nil: give the one to add to")
@@ -60,14 +62,14 @@ func NewPublishOutbox(to Adder, topic string) (*Publish, error) {
 	})
 }
 
-// TransactionAdder adds events to an outbox, in the transaction of ctx: outbox/mongo has one. An event that is there already, or was, is no error; another
-// one under its id is outbox.ErrExists.
+// TransactionAdder adds events to an outbox, in the transaction of ctx: outbox/mongo has one. An
+// event that is there already, or was, is no error; another one under its id is outbox.ErrExists.
 type TransactionAdder interface {
 	Add(ctx context.Context, events ...bus.Event) (ids []string, err error)
 }
 
-// NewPublishTransacted is NewPublishOutbox for subscriptions of mode consumer.Transactional: the row and the mark of the event are committed together, or
-// neither is.
+// NewPublishTransacted is NewPublishOutbox for subscriptions of mode consumer.Transactional: the
+// row and the mark of the event are committed together, or neither is.
 func NewPublishTransacted(to TransactionAdder, topic string) (*Publish, error) {
 	if to == nil {
 		return nil, errors.New("the outbox is nil: give the one to add to")
@@ -87,8 +89,9 @@ func newPublisher(topic string, send func(context.Context, bus.Event) error) (*P
 	return &Publish{send: send, topic: topic}, nil
 }
 
-// Handle is a consumer.Handler. It publishes once; the next attempt is the subscription's, and publishes the same event. Without a
-// consumer.Attempt in its context it publishes nothing: ErrNoAttempt.
+// Handle is a consumer.Handler. It publishes once; the next attempt is the subscription's,
+// and publishes the same event. Without a consumer.Attempt in its context it publishes
+// nothing: ErrNoAttempt.
 func (p *Publish) Handle(ctx context.Context, e bus.Event) error {
 	attempt, err := attemptOf(ctx)
 	if err != nil {
@@ -113,7 +116,8 @@ func (p *Publish) Handle(ctx context.Context, e bus.Event) error {
 	return consumer.Unavailable(err) // the bus, its stream or the outbox: every event would meet it
 }
 
-// successor is the same for every attempt: its id is the event's key in the group, which no other event and no other group has.
+// successor is the same for every attempt: its id is the event's key in the group, which no other
+// event and no other group has.
 func (p *Publish) successor(e *bus.Event, a *consumer.Attempt) bus.Event {
 	out := *e
 	out.ID, out.Topic, out.Source, out.Type = a.Key.String(), p.topic, "", or(e.Type, e.Topic)
@@ -129,8 +133,8 @@ func (p *Publish) successor(e *bus.Event, a *consumer.Attempt) bus.Event {
 	return out
 }
 
-// travels reports whether a header means on the new event what it meant on the old one. Those of Onceish do not: the group of a redriven
-// copy would hide the event from all others.
+// travels reports whether a header means on the new event what it meant on the old one. Those of
+// Onceish do not: the group of a redriven copy would hide the event from all others.
 func travels(name string) bool {
 	switch {
 	case !header.Valid(name), hasPrefixFold(name, "Onceish-"), hasPrefixFold(name, "Nats-"):
@@ -141,7 +145,8 @@ func travels(name string) bool {
 	return !strings.EqualFold(name, "Content-Type") // that of the message; Event.ContentType is kept
 }
 
-// attribute reports whether a CloudEvents attribute is a field of bus.Event, or says how to read one.
+// attribute reports whether a CloudEvents attribute is a field of bus.Event, or says
+// how to read one.
 func attribute(name string) bool {
 	for _, a := range [...]string{"id", "source", "type", "specversion", "time", "datacontenttype", "partitionkey"} {
 		if strings.EqualFold(name, a) {

@@ -126,7 +126,8 @@ func (o *transaction) Add(ctx context.Context, events ...bus.Event) ([]string, e
 	return []string{events[0].ID}, nil
 }
 
-// What is published by way of an outbox in mode transactional is added in the transaction that marks the event.
+// What is published by way of an outbox in mode transactional is added in the transaction that
+// marks the event.
 func TestPublishTransactedAddsInTheTransaction(t *testing.T) {
 	t.Parallel()
 	to := &transaction{}
@@ -167,7 +168,8 @@ func TestPublishRefuses(t *testing.T) {
 	}
 }
 
-// FuzzSuccessor: different events of different groups get different ids, and one event always the same.
+// FuzzSuccessor: different events of different groups get different ids, and one event
+// always the same.
 func FuzzSuccessor(f *testing.F) {
 	f.Add("a", "b", "c", "a::b", "", "c")
 	p := &Publish{topic: target}
@@ -181,7 +183,8 @@ func FuzzSuccessor(f *testing.F) {
 	})
 }
 
-// TestPublishOnceThoughConfirmationsAreLost: the first two publications are stored, and answered with an error.
+// TestPublishOnceThoughConfirmationsAreLost: the first two publications are stored, and answered
+// with an error.
 func TestPublishOnceThoughConfirmationsAreLost(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -240,7 +243,8 @@ func lostTwice() faulty.Plan {
 	}
 }
 
-// publishOnce has so many events of a topic, the last three its own, published to another, and returns what is there.
+// publishOnce has so many events of a topic, the last three its own, published to another, and
+// returns what is there.
 func publishOnce(t *testing.T, b bus.Bus, to bus.Publisher, events int) map[string]bus.Event {
 	t.Helper()
 	store, err := memdedupe.New(nil)

@@ -65,7 +65,8 @@ func (c *child) log(why error, inHand int) {
 	}
 }
 
-// cannotRun tells of a command that does not exist or cannot be executed: by its exit status, if it has never answered.
+// cannotRun tells of a command that does not exist or cannot be executed: by its exit status, if it
+// has never answered.
 func (c *child) cannotRun() error {
 	exit := c.process.Exit()
 	if c.stream.answered.Load() {

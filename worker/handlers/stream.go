@@ -12,18 +12,23 @@ import (
 
 // StreamOptions of NewStream.
 type StreamOptions struct {
-	// Guard is the program, with its arguments, that comes to call KeepGuard: this very program, as a rule. Required.
+	// Guard is the program, with its arguments, that comes to call KeepGuard: this very program, as
+	// a rule. Required.
 	Guard []string
-	// Env is the environment that the command inherits, as in os.Environ. The worker's own credentials are left out.
+	// Env is the environment that the command inherits, as in os.Environ. The worker's own
+	// credentials are left out.
 	Env []string
 	// Stderr gets what the command writes to its standard error, line by line. Nil: nobody does.
 	Stderr io.Writer
-	// Grace is how long the command may take to end by itself after its input has ended, and how long after it was told to end by
-	// SIGTERM, before it is killed. Zero: 2 s, but no more than half of Drain.
+	// Grace is how long the command may take to end by itself after its input has ended, and how
+	// long after it was told to end by SIGTERM, before it is killed. Zero: 2 s, but no more than
+	// half of Drain.
 	Grace time.Duration
-	// Drain is how long draining may take, if the command is run by a subscription. Zero: it does not matter.
+	// Drain is how long draining may take, if the command is run by a subscription. Zero: it
+	// does not matter.
 	Drain time.Duration
-	// Idle is how long the second command, in which suspects run alone, waits for the next one before it is ended. Zero: 10 s.
+	// Idle is how long the second command, in which suspects run alone, waits for the next one
+	// before it is ended. Zero: 10 s.
 	Idle time.Duration
 	// Reaper is as in ExecOptions.
 	Reaper *Reaper

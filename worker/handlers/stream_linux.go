@@ -15,7 +15,8 @@ import (
 	"github.com/onceish/onceish/worker/internal/command"
 )
 
-// Stream is a handler that hands events to one command that runs on. Its methods are safe for concurrent use.
+// Stream is a handler that hands events to one command that runs on. Its methods are safe for
+// concurrent use.
 type Stream struct {
 	line, group string
 	env         []string
@@ -44,8 +45,8 @@ type Stream struct {
 	keeping   sync.WaitGroup
 }
 
-// patience is how long a suspect waits in its slot for the others to have run. Then it comes again after a while, so that suspects that
-// take long leave the slots to others.
+// patience is how long a suspect waits in its slot for the others to have run. Then it comes again
+// after a while, so that suspects that take long leave the slots to others.
 const patience = 100 * time.Millisecond
 
 var (
@@ -53,8 +54,9 @@ var (
 	errDraining = errors.New("the command cannot be started, and the subscription drains")
 )
 
-// NewStream returns a handler that starts the line by /bin/sh, and hands it the events of the group as lines on its standard
-// input. See the package for what it answers. It also starts a process that ends the command should this one die; the caller calls Close.
+// NewStream returns a handler that starts the line by /bin/sh, and hands it the events of the group
+// as lines on its standard input. See the package for what it answers. It also starts a process
+// that ends the command should this one die; the caller calls Close.
 func NewStream(group, line string, o *StreamOptions) (*Stream, error) {
 	opts, err := o.complete(line)
 	if err != nil {
@@ -189,9 +191,9 @@ func (s *Stream) ended() error {
 	}
 }
 
-// Actor is for a run.Group: run returns with an error when the command cannot be run: it does not exist, or its guard has ended. stop is
-// called when the subscription begins to drain: from then on no event waits for a command that ended without an answer. Neither ends
-// what runs: that is Close.
+// Actor is for a run.Group: run returns with an error when the command cannot be run: it does not
+// exist, or its guard has ended. stop is called when the subscription begins to drain: from then on
+// no event waits for a command that ended without an answer. Neither ends what runs: that is Close.
 func (s *Stream) Actor() (run func() error, stop func(error)) {
 	stopped := make(chan struct{})
 	run = func() error {
@@ -210,8 +212,8 @@ func (s *Stream) Actor() (run func() error, stop func(error)) {
 	}
 }
 
-// Close ends the command: it has the grace to end once its input has ended, and another after SIGTERM. It is called after the subscription has ended.
-// A repeated call does nothing.
+// Close ends the command: it has the grace to end once its input has ended, and another after
+// SIGTERM. It is called after the subscription has ended. A repeated call does nothing.
 func (s *Stream) Close() error {
 	s.finish(errClosed)
 	s.closing.Do(func() {

@@ -5,10 +5,12 @@ import (
 	"sync"
 )
 
-// mostSuspects is how many are remembered: of more, the oldest are forgotten, and run beside others again.
+// mostSuspects is how many are remembered: of more, the oldest are forgotten, and run beside
+// others again.
 const mostSuspects = 10_000
 
-// suspects are the idempotency keys of events that a command may have died of. Its methods are safe for concurrent use.
+// suspects are the idempotency keys of events that a command may have died of. Its methods are safe
+// for concurrent use.
 type suspects struct {
 	mu    sync.Mutex
 	known map[string]*list.Element

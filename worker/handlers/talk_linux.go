@@ -40,7 +40,8 @@ func (c *child) write() {
 	}
 }
 
-// take appends the queued lines to the buffer. What was forsaken before it was written stays unwritten.
+// take appends the queued lines to the buffer. What was forsaken before it was written
+// stays unwritten.
 func (c *child) take(buffer []byte) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -58,7 +59,8 @@ func (c *child) take(buffer []byte) []byte {
 	return buffer
 }
 
-// listen reads answers until the command's output ends. One that breaks the protocol is told to end; what it still answers counts.
+// listen reads answers until the command's output ends. One that breaks the protocol is told to
+// end; what it still answers counts.
 func (c *child) listen() {
 	r := bufio.NewReaderSize(c.process, longestAnswer)
 	for {

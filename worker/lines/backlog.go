@@ -28,8 +28,8 @@ func (b *batch) fits(e *bus.Event) bool {
 	return len(b.events) == 0 || len(b.events) < backlogEvents && b.bytes+len(e.Data) <= backlogBytes
 }
 
-// backlog is what was read and is not published yet. The reader waits while it is full, the publisher takes whatever there is: no
-// timer, no latency when little comes.
+// backlog is what was read and is not published yet. The reader waits while it is full, the
+// publisher takes whatever there is: no timer, no latency when little comes.
 type backlog struct {
 	mu     sync.Mutex
 	change sync.Cond
@@ -60,7 +60,8 @@ func (b *backlog) put(e bus.Event, line int) bool {
 	return true
 }
 
-// take blocks until there is something, and returns all of it; nothing once the backlog is closed and empty.
+// take blocks until there is something, and returns all of it; nothing once the backlog is
+// closed and empty.
 func (b *backlog) take() batch {
 	b.mu.Lock()
 	defer b.mu.Unlock()

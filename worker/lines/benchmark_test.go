@@ -21,9 +21,10 @@ import (
 	"github.com/onceish/onceish/worker/lines"
 )
 
-// BenchmarkPublish compares lines with asynchronous publishes of the same bytes under message ids, on a server in the same process.
-// Each iteration publishes as many lines as the benchmark's name says, both ways, each time on a server that is new. The ratio is the
-// median of the iterations', for other work on the machine strikes both halves of one alike:
+// BenchmarkPublish compares lines with asynchronous publishes of the same bytes under message ids,
+// on a server in the same process. Each iteration publishes as many lines as the benchmark's name
+// says, both ways, each time on a server that is new. The ratio is the median of the iterations',
+// for other work on the machine strikes both halves of one alike:
 //
 //	go test ./worker/lines -run '^$' -bench Publish/1000000 -benchtime 5x
 func BenchmarkPublish(b *testing.B) {

@@ -9,7 +9,8 @@ import (
 	"github.com/onceish/onceish/worker/lines"
 )
 
-// A line that is published twice is stored once. One that cannot be stored is named, and the others go on.
+// A line that is published twice is stored once. One that cannot be stored is named, and the
+// others go on.
 func ExamplePublish() {
 	b, err := membus.New(nil)
 	if err != nil {

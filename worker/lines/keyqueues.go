@@ -2,15 +2,16 @@ package lines
 
 import "slices"
 
-// keyQueues are the lines of a batch that are not stored yet, by their keys. One line of each may be
-// in flight: a bus that fails, such as one whose leader changes, may store a later line and not this
-// one, which would then come behind it.
+// keyQueues are the lines of a batch that are not stored yet, by their keys. One line of each may
+// be in flight: a bus that fails, such as one whose leader changes, may store a later line and not
+// this one, which would then come behind it.
 type keyQueues struct {
 	batch   batch
 	waiting [][]int // places in the batch, in order; none is empty
 }
 
-// newKeyQueues takes lines without a key for those of one key, and with unordered each line for one.
+// newKeyQueues takes lines without a key for those of one key, and with unordered each
+// line for one.
 func newKeyQueues(b batch, unordered bool) *keyQueues {
 	q := &keyQueues{batch: b}
 	if unordered {

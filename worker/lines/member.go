@@ -5,8 +5,9 @@ import (
 	"fmt"
 )
 
-// Member returns a member of a JSON object, reached through members that are objects: a string, or a number as it is written. What it
-// returns for a path of one member is the id that Options.IDField takes from a line.
+// Member returns a member of a JSON object, reached through members that are objects: a string, or
+// a number as it is written. What it returns for a path of one member is the id that
+// Options.IDField takes from a line.
 func Member(data []byte, path ...string) (string, error) {
 	for depth := 0; ; depth++ {
 		fields, err := readObject(bytes.TrimSpace(data))

@@ -9,7 +9,8 @@ import (
 
 var errNoObject = errors.New("it does not begin with '{'")
 
-// object is a JSON object in one line. Only its outermost level is looked at, and nothing is decoded: lines come by the million.
+// object is a JSON object in one line. Only its outermost level is looked at, and nothing is
+// decoded: lines come by the million.
 type object []byte
 
 // readObject tells why a line is no JSON object.
@@ -25,7 +26,8 @@ func readObject(line []byte) (object, error) {
 	return nil, json.Unmarshal(line, &all) // it knows why
 }
 
-// member returns the value of a member as it is written; nil if there is none. Of several the last counts.
+// member returns the value of a member as it is written; nil if there is none. Of several
+// the last counts.
 func (o object) member(name string) (value []byte) {
 	for at := 1; ; {
 		at = o.space(at)
@@ -46,7 +48,8 @@ func (o object) member(name string) (value []byte) {
 	}
 }
 
-// space returns where what follows the white space is. The object is valid: there is an end before that of the slice.
+// space returns where what follows the white space is. The object is valid: there is an end before
+// that of the slice.
 func (o object) space(at int) int {
 	for o[at] == ' ' || o[at] == '\t' || o[at] == '\n' || o[at] == '\r' {
 		at++

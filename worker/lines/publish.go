@@ -12,8 +12,8 @@ import (
 
 // Options of Publish. The zero value means the defaults.
 type Options struct {
-	// IDField is the JSON field that is a line's identity. Empty: "id" where a line is a JSON object that has it; other lines
-	// get a fresh id each.
+	// IDField is the JSON field that is a line's identity. Empty: "id" where a line is a JSON
+	// object that has it; other lines get a fresh id each.
 	IDField string
 	// KeyField is the JSON field by which events are ordered: one line of each key is in flight.
 	// Empty: none; then all lines have one order, and one of them is in flight.
@@ -52,7 +52,8 @@ type Published struct {
 // message has the same id each time. ErrNotStored: some lines are not stored; the message says
 // which. When ctx ends it reads no more, and gives what it has read a few seconds.
 //
-// A read that does not return keeps a goroutine after ctx has ended, unless the reader has SetReadDeadline.
+// A read that does not return keeps a goroutine after ctx has ended, unless the reader
+// has SetReadDeadline.
 func Publish(ctx context.Context, b bus.Publisher, topic string, r io.Reader, o *Options) (Published, error) {
 	if err := bus.ValidTopic(topic); err != nil {
 		return Published{}, fmt.Errorf("publish lines: %w", err)

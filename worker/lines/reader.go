@@ -18,8 +18,9 @@ func newReader(r io.Reader, limit int) *reader {
 	return &reader{r: bufio.NewReaderSize(r, 64<<10), limit: limit}
 }
 
-// next returns a line without its end, which is the caller's, and its length in bytes. Of a line beyond the limit only the length is
-// returned. After the last line it returns io.EOF; another error is the reader's own, and the line before it is not whole.
+// next returns a line without its end, which is the caller's, and its length in bytes. Of a line
+// beyond the limit only the length is returned. After the last line it returns io.EOF; another
+// error is the reader's own, and the line before it is not whole.
 func (l *reader) next() (line []byte, length int, err error) {
 	if !l.begun {
 		l.begun = true

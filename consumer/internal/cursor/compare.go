@@ -84,8 +84,8 @@ func (c *Cursor) look(ctx context.Context, info *bus.TopicInfo, points []dedupe.
 	return out, nil
 }
 
-// left is what a watermark is in the stream: itself, or, where other events have taken its place, the
-// newest point of its trail that is still there.
+// left is what a watermark is in the stream: itself, or, where other events have taken its place,
+// the newest point of its trail that is still there.
 func (f *comparison) left(w dedupe.Watermark) dedupe.Watermark {
 	if f.replaced {
 		return cut(w, f.newest)
@@ -93,7 +93,8 @@ func (f *comparison) left(w dedupe.Watermark) dedupe.Watermark {
 	return w
 }
 
-// resume is where a consumer is made that was lost, in a stream in which the watermark still counts.
+// resume is where a consumer is made that was lost, in a stream in which the watermark
+// still counts.
 func (f *comparison) resume(w dedupe.Watermark, info *bus.TopicInfo) bus.Position {
 	switch {
 	case f.unknown:

@@ -19,8 +19,8 @@ type Config struct {
 	Topic, Group string
 	// From is where a group starts that is known nowhere.
 	From bus.Start
-	// FromStream is the incarnation of the stream for which From also decides where a known group goes
-	// on, when nothing proves what of it the group has handled.
+	// FromStream is the incarnation of the stream for which From also decides where a known group
+	// goes on, when nothing proves what of it the group has handled.
 	FromStream string
 	AckWait    time.Duration
 	Log        *slog.Logger
@@ -35,8 +35,8 @@ type Machine interface {
 	SetBusTime(now, there time.Time)
 	// Passed says what the bus counts as settled, as it was asked for at a time.
 	Passed(asked time.Time, stream string, floor uint64)
-	// Advance returns the events at or below the bus's floor that were settled here and lie above the
-	// watermark, by sequence.
+	// Advance returns the events at or below the bus's floor that were settled here and lie above
+	// the watermark, by sequence.
 	Advance(stream string, floor uint64) []bus.Position
 	// Advanced notes that the watermark was stored.
 	Advanced(w bus.Position)
@@ -75,8 +75,8 @@ type Opened struct {
 	Known bool
 }
 
-// Open finds or makes the group's consumer. Where it starts is kept before it is first made, so that one
-// that is lost later is never made from where a new group would start.
+// Open finds or makes the group's consumer. Where it starts is kept before it is first made, so
+// that one that is lost later is never made from where a new group would start.
 func (c *Cursor) Open(ctx context.Context) (Opened, error) {
 	p, err := c.resolve(ctx)
 	if err != nil {
@@ -107,8 +107,9 @@ func (c *Cursor) Open(ctx context.Context) (Opened, error) {
 	return Opened{Watermark: bus.Position(p.at.Position), Known: p.known}, nil
 }
 
-// pin keeps, in place of a time at which a group was told to start, the event after which its consumer
-// has started. Were the consumer lost, that time could be another place: stored times step back.
+// pin keeps, in place of a time at which a group was told to start, the event after which its
+// consumer has started. Were the consumer lost, that time could be another place: stored
+// times step back.
 func (c *Cursor) pin(ctx context.Context, p *place, info *bus.Info) error {
 	finder, ok := c.o.Bus.(bus.Finder)
 	if !ok || p.at.Sequence > 0 || p.at.Stored.IsZero() || info.Stream != p.at.Stream {
@@ -132,7 +133,8 @@ func (c *Cursor) pin(ctx context.Context, p *place, info *bus.Info) error {
 	return err
 }
 
-// Reopen makes the consumer again, and tells the Machine where it goes on. Step brings something to it.
+// Reopen makes the consumer again, and tells the Machine where it goes on. Step brings
+// something to it.
 func (c *Cursor) Reopen(ctx context.Context, step Step) error {
 	opened, err := c.Open(ctx)
 	if err != nil {
@@ -195,8 +197,8 @@ func (c *Cursor) Advance(ctx context.Context, step Step) error {
 	return c.Keep(ctx, asked, info, step)
 }
 
-// Keep stores the watermark that the Machine makes of a state of the cursor, as it was asked for at a
-// time.
+// Keep stores the watermark that the Machine makes of a state of the cursor, as it was asked
+// for at a time.
 func (c *Cursor) Keep(ctx context.Context, asked time.Time, info bus.Info, step Step) error {
 	var settled []bus.Position
 	step(func(m Machine, now time.Time) {

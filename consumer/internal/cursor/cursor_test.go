@@ -141,7 +141,8 @@ func (w *world) snapshot() *membus.Snapshot {
 	return s
 }
 
-// A stream that was restored under another time of creation goes on from its watermark: nothing is repeated or skipped.
+// A stream that was restored under another time of creation goes on from its watermark: nothing is
+// repeated or skipped.
 func TestRestoredStreamGoesOn(t *testing.T) {
 	w := newWorld(t)
 	w.publish(names("e", 8)...)
@@ -165,8 +166,8 @@ func TestRestoredStreamGoesOn(t *testing.T) {
 	}
 }
 
-// Of a stream that came back from an older copy nothing is skipped: not what was published since under sequences that were used
-// before, though the clock may have stepped back as well.
+// Of a stream that came back from an older copy nothing is skipped: not what was published since
+// under sequences that were used before, though the clock may have stepped back as well.
 func TestOlderCopySkipsNothing(t *testing.T) {
 	for _, as := range []bool{true, false} {
 		for _, published := range []int{0, 2, 20} {
@@ -206,7 +207,8 @@ func TestOlderCopySkipsNothing(t *testing.T) {
 	}
 }
 
-// A stream that was deleted and made again is read from its first event, whether a store keeps watermarks or not.
+// A stream that was deleted and made again is read from its first event, whether a store keeps
+// watermarks or not.
 func TestRecreatedStreamStartsAtItsFirstEvent(t *testing.T) {
 	for _, kept := range []bool{true, false} {
 		t.Run(fmt.Sprint("kept ", kept), func(t *testing.T) {
@@ -232,8 +234,8 @@ func TestRecreatedStreamStartsAtItsFirstEvent(t *testing.T) {
 	}
 }
 
-// A stream that has events as old as those that were handled, and none of these, is neither skipped nor repeated: somebody says where
-// to go on.
+// A stream that has events as old as those that were handled, and none of these, is neither skipped
+// nor repeated: somebody says where to go on.
 func TestForeignStreamIsRefused(t *testing.T) {
 	w := newWorld(t)
 	w.publish(names("e", 5)...)
@@ -296,7 +298,8 @@ func TestManyResolveAtOnce(t *testing.T) {
 	}
 }
 
-// Where the watermark's own event was deleted, what it covers stays done, and nothing after it is skipped, though the clock stepped back.
+// Where the watermark's own event was deleted, what it covers stays done, and nothing after it is
+// skipped, though the clock stepped back.
 func TestDeletedWatermark(t *testing.T) {
 	for _, deleted := range [][]uint64{{5}, {1, 2, 3, 4, 5}, {3, 4, 5}} {
 		t.Run(fmt.Sprint(deleted), func(t *testing.T) {
@@ -323,7 +326,8 @@ func TestDeletedWatermark(t *testing.T) {
 // blind is a bus that cannot look up events.
 type blind struct{ bus.Bus }
 
-// On a bus that cannot look up events a lost consumer resumes some minutes before the watermark, for clocks step back.
+// On a bus that cannot look up events a lost consumer resumes some minutes before the watermark,
+// for clocks step back.
 func TestResumesWithAMargin(t *testing.T) {
 	w := newWorld(t)
 	w.publish(names("e", 3)...)
@@ -339,7 +343,8 @@ func TestResumesWithAMargin(t *testing.T) {
 	w.wants("handled", w.handle(c, w.told[0], 10), "n1", "n2", "n3")
 }
 
-// A group that was told to start at a time does so once: were its consumer lost, that time could be another place.
+// A group that was told to start at a time does so once: were its consumer lost, that time could be
+// another place.
 func TestStartAtATimeIsKeptAsAnEvent(t *testing.T) {
 	w := newWorld(t)
 	w.publish(names("e", 3)...)
@@ -356,7 +361,8 @@ func TestStartAtATimeIsKeptAsAnEvent(t *testing.T) {
 	w.wants("handled", w.handle(c, w.told[0], 10), "n1", "n2")
 }
 
-// A group that has a watermark is not new, whether it has a consumer or not; neither is one that has a consumer.
+// A group that has a watermark is not new, whether it has a consumer or not; neither is one that
+// has a consumer.
 func TestKnown(t *testing.T) {
 	w := newWorld(t)
 	for _, step := range []struct {
@@ -394,8 +400,9 @@ func TestTellsWhatWasDroppedMeanwhile(t *testing.T) {
 	}
 }
 
-// An error of the store or the bus leaves the cursor as it was.
-// A store that is empty, while the bus knows what the group has settled, is not the one that was used before: it is said, once, and only then.
+// An error of the store or the bus leaves the cursor as it was. A store that is empty, while the
+// bus knows what the group has settled, is not the one that was used before: it is said, once,
+// and only then.
 func TestStoreThatForgotIsToldOf(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -418,8 +425,8 @@ func TestStoreThatForgotIsToldOf(t *testing.T) {
 	}
 }
 
-// Two clusters that share a store share marks. Whoever sees the watermark of another stream move says so, once; one that stands still is
-// that of a stream that was replaced.
+// Two clusters that share a store share marks. Whoever sees the watermark of another stream move
+// says so, once; one that stands still is that of a stream that was replaced.
 func TestTwoClustersOnOneStoreAreToldOf(t *testing.T) {
 	t.Parallel()
 	one, two := newWorld(t), newWorld(t)

@@ -11,12 +11,12 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// ErrStreamReplaced is returned when the topic's stream has none of the events that the group has handled,
-// and events that are older than those.
+// ErrStreamReplaced is returned when the topic's stream has none of the events that the group has
+// handled, and events that are older than those.
 var ErrStreamReplaced = errors.New("the stream is not the one that the group knows")
 
-// margin is how far below the watermark's stored time a cursor is made on a bus that cannot look up events:
-// clocks step back, and what was stored after the watermark may have an earlier time.
+// margin is how far below the watermark's stored time a cursor is made on a bus that cannot look up
+// events: clocks step back, and what was stored after the watermark may have an earlier time.
 const margin = 10 * time.Minute
 
 // resolveTries bounds how often others may change the watermark while it is being resolved.
@@ -32,8 +32,8 @@ type place struct {
 	forgotten bool
 }
 
-// resolve decides where the group goes on, and keeps it. Several processes may do so at once: one of them
-// decides, and the others find what it kept.
+// resolve decides where the group goes on, and keeps it. Several processes may do so at once: one
+// of them decides, and the others find what it kept.
 func (c *Cursor) resolve(ctx context.Context) (place, error) {
 	known, forgotten := false, false
 	for try := range resolveTries {
@@ -70,8 +70,8 @@ func (c *Cursor) resolve(ctx context.Context) (place, error) {
 	return place{}, fmt.Errorf("the group's watermark was changed by others %d times while it was read: try again", resolveTries)
 }
 
-// recheck reads again what is kept of a group that the bus knows and the store did not: another process may just have begun. It
-// reports whether the store has forgotten the group.
+// recheck reads again what is kept of a group that the bus knows and the store did not: another
+// process may just have begun. It reports whether the store has forgotten the group.
 func (c *Cursor) recheck(ctx context.Context, info *bus.TopicInfo, kept []dedupe.Watermark) (_ []dedupe.Watermark, forgotten bool, err error) {
 	if !info.Known || len(kept) > 0 || c.o.Watermarks == nil {
 		return kept, false, nil
@@ -130,8 +130,8 @@ func highest(kept []dedupe.Watermark) dedupe.Watermark {
 	return out
 }
 
-// refuse tells why a stream cannot be read from its first event, though none of its events is known to be
-// handled: it has some that could be, for they are as old as those that were.
+// refuse tells why a stream cannot be read from its first event, though none of its events is known
+// to be handled: it has some that could be, for they are as old as those that were.
 func (c *Cursor) refuse(info *bus.TopicInfo, known dedupe.Watermark) error {
 	switch {
 	case known.Sequence == 0, info.First.Sequence == 0, info.WorkQueue,
@@ -145,8 +145,8 @@ func (c *Cursor) refuse(info *bus.TopicInfo, known dedupe.Watermark) error {
 		info.First.Sequence, info.First.Stored, info.Last.Sequence, info.Last.Stored, info.Start.Stream)
 }
 
-// goOn decides where a group goes on that has a watermark in this stream. It is not ok if somebody else has
-// changed that meanwhile.
+// goOn decides where a group goes on that has a watermark in this stream. It is not ok if somebody
+// else has changed that meanwhile.
 func (c *Cursor) goOn(ctx context.Context, info *bus.TopicInfo, w dedupe.Watermark) (p place, ok bool, err error) {
 	if w.Sequence == 0 {
 		return place{at: w, resume: bus.Position{Stream: w.Stream, Stored: w.Stored}}, true, nil

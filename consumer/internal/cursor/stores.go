@@ -7,7 +7,8 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// warnOfForgetting tells that the bus knows the group and the store does not: it is another store than before, or an emptied one.
+// warnOfForgetting tells that the bus knows the group and the store does not: it is another store
+// than before, or an emptied one.
 func (c *Cursor) warnOfForgetting(p *place, info *bus.Info) {
 	if !p.forgotten || info.Floor == 0 {
 		return
@@ -18,18 +19,20 @@ func (c *Cursor) warnOfForgetting(p *place, info *bus.Info) {
 		"topic", c.o.Topic, "group", c.o.Group, "settled_up_to", info.Floor)
 }
 
-// rivalsEvery is how many watermarks are stored before those of other streams are looked at: a minute's worth.
+// rivalsEvery is how many watermarks are stored before those of other streams are looked at: a
+// minute's worth.
 const rivalsEvery = 6
 
-// rivals are watermarks of the group in other streams. They stand still, unless somebody else uses the store for another bus.
+// rivals are watermarks of the group in other streams. They stand still, unless somebody else uses
+// the store for another bus.
 type rivals struct {
 	stored int
 	seen   map[string]uint64
 	warned bool
 }
 
-// lookForRivals warns, once, when another stream's watermark has moved: two clusters of the bus share the store. An event of one is then
-// taken for the other's that has the same topic and id.
+// lookForRivals warns, once, when another stream's watermark has moved: two clusters of the bus
+// share the store. An event of one is then taken for the other's that has the same topic and id.
 func (c *Cursor) lookForRivals(ctx context.Context, own string) error {
 	c.mu.Lock()
 	due := !c.rivals.warned && c.rivals.stored%rivalsEvery == 0
@@ -53,7 +56,8 @@ func (c *Cursor) lookForRivals(ctx context.Context, own string) error {
 	return nil
 }
 
-// moved returns a stream, other than the own one, whose watermark has moved since it was last looked at.
+// moved returns a stream, other than the own one, whose watermark has moved since it was
+// last looked at.
 func (r *rivals) moved(kept []dedupe.Watermark, own string) (rival string) {
 	first := r.seen == nil
 	if first {

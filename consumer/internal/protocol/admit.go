@@ -56,7 +56,8 @@ func (m *Machine) add(now time.Time, a arrived) {
 	}
 }
 
-// join lets a copy wait for what becomes of the job. One whose handler never returns is not waited for.
+// join lets a copy wait for what becomes of the job. One whose handler never returns is
+// not waited for.
 func (m *Machine) join(now time.Time, j *Job, a arrived) {
 	earlier := a.Delivery.At.Sequence < j.place
 	switch {
@@ -74,7 +75,8 @@ func (m *Machine) join(now time.Time, j *Job, a arrived) {
 	}
 }
 
-// replace puts a delivery in the stead of an earlier one from the same place that waits too: one answer settles both.
+// replace puts a delivery in the stead of an earlier one from the same place that waits too: one
+// answer settles both.
 func (m *Machine) replace(now time.Time, j *Job, a arrived) bool {
 	i := 1 + slices.IndexFunc(j.copies[1:], func(c arrived) bool {
 		return c.Delivery.At == a.Delivery.At && j.same(&c) == j.same(&a)

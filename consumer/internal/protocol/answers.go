@@ -47,7 +47,8 @@ const (
 	GivenBack
 	// Lost: another owner has it.
 	Lost
-	// Unresolved: it is not known whether its transaction was committed. Its claim is left to its lease, and the mark tells who comes next.
+	// Unresolved: it is not known whether its transaction was committed. Its claim is left to its
+	// lease, and the mark tells who comes next.
 	Unresolved
 	// Working is no end: the deadline is being extended.
 	Working
@@ -67,15 +68,16 @@ type Answer struct {
 	ownClaim  bool      // the row may be claimed by this process, which does not know how that ended
 }
 
-// Answers takes what the bus is to be told now. None of it is repeated: what gets lost costs another delivery.
+// Answers takes what the bus is to be told now. None of it is repeated: what gets lost costs
+// another delivery.
 func (m *Machine) Answers() []Answer {
 	out := m.answers
 	m.answers = nil
 	return out
 }
 
-// answer ends a delivery, or extends it. What is stale is told nothing but an ack: it may be another's delivery by now. What is
-// orphaned is told nothing at all: it may be another event.
+// answer ends a delivery, or extends it. What is stale is told nothing but an ack: it may be
+// another's delivery by now. What is orphaned is told nothing at all: it may be another event.
 func (m *Machine) answer(now time.Time, j *Job, a *arrived, ans Answer) {
 	done := ans.Kind == Ack
 	if a.orphan || (ans.Kind == Nak && a.stale(now)) {
@@ -164,7 +166,8 @@ func (m *Machine) letGo(now time.Time, j *Job, ans Answer) {
 	m.readmit(now, j, others)
 }
 
-// readmit takes in again what waited for a job, and is not settled by its end; only then do later events of its order go ahead.
+// readmit takes in again what waited for a job, and is not settled by its end; only then do later
+// events of its order go ahead.
 func (m *Machine) readmit(now time.Time, j *Job, others []arrived) {
 	for _, a := range others {
 		m.admit(now, a)

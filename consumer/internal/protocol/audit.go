@@ -2,8 +2,8 @@ package protocol
 
 import "fmt"
 
-// Audit tells whether the counts that the Machine keeps are those of what it holds; it costs a walk over all of it. It is for whoever
-// suspects a leak, and for simulations.
+// Audit tells whether the counts that the Machine keeps are those of what it holds; it costs a walk
+// over all of it. It is for whoever suspects a leak, and for simulations.
 func (m *Machine) Audit() error {
 	var count, suspects [phases]int
 	jobs, parked, held, exposed, orders := 0, 0, 0, 0, make(map[string]bool)

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// backlog is work for one kind of call, taken in batches of what has accumulated. A batch whose call failed goes back in
-// front, and waits a little longer each time.
+// backlog is work for one kind of call, taken in batches of what has accumulated. A batch whose
+// call failed goes back in front, and waits a little longer each time.
 type backlog struct {
 	most      int           // of a call
 	next      int           // of the next call: half as many after two that failed, or one that was slow; zero: most
@@ -59,8 +59,8 @@ func (b *backlog) take(now time.Time, fits func(*Job) bool) []*Job {
 	return out
 }
 
-// answered notes how a call went that was sent then; what failed is to be repeated. A store that is slow is asked for less at once,
-// until calls succeed and leave time to run what they claim.
+// answered notes how a call went that was sent then; what failed is to be repeated. A store that is
+// slow is asked for less at once, until calls succeed and leave time to run what they claim.
 func (b *backlog) answered(now, sent time.Time, jobs []*Job, err error) {
 	b.err, b.calling = err, false
 	if err == nil {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A store that cannot do many things in the time of a call is asked for fewer, and for more again once
-// it answers.
+// A store that cannot do many things in the time of a call is asked for fewer, and for more again
+// once it answers.
 func TestCallsThatFailAreRepeatedInSmallerParts(t *testing.T) {
 	t.Parallel()
 	b := backlog{most: 100, slow: time.Second}
@@ -37,8 +37,8 @@ func TestCallsThatFailAreRepeatedInSmallerParts(t *testing.T) {
 	}
 }
 
-// A store that is slow with many things at once is asked for fewer, but for as many as there are slots: of one that is far away, smaller
-// calls take as long.
+// A store that is slow with many things at once is asked for fewer, but for as many as there are
+// slots: of one that is far away, smaller calls take as long.
 func TestSlowCallsAreFollowedBySmallerOnes(t *testing.T) {
 	t.Parallel()
 	b := backlog{most: 100, slow: time.Second, least: 16}

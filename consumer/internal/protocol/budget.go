@@ -2,8 +2,8 @@ package protocol
 
 import "time"
 
-// Fetch tells how many events to ask the bus for now; not ok: do not call it yet. It is 0 where only what was asked for before is to
-// be taken in.
+// Fetch tells how many events to ask the bus for now; not ok: do not call it yet. It is 0 where
+// only what was asked for before is to be taken in.
 func (m *Machine) Fetch(now time.Time) (events int, ok bool) {
 	events, ok = m.budget(now)
 	m.asked = events
@@ -22,7 +22,8 @@ func (m *Machine) opened(came int) {
 	m.open = max(0, max(m.open, m.asked)-came) // a request that is open covers a later, smaller one
 }
 
-// budget is what Fetch returns. With nothing to ask for, what was asked for before is still taken in as it comes: its deadline runs.
+// budget is what Fetch returns. With nothing to ask for, what was asked for before is still taken
+// in as it comes: its deadline runs.
 func (m *Machine) budget(now time.Time) (events int, ok bool) {
 	if m.halted() {
 		return 0, !m.readOut
@@ -33,8 +34,9 @@ func (m *Machine) budget(now time.Time) (events int, ok bool) {
 	return 0, m.open > 0
 }
 
-// room is how many events it makes sense to ask for. What waits for its key counts. Where slots are idle all the same, the bus may have
-// events of other keys, or the very event that the others wait for: then a part is asked for now and then, whatever waits.
+// room is how many events it makes sense to ask for. What waits for its key counts. Where slots are
+// idle all the same, the bus may have events of other keys, or the very event that the others wait
+// for: then a part is asked for now and then, whatever waits.
 func (m *Machine) room(now time.Time) int {
 	if m.quarantined() || len(m.solos) > 0 || m.count[burying] >= m.cfg.MaxAhead {
 		return 0
@@ -63,7 +65,8 @@ func (m *Machine) probeRoom(now time.Time) int {
 	return 1
 }
 
-// mayScan reports whether slots are idle while what waits for its key takes the room, and nothing was asked for beside it lately.
+// mayScan reports whether slots are idle while what waits for its key takes the room, and nothing
+// was asked for beside it lately.
 func (m *Machine) mayScan(now time.Time) bool {
 	ahead := m.count[queued] + m.count[claiming] + m.count[ready]
 	return (m.parked > 0 || (m.fit() <= 0 && ahead == 0)) && m.idle() > ahead && now.Sub(m.scanned) >= scanEvery

@@ -20,7 +20,8 @@ func (m *Machine) Claims(now time.Time) Batch[dedupe.Request] {
 	})
 }
 
-// claimable takes the jobs whose turn it is. A suspect that must be the only claim goes first, and alone.
+// claimable takes the jobs whose turn it is. A suspect that must be the only claim goes
+// first, and alone.
 func (m *Machine) claimable(now time.Time) []*Job {
 	switch {
 	case m.quarantined(), len(m.solos) > 0 && inHand(&m.count) > 0, m.pace.spaced() && !m.mayProbe(now):
@@ -57,7 +58,8 @@ func (m *Machine) Claimed(now time.Time, b Batch[dedupe.Request], cs []dedupe.Cl
 	}
 }
 
-// repeatClaim asks again for a claim that the store did not answer. One that it had no room for holds nothing meanwhile.
+// repeatClaim asks again for a claim that the store did not answer. One that it had no room for
+// holds nothing meanwhile.
 func (m *Machine) repeatClaim(now time.Time, j *Job, err error) {
 	if errors.Is(err, dedupe.ErrFull) {
 		m.enter(now, j, queued)
@@ -93,8 +95,8 @@ func (m *Machine) judge(now time.Time, j *Job, sent time.Time) {
 	}
 }
 
-// heldElsewhere nacks what another owner has, or what is not due yet after this process's own settlement: that is expected back, and
-// holds up what comes after it.
+// heldElsewhere nacks what another owner has, or what is not due yet after this process's own
+// settlement: that is expected back, and holds up what comes after it.
 func (m *Machine) heldElsewhere(now time.Time, j *Job, sent time.Time) {
 	until, own := j.heldUntil(), j.uncertain || j.ownClaim()
 	if own { // a request that got no answer may still win the claim, for nobody
@@ -134,7 +136,8 @@ func payloadKey(k dedupe.Key, hash []byte) dedupe.Key {
 	return k
 }
 
-// rekey gives an id that was reused for another payload a key of its own, under which the payload is buried.
+// rekey gives an id that was reused for another payload a key of its own, under which the
+// payload is buried.
 func (m *Machine) rekey(now time.Time, j *Job) {
 	others := m.split(j)
 	delete(m.jobs, j.key)

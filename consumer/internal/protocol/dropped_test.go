@@ -8,7 +8,8 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// TestDroppedWhileWaiting: what the stream deletes while it waits for its retry is dead-lettered with its data, or told of and counted.
+// TestDroppedWhileWaiting: what the stream deletes while it waits for its retry is dead-lettered
+// with its data, or told of and counted.
 func TestDroppedWhileWaiting(t *testing.T) {
 	t.Parallel()
 	t.Run("data is here", func(t *testing.T) {
@@ -65,7 +66,8 @@ func TestDroppedWhileWaiting(t *testing.T) {
 	})
 }
 
-// TestDroppedEventIsKeptWhileTheReceiverIsUnavailable: others are tried first then, but what the bus has dropped does not come again.
+// TestDroppedEventIsKeptWhileTheReceiverIsUnavailable: others are tried first then, but what the
+// bus has dropped does not come again.
 func TestDroppedEventIsKeptWhileTheReceiverIsUnavailable(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)

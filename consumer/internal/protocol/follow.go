@@ -4,8 +4,9 @@ import "time"
 
 // What the bus says while the subscription runs, and the Machine follows.
 
-// SetAckWait replaces the deadline of deliveries: somebody has changed it on the bus, where it also holds for what is out already.
-// Those are extended in time for the new one; what is past it may be somebody else's.
+// SetAckWait replaces the deadline of deliveries: somebody has changed it on the bus, where it also
+// holds for what is out already. Those are extended in time for the new one; what is past it may be
+// somebody else's.
 func (m *Machine) SetAckWait(d time.Duration) {
 	old := m.cfg.AckWait
 	if d <= 0 || d == old {
@@ -33,12 +34,14 @@ func (m *Machine) TickEvery() time.Duration {
 	return every
 }
 
-// SetBusTime notes what time it is for the bus, by whose clock events are stored, at a moment of this process's.
+// SetBusTime notes what time it is for the bus, by whose clock events are stored, at a moment of
+// this process's.
 func (m *Machine) SetBusTime(now, bus time.Time) {
 	if !bus.IsZero() {
 		m.ahead = bus.Sub(now)
 	}
 }
 
-// busTime is a moment of this process by the bus's clock. Until that is known, both are taken for the same.
+// busTime is a moment of this process by the bus's clock. Until that is known, both are taken
+// for the same.
 func (m *Machine) busTime(t time.Time) time.Time { return t.Add(m.ahead) }

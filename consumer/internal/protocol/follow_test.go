@@ -8,7 +8,8 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// An ack deadline that somebody has made shorter is kept for what is out already, counted from when it was last extended.
+// An ack deadline that somebody has made shorter is kept for what is out already, counted from when
+// it was last extended.
 func TestAShorterAckWaitIsFollowed(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *Config) { c.AckWait = 30 * time.Second })
@@ -35,7 +36,8 @@ func TestAShorterAckWaitIsFollowed(t *testing.T) {
 	}
 }
 
-// What is past the deadline that somebody has made shorter may be another's delivery, and is told nothing.
+// What is past the deadline that somebody has made shorter may be another's delivery, and is
+// told nothing.
 func TestWhatIsPastAShorterAckWaitIsStale(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *Config) { c.AckWait = 30 * time.Second })

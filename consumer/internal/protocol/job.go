@@ -18,8 +18,8 @@ type Arrival struct {
 	Order string
 	// Bury, if not empty, is why the event is dead-lettered without a run.
 	Bury string
-	// Foreign: the message is no event of this group: a copy for another one, or something that the bus's server stored for itself.
-	// It is acknowledged unrun.
+	// Foreign: the message is no event of this group: a copy for another one, or something that the
+	// bus's server stored for itself. It is acknowledged unrun.
 	Foreign bool
 }
 
@@ -68,7 +68,8 @@ const (
 	phases // how many there are
 )
 
-// Job is what a process has to do about one key: the claim, the run and its outcome, for all copies that it holds.
+// Job is what a process has to do about one key: the claim, the run and its outcome, for all copies
+// that it holds.
 type Job struct {
 	// Cancel is the driver's: how it ends the context of the run.
 	Cancel func(cause error)
@@ -125,7 +126,8 @@ func (j *Job) Event() *bus.Event { return &j.copies[0].Delivery.Event }
 // Key is what the store knows the event by.
 func (j *Job) Key() dedupe.Key { return j.key }
 
-// Attempt is the number of this run, 1 being the first. It stays that while the event is dead-lettered.
+// Attempt is the number of this run, 1 being the first. It stays that while the event
+// is dead-lettered.
 func (j *Job) Attempt() int {
 	if j.counted {
 		return j.claim.Attempts

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// lane is the events of one order key: one of them is in flight, the others wait for it by sequence.
+// lane is the events of one order key: one of them is in flight, the others wait for
+// it by sequence.
 type lane struct {
 	head     *Job
 	waiting  []*Job        // by place
@@ -24,8 +25,8 @@ func (m *Machine) lane(order string) *lane {
 	return l
 }
 
-// line puts a job into its lane. One that would start at once, or that others of its key wait for, always gets in: for it the latest
-// that waits is nacked.
+// line puts a job into its lane. One that would start at once, or that others of its key wait for,
+// always gets in: for it the latest that waits is nacked.
 func (m *Machine) line(now time.Time, j *Job) {
 	l := m.lane(j.order)
 	if l.moved.IsZero() {
@@ -48,14 +49,16 @@ func (m *Machine) evict(now time.Time, l *lane) {
 	}
 }
 
-// evictedNak is when an event that was evicted is redelivered. The longer the key has stood still, the longer that is: if all of
-// them came back every few seconds, the bus would deliver little else, and events of other keys behind them would never be reached.
-// So at least half of what is delivered is new, and the key waits at most as long again.
+// evictedNak is when an event that was evicted is redelivered. The longer the key has stood still,
+// the longer that is: if all of them came back every few seconds, the bus would deliver little
+// else, and events of other keys behind them would never be reached. So at least half of what is
+// delivered is new, and the key waits at most as long again.
 func (l *lane) evictedNak(now time.Time, arrivals int) time.Duration {
 	return max(heldNak(arrivals), min(now.Sub(l.moved), mostEvicted))
 }
 
-// mostEvicted bounds evictedNak: as a bus delivers hundreds of events in a second at least, a hundred thousand evicted ones leave room for others.
+// mostEvicted bounds evictedNak: as a bus delivers hundreds of events in a second at least, a
+// hundred thousand evicted ones leave room for others.
 const mostEvicted = 5 * time.Minute
 
 func (l *lane) insert(j *Job) {
@@ -63,7 +66,8 @@ func (l *lane) insert(j *Job) {
 	l.waiting = slices.Insert(l.waiting, i, j)
 }
 
-// byPlace puts jobs of one place in the order in which they came in reverse: which of them goes first does not matter.
+// byPlace puts jobs of one place in the order in which they came in reverse: which of them goes
+// first does not matter.
 func byPlace(w *Job, sequence uint64) int { return cmp.Compare(w.place, sequence) }
 
 // remove takes out a job that waits, and reports whether it did.
@@ -87,7 +91,8 @@ func cut[T any](s []*T, i int) []*T {
 	return slices.Delete(s, i, i+1)
 }
 
-// overtake moves a job that waits forward to the place of its last copy, which lies before it. If that has another payload, it goes first.
+// overtake moves a job that waits forward to the place of its last copy, which lies before it. If
+// that has another payload, it goes first.
 func (m *Machine) overtake(now time.Time, j *Job) {
 	l, last := m.lanes[j.order], len(j.copies)-1
 	if l == nil || j.order == "" || !l.remove(j) {

@@ -33,7 +33,8 @@ func LetterID(group string, at bus.Position) string {
 	}, "/")
 }
 
-// forgiveLetters forgets that a letter could not be stored, once its event must have come again: somebody else has buried it.
+// forgiveLetters forgets that a letter could not be stored, once its event must have come again:
+// somebody else has buried it.
 func (m *Machine) forgiveLetters(now time.Time) {
 	if m.letters.err != nil && now.Sub(m.letters.failed) > 3*(m.cfg.Lease+m.cfg.AckWait) {
 		m.letters.err = nil
@@ -60,8 +61,8 @@ func (m *Machine) Letters(now time.Time) []*Letter {
 	return out
 }
 
-// Posted takes the bus's answer about a letter. What could not be stored stays dying in the store: the event is naked, and its next
-// copy is buried under the same letter id.
+// Posted takes the bus's answer about a letter. What could not be stored stays dying in the store:
+// the event is naked, and its next copy is buried under the same letter id.
 func (m *Machine) Posted(now time.Time, l *Letter, err error) {
 	j := l.job
 	m.letters.answered(now, now, nil, err)

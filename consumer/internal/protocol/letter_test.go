@@ -39,7 +39,8 @@ func TestBurial(t *testing.T) {
 	r.empty()
 }
 
-// TestUnburied: a letter that cannot be stored leaves the event dying; the next claim buries it under the same id.
+// TestUnburied: a letter that cannot be stored leaves the event dying; the next claim buries it
+// under the same id.
 func TestUnburied(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
@@ -81,7 +82,8 @@ func TestLostBurial(t *testing.T) {
 	r.empty()
 }
 
-// TestRowless: a key that the store refuses has its letter, and no row; a malformed event is buried unrun.
+// TestRowless: a key that the store refuses has its letter, and no row; a malformed event is
+// buried unrun.
 func TestRowless(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
@@ -117,7 +119,8 @@ func FuzzLetterID(f *testing.F) {
 	})
 }
 
-// TestBurialsBoundFetching: while dead letters cannot be stored, no more events are fetched than look-ahead allows.
+// TestBurialsBoundFetching: while dead letters cannot be stored, no more events are fetched than
+// look-ahead allows.
 func TestBurialsBoundFetching(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *Config) { c.Concurrency, c.MaxAhead = 4, 2 })
@@ -131,7 +134,8 @@ func TestBurialsBoundFetching(t *testing.T) {
 	}
 }
 
-// TestBurialIsLeasedFromItsRequest: the lease of a burial counts from when the settlement was sent, not from when it was answered.
+// TestBurialIsLeasedFromItsRequest: the lease of a burial counts from when the settlement was sent,
+// not from when it was answered.
 func TestBurialIsLeasedFromItsRequest(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)

@@ -9,8 +9,8 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// Machine is the protocol of one subscription in one process. It is not safe for concurrent use: its driver holds a lock
-// around each call.
+// Machine is the protocol of one subscription in one process. It is not safe for concurrent use:
+// its driver holds a lock around each call.
 type Machine struct {
 	cfg    Config
 	nonces uint64
@@ -59,19 +59,24 @@ type Machine struct {
 
 // Stats count deliveries since the Machine was made, but for the first four.
 type Stats struct {
-	// InFlight is how many events are in hand now, Running how many handlers run, Allowed how many may: 0 is one at a time, with a gap between.
+	// InFlight is how many events are in hand now, Running how many handlers run, Allowed how many
+	// may: 0 is one at a time, with a gap between.
 	InFlight, Running, Allowed uint64
 	// Retrying is how many nacked events are expected back.
 	Retrying uint64
-	// Handled runs succeeded; Duplicates were recognised and acknowledged; Failed runs will be repeated; Dead were dead-lettered.
+	// Handled runs succeeded; Duplicates were recognised and acknowledged; Failed runs will be
+	// repeated; Dead were dead-lettered.
 	Handled, Duplicates, Failed, Dead uint64
-	// Deferred runs met trouble that may not be the event's own: they were throttled, or the receiver was unavailable.
+	// Deferred runs met trouble that may not be the event's own: they were throttled, or the
+	// receiver was unavailable.
 	Deferred uint64
 	// Skipped messages were no events of this group.
 	Skipped uint64
-	// Held copies were naked for a while; GivenBack never ran; Lost were superseded by another owner, or left to their lease.
+	// Held copies were naked for a while; GivenBack never ran; Lost were superseded by another
+	// owner, or left to their lease.
 	Held, GivenBack, Lost uint64
-	// Dropped were nacked, and deleted by the stream before they were delivered again; their data was not here any more.
+	// Dropped were nacked, and deleted by the stream before they were delivered again; their data
+	// was not here any more.
 	Dropped uint64
 }
 
@@ -113,8 +118,8 @@ func (m *Machine) Running() int { return m.count[running] }
 // Stuck is how many handlers did not return at the run limit.
 func (m *Machine) Stuck() int { return m.stuck }
 
-// Trouble tells what the store does ("does not answer: …", "refuses <key>: …") that keeps work from going on, and why the dead-letter
-// topic does not take what it is given; nil while they answer.
+// Trouble tells what the store does ("does not answer: …", "refuses <key>: …") that keeps work from
+// going on, and why the dead-letter topic does not take what it is given; nil while they answer.
 func (m *Machine) Trouble() (store, letter error) {
 	for _, b := range []*backlog{&m.settles, &m.claims, &m.extends} {
 		if err := b.trouble(); err != nil {
@@ -124,7 +129,8 @@ func (m *Machine) Trouble() (store, letter error) {
 	return nil, m.letters.err
 }
 
-// Pause stops new runs: from now on none begins until Resume. Running ones go on; what is claimed is given back.
+// Pause stops new runs: from now on none begins until Resume. Running ones go on; what is claimed
+// is given back.
 func (m *Machine) Pause(now time.Time) {
 	if m.paused {
 		return
@@ -214,10 +220,11 @@ func (m *Machine) nonce() string {
 	return m.cfg.Owner + strconv.FormatUint(m.nonces, 36)
 }
 
-// SetWatermark replaces the Watermark of the Config: the group's cursor was rebuilt, and delivers again what is not settled. What has a
-// claim is finished, but its deliveries were the old cursor's: they are told nothing any more. If the stream came back from an older copy,
-// another event may lie at their sequence by now, and an ack would settle that one. What only waits is let go, and expected back, so that it
-// is handled in the order in which the new cursor delivers it.
+// SetWatermark replaces the Watermark of the Config: the group's cursor was rebuilt, and delivers
+// again what is not settled. What has a claim is finished, but its deliveries were the old
+// cursor's: they are told nothing any more. If the stream came back from an older copy, another
+// event may lie at their sequence by now, and an ack would settle that one. What only waits is let
+// go, and expected back, so that it is handled in the order in which the new cursor delivers it.
 func (m *Machine) SetWatermark(now time.Time, w bus.Position) {
 	m.progress = progress{watermark: w}
 	for i := range m.answers {

@@ -223,7 +223,8 @@ func TestKnown(t *testing.T) {
 	r.mustRun("reborn")
 }
 
-// TestRepeatedClaim: a claim whose answer was lost is repeated under its nonce, later and later; another has another.
+// TestRepeatedClaim: a claim whose answer was lost is repeated under its nonce, later and later;
+// another has another.
 func TestRepeatedClaim(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
@@ -333,7 +334,8 @@ func TestStale(t *testing.T) {
 	r.want("fails nothing failed", "works ack handled")
 }
 
-// TestDeadlines: deadline and lease are renewed at a third of their length, and the lease counts from when it was asked for.
+// TestDeadlines: deadline and lease are renewed at a third of their length, and the lease counts
+// from when it was asked for.
 func TestDeadlines(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)

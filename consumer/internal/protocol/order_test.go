@@ -75,7 +75,8 @@ func TestCopies(t *testing.T) {
 	r.empty()
 }
 
-// TestOtherPayload: a copy with another payload waits, and is asked for on its own; reused, it is buried under a key of its own.
+// TestOtherPayload: a copy with another payload waits, and is asked for on its own; reused, it is
+// buried under a key of its own.
 func TestOtherPayload(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
@@ -128,7 +129,8 @@ func (r *rig) letter() *Letter {
 	return ls[0]
 }
 
-// TestOrphans: after the cursor was rebuilt, what came from the old one is told nothing; what comes again shares its outcome.
+// TestOrphans: after the cursor was rebuilt, what came from the old one is told nothing; what comes
+// again shares its outcome.
 func TestOrphans(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)

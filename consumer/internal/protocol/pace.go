@@ -16,8 +16,8 @@ const (
 	mostGap    = 10 * time.Second
 	// enoughFailures in a row, without a success between, say that the receiver is unavailable.
 	enoughFailures = 5
-	// recoverAfter is how long there must be nothing to do until the pace is what it was at the start:
-	// a slow pace that only successes undo would stay until the next events arrive.
+	// recoverAfter is how long there must be nothing to do until the pace is what it was at the
+	// start: a slow pace that only successes undo would stay until the next events arrive.
 	recoverAfter = mostGap
 )
 

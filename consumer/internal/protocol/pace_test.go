@@ -69,7 +69,8 @@ func TestThrottledEventsAreAllHandledAndNoneIsDead(t *testing.T) {
 	}
 }
 
-// A receiver that has throttled everything for a minute, and takes everything again, soon gets everything.
+// A receiver that has throttled everything for a minute, and takes everything again, soon
+// gets everything.
 func TestPaceReturnsInHalfAMinute(t *testing.T) {
 	t.Parallel()
 	s := openShop(t, func(c *Config) { c.Concurrency = 16 })

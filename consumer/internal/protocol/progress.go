@@ -8,8 +8,9 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// progress is what this process saw settled, and the watermark that lets it say: all at or below is nobody's business any more. The
-// floor itself is always the bus's own; no process can compute it, for it sees only its share of the deliveries.
+// progress is what this process saw settled, and the watermark that lets it say: all at or below is
+// nobody's business any more. The floor itself is always the bus's own; no process can compute it,
+// for it sees only its share of the deliveries.
 type progress struct {
 	watermark bus.Position
 	stream    string
@@ -21,8 +22,8 @@ type sighting struct {
 	stored int64
 }
 
-// maxSightings bounds what is remembered between two advances; beyond it every other one is forgotten, which only makes the
-// watermark a little lower.
+// maxSightings bounds what is remembered between two advances; beyond it every other one is
+// forgotten, which only makes the watermark a little lower.
 const maxSightings = 4096
 
 func (p *progress) settled(at bus.Position) {
@@ -38,9 +39,10 @@ func (p *progress) settled(at bus.Position) {
 	p.seen = append(p.seen, sighting{at.Sequence, at.Stored.UnixNano()})
 }
 
-// Advance takes the bus's own floor, and returns the events at or below it that this process saw settled and that lie above the
-// watermark, by sequence. The last of them is the watermark to store: an event that is known by its sequence and its stored time. None:
-// there is nothing new to store.
+// Advance takes the bus's own floor, and returns the events at or below it that this process
+// saw settled and that lie above the watermark, by sequence. The last of them is the watermark
+// to store: an event that is known by its sequence and its stored time. None: there is nothing
+// new to store.
 func (m *Machine) Advance(stream string, floor uint64) []bus.Position {
 	p := &m.progress
 	if stream != p.stream {

@@ -87,7 +87,8 @@ func TestThinning(t *testing.T) {
 	}
 }
 
-// TestBudget: no more is fetched ahead than finished in the last 100 ms, and nothing for a slot that is taken.
+// TestBudget: no more is fetched ahead than finished in the last 100 ms, and nothing for a slot
+// that is taken.
 func TestBudget(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *Config) { c.Concurrency = 4 })
@@ -142,8 +143,8 @@ func TestCallsAreBounded(t *testing.T) {
 	}
 }
 
-// TestExposureIsBounded: no more than MaxUnmarked events have started and are not settled, however they ended, and by default that is the
-// concurrency. So much is what a crash repeats.
+// TestExposureIsBounded: no more than MaxUnmarked events have started and are not settled, however
+// they ended, and by default that is the concurrency. So much is what a crash repeats.
 func TestExposureIsBounded(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ concurrency, most, want int }{{1, 0, 1}, {3, 0, 3}, {2, 5, 5}} {
@@ -170,7 +171,8 @@ func TestExposureIsBounded(t *testing.T) {
 	}
 }
 
-// TestFetchingIsBoundedInBytes: large events are asked for in smaller numbers, and not at all while what is here takes all the room.
+// TestFetchingIsBoundedInBytes: large events are asked for in smaller numbers, and not at all while
+// what is here takes all the room.
 func TestFetchingIsBoundedInBytes(t *testing.T) {
 	t.Parallel()
 	large := func(a *Arrival) { a.Delivery.Event.Data = make([]byte, 1<<20) }
@@ -192,7 +194,8 @@ func TestFetchingIsBoundedInBytes(t *testing.T) {
 	}
 }
 
-// TestOpenPullsAreReadOut: a request that is open covers a later, smaller one: what it brings is taken in as it comes.
+// TestOpenPullsAreReadOut: a request that is open covers a later, smaller one: what it brings is
+// taken in as it comes.
 func TestOpenPullsAreReadOut(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *Config) { c.Concurrency = 16 })
@@ -251,7 +254,8 @@ func TestTickEvery(t *testing.T) {
 	}
 }
 
-// TestLostBeforeSettling: who hears of the loss while a settlement waits to be sent says nothing more, and the settlement is refused.
+// TestLostBeforeSettling: who hears of the loss while a settlement waits to be sent says nothing
+// more, and the settlement is refused.
 func TestLostBeforeSettling(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)

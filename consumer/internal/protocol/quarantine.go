@@ -6,10 +6,12 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// A claim that nobody settled is a crash: its event may be the one that killed its process, or it was merely beside it. With one
-// crash it runs only beside other suspects; with two it is the process's only claim. So a poison event takes no innocent with it.
+// A claim that nobody settled is a crash: its event may be the one that killed its process, or it
+// was merely beside it. With one crash it runs only beside other suspects; with two it is the
+// process's only claim. So a poison event takes no innocent with it.
 
-// quarantined: there are suspects in hand. Nothing else is fetched, claimed or begun until they are settled.
+// quarantined: there are suspects in hand. Nothing else is fetched, claimed or begun until
+// they are settled.
 func (m *Machine) quarantined() bool { return inHand(&m.suspects) > 0 }
 
 // isolated: no claim is left, or may be left, that the suspects in hand must not take with them.
@@ -20,7 +22,8 @@ func (m *Machine) isolated() bool {
 	return inHand(&m.count) == inHand(&m.suspects)
 }
 
-// Isolating is how many events still run beside suspects that must be alone, and since when nothing else is started for them; 0: none.
+// Isolating is how many events still run beside suspects that must be alone, and since when nothing
+// else is started for them; 0: none.
 func (m *Machine) Isolating() (runs int, since time.Time) {
 	if m.isolating.IsZero() {
 		return 0, since
@@ -49,7 +52,8 @@ func inHand(count *[phases]int) int {
 	return n
 }
 
-// postpone gives a claim back until the suspects in hand are settled. The delivery stays here, unless that takes too long.
+// postpone gives a claim back until the suspects in hand are settled. The delivery stays here,
+// unless that takes too long.
 func (m *Machine) postpone(now time.Time, j *Job) {
 	j.requeue = now.Sub(j.came) < m.cfg.maxWait()
 	if j.requeue {
@@ -74,8 +78,9 @@ func (m *Machine) again(now time.Time, j *Job) {
 	m.solos = append(m.solos, j)
 }
 
-// quarantine reports whether a claim may be kept now. An innocent one may not while there are suspects in hand. A suspect may if it is
-// the first, or one of a group that have crashed once; the first has all else sent back that is claimed and not begun.
+// quarantine reports whether a claim may be kept now. An innocent one may not while there are
+// suspects in hand. A suspect may if it is the first, or one of a group that have crashed once; the
+// first has all else sent back that is claimed and not begun.
 func (m *Machine) quarantine(now time.Time, j *Job) bool {
 	crashes, first := j.claim.Crashes, !m.quarantined()
 	if crashes == 0 {

@@ -159,8 +159,8 @@ func TestFifthCrash(t *testing.T) {
 	}
 }
 
-// TestSlowHandlerBesideASuspect: while a suspect waits for a handler that began before, nothing is fetched, and that is told, with how many
-// handlers it waits for.
+// TestSlowHandlerBesideASuspect: while a suspect waits for a handler that began before, nothing is
+// fetched, and that is told, with how many handlers it waits for.
 func TestSlowHandlerBesideASuspect(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *Config) { c.Concurrency = 8 })
@@ -187,7 +187,8 @@ func TestSlowHandlerBesideASuspect(t *testing.T) {
 	r.mustRun("one")
 }
 
-// TestSolosAreFetchedFor nothing else: while an event that must be the only claim waits for its turn, no other is asked for.
+// TestSolosAreFetchedFor nothing else: while an event that must be the only claim waits for its
+// turn, no other is asked for.
 func TestSolosAreFetchedFor(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *Config) { c.Concurrency = 8 })

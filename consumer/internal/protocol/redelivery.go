@@ -9,9 +9,10 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// redelivery is an event that this process nacked, and that the bus is to deliver again. It is expected until the event was
-// settled, is seen with another owner, or is gone from the bus: no clock ends it, for a clock also runs while nothing can be
-// delivered. Until then nothing later of its order key starts here.
+// redelivery is an event that this process nacked, and that the bus is to deliver again. It is
+// expected until the event was settled, is seen with another owner, or is gone from the bus: no
+// clock ends it, for a clock also runs while nothing can be delivered. Until then nothing later of
+// its order key starts here.
 type redelivery struct {
 	arrival Arrival // its Delivery is nil where there was no room to keep the data
 	key     dedupe.Key
@@ -31,7 +32,8 @@ type redelivery struct {
 	over   bool
 }
 
-// place is where an event lies. The incarnation of its stream is no part of it: a stream that was restored has another.
+// place is where an event lies. The incarnation of its stream is no part of it: a stream that was
+// restored has another.
 type place struct {
 	sequence uint64
 	stored   int64
@@ -80,8 +82,8 @@ func (m *Machine) expect(now time.Time, a *arrived, ans *Answer) {
 	}
 }
 
-// redelivered takes what was expected at the place of a delivery off the list. What was known of the event, there or at another place, goes
-// on with the delivery.
+// redelivered takes what was expected at the place of a delivery off the list. What was known of
+// the event, there or at another place, goes on with the delivery.
 func (m *Machine) redelivered(a *arrived) {
 	if r := m.expected.byKey[a.Key]; r != nil {
 		a.heldUntil, a.ownClaim = r.held, r.claimed
@@ -108,8 +110,9 @@ func (m *Machine) forget(r *redelivery) {
 	}
 }
 
-// expectFromNewCursor has everything expected from a new cursor. What its watermark covers is not delivered again. Most of it was settled;
-// the bus also passes what it has dropped. The store tells which.
+// expectFromNewCursor has everything expected from a new cursor. What its watermark covers is
+// not delivered again. Most of it was settled; the bus also passes what it has dropped. The
+// store tells which.
 func (m *Machine) expectFromNewCursor(now time.Time, w bus.Position) {
 	m.rebuilt = now
 	for _, r := range m.expected.byPlace {
@@ -126,9 +129,10 @@ func (m *Machine) forgetAndPass(now time.Time, r *redelivery) {
 	m.passOn(now, r.order)
 }
 
-// Passed takes the bus's own floor: all at or below is settled by its count, and is not delivered again. What was nacked here and was settled
-// by nobody is lost there: a stream was restored, or somebody moved the cursor. A floor that was asked for before the cursor was rebuilt says
-// nothing of the new one.
+// Passed takes the bus's own floor: all at or below is settled by its count, and is not delivered
+// again. What was nacked here and was settled by nobody is lost there: a stream was restored, or
+// somebody moved the cursor. A floor that was asked for before the cursor was rebuilt says nothing
+// of the new one.
 func (m *Machine) Passed(asked time.Time, stream string, floor uint64) {
 	if asked.Before(m.rebuilt) {
 		return
@@ -148,8 +152,9 @@ type Lookup struct {
 	Overdue bool
 }
 
-// Lookups are questions for one round: first whether the bus still has what is overdue, then what the store knows of all of them. In this order
-// an event that another process settles meanwhile, and that the bus then deletes, is seen as settled.
+// Lookups are questions for one round: first whether the bus still has what is overdue, then what
+// the store knows of all of them. In this order an event that another process settles meanwhile,
+// and that the bus then deletes, is seen as settled.
 type Lookups struct {
 	Items []Lookup
 	asked []asked
@@ -170,7 +175,8 @@ func (l *Lookups) Empty() bool { return len(l.Items) == 0 }
 type Gone struct {
 	Lookup
 
-	// Kept: its data is still in this process, and is dead-lettered unless the event turns out to be done.
+	// Kept: its data is still in this process, and is dead-lettered unless the event turns
+	// out to be done.
 	Kept bool
 }
 
@@ -225,8 +231,9 @@ func (m *Machine) overdue(now time.Time) []*redelivery {
 	return rs[:min(len(rs), m.cfg.MaxBatch)]
 }
 
-// LookedUp takes the answers: what the store knows, and whether the bus still has each event, of those that are overdue; a nil there says
-// that the bus cannot tell. It returns what is gone and was never settled.
+// LookedUp takes the answers: what the store knows, and whether the bus still has each event, of
+// those that are overdue; a nil there says that the bus cannot tell. It returns what is gone and
+// was never settled.
 func (m *Machine) LookedUp(now time.Time, b Lookups, known []dedupe.Record, there []bool, err error) []Gone {
 	m.looking = false
 	var gone []Gone
@@ -252,7 +259,8 @@ func (m *Machine) LookedUp(now time.Time, b Lookups, known []dedupe.Record, ther
 	return gone
 }
 
-// settledOrElsewhere reports whether what the store knew when it was asked ends the wait for a redelivery.
+// settledOrElsewhere reports whether what the store knew when it was asked ends the wait for
+// a redelivery.
 func (r *redelivery) settledOrElsewhere(known dedupe.Record, asked time.Time) bool {
 	switch known.State {
 	case dedupe.Done, dedupe.Dead:
@@ -264,7 +272,8 @@ func (r *redelivery) settledOrElsewhere(known dedupe.Record, asked time.Time) bo
 	}
 }
 
-// dropped gives up an event that the bus does not have any more: with its data if that is kept, else it is only counted.
+// dropped gives up an event that the bus does not have any more: with its data if that is kept,
+// else it is only counted.
 func (m *Machine) dropped(now time.Time, r *redelivery) {
 	if r.arrival.Delivery == nil {
 		m.stats.Dropped++
@@ -281,8 +290,8 @@ func (m *Machine) dropped(now time.Time, r *redelivery) {
 	m.passOn(now, r.order)
 }
 
-// Overdue tells of the order key for which events wait although the event before them is long due: since when, for which sequence, and
-// how many. Not ok: none waits for longer than that.
+// Overdue tells of the order key for which events wait although the event before them is long due:
+// since when, for which sequence, and how many. Not ok: none waits for longer than that.
 func (m *Machine) Overdue(now time.Time, longer time.Duration) (o Overdue, ok bool) {
 	for key, l := range m.lanes {
 		if len(l.waiting) == 0 || l.head != nil || len(l.expected) == 0 {

@@ -44,7 +44,8 @@ func (r *rig) lookUp(known map[string]dedupe.State, goneIDs ...string) (asked []
 	return asked, gone
 }
 
-// TestOrderAcrossRetry: nothing later of a key starts before what was nacked is redelivered and settled.
+// TestOrderAcrossRetry: nothing later of a key starts before what was nacked is
+// redelivered and settled.
 func TestOrderAcrossRetry(t *testing.T) {
 	t.Parallel()
 	r := failedHead(t, nil)
@@ -59,8 +60,9 @@ func TestOrderAcrossRetry(t *testing.T) {
 	r.empty()
 }
 
-// TestOrderOutlastsOutage: a bus that is away for longer than every deadline does not let later events of the key go ahead, for a clock
-// that runs while nothing can be delivered says nothing of the event.
+// TestOrderOutlastsOutage: a bus that is away for longer than every deadline does not let later
+// events of the key go ahead, for a clock that runs while nothing can be delivered says nothing
+// of the event.
 func TestOrderOutlastsOutage(t *testing.T) {
 	t.Parallel()
 	r := failedHead(t, nil)
@@ -83,7 +85,8 @@ func TestOrderOutlastsOutage(t *testing.T) {
 	}
 }
 
-// TestOrderEndsElsewhere: later events go ahead once the store says that the nacked one is settled, or another owner's.
+// TestOrderEndsElsewhere: later events go ahead once the store says that the nacked one is settled,
+// or another owner's.
 func TestOrderEndsElsewhere(t *testing.T) {
 	t.Parallel()
 	for state, goesOn := range map[dedupe.State]bool{
@@ -106,7 +109,8 @@ func TestOrderEndsElsewhere(t *testing.T) {
 	}
 }
 
-// TestOwnBackoffIsNotElsewhere: a copy that comes before its own backoff is over is answered held, and still holds up what is later.
+// TestOwnBackoffIsNotElsewhere: a copy that comes before its own backoff is over is answered held,
+// and still holds up what is later.
 func TestOwnBackoffIsNotElsewhere(t *testing.T) {
 	t.Parallel()
 	held := map[string]dedupe.Claim{"x1": {State: dedupe.Held, HeldFor: time.Minute}}
@@ -154,8 +158,8 @@ func TestWhatOthersWaitForIsAdmitted(t *testing.T) {
 	}
 }
 
-// TestKeyedBacklogDrains: a backlog of one key is handled in order whatever the bounds are, when heads fail, and when what is nacked
-// comes back late.
+// TestKeyedBacklogDrains: a backlog of one key is handled in order whatever the bounds are, when
+// heads fail, and when what is nacked comes back late.
 func TestKeyedBacklogDrains(t *testing.T) {
 	t.Parallel()
 	for _, most := range []int{1, 2, 3, 4, 16} {
@@ -196,7 +200,8 @@ func TestKeyedBacklogDrains(t *testing.T) {
 	}
 }
 
-// deliver hands over as much as is asked for of what is due, redeliveries and lower sequences first.
+// deliver hands over as much as is asked for of what is due, redeliveries and lower
+// sequences first.
 func (r *rig) deliver(onBus map[uint64]time.Time) {
 	n, _ := r.Fetch(r.now)
 	var as []Arrival
@@ -218,7 +223,8 @@ func (r *rig) takeBack(onBus map[uint64]time.Time) {
 	}
 }
 
-// TestHotKeyDoesNotStarveOthers: with one slot busy and others idle, events beyond those that wait for the hot key are asked for.
+// TestHotKeyDoesNotStarveOthers: with one slot busy and others idle, events beyond those that wait
+// for the hot key are asked for.
 func TestHotKeyDoesNotStarveOthers(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *Config) { c.MaxWaiting, c.MaxAhead = 8, 8 })
@@ -248,8 +254,9 @@ func TestHotKeyDoesNotStarveOthers(t *testing.T) {
 	}
 }
 
-// TestStuckKeyDoesNotStarveOthers: however many events wait for the first of their key, which fails for long, the bus comes to deliver
-// what lies behind them. It delivers what is due again before what is new, as JetStream does, and no more than it is asked for.
+// TestStuckKeyDoesNotStarveOthers: however many events wait for the first of their key, which fails
+// for long, the bus comes to deliver what lies behind them. It delivers what is due again before
+// what is new, as JetStream does, and no more than it is asked for.
 func TestStuckKeyDoesNotStarveOthers(t *testing.T) {
 	t.Parallel()
 	const hot, most = 2_000, 8
@@ -302,7 +309,8 @@ func (q *redeliveryQueue) take(now time.Time, n int) (as []Arrival) {
 	return as
 }
 
-// TestOrderAcrossConsumerLoss: what only waits is let go when the cursor is rebuilt, and goes again in the order in which the new one delivers.
+// TestOrderAcrossConsumerLoss: what only waits is let go when the cursor is rebuilt, and goes again
+// in the order in which the new one delivers.
 func TestOrderAcrossConsumerLoss(t *testing.T) {
 	t.Parallel()
 	r := failedHead(t, nil)
@@ -329,8 +337,9 @@ func TestOrderAcrossConsumerLoss(t *testing.T) {
 	}
 }
 
-// TestNewCursorPassesNothingUnsettled: the bus counts what it has dropped as settled, so a watermark may cover what nobody has handled.
-// That is dead-lettered when the cursor was lost as well.
+// TestNewCursorPassesNothingUnsettled: the bus counts what it has dropped as settled, so a
+// watermark may cover what nobody has handled. That is dead-lettered when the cursor was
+// lost as well.
 func TestNewCursorPassesNothingUnsettled(t *testing.T) {
 	t.Parallel()
 	r := failedHead(t, nil)
@@ -348,7 +357,8 @@ func TestNewCursorPassesNothingUnsettled(t *testing.T) {
 	}
 }
 
-// TestCopiesAreBounded: redeliveries of one place take the room of one, and copies from elsewhere are nacked beyond the bound.
+// TestCopiesAreBounded: redeliveries of one place take the room of one, and copies from elsewhere
+// are nacked beyond the bound.
 func TestCopiesAreBounded(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *Config) { c.MaxWaiting = 4 })
@@ -371,7 +381,8 @@ func TestCopiesAreBounded(t *testing.T) {
 	r.empty()
 }
 
-// TestAnswersFromBeforeARebuildAreOld: what was asked before the cursor was made again says nothing of what the new one delivers.
+// TestAnswersFromBeforeARebuildAreOld: what was asked before the cursor was made again says nothing
+// of what the new one delivers.
 func TestAnswersFromBeforeARebuildAreOld(t *testing.T) {
 	t.Parallel()
 	r := failedHead(t, nil)
@@ -388,8 +399,8 @@ func TestAnswersFromBeforeARebuildAreOld(t *testing.T) {
 	}
 }
 
-// TestOrderAcrossOwnLateClaim: a request for the claim that got no answer at first may be applied late, and win the claim for nobody.
-// An event that is held by it keeps its place.
+// TestOrderAcrossOwnLateClaim: a request for the claim that got no answer at first may be applied
+// late, and win the claim for nobody. An event that is held by it keeps its place.
 func TestOrderAcrossOwnLateClaim(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)

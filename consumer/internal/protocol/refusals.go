@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// refusals are the jobs of a backlog that the store did not take while it took others of the same call. Each is repeated after
-// a backoff of its own, and none holds up the rest.
+// refusals are the jobs of a backlog that the store did not take while it took others of the same
+// call. Each is repeated after a backoff of its own, and none holds up the rest.
 type refusals struct {
 	of      map[*Job]*refusal
 	waiting []*Job // for their backoff; the others of them are in the backlog, or asked

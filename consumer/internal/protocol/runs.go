@@ -27,8 +27,8 @@ func (m *Machine) cancel(j *Job, cause error) {
 	}
 }
 
-// Next takes a claimed job that has a slot now; nil if there is none. The driver waits for limit and gate, and calls Begin or
-// Abandon.
+// Next takes a claimed job that has a slot now; nil if there is none. The driver waits for limit
+// and gate, and calls Begin or Abandon.
 func (m *Machine) Next(now time.Time) *Job {
 	i := m.turn(now)
 	if i < 0 {
@@ -54,13 +54,14 @@ func (m *Machine) turn(now time.Time) int {
 	return slices.IndexFunc(m.ready, func(j *Job) bool { return m.fits(now, j) })
 }
 
-// fits reports whether enough of the lease is left to start a run. A renewal that is under way would wait for the lock of a
-// transaction, and others with it.
+// fits reports whether enough of the lease is left to start a run. A renewal that is under way
+// would wait for the lock of a transaction, and others with it.
 func (m *Machine) fits(now time.Time, j *Job) bool {
 	return j.expires.Sub(now) >= m.cfg.ahead() && (!j.extending || !m.cfg.transactional())
 }
 
-// Begin is asked last, right before the handler: only then may it run. Not ok: the Machine has taken the job back.
+// Begin is asked last, right before the handler: only then may it run. Not ok: the Machine has
+// taken the job back.
 func (m *Machine) Begin(now time.Time, j *Job) bool {
 	switch {
 	case j.lost:
@@ -86,7 +87,8 @@ func (m *Machine) Begin(now time.Time, j *Job) bool {
 	return false
 }
 
-// unexpose notes that a job which had started is settled, or is no business of this process any more.
+// unexpose notes that a job which had started is settled, or is no business of this
+// process any more.
 func (m *Machine) unexpose(j *Job) {
 	if j.exposed {
 		j.exposed = false
@@ -111,8 +113,8 @@ func (m *Machine) sendBack(now time.Time, j *Job) {
 	}
 }
 
-// giveBack ends a claim that counts nothing. It stays away as long as a held copy, so that a pull which is still out
-// does not get it again at once.
+// giveBack ends a claim that counts nothing. It stays away as long as a held copy, so that a pull
+// which is still out does not get it again at once.
 func (m *Machine) giveBack(now time.Time, j *Job) {
 	m.settle(now, j, ending{outcome: dedupe.NotBegun, after: heldNak(j.arrivals())})
 	j.verdict = Verdict{}

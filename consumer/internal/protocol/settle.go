@@ -7,8 +7,9 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// Settlements takes the claims that ended. They accumulate while a call is under way, and go together in the next one: a group
-// commit, without a timer, and without waiting when there is nothing to wait for.
+// Settlements takes the claims that ended. They accumulate while a call is under way, and go
+// together in the next one: a group commit, without a timer, and without waiting when there is
+// nothing to wait for.
 func (m *Machine) Settlements(now time.Time) Batch[dedupe.Settlement] {
 	return newBatch(now, m.settles.take(now, nil), func(j *Job) dedupe.Settlement {
 		j.asked = true
@@ -19,7 +20,8 @@ func (m *Machine) Settlements(now time.Time) Batch[dedupe.Settlement] {
 	})
 }
 
-// Settled takes the answer to a batch of settlements. What failed is repeated: a known success is never forgotten.
+// Settled takes the answer to a batch of settlements. What failed is repeated: a known success is
+// never forgotten.
 func (m *Machine) Settled(now time.Time, b Batch[dedupe.Settlement], errs []error, err error) {
 	m.settles.answered(now, b.sent, b.jobs, err)
 	if err != nil {

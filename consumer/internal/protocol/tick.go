@@ -51,8 +51,8 @@ func (m *Machine) watchRun(now time.Time, j *Job) {
 	}
 }
 
-// noticeFreeze notes when the process goes on after it stood still for so long that leases may be over: then the store is asked first whose
-// they are.
+// noticeFreeze notes when the process goes on after it stood still for so long that leases may be
+// over: then the store is asked first whose they are.
 func (m *Machine) noticeFreeze(now time.Time) {
 	if now.Sub(m.ticked) >= m.cfg.Lease/3 {
 		m.thawed = now

@@ -8,8 +8,9 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// TestFreezeAsksFirst: a process that was frozen for longer than a lease asks the store whose the event is, and goes on if it is still its
-// own. It gives up when the store says so, or says nothing for a third of a lease.
+// TestFreezeAsksFirst: a process that was frozen for longer than a lease asks the store whose the
+// event is, and goes on if it is still its own. It gives up when the store says so, or says nothing
+// for a third of a lease.
 func TestFreezeAsksFirst(t *testing.T) {
 	t.Parallel()
 	frozen := func(t *testing.T, ticked bool) (*rig, *Job) {
@@ -68,7 +69,8 @@ func TestFreezeAsksFirst(t *testing.T) {
 	})
 }
 
-// TestSettlingIsRenewed: a claim whose settlement does not get through is renewed meanwhile, so that nobody takes a finished event over.
+// TestSettlingIsRenewed: a claim whose settlement does not get through is renewed meanwhile, so
+// that nobody takes a finished event over.
 func TestSettlingIsRenewed(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)

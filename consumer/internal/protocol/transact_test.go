@@ -12,7 +12,8 @@ func transactional(c *Config) {
 	c.RunLimit, c.Commit, c.Lease = 30*time.Second, 10*time.Second, 30*time.Second
 }
 
-// TestTransactVerdicts: what the end of a run that is a transaction makes of its claim and its delivery.
+// TestTransactVerdicts: what the end of a run that is a transaction makes of its claim and
+// its delivery.
 func TestTransactVerdicts(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -61,8 +62,8 @@ func TestTransactCommitWins(t *testing.T) {
 	r.empty()
 }
 
-// TestTransactLease: a run has its claim renewed for a whole run and its commit as it begins, waits for a renewal that is under way, and is
-// not renewed by the Machine.
+// TestTransactLease: a run has its claim renewed for a whole run and its commit as it begins, waits
+// for a renewal that is under way, and is not renewed by the Machine.
 func TestTransactLease(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *Config) {
@@ -94,7 +95,8 @@ func TestTransactLease(t *testing.T) {
 	}
 }
 
-// TestTransactRunsBeyondTheLease: a run is not cancelled before its limit, which may be longer than the lease.
+// TestTransactRunsBeyondTheLease: a run is not cancelled before its limit, which may be longer
+// than the lease.
 func TestTransactRunsBeyondTheLease(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *Config) {
@@ -116,7 +118,8 @@ func TestTransactRunsBeyondTheLease(t *testing.T) {
 	r.empty()
 }
 
-// TestTransactTooLate: with less than a third of the lease ahead it waits, for its claim may be another's before it is renewed.
+// TestTransactTooLate: with less than a third of the lease ahead it waits, for its claim may be
+// another's before it is renewed.
 func TestTransactTooLate(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, transactional)
@@ -127,7 +130,8 @@ func TestTransactTooLate(t *testing.T) {
 	}
 }
 
-// TestTransactStuck: a handler that does not return locks its row; nothing is settled, and it is not waited for.
+// TestTransactStuck: a handler that does not return locks its row; nothing is settled, and it is
+// not waited for.
 func TestTransactStuck(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, transactional)

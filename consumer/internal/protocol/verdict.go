@@ -31,8 +31,8 @@ const (
 	Conflicted
 	// Throttled: the receiver is there and asks to slow down; this was no attempt.
 	Throttled
-	// Unavailable: it may be the receiver's trouble or the event's own. Which decides whether this was an
-	// attempt.
+	// Unavailable: it may be the receiver's trouble or the event's own. Which decides whether this
+	// was an attempt.
 	Unavailable
 )
 
@@ -143,9 +143,10 @@ func (m *Machine) patience(k VerdictKind) time.Duration {
 	return m.cfg.TTL / 2
 }
 
-// retryDelay is how long the event waits for its next run. Who conflicted comes back soon, and not together with whom it met: a lock is
-// free again in no time, or once its owner's lease is over. Who was throttled comes back spread over as much time again as
-// the receiver asked for, so that not all come at once when that is over.
+// retryDelay is how long the event waits for its next run. Who conflicted comes back soon, and not
+// together with whom it met: a lock is free again in no time, or once its owner's lease is over.
+// Who was throttled comes back spread over as much time again as the receiver asked for, so that
+// not all come at once when that is over.
 func (m *Machine) retryDelay(j *Job) time.Duration {
 	switch {
 	case j.verdict.Kind == Throttled:

@@ -117,7 +117,8 @@ func TestRunLimit(t *testing.T) {
 	r.settleOne(dedupe.Succeeded)
 }
 
-// TestStuck: a handler that does not return is counted, keeps its slot, and its key does not run a second time beside it.
+// TestStuck: a handler that does not return is counted, keeps its slot, and its key does not run a
+// second time beside it.
 func TestStuck(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)

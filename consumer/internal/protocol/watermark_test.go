@@ -8,8 +8,9 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// TestNothingIsWaitedForThatARestoredStreamLacks: what was nacked on the cursor before is expected from the next one, which delivers it again;
-// where the stream came back without it, later events of its key go on all the same, and it is dead-lettered from memory.
+// TestNothingIsWaitedForThatARestoredStreamLacks: what was nacked on the cursor before is expected
+// from the next one, which delivers it again; where the stream came back without it, later events
+// of its key go on all the same, and it is dead-lettered from memory.
 func TestNothingIsWaitedForThatARestoredStreamLacks(t *testing.T) {
 	t.Parallel()
 	r := failedHead(t, nil)

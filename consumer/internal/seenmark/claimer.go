@@ -1,8 +1,10 @@
-// Package seenmark lets a store that only marks serve where a dedupe.Claimer is asked for: a claim is a question, only what is
-// final is written, and nothing is ever lost to another owner. Two concurrent copies of an event may both run.
+// Package seenmark lets a store that only marks serve where a dedupe.Claimer is asked for: a claim
+// is a question, only what is final is written, and nothing is ever lost to another owner. Two
+// concurrent copies of an event may both run.
 //
-// No run is begun that cannot be marked, as far as that can be known: not while the store says that it would refuse the mark
-// (dedupe.Record.Err), and not while a mark of this process is refused because the store is at its bound, or was not answered.
+// No run is begun that cannot be marked, as far as that can be known: not while the store says that
+// it would refuse the mark (dedupe.Record.Err), and not while a mark of this process is refused
+// because the store is at its bound, or was not answered.
 package seenmark
 
 import (

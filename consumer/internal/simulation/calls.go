@@ -7,8 +7,8 @@ import (
 
 var errLost = errors.New("no answer")
 
-// fate is what becomes of a call: when it is applied, if it is, and when its caller is answered, and how. What failed may have
-// been applied, or be applied long after.
+// fate is what becomes of a call: when it is applied, if it is, and when its caller is answered,
+// and how. What failed may have been applied, or be applied long after.
 type fate struct {
 	apply, answer time.Duration
 	applied       bool
@@ -46,7 +46,8 @@ func (w *world) fate(trouble float64) fate {
 	return f
 }
 
-// call asks the store for something: apply is when the store does it, answer when the caller learns of it.
+// call asks the store for something: apply is when the store does it, answer when the caller
+// learns of it.
 func (l *life) call(f fate, apply func(), answer func(error)) {
 	w := l.world
 	if f.trouble {

@@ -1,14 +1,17 @@
-// Package simulation plays the life of a consumer group in virtual time: several processes, each a protocol.Machine with a clock of
-// its own, over the memory bus and the memory store, with a fault between any two steps. One goroutine and one
-// seed decide everything, so a seed that fails is played again exactly.
+// Package simulation plays the life of a consumer group in virtual time: several processes, each a
+// protocol.Machine with a clock of its own, over the memory bus and the memory store, with a fault
+// between any two steps. One goroutine and one seed decide everything, so a seed that fails is
+// played again exactly.
 //
-// What a driver of a Machine does in one go is many steps here: a call is sent, applied, and answered, each at a time of its own,
-// or never, or applied after the caller gave up on it. Processes crash, freeze and go on, drain and restart, pause; the store
-// is slow or away, loses rows, refuses items, and has no room; the bus forgets what is under way, loses its cursor, or comes back from an older copy.
-// Handlers fail, snooze, get stuck, or kill their process. The receiver that they call is away or throttles for a time, and never takes some events.
+// What a driver of a Machine does in one go is many steps here: a call is sent, applied, and
+// answered, each at a time of its own, or never, or applied after the caller gave up on it.
+// Processes crash, freeze and go on, drain and restart, pause; the store is slow or away, loses
+// rows, refuses items, and has no room; the bus forgets what is under way, loses its cursor, or
+// comes back from an older copy. Handlers fail, snooze, get stuck, or kill their process. The
+// receiver that they call is away or throttles for a time, and never takes some events.
 //
-// The journal (what was published, run, effected, buried) and the ledger (what the store answered) lie outside of what is
-// simulated. They are where the promises are checked:
+// The journal (what was published, run, effected, buried) and the ledger (what the store answered)
+// lie outside of what is simulated. They are where the promises are checked:
 //
 //	I1   nothing confirmed is lost: it has an effect, or exactly one dead letter
 //	I2   in mode transactional an effect is made once, whatever happens, and marked
@@ -21,10 +24,13 @@
 //	I10  once the faults end, all is settled in bounded time, and nothing is left in memory
 //	I11  attempts and crashes are counted once each, and only they make a dead letter
 //
-// and of the protocol's own rules: third (of a lease is left at a start), locked (no claim is renewed in its own transaction), due (no
-// run before), order (of a key in a process), twice (no key runs beside itself in a process), alone (suspects, and what killed its process),
-// payload (one of two under an id is handled), known (a success is not forgotten), silent (a lost owner sends nothing), exposed (so many events have started and are not settled), absent (what an owner
-// knows is written where its row is only gone), blame (what never got through in an outage of everything is given up for its age alone), probe (one event
-// runs at a time while the receiver is taken to be unavailable), room (a store at its bound takes what it has let in; in mode seen/mark nothing is claimed while
-// a mark is refused).
+// and of the protocol's own rules: third (of a lease is left at a start), locked (no claim is
+// renewed in its own transaction), due (no run before), order (of a key in a process), twice (no
+// key runs beside itself in a process), alone (suspects, and what killed its process), payload (one
+// of two under an id is handled), known (a success is not forgotten), silent (a lost owner sends
+// nothing), exposed (so many events have started and are not settled), absent (what an owner knows
+// is written where its row is only gone), blame (what never got through in an outage of everything
+// is given up for its age alone), probe (one event runs at a time while the receiver is taken to be
+// unavailable), room (a store at its bound takes what it has let in; in mode seen/mark nothing is
+// claimed while a mark is refused).
 package simulation

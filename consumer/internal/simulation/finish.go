@@ -147,8 +147,9 @@ func (w *world) storedLetters() map[*thing]int {
 	return counts
 }
 
-// expire lets all marks run out and takes the consumer away: the watermark is all that knows what was done. The stream may be put back
-// from a copy at that, under another time of creation, and its clock be set.
+// expire lets all marks run out and takes the consumer away: the watermark is all that knows what
+// was done. The stream may be put back from a copy at that, under another time of creation, and its
+// clock be set.
 func (w *world) expire() {
 	w.note("expire", "", "", 0)
 	if w.chance(0.3) {
@@ -191,7 +192,8 @@ func (w *world) stream() string {
 	return info.Start.Stream
 }
 
-// below reports whether all that is stored of a thing lies below a watermark whose event is still there, or is covered by it.
+// below reports whether all that is stored of a thing lies below a watermark whose event is still
+// there, or is covered by it.
 func (w *world) below(t *thing, mark bus.Position, there bool) bool {
 	for _, seq := range t.sequences {
 		at, seen := w.journal.lies[seq]

@@ -111,8 +111,8 @@ func (g *ledger) claimed(l *life, q dedupe.Request, c dedupe.Claim) {
 	}
 }
 
-// forget is a claim of a key whose row has vanished: it starts anew, and whoever had it before is superseded, unless it is that very
-// request, applied once more.
+// forget is a claim of a key whose row has vanished: it starts anew, and whoever had it before is
+// superseded, unless it is that very request, applied once more.
 func (g *ledger) forget(r *row, q dedupe.Request, answer dedupe.Claim) {
 	c := r.last()
 	for _, t := range g.world.journal.things {

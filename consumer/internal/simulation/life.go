@@ -11,8 +11,8 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// life is a process from its start to its end, and drives a Machine as the consumer's runtime does. A worker that crashed or
-// drained lives again, under another name.
+// life is a process from its start to its end, and drives a Machine as the consumer's runtime does.
+// A worker that crashed or drained lives again, under another name.
 type life struct {
 	world  *world
 	worker int
@@ -206,7 +206,8 @@ func (l *life) resume() {
 	l.poke()
 }
 
-// drain ends a process as a rolling update does: what runs is cancelled after a while, and left behind a while after that.
+// drain ends a process as a rolling update does: what runs is cancelled after a while, and left
+// behind a while after that.
 func (l *life) drain() {
 	if l.over || l.draining || l.thaw > l.world.elapsed {
 		return
@@ -225,7 +226,8 @@ func (l *life) drain() {
 
 const drainGrace = 5 * time.Second
 
-// overdue is the end of a drain that did not come to one: a violation, unless a handler or the store does not answer.
+// overdue is the end of a drain that did not come to one: a violation, unless a handler or the
+// store does not answer.
 func (l *life) overdue() {
 	since := l.world.elapsed - l.world.sc.drain - drainGrace
 	if !l.troubled(since-timeout, l.world.elapsed) && !l.deaf() && l.world.sc.busTrouble == 0 && len(l.noRoom) == 0 {

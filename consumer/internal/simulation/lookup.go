@@ -7,8 +7,8 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// lookUp finds out what became of events that were nacked and are overdue: what the bus has now, and a little later what the
-// store knows.
+// lookUp finds out what became of events that were nacked and are overdue: what the bus has now,
+// and a little later what the store knows.
 func (l *life) lookUp() bool {
 	if l.world.mut.neverLooks {
 		return false

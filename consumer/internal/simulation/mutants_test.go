@@ -17,7 +17,8 @@ import (
 // enough seeds to catch any mutant.
 const enough = 2000
 
-// TestMutants: each mistake is caught, by the rule that is there for it, in a seed that is clean without it.
+// TestMutants: each mistake is caught, by the rule that is there for it, in a seed that is
+// clean without it.
 func TestMutants(t *testing.T) {
 	t.Parallel()
 	for _, m := range slices.Concat(mutants, placeMutants) {

@@ -7,8 +7,8 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// mutation is a mistake that somebody could make in what lies around a Machine, to show that the rules notice. The zero mutation
-// is none.
+// mutation is a mistake that somebody could make in what lies around a Machine, to show that the
+// rules notice. The zero mutation is none.
 type mutation struct {
 	store     func(dedupe.Claimer) dedupe.Claimer
 	publisher func(bus.Publisher) bus.Publisher

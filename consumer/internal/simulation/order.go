@@ -9,8 +9,9 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// order is what a process has promised of the events of each order key: to handle them by sequence. An event that it nacked keeps its
-// place until it is settled, or another process has had it, or the bus has it no more, however long that takes.
+// order is what a process has promised of the events of each order key: to handle them by sequence.
+// An event that it nacked keeps its place until it is settled, or another process has had it, or
+// the bus has it no more, however long that takes.
 type order struct {
 	keys map[string]*keyOrder
 	came map[*bus.Delivery]time.Duration
@@ -179,8 +180,8 @@ func (k *keyOrder) place(w *world, t *thing) (seq uint64, serial int) {
 	return seq, serial
 }
 
-// gone: the bus does not deliver the event any more: it was deleted, lies in what a restore has undone, or is settled by the bus's count, as by
-// an ack for what lay there before.
+// gone: the bus does not deliver the event any more: it was deleted, lies in what a restore has
+// undone, or is settled by the bus's count, as by an ack for what lay there before.
 func (w *world) gone(at bus.Position) bool {
 	there, err := bus.Exists(context.Background(), w.bus, []bus.Position{at})
 	w.must(err)

@@ -14,8 +14,8 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// place makes a life's cursor: the consumer's own, on a bus and a store that a mutation may stand in front of. What the store is
-// asked may go wrong as all else.
+// place makes a life's cursor: the consumer's own, on a bus and a store that a mutation may stand
+// in front of. What the store is asked may go wrong as all else.
 func (l *life) place(fromStream string) *cursor.Cursor {
 	w := l.world
 	o := cursor.Config{
@@ -37,8 +37,9 @@ func (l *life) place(fromStream string) *cursor.Cursor {
 	return cursor.New(o)
 }
 
-// open makes or finds the group's cursor at the start of a life. Where the consumer refuses, for nothing proves what of the stream the
-// group has handled, somebody has it start at the first event.
+// open makes or finds the group's cursor at the start of a life. Where the consumer
+// refuses, for nothing proves what of the stream the group has handled, somebody has it
+// start at the first event.
 func (l *life) open() bus.Position {
 	ctx := context.Background()
 	l.cursor = l.place("")
@@ -75,7 +76,8 @@ func (l *life) step(f func(cursor.Machine, time.Time)) {
 	f(l.m, l.now())
 }
 
-// rebuild makes the group's cursor again, from its watermark. What goes wrong is tried again with the next fetch.
+// rebuild makes the group's cursor again, from its watermark. What goes wrong is tried again with
+// the next fetch.
 func (l *life) rebuild() {
 	l.world.note("rebuild", l.id, "", 0)
 	l.collect()
@@ -101,7 +103,8 @@ func (l *life) advanceLater() {
 	l.world.after(l, l.world.between(500*time.Millisecond, 15*time.Second), l.advanceLater)
 }
 
-// advance takes the bus's floor, and a little later has the store keep what the Machine makes of it.
+// advance takes the bus's floor, and a little later has the store keep what the
+// Machine makes of it.
 func (l *life) advance() {
 	w, asked := l.world, l.now()
 	info, err := l.poll()
@@ -156,7 +159,8 @@ func (w *world) kept(stream string) dedupe.Watermark {
 	return dedupe.Watermark{}
 }
 
-// watermarks are the store's, as a process reaches them: a call fails, before or after it took effect.
+// watermarks are the store's, as a process reaches them: a call fails, before or after
+// it took effect.
 type watermarks struct {
 	dedupe.Watermarker
 

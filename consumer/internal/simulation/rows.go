@@ -11,7 +11,8 @@ import (
 	memdedupe "github.com/onceish/onceish/dedupe/memory"
 )
 
-// rows is the store as the processes see it: its rows vanish, it refuses items, and it has no room for new keys, when a fault says so.
+// rows is the store as the processes see it: its rows vanish, it refuses items, and it has no room
+// for new keys, when a fault says so.
 type rows struct {
 	world *world
 	store *memdedupe.Store
@@ -160,7 +161,8 @@ func (r *rows) changes(k dedupe.Key) error {
 	return r.refuses(k, true)
 }
 
-// vanishOne takes away the row of the first claim of a key: of later ones, a settlement of the owner before may be on its way still.
+// vanishOne takes away the row of the first claim of a key: of later ones, a settlement of the
+// owner before may be on its way still.
 func (w *world) vanishOne() {
 	var held []*claim
 	for _, t := range w.journal.things {
@@ -181,8 +183,8 @@ func (w *world) vanishOne() {
 	w.ledger.rows[c.key].vanished = true
 }
 
-// pickOne has the success of one event refused from now on. Nobody waits for it but what shares its key or its id, and suspects, which must
-// be alone.
+// pickOne has the success of one event refused from now on. Nobody waits for it but what shares its
+// key or its id, and suspects, which must be alone.
 func (w *world) pickOne() {
 	if slices.ContainsFunc(w.journal.things, func(t *thing) bool { return t.script == poison }) {
 		return

@@ -75,7 +75,8 @@ func (l *life) noteRoom(k dedupe.Key, err error) {
 	}
 }
 
-// checkRoom: in mode seen/mark nothing is claimed, and then run, while a mark is refused because the store is full.
+// checkRoom: in mode seen/mark nothing is claimed, and then run, while a mark is refused because
+// the store is full.
 func (l *life) checkRoom(r *run) {
 	for k, since := range l.noRoom {
 		if r.claim != nil && r.claim.won > since {
@@ -85,7 +86,8 @@ func (l *life) checkRoom(r *run) {
 	}
 }
 
-// checkExposed: so many events have started and are not settled, as far as the store knows: what a crash repeats.
+// checkExposed: so many events have started and are not settled, as far as the store knows: what a
+// crash repeats.
 func (l *life) checkExposed(t *thing) {
 	exposed, most := 1, max(l.world.sc.protocol.MaxUnmarked, l.world.sc.protocol.Concurrency)
 	for nonce := range l.holds {
@@ -98,8 +100,8 @@ func (l *life) checkExposed(t *thing) {
 	}
 }
 
-// checkProbe: while the receiver is taken to be unavailable, one event runs at a time, but for those that
-// began before.
+// checkProbe: while the receiver is taken to be unavailable, one event runs at a time, but for
+// those that began before.
 func (l *life) checkProbe(r *run) {
 	for _, other := range l.runs {
 		if r.probe && other.probe && !other.done && !l.overran(other) {
@@ -157,7 +159,8 @@ func (l *life) checkAlone(j *protocol.Job, t *thing) {
 	}
 }
 
-// checkThaw: who was frozen, and whose claim is still its own, asks the store for a third of a lease before it stops the run.
+// checkThaw: who was frozen, and whose claim is still its own, asks the store for a third of a
+// lease before it stops the run.
 func (l *life) checkThaw(r *run, cause error) {
 	w := l.world
 	if !errors.Is(cause, protocol.ErrLeaseLost) || l.thaw == 0 || w.sc.transact || r.claim == nil {
@@ -183,7 +186,8 @@ func (l *life) checkSilent(a protocol.Answer) {
 	}
 }
 
-// checkAck is about an ack as it reaches the bus: after a restore its sequence may be another event's.
+// checkAck is about an ack as it reaches the bus: after a restore its sequence may be
+// another event's.
 func (l *life) checkAck(d *bus.Delivery, t *thing, knew bool) {
 	w := l.world
 	there := w.journal.at[d.At.Sequence]

@@ -116,7 +116,8 @@ func (s *scenario) drawFaults(r *rand.Rand) {
 	}
 }
 
-// makeRestless makes it a world in which things happen to the stream, and to the group's place in it.
+// makeRestless makes it a world in which things happen to the stream, and to the
+// group's place in it.
 func (s *scenario) makeRestless() {
 	s.faults = [faultKinds]bool{cursorGone: true, restore: true, clockStep: true, drop: true, rolling: true}
 	s.faultRate = 0.02

@@ -23,7 +23,8 @@ const seeds = 2000
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// TestPromises: every seed keeps every promise. A seed that does not is played again by: go test -run Promises -args -seed N
+// TestPromises: every seed keeps every promise. A seed that does not is played again by: go test
+// -run Promises -args -seed N
 func TestPromises(t *testing.T) {
 	if *seedFlag != 0 {
 		report(t, *seedFlag, Run(*seedFlag, &Options{Trace: os.Stdout}))

@@ -164,7 +164,8 @@ func (w *world) applyExtensions(l *life, cs []dedupe.Claim, lease, ttl time.Dura
 	return errs
 }
 
-// told notes that a process heard of having lost a claim. What it does not have any more it was not told about.
+// told notes that a process heard of having lost a claim. What it does not have any more it was
+// not told about.
 func (l *life) told(nonce string) {
 	if c := l.world.ledger.owner[nonce]; c != nil && c.lost {
 		c.told = true

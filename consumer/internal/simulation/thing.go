@@ -11,7 +11,8 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// thing is one event that somebody wants handled: a topic, an id, and a payload. What became of it is noted here.
+// thing is one event that somebody wants handled: a topic, an id, and a payload. What became of it
+// is noted here.
 type thing struct {
 	name   string
 	event  bus.Event
@@ -44,7 +45,8 @@ func (t *thing) expected() bool { return len(t.confirmed) > 0 && !t.lost && !t.m
 // concluded: an ack may be sent for it.
 func (t *thing) concluded() bool { return t.marked || t.buried() }
 
-// onlyOutages reports whether it ran, and no run of it got through to the receiver, as nobody's did.
+// onlyOutages reports whether it ran, and no run of it got through to the receiver, as
+// nobody's did.
 func (t *thing) onlyOutages() bool {
 	return len(t.runs) > 0 && !slices.ContainsFunc(t.runs, func(r *run) bool { return !r.plan.outage })
 }

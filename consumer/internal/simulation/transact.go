@@ -10,8 +10,9 @@ import (
 
 var errUndone = errors.New("aborted")
 
-// transaction is a run in mode transactional, as a store makes it: a first statement that finds the claim, the handler, and a commit
-// that makes mark and effect at once, or neither. Where a server would make who takes over wait for a lock, the commit fails here.
+// transaction is a run in mode transactional, as a store makes it: a first statement that finds the
+// claim, the handler, and a commit that makes mark and effect at once, or neither. Where a server
+// would make who takes over wait for a lock, the commit fails here.
 type transaction struct {
 	life  *life
 	job   *protocol.Job
@@ -47,7 +48,8 @@ func (l *life) transact(j *protocol.Job, r *run) {
 	})
 }
 
-// returned is where the handler is done. What was cancelled meanwhile, or took longer than the lease, is aborted whatever it says.
+// returned is where the handler is done. What was cancelled meanwhile, or took longer than the
+// lease, is aborted whatever it says.
 func (x *transaction) returned(v protocol.Verdict) {
 	if x.committing {
 		return
@@ -100,7 +102,8 @@ func (x *transaction) apply() error {
 	return err
 }
 
-// resolve looks for the mark after a commit that was not answered, and sends the commit again while there is neither mark nor successor.
+// resolve looks for the mark after a commit that was not answered, and sends the commit again while
+// there is neither mark nor successor.
 func (x *transaction) resolve() {
 	l, w := x.life, x.life.world
 	committed, held := false, false

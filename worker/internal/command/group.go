@@ -20,7 +20,8 @@ func ownGroup() *syscall.SysProcAttr {
 // ownSession is for the guard: what the terminal sends to this process is not for it.
 func ownSession() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
-// endGroup asks the processes of a group to end. It does not matter here, as below, whether there are any.
+// endGroup asks the processes of a group to end. It does not matter here, as below, whether
+// there are any.
 func endGroup(group int) { _ = syscall.Kill(-group, syscall.SIGTERM) }
 
 func killGroup(group int) { _ = syscall.Kill(-group, syscall.SIGKILL) }

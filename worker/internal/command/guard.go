@@ -16,10 +16,12 @@ import (
 	"sync/atomic"
 )
 
-// ErrUnguarded is returned when the guard has ended: nothing would end a command if this process died.
+// ErrUnguarded is returned when the guard has ended: nothing would end a command if this
+// process died.
 var ErrUnguarded = errors.New("the guard of the commands has ended, which would end them should this process die")
 
-// Guard is the process that outlives this one, for as long as it takes to end its commands. Its methods are safe for concurrent use.
+// Guard is the process that outlives this one, for as long as it takes to end its commands. Its
+// methods are safe for concurrent use.
 type Guard struct {
 	cmd    *exec.Cmd
 	pipe   io.WriteCloser
@@ -35,8 +37,9 @@ type Guard struct {
 	thread  sync.WaitGroup
 }
 
-// StartGuard starts the guard: the program and its arguments must come to call KeepProcess with their standard input. It ends with Close.
-// With a reaper, nil if there is none, the orphans of its commands are waited for.
+// StartGuard starts the guard: the program and its arguments must come to call KeepProcess with
+// their standard input. It ends with Close. With a reaper, nil if there is none, the orphans of its
+// commands are waited for.
 func StartGuard(program string, args []string, stderr io.Writer, reaper *Reaper) (*Guard, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -104,8 +107,8 @@ func (g *Guard) Err() error {
 	}
 }
 
-// Close ends the guard, and with it what is left of the runs, and waits for it. Of a guard that had ended by itself it returns
-// what Err does.
+// Close ends the guard, and with it what is left of the runs, and waits for it. Of a guard that had
+// ended by itself it returns what Err does.
 func (g *Guard) Close() error {
 	g.closing.Do(func() { close(g.closed) })
 	g.thread.Wait()

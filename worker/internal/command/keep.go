@@ -12,7 +12,8 @@ import (
 	"syscall"
 )
 
-// KeepProcess is what the guard's process does. What ends a service or a terminal is not for it: it ends with its pipe.
+// KeepProcess is what the guard's process does. What ends a service or a terminal is not for it: it
+// ends with its pipe.
 func KeepProcess(r io.Reader, log io.Writer) error {
 	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	return keep(r, log)

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// longestCommand is what Linux takes as one argument, in bytes (MAX_ARG_STRLEN, without the final zero).
+// longestCommand is what Linux takes as one argument, in bytes (MAX_ARG_STRLEN, without
+// the final zero).
 const longestCommand = 128<<10 - 1
 
 // CheckLine returns why no shell can be given a line to run.

@@ -33,8 +33,8 @@ func (s *shared) write(p []byte) error {
 	return err
 }
 
-// lines passes on whole lines, so that those of two commands do not mix. What could not be passed on is the error of
-// flush: a command is not to fail at a write because our own output is closed.
+// lines passes on whole lines, so that those of two commands do not mix. What could not be passed
+// on is the error of flush: a command is not to fail at a write because our own output is closed.
 type lines struct {
 	to   *shared
 	kept []byte

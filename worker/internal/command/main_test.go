@@ -17,7 +17,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain makes this program its own guard, and a process that can be killed while it runs a command.
+// TestMain makes this program its own guard, and a process that can be killed while it
+// runs a command.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == "guard" {
 		if err := KeepProcess(os.Stdin, os.Stderr); err != nil {

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// marked finds the living processes of the runs. An os.Process is a handle here: it never becomes another process.
+// marked finds the living processes of the runs. An os.Process is a handle here: it never becomes
+// another process.
 func marked(marks map[string]bool) []*os.Process {
 	var found []*os.Process
 	dirs, _ := filepath.Glob("/proc/[1-9]*") // the pattern is right
@@ -50,8 +51,8 @@ func anyMarked(marks map[string]bool) bool {
 	return len(found) > 0
 }
 
-// killMarked kills the processes of the runs until none is found twice: they may fork while they are looked for, and have no environment
-// for a moment while they become another program.
+// killMarked kills the processes of the runs until none is found twice: they may fork while they
+// are looked for, and have no environment for a moment while they become another program.
 func killMarked(marks map[string]bool) {
 	none := 0
 	for range 200 {

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// output is the reading end of a pipe from a process. It ends with what is in the pipe when the process has ended: whoever else
-// holds it open is not waited for.
+// output is the reading end of a pipe from a process. It ends with what is in the pipe when the
+// process has ended: whoever else holds it open is not waited for.
 type output struct {
 	r     *os.File
 	ended bool

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// Process is a command that runs on, and is talked to. Its methods are safe for concurrent use, but for Read and Write, which are each for one
-// goroutine at a time.
+// Process is a command that runs on, and is talked to. Its methods are safe for concurrent use, but
+// for Read and Write, which are each for one goroutine at a time.
 type Process struct {
 	cmd        *exec.Cmd
 	run        *guarded
@@ -30,8 +30,9 @@ type Process struct {
 	closeInput sync.Once
 }
 
-// Start starts the line with the environment, which it adds its mark to. The process ends by itself, by Stop, or with the guard's
-// process. What it started ends with it, also what has left its process group. The caller reads until the end, waits for Ended, and then calls Close.
+// Start starts the line with the environment, which it adds its mark to. The process ends by
+// itself, by Stop, or with the guard's process. What it started ends with it, also what has left
+// its process group. The caller reads until the end, waits for Ended, and then calls Close.
 func (r *Runner) Start(line string, env []string) (*Process, error) {
 	p := &Process{log: r.stderr.lines(), ended: make(chan struct{})}
 	p.context, p.stop = context.WithCancel(context.Background())
@@ -110,14 +111,15 @@ func (p *Process) passOn() {
 // Read reads what the process writes to its standard output. The output ends with the process.
 func (p *Process) Read(b []byte) (int, error) { return p.stdout.Read(b) }
 
-// Write writes to the process's standard input, and waits for it to be read when the pipe is full. It fails once the process has ended or
-// the input was closed; n is then what went into the pipe.
+// Write writes to the process's standard input, and waits for it to be read when the pipe is full.
+// It fails once the process has ended or the input was closed; n is then what went into the pipe.
 func (p *Process) Write(b []byte) (n int, err error) { return p.stdin.Write(b) }
 
 // CloseInput ends the process's standard input.
 func (p *Process) CloseInput() { p.closeInput.Do(func() { _ = p.stdin.Close() }) }
 
-// Stop tells the process to end, and has it killed after the grace. It does not wait. Repeated calls do nothing.
+// Stop tells the process to end, and has it killed after the grace. It does not wait. Repeated
+// calls do nothing.
 func (p *Process) Stop() { p.stop() }
 
 // Ended is closed once the process has ended.
@@ -126,8 +128,8 @@ func (p *Process) Ended() <-chan struct{} { return p.ended }
 // Exit is how the process ended, once it has.
 func (p *Process) Exit() Exit { return p.exit }
 
-// Unread is how many of the bytes that were written to the process it has never read. It is exact once the process has ended and Write has
-// returned, and 0 once the input is closed.
+// Unread is how many of the bytes that were written to the process it has never read. It is exact
+// once the process has ended and Write has returned, and 0 once the input is closed.
 func (p *Process) Unread() int { return waiting(p.stdin) }
 
 // Close is called when the process has ended and its output was read.

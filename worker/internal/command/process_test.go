@@ -60,7 +60,8 @@ func TestProcessTellsWhatItHasNotRead(t *testing.T) {
 	}
 }
 
-// The reader gets all that was written before the process has ended, and does not wait for whom it left behind.
+// The reader gets all that was written before the process has ended, and does not wait for whom
+// it left behind.
 func TestOutputEndsWithTheProcess(t *testing.T) {
 	t.Parallel()
 	f := newFamily(t)

@@ -67,8 +67,8 @@ func zombies() (n int, err error) {
 	return n, err
 }
 
-// Where nobody else waits for what commands leave behind the table of processes would fill until nothing can be started. What the
-// commands themselves exit with is not taken from them.
+// Where nobody else waits for what commands leave behind the table of processes would fill until
+// nothing can be started. What the commands themselves exit with is not taken from them.
 func TestOrphansOfCommandsLeaveNoZombies(t *testing.T) {
 	t.Parallel()
 	if out, err := exec.Command(os.Args[0], "reap").CombinedOutput(); err != nil {

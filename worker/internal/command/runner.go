@@ -49,7 +49,8 @@ func NewRunner(g *Guard, o Options) (*Runner, error) {
 	return &Runner{guard: g, grace: o.Grace, stdout: out, stderr: errs}, nil
 }
 
-// sameWriter reports whether two writers are known to be one. Those of a type that cannot be compared are not.
+// sameWriter reports whether two writers are known to be one. Those of a type that cannot be
+// compared are not.
 func sameWriter(a, b io.Writer) bool {
 	return reflect.TypeOf(a) == reflect.TypeOf(b) && (a == nil || reflect.TypeOf(a).Comparable() && a == b)
 }
@@ -60,7 +61,8 @@ type Exit struct {
 	Code int
 	// How says the same for people: "exit status 7", "signal: killed".
 	How string
-	// Stopped: it was told to end, because ctx had ended. What it exits with then says nothing about its work.
+	// Stopped: it was told to end, because ctx had ended. What it exits with then says nothing
+	// about its work.
 	Stopped bool
 	// Tail is the end of what it wrote to its standard error: at most 2 KiB of valid UTF-8.
 	Tail string
@@ -107,8 +109,8 @@ func ended(err error) error {
 	return fmt.Errorf("pass on the output of the command: %w", err)
 }
 
-// watch returns when the command has ended, which it tells it to do when ctx ends. The command is left to be
-// waited for, so that its number is still its own.
+// watch returns when the command has ended, which it tells it to do when ctx ends. The command is
+// left to be waited for, so that its number is still its own.
 func (r *Runner) watch(ctx context.Context, pid int, mark string) (stopped bool) {
 	gone := make(chan struct{})
 	var waiting sync.WaitGroup

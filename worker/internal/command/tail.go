@@ -26,7 +26,8 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// String is valid UTF-8 without white space around it, and begins with a whole line if there is one.
+// String is valid UTF-8 without white space around it, and begins with a whole line if
+// there is one.
 func (t *tail) String() string {
 	s := string(t.kept)
 	if t.cut {

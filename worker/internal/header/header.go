@@ -1,5 +1,5 @@
-// Package header holds the rules of the headers that a request for an event may have: the form of their names and values, and
-// who may set which.
+// Package header holds the rules of the headers that a request for an event may have: the form of
+// their names and values, and who may set which.
 package header
 
 import (
@@ -18,7 +18,8 @@ const (
 	Attempt = "Onceish-Attempt"
 )
 
-// Form is a name that HTTP and NATS take for a header's (RFC 9110, token), as a regular expression that JSON Schema knows too.
+// Form is a name that HTTP and NATS take for a header's (RFC 9110, token), as a regular expression
+// that JSON Schema knows too.
 const Form = "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
 
 var form = regexp.MustCompile(Form)
