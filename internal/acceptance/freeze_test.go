@@ -5,6 +5,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -20,7 +21,8 @@ func TestFrozenWorkerMarksNothingAndSendsNothing(t *testing.T) {
 		r.publish(event("1", "1500ms", "effect"))
 		r.ledger.await(t, 1, "start", "frozen", "1")
 		frozen.signal(syscall.SIGSTOP)
-		heir := r.run("heir", 1)
+		heir := r.start("heir", script{Concurrency: 1, Lease: 30 * time.Second}) // which it does not lose
+		r.ledger.await(t, 1, "ready", "heir", "")
 		r.ledger.await(t, 1, "start", "heir", "1")
 		answers.forget()
 		frozen.signal(syscall.SIGCONT)

@@ -105,10 +105,16 @@ func event(id string, steps ...string) bus.Event {
 	return bus.Event{ID: id, Topic: "order.placed", Data: data}
 }
 
+// publish repeats what is not confirmed in time, which the server recognises by its message ids.
 func (r *rig) publish(es ...bus.Event) {
 	r.t.Helper()
-	_, err := r.bus.Publish(r.t.Context(), es...)
-	must(r.t, err)
+	for end := time.Now().Add(patience); ; {
+		_, err := r.bus.Publish(r.t.Context(), es...)
+		if !errors.Is(err, nats.ErrTimeout) || time.Now().After(end) {
+			must(r.t, err)
+			return
+		}
+	}
 }
 
 // process is a worker process.

@@ -1,6 +1,7 @@
 package acceptance
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -38,8 +39,9 @@ type script struct {
 	Topic, Group                string
 	Concurrency                 int
 	Die                         death
-	MaxUnsettled                int  // zero: the default
-	Update                      bool // change documents, before what the event says
+	MaxUnsettled                int           // zero: the default
+	Lease                       time.Duration // zero: lease
+	Update                      bool          // change documents, before what the event says
 }
 
 // death is where a worker process kills itself with SIGKILL: at the Nth call of a kind, before or
@@ -97,7 +99,7 @@ func work(text string) {
 	}
 	sub, err := consumer.SubscribeExactlyOnce(ctx, faulty.NewBus(b, plan), s.Topic, s.Group, faulty.NewStore(store, plan), handle,
 		&consumer.Options{
-			Concurrency: s.Concurrency, Lease: lease, AckWait: lease, Backoff: consumer.Backoff{Base: 10 * time.Millisecond},
+			Concurrency: s.Concurrency, Lease: cmp.Or(s.Lease, lease), AckWait: lease, Backoff: consumer.Backoff{Base: 10 * time.Millisecond},
 			MaxAttempts: 3, DeadLetter: "dead." + s.Group,
 			Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
 		})

@@ -155,7 +155,7 @@ func finishesFirst(t *testing.T, k *kit) {
 	w.awaitSent(t, 22, a, b)
 	w.bus.ordered(t, keys...)
 	w.once(t)
-	if x, y := a.Stats(), b.Stats(); x.Lost+x.Fenced+y.Lost+y.Fenced != 0 && !w.stoodStill(t) || y.Sent == 0 {
+	if x, y := a.Stats(), b.Stats(); (x.Lost+x.Fenced+y.Lost+y.Fenced != 0 || y.Sent == 0) && !w.stoodStill(t) {
 		t.Errorf("stats %+v and %+v", x, y)
 	}
 }
