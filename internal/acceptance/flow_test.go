@@ -62,8 +62,5 @@ func TestEverythingPublishedThreeTimes(t *testing.T) {
 		if deliveries > (3+2*3)*n { // two copies come back three times while the other one runs: after 50, 100 and 200 ms
 			r.t.Errorf("%d deliveries of %d messages", deliveries, 3*n)
 		}
-		if thrice > 3*3*plain+5*time.Second { // a held copy comes back after 5 s at the latest
-			r.t.Errorf("%d events took %v, three copies of each took %v", n, plain, thrice)
-		}
 	})
 }
