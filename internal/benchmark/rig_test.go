@@ -25,6 +25,8 @@ const (
 	// perRound is how many events a round of a throughput benchmark handles; -benchtime says
 	// how many rounds.
 	perRound = 100_000
+	// perMongoRound is the same where each event costs a round trip to MongoDB or two.
+	perMongoRound = perRound / 5
 )
 
 // rig is a server with a stream of events of 256 bytes and ids of 36.

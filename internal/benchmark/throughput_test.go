@@ -45,7 +45,7 @@ func BenchmarkKV(b *testing.B) {
 		store, err := kvdedupe.New(b.Context(), r.nc, nil)
 		must(b, err)
 		defer func() { must(b, store.Close()) }()
-		r.againstAlone(store, concurrency)
+		r.againstAlone(perRound, store, concurrency)
 	}, 16, 512)
 }
 
@@ -55,7 +55,7 @@ func BenchmarkMongo(b *testing.B) {
 		r := newRig(b)
 		store, err := mongodedupe.New(b.Context(), mongotest.Collection(b), nil)
 		must(b, err)
-		r.againstAlone(store, concurrency)
+		r.againstAlone(perMongoRound, store, concurrency)
 	}, 16, 512)
 }
 
@@ -73,14 +73,14 @@ type claimer interface {
 	dedupe.Claimer
 }
 
-func (r *rig) againstAlone(store claimer, concurrency int) {
+func (r *rig) againstAlone(events int, store claimer, concurrency int) {
 	r.b.Helper()
-	r.fill(perRound)
+	r.fill(events)
 	var sum rates
 	for r.b.Loop() {
-		sum.baseline += r.alone(perRound, store)
-		sum.ours += r.ours(perRound, concurrency, store)
-		sum.events += perRound
+		sum.baseline += r.alone(events, store)
+		sum.ours += r.ours(events, concurrency, store)
+		sum.events += events
 	}
 	sum.report(r.b, "claim+mark")
 }
@@ -90,16 +90,16 @@ func (r *rig) againstAlone(store claimer, concurrency int) {
 func BenchmarkMongoOneByOne(b *testing.B) {
 	atConcurrency(b, func(b *testing.B, concurrency int) {
 		r := newRig(b)
-		r.fill(perRound)
+		r.fill(perMongoRound)
 		coll := mongotest.Collection(b)
 		store, err := mongodedupe.New(b.Context(), coll, nil)
 		must(b, err)
 		plain := coll.Database().Collection("one_by_one")
 		var sum rates
 		for b.Loop() {
-			sum.baseline += r.oneByOne(plain, perRound)
-			sum.ours += r.ours(perRound, concurrency, store)
-			sum.events += perRound
+			sum.baseline += r.oneByOne(plain, perMongoRound)
+			sum.ours += r.ours(perMongoRound, concurrency, store)
+			sum.events += perMongoRound
 		}
 		sum.report(b, "find+upsert")
 	}, 16, 512)
