@@ -21,7 +21,7 @@ const concurrency = 16
 
 // leaseLength, of claims and of deliveries, is short, so that the events of a killed worker
 // come back soon.
-const leaseLength = 5 * time.Second
+const leaseLength = 3 * time.Second
 
 // Work is what a process does that Run has started, with its standard input and error. It returns
 // when it was told to end and has drained. If the input ends before, Run's process has died, and
