@@ -11,7 +11,7 @@ import (
 
 // Stats count deliveries since the subscription began, but for the first four.
 type Stats struct {
-	// InFlight is how many events are in hand now, Running how many handlers run. Allowed is how
+	// InFlight is how many events are in flight now, Running how many handlers run. Allowed is how
 	// many may run: Options.Concurrency, or fewer while the receiver throttles; 0 is one at a time,
 	// with a gap between.
 	InFlight, Running, Allowed uint64
@@ -120,7 +120,7 @@ type Lag struct {
 	Unsettled uint64
 }
 
-// Lag asks the bus for the group's lag, which takes one round trip.
+// Lag asks the bus for the group's lag. It does not retry.
 func (s *Subscription) Lag(ctx context.Context) (Lag, error) {
 	info, err := s.engine.cursor.Source().Info(ctx)
 	if err != nil {

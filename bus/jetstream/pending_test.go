@@ -2,7 +2,10 @@ package jetstream
 
 import (
 	"testing"
+	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/onceish/onceish/bus"
@@ -44,6 +47,42 @@ func TestConfirmedEventsArePending(t *testing.T) {
 			if got := s.pending(t.Context(), stream, consumer); got != pending {
 				t.Errorf("%s: %d pending behind sequence %d, want %d", topic, got, delivered, pending)
 			}
+		}
+	}
+}
+
+// A user who may not look at single events is told the server's count, and not that one event is
+// pending for ever. It is asked for once: what is refused is not answered, and each time would be
+// waited for.
+func TestPendingIsTheServersCountWithoutThePermissionToLook(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t, func(o *server.Options) {
+		deny := &server.SubjectPermission{Deny: []string{"$JS.API.STREAM.MSG.GET.>"}}
+		o.Users = []*server.User{
+			{Username: "worker", Password: "worker", Permissions: &server.Permissions{Publish: deny}},
+		}
+	})
+	nc := srv.Connect(t, nats.UserInfo("worker", "worker"))
+	b, err := New(nc, &Options{APITimeout: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	config := jetstream.StreamConfig{Name: "orders", Subjects: []string{"orders.>"}}
+	if _, err := b.js.CreateStream(t.Context(), config); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Publish(t.Context(), bus.Event{ID: "1", Topic: "orders.paid"}); err != nil {
+		t.Fatal(err)
+	}
+	src, err := b.Subscribe(t.Context(), "orders.new", "g", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, _ := src.(*Source)
+	for range 2 {
+		if info, err := s.Info(t.Context()); err != nil || info.Pending != 0 || !s.blind.Load() {
+			t.Errorf("%d pending, %v; want none, and that the source knows why", info.Pending, err)
 		}
 	}
 }

@@ -41,6 +41,7 @@ type Source struct {
 	seen     seen
 	asked    atomic.Int64              // when Fetch last pulled, Unix time in ns
 	silent   atomic.Bool               // a pull ended without a word
+	blind    atomic.Bool               // this user may not look at single events
 	verified atomic.Pointer[linkState] // the state of the link in which the consumer was last seen to be ours
 	stalled  atomic.Pointer[error]     // why no deliveries come
 	unraised atomic.Pointer[error]     // why max_ack_pending is not raised though events that wait fill it
@@ -163,16 +164,25 @@ func (s *Source) Info(ctx context.Context) (bus.Info, error) {
 
 // pending is how many events were never delivered. The server counts what is published as pending a
 // little later than it confirms it: where it counts none, it is asked whether there is one behind
-// the last that was delivered, and what cannot be asked is taken to be there.
-func (s *Source) pending(ctx context.Context, stream *jetstream.StreamInfo, consumer *jetstream.ConsumerInfo) uint64 {
-	if consumer.NumPending > 0 || s.b.o.BindOnly || consumer.Delivered.Stream >= stream.State.LastSeq {
+// the last that was delivered. If it does not answer, one is taken to be there. A user who may not
+// look at events gets the server's count.
+func (s *Source) pending(
+	ctx context.Context, stream *jetstream.StreamInfo, consumer *jetstream.ConsumerInfo,
+) uint64 {
+	counted := consumer.NumPending > 0 || consumer.Delivered.Stream >= stream.State.LastSeq
+	if counted || s.b.o.BindOnly || s.blind.Load() {
 		return consumer.NumPending
 	}
 	there, err := s.b.holds(ctx, s.stream, s.want.filter, consumer.Delivered.Stream+1)
-	if err != nil {
-		s.b.log.Warn("cannot see whether an event waits that the server does not count yet", "stream", s.stream, "consumer", s.consumer, "error", err)
-	}
-	if there || err != nil {
+	switch {
+	case errors.Is(err, errors.ErrUnsupported):
+		s.blind.Store(true) // what is refused is not answered: it would be waited for each time
+		return consumer.NumPending
+	case err != nil:
+		s.b.log.Warn("could not ask for events that the server does not count yet",
+			"stream", s.stream, "consumer", s.consumer, "error", err)
+		return 1
+	case there:
 		return 1
 	}
 	return 0

@@ -167,7 +167,8 @@ func (b *Bus) optional(ctx context.Context) (context.Context, context.CancelFunc
 	return b.within(ctx)
 }
 
-// holds reports whether a stream has an event of the topic, at a sequence or after it.
+// holds reports whether a stream has an event of the topic, at a sequence or after it. Without the
+// permission to look it is errors.ErrUnsupported.
 func (b *Bus) holds(ctx context.Context, stream, topic string, from uint64) (bool, error) {
 	ctx, cancel := b.optional(ctx)
 	defer cancel()
@@ -180,8 +181,8 @@ func (b *Bus) holds(ctx context.Context, stream, topic string, from uint64) (boo
 	}
 	doing := fmt.Sprintf("look for topic %q in stream %q", topic, stream)
 	m, err := b.nc.RequestWithContext(ctx, b.api+"STREAM.MSG.GET."+stream, request)
-	if err != nil {
-		return false, b.explain(doing, err)
+	if err := b.answered(doing, stream, err); err != nil {
+		return false, err
 	}
 	var answer struct {
 		Error *jetstream.APIError `json:"error"`

@@ -88,7 +88,9 @@ func (m *Machine) Ran(now time.Time, j *Job, v Verdict) {
 		m.giveBack(now, j)
 	case j.cancelled != nil && !errors.Is(j.cancelled, ErrRunLimit):
 		m.giveBack(now, j)
-		j.verdict = v // of a run that lost its lease, for the report
+		if errors.Is(j.cancelled, ErrLeaseLost) {
+			j.verdict = v // for the report
+		}
 	default:
 		m.failed(now, j)
 	}
