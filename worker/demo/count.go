@@ -19,9 +19,9 @@ type mark struct {
 type book struct {
 	events   map[string][]record // the effects of each event that was published
 	marks    map[mark]bool
-	losses   map[mark]bool // claims that were taken over from a process that lived, or whose lease ended there
-	strange  int           // effects of what never was
-	done     int           // events that have an effect
+	losses   map[mark]int // claims that were taken over from a process that lived, or whose lease ended there
+	strange  int          // effects of what never was
+	done     int          // events that have an effect
 	effects  int
 	found    int // runs whose effect had been made before
 	failures int
@@ -31,7 +31,7 @@ type book struct {
 }
 
 func newBook(ids []string) *book {
-	b := &book{events: make(map[string][]record, len(ids)), marks: make(map[mark]bool, len(ids)), losses: make(map[mark]bool)}
+	b := &book{events: make(map[string][]record, len(ids)), marks: make(map[mark]bool, len(ids)), losses: make(map[mark]int)}
 	for _, id := range ids {
 		b.events[id] = nil
 	}
@@ -53,7 +53,7 @@ func (b *book) add(rs []record) {
 			b.copies++
 		case lost:
 			b.late++
-			b.losses[mark{r.id, r.pid}] = true
+			b.losses[mark{r.id, r.pid}]++
 		case dead:
 			b.dead++
 		}
@@ -125,6 +125,7 @@ type explanation struct {
 // repeats counts the unexplained effects of one event, which are in the order in which they were
 // made. Each one that was cut off from its mark explains one that follows the kill.
 func (b *book) repeats(effects []record, kills map[int][]*explanation) (unexplained int) {
+	lost := make(map[int]int)  // effects of each process that its lost claims may be of
 	var explain []*explanation // kills that cut off effects which no repeat has followed yet
 	for i, e := range effects {
 		if i > 0 {
@@ -138,7 +139,7 @@ func (b *book) repeats(effects []record, kills map[int][]*explanation) (unexplai
 		if b.marks[mark{e.id, e.pid}] {
 			continue
 		}
-		if b.losses[mark{e.id, e.pid}] {
+		if lost[e.pid]++; lost[e.pid] <= b.losses[mark{e.id, e.pid}] {
 			explain = append(explain, &explanation{})
 			continue
 		}

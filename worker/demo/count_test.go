@@ -91,11 +91,14 @@ func TestKillExplainsAsManyRepeatsAsThereAreSlots(t *testing.T) {
 // A repeat is explained by a claim that its first process lost, and by no other's.
 func TestLostClaimExplainsARepeat(t *testing.T) {
 	t.Parallel()
-	for pid, mystery := range map[int]int{1: 0, 2: 1} {
+	for _, c := range []struct{ pid, repeats, mystery int }{{1, 1, 0}, {2, 1, 1}, {1, 2, 1}} {
 		b := newBook([]string{"a"})
-		b.add([]record{did("a", 1, 0), {lost, "a", pid, at(50)}, did("a", 2, 2000)})
-		if n, _ := b.unexplained(nil); n != mystery {
-			t.Errorf("%d unexplained, want %d", n, mystery)
+		b.add([]record{did("a", 1, 0), {lost, "a", c.pid, at(50)}})
+		for range c.repeats {
+			b.add([]record{did("a", 1, 2000)})
+		}
+		if n, _ := b.unexplained(nil); n != c.mystery {
+			t.Errorf("%+v: %d unexplained", c, n)
 		}
 	}
 }

@@ -70,8 +70,12 @@ func (r Result) verdict() string {
 	case r.Repeated == 0:
 		return "Nothing lost, nothing repeated."
 	}
-	return fmt.Sprintf("Nothing lost. Repeated: %s, each because its worker was killed after the effect and before its mark was stored. Handlers can\n"+
-		"close that gap: a repeat has the same idempotency key.", grouped(r.Repeated))
+	why := "its worker was killed"
+	if r.late > 0 {
+		why += ", or could not renew its lease,"
+	}
+	return fmt.Sprintf("Nothing lost. Repeated: %s, each because %s after the effect and before its mark was stored. Handlers can\n"+
+		"close that gap: a repeat has the same idempotency key.", grouped(r.Repeated), why)
 }
 
 // circumstances may be why the promise is broken.

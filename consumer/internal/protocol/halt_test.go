@@ -41,6 +41,23 @@ func TestPauseGivesBack(t *testing.T) {
 	r.mustRun("on")
 }
 
+// TestCutShortIsGivenBack: what a handler says once it was cut short is no verdict of its event, nor
+// of the receiver.
+func TestCutShortIsGivenBack(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []VerdictKind{Failure, Permanent, Snooze, Throttled, Unavailable} {
+		r := newRig(t, nil)
+		r.give(arrival("a", 1))
+		r.claims(nil)
+		j := r.mustRun("a")
+		r.Drain(r.now)
+		r.CutShort(errors.New("told to end"))
+		r.Ran(r.now, j, Verdict{Kind: kind, Error: "cut short"})
+		r.settleOne(dedupe.NotBegun)
+		r.want("a nak given back")
+	}
+}
+
 // TestReadOut: while paused or draining, what was asked for is read out.
 func TestReadOut(t *testing.T) {
 	t.Parallel()
