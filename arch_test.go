@@ -261,7 +261,7 @@ func embedded(f *ast.File) (broken []string) {
 
 func has(doc *ast.CommentGroup) bool { return doc != nil && strings.TrimSpace(doc.Text()) != "" }
 
-// within tells whether a path is the other, or below it.
+// within reports whether a path is the other, or below it.
 func within(path, other string) bool {
 	return path == other || strings.HasPrefix(path, other+"/")
 }

@@ -19,7 +19,7 @@ type Delivery struct {
 	// ServerMessage names what the bus's server has stored for a purpose of its own, such as a
 	// marker in the place of an event that it deleted; empty for events. It is acknowledged unrun.
 	ServerMessage string
-	// Malformed tells why the message could not be read as an event. Event then carries its bytes
+	// Malformed says why the message could not be read as an event. Event then carries its bytes
 	// and an ID made of its position.
 	Malformed error
 
@@ -31,7 +31,7 @@ type Delivery struct {
 type Settler interface {
 	// Settle is called at most once for a Delivery.
 	Settle(ctx context.Context, s Settlement) error
-	// Extend starts the deadline anew.
+	// Extend starts the deadline again.
 	Extend(ctx context.Context) error
 }
 

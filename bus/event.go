@@ -61,7 +61,7 @@ func (e *Event) Identity() string {
 
 var sourceEscaper = strings.NewReplacer("%", "%25", "{", "%7B", "}", "%7D")
 
-// Validate tells why an event cannot be published: it has no ID, a topic that is none, or a header
+// Validate says why an event cannot be published: it has no ID, a topic that is none, or a header
 // that is the server's.
 func (e *Event) Validate() error {
 	if e.ID == "" {

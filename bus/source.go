@@ -21,7 +21,7 @@ type Source interface {
 	Fetch(ctx context.Context, max int) ([]*Delivery, error)
 	// Info costs a round trip.
 	Info(ctx context.Context) (Info, error)
-	// Healthy tells why deliveries may not be coming, as far as the Source knows without asking:
+	// Healthy says why deliveries may not be coming, as far as the Source knows without asking:
 	// disconnected, no progress though events are pending. Nil: nothing is known to be wrong. It
 	// does not block.
 	Healthy() error

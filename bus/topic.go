@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// ValidTopic tells why events cannot be published to a topic. Topics are NATS subjects: tokens of
+// ValidTopic says why events cannot be published to a topic. Topics are NATS subjects: tokens of
 // visible characters, separated by single dots, without the wildcards '*' and '>'.
 func ValidTopic(topic string) error {
 	if err := ValidPattern(topic); err != nil {
@@ -19,7 +19,7 @@ func ValidTopic(topic string) error {
 	return nil
 }
 
-// ValidPattern tells why a topic cannot be subscribed to. In a pattern the token '*' stands for any
+// ValidPattern says why a topic cannot be subscribed to. In a pattern the token '*' stands for any
 // one token, and a last token '>' for one or more.
 func ValidPattern(pattern string) error {
 	if pattern == "" {

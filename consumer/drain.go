@@ -84,6 +84,6 @@ func (e *engine) leftBehind() error {
 		return nil
 	}
 	unmarked := e.machine.Unmarked()
-	return fmt.Errorf("%w: %d events are left in hand: %d handlers did not return, %d succeeded and could not be marked (they will run again)",
+	return fmt.Errorf("%w: %d events are left in flight: %d handlers did not return, %d succeeded and could not be marked (they will run again)",
 		ErrDrainIncomplete, s.InFlight, s.Running+uint64(e.machine.Stuck()), unmarked)
 }

@@ -44,7 +44,7 @@ func ExampleOptions_id() {
 	// drained: <nil>
 }
 
-// A producer that encodes its data anew must not be taken for one that uses an id twice.
+// A producer that encodes its data again must not be taken for one that uses an id twice.
 func ExampleCanonicalJSON() {
 	ctx := context.Background()
 	b, store := setUp()

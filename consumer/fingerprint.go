@@ -16,7 +16,7 @@ import (
 // Bytes is the fingerprint of the payload's bytes: SHA-256, cut to 16 bytes.
 func Bytes(e bus.Event) []byte { return sum(e.Data) }
 
-// CanonicalJSON is for producers that encode a payload anew when they publish it again: the order
+// CanonicalJSON is for producers that encode a payload again when they publish it again: the order
 // of members and white space make no difference. What is no JSON is taken as bytes.
 func CanonicalJSON(e bus.Event) []byte {
 	d := json.NewDecoder(bytes.NewReader(e.Data))

@@ -138,7 +138,7 @@ func TestRunsEndWithTheirStore(t *testing.T) {
 	})
 }
 
-// A group's cursor is not made anew on a bus that was closed for good.
+// A group's cursor is not made again on a bus that was closed for good.
 func TestNoCursorIsMadeOnAClosedBus(t *testing.T) {
 	inWorld(t, func(w *world) {
 		x := closable{Bus: w.bus, noStore: &atomic.Bool{}, noBus: &atomic.Bool{}}

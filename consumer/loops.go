@@ -26,7 +26,7 @@ func (e *engine) fetch() {
 	}
 }
 
-// fetchFailed ends the subscription, makes the group's cursor anew, or waits a little.
+// fetchFailed ends the subscription, makes the group's cursor again, or waits a little.
 func (e *engine) fetchFailed(err error) {
 	switch {
 	case e.calls.Err() != nil:
@@ -325,7 +325,7 @@ func (e *engine) report(a *protocol.Answer) {
 		e.o.Logger.Warn("claim lost: the event is another claim's by now, its lease could not be renewed in time, or the store has forgotten it", "key", a.Job.Key().String(),
 			"effect", effectOf(a.Job), "error", a.Job.Verdict().Error)
 	case protocol.Unresolved:
-		e.o.Logger.Error("nobody knows whether a transaction was committed: the event comes again, and its mark tells",
+		e.o.Logger.Error("nobody knows whether a transaction was committed; the event will be redelivered, and its mark decides",
 			"key", a.Job.Key().String(), "error", a.Job.Verdict().Error)
 	case protocol.Handled, protocol.Duplicate, protocol.Skipped, protocol.Snoozed, protocol.Dead, protocol.Unburied, protocol.Held,
 		protocol.GivenBack, protocol.Working:

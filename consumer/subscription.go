@@ -153,7 +153,7 @@ func (s *Subscription) Actor() (run func() error, stop func(error)) {
 	return run, func(error) { s.stop() }
 }
 
-// Healthy tells why events may not be handled: nil while all is well, paused and draining
+// Healthy says why events may not be handled: nil while all is well, paused and draining
 // included. Once the subscription has ended it is an error.
 func (s *Subscription) Healthy() error {
 	select {

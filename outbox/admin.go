@@ -70,7 +70,7 @@ type Filter struct {
 	From, To Moment
 }
 
-// Empty tells whether the filter selects everything: nothing but Status is set.
+// Empty reports whether the filter selects everything: nothing but Status is set.
 func (f Filter) Empty() bool {
 	return len(f.IDs) == 0 && f.Topic == "" && f.Key == "" && f.From.IsZero() && f.To.IsZero()
 }

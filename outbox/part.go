@@ -25,10 +25,10 @@ func (p *part) over(now time.Time) bool {
 	return !now.Before(p.until) || !now.Round(0).Before(p.wall)
 }
 
-// mayStart tells whether there is enough of the lease left to publish something.
+// mayStart reports whether there is enough of the lease left to publish something.
 func (p *part) mayStart(now time.Time, lease time.Duration) bool { return !p.over(now.Add(lease / 10)) }
 
-// adopt takes in what a store answered to Acquire; sent is when it was asked. It tells whether
+// adopt takes in what a store answered to Acquire; sent is when it was asked. It reports whether
 // there are rows to look for.
 func (b *board) adopt(leases []Lease, sent time.Time) (fresh bool) {
 	held := make(map[int]bool, len(leases))
@@ -117,7 +117,7 @@ func (b *board) wound() []Lease {
 	return leases
 }
 
-// hasWound tells whether there are any.
+// hasWound reports whether there are any.
 func (b *board) hasWound() bool {
 	return b.ending > 0 && slices.ContainsFunc(b.order, func(p *part) bool { return p.lease.Ending && p.busy == 0 })
 }

@@ -205,7 +205,7 @@ func (b *board) accept(p Page, now time.Time) (n int) {
 	return n
 }
 
-// known tells whether a row is here, or was and may only be found because the page was
+// known reports whether a row is here, or was and may only be found because the page was
 // being read then.
 func (b *board) known(r *Row) bool {
 	_, here := b.rows[r.ID]
@@ -214,7 +214,7 @@ func (b *board) known(r *Row) bool {
 	return here || settled || failed
 }
 
-// mayGo tells whether a row is due and its topic not held. If not, the rotation looks
+// mayGo reports whether a row is due and its topic not held. If not, the rotation looks
 // again when it may.
 func (b *board) mayGo(r *Row, now time.Time) bool {
 	switch {
@@ -239,12 +239,12 @@ func (b *board) dueAt(t time.Time) {
 	}
 }
 
-// roomy tells whether there is room for most of a page.
+// roomy reports whether there is room for most of a page.
 func (b *board) roomy() bool {
 	return b.o.MaxRows-len(b.rows) >= b.pageRows()/2 && b.bytes < b.o.MaxBytes
 }
 
-// wantsLoad tells whether the loader should look again before the time that it was told.
+// wantsLoad reports whether the loader should look again before the time that it was told.
 func (b *board) wantsLoad() bool {
 	return len(b.refills) > 0 || b.rotation.early || b.rotation.full && b.roomy()
 }

@@ -49,7 +49,7 @@ func (d *Drainer) Stats() Stats {
 // heldTopics are those whose last event could not be stored.
 func (b *board) heldTopics() []string { return slices.Sorted(maps.Keys(b.topics)) }
 
-// Healthy tells why events may not be published: nil while all is well. Dead rows are no reason;
+// Healthy says why events may not be published: nil while all is well. Dead rows are no reason;
 // see Admin.Count.
 func (d *Drainer) Healthy() error {
 	d.mu.Lock()

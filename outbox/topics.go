@@ -71,7 +71,7 @@ func (o *outage) room(now time.Time, most int) int {
 	return 1
 }
 
-// fail begins or prolongs an outage, and tells whether it has begun. Calls that began before do
+// fail begins or prolongs an outage, and reports whether it has begun. Calls that began before do
 // not count again.
 func (o *outage) fail(err error, now time.Time, probe bool) (begun bool) {
 	if o.failures > 0 && !probe {

@@ -25,7 +25,7 @@ import (
 type Embedded interface {
 	// URL is what to connect to.
 	URL() string
-	// Serving tells whether the server is in this process.
+	// Serving reports whether the server is in this process.
 	Serving() bool
 	// Close ends it, after all its connections.
 	Close() error
@@ -159,7 +159,7 @@ func (c *Connections) busOptions() (o natsbus.Options) {
 	return o
 }
 
-// provisions tells whether streams that are missing are made.
+// provisions reports whether streams that are missing are made.
 func (c *Connections) provisions() bool { return c.o.Provision || c.embedded != nil }
 
 func (c *Connections) embed(ctx context.Context) (string, error) {

@@ -56,7 +56,7 @@ func advice(err error, o *ConnectOptions) string {
 	case errors.Is(err, nats.ErrNoInfoReceived), errors.Is(err, io.EOF), errors.As(err, &timeout) && timeout.Timeout():
 		return "what accepts connections there does not speak NATS: is this the server's port for clients, 4222 unless configured?"
 	case strings.HasPrefix(err.Error(), "error signing nonce"): // the client has no other mark for it
-		return "the credentials (--nats-creds, NATS_CREDS) have no usable seed: make them anew with nsc generate creds"
+		return "the credentials (--nats-creds, NATS_CREDS) have no usable seed: make new ones with nsc generate creds"
 	}
 	if o.Embed == nil {
 		return "does a server run there?"

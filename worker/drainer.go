@@ -100,7 +100,7 @@ func drained(ctx context.Context, told <-chan struct{}, subs []subscribed) {
 	}
 }
 
-// empty tells whether there is nothing that could be published, now or after a backoff. Rows behind
+// empty reports whether there is nothing that could be published, now or after a backoff. Rows behind
 // a dead one of their key are not waited for, nor are documents of which no events can be moved.
 func (d *drainer) empty(ctx context.Context) bool {
 	if d.mover != nil {

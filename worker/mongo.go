@@ -29,7 +29,7 @@ func InNamespace(namespace, collection string) string {
 }
 
 // connectMongo makes sure that the server answers. hint is what else could be done without it.
-// named tells whether the URI names the database.
+// named reports whether the URI names the database.
 func connectMongo(ctx context.Context, uri, name, hint string) (_ *mongo.Client, _ *mongo.Database, named bool, _ error) {
 	parsed, err := connstring.ParseAndValidate(uri)
 	if failed, ok := errors.AsType[*net.DNSError](err); ok { // it may be there tomorrow

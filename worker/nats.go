@@ -107,7 +107,7 @@ func closeNATS(nc *nats.Conn, may time.Duration) error {
 	return nil
 }
 
-// readable tells whether all URLs, separated by commas, are such. Why one is not is told to nobody:
+// readable reports whether all URLs, separated by commas, are such. Why one is not is told to nobody:
 // it may say what the password is.
 func readable(urls string) bool {
 	for s := range strings.SplitSeq(urls, ",") {
@@ -123,7 +123,7 @@ func readable(urls string) bool {
 	return true
 }
 
-// readableCredentials tells why a file holds no credentials; what it holds instead is told to
+// readableCredentials says why a file holds no credentials; what it holds instead is told to
 // nobody. An empty name is none.
 func readableCredentials(name string) error {
 	if name == "" {

@@ -122,7 +122,7 @@ func (w wanted) filtered(c *jetstream.ConsumerConfig) bool {
 	return c.FilterSubject == w.filter || slices.Equal(c.FilterSubjects, []string{w.filter})
 }
 
-// refuse tells why events would be lost, or never come, over a consumer that is
+// refuse says why events would be lost, or never come, over a consumer that is
 // configured like this.
 func (w wanted) refuse(c *jetstream.ConsumerConfig) error {
 	switch {

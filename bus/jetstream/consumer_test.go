@@ -76,7 +76,7 @@ func TestConsumerIsUpdated(t *testing.T) {
 	created := w.consumer(t)
 	w.subscribe(t, nil)
 	if again := w.consumer(t); !again.Created.Equal(created.Created) {
-		t.Error("the consumer was made anew")
+		t.Error("the consumer was made again")
 	}
 }
 

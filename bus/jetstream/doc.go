@@ -39,7 +39,7 @@
 // consumer's max_ack_pending. A Source raises that while such events wait, up to
 // Options.MaxAckPending, and lowers it afterwards.
 //
-// [bus.ErrConsumerLost] is returned when the consumer or its stream was deleted, made anew, or
+// [bus.ErrConsumerLost] is returned when the consumer or its stream was deleted, made again, or
 // restored from a copy so that sequences went back. Subscribing again makes the consumer anew from
 // SubscribeOptions.Resume, or finds the one that another process made.
 //

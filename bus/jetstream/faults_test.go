@@ -333,7 +333,7 @@ func wantUnsettled(t *testing.T, src bus.Source, n int) {
 	})
 }
 
-// A consumer that another process has made anew while a source was away is not the source's.
+// A consumer that another process has made again while a source was away is not the source's.
 func TestConsumerIsMadeAnew(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
@@ -347,7 +347,7 @@ func TestConsumerIsMadeAnew(t *testing.T) {
 	}
 	w.subscribe(t, nil)
 	p.Refuse(false)
-	wantLost(t, src, "made anew")
+	wantLost(t, src, "made again")
 }
 
 // takeOver fetches what lies where other events have lain, as another process of the group.

@@ -66,7 +66,7 @@ func (b *Bus) Get(ctx context.Context, at bus.Position) (bus.Event, error) {
 		arrival{sequence: m.Sequence, stored: m.Time.UnixNano()}, b.o.Envelopes)
 }
 
-// answered tells why a request for a message was not answered. One that is not permitted
+// answered says why a request for a message was not answered. One that is not permitted
 // is errors.ErrUnsupported.
 func (b *Bus) answered(doing, stream string, err error) error {
 	if err == nil {

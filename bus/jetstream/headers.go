@@ -18,7 +18,7 @@ const (
 	cloudEventsJS = cloudEvents + "+json"
 )
 
-// publishable tells why a header of an event cannot be published: the wire would change it, or it
+// publishable says why a header of an event cannot be published: the wire would change it, or it
 // means something else there.
 func publishable(name string, values []string) error {
 	switch {

@@ -114,12 +114,12 @@ func (s *Source) examine(ctx context.Context, state *linkState) (*jetstream.Cons
 	}
 	switch {
 	case incarnation(stream) != s.incarnation:
-		return nil, fmt.Errorf("%w: stream %q was made anew", bus.ErrConsumerLost, s.stream)
+		return nil, fmt.Errorf("%w: stream %q was made again", bus.ErrConsumerLost, s.stream)
 	case stream.State.LastSeq < top.sequence:
 		return nil, fmt.Errorf("%w: stream %q ends at sequence %d and %d was delivered: it was restored from an older copy, or lost its end",
 			bus.ErrConsumerLost, s.stream, stream.State.LastSeq, top.sequence)
 	case !s.madeAt(consumer.Created):
-		return nil, fmt.Errorf("%w: consumer %q on stream %q was made anew", bus.ErrConsumerLost, s.consumer, s.stream)
+		return nil, fmt.Errorf("%w: consumer %q on stream %q was made again", bus.ErrConsumerLost, s.consumer, s.stream)
 	}
 	if s.verified.Load() != state && top.sequence >= stream.State.FirstSeq {
 		return consumer, s.compare(ctx, top)
@@ -156,7 +156,7 @@ func (s *Source) compare(ctx context.Context, a arrival) error {
 }
 
 // diagnose tells from the consumer why nothing comes, and what can be done here is done: the inbox
-// is made anew.
+// is made again.
 func (s *Source) diagnose(c *jetstream.ConsumerInfo, w *watch, quiet bool) time.Duration {
 	dead := s.silent.Swap(false)
 	var trouble error

@@ -121,7 +121,7 @@ func (c *cursor) settle(seq uint64, st bus.Settlement, now int64) {
 	}
 }
 
-// extend starts the deadline anew; what is queued for redelivery stays so.
+// extend starts the deadline again; what is queued for redelivery stays so.
 func (c *cursor) extend(seq uint64, now int64) {
 	if u, ok := c.out[seq]; ok && u.index >= 0 {
 		c.due.set(u, now+c.ackWait)

@@ -111,7 +111,7 @@ func (s Stream) validate() error {
 	return nil
 }
 
-// apart tells why s and other cannot be streams of one bus.
+// apart says why s and other cannot be streams of one bus.
 func (s Stream) apart(other Stream) error {
 	if s.Name == other.Name {
 		return fmt.Errorf("memory: Stream.Name %q is used twice: names must differ", s.Name)

@@ -154,7 +154,7 @@ func (s *Source) read() []*bus.Delivery {
 	return ds
 }
 
-// usable tells why nothing more can come.
+// usable says why nothing more can come.
 func (s *Source) usable() error {
 	switch {
 	case s.closed:

@@ -26,7 +26,7 @@ type stream struct {
 }
 
 // slot is where the cursor of a group over a topic lives. Sources and deliveries know the slot: a
-// cursor that is deleted and made anew is the same to them, as it is under a name on a server.
+// cursor that is deleted and made again is the same to them, as it is under a name on a server.
 type slot struct {
 	stream       *stream
 	topic, group string
@@ -218,7 +218,7 @@ func (s *stream) dropped(o bus.SubscribeOptions) uint64 {
 	return n
 }
 
-// shareable tells why a work queue cannot have this cursor.
+// shareable says why a work queue cannot have this cursor.
 func (s *stream) shareable(topic, group string, o bus.SubscribeOptions) error {
 	if o.Resume == (bus.Position{}) && (o.From.Latest || !o.From.Time.IsZero()) {
 		return fmt.Errorf("memory: group %q cannot start in the middle of stream %q, a work queue: leave From zero",

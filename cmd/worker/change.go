@@ -136,7 +136,7 @@ func (c *change) run(ctx context.Context, what string) error {
 	})
 }
 
-// canAsk tells whether a person reads, and writes.
+// canAsk reports whether a person reads, and writes.
 func (c *change) canAsk() bool {
 	in, ok := c.stdin.(*os.File)
 	return ok && term.IsTerminal(int(in.Fd())) && terminal(c.stderr)

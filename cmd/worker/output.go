@@ -62,7 +62,7 @@ func visible(text string) string {
 	}, text)
 }
 
-// terminal tells whether people watch, and lines may be written over.
+// terminal reports whether people watch, and lines may be written over.
 func terminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))

@@ -45,7 +45,7 @@ type Subject struct {
 	// Fault arms a fault of the n-th call, from 0, that the store makes to its driver from now on,
 	// counting only calls on behalf of the suite's own, not those that keep a clock or a
 	// connection. With applied it is carried out and its answer is lost; else it fails unheard.
-	// fired tells whether it has come to that, and disarms it.
+	// fired reports whether it has come to that, and disarms it.
 	Fault func(n int, applied bool) (fired func() bool)
 
 	// Partial makes the next write of this one key fail at the driver, while others of its batch
@@ -55,7 +55,7 @@ type Subject struct {
 	// Refuse makes the store's server refuse or fail all calls, until it is called with false.
 	Refuse func(on bool)
 
-	// Present tells whether there is a row for the key, expired or not. It is given only when
+	// Present reports whether there is a row for the key, expired or not. It is given only when
 	// nothing sweeps expired rows while a test runs.
 	Present func(t *testing.T, key dedupe.Key) bool
 }

@@ -78,7 +78,7 @@ func (r row) claim(q asked, token uint64) (next row, answer dedupe.State, took b
 	return r, dedupe.Fresh, took
 }
 
-// fits tells whether an answer is what the row, and the one after the request, allow.
+// fits reports whether an answer is what the row, and the one after the request, allow.
 func (r row) fits(next row, state dedupe.State, took bool, got told) bool {
 	if got.state != state || got.hash != next.hash {
 		return false

@@ -7,7 +7,7 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// Reopen implements dedupe.Reopener. Age starts anew with the next claim; the key is kept for its
+// Reopen implements dedupe.Reopener. Age starts again with the next claim; the key is kept for its
 // last TTL from now on.
 func (s *Store) Reopen(ctx context.Context, keys []dedupe.Key) ([]error, error) {
 	ctx, cancel, err := s.begin(ctx)

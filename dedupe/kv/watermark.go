@@ -156,7 +156,7 @@ func (s *Store) readWatermarks(ctx context.Context, key string) (w watermarks, r
 		return w, firstRevision(msgs), err
 	}
 	if w, err = decodeWatermarks(msgs[0].data); err != nil {
-		return w, 0, fmt.Errorf("%w: in bucket %q under %s: restore it; without it the group starts anew", err, s.bucket, key)
+		return w, 0, fmt.Errorf("%w: in bucket %q under %s: restore it; without it the group starts again", err, s.bucket, key)
 	}
 	return w, msgs[0].revision, nil
 }

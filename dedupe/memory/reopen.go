@@ -10,7 +10,7 @@ import (
 // reopened stands for the time of the first claim that is still to come.
 const reopened = math.MinInt64
 
-// Reopen implements dedupe.Reopener. Age starts anew with the next claim; the TTL runs on.
+// Reopen implements dedupe.Reopener. Age starts again with the next claim; the TTL runs on.
 func (s *Store) Reopen(ctx context.Context, keys []dedupe.Key) ([]error, error) {
 	if err := ended(ctx, "reopen"); err != nil {
 		return nil, err

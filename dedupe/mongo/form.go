@@ -41,7 +41,7 @@ func newForm(update any, t *target) (*form, error) {
 	return f, nil
 }
 
-// overlap tells whether a change of one path changes the other.
+// overlap reports whether a change of one path changes the other.
 func overlap(a, b string) bool {
 	return a == b || strings.HasPrefix(a, b+".") || strings.HasPrefix(b, a+".")
 }

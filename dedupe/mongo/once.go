@@ -206,7 +206,7 @@ func (c *once) options() *options.UpdateOneOptionsBuilder {
 	return o
 }
 
-// duplicate tells whether an upsert lost a race, or found the document there and not as it
+// duplicate reports whether an upsert lost a race, or found the document there and not as it
 // was asked for.
 func duplicate(err error) bool {
 	if we, ok := errors.AsType[driver.WriteException](err); ok {
@@ -216,7 +216,7 @@ func duplicate(err error) bool {
 	return ok && mongoserver.Duplicate(driver.WriteError{Code: int(ce.Code), Message: ce.Message})
 }
 
-// contended tells whether the server gave the write up in favour of another one at the same time:
+// contended reports whether the server gave the write up in favour of another one at the same time:
 // of two upserts by a unique key, say.
 func contended(err error) bool {
 	var se driver.ServerError

@@ -64,6 +64,6 @@ func (o *Options) withDefaults() (Options, error) {
 	return c, nil
 }
 
-// majority tells whether what is written under these options is read back at once by a
+// majority reports whether what is written under these options is read back at once by a
 // majority read.
 func (o *Options) majority() bool { return o.WriteConcern.W == "majority" }

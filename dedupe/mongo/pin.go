@@ -30,7 +30,7 @@ func (t *target) pinned() bson.Raw {
 	return pin
 }
 
-// conditional tells whether the filter asks for more than the pinned document.
+// conditional reports whether the filter asks for more than the pinned document.
 func (t *target) conditional() bool { return len(t.filter) > len(t.pin) }
 
 // aim finds the document that a filter is about.
@@ -59,7 +59,7 @@ func (s *Store) aim(ctx context.Context, in place, filter any) (*target, error) 
 	return t, nil
 }
 
-// pins tells whether a condition is equality with a value that is there: neither an operator
+// pins reports whether a condition is equality with a value that is there: neither an operator
 // nor a pattern, nor null, which is equal to what is absent, nor an array, which is equal to
 // an element too.
 func pins(e bson.E) (bool, error) {

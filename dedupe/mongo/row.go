@@ -84,13 +84,13 @@ func (r *row) expired() bool { return r.expire != 0 && r.expire <= r.now }
 // absent rows are not there, or expired.
 func (r *row) absent() bool { return r == nil || r.expired() }
 
-// leasedBy tells whether the row is a claim or a burial of that owner, its lease over or not. A nil
+// leasedBy reports whether the row is a claim or a burial of that owner, its lease over or not. A nil
 // row is not there.
 func (r *row) leasedBy(nonce string) bool {
 	return r != nil && !r.expired() && nonce != "" && r.owner == nonce && (r.state == claimed || r.state == dying)
 }
 
-// lockable tells whether a transaction may still lock the row: it was begun under this claim, and
+// lockable reports whether a transaction may still lock the row: it was begun under this claim, and
 // nothing was written since.
 func (r *row) lockable() bool { return r.state == claimed && len(r.session) > 0 }
 
@@ -104,7 +104,7 @@ func (r *row) age() time.Duration {
 	return max(0, milliseconds(r.now-r.since))
 }
 
-// known tells whether the row is in a state that this version can judge.
+// known reports whether the row is in a state that this version can judge.
 func (r *row) known() bool {
 	switch r.state {
 	case claimed, free, dying, done, dead:

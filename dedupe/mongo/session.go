@@ -66,7 +66,7 @@ func hasCode(err error, codes ...int) bool {
 	return ok && slices.ContainsFunc(codes, e.HasErrorCode)
 }
 
-// turnedDown tells whether a server, and not a connection, says that a transaction met another one.
+// turnedDown reports whether a server, and not a connection, says that a transaction met another one.
 func turnedDown(err error) bool {
 	return hasCode(err, writeConflict, lockTimeout) && !driver.IsNetworkError(err)
 }

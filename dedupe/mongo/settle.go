@@ -134,12 +134,12 @@ func into(o dedupe.Outcome) string {
 	return free
 }
 
-// counts tells whether a settlement counts an attempt.
+// counts reports whether a settlement counts an attempt.
 func counts(t *dedupe.Settlement) bool {
 	return t.Outcome == dedupe.Failed || t.Outcome == dedupe.GivenUp && t.CountAttempt
 }
 
-// to tells whether an outcome has led to the state, itself or with what follows it under
+// to reports whether an outcome has led to the state, itself or with what follows it under
 // the same owner.
 func to(o dedupe.Outcome, state string) bool {
 	return state == into(o) || o == dedupe.GivenUp && state == dead

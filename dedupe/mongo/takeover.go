@@ -202,7 +202,7 @@ func (s *Store) take(ctx context.Context, moves []*move) ([]*pending, error) {
 	return lost, nil
 }
 
-// is tells whether the row, as it was read back, is what the move made of it.
+// is reports whether the row, as it was read back, is what the move made of it.
 func (m *move) is(r *row) bool {
 	return r.leasedBy(m.req.Nonce) && uint64(max(0, r.token)) == m.won.Token && r.left() > 0
 }

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// PrintFailure tells why a program failed. Each of several errors has the program's name before it;
+// PrintFailure says why a program failed. Each of several errors has the program's name before it;
 // lines that are indented belong to the one before.
 func PrintFailure(w io.Writer, program string, err error) {
 	for line := range strings.Lines(err.Error()) {

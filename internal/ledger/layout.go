@@ -55,5 +55,5 @@ func digest(parts ...string) [sha256.Size]byte {
 	return sha256.Sum256(text)
 }
 
-// Reserved tells whether a path is the reserved field, or is below it.
+// Reserved reports whether a path is the reserved field, or is below it.
 func Reserved(path string) bool { return path == Field || strings.HasPrefix(path, Prefix) }

@@ -152,7 +152,7 @@ func (c *Clock) current(now time.Time) (s sample, m *measurement, mine bool) {
 	return s, c.flight, true
 }
 
-// leapt tells whether monotonic time and wall time disagree: the machine slept (monotonic time
+// leapt reports whether monotonic time and wall time disagree: the machine slept (monotonic time
 // stands still meanwhile on some systems), or its clock was set.
 func leapt(then, now time.Time) bool {
 	d := now.Round(0).Sub(then.Round(0)) - now.Sub(then)

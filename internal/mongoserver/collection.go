@@ -91,7 +91,7 @@ func unfit(kind string, opts bson.Raw) string {
 	return ""
 }
 
-// validates tells whether a validator refuses documents, and does not only warn.
+// validates reports whether a validator refuses documents, and does not only warn.
 func validates(opts bson.Raw) bool {
 	validator, ok := opts.Lookup("validator").DocumentOK()
 	if !ok {

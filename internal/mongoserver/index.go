@@ -38,7 +38,7 @@ type found struct {
 	Filter bson.Raw `bson:"partialFilterExpression"`
 }
 
-// ensureIndexes tells whether the indexes are as they should be; if not, it made or changed some,
+// ensureIndexes reports whether the indexes are as they should be; if not, it made or changed some,
 // and is to be asked again.
 func (l *Layout) ensureIndexes(ctx context.Context, coll *mongo.Collection) (bool, error) {
 	there, err := list(ctx, coll)
@@ -94,16 +94,16 @@ func (l *Layout) conflict(f *found) error {
 	case !expires && f.TTL != nil:
 		return fmt.Errorf("its TTL index %s on %v may remove rows before their time; use a collection of its own, or drop that index", f.Name, f.Key)
 	case expires && f.TTL == nil:
-		return fmt.Errorf("its index %s on %v has no expireAfterSeconds, so no row would ever go; drop it, and it is made anew", f.Name, f.Key)
+		return fmt.Errorf("its index %s on %v has no expireAfterSeconds, so no row would ever go; drop it, and it is made again", f.Name, f.Key)
 	case at >= 0 && f.Filter != nil:
-		return fmt.Errorf("its index %s on %v is partial, so it does not have all rows; drop it, and it is made anew", f.Name, f.Key)
+		return fmt.Errorf("its index %s on %v is partial, so it does not have all rows; drop it, and it is made again", f.Name, f.Key)
 	case at >= 0 && f.Sparse && !expires:
-		return fmt.Errorf("its index %s on %v is sparse, so servers may not use it; drop it, and it is made anew", f.Name, f.Key)
+		return fmt.Errorf("its index %s on %v is sparse, so servers may not use it; drop it, and it is made again", f.Name, f.Key)
 	}
 	return nil
 }
 
-// is tells whether the index is on those fields. A TTL index may be descending.
+// is reports whether the index is on those fields. A TTL index may be descending.
 func (f *found) is(x *Index) bool {
 	elements, err := f.Key.Elements()
 	if err != nil || len(elements) != len(x.Fields) {

@@ -37,13 +37,13 @@ func WriteEach(ctx context.Context, coll *mongo.Collection, models []mongo.Write
 	return res, bulk.WriteErrors, nil
 }
 
-// Duplicate tells whether the row is there already. FerretDB has another word for it when it
+// Duplicate reports whether the row is there already. FerretDB has another word for it when it
 // loses a race.
 func Duplicate(e mongo.WriteError) bool {
 	return mongo.IsDuplicateKeyError(e) || e.Code == 1 && e.HasErrorMessage("duplicate key value violates unique constraint")
 }
 
-// Refused tells whether no repetition will make the server take the row.
+// Refused reports whether no repetition will make the server take the row.
 func Refused(e mongo.WriteError) bool {
 	switch e.Code {
 	case 121, // DocumentValidationFailure
@@ -55,7 +55,7 @@ func Refused(e mongo.WriteError) bool {
 	return false
 }
 
-// Unauthorized tells whether the user may not do it.
+// Unauthorized reports whether the user may not do it.
 func Unauthorized(err error) bool { return hasCode(err, 13) }
 
 func hasCode(err error, n int) bool {

@@ -94,7 +94,7 @@ func (s *Set) lock(t *transaction, rows []string) bool {
 	return true
 }
 
-// locked tells whether a transaction has one of the rows, and what is closed when that may
+// locked reports whether a transaction has one of the rows, and what is closed when that may
 // have changed.
 func (s *Set) locked(rows []string) (bool, <-chan struct{}) {
 	s.mu.Lock()

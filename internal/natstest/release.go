@@ -68,7 +68,7 @@ func (r *Release) Start(t testing.TB) {
 	t.Fatalf("natstest: %s was not ready after %v: %s", r.binary, ready, r.said)
 }
 
-// greets tells whether the server answers, which it does before its JetStream does.
+// greets reports whether the server answers, which it does before its JetStream does.
 func (r *Release) greets() bool {
 	c, err := net.Dial("tcp", r.addr())
 	if err != nil {

@@ -42,7 +42,7 @@ func (q *Queue) Pending(ctx context.Context, a outbox.Ask) (outbox.Page, error) 
 	return page, nil
 }
 
-// blocked tells whether a row comes behind a dead one of its key.
+// blocked reports whether a row comes behind a dead one of its key.
 func (q *Queue) blocked(r *row) bool {
 	for _, d := range q.dead[r.Event.Key] {
 		if inKey(d, r) < 0 {

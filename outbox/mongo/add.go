@@ -41,7 +41,7 @@ func (q *Queue) AddRows(ctx context.Context, rows ...outbox.Row) ([]string, erro
 	return b.ids, nil
 }
 
-// transacted tells why there is no transaction to join.
+// transacted says why there is no transaction to join.
 func (q *Queue) transacted(ctx context.Context) error {
 	switch sess := driver.SessionFromContext(ctx); {
 	case sess == nil || !sess.TransactionRunning():

@@ -93,7 +93,7 @@ func (m *Mover) Run(ctx context.Context) error {
 	return nil
 }
 
-// sleep tells whether it was woken.
+// sleep reports whether it was woken.
 func (m *Mover) sleep(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()

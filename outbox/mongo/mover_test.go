@@ -175,7 +175,7 @@ func TestMoversTogether(t *testing.T) {
 	}
 }
 
-// A replaced document starts anew above what it had come to.
+// A replaced document starts again above what it had come to.
 func TestMoveReplaced(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

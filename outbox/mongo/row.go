@@ -97,7 +97,7 @@ func (s *stored) event() bus.Event {
 	return e
 }
 
-// same tells whether two rows have the same event.
+// same reports whether two rows have the same event.
 func (s *stored) same(o *stored) bool {
 	a, b := s.event(), o.event()
 	return outbox.SameEvent(&a, &b)
@@ -112,7 +112,7 @@ func status(name string) outbox.Status {
 	return 0
 }
 
-// check tells why a row cannot be stored.
+// check says why a row cannot be stored.
 func check(in *outbox.Row) error {
 	e := &in.Event
 	if err := e.Validate(); err != nil {

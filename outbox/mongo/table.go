@@ -129,7 +129,7 @@ func (g *grant) leases(after *table, read time.Time, lease time.Duration) []outb
 }
 
 // release frees what the owner has under those leases, and forgets the owner if it has nothing
-// left. It tells whether that changes anything.
+// left. It reports whether that changes anything.
 func (t *table) release(name string, leases []outbox.Lease) (changed bool) {
 	for _, l := range leases {
 		if l.Partition < 0 || l.Partition >= len(t.Partitions) {

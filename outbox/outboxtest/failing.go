@@ -207,7 +207,7 @@ func refusesOne(t *testing.T, k *kit) {
 	}
 }
 
-// before tells whether all of a key was published before an event.
+// before reports whether all of a key was published before an event.
 func (w *world) before(key, id string) bool {
 	w.bus.mu.Lock()
 	defer w.bus.mu.Unlock()

@@ -49,7 +49,7 @@ type Subject struct {
 	Skewed func(t *testing.T, d time.Duration) outbox.Queue
 	// Fault arms a fault of the n-th call, from 0, that the store makes to its driver from
 	// now on, counting only calls on behalf of the suite's own. With applied it is carried
-	// out and its answer is lost; else it fails unheard. fired tells whether it has come to
+	// out and its answer is lost; else it fails unheard. fired reports whether it has come to
 	// that, and disarms it.
 	Fault func(n int, applied bool) (fired func() bool)
 }

@@ -122,7 +122,7 @@ func (r *recorder) first(key string) (ids []string) {
 	return ids
 }
 
-// has tells whether an event was stored.
+// has reports whether an event was stored.
 func (r *recorder) has(id string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

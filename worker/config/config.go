@@ -161,7 +161,7 @@ type Handler struct {
 	Log     *LogHandler
 }
 
-// has tells whether a handler is set, by its key.
+// has reports whether a handler is set, by its key.
 func (h *Handler) has(name string) bool {
 	switch name {
 	case "exec":

@@ -28,7 +28,7 @@ func list(words []string) string {
 
 var plainName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
-// nameable tells whether a key can be shown: one that looks like a name, not like a URL or a header
+// nameable reports whether a key can be shown: one that looks like a name, not like a URL or a header
 // that slipped into its place.
 func nameable(key string) bool { return plainName.MatchString(key) }
 

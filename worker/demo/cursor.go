@@ -36,7 +36,7 @@ func (c *cursor) read(ctx context.Context) (known bool, err error) {
 	return true, nil
 }
 
-// empty tells whether so many messages are settled, and no more is there, if it is time to ask
+// empty reports whether so many messages are settled, and no more is there, if it is time to ask
 // again. What cannot be asked is not. The server counts what is published as pending a little later
 // than it confirms it.
 func (c *cursor) empty(ctx context.Context, stored int) bool {

@@ -60,7 +60,7 @@ func (r Result) waited() string {
 	if r.Kills == 0 {
 		return ""
 	}
-	return fmt.Sprintf("what a killed worker had in hand waits %v for its lease to end", leaseLength)
+	return fmt.Sprintf("what a killed worker had in flight waits %v for its lease to end", leaseLength)
 }
 
 func (r Result) verdict() string {

@@ -18,7 +18,7 @@ type Result struct {
 	Failures int `json:"failures"`
 	// Kills of worker processes.
 	Kills int `json:"kills"`
-	// Atomic tells whether effects were changes of documents with their marks.
+	// Atomic reports whether effects were changes of documents with their marks.
 	Atomic bool `json:"atomic,omitempty"`
 	// Effects are lines in the journal, or changes of documents as those have counted them;
 	// Repeated those beyond the first of each event.

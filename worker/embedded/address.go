@@ -91,7 +91,7 @@ func (a address) write(dir string) error {
 	return nil
 }
 
-// free tells whether nobody listens at the address.
+// free reports whether nobody listens at the address.
 func (a address) free() bool {
 	if a.port == server.RANDOM_PORT {
 		return true

@@ -141,7 +141,7 @@ func (s *Server) URL() string {
 	return s.at.String()
 }
 
-// Serving tells whether the server is in this process.
+// Serving reports whether the server is in this process.
 func (s *Server) Serving() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

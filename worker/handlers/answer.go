@@ -29,7 +29,7 @@ const (
 
 var statuses = []string{statusDone, statusRetry, statusThrottled, statusUnavailable, statusPermanent}
 
-// parseAnswer tells why a line is no answer, for people.
+// parseAnswer says why a line is no answer, for people.
 func parseAnswer(line []byte) (*answer, error) {
 	var a answer
 	if err := json.Unmarshal(line, &a); err != nil {

@@ -96,7 +96,7 @@ func (c *child) retire() {
 	time.AfterFunc(c.stream.grace, c.process.Stop) // does nothing once it has ended
 }
 
-// open tells whether the child can be told of more events.
+// open reports whether the child can be told of more events.
 func (c *child) open() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

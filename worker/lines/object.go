@@ -13,7 +13,7 @@ var errNoObject = errors.New("it does not begin with '{'")
 // decoded: lines come by the million.
 type object []byte
 
-// readObject tells why a line is no JSON object.
+// readObject says why a line is no JSON object.
 func readObject(line []byte) (object, error) {
 	trimmed := bytes.TrimLeft(line, " \t")
 	if len(trimmed) == 0 || trimmed[0] != '{' {

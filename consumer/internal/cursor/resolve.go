@@ -130,7 +130,7 @@ func highest(kept []dedupe.Watermark) dedupe.Watermark {
 	return out
 }
 
-// refuse tells why a stream cannot be read from its first event, though none of its events is known
+// refuse says why a stream cannot be read from its first event, though none of its events is known
 // to be handled: it has some that could be, for they are as old as those that were.
 func (c *Cursor) refuse(info *bus.TopicInfo, known dedupe.Watermark) error {
 	switch {

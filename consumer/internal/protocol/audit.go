@@ -2,7 +2,7 @@ package protocol
 
 import "fmt"
 
-// Audit tells whether the counts that the Machine keeps are those of what it holds; it costs a walk
+// Audit reports whether the counts that the Machine keeps are those of what it holds; it costs a walk
 // over all of it. It is for whoever suspects a leak, and for simulations.
 func (m *Machine) Audit() error {
 	var count, suspects [phases]int

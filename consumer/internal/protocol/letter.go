@@ -62,7 +62,7 @@ func (m *Machine) Letters(now time.Time) []*Letter {
 }
 
 // Posted takes the bus's answer about a letter. What could not be stored stays dying in the store:
-// the event is naked, and its next copy is buried under the same letter id.
+// the event is nacked, and its next copy is buried under the same letter id.
 func (m *Machine) Posted(now time.Time, l *Letter, err error) {
 	j := l.job
 	m.letters.answered(now, now, nil, err)

@@ -72,7 +72,7 @@ type Stats struct {
 	Deferred uint64
 	// Skipped messages were no events of this group.
 	Skipped uint64
-	// Held copies were naked for a while; GivenBack never ran; Lost were superseded by another
+	// Held copies were nacked for a while; GivenBack never ran; Lost were superseded by another
 	// owner, or left to their lease.
 	Held, GivenBack, Lost uint64
 	// Dropped were nacked, and deleted by the stream before they were delivered again; their data

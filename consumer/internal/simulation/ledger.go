@@ -111,7 +111,7 @@ func (g *ledger) claimed(l *life, q dedupe.Request, c dedupe.Claim) {
 	}
 }
 
-// forget is a claim of a key whose row has vanished: it starts anew, and whoever had it before is
+// forget is a claim of a key whose row has vanished: it starts again, and whoever had it before is
 // superseded, unless it is that very request, applied once more.
 func (g *ledger) forget(r *row, q dedupe.Request, answer dedupe.Claim) {
 	c := r.last()

@@ -222,7 +222,7 @@ func (w *world) checkEffect(r *run) {
 	}
 }
 
-// unexcused tells why there was no reason to run a thing again.
+// unexcused says why there was no reason to run a thing again.
 func (w *world) unexcused(first, second *run) string {
 	c := first.claim
 	if c == nil {

@@ -37,8 +37,8 @@ func IllegalByte(value string) int {
 	return -1
 }
 
-// Settable returns nil for the name of a header that an operator may have sent with each request. The error holds no name that is
-// illegal: it may be a value that slipped.
+// Settable returns nil for the name of a header that an operator may have sent with each request.
+// The error holds no name that is illegal: it may be a value that slipped.
 func Settable(name string) error {
 	canonical := http.CanonicalHeaderKey(name)
 	switch {
@@ -52,8 +52,8 @@ func Settable(name string) error {
 	return nil
 }
 
-// Passable returns nil for the name of a header that an event may bring to a service: of what comes from publishers nothing may
-// frame the request, authorize it, or say who sends it and where to.
+// Passable returns nil for the name of a header that an event may bring to a service: of what comes
+// from publishers nothing may frame the request, authorize it, or say who sends it and where to.
 func Passable(name string) error {
 	canonical := http.CanonicalHeaderKey(name)
 	switch err := Settable(name); {

@@ -20,5 +20,5 @@ func URL(urls string) string {
 	return scheme + "://" + rest
 }
 
-// Secret tells whether a URL may hold credentials.
+// Secret reports whether a URL may hold credentials.
 func Secret(urls string) bool { return strings.Contains(urls, "@") }
