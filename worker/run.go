@@ -24,10 +24,10 @@ import (
 // drain, whatever hangs: a server, a handler, an actor. What has not ended by then is left behind,
 // and goes with the process.
 //
-// Nil is returned after a complete drain. consumer.ErrDrainIncomplete: handlers were cut off by
-// the drain time-out or by Hurry, did not return, or succeeded and could not be marked; their
-// events come again. Other errors are why it could not subscribe, what ended first, and what could
-// not be closed.
+// Nil is returned after a complete drain, and when ctx ended before all was subscribed.
+// consumer.ErrDrainIncomplete: handlers were cut off by the drain time-out or by Hurry, did not
+// return, or succeeded and could not be marked; their events come again. Other errors are why it
+// could not subscribe, what ended first, and what could not be closed.
 func (w *Worker) Run(ctx context.Context) (err error) {
 	end := newShutdown(w.longestDrain())
 	defer func() {
@@ -41,7 +41,7 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 	defer cut.end()
 	subs, err := w.subscribe(ctx, cut)
 	if err != nil {
-		return err
+		return unlessTold(ctx, w.o.Logger, errors.Join(err, cut.err()))
 	}
 	for _, h := range w.handled {
 		place := []any{"topic", h.topic, "group", w.group, "bus", w.c.BusName(), "store", w.c.StoreName()}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+
+	"github.com/onceish/onceish/consumer"
 )
 
 // Setup adds to a worker what it does: subscriptions, drainers, actors, closers. The connections
@@ -13,7 +15,7 @@ type Setup func(ctx context.Context, w *Worker) error
 // Serve is Main without a command line: it connects, calls setup, runs the worker until SIGTERM or
 // SIGINT, ctx's end, or the end of what it runs, and closes the connections. The first signal lets
 // what runs finish, the second (or Options.Hurry) does not. A process that is told to end before it
-// ran has not failed.
+// ran has not failed, as in Run.
 func Serve(ctx context.Context, group string, co *ConnectOptions, o *Options, setup Setup) error {
 	var opts Options
 	if o != nil {
@@ -27,39 +29,40 @@ func Serve(ctx context.Context, group string, co *ConnectOptions, o *Options, se
 	if opts.Hurry == nil {
 		opts.Hurry = hurry
 	}
-	started := false
-	tell := opts.Started
-	opts.Started = func() {
-		started = true
-		if tell != nil {
-			tell()
-		}
+	w, err := prepare(ctx, group, co, &opts, setup)
+	if err != nil {
+		return unlessTold(ctx, opts.Logger, err)
 	}
-	err := serve(ctx, group, co, &opts, setup)
-	if err != nil && !started && ctx.Err() != nil {
-		opts.Logger.Info("ended before it ran", "error", err)
-		return nil
-	}
-	return err
+	return join(w.Run(ctx), w.c.Close())
 }
 
-func serve(ctx context.Context, group string, co *ConnectOptions, o *Options, setup Setup) (err error) {
+// prepare makes what Run runs. It leaves nothing open if it fails.
+func prepare(ctx context.Context, group string, co *ConnectOptions, o *Options, setup Setup) (*Worker, error) {
 	c, err := Connect(ctx, co)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer func() { err = errors.Join(err, c.Close()) }()
 	if c.o.Mongo != "" { // setup may want it; whether there are marks to be kept Run knows
 		if _, err := c.openDatabase(ctx); err != nil {
-			return err
+			return nil, errors.Join(err, c.Close())
 		}
 	}
 	w, err := New(group, c, o)
 	if err != nil {
-		return err
+		return nil, errors.Join(err, c.Close())
 	}
 	if err := setup(ctx, w); err != nil {
-		return errors.Join(err, w.close(newShutdown(0)))
+		return nil, errors.Join(err, w.close(newShutdown(0)), c.Close())
 	}
-	return w.Run(ctx)
+	return w, nil
+}
+
+// unlessTold forgives a start that failed when the worker had been told to end, but not what was
+// cut off by that.
+func unlessTold(ctx context.Context, log *slog.Logger, err error) error {
+	if ctx.Err() == nil || errors.Is(err, consumer.ErrDrainIncomplete) {
+		return err
+	}
+	log.Info("ended before it ran", "error", err)
+	return nil
 }

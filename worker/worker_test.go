@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -90,6 +91,49 @@ func TestRunLeavesNothingBehindWhenItCannotSubscribe(t *testing.T) {
 			t.Errorf("%v, closed: %v", err, closed)
 		}
 	})
+}
+
+// endingBus ends the context of whoever subscribes to u.
+type endingBus struct {
+	bus.Bus
+	end context.CancelFunc
+}
+
+func (b endingBus) Subscribe(ctx context.Context, topic, group string, o *bus.SubscribeOptions) (bus.Source, error) {
+	if topic == "u" {
+		b.end()
+		return nil, ctx.Err()
+	}
+	return b.Bus.Subscribe(ctx, topic, group, o)
+}
+
+func TestRunThatIsToldToEndWhileItSubscribesHasNotFailed(t *testing.T) {
+	t.Parallel()
+	for name, cutOff := range map[string]bool{"drained": false, "cut off": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, 1)
+				ctx, end := context.WithCancel(t.Context())
+				w, err := New("g", Over(endingBus{r.bus, func() { synctest.Wait(); end() }}, r.store), &Options{Logger: slog.New(slog.DiscardHandler)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				handler := func(ctx context.Context, _ bus.Event) error {
+					if !cutOff {
+						return nil
+					}
+					<-ctx.Done()
+					return context.Cause(ctx)
+				}
+				w.Handle("t", handler, nil)
+				w.Handle("u", handler, nil)
+				if err := w.Run(ctx); errors.Is(err, consumer.ErrDrainIncomplete) != cutOff || !cutOff && err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
 }
 
 func TestDeferredAreClosedLastFirstAfterTheDrain(t *testing.T) {
