@@ -16,7 +16,7 @@ type Observer interface{ Observe(Observation) }
 type Observation struct {
 	// Outcome is one of "handled", "duplicate", "skipped" (it is no event of this group), "failed",
 	// "snoozed", "deferred" (it was throttled, or the receiver was unavailable: no attempt),
-	// "dead", "unburied" (the dead letter could not be stored yet), "held" (another copy is being
+	// "dead", "dead_letter_pending" (the dead letter could not be stored yet), "held" (another copy is being
 	// worked on, or it is not due), "given back" (it never ran), "lost" (another process has it),
 	// "unresolved" (it is not known whether its transaction was committed; the event comes again).
 	Outcome string
@@ -35,7 +35,7 @@ type Observation struct {
 
 var outcomes = map[protocol.Outcome]string{
 	protocol.Handled: "handled", protocol.Duplicate: "duplicate", protocol.Skipped: "skipped", protocol.Failed: "failed",
-	protocol.Snoozed: "snoozed", protocol.Deferred: "deferred", protocol.Dead: "dead", protocol.Unburied: "unburied",
+	protocol.Snoozed: "snoozed", protocol.Deferred: "deferred", protocol.Dead: "dead", protocol.Unburied: "dead_letter_pending",
 	protocol.Held: "held", protocol.GivenBack: "given back", protocol.Lost: "lost",
 	protocol.Unresolved: "unresolved",
 }

@@ -237,7 +237,7 @@ func TestTransactionalEnded(t *testing.T) {
 		w.subscribe(effect, &transactional)
 		w.publish(order("1"))
 		time.Sleep(time.Second)
-		s.wantEffects(w, "", dedupe.GivenUp, dedupe.Buried)
+		s.wantEffects(w, "", dedupe.GivenUp, dedupe.DeadLettered)
 		if ls := w.letters(); len(ls) != 1 || w.starts() != 1 || !strings.Contains(ls[0].Reason, "over before its commit: by the handler") {
 			t.Errorf("%d letters after %d runs: %+v", len(ls), w.starts(), ls)
 		}
@@ -271,7 +271,7 @@ func TestTransactionalPermanent(t *testing.T) {
 		}, &transactional)
 		w.publish(order("1"))
 		time.Sleep(time.Second)
-		s.wantEffects(w, "", dedupe.GivenUp, dedupe.Buried)
+		s.wantEffects(w, "", dedupe.GivenUp, dedupe.DeadLettered)
 		if ls := w.letters(); len(ls) != 1 || w.starts() != 1 || !strings.Contains(ls[0].Reason, "permanent: insert: write conflict") {
 			t.Errorf("%d letters after %d runs: %+v", len(ls), w.starts(), ls)
 		}

@@ -111,13 +111,13 @@ func TestHealthyAgainOnceSomebodyElseHasBuried(t *testing.T) {
 func TestModeSeenMarkTakesOverFromModeClaimed(t *testing.T) {
 	inWorld(t, func(w *world) {
 		claimer := w.store.(dedupe.Claimer)
-		for _, id := range []string{"claimed", "dying"} {
+		for _, id := range []string{"claimed", "dead-lettering"} {
 			e := order(id)
 			cs, err := claimer.Claim(t.Context(), []dedupe.Request{{
 				Key: dedupe.Key{Topic: e.Topic, Group: "billing", ID: id}, Nonce: id, Hash: consumer.Bytes(e), Lease: time.Minute, TTL: 24 * time.Hour,
 			}})
 			must(t, err)
-			if id == "dying" {
+			if id == "dead-lettering" {
 				_, err = claimer.Settle(t.Context(), []dedupe.Settlement{{Claim: cs[0], Outcome: dedupe.GivenUp, Letter: "x", Lease: time.Minute, TTL: 24 * time.Hour}})
 				must(t, err)
 			}

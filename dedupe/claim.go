@@ -96,8 +96,8 @@ const (
 	// GivenUp: claimed → dying, under the same nonce, with a lease of Settlement.Lease. The dead
 	// letter comes next.
 	GivenUp
-	// Buried: dying → dead. The dead letter is stored.
-	Buried
+	// DeadLettered: dying → dead. The dead letter is stored.
+	DeadLettered
 )
 
 // String is the outcome's name in lower case.
@@ -111,8 +111,8 @@ func (o Outcome) String() string {
 		return "not begun"
 	case GivenUp:
 		return "given up"
-	case Buried:
-		return "buried"
+	case DeadLettered:
+		return "dead-lettered"
 	}
 	return "unknown"
 }

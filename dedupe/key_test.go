@@ -141,7 +141,7 @@ func FuzzKeyPairs(f *testing.F) {
 func TestNames(t *testing.T) {
 	t.Parallel()
 	states := map[dedupe.State]string{
-		dedupe.Fresh: "fresh", dedupe.Held: "held", dedupe.Reused: "reused", dedupe.Dying: "dying",
+		dedupe.Fresh: "fresh", dedupe.Held: "held", dedupe.Reused: "reused", dedupe.DeadLettering: "dead-lettering",
 		dedupe.Done: "done", dedupe.Dead: "dead", 99: "unknown",
 	}
 	for s, want := range states {
@@ -151,7 +151,7 @@ func TestNames(t *testing.T) {
 	}
 	outcomes := map[dedupe.Outcome]string{
 		dedupe.Succeeded: "succeeded", dedupe.Failed: "failed", dedupe.NotBegun: "not begun",
-		dedupe.GivenUp: "given up", dedupe.Buried: "buried", 99: "unknown",
+		dedupe.GivenUp: "given up", dedupe.DeadLettered: "dead-lettered", 99: "unknown",
 	}
 	for o, want := range outcomes {
 		if o.String() != want {

@@ -34,8 +34,8 @@ const (
 	Held
 	// Reused: the id was first seen with another payload. Nothing was claimed or changed.
 	Reused
-	// Dying: given up on, and yours to bury: its dead letter may not be stored yet.
-	Dying
+	// DeadLettering: given up on, and yours to bury: its dead letter may not be stored yet.
+	DeadLettering
 	// Done: the handler succeeded.
 	Done
 	// Dead: given up on, and the dead letter is stored.
@@ -51,8 +51,8 @@ func (s State) String() string {
 		return "held"
 	case Reused:
 		return "reused"
-	case Dying:
-		return "dying"
+	case DeadLettering:
+		return "dead-lettering"
 	case Done:
 		return "done"
 	case Dead:

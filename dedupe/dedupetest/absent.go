@@ -26,7 +26,7 @@ func (k *kit) vanished(id string) dedupe.Claim {
 }
 
 func absentSettled(t *testing.T, k *kit) {
-	outcomes := []dedupe.Outcome{dedupe.Succeeded, dedupe.Failed, dedupe.NotBegun, dedupe.GivenUp, dedupe.Buried}
+	outcomes := []dedupe.Outcome{dedupe.Succeeded, dedupe.Failed, dedupe.NotBegun, dedupe.GivenUp, dedupe.DeadLettered}
 	var ss []dedupe.Settlement
 	for _, o := range outcomes {
 		s := end(k.vanished(o.String()), o)
@@ -42,7 +42,7 @@ func absentSettled(t *testing.T, k *kit) {
 			}
 		}
 	}
-	seen := k.seen(t, key("succeeded"), key("buried"))
+	seen := k.seen(t, key("succeeded"), key("dead-lettered"))
 	if seen[0].State != dedupe.Done || seen[1].State != dedupe.Dead {
 		t.Errorf("seen as %v and %v, want done and dead", seen[0].State, seen[1].State)
 	}
@@ -60,7 +60,7 @@ func absentSettled(t *testing.T, k *kit) {
 	k.held(t, key("given up"))
 	again := k.request(key("given up"))
 	again.Nonce = ss[3].Claim.Nonce
-	c := k.claim(t, again, dedupe.Dying)
+	c := k.claim(t, again, dedupe.DeadLettering)
 	counts(t, c, 3, 1)
 	if c.Reason != ss[3].Reason || c.Letter != ss[3].Letter {
 		t.Errorf("given up for %q under %q, want %q and %q", c.Reason, c.Letter, ss[3].Reason, ss[3].Letter)
@@ -70,7 +70,7 @@ func absentSettled(t *testing.T, k *kit) {
 
 func absentExtended(t *testing.T, k *kit) {
 	a, b, beside := k.vanished("a"), k.vanished("b"), k.claim(t, k.brief(key("beside")), dedupe.Fresh)
-	b.State, b.Reason, b.Letter = dedupe.Dying, "card declined", "billing/ORDERS/7"
+	b.State, b.Reason, b.Letter = dedupe.DeadLettering, "card declined", "billing/ORDERS/7"
 	for i, ok := range k.extends(t, []dedupe.Claim{a, beside, b}, lasting, keeping) {
 		if !ok {
 			t.Errorf("extension %d of 3: superseded, want renewed", i)
@@ -85,10 +85,10 @@ func absentExtended(t *testing.T, k *kit) {
 	counts(t, k.fresh(t, a.Key), 3, 1)
 	again := k.request(b.Key)
 	again.Nonce = b.Nonce
-	if c := k.claim(t, again, dedupe.Dying); c.Reason != b.Reason || c.Letter != b.Letter {
+	if c := k.claim(t, again, dedupe.DeadLettering); c.Reason != b.Reason || c.Letter != b.Letter {
 		t.Errorf("dying for %q under %q, want %q and %q", c.Reason, c.Letter, b.Reason, b.Letter)
 	}
-	k.settled(t, end(b, dedupe.Buried))
+	k.settled(t, end(b, dedupe.DeadLettered))
 	k.is(t, b.Key, dedupe.Dead)
 }
 

@@ -148,7 +148,7 @@ func takeover(t *testing.T, k *kit) {
 func stale(t *testing.T, k *kit, c dedupe.Claim) {
 	t.Helper()
 	k.extended(t, c, lasting, false)
-	for _, o := range []dedupe.Outcome{dedupe.Succeeded, dedupe.Failed, dedupe.NotBegun, dedupe.GivenUp, dedupe.Buried} {
+	for _, o := range []dedupe.Outcome{dedupe.Succeeded, dedupe.Failed, dedupe.NotBegun, dedupe.GivenUp, dedupe.DeadLettered} {
 		k.refused(t, end(c, o))
 	}
 }
@@ -173,7 +173,7 @@ func seenMeanwhile(t *testing.T, k *kit) {
 	k.settled(t, end(b, dedupe.Failed))
 	k.is(t, b.Key, dedupe.Fresh)
 	k.dyingKey(t, key("c"), lasting)
-	k.is(t, key("c"), dedupe.Dying)
+	k.is(t, key("c"), dedupe.DeadLettering)
 }
 
 // reusedEverywhere brings a key into each state, asks for it with another payload, and wants
@@ -186,16 +186,16 @@ func reusedEverywhere(t *testing.T, k *kit) {
 	later := end(k.fresh(t, notDue), dedupe.Failed)
 	later.After = lasting
 	k.settled(t, later)
-	burying := k.dyingKey(t, key("dying"), lasting)
-	k.dyingKey(t, key("dying lapsed"), k.h.Lease)
-	k.settled(t, end(k.dyingKey(t, key("dead"), lasting), dedupe.Buried))
+	burying := k.dyingKey(t, key("dead-lettering"), lasting)
+	k.dyingKey(t, key("dead-lettering lapsed"), k.h.Lease)
+	k.settled(t, end(k.dyingKey(t, key("dead"), lasting), dedupe.DeadLettered))
 	k.settled(t, end(k.fresh(t, key("done")), dedupe.Succeeded))
 	k.mark(t, doneMark(key("marked")))
 	k.lapse(t)
 
 	states := map[dedupe.Key]dedupe.State{
-		key("claimed"): dedupe.Held, lapsed: dedupe.Fresh, due: dedupe.Fresh, notDue: dedupe.Held, key("dying"): dedupe.Held,
-		key("dying lapsed"): dedupe.Dying, key("dead"): dedupe.Dead, key("done"): dedupe.Done, key("marked"): dedupe.Done,
+		key("claimed"): dedupe.Held, lapsed: dedupe.Fresh, due: dedupe.Fresh, notDue: dedupe.Held, key("dead-lettering"): dedupe.Held,
+		key("dead-lettering lapsed"): dedupe.DeadLettering, key("dead"): dedupe.Dead, key("done"): dedupe.Done, key("marked"): dedupe.Done,
 	}
 	for range 2 {
 		for key := range states {
@@ -219,7 +219,7 @@ func reusedEverywhere(t *testing.T, k *kit) {
 		}
 	}
 	k.settled(t, end(own, dedupe.Succeeded))
-	k.settled(t, end(burying, dedupe.Buried))
+	k.settled(t, end(burying, dedupe.DeadLettered))
 }
 
 func nilHash(t *testing.T, k *kit) {
@@ -321,7 +321,7 @@ func age(t *testing.T, k *kit) {
 	s.Lease = k.h.Lease
 	k.settled(t, s)
 	k.lapse(t)
-	older(t, k, "giving up", k.claim(t, k.request(key("a")), dedupe.Dying).Age, 3)
+	older(t, k, "giving up", k.claim(t, k.request(key("a")), dedupe.DeadLettering).Age, 3)
 }
 
 // older wants an age of so many lapses, less a tenth for clocks that are not quite one.

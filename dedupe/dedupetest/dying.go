@@ -42,7 +42,7 @@ func dyingLife(t *testing.T, k *kit) {
 		t.Errorf("while it is buried: %v for %v, want held for at most %v", h.State, h.HeldFor, k.h.Lease)
 	}
 	k.lapse(t)
-	b := k.claim(t, k.request(a.Key), dedupe.Dying)
+	b := k.claim(t, k.request(a.Key), dedupe.DeadLettering)
 	letter(t, b)
 	counts(t, b, 0, 0)
 	sameHash(t, b.Key, b.Hash, hashA)
@@ -51,10 +51,10 @@ func dyingLife(t *testing.T, k *kit) {
 	}
 	k.held(t, a.Key)
 	stale(t, k, a)
-	k.settled(t, end(b, dedupe.Buried))
+	k.settled(t, end(b, dedupe.DeadLettered))
 	k.claim(t, k.request(a.Key), dedupe.Dead)
 	k.is(t, a.Key, dedupe.Dead)
-	k.refused(t, end(a, dedupe.Buried))
+	k.refused(t, end(a, dedupe.DeadLettered))
 }
 
 func dyingNoCrash(t *testing.T, k *kit) {
@@ -66,7 +66,7 @@ func dyingNoCrash(t *testing.T, k *kit) {
 	k.settled(t, s)
 	for range 3 {
 		k.lapse(t)
-		c = k.claim(t, k.brief(key("a")), dedupe.Dying)
+		c = k.claim(t, k.brief(key("a")), dedupe.DeadLettering)
 		counts(t, c, 0, 1)
 		letter(t, c)
 	}
@@ -76,16 +76,16 @@ func dyingRepeated(t *testing.T, k *kit) {
 	k.dyingKey(t, key("a"), k.h.Lease)
 	k.lapse(t)
 	r := k.brief(key("a"))
-	b := k.claim(t, r, dedupe.Dying)
+	b := k.claim(t, r, dedupe.DeadLettering)
 	k.lapse(t)
 	r.Lease = lasting
-	again := k.claim(t, r, dedupe.Dying)
+	again := k.claim(t, r, dedupe.DeadLettering)
 	letter(t, again)
 	if again.Token != b.Token {
 		t.Errorf("token %d, and %d when repeated", b.Token, again.Token)
 	}
 	k.held(t, r.Key)
-	k.settled(t, end(b, dedupe.Buried))
+	k.settled(t, end(b, dedupe.DeadLettered))
 }
 
 // dyingOwn: the claim's request is repeated after it was given up; the burial is this owner's.
@@ -93,20 +93,20 @@ func dyingOwn(t *testing.T, k *kit) {
 	a := k.dyingKey(t, key("a"), lasting)
 	r := k.request(a.Key)
 	r.Nonce = a.Nonce
-	c := k.claim(t, r, dedupe.Dying)
+	c := k.claim(t, r, dedupe.DeadLettering)
 	letter(t, c)
 	counts(t, c, 0, 0)
-	k.settled(t, end(c, dedupe.Buried))
+	k.settled(t, end(c, dedupe.DeadLettered))
 }
 
 func dyingExtended(t *testing.T, k *kit) {
 	k.dyingKey(t, key("a"), k.h.Lease)
 	k.lapse(t)
-	b := k.claim(t, k.brief(key("a")), dedupe.Dying)
+	b := k.claim(t, k.brief(key("a")), dedupe.DeadLettering)
 	k.extended(t, b, lasting, true)
 	k.lapse(t)
 	k.held(t, b.Key)
-	k.settled(t, end(b, dedupe.Buried))
+	k.settled(t, end(b, dedupe.DeadLettered))
 	k.is(t, b.Key, dedupe.Dead)
 }
 
@@ -122,7 +122,7 @@ func dyingAttempts(t *testing.T, k *kit) {
 		k.settled(t, s)
 		k.settled(t, s)
 		k.lapse(t)
-		counts(t, k.claim(t, k.request(id), dedupe.Dying), want, 0)
+		counts(t, k.claim(t, k.request(id), dedupe.DeadLettering), want, 0)
 	}
 }
 
@@ -141,7 +141,7 @@ func dyingReasons(t *testing.T, k *kit) {
 	}
 	k.lapse(t)
 	for name, reason := range reasons {
-		c := k.claim(t, k.request(key(name)), dedupe.Dying)
+		c := k.claim(t, k.request(key(name)), dedupe.DeadLettering)
 		if c.Letter != letter {
 			t.Errorf("%s: letter %q, want %q", name, c.Letter, letter)
 		}
@@ -166,7 +166,7 @@ func reopened(t *testing.T, k *kit, buried bool) {
 	k.settled(t, end(k.fresh(t, a), dedupe.Failed))
 	old := k.dyingKey(t, a, lasting)
 	if buried {
-		k.settled(t, end(old, dedupe.Buried))
+		k.settled(t, end(old, dedupe.DeadLettered))
 	}
 	for range 2 {
 		k.reopen(t, a)
@@ -175,7 +175,7 @@ func reopened(t *testing.T, k *kit, buried bool) {
 	k.refused(t, end(old, dedupe.Succeeded))
 	k.extended(t, old, lasting, false)
 	if !buried {
-		k.refused(t, end(old, dedupe.Buried))
+		k.refused(t, end(old, dedupe.DeadLettered))
 	}
 	r := k.request(a)
 	r.Hash = hashB

@@ -19,10 +19,10 @@ func expiryCases() []testcase {
 // expiresEverywhere lets a key expire in each state, and wants it as if it had never been.
 func expiresEverywhere(t *testing.T, k *kit) {
 	short := func(s dedupe.Settlement) dedupe.Settlement { s.TTL = k.h.TTL; return s }
-	all := map[string]dedupe.Outcome{"done": dedupe.Succeeded, "free": dedupe.Failed, "dying": dedupe.GivenUp, "dead": dedupe.Buried}
+	all := map[string]dedupe.Outcome{"done": dedupe.Succeeded, "free": dedupe.Failed, "dead-lettering": dedupe.GivenUp, "dead": dedupe.DeadLettered}
 	for name, o := range all {
 		c := k.fresh(t, key(name))
-		if o == dedupe.Buried {
+		if o == dedupe.DeadLettered {
 			k.settled(t, end(c, dedupe.GivenUp))
 		}
 		s := short(end(c, o))
@@ -37,7 +37,7 @@ func expiresEverywhere(t *testing.T, k *kit) {
 	k.mark(t, m)
 	k.expire(t)
 	var ks []dedupe.Key
-	for _, name := range []string{"done", "free", "dying", "dead", "claimed", "marked"} {
+	for _, name := range []string{"done", "free", "dead-lettering", "dead", "claimed", "marked"} {
 		ks = append(ks, key(name))
 	}
 	k.present(t, ks...)
@@ -124,7 +124,7 @@ func (r *renewing) ask(name string) dedupe.Request {
 
 func (r *renewing) claimAll() {
 	r.Helper()
-	names := []string{"succeeded", "failed", "not begun", "given up", "buried", "extended", "claimed", "repeated"}
+	names := []string{"succeeded", "failed", "not begun", "given up", "dead-lettered", "extended", "claimed", "repeated"}
 	var rs []dedupe.Request
 	for _, n := range names {
 		rs = append(rs, r.ask(n))
@@ -135,7 +135,7 @@ func (r *renewing) claimAll() {
 		}
 		r.claims[names[i]] = c
 	}
-	r.settle(map[string]dedupe.Outcome{"buried": dedupe.GivenUp})
+	r.settle(map[string]dedupe.Outcome{"dead-lettered": dedupe.GivenUp})
 }
 
 func (r *renewing) settle(outcomes map[string]dedupe.Outcome) {
@@ -156,7 +156,7 @@ func (r *renewing) settle(outcomes map[string]dedupe.Outcome) {
 func (r *renewing) renewAll() {
 	r.Helper()
 	r.settle(map[string]dedupe.Outcome{
-		"succeeded": dedupe.Succeeded, "failed": dedupe.Failed, "not begun": dedupe.NotBegun, "given up": dedupe.GivenUp, "buried": dedupe.Buried,
+		"succeeded": dedupe.Succeeded, "failed": dedupe.Failed, "not begun": dedupe.NotBegun, "given up": dedupe.GivenUp, "dead-lettered": dedupe.DeadLettered,
 	})
 	if !r.k.extends(r.T, []dedupe.Claim{r.claims["extended"]}, r.k.h.Lease, r.ttl)[0] {
 		r.Fatal("extended: superseded")
@@ -170,8 +170,8 @@ func (r *renewing) renewAll() {
 // makes of them by whoever called.
 func (r *renewing) check() (wrong []error) {
 	r.Helper()
-	seen := r.k.seen(r.T, key("succeeded"+r.id), key("given up"+r.id), key("buried"+r.id))
-	for i, want := range []dedupe.State{dedupe.Done, dedupe.Dying, dedupe.Dead} {
+	seen := r.k.seen(r.T, key("succeeded"+r.id), key("given up"+r.id), key("dead-lettered"+r.id))
+	for i, want := range []dedupe.State{dedupe.Done, dedupe.DeadLettering, dedupe.Dead} {
 		if seen[i].State != want {
 			wrong = append(wrong, fmt.Errorf("it is seen as %v, want %v", seen[i].State, want))
 		}

@@ -146,12 +146,12 @@ func (h *historian) verdicts(c dedupe.Claim, state dedupe.State, r *rand.Rand, l
 		return ss
 	}
 	switch n := r.IntN(10); {
-	case state == dedupe.Dying:
-		return as(dedupe.Failed, dedupe.Buried)
+	case state == dedupe.DeadLettering:
+		return as(dedupe.Failed, dedupe.DeadLettered)
 	case last && n < 2:
 		return as(dedupe.Succeeded)
 	case n < 3 && h.k.reopener != nil:
-		return as(dedupe.GivenUp, dedupe.Buried)
+		return as(dedupe.GivenUp, dedupe.DeadLettered)
 	case n < 4 && h.k.reopener != nil:
 		return as(dedupe.GivenUp) // and another reopens it
 	case n < 7:

@@ -115,7 +115,7 @@ func sane(t *testing.T, r *dedupe.Request, c *dedupe.Claim) {
 	if c.HeldFor < 0 || c.Age < 0 {
 		t.Errorf("claim of %s: HeldFor %v, Age %v: must not be negative", r.Key, c.HeldFor, c.Age)
 	}
-	if c.State != dedupe.Fresh && c.State != dedupe.Dying {
+	if c.State != dedupe.Fresh && c.State != dedupe.DeadLettering {
 		return
 	}
 	if c.Token == 0 && c.Err == nil {

@@ -72,7 +72,7 @@ func (r row) claim(q asked, token uint64) (next row, answer dedupe.State, took b
 		r.hash = q.hash
 	}
 	if r.place == dying {
-		return r, dedupe.Dying, took
+		return r, dedupe.DeadLettering, took
 	}
 	r.place = claimed
 	return r, dedupe.Fresh, took
@@ -83,13 +83,13 @@ func (r row) fits(next row, state dedupe.State, took bool, got told) bool {
 	if got.state != state || got.hash != next.hash {
 		return false
 	}
-	if state != dedupe.Fresh && state != dedupe.Dying {
+	if state != dedupe.Fresh && state != dedupe.DeadLettering {
 		return true
 	}
 	if took && got.token <= r.token || !took && r.token != 0 && got.token != r.token {
 		return false
 	}
-	return got.attempts == next.attempts && got.crashes == next.crashes && (state != dedupe.Dying || got.letter == next.letter)
+	return got.attempts == next.attempts && got.crashes == next.crashes && (state != dedupe.DeadLettering || got.letter == next.letter)
 }
 
 func (r row) extend(nonce string) (row, bool) {
@@ -127,7 +127,7 @@ func passage(o dedupe.Outcome) (from, to place) {
 		return claimed, done
 	case dedupe.GivenUp:
 		return claimed, dying
-	case dedupe.Buried:
+	case dedupe.DeadLettered:
 		return dying, dead
 	case dedupe.Failed, dedupe.NotBegun:
 	}
@@ -158,7 +158,7 @@ func (r row) seen() dedupe.State {
 			return dedupe.Held
 		}
 	case dying:
-		return dedupe.Dying
+		return dedupe.DeadLettering
 	case done:
 		return dedupe.Done
 	case dead:

@@ -219,7 +219,7 @@ func (o *owners) won(cs []dedupe.Claim) {
 		o.by = make(map[dedupe.Key]string)
 	}
 	for _, c := range cs {
-		if c.State == dedupe.Fresh || c.State == dedupe.Dying {
+		if c.State == dedupe.Fresh || c.State == dedupe.DeadLettering {
 			o.by[c.Key] = c.Nonce
 		}
 	}

@@ -180,7 +180,7 @@ func claimMutants() map[string]mutant {
 		}},
 		"letters are lost": {"Dying/is leased, taken over, buried", answer(func(_ dedupe.Request, c *dedupe.Claim) { c.Letter = "" })},
 		"burials crash": {"Dying/a crash while burying counts nothing", answer(func(_ dedupe.Request, c *dedupe.Claim) {
-			if c.State == dedupe.Dying {
+			if c.State == dedupe.DeadLettering {
 				c.Crashes++
 			}
 		})},

@@ -77,10 +77,10 @@ func raceFree(t *testing.T, k *kit) {
 func raceDying(t *testing.T, k *kit) {
 	old := k.dyingKey(t, key("a"), k.h.Lease)
 	k.lapse(t)
-	c := race(t, k, old.Key, dedupe.Dying)
+	c := race(t, k, old.Key, dedupe.DeadLettering)
 	counts(t, c, 0, 0)
-	k.refused(t, end(old, dedupe.Buried))
-	k.settled(t, end(c, dedupe.Buried))
+	k.refused(t, end(old, dedupe.DeadLettered))
+	k.settled(t, end(c, dedupe.DeadLettered))
 }
 
 func raceExpired(t *testing.T, k *kit) {

@@ -255,7 +255,7 @@ func fullEnds(t *testing.T, k *kit) {
 		}
 	}
 	for _, c := range buried {
-		k.settled(t, end(c, dedupe.Buried))
+		k.settled(t, end(c, dedupe.DeadLettered))
 	}
 	for i, c := range kept {
 		want := []dedupe.State{dedupe.Done, dedupe.Dead, dedupe.Held, dedupe.Held}[i%len(outcomes)]

@@ -136,7 +136,7 @@ func (k *kit) claimProbe(r dedupe.Request, want said) probe {
 			t.Helper()
 			got := answer.(said) //nolint:errcheck,forcetypeassert // its own answer
 			c := dedupe.Claim{Key: r.Key, Nonce: r.Nonce, Token: got.Token}
-			won := want.State == dedupe.Fresh || want.State == dedupe.Dying
+			won := want.State == dedupe.Fresh || want.State == dedupe.DeadLettering
 			if got.Token <= want.Token && won {
 				t.Errorf("%s: token %d after %d: must grow", r.Key, got.Token, want.Token)
 			}
@@ -149,8 +149,8 @@ func (k *kit) claimProbe(r dedupe.Request, want said) probe {
 			k.held(t, r.Key)
 			k.extended(t, c, lasting, true)
 			o := dedupe.Failed
-			if want.State == dedupe.Dying {
-				o = dedupe.Buried
+			if want.State == dedupe.DeadLettering {
+				o = dedupe.DeadLettered
 			}
 			k.settled(t, end(c, o))
 			if o == dedupe.Failed {

@@ -37,7 +37,7 @@ func scenarios() []scenario {
 		{name: "begin in another incarnation", needs: watermarks, prepare: beginNextAgain},
 		{name: "advance", needs: watermarks, prepare: advanceAgain},
 	}
-	for _, o := range []dedupe.Outcome{dedupe.Succeeded, dedupe.Failed, dedupe.NotBegun, dedupe.GivenUp, dedupe.Buried} {
+	for _, o := range []dedupe.Outcome{dedupe.Succeeded, dedupe.Failed, dedupe.NotBegun, dedupe.GivenUp, dedupe.DeadLettered} {
 		all = append(all, scenario{
 			name: "settlement: " + o.String(), needs: claims,
 			prepare: func(t *testing.T, k *kit, key dedupe.Key) probe { t.Helper(); return settleAgain(t, k, key, o) },
@@ -112,7 +112,7 @@ func claimBurial(t *testing.T, k *kit, key dedupe.Key) probe {
 	t.Helper()
 	c := k.dyingKey(t, key, k.h.Lease)
 	s := end(c, dedupe.GivenUp)
-	return k.claimProbe(k.request(key), said{State: dedupe.Dying, Token: c.Token, Reason: s.Reason, Letter: s.Letter})
+	return k.claimProbe(k.request(key), said{State: dedupe.DeadLettering, Token: c.Token, Reason: s.Reason, Letter: s.Letter})
 }
 
 func claimOwn(t *testing.T, k *kit, key dedupe.Key) probe {
@@ -168,7 +168,7 @@ func extendAgain(t *testing.T, k *kit, key dedupe.Key) probe {
 func settleAgain(t *testing.T, k *kit, key dedupe.Key, o dedupe.Outcome) probe {
 	t.Helper()
 	c := k.fresh(t, key)
-	if o == dedupe.Buried {
+	if o == dedupe.DeadLettered {
 		k.settled(t, end(c, dedupe.GivenUp))
 	}
 	s := end(c, o)
@@ -185,8 +185,8 @@ func settleAgain(t *testing.T, k *kit, key dedupe.Key, o dedupe.Outcome) probe {
 		case dedupe.GivenUp:
 			r := k.request(key)
 			r.Nonce = c.Nonce
-			counts(t, k.claim(t, r, dedupe.Dying), 1, 0)
-		case dedupe.Buried:
+			counts(t, k.claim(t, r, dedupe.DeadLettering), 1, 0)
+		case dedupe.DeadLettered:
 			k.is(t, key, dedupe.Dead)
 		}
 	})

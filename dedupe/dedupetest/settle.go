@@ -78,9 +78,9 @@ func settleRepeated(t *testing.T, k *kit) {
 	}
 	k.claim(t, k.request(key("succeeded")), dedupe.Done)
 	k.claim(t, k.request(key("given up")), dedupe.Held)
-	c := k.dyingKey(t, key("buried"), lasting)
+	c := k.dyingKey(t, key("dead-lettered"), lasting)
 	for range 3 {
-		k.settled(t, end(c, dedupe.Buried))
+		k.settled(t, end(c, dedupe.DeadLettered))
 	}
 	k.settled(t, end(c, dedupe.GivenUp)) // a repeat that comes late
 	k.claim(t, k.request(c.Key), dedupe.Dead)
@@ -92,17 +92,17 @@ func settleLate(t *testing.T, k *kit) {
 	for _, o := range outcomes {
 		cs = append(cs, k.claim(t, k.brief(key(o.String())), dedupe.Fresh))
 	}
-	bury := k.dyingKey(t, key("buried"), k.h.Lease)
+	bury := k.dyingKey(t, key("dead-lettered"), k.h.Lease)
 	k.lapse(t)
 	for i, o := range outcomes {
 		k.settled(t, end(cs[i], o))
 	}
-	k.settled(t, end(bury, dedupe.Buried))
+	k.settled(t, end(bury, dedupe.DeadLettered))
 	k.is(t, key("succeeded"), dedupe.Done)
 	counts(t, k.fresh(t, key("failed")), 1, 0)
 	counts(t, k.fresh(t, key("not begun")), 0, 0)
-	k.is(t, key("given up"), dedupe.Dying)
-	k.is(t, key("buried"), dedupe.Dead)
+	k.is(t, key("given up"), dedupe.DeadLettering)
+	k.is(t, key("dead-lettered"), dedupe.Dead)
 }
 
 func notDue(t *testing.T, k *kit) {
@@ -159,9 +159,9 @@ func settleMarked(t *testing.T, k *kit) {
 // settleWrongState: an outcome applies to the state that it starts from, and to no other.
 func settleWrongState(t *testing.T, k *kit) {
 	a := k.fresh(t, key("a"))
-	k.refused(t, end(a, dedupe.Buried))
+	k.refused(t, end(a, dedupe.DeadLettered))
 	k.settled(t, end(a, dedupe.Succeeded))
-	for _, o := range []dedupe.Outcome{dedupe.Failed, dedupe.NotBegun, dedupe.GivenUp, dedupe.Buried} {
+	for _, o := range []dedupe.Outcome{dedupe.Failed, dedupe.NotBegun, dedupe.GivenUp, dedupe.DeadLettered} {
 		k.refused(t, end(a, o))
 	}
 	k.claim(t, k.request(a.Key), dedupe.Done)
@@ -170,8 +170,8 @@ func settleWrongState(t *testing.T, k *kit) {
 	for _, o := range []dedupe.Outcome{dedupe.Succeeded, dedupe.Failed, dedupe.NotBegun} {
 		k.refused(t, end(b, o))
 	}
-	k.is(t, b.Key, dedupe.Dying)
-	k.settled(t, end(b, dedupe.Buried))
+	k.is(t, b.Key, dedupe.DeadLettering)
+	k.settled(t, end(b, dedupe.DeadLettered))
 	k.refused(t, end(b, dedupe.Succeeded))
 	k.is(t, b.Key, dedupe.Dead)
 
@@ -221,8 +221,8 @@ func extendSettled(t *testing.T, k *kit) {
 	k.is(t, key("succeeded"), dedupe.Done)
 	k.fresh(t, key("failed"))
 	k.fresh(t, key("not begun"))
-	c := k.dyingKey(t, key("buried"), lasting)
-	k.settled(t, end(c, dedupe.Buried))
+	c := k.dyingKey(t, key("dead-lettered"), lasting)
+	k.settled(t, end(c, dedupe.DeadLettered))
 	k.extended(t, c, lasting, false)
 	k.is(t, c.Key, dedupe.Dead)
 }

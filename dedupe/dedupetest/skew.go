@@ -100,10 +100,10 @@ func (k *kit) skewedLapse(t *testing.T, a, b *kit) {
 	a.held(t, id)
 	a.refused(t, end(old, dedupe.Succeeded))
 	b.settled(t, end(c, dedupe.Succeeded))
-	d := b.claim(t, b.request(bury), dedupe.Dying)
+	d := b.claim(t, b.request(bury), dedupe.DeadLettering)
 	k.about(t, "burial", d.HeldFor, lasting)
 	a.held(t, bury)
-	b.settled(t, end(d, dedupe.Buried))
+	b.settled(t, end(d, dedupe.DeadLettered))
 }
 
 // skewedDue: what one has given back is due for the other when it is due.

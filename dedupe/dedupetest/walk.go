@@ -114,7 +114,7 @@ func (w *walker) claim(ctx context.Context, r dedupe.Request) error {
 		w.past[r.Key] = append(w.past[r.Key], cs[0])
 		w.reqs[r.Nonce] = r
 	}
-	if (state == dedupe.Fresh || state == dedupe.Dying) && r.Lease == w.k.h.Lease {
+	if (state == dedupe.Fresh || state == dedupe.DeadLettering) && r.Lease == w.k.h.Lease {
 		w.k.lapse(w.t)
 		next.over = true
 	}
@@ -194,7 +194,7 @@ func (w *walker) settle(ctx context.Context, key dedupe.Key) error {
 // settlement favours what lets the key live on.
 func (w *walker) settlement(c dedupe.Claim) dedupe.Settlement {
 	outcomes := []dedupe.Outcome{
-		dedupe.Failed, dedupe.Failed, dedupe.NotBegun, dedupe.NotBegun, dedupe.GivenUp, dedupe.Buried, dedupe.Succeeded,
+		dedupe.Failed, dedupe.Failed, dedupe.NotBegun, dedupe.NotBegun, dedupe.GivenUp, dedupe.DeadLettered, dedupe.Succeeded,
 	}
 	s := end(c, outcomes[w.choose(len(outcomes))])
 	s.Letter = "letter of " + c.Nonce

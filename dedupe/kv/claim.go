@@ -106,7 +106,7 @@ func (c *claiming) takeover(e entry) *row {
 func (c *claiming) kept(e entry) {
 	state := dedupe.Fresh
 	if e.row.Phase == dying {
-		state = dedupe.Dying
+		state = dedupe.DeadLettering
 	}
 	c.answer(e, state, moment{e.stored, e.stored})
 	c.claim.HeldFor = e.row.Span
@@ -118,7 +118,7 @@ func (c *claiming) answer(e entry, state dedupe.State, now moment) {
 		Key: c.request.Key, Nonce: c.request.Nonce, State: state, Token: e.token(), Age: max(0, now.likely().Sub(e.since())),
 		Hash: e.row.Hash, Attempts: e.row.Attempts, Crashes: e.row.Crashes,
 	}
-	if state == dedupe.Dying {
+	if state == dedupe.DeadLettering {
 		c.claim.Reason, c.claim.Letter = e.row.Reason, e.row.Letter
 	}
 }

@@ -81,7 +81,7 @@ func TestCutThenRepeat(t *testing.T) {
 		t.Fatalf("a repeated extension: %v, %v", errs, err)
 	}
 
-	for _, o := range []dedupe.Outcome{dedupe.Failed, dedupe.GivenUp, dedupe.Buried} {
+	for _, o := range []dedupe.Outcome{dedupe.Failed, dedupe.GivenUp, dedupe.DeadLettered} {
 		ss := []dedupe.Settlement{settlement(c, o)}
 		ss[0].CountAttempt = true
 		loseAnswer(t, p, watcher, o.String(), func() error { _, err := s.Settle(ctx, ss); return err })

@@ -12,7 +12,7 @@ type phase string
 const (
 	claimed phase = "claimed"
 	free    phase = "free"
-	dying   phase = "dying"
+	dying   phase = "dead-lettering"
 	done    phase = "done"
 	dead    phase = "dead"
 )
@@ -116,7 +116,7 @@ func (e entry) seen(now moment) dedupe.Record {
 	case dead:
 		rec.State = dedupe.Dead
 	case dying:
-		rec.State = dedupe.Dying
+		rec.State = dedupe.DeadLettering
 	case claimed:
 		rec.State = dedupe.Held
 	case free:

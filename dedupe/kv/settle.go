@@ -119,7 +119,7 @@ func (c *settling) tighten() bool {
 
 func (c *settling) decide(e entry, now moment) *row {
 	from := claimed
-	if c.settlement.Outcome == dedupe.Buried {
+	if c.settlement.Outcome == dedupe.DeadLettered {
 		from = dying
 	}
 	e = c.found(e, now, from)
@@ -128,9 +128,9 @@ func (c *settling) decide(e entry, now moment) *row {
 	}
 	outcome, phase := c.settlement.Outcome, e.row.Phase
 	switch {
-	case phase == claimed && outcome != dedupe.Buried:
+	case phase == claimed && outcome != dedupe.DeadLettered:
 		return c.settled(e.next())
-	case phase == dying && outcome == dedupe.Buried:
+	case phase == dying && outcome == dedupe.DeadLettered:
 		next := e.next()
 		next.Phase, next.Span, next.TTL = dead, 0, c.settlement.TTL
 		return next
@@ -150,7 +150,7 @@ func result(o dedupe.Outcome) phase {
 		return done
 	case dedupe.GivenUp:
 		return dying
-	case dedupe.Buried:
+	case dedupe.DeadLettered:
 		return dead
 	case dedupe.Failed, dedupe.NotBegun:
 	}
@@ -175,7 +175,7 @@ func (c *settling) settled(next *row) *row {
 		}
 	case dedupe.Succeeded:
 		next.Span = 0
-	case dedupe.NotBegun, dedupe.Buried:
+	case dedupe.NotBegun, dedupe.DeadLettered:
 	}
 	return next
 }
@@ -199,7 +199,7 @@ type extending struct {
 
 func (c *extending) decide(e entry, now moment) *row {
 	as := claimed
-	if c.claim.State == dedupe.Dying {
+	if c.claim.State == dedupe.DeadLettering {
 		as = dying
 	}
 	e = c.found(e, now, as)

@@ -220,7 +220,7 @@ func TestAnotherStoreSettles(t *testing.T) {
 	}
 	// What is remembered as claimed is dying by now: that it cannot be buried is only a guess.
 	c = claimOne(t, one, "b", "n3")
-	if !settleOne(t, other, c, dedupe.GivenUp) || !settleOne(t, one, c, dedupe.Buried) {
+	if !settleOne(t, other, c, dedupe.GivenUp) || !settleOne(t, one, c, dedupe.DeadLettered) {
 		t.Error("a claim that was given up elsewhere cannot be buried")
 	}
 	if n := len(one.holding.byNonce); n != 0 {

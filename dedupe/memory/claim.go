@@ -71,7 +71,7 @@ func (s *Store) take(r *row, slot uint32, q *dedupe.Request, now int64) dedupe.S
 		s.win(r, slot, q, now)
 	}
 	if r.state == dying {
-		return dedupe.Dying
+		return dedupe.DeadLettering
 	}
 	return dedupe.Fresh
 }
@@ -107,7 +107,7 @@ func (s *Store) answer(r *row, slot uint32, q *dedupe.Request, state dedupe.Stat
 		c.Age = time.Duration(now - r.since)
 	}
 	switch state {
-	case dedupe.Held, dedupe.Fresh, dedupe.Dying:
+	case dedupe.Held, dedupe.Fresh, dedupe.DeadLettering:
 		c.HeldFor = time.Duration(max(r.until-now, 0))
 	case dedupe.Reused, dedupe.Done, dedupe.Dead:
 	}
@@ -116,7 +116,7 @@ func (s *Store) answer(r *row, slot uint32, q *dedupe.Request, state dedupe.Stat
 	} else {
 		c.Hash = bytes.Clone(kept)
 	}
-	if state == dedupe.Dying {
+	if state == dedupe.DeadLettering {
 		e := s.table.extra(slot)
 		c.Reason, c.Letter = e.reason, e.letter
 	}

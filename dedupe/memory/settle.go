@@ -79,7 +79,7 @@ func (s *Store) restore(k id, c *dedupe.Claim, now int64) (*row, uint32) {
 	r.state, r.owner, r.token = claimed, s.owner(c.Nonce), c.Token
 	r.since = now - int64(max(c.Age, 0))
 	r.attempts, r.crashes = uint32(min(max(c.Attempts, 0), math.MaxUint32)), uint16(min(max(c.Crashes, 0), math.MaxUint16))
-	if c.State == dedupe.Dying {
+	if c.State == dedupe.DeadLettering {
 		r.state = dying
 		e := s.table.extra(slot)
 		e.reason, e.letter = cut(c.Reason), strings.Clone(c.Letter)
@@ -102,7 +102,7 @@ func (s *Store) settle(r *row, slot uint32, x *dedupe.Settlement, now int64) boo
 		r.until = after(now, x.Lease)
 		e := s.table.extra(slot)
 		e.reason, e.letter = cut(x.Reason), strings.Clone(x.Letter)
-	case dedupe.Buried:
+	case dedupe.DeadLettered:
 		s.forgetLetter(r, slot)
 	case dedupe.Succeeded:
 	}
@@ -123,7 +123,7 @@ func passage(o dedupe.Outcome) (from, to state) {
 		return claimed, free
 	case dedupe.GivenUp:
 		return claimed, dying
-	case dedupe.Buried:
+	case dedupe.DeadLettered:
 		return dying, dead
 	}
 	return empty, empty

@@ -79,7 +79,7 @@ func seen(r *row, now int64) dedupe.State {
 	case dead:
 		return dedupe.Dead
 	case dying:
-		return dedupe.Dying
+		return dedupe.DeadLettering
 	case free:
 		if r.until <= now {
 			return dedupe.Fresh

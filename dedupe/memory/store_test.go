@@ -184,7 +184,7 @@ func TestBuriedForgetsLetter(t *testing.T) {
 		if !settleOne(t, s, x) {
 			t.Fatal("given up: superseded")
 		}
-		x.Outcome = dedupe.Buried
+		x.Outcome = dedupe.DeadLettered
 		if !settleOne(t, s, x) {
 			t.Fatal("buried: superseded")
 		}

@@ -114,7 +114,7 @@ func (p *pending) after(c *dedupe.Claim) bool {
 		same.State = dedupe.Reused
 	case c.State == dedupe.Reused:
 		return false
-	case c.State == dedupe.Fresh || c.State == dedupe.Dying:
+	case c.State == dedupe.Fresh || c.State == dedupe.DeadLettering:
 		same.State = dedupe.Held
 	}
 	*p.claim = same

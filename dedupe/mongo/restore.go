@@ -95,7 +95,7 @@ func claimRow(c *dedupe.Claim, id string, expired *row, at mongoserver.Instant) 
 func leasedRow(c *dedupe.Claim, id string, expired *row, lease, ttl time.Duration) func(at mongoserver.Instant) bson.D {
 	return func(at mongoserver.Instant) bson.D {
 		d := append(claimRow(c, id, expired, at), field("lease_until", at.Until(lease)), field("expireAt", at.Until(ttl)))
-		if c.State != dedupe.Dying {
+		if c.State != dedupe.DeadLettering {
 			return append(d, field("state", claimed))
 		}
 		return append(d, field("state", dying), field("reason", reason(c.Reason)), field("letter", c.Letter))
@@ -115,7 +115,7 @@ func settledRow(t *dedupe.Settlement, id string, expired *row) func(at mongoserv
 			d = append(d, field("lease_until", at.Until(max(0, t.After))))
 		case dedupe.GivenUp:
 			d = append(d, field("lease_until", at.Until(t.Lease)), field("reason", reason(t.Reason)), field("letter", t.Letter))
-		case dedupe.Succeeded, dedupe.Buried:
+		case dedupe.Succeeded, dedupe.DeadLettered:
 		}
 		return d
 	}

@@ -13,7 +13,7 @@ import (
 const (
 	claimed = "claimed"
 	free    = "free"
-	dying   = "dying"
+	dying   = "dead-lettering"
 	done    = "done"
 	dead    = "dead"
 )
@@ -148,7 +148,7 @@ func (r *row) record() dedupe.Record {
 	case dead:
 		return dedupe.Record{State: dedupe.Dead, Hash: r.hash}
 	case dying:
-		return dedupe.Record{State: dedupe.Dying, Hash: r.hash}
+		return dedupe.Record{State: dedupe.DeadLettering, Hash: r.hash}
 	case free:
 		if r.left() == 0 {
 			return dedupe.Record{}

@@ -37,8 +37,8 @@ func (s *Store) Settle(ctx context.Context, ss []dedupe.Settlement) ([]error, er
 
 func checkSettlement(t *dedupe.Settlement) error {
 	switch {
-	case t.Outcome > dedupe.Buried:
-		return fmt.Errorf("the Outcome is %d; the last one known is %d", t.Outcome, dedupe.Buried)
+	case t.Outcome > dedupe.DeadLettered:
+		return fmt.Errorf("the Outcome is %d; the last one known is %d", t.Outcome, dedupe.DeadLettered)
 	case t.TTL <= 0:
 		return fmt.Errorf("the TTL is %v; it must be positive", t.TTL)
 	case t.Outcome == dedupe.GivenUp && t.Lease <= 0:
@@ -114,7 +114,7 @@ func inOrder(keys []string) []int {
 
 // from is the state that an outcome starts from.
 func from(o dedupe.Outcome) string {
-	if o == dedupe.Buried {
+	if o == dedupe.DeadLettered {
 		return dying
 	}
 	return claimed
@@ -127,7 +127,7 @@ func into(o dedupe.Outcome) string {
 		return done
 	case dedupe.GivenUp:
 		return dying
-	case dedupe.Buried:
+	case dedupe.DeadLettered:
 		return dead
 	case dedupe.Failed, dedupe.NotBegun:
 	}
@@ -162,7 +162,7 @@ func update(t *dedupe.Settlement) bson.A {
 		if t.CountAttempt {
 			fields = append(fields, field("attempts", plus("attempts", 1)))
 		}
-	case dedupe.Buried:
+	case dedupe.DeadLettered:
 		fields = append(fields, field("state", dead))
 	}
 	return bson.A{set(fields...)}

@@ -46,7 +46,7 @@ func TestNothingIsAnExpression(t *testing.T) {
 		}
 		b.Nonce = text + "2"
 		c = win(t, s, b)
-		if c.State != dedupe.Dying || c.Reason != text || c.Letter != text || !bytes.Equal(c.Hash, []byte(text)) {
+		if c.State != dedupe.DeadLettering || c.Reason != text || c.Letter != text || !bytes.Equal(c.Hash, []byte(text)) {
 			t.Errorf("%q: %+v", text, c)
 		}
 		n, err := coll.CountDocuments(t.Context(), bson.D{})
@@ -219,7 +219,7 @@ func TestArguments(t *testing.T) {
 		"no TTL":          {},
 		"no lease":        {Outcome: dedupe.GivenUp, TTL: time.Minute},
 		"letter no UTF-8": {Outcome: dedupe.GivenUp, TTL: time.Minute, Lease: time.Second, Letter: "\xff"},
-		"outcome":         {Outcome: dedupe.Buried + 1, TTL: time.Minute},
+		"outcome":         {Outcome: dedupe.DeadLettered + 1, TTL: time.Minute},
 	} {
 		if _, err := s.Settle(t.Context(), []dedupe.Settlement{x}); err == nil {
 			t.Errorf("%s: settled", name)

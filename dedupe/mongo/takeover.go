@@ -107,7 +107,7 @@ func (p *pending) owner(r *row) []bson.E {
 func (p *pending) renew(r *row) *move {
 	state := dedupe.Fresh
 	if r.state == dying {
-		state = dedupe.Dying
+		state = dedupe.DeadLettering
 	}
 	return p.move(r, state, r.token, bson.A{set(p.lease()...)})
 }
@@ -148,7 +148,7 @@ func (p *pending) takeOver(r *row) *move {
 
 // bury takes over a burial that its owner left undone.
 func (p *pending) bury(r *row) *move {
-	return p.move(r, dedupe.Dying, r.token+1, bson.A{set(p.owner(r)...)})
+	return p.move(r, dedupe.DeadLettering, r.token+1, bson.A{set(p.owner(r)...)})
 }
 
 func (p *pending) move(r *row, s dedupe.State, token int64, update bson.A) *move {
@@ -157,7 +157,7 @@ func (p *pending) move(r *row, s dedupe.State, token int64, update bson.A) *move
 	if len(c.Hash) == 0 {
 		c.Hash = p.req.Hash
 	}
-	if s == dedupe.Dying {
+	if s == dedupe.DeadLettering {
 		c.Reason, c.Letter = r.reason, r.letter
 	}
 	return &move{pending: p, row: r, update: update, won: c}

@@ -85,7 +85,7 @@ func (m *Machine) judge(now time.Time, j *Job, sent time.Time) {
 		m.conclude(now, j, Answer{Kind: Ack, Outcome: Duplicate})
 	case dedupe.Reused:
 		m.rekey(now, j)
-	case dedupe.Dying:
+	case dedupe.DeadLettering:
 		j.ending.reason, j.ending.letter = j.claim.Reason, j.claim.Letter
 		m.bury(now, j)
 	case dedupe.Fresh:

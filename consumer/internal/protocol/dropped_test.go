@@ -30,7 +30,7 @@ func TestDroppedWhileWaiting(t *testing.T) {
 			t.Errorf("given up: %+v", s)
 		}
 		r.Posted(r.now, r.letter(), nil)
-		r.settleOne(dedupe.Buried)
+		r.settleOne(dedupe.DeadLettered)
 		r.want("x1 nothing dead")
 		r.claims(nil)
 		r.succeed(r.mustRun("x2"))

@@ -74,6 +74,6 @@ func (m *Machine) Posted(now time.Time, l *Letter, err error) {
 	case j.rowless:
 		m.conclude(now, j, Answer{Kind: Ack, Outcome: Dead})
 	default:
-		m.settle(now, j, ending{outcome: dedupe.Buried})
+		m.settle(now, j, ending{outcome: dedupe.DeadLettered})
 	}
 }

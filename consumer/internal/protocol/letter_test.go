@@ -34,7 +34,7 @@ func TestBurial(t *testing.T) {
 	r.extendAll()
 	r.Posted(r.now, l, nil)
 	r.want()
-	r.settleOne(dedupe.Buried)
+	r.settleOne(dedupe.DeadLettered)
 	r.want("a ack dead")
 	r.empty()
 }
@@ -45,16 +45,16 @@ func TestUnburied(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
 	r.give(arrival("a", 7))
-	r.claims(map[string]dedupe.Claim{"a": {State: dedupe.Dying, HeldFor: time.Minute, Reason: "why", Letter: "g/s@1/3/9"}})
+	r.claims(map[string]dedupe.Claim{"a": {State: dedupe.DeadLettering, HeldFor: time.Minute, Reason: "why", Letter: "g/s@1/3/9"}})
 	r.Posted(r.now, r.letter(), errAway)
-	r.want("a nak unburied")
+	r.want("a nak dead_letter_pending")
 	if _, trouble := r.Trouble(); !errors.Is(trouble, errAway) {
 		t.Errorf("trouble %v, want %v", trouble, errAway)
 	}
 	r.empty()
 	r.pass(50 * time.Millisecond)
 	r.give(arrival("a", 7, arrivals(2)))
-	r.claims(map[string]dedupe.Claim{"a": {State: dedupe.Dying, HeldFor: time.Minute, Reason: "why", Letter: "g/s@1/3/9"}})
+	r.claims(map[string]dedupe.Claim{"a": {State: dedupe.DeadLettering, HeldFor: time.Minute, Reason: "why", Letter: "g/s@1/3/9"}})
 	l := r.letter()
 	if l.ID != "g/s@1/3/9" || l.Reason != "why" || l.Error != "" {
 		t.Errorf("letter %+v, want what is stored", l)
@@ -63,7 +63,7 @@ func TestUnburied(t *testing.T) {
 	if _, trouble := r.Trouble(); trouble != nil {
 		t.Errorf("trouble %v after an answer", trouble)
 	}
-	r.settleOne(dedupe.Buried)
+	r.settleOne(dedupe.DeadLettered)
 	r.want("a ack dead")
 }
 
@@ -72,7 +72,7 @@ func TestLostBurial(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
 	r.give(arrival("a", 7))
-	r.claims(map[string]dedupe.Claim{"a": {State: dedupe.Dying, HeldFor: time.Minute, Letter: "l"}})
+	r.claims(map[string]dedupe.Claim{"a": {State: dedupe.DeadLettering, HeldFor: time.Minute, Letter: "l"}})
 	l := r.letter()
 	r.pass(10 * time.Second)
 	r.Answers()

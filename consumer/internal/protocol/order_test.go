@@ -98,7 +98,7 @@ func TestOtherPayload(t *testing.T) {
 		t.Errorf("given up: %+v", s)
 	}
 	r.Posted(r.now, r.letter(), nil)
-	r.settleOne(dedupe.Buried)
+	r.settleOne(dedupe.DeadLettered)
 	r.want("a ack dead")
 	r.empty()
 }
@@ -114,7 +114,7 @@ func TestReusedTwice(t *testing.T) {
 	r.claims(reused)
 	r.settleOne(dedupe.GivenUp)
 	r.Posted(r.now, r.letter(), nil)
-	r.settleOne(dedupe.Buried)
+	r.settleOne(dedupe.DeadLettered)
 	r.want("a ack dead", "a ack dead")
 	r.empty()
 }

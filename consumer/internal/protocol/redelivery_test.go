@@ -90,7 +90,7 @@ func TestOrderOutlastsOutage(t *testing.T) {
 func TestOrderEndsElsewhere(t *testing.T) {
 	t.Parallel()
 	for state, goesOn := range map[dedupe.State]bool{
-		dedupe.Done: true, dedupe.Dead: true, dedupe.Held: true, dedupe.Fresh: false, dedupe.Dying: false,
+		dedupe.Done: true, dedupe.Dead: true, dedupe.Held: true, dedupe.Fresh: false, dedupe.DeadLettering: false,
 	} {
 		t.Run(state.String(), func(t *testing.T) {
 			t.Parallel()

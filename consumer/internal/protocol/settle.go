@@ -47,14 +47,14 @@ func (m *Machine) stored(now time.Time, j *Job, sent time.Time) {
 	switch j.ending.outcome {
 	case dedupe.Succeeded:
 		m.conclude(now, j, Answer{Kind: Ack, Outcome: Handled})
-	case dedupe.Buried:
+	case dedupe.DeadLettered:
 		m.conclude(now, j, Answer{Kind: Ack, Outcome: Dead})
 	case dedupe.GivenUp:
 		if j.ending.counted {
 			j.claim.Attempts++
 			j.counted = true
 		}
-		j.claim.State, j.claim.Reason, j.claim.Letter = dedupe.Dying, j.ending.reason, j.ending.letter
+		j.claim.State, j.claim.Reason, j.claim.Letter = dedupe.DeadLettering, j.ending.reason, j.ending.letter
 		j.leased, j.expires = sent, sent.Add(m.cfg.Lease)
 		m.bury(now, j)
 	case dedupe.Failed, dedupe.NotBegun:

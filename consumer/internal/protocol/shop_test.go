@@ -120,7 +120,7 @@ func (s *shop) settleAll() bool {
 			s.dead[id] = item.Reason
 		case dedupe.Failed:
 			s.claims[id].Attempts++
-		case dedupe.NotBegun, dedupe.Buried:
+		case dedupe.NotBegun, dedupe.DeadLettered:
 		}
 	}
 	s.Settled(s.now, b, make([]error, len(b.Items)), nil)

@@ -102,7 +102,7 @@ func (c *Claimer) Settle(ctx context.Context, ss []dedupe.Settlement) ([]error, 
 		switch ss[i].Outcome {
 		case dedupe.Succeeded:
 			m.State = dedupe.Done
-		case dedupe.Buried:
+		case dedupe.DeadLettered:
 			m.State = dedupe.Dead
 		case dedupe.Failed, dedupe.NotBegun, dedupe.GivenUp:
 			continue

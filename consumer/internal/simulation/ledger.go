@@ -72,7 +72,7 @@ func (r *row) last() *claim {
 
 // holder is who has the key now: the last claim, if nothing has ended it.
 func (r *row) holder() *claim {
-	if c := r.last(); c != nil && !c.lost && (r.state == dedupe.Held || r.state == dedupe.Dying) {
+	if c := r.last(); c != nil && !c.lost && (r.state == dedupe.Held || r.state == dedupe.DeadLettering) {
 		return c
 	}
 	return nil
@@ -87,7 +87,7 @@ func (g *ledger) holds(nonce string) bool {
 // claimed is the moment at which the store answers a claim.
 func (g *ledger) claimed(l *life, q dedupe.Request, c dedupe.Claim) {
 	g.world.note("claim "+c.State.String(), l.id, q.Key.ID, int64(c.Token))
-	if c.Err != nil || (c.State != dedupe.Fresh && c.State != dedupe.Dying) {
+	if c.Err != nil || (c.State != dedupe.Fresh && c.State != dedupe.DeadLettering) {
 		return
 	}
 	r, now := g.row(q.Key), g.now()
@@ -141,7 +141,7 @@ func (g *ledger) won(l *life, r *row, q dedupe.Request, c dedupe.Claim) {
 	if last := r.last(); last != nil && c.Token <= last.token && !w.sc.marks {
 		w.violate("I6", "%s was claimed by %s under token %d after %d", q.Key.ID, l.id, c.Token, last.token)
 	}
-	if r.state != dedupe.Dying {
+	if r.state != dedupe.DeadLettering {
 		r.state = dedupe.Held
 	}
 	n := &claim{nonce: q.Nonce, token: c.Token, key: q.Key, life: l, thing: w.journal.byHash(q.Hash), won: w.elapsed}
@@ -188,7 +188,7 @@ func (g *ledger) settled(l *life, s dedupe.Settlement, err error) {
 			return
 		}
 	}
-	if c.settled && (c.outcome == s.Outcome || c.outcome == dedupe.Buried) {
+	if c.settled && (c.outcome == s.Outcome || c.outcome == dedupe.DeadLettered) {
 		return // a repeat
 	}
 	c.outcome, r.expires = s.Outcome, g.now().Add(s.TTL)
@@ -220,13 +220,13 @@ func (g *ledger) apply(r *row, c *claim, s dedupe.Settlement) {
 			r.attempts++
 		}
 	case dedupe.GivenUp:
-		r.state, r.letter = dedupe.Dying, s.Letter
+		r.state, r.letter = dedupe.DeadLettering, s.Letter
 		c.until = g.now().Add(s.Lease)
 		if s.CountAttempt {
 			r.attempts++
 		}
 		g.justify(r, c, s)
-	case dedupe.Buried:
+	case dedupe.DeadLettered:
 		r.state = dedupe.Dead
 		if !c.thing.buried() {
 			w.violate("I4", "%s is dead, and has no letter", c.key.ID)

@@ -302,7 +302,7 @@ func noFence() mutation {
 	return meddle(func(m *meddler) {
 		owners := make(map[dedupe.Key]string)
 		m.answer = func(r dedupe.Request, c *dedupe.Claim) {
-			if c.State == dedupe.Fresh || c.State == dedupe.Dying {
+			if c.State == dedupe.Fresh || c.State == dedupe.DeadLettering {
 				owners[r.Key] = r.Nonce
 			}
 		}
@@ -410,7 +410,7 @@ func dyingStaysPut() mutation {
 			}
 		}
 		m.answer = func(r dedupe.Request, c *dedupe.Claim) {
-			if c.State == dedupe.Dying && owners[r.Key] != r.Nonce {
+			if c.State == dedupe.DeadLettering && owners[r.Key] != r.Nonce {
 				c.State, c.HeldFor = dedupe.Held, r.Lease
 			}
 		}

@@ -53,9 +53,9 @@ func (l *life) claimed(b protocol.Batch[dedupe.Request], cs []dedupe.Claim, err 
 	if err == nil {
 		for i, q := range b.Items {
 			delete(l.asked, q.Nonce)
-			if s := cs[i].State; cs[i].Err == nil && (s == dedupe.Fresh || s == dedupe.Dying) {
+			if s := cs[i].State; cs[i].Err == nil && (s == dedupe.Fresh || s == dedupe.DeadLettering) {
 				l.holds[q.Nonce] = cs[i].Crashes
-				if s == dedupe.Dying {
+				if s == dedupe.DeadLettering {
 					l.holds[q.Nonce] = 0
 				}
 			}
