@@ -36,8 +36,8 @@ const (
 // powers of two, and most.
 type ackPendingSteps struct{ least, most int }
 
-// fit returns the lowest step of which more than half is left beside what waits, or most.
-func (p ackPendingSteps) fit(waiting int) int {
+// stepFor returns the lowest step of which more than half is left beside what waits, or most.
+func (p ackPendingSteps) stepFor(waiting int) int {
 	limit := p.least
 	for limit < p.most && limit/2 <= waiting && (limit%2 == 0 || limit/2 < waiting) {
 		if limit > math.MaxInt/2 {
@@ -48,11 +48,11 @@ func (p ackPendingSteps) fit(waiting int) int {
 	return min(limit, p.most)
 }
 
-// keep returns the limit for a consumer that is subscribed to: the present one if the group may
+// keepLimit returns the limit for a consumer that is subscribed to: the present one if the group may
 // have raised it and still needs it.
-func (p ackPendingSteps) keep(limit, unsettled int) int {
+func (p ackPendingSteps) keepLimit(limit, unsettled int) int {
 	if limit < p.least || limit > p.most || p.canLower(limit, unsettled) {
-		return p.fit(unsettled)
+		return p.stepFor(unsettled)
 	}
 	return limit
 }
@@ -61,23 +61,23 @@ func (p ackPendingSteps) canLower(limit, unsettled int) bool {
 	return limit > p.least && unsettled < limit/lowerBelow
 }
 
-// inFlight is what a Source knows of its own deliveries: which are in flight, and whether it nacked
+// inFlightDeliveries is what a Source knows of its own deliveries: which are in flight, and whether it nacked
 // some with a delay.
-type inFlight struct {
-	mu      sync.Mutex
-	ackWait time.Duration
-	limit   int                  // the consumer's max_ack_pending when it was last read
-	due     map[uint64]time.Time // by sequence, when the server takes the delivery back
-	delayed int                  // delayed naks since the keeper last looked
-	told    bool                 // the keeper was woken for them
-	until   time.Time            // when the last delay of a nak ends
+type inFlightDeliveries struct {
+	mu           sync.Mutex
+	ackWait      time.Duration
+	limit        int                  // the consumer's max_ack_pending when it was last read
+	due          map[uint64]time.Time // by sequence, when the server takes the delivery back
+	delayed      int                  // delayed naks since the keeper last looked
+	monitorWoken bool                 // the keeper was woken for them
+	until        time.Time            // when the last delay of a nak ends
 }
 
-func (f *inFlight) begin(c *jetstream.ConsumerConfig) {
+func (f *inFlightDeliveries) initFrom(c *jetstream.ConsumerConfig) {
 	f.due, f.ackWait, f.limit = map[uint64]time.Time{}, c.AckWait, c.MaxAckPending
 }
 
-func (f *inFlight) add(ds []*bus.Delivery) {
+func (f *inFlightDeliveries) add(ds []*bus.Delivery) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	due := time.Now().Add(f.ackWait)
@@ -86,7 +86,7 @@ func (f *inFlight) add(ds []*bus.Delivery) {
 	}
 }
 
-func (f *inFlight) extend(sequence uint64) {
+func (f *inFlightDeliveries) extendDue(sequence uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if _, ok := f.due[sequence]; ok {
@@ -94,9 +94,9 @@ func (f *inFlight) extend(sequence uint64) {
 	}
 }
 
-// settle records a settlement that was sent, and reports whether the keeper should look at the
+// recordSettlement records a settlement that was sent, and reports whether the keeper should look at the
 // consumer because many were nacked with a delay.
-func (f *inFlight) settle(sequence uint64, how bus.Settlement) (look bool) {
+func (f *inFlightDeliveries) recordSettlement(sequence uint64, how bus.Settlement) (look bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.due, sequence)
@@ -107,41 +107,41 @@ func (f *inFlight) settle(sequence uint64, how bus.Settlement) (look bool) {
 		f.until = end
 	}
 	f.delayed++
-	look = !f.told && f.delayed*lookAfter >= f.limit
-	f.told = f.told || look
+	look = !f.monitorWoken && f.delayed*lookAfter >= f.limit
+	f.monitorWoken = f.monitorWoken || look
 	return look
 }
 
-// starved reports whether the keeper should look at the consumer because a pull came back empty.
-func (f *inFlight) starved() bool {
+// looksStarved reports whether the keeper should look at the consumer because a pull came back empty.
+func (f *inFlightDeliveries) looksStarved() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.delayed > 0 && f.delayed*lookAfter*4 >= f.limit
 }
 
-// pending reports whether there is a reason to look at the consumer's limit from time to time.
-func (f *inFlight) pending(least int) bool {
+// limitMayChange reports whether there is a reason to look at the consumer's limit from time to time.
+func (f *inFlightDeliveries) limitMayChange(least int) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.delayed > 0 || f.limit > least
 }
 
-// looked starts counting delayed naks again.
-func (f *inFlight) looked() {
+// resetDelayed starts counting delayed naks again.
+func (f *inFlightDeliveries) resetDelayed() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.delayed, f.told = 0, false
+	f.delayed, f.monitorWoken = 0, false
 }
 
-func (f *inFlight) read(c *jetstream.ConsumerConfig) {
+func (f *inFlightDeliveries) updateConfig(c *jetstream.ConsumerConfig) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.ackWait, f.limit = c.AckWait, c.MaxAckPending
 }
 
-// count drops what the server has taken back, and returns how many are in flight and whether events
+// countUnsettled drops what the server has taken back, and returns how many are in flight and whether events
 // wait for the delay of a nak.
-func (f *inFlight) count() (n int, waiting bool) {
+func (f *inFlightDeliveries) countUnsettled() (n int, waiting bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := time.Now()
@@ -153,12 +153,12 @@ func (f *inFlight) count() (n int, waiting bool) {
 	return len(f.due), now.Before(f.until)
 }
 
-// waiting estimates how many of the consumer's unsettled deliveries wait for the delay of their
+// waitingForRetry estimates how many of the consumer's unsettled deliveries wait for the delay of their
 // nak: those that are not in flight here. The server does not tell, so what other processes have in
 // flight counts too, once this one knows of any that wait, or starved says that it gets nothing.
-func (s *Source) waiting(c *jetstream.ConsumerInfo, starved bool) int {
-	here, some := s.flight.count()
-	here += len(s.in)
+func (s *Source) waitingForRetry(c *jetstream.ConsumerInfo, starved bool) int {
+	here, some := s.inFlight.countUnsettled()
+	here += len(s.incoming)
 	if !some && (!starved || here > 0) {
 		return 0
 	}
@@ -171,16 +171,16 @@ func (s *Source) neededLimit(c *jetstream.ConsumerInfo, waiting int) int {
 	if limit <= 0 || waiting < limit-limit/2 {
 		return limit
 	}
-	return max(limit, s.want.ackPending.fit(waiting))
+	return max(limit, s.spec.ackPending.stepFor(waiting))
 }
 
 // reachableLimit is how many deliveries may be unsettled, counting what the keeper is about to add.
 func (s *Source) reachableLimit(c *jetstream.ConsumerInfo) int {
-	needed := s.neededLimit(c, s.waiting(c, false))
+	needed := s.neededLimit(c, s.waitingForRetry(c, false))
 	if needed <= c.Config.MaxAckPending {
 		return c.Config.MaxAckPending
 	}
-	wake(s.alarm)
+	notifyOnce(s.wakeMonitor)
 	if s.b.o.BindOnly || s.unraised.Load() != nil {
 		return c.Config.MaxAckPending
 	}
@@ -189,45 +189,45 @@ func (s *Source) reachableLimit(c *jetstream.ConsumerInfo) int {
 
 // adjustLimit raises max_ack_pending while events that wait would fill it, and lowers it when that
 // has been over for a while. It reports whether it changed it.
-func (s *Source) adjustLimit(ctx context.Context, c *jetstream.ConsumerInfo, w *watch) bool {
+func (s *Source) adjustLimit(ctx context.Context, c *jetstream.ConsumerInfo, w *consumerMonitor) bool {
 	limit, now := c.Config.MaxAckPending, time.Now()
-	starved := c.NumPending > 0 && c.NumAckPending >= limit && now.Sub(w.since) >= c.Config.AckWait
-	waiting := s.waiting(c, starved)
+	starved := c.NumPending > 0 && c.NumAckPending >= limit && now.Sub(w.quietSince) >= c.Config.AckWait
+	waiting := s.waitingForRetry(c, starved)
 	target := s.neededLimit(c, waiting)
 	switch {
-	case limit <= 0 || !s.want.ackPending.canLower(limit, c.NumAckPending):
-		w.low = time.Time{}
-	case w.low.IsZero():
-		w.low = now
-	case now.Sub(w.low) >= lowerAfter*s.b.o.CheckInterval:
-		target = s.want.ackPending.fit(c.NumAckPending)
+	case limit <= 0 || !s.spec.ackPending.canLower(limit, c.NumAckPending):
+		w.lowSince = time.Time{}
+	case w.lowSince.IsZero():
+		w.lowSince = now
+	case now.Sub(w.lowSince) >= lowerAfter*s.b.o.CheckInterval:
+		target = s.spec.ackPending.stepFor(c.NumAckPending)
 	}
-	if target != limit && !s.b.o.BindOnly && !now.Before(w.retry) {
-		if w.refused = s.setLimit(ctx, c, target, waiting); w.refused == nil {
+	if target != limit && !s.b.o.BindOnly && !now.Before(w.retryAt) {
+		if w.changeRefused = s.setLimit(ctx, c, target, waiting); w.changeRefused == nil {
 			s.unraised.Store(nil)
-			w.low, w.since, w.strikes = time.Time{}, now, 0
+			w.lowSince, w.quietSince, w.emptyChecks = time.Time{}, now, 0
 			return true
 		}
-		w.retry = now.Add(lowerAfter * s.b.o.CheckInterval)
+		w.retryAt = now.Add(lowerAfter * s.b.o.CheckInterval)
 	}
-	s.unraised.Store(some(s.explainLimit(c, waiting, w.refused)))
+	s.unraised.Store(errorPointer(s.explainLimit(c, waiting, w.changeRefused)))
 	return false
 }
 
 func (s *Source) setLimit(ctx context.Context, c *jetstream.ConsumerInfo, limit, waiting int) error {
-	ctx, cancel := s.b.within(ctx)
+	ctx, cancel := s.b.withAPITimeout(ctx)
 	defer cancel()
 	config := c.Config
 	config.MaxAckPending = limit
 	if _, err := s.b.js.UpdateConsumer(ctx, s.stream, config); err != nil {
-		err = s.b.explain(fmt.Sprintf("set max_ack_pending of consumer %q on stream %q to %d", s.consumer, s.stream, limit), err)
+		err = s.b.wrapRequestError(fmt.Sprintf("set max_ack_pending of consumer %q on stream %q to %d", s.consumer, s.stream, limit), err)
 		s.b.log.Warn("could not change a consumer's max_ack_pending; will try again", "stream", s.stream, "consumer", s.consumer, "error", err)
 		return err
 	}
 	s.b.log.Info("changed a consumer's max_ack_pending, for events that wait for their next attempt", "stream", s.stream, "consumer", s.consumer,
 		"max_ack_pending", limit, "max_ack_pending_before", c.Config.MaxAckPending, "unsettled", c.NumAckPending, "waiting", waiting)
 	c.Config = config
-	s.flight.read(&config)
+	s.inFlight.updateConfig(&config)
 	return nil
 }
 
@@ -240,9 +240,9 @@ func (s *Source) explainLimit(c *jetstream.ConsumerInfo, waiting int, refused er
 	var why error
 	switch {
 	case s.b.o.BindOnly:
-		why = fmt.Errorf("Options.BindOnly is set: raise it with nats consumer edit %s %s --max-pending %d", s.stream, s.consumer, s.want.ackPending.fit(waiting))
-	case limit >= s.want.ackPending.most:
-		why = fmt.Errorf("Options.MaxAckPending is %d", s.want.ackPending.most)
+		why = fmt.Errorf("Options.BindOnly is set: raise it with nats consumer edit %s %s --max-pending %d", s.stream, s.consumer, s.spec.ackPending.stepFor(waiting))
+	case limit >= s.spec.ackPending.most:
+		why = fmt.Errorf("Options.MaxAckPending is %d", s.spec.ackPending.most)
 	case refused != nil:
 		why = refused
 	default:

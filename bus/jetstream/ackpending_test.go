@@ -14,7 +14,7 @@ func TestAckPendingSteps(t *testing.T) {
 	t.Parallel()
 	p := ackPendingSteps{least: 50, most: 2_500}
 	for waiting, want := range map[int]int{0: 50, 24: 50, 25: 100, 50: 200, 99: 200, 100: 400, 799: 1_600, 800: 2_500, 9_999: 2_500} {
-		if got := p.fit(waiting); got != want {
+		if got := p.stepFor(waiting); got != want {
 			t.Errorf("fit(%d) = %d; want %d", waiting, got, want)
 		}
 	}
@@ -22,7 +22,7 @@ func TestAckPendingSteps(t *testing.T) {
 		{50, 50, 50}, {20, 0, 50}, {-1, 0, 50}, {9_999, 0, 50}, // of somebody else's
 		{800, 100, 800}, {800, 99, 200}, {100, 0, 50},
 	} {
-		if got := p.keep(tt.limit, tt.unsettled); got != tt.want {
+		if got := p.keepLimit(tt.limit, tt.unsettled); got != tt.want {
 			t.Errorf("keep(%d, %d) = %d; want %d", tt.limit, tt.unsettled, got, tt.want)
 		}
 	}

@@ -32,8 +32,8 @@ var headerNames = [attributes]string{
 	attrTime: "ce-time", attrContentType: "ce-datacontenttype", attrKey: "ce-partitionkey", attrMedia: contentType,
 }
 
-// attributeOf tells what a header is, in whatever case its letters are.
-func attributeOf(name string) attribute {
+// parseAttribute tells what a header is, in whatever case its letters are.
+func parseAttribute(name string) attribute {
 	if len(name) < len("ce-id") || len(name) > len("ce-datacontenttype") {
 		return noAttribute
 	}
@@ -45,17 +45,17 @@ func attributeOf(name string) attribute {
 	return noAttribute
 }
 
-// found are the attributes among a message's headers.
-type found struct {
-	values [attributes][]string
-	names  [attributes]string // as they were spelt
-	others []string           // further spellings of the same
-	all    bool               // there are no other headers
+// attributeSet are the attributes among a message's headers.
+type attributeSet struct {
+	values         [attributes][]string
+	names          [attributes]string // as they were spelt
+	otherSpellings []string           // further spellings of the same
+	onlyAttributes bool               // there are no other headers
 }
 
-// find reads attributes. Of several spellings of one, that of headerNames counts, or else the first
+// readAttributes reads attributes. Of several spellings of one, that of headerNames counts, or else the first
 // by the alphabet.
-func find(h nats.Header) (f found) {
+func readAttributes(h nats.Header) (f attributeSet) {
 	n := 0
 	for a := attrID; a < attributes && n < len(h); a++ {
 		if vs, ok := h[headerNames[a]]; ok {
@@ -63,33 +63,33 @@ func find(h nats.Header) (f found) {
 			n++
 		}
 	}
-	if f.all = n == len(h); !f.all {
-		f.search(h)
+	if f.onlyAttributes = n == len(h); !f.onlyAttributes {
+		f.readOtherSpellings(h)
 	}
 	return f
 }
 
-// search looks for other spellings.
-func (f *found) search(h nats.Header) {
+// readOtherSpellings looks for other spellings.
+func (f *attributeSet) readOtherSpellings(h nats.Header) {
 	for name, vs := range h {
-		a := attributeOf(name)
+		a := parseAttribute(name)
 		switch have := f.names[a]; {
 		case a == noAttribute || have == name:
 		case have == "" || have != headerNames[a] && name < have:
 			if have != "" {
-				f.others = append(f.others, have)
+				f.otherSpellings = append(f.otherSpellings, have)
 			}
 			f.values[a], f.names[a] = vs, name
 		default:
-			f.others = append(f.others, name)
+			f.otherSpellings = append(f.otherSpellings, name)
 		}
 	}
 }
 
-func (f *found) has(a attribute) bool { return f.names[a] != "" }
+func (f *attributeSet) has(a attribute) bool { return f.names[a] != "" }
 
-// raw is an attribute's value as it is on the wire, and encoded if that is no UTF-8.
-func (f *found) raw(a attribute) string {
+// rawValue is an attribute's value as it is on the wire, and encoded if that is no UTF-8.
+func (f *attributeSet) rawValue(a attribute) string {
 	vs := f.values[a]
 	if len(vs) == 0 {
 		return ""
@@ -102,24 +102,24 @@ func (f *found) raw(a attribute) string {
 
 // value is an attribute's value: unquoted, then decoded. What decodes to no UTF-8 is refused, as
 // the CloudEvents binding asks: two spellings of one character would be two ids.
-func (f *found) value(a attribute) (string, error) {
+func (f *attributeSet) value(a attribute) (string, error) {
 	if vs := f.values[a]; len(vs) > 0 && !utf8.ValidString(vs[0]) {
-		return f.raw(a), nil // Nothing decoded this: it is kept as it came.
+		return f.rawValue(a), nil // Nothing decoded this: it is kept as it came.
 	}
-	v := unquote(f.raw(a))
+	v := unquote(f.rawValue(a))
 	if strings.IndexByte(v, '%') < 0 {
 		return v, nil
 	}
 	v, ok := unescape(v)
 	if !ok {
-		return v, malformed("its %s %.64q is no encoding of UTF-8", headerNames[a], v)
+		return v, malformedError("its %s %.64q is no encoding of UTF-8", headerNames[a], v)
 	}
 	return v, nil
 }
 
-// rest are the headers that are no attributes, fit for an event.
-func (f *found) rest(h nats.Header) bus.Headers {
-	if f.all && !f.has(attrMedia) {
+// eventHeaders are the headers that are no attributes, fit for an event.
+func (f *attributeSet) eventHeaders(h nats.Header) bus.Headers {
+	if f.onlyAttributes && !f.has(attrMedia) {
 		return nil
 	}
 	for a, name := range f.names {
@@ -127,8 +127,8 @@ func (f *found) rest(h nats.Header) bus.Headers {
 			delete(h, name)
 		}
 	}
-	for _, name := range f.others {
+	for _, name := range f.otherSpellings {
 		delete(h, name)
 	}
-	return tidy(h)
+	return cleanHeaders(h)
 }

@@ -21,8 +21,8 @@ type Bus struct {
 	api  string // prefix of the JetStream API, with its last dot
 	o    Options
 	log  *slog.Logger
-	link *link
-	pub  publisher
+	link *connectionWatch
+	pub  confirmationInbox
 }
 
 // New makes a Bus on a connection, which stays the caller's. It asks the server nothing. A nil o
@@ -38,15 +38,15 @@ func New(nc *nats.Conn, o *Options) (*Bus, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := supported(nc); err != nil {
+	if err := checkServerVersion(nc); err != nil {
 		return nil, err
 	}
 	b := &Bus{nc: nc, o: options, log: options.Logger}
-	if b.js, b.api, err = management(nc, &options); err != nil {
+	if b.js, b.api, err = newJetStream(nc, &options); err != nil {
 		return nil, fmt.Errorf("jetstream: %w", err)
 	}
 	b.warnOfConnection()
-	b.link = newLink(nc)
+	b.link = watchConnection(nc)
 	b.pub.init(b)
 	return b, nil
 }
@@ -58,7 +58,7 @@ func (b *Bus) Close() {
 	b.pub.close()
 }
 
-func management(nc *nats.Conn, o *Options) (js jetstream.JetStream, prefix string, err error) {
+func newJetStream(nc *nats.Conn, o *Options) (js jetstream.JetStream, prefix string, err error) {
 	timeout := jetstream.WithDefaultTimeout(o.APITimeout)
 	switch {
 	case o.Domain != "":
@@ -80,13 +80,13 @@ func trimDot(s string) string {
 	return s
 }
 
-// within bounds a request to the server.
-func (b *Bus) within(ctx context.Context) (context.Context, context.CancelFunc) {
+// withAPITimeout bounds a request to the server.
+func (b *Bus) withAPITimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, b.o.APITimeout)
 }
 
-// explain says what to try about an error of a request.
-func (b *Bus) explain(doing string, err error) error {
+// wrapRequestError says what to try about an error of a request.
+func (b *Bus) wrapRequestError(doing string, err error) error {
 	switch {
 	case errors.Is(err, nats.ErrConnectionClosed):
 		return fmt.Errorf("jetstream: %s: %w", doing, closedError(b.nc))

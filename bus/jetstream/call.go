@@ -12,56 +12,56 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// call is one Publish: events on their way, and what the server said of them.
-type call struct {
+// publishCall is one Publish: events on their way, and what the server said of them.
+type publishCall struct {
 	number  uint64
 	events  []bus.Event
-	window  chan struct{} // holds one for each event on its way, of all calls
-	state   *linkState    // of the link when it began; a confirmation does not survive another one
+	window  chan struct{}    // holds one for each event on its way, of all calls
+	state   *connectionState // of the link when it began; a confirmation does not survive another one
 	timer   *time.Timer
 	timeout time.Duration
 	done    chan struct{} // closed when every event is settled
 
-	mu       sync.Mutex
-	receipts []bus.Receipt
-	progress []progress // of each event
-	left     int        // events not settled
-	inFlight int
-	heard    time.Time // when the server last confirmed something, or the only event in flight was sent
+	mu            sync.Mutex
+	receipts      []bus.Receipt
+	progress      []publishProgress // of each event
+	left          int               // events not settled
+	inFlight      int
+	lastConfirmed time.Time // when the server last confirmed something, or the only event in flight was sent
 }
 
-type progress uint8
+type publishProgress uint8
 
 const (
-	waiting progress = iota
+	waiting publishProgress = iota
 	sent
 	settled
 )
 
-func newCall(events []bus.Event, window chan struct{}, state *linkState, timeout time.Duration) *call {
-	return &call{
+func newCall(events []bus.Event, window chan struct{}, state *connectionState, timeout time.Duration) *publishCall {
+	return &publishCall{
 		events: events, window: window, state: state, timer: time.NewTimer(timeout), timeout: timeout, done: make(chan struct{}),
-		receipts: make([]bus.Receipt, len(events)), progress: make([]progress, len(events)), left: len(events),
+		receipts: make([]bus.Receipt, len(events)), progress: make([]publishProgress, len(events)), left: len(events),
 	}
 }
 
-// enter waits for room in the window.
-func (c *call) enter(ctx context.Context, nc *nats.Conn) error {
+// reserveSlot waits for room in the window.
+func (c *publishCall) reserveSlot(ctx context.Context, nc *nats.Conn) error {
 	select {
 	case <-c.state.changed:
-		return c.state.interrupted(nc)
+		return c.state.interruptedError(nc)
 	default:
 	}
 	select {
 	case c.window <- struct{}{}:
 		return nil
 	default:
-		return c.await(ctx, nc, c.window, nil)
+		return c.waitForConfirmation(ctx, nc, c.window, nil)
 	}
 }
 
-// await waits for room in the window, or for done, as long as confirmations keep coming.
-func (c *call) await(ctx context.Context, nc *nats.Conn, room chan<- struct{}, done <-chan struct{}) error {
+// waitForConfirmation waits for room in the window, or for done, as long as confirmations keep coming.
+func (c *publishCall) waitForConfirmation(ctx context.Context, nc *nats.Conn, room chan<- struct{}, done <-chan struct{}) error {
 	for {
 		select {
 		case room <- struct{}{}:
@@ -69,64 +69,64 @@ func (c *call) await(ctx context.Context, nc *nats.Conn, room chan<- struct{}, d
 		case <-done:
 			return nil
 		case <-c.timer.C:
-			silence := c.silence()
+			silence := c.unconfirmedFor()
 			if silence >= c.timeout {
 				return fmt.Errorf("no confirmation for %v: is it a stream that takes these topics, and has its server space on its disk? %w", c.timeout, nats.ErrTimeout)
 			}
 			c.timer.Reset(c.timeout - silence)
 		case <-c.state.changed:
-			return c.state.interrupted(nc)
+			return c.state.interruptedError(nc)
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}
 }
 
-// silence is how long nothing was confirmed though something was in flight.
-func (c *call) silence() time.Duration {
+// unconfirmedFor is how long nothing was confirmed though something was in flight.
+func (c *publishCall) unconfirmedFor() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.inFlight == 0 {
 		return 0
 	}
-	return time.Since(c.heard)
+	return time.Since(c.lastConfirmed)
 }
 
-func (c *call) sent(i int) {
+func (c *publishCall) markSent(i int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.inFlight == 0 {
-		c.heard = time.Now()
+		c.lastConfirmed = time.Now()
 	}
 	c.progress[i] = sent
 	c.inFlight++
 }
 
-// confirm settles an event as the server says. It reads none that is settled: once all are, they
+// recordConfirmation settles an event as the server says. It reads none that is settled: once all are, they
 // are the caller's again.
-func (c *call) confirm(i int, m *nats.Msg) {
+func (c *publishCall) recordConfirmation(i int, m *nats.Msg) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.progress[i] != settled {
-		c.keep(i, confirmation(c.events[i].Topic, m))
+		c.recordReceiptLocked(i, parseConfirmation(c.events[i].Topic, m))
 	}
 }
 
-// settle keeps the first receipt of an event, and makes room in the window.
-func (c *call) settle(i int, r bus.Receipt) {
+// recordReceipt keeps the first receipt of an event, and makes room in the window.
+func (c *publishCall) recordReceipt(i int, r bus.Receipt) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.progress[i] != settled {
-		c.keep(i, r)
+		c.recordReceiptLocked(i, r)
 	}
 }
 
-// keep is called with the lock held.
-func (c *call) keep(i int, r bus.Receipt) {
+// recordReceiptLocked is called with the lock held.
+func (c *publishCall) recordReceiptLocked(i int, r bus.Receipt) {
 	was := c.progress[i]
 	if was == sent {
 		c.inFlight--
-		c.heard = time.Now()
+		c.lastConfirmed = time.Now()
 		<-c.window // It does not block: there is one for each event in flight.
 	}
 	c.receipts[i], c.progress[i] = r, settled
@@ -135,16 +135,16 @@ func (c *call) keep(i int, r bus.Receipt) {
 	}
 }
 
-// finish gives what is left the reason why nothing more is known of it, and returns the receipts.
-func (c *call) finish(why error) ([]bus.Receipt, error) {
+// finishReceipts gives what is left the reason why nothing more is known of it, and returns the receipts.
+func (c *publishCall) finishReceipts(why error) ([]bus.Receipt, error) {
 	if why != nil {
 		unknown := bus.Receipt{Err: fmt.Errorf("jetstream: published, but not confirmed: %w", why)}
 		unsent := bus.Receipt{Err: fmt.Errorf("jetstream: not published: %w", why)}
 		for i := range c.events {
-			if c.sentAlready(i) {
-				c.settle(i, unknown)
+			if c.wasSent(i) {
+				c.recordReceipt(i, unknown)
 			} else {
-				c.settle(i, unsent)
+				c.recordReceipt(i, unsent)
 			}
 		}
 	}
@@ -157,14 +157,14 @@ func (c *call) finish(why error) ([]bus.Receipt, error) {
 	return c.receipts, errors.Join(errs...)
 }
 
-func (c *call) sentAlready(i int) bool {
+func (c *publishCall) wasSent(i int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.progress[i] == sent
 }
 
-// interrupted is why what was sent in a state of the link is not confirmed in the next one.
-func (s *linkState) interrupted(nc *nats.Conn) error {
+// interruptedError is why what was sent in a state of the link is not confirmed in the next one.
+func (s *connectionState) interruptedError(nc *nats.Conn) error {
 	if nc.IsClosed() {
 		return closedError(nc)
 	}

@@ -17,16 +17,16 @@ func TestLateConfirmationReadsNoEvent(t *testing.T) {
 	events := []bus.Event{{ID: "1", Topic: "t"}}
 	window := make(chan struct{}, 1)
 	window <- struct{}{}
-	c := newCall(events, window, &linkState{}, time.Minute)
+	c := newCall(events, window, &connectionState{}, time.Minute)
 	defer c.timer.Stop()
-	c.sent(0)
-	if _, err := c.finish(errors.New("given up")); err == nil {
+	c.markSent(0)
+	if _, err := c.finishReceipts(errors.New("given up")); err == nil {
 		t.Fatal("finish: no error")
 	}
 	late := make(chan struct{})
 	go func() {
 		defer close(late)
-		c.confirm(0, &nats.Msg{Data: []byte(`{"error":{"err_code":1}}`)})
+		c.recordConfirmation(0, &nats.Msg{Data: []byte(`{"error":{"err_code":1}}`)})
 	}()
 	events[0].Topic = "changed"
 	<-late

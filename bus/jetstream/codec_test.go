@@ -18,7 +18,7 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-var somewhere = arrival{delivered: 1, sequence: 7, stored: 1700000000000000001}
+var somewhere = deliveryInfo{deliveryCount: 1, sequence: 7, stored: 1700000000000000001}
 
 const position = "S:7:1700000000000000001"
 
@@ -162,7 +162,7 @@ func TestDecode(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			m := &nats.Msg{Subject: "orders.new", Header: tt.header, Data: []byte(tt.data)}
-			got, err := decode(m, "S", somewhere, false)
+			got, err := decodeMessage(m, "S", somewhere, false)
 			if (err != nil) != tt.err {
 				t.Errorf("malformed: %v; want %v", err, tt.err)
 			}
@@ -197,7 +197,7 @@ func TestEnvelopesAreRecognisedWhereTheyAreAskedFor(t *testing.T) {
 		"a header says JSON": {envelope, nats.Header{contentType: {"application/json"}}, true, position},
 		"binary mode":        {envelope, nats.Header{"ce-id": {"2"}}, true, "2"},
 	} {
-		e, err := decode(&nats.Msg{Subject: "t", Header: c.header, Data: []byte(c.data)}, "S", somewhere, c.asked)
+		e, err := decodeMessage(&nats.Msg{Subject: "t", Header: c.header, Data: []byte(c.data)}, "S", somewhere, c.asked)
 		if err != nil || e.ID != c.want {
 			t.Errorf("%s: %+v, %v; want the ID %q", name, e, err, c.want)
 		}
@@ -247,7 +247,7 @@ func FuzzDecode(f *testing.F) {
 				wire[name] = []string{value}
 			}
 		}
-		first, err := decode(&nats.Msg{Subject: "t", Header: wire, Data: slices.Clone(data)}, "S", somewhere, len(data)%2 == 0)
+		first, err := decodeMessage(&nats.Msg{Subject: "t", Header: wire, Data: slices.Clone(data)}, "S", somewhere, len(data)%2 == 0)
 		if first.ID == "" || err != nil && first.ID != position {
 			t.Fatalf("ID %q, malformed %v", first.ID, err)
 		}
@@ -261,7 +261,7 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%+v cannot be published again: %v", first, err)
 		}
-		again, err := decode(m, "S", somewhere, false)
+		again, err := decodeMessage(m, "S", somewhere, false)
 		if err != nil {
 			t.Fatalf("%+v is malformed the second time: %v", first, err)
 		}
@@ -348,14 +348,14 @@ func FuzzEscape(f *testing.F) {
 
 func TestParseReply(t *testing.T) {
 	t.Parallel()
-	want := arrival{delivered: 3, sequence: 12, stored: 1700000000000000001}
+	want := deliveryInfo{deliveryCount: 3, sequence: 12, stored: 1700000000000000001}
 	for _, subject := range []string{
 		"$JS.ACK.S.C.3.12.9.1700000000000000001.5",
 		"$JS.ACK._.hash.S.C.3.12.9.1700000000000000001.5",
 		"$JS.ACK.domain.hash.S.C.3.12.9.1700000000000000001.5.more",
 		"$JS.ACK.domain.hash.S.C.3.12.9.1700000000000000001.5.more.yet",
 	} {
-		if got, ok := parseReply(subject); !ok || got != want {
+		if got, ok := parseAckSubject(subject); !ok || got != want {
 			t.Errorf("parseReply(%q) = %+v, %v; want %+v", subject, got, ok, want)
 		}
 	}
@@ -364,7 +364,7 @@ func TestParseReply(t *testing.T) {
 		"$JS.ACK.S.C..12.9.1.5", "$JS.ACK.S.C.3.-1.9.1.5", "$JS.ACK.S.C.0.12.9.1.5", "$JS.ACK.S.C.3.0.9.1.5",
 		"$JS.ACK.S.C.3.12.9.9223372036854775808.5", "$JS.ACK.S.C.3.99999999999999999999.9.1.5",
 	} {
-		if got, ok := parseReply(subject); ok {
+		if got, ok := parseAckSubject(subject); ok {
 			t.Errorf("parseReply(%q) = %+v; want it refused", subject, got)
 		}
 	}
@@ -373,8 +373,8 @@ func TestParseReply(t *testing.T) {
 func FuzzParseReply(f *testing.F) {
 	f.Add("S", "C", uint64(1), uint64(2), uint64(3), int64(4), true)
 	f.Fuzz(func(t *testing.T, stream, consumer string, delivered, sequence, consumed uint64, stored int64, long bool) {
-		_, _ = parseReply(stream)
-		_, _ = parseReply(ackPrefix + consumer)
+		_, _ = parseAckSubject(stream)
+		_, _ = parseAckSubject(ackPrefix + consumer)
 		if delivered == 0 || sequence == 0 || stored < 0 || max(delivered, sequence, consumed) >= 1<<63 || strings.Contains(stream+consumer, ".") {
 			return
 		}
@@ -383,7 +383,7 @@ func FuzzParseReply(f *testing.F) {
 			prefix += "_.hash."
 		}
 		subject := fmt.Sprintf("%s%s.%s.%d.%d.%d.%d.0", prefix, stream, consumer, delivered, sequence, consumed, stored)
-		if got, ok := parseReply(subject); !ok || got != (arrival{delivered, sequence, stored}) {
+		if got, ok := parseAckSubject(subject); !ok || got != (deliveryInfo{delivered, sequence, stored}) {
 			t.Fatalf("parseReply(%q) = %+v, %v", subject, got, ok)
 		}
 	})
@@ -399,7 +399,7 @@ func FuzzQuickReceipt(f *testing.F) {
 	f.Add([]byte(`{"stream":"S\\", "seq":01}`))
 	f.Add([]byte(`{"error":{"code":400,"err_code":10054,"description":"x"}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		_ = confirmation("t", &nats.Msg{Data: data})
+		_ = parseConfirmation("t", &nats.Msg{Data: data})
 		quick, ok := quickReceipt(data)
 		if !ok || !utf8.Valid(data) {
 			return
@@ -437,7 +437,7 @@ func TestConfirmation(t *testing.T) {
 		{m: nats.Msg{Data: []byte(`{}`)}, err: errAny},
 		{m: nats.Msg{}, err: errAny},
 	} {
-		got := confirmation("orders.new", &tt.m)
+		got := parseConfirmation("orders.new", &tt.m)
 		if tt.err == nil && got != tt.want {
 			t.Errorf("%q: %+v; want %+v", tt.m.Data, got, tt.want)
 		}

@@ -63,7 +63,7 @@ func conformance(t *testing.T, start func(testing.TB) machine, cannot ...func(*b
 			t.Helper()
 			w := &served{machine: start(t)}
 			w.nc = w.Connect(t)
-			w.js = management(t, w.nc)
+			w.js = newJetStream(t, w.nc)
 			retention := jetstream.LimitsPolicy
 			if s.WorkQueue {
 				retention = jetstream.WorkQueuePolicy

@@ -12,20 +12,20 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// wanted is what is ours of a consumer's configuration. Everything else is other people's.
-type wanted struct {
-	name       string
-	group      string
-	filter     string
-	ackWait    time.Duration
-	ackPending ackPendingSteps
-	inactive   time.Duration // what the stream sets where a consumer says nothing of it
-	drops      bool          // the stream drops what no consumer waits for
+// consumerSpec is what is ours of a consumer's configuration. Everything else is other people's.
+type consumerSpec struct {
+	name              string
+	group             string
+	filter            string
+	ackWait           time.Duration
+	ackPending        ackPendingSteps
+	inactiveThreshold time.Duration // what the stream sets where a consumer says nothing of it
+	dropsUnwanted     bool          // the stream drops what no consumer waits for
 }
 
-// consumer makes or finds the durable consumer of a group, and holds what is ours of it to
+// ensureConsumer makes or finds the durable consumer of a group, and holds what is ours of it to
 // what is wanted.
-func (b *Bus) consumer(ctx context.Context, stream *jetstream.StreamInfo, w wanted, start jetstream.ConsumerConfig) (info *jetstream.ConsumerInfo, made bool, err error) {
+func (b *Bus) ensureConsumer(ctx context.Context, stream *jetstream.StreamInfo, w consumerSpec, start jetstream.ConsumerConfig) (info *jetstream.ConsumerInfo, made bool, err error) {
 	name := stream.Config.Name
 	info, err = b.consumerInfo(ctx, name, w.name)
 	switch {
@@ -34,45 +34,45 @@ func (b *Bus) consumer(ctx context.Context, stream *jetstream.StreamInfo, w want
 			w.name, name, consumerAddCommand(name, w), err)
 	case errors.Is(err, jetstream.ErrConsumerNotFound):
 		made = true
-		info, err = b.createConsumer(ctx, name, w.config(start))
+		info, err = b.createConsumer(ctx, name, w.newConfig(start))
 	}
 	if err != nil {
 		return nil, false, err
 	}
-	if !b.o.BindOnly && w.change(info) {
+	if !b.o.BindOnly && w.needsUpdate(info) {
 		if info, err = b.updateConsumer(ctx, name, w, info); err != nil {
 			return nil, false, err
 		}
 	}
-	if err := w.refuse(&info.Config); err != nil {
+	if err := w.validateConfig(&info.Config); err != nil {
 		return nil, false, fmt.Errorf("jetstream: consumer %q on stream %q cannot be used: %w", w.name, name, err)
 	}
 	return info, made, nil
 }
 
 func (b *Bus) consumerInfo(ctx context.Context, stream, name string) (*jetstream.ConsumerInfo, error) {
-	ctx, cancel := b.within(ctx)
+	ctx, cancel := b.withAPITimeout(ctx)
 	defer cancel()
 	c, err := b.js.Consumer(ctx, stream, name)
 	if errors.Is(err, jetstream.ErrNotPullConsumer) {
 		return nil, fmt.Errorf("jetstream: consumer %q on stream %q is a push consumer: delete it, or choose another group: %w", name, stream, err)
 	}
 	if err != nil {
-		return nil, b.explain(fmt.Sprintf("read consumer %q on stream %q", name, stream), err)
+		return nil, b.wrapRequestError(fmt.Sprintf("read consumer %q on stream %q", name, stream), err)
 	}
 	return c.CachedInfo(), nil
 }
 
 // createConsumer makes a consumer. If another process was faster, that one's is taken as it is.
 func (b *Bus) createConsumer(ctx context.Context, stream string, config jetstream.ConsumerConfig) (*jetstream.ConsumerInfo, error) {
-	bounded, cancel := b.within(ctx)
+	bounded, cancel := b.withAPITimeout(ctx)
 	defer cancel()
 	c, err := b.js.CreateConsumer(bounded, stream, config)
 	if errors.Is(err, jetstream.ErrConsumerExists) {
 		return b.consumerInfo(ctx, stream, config.Durable)
 	}
 	if err != nil {
-		return nil, b.explain(fmt.Sprintf("make consumer %q on stream %q", config.Durable, stream), b.explainConflict(ctx, stream, config.FilterSubject, err))
+		return nil, b.wrapRequestError(fmt.Sprintf("make consumer %q on stream %q", config.Durable, stream), b.explainConflict(ctx, stream, config.FilterSubject, err))
 	}
 	return c.CachedInfo(), nil
 }
@@ -80,61 +80,61 @@ func (b *Bus) createConsumer(ctx context.Context, stream string, config jetstrea
 // updateConsumer changes what is ours of a consumer and leaves the rest as it was read. The
 // consumer is read again afterwards: when the server was restarted, its first answer to an update
 // has the time of the update as the time of creation.
-func (b *Bus) updateConsumer(ctx context.Context, stream string, w wanted, info *jetstream.ConsumerInfo) (*jetstream.ConsumerInfo, error) {
-	bounded, cancel := b.within(ctx)
+func (b *Bus) updateConsumer(ctx context.Context, stream string, w consumerSpec, info *jetstream.ConsumerInfo) (*jetstream.ConsumerInfo, error) {
+	bounded, cancel := b.withAPITimeout(ctx)
 	defer cancel()
 	config, before := info.Config, info.Config.AckWait
-	w.apply(&config, info.NumAckPending)
+	w.applyTo(&config, info.NumAckPending)
 	if _, err := b.js.UpdateConsumer(bounded, stream, config); err != nil {
-		return nil, b.explain(fmt.Sprintf("change consumer %q on stream %q", w.name, stream), err)
+		return nil, b.wrapRequestError(fmt.Sprintf("change consumer %q on stream %q", w.name, stream), err)
 	}
 	b.log.Info("changed a consumer's configuration, for all workers of the group", "stream", stream, "consumer", w.name,
 		"ack_wait", config.AckWait, "ack_wait_before", before, "max_ack_pending", config.MaxAckPending)
 	return b.consumerInfo(ctx, stream, w.name)
 }
 
-func (w wanted) config(start jetstream.ConsumerConfig) jetstream.ConsumerConfig {
+func (w consumerSpec) newConfig(start jetstream.ConsumerConfig) jetstream.ConsumerConfig {
 	start.Durable = w.name
 	start.AckPolicy = jetstream.AckExplicitPolicy
 	start.Metadata = map[string]string{metadataGroup: w.group, metadataTopic: w.filter}
-	w.apply(&start, 0)
+	w.applyTo(&start, 0)
 	return start
 }
 
-// apply sets what is ours and can be changed. Where a group starts and how it acknowledges cannot.
+// applyTo sets what is ours and can be changed. Where a group starts and how it acknowledges cannot.
 // What the group raised max_ack_pending to is kept while its unsettled deliveries need it.
-func (w wanted) apply(c *jetstream.ConsumerConfig, unsettled int) {
+func (w consumerSpec) applyTo(c *jetstream.ConsumerConfig, unsettled int) {
 	c.FilterSubject, c.FilterSubjects = w.filter, nil
 	c.AckWait, c.BackOff = w.ackWait, nil
-	c.MaxAckPending = w.ackPending.keep(c.MaxAckPending, unsettled)
+	c.MaxAckPending = w.ackPending.keepLimit(c.MaxAckPending, unsettled)
 	c.MaxDeliver = -1
 	c.HeadersOnly = false
-	c.InactiveThreshold = w.inactive
+	c.InactiveThreshold = w.inactiveThreshold
 }
 
-func (w wanted) change(info *jetstream.ConsumerInfo) bool {
+func (w consumerSpec) needsUpdate(info *jetstream.ConsumerInfo) bool {
 	c := &info.Config
-	return !w.filtered(c) || c.AckWait != w.ackWait || len(c.BackOff) > 0 ||
-		c.MaxAckPending != w.ackPending.keep(c.MaxAckPending, info.NumAckPending) || c.MaxDeliver > 0 || c.HeadersOnly || c.InactiveThreshold != w.inactive
+	return !w.hasOurFilter(c) || c.AckWait != w.ackWait || len(c.BackOff) > 0 ||
+		c.MaxAckPending != w.ackPending.keepLimit(c.MaxAckPending, info.NumAckPending) || c.MaxDeliver > 0 || c.HeadersOnly || c.InactiveThreshold != w.inactiveThreshold
 }
 
-func (w wanted) filtered(c *jetstream.ConsumerConfig) bool {
+func (w consumerSpec) hasOurFilter(c *jetstream.ConsumerConfig) bool {
 	return c.FilterSubject == w.filter || slices.Equal(c.FilterSubjects, []string{w.filter})
 }
 
-// refuse says why events would be lost, or never come, over a consumer that is
+// validateConfig says why events would be lost, or never come, over a consumer that is
 // configured like this.
-func (w wanted) refuse(c *jetstream.ConsumerConfig) error {
+func (w consumerSpec) validateConfig(c *jetstream.ConsumerConfig) error {
 	switch {
 	case c.AckPolicy != jetstream.AckExplicitPolicy:
 		return fmt.Errorf("its ack policy is %q: events would count as settled unseen: it must be explicit", c.AckPolicy)
 	case c.MaxDeliver > 0:
 		return fmt.Errorf("its delivery limit is %d: the server would drop events that nobody gave up on: set max deliver to -1", c.MaxDeliver)
-	case !w.filtered(c):
+	case !w.hasOurFilter(c):
 		return fmt.Errorf("it filters %q, not the topic %q", slices.Concat([]string{c.FilterSubject}, c.FilterSubjects), w.filter)
 	case c.HeadersOnly:
 		return errors.New("it delivers headers only: events would come without their data")
-	case c.InactiveThreshold > 0 && w.drops:
+	case c.InactiveThreshold > 0 && w.dropsUnwanted:
 		return fmt.Errorf("it is deleted when nothing was asked of it for %v, and its stream then drops what waits for it: set its inactive threshold, and ConsumerLimits.InactiveThreshold of the stream, to 0", c.InactiveThreshold)
 	case c.PriorityPolicy != jetstream.PriorityPolicyNone:
 		return errors.New("it has priority groups, which Onceish does not pull from")
@@ -142,8 +142,8 @@ func (w wanted) refuse(c *jetstream.ConsumerConfig) error {
 	return nil
 }
 
-// start is where a consumer begins that does not exist yet.
-func (b *Bus) start(stream *jetstream.StreamInfo, o *bus.SubscribeOptions) (jetstream.ConsumerConfig, error) {
+// startConfig is where a consumer begins that does not exist yet.
+func (b *Bus) startConfig(stream *jetstream.StreamInfo, o *bus.SubscribeOptions) (jetstream.ConsumerConfig, error) {
 	c := jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy}
 	switch {
 	case stream.Config.Retention == jetstream.WorkQueuePolicy:
@@ -165,7 +165,7 @@ func (b *Bus) start(stream *jetstream.StreamInfo, o *bus.SubscribeOptions) (jets
 	return c, nil
 }
 
-func consumerAddCommand(stream string, w wanted) string {
+func consumerAddCommand(stream string, w consumerSpec) string {
 	return fmt.Sprintf("nats consumer add %s %s --pull --filter %s --deliver all --ack explicit --wait %v --max-deliver=-1 --max-pending %d --defaults",
 		stream, w.name, shellQuote(w.filter), w.ackWait, w.ackPending.least)
 }

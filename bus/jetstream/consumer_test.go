@@ -173,7 +173,7 @@ func TestLockedDownUser(t *testing.T) {
 		}
 	})
 	admin := s.Connect(t, nats.UserInfo("admin", "admin"))
-	makeStream(t, management(t, admin), jetstream.StreamConfig{Name: stream, Subjects: []string{"orders.>"}})
+	makeStream(t, newJetStream(t, admin), jetstream.StreamConfig{Name: stream, Subjects: []string{"orders.>"}})
 	full := newBus(t, admin, nil)
 	subscribe(t, full, nil)
 	publish(t, full, "1", "2")

@@ -10,38 +10,38 @@ import (
 func TestCredit(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1000, 0)
-	var c credit
-	first := c.asked(10, now.Add(time.Second))
-	c.came()
-	second := c.asked(5, now.Add(2*time.Second))
-	if c.owed != 14 || second != first+1 {
-		t.Fatalf("owed %d, pulls %d and %d; want 14 and successors", c.owed, first, second)
+	var c pullCredit
+	first := c.addPull(10, now.Add(time.Second))
+	c.countDelivery()
+	second := c.addPull(5, now.Add(2*time.Second))
+	if c.requested != 14 || second != first+1 {
+		t.Fatalf("owed %d, pulls %d and %d; want 14 and successors", c.requested, first, second)
 	}
-	c.ended(first, 3)
-	if c.owed != 5 {
-		t.Fatalf("owed %d after the first pull ended; want no more than the second can bring", c.owed)
+	c.endPull(first, 3)
+	if c.requested != 5 {
+		t.Fatalf("owed %d after the first pull ended; want no more than the second can bring", c.requested)
 	}
-	c.ended(first, 3) // again
-	c.ended(second+1, 3)
-	if c.owed != 5 {
-		t.Fatalf("owed %d after ends of no pull; want 5", c.owed)
+	c.endPull(first, 3) // again
+	c.endPull(second+1, 3)
+	if c.requested != 5 {
+		t.Fatalf("owed %d after ends of no pull; want 5", c.requested)
 	}
-	if c.expire(now.Add(time.Second)) {
+	if c.dropExpired(now.Add(time.Second)) {
 		t.Fatal("a pull that told its end is silent")
 	}
-	if c.expire(now.Add(2*time.Second)) || c.owed != 0 {
-		t.Fatalf("owed %d; the second pull is past its time, and lost, but something came since it was sent", c.owed)
+	if c.dropExpired(now.Add(2*time.Second)) || c.requested != 0 {
+		t.Fatalf("owed %d; the second pull is past its time, and lost, but something came since it was sent", c.requested)
 	}
-	c.came() // late
-	if third := c.asked(1, now); third != second+1 || c.owed != 1 {
-		t.Fatalf("pull %d, owed %d; want the next number, and 1", third, c.owed)
+	c.countDelivery() // late
+	if third := c.addPull(1, now); third != second+1 || c.requested != 1 {
+		t.Fatalf("pull %d, owed %d; want the next number, and 1", third, c.requested)
 	}
-	if !c.expire(now) || c.owed != 0 {
-		t.Fatalf("owed %d; the third pull is past its time, and nothing came since it was sent", c.owed)
+	if !c.dropExpired(now) || c.requested != 0 {
+		t.Fatalf("owed %d; the third pull is past its time, and nothing came since it was sent", c.requested)
 	}
-	c.asked(1, now)
-	c.came()
-	if c.expire(now.Add(time.Hour)) {
+	c.addPull(1, now)
+	c.countDelivery()
+	if c.dropExpired(now.Add(time.Hour)) {
 		t.Fatal("a pull that was served is silent")
 	}
 }
@@ -51,7 +51,7 @@ func TestCredit(t *testing.T) {
 func TestCreditCoversWhatIsToCome(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		var c credit
+		var c pullCredit
 		now := time.Unix(1000, 0)
 		open := map[uint64]int{} // what each pull is still to bring
 		pick := func() uint64 {
@@ -67,26 +67,26 @@ func TestCreditCoversWhatIsToCome(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"ask": func(t *rapid.T) {
 				n := rapid.IntRange(1, 20).Draw(t, "n")
-				open[c.asked(n, now.Add(time.Second))] = n
+				open[c.addPull(n, now.Add(time.Second))] = n
 			},
 			"deliver": func(*rapid.T) {
 				number := pick()
-				c.came()
+				c.countDelivery()
 				if open[number]--; open[number] == 0 {
 					delete(open, number)
 				}
 			},
 			"end": func(*rapid.T) {
 				number := pick()
-				c.ended(number, open[number])
+				c.endPull(number, open[number])
 				delete(open, number)
 			},
 			"pass": func(t *rapid.T) {
 				now = now.Add(time.Second)
-				c.expire(now)
+				c.dropExpired(now)
 				clear(open)
-				if c.owed != 0 || c.sum != 0 || len(c.live) != 0 {
-					t.Fatalf("owed %d when all is past: %+v", c.owed, c)
+				if c.requested != 0 || c.sum != 0 || len(c.openPulls) != 0 {
+					t.Fatalf("owed %d when all is past: %+v", c.requested, c)
 				}
 			},
 			"": func(t *rapid.T) {
@@ -94,8 +94,8 @@ func TestCreditCoversWhatIsToCome(t *testing.T) {
 				for _, n := range open {
 					left += n
 				}
-				if c.owed != left {
-					t.Fatalf("owed %d; %d are to come", c.owed, left)
+				if c.requested != left {
+					t.Fatalf("owed %d; %d are to come", c.requested, left)
 				}
 			},
 		})
@@ -114,24 +114,24 @@ func TestCreditForgetsWhatWasLost(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			const lost = 3
-			var c credit
+			var c pullCredit
 			start := time.Unix(1000, 0)
-			c.asked(lost, start.Add(pullExpires+pullGrace))
+			c.addPull(lost, start.Add(pullExpires+pullGrace))
 			now, came := start, 0
-			for i := 0; c.owed > 0; i++ {
+			for i := 0; c.requested > 0; i++ {
 				if now.Sub(start) > 8*time.Second {
-					t.Fatalf("after %v and %d deliveries %d are owed; %d were lost: %+v", now.Sub(start), came, c.owed, lost, c.live)
+					t.Fatalf("after %v and %d deliveries %d are owed; %d were lost: %+v", now.Sub(start), came, c.requested, lost, c.openPulls)
 				}
 				limit := limits[i%len(limits)]
-				c.expire(now)
-				if c.owed > limit/2 || c.doubtful(now) {
+				c.dropExpired(now)
+				if c.requested > limit/2 || c.isDoubtful(now) {
 					now = now.Add(fetchWait)
 					continue
 				}
-				n := limit - c.owed
-				c.asked(n, now.Add(pullExpires+pullGrace))
+				n := limit - c.requested
+				c.addPull(n, now.Add(pullExpires+pullGrace))
 				for range n {
-					c.came()
+					c.countDelivery()
 				}
 				came += n
 				now = now.Add(10 * time.Millisecond)
@@ -147,35 +147,35 @@ func TestCreditForgetsWhatWasLost(t *testing.T) {
 // long traffic without a break, and no longer than it takes to come to zero.
 func TestCreditIsNotDoubtedWithoutReason(t *testing.T) {
 	t.Parallel()
-	var c credit
+	var c pullCredit
 	now := time.Unix(1000, 0)
-	ask := func(n int) uint64 { return c.asked(n, now.Add(pullExpires+pullGrace)) }
+	ask := func(n int) uint64 { return c.addPull(n, now.Add(pullExpires+pullGrace)) }
 	for range 10 {
 		number := ask(5)
-		c.came()
+		c.countDelivery()
 		now = now.Add(pullExpires - time.Millisecond)
-		if c.doubtful(now) {
+		if c.isDoubtful(now) {
 			t.Fatal("a pull is doubted before its end")
 		}
-		if now = now.Add(2 * time.Millisecond); !c.doubtful(now) {
+		if now = now.Add(2 * time.Millisecond); !c.isDoubtful(now) {
 			t.Fatal("a pull is believed though it should have told its end")
 		}
-		if c.ended(number, 4); c.doubtful(now) {
+		if c.endPull(number, 4); c.isDoubtful(now) {
 			t.Fatal("nothing is owed, and that is doubted")
 		}
 	}
 	ask(2)
 	begun := now
-	for ; !c.doubtful(now); now = now.Add(100 * time.Millisecond) {
-		c.came()
+	for ; !c.isDoubtful(now); now = now.Add(100 * time.Millisecond) {
+		c.countDelivery()
 		ask(1)
 	}
 	if d := now.Sub(begun); d < 4*time.Second || d > 6*time.Second {
 		t.Errorf("the count is doubted after %v without a break", d)
 	}
-	c.came()
-	c.came()
-	if c.doubtful(now) {
+	c.countDelivery()
+	c.countDelivery()
+	if c.isDoubtful(now) {
 		t.Error("a count of zero is doubted")
 	}
 }

@@ -13,34 +13,34 @@ import (
 
 var errNoID = errors.New("a CloudEvent without an id")
 
-// decode reads a message as an event: a CloudEvent in structured mode if its content type says so,
+// decodeMessage reads a message as an event: a CloudEvent in structured mode if its content type says so,
 // in binary mode if it has an id or a specversion among its headers, and a plain message otherwise.
 // The headers become the event's. What claims to be a CloudEvent and is none comes back with its
 // bytes, and why. With envelopes, structured mode is also recognised by the data, where no header
 // says what it is.
-func decode(m *nats.Msg, stream string, a arrival, envelopes bool) (bus.Event, error) {
-	f := find(m.Header)
+func decodeMessage(m *nats.Msg, stream string, a deliveryInfo, envelopes bool) (bus.Event, error) {
+	f := readAttributes(m.Header)
 	var event bus.Event
 	var malformed error
 	switch {
 	case isCloudEvents(f.values[attrMedia]):
-		event, malformed = structured(m, &f)
+		event, malformed = decodeStructured(m, &f)
 	case envelopes && bareEnvelope(m, &f):
-		event, malformed = structured(m, &f)
+		event, malformed = decodeStructured(m, &f)
 	case f.has(attrID) || f.has(attrSpec):
-		event, malformed = binary(m, &f)
+		event, malformed = decodeBinary(m, &f)
 	default:
-		event = bus.Event{ID: f.raw(attrMessageID), ContentType: f.raw(attrMedia), Data: m.Data}
+		event = bus.Event{ID: f.rawValue(attrMessageID), ContentType: f.rawValue(attrMedia), Data: m.Data}
 	}
 	if event.ID == "" || malformed != nil {
 		event.ID = positionID(stream, a)
 	}
 	event.Topic = m.Subject
-	event.Headers = f.rest(m.Header)
+	event.Headers = f.eventHeaders(m.Header)
 	return event, malformed
 }
 
-func binary(m *nats.Msg, f *found) (e bus.Event, err error) {
+func decodeBinary(m *nats.Msg, f *attributeSet) (e bus.Event, err error) {
 	e.Data = m.Data
 	var when string
 	for _, a := range []struct {
@@ -54,7 +54,7 @@ func binary(m *nats.Msg, f *found) (e bus.Event, err error) {
 	}
 	e.Time = parseTime(when)
 	if !f.has(attrContentType) {
-		e.ContentType = f.raw(attrMedia)
+		e.ContentType = f.rawValue(attrMedia)
 	}
 	if e.ID == "" {
 		err = errors.Join(err, errNoID)
@@ -76,12 +76,12 @@ func parseTime(s string) time.Time {
 
 // positionID is the ID of an event that brings none: redeliveries of it are recognised,
 // republications are not.
-func positionID(stream string, a arrival) string {
+func positionID(stream string, a deliveryInfo) string {
 	id := make([]byte, 0, len(stream)+41)
 	id = strconv.AppendUint(append(append(id, stream...), ':'), a.sequence, 10)
 	return string(strconv.AppendInt(append(id, ':'), a.stored, 10))
 }
 
-func malformed(format string, args ...any) error {
+func malformedError(format string, args ...any) error {
 	return fmt.Errorf("malformed CloudEvent: "+format, args...)
 }

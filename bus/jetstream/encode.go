@@ -10,21 +10,21 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// encoder writes events as CloudEvents in binary mode. It is used for one event after the
+// eventEncoder writes events as CloudEvents in binary mode. It is used for one event after the
 // other, by one goroutine: events come by the million, and the client keeps nothing of a
 // message that it has sent.
-type encoder struct {
+type eventEncoder struct {
 	msg    nats.Msg
 	values []string // of the attributes
 	err    error
 }
 
-func newEncoder() *encoder {
-	return &encoder{msg: nats.Msg{Header: make(nats.Header, attributes)}, values: make([]string, 0, attributes)}
+func newEncoder() *eventEncoder {
+	return &eventEncoder{msg: nats.Msg{Header: make(nats.Header, attributes)}, values: make([]string, 0, attributes)}
 }
 
 // encode returns a message that is valid until the next call.
-func (w *encoder) encode(in *bus.Event) (*nats.Msg, error) {
+func (w *eventEncoder) encode(in *bus.Event) (*nats.Msg, error) {
 	if err := in.Validate(); err != nil {
 		return nil, err
 	}
@@ -36,7 +36,7 @@ func (w *encoder) encode(in *bus.Event) (*nats.Msg, error) {
 	clear(w.msg.Header)
 	w.values, w.err = w.values[:0], nil
 	for name, vs := range e.Headers {
-		if err := publishable(name, vs); err != nil {
+		if err := validateHeader(name, vs); err != nil {
 			return nil, fmt.Errorf("event %.64q: %w", e.ID, err)
 		}
 		w.msg.Header[name] = vs
@@ -58,14 +58,14 @@ func (w *encoder) encode(in *bus.Event) (*nats.Msg, error) {
 	return &w.msg, nil
 }
 
-func (w *encoder) set(a attribute, value string) {
+func (w *eventEncoder) set(a attribute, value string) {
 	n := len(w.values)
 	w.values = append(w.values, value)
 	w.msg.Header[headerNames[a]] = w.values[n : n+1 : n+1]
 }
 
 // text writes an attribute unless it is empty.
-func (w *encoder) text(a attribute, value string) {
+func (w *eventEncoder) text(a attribute, value string) {
 	if value == "" {
 		return
 	}

@@ -80,7 +80,7 @@ func (f *traffic) consume(t *testing.T, src bus.Source) {
 		switch {
 		case len(ds) > 0 || silent.IsZero():
 			silent = time.Now()
-		case f.complete() || time.Since(silent) > patience:
+		case f.complete() || time.Since(silent) > fetchTimeout:
 			return
 		}
 	}
@@ -234,7 +234,7 @@ func TestConnectionIsABlackHole(t *testing.T) {
 // wantLost fetches until the consumer is lost for the reason given.
 func wantLost(t *testing.T, src bus.Source, reason string) {
 	t.Helper()
-	for limit := time.Now().Add(patience); ; {
+	for limit := time.Now().Add(fetchTimeout); ; {
 		_, err := src.Fetch(t.Context(), 10)
 		if errors.Is(err, bus.ErrConsumerLost) {
 			if !strings.Contains(err.Error(), reason) {

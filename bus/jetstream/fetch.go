@@ -15,35 +15,35 @@ const fetchWait = time.Second
 
 // Fetch implements bus.Source. A limit above 4,096 counts as that.
 func (s *Source) Fetch(ctx context.Context, limit int) ([]*bus.Delivery, error) {
-	var got batch
+	var got fetchedBatch
 	var timeout <-chan time.Time
 	for waiting := true; ; {
-		if err := s.ended(); err != nil {
+		if err := s.endError(); err != nil {
 			return nil, err
 		}
 		var failed error
 		if waiting && len(got.deliveries) == 0 && ctx.Err() == nil {
-			failed = s.ask(limit)
+			failed = s.requestDeliveries(limit)
 		}
-		s.drain(&got, share(limit))
+		s.drainInbox(&got, handOutLimit(limit))
 		switch {
 		case len(got.deliveries) > 0:
-			s.arrived(&got)
+			s.recordFetched(&got)
 			return got.deliveries, nil
-		case failed != nil || limit <= 0 && s.pulling.owed == 0:
+		case failed != nil || limit <= 0 && s.pulling.requested == 0:
 			return nil, failed
 		case !waiting && ctx.Err() == nil:
-			return nil, s.b.link.now().err(s.b.nc)
+			return nil, s.b.link.current().sendError(s.b.nc)
 		case !waiting:
 			return nil, nil
 		}
 		if timeout == nil {
-			timeout = time.After(patience(limit))
+			timeout = time.After(fetchTimeout(limit))
 		}
 		select {
-		case m := <-s.in:
-			s.take(m, &got)
-		case <-s.poke:
+		case m := <-s.incoming:
+			s.readMessage(m, &got)
+		case <-s.wakeFetch:
 		case <-timeout:
 			waiting = false
 		case <-ctx.Done():
@@ -52,107 +52,107 @@ func (s *Source) Fetch(ctx context.Context, limit int) ([]*bus.Delivery, error) 
 	}
 }
 
-// patience is how long Fetch waits: while it may, or, to read out, until nothing can come any more.
-func patience(limit int) time.Duration {
+// fetchTimeout is how long Fetch waits: while it may, or, to read out, until nothing can come any more.
+func fetchTimeout(limit int) time.Duration {
 	if limit <= 0 {
 		return pullExpires + pullGrace
 	}
 	return fetchWait
 }
 
-// batch is what one Fetch returns.
-type batch struct {
-	deliveries []*bus.Delivery
-	settlers   []settler // allocated together
-	highest    arrival
-	again      int // of the deliveries, those that had come before
+// fetchedBatch is what one Fetch returns.
+type fetchedBatch struct {
+	deliveries   []*bus.Delivery
+	settlers     []deliverySettler // allocated together
+	highest      deliveryInfo
+	redeliveries int // of the deliveries, those that had come before
 }
 
-func (s *Source) arrived(got *batch) {
-	s.flight.add(got.deliveries)
-	s.seen.add(len(got.deliveries), got.again, got.highest)
+func (s *Source) recordFetched(got *fetchedBatch) {
+	s.inFlight.add(got.deliveries)
+	s.seen.addBatch(len(got.deliveries), got.redeliveries, got.highest)
 	if s.stalled.Load() != nil {
 		s.stalled.Store(nil)
 	}
 }
 
-// pipelined is the least limit of which Fetch hands out no more than a share at once.
-const pipelined = 64
+// pipelinedLimit is the least limit of which Fetch hands out no more than a share at once.
+const pipelinedLimit = 64
 
-// share is how much of what has arrived a call hands out. The caller works on it while the server
+// handOutLimit is how much of what has arrived a call hands out. The caller works on it while the server
 // answers the next pull: that takes something that is owed still when the next call comes, for no
 // call may ask for more than its limit beyond what it hands out.
-func share(limit int) int {
-	if limit < pipelined {
+func handOutLimit(limit int) int {
+	if limit < pipelinedLimit {
 		return inboxSize
 	}
 	return limit / 2
 }
 
-// drain takes what has arrived, up to most.
-func (s *Source) drain(got *batch, most int) {
-	for n := min(len(s.in), most); n > 0; n-- {
-		s.take(<-s.in, got)
+// drainInbox takes what has arrived, up to most.
+func (s *Source) drainInbox(got *fetchedBatch, most int) {
+	for n := min(len(s.incoming), most); n > 0; n-- {
+		s.readMessage(<-s.incoming, got)
 	}
 }
 
-// take reads a message: a delivery, or a status of a pull.
-func (s *Source) take(m *nats.Msg, got *batch) {
+// readMessage reads a message: a delivery, or a status of a pull.
+func (s *Source) readMessage(m *nats.Msg, got *fetchedBatch) {
 	if m.Reply == "" {
-		s.status(m)
+		s.handlePullStatus(m)
 		return
 	}
-	a, ok := parseReply(m.Reply)
+	a, ok := parseAckSubject(m.Reply)
 	if !ok {
 		s.b.log.Warn("dropped a message that is no delivery", "subject", m.Subject, "reply", m.Reply, "consumer", s.consumer)
 		return
 	}
-	s.pulling.came()
-	if s.recent.reused(a) {
-		s.finish(fmt.Errorf("%w: sequence %d of stream %q is another event now: the stream was restored", bus.ErrConsumerLost, a.sequence, s.stream))
+	s.pulling.countDelivery()
+	if s.recent.wasReused(a) {
+		s.endWith(fmt.Errorf("%w: sequence %d of stream %q is another event now: the stream was restored", bus.ErrConsumerLost, a.sequence, s.stream))
 		return
 	}
 	if a.sequence > got.highest.sequence {
 		got.highest = a
 	}
-	if a.delivered > 1 {
-		got.again++
+	if a.deliveryCount > 1 {
+		got.redeliveries++
 	}
-	got.deliveries = append(got.deliveries, s.delivery(m, a, got))
+	got.deliveries = append(got.deliveries, s.newDelivery(m, a, got))
 }
 
-func (s *Source) delivery(m *nats.Msg, a arrival, got *batch) *bus.Delivery {
+func (s *Source) newDelivery(m *nats.Msg, a deliveryInfo, got *fetchedBatch) *bus.Delivery {
 	at := bus.Position{Stream: s.incarnation, Sequence: a.sequence, Stored: a.storedTime()}
-	what := serverMessage(m, s.schedules)
-	event, malformed := decode(m, s.stream, a, s.b.o.Envelopes)
-	t := got.settler(s, m.Reply, a.sequence)
-	d := bus.NewDelivery(event, int(min(a.delivered, 1<<30)), at, t) // #nosec G115 -- bounded
+	what := serverMessage(m, s.mayHaveSchedules)
+	event, malformed := decodeMessage(m, s.stream, a, s.b.o.Envelopes)
+	t := got.newSettler(s, m.Reply, a.sequence)
+	d := bus.NewDelivery(event, int(min(a.deliveryCount, 1<<30)), at, t) // #nosec G115 -- bounded
 	d.Malformed = malformed
 	if what != "" {
 		d.ServerMessage, d.Malformed = what, nil
-		t.keeps = what == messageSchedule && s.deletes
+		t.mustNotAck = what == messageSchedule && s.deletesAcked
 	}
 	return d
 }
 
 const settlersAtOnce = 64
 
-func (got *batch) settler(s *Source, reply string, sequence uint64) *settler {
+func (got *fetchedBatch) newSettler(s *Source, reply string, sequence uint64) *deliverySettler {
 	if len(got.settlers) == cap(got.settlers) {
-		got.settlers = make([]settler, 0, settlersAtOnce)
+		got.settlers = make([]deliverySettler, 0, settlersAtOnce)
 	}
-	got.settlers = append(got.settlers, settler{s: s, reply: reply, sequence: sequence})
+	got.settlers = append(got.settlers, deliverySettler{s: s, reply: reply, sequence: sequence})
 	return &got.settlers[len(got.settlers)-1]
 }
 
-// recent remembers what time the latest sequences were stored at. After a stream was restored from
+// recentSequences remembers what time the latest sequences were stored at. After a stream was restored from
 // an older copy, a sequence comes again with another one.
-type recent [1024]struct {
+type recentSequences [1024]struct {
 	sequence uint64
 	stored   int64
 }
 
-func (r *recent) reused(a arrival) bool {
+func (r *recentSequences) wasReused(a deliveryInfo) bool {
 	slot := &r[a.sequence%uint64(len(r))]
 	if slot.sequence == a.sequence && slot.stored != a.stored {
 		return true

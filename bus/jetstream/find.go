@@ -33,7 +33,7 @@ func (b *Bus) Find(ctx context.Context, at []bus.Position) ([]time.Time, error) 
 		slots <- struct{}{}
 		asking.Go(func() {
 			defer func() { <-slots }()
-			m, err := b.message(ctx, p)
+			m, err := b.readStoredMessage(ctx, p)
 			if err != nil {
 				cancel(err)
 			} else if m != nil {
@@ -50,29 +50,29 @@ func (b *Bus) Find(ctx context.Context, at []bus.Position) ([]time.Time, error) 
 
 // Get implements bus.Finder. It asks as Find does.
 func (b *Bus) Get(ctx context.Context, at bus.Position) (bus.Event, error) {
-	m, err := b.message(ctx, at)
+	m, err := b.readStoredMessage(ctx, at)
 	if err != nil {
 		return bus.Event{}, err
 	}
 	if m == nil || !m.Time.Equal(at.Stored) {
 		return bus.Event{}, fmt.Errorf("jetstream: sequence %d of stream %q, stored at %v: %w",
-			at.Sequence, streamOf(at), at.Stored, bus.ErrNoEvent)
+			at.Sequence, streamNameOf(at), at.Stored, bus.ErrNoEvent)
 	}
 	headers, err := nats.DecodeHeadersMsg(m.Header)
 	if err != nil && len(m.Header) > 0 {
-		return bus.Event{}, fmt.Errorf("jetstream: the headers at sequence %d of stream %q cannot be read: %w", at.Sequence, streamOf(at), err)
+		return bus.Event{}, fmt.Errorf("jetstream: the headers at sequence %d of stream %q cannot be read: %w", at.Sequence, streamNameOf(at), err)
 	}
-	return decode(&nats.Msg{Subject: m.Subject, Header: headers, Data: m.Data}, streamOf(at),
-		arrival{sequence: m.Sequence, stored: m.Time.UnixNano()}, b.o.Envelopes)
+	return decodeMessage(&nats.Msg{Subject: m.Subject, Header: headers, Data: m.Data}, streamNameOf(at),
+		deliveryInfo{sequence: m.Sequence, stored: m.Time.UnixNano()}, b.o.Envelopes)
 }
 
-// answered says why a request for a message was not answered. One that is not permitted
+// wrapLookupError says why a request for a message was not answered. One that is not permitted
 // is errors.ErrUnsupported.
-func (b *Bus) answered(doing, stream string, err error) error {
+func (b *Bus) wrapLookupError(doing, stream string, err error) error {
 	if err == nil {
 		return nil
 	}
-	err = b.explain(doing, err)
+	err = b.wrapRequestError(doing, err)
 	if errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), "STREAM.MSG.GET."+stream) {
 		return fmt.Errorf("%w: %w", errors.ErrUnsupported, err)
 	}
@@ -88,20 +88,20 @@ type storedMessage struct {
 	Time     time.Time `json:"time"`
 }
 
-// message reads the message under the sequence of a position; nil: there is none.
-func (b *Bus) message(ctx context.Context, at bus.Position) (*storedMessage, error) {
-	name := streamOf(at)
+// readStoredMessage reads the message under the sequence of a position; nil: there is none.
+func (b *Bus) readStoredMessage(ctx context.Context, at bus.Position) (*storedMessage, error) {
+	name := streamNameOf(at)
 	if b.o.BindOnly {
 		return nil, fmt.Errorf("jetstream: a single event of stream %q is not read, for Options.BindOnly is set: %w", name, errors.ErrUnsupported)
 	}
 	if at.Sequence == 0 {
 		return nil, nil //nolint:nilnil // no event has this sequence
 	}
-	ctx, cancel := b.within(ctx)
+	ctx, cancel := b.withAPITimeout(ctx)
 	defer cancel()
 	doing := fmt.Sprintf("read sequence %d of stream %q", at.Sequence, name)
 	m, err := b.nc.RequestWithContext(ctx, b.api+"STREAM.MSG.GET."+name, fmt.Appendf(nil, `{"seq":%d}`, at.Sequence))
-	if err := b.answered(doing, name, err); err != nil {
+	if err := b.wrapLookupError(doing, name, err); err != nil {
 		return nil, err
 	}
 	var answer struct {
@@ -121,10 +121,10 @@ func (b *Bus) message(ctx context.Context, at bus.Position) (*storedMessage, err
 	case answer.Error.ErrorCode == jetstream.JSErrCodeStreamNotFound:
 		return nil, fmt.Errorf("jetstream: %s: %w: %w", doing, bus.ErrNoStream, answer.Error)
 	}
-	return nil, b.explain(doing, answer.Error)
+	return nil, b.wrapRequestError(doing, answer.Error)
 }
 
-// streamOf is the name of the stream of a position.
-func streamOf(at bus.Position) string {
+// streamNameOf is the name of the stream of a position.
+func streamNameOf(at bus.Position) string {
 	return at.Stream[:max(0, strings.LastIndexByte(at.Stream, '@'))]
 }

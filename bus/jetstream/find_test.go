@@ -26,7 +26,7 @@ func TestFindTakesAPermission(t *testing.T) {
 		}
 	})
 	admin := s.Connect(t, nats.UserInfo("admin", "admin"))
-	makeStream(t, management(t, admin), jetstream.StreamConfig{Name: stream, Subjects: []string{"orders.>"}})
+	makeStream(t, newJetStream(t, admin), jetstream.StreamConfig{Name: stream, Subjects: []string{"orders.>"}})
 	full := newBus(t, admin, nil)
 	publish(t, full, "1")
 	info, err := full.Topic(t.Context(), topic, group, bus.Start{})

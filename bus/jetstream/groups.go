@@ -58,14 +58,14 @@ func (b *Bus) Groups(ctx context.Context) ([]Group, error) {
 }
 
 func (b *Bus) groupsOf(ctx context.Context, stream string) (out []Group, err error) {
-	ctx, cancel := b.within(ctx)
+	ctx, cancel := b.withAPITimeout(ctx)
 	defer cancel()
 	s, err := b.js.Stream(ctx, stream)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, nil // it has just gone
 	}
 	if err != nil {
-		return nil, b.explain(fmt.Sprintf("read stream %q", stream), err)
+		return nil, b.wrapRequestError(fmt.Sprintf("read stream %q", stream), err)
 	}
 	list := s.ListConsumers(ctx)
 	for info := range list.Info() {
@@ -74,7 +74,7 @@ func (b *Bus) groupsOf(ctx context.Context, stream string) (out []Group, err err
 		}
 	}
 	if err := list.Err(); err != nil {
-		return nil, b.explain(fmt.Sprintf("list the consumers of stream %q", stream), err)
+		return nil, b.wrapRequestError(fmt.Sprintf("list the consumers of stream %q", stream), err)
 	}
 	return out, nil
 }
@@ -84,7 +84,7 @@ func groupOf(info *jetstream.ConsumerInfo) (g Group, ok bool) {
 	group, topic := info.Config.Metadata[metadataGroup], info.Config.Metadata[metadataTopic]
 	if group == "" {
 		topic = info.Config.FilterSubject
-		group = strings.TrimSuffix(info.Name, "-"+readable(topic)+info.Name[max(0, strings.LastIndexByte(info.Name, '-')):])
+		group = strings.TrimSuffix(info.Name, "-"+sanitizeName(topic)+info.Name[max(0, strings.LastIndexByte(info.Name, '-')):])
 	}
 	if group == "" || ConsumerName(group, topic) != info.Name {
 		return Group{}, false
@@ -132,10 +132,10 @@ func (b *Bus) RemoveGroup(ctx context.Context, g Group, sure bool) error {
 	if err := g.Busy(sure); err != nil {
 		return err
 	}
-	ctx, cancel := b.within(ctx)
+	ctx, cancel := b.withAPITimeout(ctx)
 	defer cancel()
 	if err := b.js.DeleteConsumer(ctx, g.Stream, g.Consumer); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return b.explain(fmt.Sprintf("delete consumer %q of stream %q", g.Consumer, g.Stream), err)
+		return b.wrapRequestError(fmt.Sprintf("delete consumer %q of stream %q", g.Consumer, g.Stream), err)
 	}
 	return nil
 }

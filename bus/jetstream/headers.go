@@ -18,19 +18,19 @@ const (
 	cloudEventsJS = cloudEvents + "+json"
 )
 
-// publishable says why a header of an event cannot be published: the wire would change it, or it
+// validateHeader says why a header of an event cannot be published: the wire would change it, or it
 // means something else there.
-func publishable(name string, values []string) error {
+func validateHeader(name string, values []string) error {
 	switch {
-	case !legalHeader(name):
+	case !isLegalHeaderName(name):
 		return fmt.Errorf("%w: header name %.64q: only visible ASCII, none of \"()/,:;<=>?@[\\]{}", bus.ErrInvalidEvent, name)
-	case attributeOf(name) != noAttribute && attributeOf(name) != attrMessageID && attributeOf(name) != attrMedia:
+	case parseAttribute(name) != noAttribute && parseAttribute(name) != attrMessageID && parseAttribute(name) != attrMedia:
 		return fmt.Errorf("%w: header %q is a field of the event: set that instead", bus.ErrInvalidEvent, name)
-	case attributeOf(name) == attrMedia && isCloudEvents(values):
+	case parseAttribute(name) == attrMedia && isCloudEvents(values):
 		return fmt.Errorf("%w: header %q says that Data is a CloudEvent in structured mode: set Event.ContentType instead", bus.ErrInvalidEvent, name)
 	}
 	for _, v := range values {
-		if !legalValue(v) {
+		if !isLegalHeaderValue(v) {
 			return fmt.Errorf("%w: header %q has a line break, or space around its value: encode it, or put it into Data", bus.ErrInvalidEvent, name)
 		}
 	}
@@ -41,55 +41,55 @@ func isCloudEvents(contentTypes []string) bool {
 	return len(contentTypes) > 0 && strings.HasPrefix(strings.ToLower(strings.TrimSpace(contentTypes[0])), cloudEvents)
 }
 
-// tidy turns a received message's headers, the attributes of which were read, into an event's:
+// cleanHeaders turns a received message's headers, the attributes of which were read, into an event's:
 // headers between bus and server are left out, and what the client could not publish again is
 // encoded.
-func tidy(h nats.Header) bus.Headers {
+func cleanHeaders(h nats.Header) bus.Headers {
 	for name, values := range h {
 		if bus.ServerHeader(name) {
 			delete(h, name)
 			continue
 		}
 		for i, v := range values {
-			if !legalValue(v) {
+			if !isLegalHeaderValue(v) {
 				values[i] = textproto.TrimString(strings.NewReplacer("\r", " ", "\n", " ").Replace(v))
 			}
 		}
-		if !legalHeader(name) {
+		if !isLegalHeaderName(name) {
 			delete(h, name)
-			h[legalise(name)] = values
+			h[escapeHeaderName(name)] = values
 		}
 	}
 	return bus.Headers(h)
 }
 
-func legalValue(v string) bool {
+func isLegalHeaderValue(v string) bool {
 	n := len(v)
-	return n == 0 || !spaced(v[0]) && !spaced(v[n-1]) && strings.IndexByte(v, '\n') < 0 && strings.IndexByte(v, '\r') < 0
+	return n == 0 || !isSpace(v[0]) && !isSpace(v[n-1]) && strings.IndexByte(v, '\n') < 0 && strings.IndexByte(v, '\r') < 0
 }
 
-func spaced(c byte) bool { return c == ' ' || c == '\t' }
+func isSpace(c byte) bool { return c == ' ' || c == '\t' }
 
-// legalHeader reports whether the client can send a header of this name.
-func legalHeader(name string) bool {
+// isLegalHeaderName reports whether the client can send a header of this name.
+func isLegalHeaderName(name string) bool {
 	for i := range len(name) {
-		if !legalHeaderByte(name[i]) {
+		if !isLegalHeaderByte(name[i]) {
 			return false
 		}
 	}
 	return name != ""
 }
 
-func legalHeaderByte(c byte) bool {
+func isLegalHeaderByte(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c == '-' || '0' <= c && c <= '9' ||
 		c > ' ' && c < 0x7f && strings.IndexByte("\"()/,:;<=>?@[\\]{}", c) < 0
 }
 
-// legalise percent-encodes what is illegal in a header's name.
-func legalise(name string) string {
+// escapeHeaderName percent-encodes what is illegal in a header's name.
+func escapeHeaderName(name string) string {
 	out := make([]byte, 0, 3*len(name))
 	for i := range len(name) {
-		if c := name[i]; legalHeaderByte(c) {
+		if c := name[i]; isLegalHeaderByte(c) {
 			out = append(out, c)
 		} else {
 			out = append(out, '%', hexDigits[c>>4], hexDigits[c&15])

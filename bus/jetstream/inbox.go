@@ -6,40 +6,40 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// maxOwed bounds what a Source asks for at once, so that its channel holds all that can come:
+// maxRequested bounds what a Source asks for at once, so that its channel holds all that can come:
 // nats.go drops what does not fit.
 const (
-	maxOwed   = 4_096
-	inboxSize = 4 * maxOwed
+	maxRequested = 4_096
+	inboxSize    = 4 * maxRequested
 )
 
-// inbox is where the answers to pulls arrive: one subscription for all of them.
-type inbox struct {
+// pullInbox is where the answers to pulls arrive: one subscription for all of them.
+type pullInbox struct {
 	prefix string // with its last dot
 	sub    *nats.Subscription
 }
 
-// listen subscribes an inbox in place of the one there was. That one stays until the next
+// subscribeInbox subscribes an inbox in place of the one there was. That one stays until the next
 // replacement: a pull may have been sent just before, and what nobody listens to any more the
 // server drops without a word.
-func (s *Source) listen() error {
+func (s *Source) subscribeInbox() error {
 	prefix := s.b.nc.NewInbox() + "."
-	sub, err := s.b.nc.ChanSubscribe(prefix+"*", s.in)
+	sub, err := s.b.nc.ChanSubscribe(prefix+"*", s.incoming)
 	if err != nil {
 		return err
 	}
-	s.retired.Swap(s.inbox.Swap(&inbox{prefix: prefix, sub: sub})).close()
+	s.retiredInbox.Swap(s.inbox.Swap(&pullInbox{prefix: prefix, sub: sub})).close()
 	return nil
 }
 
-func (i *inbox) close() {
+func (i *pullInbox) close() {
 	if i != nil {
 		_ = i.sub.Unsubscribe() // It fails when the connection is closed, and then there is nothing to end.
 	}
 }
 
-// reply is where a pull is answered.
-func (i *inbox) reply(number uint64) string {
+// replySubject is where a pull is answered.
+func (i *pullInbox) replySubject(number uint64) string {
 	buf := make([]byte, 0, len(i.prefix)+20)
 	return string(strconv.AppendUint(append(buf, i.prefix...), number, 10))
 }
@@ -49,10 +49,10 @@ func (s *Source) number(subject string) (uint64, bool) {
 	if n, ok := s.inbox.Load().number(subject); ok {
 		return n, true
 	}
-	return s.retired.Load().number(subject)
+	return s.retiredInbox.Load().number(subject)
 }
 
-func (i *inbox) number(subject string) (uint64, bool) {
+func (i *pullInbox) number(subject string) (uint64, bool) {
 	if i == nil || len(subject) <= len(i.prefix) || subject[:len(i.prefix)] != i.prefix {
 		return 0, false
 	}

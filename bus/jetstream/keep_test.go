@@ -71,17 +71,17 @@ func TestDeadInboxIsReplaced(t *testing.T) {
 func TestPullOutlivesItsInbox(t *testing.T) {
 	t.Parallel()
 	b, s := openSource(t, &Options{CheckInterval: time.Hour})
-	if err := s.ask(1); err != nil {
+	if err := s.requestDeliveries(1); err != nil {
 		t.Fatal(err)
 	}
 	inbox := s.inbox.Load()
-	s.rebuild(nil)
+	s.resubscribeInbox(nil)
 	put(t, b, "1")
 	select {
-	case m := <-s.in:
+	case m := <-s.incoming:
 		// The event, or, on a very slow machine, the end of the pull: nothing else was asked for.
-		if s.take(m, &batch{}); s.pulling.owed != 0 || m.Sub != inbox.sub {
-			t.Errorf("owed %d after %q on %q; want nothing, from the inbox before", s.pulling.owed, m.Subject, m.Sub.Subject)
+		if s.readMessage(m, &fetchedBatch{}); s.pulling.requested != 0 || m.Sub != inbox.sub {
+			t.Errorf("owed %d after %q on %q; want nothing, from the inbox before", s.pulling.requested, m.Subject, m.Sub.Subject)
 		}
 	case <-time.After(pullExpires + pullGrace):
 		t.Error("the pull was not answered")
@@ -99,7 +99,7 @@ func TestLostPullDoesNotSlowDownLaterOnes(t *testing.T) {
 	}
 	inbox := s.inbox.Load()
 	get(t, s, 1)
-	s.pulling.asked(2, time.Now().Add(pullExpires+pullGrace))
+	s.pulling.addPull(2, time.Now().Add(pullExpires+pullGrace))
 	begun := time.Now()
 	for n := 1; n < events; { // As a worker does with eight slots: it asks for two while six are handled.
 		for _, limit := range []int{8, 2} {
@@ -110,7 +110,7 @@ func TestLostPullDoesNotSlowDownLaterOnes(t *testing.T) {
 			n += len(ds)
 		}
 		if d := time.Since(begun); d > 6*time.Second {
-			t.Fatalf("%d of %d events came in %v; owed %d", n, events, d, s.pulling.owed)
+			t.Fatalf("%d of %d events came in %v; owed %d", n, events, d, s.pulling.requested)
 		}
 	}
 	if s.inbox.Load() != inbox {
@@ -121,12 +121,12 @@ func TestLostPullDoesNotSlowDownLaterOnes(t *testing.T) {
 func TestStallIsReportedAndCleared(t *testing.T) {
 	t.Parallel()
 	b, s := openSource(t, &Options{})
-	info, w := &jetstream.ConsumerInfo{NumPending: 7}, &watch{since: time.Now().Add(-time.Minute)}
+	info, w := &jetstream.ConsumerInfo{NumPending: 7}, &consumerMonitor{quietSince: time.Now().Add(-time.Minute)}
 	before := s.inbox.Load()
-	if again := s.diagnose(info, w, true); again != soon || s.Healthy() != nil {
+	if again := s.diagnoseSilence(info, w, true); again != recheckDelay || s.Healthy() != nil {
 		t.Fatalf("the first look: again in %v, healthy: %v; want it soon, and no verdict", again, s.Healthy())
 	}
-	s.diagnose(info, w, true)
+	s.diagnoseSilence(info, w, true)
 	if err := s.Healthy(); err == nil || !strings.Contains(err.Error(), "7 events are pending") {
 		t.Errorf("Healthy: %v; want the pending events", err)
 	}
@@ -203,13 +203,13 @@ func TestHealthyTellsWhyNothingComes(t *testing.T) {
 // An event that another sequence's bytes came under before is noticed without asking.
 func TestReusedSequence(t *testing.T) {
 	t.Parallel()
-	var r recent
-	for _, a := range []arrival{{1, 5, 100}, {2, 5, 100}, {1, 5 + uint64(len(r)), 200}, {3, 5, 100}} {
-		if r.reused(a) {
+	var r recentSequences
+	for _, a := range []deliveryInfo{{1, 5, 100}, {2, 5, 100}, {1, 5 + uint64(len(r)), 200}, {3, 5, 100}} {
+		if r.wasReused(a) {
 			t.Errorf("%+v counts as reused", a)
 		}
 	}
-	if !r.reused(arrival{1, 5, 101}) {
+	if !r.wasReused(deliveryInfo{1, 5, 101}) {
 		t.Error("sequence 5 with another time is not reused")
 	}
 }
@@ -281,7 +281,7 @@ func TestTermReason(t *testing.T) {
 		strings.Repeat("ü", maxReason):       "+TERM " + strings.Repeat("ü", maxReason/2),
 		"x" + strings.Repeat("ü", maxReason): "+TERM x" + strings.Repeat("ü", maxReason/2-1),
 	} {
-		if got := string(term(reason)); got != want {
+		if got := string(termBody(reason)); got != want {
 			t.Errorf("term(%.20q) is %.40q (%d bytes); want %.40q (%d)", reason, got, len(got), want, len(want))
 		}
 	}

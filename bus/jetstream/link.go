@@ -10,69 +10,69 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// link watches a connection that belongs to somebody else. Its state is replaced whenever the
+// connectionWatch watches a connection that belongs to somebody else. Its state is replaced whenever the
 // connection goes down, comes up, or did both unseen: who remembers a state can tell by comparing
 // pointers that nothing happened since.
-type link struct {
+type connectionWatch struct {
 	nc    *nats.Conn
-	state atomic.Pointer[linkState]
+	state atomic.Pointer[connectionState]
 	mu    sync.Mutex // held to replace the state
 	stop  chan struct{}
 	once  sync.Once
 	done  chan struct{}
 }
 
-type linkState struct {
+type connectionState struct {
 	up         bool
 	closed     error // why there will be no connection any more
 	reconnects uint64
 	changed    chan struct{} // closed when another state replaces this one
 }
 
-func newLink(nc *nats.Conn) *link {
-	l := &link{nc: nc, stop: make(chan struct{}), done: make(chan struct{})}
+func watchConnection(nc *nats.Conn) *connectionWatch {
+	l := &connectionWatch{nc: nc, stop: make(chan struct{}), done: make(chan struct{})}
 	changes := nc.StatusChanged()
-	l.state.Store(l.read())
-	go l.watch(changes)
+	l.state.Store(l.readState())
+	go l.followStatus(changes)
 	return l
 }
 
-func (l *link) watch(changes chan nats.Status) {
+func (l *connectionWatch) followStatus(changes chan nats.Status) {
 	defer close(l.done)
 	defer l.nc.RemoveStatusListener(changes)
-	for l.now().closed == nil {
+	for l.current().closed == nil {
 		select {
 		case <-changes:
-			l.refresh()
+			l.refreshState()
 		case <-l.stop:
 			l.mu.Lock()
-			l.replace(&linkState{closed: fmt.Errorf("%w: Bus.Close was called", bus.ErrClosed), changed: make(chan struct{})})
+			l.replaceStateLocked(&connectionState{closed: fmt.Errorf("%w: Bus.Close was called", bus.ErrClosed), changed: make(chan struct{})})
 			l.mu.Unlock()
 		}
 	}
 }
 
-func (l *link) now() *linkState { return l.state.Load() }
+func (l *connectionWatch) current() *connectionState { return l.state.Load() }
 
-func (l *link) read() *linkState {
-	s := &linkState{up: l.nc.IsConnected(), reconnects: l.nc.Stats().Reconnects, changed: make(chan struct{})}
+func (l *connectionWatch) readState() *connectionState {
+	s := &connectionState{up: l.nc.IsConnected(), reconnects: l.nc.Stats().Reconnects, changed: make(chan struct{})}
 	if l.nc.IsClosed() {
 		s.up, s.closed = false, closedError(l.nc)
 	}
 	return s
 }
 
-// refresh looks at the connection itself, the news of which may be on their way.
-func (l *link) refresh() *linkState {
+// refreshState looks at the connection itself, the news of which may be on their way.
+func (l *connectionWatch) refreshState() *connectionState {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.replace(l.read())
-	return l.now()
+	l.replaceStateLocked(l.readState())
+	return l.current()
 }
 
-// replace is called with the lock held.
-func (l *link) replace(s *linkState) {
-	old := l.now()
+// replaceStateLocked is called with the lock held.
+func (l *connectionWatch) replaceStateLocked(s *connectionState) {
+	old := l.current()
 	if old.closed != nil || old.up == s.up && old.reconnects == s.reconnects && s.closed == nil {
 		return
 	}
@@ -81,13 +81,13 @@ func (l *link) replace(s *linkState) {
 }
 
 // close ends the watching, and makes everything that waits for the link give up.
-func (l *link) close() {
+func (l *connectionWatch) close() {
 	l.once.Do(func() { close(l.stop) })
 	<-l.done
 }
 
-// err is why nothing can be sent in this state.
-func (s *linkState) err(nc *nats.Conn) error {
+// sendError is why nothing can be sent in this state.
+func (s *connectionState) sendError(nc *nats.Conn) error {
 	switch {
 	case s.closed != nil:
 		return s.closed

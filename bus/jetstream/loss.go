@@ -9,81 +9,81 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// loss counts, from above, what a stream dropped before a group saw it. The server does not say
+// lossCounter counts, from above, what a stream dropped before a group saw it. The server does not say
 // which events a group has handled, but how far it has come, and how many deliveries that took.
 // What was dropped beyond there is lost. Of what was passed between two looks, all that was not
 // delivered is lost: that is exact where every event of the stream is the group's and nothing was
 // redelivered. Elsewhere it is at most what is gone from the stream, some of which may have been
 // handled before.
-type loss struct {
-	mu     sync.Mutex
-	looked bool
-	last   look
-	passed uint64 // lost events that the group has passed
-	lost   uint64
+type lossCounter struct {
+	mu         sync.Mutex
+	sampled    bool
+	lastSample lossSample
+	passed     uint64 // lost events that the group has passed
+	lost       uint64
 }
 
-// look is what one look at stream and consumer has found.
-type look struct {
-	sequence, deliveries uint64 // how far the group had come, and in how many deliveries
-	again                uint64 // redeliveries that came here
-	redelivered          bool   // some that are unsettled were redelivered
-	before, inside       uint64 // sequences without an event: before the stream's first, and after
-	ahead                uint64 // of them, at most so many beyond where the group had come
+// lossSample is what one look at stream and consumer has found.
+type lossSample struct {
+	sequence, deliveries         uint64 // how far the group had come, and in how many deliveries
+	redeliveries                 uint64 // redeliveries that came here
+	hasRedelivered               bool   // some that are unsettled were redelivered
+	missingBefore, missingInside uint64 // sequences without an event: before the stream's first, and after
+	missingAhead                 uint64 // of them, at most so many beyond where the group had come
 }
 
-func newLook(stream *jetstream.StreamInfo, consumer *jetstream.ConsumerInfo, again uint64) look {
-	l := look{
+func newLossSample(stream *jetstream.StreamInfo, consumer *jetstream.ConsumerInfo, again uint64) lossSample {
+	l := lossSample{
 		sequence: consumer.Delivered.Stream, deliveries: consumer.Delivered.Consumer,
-		again: again, redelivered: consumer.NumRedelivered > 0,
-		before: max(stream.State.FirstSeq, 1) - 1,
+		redeliveries: again, hasRedelivered: consumer.NumRedelivered > 0,
+		missingBefore: max(stream.State.FirstSeq, 1) - 1,
 	}
 	if stream.Config.Retention == jetstream.LimitsPolicy {
-		l.inside = uint64(max(0, stream.State.NumDeleted)) // #nosec G115 -- not negative; elsewhere they were acknowledged
+		l.missingInside = uint64(max(0, stream.State.NumDeleted)) // #nosec G115 -- not negative; elsewhere they were acknowledged
 	}
-	l.ahead = minus(l.before, l.sequence)
+	l.missingAhead = saturatingSub(l.missingBefore, l.sequence)
 	return l
 }
 
-func (l *look) gone() uint64 { return l.before + l.inside }
+func (l *lossSample) missingSequences() uint64 { return l.missingBefore + l.missingInside }
 
-// begin takes the first look. A consumer that was made to resume after a sequence has missed what
+// takeFirstSample takes the first look. A consumer that was made to resume after a sequence has missed what
 // is gone since; deleted is how much of that lies inside of the stream.
-func (l *loss) begin(stream *jetstream.StreamInfo, consumer *jetstream.ConsumerInfo, resume, deleted uint64) {
+func (l *lossCounter) takeFirstSample(stream *jetstream.StreamInfo, consumer *jetstream.ConsumerInfo, resume, deleted uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.looked, l.last = true, newLook(stream, consumer, 0)
-	l.lost = l.last.ahead
+	l.sampled, l.lastSample = true, newLossSample(stream, consumer, 0)
+	l.lost = l.lastSample.missingAhead
 	if resume > 0 {
-		l.passed = minus(min(l.last.before, l.last.sequence), resume)
-		l.lost = minus(l.last.before, resume) + deleted
+		l.passed = saturatingSub(min(l.lastSample.missingBefore, l.lastSample.sequence), resume)
+		l.lost = saturatingSub(l.lastSample.missingBefore, resume) + deleted
 	}
 }
 
-// see takes a further look, and returns how many are lost by now.
-func (l *loss) see(stream *jetstream.StreamInfo, consumer *jetstream.ConsumerInfo, again uint64) uint64 {
+// addSample takes a further look, and returns how many are lost by now.
+func (l *lossCounter) addSample(stream *jetstream.StreamInfo, consumer *jetstream.ConsumerInfo, again uint64) uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	was, now := l.last, newLook(stream, consumer, again)
-	fresh := minus(now.gone(), was.gone())
-	now.ahead = min(now.ahead+min(now.inside, minus(stream.State.LastSeq, now.sequence)), was.ahead+fresh)
+	was, now := l.lastSample, newLossSample(stream, consumer, again)
+	fresh := saturatingSub(now.missingSequences(), was.missingSequences())
+	now.missingAhead = min(now.missingAhead+min(now.missingInside, saturatingSub(stream.State.LastSeq, now.sequence)), was.missingAhead+fresh)
 	l.passed += lostBetween(&was, &now, fresh, stream, consumer)
-	l.last = now
-	l.lost = max(l.lost, l.passed+now.ahead)
+	l.lastSample = now
+	l.lost = max(l.lost, l.passed+now.missingAhead)
 	return l.lost
 }
 
 // lostBetween is how many of the events that the group passed between two looks it did not get.
-func lostBetween(was, now *look, fresh uint64, stream *jetstream.StreamInfo, consumer *jetstream.ConsumerInfo) uint64 {
-	passed := minus(now.sequence, was.sequence)
-	deliveries := minus(now.deliveries, was.deliveries)
+func lostBetween(was, now *lossSample, fresh uint64, stream *jetstream.StreamInfo, consumer *jetstream.ConsumerInfo) uint64 {
+	passed := saturatingSub(now.sequence, was.sequence)
+	deliveries := saturatingSub(now.deliveries, was.deliveries)
 	switch {
-	case !was.redelivered && !now.redelivered && was.again == now.again && takesAll(&consumer.Config, &stream.Config):
-		return minus(passed, deliveries)
+	case !was.hasRedelivered && !now.hasRedelivered && was.redeliveries == now.redeliveries && takesAll(&consumer.Config, &stream.Config):
+		return saturatingSub(passed, deliveries)
 	case stream.Config.Retention != jetstream.LimitsPolicy:
 		return 0 // What is gone there was acknowledged.
 	}
-	return min(was.ahead+fresh, minus(min(now.before, now.sequence), was.sequence)+min(now.inside, passed))
+	return min(was.missingAhead+fresh, saturatingSub(min(now.missingBefore, now.sequence), was.sequence)+min(now.missingInside, passed))
 }
 
 // takesAll reports whether every event of the stream is for the consumer.
@@ -100,5 +100,5 @@ func takesAll(consumer *jetstream.ConsumerConfig, stream *jetstream.StreamConfig
 	})
 }
 
-// minus is a - b, and 0 where that is below.
-func minus(a, b uint64) uint64 { return a - min(a, b) }
+// saturatingSub is a - b, and 0 where that is below.
+func saturatingSub(a, b uint64) uint64 { return a - min(a, b) }

@@ -40,7 +40,7 @@ func newBus(t testing.TB, nc *nats.Conn, o *natsbus.Options) *natsbus.Bus {
 	return b
 }
 
-func management(t testing.TB, nc *nats.Conn) jetstream.JetStream {
+func newJetStream(t testing.TB, nc *nats.Conn) jetstream.JetStream {
 	t.Helper()
 	js, err := jetstream.New(nc)
 	if err != nil {
@@ -67,7 +67,7 @@ func newWorld(t testing.TB, o *natsbus.Options) *world {
 	t.Helper()
 	server := natstest.Start(t, nil)
 	nc := server.Connect(t)
-	w := &world{server: server, served: served{machine: server, nc: nc, js: management(t, nc)}}
+	w := &world{server: server, served: served{machine: server, nc: nc, js: newJetStream(t, nc)}}
 	makeStream(t, w.js, jetstream.StreamConfig{Name: stream, Subjects: []string{"orders.>"}})
 	w.bus = newBus(t, nc, o)
 	return w
@@ -108,14 +108,14 @@ func publish(t testing.TB, b bus.Publisher, ids ...string) []bus.Receipt {
 	return receipts
 }
 
-const patience = 15 * time.Second
+const fetchTimeout = 15 * time.Second
 
 // fetch collects n deliveries, across errors that pass.
 func fetch(t testing.TB, src bus.Source, n int) []*bus.Delivery {
 	t.Helper()
 	var ds []*bus.Delivery
 	var last error
-	for limit := time.Now().Add(patience); len(ds) < n && time.Now().Before(limit); {
+	for limit := time.Now().Add(fetchTimeout); len(ds) < n && time.Now().Before(limit); {
 		got, err := src.Fetch(t.Context(), n-len(ds))
 		if ds = append(ds, got...); err != nil {
 			last = err
@@ -140,7 +140,7 @@ func ack(t testing.TB, ds ...*bus.Delivery) {
 // eventually polls for what becomes so.
 func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
-	for limit := time.Now().Add(patience); !is(); time.Sleep(5 * time.Millisecond) {
+	for limit := time.Now().Add(fetchTimeout); !is(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(limit) {
 			t.Fatalf("it never came to %s", what)
 		}

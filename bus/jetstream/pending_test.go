@@ -38,13 +38,13 @@ func TestConfirmedEventsArePending(t *testing.T) {
 			t.Fatal(err)
 		}
 		s, _ := src.(*Source)
-		stream, consumer, err := s.read(t.Context())
+		stream, consumer, err := s.readConsumer(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		for delivered, pending := range want {
 			consumer.NumPending, consumer.Delivered.Stream = 0, delivered
-			if got := s.pending(t.Context(), stream, consumer); got != pending {
+			if got := s.countPending(t.Context(), stream, consumer); got != pending {
 				t.Errorf("%s: %d pending behind sequence %d, want %d", topic, got, delivered, pending)
 			}
 		}
@@ -81,7 +81,7 @@ func TestPendingIsTheServersCountWithoutThePermissionToLook(t *testing.T) {
 	}
 	s, _ := src.(*Source)
 	for range 2 {
-		if info, err := s.Info(t.Context()); err != nil || info.Pending != 0 || !s.blind.Load() {
+		if info, err := s.Info(t.Context()); err != nil || info.Pending != 0 || !s.cannotReadEvents.Load() {
 			t.Errorf("%d pending, %v; want none, and that the source knows why", info.Pending, err)
 		}
 	}

@@ -19,7 +19,7 @@ func (b *Bus) Provision(ctx context.Context, topic string) error {
 	if b.o.BindOnly {
 		return fmt.Errorf("jetstream: no stream is made for topic %q, for Options.BindOnly is set", topic)
 	}
-	if _, err := b.stream(ctx, topic); !errors.Is(err, bus.ErrNoStream) {
+	if _, err := b.findStream(ctx, topic); !errors.Is(err, bus.ErrNoStream) {
 		return err
 	}
 	config := b.streamConfig(topic)
@@ -29,14 +29,14 @@ func (b *Bus) Provision(ctx context.Context, topic string) error {
 		return nil
 	}
 	// Somebody else may have been faster.
-	if _, err := b.stream(ctx, topic); err == nil {
+	if _, err := b.findStream(ctx, topic); err == nil {
 		return nil
 	}
 	return failed
 }
 
 func (b *Bus) createStream(ctx context.Context, config jetstream.StreamConfig) error {
-	ctx, cancel := b.within(ctx)
+	ctx, cancel := b.withAPITimeout(ctx)
 	defer cancel()
 	_, err := b.js.CreateStream(ctx, config)
 	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
@@ -44,7 +44,7 @@ func (b *Bus) createStream(ctx context.Context, config jetstream.StreamConfig) e
 			config.Name, strings.Join(config.Subjects, ", "), err)
 	}
 	if err != nil {
-		return b.explain(fmt.Sprintf("make stream %q for %s", config.Name, strings.Join(config.Subjects, ", ")), err)
+		return b.wrapRequestError(fmt.Sprintf("make stream %q for %s", config.Name, strings.Join(config.Subjects, ", ")), err)
 	}
 	return nil
 }
@@ -56,19 +56,19 @@ func (b *Bus) streamConfig(topic string) jetstream.StreamConfig {
 	}
 	return jetstream.StreamConfig{
 		Name:        or(p.Name, StreamName(topic)),
-		Subjects:    distinct(topic, p.Subjects),
+		Subjects:    withoutCovered(topic, p.Subjects),
 		Storage:     jetstream.FileStorage,
 		Retention:   jetstream.LimitsPolicy,
 		Replicas:    or(p.Replicas, 1),
 		MaxAge:      p.MaxAge,
-		Duplicates:  or(p.Duplicates, shorter(defaultDuplicates, p.MaxAge)),
+		Duplicates:  or(p.Duplicates, minNonZero(defaultDuplicates, p.MaxAge)),
 		AllowDirect: true,
 	}
 }
 
-// distinct leaves out subjects that another one covers: the server refuses overlaps
+// withoutCovered leaves out subjects that another one covers: the server refuses overlaps
 // within a stream.
-func distinct(topic string, others []string) []string {
+func withoutCovered(topic string, others []string) []string {
 	all := append([]string{topic}, others...)
 	var out []string
 	for i, s := range all {
@@ -83,7 +83,7 @@ func distinct(topic string, others []string) []string {
 	return out
 }
 
-func shorter(d, limit time.Duration) time.Duration {
+func minNonZero(d, limit time.Duration) time.Duration {
 	if limit > 0 && limit < d {
 		return limit
 	}

@@ -18,10 +18,10 @@ const (
 	codeStoreFailed jetstream.ErrorCode = 10077
 )
 
-// confirmation reads what the server says of an event that was published.
-func confirmation(topic string, m *nats.Msg) bus.Receipt {
+// parseConfirmation reads what the server says of an event that was published.
+func parseConfirmation(topic string, m *nats.Msg) bus.Receipt {
 	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
-		return bus.Receipt{Err: noStream(topic)}
+		return bus.Receipt{Err: noStreamError(topic)}
 	}
 	if r, ok := quickReceipt(m.Data); ok {
 		return r
@@ -39,7 +39,7 @@ func confirmation(topic string, m *nats.Msg) bus.Receipt {
 	case ack.Error == nil:
 		return bus.Receipt{Sequence: ack.Sequence, Duplicate: ack.Duplicate}
 	default:
-		return bus.Receipt{Err: fmt.Errorf("jetstream: publish to %q: %w: %w%s", topic, kind(ack.Error), ack.Error, hint(ack.Error))}
+		return bus.Receipt{Err: fmt.Errorf("jetstream: publish to %q: %w: %w%s", topic, classifyAPIError(ack.Error), ack.Error, adviseOnAPIError(ack.Error))}
 	}
 }
 
@@ -50,10 +50,10 @@ const (
 	badRequest                             = 400
 )
 
-// kind tells what an answer of the server says of the event. With status 400 it is about the event,
+// classifyAPIError tells what an answer of the server says of the event. With status 400 it is about the event,
 // with others about the stream: 503 that it is full or has no resources, 409 that a copy of the
 // event is being stored, 429 that too much is.
-func kind(e *jetstream.APIError) error {
+func classifyAPIError(e *jetstream.APIError) error {
 	switch {
 	case e.ErrorCode == jetstream.JSErrCodeStreamMessageExceedsMaximum || e.ErrorCode == codeHeaderTooLarge:
 		return bus.ErrTooLarge
@@ -63,8 +63,8 @@ func kind(e *jetstream.APIError) error {
 	return bus.ErrUnavailable
 }
 
-// hint says what to try about an answer that does not say so itself.
-func hint(e *jetstream.APIError) string {
+// adviseOnAPIError says what to try about an answer that does not say so itself.
+func adviseOnAPIError(e *jetstream.APIError) string {
 	switch e.ErrorCode {
 	case codeNoResources, codeNoStorage, codeStoreFailed:
 		return ": the server cannot store it: see its log, the space on its disk, and the limits of server, account and stream"
@@ -78,11 +78,11 @@ func hint(e *jetstream.APIError) string {
 // quickReceipt reads a confirmation as servers write it nearly always: those before
 // 2.12 with spaces.
 func quickReceipt(data []byte) (r bus.Receipt, ok bool) {
-	rest, ok := quickMember(data, `{"stream":"`)
+	rest, ok := quickField(data, `{"stream":"`)
 	if !ok {
 		return r, false
 	}
-	if behind, ok := quickMember(rest, `"domain":"`); ok {
+	if behind, ok := quickField(rest, `"domain":"`); ok {
 		rest = behind
 	}
 	rest, ok = bytes.CutPrefix(rest, []byte(`"seq":`))
@@ -94,9 +94,9 @@ func quickReceipt(data []byte) (r bus.Receipt, ok bool) {
 	return r, ok
 }
 
-// quickMember is what follows a member of a JSON object, the value of which is not empty and
+// quickField is what follows a member of a JSON object, the value of which is not empty and
 // needs no decoding.
-func quickMember(data []byte, begins string) (rest []byte, ok bool) {
+func quickField(data []byte, begins string) (rest []byte, ok bool) {
 	if len(data) < len(begins) || string(data[:len(begins)]) != begins {
 		return nil, false
 	}

@@ -21,47 +21,47 @@ func (b *Bus) Publish(ctx context.Context, events ...bus.Event) ([]bus.Receipt, 
 		return nil, nil
 	}
 	p := &b.pub
-	state := b.link.now()
+	state := b.link.current()
 	if !state.up {
-		state = b.link.refresh()
+		state = b.link.refreshState()
 	}
 	c := newCall(events, p.window, state, b.o.PublishTimeout)
 	defer c.timer.Stop()
-	prefix, err := p.register(c)
+	prefix, err := p.registerCall(c)
 	if err == nil {
-		err = b.send(ctx, c, prefix)
+		err = b.publishEvents(ctx, c, prefix)
 	}
 	if err == nil {
-		err = c.await(ctx, b.nc, nil, c.done)
+		err = c.waitForConfirmation(ctx, b.nc, nil, c.done)
 	}
-	p.forget(c)
-	return c.finish(err)
+	p.forgetCall(c)
+	return c.finishReceipts(err)
 }
 
-// send publishes a call's events as the window has room for them.
-func (b *Bus) send(ctx context.Context, c *call, prefix string) error {
+// publishEvents publishes a call's events as the window has room for them.
+func (b *Bus) publishEvents(ctx context.Context, c *publishCall, prefix string) error {
 	enc := newEncoder()
 	reply := []byte(prefix)
 	for i := range c.events {
 		msg, err := enc.encode(&c.events[i])
 		if err != nil {
-			c.settle(i, bus.Receipt{Err: err})
+			c.recordReceipt(i, bus.Receipt{Err: err})
 			continue
 		}
-		if err := c.enter(ctx, b.nc); err != nil {
+		if err := c.reserveSlot(ctx, b.nc); err != nil {
 			return err
 		}
-		c.sent(i)
+		c.markSent(i)
 		reply = strconv.AppendInt(reply[:len(prefix)], int64(i), 10)
 		msg.Reply = string(reply)
 		if err := b.nc.PublishMsg(msg); err != nil {
-			c.settle(i, bus.Receipt{Err: b.unsent(msg, err)})
+			c.recordReceipt(i, bus.Receipt{Err: b.wrapPublishError(msg, err)})
 		}
 	}
 	return nil
 }
 
-func (b *Bus) unsent(m *nats.Msg, err error) error {
+func (b *Bus) wrapPublishError(m *nats.Msg, err error) error {
 	switch {
 	case errors.Is(err, nats.ErrMaxPayload):
 		return fmt.Errorf("jetstream: publish to %q: %w: %d bytes with headers, the server takes %d: %w", m.Subject, bus.ErrTooLarge, m.Size()-len(m.Subject)-len(m.Reply), b.nc.MaxPayload(), err)
@@ -71,9 +71,9 @@ func (b *Bus) unsent(m *nats.Msg, err error) error {
 	return fmt.Errorf("jetstream: publish to %q: %w", m.Subject, err)
 }
 
-// publisher hands the server's confirmations to the calls of Publish that wait for them. They come
+// confirmationInbox hands the server's confirmations to the calls of Publish that wait for them. They come
 // to one inbox.
-type publisher struct {
+type confirmationInbox struct {
 	b      *Bus
 	window chan struct{} // holds one for each event on its way
 
@@ -81,22 +81,22 @@ type publisher struct {
 	prefix string // of the inbox
 	sub    *nats.Subscription
 	closed bool
-	calls  map[uint64]*call
+	calls  map[uint64]*publishCall
 	last   uint64
 }
 
-func (p *publisher) init(b *Bus) {
-	p.b, p.window, p.calls = b, make(chan struct{}, b.o.PublishWindow), map[uint64]*call{}
+func (p *confirmationInbox) init(b *Bus) {
+	p.b, p.window, p.calls = b, make(chan struct{}, b.o.PublishWindow), map[uint64]*publishCall{}
 }
 
-// register makes a call known, and returns what its replies begin with.
-func (p *publisher) register(c *call) (string, error) {
-	if err := c.state.err(p.b.nc); err != nil {
+// registerCall makes a call known, and returns what its replies begin with.
+func (p *confirmationInbox) registerCall(c *publishCall) (string, error) {
+	if err := c.state.sendError(p.b.nc); err != nil {
 		return "", err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err := p.listen(); err != nil {
+	if err := p.subscribeLocked(); err != nil {
 		return "", fmt.Errorf("subscribe an inbox for confirmations: %w", err)
 	}
 	p.last++
@@ -105,7 +105,7 @@ func (p *publisher) register(c *call) (string, error) {
 	return p.prefix + strconv.FormatUint(c.number, 10) + ".", nil
 }
 
-func (p *publisher) listen() error {
+func (p *confirmationInbox) subscribeLocked() error {
 	switch {
 	case p.closed:
 		return fmt.Errorf("%w: Bus.Close was called", bus.ErrClosed)
@@ -113,7 +113,7 @@ func (p *publisher) listen() error {
 		return nil
 	}
 	prefix := p.b.nc.NewInbox() + "."
-	sub, err := p.b.nc.Subscribe(prefix+"*.*", p.confirmed)
+	sub, err := p.b.nc.Subscribe(prefix+"*.*", p.routeConfirmation)
 	if err != nil {
 		return err
 	}
@@ -121,13 +121,13 @@ func (p *publisher) listen() error {
 	return sub.SetPendingLimits(-1, -1)
 }
 
-func (p *publisher) forget(c *call) {
+func (p *confirmationInbox) forgetCall(c *publishCall) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.calls, c.number)
 }
 
-func (p *publisher) close() {
+func (p *confirmationInbox) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
@@ -137,8 +137,8 @@ func (p *publisher) close() {
 	}
 }
 
-// confirmed takes a confirmation to its call. One that comes too late finds none.
-func (p *publisher) confirmed(m *nats.Msg) {
+// routeConfirmation takes a confirmation to its call. One that comes too late finds none.
+func (p *confirmationInbox) routeConfirmation(m *nats.Msg) {
 	numbers := m.Subject[min(len(p.prefix), len(m.Subject)):]
 	first, second, _ := strings.Cut(numbers, ".")
 	number, ok := parseNumber(first)
@@ -150,6 +150,6 @@ func (p *publisher) confirmed(m *nats.Msg) {
 	c := p.calls[number]
 	p.mu.Unlock()
 	if c != nil && index < uint64(len(c.events)) {
-		c.confirm(int(index), m) // #nosec G115 -- a valid index
+		c.recordConfirmation(int(index), m) // #nosec G115 -- a valid index
 	}
 }

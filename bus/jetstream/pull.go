@@ -24,22 +24,22 @@ const (
 	pullPause = 100 * time.Millisecond
 )
 
-// pulling is what Fetch knows of its pulls.
-type pulling struct {
-	credit
-	state   *linkState // of the link when they were sent
-	notYet  time.Time  // nothing is asked before
-	refused error      // why the server ended a pull, to be returned once
+// pullState is what Fetch knows of its pulls.
+type pullState struct {
+	pullCredit
+	state       *connectionState // of the link when they were sent
+	pausedUntil time.Time        // nothing is asked before
+	refused     error            // why the server ended a pull, to be returned once
 }
 
-// limits are what an administrator allows a pull on this consumer.
-type limits struct {
+// pullLimits are what an administrator allows a pull on this consumer.
+type pullLimits struct {
 	batch   int
 	expires time.Duration
 }
 
-func limitsOf(c *jetstream.ConsumerConfig) limits {
-	l := limits{batch: maxOwed, expires: pullExpires}
+func pullLimitsOf(c *jetstream.ConsumerConfig) pullLimits {
+	l := pullLimits{batch: maxRequested, expires: pullExpires}
 	if c.MaxRequestBatch > 0 {
 		l.batch = min(l.batch, c.MaxRequestBatch)
 	}
@@ -49,49 +49,49 @@ func limitsOf(c *jetstream.ConsumerConfig) limits {
 	return l
 }
 
-// ask pulls what is missing to the limit, unless at least half of that is on its way already, or it
+// requestDeliveries pulls what is missing to the limit, unless at least half of that is on its way already, or it
 // is in doubt how much is.
-func (s *Source) ask(limit int) error {
+func (s *Source) requestDeliveries(limit int) error {
 	p, now := &s.pulling, time.Now()
-	if state := s.b.link.now(); p.state != state {
+	if state := s.b.link.current(); p.state != state {
 		p.reset() // The server forgets pulls with the connection.
 		p.state = state
 	}
-	if p.expire(now) {
-		s.silent.Store(true)
-		wake(s.alarm)
+	if p.dropExpired(now) {
+		s.pullUnanswered.Store(true)
+		notifyOnce(s.wakeMonitor)
 	}
 	if err := p.refused; err != nil {
 		p.refused = nil
 		return err
 	}
-	limit = min(limit, maxOwed)
-	if limit <= 0 || p.owed > limit/2 || p.doubtful(now) || now.Before(p.notYet) || !s.current() {
+	limit = min(limit, maxRequested)
+	if limit <= 0 || p.requested > limit/2 || p.isDoubtful(now) || now.Before(p.pausedUntil) || !s.isVerified() {
 		return nil
 	}
-	s.asked.Store(now.UnixNano())
-	for p.owed < limit {
-		if err := s.pull(min(limit-p.owed, s.limits.batch), now); err != nil {
+	s.lastPulled.Store(now.UnixNano())
+	for p.requested < limit {
+		if err := s.sendPull(min(limit-p.requested, s.limits.batch), now); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *Source) pull(n int, now time.Time) error {
+func (s *Source) sendPull(n int, now time.Time) error {
 	body := make([]byte, 0, 48)
 	body = strconv.AppendInt(append(body, `{"batch":`...), int64(n), 10)
 	body = strconv.AppendInt(append(body, `,"expires":`...), int64(s.limits.expires), 10)
-	reply := s.inbox.Load().reply(s.pulling.next())
-	if err := s.b.nc.PublishRequest(s.next, reply, append(body, '}')); err != nil {
+	reply := s.inbox.Load().replySubject(s.pulling.nextNumber())
+	if err := s.b.nc.PublishRequest(s.pullSubject, reply, append(body, '}')); err != nil {
 		return fmt.Errorf("jetstream: pull from consumer %q: %w", s.consumer, err)
 	}
-	s.pulling.asked(n, now.Add(s.limits.expires+pullGrace))
+	s.pulling.addPull(n, now.Add(s.limits.expires+pullGrace))
 	return nil
 }
 
-// status reads the end of a pull.
-func (s *Source) status(m *nats.Msg) {
+// handlePullStatus reads the end of a pull.
+func (s *Source) handlePullStatus(m *nats.Msg) {
 	number, ok := s.number(m.Subject)
 	if !ok {
 		return // of an inbox that was replaced
@@ -102,30 +102,30 @@ func (s *Source) status(m *nats.Msg) {
 	}
 	left, err := strconv.Atoi(m.Header.Get("Nats-Pending-Messages"))
 	if err != nil {
-		left = maxOwed // unknown: as much as it asked for
+		left = maxRequested // unknown: as much as it asked for
 	}
-	s.pulling.ended(number, left)
+	s.pulling.endPull(number, left)
 	switch {
 	case code == "408" || code == "404":
-		if s.flight.starved() {
-			wake(s.alarm)
+		if s.inFlight.looksStarved() {
+			notifyOnce(s.wakeMonitor)
 		}
-	case code == "409" && is(text, "Consumer Deleted"):
-		s.finish(fmt.Errorf("%w: consumer %q on stream %q was deleted", bus.ErrConsumerLost, s.consumer, s.stream))
-	case code == "409" && (is(text, "Leadership Change") || is(text, "Server Shutdown")):
-		s.pulling.notYet = time.Now().Add(pullPause)
+	case code == "409" && hasPrefixFold(text, "Consumer Deleted"):
+		s.endWith(fmt.Errorf("%w: consumer %q on stream %q was deleted", bus.ErrConsumerLost, s.consumer, s.stream))
+	case code == "409" && (hasPrefixFold(text, "Leadership Change") || hasPrefixFold(text, "Server Shutdown")):
+		s.pulling.pausedUntil = time.Now().Add(pullPause)
 	default:
-		s.pulling.notYet = time.Now().Add(pullPause)
-		s.pulling.refused = s.refusal(code, text)
-		wake(s.alarm)
+		s.pulling.pausedUntil = time.Now().Add(pullPause)
+		s.pulling.refused = s.pullRefusedError(code, text)
+		notifyOnce(s.wakeMonitor)
 	}
 }
 
-func is(text, prefix string) bool {
+func hasPrefixFold(text, prefix string) bool {
 	return len(text) >= len(prefix) && strings.EqualFold(text[:len(prefix)], prefix)
 }
 
-func (s *Source) refusal(code, text string) error {
+func (s *Source) pullRefusedError(code, text string) error {
 	if code == "503" {
 		return fmt.Errorf("jetstream: nothing answers for consumer %q on stream %q: it is gone, or its server is: %w", s.consumer, s.stream, nats.ErrNoResponders)
 	}

@@ -31,15 +31,15 @@ func TestPullsAreForgottenWithTheirConnection(t *testing.T) {
 		t.Fatalf("the source is a %T", src)
 	}
 	t.Cleanup(func() { _ = s.Close(t.Context()) })
-	if err := s.ask(10); err != nil || s.pulling.owed != 10 {
-		t.Fatalf("asked for %d, %v; want 10", s.pulling.owed, err)
+	if err := s.requestDeliveries(10); err != nil || s.pulling.requested != 10 {
+		t.Fatalf("asked for %d, %v; want 10", s.pulling.requested, err)
 	}
-	sent := s.pulling.next()
+	sent := s.pulling.nextNumber()
 	// As after a reconnect, once the consumer was seen to be ours again.
-	state := &linkState{up: true, reconnects: s.b.link.now().reconnects + 1, changed: make(chan struct{})}
+	state := &connectionState{up: true, reconnects: s.b.link.current().reconnects + 1, changed: make(chan struct{})}
 	b.link.state.Store(state)
 	s.verified.Store(state)
-	if err := s.ask(10); err != nil || s.pulling.next() != sent+1 {
-		t.Errorf("%d pulls after the reconnect, %v; want one", s.pulling.next()-sent, err)
+	if err := s.requestDeliveries(10); err != nil || s.pulling.nextNumber() != sent+1 {
+		t.Errorf("%d pulls after the reconnect, %v; want one", s.pulling.nextNumber()-sent, err)
 	}
 }

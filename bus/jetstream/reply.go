@@ -7,21 +7,21 @@ import (
 
 const ackPrefix = "$JS.ACK."
 
-// arrival is what the server tells of a delivery in the subject that it is settled on.
-type arrival struct {
-	delivered uint64
-	sequence  uint64
-	stored    int64 // Unix time in ns
+// deliveryInfo is what the server tells of a delivery in the subject that it is settled on.
+type deliveryInfo struct {
+	deliveryCount uint64
+	sequence      uint64
+	stored        int64 // Unix time in ns
 }
 
-func (a arrival) storedTime() time.Time { return time.Unix(0, a.stored).UTC() }
+func (a deliveryInfo) storedTime() time.Time { return time.Unix(0, a.stored).UTC() }
 
-// parseReply reads the subject on which a delivery is settled. The server has two forms of it, and
+// parseAckSubject reads the subject on which a delivery is settled. The server has two forms of it, and
 // may append to the second:
 //
 //	$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<stored>.<pending>
 //	$JS.ACK.<domain>.<account>.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<stored>.<pending>[.<more>]
-func parseReply(subject string) (a arrival, ok bool) {
+func parseAckSubject(subject string) (a deliveryInfo, ok bool) {
 	rest, ok := strings.CutPrefix(subject, ackPrefix)
 	if !ok {
 		return a, false
@@ -44,8 +44,8 @@ func parseReply(subject string) (a arrival, ok bool) {
 			return a, false
 		}
 	}
-	a = arrival{delivered: fields[0], sequence: fields[1], stored: int64(fields[3])} // #nosec G115 -- bounded by parseNumber
-	return a, a.delivered > 0 && a.sequence > 0
+	a = deliveryInfo{deliveryCount: fields[0], sequence: fields[1], stored: int64(fields[3])} // #nosec G115 -- bounded by parseNumber
+	return a, a.deliveryCount > 0 && a.sequence > 0
 }
 
 // parseNumber reads a decimal number of at most 63 bits.

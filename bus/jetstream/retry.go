@@ -16,12 +16,12 @@ import (
 // name is taken, and its leader is not elected yet. None of them has to give up for that.
 
 const (
-	// patienceFactor times Options.APITimeout is how long something that is being made
+	// makingTimeoutFactor times Options.APITimeout is how long something that is being made
 	// is waited for.
-	patienceFactor = 4
-	// takenPatience is how long a name may be taken before that is believed not to be by the very
+	makingTimeoutFactor = 4
+	// nameTakenTimeout is how long a name may be taken before that is believed not to be by the very
 	// stream that is wanted.
-	takenPatience = 2 * time.Second
+	nameTakenTimeout = 2 * time.Second
 )
 
 // retryWhileMade repeats try for as long as its error says that what it looks for is only being
@@ -30,24 +30,24 @@ const (
 func (b *Bus) retryWhileMade(ctx context.Context, try func(context.Context) error) error {
 	began, missing := time.Now(), time.Time{}
 	for bound := b.o.APITimeout / 8; ; bound = min(2*bound, b.o.APITimeout) {
-		err := within(ctx, bound, try)
+		err := tryWithin(ctx, bound, try)
 		switch {
 		case errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) || errors.Is(err, bus.ErrNoStream):
 			if missing.IsZero() {
 				missing = time.Now()
 			}
-			if time.Since(missing) >= takenPatience {
+			if time.Since(missing) >= nameTakenTimeout {
 				return err
 			}
 			bound /= 2 // It was an answer.
-		case passes(err):
-			if missing = (time.Time{}); time.Since(began) >= patienceFactor*b.o.APITimeout {
+		case isTransient(err):
+			if missing = (time.Time{}); time.Since(began) >= makingTimeoutFactor*b.o.APITimeout {
 				return err
 			}
 		default:
 			return err
 		}
-		if !pause(ctx) {
+		if !pauseBeforeRetry(ctx) {
 			return err
 		}
 	}
@@ -59,8 +59,8 @@ func withoutJetStream(err error) bool {
 	return errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount)
 }
 
-// pause lets others go on; it is false once ctx has ended.
-func pause(ctx context.Context) bool {
+// pauseBeforeRetry lets others go on; it is false once ctx has ended.
+func pauseBeforeRetry(ctx context.Context) bool {
 	timer := time.NewTimer(50*time.Millisecond + rand.N(100*time.Millisecond)) //nolint:gosec // spreads load, guards nothing
 	defer timer.Stop()
 	select {
@@ -71,14 +71,14 @@ func pause(ctx context.Context) bool {
 	}
 }
 
-func within(ctx context.Context, bound time.Duration, try func(context.Context) error) error {
+func tryWithin(ctx context.Context, bound time.Duration, try func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
 	return try(ctx)
 }
 
-// passes reports whether an error is about something that is there and cannot be used yet.
-func passes(err error) bool {
+// isTransient reports whether an error is about something that is there and cannot be used yet.
+func isTransient(err error) bool {
 	if errors.Is(err, nats.ErrPermissionViolation) {
 		return false
 	}

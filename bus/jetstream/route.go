@@ -9,10 +9,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// route watches, on behalf of a Source, how events of its topic get into its stream. What was
+// routeMonitor watches, on behalf of a Source, how events of its topic get into its stream. What was
 // so when the Source was opened was accepted then; what changes later is a fault that
 // somebody has to see.
-type route struct {
+type routeMonitor struct {
 	mu       sync.Mutex
 	config   jetstream.StreamConfig // as it was looked at last
 	accepted string                 // what was wrong at first; empty: nothing
@@ -20,9 +20,9 @@ type route struct {
 	logged   string
 }
 
-// opened notes what a stream is like when a Source is opened on it, and warns of what is
+// recordInitial notes what a stream is like when a Source is opened on it, and warns of what is
 // wrong with it.
-func (r *route) opened(stream *jetstream.StreamInfo, wrong error, log *slog.Logger) {
+func (r *routeMonitor) recordInitial(stream *jetstream.StreamInfo, wrong error, log *slog.Logger) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.config = stream.Config
@@ -32,30 +32,30 @@ func (r *route) opened(stream *jetstream.StreamInfo, wrong error, log *slog.Logg
 	}
 }
 
-// strayed reports why events that this group should receive may go elsewhere, and logs it once.
-func (s *Source) strayed(ctx context.Context, stream *jetstream.StreamInfo) error {
-	fault, changed := s.route.known(&stream.Config)
+// checkRoute reports why events that this group should receive may go elsewhere, and logs it once.
+func (s *Source) checkRoute(ctx context.Context, stream *jetstream.StreamInfo) error {
+	fault, changed := s.route.cachedFault(&stream.Config)
 	if changed {
-		fault = s.route.keep(&stream.Config, s.b.astray(ctx, &stream.Config, s.want.filter))
+		fault = s.route.recordFault(&stream.Config, s.b.routeFault(ctx, &stream.Config, s.spec.filter))
 	}
 	if fault == nil {
-		fault = s.b.elsewhere(ctx, &stream.Config, s.want.filter)
+		fault = s.b.otherStreamFault(ctx, &stream.Config, s.spec.filter)
 	}
-	if s.route.news(fault) {
-		s.b.log.Error("events of the topic do not reach this group", "topic", s.want.filter, "consumer", s.consumer, "reason", fault)
+	if s.route.isNewFault(fault) {
+		s.b.log.Error("events of the topic do not reach this group", "topic", s.spec.filter, "consumer", s.consumer, "reason", fault)
 	}
 	return fault
 }
 
-// known returns what is wrong with a configuration that was looked at before.
-func (r *route) known(config *jetstream.StreamConfig) (fault error, changed bool) { //nolint:revive // the fault is a result, not a failure
+// cachedFault returns what is wrong with a configuration that was looked at before.
+func (r *routeMonitor) cachedFault(config *jetstream.StreamConfig) (fault error, changed bool) { //nolint:revive // the fault is a result, not a failure
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.fault, !reflect.DeepEqual(r.config, *config)
 }
 
-// keep notes what is wrong with a configuration, and returns it unless it was accepted.
-func (r *route) keep(config *jetstream.StreamConfig, fault error) error {
+// recordFault notes what is wrong with a configuration, and returns it unless it was accepted.
+func (r *routeMonitor) recordFault(config *jetstream.StreamConfig, fault error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if fault != nil && fault.Error() == r.accepted {
@@ -65,8 +65,8 @@ func (r *route) keep(config *jetstream.StreamConfig, fault error) error {
 	return fault
 }
 
-// news reports whether a fault is to be logged: it is not the one that was logged last.
-func (r *route) news(fault error) bool {
+// isNewFault reports whether a fault is to be logged: it is not the one that was logged last.
+func (r *routeMonitor) isNewFault(fault error) bool {
 	text := ""
 	if fault != nil {
 		text = fault.Error()

@@ -26,9 +26,9 @@ const (
 	messageSchedule = "message schedule"
 )
 
-// scheduleAgain is when a schedule comes again that cannot be acknowledged, because its stream
+// scheduleRedelivery is when a schedule comes again that cannot be acknowledged, because its stream
 // would delete it and never publish what it is for.
-const scheduleAgain = time.Minute
+const scheduleRedelivery = time.Minute
 
 // serverMessage names what a message is if it is no event, and is empty for an event.
 func serverMessage(m *nats.Msg, schedules bool) string {

@@ -77,7 +77,7 @@ func TestWhatAClientPublishesIsAnEvent(t *testing.T) {
 		if last != "" {
 			m.Header.Set("Nats-Batch-Commit", last)
 		}
-		if _, err := w.nc.RequestMsg(m, patience); err != nil {
+		if _, err := w.nc.RequestMsg(m, fetchTimeout); err != nil {
 			t.Fatal(err)
 		}
 	}

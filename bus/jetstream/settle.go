@@ -12,9 +12,9 @@ import (
 )
 
 var (
-	ackBody    = []byte("+ACK")
-	nakBody    = []byte("-NAK")
-	extendBody = []byte("+WPI")
+	ackPayload    = []byte("+ACK")
+	nakBody       = []byte("-NAK")
+	extendPayload = []byte("+WPI")
 )
 
 // errAgain is returned where what was not sent could be sent by now.
@@ -23,67 +23,67 @@ var errAgain = errors.New("the connection has only just come back")
 // maxReason bounds the reason of a term in bytes: it goes into an advisory of the server.
 const maxReason = 1024
 
-// settler settles one delivery.
-type settler struct {
-	s        *Source
-	reply    string
-	sequence uint64
-	keeps    bool // an ack would delete what the server still needs
+// deliverySettler settles one delivery.
+type deliverySettler struct {
+	s          *Source
+	reply      string
+	sequence   uint64
+	mustNotAck bool // an ack would delete what the server still needs
 }
 
 // Settle implements bus.Settler.
-func (t *settler) Settle(_ context.Context, how bus.Settlement) error {
+func (t *deliverySettler) Settle(_ context.Context, how bus.Settlement) error {
 	s := t.s
-	if err := s.ended(); err != nil {
+	if err := s.endError(); err != nil {
 		return err
 	}
-	if t.keeps && !how.Nak {
-		how = bus.Settlement{Nak: true, After: scheduleAgain}
+	if t.mustNotAck && !how.Nak {
+		how = bus.Settlement{Nak: true, After: scheduleRedelivery}
 	}
-	body := ackBody
+	body := ackPayload
 	switch {
-	case how.Nak && !s.current():
-		return s.uncertain("nak")
+	case how.Nak && !s.isVerified():
+		return s.uncertainError("nak")
 	case how.Nak:
 		body = nak(how)
 	case how.Reason != "":
-		body = term(how.Reason)
+		body = termBody(how.Reason)
 	}
-	if err := s.send(settlement{t.reply, body}); err != nil {
+	if err := s.sendSettlement(ackMessage{t.reply, body}); err != nil {
 		return err
 	}
-	if s.flight.settle(t.sequence, how) {
-		wake(s.alarm)
+	if s.inFlight.recordSettlement(t.sequence, how) {
+		notifyOnce(s.wakeMonitor)
 	}
 	return nil
 }
 
-// send publishes a settlement, or holds it while the consumer is not known to be ours.
-func (s *Source) send(x settlement) error {
-	if !s.current() {
-		return s.hold(x)
+// sendSettlement publishes a settlement, or holds it while the consumer is not known to be ours.
+func (s *Source) sendSettlement(x ackMessage) error {
+	if !s.isVerified() {
+		return s.holdSettlement(x)
 	}
 	return s.b.nc.Publish(x.reply, x.body)
 }
 
 // Extend implements bus.Settler.
-func (t *settler) Extend(context.Context) error {
+func (t *deliverySettler) Extend(context.Context) error {
 	s := t.s
-	if err := s.ended(); err != nil {
+	if err := s.endError(); err != nil {
 		return err
 	}
-	if !s.current() {
-		return s.uncertain("extension")
+	if !s.isVerified() {
+		return s.uncertainError("extension")
 	}
-	if err := s.b.nc.Publish(t.reply, extendBody); err != nil {
+	if err := s.b.nc.Publish(t.reply, extendPayload); err != nil {
 		return err
 	}
-	s.flight.extend(t.sequence)
+	s.inFlight.extendDue(t.sequence)
 	return nil
 }
 
-// uncertain is why a settlement is not sent that would harm somebody else if it came late.
-func (s *Source) uncertain(what string) error {
+// uncertainError is why a settlement is not sent that would harm somebody else if it came late.
+func (s *Source) uncertainError(what string) error {
 	return fmt.Errorf("jetstream: %s not sent, the delivery may be somebody else's by the time it arrives: %w",
 		what, or(s.Healthy(), errAgain))
 }
@@ -96,7 +96,7 @@ func nak(how bus.Settlement) []byte {
 	return append(strconv.AppendInt(body, int64(how.After), 10), '}')
 }
 
-func term(reason string) []byte {
+func termBody(reason string) []byte {
 	if len(reason) > maxReason {
 		reason = strings.ToValidUTF8(reason[:maxReason], "")
 	}
@@ -108,19 +108,19 @@ func term(reason string) []byte {
 	}, reason))
 }
 
-// settlement is what is published to settle a delivery.
-type settlement struct {
+// ackMessage is what is published to settle a delivery.
+type ackMessage struct {
 	reply string
 	body  []byte
 }
 
-// held are the settlements that wait until the consumer is known to be the one they are for.
-type held struct {
+// heldAcks are the settlements that wait until the consumer is known to be the one they are for.
+type heldAcks struct {
 	mu   sync.Mutex
-	list []settlement
+	list []ackMessage
 }
 
-func (h *held) add(x settlement, most int) bool {
+func (h *heldAcks) add(x ackMessage, most int) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.list) >= most {
@@ -130,7 +130,7 @@ func (h *held) add(x settlement, most int) bool {
 	return true
 }
 
-func (h *held) take() []settlement {
+func (h *heldAcks) takeAll() []ackMessage {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	list := h.list
@@ -138,25 +138,25 @@ func (h *held) take() []settlement {
 	return list
 }
 
-func (h *held) len() int {
+func (h *heldAcks) len() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return len(h.list)
 }
 
-func (s *Source) hold(x settlement) error {
-	if !s.held.add(x, s.want.ackPending.least) {
-		return fmt.Errorf("jetstream: settlement not sent, %d are waiting for the connection already: %w", s.want.ackPending.least, or(s.Healthy(), errAgain))
+func (s *Source) holdSettlement(x ackMessage) error {
+	if !s.held.add(x, s.spec.ackPending.least) {
+		return fmt.Errorf("jetstream: settlement not sent, %d are waiting for the connection already: %w", s.spec.ackPending.least, or(s.Healthy(), errAgain))
 	}
-	if s.current() {
-		s.release() // It became so in between.
+	if s.isVerified() {
+		s.sendHeld() // It became so in between.
 	}
 	return nil
 }
 
-// release sends what is held.
-func (s *Source) release() {
-	list := s.held.take()
+// sendHeld sends what is held.
+func (s *Source) sendHeld() {
+	list := s.held.takeAll()
 	for i, x := range list {
 		if err := s.b.nc.Publish(x.reply, x.body); err != nil {
 			s.b.log.Warn("settlements were not sent, their events will be delivered again",

@@ -19,38 +19,38 @@ var _ bus.Source = (*Source)(nil)
 // Source is a bus.Source on a durable pull consumer. A goroutine of its own, which Close ends,
 // looks after the consumer when nothing comes or the connection was lost.
 type Source struct {
-	b           *Bus
-	stream      string
-	consumer    string
-	incarnation string
-	created     time.Time // of the consumer
-	want        wanted
-	limits      limits
-	next        string // where pulls are sent
-	schedules   bool   // the stream may have message schedules, its own or copied ones
-	deletes     bool   // the stream deletes what is acknowledged
+	b                *Bus
+	stream           string
+	consumer         string
+	incarnation      string
+	created          time.Time // of the consumer
+	spec             consumerSpec
+	limits           pullLimits
+	pullSubject      string // where pulls are sent
+	mayHaveSchedules bool   // the stream may have message schedules, its own or copied ones
+	deletesAcked     bool   // the stream deletes what is acknowledged
 
-	in      chan *nats.Msg
-	inbox   atomic.Pointer[inbox]
-	retired atomic.Pointer[inbox] // the one before
-	poke    chan struct{}         // wakes Fetch: something changed
-	alarm   chan struct{}         // wakes the keeper: something is odd
-	pulling pulling               // Fetch's own
-	recent  recent                // Fetch's own
+	incoming     chan *nats.Msg
+	inbox        atomic.Pointer[pullInbox]
+	retiredInbox atomic.Pointer[pullInbox] // the one before
+	wakeFetch    chan struct{}             // wakes Fetch: something changed
+	wakeMonitor  chan struct{}             // wakes the keeper: something is odd
+	pulling      pullState                 // Fetch's own
+	recent       recentSequences           // Fetch's own
 
-	seen     seen
-	asked    atomic.Int64              // when Fetch last pulled, Unix time in ns
-	silent   atomic.Bool               // a pull ended without a word
-	blind    atomic.Bool               // this user may not look at single events
-	verified atomic.Pointer[linkState] // the state of the link in which the consumer was last seen to be ours
-	stalled  atomic.Pointer[error]     // why no deliveries come
-	unraised atomic.Pointer[error]     // why max_ack_pending is not raised though events that wait fill it
-	misfit   atomic.Pointer[error]     // what somebody changed of the consumer, or of how events get into the stream
-	end      atomic.Pointer[error]     // why no delivery will come any more
-	flight   inFlight
-	held     held
-	loss     loss
-	route    route
+	seen             deliveryCounter
+	lastPulled       atomic.Int64                    // when Fetch last pulled, Unix time in ns
+	pullUnanswered   atomic.Bool                     // a pull ended without a word
+	cannotReadEvents atomic.Bool                     // this user may not look at single events
+	verified         atomic.Pointer[connectionState] // the state of the link in which the consumer was last seen to be ours
+	stalled          atomic.Pointer[error]           // why no deliveries come
+	unraised         atomic.Pointer[error]           // why max_ack_pending is not raised though events that wait fill it
+	misfit           atomic.Pointer[error]           // what somebody changed of the consumer, or of how events get into the stream
+	ended            atomic.Pointer[error]           // why no delivery will come any more
+	inFlight         inFlightDeliveries
+	held             heldAcks
+	loss             lossCounter
+	route            routeMonitor
 
 	closing sync.Once
 	cancel  context.CancelFunc // of the keeper
@@ -69,23 +69,23 @@ func (b *Bus) Subscribe(ctx context.Context, topic, group string, o *bus.Subscri
 	if err != nil {
 		return nil, err
 	}
-	if err := o.Resume.In(incarnation(stream), stream.State.LastSeq); err != nil {
+	if err := o.Resume.In(incarnationOf(stream), stream.State.LastSeq); err != nil {
 		return nil, fmt.Errorf("jetstream: group %q on topic %q: %w", group, topic, err)
 	}
-	start, err := b.start(stream, o)
+	start, err := b.startConfig(stream, o)
 	if err != nil {
 		return nil, err
 	}
-	want := wanted{
+	want := consumerSpec{
 		name: ConsumerName(group, topic), group: group, filter: topic,
 		ackWait: or(o.AckWait, bus.DefaultAckWait), ackPending: ackPendingSteps{b.o.MaxUnsettled, b.o.MaxAckPending},
-		inactive: stream.Config.ConsumerLimits.InactiveThreshold, drops: stream.Config.Retention != jetstream.LimitsPolicy,
+		inactiveThreshold: stream.Config.ConsumerLimits.InactiveThreshold, dropsUnwanted: stream.Config.Retention != jetstream.LimitsPolicy,
 	}
-	state := b.link.now()
+	state := b.link.current()
 	var consumer *jetstream.ConsumerInfo
 	made := false
 	err = b.retryWhileMade(ctx, func(ctx context.Context) (err error) {
-		consumer, made, err = b.consumer(ctx, stream, want, start)
+		consumer, made, err = b.ensureConsumer(ctx, stream, want, start)
 		return err
 	})
 	if err != nil {
@@ -98,10 +98,10 @@ func (b *Bus) Subscribe(ctx context.Context, topic, group string, o *bus.Subscri
 		if err != nil {
 			return nil, err
 		}
-		s.loss.begin(stream, consumer, o.Resume.Sequence, deleted)
+		s.loss.takeFirstSample(stream, consumer, o.Resume.Sequence, deleted)
 	}
-	s.route.opened(stream, b.astray(ctx, &stream.Config, want.filter), b.log)
-	if err := s.open(ctx, state); err != nil {
+	s.route.recordInitial(stream, b.routeFault(ctx, &stream.Config, want.filter), b.log)
+	if err := s.startMonitor(ctx, state); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -117,66 +117,66 @@ func validSubscription(group string, o *bus.SubscribeOptions) error {
 	return validStart(o.From)
 }
 
-func (b *Bus) newSource(stream *jetstream.StreamInfo, consumer *jetstream.ConsumerInfo, want wanted) *Source {
+func (b *Bus) newSource(stream *jetstream.StreamInfo, consumer *jetstream.ConsumerInfo, want consumerSpec) *Source {
 	s := &Source{
-		b: b, stream: stream.Config.Name, consumer: want.name, incarnation: incarnation(stream), created: consumer.Created,
-		want: want, limits: limitsOf(&consumer.Config),
-		schedules: stream.Config.AllowMsgSchedules || stream.Config.Mirror != nil || len(stream.Config.Sources) > 0,
-		deletes:   stream.Config.Retention != jetstream.LimitsPolicy,
-		next:      b.api + "CONSUMER.MSG.NEXT." + stream.Config.Name + "." + want.name,
-		in:        make(chan *nats.Msg, inboxSize), poke: make(chan struct{}, 1), alarm: make(chan struct{}, 1),
+		b: b, stream: stream.Config.Name, consumer: want.name, incarnation: incarnationOf(stream), created: consumer.Created,
+		spec: want, limits: pullLimitsOf(&consumer.Config),
+		mayHaveSchedules: stream.Config.AllowMsgSchedules || stream.Config.Mirror != nil || len(stream.Config.Sources) > 0,
+		deletesAcked:     stream.Config.Retention != jetstream.LimitsPolicy,
+		pullSubject:      b.api + "CONSUMER.MSG.NEXT." + stream.Config.Name + "." + want.name,
+		incoming:         make(chan *nats.Msg, inboxSize), wakeFetch: make(chan struct{}, 1), wakeMonitor: make(chan struct{}, 1),
 		done: make(chan struct{}),
 	}
-	s.loss.begin(stream, consumer, 0, 0)
-	s.flight.begin(&consumer.Config)
+	s.loss.takeFirstSample(stream, consumer, 0, 0)
+	s.inFlight.initFrom(&consumer.Config)
 	return s
 }
 
-// open starts what a Source consists of.
-func (s *Source) open(ctx context.Context, state *linkState) error {
-	if err := s.listen(); err != nil {
+// startMonitor starts what a Source consists of.
+func (s *Source) startMonitor(ctx context.Context, state *connectionState) error {
+	if err := s.subscribeInbox(); err != nil {
 		return fmt.Errorf("jetstream: subscribe an inbox for consumer %q: %w", s.consumer, err)
 	}
 	s.verified.Store(state)
 	keeping, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel
-	go s.keep(keeping)
+	go s.monitorConsumer(keeping)
 	return nil
 }
 
 // Info implements bus.Source.
 func (s *Source) Info(ctx context.Context) (bus.Info, error) {
-	stream, consumer, err := s.read(ctx)
+	stream, consumer, err := s.readConsumer(ctx)
 	if err != nil {
 		return bus.Info{}, err
 	}
 	return bus.Info{
-		Stream:       incarnation(stream),
+		Stream:       incarnationOf(stream),
 		Floor:        consumer.AckFloor.Stream,
-		Pending:      s.pending(ctx, stream, consumer),
+		Pending:      s.countPending(ctx, stream, consumer),
 		Unsettled:    uint64(max(0, consumer.NumAckPending)),     // #nosec G115 -- not negative
 		MaxUnsettled: uint64(max(0, s.reachableLimit(consumer))), // #nosec G115 -- not negative
-		Lost:         s.loss.see(stream, consumer, s.seen.redeliveries()),
+		Lost:         s.loss.addSample(stream, consumer, s.seen.redeliveries()),
 		AckWait:      consumer.Config.AckWait,
 		Now:          stream.TimeStamp,
 	}, nil
 }
 
-// pending is how many events were never delivered. The server counts what is published as pending a
+// countPending is how many events were never delivered. The server counts what is published as pending a
 // little later than it confirms it: where it counts none, it is asked whether there is one behind
 // the last that was delivered. If it does not answer, one is taken to be there. A user who may not
 // look at events gets the server's count.
-func (s *Source) pending(
+func (s *Source) countPending(
 	ctx context.Context, stream *jetstream.StreamInfo, consumer *jetstream.ConsumerInfo,
 ) uint64 {
 	counted := consumer.NumPending > 0 || consumer.Delivered.Stream >= stream.State.LastSeq
-	if counted || s.b.o.BindOnly || s.blind.Load() {
+	if counted || s.b.o.BindOnly || s.cannotReadEvents.Load() {
 		return consumer.NumPending
 	}
-	there, err := s.b.holds(ctx, s.stream, s.want.filter, consumer.Delivered.Stream+1)
+	there, err := s.b.streamHolds(ctx, s.stream, s.spec.filter, consumer.Delivered.Stream+1)
 	switch {
 	case errors.Is(err, errors.ErrUnsupported):
-		s.blind.Store(true) // what is refused is not answered: it would be waited for each time
+		s.cannotReadEvents.Store(true) // what is refused is not answered: it would be waited for each time
 		return consumer.NumPending
 	case err != nil:
 		s.b.log.Warn("could not ask for events that the server does not count yet",
@@ -188,14 +188,14 @@ func (s *Source) pending(
 	return 0
 }
 
-// read asks for the stream and the consumer, and reports that they are gone as ErrConsumerLost.
-func (s *Source) read(ctx context.Context) (*jetstream.StreamInfo, *jetstream.ConsumerInfo, error) {
+// readConsumer asks for the stream and the consumer, and reports that they are gone as ErrConsumerLost.
+func (s *Source) readConsumer(ctx context.Context) (*jetstream.StreamInfo, *jetstream.ConsumerInfo, error) {
 	stream, err := s.b.streamInfo(ctx, s.stream)
 	if err == nil {
 		var consumer *jetstream.ConsumerInfo
 		if consumer, err = s.b.consumerInfo(ctx, s.stream, s.consumer); err == nil {
-			s.flight.read(&consumer.Config)
-			s.misfit.Store(some(errors.Join(s.want.refuse(&consumer.Config), s.strayed(ctx, stream))))
+			s.inFlight.updateConfig(&consumer.Config)
+			s.misfit.Store(errorPointer(errors.Join(s.spec.validateConfig(&consumer.Config), s.checkRoute(ctx, stream))))
 			return stream, consumer, nil
 		}
 	}
@@ -207,11 +207,11 @@ func (s *Source) read(ctx context.Context) (*jetstream.StreamInfo, *jetstream.Co
 
 // Healthy implements bus.Source.
 func (s *Source) Healthy() error {
-	if err := s.ended(); err != nil {
+	if err := s.endError(); err != nil {
 		return err
 	}
-	state := s.b.link.now()
-	if err := state.err(s.b.nc); err != nil {
+	state := s.b.link.current()
+	if err := state.sendError(s.b.nc); err != nil {
 		return err
 	}
 	for _, err := range []*error{s.misfit.Load(), s.unraised.Load(), s.stalled.Load()} {
@@ -225,23 +225,23 @@ func (s *Source) Healthy() error {
 	return nil
 }
 
-// current reports whether the consumer was seen to be ours since the connection last changed.
-func (s *Source) current() bool {
-	state := s.b.link.now()
+// isVerified reports whether the consumer was seen to be ours since the connection last changed.
+func (s *Source) isVerified() bool {
+	state := s.b.link.current()
 	return state.up && s.verified.Load() == state
 }
 
-func (s *Source) ended() error {
-	if err := s.end.Load(); err != nil {
+func (s *Source) endError() error {
+	if err := s.ended.Load(); err != nil {
 		return *err
 	}
 	return nil
 }
 
-// finish ends the Source for a reason. The first one stays.
-func (s *Source) finish(reason error) {
-	s.end.CompareAndSwap(nil, &reason)
-	wake(s.poke)
+// endWith ends the Source for a reason. The first one stays.
+func (s *Source) endWith(reason error) {
+	s.ended.CompareAndSwap(nil, &reason)
+	notifyOnce(s.wakeFetch)
 }
 
 // Close implements bus.Source. It sends what settlements are still held, and waits until the server
@@ -251,25 +251,25 @@ func (s *Source) Close(ctx context.Context) error {
 	s.closing.Do(func() {
 		s.cancel()
 		<-s.done
-		if s.ended() == nil {
-			err = s.flush(ctx)
+		if s.endError() == nil {
+			err = s.flushSettlements(ctx)
 		}
-		s.finish(fmt.Errorf("%w: Source.Close was called", bus.ErrClosed))
+		s.endWith(fmt.Errorf("%w: Source.Close was called", bus.ErrClosed))
 		s.inbox.Load().close()
-		s.retired.Load().close()
+		s.retiredInbox.Load().close()
 	})
 	return err
 }
 
-func (s *Source) flush(ctx context.Context) error {
-	if s.current() {
-		s.release()
+func (s *Source) flushSettlements(ctx context.Context) error {
+	if s.isVerified() {
+		s.sendHeld()
 	}
 	if n := s.held.len(); n > 0 {
 		return fmt.Errorf("jetstream: %d settlements of consumer %q were not sent, their events will be delivered again: %w",
 			n, s.consumer, or(s.Healthy(), nats.ErrDisconnected))
 	}
-	ctx, cancel := s.b.within(ctx)
+	ctx, cancel := s.b.withAPITimeout(ctx)
 	defer cancel()
 	if err := s.b.nc.FlushWithContext(ctx); err != nil {
 		return fmt.Errorf("jetstream: settlements of consumer %q may not have reached the server: %w", s.consumer, err)
@@ -277,7 +277,7 @@ func (s *Source) flush(ctx context.Context) error {
 	return nil
 }
 
-func wake(c chan struct{}) {
+func notifyOnce(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:

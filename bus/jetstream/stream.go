@@ -12,10 +12,10 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// stream finds the stream that a group reads the topic from, which may be a pattern. The topic is
+// findStream finds the stream that a group reads the topic from, which may be a pattern. The topic is
 // what events are stored under: a stream that stores none of what is published to it under the
 // topic is refused with the reason.
-func (b *Bus) stream(ctx context.Context, topic string) (*jetstream.StreamInfo, error) {
+func (b *Bus) findStream(ctx context.Context, topic string) (*jetstream.StreamInfo, error) {
 	info, err := b.chosenStream(ctx, topic)
 	if info != nil || err != nil {
 		return info, err
@@ -50,10 +50,10 @@ func (b *Bus) chosenStream(ctx context.Context, topic string) (*jetstream.Stream
 		return nil, err
 	}
 	patterns, known := b.storedUnder(ctx, &info.Config)
-	if overlaps(patterns, topic) {
+	if overlapsAny(patterns, topic) {
 		return info, nil
 	}
-	if held, err := b.holds(ctx, info.Config.Name, topic, 1); err == nil && held {
+	if held, err := b.streamHolds(ctx, info.Config.Name, topic, 1); err == nil && held {
 		return info, nil
 	}
 	if known {
@@ -73,13 +73,13 @@ func (b *Bus) listedStream(ctx context.Context, topic string) (*jetstream.Stream
 	case err != nil:
 		return nil, err
 	case len(names) == 0:
-		return nil, noStream(topic)
+		return nil, noStreamError(topic)
 	case len(names) > 1:
-		return nil, severalStreams(topic, names)
+		return nil, severalStreamsError(topic, names)
 	}
 	info, err := b.streamInfo(ctx, names[0])
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil, noStream(topic)
+		return nil, noStreamError(topic)
 	}
 	return info, err
 }
@@ -87,7 +87,7 @@ func (b *Bus) listedStream(ctx context.Context, topic string) (*jetstream.Stream
 // streamFor is where a group reads the topic or, without a group, where events are published to it.
 // Where Options.Provision is set a missing one is made.
 func (b *Bus) streamFor(ctx context.Context, topic, group string) (*jetstream.StreamInfo, error) {
-	find := b.stream
+	find := b.findStream
 	if group == "" {
 		find = b.publishedStream
 	}
@@ -117,7 +117,7 @@ func (b *Bus) publishedStream(ctx context.Context, topic string) (*jetstream.Str
 	}
 	if b.o.Stream != "" {
 		info, err := b.streamInfo(ctx, b.o.Stream)
-		if err == nil && overlaps(info.Config.Subjects, topic) {
+		if err == nil && overlapsAny(info.Config.Subjects, topic) {
 			return info, nil
 		}
 		if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -130,7 +130,7 @@ func (b *Bus) publishedStream(ctx context.Context, topic string) (*jetstream.Str
 // streamNames are those of the streams that list the topic, or a part of it, among their
 // subjects. Empty: all.
 func (b *Bus) streamNames(ctx context.Context, topic string) ([]string, error) {
-	ctx, cancel := b.within(ctx)
+	ctx, cancel := b.withAPITimeout(ctx)
 	defer cancel()
 	var of []jetstream.StreamListOpt
 	if topic != "" {
@@ -142,17 +142,17 @@ func (b *Bus) streamNames(ctx context.Context, topic string) ([]string, error) {
 		names = append(names, name)
 	}
 	if err := list.Err(); err != nil {
-		return nil, b.explain(fmt.Sprintf("look up the streams of topic %q", topic), err)
+		return nil, b.wrapRequestError(fmt.Sprintf("look up the streams of topic %q", topic), err)
 	}
 	return names, nil
 }
 
 func (b *Bus) streamInfo(ctx context.Context, name string) (*jetstream.StreamInfo, error) {
-	ctx, cancel := b.within(ctx)
+	ctx, cancel := b.withAPITimeout(ctx)
 	defer cancel()
 	s, err := b.js.Stream(ctx, name)
 	if err != nil {
-		return nil, b.explain(fmt.Sprintf("read stream %q", name), err)
+		return nil, b.wrapRequestError(fmt.Sprintf("read stream %q", name), err)
 	}
 	return s.CachedInfo(), nil
 }
@@ -166,16 +166,16 @@ func (b *Bus) deletedAfter(ctx context.Context, stream *jetstream.StreamInfo, se
 		return 0, nil
 	}
 	if inside > many {
-		return min(uint64(inside), minus(stream.State.LastSeq, sequence)), nil
+		return min(uint64(inside), saturatingSub(stream.State.LastSeq, sequence)), nil
 	}
-	ctx, cancel := b.within(ctx)
+	ctx, cancel := b.withAPITimeout(ctx)
 	defer cancel()
 	s, err := b.js.Stream(ctx, stream.Config.Name)
 	if err == nil {
 		stream, err = s.Info(ctx, jetstream.WithDeletedDetails(true))
 	}
 	if err != nil {
-		return 0, b.explain(fmt.Sprintf("read what was deleted from stream %q", stream.Config.Name), err)
+		return 0, b.wrapRequestError(fmt.Sprintf("read what was deleted from stream %q", stream.Config.Name), err)
 	}
 	n := uint64(0)
 	for _, deleted := range stream.State.Deleted {
@@ -186,12 +186,12 @@ func (b *Bus) deletedAfter(ctx context.Context, stream *jetstream.StreamInfo, se
 	return n, nil
 }
 
-func noStream(topic string) error {
+func noStreamError(topic string) error {
 	return fmt.Errorf("jetstream: %w %q: make one with\n\t%s\nor let Onceish make it: Options.Provision, --provision",
 		bus.ErrNoStream, topic, streamAddCommand(topic))
 }
 
-func severalStreams(topic string, names []string) error {
+func severalStreamsError(topic string, names []string) error {
 	return fmt.Errorf("jetstream: topic %q matches the streams %s, and a subscription reads one: narrow the topic, or choose one: nats: {stream: NAME}, --nats-stream, or Options.Stream",
 		topic, strings.Join(names, ", "))
 }
@@ -203,7 +203,7 @@ func streamAddCommand(topic string) string {
 
 func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
-// incarnation tells a stream from one of the same name that was deleted before.
-func incarnation(info *jetstream.StreamInfo) string {
+// incarnationOf tells a stream from one of the same name that was deleted before.
+func incarnationOf(info *jetstream.StreamInfo) string {
 	return info.Config.Name + "@" + strconv.FormatInt(info.Created.UnixNano(), 10)
 }

@@ -13,11 +13,11 @@ import (
 // envelope is a CloudEvent in the JSON format.
 type envelope map[string]json.RawMessage
 
-// structured reads an event from a JSON envelope, and moves its extension attributes to the
+// decodeStructured reads an event from a JSON envelope, and moves its extension attributes to the
 // message's headers. The content type among those was the envelope's. An envelope that cannot be
 // read stays the data, and keeps its content type.
-func structured(m *nats.Msg, f *found) (bus.Event, error) {
-	media := f.raw(attrMedia)
+func decodeStructured(m *nats.Msg, f *attributeSet) (bus.Event, error) {
+	media := f.rawValue(attrMedia)
 	if f.has(attrMedia) {
 		delete(m.Header, f.names[attrMedia])
 		f.names[attrMedia] = ""
@@ -27,23 +27,23 @@ func structured(m *nats.Msg, f *found) (bus.Event, error) {
 	if m.Header == nil {
 		m.Header = nats.Header{}
 	}
-	env, err := open(m.Data, media)
+	env, err := parseEnvelope(m.Data, media)
 	var e bus.Event
 	if err == nil {
-		e, err = env.event()
+		e, err = env.toEvent()
 	}
 	if err != nil {
 		return bus.Event{Data: m.Data, ContentType: media}, err
 	}
-	for name, value := range env.extensions() {
+	for name, value := range env.extensionHeaders() {
 		m.Header[name] = []string{value}
-		f.all = false
+		f.onlyAttributes = false
 	}
 	return e, nil
 }
 
 // bareEnvelope reports whether a message's data is an envelope, though no header says so.
-func bareEnvelope(m *nats.Msg, f *found) bool {
+func bareEnvelope(m *nats.Msg, f *attributeSet) bool {
 	if f.has(attrMedia) || f.has(attrID) || f.has(attrSpec) || !bytes.HasPrefix(bytes.TrimLeft(m.Data, " \t\r\n"), []byte{'{'}) {
 		return false
 	}
@@ -57,20 +57,20 @@ func bareEnvelope(m *nats.Msg, f *found) bool {
 	return err == nil && required.Spec != "" && required.ID != "" && required.Source != "" && required.Type != ""
 }
 
-func open(data []byte, media string) (env envelope, err error) {
+func parseEnvelope(data []byte, media string) (env envelope, err error) {
 	format, _, _ := strings.Cut(media, ";")
 	format = strings.TrimSpace(format)
 	if !strings.EqualFold(format, cloudEventsJS) && !strings.EqualFold(format, cloudEvents) { // JSON is what the binding means by default
-		return nil, malformed("its format is %q: only %q is read", media, cloudEventsJS)
+		return nil, malformedError("its format is %q: only %q is read", media, cloudEventsJS)
 	}
 	if err := json.Unmarshal(data, &env); err != nil {
-		return nil, malformed("%w", err)
+		return nil, malformedError("%w", err)
 	}
 	return env, nil
 }
 
-// event takes all out of the envelope that is a field of an event.
-func (env envelope) event() (e bus.Event, err error) {
+// toEvent takes all out of the envelope that is a field of an event.
+func (env envelope) toEvent() (e bus.Event, err error) {
 	var when string
 	for _, a := range []struct {
 		name  string
@@ -83,7 +83,7 @@ func (env envelope) event() (e bus.Event, err error) {
 		{"datacontenttype", &e.ContentType},
 		{"time", &when},
 	} {
-		if *a.field, err = env.text(a.name); err != nil {
+		if *a.field, err = env.takeString(a.name); err != nil {
 			return e, err
 		}
 	}
@@ -91,12 +91,12 @@ func (env envelope) event() (e bus.Event, err error) {
 		return e, errNoID
 	}
 	e.Time = parseTime(when)
-	e.Data, err = env.data(&e)
+	e.Data, err = env.takeData(&e)
 	return e, err
 }
 
-// text takes an attribute out of the envelope.
-func (env envelope) text(name string) (string, error) {
+// takeString takes an attribute out of the envelope.
+func (env envelope) takeString(name string) (string, error) {
 	raw, ok := env[name]
 	delete(env, name)
 	if !ok || string(raw) == "null" {
@@ -104,25 +104,25 @@ func (env envelope) text(name string) (string, error) {
 	}
 	var s string
 	if err := json.Unmarshal(raw, &s); err != nil {
-		return "", malformed("its %s is no string: %.64s", name, raw)
+		return "", malformedError("its %s is no string: %.64s", name, raw)
 	}
 	return s, nil
 }
 
-// data takes the payload out of the envelope. JSON stays as it was written; of other content, a
+// takeData takes the payload out of the envelope. JSON stays as it was written; of other content, a
 // string is its text.
-func (env envelope) data(e *bus.Event) ([]byte, error) {
+func (env envelope) takeData(e *bus.Event) ([]byte, error) {
 	raw, plain := env["data"]
 	encoded, inBase64 := env["data_base64"]
 	delete(env, "data")
 	delete(env, "data_base64")
 	switch {
 	case plain && inBase64:
-		return nil, malformed("it has both data and data_base64")
+		return nil, malformedError("it has both data and data_base64")
 	case inBase64:
 		var data []byte
 		if err := json.Unmarshal(encoded, &data); err != nil {
-			return nil, malformed("its data_base64: %w", err)
+			return nil, malformedError("its data_base64: %w", err)
 		}
 		return data, nil
 	case !plain || string(raw) == "null":
@@ -145,12 +145,12 @@ func isJSON(contentType string) bool {
 	return strings.HasSuffix(media, "/json") || strings.HasSuffix(media, "+json")
 }
 
-// extensions are the attributes that are left, as the headers they would be in binary mode.
-func (env envelope) extensions() map[string]string {
+// extensionHeaders are the attributes that are left, as the headers they would be in binary mode.
+func (env envelope) extensionHeaders() map[string]string {
 	headers := map[string]string{}
 	for name, raw := range env {
 		header := "ce-" + name
-		if string(raw) == "null" || attributeOf(header) != noAttribute {
+		if string(raw) == "null" || parseAttribute(header) != noAttribute {
 			continue
 		}
 		value := string(raw)

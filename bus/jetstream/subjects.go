@@ -14,24 +14,24 @@ import (
 // does a group. What follows works out, from a stream's configuration, under which patterns it
 // stores events. A pattern may cover more than is ever stored, never less.
 
-// everything is the pattern of all subjects.
-const everything = ">"
+// allSubjects is the pattern of all subjects.
+const allSubjects = ">"
 
 // storedDirectly returns the patterns under which a stream stores what is published to its
 // own subjects.
 func storedDirectly(c *jetstream.StreamConfig) (patterns []string) {
 	for _, subject := range c.Subjects {
-		patterns = append(patterns, renamed(subject, c.SubjectTransform)...)
+		patterns = append(patterns, transformedPatterns(subject, c.SubjectTransform)...)
 	}
 	return patterns
 }
 
-// renamed returns the patterns that a transform makes of a pattern. No transform changes nothing.
-func renamed(pattern string, t *jetstream.SubjectTransformConfig) []string {
+// transformedPatterns returns the patterns that a transform makes of a pattern. No transform changes nothing.
+func transformedPatterns(pattern string, t *jetstream.SubjectTransformConfig) []string {
 	if t == nil {
 		return []string{pattern}
 	}
-	source := or(t.Source, everything)
+	source := or(t.Source, allSubjects)
 	switch {
 	case !bus.Overlap(pattern, source):
 		return []string{pattern}
@@ -48,9 +48,9 @@ func destinationPattern(destination string) string {
 	tokens := strings.Split(destination, ".")
 	for i, token := range tokens {
 		switch {
-		case !computed(token):
-		case splits(token):
-			return strings.Join(append(tokens[:i:i], everything), ".")
+		case !isPlaceholder(token):
+		case mayMakeTokens(token):
+			return strings.Join(append(tokens[:i:i], allSubjects), ".")
 		default:
 			tokens[i] = "*"
 		}
@@ -58,8 +58,8 @@ func destinationPattern(destination string) string {
 	return strings.Join(tokens, ".")
 }
 
-// computed reports whether a token of a destination is a placeholder: $1 or {{function(1)}}.
-func computed(token string) bool {
+// isPlaceholder reports whether a token of a destination is a placeholder: $1 or {{function(1)}}.
+func isPlaceholder(token string) bool {
 	if strings.HasPrefix(token, "{{") && strings.HasSuffix(token, "}}") {
 		return true
 	}
@@ -67,8 +67,8 @@ func computed(token string) bool {
 	return ok && strings.HasPrefix(token, "$")
 }
 
-// splits reports whether a function may make several tokens.
-func splits(token string) bool {
+// mayMakeTokens reports whether a function may make several tokens.
+func mayMakeTokens(token string) bool {
 	name := strings.ToLower(strings.TrimLeft(token, "{ "))
 	return strings.HasPrefix(name, "split") || strings.HasPrefix(name, "slice")
 }
@@ -77,10 +77,10 @@ func splits(token string) bool {
 // under the given patterns.
 func copiedFrom(source *jetstream.StreamSource, origin []string) (patterns []string) {
 	if len(source.SubjectTransforms) == 0 {
-		return common(origin, or(source.FilterSubject, everything))
+		return intersectPatterns(origin, or(source.FilterSubject, allSubjects))
 	}
 	for _, t := range source.SubjectTransforms {
-		selected := common(origin, or(t.Source, everything))
+		selected := intersectPatterns(origin, or(t.Source, allSubjects))
 		switch {
 		case t.Destination == "":
 			patterns = append(patterns, selected...)
@@ -91,8 +91,8 @@ func copiedFrom(source *jetstream.StreamSource, origin []string) (patterns []str
 	return patterns
 }
 
-// common returns what patterns have in common with a filter.
-func common(patterns []string, filter string) (out []string) {
+// intersectPatterns returns what patterns have in common with a filter.
+func intersectPatterns(patterns []string, filter string) (out []string) {
 	for _, p := range patterns {
 		switch {
 		case !bus.Overlap(p, filter):
@@ -105,8 +105,8 @@ func common(patterns []string, filter string) (out []string) {
 	return out
 }
 
-// overlaps reports whether one of the patterns may match a subject that the topic matches.
-func overlaps(patterns []string, topic string) bool {
+// overlapsAny reports whether one of the patterns may match a subject that the topic matches.
+func overlapsAny(patterns []string, topic string) bool {
 	for _, p := range patterns {
 		if bus.Overlap(p, topic) {
 			return true
@@ -115,9 +115,9 @@ func overlaps(patterns []string, topic string) bool {
 	return false
 }
 
-// covers reports whether a stream takes everything that can be published to the topic, so that no
+// coversTopic reports whether a stream takes everything that can be published to the topic, so that no
 // other stream can.
-func covers(c *jetstream.StreamConfig, topic string) bool {
+func coversTopic(c *jetstream.StreamConfig, topic string) bool {
 	for _, subject := range c.Subjects {
 		if bus.Match(subject, topic) {
 			return true
@@ -134,8 +134,8 @@ func renamedAway(c *jetstream.StreamConfig, topic string) error {
 	if t == nil {
 		return nil
 	}
-	source, to := or(t.Source, everything), destinationPattern(t.Destination)
-	if bus.Match(topic, to) || !overlaps(common(c.Subjects, topic), source) || !bus.Overlap(source, topic) {
+	source, to := or(t.Source, allSubjects), destinationPattern(t.Destination)
+	if bus.Match(topic, to) || !overlapsAny(intersectPatterns(c.Subjects, topic), source) || !bus.Overlap(source, topic) {
 		return nil
 	}
 	return fmt.Errorf("stream %q stores what is published to %q as %q, where the topic %q does not find it: subscribe to %q, or change the stream's subject transform",
@@ -145,8 +145,8 @@ func renamedAway(c *jetstream.StreamConfig, topic string) error {
 // takesDirectly reports whether what is published to the topic, or to a part of it, is stored in
 // the stream and found under the topic.
 func takesDirectly(c *jetstream.StreamConfig, topic string) bool {
-	for _, subject := range common(c.Subjects, topic) {
-		if overlaps(renamed(subject, c.SubjectTransform), topic) {
+	for _, subject := range intersectPatterns(c.Subjects, topic) {
+		if overlapsAny(transformedPatterns(subject, c.SubjectTransform), topic) {
 			return true
 		}
 	}

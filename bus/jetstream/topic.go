@@ -36,7 +36,7 @@ func (b *Bus) Topic(ctx context.Context, topic, group string, from bus.Start) (b
 		RefusesWhenFull: stream.Config.Discard == jetstream.DiscardNew && (stream.Config.MaxMsgs > 0 || stream.Config.MaxBytes > 0),
 	}
 	if group != "" {
-		if info.Known, err = b.known(ctx, stream.Config.Name, ConsumerName(group, topic)); err != nil {
+		if info.Known, err = b.consumerExists(ctx, stream.Config.Name, ConsumerName(group, topic)); err != nil {
 			return bus.TopicInfo{}, err
 		}
 	}
@@ -50,7 +50,7 @@ func (b *Bus) Topic(ctx context.Context, topic, group string, from bus.Start) (b
 // maxHeaderBytes is what the server takes of headers, whatever its limit on messages.
 const maxHeaderBytes = 1<<16 - 1
 
-func (b *Bus) known(ctx context.Context, stream, consumer string) (bool, error) {
+func (b *Bus) consumerExists(ctx context.Context, stream, consumer string) (bool, error) {
 	_, err := b.consumerInfo(ctx, stream, consumer)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return false, nil
@@ -70,14 +70,14 @@ func firstPosition(stream *jetstream.StreamInfo) bus.Position {
 	if stream.State.Msgs == 0 {
 		return bus.Position{}
 	}
-	return bus.Position{Stream: incarnation(stream), Sequence: stream.State.FirstSeq, Stored: stream.State.FirstTime}
+	return bus.Position{Stream: incarnationOf(stream), Sequence: stream.State.FirstSeq, Stored: stream.State.FirstTime}
 }
 
 func lastPosition(stream *jetstream.StreamInfo) bus.Position {
 	if stream.State.LastSeq == 0 {
 		return bus.Position{}
 	}
-	return bus.Position{Stream: incarnation(stream), Sequence: stream.State.LastSeq, Stored: stream.State.LastTime}
+	return bus.Position{Stream: incarnationOf(stream), Sequence: stream.State.LastSeq, Stored: stream.State.LastTime}
 }
 
 // limitsOfStream are those that drop events whether they were handled or not. A stream that refuses
@@ -95,7 +95,7 @@ func limitsOfStream(config *jetstream.StreamConfig) bus.Limits {
 
 // startPosition is the watermark of a group that starts at from.
 func startPosition(stream *jetstream.StreamInfo, from bus.Start) bus.Position {
-	at := bus.Position{Stream: incarnation(stream), Stored: from.Time}
+	at := bus.Position{Stream: incarnationOf(stream), Stored: from.Time}
 	if from.Latest && stream.State.LastSeq > 0 {
 		at.Sequence, at.Stored = stream.State.LastSeq, stream.State.LastTime
 		if at.Stored.IsZero() {

@@ -19,42 +19,42 @@ import (
 // when this user may not look: a warning says so.
 func (b *Bus) unlistedStream(ctx context.Context, topic string) (*jetstream.StreamInfo, error) {
 	if b.o.BindOnly {
-		return nil, noStream(topic) // It takes permissions more, and nothing is made that could be the wrong one.
+		return nil, noStreamError(topic) // It takes permissions more, and nothing is made that could be the wrong one.
 	}
 	all, err := b.allStreams(ctx)
 	if err != nil {
 		b.log.Warn("cannot see whether a stream holds events of a topic that none lists: may this user list streams?", "topic", topic, "error", err)
-		return nil, noStream(topic)
+		return nil, noStreamError(topic)
 	}
 	found := slices.DeleteFunc(slices.Clone(all), func(info *jetstream.StreamInfo) bool {
 		patterns, _ := storedUnder(&info.Config, configOf(all))
-		return !overlaps(patterns, topic)
+		return !overlapsAny(patterns, topic)
 	})
 	if len(found) == 0 {
-		if found, err = b.holders(ctx, all, topic); err != nil {
+		if found, err = b.streamsHolding(ctx, all, topic); err != nil {
 			b.log.Warn("cannot see whether a stream holds events of a topic that none lists: may this user read them?", "topic", topic, "error", err)
-			return nil, noStream(topic)
+			return nil, noStreamError(topic)
 		}
 	}
 	switch len(found) {
 	case 0:
-		return nil, noStream(topic)
+		return nil, noStreamError(topic)
 	case 1:
-		if err := b.leftOver(&found[0].Config, configOf(all), topic); err != nil {
+		if err := b.checkLeftOver(&found[0].Config, configOf(all), topic); err != nil {
 			return nil, err
 		}
 		return found[0], nil
 	}
-	return nil, severalStreams(topic, namesOf(found))
+	return nil, severalStreamsError(topic, namesOf(found))
 }
 
-// holders are the streams that have events of the topic.
-func (b *Bus) holders(ctx context.Context, all []*jetstream.StreamInfo, topic string) (found []*jetstream.StreamInfo, err error) {
+// streamsHolding are the streams that have events of the topic.
+func (b *Bus) streamsHolding(ctx context.Context, all []*jetstream.StreamInfo, topic string) (found []*jetstream.StreamInfo, err error) {
 	for _, info := range all {
 		if info.State.Msgs == 0 {
 			continue
 		}
-		held, err := b.holds(ctx, info.Config.Name, topic, 1)
+		held, err := b.streamHolds(ctx, info.Config.Name, topic, 1)
 		if err != nil {
 			return nil, err
 		}
@@ -65,10 +65,10 @@ func (b *Bus) holders(ctx context.Context, all []*jetstream.StreamInfo, topic st
 	return found, nil
 }
 
-// leftOver reports that a stream's events of the topic are old ones, and that it gets no
+// checkLeftOver reports that a stream's events of the topic are old ones, and that it gets no
 // further ones.
-func (*Bus) leftOver(c *jetstream.StreamConfig, origin func(string) *jetstream.StreamConfig, topic string) error {
-	if patterns, known := storedUnder(c, origin); !known || overlaps(patterns, topic) {
+func (*Bus) checkLeftOver(c *jetstream.StreamConfig, origin func(string) *jetstream.StreamConfig, topic string) error {
+	if patterns, known := storedUnder(c, origin); !known || overlapsAny(patterns, topic) {
 		return nil
 	}
 	return fmt.Errorf("jetstream: no stream takes topic %q, but stream %q holds events of it (its subjects are %q): "+
@@ -85,14 +85,14 @@ func namesOf(streams []*jetstream.StreamInfo) (names []string) {
 
 // allStreams lists the account's streams, by name.
 func (b *Bus) allStreams(ctx context.Context) (all []*jetstream.StreamInfo, err error) {
-	ctx, cancel := b.within(ctx)
+	ctx, cancel := b.withAPITimeout(ctx)
 	defer cancel()
 	list := b.js.ListStreams(ctx)
 	for info := range list.Info() {
 		all = append(all, info)
 	}
 	if err := list.Err(); err != nil {
-		return nil, b.explain("list streams", err)
+		return nil, b.wrapRequestError("list streams", err)
 	}
 	return all, nil
 }
@@ -115,7 +115,7 @@ const maxHops = 8
 // subject that its transforms and filters let through.
 func (b *Bus) storedUnder(ctx context.Context, c *jetstream.StreamConfig) (patterns []string, known bool) {
 	return storedUnder(c, func(name string) *jetstream.StreamConfig {
-		ctx, cancel := b.optional(ctx)
+		ctx, cancel := b.withOptionalTimeout(ctx)
 		defer cancel()
 		info, err := b.streamInfo(ctx, name)
 		if err != nil {
@@ -127,10 +127,10 @@ func (b *Bus) storedUnder(ctx context.Context, c *jetstream.StreamConfig) (patte
 }
 
 func storedUnder(c *jetstream.StreamConfig, origin func(string) *jetstream.StreamConfig) (patterns []string, known bool) {
-	return follow(c, origin, maxHops)
+	return followSources(c, origin, maxHops)
 }
 
-func follow(c *jetstream.StreamConfig, origin func(string) *jetstream.StreamConfig, hops int) (patterns []string, known bool) {
+func followSources(c *jetstream.StreamConfig, origin func(string) *jetstream.StreamConfig, hops int) (patterns []string, known bool) {
 	patterns, known = storedDirectly(c), true
 	copies := slices.Clone(c.Sources)
 	if c.Mirror != nil {
@@ -147,10 +147,10 @@ func follow(c *jetstream.StreamConfig, origin func(string) *jetstream.StreamConf
 			if source.FilterSubject == "" && len(source.SubjectTransforms) == 0 {
 				continue // It may be anything: that says nothing of one topic.
 			}
-			stored = []string{everything}
+			stored = []string{allSubjects}
 		} else {
 			var all bool
-			stored, all = follow(from, origin, hops-1)
+			stored, all = followSources(from, origin, hops-1)
 			known = known && all
 		}
 		patterns = append(patterns, copiedFrom(source, stored)...)
@@ -158,19 +158,19 @@ func follow(c *jetstream.StreamConfig, origin func(string) *jetstream.StreamConf
 	return patterns, known
 }
 
-// optional bounds a request that this user may not be allowed to make: what is refused is
+// withOptionalTimeout bounds a request that this user may not be allowed to make: what is refused is
 // not answered.
-func (b *Bus) optional(ctx context.Context) (context.Context, context.CancelFunc) {
+func (b *Bus) withOptionalTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	if b.o.BindOnly {
 		return context.WithTimeout(ctx, min(b.o.APITimeout, time.Second))
 	}
-	return b.within(ctx)
+	return b.withAPITimeout(ctx)
 }
 
-// holds reports whether a stream has an event of the topic, at a sequence or after it. Without the
+// streamHolds reports whether a stream has an event of the topic, at a sequence or after it. Without the
 // permission to look it is errors.ErrUnsupported.
-func (b *Bus) holds(ctx context.Context, stream, topic string, from uint64) (bool, error) {
-	ctx, cancel := b.optional(ctx)
+func (b *Bus) streamHolds(ctx context.Context, stream, topic string, from uint64) (bool, error) {
+	ctx, cancel := b.withOptionalTimeout(ctx)
 	defer cancel()
 	request, err := json.Marshal(struct {
 		Sequence uint64 `json:"seq"`
@@ -181,7 +181,7 @@ func (b *Bus) holds(ctx context.Context, stream, topic string, from uint64) (boo
 	}
 	doing := fmt.Sprintf("look for topic %q in stream %q", topic, stream)
 	m, err := b.nc.RequestWithContext(ctx, b.api+"STREAM.MSG.GET."+stream, request)
-	if err := b.answered(doing, stream, err); err != nil {
+	if err := b.wrapLookupError(doing, stream, err); err != nil {
 		return false, err
 	}
 	var answer struct {
@@ -189,31 +189,31 @@ func (b *Bus) holds(ctx context.Context, stream, topic string, from uint64) (boo
 	}
 	switch err := json.Unmarshal(m.Data, &answer); {
 	case err != nil:
-		return false, b.explain(doing, err)
+		return false, b.wrapRequestError(doing, err)
 	case answer.Error == nil:
 		return true, nil
 	case answer.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
 		return false, nil
 	}
-	return false, b.explain(doing, answer.Error)
+	return false, b.wrapRequestError(doing, answer.Error)
 }
 
-// astray reports why events of the topic may not reach a group that reads it from this stream: the
+// routeFault reports why events of the topic may not reach a group that reads it from this stream: the
 // stream renames them, or no longer gets any.
-func (b *Bus) astray(ctx context.Context, c *jetstream.StreamConfig, topic string) error {
+func (b *Bus) routeFault(ctx context.Context, c *jetstream.StreamConfig, topic string) error {
 	if err := renamedAway(c, topic); err != nil {
 		return err
 	}
-	if patterns, known := b.storedUnder(ctx, c); known && !overlaps(patterns, topic) {
+	if patterns, known := b.storedUnder(ctx, c); known && !overlapsAny(patterns, topic) {
 		return fmt.Errorf("stream %q gets no further events of topic %q: its subjects are %q", c.Name, topic, c.Subjects)
 	}
 	return nil
 }
 
-// elsewhere reports which other stream takes a part of what is published to the topic. What this
+// otherStreamFault reports which other stream takes a part of what is published to the topic. What this
 // user may not ask is nobody's.
-func (b *Bus) elsewhere(ctx context.Context, c *jetstream.StreamConfig, topic string) error {
-	if b.o.Stream != "" || b.o.BindOnly || covers(c, topic) {
+func (b *Bus) otherStreamFault(ctx context.Context, c *jetstream.StreamConfig, topic string) error {
+	if b.o.Stream != "" || b.o.BindOnly || coversTopic(c, topic) {
 		return nil
 	}
 	names, err := b.streamNames(ctx, topic)

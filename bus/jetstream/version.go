@@ -48,11 +48,11 @@ func (b *Bus) warnOfPings(ackWait time.Duration) {
 		"ack_wait", ackWait, "at_least", natsserver.ShortestLength(o), "noticed_within", natsserver.NoticesWithin(o))
 }
 
-func older(version, than string) bool { return natsserver.Older(version, than) }
+func isOlderVersion(version, than string) bool { return natsserver.Older(version, than) }
 
-// supported returns ErrServerTooOld for a server that is. One that is unknown, because the
+// checkServerVersion returns ErrServerTooOld for a server that is. One that is unknown, because the
 // connection is down, is not.
-func supported(nc *nats.Conn) error {
+func checkServerVersion(nc *nats.Conn) error {
 	if err := natsserver.Check(nc); err != nil {
 		return fmt.Errorf("jetstream: %w", err)
 	}

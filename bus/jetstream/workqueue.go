@@ -32,7 +32,7 @@ func (b *Bus) explainConflict(ctx context.Context, stream, filter string, err er
 // queueHolders names the consumers that have a work queue's events under a filter, as far as the
 // user may know.
 func (b *Bus) queueHolders(ctx context.Context, stream, filter string) string {
-	ctx, cancel := b.within(ctx)
+	ctx, cancel := b.withAPITimeout(ctx)
 	defer cancel()
 	const unknown = "another consumer has those that match"
 	s, err := b.js.Stream(ctx, stream)
