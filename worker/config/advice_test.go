@@ -97,8 +97,8 @@ func mappings() []advice {
 	}
 }
 
-// names are keys under another name, or in another place: they are not missing as well.
-func names() []advice {
+// fieldNames are keys under another name, or in another place: they are not missing as well.
+func fieldNames() []advice {
 	return []advice{
 		{
 			strings.Replace(smallest, "subscriptions", "subscription", 1),
@@ -143,7 +143,7 @@ func paths() []advice {
 // One mistake is one problem, which says what to write.
 func TestOneMistakeIsOneProblem(t *testing.T) {
 	t.Parallel()
-	for _, a := range slices.Concat(variables(), mappings(), names(), paths()) {
+	for _, a := range slices.Concat(variables(), mappings(), fieldNames(), paths()) {
 		var got []string
 		for _, p := range config.Lint("worker.yaml", []byte(a.file), env(nil)) {
 			got = append(got, strings.TrimPrefix(p.String(), "worker.yaml:"))

@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// longestCommand is what Linux takes as one argument, in bytes.
-const longestCommand = 128<<10 - 1
+// maxCommandBytes is what Linux takes as one argument, in bytes.
+const maxCommandBytes = 128<<10 - 1
 
-// commandLine is a line that a shell can be given.
-func commandLine[S any](name string, at func(*S) *string) *leaf[S, string] {
-	l := filled(name, "a command line", at)
+// commandField is a line that a shell can be given.
+func commandField[S any](name string, at func(*S) *string) *scalarField[S, string] {
+	l := nonEmptyField(name, "a command line", at)
 	l.command = true
 	notEmpty := l.parse
 	l.parse = func(s string) (string, error) {
@@ -27,8 +27,8 @@ func validCommand(s string) error {
 	switch i := strings.IndexByte(s, 0); {
 	case i >= 0:
 		return fmt.Errorf("it has a NUL at byte %d, and a command line cannot hold one: put what needs it into a file, and run that", i)
-	case len(s) > longestCommand:
-		return fmt.Errorf("it has %d bytes, and the system takes %d: put it into a file, and run that", len(s), longestCommand)
+	case len(s) > maxCommandBytes:
+		return fmt.Errorf("it has %d bytes, and the system takes %d: put it into a file, and run that", len(s), maxCommandBytes)
 	}
 	return nil
 }

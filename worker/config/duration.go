@@ -15,8 +15,8 @@ const durationForm = `^([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h|d|w)(
 
 const (
 	day = 24 * time.Hour
-	// longestDuration is more bytes than a duration needs.
-	longestDuration = 128
+	// maxDurationText is more bytes than a duration needs.
+	maxDurationText = 128
 )
 
 var (
@@ -30,21 +30,21 @@ var errDurationRange = errors.New("longer than 292 years")
 // ParseDuration takes what time.ParseDuration does, but signs and numbers without a unit, and also
 // days (d) and weeks (w).
 func ParseDuration(s string) (time.Duration, error) {
-	if len(s) > longestDuration || !durationWhole.MatchString(s) {
+	if len(s) > maxDurationText || !durationWhole.MatchString(s) {
 		switch {
-		case len(s) > longestDuration:
+		case len(s) > maxDurationText:
 		case bareNumber.MatchString(s):
-			return 0, fmt.Errorf("%s has no unit: write %ss for seconds, or %sms, %sm, %sh, %sd", quote(s), s, s, s, s, s)
+			return 0, fmt.Errorf("%s has no unit: write %ss for seconds, or %sms, %sm, %sh, %sd", quoteShort(s), s, s, s, s, s)
 		case strings.HasPrefix(s, "-"):
-			return 0, fmt.Errorf("%s is negative: write a duration such as 30s", quote(s))
+			return 0, fmt.Errorf("%s is negative: write a duration such as 30s", quoteShort(s))
 		}
-		return 0, fmt.Errorf("%s is no duration: write one such as 500ms, 30s, 15m, 12h or 7d", quote(s))
+		return 0, fmt.Errorf("%s is no duration: write one such as 500ms, 30s, 15m, 12h or 7d", quoteShort(s))
 	}
 	var sum time.Duration
 	for _, part := range durationPart.FindAllStringSubmatch(s, -1) {
 		d, err := parsePart(part[1], part[2])
 		if err != nil || sum > math.MaxInt64-d {
-			return 0, fmt.Errorf("%s is %w", quote(s), errDurationRange)
+			return 0, fmt.Errorf("%s is %w", quoteShort(s), errDurationRange)
 		}
 		sum += d
 	}

@@ -18,52 +18,52 @@ import (
 // makes new ones.
 func Flags(wanted ...Section) []cli.Flag {
 	var out []cli.Flag
-	for _, s := range flagged(wanted) {
-		if s.unserved != "" && !slices.Contains(wanted, SectionDataDir) {
-			s.meaning = s.unserved
+	for _, s := range flaggedIn(wanted) {
+		if s.meaningWithoutServer != "" && !slices.Contains(wanted, SectionDataDir) {
+			s.meaning = s.meaningWithoutServer
 		}
-		out = append(out, s.cli())
+		out = append(out, s.cliFlag())
 	}
 	return out
 }
 
-// flagged are the specs of some sections that have a flag, in the order of the sections.
-func flagged(wanted []Section) (out []*spec) {
-	specs := tree().specs()
+// flaggedIn are the specs of some sections that have a flag, in the order of the sections.
+func flaggedIn(wanted []Section) (out []*fieldInfo) {
+	specs := configFields().fieldInfos()
 	for _, section := range wanted {
-		if i := slices.Index(names(specs), string(section)); i >= 0 {
-			out = append(out, specs[i].flags()...)
+		if i := slices.Index(fieldNames(specs), string(section)); i >= 0 {
+			out = append(out, specs[i].flaggedFields()...)
 		}
 	}
 	return out
 }
 
-func (s *spec) cli() cli.Flag {
+func (s *fieldInfo) cliFlag() cli.Flag {
 	var from cli.ValueSourceChain
 	if s.env != "" {
 		from = cli.NewValueSourceChain(variableSource(s.env))
 	}
 	if s.kind == "true or false" {
-		return &cli.BoolFlag{Name: s.flag, Usage: s.usage(), Sources: from, HideDefault: true}
+		return &cli.BoolFlag{Name: s.flag, Usage: s.flagUsage(), Sources: from, HideDefault: true}
 	}
-	f := &cli.StringFlag{Name: s.flag, Usage: s.usage(), Sources: from, HideDefault: true, TakesFile: s.placeholder == "FILE"}
-	f.SetStringer(func(cli.Flag) string { return "--" + s.flag + " " + s.placeholder + "\t" + s.help() })
+	f := &cli.StringFlag{Name: s.flag, Usage: s.flagUsage(), Sources: from, HideDefault: true, TakesFile: s.placeholder == "FILE"}
+	f.SetStringer(func(cli.Flag) string { return "--" + s.flag + " " + s.placeholder + "\t" + s.flagHelp() })
 	return f
 }
 
-// usage is what help says of a flag.
-func (s *spec) usage() string {
-	if s.preset == "" || s.kind == "true or false" {
+// flagUsage is what help says of a flag.
+func (s *fieldInfo) flagUsage() string {
+	if s.defaultText == "" || s.kind == "true or false" {
 		return s.meaning
 	}
-	return fmt.Sprintf("%s (default: %s)", s.meaning, s.preset)
+	return fmt.Sprintf("%s (default: %s)", s.meaning, s.defaultText)
 }
 
-func (s *spec) help() string {
+func (s *fieldInfo) flagHelp() string {
 	if s.env == "" {
-		return s.usage()
+		return s.flagUsage()
 	}
-	return s.usage() + " [$" + s.env + "]"
+	return s.flagUsage() + " [$" + s.env + "]"
 }
 
 // variableSource is a variable of the environment, which is as good as none when it is empty.
@@ -87,10 +87,10 @@ func (variableSource) IsFromEnv() bool { return true }
 // Key is the variable's name.
 func (v variableSource) Key() string { return string(v) }
 
-// overrides are what a command's flags, and their variables, say of some sections.
-func overrides(cmd *cli.Command, wanted []Section) map[string]override {
-	out := make(map[string]override)
-	for _, s := range flagged(wanted) {
+// overridesFromFlags are what a command's flags, and their variables, say of some sections.
+func overridesFromFlags(cmd *cli.Command, wanted []Section) map[string]overrideValue {
+	out := make(map[string]overrideValue)
+	for _, s := range flaggedIn(wanted) {
 		if !cmd.IsSet(s.flag) {
 			continue
 		}
@@ -102,27 +102,28 @@ func overrides(cmd *cli.Command, wanted []Section) map[string]override {
 		if s.env != "" && os.Getenv(s.env) == text && text != "" {
 			label = s.env // or a flag that says the same
 		}
-		out[s.flag] = override{text, origin{label: label, secret: s.secret}}
+		out[s.flag] = overrideValue{text, valueOrigin{label: label, secret: s.secret}}
 	}
 	return out
 }
 
-// environment is what the variables of flags say.
-func environment(env lookup) map[string]override {
-	out := make(map[string]override)
-	for _, s := range flagged(sections()) {
+// overridesFromEnv is what the variables of flags say.
+func overridesFromEnv(env lookupEnv) map[string]overrideValue {
+	out := make(map[string]overrideValue)
+	for _, s := range flaggedIn(allSections()) {
 		if s.env == "" {
 			continue
 		}
 		if text, _ := env(s.env); text != "" {
-			out[s.flag] = override{text, origin{label: s.env, secret: s.secret}}
+			out[s.flag] = overrideValue{text, valueOrigin{label: s.env, secret: s.secret}}
 		}
 	}
 	return out
 }
 
-// forbidden refuses flags that make no sense beside a file: which subscription would they be about?
-func forbidden(over map[string]override) error {
+// rejectFlagsBesideFile refuses flags that make no sense beside a file: which subscription would
+// they be about?
+func rejectFlagsBesideFile(over map[string]overrideValue) error {
 	var found []string
 	for _, flag := range []string{"topic", "exec"} {
 		if _, ok := over[flag]; ok {

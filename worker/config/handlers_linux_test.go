@@ -10,7 +10,7 @@ import (
 
 func TestCommandsAreThoseThatTheHandlerTakes(t *testing.T) {
 	t.Parallel()
-	for _, line := range []string{"true", "a\x00", strings.Repeat("x", longestCommand), strings.Repeat("x", longestCommand+1)} {
+	for _, line := range []string{"true", "a\x00", strings.Repeat("x", maxCommandBytes), strings.Repeat("x", maxCommandBytes+1)} {
 		_, err := handlers.NewExec("g", line, &handlers.ExecOptions{Guard: []string{"/no/such/guard"}})
 		refused := !strings.Contains(fmt.Sprint(err), "guard")
 		if ours := validCommand(line); (ours != nil) != refused {

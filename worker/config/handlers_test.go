@@ -8,7 +8,7 @@ import (
 
 func TestMeaningsAreThoseThatTheHandlerTakes(t *testing.T) {
 	t.Parallel()
-	ours := meanings()
+	ours := statusMeanings()
 	for i, m := range handlers.Meanings() {
 		if i >= len(ours) || ours[i] != string(m) {
 			t.Errorf("%v, and the handler takes %v", ours, handlers.Meanings())

@@ -11,8 +11,8 @@ import (
 	"github.com/urfave/cli/v3"
 )
 
-// mostBytes is the longest file.
-const mostBytes = 1 << 20
+// maxFileBytes is the longest file.
+const maxFileBytes = 1 << 20
 
 // StandardInput is the name of a file that is read from standard input.
 const StandardInput = "-"
@@ -23,10 +23,10 @@ const StandardInput = "-"
 // all at once, or which flags make no sense beside a file; both are commandline.ErrUsage. Warnings
 // are for the log.
 func Load(cmd *cli.Command, name string) (_ *Config, warnings Problems, err error) {
-	over := overrides(cmd, sections())
+	over := overridesFromFlags(cmd, allSections())
 	var data []byte
 	if name != "" {
-		if err := forbidden(over); err != nil {
+		if err := rejectFlagsBesideFile(over); err != nil {
 			return nil, nil, err
 		}
 		var problem *Problem
@@ -34,8 +34,8 @@ func Load(cmd *cli.Command, name string) (_ *Config, warnings Problems, err erro
 			return nil, nil, Problems{*problem}
 		}
 	}
-	c, problems := parse(newReader(name, os.LookupEnv, over), data, sections())
-	mistakes, warnings := problems.split()
+	c, problems := parseConfig(newConfigReader(name, os.LookupEnv, over), data, allSections())
+	mistakes, warnings := problems.splitWarnings()
 	if len(mistakes) > 0 {
 		return nil, warnings, mistakes
 	}
@@ -45,8 +45,8 @@ func Load(cmd *cli.Command, name string) (_ *Config, warnings Problems, err erro
 // FromFlags returns what a command's flags and the environment say of some sections; the others are
 // left empty. Errors are Problems.
 func FromFlags(cmd *cli.Command, wanted ...Section) (*Config, error) {
-	c, problems := parse(newReader("", os.LookupEnv, overrides(cmd, wanted)), nil, wanted)
-	if mistakes, _ := problems.split(); len(mistakes) > 0 {
+	c, problems := parseConfig(newConfigReader("", os.LookupEnv, overridesFromFlags(cmd, wanted)), nil, wanted)
+	if mistakes, _ := problems.splitWarnings(); len(mistakes) > 0 {
 		return nil, mistakes
 	}
 	return c, nil
@@ -58,8 +58,8 @@ func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, 
 	if name == "" {
 		name = "worker.yaml"
 	}
-	c, problems := parse(newReader(name, env, environment(env)), data, sections())
-	if mistakes, _ := problems.split(); len(mistakes) > 0 {
+	c, problems := parseConfig(newConfigReader(name, env, overridesFromEnv(env)), data, allSections())
+	if mistakes, _ := problems.splitWarnings(); len(mistakes) > 0 {
 		c = nil
 	}
 	return c, problems
@@ -88,62 +88,62 @@ func readFile(name string, stdin io.Reader) ([]byte, *Problem) {
 	if name != StandardInput {
 		f, err := os.Open(name) //nolint:gosec // the user's own file
 		if err != nil {
-			return nil, unreadable(name, err)
+			return nil, unreadableProblem(name, err)
 		}
 		defer func() { _ = f.Close() }() // it was only read
 		in = f
 	}
-	data, err := io.ReadAll(io.LimitReader(in, mostBytes+1))
+	data, err := io.ReadAll(io.LimitReader(in, maxFileBytes+1))
 	switch {
 	case err != nil:
-		return nil, unreadable(name, err)
-	case len(data) > mostBytes:
-		return nil, tooLong(name)
+		return nil, unreadableProblem(name, err)
+	case len(data) > maxFileBytes:
+		return nil, tooLongProblem(name)
 	}
 	return data, nil
 }
 
-// unreadable says so in the words of the system, without the name that is there already.
-func unreadable(name string, err error) *Problem {
+// unreadableProblem says so in the words of the system, without the name that is there already.
+func unreadableProblem(name string, err error) *Problem {
 	if at, ok := errors.AsType[*fs.PathError](err); ok {
 		err = at.Err
 	}
 	return &Problem{File: name, Message: fmt.Sprintf("the file cannot be read: %v", err)}
 }
 
-func tooLong(name string) *Problem {
+func tooLongProblem(name string) *Problem {
 	return &Problem{File: name, Message: "the file is longer than 1 MiB: is it the right one?"}
 }
 
-// parse reads a file, unless the reader has none, and what overrides it.
-func parse(r *reader, data []byte, wanted []Section) (*Config, Problems) {
+// parseConfig reads a file, unless the reader has none, and what overrides it.
+func parseConfig(r *configReader, data []byte, wanted []Section) (*Config, Problems) {
 	var c Config
-	root := tree()
-	root.fill(&c)
+	root := configFields()
+	root.setDefaults(&c)
 	if r.file != "" {
-		if len(data) > mostBytes {
-			return nil, Problems{*tooLong(r.file)}
+		if len(data) > maxFileBytes {
+			return nil, Problems{*tooLongProblem(r.file)}
 		}
-		n := r.document(data)
+		n := r.parseDocument(data)
 		if n == nil {
-			return nil, r.sorted()
+			return nil, r.sortedProblems()
 		}
-		r.given[""] = origin{line: n.Line, column: n.Column}
-		root.read(r, "", n, &c)
+		r.origins[""] = valueOrigin{line: n.Line, column: n.Column}
+		root.readNode(r, "", n, &c)
 	}
 	for _, k := range root {
-		if name := k.describe().name; slices.Contains(wanted, Section(name)) {
-			k.finish(r, name, &c)
+		if name := k.describeField().name; slices.Contains(wanted, Section(name)) {
+			k.applyOverrides(r, name, &c)
 		}
 	}
-	c.settle(r)
-	c.check(r)
-	return &c, r.sorted()
+	c.deriveDefaults(r)
+	c.checkTogether(r)
+	return &c, r.sortedProblems()
 }
 
-func sections() []Section {
+func allSections() []Section {
 	out := make([]Section, 0, 8)
-	for _, s := range tree().specs() {
+	for _, s := range configFields().fieldInfos() {
 		out = append(out, Section(s.name))
 	}
 	return out

@@ -6,71 +6,72 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// handover is how events of one subscription become events of another: its handler publishes them,
+// eventPath is how events of one subscription become events of another: its handler publishes them,
 // or they are its dead letters.
-type handover struct {
-	from, to int
-	letters  bool
+type eventPath struct {
+	from, to      int
+	asDeadLetters bool
 }
 
 // loopFinder follows events from subscription to subscription.
 type loopFinder struct {
-	config *Config
-	reader *reader
-	leave  [][]handover // by subscription
-	way    []handover   // on which the current subscription was reached
-	known  []bool       // was followed
-	onWay  []bool       // is being followed
+	config      *Config
+	reader      *configReader
+	pathsFrom   [][]eventPath // by subscription
+	currentPath []eventPath   // on which the current subscription was reached
+	visited     []bool        // was followed
+	onPath      []bool        // is being followed
 }
 
 // checkLoops refuses events that come back to where they were, and so are handled for ever.
-func (c *Config) checkLoops(r *reader) {
+func (c *Config) checkLoops(r *configReader) {
 	n := len(c.Subscriptions)
-	f := &loopFinder{config: c, reader: r, leave: c.handovers(), known: make([]bool, n), onWay: make([]bool, n)}
+	f := &loopFinder{config: c, reader: r, pathsFrom: c.eventPaths(), visited: make([]bool, n), onPath: make([]bool, n)}
 	for i := range n {
-		f.follow(i)
+		f.visitSubscription(i)
 	}
 }
 
-// handovers leave out dead letters that come back at once, which checkLetters refuses.
-func (c *Config) handovers() [][]handover {
-	out := make([][]handover, len(c.Subscriptions))
+// eventPaths leave out dead letters that come back at once, which checkLetters refuses.
+func (c *Config) eventPaths() [][]eventPath {
+	out := make([][]eventPath, len(c.Subscriptions))
 	for to, s := range c.Subscriptions {
 		if bus.ValidPattern(s.Topic) != nil {
 			continue
 		}
 		for from, other := range c.Subscriptions {
 			if p := other.Handler.Publish; p != nil && bus.ValidTopic(p.Topic) == nil && bus.Match(s.Topic, p.Topic) {
-				out[from] = append(out[from], handover{from: from, to: to})
+				out[from] = append(out[from], eventPath{from: from, to: to})
 			}
 			if from != to && bus.ValidTopic(other.DeadLetter) == nil && bus.Match(s.Topic, other.DeadLetter) {
-				out[from] = append(out[from], handover{from: from, to: to, letters: true})
+				out[from] = append(out[from], eventPath{from: from, to: to, asDeadLetters: true})
 			}
 		}
 	}
 	return out
 }
 
-// follow visits each subscription once, and so finds a loop wherever there is one, if not all.
-func (f *loopFinder) follow(i int) {
-	if f.known[i] || len(f.reader.problems) >= mostProblems {
+// visitSubscription visits each subscription once, and so finds a loop wherever there is
+// one, if not all.
+func (f *loopFinder) visitSubscription(i int) {
+	if f.visited[i] || len(f.reader.problems) >= maxProblems {
 		return
 	}
-	f.known[i], f.onWay[i] = true, true
-	for _, h := range f.leave[i] {
-		f.way = append(f.way, h)
-		if f.onWay[h.to] {
-			first := slices.IndexFunc(f.way, func(h2 handover) bool { return h2.from == h.to })
-			f.refuse(slices.Clone(f.way[first:]))
+	f.visited[i], f.onPath[i] = true, true
+	for _, h := range f.pathsFrom[i] {
+		f.currentPath = append(f.currentPath, h)
+		if f.onPath[h.to] {
+			first := slices.IndexFunc(f.currentPath, func(h2 eventPath) bool { return h2.from == h.to })
+			f.reportLoop(slices.Clone(f.currentPath[first:]))
 		}
-		f.follow(h.to)
-		f.way = f.way[:len(f.way)-1]
+		f.visitSubscription(h.to)
+		f.currentPath = f.currentPath[:len(f.currentPath)-1]
 	}
-	f.onWay[i] = false
+	f.onPath[i] = false
 }
 
-// refuse reports a loop where it leaves the first of its subscriptions.
-func (f *loopFinder) refuse(loop []handover) {
+// reportLoop reports a loop where it leaves the first of its subscriptions.
+func (f *loopFinder) reportLoop(loop []eventPath) {
 	start := 0
 	for i, h := range loop {
 		if h.from < loop[start].from {
@@ -79,24 +80,24 @@ func (f *loopFinder) refuse(loop []handover) {
 	}
 	loop = slices.Concat(loop[start:], loop[:start])
 	r, first := f.reader, loop[0]
-	at := entry(string(SectionSubscriptions), first.from)
+	at := entryPath(string(SectionSubscriptions), first.from)
 	to, topic := at+".handler.publish.topic", at+".topic"
-	if first.letters {
+	if first.asDeadLetters {
 		to := at + ".dead_letter"
-		r.mistake(to, "dead letters on %s come back to this subscription by way of subscriptions[%d]: events would go round for ever; set %s to another topic",
-			r.shown(to, quote(f.config.Subscriptions[first.from].DeadLetter)), loop[len(loop)-1].from, r.called(to))
+		r.reportMistake(to, "dead letters on %s come back to this subscription by way of subscriptions[%d]: events would go round for ever; set %s to another topic",
+			r.shownValue(to, quoteShort(f.config.Subscriptions[first.from].DeadLetter)), loop[len(loop)-1].from, r.shownName(to))
 		return
 	}
-	shown := r.shown(to, quote(f.config.Subscriptions[first.from].Handler.Publish.Topic))
+	shown := r.shownValue(to, quoteShort(f.config.Subscriptions[first.from].Handler.Publish.Topic))
 	if len(loop) == 1 {
-		r.mistake(to, "%s is received by the subscription itself, on %s: events would go round for ever; publish to another topic",
-			shown, r.shown(topic, quote(f.config.Subscriptions[first.from].Topic)))
+		r.reportMistake(to, "%s is received by the subscription itself, on %s: events would go round for ever; publish to another topic",
+			shown, r.shownValue(topic, quoteShort(f.config.Subscriptions[first.from].Topic)))
 		return
 	}
-	if i := slices.IndexFunc(loop, func(h handover) bool { return h.letters }); i > 0 {
-		r.mistake(to, "%s comes back to this subscription by way of the dead letters of subscriptions[%d]: events would go round for ever; set dead_letter there to another topic",
+	if i := slices.IndexFunc(loop, func(h eventPath) bool { return h.asDeadLetters }); i > 0 {
+		r.reportMistake(to, "%s comes back to this subscription by way of the dead letters of subscriptions[%d]: events would go round for ever; set dead_letter there to another topic",
 			shown, loop[i].from)
 		return
 	}
-	r.mistake(to, "%s comes back to this subscription by way of subscriptions[%d]: events would go round for ever; publish to another topic", shown, loop[len(loop)-1].from)
+	r.reportMistake(to, "%s comes back to this subscription by way of subscriptions[%d]: events would go round for ever; publish to another topic", shown, loop[len(loop)-1].from)
 }

@@ -19,78 +19,78 @@ func Example() []byte { return []byte(example) }
 // Markdown is docs/configuration.md.
 func Markdown() []byte {
 	var tables strings.Builder
-	table(&tables, "The file", "", tree().specs())
+	writeTable(&tables, "The file", "", configFields().fieldInfos())
 	return []byte(strings.NewReplacer("{{example}}", strings.TrimSpace(example), "{{tables}}", strings.TrimSpace(tables.String())).Replace(document))
 }
 
-// table writes one of the keys of a mapping, and then those of the mappings below.
-func table(b *strings.Builder, title, at string, specs []*spec) {
+// writeTable writes one of the keys of a mapping, and then those of the mappings below.
+func writeTable(b *strings.Builder, title, at string, specs []*fieldInfo) {
 	fmt.Fprintf(b, "### %s\n\n| key | value | default | flag | environment | |\n|---|---|---|---|---|---|\n", title)
 	for _, s := range specs {
-		fmt.Fprintf(b, "| `%s` | %s | %s | %s | %s | %s |\n", s.name, s.kindCell(), s.presetCell(), code(dashed(s.flag)), code(s.env), s.meaningCell())
+		fmt.Fprintf(b, "| `%s` | %s | %s | %s | %s | %s |\n", s.name, s.kindCell(), s.presetCell(), inBackticks(flagWithDashes(s.flag)), inBackticks(s.env), s.meaningCell())
 	}
 	b.WriteByte('\n')
 	for _, s := range specs {
-		if len(s.below) == 0 {
+		if len(s.children) == 0 {
 			continue
 		}
-		path := join(at, s.name)
+		path := joinPath(at, s.name)
 		if s.list {
 			path += "[]"
 		}
-		table(b, "`"+path+"`", path, s.below)
+		writeTable(b, "`"+path+"`", path, s.children)
 	}
 }
 
-func (s *spec) kindCell() string {
+func (s *fieldInfo) kindCell() string {
 	switch {
 	case len(s.values) > 0:
 		all := make([]string, len(s.values))
 		for i, v := range s.values {
-			all[i] = code(v)
+			all[i] = inBackticks(v)
 		}
-		return list(all)
+		return orList(all)
 	case s.bounds != "":
 		return s.kind + ", " + s.bounds
-	case s.one:
+	case s.exactlyOne:
 		return "mapping with one key"
 	}
 	return s.kind
 }
 
-func (s *spec) presetCell() string {
+func (s *fieldInfo) presetCell() string {
 	switch {
-	case s.required && s.unless != "":
-		return "required, or " + code(s.unless)
+	case s.required && s.unlessGiven != "":
+		return "required, or " + inBackticks(s.unlessGiven)
 	case s.required:
 		return "required"
-	case s.literal != nil:
-		return code(s.preset)
+	case s.jsonDefault != nil:
+		return inBackticks(s.defaultText)
 	}
-	return cell(s.preset)
+	return escapeCell(s.defaultText)
 }
 
-func (s *spec) meaningCell() string {
-	if s.secret && !s.loose {
-		return cell(s.meaning) + " (secret)"
+func (s *fieldInfo) meaningCell() string {
+	if s.secret && !s.anyKeys {
+		return escapeCell(s.meaning) + " (secret)"
 	}
-	return cell(s.meaning)
+	return escapeCell(s.meaning)
 }
 
-func dashed(flag string) string {
+func flagWithDashes(flag string) string {
 	if flag == "" {
 		return ""
 	}
 	return "--" + flag
 }
 
-func code(text string) string {
+func inBackticks(text string) string {
 	if text == "" {
 		return ""
 	}
 	return "`" + text + "`"
 }
 
-func cell(text string) string {
+func escapeCell(text string) string {
 	return strings.NewReplacer("|", "\\|", "'order.>'", "`order.>`", "*", "\\*").Replace(text)
 }

@@ -15,18 +15,18 @@ func (s *Subscription) Options() (*consumer.Options, error) {
 		Mode: s.Mode, Concurrency: s.Concurrency, MaxUnmarked: s.MaxUnmarked, MaxAttempts: s.Attempts, MaxCrashes: s.Crashes,
 		Backoff:  consumer.Backoff{Base: s.Backoff.Base, Max: s.Backoff.Max},
 		RunLimit: s.RunLimit, Lease: s.Lease, AckWait: s.AckWait, TTL: s.TTL, GiveUp: s.GiveUp,
-		From: s.Start, FromStream: s.StartStream, DeadLetter: s.DeadLetter, OrderKey: s.orderKey(),
-		ID: s.identity(), Fingerprint: s.fingerprint(),
+		From: s.Start, FromStream: s.StartStream, DeadLetter: s.DeadLetter, OrderKey: s.orderKeyFunc(),
+		ID: s.idFunc(), Fingerprint: s.fingerprintFunc(),
 	}
 	if s.ID != "" {
 		o.IDSource = "the member " + s.ID + " of the payload"
 	}
 	var err error
-	o.Limit, err = s.Rate.limit()
+	o.Limit, err = s.Rate.newLimiter()
 	return o, err
 }
 
-func (s *Subscription) orderKey() func(bus.Event) string {
+func (s *Subscription) orderKeyFunc() func(bus.Event) string {
 	switch s.Order {
 	case OrderNone:
 		return func(bus.Event) string { return "" }
@@ -38,9 +38,9 @@ func (s *Subscription) orderKey() func(bus.Event) string {
 	}
 }
 
-// identity is the member of the payload that the file names. An event without it has none, and
+// idFunc is the member of the payload that the file names. An event without it has none, and
 // is dead-lettered.
-func (s *Subscription) identity() func(bus.Event) string {
+func (s *Subscription) idFunc() func(bus.Event) string {
 	if s.ID == "" {
 		return nil // the event's own
 	}
@@ -54,7 +54,7 @@ func (s *Subscription) identity() func(bus.Event) string {
 	}
 }
 
-func (s *Subscription) fingerprint() func(bus.Event) []byte {
+func (s *Subscription) fingerprintFunc() func(bus.Event) []byte {
 	switch s.Fingerprint {
 	case FingerprintJSON:
 		return consumer.CanonicalJSON

@@ -24,7 +24,7 @@ func TestOutboxKeys(t *testing.T) {
 			Retention: time.Hour,
 		},
 	} {
-		c := parse(t, file, nil)
+		c := parseConfig(t, file, nil)
 		if c.Outbox == nil || *c.Outbox != want || len(c.Subscriptions) > 0 {
 			t.Errorf("%s\n%+v", file, c.Outbox)
 		}
@@ -33,10 +33,10 @@ func TestOutboxKeys(t *testing.T) {
 			t.Errorf("%s\n%+v", file, o)
 		}
 	}
-	if c := parse(t, smallest, nil); c.Outbox != nil {
+	if c := parseConfig(t, smallest, nil); c.Outbox != nil {
 		t.Errorf("%+v, want none", c.Outbox)
 	}
-	if c := parse(t, boxed+"{}\nsubscriptions: [{topic: a, handler: {publish: {topic: b, outbox: true}}}]\n", nil); !c.Subscriptions[0].Handler.Publish.Outbox {
+	if c := parseConfig(t, boxed+"{}\nsubscriptions: [{topic: a, handler: {publish: {topic: b, outbox: true}}}]\n", nil); !c.Subscriptions[0].Handler.Publish.Outbox {
 		t.Error("the handler does not publish by way of the outbox")
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/onceish/onceish/flow"
 )
 
-// mostStarts is what flow.NewRate takes in a second.
-const mostStarts = 1_000_000_000
+// maxStartsPerSecond is what flow.NewRate takes in a second.
+const maxStartsPerSecond = 1_000_000_000
 
 // Rate is how many handlers may start in a time: 100 per second.
 type Rate struct {
@@ -35,15 +35,15 @@ func rateUnits() map[string]time.Duration {
 
 func (r Rate) perSecond() float64 { return float64(r.Count) / r.Per.Seconds() }
 
-// burst is what may start at once after a pause: a second's worth, and at least one.
-func (r Rate) burst() int { return max(1, int(r.perSecond())) }
+// burstSize is what may start at once after a pause: a second's worth, and at least one.
+func (r Rate) burstSize() int { return max(1, int(r.perSecond())) }
 
-// limit is a limiter of its own for each call; nil for no limit.
-func (r Rate) limit() (flow.Limiter, error) {
+// newLimiter is a limiter of its own for each call; nil for no limit.
+func (r Rate) newLimiter() (flow.Limiter, error) {
 	if r == (Rate{}) {
 		return nil, nil //nolint:nilnil // no limit
 	}
-	return flow.NewRate(r.perSecond(), r.burst())
+	return flow.NewRate(r.perSecond(), r.burstSize())
 }
 
 func parseRate(s string) (Rate, error) {
@@ -52,13 +52,13 @@ func parseRate(s string) (Rate, error) {
 	number = strings.TrimSpace(number)
 	switch n, err := strconv.ParseUint(number, 10, 63); {
 	case !ok || per == 0:
-		return Rate{}, fmt.Errorf("%s has no unit that is known: write a rate such as 100/s, 30/m or 5/h", quote(s))
-	case errors.Is(err, strconv.ErrRange) || err == nil && n > mostStarts:
-		return Rate{}, fmt.Errorf("%s is more than %d: leave the key out for no limit", quote(s), mostStarts)
+		return Rate{}, fmt.Errorf("%s has no unit that is known: write a rate such as 100/s, 30/m or 5/h", quoteShort(s))
+	case errors.Is(err, strconv.ErrRange) || err == nil && n > maxStartsPerSecond:
+		return Rate{}, fmt.Errorf("%s is more than %d: leave the key out for no limit", quoteShort(s), maxStartsPerSecond)
 	case err != nil:
-		return Rate{}, fmt.Errorf("%s does not begin with a whole number: write a rate such as 100/s, 30/m or 5/h", quote(s))
+		return Rate{}, fmt.Errorf("%s does not begin with a whole number: write a rate such as 100/s, 30/m or 5/h", quoteShort(s))
 	case n == 0:
-		return Rate{}, fmt.Errorf("%s lets nothing start: write a number above 0, or leave the key out for no limit", quote(s))
+		return Rate{}, fmt.Errorf("%s lets nothing start: write a number above 0, or leave the key out for no limit", quoteShort(s))
 	default:
 		return Rate{Count: int(n), Per: per}, nil
 	}

@@ -11,178 +11,181 @@ import (
 	"github.com/onceish/onceish/internal/commandline"
 )
 
-// origin is where a value came from.
-type origin struct {
+// valueOrigin is where a value came from.
+type valueOrigin struct {
 	line, column int
 	// label is a flag or a variable of the environment, instead of a place in the file.
 	label string
 	// secret values, and those made of variables, are not shown.
 	secret    bool
 	variables []string
-	// meant is the name of a variable that the value likely stands for, and does not: $NAME.
-	meant string
+	// meantVariable is the name of a variable that the value likely stands for, and
+	// does not: $NAME.
+	meantVariable string
 }
 
-func (o origin) hidden() bool { return o.secret || len(o.variables) > 0 }
+func (o valueOrigin) isHidden() bool { return o.secret || len(o.variables) > 0 }
 
 // writeVariable is what to do about a value that is wrong, if it was meant as a variable.
-func (o origin) writeVariable() string {
-	if o.meant == "" {
+func (o valueOrigin) writeVariable() string {
+	if o.meantVariable == "" {
 		return ""
 	}
-	return ": write ${" + o.meant + "} for what the variable holds"
+	return ": write ${" + o.meantVariable + "} for what the variable holds"
 }
 
-// stand says what a hidden value is, instead of the value.
-func (o origin) stand() string {
+// placeholder says what a hidden value is, instead of the value.
+func (o valueOrigin) placeholder() string {
 	if len(o.variables) == 0 {
 		return "the value (not shown)"
 	}
 	return "what ${" + strings.Join(o.variables, "} ${") + "} holds"
 }
 
-// override is what a flag, or its variable, said.
-type override struct {
+// overrideValue is what a flag, or its variable, said.
+type overrideValue struct {
 	text string
-	origin
+	valueOrigin
 }
 
-// reader collects what is wrong, and where values came from. It serves one file.
-type reader struct {
-	file  string
-	env   lookup
-	over  map[string]override
-	given map[string]origin
+// configReader collects what is wrong, and where values came from. It serves one file.
+type configReader struct {
+	file      string
+	env       lookupEnv
+	overrides map[string]overrideValue
+	origins   map[string]valueOrigin
 	// unread are mappings that are none in the file: what is below them was not read.
 	unread map[string]bool
 	// misspelled are keys that are likely there under another name, which was reported.
 	misspelled map[string]bool
-	bad        map[string]bool
+	hasMistake map[string]bool
 	problems   Problems
 	// aliases and keys are how many were met.
 	aliases, keys int
 }
 
-func newReader(file string, env lookup, over map[string]override) *reader {
-	return &reader{
-		file: file, env: env, over: over,
-		given: make(map[string]origin), bad: make(map[string]bool),
+func newConfigReader(file string, env lookupEnv, over map[string]overrideValue) *configReader {
+	return &configReader{
+		file: file, env: env, overrides: over,
+		origins: make(map[string]valueOrigin), hasMistake: make(map[string]bool),
 		unread: make(map[string]bool), misspelled: make(map[string]bool),
 	}
 }
 
-// place notes where a key's value is.
-func (r *reader) place(at string, n *yaml.Node) { r.given[at] = origin{line: n.Line, column: n.Column} }
-
-// mostProblems is how many are told of one file.
-const mostProblems = 100
-
-// mistake says what is wrong with the key at a path.
-func (r *reader) mistake(at, format string, args ...any) {
-	r.complain(at, r.nearest(at), format, args...)
+// recordOrigin notes where a key's value is.
+func (r *configReader) recordOrigin(at string, n *yaml.Node) {
+	r.origins[at] = valueOrigin{line: n.Line, column: n.Column}
 }
 
-// complain says what is wrong with a key at a place of its own.
-func (r *reader) complain(at string, o origin, format string, args ...any) {
-	r.bad[at] = true
-	r.report(at, o, false, fmt.Sprintf(format, args...))
+// maxProblems is how many are told of one file.
+const maxProblems = 100
+
+// reportMistake says what is wrong with the key at a path.
+func (r *configReader) reportMistake(at, format string, args ...any) {
+	r.reportMistakeAt(at, r.nearestOrigin(at), format, args...)
 }
 
-// warn says what is likely not wanted of the key at a path.
-func (r *reader) warn(at, format string, args ...any) {
-	r.report(at, r.nearest(at), true, fmt.Sprintf(format, args...))
+// reportMistakeAt says what is wrong with a key at a place of its own.
+func (r *configReader) reportMistakeAt(at string, o valueOrigin, format string, args ...any) {
+	r.hasMistake[at] = true
+	r.addProblem(at, o, false, fmt.Sprintf(format, args...))
+}
+
+// reportWarning says what is likely not wanted of the key at a path.
+func (r *configReader) reportWarning(at, format string, args ...any) {
+	r.addProblem(at, r.nearestOrigin(at), true, fmt.Sprintf(format, args...))
 }
 
 // warnVariable warns of a value that is taken as it is, and was likely meant as a variable.
-func (r *reader) warnVariable(at string) {
-	if o := r.given[at]; o.meant != "" {
-		r.warn(at, "it is taken as it is: write ${%s} for what the variable holds", o.meant)
+func (r *configReader) warnVariable(at string) {
+	if o := r.origins[at]; o.meantVariable != "" {
+		r.reportWarning(at, "it is taken as it is: write ${%s} for what the variable holds", o.meantVariable)
 	}
 }
 
-func (r *reader) report(at string, o origin, warning bool, message string) {
+func (r *configReader) addProblem(at string, o valueOrigin, warning bool, message string) {
 	p := Problem{File: r.file, Line: o.line, Column: o.column, Path: at, Message: message, Warning: warning}
 	if o.label != "" {
 		p = Problem{Path: o.label, Message: message, Warning: warning}
 	}
-	if len(r.problems) < mostProblems && !slices.Contains(r.problems, p) { // a flag is wrong once, not for each subscription
+	if len(r.problems) < maxProblems && !slices.Contains(r.problems, p) { // a flag is wrong once, not for each subscription
 		r.problems = append(r.problems, p)
 	}
 }
 
-// nearest is the origin of a key, or of the mapping that lacks it.
-func (r *reader) nearest(at string) origin {
+// nearestOrigin is the origin of a key, or of the mapping that lacks it.
+func (r *configReader) nearestOrigin(at string) valueOrigin {
 	for {
-		if o, ok := r.given[at]; ok || at == "" {
+		if o, ok := r.origins[at]; ok || at == "" {
 			return o
 		}
 		at = at[:max(0, strings.LastIndexAny(at, ".["))]
 	}
 }
 
-// blame is the first of some paths that somebody gave; ok is false when one of them is
+// firstGiven is the first of some paths that somebody gave; ok is false when one of them is
 // wrong by itself.
-func (r *reader) blame(paths ...string) (at string, ok bool) {
+func (r *configReader) firstGiven(paths ...string) (at string, ok bool) {
 	at = paths[0]
 	for _, p := range slices.Backward(paths) {
-		if r.bad[p] {
+		if r.hasMistake[p] {
 			return "", false
 		}
-		if _, given := r.given[p]; given {
+		if _, given := r.origins[p]; given {
 			at = p
 		}
 	}
 	return at, true
 }
 
-// has reports whether somebody gave a key.
-func (r *reader) has(at string) bool {
-	_, given := r.given[at]
+// isGiven reports whether somebody gave a key.
+func (r *configReader) isGiven(at string) bool {
+	_, given := r.origins[at]
 	return given
 }
 
-// exclusive refuses two keys that are both there.
-func (r *reader) exclusive(one, other, a, b string) {
-	if p, ok := r.blame(other, one); ok && a != "" && b != "" {
-		r.mistake(p, "%s and %s exclude each other: keep one", one, other)
+// rejectBoth refuses two keys that are both there.
+func (r *configReader) rejectBoth(one, other, a, b string) {
+	if p, ok := r.firstGiven(other, one); ok && a != "" && b != "" {
+		r.reportMistake(p, "%s and %s exclude each other: keep one", one, other)
 	}
 }
 
-// shown is a value as it may be shown.
-func (r *reader) shown(at, value string) string {
-	if o := r.given[at]; o.hidden() {
-		return o.stand()
+// shownValue is a value as it may be shown.
+func (r *configReader) shownValue(at, value string) string {
+	if o := r.origins[at]; o.isHidden() {
+		return o.placeholder()
 	}
 	return value
 }
 
-// called is what the key at a path is called where its value came from: a flag, or in the file its
-// name below the subscription.
-func (r *reader) called(at string) string {
-	if label := r.given[at].label; strings.HasPrefix(label, "--") {
+// shownName is what the key at a path is called where its value came from: a flag, or in the file
+// its name below the subscription.
+func (r *configReader) shownName(at string) string {
+	if label := r.origins[at].label; strings.HasPrefix(label, "--") {
 		return label
 	}
 	if r.file == "" {
-		if s := specAt(at); s != nil && s.flag != "" {
+		if s := fieldAt(at); s != nil && s.flag != "" {
 			return "--" + s.flag
 		}
 	}
 	return strings.TrimPrefix(at[strings.LastIndexByte(at, ']')+1:], ".")
 }
 
-// explained reports whether it is clear from another mistake why a key is missing: one is enough.
-func (r *reader) explained(at string) bool {
+// isExplained reports whether it is clear from another mistake why a key is missing: one is enough.
+func (r *configReader) isExplained(at string) bool {
 	return r.misspelled[at] || r.unread[at[:max(0, strings.LastIndexByte(at, '.'))]]
 }
 
-func (r *reader) missing(at string, s *spec) {
-	if r.explained(at) {
-		r.bad[at] = true
+func (r *configReader) reportMissing(at string, s *fieldInfo) {
+	if r.isExplained(at) {
+		r.hasMistake[at] = true
 		return
 	}
 	if r.file == "" && s.flag != "" {
-		r.given[at] = origin{label: "--" + s.flag}
-		r.mistake(at, "it is required: %s", s.meaning)
+		r.origins[at] = valueOrigin{label: "--" + s.flag}
+		r.reportMistake(at, "it is required: %s", s.meaning)
 		return
 	}
 	or := ""
@@ -192,57 +195,57 @@ func (r *reader) missing(at string, s *spec) {
 			or += " or " + s.env
 		}
 	}
-	r.mistake(at, "it is missing: add %s: %s%s", s.name, s.meaning, or)
+	r.reportMistake(at, "it is missing: add %s: %s%s", s.name, s.meaning, or)
 }
 
-// unknown says which key was likely meant.
-func (r *reader) unknown(at string, p pair, valid []*spec) {
+// reportUnknown says which key was likely meant.
+func (r *configReader) reportUnknown(at string, p mappingEntry, valid []*fieldInfo) {
 	name, path := "such key", at
-	if nameable(p.name) {
-		name, path = fmt.Sprintf("key %q", p.name), join(at, p.name)
+	if isShowableName(p.name) {
+		name, path = fmt.Sprintf("key %q", p.name), joinPath(at, p.name)
 	}
-	if len(r.problems) >= mostProblems {
+	if len(r.problems) >= maxProblems {
 		return
 	}
-	advice := hint(p.name, names(valid))
-	near, home := commandline.Nearest(p.name, names(valid)), homes(p.name)
-	switch parent, child, below := belowOne(at, p.name); {
+	advice := nearestOrAll(p.name, fieldNames(valid))
+	near, home := commandline.Nearest(p.name, fieldNames(valid)), parentsOf(p.name)
+	switch parent, child, below := splitChildName(at, p.name); {
 	case near != "":
-		r.misspelled[join(at, near)] = true
+		r.misspelled[joinPath(at, near)] = true
 	case home != "":
 		advice = "it belongs under " + home
-		r.misplaced(at, p.name, valid)
+		r.noteMisplaced(at, p.name, valid)
 	case below:
 		advice = fmt.Sprintf("write %s below %s", child, parent)
 	}
-	r.complain(path, origin{line: p.key.Line, column: p.key.Column}, "there is no %s: %s", name, advice)
+	r.reportMistakeAt(path, valueOrigin{line: p.key.Line, column: p.key.Column}, "there is no %s: %s", name, advice)
 }
 
-// misplaced notes which mappings are likely there by one of their keys, a level too high.
-func (r *reader) misplaced(at, name string, valid []*spec) {
+// noteMisplaced notes which mappings are likely there by one of their keys, a level too high.
+func (r *configReader) noteMisplaced(at, name string, valid []*fieldInfo) {
 	for _, s := range valid {
-		if slices.Contains(names(s.below), name) {
-			r.misspelled[join(at, s.name)] = true
+		if slices.Contains(fieldNames(s.children), name) {
+			r.misspelled[joinPath(at, s.name)] = true
 		}
 	}
 }
 
-// belowOne reads a name such as nats_url as a path below a mapping: url below nats.
-func belowOne(at, name string) (parent, child string, ok bool) {
+// splitChildName reads a name such as nats_url as a path below a mapping: url below nats.
+func splitChildName(at, name string) (parent, child string, ok bool) {
 	for i, c := range name {
 		if c != '_' && c != '-' && c != '.' {
 			continue
 		}
 		parent, child = name[:i], name[i+1:]
-		if specAt(join(join(at, parent), child)) != nil {
+		if fieldAt(joinPath(joinPath(at, parent), child)) != nil {
 			return parent, child, true
 		}
 	}
 	return "", "", false
 }
 
-// sorted returns the problems in the order of the file; what flags said comes first.
-func (r *reader) sorted() Problems {
+// sortedProblems returns the problems in the order of the file; what flags said comes first.
+func (r *configReader) sortedProblems() Problems {
 	slices.SortStableFunc(r.problems, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})

@@ -10,7 +10,7 @@ import (
 // Schema is a JSON Schema (2020-12) of the file, for editors: what Lint accepts it accepts. It
 // cannot compare keys with each other.
 func Schema() []byte {
-	root := mappingSchema(tree().specs())
+	root := mappingSchema(configFields().fieldInfos())
 	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	root["title"] = "Configuration of an Onceish worker"
 	root["type"] = "object"
@@ -26,11 +26,11 @@ func Schema() []byte {
 
 // mappingSchema is that of a mapping with these keys and no others. A mapping may be empty:
 // nothing at all.
-func mappingSchema(specs []*spec) map[string]any {
+func mappingSchema(specs []*fieldInfo) map[string]any {
 	properties := make(map[string]any, len(specs))
 	required := []string{}
 	for _, s := range specs {
-		properties[s.name] = s.schema()
+		properties[s.name] = s.jsonSchema()
 		if s.required {
 			required = append(required, s.name)
 		}
@@ -42,45 +42,45 @@ func mappingSchema(specs []*spec) map[string]any {
 	return out
 }
 
-func (s *spec) schema() map[string]any {
-	out := s.form()
+func (s *fieldInfo) jsonSchema() map[string]any {
+	out := s.valueSchema()
 	out["description"] = s.meaning
 	if s.bounds != "" {
 		out["description"] = s.meaning + " (" + s.bounds + ")"
 	}
-	if s.literal != nil {
-		out["default"] = s.literal
+	if s.jsonDefault != nil {
+		out["default"] = s.jsonDefault
 	}
 	return out
 }
 
-// form is the schema of the key's value.
-func (s *spec) form() map[string]any {
+// valueSchema is the schema of the key's value.
+func (s *fieldInfo) valueSchema() map[string]any {
 	switch {
 	case s.list:
-		return map[string]any{"type": "array", "minItems": 1, "maxItems": mostEntries, "items": mappingSchema(s.below)}
-	case s.many:
-		return map[string]any{"type": []string{"array", "null"}, "maxItems": mostEntries, "items": s.value()}
-	case s.loose:
+		return map[string]any{"type": "array", "minItems": 1, "maxItems": maxListEntries, "items": mappingSchema(s.children)}
+	case s.scalarList:
+		return map[string]any{"type": []string{"array", "null"}, "maxItems": maxListEntries, "items": s.scalarSchema()}
+	case s.anyKeys:
 		return map[string]any{
-			"type": []string{"object", "null"}, "propertyNames": map[string]any{"pattern": header.Form}, "additionalProperties": s.shape,
+			"type": []string{"object", "null"}, "propertyNames": map[string]any{"pattern": header.Form}, "additionalProperties": s.jsonShape,
 		}
-	case len(s.below) == 0:
-		return s.value()
+	case len(s.children) == 0:
+		return s.scalarSchema()
 	}
-	out := mappingSchema(s.below)
-	if s.one {
+	out := mappingSchema(s.children)
+	if s.exactlyOne {
 		out["minProperties"], out["maxProperties"], out["type"] = 1, 1, "object"
 	}
 	if s.shorthand != "" {
-		return map[string]any{"anyOf": []any{s.below[0].value(), out}}
+		return map[string]any{"anyOf": []any{s.children[0].scalarSchema(), out}}
 	}
 	return out
 }
 
-// value is the schema of a single value, which may also be made of variables.
-func (s *spec) value() map[string]any {
-	shape := maps.Clone(s.shape)
+// scalarSchema is the schema of a single value, which may also be made of variables.
+func (s *fieldInfo) scalarSchema() map[string]any {
+	shape := maps.Clone(s.jsonShape)
 	if len(shape) == 1 && shape["type"] == "string" {
 		return shape
 	}

@@ -66,7 +66,7 @@ func good() []string {
 		handled("{http: 'https://u:p@h:8080/x?y=z'}"), handled("{http: {url: 'http://[::1]', headers: {}}}"), handled("{http: {url: 'http://h', statuses: '401-405=permanent,409 = done'}}"), handled("{http: {url: '${U:http://h}', headers: {a-B: c}}}"),
 		boxed, boxed + "{}", boxed + "{collection: c, attempts: 5, after_dead: continue, retention: '${R:2d}'}",
 		boxed + "{backoff: {base: 1s}}\nsubscriptions: [{topic: a, handler: {publish: {topic: b, outbox: true}}}]\n",
-		"x-h: &h {exec: ./a}\ngroup: g\nsubscriptions: [{<<: {topic: a}, handler: *h}]\n",
+		"x-h: &h {exec: ./a}\ngroup: g\nsubscriptions: [{topic: a, handler: *h}]\n",
 	}
 }
 

@@ -8,16 +8,16 @@ import (
 	"strings"
 )
 
-// meanings are what a status may say about an event.
-func meanings() []string {
+// statusMeanings are what a status may say about an event.
+func statusMeanings() []string {
 	return []string{"done", "retry", "throttled", "unavailable", "refused", "permanent"}
 }
 
-// statuses are what statuses mean, or ranges of them: "401-405=permanent, 409=done".
-func statuses[S any](name string, at func(*S) *map[int]string) *leaf[S, map[int]string] {
-	l := newLeaf(name, "statuses", "statuses and what they mean, such as 401-405=permanent, 409=done", at, parseStatuses, showStatuses)
-	one := `[2-5][0-9]{2}( *- *[2-5][0-9]{2})? *= *(` + strings.Join(meanings(), "|") + `)`
-	l.shape["pattern"] = `^ *` + one + `( *, *` + one + `)* *$`
+// statusesField are what statuses mean, or ranges of them: "401-405=permanent, 409=done".
+func statusesField[S any](name string, at func(*S) *map[int]string) *scalarField[S, map[int]string] {
+	l := newScalarField(name, "statuses", "statuses and what they mean, such as 401-405=permanent, 409=done", at, parseStatuses, formatStatuses)
+	one := `[2-5][0-9]{2}( *- *[2-5][0-9]{2})? *= *(` + strings.Join(statusMeanings(), "|") + `)`
+	l.jsonShape["pattern"] = `^ *` + one + `( *, *` + one + `)* *$`
 	return l
 }
 
@@ -34,11 +34,11 @@ func parseStatuses(s string) (map[int]string, error) {
 		last, lastErr := strconv.Atoi(strings.TrimSpace(to))
 		switch {
 		case !found, firstErr != nil, lastErr != nil:
-			return nil, fmt.Errorf("%s is no status with its meaning: write 404=permanent, or 401-405=permanent", quote(strings.TrimSpace(part)))
+			return nil, fmt.Errorf("%s is no status with its meaning: write 404=permanent, or 401-405=permanent", quoteShort(strings.TrimSpace(part)))
 		case first < 200 || last > 599 || first > last:
-			return nil, fmt.Errorf("%s is no status, and no range of them: they are from 200 to 599", quote(strings.TrimSpace(which)))
-		case !slices.Contains(meanings(), meaning):
-			return nil, fmt.Errorf("%s is none of %s%s", quote(meaning), list(meanings()), suggestion(meaning, meanings()))
+			return nil, fmt.Errorf("%s is no status, and no range of them: they are from 200 to 599", quoteShort(strings.TrimSpace(which)))
+		case !slices.Contains(statusMeanings(), meaning):
+			return nil, fmt.Errorf("%s is none of %s%s", quoteShort(meaning), orList(statusMeanings()), didYouMean(meaning, statusMeanings()))
 		}
 		for status := first; status <= last; status++ {
 			if _, twice := all[status]; twice {
@@ -50,7 +50,7 @@ func parseStatuses(s string) (map[int]string, error) {
 	return all, nil
 }
 
-func showStatuses(all map[int]string) string {
+func formatStatuses(all map[int]string) string {
 	parts := make([]string, 0, len(all))
 	for _, status := range slices.Sorted(maps.Keys(all)) {
 		parts = append(parts, fmt.Sprintf("%d=%s", status, all[status]))

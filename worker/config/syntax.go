@@ -11,41 +11,41 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// document parses the one document of a file. Nil: a mistake was reported.
-func (r *reader) document(data []byte) *yaml.Node {
-	if !r.readable(data) {
+// parseDocument parses the one document of a file. Nil: a mistake was reported.
+func (r *configReader) parseDocument(data []byte) *yaml.Node {
+	if !r.checkIsText(data) {
 		return nil
 	}
 	loader, err := yaml.NewLoader(bytes.NewReader(data))
 	if err != nil {
-		r.mistake("", "%v", err)
+		r.reportMistake("", "%v", err)
 		return nil
 	}
 	var first, second yaml.Node
 	switch err := loader.Load(&first); {
 	case errors.Is(err, io.EOF):
-		r.complain("", origin{line: 1, column: 1}, "the file is empty: name at least a topic and a handler under subscriptions")
+		r.reportMistakeAt("", valueOrigin{line: 1, column: 1}, "the file is empty: name at least a topic and a handler under subscriptions")
 		return nil
 	case err != nil:
-		r.syntax(err, data)
+		r.reportSyntax(err, data)
 		return nil
 	}
 	switch err := loader.Load(&second); {
 	case err == nil:
-		r.complain("", origin{line: second.Line, column: second.Column}, "a second document begins here (---): keep one in a file")
+		r.reportMistakeAt("", valueOrigin{line: second.Line, column: second.Column}, "a second document begins here (---): keep one in a file")
 		return nil
 	case !errors.Is(err, io.EOF):
-		r.syntax(err, data)
+		r.reportSyntax(err, data)
 		return nil
 	}
 	return first.Content[0]
 }
 
-// readable checks that the file is text.
-func (r *reader) readable(data []byte) bool {
+// checkIsText checks that the file is text.
+func (r *configReader) checkIsText(data []byte) bool {
 	line, start := 1, 0
 	bad := func(end int, format string, args ...any) bool {
-		r.complain("", origin{line: line, column: utf8.RuneCount(data[start:end]) + 1}, format, args...)
+		r.reportMistakeAt("", valueOrigin{line: line, column: utf8.RuneCount(data[start:end]) + 1}, format, args...)
 		return false
 	}
 	for i := 0; i < len(data); {
@@ -63,12 +63,12 @@ func (r *reader) readable(data []byte) bool {
 	return true
 }
 
-// syntax explains what the YAML library says, without its names for things, and without what
+// reportSyntax explains what the YAML library says, without its names for things, and without what
 // the file holds.
-func (r *reader) syntax(err error, data []byte) {
+func (r *configReader) reportSyntax(err error, data []byte) {
 	var load *yaml.LoadError
 	if !errors.As(err, &load) {
-		r.complain("", origin{line: 1, column: 1}, "this is not YAML")
+		r.reportMistakeAt("", valueOrigin{line: 1, column: 1}, "this is not YAML")
 		return
 	}
 	mark := load.Mark
@@ -90,13 +90,13 @@ func (r *reader) syntax(err error, data []byte) {
 	default:
 		advice = "check indentation, quotes and brackets"
 	}
-	r.complain("", origin{line: mark.Line, column: mark.Column}, "this is not YAML: %s: %s", known(load.Message), advice)
+	r.reportMistakeAt("", valueOrigin{line: mark.Line, column: mark.Column}, "this is not YAML: %s: %s", safeMessage(load.Message), advice)
 }
 
 var shownMessage = regexp.MustCompile(`^[a-z ,'"/<>:?{}\[\]-]+$`)
 
-// known is the library's message if it can hold nothing of the file.
-func known(message string) string {
+// safeMessage is the library's message if it can hold nothing of the file.
+func safeMessage(message string) string {
 	if strings.Contains(message, "anchor") || strings.Contains(message, "tag") || !shownMessage.MatchString(message) {
 		return "it cannot be read from here on"
 	}

@@ -17,51 +17,51 @@ import (
 
 // Tuning is what flags say of subscriptions that a program has made itself: of all, or of
 // single topics.
-type Tuning struct{ settings []setting }
+type Tuning struct{ settings []topicSetting }
 
-// setting is one value of one flag.
-type setting struct {
+// topicSetting is one value of one flag.
+type topicSetting struct {
 	topic string // empty: all
 	flag  string
 	value Subscription // of which one field is set
 }
 
-// tunable are the flags of a subscription that change nothing of what a program's handlers do, and
-// how they change its options.
-func tunable() map[string]func(*consumer.Options, *Subscription) error {
+// tunableFlags are the flags of a subscription that change nothing of what a program's handlers do,
+// and how they change its options.
+func tunableFlags() map[string]func(*consumer.Options, *Subscription) error {
 	return map[string]func(*consumer.Options, *Subscription) error{
-		"concurrency":  field(func(o *consumer.Options, s *Subscription) { o.Concurrency = s.Concurrency }),
-		"max-unmarked": field(func(o *consumer.Options, s *Subscription) { o.MaxUnmarked = s.MaxUnmarked }),
-		"attempts":     field(func(o *consumer.Options, s *Subscription) { o.MaxAttempts = s.Attempts }),
-		"crashes":      field(func(o *consumer.Options, s *Subscription) { o.MaxCrashes = s.Crashes }),
-		"backoff-base": field(func(o *consumer.Options, s *Subscription) { o.Backoff.Base = s.Backoff.Base }),
-		"backoff-max":  field(func(o *consumer.Options, s *Subscription) { o.Backoff.Max = s.Backoff.Max }),
-		"run-limit":    field(func(o *consumer.Options, s *Subscription) { o.RunLimit = s.RunLimit }),
-		"lease":        field(func(o *consumer.Options, s *Subscription) { o.Lease = s.Lease }),
-		"ack-wait":     field(func(o *consumer.Options, s *Subscription) { o.AckWait = s.AckWait }),
-		"ttl":          field(func(o *consumer.Options, s *Subscription) { o.TTL = s.TTL }),
-		"give-up":      field(func(o *consumer.Options, s *Subscription) { o.GiveUp = s.GiveUp }),
-		"start":        field(func(o *consumer.Options, s *Subscription) { o.From = s.Start }),
-		"start-stream": field(func(o *consumer.Options, s *Subscription) { o.FromStream = s.StartStream }),
-		"dead-letter":  field(func(o *consumer.Options, s *Subscription) { o.DeadLetter = s.DeadLetter }),
+		"concurrency":  setOption(func(o *consumer.Options, s *Subscription) { o.Concurrency = s.Concurrency }),
+		"max-unmarked": setOption(func(o *consumer.Options, s *Subscription) { o.MaxUnmarked = s.MaxUnmarked }),
+		"attempts":     setOption(func(o *consumer.Options, s *Subscription) { o.MaxAttempts = s.Attempts }),
+		"crashes":      setOption(func(o *consumer.Options, s *Subscription) { o.MaxCrashes = s.Crashes }),
+		"backoff-base": setOption(func(o *consumer.Options, s *Subscription) { o.Backoff.Base = s.Backoff.Base }),
+		"backoff-max":  setOption(func(o *consumer.Options, s *Subscription) { o.Backoff.Max = s.Backoff.Max }),
+		"run-limit":    setOption(func(o *consumer.Options, s *Subscription) { o.RunLimit = s.RunLimit }),
+		"lease":        setOption(func(o *consumer.Options, s *Subscription) { o.Lease = s.Lease }),
+		"ack-wait":     setOption(func(o *consumer.Options, s *Subscription) { o.AckWait = s.AckWait }),
+		"ttl":          setOption(func(o *consumer.Options, s *Subscription) { o.TTL = s.TTL }),
+		"give-up":      setOption(func(o *consumer.Options, s *Subscription) { o.GiveUp = s.GiveUp }),
+		"start":        setOption(func(o *consumer.Options, s *Subscription) { o.From = s.Start }),
+		"start-stream": setOption(func(o *consumer.Options, s *Subscription) { o.FromStream = s.StartStream }),
+		"dead-letter":  setOption(func(o *consumer.Options, s *Subscription) { o.DeadLetter = s.DeadLetter }),
 		"rate": func(o *consumer.Options, s *Subscription) (err error) {
-			o.Limit, err = s.Rate.limit()
+			o.Limit, err = s.Rate.newLimiter()
 			return err
 		},
 	}
 }
 
-func field(set func(*consumer.Options, *Subscription)) func(*consumer.Options, *Subscription) error {
+func setOption(set func(*consumer.Options, *Subscription)) func(*consumer.Options, *Subscription) error {
 	return func(o *consumer.Options, s *Subscription) error {
 		set(o, s)
 		return nil
 	}
 }
 
-// tuningSpecs are the specs of what is tunable, in the order of the file.
-func tuningSpecs() (out []*spec) {
-	all := tunable()
-	for _, s := range flagged([]Section{SectionSubscriptions}) {
+// tuningFields are the specs of what is tunable, in the order of the file.
+func tuningFields() (out []*fieldInfo) {
+	all := tunableFlags()
+	for _, s := range flaggedIn([]Section{SectionSubscriptions}) {
 		if _, ok := all[s.flag]; ok {
 			out = append(out, s)
 		}
@@ -74,8 +74,8 @@ func tuningSpecs() (out []*spec) {
 // commas: set cli.Command.DisableSliceFlagSeparator.
 func TuningFlags() []cli.Flag {
 	var out []cli.Flag
-	for _, s := range tuningSpecs() {
-		usage := s.meaning + " (default: what the program says, else " + s.preset + ")"
+	for _, s := range tuningFields() {
+		usage := s.meaning + " (default: what the program says, else " + s.defaultText + ")"
 		f := &cli.StringSliceFlag{Name: s.flag, Usage: usage, HideDefault: true}
 		f.SetStringer(func(cli.Flag) string {
 			return "--" + s.flag + " [TOPIC=]" + s.placeholder + "\t" + usage
@@ -89,7 +89,7 @@ func TuningFlags() []cli.Flag {
 func TuningFromFlags(cmd *cli.Command) (*Tuning, error) {
 	t := &Tuning{}
 	var problems Problems
-	for _, s := range tuningSpecs() {
+	for _, s := range tuningFields() {
 		for _, text := range cmd.StringSlice(s.flag) {
 			one, wrong := parseSetting(s, text)
 			t.settings, problems = append(t.settings, one), append(problems, wrong...)
@@ -98,21 +98,21 @@ func TuningFromFlags(cmd *cli.Command) (*Tuning, error) {
 	if len(problems) > 0 {
 		return nil, problems
 	}
-	slices.SortStableFunc(t.settings, func(a, b setting) int { return cmp.Compare(min(len(a.topic), 1), min(len(b.topic), 1)) }) // what is for one topic wins
+	slices.SortStableFunc(t.settings, func(a, b topicSetting) int { return cmp.Compare(min(len(a.topic), 1), min(len(b.topic), 1)) }) // what is for one topic wins
 	return t, nil
 }
 
-func parseSetting(s *spec, text string) (setting, Problems) {
-	out := setting{flag: s.flag}
+func parseSetting(s *fieldInfo, text string) (topicSetting, Problems) {
+	out := topicSetting{flag: s.flag}
 	if i := strings.LastIndexByte(text, '='); i >= 0 {
 		if out.topic, text = text[:i], text[i+1:]; bus.ValidPattern(out.topic) != nil {
-			return out, Problems{{Path: "--" + s.flag, Message: fmt.Sprintf("%s is no topic: write TOPIC=%s", quote(out.topic), s.placeholder)}}
+			return out, Problems{{Path: "--" + s.flag, Message: fmt.Sprintf("%s is no topic: write TOPIC=%s", quoteShort(out.topic), s.placeholder)}}
 		}
 	}
-	r := newReader("", nil, map[string]override{s.flag: {text: text, origin: origin{label: "--" + s.flag}}})
+	r := newConfigReader("", nil, map[string]overrideValue{s.flag: {text: text, valueOrigin: valueOrigin{label: "--" + s.flag}}})
 	for _, k := range subscriptionKeys(consumer.OptionLimits(), &consumer.Options{}) {
-		if slices.ContainsFunc(k.describe().flags(), func(f *spec) bool { return f.flag == s.flag }) {
-			k.finish(r, k.describe().name, &out.value)
+		if slices.ContainsFunc(k.describeField().flaggedFields(), func(f *fieldInfo) bool { return f.flag == s.flag }) {
+			k.applyOverrides(r, k.describeField().name, &out.value)
 		}
 	}
 	return out, r.problems
@@ -126,7 +126,7 @@ func (t *Tuning) Apply(topic string, o *consumer.Options) (*consumer.Options, er
 	if o != nil {
 		out = *o
 	}
-	all := tunable()
+	all := tunableFlags()
 	for i := range t.settings {
 		s := &t.settings[i]
 		if s.topic != "" && s.topic != topic {
@@ -154,7 +154,7 @@ func (t *Tuning) Refuse(group, topic string, own, tuned *consumer.Options) (prob
 		return nil
 	}
 	for line := range strings.SplitSeq(err.Error(), "\n") {
-		p := Problem{Path: "topic " + quote(topic), Message: nameFlags(line)}
+		p := Problem{Path: "topic " + quoteShort(topic), Message: nameFlags(line)}
 		problems = append(problems, p)
 	}
 	return problems

@@ -57,8 +57,8 @@ func TestRates(t *testing.T) {
 		burst     int
 	}{"100/s": {100, 100}, "30/m": {.5, 1}, "120/m": {2, 2}, "3600 / h": {1, 1}, "1000000000/s": {1e9, 1e9}} {
 		r, err := parseRate(text)
-		if err != nil || r.perSecond() != want.perSecond || r.burst() != want.burst {
-			t.Errorf("%s: %v %v %v", text, r.perSecond(), r.burst(), err)
+		if err != nil || r.perSecond() != want.perSecond || r.burstSize() != want.burst {
+			t.Errorf("%s: %v %v %v", text, r.perSecond(), r.burstSize(), err)
 		}
 	}
 	for _, text := range []string{"", "/", "5", "5/", "/s", "0/s", "-1/s", "1.5/s", "5/d", "5/s/s", "1000000001/s", "99999999999999999999/s", "5/S"} {
@@ -96,16 +96,16 @@ func TestInterpolation(t *testing.T) {
 		"": "", "plain": "plain", "${A}": "a", "x${A}y${A}": "xaya", "${B:b}": "b", "${B:}": "", "${EMPTY:b}": "", "${A:b}": "a", "${R}": "${A}", "${_x1}": "x", "${B:a:b c}": "a:b c", "${B:${A}": "${A",
 		"$A": "$A", "$": "$", "$$": "$$", "$${A}": "${A}", "$$${A}": "$${A}", "$${A:b}": "${A:b}", "$${": "${", "${1}": "${1}", "${}": "${}", "${A%x}": "${A%x}", "${A B}": "${A B}", "${": "${", "{A}": "{A}", "$(A)": "$(A)", "é${A}é": "éaé",
 	} {
-		if got, _, err := interpolate(text, env); err != nil || got != want {
+		if got, _, err := expandVariables(text, env); err != nil || got != want {
 			t.Errorf("%s: %q %v, want %q", text, got, err, want)
 		}
 	}
 	for _, text := range []string{"${B}", "${A", "${A:b", "${A:-b}", "${A:=b}", "${A:+b}", "${A:?b}", "${TOPIC}", "${" + strings.Repeat("x", 200) + "}"} {
-		if got, _, err := interpolate(text, env); err == nil || got != "" {
+		if got, _, err := expandVariables(text, env); err == nil || got != "" {
 			t.Errorf("%s: %q", text, got)
 		}
 	}
-	if _, names, _ := interpolate("${A} $A $${A} ${B:b}", env); !reflect.DeepEqual(names, []string{"A", "B"}) {
+	if _, names, _ := expandVariables("${A} $A $${A} ${B:b}", env); !reflect.DeepEqual(names, []string{"A", "B"}) {
 		t.Errorf("%q", names)
 	}
 }
@@ -117,14 +117,14 @@ func FuzzInterpolation(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text, value string) {
 		env := func(name string) (string, bool) { return value, name == "A" }
-		out, names, err := interpolate(text, env)
+		out, names, err := expandVariables(text, env)
 		if err == nil && !strings.Contains(text, "${") && (out != text || len(names) > 0) {
 			t.Errorf("%q is %q", text, out)
 		}
 		if err != nil && len(value) > 20 && !strings.Contains(text, value) && strings.Contains(err.Error(), value) {
 			t.Errorf("%q: %v", text, err)
 		}
-		if again, _, err := interpolate(strings.ReplaceAll(text, "${", "$${"), env); err != nil || again != text && !strings.Contains(text, "$${") {
+		if again, _, err := expandVariables(strings.ReplaceAll(text, "${", "$${"), env); err != nil || again != text && !strings.Contains(text, "$${") {
 			t.Errorf("%q escaped is %q: %v", text, again, err)
 		}
 	})

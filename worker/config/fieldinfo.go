@@ -5,21 +5,22 @@ import (
 	"strings"
 )
 
-// spec describes a key to people and to programs, without its Go type.
-type spec struct {
+// fieldInfo describes a key to people and to programs, without its Go type.
+type fieldInfo struct {
 	name string
 	// kind is what it is to people: text, duration, mapping.
 	kind string
-	// wants is what a value must be, for who may not be shown the one that is wrong.
-	wants string
+	// expected is what a value must be, for who may not be shown the one that is wrong.
+	expected string
 	// meaning is one phrase for docs and help.
 	meaning string
-	// unserved is the meaning where a program has no server of its own. Empty: the same.
-	unserved string
-	// preset is the default as it would be written, or how it comes about. Empty: none.
-	preset string
-	// literal is the default in JSON. Nil: it depends on other keys, or there is none.
-	literal any
+	// meaningWithoutServer is the meaning where a program has no server of its own.
+	// Empty: the same.
+	meaningWithoutServer string
+	// defaultText is the default as it would be written, or how it comes about. Empty: none.
+	defaultText string
+	// jsonDefault is the default in JSON. Nil: it depends on other keys, or there is none.
+	jsonDefault any
 	// example is a value as it would be written.
 	example string
 	// bounds are for people.
@@ -29,22 +30,22 @@ type spec struct {
 	// command is a command line, whose variables the shell replaces for each event.
 	command bool
 	// secret values are not shown; discreet errors hold none anyway.
-	secret, discreet, required bool
-	// unless is a key beside this one that does without it, where it is required.
-	unless string
+	secret, hiddenInErrors, required bool
+	// unlessGiven is a key beside this one that does without it, where it is required.
+	unlessGiven string
 	// values are all there are.
 	values []string
-	// tags are YAML's for values that are not made of variables.
-	tags []string
+	// yamlTags are YAML's for values that are not made of variables.
+	yamlTags []string
 	// valid checks a value.
 	valid func(string) error
-	// shape is a JSON Schema for values that are not made of variables.
-	shape map[string]any
-	// below are the keys of a mapping, or of a list's mappings.
-	below []*spec
+	// jsonShape is a JSON Schema for values that are not made of variables.
+	jsonShape map[string]any
+	// children are the keys of a mapping, or of a list's mappings.
+	children []*fieldInfo
 	// list, one and loose tell lists of mappings, mappings with exactly one key, and mappings with
 	// any keys; many tells lists of single values.
-	list, one, loose, many bool
+	list, exactlyOne, anyKeys, scalarList bool
 	// shorthand is the key that a bare value stands for; optional mappings are there or not.
 	shorthand string
 	optional  bool
@@ -65,18 +66,18 @@ const (
 	SectionSubscriptions Section = "subscriptions"
 )
 
-// flags are the specs at and below s that have a flag.
-func (s *spec) flags() (out []*spec) {
+// flaggedFields are the specs at and below s that have a flag.
+func (s *fieldInfo) flaggedFields() (out []*fieldInfo) {
 	if s.flag != "" {
 		out = append(out, s)
 	}
-	for _, b := range s.below {
-		out = append(out, b.flags()...)
+	for _, b := range s.children {
+		out = append(out, b.flaggedFields()...)
 	}
 	return out
 }
 
-func names(specs []*spec) []string {
+func fieldNames(specs []*fieldInfo) []string {
 	out := make([]string, len(specs))
 	for i, s := range specs {
 		out[i] = s.name
@@ -84,16 +85,16 @@ func names(specs []*spec) []string {
 	return out
 }
 
-// specAt is the spec of the key at a path, which may have places of lists. Nil: there is none.
-func specAt(at string) (found *spec) {
-	below := tree().specs()
+// fieldAt is the spec of the key at a path, which may have places of lists. Nil: there is none.
+func fieldAt(at string) (found *fieldInfo) {
+	below := configFields().fieldInfos()
 	for name := range strings.SplitSeq(at, ".") {
 		name, _, _ = strings.Cut(name, "[")
-		i := slices.Index(names(below), name)
+		i := slices.Index(fieldNames(below), name)
 		if i < 0 {
 			return nil
 		}
-		found, below = below[i], below[i].below
+		found, below = below[i], below[i].children
 	}
 	return found
 }

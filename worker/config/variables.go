@@ -19,19 +19,19 @@ func eventVariables() []string {
 }
 
 const (
-	// mostNames is how many variables of a value are named in messages.
-	mostNames = 3
-	// longestName is what a variable's name may have in bytes.
-	longestName = 128
+	// maxShownNames is how many variables of a value are named in messages.
+	maxShownNames = 3
+	// maxVariableName is what a variable's name may have in bytes.
+	maxVariableName = 128
 )
 
-// lookup is os.LookupEnv, or a test's.
-type lookup = func(string) (string, bool)
+// lookupEnv is os.LookupEnv, or a test's.
+type lookupEnv = func(string) (string, bool)
 
-// interpolate replaces ${VAR} and ${VAR:default}, and $${ by ${. Any other $ stays as it is, and
-// what variables hold is not looked at again. It returns the names of the first variables; the
+// expandVariables replaces ${VAR} and ${VAR:default}, and $${ by ${. Any other $ stays as it is,
+// and what variables hold is not looked at again. It returns the names of the first variables; the
 // errors hold no values.
-func interpolate(text string, env lookup) (out string, names []string, err error) {
+func expandVariables(text string, env lookupEnv) (out string, names []string, err error) {
 	var b strings.Builder
 	for {
 		i := strings.IndexByte(text, '$')
@@ -41,11 +41,11 @@ func interpolate(text string, env lookup) (out string, names []string, err error
 		}
 		b.WriteString(text[:i])
 		text = text[i:]
-		value, name, length, err := variable(text, env)
+		value, name, length, err := expandVariable(text, env)
 		if err != nil {
 			return "", names, err
 		}
-		if name != "" && len(names) < mostNames {
+		if name != "" && len(names) < maxShownNames {
 			names = append(names, name)
 		}
 		b.WriteString(value)
@@ -53,9 +53,9 @@ func interpolate(text string, env lookup) (out string, names []string, err error
 	}
 }
 
-// variable reads what begins with the dollar sign that text begins with: its value and its length.
-// Without a name it is plain text.
-func variable(text string, env lookup) (value, name string, length int, err error) {
+// expandVariable reads what begins with the dollar sign that text begins with: its value and its
+// length. Without a name it is plain text.
+func expandVariable(text string, env lookupEnv) (value, name string, length int, err error) {
 	if strings.HasPrefix(text, "$${") {
 		return "${", "", 3, nil
 	}
@@ -67,8 +67,8 @@ func variable(text string, env lookup) (value, name string, length int, err erro
 	switch {
 	case name == "" || rest != "" && rest[0] != '}' && rest[0] != ':':
 		return "$", "", 1, nil // such as the shell's ${1} and ${NAME%suffix}
-	case len(name) > longestName:
-		return "", "", 0, fmt.Errorf("the name of a variable is longer than %d bytes: write $${ for the text ${", longestName)
+	case len(name) > maxVariableName:
+		return "", "", 0, fmt.Errorf("the name of a variable is longer than %d bytes: write $${ for the text ${", maxVariableName)
 	case len(rest) > 1 && rest[0] == ':' && strings.IndexByte("-=+?", rest[1]) >= 0:
 		return "", name, 0, fmt.Errorf("${%s:%c…} is the shell's way: write ${%s:default}, or $${ for the text ${", name, rest[1], name)
 	}
@@ -106,10 +106,10 @@ func (e undefinedError) inCommand() error {
 
 var shellVariable = regexp.MustCompile(`^\$[A-Za-z_][A-Za-z0-9_]*$`)
 
-// variableMeant is the name of the variable that a value likely stands for, as it does in a shell.
-// Empty: the value is something else.
-func variableMeant(value string) string {
-	if len(value) > longestName || !shellVariable.MatchString(value) {
+// unexpandedVariable is the name of the variable that a value likely stands for, as it does in a
+// shell. Empty: the value is something else.
+func unexpandedVariable(value string) string {
+	if len(value) > maxVariableName || !shellVariable.MatchString(value) {
 		return ""
 	}
 	return value[1:]

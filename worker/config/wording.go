@@ -9,16 +9,16 @@ import (
 	"github.com/onceish/onceish/internal/commandline"
 )
 
-// hint asks whether a name near to word was meant, and else lists all.
-func hint(word string, valid []string) string {
+// nearestOrAll asks whether a name near to word was meant, and else lists all.
+func nearestOrAll(word string, valid []string) string {
 	if near := commandline.Nearest(word, valid); near != "" {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
-	return "use " + list(valid)
+	return "use " + orList(valid)
 }
 
-// list is "a, b or c".
-func list(words []string) string {
+// orList is "a, b or c".
+func orList(words []string) string {
 	if len(words) < 2 {
 		return strings.Join(words, "")
 	}
@@ -28,12 +28,12 @@ func list(words []string) string {
 
 var plainName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
-// nameable reports whether a key can be shown: one that looks like a name, not like a URL or a header
-// that slipped into its place.
-func nameable(key string) bool { return plainName.MatchString(key) }
+// isShowableName reports whether a key can be shown: one that looks like a name, not like a URL or
+// a header that slipped into its place.
+func isShowableName(key string) bool { return plainName.MatchString(key) }
 
-// quote shows a value, or its beginning.
-func quote(value string) string {
+// quoteShort shows a value, or its beginning.
+func quoteShort(value string) string {
 	if len(value) > 64 {
 		value = strings.ToValidUTF8(value[:64], "") + "…"
 	}

@@ -1,0 +1,178 @@
+package config
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// mappingField is a key with keys of its own, kept in a C that is always there.
+type mappingField[S, C any] struct {
+	fieldInfo
+	at   func(*S) *C
+	keys fieldSet[C]
+}
+
+func objectField[S, C any](name, meaning string, at func(*S) *C, keys ...field[C]) *mappingField[S, C] {
+	return &mappingField[S, C]{
+		fieldInfo: fieldInfo{name: name, kind: "mapping", meaning: meaning, children: fieldSet[C](keys).fieldInfos()},
+		at:        at, keys: keys,
+	}
+}
+
+// requireExactlyOne of the mapping's keys is given.
+func (m *mappingField[S, C]) requireExactlyOne() *mappingField[S, C] {
+	m.exactlyOne, m.required = true, true
+	return m
+}
+
+func (m *mappingField[S, C]) describeField() *fieldInfo { return &m.fieldInfo }
+func (m *mappingField[S, C]) setDefaults(s *S)          { m.keys.setDefaults(m.at(s)) }
+
+func (m *mappingField[S, C]) readNode(r *configReader, at string, n *yaml.Node, s *S) {
+	r.recordOrigin(at, n)
+	if m.exactlyOne {
+		m.keys.readNodeWithAdvice(r, at, n, m.at(s), "put one of "+orList(fieldNames(m.children))+" below it")
+		return
+	}
+	m.keys.readNode(r, at, n, m.at(s))
+}
+
+func (m *mappingField[S, C]) applyOverrides(r *configReader, at string, s *S) {
+	m.keys.applyOverrides(r, at, m.at(s))
+}
+
+// optionalMapping is a mapping that may be there or not. A bare value stands for its first key, if
+// that is required; nothing stands for all defaults, if none is.
+type optionalMapping[S, C any] struct {
+	fieldInfo
+	at   func(*S) **C
+	keys fieldSet[C]
+}
+
+func optionalField[S, C any](name, meaning string, at func(*S) **C, keys ...field[C]) *optionalMapping[S, C] {
+	o := &optionalMapping[S, C]{
+		fieldInfo: fieldInfo{name: name, kind: "mapping", meaning: meaning, children: fieldSet[C](keys).fieldInfos(), optional: true},
+		at:        at, keys: keys,
+	}
+	if first := o.children[0]; first.required {
+		o.shorthand = first.name
+	}
+	return o
+}
+
+func (o *optionalMapping[S, C]) describeField() *fieldInfo { return &o.fieldInfo }
+func (o *optionalMapping[S, C]) setDefaults(*S)            {}
+
+func (o *optionalMapping[S, C]) addWithDefaults(s *S) *C {
+	c := new(C)
+	o.keys.setDefaults(c)
+	*o.at(s) = c
+	return c
+}
+
+func (o *optionalMapping[S, C]) readNode(r *configReader, at string, n *yaml.Node, s *S) {
+	r.recordOrigin(at, n)
+	c := o.addWithDefaults(s)
+	if o.shorthand != "" && isBareValue(n) {
+		o.keys[0].readNode(r, joinPath(at, o.shorthand), n, c)
+		return
+	}
+	o.keys.readNodeWithAdvice(r, at, n, c, o.adviceForValue())
+}
+
+// adviceForValue is what to do about a value that is neither a mapping nor a bare value.
+func (o *optionalMapping[S, C]) adviceForValue() string {
+	keys := "put keys below it, such as " + exampleMapping(o.children)
+	switch {
+	case o.shorthand == "":
+		return keys + ", or write {} for the defaults"
+	case o.children[0].command:
+		return "write the command on one line"
+	}
+	return keys + ", or write the " + o.shorthand + " alone"
+}
+
+// exampleMapping is a mapping with the keys that are required, or with the first two.
+func exampleMapping(specs []*fieldInfo) string {
+	shown := slices.DeleteFunc(slices.Clone(specs), func(s *fieldInfo) bool { return !s.required })
+	if len(shown) == 0 {
+		shown = specs[:min(2, len(specs))]
+	}
+	pairs := make([]string, len(shown))
+	for i, s := range shown {
+		pairs[i] = s.name + ": " + cmp.Or(s.example, "…")
+	}
+	return "{" + strings.Join(pairs, ", ") + "}"
+}
+
+func (o *optionalMapping[S, C]) applyOverrides(r *configReader, at string, s *S) {
+	c := *o.at(s)
+	if c == nil {
+		if _, given := r.overrides[o.children[0].flag]; !given || o.children[0].flag == "" {
+			return
+		}
+		c = o.addWithDefaults(s)
+	}
+	o.keys.applyOverrides(r, at, c)
+}
+
+// mappingList is a key with a list of mappings.
+type mappingList[S, C any] struct {
+	fieldInfo
+	at   func(*S) *[]C
+	keys fieldSet[C]
+}
+
+func listField[S, C any](name, meaning string, at func(*S) *[]C, keys ...field[C]) *mappingList[S, C] {
+	return &mappingList[S, C]{
+		fieldInfo: fieldInfo{name: name, kind: "list", meaning: meaning, children: fieldSet[C](keys).fieldInfos(), list: true, required: true},
+		at:        at, keys: keys,
+	}
+}
+
+// requiredUnless is a key beside this one that makes it optional.
+func (q *mappingList[S, C]) requiredUnless(other string) *mappingList[S, C] {
+	q.unlessGiven = other
+	return q
+}
+
+func (q *mappingList[S, C]) describeField() *fieldInfo { return &q.fieldInfo }
+func (q *mappingList[S, C]) setDefaults(*S)            {}
+
+// addEntry makes an entry with all defaults.
+func (q *mappingList[S, C]) addEntry(s *S) {
+	var c C
+	q.keys.setDefaults(&c)
+	*q.at(s) = append(*q.at(s), c)
+}
+
+func (q *mappingList[S, C]) readNode(r *configReader, at string, n *yaml.Node, s *S) {
+	for i, item := range r.listItems(at, n) {
+		q.addEntry(s)
+		path := entryPath(at, i)
+		r.recordOrigin(path, item)
+		q.keys.readNode(r, path, item, &(*q.at(s))[i])
+	}
+}
+
+func (q *mappingList[S, C]) applyOverrides(r *configReader, at string, s *S) {
+	if len(*q.at(s)) == 0 {
+		_, given := r.origins[at]
+		_, other := r.origins[q.unlessGiven]
+		switch {
+		case r.file == "":
+			q.addEntry(s)
+		case !r.hasMistake[at] && !r.isExplained(at) && (given || !other):
+			r.reportMistake(at, "there is none: name at least one, with a topic and a handler")
+		}
+	}
+	for i := range *q.at(s) {
+		q.keys.applyOverrides(r, entryPath(at, i), &(*q.at(s))[i])
+	}
+}
+
+func entryPath(at string, i int) string { return at + "[" + strconv.Itoa(i) + "]" }
