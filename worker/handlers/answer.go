@@ -11,8 +11,8 @@ import (
 	"github.com/onceish/onceish/consumer"
 )
 
-// answer is what a command of mode stream says about a delivery.
-type answer struct {
+// streamAnswer is what a command of mode stream says about a delivery.
+type streamAnswer struct {
 	Delivery uint64          `json:"delivery"`
 	Status   string          `json:"status"`
 	Reason   json.RawMessage `json:"reason"`
@@ -30,8 +30,8 @@ const (
 var statuses = []string{statusDone, statusRetry, statusThrottled, statusUnavailable, statusPermanent}
 
 // parseAnswer says why a line is no answer, for people.
-func parseAnswer(line []byte) (*answer, error) {
-	var a answer
+func parseAnswer(line []byte) (*streamAnswer, error) {
+	var a streamAnswer
 	if err := json.Unmarshal(line, &a); err != nil {
 		return nil, err
 	}
@@ -44,13 +44,13 @@ func parseAnswer(line []byte) (*answer, error) {
 	return &a, nil
 }
 
-// verdict is what the answer means to a subscription.
-func (a *answer) verdict() error {
+// toVerdict is what the answer means to a subscription.
+func (a *streamAnswer) toVerdict() error {
 	if a.Status == statusDone {
 		return nil
 	}
 	err := fmt.Errorf("the command answered %s", a.Status)
-	if reason := a.reason(); reason != "" {
+	if reason := a.reasonText(); reason != "" {
 		err = fmt.Errorf("%w: %s", err, reason)
 	}
 	after, timed := time.Duration(0), len(a.After) > 0 && string(a.After) != "null"
@@ -75,8 +75,8 @@ func (a *answer) verdict() error {
 	return later
 }
 
-// reason is a string as it should be, and other JSON as it is written.
-func (a *answer) reason() string {
+// reasonText is a string as it should be, and other JSON as it is written.
+func (a *streamAnswer) reasonText() string {
 	var text string
 	if len(a.Reason) == 0 || json.Unmarshal(a.Reason, &text) == nil {
 		return text

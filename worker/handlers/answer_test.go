@@ -40,7 +40,7 @@ func FuzzAnswer(f *testing.F) {
 	f.Fuzz(func(t *testing.T, line []byte) {
 		a, err := parseAnswer(line)
 		if err != nil {
-			if said := notAnAnswer(line, err).Error(); !utf8.ValidString(said) && utf8.Valid(line) || strings.ContainsAny(said, "\x00\n\x1b") {
+			if said := notAnAnswerError(line, err).Error(); !utf8.ValidString(said) && utf8.Valid(line) || strings.ContainsAny(said, "\x00\n\x1b") {
 				t.Errorf("%q is not for a log", said)
 			}
 			return
@@ -48,7 +48,7 @@ func FuzzAnswer(f *testing.F) {
 		if a.Delivery == 0 || !json.Valid(line) {
 			t.Errorf("%s is no answer", line)
 		}
-		err = a.verdict()
+		err = a.toVerdict()
 		if meaningOf(err) != Meaning(a.Status) {
 			t.Errorf("%s: %v", line, err)
 		}
@@ -73,7 +73,7 @@ func FuzzEventLine(f *testing.F) {
 			t.Fatalf("%q is not one line", line)
 		}
 		var got struct {
-			eventLine
+			streamLine
 
 			Delivery uint64 `json:"delivery"`
 		}
@@ -98,17 +98,17 @@ func FuzzEventLine(f *testing.F) {
 
 func TestSuspectsAreBounded(t *testing.T) {
 	t.Parallel()
-	var s suspects
-	for i := range mostSuspects + 1 {
-		s.add(string(rune('a' + i)))
-		s.add(string(rune('a' + i)))
+	var s suspectKeys
+	for i := range maxSuspects + 1 {
+		s.addKey(string(rune('a' + i)))
+		s.addKey(string(rune('a' + i)))
 	}
-	if s.has("a") || !s.has("b") || len(s.known) != mostSuspects || s.order.Len() != mostSuspects {
+	if s.hasKey("a") || !s.hasKey("b") || len(s.known) != maxSuspects || s.order.Len() != maxSuspects {
 		t.Errorf("%d suspects", len(s.known))
 	}
-	s.forget("b")
-	s.forget("b")
-	if s.has("b") {
+	s.forgetKey("b")
+	s.forgetKey("b")
+	if s.hasKey("b") {
 		t.Error("not forgotten")
 	}
 }

@@ -7,9 +7,9 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// attemptOf is the run that ctx belongs to. Without one there is nothing that makes a repeat
+// requireAttempt is the run that ctx belongs to. Without one there is nothing that makes a repeat
 // known as one.
-func attemptOf(ctx context.Context) (consumer.Attempt, error) {
+func requireAttempt(ctx context.Context) (consumer.Attempt, error) {
 	a := consumer.AttemptFrom(ctx)
 	if a.IdempotencyKey == "" && a.Key == (dedupe.Key{}) {
 		return a, ErrNoAttempt

@@ -66,10 +66,10 @@ func TestLateAnswerIsTheNextRuns(t *testing.T) {
 	again := make(chan error, 1)
 	go func() { again <- r.handle("a", "wait") }()
 	waitUntil(t, func() bool {
-		c := r.beside.last()
+		c := r.sharedSlot.currentChild()
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		return len(c.forsaken) == 0
+		return len(c.abandoned) == 0
 	})
 	if err := errors.Join(r.handle("b", "release"), <-again); err != nil {
 		t.Error(err)
@@ -126,7 +126,7 @@ func TestLateFailureIsIgnored(t *testing.T) {
 	r.log.await(t, "ignored an answer")
 	cancel()
 	<-b
-	if r.finished.take("a") {
+	if r.finished.takeKey("a") {
 		t.Error("a failure was taken for a success")
 	}
 }
@@ -150,9 +150,9 @@ func TestForsakenEventOfACommandThatEndedRunsAgain(t *testing.T) {
 	if err := <-r.interrupt("a", consumer.ErrLeaseLost); !errors.Is(err, consumer.ErrLeaseLost) {
 		t.Error(err)
 	}
-	dead := r.beside.last()
+	dead := r.sharedSlot.currentChild()
 	is(t, r.handle("b", "die"), true, "poisoned")
-	if d, _ := dead.hand("a", nil); d != nil {
+	if d, _ := dead.queueEvent("a", nil); d != nil {
 		t.Error("a run would wait for the answer of a command that has ended")
 	}
 	if err := r.handle("a", "done"); err != nil {
@@ -174,14 +174,14 @@ func TestFinishedKeysAreBounded(t *testing.T) {
 	t.Parallel()
 	var f finishedKeys
 	for i := range maxFinished + 10 {
-		f.add(fmt.Sprint(i))
+		f.rememberKey(fmt.Sprint(i))
 	}
-	if last := fmt.Sprint(maxFinished + 9); len(f.since) != maxFinished || !f.take(last) || f.take(last) {
+	if last := fmt.Sprint(maxFinished + 9); len(f.since) != maxFinished || !f.takeKey(last) || f.takeKey(last) {
 		t.Errorf("%d keys, or the last one is not among them once", len(f.since))
 	}
-	f.add("old")
-	f.since["old"] = time.Now().Add(-2 * keepFinished)
-	if f.take("old") {
+	f.rememberKey("old")
+	f.since["old"] = time.Now().Add(-2 * finishedTTL)
+	if f.takeKey("old") {
 		t.Error("an answer of long ago counts")
 	}
 }

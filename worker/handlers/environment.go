@@ -12,28 +12,28 @@ import (
 	"github.com/onceish/onceish/consumer"
 )
 
-// longestVariable is what Linux takes as one NAME=value, in bytes (MAX_ARG_STRLEN, with
+// maxVariableBytes is what Linux takes as one NAME=value, in bytes (MAX_ARG_STRLEN, with
 // the final zero).
-const longestVariable = 128<<10 - 1
+const maxVariableBytes = 128<<10 - 1
 
-// credentials are variables of the worker that are none of its commands' business: what they print
-// ends up in dead letters.
-func credentials() []string {
+// secretVariables are variables of the worker that are none of its commands' business: what they
+// print ends up in dead letters.
+func secretVariables() []string {
 	return []string{"NATS_URL", "NATS_CREDS", "NATS_NKEY", "NATS_KEY", "MONGODB_URI"}
 }
 
-// inherited is env without credentials.
-func inherited(env []string) []string {
-	secrets := credentials()
+// withoutSecrets is env without credentials.
+func withoutSecrets(env []string) []string {
+	secrets := secretVariables()
 	return slices.DeleteFunc(slices.Clone(env), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
 		return slices.Contains(secrets, name)
 	})
 }
 
-// environment is what a command is told of an event. All variables are always set, so that none is
-// inherited. What cannot be said in an environment is an error.
-func environment(ctx context.Context, e *bus.Event, group string) ([]string, error) {
+// eventEnvironment is what a command is told of an event. All variables are always set, so that
+// none is inherited. What cannot be said in an environment is an error.
+func eventEnvironment(ctx context.Context, e *bus.Event, group string) ([]string, error) {
 	attempt := consumer.AttemptFrom(ctx)
 	var when string
 	if !e.Time.IsZero() {
@@ -55,8 +55,8 @@ func environment(ctx context.Context, e *bus.Event, group string) ([]string, err
 		if i := strings.IndexByte(v.value, 0); i >= 0 {
 			return nil, fmt.Errorf("%s has a NUL at byte %d, which no environment can hold: %.64q", v.name, i, v.value)
 		}
-		if n := len(v.name) + 1 + len(v.value); n > longestVariable {
-			return nil, fmt.Errorf("%s takes %d bytes of environment, which can hold %d: %.64q", v.name, n, longestVariable, v.value)
+		if n := len(v.name) + 1 + len(v.value); n > maxVariableBytes {
+			return nil, fmt.Errorf("%s takes %d bytes of environment, which can hold %d: %.64q", v.name, n, maxVariableBytes, v.value)
 		}
 		env = append(env, v.name+"="+v.value)
 	}

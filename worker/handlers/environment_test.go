@@ -18,7 +18,7 @@ func TestEnvironment(t *testing.T) {
 		ID: "a\n'$(x)", Topic: "t", Key: "k=1", Type: "kind", Source: "s",
 		Time: time.Date(2026, 1, 2, 3, 4, 5, 6, time.FixedZone("", 3600)),
 	}
-	got, err := environment(ctx, &e, "g")
+	got, err := eventEnvironment(ctx, &e, "g")
 	want := []string{
 		"CE_ID=a\n'$(x)", "CE_SOURCE=s", "CE_TYPE=kind", "CE_TIME=2026-01-02T02:04:05.000000006Z", "TOPIC=t", "GROUP=g",
 		"EVENT_KEY=k=1", "IDEMPOTENCY_KEY=i", "ATTEMPT=2", "TOKEN=9223372036854775808",
@@ -26,7 +26,7 @@ func TestEnvironment(t *testing.T) {
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("%q, %v, want %q", got, err, want)
 	}
-	got, err = environment(context.Background(), &bus.Event{ID: "a", Topic: "t"}, "g")
+	got, err = eventEnvironment(context.Background(), &bus.Event{ID: "a", Topic: "t"}, "g")
 	if err != nil || !slices.Contains(got, "CE_TYPE=t") || !slices.Contains(got, "CE_TIME=") || !slices.Contains(got, "CE_SOURCE=onceish") {
 		t.Errorf("%q, %v: all variables must be set", got, err)
 	}
@@ -36,9 +36,9 @@ func TestEnvironmentRefusesWhatItCannotHold(t *testing.T) {
 	t.Parallel()
 	for name, e := range map[string]bus.Event{
 		"EVENT_KEY has a NUL at byte 3": {ID: "a", Topic: "t", Key: "abc\x00d"},
-		"CE_ID takes 131072 bytes":      {ID: strings.Repeat("x", longestVariable-len("CE_ID=")+1), Topic: "t"},
+		"CE_ID takes 131072 bytes":      {ID: strings.Repeat("x", maxVariableBytes-len("CE_ID=")+1), Topic: "t"},
 	} {
-		if env, err := environment(context.Background(), &e, "g"); err == nil || !strings.Contains(err.Error(), name) {
+		if env, err := eventEnvironment(context.Background(), &e, "g"); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%d variables, %v, want %s", len(env), err, name)
 		}
 	}
@@ -47,7 +47,7 @@ func TestEnvironmentRefusesWhatItCannotHold(t *testing.T) {
 func TestCredentialsAreNotInherited(t *testing.T) {
 	t.Parallel()
 	env := []string{"PATH=/bin", "NATS_URL=nats://u:p@h", "MONGODB_URI=mongodb://u:p@h", "NATS_CREDS=f", "NATS_URL_NOT=x", "ODD"}
-	if got, want := inherited(env), []string{"PATH=/bin", "NATS_URL_NOT=x", "ODD"}; !slices.Equal(got, want) {
+	if got, want := withoutSecrets(env), []string{"PATH=/bin", "NATS_URL_NOT=x", "ODD"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }

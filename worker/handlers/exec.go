@@ -35,7 +35,7 @@ type ExecOptions struct {
 
 const defaultGrace = 2 * time.Second
 
-func (o *ExecOptions) complete(line string) (ExecOptions, error) {
+func (o *ExecOptions) withDefaults(line string) (ExecOptions, error) {
 	var c ExecOptions
 	if o != nil {
 		c = *o
@@ -49,15 +49,15 @@ func (o *ExecOptions) complete(line string) (ExecOptions, error) {
 	case c.Grace < 0 || c.Drain < 0:
 		return c, fmt.Errorf("ExecOptions.Grace is %v and Drain %v: they must be positive, or 0", c.Grace, c.Drain)
 	}
-	c.Grace = graceWithin(c.Grace, c.Drain)
+	c.Grace = graceOrDefault(c.Grace, c.Drain)
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
 	return c, nil
 }
 
-// graceWithin is the grace, or its default.
-func graceWithin(grace, drain time.Duration) time.Duration {
+// graceOrDefault is the grace, or its default.
+func graceOrDefault(grace, drain time.Duration) time.Duration {
 	switch {
 	case grace > 0:
 		return grace

@@ -25,20 +25,20 @@ type Exec struct {
 	log         *slog.Logger
 
 	logLost   sync.Once
-	starts    starts
+	starts    startMonitor
 	running   atomic.Int64
 	succeeded atomic.Bool // some command
 
-	finishing sync.Once
-	over      chan struct{} // closed once no more events can be handled
-	err       error         // why, once over is closed
+	finishing    sync.Once
+	endingWorker chan struct{} // closed once no more events can be handled
+	err          error         // why, once over is closed
 }
 
 // NewExec returns a handler that runs the line by /bin/sh for each event of the group. See the
 // package for what the command is given, and what it answers by its exit status. It starts a
 // process that ends the commands should this one die; the caller calls Close.
 func NewExec(group, line string, o *ExecOptions) (*Exec, error) {
-	opts, err := o.complete(line)
+	opts, err := o.withDefaults(line)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +51,7 @@ func NewExec(group, line string, o *ExecOptions) (*Exec, error) {
 		return nil, errors.Join(err, guard.Close())
 	}
 	return &Exec{
-		line: line, group: group, env: inherited(opts.Env), guard: guard, runner: runner, log: opts.Logger, over: make(chan struct{}),
+		line: line, group: group, env: withoutSecrets(opts.Env), guard: guard, runner: runner, log: opts.Logger, endingWorker: make(chan struct{}),
 	}, nil
 }
 
@@ -60,7 +60,7 @@ func KeepGuard(r io.Reader, log io.Writer) error { return command.KeepProcess(r,
 
 // Handle is a consumer.Handler.
 func (x *Exec) Handle(ctx context.Context, e bus.Event) error {
-	env, err := environment(ctx, &e, x.group)
+	env, err := eventEnvironment(ctx, &e, x.group)
 	if err != nil {
 		return consumer.Permanent(err)
 	}
@@ -68,23 +68,23 @@ func (x *Exec) Handle(ctx context.Context, e bus.Event) error {
 	exit, err := x.runner.Run(ctx, x.line, slices.Concat(x.env, env), e.Data)
 	others := x.running.Add(-1)
 	if err != nil {
-		return x.notStarted(ctx, err, others > 0)
+		return x.classifyStartFailure(ctx, err, others > 0)
 	}
-	x.starts.succeed()
+	x.starts.recordSuccess()
 	if exit.Lost != nil {
-		x.outputLost(exit.Lost)
+		x.reportLostOutput(exit.Lost)
 	}
 	if exit.Code == 0 {
 		x.succeeded.Store(true)
-	} else if err := cannotRun(&exit); err != nil && !x.succeeded.Load() {
-		x.finish(err)
+	} else if err := cannotRunError(&exit); err != nil && !x.succeeded.Load() {
+		x.endWorker(err)
 		return consumer.Unavailable(err)
 	}
-	return judge(ctx, &exit)
+	return classifyExit(ctx, &exit)
 }
 
-// notStarted says what it means that a command was not started: nothing about the event, as a rule.
-func (x *Exec) notStarted(ctx context.Context, err error, othersRun bool) error {
+// retryStart says what it means that a command was not started: nothing about the event, as a rule.
+func (x *Exec) classifyStartFailure(ctx context.Context, err error, othersRun bool) error {
 	switch {
 	case ctx.Err() != nil:
 		return err
@@ -94,31 +94,32 @@ func (x *Exec) notStarted(ctx context.Context, err error, othersRun bool) error 
 		return consumer.Unavailable(consumer.Permanent(
 			fmt.Errorf("the command and the attributes of the event do not fit into an environment: %w", err)))
 	}
-	if x.starts.fail() && !othersRun {
-		x.finish(fmt.Errorf("no command could be started for %v: %w", startPatience, err))
+	if x.starts.recordFailure() && !othersRun {
+		x.endWorker(fmt.Errorf("no command could be started for %v: %w", startFailureLimit, err))
 	}
 	return consumer.Throttled(0, fmt.Errorf("the command was not started: %w", err))
 }
 
-// finish has the worker end. The first cause is kept.
-func (x *Exec) finish(cause error) {
+// endWorker has the worker end. The first cause is kept.
+func (x *Exec) endWorker(cause error) {
 	x.finishing.Do(func() {
 		x.err = cause
-		close(x.over)
+		close(x.endingWorker)
 	})
 }
 
-// outputLost notes that what a command wrote went nowhere, which is no reason to run it again.
-func (x *Exec) outputLost(why error) {
+// reportLostOutput notes that what a command wrote went nowhere, which is no reason to
+// run it again.
+func (x *Exec) reportLostOutput(why error) {
 	x.logLost.Do(func() {
 		x.log.Error("what commands write to standard output is lost: make room, or send it elsewhere; their events are done all the same", "error", why)
 	})
 	if errors.Is(why, syscall.EPIPE) {
-		x.finish(errUnread)
+		x.endWorker(errOutputUnread)
 	}
 }
 
-var errUnread = errors.New("nobody reads the standard output of commands any more")
+var errOutputUnread = errors.New("nobody reads the standard output of commands any more")
 
 // Exit statuses that mean something: EX_DATAERR, EX_UNAVAILABLE and EX_TEMPFAIL of sysexits, and
 // what shells answer.
@@ -130,7 +131,7 @@ const (
 	exitNotFound      = 127
 )
 
-func judge(ctx context.Context, exit *command.Exit) error {
+func classifyExit(ctx context.Context, exit *command.Exit) error {
 	tail := exit.Tail
 	if tail != "" {
 		tail = ": " + tail
@@ -165,8 +166,8 @@ func meaningOfExit(exit *command.Exit) string {
 	return ""
 }
 
-// cannotRun tells of a command that does not exist or cannot be executed, by its exit status.
-func cannotRun(exit *command.Exit) error {
+// cannotRunError tells of a command that does not exist or cannot be executed, by its exit status.
+func cannotRunError(exit *command.Exit) error {
 	what := meaningOfExit(exit)
 	if what == "" {
 		return nil
@@ -184,7 +185,7 @@ func (x *Exec) Actor() (run func() error, stop func(error)) {
 		select {
 		case <-x.guard.Ended():
 			return x.guard.Err()
-		case <-x.over:
+		case <-x.endingWorker:
 			return x.err
 		case <-stopped:
 			return nil

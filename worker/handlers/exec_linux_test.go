@@ -22,7 +22,7 @@ func TestExitStatusesAreVerdicts(t *testing.T) {
 	t.Parallel()
 	for code := range 256 {
 		how := fmt.Sprintf("exit status %d", code)
-		err := judge(t.Context(), &command.Exit{Code: code, How: how, Tail: "why"})
+		err := classifyExit(t.Context(), &command.Exit{Code: code, How: how, Tail: "why"})
 		if code == 0 {
 			if err != nil {
 				t.Errorf("%s: %v", how, err)
@@ -47,7 +47,7 @@ func TestExitStatusesAreVerdicts(t *testing.T) {
 
 func TestSignalsAreFailures(t *testing.T) {
 	t.Parallel()
-	err := judge(t.Context(), &command.Exit{Code: -1, How: "signal: segmentation fault"})
+	err := classifyExit(t.Context(), &command.Exit{Code: -1, How: "signal: segmentation fault"})
 	is(t, err, false, "signal: segmentation fault")
 	if consumer.IsPermanent(err) {
 		t.Errorf("%v is permanent", err)
@@ -61,7 +61,7 @@ func TestStoppedCommandsAreNoVerdicts(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cancel(cause)
 		for code := -1; code < 256; code++ {
-			err := judge(ctx, &command.Exit{Code: code, Stopped: true, Tail: "why"})
+			err := classifyExit(ctx, &command.Exit{Code: code, Stopped: true, Tail: "why"})
 			is(t, err, false, "stopped: "+cause.Error(), ": why")
 			if !errors.Is(err, cause) || consumer.IsPermanent(err) {
 				t.Errorf("exit status %d: %v, permanent: %v", code, err, consumer.IsPermanent(err))
@@ -129,26 +129,26 @@ func TestCommandsThatNoSystemTakesAreRefused(t *testing.T) {
 func TestCommandsThatCannotBeStartedBlameNoEvent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		x := &Exec{over: make(chan struct{})}
+		x := &Exec{endingWorker: make(chan struct{})}
 		noRoom := &os.SyscallError{Syscall: "fork/exec", Err: syscall.EAGAIN}
 		fail := func(othersRun bool) {
-			if err := x.notStarted(t.Context(), noRoom, othersRun); meaningOf(err) != Throttled || !errors.Is(err, syscall.EAGAIN) {
+			if err := x.classifyStartFailure(t.Context(), noRoom, othersRun); meaningOf(err) != Throttled || !errors.Is(err, syscall.EAGAIN) {
 				t.Errorf("%s: %v", meaningOf(err), err)
 			}
 		}
 		fail(false)
-		time.Sleep(startPatience - 1)
+		time.Sleep(startFailureLimit - 1)
 		fail(false)
-		x.starts.succeed()
-		time.Sleep(startPatience)
+		x.starts.recordSuccess()
+		time.Sleep(startFailureLimit)
 		fail(false)
-		time.Sleep(startPatience)
+		time.Sleep(startFailureLimit)
 		fail(true)
 		if x.err != nil {
 			t.Errorf("the worker ends: %v", x.err)
 		}
 		fail(false)
-		run, _ := (&Exec{over: x.over, err: x.err, guard: &command.Guard{}}).Actor()
+		run, _ := (&Exec{endingWorker: x.endingWorker, err: x.err, guard: &command.Guard{}}).Actor()
 		is(t, run(), false, "no command could be started for 5s", "resource temporarily unavailable")
 	})
 }

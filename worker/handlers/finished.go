@@ -8,8 +8,8 @@ import (
 // How many late answers are remembered, and for how long: until the event is redelivered, which a
 // give-back makes soon.
 const (
-	maxFinished  = 10_000
-	keepFinished = 10 * time.Minute
+	maxFinished = 10_000
+	finishedTTL = 10 * time.Minute
 )
 
 // finishedKeys are the idempotency keys of events that a command has done after their run was
@@ -19,7 +19,7 @@ type finishedKeys struct {
 	since map[string]time.Time
 }
 
-func (f *finishedKeys) add(key string) {
+func (f *finishedKeys) rememberKey(key string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.since == nil {
@@ -34,7 +34,7 @@ func (f *finishedKeys) add(key string) {
 // makeRoom forgets what is too old, or else any one. The mutex is held.
 func (f *finishedKeys) makeRoom() {
 	for key, since := range f.since {
-		if time.Since(since) > keepFinished {
+		if time.Since(since) > finishedTTL {
 			delete(f.since, key)
 		}
 	}
@@ -46,11 +46,11 @@ func (f *finishedKeys) makeRoom() {
 	}
 }
 
-// take reports whether the event was done, and forgets it.
-func (f *finishedKeys) take(key string) bool {
+// takeKey reports whether the event was done, and forgets it.
+func (f *finishedKeys) takeKey(key string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	since, ok := f.since[key]
 	delete(f.since, key)
-	return ok && time.Since(since) <= keepFinished
+	return ok && time.Since(since) <= finishedTTL
 }

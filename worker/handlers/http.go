@@ -26,16 +26,16 @@ const (
 
 // HTTP is a handler that posts each event to a URL. Its methods are safe for concurrent use.
 type HTTP struct {
-	group    string
-	endpoint *url.URL
-	origin   string // of the endpoint, for messages
-	timeout  time.Duration
-	host     string
-	header   http.Header     // configured
-	allowed  map[string]bool // names of events' headers
-	secrets  *secrets
-	statuses map[int]Meaning
-	client   *http.Transport
+	group       string
+	endpoint    *url.URL
+	origin      string // of the endpoint, for messages
+	timeout     time.Duration
+	host        string
+	header      http.Header     // configured
+	passHeaders map[string]bool // names of events' headers
+	secrets     *secretRedactor
+	statuses    map[int]Meaning
+	client      *http.Transport
 }
 
 // NewHTTP returns a handler that posts each event of the group to the URL, as the package
@@ -50,19 +50,19 @@ func NewHTTP(group, endpoint string, o *HTTPOptions) (*HTTP, error) {
 	if err != nil {
 		return nil, err
 	}
-	opts, err := o.complete()
+	opts, err := o.withDefaults()
 	if err != nil {
 		return nil, err
 	}
 	h := &HTTP{
 		group: group, origin: u.Scheme + "://" + u.Host, timeout: opts.Timeout,
-		host: opts.Headers.Get("Host"), header: opts.Headers, allowed: make(map[string]bool, len(opts.PassHeaders)), secrets: secretsOf(u, opts.Headers), statuses: opts.Statuses,
+		host: opts.Headers.Get("Host"), header: opts.Headers, passHeaders: make(map[string]bool, len(opts.PassHeaders)), secrets: newRedactorFor(u, opts.Headers), statuses: opts.Statuses,
 	}
 	for _, name := range opts.PassHeaders {
-		h.allowed[http.CanonicalHeaderKey(name)] = true
+		h.passHeaders[http.CanonicalHeaderKey(name)] = true
 	}
 	opts.Headers.Del("Host")
-	authorize(opts.Headers, u.User)
+	setBasicAuth(opts.Headers, u.User)
 	u.User = nil
 	h.endpoint = u
 	h.client = &http.Transport{
@@ -76,7 +76,7 @@ func NewHTTP(group, endpoint string, o *HTTPOptions) (*HTTP, error) {
 		MaxIdleConnsPerHost:    opts.Concurrency,
 		IdleConnTimeout:        httpIdle,
 		DisableCompression:     true, // bodies are only shown
-		MaxResponseHeaderBytes: maxAnswer,
+		MaxResponseHeaderBytes: maxResponseBytes,
 	}
 	if _, err := http.ProxyFromEnvironment(&http.Request{URL: u}); err != nil {
 		return nil, errors.New("HTTP_PROXY or HTTPS_PROXY in the environment is not a URL: correct it, or add the host to NO_PROXY")
@@ -92,33 +92,34 @@ func (h *HTTP) Close() error {
 
 // Handle is a consumer.Handler. It sends one request; the next attempt is the subscription's.
 func (h *HTTP) Handle(ctx context.Context, e bus.Event) error {
-	attempt, err := attemptOf(ctx)
+	attempt, err := requireAttempt(ctx)
 	if err != nil {
 		return err
 	}
-	header, err := h.headers(&e, &attempt)
+	header, err := h.requestHeaders(&e, &attempt)
 	if err != nil {
 		return consumer.Permanent(err)
 	}
 	limited, cancel := context.WithTimeout(ctx, h.timeout)
 	defer cancel()
-	res, err := h.client.RoundTrip(h.request(limited, header, e.Data))
+	res, err := h.client.RoundTrip(h.newRequest(limited, header, e.Data))
 	if err != nil {
-		return h.unanswered(ctx, limited, err)
+		return h.unansweredError(ctx, limited, err)
 	}
-	body := answerBody(res, cancel)
-	return h.judge(res, body, attempt.Number)
+	body := readBody(res, cancel)
+	return h.classifyResponse(res, body, attempt.Number)
 }
 
-// unanswered is the error of a request without an answer. The service may have had it all the same.
-func (h *HTTP) unanswered(ctx, limited context.Context, err error) error {
+// unansweredError is the error of a request without an answer. The service may have had it
+// all the same.
+func (h *HTTP) unansweredError(ctx, limited context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		err = fmt.Errorf("POST %s: stopped before there was an answer: %w", h.origin, context.Cause(ctx))
 	case limited.Err() != nil:
 		err = fmt.Errorf("POST %s: no answer within %v: %w", h.origin, h.timeout, limited.Err())
 	default:
-		err = fmt.Errorf("POST %s: %w", h.origin, h.secrets.hide(err))
+		err = fmt.Errorf("POST %s: %w", h.origin, h.secrets.cleanError(err))
 	}
 	return consumer.Unavailable(err)
 }

@@ -170,7 +170,7 @@ func TestHTTPReasonIsWhatTheServiceSaid(t *testing.T) {
 	if err == nil || !strings.HasPrefix(err.Error(), start+"no such [31m customer \uFFFD€€") {
 		t.Fatalf("%v", err)
 	}
-	if body := strings.TrimPrefix(err.Error(), start); len(body) > maxShown || len(body) < maxShown-3 || !strings.HasSuffix(body, "€") {
+	if body := strings.TrimPrefix(err.Error(), start); len(body) > maxShownBytes || len(body) < maxShownBytes-3 || !strings.HasSuffix(body, "€") {
 		t.Errorf("%d bytes are shown, the end is %q", len(body), body[len(body)-3:])
 	}
 }

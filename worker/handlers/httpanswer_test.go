@@ -45,7 +45,7 @@ func TestRetryAfter(t *testing.T) {
 		{"soon", "", 0},
 		{"٣", "", 0},
 	} {
-		got, ok := retryAfter(http.Header{"Retry-After": {c.value}, "Date": {c.date}}, now)
+		got, ok := parseRetryAfter(http.Header{"Retry-After": {c.value}, "Date": {c.date}}, now)
 		if ok != (c.want > 0) || ok && got != c.want {
 			t.Errorf("%.40q at %q: %v, %t, want %v", c.value, c.date, got, ok, c.want)
 		}
@@ -56,7 +56,7 @@ func FuzzRetryAfter(f *testing.F) {
 	f.Add("7", "")
 	f.Add("Fri, 02 Jan 2026 03:04:35 GMT", "Fri, 02 Jan 2026 03:04:30 GMT")
 	f.Fuzz(func(t *testing.T, value, date string) {
-		d, ok := retryAfter(http.Header{"Retry-After": {value}, "Date": {date}}, time.Now())
+		d, ok := parseRetryAfter(http.Header{"Retry-After": {value}, "Date": {date}}, time.Now())
 		if ok && (d <= 0 || d > maxRetryAfter) {
 			t.Errorf("%q at %q: %v", value, date, d)
 		}

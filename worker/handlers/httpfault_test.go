@@ -108,7 +108,7 @@ func TestHTTPFailureIsToldAtOnce(t *testing.T) {
 			h := newHTTP(t, endpoint, &HTTPOptions{Timeout: time.Minute})
 			start := time.Now()
 			err := h.Handle(attempting(t, 1), placed())
-			if err == nil || consumer.IsPermanent(err) || !strings.HasPrefix(err.Error(), "POST "+endpoint+": "+c.want) || len(err.Error()) > 2*maxShown {
+			if err == nil || consumer.IsPermanent(err) || !strings.HasPrefix(err.Error(), "POST "+endpoint+": "+c.want) || len(err.Error()) > 2*maxShownBytes {
 				t.Errorf("%v, want %s", err, c.want)
 			}
 			if took := time.Since(start); took > prompt {
@@ -133,7 +133,7 @@ func TestHTTPWithoutAnAnswer(t *testing.T) {
 		"closes":             {tell(""), "EOF"},
 		"closes in a header": {tell("HTTP/1.1 200 OK\nContent-"), "malformed MIME header"},
 		"garbage":            {tell("220 mail.example ESMTP\x00\x1b[31m" + strings.Repeat("x", 10_000) + "\n\n"), "malformed HTTP"},
-		"headers too long":   {tell("HTTP/1.1 200 OK\nA: " + strings.Repeat("x", 10*maxAnswer) + "\n\n"), "headers exceeded"},
+		"headers too long":   {tell("HTTP/1.1 200 OK\nA: " + strings.Repeat("x", 10*maxResponseBytes) + "\n\n"), "headers exceeded"},
 		"drips headers": {func(c net.Conn, closed <-chan struct{}) {
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n")
 			drip(c, closed, "A: b\r\n")
@@ -147,7 +147,7 @@ func TestHTTPWithoutAnAnswer(t *testing.T) {
 			}
 			h := newHTTP(t, endpoint, &HTTPOptions{Timeout: timeout})
 			err := h.Handle(attempting(t, 1), placed())
-			if meaningOf(err) != Unavailable || !strings.Contains(err.Error(), c.want) || len(err.Error()) > 2*maxShown ||
+			if meaningOf(err) != Unavailable || !strings.Contains(err.Error(), c.want) || len(err.Error()) > 2*maxShownBytes ||
 				strings.ContainsAny(err.Error(), "\x00\x1b") {
 				t.Errorf("%v, want %s", err, c.want)
 			}

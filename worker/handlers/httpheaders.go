@@ -26,28 +26,28 @@ const (
 // Idempotency-Key, in this spelling, and got no answer. That would be a repeat that nobody counts.
 const idempotencyKey = "idempotency-key"
 
-// headers are those of an event's request. What cannot be said in them is an error.
-func (h *HTTP) headers(e *bus.Event, a *consumer.Attempt) (http.Header, error) {
+// requestHeaders are those of an event's request. What cannot be said in them is an error.
+func (h *HTTP) requestHeaders(e *bus.Event, a *consumer.Attempt) (http.Header, error) {
 	out := make(http.Header, len(h.header)+len(e.Headers)+12)
 	for name, values := range e.Headers {
-		h.pass(out, name, values)
+		h.passHeader(out, name, values)
 	}
 	w := headerWriter{header: out, values: make([]string, 0, 12)}
-	w.set("Ce-Specversion", "1.0")
-	w.text("Ce-Id", e.ID)
-	w.text("Ce-Source", or(e.Source, bus.DefaultSource))
-	w.text("Ce-Type", or(e.Type, e.Topic))
+	w.setHeader("Ce-Specversion", "1.0")
+	w.setEncoded("Ce-Id", e.ID)
+	w.setEncoded("Ce-Source", or(e.Source, bus.DefaultSource))
+	w.setEncoded("Ce-Type", or(e.Type, e.Topic))
 	if e.Key != "" {
-		w.text("Ce-Partitionkey", e.Key)
+		w.setEncoded("Ce-Partitionkey", e.Key)
 	}
 	if !e.Time.IsZero() {
-		w.set("Ce-Time", e.Time.UTC().Format(time.RFC3339Nano))
+		w.setHeader("Ce-Time", e.Time.UTC().Format(time.RFC3339Nano))
 	}
-	w.text(HeaderTopic, e.Topic)
-	w.text(bus.HeaderGroup, h.group)
-	w.set(HeaderAttempt, strconv.Itoa(a.Number))
-	w.quoted(idempotencyKey, a.IdempotencyKey)
-	w.checked("Content-Type", or(e.ContentType, "application/octet-stream"))
+	w.setEncoded(HeaderTopic, e.Topic)
+	w.setEncoded(bus.HeaderGroup, h.group)
+	w.setHeader(HeaderAttempt, strconv.Itoa(a.Number))
+	w.setQuoted(idempotencyKey, a.IdempotencyKey)
+	w.setChecked("Content-Type", or(e.ContentType, "application/octet-stream"))
 	maps.Copy(out, h.header)
 	return out, w.err
 }
@@ -59,52 +59,52 @@ type headerWriter struct {
 	err    error
 }
 
-func (w *headerWriter) set(name, value string) {
+func (w *headerWriter) setHeader(name, value string) {
 	n := len(w.values)
 	w.values = append(w.values, value)
 	w.header[name] = w.values[n : n+1 : n+1]
 }
 
-// text writes an attribute of any text.
-func (w *headerWriter) text(name, value string) {
+// setEncoded writes an attribute of any text.
+func (w *headerWriter) setEncoded(name, value string) {
 	if !utf8.ValidString(value) {
-		w.fail(fmt.Errorf("the event's %s is not UTF-8, and cannot be sent: %.64q", strings.ToLower(name), value))
+		w.keepFirstError(fmt.Errorf("the event's %s is not UTF-8, and cannot be sent: %.64q", strings.ToLower(name), value))
 		return
 	}
-	w.set(name, percent(value))
+	w.setHeader(name, percentEncode(value))
 }
 
-// quoted writes a string of RFC 8941, which idempotency keys are.
-func (w *headerWriter) quoted(name, value string) {
+// setQuoted writes a string of RFC 8941, which idempotency keys are.
+func (w *headerWriter) setQuoted(name, value string) {
 	if i := strings.IndexFunc(value, func(r rune) bool { return r < ' ' || r >= 0x7f }); i >= 0 || value == "" {
-		w.fail(fmt.Errorf("the idempotency key %.64q cannot be sent: it must be printable ASCII, and not empty", value))
+		w.keepFirstError(fmt.Errorf("the idempotency key %.64q cannot be sent: it must be printable ASCII, and not empty", value))
 		return
 	}
 	if strings.ContainsAny(value, `"\`) {
 		value = strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(value)
 	}
-	w.set(name, `"`+value+`"`)
+	w.setHeader(name, `"`+value+`"`)
 }
 
-// checked writes what must be a header's value as it is.
-func (w *headerWriter) checked(name, value string) {
+// setChecked writes what must be a header's value as it is.
+func (w *headerWriter) setChecked(name, value string) {
 	if header.IllegalByte(value) >= 0 {
-		w.fail(fmt.Errorf("the event's %s has a control character, and cannot be sent: %.64q", name, value))
+		w.keepFirstError(fmt.Errorf("the event's %s has a control character, and cannot be sent: %.64q", name, value))
 		return
 	}
-	w.set(name, value)
+	w.setHeader(name, value)
 }
 
-func (w *headerWriter) fail(err error) {
+func (w *headerWriter) keepFirstError(err error) {
 	if w.err == nil {
 		w.err = err
 	}
 }
 
-// pass adds a header of an event if services get it.
-func (h *HTTP) pass(out http.Header, name string, values []string) {
+// passHeader adds a header of an event if services get it.
+func (h *HTTP) passHeader(out http.Header, name string, values []string) {
 	canonical := http.CanonicalHeaderKey(name)
-	if header.Passable(name) != nil || !h.allowed[canonical] && !universal(canonical) {
+	if header.Passable(name) != nil || !h.passHeaders[canonical] && !isAlwaysPassed(canonical) {
 		return
 	}
 	for _, v := range values {
@@ -114,9 +114,9 @@ func (h *HTTP) pass(out http.Header, name string, values []string) {
 	}
 }
 
-// universal are headers of events that every service gets: trace context, how the data is encoded,
-// CloudEvents extensions, and what Onceish says of dead letters.
-func universal(canonical string) bool {
+// isAlwaysPassed are headers of events that every service gets: trace context, how the data is
+// encoded, CloudEvents extensions, and what Onceish says of dead letters.
+func isAlwaysPassed(canonical string) bool {
 	switch canonical {
 	case "Traceparent", "Tracestate", "Baggage", "Content-Encoding", "Content-Language":
 		return true

@@ -21,7 +21,7 @@ func TestHTTPPassesKnownAndAllowedHeadersOnly(t *testing.T) {
 	}
 	out := make(http.Header)
 	for _, name := range append(impassable(), "X-Custom", "X-Custom-Role", "X_Tenant", "ce-a-b", "X-User", "Remote-Groups") {
-		h.pass(out, name, []string{"x"})
+		h.passHeader(out, name, []string{"x"})
 	}
 	if len(out) > 0 {
 		t.Errorf("passed %v", out)
@@ -29,7 +29,7 @@ func TestHTTPPassesKnownAndAllowedHeadersOnly(t *testing.T) {
 	for _, name := range []string{
 		"traceparent", "tracestate", "baggage", "X-Tenant", "b3", "ce-tenant", "Content-Encoding", "content-language", "Onceish-Dead-Reason", "Onceish-Letter",
 	} {
-		h.pass(out, name, []string{"x", "a\r\nX-Evil: 1", "\x00", "y\tz"})
+		h.passHeader(out, name, []string{"x", "a\r\nX-Evil: 1", "\x00", "y\tz"})
 		if got := strings.Join(out.Values(name), "|"); got != "x|y\tz" {
 			t.Errorf("%s: %q", name, got)
 		}
@@ -69,8 +69,8 @@ func FuzzHTTPHeaders(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, id, kind, key, name, value string) {
 		e := bus.Event{ID: id, Topic: "t", Type: kind, Key: key, Headers: bus.Headers{name: {value}}}
-		a, _ := attemptOf(attempting(t, 1))
-		sent, err := h.headers(&e, &a)
+		a, _ := requireAttempt(attempting(t, 1))
+		sent, err := h.requestHeaders(&e, &a)
 		if err != nil {
 			return
 		}

@@ -41,7 +41,7 @@ const (
 	maxConcurrency     = 100_000
 )
 
-func (o *HTTPOptions) complete() (HTTPOptions, error) {
+func (o *HTTPOptions) withDefaults() (HTTPOptions, error) {
 	var c HTTPOptions
 	if o != nil {
 		c = *o
@@ -66,14 +66,14 @@ func (o *HTTPOptions) complete() (HTTPOptions, error) {
 			return c, fmt.Errorf("HTTPOptions.PassHeaders has %.64q: %w", name, err)
 		}
 	}
-	headers, err := configured(c.Headers)
+	headers, err := canonicalHeaders(c.Headers)
 	c.Headers = headers
 	return c, err
 }
 
-// configured are headers under their canonical names, with those that every request has. Its errors
-// show no values.
-func configured(headers http.Header) (http.Header, error) {
+// canonicalHeaders are headers under their canonical names, with those that every request has. Its
+// errors show no values.
+func canonicalHeaders(headers http.Header) (http.Header, error) {
 	out := http.Header{"User-Agent": {"onceish"}}
 	for name, values := range headers {
 		if err := header.Settable(name); err != nil {

@@ -7,8 +7,8 @@ import (
 	"net/http"
 )
 
-// request is a POST of the data.
-func (h *HTTP) request(ctx context.Context, header http.Header, data []byte) *http.Request {
+// newRequest is a POST of the data.
+func (h *HTTP) newRequest(ctx context.Context, header http.Header, data []byte) *http.Request {
 	r := &http.Request{
 		Method: http.MethodPost, URL: h.endpoint, Host: h.host, Header: header,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Body: http.NoBody,

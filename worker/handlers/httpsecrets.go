@@ -12,17 +12,17 @@ import (
 	"unicode"
 )
 
-// secrets are what must not be shown, whoever says it: services repeat in their answers what
+// secretRedactor are what must not be shown, whoever says it: services repeat in their answers what
 // they were sent.
-type secrets struct{ hidden *strings.Replacer }
+type secretRedactor struct{ hidden *strings.Replacer }
 
-// shortestSecret is the length from which a secret is looked for in what others say. Shorter ones
+// minSecretLength is the length from which a secret is looked for in what others say. Shorter ones
 // would be found in every word.
-const shortestSecret = 4
+const minSecretLength = 4
 
-// secretsOf are a URL's user, password, path (some services have their secrets there) and query,
-// and the values of configured headers.
-func secretsOf(u *url.URL, headers http.Header) *secrets {
+// newRedactorFor are a URL's user, password, path (some services have their secrets there) and
+// query, and the values of configured headers.
+func newRedactorFor(u *url.URL, headers http.Header) *secretRedactor {
 	found := []string{u.RawQuery, strings.TrimSuffix(u.Path, "/"), strings.TrimSuffix(u.EscapedPath(), "/")}
 	for name, values := range u.Query() {
 		found = append(found, values...)
@@ -46,25 +46,25 @@ func secretsOf(u *url.URL, headers http.Header) *secrets {
 			}
 		}
 	}
-	return newSecrets(found)
+	return newRedactor(found)
 }
 
-func newSecrets(found []string) *secrets {
+func newRedactor(found []string) *secretRedactor {
 	for _, s := range slices.Clone(found) { // as others write it
 		found = append(found, url.QueryEscape(s), url.PathEscape(s), html.EscapeString(s), strings.Trim(strconv.Quote(s), `"`))
 	}
-	found = slices.DeleteFunc(found, func(s string) bool { return len(s) < shortestSecret })
+	found = slices.DeleteFunc(found, func(s string) bool { return len(s) < minSecretLength })
 	slices.SortFunc(found, func(a, b string) int { return len(b) - len(a) }) // of those that begin alike, the longest
 	var pairs []string
 	for _, s := range found {
 		pairs = append(pairs, s, "***")
 	}
-	return &secrets{hidden: strings.NewReplacer(pairs...)}
+	return &secretRedactor{hidden: strings.NewReplacer(pairs...)}
 }
 
-// clean is text of somebody else as it may be shown, in at most n bytes: without secrets, on one
-// line, nothing in it but what can be seen.
-func (s *secrets) clean(text string, n int) string {
+// cleanText is text of somebody else as it may be shown, in at most n bytes: without secrets, on
+// one line, nothing in it but what can be seen.
+func (s *secretRedactor) cleanText(text string, n int) string {
 	text = s.hidden.Replace(text)
 	text = strings.Map(func(r rune) rune {
 		if !unicode.IsGraphic(r) {
@@ -72,13 +72,13 @@ func (s *secrets) clean(text string, n int) string {
 		}
 		return r
 	}, strings.ToValidUTF8(text, "\uFFFD"))
-	return beginning(strings.Join(strings.Fields(text), " "), n)
+	return truncateText(strings.Join(strings.Fields(text), " "), n)
 }
 
-// hide returns err, or one that can be shown in its place.
-func (s *secrets) hide(err error) error {
+// cleanError returns err, or one that can be shown in its place.
+func (s *secretRedactor) cleanError(err error) error {
 	text := err.Error()
-	if shown := s.clean(text, maxShown); shown != text {
+	if shown := s.cleanText(text, maxShownBytes); shown != text {
 		return errors.New(shown)
 	}
 	return err

@@ -34,7 +34,7 @@ func TestHTTPShowsNoSecrets(t *testing.T) {
 		"garbage":   tell("hunter5 hunter6 hunter2path\n\n"),
 		"header":    tell("HTTP/1.1 200 OK\nhunter5\n\n"),
 		"status":    tell("HTTP/1.1 500 hunter5\nContent-Length: 0\n\n"),
-		"long body": tell("HTTP/1.1 500 Oops\n\n" + strings.Repeat(".", maxShown-10) + "hunter7 hunter8"),
+		"long body": tell("HTTP/1.1 500 Oops\n\n" + strings.Repeat(".", maxShownBytes-10) + "hunter7 hunter8"),
 		"redirect":  tell("HTTP/1.1 302 Found\nLocation: http://u:hunter6@h/services/hunter2path?token=hunter3\nContent-Length: 0\n\n"),
 	} {
 		endpoints[name], _ = raw(t, f)
@@ -149,10 +149,10 @@ func FuzzHTTPSecrets(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	s := secretsOf(endpoint, http.Header{"X": {"hunter45"}})
+	s := newRedactorFor(endpoint, http.Header{"X": {"hunter45"}})
 	f.Fuzz(func(t *testing.T, before, after string, n uint16) {
 		for _, secret := range []string{"hunter2", "hunter3", "hunter45"} {
-			shown := s.clean(before+secret+after, int(n))
+			shown := s.cleanText(before+secret+after, int(n))
 			if len(shown) > int(n) || strings.Contains(shown, secret) && !strings.Contains(before+after, "hunter") {
 				t.Errorf("%q shows %q", before+secret+after, shown)
 			}

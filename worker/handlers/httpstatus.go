@@ -42,8 +42,9 @@ func checkStatuses(statuses map[int]Meaning) error {
 	return nil
 }
 
-// meaning is what a status says, where it is not configured. asksToWait: there is a Retry-After.
-func meaning(status int, asksToWait bool) Meaning {
+// meaningOfStatus is what a status says, where it is not configured. asksToWait: there is
+// a Retry-After.
+func meaningOfStatus(status int, asksToWait bool) Meaning {
 	switch status {
 	case http.StatusTooManyRequests:
 		return Throttled
@@ -60,7 +61,7 @@ func meaning(status int, asksToWait bool) Meaning {
 		return Retry
 	}
 	switch {
-	case done(status):
+	case isSuccess(status):
 		return Done
 	case status >= 400 && status <= 499:
 		return Permanent

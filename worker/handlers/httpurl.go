@@ -19,7 +19,7 @@ func parseEndpoint(endpoint string) (*url.URL, error) {
 	}
 	switch port := u.Port(); {
 	case u.Scheme != "http" && u.Scheme != "https":
-		return nil, fmt.Errorf("the URL%s: it must begin with http:// or https://", badScheme(endpoint))
+		return nil, fmt.Errorf("the URL%s: it must begin with http:// or https://", describeBadScheme(endpoint))
 	case u.Hostname() == "":
 		return nil, fmt.Errorf("the URL names no host: it must be such as %s://host:8443/path", u.Scheme)
 	case port != "" && !validPort(port):
@@ -34,8 +34,8 @@ func validPort(port string) bool {
 	return err == nil && n >= 1 && n <= 65535
 }
 
-// badScheme tells which scheme a URL has if that is all that stands there.
-func badScheme(endpoint string) string {
+// describeBadScheme tells which scheme a URL has if that is all that stands there.
+func describeBadScheme(endpoint string) string {
 	scheme, _, ok := strings.Cut(endpoint, "://")
 	if !ok || len(scheme) > 16 || !header.Valid(scheme) {
 		return " has no scheme"
@@ -43,8 +43,9 @@ func badScheme(endpoint string) string {
 	return fmt.Sprintf(" has the scheme %q", scheme)
 }
 
-// authorize sends user and password as basic authentication, unless something else is configured.
-func authorize(header http.Header, user *url.Userinfo) {
+// setBasicAuth sends user and password as basic authentication, unless something else
+// is configured.
+func setBasicAuth(header http.Header, user *url.Userinfo) {
 	if user == nil || header.Get("Authorization") != "" {
 		return
 	}

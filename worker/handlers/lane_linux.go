@@ -12,80 +12,81 @@ import (
 
 // Children that end without having answered anything are started again after pauses that double.
 const (
-	firstPause = 100 * time.Millisecond
-	mostPause  = 5 * time.Second
+	firstRestartDelay = 100 * time.Millisecond
+	maxRestartDelay   = 5 * time.Second
 )
 
-// lane has one child at a time, started when it is needed. Its methods are safe for concurrent use.
-type lane struct {
-	stream *Stream
-	alone  bool
-	turn   chan struct{} // who is in it may start a child
+// processSlot has one child at a time, started when it is needed. Its methods are safe for
+// concurrent use.
+type processSlot struct {
+	stream    *Stream
+	alone     bool
+	startLock chan struct{} // who is in it may start a child
 
-	mu    sync.Mutex
-	child *child // the last one; nil: there was none
-	pause time.Duration
-	next  time.Time // not before this is the next one started
+	mu           sync.Mutex
+	child        *childProcess // the last one; nil: there was none
+	restartDelay time.Duration
+	nextStart    time.Time // not before this is the next one started
 }
 
-func newLane(s *Stream, alone bool) *lane {
-	return &lane{stream: s, alone: alone, turn: make(chan struct{}, 1)}
+func newProcessSlot(s *Stream, alone bool) *processSlot {
+	return &processSlot{stream: s, alone: alone, startLock: make(chan struct{}, 1)}
 }
 
-// run tells a child of the event, and the next one if that ended before it read it.
-func (l *lane) run(ctx context.Context, key string, line []byte) outcome {
+// runEvent tells a child of the event, and the next one if that ended before it read it.
+func (l *processSlot) runEvent(ctx context.Context, key string, line []byte) deliveryOutcome {
 	for {
-		c, err := l.get(ctx)
+		c, err := l.acquireChild(ctx)
 		if err != nil {
-			return outcome{fate: unsent, err: err}
+			return deliveryOutcome{fate: fateUnsent, err: err}
 		}
-		if out, ok := c.run(ctx, key, line); ok && out.fate != unread {
+		if out, ok := c.runEvent(ctx, key, line); ok && out.fate != fateUnread {
 			return out
 		}
 	}
 }
 
-// get returns a child that can be told of events. It waits while there is none.
-func (l *lane) get(ctx context.Context) (*child, error) {
-	if c := l.last(); c != nil && ctx.Err() == nil && c.open() {
+// acquireChild returns a child that can be told of events. It waits while there is none.
+func (l *processSlot) acquireChild(ctx context.Context) (*childProcess, error) {
+	if c := l.currentChild(); c != nil && ctx.Err() == nil && c.acceptsEvents() {
 		return c, nil
 	}
 	select {
-	case l.turn <- struct{}{}:
-		defer func() { <-l.turn }()
+	case l.startLock <- struct{}{}:
+		defer func() { <-l.startLock }()
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	case <-l.stream.over:
 		return nil, l.stream.err
 	}
 	for {
-		if c := l.last(); c != nil && ctx.Err() == nil && c.open() {
+		if c := l.currentChild(); c != nil && ctx.Err() == nil && c.acceptsEvents() {
 			return c, nil
 		}
-		if err := l.free(ctx); err != nil {
+		if err := l.waitForRestart(ctx); err != nil {
 			return nil, err
 		}
-		if err := l.start(); err != nil {
+		if err := l.startProcess(); err != nil {
 			return nil, err
 		}
 	}
 }
 
-func (l *lane) last() *child {
+func (l *processSlot) currentChild() *childProcess {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.child
 }
 
-// free waits until the next child may be started.
-func (l *lane) free(ctx context.Context) error {
-	if c := l.last(); c != nil {
-		if err := wait(ctx, l.stream, c.gone); err != nil {
+// waitForRestart waits until the next child may be started.
+func (l *processSlot) waitForRestart(ctx context.Context) error {
+	if c := l.currentChild(); c != nil {
+		if err := waitFor(ctx, l.stream, c.gone); err != nil {
 			return err
 		}
 	}
 	l.mu.Lock()
-	due := time.Until(l.next)
+	due := time.Until(l.nextStart)
 	l.mu.Unlock()
 	pause := time.NewTimer(due)
 	defer pause.Stop()
@@ -98,96 +99,96 @@ func (l *lane) free(ctx context.Context) error {
 	case <-ctx.Done():
 	case <-l.stream.over:
 	}
-	return l.stream.useless(ctx)
+	return l.stream.waitError(ctx)
 }
 
-// wait waits for the channel, and returns why it is of no use any more.
-func wait[T any](ctx context.Context, s *Stream, c <-chan T) error {
+// waitFor waits for the channel, and returns why it is of no use any more.
+func waitFor[T any](ctx context.Context, s *Stream, c <-chan T) error {
 	select {
 	case <-c:
 	case <-ctx.Done():
 	case <-s.over:
 	}
-	return s.useless(ctx)
+	return s.waitError(ctx)
 }
 
-// useless is why waiting for a child has no use any more.
-func (s *Stream) useless(ctx context.Context) error {
+// waitError is why waiting for a child has no use any more.
+func (s *Stream) waitError(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	return s.ended()
+	return s.endError()
 }
 
-// start returns an error when no command can be started any more.
-func (l *lane) start() error {
-	c, err := startChild(l.stream, l.alone, l.buried)
+// startProcess returns an error when no command can be started any more.
+func (l *processSlot) startProcess() error {
+	c, err := startChild(l.stream, l.alone, l.childEnded)
 	if errors.Is(err, command.ErrUnguarded) {
-		l.stream.finish(err)
+		l.stream.endWorker(err)
 		return err
 	}
 	if err != nil {
-		return l.notStarted(err)
+		return l.retryStart(err)
 	}
-	l.stream.starts.succeed()
+	l.stream.starts.recordSuccess()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.child = c
 	return nil
 }
 
-// notStarted has the start of a command repeated, unless that has failed for long while none runs.
-func (l *lane) notStarted(err error) error {
+// retryStart has the start of a command repeated, unless that has failed for long while none runs.
+func (l *processSlot) retryStart(err error) error {
 	s := l.stream
-	if s.starts.fail() && !s.beside.runs() && !s.single.runs() {
-		s.finish(fmt.Errorf("no command could be started for %v: %w", startPatience, err))
-		return s.ended()
+	if s.starts.recordFailure() && !s.sharedSlot.isRunning() && !s.suspectSlot.isRunning() {
+		s.endWorker(fmt.Errorf("no command could be started for %v: %w", startFailureLimit, err))
+		return s.endError()
 	}
 	s.log.Error("cannot start the command: trying again", "error", err)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.delay()
+	l.delayRestart()
 	return nil
 }
 
-// runs reports whether there is a child that can be told of events.
-func (l *lane) runs() bool {
-	c := l.last()
-	return c != nil && c.open()
+// isRunning reports whether there is a child that can be told of events.
+func (l *processSlot) isRunning() bool {
+	c := l.currentChild()
+	return c != nil && c.acceptsEvents()
 }
 
-// buried decides when the next child may be started.
-func (l *lane) buried(c *child) {
-	if err := c.cannotRun(); err != nil {
-		l.stream.finish(err)
+// childEnded decides when the next child may be started.
+func (l *processSlot) childEnded(c *childProcess) {
+	if err := c.cannotRunError(); err != nil {
+		l.stream.endWorker(err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if c.answered || c.retired {
-		l.pause, l.next = 0, time.Time{}
+		l.restartDelay, l.nextStart = 0, time.Time{}
 		return
 	}
-	l.delay()
+	l.delayRestart()
 }
 
-// delay puts the next start off. The mutex is held.
-func (l *lane) delay() {
-	l.pause = min(max(2*l.pause, firstPause), mostPause)
-	l.next = time.Now().Add(l.pause)
+// delayRestart puts the next start off. The mutex is held.
+func (l *processSlot) delayRestart() {
+	l.restartDelay = min(max(2*l.restartDelay, firstRestartDelay), maxRestartDelay)
+	l.nextStart = time.Now().Add(l.restartDelay)
 }
 
-// close ends the child for good. The stream is over.
-func (l *lane) close() {
-	l.turn <- struct{}{} // and nobody starts another
-	if c := l.last(); c != nil {
-		c.retire()
+// closeSlot ends the child for good. The stream is over.
+func (l *processSlot) closeSlot() {
+	l.startLock <- struct{}{} // and nobody starts another
+	if c := l.currentChild(); c != nil {
+		c.retireChild()
 		<-c.gone
 	}
 }
 
-// rest ends a child that has nothing in hand.
-func (l *lane) rest() {
-	if c := l.last(); c != nil && c.open() {
-		c.retire()
+// retireIdle ends a child that has nothing in hand.
+func (l *processSlot) retireIdle() {
+	if c := l.currentChild(); c != nil && c.acceptsEvents() {
+		c.retireChild()
 	}
 }

@@ -10,17 +10,17 @@ import (
 
 func TestPausesBetweenStartsDouble(t *testing.T) {
 	t.Parallel()
-	l := newLane(&Stream{log: slog.New(slog.DiscardHandler), over: make(chan struct{})}, false)
+	l := newProcessSlot(&Stream{log: slog.New(slog.DiscardHandler), over: make(chan struct{})}, false)
 	var pauses []time.Duration
 	for range 8 {
-		l.delay()
-		pauses = append(pauses, l.pause)
+		l.delayRestart()
+		pauses = append(pauses, l.restartDelay)
 	}
 	ms := time.Millisecond
 	if want := []time.Duration{100 * ms, 200 * ms, 400 * ms, 800 * ms, 1600 * ms, 3200 * ms, 5000 * ms, 5000 * ms}; !slices.Equal(pauses, want) {
 		t.Errorf("%v, want %v", pauses, want)
 	}
-	if wait := time.Until(l.next); wait < 4*time.Second {
+	if wait := time.Until(l.nextStart); wait < 4*time.Second {
 		t.Errorf("the next start is in %v", wait)
 	}
 }
@@ -34,7 +34,7 @@ func TestCommandThatDiesAtItsStartIsStartedAgain(t *testing.T) {
 	if took := time.Since(start); took < 300*time.Millisecond {
 		t.Errorf("three starts within %v", took)
 	}
-	if err := r.ended(); err != nil {
+	if err := r.endError(); err != nil {
 		t.Error(err)
 	}
 }
@@ -65,10 +65,10 @@ func TestDrainingDoesNotWaitForACommandThatCannotStart(t *testing.T) {
 
 func TestAnswerInAdvanceSettlesNothing(t *testing.T) {
 	t.Parallel()
-	d := &delivery{number: 1, begins: unwritten, ended: make(chan outcome, 1)}
-	c := &child{stream: &Stream{strays: strays{log: slog.New(slog.DiscardHandler)}}, inHand: map[uint64]*delivery{1: d}}
-	c.answer(&answer{Delivery: 1, Status: statusDone})
-	if len(d.ended) > 0 || len(c.inHand) != 1 {
+	d := &streamDelivery{number: 1, writtenAt: unwritten, ended: make(chan deliveryOutcome, 1)}
+	c := &childProcess{stream: &Stream{strays: strayAnswers{log: slog.New(slog.DiscardHandler)}}, inFlight: map[uint64]*streamDelivery{1: d}}
+	c.handleAnswer(&streamAnswer{Delivery: 1, Status: statusDone})
+	if len(d.ended) > 0 || len(c.inFlight) != 1 {
 		t.Error("a guess was taken for an answer")
 	}
 }

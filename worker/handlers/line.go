@@ -12,9 +12,9 @@ import (
 	"github.com/onceish/onceish/consumer"
 )
 
-// eventLine is what a command of mode stream is told of an event, but for the delivery's number,
+// streamLine is what a command of mode stream is told of an event, but for the delivery's number,
 // which goes before it.
-type eventLine struct {
+type streamLine struct {
 	ID              string          `json:"id"`
 	Source          string          `json:"source"`
 	Type            string          `json:"type"`
@@ -36,7 +36,7 @@ type eventLine struct {
 // attributes, bytes that are no UTF-8 become U+FFFD.
 func encodeEvent(ctx context.Context, e *bus.Event, group string) ([]byte, error) {
 	a := consumer.AttemptFrom(ctx)
-	l := eventLine{
+	l := streamLine{
 		ID: e.ID, Source: or(e.Source, bus.DefaultSource), Type: or(e.Type, e.Topic), Topic: e.Topic, Group: group, Key: e.Key,
 		IdempotencyKey: a.IdempotencyKey, Attempt: a.Number, Token: a.Token, DataContentType: e.ContentType, Headers: e.Headers,
 	}

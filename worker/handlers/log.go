@@ -13,8 +13,8 @@ import (
 	"github.com/onceish/onceish/consumer"
 )
 
-// maxLogged is how much of an event's data is logged, in bytes.
-const maxLogged = 1 << 10
+// maxLoggedBytes is how much of an event's data is logged, in bytes.
+const maxLoggedBytes = 1 << 10
 
 // LogOptions of NewLog. The zero value means the defaults.
 type LogOptions struct {
@@ -61,7 +61,7 @@ func (l *Log) Handle(ctx context.Context, e bus.Event) error {
 		r.AddAttrs(slog.Time("event_time", e.Time.UTC())) // "time" is the record's own
 	}
 	if l.o.Data {
-		r.AddAttrs(loggedData(e.Data))
+		r.AddAttrs(dataAttr(e.Data))
 	}
 	if err := l.handler.Handle(ctx, r); err != nil {
 		return consumer.Unavailable(fmt.Errorf("write the record: %w", err))
@@ -69,9 +69,9 @@ func (l *Log) Handle(ctx context.Context, e bus.Event) error {
 	return nil
 }
 
-// loggedData is the start of the data, as text where it is text.
-func loggedData(data []byte) slog.Attr {
-	start := data[:min(len(data), maxLogged)]
+// dataAttr is the start of the data, as text where it is text.
+func dataAttr(data []byte) slog.Attr {
+	start := data[:min(len(data), maxLoggedBytes)]
 	if !utf8.Valid(data) {
 		return slog.String("data_base64", base64.StdEncoding.EncodeToString(start))
 	}

@@ -56,9 +56,9 @@ func TestLogData(t *testing.T) {
 	for _, c := range []struct{ data, name, want string }{
 		{"a\nb", "data", "a\nb"},
 		{"", "data", ""},
-		{long, "data", long[:maxLogged-maxLogged%3]},
-		{"\xff" + long, "data_base64", base64.StdEncoding.EncodeToString([]byte("\xff" + long)[:maxLogged])},
-		{long + "\xff", "data_base64", base64.StdEncoding.EncodeToString([]byte(long)[:maxLogged])},
+		{long, "data", long[:maxLoggedBytes-maxLoggedBytes%3]},
+		{"\xff" + long, "data_base64", base64.StdEncoding.EncodeToString([]byte("\xff" + long)[:maxLoggedBytes])},
+		{long + "\xff", "data_base64", base64.StdEncoding.EncodeToString([]byte(long)[:maxLoggedBytes])},
 	} {
 		e := bus.Event{ID: "1", Topic: "t", Data: []byte(c.data)}
 		if got := logged(t, &LogOptions{Data: true}, e); got[c.name] != c.want || got["bytes"] != float64(len(c.data)) || got["event_time"] != nil {

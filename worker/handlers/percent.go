@@ -6,15 +6,15 @@ import (
 	"unicode/utf8"
 )
 
-// percent encodes text for a header, as the CloudEvents bindings ask: space, '"', '%', and what is
-// not printable ASCII.
-func percent(s string) string {
-	if !strings.ContainsFunc(s, encoded) {
+// percentEncode encodes text for a header, as the CloudEvents bindings ask: space, '"', '%', and
+// what is not printable ASCII.
+func percentEncode(s string) string {
+	if !strings.ContainsFunc(s, mustEncode) {
 		return s
 	}
 	var b strings.Builder
 	for i := range len(s) {
-		if c := s[i]; encoded(rune(c)) {
+		if c := s[i]; mustEncode(rune(c)) {
 			fmt.Fprintf(&b, "%%%02X", c)
 		} else {
 			b.WriteByte(c)
@@ -23,10 +23,10 @@ func percent(s string) string {
 	return b.String()
 }
 
-func encoded(r rune) bool { return r <= ' ' || r >= 0x7f || r == '"' || r == '%' }
+func mustEncode(r rune) bool { return r <= ' ' || r >= 0x7f || r == '"' || r == '%' }
 
-// beginning is the start of s in at most n bytes of whole characters.
-func beginning(s string, n int) string {
+// truncateText is the start of s in at most n bytes of whole characters.
+func truncateText(s string, n int) string {
 	if len(s) <= n {
 		return s
 	}

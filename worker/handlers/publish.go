@@ -93,14 +93,14 @@ func newPublisher(topic string, send func(context.Context, bus.Event) error) (*P
 // and publishes the same event. Without a consumer.Attempt in its context it publishes
 // nothing: ErrNoAttempt.
 func (p *Publish) Handle(ctx context.Context, e bus.Event) error {
-	attempt, err := attemptOf(ctx)
+	attempt, err := requireAttempt(ctx)
 	if err != nil {
 		return err
 	}
 	if e.Topic == p.topic {
 		return consumer.Permanent(fmt.Errorf("the event is on %q already: published there again it would come back for ever", p.topic))
 	}
-	switch err = p.send(ctx, p.successor(&e, &attempt)); {
+	switch err = p.send(ctx, p.derivedEvent(&e, &attempt)); {
 	case err == nil: // stored, or a duplicate of what is
 		return nil
 	case errors.Is(err, bus.ErrTooLarge), errors.Is(err, bus.ErrInvalidEvent), errors.Is(err, outbox.ErrExists):
@@ -116,38 +116,38 @@ func (p *Publish) Handle(ctx context.Context, e bus.Event) error {
 	return consumer.Unavailable(err) // the bus, its stream or the outbox: every event would meet it
 }
 
-// successor is the same for every attempt: its id is the event's key in the group, which no other
-// event and no other group has.
-func (p *Publish) successor(e *bus.Event, a *consumer.Attempt) bus.Event {
+// derivedEvent is the same for every attempt: its id is the event's key in the group, which no
+// other event and no other group has.
+func (p *Publish) derivedEvent(e *bus.Event, a *consumer.Attempt) bus.Event {
 	out := *e
 	out.ID, out.Topic, out.Source, out.Type = a.Key.String(), p.topic, "", or(e.Type, e.Topic)
 	out.Headers = make(bus.Headers, len(e.Headers)+3)
 	for name, values := range e.Headers {
-		if travels(name) {
+		if isKeptHeader(name) {
 			out.Headers[name] = legalValues(values)
 		}
 	}
-	out.Headers.Set(HeaderOriginTopic, percent(e.Topic))
-	out.Headers.Set(HeaderOriginID, percent(e.ID))
-	out.Headers.Set(HeaderOriginSource, percent(or(e.Source, bus.DefaultSource)))
+	out.Headers.Set(HeaderOriginTopic, percentEncode(e.Topic))
+	out.Headers.Set(HeaderOriginID, percentEncode(e.ID))
+	out.Headers.Set(HeaderOriginSource, percentEncode(or(e.Source, bus.DefaultSource)))
 	return out
 }
 
-// travels reports whether a header means on the new event what it meant on the old one. Those of
-// Onceish do not: the group of a redriven copy would hide the event from all others.
-func travels(name string) bool {
+// isKeptHeader reports whether a header means on the new event what it meant on the old one. Those
+// of Onceish do not: the group of a redriven copy would hide the event from all others.
+func isKeptHeader(name string) bool {
 	switch {
 	case !header.Valid(name), hasPrefixFold(name, "Onceish-"), hasPrefixFold(name, "Nats-"):
 		return false
 	case hasPrefixFold(name, "ce-"):
-		return !attribute(name[len("ce-"):])
+		return !isAttribute(name[len("ce-"):])
 	}
 	return !strings.EqualFold(name, "Content-Type") // that of the message; Event.ContentType is kept
 }
 
-// attribute reports whether a CloudEvents attribute is a field of bus.Event, or says
+// isAttribute reports whether a CloudEvents attribute is a field of bus.Event, or says
 // how to read one.
-func attribute(name string) bool {
+func isAttribute(name string) bool {
 	for _, a := range [...]string{"id", "source", "type", "specversion", "time", "datacontenttype", "partitionkey"} {
 		if strings.EqualFold(name, a) {
 			return true

@@ -176,7 +176,7 @@ func FuzzSuccessor(f *testing.F) {
 	f.Fuzz(func(t *testing.T, topic1, group1, id1, topic2, group2, id2 string) {
 		one := consumer.Attempt{Key: dedupe.Key{Topic: topic1, Group: group1, ID: id1}}
 		two := consumer.Attempt{Key: dedupe.Key{Topic: topic2, Group: group2, ID: id2}, Number: 2}
-		a, b := p.successor(&bus.Event{}, &one), p.successor(&bus.Event{}, &two)
+		a, b := p.derivedEvent(&bus.Event{}, &one), p.derivedEvent(&bus.Event{}, &two)
 		if (a.ID == b.ID) != (one.Key == two.Key) || a.ID == "" {
 			t.Errorf("%q and %q: %q and %q", one.Key, two.Key, a.ID, b.ID)
 		}

@@ -4,58 +4,58 @@ import (
 	"fmt"
 )
 
-// settle ends all deliveries of a child that has ended. Nobody reads or writes any more.
-func (c *child) settle() {
+// settleAll ends all deliveries of a child that has ended. Nobody reads or writes any more.
+func (c *childProcess) settleAll() {
 	consumed := c.written - int64(c.process.Unread())
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.leaving = true
-	why, missing := c.why(), c.cannotRun() != nil
-	var blamed, others []*delivery
-	for _, d := range c.inHand {
+	why, missing := c.endReason(), c.cannotRunError() != nil
+	var blamed, others []*streamDelivery
+	for _, d := range c.inFlight {
 		switch {
-		case d.begins >= consumed:
-			d.ended <- outcome{fate: unread}
-		case c.retired || missing, c.hung != nil && c.breach == nil && !d.late && !d.left:
+		case d.writtenAt >= consumed:
+			d.ended <- deliveryOutcome{fate: fateUnread}
+		case c.retired || missing, c.hungCause != nil && c.breachCause == nil && !d.pastRunLimit && !d.abandoned:
 			others = append(others, d)
 		default:
 			blamed = append(blamed, d)
 		}
 	}
-	c.log(why, len(blamed)+len(others))
+	c.logEnd(why, len(blamed)+len(others))
 	for _, d := range others {
-		d.ended <- outcome{fate: bystander, err: why}
+		d.ended <- deliveryOutcome{fate: fateBystander, err: why}
 	}
-	guilt := suspect
+	guilt := fateSuspect
 	if len(blamed) == 1 {
-		guilt = failed
+		guilt = fateFailed
 	}
 	for _, d := range blamed {
-		c.stream.suspects.add(d.key)
-		d.ended <- outcome{fate: guilt, err: why}
+		c.stream.suspects.addKey(d.key)
+		d.ended <- deliveryOutcome{fate: guilt, err: why}
 	}
-	clear(c.inHand)
-	clear(c.forsaken)
+	clear(c.inFlight)
+	clear(c.abandoned)
 }
 
-// why says how the child ended. The mutex is held.
-func (c *child) why() error {
+// endReason says how the child ended. The mutex is held.
+func (c *childProcess) endReason() error {
 	exit := c.process.Exit()
 	tail := exit.Tail
 	if tail != "" {
 		tail = ": " + tail
 	}
 	switch {
-	case c.breach != nil:
-		return fmt.Errorf("the command was stopped: %w%s", c.breach, tail)
-	case c.hung != nil:
-		return fmt.Errorf("the command was stopped because it did not answer: %w%s", c.hung, tail)
+	case c.breachCause != nil:
+		return fmt.Errorf("the command was stopped: %w%s", c.breachCause, tail)
+	case c.hungCause != nil:
+		return fmt.Errorf("the command was stopped because it did not answer: %w%s", c.hungCause, tail)
 	}
 	return fmt.Errorf("the command ended without an answer: %s%s%s", exit.How, meaningOfExit(&exit), tail)
 }
 
-// log tells of the end. The mutex is held.
-func (c *child) log(why error, inHand int) {
+// logEnd tells of the end. The mutex is held.
+func (c *childProcess) logEnd(why error, inHand int) {
 	exit := c.process.Exit()
 	switch {
 	case c.retired, c.answered && inHand == 0 && exit.Code == 0:
@@ -65,12 +65,12 @@ func (c *child) log(why error, inHand int) {
 	}
 }
 
-// cannotRun tells of a command that does not exist or cannot be executed: by its exit status, if it
-// has never answered.
-func (c *child) cannotRun() error {
+// cannotRunError tells of a command that does not exist or cannot be executed: by its exit status,
+// if it has never answered.
+func (c *childProcess) cannotRunError() error {
 	exit := c.process.Exit()
 	if c.stream.answered.Load() {
 		return nil
 	}
-	return cannotRun(&exit)
+	return cannotRunError(&exit)
 }

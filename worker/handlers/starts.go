@@ -5,29 +5,31 @@ import (
 	"time"
 )
 
-// startPatience is how long commands may fail to start, while none runs, before the worker ends.
-const startPatience = 5 * time.Second
+// startFailureLimit is how long commands may fail to start, while none runs, before
+// the worker ends.
+const startFailureLimit = 5 * time.Second
 
-// starts notes since when no command can be started: the worker has no descriptors, no processes or
-// no memory left, and others may be better off. Its methods are safe for concurrent use.
-type starts struct {
+// startMonitor notes since when no command can be started: the worker has no descriptors, no
+// processes or no memory left, and others may be better off. Its methods are safe for
+// concurrent use.
+type startMonitor struct {
 	mu     sync.Mutex
 	failed time.Time // the first that failed since one was started; zero: none
 }
 
-func (s *starts) succeed() {
+func (s *startMonitor) recordSuccess() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.failed = time.Time{}
 }
 
-// fail notes a start that failed, and reports whether that lasts.
-func (s *starts) fail() (lasts bool) {
+// recordFailure notes a start that failed, and reports whether that lasts.
+func (s *startMonitor) recordFailure() (lasts bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
 	if s.failed.IsZero() {
 		s.failed = now
 	}
-	return now.Sub(s.failed) >= startPatience
+	return now.Sub(s.failed) >= startFailureLimit
 }

@@ -38,7 +38,7 @@ type StreamOptions struct {
 
 const defaultIdle = 10 * time.Second
 
-func (o *StreamOptions) complete(line string) (StreamOptions, error) {
+func (o *StreamOptions) withDefaults(line string) (StreamOptions, error) {
 	var c StreamOptions
 	if o != nil {
 		c = *o
@@ -52,7 +52,7 @@ func (o *StreamOptions) complete(line string) (StreamOptions, error) {
 	case c.Grace < 0 || c.Drain < 0 || c.Idle < 0:
 		return c, fmt.Errorf("StreamOptions.Grace is %v, Drain %v and Idle %v: they must be positive, or 0", c.Grace, c.Drain, c.Idle)
 	}
-	c.Grace = graceWithin(c.Grace, c.Drain)
+	c.Grace = graceOrDefault(c.Grace, c.Drain)
 	if c.Idle == 0 {
 		c.Idle = defaultIdle
 	}

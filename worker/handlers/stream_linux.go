@@ -25,16 +25,16 @@ type Stream struct {
 	guard       *command.Guard
 	runner      *command.Runner
 
-	beside   *lane // where events run beside others
-	single   *lane // where suspects run
-	cell     chan struct{}
-	idle     time.Duration
-	resting  *time.Timer // ends the child of single
-	suspects suspects
-	finished finishedKeys
-	strays   strays
-	starts   starts
-	answered atomic.Bool // by any child
+	sharedSlot  *processSlot // where events run beside others
+	suspectSlot *processSlot // where suspects run
+	suspectLock chan struct{}
+	idle        time.Duration
+	idleTimer   *time.Timer // ends the child of single
+	suspects    suspectKeys
+	finished    finishedKeys
+	strays      strayAnswers
+	starts      startMonitor
+	answered    atomic.Bool // by any child
 
 	leaving   sync.Once
 	draining  chan struct{} // closed once the subscription drains
@@ -45,9 +45,9 @@ type Stream struct {
 	keeping   sync.WaitGroup
 }
 
-// patience is how long a suspect waits in its slot for the others to have run. Then it comes again
-// after a while, so that suspects that take long leave the slots to others.
-const patience = 100 * time.Millisecond
+// suspectWait is how long a suspect waits in its slot for the others to have run. Then it comes
+// again after a while, so that suspects that take long leave the slots to others.
+const suspectWait = 100 * time.Millisecond
 
 var (
 	errClosed   = errors.New("the handler of the command was closed")
@@ -58,7 +58,7 @@ var (
 // as lines on its standard input. See the package for what it answers. It also starts a process
 // that ends the command should this one die; the caller calls Close.
 func NewStream(group, line string, o *StreamOptions) (*Stream, error) {
-	opts, err := o.complete(line)
+	opts, err := o.withDefaults(line)
 	if err != nil {
 		return nil, err
 	}
@@ -72,19 +72,19 @@ func NewStream(group, line string, o *StreamOptions) (*Stream, error) {
 	}
 	log := opts.Logger.With("group", group)
 	s := &Stream{
-		line: line, group: group, env: inherited(opts.Env), grace: opts.Grace, log: log, guard: guard, runner: runner,
-		cell: make(chan struct{}, 1), idle: opts.Idle, strays: strays{log: log}, draining: make(chan struct{}), over: make(chan struct{}),
+		line: line, group: group, env: withoutSecrets(opts.Env), grace: opts.Grace, log: log, guard: guard, runner: runner,
+		suspectLock: make(chan struct{}, 1), idle: opts.Idle, strays: strayAnswers{log: log}, draining: make(chan struct{}), over: make(chan struct{}),
 	}
-	s.beside, s.single = newLane(s, false), newLane(s, true)
-	s.resting = time.AfterFunc(s.idle, s.rest)
-	s.keeping.Go(s.keep)
+	s.sharedSlot, s.suspectSlot = newProcessSlot(s, false), newProcessSlot(s, true)
+	s.idleTimer = time.AfterFunc(s.idle, s.retireIdleSlot)
+	s.keeping.Go(s.keepRunning)
 	return s, nil
 }
 
-// keep has the command run also while there are no events.
-func (s *Stream) keep() {
+// keepRunning has the command run also while there are no events.
+func (s *Stream) keepRunning() {
 	for {
-		c, err := s.beside.get(context.Background())
+		c, err := s.sharedSlot.acquireChild(context.Background())
 		if err != nil {
 			return
 		}
@@ -103,86 +103,86 @@ func (s *Stream) Handle(ctx context.Context, e bus.Event) error {
 		return consumer.Permanent(fmt.Errorf("the event cannot be written as a line: %w", err))
 	}
 	key := consumer.AttemptFrom(ctx).IdempotencyKey
-	if s.suspects.has(key) {
-		return s.judge(key, s.apart(ctx, key, line))
+	if s.suspects.hasKey(key) {
+		return s.classifyOutcome(key, s.runAlone(ctx, key, line))
 	}
-	return s.judge(key, s.beside.run(ctx, key, line))
+	return s.classifyOutcome(key, s.sharedSlot.runEvent(ctx, key, line))
 }
 
-var errCrowded = errors.New("other events that a command may have died of run first")
+var errDeferred = errors.New("other events that a command may have died of run first")
 
-// apart runs a suspect alone. One that would wait for long gives its slot to others.
-func (s *Stream) apart(ctx context.Context, key string, line []byte) outcome {
-	enough := time.NewTimer(patience)
+// runAlone runs a suspect alone. One that would wait for long gives its slot to others.
+func (s *Stream) runAlone(ctx context.Context, key string, line []byte) deliveryOutcome {
+	enough := time.NewTimer(suspectWait)
 	defer enough.Stop()
 	select {
-	case s.cell <- struct{}{}:
+	case s.suspectLock <- struct{}{}:
 	case <-enough.C:
-		return outcome{fate: crowded, err: errCrowded}
+		return deliveryOutcome{fate: fateDeferred, err: errDeferred}
 	case <-ctx.Done():
-		return outcome{fate: unsent, err: context.Cause(ctx)}
+		return deliveryOutcome{fate: fateUnsent, err: context.Cause(ctx)}
 	case <-s.over:
-		return outcome{fate: unsent, err: s.err}
+		return deliveryOutcome{fate: fateUnsent, err: s.err}
 	}
-	defer func() { <-s.cell }()
-	s.resting.Stop()
-	defer s.resting.Reset(s.idle)
-	return s.single.run(ctx, key, line)
+	defer func() { <-s.suspectLock }()
+	s.idleTimer.Stop()
+	defer s.idleTimer.Reset(s.idle)
+	return s.suspectSlot.runEvent(ctx, key, line)
 }
 
-// rest ends the command in which suspects run, when none does.
-func (s *Stream) rest() {
+// retireIdleSlot ends the command in which suspects run, when none does.
+func (s *Stream) retireIdleSlot() {
 	select {
-	case s.cell <- struct{}{}:
-		s.single.rest()
-		<-s.cell
+	case s.suspectLock <- struct{}{}:
+		s.suspectSlot.retireIdle()
+		<-s.suspectLock
 	default:
 	}
 }
 
-// judge tells the subscription how the event fared.
-func (s *Stream) judge(key string, out outcome) error {
+// classifyOutcome tells the subscription how the event fared.
+func (s *Stream) classifyOutcome(key string, out deliveryOutcome) error {
 	switch out.fate {
-	case answered:
-		err := out.answer.verdict()
+	case fateAnswered:
+		err := out.answer.toVerdict()
 		if err == nil || consumer.IsPermanent(err) {
-			s.suspects.forget(key)
+			s.suspects.forgetKey(key)
 		}
 		return err
-	case suspect:
-		return fmt.Errorf("%w: it had other events in hand, so this one comes again to run alone (%w)", out.err, soon())
-	case crowded:
-		return fmt.Errorf("%w (%w)", out.err, later())
-	case bystander, unread:
-		return fmt.Errorf("%w (%w)", out.err, soon())
-	case unsent:
-		if errors.Is(out.err, consumer.ErrRunLimit) || errors.Is(out.err, errDraining) || s.ended() != nil {
-			return fmt.Errorf("no command has read the event: %w (%w)", out.err, soon())
+	case fateSuspect:
+		return fmt.Errorf("%w: it had other events in hand, so this one comes again to run alone (%w)", out.err, snoozeBriefly())
+	case fateDeferred:
+		return fmt.Errorf("%w (%w)", out.err, snoozeLonger())
+	case fateBystander, fateUnread:
+		return fmt.Errorf("%w (%w)", out.err, snoozeBriefly())
+	case fateUnsent:
+		if errors.Is(out.err, consumer.ErrRunLimit) || errors.Is(out.err, errDraining) || s.endError() != nil {
+			return fmt.Errorf("no command has read the event: %w (%w)", out.err, snoozeBriefly())
 		}
-	case failed, forsaken:
+	case fateFailed, fateAbandoned:
 	}
 	return out.err
 }
 
-// soon and later count no attempt.
-func soon() error  { return snooze(100 * time.Millisecond) }
-func later() error { return snooze(time.Second) }
+// snoozeBriefly and later count no attempt.
+func snoozeBriefly() error { return snoozeJittered(100 * time.Millisecond) }
+func snoozeLonger() error  { return snoozeJittered(time.Second) }
 
-// snooze spreads what comes again.
-func snooze(d time.Duration) error {
+// snoozeJittered spreads what comes again.
+func snoozeJittered(d time.Duration) error {
 	return consumer.Snooze(d + mathrand.N(2*d)) //nolint:gosec // it hides nothing
 }
 
-// finish makes every wait end. The first cause is kept.
-func (s *Stream) finish(cause error) {
+// endWorker makes every wait end. The first cause is kept.
+func (s *Stream) endWorker(cause error) {
 	s.finishing.Do(func() {
 		s.err = cause
 		close(s.over)
 	})
 }
 
-// ended is why no more events are handled; nil while they are.
-func (s *Stream) ended() error {
+// endError is why no more events are handled; nil while they are.
+func (s *Stream) endError() error {
 	select {
 	case <-s.over:
 		return s.err
@@ -215,13 +215,13 @@ func (s *Stream) Actor() (run func() error, stop func(error)) {
 // Close ends the command: it has the grace to end once its input has ended, and another after
 // SIGTERM. It is called after the subscription has ended. A repeated call does nothing.
 func (s *Stream) Close() error {
-	s.finish(errClosed)
+	s.endWorker(errClosed)
 	s.closing.Do(func() {
-		s.resting.Stop()
+		s.idleTimer.Stop()
 		s.keeping.Wait()
 		var lanes sync.WaitGroup
-		lanes.Go(s.beside.close)
-		lanes.Go(s.single.close)
+		lanes.Go(s.sharedSlot.closeSlot)
+		lanes.Go(s.suspectSlot.closeSlot)
 		lanes.Wait()
 	})
 	return s.guard.Close()

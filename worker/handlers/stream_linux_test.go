@@ -71,13 +71,13 @@ func TestAnswersSettleTheirOwnEventOnly(t *testing.T) {
 func TestGarbageEndsTheCommand(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"hello":                              `"hello"`,
-		"\x1b[2J":                            `\x1b`,
-		`{"delivery":N}`:                     "must be done, retry, throttled, unavailable or permanent",
-		`{"delivery":N,"status":"maybe"}`:    "must be done, retry, throttled, unavailable or permanent",
-		`{"status":"done"}`:                  "no \"delivery\"",
-		`[]`:                                 "standard error",
-		strings.Repeat("x", longestAnswer+1): "longer than 65536 bytes",
+		"hello":                               `"hello"`,
+		"\x1b[2J":                             `\x1b`,
+		`{"delivery":N}`:                      "must be done, retry, throttled, unavailable or permanent",
+		`{"delivery":N,"status":"maybe"}`:     "must be done, retry, throttled, unavailable or permanent",
+		`{"status":"done"}`:                   "no \"delivery\"",
+		`[]`:                                  "standard error",
+		strings.Repeat("x", maxAnswerBytes+1): "longer than 65536 bytes",
 	} {
 		t.Run(want, func(t *testing.T) {
 			t.Parallel()
@@ -214,7 +214,7 @@ func TestRunLimitStopsTheCommand(t *testing.T) {
 		t.Error(err)
 	}
 	is(t, <-collateral, true)
-	if r.suspects.has("collateral") || !r.suspects.has("hung") {
+	if r.suspects.hasKey("collateral") || !r.suspects.hasKey("hung") {
 		t.Error("the event that hung is the suspect, and no other")
 	}
 	if err := r.handle("next", "done"); err != nil {
@@ -229,23 +229,23 @@ func TestRunLimitOfTwoMakesSuspects(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	a, b := r.start(ctx, "a", "wait"), r.start(ctx, "b", "wait")
 	for _, id := range []string{"a", "b"} { // both at once, before the command has ended
-		r.beside.last().lateNow(id)
+		r.sharedSlot.currentChild().lateNow(id)
 	}
 	cancel(consumer.ErrRunLimit)
 	is(t, <-a, true)
 	is(t, <-b, true)
-	if !r.suspects.has("a") || !r.suspects.has("b") {
+	if !r.suspects.hasKey("a") || !r.suspects.hasKey("b") {
 		t.Error("no suspects")
 	}
 }
 
 // lateNow makes sure that the event counts as late.
-func (c *child) lateNow(key string) {
+func (c *childProcess) lateNow(key string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, d := range c.inHand {
+	for _, d := range c.inFlight {
 		if d.key == key {
-			d.late = true
+			d.pastRunLimit = true
 		}
 	}
 }
@@ -324,7 +324,7 @@ func TestMissingCommandThatAnsweredIsAwaited(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if err := r.ended(); err != nil {
+	if err := r.endError(); err != nil {
 		t.Error(err)
 	}
 }

@@ -9,14 +9,14 @@ import (
 )
 
 const (
-	// longestAnswer is how long a line of the command may be, in bytes.
-	longestAnswer = 64 << 10
-	// keptBuffer is how much memory is kept for what is written next, in bytes.
-	keptBuffer = 1 << 20
+	// maxAnswerBytes is how long a line of the command may be, in bytes.
+	maxAnswerBytes = 64 << 10
+	// maxKeptBuffer is how much memory is kept for what is written next, in bytes.
+	maxKeptBuffer = 1 << 20
 )
 
-// write writes what is queued, all of it at once, until the child ends.
-func (c *child) write() {
+// writeEvents writes what is queued, all of it at once, until the child ends.
+func (c *childProcess) writeEvents() {
 	var buffer []byte
 	for {
 		select {
@@ -24,7 +24,7 @@ func (c *child) write() {
 		case <-c.process.Ended():
 			return
 		}
-		buffer = c.take(buffer[:0])
+		buffer = c.takeQueued(buffer[:0])
 		if len(buffer) == 0 {
 			continue
 		}
@@ -34,24 +34,24 @@ func (c *child) write() {
 			c.expectEnd(errors.New("it closed its standard input"))
 			return
 		}
-		if cap(buffer) > keptBuffer {
+		if cap(buffer) > maxKeptBuffer {
 			buffer = nil
 		}
 	}
 }
 
-// take appends the queued lines to the buffer. What was forsaken before it was written
+// takeQueued appends the queued lines to the buffer. What was forsaken before it was written
 // stays unwritten.
-func (c *child) take(buffer []byte) []byte {
+func (c *childProcess) takeQueued(buffer []byte) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i, d := range c.queue {
 		c.queue[i] = nil
-		if d.left {
-			delete(c.inHand, d.number)
+		if d.abandoned {
+			delete(c.inFlight, d.number)
 			continue
 		}
-		d.begins = c.written + int64(len(buffer))
+		d.writtenAt = c.written + int64(len(buffer))
 		buffer = withDelivery(buffer, d.number, d.line)
 		d.line = nil
 	}
@@ -59,14 +59,14 @@ func (c *child) take(buffer []byte) []byte {
 	return buffer
 }
 
-// listen reads answers until the command's output ends. One that breaks the protocol is told to
-// end; what it still answers counts.
-func (c *child) listen() {
-	r := bufio.NewReaderSize(c.process, longestAnswer)
+// readAnswers reads answers until the command's output ends. One that breaks the protocol is told
+// to end; what it still answers counts.
+func (c *childProcess) readAnswers() {
+	r := bufio.NewReaderSize(c.process, maxAnswerBytes)
 	for {
 		line, err := r.ReadSlice('\n')
 		if errors.Is(err, bufio.ErrBufferFull) {
-			c.end(notAnAnswer(line, fmt.Errorf("it is longer than %d bytes", longestAnswer)))
+			c.endForBreach(notAnAnswerError(line, fmt.Errorf("it is longer than %d bytes", maxAnswerBytes)))
 			_, _ = io.Copy(io.Discard, r)
 			return
 		}
@@ -74,9 +74,9 @@ func (c *child) listen() {
 		switch a, bad := parseAnswer(line); {
 		case len(line) == 0:
 		case bad == nil:
-			c.answer(a)
+			c.handleAnswer(a)
 		case err == nil: // else the line was not finished
-			c.end(notAnAnswer(line, bad))
+			c.endForBreach(notAnAnswerError(line, bad))
 		}
 		if err != nil {
 			return
@@ -84,7 +84,7 @@ func (c *child) listen() {
 	}
 }
 
-func notAnAnswer(line []byte, why error) error {
+func notAnAnswerError(line []byte, why error) error {
 	const shown = 100
 	start := bytes.ToValidUTF8(line[:min(len(line), shown)], []byte("?"))
 	return fmt.Errorf("its standard output is for answers only, and this line is none (%w): %q: let it write all else to standard error", why, start)
