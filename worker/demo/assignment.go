@@ -13,9 +13,9 @@ import (
 // group is the consumer group of the workers.
 const group = "demo"
 
-// assignment is what a worker process is told, as a line on its standard input: it may
+// workerAssignment is what a worker process is told, as a line on its standard input: it may
 // hold credentials.
-type assignment struct {
+type workerAssignment struct {
 	// Name of what was made for this demo.
 	Name    string `json:"name"`
 	NATS    string `json:"nats"`
@@ -30,26 +30,26 @@ type assignment struct {
 
 // The last line that a worker process is told: finish, and end. If its input ends before, the
 // demo has died.
-const end = "end"
+const endLine = "end"
 
-func (a *assignment) topic() string       { return a.Name + ".events" }
-func (a *assignment) deadLetters() string { return a.Name + ".dead" }
-func (a *assignment) effects() string     { return a.Name + ".effects" }
-func (a *assignment) consumer() string    { return natsbus.ConsumerName(group, a.topic()) }
+func (a *workerAssignment) topicName() string    { return a.Name + ".events" }
+func (a *workerAssignment) deadLetters() string  { return a.Name + ".dead" }
+func (a *workerAssignment) effectsName() string  { return a.Name + ".effects" }
+func (a *workerAssignment) consumerName() string { return natsbus.ConsumerName(group, a.topicName()) }
 
-func (a *assignment) line() ([]byte, error) {
+func (a *workerAssignment) jsonLine() ([]byte, error) {
 	line, err := json.Marshal(a)
 	return append(line, '\n'), err
 }
 
-func readAssignment(r *bufio.Reader) (*assignment, error) {
+func readAssignment(r *bufio.Reader) (*workerAssignment, error) {
 	line, err := r.ReadString('\n')
 	if err != nil {
 		return nil, fmt.Errorf("read what to do from standard input: %w: this command is started by the demo", err)
 	}
-	var a assignment
+	var a workerAssignment
 	if err := json.NewDecoder(strings.NewReader(line)).Decode(&a); err != nil {
 		return nil, fmt.Errorf("read what to do from standard input: %w: this command is started by the demo", err)
 	}
-	return &a, bus.ValidTopic(a.topic())
+	return &a, bus.ValidTopic(a.topicName())
 }

@@ -10,18 +10,18 @@ import (
 	"time"
 )
 
-// crew are the worker processes.
-type crew struct {
+// processPool are the worker processes.
+type processPool struct {
 	command []string
 	line    []byte
 	log     *os.File
 
-	processes []*process
-	kills     []kill
+	processes []*workerProcess
+	kills     []processKill
 }
 
-// start starts one more.
-func (c *crew) start() (*process, error) {
+// startOne starts one more.
+func (c *processPool) startOne() (*workerProcess, error) {
 	p, err := startProcess(c.command, c.line, c.log)
 	if err == nil {
 		c.processes = append(c.processes, p)
@@ -29,56 +29,56 @@ func (c *crew) start() (*process, error) {
 	return p, err
 }
 
-// replace kills a process, and starts another one in its place.
-func (c *crew) replace(victim *process) (*process, error) {
-	c.kills = append(c.kills, victim.kill())
-	c.processes = slices.DeleteFunc(c.processes, func(p *process) bool { return p == victim })
-	return c.start()
+// replaceKilled kills a process, and starts another one in its place.
+func (c *processPool) replaceKilled(victim *workerProcess) (*workerProcess, error) {
+	c.kills = append(c.kills, victim.killNow())
+	c.processes = slices.DeleteFunc(c.processes, func(p *workerProcess) bool { return p == victim })
+	return c.startOne()
 }
 
-// at finds processes by their ids.
-func (c *crew) at(pids map[int]bool) (ps []*process) {
+// withIDs finds processes by their ids.
+func (c *processPool) withIDs(pids map[int]bool) (ps []*workerProcess) {
 	for _, p := range c.processes {
-		if pids[p.pid()] {
+		if pids[p.processID()] {
 			ps = append(ps, p)
 		}
 	}
 	return ps
 }
 
-// check tells which process has ended without having been killed.
-func (c *crew) check() error {
+// checkAlive tells which process has ended without having been killed.
+func (c *processPool) checkAlive() error {
 	for _, p := range c.processes {
 		select {
 		case <-p.ended:
-			return errors.Join(fmt.Errorf("worker process %d has ended before it was told to", p.pid()), p.check())
+			return errors.Join(fmt.Errorf("worker process %d has ended before it was told to", p.processID()), p.checkEnded())
 		default:
 		}
 	}
 	return nil
 }
 
-// finish lets all drain.
-func (c *crew) finish(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, drainIn, errors.New("it does not drain"))
+// finishAll lets all drain.
+func (c *processPool) finishAll(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, drainTimeout, errors.New("it does not drain"))
 	defer cancel()
 	errs := make([]error, len(c.processes))
 	var all sync.WaitGroup
 	for i, p := range c.processes {
-		all.Go(func() { errs[i] = p.finish(ctx) })
+		all.Go(func() { errs[i] = p.drainAndWait(ctx) })
 	}
 	all.Wait()
 	c.processes = nil
 	return errors.Join(errs...)
 }
 
-// drainIn is longer than a process takes by its own limits.
-const drainIn = 20 * time.Second
+// drainTimeout is longer than a process takes by its own limits.
+const drainTimeout = 20 * time.Second
 
-// kill ends those that are left, which no longer count.
-func (c *crew) kill() {
+// killAll ends those that are left, which no longer count.
+func (c *processPool) killAll() {
 	for _, p := range c.processes {
-		p.kill()
+		p.killNow()
 	}
 	c.processes = nil
 }

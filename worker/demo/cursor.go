@@ -9,11 +9,11 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// ask is how often the server is asked.
-const ask = 50 * time.Millisecond
+// askInterval is how often the server is asked.
+const askInterval = 50 * time.Millisecond
 
-// cursor is what the server knows of the group.
-type cursor struct {
+// groupCursor is what the server knows of the group.
+type groupCursor struct {
 	js               jetstream.JetStream
 	stream, consumer string
 
@@ -21,8 +21,8 @@ type cursor struct {
 	delivered, pending, unsettled int
 }
 
-// read asks the server; there is nothing to know before the first worker has subscribed.
-func (c *cursor) read(ctx context.Context) (known bool, err error) {
+// readConsumer asks the server; there is nothing to know before the first worker has subscribed.
+func (c *groupCursor) readConsumer(ctx context.Context) (known bool, err error) {
 	c.asked = time.Now()
 	consumer, err := c.js.Consumer(ctx, c.stream, c.consumer)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
@@ -36,17 +36,17 @@ func (c *cursor) read(ctx context.Context) (known bool, err error) {
 	return true, nil
 }
 
-// empty reports whether so many messages are settled, and no more is there, if it is time to ask
+// isEmpty reports whether so many messages are settled, and no more is there, if it is time to ask
 // again. What cannot be asked is not. The server counts what is published as pending a little later
 // than it confirms it.
-func (c *cursor) empty(ctx context.Context, stored int) bool {
-	if time.Since(c.asked) < ask {
+func (c *groupCursor) isEmpty(ctx context.Context, stored int) bool {
+	if time.Since(c.asked) < askInterval {
 		return false
 	}
-	known, err := c.read(ctx)
+	known, err := c.readConsumer(ctx)
 	return known && err == nil && c.delivered >= stored && c.pending == 0 && c.unsettled == 0
 }
 
-func (c *cursor) String() string {
+func (c *groupCursor) String() string {
 	return fmt.Sprintf("%d messages were never delivered, %d deliveries are not settled", c.pending, c.unsettled)
 }

@@ -22,10 +22,10 @@ func TestNothingIsSettledBeforeItIsDelivered(t *testing.T) {
 	if _, err := stream.CreateConsumer(t.Context(), jetstream.ConsumerConfig{Durable: "g"}); err != nil {
 		t.Fatal(err)
 	}
-	if c := (&cursor{js: js, stream: "s", consumer: "g"}); c.empty(t.Context(), 1) {
+	if c := (&groupCursor{js: js, stream: "s", consumer: "g"}); c.isEmpty(t.Context(), 1) {
 		t.Error("a message that was never delivered is settled")
 	}
-	if c := (&cursor{js: js, stream: "s", consumer: "g"}); !c.empty(t.Context(), 0) {
+	if c := (&groupCursor{js: js, stream: "s", consumer: "g"}); !c.isEmpty(t.Context(), 0) {
 		t.Error("nothing is not settled")
 	}
 }

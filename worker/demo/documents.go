@@ -13,23 +13,23 @@ import (
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
 )
 
-// change makes an event's effect elsewhere than in the journal, and says which of effect
+// effectFunc makes an event's effect elsewhere than in the journal, and says which of effect
 // and found it is.
-type change func(ctx context.Context, id string) (what string, err error)
+type effectFunc func(ctx context.Context, id string) (what string, err error)
 
-// documents are a collection with a document for each event, which counts its effects.
-type documents struct {
+// effectDocuments are a collection with a document for each event, which counts its effects.
+type effectDocuments struct {
 	store *mongodedupe.Store
 	coll  *mongo.Collection
 }
 
-// counter is the field that every effect adds one to.
-const counter = "effects"
+// counterField is the field that every effect adds one to.
+const counterField = "effects"
 
-func addOne() bson.D { return bson.D{{Key: "$inc", Value: bson.D{{Key: counter, Value: 1}}}} }
+func addOne() bson.D { return bson.D{{Key: "$inc", Value: bson.D{{Key: counterField, Value: 1}}}} }
 
-// change adds one, and leaves the mark that it did, in one write.
-func (d *documents) change(ctx context.Context, id string) (what string, err error) {
+// addEffect adds one, and leaves the mark that it did, in one write.
+func (d *effectDocuments) addEffect(ctx context.Context, id string) (what string, err error) {
 	u, err := d.store.UpdateOnce(ctx, d.coll, bson.D{{Key: "_id", Value: id}}, addOne(), &mongodedupe.UpdateOptions{Upsert: true})
 	if err != nil {
 		return "", err
@@ -40,17 +40,17 @@ func (d *documents) change(ctx context.Context, id string) (what string, err err
 	return effect, nil
 }
 
-// effects counts those of each event.
-func (d *documents) effects(ctx context.Context) (map[string]int, error) {
+// countEffects counts those of each event.
+func (d *effectDocuments) countEffects(ctx context.Context) (map[string]int, error) {
 	counts := make(map[string]int)
 	cur, err := d.coll.Clone(options.Collection().SetReadConcern(readconcern.Majority())).
-		Find(ctx, bson.D{}, options.Find().SetProjection(bson.D{{Key: counter, Value: 1}}))
+		Find(ctx, bson.D{}, options.Find().SetProjection(bson.D{{Key: counterField, Value: 1}}))
 	if err != nil {
 		return nil, fmt.Errorf("count the effects in %s: %w", d.coll.Name(), err)
 	}
 	for cur.Next(ctx) {
 		id, known := cur.Current.Lookup("_id").StringValueOK()
-		n, counted := cur.Current.Lookup(counter).AsInt64OK()
+		n, counted := cur.Current.Lookup(counterField).AsInt64OK()
 		if !known || !counted {
 			return nil, errors.Join(fmt.Errorf("count the effects in %s: %v is none of the demo's documents", d.coll.Name(), cur.Current), cur.Close(ctx))
 		}
@@ -62,7 +62,7 @@ func (d *documents) effects(ctx context.Context) (map[string]int, error) {
 	return counts, nil
 }
 
-func (d *documents) remove(ctx context.Context) error {
+func (d *effectDocuments) dropCollection(ctx context.Context) error {
 	if err := d.coll.Drop(ctx); err != nil {
 		return fmt.Errorf("remove the collection %s: %w", d.coll.Name(), err)
 	}

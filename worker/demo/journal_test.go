@@ -21,8 +21,8 @@ func TestReaderSkipsWhatIsTorn(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = in.Close() }()
-	r := newReader(in)
-	b := newBook([]string{"order-1", "order-2", "order-3", "order-4"})
+	r := newJournalReader(in)
+	b := newEffectTally([]string{"order-1", "order-2", "order-3", "order-4"})
 	for _, step := range []struct {
 		text string
 		done int
@@ -36,13 +36,13 @@ func TestReaderSkipsWhatIsTorn(t *testing.T) {
 		if _, err := f.WriteString(step.text); err != nil {
 			t.Fatal(err)
 		}
-		rs, err := r.next()
-		b.add(rs)
+		rs, err := r.readNew()
+		b.addRecords(rs)
 		if err != nil || b.done != step.done || b.effects != step.done {
 			t.Errorf("after %q: %d events done by %d effects, %v, want %d", step.text, b.done, b.effects, err, step.done)
 		}
 	}
-	if names := b.missing([]string{"order-1", "order-5", "order-6"}, 1); len(names) != 1 || names[0] != "order-5" {
+	if names := b.missingIDs([]string{"order-1", "order-5", "order-6"}, 1); len(names) != 1 || names[0] != "order-5" {
 		t.Errorf("%q are missing", names)
 	}
 }
@@ -60,9 +60,9 @@ func TestJournalIsWrittenByOneWrite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = j.close() }()
+	defer func() { _ = j.closeFile() }()
 	before := time.Now()
-	if err := j.write(effect, "order-1"); err != nil {
+	if err := j.writeRecord(effect, "order-1"); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(name)
@@ -84,7 +84,7 @@ func FuzzParseRecord(f *testing.F) {
 		if id == "" || strings.ContainsAny(id, " \n") || pid < 1 || ns < 1 || what < 0 {
 			return
 		}
-		want := record{words[what%len(words)], id, pid, time.Unix(0, ns)}
+		want := journalRecord{recordKinds[what%len(recordKinds)], id, pid, time.Unix(0, ns)}
 		got, ok := parseRecord(torn + strings.TrimSuffix(want.String(), "\n"))
 		if !ok || got.what != want.what || got.id != want.id || got.pid != want.pid || !got.at.Equal(want.at) {
 			t.Errorf("%q + %q was read as %+v, %v", torn, want, got, ok)

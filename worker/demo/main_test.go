@@ -35,8 +35,8 @@ var workers = map[string]func() error{
 	"work": func() error { return Work(context.Background(), os.Stdin, os.Stderr) },
 	// hasty acknowledges before it has made the effect.
 	"hasty": func() error {
-		return workOver(func(s *site) (*worker.Connections, change) {
-			return worker.Over(hastyBus{s.Bus()}, s.store), s.change()
+		return workOver(func(s *demoEnvironment) (*worker.Connections, effectFunc) {
+			return worker.Over(hastyBus{s.Bus()}, s.store), s.effectFunc()
 		})
 	},
 	// forgetful knows nothing of the marks of other processes.
@@ -45,7 +45,9 @@ var workers = map[string]func() error{
 		if err != nil {
 			return err
 		}
-		return workOver(func(s *site) (*worker.Connections, change) { return worker.Over(s.Bus(), own), s.change() })
+		return workOver(func(s *demoEnvironment) (*worker.Connections, effectFunc) {
+			return worker.Over(s.Bus(), own), s.effectFunc()
+		})
 	},
 	// unmarked is forgetful, and changes documents without a mark.
 	"unmarked": func() error {
@@ -53,7 +55,7 @@ var workers = map[string]func() error{
 		if err != nil {
 			return err
 		}
-		return workOver(func(s *site) (*worker.Connections, change) {
+		return workOver(func(s *demoEnvironment) (*worker.Connections, effectFunc) {
 			return worker.Over(s.Bus(), own), func(ctx context.Context, id string) (string, error) {
 				_, err := s.documents.coll.UpdateByID(ctx, id, addOne(), options.UpdateOne().SetUpsert(true))
 				return effect, err
@@ -70,18 +72,18 @@ var workers = map[string]func() error{
 }
 
 // workOver is Work with another bus or store for the consumer.
-func workOver(over func(*site) (*worker.Connections, change)) error {
-	ctx, a, err := attend(context.Background(), os.Stdin)
+func workOver(over func(*demoEnvironment) (*worker.Connections, effectFunc)) error {
+	ctx, a, err := readOrders(context.Background(), os.Stdin)
 	if err != nil {
 		return err
 	}
-	s, err := open(ctx, a, workLogger(os.Stderr))
+	s, err := openEnvironment(ctx, a, workLogger(os.Stderr))
 	if err != nil {
 		return err
 	}
-	defer func() { _ = s.close() }()
+	defer func() { _ = s.closeAll() }()
 	c, change := over(s)
-	return consume(ctx, a, c, change, workLogger(os.Stderr))
+	return consumeUntilEnd(ctx, a, c, change, workLogger(os.Stderr))
 }
 
 type hastyBus struct{ bus.Bus }

@@ -17,8 +17,8 @@ import (
 
 const (
 	defaultDatabase = "onceish"
-	// answerIn is how long a server may take to answer at the start and at the end.
-	answerIn = 5 * time.Second
+	// answerTimeout is how long a server may take to answer at the start and at the end.
+	answerTimeout = 5 * time.Second
 )
 
 // connectMongo makes sure that the server answers. Its errors show no credentials.
@@ -31,20 +31,20 @@ func connectMongo(ctx context.Context, uri, name string) (*mongo.Client, *mongo.
 		return nil, nil, fmt.Errorf("%w: the MongoDB URI (--mongo, MONGODB_URI) cannot be read: write mongodb://host:27017/database, "+
 			"and percent-encode what is special in a user name or password", worker.ErrUsage)
 	}
-	client, err := mongo.Connect(options.Client().SetServerSelectionTimeout(answerIn).SetConnectTimeout(answerIn).SetAppName(name).ApplyURI(uri))
+	client, err := mongo.Connect(options.Client().SetServerSelectionTimeout(answerTimeout).SetConnectTimeout(answerTimeout).SetAppName(name).ApplyURI(uri))
 	if err == nil {
 		if err = client.Ping(ctx, nil); err != nil {
-			err = errors.Join(err, disconnect(client))
+			err = errors.Join(err, disconnectClient(client))
 		}
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("connect to MongoDB at %s (--mongo, MONGODB_URI): %w: does a server run there, and may this user connect?", redact.URL(uri), err)
 	}
-	return client, client.Database(or(parsed.Database, defaultDatabase)).Collection(name), nil
+	return client, client.Database(firstNonZero(parsed.Database, defaultDatabase)).Collection(name), nil
 }
 
-func disconnect(client *mongo.Client) error {
-	ctx, cancel := context.WithTimeout(context.Background(), answerIn)
+func disconnectClient(client *mongo.Client) error {
+	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
 	defer cancel()
 	return client.Disconnect(ctx)
 }

@@ -71,33 +71,33 @@ type Options struct {
 // Validate tells what Run would refuse, but for a NATS that is still to come.
 func (o *Options) Validate() error {
 	c := *o
-	c.NATS = or(c.NATS, "to come")
-	_, err := c.complete()
+	c.NATS = firstNonZero(c.NATS, "to come")
+	_, err := c.withDefaults()
 	return err
 }
 
-// complete returns o with defaults filled in, or what is wrong with it.
-func (o *Options) complete() (Options, error) {
+// withDefaults returns o with defaults filled in, or what is wrong with it.
+func (o *Options) withDefaults() (Options, error) {
 	var c Options
 	if o != nil {
 		c = *o
 	}
-	c.Store, c.Events, c.patience = or(c.Store, StoreKV), or(c.Events, DefaultEvents), or(c.patience, defaultPatience)
+	c.Store, c.Events, c.patience = firstNonZero(c.Store, StoreKV), firstNonZero(c.Events, DefaultEvents), firstNonZero(c.patience, defaultPatience)
 	processes := DefaultProcesses
 	if c.Store == StoreMemory {
 		processes = 1
 	}
-	c.Processes = or(c.Processes, processes)
+	c.Processes = firstNonZero(c.Processes, processes)
 	if c.Output == nil {
 		c.Output, c.Live = io.Discard, false
 	}
-	if err := c.validate(); err != nil {
+	if err := c.checkOptions(); err != nil {
 		return Options{}, fmt.Errorf("%w: demo: %w", commandline.ErrUsage, err)
 	}
 	return c, nil
 }
 
-func (o *Options) validate() error {
+func (o *Options) checkOptions() error {
 	stores := []string{StoreKV, StoreMongo, StoreMemory}
 	switch {
 	case o.NATS == "":
@@ -124,7 +124,7 @@ func (o *Options) validate() error {
 	return nil
 }
 
-func or[T comparable](value, otherwise T) T {
+func firstNonZero[T comparable](value, otherwise T) T {
 	var zero T
 	if value == zero {
 		return otherwise

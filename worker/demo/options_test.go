@@ -33,7 +33,7 @@ func TestOptionsAreChecked(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	o := Options{Command: []string{"worker"}, NATS: "x", Store: StoreMemory}
-	if c, err := o.complete(); err != nil || c.Processes != 1 || c.Events != DefaultEvents || c.Kills != 0 {
+	if c, err := o.withDefaults(); err != nil || c.Processes != 1 || c.Events != DefaultEvents || c.Kills != 0 {
 		t.Errorf("%+v, %v", c, err)
 	}
 }

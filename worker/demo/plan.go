@@ -19,25 +19,25 @@ const (
 	earliestKill, latestKill = 0.1, 0.7
 )
 
-// plan is what a seed decides about the producer and the kills.
-type plan struct {
+// demoPlan is what a seed decides about the producer and the kills.
+type demoPlan struct {
 	ids           []string
 	messages      []string // the ids in the order in which they are published, copies included
 	twice, thrice int
-	portions      []portion // one more than there are kills
+	portions      []planPortion // one more than there are kills
 }
 
-// portion is a part of the messages.
-type portion struct {
+// planPortion is a part of the messages.
+type planPortion struct {
 	messages []string
 	// kill is how many events have their effects when the kill is due that follows the portion; of
 	// the last one, all.
 	kill int
 }
 
-func newPlan(seed uint64, events, kills int) *plan {
+func newPlan(seed uint64, events, kills int) *demoPlan {
 	random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // to be repeated, not to be secret
-	p := &plan{ids: make([]string, events)}
+	p := &demoPlan{ids: make([]string, events)}
 	for i := range p.ids {
 		p.ids[i] = "order-" + strconv.Itoa(i+1)
 		p.messages = append(p.messages, p.ids[i])
@@ -51,15 +51,15 @@ func newPlan(seed uint64, events, kills int) *plan {
 		}
 	}
 	random.Shuffle(len(p.messages), func(i, j int) { p.messages[i], p.messages[j] = p.messages[j], p.messages[i] })
-	p.divide(random, kills)
+	p.cutPortions(random, kills)
 	return p
 }
 
-// divide cuts the messages into portions of about one size.
-func (p *plan) divide(random *rand.Rand, kills int) {
+// cutPortions cuts the messages into portions of about one size.
+func (p *demoPlan) cutPortions(random *rand.Rand, kills int) {
 	known := make(map[string]bool, len(p.ids))
 	for i, n := 0, kills+1; i < n; i++ {
-		next := portion{messages: p.messages[len(p.messages)*i/n : len(p.messages)*(i+1)/n]}
+		next := planPortion{messages: p.messages[len(p.messages)*i/n : len(p.messages)*(i+1)/n]}
 		before := len(known)
 		for _, id := range next.messages {
 			known[id] = true
@@ -71,8 +71,8 @@ func (p *plan) divide(random *rand.Rand, kills int) {
 	p.portions[kills].kill = len(p.ids)
 }
 
-// fate is how long a run takes and whether it fails, the same in every process.
-func fate(seed uint64, id string, attempt int) (takes time.Duration, fails bool) {
+// runFate is how long a run takes and whether it fails, the same in every process.
+func runFate(seed uint64, id string, attempt int) (takes time.Duration, fails bool) {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(id))                                       // it never fails
 	random := rand.New(rand.NewPCG(seed, h.Sum64()+uint64(attempt))) //nolint:gosec // to be repeated, not to be secret

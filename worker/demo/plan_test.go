@@ -35,9 +35,9 @@ func TestPlan(t *testing.T) {
 	}
 	failing, again := 0, 0
 	for _, id := range p.ids {
-		if _, fails := fate(7, id, 1); fails {
+		if _, fails := runFate(7, id, 1); fails {
 			failing++
-			if _, fails := fate(7, id, 2); fails {
+			if _, fails := runFate(7, id, 2); fails {
 				again++
 			}
 		}

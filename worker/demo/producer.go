@@ -12,12 +12,12 @@ import (
 // publishWindow is how many messages may be on their way at once.
 const publishWindow = 4000
 
-// publish stores the messages, and returns how many are. They have no Nats-Msg-Id, so the bus knows
-// nothing of copies.
-func publish(ctx context.Context, js jetstream.JetStream, topic string, ids []string) (stored int, err error) {
+// publishAll stores the messages, and returns how many are. They have no Nats-Msg-Id, so the bus
+// knows nothing of copies.
+func publishAll(ctx context.Context, js jetstream.JetStream, topic string, ids []string) (stored int, err error) {
 	answers := make([]jetstream.PubAckFuture, 0, len(ids))
 	for _, id := range ids {
-		answer, err := js.PublishMsgAsync(message(topic, id), jetstream.WithStallWait(defaultPatience))
+		answer, err := js.PublishMsgAsync(newMessage(topic, id), jetstream.WithStallWait(defaultPatience))
 		if err != nil {
 			return 0, fmt.Errorf("publish %s: %w", id, err)
 		}
@@ -35,7 +35,7 @@ func publish(ctx context.Context, js jetstream.JetStream, topic string, ids []st
 	return len(ids), nil
 }
 
-func message(topic, id string) *nats.Msg {
+func newMessage(topic, id string) *nats.Msg {
 	m := nats.NewMsg(topic)
 	m.Header = nats.Header{
 		"ce-specversion": {"1.0"}, "ce-id": {id}, "ce-source": {"onceish"}, "ce-type": {"order.placed"}, "ce-datacontenttype": {"application/json"},
@@ -44,8 +44,8 @@ func message(topic, id string) *nats.Msg {
 	return m
 }
 
-// producer publishes what it is given, in the background, until stop.
-type producer struct {
+// eventProducer publishes what it is given, in the background, until stop.
+type eventProducer struct {
 	cancel context.CancelFunc
 	more   chan []string
 	ended  chan struct{}
@@ -57,16 +57,16 @@ type producer struct {
 }
 
 // startProducer returns a producer that can be given things so many times.
-func startProducer(ctx context.Context, js jetstream.JetStream, topic string, times int) *producer {
+func startProducer(ctx context.Context, js jetstream.JetStream, topic string, times int) *eventProducer {
 	ctx, cancel := context.WithCancel(ctx)
-	p := &producer{cancel: cancel, more: make(chan []string, times), ended: make(chan struct{})}
+	p := &eventProducer{cancel: cancel, more: make(chan []string, times), ended: make(chan struct{})}
 	go func() {
 		defer close(p.ended)
 		for {
 			select {
 			case ids := <-p.more:
-				n, err := publish(ctx, js, topic, ids)
-				p.published(n, err)
+				n, err := publishAll(ctx, js, topic, ids)
+				p.recordPublished(n, err)
 			case <-ctx.Done():
 				return
 			}
@@ -75,7 +75,7 @@ func startProducer(ctx context.Context, js jetstream.JetStream, topic string, ti
 	return p
 }
 
-func (p *producer) published(n int, err error) {
+func (p *eventProducer) recordPublished(n int, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.stored += n
@@ -85,28 +85,28 @@ func (p *producer) published(n int, err error) {
 	}
 }
 
-func (p *producer) add(ids []string) {
+func (p *eventProducer) addIDs(ids []string) {
 	p.mu.Lock()
 	p.left++
 	p.mu.Unlock()
 	p.more <- ids
 }
 
-// idle tells how many messages are stored, if everything is published that was given.
-func (p *producer) idle() (stored int, ok bool) {
+// idleCount tells how many messages are stored, if everything is published that was given.
+func (p *eventProducer) idleCount() (stored int, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.stored, p.left == 0
 }
 
-func (p *producer) check() error {
+func (p *eventProducer) firstError() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.err
 }
 
-// stop returns how many messages are known to be stored. Repeated calls do no harm.
-func (p *producer) stop() int {
+// stopAndCount returns how many messages are known to be stored. Repeated calls do no harm.
+func (p *eventProducer) stopAndCount() int {
 	p.cancel()
 	<-p.ended
 	p.mu.Lock()

@@ -43,8 +43,8 @@ type Result struct {
 	late, dead int
 }
 
-func newResult(p *plan, b *book, kills []kill, published, deliveries int, took time.Duration) Result {
-	unexplained, most := b.unexplained(kills)
+func newResult(p *demoPlan, b *effectTally, kills []processKill, published, deliveries int, took time.Duration) Result {
+	unexplained, most := b.countUnexplained(kills)
 	return Result{
 		Published: published, Unique: len(p.ids), Deliveries: deliveries, Duplicates: b.copies, Failures: b.failures, Kills: len(kills),
 		Effects: b.effects, Repeated: b.effects - b.done, RepeatedUnexplained: unexplained, MostPerKill: most, FoundMade: b.found, Lost: len(p.ids) - b.done,
@@ -53,9 +53,9 @@ func newResult(p *plan, b *book, kills []kill, published, deliveries int, took t
 	}
 }
 
-// recount has documents tell what the effects are, in place of the journal: in that, an effect is
-// missing whose process was killed before it could write it down.
-func (r *Result) recount(ids []string, effects map[string]int) {
+// recountDocuments has documents tell what the effects are, in place of the journal: in that, an
+// effect is missing whose process was killed before it could write it down.
+func (r *Result) recountDocuments(ids []string, effects map[string]int) {
 	r.Atomic, r.Effects, r.Lost = true, 0, 0
 	for _, n := range effects {
 		r.Effects += n

@@ -17,7 +17,7 @@ import (
 // error beside it is why it could not go on, or could not clean up. When ctx ends so does
 // everything it has started. It blocks, and does not retry.
 func Run(ctx context.Context, o *Options) (_ Result, err error) {
-	c, err := o.complete()
+	c, err := o.withDefaults()
 	if err != nil {
 		return Result{}, err
 	}
@@ -26,7 +26,7 @@ func Run(ctx context.Context, o *Options) (_ Result, err error) {
 		return Result{}, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	a := &assignment{
+	a := &workerAssignment{
 		Name: "onceish-demo-" + strings.ToLower(rand.Text()[:12]), NATS: c.NATS, Store: c.Store, Mongo: c.Mongo, Atomic: c.Atomic,
 		Journal: filepath.Join(dir, "journal"), Seed: c.Seed, Crashes: c.Kills + 5,
 	}
@@ -35,28 +35,28 @@ func Run(ctx context.Context, o *Options) (_ Result, err error) {
 		return Result{}, err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
-	s, err := open(ctx, a, slog.New(slog.NewTextHandler(log, nil)))
+	s, err := openEnvironment(ctx, a, slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
 		return Result{}, err
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
+	defer func() { err = errors.Join(err, s.closeAll()) }()
 	js, err := jetstream.New(s.NATS(), jetstream.WithPublishAsyncMaxPending(publishWindow))
 	if err != nil {
 		return Result{}, err
 	}
-	defer func() { err = errors.Join(err, s.clear(ctx, js)) }()
-	if err := s.provision(ctx, js); err != nil {
+	defer func() { err = errors.Join(err, s.removeResources(ctx, js)) }()
+	if err := s.makeResources(ctx, js); err != nil {
 		return Result{}, err
 	}
-	r, err := play(ctx, &c, s, js, log)
+	r, err := runDemo(ctx, &c, s, js, log)
 	if err != nil && ctx.Err() == nil {
-		err = errors.Join(err, said(log))
+		err = errors.Join(err, logTail(log))
 	}
 	return r, err
 }
 
-// said is the end of what the workers have said.
-func said(log *os.File) error {
+// logTail is the end of what the workers have said.
+func logTail(log *os.File) error {
 	const enough = 2000
 	text, err := os.ReadFile(log.Name())
 	switch {
@@ -70,34 +70,34 @@ func said(log *os.File) error {
 	return fmt.Errorf("the workers said at last:\n  %s", strings.ReplaceAll(strings.TrimSpace(string(text)), "\n", "\n  "))
 }
 
-// play starts the workers, and ends them.
-func play(ctx context.Context, o *Options, s *site, js jetstream.JetStream, log *os.File) (Result, error) {
+// runDemo starts the workers, and ends them.
+func runDemo(ctx context.Context, o *Options, s *demoEnvironment, js jetstream.JetStream, log *os.File) (Result, error) {
 	a := s.a
 	file, err := os.OpenFile(a.Journal, os.O_CREATE|os.O_RDONLY, 0o600)
 	if err != nil {
 		return Result{}, err
 	}
 	defer func() { _ = file.Close() }() // it was only read
-	line, err := a.line()
+	line, err := a.jsonLine()
 	if err != nil {
 		return Result{}, err
 	}
-	c := &crew{command: o.Command, line: line, log: log}
-	defer c.kill()
+	c := &processPool{command: o.Command, line: line, log: log}
+	defer c.killAll()
 	plan := newPlan(o.Seed, o.Events, o.Kills)
-	t := &stage{
-		plan: plan, crew: c, reader: newReader(file), book: newBook(plan.ids), cursor: &cursor{js: js, stream: a.Name, consumer: a.consumer()},
-		show: newShow(o.Output, o.Live, o.Events), random: newRandom(o.Seed), patience: o.patience, documents: s.documents,
+	t := &demoRun{
+		plan: plan, crew: c, reader: newJournalReader(file), book: newEffectTally(plan.ids), cursor: &groupCursor{js: js, stream: a.Name, consumer: a.consumerName()},
+		show: newProgressConsole(o.Output, o.Live, o.Events), random: newRandom(o.Seed), patience: o.patience, documents: s.documents,
 	}
-	defer t.show.done()
+	defer t.show.clearProgress()
 	for range o.Processes {
-		if _, err := c.start(); err != nil {
+		if _, err := c.startOne(); err != nil {
 			return Result{}, err
 		}
 	}
-	t.show.say("publishing %s events as %s messages to %d worker %s; seed %d", grouped(o.Events), grouped(len(plan.messages)), o.Processes,
-		plural(o.Processes, "process", "processes"), o.Seed)
-	t.producer = startProducer(ctx, js, a.topic(), len(plan.portions))
-	defer t.producer.stop()
-	return t.run(ctx)
+	t.show.printLine("publishing %s events as %s messages to %d worker %s; seed %d", groupDigits(o.Events), groupDigits(len(plan.messages)), o.Processes,
+		pluralNoun(o.Processes, "process", "processes"), o.Seed)
+	t.producer = startProducer(ctx, js, a.topicName(), len(plan.portions))
+	defer t.producer.stopAndCount()
+	return t.runToEnd(ctx)
 }

@@ -12,8 +12,8 @@ import (
 // progressEvery is how long nothing is said, at most, where there is no terminal.
 const progressEvery = 10 * time.Second
 
-// show reports how it goes: lines, and below them a bar on a terminal.
-type show struct {
+// progressConsole reports how it goes: lines, and below them a bar on a terminal.
+type progressConsole struct {
 	w      io.Writer
 	events int
 	bar    *progressbar.ProgressBar // nil: it is no terminal
@@ -21,9 +21,9 @@ type show struct {
 	begun, said time.Time // when it began, and when the latest line was written
 }
 
-func newShow(w io.Writer, live bool, events int) *show {
+func newProgressConsole(w io.Writer, live bool, events int) *progressConsole {
 	now := time.Now()
-	s := &show{w: w, events: events, begun: now, said: now}
+	s := &progressConsole{w: w, events: events, begun: now, said: now}
 	if live {
 		s.bar = progressbar.NewOptions(events, progressbar.OptionSetWriter(w), progressbar.OptionSetDescription("effects"),
 			progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(false), progressbar.OptionThrottle(50*time.Millisecond),
@@ -32,7 +32,7 @@ func newShow(w io.Writer, live bool, events int) *show {
 	return s
 }
 
-func (s *show) say(format string, args ...any) {
+func (s *progressConsole) printLine(format string, args ...any) {
 	s.said = time.Now()
 	live := s.bar != nil && !s.bar.IsFinished()
 	if live {
@@ -44,24 +44,24 @@ func (s *show) say(format string, args ...any) {
 	}
 }
 
-// progress shows how many events have their effect: on the bar, else by a line now and then.
-func (s *show) progress(done int) {
+// showProgress shows how many events have their effect: on the bar, else by a line now and then.
+func (s *progressConsole) showProgress(done int) {
 	if s.bar == nil && time.Since(s.said) >= progressEvery {
-		s.say("%s of %s events have their effect after %v", grouped(done), grouped(s.events), time.Since(s.begun).Round(time.Second))
+		s.printLine("%s of %s events have their effect after %v", groupDigits(done), groupDigits(s.events), time.Since(s.begun).Round(time.Second))
 	}
 	if s.bar != nil && !s.bar.IsFinished() {
 		_ = s.bar.Set(done)
 	}
 }
 
-func (s *show) done() {
+func (s *progressConsole) clearProgress() {
 	if s.bar != nil && !s.bar.IsFinished() {
 		_ = s.bar.Clear()
 	}
 }
 
-// grouped writes a number with a comma between thousands.
-func grouped(n int) string {
+// groupDigits writes a number with a comma between thousands.
+func groupDigits(n int) string {
 	digits := strconv.Itoa(n)
 	for i := len(digits) - 3; i > 0; i -= 3 {
 		digits = digits[:i] + "," + digits[i:]
@@ -69,7 +69,7 @@ func grouped(n int) string {
 	return digits
 }
 
-func plural(n int, one, more string) string {
+func pluralNoun(n int, one, more string) string {
 	if n == 1 {
 		return one
 	}

@@ -13,15 +13,15 @@ func TestProgressIsReported(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var lines, terminal bytes.Buffer
-		s, live := newShow(&lines, false, 10_000), newShow(&terminal, true, 10_000)
+		s, live := newProgressConsole(&lines, false, 10_000), newProgressConsole(&terminal, true, 10_000)
 		for i := range 25 {
 			time.Sleep(time.Second)
-			s.progress(1000 + i)
-			live.progress(1000 + i)
+			s.showProgress(1000 + i)
+			live.showProgress(1000 + i)
 		}
-		s.say("killed")
+		s.printLine("killed")
 		time.Sleep(progressEvery - 1)
-		s.progress(5000)
+		s.showProgress(5000)
 		want := "demo: 1,009 of 10,000 events have their effect after 10s\n" +
 			"demo: 1,019 of 10,000 events have their effect after 20s\ndemo: killed\n"
 		if got := lines.String(); got != want {

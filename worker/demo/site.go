@@ -17,31 +17,31 @@ import (
 	"github.com/onceish/onceish/worker"
 )
 
-// site is a process's connections to the bus and to the store of a demo.
-type site struct {
+// demoEnvironment is a process's connections to the bus and to the store of a demo.
+type demoEnvironment struct {
 	*worker.Connections
 
-	a          *assignment
+	a          *workerAssignment
 	store      dedupe.Store
 	collection *mongo.Collection // nil unless it is the store
-	documents  *documents        // nil unless effects are atomic
+	documents  *effectDocuments  // nil unless effects are atomic
 	closers    []func() error
 }
 
-// open connects, and makes the bucket or the collection if it is not there.
-func open(ctx context.Context, a *assignment, log *slog.Logger) (*site, error) {
+// openEnvironment connects, and makes the bucket or the collection if it is not there.
+func openEnvironment(ctx context.Context, a *workerAssignment, log *slog.Logger) (*demoEnvironment, error) {
 	c, err := worker.Connect(ctx, &worker.ConnectOptions{NATS: a.NATS, Name: a.Name, Lease: leaseLength, Logger: log})
 	if err != nil {
 		return nil, err
 	}
-	s := &site{Connections: c, a: a, closers: []func() error{c.Close}}
+	s := &demoEnvironment{Connections: c, a: a, closers: []func() error{c.Close}}
 	if err := s.openStore(ctx, log); err != nil {
-		return nil, errors.Join(err, s.close())
+		return nil, errors.Join(err, s.closeAll())
 	}
 	return s, nil
 }
 
-func (s *site) openStore(ctx context.Context, log *slog.Logger) error {
+func (s *demoEnvironment) openStore(ctx context.Context, log *slog.Logger) error {
 	switch s.a.Store {
 	case StoreMemory:
 		store, err := memdedupe.New(nil)
@@ -52,12 +52,12 @@ func (s *site) openStore(ctx context.Context, log *slog.Logger) error {
 		if err != nil {
 			return err
 		}
-		s.closers = append(s.closers, func() error { return disconnect(client) })
+		s.closers = append(s.closers, func() error { return disconnectClient(client) })
 		s.collection = collection
 		store, err := mongodedupe.New(ctx, collection, nil)
 		s.store = store
 		if s.a.Atomic {
-			s.documents = &documents{store: store, coll: collection.Database().Collection(s.a.effects())}
+			s.documents = &effectDocuments{store: store, coll: collection.Database().Collection(s.a.effectsName())}
 		}
 		return err
 	}
@@ -70,15 +70,15 @@ func (s *site) openStore(ctx context.Context, log *slog.Logger) error {
 	return nil
 }
 
-// change is how effects are made; nil: in the journal.
-func (s *site) change() change {
+// effectFunc is how effects are made; nil: in the journal.
+func (s *demoEnvironment) effectFunc() effectFunc {
 	if s.documents == nil {
 		return nil
 	}
-	return s.documents.change
+	return s.documents.addEffect
 }
 
-func (s *site) close() error {
+func (s *demoEnvironment) closeAll() error {
 	var errs []error
 	for _, c := range slices.Backward(s.closers) {
 		errs = append(errs, c())
@@ -87,11 +87,11 @@ func (s *site) close() error {
 	return errors.Join(errs...)
 }
 
-// provision makes the stream, for events and for dead letters.
-func (s *site) provision(ctx context.Context, js jetstream.JetStream) error {
+// makeResources makes the stream, for events and for dead letters.
+func (s *demoEnvironment) makeResources(ctx context.Context, js jetstream.JetStream) error {
 	_, err := js.CreateStream(ctx, jetstream.StreamConfig{
 		Name: s.a.Name, Description: "worker demo; may be deleted once that has ended", Storage: jetstream.FileStorage,
-		Subjects: []string{s.a.topic(), s.a.deadLetters()},
+		Subjects: []string{s.a.topicName(), s.a.deadLetters()},
 	})
 	if err != nil {
 		return fmt.Errorf("make the stream %s at %s: %w: does this server have JetStream, and may this user make streams?", s.a.Name, s.BusName(), err)
@@ -99,9 +99,9 @@ func (s *site) provision(ctx context.Context, js jetstream.JetStream) error {
 	return nil
 }
 
-// clear removes what was made, also after ctx has ended. What was not made is no error.
-func (s *site) clear(ctx context.Context, js jetstream.JetStream) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerIn)
+// removeResources removes what was made, also after ctx has ended. What was not made is no error.
+func (s *demoEnvironment) removeResources(ctx context.Context, js jetstream.JetStream) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
 	defer cancel()
 	var errs []error
 	if err := js.DeleteStream(ctx, s.a.Name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -117,7 +117,7 @@ func (s *site) clear(ctx context.Context, js jetstream.JetStream) error {
 			errs = append(errs, fmt.Errorf("remove the collection %s: %w", s.a.Name, err))
 		}
 		if s.documents != nil {
-			errs = append(errs, s.documents.remove(ctx))
+			errs = append(errs, s.documents.dropCollection(ctx))
 		}
 	}
 	return errors.Join(errs...)

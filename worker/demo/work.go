@@ -28,25 +28,25 @@ const leaseLength = 3 * time.Second
 // this one kills itself by SIGKILL. When it fails by itself, a goroutine keeps reading: the process
 // is to end then.
 func Work(ctx context.Context, in io.Reader, log io.Writer) (err error) {
-	ctx, a, err := attend(ctx, in)
+	ctx, a, err := readOrders(ctx, in)
 	if err != nil {
 		return err
 	}
 	logger := workLogger(log)
-	s, err := open(ctx, a, logger)
+	s, err := openEnvironment(ctx, a, logger)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	return consume(ctx, a, worker.Over(s.Bus(), s.store), s.change(), logger)
+	defer func() { err = errors.Join(err, s.closeAll()) }()
+	return consumeUntilEnd(ctx, a, worker.Over(s.Bus(), s.store), s.effectFunc(), logger)
 }
 
 func workLogger(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelWarn}))
 }
 
-// attend returns what there is to do, and a context that ends when the process is told to end.
-func attend(ctx context.Context, in io.Reader) (context.Context, *assignment, error) {
+// readOrders returns what there is to do, and a context that ends when the process is told to end.
+func readOrders(ctx context.Context, in io.Reader) (context.Context, *workerAssignment, error) {
 	r := bufio.NewReader(in)
 	a, err := readAssignment(r)
 	if err != nil {
@@ -55,45 +55,45 @@ func attend(ctx context.Context, in io.Reader) (context.Context, *assignment, er
 	ctx, cancel := context.WithCancel(ctx)
 	go func() {
 		defer cancel()
-		if line, _ := r.ReadString('\n'); line != end+"\n" {
+		if line, _ := r.ReadString('\n'); line != endLine+"\n" {
 			_ = syscall.Kill(syscall.Getpid(), syscall.SIGKILL) // at a moment like any other
 		}
 	}()
 	return ctx, a, nil
 }
 
-// consume handles events until ctx ends.
-func consume(ctx context.Context, a *assignment, c *worker.Connections, change change, log *slog.Logger) (err error) {
+// consumeUntilEnd handles events until ctx ends.
+func consumeUntilEnd(ctx context.Context, a *workerAssignment, c *worker.Connections, change effectFunc, log *slog.Logger) (err error) {
 	j, err := openJournal(a.Journal)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, j.close()) }()
+	defer func() { err = errors.Join(err, j.closeFile()) }()
 	w, err := worker.New(group, c, &worker.Options{Logger: log})
 	if err != nil {
 		return err
 	}
-	h := &handler{journal: j, seed: a.Seed, change: change}
-	w.Handle(a.topic(), h.handle, &consumer.Options{
+	h := &effectHandler{journal: j, seed: a.Seed, change: change}
+	w.Handle(a.topicName(), h.handleEvent, &consumer.Options{
 		Concurrency: concurrency, Lease: leaseLength, AckWait: leaseLength, MaxCrashes: a.Crashes, DeadLetter: a.deadLetters(), Observer: h,
 		Backoff: consumer.Backoff{Base: 50 * time.Millisecond, Max: time.Second}, RunLimit: 10 * time.Second, Drain: 5 * time.Second,
 	})
 	return errors.Join(w.Run(ctx), h.err)
 }
 
-// handler makes effects, and takes as long for it as a call to another service might.
-type handler struct {
-	journal *journal
+// effectHandler makes effects, and takes as long for it as a call to another service might.
+type effectHandler struct {
+	journal *journalWriter
 	seed    uint64
-	change  change // nil: the effect is its line in the journal
-	err     error  // the first of Observe; to be read when nothing is observed any more
+	change  effectFunc // nil: the effect is its line in the journal
+	err     error      // the first of Observe; to be read when nothing is observed any more
 }
 
-var _ consumer.Observer = (*handler)(nil)
+var _ consumer.Observer = (*effectHandler)(nil)
 
-func (h *handler) handle(ctx context.Context, e bus.Event) error {
+func (h *effectHandler) handleEvent(ctx context.Context, e bus.Event) error {
 	n := consumer.AttemptFrom(ctx).Number
-	takes, fails := fate(h.seed, e.ID, n)
+	takes, fails := runFate(h.seed, e.ID, n)
 	call := time.NewTimer(takes)
 	defer call.Stop()
 	select {
@@ -102,7 +102,7 @@ func (h *handler) handle(ctx context.Context, e bus.Event) error {
 		return context.Cause(ctx)
 	}
 	if fails {
-		return errors.Join(fmt.Errorf("attempt %d fails, as it does now and then", n), h.journal.write(failed, e.ID))
+		return errors.Join(fmt.Errorf("attempt %d fails, as it does now and then", n), h.journal.writeRecord(failed, e.ID))
 	}
 	what := effect
 	if h.change != nil {
@@ -111,11 +111,11 @@ func (h *handler) handle(ctx context.Context, e bus.Event) error {
 			return err
 		}
 	}
-	return h.journal.write(what, e.ID)
+	return h.journal.writeRecord(what, e.ID)
 }
 
 // Observe implements consumer.Observer.
-func (h *handler) Observe(o consumer.Observation) {
+func (h *effectHandler) Observe(o consumer.Observation) {
 	if !slices.Contains([]string{handled, duplicate, lost, dead}, o.Outcome) {
 		return
 	}
@@ -123,7 +123,7 @@ func (h *handler) Observe(o consumer.Observation) {
 	if id == "" { // recognised by its position
 		id = "-"
 	}
-	if err := h.journal.write(o.Outcome, id); err != nil && h.err == nil {
+	if err := h.journal.writeRecord(o.Outcome, id); err != nil && h.err == nil {
 		h.err = err
 	}
 }
