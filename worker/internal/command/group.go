@@ -32,7 +32,7 @@ func awaitExit(pid int) {
 		f := os.NewFile(uintptr(fd), "pidfd")
 		defer func() { _ = f.Close() }()
 		conn, err := f.SyscallConn()
-		if err == nil && conn.Read(func(uintptr) bool { return exited(pid) }) == nil {
+		if err == nil && conn.Read(func(uintptr) bool { return hasExited(pid) }) == nil {
 			return
 		}
 	}
@@ -45,13 +45,13 @@ func awaitExitBySignal(pid int) {
 	ends := make(chan os.Signal, 1)
 	signal.Notify(ends, syscall.SIGCHLD)
 	defer signal.Stop(ends)
-	for !exited(pid) {
+	for !hasExited(pid) {
 		<-ends
 	}
 }
 
-// exited reports whether the process has ended, and leaves it to be waited for.
-func exited(pid int) bool {
+// hasExited reports whether the process has ended, and leaves it to be waited for.
+func hasExited(pid int) bool {
 	for {
 		var info unix.Siginfo
 		err := unix.Waitid(unix.P_PID, pid, &info, unix.WEXITED|unix.WNOWAIT|unix.WNOHANG, nil)

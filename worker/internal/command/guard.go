@@ -48,7 +48,7 @@ func StartGuard(program string, args []string, stderr io.Writer, reaper *Reaper)
 	cmd := exec.Command(program, args...) //nolint:gosec,noctx // this program itself; it ends with the pipe
 	cmd.Stdin, cmd.Stderr = r, stderr
 	cmd.SysProcAttr = ownSession()
-	err = reaper.start(cmd)
+	err = reaper.startProcess(cmd)
 	_ = r.Close() // the guard's now
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start the guard of the commands: %w", err), w.Close())
@@ -59,7 +59,7 @@ func StartGuard(program string, args []string, stderr io.Writer, reaper *Reaper)
 	g.thread.Go(g.startOnOneThread)
 	go func() {
 		defer close(g.ended)
-		if err := reaper.wait(cmd); err != nil {
+		if err := reaper.waitProcess(cmd); err != nil {
 			g.err = fmt.Errorf("%w: %w", ErrUnguarded, err)
 		}
 	}()
@@ -81,18 +81,18 @@ func (g *Guard) startOnOneThread() {
 	}
 }
 
-// start starts the process of a run, which is waited for by wait.
-func (g *Guard) start(cmd *exec.Cmd) error {
+// startOnThread starts the process of a run, which is waited for by wait.
+func (g *Guard) startOnThread(cmd *exec.Cmd) error {
 	started := make(chan error, 1)
 	select {
-	case g.starts <- func() { started <- g.reaper.start(cmd) }:
+	case g.starts <- func() { started <- g.reaper.startProcess(cmd) }:
 		return <-started
 	case <-g.closed:
 		return ErrUnguarded
 	}
 }
 
-func (g *Guard) wait(cmd *exec.Cmd) error { return g.reaper.wait(cmd) }
+func (g *Guard) waitFor(cmd *exec.Cmd) error { return g.reaper.waitProcess(cmd) }
 
 // Ended is closed when the guard has ended.
 func (g *Guard) Ended() <-chan struct{} { return g.ended }
@@ -123,39 +123,39 @@ func (g *Guard) Close() error {
 	return fmt.Errorf("close the guard of the commands: %w", err)
 }
 
-// guarded is a run that the guard knows of.
-type guarded struct {
+// guardedRun is a run that the guard knows of.
+type guardedRun struct {
 	guard *Guard
 	mark  string
 	once  sync.Once
 }
 
-// open makes a run known before it begins.
-func (g *Guard) open() (*guarded, error) {
+// openRun makes a run known before it begins.
+func (g *Guard) openRun() (*guardedRun, error) {
 	if err := g.Err(); err != nil {
 		return nil, err
 	}
-	r := &guarded{guard: g, mark: g.name + "." + strconv.FormatUint(g.runs.Add(1), 10)}
-	if err := g.tell("open", r.mark); err != nil {
+	r := &guardedRun{guard: g, mark: g.name + "." + strconv.FormatUint(g.runs.Add(1), 10)}
+	if err := g.writeLine("open", r.mark); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnguarded, err)
 	}
 	return r, nil
 }
 
-// register tells the guard the run's process group. Once it has returned without an error the guard
-// knows the group, whatever becomes of this process: what was written to a pipe is read before its
-// end.
-func (r *guarded) register(group int) error {
-	if err := r.guard.tell("group", r.mark, strconv.Itoa(group)); err != nil {
+// registerGroup tells the guard the run's process group. Once it has returned without an error the
+// guard knows the group, whatever becomes of this process: what was written to a pipe is read
+// before its end.
+func (r *guardedRun) registerGroup(group int) error {
+	if err := r.guard.writeLine("group", r.mark, strconv.Itoa(group)); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnguarded, err)
 	}
 	return nil
 }
 
-func (r *guarded) done() { r.once.Do(func() { _ = r.guard.tell("done", r.mark) }) }
+func (r *guardedRun) closeRun() { r.once.Do(func() { _ = r.guard.writeLine("done", r.mark) }) }
 
-// tell writes a line in one write, short enough to be atomic.
-func (g *Guard) tell(words ...string) error {
+// writeLine writes a line in one write, short enough to be atomic.
+func (g *Guard) writeLine(words ...string) error {
 	line := make([]byte, 0, 80)
 	for _, w := range words {
 		line = append(append(line, w...), ' ')

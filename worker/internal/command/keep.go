@@ -16,27 +16,28 @@ import (
 // ends with its pipe.
 func KeepProcess(r io.Reader, log io.Writer) error {
 	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-	return keep(r, log)
+	return guardRuns(r, log)
 }
 
-// keep reads what runs, and kills it when the reader ends.
-func keep(r io.Reader, log io.Writer) error {
-	k := keeper{}
+// guardRuns reads what runs, and kills it when the reader ends.
+func guardRuns(r io.Reader, log io.Writer) error {
+	k := openRuns{}
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
-		k.heard(lines.Text())
+		k.handleLine(lines.Text())
 	}
 	if n := len(k); n > 0 {
 		_, _ = fmt.Fprintf(log, "the worker has died: killing what it ran: %d\n", n) // whom it may concern
-		k.kill()
+		k.killAll()
 	}
 	return lines.Err()
 }
 
-// keeper knows the runs that are open, by their marks, and their groups; 0 while that is not known.
-type keeper map[string]int
+// openRuns knows the runs that are open, by their marks, and their groups; 0 while that
+// is not known.
+type openRuns map[string]int
 
-func (k keeper) heard(line string) {
+func (k openRuns) handleLine(line string) {
 	word, rest, _ := strings.Cut(line, " ")
 	mark, group, _ := strings.Cut(rest, " ")
 	switch word {
@@ -51,7 +52,7 @@ func (k keeper) heard(line string) {
 	}
 }
 
-func (k keeper) kill() {
+func (k openRuns) killAll() {
 	marks := make(map[string]bool, len(k))
 	for mark, group := range k {
 		marks[mark] = true

@@ -25,7 +25,7 @@ func TestKeepKillsWhatWasOnlyOpened(t *testing.T) {
 	}
 	opened, finished := start("test.1"), start("test.2")
 	var log bytes.Buffer
-	if err := keep(strings.NewReader("open test.1\nopen test.2\ndone test.2\n"), &log); err != nil {
+	if err := guardRuns(strings.NewReader("open test.1\nopen test.2\ndone test.2\n"), &log); err != nil {
 		t.Fatal(err)
 	}
 	if err := opened.Wait(); err == nil || err.Error() != "signal: killed" {
@@ -45,9 +45,9 @@ func FuzzKeeper(f *testing.F) {
 	f.Add("open a.1\ngroup a.1 77\ndone a.1\n")
 	f.Add("group a.1 -1\ngroup x 0\ngroup y 1\nopen")
 	f.Fuzz(func(t *testing.T, lines string) {
-		k := keeper{}
+		k := openRuns{}
 		for line := range strings.SplitSeq(lines, "\n") {
-			k.heard(line)
+			k.handleLine(line)
 		}
 		for mark, group := range k {
 			if group < 0 || group == 1 {
@@ -62,7 +62,7 @@ func FuzzTail(f *testing.F) {
 	f.Add(bytes.Repeat([]byte("long line\n"), 1000), 7)
 	f.Fuzz(func(t *testing.T, data []byte, step int) {
 		step = max(1, step%5000)
-		var last tail
+		var last tailBuffer
 		for rest := data; len(rest) > 0; rest = rest[min(step, len(rest)):] {
 			if n, err := last.Write(rest[:min(step, len(rest))]); err != nil || n != min(step, len(rest)) {
 				t.Fatal(n, err)
@@ -80,17 +80,17 @@ func FuzzTail(f *testing.F) {
 
 func FuzzLines(f *testing.F) {
 	f.Add([]byte("a\nb"), 1)
-	f.Add(bytes.Repeat([]byte("x"), 3*longestLine), 1000)
+	f.Add(bytes.Repeat([]byte("x"), 3*maxLineBytes), 1000)
 	f.Fuzz(func(t *testing.T, data []byte, step int) {
 		step = max(1, step%5000)
 		var out bytes.Buffer
-		l := newShared(&out).lines()
+		l := newLineWriter(&out).newLineBuffer()
 		for rest := data; len(rest) > 0; rest = rest[min(step, len(rest)):] {
 			if _, err := l.Write(rest[:min(step, len(rest))]); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := l.flush(); err != nil {
+		if err := l.flushRest(); err != nil {
 			t.Fatal(err)
 		}
 		got, want := out.Bytes(), data

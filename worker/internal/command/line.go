@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// longestCommand is what Linux takes as one argument, in bytes (MAX_ARG_STRLEN, without
+// maxCommandBytes is what Linux takes as one argument, in bytes (MAX_ARG_STRLEN, without
 // the final zero).
-const longestCommand = 128<<10 - 1
+const maxCommandBytes = 128<<10 - 1
 
 // CheckLine returns why no shell can be given a line to run.
 func CheckLine(line string) error {
@@ -17,8 +17,8 @@ func CheckLine(line string) error {
 		return errors.New("the command is empty: name one, such as ./handle")
 	case i >= 0:
 		return fmt.Errorf("the command has a NUL at byte %d: a command line cannot hold one; put what needs it into a file, and run that", i)
-	case len(line) > longestCommand:
-		return fmt.Errorf("the command has %d bytes: the system takes %d; put it into a file, and run that", len(line), longestCommand)
+	case len(line) > maxCommandBytes:
+		return fmt.Errorf("the command has %d bytes: the system takes %d; put it into a file, and run that", len(line), maxCommandBytes)
 	}
 	return nil
 }

@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// marked finds the living processes of the runs. An os.Process is a handle here: it never becomes
-// another process.
-func marked(marks map[string]bool) []*os.Process {
+// findMarked finds the living processes of the runs. An os.Process is a handle here: it never
+// becomes another process.
+func findMarked(marks map[string]bool) []*os.Process {
 	var found []*os.Process
 	dirs, _ := filepath.Glob("/proc/[1-9]*") // the pattern is right
 	for _, dir := range dirs {
@@ -44,7 +44,7 @@ func markIn(env []byte) string {
 }
 
 func anyMarked(marks map[string]bool) bool {
-	found := marked(marks)
+	found := findMarked(marks)
 	for _, p := range found {
 		_ = p.Release()
 	}
@@ -56,7 +56,7 @@ func anyMarked(marks map[string]bool) bool {
 func killMarked(marks map[string]bool) {
 	none := 0
 	for range 200 {
-		found := marked(marks)
+		found := findMarked(marks)
 		for _, p := range found {
 			_ = p.Kill() // or it has ended
 			_ = p.Release()

@@ -11,22 +11,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// output is the reading end of a pipe from a process. It ends with what is in the pipe when the
-// process has ended: whoever else holds it open is not waited for.
-type output struct {
+// processOutput is the reading end of a pipe from a process. It ends with what is in the pipe when
+// the process has ended: whoever else holds it open is not waited for.
+type processOutput struct {
 	r     *os.File
 	ended bool
 	left  int
 }
 
 // Read is for one goroutine.
-func (o *output) Read(p []byte) (int, error) {
+func (o *processOutput) Read(p []byte) (int, error) {
 	if !o.ended {
 		n, err := o.r.Read(p)
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return n, err
 		}
-		o.ended, o.left = true, waiting(o.r)
+		o.ended, o.left = true, unreadBytes(o.r)
 		_ = o.r.SetReadDeadline(time.Time{}) // pipes have deadlines
 	}
 	if o.left == 0 {
@@ -37,11 +37,11 @@ func (o *output) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// end is called once the process has ended.
-func (o *output) end() { _ = o.r.SetReadDeadline(time.Unix(1, 0)) }
+// endReading is called once the process has ended.
+func (o *processOutput) endReading() { _ = o.r.SetReadDeadline(time.Unix(1, 0)) }
 
-// waiting is how many bytes are in a pipe.
-func waiting(f *os.File) (n int) {
+// unreadBytes is how many bytes are in a pipe.
+func unreadBytes(f *os.File) (n int) {
 	c, err := f.SyscallConn()
 	if err != nil {
 		return 0

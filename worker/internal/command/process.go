@@ -17,12 +17,12 @@ import (
 // for Read and Write, which are each for one goroutine at a time.
 type Process struct {
 	cmd        *exec.Cmd
-	run        *guarded
+	run        *guardedRun
 	stdin      *os.File
-	stdout     output
-	stderr     output
-	log        *lines
-	last       tail
+	stdout     processOutput
+	stderr     processOutput
+	log        *lineBuffer
+	last       tailBuffer
 	context    context.Context //nolint:containedctx // of the process: ends when it is told to end
 	stop       context.CancelFunc
 	ended      chan struct{}
@@ -34,10 +34,10 @@ type Process struct {
 // itself, by Stop, or with the guard's process. What it started ends with it, also what has left
 // its process group. The caller reads until the end, waits for Ended, and then calls Close.
 func (r *Runner) Start(line string, env []string) (*Process, error) {
-	p := &Process{log: r.stderr.lines(), ended: make(chan struct{})}
+	p := &Process{log: r.stderr.newLineBuffer(), ended: make(chan struct{})}
 	p.context, p.stop = context.WithCancel(context.Background())
 	started := make(chan error)
-	go p.live(r, line, env, started)
+	go p.superviseProcess(r, line, env, started)
 	if err := <-started; err != nil {
 		p.stop()
 		return nil, err
@@ -45,29 +45,29 @@ func (r *Runner) Start(line string, env []string) (*Process, error) {
 	return p, nil
 }
 
-// live is the process's goroutine, from its start to its end.
-func (p *Process) live(r *Runner, line string, env []string, started chan<- error) {
-	if err := p.start(r, line, env); err != nil {
+// superviseProcess is the process's goroutine, from its start to its end.
+func (p *Process) superviseProcess(r *Runner, line string, env []string, started chan<- error) {
+	if err := p.startProcess(r, line, env); err != nil {
 		started <- err
 		return
 	}
 	started <- nil
 	defer close(p.ended)
 	var passing sync.WaitGroup
-	passing.Go(p.passOn)
-	stopped := r.watch(p.context, p.cmd.Process.Pid, p.run.mark)
+	passing.Go(p.copyStderr)
+	stopped := r.watchProcess(p.context, p.cmd.Process.Pid, p.run.mark)
 	killGroup(p.cmd.Process.Pid)
 	killMarked(map[string]bool{p.run.mark: true})
-	p.run.done()
-	p.stdout.end()
-	p.stderr.end()
+	p.run.closeRun()
+	p.stdout.endReading()
+	p.stderr.endReading()
 	_ = p.stdin.SetWriteDeadline(time.Unix(1, 0)) // nobody reads any more
 	passing.Wait()
-	_ = r.guard.wait(p.cmd) // its state says how it ended
+	_ = r.guard.waitFor(p.cmd) // its state says how it ended
 	p.exit = Exit{Code: p.cmd.ProcessState.ExitCode(), How: p.cmd.ProcessState.String(), Stopped: stopped, Tail: p.last.String()}
 }
 
-func (p *Process) start(r *Runner, line string, env []string) (err error) {
+func (p *Process) startProcess(r *Runner, line string, env []string) (err error) {
 	var theirs []*os.File
 	defer func() {
 		for _, f := range theirs {
@@ -90,22 +90,22 @@ func (p *Process) start(r *Runner, line string, env []string) (err error) {
 		}
 		*end.ours, theirs = reader, append(theirs, writer)
 	}
-	if p.run, err = r.guard.open(); err != nil {
+	if p.run, err = r.guard.openRun(); err != nil {
 		return err
 	}
-	p.cmd = shell(line, env, p.run)
+	p.cmd = shellCommand(line, env, p.run)
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = theirs[0], theirs[1], theirs[2]
 	if err := startGuarded(p.cmd, p.run); err != nil {
-		p.run.done()
+		p.run.closeRun()
 		return err
 	}
 	return nil
 }
 
-// passOn reads standard error to its end.
-func (p *Process) passOn() {
+// copyStderr reads standard error to its end.
+func (p *Process) copyStderr() {
 	_, _ = io.Copy(io.MultiWriter(&p.last, p.log), &p.stderr) // neither of them fails
-	_ = p.log.flush()                                         // there is nobody to tell
+	_ = p.log.flushRest()                                     // there is nobody to tell
 }
 
 // Read reads what the process writes to its standard output. The output ends with the process.
@@ -130,7 +130,7 @@ func (p *Process) Exit() Exit { return p.exit }
 
 // Unread is how many of the bytes that were written to the process it has never read. It is exact
 // once the process has ended and Write has returned, and 0 once the input is closed.
-func (p *Process) Unread() int { return waiting(p.stdin) }
+func (p *Process) Unread() int { return unreadBytes(p.stdin) }
 
 // Close is called when the process has ended and its output was read.
 func (p *Process) Close() error {

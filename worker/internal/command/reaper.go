@@ -19,8 +19,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// reapEvery is the least time between two looks for orphans: under load each run ends some.
-const reapEvery = time.Second
+// reapInterval is the least time between two looks for orphans: under load each run ends some.
+const reapInterval = time.Second
 
 // Reaper waits for the orphans among this process's children: what commands have started and left
 // behind. Nobody else does where this process is the first one of a container, and as zombies they
@@ -49,7 +49,7 @@ func StartReaper(log *slog.Logger) (*Reaper, error) {
 	}
 	r := &Reaper{log: log, signals: make(chan os.Signal, 1), closed: make(chan struct{}), own: make(map[int]bool)}
 	signal.Notify(r.signals, syscall.SIGCHLD)
-	r.reaping.Go(r.run)
+	r.reaping.Go(r.reapUntilClosed)
 	return r, nil
 }
 
@@ -61,7 +61,7 @@ func (r *Reaper) Close() error {
 	return nil
 }
 
-func (r *Reaper) run() {
+func (r *Reaper) reapUntilClosed() {
 	rest := time.NewTimer(0)
 	defer rest.Stop()
 	for {
@@ -75,13 +75,14 @@ func (r *Reaper) run() {
 		case <-r.closed:
 			return
 		}
-		r.reap()
-		rest.Reset(reapEvery)
+		r.reapOrphans()
+		rest.Reset(reapInterval)
 	}
 }
 
-// reap waits for the orphans that have ended. For each that ends later there is another signal.
-func (r *Reaper) reap() {
+// reapOrphans waits for the orphans that have ended. For each that ends later there is
+// another signal.
+func (r *Reaper) reapOrphans() {
 	r.mu.Lock()
 	defer r.mu.Unlock() // nothing is started meanwhile whose number is not known yet
 	pids, err := childrenOfProcess()
@@ -100,8 +101,8 @@ func (r *Reaper) reap() {
 	}
 }
 
-// start starts a process that its caller waits for by wait.
-func (r *Reaper) start(cmd *exec.Cmd) error {
+// startProcess starts a process that its caller waits for by wait.
+func (r *Reaper) startProcess(cmd *exec.Cmd) error {
 	if r == nil {
 		return cmd.Start()
 	}
@@ -114,8 +115,8 @@ func (r *Reaper) start(cmd *exec.Cmd) error {
 	return nil
 }
 
-// wait waits for a process that start has started.
-func (r *Reaper) wait(cmd *exec.Cmd) error {
+// waitProcess waits for a process that start has started.
+func (r *Reaper) waitProcess(cmd *exec.Cmd) error {
 	err := cmd.Wait()
 	if r != nil {
 		r.mu.Lock()

@@ -90,7 +90,7 @@ func TestExitIsSeenWithoutPidfds(t *testing.T) {
 		}
 		running.Go(func() {
 			awaitExitBySignal(cmd.Process.Pid)
-			if !exited(cmd.Process.Pid) {
+			if !hasExited(cmd.Process.Pid) {
 				t.Error("it has not ended")
 			}
 			_ = cmd.Wait() // it has ended

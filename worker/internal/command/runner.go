@@ -24,8 +24,8 @@ const Mark = "ONCEISH_RUN"
 type Runner struct {
 	guard  *Guard
 	grace  time.Duration
-	stdout *shared
-	stderr *shared
+	stdout *lineWriter
+	stderr *lineWriter
 }
 
 // Options of NewRunner.
@@ -41,10 +41,10 @@ func NewRunner(g *Guard, o Options) (*Runner, error) {
 	if _, err := exec.LookPath(Shell); err != nil {
 		return nil, fmt.Errorf("commands are run by %s, which cannot be used: %w", Shell, err)
 	}
-	out := newShared(o.Stdout)
+	out := newLineWriter(o.Stdout)
 	errs := out
 	if !sameWriter(o.Stderr, o.Stdout) {
-		errs = newShared(o.Stderr)
+		errs = newLineWriter(o.Stderr)
 	}
 	return &Runner{guard: g, grace: o.Grace, stdout: out, stderr: errs}, nil
 }
@@ -77,31 +77,32 @@ func (r *Runner) Run(ctx context.Context, line string, env []string, data []byte
 	if ctx.Err() != nil {
 		return Exit{}, context.Cause(ctx)
 	}
-	run, err := r.guard.open()
+	run, err := r.guard.openRun()
 	if err != nil {
 		return Exit{}, err
 	}
-	defer run.done()
-	out, errs := r.stdout.lines(), r.stderr.lines()
-	last := &tail{}
-	cmd := shell(line, env, run)
+	defer run.closeRun()
+	out, errs := r.stdout.newLineBuffer(), r.stderr.newLineBuffer()
+	last := &tailBuffer{}
+	cmd := shellCommand(line, env, run)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(data), out, io.MultiWriter(last, errs)
 	cmd.WaitDelay = r.grace // for what has left the group and holds a pipe open
 	if err := startGuarded(cmd, run); err != nil {
 		return Exit{}, err
 	}
-	stopped := r.watch(ctx, cmd.Process.Pid, run.mark)
+	stopped := r.watchProcess(ctx, cmd.Process.Pid, run.mark)
 	killGroup(cmd.Process.Pid)
-	run.done()
-	err = r.guard.wait(cmd)
-	lost := errors.Join(ended(err), out.flush())
-	_ = errs.flush() // there is nobody to tell
+	run.closeRun()
+	err = r.guard.waitFor(cmd)
+	lost := errors.Join(withoutExitError(err), out.flushRest())
+	_ = errs.flushRest() // there is nobody to tell
 	state := cmd.ProcessState
 	return Exit{Code: state.ExitCode(), How: state.String(), Stopped: stopped, Tail: last.String(), Lost: lost}, nil
 }
 
-// ended leaves out what only says how the command ended, or who still holds its output open.
-func ended(err error) error {
+// withoutExitError leaves out what only says how the command ended, or who still holds
+// its output open.
+func withoutExitError(err error) error {
 	var exit *exec.ExitError
 	if err == nil || errors.As(err, &exit) || errors.Is(err, exec.ErrWaitDelay) {
 		return nil
@@ -109,9 +110,9 @@ func ended(err error) error {
 	return fmt.Errorf("pass on the output of the command: %w", err)
 }
 
-// watch returns when the command has ended, which it tells it to do when ctx ends. The command is
-// left to be waited for, so that its number is still its own.
-func (r *Runner) watch(ctx context.Context, pid int, mark string) (stopped bool) {
+// watchProcess returns when the command has ended, which it tells it to do when ctx ends. The
+// command is left to be waited for, so that its number is still its own.
+func (r *Runner) watchProcess(ctx context.Context, pid int, mark string) (stopped bool) {
 	gone := make(chan struct{})
 	var waiting sync.WaitGroup
 	waiting.Go(func() {
@@ -124,7 +125,7 @@ func (r *Runner) watch(ctx context.Context, pid int, mark string) (stopped bool)
 		return false
 	case <-ctx.Done():
 	}
-	if exited(pid) { // while this process was frozen, perhaps: what it exited with is an answer
+	if hasExited(pid) { // while this process was frozen, perhaps: what it exited with is an answer
 		return false
 	}
 	endGroup(pid)

@@ -170,7 +170,7 @@ func TestExitBeforeTheEndOfTheContextCounts(t *testing.T) {
 			t.Fatal(err)
 		}
 		awaitExit(cmd.Process.Pid)
-		if r.watch(ended, cmd.Process.Pid, "none") {
+		if r.watchProcess(ended, cmd.Process.Pid, "none") {
 			t.Error("it was stopped")
 		}
 		if err := cmd.Wait(); err != nil {

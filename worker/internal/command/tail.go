@@ -7,14 +7,14 @@ import "strings"
 // tailBytes is how much of a command's standard error is kept.
 const tailBytes = 2 << 10
 
-// tail keeps the end of what is written to it.
-type tail struct {
+// tailBuffer keeps the end of what is written to it.
+type tailBuffer struct {
 	kept []byte
 	cut  bool
 }
 
 // Write never fails.
-func (t *tail) Write(p []byte) (int, error) {
+func (t *tailBuffer) Write(p []byte) (int, error) {
 	if len(p) > tailBytes {
 		t.kept, t.cut = append(t.kept[:0], p[len(p)-tailBytes:]...), true
 		return len(p), nil
@@ -28,7 +28,7 @@ func (t *tail) Write(p []byte) (int, error) {
 
 // String is valid UTF-8 without white space around it, and begins with a whole line if
 // there is one.
-func (t *tail) String() string {
+func (t *tailBuffer) String() string {
 	s := string(t.kept)
 	if t.cut {
 		if _, rest, ok := strings.Cut(s, "\n"); ok && strings.TrimSpace(rest) != "" {
