@@ -6,13 +6,13 @@ import "slices"
 // be in flight: a bus that fails, such as one whose leader changes, may store a later line and not
 // this one, which would then come behind it.
 type keyQueues struct {
-	batch   batch
+	batch   lineBatch
 	waiting [][]int // places in the batch, in order; none is empty
 }
 
 // newKeyQueues takes lines without a key for those of one key, and with unordered each
 // line for one.
-func newKeyQueues(b batch, unordered bool) *keyQueues {
+func newKeyQueues(b lineBatch, unordered bool) *keyQueues {
 	q := &keyQueues{batch: b}
 	if unordered {
 		places := make([]int, len(b.events))
@@ -37,17 +37,17 @@ func newKeyQueues(b batch, unordered bool) *keyQueues {
 	return q
 }
 
-// heads are the first lines of all keys.
-func (q *keyQueues) heads() batch {
-	var b batch
+// headLines are the first lines of all keys.
+func (q *keyQueues) headLines() lineBatch {
+	var b lineBatch
 	for _, places := range q.waiting {
-		b.add(q.batch.events[places[0]], q.batch.lines[places[0]])
+		b.addEvent(q.batch.events[places[0]], q.batch.lines[places[0]])
 	}
 	return b
 }
 
-// remove takes out those of the heads that are settled. It reports whether any is.
-func (q *keyQueues) remove(settled []bool) (some bool) {
+// removeSettled takes out those of the heads that are settled. It reports whether any is.
+func (q *keyQueues) removeSettled(settled []bool) (some bool) {
 	for i, is := range settled {
 		if is {
 			some = true
@@ -58,8 +58,8 @@ func (q *keyQueues) remove(settled []bool) (some bool) {
 	return some
 }
 
-// left is how many lines wait, and the numbers of the first and the last one.
-func (q *keyQueues) left() (n, first, last int) {
+// leftLines is how many lines wait, and the numbers of the first and the last one.
+func (q *keyQueues) leftLines() (n, first, last int) {
 	for _, places := range q.waiting {
 		head, end := q.batch.lines[places[0]], q.batch.lines[places[len(places)-1]]
 		if n == 0 || head < first {

@@ -11,8 +11,8 @@ import (
 	"github.com/onceish/onceish/internal/uuid7"
 )
 
-// parser makes events of lines.
-type parser struct {
+// lineParser makes events of lines.
+type lineParser struct {
 	topic             string
 	idField, keyField string // empty: not asked for
 }
@@ -20,9 +20,9 @@ type parser struct {
 // defaultIDField names a JSON object unless another field was asked for.
 const defaultIDField = "id"
 
-// event reads a line. Without an id of its own the line gets a fresh one: two equal lines are two
-// events. An id that cannot be one is no such line.
-func (p *parser) event(line []byte, now time.Time) (bus.Event, error) {
+// parseLine reads a line. Without an id of its own the line gets a fresh one: two equal lines are
+// two events. An id that cannot be one is no such line.
+func (p *lineParser) parseLine(line []byte, now time.Time) (bus.Event, error) {
 	e := bus.Event{Topic: p.topic, Time: now, Data: line}
 	fields, err := readObject(line)
 	if err == nil {

@@ -58,32 +58,32 @@ func Publish(ctx context.Context, b bus.Publisher, topic string, r io.Reader, o 
 	if err := bus.ValidTopic(topic); err != nil {
 		return Published{}, fmt.Errorf("publish lines: %w", err)
 	}
-	opts := o.complete()
-	p := &publisher{bus: b, o: &opts, backlog: newBacklog(), patience: opts.Patience}
-	reader := &source{
-		parser: parser{topic: topic, idField: opts.IDField, keyField: opts.KeyField},
-		lines:  newReader(r, opts.MaxBytes), limit: opts.MaxBytes, to: p,
+	opts := o.withDefaults()
+	p := &linePublisher{bus: b, o: &opts, backlog: newLineBacklog(), patience: opts.Patience}
+	reader := &lineSource{
+		parser: lineParser{topic: topic, idField: opts.IDField, keyField: opts.KeyField},
+		lines:  newLineReader(r, opts.MaxBytes), limit: opts.MaxBytes, to: p,
 	}
 	reading, giveUp := context.WithCancel(ctx)
 	defer giveUp()
 	read := make(chan error, 1)
 	go func() {
-		defer p.backlog.close()
-		read <- reader.run(reading)
+		defer p.backlog.closePut()
+		read <- reader.readAll(reading)
 	}()
 	stop := context.AfterFunc(reading, func() {
-		unblock(r)
-		p.backlog.close()
+		unblockRead(r)
+		p.backlog.closePut()
 	})
 	defer stop()
-	err := p.run(ctx)
+	err := p.runUntilEmpty(ctx)
 	if err != nil {
 		giveUp()
 	}
-	return p.finish(ctx, errors.Join(err, readError(reading, read)))
+	return p.finishPublish(ctx, errors.Join(err, readError(reading, read)))
 }
 
-func (o *Options) complete() Options {
+func (o *Options) withDefaults() Options {
 	var c Options
 	if o != nil {
 		c = *o
@@ -103,8 +103,8 @@ func (o *Options) complete() Options {
 	return c
 }
 
-// unblock ends a read that waits, where that is possible.
-func unblock(r io.Reader) {
+// unblockRead ends a read that waits, where that is possible.
+func unblockRead(r io.Reader) {
 	if d, ok := r.(interface{ SetReadDeadline(t time.Time) error }); ok {
 		_ = d.SetReadDeadline(time.Now()) // regular files cannot, and do not wait
 	}

@@ -316,7 +316,7 @@ func TestPublishGivesWhatWasReadAFewSeconds(t *testing.T) {
 				if n.Stored != 0 || !errors.Is(err, ErrNotStored) || !strings.Contains(fmt.Sprint(err), "from line 1 to 1") {
 					t.Errorf("%+v, %v", n, err)
 				}
-				want := lastWords
+				want := finishTimeout
 				if hurried {
 					want = time.Second
 				}

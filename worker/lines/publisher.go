@@ -11,12 +11,12 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// publisher publishes the backlog. One call at a time, with one line of each key: lines of a key
-// stay in order.
-type publisher struct {
+// linePublisher publishes the backlog. One call at a time, with one line of each key: lines of a
+// key stay in order.
+type linePublisher struct {
 	bus      bus.Publisher
 	o        *Options
-	backlog  *backlog
+	backlog  *lineBacklog
 	patience time.Duration
 
 	mu     sync.Mutex
@@ -24,26 +24,26 @@ type publisher struct {
 	last   atomic.Int64 // the last line that was accepted
 }
 
-// accept is false once nothing more is published.
-func (p *publisher) accept(e bus.Event, line int) bool {
-	if !p.backlog.put(e, line) {
+// acceptLine is false once nothing more is published.
+func (p *linePublisher) acceptLine(e bus.Event, line int) bool {
+	if !p.backlog.putEvent(e, line) {
 		return false
 	}
 	p.last.Store(int64(line))
 	return true
 }
 
-func (p *publisher) refuse(line int, err error) {
+func (p *linePublisher) refuseLine(line int, err error) {
 	p.mu.Lock()
 	p.counts.Refused++
 	p.mu.Unlock()
 	p.o.Refused(line, err)
 }
 
-// lastWords is how long events that were read may take once ctx has ended.
-const lastWords = 5 * time.Second
+// finishTimeout is how long events that were read may take once ctx has ended.
+const finishTimeout = 5 * time.Second
 
-func (p *publisher) run(ctx context.Context) error {
+func (p *linePublisher) runUntilEmpty(ctx context.Context) error {
 	sending, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	var hurrying sync.WaitGroup
 	defer hurrying.Wait()
@@ -55,54 +55,54 @@ func (p *publisher) run(ctx context.Context) error {
 			return
 		}
 		select {
-		case <-time.After(lastWords):
+		case <-time.After(finishTimeout):
 		case <-p.o.Hurry:
 		case <-sending.Done():
 		}
 		cancel(context.Cause(ctx))
 	})
 	for {
-		next := p.backlog.take()
+		next := p.backlog.takeAll()
 		if len(next.events) == 0 {
 			return nil
 		}
-		if err := p.publish(sending, next); err != nil {
-			p.backlog.close()
+		if err := p.publishBatch(sending, next); err != nil {
+			p.backlog.closePut()
 			return err
 		}
 	}
 }
 
-// shortPause is the first pause between two attempts; it doubles.
-const shortPause = 50 * time.Millisecond
+// firstRetryPause is the first pause between two attempts; it doubles.
+const firstRetryPause = 50 * time.Millisecond
 
-// publish tries until all are stored or refused, for as long as something gets stored.
-func (p *publisher) publish(ctx context.Context, b batch) error {
+// publishBatch tries until all are stored or refused, for as long as something gets stored.
+func (p *linePublisher) publishBatch(ctx context.Context, b lineBatch) error {
 	queues := newKeyQueues(b, p.o.Unordered)
 	progress := time.Now()
-	for pause := shortPause; len(queues.waiting) > 0; {
-		settled, err := p.attempt(ctx, queues.heads())
-		if queues.remove(settled) {
-			progress, pause = time.Now(), shortPause
+	for pause := firstRetryPause; len(queues.waiting) > 0; {
+		settled, err := p.publishOnce(ctx, queues.headLines())
+		if queues.removeSettled(settled) {
+			progress, pause = time.Now(), firstRetryPause
 		}
 		if err == nil {
 			continue
 		}
 		if ctx.Err() != nil || errors.Is(err, bus.ErrClosed) || time.Since(progress) >= p.patience {
-			n, first, last := queues.left()
+			n, first, last := queues.leftLines()
 			return fmt.Errorf("%w: %d from line %d to %d are not known to be stored, and no line behind %d was published: %w",
 				ErrNotStored, n, first, last, b.lines[len(b.lines)-1], err)
 		}
-		if sleep(ctx, pause) {
+		if sleepContext(ctx, pause) {
 			pause = min(2*pause, 2*time.Second)
 		}
 	}
 	return nil
 }
 
-// attempt publishes lines at once. It reports which of them are settled, stored or refused for
+// publishOnce publishes lines at once. It reports which of them are settled, stored or refused for
 // good, and the first reason why another one is not.
-func (p *publisher) attempt(ctx context.Context, b batch) (settled []bool, first error) {
+func (p *linePublisher) publishOnce(ctx context.Context, b lineBatch) (settled []bool, first error) {
 	receipts, err := p.bus.Publish(ctx, b.events...)
 	if len(receipts) != len(b.events) {
 		return nil, errors.Join(err, errors.New("the bus did not answer for every event"))
@@ -118,7 +118,7 @@ func (p *publisher) attempt(ctx context.Context, b batch) (settled []bool, first
 				stored.Duplicates++
 			}
 		case errors.Is(r.Err, bus.ErrTooLarge), errors.Is(r.Err, bus.ErrInvalidEvent):
-			p.refuse(b.lines[i], r.Err)
+			p.refuseLine(b.lines[i], r.Err)
 		default:
 			settled[i] = false
 			if first == nil {
@@ -126,26 +126,26 @@ func (p *publisher) attempt(ctx context.Context, b batch) (settled []bool, first
 			}
 		}
 	}
-	p.stored(stored)
+	p.addStored(stored)
 	return settled, first
 }
 
-func (p *publisher) stored(n Published) {
+func (p *linePublisher) addStored(n Published) {
 	p.mu.Lock()
 	p.counts.Stored += n.Stored
 	p.counts.Duplicates += n.Duplicates
 	p.mu.Unlock()
-	p.o.Progress(p.count())
+	p.o.Progress(p.publishedCount())
 }
 
-func (p *publisher) count() Published {
+func (p *linePublisher) publishedCount() Published {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.counts
 }
 
-func (p *publisher) finish(ctx context.Context, err error) (Published, error) {
-	c := p.count()
+func (p *linePublisher) finishPublish(ctx context.Context, err error) (Published, error) {
+	c := p.publishedCount()
 	if c.Refused > 0 {
 		err = errors.Join(err, fmt.Errorf("%w: %d cannot be", ErrNotStored, c.Refused))
 	}
@@ -155,7 +155,7 @@ func (p *publisher) finish(ctx context.Context, err error) (Published, error) {
 	return c, err
 }
 
-func sleep(ctx context.Context, d time.Duration) bool {
+func sleepContext(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

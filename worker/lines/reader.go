@@ -7,24 +7,24 @@ import (
 	"io"
 )
 
-// reader reads lines one by one, and holds no more than one of them.
-type reader struct {
+// lineReader reads lines one by one, and holds no more than one of them.
+type lineReader struct {
 	r     *bufio.Reader
 	limit int
 	begun bool
 }
 
-func newReader(r io.Reader, limit int) *reader {
-	return &reader{r: bufio.NewReaderSize(r, 64<<10), limit: limit}
+func newLineReader(r io.Reader, limit int) *lineReader {
+	return &lineReader{r: bufio.NewReaderSize(r, 64<<10), limit: limit}
 }
 
-// next returns a line without its end, which is the caller's, and its length in bytes. Of a line
-// beyond the limit only the length is returned. After the last line it returns io.EOF; another
+// nextLine returns a line without its end, which is the caller's, and its length in bytes. Of a
+// line beyond the limit only the length is returned. After the last line it returns io.EOF; another
 // error is the reader's own, and the line before it is not whole.
-func (l *reader) next() (line []byte, length int, err error) {
+func (l *lineReader) nextLine() (line []byte, length int, err error) {
 	if !l.begun {
 		l.begun = true
-		l.skipMark()
+		l.skipByteOrderMark()
 	}
 	for {
 		part, err := l.r.ReadSlice('\n')
@@ -43,11 +43,11 @@ func (l *reader) next() (line []byte, length int, err error) {
 		if err != nil {
 			return nil, 0, err
 		}
-		return l.trim(line, part, length)
+		return l.trimLine(line, part, length)
 	}
 }
 
-func (l *reader) trim(line, last []byte, length int) ([]byte, int, error) {
+func (l *lineReader) trimLine(line, last []byte, length int) ([]byte, int, error) {
 	end := len(last) - len(bytes.TrimSuffix(bytes.TrimSuffix(last, []byte("\n")), []byte("\r")))
 	if length -= end; length > l.limit {
 		return nil, length, nil
@@ -55,8 +55,8 @@ func (l *reader) trim(line, last []byte, length int) ([]byte, int, error) {
 	return line[:len(line)-end], length, nil
 }
 
-// skipMark skips the byte-order mark that some editors write.
-func (l *reader) skipMark() {
+// skipByteOrderMark skips the byte-order mark that some editors write.
+func (l *lineReader) skipByteOrderMark() {
 	if mark, _ := l.r.Peek(3); bytes.Equal(mark, []byte("\xEF\xBB\xBF")) {
 		_, _ = l.r.Discard(len(mark)) // they were peeked
 	}

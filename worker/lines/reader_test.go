@@ -21,15 +21,15 @@ func FuzzReader(f *testing.F) {
 		if len(want) == 1 && want[0] == "" && !bytes.Contains(data, []byte("\n")) {
 			want = nil
 		}
-		l := newReader(iotest.HalfReader(bytes.NewReader(data)), limit)
+		l := newLineReader(iotest.HalfReader(bytes.NewReader(data)), limit)
 		for i, w := range want {
 			w = strings.TrimSuffix(w, "\r")
-			line, n, err := l.next()
+			line, n, err := l.nextLine()
 			if err != nil || n != len(w) || (n <= limit && string(line) != w) || (n > limit && line != nil) {
 				t.Fatalf("line %d: %.40q of %d bytes, %v, want %.40q", i+1, line, n, err, w)
 			}
 		}
-		if line, _, err := l.next(); !errors.Is(err, io.EOF) {
+		if line, _, err := l.nextLine(); !errors.Is(err, io.EOF) {
 			t.Errorf("after the end: %.40q, %v", line, err)
 		}
 	})
@@ -37,12 +37,12 @@ func FuzzReader(f *testing.F) {
 
 func TestLineReaderHoldsNoMoreThanALine(t *testing.T) {
 	endless := io.LimitReader(zeros{}, 1<<30)
-	l := newReader(endless, 1<<20)
+	l := newLineReader(endless, 1<<20)
 	var line []byte
 	var length int
 	got := testing.AllocsPerRun(1, func() {
 		var err error
-		if line, length, err = l.next(); err != nil && !errors.Is(err, io.EOF) {
+		if line, length, err = l.nextLine(); err != nil && !errors.Is(err, io.EOF) {
 			t.Error(err)
 		}
 	})
@@ -86,8 +86,8 @@ func TestLineParser(t *testing.T) {
 		"key null":           {line: `{"id":"a","c":null}`, keyField: "c", err: `field "c" is neither a string nor a number: null`},
 		"no object, but key": {line: `7`, keyField: "c", err: "not a JSON object: it does not begin with '{'"},
 	} {
-		p := parser{topic: "t", idField: test.idField, keyField: test.keyField}
-		e, err := p.event([]byte(test.line), time.Now())
+		p := lineParser{topic: "t", idField: test.idField, keyField: test.keyField}
+		e, err := p.parseLine([]byte(test.line), time.Now())
 		if test.err != "" {
 			if err == nil || err.Error() != test.err {
 				t.Errorf("%s: %v, want %s", name, err, test.err)
@@ -104,14 +104,14 @@ func TestLineParser(t *testing.T) {
 func FuzzLineParser(f *testing.F) {
 	f.Add([]byte(`{"id":"a","k":1}`))
 	f.Fuzz(func(t *testing.T, line []byte) {
-		e, err := (&parser{topic: "t"}).event(line, time.Now())
+		e, err := (&lineParser{topic: "t"}).parseLine(line, time.Now())
 		if o, _ := readObject(line); o != nil && o.member("id") != nil && err != nil {
 			return
 		}
 		if err != nil || e.Validate() != nil {
 			t.Errorf("%q: %v, %v: a line without an id is an event whatever it says", line, err, e.Validate())
 		}
-		if e, err := (&parser{topic: "t", idField: "id", keyField: "k"}).event(line, time.Now()); err == nil && (e.ID == "" || e.Key == "") {
+		if e, err := (&lineParser{topic: "t", idField: "id", keyField: "k"}).parseLine(line, time.Now()); err == nil && (e.ID == "" || e.Key == "") {
 			t.Errorf("%q: %+v without id or key", line, e)
 		}
 	})

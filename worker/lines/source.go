@@ -11,17 +11,17 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// source reads lines into the backlog.
-type source struct {
-	parser parser
-	lines  *reader
+// lineSource reads lines into the backlog.
+type lineSource struct {
+	parser lineParser
+	lines  *lineReader
 	limit  int
-	to     *publisher
+	to     *linePublisher
 }
 
-func (s *source) run(ctx context.Context) error {
+func (s *lineSource) readAll(ctx context.Context) error {
 	for n := 1; ; n++ {
-		line, length, err := s.lines.next()
+		line, length, err := s.lines.nextLine()
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // nobody asks any more
 		}
@@ -31,17 +31,17 @@ func (s *source) run(ctx context.Context) error {
 		case err != nil:
 			return fmt.Errorf("%w: reading line %d: %w", ErrNotStored, n, err)
 		case length > s.limit:
-			s.to.refuse(n, fmt.Errorf("%w: it has %d bytes, and the bus takes %d", bus.ErrTooLarge, length, s.limit))
+			s.to.refuseLine(n, fmt.Errorf("%w: it has %d bytes, and the bus takes %d", bus.ErrTooLarge, length, s.limit))
 			continue
 		case len(bytes.TrimSpace(line)) == 0:
 			continue
 		}
-		e, err := s.parser.event(line, time.Now())
+		e, err := s.parser.parseLine(line, time.Now())
 		if err != nil {
-			s.to.refuse(n, err)
+			s.to.refuseLine(n, err)
 			continue
 		}
-		if !s.to.accept(e, n) {
+		if !s.to.acceptLine(e, n) {
 			return nil
 		}
 	}
