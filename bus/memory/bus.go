@@ -11,7 +11,7 @@ import (
 
 // Bus implements bus.Bus.
 type Bus struct {
-	streams []*stream
+	streams []*memoryStream
 }
 
 var _ bus.Bus = (*Bus)(nil)
@@ -24,7 +24,7 @@ func New(o *Options) (*Bus, error) {
 	}
 	b := &Bus{}
 	for _, config := range opts.Streams {
-		b.streams = append(b.streams, newStream(config, opts.Now))
+		b.streams = append(b.streams, newMemoryStream(config, opts.Now))
 	}
 	return b, nil
 }
@@ -36,13 +36,13 @@ func (b *Bus) Publish(ctx context.Context, events ...bus.Event) ([]bus.Receipt, 
 	receipts := make([]bus.Receipt, len(events))
 	errs := make([]error, len(events))
 	for i := range events {
-		receipts[i] = b.publish(ctx, events[i])
+		receipts[i] = b.publishOne(ctx, events[i])
 		errs[i] = receipts[i].Err
 	}
 	return receipts, errors.Join(errs...)
 }
 
-func (b *Bus) publish(ctx context.Context, e bus.Event) bus.Receipt {
+func (b *Bus) publishOne(ctx context.Context, e bus.Event) bus.Receipt {
 	if err := context.Cause(ctx); err != nil {
 		return bus.Receipt{Err: fmt.Errorf("memory: event %.64q was not published: %w", e.ID, err)}
 	}
@@ -50,27 +50,27 @@ func (b *Bus) publish(ctx context.Context, e bus.Event) bus.Receipt {
 		return bus.Receipt{Err: err}
 	}
 	e = bus.DropForeignControl(e)
-	s, err := b.find(e.Topic)
+	s, err := b.findStream(e.Topic)
 	if err != nil {
 		return bus.Receipt{Err: err}
 	}
-	if n := size(&e); n > s.config.MaxBytes {
+	if n := eventBytes(&e); n > s.config.MaxBytes {
 		return bus.Receipt{Err: fmt.Errorf("%w: event %.64q for topic %q has %d bytes, stream %q takes %d: "+
 			"send less, or raise Stream.MaxBytes", bus.ErrTooLarge, e.ID, e.Topic, n, s.config.Name, s.config.MaxBytes)}
 	}
-	if n := headerSize(&e); n > maxHeaderBytes {
+	if n := headerBytes(&e); n > maxHeaderBytes {
 		return bus.Receipt{Err: fmt.Errorf("%w: event %.64q for topic %q has %d bytes of headers, at most %d are taken: put them into Data",
 			bus.ErrTooLarge, e.ID, e.Topic, n, maxHeaderBytes)}
 	}
 	id := bus.MessageID(&e)
-	e = normal(e)
+	e = normalizeEvent(e)
 	var r bus.Receipt
-	s.do(func(now int64) { r = s.store(e, id, now) })
+	s.withLock(func(now int64) { r = s.storeEvent(e, id, now) })
 	return r
 }
 
-// normal is the event as it is read back: a copy, with the empty attributes spelled out.
-func normal(e bus.Event) bus.Event {
+// normalizeEvent is the event as it is read back: a copy, with the empty attributes spelled out.
+func normalizeEvent(e bus.Event) bus.Event {
 	if e.Type == "" {
 		e.Type = e.Topic
 	}
@@ -87,15 +87,15 @@ func normal(e bus.Event) bus.Event {
 	return e
 }
 
-func size(e *bus.Event) int {
-	return len(e.ID) + len(e.Topic) + len(e.Key) + len(e.Type) + len(e.Source) + len(e.ContentType) + len(e.Data) + headerSize(e)
+func eventBytes(e *bus.Event) int {
+	return len(e.ID) + len(e.Topic) + len(e.Key) + len(e.Type) + len(e.Source) + len(e.ContentType) + len(e.Data) + headerBytes(e)
 }
 
 // maxHeaderBytes bounds an event's headers, as NATS does.
 const maxHeaderBytes = 1<<16 - 1
 
-// headerSize is what the headers take on NATS.
-func headerSize(e *bus.Event) (n int) {
+// headerBytes is what the headers take on NATS.
+func headerBytes(e *bus.Event) (n int) {
 	for name, values := range e.Headers {
 		for _, v := range values {
 			n += len(name) + len(v) + len(": \r\n")
@@ -106,19 +106,19 @@ func headerSize(e *bus.Event) (n int) {
 
 // Topic implements bus.Bus.
 func (b *Bus) Topic(ctx context.Context, topic, group string, from bus.Start) (info bus.TopicInfo, err error) {
-	s, err := b.check(ctx, topic, group, from)
+	s, err := b.findSubscribed(ctx, topic, group, from)
 	if err != nil {
 		return bus.TopicInfo{}, err
 	}
-	s.do(func(int64) {
+	s.withLock(func(int64) {
 		info = bus.TopicInfo{
-			First: s.first(), Last: s.last(), WorkQueue: s.config.WorkQueue, MaxAge: s.config.MaxAge,
+			First: s.firstPosition(), Last: s.lastPosition(), WorkQueue: s.config.WorkQueue, MaxAge: s.config.MaxAge,
 			MaxBytes: s.config.MaxBytes, MaxHeaderBytes: maxHeaderBytes, Limits: bus.Limits{Events: int64(s.config.MaxEvents)},
 		}
-		if sl := s.slot(topic, group); sl != nil && sl.cursor != nil {
+		if sl := s.slotOf(topic, group); sl != nil && sl.cursor != nil {
 			info.Known, from = true, bus.Start{}
 		}
-		info.Start = s.watermark(from)
+		info.Start = s.startWatermark(from)
 	})
 	return info, nil
 }
@@ -137,14 +137,14 @@ func (b *Bus) Subscribe(ctx context.Context, topic, group string, o *bus.Subscri
 	if opts.AckWait == 0 {
 		opts.AckWait = bus.DefaultAckWait
 	}
-	s, err := b.check(ctx, topic, group, opts.From)
+	s, err := b.findSubscribed(ctx, topic, group, opts.From)
 	if err != nil {
 		return nil, err
 	}
-	var sl *slot
-	s.do(func(int64) {
+	var sl *groupSlot
+	s.withLock(func(int64) {
 		if err = opts.Resume.In(s.name, s.log.next-1); err == nil {
-			sl, err = s.subscribe(topic, group, opts)
+			sl, err = s.subscribeGroup(topic, group, opts)
 		}
 	})
 	if err != nil {
@@ -153,8 +153,8 @@ func (b *Bus) Subscribe(ctx context.Context, topic, group string, o *bus.Subscri
 	return newSource(sl), nil
 }
 
-// check finds the stream of a subscription that is asked for rightly.
-func (b *Bus) check(ctx context.Context, topic, group string, from bus.Start) (*stream, error) {
+// findSubscribed finds the stream of a subscription that is asked for rightly.
+func (b *Bus) findSubscribed(ctx context.Context, topic, group string, from bus.Start) (*memoryStream, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
@@ -167,12 +167,12 @@ func (b *Bus) check(ctx context.Context, topic, group string, from bus.Start) (*
 	if err := bus.ValidPattern(topic); err != nil {
 		return nil, fmt.Errorf("memory: %w", err)
 	}
-	return b.find(topic)
+	return b.findStream(topic)
 }
 
-// find returns the one stream that takes any of the topic.
-func (b *Bus) find(topic string) (*stream, error) {
-	var found *stream
+// findStream returns the one stream that takes any of the topic.
+func (b *Bus) findStream(topic string) (*memoryStream, error) {
+	var found *memoryStream
 	for _, s := range b.streams {
 		for _, t := range s.config.Topics {
 			if !bus.Overlap(t, topic) {

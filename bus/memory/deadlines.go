@@ -2,10 +2,10 @@ package memory
 
 import "container/heap"
 
-// unsettled is an event that was delivered and is neither acknowledged nor terminated. It is also
-// the bus.Settler behind its deliveries: it knows the event by its sequence alone.
-type unsettled struct {
-	slot     *slot
+// unsettledEvent is an event that was delivered and is neither acknowledged nor terminated. It is
+// also the bus.Settler behind its deliveries: it knows the event by its sequence alone.
+type unsettledEvent struct {
+	slot     *groupSlot
 	seq      uint64
 	arrivals int
 	due      int64 // when it is delivered again, in ns since 1970
@@ -13,31 +13,31 @@ type unsettled struct {
 	delayed  bool  // it was nacked, and the delay of that has not passed
 }
 
-// deadlines is a heap of what is due when.
-type deadlines []*unsettled
+// deadlineHeap is a heap of what is due when.
+type deadlineHeap []*unsettledEvent
 
-var _ heap.Interface = (*deadlines)(nil)
+var _ heap.Interface = (*deadlineHeap)(nil)
 
-func (d deadlines) Len() int { return len(d) }
+func (d deadlineHeap) Len() int { return len(d) }
 
-func (d deadlines) Less(i, j int) bool {
+func (d deadlineHeap) Less(i, j int) bool {
 	return d[i].due < d[j].due || d[i].due == d[j].due && d[i].seq < d[j].seq
 }
 
-func (d deadlines) Swap(i, j int) {
+func (d deadlineHeap) Swap(i, j int) {
 	d[i], d[j] = d[j], d[i]
 	d[i].index, d[j].index = i, j
 }
 
 // Push implements heap.Interface.
-func (d *deadlines) Push(x any) {
-	u := x.(*unsettled) //nolint:errcheck // it holds nothing else
+func (d *deadlineHeap) Push(x any) {
+	u := x.(*unsettledEvent) //nolint:errcheck // it holds nothing else
 	u.index = len(*d)
 	*d = append(*d, u)
 }
 
 // Pop implements heap.Interface.
-func (d *deadlines) Pop() any {
+func (d *deadlineHeap) Pop() any {
 	last := len(*d) - 1
 	u := (*d)[last]
 	(*d)[last] = nil
@@ -46,8 +46,8 @@ func (d *deadlines) Pop() any {
 	return u
 }
 
-// set (re)starts the deadline of u.
-func (d *deadlines) set(u *unsettled, due int64) {
+// setDue (re)starts the deadline of u.
+func (d *deadlineHeap) setDue(u *unsettledEvent, due int64) {
 	u.due = due
 	if u.index < 0 {
 		heap.Push(d, u)
@@ -56,8 +56,8 @@ func (d *deadlines) set(u *unsettled, due int64) {
 	heap.Fix(d, u.index)
 }
 
-// drop ends the deadline of u, if it has one.
-func (d *deadlines) drop(u *unsettled) {
+// dropDue ends the deadline of u, if it has one.
+func (d *deadlineHeap) dropDue(u *unsettledEvent) {
 	if u.index >= 0 {
 		heap.Remove(d, u.index)
 	}

@@ -18,13 +18,13 @@ func (b *Bus) Find(ctx context.Context, at []bus.Position) ([]time.Time, error) 
 	}
 	out := make([]time.Time, len(at))
 	for i, p := range at {
-		s, err := b.streamOf(p)
+		s, err := b.streamAt(p)
 		if err != nil {
 			return nil, err
 		}
-		s.do(func(int64) {
-			if s.log.has(p.Sequence) {
-				out[i] = s.position(p.Sequence, s.log.at(p.Sequence).stored).Stored
+		s.withLock(func(int64) {
+			if s.log.hasEvent(p.Sequence) {
+				out[i] = s.positionOf(p.Sequence, s.log.entryAt(p.Sequence).stored).Stored
 			}
 		})
 	}
@@ -37,13 +37,13 @@ func (b *Bus) Get(ctx context.Context, at bus.Position) (event bus.Event, err er
 	if err := context.Cause(ctx); err != nil {
 		return bus.Event{}, err
 	}
-	s, err := b.streamOf(at)
+	s, err := b.streamAt(at)
 	if err != nil {
 		return bus.Event{}, err
 	}
-	s.do(func(int64) {
-		if s.log.has(at.Sequence) && s.log.at(at.Sequence).stored == at.Stored.UnixNano() {
-			event = s.log.at(at.Sequence).event
+	s.withLock(func(int64) {
+		if s.log.hasEvent(at.Sequence) && s.log.entryAt(at.Sequence).stored == at.Stored.UnixNano() {
+			event = s.log.entryAt(at.Sequence).event
 			return
 		}
 		err = fmt.Errorf("memory: sequence %d of stream %q, stored at %v: %w", at.Sequence, s.config.Name, at.Stored, bus.ErrNoEvent)
@@ -51,8 +51,8 @@ func (b *Bus) Get(ctx context.Context, at bus.Position) (event bus.Event, err er
 	return event, err
 }
 
-// streamOf finds the stream that a position names.
-func (b *Bus) streamOf(at bus.Position) (*stream, error) {
+// streamAt finds the stream that a position names.
+func (b *Bus) streamAt(at bus.Position) (*memoryStream, error) {
 	name := at.Stream[:max(0, strings.LastIndexByte(at.Stream, '@'))]
 	for _, s := range b.streams {
 		if s.config.Name == name {

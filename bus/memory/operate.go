@@ -13,10 +13,10 @@ func (b *Bus) Delete(stream string, sequences ...uint64) error {
 	if err != nil {
 		return err
 	}
-	s.do(func(int64) {
+	s.withLock(func(int64) {
 		for _, seq := range sequences {
-			if s.log.has(seq) {
-				s.delete(seq)
+			if s.log.hasEvent(seq) {
+				s.deleteEvent(seq)
 			}
 		}
 	})
@@ -29,10 +29,10 @@ func (b *Bus) Purge(stream, topic string) error {
 	if err != nil {
 		return err
 	}
-	s.do(func(int64) {
+	s.withLock(func(int64) {
 		for seq := s.log.first; seq < s.log.next; seq++ {
-			if s.log.has(seq) && bus.Match(topic, s.log.at(seq).event.Topic) {
-				s.delete(seq)
+			if s.log.hasEvent(seq) && bus.Match(topic, s.log.entryAt(seq).event.Topic) {
+				s.deleteEvent(seq)
 			}
 		}
 	})
@@ -46,20 +46,20 @@ func (b *Bus) StepClock(stream string, by time.Duration) error {
 	if err != nil {
 		return err
 	}
-	s.do(func(int64) { s.shift += int64(by) })
+	s.withLock(func(int64) { s.shift += int64(by) })
 	return nil
 }
 
 // DeleteGroup deletes the group's cursor over the topic, if there is one. Its sources
 // return bus.ErrConsumerLost.
 func (b *Bus) DeleteGroup(topic, group string) error {
-	s, err := b.find(topic)
+	s, err := b.findStream(topic)
 	if err != nil {
 		return err
 	}
-	s.do(func(int64) {
-		if sl := s.slot(topic, group); sl != nil {
-			sl.lose()
+	s.withLock(func(int64) {
+		if sl := s.slotOf(topic, group); sl != nil {
+			sl.markLost()
 		}
 	})
 	return nil
@@ -72,19 +72,19 @@ func (b *Bus) Recreate(stream string) error {
 	if err != nil {
 		return err
 	}
-	s.do(func(int64) {
+	s.withLock(func(int64) {
 		s.loseAll()
-		s.begin()
+		s.beginIncarnation()
 	})
 	return nil
 }
 
 // Snapshot is a copy of a stream.
 type Snapshot struct {
-	stream *stream
+	stream *memoryStream
 	name   string
-	log    *log
-	ids    *window
+	log    *eventLog
+	ids    *dedupeWindow
 }
 
 // Snapshot copies a stream: its events and message ids, not its cursors.
@@ -94,7 +94,7 @@ func (b *Bus) Snapshot(stream string) (*Snapshot, error) {
 		return nil, err
 	}
 	snap := &Snapshot{stream: s}
-	s.do(func(int64) { snap.name, snap.log, snap.ids = s.name, s.log.clone(), s.ids.clone() })
+	s.withLock(func(int64) { snap.name, snap.log, snap.ids = s.name, s.log.cloneEntries(), s.ids.cloneWindow() })
 	return snap, nil
 }
 
@@ -102,9 +102,9 @@ func (b *Bus) Snapshot(stream string) (*Snapshot, error) {
 // when it was copied: sequences given out since are used again. All cursors are gone.
 func (snap *Snapshot) Restore() {
 	s := snap.stream
-	s.do(func(int64) {
+	s.withLock(func(int64) {
 		s.loseAll()
-		s.name, s.log, s.ids = snap.name, snap.log.clone(), snap.ids.clone()
+		s.name, s.log, s.ids = snap.name, snap.log.cloneEntries(), snap.ids.cloneWindow()
 	})
 }
 
@@ -112,20 +112,20 @@ func (snap *Snapshot) Restore() {
 // holds keeps its sequences and stored times, and the stream has another time of creation.
 func (snap *Snapshot) RestoreAs() {
 	s := snap.stream
-	s.do(func(now int64) {
+	s.withLock(func(now int64) {
 		s.loseAll()
-		s.log, s.ids = snap.log.clone(), snap.ids.clone()
-		s.name = s.incarnation(now)
+		s.log, s.ids = snap.log.cloneEntries(), snap.ids.cloneWindow()
+		s.name = s.incarnationName(now)
 	})
 }
 
-func (s *stream) loseAll() {
+func (s *memoryStream) loseAll() {
 	for _, sl := range s.slots {
-		sl.lose()
+		sl.markLost()
 	}
 }
 
-func (b *Bus) named(stream string) (*stream, error) {
+func (b *Bus) named(stream string) (*memoryStream, error) {
 	for _, s := range b.streams {
 		if s.config.Name == stream {
 			return s, nil

@@ -6,26 +6,26 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-var _ bus.Settler = (*unsettled)(nil)
+var _ bus.Settler = (*unsettledEvent)(nil)
 
 // Settle implements bus.Settler. Like a message to a server it cannot tell whether anything was
 // there to settle.
-func (u *unsettled) Settle(_ context.Context, st bus.Settlement) error {
-	u.slot.stream.do(func(now int64) {
+func (u *unsettledEvent) Settle(_ context.Context, st bus.Settlement) error {
+	u.slot.stream.withLock(func(now int64) {
 		if c := u.slot.cursor; c != nil {
-			c.pass(now)
-			c.settle(u.seq, st, now)
+			c.queueDue(now)
+			c.applySettlement(u.seq, st, now)
 		}
 	})
 	return nil
 }
 
 // Extend implements bus.Settler.
-func (u *unsettled) Extend(context.Context) error {
-	u.slot.stream.do(func(now int64) {
+func (u *unsettledEvent) Extend(context.Context) error {
+	u.slot.stream.withLock(func(now int64) {
 		if c := u.slot.cursor; c != nil {
-			c.pass(now)
-			c.extend(u.seq, now)
+			c.queueDue(now)
+			c.extendDeadline(u.seq, now)
 		}
 	})
 	return nil

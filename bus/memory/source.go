@@ -14,7 +14,7 @@ const fetchWait = time.Second
 
 // Source implements bus.Source. The stream's lock guards all but wake and slot.
 type Source struct {
-	slot *slot
+	slot *groupSlot
 	wake chan struct{} // holds one token: look again
 
 	inbox  []*bus.Delivery // handed over, not yet fetched
@@ -31,7 +31,7 @@ type ask struct {
 
 var _ bus.Source = (*Source)(nil)
 
-func newSource(sl *slot) *Source { return &Source{slot: sl, wake: make(chan struct{}, 1)} }
+func newSource(sl *groupSlot) *Source { return &Source{slot: sl, wake: make(chan struct{}, 1)} }
 
 // Fetch implements bus.Source. It asks for what earlier calls did not ask for already. Under a ctx
 // that has ended it asks for nothing, and returns what was handed over.
@@ -46,22 +46,22 @@ func (s *Source) Fetch(ctx context.Context, most int) ([]*bus.Delivery, error) {
 		if len(ds) > 0 || err != nil || wait <= 0 || last {
 			return ds, err
 		}
-		s.sleep(ctx, wait)
+		s.waitForDelivery(ctx, wait)
 	}
 }
 
 // TryFetch returns up to most deliveries that are there now, and what earlier calls of Fetch asked
 // for. It does not wait and leaves nothing asked for: it is for simulations.
 func (s *Source) TryFetch(most int) (ds []*bus.Delivery, err error) {
-	s.slot.stream.do(func(now int64) {
-		ds = s.read()
-		if err = s.usable(); err != nil {
+	s.slot.stream.withLock(func(now int64) {
+		ds = s.takeReady()
+		if err = s.checkUsable(); err != nil {
 			return
 		}
 		c := s.slot.cursor
-		c.pass(now)
+		c.queueDue(now)
 		for range most {
-			d := c.take(now)
+			d := c.nextDelivery(now)
 			if d == nil {
 				return
 			}
@@ -76,14 +76,14 @@ func (s *Source) Info(ctx context.Context) (info bus.Info, err error) {
 	if err := context.Cause(ctx); err != nil {
 		return bus.Info{}, err
 	}
-	s.slot.stream.do(func(now int64) {
-		if err = s.usable(); err != nil {
+	s.slot.stream.withLock(func(now int64) {
+		if err = s.checkUsable(); err != nil {
 			return
 		}
 		st, c := s.slot.stream, s.slot.cursor
-		c.pass(now)
+		c.queueDue(now)
 		info = bus.Info{
-			Stream: st.name, Floor: c.settled(), Pending: uint64(c.pending), Lost: c.lost,
+			Stream: st.name, Floor: c.advanceFloor(), Pending: uint64(c.pending), Lost: c.lost,
 			Unsettled: uint64(len(c.out)), MaxUnsettled: uint64(st.config.MaxUnsettled + c.delayed),
 			AckWait: time.Duration(c.ackWait), Now: time.Unix(0, now).UTC(),
 		}
@@ -93,39 +93,39 @@ func (s *Source) Info(ctx context.Context) (info bus.Info, err error) {
 
 // Healthy implements bus.Source.
 func (s *Source) Healthy() (err error) {
-	s.slot.stream.do(func(int64) { err = s.usable() })
+	s.slot.stream.withLock(func(int64) { err = s.checkUsable() })
 	return err
 }
 
 // Close implements bus.Source.
 func (s *Source) Close(context.Context) error {
-	s.slot.stream.do(func(int64) {
+	s.slot.stream.withLock(func(int64) {
 		s.closed, s.asks, s.inbox = true, nil, nil
-		s.rouse()
+		s.wakeFetch()
 	})
 	return nil
 }
 
 // ask asks for what is missing to most, if anything.
 func (s *Source) ask(most int, until time.Time) {
-	s.slot.stream.do(func(int64) {
-		missing := most - len(s.inbox) - s.open()
-		if missing <= 0 || s.usable() != nil {
+	s.slot.stream.withLock(func(int64) {
+		missing := most - len(s.inbox) - s.openRequest()
+		if missing <= 0 || s.checkUsable() != nil {
 			return
 		}
 		s.asks = append(s.asks, ask{n: missing, until: until})
-		s.slot.cursor.enqueue(s)
+		s.slot.cursor.enqueueSource(s)
 	})
 }
 
 // collect returns what was handed over, or else how long to wait for it; no time means that
 // nothing will come.
 func (s *Source) collect(until time.Time) (ds []*bus.Delivery, wait time.Duration, err error) {
-	s.slot.stream.do(func(now int64) {
-		if ds = s.read(); len(ds) > 0 {
+	s.slot.stream.withLock(func(now int64) {
+		if ds = s.takeReady(); len(ds) > 0 {
 			return
 		}
-		if err = s.usable(); err != nil || s.open() == 0 {
+		if err = s.checkUsable(); err != nil || s.openRequest() == 0 {
 			return
 		}
 		wait = min(time.Until(until), time.Until(s.asks[0].until))
@@ -136,8 +136,8 @@ func (s *Source) collect(until time.Time) (ds []*bus.Delivery, wait time.Duratio
 	return ds, wait, err
 }
 
-// sleep waits until there may be something to collect.
-func (s *Source) sleep(ctx context.Context, wait time.Duration) {
+// waitForDelivery waits until there may be something to collect.
+func (s *Source) waitForDelivery(ctx context.Context, wait time.Duration) {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
@@ -147,15 +147,15 @@ func (s *Source) sleep(ctx context.Context, wait time.Duration) {
 	}
 }
 
-// read empties the inbox.
-func (s *Source) read() []*bus.Delivery {
+// takeReady empties the inbox.
+func (s *Source) takeReady() []*bus.Delivery {
 	ds := s.inbox
 	s.inbox = nil
 	return ds
 }
 
-// usable says why nothing more can come.
-func (s *Source) usable() error {
+// checkUsable says why nothing more can come.
+func (s *Source) checkUsable() error {
 	switch {
 	case s.closed:
 		return fmt.Errorf("memory: fetch from %q for group %q: %w", s.slot.topic, s.slot.group, bus.ErrClosed)
@@ -165,8 +165,8 @@ func (s *Source) usable() error {
 	return nil
 }
 
-// open is how much is asked for and not handed over.
-func (s *Source) open() int {
+// openRequest is how much is asked for and not handed over.
+func (s *Source) openRequest() int {
 	n, now := 0, time.Now()
 	for len(s.asks) > 0 && !now.Before(s.asks[0].until) {
 		s.asks = s.asks[1:]
@@ -177,22 +177,22 @@ func (s *Source) open() int {
 	return n
 }
 
-// hand puts into the inbox what was asked for.
-func (s *Source) hand(d *bus.Delivery) {
+// handOver puts into the inbox what was asked for.
+func (s *Source) handOver(d *bus.Delivery) {
 	s.inbox = append(s.inbox, d)
 	if s.asks[0].n--; s.asks[0].n == 0 {
 		s.asks = s.asks[1:]
 	}
-	s.rouse()
+	s.wakeFetch()
 }
 
-// lose ends what was asked for: the cursor was deleted.
-func (s *Source) lose() {
+// markLost ends what was asked for: the cursor was deleted.
+func (s *Source) markLost() {
 	s.lost, s.asks = true, nil
-	s.rouse()
+	s.wakeFetch()
 }
 
-func (s *Source) rouse() {
+func (s *Source) wakeFetch() {
 	select {
 	case s.wake <- struct{}{}:
 	default:

@@ -1,22 +1,24 @@
 package memory
 
-// window remembers the message ids of what was stored lately.
-type window struct {
+// dedupeWindow remembers the message ids of what was stored lately.
+type dedupeWindow struct {
 	length int64 // in ns; not positive: remembers nothing
 	seqs   map[string]uint64
-	order  []known // oldest first
+	order  []knownID // oldest first
 }
 
-type known struct {
+type knownID struct {
 	id     string
 	seq    uint64
 	stored int64
 }
 
-func newWindow(length int64) *window { return &window{length: length, seqs: map[string]uint64{}} }
+func newDedupeWindow(length int64) *dedupeWindow {
+	return &dedupeWindow{length: length, seqs: map[string]uint64{}}
+}
 
-// find returns the sequence under which the id was stored within the window.
-func (w *window) find(id string, now int64) (uint64, bool) {
+// findID returns the sequence under which the id was stored within the window.
+func (w *dedupeWindow) findID(id string, now int64) (uint64, bool) {
 	n := 0
 	for n < len(w.order) && now-w.order[n].stored >= w.length {
 		delete(w.seqs, w.order[n].id)
@@ -27,18 +29,18 @@ func (w *window) find(id string, now int64) (uint64, bool) {
 	return seq, ok
 }
 
-func (w *window) add(id string, seq uint64, stored int64) {
+func (w *dedupeWindow) addID(id string, seq uint64, stored int64) {
 	if w.length <= 0 {
 		return
 	}
 	w.seqs[id] = seq
-	w.order = append(w.order, known{id: id, seq: seq, stored: stored})
+	w.order = append(w.order, knownID{id: id, seq: seq, stored: stored})
 }
 
-func (w *window) clone() *window {
-	out := newWindow(w.length)
+func (w *dedupeWindow) cloneWindow() *dedupeWindow {
+	out := newDedupeWindow(w.length)
 	for _, k := range w.order {
-		out.add(k.id, k.seq, k.stored)
+		out.addID(k.id, k.seq, k.stored)
 	}
 	return out
 }
