@@ -56,7 +56,7 @@ func TestDroppingAsks(t *testing.T) {
 		}
 		var stdout strings.Builder
 		args := []string{"worker", "outbox", "drop", "--topic", "a.>", "--status", "pending", "--mongo", uri}
-		code := exec(t.Context(), args, term, &stdout, term)
+		code := execArgs(t.Context(), args, term, &stdout, term)
 		if _, err := term.WriteString("END\n"); err != nil {
 			t.Fatal(err)
 		}

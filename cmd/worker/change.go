@@ -24,14 +24,14 @@ func yesFlag(unless string) cli.Flag {
 	}
 }
 
-// changing is a command that changes the rows it selects.
-type changing struct {
+// rowChange is a command that changes the rows it selects.
+type rowChange struct {
 	verb, done, usage, description string
 	do                             func(outbox.Admin, context.Context, outbox.Filter) (int, error)
 }
 
-func retrying() *changing {
-	return &changing{
+func retryChange() *rowChange {
+	return &rowChange{
 		verb: "retry", done: "made pending", usage: "have rows published that are dead, or wait for their next try",
 		description: `It makes dead rows pending, due at once and with no attempts; with --status pending those that wait after a refusal. Mend first what the reason
 says. Rows that were sent are for republish.
@@ -43,8 +43,8 @@ Examples:
 	}
 }
 
-func dropping() *changing {
-	return &changing{
+func dropChange() *rowChange {
+	return &rowChange{
 		verb: "drop", done: "removed", usage: "remove rows for good",
 		description: `It removes dead rows, unless --status says otherwise. An event of a row that is pending may have been published. The rows of a key behind a
 dead one go on when it is gone.
@@ -56,7 +56,7 @@ Examples:
 	}
 }
 
-func changeCommand(stdin io.Reader, stdout, stderr io.Writer, k *changing) *cli.Command {
+func changeCommand(stdin io.Reader, stdout, stderr io.Writer, k *rowChange) *cli.Command {
 	flags := append(filterFlags("dead"), yesFlag(", unless all rows are named by --id"))
 	return &cli.Command{
 		Name: k.verb, Usage: k.usage, Description: k.description,
@@ -76,17 +76,17 @@ func changeCommand(stdin io.Reader, stdout, stderr io.Writer, k *changing) *cli.
 			case f.Status == outbox.Sent && k.verb == "retry":
 				return commandline.Usagef(cmd, "rows that were sent are published again by worker outbox republish")
 			}
-			c := &change{
+			c := &confirmedChange{
 				cmd: cmd, stdin: stdin, stdout: stdout, stderr: stderr, verb: k.verb, done: k.done, sure: len(f.IDs) > 0,
 				do: func(ctx context.Context, a outbox.Admin) (int, error) { return k.do(a, ctx, f) },
 			}
-			return c.run(ctx, selection(&f))
+			return c.runConfirmed(ctx, describeFilter(&f))
 		},
 	}
 }
 
-// selection is what a filter selects, in words.
-func selection(f *outbox.Filter) string {
+// describeFilter is what a filter selects, in words.
+func describeFilter(f *outbox.Filter) string {
 	status := outbox.Dead
 	if f.Status != 0 {
 		status = f.Status
@@ -94,20 +94,20 @@ func selection(f *outbox.Filter) string {
 	words := []string{"all rows that are", status.String()}
 	for _, w := range []struct{ text, value string }{{"with topic", f.Topic}, {"with key", f.Key}} {
 		if w.value != "" {
-			words = append(words, w.text, visible(w.value))
+			words = append(words, w.text, visibleText(w.value))
 		}
 	}
 	if !f.From.IsZero() {
-		words = append(words, "added from", told(f.From))
+		words = append(words, "added from", formatMoment(f.From))
 	}
 	if !f.To.IsZero() {
-		words = append(words, "added before", told(f.To))
+		words = append(words, "added before", formatMoment(f.To))
 	}
 	return strings.Join(words, " ")
 }
 
-// change is one that is asked for.
-type change struct {
+// confirmedChange is one that is asked for.
+type confirmedChange struct {
 	cmd            *cli.Command
 	stdin          io.Reader
 	stdout, stderr io.Writer
@@ -119,37 +119,37 @@ type change struct {
 // errNotWanted is returned when who was asked did not say yes.
 var errNotWanted = errors.New("nothing was changed")
 
-func (c *change) run(ctx context.Context, what string) error {
+func (c *confirmedChange) runConfirmed(ctx context.Context, what string) error {
 	asking := !c.sure && !c.cmd.Bool("yes")
 	if asking && !c.canAsk() {
 		return commandline.Usagef(c.cmd, "%s %s: add --yes, for there is nobody to be asked", c.verb, what)
 	}
-	return administer(ctx, c.cmd, func(name string, a outbox.Admin) error {
-		if asking && !c.agreed(name, what) {
+	return withOutbox(ctx, c.cmd, func(name string, a outbox.Admin) error {
+		if asking && !c.askYesNo(name, what) {
 			return errNotWanted
 		}
 		n, err := c.do(ctx, a)
 		if err != nil {
 			return err
 		}
-		return c.tell(name, n)
+		return c.reportChanged(name, n)
 	})
 }
 
 // canAsk reports whether a person reads, and writes.
-func (c *change) canAsk() bool {
+func (c *confirmedChange) canAsk() bool {
 	in, ok := c.stdin.(*os.File)
-	return ok && term.IsTerminal(int(in.Fd())) && terminal(c.stderr)
+	return ok && term.IsTerminal(int(in.Fd())) && isTerminal(c.stderr)
 }
 
-func (c *change) agreed(name, what string) bool {
+func (c *confirmedChange) askYesNo(name, what string) bool {
 	_, _ = fmt.Fprintf(c.stderr, "%s %s, in %s? [y/N] ", c.verb, what, name) // who does not see it says no
 	answer, _ := bufio.NewReader(c.stdin).ReadString('\n')                   // nothing is no
 	answer = strings.ToLower(strings.TrimSpace(answer))
 	return answer == "y" || answer == "yes"
 }
 
-func (c *change) tell(name string, n int) error {
+func (c *confirmedChange) reportChanged(name string, n int) error {
 	if wantsJSON(c.cmd) {
 		return printJSON(c.stdout, struct {
 			Outbox string `json:"outbox"`
@@ -159,6 +159,6 @@ func (c *change) tell(name string, n int) error {
 	if c.cmd.Bool("quiet") {
 		return nil
 	}
-	_, err := fmt.Fprintf(c.stdout, "%d %s %s\n", n, plural(n, "row"), c.done)
+	_, err := fmt.Fprintf(c.stdout, "%d %s %s\n", n, pluralNoun(n, "row"), c.done)
 	return err
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/onceish/onceish/worker/embedded"
 )
 
-func logger(c *config.Config, stderr io.Writer) *slog.Logger {
+func newLogger(c *config.Config, stderr io.Writer) *slog.Logger {
 	return commandline.Logger(stderr, c.Log.Format, c.Log.Level)
 }
 
@@ -27,7 +27,7 @@ func connectOptions(cmd *cli.Command, c *config.Config, log *slog.Logger) *worke
 	o := worker.Configured(c)
 	o.Name, o.Logger, o.Lease = cmd.FullName(), log, shortestLease(c)
 	o.Embed = func(ctx context.Context, log *slog.Logger) (worker.Embedded, error) {
-		return embed(ctx, c.DataDir, log)
+		return openEmbedded(ctx, c.DataDir, log)
 	}
 	return o
 }
@@ -44,8 +44,8 @@ func shortestLease(c *config.Config) (shortest time.Duration) {
 	return shortest
 }
 
-// connected calls f with connections, which it closes afterwards.
-func connected(ctx context.Context, o *worker.ConnectOptions, f func(*worker.Connections) error) (err error) {
+// withConnections calls f with connections, which it closes afterwards.
+func withConnections(ctx context.Context, o *worker.ConnectOptions, f func(*worker.Connections) error) (err error) {
 	c, err := worker.Connect(ctx, o)
 	if err != nil {
 		return err
@@ -54,8 +54,8 @@ func connected(ctx context.Context, o *worker.ConnectOptions, f func(*worker.Con
 	return f(c)
 }
 
-// embed serves, or joins who serves, the data directory: the user's own if none is named.
-func embed(ctx context.Context, dir string, log *slog.Logger) (worker.Embedded, error) {
+// openEmbedded serves, or joins who serves, the data directory: the user's own if none is named.
+func openEmbedded(ctx context.Context, dir string, log *slog.Logger) (worker.Embedded, error) {
 	if dir == "" {
 		var err error
 		if dir, err = dataDirectory(); err != nil {

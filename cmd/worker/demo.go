@@ -107,7 +107,7 @@ func demoOptions(cmd *cli.Command, stderr io.Writer) (*demo.Options, error) {
 	}
 	o := &demo.Options{
 		NATS: cmd.String("nats"), Store: cmd.String("store"), Mongo: cmd.String("mongo"), Atomic: cmd.Bool("atomic"), Events: cmd.Int("events"), Processes: cmd.Int("processes"),
-		Kills: cmd.Int("kills"), Seed: cmd.Uint64("seed"), Command: []string{self, demoProcess}, Output: stderr, Live: terminal(stderr),
+		Kills: cmd.Int("kills"), Seed: cmd.Uint64("seed"), Command: []string{self, demoProcess}, Output: stderr, Live: isTerminal(stderr),
 	}
 	if cmd.Bool("quiet") {
 		o.Output = nil
@@ -148,7 +148,7 @@ func tellResult(cmd *cli.Command, o *demo.Options, r demo.Result, w io.Writer) e
 	if err := r.Report(w); err != nil {
 		return err
 	}
-	self := invocation()
+	self := programName()
 	mongo := self + " demo --kills 5 --store mongo --atomic --mongo mongodb://localhost:27017"
 	switch {
 	case o.Atomic:
@@ -165,9 +165,9 @@ Seed %d. Try next:
 	return err
 }
 
-// invocation is how this program was started: by its name or its path, or by go run, which keeps
+// programName is how this program was started: by its name or its path, or by go run, which keeps
 // what it has built for a while.
-func invocation() string {
+func programName() string {
 	if name := os.Args[0]; !filepath.IsAbs(name) || !strings.Contains(name, "go-build") {
 		return name
 	}

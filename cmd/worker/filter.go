@@ -15,8 +15,8 @@ import (
 // timeForm is how times are written.
 const timeForm = time.RFC3339
 
-// now is told in UTC, as servers have it.
-func now() time.Time { return time.Now().UTC() }
+// nowUTC is told in UTC, as servers have it.
+func nowUTC() time.Time { return time.Now().UTC() }
 
 func idFlag() cli.Flag {
 	return &cli.StringSliceFlag{Name: "id", Usage: "the row with this `ID`; may be given several times", HideDefault: true}
@@ -64,21 +64,21 @@ func filterOf(cmd *cli.Command) (outbox.Filter, error) {
 		}
 	}
 	var err error
-	if f.From, err = moment(cmd.String("from")); err != nil {
+	if f.From, err = parseMoment(cmd.String("from")); err != nil {
 		return f, commandline.Usagef(cmd, "--from: %w", err)
 	}
-	if f.To, err = moment(cmd.String("to")); err != nil {
+	if f.To, err = parseMoment(cmd.String("to")); err != nil {
 		return f, commandline.Usagef(cmd, "--to: %w", err)
 	}
-	if empty(f.From, f.To) {
-		return f, commandline.Usagef(cmd, "--from %s is not before --to %s", told(f.From), told(f.To))
+	if isEmptyRange(f.From, f.To) {
+		return f, commandline.Usagef(cmd, "--from %s is not before --to %s", formatMoment(f.From), formatMoment(f.To))
 	}
 	return f, nil
 }
 
-// empty reports whether there is no time from one moment to another, as far as that can be known:
-// only the server knows how long ago a time was.
-func empty(from, to outbox.Moment) bool {
+// isEmptyRange reports whether there is no time from one moment to another, as far as that can be
+// known: only the server knows how long ago a time was.
+func isEmptyRange(from, to outbox.Moment) bool {
 	switch {
 	case from.IsZero() || to.IsZero():
 		return false
@@ -88,8 +88,8 @@ func empty(from, to outbox.Moment) bool {
 	return from.Ago == 0 && to.Ago == 0 && !from.Time.Before(to.Time)
 }
 
-// moment is a time, or how long ago, which the server is to reckon. Empty: none.
-func moment(text string) (outbox.Moment, error) {
+// parseMoment is a time, or how long ago, which the server is to reckon. Empty: none.
+func parseMoment(text string) (outbox.Moment, error) {
 	if text == "" {
 		return outbox.Moment{}, nil
 	}
@@ -103,8 +103,8 @@ func moment(text string) (outbox.Moment, error) {
 	return outbox.Moment{Ago: ago}, nil
 }
 
-// told is a moment in words.
-func told(m outbox.Moment) string {
+// formatMoment is a moment in words.
+func formatMoment(m outbox.Moment) string {
 	if m.Ago > 0 {
 		return m.Ago.String() + " ago"
 	}

@@ -52,7 +52,7 @@ func listGroupsCommand(stdout, stderr io.Writer) *cli.Command {
 		OnUsageError: commandline.UsageError,
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			return showGroups(ctx, cmd, stdout, stderr, "GROUP\tTOPIC\tSTREAM\tCONSUMER", func(g *natsbus.Group) string {
-				return fmt.Sprintf("%s\t%s\t%s\t%s", visible(g.Name), visible(g.Topic), visible(g.Stream), visible(g.Consumer))
+				return fmt.Sprintf("%s\t%s\t%s\t%s", visibleText(g.Name), visibleText(g.Topic), visibleText(g.Stream), visibleText(g.Consumer))
 			})
 		},
 	}
@@ -72,7 +72,7 @@ unknown if the server has started since.`,
 				if g.Idle > 0 {
 					idle = g.Idle.Round(time.Second).String()
 				}
-				return fmt.Sprintf("%s\t%s\t%d\t%d\t%d\t%s", visible(g.Name), visible(g.Topic), g.Pending, g.Unsettled, g.Pulls, idle)
+				return fmt.Sprintf("%s\t%s\t%d\t%d\t%d\t%s", visibleText(g.Name), visibleText(g.Topic), g.Pending, g.Unsettled, g.Pulls, idle)
 			})
 		},
 	}
@@ -156,7 +156,7 @@ func withGroups(ctx context.Context, cmd *cli.Command, stderr io.Writer, section
 	if !cmd.IsSet("log-level") {
 		c.Log.Level = "warn"
 	}
-	return connected(ctx, connectOptions(cmd, c, logger(c, stderr)), f)
+	return withConnections(ctx, connectOptions(cmd, c, newLogger(c, stderr)), f)
 }
 
 func removeGroupCommand(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
@@ -179,13 +179,13 @@ Example:
 				return commandline.Usagef(cmd, "name one group")
 			}
 			group := cmd.Args().First()
-			ask := &change{cmd: cmd, stdin: stdin, stderr: stderr, verb: "remove"}
+			ask := &confirmedChange{cmd: cmd, stdin: stdin, stderr: stderr, verb: "remove"}
 			what := fmt.Sprintf("the group %q and all that is remembered of it", group)
 			if !cmd.Bool("yes") && !ask.canAsk() {
 				return commandline.Usagef(cmd, "remove %s: add --yes, for there is nobody to be asked", what)
 			}
 			return withGroups(ctx, cmd, stderr, sections, func(c *worker.Connections) error {
-				if !cmd.Bool("yes") && !ask.agreed(c.BusName(), what) {
+				if !cmd.Bool("yes") && !ask.askYesNo(c.BusName(), what) {
 					return errNotWanted
 				}
 				r, err := c.RemoveGroup(ctx, group, cmd.Bool("force"))
@@ -238,7 +238,7 @@ func reportRemoved(
 		return nil
 	}
 	_, err := fmt.Fprintf(stdout, "%d %s, %d marks and watermarks removed\n",
-		r.Consumers, plural(r.Consumers, "consumer"), r.Marks)
+		r.Consumers, pluralNoun(r.Consumers, "consumer"), r.Marks)
 	return err
 }
 

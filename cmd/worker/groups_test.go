@@ -35,7 +35,7 @@ func TestRefusalToRemoveNamesTheFlagThatGoesOn(t *testing.T) {
 		var out strings.Builder
 		args := []string{"worker", "groups", "remove", "billing", "--yes", "--mongo="}
 		args = append(append(args, "--nats", s.URL()), more...)
-		code := exec(t.Context(), args, strings.NewReader(""), &out, &out)
+		code := execArgs(t.Context(), args, strings.NewReader(""), &out, &out)
 		return code, out.String()
 	}
 	advice := "workers run, then repeat with --force"

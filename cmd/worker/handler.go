@@ -17,8 +17,8 @@ import (
 	"github.com/onceish/onceish/worker/handlers"
 )
 
-// subscriber adds to a worker what a file says.
-type subscriber struct {
+// workerBuilder adds to a worker what a file says.
+type workerBuilder struct {
 	worker         *worker.Worker
 	stdout, stderr io.Writer
 	drain          time.Duration
@@ -27,7 +27,7 @@ type subscriber struct {
 }
 
 // drainOutbox publishes what is in the outbox, if there is one.
-func (s *subscriber) drainOutbox(ctx context.Context, c *config.Outbox) (err error) {
+func (s *workerBuilder) drainOutbox(ctx context.Context, c *config.Outbox) (err error) {
 	if c == nil {
 		return nil
 	}
@@ -38,14 +38,14 @@ func (s *subscriber) drainOutbox(ctx context.Context, c *config.Outbox) (err err
 	return err
 }
 
-// subscribe adds a subscription. What belongs to its handler runs beside it, and is
+// addSubscription adds a subscription. What belongs to its handler runs beside it, and is
 // closed after it.
-func (s *subscriber) subscribe(ctx context.Context, c *config.Subscription) error {
+func (s *workerBuilder) addSubscription(ctx context.Context, c *config.Subscription) error {
 	o, err := c.Options()
 	if err != nil {
 		return err
 	}
-	h, err := s.handler(ctx, c)
+	h, err := s.newHandler(ctx, c)
 	if err != nil {
 		return fmt.Errorf("the handler of %q: %w", c.Topic, err)
 	}
@@ -53,14 +53,14 @@ func (s *subscriber) subscribe(ctx context.Context, c *config.Subscription) erro
 	return nil
 }
 
-// handler makes what the file names.
-func (s *subscriber) handler(ctx context.Context, c *config.Subscription) (consumer.Handler, error) {
+// newHandler makes what the file names.
+func (s *workerBuilder) newHandler(ctx context.Context, c *config.Subscription) (consumer.Handler, error) {
 	w := s.worker
 	switch h := c.Handler; {
 	case h.Exec != nil:
-		return s.command(c)
+		return s.newCommandHandler(c)
 	case h.HTTP != nil:
-		x, err := s.poster(h.HTTP, c.Concurrency)
+		x, err := s.newHTTPHandler(h.HTTP, c.Concurrency)
 		if err != nil {
 			return nil, err
 		}
@@ -70,7 +70,7 @@ func (s *subscriber) handler(ctx context.Context, c *config.Subscription) (consu
 		if _, err := w.Bus().Topic(ctx, h.Publish.Topic, "", bus.Start{}); err != nil { // better now than with every event
 			return nil, err
 		}
-		x, err := s.publisher(h.Publish, c.Mode)
+		x, err := s.newPublishHandler(h.Publish, c.Mode)
 		if err != nil {
 			return nil, err
 		}
@@ -80,18 +80,18 @@ func (s *subscriber) handler(ctx context.Context, c *config.Subscription) (consu
 	}
 }
 
-func (s *subscriber) poster(h *config.HTTPHandler, concurrency int) (*handlers.HTTP, error) {
+func (s *workerBuilder) newHTTPHandler(h *config.HTTPHandler, concurrency int) (*handlers.HTTP, error) {
 	files, err := worker.TLSFiles(h.TLS).Config()
 	if err != nil {
 		return nil, err
 	}
 	return handlers.NewHTTP(s.worker.Group(), h.URL, &handlers.HTTPOptions{
-		Timeout: h.Timeout, Statuses: meanings(h.Statuses), Headers: headers(h.Headers), PassHeaders: h.PassHeaders,
+		Timeout: h.Timeout, Statuses: statusMeanings(h.Statuses), Headers: httpHeaders(h.Headers), PassHeaders: h.PassHeaders,
 		Concurrency: concurrency, TLS: files,
 	})
 }
 
-func (s *subscriber) publisher(h *config.PublishHandler, mode consumer.Mode) (*handlers.Publish, error) {
+func (s *workerBuilder) newPublishHandler(h *config.PublishHandler, mode consumer.Mode) (*handlers.Publish, error) {
 	switch {
 	case mode == consumer.Transactional:
 		return handlers.NewPublishTransacted(s.outbox, h.Topic)
@@ -101,21 +101,21 @@ func (s *subscriber) publisher(h *config.PublishHandler, mode consumer.Mode) (*h
 	return handlers.NewPublish(s.worker.Bus(), h.Topic)
 }
 
-// commands is a handler that runs commands.
-type commands interface {
+// commandHandler is a handler that runs commands.
+type commandHandler interface {
 	Handle(ctx context.Context, e bus.Event) error
 	Actor() (run func() error, stop func(error))
 	Close() error
 }
 
-func (s *subscriber) command(c *config.Subscription) (consumer.Handler, error) {
+func (s *workerBuilder) newCommandHandler(c *config.Subscription) (consumer.Handler, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 	s.reapOrphans()
 	guard := []string{self, guardCommand}
-	var x commands
+	var x commandHandler
 	if c.Handler.Exec.Mode == "stream" {
 		x, err = handlers.NewStream(s.worker.Group(), c.Handler.Exec.Command, &handlers.StreamOptions{
 			Guard: guard, Env: os.Environ(), Stderr: s.stderr, Drain: s.drain, Reaper: s.reaper, Logger: s.worker.Logger(),
@@ -136,7 +136,7 @@ func (s *subscriber) command(c *config.Subscription) (consumer.Handler, error) {
 	return x.Handle, nil
 }
 
-func meanings(of map[int]string) map[int]handlers.Meaning {
+func statusMeanings(of map[int]string) map[int]handlers.Meaning {
 	m := make(map[int]handlers.Meaning, len(of))
 	for status, meaning := range of {
 		m[status] = handlers.Meaning(meaning)
@@ -146,7 +146,7 @@ func meanings(of map[int]string) map[int]handlers.Meaning {
 
 // reapOrphans waits for what commands leave behind: all that this process starts is
 // started by them.
-func (s *subscriber) reapOrphans() {
+func (s *workerBuilder) reapOrphans() {
 	if s.reaper != nil {
 		return
 	}
@@ -165,7 +165,7 @@ const (
 )
 
 // warnOfFewFiles tells of a concurrency that this process cannot reach.
-func (s *subscriber) warnOfFewFiles(c *config.Subscription) {
+func (s *workerBuilder) warnOfFewFiles(c *config.Subscription) {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		s.worker.Logger().Warn("the limit on open files is not known", "error", err)
@@ -177,7 +177,7 @@ func (s *subscriber) warnOfFewFiles(c *config.Subscription) {
 	}
 }
 
-func headers(of map[string]string) http.Header {
+func httpHeaders(of map[string]string) http.Header {
 	h := make(http.Header, len(of))
 	for name, value := range of {
 		h.Set(name, value)

@@ -26,7 +26,7 @@ func helpCommand(stdout io.Writer, path ...string) *cli.Command {
 				}
 				at = below
 			}
-			again := root(nil, stdout, io.Discard)
+			again := rootCommand(nil, stdout, io.Discard)
 			return again.Run(context.Background(), slices.Concat([]string{again.Name}, whole, []string{"--help"}))
 		},
 	}

@@ -28,11 +28,11 @@ Examples:
 Exit status: 0 no mistakes, 1 mistakes, 2 wrong usage.`,
 		Flags:        outputFlags(),
 		OnUsageError: commandline.UsageError,
-		Action:       func(_ context.Context, cmd *cli.Command) error { return lint(cmd, stdout) },
+		Action:       func(_ context.Context, cmd *cli.Command) error { return lintFiles(cmd, stdout) },
 	}
 }
 
-func lint(cmd *cli.Command, stdout io.Writer) error {
+func lintFiles(cmd *cli.Command, stdout io.Writer) error {
 	files := cmd.Args().Slice()
 	if len(files) == 0 {
 		return commandline.Usagef(cmd, "name a file, such as worker.yaml")
@@ -45,14 +45,14 @@ func lint(cmd *cli.Command, stdout io.Writer) error {
 	if err := printProblems(cmd, stdout, len(files), found); err != nil {
 		return err
 	}
-	if n := mistakes(found); n > 0 {
-		return fmt.Errorf("%d %s", n, plural(n, "mistake"))
+	if n := countMistakes(found); n > 0 {
+		return fmt.Errorf("%d %s", n, pluralNoun(n, "mistake"))
 	}
 	return nil
 }
 
-// mistakes are what run refuses.
-func mistakes(found config.Problems) (n int) {
+// countMistakes are what run refuses.
+func countMistakes(found config.Problems) (n int) {
 	for _, p := range found {
 		if !p.Warning {
 			n++
@@ -74,7 +74,7 @@ func printProblems(cmd *cli.Command, stdout io.Writer, files int, found config.P
 		}
 	}
 	if len(found) == 0 && !cmd.Bool("quiet") {
-		_, err := fmt.Fprintf(stdout, "%d %s, no mistakes\n", files, plural(files, "file"))
+		_, err := fmt.Fprintf(stdout, "%d %s, no mistakes\n", files, pluralNoun(files, "file"))
 		return err
 	}
 	return nil

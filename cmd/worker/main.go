@@ -14,15 +14,15 @@ import (
 )
 
 func main() {
-	os.Exit(exec(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr))
+	os.Exit(execArgs(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr))
 }
 
 // guardCommand is how this program starts itself to end commands should it die.
 const guardCommand = "__guard"
 
-// exec runs a command line and returns its exit status: 0 done or drained, 1 failed, 2 wrong usage,
-// 3 drain incomplete, 4 not all events done.
-func exec(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+// execArgs runs a command line and returns its exit status: 0 done or drained, 1 failed, 2 wrong
+// usage, 3 drain incomplete, 4 not all events done.
+func execArgs(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	var err error
 	switch {
 	case len(args) == 2 && args[1] == guardCommand:
@@ -30,7 +30,7 @@ func exec(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	case len(args) == 2 && args[1] == demoProcess:
 		err = demo.Work(ctx, stdin, stderr)
 	default:
-		err = root(stdin, stdout, stderr).Run(ctx, args)
+		err = rootCommand(stdin, stdout, stderr).Run(ctx, args)
 	}
 	if err != nil {
 		commandline.PrintFailure(stderr, "worker", err)
@@ -38,7 +38,7 @@ func exec(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	return worker.ExitStatus(err)
 }
 
-func root(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
+func rootCommand(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
 	return &cli.Command{
 		Name:      "worker",
 		Usage:     "handle each event once: run commands, call endpoints, publish",

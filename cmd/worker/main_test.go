@@ -27,7 +27,7 @@ import (
 // TestMain makes this program the worker command, for scripts and for tests that start it.
 func TestMain(m *testing.M) {
 	testscript.Main(leakless{m}, map[string]func(){
-		"worker": func() { os.Exit(exec(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr)) },
+		"worker": func() { os.Exit(execArgs(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr)) },
 	})
 }
 

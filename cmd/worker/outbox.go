@@ -29,7 +29,7 @@ Examples:
 Exit status: 0 done, 1 failed, or not asked for after all, 2 wrong usage.`,
 		Commands: []*cli.Command{
 			listRowsCommand(stdout, stderr), showRowCommand(stdout),
-			changeCommand(stdin, stdout, stderr, retrying()), changeCommand(stdin, stdout, stderr, dropping()), republishCommand(stdin, stdout, stderr),
+			changeCommand(stdin, stdout, stderr, retryChange()), changeCommand(stdin, stdout, stderr, dropChange()), republishCommand(stdin, stdout, stderr),
 			helpCommand(stdout, "outbox"),
 		},
 		OnUsageError: commandline.UsageError,
@@ -55,8 +55,8 @@ func outboxFlags() []cli.Flag {
 	}, append(config.Flags(outboxSections...), outputFlags()...)...)
 }
 
-// administer calls f with the outbox that the flags name.
-func administer(ctx context.Context, cmd *cli.Command, f func(name string, a outbox.Admin) error) (err error) {
+// withOutbox calls f with the outbox that the flags name.
+func withOutbox(ctx context.Context, cmd *cli.Command, f func(name string, a outbox.Admin) error) (err error) {
 	c, err := config.FromFlags(cmd, outboxSections...)
 	if err != nil {
 		return err
@@ -104,15 +104,15 @@ Example:
 			if f.From.IsZero() {
 				return commandline.Usagef(cmd, "--from is missing: since when may events be lost? A time, or how long ago, such as 30m")
 			}
-			c := &change{
+			c := &confirmedChange{
 				cmd: cmd, stdin: stdin, stdout: stdout, stderr: stderr, verb: "republish", done: "republished",
 				do: func(ctx context.Context, a outbox.Admin) (int, error) { return a.Republish(ctx, f.Topic, f.From, f.To) },
 			}
-			what := "what was sent since " + told(f.From)
+			what := "what was sent since " + formatMoment(f.From)
 			if !f.To.IsZero() {
-				what = "what was sent from " + told(f.From) + " to " + told(f.To)
+				what = "what was sent from " + formatMoment(f.From) + " to " + formatMoment(f.To)
 			}
-			return c.run(ctx, what)
+			return c.runConfirmed(ctx, what)
 		},
 	}
 }

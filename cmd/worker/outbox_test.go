@@ -70,7 +70,7 @@ func TestHelpOfRepublishNamesItsOwnFlags(t *testing.T) {
 	for command, want := range map[string]bool{"republish": false, "drop": true, "retry": true} {
 		var out strings.Builder
 		args := []string{"worker", "outbox", command, "--help"}
-		if code := exec(t.Context(), args, strings.NewReader(""), &out, &out); code != 0 {
+		if code := execArgs(t.Context(), args, strings.NewReader(""), &out, &out); code != 0 {
 			t.Fatalf("exit status %d: %s", code, &out)
 		}
 		if got := strings.Contains(out.String(), "named by --id"); got != want {
@@ -81,7 +81,7 @@ func TestHelpOfRepublishNamesItsOwnFlags(t *testing.T) {
 
 func TestVisibleTextObeysNothing(t *testing.T) {
 	t.Parallel()
-	if got := visible("a\x1b[2J\n\u202eb\u009bü"); got != "a\ufffd[2J\ufffd\ufffdb\ufffdü" {
+	if got := visibleText("a\x1b[2J\n\u202eb\u009bü"); got != "a\ufffd[2J\ufffd\ufffdb\ufffdü" {
 		t.Errorf("%q", got)
 	}
 }
@@ -98,7 +98,7 @@ func TestShownDataObeysNothing(t *testing.T) {
 			t.Errorf("a pipe is given %q for %q", shown, data)
 		}
 		var out strings.Builder
-		if err := printJSON(&out, []string{data}); err != nil || strings.ContainsFunc(strings.TrimSuffix(out.String(), "\n"), obeyed) {
+		if err := printJSON(&out, []string{data}); err != nil || strings.ContainsFunc(strings.TrimSuffix(out.String(), "\n"), isTerminalControl) {
 			t.Errorf("JSON: %q, %v", &out, err)
 		}
 		var back []string
@@ -125,7 +125,7 @@ func TestNobodyIsAskedInPipes(t *testing.T) {
 	for _, args := range [][]string{{"drop", "--topic", ">"}, {"retry", "--topic", ">"}, {"republish", "--from", "1h"}} {
 		stderr.Reset()
 		args = append([]string{"worker", "outbox"}, append(args, "--mongo", "mongodb://nowhere.invalid")...)
-		if code := exec(t.Context(), args, r, &strings.Builder{}, &stderr); code != 2 || !strings.Contains(stderr.String(), "add --yes, for there is nobody to be asked") {
+		if code := execArgs(t.Context(), args, r, &strings.Builder{}, &stderr); code != 2 || !strings.Contains(stderr.String(), "add --yes, for there is nobody to be asked") {
 			t.Errorf("%v: exit status %d, %s", args, code, &stderr)
 		}
 	}

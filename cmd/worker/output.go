@@ -37,7 +37,7 @@ func printJSON(w io.Writer, v any) error {
 	}
 	var line strings.Builder
 	for _, r := range string(b) {
-		if obeyed(r) {
+		if isTerminalControl(r) {
 			fmt.Fprintf(&line, `\u%04x`, r)
 		} else {
 			line.WriteRune(r)
@@ -47,23 +47,24 @@ func printJSON(w io.Writer, v any) error {
 	return err
 }
 
-// obeyed reports whether a character moves, colours or turns round what a terminal shows.
-func obeyed(r rune) bool {
+// isTerminalControl reports whether a character moves, colours or turns round what a
+// terminal shows.
+func isTerminalControl(r rune) bool {
 	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029'
 }
 
-// visible is text of others, on one line and without what a terminal would obey.
-func visible(text string) string {
+// visibleText is text of others, on one line and without what a terminal would obey.
+func visibleText(text string) string {
 	return strings.Map(func(r rune) rune {
-		if obeyed(r) {
+		if isTerminalControl(r) {
 			return '\ufffd'
 		}
 		return r
 	}, text)
 }
 
-// terminal reports whether people watch, and lines may be written over.
-func terminal(w io.Writer) bool {
+// isTerminal reports whether people watch, and lines may be written over.
+func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }

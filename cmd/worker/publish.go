@@ -38,14 +38,14 @@ Exit status: 0 when every line was stored, 1 when not, 2 wrong usage.`,
 			&cli.BoolFlag{Name: "unordered", HideDefault: true, Usage: "publish many lines at once: faster, and a line may be stored behind later ones when the server fails"},
 		}, append(outputFlags(), config.Flags(publishSections...)...)...),
 		OnUsageError: commandline.UsageError,
-		Action:       func(ctx context.Context, cmd *cli.Command) error { return publish(ctx, cmd, stdout, stderr) },
+		Action:       func(ctx context.Context, cmd *cli.Command) error { return publishLines(ctx, cmd, stdout, stderr) },
 	}
 }
 
 // publishSections are what publishing takes of a worker's configuration.
 var publishSections = []config.Section{config.SectionNATS, config.SectionDataDir, config.SectionLog}
 
-func publish(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) (err error) {
+func publishLines(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) (err error) {
 	if n := cmd.Args().Len(); n < 1 || n > 2 {
 		return commandline.Usagef(cmd, "%d arguments: name a topic, and a file or nothing", n)
 	}
@@ -57,7 +57,7 @@ func publish(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) (e
 	if err != nil {
 		return err
 	}
-	in, closing, err := input(cmd)
+	in, closing, err := openInput(cmd)
 	if err != nil {
 		return err
 	}
@@ -65,10 +65,10 @@ func publish(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) (e
 	if cmd.Bool("quiet") {
 		c.Log.Level = "error"
 	}
-	log := logger(c, stderr)
+	log := newLogger(c, stderr)
 	ctx, hurry, release := worker.Signals(ctx, log)
 	defer release()
-	return connected(ctx, connectOptions(cmd, c, log), func(c *worker.Connections) error {
+	return withConnections(ctx, connectOptions(cmd, c, log), func(c *worker.Connections) error {
 		info, err := c.Bus().Topic(ctx, topic, "", bus.Start{})
 		if err != nil {
 			return err
@@ -76,9 +76,9 @@ func publish(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) (e
 		show := newProgress(stderr, cmd.Bool("quiet"))
 		n, err := lines.Publish(ctx, c.Bus(), topic, in, &lines.Options{
 			IDField: cmd.String("id-field"), KeyField: cmd.String("key-field"), Unordered: cmd.Bool("unordered"), MaxBytes: info.MaxBytes, Hurry: hurry,
-			Refused: show.refused, Progress: show.stored,
+			Refused: show.reportRefused, Progress: show.showStored,
 		})
-		show.done(n, topic)
+		show.reportDone(n, topic)
 		if wantsJSON(cmd) {
 			err = errors.Join(err, printJSON(stdout, n))
 		}
@@ -86,8 +86,8 @@ func publish(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) (e
 	})
 }
 
-// input is the file that was named, or standard input.
-func input(cmd *cli.Command) (io.Reader, func(), error) {
+// openInput is the file that was named, or standard input.
+func openInput(cmd *cli.Command) (io.Reader, func(), error) {
 	name := cmd.Args().Get(1)
 	if name == "" || name == "-" {
 		return cmd.Root().Reader, func() {}, nil

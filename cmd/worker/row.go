@@ -39,7 +39,7 @@ Examples:
 				return err
 			}
 			f.IDs = cmd.Args().Slice()
-			return administer(ctx, cmd, func(name string, a outbox.Admin) error {
+			return withOutbox(ctx, cmd, func(name string, a outbox.Admin) error {
 				rows, err := a.List(ctx, f, 2)
 				switch {
 				case err != nil:
@@ -48,11 +48,11 @@ Examples:
 					return fmt.Errorf("%s has no row %q: it was never added, or was sent and removed since", name, f.IDs[0])
 				case len(rows) > 1:
 					return fmt.Errorf("%s has more than one row %q: add --topic, such as %s or %s; worker outbox list --id has all of them",
-						name, f.IDs[0], visible(rows[0].Event.Topic), visible(rows[1].Event.Topic))
+						name, f.IDs[0], visibleText(rows[0].Event.Topic), visibleText(rows[1].Event.Topic))
 				case wantsJSON(cmd):
-					return printJSON(stdout, whole(&rows[0], now()))
+					return printJSON(stdout, newWholeJSON(&rows[0], nowUTC()))
 				}
-				return showRow(stdout, &rows[0], now())
+				return showRow(stdout, &rows[0], nowUTC())
 			})
 		},
 	}
@@ -68,16 +68,16 @@ func showRow(w io.Writer, r *outbox.Row, at time.Time) error {
 		{"key", e.Key},
 		{"type", e.Type},
 		{"source", e.Source},
-		{"time", when(e.Time)},
+		{"time", formatTime(e.Time)},
 		{"content type", e.ContentType},
-		{"added", when(r.Added)},
-		{"sent", when(r.Sent)},
+		{"added", formatTime(r.Added)},
+		{"sent", formatTime(r.Sent)},
 		{"sequence", strconv.FormatUint(r.Seq, 10)},
 		{"attempts", strconv.Itoa(r.Attempts)},
 		{"reason", r.Reason},
 	}
 	if r.After > 0 {
-		fields = append(fields, [2]string{"again", when(at.Add(r.After))})
+		fields = append(fields, [2]string{"again", formatTime(at.Add(r.After))})
 	}
 	for _, name := range slices.Sorted(maps.Keys(e.Headers)) {
 		for _, v := range e.Headers[name] {
@@ -88,11 +88,11 @@ func showRow(w io.Writer, r *outbox.Row, at time.Time) error {
 		if f[1] == "" {
 			continue
 		}
-		if _, err := fmt.Fprintf(w, "%-14s %s\n", visible(f[0])+":", visible(f[1])); err != nil {
+		if _, err := fmt.Fprintf(w, "%-14s %s\n", visibleText(f[0])+":", visibleText(f[1])); err != nil {
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(w, "%-14s %d bytes\n%s", "data:", len(e.Data), shownData(e.Data, terminal(w)))
+	_, err := fmt.Fprintf(w, "%-14s %d bytes\n%s", "data:", len(e.Data), shownData(e.Data, isTerminal(w)))
 	return err
 }
 
@@ -102,15 +102,15 @@ func shownData(data []byte, careful bool) string {
 	if len(data) == 0 {
 		return ""
 	}
-	beyondLines := func(r rune) bool { return r != '\n' && r != '\t' && obeyed(r) }
+	beyondLines := func(r rune) bool { return r != '\n' && r != '\t' && isTerminalControl(r) }
 	if !utf8.Valid(data) || careful && bytes.ContainsFunc(data, beyondLines) {
 		return "\n" + hex.Dump(data)
 	}
 	return "\n" + string(data) + "\n"
 }
 
-// when is a time in UTC. Zero: nothing.
-func when(t time.Time) string {
+// formatTime is a time in UTC. Zero: nothing.
+func formatTime(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}

@@ -35,20 +35,20 @@ type wholeJSON struct {
 	DataBase64 []byte              `json:"data_base64,omitempty"`
 }
 
-func brief(r *outbox.Row, at time.Time) rowJSON {
+func newRowJSON(r *outbox.Row, at time.Time) rowJSON {
 	e := &r.Event
 	out := rowJSON{
-		ID: e.ID, Status: r.Status.String(), Topic: e.Topic, Key: e.Key, Type: e.Type, Source: e.Source, Time: when(e.Time), ContentType: e.ContentType,
-		Bytes: len(e.Data), Sequence: r.Seq, Attempts: r.Attempts, Reason: r.Reason, Added: when(r.Added), Sent: when(r.Sent),
+		ID: e.ID, Status: r.Status.String(), Topic: e.Topic, Key: e.Key, Type: e.Type, Source: e.Source, Time: formatTime(e.Time), ContentType: e.ContentType,
+		Bytes: len(e.Data), Sequence: r.Seq, Attempts: r.Attempts, Reason: r.Reason, Added: formatTime(r.Added), Sent: formatTime(r.Sent),
 	}
 	if r.After > 0 {
-		out.Due = when(at.Add(r.After))
+		out.Due = formatTime(at.Add(r.After))
 	}
 	return out
 }
 
-func whole(r *outbox.Row, at time.Time) wholeJSON {
-	out := wholeJSON{rowJSON: brief(r, at), Headers: r.Event.Headers}
+func newWholeJSON(r *outbox.Row, at time.Time) wholeJSON {
+	out := wholeJSON{rowJSON: newRowJSON(r, at), Headers: r.Event.Headers}
 	if data := string(r.Event.Data); utf8.ValidString(data) {
 		out.Data = &data
 	} else {
@@ -74,14 +74,14 @@ type countsJSON struct {
 	WaitingDocuments     int     `json:"waiting_documents"`
 }
 
-func (l *listing) json(at time.Time) listingJSON {
+func (l *rowListing) toJSON(at time.Time) listingJSON {
 	c := l.counts
 	out := listingJSON{
 		Outbox: l.Outbox, Counts: countsJSON{Pending: c.Pending, Sent: c.Sent, Dead: c.Dead, OldestPendingSeconds: c.Oldest.Seconds(), WaitingDocuments: c.Waiting},
 		Rows: make([]rowJSON, 0, len(l.rows)), More: l.More,
 	}
 	for i := range l.rows {
-		out.Rows = append(out.Rows, brief(&l.rows[i], at))
+		out.Rows = append(out.Rows, newRowJSON(&l.rows[i], at))
 	}
 	return out
 }

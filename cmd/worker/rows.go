@@ -43,27 +43,27 @@ func listRows(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) e
 	if err != nil {
 		return err
 	}
-	return administer(ctx, cmd, func(name string, a outbox.Admin) error {
-		l := listing{Outbox: name}
-		if l.rows, l.More, err = selected(ctx, a, f, cmd.Int("limit")); err != nil {
+	return withOutbox(ctx, cmd, func(name string, a outbox.Admin) error {
+		l := rowListing{Outbox: name}
+		if l.rows, l.More, err = selectRows(ctx, a, f, cmd.Int("limit")); err != nil {
 			return err
 		}
 		if l.counts, err = a.Count(ctx); err != nil {
 			return err
 		}
 		if wantsJSON(cmd) {
-			return printJSON(stdout, l.json(now()))
+			return printJSON(stdout, l.toJSON(nowUTC()))
 		}
-		if err := l.table(stdout, now()); err != nil || cmd.Bool("quiet") {
+		if err := l.printTable(stdout, nowUTC()); err != nil || cmd.Bool("quiet") {
 			return err
 		}
-		l.summary(stderr)
+		l.printSummary(stderr)
 		return nil
 	})
 }
 
-// selected are at most so many rows, the most urgent first, and whether there are more.
-func selected(ctx context.Context, a outbox.Admin, f outbox.Filter, most int) (rows []outbox.Row, more bool, err error) {
+// selectRows are at most so many rows, the most urgent first, and whether there are more.
+func selectRows(ctx context.Context, a outbox.Admin, f outbox.Filter, most int) (rows []outbox.Row, more bool, err error) {
 	statuses := []outbox.Status{outbox.Dead, outbox.Pending, outbox.Sent}
 	if f.Status != 0 {
 		statuses = []outbox.Status{f.Status}
@@ -81,15 +81,15 @@ func selected(ctx context.Context, a outbox.Admin, f outbox.Filter, most int) (r
 	return rows, false, nil
 }
 
-// listing is what is told of an outbox.
-type listing struct {
+// rowListing is what is told of an outbox.
+type rowListing struct {
 	Outbox string
 	More   bool // than are shown
 	counts outbox.Counts
 	rows   []outbox.Row
 }
 
-func (l *listing) summary(w io.Writer) {
+func (l *rowListing) printSummary(w io.Writer) {
 	c := l.counts
 	_, _ = fmt.Fprintf(w, "%s: %d dead, %d pending", l.Outbox, c.Dead, c.Pending) // nobody else to tell
 	if c.Oldest > 0 {
@@ -97,7 +97,7 @@ func (l *listing) summary(w io.Writer) {
 	}
 	_, _ = fmt.Fprintf(w, ", %d sent", c.Sent)
 	if c.Waiting > 0 {
-		_, _ = fmt.Fprintf(w, "; events in %d %s are yet to become rows", c.Waiting, plural(c.Waiting, "document"))
+		_, _ = fmt.Fprintf(w, "; events in %d %s are yet to become rows", c.Waiting, pluralNoun(c.Waiting, "document"))
 	}
 	_, _ = fmt.Fprintln(w)
 	if l.More {
@@ -105,7 +105,7 @@ func (l *listing) summary(w io.Writer) {
 	}
 }
 
-func (l *listing) table(w io.Writer, at time.Time) error {
+func (l *rowListing) printTable(w io.Writer, at time.Time) error {
 	if len(l.rows) == 0 {
 		return nil
 	}
@@ -113,15 +113,15 @@ func (l *listing) table(w io.Writer, at time.Time) error {
 	_, _ = fmt.Fprintln(t, "ID\tSTATUS\tTOPIC\tKEY\tADDED\tATTEMPTS\tNOTE") // Flush tells of what fails
 	for i := range l.rows {
 		r := &l.rows[i]
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", visible(r.Event.ID), r.Status, visible(r.Event.Topic), visible(r.Event.Key),
-			r.Added.UTC().Format(timeForm), r.Attempts, note(r, at))
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", visibleText(r.Event.ID), r.Status, visibleText(r.Event.Topic), visibleText(r.Event.Key),
+			r.Added.UTC().Format(timeForm), r.Attempts, rowNote(r, at))
 	}
 	return t.Flush()
 }
 
-// note is what else matters of a row.
-func note(r *outbox.Row, at time.Time) string {
-	reason := clipped(visible(r.Reason), 120)
+// rowNote is what else matters of a row.
+func rowNote(r *outbox.Row, at time.Time) string {
+	reason := clipText(visibleText(r.Reason), 120)
 	switch {
 	case r.Status == outbox.Sent:
 		return "sent " + r.Sent.UTC().Format(timeForm)
@@ -131,7 +131,7 @@ func note(r *outbox.Row, at time.Time) string {
 	return reason
 }
 
-func clipped(text string, most int) string {
+func clipText(text string, most int) string {
 	if runes := []rune(text); len(runes) > most {
 		return string(runes[:most]) + "…"
 	}

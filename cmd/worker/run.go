@@ -38,7 +38,7 @@ Exit status: 0 drained, 1 failed, 2 wrong usage, 3 drain incomplete; with --unti
 that are not there.`,
 		Flags:        runFlags(),
 		OnUsageError: commandline.UsageError,
-		Action:       func(ctx context.Context, cmd *cli.Command) error { return run(ctx, cmd, stdout, stderr) },
+		Action:       func(ctx context.Context, cmd *cli.Command) error { return runWorker(ctx, cmd, stdout, stderr) },
 	}
 }
 
@@ -51,7 +51,7 @@ func runFlags() []cli.Flag {
 		config.SectionDataDir, config.SectionLog)...)
 }
 
-func run(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) error {
+func runWorker(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) error {
 	if cmd.Args().Present() {
 		return commandline.Usagef(cmd, "%q is too much: quote the command of --exec", cmd.Args().First())
 	}
@@ -62,19 +62,19 @@ func run(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) error 
 		}
 		return err
 	}
-	log := logger(c, stderr)
+	log := newLogger(c, stderr)
 	for _, w := range warnings {
 		log.Warn(w.String())
 	}
 	return worker.Serve(ctx, c.Group, connectOptions(cmd, c, log), &worker.Options{
 		Drain: c.Drain, UntilEmpty: cmd.Bool("until-empty"), Logger: log,
 	}, func(ctx context.Context, w *worker.Worker) error {
-		s := &subscriber{worker: w, stdout: stdout, stderr: stderr, drain: c.Drain}
+		s := &workerBuilder{worker: w, stdout: stdout, stderr: stderr, drain: c.Drain}
 		if err := s.drainOutbox(ctx, c.Outbox); err != nil {
 			return err
 		}
 		for i := range c.Subscriptions {
-			if err := s.subscribe(ctx, &c.Subscriptions[i]); err != nil {
+			if err := s.addSubscription(ctx, &c.Subscriptions[i]); err != nil {
 				return err
 			}
 		}

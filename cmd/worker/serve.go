@@ -35,10 +35,10 @@ Example:
 			if err != nil {
 				return err
 			}
-			log := logger(c, stderr)
+			log := newLogger(c, stderr)
 			ctx, _, release := worker.Signals(ctx, log)
 			defer release()
-			s, err := embed(ctx, c.DataDir, log)
+			s, err := openEmbedded(ctx, c.DataDir, log)
 			if err != nil {
 				return err
 			}
