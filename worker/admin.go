@@ -35,7 +35,7 @@ func OpenOutbox(ctx context.Context, uri, collection, name string) (*OutboxAdmin
 		return nil, err
 	}
 	a := &OutboxAdmin{name: redact.URL(uri) + " " + db.Name() + "." + collection, client: client}
-	q, err := found(ctx, db, collection)
+	q, err := openExisting(ctx, db, collection)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", a.name, err), a.Close()) //nolint:contextcheck // closing does not depend on it
 	}
@@ -43,8 +43,8 @@ func OpenOutbox(ctx context.Context, uri, collection, name string) (*OutboxAdmin
 	return a, nil
 }
 
-// found opens an outbox that is there: it has its partitions beside it.
-func found(ctx context.Context, db *mongo.Database, collection string) (*mongooutbox.Queue, error) {
+// openExisting opens an outbox that is there: it has its partitions beside it.
+func openExisting(ctx context.Context, db *mongo.Database, collection string) (*mongooutbox.Queue, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*startTimeout)
 	defer cancel()
 	names, err := db.ListCollectionNames(ctx, bson.D{{Key: "name", Value: collection + ".partitions"}})
@@ -62,4 +62,4 @@ func found(ctx context.Context, db *mongo.Database, collection string) (*mongoou
 func (a *OutboxAdmin) Name() string { return a.name }
 
 // Close disconnects.
-func (a *OutboxAdmin) Close() error { return disconnect(a.client) }
+func (a *OutboxAdmin) Close() error { return disconnectClient(a.client) }

@@ -88,9 +88,9 @@ type Connections struct {
 	store    dedupe.Store
 	bindOnly bool     // no bucket is made
 	topics   []string // what the store is for, as far as that is known when it is opened
-	outboxes outboxes
+	outboxes outboxSet
 	closers  []func() error
-	end      atomic.Pointer[shutdown] // of the worker that has run on them; nil: none has
+	end      atomic.Pointer[shutdownClock] // of the worker that has run on them; nil: none has
 
 	busName, storeName string
 }
@@ -114,16 +114,16 @@ func Connect(ctx context.Context, o *ConnectOptions) (*Connections, error) {
 	if c.log = c.o.Logger; c.log == nil {
 		c.log = slog.Default()
 	}
-	if err := c.connect(ctx); err != nil {
+	if err := c.connectBus(ctx); err != nil {
 		return nil, errors.Join(err, c.Close()) //nolint:contextcheck // closing does not depend on it
 	}
 	return c, nil
 }
 
-func (c *Connections) connect(ctx context.Context) (err error) {
+func (c *Connections) connectBus(ctx context.Context) (err error) {
 	url := c.o.NATS
 	if url == "" {
-		if url, err = c.embed(ctx); err != nil {
+		if url, err = c.startEmbedded(ctx); err != nil {
 			return err
 		}
 	}
@@ -162,7 +162,7 @@ func (c *Connections) busOptions() (o natsbus.Options) {
 // provisions reports whether streams that are missing are made.
 func (c *Connections) provisions() bool { return c.o.Provision || c.embedded != nil }
 
-func (c *Connections) embed(ctx context.Context) (string, error) {
+func (c *Connections) startEmbedded(ctx context.Context) (string, error) {
 	if c.o.Embed == nil {
 		return "", fmt.Errorf("%w: no NATS server: set --nats or NATS_URL", ErrUsage)
 	}
@@ -176,13 +176,13 @@ func (c *Connections) embed(ctx context.Context) (string, error) {
 		message = "no NATS URL: serving with an embedded NATS server, for use on this machine only"
 	}
 	c.log.Info(message, "url", redact.URL(c.embedded.URL()))
-	c.forgetElsewhere()
+	c.dropServerOptions()
 	return c.embedded.URL(), nil
 }
 
-// forgetElsewhere leaves out what is said of another server than the embedded one, which is alone,
-// has no domain, and whose URL is all that it takes to connect.
-func (c *Connections) forgetElsewhere() {
+// dropServerOptions leaves out what is said of another server than the embedded one, which is
+// alone, has no domain, and whose URL is all that it takes to connect.
+func (c *Connections) dropServerOptions() {
 	c.o.Credentials, c.o.NKey, c.o.TLS, c.o.InboxPrefix, c.o.Replicas = "", "", TLSFiles{}, "", 0
 	if c.o.Bus != nil {
 		bus := *c.o.Bus
@@ -230,7 +230,7 @@ func (c *Connections) openMongo(ctx context.Context) (dedupe.Store, error) {
 	}
 	coll := db.Collection(InNamespace(c.o.Namespace, dedupeCollection))
 	c.storeName = redact.URL(c.o.Mongo) + " " + coll.Database().Name() + "." + coll.Name()
-	s, err := mongodedupe.New(ctx, coll, &mongodedupe.Options{Logger: c.log, Waiting: c.outboxes.notify})
+	s, err := mongodedupe.New(ctx, coll, &mongodedupe.Options{Logger: c.log, Waiting: c.outboxes.notifyAll})
 	if err != nil {
 		return nil, err
 	}
@@ -293,7 +293,7 @@ func (c *Connections) timeToClose() time.Duration {
 	if !ok {
 		return startTimeout
 	}
-	return min(startTimeout, max(time.Until(at)/2, shortest))
+	return min(startTimeout, max(time.Until(at)/2, minCloseTime))
 }
 
 // Close closes what was opened, the last first. After a worker has run, it is done when the
@@ -302,9 +302,9 @@ func (c *Connections) timeToClose() time.Duration {
 func (c *Connections) Close() error {
 	end := c.end.Load()
 	if end == nil {
-		end = newShutdown(0)
+		end = newShutdownClock(0)
 	}
-	ctx, cancel := end.closing(0)
+	ctx, cancel := end.closeContext(0)
 	defer cancel()
 	var errs []error
 	for _, closer := range slices.Backward(c.closers) {

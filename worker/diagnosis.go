@@ -13,12 +13,12 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// diagnose says what to try about an error of connecting. Of several servers the client tells of
-// one, or of none: each is asked again, alone, all at the same time.
-func diagnose(at string, o *ConnectOptions, identity []nats.Option, err error) error {
+// explainConnectError says what to try about an error of connecting. Of several servers the client
+// tells of one, or of none: each is asked again, alone, all at the same time.
+func explainConnectError(at string, o *ConnectOptions, identity []nats.Option, err error) error {
 	urls := strings.Split(at, ",")
 	if len(urls) == 1 {
-		return fmt.Errorf("%w: %s", err, advice(err, o))
+		return fmt.Errorf("%w: %s", err, adviseOnConnect(err, o))
 	}
 	errs := make([]error, len(urls))
 	var asking sync.WaitGroup
@@ -30,7 +30,7 @@ func diagnose(at string, o *ConnectOptions, identity []nats.Option, err error) e
 				_ = closeNATS(nc, startTimeout) // it answers only now
 				err = errors.New("it did not answer at first: try again")
 			} else {
-				err = fmt.Errorf("%w: %s", err, advice(err, o))
+				err = fmt.Errorf("%w: %s", err, adviseOnConnect(err, o))
 			}
 			errs[i] = fmt.Errorf("server %d of %d: %w", i+1, len(urls), err)
 		})
@@ -39,8 +39,8 @@ func diagnose(at string, o *ConnectOptions, identity []nats.Option, err error) e
 	return errors.Join(errs...)
 }
 
-// advice is what to try about an error of connecting to one server.
-func advice(err error, o *ConnectOptions) string {
+// adviseOnConnect is what to try about an error of connecting to one server.
+func adviseOnConnect(err error, o *ConnectOptions) string {
 	var timeout net.Error
 	var untrusted *tls.CertificateVerificationError
 	var alert tls.AlertError

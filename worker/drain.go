@@ -21,10 +21,10 @@ const drainMargin = 5 * time.Second
 // defaultDrain is the drain time-out of a worker that says nothing and has no subscriptions.
 const defaultDrain = 25 * time.Second
 
-// shutdown is the one deadline of everything that happens when a worker ends: it counts from the
-// moment when the first of its actors has ended or was told to. Its methods are safe for concurrent
-// use.
-type shutdown struct {
+// shutdownClock is the one deadline of everything that happens when a worker ends: it counts from
+// the moment when the first of its actors has ended or was told to. Its methods are safe for
+// concurrent use.
+type shutdownClock struct {
 	drain time.Duration
 	begun chan struct{}
 
@@ -33,12 +33,12 @@ type shutdown struct {
 	running []string // names of actors that have not ended
 }
 
-func newShutdown(drain time.Duration) *shutdown {
-	return &shutdown{drain: drain, begun: make(chan struct{})}
+func newShutdownClock(drain time.Duration) *shutdownClock {
+	return &shutdownClock{drain: drain, begun: make(chan struct{})}
 }
 
-// begin starts the clock. Repeated calls do nothing.
-func (s *shutdown) begin() {
+// startClock starts the clock. Repeated calls do nothing.
+func (s *shutdownClock) startClock() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.began.IsZero() {
@@ -48,14 +48,14 @@ func (s *shutdown) begin() {
 }
 
 // deadline is a while before the end of all of it; not ok: it has not begun.
-func (s *shutdown) deadline(before time.Duration) (at time.Time, ok bool) {
+func (s *shutdownClock) deadline(before time.Duration) (at time.Time, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.began.Add(s.drain + drainMargin - before), !s.began.IsZero()
 }
 
-// actor begins the shutdown when the worker begins to drain.
-func (s *shutdown) actor() Actor {
+// clockActor begins the shutdown when the worker begins to drain.
+func (s *shutdownClock) clockActor() Actor {
 	told := make(chan struct{})
 	return Actor{
 		Name: "shutdown",
@@ -64,14 +64,14 @@ func (s *shutdown) actor() Actor {
 			return errAsked
 		},
 		Stop: func(error) {
-			s.begin()
+			s.startClock()
 			close(told)
 		},
 	}
 }
 
-// track notes which actors have not ended.
-func (s *shutdown) track(a Actor) Actor {
+// trackActor notes which actors have not ended.
+func (s *shutdownClock) trackActor(a Actor) Actor {
 	s.mu.Lock()
 	s.running = append(s.running, a.Name)
 	s.mu.Unlock()
@@ -88,10 +88,10 @@ func (s *shutdown) track(a Actor) Actor {
 	return a
 }
 
-// wait runs the group to its end. The drainers are cut short a second before the end of the
+// runGroup runs the group to its end. The drainers are cut short a second before the end of the
 // shutdown, when the subscriptions have had their time; what has not ended half a second later is
 // left behind.
-func (s *shutdown) wait(g *run.Group, drainers []*drainer) error {
+func (s *shutdownClock) runGroup(g *run.Group, drainers []*drainerRun) error {
 	done := make(chan error, 1)
 	go func() { done <- g.Run() }()
 	select {
@@ -120,28 +120,28 @@ func (s *shutdown) wait(g *run.Group, drainers []*drainer) error {
 			step.do()
 		}
 	}
-	return s.incomplete()
+	return s.incompleteError()
 }
 
-// incomplete tells which actors are left behind.
-func (s *shutdown) incomplete() error {
+// incompleteError tells which actors are left behind.
+func (s *shutdownClock) incompleteError() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return fmt.Errorf("%w: not ended %v after the worker began to drain: %s", consumer.ErrDrainIncomplete,
 		time.Since(s.began).Round(time.Second/10), strings.Join(s.running, ", "))
 }
 
-// shortest is what something that is closed gets at least.
-const shortest = 100 * time.Millisecond
+// minCloseTime is what something that is closed gets at least.
+const minCloseTime = 100 * time.Millisecond
 
-// closing is a context for closing something, a while before the end of the shutdown, if there is
-// one.
-func (s *shutdown) closing(before time.Duration) (context.Context, context.CancelFunc) {
+// closeContext is a context for closing something, a while before the end of the shutdown, if
+// there is one.
+func (s *shutdownClock) closeContext(before time.Duration) (context.Context, context.CancelFunc) {
 	end, ok := s.deadline(before)
 	if !ok {
 		return context.WithCancel(context.Background())
 	}
-	return context.WithTimeout(context.Background(), max(time.Until(end), shortest))
+	return context.WithTimeout(context.Background(), max(time.Until(end), minCloseTime))
 }
 
 var errHangs = errors.New("it did not end in time, and was left behind")

@@ -37,7 +37,7 @@ func hangingRun(t *testing.T, hangs func(r *rig, w *Worker, free <-chan struct{}
 		told = time.Now()
 		cancel()
 	})
-	err = errors.Join(w.Run(ctx), w.c.Close())
+	err = errors.Join(w.Run(ctx), w.conns.Close())
 	return time.Since(told), err
 }
 
@@ -87,7 +87,7 @@ func TestDrainEndsInTimeWhateverHangs(t *testing.T) {
 		}, says: "closing what was deferred"},
 		"a connection": {hangs: func(_ *rig, w *Worker, free <-chan struct{}) {
 			w.Handle("t", quick, nil)
-			w.c.closers = append(w.c.closers, func() error {
+			w.conns.closers = append(w.conns.closers, func() error {
 				<-free
 				return nil
 			})

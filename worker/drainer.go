@@ -9,8 +9,8 @@ import (
 	mongooutbox "github.com/onceish/onceish/outbox/mongo"
 )
 
-// drainer is one that is run.
-type drainer struct {
+// drainerRun is one that is run.
+type drainerRun struct {
 	*outbox.Drainer
 
 	queue    outbox.Queue
@@ -32,15 +32,15 @@ func (w *Worker) AddDrainer(q outbox.Queue, o *outbox.Options) (*outbox.Drainer,
 	if out.Logger == nil {
 		out.Logger = w.o.Logger
 	}
-	var to bus.Publisher = w.c.Bus()
-	if w.c.provisions() {
-		to = provisioning{w.c.Bus(), out.Logger}
+	var to bus.Publisher = w.conns.Bus()
+	if w.conns.provisions() {
+		to = provisioningPublisher{w.conns.Bus(), out.Logger}
 	}
 	d, err := outbox.NewDrainer(q, to, &out)
 	if err != nil {
 		return nil, err
 	}
-	added := &drainer{Drainer: d, queue: q, pastDead: out.AfterDead == outbox.GoOn}
+	added := &drainerRun{Drainer: d, queue: q, pastDead: out.AfterDead == outbox.GoOn}
 	if box, ok := q.(*Outbox); ok {
 		added.mover = box.mover
 	}
@@ -48,25 +48,25 @@ func (w *Worker) AddDrainer(q outbox.Queue, o *outbox.Options) (*outbox.Drainer,
 	return d, nil
 }
 
-// name is where the rows are.
-func (d *drainer) name() string {
+// outboxName is where the rows are.
+func (d *drainerRun) outboxName() string {
 	if named, ok := d.queue.(interface{ Name() string }); ok {
 		return named.Name()
 	}
 	return "outbox"
 }
 
-// actors are the drainer's, and its mover's.
-func (d *drainer) actors(subs []subscribed) []Actor {
-	all := []Actor{behind("drainer of "+d.name(), d.Run, subs)}
+// drainerActors are the drainer's, and its mover's.
+func (d *drainerRun) drainerActors(subs []runningSubscription) []Actor {
+	all := []Actor{afterSubscriptions("drainer of "+d.outboxName(), d.Run, subs)}
 	if d.mover != nil {
-		all = append(all, behind("mover into "+d.name(), d.mover.Run, subs))
+		all = append(all, afterSubscriptions("mover into "+d.outboxName(), d.mover.Run, subs))
 	}
 	return all
 }
 
-// behind is stopped once the subscriptions have drained.
-func behind(name string, run func(context.Context) error, subs []subscribed) Actor {
+// afterSubscriptions is stopped once the subscriptions have drained.
+func afterSubscriptions(name string, run func(context.Context) error, subs []runningSubscription) Actor {
 	told := make(chan struct{})
 	return Actor{
 		Name: name,
@@ -75,7 +75,7 @@ func behind(name string, run func(context.Context) error, subs []subscribed) Act
 			var waiting sync.WaitGroup
 			waiting.Go(func() {
 				defer end()
-				drained(ctx, told, subs)
+				waitForDrain(ctx, told, subs)
 			})
 			err := run(ctx)
 			end()
@@ -86,8 +86,8 @@ func behind(name string, run func(context.Context) error, subs []subscribed) Act
 	}
 }
 
-// drained waits until the worker was told to drain and the subscriptions have, or ctx ends.
-func drained(ctx context.Context, told <-chan struct{}, subs []subscribed) {
+// waitForDrain waits until the worker was told to drain and the subscriptions have, or ctx ends.
+func waitForDrain(ctx context.Context, told <-chan struct{}, subs []runningSubscription) {
 	select {
 	case <-told:
 	case <-ctx.Done():
@@ -100,9 +100,10 @@ func drained(ctx context.Context, told <-chan struct{}, subs []subscribed) {
 	}
 }
 
-// empty reports whether there is nothing that could be published, now or after a backoff. Rows behind
-// a dead one of their key are not waited for, nor are documents of which no events can be moved.
-func (d *drainer) empty(ctx context.Context) bool {
+// isEmpty reports whether there is nothing that could be published, now or after a backoff.
+// Rows behind a dead one of their key are not waited for, nor are documents of which no events
+// can be moved.
+func (d *drainerRun) isEmpty(ctx context.Context) bool {
 	if d.mover != nil {
 		if moved, err := d.mover.Move(ctx); err != nil || moved.Events > 0 {
 			return false
@@ -121,10 +122,10 @@ func (d *drainer) empty(ctx context.Context) bool {
 	}
 }
 
-// left tells what a drainer has done.
-func (w *Worker) left(d *drainer) {
+// logOutboxStats tells what a drainer has done.
+func (w *Worker) logOutboxStats(d *drainerRun) {
 	n := d.Stats()
-	told := []any{"outbox", d.name(), "sent", n.Sent, "duplicates", n.Duplicates, "refused", n.Refused, "dead", n.Dead}
+	told := []any{"outbox", d.outboxName(), "sent", n.Sent, "duplicates", n.Duplicates, "refused", n.Refused, "dead", n.Dead}
 	if d.mover != nil {
 		m := d.mover.Stats()
 		told = append(told, "moved", m.Events, "moved_dead", m.Dead, "stuck_documents", m.Stuck)

@@ -69,7 +69,7 @@ func TestDrainerWithoutSubscriptions(t *testing.T) {
 		}
 		r.store = nil
 		w := r.worker(t, Options{UntilEmpty: true})
-		w.c = Over(r.bus, nil)
+		w.conns = Over(r.bus, nil)
 		d := drain(t, w, q, nil)
 		if err := w.Run(t.Context()); err != nil {
 			t.Fatal(err)
@@ -103,7 +103,7 @@ func TestUntilEmptyWaitsForTheOutbox(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, q := newRig(t, 1), newOutbox(t)
 		w := r.worker(t, Options{UntilEmpty: true})
-		w.c = Over(slow{r.bus}, r.store)
+		w.conns = Over(slow{r.bus}, r.store)
 		hops := 0
 		hop := func(to string) consumer.Handler {
 			return func(ctx context.Context, e bus.Event) error {
@@ -192,7 +192,7 @@ func TestClosedBusEndsTheWorker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, q := newRig(t, 0), newOutbox(t)
 		w := r.worker(t, Options{})
-		w.c = Over(closed{r.bus}, nil)
+		w.conns = Over(closed{r.bus}, nil)
 		addTo(t.Context(), t, q, bus.Event{ID: "1", Topic: "t"})
 		drain(t, w, q, nil)
 		if err := w.Run(t.Context()); !errors.Is(err, bus.ErrClosed) || !strings.Contains(r.log.String(), `msg="drainer of outbox ended"`) {
@@ -243,8 +243,8 @@ func TestDrainerMakesStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, q := newRig(t, 0), newOutbox(t)
 		w := r.worker(t, Options{})
-		w.c = Over(bare{r.bus, map[string]bool{}}, nil)
-		w.c.o.Provision = true
+		w.conns = Over(bare{r.bus, map[string]bool{}}, nil)
+		w.conns.o.Provision = true
 		addTo(t.Context(), t, q, bus.Event{ID: "1", Topic: "new"}, bus.Event{ID: "2", Topic: "no.stream"}, bus.Event{ID: "3", Topic: "new"})
 		d := drain(t, w, q, nil)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -7,10 +7,10 @@ import (
 	"github.com/onceish/onceish/consumer"
 )
 
-// empty reports whether there is nothing left for the subscription, on the bus or here: what
+// isEmpty reports whether there is nothing left for the subscription, on the bus or here: what
 // the bus has dropped while it waited for its retry is only known here. What cannot be asked
 // is not empty.
-func (s *subscribed) empty(ctx context.Context) bool {
+func (s *runningSubscription) isEmpty(ctx context.Context) bool {
 	if n := s.sub.Stats(); n.InFlight+n.Retrying > 0 {
 		return false
 	}
@@ -18,26 +18,26 @@ func (s *subscribed) empty(ctx context.Context) bool {
 	return err == nil && lag == consumer.Lag{}
 }
 
-// empty reports whether all subscriptions, and all outboxes, were empty at one time. A handler may
-// publish to another's topic: what ended while they were asked one by one may have filled again
+// allEmpty reports whether all subscriptions, and all outboxes, were empty at one time. A handler
+// may publish to another's topic: what ended while they were asked one by one may have filled again
 // what was empty before. What left an outbox before it was asked is on a topic by then.
-func empty(ctx context.Context, subs []subscribed, drainers []*drainer) bool {
-	before := endings(subs)
+func allEmpty(ctx context.Context, subs []runningSubscription, drainers []*drainerRun) bool {
+	before := countEnded(subs)
 	for _, d := range drainers {
-		if !d.empty(ctx) {
+		if !d.isEmpty(ctx) {
 			return false
 		}
 	}
 	for _, s := range subs {
-		if !s.empty(ctx) {
+		if !s.isEmpty(ctx) {
 			return false
 		}
 	}
-	return endings(subs) == before
+	return countEnded(subs) == before
 }
 
-// endings is how many runs have ended, one way or another.
-func endings(subs []subscribed) (n uint64) {
+// countEnded is how many runs have ended, one way or another.
+func countEnded(subs []runningSubscription) (n uint64) {
 	for _, s := range subs {
 		stats := s.sub.Stats()
 		n += stats.Handled + stats.Failed + stats.Deferred + stats.Dead + stats.Lost
@@ -45,16 +45,16 @@ func endings(subs []subscribed) (n uint64) {
 	return n
 }
 
-// pollEmpty is how often the bus is asked.
-const pollEmpty = 100 * time.Millisecond
+// emptyPollInterval is how often the bus is asked.
+const emptyPollInterval = 100 * time.Millisecond
 
-// untilEmpty ends when there is nothing left to do, or nothing that can be done.
-func untilEmpty(s *standstill) Actor {
+// untilEmptyActor ends when there is nothing left to do, or nothing that can be done.
+func untilEmptyActor(s *standstillDetector) Actor {
 	ctx, cancel := context.WithCancel(context.Background())
 	return Actor{
 		Name: "until empty",
 		Run: func() error {
-			again := time.NewTicker(pollEmpty)
+			again := time.NewTicker(emptyPollInterval)
 			defer again.Stop()
 			for {
 				select {
@@ -62,10 +62,10 @@ func untilEmpty(s *standstill) Actor {
 				case <-ctx.Done():
 					return errAsked
 				}
-				if empty(ctx, s.subs, s.drainers) {
+				if allEmpty(ctx, s.subs, s.drainers) {
 					return errAsked
 				}
-				if err := s.look(ctx); err != nil {
+				if err := s.checkStandstill(ctx); err != nil {
 					return err
 				}
 			}

@@ -47,7 +47,7 @@ func (c *Connections) RemoveGroup(ctx context.Context, group string, sure bool) 
 			return r, err
 		}
 	}
-	store, err := c.removable(ctx)
+	store, err := c.groupRemover(ctx)
 	if err != nil {
 		return r, err
 	}
@@ -66,8 +66,8 @@ func (c *Connections) RemoveGroup(ctx context.Context, group string, sure bool) 
 	return r, err
 }
 
-// removable is the store, if it is there: none is made.
-func (c *Connections) removable(ctx context.Context) (dedupe.GroupRemover, error) {
+// groupRemover is the store, if it is there: none is made.
+func (c *Connections) groupRemover(ctx context.Context) (dedupe.GroupRemover, error) {
 	if c.o.Mongo == "" && c.store == nil {
 		c.bindOnly = true
 	}

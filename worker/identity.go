@@ -25,13 +25,13 @@ func (f TLSFiles) Config() (*tls.Config, error) {
 	if f == (TLSFiles{}) {
 		return nil, nil //nolint:nilnil // the defaults
 	}
-	if err := f.check(); err != nil {
+	if err := f.checkFiles(); err != nil {
 		return nil, err
 	}
 	c := &tls.Config{MinVersion: tls.VersionTLS12}
 	if f.CA != "" {
 		var err error
-		if c.RootCAs, err = authorities(f.CA); err != nil {
+		if c.RootCAs, err = loadAuthorities(f.CA); err != nil {
 			return nil, err
 		}
 	}
@@ -44,13 +44,13 @@ func (f TLSFiles) Config() (*tls.Config, error) {
 	return c, nil
 }
 
-// check reads the files.
-func (f TLSFiles) check() error {
+// checkFiles reads the files.
+func (f TLSFiles) checkFiles() error {
 	if (f.Certificate == "") != (f.Key == "") {
 		return fmt.Errorf("%w: a client's certificate and its key are needed, both", ErrUsage)
 	}
 	if f.CA != "" {
-		if _, err := authorities(f.CA); err != nil {
+		if _, err := loadAuthorities(f.CA); err != nil {
 			return err
 		}
 	}
@@ -63,7 +63,7 @@ func (f TLSFiles) check() error {
 	return nil
 }
 
-func authorities(file string) (*x509.CertPool, error) {
+func loadAuthorities(file string) (*x509.CertPool, error) {
 	pem, err := os.ReadFile(file) //nolint:gosec // the user's own file
 	if err != nil {
 		return nil, fmt.Errorf("%w: the certificates of authorities: %w", ErrUsage, err)
@@ -91,7 +91,7 @@ func identityOptions(o *ConnectOptions) (options []nats.Option, err error) {
 		}
 		options = append(options, option)
 	}
-	if err := o.TLS.check(); err != nil {
+	if err := o.TLS.checkFiles(); err != nil {
 		return nil, fmt.Errorf("TLS with NATS (--nats-ca, --nats-cert, --nats-key): %w", err)
 	}
 	if o.TLS.CA != "" {

@@ -33,14 +33,14 @@ func Execute(ctx context.Context, group string, args []string, stdout, stderr io
 	if len(args) > 0 {
 		name = filepath.Base(args[0])
 	}
-	err := command(name, group, stdout, stderr, setup).Run(ctx, args)
+	err := newCommand(name, group, stdout, stderr, setup).Run(ctx, args)
 	if err != nil {
 		commandline.PrintFailure(stderr, name, err)
 	}
 	return ExitStatus(err)
 }
 
-func command(name, group string, stdout, stderr io.Writer, setup Setup) *cli.Command {
+func newCommand(name, group string, stdout, stderr io.Writer, setup Setup) *cli.Command {
 	return &cli.Command{
 		Name:      name,
 		Usage:     fmt.Sprintf("handle each event once for the group %q", group),
@@ -94,16 +94,16 @@ func serveFlags(ctx context.Context, cmd *cli.Command, group string, stderr io.W
 			if err := setup(ctx, w); err != nil {
 				return err
 			}
-			return w.tune(tuning)
+			return w.applyTuning(tuning)
 		})
 }
 
-// tune has flags go before what the program says of its subscriptions.
-func (w *Worker) tune(t *config.Tuning) error {
-	topics := make([]string, len(w.handled))
+// applyTuning has flags go before what the program says of its subscriptions.
+func (w *Worker) applyTuning(t *config.Tuning) error {
+	topics := make([]string, len(w.handlers))
 	var problems config.Problems
-	for i := range w.handled {
-		h := &w.handled[i]
+	for i := range w.handlers {
+		h := &w.handlers[i]
 		topics[i] = h.topic
 		o, err := t.Apply(h.topic, h.options)
 		if err != nil {

@@ -33,7 +33,7 @@ func InNamespace(namespace, collection string) string {
 func connectMongo(ctx context.Context, uri, name, hint string) (_ *mongo.Client, _ *mongo.Database, named bool, _ error) {
 	parsed, err := connstring.ParseAndValidate(uri)
 	if failed, ok := errors.AsType[*net.DNSError](err); ok { // it may be there tomorrow
-		return nil, nil, false, unreachable(uri, hint, fmt.Errorf("look its servers up in DNS: %s", failed.Err)) // without the name, as err has it
+		return nil, nil, false, unreachableError(uri, hint, fmt.Errorf("look its servers up in DNS: %s", failed.Err)) // without the name, as err has it
 	}
 	if err != nil {
 		if redact.Secret(uri) {
@@ -44,22 +44,22 @@ func connectMongo(ctx context.Context, uri, name, hint string) (_ *mongo.Client,
 	o := options.Client().SetServerSelectionTimeout(startTimeout).SetConnectTimeout(startTimeout).SetAppName(name).ApplyURI(uri)
 	client, err := mongo.Connect(o)
 	if err != nil {
-		return nil, nil, false, unreachable(uri, hint, err)
+		return nil, nil, false, unreachableError(uri, hint, err)
 	}
 	pinging, cancel := context.WithTimeout(ctx, 2*startTimeout)
 	defer cancel()
 	if err := client.Ping(pinging, nil); err != nil {
-		return nil, nil, false, errors.Join(unreachable(uri, hint, err), disconnect(client)) //nolint:contextcheck // closing does not depend on it
+		return nil, nil, false, errors.Join(unreachableError(uri, hint, err), disconnectClient(client)) //nolint:contextcheck // closing does not depend on it
 	}
 	db := client.Database(cmp.Or(parsed.Database, defaultDatabase))
 	return client, db, parsed.Database != "", nil
 }
 
-func unreachable(uri, hint string, err error) error {
+func unreachableError(uri, hint string, err error) error {
 	return fmt.Errorf("connect to MongoDB at %s (--mongo, MONGODB_URI): %w: does a server run there, and may this user connect?%s", redact.URL(uri), err, hint)
 }
 
-func disconnect(client *mongo.Client) error { return disconnectWithin(client, startTimeout) }
+func disconnectClient(client *mongo.Client) error { return disconnectWithin(client, startTimeout) }
 
 func disconnectWithin(client *mongo.Client, may time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), may)

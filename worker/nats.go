@@ -22,11 +22,11 @@ import (
 const startTimeout = 5 * time.Second
 
 func connectNATS(at string, o *ConnectOptions, log *slog.Logger) (*nats.Conn, error) {
-	if !readable(at) {
+	if !areNATSURLs(at) {
 		return nil, fmt.Errorf("%w: the NATS URL (--nats, NATS_URL) cannot be read: write nats://host:4222, "+
 			"and percent-encode what is special in a user name or password", ErrUsage)
 	}
-	if err := readableCredentials(o.Credentials); err != nil {
+	if err := checkCredentials(o.Credentials); err != nil {
 		return nil, err
 	}
 	identity, err := identityOptions(o)
@@ -35,52 +35,52 @@ func connectNATS(at string, o *ConnectOptions, log *slog.Logger) (*nats.Conn, er
 	}
 	nc, err := nats.Connect(at, append(natsOptions(at, o, log), identity...)...)
 	if err != nil {
-		return nil, fmt.Errorf("connect to NATS at %s (--nats, NATS_URL): %w", redact.URL(at), diagnose(at, o, identity, err))
+		return nil, fmt.Errorf("connect to NATS at %s (--nats, NATS_URL): %w", redact.URL(at), explainConnectError(at, o, identity, err))
 	}
 	return nc, nil
 }
 
-// timeoutOf is how long each of several servers may take, so that all together take not much
+// connectTimeout is how long each of several servers may take, so that all together take not much
 // longer than one.
-func timeoutOf(urls string) time.Duration {
+func connectTimeout(urls string) time.Duration {
 	n := strings.Count(urls, ",") + 1
 	return max(startTimeout/time.Duration(n), 2*time.Second)
 }
 
 func natsOptions(at string, o *ConnectOptions, log *slog.Logger) []nats.Option {
 	options := append(natsbus.ConnectionOptions(o.Lease),
-		nats.Name(o.Name), nats.Timeout(timeoutOf(at)),
+		nats.Name(o.Name), nats.Timeout(connectTimeout(at)),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				log.Warn("disconnected from NATS: reconnecting", "url", redact.URL(at), "error", err)
 			}
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) { log.Info("reconnected to NATS", "address", nc.ConnectedAddr()) }),
-		nats.ErrorHandler((&connectionErrors{log: log}).handle),
+		nats.ErrorHandler((&connectionErrorLog{log: log}).logError),
 	)
 	return options
 }
 
-// maxRemembered is how many permissions that lack are told apart.
-const maxRemembered = 1000
+// maxLoggedErrors is how many permissions that lack are told apart.
+const maxLoggedErrors = 1000
 
-// connectionErrors logs what a connection's errors are, and what the user lacks a permission for
+// connectionErrorLog logs what a connection's errors are, and what the user lacks a permission for
 // once: whoever may not do a thing may not do it the next time either.
-type connectionErrors struct {
+type connectionErrorLog struct {
 	log *slog.Logger
 
 	mu     sync.Mutex
 	logged map[string]bool
 }
 
-func (c *connectionErrors) handle(_ *nats.Conn, _ *nats.Subscription, err error) {
+func (c *connectionErrorLog) logError(_ *nats.Conn, _ *nats.Subscription, err error) {
 	if !errors.Is(err, nats.ErrPermissionViolation) {
 		c.log.Error("NATS", "error", err)
 		return
 	}
 	c.mu.Lock()
 	known := c.logged[err.Error()]
-	if c.logged == nil || len(c.logged) >= maxRemembered {
+	if c.logged == nil || len(c.logged) >= maxLoggedErrors {
 		c.logged = make(map[string]bool)
 	}
 	c.logged[err.Error()] = true
@@ -107,9 +107,9 @@ func closeNATS(nc *nats.Conn, may time.Duration) error {
 	return nil
 }
 
-// readable reports whether all URLs, separated by commas, are such. Why one is not is told to nobody:
-// it may say what the password is.
-func readable(urls string) bool {
+// areNATSURLs reports whether all URLs, separated by commas, are such. Why one is not is told to
+// nobody: it may say what the password is.
+func areNATSURLs(urls string) bool {
 	for s := range strings.SplitSeq(urls, ",") {
 		s = strings.TrimSpace(s)
 		if !strings.Contains(s, "://") {
@@ -123,9 +123,9 @@ func readable(urls string) bool {
 	return true
 }
 
-// readableCredentials says why a file holds no credentials; what it holds instead is told to
+// checkCredentials says why a file holds no credentials; what it holds instead is told to
 // nobody. An empty name is none.
-func readableCredentials(name string) error {
+func checkCredentials(name string) error {
 	if name == "" {
 		return nil
 	}

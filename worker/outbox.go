@@ -66,24 +66,24 @@ func (c *Connections) Outbox(ctx context.Context, collection string, o *mongoout
 	if out.mover, err = mongooutbox.NewMover(q, &mongooutbox.MoverOptions{Moved: out.Notify, Logger: c.log}); err != nil {
 		return nil, err
 	}
-	c.outboxes.add(out)
+	c.outboxes.addOutbox(out)
 	return out, nil
 }
 
-// outboxes are those that were opened. Their methods are safe for concurrent use.
-type outboxes struct {
+// outboxSet are those that were opened. Their methods are safe for concurrent use.
+type outboxSet struct {
 	mu  sync.Mutex
 	all []*Outbox
 }
 
-func (o *outboxes) add(out *Outbox) {
+func (o *outboxSet) addOutbox(out *Outbox) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.all = append(o.all, out)
 }
 
-// notify wakes whoever moves what waits in documents.
-func (o *outboxes) notify() {
+// notifyAll wakes whoever moves what waits in documents.
+func (o *outboxSet) notifyAll() {
 	o.mu.Lock()
 	all := o.all
 	o.mu.Unlock()
@@ -141,7 +141,7 @@ func (o *Outbox) Watch(ctx context.Context, awake func()) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var streaming sync.WaitGroup
-	streaming.Go(func() { o.stream(ctx, awake) })
+	streaming.Go(func() { o.watchChanges(ctx, awake) })
 	defer streaming.Wait()
 	defer cancel()
 	return o.bell.Watch(ctx, awake)
@@ -150,19 +150,19 @@ func (o *Outbox) Watch(ctx context.Context, awake func()) error {
 // A change stream that ended is asked for again after a second, doubling to five minutes: most
 // servers without them will not have them then either.
 const (
-	streamAgain    = time.Second
-	streamAgainMax = 5 * time.Minute
+	changeStreamRetry    = time.Second
+	changeStreamRetryMax = 5 * time.Minute
 )
 
-func (o *Outbox) stream(ctx context.Context, awake func()) {
-	for wait := streamAgain; ctx.Err() == nil; wait = min(2*wait, streamAgainMax) {
+func (o *Outbox) watchChanges(ctx context.Context, awake func()) {
+	for wait := changeStreamRetry; ctx.Err() == nil; wait = min(2*wait, changeStreamRetryMax) {
 		began := time.Now()
 		err := o.Queue.Watch(ctx, awake)
 		if ctx.Err() != nil {
 			return
 		}
 		if time.Since(began) > time.Minute {
-			wait = streamAgain
+			wait = changeStreamRetry
 		}
 		o.log.Debug("outbox: no change stream", "again", wait, "error", err)
 		timer := time.NewTimer(wait)

@@ -8,15 +8,15 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// provisioning is a publisher that has streams made for topics that have none. Their events are
-// published with the next try.
-type provisioning struct {
+// provisioningPublisher is a publisher that has streams made for topics that have none. Their
+// events are published with the next try.
+type provisioningPublisher struct {
 	bus bus.Bus
 	log *slog.Logger
 }
 
 // Publish implements bus.Publisher.
-func (p provisioning) Publish(ctx context.Context, events ...bus.Event) ([]bus.Receipt, error) {
+func (p provisioningPublisher) Publish(ctx context.Context, events ...bus.Event) ([]bus.Receipt, error) {
 	receipts, err := p.bus.Publish(ctx, events...)
 	asked := make(map[string]bool)
 	for i, r := range receipts {

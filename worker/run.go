@@ -29,56 +29,56 @@ import (
 // return, or succeeded and could not be marked; their events come again. Other errors are why it
 // could not subscribe, what ended first, and what could not be closed.
 func (w *Worker) Run(ctx context.Context) (err error) {
-	end := newShutdown(w.longestDrain())
+	end := newShutdownClock(w.longestDrain())
 	defer func() {
-		err = join(err, w.close(end))
-		w.c.end.Store(end)
+		err = joinDistinct(err, w.closeDeferred(end))
+		w.conns.end.Store(end)
 	}()
-	if err := w.check(); err != nil {
+	if err := w.checkSetup(); err != nil {
 		return err
 	}
-	cut := newCut(w.o.Hurry)
-	defer cut.end()
-	subs, err := w.subscribe(ctx, cut)
+	cut := newForcedStop(w.o.ForceStop)
+	defer cut.release()
+	subs, err := w.subscribeAll(ctx, cut)
 	if err != nil {
-		return unlessTold(ctx, w.o.Logger, errors.Join(err, cut.err()))
+		return unlessToldToEnd(ctx, w.o.Logger, errors.Join(err, cut.cutOffError()))
 	}
-	for _, h := range w.handled {
-		place := []any{"topic", h.topic, "group", w.group, "bus", w.c.BusName(), "store", w.c.StoreName()}
-		if w.c.nats != nil {
+	for _, h := range w.handlers {
+		place := []any{"topic", h.topic, "group", w.group, "bus", w.conns.BusName(), "store", w.conns.StoreName()}
+		if w.conns.nats != nil {
 			place = append(place, "consumer", natsbus.ConsumerName(w.group, h.topic))
 		}
 		w.o.Logger.Info("running", place...)
 	}
 	for _, d := range w.drainers {
-		w.o.Logger.Info("publishing from an outbox", "outbox", d.name(), "bus", w.c.BusName())
+		w.o.Logger.Info("publishing from an outbox", "outbox", d.outboxName(), "bus", w.conns.BusName())
 	}
 	if w.o.Started != nil {
 		w.o.Started()
 	}
-	err = ended(end.wait(w.running(ctx, cut, subs, end), w.drainers))
+	err = unlessAsked(end.runGroup(w.newRunGroup(ctx, cut, subs, end), w.drainers))
 	for _, s := range subs {
 		n := s.sub.Stats()
 		w.o.Logger.Info("drained", "topic", s.topic, "handled", n.Handled, "duplicates", n.Duplicates, "failed", n.Failed, "deferred", n.Deferred, "dead", n.Dead,
 			"skipped", n.Skipped, "dropped", n.Dropped, "lost", n.Lost)
-		err = join(err, s.sub.Err())
+		err = joinDistinct(err, s.sub.Err())
 	}
 	for _, d := range w.drainers {
-		w.left(d)
+		w.logOutboxStats(d)
 	}
-	if err = errors.Join(err, cut.err()); err == nil && w.o.UntilEmpty {
-		err = undone(subs, w.drainers)
+	if err = errors.Join(err, cut.cutOffError()); err == nil && w.o.UntilEmpty {
+		err = undoneError(subs, w.drainers)
 	}
 	return err
 }
 
-// check refuses what would go wrong in silence.
-func (w *Worker) check() error {
-	if len(w.handled) == 0 && len(w.drainers) == 0 && len(w.actors) == 0 {
+// checkSetup refuses what would go wrong in silence.
+func (w *Worker) checkSetup() error {
+	if len(w.handlers) == 0 && len(w.drainers) == 0 && len(w.actors) == 0 {
 		return fmt.Errorf("%w: group %q has nothing to do: call Handle, AddDrainer or Add", ErrUsage, w.group)
 	}
-	for i, a := range w.handled {
-		for _, b := range w.handled[:i] {
+	for i, a := range w.handlers {
+		for _, b := range w.handlers[:i] {
 			if bus.Overlap(a.topic, b.topic) {
 				return fmt.Errorf("%w: group %q is subscribed to %q and to %q, and handles an event once: an event on both would reach only one "+
 					"of the handlers. Choose topics that do not overlap, or use another group", ErrUsage, w.group, b.topic, a.topic)
@@ -88,39 +88,39 @@ func (w *Worker) check() error {
 	return nil
 }
 
-// subscribed is a subscription that runs.
-type subscribed struct {
+// runningSubscription is a subscription that runs.
+type runningSubscription struct {
 	topic      string
 	deadLetter string
 	sub        *consumer.Subscription
 }
 
-// subscribe leaves nothing running if it fails.
-func (w *Worker) subscribe(ctx context.Context, c *cut) (subs []subscribed, err error) {
+// subscribeAll leaves nothing running if it fails.
+func (w *Worker) subscribeAll(ctx context.Context, c *forcedStop) (subs []runningSubscription, err error) {
 	var store dedupe.Store
-	for _, h := range w.handled {
-		w.c.topics = append(w.c.topics, h.topic)
+	for _, h := range w.handlers {
+		w.conns.topics = append(w.conns.topics, h.topic)
 	}
-	if len(w.handled) > 0 {
-		if store, err = w.c.Store(ctx); err != nil {
+	if len(w.handlers) > 0 {
+		if store, err = w.conns.Store(ctx); err != nil {
 			return nil, err
 		}
 	}
-	for _, h := range w.handled {
-		o, err := w.options(h.options, c).WithDefaults(w.group)
+	for _, h := range w.handlers {
+		o, err := w.subscriptionOptions(h.options, c).WithDefaults(w.group)
 		if err != nil {
 			return nil, errors.Join(err, drainAll(ctx, subs))
 		}
-		sub, err := consumer.SubscribeExactlyOnce(ctx, w.c.Bus(), h.topic, w.group, store, h.handler, o)
+		sub, err := consumer.SubscribeExactlyOnce(ctx, w.conns.Bus(), h.topic, w.group, store, h.handler, o)
 		if err != nil {
 			return nil, errors.Join(err, drainAll(ctx, subs))
 		}
-		subs = append(subs, subscribed{topic: h.topic, deadLetter: o.DeadLetter, sub: sub})
+		subs = append(subs, runningSubscription{topic: h.topic, deadLetter: o.DeadLetter, sub: sub})
 	}
 	return subs, nil
 }
 
-func drainAll(ctx context.Context, subs []subscribed) error {
+func drainAll(ctx context.Context, subs []runningSubscription) error {
 	errs := make([]error, 0, len(subs))
 	for _, s := range subs {
 		errs = append(errs, s.sub.Drain(context.WithoutCancel(ctx)))
@@ -128,7 +128,7 @@ func drainAll(ctx context.Context, subs []subscribed) error {
 	return errors.Join(errs...)
 }
 
-func (w *Worker) options(o *consumer.Options, c *cut) *consumer.Options {
+func (w *Worker) subscriptionOptions(o *consumer.Options, c *forcedStop) *consumer.Options {
 	var out consumer.Options
 	if o != nil {
 		out = *o
@@ -139,27 +139,27 @@ func (w *Worker) options(o *consumer.Options, c *cut) *consumer.Options {
 	if out.Drain == 0 {
 		out.Drain = w.o.Drain
 	}
-	out.Use = append([]consumer.Middleware{c.middleware}, out.Use...)
+	out.Use = append([]consumer.Middleware{c.cancelOnStop}, out.Use...)
 	return &out
 }
 
-// running is all that runs.
-func (w *Worker) running(ctx context.Context, c *cut, subs []subscribed, end *shutdown) *run.Group {
-	actors := []Actor{end.actor(), awaiting(ctx, c.ctx)}
+// newRunGroup is all that runs.
+func (w *Worker) newRunGroup(ctx context.Context, c *forcedStop, subs []runningSubscription, end *shutdownClock) *run.Group {
+	actors := []Actor{end.clockActor(), awaitContext(ctx, c.ctx)}
 	for _, s := range subs {
 		a := Actor{Name: "subscription to " + s.topic}
 		a.Run, a.Stop = s.sub.Actor()
 		actors = append(actors, a)
 	}
 	if w.o.UntilEmpty {
-		actors = append(actors, untilEmpty(&standstill{bus: w.c.Bus(), subs: subs, drainers: w.drainers})) //nolint:contextcheck // it ends with the group
+		actors = append(actors, untilEmptyActor(&standstillDetector{bus: w.conns.Bus(), subs: subs, drainers: w.drainers})) //nolint:contextcheck // it ends with the group
 	}
 	for _, d := range w.drainers {
-		actors = append(actors, d.actors(subs)...) //nolint:contextcheck // they end with the group
+		actors = append(actors, d.drainerActors(subs)...) //nolint:contextcheck // they end with the group
 	}
 	g := &run.Group{}
 	for _, a := range append(actors, w.actors...) {
-		add(g, w.o.Logger, end.track(a))
+		addActor(g, w.o.Logger, end.trackActor(a))
 	}
 	return g
 }
@@ -167,7 +167,7 @@ func (w *Worker) running(ctx context.Context, c *cut, subs []subscribed, end *sh
 // longestDrain is the longest drain time-out of the subscriptions, or the worker's own if there are
 // none.
 func (w *Worker) longestDrain() (longest time.Duration) {
-	for _, h := range w.handled {
+	for _, h := range w.handlers {
 		drain := w.o.Drain
 		if h.options != nil {
 			drain = cmp.Or(h.options.Drain, drain)
@@ -177,21 +177,21 @@ func (w *Worker) longestDrain() (longest time.Duration) {
 	return cmp.Or(longest, w.o.Drain, defaultDrain)
 }
 
-// close closes what was deferred, the last first.
-func (w *Worker) close(end *shutdown) error {
-	ctx, cancel := end.closing(time.Second / 4)
+// closeDeferred closes what was deferred, the last first.
+func (w *Worker) closeDeferred(end *shutdownClock) error {
+	ctx, cancel := end.closeContext(time.Second / 4)
 	defer cancel()
 	var err error
 	for _, c := range slices.Backward(w.closers) {
-		err = join(err, closeWithin(ctx, "what was deferred", c))
+		err = joinDistinct(err, closeWithin(ctx, "what was deferred", c))
 	}
 	w.closers = nil
 	return err
 }
 
-// join adds an error that is not among the first already: what has ended a worker is often what
-// cannot be closed.
-func join(err, more error) error {
+// joinDistinct adds an error that is not among the first already: what has ended a worker is often
+// what cannot be closed.
+func joinDistinct(err, more error) error {
 	switch {
 	case err == nil:
 		return more
@@ -201,11 +201,11 @@ func join(err, more error) error {
 	return errors.Join(err, more)
 }
 
-// add logs each actor's own error: a run.Group keeps only the first.
-func add(g *run.Group, log *slog.Logger, a Actor) {
+// addActor logs each actor's own error: a run.Group keeps only the first.
+func addActor(g *run.Group, log *slog.Logger, a Actor) {
 	g.Add(func() error {
 		err := a.Run()
-		if ended(err) != nil {
+		if unlessAsked(err) != nil {
 			log.Error(a.Name+" ended", "error", err)
 		}
 		return err
@@ -215,15 +215,15 @@ func add(g *run.Group, log *slog.Logger, a Actor) {
 // errAsked is why an actor has ended that was asked to.
 var errAsked = errors.New("asked to end")
 
-func ended(err error) error {
+func unlessAsked(err error) error {
 	if errors.Is(err, errAsked) {
 		return nil
 	}
 	return err
 }
 
-// awaiting ends when ctx or hurry does.
-func awaiting(ctx, hurry context.Context) Actor {
+// awaitContext ends when ctx or hurry does.
+func awaitContext(ctx, hurry context.Context) Actor {
 	ctx, cancel := context.WithCancel(ctx)
 	return Actor{
 		Name: "context",

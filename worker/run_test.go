@@ -135,7 +135,7 @@ func TestRunInAHurryCountsNoAttempt(t *testing.T) {
 			close(hurry)
 			<-ctx.Done()
 			return fmt.Errorf("cut off: %w", context.Cause(ctx))
-		}, Options{Hurry: hurry})
+		}, Options{ForceStop: hurry})
 		if !errors.Is(err, consumer.ErrDrainIncomplete) || ExitStatus(err) != 3 {
 			t.Errorf("%v, want %v", err, consumer.ErrDrainIncomplete)
 		}

@@ -26,18 +26,18 @@ func Serve(ctx context.Context, group string, co *ConnectOptions, o *Options, se
 	}
 	ctx, hurry, release := Signals(ctx, opts.Logger)
 	defer release()
-	if opts.Hurry == nil {
-		opts.Hurry = hurry
+	if opts.ForceStop == nil {
+		opts.ForceStop = hurry
 	}
-	w, err := prepare(ctx, group, co, &opts, setup)
+	w, err := prepareWorker(ctx, group, co, &opts, setup)
 	if err != nil {
-		return unlessTold(ctx, opts.Logger, err)
+		return unlessToldToEnd(ctx, opts.Logger, err)
 	}
-	return join(w.Run(ctx), w.c.Close())
+	return joinDistinct(w.Run(ctx), w.conns.Close())
 }
 
-// prepare makes what Run runs. It leaves nothing open if it fails.
-func prepare(ctx context.Context, group string, co *ConnectOptions, o *Options, setup Setup) (*Worker, error) {
+// prepareWorker makes what Run runs. It leaves nothing open if it fails.
+func prepareWorker(ctx context.Context, group string, co *ConnectOptions, o *Options, setup Setup) (*Worker, error) {
 	c, err := Connect(ctx, co)
 	if err != nil {
 		return nil, err
@@ -52,14 +52,14 @@ func prepare(ctx context.Context, group string, co *ConnectOptions, o *Options, 
 		return nil, errors.Join(err, c.Close())
 	}
 	if err := setup(ctx, w); err != nil {
-		return nil, errors.Join(err, w.close(newShutdown(0)), c.Close())
+		return nil, errors.Join(err, w.closeDeferred(newShutdownClock(0)), c.Close())
 	}
 	return w, nil
 }
 
-// unlessTold forgives a start that failed when the worker had been told to end, but not what was
-// cut off by that.
-func unlessTold(ctx context.Context, log *slog.Logger, err error) error {
+// unlessToldToEnd forgives a start that failed when the worker had been told to end, but not what
+// was cut off by that.
+func unlessToldToEnd(ctx context.Context, log *slog.Logger, err error) error {
 	if ctx.Err() == nil || errors.Is(err, consumer.ErrDrainIncomplete) {
 		return err
 	}

@@ -15,15 +15,15 @@ import (
 // ErrSignal is the cause of a context that a signal has ended.
 var ErrSignal = errors.New("signal")
 
-// sameWish is how soon after the first signal another one is the same wish: timeout(1), for one,
-// signals the process, and then its group.
-const sameWish = 500 * time.Millisecond
+// sameSignalWindow is how soon after the first signal another one is the same wish: timeout(1), for
+// one, signals the process, and then its group.
+const sameSignalWindow = 500 * time.Millisecond
 
 // Signals turns SIGTERM and SIGINT into an orderly end: the first ends the context, the second
 // closes hurry, and a third does what it does to any process. What arrives within 500 ms of the
 // first is the same wish, and ignored. SIGPIPE ends nothing: a write to a standard output that
 // nobody reads is an error, as any other. release ends the watching, and waits for that.
-func Signals(ctx context.Context, log *slog.Logger) (_ context.Context, hurry <-chan struct{}, release func()) {
+func Signals(ctx context.Context, log *slog.Logger) (_ context.Context, forceStop <-chan struct{}, release func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	hurried, released := make(chan struct{}), make(chan struct{})
 	signals := make(chan os.Signal, 2)
@@ -68,7 +68,7 @@ func watchSignals(
 			case first.IsZero():
 				first = at
 				end(s)
-			case at.Sub(first) >= sameWish:
+			case at.Sub(first) >= sameSignalWindow:
 				hurry(s)
 				return
 			}

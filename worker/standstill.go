@@ -17,21 +17,21 @@ import (
 // leader looks like a missing one: it must be missing for that long twice.
 const standstillPatience = 10 * time.Second
 
-// standstill finds out that a worker which runs until all is empty waits for streams that are not
-// there, and so for ever.
-type standstill struct {
+// standstillDetector finds out that a worker which runs until all is empty waits for streams that
+// are not there, and so for ever.
+type standstillDetector struct {
 	bus      bus.Bus
-	subs     []subscribed
-	drainers []*drainer
+	subs     []runningSubscription
+	drainers []*drainerRun
 
-	done    uint64 // what was done when it was last looked at
-	since   time.Time
-	missing []string // topics that had no stream when they were last asked for
+	lastDone uint64 // what was done when it was last looked at
+	since    time.Time
+	missing  []string // topics that had no stream when they were last asked for
 }
 
-// look returns an error when all that is left waits for missing streams.
-func (s *standstill) look(ctx context.Context) error {
-	done, running := endings(s.subs), uint64(0)
+// checkStandstill returns an error when all that is left waits for missing streams.
+func (s *standstillDetector) checkStandstill(ctx context.Context) error {
+	done, running := countEnded(s.subs), uint64(0)
 	for _, sub := range s.subs {
 		running += sub.sub.Stats().Running
 	}
@@ -40,8 +40,8 @@ func (s *standstill) look(ctx context.Context) error {
 		done += n.Sent + n.Duplicates + n.Refused + n.Dead
 	}
 	now := time.Now()
-	if s.since.IsZero() || done != s.done || running > 0 {
-		s.done, s.since, s.missing = done, now, nil
+	if s.since.IsZero() || done != s.lastDone || running > 0 {
+		s.lastDone, s.since, s.missing = done, now, nil
 		return nil
 	}
 	if now.Sub(s.since) < standstillPatience {
@@ -63,23 +63,23 @@ func (s *standstill) look(ctx context.Context) error {
 
 // missingTopics are those without a stream that all which is left waits for; none if some of it
 // waits for something else.
-func (s *standstill) missingTopics(ctx context.Context) []string {
+func (s *standstillDetector) missingTopics(ctx context.Context) []string {
 	missing := make(map[string]bool)
 	for _, sub := range s.subs {
-		if sub.empty(ctx) {
+		if sub.isEmpty(ctx) {
 			continue
 		}
 		switch {
-		case s.gone(ctx, sub.topic):
+		case s.streamMissing(ctx, sub.topic):
 			missing[sub.topic] = true
-		case s.gone(ctx, sub.deadLetter):
+		case s.streamMissing(ctx, sub.deadLetter):
 			missing[sub.deadLetter] = true
 		default:
 			return nil
 		}
 	}
 	for _, d := range s.drainers {
-		if d.empty(ctx) {
+		if d.isEmpty(ctx) {
 			continue
 		}
 		topics, err := d.pendingTopics(ctx)
@@ -87,7 +87,7 @@ func (s *standstill) missingTopics(ctx context.Context) []string {
 			return nil
 		}
 		for topic := range topics {
-			if !s.gone(ctx, topic) {
+			if !s.streamMissing(ctx, topic) {
 				return nil
 			}
 			missing[topic] = true
@@ -96,7 +96,7 @@ func (s *standstill) missingTopics(ctx context.Context) []string {
 	return slices.Sorted(maps.Keys(missing))
 }
 
-func (s *standstill) gone(ctx context.Context, topic string) bool {
+func (s *standstillDetector) streamMissing(ctx context.Context, topic string) bool {
 	_, err := s.bus.Topic(ctx, topic, "", bus.Start{})
 	return errors.Is(err, bus.ErrNoStream)
 }
@@ -108,7 +108,7 @@ const (
 )
 
 // pendingTopics are those of the rows that could be published, now or after a backoff.
-func (d *drainer) pendingTopics(ctx context.Context) (map[string]bool, error) {
+func (d *drainerRun) pendingTopics(ctx context.Context) (map[string]bool, error) {
 	topics := make(map[string]bool)
 	ask := outbox.Ask{To: outbox.MaxHash, Rows: rowsOfTopics, Bytes: bytesOfTopics, PastDead: d.pastDead}
 	for {
@@ -126,8 +126,8 @@ func (d *drainer) pendingTopics(ctx context.Context) (map[string]bool, error) {
 	}
 }
 
-// undone returns an error if something was given up meanwhile.
-func undone(subs []subscribed, drainers []*drainer) error {
+// undoneError returns an error if something was given up meanwhile.
+func undoneError(subs []runningSubscription, drainers []*drainerRun) error {
 	if given := givenUp(subs, drainers); given != "" {
 		return fmt.Errorf("%w: %s", ErrUndone, given)
 	}
@@ -135,7 +135,7 @@ func undone(subs []subscribed, drainers []*drainer) error {
 }
 
 // givenUp says how much was given up. Empty: nothing was.
-func givenUp(subs []subscribed, drainers []*drainer) string {
+func givenUp(subs []runningSubscription, drainers []*drainerRun) string {
 	var letters, rows uint64
 	for _, s := range subs {
 		letters += s.sub.Stats().Dead

@@ -80,7 +80,7 @@ func TestRunUntilEmptyDoesNotWaitForRowsWithoutAStream(t *testing.T) {
 		b := &choosy{Bus: r.bus}
 		b.missing.Store(&missing)
 		b.refusals.Store(3)
-		w.c = Over(b, r.store)
+		w.conns = Over(b, r.store)
 		addTo(t.Context(), t, q, bus.Event{ID: "1", Topic: "missing"}, bus.Event{ID: "2", Topic: "refused"})
 		drain(t, w, q, &outbox.Options{Backoff: outbox.Backoff{Base: time.Minute, Max: time.Minute}})
 		w.Handle("t", func(context.Context, bus.Event) error {
@@ -109,7 +109,7 @@ func TestRunUntilEmptyNamesDeadRowsBesideMissingStreams(t *testing.T) {
 		b := &choosy{Bus: r.bus}
 		b.missing.Store(&missing)
 		b.refusals.Store(1)
-		w.c = Over(b, r.store)
+		w.conns = Over(b, r.store)
 		addTo(t.Context(), t, q,
 			bus.Event{ID: "1", Topic: "missing"}, bus.Event{ID: "2", Topic: "refused"})
 		drain(t, w, q, &outbox.Options{MaxAttempts: 1})
@@ -132,7 +132,7 @@ func TestRunUntilEmptyDoesNotWaitForALostTopicOfDeadLetters(t *testing.T) {
 		r := newRig(t, 1)
 		w := r.worker(t, Options{UntilEmpty: true})
 		b := &choosy{Bus: r.bus}
-		w.c = Over(b, r.store)
+		w.conns = Over(b, r.store)
 		w.Handle("t", func(context.Context, bus.Event) error {
 			letters := "dead.g"
 			b.missing.Store(&letters)

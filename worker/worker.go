@@ -20,16 +20,16 @@ import (
 // what runs beside them. Handle, AddDrainer, Add and Defer are called before Run, by one goroutine.
 type Worker struct {
 	group    string
-	c        *Connections
+	conns    *Connections
 	o        Options
-	handled  []handled
-	drainers []*drainer
+	handlers []handlerSpec
+	drainers []*drainerRun
 	actors   []Actor
 	closers  []func() error
 }
 
-// handled is a subscription to be.
-type handled struct {
+// handlerSpec is a subscription to be.
+type handlerSpec struct {
 	topic   string
 	handler consumer.Handler
 	options *consumer.Options
@@ -46,9 +46,9 @@ type Options struct {
 	// if events were given up meanwhile. It also does when all that is left waits for streams that
 	// are not there.
 	UntilEmpty bool
-	// Hurry, once closed, ends the run as ctx does, and cancels the handlers that still run. Nil:
-	// they have until the drain time-out.
-	Hurry <-chan struct{}
+	// ForceStop, once closed, ends the run as ctx does, and cancels the handlers that still run.
+	// Nil: they have until the drain time-out.
+	ForceStop <-chan struct{}
 	// Started is called once the group is subscribed to all topics. Nil: nobody is told.
 	Started func()
 	// Logger of the worker, and of subscriptions that have none of their own; slog.Default().
@@ -74,7 +74,7 @@ func New(group string, c *Connections, o *Options) (*Worker, error) {
 	case c == nil:
 		return nil, errors.New("the connections are nil: make them with Connect or Over")
 	}
-	w := &Worker{group: group, c: c}
+	w := &Worker{group: group, conns: c}
 	if o != nil {
 		w.o = *o
 	}
@@ -88,7 +88,7 @@ func New(group string, c *Connections, o *Options) (*Worker, error) {
 // consumer.SubscribeExactlyOnce does, from the start of Run. The topic may be a pattern. A group
 // has one handler for a topic: topics that overlap are refused by Run.
 func (w *Worker) Handle(topic string, h consumer.Handler, o *consumer.Options) {
-	w.handled = append(w.handled, handled{topic: topic, handler: h, options: o})
+	w.handlers = append(w.handlers, handlerSpec{topic: topic, handler: h, options: o})
 }
 
 // Add has something run beside the subscriptions.
@@ -105,26 +105,26 @@ func (w *Worker) Group() string { return w.group }
 func (w *Worker) Logger() *slog.Logger { return w.o.Logger }
 
 // Bus is where events come from, for handlers that publish.
-func (w *Worker) Bus() bus.Bus { return w.c.Bus() }
+func (w *Worker) Bus() bus.Bus { return w.conns.Bus() }
 
 // NATS is the connection to NATS; nil if the bus is another one. Do not close it.
-func (w *Worker) NATS() *nats.Conn { return w.c.NATS() }
+func (w *Worker) NATS() *nats.Conn { return w.conns.NATS() }
 
 // Outbox is Connections.Outbox: for handlers that add to it, and for AddDrainer.
 func (w *Worker) Outbox(ctx context.Context, collection string, o *mongooutbox.Options) (*Outbox, error) {
-	return w.c.Outbox(ctx, collection, o)
+	return w.conns.Outbox(ctx, collection, o)
 }
 
 // Database is the one of MongoDB that has the marks: the URI's, or "onceish". Nil if they are kept
 // elsewhere, and before Store and Outbox; in a Setup it is there.
-func (w *Worker) Database() *mongo.Database { return w.c.Database() }
+func (w *Worker) Database() *mongo.Database { return w.conns.Database() }
 
 // MongoStore keeps the marks, for handlers that change documents by its UpdateOnce. It is an error
 // where marks are not kept in MongoDB.
 func (w *Worker) MongoStore(ctx context.Context) (*mongodedupe.Store, error) {
-	return w.c.MongoStore(ctx)
+	return w.conns.MongoStore(ctx)
 }
 
 // Mongo is the client of the MongoDB that keeps the marks; nil if they are kept elsewhere. Do not
 // disconnect it.
-func (w *Worker) Mongo() *mongo.Client { return w.c.Mongo() }
+func (w *Worker) Mongo() *mongo.Client { return w.conns.Mongo() }
