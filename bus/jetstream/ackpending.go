@@ -48,8 +48,8 @@ func (p ackPendingSteps) stepFor(waiting int) int {
 	return min(limit, p.most)
 }
 
-// keepLimit returns the limit for a consumer that is subscribed to: the present one if the group may
-// have raised it and still needs it.
+// keepLimit returns the limit for a consumer that is subscribed to: the present one if the group
+// may have raised it and still needs it.
 func (p ackPendingSteps) keepLimit(limit, unsettled int) int {
 	if limit < p.least || limit > p.most || p.canLower(limit, unsettled) {
 		return p.stepFor(unsettled)
@@ -61,8 +61,8 @@ func (p ackPendingSteps) canLower(limit, unsettled int) bool {
 	return limit > p.least && unsettled < limit/lowerBelow
 }
 
-// inFlightDeliveries is what a Source knows of its own deliveries: which are in flight, and whether it nacked
-// some with a delay.
+// inFlightDeliveries is what a Source knows of its own deliveries: which are in flight, and whether
+// it nacked some with a delay.
 type inFlightDeliveries struct {
 	mu           sync.Mutex
 	ackWait      time.Duration
@@ -94,8 +94,8 @@ func (f *inFlightDeliveries) extendDue(sequence uint64) {
 	}
 }
 
-// recordSettlement records a settlement that was sent, and reports whether the keeper should look at the
-// consumer because many were nacked with a delay.
+// recordSettlement records a settlement that was sent, and reports whether the keeper should look
+// at the consumer because many were nacked with a delay.
 func (f *inFlightDeliveries) recordSettlement(sequence uint64, how bus.Settlement) (look bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -112,14 +112,16 @@ func (f *inFlightDeliveries) recordSettlement(sequence uint64, how bus.Settlemen
 	return look
 }
 
-// looksStarved reports whether the keeper should look at the consumer because a pull came back empty.
+// looksStarved reports whether the keeper should look at the consumer because a pull
+// came back empty.
 func (f *inFlightDeliveries) looksStarved() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.delayed > 0 && f.delayed*lookAfter*4 >= f.limit
 }
 
-// limitMayChange reports whether there is a reason to look at the consumer's limit from time to time.
+// limitMayChange reports whether there is a reason to look at the consumer's limit from
+// time to time.
 func (f *inFlightDeliveries) limitMayChange(least int) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -139,8 +141,8 @@ func (f *inFlightDeliveries) updateConfig(c *jetstream.ConsumerConfig) {
 	f.ackWait, f.limit = c.AckWait, c.MaxAckPending
 }
 
-// countUnsettled drops what the server has taken back, and returns how many are in flight and whether events
-// wait for the delay of a nak.
+// countUnsettled drops what the server has taken back, and returns how many are in flight and
+// whether events wait for the delay of a nak.
 func (f *inFlightDeliveries) countUnsettled() (n int, waiting bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -153,9 +155,10 @@ func (f *inFlightDeliveries) countUnsettled() (n int, waiting bool) {
 	return len(f.due), now.Before(f.until)
 }
 
-// waitingForRetry estimates how many of the consumer's unsettled deliveries wait for the delay of their
-// nak: those that are not in flight here. The server does not tell, so what other processes have in
-// flight counts too, once this one knows of any that wait, or starved says that it gets nothing.
+// waitingForRetry estimates how many of the consumer's unsettled deliveries wait for the delay
+// of their nak: those that are not in flight here. The server does not tell, so what other
+// processes have in flight counts too, once this one knows of any that wait, or starved says
+// that it gets nothing.
 func (s *Source) waitingForRetry(c *jetstream.ConsumerInfo, starved bool) int {
 	here, some := s.inFlight.countUnsettled()
 	here += len(s.incoming)

@@ -53,8 +53,8 @@ type attributeSet struct {
 	onlyAttributes bool               // there are no other headers
 }
 
-// readAttributes reads attributes. Of several spellings of one, that of headerNames counts, or else the first
-// by the alphabet.
+// readAttributes reads attributes. Of several spellings of one, that of headerNames counts, or else
+// the first by the alphabet.
 func readAttributes(h nats.Header) (f attributeSet) {
 	n := 0
 	for a := attrID; a < attributes && n < len(h); a++ {

@@ -60,7 +60,8 @@ func (c *publishCall) reserveSlot(ctx context.Context, nc *nats.Conn) error {
 	}
 }
 
-// waitForConfirmation waits for room in the window, or for done, as long as confirmations keep coming.
+// waitForConfirmation waits for room in the window, or for done, as long as
+// confirmations keep coming.
 func (c *publishCall) waitForConfirmation(ctx context.Context, nc *nats.Conn, room chan<- struct{}, done <-chan struct{}) error {
 	for {
 		select {
@@ -102,8 +103,8 @@ func (c *publishCall) markSent(i int) {
 	c.inFlight++
 }
 
-// recordConfirmation settles an event as the server says. It reads none that is settled: once all are, they
-// are the caller's again.
+// recordConfirmation settles an event as the server says. It reads none that is settled: once all
+// are, they are the caller's again.
 func (c *publishCall) recordConfirmation(i int, m *nats.Msg) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -135,7 +136,8 @@ func (c *publishCall) recordReceiptLocked(i int, r bus.Receipt) {
 	}
 }
 
-// finishReceipts gives what is left the reason why nothing more is known of it, and returns the receipts.
+// finishReceipts gives what is left the reason why nothing more is known of it, and returns
+// the receipts.
 func (c *publishCall) finishReceipts(why error) ([]bus.Receipt, error) {
 	if why != nil {
 		unknown := bus.Receipt{Err: fmt.Errorf("jetstream: published, but not confirmed: %w", why)}

@@ -101,8 +101,8 @@ func (w consumerSpec) newConfig(start jetstream.ConsumerConfig) jetstream.Consum
 	return start
 }
 
-// applyTo sets what is ours and can be changed. Where a group starts and how it acknowledges cannot.
-// What the group raised max_ack_pending to is kept while its unsettled deliveries need it.
+// applyTo sets what is ours and can be changed. Where a group starts and how it acknowledges
+// cannot. What the group raised max_ack_pending to is kept while its unsettled deliveries need it.
 func (w consumerSpec) applyTo(c *jetstream.ConsumerConfig, unsettled int) {
 	c.FilterSubject, c.FilterSubjects = w.filter, nil
 	c.AckWait, c.BackOff = w.ackWait, nil

@@ -77,8 +77,8 @@ func (c *pullCredit) isDoubtful(now time.Time) bool {
 	return !now.Before(latest.ends.Add(-pullGrace)) || !now.Before(c.doubtfulAt)
 }
 
-// dropExpired drops the pulls whose time has passed, and reports whether there was one that neither was
-// served nor told its end, and nothing at all came since it was sent.
+// dropExpired drops the pulls whose time has passed, and reports whether there was one that neither
+// was served nor told its end, and nothing at all came since it was sent.
 func (c *pullCredit) dropExpired(now time.Time) (silent bool) {
 	n := 0
 	for n < len(c.openPulls) && (c.openPulls[n].batch == 0 || !now.Before(c.openPulls[n].ends)) {

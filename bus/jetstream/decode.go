@@ -13,11 +13,11 @@ import (
 
 var errNoID = errors.New("a CloudEvent without an id")
 
-// decodeMessage reads a message as an event: a CloudEvent in structured mode if its content type says so,
-// in binary mode if it has an id or a specversion among its headers, and a plain message otherwise.
-// The headers become the event's. What claims to be a CloudEvent and is none comes back with its
-// bytes, and why. With envelopes, structured mode is also recognised by the data, where no header
-// says what it is.
+// decodeMessage reads a message as an event: a CloudEvent in structured mode if its content type
+// says so, in binary mode if it has an id or a specversion among its headers, and a plain message
+// otherwise. The headers become the event's. What claims to be a CloudEvent and is none comes back
+// with its bytes, and why. With envelopes, structured mode is also recognised by the data, where no
+// header says what it is.
 func decodeMessage(m *nats.Msg, stream string, a deliveryInfo, envelopes bool) (bus.Event, error) {
 	f := readAttributes(m.Header)
 	var event bus.Event

@@ -52,7 +52,8 @@ func (s *Source) Fetch(ctx context.Context, limit int) ([]*bus.Delivery, error) 
 	}
 }
 
-// fetchTimeout is how long Fetch waits: while it may, or, to read out, until nothing can come any more.
+// fetchTimeout is how long Fetch waits: while it may, or, to read out, until nothing can
+// come any more.
 func fetchTimeout(limit int) time.Duration {
 	if limit <= 0 {
 		return pullExpires + pullGrace
@@ -79,9 +80,9 @@ func (s *Source) recordFetched(got *fetchedBatch) {
 // pipelinedLimit is the least limit of which Fetch hands out no more than a share at once.
 const pipelinedLimit = 64
 
-// handOutLimit is how much of what has arrived a call hands out. The caller works on it while the server
-// answers the next pull: that takes something that is owed still when the next call comes, for no
-// call may ask for more than its limit beyond what it hands out.
+// handOutLimit is how much of what has arrived a call hands out. The caller works on it while the
+// server answers the next pull: that takes something that is owed still when the next call comes,
+// for no call may ask for more than its limit beyond what it hands out.
 func handOutLimit(limit int) int {
 	if limit < pipelinedLimit {
 		return inboxSize
@@ -145,8 +146,8 @@ func (got *fetchedBatch) newSettler(s *Source, reply string, sequence uint64) *d
 	return &got.settlers[len(got.settlers)-1]
 }
 
-// recentSequences remembers what time the latest sequences were stored at. After a stream was restored from
-// an older copy, a sequence comes again with another one.
+// recentSequences remembers what time the latest sequences were stored at. After a stream was
+// restored from an older copy, a sequence comes again with another one.
 type recentSequences [1024]struct {
 	sequence uint64
 	stored   int64

@@ -41,9 +41,9 @@ func isCloudEvents(contentTypes []string) bool {
 	return len(contentTypes) > 0 && strings.HasPrefix(strings.ToLower(strings.TrimSpace(contentTypes[0])), cloudEvents)
 }
 
-// cleanHeaders turns a received message's headers, the attributes of which were read, into an event's:
-// headers between bus and server are left out, and what the client could not publish again is
-// encoded.
+// cleanHeaders turns a received message's headers, the attributes of which were read, into an
+// event's: headers between bus and server are left out, and what the client could not publish
+// again is encoded.
 func cleanHeaders(h nats.Header) bus.Headers {
 	for name, values := range h {
 		if bus.ServerHeader(name) {

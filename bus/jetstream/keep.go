@@ -26,8 +26,8 @@ type consumerMonitor struct {
 	retryAt       time.Time // when that may be tried again
 }
 
-// monitorConsumer looks after the consumer: when the link changed, when Fetch raised an alarm, and when
-// nothing was delivered for a while though it was asked for.
+// monitorConsumer looks after the consumer: when the link changed, when Fetch raised an alarm, and
+// when nothing was delivered for a while though it was asked for.
 func (s *Source) monitorConsumer(ctx context.Context) {
 	defer close(s.done)
 	w := consumerMonitor{quietSince: time.Now()}
@@ -55,7 +55,8 @@ func (s *Source) monitorConsumer(ctx context.Context) {
 	}
 }
 
-// checkConsumer asks the server about the consumer if there is reason to, and returns when to look again.
+// checkConsumer asks the server about the consumer if there is reason to, and returns when
+// to look again.
 func (s *Source) checkConsumer(ctx context.Context, w *consumerMonitor) time.Duration {
 	state := s.b.link.current()
 	quiet := s.noDeliveries(w)
@@ -127,9 +128,9 @@ func (s *Source) verifyConsumer(ctx context.Context, state *connectionState) (*j
 	return consumer, nil
 }
 
-// creationTolerance bounds by how much a consumer's time of creation differs, once its server has started again,
-// from what was told before: on servers without exactCreation it is then that of its file, which
-// was made in the same request.
+// creationTolerance bounds by how much a consumer's time of creation differs, once its server has
+// started again, from what was told before: on servers without exactCreation it is then that of its
+// file, which was made in the same request.
 const creationTolerance = 50 * time.Millisecond
 
 // isSameConsumer reports whether a consumer of this name, created then, is the one that the Source
@@ -139,9 +140,9 @@ func (s *Source) isSameConsumer(created time.Time) bool {
 	return late == 0 || 0 < late && late < creationTolerance && isOlderVersion(s.b.nc.ConnectedServerVersion(), exactCreation)
 }
 
-// compareEvent returns ErrConsumerLost if another event lies where one was delivered from. Where there
-// is none, or none may be read, that proves nothing. An answer that did not come is an error: what
-// is held is not sent until it is known whose it would be.
+// compareEvent returns ErrConsumerLost if another event lies where one was delivered from. Where
+// there is none, or none may be read, that proves nothing. An answer that did not come is an error:
+// what is held is not sent until it is known whose it would be.
 func (s *Source) compareEvent(ctx context.Context, a deliveryInfo) error {
 	m, err := s.b.readStoredMessage(ctx, bus.Position{Stream: s.incarnation, Sequence: a.sequence})
 	switch {
@@ -155,8 +156,8 @@ func (s *Source) compareEvent(ctx context.Context, a deliveryInfo) error {
 	return nil
 }
 
-// diagnoseSilence tells from the consumer why nothing comes, and what can be done here is done: the inbox
-// is made again.
+// diagnoseSilence tells from the consumer why nothing comes, and what can be done here is done: the
+// inbox is made again.
 func (s *Source) diagnoseSilence(c *jetstream.ConsumerInfo, w *consumerMonitor, quiet bool) time.Duration {
 	dead := s.pullUnanswered.Swap(false)
 	var trouble error

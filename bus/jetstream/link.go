@@ -10,9 +10,9 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// connectionWatch watches a connection that belongs to somebody else. Its state is replaced whenever the
-// connection goes down, comes up, or did both unseen: who remembers a state can tell by comparing
-// pointers that nothing happened since.
+// connectionWatch watches a connection that belongs to somebody else. Its state is replaced
+// whenever the connection goes down, comes up, or did both unseen: who remembers a state can tell
+// by comparing pointers that nothing happened since.
 type connectionWatch struct {
 	nc    *nats.Conn
 	state atomic.Pointer[connectionState]

@@ -9,8 +9,8 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// lossCounter counts, from above, what a stream dropped before a group saw it. The server does not say
-// which events a group has handled, but how far it has come, and how many deliveries that took.
+// lossCounter counts, from above, what a stream dropped before a group saw it. The server does not
+// say which events a group has handled, but how far it has come, and how many deliveries that took.
 // What was dropped beyond there is lost. Of what was passed between two looks, all that was not
 // delivered is lost: that is exact where every event of the stream is the group's and nothing was
 // redelivered. Elsewhere it is at most what is gone from the stream, some of which may have been
@@ -47,8 +47,8 @@ func newLossSample(stream *jetstream.StreamInfo, consumer *jetstream.ConsumerInf
 
 func (l *lossSample) missingSequences() uint64 { return l.missingBefore + l.missingInside }
 
-// takeFirstSample takes the first look. A consumer that was made to resume after a sequence has missed what
-// is gone since; deleted is how much of that lies inside of the stream.
+// takeFirstSample takes the first look. A consumer that was made to resume after a sequence has
+// missed what is gone since; deleted is how much of that lies inside of the stream.
 func (l *lossCounter) takeFirstSample(stream *jetstream.StreamInfo, consumer *jetstream.ConsumerInfo, resume, deleted uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -50,9 +50,9 @@ const (
 	badRequest                             = 400
 )
 
-// classifyAPIError tells what an answer of the server says of the event. With status 400 it is about the event,
-// with others about the stream: 503 that it is full or has no resources, 409 that a copy of the
-// event is being stored, 429 that too much is.
+// classifyAPIError tells what an answer of the server says of the event. With status 400 it is
+// about the event, with others about the stream: 503 that it is full or has no resources, 409 that
+// a copy of the event is being stored, 429 that too much is.
 func classifyAPIError(e *jetstream.APIError) error {
 	switch {
 	case e.ErrorCode == jetstream.JSErrCodeStreamMessageExceedsMaximum || e.ErrorCode == codeHeaderTooLarge:

@@ -71,8 +71,8 @@ func (b *Bus) wrapPublishError(m *nats.Msg, err error) error {
 	return fmt.Errorf("jetstream: publish to %q: %w", m.Subject, err)
 }
 
-// confirmationInbox hands the server's confirmations to the calls of Publish that wait for them. They come
-// to one inbox.
+// confirmationInbox hands the server's confirmations to the calls of Publish that wait for them.
+// They come to one inbox.
 type confirmationInbox struct {
 	b      *Bus
 	window chan struct{} // holds one for each event on its way

@@ -49,8 +49,8 @@ func pullLimitsOf(c *jetstream.ConsumerConfig) pullLimits {
 	return l
 }
 
-// requestDeliveries pulls what is missing to the limit, unless at least half of that is on its way already, or it
-// is in doubt how much is.
+// requestDeliveries pulls what is missing to the limit, unless at least half of that is on its way
+// already, or it is in doubt how much is.
 func (s *Source) requestDeliveries(limit int) error {
 	p, now := &s.pulling, time.Now()
 	if state := s.b.link.current(); p.state != state {

@@ -16,8 +16,8 @@ type deliveryInfo struct {
 
 func (a deliveryInfo) storedTime() time.Time { return time.Unix(0, a.stored).UTC() }
 
-// parseAckSubject reads the subject on which a delivery is settled. The server has two forms of it, and
-// may append to the second:
+// parseAckSubject reads the subject on which a delivery is settled. The server has two forms of it,
+// and may append to the second:
 //
 //	$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<stored>.<pending>
 //	$JS.ACK.<domain>.<account>.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<stored>.<pending>[.<more>]

@@ -19,8 +19,8 @@ const (
 	// makingTimeoutFactor times Options.APITimeout is how long something that is being made
 	// is waited for.
 	makingTimeoutFactor = 4
-	// nameTakenTimeout is how long a name may be taken before that is believed not to be by the very
-	// stream that is wanted.
+	// nameTakenTimeout is how long a name may be taken before that is believed not to be by the
+	// very stream that is wanted.
 	nameTakenTimeout = 2 * time.Second
 )
 

@@ -9,8 +9,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// routeMonitor watches, on behalf of a Source, how events of its topic get into its stream. What was
-// so when the Source was opened was accepted then; what changes later is a fault that
+// routeMonitor watches, on behalf of a Source, how events of its topic get into its stream. What
+// was so when the Source was opened was accepted then; what changes later is a fault that
 // somebody has to see.
 type routeMonitor struct {
 	mu       sync.Mutex

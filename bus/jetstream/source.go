@@ -162,10 +162,10 @@ func (s *Source) Info(ctx context.Context) (bus.Info, error) {
 	}, nil
 }
 
-// countPending is how many events were never delivered. The server counts what is published as pending a
-// little later than it confirms it: where it counts none, it is asked whether there is one behind
-// the last that was delivered. If it does not answer, one is taken to be there. A user who may not
-// look at events gets the server's count.
+// countPending is how many events were never delivered. The server counts what is published as
+// pending a little later than it confirms it: where it counts none, it is asked whether there is
+// one behind the last that was delivered. If it does not answer, one is taken to be there. A user
+// who may not look at events gets the server's count.
 func (s *Source) countPending(
 	ctx context.Context, stream *jetstream.StreamInfo, consumer *jetstream.ConsumerInfo,
 ) uint64 {
@@ -188,7 +188,8 @@ func (s *Source) countPending(
 	return 0
 }
 
-// readConsumer asks for the stream and the consumer, and reports that they are gone as ErrConsumerLost.
+// readConsumer asks for the stream and the consumer, and reports that they are gone as
+// ErrConsumerLost.
 func (s *Source) readConsumer(ctx context.Context) (*jetstream.StreamInfo, *jetstream.ConsumerInfo, error) {
 	stream, err := s.b.streamInfo(ctx, s.stream)
 	if err == nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// findStream finds the stream that a group reads the topic from, which may be a pattern. The topic is
-// what events are stored under: a stream that stores none of what is published to it under the
+// findStream finds the stream that a group reads the topic from, which may be a pattern. The topic
+// is what events are stored under: a stream that stores none of what is published to it under the
 // topic is refused with the reason.
 func (b *Bus) findStream(ctx context.Context, topic string) (*jetstream.StreamInfo, error) {
 	info, err := b.chosenStream(ctx, topic)

@@ -26,7 +26,8 @@ func storedDirectly(c *jetstream.StreamConfig) (patterns []string) {
 	return patterns
 }
 
-// transformedPatterns returns the patterns that a transform makes of a pattern. No transform changes nothing.
+// transformedPatterns returns the patterns that a transform makes of a pattern. No transform
+// changes nothing.
 func transformedPatterns(pattern string, t *jetstream.SubjectTransformConfig) []string {
 	if t == nil {
 		return []string{pattern}
@@ -115,8 +116,8 @@ func overlapsAny(patterns []string, topic string) bool {
 	return false
 }
 
-// coversTopic reports whether a stream takes everything that can be published to the topic, so that no
-// other stream can.
+// coversTopic reports whether a stream takes everything that can be published to the topic, so that
+// no other stream can.
 func coversTopic(c *jetstream.StreamConfig, topic string) bool {
 	for _, subject := range c.Subjects {
 		if bus.Match(subject, topic) {

@@ -158,8 +158,8 @@ func followSources(c *jetstream.StreamConfig, origin func(string) *jetstream.Str
 	return patterns, known
 }
 
-// withOptionalTimeout bounds a request that this user may not be allowed to make: what is refused is
-// not answered.
+// withOptionalTimeout bounds a request that this user may not be allowed to make: what is refused
+// is not answered.
 func (b *Bus) withOptionalTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	if b.o.BindOnly {
 		return context.WithTimeout(ctx, min(b.o.APITimeout, time.Second))
@@ -167,8 +167,8 @@ func (b *Bus) withOptionalTimeout(ctx context.Context) (context.Context, context
 	return b.withAPITimeout(ctx)
 }
 
-// streamHolds reports whether a stream has an event of the topic, at a sequence or after it. Without the
-// permission to look it is errors.ErrUnsupported.
+// streamHolds reports whether a stream has an event of the topic, at a sequence or after it.
+// Without the permission to look it is errors.ErrUnsupported.
 func (b *Bus) streamHolds(ctx context.Context, stream, topic string, from uint64) (bool, error) {
 	ctx, cancel := b.withOptionalTimeout(ctx)
 	defer cancel()
@@ -198,8 +198,8 @@ func (b *Bus) streamHolds(ctx context.Context, stream, topic string, from uint64
 	return false, b.wrapRequestError(doing, answer.Error)
 }
 
-// routeFault reports why events of the topic may not reach a group that reads it from this stream: the
-// stream renames them, or no longer gets any.
+// routeFault reports why events of the topic may not reach a group that reads it from this stream:
+// the stream renames them, or no longer gets any.
 func (b *Bus) routeFault(ctx context.Context, c *jetstream.StreamConfig, topic string) error {
 	if err := renamedAway(c, topic); err != nil {
 		return err
@@ -210,8 +210,8 @@ func (b *Bus) routeFault(ctx context.Context, c *jetstream.StreamConfig, topic s
 	return nil
 }
 
-// otherStreamFault reports which other stream takes a part of what is published to the topic. What this
-// user may not ask is nobody's.
+// otherStreamFault reports which other stream takes a part of what is published to the topic. What
+// this user may not ask is nobody's.
 func (b *Bus) otherStreamFault(ctx context.Context, c *jetstream.StreamConfig, topic string) error {
 	if b.o.Stream != "" || b.o.BindOnly || coversTopic(c, topic) {
 		return nil
