@@ -28,7 +28,7 @@ func (p *lineParser) parseLine(line []byte, now time.Time) (bus.Event, error) {
 	if err == nil {
 		e.ContentType = "application/json"
 		if p.idField == "" && fields.member(defaultIDField) != nil {
-			if e.ID, err = text(fields, defaultIDField); err != nil {
+			if e.ID, err = textField(fields, defaultIDField); err != nil {
 				return e, fmt.Errorf("%w: a fresh id would make another event of it each time; name the field that has its id", err)
 			}
 		}
@@ -36,12 +36,12 @@ func (p *lineParser) parseLine(line []byte, now time.Time) (bus.Event, error) {
 		return e, fmt.Errorf("not a JSON object: %w", err)
 	}
 	if p.idField != "" {
-		if e.ID, err = text(fields, p.idField); err != nil {
+		if e.ID, err = textField(fields, p.idField); err != nil {
 			return e, err
 		}
 	}
 	if p.keyField != "" {
-		if e.Key, err = text(fields, p.keyField); err != nil {
+		if e.Key, err = textField(fields, p.keyField); err != nil {
 			return e, err
 		}
 	}
@@ -52,8 +52,8 @@ func (p *lineParser) parseLine(line []byte, now time.Time) (bus.Event, error) {
 }
 
 // text is a field that is a string or a number, which is taken as it is written.
-func text(fields object, name string) (string, error) {
-	if fields == nil {
+func textField(fields jsonObject, name string) (string, error) {
+	if fields == "" {
 		return "", errNoObject
 	}
 	raw := fields.member(name)
