@@ -10,17 +10,17 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// arrivals works out what the protocol needs to know of deliveries.
-func (e *engine) arrivals(ds []*bus.Delivery) []protocol.Arrival {
+// toArrivals works out what the protocol needs to know of deliveries.
+func (e *engine) toArrivals(ds []*bus.Delivery) []protocol.Arrival {
 	as := make([]protocol.Arrival, len(ds))
 	for i, d := range ds {
-		as[i] = e.arrival(d)
+		as[i] = e.toArrival(d)
 	}
 	return as
 }
 
-func (e *engine) arrival(d *bus.Delivery) (a protocol.Arrival) {
-	foreign := e.forOthers(d)
+func (e *engine) toArrival(d *bus.Delivery) (a protocol.Arrival) {
+	foreign := e.takeControl(d)
 	a = protocol.Arrival{
 		Delivery: d, Order: d.Event.Key,
 		Key: dedupe.Key{Topic: d.Event.Topic, Group: e.group, ID: d.Event.Identity()},
@@ -35,43 +35,43 @@ func (e *engine) arrival(d *bus.Delivery) (a protocol.Arrival) {
 		return a
 	}
 	if d.Malformed != nil {
-		refuse(&a, fmt.Sprintf("malformed: %v", d.Malformed))
+		refuseArrival(&a, fmt.Sprintf("malformed: %v", d.Malformed))
 		return a
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			refuse(&a, fmt.Sprintf("unidentified: Options.ID, Options.OrderKey or Options.Fingerprint panicked: %v", p))
+			refuseArrival(&a, fmt.Sprintf("unidentified: Options.ID, Options.OrderKey or Options.Fingerprint panicked: %v", p))
 		}
 	}()
 	a.Key.ID = e.o.ID(d.Event)
 	if a.Key.ID == "" {
-		refuse(&a, e.o.unidentified())
+		refuseArrival(&a, e.o.unidentifiedReason())
 		return a
 	}
 	a.Order = e.o.OrderKey(d.Event)
-	a.Hash = e.o.hash(d.Event)
+	a.Hash = e.o.payloadHash(d.Event)
 	return a
 }
 
-// unidentified is the reason of an event that has no id.
-func (o *Options) unidentified() string {
+// unidentifiedReason is the reason of an event that has no id.
+func (o *Options) unidentifiedReason() string {
 	if o.IDSource == "" {
 		return "unidentified: Options.ID returned an empty id"
 	}
 	return "unidentified: " + o.IDSource + " is missing or holds no id"
 }
 
-// refuse has an event dead-lettered that has no id of its own. Its key is for its payload alone,
+// refuseArrival has an event dead-lettered that has no id of its own. Its key is for its payload alone,
 // lest it be taken for a duplicate of an event that has the id.
-func refuse(a *protocol.Arrival, reason string) {
+func refuseArrival(a *protocol.Arrival, reason string) {
 	e := &a.Delivery.Event
-	a.Bury, a.Hash, a.Order = reason, dedupe.NewHash(bytesName, Bytes(*e)), e.Key
+	a.DeadLetterReason, a.Hash, a.Order = reason, dedupe.NewHash(bytesName, Bytes(*e)), e.Key
 	a.Key.ID, a.Key.Payload = e.Identity(), hex.EncodeToString(a.Hash)
 }
 
-// forOthers takes the event's control headers off it, and reports whether they say that it is for
+// takeControl takes the event's control headers off it, and reports whether they say that it is for
 // another group. Those that were written for another event are not obeyed.
-func (e *engine) forOthers(d *bus.Delivery) bool {
+func (e *engine) takeControl(d *bus.Delivery) bool {
 	foreign, err := protocol.TakeControl(d, e.group)
 	if err != nil {
 		level := slog.LevelDebug

@@ -10,29 +10,29 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// drain ends everything in hand. It has one deadline for all of it, counted from its beginning:
+// drainInOrder ends everything in hand. It has one deadline for all of it, counted from its beginning:
 // Options.Drain for the handlers, and afterwards for what follows, whatever hangs.
-func (e *engine) drain() error {
+func (e *engine) drainInOrder() error {
 	cutAt := time.Now().Add(e.o.Drain)
-	end := cutAt.Add(e.afterwards())
-	close(e.leaving)
-	e.finish(cutAt, end)
+	end := cutAt.Add(e.timeAfterDrain())
+	close(e.drainBegun)
+	e.finishInFlight(cutAt, end)
 	e.closeCursor(end)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return errors.Join(e.ended, e.leftBehind())
+	return errors.Join(e.endedBy, e.incompleteDrain())
 }
 
-// finish waits until nothing is in hand any more, or nothing more can be done about it.
-func (e *engine) finish(cutAt, end time.Time) {
+// finishInFlight waits until nothing is in hand any more, or nothing more can be done about it.
+func (e *engine) finishInFlight(cutAt, end time.Time) {
 	e.mu.Lock()
-	drained, futile := e.drained, e.futile
+	drained, futile := e.drained, e.drainHopeless
 	e.draining = true
 	e.mu.Unlock()
-	e.step(func(m *protocol.Machine, now time.Time) {
+	e.stepMachine(func(m *protocol.Machine, now time.Time) {
 		m.Drain(now)
-		if e.noStore {
-			m.CutShort(dedupe.ErrClosed)
+		if e.storeClosed {
+			m.CancelRuns(dedupe.ErrClosed)
 		}
 	})
 	timer := time.NewTimer(time.Until(cutAt))
@@ -43,17 +43,17 @@ func (e *engine) finish(cutAt, end time.Time) {
 		waitUntil(drained, time.Now().Add(goneGrace))
 	case <-timer.C:
 		e.o.Logger.Warn("draining takes too long: cancelling what still runs", "after", e.o.Drain)
-		e.step(func(m *protocol.Machine, _ time.Time) { m.CutShort(ErrDrainTimeout) })
-		waitUntil(drained, end.Add(-e.afterwards()/4))
+		e.stepMachine(func(m *protocol.Machine, _ time.Time) { m.CancelRuns(ErrDrainTimeout) })
+		waitUntil(drained, end.Add(-e.timeAfterDrain()/4))
 	}
 }
 
 // closeCursor keeps the watermark and sends what answers are left, by the end of the drain at the
 // latest.
 func (e *engine) closeCursor(end time.Time) {
-	ctx, cancel := context.WithTimeout(e.calls, min(time.Until(end), e.afterwards()))
+	ctx, cancel := context.WithTimeout(e.calls, min(time.Until(end), e.timeAfterDrain()))
 	defer cancel()
-	if err := e.advance(ctx); err != nil {
+	if err := e.advanceWatermark(ctx); err != nil {
 		e.o.Logger.Debug("the watermark was not advanced", "error", err)
 	}
 	if err := e.cursor.Source().Close(ctx); err != nil {
@@ -65,8 +65,8 @@ func (e *engine) closeCursor(end time.Time) {
 // cancelled handlers, marks and answers, the rest for the watermark and the last answers.
 const drainMargin = 4 * time.Second
 
-// afterwards is how long all that comes after the drain time-out may take.
-func (e *engine) afterwards() time.Duration { return min(e.o.Drain, drainMargin) }
+// timeAfterDrain is how long all that comes after the drain time-out may take.
+func (e *engine) timeAfterDrain() time.Duration { return min(e.o.Drain, drainMargin) }
 
 func waitUntil(c <-chan struct{}, end time.Time) {
 	timer := time.NewTimer(time.Until(end))
@@ -77,8 +77,8 @@ func waitUntil(c <-chan struct{}, end time.Time) {
 	}
 }
 
-// leftBehind tells what the drain could not finish.
-func (e *engine) leftBehind() error {
+// incompleteDrain tells what the drain could not finish.
+func (e *engine) incompleteDrain() error {
 	s := e.machine.Stats()
 	if s.InFlight == 0 {
 		return nil

@@ -12,7 +12,7 @@ import (
 // Deliveries are extended in time for the ack deadline in force, also when another process has
 // made it shorter.
 func TestTheDeadlineThatAnotherProcessHasSetIsFollowed(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		s := w.subscribe(func(context.Context, bus.Event) error {
 			time.Sleep(10 * time.Second)
 			return nil

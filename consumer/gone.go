@@ -16,28 +16,28 @@ const goneGrace = time.Second
 // can be marked.
 func (e *engine) busGone(err error) {
 	e.mu.Lock()
-	e.noBus = true
+	e.busClosed = true
 	e.mu.Unlock()
-	e.fail(err)
+	e.endWith(err)
 }
 
 // storeGone ends the subscription because the store was closed for good, and its runs, for nothing
 // that they do can be marked.
 func (e *engine) storeGone(err error) {
 	e.mu.Lock()
-	known := e.noStore
-	e.noStore = true
+	known := e.storeClosed
+	e.storeClosed = true
 	e.mu.Unlock()
 	if known {
 		return
 	}
 	e.o.Logger.Error("the dedupe store was closed for good: ending the subscription", "error", err)
-	e.fail(err)
-	e.step(func(m *protocol.Machine, _ time.Time) { m.CutShort(err) })
+	e.endWith(err)
+	e.stepMachine(func(m *protocol.Machine, _ time.Time) { m.CancelRuns(err) })
 }
 
-// hopeless reports whether draining cannot get any further: nothing runs, and what is left needs
+// drainIsHopeless reports whether draining cannot get any further: nothing runs, and what is left needs
 // what is gone. It is called with the lock held.
-func (e *engine) hopeless() bool {
-	return e.draining && e.machine.Running() == 0 && (e.noStore || e.noBus && e.machine.Unmarked() == 0)
+func (e *engine) drainIsHopeless() bool {
+	return e.draining && e.machine.Running() == 0 && (e.storeClosed || e.busClosed && e.machine.Unmarked() == 0)
 }

@@ -78,7 +78,7 @@ func TestWhatWasClosedForGoodIsNotWaitedFor(t *testing.T) {
 		"both":                              {noStore: true, noBus: true, want: dedupe.ErrClosed},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
+			inBubble(t, func(w *harness) {
 				memory, ok := w.store.(*memdedupe.Store)
 				if !ok {
 					t.Fatalf("the store is a %T", w.store)
@@ -107,7 +107,7 @@ func TestWhatWasClosedForGoodIsNotWaitedFor(t *testing.T) {
 
 // Nothing that runs beside a closed store can be marked: it is cancelled, with the reason.
 func TestRunsEndWithTheirStore(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		memory, ok := w.store.(*memdedupe.Store)
 		if !ok {
 			t.Fatalf("the store is a %T", w.store)
@@ -140,7 +140,7 @@ func TestRunsEndWithTheirStore(t *testing.T) {
 
 // A group's cursor is not made again on a bus that was closed for good.
 func TestNoCursorIsMadeOnAClosedBus(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		x := closable{Bus: w.bus, noStore: &atomic.Bool{}, noBus: &atomic.Bool{}}
 		s, err := consumer.SubscribeExactlyOnce(w.t.Context(), lostWhenClosed{x}, "order.*", "billing", w.store, nothing,
 			&consumer.Options{Logger: slog.New(slog.DiscardHandler)})

@@ -33,7 +33,7 @@ func JSON[T any](f func(ctx context.Context, e bus.Event, v T) error) Handler {
 	}
 }
 
-func wrap(h Handler, use []Middleware) Handler {
+func wrapHandler(h Handler, use []Middleware) Handler {
 	for _, m := range slices.Backward(use) {
 		h = m(h)
 	}

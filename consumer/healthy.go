@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// healthy tells what is known to be wrong.
-func (e *engine) healthy() error {
+// healthError tells what is known to be wrong.
+func (e *engine) healthError() error {
 	info := e.cursor.Polled()
 	err := e.cursor.Source().Healthy()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	err = errors.Join(err, e.ended)
+	err = errors.Join(err, e.endedBy)
 	store, letter := e.machine.Trouble()
 	if store != nil {
 		err = errors.Join(err, fmt.Errorf("the dedupe store %w", store))
@@ -20,9 +20,9 @@ func (e *engine) healthy() error {
 	if letter != nil {
 		err = errors.Join(err, fmt.Errorf("dead letters cannot be stored on %q: %w", e.o.DeadLetter, letter))
 	}
-	receiver := e.receiverTrouble()
+	receiver := e.receiverError()
 	err = errors.Join(err, receiver)
-	if o, ok := e.machine.Overdue(e.now(), 2*e.o.AckWait); ok && e.paused.IsZero() && receiver == nil {
+	if o, ok := e.machine.Overdue(e.now(), 2*e.o.AckWait); ok && e.pausedSince.IsZero() && receiver == nil {
 		err = errors.Join(err, fmt.Errorf(
 			"%d events of order key %.64q wait for sequence %d, which the bus was to deliver again %v ago: see whether the consumer is paused, or another process holds it",
 			o.Waiting, o.Key, o.Sequence, e.now().Sub(o.Due).Round(time.Second)))
@@ -36,13 +36,13 @@ func (e *engine) healthy() error {
 		err = errors.Join(err, fmt.Errorf("%d handlers did not return at the run limit of %v: make them end with their context", n, e.o.RunLimit))
 	}
 	if info.MaxUnsettled > 0 && info.Unsettled*10 >= info.MaxUnsettled*9 {
-		err = errors.Join(err, e.choked(info.Unsettled, info.MaxUnsettled))
+		err = errors.Join(err, e.unsettledError(info.Unsettled, info.MaxUnsettled))
 	}
 	return err
 }
 
-// choked names the order key that fills the bus's bound, if one does.
-func (e *engine) choked(unsettled, most uint64) error {
+// unsettledError names the order key that fills the bus's bound, if one does.
+func (e *engine) unsettledError(unsettled, most uint64) error {
 	err := fmt.Errorf("%d of at most %d deliveries of group %q are unsettled: the bus is about to hold back fresh events", unsettled, most, e.group)
 	if key, n := e.machine.FullestKey(); uint64(n)*2 > unsettled {
 		err = fmt.Errorf("%w; %d of them wait for order key %.64q", err, n, key)

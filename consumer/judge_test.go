@@ -47,7 +47,7 @@ func TestJudge(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			want := protocol.Verdict{Kind: c.kind, After: c.after, Timed: c.timed, Error: c.says, Err: c.err}
-			got := judge(c.err)
+			got := verdictOf(c.err)
 			if c.err == nil {
 				want.Err = nil
 			}

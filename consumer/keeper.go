@@ -5,39 +5,39 @@ import (
 	"time"
 )
 
-// pollEvery is how often the cursor's state is asked for, and the watermark advanced: often enough
+// pollInterval is how often the cursor's state is asked for, and the watermark advanced: often enough
 // to notice a group that is about to be held back by the bus's bound, and far more often than
 // marks expire.
-func (e *engine) pollEvery() time.Duration {
+func (e *engine) pollInterval() time.Duration {
 	return min(10*time.Second, max(e.o.TTL/8, 50*time.Millisecond))
 }
 
-// keep advances the watermark now and then.
-func (e *engine) keep() {
-	e.watchLoss()
-	for e.rest(e.pollEvery()) {
-		ctx, cancel := e.call()
-		if err := e.advance(ctx); err != nil {
+// pollWatermark advances the watermark now and then.
+func (e *engine) pollWatermark() {
+	e.logLostEvents()
+	for e.restUnlessDraining(e.pollInterval()) {
+		ctx, cancel := e.callContext()
+		if err := e.advanceWatermark(ctx); err != nil {
 			e.o.Logger.Debug("the watermark was not advanced: trying again", "error", err)
 		}
 		cancel()
-		e.watchPause()
-		e.watchSuspects()
-		e.watchLoss()
+		e.warnOfLongPause()
+		e.warnOfIsolation()
+		e.logLostEvents()
 	}
 }
 
-// watchLoss tells of events that the stream dropped before this group handled them, also while
+// logLostEvents tells of events that the stream dropped before this group handled them, also while
 // nobody of it was there.
-func (e *engine) watchLoss() {
+func (e *engine) logLostEvents() {
 	if n := e.cursor.NewlyLost(); n > 0 {
 		e.o.Logger.Error("the stream dropped events before this group handled them (retention or purge)", "topic", e.topic,
 			"group", e.group, "at_most", n)
 	}
 }
 
-// watchSuspects tells when an event whose process died keeps all others from being started.
-func (e *engine) watchSuspects() {
+// warnOfIsolation tells when an event whose process died keeps all others from being started.
+func (e *engine) warnOfIsolation() {
 	e.mu.Lock()
 	runs, since := e.machine.Isolating()
 	e.mu.Unlock()
@@ -47,16 +47,18 @@ func (e *engine) watchSuspects() {
 	}
 }
 
-// watchPause warns of a pause that is about to outlast what the store remembers.
-func (e *engine) watchPause() {
+// warnOfLongPause warns of a pause that is about to outlast what the store remembers.
+func (e *engine) warnOfLongPause() {
 	e.mu.Lock()
-	since := e.paused
+	since := e.pausedSince
 	e.mu.Unlock()
 	if !since.IsZero() && time.Since(since) > e.o.TTL/2 {
 		e.o.Logger.Warn("paused for so long that marks expire: resume, or raise TTL", "paused_since", since, "ttl", e.o.TTL)
 	}
 }
 
-// advance brings the bus's own floor into the store, and has the protocol go by what the bus says
+// advanceWatermark brings the bus's own floor into the store, and has the protocol go by what the bus says
 // of its deadline and its clock.
-func (e *engine) advance(ctx context.Context) error { return e.cursor.Advance(ctx, e.stepCursor) }
+func (e *engine) advanceWatermark(ctx context.Context) error {
+	return e.cursor.Advance(ctx, e.stepCursor)
+}

@@ -56,8 +56,8 @@ func newLetter(p *protocol.Letter, group string, now time.Time) *Letter {
 	}
 }
 
-// encode is the letter as an event of the topic.
-func (l *Letter) encode(topic string) bus.Event {
+// toEvent is the letter as an event of the topic.
+func (l *Letter) toEvent(topic string) bus.Event {
 	e := l.Event.WithoutControl()
 	h := make(bus.Headers, len(e.Headers)+20)
 	for name, values := range e.Headers {
@@ -68,9 +68,9 @@ func (l *Letter) encode(topic string) bus.Event {
 	}
 	for name, value := range map[string]string{
 		"Letter": l.ID, "Group": l.Group, "Topic": e.Topic, "Id": e.ID, "Source": e.Source, "Type": e.Type,
-		"Stream": l.At.Stream, "Sequence": strconv.FormatUint(l.At.Sequence, 10), "Stored": stamp(l.At.Stored),
+		"Stream": l.At.Stream, "Sequence": strconv.FormatUint(l.At.Sequence, 10), "Stored": formatTime(l.At.Stored),
 		"Attempts": strconv.Itoa(l.Attempts), "Crashes": strconv.Itoa(l.Crashes),
-		"Claimed": stamp(l.Claimed), "Died": stamp(l.Died),
+		"Claimed": formatTime(l.Claimed), "Died": formatTime(l.Died),
 		"Reason": l.Reason, "Error": l.Error, "Stack": l.Stack,
 		"Parts": strconv.Itoa(l.Parts), "Digest": l.digest,
 	} {
@@ -80,7 +80,7 @@ func (l *Letter) encode(topic string) bus.Event {
 	return e.WithControl(bus.Control{Letter: l.ID})
 }
 
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
+func formatTime(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
 // ParseLetter reads a dead letter. A part of one is ErrLetterPart, and what is neither is
 // ErrNotLetter.
@@ -90,15 +90,15 @@ func ParseLetter(e bus.Event) (*Letter, error) {
 	}
 	r := letterReader{headers: e.Headers}
 	l := &Letter{
-		ID: r.text("Letter"), Group: r.text("Group"), Reason: r.text("Reason"), Error: r.text("Error"), Stack: r.text("Stack"),
-		Attempts: r.count("Attempts"), Crashes: r.count("Crashes"),
-		Claimed: r.time("Claimed"), Died: r.time("Died"), Parts: r.count("Parts"), digest: r.text("Digest"),
-		At: bus.Position{Stream: r.text("Stream"), Sequence: r.number("Sequence"), Stored: r.time("Stored")},
+		ID: r.readText("Letter"), Group: r.readText("Group"), Reason: r.readText("Reason"), Error: r.readText("Error"), Stack: r.readText("Stack"),
+		Attempts: r.readCount("Attempts"), Crashes: r.readCount("Crashes"),
+		Claimed: r.readTime("Claimed"), Died: r.readTime("Died"), Parts: r.readCount("Parts"), digest: r.readText("Digest"),
+		At: bus.Position{Stream: r.readText("Stream"), Sequence: r.readUint("Sequence"), Stored: r.readTime("Stored")},
 	}
 	l.Event = e.WithoutControl()
-	l.Event.Topic, l.Event.ID = r.text("Topic"), r.text("Id")
-	l.Event.Source, l.Event.Type = r.text("Source"), r.text("Type")
-	l.Event.Headers = ofEvent(l.Event.Headers)
+	l.Event.Topic, l.Event.ID = r.readText("Topic"), r.readText("Id")
+	l.Event.Source, l.Event.Type = r.readText("Source"), r.readText("Type")
+	l.Event.Headers = originalHeaders(l.Event.Headers)
 	if r.err == nil && l.ID != e.ID {
 		r.err = fmt.Errorf("its headers are those of letter %.128q", l.ID)
 	}
@@ -108,8 +108,8 @@ func ParseLetter(e bus.Event) (*Letter, error) {
 	return l, nil
 }
 
-// ofEvent are those of a letter's headers that its event had.
-func ofEvent(letter bus.Headers) bus.Headers {
+// originalHeaders are those of a letter's headers that its event had.
+func originalHeaders(letter bus.Headers) bus.Headers {
 	h := make(bus.Headers)
 	for name, values := range letter {
 		if rest, ok := strings.CutPrefix(name, nestedPrefix); ok {
@@ -127,36 +127,36 @@ type letterReader struct {
 	err     error
 }
 
-func (r *letterReader) text(name string) string {
+func (r *letterReader) readText(name string) string {
 	values, ok := r.headers[letterPrefix+name]
 	if !ok || len(values) == 0 {
-		r.fail(fmt.Errorf("it has no header %s", letterPrefix+name))
+		r.keepError(fmt.Errorf("it has no header %s", letterPrefix+name))
 		return ""
 	}
 	s, err := url.PathUnescape(values[0])
-	r.fail(err)
+	r.keepError(err)
 	return s
 }
 
-func (r *letterReader) number(name string) uint64 {
-	n, err := strconv.ParseUint(r.text(name), 10, 64)
-	r.fail(err)
+func (r *letterReader) readUint(name string) uint64 {
+	n, err := strconv.ParseUint(r.readText(name), 10, 64)
+	r.keepError(err)
 	return n
 }
 
-func (r *letterReader) time(name string) time.Time {
-	t, err := time.Parse(time.RFC3339Nano, r.text(name))
-	r.fail(err)
+func (r *letterReader) readTime(name string) time.Time {
+	t, err := time.Parse(time.RFC3339Nano, r.readText(name))
+	r.keepError(err)
 	return t
 }
 
-func (r *letterReader) count(name string) int {
-	n, err := strconv.Atoi(r.text(name))
-	r.fail(err)
+func (r *letterReader) readCount(name string) int {
+	n, err := strconv.Atoi(r.readText(name))
+	r.keepError(err)
 	return max(0, n)
 }
 
-func (r *letterReader) fail(err error) {
+func (r *letterReader) keepError(err error) {
 	if r.err == nil {
 		r.err = err
 	}

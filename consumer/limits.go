@@ -35,7 +35,7 @@ func OptionLimits() Limits {
 	}
 }
 
-func (l Limit[T]) check(field string, value T) error {
+func (l Limit[T]) checkField(field string, value T) error {
 	if value < l.Min || value > l.Max {
 		return fmt.Errorf("Options.%s is %v: it must be from %v to %v", field, value, l.Min, l.Max)
 	}

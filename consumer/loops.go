@@ -11,46 +11,46 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-func (e *engine) fetch() {
+func (e *engine) fetchEvents() {
 	events := 0
-	for e.await(fetchLoop, func(m *protocol.Machine, now time.Time) (ok bool) {
+	for e.awaitWork(fetchLoop, func(m *protocol.Machine, now time.Time) (ok bool) {
 		events, ok = m.Fetch(now)
 		return ok
 	}) {
 		ds, err := e.cursor.Source().Fetch(e.calls, events)
-		as := e.arrivals(ds)
-		e.step(func(m *protocol.Machine, now time.Time) { m.Fetched(now, as) })
+		as := e.toArrivals(ds)
+		e.stepMachine(func(m *protocol.Machine, now time.Time) { m.Fetched(now, as) })
 		if err != nil {
-			e.fetchFailed(err)
+			e.handleFetchError(err)
 		}
 	}
 }
 
-// fetchFailed ends the subscription, makes the group's cursor again, or waits a little.
-func (e *engine) fetchFailed(err error) {
+// handleFetchError ends the subscription, makes the group's cursor again, or waits a little.
+func (e *engine) handleFetchError(err error) {
 	switch {
 	case e.calls.Err() != nil:
 	case errors.Is(err, bus.ErrClosed):
 		e.busGone(err)
-		e.rest(e.tickEvery)
+		e.restUnlessDraining(e.tickEvery)
 	case errors.Is(err, bus.ErrConsumerLost):
 		e.o.Logger.Warn("the group's consumer was lost; making it again from the watermark", "error", err)
-		e.rebuild()
+		e.rebuildCursor()
 	default:
 		e.o.Logger.Warn("fetching failed: trying again", "error", err)
-		e.rest(fetchRetry)
+		e.restUnlessDraining(fetchRetry)
 	}
 }
 
 const fetchRetry = time.Second
 
-// rebuild makes the group's consumer again, for as long as it takes.
-func (e *engine) rebuild() {
-	for again := true; again; again = e.rest(fetchRetry) {
+// rebuildCursor makes the group's consumer again, for as long as it takes.
+func (e *engine) rebuildCursor() {
+	for again := true; again; again = e.restUnlessDraining(fetchRetry) {
 		err := e.cursor.Reopen(e.calls, e.stepCursor)
 		switch {
 		case err == nil:
-			e.watchLoss()
+			e.logLostEvents()
 			return
 		case errors.Is(err, bus.ErrClosed):
 			e.busGone(err)
@@ -60,97 +60,97 @@ func (e *engine) rebuild() {
 	}
 }
 
-// rest waits; it is false, and does not wait, once draining has begun.
-func (e *engine) rest(d time.Duration) bool {
+// restUnlessDraining waits; it is false, and does not wait, once draining has begun.
+func (e *engine) restUnlessDraining(d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 		return true
-	case <-e.leaving:
+	case <-e.drainBegun:
 		return false
 	}
 }
 
-func (e *engine) claim() {
+func (e *engine) claimEvents() {
 	var b protocol.Batch[dedupe.Request]
-	for e.await(claimLoop, func(m *protocol.Machine, now time.Time) bool {
+	for e.awaitWork(claimLoop, func(m *protocol.Machine, now time.Time) bool {
 		b = m.Claims(now)
 		return !b.Empty()
 	}) {
-		cs, err := ask(e, "Claim", len(b.Items), func(ctx context.Context) ([]dedupe.Claim, error) {
-			return e.store.Claim(ctx, b.Items)
+		cs, err := callStore(e, "Claim", len(b.Items), func(ctx context.Context) ([]dedupe.Claim, error) {
+			return e.claimer.Claim(ctx, b.Items)
 		})
 		errs := make([]error, len(cs))
 		for i := range cs {
 			errs[i] = cs[i].Err
 		}
-		e.logRefused("Claim", errs, func(i int) dedupe.Key { return b.Items[i].Key })
-		e.step(func(m *protocol.Machine, now time.Time) { m.Claimed(now, b, cs, err) })
+		e.logRefusedItems("Claim", errs, func(i int) dedupe.Key { return b.Items[i].Key })
+		e.stepMachine(func(m *protocol.Machine, now time.Time) { m.Claimed(now, b, cs, err) })
 	}
 }
 
-func (e *engine) settle() {
+func (e *engine) settleClaims() {
 	var b protocol.Batch[dedupe.Settlement]
-	patience := newPatience(e.o.Lease)
-	for e.await(settleLoop, func(m *protocol.Machine, now time.Time) bool {
+	patience := newCallTimeout(e.o.Lease)
+	for e.awaitWork(settleLoop, func(m *protocol.Machine, now time.Time) bool {
 		b = m.Settlements(now)
 		return !b.Empty()
 	}) {
-		errs, err := ask(e, "Settle", len(b.Items), func(ctx context.Context) ([]error, error) {
-			ctx, cancel := context.WithTimeout(ctx, patience.bound)
+		errs, err := callStore(e, "Settle", len(b.Items), func(ctx context.Context) ([]error, error) {
+			ctx, cancel := context.WithTimeout(ctx, patience.current)
 			defer cancel()
-			return e.store.Settle(ctx, b.Items)
+			return e.claimer.Settle(ctx, b.Items)
 		})
-		patience.answered(err)
-		e.logRefused("Settle", errs, func(i int) dedupe.Key { return b.Items[i].Claim.Key })
-		e.step(func(m *protocol.Machine, now time.Time) { m.Settled(now, b, errs, err) })
+		patience.adjustAfter(err)
+		e.logRefusedItems("Settle", errs, func(i int) dedupe.Key { return b.Items[i].Claim.Key })
+		e.stepMachine(func(m *protocol.Machine, now time.Time) { m.Settled(now, b, errs, err) })
 	}
 }
 
-func (e *engine) extend() {
+func (e *engine) renewLeases() {
 	var b protocol.Batch[dedupe.Claim]
-	patience := newPatience(e.o.Lease)
-	for e.await(extendLoop, func(m *protocol.Machine, now time.Time) bool {
+	patience := newCallTimeout(e.o.Lease)
+	for e.awaitWork(extendLoop, func(m *protocol.Machine, now time.Time) bool {
 		b = m.Extensions(now)
 		return !b.Empty()
 	}) {
-		errs, err := ask(e, "Extend", len(b.Items), func(ctx context.Context) ([]error, error) {
-			ctx, cancel := context.WithTimeout(ctx, patience.bound)
+		errs, err := callStore(e, "Extend", len(b.Items), func(ctx context.Context) ([]error, error) {
+			ctx, cancel := context.WithTimeout(ctx, patience.current)
 			defer cancel()
-			return e.store.Extend(ctx, b.Items, e.o.Lease, e.o.TTL)
+			return e.claimer.Extend(ctx, b.Items, e.o.Lease, e.o.TTL)
 		})
-		patience.answered(err)
-		e.logRefused("Extend", errs, func(i int) dedupe.Key { return b.Items[i].Key })
-		e.step(func(m *protocol.Machine, now time.Time) { m.Extended(now, b, errs, err) })
+		patience.adjustAfter(err)
+		e.logRefusedItems("Extend", errs, func(i int) dedupe.Key { return b.Items[i].Key })
+		e.stepMachine(func(m *protocol.Machine, now time.Time) { m.Extended(now, b, errs, err) })
 	}
 }
 
-// patience bounds the calls for claims that are held. It is a quarter of a lease at first: a call
+// callTimeout bounds the calls for claims that are held. It is a quarter of a lease at first: a call
 // that hangs must not hold up all others for long, and leaves time to repeat it before the lease is
 // over. It doubles with each failure, up to a lease, and is halved with each answer, so that a
 // store that is slow for good is still heard.
-type patience struct{ least, most, bound time.Duration }
+type callTimeout struct{ least, most, current time.Duration }
 
-func newPatience(lease time.Duration) *patience {
-	return &patience{least: lease / 4, most: lease, bound: lease / 4}
+func newCallTimeout(lease time.Duration) *callTimeout {
+	return &callTimeout{least: lease / 4, most: lease, current: lease / 4}
 }
 
-func (p *patience) answered(err error) {
+func (p *callTimeout) adjustAfter(err error) {
 	if err == nil {
-		p.bound = max(p.least, p.bound/2)
+		p.current = max(p.least, p.current/2)
 		return
 	}
-	p.bound = min(2*p.bound, p.most)
+	p.current = min(2*p.current, p.most)
 }
 
-// ask makes one call to the store.
-func ask[T any](e *engine, name string, items int, call func(context.Context) ([]T, error)) ([]T, error) {
-	ctx, cancel := e.call()
+// callStore makes one call to the store.
+func callStore[T any](e *engine, name string, items int, call func(context.Context) ([]T, error)) ([]T, error) {
+	ctx, cancel := e.callContext()
 	defer cancel()
 	out, err := call(ctx)
 	if err == nil {
-		err = parallel(name, len(out), items)
+		err = checkParallel(name, len(out), items)
 	}
 	switch {
 	case err == nil || e.calls.Err() != nil:
@@ -162,9 +162,9 @@ func ask[T any](e *engine, name string, items int, call func(context.Context) ([
 	return out, err
 }
 
-// logRefused tells which items of a call the store did not take. Others of the call are
+// logRefusedItems tells which items of a call the store did not take. Others of the call are
 // not concerned.
-func (e *engine) logRefused(call string, errs []error, key func(i int) dedupe.Key) {
+func (e *engine) logRefusedItems(call string, errs []error, key func(i int) dedupe.Key) {
 	refused, first := 0, 0
 	for i, err := range errs {
 		if err == nil || errors.Is(err, dedupe.ErrSuperseded) {
@@ -181,17 +181,17 @@ func (e *engine) logRefused(call string, errs []error, key func(i int) dedupe.Ke
 	}
 }
 
-// bury publishes dead letters.
-func (e *engine) bury() {
+// storeLetters publishes dead letters.
+func (e *engine) storeLetters() {
 	var ls []*protocol.Letter
-	for e.await(letterLoop, func(m *protocol.Machine, now time.Time) bool {
+	for e.awaitWork(letterLoop, func(m *protocol.Machine, now time.Time) bool {
 		ls = m.Letters(now)
 		return len(ls) > 0
 	}) {
 		errs := e.publishLetters(ls)
-		e.step(func(m *protocol.Machine, now time.Time) {
+		e.stepMachine(func(m *protocol.Machine, now time.Time) {
 			for i, l := range ls {
-				m.Posted(now, l, errs[i])
+				m.LetterPublished(now, l, errs[i])
 			}
 		})
 		for i, l := range ls {
@@ -202,7 +202,7 @@ func (e *engine) bury() {
 		if err := errors.Join(errs...); err != nil {
 			e.o.Logger.Error("dead letters could not be stored: their events come again for that",
 				"topic", e.o.DeadLetter, "error", err)
-			e.measureLetters(err)
+			e.remeasureLetterRoom(err)
 		}
 	}
 }
@@ -216,14 +216,14 @@ func (e *engine) publishLetters(ls []*protocol.Letter) []error {
 	var partOf, readyOf []int // indexes of their letters
 	for i, l := range ls {
 		var own []bus.Event
-		own, letters[i] = newLetter(l, e.group, e.now()).events(e.o.DeadLetter, e.letterRoom)
+		own, letters[i] = newLetter(l, e.group, e.now()).toEvents(e.o.DeadLetter, e.letterRoom)
 		for range own {
 			partOf = append(partOf, i)
 		}
 		parts = append(parts, own...)
 	}
 	if len(parts) > 0 {
-		receipts, _ := e.publish(parts)
+		receipts, _ := e.publishEvents(parts)
 		for n, r := range receipts {
 			errs[partOf[n]] = errors.Join(errs[partOf[n]], r.Err)
 		}
@@ -233,20 +233,20 @@ func (e *engine) publishLetters(ls []*protocol.Letter) []error {
 			ready, readyOf = append(ready, letters[i]), append(readyOf, i)
 		}
 	}
-	receipts, _ := e.publish(ready)
+	receipts, _ := e.publishEvents(ready)
 	for n, r := range receipts {
 		errs[readyOf[n]] = r.Err
 	}
 	return errs
 }
 
-// measureLetters asks again how large a letter may be, where one was too large: the limits of
+// remeasureLetterRoom asks again how large a letter may be, where one was too large: the limits of
 // stream and server may have changed.
-func (e *engine) measureLetters(failure error) {
+func (e *engine) remeasureLetterRoom(failure error) {
 	if !errors.Is(failure, bus.ErrTooLarge) {
 		return
 	}
-	ctx, cancel := e.call()
+	ctx, cancel := e.callContext()
 	defer cancel()
 	info, err := e.bus.Topic(ctx, e.o.DeadLetter, e.group, bus.Start{})
 	if err != nil {
@@ -256,9 +256,9 @@ func (e *engine) measureLetters(failure error) {
 	e.letterRoom = newLetterRoom(&info)
 }
 
-// publish returns a receipt for each event, also from a bus that returned none.
-func (e *engine) publish(events []bus.Event) ([]bus.Receipt, error) {
-	ctx, cancel := e.call()
+// publishEvents returns a receipt for each event, also from a bus that returned none.
+func (e *engine) publishEvents(events []bus.Event) ([]bus.Receipt, error) {
+	ctx, cancel := e.callContext()
 	defer cancel()
 	receipts, err := e.bus.Publish(ctx, events...)
 	if len(receipts) == len(events) {
@@ -272,30 +272,30 @@ func (e *engine) publish(events []bus.Event) ([]bus.Receipt, error) {
 	return receipts, err
 }
 
-// answer tells the bus, the observer and the log how deliveries ended.
-func (e *engine) answer() {
+// answerDeliveries tells the bus, the observer and the log how deliveries ended.
+func (e *engine) answerDeliveries() {
 	var as []protocol.Answer
 	var receiver receiverState
-	for e.await(answerLoop, func(m *protocol.Machine, now time.Time) bool {
+	for e.awaitWork(answerLoop, func(m *protocol.Machine, now time.Time) bool {
 		as = m.Answers()
-		receiver.read(m, now)
-		e.telling = len(as) > 0
-		return e.telling || receiver.change(e.o.Concurrency) != receiverUnchanged
+		receiver.readMachine(m, now)
+		e.answering = len(as) > 0
+		return e.answering || receiver.changeSinceReport(e.o.Concurrency) != receiverUnchanged
 	}) {
-		e.reportReceiver(&receiver)
+		e.logReceiverChange(&receiver)
 		for i := range as {
-			e.tell(&as[i])
+			e.sendAnswer(&as[i])
 		}
-		e.step(func(*protocol.Machine, time.Time) { e.telling = false })
+		e.stepMachine(func(*protocol.Machine, time.Time) { e.answering = false })
 	}
 }
 
-func (e *engine) tell(a *protocol.Answer) {
+func (e *engine) sendAnswer(a *protocol.Answer) {
 	if a.Outcome != protocol.Working {
 		if e.o.Observer != nil {
-			e.o.Observer.Observe(observation(a))
+			e.o.Observer.Observe(newObservation(a))
 		}
-		e.report(a)
+		e.logOutcome(a)
 	}
 	var err error
 	switch a.Kind {
@@ -312,8 +312,8 @@ func (e *engine) tell(a *protocol.Answer) {
 	}
 }
 
-// report logs what somebody may want to know.
-func (e *engine) report(a *protocol.Answer) {
+// logOutcome logs what somebody may want to know.
+func (e *engine) logOutcome(a *protocol.Answer) {
 	switch a.Outcome {
 	case protocol.Failed:
 		e.o.Logger.Warn("handler failed; event will be retried", "key", a.Job.Key().String(),
@@ -323,18 +323,18 @@ func (e *engine) report(a *protocol.Answer) {
 			"after", a.After, "error", a.Job.Verdict().Error)
 	case protocol.Lost:
 		e.o.Logger.Warn("claim lost: the event is another claim's by now, its lease could not be renewed in time, or the store has forgotten it", "key", a.Job.Key().String(),
-			"effect", effectOf(a.Job), "error", a.Job.Verdict().Error)
+			"effect", effectOfLostRun(a.Job), "error", a.Job.Verdict().Error)
 	case protocol.Unresolved:
 		e.o.Logger.Error("nobody knows whether a transaction was committed; the event will be redelivered, and its mark decides",
 			"key", a.Job.Key().String(), "error", a.Job.Verdict().Error)
-	case protocol.Handled, protocol.Duplicate, protocol.Skipped, protocol.Snoozed, protocol.Dead, protocol.Unburied, protocol.Held,
+	case protocol.Handled, protocol.Duplicate, protocol.Skipped, protocol.Snoozed, protocol.Dead, protocol.DeadLetterPending, protocol.Held,
 		protocol.GivenBack, protocol.Working:
 	}
 }
 
-// effectOf tells what a run whose claim was lost has done: what it made, the next owner may make
+// effectOfLostRun tells what a run whose claim was lost has done: what it made, the next owner may make
 // again, under the same idempotency key.
-func effectOf(j *protocol.Job) string {
+func effectOfLostRun(j *protocol.Job) string {
 	_, ran := j.Took()
 	switch v := j.Verdict(); {
 	case !ran:

@@ -35,12 +35,12 @@ type Observation struct {
 
 var outcomes = map[protocol.Outcome]string{
 	protocol.Handled: "handled", protocol.Duplicate: "duplicate", protocol.Skipped: "skipped", protocol.Failed: "failed",
-	protocol.Snoozed: "snoozed", protocol.Deferred: "deferred", protocol.Dead: "dead", protocol.Unburied: "dead_letter_pending",
+	protocol.Snoozed: "snoozed", protocol.Deferred: "deferred", protocol.Dead: "dead", protocol.DeadLetterPending: "dead_letter_pending",
 	protocol.Held: "held", protocol.GivenBack: "given back", protocol.Lost: "lost",
 	protocol.Unresolved: "unresolved",
 }
 
-func observation(a *protocol.Answer) Observation {
+func newObservation(a *protocol.Answer) Observation {
 	o := Observation{Outcome: outcomes[a.Outcome], At: a.Delivery.At}
 	if a.Job != nil {
 		o.Key = a.Job.Key()

@@ -146,7 +146,7 @@ func (o *Options) WithDefaults(group string) (*Options, error) {
 	if out.Fingerprint == nil {
 		out.Fingerprint = Bytes
 	}
-	fill(&out.FingerprintName, nameOf(out.Fingerprint))
+	fill(&out.FingerprintName, fingerprintName(out.Fingerprint))
 	if out.LimitKey == nil {
 		out.LimitKey = func(e bus.Event) string { return e.Topic }
 	}
@@ -167,19 +167,19 @@ func (o *Options) validate() error {
 	l := OptionLimits()
 	l.BackoffMax.Min, l.MaxUnmarked.Min = o.Backoff.Base, o.Concurrency
 	err := errors.Join(
-		Limit[int]{int(Claimed), int(Transactional)}.check("Mode", int(o.Mode)),
-		l.Concurrency.check("Concurrency", o.Concurrency),
-		l.MaxUnmarked.check("MaxUnmarked", o.MaxUnmarked),
-		l.MaxAttempts.check("MaxAttempts", o.MaxAttempts),
-		l.MaxCrashes.check("MaxCrashes", o.MaxCrashes),
-		l.BackoffBase.check("Backoff.Base", o.Backoff.Base),
-		l.BackoffMax.check("Backoff.Max", o.Backoff.Max),
-		l.RunLimit.check("RunLimit", o.RunLimit),
-		l.Lease.check("Lease", o.Lease),
-		l.AckWait.check("AckWait", o.AckWait),
-		l.TTL.check("TTL", o.TTL),
-		l.GiveUp.check("GiveUp", o.GiveUp),
-		l.Drain.check("Drain", o.Drain),
+		Limit[int]{int(Claimed), int(Transactional)}.checkField("Mode", int(o.Mode)),
+		l.Concurrency.checkField("Concurrency", o.Concurrency),
+		l.MaxUnmarked.checkField("MaxUnmarked", o.MaxUnmarked),
+		l.MaxAttempts.checkField("MaxAttempts", o.MaxAttempts),
+		l.MaxCrashes.checkField("MaxCrashes", o.MaxCrashes),
+		l.BackoffBase.checkField("Backoff.Base", o.Backoff.Base),
+		l.BackoffMax.checkField("Backoff.Max", o.Backoff.Max),
+		l.RunLimit.checkField("RunLimit", o.RunLimit),
+		l.Lease.checkField("Lease", o.Lease),
+		l.AckWait.checkField("AckWait", o.AckWait),
+		l.TTL.checkField("TTL", o.TTL),
+		l.GiveUp.checkField("GiveUp", o.GiveUp),
+		l.Drain.checkField("Drain", o.Drain),
 	)
 	err = errors.Join(err, o.checkTransactional(), o.checkFingerprint())
 	if o.From.Latest && !o.From.Time.IsZero() {

@@ -19,12 +19,12 @@ type receiverState struct {
 	downSince        time.Time
 }
 
-func (r *receiverState) read(m *protocol.Machine, now time.Time) {
+func (r *receiverState) readMachine(m *protocol.Machine, now time.Time) {
 	r.since, r.reason, r.down = m.Unavailable()
 	r.allowed, r.now = m.Allowed(), now
 }
 
-// receiverChange is what reportReceiver logs.
+// receiverChange is what logReceiverChange logs.
 type receiverChange int
 
 const (
@@ -35,8 +35,8 @@ const (
 	receiverRecovered
 )
 
-// change is what has changed since it was reported last.
-func (r *receiverState) change(concurrency int) receiverChange {
+// changeSinceReport is what has changed since it was reported last.
+func (r *receiverState) changeSinceReport(concurrency int) receiverChange {
 	slow := !r.down && r.allowed < concurrency && r.allowed <= concurrency/4
 	switch {
 	case r.down && !r.wasDown:
@@ -51,11 +51,11 @@ func (r *receiverState) change(concurrency int) receiverChange {
 	return receiverUnchanged
 }
 
-// reportReceiver logs when the receiver becomes unavailable or begins to throttle, and when that is
+// logReceiverChange logs when the receiver becomes unavailable or begins to throttle, and when that is
 // over.
-func (e *engine) reportReceiver(r *receiverState) {
+func (e *engine) logReceiverChange(r *receiverState) {
 	log := e.o.Logger.With("topic", e.topic, "group", e.group)
-	switch r.change(e.o.Concurrency) {
+	switch r.changeSinceReport(e.o.Concurrency) {
 	case receiverUnchanged:
 	case receiverUnavailable:
 		r.wasDown, r.downSince = true, r.since
@@ -72,9 +72,9 @@ func (e *engine) reportReceiver(r *receiverState) {
 	}
 }
 
-// receiverTrouble is why next to nothing is started; nil: the receiver is available. The
+// receiverError is why next to nothing is started; nil: the receiver is available. The
 // lock is held.
-func (e *engine) receiverTrouble() error {
+func (e *engine) receiverError() error {
 	since, reason, down := e.machine.Unavailable()
 	if !down {
 		return nil

@@ -31,17 +31,17 @@ import (
 func SubscribeExactlyOnce(ctx context.Context, b bus.Bus, topic, group string,
 	store dedupe.Store, h Handler, o *Options,
 ) (*Subscription, error) {
-	e, err := prepare(ctx, b, topic, group, store, h, o)
+	e, err := prepareEngine(ctx, b, topic, group, store, h, o)
 	if err != nil {
 		return nil, fmt.Errorf("subscribe group %q to %q: %w", group, topic, err)
 	}
-	return start(ctx, e), nil
+	return startSubscription(ctx, e), nil
 }
 
-func prepare(ctx context.Context, b bus.Bus, topic, group string,
+func prepareEngine(ctx context.Context, b bus.Bus, topic, group string,
 	store dedupe.Store, h Handler, o *Options,
 ) (*engine, error) {
-	if err := required(b, topic, group, store, h); err != nil {
+	if err := checkRequired(b, topic, group, store, h); err != nil {
 		return nil, err
 	}
 	opts, err := o.WithDefaults(group)
@@ -56,7 +56,7 @@ func prepare(ctx context.Context, b bus.Bus, topic, group string,
 	if err != nil {
 		return nil, err
 	}
-	letters, err := letterTopic(ctx, b, topic, group, opts.DeadLetter)
+	letters, err := checkLetterTopicOf(ctx, b, topic, group, opts.DeadLetter)
 	if err != nil {
 		return nil, err
 	}
@@ -64,31 +64,31 @@ func prepare(ctx context.Context, b bus.Bus, topic, group string,
 	if err != nil {
 		return nil, err
 	}
-	opts.warnOfLetters(&info, &letters)
+	opts.warnOfLetterLimits(&info, &letters)
 	if err := opts.checkTTL(); err != nil && !opts.Unsafe {
 		return nil, err
 	}
 	e := &engine{
-		o: opts, group: group, topic: topic, handler: wrap(h, opts.Use), base: context.WithoutCancel(ctx),
-		bus: b, store: claimer, records: store, transactor: transactor, letterRoom: newLetterRoom(&letters),
-		leaving: make(chan struct{}), drained: make(chan struct{}), futile: make(chan struct{}), failed: make(chan struct{}),
+		o: opts, group: group, topic: topic, handler: wrapHandler(h, opts.Use), base: context.WithoutCancel(ctx),
+		bus: b, claimer: claimer, store: store, transactor: transactor, letterRoom: newLetterRoom(&letters),
+		drainBegun: make(chan struct{}), drained: make(chan struct{}), drainHopeless: make(chan struct{}), failed: make(chan struct{}),
 	}
 	watermarks, ok := store.(dedupe.Watermarker)
 	if !ok {
-		opts.warnOfAge(info)
+		opts.warnOfUncoveredAge(info)
 	}
-	opts.warnOfLimits(topic, info)
+	opts.warnOfStreamLimits(topic, info)
 	e.cursor = cursor.New(cursor.Config{
 		Bus: b, Watermarks: watermarks, Topic: topic, Group: group, From: opts.From, FromStream: opts.FromStream,
 		AckWait: opts.AckWait, Log: opts.Logger,
 	})
-	if err := e.open(ctx, info); err != nil {
+	if err := e.openCursor(ctx, info); err != nil {
 		return nil, err
 	}
 	return e, nil
 }
 
-func required(b bus.Bus, topic, group string, store dedupe.Store, h Handler) error {
+func checkRequired(b bus.Bus, topic, group string, store dedupe.Store, h Handler) error {
 	switch {
 	case b == nil:
 		return errors.New("the bus is nil")
@@ -112,8 +112,8 @@ func claimerOf(store dedupe.Store, mode Mode) (dedupe.Claimer, error) {
 	return nil, fmt.Errorf("%w: %T. Use another store, or Options.Mode SeenMark if concurrent duplicates do no harm", ErrNotClaimer, store)
 }
 
-// open makes the cursor, and the Machine that goes on from it.
-func (e *engine) open(ctx context.Context, info bus.TopicInfo) error {
+// openCursor makes the cursor, and the Machine that goes on from it.
+func (e *engine) openCursor(ctx context.Context, info bus.TopicInfo) error {
 	opened, err := e.cursor.Open(ctx)
 	if err != nil {
 		return err
@@ -130,7 +130,7 @@ func (e *engine) open(ctx context.Context, info bus.TopicInfo) error {
 	if state.AckWait > 0 {
 		e.o.AckWait = state.AckWait // of a consumer that was only bound to
 	}
-	owner, err := newOwner()
+	owner, err := newNoncePrefix()
 	if err != nil {
 		return err
 	}
@@ -163,9 +163,9 @@ func startText(from bus.Start) string {
 	return from.Time.Format(time.RFC3339Nano)
 }
 
-// newOwner begins the nonces of this subscription: 96 random bits, so that no two in the
+// newNoncePrefix begins the nonces of this subscription: 96 random bits, so that no two in the
 // world share them.
-func newOwner() (string, error) {
+func newNoncePrefix() (string, error) {
 	var b [12]byte
 	if _, err := rand.Read(b[:]); err != nil {
 		return "", fmt.Errorf("no randomness for the nonces: %w", err)

@@ -45,29 +45,29 @@ type Subscription struct {
 	err     error // once done is closed
 }
 
-// start runs the engine until ctx ends, Drain is called, or the bus is closed for good.
-func start(ctx context.Context, e *engine) *Subscription {
+// startSubscription runs the engine until ctx ends, Drain is called, or the bus is closed for good.
+func startSubscription(ctx context.Context, e *engine) *Subscription {
 	e.calls, e.stopCalls = context.WithCancel(context.WithoutCancel(ctx))
 	s := &Subscription{engine: e, done: make(chan struct{})}
 	s.stopped, s.stop = context.WithCancel(ctx)
-	e.start()
+	e.startLoops()
 	go func() {
 		defer close(s.done)
 		defer s.stop()
-		s.err = s.supervise()
+		s.err = s.awaitEnd()
 	}()
 	return s
 }
 
-// supervise waits for the end, and drains.
-func (s *Subscription) supervise() error {
+// awaitEnd waits for the end, and drains.
+func (s *Subscription) awaitEnd() error {
 	e := s.engine
 	select {
 	case <-s.stopped.Done():
 	case <-e.failed:
 	}
-	err := e.drain()
-	e.close()
+	err := e.drainInOrder()
+	e.closeLoops()
 	return err
 }
 
@@ -76,19 +76,19 @@ func (s *Subscription) supervise() error {
 // right before may be at its first instruction when Pause returns, and counts as running (Stats).
 // Repeated calls do nothing.
 func (s *Subscription) Pause() {
-	s.engine.step(func(m *protocol.Machine, now time.Time) {
+	s.engine.stepMachine(func(m *protocol.Machine, now time.Time) {
 		m.Pause(now)
-		if s.engine.paused.IsZero() {
-			s.engine.paused = now
+		if s.engine.pausedSince.IsZero() {
+			s.engine.pausedSince = now
 		}
 	})
 }
 
 // Resume ends a Pause.
 func (s *Subscription) Resume() {
-	s.engine.step(func(m *protocol.Machine, _ time.Time) {
+	s.engine.stepMachine(func(m *protocol.Machine, _ time.Time) {
 		m.Resume()
-		s.engine.paused = time.Time{}
+		s.engine.pausedSince = time.Time{}
 	})
 }
 
@@ -160,6 +160,6 @@ func (s *Subscription) Healthy() error {
 	case <-s.done:
 		return errors.Join(errors.New("the subscription has ended"), s.err)
 	default:
-		return s.engine.healthy()
+		return s.engine.healthError()
 	}
 }

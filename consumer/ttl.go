@@ -20,9 +20,9 @@ func (o *Options) checkTTL() error {
 	return nil
 }
 
-// retries is how long an event may take to be given up: each attempt but the last waits
+// maxRetryTime is how long an event may take to be given up: each attempt but the last waits
 // for its backoff.
-func (o *Options) retries() time.Duration {
+func (o *Options) maxRetryTime() time.Duration {
 	total, wait := time.Duration(0), o.Backoff.Base
 	for range o.MaxAttempts - 1 {
 		total += min(wait, o.Backoff.Max)
@@ -34,8 +34,8 @@ func (o *Options) retries() time.Duration {
 	return total + o.RunLimit
 }
 
-// warnOfLimits tells by which limits the stream drops events whether they were handled or not.
-func (o *Options) warnOfLimits(topic string, info bus.TopicInfo) {
+// warnOfStreamLimits tells by which limits the stream drops events whether they were handled or not.
+func (o *Options) warnOfStreamLimits(topic string, info bus.TopicInfo) {
 	var attrs []any
 	for _, l := range []struct {
 		name  string
@@ -48,7 +48,7 @@ func (o *Options) warnOfLimits(topic string, info bus.TopicInfo) {
 	if info.Limits.EventTTL {
 		attrs = append(attrs, "event_ttl", true)
 	}
-	if retries := o.retries(); info.MaxAge > 0 && info.MaxAge < retries {
+	if retries := o.maxRetryTime(); info.MaxAge > 0 && info.MaxAge < retries {
 		attrs = append(attrs, "max_age", info.MaxAge, "retries_take_up_to", retries)
 	}
 	if len(attrs) > 0 {
@@ -57,9 +57,9 @@ func (o *Options) warnOfLimits(topic string, info bus.TopicInfo) {
 	}
 }
 
-// warnOfAge tells what marks that expire cannot cover: a stream that keeps events for longer, in a
+// warnOfUncoveredAge tells what marks that expire cannot cover: a stream that keeps events for longer, in a
 // store without watermarks.
-func (o *Options) warnOfAge(info bus.TopicInfo) {
+func (o *Options) warnOfUncoveredAge(info bus.TopicInfo) {
 	if info.MaxAge == 0 || info.MaxAge > o.TTL {
 		o.Logger.Warn("the stream keeps events for longer than marks are kept, and the store keeps no watermark: "+
 			"if the group's consumer is lost, events older than the TTL run again", "max_age", info.MaxAge, "ttl", o.TTL)

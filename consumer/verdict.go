@@ -7,7 +7,7 @@ import (
 	"github.com/onceish/onceish/consumer/internal/protocol"
 )
 
-type verdict struct {
+type verdictError struct {
 	cause error
 	kind  protocol.VerdictKind
 	after time.Duration
@@ -15,7 +15,7 @@ type verdict struct {
 }
 
 // Error is the cause's message.
-func (v verdict) Error() string {
+func (v verdictError) Error() string {
 	if v.cause == nil {
 		return "snoozed for " + v.after.String()
 	}
@@ -23,7 +23,7 @@ func (v verdict) Error() string {
 }
 
 // Unwrap returns the cause.
-func (v verdict) Unwrap() error { return v.cause }
+func (v verdictError) Unwrap() error { return v.cause }
 
 // Permanent says that trying again will not help: the event is dead-lettered with err as its
 // reason. It is found through wrapping. Permanent(nil) is nil.
@@ -31,7 +31,7 @@ func Permanent(err error) error {
 	if err == nil {
 		return nil
 	}
-	return verdict{cause: err, kind: protocol.Permanent}
+	return verdictError{cause: err, kind: protocol.Permanent}
 }
 
 // RetryAfter has the event come again after d instead of the backoff. It counts as a failure.
@@ -40,13 +40,13 @@ func RetryAfter(d time.Duration, err error) error {
 	if err == nil {
 		return nil
 	}
-	return verdict{cause: err, kind: protocol.Failure, after: max(d, 0), timed: true}
+	return verdictError{cause: err, kind: protocol.Failure, after: max(d, 0), timed: true}
 }
 
 // Snooze has the event come again after d, and counts no attempt. An event that snoozes on is given
 // up at half the TTL of its marks (3.5 days by default); a snooze that would end later is cut.
 func Snooze(d time.Duration) error {
-	return verdict{kind: protocol.Snooze, after: max(d, 0), timed: true}
+	return verdictError{kind: protocol.Snooze, after: max(d, 0), timed: true}
 }
 
 // Throttled says that whoever the handler called is there and asks to slow down. No attempt is
@@ -58,7 +58,7 @@ func Throttled(d time.Duration, err error) error {
 	if err == nil {
 		return nil
 	}
-	return verdict{cause: err, kind: protocol.Throttled, after: max(d, 0), timed: d > 0}
+	return verdictError{cause: err, kind: protocol.Throttled, after: max(d, 0), timed: d > 0}
 }
 
 // Unavailable says that the handler failed, and that this may be nobody's fault but the
@@ -74,7 +74,7 @@ func Unavailable(err error) error {
 	if err == nil {
 		return nil
 	}
-	return verdict{cause: err, kind: protocol.Unavailable}
+	return verdictError{cause: err, kind: protocol.Unavailable}
 }
 
 // IsPermanent finds the verdict through wrapping.
@@ -87,20 +87,20 @@ func IsThrottled(err error) bool { return isVerdict(err, protocol.Throttled) }
 func IsUnavailable(err error) bool { return isVerdict(err, protocol.Unavailable) }
 
 func isVerdict(err error, kind protocol.VerdictKind) bool {
-	v, ok := errors.AsType[verdict](err)
+	v, ok := errors.AsType[verdictError](err)
 	return ok && v.kind == kind
 }
 
-// judge reads a handler's error.
-func judge(err error) protocol.Verdict {
+// verdictOf reads a handler's error.
+func verdictOf(err error) protocol.Verdict {
 	if err == nil {
 		return protocol.Verdict{Kind: protocol.Success}
 	}
 	out := protocol.Verdict{Kind: protocol.Failure, Err: err, Error: err.Error()}
-	if v, ok := errors.AsType[verdict](err); ok {
+	if v, ok := errors.AsType[verdictError](err); ok {
 		out.Kind, out.After, out.Timed = v.kind, v.after, v.timed
 		if v.kind == protocol.Unavailable {
-			own := judge(v.cause)
+			own := verdictOf(v.cause)
 			out.Own, out.After, out.Timed = own.Kind, own.After, own.Timed
 		}
 	}

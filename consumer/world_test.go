@@ -20,8 +20,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// world is a bus, a store and a handler, in a bubble with its own time.
-type world struct {
+// harness is a bus, a store and a handler, in a bubble with its own time.
+type harness struct {
 	t     *testing.T
 	bus   *membus.Bus
 	store dedupe.Store
@@ -31,8 +31,8 @@ type world struct {
 	at   []time.Time
 }
 
-// inWorld runs a test in a bubble. The world's bus has one stream for every topic.
-func inWorld(t *testing.T, f func(w *world)) {
+// inBubble runs a test in a bubble. The world's bus has one stream for every topic.
+func inBubble(t *testing.T, f func(w *harness)) {
 	t.Helper()
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -40,7 +40,7 @@ func inWorld(t *testing.T, f func(w *world)) {
 		must(t, err)
 		s, err := memdedupe.New(nil)
 		must(t, err)
-		f(&world{t: t, bus: b, store: s})
+		f(&harness{t: t, bus: b, store: s})
 	})
 }
 
@@ -51,14 +51,14 @@ func must(t *testing.T, err error) {
 	}
 }
 
-func (w *world) publish(es ...bus.Event) {
+func (w *harness) publish(es ...bus.Event) {
 	w.t.Helper()
 	_, err := w.bus.Publish(w.t.Context(), es...)
 	must(w.t, err)
 }
 
 // again publishes an event so often that the bus's own window cannot hide it.
-func (w *world) again(e bus.Event, times int) {
+func (w *harness) again(e bus.Event, times int) {
 	w.t.Helper()
 	for i := range times {
 		w.publish(e.WithControl(bus.Control{Redriven: fmt.Sprint(i)}))
@@ -70,7 +70,7 @@ func order(id string) bus.Event {
 }
 
 // record wraps a handler so that its starts are counted.
-func (w *world) record(h consumer.Handler) consumer.Handler {
+func (w *harness) record(h consumer.Handler) consumer.Handler {
 	return func(ctx context.Context, e bus.Event) error {
 		w.mu.Lock()
 		w.runs = append(w.runs, consumer.AttemptFrom(ctx))
@@ -80,20 +80,20 @@ func (w *world) record(h consumer.Handler) consumer.Handler {
 	}
 }
 
-func (w *world) starts() int {
+func (w *harness) starts() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.runs)
 }
 
-func (w *world) startedAt() []time.Time {
+func (w *harness) startedAt() []time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return append([]time.Time(nil), w.at...)
 }
 
 // subscribe drains at the end of the test, if the test has not.
-func (w *world) subscribe(h consumer.Handler, o *consumer.Options) *consumer.Subscription {
+func (w *harness) subscribe(h consumer.Handler, o *consumer.Options) *consumer.Subscription {
 	w.t.Helper()
 	opts := consumer.Options{}
 	if o != nil {
@@ -108,13 +108,13 @@ func (w *world) subscribe(h consumer.Handler, o *consumer.Options) *consumer.Sub
 	return s
 }
 
-func (w *world) drain(s *consumer.Subscription) {
+func (w *harness) drain(s *consumer.Subscription) {
 	w.t.Helper()
 	must(w.t, s.Drain(context.Background()))
 }
 
 // letters are the dead letters of the group.
-func (w *world) letters() []*consumer.Letter {
+func (w *harness) letters() []*consumer.Letter {
 	w.t.Helper()
 	s, err := w.bus.Subscribe(w.t.Context(), "dead.>", "inspector", nil)
 	must(w.t, err)

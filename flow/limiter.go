@@ -39,7 +39,7 @@ func NewRate(perSecond float64, burst int) (*Rate, error) {
 
 // Wait implements Limiter. Whoever gives up waiting gives its place back.
 func (r *Rate) Wait(ctx context.Context, _ string, n int) error {
-	wait := r.reserve(time.Now(), n)
+	wait := r.reservePlaces(time.Now(), n)
 	if wait <= 0 {
 		return context.Cause(ctx)
 	}
@@ -49,21 +49,21 @@ func (r *Rate) Wait(ctx context.Context, _ string, n int) error {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
-		r.giveBack(n)
+		r.returnPlaces(n)
 		return context.Cause(ctx)
 	}
 }
 
-// giveBack lets those who come later have the places; who waits already waits as long
+// returnPlaces lets those who come later have the places; who waits already waits as long
 // as it was told.
-func (r *Rate) giveBack(n int) {
+func (r *Rate) returnPlaces(n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.next = r.next.Add(-time.Duration(n) * r.interval)
 }
 
-// reserve takes n places and returns how long it is until the last of them.
-func (r *Rate) reserve(now time.Time, n int) time.Duration {
+// reservePlaces takes n places and returns how long it is until the last of them.
+func (r *Rate) reservePlaces(now time.Time, n int) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.next.Before(now) {

@@ -33,13 +33,13 @@ type Machine interface {
 	// SetAckWait and SetBusTime say what deadline the bus has in force, and what time it is there.
 	SetAckWait(d time.Duration)
 	SetBusTime(now, there time.Time)
-	// Passed says what the bus counts as settled, as it was asked for at a time.
-	Passed(asked time.Time, stream string, floor uint64)
-	// Advance returns the events at or below the bus's floor that were settled here and lie above
+	// SetFloor says what the bus counts as settled, as it was asked for at a time.
+	SetFloor(asked time.Time, stream string, floor uint64)
+	// SettledUpTo returns the events at or below the bus's floor that were settled here and lie above
 	// the watermark, by sequence.
-	Advance(stream string, floor uint64) []bus.Position
-	// Advanced notes that the watermark was stored.
-	Advanced(w bus.Position)
+	SettledUpTo(stream string, floor uint64) []bus.Position
+	// WatermarkStored notes that the watermark was stored.
+	WatermarkStored(w bus.Position)
 }
 
 // Step brings something to the Machine, at a time of its clock.
@@ -50,20 +50,20 @@ type Cursor struct {
 	o          Config
 	watermarks dedupe.Watermarker
 
-	mu     sync.Mutex
-	source bus.Source       // replaced when the consumer was lost
-	opened uint64           // is how often the source was replaced; sources need not be comparable
-	at     dedupe.Watermark // as it was last read or stored
-	info   bus.Info         // as last polled
-	told   uint64           // of info.Lost, by this source
-	rivals rivals
+	mu           sync.Mutex
+	source       bus.Source       // replaced when the consumer was lost
+	opened       uint64           // is how often the source was replaced; sources need not be comparable
+	at           dedupe.Watermark // as it was last read or stored
+	info         bus.Info         // as last polled
+	lostReported uint64           // of info.Lost, by this source
+	rivals       rivalWatermarks
 }
 
 // New returns a Cursor that has asked nothing yet.
 func New(o Config) *Cursor {
 	c := &Cursor{o: o, watermarks: o.Watermarks}
 	if c.watermarks == nil {
-		c.watermarks = &local{}
+		c.watermarks = &localWatermarks{}
 	}
 	return c
 }
@@ -78,7 +78,7 @@ type Opened struct {
 // Open finds or makes the group's consumer. Where it starts is kept before it is first made, so
 // that one that is lost later is never made from where a new group would start.
 func (c *Cursor) Open(ctx context.Context) (Opened, error) {
-	p, err := c.resolve(ctx)
+	p, err := c.resolvePosition(ctx)
 	if err != nil {
 		return Opened{}, err
 	}
@@ -91,14 +91,14 @@ func (c *Cursor) Open(ctx context.Context) (Opened, error) {
 		_ = source.Close(ctx) // the first error is the one to tell
 		return Opened{}, err
 	}
-	if err := c.pin(ctx, &p, &info); err != nil {
+	if err := c.pinStart(ctx, &p, &info); err != nil {
 		_ = source.Close(ctx)
 		return Opened{}, err
 	}
-	c.warnOfForgetting(&p, &info)
+	c.warnOfForgottenGroup(&p, &info)
 	c.mu.Lock()
 	old := c.source
-	c.source, c.at, c.info, c.told = source, p.at, info, 0
+	c.source, c.at, c.info, c.lostReported = source, p.at, info, 0
 	c.opened++
 	c.mu.Unlock()
 	if old != nil {
@@ -107,10 +107,10 @@ func (c *Cursor) Open(ctx context.Context) (Opened, error) {
 	return Opened{Watermark: bus.Position(p.at.Position), Known: p.known}, nil
 }
 
-// pin keeps, in place of a time at which a group was told to start, the event after which its
+// pinStart keeps, in place of a time at which a group was told to start, the event after which its
 // consumer has started. Were the consumer lost, that time could be another place: stored
 // times step back.
-func (c *Cursor) pin(ctx context.Context, p *place, info *bus.Info) error {
+func (c *Cursor) pinStart(ctx context.Context, p *groupPosition, info *bus.Info) error {
 	finder, ok := c.o.Bus.(bus.Finder)
 	if !ok || p.at.Sequence > 0 || p.at.Stored.IsZero() || info.Stream != p.at.Stream {
 		return nil
@@ -178,11 +178,11 @@ func (c *Cursor) Polled() bus.Info {
 func (c *Cursor) NewlyLost() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.info.Lost <= c.told {
+	if c.info.Lost <= c.lostReported {
 		return 0
 	}
-	n := c.info.Lost - c.told
-	c.told = c.info.Lost
+	n := c.info.Lost - c.lostReported
+	c.lostReported = c.info.Lost
 	return n
 }
 
@@ -194,23 +194,23 @@ func (c *Cursor) Advance(ctx context.Context, step Step) error {
 	if err != nil {
 		return err
 	}
-	return c.Keep(ctx, asked, info, step)
+	return c.StoreWatermark(ctx, asked, info, step)
 }
 
-// Keep stores the watermark that the Machine makes of a state of the cursor, as it was asked
+// StoreWatermark stores the watermark that the Machine makes of a state of the cursor, as it was asked
 // for at a time.
-func (c *Cursor) Keep(ctx context.Context, asked time.Time, info bus.Info, step Step) error {
+func (c *Cursor) StoreWatermark(ctx context.Context, asked time.Time, info bus.Info, step Step) error {
 	var settled []bus.Position
 	step(func(m Machine, now time.Time) {
 		m.SetAckWait(info.AckWait)
 		m.SetBusTime(now, info.Now)
-		m.Passed(asked, info.Stream, info.Floor)
-		settled = m.Advance(info.Stream, info.Floor)
+		m.SetFloor(asked, info.Stream, info.Floor)
+		settled = m.SettledUpTo(info.Stream, info.Floor)
 	})
 	if len(settled) == 0 {
 		return nil
 	}
-	next := c.next(settled)
+	next := c.nextWatermark(settled)
 	if err := c.watermarks.Advance(ctx, c.o.Group, c.o.Topic, next); err != nil {
 		return err
 	}
@@ -219,12 +219,12 @@ func (c *Cursor) Keep(ctx context.Context, asked time.Time, info bus.Info, step 
 		c.at = next
 	}
 	c.mu.Unlock()
-	step(func(m Machine, _ time.Time) { m.Advanced(bus.Position(next.Position)) })
+	step(func(m Machine, _ time.Time) { m.WatermarkStored(bus.Position(next.Position)) })
 	return c.lookForRivals(ctx, next.Stream)
 }
 
-// next is the watermark after these events were settled.
-func (c *Cursor) next(settled []bus.Position) dedupe.Watermark {
+// nextWatermark is the watermark after these events were settled.
+func (c *Cursor) nextWatermark(settled []bus.Position) dedupe.Watermark {
 	c.mu.Lock()
 	at := c.at
 	c.mu.Unlock()
@@ -232,11 +232,11 @@ func (c *Cursor) next(settled []bus.Position) dedupe.Watermark {
 	next := dedupe.Watermark{Position: dedupe.Position(last)}
 	if at.Stream == last.Stream {
 		next.Trail = append(next.Trail, at.Trail...)
-		next.Trail = append(next.Trail, point(at.Position))
+		next.Trail = append(next.Trail, pointAt(at.Position))
 	}
 	for _, p := range settled[:len(settled)-1] {
-		next.Trail = append(next.Trail, point(dedupe.Position(p)))
+		next.Trail = append(next.Trail, pointAt(dedupe.Position(p)))
 	}
-	next.Trail = thin(next.Trail, last.Sequence)
+	next.Trail = thinTrail(next.Trail, last.Sequence)
 	return next
 }

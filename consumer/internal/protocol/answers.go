@@ -39,8 +39,8 @@ const (
 	Deferred
 	// Dead: the dead letter is stored.
 	Dead
-	// Unburied: the dead letter could not be stored; the event comes back for that.
-	Unburied
+	// DeadLetterPending: the dead letter could not be stored; the event comes back for that.
+	DeadLetterPending
 	// Held: another copy is being worked on, or it is not due yet.
 	Held
 	// GivenBack: it never ran.
@@ -63,9 +63,9 @@ type Answer struct {
 	// Job is nil for what never became one.
 	Job *Job
 
-	elsewhere bool      // the event is another owner's, or here under another delivery: it is not expected back
-	heldUntil time.Time // for so long the store answers Held because of this process itself
-	ownClaim  bool      // the row may be claimed by this process, which does not know how that ended
+	elsewhere    bool      // the event is another owner's, or here under another delivery: it is not expected back
+	heldUntil    time.Time // for so long the store answers Held because of this process itself
+	mayHoldClaim bool      // the row may be claimed by this process, which does not know how that ended
 }
 
 // Answers takes what the bus is to be told now. None of it is repeated: what gets lost costs
@@ -76,11 +76,11 @@ func (m *Machine) Answers() []Answer {
 	return out
 }
 
-// answer ends a delivery, or extends it. What is stale is told nothing but an ack: it may be
+// answerDelivery ends a delivery, or extends it. What is stale is told nothing but an ack: it may be
 // another's delivery by now. What is orphaned is told nothing at all: it may be another event.
-func (m *Machine) answer(now time.Time, j *Job, a *arrived, ans Answer) {
+func (m *Machine) answerDelivery(now time.Time, j *Job, a *deliveryCopy, ans Answer) {
 	done := ans.Kind == Ack
-	if a.orphan || (ans.Kind == Nak && a.stale(now)) {
+	if a.cursorGone || (ans.Kind == Nak && a.maybeForeign(now)) {
 		ans.Kind = None
 	}
 	ans.Delivery, ans.Job = a.Delivery, j
@@ -88,24 +88,24 @@ func (m *Machine) answer(now time.Time, j *Job, a *arrived, ans Answer) {
 	if ans.Kind == Progress {
 		return
 	}
-	m.held -= a.size()
-	m.stats.count(ans.Outcome)
+	m.heldBytes -= a.memorySize()
+	m.stats.countOutcome(ans.Outcome)
 	switch {
 	case !done:
-		m.expect(now, a, &ans)
+		m.expectRedelivery(now, a, &ans)
 	case ans.Kind == Ack:
-		m.progress.settled(a.Delivery.At)
+		m.progress.recordSettled(a.Delivery.At)
 		fallthrough
 	default:
-		m.finished.add(now)
+		m.finishedLately.addOne(now)
 		delete(m.setbacks, a.Key)
 		if r := m.expected.byPlace[placeOf(a.Delivery.At)]; r != nil {
-			m.forget(r) // nacked before by another delivery from there
+			m.clearRedelivery(r) // nacked before by another delivery from there
 		}
 	}
 }
 
-func (s *Stats) count(o Outcome) {
+func (s *Stats) countOutcome(o Outcome) {
 	switch o {
 	case Handled:
 		s.Handled++
@@ -121,7 +121,7 @@ func (s *Stats) count(o Outcome) {
 		s.Dead++
 	case Held:
 		s.Held++
-	case GivenBack, Snoozed, Unburied:
+	case GivenBack, Snoozed, DeadLetterPending:
 		s.GivenBack++
 	case Lost, Unresolved:
 		s.Lost++
@@ -129,50 +129,50 @@ func (s *Stats) count(o Outcome) {
 	}
 }
 
-// conclude ends a job: its copies get the answer, others of its key and order go ahead.
-func (m *Machine) conclude(now time.Time, j *Job, ans Answer) {
-	others := m.split(j)
-	m.retire(now, j)
+// finishJob ends a job: its copies get the answer, others of its key and order go ahead.
+func (m *Machine) finishJob(now time.Time, j *Job, ans Answer) {
+	others := m.splitByPayload(j)
+	m.removeJob(now, j)
 	m.answerCopies(now, j, ans)
-	m.readmit(now, j, others)
+	m.admitAgain(now, j, others)
 }
 
 // lose ends a job whose claim is another's.
 func (m *Machine) lose(now time.Time, j *Job) {
-	m.letGo(now, j, Answer{Outcome: Lost, elsewhere: true})
+	m.disownJob(now, j, Answer{Outcome: Lost, elsewhere: true})
 }
 
-// leaseEnd is when a job's lease that was asked for until now is over in the store at the latest.
-func (m *Machine) leaseEnd(now time.Time, j *Job) time.Time {
+// latestLeaseEnd is when a job's lease that was asked for until now is over in the store at the latest.
+func (m *Machine) latestLeaseEnd(now time.Time, j *Job) time.Time {
 	end := now.Add(m.cfg.Lease)
-	if j.expires.After(end) {
-		end = j.expires
+	if j.leaseExpires.After(end) {
+		end = j.leaseExpires
 	}
 	return end.Add(m.cfg.Lease / 100)
 }
 
 // unresolved ends a job of which only the store knows how it ended.
 func (m *Machine) unresolved(now time.Time, j *Job) {
-	m.letGo(now, j, Answer{Outcome: Unresolved, heldUntil: m.leaseEnd(now, j), ownClaim: true})
+	m.disownJob(now, j, Answer{Outcome: Unresolved, heldUntil: m.latestLeaseEnd(now, j), mayHoldClaim: true})
 }
 
-// letGo ends a job whose delivery is told nothing; copies that are still ours try again.
-func (m *Machine) letGo(now time.Time, j *Job, ans Answer) {
+// disownJob ends a job whose delivery is told nothing; copies that are still ours try again.
+func (m *Machine) disownJob(now time.Time, j *Job, ans Answer) {
 	first, others := &j.copies[0], slices.Clone(j.copies[1:])
-	m.parked -= len(others)
+	m.waitingCount -= len(others)
 	j.copies = j.copies[:1]
-	m.retire(now, j)
-	m.answer(now, j, first, ans)
-	m.readmit(now, j, others)
+	m.removeJob(now, j)
+	m.answerDelivery(now, j, first, ans)
+	m.admitAgain(now, j, others)
 }
 
-// readmit takes in again what waited for a job, and is not settled by its end; only then do later
+// admitAgain takes in again what waited for a job, and is not settled by its end; only then do later
 // events of its order go ahead.
-func (m *Machine) readmit(now time.Time, j *Job, others []arrived) {
+func (m *Machine) admitAgain(now time.Time, j *Job, others []deliveryCopy) {
 	for _, a := range others {
-		m.admit(now, a)
+		m.admitCopy(now, a)
 	}
-	m.pass(now, j)
+	m.leaveKeyQueue(now, j)
 }
 
 func (m *Machine) answerCopies(now time.Time, j *Job, ans Answer) {
@@ -180,35 +180,35 @@ func (m *Machine) answerCopies(now time.Time, j *Job, ans Answer) {
 		if i > 0 && ans.Outcome == Handled {
 			ans.Outcome = Duplicate
 		}
-		m.answer(now, j, &j.copies[i], ans)
+		m.answerDelivery(now, j, &j.copies[i], ans)
 	}
-	m.parked -= len(j.copies) - 1
+	m.waitingCount -= len(j.copies) - 1
 	j.copies = j.copies[:1]
 }
 
-// split takes the copies with another payload out of a job.
-func (m *Machine) split(j *Job) (others []arrived) {
+// splitByPayload takes the copies with another payload out of a job.
+func (m *Machine) splitByPayload(j *Job) (others []deliveryCopy) {
 	if len(j.copies) == 1 {
 		return nil
 	}
 	kept := j.copies[:1]
 	for _, a := range j.copies[1:] {
-		if j.same(&a) {
+		if j.hasPayloadOf(&a) {
 			kept = append(kept, a)
 		} else {
 			others = append(others, a)
 		}
 	}
 	j.copies = kept
-	m.parked -= len(others)
+	m.waitingCount -= len(others)
 	return others
 }
 
-// retire forgets a job, unless its handler has not returned: its key must not run twice here.
-func (m *Machine) retire(now time.Time, j *Job) {
+// removeJob forgets a job, unless its handler has not returned: its key must not run twice here.
+func (m *Machine) removeJob(now time.Time, j *Job) {
 	if j.stuck {
-		m.unexpose(j)
-		m.enter(now, j, zombie)
+		m.endExposure(j)
+		m.enterPhase(now, j, leaked)
 	} else {
 		m.drop(j)
 	}
@@ -216,9 +216,9 @@ func (m *Machine) retire(now time.Time, j *Job) {
 
 // drop forgets a job.
 func (m *Machine) drop(j *Job) {
-	m.unexpose(j)
+	m.endExposure(j)
 	m.stopWaiting(j)
-	m.leave(j)
+	m.leavePhase(j)
 	j.phase = ended
 	if m.jobs[j.key] == j {
 		delete(m.jobs, j.key)

@@ -5,7 +5,7 @@ import "fmt"
 // Audit reports whether the counts that the Machine keeps are those of what it holds; it costs a walk
 // over all of it. It is for whoever suspects a leak, and for simulations.
 func (m *Machine) Audit() error {
-	var count, suspects [phases]int
+	var count, suspects [phaseCount]int
 	jobs, parked, held, exposed, orders := 0, 0, 0, 0, make(map[string]bool)
 	m.roster.each(func(j *Job) {
 		jobs++
@@ -30,21 +30,21 @@ func (m *Machine) Audit() error {
 		return fmt.Errorf("protocol: by phase %v jobs are held, and counted as %v", count, m.count)
 	case suspects != m.suspects:
 		return fmt.Errorf("protocol: by phase %v suspects are held, and counted as %v", suspects, m.suspects)
-	case parked != m.parked:
-		return fmt.Errorf("protocol: %d deliveries wait, and are counted as %d", parked, m.parked)
-	case held != m.held:
-		return fmt.Errorf("protocol: %d bytes are held, and counted as %d", held, m.held)
+	case parked != m.waitingCount:
+		return fmt.Errorf("protocol: %d deliveries wait, and are counted as %d", parked, m.waitingCount)
+	case held != m.heldBytes:
+		return fmt.Errorf("protocol: %d bytes are held, and counted as %d", held, m.heldBytes)
 	case exposed != m.exposed || exposed+count[starting] > m.cfg.MaxUnmarked:
 		return fmt.Errorf("protocol: %d jobs have started and are not settled, counted as %d, and %d are starting, of at most %d",
 			exposed, m.exposed, count[starting], m.cfg.MaxUnmarked)
 	case count[ready] != len(m.ready):
 		return fmt.Errorf("protocol: %d jobs are ready, and %d listed", count[ready], len(m.ready))
 	}
-	for order, l := range m.lanes {
+	for order, l := range m.keyQueues {
 		if !orders[order] && (l.head != nil || len(l.waiting) > 0) {
 			return fmt.Errorf("protocol: the lane of key %q holds jobs that are gone", order)
 		}
-		if l.free() && !m.halted() {
+		if l.headMayStart() && !m.isHalted() {
 			return fmt.Errorf("protocol: %s waits for its key %q, and for nothing else", l.waiting[0].key, order)
 		}
 	}
@@ -55,8 +55,8 @@ func (m *Machine) Audit() error {
 func (j *Job) bytesHeld() int {
 	n := 0
 	for i := range j.copies {
-		if j.phase != zombie {
-			n += j.copies[i].size()
+		if j.phase != leaked {
+			n += j.copies[i].memorySize()
 		}
 	}
 	return n
@@ -74,11 +74,11 @@ func (m *Machine) auditExpected() error {
 			inLanes++
 		}
 	}
-	for _, l := range m.lanes {
+	for _, l := range m.keyQueues {
 		inLanes -= len(l.expected)
 	}
-	if kept != m.expected.kept || inLanes != 0 {
-		return fmt.Errorf("protocol: %d bytes are kept, and counted as %d; lanes expect %d too few", kept, m.expected.kept, inLanes)
+	if kept != m.expected.keptBytes || inLanes != 0 {
+		return fmt.Errorf("protocol: %d bytes are kept, and counted as %d; lanes expect %d too few", kept, m.expected.keptBytes, inLanes)
 	}
 	return nil
 }

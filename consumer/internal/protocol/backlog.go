@@ -6,40 +6,40 @@ import (
 	"time"
 )
 
-// backlog is work for one kind of call, taken in batches of what has accumulated. A batch whose
+// callQueue is work for one kind of call, taken in batches of what has accumulated. A batch whose
 // call failed goes back in front, and waits a little longer each time.
-type backlog struct {
-	most      int           // of a call
-	next      int           // of the next call: half as many after two that failed, or one that was slow; zero: most
-	slow      time.Duration // a call that takes as long leaves too little of a lease
-	least     int           // a slow call is not made smaller than this: of a store that is far away, smaller ones take as long
+type callQueue struct {
+	maxBatch  int           // of a call
+	nextBatch int           // of the next call: half as many after two that failed, or one that was slow; zero: most
+	slowAfter time.Duration // a call that takes as long leaves too little of a lease
+	minBatch  int           // a slow call is not made smaller than this: of a store that is far away, smaller ones take as long
 	jobs      []*Job
-	notBefore time.Time
-	fails     int
+	retryAt   time.Time
+	failures  int
 	calling   bool  // a call is under way
 	err       error // of the last call; nil after one that was answered
-	failed    time.Time
-	refused   refusals
+	failedAt  time.Time
+	refused   refusedJobs
 }
 
-// trouble is why what there is to do cannot be done.
-func (b *backlog) trouble() error {
+// callError is why what there is to do cannot be done.
+func (b *callQueue) callError() error {
 	if b.err == nil || len(b.jobs) == 0 && !b.calling {
-		return b.refused.trouble()
+		return b.refused.lastRefusal()
 	}
 	return fmt.Errorf("does not answer: %w", b.err)
 }
 
-func (b *backlog) push(j *Job) { b.jobs = append(b.jobs, j) }
+func (b *callQueue) push(j *Job) { b.jobs = append(b.jobs, j) }
 
-// take removes and returns up to most jobs that fit; nil: all do.
-func (b *backlog) take(now time.Time, fits func(*Job) bool) []*Job {
+// takeBatch removes and returns up to most jobs that fit; nil: all do.
+func (b *callQueue) takeBatch(now time.Time, fits func(*Job) bool) []*Job {
 	b.jobs = append(b.jobs, b.refused.takeDue(now)...)
-	if len(b.jobs) == 0 || now.Before(b.notBefore) {
+	if len(b.jobs) == 0 || now.Before(b.retryAt) {
 		return nil
 	}
 	b.calling = true
-	most := cmp.Or(b.next, b.most)
+	most := cmp.Or(b.nextBatch, b.maxBatch)
 	if fits == nil && len(b.jobs) <= most {
 		out := b.jobs
 		b.jobs = nil
@@ -59,37 +59,37 @@ func (b *backlog) take(now time.Time, fits func(*Job) bool) []*Job {
 	return out
 }
 
-// answered notes how a call went that was sent then; what failed is to be repeated. A store that is
+// recordCall notes how a call went that was sent then; what failed is to be repeated. A store that is
 // slow is asked for less at once, until calls succeed and leave time to run what they claim.
-func (b *backlog) answered(now, sent time.Time, jobs []*Job, err error) {
+func (b *callQueue) recordCall(now, sent time.Time, jobs []*Job, err error) {
 	b.err, b.calling = err, false
 	if err == nil {
-		b.fails, b.notBefore = 0, time.Time{}
-		switch slow := now.Sub(sent) >= b.slow; {
+		b.failures, b.retryAt = 0, time.Time{}
+		switch slow := now.Sub(sent) >= b.slowAfter; {
 		case !slow:
-			b.next = min(2*b.next, b.most)
-		case len(jobs) > b.least:
-			b.next = max(b.least, len(jobs)/2)
+			b.nextBatch = min(2*b.nextBatch, b.maxBatch)
+		case len(jobs) > b.minBatch:
+			b.nextBatch = max(b.minBatch, len(jobs)/2)
 		}
 		return
 	}
-	b.failed = now
-	if b.fails++; b.fails > 1 {
-		b.next = max(1, len(jobs)/2)
+	b.failedAt = now
+	if b.failures++; b.failures > 1 {
+		b.nextBatch = max(1, len(jobs)/2)
 	}
-	b.notBefore = now.Add(doubled(retryBase, b.fails-1, retryMax))
+	b.retryAt = now.Add(doubledUpTo(retryBase, b.failures-1, retryMax))
 	b.jobs = append(jobs, b.jobs...)
 }
 
-// refuse has one job of a call that was answered repeated by itself: others do not wait for it.
-func (b *backlog) refuse(now time.Time, j *Job, err error) { b.refused.add(now, j, err) }
+// retryJob has one job of a call that was answered repeated by itself: others do not wait for it.
+func (b *callQueue) retryJob(now time.Time, j *Job, err error) { b.refused.addRefusal(now, j, err) }
 
-// accept forgets that a job was refused before.
-func (b *backlog) accept(j *Job) { b.refused.forget(j) }
+// clearRefusal forgets that a job was refused before.
+func (b *callQueue) clearRefusal(j *Job) { b.refused.forgetJob(j) }
 
-// remove takes out the jobs for which gone is true.
-func (b *backlog) remove(gone func(*Job) bool) {
-	b.refused.remove(gone)
+// removeJobs takes out the jobs for which gone is true.
+func (b *callQueue) removeJobs(gone func(*Job) bool) {
+	b.refused.forgetJobs(gone)
 	rest := b.jobs[:0]
 	for _, j := range b.jobs {
 		if !gone(j) {

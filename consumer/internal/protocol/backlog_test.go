@@ -10,15 +10,15 @@ import (
 // once it answers.
 func TestCallsThatFailAreRepeatedInSmallerParts(t *testing.T) {
 	t.Parallel()
-	b := backlog{most: 100, slow: time.Second}
+	b := callQueue{maxBatch: 100, slowAfter: time.Second}
 	for range 250 {
 		b.push(&Job{})
 	}
 	now := time.Unix(0, 0)
 	call := func(err error) int {
 		now = now.Add(time.Hour)
-		jobs := b.take(now, nil)
-		b.answered(now, now, jobs, err)
+		jobs := b.takeBatch(now, nil)
+		b.recordCall(now, now, jobs, err)
 		return len(jobs)
 	}
 	slow := errors.New("too slow")
@@ -41,16 +41,16 @@ func TestCallsThatFailAreRepeatedInSmallerParts(t *testing.T) {
 // slots: of one that is far away, smaller calls take as long.
 func TestSlowCallsAreFollowedBySmallerOnes(t *testing.T) {
 	t.Parallel()
-	b := backlog{most: 100, slow: time.Second, least: 16}
+	b := callQueue{maxBatch: 100, slowAfter: time.Second, minBatch: 16}
 	now := time.Unix(0, 0)
 	call := func(took time.Duration) int {
 		for range 200 {
 			b.push(&Job{})
 		}
 		sent := now
-		jobs := b.take(now, nil)
+		jobs := b.takeBatch(now, nil)
 		now = now.Add(took)
-		b.answered(now, sent, jobs, nil)
+		b.recordCall(now, sent, jobs, nil)
 		return len(jobs)
 	}
 	for i, c := range []struct {

@@ -7,9 +7,9 @@ import "time"
 // come back together.
 type Backoff struct{ Base, Max time.Duration }
 
-// after returns how long to wait after the given attempt, 1 being the first.
-func (b Backoff) after(attempt int, random float64) time.Duration {
-	return time.Duration(random * float64(doubled(b.Base, attempt-1, b.Max)))
+// delayAfter returns how long to wait after the given attempt, 1 being the first.
+func (b Backoff) delayAfter(attempt int, random float64) time.Duration {
+	return time.Duration(random * float64(doubledUpTo(b.Base, attempt-1, b.Max)))
 }
 
 // Copies that are answered held come back after 50 ms, doubling with their arrivals up to 5 s; so
@@ -19,9 +19,9 @@ const (
 	retryMax  = 5 * time.Second
 )
 
-func heldNak(arrivals int) time.Duration { return doubled(retryBase, arrivals-1, retryMax) }
+func heldNakDelay(arrivals int) time.Duration { return doubledUpTo(retryBase, arrivals-1, retryMax) }
 
-func doubled(base time.Duration, times int, limit time.Duration) time.Duration {
+func doubledUpTo(base time.Duration, times int, limit time.Duration) time.Duration {
 	for ; times > 0 && base < limit; times-- {
 		base *= 2
 	}

@@ -11,35 +11,35 @@ import (
 
 // Claims takes what is to be claimed now.
 func (m *Machine) Claims(now time.Time) Batch[dedupe.Request] {
-	return newBatch(now, m.claimable(now), func(j *Job) dedupe.Request {
+	return newBatch(now, m.nextClaims(now), func(j *Job) dedupe.Request {
 		if j.phase == queued {
-			m.enter(now, j, claiming)
-			j.nonce = m.nonce()
+			m.enterPhase(now, j, claiming)
+			j.nonce = m.newNonce()
 		}
 		return dedupe.Request{Key: j.key, Nonce: j.nonce, Hash: j.hash, Lease: m.cfg.Lease, TTL: m.cfg.TTL}
 	})
 }
 
-// claimable takes the jobs whose turn it is. A suspect that must be the only claim goes
+// nextClaims takes the jobs whose turn it is. A suspect that must be the only claim goes
 // first, and alone.
-func (m *Machine) claimable(now time.Time) []*Job {
+func (m *Machine) nextClaims(now time.Time) []*Job {
 	switch {
-	case m.quarantined(), len(m.solos) > 0 && inHand(&m.count) > 0, m.pace.spaced() && !m.mayProbe(now):
-		return m.claims.take(now, func(j *Job) bool { return j.phase == claiming }) // what may hold a claim already
-	case len(m.solos) > 0:
-		solo := m.solos[:1:1]
-		m.solos = m.solos[1:]
+	case m.inQuarantine(), len(m.soloQueue) > 0 && countClaims(&m.count) > 0, m.pace.oneAtATime() && !m.mayProbe(now):
+		return m.claims.takeBatch(now, func(j *Job) bool { return j.phase == claiming }) // what may hold a claim already
+	case len(m.soloQueue) > 0:
+		solo := m.soloQueue[:1:1]
+		m.soloQueue = m.soloQueue[1:]
 		m.probe = solo[0]
 		return solo
-	case m.pace.spaced():
+	case m.pace.oneAtATime():
 		return m.takeProbe(now)
 	}
-	return m.claims.take(now, nil)
+	return m.claims.takeBatch(now, nil)
 }
 
 // Claimed takes the answer to a batch of claims.
 func (m *Machine) Claimed(now time.Time, b Batch[dedupe.Request], cs []dedupe.Claim, err error) {
-	m.claims.answered(now, b.sent, b.jobs, err)
+	m.claims.recordCall(now, b.sent, b.jobs, err)
 	if err != nil {
 		for _, j := range b.jobs {
 			j.uncertain = true
@@ -48,84 +48,84 @@ func (m *Machine) Claimed(now time.Time, b Batch[dedupe.Request], cs []dedupe.Cl
 	}
 	for i, j := range b.jobs {
 		if err := cs[i].Err; err != nil && !errors.Is(err, dedupe.ErrKeyRefused) {
-			m.repeatClaim(now, j, err)
+			m.retryClaim(now, j, err)
 			continue
 		}
-		m.claims.accept(j)
-		j.claim, j.claimed, j.leased = cs[i], now, b.sent
-		j.expires = b.sent.Add(min(cs[i].HeldFor, m.cfg.Lease))
-		m.judge(now, j, b.sent)
+		m.claims.clearRefusal(j)
+		j.claim, j.claimedAt, j.leasedAt = cs[i], now, b.sent
+		j.leaseExpires = b.sent.Add(min(cs[i].HeldFor, m.cfg.Lease))
+		m.handleClaim(now, j, b.sent)
 	}
 }
 
-// repeatClaim asks again for a claim that the store did not answer. One that it had no room for
+// retryClaim asks again for a claim that the store did not answer. One that it had no room for
 // holds nothing meanwhile.
-func (m *Machine) repeatClaim(now time.Time, j *Job, err error) {
+func (m *Machine) retryClaim(now time.Time, j *Job, err error) {
 	if errors.Is(err, dedupe.ErrFull) {
-		m.enter(now, j, queued)
+		m.enterPhase(now, j, queued)
 		j.nonce = ""
-		if m.halted() {
-			m.handBack(now, j)
+		if m.isHalted() {
+			m.nackUnclaimed(now, j)
 			return
 		}
 	}
-	m.claims.refuse(now, j, err)
+	m.claims.retryJob(now, j, err)
 }
 
-func (m *Machine) judge(now time.Time, j *Job, sent time.Time) {
+func (m *Machine) handleClaim(now time.Time, j *Job, sent time.Time) {
 	if j.claim.Err != nil {
-		j.rowless = true
+		j.keyRefused = true
 		j.ending.reason = fmt.Sprintf("refused: %v", j.claim.Err)
-		j.ending.letter = LetterID(m.cfg.Group, j.at())
-		m.bury(now, j)
+		j.ending.letter = LetterID(m.cfg.Group, j.position())
+		m.queueLetter(now, j)
 		return
 	}
 	switch j.claim.State {
 	case dedupe.Done, dedupe.Dead:
-		m.conclude(now, j, Answer{Kind: Ack, Outcome: Duplicate})
+		m.finishJob(now, j, Answer{Kind: Ack, Outcome: Duplicate})
 	case dedupe.Reused:
-		m.rekey(now, j)
+		m.rekeyReused(now, j)
 	case dedupe.DeadLettering:
 		j.ending.reason, j.ending.letter = j.claim.Reason, j.claim.Letter
-		m.bury(now, j)
+		m.queueLetter(now, j)
 	case dedupe.Fresh:
-		m.won(now, j)
+		m.acceptClaim(now, j)
 	default:
-		m.heldElsewhere(now, j, sent)
+		m.nackHeld(now, j, sent)
 	}
 }
 
-// heldElsewhere nacks what another owner has, or what is not due yet after this process's own
+// nackHeld nacks what another owner has, or what is not due yet after this process's own
 // settlement: that is expected back, and holds up what comes after it.
-func (m *Machine) heldElsewhere(now time.Time, j *Job, sent time.Time) {
-	until, own := j.heldUntil(), j.uncertain || j.ownClaim()
+func (m *Machine) nackHeld(now time.Time, j *Job, sent time.Time) {
+	until, own := j.heldHereUntil(), j.uncertain || j.mayHoldClaim()
 	if own { // a request that got no answer may still win the claim, for nobody
 		until = now.Add(m.cfg.Lease)
 	}
-	m.conclude(now, j, Answer{
-		Kind: Nak, After: min(j.claim.HeldFor, heldNak(j.arrivals())), Outcome: Held,
-		elsewhere: !sent.Before(until), heldUntil: until, ownClaim: own,
+	m.finishJob(now, j, Answer{
+		Kind: Nak, After: min(j.claim.HeldFor, heldNakDelay(j.arrivalCount())), Outcome: Held,
+		elsewhere: !sent.Before(until), heldUntil: until, mayHoldClaim: own,
 	})
 }
 
-// won decides what to do with a claim.
-func (m *Machine) won(now time.Time, j *Job) {
+// acceptClaim decides what to do with a claim.
+func (m *Machine) acceptClaim(now time.Time, j *Job) {
 	if m.cfg.ArrivalsAreAttempts {
-		j.claim.Attempts = j.copies[0].attempts()
+		j.claim.Attempts = j.copies[0].earlierAttempts()
 	}
 	switch {
-	case j.bury != "":
-		m.giveUp(now, j, j.bury, false)
+	case j.deadLetterReason != "":
+		m.deadLetterJob(now, j, j.deadLetterReason, false)
 	case j.claim.Crashes >= m.cfg.MaxCrashes:
-		m.giveUp(now, j, fmt.Sprintf("crashed: %d processes died, or lost their lease, while handling it", j.claim.Crashes), false)
-	case m.halted():
-		m.giveBack(now, j)
-	case m.pace.spaced() && j != m.probe:
-		m.postpone(now, j)
-	case !m.quarantine(now, j):
-		m.postpone(now, j)
+		m.deadLetterJob(now, j, fmt.Sprintf("crashed: %d processes died, or lost their lease, while handling it", j.claim.Crashes), false)
+	case m.isHalted():
+		m.releaseClaim(now, j)
+	case m.pace.oneAtATime() && j != m.probe:
+		m.postponeJob(now, j)
+	case !m.keepInQuarantine(now, j):
+		m.postponeJob(now, j)
 	default:
-		m.enter(now, j, ready)
+		m.enterPhase(now, j, ready)
 		m.ready = append(m.ready, j)
 	}
 }
@@ -136,25 +136,25 @@ func payloadKey(k dedupe.Key, hash []byte) dedupe.Key {
 	return k
 }
 
-// rekey gives an id that was reused for another payload a key of its own, under which the
+// rekeyReused gives an id that was reused for another payload a key of its own, under which the
 // payload is buried.
-func (m *Machine) rekey(now time.Time, j *Job) {
-	others := m.split(j)
+func (m *Machine) rekeyReused(now time.Time, j *Job) {
+	others := m.splitByPayload(j)
 	delete(m.jobs, j.key)
 	j.key = payloadKey(j.key, j.hash)
-	j.bury = ReasonReused
+	j.deadLetterReason = ReasonReused
 	if other := m.jobs[j.key]; other != nil {
-		m.parked -= len(j.copies) - 1
+		m.waitingCount -= len(j.copies) - 1
 		m.drop(j)
 		for _, a := range j.copies {
-			m.join(now, other, a)
+			m.joinJob(now, other, a)
 		}
-		m.pass(now, j)
+		m.leaveKeyQueue(now, j)
 	} else {
 		m.jobs[j.key] = j
-		m.queue(now, j)
+		m.queueClaim(now, j)
 	}
 	for _, a := range others {
-		m.admit(now, a)
+		m.admitCopy(now, a)
 	}
 }

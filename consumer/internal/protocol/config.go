@@ -88,32 +88,32 @@ func (c *Config) TickEvery() time.Duration {
 	return min(max(shortest/12, 5*time.Millisecond), time.Second)
 }
 
-// grace is how long a cancelled run may take to return at the run limit before it counts as
+// returnGrace is how long a cancelled run may take to return at the run limit before it counts as
 // failed without.
-func (c *Config) grace() time.Duration { return max(c.Lease/3, c.Commit) }
+func (c *Config) returnGrace() time.Duration { return max(c.Lease/3, c.Commit) }
 
-func (c *Config) transactional() bool { return c.Commit > 0 }
+func (c *Config) isTransactional() bool { return c.Commit > 0 }
 
-// ahead is how much of its lease a run needs when it begins.
-func (c *Config) ahead() time.Duration { return c.Lease / 3 }
+// minLeaseToStart is how much of its lease a run needs when it begins.
+func (c *Config) minLeaseToStart() time.Duration { return c.Lease / 3 }
 
-// lapse is how long runs go on after a freeze although their lease is over by this process's
+// freezeGrace is how long runs go on after a freeze although their lease is over by this process's
 // clock, while the store is asked whose they are. In a transaction its own mark decides that, and
 // nothing is asked.
-func (c *Config) lapse() time.Duration {
-	if c.transactional() {
+func (c *Config) freezeGrace() time.Duration {
+	if c.isTransactional() {
 		return 0
 	}
 	return c.Lease / 3
 }
 
-// lookAfter is how long after its due time an event that was nacked is first looked up, and again,
+// firstLookup is how long after its due time an event that was nacked is first looked up, and again,
 // doubling up to 5 s.
-func (c *Config) lookAfter() time.Duration { return min(c.AckWait/3, time.Second) }
+func (c *Config) firstLookup() time.Duration { return min(c.AckWait/3, time.Second) }
 
-// lookEvery is the least time between two rounds of look-ups.
-const lookEvery = 100 * time.Millisecond
+// lookupInterval is the least time between two rounds of look-ups.
+const lookupInterval = 100 * time.Millisecond
 
-// maxWait is how long a claimed event may wait for a slot, a limit or a gate before it
+// maxSlotWait is how long a claimed event may wait for a slot, a limit or a gate before it
 // is given back.
-func (c *Config) maxWait() time.Duration { return c.Lease }
+func (c *Config) maxSlotWait() time.Duration { return c.Lease }

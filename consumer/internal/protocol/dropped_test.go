@@ -29,7 +29,7 @@ func TestDroppedWhileWaiting(t *testing.T) {
 		if s := r.settleOne(dedupe.GivenUp); s.Reason != ReasonDropped {
 			t.Errorf("given up: %+v", s)
 		}
-		r.Posted(r.now, r.letter(), nil)
+		r.LetterPublished(r.now, r.letter(), nil)
 		r.settleOne(dedupe.DeadLettered)
 		r.want("x1 nothing dead")
 		r.claims(nil)
@@ -89,7 +89,7 @@ func TestDroppedEventIsKeptWhileTheReceiverIsUnavailable(t *testing.T) {
 	if _, gone := r.lookUp(nil, ids[0]); len(gone) != 1 || !gone[0].Kept {
 		t.Fatalf("gone: %+v, want the first event with its data", gone)
 	}
-	r.pass(mostGap)
+	r.pass(maxGap)
 	if claimed := r.claims(nil); !slices.Equal(claimed, ids[:1]) {
 		t.Fatalf("claimed %v, want %v", claimed, ids[:1])
 	}

@@ -9,20 +9,20 @@ type Due struct {
 
 // Due tells which of the Machine's calls would return something.
 func (m *Machine) Due(now time.Time) Due {
-	_, fetch := m.budget(now)
+	_, fetch := m.fetchBudget(now)
 	return Due{
 		Fetch:       fetch,
-		Claims:      m.claims.due(now) || (len(m.solos) > 0 && inHand(&m.count) == 0),
-		Settlements: m.settles.due(now),
-		Extensions:  m.extends.due(now),
-		Letters:     m.letters.due(now),
-		Lookups:     m.mayLook(now),
+		Claims:      m.claims.isDue(now) || (len(m.soloQueue) > 0 && countClaims(&m.count) == 0),
+		Settlements: m.settles.isDue(now),
+		Extensions:  m.renewals.isDue(now),
+		Letters:     m.letters.isDue(now),
+		Lookups:     m.mayLookUp(now),
 		Answers:     len(m.answers) > 0,
 		Cancels:     len(m.cancels) > 0,
-		Runs:        m.turn(now) >= 0,
+		Runs:        m.nextReady(now) >= 0,
 	}
 }
 
-func (b *backlog) due(now time.Time) bool {
-	return (len(b.jobs) > 0 || b.refused.due(now)) && !now.Before(b.notBefore)
+func (b *callQueue) isDue(now time.Time) bool {
+	return (len(b.jobs) > 0 || b.refused.anyDue(now)) && !now.Before(b.retryAt)
 }

@@ -16,8 +16,8 @@ func (m *Machine) SetAckWait(d time.Duration) {
 	m.roster.each(func(j *Job) {
 		for i := range j.copies {
 			a := &j.copies[i]
-			began := a.until.Add(-old)
-			a.until, a.renew = began.Add(d), began.Add(d/3)
+			began := a.ackDeadline.Add(-old)
+			a.ackDeadline, a.extendAt = began.Add(d), began.Add(d/3)
 		}
 	})
 }
@@ -25,11 +25,11 @@ func (m *Machine) SetAckWait(d time.Duration) {
 // TickEvery is how often Tick wants to be called now. Who calls it looks at Fetch, too.
 func (m *Machine) TickEvery() time.Duration {
 	every := m.cfg.TickEvery()
-	if m.pace.spaced() {
+	if m.pace.oneAtATime() {
 		every = min(every, m.pace.gap/2)
 	}
-	if m.parked > 0 { // there may be nothing else to wake a scan
-		every = min(every, scanEvery)
+	if m.waitingCount > 0 { // there may be nothing else to wake a scan
+		every = min(every, scanInterval)
 	}
 	return every
 }
@@ -38,10 +38,10 @@ func (m *Machine) TickEvery() time.Duration {
 // this process's.
 func (m *Machine) SetBusTime(now, bus time.Time) {
 	if !bus.IsZero() {
-		m.ahead = bus.Sub(now)
+		m.busClockOffset = bus.Sub(now)
 	}
 }
 
 // busTime is a moment of this process by the bus's clock. Until that is known, both are taken
 // for the same.
-func (m *Machine) busTime(t time.Time) time.Time { return t.Add(m.ahead) }
+func (m *Machine) busTime(t time.Time) time.Time { return t.Add(m.busClockOffset) }

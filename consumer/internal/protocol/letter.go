@@ -33,47 +33,47 @@ func LetterID(group string, at bus.Position) string {
 	}, "/")
 }
 
-// forgiveLetters forgets that a letter could not be stored, once its event must have come again:
+// clearLetterError forgets that a letter could not be stored, once its event must have come again:
 // somebody else has buried it.
-func (m *Machine) forgiveLetters(now time.Time) {
-	if m.letters.err != nil && now.Sub(m.letters.failed) > 3*(m.cfg.Lease+m.cfg.AckWait) {
+func (m *Machine) clearLetterError(now time.Time) {
+	if m.letters.err != nil && now.Sub(m.letters.failedAt) > 3*(m.cfg.Lease+m.cfg.AckWait) {
 		m.letters.err = nil
 	}
 }
 
-// bury has the dead letter stored.
-func (m *Machine) bury(now time.Time, j *Job) {
-	m.enter(now, j, burying)
+// queueLetter has the dead letter stored.
+func (m *Machine) queueLetter(now time.Time, j *Job) {
+	m.enterPhase(now, j, deadLettering)
 	m.letters.push(j)
 }
 
 // Letters takes the dead letters to be stored now.
 func (m *Machine) Letters(now time.Time) []*Letter {
-	jobs := m.letters.take(now, nil)
+	jobs := m.letters.takeBatch(now, nil)
 	out := make([]*Letter, len(jobs))
 	for i, j := range jobs {
 		out[i] = &Letter{
 			ID: j.ending.letter, Reason: j.ending.reason, Error: j.verdict.Error, Stack: j.verdict.Stack,
 			Delivery: j.copies[0].Delivery, Key: j.key, Attempts: j.claim.Attempts, Crashes: j.claim.Crashes,
-			Age: j.claim.Age + now.Sub(j.claimed), job: j,
+			Age: j.claim.Age + now.Sub(j.claimedAt), job: j,
 		}
 	}
 	return out
 }
 
-// Posted takes the bus's answer about a letter. What could not be stored stays dying in the store:
+// LetterPublished takes the bus's answer about a letter. What could not be stored stays dying in the store:
 // the event is nacked, and its next copy is buried under the same letter id.
-func (m *Machine) Posted(now time.Time, l *Letter, err error) {
+func (m *Machine) LetterPublished(now time.Time, l *Letter, err error) {
 	j := l.job
-	m.letters.answered(now, now, nil, err)
+	m.letters.recordCall(now, now, nil, err)
 	switch {
-	case j.lost:
+	case j.superseded:
 		m.lose(now, j)
 	case err != nil:
-		m.conclude(now, j, Answer{Kind: Nak, After: heldNak(j.arrivals()), Outcome: Unburied, heldUntil: m.leaseEnd(now, j)})
-	case j.rowless:
-		m.conclude(now, j, Answer{Kind: Ack, Outcome: Dead})
+		m.finishJob(now, j, Answer{Kind: Nak, After: heldNakDelay(j.arrivalCount()), Outcome: DeadLetterPending, heldUntil: m.latestLeaseEnd(now, j)})
+	case j.keyRefused:
+		m.finishJob(now, j, Answer{Kind: Ack, Outcome: Dead})
 	default:
-		m.settle(now, j, ending{outcome: dedupe.DeadLettered})
+		m.settleClaim(now, j, claimEnding{outcome: dedupe.DeadLettered})
 	}
 }

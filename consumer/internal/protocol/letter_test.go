@@ -32,7 +32,7 @@ func TestBurial(t *testing.T) {
 	r.pass(10 * time.Second)
 	r.want("a progress working")
 	r.extendAll()
-	r.Posted(r.now, l, nil)
+	r.LetterPublished(r.now, l, nil)
 	r.want()
 	r.settleOne(dedupe.DeadLettered)
 	r.want("a ack dead")
@@ -46,7 +46,7 @@ func TestUnburied(t *testing.T) {
 	r := newRig(t, nil)
 	r.give(arrival("a", 7))
 	r.claims(map[string]dedupe.Claim{"a": {State: dedupe.DeadLettering, HeldFor: time.Minute, Reason: "why", Letter: "g/s@1/3/9"}})
-	r.Posted(r.now, r.letter(), errAway)
+	r.LetterPublished(r.now, r.letter(), errAway)
 	r.want("a nak dead_letter_pending")
 	if _, trouble := r.Trouble(); !errors.Is(trouble, errAway) {
 		t.Errorf("trouble %v, want %v", trouble, errAway)
@@ -59,7 +59,7 @@ func TestUnburied(t *testing.T) {
 	if l.ID != "g/s@1/3/9" || l.Reason != "why" || l.Error != "" {
 		t.Errorf("letter %+v, want what is stored", l)
 	}
-	r.Posted(r.now, l, nil)
+	r.LetterPublished(r.now, l, nil)
 	if _, trouble := r.Trouble(); trouble != nil {
 		t.Errorf("trouble %v after an answer", trouble)
 	}
@@ -77,7 +77,7 @@ func TestLostBurial(t *testing.T) {
 	r.pass(10 * time.Second)
 	r.Answers()
 	r.Extended(r.now, r.Extensions(r.now), []error{dedupe.ErrSuperseded}, nil)
-	r.Posted(r.now, l, nil)
+	r.LetterPublished(r.now, l, nil)
 	r.want("a nothing lost")
 	r.empty()
 }
@@ -87,7 +87,7 @@ func TestLostBurial(t *testing.T) {
 func TestRowless(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
-	r.give(arrival("odd", 7), arrival("malformed", 8, func(a *Arrival) { a.Bury = "malformed: no JSON" }))
+	r.give(arrival("odd", 7), arrival("malformed", 8, func(a *Arrival) { a.DeadLetterReason = "malformed: no JSON" }))
 	r.claims(map[string]dedupe.Claim{"odd": {Err: dedupe.ErrKeyRefused}})
 	if j := r.run(); j != nil {
 		t.Fatalf("%s runs", name(j))
@@ -96,7 +96,7 @@ func TestRowless(t *testing.T) {
 	if !strings.HasPrefix(l.Reason, "refused: ") || l.ID != LetterID("g", l.Delivery.At) {
 		t.Errorf("letter %+v", l)
 	}
-	r.Posted(r.now, l, nil)
+	r.LetterPublished(r.now, l, nil)
 	r.want("odd ack dead")
 	if s := r.settleOne(dedupe.GivenUp); s.Reason != "malformed: no JSON" || s.CountAttempt {
 		t.Errorf("given up: %+v", s)

@@ -12,47 +12,47 @@ import (
 // Machine is the protocol of one subscription in one process. It is not safe for concurrent use:
 // its driver holds a lock around each call.
 type Machine struct {
-	cfg    Config
-	nonces uint64
+	cfg        Config
+	nonceCount uint64
 
-	paused, draining bool
-	readOut          bool          // nothing that was asked for can come any more
-	asked            int           // of the bus, by the last Fetch
-	scanned          time.Time     // when events were last asked for beside what waits
-	open             int           // what was asked for and may still come
-	ahead            time.Duration // of this process's clock: the bus's
-	sizes            averageSize
-	solo             bool // the suspect in flight must be the only claim
+	paused, draining   bool
+	nothingOutstanding bool          // nothing that was asked for can come any more
+	requested          int           // of the bus, by the last Fetch
+	lastScan           time.Time     // when events were last asked for beside what waits
+	outstanding        int           // what was asked for and may still come
+	busClockOffset     time.Duration // of this process's clock: the bus's
+	sizes              averageSize
+	soloSuspect        bool // the suspect in flight must be the only claim
 
-	jobs      map[dedupe.Key]*Job
-	roster    roster
-	lanes     map[string]*lane
-	count     [phases]int
-	suspects  [phases]int // of count, those whose claim ended in a crash before
-	isolating time.Time   // since when suspects wait for others to end; zero: they do not
-	parked    int         // deliveries that wait for their key or for another copy
-	held      int         // bytes of the deliveries in flight
-	stuck     int
-	exposed   int // jobs that have started and are not settled
+	jobs           map[dedupe.Key]*Job
+	roster         jobList
+	keyQueues      map[string]*keyQueue
+	count          [phaseCount]int
+	suspects       [phaseCount]int // of count, those whose claim ended in a crash before
+	isolatingSince time.Time       // since when suspects wait for others to end; zero: they do not
+	waitingCount   int             // deliveries that wait for their key or for another copy
+	heldBytes      int             // bytes of the deliveries in flight
+	stuck          int
+	exposed        int // jobs that have started and are not settled
 
-	ticked, thawed time.Time // the last Tick, or when the Machine was made; and the last Tick after a freeze
+	lastTick, lastThaw time.Time // the last Tick, or when the Machine was made; and the last Tick after a freeze
 
-	expected redeliveries
-	looking  bool // they are being looked up
-	lookNext time.Time
-	rebuilt  time.Time // when the cursor was
+	expected      pendingRedeliveries
+	lookingUp     bool // they are being looked up
+	nextLookup    time.Time
+	cursorRebuilt time.Time // when the cursor was
 
-	claims, settles, extends, letters backlog
+	claims, settles, renewals, letters callQueue
 
-	ready    []*Job
-	solos    []*Job // queued, and known to have crashed so often that each must be the only claim
-	answers  []Answer
-	cancels  []Cancel
-	finished recent
-	progress progress
-	stats    Stats
+	ready          []*Job
+	soloQueue      []*Job // queued, and known to have crashed so often that each must be the only claim
+	answers        []Answer
+	cancels        []Cancel
+	finishedLately recentCount
+	progress       settledProgress
+	stats          Stats
 
-	pace     pace
+	pace     startPace
 	probe    *Job // the last one that was claimed while there was a gap between starts
 	setbacks map[dedupe.Key]*setback
 }
@@ -83,12 +83,12 @@ type Stats struct {
 // New returns a Machine that has done nothing yet. Whoever ticks it does so from now on.
 func New(cfg Config, now time.Time) *Machine {
 	cfg = cfg.withDefaults()
-	calls := backlog{most: cfg.MaxBatch, slow: cfg.Lease / 4, least: cfg.Concurrency}
+	calls := callQueue{maxBatch: cfg.MaxBatch, slowAfter: cfg.Lease / 4, minBatch: cfg.Concurrency}
 	return &Machine{
-		cfg: cfg, ticked: now, jobs: make(map[dedupe.Key]*Job), lanes: make(map[string]*lane),
-		claims: calls, settles: calls, extends: calls, letters: calls,
-		expected: redeliveries{byPlace: make(map[place]*redelivery), byKey: make(map[dedupe.Key]*redelivery)},
-		progress: progress{watermark: cfg.Watermark},
+		cfg: cfg, lastTick: now, jobs: make(map[dedupe.Key]*Job), keyQueues: make(map[string]*keyQueue),
+		claims: calls, settles: calls, renewals: calls, letters: calls,
+		expected: pendingRedeliveries{byPlace: make(map[eventPlace]*pendingRedelivery), byKey: make(map[dedupe.Key]*pendingRedelivery)},
+		progress: settledProgress{watermark: cfg.Watermark},
 		pace:     newPace(cfg.Concurrency), setbacks: make(map[dedupe.Key]*setback),
 	}
 }
@@ -121,8 +121,8 @@ func (m *Machine) Stuck() int { return m.stuck }
 // Trouble tells what the store does ("does not answer: …", "refuses <key>: …") that keeps work from
 // going on, and why the dead-letter topic does not take what it is given; nil while they answer.
 func (m *Machine) Trouble() (store, letter error) {
-	for _, b := range []*backlog{&m.settles, &m.claims, &m.extends} {
-		if err := b.trouble(); err != nil {
+	for _, b := range []*callQueue{&m.settles, &m.claims, &m.renewals} {
+		if err := b.callError(); err != nil {
 			return err, m.letters.err
 		}
 	}
@@ -136,7 +136,7 @@ func (m *Machine) Pause(now time.Time) {
 		return
 	}
 	m.paused = true
-	m.halt(now)
+	m.releaseUnbegun(now)
 }
 
 // Resume ends a Pause.
@@ -150,74 +150,74 @@ func (m *Machine) Drain(now time.Time) {
 		return
 	}
 	m.draining = true
-	m.halt(now)
+	m.releaseUnbegun(now)
 }
 
-// CutShort cancels what still runs while draining: its time is over.
-func (m *Machine) CutShort(cause error) {
+// CancelRuns cancels what still runs while draining: its time is over.
+func (m *Machine) CancelRuns(cause error) {
 	m.roster.each(func(j *Job) {
 		if j.phase == running {
-			m.cancel(j, cause)
+			m.cancelJob(j, cause)
 		}
 	})
 }
 
 // Drained: everything that was in hand has ended, but for handlers that do not return.
 func (m *Machine) Drained() bool {
-	return m.draining && m.readOut && len(m.jobs) == m.count[zombie] && len(m.answers) == 0
+	return m.draining && m.nothingOutstanding && len(m.jobs) == m.count[leaked] && len(m.answers) == 0
 }
 
-func (m *Machine) halted() bool { return m.paused || m.draining }
+func (m *Machine) isHalted() bool { return m.paused || m.draining }
 
-// halt gives back what has not begun.
-func (m *Machine) halt(now time.Time) {
-	m.readOut = false
+// releaseUnbegun gives back what has not begun.
+func (m *Machine) releaseUnbegun(now time.Time) {
+	m.nothingOutstanding = false
 	m.roster.each(func(j *Job) {
 		switch j.phase {
 		case waiting, queued:
-			m.handBack(now, j)
+			m.nackUnclaimed(now, j)
 		case ready:
-			m.giveBack(now, j)
+			m.releaseClaim(now, j)
 		case starting:
-			m.cancel(j, ErrHalted)
+			m.cancelJob(j, ErrHalted)
 		default: // asked, running or over: it goes its way
 		}
 	})
 	m.sweepQueues()
 }
 
-// handBack nacks a job that holds no claim.
-func (m *Machine) handBack(now time.Time, j *Job) {
-	m.conclude(now, j, Answer{Kind: Nak, After: heldNak(j.arrivals()), Outcome: GivenBack, heldUntil: j.heldUntil()})
+// nackUnclaimed nacks a job that holds no claim.
+func (m *Machine) nackUnclaimed(now time.Time, j *Job) {
+	m.finishJob(now, j, Answer{Kind: Nak, After: heldNakDelay(j.arrivalCount()), Outcome: GivenBack, heldUntil: j.heldHereUntil()})
 }
 
 // sweepQueues forgets queued jobs that have ended.
 func (m *Machine) sweepQueues() {
 	gone := func(j *Job) bool { return j.phase == ended }
-	m.claims.remove(gone)
-	m.solos = slices.DeleteFunc(m.solos, gone)
+	m.claims.removeJobs(gone)
+	m.soloQueue = slices.DeleteFunc(m.soloQueue, gone)
 }
 
-// enter moves a job to another phase.
-func (m *Machine) enter(now time.Time, j *Job, p phase) {
-	m.leave(j)
-	j.phase, j.since = p, now
+// enterPhase moves a job to another phase.
+func (m *Machine) enterPhase(now time.Time, j *Job, p phase) {
+	m.leavePhase(j)
+	j.phase, j.phaseSince = p, now
 	m.count[p]++
 	if j.suspect {
 		m.suspects[p]++
 	}
 }
 
-func (m *Machine) leave(j *Job) {
+func (m *Machine) leavePhase(j *Job) {
 	m.count[j.phase]--
 	if j.suspect {
 		m.suspects[j.phase]--
 	}
 }
 
-func (m *Machine) nonce() string {
-	m.nonces++
-	return m.cfg.Owner + strconv.FormatUint(m.nonces, 36)
+func (m *Machine) newNonce() string {
+	m.nonceCount++
+	return m.cfg.Owner + strconv.FormatUint(m.nonceCount, 36)
 }
 
 // SetWatermark replaces the Watermark of the Config: the group's cursor was rebuilt, and delivers
@@ -226,16 +226,16 @@ func (m *Machine) nonce() string {
 // event may lie at their sequence by now, and an ack would settle that one. What only waits is let
 // go, and expected back, so that it is handled in the order in which the new cursor delivers it.
 func (m *Machine) SetWatermark(now time.Time, w bus.Position) {
-	m.progress = progress{watermark: w}
+	m.progress = settledProgress{watermark: w}
 	for i := range m.answers {
 		m.answers[i].Kind = None
 	}
 	m.roster.each(func(j *Job) {
 		for i := range j.copies {
-			j.copies[i].orphan = true
+			j.copies[i].cursorGone = true
 		}
 		if j.phase == waiting || (j.phase == queued && j.nonce == "") {
-			m.handBack(now, j)
+			m.nackUnclaimed(now, j)
 		}
 	})
 	m.sweepQueues()

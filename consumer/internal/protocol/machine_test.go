@@ -156,7 +156,7 @@ func (r *rig) want(lines ...string) []Answer {
 var kinds = [...]string{None: "nothing", Ack: "ack", Nak: "nak", Progress: "progress"}
 
 var outcomes = [...]string{
-	Handled: "handled", Duplicate: "duplicate", Skipped: "skipped", Failed: "failed", Snoozed: "snoozed", Deferred: "deferred", Dead: "dead", Unburied: "dead_letter_pending",
+	Handled: "handled", Duplicate: "duplicate", Skipped: "skipped", Failed: "failed", Snoozed: "snoozed", Deferred: "deferred", Dead: "dead", DeadLetterPending: "dead_letter_pending",
 	Held: "held", GivenBack: "given back", Lost: "lost", Unresolved: "unresolved", Working: "working",
 }
 

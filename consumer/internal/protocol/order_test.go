@@ -97,7 +97,7 @@ func TestOtherPayload(t *testing.T) {
 	if s.Reason != ReasonReused || s.CountAttempt {
 		t.Errorf("given up: %+v", s)
 	}
-	r.Posted(r.now, r.letter(), nil)
+	r.LetterPublished(r.now, r.letter(), nil)
 	r.settleOne(dedupe.DeadLettered)
 	r.want("a ack dead")
 	r.empty()
@@ -113,7 +113,7 @@ func TestReusedTwice(t *testing.T) {
 	r.give(arrival("a", 2, hashed("two")))
 	r.claims(reused)
 	r.settleOne(dedupe.GivenUp)
-	r.Posted(r.now, r.letter(), nil)
+	r.LetterPublished(r.now, r.letter(), nil)
 	r.settleOne(dedupe.DeadLettered)
 	r.want("a ack dead", "a ack dead")
 	r.empty()

@@ -8,42 +8,42 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// progress is what this process saw settled, and the watermark that lets it say: all at or below is
+// settledProgress is what this process saw settled, and the watermark that lets it say: all at or below is
 // nobody's business any more. The floor itself is always the bus's own; no process can compute it,
 // for it sees only its share of the deliveries.
-type progress struct {
+type settledProgress struct {
 	watermark bus.Position
 	stream    string
-	seen      []sighting
+	seen      []settledEvent
 }
 
-type sighting struct {
+type settledEvent struct {
 	seq    uint64
 	stored int64
 }
 
-// maxSightings bounds what is remembered between two advances; beyond it every other one is
+// maxSettledEvents bounds what is remembered between two advances; beyond it every other one is
 // forgotten, which only makes the watermark a little lower.
-const maxSightings = 4096
+const maxSettledEvents = 4096
 
-func (p *progress) settled(at bus.Position) {
+func (p *settledProgress) recordSettled(at bus.Position) {
 	if at.Stream != p.stream {
 		p.stream, p.seen = at.Stream, p.seen[:0]
 	}
-	if len(p.seen) == maxSightings {
-		for i := range maxSightings / 2 {
+	if len(p.seen) == maxSettledEvents {
+		for i := range maxSettledEvents / 2 {
 			p.seen[i] = p.seen[2*i+1]
 		}
-		p.seen = p.seen[:maxSightings/2]
+		p.seen = p.seen[:maxSettledEvents/2]
 	}
-	p.seen = append(p.seen, sighting{at.Sequence, at.Stored.UnixNano()})
+	p.seen = append(p.seen, settledEvent{at.Sequence, at.Stored.UnixNano()})
 }
 
-// Advance takes the bus's own floor, and returns the events at or below it that this process
+// SettledUpTo takes the bus's own floor, and returns the events at or below it that this process
 // saw settled and that lie above the watermark, by sequence. The last of them is the watermark
 // to store: an event that is known by its sequence and its stored time. None: there is nothing
 // new to store.
-func (m *Machine) Advance(stream string, floor uint64) []bus.Position {
+func (m *Machine) SettledUpTo(stream string, floor uint64) []bus.Position {
 	p := &m.progress
 	if stream != p.stream {
 		return nil
@@ -62,9 +62,9 @@ func (m *Machine) Advance(stream string, floor uint64) []bus.Position {
 	return settled
 }
 
-// Advanced notes that the store has kept a watermark.
-func (m *Machine) Advanced(w bus.Position) {
+// WatermarkStored notes that the store has kept a watermark.
+func (m *Machine) WatermarkStored(w bus.Position) {
 	p := &m.progress
 	p.watermark = w
-	p.seen = slices.DeleteFunc(p.seen, func(s sighting) bool { return p.stream == w.Stream && s.seq <= w.Sequence })
+	p.seen = slices.DeleteFunc(p.seen, func(s settledEvent) bool { return p.stream == w.Stream && s.seq <= w.Sequence })
 }

@@ -9,104 +9,104 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// redelivery is an event that this process nacked, and that the bus is to deliver again. It is
+// pendingRedelivery is an event that this process nacked, and that the bus is to deliver again. It is
 // expected until the event was settled, is seen with another owner, or is gone from the bus: no
 // clock ends it, for a clock also runs while nothing can be delivered. Until then nothing later of
 // its order key starts here.
-type redelivery struct {
-	arrival Arrival // its Delivery is nil where there was no room to keep the data
-	key     dedupe.Key
-	asked   dedupe.Key // what it is looked up by
-	order   string
-	at      bus.Position
-	due     time.Time // the bus delivers it then, at the earliest
-	held    time.Time // until then the store answers Held because of this process itself
-	claimed bool      // the row may still be claimed by this process: whether by another, only its end or a claim can show
-	size    int       // of the data that is kept
-	excused int       // arrivals that were no attempts
+type pendingRedelivery struct {
+	arrival      Arrival // its Delivery is nil where there was no room to keep the data
+	key          dedupe.Key
+	lookupKey    dedupe.Key // what it is looked up by
+	order        string
+	at           bus.Position
+	due          time.Time // the bus delivers it then, at the earliest
+	heldUntil    time.Time // until then the store answers Held because of this process itself
+	mayHoldClaim bool      // the row may still be claimed by this process: whether by another, only its end or a claim can show
+	size         int       // of the data that is kept
+	uncounted    int       // arrivals that were no attempts
 
-	stream string    // the incarnation of the stream that the cursor reads
-	passed bool      // the bus counts it as settled, and will not deliver it again
-	lookAt time.Time // when to look next what became of it
-	looks  int
-	over   bool
+	stream     string    // the incarnation of the stream that the cursor reads
+	belowFloor bool      // the bus counts it as settled, and will not deliver it again
+	lookAt     time.Time // when to look next what became of it
+	lookups    int
+	over       bool
 }
 
-// place is where an event lies. The incarnation of its stream is no part of it: a stream that was
+// eventPlace is where an event lies. The incarnation of its stream is no part of it: a stream that was
 // restored has another.
-type place struct {
+type eventPlace struct {
 	sequence uint64
 	stored   int64
 }
 
-func placeOf(at bus.Position) place { return place{at.Sequence, at.Stored.UnixNano()} }
+func placeOf(at bus.Position) eventPlace { return eventPlace{at.Sequence, at.Stored.UnixNano()} }
 
-// redeliveries are the events that are expected back.
-type redeliveries struct {
-	byPlace map[place]*redelivery
-	byKey   map[dedupe.Key]*redelivery // the latest of each key
-	kept    int                        // bytes of data
+// pendingRedeliveries are the events that are expected back.
+type pendingRedeliveries struct {
+	byPlace   map[eventPlace]*pendingRedelivery
+	byKey     map[dedupe.Key]*pendingRedelivery // the latest of each key
+	keptBytes int                               // bytes of data
 }
 
-// expect notes that an event was nacked.
-func (m *Machine) expect(now time.Time, a *arrived, ans *Answer) {
+// expectRedelivery notes that an event was nacked.
+func (m *Machine) expectRedelivery(now time.Time, a *deliveryCopy, ans *Answer) {
 	if m.draining || ans.elsewhere {
 		return
 	}
 	at := a.Delivery.At
-	r := &redelivery{key: a.Key, asked: a.Key, order: a.Order, at: at, due: now.Add(ans.After), held: ans.heldUntil, arrival: a.Arrival}
-	r.claimed = ans.ownClaim || a.ownClaim || (ans.Job != nil && ans.Job.uncertain)
-	if a.heldUntil.After(r.held) {
-		r.held = a.heldUntil
+	r := &pendingRedelivery{key: a.Key, lookupKey: a.Key, order: a.Order, at: at, due: now.Add(ans.After), heldUntil: ans.heldUntil, arrival: a.Arrival}
+	r.mayHoldClaim = ans.mayHoldClaim || a.mayHoldClaim || (ans.Job != nil && ans.Job.uncertain)
+	if a.heldUntil.After(r.heldUntil) {
+		r.heldUntil = a.heldUntil
 	}
-	if r.excused = a.excused; ans.Outcome != Failed {
-		r.excused++
+	if r.uncounted = a.uncounted; ans.Outcome != Failed {
+		r.uncounted++
 	}
-	if known := m.expected.byKey[r.key]; known != nil && known.held.After(r.held) {
-		r.held, r.claimed = known.held, known.claimed
+	if known := m.expected.byKey[r.key]; known != nil && known.heldUntil.After(r.heldUntil) {
+		r.heldUntil, r.mayHoldClaim = known.heldUntil, known.mayHoldClaim
 	}
 	r.stream = at.Stream
-	r.lookAt = r.due.Add(m.cfg.lookAfter())
-	if size := a.size(); m.expected.kept+size <= m.cfg.MaxBytes/2 {
+	r.lookAt = r.due.Add(m.cfg.firstLookup())
+	if size := a.memorySize(); m.expected.keptBytes+size <= m.cfg.MaxBytes/2 {
 		r.size = size
-		m.expected.kept += size
+		m.expected.keptBytes += size
 	} else {
 		r.arrival.Delivery = nil
 	}
 	if old := m.expected.byPlace[placeOf(at)]; old != nil {
-		m.forget(old)
+		m.clearRedelivery(old)
 	}
 	m.expected.byPlace[placeOf(at)], m.expected.byKey[r.key] = r, r
 	if r.order != "" {
-		m.lane(r.order).expect(r)
+		m.keyQueueOf(r.order).expectRedelivery(r)
 	}
 }
 
-// redelivered takes what was expected at the place of a delivery off the list. What was known of
+// takeRedelivery takes what was expected at the place of a delivery off the list. What was known of
 // the event, there or at another place, goes on with the delivery.
-func (m *Machine) redelivered(a *arrived) {
+func (m *Machine) takeRedelivery(a *deliveryCopy) {
 	if r := m.expected.byKey[a.Key]; r != nil {
-		a.heldUntil, a.ownClaim = r.held, r.claimed
+		a.heldUntil, a.mayHoldClaim = r.heldUntil, r.mayHoldClaim
 	}
 	if r := m.expected.byPlace[placeOf(a.Delivery.At)]; r != nil {
-		if r.key == a.Key && r.held.After(a.heldUntil) {
-			a.heldUntil, a.ownClaim = r.held, r.claimed
+		if r.key == a.Key && r.heldUntil.After(a.heldUntil) {
+			a.heldUntil, a.mayHoldClaim = r.heldUntil, r.mayHoldClaim
 		}
-		a.excused = r.excused
-		m.forget(r)
+		a.uncounted = r.uncounted
+		m.clearRedelivery(r)
 	}
 }
 
-// forget stops expecting an event.
-func (m *Machine) forget(r *redelivery) {
+// clearRedelivery stops expecting an event.
+func (m *Machine) clearRedelivery(r *pendingRedelivery) {
 	delete(m.expected.byPlace, placeOf(r.at))
 	if m.expected.byKey[r.key] == r {
 		delete(m.expected.byKey, r.key)
 	}
-	m.expected.kept -= r.size
+	m.expected.keptBytes -= r.size
 	r.over = true
-	if l := m.lanes[r.order]; l != nil && r.order != "" {
-		l.forget(r)
+	if l := m.keyQueues[r.order]; l != nil && r.order != "" {
+		l.clearRedelivery(r)
 	}
 }
 
@@ -114,32 +114,32 @@ func (m *Machine) forget(r *redelivery) {
 // not delivered again. Most of it was settled; the bus also passes what it has dropped. The
 // store tells which.
 func (m *Machine) expectFromNewCursor(now time.Time, w bus.Position) {
-	m.rebuilt = now
+	m.cursorRebuilt = now
 	for _, r := range m.expected.byPlace {
 		r.stream = w.Stream
-		if r.passed = w.Covers(r.at); r.passed {
+		if r.belowFloor = w.Covers(r.at); r.belowFloor {
 			r.lookAt = now
 		}
 	}
 }
 
-// forgetAndPass stops expecting an event, and lets go ahead what waited for it.
-func (m *Machine) forgetAndPass(now time.Time, r *redelivery) {
-	m.forget(r)
-	m.passOn(now, r.order)
+// clearAndAdvance stops expecting an event, and lets go ahead what waited for it.
+func (m *Machine) clearAndAdvance(now time.Time, r *pendingRedelivery) {
+	m.clearRedelivery(r)
+	m.advanceKeyQueue(now, r.order)
 }
 
-// Passed takes the bus's own floor: all at or below is settled by its count, and is not delivered
+// SetFloor takes the bus's own floor: all at or below is settled by its count, and is not delivered
 // again. What was nacked here and was settled by nobody is lost there: a stream was restored, or
 // somebody moved the cursor. A floor that was asked for before the cursor was rebuilt says nothing
 // of the new one.
-func (m *Machine) Passed(asked time.Time, stream string, floor uint64) {
-	if asked.Before(m.rebuilt) {
+func (m *Machine) SetFloor(asked time.Time, stream string, floor uint64) {
+	if asked.Before(m.cursorRebuilt) {
 		return
 	}
 	for _, r := range m.expected.byPlace {
-		if r.stream == stream && r.at.Sequence <= floor && !r.passed {
-			r.passed, r.lookAt = true, asked
+		if r.stream == stream && r.at.Sequence <= floor && !r.belowFloor {
+			r.belowFloor, r.lookAt = true, asked
 		}
 	}
 }
@@ -157,15 +157,15 @@ type Lookup struct {
 // and that the bus then deletes, is seen as settled.
 type Lookups struct {
 	Items []Lookup
-	asked []asked
+	asked []lookupEntry
 	sent  time.Time
 }
 
-// asked is a redelivery that is looked up, and whether the bus had passed it before.
-type asked struct {
-	*redelivery
+// lookupEntry is a redelivery that is looked up, and whether the bus had passed it before.
+type lookupEntry struct {
+	*pendingRedelivery
 
-	passed bool
+	belowFloor bool
 }
 
 // Empty: there is nothing to ask.
@@ -185,48 +185,48 @@ const ReasonDropped = "dropped: the bus lost the event while it waited to be del
 
 // Lookups takes what is to be asked now. What holds up others goes first.
 func (m *Machine) Lookups(now time.Time) Lookups {
-	if !m.mayLook(now) {
+	if !m.mayLookUp(now) {
 		return Lookups{}
 	}
-	m.lookNext = now.Add(lookEvery)
-	rs := m.overdue(now)
+	m.nextLookup = now.Add(lookupInterval)
+	rs := m.redeliveriesToLookUp(now)
 	if len(rs) == 0 {
 		return Lookups{}
 	}
-	m.looking = true
-	out := Lookups{Items: make([]Lookup, len(rs)), asked: make([]asked, len(rs)), sent: now}
+	m.lookingUp = true
+	out := Lookups{Items: make([]Lookup, len(rs)), asked: make([]lookupEntry, len(rs)), sent: now}
 	for i, r := range rs {
-		out.asked[i] = asked{redelivery: r, passed: r.passed}
-		out.Items[i] = Lookup{Key: r.asked, At: r.at, Overdue: now.Sub(r.due) >= m.cfg.AckWait}
+		out.asked[i] = lookupEntry{pendingRedelivery: r, belowFloor: r.belowFloor}
+		out.Items[i] = Lookup{Key: r.lookupKey, At: r.at, Overdue: now.Sub(r.due) >= m.cfg.AckWait}
 	}
 	return out
 }
 
-// earlier puts redeliveries in the order of their places.
-func earlier(a, b *redelivery) int {
+// compareRedeliveries puts redeliveries in the order of their places.
+func compareRedeliveries(a, b *pendingRedelivery) int {
 	return cmp.Or(cmp.Compare(a.at.Sequence, b.at.Sequence), a.at.Stored.Compare(b.at.Stored))
 }
 
-// mayLook reports whether it is time to see what is to be looked up.
-func (m *Machine) mayLook(now time.Time) bool {
-	return len(m.expected.byPlace) > 0 && !m.looking && !m.draining && !now.Before(m.lookNext)
+// mayLookUp reports whether it is time to see what is to be looked up.
+func (m *Machine) mayLookUp(now time.Time) bool {
+	return len(m.expected.byPlace) > 0 && !m.lookingUp && !m.draining && !now.Before(m.nextLookup)
 }
 
-// overdue returns at most a batch of redeliveries that are to be looked up.
-func (m *Machine) overdue(now time.Time) []*redelivery {
-	var blocking, rest []*redelivery
+// redeliveriesToLookUp returns at most a batch of redeliveries that are to be looked up.
+func (m *Machine) redeliveriesToLookUp(now time.Time) []*pendingRedelivery {
+	var blocking, rest []*pendingRedelivery
 	for _, r := range m.expected.byPlace {
 		if now.Before(r.lookAt) {
 			continue
 		}
-		if l := m.lanes[r.order]; r.order != "" && l != nil && len(l.waiting) > 0 && l.expected[0] == r {
+		if l := m.keyQueues[r.order]; r.order != "" && l != nil && len(l.waiting) > 0 && l.expected[0] == r {
 			blocking = append(blocking, r)
 		} else {
 			rest = append(rest, r)
 		}
 	}
-	slices.SortFunc(blocking, earlier)
-	slices.SortFunc(rest, earlier)
+	slices.SortFunc(blocking, compareRedeliveries)
+	slices.SortFunc(rest, compareRedeliveries)
 	rs := slices.Concat(blocking, rest)
 	return rs[:min(len(rs), m.cfg.MaxBatch)]
 }
@@ -235,25 +235,25 @@ func (m *Machine) overdue(now time.Time) []*redelivery {
 // those that are overdue; a nil there says that the bus cannot tell. It returns what is gone and
 // was never settled.
 func (m *Machine) LookedUp(now time.Time, b Lookups, known []dedupe.Record, there []bool, err error) []Gone {
-	m.looking = false
+	m.lookingUp = false
 	var gone []Gone
 	for i, a := range b.asked {
-		r := a.redelivery
+		r := a.pendingRedelivery
 		if r.over {
 			continue
 		}
-		r.looks++
-		r.lookAt = now.Add(doubled(m.cfg.lookAfter(), r.looks-1, retryMax))
+		r.lookups++
+		r.lookAt = now.Add(doubledUpTo(m.cfg.firstLookup(), r.lookups-1, retryMax))
 		switch {
 		case err != nil:
-		case r.asked == r.key && dedupe.Differ(known[i].Hash, r.arrival.Hash):
-			r.asked, r.lookAt = payloadKey(r.key, r.arrival.Hash), now // the id is another payload's
+		case r.lookupKey == r.key && dedupe.Differ(known[i].Hash, r.arrival.Hash):
+			r.lookupKey, r.lookAt = payloadKey(r.key, r.arrival.Hash), now // the id is another payload's
 		case r.settledOrElsewhere(known[i], b.sent):
-			m.forgetAndPass(now, r)
-		case m.halted(), b.sent.Before(r.held), b.sent.Before(m.rebuilt): // the next time
-		case a.passed, b.Items[i].Overdue && there != nil && !there[i]:
+			m.clearAndAdvance(now, r)
+		case m.isHalted(), b.sent.Before(r.heldUntil), b.sent.Before(m.cursorRebuilt): // the next time
+		case a.belowFloor, b.Items[i].Overdue && there != nil && !there[i]:
 			gone = append(gone, Gone{Lookup: Lookup{Key: r.key, At: r.at}, Kept: r.arrival.Delivery != nil})
-			m.dropped(now, r)
+			m.handleDropped(now, r)
 		}
 	}
 	return gone
@@ -261,39 +261,39 @@ func (m *Machine) LookedUp(now time.Time, b Lookups, known []dedupe.Record, ther
 
 // settledOrElsewhere reports whether what the store knew when it was asked ends the wait for
 // a redelivery.
-func (r *redelivery) settledOrElsewhere(known dedupe.Record, asked time.Time) bool {
+func (r *pendingRedelivery) settledOrElsewhere(known dedupe.Record, asked time.Time) bool {
 	switch known.State {
 	case dedupe.Done, dedupe.Dead:
 		return true
 	case dedupe.Held:
-		return !r.claimed && !asked.Before(r.held)
+		return !r.mayHoldClaim && !asked.Before(r.heldUntil)
 	default:
 		return false
 	}
 }
 
-// dropped gives up an event that the bus does not have any more: with its data if that is kept,
+// handleDropped gives up an event that the bus does not have any more: with its data if that is kept,
 // else it is only counted.
-func (m *Machine) dropped(now time.Time, r *redelivery) {
+func (m *Machine) handleDropped(now time.Time, r *pendingRedelivery) {
 	if r.arrival.Delivery == nil {
 		m.stats.Dropped++
-		m.forgetAndPass(now, r)
+		m.clearAndAdvance(now, r)
 		return
 	}
-	m.forget(r)
-	a := arrived{Arrival: r.arrival, orphan: true, heldUntil: r.held, ownClaim: r.claimed}
-	m.held += a.size()
-	if a.Bury == "" {
-		a.Bury = ReasonDropped
+	m.clearRedelivery(r)
+	a := deliveryCopy{Arrival: r.arrival, cursorGone: true, heldUntil: r.heldUntil, mayHoldClaim: r.mayHoldClaim}
+	m.heldBytes += a.memorySize()
+	if a.DeadLetterReason == "" {
+		a.DeadLetterReason = ReasonDropped
 	}
-	m.admit(now, a)
-	m.passOn(now, r.order)
+	m.admitCopy(now, a)
+	m.advanceKeyQueue(now, r.order)
 }
 
 // Overdue tells of the order key for which events wait although the event before them is long due:
 // since when, for which sequence, and how many. Not ok: none waits for longer than that.
 func (m *Machine) Overdue(now time.Time, longer time.Duration) (o Overdue, ok bool) {
-	for key, l := range m.lanes {
+	for key, l := range m.keyQueues {
 		if len(l.waiting) == 0 || l.head != nil || len(l.expected) == 0 {
 			continue
 		}

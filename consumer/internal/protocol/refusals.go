@@ -6,45 +6,45 @@ import (
 	"time"
 )
 
-// refusals are the jobs of a backlog that the store did not take while it took others of the same
+// refusedJobs are the jobs of a backlog that the store did not take while it took others of the same
 // call. Each is repeated after a backoff of its own, and none holds up the rest.
-type refusals struct {
-	of      map[*Job]*refusal
-	waiting []*Job // for their backoff; the others of them are in the backlog, or asked
-	last    error
+type refusedJobs struct {
+	byJob       map[*Job]*refusalState
+	waitingJobs []*Job // for their backoff; the others of them are in the backlog, or asked
+	last        error
 }
 
-type refusal struct {
-	fails     int
-	notBefore time.Time
+type refusalState struct {
+	failures int
+	retryAt  time.Time
 }
 
-// add notes one more refusal of a job.
-func (r *refusals) add(now time.Time, j *Job, err error) {
-	f := r.of[j]
+// addRefusal notes one more refusal of a job.
+func (r *refusedJobs) addRefusal(now time.Time, j *Job, err error) {
+	f := r.byJob[j]
 	if f == nil {
-		if r.of == nil {
-			r.of = make(map[*Job]*refusal)
+		if r.byJob == nil {
+			r.byJob = make(map[*Job]*refusalState)
 		}
-		f = &refusal{}
-		r.of[j] = f
+		f = &refusalState{}
+		r.byJob[j] = f
 	}
-	f.fails++
-	f.notBefore = now.Add(doubled(retryBase, f.fails-1, retryMax))
-	r.waiting = append(r.waiting, j)
+	f.failures++
+	f.retryAt = now.Add(doubledUpTo(retryBase, f.failures-1, retryMax))
+	r.waitingJobs = append(r.waitingJobs, j)
 	r.last = fmt.Errorf("refuses %s: %w", j.key, err)
 }
 
-func (r *refusals) forget(j *Job) { delete(r.of, j) }
+func (r *refusedJobs) forgetJob(j *Job) { delete(r.byJob, j) }
 
-func (r *refusals) due(now time.Time) bool {
-	return slices.ContainsFunc(r.waiting, func(j *Job) bool { return !now.Before(r.of[j].notBefore) })
+func (r *refusedJobs) anyDue(now time.Time) bool {
+	return slices.ContainsFunc(r.waitingJobs, func(j *Job) bool { return !now.Before(r.byJob[j].retryAt) })
 }
 
 // takeDue removes and returns the jobs whose backoff is over.
-func (r *refusals) takeDue(now time.Time) (due []*Job) {
-	r.waiting = slices.DeleteFunc(r.waiting, func(j *Job) bool {
-		over := !now.Before(r.of[j].notBefore)
+func (r *refusedJobs) takeDue(now time.Time) (due []*Job) {
+	r.waitingJobs = slices.DeleteFunc(r.waitingJobs, func(j *Job) bool {
+		over := !now.Before(r.byJob[j].retryAt)
 		if over {
 			due = append(due, j)
 		}
@@ -53,22 +53,22 @@ func (r *refusals) takeDue(now time.Time) (due []*Job) {
 	return due
 }
 
-// remove forgets the jobs for which gone is true.
-func (r *refusals) remove(gone func(*Job) bool) {
-	for j := range r.of {
+// forgetJobs forgets the jobs for which gone is true.
+func (r *refusedJobs) forgetJobs(gone func(*Job) bool) {
+	for j := range r.byJob {
 		if gone(j) {
-			r.forget(j)
+			r.forgetJob(j)
 		}
 	}
-	r.waiting = slices.DeleteFunc(r.waiting, func(j *Job) bool { return r.of[j] == nil })
+	r.waitingJobs = slices.DeleteFunc(r.waitingJobs, func(j *Job) bool { return r.byJob[j] == nil })
 }
 
-// trouble names the key that was refused last; nil: none is.
-func (r *refusals) trouble() error {
-	if len(r.of) == 0 {
+// lastRefusal names the key that was refused last; nil: none is.
+func (r *refusedJobs) lastRefusal() error {
+	if len(r.byJob) == 0 {
 		return nil
 	}
-	if n := len(r.of); n > 1 {
+	if n := len(r.byJob); n > 1 {
 		return fmt.Errorf("%w (and %d more)", r.last, n-1)
 	}
 	return r.last

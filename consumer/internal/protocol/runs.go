@@ -20,7 +20,7 @@ func (m *Machine) Cancels() []Cancel {
 	return out
 }
 
-func (m *Machine) cancel(j *Job, cause error) {
+func (m *Machine) cancelJob(j *Job, cause error) {
 	if j.cancelled == nil {
 		j.cancelled = cause
 		m.cancels = append(m.cancels, Cancel{Job: j, Cause: cause})
@@ -30,7 +30,7 @@ func (m *Machine) cancel(j *Job, cause error) {
 // Next takes a claimed job that has a slot now; nil if there is none. The driver waits for limit
 // and gate, and calls Begin or Abandon.
 func (m *Machine) Next(now time.Time) *Job {
-	i := m.turn(now)
+	i := m.nextReady(now)
 	if i < 0 {
 		return nil
 	}
@@ -42,44 +42,44 @@ func (m *Machine) Next(now time.Time) *Job {
 		m.ready = slices.Delete(m.ready, i, i+1)
 	}
 	j.cancelled = nil
-	m.enter(now, j, starting)
+	m.enterPhase(now, j, starting)
 	return j
 }
 
-// turn is the place in ready of the job that may have a slot now; -1: none may.
-func (m *Machine) turn(now time.Time) int {
-	if len(m.ready) == 0 || m.halted() || m.idle() <= 0 || (m.quarantined() && !m.isolated()) {
+// nextReady is the place in ready of the job that may have a slot now; -1: none may.
+func (m *Machine) nextReady(now time.Time) int {
+	if len(m.ready) == 0 || m.isHalted() || m.idleSlots() <= 0 || (m.inQuarantine() && !m.isIsolated()) {
 		return -1
 	}
-	return slices.IndexFunc(m.ready, func(j *Job) bool { return m.fits(now, j) })
+	return slices.IndexFunc(m.ready, func(j *Job) bool { return m.leaseFits(now, j) })
 }
 
-// fits reports whether enough of the lease is left to start a run. A renewal that is under way
+// leaseFits reports whether enough of the lease is left to start a run. A renewal that is under way
 // would wait for the lock of a transaction, and others with it.
-func (m *Machine) fits(now time.Time, j *Job) bool {
-	return j.expires.Sub(now) >= m.cfg.ahead() && (!j.extending || !m.cfg.transactional())
+func (m *Machine) leaseFits(now time.Time, j *Job) bool {
+	return j.leaseExpires.Sub(now) >= m.cfg.minLeaseToStart() && (!j.renewing || !m.cfg.isTransactional())
 }
 
 // Begin is asked last, right before the handler: only then may it run. Not ok: the Machine has
 // taken the job back.
 func (m *Machine) Begin(now time.Time, j *Job) bool {
 	switch {
-	case j.lost:
+	case j.superseded:
 		m.lose(now, j)
-	case m.halted() || j.cancelled != nil:
-		m.sendBack(now, j)
-	case !m.fits(now, j):
-		m.enter(now, j, ready)
+	case m.isHalted() || j.cancelled != nil:
+		m.returnUnrun(now, j)
+	case !m.leaseFits(now, j):
+		m.enterPhase(now, j, ready)
 		m.ready = append(m.ready, j)
 	default:
-		if m.cfg.transactional() { // its transaction renews the claim before it locks the row
-			j.leased, j.expires = now, now.Add(m.cfg.RunLimit+m.cfg.Commit)
+		if m.cfg.isTransactional() { // its transaction renews the claim before it locks the row
+			j.leasedAt, j.leaseExpires = now, now.Add(m.cfg.RunLimit+m.cfg.Commit)
 		}
-		if m.pace.spaced() {
-			m.pace.wait(now, m.cfg.Rand())
+		if m.pace.oneAtATime() {
+			m.pace.scheduleNext(now, m.cfg.Rand())
 		}
-		m.enter(now, j, running)
-		j.proven = m.pace.proven
+		m.enterPhase(now, j, running)
+		j.provenAtStart = m.pace.provenAt
 		j.exposed = true
 		m.exposed++
 		return true
@@ -87,9 +87,9 @@ func (m *Machine) Begin(now time.Time, j *Job) bool {
 	return false
 }
 
-// unexpose notes that a job which had started is settled, or is no business of this
+// endExposure notes that a job which had started is settled, or is no business of this
 // process any more.
-func (m *Machine) unexpose(j *Job) {
+func (m *Machine) endExposure(j *Job) {
 	if j.exposed {
 		j.exposed = false
 		m.exposed--
@@ -98,38 +98,38 @@ func (m *Machine) unexpose(j *Job) {
 
 // Abandon takes back a job that limit or gate did not let through.
 func (m *Machine) Abandon(now time.Time, j *Job) {
-	if j.lost {
+	if j.superseded {
 		m.lose(now, j)
 		return
 	}
-	m.sendBack(now, j)
+	m.returnUnrun(now, j)
 }
 
-func (m *Machine) sendBack(now time.Time, j *Job) {
-	if (m.quarantined() || m.pace.spaced()) && !m.halted() {
-		m.postpone(now, j)
+func (m *Machine) returnUnrun(now time.Time, j *Job) {
+	if (m.inQuarantine() || m.pace.oneAtATime()) && !m.isHalted() {
+		m.postponeJob(now, j)
 	} else {
-		m.giveBack(now, j)
+		m.releaseClaim(now, j)
 	}
 }
 
-// giveBack ends a claim that counts nothing. It stays away as long as a held copy, so that a pull
+// releaseClaim ends a claim that counts nothing. It stays away as long as a held copy, so that a pull
 // which is still out does not get it again at once.
-func (m *Machine) giveBack(now time.Time, j *Job) {
-	m.settle(now, j, ending{outcome: dedupe.NotBegun, after: heldNak(j.arrivals())})
+func (m *Machine) releaseClaim(now time.Time, j *Job) {
+	m.settleClaim(now, j, claimEnding{outcome: dedupe.NotBegun, after: heldNakDelay(j.arrivalCount())})
 	j.verdict = Verdict{}
 }
 
-// settle has the store told how the claim ended.
-func (m *Machine) settle(now time.Time, j *Job, e ending) {
+// settleClaim has the store told how the claim ended.
+func (m *Machine) settleClaim(now time.Time, j *Job, e claimEnding) {
 	if j.phase == ready {
-		m.unready(j)
+		m.removeReady(j)
 	}
-	j.ending, j.asked = e, false
-	m.enter(now, j, settling)
+	j.ending, j.settlementSent = e, false
+	m.enterPhase(now, j, settling)
 	m.settles.push(j)
 }
 
-func (m *Machine) unready(j *Job) {
+func (m *Machine) removeReady(j *Job) {
 	m.ready = slices.DeleteFunc(m.ready, func(r *Job) bool { return r == j })
 }

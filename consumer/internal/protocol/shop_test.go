@@ -129,7 +129,7 @@ func (s *shop) settleAll() bool {
 
 func (s *shop) buryAll() {
 	for _, l := range s.Letters(s.now) {
-		s.Posted(s.now, l, nil)
+		s.LetterPublished(s.now, l, nil)
 	}
 }
 

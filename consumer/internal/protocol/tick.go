@@ -17,21 +17,21 @@ func (m *Machine) Tick(now time.Time) {
 		m.watchLease(now, j)
 		m.watchDeliveries(now, j)
 	})
-	m.forgiveLetters(now)
+	m.clearLetterError(now)
 	m.sweepQueues()
-	m.pace.recover(now, len(m.jobs) == 0 && len(m.expected.byPlace) == 0)
+	m.pace.recoverWhenIdle(now, len(m.jobs) == 0 && len(m.expected.byPlace) == 0)
 }
 
 // watchWait gives back what has been waiting for too long, or without a lease.
 func (m *Machine) watchWait(now time.Time, j *Job) {
-	late := now.Sub(j.since) >= m.cfg.maxWait() || (j.phase != queued && !now.Before(j.expires))
+	late := now.Sub(j.phaseSince) >= m.cfg.maxSlotWait() || (j.phase != queued && !now.Before(j.leaseExpires))
 	switch {
-	case j.phase == queued && late && (!j.claimed.IsZero() || m.quarantined() || m.pace.spaced()): // it waits for suspects, or its turn
-		m.handBack(now, j)
+	case j.phase == queued && late && (!j.claimedAt.IsZero() || m.inQuarantine() || m.pace.oneAtATime()): // it waits for suspects, or its turn
+		m.nackUnclaimed(now, j)
 	case j.phase == ready && late && !j.suspect:
-		m.giveBack(now, j)
+		m.releaseClaim(now, j)
 	case j.phase == starting && late:
-		m.cancel(j, ErrHalted)
+		m.cancelJob(j, ErrHalted)
 	}
 }
 
@@ -39,66 +39,66 @@ func (m *Machine) watchRun(now time.Time, j *Job) {
 	if j.phase != running || j.stuck {
 		return
 	}
-	ran := now.Sub(j.since)
+	ran := now.Sub(j.phaseSince)
 	switch {
-	case ran >= m.cfg.RunLimit && j.limited.IsZero():
-		j.limited = now
-		m.cancel(j, ErrRunLimit)
-	case ran >= m.cfg.RunLimit && now.Sub(j.limited) >= m.cfg.grace():
-		m.overran(now, j)
-	case !now.Before(j.expires) && now.Sub(m.thawed) >= m.cfg.lapse():
-		m.cancel(j, ErrLeaseLost)
+	case ran >= m.cfg.RunLimit && j.limitReachedAt.IsZero():
+		j.limitReachedAt = now
+		m.cancelJob(j, ErrRunLimit)
+	case ran >= m.cfg.RunLimit && now.Sub(j.limitReachedAt) >= m.cfg.returnGrace():
+		m.countOverrun(now, j)
+	case !now.Before(j.leaseExpires) && now.Sub(m.lastThaw) >= m.cfg.freezeGrace():
+		m.cancelJob(j, ErrLeaseLost)
 	}
 }
 
 // noticeFreeze notes when the process goes on after it stood still for so long that leases may be
 // over: then the store is asked first whose they are.
 func (m *Machine) noticeFreeze(now time.Time) {
-	if now.Sub(m.ticked) >= m.cfg.Lease/3 {
-		m.thawed = now
+	if now.Sub(m.lastTick) >= m.cfg.Lease/3 {
+		m.lastThaw = now
 	}
-	m.ticked = now
+	m.lastTick = now
 }
 
 // watchLease renews a claim when a third of its lease is over.
 func (m *Machine) watchLease(now time.Time, j *Job) {
 	succeeded := j.phase == settling && j.ending.outcome == dedupe.Succeeded // a mark that hangs must not let others take the event
-	held := j.phase == ready || j.phase == starting || j.phase == burying || succeeded ||
-		(j.phase == running && !m.cfg.transactional())
-	if held && !j.extending && !j.lost && !j.stuck && !j.rowless && now.Sub(j.leased) >= m.cfg.Lease/3 {
-		j.extending = true
-		m.extends.push(j)
+	held := j.phase == ready || j.phase == starting || j.phase == deadLettering || succeeded ||
+		(j.phase == running && !m.cfg.isTransactional())
+	if held && !j.renewing && !j.superseded && !j.stuck && !j.keyRefused && now.Sub(j.leasedAt) >= m.cfg.Lease/3 {
+		j.renewing = true
+		m.renewals.push(j)
 	}
 }
 
 // watchDeliveries asks for more time when a third of it is over.
 func (m *Machine) watchDeliveries(now time.Time, j *Job) {
-	if j.lost || j.stuck || j.phase == ended {
+	if j.superseded || j.stuck || j.phase == ended {
 		return
 	}
 	for i := range j.copies {
 		a := &j.copies[i]
-		if now.Before(a.renew) || a.stale(now) {
+		if now.Before(a.extendAt) || a.maybeForeign(now) {
 			continue
 		}
-		a.until, a.renew = now.Add(m.cfg.AckWait), now.Add(m.cfg.AckWait/3)
-		m.answer(now, j, a, Answer{Kind: Progress, Outcome: Working})
+		a.ackDeadline, a.extendAt = now.Add(m.cfg.AckWait), now.Add(m.cfg.AckWait/3)
+		m.answerDelivery(now, j, a, Answer{Kind: Progress, Outcome: Working})
 	}
 }
 
 // Extensions takes the claims that are to be renewed now.
 func (m *Machine) Extensions(now time.Time) Batch[dedupe.Claim] {
-	m.extends.remove(func(j *Job) bool {
+	m.renewals.removeJobs(func(j *Job) bool {
 		gone := j.phase == ended
-		j.extending = j.extending && !gone
+		j.renewing = j.renewing && !gone
 		return gone
 	})
-	return newBatch(now, m.extends.take(now, nil), func(j *Job) dedupe.Claim { return j.claim })
+	return newBatch(now, m.renewals.takeBatch(now, nil), func(j *Job) dedupe.Claim { return j.claim })
 }
 
 // Extended takes the answer to a batch of renewals.
 func (m *Machine) Extended(now time.Time, b Batch[dedupe.Claim], errs []error, err error) {
-	m.extends.answered(now, b.sent, b.jobs, err)
+	m.renewals.recordCall(now, b.sent, b.jobs, err)
 	if err != nil {
 		return
 	}
@@ -106,31 +106,31 @@ func (m *Machine) Extended(now time.Time, b Batch[dedupe.Claim], errs []error, e
 		superseded := errors.Is(errs[i], dedupe.ErrSuperseded)
 		mine := j.phase != ended && b.Items[i].Nonce == j.nonce
 		if mine && j.phase != settling && errs[i] != nil && !superseded {
-			m.extends.refuse(now, j, errs[i])
+			m.renewals.retryJob(now, j, errs[i])
 			continue
 		}
-		j.extending = false
-		m.extends.accept(j)
+		j.renewing = false
+		m.renewals.clearRefusal(j)
 		switch {
 		case !mine:
 		case j.phase == settling && errs[i] != nil:
-			j.lost = j.lost || (superseded && !j.asked) // once it was asked to settle, the store may refuse for having done so
+			j.superseded = j.superseded || (superseded && !j.settlementSent) // once it was asked to settle, the store may refuse for having done so
 		case superseded:
-			m.superseded(now, j)
+			m.stopSuperseded(now, j)
 		default:
-			j.leased, j.expires = b.sent, b.sent.Add(m.cfg.Lease)
+			j.leasedAt, j.leaseExpires = b.sent, b.sent.Add(m.cfg.Lease)
 		}
 	}
 }
 
-// superseded stops a job whose claim is another's.
-func (m *Machine) superseded(now time.Time, j *Job) {
+// stopSuperseded stops a job whose claim is another's.
+func (m *Machine) stopSuperseded(now time.Time, j *Job) {
 	switch {
 	case j.phase == ready:
-		m.unready(j)
+		m.removeReady(j)
 		m.lose(now, j)
 	case !j.stuck:
-		j.lost = true
-		m.cancel(j, ErrLeaseLost)
+		j.superseded = true
+		m.cancelJob(j, ErrLeaseLost)
 	}
 }

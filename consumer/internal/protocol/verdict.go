@@ -25,8 +25,8 @@ const (
 	Superseded
 	// Unknown, of a transaction: whether it was committed.
 	Unknown
-	// Unbegun, of a transaction: the handler did not run.
-	Unbegun
+	// NotBegun, of a transaction: the handler did not run.
+	NotBegun
 	// Conflicted, of a transaction: the server gave it up each time; this was no attempt.
 	Conflicted
 	// Throttled: the receiver is there and asks to slow down; this was no attempt.
@@ -36,8 +36,8 @@ const (
 	Unavailable
 )
 
-// attempt reports whether a run that ended so counts against its event.
-func (k VerdictKind) attempt() bool {
+// countsAsAttempt reports whether a run that ended so counts against its event.
+func (k VerdictKind) countsAsAttempt() bool {
 	return k != Snooze && k != Conflicted && k != Throttled && k != Unavailable
 }
 
@@ -65,80 +65,80 @@ func (m *Machine) Ran(now time.Time, j *Job, v Verdict) {
 	if j.stuck { // counted at the run limit
 		j.stuck = false
 		m.stuck--
-		if j.phase == zombie {
+		if j.phase == leaked {
 			m.drop(j)
 		}
 		return
 	}
-	j.verdict, j.took, j.ran = v, now.Sub(j.since), true
+	j.verdict, j.took, j.hasRun = v, now.Sub(j.phaseSince), true
 	j.verdict.Overran = errors.Is(j.cancelled, ErrRunLimit)
 	if v.Kind == Success {
-		m.pace.succeeded(j.since)
+		m.pace.recordSuccess(j.phaseSince)
 	}
 	switch {
-	case v.Kind == Success && m.cfg.transactional():
-		m.conclude(now, j, Answer{Kind: Ack, Outcome: Handled})
-	case j.lost || v.Kind == Superseded:
+	case v.Kind == Success && m.cfg.isTransactional():
+		m.finishJob(now, j, Answer{Kind: Ack, Outcome: Handled})
+	case j.superseded || v.Kind == Superseded:
 		m.lose(now, j)
 	case v.Kind == Unknown:
 		m.unresolved(now, j)
 	case v.Kind == Success:
-		m.settle(now, j, ending{outcome: dedupe.Succeeded})
-	case v.Kind == Unbegun:
-		m.giveBack(now, j)
+		m.settleClaim(now, j, claimEnding{outcome: dedupe.Succeeded})
+	case v.Kind == NotBegun:
+		m.releaseClaim(now, j)
 	case j.cancelled != nil && !errors.Is(j.cancelled, ErrRunLimit):
-		m.giveBack(now, j)
+		m.releaseClaim(now, j)
 		if errors.Is(j.cancelled, ErrLeaseLost) {
 			j.verdict = v // for the report
 		}
 	default:
-		m.failed(now, j)
+		m.handleFailure(now, j)
 	}
 }
 
-// overran counts a run that did not return at its limit. Its slot stays taken until it does.
-func (m *Machine) overran(now time.Time, j *Job) {
+// countOverrun counts a run that did not return at its limit. Its slot stays taken until it does.
+func (m *Machine) countOverrun(now time.Time, j *Job) {
 	j.verdict = Verdict{Kind: Failure, Err: ErrRunLimit, Overran: true, Error: fmt.Sprintf(
-		"the handler did not return %v after its run limit of %v: make it end with its context", m.cfg.grace(), m.cfg.RunLimit)}
-	j.took, j.ran = now.Sub(j.since), true
+		"the handler did not return %v after its run limit of %v: make it end with its context", m.cfg.returnGrace(), m.cfg.RunLimit)}
+	j.took, j.hasRun = now.Sub(j.phaseSince), true
 	j.stuck = true
 	m.stuck++
 	switch {
-	case j.lost:
+	case j.superseded:
 		m.lose(now, j)
-	case m.cfg.transactional(): // it locks its row until the server ends it: a settlement would wait for that
+	case m.cfg.isTransactional(): // it locks its row until the server ends it: a settlement would wait for that
 		m.unresolved(now, j)
 	default:
-		m.failed(now, j)
+		m.handleFailure(now, j)
 	}
 }
 
-// failed decides whether there is another attempt.
-func (m *Machine) failed(now time.Time, j *Job) {
-	m.attribute(now, j)
+// handleFailure decides whether there is another attempt.
+func (m *Machine) handleFailure(now time.Time, j *Job) {
+	m.attributeFailure(now, j)
 	v := j.verdict
-	most := m.patience(v.Kind)
-	left := most - m.age(now, j)
+	most := m.maxEventAge(v.Kind)
+	left := most - m.eventAge(now, j)
 	after := max(0, min(m.retryDelay(j), left))
-	counted := v.Kind.attempt()
+	counted := v.Kind.countsAsAttempt()
 	switch {
 	case v.Kind == Permanent:
-		m.giveUp(now, j, "permanent: "+v.Error, true)
+		m.deadLetterJob(now, j, "permanent: "+v.Error, true)
 	case counted && j.Attempt() >= m.cfg.MaxAttempts:
-		m.giveUp(now, j, fmt.Sprintf("failed %d times, the last time with: %s", j.Attempt(), v.Error), true)
+		m.deadLetterJob(now, j, fmt.Sprintf("failed %d times, the last time with: %s", j.Attempt(), v.Error), true)
 	case left <= 0:
-		m.giveUp(now, j, fmt.Sprintf("too old: not done %v after its first claim: %s", most, v.Error), counted)
-	case m.outlived(now.Add(after), j):
-		m.giveUp(now, j, fmt.Sprintf("too old: due after the stream's age limit of %v: %s", m.cfg.MaxAge, v.Error), counted)
+		m.deadLetterJob(now, j, fmt.Sprintf("too old: not done %v after its first claim: %s", most, v.Error), counted)
+	case m.outlivesStream(now.Add(after), j):
+		m.deadLetterJob(now, j, fmt.Sprintf("too old: due after the stream's age limit of %v: %s", m.cfg.MaxAge, v.Error), counted)
 	case counted:
-		m.settle(now, j, ending{outcome: dedupe.Failed, after: after})
+		m.settleClaim(now, j, claimEnding{outcome: dedupe.Failed, after: after})
 	default:
-		m.settle(now, j, ending{outcome: dedupe.NotBegun, after: after})
+		m.settleClaim(now, j, claimEnding{outcome: dedupe.NotBegun, after: after})
 	}
 }
 
-// patience is how old an event may get that ends its runs so.
-func (m *Machine) patience(k VerdictKind) time.Duration {
+// maxEventAge is how old an event may get that ends its runs so.
+func (m *Machine) maxEventAge(k VerdictKind) time.Duration {
 	if k == Throttled || k == Unavailable {
 		return min(m.cfg.GiveUp, m.cfg.TTL/2)
 	}
@@ -154,30 +154,30 @@ func (m *Machine) retryDelay(j *Job) time.Duration {
 	case j.verdict.Kind == Throttled:
 		floor := j.verdict.After
 		if !j.verdict.Timed {
-			floor = doubled(m.cfg.Backoff.Base, m.setbacks[j.key].times-1, m.cfg.Backoff.Max)
+			floor = doubledUpTo(m.cfg.Backoff.Base, m.setbacks[j.key].inARow-1, m.cfg.Backoff.Max)
 		}
 		return floor + time.Duration(m.cfg.Rand()*float64(floor))
 	case j.verdict.Timed:
 		return j.verdict.After
 	case j.verdict.Kind == Conflicted:
-		soon := heldNak(j.arrivals())
+		soon := heldNakDelay(j.arrivalCount())
 		return soon/2 + time.Duration(m.cfg.Rand()*float64(soon/2))
 	case j.verdict.Kind == Unavailable: // the pace spares the receiver
-		return min(m.cfg.Backoff.after(m.setbacks[j.key].times, m.cfg.Rand()), mostGap)
+		return min(m.cfg.Backoff.delayAfter(m.setbacks[j.key].inARow, m.cfg.Rand()), maxGap)
 	default:
-		return m.cfg.Backoff.after(j.Attempt(), m.cfg.Rand())
+		return m.cfg.Backoff.delayAfter(j.Attempt(), m.cfg.Rand())
 	}
 }
 
-// outlived reports whether the stream has dropped the event by then.
-func (m *Machine) outlived(then time.Time, j *Job) bool {
-	return m.cfg.MaxAge > 0 && m.busTime(then).Sub(j.at().Stored) >= m.cfg.MaxAge
+// outlivesStream reports whether the stream has dropped the event by then.
+func (m *Machine) outlivesStream(then time.Time, j *Job) bool {
+	return m.cfg.MaxAge > 0 && m.busTime(then).Sub(j.position().Stored) >= m.cfg.MaxAge
 }
 
-// giveUp begins a burial: first the row says so, then the letter is stored.
-func (m *Machine) giveUp(now time.Time, j *Job, reason string, counted bool) {
+// deadLetterJob begins a burial: first the row says so, then the letter is stored.
+func (m *Machine) deadLetterJob(now time.Time, j *Job, reason string, counted bool) {
 	if len(reason) > dedupe.MaxReason {
 		reason = strings.ToValidUTF8(reason[:dedupe.MaxReason], "") // the cut may go through a character
 	}
-	m.settle(now, j, ending{outcome: dedupe.GivenUp, reason: reason, letter: LetterID(m.cfg.Group, j.at()), counted: counted})
+	m.settleClaim(now, j, claimEnding{outcome: dedupe.GivenUp, reason: reason, letter: LetterID(m.cfg.Group, j.position()), counted: counted})
 }

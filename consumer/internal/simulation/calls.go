@@ -7,9 +7,9 @@ import (
 
 var errLost = errors.New("no answer")
 
-// fate is what becomes of a call: when it is applied, if it is, and when its caller is answered,
+// callFate is what becomes of a call: when it is applied, if it is, and when its caller is answered,
 // and how. What failed may have been applied, or be applied long after.
-type fate struct {
+type callFate struct {
 	apply, answer time.Duration
 	applied       bool
 	failed        bool
@@ -18,10 +18,10 @@ type fate struct {
 
 const timeout = 5 * time.Second
 
-// fate draws one; trouble is how likely it is no usual one.
-func (w *world) fate(trouble float64) fate {
+// drawFate draws one; trouble is how likely it is no usual one.
+func (w *simulation) drawFate(trouble float64) callFate {
 	apply := w.between(100*time.Microsecond, 5*time.Millisecond)
-	f := fate{apply: apply, answer: apply + w.between(100*time.Microsecond, 5*time.Millisecond), applied: true}
+	f := callFate{apply: apply, answer: apply + w.between(100*time.Microsecond, 5*time.Millisecond), applied: true}
 	if !w.faults.on || !w.chance(trouble) {
 		return f
 	}
@@ -48,10 +48,10 @@ func (w *world) fate(trouble float64) fate {
 
 // call asks the store for something: apply is when the store does it, answer when the caller
 // learns of it.
-func (l *life) call(f fate, apply func(), answer func(error)) {
-	w := l.world
+func (l *process) call(f callFate, apply func(), answer func(error)) {
+	w := l.sim
 	if f.trouble {
-		l.suffer(max(f.apply, f.answer))
+		l.noteTrouble(max(f.apply, f.answer))
 	}
 	failed := f.failed
 	if f.applied {
@@ -61,7 +61,7 @@ func (l *life) call(f fate, apply func(), answer func(error)) {
 			case l.cutOff > w.elapsed:
 				failed = true
 			case w.faults.storeDown > w.elapsed:
-				l.suffer(timeout)
+				l.noteTrouble(timeout)
 				if failed = true; w.chance(w.faults.storeHears) {
 					apply()
 				}
@@ -76,14 +76,14 @@ func (l *life) call(f fate, apply func(), answer func(error)) {
 			err = errLost
 		}
 		answer(err)
-		l.poke()
+		l.planTurn()
 	})
 }
 
 // storeFate is that of a call to the store as it is now.
-func (l *life) storeFate() fate {
-	w := l.world
-	f := w.fate(w.sc.callTrouble)
+func (l *process) storeFate() callFate {
+	w := l.sim
+	f := w.drawFate(w.sc.callTrouble)
 	if w.faults.storeSlow > w.elapsed {
 		f.trouble = true
 		d := w.between(0, w.sc.protocol.Lease/2)
@@ -94,9 +94,9 @@ func (l *life) storeFate() fate {
 }
 
 // send has a message reach the bus, or not.
-func (l *life) send(apply func()) {
-	w := l.world
-	f, at := w.fate(w.sc.busTrouble), w.faults.busEpoch
+func (l *process) send(apply func()) {
+	w := l.sim
+	f, at := w.drawFate(w.sc.busTrouble), w.faults.busEpoch
 	if !f.applied {
 		return
 	}
@@ -112,13 +112,13 @@ type span struct{ from, to time.Duration }
 
 func (s span) covers(at time.Duration) bool { return s.from <= at && at < s.to }
 
-// suffer notes that something is wrong for a while, as an excuse for what comes of it.
-func (l *life) suffer(d time.Duration) {
-	l.troubles = append(l.troubles, span{l.world.elapsed, l.world.elapsed + d})
+// noteTrouble notes that something is wrong for a while, as an excuse for what comes of it.
+func (l *process) noteTrouble(d time.Duration) {
+	l.troubles = append(l.troubles, span{l.sim.elapsed, l.sim.elapsed + d})
 }
 
 // troubled reports whether something was wrong with a life at some time between.
-func (l *life) troubled(from, to time.Duration) bool {
+func (l *process) troubled(from, to time.Duration) bool {
 	for _, s := range l.troubles {
 		if s.from <= to && s.to >= from {
 			return true

@@ -46,11 +46,11 @@ type faults struct {
 	copied     *membus.Snapshot
 	copiedAt   time.Duration
 	restored   bool
-	copiedSeq  map[uint64]*thing
+	copiedSeq  map[uint64]*testEvent
 }
 
 // due decides whether a fault comes before the next step.
-func (f *faults) due(w *world) bool {
+func (f *faults) due(w *simulation) bool {
 	if !f.on || f.fresh {
 		f.fresh = false
 		return false
@@ -59,7 +59,7 @@ func (f *faults) due(w *world) bool {
 	return f.fresh
 }
 
-func (f *faults) inject(w *world) {
+func (f *faults) inject(w *simulation) {
 	kind := faultKind(w.rand.IntN(int(faultKinds)))
 	if !w.sc.faults[kind] {
 		return
@@ -94,12 +94,12 @@ func (f *faults) inject(w *world) {
 	case rolling:
 		l.drain()
 	case cutOff:
-		l.cut(w.between(100*time.Millisecond, 2*lease))
+		l.cutOffStore(w.between(100*time.Millisecond, 2*lease))
 	case vanishing:
 		w.vanishOne()
 	case picky:
 		f.storePicky = w.elapsed + w.between(100*time.Millisecond, 2*lease)
-		w.sufferAll(f.storePicky - w.elapsed + timeout)
+		w.noteTroubleForAll(f.storePicky - w.elapsed + timeout)
 		w.note("store picky", "", "", int64(f.storePicky))
 	case filling:
 		f.storeFull = w.elapsed + w.between(100*time.Millisecond, 4*lease)
@@ -111,14 +111,14 @@ func (f *faults) inject(w *world) {
 	}
 }
 
-func (w *world) sufferAll(d time.Duration) {
+func (w *simulation) noteTroubleForAll(d time.Duration) {
 	for _, l := range w.workers {
-		l.suffer(d)
+		l.noteTrouble(d)
 	}
 }
 
 // restore takes a copy of the stream, or brings back the one that it has.
-func (f *faults) restore(w *world) {
+func (f *faults) restore(w *simulation) {
 	if f.copied == nil {
 		s, err := w.bus.Snapshot("shop")
 		w.must(err)
@@ -142,7 +142,7 @@ func (f *faults) restore(w *world) {
 	for _, l := range w.workers {
 		l.cursorLost = true
 	}
-	for _, t := range w.journal.things {
+	for _, t := range w.journal.events {
 		t.forgetConfirmed(f.copiedAt)
 		if w.chance(0.7) && !t.expected() {
 			w.publishLater(t, 5*time.Second)
@@ -151,12 +151,12 @@ func (f *faults) restore(w *world) {
 }
 
 // undone: a restore has taken away what was stored there.
-func (f *faults) undone(w *world, t *thing, seq uint64) bool {
+func (f *faults) undone(w *simulation, t *testEvent, seq uint64) bool {
 	return f.restored && w.journal.at[seq] != t
 }
 
 // forgetConfirmed: what the publisher was told since then is no longer so.
-func (t *thing) forgetConfirmed(since time.Duration) {
+func (t *testEvent) forgetConfirmed(since time.Duration) {
 	kept := t.confirmed[:0]
 	for _, at := range t.confirmed {
 		if at <= since {
@@ -167,7 +167,7 @@ func (t *thing) forgetConfirmed(since time.Duration) {
 }
 
 // removeOne deletes an event from the stream, as an operator might.
-func (w *world) removeOne() {
+func (w *simulation) removeOne() {
 	if len(w.journal.at) == 0 {
 		return
 	}
@@ -182,13 +182,13 @@ func (w *world) removeOne() {
 }
 
 // stepClock sets the clock that the bus reads stored times from.
-func (w *world) stepClock(by time.Duration) {
+func (w *simulation) stepClock(by time.Duration) {
 	w.note("clock step", "", "", int64(by))
 	w.must(w.bus.StepClock("shop", by))
 }
 
 // dropOldest has the stream drop its oldest events, as one at its limit does.
-func (w *world) dropOldest(n int) {
+func (w *simulation) dropOldest(n int) {
 	info, err := w.bus.Topic(context.Background(), pattern, group, bus.Start{})
 	if err != nil || info.First.Sequence == 0 {
 		return
@@ -203,7 +203,7 @@ func (w *world) dropOldest(n int) {
 }
 
 // end is when the faults stop: what is frozen goes on, what is away comes back.
-func (f *faults) end(w *world) {
+func (f *faults) end(w *simulation) {
 	f.on = false
 	f.storeDown, f.storeSlow, f.storePicky, f.storeFull = 0, 0, 0, 0
 	for _, l := range w.workers {
@@ -214,7 +214,7 @@ func (f *faults) end(w *world) {
 	}
 }
 
-func (w *world) must(err error) {
+func (w *simulation) must(err error) {
 	if err != nil {
 		w.violate("setup", "%v", err)
 	}

@@ -13,27 +13,27 @@ import (
 const patience = time.Hour
 
 // play is a simulation from its start to its end.
-func (w *world) play() {
+func (w *simulation) play() {
 	w.publishAll()
 	if w.sc.picks && !w.sc.crashy() && !w.sc.transact {
 		w.pickOne()
 	}
 	for i := range w.sc.workers {
-		w.spawn(i)
+		w.startProcess(i)
 	}
 	w.faults.on = true
 	w.run(w.sc.faulty)
 	w.faults.end(w)
-	w.calm()
+	w.endFaults()
 	w.shutdown()
-	w.judge()
+	w.checkEnd()
 	if w.sc.expire && !w.over {
 		w.expire()
 	}
 }
 
-// calm waits until nothing is left to do.
-func (w *world) calm() {
+// endFaults waits until nothing is left to do.
+func (w *simulation) endFaults() {
 	for end := w.elapsed + patience; !w.quiet(); {
 		if w.elapsed > end {
 			w.violate("I10", "not settled %v after the last fault: %s", patience, w.unsettled())
@@ -48,7 +48,7 @@ func (w *world) calm() {
 }
 
 // quiet: every event is published and settled, and no process holds anything.
-func (w *world) quiet() bool {
+func (w *simulation) quiet() bool {
 	for _, l := range w.workers {
 		if l.over || l.cursorLost || l.m.Stats().InFlight > 0 {
 			return false
@@ -59,9 +59,9 @@ func (w *world) quiet() bool {
 }
 
 // unsettled names what is left, for a person.
-func (w *world) unsettled() string {
+func (w *simulation) unsettled() string {
 	var text strings.Builder
-	for _, t := range w.journal.things {
+	for _, t := range w.journal.events {
 		if t.expected() && !t.concluded() {
 			fmt.Fprintf(&text, " %s (%s)", t.name, t.script)
 		}
@@ -70,7 +70,7 @@ func (w *world) unsettled() string {
 }
 
 // shutdown drains every process.
-func (w *world) shutdown() {
+func (w *simulation) shutdown() {
 	if w.over {
 		return
 	}
@@ -91,21 +91,21 @@ func (w *world) shutdown() {
 	}
 }
 
-// judge holds the outcome of every thing against what was promised.
-func (w *world) judge() {
+// checkEnd holds the outcome of every thing against what was promised.
+func (w *simulation) checkEnd() {
 	if w.over {
 		return
 	}
 	stored := w.storedLetters()
-	for _, t := range w.journal.things {
+	for _, t := range w.journal.events {
 		if n := stored[t]; n != len(t.letters) {
 			w.violate("I11", "%s has %d letters, and %d are stored", t.name, len(t.letters), n)
 		}
-		w.judgeThing(t)
+		w.checkEvent(t)
 	}
 }
 
-func (w *world) judgeThing(t *thing) {
+func (w *simulation) checkEvent(t *testEvent) {
 	letters := len(t.letters)
 	switch {
 	case t.expected() && len(t.effects) == 0 && letters == 0:
@@ -123,7 +123,7 @@ func (w *world) judgeThing(t *thing) {
 }
 
 // storedLetters reads the dead-letter topic, and counts the letter ids of each thing.
-func (w *world) storedLetters() map[*thing]int {
+func (w *simulation) storedLetters() map[*testEvent]int {
 	src, err := w.bus.Subscribe(context.Background(), deadTo, "reader", nil)
 	w.must(err)
 	f, ok := src.(interface {
@@ -134,7 +134,7 @@ func (w *world) storedLetters() map[*thing]int {
 	}
 	ds, err := f.TryFetch(10_000)
 	w.must(err)
-	counts, seen := make(map[*thing]int), make(map[string]bool)
+	counts, seen := make(map[*testEvent]int), make(map[string]bool)
 	for _, d := range ds {
 		control, err := d.Event.Control()
 		w.must(err)
@@ -150,7 +150,7 @@ func (w *world) storedLetters() map[*thing]int {
 // expire lets all marks run out and takes the consumer away: the watermark is all that knows what
 // was done. The stream may be put back from a copy at that, under another time of creation, and its
 // clock be set.
-func (w *world) expire() {
+func (w *simulation) expire() {
 	w.note("expire", "", "", 0)
 	if w.chance(0.3) {
 		w.stepClock(-w.between(time.Minute, 10*time.Minute))
@@ -172,13 +172,13 @@ func (w *world) expire() {
 	} else {
 		w.must(w.bus.DeleteGroup(pattern, group))
 	}
-	ran := make([]int, len(w.journal.things))
-	for i, t := range w.journal.things {
+	ran := make([]int, len(w.journal.events))
+	for i, t := range w.journal.events {
 		ran[i] = len(t.runs)
 	}
-	w.spawn(0)
+	w.startProcess(0)
 	w.run(w.elapsed + 10*time.Second)
-	for i, t := range w.journal.things {
+	for i, t := range w.journal.events {
 		if len(t.runs) > ran[i] && w.below(t, kept, there) {
 			w.violate("I3", "%s ran again below the watermark %v", t.name, kept)
 		}
@@ -186,7 +186,7 @@ func (w *world) expire() {
 }
 
 // stream is the present incarnation.
-func (w *world) stream() string {
+func (w *simulation) stream() string {
 	info, err := w.bus.Topic(context.Background(), pattern, group, bus.Start{})
 	w.must(err)
 	return info.Start.Stream
@@ -194,7 +194,7 @@ func (w *world) stream() string {
 
 // below reports whether all that is stored of a thing lies below a watermark whose event is still
 // there, or is covered by it.
-func (w *world) below(t *thing, mark bus.Position, there bool) bool {
+func (w *simulation) below(t *testEvent, mark bus.Position, there bool) bool {
 	for _, seq := range t.sequences {
 		at, seen := w.journal.lies[seq]
 		at.Stream = mark.Stream // before a restore it had another time of creation

@@ -9,25 +9,25 @@ import (
 
 var errDrain = errors.New("drain time-out")
 
-// next takes a job that has a slot, and has it wait for limit and gate.
-func (l *life) next() bool {
+// startJob takes a job that has a slot, and has it wait for limit and gate.
+func (l *process) startJob() bool {
 	j := l.m.Next(l.now())
 	if j == nil {
 		return false
 	}
-	w := l.world
+	w := l.sim
 	g := &gate{}
 	l.gates[j] = g
 	wait := w.between(0, 20*time.Millisecond)
 	if w.chance(0.1) {
 		wait = w.between(0, w.sc.protocol.Lease)
 	}
-	w.after(l, wait, func() { l.pass(j, g, !w.chance(0.03)) })
+	w.after(l, wait, func() { l.passGate(j, g, !w.chance(0.03)) })
 	return true
 }
 
-// pass is where limit and gate let a job through, or not.
-func (l *life) pass(j *protocol.Job, g *gate, open bool) {
+// passGate is where limit and gate let a job through, or not.
+func (l *process) passGate(j *protocol.Job, g *gate, open bool) {
 	if g.passed {
 		return
 	}
@@ -35,19 +35,19 @@ func (l *life) pass(j *protocol.Job, g *gate, open bool) {
 	delete(l.gates, j)
 	switch {
 	case !open:
-		l.world.note("abandon", l.id, j.Key().ID, 0)
+		l.sim.note("abandon", l.id, j.Key().ID, 0)
 		l.m.Abandon(l.now(), j)
 	case l.m.Begin(l.now(), j):
 		l.begin(j)
 	}
-	l.poke()
+	l.planTurn()
 }
 
 // begin is where a handler starts.
-func (l *life) begin(j *protocol.Job) {
-	w := l.world
+func (l *process) begin(j *protocol.Job) {
+	w := l.sim
 	t := w.journal.of(j.Event())
-	r := &run{thing: t, life: l, claim: w.ledger.owner[j.Claim(l.now()).Nonce], plan: t.next(w, len(t.runs)), began: w.elapsed}
+	r := &run{event: t, process: l, claim: w.ledger.owner[j.Claim(l.now()).Nonce], plan: t.next(w, len(t.runs)), began: w.elapsed}
 	w.note("begin "+string(t.script), l.id, t.name, int64(j.Attempt()))
 	_, _, r.probe = l.m.Unavailable()
 	l.checkStart(j, r)
@@ -75,25 +75,25 @@ func (l *life) begin(j *protocol.Job) {
 }
 
 // effect is what the handler is for.
-func (r *run) effect(w *world) {
+func (r *run) effect(w *simulation) {
 	if !r.done || r.plan.detached {
 		r.take(w)
 	}
 }
 
 // take is where the effect takes place.
-func (r *run) take(w *world) {
+func (r *run) take(w *simulation) {
 	if r.effected {
 		return
 	}
 	r.effected = true
-	w.note("effect", r.life.id, r.thing.name, int64(len(r.thing.effects)))
-	r.thing.effects = append(r.thing.effects, r)
+	w.note("effect", r.process.id, r.event.name, int64(len(r.event.effects)))
+	r.event.effects = append(r.event.effects, r)
 	w.checkEffect(r)
 }
 
 // finish is where a handler returns, or its process ends by it.
-func (l *life) finish(j *protocol.Job, r *run, v protocol.Verdict) {
+func (l *process) finish(j *protocol.Job, r *run, v protocol.Verdict) {
 	if r.done {
 		return
 	}
@@ -101,34 +101,34 @@ func (l *life) finish(j *protocol.Job, r *run, v protocol.Verdict) {
 		l.crash()
 		return
 	}
-	if l.world.mut.verdict != nil {
-		v = l.world.mut.verdict(v)
+	if l.sim.mut.verdict != nil {
+		v = l.sim.mut.verdict(v)
 	}
 	if r.transaction != nil {
 		r.transaction.returned(v)
 		return
 	}
-	w := l.world
+	w := l.sim
 	if v.Kind == protocol.Success && !r.effected {
 		r.effect(w)
 	}
 	r.done, r.ended, r.succeeded = true, w.elapsed, v.Kind == protocol.Success
-	w.note("end", l.id, r.thing.name, int64(v.Kind))
+	w.note("end", l.id, r.event.name, int64(v.Kind))
 	if r.succeeded {
 		l.knows[j.Key()] = r
 	}
 	delete(l.runs, j)
 	l.m.Ran(l.now(), j, v)
-	l.poke()
+	l.planTurn()
 }
 
 // cancel ends contexts that the Machine wants ended.
-func (l *life) cancel() bool {
+func (l *process) cancel() bool {
 	cs := l.m.Cancels()
 	for _, c := range cs {
-		l.world.note("cancel", l.id, c.Job.Key().ID, 0)
+		l.sim.note("cancel", l.id, c.Job.Key().ID, 0)
 		if g := l.gates[c.Job]; g != nil {
-			l.world.after(l, time.Millisecond, func() { l.pass(c.Job, g, false) })
+			l.sim.after(l, time.Millisecond, func() { l.passGate(c.Job, g, false) })
 		} else if r := l.runs[c.Job]; r != nil {
 			l.checkThaw(r, c.Cause)
 			l.interrupt(c.Job, r, c.Cause)
@@ -138,7 +138,7 @@ func (l *life) cancel() bool {
 }
 
 // interrupt makes a handler return soon, if it listens.
-func (l *life) interrupt(j *protocol.Job, r *run, cause error) {
+func (l *process) interrupt(j *protocol.Job, r *run, cause error) {
 	if r.transaction != nil {
 		r.transaction.cancelled = true
 	}
@@ -146,8 +146,8 @@ func (l *life) interrupt(j *protocol.Job, r *run, cause error) {
 		return
 	}
 	v := protocol.Verdict{Kind: protocol.Failure, Error: cause.Error(), Err: cause}
-	if r.effected && l.world.chance(0.5) {
+	if r.effected && l.sim.chance(0.5) {
 		v = protocol.Verdict{}
 	}
-	l.world.after(l, l.world.between(0, 100*time.Millisecond), func() { l.finish(j, r, v) })
+	l.sim.after(l, l.sim.between(0, 100*time.Millisecond), func() { l.finish(j, r, v) })
 }

@@ -10,7 +10,7 @@ import (
 
 // ledger follows what the store answers, and knows what it should have. Its times are the store's.
 type ledger struct {
-	world *world
+	sim   *simulation
 	rows  map[dedupe.Key]*row
 	owner map[string]*claim
 }
@@ -30,8 +30,8 @@ type claim struct {
 	nonce   string
 	token   uint64
 	key     dedupe.Key
-	life    *life
-	thing   *thing
+	life    *process
+	thing   *testEvent
 	until   time.Time     // end of its lease
 	won     time.Duration // when, in the world's time
 	ended   time.Duration // settled or taken over
@@ -44,11 +44,11 @@ type claim struct {
 	run     *run
 }
 
-func newLedger(w *world) ledger {
-	return ledger{world: w, rows: make(map[dedupe.Key]*row), owner: make(map[string]*claim)}
+func newLedger(w *simulation) ledger {
+	return ledger{sim: w, rows: make(map[dedupe.Key]*row), owner: make(map[string]*claim)}
 }
 
-func (g *ledger) now() time.Time { return g.world.storeTime.now() }
+func (g *ledger) now() time.Time { return g.sim.storeTime.now() }
 
 // row finds a key's row, empty if there was none or its time is over.
 func (g *ledger) row(k dedupe.Key) *row {
@@ -85,8 +85,8 @@ func (g *ledger) holds(nonce string) bool {
 }
 
 // claimed is the moment at which the store answers a claim.
-func (g *ledger) claimed(l *life, q dedupe.Request, c dedupe.Claim) {
-	g.world.note("claim "+c.State.String(), l.id, q.Key.ID, int64(c.Token))
+func (g *ledger) claimed(l *process, q dedupe.Request, c dedupe.Claim) {
+	g.sim.note("claim "+c.State.String(), l.id, q.Key.ID, int64(c.Token))
 	if c.Err != nil || (c.State != dedupe.Fresh && c.State != dedupe.DeadLettering) {
 		return
 	}
@@ -95,9 +95,9 @@ func (g *ledger) claimed(l *life, q dedupe.Request, c dedupe.Claim) {
 		g.forget(r, q, c)
 	}
 	if c.State == dedupe.Fresh && (r.state == dedupe.Done || r.state == dedupe.Dead) {
-		g.world.violate("I3", "%s is %v, and was claimed anew by %s", q.Key.ID, r.state, l.id)
+		g.sim.violate("I3", "%s is %v, and was claimed anew by %s", q.Key.ID, r.state, l.id)
 	}
-	if g.world.sc.marks && g.owner[q.Nonce] != nil {
+	if g.sim.sc.marks && g.owner[q.Nonce] != nil {
 		return // asked again: there is nothing to win
 	}
 	if h := r.holder(); h == nil || h.nonce != q.Nonce {
@@ -105,8 +105,8 @@ func (g *ledger) claimed(l *life, q dedupe.Request, c dedupe.Claim) {
 	}
 	r.last().until = now.Add(q.Lease)
 	r.expires = now.Add(q.TTL)
-	if !g.world.sc.marks && (c.Attempts != r.attempts || c.Crashes != r.crashes) {
-		g.world.violate("I11", "%s has %d attempts and %d crashes, and the claim of %s says %d and %d",
+	if !g.sim.sc.marks && (c.Attempts != r.attempts || c.Crashes != r.crashes) {
+		g.sim.violate("I11", "%s has %d attempts and %d crashes, and the claim of %s says %d and %d",
 			q.Key.ID, r.attempts, r.crashes, l.id, c.Attempts, c.Crashes)
 	}
 }
@@ -115,20 +115,20 @@ func (g *ledger) claimed(l *life, q dedupe.Request, c dedupe.Claim) {
 // superseded, unless it is that very request, applied once more.
 func (g *ledger) forget(r *row, q dedupe.Request, answer dedupe.Claim) {
 	c := r.last()
-	for _, t := range g.world.journal.things {
+	for _, t := range g.sim.journal.events {
 		t.forgotten = t.forgotten || t.key == c.key
 	}
 	if c.nonce == q.Nonce {
 		r.vanished, r.state, r.attempts, r.crashes = false, dedupe.Held, answer.Attempts, answer.Crashes
 		return
 	}
-	c.lost, c.ended = true, g.world.elapsed
+	c.lost, c.ended = true, g.sim.elapsed
 	*r = row{claims: r.claims, expires: r.expires}
 }
 
 // won is a claim that is new.
-func (g *ledger) won(l *life, r *row, q dedupe.Request, c dedupe.Claim) {
-	w, now := g.world, g.now()
+func (g *ledger) won(l *process, r *row, q dedupe.Request, c dedupe.Claim) {
+	w, now := g.sim, g.now()
 	if h := r.holder(); h != nil {
 		if now.Before(h.until) && !w.sc.marks {
 			w.violate("I6", "%s was claimed by %s while a lease of %s runs for %v", q.Key.ID, l.id, h.life.id, h.until.Sub(now))
@@ -150,9 +150,9 @@ func (g *ledger) won(l *life, r *row, q dedupe.Request, c dedupe.Claim) {
 }
 
 // extended is the moment at which a lease is renewed, or not.
-func (g *ledger) extended(l *life, c dedupe.Claim, lease, ttl time.Duration, err error) {
+func (g *ledger) extended(l *process, c dedupe.Claim, lease, ttl time.Duration, err error) {
 	if err != nil {
-		g.world.note("not extended", l.id, c.Key.ID, int64(c.Token))
+		g.sim.note("not extended", l.id, c.Key.ID, int64(c.Token))
 		g.refused(l, c, err)
 		return
 	}
@@ -160,8 +160,8 @@ func (g *ledger) extended(l *life, c dedupe.Claim, lease, ttl time.Duration, err
 	r.vanished = false
 	h := r.holder()
 	if h == nil || h.nonce != c.Nonce {
-		if !g.world.sc.marks {
-			g.world.violate("I6", "a stale renewal of %s by %s matched", c.Key.ID, l.id)
+		if !g.sim.sc.marks {
+			g.sim.violate("I6", "a stale renewal of %s by %s matched", c.Key.ID, l.id)
 		}
 		return
 	}
@@ -169,8 +169,8 @@ func (g *ledger) extended(l *life, c dedupe.Claim, lease, ttl time.Duration, err
 }
 
 // settled is the moment at which a claim is ended, or was not the caller's.
-func (g *ledger) settled(l *life, s dedupe.Settlement, err error) {
-	w := g.world
+func (g *ledger) settled(l *process, s dedupe.Settlement, err error) {
+	w := g.sim
 	w.note("settle "+s.Outcome.String(), l.id, s.Claim.Key.ID, truth(err == nil))
 	if err != nil {
 		g.refused(l, s.Claim, err)
@@ -196,19 +196,19 @@ func (g *ledger) settled(l *life, s dedupe.Settlement, err error) {
 }
 
 // refused holds the answer to an owner that was turned away against what the store may say.
-func (g *ledger) refused(l *life, c dedupe.Claim, err error) {
+func (g *ledger) refused(l *process, c dedupe.Claim, err error) {
 	r := g.row(c.Key)
 	own := r.last() != nil && r.last().nonce == c.Nonce
 	switch {
 	case errors.Is(err, dedupe.ErrSuperseded) && own && r.vanished:
-		g.world.violate("absent", "%s was told that its claim of %s is another's, and its row is only gone", l.id, c.Key.ID)
-	case errors.Is(err, dedupe.ErrFull) && own && !g.world.sc.marks:
-		g.world.violate("room", "a full store refused what %s holds of %s", l.id, c.Key.ID)
+		g.sim.violate("absent", "%s was told that its claim of %s is another's, and its row is only gone", l.id, c.Key.ID)
+	case errors.Is(err, dedupe.ErrFull) && own && !g.sim.sc.marks:
+		g.sim.violate("room", "a full store refused what %s holds of %s", l.id, c.Key.ID)
 	}
 }
 
 func (g *ledger) apply(r *row, c *claim, s dedupe.Settlement) {
-	w := g.world
+	w := g.sim
 	c.settled, c.ended = true, w.elapsed
 	switch s.Outcome {
 	case dedupe.Succeeded:
@@ -228,7 +228,7 @@ func (g *ledger) apply(r *row, c *claim, s dedupe.Settlement) {
 		g.justify(r, c, s)
 	case dedupe.DeadLettered:
 		r.state = dedupe.Dead
-		if !c.thing.buried() {
+		if !c.thing.deadLettered() {
 			w.violate("I4", "%s is dead, and has no letter", c.key.ID)
 		}
 	}
@@ -241,13 +241,13 @@ func (g *ledger) apply(r *row, c *claim, s dedupe.Settlement) {
 func (g *ledger) done(c *claim) {
 	c.thing.marked = true
 	if c.run == nil || !c.run.succeeded {
-		g.world.violate("I5", "%s was marked by %s without a success", c.key.ID, c.life.id)
+		g.sim.violate("I5", "%s was marked by %s without a success", c.key.ID, c.life.id)
 	}
 }
 
 // justify holds a dead letter's reason against what was recorded.
 func (g *ledger) justify(r *row, c *claim, s dedupe.Settlement) {
-	cfg, w := &g.world.sc.protocol, g.world
+	cfg, w := &g.sim.sc.protocol, g.sim
 	if w.sc.marks {
 		return
 	}

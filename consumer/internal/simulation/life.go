@@ -11,10 +11,10 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// life is a process from its start to its end, and drives a Machine as the consumer's runtime does.
+// process is a process from its start to its end, and drives a Machine as the consumer's runtime does.
 // A worker that crashed or drained lives again, under another name.
-type life struct {
-	world  *world
+type process struct {
+	sim    *simulation
 	worker int
 	id     string
 	clock  clock
@@ -53,12 +53,12 @@ type life struct {
 // gate is where a job waits before it runs.
 type gate struct{ passed bool }
 
-// spawn starts a worker's next life.
-func (w *world) spawn(worker int) {
-	w.lived++
-	l := &life{
-		world: w, worker: worker, id: fmt.Sprintf("w%d.%d", worker, w.lived),
-		clock: clock{world: w, skew: w.skews[worker], drift: w.sc.drift * int64(worker%3-1)},
+// startProcess starts a worker's next life.
+func (w *simulation) startProcess(worker int) {
+	w.started++
+	l := &process{
+		sim: w, worker: worker, id: fmt.Sprintf("w%d.%d", worker, w.started),
+		clock: clock{sim: w, skew: w.skews[worker], drift: w.sc.drift * int64(worker%3-1)},
 		asked: make(map[string]bool), holds: make(map[string]int), gates: make(map[*protocol.Job]*gate),
 		runs: make(map[*protocol.Job]*run), knows: make(map[dedupe.Key]*run), noRoom: make(map[dedupe.Key]time.Duration), order: newOrder(),
 		latest: make(map[dedupe.Key]*bus.Delivery),
@@ -70,12 +70,12 @@ func (w *world) spawn(worker int) {
 	}
 	w.note("start", l.id, "", 0)
 	if left := w.faults.storePicky - w.elapsed; left > 0 {
-		l.suffer(left + timeout)
+		l.noteTrouble(left + timeout)
 	}
 	cfg := w.sc.protocol
 	cfg.Owner = l.id + ":"
 	cfg.Rand = w.rand.Float64
-	cfg.Watermark = l.open()
+	cfg.Watermark = l.openCursor()
 	if w.mut.config != nil {
 		w.mut.config(&cfg)
 	}
@@ -85,141 +85,141 @@ func (w *world) spawn(worker int) {
 	if w.sc.faults[freeze] && w.chance(0.1) {
 		w.after(l, w.between(0, 2*time.Second), l.freezeYoung)
 	}
-	l.poke()
+	l.planTurn()
 }
 
-func (l *life) now() time.Time { return l.clock.now() }
+func (l *process) now() time.Time { return l.clock.now() }
 
-func (l *life) tick() {
+func (l *process) tick() {
 	now := l.now()
-	for l.world.mut.catchUpTicks && now.Sub(l.ticked) > l.m.TickEvery() {
+	for l.sim.mut.catchUpTicks && now.Sub(l.ticked) > l.m.TickEvery() {
 		l.ticked = l.ticked.Add(l.m.TickEvery())
 		l.m.Tick(l.ticked)
 	}
 	l.m.Tick(now)
 	l.ticked = now
-	l.poke()
-	l.world.after(l, l.m.TickEvery(), l.tick)
+	l.planTurn()
+	l.sim.after(l, l.m.TickEvery(), l.tick)
 }
 
-// poke plans a turn, if none is planned.
-func (l *life) poke() {
+// planTurn plans a turn, if none is planned.
+func (l *process) planTurn() {
 	l.collect()
 	if !l.turning {
 		l.turning = true
-		l.world.after(l, l.world.between(0, 2*time.Millisecond), l.turn)
+		l.sim.after(l, l.sim.between(0, 2*time.Millisecond), l.takeTurn)
 	}
 }
 
-// turn takes one thing that the Machine wants done, whichever comes first, and sets it going.
-func (l *life) turn() {
+// takeTurn takes one thing that the Machine wants done, whichever comes first, and sets it going.
+func (l *process) takeTurn() {
 	l.turning = false
-	doers := [...]func() bool{l.fetch, l.claim, l.settle, l.extend, l.post, l.lookUp, l.next, l.answer, l.cancel}
-	first := l.world.rand.IntN(len(doers))
+	doers := [...]func() bool{l.fetch, l.claim, l.settle, l.extend, l.publishLetters, l.lookUp, l.startJob, l.answer, l.cancel}
+	first := l.sim.rand.IntN(len(doers))
 	for i := range doers {
 		if doers[(first+i)%len(doers)]() {
 			l.audit()
-			l.poke()
+			l.planTurn()
 			return
 		}
 	}
 	if l.draining && l.m.Drained() && len(l.outbox) == 0 {
 		l.advanceNow()
 		l.checkFloor()
-		l.end("drained")
+		l.endProcess("drained")
 	}
 }
 
 // audit has the Machine count what it holds, now and then.
-func (l *life) audit() {
-	if l.world.steps%16 != 0 {
+func (l *process) audit() {
+	if l.sim.steps%16 != 0 {
 		return
 	}
 	if err := l.m.Audit(); err != nil {
-		l.world.violate("I10", "%s: %v", l.id, err)
+		l.sim.violate("I10", "%s: %v", l.id, err)
 	}
 }
 
-// end is the end of a life; the worker lives again a little later.
-func (l *life) end(how string) {
-	w := l.world
+// endProcess is the end of a life; the worker lives again a little later.
+func (l *process) endProcess(how string) {
+	w := l.sim
 	w.note(how, l.id, "", 0)
 	l.over = true
-	l.suffer(0)
+	l.noteTrouble(0)
 	if !w.faults.stopping {
-		w.after(nil, w.between(10*time.Millisecond, 10*time.Second), func() { w.spawn(l.worker) })
+		w.after(nil, w.between(10*time.Millisecond, 10*time.Second), func() { w.startProcess(l.worker) })
 	}
 }
 
-func (l *life) crash() {
+func (l *process) crash() {
 	if !l.over {
-		l.end("crash")
+		l.endProcess("crash")
 	}
 }
 
-func (l *life) freeze(d time.Duration) {
+func (l *process) freeze(d time.Duration) {
 	if l.over {
 		return
 	}
-	l.world.note("freeze", l.id, "", int64(d))
-	l.suffer(d)
-	l.thaw = l.world.elapsed + d
+	l.sim.note("freeze", l.id, "", int64(d))
+	l.noteTrouble(d)
+	l.thaw = l.sim.elapsed + d
 }
 
 // freezeYoung freezes a process that has hardly begun.
-func (l *life) freezeYoung() {
-	if w := l.world; w.faults.on {
+func (l *process) freezeYoung() {
+	if w := l.sim; w.faults.on {
 		l.freeze(w.between(w.sc.protocol.Lease/2, 3*w.sc.protocol.Lease))
 	}
 }
 
-// cut keeps a process from the store for a while.
-func (l *life) cut(d time.Duration) {
-	l.world.note("cut off", l.id, "", int64(d))
-	l.suffer(d + timeout)
-	l.cutOff = l.world.elapsed + d
+// cutOffStore keeps a process from the store for a while.
+func (l *process) cutOffStore(d time.Duration) {
+	l.sim.note("cut off", l.id, "", int64(d))
+	l.noteTrouble(d + timeout)
+	l.cutOff = l.sim.elapsed + d
 }
 
 // pause stops a process from running handlers for a while.
-func (l *life) pause(d time.Duration) {
-	if l.over || l.paused || l.draining || l.thaw > l.world.elapsed {
+func (l *process) pause(d time.Duration) {
+	if l.over || l.paused || l.draining || l.thaw > l.sim.elapsed {
 		return
 	}
-	l.world.note("pause", l.id, "", int64(d))
+	l.sim.note("pause", l.id, "", int64(d))
 	l.paused = true
-	if l.world.mut.pauseBeforeClaim {
+	if l.sim.mut.pauseBeforeClaim {
 		l.barred = true
 	} else {
 		l.m.Pause(l.now())
 	}
-	l.poke()
-	l.world.after(l, d, l.resume)
+	l.planTurn()
+	l.sim.after(l, d, l.resume)
 }
 
-func (l *life) resume() {
+func (l *process) resume() {
 	if !l.paused {
 		return
 	}
-	l.world.note("resume", l.id, "", 0)
+	l.sim.note("resume", l.id, "", 0)
 	l.paused, l.barred = false, false
 	l.m.Resume()
-	l.poke()
+	l.planTurn()
 }
 
 // drain ends a process as a rolling update does: what runs is cancelled after a while, and left
 // behind a while after that.
-func (l *life) drain() {
-	if l.over || l.draining || l.thaw > l.world.elapsed {
+func (l *process) drain() {
+	if l.over || l.draining || l.thaw > l.sim.elapsed {
 		return
 	}
-	w := l.world
+	w := l.sim
 	w.note("drain", l.id, "", 0)
 	l.draining = true
 	l.m.Drain(l.now())
-	l.poke()
+	l.planTurn()
 	w.after(l, w.sc.drain, func() {
-		l.m.CutShort(errDrain)
-		l.poke()
+		l.m.CancelRuns(errDrain)
+		l.planTurn()
 	})
 	w.after(l, w.sc.drain+drainGrace, l.overdue)
 }
@@ -228,16 +228,16 @@ const drainGrace = 5 * time.Second
 
 // overdue is the end of a drain that did not come to one: a violation, unless a handler or the
 // store does not answer.
-func (l *life) overdue() {
-	since := l.world.elapsed - l.world.sc.drain - drainGrace
-	if !l.troubled(since-timeout, l.world.elapsed) && !l.deaf() && l.world.sc.busTrouble == 0 && len(l.noRoom) == 0 {
-		l.world.violate("I9", "%s did not drain: %+v", l.id, l.m.Stats())
+func (l *process) overdue() {
+	since := l.sim.elapsed - l.sim.sc.drain - drainGrace
+	if !l.troubled(since-timeout, l.sim.elapsed) && !l.deaf() && l.sim.sc.busTrouble == 0 && len(l.noRoom) == 0 {
+		l.sim.violate("I9", "%s did not drain: %+v", l.id, l.m.Stats())
 	}
-	l.end("overdue")
+	l.endProcess("overdue")
 }
 
 // deaf: a handler goes on although it was cancelled.
-func (l *life) deaf() bool {
+func (l *process) deaf() bool {
 	for _, r := range l.runs {
 		if !r.done && r.plan.deaf {
 			return true

@@ -9,15 +9,15 @@ import (
 
 // lookUp finds out what became of events that were nacked and are overdue: what the bus has now,
 // and a little later what the store knows.
-func (l *life) lookUp() bool {
-	if l.world.mut.neverLooks {
+func (l *process) lookUp() bool {
+	if l.sim.mut.neverLooks {
 		return false
 	}
 	b := l.m.Lookups(l.now())
 	if b.Empty() {
 		return false
 	}
-	w, ctx := l.world, context.Background()
+	w, ctx := l.sim, context.Background()
 	at, keys := make([]bus.Position, len(b.Items)), make([]dedupe.Key, len(b.Items))
 	for i, q := range b.Items {
 		at[i], keys[i] = q.At, q.Key

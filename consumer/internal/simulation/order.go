@@ -55,8 +55,8 @@ func (o *order) key(key string) *keyOrder {
 	return k
 }
 
-func (o *order) arrived(l *life, d *bus.Delivery) {
-	o.came[d] = l.world.elapsed
+func (o *order) arrived(l *process, d *bus.Delivery) {
+	o.came[d] = l.sim.elapsed
 	o.of[&d.Event] = d
 	if d.Event.Key == "" {
 		return
@@ -82,7 +82,7 @@ func (o *order) started(e *bus.Event) {
 	}
 }
 
-func (o *order) answered(l *life, a protocol.Answer) {
+func (o *order) answered(l *process, a protocol.Answer) {
 	d := a.Delivery
 	if d.Event.Key == "" || a.Kind == protocol.Progress {
 		return
@@ -109,18 +109,18 @@ func (o *order) answered(l *life, a protocol.Answer) {
 	case protocol.Handled, protocol.Duplicate, protocol.Dead, protocol.Lost:
 	default:
 		if n.d != nil { // else it was answered before
-			n.elsewhere = l.elsewhere(l.world.journal.of(&d.Event).key, n.came)
+			n.elsewhere = l.elsewhere(l.sim.journal.of(&d.Event).key, n.came)
 			k.nacked[d.At] = n
 		}
 	}
 }
 
 // check tells what must come before an event that is about to start; nil: nothing.
-func (o *order) check(l *life, e *bus.Event) (first *bus.Event, seq uint64) {
+func (o *order) check(l *process, e *bus.Event) (first *bus.Event, seq uint64) {
 	if e.Key == "" {
 		return nil, 0
 	}
-	w, k := l.world, o.key(e.Key)
+	w, k := l.sim, o.key(e.Key)
 	if k.head != nil {
 		return &k.head.Event, k.head.At.Sequence
 	}
@@ -141,15 +141,15 @@ func (o *order) check(l *life, e *bus.Event) (first *bus.Event, seq uint64) {
 }
 
 // binds reports whether a nacked event still goes before another one.
-func (n *nacked) binds(l *life, t *thing) bool {
-	w := l.world
+func (n *nacked) binds(l *process, t *testEvent) bool {
+	w := l.sim
 	o := w.journal.of(&n.d.Event)
 	return !n.elsewhere && o != t && !o.reused && !o.concluded() && !w.gone(n.d.At) && !l.elsewhere(o.key, n.came)
 }
 
 // elsewhere reports whether another process has had a key since.
-func (l *life) elsewhere(k dedupe.Key, since time.Duration) bool {
-	r := l.world.ledger.rows[k]
+func (l *process) elsewhere(k dedupe.Key, since time.Duration) bool {
+	r := l.sim.ledger.rows[k]
 	if r == nil {
 		return false
 	}
@@ -157,17 +157,17 @@ func (l *life) elsewhere(k dedupe.Key, since time.Duration) bool {
 		if c.life == l {
 			continue
 		}
-		burying := c.outcome == dedupe.GivenUp && c.until.After(l.world.storeTime.at(since))
+		burying := c.outcome == dedupe.GivenUp && c.until.After(l.sim.storeTime.at(since))
 		if c.won >= since || c.ended >= since || burying || (!c.settled && !c.lost) {
 			return true
 		}
 	}
 	last := r.last() // what another has failed is its own until it is due
-	return last != nil && last.life != l && r.due.After(l.world.storeTime.at(since))
+	return last != nil && last.life != l && r.due.After(l.sim.storeTime.at(since))
 }
 
 // place is the lowest sequence of a thing's copies in flight, and when the first of them came.
-func (k *keyOrder) place(w *world, t *thing) (seq uint64, serial int) {
+func (k *keyOrder) place(w *simulation, t *testEvent) (seq uint64, serial int) {
 	for _, h := range k.inFlight {
 		if w.journal.of(&h.d.Event) != t {
 			continue
@@ -182,7 +182,7 @@ func (k *keyOrder) place(w *world, t *thing) (seq uint64, serial int) {
 
 // gone: the bus does not deliver the event any more: it was deleted, lies in what a restore has
 // undone, or is settled by the bus's count, as by an ack for what lay there before.
-func (w *world) gone(at bus.Position) bool {
+func (w *simulation) gone(at bus.Position) bool {
 	there, err := bus.Exists(context.Background(), w.bus, []bus.Position{at})
 	w.must(err)
 	info, infoErr := w.workers[0].src.Info(context.Background())
@@ -190,8 +190,8 @@ func (w *world) gone(at bus.Position) bool {
 }
 
 // checkGone: only what the bus dropped is given up for that, and only while nobody has settled it.
-func (l *life) checkGone(g protocol.Gone, wasGone bool) {
-	w := l.world
+func (l *process) checkGone(g protocol.Gone, wasGone bool) {
+	w := l.sim
 	t := w.journal.of(&l.latest[g.Key].Event)
 	if rowless := t.script == refused || t.reused; !rowless && !wasGone && !l.cursorLost && !w.gone(g.At) { // a cursor that is lost knows only what was before
 		w.violate("I1", "%s takes sequence %d for dropped, and it is there", l.id, g.At.Sequence)

@@ -14,10 +14,10 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// place makes a life's cursor: the consumer's own, on a bus and a store that a mutation may stand
+// newCursor makes a life's cursor: the consumer's own, on a bus and a store that a mutation may stand
 // in front of. What the store is asked may go wrong as all else.
-func (l *life) place(fromStream string) *cursor.Cursor {
-	w := l.world
+func (l *process) newCursor(fromStream string) *cursor.Cursor {
+	w := l.sim
 	o := cursor.Config{
 		Bus: w.bus, Topic: pattern, Group: group, FromStream: fromStream, AckWait: w.sc.protocol.AckWait,
 		Log: slog.New(slog.DiscardHandler),
@@ -37,40 +37,40 @@ func (l *life) place(fromStream string) *cursor.Cursor {
 	return cursor.New(o)
 }
 
-// open makes or finds the group's cursor at the start of a life. Where the consumer
+// openCursor makes or finds the group's cursor at the start of a life. Where the consumer
 // refuses, for nothing proves what of the stream the group has handled, somebody has it
 // start at the first event.
-func (l *life) open() bus.Position {
+func (l *process) openCursor() bus.Position {
 	ctx := context.Background()
-	l.cursor = l.place("")
+	l.cursor = l.newCursor("")
 	opened, err := l.cursor.Open(ctx)
 	if errors.Is(err, cursor.ErrStreamReplaced) {
-		info, failed := l.world.bus.Topic(ctx, pattern, group, bus.Start{})
-		l.world.must(failed)
-		l.world.note("refused", l.id, info.Start.Stream, int64(info.Last.Sequence))
-		l.cursor = l.place(info.Start.Stream)
+		info, failed := l.sim.bus.Topic(ctx, pattern, group, bus.Start{})
+		l.sim.must(failed)
+		l.sim.note("refused", l.id, info.Start.Stream, int64(info.Last.Sequence))
+		l.cursor = l.newCursor(info.Start.Stream)
 		opened, err = l.cursor.Open(ctx)
 	}
 	if err != nil { // the process ends, and is started again
-		l.world.note("not opened", l.id, "", 0)
+		l.sim.note("not opened", l.id, "", 0)
 		l.over = true
-		l.world.after(nil, 5*time.Second, func() { l.world.spawn(l.worker) })
+		l.sim.after(nil, 5*time.Second, func() { l.sim.startProcess(l.worker) })
 		return bus.Position{}
 	}
 	l.opened()
 	return opened.Watermark
 }
 
-func (l *life) opened() {
+func (l *process) opened() {
 	l.src, _ = l.cursor.Source().(*membus.Source)
 	l.cursorLost = false
 	l.acked = nil
 }
 
 // step brings something of the cursor to the Machine.
-func (l *life) step(f func(cursor.Machine, time.Time)) {
-	if l.world.mut.machine != nil {
-		f(l.world.mut.machine(l.m), l.now())
+func (l *process) step(f func(cursor.Machine, time.Time)) {
+	if l.sim.mut.machine != nil {
+		f(l.sim.mut.machine(l.m), l.now())
 		return
 	}
 	f(l.m, l.now())
@@ -78,13 +78,13 @@ func (l *life) step(f func(cursor.Machine, time.Time)) {
 
 // rebuild makes the group's cursor again, from its watermark. What goes wrong is tried again with
 // the next fetch.
-func (l *life) rebuild() {
-	l.world.note("rebuild", l.id, "", 0)
+func (l *process) rebuild() {
+	l.sim.note("rebuild", l.id, "", 0)
 	l.collect()
 	err := l.cursor.Reopen(context.Background(), l.step)
 	switch {
 	case errors.Is(err, cursor.ErrStreamReplaced):
-		l.end("refused")
+		l.endProcess("refused")
 		return
 	case err != nil:
 		l.cursorLost = true
@@ -94,48 +94,48 @@ func (l *life) rebuild() {
 		l.outbox[i].Kind = protocol.None // as the Machine does with what it still has
 	}
 	l.opened()
-	l.rebuilt = l.world.elapsed
+	l.rebuilt = l.sim.elapsed
 }
 
 // advanceLater moves the watermark now and then.
-func (l *life) advanceLater() {
+func (l *process) advanceLater() {
 	l.advance()
-	l.world.after(l, l.world.between(500*time.Millisecond, 15*time.Second), l.advanceLater)
+	l.sim.after(l, l.sim.between(500*time.Millisecond, 15*time.Second), l.advanceLater)
 }
 
 // advance takes the bus's floor, and a little later has the store keep what the
 // Machine makes of it.
-func (l *life) advance() {
-	w, asked := l.world, l.now()
+func (l *process) advance() {
+	w, asked := l.sim, l.now()
 	info, err := l.poll()
 	if err != nil {
 		return
 	}
 	w.after(l, w.between(0, 100*time.Millisecond), func() {
-		_ = l.cursor.Keep(context.Background(), asked, info, l.step) // the next one will do
+		_ = l.cursor.StoreWatermark(context.Background(), asked, info, l.step) // the next one will do
 	})
 }
 
-func (l *life) poll() (bus.Info, error) {
+func (l *process) poll() (bus.Info, error) {
 	info, err := l.cursor.Poll(context.Background())
-	if mut := l.world.mut.floor; err == nil && mut != nil {
+	if mut := l.sim.mut.floor; err == nil && mut != nil {
 		info.Floor = mut(l, info.Floor)
 	}
 	return info, err
 }
 
 // advanceNow does so at the end of a drain.
-func (l *life) advanceNow() {
+func (l *process) advanceNow() {
 	info, err := l.poll()
-	if err != nil || l.world.mut.drainKeepsNothing {
+	if err != nil || l.sim.mut.drainKeepsNothing {
 		return
 	}
-	_ = l.cursor.Keep(context.Background(), l.now(), info, l.step)
+	_ = l.cursor.StoreWatermark(context.Background(), l.now(), info, l.step)
 }
 
 // checkFloor wants what a process has settled, up to the bus's floor, kept when it has drained.
-func (l *life) checkFloor() {
-	w := l.world
+func (l *process) checkFloor() {
+	w := l.sim
 	info, err := l.src.Info(context.Background())
 	if err != nil || l.cursorLost || w.sc.unkept || w.sc.callTrouble > 0 || w.faults.storeDown > w.elapsed || l.cutOff > w.elapsed {
 		return
@@ -150,7 +150,7 @@ func (l *life) checkFloor() {
 }
 
 // kept is the watermark in an incarnation of the stream.
-func (w *world) kept(stream string) dedupe.Watermark {
+func (w *simulation) kept(stream string) dedupe.Watermark {
 	all, err := w.store.Watermarks(context.Background(), group, pattern)
 	w.must(err)
 	if i := slices.IndexFunc(all, func(m dedupe.Watermark) bool { return m.Stream == stream }); i >= 0 {
@@ -164,12 +164,12 @@ func (w *world) kept(stream string) dedupe.Watermark {
 type watermarks struct {
 	dedupe.Watermarker
 
-	l *life
+	l *process
 }
 
 // reach decides about one call: whether the store hears of it, and whether its answer arrives.
 func (m *watermarks) reach() (heard bool, err error) {
-	l, w := m.l, m.l.world
+	l, w := m.l, m.l.sim
 	switch {
 	case l.m == nil: // at the start of a life a process would try again
 	case l.cutOff > w.elapsed:
@@ -198,7 +198,7 @@ func (m *watermarks) Begin(ctx context.Context, group, topic string, at dedupe.W
 }
 
 func (m *watermarks) Advance(ctx context.Context, group, topic string, at dedupe.Watermark) (err error) {
-	m.l.world.note("advance", m.l.id, at.Stream, int64(at.Sequence))
+	m.l.sim.note("advance", m.l.id, at.Stream, int64(at.Sequence))
 	heard, lost := m.reach()
 	if heard {
 		err = m.Watermarker.Advance(ctx, group, topic, at)
@@ -207,7 +207,7 @@ func (m *watermarks) Advance(ctx context.Context, group, topic string, at dedupe
 }
 
 func (m *watermarks) Replace(ctx context.Context, group, topic string, was, now dedupe.Watermark) (ok bool, err error) {
-	m.l.world.note("watermark back", m.l.id, was.Stream, int64(now.Sequence))
+	m.l.sim.note("watermark back", m.l.id, was.Stream, int64(now.Sequence))
 	heard, lost := m.reach()
 	if heard {
 		ok, err = m.Watermarker.Replace(ctx, group, topic, was, now)

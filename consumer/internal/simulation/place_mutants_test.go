@@ -34,15 +34,15 @@ func restless(s *scenario) {
 type meddled struct {
 	*membus.Bus
 
-	life   *life
-	resume func(l *life, o *bus.SubscribeOptions)
-	find   func(l *life, at bus.Position, stored time.Time) time.Time
+	life   *process
+	resume func(l *process, o *bus.SubscribeOptions)
+	find   func(l *process, at bus.Position, stored time.Time) time.Time
 }
 
 func meddleBus(m meddled) mutation {
-	return mutation{scene: restless, bus: func(l *life) bus.Bus {
+	return mutation{scene: restless, bus: func(l *process) bus.Bus {
 		m := m
-		m.Bus, m.life = l.world.bus, l
+		m.Bus, m.life = l.sim.bus, l
 		return &m
 	}}
 }
@@ -66,11 +66,11 @@ func (m *meddled) Find(ctx context.Context, at []bus.Position) ([]time.Time, err
 }
 
 func resumesAtTime() mutation {
-	return meddleBus(meddled{resume: func(_ *life, o *bus.SubscribeOptions) { o.Resume.Sequence = 0 }})
+	return meddleBus(meddled{resume: func(_ *process, o *bus.SubscribeOptions) { o.Resume.Sequence = 0 }})
 }
 
 func resumesAtLatest() mutation {
-	return meddleBus(meddled{resume: func(_ *life, o *bus.SubscribeOptions) {
+	return meddleBus(meddled{resume: func(_ *process, o *bus.SubscribeOptions) {
 		if o.Resume.Sequence > 0 {
 			o.Resume, o.From = bus.Position{}, bus.Start{Latest: true}
 		}
@@ -78,17 +78,17 @@ func resumesAtLatest() mutation {
 }
 
 func resumesAtEarliest() mutation {
-	return meddleBus(meddled{resume: func(_ *life, o *bus.SubscribeOptions) { o.Resume = bus.Position{} }})
+	return meddleBus(meddled{resume: func(_ *process, o *bus.SubscribeOptions) { o.Resume = bus.Position{} }})
 }
 
 func takesAllForCopy() mutation {
-	return meddleBus(meddled{find: func(_ *life, at bus.Position, _ time.Time) time.Time { return at.Stored }})
+	return meddleBus(meddled{find: func(_ *process, at bus.Position, _ time.Time) time.Time { return at.Stored }})
 }
 
 // goesOnFromBefore has a cursor without a store remember when it began, and not in what stream.
 func goesOnFromBefore() mutation {
-	began := make(map[*life]bus.Position)
-	m := meddleBus(meddled{resume: func(l *life, o *bus.SubscribeOptions) {
+	began := make(map[*process]bus.Position)
+	m := meddleBus(meddled{resume: func(l *process, o *bus.SubscribeOptions) {
 		if _, ok := began[l]; !ok {
 			began[l] = o.Resume
 		} else if began[l].Stream != o.Resume.Stream {
@@ -103,7 +103,7 @@ func goesOnFromBefore() mutation {
 }
 
 func staysPut() mutation {
-	return meddleBus(meddled{find: func(_ *life, at bus.Position, stored time.Time) time.Time {
+	return meddleBus(meddled{find: func(_ *process, at bus.Position, stored time.Time) time.Time {
 		if !stored.Equal(at.Stored) {
 			return time.Time{}
 		}

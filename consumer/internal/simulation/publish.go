@@ -7,15 +7,15 @@ import (
 
 // publishing is a publisher that wants one copy of a thing confirmed, and tries until it is.
 type publishing struct {
-	thing *thing
+	thing *testEvent
 	tries int
 }
 
 const maxTries = 6
 
 // publishAll plans every copy of every thing.
-func (w *world) publishAll() {
-	for _, t := range w.journal.things {
+func (w *simulation) publishAll() {
+	for _, t := range w.journal.events {
 		copies := 1
 		if w.chance(0.4) {
 			copies += 1 + w.rand.IntN(2)
@@ -26,16 +26,16 @@ func (w *world) publishAll() {
 	}
 }
 
-func (w *world) publishLater(t *thing, within time.Duration) {
+func (w *simulation) publishLater(t *testEvent, within time.Duration) {
 	p := &publishing{thing: t}
 	w.publishings++
 	w.after(nil, w.between(0, within), func() { w.publish(p) })
 }
 
 // publish is one try: ok, lost, or unknown.
-func (w *world) publish(p *publishing) {
+func (w *simulation) publish(p *publishing) {
 	p.tries++
-	f := w.fate(w.sc.busTrouble)
+	f := w.drawFate(w.sc.busTrouble)
 	var seq uint64
 	if f.applied {
 		w.after(nil, f.apply, func() { seq = w.storeEvent(p.thing) })
@@ -54,7 +54,7 @@ func (w *world) publish(p *publishing) {
 }
 
 // confirm is what the publisher is told. What a restore has undone meanwhile is lost by the bus.
-func (w *world) confirm(t *thing, seq uint64) {
+func (w *simulation) confirm(t *testEvent, seq uint64) {
 	w.note("confirmed", "pub", t.name, int64(seq))
 	if w.faults.undone(w, t, seq) {
 		return
@@ -63,7 +63,7 @@ func (w *world) confirm(t *thing, seq uint64) {
 }
 
 // storeEvent is the moment at which the bus has it. It returns where; 0: the bus refused it.
-func (w *world) storeEvent(t *thing) uint64 {
+func (w *simulation) storeEvent(t *testEvent) uint64 {
 	rs, err := w.publisher.Publish(context.Background(), t.event)
 	if err != nil {
 		return 0

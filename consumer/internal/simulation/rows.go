@@ -14,17 +14,17 @@ import (
 // rows is the store as the processes see it: its rows vanish, it refuses items, and it has no room
 // for new keys, when a fault says so.
 type rows struct {
-	world *world
+	world *simulation
 	store *memdedupe.Store
 
 	generation map[dedupe.Key]int  // of the row of a key: who has vanished comes back as another
 	kept       map[dedupe.Key]bool // there is a row, expired or not
-	picked     *thing              // whose settlements and marks are refused until all others are done
+	picked     *testEvent          // whose settlements and marks are refused until all others are done
 }
 
 var errNotNow = errors.New("not now")
 
-func newRows(w *world, store *memdedupe.Store) *rows {
+func newRows(w *simulation, store *memdedupe.Store) *rows {
 	return &rows{world: w, store: store, generation: make(map[dedupe.Key]int), kept: make(map[dedupe.Key]bool)}
 }
 
@@ -163,9 +163,9 @@ func (r *rows) changes(k dedupe.Key) error {
 
 // vanishOne takes away the row of the first claim of a key: of later ones, a settlement of the
 // owner before may be on its way still.
-func (w *world) vanishOne() {
+func (w *simulation) vanishOne() {
 	var held []*claim
-	for _, t := range w.journal.things {
+	for _, t := range w.journal.events {
 		r := w.ledger.rows[t.key]
 		if r == nil || r.vanished {
 			continue
@@ -185,11 +185,11 @@ func (w *world) vanishOne() {
 
 // pickOne has the success of one event refused from now on. Nobody waits for it but what shares its
 // key or its id, and suspects, which must be alone.
-func (w *world) pickOne() {
-	if slices.ContainsFunc(w.journal.things, func(t *thing) bool { return t.script == poison }) {
+func (w *simulation) pickOne() {
+	if slices.ContainsFunc(w.journal.events, func(t *testEvent) bool { return t.script == poison }) {
 		return
 	}
-	for _, t := range w.journal.things {
+	for _, t := range w.journal.events {
 		if t.script == fine && t.event.Key == "" && !t.reused && len(t.runs) == 0 {
 			w.rows.picked, t.picked = t, true
 			w.note("picked", "", t.name, 0)
@@ -199,8 +199,8 @@ func (w *world) pickOne() {
 }
 
 // release lets the picked event be marked, once all others are concluded.
-func (w *world) release() {
-	for _, t := range w.journal.things {
+func (w *simulation) release() {
+	for _, t := range w.journal.events {
 		if t != w.rows.picked && t.expected() && !t.concluded() {
 			return
 		}

@@ -10,8 +10,8 @@ import (
 )
 
 // checkStart holds a start against every rule about starts.
-func (l *life) checkStart(j *protocol.Job, r *run) {
-	w, t := l.world, r.thing
+func (l *process) checkStart(j *protocol.Job, r *run) {
+	w, t := l.sim, r.event
 	if l.paused {
 		w.violate("I8", "%s began %s while paused", l.id, t.name)
 	}
@@ -41,8 +41,8 @@ func (l *life) checkStart(j *protocol.Job, r *run) {
 }
 
 // checkClaim: a run needs a claim with a third of its lease left, of a key that is due.
-func (l *life) checkClaim(j *protocol.Job, r *run) {
-	w, t := l.world, r.thing
+func (l *process) checkClaim(j *protocol.Job, r *run) {
+	w, t := l.sim, r.event
 	if r.claim == nil {
 		w.violate("I6", "%s began %s without a claim", l.id, t.name)
 		return
@@ -64,23 +64,23 @@ func (l *life) checkClaim(j *protocol.Job, r *run) {
 }
 
 // noteRoom notes, in mode seen/mark, since when a mark is refused for want of room.
-func (l *life) noteRoom(k dedupe.Key, err error) {
-	if !l.world.sc.marks {
+func (l *process) noteRoom(k dedupe.Key, err error) {
+	if !l.sim.sc.marks {
 		return
 	}
 	if !errors.Is(err, dedupe.ErrFull) {
 		delete(l.noRoom, k)
 	} else if _, ok := l.noRoom[k]; !ok {
-		l.noRoom[k] = l.world.elapsed
+		l.noRoom[k] = l.sim.elapsed
 	}
 }
 
 // checkRoom: in mode seen/mark nothing is claimed, and then run, while a mark is refused because
 // the store is full.
-func (l *life) checkRoom(r *run) {
+func (l *process) checkRoom(r *run) {
 	for k, since := range l.noRoom {
 		if r.claim != nil && r.claim.won > since {
-			l.world.violate("room", "%s began %s, which was claimed while the mark of %s was refused", l.id, r.thing.name, k.ID)
+			l.sim.violate("room", "%s began %s, which was claimed while the mark of %s was refused", l.id, r.event.name, k.ID)
 			return
 		}
 	}
@@ -88,57 +88,57 @@ func (l *life) checkRoom(r *run) {
 
 // checkExposed: so many events have started and are not settled, as far as the store knows: what a
 // crash repeats.
-func (l *life) checkExposed(t *thing) {
-	exposed, most := 1, max(l.world.sc.protocol.MaxUnmarked, l.world.sc.protocol.Concurrency)
+func (l *process) checkExposed(t *testEvent) {
+	exposed, most := 1, max(l.sim.sc.protocol.MaxUnmarked, l.sim.sc.protocol.Concurrency)
 	for nonce := range l.holds {
-		if c := l.world.ledger.owner[nonce]; c != nil && c.life == l && c.run != nil && !c.settled {
+		if c := l.sim.ledger.owner[nonce]; c != nil && c.life == l && c.run != nil && !c.settled {
 			exposed++
 		}
 	}
 	if exposed > most {
-		l.world.violate("exposed", "%s began %s, and %d events have started and are not settled, of at most %d", l.id, t.name, exposed, most)
+		l.sim.violate("exposed", "%s began %s, and %d events have started and are not settled, of at most %d", l.id, t.name, exposed, most)
 	}
 }
 
 // checkProbe: while the receiver is taken to be unavailable, one event runs at a time, but for
 // those that began before.
-func (l *life) checkProbe(r *run) {
+func (l *process) checkProbe(r *run) {
 	for _, other := range l.runs {
 		if r.probe && other.probe && !other.done && !l.overran(other) {
-			l.world.violate("probe", "%s began %s as a probe beside %s", l.id, r.thing.name, other.thing.name)
+			l.sim.violate("probe", "%s began %s as a probe beside %s", l.id, r.event.name, other.event.name)
 		}
 	}
 }
 
 // checkPayload: of two payloads under one id only the first is handled.
-func (l *life) checkPayload(t *thing) {
-	if !t.reused || l.world.expired || l.world.sc.marks {
+func (l *process) checkPayload(t *testEvent) {
+	if !t.reused || l.sim.expired || l.sim.sc.marks {
 		return
 	}
-	for _, o := range l.world.journal.things {
+	for _, o := range l.sim.journal.events {
 		if o != t && o.key == t.key && !o.forgotten && (o.marked || len(o.runs) > 0) {
-			l.world.violate("payload", "%s began %s, whose id is that of %s", l.id, t.name, o.name)
+			l.sim.violate("payload", "%s began %s, whose id is that of %s", l.id, t.name, o.name)
 		}
 	}
 }
 
 // checkKnown: a process that had a success runs the event again only if another took it.
-func (l *life) checkKnown(j *protocol.Job, t *thing) {
+func (l *process) checkKnown(j *protocol.Job, t *testEvent) {
 	known := l.knows[j.Key()]
-	if known == nil || known.ended-known.began >= l.world.sc.protocol.RunLimit {
+	if known == nil || known.ended-known.began >= l.sim.sc.protocol.RunLimit {
 		return // none, or one that came after it was counted as an attempt
 	}
-	cs := l.world.ledger.rows[j.Key()].claims
+	cs := l.sim.ledger.rows[j.Key()].claims
 	for i, c := range cs[:len(cs)-1] {
 		if c == known.claim && cs[i+1].life != l {
 			return
 		}
 	}
-	l.world.violate("known", "%s began %s again after it succeeded there", l.id, t.name)
+	l.sim.violate("known", "%s began %s again after it succeeded there", l.id, t.name)
 }
 
 // checkAlone: a suspect runs beside suspects, one of two crashes beside nothing.
-func (l *life) checkAlone(j *protocol.Job, t *thing) {
+func (l *process) checkAlone(j *protocol.Job, t *testEvent) {
 	crashes, beside, innocent := j.Crashes(), len(l.holds)-1, 0
 	for _, c := range l.holds {
 		if c == 0 {
@@ -151,36 +151,36 @@ func (l *life) checkAlone(j *protocol.Job, t *thing) {
 	}
 	switch {
 	case crashes == 0 && suspect:
-		l.world.violate("alone", "%s began %s beside a suspect", l.id, t.name)
+		l.sim.violate("alone", "%s began %s beside a suspect", l.id, t.name)
 	case crashes == 1 && innocent+len(l.asked) > 0:
-		l.world.violate("alone", "%s began %s, a suspect, beside %d others", l.id, t.name, innocent+len(l.asked))
+		l.sim.violate("alone", "%s began %s, a suspect, beside %d others", l.id, t.name, innocent+len(l.asked))
 	case crashes > 1 && beside+len(l.asked) > 0:
-		l.world.violate("alone", "%s began %s, twice a suspect, beside %d others", l.id, t.name, beside+len(l.asked))
+		l.sim.violate("alone", "%s began %s, twice a suspect, beside %d others", l.id, t.name, beside+len(l.asked))
 	}
 }
 
 // checkThaw: who was frozen, and whose claim is still its own, asks the store for a third of a
 // lease before it stops the run.
-func (l *life) checkThaw(r *run, cause error) {
-	w := l.world
+func (l *process) checkThaw(r *run, cause error) {
+	w := l.sim
 	if !errors.Is(cause, protocol.ErrLeaseLost) || l.thaw == 0 || w.sc.transact || r.claim == nil {
 		return
 	}
 	asked, least := w.elapsed-l.thaw, w.sc.protocol.Lease/3-time.Second
-	if asked < least && w.ledger.rows[r.thing.key].last() == r.claim && r.claim.life == l {
-		w.violate("thaw", "%s stopped %s, whose claim is its own, %v after it was frozen", l.id, r.thing.name, asked)
+	if asked < least && w.ledger.rows[r.event.key].last() == r.claim && r.claim.life == l {
+		w.violate("thaw", "%s stopped %s, whose claim is its own, %v after it was frozen", l.id, r.event.name, asked)
 	}
 }
 
 // overran: a run that is beyond its limit counts as over.
-func (l *life) overran(r *run) bool { return l.world.elapsed-r.began >= l.world.sc.protocol.RunLimit }
+func (l *process) overran(r *run) bool { return l.sim.elapsed-r.began >= l.sim.sc.protocol.RunLimit }
 
 // checkSilent: who knows that an event is lost says neither that it failed nor that it goes on.
-func (l *life) checkSilent(a protocol.Answer) {
+func (l *process) checkSilent(a protocol.Answer) {
 	if (a.Kind != protocol.Nak && a.Kind != protocol.Progress) || a.Job == nil || a.Job.Event() != &a.Delivery.Event {
 		return
 	}
-	w := l.world
+	w := l.sim
 	if c := w.ledger.owner[a.Job.Claim(l.now()).Nonce]; c != nil && c.life == l && c.told {
 		w.violate("silent", "%s answered %s, which it knew to have lost", l.id, w.journal.of(&a.Delivery.Event).name)
 	}
@@ -188,8 +188,8 @@ func (l *life) checkSilent(a protocol.Answer) {
 
 // checkAck is about an ack as it reaches the bus: after a restore its sequence may be
 // another event's.
-func (l *life) checkAck(d *bus.Delivery, t *thing, knew bool) {
-	w := l.world
+func (l *process) checkAck(d *bus.Delivery, t *testEvent, knew bool) {
+	w := l.sim
 	there := w.journal.at[d.At.Sequence]
 	if there == nil || there == t {
 		return
@@ -201,11 +201,11 @@ func (l *life) checkAck(d *bus.Delivery, t *thing, knew bool) {
 }
 
 // checkEffect: a second effect needs an excuse.
-func (w *world) checkEffect(r *run) {
+func (w *simulation) checkEffect(r *run) {
 	if w.sc.marks {
 		return
 	}
-	for _, p := range r.thing.effects {
+	for _, p := range r.event.effects {
 		if p == r {
 			continue
 		}
@@ -214,16 +214,16 @@ func (w *world) checkEffect(r *run) {
 			first, second = second, first
 		}
 		if c := first.claim; w.sc.transact && (c == nil || !c.settled || c.ended+ttl > second.began) {
-			w.violate("I2", "%s had an effect by %s and by %s, in transactions", r.thing.name, first.life.id, second.life.id)
+			w.violate("I2", "%s had an effect by %s and by %s, in transactions", r.event.name, first.process.id, second.process.id)
 		}
 		if why := w.unexcused(first, second); why != "" {
-			w.violate("I3", "%s had an effect by %s and by %s: %s", r.thing.name, first.life.id, second.life.id, why)
+			w.violate("I3", "%s had an effect by %s and by %s: %s", r.event.name, first.process.id, second.process.id, why)
 		}
 	}
 }
 
 // unexcused says why there was no reason to run a thing again.
-func (w *world) unexcused(first, second *run) string {
+func (w *simulation) unexcused(first, second *run) string {
 	c := first.claim
 	if c == nil {
 		return "it ran without a claim"
@@ -234,15 +234,15 @@ func (w *world) unexcused(first, second *run) string {
 		return "" // its mark had expired
 	case marked && c.ended <= second.began:
 		return "it was marked"
-	case first.thing.picked:
+	case first.event.picked:
 		return "" // its lease is over while its success is refused
-	case first.done && !first.succeeded, first.life.over, first.plan.takes >= w.sc.protocol.RunLimit:
+	case first.done && !first.succeeded, first.process.over, first.plan.takes >= w.sc.protocol.RunLimit:
 		return ""
 	case c.settled && c.outcome == dedupe.Failed && c.ended-first.began >= w.sc.protocol.RunLimit:
 		return "" // counted at its limit
-	case second.claim != nil && second.claim.lost && second.thing.forgotten:
+	case second.claim != nil && second.claim.lost && second.event.forgotten:
 		return ""
-	case c.lost && (first.life.troubled(c.won, c.ended) || first.thing.forgotten):
+	case c.lost && (first.process.troubled(c.won, c.ended) || first.event.forgotten):
 		return ""
 	}
 	return "nothing was wrong"

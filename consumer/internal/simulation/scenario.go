@@ -24,7 +24,7 @@ type scenario struct {
 	workers  int
 	calls    int // of one kind that a process has under way at once
 
-	things       int
+	events       int
 	keys         []string      // of the things, at random; empty: none
 	publishing   time.Duration // over how long
 	faulty       time.Duration // for how long there are faults
@@ -47,7 +47,7 @@ type scenario struct {
 func draw(r *rand.Rand) scenario {
 	s := scenario{
 		workers: 2 + r.IntN(3), calls: 1 + r.IntN(2), marks: r.IntN(12) == 0,
-		things: 6 + r.IntN(20), keys: pick(r, []string{"", "", "x", "y"}, []string{"", "x", "y", "z"}, []string{"x"}, []string{"x", "y", "z"}), publishing: between(r, 5*time.Second, 40*time.Second),
+		events: 6 + r.IntN(20), keys: pick(r, []string{"", "", "x", "y"}, []string{"", "x", "y", "z"}, []string{"x"}, []string{"x", "y", "z"}), publishing: between(r, 5*time.Second, 40*time.Second),
 		window: pick(r, -1, 3*time.Second, 2*time.Minute), maxUnsettled: pick(r, 4, 16, 0),
 		drain: between(r, 5*time.Second, 25*time.Second), expire: r.IntN(4) == 0,
 	}

@@ -24,7 +24,7 @@ const (
 	refused   script = "refused" // by the store, as a key
 )
 
-func drawScript(w *world) script {
+func drawScript(w *simulation) script {
 	switch n := w.rand.IntN(100); {
 	case n < 45:
 		return fine
@@ -64,7 +64,7 @@ type plan struct {
 }
 
 // next plans the run of a thing that had so many before.
-func (t *thing) next(w *world, runs int) plan {
+func (t *testEvent) next(w *simulation, runs int) plan {
 	p := plan{takes: w.between(time.Millisecond, 2*time.Second), deaf: w.chance(0.2), detached: w.chance(0.1)}
 	cfg := &w.sc.protocol
 	switch {
@@ -102,7 +102,7 @@ func unavailable(own protocol.VerdictKind) protocol.Verdict {
 	return protocol.Verdict{Kind: protocol.Unavailable, Own: own, Error: noAnswer}
 }
 
-func throttled(w *world) protocol.Verdict {
+func throttled(w *simulation) protocol.Verdict {
 	v := protocol.Verdict{Kind: protocol.Throttled, Error: "slow down"}
 	if w.chance(0.5) {
 		v.Timed, v.After = true, w.between(100*time.Millisecond, 5*time.Second)
@@ -110,7 +110,7 @@ func throttled(w *world) protocol.Verdict {
 	return v
 }
 
-func failure(w *world) protocol.Verdict {
+func failure(w *simulation) protocol.Verdict {
 	v := protocol.Verdict{Kind: protocol.Failure, Error: "not now"}
 	switch w.rand.IntN(4) {
 	case 0:

@@ -47,7 +47,7 @@ func Run(seed uint64, o *Options) Result {
 	if o != nil {
 		opts = *o
 	}
-	w, err := newWorld(seed, opts)
+	w, err := newSimulation(seed, opts)
 	if err != nil {
 		return Result{Violations: []Violation{{Rule: "setup", Text: err.Error()}}}
 	}

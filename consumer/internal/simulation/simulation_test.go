@@ -95,7 +95,7 @@ func TestPeace(t *testing.T) {
 	t.Parallel()
 	peaceful := 0
 	for seed := uint64(1); seed <= 400; seed++ {
-		w, err := newWorld(seed, Options{})
+		w, err := newSimulation(seed, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -105,7 +105,7 @@ func TestPeace(t *testing.T) {
 		peaceful++
 		w.sc.expire = false
 		w.play()
-		for _, th := range w.journal.things {
+		for _, th := range w.journal.events {
 			if n := len(th.effects); th.script == fine && n > 1 {
 				t.Errorf("seed %d: %s has %d effects", seed, th.name, n)
 			}
@@ -117,8 +117,8 @@ func TestPeace(t *testing.T) {
 }
 
 // peaceful: nothing happens to the processes, not even by an event.
-func (w *world) peaceful() bool {
-	for _, th := range w.journal.things {
+func (w *simulation) peaceful() bool {
+	for _, th := range w.journal.events {
 		if th.script == poison {
 			return false
 		}

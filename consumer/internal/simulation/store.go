@@ -11,8 +11,8 @@ import (
 )
 
 // claim sends one batch of claims.
-func (l *life) claim() bool {
-	if l.claiming >= l.world.sc.calls {
+func (l *process) claim() bool {
+	if l.claiming >= l.sim.sc.calls {
 		return false
 	}
 	f := l.storeFate()
@@ -23,17 +23,17 @@ func (l *life) claim() bool {
 	l.claiming++
 	for _, q := range b.Items {
 		l.asked[q.Nonce] = true
-		l.world.note("ask", l.id, q.Key.ID, 0)
+		l.sim.note("ask", l.id, q.Key.ID, 0)
 	}
 	var cs []dedupe.Claim
-	l.call(f, func() { cs = l.world.applyClaims(l, b.Items) }, func(err error) {
+	l.call(f, func() { cs = l.sim.applyClaims(l, b.Items) }, func(err error) {
 		l.claiming--
 		l.claimed(b, cs, err)
 	})
 	return true
 }
 
-func (w *world) applyClaims(l *life, rs []dedupe.Request) []dedupe.Claim {
+func (w *simulation) applyClaims(l *process, rs []dedupe.Request) []dedupe.Claim {
 	cs := make([]dedupe.Claim, 0, len(rs))
 	for _, r := range rs {
 		if w.journal.byHash(r.Hash).script == refused {
@@ -49,7 +49,7 @@ func (w *world) applyClaims(l *life, rs []dedupe.Request) []dedupe.Claim {
 }
 
 // claimed brings the answer in, and notes what the process holds from now on.
-func (l *life) claimed(b protocol.Batch[dedupe.Request], cs []dedupe.Claim, err error) {
+func (l *process) claimed(b protocol.Batch[dedupe.Request], cs []dedupe.Claim, err error) {
 	if err == nil {
 		for i, q := range b.Items {
 			delete(l.asked, q.Nonce)
@@ -65,8 +65,8 @@ func (l *life) claimed(b protocol.Batch[dedupe.Request], cs []dedupe.Claim, err 
 }
 
 // settle sends one batch of settlements.
-func (l *life) settle() bool {
-	if l.settling >= l.world.sc.calls {
+func (l *process) settle() bool {
+	if l.settling >= l.sim.sc.calls {
 		return false
 	}
 	b := l.m.Settlements(l.now())
@@ -75,22 +75,22 @@ func (l *life) settle() bool {
 	}
 	l.settling++
 	for _, s := range b.Items {
-		if c := l.world.ledger.owner[s.Claim.Nonce]; c != nil {
+		if c := l.sim.ledger.owner[s.Claim.Nonce]; c != nil {
 			c.ending = true
 		}
 	}
-	if mut := l.world.mut.settling; mut != nil {
+	if mut := l.sim.mut.settling; mut != nil {
 		mut(l, b.Items)
 	}
 	var errs []error
-	l.call(l.storeFate(), func() { errs = l.world.applySettlements(l, b.Items) }, func(err error) {
+	l.call(l.storeFate(), func() { errs = l.sim.applySettlements(l, b.Items) }, func(err error) {
 		l.settling--
 		l.settled(b, errs, err)
 	})
 	return true
 }
 
-func (w *world) applySettlements(l *life, ss []dedupe.Settlement) []error {
+func (w *simulation) applySettlements(l *process, ss []dedupe.Settlement) []error {
 	errs, err := w.claims.Settle(context.Background(), ss)
 	w.must(err)
 	for i := range errs {
@@ -100,8 +100,8 @@ func (w *world) applySettlements(l *life, ss []dedupe.Settlement) []error {
 	return errs
 }
 
-func (l *life) settled(b protocol.Batch[dedupe.Settlement], errs []error, err error) {
-	if mut := l.world.mut.settled; mut != nil {
+func (l *process) settled(b protocol.Batch[dedupe.Settlement], errs []error, err error) {
+	if mut := l.sim.mut.settled; mut != nil {
 		errs, err = mut(l, b.Items, errs, err)
 	}
 	if err == nil {
@@ -115,7 +115,7 @@ func (l *life) settled(b protocol.Batch[dedupe.Settlement], errs []error, err er
 			}
 			if lost || s.Outcome != dedupe.GivenUp {
 				delete(l.holds, s.Claim.Nonce)
-			} else if own := l.world.ledger.owner[s.Claim.Nonce]; own != nil {
+			} else if own := l.sim.ledger.owner[s.Claim.Nonce]; own != nil {
 				own.ending = false // a burial is renewed, and lost, as a claim is
 			}
 		}
@@ -124,8 +124,8 @@ func (l *life) settled(b protocol.Batch[dedupe.Settlement], errs []error, err er
 }
 
 // extend sends one batch of renewals.
-func (l *life) extend() bool {
-	if l.extending >= l.world.sc.calls {
+func (l *process) extend() bool {
+	if l.extending >= l.sim.sc.calls {
 		return false
 	}
 	f := l.storeFate()
@@ -135,13 +135,13 @@ func (l *life) extend() bool {
 	}
 	l.extending++
 	l.checkLocked(b.Items)
-	cfg := &l.world.sc.protocol
+	cfg := &l.sim.sc.protocol
 	var errs []error
-	l.call(f, func() { errs = l.world.applyExtensions(l, b.Items, cfg.Lease, cfg.TTL) }, func(err error) {
+	l.call(f, func() { errs = l.sim.applyExtensions(l, b.Items, cfg.Lease, cfg.TTL) }, func(err error) {
 		l.extending--
 		for i, c := range b.Items {
 			// Once a settlement was sent, a renewal may be refused because that was stored.
-			own := l.world.ledger.owner[c.Nonce]
+			own := l.sim.ledger.owner[c.Nonce]
 			if own == nil {
 				continue
 			}
@@ -155,7 +155,7 @@ func (l *life) extend() bool {
 	return true
 }
 
-func (w *world) applyExtensions(l *life, cs []dedupe.Claim, lease, ttl time.Duration) []error {
+func (w *simulation) applyExtensions(l *process, cs []dedupe.Claim, lease, ttl time.Duration) []error {
 	errs, err := w.claims.Extend(context.Background(), cs, lease, ttl)
 	w.must(err)
 	for i := range errs {
@@ -166,16 +166,16 @@ func (w *world) applyExtensions(l *life, cs []dedupe.Claim, lease, ttl time.Dura
 
 // told notes that a process heard of having lost a claim. What it does not have any more it was
 // not told about.
-func (l *life) told(nonce string) {
-	if c := l.world.ledger.owner[nonce]; c != nil && c.lost {
+func (l *process) told(nonce string) {
+	if c := l.sim.ledger.owner[nonce]; c != nil && c.lost {
 		c.told = true
 		delete(l.holds, nonce)
 	}
 }
 
 // sentAt is what the Machine takes for the time at which a call is sent.
-func (l *life) sentAt(f fate) time.Time {
-	if l.world.mut.leaseFromAnswer {
+func (l *process) sentAt(f callFate) time.Time {
+	if l.sim.mut.leaseFromAnswer {
 		return l.now().Add(f.answer)
 	}
 	return l.now()

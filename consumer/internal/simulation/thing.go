@@ -11,9 +11,9 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// thing is one event that somebody wants handled: a topic, an id, and a payload. What became of it
+// testEvent is one event that somebody wants handled: a topic, an id, and a payload. What became of it
 // is noted here.
-type thing struct {
+type testEvent struct {
 	name   string
 	event  bus.Event
 	key    dedupe.Key
@@ -38,30 +38,30 @@ type thing struct {
 type letter struct{ id, reason string }
 
 // hash is what the consumer takes the payload for: enough, because payloads are numbers.
-func (t *thing) hash() []byte { return t.event.Data }
+func (t *testEvent) hash() []byte { return t.event.Data }
 
-func (t *thing) expected() bool { return len(t.confirmed) > 0 && !t.lost && !t.misled }
+func (t *testEvent) expected() bool { return len(t.confirmed) > 0 && !t.lost && !t.misled }
 
 // concluded: an ack may be sent for it.
-func (t *thing) concluded() bool { return t.marked || t.buried() }
+func (t *testEvent) concluded() bool { return t.marked || t.deadLettered() }
 
 // onlyOutages reports whether it ran, and no run of it got through to the receiver, as
 // nobody's did.
-func (t *thing) onlyOutages() bool {
+func (t *testEvent) onlyOutages() bool {
 	return len(t.runs) > 0 && !slices.ContainsFunc(t.runs, func(r *run) bool { return !r.plan.outage })
 }
 
-func (t *thing) buried() bool { return len(t.letters) > 0 }
+func (t *testEvent) deadLettered() bool { return len(t.letters) > 0 }
 
 // received is an event with control headers, as a handler would get it that is told of them.
 var received = bus.Event{ID: "received", Topic: "shop.a"}.WithControl(bus.Control{Letter: "l", Redriven: "r", Group: "another group"})
 
-// drawThings makes the events of a world. Ids are used on two topics, and again for other payloads.
-func drawThings(w *world) []*thing {
-	things := make([]*thing, w.sc.things)
+// drawEvents makes the events of a world. Ids are used on two topics, and again for other payloads.
+func drawEvents(w *simulation) []*testEvent {
+	things := make([]*testEvent, w.sc.events)
 	for i := range things {
 		topic, id := "shop."+pick(w.rand, "a", "b"), "id"+strconv.Itoa(i)
-		t := &thing{name: strconv.Itoa(i), script: drawScript(w), times: 1 + w.rand.IntN(3)}
+		t := &testEvent{name: strconv.Itoa(i), script: drawScript(w), times: 1 + w.rand.IntN(3)}
 		if i > 0 && w.chance(0.2) {
 			other := things[w.rand.IntN(i)]
 			id = other.event.ID
@@ -82,7 +82,7 @@ func drawThings(w *world) []*thing {
 }
 
 // markReused finds the things that share their id, and gives them nothing else to stumble over.
-func markReused(things []*thing) {
+func markReused(things []*testEvent) {
 	for i, t := range things {
 		for _, o := range things[:i] {
 			if o.key == t.key {
@@ -95,26 +95,26 @@ func markReused(things []*thing) {
 
 // journal is what happened, outside of the system that it is held against.
 type journal struct {
-	things []*thing
-	at     map[uint64]*thing // what lies where on the bus now
+	events []*testEvent
+	at     map[uint64]*testEvent // what lies where on the bus now
 	lies   map[uint64]bus.Position
 }
 
-func newJournal(w *world) journal {
-	return journal{things: drawThings(w), at: make(map[uint64]*thing), lies: make(map[uint64]bus.Position)}
+func newJournal(w *simulation) journal {
+	return journal{events: drawEvents(w), at: make(map[uint64]*testEvent), lies: make(map[uint64]bus.Position)}
 }
 
 // of finds the thing that an event is.
-func (j *journal) of(e *bus.Event) *thing { return j.byHash(e.Data) }
+func (j *journal) of(e *bus.Event) *testEvent { return j.byHash(e.Data) }
 
-func (j *journal) byHash(hash []byte) *thing { return j.things[binary.BigEndian.Uint32(hash)] }
+func (j *journal) byHash(hash []byte) *testEvent { return j.events[binary.BigEndian.Uint32(hash)] }
 
 // run is one run of a handler.
 type run struct {
-	thing *thing
-	life  *life
-	claim *claim // nil in mode seen/mark
-	plan  plan
+	event   *testEvent
+	process *process
+	claim   *claim // nil in mode seen/mark
+	plan    plan
 
 	transaction *transaction // nil in other modes
 
@@ -126,5 +126,5 @@ type run struct {
 }
 
 func (r *run) String() string {
-	return strings.Join([]string{r.thing.name, "in", r.life.id, "from", r.began.String()}, " ")
+	return strings.Join([]string{r.event.name, "in", r.process.id, "from", r.began.String()}, " ")
 }

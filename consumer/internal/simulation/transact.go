@@ -14,7 +14,7 @@ var errUndone = errors.New("aborted")
 // claim, the handler, and a commit that makes mark and effect at once, or neither. Where a server
 // would make who takes over wait for a lock, the commit fails here.
 type transaction struct {
-	life  *life
+	life  *process
 	job   *protocol.Job
 	run   *run
 	claim dedupe.Claim
@@ -25,8 +25,8 @@ type transaction struct {
 }
 
 // transact is where a run in mode transactional starts.
-func (l *life) transact(j *protocol.Job, r *run) {
-	w := l.world
+func (l *process) transact(j *protocol.Job, r *run) {
+	w := l.sim
 	x := &transaction{life: l, job: j, run: r, claim: j.Claim(l.now())}
 	x.until = l.now().Add(w.sc.transactionLease())
 	r.transaction = x
@@ -39,7 +39,7 @@ func (l *life) transact(j *protocol.Job, r *run) {
 		switch {
 		case r.done:
 		case err != nil || x.cancelled:
-			x.end(protocol.Verdict{Kind: protocol.Unbegun, Err: errUndone})
+			x.end(protocol.Verdict{Kind: protocol.NotBegun, Err: errUndone})
 		case !mine:
 			x.end(protocol.Verdict{Kind: protocol.Superseded, Err: errUndone})
 		default:
@@ -57,7 +57,7 @@ func (x *transaction) returned(v protocol.Verdict) {
 	if v.Kind == protocol.Success && (x.cancelled || !x.life.now().Before(x.until)) {
 		v = protocol.Verdict{Kind: protocol.Failure, Error: errUndone.Error(), Err: errUndone}
 	}
-	w := x.life.world
+	w := x.life.sim
 	if v.Kind == protocol.Success && w.faults.on && w.chance(0.1) { // it met another transaction, too often
 		v = protocol.Verdict{Kind: protocol.Conflicted, Error: errUndone.Error(), Err: errUndone}
 	}
@@ -70,7 +70,7 @@ func (x *transaction) returned(v protocol.Verdict) {
 		x.run.take(w)
 	}
 	if w.faults.on && w.sc.faults[cutOff] && w.chance(0.1) {
-		x.life.cut(w.between(w.sc.protocol.Lease/2, 2*w.sc.protocol.Lease)) // when it hurts most
+		x.life.cutOffStore(w.between(w.sc.protocol.Lease/2, 2*w.sc.protocol.Lease)) // when it hurts most
 	}
 	w.after(x.life, w.between(0, 5*time.Millisecond), x.commit) // a process may freeze right before it
 }
@@ -94,7 +94,7 @@ func (x *transaction) commit() {
 
 // apply is the moment of the commit.
 func (x *transaction) apply() error {
-	w := x.life.world
+	w := x.life.sim
 	err := w.applySettlements(x.life, []dedupe.Settlement{{Claim: x.claim, Outcome: dedupe.Succeeded, TTL: ttl}})[0]
 	if err == nil {
 		x.run.take(w)
@@ -105,7 +105,7 @@ func (x *transaction) apply() error {
 // resolve looks for the mark after a commit that was not answered, and sends the commit again while
 // there is neither mark nor successor.
 func (x *transaction) resolve() {
-	l, w := x.life, x.life.world
+	l, w := x.life, x.life.sim
 	committed, held := false, false
 	l.call(l.storeFate(), func() {
 		c := w.ledger.owner[x.claim.Nonce]
@@ -125,7 +125,7 @@ func (x *transaction) resolve() {
 }
 
 func (x *transaction) unknown() protocol.Verdict {
-	if x.life.world.mut.ackUnknown {
+	if x.life.sim.mut.ackUnknown {
 		return protocol.Verdict{}
 	}
 	return protocol.Verdict{Kind: protocol.Unknown, Err: errLost}
@@ -134,8 +134,8 @@ func (x *transaction) unknown() protocol.Verdict {
 // end is where the process learns how it went.
 func (x *transaction) end(v protocol.Verdict) {
 	l, r := x.life, x.run
-	r.done, r.ended = true, l.world.elapsed
-	l.world.note("end", l.id, r.thing.name, int64(v.Kind))
+	r.done, r.ended = true, l.sim.elapsed
+	l.sim.note("end", l.id, r.event.name, int64(v.Kind))
 	switch v.Kind {
 	case protocol.Success:
 		l.knows[x.job.Key()] = r
@@ -145,29 +145,29 @@ func (x *transaction) end(v protocol.Verdict) {
 	}
 	delete(l.runs, x.job)
 	l.m.Ran(l.now(), x.job, v)
-	l.poke()
+	l.planTurn()
 }
 
 // checkLocked: a claim is not renewed while its transaction runs.
-func (l *life) checkLocked(cs []dedupe.Claim) {
-	if !l.world.sc.transact {
+func (l *process) checkLocked(cs []dedupe.Claim) {
+	if !l.sim.sc.transact {
 		return
 	}
 	for _, c := range cs {
-		own := l.world.ledger.owner[c.Nonce]
+		own := l.sim.ledger.owner[c.Nonce]
 		if own == nil {
 			continue
 		}
 		own.asked = true
 		if own.run != nil && !own.run.done {
-			l.world.violate("locked", "%s renews %s, which its own transaction locks", l.id, own.run)
+			l.sim.violate("locked", "%s renews %s, which its own transaction locks", l.id, own.run)
 		}
 	}
 }
 
 // unhand forgets a claim that ended without a settlement.
-func (l *life) unhand(a protocol.Answer) {
-	if l.world.sc.transact && a.Job != nil && a.Kind != protocol.Progress {
+func (l *process) unhand(a protocol.Answer) {
+	if l.sim.sc.transact && a.Job != nil && a.Kind != protocol.Progress {
 		delete(l.holds, a.Job.Claim(l.now()).Nonce)
 	}
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // fetch asks the bus for events, as many as the Machine wants.
-func (l *life) fetch() bool {
+func (l *process) fetch() bool {
 	if l.fetching || l.barred {
 		return false
 	}
@@ -20,8 +20,8 @@ func (l *life) fetch() bool {
 		return false
 	}
 	l.fetching = true
-	w := l.world
-	f := w.fate(w.sc.busTrouble / 2)
+	w := l.sim
+	f := w.drawFate(w.sc.busTrouble / 2)
 	var got pull
 	if f.applied {
 		w.after(nil, f.apply, func() { got = l.take(n) })
@@ -55,7 +55,7 @@ type pull struct {
 }
 
 // take is the moment at which the bus hands events over.
-func (l *life) take(n int) pull {
+func (l *process) take(n int) pull {
 	if l.over {
 		return pull{}
 	}
@@ -63,12 +63,12 @@ func (l *life) take(n int) pull {
 	if errors.Is(err, bus.ErrConsumerLost) || l.cursorLost {
 		return pull{lost: true}
 	}
-	l.world.must(err)
+	l.sim.must(err)
 	return pull{deliveries: ds}
 }
 
-func (l *life) fetched(ds []*bus.Delivery) {
-	w := l.world
+func (l *process) fetched(ds []*bus.Delivery) {
+	w := l.sim
 	l.fetching = false
 	as := make([]protocol.Arrival, len(ds))
 	for i, d := range ds {
@@ -76,7 +76,7 @@ func (l *life) fetched(ds []*bus.Delivery) {
 		foreign, _ := protocol.TakeControl(d, group) // what it refuses to obey is told to people only
 		as[i] = protocol.Arrival{Delivery: d, Foreign: foreign, Key: t.key, Hash: t.hash(), Order: d.Event.Key}
 		if t.script == malformed {
-			as[i].Bury = "malformed: no event"
+			as[i].DeadLetterReason = "malformed: no event"
 		}
 		w.note("fetched", l.id, t.name, int64(d.Arrivals))
 		w.journal.lies[d.At.Sequence] = d.At
@@ -84,14 +84,14 @@ func (l *life) fetched(ds []*bus.Delivery) {
 		l.order.arrived(l, d)
 	}
 	l.m.Fetched(l.now(), as)
-	l.poke()
+	l.planTurn()
 }
 
 // collect takes from the Machine what the bus is to be told.
-func (l *life) collect() {
+func (l *process) collect() {
 	for _, a := range l.m.Answers() {
 		l.unhand(a)
-		if mut := l.world.mut.answer; mut != nil {
+		if mut := l.sim.mut.answer; mut != nil {
 			a = mut(a)
 		}
 		l.checkSilent(a)
@@ -104,7 +104,7 @@ func (l *life) collect() {
 }
 
 // answer tells the bus all that was collected.
-func (l *life) answer() bool {
+func (l *process) answer() bool {
 	as := l.outbox
 	l.outbox = nil
 	for _, a := range as {
@@ -115,8 +115,8 @@ func (l *life) answer() bool {
 
 var answers = [...]string{protocol.None: "none", protocol.Ack: "ack", protocol.Nak: "nak", protocol.Progress: "progress"}
 
-func (l *life) tell(a protocol.Answer) {
-	w, d := l.world, a.Delivery
+func (l *process) tell(a protocol.Answer) {
+	w, d := l.sim, a.Delivery
 	t := w.journal.of(&d.Event)
 	w.note(answers[a.Kind], l.id, t.name, int64(a.After))
 	if a.Kind == protocol.Ack && !t.concluded() && !t.lost && !t.misled { // misled: the bus's own floor may cover it
@@ -138,18 +138,18 @@ func (l *life) tell(a protocol.Answer) {
 	}
 }
 
-// post stores dead letters.
-func (l *life) post() bool {
+// publishLetters stores dead letters.
+func (l *process) publishLetters() bool {
 	letters := l.m.Letters(l.now())
 	for _, p := range letters {
-		l.postOne(p)
+		l.publishLetter(p)
 	}
 	return len(letters) > 0
 }
 
-func (l *life) postOne(p *protocol.Letter) {
-	w := l.world
-	f := w.fate(w.sc.busTrouble)
+func (l *process) publishLetter(p *protocol.Letter) {
+	w := l.sim
+	f := w.drawFate(w.sc.busTrouble)
 	failed, at := f.failed, w.faults.busEpoch
 	if f.applied {
 		w.after(nil, f.apply, func() {
@@ -157,32 +157,32 @@ func (l *life) postOne(p *protocol.Letter) {
 				failed = true
 				return
 			}
-			w.bury(p)
+			w.storeLetter(p)
 		})
 	}
 	w.after(l, f.answer, func() {
 		var err error
 		if failed {
 			err = errLost
-			l.letGo(p.Key)
+			l.endHold(p.Key)
 		}
 		w.note("posted", l.id, p.Key.ID, truth(err == nil))
-		l.m.Posted(l.now(), p, err)
-		l.poke()
+		l.m.LetterPublished(l.now(), p, err)
+		l.planTurn()
 	})
 }
 
-// letGo: a burial that failed is another claim's to repeat.
-func (l *life) letGo(k dedupe.Key) {
-	if r := l.world.ledger.rows[k]; r != nil {
+// endHold: a burial that failed is another claim's to repeat.
+func (l *process) endHold(k dedupe.Key) {
+	if r := l.sim.ledger.rows[k]; r != nil {
 		for _, c := range r.claims {
 			delete(l.holds, c.nonce)
 		}
 	}
 }
 
-// bury is the moment at which the bus has a dead letter.
-func (w *world) bury(p *protocol.Letter) {
+// storeLetter is the moment at which the bus has a dead letter.
+func (w *simulation) storeLetter(p *protocol.Letter) {
 	t := w.journal.of(&p.Delivery.Event)
 	e := p.Delivery.Event
 	e.Topic = deadTo

@@ -11,8 +11,8 @@ import (
 	memdedupe "github.com/onceish/onceish/dedupe/memory"
 )
 
-// world is everything that a seed plays with.
-type world struct {
+// simulation is everything that a seed plays with.
+type simulation struct {
 	sc   scenario
 	mut  mutation
 	rand *rand.Rand
@@ -35,8 +35,8 @@ type world struct {
 
 	publishings int // under way or planned
 
-	workers []*life // the present life of each
-	lived   int
+	workers []*process // the present life of each
+	started int
 	skews   []time.Duration
 	journal journal
 	ledger  ledger
@@ -45,16 +45,16 @@ type world struct {
 	violations []Violation
 }
 
-func newWorld(seed uint64, o Options) (*world, error) {
-	w := &world{mut: o.mutation, rand: rand.New(rand.NewPCG(seed, 0x6f6e63656973680a))}
+func newSimulation(seed uint64, o Options) (*simulation, error) {
+	w := &simulation{mut: o.mutation, rand: rand.New(rand.NewPCG(seed, 0x6f6e63656973680a))}
 	w.log = newTrace(o.Trace)
 	w.sc = draw(w.rand)
 	if w.mut.scene != nil {
 		w.mut.scene(&w.sc)
 	}
 	skew := func() time.Duration { return between(w.rand, -5*time.Minute, 5*time.Minute) }
-	w.busClock = clock{world: w, skew: skew()}
-	w.storeTime = clock{world: w, skew: skew()}
+	w.busClock = clock{sim: w, skew: skew()}
+	w.storeTime = clock{sim: w, skew: skew()}
 	for range w.sc.workers {
 		w.skews = append(w.skews, skew())
 	}
@@ -67,7 +67,7 @@ func newWorld(seed uint64, o Options) (*world, error) {
 }
 
 // open makes bus and store, and what a mutation puts in front of them.
-func (w *world) open() (err error) {
+func (w *simulation) open() (err error) {
 	w.bus, err = membus.New(&membus.Options{Now: w.busClock.now, Streams: []membus.Stream{
 		{Name: "shop", Topics: []string{pattern}, DuplicateWindow: w.sc.window, MaxUnsettled: w.sc.maxUnsettled},
 		{Name: "dead", Topics: []string{"dead.>"}},
@@ -94,22 +94,22 @@ func (w *world) open() (err error) {
 }
 
 // after has f happen d from now. A nil l is nobody's: it happens whoever has died meanwhile.
-func (w *world) after(l *life, d time.Duration, f func()) {
+func (w *simulation) after(l *process, d time.Duration, f func()) {
 	w.serial++
-	w.queue.push(step{at: w.elapsed + d, serial: w.serial, life: l, do: f})
+	w.queue.push(step{at: w.elapsed + d, serial: w.serial, process: l, do: f})
 }
 
 // run plays until the given time, or until done says so.
-func (w *world) run(until time.Duration) {
+func (w *simulation) run(until time.Duration) {
 	for len(w.queue) > 0 && w.queue[0].at <= until && !w.over {
 		w.advance(w.queue.pop())
 	}
 	w.elapsed = max(w.elapsed, until)
 }
 
-func (w *world) advance(s step) {
+func (w *simulation) advance(s step) {
 	w.elapsed = max(w.elapsed, s.at)
-	if l := s.life; l != nil {
+	if l := s.process; l != nil {
 		if l.over {
 			return
 		}
@@ -129,22 +129,26 @@ func (w *world) advance(s step) {
 }
 
 // violate notes that a promise was broken.
-func (w *world) violate(rule, format string, args ...any) {
+func (w *simulation) violate(rule, format string, args ...any) {
 	v := Violation{Rule: rule, At: w.elapsed, Text: fmt.Sprintf(format, args...)}
 	w.log.note(w.elapsed, "VIOLATION", rule, v.Text, 0)
 	w.violations = append(w.violations, v)
 	w.over = w.over || len(w.violations) >= maxViolations
 }
 
-func (w *world) note(what, who, about string, n int64) { w.log.note(w.elapsed, what, who, about, n) }
+func (w *simulation) note(what, who, about string, n int64) {
+	w.log.note(w.elapsed, what, who, about, n)
+}
 
-func (w *world) chance(p float64) bool { return p > 0 && w.rand.Float64() < p }
+func (w *simulation) chance(p float64) bool { return p > 0 && w.rand.Float64() < p }
 
-func (w *world) between(low, high time.Duration) time.Duration { return between(w.rand, low, high) }
+func (w *simulation) between(low, high time.Duration) time.Duration {
+	return between(w.rand, low, high)
+}
 
-func (w *world) result() Result {
+func (w *simulation) result() Result {
 	r := Result{Violations: w.violations, Steps: w.steps, Trace: w.log.hash, Faults: w.faults.count, Took: w.elapsed}
-	for _, t := range w.journal.things {
+	for _, t := range w.journal.events {
 		r.Effects += len(t.effects)
 		r.Repeats += max(0, len(t.effects)-1)
 		r.Letters += len(t.letters)
