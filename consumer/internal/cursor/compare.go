@@ -84,8 +84,8 @@ func (c *Cursor) lookUpPoints(ctx context.Context, info *bus.TopicInfo, points [
 	return out, nil
 }
 
-// remainingWatermark is what a watermark is in the stream: itself, or, where other events have taken its place,
-// the newest point of its trail that is still there.
+// remainingWatermark is what a watermark is in the stream: itself, or, where other events have
+// taken its place, the newest point of its trail that is still there.
 func (f *comparison) remainingWatermark(w dedupe.Watermark) dedupe.Watermark {
 	if f.replaced {
 		return cutTrail(w, f.newest)

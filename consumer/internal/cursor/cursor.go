@@ -35,8 +35,8 @@ type Machine interface {
 	SetBusTime(now, there time.Time)
 	// SetFloor says what the bus counts as settled, as it was asked for at a time.
 	SetFloor(asked time.Time, stream string, floor uint64)
-	// SettledUpTo returns the events at or below the bus's floor that were settled here and lie above
-	// the watermark, by sequence.
+	// SettledUpTo returns the events at or below the bus's floor that were settled here and lie
+	// above the watermark, by sequence.
 	SettledUpTo(stream string, floor uint64) []bus.Position
 	// WatermarkStored notes that the watermark was stored.
 	WatermarkStored(w bus.Position)
@@ -197,8 +197,8 @@ func (c *Cursor) Advance(ctx context.Context, step Step) error {
 	return c.StoreWatermark(ctx, asked, info, step)
 }
 
-// StoreWatermark stores the watermark that the Machine makes of a state of the cursor, as it was asked
-// for at a time.
+// StoreWatermark stores the watermark that the Machine makes of a state of the cursor, as it was
+// asked for at a time.
 func (c *Cursor) StoreWatermark(ctx context.Context, asked time.Time, info bus.Info, step Step) error {
 	var settled []bus.Position
 	step(func(m Machine, now time.Time) {

@@ -32,8 +32,8 @@ type groupPosition struct {
 	forgotten bool
 }
 
-// resolvePosition decides where the group goes on, and keeps it. Several processes may do so at once: one
-// of them decides, and the others find what it kept.
+// resolvePosition decides where the group goes on, and keeps it. Several processes may do so at
+// once: one of them decides, and the others find what it kept.
 func (c *Cursor) resolvePosition(ctx context.Context) (groupPosition, error) {
 	known, forgotten := false, false
 	for try := range resolveTries {
@@ -70,8 +70,8 @@ func (c *Cursor) resolvePosition(ctx context.Context) (groupPosition, error) {
 	return groupPosition{}, fmt.Errorf("the group's watermark was changed by others %d times while it was read: try again", resolveTries)
 }
 
-// rereadWatermarks reads again what is kept of a group that the bus knows and the store did not: another
-// process may just have begun. It reports whether the store has forgotten the group.
+// rereadWatermarks reads again what is kept of a group that the bus knows and the store did not:
+// another process may just have begun. It reports whether the store has forgotten the group.
 func (c *Cursor) rereadWatermarks(ctx context.Context, info *bus.TopicInfo, kept []dedupe.Watermark) (_ []dedupe.Watermark, forgotten bool, err error) {
 	if !info.Known || len(kept) > 0 || c.o.Watermarks == nil {
 		return kept, false, nil
@@ -130,8 +130,8 @@ func joinHighest(kept []dedupe.Watermark) dedupe.Watermark {
 	return out
 }
 
-// refuseStream says why a stream cannot be read from its first event, though none of its events is known
-// to be handled: it has some that could be, for they are as old as those that were.
+// refuseStream says why a stream cannot be read from its first event, though none of its events is
+// known to be handled: it has some that could be, for they are as old as those that were.
 func (c *Cursor) refuseStream(info *bus.TopicInfo, known dedupe.Watermark) error {
 	switch {
 	case known.Sequence == 0, info.First.Sequence == 0, info.WorkQueue,
@@ -145,8 +145,8 @@ func (c *Cursor) refuseStream(info *bus.TopicInfo, known dedupe.Watermark) error
 		info.First.Sequence, info.First.Stored, info.Last.Sequence, info.Last.Stored, info.Start.Stream)
 }
 
-// resumeInStream decides where a group goes on that has a watermark in this stream. It is not ok if somebody
-// else has changed that meanwhile.
+// resumeInStream decides where a group goes on that has a watermark in this stream. It is not ok if
+// somebody else has changed that meanwhile.
 func (c *Cursor) resumeInStream(ctx context.Context, info *bus.TopicInfo, w dedupe.Watermark) (p groupPosition, ok bool, err error) {
 	if w.Sequence == 0 {
 		return groupPosition{at: w, resume: bus.Position{Stream: w.Stream, Stored: w.Stored}}, true, nil

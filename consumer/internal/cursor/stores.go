@@ -7,8 +7,8 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// warnOfForgottenGroup tells that the bus knows the group and the store does not: it is another store
-// than before, or an emptied one.
+// warnOfForgottenGroup tells that the bus knows the group and the store does not: it is another
+// store than before, or an emptied one.
 func (c *Cursor) warnOfForgottenGroup(p *groupPosition, info *bus.Info) {
 	if !p.forgotten || info.Floor == 0 {
 		return
@@ -23,8 +23,8 @@ func (c *Cursor) warnOfForgottenGroup(p *groupPosition, info *bus.Info) {
 // minute's worth.
 const rivalsEvery = 6
 
-// rivalWatermarks are watermarks of the group in other streams. They stand still, unless somebody else uses
-// the store for another bus.
+// rivalWatermarks are watermarks of the group in other streams. They stand still, unless somebody
+// else uses the store for another bus.
 type rivalWatermarks struct {
 	stored int
 	seen   map[string]uint64

@@ -10,9 +10,9 @@ func pointAt(at dedupe.Position) dedupe.Point {
 	return dedupe.Point{Sequence: at.Sequence, Stored: at.Stored}
 }
 
-// thinTrail leaves of a trail that ascends to below a sequence one point for each power of two of its
-// distance: the further back, the sparser. So 64 are the most, and the newest point of a copy that
-// ends n events earlier is at most about 2n back.
+// thinTrail leaves of a trail that ascends to below a sequence one point for each power of two of
+// its distance: the further back, the sparser. So 64 are the most, and the newest point of a copy
+// that ends n events earlier is at most about 2n back.
 func thinTrail(trail []dedupe.Point, to uint64) []dedupe.Point {
 	var out []dedupe.Point
 	distance := 0

@@ -2,50 +2,50 @@ package protocol
 
 import "time"
 
-// Fetch tells how many events to ask the bus for now; not ok: do not call it yet. It is 0 where
-// only what was asked for before is to be taken in.
-func (m *Machine) Fetch(now time.Time) (events int, ok bool) {
-	events, ok = m.fetchBudget(now)
-	m.requested = events
-	if events > 0 && m.mayScan(now) {
-		m.lastScan = now
-	}
-	return events, ok
+// fetchState is what was requested of the bus, and how large and how fast events have been lately.
+type fetchState struct {
+	requested   int       // by the last Fetch
+	outstanding int       // what was requested and may still arrive
+	exhausted   bool      // paused or draining, and nothing that was requested can arrive any more
+	lastScan    time.Time // when events were last requested beside those that wait
+	sizes       averageSize
+	finished    recentCount
 }
 
-// recordFetched notes how much of what was asked for may still come.
-func (m *Machine) recordFetched(came int) {
-	if m.requested == 0 && came == 0 {
-		m.outstanding = 0
+// recordFetched notes how much of what was requested may still arrive. A request that is open
+// covers a later, smaller one.
+func (f *fetchState) recordFetched(arrived int) {
+	if f.requested == 0 && arrived == 0 {
+		f.outstanding = 0
 		return
 	}
-	m.outstanding = max(0, max(m.outstanding, m.requested)-came) // a request that is open covers a later, smaller one
+	f.outstanding = max(0, max(f.outstanding, f.requested)-arrived)
 }
 
-// fetchBudget is what Fetch returns. With nothing to ask for, what was asked for before is still taken
-// in as it comes: its deadline runs.
+// fetchBudget is what Fetch returns. With nothing to request, what was requested before is still
+// taken in as it arrives: its ack wait runs.
 func (m *Machine) fetchBudget(now time.Time) (events int, ok bool) {
 	if m.isHalted() {
-		return 0, !m.nothingOutstanding
+		return 0, !m.fetches.exhausted
 	}
 	if events = m.fetchRoom(now); events > 0 {
 		return events, true
 	}
-	return 0, m.outstanding > 0
+	return 0, m.fetches.outstanding > 0
 }
 
-// fetchRoom is how many events it makes sense to ask for. What waits for its key counts. Where slots are
-// idle all the same, the bus may have events of other keys, or the very event that the others wait
-// for: then a part is asked for now and then, whatever waits.
+// fetchRoom is how many events it makes sense to request. What waits for its key counts. Where
+// slots are idle all the same, the bus may have events of other keys, or the very event that the
+// others wait for: then some are requested now and then, whatever waits.
 func (m *Machine) fetchRoom(now time.Time) int {
-	if m.inQuarantine() || len(m.soloQueue) > 0 || m.count[deadLettering] >= m.cfg.MaxAhead {
+	if m.quarantine.isActive() || len(m.quarantine.soloQueue) > 0 || m.jobs.count[deadLettering] >= m.cfg.MaxAhead {
 		return 0
 	}
 	if m.pace.oneAtATime() {
 		return m.probeRoom(now)
 	}
-	ahead := m.count[queued] + m.count[claiming] + m.count[ready]
-	limit := m.pace.allowedRuns + min(m.cfg.MaxAhead, m.finishedLately.countNow(now))
+	ahead := m.jobs.notBegun()
+	limit := m.pace.allowedRuns + min(m.cfg.MaxAhead, m.fetches.finished.countNow(now))
 	fit := m.eventsThatFit()
 	free := min(limit-m.busySlots()-ahead-m.waitingCount, fit)
 	switch {
@@ -57,26 +57,29 @@ func (m *Machine) fetchRoom(now time.Time) int {
 	return 0 // not worth a round trip yet
 }
 
-// probeRoom is room while there is a gap between starts: one event is asked for when it may start.
+// probeRoom is fetchRoom while there is a gap between starts: one event is requested when it may
+// start.
 func (m *Machine) probeRoom(now time.Time) int {
-	if m.count[queued] > 0 || !m.mayProbe(now) || m.idleSlots() <= 0 || (m.waitingCount > 0 && !m.mayScan(now)) {
+	if m.jobs.count[queued] > 0 || !m.mayProbe(now) || m.idleSlots() <= 0 || (m.waitingCount > 0 && !m.mayScan(now)) {
 		return 0
 	}
 	return 1
 }
 
 // mayScan reports whether slots are idle while what waits for its key takes the room, and nothing
-// was asked for beside it lately.
+// was requested beside it lately.
 func (m *Machine) mayScan(now time.Time) bool {
-	ahead := m.count[queued] + m.count[claiming] + m.count[ready]
-	return (m.waitingCount > 0 || (m.eventsThatFit() <= 0 && ahead == 0)) && m.idleSlots() > ahead && now.Sub(m.lastScan) >= scanInterval
+	ahead := m.jobs.notBegun()
+	return (m.waitingCount > 0 || (m.eventsThatFit() <= 0 && ahead == 0)) &&
+		m.idleSlots() > ahead && now.Sub(m.fetches.lastScan) >= scanInterval
 }
 
-// scanInterval is how often events are asked for beyond those that wait: at most 2,000 in a second.
+// scanInterval is how often events are requested beyond those that wait: at most 2,000 in a second.
 const scanInterval = 250 * time.Millisecond
 
-// busySlots is how many slots are taken.
-func (m *Machine) busySlots() int { return m.count[starting] + m.count[running] + m.stuck }
+func (m *Machine) busySlots() int {
+	return m.jobs.count[starting] + m.jobs.count[running] + m.stuck
+}
 
 // idleSlots is how many events could start now.
 func (m *Machine) idleSlots() int {
@@ -84,18 +87,18 @@ func (m *Machine) idleSlots() int {
 	if m.pace.oneAtATime() { // beside what began before
 		slots = min(m.busySlots()+1, m.cfg.Concurrency)
 	}
-	return min(slots-m.busySlots(), m.cfg.MaxUnmarked-m.exposed-m.count[starting])
+	return min(slots-m.busySlots(), m.cfg.MaxUnmarked-m.exposed-m.jobs.count[starting])
 }
 
-// eventsThatFit is how many more events have room here.
-func (m *Machine) eventsThatFit() int { return m.sizes.countIn(m.cfg.MaxBytes - m.heldBytes) }
+// eventsThatFit is how many more events there is memory for.
+func (m *Machine) eventsThatFit() int { return m.fetches.sizes.countIn(m.cfg.MaxBytes - m.heldBytes) }
 
 // averageSize follows how large events are.
 type averageSize struct{ bytes int }
 
 func (s *averageSize) addSize(size int) { s.bytes += (size - s.bytes) / 8 }
 
-// countIn is how many events of the average size have room in so many bytes.
+// countIn is how many events of the average size there is room for in so many bytes.
 func (s *averageSize) countIn(bytes int) int { return bytes / max(s.bytes, 1) }
 
 // recentCount counts what finished in the last 100 ms, in steps of 10 ms.

@@ -41,8 +41,8 @@ func TestPauseGivesBack(t *testing.T) {
 	r.mustRun("on")
 }
 
-// TestCutShortIsGivenBack: what a handler says once it was cut short is no verdict of its event, nor
-// of the receiver.
+// TestCutShortIsGivenBack: what a handler says once it was cut short is no verdict of its event,
+// nor of the receiver.
 func TestCutShortIsGivenBack(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []VerdictKind{Failure, Permanent, Snooze, Throttled, Unavailable} {

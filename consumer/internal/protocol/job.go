@@ -8,72 +8,28 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// Arrival is a delivery with what the caller worked out about it.
-type Arrival struct {
-	Delivery *bus.Delivery
-	Key      dedupe.Key
-	// Hash of the payload; nil: payloads are not compared.
-	Hash []byte
-	// Order is the key by which events are handled one after the other. Empty: no order.
-	Order string
-	// DeadLetterReason, if not empty, is why the event is dead-lettered without a run.
-	DeadLetterReason string
-	// Foreign: the message is no event of this group: a copy for another one, or something that the
-	// bus's server stored for itself. It is acknowledged unrun.
-	Foreign bool
-}
-
-// deliveryCopy is an Arrival in this process's hands.
-type deliveryCopy struct {
-	Arrival
-	ackDeadline time.Time // by then the bus delivers it to somebody else
-	extendAt    time.Time // when to ask for more time
-
-	heldUntil    time.Time // for so long the store answers Held because of this process itself
-	mayHoldClaim bool      // the row may still be claimed by this process, which does not know how it ended
-	cursorGone   bool      // its cursor is gone
-	uncounted    int       // arrivals that this process knows to have been no attempts
-}
-
-// earlierAttempts are the arrivals before this one that may have been attempts.
-func (a *deliveryCopy) earlierAttempts() int { return max(0, a.Delivery.Arrivals-1-a.uncounted) }
-
-// memorySize is what a delivery takes of memory, more or less.
-func (a *deliveryCopy) memorySize() int {
-	n := 256 + len(a.Delivery.Event.Data)
-	for name, values := range a.Delivery.Event.Headers {
-		n += len(name)
-		for _, v := range values {
-			n += len(v)
-		}
-	}
-	return n
-}
-
-func (a *deliveryCopy) maybeForeign(now time.Time) bool {
-	return a.cursorGone || !now.Before(a.ackDeadline)
-}
-
+// phase is what a job does, or waits for. The package's documentation has a table of what leads
+// from one to another.
 type phase uint8
 
 const (
 	waiting  phase = iota // for its order key; holds no slot and no claim
-	queued                // to be claimed, or to be asked again
-	claiming              // asked
+	queued                // to be claimed
+	claiming              // its claim is requested, and may be held
 	ready                 // claimed, waiting for a slot
 	starting              // has a slot, waits for limit and gate
 	running
-	settling      // ended; the store is to hear of it
+	settling      // its claim has ended, which the store is to be told
 	deadLettering // its dead letter is to be stored
-	leaked        // settled, yet its handler has not returned
+	leaked        // ended, but its handler has not returned
 	ended
-	phaseCount // how many there are
+	phaseCount
 )
 
-// Job is what a process has to do about one key: the claim, the run and its outcome, for all copies
-// that it holds.
+// Job is what a process does about one key: the claim, the run and its outcome, for all copies that
+// are in flight here.
 type Job struct {
-	// Cancel is the driver's: how it ends the context of the run.
+	// Cancel ends the context of the run. The driver sets and calls it.
 	Cancel func(cause error)
 
 	key              dedupe.Key
@@ -81,12 +37,12 @@ type Job struct {
 	order            string
 	deadLetterReason string
 	copies           []deliveryCopy // the first is what it runs for
-	orderSequence    uint64         // in its lane: the lowest sequence of its copies
+	orderSequence    uint64         // the lowest sequence of its copies
 
 	phase      phase
-	createdAt  time.Time // when the job began
-	phaseSince time.Time // when the phase began
-	suspect    bool      // a claim of this key ended in a crash before
+	createdAt  time.Time
+	phaseSince time.Time
+	suspect    bool // a claim of this key ended in a crash before
 
 	nonce        string // of the request, once it was sent; then it is only repeated
 	claim        dedupe.Claim
@@ -94,17 +50,17 @@ type Job struct {
 	leasedAt     time.Time // what the lease counts from
 	leaseExpires time.Time // when the lease is over, by our own clock
 
-	uncertain      bool // a request for the claim got no answer
+	uncertain      bool // a request for the claim was not answered
 	renewing       bool
-	superseded     bool // superseded: send nothing
-	keyRefused     bool // the store refuses the key: a letter is all there is
+	superseded     bool // the claim is another's: the delivery must not be settled
+	keyRefused     bool // the store refuses the key: the event has a letter and no row
 	exposed        bool // it has started, and is not settled
 	cancelled      error
-	claimAgain     bool      // once it is given back, claim it again
-	limitReachedAt time.Time // when it was told of the run limit
+	claimAgain     bool      // once it is released
+	limitReachedAt time.Time // when it was cancelled for that
 	stuck          bool      // its handler did not return at the run limit
 	ending         claimEnding
-	settlementSent bool // the store was asked to settle it
+	settlementSent bool
 	attemptCounted bool // the claim's attempts include the last run
 	verdict        Verdict
 	provenAtStart  time.Time // what the pace knew of successes when the run began
@@ -122,14 +78,14 @@ type claimEnding struct {
 	counted        bool // given up for a run that failed
 }
 
-// Event is what the handler gets.
+// Event is what the handler is called with.
 func (j *Job) Event() *bus.Event { return &j.copies[0].Delivery.Event }
 
 // Key is what the store knows the event by.
 func (j *Job) Key() dedupe.Key { return j.key }
 
-// Attempt is the number of this run, 1 being the first. It stays that while the event
-// is dead-lettered.
+// Attempt is the number of this run, 1 being the first. It stays the same while the event is
+// dead-lettered.
 func (j *Job) Attempt() int {
 	if j.attemptCounted {
 		return j.claim.Attempts
@@ -140,7 +96,7 @@ func (j *Job) Attempt() int {
 // Token grows with every takeover of the key.
 func (j *Job) Token() uint64 { return j.claim.Token }
 
-// Claim is what the job holds, with what is left of its lease.
+// Claim returns what the job holds, with the rest of its lease.
 func (j *Job) Claim(now time.Time) dedupe.Claim {
 	c := j.claim
 	c.HeldFor = max(0, j.leaseExpires.Sub(now))
@@ -150,7 +106,7 @@ func (j *Job) Claim(now time.Time) dedupe.Claim {
 // Verdict is how the last run ended.
 func (j *Job) Verdict() Verdict { return j.verdict }
 
-// Took is how long the last run took; not ok: there was none.
+// Took is how long the last run took. ok is false if there was none.
 func (j *Job) Took() (took time.Duration, ok bool) { return j.took, j.hasRun }
 
 // Crashes is how many claims of the key ended by their lease alone.
@@ -170,12 +126,12 @@ func (j *Job) heldHereUntil() (t time.Time) {
 	return t
 }
 
-// mayHoldClaim reports whether the row may still be claimed by this process, for what was asked before.
+// mayHoldClaim reports whether the row may be claimed by this process for an earlier request.
 func (j *Job) mayHoldClaim() bool {
-	return slices.ContainsFunc(j.copies, func(a deliveryCopy) bool { return a.mayHoldClaim })
+	return slices.ContainsFunc(j.copies, func(c deliveryCopy) bool { return c.mayHoldClaim })
 }
 
-// lowestSequence is the first sequence at which one of the copies lies.
+// lowestSequence is the lowest sequence of copies.
 func lowestSequence(copies []deliveryCopy) uint64 {
 	first := copies[0].Delivery.At.Sequence
 	for i := range copies {
@@ -185,41 +141,7 @@ func lowestSequence(copies []deliveryCopy) uint64 {
 }
 
 // hasPayloadOf reports whether a copy has the payload that the job is about.
-func (j *Job) hasPayloadOf(a *deliveryCopy) bool {
-	return !dedupe.Differ(a.Hash, j.hash)
-}
+func (j *Job) hasPayloadOf(c *deliveryCopy) bool { return !dedupe.Differ(c.Hash, j.hash) }
 
-// jobList is all jobs in the order in which they came.
-type jobList struct{ head, tail *Job }
-
-func (r *jobList) push(j *Job) {
-	if r.tail == nil {
-		r.head = j
-	} else {
-		r.tail.next, j.prev = j, r.tail
-	}
-	r.tail = j
-}
-
-func (r *jobList) remove(j *Job) {
-	if j.prev == nil {
-		r.head = j.next
-	} else {
-		j.prev.next = j.next
-	}
-	if j.next == nil {
-		r.tail = j.prev
-	} else {
-		j.next.prev = j.prev
-	}
-	j.prev, j.next = nil, nil
-}
-
-// each calls f for every job; f may end the one it is called for, and no other.
-func (r *jobList) each(f func(*Job)) {
-	for j := r.head; j != nil; {
-		next := j.next
-		f(j)
-		j = next
-	}
-}
+// maybeClaimed reports whether the job has a claim or may have one, or what it did is not settled.
+func (j *Job) maybeClaimed() bool { return j.phase >= claiming && j.phase <= deadLettering }

@@ -21,10 +21,10 @@ const (
 	recoverAfter = maxGap
 )
 
-// startPace is how fast runs may start. Config.Concurrency run at once while the receiver takes what it
-// is given. While it throttles, fewer do: half as many each time, one more with each success, and
-// below one at a time there is a gap between starts. While it is unavailable, one event at a time
-// is a probe.
+// startPace is how fast runs may start. Config.Concurrency run at once while the receiver takes
+// what it is given. While it throttles, fewer do: half as many each time, one more with each
+// success, and below one at a time there is a gap between starts. While it is unavailable, one
+// event at a time is run as a probe.
 type startPace struct {
 	maxRuns     int           // Config.Concurrency
 	allowedRuns int           // how many may run at once
@@ -54,13 +54,13 @@ func (p *startPace) isUnavailable() bool { return !p.unavailableSince.IsZero() }
 // mayStart reports whether a run may start now, as far as the gap is concerned.
 func (p *startPace) mayStart(now time.Time) bool { return p.gap == 0 || !now.Before(p.nextStart) }
 
-// scheduleNext sets the next start: three to five quarters of the gap from now, so that processes do not
-// start together.
+// scheduleNext sets the next start: three to five quarters of the gap from now, so that processes
+// do not start together.
 func (p *startPace) scheduleNext(now time.Time, random float64) {
 	p.nextStart = now.Add(p.gap*3/4 + time.Duration(random*float64(p.gap)/2))
 }
 
-// recordSuccess takes a success of a run that began then.
+// recordSuccess notes that a run which began then succeeded.
 func (p *startPace) recordSuccess(began time.Time) {
 	if began.After(p.provenAt) {
 		p.provenAt = began
@@ -76,9 +76,9 @@ func (p *startPace) recordSuccess(began time.Time) {
 	p.forgetFailures()
 }
 
-// shortenGap shortens the gap by an eighth, then a quarter, then half with each success: carefully while
-// the receiver still throttles now and then, and from the longest gap to none in half a minute once
-// it has stopped.
+// shortenGap shortens the gap by an eighth, then a quarter, then half with each success: carefully
+// while the receiver still throttles now and then, and from the longest gap to none in half a
+// minute once it has stopped.
 func (p *startPace) shortenGap() {
 	p.gap -= p.gap / time.Duration(max(2, 8>>p.easing))
 	if p.easing++; p.gap < minGap {
@@ -86,8 +86,8 @@ func (p *startPace) shortenGap() {
 	}
 }
 
-// recordReached notes that a run which began then had an answer of the receiver. One that began before
-// the receiver became unavailable says nothing of it now.
+// recordReached notes that the receiver answered a run which began then. One that began before the
+// receiver became unavailable says nothing of it now.
 func (p *startPace) recordReached(began time.Time) {
 	p.forgetFailures()
 	if p.isUnavailable() && began.After(p.unavailableSince) {
@@ -97,7 +97,7 @@ func (p *startPace) recordReached(began time.Time) {
 
 func (p *startPace) forgetFailures() { p.failures, p.failedKeys = 0, p.failedKeys[:0] }
 
-// recordThrottled slows down, unless the run began before that was done last.
+// recordThrottled slows down, unless the run began before that was last done.
 func (p *startPace) recordThrottled(now, began time.Time, reason string) {
 	p.recordReached(began)
 	if p.isUnavailable() || began.Before(p.slowedAt) {
@@ -111,8 +111,8 @@ func (p *startPace) recordThrottled(now, began time.Time, reason string) {
 	p.gap = min(max(2*p.gap, minGap), maxGap)
 }
 
-// recordUnavailable notes that a run which began then did not get through to the receiver. alone:
-// no other event is in flight.
+// recordUnavailable notes that a run which began then did not get through to the receiver. alone is
+// set if no other event is in flight.
 func (p *startPace) recordUnavailable(now, began time.Time, key dedupe.Key, reason string, alone bool) {
 	p.failures++
 	if len(p.failedKeys) < enoughFailures && !slices.Contains(p.failedKeys, key) {
@@ -129,8 +129,8 @@ func (p *startPace) recordUnavailable(now, began time.Time, key dedupe.Key, reas
 	}
 }
 
-// recoverWhenIdle undoes all throttling once there has been nothing to do for recoverAfter. An unavailable
-// receiver stays so until an event gets through.
+// recoverWhenIdle undoes all throttling once there has been nothing to do for recoverAfter. An
+// unavailable receiver stays so until an event gets through.
 func (p *startPace) recoverWhenIdle(now time.Time, idle bool) {
 	switch {
 	case !idle || p.isUnavailable():
@@ -147,58 +147,16 @@ func (p *startPace) onlyFailureIs(key dedupe.Key) bool {
 	return !slices.ContainsFunc(p.failedKeys, func(k dedupe.Key) bool { return k != key })
 }
 
-// Unavailable reports since when the receiver is unavailable; not ok: it is not. reason is that of
-// the last run that slowed the pace.
+// Unavailable returns since when the receiver is unavailable; ok is false if it is not. reason is
+// that of the last run that slowed the pace.
 func (m *Machine) Unavailable() (since time.Time, reason string, ok bool) {
 	return m.pace.unavailableSince, m.pace.reason, m.pace.isUnavailable()
 }
 
-// Allowed is how many runs there may be at once now; 0: one at a time, with a gap between.
+// Allowed is how many runs there may be at once now. 0 is one at a time, with a gap between.
 func (m *Machine) Allowed() int {
 	if m.pace.oneAtATime() {
 		return 0
 	}
 	return m.pace.allowedRuns
-}
-
-// releaseForGap sends back what has not begun, once there is a gap between starts: it must not wait for
-// that with a claim. The deliveries stay here for a while.
-func (m *Machine) releaseForGap(now time.Time) {
-	m.roster.each(func(j *Job) {
-		switch j.phase {
-		case ready:
-			m.postponeJob(now, j)
-		case starting:
-			m.cancelJob(j, ErrHalted)
-		default: // no claim yet, or it has begun
-		}
-	})
-}
-
-// mayProbe reports whether the next event may be claimed, while there is a gap between starts.
-func (m *Machine) mayProbe(now time.Time) bool {
-	return m.pace.mayStart(now) && (m.probe == nil || !m.probe.mayOwnClaim())
-}
-
-// takeProbe takes the next event to be claimed, and what may hold a claim already.
-func (m *Machine) takeProbe(now time.Time) []*Job {
-	probe := (*Job)(nil)
-	jobs := m.claims.takeBatch(now, func(j *Job) bool {
-		if j.phase == queued && probe == nil {
-			probe = j
-		}
-		return j == probe || j.phase == claiming
-	})
-	if probe != nil {
-		m.probe = probe
-	}
-	return jobs
-}
-
-// wasTried reports whether an event failed since the receiver became unavailable. Then others are
-// tried first, for as long as another gap: not every event may be as good a probe.
-func (m *Machine) wasTried(now time.Time, key dedupe.Key) bool {
-	s := m.setbacks[key]
-	return m.pace.isUnavailable() && s != nil && !s.unavailableAt.Before(m.pace.unavailableSince) &&
-		now.Before(m.pace.nextStart.Add(m.pace.gap))
 }

@@ -446,7 +446,7 @@ func TestSetbacksAreBounded(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
 	for i := range 3 * maxSetbacks {
-		r.recordSetback(r.now.Add(time.Duration(i)), dedupe.Key{ID: fmt.Sprint(i)})
+		r.setbacks.of(r.now.Add(time.Duration(i)), dedupe.Key{ID: fmt.Sprint(i)})
 	}
 	if n := len(r.setbacks); n > maxSetbacks {
 		t.Errorf("%d are remembered", n)

@@ -200,7 +200,7 @@ func TestOpenPullsAreReadOut(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *Config) { c.Concurrency = 16 })
 	for range 480 {
-		r.finishedLately.addOne(r.now)
+		r.fetches.finished.addOne(r.now)
 	}
 	if n, _ := r.Fetch(r.now); n != 496 {
 		t.Fatalf("asks for %d", n)

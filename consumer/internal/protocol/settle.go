@@ -2,13 +2,58 @@ package protocol
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/onceish/onceish/dedupe"
 )
 
+// settleClaim has the store told how a claim ended.
+func (m *Machine) settleClaim(now time.Time, j *Job, e claimEnding) {
+	if j.phase == ready {
+		m.removeReady(j)
+	}
+	j.ending, j.settlementSent = e, false
+	m.jobs.enterPhase(now, j, settling)
+	m.settles.push(j)
+}
+
+func (m *Machine) removeReady(j *Job) {
+	m.ready = slices.DeleteFunc(m.ready, func(r *Job) bool { return r == j })
+}
+
+// releaseClaim ends a claim whose event did not run, or whose run counts nothing. The event stays
+// away as long as a held copy, so that a pull which is still open does not get it again at once.
+func (m *Machine) releaseClaim(now time.Time, j *Job) {
+	m.settleClaim(now, j, claimEnding{outcome: dedupe.NotBegun, after: heldNakDelay(j.arrivalCount())})
+	j.verdict = Verdict{}
+}
+
+// postponeJob gives a claim back until suspects are settled, or until another event may start. The
+// delivery stays here and is claimed again, unless that takes too long.
+func (m *Machine) postponeJob(now time.Time, j *Job) {
+	j.claimAgain = now.Sub(j.createdAt) < m.cfg.maxSlotWait()
+	if j.claimAgain {
+		m.settleClaim(now, j, claimEnding{outcome: dedupe.NotBegun})
+	} else {
+		m.releaseClaim(now, j)
+	}
+}
+
+// requeuePostponed has a postponed job claimed again.
+func (m *Machine) requeuePostponed(now time.Time, j *Job) {
+	j.claimAgain, j.nonce = false, ""
+	m.jobs.clearSuspect(j)
+	if j.claim.Crashes < 2 {
+		m.queueClaim(now, j)
+		return
+	}
+	m.jobs.enterPhase(now, j, queued)
+	m.quarantine.soloQueue = append(m.quarantine.soloQueue, j)
+}
+
 // Settlements takes the claims that ended. They accumulate while a call is under way, and go
-// together in the next one: a group commit, without a timer, and without waiting when there is
+// together in the next one: a group commit without a timer, and without waiting when there is
 // nothing to wait for.
 func (m *Machine) Settlements(now time.Time) Batch[dedupe.Settlement] {
 	return newBatch(now, m.settles.takeBatch(now, nil), func(j *Job) dedupe.Settlement {
@@ -31,7 +76,7 @@ func (m *Machine) Settled(now time.Time, b Batch[dedupe.Settlement], errs []erro
 		switch {
 		case errors.Is(errs[i], dedupe.ErrSuperseded):
 			m.settles.clearRefusal(j)
-			m.lose(now, j)
+			m.disownJob(now, j, Lost)
 		case errs[i] != nil:
 			m.settles.retryJob(now, j, errs[i])
 		default:
@@ -63,7 +108,8 @@ func (m *Machine) settlementStored(now time.Time, j *Job, sent time.Time) {
 			return
 		}
 		m.finishJob(now, j, Answer{
-			Kind: Nak, After: j.ending.after, Outcome: j.releasedOutcome(), heldUntil: now.Add(j.ending.after + j.ending.after/100),
+			Kind: Nak, After: j.ending.after, Outcome: j.releasedOutcome(),
+			heldUntil: now.Add(j.ending.after + j.ending.after/100),
 		})
 	}
 }
@@ -73,7 +119,8 @@ func (j *Job) releasedOutcome() Outcome {
 	switch {
 	case j.ending.outcome == dedupe.Failed:
 		return Failed
-	case j.verdict.Kind != Success && errors.Is(j.cancelled, ErrLeaseLost): // it ran, and others may have run it meanwhile
+	case j.verdict.Kind != Success && errors.Is(j.cancelled, ErrLeaseLost):
+		// Others may have run it meanwhile.
 		return Lost
 	case j.verdict.Kind == Snooze:
 		return Snoozed

@@ -62,9 +62,9 @@ func (s *shop) work() {
 	for busy := true; busy; {
 		busy = false
 		if n, ok := s.Fetch(s.now); ok && n > 0 {
-			before := len(s.jobs)
+			before := len(s.jobs.byKey)
 			s.deliver(n)
-			busy = len(s.jobs) != before
+			busy = len(s.jobs.byKey) != before
 		}
 		busy = s.claimAll() || busy
 		var began []*Job

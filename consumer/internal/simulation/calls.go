@@ -7,8 +7,8 @@ import (
 
 var errLost = errors.New("no answer")
 
-// callFate is what becomes of a call: when it is applied, if it is, and when its caller is answered,
-// and how. What failed may have been applied, or be applied long after.
+// callFate is what becomes of a call: when it is applied, if it is, and when its caller is
+// answered, and how. What failed may have been applied, or be applied long after.
 type callFate struct {
 	apply, answer time.Duration
 	applied       bool

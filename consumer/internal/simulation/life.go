@@ -11,8 +11,8 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// process is a process from its start to its end, and drives a Machine as the consumer's runtime does.
-// A worker that crashed or drained lives again, under another name.
+// process is a process from its start to its end, and drives a Machine as the consumer's runtime
+// does. A worker that crashed or drained lives again, under another name.
 type process struct {
 	sim    *simulation
 	worker int

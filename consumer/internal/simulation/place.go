@@ -14,8 +14,8 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// newCursor makes a life's cursor: the consumer's own, on a bus and a store that a mutation may stand
-// in front of. What the store is asked may go wrong as all else.
+// newCursor makes a life's cursor: the consumer's own, on a bus and a store that a mutation may
+// stand in front of. What the store is asked may go wrong as all else.
 func (l *process) newCursor(fromStream string) *cursor.Cursor {
 	w := l.sim
 	o := cursor.Config{

@@ -11,8 +11,8 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// testEvent is one event that somebody wants handled: a topic, an id, and a payload. What became of it
-// is noted here.
+// testEvent is one event that somebody wants handled: a topic, an id, and a payload. What became of
+// it is noted here.
 type testEvent struct {
 	name   string
 	event  bus.Event

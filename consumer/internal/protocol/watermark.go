@@ -8,22 +8,17 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// settledProgress is what this process saw settled, and the watermark that lets it say: all at or below is
-// nobody's business any more. The floor itself is always the bus's own; no process can compute it,
-// for it sees only its share of the deliveries.
+// settledProgress is the group's watermark and what this process saw settled above it. The floor
+// is always the bus's own. No process can compute it, for each sees only its share of the
+// deliveries.
 type settledProgress struct {
 	watermark bus.Position
 	stream    string
-	seen      []settledEvent
+	seen      []eventPlace
 }
 
-type settledEvent struct {
-	seq    uint64
-	stored int64
-}
-
-// maxSettledEvents bounds what is remembered between two advances; beyond it every other one is
-// forgotten, which only makes the watermark a little lower.
+// maxSettledEvents bounds what is remembered until the watermark advances. Beyond it every other
+// event is forgotten, which only makes the watermark a little lower.
 const maxSettledEvents = 4096
 
 func (p *settledProgress) recordSettled(at bus.Position) {
@@ -36,13 +31,13 @@ func (p *settledProgress) recordSettled(at bus.Position) {
 		}
 		p.seen = p.seen[:maxSettledEvents/2]
 	}
-	p.seen = append(p.seen, settledEvent{at.Sequence, at.Stored.UnixNano()})
+	p.seen = append(p.seen, placeOf(at))
 }
 
-// SettledUpTo takes the bus's own floor, and returns the events at or below it that this process
+// SettledUpTo takes the bus's floor, and returns the events at or below it that this process
 // saw settled and that lie above the watermark, by sequence. The last of them is the watermark
-// to store: an event that is known by its sequence and its stored time. None: there is nothing
-// new to store.
+// to store: an event whose sequence and stored time are known. If there is none, there is
+// nothing to store.
 func (m *Machine) SettledUpTo(stream string, floor uint64) []bus.Position {
 	p := &m.progress
 	if stream != p.stream {
@@ -54,8 +49,8 @@ func (m *Machine) SettledUpTo(stream string, floor uint64) []bus.Position {
 	}
 	var settled []bus.Position
 	for _, s := range p.seen {
-		if s.seq > above && s.seq <= floor {
-			settled = append(settled, bus.Position{Stream: stream, Sequence: s.seq, Stored: time.Unix(0, s.stored).UTC()})
+		if s.sequence > above && s.sequence <= floor {
+			settled = append(settled, bus.Position{Stream: stream, Sequence: s.sequence, Stored: time.Unix(0, s.stored).UTC()})
 		}
 	}
 	slices.SortStableFunc(settled, func(a, b bus.Position) int { return cmp.Compare(a.Sequence, b.Sequence) })
@@ -66,5 +61,5 @@ func (m *Machine) SettledUpTo(stream string, floor uint64) []bus.Position {
 func (m *Machine) WatermarkStored(w bus.Position) {
 	p := &m.progress
 	p.watermark = w
-	p.seen = slices.DeleteFunc(p.seen, func(s settledEvent) bool { return p.stream == w.Stream && s.seq <= w.Sequence })
+	p.seen = slices.DeleteFunc(p.seen, func(s eventPlace) bool { return p.stream == w.Stream && s.sequence <= w.Sequence })
 }

@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -13,36 +14,34 @@ import (
 type setback struct {
 	since         time.Time // the first of them
 	unavailableAt time.Time // the last one that was unavailable; zero: there was none
-	inARow        int       // those in a row that were no attempt
+	inARow        int       // the last ones that were no attempts
 }
+
+type setbacks map[dedupe.Key]*setback
 
 // maxSetbacks bounds what is remembered. Of more, the older half is forgotten: those events have
 // their first unavailable failure once more.
 const maxSetbacks = 10_000
 
-// recordSetback remembers one more setback of an event.
-func (m *Machine) recordSetback(now time.Time, key dedupe.Key) *setback {
-	s := m.setbacks[key]
+// of returns the setback of an event, and begins it if there is none.
+func (ss setbacks) of(now time.Time, key dedupe.Key) *setback {
+	s := ss[key]
 	if s == nil {
-		if len(m.setbacks) >= maxSetbacks {
-			m.forgetOldSetbacks()
+		if len(ss) >= maxSetbacks {
+			ss.forgetOlderHalf()
 		}
 		s = &setback{since: now}
-		m.setbacks[key] = s
+		ss[key] = s
 	}
 	return s
 }
 
-func (m *Machine) forgetOldSetbacks() {
-	keys := make([]dedupe.Key, 0, len(m.setbacks))
-	for k := range m.setbacks {
-		keys = append(keys, k)
-	}
-	slices.SortFunc(keys, func(a, b dedupe.Key) int {
-		return cmp.Or(m.setbacks[a].since.Compare(m.setbacks[b].since), cmp.Compare(a.String(), b.String()))
+func (ss setbacks) forgetOlderHalf() {
+	keys := slices.SortedFunc(maps.Keys(ss), func(a, b dedupe.Key) int {
+		return cmp.Or(ss[a].since.Compare(ss[b].since), cmp.Compare(a.String(), b.String()))
 	})
 	for _, k := range keys[:len(keys)/2] {
-		delete(m.setbacks, k)
+		delete(ss, k)
 	}
 }
 
@@ -53,7 +52,7 @@ func (m *Machine) attributeFailure(now time.Time, j *Job) {
 	switch v.Kind {
 	case Throttled:
 		m.pace.recordThrottled(now, began, v.Error)
-		m.recordSetback(now, j.key).inARow++
+		m.setbacks.of(now, j.key).inARow++
 	case Unavailable:
 		m.pace.recordUnavailable(now, began, j.key, v.Error, m.atMostOneActive())
 		m.blameEvent(now, j)
@@ -68,24 +67,24 @@ func (m *Machine) attributeFailure(now time.Time, j *Job) {
 	}
 	m.pace.scheduleNext(now, m.cfg.Rand())
 	if gap == 0 {
-		m.releaseForGap(now)
+		m.postponeClaimed(now)
 	}
 }
 
-// atMostOneActive reports whether there is one event that runs, or could run now, at most.
+// atMostOneActive reports whether at most one event runs, or could run now.
 func (m *Machine) atMostOneActive() bool {
 	n := 0
 	for p := queued; p <= running; p++ {
-		n += m.count[p]
+		n += m.jobs.count[p]
 	}
 	return n <= 1
 }
 
-// blameEvent judges an unavailable failure as what it is if it is the event's own: the event had another
-// before, and between the two runs, one of another event began and succeeded. While others fail
-// too, it is nobody's.
+// blameEvent judges an unavailable failure as what it is if it is the event's own: the event had
+// another before, and between the two runs, one of another event began and succeeded. While others
+// fail too, it is nobody's.
 func (m *Machine) blameEvent(now time.Time, j *Job) {
-	s := m.recordSetback(now, j.key)
+	s := m.setbacks.of(now, j.key)
 	own := !s.unavailableAt.IsZero() && j.provenAtStart.After(s.unavailableAt) && m.pace.onlyFailureIs(j.key)
 	s.unavailableAt = now
 	if !own {
@@ -99,11 +98,10 @@ func (m *Machine) blameEvent(now time.Time, j *Job) {
 	}
 }
 
-// eventAge is for how long an event has been waiting to be done, as far as anybody remembers.
-func (m *Machine) eventAge(now time.Time, j *Job) time.Duration {
-	age := j.claim.Age + now.Sub(j.claimedAt)
-	if s := m.setbacks[j.key]; s != nil {
-		age = max(age, now.Sub(s.since))
-	}
-	return age
+// wasTried reports whether an event failed since the receiver became unavailable. Then others are
+// tried first, for as long as another gap: not every event may be as good a probe.
+func (m *Machine) wasTried(now time.Time, key dedupe.Key) bool {
+	s := m.setbacks[key]
+	return m.pace.isUnavailable() && s != nil && !s.unavailableAt.Before(m.pace.unavailableSince) &&
+		now.Before(m.pace.nextStart.Add(m.pace.gap))
 }

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// refusedJobs are the jobs of a backlog that the store did not take while it took others of the same
-// call. Each is repeated after a backoff of its own, and none holds up the rest.
+// refusedJobs are the jobs of a callQueue that the store did not take while it took others of the
+// same call. Each is repeated after a backoff of its own, and none holds up the rest.
 type refusedJobs struct {
 	byJob       map[*Job]*refusalState
-	waitingJobs []*Job // for their backoff; the others of them are in the backlog, or asked
+	waitingJobs []*Job // for their backoff; the others are queued, or part of a call
 	last        error
 }
 

@@ -1,0 +1,105 @@
+package protocol
+
+import (
+	"slices"
+	"time"
+)
+
+// Fetch returns how many events to ask the bus for now. ok is false if it is not to be called yet.
+// events is 0 where only what was requested before is to be taken in.
+func (m *Machine) Fetch(now time.Time) (events int, ok bool) {
+	events, ok = m.fetchBudget(now)
+	m.fetches.requested = events
+	if events > 0 && m.mayScan(now) {
+		m.fetches.lastScan = now
+	}
+	return events, ok
+}
+
+// Fetched takes in what a fetch returned, also when that is nothing.
+func (m *Machine) Fetched(now time.Time, as []Arrival) {
+	m.fetches.exhausted = m.isHalted() && m.fetches.requested == 0 && len(as) == 0
+	m.fetches.recordFetched(len(as))
+	for i := range as {
+		c := deliveryCopy{Arrival: as[i], ackDeadline: now.Add(m.cfg.AckWait), extendAt: now.Add(m.cfg.AckWait / 3)}
+		m.fetches.sizes.addSize(c.memorySize())
+		m.heldBytes += c.memorySize()
+		m.expected.take(&c)
+		m.admitCopy(now, c)
+		m.advanceKeyQueue(now, c.Order)
+	}
+}
+
+// admitCopy decides what becomes of a delivery: it is settled at once, given back, joins the job of
+// its key, or begins one.
+func (m *Machine) admitCopy(now time.Time, c deliveryCopy) {
+	j := m.jobs.byKey[c.Key]
+	switch {
+	case c.Foreign:
+		m.answerDelivery(now, nil, &c, Answer{Kind: Ack, Outcome: Skipped})
+	case m.progress.watermark.Covers(c.Delivery.At) && !c.cursorGone:
+		// A watermark also covers what the bus has dropped.
+		m.answerDelivery(now, nil, &c, Answer{Kind: Ack, Outcome: Duplicate})
+	case m.isHalted(), !c.cursorGone && j == nil && m.wasTried(now, c.Key):
+		m.nackCopy(now, &c, Answer{Outcome: GivenBack})
+	case j != nil:
+		m.joinJob(now, j, c)
+	default:
+		m.startJob(now, c)
+	}
+}
+
+// nackCopy nacks a delivery for which nothing was claimed.
+func (m *Machine) nackCopy(now time.Time, c *deliveryCopy, ans Answer) {
+	ans.Kind, ans.After, ans.heldUntil = Nak, heldNakDelay(c.Delivery.Arrivals), c.heldUntil
+	m.answerDelivery(now, nil, c, ans)
+}
+
+func (m *Machine) startJob(now time.Time, c deliveryCopy) {
+	j := &Job{
+		key: c.Key, hash: c.Hash, order: c.Order, deadLetterReason: c.DeadLetterReason,
+		copies: []deliveryCopy{c}, createdAt: now, phaseSince: now,
+	}
+	j.orderSequence = j.position().Sequence
+	m.jobs.add(j)
+	if j.order == "" {
+		m.queueClaim(now, j)
+	} else {
+		m.enqueueByKey(now, j)
+	}
+}
+
+// joinJob lets a copy wait for what becomes of the job. It does not wait for a job whose handler
+// never returns.
+func (m *Machine) joinJob(now time.Time, j *Job, c deliveryCopy) {
+	earlier := c.Delivery.At.Sequence < j.orderSequence
+	switch {
+	case j.stuck, earlier && j.phase == waiting && c.Order != j.order:
+		// It must not wait for what may wait, in another process, for it.
+		m.nackCopy(now, &c, Answer{Outcome: Held})
+	case m.replaceCopy(now, j, c):
+	case (m.overLimits() || m.waitingCount == m.cfg.MaxWaiting) && !earlier:
+		m.nackCopy(now, &c, Answer{Outcome: Held, elsewhere: true}) // the event itself is here
+	default:
+		m.waitingCount++
+		j.copies = append(j.copies, c)
+		if earlier {
+			m.moveForward(now, j)
+		}
+	}
+}
+
+// replaceCopy replaces an earlier delivery from the same place that waits too: one answer settles
+// both.
+func (m *Machine) replaceCopy(now time.Time, j *Job, c deliveryCopy) bool {
+	i := 1 + slices.IndexFunc(j.copies[1:], func(o deliveryCopy) bool {
+		return o.Delivery.At == c.Delivery.At && j.hasPayloadOf(&o) == j.hasPayloadOf(&c)
+	})
+	if i == 0 {
+		return false
+	}
+	earlier := j.copies[i]
+	j.copies[i] = c
+	m.answerDelivery(now, j, &earlier, Answer{Outcome: Held, elsewhere: true})
+	return true
+}
