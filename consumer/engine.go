@@ -2,7 +2,6 @@ package consumer
 
 import (
 	"context"
-	"fmt"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -14,48 +13,48 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// engine drives the protocol's Machine for real: one goroutine per kind of call takes what has
-// accumulated, makes the call without the lock, and brings the answer back. Handlers run on workers
-// of their own.
+// engine drives the protocol's Machine: one goroutine per kind of call takes what has accumulated,
+// makes the call without the lock, and brings the answer back. Handlers run on workers of their
+// own.
 type engine struct {
 	o            *Options
 	group, topic string
 	handler      Handler
-	base         context.Context //nolint:containedctx // what handlers' contexts derive from: the subscriber's, without its cancellation
+	base         context.Context //nolint:containedctx // the subscriber's, without its cancellation
 	bus          bus.Bus
 	claimer      dedupe.Claimer
-	store        dedupe.Store      // the same store: what it knows
+	store        dedupe.Store      // that of the claimer
 	transactor   dedupe.Transactor // nil: runs are marked afterwards
 	cursor       *cursor.Cursor
-	letterRoom   letterRoom // the letter loop's
+	letters      letterPublisher
 	tickEvery    time.Duration
 
-	warnedOfControl atomic.Bool // the first event with another one's control headers is a warning
+	warnedOfControl atomic.Bool // events with another one's control headers are logged as a warning once
 
 	mu          sync.Mutex // guards what follows, and is never held during a call
 	machine     *protocol.Machine
 	cond        [loops]sync.Cond
-	idleWorkers int // workers that wait
+	idleWorkers int // waiting for a job
 	workers     int
 	answering   bool // answers are being sent
 	closed      bool
-	pausedSince time.Time // since when; zero: it is not
-	endedBy     error     // what ended the subscription, if it was not asked to
-	busClosed   bool      // it was closed for good
-	storeClosed bool      // likewise
+	pausedSince time.Time // zero: not paused
+	endedBy     error     // what ended the subscription, if it was not asked to end
+	busClosed   bool      // for good
+	storeClosed bool      // for good
 
 	draining      bool
-	drainHopeless chan struct{} // closed once draining is hopeless, and nil from then on
+	drainHopeless chan struct{} // closed once drainIsHopeless, and nil from then on
 
-	calls      context.Context //nolint:containedctx // ends calls to store and bus when the subscription has ended
+	calls      context.Context //nolint:containedctx // of all calls; ends with the subscription
 	stopCalls  context.CancelFunc
 	drainBegun chan struct{} // closed when draining begins
 	drained    chan struct{} // closed once there is nothing left to do, and nil from then on
-	failed     chan struct{} // closed once ended is set
+	failed     chan struct{} // closed once endedBy is set
 	running    sync.WaitGroup
 }
 
-// loop is a goroutine that takes one kind of work.
+// loop is a goroutine that does one kind of work.
 type loop int
 
 const (
@@ -75,7 +74,10 @@ func (e *engine) startLoops() {
 	for i := range e.cond {
 		e.cond[i].L = &e.mu
 	}
-	for _, f := range []func(){e.fetchEvents, e.claimEvents, e.settleClaims, e.renewLeases, e.storeLetters, e.lookUpRedeliveries, e.answerDeliveries, e.tickLoop, e.pollWatermark} {
+	for _, f := range []func(){
+		e.fetchEvents, e.claimEvents, e.settleClaims, e.renewLeases, e.storeLetters, e.lookUpRedeliveries,
+		e.answerDeliveries, e.tickLoop, e.pollWatermark,
+	} {
 		e.running.Go(f)
 	}
 }
@@ -83,7 +85,7 @@ func (e *engine) startLoops() {
 // now is one reading of the clock for a step of the protocol.
 func (e *engine) now() time.Time { return time.Now() }
 
-// stepMachine brings something to the Machine, and wakes whoever has work now.
+// stepMachine calls f on the Machine, and wakes the loops that have work then.
 func (e *engine) stepMachine(f func(m *protocol.Machine, now time.Time)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -92,12 +94,12 @@ func (e *engine) stepMachine(f func(m *protocol.Machine, now time.Time)) {
 	e.wakeLoops(now)
 }
 
-// stepCursor brings something of the cursor to the Machine.
+// stepCursor is stepMachine for the cursor.
 func (e *engine) stepCursor(f func(cursor.Machine, time.Time)) {
 	e.stepMachine(func(m *protocol.Machine, now time.Time) { f(m, now) })
 }
 
-// awaitWork blocks until take has got something, or until the engine is closed.
+// awaitWork blocks until take reports that it has work, or until the engine is closed.
 func (e *engine) awaitWork(l loop, take func(m *protocol.Machine, now time.Time) bool) (ok bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -111,15 +113,15 @@ func (e *engine) awaitWork(l loop, take func(m *protocol.Machine, now time.Time)
 	return false
 }
 
-// yieldToOthers lets whoever is about to bring more work do so first, so that calls come in batches. It
-// does not wait when nobody is.
+// yieldToOthers lets whoever is about to bring more work do so first, so that calls come in
+// batches. It does not wait when nobody is.
 func (e *engine) yieldToOthers() {
 	e.mu.Unlock()
 	runtime.Gosched()
 	e.mu.Lock()
 }
 
-// wakeLoops wakes the loops that have work. It is called with the lock held, after each step.
+// wakeLoops wakes the loops that have work. It is called after each step, with the lock held.
 func (e *engine) wakeLoops(now time.Time) {
 	due := e.machine.Due(now)
 	for l, has := range [loops]bool{
@@ -161,6 +163,29 @@ func (e *engine) wakeWorker() {
 	}
 }
 
+func (e *engine) tickLoop() {
+	last := e.tickEvery
+	ticker := time.NewTicker(last)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			var every time.Duration
+			e.stepMachine(func(m *protocol.Machine, now time.Time) {
+				m.Tick(now)
+				every = m.TickEvery()
+				e.cond[answerLoop].Signal() // the receiver may have recovered
+			})
+			if every != last {
+				ticker.Reset(every)
+				last = every
+			}
+		case <-e.calls.Done():
+			return
+		}
+	}
+}
+
 // endWith ends the subscription with an error.
 func (e *engine) endWith(err error) {
 	e.mu.Lock()
@@ -193,35 +218,4 @@ func (e *engine) workersInHandlers() int { return e.machine.Running() + e.machin
 // callContext bounds one call: an answer that takes longer than a lease is of no use.
 func (e *engine) callContext() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(e.calls, e.o.Lease)
-}
-
-func (e *engine) tickLoop() {
-	last := e.tickEvery
-	ticker := time.NewTicker(last)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ticker.C:
-			var every time.Duration
-			e.stepMachine(func(m *protocol.Machine, now time.Time) {
-				m.Tick(now)
-				every = m.TickEvery()
-				e.cond[answerLoop].Signal() // the receiver may have recovered, with nothing to answer
-			})
-			if every != last {
-				ticker.Reset(every)
-				last = every
-			}
-		case <-e.calls.Done():
-			return
-		}
-	}
-}
-
-// checkParallel checks that a store has answered every item.
-func checkParallel(call string, got, want int) error {
-	if got != want {
-		return fmt.Errorf("the store answered %d of %d items of %s: its results must be parallel to the argument", got, want, call)
-	}
-	return nil
 }

@@ -94,8 +94,8 @@ func (l *Letter) Join(parts ...bus.Event) error {
 	return nil
 }
 
-// packEvent writes an event as lines of its attributes and headers, percent-encoded, an empty line, and
-// its data.
+// packEvent writes an event as lines of its attributes and headers, percent-encoded, an empty line,
+// and its data.
 func packEvent(e *bus.Event) []byte {
 	var b bytes.Buffer
 	line := func(kind string, values ...string) {

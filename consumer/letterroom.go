@@ -46,8 +46,8 @@ var textLimitSteps = [...]textLimits{
 	{reason: 1 << 10, err: 1 << 10, stack: 0},
 }
 
-// fitInto is the letter as one event, with as much of the texts as there is room for. Not ok: there is
-// not even room for the least.
+// fitInto is the letter as one event, with as much of the texts as there is room for. Not ok: there
+// is not even room for the least.
 func (l *Letter) fitInto(topic string, room letterRoom) (e bus.Event, ok bool) {
 	for _, s := range textLimitSteps {
 		short := *l
@@ -85,8 +85,8 @@ func cutText(s string, room int) string {
 // maxAttribute bounds what a letter says itself of an event that lies in its parts.
 const maxAttribute = 512
 
-// minLetterRoom is what the bus must take of one event so that every letter of the group has room: its
-// own headers, and of its parts some data.
+// minLetterRoom is what the bus must take of one event so that every letter of the group has room:
+// its own headers, and of its parts some data.
 func minLetterRoom(group, topic string) int {
 	worst := func(n int) string { return strings.Repeat("\xff", n/3) }
 	last := textLimitSteps[len(textLimitSteps)-1]

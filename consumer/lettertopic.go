@@ -55,8 +55,8 @@ func checkLetterTopic(info *bus.TopicInfo, group, dead string) error {
 	return nil
 }
 
-// warnOfLetterLimits says what makes letters leave before somebody may have read them, or keeps them
-// from being stored.
+// warnOfLetterLimits says what makes letters leave before somebody may have read them, or keeps
+// them from being stored.
 func (o *Options) warnOfLetterLimits(events, letters *bus.TopicInfo) {
 	if letters.MaxAge > 0 && (events.MaxAge == 0 || letters.MaxAge < events.MaxAge) {
 		o.Logger.Warn("dead letters are deleted sooner than the events themselves: read them in time, or raise max_age of their stream",

@@ -10,8 +10,8 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// lookUpRedeliveries finds out what became of events that were nacked here and are overdue: another process has
-// settled them, or the stream has dropped them.
+// lookUpRedeliveries finds out what became of events that were nacked here and are overdue: another
+// process has settled them, or the stream has dropped them.
 func (e *engine) lookUpRedeliveries() {
 	var b protocol.Lookups
 	for e.awaitWork(lookupLoop, func(m *protocol.Machine, now time.Time) bool {

@@ -14,11 +14,12 @@ type Observer interface{ Observe(Observation) }
 
 // Observation is the end of one delivery.
 type Observation struct {
-	// Outcome is one of "handled", "duplicate", "skipped" (it is no event of this group), "failed",
-	// "snoozed", "deferred" (it was throttled, or the receiver was unavailable: no attempt),
-	// "dead", "dead_letter_pending" (the dead letter could not be stored yet), "held" (another copy is being
-	// worked on, or it is not due), "given back" (it never ran), "lost" (another process has it),
-	// "unresolved" (it is not known whether its transaction was committed; the event comes again).
+	// Outcome is one of "handled", "duplicate", "skipped" (it is no event of this group),
+	// "failed", "snoozed", "deferred" (it was throttled, or the receiver was unavailable: no
+	// attempt), "dead", "dead_letter_pending" (the dead letter could not be stored yet), "held"
+	// (another copy is being worked on, or it is not due), "given back" (it never ran), "lost"
+	// (another process has it), "unresolved" (it is not known whether its transaction was
+	// committed; the event comes again).
 	Outcome string
 	// At is where the event lies.
 	At bus.Position

@@ -51,8 +51,8 @@ func (r *receiverState) changeSinceReport(concurrency int) receiverChange {
 	return receiverUnchanged
 }
 
-// logReceiverChange logs when the receiver becomes unavailable or begins to throttle, and when that is
-// over.
+// logReceiverChange logs when the receiver becomes unavailable or begins to throttle, and when
+// that is over.
 func (e *engine) logReceiverChange(r *receiverState) {
 	log := e.o.Logger.With("topic", e.topic, "group", e.group)
 	switch r.changeSinceReport(e.o.Concurrency) {

@@ -16,18 +16,18 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// SubscribeExactlyOnce has the handler make the effect of every event on the topic once for the
-// group, and returns once the subscription runs. The topic may be a pattern ("order.*"). ctx
-// bounds the subscription's life: when it ends, the subscription drains; handlers get its values,
-// not its cancellation.
+// SubscribeExactlyOnce starts a subscription that runs h so that each event on topic takes effect
+// once per group. It returns when the subscription is running. The topic may be a pattern
+// ("order.*"). When ctx ends, the subscription drains; handlers get the values of ctx, not its
+// cancellation.
 //
 // The bus and the store stay the caller's: close them after Subscription.Done. A store without
 // dedupe.Claimer needs Options.Mode SeenMark; mode Transactional needs one with dedupe.Transactor,
 // and a server that passes its probe.
 //
-// It refuses what could lose or repeat events: options out of bounds, a topic or
-// dead-letter topic without a stream (bus.ErrNoStream, ErrDeadLetterTopic), marks that
-// expire too soon (ErrUnsafeTTL).
+// SubscribeExactlyOnce refuses what could lose or repeat events: options out of bounds, a topic or
+// a dead-letter topic without a stream (bus.ErrNoStream, ErrDeadLetterTopic), marks that expire too
+// soon (ErrUnsafeTTL).
 func SubscribeExactlyOnce(ctx context.Context, b bus.Bus, topic, group string,
 	store dedupe.Store, h Handler, o *Options,
 ) (*Subscription, error) {
@@ -70,8 +70,11 @@ func prepareEngine(ctx context.Context, b bus.Bus, topic, group string,
 	}
 	e := &engine{
 		o: opts, group: group, topic: topic, handler: wrapHandler(h, opts.Use), base: context.WithoutCancel(ctx),
-		bus: b, claimer: claimer, store: store, transactor: transactor, letterRoom: newLetterRoom(&letters),
+		bus: b, claimer: claimer, store: store, transactor: transactor,
 		drainBegun: make(chan struct{}), drained: make(chan struct{}), drainHopeless: make(chan struct{}), failed: make(chan struct{}),
+	}
+	e.letters = letterPublisher{
+		bus: b, group: group, topic: opts.DeadLetter, room: newLetterRoom(&letters), log: opts.Logger, callContext: e.callContext,
 	}
 	watermarks, ok := store.(dedupe.Watermarker)
 	if !ok {
@@ -112,7 +115,7 @@ func claimerOf(store dedupe.Store, mode Mode) (dedupe.Claimer, error) {
 	return nil, fmt.Errorf("%w: %T. Use another store, or Options.Mode SeenMark if concurrent duplicates do no harm", ErrNotClaimer, store)
 }
 
-// openCursor makes the cursor, and the Machine that goes on from it.
+// openCursor opens the cursor, and makes the Machine that goes on from it.
 func (e *engine) openCursor(ctx context.Context, info bus.TopicInfo) error {
 	opened, err := e.cursor.Open(ctx)
 	if err != nil {
@@ -136,7 +139,7 @@ func (e *engine) openCursor(ctx context.Context, info bus.TopicInfo) error {
 	}
 	cfg := protocol.Config{
 		Group: e.group, Owner: owner, Concurrency: e.o.Concurrency, MaxUnmarked: e.o.MaxUnmarked,
-		MaxAttempts: e.o.MaxAttempts, MaxCrashes: e.o.MaxCrashes, Backoff: protocol.Backoff(e.o.Backoff),
+		MaxAttempts: e.o.MaxAttempts, MaxCrashes: e.o.MaxCrashes, Backoff: e.o.Backoff,
 		Lease: e.o.Lease, Commit: e.o.commitTime(), AckWait: e.o.AckWait, RunLimit: e.o.RunLimit, TTL: e.o.TTL, GiveUp: e.o.GiveUp, MaxAge: info.MaxAge,
 		ArrivalsAreAttempts: e.o.Mode == SeenMark, Watermark: opened.Watermark, Rand: mathrand.Float64,
 	}
@@ -146,8 +149,8 @@ func (e *engine) openCursor(ctx context.Context, info bus.TopicInfo) error {
 	return nil
 }
 
-// eventsToHandle is how many events there are for a new group, at most: another process may have
-// taken some, and what lies below its start may be delivered, for stores to recognise.
+// eventsToHandle is how many events there are for a new group at most. Another process may have
+// taken some, and what lies below its start may be delivered, for the store to recognise.
 func eventsToHandle(state *bus.Info, start, last bus.Position) uint64 {
 	n := state.Pending + state.Unsettled
 	if start.Sequence == 0 || start.Stream != last.Stream {
@@ -163,8 +166,8 @@ func startText(from bus.Start) string {
 	return from.Time.Format(time.RFC3339Nano)
 }
 
-// newNoncePrefix begins the nonces of this subscription: 96 random bits, so that no two in the
-// world share them.
+// newNoncePrefix returns the beginning of this subscription's nonces: 96 random bits, so that no
+// two subscriptions share them.
 func newNoncePrefix() (string, error) {
 	var b [12]byte
 	if _, err := rand.Read(b[:]); err != nil {

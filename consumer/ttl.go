@@ -34,7 +34,8 @@ func (o *Options) maxRetryTime() time.Duration {
 	return total + o.RunLimit
 }
 
-// warnOfStreamLimits tells by which limits the stream drops events whether they were handled or not.
+// warnOfStreamLimits tells by which limits the stream drops events whether they were
+// handled or not.
 func (o *Options) warnOfStreamLimits(topic string, info bus.TopicInfo) {
 	var attrs []any
 	for _, l := range []struct {
@@ -57,8 +58,8 @@ func (o *Options) warnOfStreamLimits(topic string, info bus.TopicInfo) {
 	}
 }
 
-// warnOfUncoveredAge tells what marks that expire cannot cover: a stream that keeps events for longer, in a
-// store without watermarks.
+// warnOfUncoveredAge tells what marks that expire cannot cover: a stream that keeps events for
+// longer, in a store without watermarks.
 func (o *Options) warnOfUncoveredAge(info bus.TopicInfo) {
 	if info.MaxAge == 0 || info.MaxAge > o.TTL {
 		o.Logger.Warn("the stream keeps events for longer than marks are kept, and the store keeps no watermark: "+

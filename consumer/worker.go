@@ -15,17 +15,6 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// runWorker runs handlers, one after the other.
-func (e *engine) runWorker() {
-	w := slotWorker{engine: e}
-	defer w.quitWorker()
-	for w.nextJob() {
-		w.outcome = verdictOf(errGoexit) // unless the handler returns
-		w.outcome = e.runHandler(w.ctx, w.event, w.attempt, w.claimed)
-		w.finishRun()
-	}
-}
-
 // slotWorker is one slot's goroutine.
 type slotWorker struct {
 	*engine
@@ -38,6 +27,17 @@ type slotWorker struct {
 	leaveGate  func(error)  // of the gate
 	outcome    protocol.Verdict
 	unreported *protocol.Job // its outcome is reported together with taking the next one; nil: none
+}
+
+// runWorker runs handlers, one after the other.
+func (e *engine) runWorker() {
+	w := slotWorker{engine: e}
+	defer w.quitWorker()
+	for w.nextJob() {
+		w.outcome = verdictOf(errGoexit) // unless the handler returns
+		w.outcome = e.runHandler(w.ctx, w.event, w.attempt, w.claimed)
+		w.finishRun()
+	}
 }
 
 // nextJob waits for a job that may begin now.

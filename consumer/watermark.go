@@ -5,13 +5,6 @@ import (
 	"time"
 )
 
-// pollInterval is how often the cursor's state is asked for, and the watermark advanced: often enough
-// to notice a group that is about to be held back by the bus's bound, and far more often than
-// marks expire.
-func (e *engine) pollInterval() time.Duration {
-	return min(10*time.Second, max(e.o.TTL/8, 50*time.Millisecond))
-}
-
 // pollWatermark advances the watermark now and then.
 func (e *engine) pollWatermark() {
 	e.logLostEvents()
@@ -25,6 +18,19 @@ func (e *engine) pollWatermark() {
 		e.warnOfIsolation()
 		e.logLostEvents()
 	}
+}
+
+// pollInterval is how often the cursor's state is asked for, and the watermark advanced: often
+// enough to notice a group that is about to be held back by the bus's bound, and far more often
+// than marks expire.
+func (e *engine) pollInterval() time.Duration {
+	return min(10*time.Second, max(e.o.TTL/8, 50*time.Millisecond))
+}
+
+// advanceWatermark brings the bus's own floor into the store, and has the protocol go by what the
+// bus says of its deadline and its clock.
+func (e *engine) advanceWatermark(ctx context.Context) error {
+	return e.cursor.Advance(ctx, e.stepCursor)
 }
 
 // logLostEvents tells of events that the stream dropped before this group handled them, also while
@@ -55,10 +61,4 @@ func (e *engine) warnOfLongPause() {
 	if !since.IsZero() && time.Since(since) > e.o.TTL/2 {
 		e.o.Logger.Warn("paused for so long that marks expire: resume, or raise TTL", "paused_since", since, "ttl", e.o.TTL)
 	}
-}
-
-// advanceWatermark brings the bus's own floor into the store, and has the protocol go by what the bus says
-// of its deadline and its clock.
-func (e *engine) advanceWatermark(ctx context.Context) error {
-	return e.cursor.Advance(ctx, e.stepCursor)
 }
