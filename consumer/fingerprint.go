@@ -13,11 +13,12 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// Bytes is the fingerprint of the payload's bytes: SHA-256, cut to 16 bytes.
+// Bytes returns the fingerprint of the payload's bytes: SHA-256, cut to 16 bytes.
 func Bytes(e bus.Event) []byte { return shortHash(e.Data) }
 
-// CanonicalJSON is for producers that encode a payload again when they publish it again: the order
-// of members and white space make no difference. What is no JSON is taken as bytes.
+// CanonicalJSON returns a fingerprint in which the order of members and white space make no
+// difference, for producers that encode a payload again when they publish it again. A payload that
+// is no JSON is taken as bytes.
 func CanonicalJSON(e bus.Event) []byte {
 	d := json.NewDecoder(bytes.NewReader(e.Data))
 	d.UseNumber()
@@ -32,13 +33,13 @@ func CanonicalJSON(e bus.Event) []byte {
 	return shortHash(canonical)
 }
 
-// nothingFollows reports whether nothing follows.
+// nothingFollows reports whether d has reached the end.
 func nothingFollows(d *json.Decoder) bool {
 	_, err := d.Token()
 	return errors.Is(err, io.EOF)
 }
 
-// NoFingerprint compares no payloads: an id is all that counts.
+// NoFingerprint returns nil: payloads are not compared, and the id is all that counts.
 func NoFingerprint(bus.Event) []byte { return nil }
 
 // The names of fingerprints, kept with each hash: hashes under different names are not compared.
@@ -48,7 +49,8 @@ const (
 	userName  = "user"
 )
 
-// fingerprintName is the name under which a fingerprint's hashes are kept unless it is given one.
+// fingerprintName is the name under which a fingerprint's hashes are kept unless
+// Options.FingerprintName is set.
 func fingerprintName(fingerprint func(bus.Event) []byte) string {
 	switch reflect.ValueOf(fingerprint).Pointer() {
 	case reflect.ValueOf(Bytes).Pointer():

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// healthError tells what is known to be wrong.
+// healthError is everything that is known to be wrong.
 func (e *engine) healthError() error {
 	info := e.cursor.Polled()
 	err := e.cursor.Source().Healthy()
@@ -41,7 +41,8 @@ func (e *engine) healthError() error {
 	return err
 }
 
-// unsettledError names the order key that fills the bus's bound, if one does.
+// unsettledError says that the bus's bound is almost reached, and names the order key that fills
+// it, if one does.
 func (e *engine) unsettledError(unsettled, most uint64) error {
 	err := fmt.Errorf("%d of at most %d deliveries of group %q are unsettled: the bus is about to hold back fresh events", unsettled, most, e.group)
 	if key, n := e.machine.FullestKey(); uint64(n)*2 > unsettled {

@@ -11,26 +11,26 @@ import (
 	"github.com/onceish/onceish/consumer/internal/protocol"
 )
 
-// Letter is a dead letter: an event that was given up, and why.
+// Letter is a dead letter: an event that was given up, and the reason.
 type Letter struct {
 	// ID is the same for every repeat of the letter.
 	ID string
-	// Event as it was, without control headers. If Parts is not 0, it has Topic, ID and Source
-	// alone, or not even those where they are long.
+	// Event is the event as it was, without control headers. If Parts is not 0, it has Topic, ID
+	// and Source alone, or not even those where they are long.
 	Event bus.Event
-	// At is where the event lay.
+	// At is the position of the event.
 	At bus.Position
-	// Group that gave it up.
+	// Group is the one that gave it up.
 	Group string
-	// Reason is why, Error what the last run returned, Stack where it panicked. Error and Stack are
-	// empty when the run was another process's. Long ones are cut, and say so; Reason and Error are
-	// never cut away.
+	// Reason is why it was given up, Error what the last run returned, Stack where it panicked.
+	// Error and Stack are empty if the run was another process's. Long ones are cut, and say so;
+	// Reason and Error are never dropped.
 	Reason, Error, Stack string
-	// Attempts are failures, Crashes claims that ended by their lease alone.
+	// Attempts is the number of failures, Crashes that of claims that ended by their lease alone.
 	Attempts, Crashes int
 	// Claimed is when the event was first claimed, Died when it was given up.
 	Claimed, Died time.Time
-	// Parts is how many further events of the dead-letter topic carry the event, because it is too
+	// Parts is how many further events of the dead-letter topic carry the event, where it is too
 	// large for one of them together with the reason. Join puts it together. Usually 0.
 	Parts int
 
@@ -47,7 +47,7 @@ const (
 	headerPart = letterPrefix + "Part"
 )
 
-// newLetter completes what the protocol knows.
+// newLetter makes a Letter of what the protocol knows.
 func newLetter(p *protocol.Letter, group string, now time.Time) *Letter {
 	return &Letter{
 		ID: p.ID, Event: p.Delivery.Event, At: p.Delivery.At, Group: group,
@@ -56,7 +56,7 @@ func newLetter(p *protocol.Letter, group string, now time.Time) *Letter {
 	}
 }
 
-// toEvent is the letter as an event of the topic.
+// toEvent returns the letter as an event of the topic.
 func (l *Letter) toEvent(topic string) bus.Event {
 	e := l.Event.WithoutControl()
 	h := make(bus.Headers, len(e.Headers)+20)
@@ -82,8 +82,8 @@ func (l *Letter) toEvent(topic string) bus.Event {
 
 func formatTime(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
-// ParseLetter reads a dead letter. A part of one is ErrLetterPart, and what is neither is
-// ErrNotLetter.
+// ParseLetter reads a dead letter. It returns ErrLetterPart for a part of one, and ErrNotLetter for
+// any other event.
 func ParseLetter(e bus.Event) (*Letter, error) {
 	if part := e.Headers.Get(headerPart); part != "" && part == url.PathEscape(e.ID) {
 		return nil, fmt.Errorf("%w: event %.128q on %q", ErrLetterPart, e.ID, e.Topic)
@@ -108,7 +108,7 @@ func ParseLetter(e bus.Event) (*Letter, error) {
 	return l, nil
 }
 
-// originalHeaders are those of a letter's headers that its event had.
+// originalHeaders returns those of a letter's headers that its event had.
 func originalHeaders(letter bus.Headers) bus.Headers {
 	h := make(bus.Headers)
 	for name, values := range letter {
@@ -121,7 +121,7 @@ func originalHeaders(letter bus.Headers) bus.Headers {
 	return h
 }
 
-// letterReader reads headers, and keeps the first error.
+// letterReader reads a letter's headers, and keeps the first error.
 type letterReader struct {
 	headers bus.Headers
 	err     error

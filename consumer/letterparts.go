@@ -15,9 +15,9 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// toEvents are the letter as it is published to the topic: one event, or, where its event leaves no
-// room for the reason, parts that carry the event, and after them the letter itself. A repeat of
-// the letter has the same parts.
+// toEvents returns the letter as it is published to the topic: one event, or, where its event
+// leaves no room for the reason, parts that carry the event, and after them the letter itself. A
+// repeat of the letter has the same parts.
 func (l *Letter) toEvents(topic string, room letterRoom) (parts []bus.Event, letter bus.Event) {
 	if e, ok := l.fitInto(topic, room); ok {
 		return nil, e
@@ -64,9 +64,9 @@ func shortAttribute(s string) string {
 	return s
 }
 
-// Join completes Event from the letter's parts, which lie before it on its topic. They may come in
-// any order, and other events among them are ignored. ErrLetterPart: one is missing, or is not as
-// it was.
+// Join completes Event from the letter's parts, which lie before it on its topic. They may be in
+// any order, and other events among them are ignored. Join returns ErrLetterPart if one is missing,
+// or is not as it was.
 func (l *Letter) Join(parts ...bus.Event) error {
 	if l.Parts == 0 {
 		return nil
@@ -122,7 +122,7 @@ func packEvent(e *bus.Event) []byte {
 	return b.Bytes()
 }
 
-// attributesOf are the fields of an event that are text, in a fixed order.
+// attributesOf returns the fields of an event that are text, in a fixed order.
 func attributesOf(e *bus.Event) func(yield func(kind string, field *string) bool) {
 	return func(yield func(string, *string) bool) {
 		_ = yield("id", &e.ID) && yield("topic", &e.Topic) && yield("key", &e.Key) && yield("type", &e.Type) &&

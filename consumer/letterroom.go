@@ -10,7 +10,7 @@ import (
 	"github.com/onceish/onceish/consumer/internal/protocol"
 )
 
-// letterRoom is how many bytes the bus takes of one event on the dead-letter topic. Zero: any
+// letterRoom is how many bytes the bus takes of one event on the dead-letter topic. Zero is any
 // number.
 type letterRoom struct{ all, headers int }
 
@@ -23,8 +23,8 @@ func (r letterRoom) hasRoomFor(e *bus.Event) bool {
 	return (r.headers == 0 || headers <= r.headers) && (r.all == 0 || headers+len(e.Data) <= r.all)
 }
 
-// headerBytes is no less than the headers of an event take on any bus, which may percent-encode
-// attributes and adds some of its own.
+// headerBytes is an upper bound of what the headers of an event take on any bus, which may
+// percent-encode attributes and adds some of its own.
 func headerBytes(e *bus.Event) int {
 	const names = 1 << 10 // of the attributes, with time, default source and message id
 	n := names + 3*(len(e.ID)+len(e.Topic)+len(e.Key)+len(e.Type)+len(e.Source)+len(e.ContentType))
@@ -36,18 +36,18 @@ func headerBytes(e *bus.Event) int {
 	return n
 }
 
-// textLimits is how many bytes the texts of a letter may take once they are encoded.
+// textLimits is how many bytes the texts of a letter may take when they are encoded.
 type textLimits struct{ reason, err, stack int }
 
-// textLimitSteps are tried one after the other.
+// textLimitSteps are tried one after the other until a letter fits.
 var textLimitSteps = [...]textLimits{
 	{reason: 8 << 10, err: 8 << 10, stack: 16 << 10},
 	{reason: 4 << 10, err: 4 << 10, stack: 2 << 10},
 	{reason: 1 << 10, err: 1 << 10, stack: 0},
 }
 
-// fitInto is the letter as one event, with as much of the texts as there is room for. Not ok: there
-// is not even room for the least.
+// fitInto returns the letter as one event, with as much of the texts as there is room for. ok is
+// false if there is not even room for the least.
 func (l *Letter) fitInto(topic string, room letterRoom) (e bus.Event, ok bool) {
 	for _, s := range textLimitSteps {
 		short := *l
@@ -82,11 +82,11 @@ func cutText(s string, room int) string {
 	return s
 }
 
-// maxAttribute bounds what a letter says itself of an event that lies in its parts.
+// maxAttribute bounds each attribute that a letter has of an event that lies in its parts.
 const maxAttribute = 512
 
-// minLetterRoom is what the bus must take of one event so that every letter of the group has room:
-// its own headers, and of its parts some data.
+// minLetterRoom is how large an event the bus must take so that every letter of the group fits: its
+// own headers, and some data of its parts.
 func minLetterRoom(group, topic string) int {
 	worst := func(n int) string { return strings.Repeat("\xff", n/3) }
 	last := textLimitSteps[len(textLimitSteps)-1]

@@ -7,12 +7,12 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// minLettersKept is how many letters a stream must keep before it deletes some for others. One that
-// keeps fewer is a cache.
+// minLettersKept is how many letters a stream must be able to keep. One that keeps
+// fewer is a cache.
 const minLettersKept = 1000
 
-// checkLetterTopicOf checks that dead letters can be kept.
-func checkLetterTopicOf(ctx context.Context, b bus.Bus, topic, group, dead string) (bus.TopicInfo, error) {
+// findLetterTopic returns the dead-letter topic, if dead letters can be kept there.
+func findLetterTopic(ctx context.Context, b bus.Bus, topic, group, dead string) (bus.TopicInfo, error) {
 	if bus.Match(topic, dead) {
 		return bus.TopicInfo{}, fmt.Errorf("%w: the subscription to %q receives %q itself: set Options.DeadLetter (dead_letter, --dead-letter) to a topic outside of it",
 			ErrDeadLetterTopic, topic, dead)
@@ -55,7 +55,7 @@ func checkLetterTopic(info *bus.TopicInfo, group, dead string) error {
 	return nil
 }
 
-// warnOfLetterLimits says what makes letters leave before somebody may have read them, or keeps
+// warnOfLetterLimits warns of what makes letters leave before somebody may have read them, or keeps
 // them from being stored.
 func (o *Options) warnOfLetterLimits(events, letters *bus.TopicInfo) {
 	if letters.MaxAge > 0 && (events.MaxAge == 0 || letters.MaxAge < events.MaxAge) {

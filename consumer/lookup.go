@@ -10,8 +10,8 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// lookUpRedeliveries finds out what became of events that were nacked here and are overdue: another
-// process has settled them, or the stream has dropped them.
+// lookUpRedeliveries is the loop that finds out what became of events that were nacked here and are
+// overdue: another process has settled them, or the stream has dropped them.
 func (e *engine) lookUpRedeliveries() {
 	var b protocol.Lookups
 	for e.awaitWork(lookupLoop, func(m *protocol.Machine, now time.Time) bool {
@@ -32,7 +32,7 @@ func (e *engine) lookUpRedeliveries() {
 	}
 }
 
-// existOnBus asks the bus which of the overdue events it still has; nil: it cannot tell.
+// existOnBus returns which of the overdue events the bus still has, or nil if it cannot tell.
 func (e *engine) existOnBus(ls []protocol.Lookup) []bool {
 	f, ok := e.bus.(bus.Finder)
 	if !ok {
@@ -65,7 +65,7 @@ func (e *engine) existOnBus(ls []protocol.Lookup) []bool {
 	return there
 }
 
-// logGone logs what the stream has dropped before it was handled.
+// logGone logs the events that the stream has dropped before they were handled.
 func (e *engine) logGone(gone []protocol.Gone) {
 	for _, g := range gone {
 		follows := "its data is gone too"

@@ -54,8 +54,8 @@ type Options struct {
 	//
 	// In mode Transactional a claim cannot be renewed while the handler runs. There a run begins by
 	// renewing it once, for RunLimit and the time for a commit together (a third of RunLimit, from
-	// 1 s to 10 s). A crashed process's events, and whoever writes the same documents, wait for that
-	// long, so keep RunLimit short.
+	// 1 s to 10 s). A crashed process's events, and whoever writes the same documents, wait for
+	// that long, so keep RunLimit short.
 	Lease time.Duration
 	// AckWait is how long the bus waits for an answer to a delivery, renewed at a third of it,
 	// before it redelivers. Default: 30 s; at least 100 ms.
@@ -113,12 +113,12 @@ type Options struct {
 	Unsafe bool
 }
 
-// Backoff is how long a retry waits. It grows from Base, doubling with every failure, up to Max. The
-// wait is drawn evenly between nothing and that.
+// Backoff is how long a retry waits. It grows from Base, doubling with every failure, up to Max.
+// The wait is drawn evenly between nothing and that.
 type Backoff = protocol.Backoff
 
-// WithDefaults returns a copy of o in which every default for the group is filled in, and an error if
-// it is not valid. SubscribeExactlyOnce starts from that copy. o may be nil, and is not changed.
+// WithDefaults returns a copy of o in which every default for the group is filled in, and an error
+// if it is not valid. SubscribeExactlyOnce starts from that copy. o may be nil, and is not changed.
 func (o *Options) WithDefaults(group string) (*Options, error) {
 	out := Options{}
 	if o != nil {

@@ -7,8 +7,8 @@ import (
 	"github.com/onceish/onceish/consumer/internal/protocol"
 )
 
-// receiverState is what the protocol made of the latest runs: whether whoever the handler calls can
-// be reached, and how many handlers may run at once.
+// receiverState is what the protocol made of the latest runs: whether the receiver can be reached,
+// and how many handlers may run at once.
 type receiverState struct {
 	since, now time.Time
 	reason     string
@@ -24,7 +24,7 @@ func (r *receiverState) readMachine(m *protocol.Machine, now time.Time) {
 	r.allowed, r.now = m.Allowed(), now
 }
 
-// receiverChange is what logReceiverChange logs.
+// receiverChange is a change that logReceiverChange logs.
 type receiverChange int
 
 const (
@@ -35,7 +35,7 @@ const (
 	receiverRecovered
 )
 
-// changeSinceReport is what has changed since it was reported last.
+// changeSinceReport is what has changed since the last report.
 func (r *receiverState) changeSinceReport(concurrency int) receiverChange {
 	slow := !r.down && r.allowed < concurrency && r.allowed <= concurrency/4
 	switch {
@@ -72,8 +72,8 @@ func (e *engine) logReceiverChange(r *receiverState) {
 	}
 }
 
-// receiverError is why next to nothing is started; nil: the receiver is available. The
-// lock is held.
+// receiverError is why next to nothing is started; nil if the receiver is available. It is called
+// with the lock held.
 func (e *engine) receiverError() error {
 	since, reason, down := e.machine.Unavailable()
 	if !down {

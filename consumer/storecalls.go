@@ -112,9 +112,9 @@ func (e *engine) logRefusedItems(call string, errs []error, key func(i int) dedu
 }
 
 // callTimeout bounds the calls for claims that are held. It is a quarter of a lease at first: a
-// call that hangs must not hold up all others for long, and leaves time to repeat it before the
+// call that hangs must not hold up the others for long, and must leave time to repeat it before the
 // lease is over. It doubles with each failure, up to a lease, and is halved with each answer, so
-// that a store that is slow for good is still heard.
+// that a store that stays slow is still heard.
 type callTimeout struct{ least, most, current time.Duration }
 
 func newCallTimeout(lease time.Duration) *callTimeout {

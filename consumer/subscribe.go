@@ -56,7 +56,7 @@ func prepareEngine(ctx context.Context, b bus.Bus, topic, group string,
 	if err != nil {
 		return nil, err
 	}
-	letters, err := checkLetterTopicOf(ctx, b, topic, group, opts.DeadLetter)
+	letters, err := findLetterTopic(ctx, b, topic, group, opts.DeadLetter)
 	if err != nil {
 		return nil, err
 	}

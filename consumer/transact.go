@@ -27,7 +27,7 @@ func (e *engine) runInTransaction(ctx context.Context, event bus.Event, a Attemp
 	return e.transactionVerdict(a.Key, began, err)
 }
 
-// transactionVerdict reads how a transaction ended.
+// transactionVerdict is the verdict of a run whose transaction ended with err.
 func (e *engine) transactionVerdict(key dedupe.Key, began bool, err error) protocol.Verdict {
 	switch {
 	case err == nil:
@@ -58,11 +58,11 @@ func (e *engine) transactionVerdict(key dedupe.Key, began bool, err error) proto
 	return v
 }
 
-// handlerError is a handler's error on its way through the store, which looks into it for what says
-// that the transaction may be run again.
+// handlerError is a handler's error on its way through the store, which looks into it for an error
+// that allows the transaction to be run again.
 type handlerError struct{ error }
 
-// Unwrap hides what a verdict wraps: the handler has decided.
+// Unwrap hides the error that a verdict wraps: the handler has decided.
 func (r *handlerError) Unwrap() error {
 	if _, ok := errors.AsType[verdictError](r.error); ok {
 		return nil
@@ -70,7 +70,7 @@ func (r *handlerError) Unwrap() error {
 	return r.error
 }
 
-// transactorOf asks the store for its transactions, and its server whether they are any.
+// transactorOf returns the store as a Transactor after a probe of its server; nil in other modes.
 func transactorOf(ctx context.Context, store dedupe.Store, mode Mode) (dedupe.Transactor, error) {
 	if mode != Transactional {
 		return nil, nil //nolint:nilnil // the other modes have none
@@ -85,8 +85,8 @@ func transactorOf(ctx context.Context, store dedupe.Store, mode Mode) (dedupe.Tr
 	return t, nil
 }
 
-// commitTime is how long a commit may take after RunLimit, the time to find out about one that was
-// not answered included; zero outside of mode Transactional.
+// commitTime is how long a commit may take after RunLimit, including the time to find out about one
+// that was not answered. It is zero outside of mode Transactional.
 func (o *Options) commitTime() time.Duration {
 	if o.Mode != Transactional {
 		return 0
@@ -94,8 +94,8 @@ func (o *Options) commitTime() time.Duration {
 	return min(10*time.Second, max(time.Second, o.RunLimit/3))
 }
 
-// transactionLease is for how long a claim is renewed as its transaction begins: its row is locked
-// from then on.
+// transactionLease is for how long a claim is renewed when its transaction begins and
+// locks its row.
 func (o *Options) transactionLease() time.Duration { return o.RunLimit + o.commitTime() }
 
 func (o *Options) checkTransactional() error {

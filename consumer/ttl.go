@@ -7,11 +7,11 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// Horizon is how much later than it was marked an event may come again: AckWait + Backoff.Max +
+// Horizon is how long after it was marked an event may be redelivered: AckWait + Backoff.Max +
 // RunLimit, as they are in o. A TTL below it is refused with ErrUnsafeTTL.
 func (o *Options) Horizon() time.Duration { return o.AckWait + o.Backoff.Max + o.RunLimit }
 
-// checkTTL refuses marks that could expire while their event may still come again.
+// checkTTL refuses marks that could expire while their event may still be redelivered.
 func (o *Options) checkTTL() error {
 	if horizon := o.Horizon(); o.TTL < horizon {
 		return fmt.Errorf("%w: Options.TTL is %v, but an event may come again up to %v later (AckWait %v + Backoff.Max %v + RunLimit %v): "+
@@ -20,8 +20,8 @@ func (o *Options) checkTTL() error {
 	return nil
 }
 
-// maxRetryTime is how long an event may take to be given up: each attempt but the last waits
-// for its backoff.
+// maxRetryTime is how long it may take to dead-letter an event: each attempt but the last waits for
+// its backoff.
 func (o *Options) maxRetryTime() time.Duration {
 	total, wait := time.Duration(0), o.Backoff.Base
 	for range o.MaxAttempts - 1 {
@@ -34,7 +34,7 @@ func (o *Options) maxRetryTime() time.Duration {
 	return total + o.RunLimit
 }
 
-// warnOfStreamLimits tells by which limits the stream drops events whether they were
+// warnOfStreamLimits warns of limits by which the stream drops events whether they were
 // handled or not.
 func (o *Options) warnOfStreamLimits(topic string, info bus.TopicInfo) {
 	var attrs []any
@@ -58,8 +58,8 @@ func (o *Options) warnOfStreamLimits(topic string, info bus.TopicInfo) {
 	}
 }
 
-// warnOfUncoveredAge tells what marks that expire cannot cover: a stream that keeps events for
-// longer, in a store without watermarks.
+// warnOfUncoveredAge warns of a stream that keeps events for longer than marks are kept, in a store
+// without watermarks.
 func (o *Options) warnOfUncoveredAge(info bus.TopicInfo) {
 	if info.MaxAge == 0 || info.MaxAge > o.TTL {
 		o.Logger.Warn("the stream keeps events for longer than marks are kept, and the store keeps no watermark: "+

@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// pollWatermark advances the watermark now and then.
+// pollWatermark is the loop that advances the watermark, and warns of what goes on for too long.
 func (e *engine) pollWatermark() {
 	e.logLostEvents()
 	for e.restUnlessDraining(e.pollInterval()) {
 		ctx, cancel := e.callContext()
 		if err := e.advanceWatermark(ctx); err != nil {
-			e.o.Logger.Debug("the watermark was not advanced: trying again", "error", err)
+			e.o.Logger.Debug("the watermark was not advanced; retrying", "error", err)
 		}
 		cancel()
 		e.warnOfLongPause()
@@ -20,21 +20,20 @@ func (e *engine) pollWatermark() {
 	}
 }
 
-// pollInterval is how often the cursor's state is asked for, and the watermark advanced: often
-// enough to notice a group that is about to be held back by the bus's bound, and far more often
-// than marks expire.
+// pollInterval is how often the state of the cursor is read, and the watermark advanced: often
+// enough to notice a group that is about to reach the bus's bound, and far more often than marks
+// expire.
 func (e *engine) pollInterval() time.Duration {
 	return min(10*time.Second, max(e.o.TTL/8, 50*time.Millisecond))
 }
 
-// advanceWatermark brings the bus's own floor into the store, and has the protocol go by what the
-// bus says of its deadline and its clock.
+// advanceWatermark stores the bus's floor, and brings the bus's ack wait and clock to the protocol.
 func (e *engine) advanceWatermark(ctx context.Context) error {
 	return e.cursor.Advance(ctx, e.stepCursor)
 }
 
-// logLostEvents tells of events that the stream dropped before this group handled them, also while
-// nobody of it was there.
+// logLostEvents logs how many events the stream dropped before this group handled them, also while
+// none of its processes ran.
 func (e *engine) logLostEvents() {
 	if n := e.cursor.NewlyLost(); n > 0 {
 		e.o.Logger.Error("the stream dropped events before this group handled them (retention or purge)", "topic", e.topic,
@@ -42,7 +41,7 @@ func (e *engine) logLostEvents() {
 	}
 }
 
-// warnOfIsolation tells when an event whose process died keeps all others from being started.
+// warnOfIsolation warns when an event whose process died keeps all others from being started.
 func (e *engine) warnOfIsolation() {
 	e.mu.Lock()
 	runs, since := e.machine.Isolating()
@@ -53,7 +52,7 @@ func (e *engine) warnOfIsolation() {
 	}
 }
 
-// warnOfLongPause warns of a pause that is about to outlast what the store remembers.
+// warnOfLongPause warns of a pause that is about to outlast the marks.
 func (e *engine) warnOfLongPause() {
 	e.mu.Lock()
 	since := e.pausedSince

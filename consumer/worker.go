@@ -15,21 +15,21 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// slotWorker is one slot's goroutine.
+// slotWorker is the goroutine of one slot.
 type slotWorker struct {
 	*engine
-	ctx        context.Context //nolint:containedctx // of the job in hand
+	ctx        context.Context //nolint:containedctx // of the job
 	cancel     context.CancelCauseFunc
-	job        *protocol.Job // nil: none in hand
-	event      bus.Event     // of the job, as are the next
+	job        *protocol.Job // nil: there is none
+	event      bus.Event     // of the job, like attempt and claimed
 	attempt    Attempt
 	claimed    dedupe.Claim // as it was when the run began
-	leaveGate  func(error)  // of the gate
+	leaveGate  func(error)
 	outcome    protocol.Verdict
-	unreported *protocol.Job // its outcome is reported together with taking the next one; nil: none
+	unreported *protocol.Job // the last job, reported together with taking the next one; nil: there is none
 }
 
-// runWorker runs handlers, one after the other.
+// runWorker runs handlers one after the other.
 func (e *engine) runWorker() {
 	w := slotWorker{engine: e}
 	defer w.quitWorker()
@@ -40,7 +40,7 @@ func (e *engine) runWorker() {
 	}
 }
 
-// nextJob waits for a job that may begin now.
+// nextJob waits for a job whose handler may run now.
 func (w *slotWorker) nextJob() bool {
 	for {
 		if w.cancel == nil {
@@ -50,7 +50,7 @@ func (w *slotWorker) nextJob() bool {
 			return false
 		}
 		if w.o.Limit == nil && w.o.Gate == nil {
-			return true // begun in take
+			return true // begun in takeJob
 		}
 		if w.passLimitAndGate() {
 			return true
@@ -58,7 +58,7 @@ func (w *slotWorker) nextJob() bool {
 	}
 }
 
-// takeJob waits for a claimed job, and begins it if there is nothing else to wait for.
+// takeJob waits for a claimed job, and begins it if there is neither limit nor gate.
 func (w *slotWorker) takeJob() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -88,7 +88,7 @@ func (w *slotWorker) takeJob() bool {
 	}
 }
 
-// reportEnded tells the protocol how the last run ended.
+// reportEnded reports how the last run ended to the protocol.
 func (w *slotWorker) reportEnded(now time.Time) {
 	if w.unreported != nil {
 		w.machine.Ran(now, w.unreported, w.outcome)
@@ -96,7 +96,8 @@ func (w *slotWorker) reportEnded(now time.Time) {
 	}
 }
 
-// passLimitAndGate waits for limit and gate, in this order, and asks the protocol last.
+// passLimitAndGate waits for limit and gate, in this order, and begins the job. It reports whether
+// the handler may run.
 func (w *slotWorker) passLimitAndGate() bool {
 	leave, err := w.waitForLimitAndGate()
 	ok := false
@@ -131,18 +132,18 @@ func (w *slotWorker) waitForLimitAndGate() (leave func(error), err error) {
 	return nil, nil //nolint:nilnil // no gate, nothing to leave
 }
 
-// limitKey is the topic if Options.LimitKey panics.
+// limitKey is the key for the limit: the topic if Options.LimitKey panics.
 func (w *slotWorker) limitKey() (key string) {
 	defer func() {
 		if p := recover(); p != nil {
-			w.o.Logger.Error("Options.LimitKey panicked: limiting by topic", "panic", p)
+			w.o.Logger.Error("Options.LimitKey panicked; limiting by topic", "panic", p)
 			key = w.event.Topic
 		}
 	}()
 	return w.o.LimitKey(w.event)
 }
 
-// finishRun leaves the outcome to be reported.
+// finishRun leaves the gate, and leaves the outcome to be reported.
 func (w *slotWorker) finishRun() {
 	if w.leaveGate != nil {
 		w.leaveGate(w.outcome.Err)
@@ -151,13 +152,13 @@ func (w *slotWorker) finishRun() {
 	w.releaseJob()
 }
 
-// releaseJob ends the context of the job in hand.
+// releaseJob ends the context of the job.
 func (w *slotWorker) releaseJob() {
 	w.cancel(nil)
 	w.cancel, w.job, w.leaveGate = nil, nil, nil
 }
 
-// quitWorker ends the worker, also when a handler has ended its goroutine.
+// quitWorker ends the worker, also after a handler has ended its goroutine.
 func (w *slotWorker) quitWorker() {
 	if w.job != nil {
 		w.finishRun()

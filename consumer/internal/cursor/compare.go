@@ -13,7 +13,7 @@ type comparison struct {
 	unknown  bool         // the bus cannot look up events
 	newest   dedupe.Point // the newest of them that is stored; Sequence 0: none is
 	whole    bool         // that is the watermark's own
-	replaced bool         // the stream has other events, or none yet, where these were
+	replaced bool         // the stream has other events where these were, or none yet
 }
 
 // compareStream looks for the events of a watermark and its trail in the stream as it is now.
@@ -49,7 +49,7 @@ func (c *Cursor) compareStream(ctx context.Context, info *bus.TopicInfo, w dedup
 	return found, nil
 }
 
-// pointState is what a stream has under the sequence of a point.
+// pointState is what a stream has under the sequence of a point of a trail.
 type pointState int
 
 const (
@@ -84,8 +84,8 @@ func (c *Cursor) lookUpPoints(ctx context.Context, info *bus.TopicInfo, points [
 	return out, nil
 }
 
-// remainingWatermark is what a watermark is in the stream: itself, or, where other events have
-// taken its place, the newest point of its trail that is still there.
+// remainingWatermark is what is left of a watermark in the stream: itself, or, where other events
+// have taken its place, the newest point of its trail that is still there.
 func (f *comparison) remainingWatermark(w dedupe.Watermark) dedupe.Watermark {
 	if f.replaced {
 		return cutTrail(w, f.newest)
@@ -93,14 +93,14 @@ func (f *comparison) remainingWatermark(w dedupe.Watermark) dedupe.Watermark {
 	return w
 }
 
-// resumePosition is where a consumer is made that was lost, in a stream in which the watermark
-// still counts.
+// resumePosition is where a lost consumer is recreated, in a stream in which the watermark still
+// holds.
 func (f *comparison) resumePosition(w dedupe.Watermark, info *bus.TopicInfo) bus.Position {
 	switch {
 	case f.unknown:
 		return bus.Position{Stream: w.Stream, Stored: w.Stored.Add(-margin)}
 	case info.First.Sequence == 0 || info.First.Sequence > w.Sequence:
-		return bus.Position(w.Position) // Nothing is left up to there: what is gone beyond was not handled.
+		return bus.Position(w.Position) // what is gone beyond it was not handled
 	}
 	return bus.Position{Stream: w.Stream, Sequence: f.newest.Sequence, Stored: f.newest.Stored}
 }

@@ -11,29 +11,30 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// Config of a Cursor.
+// Config configures a Cursor.
 type Config struct {
 	Bus bus.Bus
-	// Watermarks is where the watermark is kept. Nil: in the Cursor, for as long as it lives.
+	// Watermarks is where the watermark is kept. Default: in the Cursor itself.
 	Watermarks   dedupe.Watermarker
 	Topic, Group string
-	// From is where a group starts that is known nowhere.
+	// From is where a new group starts.
 	From bus.Start
 	// FromStream is the incarnation of the stream for which From also decides where a known group
-	// goes on, when nothing proves what of it the group has handled.
+	// goes on, where nothing proves what of it the group has handled.
 	FromStream string
 	AckWait    time.Duration
 	Log        *slog.Logger
 }
 
-// Machine is what a Cursor tells and asks of the protocol.
+// Machine is the part of the protocol that a Cursor uses.
 type Machine interface {
-	// SetWatermark replaces the watermark: the cursor was made again.
+	// SetWatermark replaces the watermark after the cursor was rebuilt.
 	SetWatermark(now time.Time, w bus.Position)
-	// SetAckWait and SetBusTime say what deadline the bus has in force, and what time it is there.
+	// SetAckWait and SetBusTime set the ack wait that the bus applies, and what time it is there.
 	SetAckWait(d time.Duration)
 	SetBusTime(now, there time.Time)
-	// SetFloor says what the bus counts as settled, as it was asked for at a time.
+	// SetFloor sets the sequence up to which the bus counted everything as settled when
+	// it was asked.
 	SetFloor(asked time.Time, stream string, floor uint64)
 	// SettledUpTo returns the events at or below the bus's floor that were settled here and lie
 	// above the watermark, by sequence.
@@ -42,24 +43,24 @@ type Machine interface {
 	WatermarkStored(w bus.Position)
 }
 
-// Step brings something to the Machine, at a time of its clock.
+// Step calls a function on the Machine, with the time of its clock.
 type Step func(func(m Machine, now time.Time))
 
-// Cursor is a group's place in a topic. Its methods are safe for concurrent use.
+// Cursor is a group's position in a topic. Its methods are safe for concurrent use.
 type Cursor struct {
 	o          Config
 	watermarks dedupe.Watermarker
 
 	mu           sync.Mutex
 	source       bus.Source       // replaced when the consumer was lost
-	opened       uint64           // is how often the source was replaced; sources need not be comparable
+	opened       uint64           // how often the source was replaced
 	at           dedupe.Watermark // as it was last read or stored
 	info         bus.Info         // as last polled
 	lostReported uint64           // of info.Lost, by this source
 	rivals       rivalWatermarks
 }
 
-// New returns a Cursor that has asked nothing yet.
+// New returns a Cursor that is not open yet.
 func New(o Config) *Cursor {
 	c := &Cursor{o: o, watermarks: o.Watermarks}
 	if c.watermarks == nil {
@@ -68,15 +69,16 @@ func New(o Config) *Cursor {
 	return c
 }
 
-// Opened is what Open has found.
+// Opened is what Open found.
 type Opened struct {
 	Watermark bus.Position
-	// Known says that the group was known on the topic before: it has a watermark, or a consumer.
+	// Known reports whether the group was known on the topic before: it has a watermark or a
+	// consumer.
 	Known bool
 }
 
-// Open finds or makes the group's consumer. Where it starts is kept before it is first made, so
-// that one that is lost later is never made from where a new group would start.
+// Open finds or creates the group's consumer. Its start is stored before it is first created, so
+// that one that is lost later is never recreated from where a new group would start.
 func (c *Cursor) Open(ctx context.Context) (Opened, error) {
 	p, err := c.resolvePosition(ctx)
 	if err != nil {
@@ -133,8 +135,7 @@ func (c *Cursor) pinStart(ctx context.Context, p *groupPosition, info *bus.Info)
 	return err
 }
 
-// Reopen makes the consumer again, and tells the Machine where it goes on. Step brings
-// something to it.
+// Reopen recreates the consumer, and sets the watermark of the Machine.
 func (c *Cursor) Reopen(ctx context.Context, step Step) error {
 	opened, err := c.Open(ctx)
 	if err != nil {
@@ -144,14 +145,14 @@ func (c *Cursor) Reopen(ctx context.Context, step Step) error {
 	return nil
 }
 
-// Source is the bus's, as it was last opened.
+// Source returns the bus's source, as it was last opened.
 func (c *Cursor) Source() bus.Source {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.source
 }
 
-// Poll asks the bus for the state of the cursor.
+// Poll reads the state of the cursor from the bus.
 func (c *Cursor) Poll(ctx context.Context) (bus.Info, error) {
 	c.mu.Lock()
 	source, opened := c.source, c.opened
@@ -167,14 +168,14 @@ func (c *Cursor) Poll(ctx context.Context) (bus.Info, error) {
 	return info, err
 }
 
-// Polled is the state of the cursor as it was last asked for.
+// Polled returns the state of the cursor as it was last read.
 func (c *Cursor) Polled() bus.Info {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.info
 }
 
-// NewlyLost is how many events the bus has dropped that were not told of yet.
+// NewlyLost returns how many events the bus has dropped since it was last called.
 func (c *Cursor) NewlyLost() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -186,7 +187,7 @@ func (c *Cursor) NewlyLost() uint64 {
 	return n
 }
 
-// Advance asks the bus for its floor, and stores the watermark that the Machine makes of it.
+// Advance reads the bus's floor, and stores the watermark that follows from it.
 func (c *Cursor) Advance(ctx context.Context, step Step) error {
 	var asked time.Time
 	step(func(_ Machine, now time.Time) { asked = now })
@@ -197,8 +198,7 @@ func (c *Cursor) Advance(ctx context.Context, step Step) error {
 	return c.StoreWatermark(ctx, asked, info, step)
 }
 
-// StoreWatermark stores the watermark that the Machine makes of a state of the cursor, as it was
-// asked for at a time.
+// StoreWatermark stores the watermark that follows from a state of the cursor, read at a time.
 func (c *Cursor) StoreWatermark(ctx context.Context, asked time.Time, info bus.Info, step Step) error {
 	var settled []bus.Position
 	step(func(m Machine, now time.Time) {
@@ -223,7 +223,7 @@ func (c *Cursor) StoreWatermark(ctx context.Context, asked time.Time, info bus.I
 	return c.lookForRivals(ctx, next.Stream)
 }
 
-// nextWatermark is the watermark after these events were settled.
+// nextWatermark is the watermark once these events are settled.
 func (c *Cursor) nextWatermark(settled []bus.Position) dedupe.Watermark {
 	c.mu.Lock()
 	at := c.at

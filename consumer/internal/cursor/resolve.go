@@ -22,18 +22,18 @@ const margin = 10 * time.Minute
 // resolveTries bounds how often others may change the watermark while it is being resolved.
 const resolveTries = 10
 
-// groupPosition is where a group goes on.
+// groupPosition is where a group goes on in a stream.
 type groupPosition struct {
 	at     dedupe.Watermark
-	resume bus.Position // of a consumer that is not there
+	resume bus.Position // where a consumer is created if there is none
 	first  uint64       // the first sequence that the stream has; 0: it has no event
 	known  bool
-	// forgotten says that the group has a consumer and the store had no watermark of it.
+	// forgotten is set if the group has a consumer, and the store no watermark of it.
 	forgotten bool
 }
 
-// resolvePosition decides where the group goes on, and keeps it. Several processes may do so at
-// once: one of them decides, and the others find what it kept.
+// resolvePosition decides where the group goes on, and stores that. Several processes may do so at
+// once: one of them decides, and the others find what it stored.
 func (c *Cursor) resolvePosition(ctx context.Context) (groupPosition, error) {
 	known, forgotten := false, false
 	for try := range resolveTries {
@@ -70,7 +70,7 @@ func (c *Cursor) resolvePosition(ctx context.Context) (groupPosition, error) {
 	return groupPosition{}, fmt.Errorf("the group's watermark was changed by others %d times while it was read: try again", resolveTries)
 }
 
-// rereadWatermarks reads again what is kept of a group that the bus knows and the store did not:
+// rereadWatermarks reads the watermarks again if the bus knows the group and the store did not:
 // another process may just have begun. It reports whether the store has forgotten the group.
 func (c *Cursor) rereadWatermarks(ctx context.Context, info *bus.TopicInfo, kept []dedupe.Watermark) (_ []dedupe.Watermark, forgotten bool, err error) {
 	if !info.Known || len(kept) > 0 || c.o.Watermarks == nil {
@@ -80,7 +80,7 @@ func (c *Cursor) rereadWatermarks(ctx context.Context, info *bus.TopicInfo, kept
 	return kept, len(kept) == 0, err
 }
 
-// enterStream keeps where the group starts in a stream in which it is not known.
+// enterStream stores where the group starts in a stream in which it is not known.
 func (c *Cursor) enterStream(ctx context.Context, info *bus.TopicInfo, kept []dedupe.Watermark) error {
 	at := dedupe.Watermark{Position: dedupe.Position{Stream: info.Start.Stream}}
 	inherits := false
@@ -130,8 +130,8 @@ func joinHighest(kept []dedupe.Watermark) dedupe.Watermark {
 	return out
 }
 
-// refuseStream says why a stream cannot be read from its first event, though none of its events is
-// known to be handled: it has some that could be, for they are as old as those that were.
+// refuseStream is why a stream cannot be read from its first event although none of its events is
+// known to be handled: some are as old as those that were handled, and could be among them.
 func (c *Cursor) refuseStream(info *bus.TopicInfo, known dedupe.Watermark) error {
 	switch {
 	case known.Sequence == 0, info.First.Sequence == 0, info.WorkQueue,
@@ -145,8 +145,8 @@ func (c *Cursor) refuseStream(info *bus.TopicInfo, known dedupe.Watermark) error
 		info.First.Sequence, info.First.Stored, info.Last.Sequence, info.Last.Stored, info.Start.Stream)
 }
 
-// resumeInStream decides where a group goes on that has a watermark in this stream. It is not ok if
-// somebody else has changed that meanwhile.
+// resumeInStream decides where a group goes on that has a watermark in this stream. ok is false if
+// the watermark is to be read again.
 func (c *Cursor) resumeInStream(ctx context.Context, info *bus.TopicInfo, w dedupe.Watermark) (p groupPosition, ok bool, err error) {
 	if w.Sequence == 0 {
 		return groupPosition{at: w, resume: bus.Position{Stream: w.Stream, Stored: w.Stored}}, true, nil
@@ -173,5 +173,5 @@ func (c *Cursor) resumeInStream(ctx context.Context, info *bus.TopicInfo, w dedu
 	c.o.Log.Warn("the stream no longer has the event at the group's watermark: it came back from an older copy, and the watermark moves back",
 		"topic", c.o.Topic, "group", c.o.Group, "stream", w.Stream, "last", info.Last.Sequence, "from", w.Sequence, "to", back.Sequence)
 	_, err = c.watermarks.Replace(ctx, c.o.Group, c.o.Topic, w, back)
-	return groupPosition{}, false, err // to be read again, whoever has changed it
+	return groupPosition{}, false, err // whoever has replaced it
 }

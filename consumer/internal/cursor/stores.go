@@ -7,8 +7,8 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// warnOfForgottenGroup tells that the bus knows the group and the store does not: it is another
-// store than before, or an emptied one.
+// warnOfForgottenGroup warns if the bus knows the group and the store does not: it is another store
+// than before, or was emptied.
 func (c *Cursor) warnOfForgottenGroup(p *groupPosition, info *bus.Info) {
 	if !p.forgotten || info.Floor == 0 {
 		return
@@ -56,8 +56,7 @@ func (c *Cursor) lookForRivals(ctx context.Context, own string) error {
 	return nil
 }
 
-// findMoved returns a stream, other than the own one, whose watermark has moved since it was
-// last looked at.
+// findMoved returns a stream, other than own, whose watermark has moved since the last call.
 func (r *rivalWatermarks) findMoved(kept []dedupe.Watermark, own string) (rival string) {
 	first := r.seen == nil
 	if first {

@@ -10,8 +10,8 @@ func pointAt(at dedupe.Position) dedupe.Point {
 	return dedupe.Point{Sequence: at.Sequence, Stored: at.Stored}
 }
 
-// thinTrail leaves of a trail that ascends to below a sequence one point for each power of two of
-// its distance: the further back, the sparser. So 64 are the most, and the newest point of a copy
+// thinTrail keeps, of the points of a trail below a sequence, one for each power of two of its
+// distance: the further back, the sparser. So 64 are the most, and the newest point of a copy
 // that ends n events earlier is at most about 2n back.
 func thinTrail(trail []dedupe.Point, to uint64) []dedupe.Point {
 	var out []dedupe.Point
@@ -27,7 +27,7 @@ func thinTrail(trail []dedupe.Point, to uint64) []dedupe.Point {
 	return out
 }
 
-// cutTrail is the watermark at a point of its trail, or at none of them; Sequence 0 is none.
+// cutTrail returns the watermark at a point of its trail. Sequence 0 is none of them.
 func cutTrail(w dedupe.Watermark, at dedupe.Point) dedupe.Watermark {
 	back := dedupe.Watermark{Position: dedupe.Position{Stream: w.Stream, Sequence: at.Sequence, Stored: at.Stored}}
 	for _, p := range w.Trail {

@@ -77,9 +77,9 @@ func (m *Machine) Answers() []Answer {
 	return out
 }
 
-// answerDelivery ends a delivery, or extends it. One whose ack wait is over is told nothing but an
-// ack, for it may be another process's by now. One whose cursor is gone is told nothing at all, for
-// it may be another event.
+// answerDelivery ends a delivery, or extends it. One whose ack wait is over gets an ack or no
+// answer, for it may be another process's by now. One whose cursor is gone gets none, for it may be
+// another event.
 func (m *Machine) answerDelivery(now time.Time, j *Job, c *deliveryCopy, ans Answer) {
 	done := ans.Kind == Ack
 	if c.cursorGone || (ans.Kind == Nak && c.maybeForeign(now)) {

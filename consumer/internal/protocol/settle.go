@@ -8,7 +8,7 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// settleClaim has the store told how a claim ended.
+// settleClaim ends a claim: the store is to be told how.
 func (m *Machine) settleClaim(now time.Time, j *Job, e claimEnding) {
 	if j.phase == ready {
 		m.removeReady(j)

@@ -1,6 +1,6 @@
-// Package seenmark lets a store that only marks serve where a dedupe.Claimer is asked for: a claim
-// is a question, only what is final is written, and nothing is ever lost to another owner. Two
-// concurrent copies of an event may both run.
+// Package seenmark makes a dedupe.Claimer of a store that only marks: a claim is a look-up, only
+// what is final is written, and nothing is ever lost to another owner. Two concurrent copies of an
+// event may both run.
 //
 // No run is begun that cannot be marked, as far as that can be known: not while the store says that
 // it would refuse the mark (dedupe.Record.Err), and not while a mark of this process is refused
@@ -17,10 +17,10 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// unknownFor is how long a claim is answered held whose row only a later version can read.
+// unknownFor is how long a claim is held whose row only a later version can read.
 const unknownFor = 5 * time.Second
 
-// Claimer is a dedupe.Claimer over a store that marks. Safe for concurrent use.
+// Claimer is a dedupe.Claimer over a store that marks. It is safe for concurrent use.
 type Claimer struct {
 	store dedupe.Store
 
@@ -31,12 +31,12 @@ type Claimer struct {
 
 var _ dedupe.Claimer = (*Claimer)(nil)
 
-// New returns a Claimer over the store.
+// New returns a Claimer over store.
 func New(store dedupe.Store) *Claimer {
 	return &Claimer{store: store, refusedMarks: make(map[dedupe.Key]error)}
 }
 
-// Claim implements dedupe.Claimer: it asks what was seen.
+// Claim implements dedupe.Claimer. It looks up what was seen.
 func (c *Claimer) Claim(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim, error) {
 	keys := make([]dedupe.Key, len(rs))
 	for i := range rs {
@@ -57,7 +57,7 @@ func (c *Claimer) Claim(ctx context.Context, rs []dedupe.Request) ([]dedupe.Clai
 	return cs, nil
 }
 
-// claimFor is what a request is told from what was seen.
+// claimFor is the answer to a request, given what was seen.
 func claimFor(r *dedupe.Request, seen *dedupe.Record, stopped error) dedupe.Claim {
 	c := dedupe.Claim{Key: r.Key, Nonce: r.Nonce, State: dedupe.Fresh, Hash: r.Hash, HeldFor: r.Lease}
 	switch {
@@ -75,7 +75,7 @@ func claimFor(r *dedupe.Request, seen *dedupe.Record, stopped error) dedupe.Clai
 	return c
 }
 
-// blockedBy is why nothing may be begun now.
+// blockedBy is why nothing may be begun now; nil if it may.
 func (c *Claimer) blockedBy() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -88,12 +88,12 @@ func (c *Claimer) blockedBy() error {
 	return nil
 }
 
-// Extend implements dedupe.Claimer: there is nothing to extend.
+// Extend implements dedupe.Claimer. There is nothing to extend.
 func (c *Claimer) Extend(_ context.Context, cs []dedupe.Claim, _, _ time.Duration) ([]error, error) {
 	return make([]error, len(cs)), nil
 }
 
-// Settle implements dedupe.Claimer: it marks what is done or dead.
+// Settle implements dedupe.Claimer. It marks what is done or dead.
 func (c *Claimer) Settle(ctx context.Context, ss []dedupe.Settlement) ([]error, error) {
 	var marks []dedupe.Mark
 	var of []int
@@ -127,7 +127,7 @@ func (c *Claimer) Settle(ctx context.Context, ss []dedupe.Settlement) ([]error, 
 	return errs, nil
 }
 
-// recordMarks notes what a call of Mark was answered.
+// recordMarks notes which marks the store has refused.
 func (c *Claimer) recordMarks(marks []dedupe.Mark, answers []error, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
