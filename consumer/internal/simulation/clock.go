@@ -1,6 +1,8 @@
 package simulation
 
-import "time"
+import (
+	"time"
+)
 
 // epoch is when every simulation begins, as the wall has it.
 var epoch = time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)

@@ -20,7 +20,7 @@ type mutation struct {
 	answer   func(protocol.Answer) protocol.Answer
 	floor    func(*process, uint64) uint64
 
-	scene      func(*scenario) // the world in which the mistake matters; none of it is one
+	scene      func(*scenario) // the scenario in which the mistake matters; none of it is one
 	watermarks func(dedupe.Watermarker) dedupe.Watermarker
 	bus        func(*process) bus.Bus
 	machine    func(*protocol.Machine) cursor.Machine

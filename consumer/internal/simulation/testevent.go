@@ -56,35 +56,36 @@ func (t *testEvent) deadLettered() bool { return len(t.letters) > 0 }
 // received is an event with control headers, as a handler would get it that is told of them.
 var received = bus.Event{ID: "received", Topic: "shop.a"}.WithControl(bus.Control{Letter: "l", Redriven: "r", Group: "another group"})
 
-// drawEvents makes the events of a world. Ids are used on two topics, and again for other payloads.
-func drawEvents(w *simulation) []*testEvent {
-	things := make([]*testEvent, w.sc.events)
-	for i := range things {
-		topic, id := "shop."+pick(w.rand, "a", "b"), "id"+strconv.Itoa(i)
-		t := &testEvent{name: strconv.Itoa(i), script: drawScript(w), times: 1 + w.rand.IntN(3)}
-		if i > 0 && w.chance(0.2) {
-			other := things[w.rand.IntN(i)]
+// drawEvents makes the events of a simulation. Ids are used on two topics, and again for
+// other payloads.
+func drawEvents(sim *simulation) []*testEvent {
+	events := make([]*testEvent, sim.sc.events)
+	for i := range events {
+		topic, id := "shop."+pick(sim.rand, "a", "b"), "id"+strconv.Itoa(i)
+		t := &testEvent{name: strconv.Itoa(i), script: drawScript(sim), times: 1 + sim.rand.IntN(3)}
+		if i > 0 && sim.chance(0.2) {
+			other := events[sim.rand.IntN(i)]
 			id = other.event.ID
-			if w.chance(0.5) {
+			if sim.chance(0.5) {
 				topic = other.event.Topic
 			}
 		}
 		t.event = bus.Event{ID: id, Topic: topic, Data: binary.BigEndian.AppendUint32(nil, uint32(i))}
-		t.event.Key = pick(w.rand, w.sc.keys...)
+		t.event.Key = pick(sim.rand, sim.sc.keys...)
 		if i%4 == 3 { // a handler passed on the headers of what it had received
 			t.event.Headers = received.Headers
 		}
 		t.key = dedupe.Key{Topic: topic, Group: group, ID: t.event.Identity()}
-		things[i] = t
+		events[i] = t
 	}
-	markReused(things)
-	return things
+	markReused(events)
+	return events
 }
 
-// markReused finds the things that share their id, and gives them nothing else to stumble over.
-func markReused(things []*testEvent) {
-	for i, t := range things {
-		for _, o := range things[:i] {
+// markReused finds the events that share their id, and gives them nothing else to stumble over.
+func markReused(events []*testEvent) {
+	for i, t := range events {
+		for _, o := range events[:i] {
 			if o.key == t.key {
 				t.reused, o.reused = true, true
 				t.script, o.script = fine, fine
@@ -100,11 +101,11 @@ type journal struct {
 	lies   map[uint64]bus.Position
 }
 
-func newJournal(w *simulation) journal {
-	return journal{events: drawEvents(w), at: make(map[uint64]*testEvent), lies: make(map[uint64]bus.Position)}
+func newJournal(sim *simulation) journal {
+	return journal{events: drawEvents(sim), at: make(map[uint64]*testEvent), lies: make(map[uint64]bus.Position)}
 }
 
-// of finds the thing that an event is.
+// of finds the testEvent that an event is.
 func (j *journal) of(e *bus.Event) *testEvent { return j.byHash(e.Data) }
 
 func (j *journal) byHash(hash []byte) *testEvent { return j.events[binary.BigEndian.Uint32(hash)] }

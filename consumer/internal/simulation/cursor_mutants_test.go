@@ -24,7 +24,7 @@ var placeMutants = []mutant{
 	{"a drain stores no watermark", "floor", func() mutation { return mutation{drainKeepsNothing: true} }},
 }
 
-// restless is the world in which they matter.
+// restless is the scenario in which they matter.
 func restless(s *scenario) {
 	s.makeRestless()
 	s.faults[drop], s.faults[rolling], s.unkept = false, false, false
@@ -34,15 +34,15 @@ func restless(s *scenario) {
 type meddled struct {
 	*membus.Bus
 
-	life   *process
-	resume func(l *process, o *bus.SubscribeOptions)
-	find   func(l *process, at bus.Position, stored time.Time) time.Time
+	process *process
+	resume  func(proc *process, o *bus.SubscribeOptions)
+	find    func(proc *process, at bus.Position, stored time.Time) time.Time
 }
 
 func meddleBus(m meddled) mutation {
-	return mutation{scene: restless, bus: func(l *process) bus.Bus {
+	return mutation{scene: restless, bus: func(proc *process) bus.Bus {
 		m := m
-		m.Bus, m.life = l.sim.bus, l
+		m.Bus, m.process = proc.sim.bus, proc
 		return &m
 	}}
 }
@@ -50,7 +50,7 @@ func meddleBus(m meddled) mutation {
 func (m *meddled) Subscribe(ctx context.Context, topic, group string, o *bus.SubscribeOptions) (bus.Source, error) {
 	changed := *o
 	if m.resume != nil {
-		m.resume(m.life, &changed)
+		m.resume(m.process, &changed)
 	}
 	return m.Bus.Subscribe(ctx, topic, group, &changed)
 }
@@ -59,7 +59,7 @@ func (m *meddled) Find(ctx context.Context, at []bus.Position) ([]time.Time, err
 	stored, err := m.Bus.Find(ctx, at)
 	if m.find != nil {
 		for i := range stored {
-			stored[i] = m.find(m.life, at[i], stored[i])
+			stored[i] = m.find(m.process, at[i], stored[i])
 		}
 	}
 	return stored, err
@@ -88,11 +88,11 @@ func takesAllForCopy() mutation {
 // goesOnFromBefore has a cursor without a store remember when it began, and not in what stream.
 func goesOnFromBefore() mutation {
 	began := make(map[*process]bus.Position)
-	m := meddleBus(meddled{resume: func(l *process, o *bus.SubscribeOptions) {
-		if _, ok := began[l]; !ok {
-			began[l] = o.Resume
-		} else if began[l].Stream != o.Resume.Stream {
-			o.Resume = bus.Position{Stored: began[l].Stored}
+	m := meddleBus(meddled{resume: func(proc *process, o *bus.SubscribeOptions) {
+		if _, ok := began[proc]; !ok {
+			began[proc] = o.Resume
+		} else if began[proc].Stream != o.Resume.Stream {
+			o.Resume = bus.Position{Stored: began[proc].Stored}
 		}
 	}})
 	m.scene = func(s *scenario) {
