@@ -46,6 +46,25 @@ func (e *engine) sendAnswer(a *protocol.Answer) {
 	}
 }
 
+var outcomes = map[protocol.Outcome]string{
+	protocol.Handled: "handled", protocol.Duplicate: "duplicate", protocol.Skipped: "skipped", protocol.Failed: "failed",
+	protocol.Snoozed: "snoozed", protocol.Deferred: "deferred", protocol.Dead: "dead", protocol.DeadLetterPending: "dead_letter_pending",
+	protocol.Held: "held", protocol.GivenBack: "given back", protocol.Lost: "lost",
+	protocol.Unresolved: "unresolved",
+}
+
+func newObservation(a *protocol.Answer) Observation {
+	o := Observation{Outcome: outcomes[a.Outcome], At: a.Delivery.At}
+	if a.Job != nil {
+		o.Key = a.Job.Key()
+		o.Err = a.Job.Verdict().Err
+		if took, ran := a.Job.Took(); ran {
+			o.Took, o.Attempt = took, a.Job.Attempt()
+		}
+	}
+	return o
+}
+
 // logOutcome logs the outcomes that an operator may want to know.
 func (e *engine) logOutcome(a *protocol.Answer) {
 	switch a.Outcome {

@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/onceish/onceish/bus"
-	"github.com/onceish/onceish/consumer/internal/protocol"
 	"github.com/onceish/onceish/dedupe"
 )
 
@@ -32,23 +31,4 @@ type Observation struct {
 	Took time.Duration
 	// Err is what the handler returned.
 	Err error
-}
-
-var outcomes = map[protocol.Outcome]string{
-	protocol.Handled: "handled", protocol.Duplicate: "duplicate", protocol.Skipped: "skipped", protocol.Failed: "failed",
-	protocol.Snoozed: "snoozed", protocol.Deferred: "deferred", protocol.Dead: "dead", protocol.DeadLetterPending: "dead_letter_pending",
-	protocol.Held: "held", protocol.GivenBack: "given back", protocol.Lost: "lost",
-	protocol.Unresolved: "unresolved",
-}
-
-func newObservation(a *protocol.Answer) Observation {
-	o := Observation{Outcome: outcomes[a.Outcome], At: a.Delivery.At}
-	if a.Job != nil {
-		o.Key = a.Job.Key()
-		o.Err = a.Job.Verdict().Err
-		if took, ran := a.Job.Took(); ran {
-			o.Took, o.Attempt = took, a.Job.Attempt()
-		}
-	}
-	return o
 }

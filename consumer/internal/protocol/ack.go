@@ -104,6 +104,30 @@ func (m *Machine) answerDelivery(now time.Time, j *Job, c *deliveryCopy, ans Ans
 	m.expected.removeAt(c.Delivery.At) // nacked before, by another delivery from there
 }
 
+func (s *Stats) countOutcome(o Outcome) {
+	switch o {
+	case Handled:
+		s.Handled++
+	case Duplicate:
+		s.Duplicates++
+	case Skipped:
+		s.Skipped++
+	case Failed:
+		s.Failed++
+	case Deferred:
+		s.Deferred++
+	case Dead:
+		s.Dead++
+	case Held:
+		s.Held++
+	case GivenBack, Snoozed, DeadLetterPending:
+		s.GivenBack++
+	case Lost, Unresolved:
+		s.Lost++
+	case Working:
+	}
+}
+
 // finishJob ends a job. Its copies get the answer; those with another payload are admitted again,
 // and the next event of its order key starts.
 func (m *Machine) finishJob(now time.Time, j *Job, ans Answer) {

@@ -1,6 +1,8 @@
 package protocol
 
-import "fmt"
+import (
+	"fmt"
+)
 
 // Audit returns an error if the counts that the Machine keeps are not those of what it holds. It
 // walks over all of it, and is for simulations and for whoever suspects a leak.

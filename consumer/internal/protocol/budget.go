@@ -1,6 +1,8 @@
 package protocol
 
-import "time"
+import (
+	"time"
+)
 
 // fetchState is what was requested of the bus, and how large and how fast events have been lately.
 type fetchState struct {

@@ -1,6 +1,8 @@
 package protocol
 
-import "time"
+import (
+	"time"
+)
 
 // quarantine keeps suspects apart from other events. A claim that nobody settled is a crash: its
 // event may be the one that killed its process, or was merely beside it. After one crash an event

@@ -33,30 +33,6 @@ type Stats struct {
 	Dropped uint64
 }
 
-func (s *Stats) countOutcome(o Outcome) {
-	switch o {
-	case Handled:
-		s.Handled++
-	case Duplicate:
-		s.Duplicates++
-	case Skipped:
-		s.Skipped++
-	case Failed:
-		s.Failed++
-	case Deferred:
-		s.Deferred++
-	case Dead:
-		s.Dead++
-	case Held:
-		s.Held++
-	case GivenBack, Snoozed, DeadLetterPending:
-		s.GivenBack++
-	case Lost, Unresolved:
-		s.Lost++
-	case Working:
-	}
-}
-
 // Stats returns the counts as they stand.
 func (m *Machine) Stats() Stats {
 	s := m.stats
