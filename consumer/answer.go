@@ -10,13 +10,14 @@ import (
 func (e *engine) answerDeliveries() {
 	var as []protocol.Answer
 	var receiver receiverState
+	receiverLog := e.o.Logger.With("topic", e.topic, "group", e.group)
 	for e.awaitWork(answerLoop, func(m *protocol.Machine, now time.Time) bool {
 		as = m.Answers()
 		receiver.readMachine(m, now)
 		e.answering = len(as) > 0
 		return e.answering || receiver.changeSinceReport(e.o.Concurrency) != receiverUnchanged
 	}) {
-		e.logReceiverChange(&receiver)
+		receiver.logChange(receiverLog, e.o.Concurrency)
 		for i := range as {
 			e.sendAnswer(&as[i])
 		}

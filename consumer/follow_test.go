@@ -25,7 +25,7 @@ func TestTheDeadlineThatAnotherProcessHasSetIsFollowed(t *testing.T) {
 		time.Sleep(time.Minute)
 		w.drain(s)
 		if st := s.Stats(); w.starts() != 2 || st.Handled != 2 || st.Duplicates+st.Held > 0 {
-			t.Errorf("%d runs, stats %+v, want no delivery that came again", w.starts(), st)
+			t.Errorf("%d runs, stats %+v, want no redelivery", w.starts(), st)
 		}
 	})
 }

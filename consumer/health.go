@@ -20,7 +20,7 @@ func (e *engine) healthError() error {
 	if letter != nil {
 		err = errors.Join(err, fmt.Errorf("dead letters cannot be stored on %q: %w", e.o.DeadLetter, letter))
 	}
-	receiver := e.receiverError()
+	receiver := receiverError(e.machine)
 	err = errors.Join(err, receiver)
 	if o, ok := e.machine.Overdue(e.now(), 2*e.o.AckWait); ok && e.pausedSince.IsZero() && receiver == nil {
 		err = errors.Join(err, fmt.Errorf(

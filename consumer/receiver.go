@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/onceish/onceish/consumer/internal/protocol"
@@ -24,7 +25,7 @@ func (r *receiverState) readMachine(m *protocol.Machine, now time.Time) {
 	r.allowed, r.now = m.Allowed(), now
 }
 
-// receiverChange is a change that logReceiverChange logs.
+// receiverChange is a change that logChange logs.
 type receiverChange int
 
 const (
@@ -51,11 +52,10 @@ func (r *receiverState) changeSinceReport(concurrency int) receiverChange {
 	return receiverUnchanged
 }
 
-// logReceiverChange logs when the receiver becomes unavailable or begins to throttle, and when
+// logChange logs when the receiver becomes unavailable or begins to throttle, and when
 // that is over.
-func (e *engine) logReceiverChange(r *receiverState) {
-	log := e.o.Logger.With("topic", e.topic, "group", e.group)
-	switch r.changeSinceReport(e.o.Concurrency) {
+func (r *receiverState) logChange(log *slog.Logger, concurrency int) {
+	switch r.changeSinceReport(concurrency) {
 	case receiverUnchanged:
 	case receiverUnavailable:
 		r.wasDown, r.downSince = true, r.since
@@ -65,17 +65,16 @@ func (e *engine) logReceiverChange(r *receiverState) {
 		log.Info("the receiver is available again", "after", r.now.Sub(r.downSince).Round(time.Second))
 	case receiverThrottles:
 		r.wasSlow = true
-		log.Warn("throttled: fewer handlers are started", "at_once", r.allowed, "concurrency", e.o.Concurrency, "error", r.reason)
+		log.Warn("throttled: fewer handlers are started", "at_once", r.allowed, "concurrency", concurrency, "error", r.reason)
 	case receiverRecovered:
 		r.wasSlow = false
-		log.Info("throttled no more: all handlers are started", "concurrency", e.o.Concurrency)
+		log.Info("throttled no more: all handlers are started", "concurrency", concurrency)
 	}
 }
 
-// receiverError is why next to nothing is started; nil if the receiver is available. It is called
-// with the lock held.
-func (e *engine) receiverError() error {
-	since, reason, down := e.machine.Unavailable()
+// receiverError is why next to nothing is started; nil if the receiver is available.
+func receiverError(m *protocol.Machine) error {
+	since, reason, down := m.Unavailable()
 	if !down {
 		return nil
 	}

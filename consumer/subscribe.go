@@ -56,16 +56,8 @@ func prepareEngine(ctx context.Context, b bus.Bus, topic, group string,
 	if err != nil {
 		return nil, err
 	}
-	letters, err := findLetterTopic(ctx, b, topic, group, opts.DeadLetter)
+	info, letters, err := checkTopics(ctx, b, topic, group, opts)
 	if err != nil {
-		return nil, err
-	}
-	info, err := b.Topic(ctx, topic, group, opts.From)
-	if err != nil {
-		return nil, err
-	}
-	opts.warnOfLetterLimits(&info, &letters)
-	if err := opts.checkTTL(); err != nil && !opts.Unsafe {
 		return nil, err
 	}
 	e := &engine{
@@ -89,6 +81,22 @@ func prepareEngine(ctx context.Context, b bus.Bus, topic, group string,
 		return nil, err
 	}
 	return e, nil
+}
+
+// checkTopics returns the topic and its dead-letter topic, if events can be kept there for as long as
+// they are needed.
+func checkTopics(ctx context.Context, b bus.Bus, topic, group string, o *Options) (events, letters bus.TopicInfo, err error) {
+	if letters, err = findLetterTopic(ctx, b, topic, group, o.DeadLetter); err != nil {
+		return events, letters, err
+	}
+	if events, err = b.Topic(ctx, topic, group, o.From); err != nil {
+		return events, letters, err
+	}
+	o.warnOfLetterLimits(&events, &letters)
+	if err := o.checkTTL(); err != nil && !o.Unsafe {
+		return events, letters, err
+	}
+	return events, letters, nil
 }
 
 func checkRequired(b bus.Bus, topic, group string, store dedupe.Store, h Handler) error {

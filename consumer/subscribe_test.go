@@ -393,7 +393,7 @@ func TestRefusals(t *testing.T) {
 		"no stream":           {"nowhere", consumer.Options{}, "no stream"},
 		"bad topic":           {"a..b", consumer.Options{}, "empty token"},
 		"concurrency":         {"order.*", consumer.Options{Concurrency: -1}, "Options.Concurrency is -1"},
-		"ttl":                 {"order.*", consumer.Options{TTL: time.Minute}, "Options.TTL is 1m0s, but an event may come again up to 20m30s later"},
+		"ttl":                 {"order.*", consumer.Options{TTL: time.Minute}, "Options.TTL is 1m0s, but an event may be redelivered up to 20m30s later"},
 		"dead letter nowhere": {"order.*", consumer.Options{DeadLetter: "nowhere"}, "dead-letter topic cannot be used"},
 		"dead letter matched": {"order.*", consumer.Options{DeadLetter: "order.dead"}, "receives \"order.dead\" itself"},
 		"dead letter queue":   {"order.*", consumer.Options{DeadLetter: "queue.dead"}, "work-queue or interest retention"},

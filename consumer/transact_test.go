@@ -179,7 +179,7 @@ func TestTransactionalRerun(t *testing.T) {
 	})
 }
 
-// What only conflicts is no fault of the event's: it is given back and comes again, with no attempt
+// What only conflicts is no fault of the event's: it is given back and redelivered, with no attempt
 // counted, however often.
 func TestTransactionalConflicts(t *testing.T) {
 	inBubble(t, func(w *harness) {
@@ -381,7 +381,7 @@ func TestTransactionalSuperseded(t *testing.T) {
 	})
 }
 
-// A drain that takes too long undoes what runs, and the event comes again.
+// A drain that takes too long aborts what runs, and the event is redelivered.
 func TestTransactionalDrain(t *testing.T) {
 	inBubble(t, func(w *harness) {
 		s := w.transactional()

@@ -14,7 +14,7 @@ func (o *Options) Horizon() time.Duration { return o.AckWait + o.Backoff.Max + o
 // checkTTL refuses marks that could expire while their event may still be redelivered.
 func (o *Options) checkTTL() error {
 	if horizon := o.Horizon(); o.TTL < horizon {
-		return fmt.Errorf("%w: Options.TTL is %v, but an event may come again up to %v later (AckWait %v + Backoff.Max %v + RunLimit %v): "+
+		return fmt.Errorf("%w: Options.TTL is %v, but an event may be redelivered up to %v later (AckWait %v + Backoff.Max %v + RunLimit %v): "+
 			"raise TTL, lower the others, or set Options.Unsafe", ErrUnsafeTTL, o.TTL, horizon, o.AckWait, o.Backoff.Max, o.RunLimit)
 	}
 	return nil

@@ -7,7 +7,7 @@
 //	the stream has                           the group goes on
 //	the watermark's event                    after it
 //	no event under the watermark's sequence  after the newest event of the trail that is left, or
-//	                                         at the first event; what the watermark covers stays done
+//	                                         at the first event; what is covered stays done
 //	another event there, or ends before it   after the newest event of the trail that it has; the
 //	                                         watermark moves back to there
 //	none of the events that the group knows  at the first event, if all it has was stored later

@@ -11,7 +11,7 @@
 // A job is what a process does about one key, for all copies of the event that are in flight there.
 //
 //	phase          event                                   → phase
-//	(none)         Fetched                                 → waiting, or queued if it has no order key
+//	(none)         Fetched                                 → waiting, or queued without an order key
 //	waiting        its turn in its key queue               → queued
 //	               pause, drain, too many wait             → ended (nack)
 //	queued         Claims                                  → claiming

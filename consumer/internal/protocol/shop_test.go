@@ -79,7 +79,7 @@ func (s *shop) work() {
 			s.Ran(s.now, j, s.answer(j.Key().ID))
 		}
 		busy = s.settleAll() || len(began) > 0 || busy
-		s.buryAll()
+		s.storeLetters()
 		s.tellAll()
 		if err := s.Audit(); err != nil {
 			s.Fatal(err)
@@ -127,7 +127,7 @@ func (s *shop) settleAll() bool {
 	return true
 }
 
-func (s *shop) buryAll() {
+func (s *shop) storeLetters() {
 	for _, l := range s.Letters(s.now) {
 		s.LetterPublished(s.now, l, nil)
 	}

@@ -131,7 +131,7 @@ func TestStuck(t *testing.T) {
 	r.settleOne(dedupe.Failed)
 	r.want("a nak failed")
 	if s := r.Stats(); r.Stuck() != 1 || s.InFlight != 1 {
-		t.Errorf("%d stuck, %d in hand, want 1 and 1", r.Stuck(), s.InFlight)
+		t.Errorf("%d stuck, %d in flight, want 1 and 1", r.Stuck(), s.InFlight)
 	}
 	r.give(arrival("a", 1, arrivals(2)), arrival("b", 2), arrival("c", 3))
 	r.want("a nak held")

@@ -16,7 +16,8 @@
 //	I1   nothing confirmed is lost: it has an effect, or exactly one dead letter
 //	I2   in mode transactional an effect is made once, whatever happens, and marked
 //	I3   an effect is repeated only for a fault, or a handler that failed
-//	I4   an ack is sent only for what is marked or dead-lettered, and a key is dead only once its letter is stored
+//	I4   an ack is sent only for what is marked or dead-lettered, and a key is dead only once its
+//	     letter is stored
 //	I5   nothing is marked but after a success
 //	I6   there is one unexpired claim of a key, tokens grow, and what is stale changes nothing
 //	I8   no run starts while paused

@@ -37,7 +37,7 @@ type process struct {
 	claiming, settling, extending int
 
 	asked      map[string]bool // claims that were asked for, by nonce, and are not answered
-	heldClaims map[string]int  // claims in hand and their crashes
+	heldClaims map[string]int  // their crashes, by nonce
 	gates      map[*protocol.Job]*gate
 	runs       map[*protocol.Job]*run
 	successes  map[dedupe.Key]*run          // successes

@@ -116,7 +116,7 @@ func (proc *process) takeSettled(b protocol.Batch[dedupe.Settlement], errs []err
 			if lost || s.Outcome != dedupe.GivenUp {
 				delete(proc.heldClaims, s.Claim.Nonce)
 			} else if own := proc.sim.ledger.owner[s.Claim.Nonce]; own != nil {
-				own.ending = false // a burial is renewed, and lost, as a claim is
+				own.ending = false // a claim is renewed, and lost, also while its letter is stored
 			}
 		}
 	}

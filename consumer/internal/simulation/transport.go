@@ -172,7 +172,7 @@ func (proc *process) publishLetter(p *protocol.Letter) {
 	})
 }
 
-// endHold: a burial that failed is another claim's to repeat.
+// endHold notes that a dead letter which was not stored is another claim's to repeat.
 func (proc *process) endHold(k dedupe.Key) {
 	if r := proc.sim.ledger.rows[k]; r != nil {
 		for _, c := range r.claims {

@@ -10,8 +10,8 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// TestBurial: dying, then the letter, then dead, then the ack.
-func TestBurial(t *testing.T) {
+// TestDeadLetter: dead-lettering, then the letter, then dead, then the ack.
+func TestDeadLetter(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
 	r.give(arrival("a", 7))
@@ -39,9 +39,9 @@ func TestBurial(t *testing.T) {
 	r.empty()
 }
 
-// TestUnburied: a letter that cannot be stored leaves the event dying; the next claim buries it
-// under the same id.
-func TestUnburied(t *testing.T) {
+// TestLetterNotStored: a letter that cannot be stored leaves the event dead-lettering; the next
+// claim dead-letters it under the same id.
+func TestLetterNotStored(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
 	r.give(arrival("a", 7))
@@ -83,7 +83,7 @@ func TestLostBurial(t *testing.T) {
 }
 
 // TestRowless: a key that the store refuses has its letter, and no row; a malformed event is
-// buried unrun.
+// dead-lettered unrun.
 func TestRowless(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
@@ -134,9 +134,9 @@ func TestBurialsBoundFetching(t *testing.T) {
 	}
 }
 
-// TestBurialIsLeasedFromItsRequest: the lease of a burial counts from when the settlement was sent,
-// not from when it was answered.
-func TestBurialIsLeasedFromItsRequest(t *testing.T) {
+// TestDeadLetteringIsLeasedFromItsRequest: the lease while dead-lettering counts from when the
+// settlement was sent, not from when it was answered.
+func TestDeadLetteringIsLeasedFromItsRequest(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
 	r.give(arrival("a", 1))

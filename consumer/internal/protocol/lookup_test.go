@@ -67,7 +67,7 @@ func TestDroppedWhileWaiting(t *testing.T) {
 }
 
 // TestDroppedEventIsKeptWhileTheReceiverIsUnavailable: others are tried first then, but what the
-// bus has dropped does not come again.
+// bus has dropped is not redelivered.
 func TestDroppedEventIsKeptWhileTheReceiverIsUnavailable(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)

@@ -76,7 +76,7 @@ func TestCopies(t *testing.T) {
 }
 
 // TestOtherPayload: a copy with another payload waits, and is asked for on its own; reused, it is
-// buried under a key of its own.
+// dead-lettered under a key of its own.
 func TestOtherPayload(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
@@ -103,7 +103,7 @@ func TestOtherPayload(t *testing.T) {
 	r.empty()
 }
 
-// TestReusedTwice: two copies of the second payload, one of them rekeyed before, are one burial.
+// TestReusedTwice: two copies of the second payload, one of them rekeyed before, are one dead letter.
 func TestReusedTwice(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
