@@ -4,7 +4,6 @@ import (
 	"context"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/onceish/onceish/bus"
@@ -28,8 +27,6 @@ type engine struct {
 	cursor       *cursor.Cursor
 	letters      letterPublisher
 	tickEvery    time.Duration
-
-	warnedOfControl atomic.Bool // events with another one's control headers are logged as a warning once
 
 	mu          sync.Mutex // guards what follows, and is never held during a call
 	machine     *protocol.Machine

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -14,13 +15,13 @@ import (
 
 // fetchEvents is the loop that fetches.
 func (e *engine) fetchEvents() {
-	events := 0
+	events, reader := 0, deliveryReader{o: e.o, group: e.group}
 	for e.awaitWork(fetchLoop, func(m *protocol.Machine, now time.Time) (ok bool) {
 		events, ok = m.Fetch(now)
 		return ok
 	}) {
 		ds, err := e.cursor.Source().Fetch(e.calls, events)
-		as := e.toArrivals(ds)
+		as := reader.toArrivals(ds)
 		e.stepMachine(func(m *protocol.Machine, now time.Time) { m.Fetched(now, as) })
 		if err != nil {
 			e.handleFetchError(err)
@@ -74,24 +75,31 @@ func (e *engine) restUnlessDraining(d time.Duration) bool {
 	}
 }
 
-// toArrivals works out what the protocol is to know of deliveries.
-func (e *engine) toArrivals(ds []*bus.Delivery) []protocol.Arrival {
+// deliveryReader works out what the protocol is to know of deliveries. It is not safe for concurrent
+// use.
+type deliveryReader struct {
+	o               *Options
+	group           string
+	warnedOfControl bool // events with another one's control headers are logged as a warning once
+}
+
+func (r *deliveryReader) toArrivals(ds []*bus.Delivery) []protocol.Arrival {
 	as := make([]protocol.Arrival, len(ds))
 	for i, d := range ds {
-		as[i] = e.toArrival(d)
+		as[i] = r.toArrival(d)
 	}
 	return as
 }
 
-func (e *engine) toArrival(d *bus.Delivery) (a protocol.Arrival) {
-	foreign := e.takeControl(d)
+func (r *deliveryReader) toArrival(d *bus.Delivery) (a protocol.Arrival) {
+	foreign := r.takeControl(d)
 	a = protocol.Arrival{
 		Delivery: d, Order: d.Event.Key,
-		Key: dedupe.Key{Topic: d.Event.Topic, Group: e.group, ID: d.Event.Identity()},
+		Key: dedupe.Key{Topic: d.Event.Topic, Group: r.group, ID: d.Event.Identity()},
 	}
 	if d.ServerMessage != "" {
 		a.Foreign = true
-		e.o.Logger.Debug("skipped a message of the bus's server", "what", d.ServerMessage, "topic", d.Event.Topic, "sequence", d.At.Sequence)
+		r.o.Logger.Debug("skipped a message of the bus's server", "what", d.ServerMessage, "topic", d.Event.Topic, "sequence", d.At.Sequence)
 		return a
 	}
 	if foreign {
@@ -107,13 +115,13 @@ func (e *engine) toArrival(d *bus.Delivery) (a protocol.Arrival) {
 			refuseArrival(&a, fmt.Sprintf("unidentified: Options.ID, Options.OrderKey or Options.Fingerprint panicked: %v", p))
 		}
 	}()
-	a.Key.ID = e.o.ID(d.Event)
+	a.Key.ID = r.o.ID(d.Event)
 	if a.Key.ID == "" {
-		refuseArrival(&a, e.o.unidentifiedReason())
+		refuseArrival(&a, r.o.unidentifiedReason())
 		return a
 	}
-	a.Order = e.o.OrderKey(d.Event)
-	a.Hash = e.o.payloadHash(d.Event)
+	a.Order = r.o.OrderKey(d.Event)
+	a.Hash = r.o.payloadHash(d.Event)
 	return a
 }
 
@@ -135,14 +143,14 @@ func refuseArrival(a *protocol.Arrival, reason string) {
 
 // takeControl takes the control headers off an event, and reports whether they say that it is for
 // another group. Those that were written for another event are ignored.
-func (e *engine) takeControl(d *bus.Delivery) bool {
-	foreign, err := protocol.TakeControl(d, e.group)
+func (r *deliveryReader) takeControl(d *bus.Delivery) bool {
+	foreign, err := protocol.TakeControl(d, r.group)
 	if err != nil {
 		level := slog.LevelDebug
-		if !e.warnedOfControl.Swap(true) {
-			level = slog.LevelWarn
+		if !r.warnedOfControl {
+			r.warnedOfControl, level = true, slog.LevelWarn
 		}
-		e.o.Logger.Log(e.calls, level, "control headers ignored: whoever published the event copied them from another one",
+		r.o.Logger.Log(context.Background(), level, "control headers ignored: whoever published the event copied them from another one",
 			"topic", d.Event.Topic, "id", d.Event.ID, "at", d.At.Sequence, "error", err)
 	}
 	return foreign
