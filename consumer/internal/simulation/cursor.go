@@ -14,8 +14,8 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// newCursor makes a process's cursor: the consumer's own, on a bus and a store that a mutation may
-// stand in front of. What the store is asked may go wrong as all else.
+// newCursor returns a process's cursor: the consumer's own, on a bus and a store that a mutation
+// may wrap. Calls of the store may fail as all others do.
 func (proc *process) newCursor(fromStream string) *cursor.Cursor {
 	sim := proc.sim
 	o := cursor.Config{
@@ -37,9 +37,9 @@ func (proc *process) newCursor(fromStream string) *cursor.Cursor {
 	return cursor.New(o)
 }
 
-// openCursor makes or finds the group's cursor at the start of a process. Where the consumer
-// refuses, for nothing proves what of the stream the group has handled, somebody has it
-// start at the first event.
+// openCursor finds or creates the group's cursor at the start of a process. Where the consumer
+// refuses, because nothing proves what of the stream the group has handled, an operator starts it
+// at the first event.
 func (proc *process) openCursor() bus.Position {
 	ctx := context.Background()
 	proc.cursor = proc.newCursor("")
@@ -67,7 +67,7 @@ func (proc *process) opened() {
 	proc.acked = nil
 }
 
-// step brings something of the cursor to the Machine.
+// step calls f on the Machine.
 func (proc *process) step(f func(cursor.Machine, time.Time)) {
 	if proc.sim.mut.machine != nil {
 		f(proc.sim.mut.machine(proc.machine), proc.now())
@@ -76,8 +76,8 @@ func (proc *process) step(f func(cursor.Machine, time.Time)) {
 	f(proc.machine, proc.now())
 }
 
-// rebuild makes the group's cursor again, from its watermark. What goes wrong is tried again with
-// the next fetch.
+// rebuild recreates the group's cursor from its watermark. What fails is retried with the next
+// fetch.
 func (proc *process) rebuild() {
 	proc.sim.note("rebuild", proc.id, "", 0)
 	proc.collectAnswers()
@@ -103,8 +103,7 @@ func (proc *process) advanceLater() {
 	proc.sim.after(proc, proc.sim.between(500*time.Millisecond, 15*time.Second), proc.advanceLater)
 }
 
-// advance takes the bus's floor, and a little later has the store keep what the
-// Machine makes of it.
+// advance reads the bus's floor, and a little later stores the watermark that follows from it.
 func (proc *process) advance() {
 	sim, asked := proc.sim, proc.now()
 	info, err := proc.poll()
@@ -124,7 +123,7 @@ func (proc *process) poll() (bus.Info, error) {
 	return info, err
 }
 
-// advanceNow does so at the end of a drain.
+// advanceNow does so at once, at the end of a drain.
 func (proc *process) advanceNow() {
 	info, err := proc.poll()
 	if err != nil || proc.sim.mut.drainKeepsNothing {
@@ -133,7 +132,8 @@ func (proc *process) advanceNow() {
 	_ = proc.cursor.StoreWatermark(context.Background(), proc.now(), info, proc.step)
 }
 
-// checkFloor wants what a process has settled, up to the bus's floor, kept when it has drained.
+// checkFloor checks that a process which has drained has stored the watermark of what it settled,
+// up to the bus's floor.
 func (proc *process) checkFloor() {
 	sim := proc.sim
 	info, err := proc.source.Info(context.Background())
@@ -167,7 +167,7 @@ type watermarks struct {
 	proc *process
 }
 
-// reach decides about one call: whether the store hears of it, and whether its answer arrives.
+// reach decides about one call: whether it reaches the store, and whether its answer arrives.
 func (m *watermarks) reach() (heard bool, err error) {
 	proc, sim := m.proc, m.proc.sim
 	switch {

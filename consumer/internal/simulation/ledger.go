@@ -8,14 +8,14 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// ledger follows what the store answers, and knows what it should have. Its times are the store's.
+// ledger records what the store answers, and what it should hold. Its times are the store's.
 type ledger struct {
 	sim   *simulation
 	rows  map[dedupe.Key]*row
 	owner map[string]*claim
 }
 
-// row is a key.
+// row is what the store should hold of a key.
 type row struct {
 	claims            []*claim // as they were won, the last is the present one
 	state             dedupe.State
@@ -70,7 +70,7 @@ func (r *row) last() *claim {
 	return r.claims[len(r.claims)-1]
 }
 
-// holder is who has the key now: the last claim, if nothing has ended it.
+// holder is the claim that holds the key now: the last one, if nothing has ended it.
 func (r *row) holder() *claim {
 	if c := r.last(); c != nil && !c.lost && (r.state == dedupe.Held || r.state == dedupe.DeadLettering) {
 		return c
@@ -78,13 +78,13 @@ func (r *row) holder() *claim {
 	return nil
 }
 
-// holds: a claim is its owner's, and not settled.
+// holds reports whether the claim of a nonce is still its owner's, and not settled.
 func (g *ledger) holds(nonce string) bool {
 	c := g.owner[nonce]
 	return c != nil && !c.settled && g.row(c.key).holder() == c
 }
 
-// recordClaim is the moment at which the store answers a claim.
+// recordClaim records the answer of the store to a claim.
 func (g *ledger) recordClaim(proc *process, q dedupe.Request, c dedupe.Claim) {
 	g.sim.note("claim "+c.State.String(), proc.id, q.Key.ID, int64(c.Token))
 	if c.Err != nil || (c.State != dedupe.Fresh && c.State != dedupe.DeadLettering) {
@@ -111,8 +111,8 @@ func (g *ledger) recordClaim(proc *process, q dedupe.Request, c dedupe.Claim) {
 	}
 }
 
-// forget is a claim of a key whose row has vanished: it starts again, and whoever had it before is
-// superseded, unless it is that very request, applied once more.
+// forget records a claim of a key whose row has vanished: the key starts again, and its former
+// owner is superseded, unless it is that very request, applied once more.
 func (g *ledger) forget(r *row, q dedupe.Request, answer dedupe.Claim) {
 	c := r.last()
 	for _, t := range g.sim.journal.events {
@@ -126,7 +126,7 @@ func (g *ledger) forget(r *row, q dedupe.Request, answer dedupe.Claim) {
 	*r = row{claims: r.claims, expires: r.expires}
 }
 
-// recordWon is a claim that is new.
+// recordWon records a new claim.
 func (g *ledger) recordWon(proc *process, r *row, q dedupe.Request, c dedupe.Claim) {
 	sim, now := g.sim, g.now()
 	if h := r.holder(); h != nil {
@@ -149,7 +149,7 @@ func (g *ledger) recordWon(proc *process, r *row, q dedupe.Request, c dedupe.Cla
 	g.owner[q.Nonce] = n
 }
 
-// recordExtended is the moment at which a lease is renewed, or not.
+// recordExtended records the answer of the store to a renewal.
 func (g *ledger) recordExtended(proc *process, c dedupe.Claim, lease, ttl time.Duration, err error) {
 	if err != nil {
 		g.sim.note("not extended", proc.id, c.Key.ID, int64(c.Token))
@@ -168,7 +168,7 @@ func (g *ledger) recordExtended(proc *process, c dedupe.Claim, lease, ttl time.D
 	h.until, r.expires = g.now().Add(lease), g.now().Add(ttl)
 }
 
-// recordSettled is the moment at which a claim is ended, or was not the caller's.
+// recordSettled records the answer of the store to a settlement.
 func (g *ledger) recordSettled(proc *process, s dedupe.Settlement, err error) {
 	sim := g.sim
 	sim.note("settle "+s.Outcome.String(), proc.id, s.Claim.Key.ID, truth(err == nil))
@@ -195,7 +195,7 @@ func (g *ledger) recordSettled(proc *process, s dedupe.Settlement, err error) {
 	g.applySettlement(r, c, s)
 }
 
-// recordRefused holds the answer to an owner that was turned away against what the store may say.
+// recordRefused checks the answer to an owner whose claim is another's.
 func (g *ledger) recordRefused(proc *process, c dedupe.Claim, err error) {
 	r := g.row(c.Key)
 	own := r.last() != nil && r.last().nonce == c.Nonce
@@ -237,7 +237,7 @@ func (g *ledger) applySettlement(r *row, c *claim, s dedupe.Settlement) {
 	}
 }
 
-// endClaim holds a mark against the run that it is for.
+// endClaim checks a mark: its run must have succeeded.
 func (g *ledger) endClaim(c *claim) {
 	c.event.marked = true
 	if c.run == nil || !c.run.succeeded {
@@ -245,7 +245,7 @@ func (g *ledger) endClaim(c *claim) {
 	}
 }
 
-// checkJustified holds a dead letter's reason against what was recorded.
+// checkJustified compares the reason of a dead letter with what was recorded.
 func (g *ledger) checkJustified(r *row, c *claim, s dedupe.Settlement) {
 	cfg, sim := &g.sim.sc.protocol, g.sim
 	if sim.sc.marks {

@@ -73,7 +73,7 @@ func (o *orderTracker) noteArrived(proc *process, d *bus.Delivery) {
 	k.inFlight = append(k.inFlight, h)
 }
 
-// before reports whether a delivery came before a time.
+// before reports whether a delivery arrived before a time.
 func (o *orderTracker) before(d *bus.Delivery, at time.Duration) bool { return o.came[d] < at }
 
 func (o *orderTracker) noteStarted(e *bus.Event) {
@@ -180,8 +180,8 @@ func (k *keyOrder) place(sim *simulation, t *testEvent) (seq uint64, serial int)
 	return seq, serial
 }
 
-// gone: the bus does not deliver the event any more: it was deleted, lies in what a restore has
-// undone, or is settled by the bus's count, as by an ack for what lay there before.
+// gone reports whether the bus does not deliver the event any more: it was deleted, lies in what a
+// restore has undone, or is settled by the bus's count, as by an ack for what lay there before.
 func (sim *simulation) gone(at bus.Position) bool {
 	there, err := bus.Exists(context.Background(), sim.bus, []bus.Position{at})
 	sim.must(err)
@@ -189,7 +189,8 @@ func (sim *simulation) gone(at bus.Position) bool {
 	return err == nil && (!there[0] || (infoErr == nil && at.Sequence <= info.Floor))
 }
 
-// checkGone: only what the bus dropped is given up for that, and only while nobody has settled it.
+// checkGone checks that only an event which the bus dropped, and nobody has settled, is given up
+// for that.
 func (proc *process) checkGone(g protocol.Gone, wasGone bool) {
 	sim := proc.sim
 	t := sim.journal.of(&proc.latest[g.Key].Event)

@@ -11,8 +11,8 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// process is a process from its start to its end, and drives a Machine as the consumer's runtime
-// does. One that crashed or drained is replaced by another, under another name.
+// process is a process of the group from its start to its end. It drives a Machine as the
+// consumer's runtime does. One that crashed or drained is replaced by another, under another name.
 type process struct {
 	sim     *simulation
 	worker  int
@@ -24,29 +24,29 @@ type process struct {
 
 	over             bool
 	ticked           time.Time     // by its own clock
-	frozenUntil      time.Duration // frozen until then
-	cutOffUntil      time.Duration // from the store, until then
+	frozenUntil      time.Duration // zero: it is not frozen
+	cutOffUntil      time.Duration // from the store
 	paused           bool
 	draining         bool
-	pausedByMutation bool // a mutation's pause
+	pausedByMutation bool
 	cursorLost       bool
 	troubles         []span
 
-	turnPlanned                   bool // a turn is planned
+	turnPlanned                   bool
 	fetching                      bool
 	claiming, settling, extending int
 
-	asked      map[string]bool // claims that were asked for, by nonce, and are not answered
+	asked      map[string]bool // nonces of claims that are requested and not answered
 	heldClaims map[string]int  // their crashes, by nonce
 	gates      map[*protocol.Job]*gate
 	runs       map[*protocol.Job]*run
-	successes  map[dedupe.Key]*run          // successes
+	successes  map[dedupe.Key]*run
 	noRoom     map[dedupe.Key]time.Duration // marks that are refused for want of room, and since when
 	order      orderTracker
 	outbox     []protocol.Answer
-	// latest delivery of each key, for mutations.
+	// latest is the last delivery of each key, for mutations.
 	latest  map[dedupe.Key]*bus.Delivery
-	rebuilt time.Duration  // when it last made the cursor again
+	rebuilt time.Duration  // when it last rebuilt the cursor
 	acked   []bus.Position // since then
 }
 
@@ -102,7 +102,7 @@ func (proc *process) tick() {
 	proc.sim.after(proc, proc.machine.TickEvery(), proc.tick)
 }
 
-// planTurn plans a turn, if none is planned.
+// planTurn schedules a turn, if none is scheduled.
 func (proc *process) planTurn() {
 	proc.collectAnswers()
 	if !proc.turnPlanned {
@@ -111,7 +111,7 @@ func (proc *process) planTurn() {
 	}
 }
 
-// takeTurn takes one kind of work from the Machine, whichever comes first, and sets it going.
+// takeTurn takes one kind of work from the Machine, beginning with a random one, and starts it.
 func (proc *process) takeTurn() {
 	proc.turnPlanned = false
 	doers := [...]func() bool{proc.fetchEvents, proc.sendClaims, proc.sendSettlements, proc.sendExtensions, proc.publishLetters, proc.lookUp, proc.startJob, proc.sendAnswers, proc.cancelRuns}
@@ -130,7 +130,7 @@ func (proc *process) takeTurn() {
 	}
 }
 
-// auditMachine has the Machine count what it holds, now and then.
+// auditMachine audits the Machine now and then.
 func (proc *process) auditMachine() {
 	if proc.sim.steps%16 != 0 {
 		return
@@ -140,7 +140,7 @@ func (proc *process) auditMachine() {
 	}
 }
 
-// endProcess is the end of a process; another one starts a little later.
+// endProcess ends the process. Another one starts a little later.
 func (proc *process) endProcess(how string) {
 	sim := proc.sim
 	sim.note(how, proc.id, "", 0)
@@ -226,8 +226,8 @@ func (proc *process) drain() {
 
 const drainGrace = 5 * time.Second
 
-// drainOverdue is the end of a drain that did not come to one: a violation, unless a handler or the
-// store does not answer.
+// drainOverdue ends a process whose drain did not end: a violation, unless a handler or the store
+// does not answer.
 func (proc *process) drainOverdue() {
 	since := proc.sim.elapsed - proc.sim.sc.drain - drainGrace
 	if !proc.hadTrouble(since-timeout, proc.sim.elapsed) && !proc.handlerIgnoresCancel() && proc.sim.sc.busTrouble == 0 && len(proc.noRoom) == 0 {
@@ -236,7 +236,7 @@ func (proc *process) drainOverdue() {
 	proc.endProcess("overdue")
 }
 
-// handlerIgnoresCancel: a handler goes on although it was cancelled.
+// handlerIgnoresCancel reports whether a handler goes on although it was cancelled.
 func (proc *process) handlerIgnoresCancel() bool {
 	for _, r := range proc.runs {
 		if !r.done && r.plan.deaf {

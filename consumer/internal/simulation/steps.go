@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// after has f happen d from now. A nil l is nobody's: it happens whoever has died meanwhile.
+// after schedules f at d from now, unless proc has ended by then. If proc is nil, f always happens.
 func (sim *simulation) after(proc *process, d time.Duration, f func()) {
 	sim.serial++
 	sim.queue.push(step{at: sim.elapsed + d, serial: sim.serial, process: proc, do: f})

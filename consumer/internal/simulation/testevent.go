@@ -37,12 +37,12 @@ type testEvent struct {
 // letter is a dead letter as it was stored.
 type letter struct{ id, reason string }
 
-// hash is what the consumer takes the payload for: enough, because payloads are numbers.
+// hash is the fingerprint of the payload, which is a number.
 func (t *testEvent) hash() []byte { return t.event.Data }
 
 func (t *testEvent) expected() bool { return len(t.confirmed) > 0 && !t.lost && !t.misled }
 
-// concluded: an ack may be sent for it.
+// concluded reports whether an ack may be sent for it.
 func (t *testEvent) concluded() bool { return t.marked || t.deadLettered() }
 
 // onlyOutages reports whether it ran, and no run of it got through to the receiver, as
@@ -53,7 +53,7 @@ func (t *testEvent) onlyOutages() bool {
 
 func (t *testEvent) deadLettered() bool { return len(t.letters) > 0 }
 
-// received is an event with control headers, as a handler would get it that is told of them.
+// received is an event with control headers, which a handler should not see.
 var received = bus.Event{ID: "received", Topic: "shop.a"}.WithControl(bus.Control{Letter: "l", Redriven: "r", Group: "another group"})
 
 // drawEvents makes the events of a simulation. Ids are used on two topics, and again for
@@ -82,7 +82,7 @@ func drawEvents(sim *simulation) []*testEvent {
 	return events
 }
 
-// markReused finds the events that share their id, and gives them nothing else to stumble over.
+// markReused marks the events that share their id, and lets nothing else go wrong with them.
 func markReused(events []*testEvent) {
 	for i, t := range events {
 		for _, o := range events[:i] {
@@ -94,7 +94,7 @@ func markReused(events []*testEvent) {
 	}
 }
 
-// journal is what happened, outside of the system that it is held against.
+// journal records what happened, outside of the system that is tested.
 type journal struct {
 	events []*testEvent
 	at     map[uint64]*testEvent // what lies where on the bus now
