@@ -25,8 +25,8 @@
 // error, is a permanent failure. A claim is renewed as its transaction begins, for RunLimit and the
 // commit, and not while it runs. When nobody knows whether a commit was made, the bus gets no
 // answer ("unresolved"): once the lease is over, the mark shows it, or the event runs again, and
-// that counts as a crash. A handler that does not return at RunLimit counts as one too: it still locks
-// its row.
+// that counts as a crash. A handler that does not return at RunLimit counts as one too: it still
+// locks its row.
 //
 // Mode [SeenMark]: seen, run, mark. Any store will do; two concurrent copies may both run.
 //

@@ -75,8 +75,8 @@ func (e *engine) restUnlessDraining(d time.Duration) bool {
 	}
 }
 
-// deliveryReader works out what the protocol is to know of deliveries. It is not safe for concurrent
-// use.
+// deliveryReader works out what the protocol is to know of deliveries. It is not safe for
+// concurrent use.
 type deliveryReader struct {
 	o               *Options
 	group           string

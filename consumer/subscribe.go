@@ -83,8 +83,8 @@ func prepareEngine(ctx context.Context, b bus.Bus, topic, group string,
 	return e, nil
 }
 
-// checkTopics returns the topic and its dead-letter topic, if events can be kept there for as long as
-// they are needed.
+// checkTopics returns the topic and its dead-letter topic, if events can be kept there for as long
+// as they are needed.
 func checkTopics(ctx context.Context, b bus.Bus, topic, group string, o *Options) (events, letters bus.TopicInfo, err error) {
 	if letters, err = findLetterTopic(ctx, b, topic, group, o.DeadLetter); err != nil {
 		return events, letters, err

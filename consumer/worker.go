@@ -26,7 +26,7 @@ type slotWorker struct {
 	claimed    dedupe.Claim // as it was when the run began
 	leaveGate  func(error)
 	outcome    protocol.Verdict
-	unreported *protocol.Job // the last job, reported together with taking the next one; nil: there is none
+	unreported *protocol.Job // the last job, reported when the next one is taken
 }
 
 // runWorker runs handlers one after the other.
