@@ -4,26 +4,6 @@ import (
 	"time"
 )
 
-// fetchState is what was requested of the bus, and how large and how fast events have been lately.
-type fetchState struct {
-	requested   int       // by the last Fetch
-	outstanding int       // what was requested and may still arrive
-	exhausted   bool      // paused or draining, and nothing that was requested can arrive any more
-	lastScan    time.Time // when events were last requested beside those that wait
-	sizes       averageSize
-	finished    recentCount
-}
-
-// recordFetched notes how much of what was requested may still arrive. A request that is open
-// covers a later, smaller one.
-func (f *fetchState) recordFetched(arrived int) {
-	if f.requested == 0 && arrived == 0 {
-		f.outstanding = 0
-		return
-	}
-	f.outstanding = max(0, max(f.outstanding, f.requested)-arrived)
-}
-
 // fetchBudget is what Fetch returns. With nothing to request, what was requested before is still
 // taken in as it arrives: its ack wait runs.
 func (m *Machine) fetchBudget(now time.Time) (events int, ok bool) {
@@ -94,43 +74,3 @@ func (m *Machine) idleSlots() int {
 
 // eventsThatFit is how many more events there is memory for.
 func (m *Machine) eventsThatFit() int { return m.fetches.sizes.countIn(m.cfg.MaxBytes - m.heldBytes) }
-
-// averageSize follows how large events are.
-type averageSize struct{ bytes int }
-
-func (s *averageSize) addSize(size int) { s.bytes += (size - s.bytes) / 8 }
-
-// countIn is how many events of the average size there is room for in so many bytes.
-func (s *averageSize) countIn(bytes int) int { return bytes / max(s.bytes, 1) }
-
-// recentCount counts what finished in the last 100 ms, in steps of 10 ms.
-type recentCount struct {
-	counts [10]int
-	step   int64
-	base   time.Time
-}
-
-func (r *recentCount) addOne(now time.Time) {
-	r.rollTo(now)
-	r.counts[r.step%int64(len(r.counts))]++
-}
-
-func (r *recentCount) countNow(now time.Time) int {
-	r.rollTo(now)
-	n := 0
-	for _, c := range r.counts {
-		n += c
-	}
-	return n
-}
-
-func (r *recentCount) rollTo(now time.Time) {
-	if r.base.IsZero() {
-		r.base = now
-	}
-	step := int64(now.Sub(r.base) / (10 * time.Millisecond))
-	for gone := min(step-r.step, int64(len(r.counts))); gone > 0; gone-- {
-		r.counts[(step-gone+1)%int64(len(r.counts))] = 0
-	}
-	r.step = max(step, r.step)
-}
