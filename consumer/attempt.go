@@ -6,20 +6,19 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// Attempt is what a handler may know of its run.
+// Attempt describes a run to its handler.
 type Attempt struct {
-	// Number of the run: 1, then one more for each run that ended in a failure. Runs that were
-	// throttled, or unavailable through no fault of the event, do not count: a handler that is
-	// Throttled until Number grows is throttled until Options.GiveUp.
+	// Number is 1 at first, and one more for each run that ended in a failure. Runs that were
+	// Throttled, or Unavailable through no fault of the event, do not count: a handler that returns
+	// Throttled until Number grows does so until Options.GiveUp.
 	Number int
-	// Rerun is how often this attempt was run before and undone by the server, in mode
-	// Transactional: each run is a new transaction. What is made outside of the transaction
-	// is made again.
+	// Rerun is how often this attempt was run before and aborted by the server, in mode
+	// Transactional. Each run is a new transaction; effects outside of it are made again.
 	Rerun int
-	// Token grows with every takeover of the event: who writes under a larger token is a later
-	// owner. 0 in mode SeenMark.
+	// Token is the fencing token of the claim. It grows with every takeover of the event: a larger
+	// one is a later owner's. 0 in mode SeenMark.
 	Token uint64
-	// IdempotencyKey is the same for every attempt and every copy of the event, in this group: hand
+	// IdempotencyKey is the same for every attempt and every copy of the event in this group. Pass
 	// it to the services that the handler calls.
 	IdempotencyKey string
 	// Key is what the store knows the event by.
@@ -28,14 +27,14 @@ type Attempt struct {
 
 type attemptKey struct{}
 
-// AttemptFrom returns the Attempt of a handler's context; the zero Attempt elsewhere.
+// AttemptFrom returns the Attempt of a handler's context, or the zero Attempt of any other.
 func AttemptFrom(ctx context.Context) Attempt {
 	a, _ := ctx.Value(attemptKey{}).(Attempt)
 	return a
 }
 
-// WithAttempt is for tests of handlers. The context is that of a new run of the event of a.Key, as
-// dedupe.RunFrom finds it.
+// WithAttempt returns a context for a test of a handler: that of a new run of the event of a.Key,
+// as dedupe.RunFrom finds it.
 func WithAttempt(ctx context.Context, a Attempt) context.Context {
 	if a.Key != (dedupe.Key{}) {
 		ctx = dedupe.WithRun(ctx, dedupe.NewRun(a.Key))

@@ -1,31 +1,31 @@
 // Package consumer runs a handler once for every event of a topic: [SubscribeExactlyOnce].
 //
-//	sub, err := consumer.SubscribeExactlyOnce(ctx, bus, "order.placed", "billing", store, handler, nil)
+//	sub, err := consumer.SubscribeExactlyOnce(ctx, bus, "order.placed", "billing", store, h, nil)
 //
 // # Delivery semantics
 //
 // Mode [Claimed], the default: an event is claimed in the store, run, marked after the handler has
-// succeeded, and acknowledged after it is marked. No two unexpired leases of an event exist, and
+// succeeded, and acked after it is marked. No two unexpired leases of an event exist, and
 // what was marked never runs again for as long as marks are kept (Options.TTL), or below the
 // group's watermark for ever. An event runs again, under the same [Attempt].IdempotencyKey, when
 // its handler failed, and when its process died, or lost the store for longer than a lease, between
 // effect and mark. A crash repeats at most Options.MaxUnmarked effects, which is
 // Options.Concurrency by default. A process that was frozen for longer than a lease asks the store
-// first when it wakes, and may overlap its successor until the store answers; it can then mark
-// nothing, and sends the bus nothing.
+// first when it goes on, and may overlap its successor until the store answers. Then it can mark
+// nothing, and settles nothing on the bus.
 //
 // Mode [Transactional]: the handler runs inside of the transaction that marks the event. What it
 // writes through its context and the mark are there together, or neither is: each such effect is
 // made once, whatever crashes. It needs a store with dedupe.Transactor (dedupe/mongo), and a server
 // that passes its probe. The handler may be run several times in one attempt (Attempt.Rerun), each
-// time in a new transaction after the last one was undone: what it does outside, such as a call,
+// time in a new transaction after the last one was aborted: what it does outside, such as a call,
 // has no part in the promise and may be repeated. It returns every error of the driver, and leaves
 // commit and abort alone. A transaction that keeps conflicting is given back after about a second,
 // and counts no attempt; one that is over before its commit, because the handler ended it or hid an
 // error, is a permanent failure. A claim is renewed as its transaction begins, for RunLimit and the
-// commit, and not while it runs. When nobody can tell whether a commit was made, the bus is told
-// nothing ("unresolved"): once the lease is over the mark tells, or the event runs again, and that
-// counts as a crash. A handler that does not return at RunLimit counts as one too, since it still
+// commit, and not while it runs. When nobody knows whether a commit was made, the bus gets no
+// answer ("unresolved"): once the lease is over, the mark shows it, or the event runs again, and
+// that counts as a crash. A handler that does not return at RunLimit counts as one too: it still
 // locks its row.
 //
 // Mode [SeenMark]: seen, run, mark. Any store will do; two concurrent copies may both run.
@@ -33,13 +33,13 @@
 // An attempt counts only against an event whose own fault it can be. A handler says with
 // [Throttled] that it was asked to slow down, and with [Unavailable] that the trouble may be
 // everybody's: the event is put off, for as long as Options.GiveUp, and the subscription starts
-// fewer handlers, or tries one event at a time until one succeeds.
+// fewer handlers, or runs one event at a time as a probe until one succeeds.
 //
 // Nothing is dropped silently. Every event that the bus hands out ends handled, recognised as a
 // duplicate, or dead-lettered with its reason (a [Letter]): after Options.MaxAttempts failures, at
 // once for [Permanent], after Options.MaxCrashes crashes, when its id was used before for another
-// payload, and when it cannot be read. What was sent back and is deleted by the stream before it is
-// delivered again is dead-lettered from memory, or logged and counted ([Stats].Dropped) where its
+// payload, and when it cannot be read. What was nacked and is deleted by the stream before it is
+// redelivered is dead-lettered from memory, or logged and counted ([Stats].Dropped) where its
 // data was not kept. Messages that are no events of the group are counted as [Stats].Skipped. A
 // letter has its reason and its error, and the whole event: one that is too large for a single
 // event of the bus has parts, stored before it ([Letter.Join]).
@@ -49,20 +49,20 @@
 //
 // # The life of a delivery
 //
-//	fetched → claimed → limit → gate → running → succeeded → marked → acknowledged
-//	            │                        ├ failed, snoozed, deferred → free until due → delivered again
-//	            │                        └ given up → dying → letter stored → dead → acknowledged
-//	            ├ done or dead: acknowledged
-//	            ├ held, or not due yet: delivered again a little later
+//	fetched → claimed → limit → gate → running → succeeded → marked → acked
+//	            │                        ├ failed, snoozed, deferred → free until due → redelivered
+//	            │                        └ given up → dead-lettering → letter stored → dead → acked
+//	            ├ done or dead: acked
+//	            ├ held, or not due yet: redelivered a little later
 //	            └ not begun (pause, drain, limit): given back
 //
 // # Flow
 //
 // Events with one key (Options.OrderKey; the bus.Event.Key) run one after the other by sequence, in
-// a process; those without have no order. An event that failed or was sent back keeps its place
+// a process; those without have no order. An event that failed or was nacked keeps its place
 // until it is settled, another process has it, or the bus does not have it any more, however long
 // that takes. [Subscription.Pause] starts nothing once it has returned. [Subscription.Drain], or
 // the end of the context, ends a subscription in order: running handlers finish, marks are stored,
-// acknowledgements sent. An event that was in flight while processes died runs apart from others,
+// acks sent. An event that was in flight while processes died runs apart from others,
 // so that one which kills its process takes no others with it.
 package consumer

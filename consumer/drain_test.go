@@ -42,13 +42,13 @@ func TestDrainEndsInTimeWhateverHangs(t *testing.T) {
 	for name, calls := range hangs {
 		for _, drain := range []time.Duration{time.Second, 25 * time.Second} {
 			t.Run(fmt.Sprint(name, ", ", drain), func(t *testing.T) {
-				inWorld(t, func(w *world) { drainWhile(w, calls, drain) })
+				inBubble(t, func(w *harness) { drainWhile(w, calls, drain) })
 			})
 		}
 	}
 }
 
-func drainWhile(w *world, calls []faulty.Call, drain time.Duration) {
+func drainWhile(w *harness, calls []faulty.Call, drain time.Duration) {
 	hung := make(map[faulty.Call]bool)
 	for _, c := range calls {
 		hung[c] = true
@@ -97,7 +97,7 @@ func drainWhile(w *world, calls []faulty.Call, drain time.Duration) {
 // A drain is over when the answers were sent, not when they are about to be: a lost ack is another
 // delivery.
 func TestDrainWaitsForAnswersToBeSent(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		const events = 5
 		for i := range events {
 			w.publish(order(fmt.Sprint(i)))

@@ -2,10 +2,8 @@ package consumer
 
 import (
 	"context"
-	"fmt"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/onceish/onceish/bus"
@@ -14,48 +12,46 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// engine drives the protocol's Machine for real: one goroutine per kind of call takes what has
-// accumulated, makes the call without the lock, and brings the answer back. Handlers run on workers
-// of their own.
+// engine drives the protocol's Machine: one goroutine per kind of call takes what has accumulated,
+// makes the call without the lock, and brings the answer back. Handlers run on workers of their
+// own.
 type engine struct {
 	o            *Options
 	group, topic string
 	handler      Handler
-	base         context.Context //nolint:containedctx // what handlers' contexts derive from: the subscriber's, without its cancellation
+	base         context.Context //nolint:containedctx // the subscriber's, without its cancellation
 	bus          bus.Bus
-	store        dedupe.Claimer
-	records      dedupe.Store      // the same store: what it knows
+	claimer      dedupe.Claimer
+	store        dedupe.Store      // that of the claimer
 	transactor   dedupe.Transactor // nil: runs are marked afterwards
 	cursor       *cursor.Cursor
-	letterRoom   letterRoom // the letter loop's
+	letters      letterPublisher
 	tickEvery    time.Duration
 
-	warnedOfControl atomic.Bool // the first event with another one's control headers is a warning
+	mu          sync.Mutex // guards what follows, and is never held during a call
+	machine     *protocol.Machine
+	cond        [loops]sync.Cond
+	idleWorkers int // waiting for a job
+	workers     int
+	answering   bool // answers are being sent
+	closed      bool
+	pausedSince time.Time // zero: not paused
+	endedBy     error     // what ended the subscription, if it was not asked to end
+	busClosed   bool      // for good
+	storeClosed bool      // for good
 
-	mu      sync.Mutex // guards what follows, and is never held during a call
-	machine *protocol.Machine
-	cond    [loops]sync.Cond
-	idle    int // workers that wait
-	workers int
-	telling bool // answers are being sent
-	closed  bool
-	paused  time.Time // since when; zero: it is not
-	ended   error     // what ended the subscription, if it was not asked to
-	noBus   bool      // it was closed for good
-	noStore bool      // likewise
+	draining      bool
+	drainHopeless chan struct{} // closed once drainIsHopeless, and nil from then on
 
-	draining bool
-	futile   chan struct{} // closed once draining is hopeless, and nil from then on
-
-	calls     context.Context //nolint:containedctx // ends calls to store and bus when the subscription has ended
-	stopCalls context.CancelFunc
-	leaving   chan struct{} // closed when draining begins
-	drained   chan struct{} // closed once there is nothing left to do, and nil from then on
-	failed    chan struct{} // closed once ended is set
-	running   sync.WaitGroup
+	calls      context.Context //nolint:containedctx // of all calls; ends with the subscription
+	stopCalls  context.CancelFunc
+	drainBegun chan struct{} // closed when draining begins
+	drained    chan struct{} // closed once there is nothing left to do, and nil from then on
+	failed     chan struct{} // closed once endedBy is set
+	running    sync.WaitGroup
 }
 
-// loop is a goroutine that takes one kind of work.
+// loop is a goroutine that does one kind of work.
 type loop int
 
 const (
@@ -71,11 +67,14 @@ const (
 	loops
 )
 
-func (e *engine) start() {
+func (e *engine) startLoops() {
 	for i := range e.cond {
 		e.cond[i].L = &e.mu
 	}
-	for _, f := range []func(){e.fetch, e.claim, e.settle, e.extend, e.bury, e.lookUp, e.answer, e.tick, e.keep} {
+	for _, f := range []func(){
+		e.fetchEvents, e.claimEvents, e.settleClaims, e.renewLeases, e.storeLetters, e.lookUpRedeliveries,
+		e.answerDeliveries, e.tickLoop, e.pollWatermark,
+	} {
 		e.running.Go(f)
 	}
 }
@@ -83,22 +82,22 @@ func (e *engine) start() {
 // now is one reading of the clock for a step of the protocol.
 func (e *engine) now() time.Time { return time.Now() }
 
-// step brings something to the Machine, and wakes whoever has work now.
-func (e *engine) step(f func(m *protocol.Machine, now time.Time)) {
+// stepMachine calls f on the Machine, and wakes the loops that have work then.
+func (e *engine) stepMachine(f func(m *protocol.Machine, now time.Time)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now := e.now()
 	f(e.machine, now)
-	e.wake(now)
+	e.wakeLoops(now)
 }
 
-// stepCursor brings something of the cursor to the Machine.
+// stepCursor is stepMachine for the cursor.
 func (e *engine) stepCursor(f func(cursor.Machine, time.Time)) {
-	e.step(func(m *protocol.Machine, now time.Time) { f(m, now) })
+	e.stepMachine(func(m *protocol.Machine, now time.Time) { f(m, now) })
 }
 
-// await blocks until take has got something, or until the engine is closed.
-func (e *engine) await(l loop, take func(m *protocol.Machine, now time.Time) bool) (ok bool) {
+// awaitWork blocks until take reports that it has work, or until the engine is closed.
+func (e *engine) awaitWork(l loop, take func(m *protocol.Machine, now time.Time) bool) (ok bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for !e.closed {
@@ -106,21 +105,21 @@ func (e *engine) await(l loop, take func(m *protocol.Machine, now time.Time) boo
 			return true
 		}
 		e.cond[l].Wait()
-		e.gather()
+		e.yieldToOthers()
 	}
 	return false
 }
 
-// gather lets whoever is about to bring more work do so first, so that calls come in batches. It
-// does not wait when nobody is.
-func (e *engine) gather() {
+// yieldToOthers lets whoever is about to bring more work do so first, so that calls come in
+// batches. It does not wait when nobody is.
+func (e *engine) yieldToOthers() {
 	e.mu.Unlock()
 	runtime.Gosched()
 	e.mu.Lock()
 }
 
-// wake wakes the loops that have work. It is called with the lock held, after each step.
-func (e *engine) wake(now time.Time) {
+// wakeLoops wakes the loops that have work. It is called after each step, with the lock held.
+func (e *engine) wakeLoops(now time.Time) {
 	due := e.machine.Due(now)
 	for l, has := range [loops]bool{
 		fetchLoop: due.Fetch, claimLoop: due.Claims, settleLoop: due.Settlements, extendLoop: due.Extensions,
@@ -140,62 +139,28 @@ func (e *engine) wake(now time.Time) {
 			}
 		}
 	}
-	if e.drained != nil && !e.telling && e.machine.Drained() {
+	if e.drained != nil && !e.answering && e.machine.Drained() {
 		close(e.drained)
 		e.drained = nil
 	}
-	if e.futile != nil && e.hopeless() {
-		close(e.futile)
-		e.futile = nil
+	if e.drainHopeless != nil && e.drainIsHopeless() {
+		close(e.drainHopeless)
+		e.drainHopeless = nil
 	}
 }
 
 func (e *engine) wakeWorker() {
-	if e.idle > 0 {
+	if e.idleWorkers > 0 {
 		e.cond[runLoop].Signal()
 		return
 	}
 	if e.workers < e.o.Concurrency {
 		e.workers++
-		go e.work()
+		go e.runWorker()
 	}
 }
 
-// fail ends the subscription with an error.
-func (e *engine) fail(err error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.ended == nil {
-		e.ended = err
-		close(e.failed)
-	}
-}
-
-// close ends every loop and every worker, and waits for them. Handlers that do not return
-// are left behind.
-func (e *engine) close() {
-	e.stopCalls()
-	e.mu.Lock()
-	e.closed = true
-	for i := range e.cond {
-		e.cond[i].Broadcast()
-	}
-	for e.workers > e.inHandlers() {
-		e.cond[endLoop].Wait()
-	}
-	e.mu.Unlock()
-	e.running.Wait()
-}
-
-// inHandlers is how many workers are in a handler.
-func (e *engine) inHandlers() int { return e.machine.Running() + e.machine.Stuck() }
-
-// call bounds one call: an answer that takes longer than a lease is of no use.
-func (e *engine) call() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(e.calls, e.o.Lease)
-}
-
-func (e *engine) tick() {
+func (e *engine) tickLoop() {
 	last := e.tickEvery
 	ticker := time.NewTicker(last)
 	defer ticker.Stop()
@@ -203,10 +168,10 @@ func (e *engine) tick() {
 		select {
 		case <-ticker.C:
 			var every time.Duration
-			e.step(func(m *protocol.Machine, now time.Time) {
+			e.stepMachine(func(m *protocol.Machine, now time.Time) {
 				m.Tick(now)
 				every = m.TickEvery()
-				e.cond[answerLoop].Signal() // the receiver may have recovered, with nothing to answer
+				e.cond[answerLoop].Signal() // the receiver may have recovered
 			})
 			if every != last {
 				ticker.Reset(every)
@@ -218,10 +183,36 @@ func (e *engine) tick() {
 	}
 }
 
-// parallel checks that a store has answered every item.
-func parallel(call string, got, want int) error {
-	if got != want {
-		return fmt.Errorf("the store answered %d of %d items of %s: its results must be parallel to the argument", got, want, call)
+// endWith ends the subscription with an error.
+func (e *engine) endWith(err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.endedBy == nil {
+		e.endedBy = err
+		close(e.failed)
 	}
-	return nil
+}
+
+// closeLoops ends every loop and every worker, and waits for them. Handlers that do not return
+// are left behind.
+func (e *engine) closeLoops() {
+	e.stopCalls()
+	e.mu.Lock()
+	e.closed = true
+	for i := range e.cond {
+		e.cond[i].Broadcast()
+	}
+	for e.workers > e.workersInHandlers() {
+		e.cond[endLoop].Wait()
+	}
+	e.mu.Unlock()
+	e.running.Wait()
+}
+
+// workersInHandlers is how many workers are in a handler.
+func (e *engine) workersInHandlers() int { return e.machine.Running() + e.machine.Stuck() }
+
+// callContext bounds one call: an answer that takes longer than a lease is of no use.
+func (e *engine) callContext() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(e.calls, e.o.Lease)
 }

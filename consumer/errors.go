@@ -8,18 +8,18 @@ import (
 )
 
 var (
-	// ErrLeaseLost is the cause (context.Cause) of a handler's context when its claim is over
-	// or another process has it. Its effect will be made again; whatever it returns but nil
-	// counts nothing.
+	// ErrLeaseLost is the cause (context.Cause) of a handler's context when its claim is over or
+	// another process has it. Its effect will be made again; an error that it returns does not
+	// count.
 	ErrLeaseLost = protocol.ErrLeaseLost
 	// ErrRunLimit is the cause of a handler's context when the run took longer than
 	// Options.RunLimit. It counts as a failure.
 	ErrRunLimit = protocol.ErrRunLimit
 	// ErrDrainTimeout is the cause of a handler's context when draining took longer than
-	// Options.Drain. It counts nothing.
+	// Options.Drain. The run does not count.
 	ErrDrainTimeout = errors.New("drain time-out reached")
 	// ErrDrainIncomplete is returned by Subscription.Err when something was left behind: a handler
-	// that did not return, a success whose mark could not be stored. Such events come again.
+	// that did not return, a success whose mark could not be stored. Such events are redelivered.
 	ErrDrainIncomplete = errors.New("drain incomplete")
 	// ErrNotClaimer is returned by SubscribeExactlyOnce in mode Claimed when the store
 	// cannot claim.

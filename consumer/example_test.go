@@ -58,7 +58,7 @@ func ExampleSubscribeExactlyOnce() {
 	// drained: <nil>
 }
 
-// A failed event comes again under the same idempotency key; what can never succeed is
+// A failed event is retried under the same idempotency key; what can never succeed is
 // dead-lettered.
 func ExamplePermanent() {
 	ctx := context.Background()

@@ -12,7 +12,7 @@ import (
 	memdedupe "github.com/onceish/onceish/dedupe/memory"
 )
 
-// A failed event comes again, each time with the same idempotency key: a service that knows it
+// A failed event is retried, each time with the same idempotency key: a service that knows it
 // makes the effect once.
 func ExampleAttempt() {
 	ctx := context.Background()

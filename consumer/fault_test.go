@@ -20,12 +20,12 @@ import (
 var errDown = errors.New("the server is down")
 
 // faults makes the world's store and bus go as planned.
-func (w *world) faults(plan faulty.Plan) bus.Bus {
+func (w *harness) faults(plan faulty.Plan) bus.Bus {
 	w.store = faulty.NewStore(w.store.(faulty.Inner), plan)
 	return faulty.NewBus(w.bus, plan)
 }
 
-func (w *world) subscribeTo(b bus.Bus, h consumer.Handler, o *consumer.Options) *consumer.Subscription {
+func (w *harness) subscribeTo(b bus.Bus, h consumer.Handler, o *consumer.Options) *consumer.Subscription {
 	w.t.Helper()
 	if o == nil {
 		o = &consumer.Options{}
@@ -60,7 +60,7 @@ func TestEveryCallMayBeDoneAndYetAnsweredWithAnError(t *testing.T) {
 	for _, call := range []faulty.Call{faulty.Claim, faulty.Settle, faulty.Extend, faulty.Ack, faulty.Fetch, faulty.Publish, faulty.Info, faulty.Advance} {
 		for every := 2; every <= 3; every++ {
 			t.Run(fmt.Sprintf("%s, one in %d", call, every), func(t *testing.T) {
-				inWorld(t, func(w *world) {
+				inBubble(t, func(w *harness) {
 					dice := newDice(every)
 					var begun atomic.Bool
 					b := w.faults(func(c faulty.Call) faulty.Fault {
@@ -102,7 +102,7 @@ func TestEveryCallMayBeDoneAndYetAnsweredWithAnError(t *testing.T) {
 }
 
 func TestStoreThatIsDownForLongerThanALease(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		var down atomic.Bool
 		b := w.faults(func(c faulty.Call) faulty.Fault {
 			if down.Load() && (c == faulty.Claim || c == faulty.Settle || c == faulty.Extend) {
@@ -147,7 +147,7 @@ func TestStoreThatIsDownForLongerThanALease(t *testing.T) {
 }
 
 func TestDrainThatCannotMarkSaysSo(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		b := w.faults(func(c faulty.Call) faulty.Fault {
 			if c == faulty.Settle {
 				return faulty.Fault{Before: errDown}
@@ -165,7 +165,7 @@ func TestDrainThatCannotMarkSaysSo(t *testing.T) {
 }
 
 func TestLetterThatCannotBeStoredLeavesTheEventDying(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		var down atomic.Bool
 		down.Store(true)
 		b := w.faults(func(c faulty.Call) faulty.Fault {
@@ -190,7 +190,7 @@ func TestLetterThatCannotBeStoredLeavesTheEventDying(t *testing.T) {
 }
 
 func TestBusThatIsClosedForGoodEndsTheSubscription(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		var closed atomic.Bool
 		b := w.faults(func(c faulty.Call) faulty.Fault {
 			if c == faulty.Fetch && closed.Load() {

@@ -13,32 +13,33 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// Bytes is the fingerprint of the payload's bytes: SHA-256, cut to 16 bytes.
-func Bytes(e bus.Event) []byte { return sum(e.Data) }
+// Bytes returns the fingerprint of the payload's bytes: SHA-256, cut to 16 bytes.
+func Bytes(e bus.Event) []byte { return shortHash(e.Data) }
 
-// CanonicalJSON is for producers that encode a payload again when they publish it again: the order
-// of members and white space make no difference. What is no JSON is taken as bytes.
+// CanonicalJSON returns a fingerprint in which the order of members and white space make no
+// difference, for producers that encode a payload again when they publish it again. A payload that
+// is no JSON is taken as bytes.
 func CanonicalJSON(e bus.Event) []byte {
 	d := json.NewDecoder(bytes.NewReader(e.Data))
 	d.UseNumber()
 	var v any
-	if err := d.Decode(&v); err != nil || !ended(d) {
-		return sum(e.Data)
+	if err := d.Decode(&v); err != nil || !nothingFollows(d) {
+		return shortHash(e.Data)
 	}
 	canonical, err := json.Marshal(v) // sorts members
 	if err != nil {
-		return sum(e.Data)
+		return shortHash(e.Data)
 	}
-	return sum(canonical)
+	return shortHash(canonical)
 }
 
-// ended reports whether nothing follows.
-func ended(d *json.Decoder) bool {
+// nothingFollows reports whether d has reached the end.
+func nothingFollows(d *json.Decoder) bool {
 	_, err := d.Token()
 	return errors.Is(err, io.EOF)
 }
 
-// NoFingerprint compares no payloads: an id is all that counts.
+// NoFingerprint returns nil: payloads are not compared, and the id is all that counts.
 func NoFingerprint(bus.Event) []byte { return nil }
 
 // The names of fingerprints, kept with each hash: hashes under different names are not compared.
@@ -48,8 +49,9 @@ const (
 	userName  = "user"
 )
 
-// nameOf is the name under which a fingerprint's hashes are kept unless it is given one.
-func nameOf(fingerprint func(bus.Event) []byte) string {
+// fingerprintName is the name under which a fingerprint's hashes are kept unless
+// Options.FingerprintName is set.
+func fingerprintName(fingerprint func(bus.Event) []byte) string {
 	switch reflect.ValueOf(fingerprint).Pointer() {
 	case reflect.ValueOf(Bytes).Pointer():
 		return bytesName
@@ -60,7 +62,7 @@ func nameOf(fingerprint func(bus.Event) []byte) string {
 }
 
 func (o *Options) checkFingerprint() error {
-	own := nameOf(o.Fingerprint)
+	own := fingerprintName(o.Fingerprint)
 	switch name := o.FingerprintName; {
 	case !dedupe.ValidAlgorithm(name):
 		return fmt.Errorf("Options.FingerprintName is %.64q: it must be 1 to 32 lower-case letters, digits, '.', '_' and '-'", name)
@@ -70,23 +72,23 @@ func (o *Options) checkFingerprint() error {
 	return nil
 }
 
-// hash is an event's fingerprint as stores keep it: of a fixed size, whatever the function
+// payloadHash is an event's fingerprint as stores keep it: of a fixed size, whatever the function
 // returned, and under its name.
-func (o *Options) hash(e bus.Event) []byte {
+func (o *Options) payloadHash(e bus.Event) []byte {
 	value := o.Fingerprint(e)
 	switch len(value) {
 	case 0:
 		return nil
-	case sumSize:
+	case shortHashSize:
 	default:
-		value = sum(value)
+		value = shortHash(value)
 	}
 	return dedupe.NewHash(o.FingerprintName, value)
 }
 
-const sumSize = 16
+const shortHashSize = 16
 
-func sum(data []byte) []byte {
+func shortHash(data []byte) []byte {
 	h := sha256.Sum256(data)
-	return h[:sumSize:sumSize]
+	return h[:shortHashSize:shortHashSize]
 }

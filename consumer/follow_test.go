@@ -12,7 +12,7 @@ import (
 // Deliveries are extended in time for the ack deadline in force, also when another process has
 // made it shorter.
 func TestTheDeadlineThatAnotherProcessHasSetIsFollowed(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		s := w.subscribe(func(context.Context, bus.Event) error {
 			time.Sleep(10 * time.Second)
 			return nil
@@ -25,7 +25,7 @@ func TestTheDeadlineThatAnotherProcessHasSetIsFollowed(t *testing.T) {
 		time.Sleep(time.Minute)
 		w.drain(s)
 		if st := s.Stats(); w.starts() != 2 || st.Handled != 2 || st.Duplicates+st.Held > 0 {
-			t.Errorf("%d runs, stats %+v, want no delivery that came again", w.starts(), st)
+			t.Errorf("%d runs, stats %+v, want no redelivery", w.starts(), st)
 		}
 	})
 }

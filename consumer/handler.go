@@ -10,19 +10,19 @@ import (
 )
 
 // Handler makes an event's effect. It returns nil once the effect is made, and an error to have the
-// event come again; Permanent, RetryAfter, Snooze, Throttled and Unavailable say how. A panic is an
-// error. It is called by many goroutines at once, one per event.
+// event retried; Permanent, RetryAfter, Snooze, Throttled and Unavailable say how. A panic is an
+// error. Many goroutines call a Handler at once, each for another event.
 //
-// ctx ends when the claim is lost, at the run limit and when draining takes too long;
-// context.Cause tells which. A handler that does not end with its ctx keeps its slot, and may
+// ctx ends when the claim is lost, at the run limit, and when draining takes too long;
+// context.Cause says which. A handler that does not end with its ctx keeps its slot, and may
 // overlap the event's next run.
 type Handler func(ctx context.Context, e bus.Event) error
 
 // Middleware wraps a Handler.
 type Middleware func(Handler) Handler
 
-// JSON decodes an event's data into T for f. Data that does not decode is
-// dead-lettered, not retried.
+// JSON returns a Handler that decodes an event's data into T and calls f. An event whose data does
+// not decode is dead-lettered, not retried.
 func JSON[T any](f func(ctx context.Context, e bus.Event, v T) error) Handler {
 	return func(ctx context.Context, e bus.Event) error {
 		var v T
@@ -33,7 +33,7 @@ func JSON[T any](f func(ctx context.Context, e bus.Event, v T) error) Handler {
 	}
 }
 
-func wrap(h Handler, use []Middleware) Handler {
+func wrapHandler(h Handler, use []Middleware) Handler {
 	for _, m := range slices.Backward(use) {
 		h = m(h)
 	}

@@ -17,7 +17,7 @@ import (
 )
 
 func TestIDIsABusinessKeyWhenOptionsSaySo(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		w.publish(order("a"), order("b"), order("c"), order("panics"), order("empty"))
 		s := w.subscribe(nothing, &consumer.Options{ID: func(e bus.Event) string {
 			switch e.ID {
@@ -45,7 +45,7 @@ func TestIDIsABusinessKeyWhenOptionsSaySo(t *testing.T) {
 
 // Whoever reads a dead letter learns what the event lacks.
 func TestLetterOfAnUnidentifiedEventNamesTheSourceOfIDs(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		w.publish(order("a"))
 		s := w.subscribe(nothing, &consumer.Options{
 			ID:       func(bus.Event) string { return "" },
@@ -74,7 +74,7 @@ func TestOrderKeyDecidesWhatRunsOneAfterTheOther(t *testing.T) {
 		"panics":          {func(bus.Event) string { panic("no key") }, 3, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
+			inBubble(t, func(w *harness) {
 				a, b, other := order("a"), order("b"), order("c")
 				a.Key, b.Key = "same", "same"
 				w.publish(a, b, other)
@@ -118,7 +118,7 @@ func TestFingerprints(t *testing.T) {
 		"none":           {consumer.NoFingerprint, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
+			inBubble(t, func(w *harness) {
 				first, second := order("1"), order("1")
 				first.Data, second.Data = []byte(`{"a":1,"b":2}`), []byte(`{ "b": 2, "a": 1 }`)
 				w.publish(first, second)
@@ -146,7 +146,7 @@ func TestCanonicalJSONTellsNumbersAndGarbageApart(t *testing.T) {
 }
 
 func TestRedrivenCopyIsForItsGroupAlone(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		w.publish(order("ours").WithControl(bus.Control{Group: "billing"}), order("theirs").WithControl(bus.Control{Group: "shipping"}))
 		s := w.subscribe(nothing, nil)
 		time.Sleep(time.Minute)
@@ -158,7 +158,7 @@ func TestRedrivenCopyIsForItsGroupAlone(t *testing.T) {
 }
 
 func TestMiddlewareRunsFromTheOutside(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		var calls []string
 		layer := func(name string) consumer.Middleware {
 			return func(next consumer.Handler) consumer.Handler {
@@ -191,7 +191,7 @@ func (o *observer) Observe(n consumer.Observation) {
 }
 
 func TestObserverIsToldHowEachDeliveryEnded(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		o := &observer{}
 		w.publish(order("good"), order("bad"), order("late"))
 		s := w.subscribe(func(ctx context.Context, e bus.Event) error {
@@ -236,7 +236,7 @@ func sameWords(a, b string) bool {
 }
 
 func TestHandlerThatEndsItsGoroutineHasFailed(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		w.publish(order("1"))
 		s := w.subscribe(func(ctx context.Context, _ bus.Event) error {
 			if consumer.AttemptFrom(ctx).Number == 1 {
@@ -253,7 +253,7 @@ func TestHandlerThatEndsItsGoroutineHasFailed(t *testing.T) {
 }
 
 func TestOptionsAreNotChanged(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		o := &consumer.Options{}
 		s := w.subscribe(nothing, o)
 		synctest.Wait()
@@ -266,7 +266,7 @@ func TestOptionsAreNotChanged(t *testing.T) {
 
 // A handler is not shown control headers, and passes on none: what it publishes is for every group.
 func TestControlHeadersDoNotReachHandlers(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		redriven := order("1")
 		redriven.Headers = bus.Headers{"Traceparent": {"00-1"}}
 		w.publish(redriven.WithControl(bus.Control{Redriven: "billing/s@1/1/1", Group: "billing"}))
@@ -294,7 +294,7 @@ func TestControlHeadersDoNotReachHandlers(t *testing.T) {
 
 // A client of the bus that is not ours may store any headers on any event.
 func TestControlHeadersOfAnotherEventAreIgnoredAndLogged(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		var log strings.Builder
 		b := copying{Bus: w.bus, headers: order("0").WithControl(bus.Control{Group: "shipping"}).Headers}
 		w.publish(order("1"), order("2"))
@@ -337,7 +337,7 @@ func (s copyingSource) Fetch(ctx context.Context, n int) ([]*bus.Delivery, error
 // Whatever id somebody chooses, it is not taken for the key under which a reused id is
 // dead-lettered.
 func TestReusedIDIsDeadLetteredWhateverOtherIDsThereAre(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		second := order("x")
 		second.Data = []byte("two")
 		hash := consumer.Bytes(second)
@@ -361,7 +361,7 @@ func TestReusedIDIsDeadLetteredWhateverOtherIDsThereAre(t *testing.T) {
 // An event that has no id of its own is no duplicate of one that has the id which the bus knows it
 // by.
 func TestUnidentifiedEventIsNoDuplicate(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		s := w.subscribe(nothing, &consumer.Options{Fingerprint: consumer.NoFingerprint, ID: func(e bus.Event) string {
 			if e.ID == "order 2" {
 				return ""

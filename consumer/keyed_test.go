@@ -16,7 +16,7 @@ import (
 )
 
 // keyed publishes n events of a key, with ids that sort in their order.
-func (w *world) keyed(key string, n int) {
+func (w *harness) keyed(key string, n int) {
 	w.t.Helper()
 	es := make([]bus.Event, n)
 	for i := range es {
@@ -65,7 +65,7 @@ func (o *inOrder) check(t *testing.T, keys, each int) {
 // A backlog of one key is handled in order, also when its first event fails while more wait than
 // are let in; other keys go beside it.
 func TestKeyedBacklogIsHandledWhenItsHeadFails(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		w.keyed("hot", 12_000)
 		w.keyed("other", 20)
 		var o inOrder
@@ -91,7 +91,7 @@ func TestKeyedBacklogIsHandledWhenItsHeadFails(t *testing.T) {
 // An outage of what the handler calls leaves nothing of a keyed backlog behind, and
 // changes no order.
 func TestKeyedBacklogOutlastsAnOutage(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		const keys, each = 50, 40
 		for k := range keys {
 			w.keyed(fmt.Sprint("k", k), each)
@@ -112,7 +112,7 @@ func TestKeyedBacklogOutlastsAnOutage(t *testing.T) {
 
 // What a dead process has leased of a key holds up nobody for good.
 func TestKeyedBacklogOutlivesADeadProcess(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		_, err := w.store.(dedupe.Claimer).Claim(w.t.Context(), []dedupe.Request{{
 			Key: dedupe.Key{Topic: "order.placed", Group: "billing", ID: "k-000000"}, Nonce: "dead", Lease: time.Minute, TTL: time.Hour,
 		}})
@@ -128,7 +128,7 @@ func TestKeyedBacklogOutlivesADeadProcess(t *testing.T) {
 
 // A key whose events take long keeps no other key's events waiting beside idle slots.
 func TestHotKeyDoesNotStarveOthers(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		w.keyed("hot", 700)
 		for i := range 20 {
 			w.keyed(fmt.Sprint("cold", i), 1)
@@ -183,7 +183,7 @@ func (s pausedSource) Fetch(ctx context.Context, most int) ([]*bus.Delivery, err
 // A bus that delivers nothing for longer than every deadline, while the first event of a key backs
 // off, does not let the next one go ahead: the process says that it waits, and goes on in order.
 func TestOrderOutlastsABusThatIsAway(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		var paused, failed atomic.Bool
 		var o inOrder
 		w.keyed("k", 3)
@@ -236,7 +236,7 @@ func (s slowMarks) Settle(ctx context.Context, ss []dedupe.Settlement) ([]error,
 
 // A store that needs most of a lease for each call is waited for.
 func TestMarksOfASlowStoreAreStored(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		w.store = slowMarks{w.store.(allStore), 3 * time.Second}
 		var effects atomic.Int64
 		s := w.subscribe(func(context.Context, bus.Event) error {
@@ -258,7 +258,7 @@ func TestMarksOfASlowStoreAreStored(t *testing.T) {
 func TestCrashRepeatsAtMostWhatIsUnmarked(t *testing.T) {
 	for _, c := range []struct{ concurrency, unmarked, want int }{{1, 0, 1}, {16, 0, 16}, {4, 40, 40}} {
 		t.Run(fmt.Sprint(c), func(t *testing.T) {
-			inWorld(t, func(w *world) {
+			inBubble(t, func(w *harness) {
 				for i := range 500 {
 					w.publish(order(fmt.Sprint(i)))
 				}

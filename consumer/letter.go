@@ -11,26 +11,26 @@ import (
 	"github.com/onceish/onceish/consumer/internal/protocol"
 )
 
-// Letter is a dead letter: an event that was given up, and why.
+// Letter is a dead letter: an event that was given up, and the reason.
 type Letter struct {
 	// ID is the same for every repeat of the letter.
 	ID string
-	// Event as it was, without control headers. If Parts is not 0, it has Topic, ID and Source
-	// alone, or not even those where they are long.
+	// Event is the event as it was, without control headers. If Parts is not 0, it has Topic, ID
+	// and Source alone, or not even those where they are long.
 	Event bus.Event
-	// At is where the event lay.
+	// At is the position of the event.
 	At bus.Position
-	// Group that gave it up.
+	// Group is the one that gave it up.
 	Group string
-	// Reason is why, Error what the last run returned, Stack where it panicked. Error and Stack are
-	// empty when the run was another process's. Long ones are cut, and say so; Reason and Error are
-	// never cut away.
+	// Reason is why it was given up, Error what the last run returned, Stack where it panicked.
+	// Error and Stack are empty if the run was another process's. Long ones are cut, and say so;
+	// Reason and Error are never dropped.
 	Reason, Error, Stack string
-	// Attempts are failures, Crashes claims that ended by their lease alone.
+	// Attempts is the number of failures, Crashes that of claims that ended by their lease alone.
 	Attempts, Crashes int
 	// Claimed is when the event was first claimed, Died when it was given up.
 	Claimed, Died time.Time
-	// Parts is how many further events of the dead-letter topic carry the event, because it is too
+	// Parts is how many further events of the dead-letter topic carry the event, where it is too
 	// large for one of them together with the reason. Join puts it together. Usually 0.
 	Parts int
 
@@ -47,7 +47,7 @@ const (
 	headerPart = letterPrefix + "Part"
 )
 
-// newLetter completes what the protocol knows.
+// newLetter makes a Letter of what the protocol knows.
 func newLetter(p *protocol.Letter, group string, now time.Time) *Letter {
 	return &Letter{
 		ID: p.ID, Event: p.Delivery.Event, At: p.Delivery.At, Group: group,
@@ -56,8 +56,8 @@ func newLetter(p *protocol.Letter, group string, now time.Time) *Letter {
 	}
 }
 
-// encode is the letter as an event of the topic.
-func (l *Letter) encode(topic string) bus.Event {
+// toEvent returns the letter as an event of the topic.
+func (l *Letter) toEvent(topic string) bus.Event {
 	e := l.Event.WithoutControl()
 	h := make(bus.Headers, len(e.Headers)+20)
 	for name, values := range e.Headers {
@@ -68,9 +68,9 @@ func (l *Letter) encode(topic string) bus.Event {
 	}
 	for name, value := range map[string]string{
 		"Letter": l.ID, "Group": l.Group, "Topic": e.Topic, "Id": e.ID, "Source": e.Source, "Type": e.Type,
-		"Stream": l.At.Stream, "Sequence": strconv.FormatUint(l.At.Sequence, 10), "Stored": stamp(l.At.Stored),
+		"Stream": l.At.Stream, "Sequence": strconv.FormatUint(l.At.Sequence, 10), "Stored": formatTime(l.At.Stored),
 		"Attempts": strconv.Itoa(l.Attempts), "Crashes": strconv.Itoa(l.Crashes),
-		"Claimed": stamp(l.Claimed), "Died": stamp(l.Died),
+		"Claimed": formatTime(l.Claimed), "Died": formatTime(l.Died),
 		"Reason": l.Reason, "Error": l.Error, "Stack": l.Stack,
 		"Parts": strconv.Itoa(l.Parts), "Digest": l.digest,
 	} {
@@ -80,25 +80,25 @@ func (l *Letter) encode(topic string) bus.Event {
 	return e.WithControl(bus.Control{Letter: l.ID})
 }
 
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
+func formatTime(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
-// ParseLetter reads a dead letter. A part of one is ErrLetterPart, and what is neither is
-// ErrNotLetter.
+// ParseLetter reads a dead letter. It returns ErrLetterPart for a part of one, and ErrNotLetter for
+// any other event.
 func ParseLetter(e bus.Event) (*Letter, error) {
 	if part := e.Headers.Get(headerPart); part != "" && part == url.PathEscape(e.ID) {
 		return nil, fmt.Errorf("%w: event %.128q on %q", ErrLetterPart, e.ID, e.Topic)
 	}
 	r := letterReader{headers: e.Headers}
 	l := &Letter{
-		ID: r.text("Letter"), Group: r.text("Group"), Reason: r.text("Reason"), Error: r.text("Error"), Stack: r.text("Stack"),
-		Attempts: r.count("Attempts"), Crashes: r.count("Crashes"),
-		Claimed: r.time("Claimed"), Died: r.time("Died"), Parts: r.count("Parts"), digest: r.text("Digest"),
-		At: bus.Position{Stream: r.text("Stream"), Sequence: r.number("Sequence"), Stored: r.time("Stored")},
+		ID: r.readText("Letter"), Group: r.readText("Group"), Reason: r.readText("Reason"), Error: r.readText("Error"), Stack: r.readText("Stack"),
+		Attempts: r.readCount("Attempts"), Crashes: r.readCount("Crashes"),
+		Claimed: r.readTime("Claimed"), Died: r.readTime("Died"), Parts: r.readCount("Parts"), digest: r.readText("Digest"),
+		At: bus.Position{Stream: r.readText("Stream"), Sequence: r.readUint("Sequence"), Stored: r.readTime("Stored")},
 	}
 	l.Event = e.WithoutControl()
-	l.Event.Topic, l.Event.ID = r.text("Topic"), r.text("Id")
-	l.Event.Source, l.Event.Type = r.text("Source"), r.text("Type")
-	l.Event.Headers = ofEvent(l.Event.Headers)
+	l.Event.Topic, l.Event.ID = r.readText("Topic"), r.readText("Id")
+	l.Event.Source, l.Event.Type = r.readText("Source"), r.readText("Type")
+	l.Event.Headers = originalHeaders(l.Event.Headers)
 	if r.err == nil && l.ID != e.ID {
 		r.err = fmt.Errorf("its headers are those of letter %.128q", l.ID)
 	}
@@ -108,8 +108,8 @@ func ParseLetter(e bus.Event) (*Letter, error) {
 	return l, nil
 }
 
-// ofEvent are those of a letter's headers that its event had.
-func ofEvent(letter bus.Headers) bus.Headers {
+// originalHeaders returns those of a letter's headers that its event had.
+func originalHeaders(letter bus.Headers) bus.Headers {
 	h := make(bus.Headers)
 	for name, values := range letter {
 		if rest, ok := strings.CutPrefix(name, nestedPrefix); ok {
@@ -121,42 +121,42 @@ func ofEvent(letter bus.Headers) bus.Headers {
 	return h
 }
 
-// letterReader reads headers, and keeps the first error.
+// letterReader reads a letter's headers, and keeps the first error.
 type letterReader struct {
 	headers bus.Headers
 	err     error
 }
 
-func (r *letterReader) text(name string) string {
+func (r *letterReader) readText(name string) string {
 	values, ok := r.headers[letterPrefix+name]
 	if !ok || len(values) == 0 {
-		r.fail(fmt.Errorf("it has no header %s", letterPrefix+name))
+		r.keepError(fmt.Errorf("it has no header %s", letterPrefix+name))
 		return ""
 	}
 	s, err := url.PathUnescape(values[0])
-	r.fail(err)
+	r.keepError(err)
 	return s
 }
 
-func (r *letterReader) number(name string) uint64 {
-	n, err := strconv.ParseUint(r.text(name), 10, 64)
-	r.fail(err)
+func (r *letterReader) readUint(name string) uint64 {
+	n, err := strconv.ParseUint(r.readText(name), 10, 64)
+	r.keepError(err)
 	return n
 }
 
-func (r *letterReader) time(name string) time.Time {
-	t, err := time.Parse(time.RFC3339Nano, r.text(name))
-	r.fail(err)
+func (r *letterReader) readTime(name string) time.Time {
+	t, err := time.Parse(time.RFC3339Nano, r.readText(name))
+	r.keepError(err)
 	return t
 }
 
-func (r *letterReader) count(name string) int {
-	n, err := strconv.Atoi(r.text(name))
-	r.fail(err)
+func (r *letterReader) readCount(name string) int {
+	n, err := strconv.Atoi(r.readText(name))
+	r.keepError(err)
 	return max(0, n)
 }
 
-func (r *letterReader) fail(err error) {
+func (r *letterReader) keepError(err error) {
 	if r.err == nil {
 		r.err = err
 	}

@@ -36,7 +36,7 @@ var nats = letterRoom{all: 1 << 20, headers: 1<<16 - 1}
 // whole publishes a letter that needs no parts.
 func whole(t *testing.T, l *Letter, room letterRoom) bus.Event {
 	t.Helper()
-	parts, e := l.events("dead.billing", room)
+	parts, e := l.toEvents("dead.billing", room)
 	if len(parts) != 0 {
 		t.Fatalf("the letter has %d parts", len(parts))
 	}
@@ -123,7 +123,7 @@ func TestLetterTooLargeForOneEventHasParts(t *testing.T) {
 		l := letter()
 		change(l)
 		l.Error = strings.Repeat("e", 70_000)
-		parts, e := l.events("dead.billing", nats)
+		parts, e := l.toEvents("dead.billing", nats)
 		got, err := ParseLetter(e.WithoutControl())
 		if err != nil || got.Parts == 0 || got.Parts != len(parts) || got.Reason != l.Reason || len(got.Error) < 1000 || got.At != l.At {
 			t.Fatalf("%s: %d parts, read as %+v, %v", name, len(parts), got, err)
@@ -132,7 +132,7 @@ func TestLetterTooLargeForOneEventHasParts(t *testing.T) {
 			if _, err := ParseLetter(p); errors.Is(err, ErrLetterPart) != (p.ID != e.ID) || errors.Is(err, ErrNotLetter) {
 				t.Errorf("%s: event %q is read as %v", name, p.ID, err)
 			}
-			if !nats.fits(&p) {
+			if !nats.hasRoomFor(&p) {
 				t.Errorf("%s: event %q does not fit", name, p.ID)
 			}
 		}
@@ -185,7 +185,7 @@ func TestParseLetterRefusesWhatIsNone(t *testing.T) {
 	}
 	l := letter()
 	l.Event.Data = make([]byte, nats.all)
-	parts, _ := l.events("dead.billing", nats)
+	parts, _ := l.toEvents("dead.billing", nats)
 	parts[0].ID = "another event, to which a part's header was copied"
 	if _, err := ParseLetter(parts[0]); !errors.Is(err, ErrNotLetter) {
 		t.Errorf("with another id: %v", err)
@@ -196,7 +196,7 @@ func TestCutEndsBetweenCharacters(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s, room := rapid.String().Draw(t, "s"), rapid.IntRange(0, 200).Draw(t, "room")
-		got := cut(s, room)
+		got := cutText(s, room)
 		switch {
 		case len(escaped(got)) > room:
 			t.Errorf("%q takes %d bytes of %d", got, len(escaped(got)), room)
@@ -213,7 +213,7 @@ func TestCutEndsBetweenCharacters(t *testing.T) {
 }
 
 func escaped(s string) string {
-	return (&Letter{Reason: s}).encode("t").Headers.Get(letterPrefix + "Reason")
+	return (&Letter{Reason: s}).toEvent("t").Headers.Get(letterPrefix + "Reason")
 }
 
 // What a letter says itself of an event in parts is as long as it may be: there is room where
@@ -230,11 +230,11 @@ func TestLetterFitsTheLeastRoom(t *testing.T) {
 			ID: most, Topic: most, Source: most, Key: strings.Repeat("k", maxAttribute), Data: make([]byte, 100_000),
 			Headers: bus.Headers{"X": {strings.Repeat("x", 10_000)}},
 		}
-		least := leastRoom(group, "dead.billing")
+		least := minLetterRoom(group, "dead.billing")
 		for _, room := range []letterRoom{{all: least}, {headers: least}, {all: least, headers: least}} {
-			parts, e := l.events("dead.billing", room)
+			parts, e := l.toEvents("dead.billing", room)
 			for _, p := range append(parts, e) {
-				if !room.fits(&p) {
+				if !room.hasRoomFor(&p) {
 					t.Errorf("event %.64q has %d bytes of headers and %d of data, of %+v", p.ID, headerBytes(&p), len(p.Data), room)
 				}
 			}
@@ -266,7 +266,7 @@ func TestLettersFit(t *testing.T) {
 		e.Source, e.ContentType = text(9_000).Draw(t, "source"), text(9_000).Draw(t, "contentType")
 		e.Headers = bus.Headers{"One": {text(60_000).Draw(t, "header")}, "Many": slices.Repeat([]string{"v"}, rapid.IntRange(1, 5_000).Draw(t, "many"))}
 		e.Data = []byte(text(80_000).Draw(t, "data"))
-		least := leastRoom(l.Group, "dead.billing")
+		least := minLetterRoom(l.Group, "dead.billing")
 		room := letterRoom{
 			all:     rapid.SampledFrom([]int{0, least, least + 1, 64 << 10, 1 << 20}).Draw(t, "all"),
 			headers: rapid.SampledFrom([]int{0, least, 1<<16 - 1}).Draw(t, "headers"),
@@ -280,9 +280,9 @@ func TestLettersFit(t *testing.T) {
 
 func checkLetter(t *rapid.T, l *Letter, room letterRoom) {
 	t.Helper()
-	parts, e := l.events("dead.billing", room)
+	parts, e := l.toEvents("dead.billing", room)
 	for _, p := range append(parts, e) {
-		if !room.fits(&p) {
+		if !room.hasRoomFor(&p) {
 			t.Fatalf("event %.64q has %d bytes of headers and %d of data, of %+v", p.ID, headerBytes(&p), len(p.Data), room)
 		}
 	}
@@ -318,7 +318,7 @@ func FuzzLetter(f *testing.F) {
 		l := letter()
 		l.Event.ID, l.Event.Source, l.Reason, l.Error, l.Event.Data = id, source, reason, text, data
 		l.Event.Headers = bus.Headers{letterPrefix + "Id": {header}, "X": {header, header}}
-		parts, e := l.events("dead.billing", letterRoom{all: leastRoom(l.Group, "dead.billing") + max(0, more)})
+		parts, e := l.toEvents("dead.billing", letterRoom{all: minLetterRoom(l.Group, "dead.billing") + max(0, more)})
 		got, err := ParseLetter(e)
 		if err != nil {
 			t.Fatal(err)

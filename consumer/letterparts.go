@@ -15,58 +15,58 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// events are the letter as it is published to the topic: one event, or, where its event leaves no
-// room for the reason, parts that carry the event, and after them the letter itself. A repeat of
-// the letter has the same parts.
-func (l *Letter) events(topic string, room letterRoom) (parts []bus.Event, letter bus.Event) {
-	if e, ok := l.fit(topic, room); ok {
+// toEvents returns the letter as it is published to the topic: one event, or, where its event
+// leaves no room for the reason, parts that carry the event, and after them the letter itself. A
+// repeat of the letter has the same parts.
+func (l *Letter) toEvents(topic string, room letterRoom) (parts []bus.Event, letter bus.Event) {
+	if e, ok := l.fitInto(topic, room); ok {
 		return nil, e
 	}
 	head := *l
-	parts = head.split(topic, room)
-	letter, _ = head.fit(topic, room) // SubscribeExactlyOnce has made sure that there is room
+	parts = head.splitIntoParts(topic, room)
+	letter, _ = head.fitInto(topic, room) // SubscribeExactlyOnce has made sure that there is room
 	return parts, letter
 }
 
-// split moves the letter's event to parts.
-func (l *Letter) split(topic string, room letterRoom) (parts []bus.Event) {
-	packed := pack(&l.Event)
+// splitIntoParts moves the letter's event to parts.
+func (l *Letter) splitIntoParts(topic string, room letterRoom) (parts []bus.Event) {
+	packed := packEvent(&l.Event)
 	sum := sha256.Sum256(packed)
 	l.digest = hex.EncodeToString(sum[:])
 	size := len(packed)
 	if room.all > 0 {
-		largest := l.part(topic, 1<<30, nil)
+		largest := l.newPart(topic, 1<<30, nil)
 		size = max(1, room.all-headerBytes(&largest))
 	}
 	for chunk := range slices.Chunk(packed, size) {
-		parts = append(parts, l.part(topic, len(parts), chunk))
+		parts = append(parts, l.newPart(topic, len(parts), chunk))
 	}
 	l.Parts = len(parts)
 	e := &l.Event
-	l.Event = bus.Event{Topic: brief(e.Topic), ID: brief(e.ID), Source: brief(e.Source), Key: brief(e.Key), Time: e.Time}
+	l.Event = bus.Event{Topic: shortAttribute(e.Topic), ID: shortAttribute(e.ID), Source: shortAttribute(e.Source), Key: shortAttribute(e.Key), Time: e.Time}
 	return parts
 }
 
-func (l *Letter) part(topic string, i int, data []byte) bus.Event {
+func (l *Letter) newPart(topic string, i int, data []byte) bus.Event {
 	id := l.partID(i)
-	return bus.Event{ID: id, Topic: topic, Key: brief(l.Event.Key), Data: data, Headers: bus.Headers{headerPart: {url.PathEscape(id)}}}
+	return bus.Event{ID: id, Topic: topic, Key: shortAttribute(l.Event.Key), Data: data, Headers: bus.Headers{headerPart: {url.PathEscape(id)}}}
 }
 
 // partID is the ID of the i-th part, from 0. The digest keeps apart what is packed of two copies of
 // one event.
 func (l *Letter) partID(i int) string { return l.ID + "/" + l.digest[:16] + "/" + strconv.Itoa(i+1) }
 
-// brief is s, or nothing where s is long.
-func brief(s string) string {
+// shortAttribute is s, or nothing where s is long.
+func shortAttribute(s string) string {
 	if len(url.PathEscape(s)) > maxAttribute {
 		return ""
 	}
 	return s
 }
 
-// Join completes Event from the letter's parts, which lie before it on its topic. They may come in
-// any order, and other events among them are ignored. ErrLetterPart: one is missing, or is not as
-// it was.
+// Join completes Event from the letter's parts, which lie before it on its topic. They may be in
+// any order, and other events among them are ignored. Join returns ErrLetterPart if one is missing,
+// or is not as it was.
 func (l *Letter) Join(parts ...bus.Event) error {
 	if l.Parts == 0 {
 		return nil
@@ -86,7 +86,7 @@ func (l *Letter) Join(parts ...bus.Event) error {
 	if sum := sha256.Sum256(packed); hex.EncodeToString(sum[:]) != l.digest {
 		return fmt.Errorf("%w: letter %.128q: its %d parts are not what was stored", ErrLetterPart, l.ID, l.Parts)
 	}
-	e, err := unpack(packed)
+	e, err := unpackEvent(packed)
 	if err != nil {
 		return fmt.Errorf("%w: letter %.128q: %w", ErrLetterPart, l.ID, err)
 	}
@@ -94,9 +94,9 @@ func (l *Letter) Join(parts ...bus.Event) error {
 	return nil
 }
 
-// pack writes an event as lines of its attributes and headers, percent-encoded, an empty line, and
-// its data.
-func pack(e *bus.Event) []byte {
+// packEvent writes an event as lines of its attributes and headers, percent-encoded, an empty line,
+// and its data.
+func packEvent(e *bus.Event) []byte {
 	var b bytes.Buffer
 	line := func(kind string, values ...string) {
 		b.WriteString(kind)
@@ -110,7 +110,7 @@ func pack(e *bus.Event) []byte {
 		line(kind, *field)
 	}
 	if !e.Time.IsZero() {
-		line("time", stamp(e.Time))
+		line("time", formatTime(e.Time))
 	}
 	for _, name := range slices.Sorted(maps.Keys(e.Headers)) {
 		for _, v := range e.Headers[name] {
@@ -122,7 +122,7 @@ func pack(e *bus.Event) []byte {
 	return b.Bytes()
 }
 
-// attributesOf are the fields of an event that are text, in a fixed order.
+// attributesOf returns the fields of an event that are text, in a fixed order.
 func attributesOf(e *bus.Event) func(yield func(kind string, field *string) bool) {
 	return func(yield func(string, *string) bool) {
 		_ = yield("id", &e.ID) && yield("topic", &e.Topic) && yield("key", &e.Key) && yield("type", &e.Type) &&
@@ -130,7 +130,7 @@ func attributesOf(e *bus.Event) func(yield func(kind string, field *string) bool
 	}
 }
 
-func unpack(packed []byte) (e bus.Event, err error) {
+func unpackEvent(packed []byte) (e bus.Event, err error) {
 	e.Headers = make(bus.Headers)
 	fields := maps.Collect(attributesOf(&e))
 	for {

@@ -10,7 +10,7 @@ import (
 	"github.com/onceish/onceish/consumer/internal/protocol"
 )
 
-// letterRoom is how many bytes the bus takes of one event on the dead-letter topic. Zero: any
+// letterRoom is how many bytes the bus takes of one event on the dead-letter topic. Zero is any
 // number.
 type letterRoom struct{ all, headers int }
 
@@ -18,13 +18,13 @@ func newLetterRoom(info *bus.TopicInfo) letterRoom {
 	return letterRoom{all: info.MaxBytes, headers: info.MaxHeaderBytes}
 }
 
-func (r letterRoom) fits(e *bus.Event) bool {
+func (r letterRoom) hasRoomFor(e *bus.Event) bool {
 	headers := headerBytes(e)
 	return (r.headers == 0 || headers <= r.headers) && (r.all == 0 || headers+len(e.Data) <= r.all)
 }
 
-// headerBytes is no less than the headers of an event take on any bus, which may percent-encode
-// attributes and adds some of its own.
+// headerBytes is an upper bound of what the headers of an event take on any bus, which may
+// percent-encode attributes and adds some of its own.
 func headerBytes(e *bus.Event) int {
 	const names = 1 << 10 // of the attributes, with time, default source and message id
 	n := names + 3*(len(e.ID)+len(e.Topic)+len(e.Key)+len(e.Type)+len(e.Source)+len(e.ContentType))
@@ -36,32 +36,32 @@ func headerBytes(e *bus.Event) int {
 	return n
 }
 
-// share is how many bytes the texts of a letter may take once they are encoded.
-type share struct{ reason, err, stack int }
+// textLimits is how many bytes the texts of a letter may take when they are encoded.
+type textLimits struct{ reason, err, stack int }
 
-// shares are tried one after the other.
-var shares = [...]share{
+// textLimitSteps are tried one after the other until a letter fits.
+var textLimitSteps = [...]textLimits{
 	{reason: 8 << 10, err: 8 << 10, stack: 16 << 10},
 	{reason: 4 << 10, err: 4 << 10, stack: 2 << 10},
 	{reason: 1 << 10, err: 1 << 10, stack: 0},
 }
 
-// fit is the letter as one event, with as much of the texts as there is room for. Not ok: there is
-// not even room for the least.
-func (l *Letter) fit(topic string, room letterRoom) (e bus.Event, ok bool) {
-	for _, s := range shares {
+// fitInto returns the letter as one event, with as much of the texts as there is room for. ok is
+// false if there is not even room for the least.
+func (l *Letter) fitInto(topic string, room letterRoom) (e bus.Event, ok bool) {
+	for _, s := range textLimitSteps {
 		short := *l
-		short.Reason, short.Error, short.Stack = cut(l.Reason, s.reason), cut(l.Error, s.err), cut(l.Stack, s.stack)
-		if e = short.encode(topic); room.fits(&e) {
+		short.Reason, short.Error, short.Stack = cutText(l.Reason, s.reason), cutText(l.Error, s.err), cutText(l.Stack, s.stack)
+		if e = short.toEvent(topic); room.hasRoomFor(&e) {
 			return e, true
 		}
 	}
 	return e, false
 }
 
-// cut returns a text that takes no more than room bytes once it is percent-encoded: s, or a
+// cutText returns a text that takes no more than room bytes once it is percent-encoded: s, or a
 // beginning of it and how long it was.
-func cut(s string, room int) string {
+func cutText(s string, room int) string {
 	note := fmt.Sprintf("… (cut, it has %d bytes)", len(s))
 	noted := len(url.PathEscape(note))
 	taken, kept := 0, 0
@@ -82,14 +82,14 @@ func cut(s string, room int) string {
 	return s
 }
 
-// maxAttribute bounds what a letter says itself of an event that lies in its parts.
+// maxAttribute bounds each attribute that a letter has of an event that lies in its parts.
 const maxAttribute = 512
 
-// leastRoom is what the bus must take of one event so that every letter of the group has room: its
-// own headers, and of its parts some data.
-func leastRoom(group, topic string) int {
+// minLetterRoom is how large an event the bus must take so that every letter of the group fits: its
+// own headers, and some data of its parts.
+func minLetterRoom(group, topic string) int {
 	worst := func(n int) string { return strings.Repeat("\xff", n/3) }
-	last := shares[len(shares)-1]
+	last := textLimitSteps[len(textLimitSteps)-1]
 	attribute := worst(maxAttribute)
 	l := Letter{
 		Group: group, At: bus.Position{Stream: worst(3 * 300), Sequence: 1 << 63}, Parts: 1 << 30, digest: worst(64),
@@ -97,6 +97,6 @@ func leastRoom(group, topic string) int {
 		Reason: worst(last.reason), Error: worst(last.err), Stack: worst(last.stack), Attempts: 1 << 30, Crashes: 1 << 30,
 	}
 	l.ID = protocol.LetterID(group, l.At)
-	e := l.encode(topic)
+	e := l.toEvent(topic)
 	return headerBytes(&e) + 1<<10
 }

@@ -7,12 +7,12 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// leastLetters is how many letters a stream must keep before it deletes some for others. One that
-// keeps fewer is a cache.
-const leastLetters = 1000
+// minLettersKept is how many letters a stream must be able to keep. One that keeps
+// fewer is a cache.
+const minLettersKept = 1000
 
-// letterTopic checks that dead letters can be kept.
-func letterTopic(ctx context.Context, b bus.Bus, topic, group, dead string) (bus.TopicInfo, error) {
+// findLetterTopic returns the dead-letter topic, if dead letters can be kept there.
+func findLetterTopic(ctx context.Context, b bus.Bus, topic, group, dead string) (bus.TopicInfo, error) {
 	if bus.Match(topic, dead) {
 		return bus.TopicInfo{}, fmt.Errorf("%w: the subscription to %q receives %q itself: set Options.DeadLetter (dead_letter, --dead-letter) to a topic outside of it",
 			ErrDeadLetterTopic, topic, dead)
@@ -38,12 +38,12 @@ func checkLetterTopic(info *bus.TopicInfo, group, dead string) error {
 		what  string
 		value int64
 	}{{"events in all", info.Limits.Events}, {"events of a topic", info.Limits.EventsPerTopic}} {
-		if limit.value > 0 && limit.value < leastLetters {
+		if limit.value > 0 && limit.value < minLettersKept {
 			return fmt.Errorf("%w: the stream of %q keeps %d %s, and deletes letters for newer ones then: raise the limit to %d or more, or have the stream discard new events when it is full",
-				ErrDeadLetterTopic, dead, limit.value, limit.what, leastLetters)
+				ErrDeadLetterTopic, dead, limit.value, limit.what, minLettersKept)
 		}
 	}
-	least := leastRoom(group, dead)
+	least := minLetterRoom(group, dead)
 	if info.MaxBytes > 0 && info.MaxBytes < least {
 		return fmt.Errorf("%w: %q takes events of %d bytes, and a letter of group %.64q may need %d: raise the limit of the stream (max_msg_size), or of the server (max_payload)",
 			ErrDeadLetterTopic, dead, info.MaxBytes, group, least)
@@ -55,9 +55,9 @@ func checkLetterTopic(info *bus.TopicInfo, group, dead string) error {
 	return nil
 }
 
-// warnOfLetters says what makes letters leave before somebody may have read them, or keeps them
-// from being stored.
-func (o *Options) warnOfLetters(events, letters *bus.TopicInfo) {
+// warnOfLetterLimits warns of what makes letters leave before somebody may have read them, or keeps
+// them from being stored.
+func (o *Options) warnOfLetterLimits(events, letters *bus.TopicInfo) {
 	if letters.MaxAge > 0 && (events.MaxAge == 0 || letters.MaxAge < events.MaxAge) {
 		o.Logger.Warn("dead letters are deleted sooner than the events themselves: read them in time, or raise max_age of their stream",
 			"topic", o.DeadLetter, "letters_kept_for", letters.MaxAge, "events_kept_for", events.MaxAge)

@@ -46,7 +46,7 @@ func TestStreamThatKeepsNoLettersIsRefused(t *testing.T) {
 		"for as long as the events": {change: func(i *bus.TopicInfo) { i.MaxAge = 24 * time.Hour }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
+			inBubble(t, func(w *harness) {
 				var log strings.Builder
 				b := limited{w.bus, func(topic string, info *bus.TopicInfo) {
 					if topic == "dead.billing" {
@@ -82,7 +82,7 @@ func TestLetterOfALargeEventLosesNothing(t *testing.T) {
 		"headers": {ID: "1", Topic: "order.placed", Data: []byte("x"), Headers: bus.Headers{"Huge": {strings.Repeat("h", 65_000)}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
+			inBubble(t, func(w *harness) {
 				var err error
 				w.bus, err = membus.New(&membus.Options{Streams: []membus.Stream{
 					{Name: "orders", Topics: []string{"order.>"}, WorkQueue: true}, {Name: "dead", Topics: []string{"dead.>"}},
@@ -111,7 +111,7 @@ func TestLetterOfALargeEventLosesNothing(t *testing.T) {
 }
 
 // letterInParts reads the one letter of the group.
-func (w *world) letterInParts() (l *consumer.Letter, parts []bus.Event) {
+func (w *harness) letterInParts() (l *consumer.Letter, parts []bus.Event) {
 	w.t.Helper()
 	s, err := w.bus.Subscribe(w.t.Context(), "dead.>", "inspector", nil)
 	must(w.t, err)
@@ -162,7 +162,7 @@ func (r refusing) Publish(ctx context.Context, events ...bus.Event) ([]bus.Recei
 
 // The limit of the stream was lowered after the start: letters have parts from then on.
 func TestLetterFitsALimitThatWasLowered(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		limit := 1 << 20
 		s, err := consumer.SubscribeExactlyOnce(w.t.Context(), refusing{w.bus, &limit}, "order.*", "billing", w.store,
 			func(context.Context, bus.Event) error { return consumer.Permanent(errors.New("no")) },
@@ -211,7 +211,7 @@ func (p partly) Publish(ctx context.Context, events ...bus.Event) ([]bus.Receipt
 
 // Whoever reads a letter finds its parts stored before it.
 func TestLetterIsNotStoredBeforeItsParts(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		var lost bool
 		var stored []string
 		s, err := consumer.SubscribeExactlyOnce(w.t.Context(), partly{w.bus, &lost, &stored}, "order.*", "billing", w.store,

@@ -5,18 +5,18 @@ import (
 	"time"
 )
 
-// Limit is the least and the most that a field may be, both allowed.
+// Limit is the range of a field, both ends included.
 type Limit[T int | time.Duration] struct{ Min, Max T }
 
-// Limits are the bounds of fields of Options, for whoever lets people set them.
+// Limits are the ranges of the fields of Options, for programs that let people set them.
 type Limits struct {
 	Concurrency, MaxUnmarked, MaxAttempts, MaxCrashes                     Limit[int]
 	BackoffBase, BackoffMax, RunLimit, Lease, AckWait, TTL, GiveUp, Drain Limit[time.Duration]
 }
 
-// OptionLimits returns what Options.WithDefaults checks. Backoff.Max is also at least Backoff.Base,
-// MaxUnmarked at least Concurrency, and TTL longer than Lease; mode Transactional has bounds of its
-// own for RunLimit and TTL.
+// OptionLimits returns the ranges that Options.WithDefaults checks. Backoff.Max is also at least
+// Backoff.Base, MaxUnmarked at least Concurrency, and TTL longer than Lease; mode Transactional has
+// bounds of its own for RunLimit and TTL.
 func OptionLimits() Limits {
 	const day = 24 * time.Hour
 	return Limits{
@@ -35,7 +35,7 @@ func OptionLimits() Limits {
 	}
 }
 
-func (l Limit[T]) check(field string, value T) error {
+func (l Limit[T]) checkField(field string, value T) error {
 	if value < l.Min || value > l.Max {
 		return fmt.Errorf("Options.%s is %v: it must be from %v to %v", field, value, l.Min, l.Max)
 	}

@@ -10,30 +10,30 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// lookUp finds out what became of events that were nacked here and are overdue: another process has
-// settled them, or the stream has dropped them.
-func (e *engine) lookUp() {
+// lookUpRedeliveries is the loop that finds out what became of events that were nacked here and are
+// overdue: another process has settled them, or the stream has dropped them.
+func (e *engine) lookUpRedeliveries() {
 	var b protocol.Lookups
-	for e.await(lookupLoop, func(m *protocol.Machine, now time.Time) bool {
+	for e.awaitWork(lookupLoop, func(m *protocol.Machine, now time.Time) bool {
 		b = m.Lookups(now)
 		return !b.Empty()
 	}) {
-		there := e.stillThere(b.Items)
-		known, err := ask(e, "Seen", len(b.Items), func(ctx context.Context) ([]dedupe.Record, error) {
+		there := e.existOnBus(b.Items)
+		known, err := callStore(e, "Seen", len(b.Items), func(ctx context.Context) ([]dedupe.Record, error) {
 			keys := make([]dedupe.Key, len(b.Items))
 			for i := range b.Items {
 				keys[i] = b.Items[i].Key
 			}
-			return e.records.Seen(ctx, keys)
+			return e.store.Seen(ctx, keys)
 		})
 		var gone []protocol.Gone
-		e.step(func(m *protocol.Machine, now time.Time) { gone = m.LookedUp(now, b, known, there, err) })
-		e.reportGone(gone)
+		e.stepMachine(func(m *protocol.Machine, now time.Time) { gone = m.LookedUp(now, b, known, there, err) })
+		e.logGone(gone)
 	}
 }
 
-// stillThere asks the bus which of the overdue events it still has; nil: it cannot tell.
-func (e *engine) stillThere(ls []protocol.Lookup) []bool {
+// existOnBus returns which of the overdue events the bus still has, or nil if it cannot tell.
+func (e *engine) existOnBus(ls []protocol.Lookup) []bool {
 	f, ok := e.bus.(bus.Finder)
 	if !ok {
 		return nil
@@ -47,7 +47,7 @@ func (e *engine) stillThere(ls []protocol.Lookup) []bool {
 	if len(at) == 0 {
 		return nil
 	}
-	ctx, cancel := e.call()
+	ctx, cancel := e.callContext()
 	defer cancel()
 	overdue, err := bus.Exists(ctx, f, at)
 	if err != nil {
@@ -65,8 +65,8 @@ func (e *engine) stillThere(ls []protocol.Lookup) []bool {
 	return there
 }
 
-// reportGone logs what the stream has dropped before it was handled.
-func (e *engine) reportGone(gone []protocol.Gone) {
+// logGone logs the events that the stream has dropped before they were handled.
+func (e *engine) logGone(gone []protocol.Gone) {
 	for _, g := range gone {
 		follows := "its data is gone too"
 		if g.Kept {

@@ -4,26 +4,26 @@ import (
 	"time"
 
 	"github.com/onceish/onceish/bus"
-	"github.com/onceish/onceish/consumer/internal/protocol"
 	"github.com/onceish/onceish/dedupe"
 )
 
 // Observer is told how each delivery ended. Observe is called by one goroutine at a time, before
-// the delivery's answer is sent; it must not block.
+// the bus is told, and must not block.
 type Observer interface{ Observe(Observation) }
 
-// Observation is the end of one delivery.
+// Observation describes the end of one delivery.
 type Observation struct {
-	// Outcome is one of "handled", "duplicate", "skipped" (it is no event of this group), "failed",
-	// "snoozed", "deferred" (it was throttled, or the receiver was unavailable: no attempt),
-	// "dead", "dead_letter_pending" (the dead letter could not be stored yet), "held" (another copy is being
-	// worked on, or it is not due), "given back" (it never ran), "lost" (another process has it),
-	// "unresolved" (it is not known whether its transaction was committed; the event comes again).
+	// Outcome is one of "handled", "duplicate", "skipped" (it is no event of this group),
+	// "failed", "snoozed", "deferred" (it was throttled, or the receiver was unavailable: no
+	// attempt), "dead", "dead_letter_pending" (the dead letter could not be stored yet), "held"
+	// (another copy is being worked on, or it is not due), "given back" (it never ran), "lost"
+	// (another process has it), "unresolved" (it is not known whether its transaction was
+	// committed; the event is redelivered).
 	Outcome string
-	// At is where the event lies.
+	// At is the position of the event.
 	At bus.Position
-	// Key is what the store knows the event by; zero for what is skipped, and for a duplicate
-	// recognised by its position alone.
+	// Key is what the store knows the event by. It is zero for what was skipped, and for a
+	// duplicate that was recognised by its position alone.
 	Key dedupe.Key
 	// Attempt is the number of the run; 0 if there was none.
 	Attempt int
@@ -31,23 +31,4 @@ type Observation struct {
 	Took time.Duration
 	// Err is what the handler returned.
 	Err error
-}
-
-var outcomes = map[protocol.Outcome]string{
-	protocol.Handled: "handled", protocol.Duplicate: "duplicate", protocol.Skipped: "skipped", protocol.Failed: "failed",
-	protocol.Snoozed: "snoozed", protocol.Deferred: "deferred", protocol.Dead: "dead", protocol.Unburied: "dead_letter_pending",
-	protocol.Held: "held", protocol.GivenBack: "given back", protocol.Lost: "lost",
-	protocol.Unresolved: "unresolved",
-}
-
-func observation(a *protocol.Answer) Observation {
-	o := Observation{Outcome: outcomes[a.Outcome], At: a.Delivery.At}
-	if a.Job != nil {
-		o.Key = a.Job.Key()
-		o.Err = a.Job.Verdict().Err
-		if took, ran := a.Job.Took(); ran {
-			o.Took, o.Attempt = took, a.Job.Attempt()
-		}
-	}
-	return o
 }

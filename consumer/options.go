@@ -1,25 +1,27 @@
 package consumer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/consumer/internal/protocol"
 	"github.com/onceish/onceish/flow"
 )
 
-// Mode is how much the store does to keep two copies from running at once.
+// Mode selects how much the store does to keep two copies from running at once.
 type Mode uint8
 
 const (
-	// Claimed leases the right to run each event, fenced. It needs a store with
-	// dedupe.Claimer. The default.
+	// Claimed leases the right to run each event, with a fencing token. It needs a store with
+	// dedupe.Claimer.
 	Claimed Mode = iota
-	// SeenMark asks whether an event is done, runs it, and marks it. Two concurrent copies may both
-	// run, arrivals stand for attempts, crash loops are not recognised, and dead letters may
-	// repeat. Any dedupe.Store will do.
+	// SeenMark looks up whether an event is done, runs it, and marks it. Two concurrent copies may
+	// both run, arrivals stand for attempts, crash loops are not recognised, and dead letters may
+	// repeat. It works with any dedupe.Store.
 	SeenMark
 	// Transactional runs the handler in the transaction that marks the event: what it writes with
 	// its context's session and the mark are there together, or not at all. It needs a store with
@@ -27,116 +29,117 @@ const (
 	Transactional
 )
 
-// Options of SubscribeExactlyOnce. The zero value means the defaults.
+// Options configures SubscribeExactlyOnce. The zero value means the defaults.
 type Options struct {
-	// Mode; Claimed.
+	// Mode selects how duplicates are prevented. Default: Claimed.
 	Mode Mode
-	// Concurrency is how many handlers run at once in this process; 16.
+	// Concurrency is how many handlers run at once in this process. Default: 16.
 	Concurrency int
 	// MaxUnmarked is how many events of this process may have started and not be marked, running
-	// and finished together: a crash repeats at most that many effects. Default, and least:
-	// Concurrency. More is faster where the store is slow and effects are cheap to repeat.
+	// and finished together: a crash repeats at most that many effects. More is faster where the
+	// store is slow and effects are cheap to repeat. Default, and minimum: Concurrency.
 	MaxUnmarked int
-	// MaxAttempts is the number of failures at which an event is dead-lettered; 10.
+	// MaxAttempts is the number of failed runs after which an event is dead-lettered. Default: 10.
 	MaxAttempts int
-	// MaxCrashes is the number of crashes at which an event is dead-lettered: claims that ended by
-	// their lease alone; 5.
+	// MaxCrashes is the number of crashes after which an event is dead-lettered. A crash is a claim
+	// that ended by its lease alone. Default: 5.
 	MaxCrashes int
-	// Backoff after a failure; 1 s doubling to 5 min, full jitter.
+	// Backoff is how long a retry waits. Default: 1 s doubling to 5 min, with full jitter.
 	Backoff Backoff
-	// RunLimit of one attempt; 15 min. In mode Transactional 30 s, at most 55 s: the server ends
-	// what takes longer.
+	// RunLimit is how long one attempt may take. Default: 15 min; in mode Transactional 30 s, and
+	// at most 55 s, for the server ends what takes longer.
 	RunLimit time.Duration
-	// Lease of a claim, renewed at a third of it; 30 s. A crashed process's events wait for it to
-	// end. At least 100 ms. In mode Transactional it cannot be renewed while the handler runs.
-	// There a run begins by renewing it once, for RunLimit and the time for a commit together (a
-	// third of RunLimit, from 1 s to 10 s): a crashed process's events, and whoever writes the same
-	// documents, wait for that long, so keep RunLimit short.
+	// Lease is how long a claim is valid unless it is renewed, at a third of it. A crashed
+	// process's events wait for its end. Default: 30 s; at least 100 ms.
+	//
+	// In mode Transactional a claim cannot be renewed while the handler runs. There a run begins by
+	// renewing it once, for RunLimit and the time for a commit together (a third of RunLimit, from
+	// 1 s to 10 s). A crashed process's events, and whoever writes the same documents, wait for
+	// that long, so keep RunLimit short.
 	Lease time.Duration
-	// AckWait is the bus's deadline for a delivery, renewed at a third of it; 30 s. At
-	// least 100 ms.
+	// AckWait is how long the bus waits for an answer to a delivery, renewed at a third of it,
+	// before it redelivers. Default: 30 s; at least 100 ms.
 	AckWait time.Duration
-	// TTL is how long marks are kept after they were written; 7 days. Longer than any
-	// redelivery takes.
+	// TTL is how long marks are kept after they were written. It must be longer than any redelivery
+	// takes. Default: 7 days.
 	TTL time.Duration
-	// GiveUp is how old an event may get whose runs end as Throttled or Unavailable, counted from
-	// its first claim, before it is dead-lettered; 3 days. Half of TTL is the most.
+	// GiveUp is the age, counted from its first claim, at which an event is dead-lettered whose
+	// runs end as Throttled or Unavailable. Default: 3 days; at most half of TTL takes effect.
 	GiveUp time.Duration
-	// Drain is how long running handlers may take to finish when the subscription ends; 25 s. Then
-	// they are cancelled. Whatever hangs, the subscription has ended after Drain and another 4 s,
-	// or after twice Drain if that is less.
+	// Drain is how long running handlers may take to finish when the subscription ends. Then they
+	// are cancelled. Whatever hangs, the subscription has ended after Drain and another 4 s, or
+	// after twice Drain if that is less. Default: 25 s.
 	Drain time.Duration
-	// From is where a group that is new starts; at the earliest event.
+	// From is where a new group starts. Default: at the earliest event.
 	From bus.Start
-	// FromStream lets From decide also where a group goes on that is known on the topic, in a
-	// stream of which nothing proves that it has the events that the group has handled
-	// (ErrStreamReplaced, which names the value). It counts for that incarnation of the stream
-	// alone. Default: none.
+	// FromStream lets From also decide where a known group goes on, in a stream of which nothing
+	// proves that it has the events that the group has handled (ErrStreamReplaced, which names the
+	// value). It counts for that incarnation of the stream alone. Default: none.
 	FromStream string
-	// DeadLetter is the topic for events that are given up; "dead.<group>". It needs a stream.
+	// DeadLetter is the topic for dead letters. It needs a stream. Default: "dead.<group>".
 	DeadLetter string
-	// ID computes an event's identity, such as a business key in its data; bus.Event.Identity. An
-	// event for which it returns "" or panics is dead-lettered.
+	// ID computes an event's identity, such as a business key in its data. An event for which it
+	// returns "" or panics is dead-lettered. Default: bus.Event.Identity.
 	ID func(bus.Event) string
-	// IDSource is what ID reads, such as "the member order.id of the payload". It is in the reason
-	// of the dead letters of events for which ID returns "". Default: none.
+	// IDSource is what ID reads, such as "the member order.id of the payload", for the reason of
+	// the dead letters of events for which ID returns "". Default: none.
 	IDSource string
-	// OrderKey is what orders events: those with one key run one after the other; the event's Key.
-	// "" is no order. An event for which it panics is dead-lettered.
+	// OrderKey returns an event's order key: events with one key run one after the other. "" is no
+	// order. An event for which it panics is dead-lettered. Default: the event's Key.
 	OrderKey func(bus.Event) string
-	// Fingerprint of a payload, of any size: an id that comes with two of them is dead-lettered the
-	// second time; Bytes. Others are CanonicalJSON and NoFingerprint.
+	// Fingerprint computes what tells two payloads under one id apart, of any size. An id that
+	// comes with two fingerprints is dead-lettered the second time. Others are CanonicalJSON and
+	// NoFingerprint. Default: Bytes.
 	Fingerprint func(bus.Event) []byte
-	// FingerprintName is kept with each fingerprint: those under different names are not compared.
-	// Bytes and CanonicalJSON have names of their own; a function of yours is "user". Give it
-	// another name when what it computes changes ("order-v2"), and events that are in flight are
-	// not taken for others.
+	// FingerprintName is kept with each fingerprint; those under different names are not compared.
+	// Change it when what your function computes changes ("order-v2"), so that events in flight are
+	// not taken for others. Bytes and CanonicalJSON have names of their own. Default: "user".
 	FingerprintName string
-	// Use wraps the handler, the first outermost, inside of run limit and recover.
+	// Use wraps the handler, the first outermost, inside of run limit and recover. Default: none.
 	Use []Middleware
-	// Gate is asked last before a handler starts; open. What it makes wait for longer than a lease
-	// is given back.
+	// Gate is entered right before a handler starts. What it holds back for longer than a lease is
+	// given back. Default: open.
 	Gate flow.Gate
-	// Limit spreads starts over time; unlimited. Duplicates do not count. What waits for longer
-	// than a lease is given back.
+	// Limit spreads starts over time. Duplicates do not count. What waits for longer than a lease
+	// is given back. Default: unlimited.
 	Limit flow.Limiter
-	// LimitKey is what Limit is asked for; the event's topic.
+	// LimitKey returns the key that Limit is asked for. Default: the event's topic.
 	LimitKey func(bus.Event) string
-	// Logger; slog.Default().
+	// Logger gets the log. Default: slog.Default().
 	Logger *slog.Logger
-	// Observer; none.
+	// Observer is told how each delivery ended. Default: none.
 	Observer Observer
-	// Unsafe starts although the TTL check refuses.
+	// Unsafe disables the TTL safety check (ErrUnsafeTTL). Default: false.
 	Unsafe bool
 }
 
-// Backoff grows from Base, doubling with every failure, up to Max; what is waited is drawn evenly
-// between nothing and that.
-type Backoff struct{ Base, Max time.Duration }
+// Backoff is how long a retry waits. It grows from Base, doubling with every failure, up to Max.
+// The wait is drawn evenly between nothing and that.
+type Backoff = protocol.Backoff
 
-// WithDefaults returns a copy of o with every default filled in for the group, and what is wrong
-// with it: what SubscribeExactlyOnce starts from. o may be nil, and is not changed.
+// WithDefaults returns a copy of o in which every default for the group is filled in, and an error
+// if it is not valid. SubscribeExactlyOnce starts from that copy. o may be nil, and is not changed.
 func (o *Options) WithDefaults(group string) (*Options, error) {
 	out := Options{}
 	if o != nil {
 		out = *o
 	}
-	fill(&out.Concurrency, 16)
-	fill(&out.MaxUnmarked, out.Concurrency)
-	fill(&out.MaxAttempts, 10)
-	fill(&out.MaxCrashes, 5)
-	fill(&out.Backoff.Base, time.Second)
-	fill(&out.Backoff.Max, max(5*time.Minute, out.Backoff.Base))
+	out.Concurrency = cmp.Or(out.Concurrency, 16)
+	out.MaxUnmarked = cmp.Or(out.MaxUnmarked, out.Concurrency)
+	out.MaxAttempts = cmp.Or(out.MaxAttempts, 10)
+	out.MaxCrashes = cmp.Or(out.MaxCrashes, 5)
+	out.Backoff.Base = cmp.Or(out.Backoff.Base, time.Second)
+	out.Backoff.Max = cmp.Or(out.Backoff.Max, max(5*time.Minute, out.Backoff.Base))
 	if out.Mode == Transactional {
-		fill(&out.RunLimit, 30*time.Second)
+		out.RunLimit = cmp.Or(out.RunLimit, 30*time.Second)
 	}
-	fill(&out.RunLimit, 15*time.Minute)
-	fill(&out.Lease, 30*time.Second)
-	fill(&out.AckWait, bus.DefaultAckWait)
-	fill(&out.TTL, 7*24*time.Hour)
-	fill(&out.GiveUp, 3*24*time.Hour)
-	fill(&out.Drain, 25*time.Second)
-	fill(&out.DeadLetter, "dead."+group)
+	out.RunLimit = cmp.Or(out.RunLimit, 15*time.Minute)
+	out.Lease = cmp.Or(out.Lease, 30*time.Second)
+	out.AckWait = cmp.Or(out.AckWait, bus.DefaultAckWait)
+	out.TTL = cmp.Or(out.TTL, 7*24*time.Hour)
+	out.GiveUp = cmp.Or(out.GiveUp, 3*24*time.Hour)
+	out.Drain = cmp.Or(out.Drain, 25*time.Second)
+	out.DeadLetter = cmp.Or(out.DeadLetter, "dead."+group)
 	if out.ID == nil {
 		out.ID = func(e bus.Event) string { return e.Identity() }
 	}
@@ -146,40 +149,31 @@ func (o *Options) WithDefaults(group string) (*Options, error) {
 	if out.Fingerprint == nil {
 		out.Fingerprint = Bytes
 	}
-	fill(&out.FingerprintName, nameOf(out.Fingerprint))
+	out.FingerprintName = cmp.Or(out.FingerprintName, fingerprintName(out.Fingerprint))
+	out.Logger = cmp.Or(out.Logger, slog.Default())
 	if out.LimitKey == nil {
 		out.LimitKey = func(e bus.Event) string { return e.Topic }
 	}
-	if out.Logger == nil {
-		out.Logger = slog.Default()
-	}
 	return &out, out.validate()
-}
-
-func fill[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
 }
 
 func (o *Options) validate() error {
 	l := OptionLimits()
 	l.BackoffMax.Min, l.MaxUnmarked.Min = o.Backoff.Base, o.Concurrency
 	err := errors.Join(
-		Limit[int]{int(Claimed), int(Transactional)}.check("Mode", int(o.Mode)),
-		l.Concurrency.check("Concurrency", o.Concurrency),
-		l.MaxUnmarked.check("MaxUnmarked", o.MaxUnmarked),
-		l.MaxAttempts.check("MaxAttempts", o.MaxAttempts),
-		l.MaxCrashes.check("MaxCrashes", o.MaxCrashes),
-		l.BackoffBase.check("Backoff.Base", o.Backoff.Base),
-		l.BackoffMax.check("Backoff.Max", o.Backoff.Max),
-		l.RunLimit.check("RunLimit", o.RunLimit),
-		l.Lease.check("Lease", o.Lease),
-		l.AckWait.check("AckWait", o.AckWait),
-		l.TTL.check("TTL", o.TTL),
-		l.GiveUp.check("GiveUp", o.GiveUp),
-		l.Drain.check("Drain", o.Drain),
+		Limit[int]{int(Claimed), int(Transactional)}.checkField("Mode", int(o.Mode)),
+		l.Concurrency.checkField("Concurrency", o.Concurrency),
+		l.MaxUnmarked.checkField("MaxUnmarked", o.MaxUnmarked),
+		l.MaxAttempts.checkField("MaxAttempts", o.MaxAttempts),
+		l.MaxCrashes.checkField("MaxCrashes", o.MaxCrashes),
+		l.BackoffBase.checkField("Backoff.Base", o.Backoff.Base),
+		l.BackoffMax.checkField("Backoff.Max", o.Backoff.Max),
+		l.RunLimit.checkField("RunLimit", o.RunLimit),
+		l.Lease.checkField("Lease", o.Lease),
+		l.AckWait.checkField("AckWait", o.AckWait),
+		l.TTL.checkField("TTL", o.TTL),
+		l.GiveUp.checkField("GiveUp", o.GiveUp),
+		l.Drain.checkField("Drain", o.Drain),
 	)
 	err = errors.Join(err, o.checkTransactional(), o.checkFingerprint())
 	if o.From.Latest && !o.From.Time.IsZero() {

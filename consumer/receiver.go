@@ -2,13 +2,14 @@ package consumer
 
 import (
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/onceish/onceish/consumer/internal/protocol"
 )
 
-// receiverState is what the protocol made of the latest runs: whether whoever the handler calls can
-// be reached, and how many handlers may run at once.
+// receiverState is what the protocol made of the latest runs: whether the receiver can be reached,
+// and how many handlers may run at once.
 type receiverState struct {
 	since, now time.Time
 	reason     string
@@ -19,12 +20,12 @@ type receiverState struct {
 	downSince        time.Time
 }
 
-func (r *receiverState) read(m *protocol.Machine, now time.Time) {
+func (r *receiverState) readMachine(m *protocol.Machine, now time.Time) {
 	r.since, r.reason, r.down = m.Unavailable()
 	r.allowed, r.now = m.Allowed(), now
 }
 
-// receiverChange is what reportReceiver logs.
+// receiverChange is a change that logChange logs.
 type receiverChange int
 
 const (
@@ -35,8 +36,8 @@ const (
 	receiverRecovered
 )
 
-// change is what has changed since it was reported last.
-func (r *receiverState) change(concurrency int) receiverChange {
+// changeSinceReport is what has changed since the last report.
+func (r *receiverState) changeSinceReport(concurrency int) receiverChange {
 	slow := !r.down && r.allowed < concurrency && r.allowed <= concurrency/4
 	switch {
 	case r.down && !r.wasDown:
@@ -51,11 +52,10 @@ func (r *receiverState) change(concurrency int) receiverChange {
 	return receiverUnchanged
 }
 
-// reportReceiver logs when the receiver becomes unavailable or begins to throttle, and when that is
-// over.
-func (e *engine) reportReceiver(r *receiverState) {
-	log := e.o.Logger.With("topic", e.topic, "group", e.group)
-	switch r.change(e.o.Concurrency) {
+// logChange logs when the receiver becomes unavailable or begins to throttle, and when
+// that is over.
+func (r *receiverState) logChange(log *slog.Logger, concurrency int) {
+	switch r.changeSinceReport(concurrency) {
 	case receiverUnchanged:
 	case receiverUnavailable:
 		r.wasDown, r.downSince = true, r.since
@@ -65,17 +65,16 @@ func (e *engine) reportReceiver(r *receiverState) {
 		log.Info("the receiver is available again", "after", r.now.Sub(r.downSince).Round(time.Second))
 	case receiverThrottles:
 		r.wasSlow = true
-		log.Warn("throttled: fewer handlers are started", "at_once", r.allowed, "concurrency", e.o.Concurrency, "error", r.reason)
+		log.Warn("throttled: fewer handlers are started", "at_once", r.allowed, "concurrency", concurrency, "error", r.reason)
 	case receiverRecovered:
 		r.wasSlow = false
-		log.Info("throttled no more: all handlers are started", "concurrency", e.o.Concurrency)
+		log.Info("throttled no more: all handlers are started", "concurrency", concurrency)
 	}
 }
 
-// receiverTrouble is why next to nothing is started; nil: the receiver is available. The
-// lock is held.
-func (e *engine) receiverTrouble() error {
-	since, reason, down := e.machine.Unavailable()
+// receiverError is why next to nothing is started; nil if the receiver is available.
+func receiverError(m *protocol.Machine) error {
+	since, reason, down := m.Unavailable()
 	if !down {
 		return nil
 	}

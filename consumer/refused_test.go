@@ -73,7 +73,7 @@ var errNotThisOne = fmt.Errorf("%w: not this one", dedupe.ErrKeyRefused)
 func TestOneRefusedItemStopsNoOther(t *testing.T) {
 	for _, mode := range []consumer.Mode{consumer.Claimed, consumer.SeenMark} {
 		t.Run(fmt.Sprint("mode ", mode), func(t *testing.T) {
-			inWorld(t, func(w *world) {
+			inBubble(t, func(w *harness) {
 				s, err := memdedupe.New(nil)
 				must(t, err)
 				store := &picky{Store: s, refused: map[string]error{"odd": errNotThisOne}}
@@ -107,7 +107,7 @@ func TestOneRefusedItemStopsNoOther(t *testing.T) {
 // TestRefusedRenewalIsRepeated: a renewal that the store refuses for a while is asked for again,
 // before the lease is over, and holds up no other.
 func TestRefusedRenewalIsRepeated(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		s, err := memdedupe.New(nil)
 		must(t, err)
 		store := &picky{Store: s, refused: make(map[string]error)}
@@ -140,7 +140,7 @@ func TestRefusedRenewalIsRepeated(t *testing.T) {
 func TestFullStoreStartsNothingItCannotMark(t *testing.T) {
 	for _, mode := range []consumer.Mode{consumer.Claimed, consumer.SeenMark} {
 		t.Run(fmt.Sprint("mode ", mode), func(t *testing.T) {
-			inWorld(t, func(w *world) {
+			inBubble(t, func(w *harness) {
 				s, err := memdedupe.New(&memdedupe.Options{MaxKeys: 10})
 				must(t, err)
 				w.store = s
@@ -168,7 +168,7 @@ func TestFullStoreStartsNothingItCannotMark(t *testing.T) {
 
 // TestFullStoreLetsADrainEnd: what waits for room is given back.
 func TestFullStoreLetsADrainEnd(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		s, err := memdedupe.New(&memdedupe.Options{MaxKeys: 1})
 		must(t, err)
 		w.store = s
@@ -188,7 +188,7 @@ func TestFullStoreLetsADrainEnd(t *testing.T) {
 func TestFingerprintOfAnySize(t *testing.T) {
 	for _, mode := range []consumer.Mode{consumer.Claimed, consumer.SeenMark} {
 		t.Run(fmt.Sprint("mode ", mode), func(t *testing.T) {
-			inWorld(t, func(w *world) {
+			inBubble(t, func(w *harness) {
 				big, other, same := order("big"), order("big"), order("big")
 				big.Data, other.Data = bytes.Repeat([]byte("x"), 900_000), bytes.Repeat([]byte("x"), 900_001)
 				same.Data = big.Data
@@ -226,7 +226,7 @@ func TestFingerprintMayChange(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
+			inBubble(t, func(w *harness) {
 				for i := range 10 {
 					e := order(fmt.Sprint(i))
 					e.Data = []byte(`{"b": 1, "a": 2}`)
@@ -265,7 +265,7 @@ func TestFingerprintName(t *testing.T) {
 // TestSeenMarkBuriesTheSecondPayload: an id that is done is not used again for another
 // payload in silence.
 func TestSeenMarkBuriesTheSecondPayload(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		first, second := order("1"), order("1")
 		first.Data, second.Data = []byte("one"), []byte("two")
 		w.publish(first)

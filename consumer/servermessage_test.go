@@ -31,7 +31,7 @@ func (s serverSource) Fetch(ctx context.Context, most int) ([]*bus.Delivery, err
 
 // What the bus's server stored for itself is acknowledged unrun, once, and counted.
 func TestMessagesOfTheServerNeverRun(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		w.publish(order("1"), order("marker"), order("2"))
 		s, err := consumer.SubscribeExactlyOnce(w.t.Context(), serverBus{w.bus}, "order.*", "billing", w.store, w.record(nothing), nil)
 		must(t, err)

@@ -14,7 +14,7 @@ import (
 // Where a group starts is decided once: that a start has no effect on a group which is known is
 // said, and so is how much there is to do.
 func TestStartOfAKnownGroupIsSaidToHaveNoEffect(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		w.publish(order("1"), order("2"))
 		for _, c := range []struct {
 			from       bus.Start

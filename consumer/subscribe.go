@@ -16,32 +16,32 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// SubscribeExactlyOnce has the handler make the effect of every event on the topic once for the
-// group, and returns once the subscription runs. The topic may be a pattern ("order.*"). ctx
-// bounds the subscription's life: when it ends, the subscription drains; handlers get its values,
-// not its cancellation.
+// SubscribeExactlyOnce starts a subscription that runs h so that each event on topic takes effect
+// once per group. It returns when the subscription is running. The topic may be a pattern
+// ("order.*"). When ctx ends, the subscription drains; handlers get the values of ctx, not its
+// cancellation.
 //
 // The bus and the store stay the caller's: close them after Subscription.Done. A store without
 // dedupe.Claimer needs Options.Mode SeenMark; mode Transactional needs one with dedupe.Transactor,
 // and a server that passes its probe.
 //
-// It refuses what could lose or repeat events: options out of bounds, a topic or
-// dead-letter topic without a stream (bus.ErrNoStream, ErrDeadLetterTopic), marks that
-// expire too soon (ErrUnsafeTTL).
+// SubscribeExactlyOnce refuses what could lose or repeat events: options out of bounds, a topic or
+// a dead-letter topic without a stream (bus.ErrNoStream, ErrDeadLetterTopic), marks that expire too
+// soon (ErrUnsafeTTL).
 func SubscribeExactlyOnce(ctx context.Context, b bus.Bus, topic, group string,
 	store dedupe.Store, h Handler, o *Options,
 ) (*Subscription, error) {
-	e, err := prepare(ctx, b, topic, group, store, h, o)
+	e, err := prepareEngine(ctx, b, topic, group, store, h, o)
 	if err != nil {
 		return nil, fmt.Errorf("subscribe group %q to %q: %w", group, topic, err)
 	}
-	return start(ctx, e), nil
+	return startSubscription(ctx, e), nil
 }
 
-func prepare(ctx context.Context, b bus.Bus, topic, group string,
+func prepareEngine(ctx context.Context, b bus.Bus, topic, group string,
 	store dedupe.Store, h Handler, o *Options,
 ) (*engine, error) {
-	if err := required(b, topic, group, store, h); err != nil {
+	if err := checkRequired(b, topic, group, store, h); err != nil {
 		return nil, err
 	}
 	opts, err := o.WithDefaults(group)
@@ -56,39 +56,50 @@ func prepare(ctx context.Context, b bus.Bus, topic, group string,
 	if err != nil {
 		return nil, err
 	}
-	letters, err := letterTopic(ctx, b, topic, group, opts.DeadLetter)
+	info, letters, err := checkTopics(ctx, b, topic, group, opts)
 	if err != nil {
-		return nil, err
-	}
-	info, err := b.Topic(ctx, topic, group, opts.From)
-	if err != nil {
-		return nil, err
-	}
-	opts.warnOfLetters(&info, &letters)
-	if err := opts.checkTTL(); err != nil && !opts.Unsafe {
 		return nil, err
 	}
 	e := &engine{
-		o: opts, group: group, topic: topic, handler: wrap(h, opts.Use), base: context.WithoutCancel(ctx),
-		bus: b, store: claimer, records: store, transactor: transactor, letterRoom: newLetterRoom(&letters),
-		leaving: make(chan struct{}), drained: make(chan struct{}), futile: make(chan struct{}), failed: make(chan struct{}),
+		o: opts, group: group, topic: topic, handler: wrapHandler(h, opts.Use), base: context.WithoutCancel(ctx),
+		bus: b, claimer: claimer, store: store, transactor: transactor,
+		drainBegun: make(chan struct{}), drained: make(chan struct{}), drainHopeless: make(chan struct{}), failed: make(chan struct{}),
+	}
+	e.letters = letterPublisher{
+		bus: b, group: group, topic: opts.DeadLetter, room: newLetterRoom(&letters), log: opts.Logger, callContext: e.callContext,
 	}
 	watermarks, ok := store.(dedupe.Watermarker)
 	if !ok {
-		opts.warnOfAge(info)
+		opts.warnOfUncoveredAge(info)
 	}
-	opts.warnOfLimits(topic, info)
+	opts.warnOfStreamLimits(topic, info)
 	e.cursor = cursor.New(cursor.Config{
 		Bus: b, Watermarks: watermarks, Topic: topic, Group: group, From: opts.From, FromStream: opts.FromStream,
 		AckWait: opts.AckWait, Log: opts.Logger,
 	})
-	if err := e.open(ctx, info); err != nil {
+	if err := e.openCursor(ctx, info); err != nil {
 		return nil, err
 	}
 	return e, nil
 }
 
-func required(b bus.Bus, topic, group string, store dedupe.Store, h Handler) error {
+// checkTopics returns the topic and its dead-letter topic, if events can be kept there for as long
+// as they are needed.
+func checkTopics(ctx context.Context, b bus.Bus, topic, group string, o *Options) (events, letters bus.TopicInfo, err error) {
+	if letters, err = findLetterTopic(ctx, b, topic, group, o.DeadLetter); err != nil {
+		return events, letters, err
+	}
+	if events, err = b.Topic(ctx, topic, group, o.From); err != nil {
+		return events, letters, err
+	}
+	o.warnOfLetterLimits(&events, &letters)
+	if err := o.checkTTL(); err != nil && !o.Unsafe {
+		return events, letters, err
+	}
+	return events, letters, nil
+}
+
+func checkRequired(b bus.Bus, topic, group string, store dedupe.Store, h Handler) error {
 	switch {
 	case b == nil:
 		return errors.New("the bus is nil")
@@ -112,8 +123,8 @@ func claimerOf(store dedupe.Store, mode Mode) (dedupe.Claimer, error) {
 	return nil, fmt.Errorf("%w: %T. Use another store, or Options.Mode SeenMark if concurrent duplicates do no harm", ErrNotClaimer, store)
 }
 
-// open makes the cursor, and the Machine that goes on from it.
-func (e *engine) open(ctx context.Context, info bus.TopicInfo) error {
+// openCursor opens the cursor, and makes the Machine that goes on from it.
+func (e *engine) openCursor(ctx context.Context, info bus.TopicInfo) error {
 	opened, err := e.cursor.Open(ctx)
 	if err != nil {
 		return err
@@ -130,13 +141,13 @@ func (e *engine) open(ctx context.Context, info bus.TopicInfo) error {
 	if state.AckWait > 0 {
 		e.o.AckWait = state.AckWait // of a consumer that was only bound to
 	}
-	owner, err := newOwner()
+	owner, err := newNoncePrefix()
 	if err != nil {
 		return err
 	}
 	cfg := protocol.Config{
 		Group: e.group, Owner: owner, Concurrency: e.o.Concurrency, MaxUnmarked: e.o.MaxUnmarked,
-		MaxAttempts: e.o.MaxAttempts, MaxCrashes: e.o.MaxCrashes, Backoff: protocol.Backoff(e.o.Backoff),
+		MaxAttempts: e.o.MaxAttempts, MaxCrashes: e.o.MaxCrashes, Backoff: e.o.Backoff,
 		Lease: e.o.Lease, Commit: e.o.commitTime(), AckWait: e.o.AckWait, RunLimit: e.o.RunLimit, TTL: e.o.TTL, GiveUp: e.o.GiveUp, MaxAge: info.MaxAge,
 		ArrivalsAreAttempts: e.o.Mode == SeenMark, Watermark: opened.Watermark, Rand: mathrand.Float64,
 	}
@@ -146,8 +157,8 @@ func (e *engine) open(ctx context.Context, info bus.TopicInfo) error {
 	return nil
 }
 
-// eventsToHandle is how many events there are for a new group, at most: another process may have
-// taken some, and what lies below its start may be delivered, for stores to recognise.
+// eventsToHandle is how many events there are for a new group at most. Another process may have
+// taken some, and what lies below its start may be delivered, for the store to recognise.
 func eventsToHandle(state *bus.Info, start, last bus.Position) uint64 {
 	n := state.Pending + state.Unsettled
 	if start.Sequence == 0 || start.Stream != last.Stream {
@@ -163,9 +174,9 @@ func startText(from bus.Start) string {
 	return from.Time.Format(time.RFC3339Nano)
 }
 
-// newOwner begins the nonces of this subscription: 96 random bits, so that no two in the
-// world share them.
-func newOwner() (string, error) {
+// newNoncePrefix returns the beginning of this subscription's nonces: 96 random bits, so that no
+// two subscriptions share them.
+func newNoncePrefix() (string, error) {
 	var b [12]byte
 	if _, err := rand.Read(b[:]); err != nil {
 		return "", fmt.Errorf("no randomness for the nonces: %w", err)

@@ -18,7 +18,7 @@ import (
 )
 
 func TestEventPublishedManyTimesRunsOnce(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		w.again(order("1"), 3)
 		s := w.subscribe(nothing, nil)
 		synctest.Wait()
@@ -32,7 +32,7 @@ func TestEventPublishedManyTimesRunsOnce(t *testing.T) {
 }
 
 func TestFailedRunIsRepeatedUnderTheSameIdempotencyKey(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		w.publish(order("1"))
 		s := w.subscribe(func(ctx context.Context, _ bus.Event) error {
 			if consumer.AttemptFrom(ctx).Number < 3 {
@@ -75,7 +75,7 @@ func TestVerdicts(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
+			inBubble(t, func(w *harness) {
 				w.publish(order("1"))
 				s := w.subscribe(c.handler, &consumer.Options{MaxAttempts: 3})
 				time.Sleep(time.Hour)
@@ -96,7 +96,7 @@ func TestVerdicts(t *testing.T) {
 }
 
 func TestSnoozeCountsNoAttemptAndRetryAfterIsHonoured(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		w.publish(order("1"))
 		s := w.subscribe(func(_ context.Context, _ bus.Event) error {
 			switch w.starts() {
@@ -117,7 +117,7 @@ func TestSnoozeCountsNoAttemptAndRetryAfterIsHonoured(t *testing.T) {
 }
 
 func TestIDReusedForAnotherPayloadIsDeadLettered(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		first, second := order("1"), order("1")
 		second.Data = []byte(`{"cents":7}`)
 		w.publish(first, second)
@@ -135,7 +135,7 @@ func TestIDReusedForAnotherPayloadIsDeadLettered(t *testing.T) {
 }
 
 func TestPauseStartsNothingAndGivesBackWhatIsClaimed(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		release := make(chan struct{})
 		var e []bus.Event
 		for i := range 600 {
@@ -161,7 +161,7 @@ func TestPauseStartsNothingAndGivesBackWhatIsClaimed(t *testing.T) {
 }
 
 func TestDrainWaitsForHandlersAndCancelsThemAtItsTimeOut(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		w.publish(order("quick"), order("slow"))
 		s := w.subscribe(func(ctx context.Context, e bus.Event) error {
 			if e.ID == "quick" {
@@ -180,7 +180,7 @@ func TestDrainWaitsForHandlersAndCancelsThemAtItsTimeOut(t *testing.T) {
 }
 
 func TestDrainReportsAHandlerThatDoesNotReturn(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		w.publish(order("1"))
 		release := make(chan struct{})
 		s := w.subscribe(func(context.Context, bus.Event) error { <-release; return nil }, nil)
@@ -193,7 +193,7 @@ func TestDrainReportsAHandlerThatDoesNotReturn(t *testing.T) {
 }
 
 func TestHandlerThatIgnoresItsContextFailsAtTheRunLimit(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		w.publish(order("1"))
 		release := make(chan struct{})
 		s := w.subscribe(func(context.Context, bus.Event) error {
@@ -217,7 +217,7 @@ func TestHandlerThatIgnoresItsContextFailsAtTheRunLimit(t *testing.T) {
 }
 
 func TestEventsOfOneKeyRunInOrderAlsoOverABackoff(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		var ran []string
 		var e []bus.Event
 		for i := range 50 {
@@ -247,7 +247,7 @@ func TestEventsOfOneKeyRunInOrderAlsoOverABackoff(t *testing.T) {
 }
 
 func TestEventsInBackoffDoNotHoldUpFreshOnes(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		var e []bus.Event
 		for i := range 1000 {
 			e = append(e, order(fmt.Sprintf("bad-%d", i)))
@@ -270,7 +270,7 @@ func TestEventsInBackoffDoNotHoldUpFreshOnes(t *testing.T) {
 }
 
 func TestGateAndLimitHoldBackStartsAndDuplicatesEatNoTokens(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		l := &counter{}
 		w.again(order("1"), 5)
 		s := w.subscribe(nothing, &consumer.Options{Limit: l, Gate: l})
@@ -291,7 +291,7 @@ func (c *counter) Enter(context.Context) (func(error), error) {
 }
 
 func TestGateThatStaysShutGivesBack(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		w.publish(order("1"))
 		shut := gate(func(ctx context.Context) (func(error), error) {
 			<-ctx.Done()
@@ -311,7 +311,7 @@ type gate func(context.Context) (func(error), error)
 func (g gate) Enter(ctx context.Context) (func(error), error) { return g(ctx) }
 
 func TestSeenMarkNeedsNoClaimer(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		w.store = bare{w.store}
 		_, err := consumer.SubscribeExactlyOnce(t.Context(), w.bus, "order.*", "billing", w.store, nothing, nil)
 		if !errors.Is(err, consumer.ErrNotClaimer) {
@@ -333,7 +333,7 @@ func TestSeenMarkNeedsNoClaimer(t *testing.T) {
 type bare struct{ dedupe.Store }
 
 func TestGroupThatIsLostGoesOnWhereItWas(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		o := &consumer.Options{TTL: time.Hour, RunLimit: time.Minute, Backoff: consumer.Backoff{Max: time.Minute}}
 		w.publish(order("1"), order("2"))
 		s := w.subscribe(nothing, o)
@@ -393,7 +393,7 @@ func TestRefusals(t *testing.T) {
 		"no stream":           {"nowhere", consumer.Options{}, "no stream"},
 		"bad topic":           {"a..b", consumer.Options{}, "empty token"},
 		"concurrency":         {"order.*", consumer.Options{Concurrency: -1}, "Options.Concurrency is -1"},
-		"ttl":                 {"order.*", consumer.Options{TTL: time.Minute}, "Options.TTL is 1m0s, but an event may come again up to 20m30s later"},
+		"ttl":                 {"order.*", consumer.Options{TTL: time.Minute}, "Options.TTL is 1m0s, but an event may be redelivered up to 20m30s later"},
 		"dead letter nowhere": {"order.*", consumer.Options{DeadLetter: "nowhere"}, "dead-letter topic cannot be used"},
 		"dead letter matched": {"order.*", consumer.Options{DeadLetter: "order.dead"}, "receives \"order.dead\" itself"},
 		"dead letter queue":   {"order.*", consumer.Options{DeadLetter: "queue.dead"}, "work-queue or interest retention"},

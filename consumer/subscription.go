@@ -9,32 +9,9 @@ import (
 	"github.com/onceish/onceish/consumer/internal/protocol"
 )
 
-// Stats count deliveries since the subscription began, but for the first four.
-type Stats struct {
-	// InFlight is how many events are in flight now, Running how many handlers run. Allowed is how
-	// many may run: Options.Concurrency, or fewer while the receiver throttles; 0 is one at a time,
-	// with a gap between.
-	InFlight, Running, Allowed uint64
-	// Retrying is how many events this process has nacked and expects to be redelivered, here
-	// or elsewhere.
-	Retrying uint64
-	// Handled runs succeeded; Duplicates were recognised and acknowledged; Failed runs will be
-	// repeated; Dead were dead-lettered.
-	Handled, Duplicates, Failed, Dead uint64
-	// Deferred runs were Throttled, or Unavailable for a reason that may not be the event's own:
-	// they were no attempts, and will be repeated.
-	Deferred uint64
-	// Skipped messages were acknowledged unrun, for they are no events of this group: the bus's
-	// server stored them for itself (markers of deletions, schedules), or they are redriven for
-	// another group.
-	Skipped uint64
-	// Held copies were sent back for a while; GivenBack never ran; Lost were superseded by another
-	// owner, or left to their lease because nobody knows whether their transaction was committed.
-	Held, GivenBack, Lost uint64
-	// Dropped were sent back, and deleted by the stream before they were delivered again, when
-	// their data was not here any more.
-	Dropped uint64
-}
+// Stats describes a subscription: events in flight and runs as they stand, and how deliveries have
+// ended since it began.
+type Stats = protocol.Stats
 
 // Subscription is a running subscription. Its methods are safe for concurrent use.
 type Subscription struct {
@@ -45,50 +22,51 @@ type Subscription struct {
 	err     error // once done is closed
 }
 
-// start runs the engine until ctx ends, Drain is called, or the bus is closed for good.
-func start(ctx context.Context, e *engine) *Subscription {
+// startSubscription runs the engine until ctx ends, Drain is called, or bus or store is closed for
+// good.
+func startSubscription(ctx context.Context, e *engine) *Subscription {
 	e.calls, e.stopCalls = context.WithCancel(context.WithoutCancel(ctx))
 	s := &Subscription{engine: e, done: make(chan struct{})}
 	s.stopped, s.stop = context.WithCancel(ctx)
-	e.start()
+	e.startLoops()
 	go func() {
 		defer close(s.done)
 		defer s.stop()
-		s.err = s.supervise()
+		s.err = s.awaitEnd()
 	}()
 	return s
 }
 
-// supervise waits for the end, and drains.
-func (s *Subscription) supervise() error {
+// awaitEnd waits until the subscription is to end, and drains it.
+func (s *Subscription) awaitEnd() error {
 	e := s.engine
 	select {
 	case <-s.stopped.Done():
 	case <-e.failed:
 	}
-	err := e.drain()
-	e.close()
+	err := e.drainInOrder()
+	e.closeLoops()
 	return err
 }
 
-// Pause stops new runs. Once it has returned, no handler is started until Resume; running ones
-// finish, and what was claimed is given back. It does not wait: a handler that was let through
-// right before may be at its first instruction when Pause returns, and counts as running (Stats).
+// Pause stops new runs. Once it has returned, no handler is started until Resume. Running ones
+// finish, and what was claimed is given back. Pause does not wait: a handler that was started right
+// before may be at its first instruction when Pause returns, and counts as running (Stats).
 // Repeated calls do nothing.
 func (s *Subscription) Pause() {
-	s.engine.step(func(m *protocol.Machine, now time.Time) {
+	s.engine.stepMachine(func(m *protocol.Machine, now time.Time) {
 		m.Pause(now)
-		if s.engine.paused.IsZero() {
-			s.engine.paused = now
+		if s.engine.pausedSince.IsZero() {
+			s.engine.pausedSince = now
 		}
 	})
 }
 
 // Resume ends a Pause.
 func (s *Subscription) Resume() {
-	s.engine.step(func(m *protocol.Machine, _ time.Time) {
+	s.engine.stepMachine(func(m *protocol.Machine, _ time.Time) {
 		m.Resume()
-		s.engine.paused = time.Time{}
+		s.engine.pausedSince = time.Time{}
 	})
 }
 
@@ -105,18 +83,19 @@ func (s *Subscription) Drain(ctx context.Context) error {
 	}
 }
 
-// Stats are the counts as they stand.
+// Stats returns the counts as they stand.
 func (s *Subscription) Stats() Stats {
 	s.engine.mu.Lock()
 	defer s.engine.mu.Unlock()
-	return Stats(s.engine.machine.Stats())
+	return s.engine.machine.Stats()
 }
 
-// Lag is what a group has not handled of a topic.
+// Lag is how many events of a topic a group has not handled.
 type Lag struct {
-	// Pending events were delivered to no process of the group yet.
+	// Pending is the number of events that were delivered to no process of the group yet.
 	Pending uint64
-	// Unsettled events were delivered and are not acknowledged: they run, or wait for their retry.
+	// Unsettled is the number of events that were delivered and are not acked: they run, or wait
+	// for their retry.
 	Unsettled uint64
 }
 
@@ -133,7 +112,7 @@ func (s *Subscription) Lag(ctx context.Context) (Lag, error) {
 // handlers that do not return.
 func (s *Subscription) Done() <-chan struct{} { return s.done }
 
-// Err is nil while the subscription runs, and after a complete drain. Else it is
+// Err returns nil while the subscription runs, and after a complete drain. Otherwise it returns
 // ErrDrainIncomplete, or why the subscription ended by itself (bus.ErrClosed).
 func (s *Subscription) Err() error {
 	select {
@@ -144,7 +123,8 @@ func (s *Subscription) Err() error {
 	}
 }
 
-// Actor is for a run.Group: run returns Err once the subscription has ended, stop begins to drain.
+// Actor returns an actor of a run.Group: run returns Err once the subscription has ended, stop
+// begins to drain it.
 func (s *Subscription) Actor() (run func() error, stop func(error)) {
 	run = func() error {
 		<-s.done
@@ -153,13 +133,13 @@ func (s *Subscription) Actor() (run func() error, stop func(error)) {
 	return run, func(error) { s.stop() }
 }
 
-// Healthy says why events may not be handled: nil while all is well, paused and draining
-// included. Once the subscription has ended it is an error.
+// Healthy returns why events may not be handled; nil while all is well, which includes paused and
+// draining. Once the subscription has ended it returns an error.
 func (s *Subscription) Healthy() error {
 	select {
 	case <-s.done:
 		return errors.Join(errors.New("the subscription has ended"), s.err)
 	default:
-		return s.engine.healthy()
+		return s.engine.healthError()
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// transact runs the handler in the transaction that marks its claim.
-func (e *engine) transact(ctx context.Context, event bus.Event, a Attempt, c dedupe.Claim) protocol.Verdict {
+// runInTransaction runs the handler in the transaction that marks its claim.
+func (e *engine) runInTransaction(ctx context.Context, event bus.Event, a Attempt, c dedupe.Claim) protocol.Verdict {
 	began := false
 	err := e.transactor.Transact(ctx, c, e.o.transactionLease(), e.o.TTL, func(ctx context.Context) error {
 		if began {
@@ -20,18 +20,18 @@ func (e *engine) transact(ctx context.Context, event bus.Event, a Attempt, c ded
 		}
 		began = true
 		if err := e.handler(WithAttempt(ctx, a), event); err != nil {
-			return &returned{err}
+			return &handlerError{err}
 		}
 		return nil
 	})
-	return e.judgeTransaction(a.Key, began, err)
+	return e.transactionVerdict(a.Key, began, err)
 }
 
-// judgeTransaction reads how a transaction ended.
-func (e *engine) judgeTransaction(key dedupe.Key, began bool, err error) protocol.Verdict {
+// transactionVerdict is the verdict of a run whose transaction ended with err.
+func (e *engine) transactionVerdict(key dedupe.Key, began bool, err error) protocol.Verdict {
 	switch {
 	case err == nil:
-		return judge(nil)
+		return verdictOf(nil)
 	case errors.Is(err, dedupe.ErrTransactionAborted):
 		e.o.Logger.Warn("transaction given up by the server; the event will run again and no attempt is counted",
 			"key", key.String(), "error", err)
@@ -39,38 +39,38 @@ func (e *engine) judgeTransaction(key dedupe.Key, began bool, err error) protoco
 	case errors.Is(err, dedupe.ErrCommittedEarly):
 		e.o.Logger.Error("handler committed its transaction itself; the event is marked, and what the handler wrote after its commit was outside of the transaction",
 			"key", key.String(), "error", err)
-		return judge(nil)
+		return verdictOf(nil)
 	case errors.Is(err, dedupe.ErrTransactionEnded):
 		return protocol.Verdict{Kind: protocol.Permanent, Err: err, Error: err.Error()}
 	}
-	if own, ok := errors.AsType[*returned](err); ok {
-		return judge(own.error)
+	if own, ok := errors.AsType[*handlerError](err); ok {
+		return verdictOf(own.error)
 	}
-	v := judge(err)
+	v := verdictOf(err)
 	switch {
 	case errors.Is(err, dedupe.ErrSuperseded):
 		v.Kind = protocol.Superseded
 	case errors.Is(err, dedupe.ErrCommitUnknown):
 		v.Kind = protocol.Unknown
 	case !began: // no fault of the event's
-		v.Kind = protocol.Unbegun
+		v.Kind = protocol.NotBegun
 	}
 	return v
 }
 
-// returned is a handler's error on its way through the store, which looks into it for what says
-// that the transaction may be run again.
-type returned struct{ error }
+// handlerError is a handler's error on its way through the store, which looks into it for an error
+// that allows the transaction to be run again.
+type handlerError struct{ error }
 
-// Unwrap hides what a verdict wraps: the handler has decided.
-func (r *returned) Unwrap() error {
-	if _, ok := errors.AsType[verdict](r.error); ok {
+// Unwrap hides the error that a verdict wraps: the handler has decided.
+func (r *handlerError) Unwrap() error {
+	if _, ok := errors.AsType[verdictError](r.error); ok {
 		return nil
 	}
 	return r.error
 }
 
-// transactorOf asks the store for its transactions, and its server whether they are any.
+// transactorOf returns the store as a Transactor after a probe of its server; nil in other modes.
 func transactorOf(ctx context.Context, store dedupe.Store, mode Mode) (dedupe.Transactor, error) {
 	if mode != Transactional {
 		return nil, nil //nolint:nilnil // the other modes have none
@@ -85,8 +85,8 @@ func transactorOf(ctx context.Context, store dedupe.Store, mode Mode) (dedupe.Tr
 	return t, nil
 }
 
-// commitTime is how long a commit may take after RunLimit, the time to find out about one that was
-// not answered included; zero outside of mode Transactional.
+// commitTime is how long a commit may take after RunLimit, including the time to find out about one
+// that was not answered. It is zero outside of mode Transactional.
 func (o *Options) commitTime() time.Duration {
 	if o.Mode != Transactional {
 		return 0
@@ -94,8 +94,8 @@ func (o *Options) commitTime() time.Duration {
 	return min(10*time.Second, max(time.Second, o.RunLimit/3))
 }
 
-// transactionLease is for how long a claim is renewed as its transaction begins: its row is locked
-// from then on.
+// transactionLease is for how long a claim is renewed when its transaction begins and
+// locks its row.
 func (o *Options) transactionLease() time.Duration { return o.RunLimit + o.commitTime() }
 
 func (o *Options) checkTransactional() error {

@@ -115,7 +115,7 @@ func effect(ctx context.Context, e bus.Event) error {
 	return nil
 }
 
-func (w *world) transactional() *transactor {
+func (w *harness) transactional() *transactor {
 	w.t.Helper()
 	m, err := memdedupe.New(nil)
 	must(w.t, err)
@@ -128,7 +128,7 @@ var transactional = consumer.Options{Mode: consumer.Transactional}
 
 // wantEffects waits until all is quiet, and holds the effects and settlements against
 // what is wanted.
-func (s *transactor) wantEffects(w *world, effects string, settled ...dedupe.Outcome) {
+func (s *transactor) wantEffects(w *harness, effects string, settled ...dedupe.Outcome) {
 	w.t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -142,7 +142,7 @@ func (s *transactor) wantEffects(w *world, effects string, settled ...dedupe.Out
 }
 
 func TestTransactional(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		s := w.transactional()
 		sub := w.subscribe(effect, &transactional)
 		w.publish(order("1"), order("2"))
@@ -160,7 +160,7 @@ func TestTransactional(t *testing.T) {
 
 // What the server undoes is run again, and the handler may know.
 func TestTransactionalRerun(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		s := w.transactional()
 		w.subscribe(func(ctx context.Context, e bus.Event) error {
 			if consumer.AttemptFrom(ctx).Rerun < 2 {
@@ -179,10 +179,10 @@ func TestTransactionalRerun(t *testing.T) {
 	})
 }
 
-// What only conflicts is no fault of the event's: it is given back and comes again, with no attempt
+// What only conflicts is no fault of the event's: it is given back and redelivered, with no attempt
 // counted, however often.
 func TestTransactionalConflicts(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		s := w.transactional()
 		o := transactional
 		o.MaxAttempts = 1
@@ -212,7 +212,7 @@ func TestTransactionalConflicts(t *testing.T) {
 
 // What conflicts for half the TTL is given up for its age, as what snoozes is.
 func TestTransactionalConflictsForEver(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		s := w.transactional()
 		o := transactional
 		o.TTL = 10 * time.Minute
@@ -229,7 +229,7 @@ func TestTransactionalConflictsForEver(t *testing.T) {
 // A transaction that is over before its commit will be so again: its event is dead-lettered at
 // once, with the reason.
 func TestTransactionalEnded(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		s := w.transactional()
 		s.commit = func(int) (instead, after error) {
 			return fmt.Errorf("%w: by the handler", dedupe.ErrTransactionEnded), nil
@@ -246,7 +246,7 @@ func TestTransactionalEnded(t *testing.T) {
 
 // What the handler has committed itself is done, whatever it did afterwards.
 func TestTransactionalCommittedEarly(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		s := w.transactional()
 		s.commit = func(int) (instead, after error) {
 			return nil, fmt.Errorf("%w: %w", dedupe.ErrTransactionEnded, dedupe.ErrCommittedEarly)
@@ -263,7 +263,7 @@ func TestTransactionalCommittedEarly(t *testing.T) {
 
 // A verdict is final, whatever it wraps.
 func TestTransactionalPermanent(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		s := w.transactional()
 		w.subscribe(func(ctx context.Context, e bus.Event) error {
 			write(ctx, e.ID)
@@ -280,7 +280,7 @@ func TestTransactionalPermanent(t *testing.T) {
 
 // A failed run, a panic included, counts an attempt and leaves nothing.
 func TestTransactionalFails(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		s := w.transactional()
 		w.subscribe(func(ctx context.Context, e bus.Event) error {
 			write(ctx, e.ID)
@@ -300,7 +300,7 @@ func TestTransactionalFails(t *testing.T) {
 
 // A transaction that does not begin is no fault of the event's.
 func TestTransactionalUnbegun(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		s := w.transactional()
 		s.start = func(before int) error {
 			if before < 3 {
@@ -330,7 +330,7 @@ func TestTransactionalUnknown(t *testing.T) {
 		"not committed": {false, 2, 40 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
+			inBubble(t, func(w *harness) {
 				s := w.transactional()
 				s.commit = func(before int) (instead, after error) {
 					err := fmt.Errorf("commit: %w", dedupe.ErrCommitUnknown)
@@ -363,7 +363,7 @@ func TestTransactionalUnknown(t *testing.T) {
 
 // A claim that is another's is told nothing.
 func TestTransactionalSuperseded(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		s := w.transactional()
 		s.start = func(before int) error {
 			if before == 0 {
@@ -381,9 +381,9 @@ func TestTransactionalSuperseded(t *testing.T) {
 	})
 }
 
-// A drain that takes too long undoes what runs, and the event comes again.
+// A drain that takes too long aborts what runs, and the event is redelivered.
 func TestTransactionalDrain(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		s := w.transactional()
 		o := transactional
 		o.Drain = time.Second
@@ -400,7 +400,7 @@ func TestTransactionalDrain(t *testing.T) {
 
 // The mode is refused without transactions, and out of its bounds.
 func TestTransactionalRefused(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		subscribe := func(o consumer.Options) error {
 			o.Mode = consumer.Transactional
 			_, err := consumer.SubscribeExactlyOnce(t.Context(), w.bus, "order.*", "billing", w.store, nothing, &o)

@@ -22,7 +22,7 @@ import (
 
 // TestRenewalThatHangsIsRepeatedWithinTheLease: one lost call must not cancel every handler.
 func TestRenewalThatHangsIsRepeatedWithinTheLease(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		var calls atomic.Int32
 		b := w.faults(func(c faulty.Call) faulty.Fault {
 			if c == faulty.Extend && calls.Add(1) == 1 {
@@ -50,7 +50,7 @@ func TestRenewalThatHangsIsRepeatedWithinTheLease(t *testing.T) {
 // TestSuspectWaitsInPeace: a suspect that waits for a running handler neither runs beside it, nor
 // keeps the process busy. In the bubble, time does not pass while anybody is busy.
 func TestSuspectWaitsInPeace(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		key := dedupe.Key{Topic: "order.placed", Group: "billing", ID: "suspect"}
 		suspect := order("suspect")
 		_, err := w.store.(dedupe.Claimer).Claim(t.Context(), []dedupe.Request{{
@@ -80,7 +80,7 @@ func TestSuspectWaitsInPeace(t *testing.T) {
 // TestHealthyAgainOnceSomebodyElseHasBuried: a letter that could not be stored here is no
 // trouble for ever.
 func TestHealthyAgainOnceSomebodyElseHasBuried(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		inner := w.store
 		b := w.faults(func(c faulty.Call) faulty.Fault {
 			if c == faulty.Publish {
@@ -109,7 +109,7 @@ func TestHealthyAgainOnceSomebodyElseHasBuried(t *testing.T) {
 }
 
 func TestModeSeenMarkTakesOverFromModeClaimed(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		claimer := w.store.(dedupe.Claimer)
 		for _, id := range []string{"claimed", "dead-lettering"} {
 			e := order(id)
@@ -133,7 +133,7 @@ func TestModeSeenMarkTakesOverFromModeClaimed(t *testing.T) {
 }
 
 func TestWhatTheStreamDroppedIsTold(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		w.publish(order("1"))
 		s := w.subscribe(nothing, nil)
 		time.Sleep(time.Second)
@@ -172,7 +172,7 @@ func (s *syncBuffer) String() string {
 // TestLogSaysWhyAnEventWasGivenUp: whoever is on call must not have to read the dead
 // letter for that.
 func TestLogSaysWhyAnEventWasGivenUp(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		var log bytes.Buffer
 		w.publish(order("1"))
 		s := w.subscribe(func(context.Context, bus.Event) error { return consumer.Permanent(errors.New("the account is closed")) },
@@ -205,7 +205,7 @@ func TestLostClaimTellsOfItsEffect(t *testing.T) {
 		"failed":    {errors.New("boom"), `effect="unknown: the handler failed" error=boom`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
+			inBubble(t, func(w *harness) {
 				w.store = forgetful{w.store.(*memdedupe.Store)}
 				w.publish(order("1"))
 				var log bytes.Buffer
@@ -230,7 +230,7 @@ func (unrenewable) Extend(context.Context, []dedupe.Claim, time.Duration, time.D
 // TestRunWhoseLeaseEndsIsReported: a handler that was cancelled because its lease could not be
 // renewed may have made its effect, and others may make it again: it is logged and counted.
 func TestRunWhoseLeaseEndsIsReported(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		w.store = unrenewable{w.store.(*memdedupe.Store)}
 		w.publish(order("1"))
 		var log bytes.Buffer

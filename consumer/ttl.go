@@ -7,22 +7,22 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// Horizon is how much later than it was marked an event may come again: AckWait + Backoff.Max +
+// Horizon is how long after it was marked an event may be redelivered: AckWait + Backoff.Max +
 // RunLimit, as they are in o. A TTL below it is refused with ErrUnsafeTTL.
 func (o *Options) Horizon() time.Duration { return o.AckWait + o.Backoff.Max + o.RunLimit }
 
-// checkTTL refuses marks that could expire while their event may still come again.
+// checkTTL refuses marks that could expire while their event may still be redelivered.
 func (o *Options) checkTTL() error {
 	if horizon := o.Horizon(); o.TTL < horizon {
-		return fmt.Errorf("%w: Options.TTL is %v, but an event may come again up to %v later (AckWait %v + Backoff.Max %v + RunLimit %v): "+
+		return fmt.Errorf("%w: Options.TTL is %v, but an event may be redelivered up to %v later (AckWait %v + Backoff.Max %v + RunLimit %v): "+
 			"raise TTL, lower the others, or set Options.Unsafe", ErrUnsafeTTL, o.TTL, horizon, o.AckWait, o.Backoff.Max, o.RunLimit)
 	}
 	return nil
 }
 
-// retries is how long an event may take to be given up: each attempt but the last waits
-// for its backoff.
-func (o *Options) retries() time.Duration {
+// maxRetryTime is how long it may take to dead-letter an event: each attempt but the last waits for
+// its backoff.
+func (o *Options) maxRetryTime() time.Duration {
 	total, wait := time.Duration(0), o.Backoff.Base
 	for range o.MaxAttempts - 1 {
 		total += min(wait, o.Backoff.Max)
@@ -34,8 +34,9 @@ func (o *Options) retries() time.Duration {
 	return total + o.RunLimit
 }
 
-// warnOfLimits tells by which limits the stream drops events whether they were handled or not.
-func (o *Options) warnOfLimits(topic string, info bus.TopicInfo) {
+// warnOfStreamLimits warns of limits by which the stream drops events whether they were
+// handled or not.
+func (o *Options) warnOfStreamLimits(topic string, info bus.TopicInfo) {
 	var attrs []any
 	for _, l := range []struct {
 		name  string
@@ -48,7 +49,7 @@ func (o *Options) warnOfLimits(topic string, info bus.TopicInfo) {
 	if info.Limits.EventTTL {
 		attrs = append(attrs, "event_ttl", true)
 	}
-	if retries := o.retries(); info.MaxAge > 0 && info.MaxAge < retries {
+	if retries := o.maxRetryTime(); info.MaxAge > 0 && info.MaxAge < retries {
 		attrs = append(attrs, "max_age", info.MaxAge, "retries_take_up_to", retries)
 	}
 	if len(attrs) > 0 {
@@ -57,9 +58,9 @@ func (o *Options) warnOfLimits(topic string, info bus.TopicInfo) {
 	}
 }
 
-// warnOfAge tells what marks that expire cannot cover: a stream that keeps events for longer, in a
-// store without watermarks.
-func (o *Options) warnOfAge(info bus.TopicInfo) {
+// warnOfUncoveredAge warns of a stream that keeps events for longer than marks are kept, in a store
+// without watermarks.
+func (o *Options) warnOfUncoveredAge(info bus.TopicInfo) {
 	if info.MaxAge == 0 || info.MaxAge > o.TTL {
 		o.Logger.Warn("the stream keeps events for longer than marks are kept, and the store keeps no watermark: "+
 			"if the group's consumer is lost, events older than the TTL run again", "max_age", info.MaxAge, "ttl", o.TTL)

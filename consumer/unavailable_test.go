@@ -57,7 +57,7 @@ func (r *receiver) called() int {
 	return r.calls
 }
 
-func (w *world) publishMany(n int) {
+func (w *harness) publishMany(n int) {
 	w.t.Helper()
 	for i := range n {
 		w.publish(order(fmt.Sprint("event", i)))
@@ -66,7 +66,7 @@ func (w *world) publishMany(n int) {
 
 // A receiver that takes five events a second gets them all, with default options.
 func TestThrottledBacklogIsHandledAndNothingIsDead(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		w.publishMany(150)
 		r := &receiver{perSecond: 5}
 		s := w.subscribe(r.handle, nil)
@@ -83,7 +83,7 @@ func TestThrottledBacklogIsHandledAndNothingIsDead(t *testing.T) {
 
 // That a receiver no longer throttles is logged, also when no more events arrive.
 func TestEndOfThrottlingIsLogged(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		w.publishMany(30)
 		log := &bytes.Buffer{}
 		s := w.subscribe((&receiver{perSecond: 2}).handle, &consumer.Options{Logger: slog.New(slog.NewTextHandler(log, nil))})
@@ -109,13 +109,13 @@ func TestReceiverThatIsDownForHalfAnHourLeavesNoDeadLetters(t *testing.T) {
 	} {
 		for _, events := range []int{1, 150} {
 			t.Run(fmt.Sprint(name, ", ", events), func(t *testing.T) {
-				inWorld(t, func(w *world) { downForHalfAnHour(w, refusal, events) })
+				inBubble(t, func(w *harness) { downForHalfAnHour(w, refusal, events) })
 			})
 		}
 	}
 }
 
-func downForHalfAnHour(w *world, refusal error, events int) {
+func downForHalfAnHour(w *harness, refusal error, events int) {
 	r, log := &receiver{}, &bytes.Buffer{}
 	w.publish(order("first"))
 	s := w.subscribe(r.handle, &consumer.Options{Logger: slog.New(slog.NewTextHandler(log, nil))})
@@ -159,7 +159,7 @@ func TestEventThatIsRefusedAmongOthersIsDeadLettered(t *testing.T) {
 		"404":           {consumer.Unavailable(consumer.Permanent(errors.New("404 Not Found"))), 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
+			inBubble(t, func(w *harness) {
 				var runs atomic.Int32
 				s := w.subscribe(func(_ context.Context, e bus.Event) error {
 					if e.ID == "bad" {
@@ -187,7 +187,7 @@ func TestEventThatIsRefusedAmongOthersIsDeadLettered(t *testing.T) {
 func TestUnavailableReceiverUsesUpNoAttempts(t *testing.T) {
 	for name, mode := range map[string]consumer.Mode{"claimed": consumer.Claimed, "seen-mark": consumer.SeenMark} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
+			inBubble(t, func(w *harness) {
 				if mode == consumer.SeenMark {
 					w.store = struct{ dedupe.Store }{w.store}
 				}
@@ -209,7 +209,7 @@ func TestUnavailableReceiverUsesUpNoAttempts(t *testing.T) {
 
 // Draining does not wait for the receiver, and pausing goes before probing.
 func TestDrainAndPauseWhileTheReceiverIsUnavailable(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inBubble(t, func(w *harness) {
 		r := &receiver{}
 		r.set(consumer.Unavailable(errors.New("connection refused")))
 		w.publishMany(50)

@@ -15,65 +15,65 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// work runs handlers, one after the other.
-func (e *engine) work() {
-	w := worker{engine: e}
-	defer w.quit()
-	for w.next() {
-		w.outcome = judge(errGoexit) // unless the handler returns
-		w.outcome = e.run(w.ctx, w.event, w.attempt, w.claimed)
-		w.done()
+// slotWorker is the goroutine of one slot.
+type slotWorker struct {
+	*engine
+	ctx        context.Context //nolint:containedctx // of the job
+	cancel     context.CancelCauseFunc
+	job        *protocol.Job // nil: there is none
+	event      bus.Event     // of the job, like attempt and claimed
+	attempt    Attempt
+	claimed    dedupe.Claim // as it was when the run began
+	leaveGate  func(error)
+	outcome    protocol.Verdict
+	unreported *protocol.Job // the last job, reported when the next one is taken
+}
+
+// runWorker runs handlers one after the other.
+func (e *engine) runWorker() {
+	w := slotWorker{engine: e}
+	defer w.quitWorker()
+	for w.nextJob() {
+		w.outcome = verdictOf(errGoexit) // unless the handler returns
+		w.outcome = e.runHandler(w.ctx, w.event, w.attempt, w.claimed)
+		w.finishRun()
 	}
 }
 
-// worker is one slot's goroutine.
-type worker struct {
-	*engine
-	ctx     context.Context //nolint:containedctx // of the job in hand
-	cancel  context.CancelCauseFunc
-	job     *protocol.Job // nil: none in hand
-	event   bus.Event     // of the job, as are the next
-	attempt Attempt
-	claimed dedupe.Claim // as it was when the run began
-	leave   func(error)  // of the gate
-	outcome protocol.Verdict
-	ended   *protocol.Job // its outcome is reported together with taking the next one; nil: none
-}
-
-// next waits for a job that may begin now.
-func (w *worker) next() bool {
+// nextJob waits for a job whose handler may run now.
+func (w *slotWorker) nextJob() bool {
 	for {
 		if w.cancel == nil {
 			w.ctx, w.cancel = context.WithCancelCause(w.base) //nolint:fatcontext // always from base
 		}
-		if !w.take() {
+		if !w.takeJob() {
 			return false
 		}
 		if w.o.Limit == nil && w.o.Gate == nil {
-			return true // begun in take
+			return true // begun in takeJob
 		}
-		if w.admitted() {
+		if w.passLimitAndGate() {
 			return true
 		}
 	}
 }
 
-// take waits for a claimed job, and begins it if there is nothing else to wait for.
-func (w *worker) take() bool {
+// takeJob waits for a claimed job, and begins it if there is neither limit nor gate.
+func (w *slotWorker) takeJob() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for {
 		now := w.now()
-		w.report(now)
+		w.reportEnded(now)
 		if w.closed {
 			return false
 		}
 		j := w.machine.Next(now)
 		if j == nil {
-			w.wake(now)
-			w.idle++
+			w.wakeLoops(now)
+			w.idleWorkers++
 			w.cond[runLoop].Wait()
-			w.idle--
+			w.idleWorkers--
 			continue
 		}
 		j.Cancel = w.cancel
@@ -83,24 +83,25 @@ func (w *worker) take() bool {
 		w.job, w.event = j, *j.Event()
 		w.claimed = j.Claim(now)
 		w.attempt = Attempt{Number: j.Attempt(), Token: j.Token(), Key: j.Key()}
-		w.wake(now)
+		w.wakeLoops(now)
 		return true
 	}
 }
 
-// report tells the protocol how the last run ended.
-func (w *worker) report(now time.Time) {
-	if w.ended != nil {
-		w.machine.Ran(now, w.ended, w.outcome)
-		w.ended = nil
+// reportEnded reports how the last run ended to the protocol.
+func (w *slotWorker) reportEnded(now time.Time) {
+	if w.unreported != nil {
+		w.machine.Ran(now, w.unreported, w.outcome)
+		w.unreported = nil
 	}
 }
 
-// admitted waits for limit and gate, in this order, and asks the protocol last.
-func (w *worker) admitted() bool {
-	leave, err := w.wait()
+// passLimitAndGate waits for limit and gate, in this order, and begins the job. It reports whether
+// the handler may run.
+func (w *slotWorker) passLimitAndGate() bool {
+	leave, err := w.waitForLimitAndGate()
 	ok := false
-	w.step(func(m *protocol.Machine, now time.Time) {
+	w.stepMachine(func(m *protocol.Machine, now time.Time) {
 		if err != nil {
 			m.Abandon(now, w.job)
 		} else {
@@ -109,17 +110,17 @@ func (w *worker) admitted() bool {
 		}
 	})
 	if ok {
-		w.leave = leave
+		w.leaveGate = leave
 		return true
 	}
 	if leave != nil {
 		leave(context.Canceled)
 	}
-	w.forget()
+	w.releaseJob()
 	return false
 }
 
-func (w *worker) wait() (leave func(error), err error) {
+func (w *slotWorker) waitForLimitAndGate() (leave func(error), err error) {
 	if w.o.Limit != nil {
 		if err := w.o.Limit.Wait(w.ctx, w.limitKey(), 1); err != nil {
 			return nil, err
@@ -131,49 +132,49 @@ func (w *worker) wait() (leave func(error), err error) {
 	return nil, nil //nolint:nilnil // no gate, nothing to leave
 }
 
-// limitKey is the topic if Options.LimitKey panics.
-func (w *worker) limitKey() (key string) {
+// limitKey is the key for the limit: the topic if Options.LimitKey panics.
+func (w *slotWorker) limitKey() (key string) {
 	defer func() {
 		if p := recover(); p != nil {
-			w.o.Logger.Error("Options.LimitKey panicked: limiting by topic", "panic", p)
+			w.o.Logger.Error("Options.LimitKey panicked; limiting by topic", "panic", p)
 			key = w.event.Topic
 		}
 	}()
 	return w.o.LimitKey(w.event)
 }
 
-// done leaves the outcome to be reported.
-func (w *worker) done() {
-	if w.leave != nil {
-		w.leave(w.outcome.Err)
+// finishRun leaves the gate, and leaves the outcome to be reported.
+func (w *slotWorker) finishRun() {
+	if w.leaveGate != nil {
+		w.leaveGate(w.outcome.Err)
 	}
-	w.ended = w.job
-	w.forget()
+	w.unreported = w.job
+	w.releaseJob()
 }
 
-// forget ends the context of the job in hand.
-func (w *worker) forget() {
+// releaseJob ends the context of the job.
+func (w *slotWorker) releaseJob() {
 	w.cancel(nil)
-	w.cancel, w.job, w.leave = nil, nil, nil
+	w.cancel, w.job, w.leaveGate = nil, nil, nil
 }
 
-// quit ends the worker, also when a handler has ended its goroutine.
-func (w *worker) quit() {
+// quitWorker ends the worker, also after a handler has ended its goroutine.
+func (w *slotWorker) quitWorker() {
 	if w.job != nil {
-		w.done()
+		w.finishRun()
 	}
 	if w.cancel != nil {
 		w.cancel(nil)
 	}
-	w.step(func(_ *protocol.Machine, now time.Time) {
-		w.report(now)
+	w.stepMachine(func(_ *protocol.Machine, now time.Time) {
+		w.reportEnded(now)
 		w.workers--
 		w.cond[endLoop].Signal()
 	})
 }
 
-// run calls the handler.
-func (e *engine) run(ctx context.Context, event bus.Event, a Attempt, c dedupe.Claim) (v protocol.Verdict) {
+// runHandler calls the handler.
+func (e *engine) runHandler(ctx context.Context, event bus.Event, a Attempt, c dedupe.Claim) (v protocol.Verdict) {
 	a.IdempotencyKey = idempotencyKey(a.Key)
 	defer func() {
 		if p := recover(); p != nil {
@@ -182,9 +183,9 @@ func (e *engine) run(ctx context.Context, event bus.Event, a Attempt, c dedupe.C
 		}
 	}()
 	if e.transactor != nil {
-		return e.transact(ctx, event, a, c)
+		return e.runInTransaction(ctx, event, a, c)
 	}
-	return judge(e.handler(WithAttempt(ctx, a), event))
+	return verdictOf(e.handler(WithAttempt(ctx, a), event))
 }
 
 var errGoexit = errors.New("the handler ended its goroutine (runtime.Goexit) instead of returning")

@@ -1,6 +1,6 @@
-// Package flow holds back what would start too soon: gates that are open or shut, limits on how
-// many may start a second. It uses the standard library only, and imports nothing of Onceish, so
-// anything may be a [Gate] or a [Limiter].
+// Package flow holds back what would start too soon, with gates that are open or shut and limits on
+// how many may start in a second. It uses the standard library only and imports nothing of Onceish,
+// so anything can be a [Gate] or a [Limiter].
 //
 // # Delivery semantics
 //

@@ -5,11 +5,11 @@ import (
 	"sync"
 )
 
-// Gate holds starts back. It is asked last, right before a handler would run. Safe for
+// Gate holds starts back. It is entered right before a handler would run. It must be safe for
 // concurrent use.
 type Gate interface {
-	// Enter blocks while the gate is shut, or until ctx ends, with its error. leave is called once,
-	// with the outcome of what was let through; it is nil when err is not.
+	// Enter blocks while the gate is shut. If ctx ends first, Enter returns its error and no leave.
+	// The caller calls leave once, with the outcome of what was let through.
 	Enter(ctx context.Context) (leave func(error), err error)
 }
 
@@ -21,7 +21,7 @@ type Switch struct {
 
 var _ Gate = (*Switch)(nil)
 
-// Shut holds back whoever enters from now on.
+// Shut blocks callers that enter from now on.
 func (s *Switch) Shut() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -30,7 +30,7 @@ func (s *Switch) Shut() {
 	}
 }
 
-// Open lets through whoever waits, and whoever comes.
+// Open lets waiting and later callers through.
 func (s *Switch) Open() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

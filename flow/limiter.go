@@ -7,24 +7,25 @@ import (
 	"time"
 )
 
-// Limiter spreads starts over time. Safe for concurrent use.
+// Limiter spreads starts over time. It must be safe for concurrent use.
 type Limiter interface {
 	// Wait blocks until n events of key may start, or until ctx ends, with its error; then
 	// none of them may.
 	Wait(ctx context.Context, key string, n int) error
 }
 
-// Rate is a Limiter of so many starts a second over all keys, in this process: a token bucket.
+// Rate is a Limiter that allows so many starts a second over all keys, in this process. It is a
+// token bucket.
 type Rate struct {
 	interval time.Duration // between two starts
-	burst    time.Duration // how far behind the schedule may be, as time
+	burst    time.Duration // of how many starts, as time
 	mu       sync.Mutex
 	next     time.Time // when the bucket will be full again
 }
 
 var _ Limiter = (*Rate)(nil)
 
-// NewRate returns a Rate of perSecond starts, of which burst may come at once. It starts full.
+// NewRate returns a Rate of perSecond starts, of which burst may happen at once. It starts full.
 // perSecond must be positive and at most 1e9, burst at least 1.
 func NewRate(perSecond float64, burst int) (*Rate, error) {
 	if !(perSecond > 0 && perSecond <= 1e9) {
@@ -37,9 +38,9 @@ func NewRate(perSecond float64, burst int) (*Rate, error) {
 	return &Rate{interval: interval, burst: time.Duration(burst) * interval}, nil
 }
 
-// Wait implements Limiter. Whoever gives up waiting gives its place back.
+// Wait implements Limiter. A caller that gives up waiting returns its places.
 func (r *Rate) Wait(ctx context.Context, _ string, n int) error {
-	wait := r.reserve(time.Now(), n)
+	wait := r.reservePlaces(time.Now(), n)
 	if wait <= 0 {
 		return context.Cause(ctx)
 	}
@@ -49,21 +50,20 @@ func (r *Rate) Wait(ctx context.Context, _ string, n int) error {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
-		r.giveBack(n)
+		r.returnPlaces(n)
 		return context.Cause(ctx)
 	}
 }
 
-// giveBack lets those who come later have the places; who waits already waits as long
-// as it was told.
-func (r *Rate) giveBack(n int) {
+// returnPlaces gives places to later callers. Those that wait already wait as long as before.
+func (r *Rate) returnPlaces(n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.next = r.next.Add(-time.Duration(n) * r.interval)
 }
 
-// reserve takes n places and returns how long it is until the last of them.
-func (r *Rate) reserve(now time.Time, n int) time.Duration {
+// reservePlaces takes n places, and returns how long it is until the last of them.
+func (r *Rate) reservePlaces(now time.Time, n int) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.next.Before(now) {

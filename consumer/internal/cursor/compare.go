@@ -13,52 +13,52 @@ type comparison struct {
 	unknown  bool         // the bus cannot look up events
 	newest   dedupe.Point // the newest of them that is stored; Sequence 0: none is
 	whole    bool         // that is the watermark's own
-	replaced bool         // the stream has other events, or none yet, where these were
+	replaced bool         // the stream has other events where these were, or none yet
 }
 
-// compare looks for the events of a watermark and its trail in the stream as it is now.
-func (c *Cursor) compare(ctx context.Context, info *bus.TopicInfo, w dedupe.Watermark) (comparison, error) {
+// compareStream looks for the events of a watermark and its trail in the stream as it is now.
+func (c *Cursor) compareStream(ctx context.Context, info *bus.TopicInfo, w dedupe.Watermark) (comparison, error) {
 	if w.Sequence == 0 {
 		return comparison{}, nil
 	}
 	short := info.Last.Sequence < w.Sequence
-	own := point(w.Position)
-	here, err := c.look(ctx, info, []dedupe.Point{own})
+	own := pointAt(w.Position)
+	here, err := c.lookUpPoints(ctx, info, []dedupe.Point{own})
 	switch {
 	case errors.Is(err, errors.ErrUnsupported):
 		return comparison{unknown: true, replaced: short}, nil
 	case err != nil:
 		return comparison{}, err
-	case here[0] == same:
+	case here[0] == pointSame:
 		return comparison{newest: own, whole: true}, nil
 	}
-	all, err := c.look(ctx, info, w.Trail)
+	all, err := c.lookUpPoints(ctx, info, w.Trail)
 	if err != nil {
 		return comparison{}, err
 	}
-	found := comparison{replaced: short || here[0] == other}
+	found := comparison{replaced: short || here[0] == pointReplaced}
 	for i, p := range w.Trail {
-		if all[i] == other {
+		if all[i] == pointReplaced {
 			found.replaced = true
 			break
 		}
-		if all[i] == same {
+		if all[i] == pointSame {
 			found.newest = p
 		}
 	}
 	return found, nil
 }
 
-// finding is what a stream has under the sequence of a point.
-type finding int
+// pointState is what a stream has under the sequence of a point of a trail.
+type pointState int
 
 const (
-	none  finding = iota // no event
-	same                 // that of the point
-	other                // one that was stored at another time
+	pointGone     pointState = iota // no event
+	pointSame                       // that of the point
+	pointReplaced                   // one that was stored at another time
 )
 
-func (c *Cursor) look(ctx context.Context, info *bus.TopicInfo, points []dedupe.Point) ([]finding, error) {
+func (c *Cursor) lookUpPoints(ctx context.Context, info *bus.TopicInfo, points []dedupe.Point) ([]pointState, error) {
 	finder, ok := c.o.Bus.(bus.Finder)
 	if !ok {
 		return nil, errors.ErrUnsupported
@@ -71,36 +71,36 @@ func (c *Cursor) look(ctx context.Context, info *bus.TopicInfo, points []dedupe.
 	if err != nil {
 		return nil, err
 	}
-	out := make([]finding, len(points))
+	out := make([]pointState, len(points))
 	for i, t := range stored {
 		switch {
 		case t.IsZero():
 		case t.Equal(points[i].Stored):
-			out[i] = same
+			out[i] = pointSame
 		default:
-			out[i] = other
+			out[i] = pointReplaced
 		}
 	}
 	return out, nil
 }
 
-// left is what a watermark is in the stream: itself, or, where other events have taken its place,
-// the newest point of its trail that is still there.
-func (f *comparison) left(w dedupe.Watermark) dedupe.Watermark {
+// remainingWatermark is what is left of a watermark in the stream: itself, or, where other events
+// have taken its place, the newest point of its trail that is still there.
+func (f *comparison) remainingWatermark(w dedupe.Watermark) dedupe.Watermark {
 	if f.replaced {
-		return cut(w, f.newest)
+		return cutTrail(w, f.newest)
 	}
 	return w
 }
 
-// resume is where a consumer is made that was lost, in a stream in which the watermark
-// still counts.
-func (f *comparison) resume(w dedupe.Watermark, info *bus.TopicInfo) bus.Position {
+// resumePosition is where a lost consumer is recreated, in a stream in which the watermark still
+// holds.
+func (f *comparison) resumePosition(w dedupe.Watermark, info *bus.TopicInfo) bus.Position {
 	switch {
 	case f.unknown:
 		return bus.Position{Stream: w.Stream, Stored: w.Stored.Add(-margin)}
 	case info.First.Sequence == 0 || info.First.Sequence > w.Sequence:
-		return bus.Position(w.Position) // Nothing is left up to there: what is gone beyond was not handled.
+		return bus.Position(w.Position) // what is gone beyond it was not handled
 	}
 	return bus.Position{Stream: w.Stream, Sequence: f.newest.Sequence, Stored: f.newest.Stored}
 }

@@ -11,74 +11,76 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// Config of a Cursor.
+// Config configures a Cursor.
 type Config struct {
 	Bus bus.Bus
-	// Watermarks is where the watermark is kept. Nil: in the Cursor, for as long as it lives.
+	// Watermarks is where the watermark is kept. Default: in the Cursor itself.
 	Watermarks   dedupe.Watermarker
 	Topic, Group string
-	// From is where a group starts that is known nowhere.
+	// From is where a new group starts.
 	From bus.Start
 	// FromStream is the incarnation of the stream for which From also decides where a known group
-	// goes on, when nothing proves what of it the group has handled.
+	// goes on, where nothing proves what of it the group has handled.
 	FromStream string
 	AckWait    time.Duration
 	Log        *slog.Logger
 }
 
-// Machine is what a Cursor tells and asks of the protocol.
+// Machine is the part of the protocol that a Cursor uses.
 type Machine interface {
-	// SetWatermark replaces the watermark: the cursor was made again.
+	// SetWatermark replaces the watermark after the cursor was rebuilt.
 	SetWatermark(now time.Time, w bus.Position)
-	// SetAckWait and SetBusTime say what deadline the bus has in force, and what time it is there.
+	// SetAckWait and SetBusTime set the ack wait that the bus applies, and what time it is there.
 	SetAckWait(d time.Duration)
 	SetBusTime(now, there time.Time)
-	// Passed says what the bus counts as settled, as it was asked for at a time.
-	Passed(asked time.Time, stream string, floor uint64)
-	// Advance returns the events at or below the bus's floor that were settled here and lie above
-	// the watermark, by sequence.
-	Advance(stream string, floor uint64) []bus.Position
-	// Advanced notes that the watermark was stored.
-	Advanced(w bus.Position)
+	// SetFloor sets the sequence up to which the bus counted everything as settled when
+	// it was asked.
+	SetFloor(asked time.Time, stream string, floor uint64)
+	// SettledUpTo returns the events at or below the bus's floor that were settled here and lie
+	// above the watermark, by sequence.
+	SettledUpTo(stream string, floor uint64) []bus.Position
+	// WatermarkStored notes that the watermark was stored.
+	WatermarkStored(w bus.Position)
 }
 
-// Step brings something to the Machine, at a time of its clock.
+// Step calls a function on the Machine, with the time of its clock.
 type Step func(func(m Machine, now time.Time))
 
-// Cursor is a group's place in a topic. Its methods are safe for concurrent use.
+// Cursor is a group's position in a topic. Its methods are safe for concurrent use.
 type Cursor struct {
 	o          Config
 	watermarks dedupe.Watermarker
 
-	mu     sync.Mutex
-	source bus.Source       // replaced when the consumer was lost
-	opened uint64           // is how often the source was replaced; sources need not be comparable
-	at     dedupe.Watermark // as it was last read or stored
-	info   bus.Info         // as last polled
-	told   uint64           // of info.Lost, by this source
-	rivals rivals
+	mu           sync.Mutex
+	source       bus.Source       // replaced when the consumer was lost
+	opened       uint64           // how often the source was replaced
+	at           dedupe.Watermark // as it was last read or stored
+	info         bus.Info         // as last polled
+	lostReported uint64           // of info.Lost, by this source
+	rivals       rivalWatermarks
 }
 
-// New returns a Cursor that has asked nothing yet.
+// New returns a Cursor that is not open yet.
 func New(o Config) *Cursor {
 	c := &Cursor{o: o, watermarks: o.Watermarks}
 	if c.watermarks == nil {
-		c.watermarks = &local{}
+		c.watermarks = &localWatermarks{}
 	}
 	return c
 }
 
-// Opened is what Open has found.
+// Opened is what Open found.
 type Opened struct {
 	Watermark bus.Position
-	// Known says that the group was known on the topic before: it has a watermark, or a consumer.
+	// Known reports whether the group was known on the topic before: it has a watermark or a
+	// consumer.
 	Known bool
 }
 
-// Open finds or makes the group's consumer. Where it starts is kept before it is first made, so
-// that one that is lost later is never made from where a new group would start.
+// Open finds or creates the group's consumer. Its start is stored before it is first created, so
+// that one that is lost later is never recreated from where a new group would start.
 func (c *Cursor) Open(ctx context.Context) (Opened, error) {
-	p, err := c.resolve(ctx)
+	p, err := c.resolvePosition(ctx)
 	if err != nil {
 		return Opened{}, err
 	}
@@ -91,14 +93,14 @@ func (c *Cursor) Open(ctx context.Context) (Opened, error) {
 		_ = source.Close(ctx) // the first error is the one to tell
 		return Opened{}, err
 	}
-	if err := c.pin(ctx, &p, &info); err != nil {
+	if err := c.pinStart(ctx, &p, &info); err != nil {
 		_ = source.Close(ctx)
 		return Opened{}, err
 	}
-	c.warnOfForgetting(&p, &info)
+	c.warnOfForgottenGroup(&p, &info)
 	c.mu.Lock()
 	old := c.source
-	c.source, c.at, c.info, c.told = source, p.at, info, 0
+	c.source, c.at, c.info, c.lostReported = source, p.at, info, 0
 	c.opened++
 	c.mu.Unlock()
 	if old != nil {
@@ -107,10 +109,10 @@ func (c *Cursor) Open(ctx context.Context) (Opened, error) {
 	return Opened{Watermark: bus.Position(p.at.Position), Known: p.known}, nil
 }
 
-// pin keeps, in place of a time at which a group was told to start, the event after which its
+// pinStart keeps, in place of a time at which a group was told to start, the event after which its
 // consumer has started. Were the consumer lost, that time could be another place: stored
 // times step back.
-func (c *Cursor) pin(ctx context.Context, p *place, info *bus.Info) error {
+func (c *Cursor) pinStart(ctx context.Context, p *groupPosition, info *bus.Info) error {
 	finder, ok := c.o.Bus.(bus.Finder)
 	if !ok || p.at.Sequence > 0 || p.at.Stored.IsZero() || info.Stream != p.at.Stream {
 		return nil
@@ -133,8 +135,7 @@ func (c *Cursor) pin(ctx context.Context, p *place, info *bus.Info) error {
 	return err
 }
 
-// Reopen makes the consumer again, and tells the Machine where it goes on. Step brings
-// something to it.
+// Reopen recreates the consumer, and sets the watermark of the Machine.
 func (c *Cursor) Reopen(ctx context.Context, step Step) error {
 	opened, err := c.Open(ctx)
 	if err != nil {
@@ -144,14 +145,14 @@ func (c *Cursor) Reopen(ctx context.Context, step Step) error {
 	return nil
 }
 
-// Source is the bus's, as it was last opened.
+// Source returns the bus's source, as it was last opened.
 func (c *Cursor) Source() bus.Source {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.source
 }
 
-// Poll asks the bus for the state of the cursor.
+// Poll reads the state of the cursor from the bus.
 func (c *Cursor) Poll(ctx context.Context) (bus.Info, error) {
 	c.mu.Lock()
 	source, opened := c.source, c.opened
@@ -167,26 +168,26 @@ func (c *Cursor) Poll(ctx context.Context) (bus.Info, error) {
 	return info, err
 }
 
-// Polled is the state of the cursor as it was last asked for.
+// Polled returns the state of the cursor as it was last read.
 func (c *Cursor) Polled() bus.Info {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.info
 }
 
-// NewlyLost is how many events the bus has dropped that were not told of yet.
+// NewlyLost returns how many events the bus has dropped since it was last called.
 func (c *Cursor) NewlyLost() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.info.Lost <= c.told {
+	if c.info.Lost <= c.lostReported {
 		return 0
 	}
-	n := c.info.Lost - c.told
-	c.told = c.info.Lost
+	n := c.info.Lost - c.lostReported
+	c.lostReported = c.info.Lost
 	return n
 }
 
-// Advance asks the bus for its floor, and stores the watermark that the Machine makes of it.
+// Advance reads the bus's floor, and stores the watermark that follows from it.
 func (c *Cursor) Advance(ctx context.Context, step Step) error {
 	var asked time.Time
 	step(func(_ Machine, now time.Time) { asked = now })
@@ -194,23 +195,22 @@ func (c *Cursor) Advance(ctx context.Context, step Step) error {
 	if err != nil {
 		return err
 	}
-	return c.Keep(ctx, asked, info, step)
+	return c.StoreWatermark(ctx, asked, info, step)
 }
 
-// Keep stores the watermark that the Machine makes of a state of the cursor, as it was asked
-// for at a time.
-func (c *Cursor) Keep(ctx context.Context, asked time.Time, info bus.Info, step Step) error {
+// StoreWatermark stores the watermark that follows from a state of the cursor, read at a time.
+func (c *Cursor) StoreWatermark(ctx context.Context, asked time.Time, info bus.Info, step Step) error {
 	var settled []bus.Position
 	step(func(m Machine, now time.Time) {
 		m.SetAckWait(info.AckWait)
 		m.SetBusTime(now, info.Now)
-		m.Passed(asked, info.Stream, info.Floor)
-		settled = m.Advance(info.Stream, info.Floor)
+		m.SetFloor(asked, info.Stream, info.Floor)
+		settled = m.SettledUpTo(info.Stream, info.Floor)
 	})
 	if len(settled) == 0 {
 		return nil
 	}
-	next := c.next(settled)
+	next := c.nextWatermark(settled)
 	if err := c.watermarks.Advance(ctx, c.o.Group, c.o.Topic, next); err != nil {
 		return err
 	}
@@ -219,12 +219,12 @@ func (c *Cursor) Keep(ctx context.Context, asked time.Time, info bus.Info, step 
 		c.at = next
 	}
 	c.mu.Unlock()
-	step(func(m Machine, _ time.Time) { m.Advanced(bus.Position(next.Position)) })
+	step(func(m Machine, _ time.Time) { m.WatermarkStored(bus.Position(next.Position)) })
 	return c.lookForRivals(ctx, next.Stream)
 }
 
-// next is the watermark after these events were settled.
-func (c *Cursor) next(settled []bus.Position) dedupe.Watermark {
+// nextWatermark is the watermark once these events are settled.
+func (c *Cursor) nextWatermark(settled []bus.Position) dedupe.Watermark {
 	c.mu.Lock()
 	at := c.at
 	c.mu.Unlock()
@@ -232,11 +232,11 @@ func (c *Cursor) next(settled []bus.Position) dedupe.Watermark {
 	next := dedupe.Watermark{Position: dedupe.Position(last)}
 	if at.Stream == last.Stream {
 		next.Trail = append(next.Trail, at.Trail...)
-		next.Trail = append(next.Trail, point(at.Position))
+		next.Trail = append(next.Trail, pointAt(at.Position))
 	}
 	for _, p := range settled[:len(settled)-1] {
-		next.Trail = append(next.Trail, point(dedupe.Position(p)))
+		next.Trail = append(next.Trail, pointAt(dedupe.Position(p)))
 	}
-	next.Trail = thin(next.Trail, last.Sequence)
+	next.Trail = thinTrail(next.Trail, last.Sequence)
 	return next
 }

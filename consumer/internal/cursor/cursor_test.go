@@ -22,8 +22,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// world is a stream, a store, and the cursor of a group that handles at once what it fetches.
-type world struct {
+// fixture is a stream, a store, and the cursor of a group that handles at once what it fetches.
+type fixture struct {
 	*testing.T
 
 	bus   *membus.Bus
@@ -33,7 +33,7 @@ type world struct {
 	acked []bus.Position
 }
 
-func newWorld(t *testing.T) *world {
+func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	b, err := membus.New(&membus.Options{Streams: []membus.Stream{{Name: "s", Topics: []string{"t.>"}, DuplicateWindow: -1}}})
 	if err != nil {
@@ -43,24 +43,24 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &world{T: t, bus: b, store: store}
+	return &fixture{T: t, bus: b, store: store}
 }
 
-func (w *world) check(err error) {
+func (w *fixture) check(err error) {
 	w.Helper()
 	if err != nil {
 		w.Fatal(err)
 	}
 }
 
-func (w *world) config() Config {
+func (w *fixture) config() Config {
 	return Config{
 		Bus: w.bus, Watermarks: w.store, Topic: "t.>", Group: "g", AckWait: time.Minute,
 		Log: slog.New(slog.NewTextHandler(&w.log, nil)),
 	}
 }
 
-func (w *world) publish(ids ...string) {
+func (w *fixture) publish(ids ...string) {
 	w.Helper()
 	for _, id := range ids {
 		_, err := w.bus.Publish(w.Context(), bus.Event{ID: id, Topic: "t.a"})
@@ -68,7 +68,7 @@ func (w *world) publish(ids ...string) {
 	}
 }
 
-func (w *world) open(o Config) (*Cursor, Opened) {
+func (w *fixture) open(o Config) (*Cursor, Opened) {
 	w.Helper()
 	c := New(o)
 	opened, err := c.Open(w.Context())
@@ -77,7 +77,7 @@ func (w *world) open(o Config) (*Cursor, Opened) {
 }
 
 // handle fetches so many and settles them, as the consumer does: what its watermark covers too.
-func (w *world) handle(c *Cursor, watermark bus.Position, n int) (ran []string) {
+func (w *fixture) handle(c *Cursor, watermark bus.Position, n int) (ran []string) {
 	w.Helper()
 	ds, err := c.Source().(*membus.Source).TryFetch(n)
 	w.check(err)
@@ -91,36 +91,38 @@ func (w *world) handle(c *Cursor, watermark bus.Position, n int) (ran []string) 
 	return ran
 }
 
-func (w *world) advance(c *Cursor) {
+func (w *fixture) advance(c *Cursor) {
 	w.Helper()
 	w.check(c.Advance(w.Context(), w.step))
 }
 
-func (w *world) step(f func(Machine, time.Time)) { f(w, time.Time{}) }
+func (w *fixture) step(f func(Machine, time.Time)) { f(w, time.Time{}) }
 
 // SetWatermark implements Machine.
-func (w *world) SetWatermark(_ time.Time, at bus.Position) { w.told, w.acked = append(w.told, at), nil }
+func (w *fixture) SetWatermark(_ time.Time, at bus.Position) {
+	w.told, w.acked = append(w.told, at), nil
+}
 
-// Advance implements Machine.
-func (w *world) Advance(stream string, floor uint64) []bus.Position {
+// SettledUpTo implements Machine.
+func (w *fixture) SettledUpTo(stream string, floor uint64) []bus.Position {
 	return slices.DeleteFunc(slices.Clone(w.acked), func(p bus.Position) bool { return p.Stream != stream || p.Sequence > floor })
 }
 
 // SetAckWait implements Machine.
-func (w *world) SetAckWait(time.Duration) {}
+func (w *fixture) SetAckWait(time.Duration) {}
 
 // SetBusTime implements Machine.
-func (w *world) SetBusTime(_, _ time.Time) {}
+func (w *fixture) SetBusTime(_, _ time.Time) {}
 
-// Passed implements Machine.
-func (w *world) Passed(time.Time, string, uint64) {}
+// SetFloor implements Machine.
+func (w *fixture) SetFloor(time.Time, string, uint64) {}
 
-// Advanced implements Machine.
-func (w *world) Advanced(at bus.Position) {
+// WatermarkStored implements Machine.
+func (w *fixture) WatermarkStored(at bus.Position) {
 	w.acked = slices.DeleteFunc(w.acked, func(p bus.Position) bool { return p.Sequence <= at.Sequence })
 }
 
-func (w *world) wants(what string, got []string, want ...string) {
+func (w *fixture) wants(what string, got []string, want ...string) {
 	w.Helper()
 	if !slices.Equal(got, want) {
 		w.Errorf("%s: %q, want %q; log:\n%s", what, got, want, &w.log)
@@ -134,7 +136,7 @@ func names(prefix string, n int) (out []string) {
 	return out
 }
 
-func (w *world) snapshot() *membus.Snapshot {
+func (w *fixture) snapshot() *membus.Snapshot {
 	w.Helper()
 	s, err := w.bus.Snapshot("s")
 	w.check(err)
@@ -144,7 +146,7 @@ func (w *world) snapshot() *membus.Snapshot {
 // A stream that was restored under another time of creation goes on from its watermark: nothing is
 // repeated or skipped.
 func TestRestoredStreamGoesOn(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.publish(names("e", 8)...)
 	c, opened := w.open(w.config())
 	if opened.Known || opened.Watermark.Sequence != 0 {
@@ -172,7 +174,7 @@ func TestOlderCopySkipsNothing(t *testing.T) {
 	for _, as := range []bool{true, false} {
 		for _, published := range []int{0, 2, 20} {
 			t.Run(fmt.Sprintf("another creation %v, %d published", as, published), func(t *testing.T) {
-				w := newWorld(t)
+				w := newFixture(t)
 				c, opened := w.open(w.config())
 				var copied *membus.Snapshot
 				for i, id := range names("e", 12) {
@@ -212,7 +214,7 @@ func TestOlderCopySkipsNothing(t *testing.T) {
 func TestRecreatedStreamStartsAtItsFirstEvent(t *testing.T) {
 	for _, kept := range []bool{true, false} {
 		t.Run(fmt.Sprint("kept ", kept), func(t *testing.T) {
-			w := newWorld(t)
+			w := newFixture(t)
 			w.publish(names("e", 3)...)
 			o := w.config()
 			o.From = bus.Start{Latest: true}
@@ -237,7 +239,7 @@ func TestRecreatedStreamStartsAtItsFirstEvent(t *testing.T) {
 // A stream that has events as old as those that were handled, and none of these, is neither skipped
 // nor repeated: somebody says where to go on.
 func TestForeignStreamIsRefused(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.publish(names("e", 5)...)
 	c, opened := w.open(w.config())
 	w.handle(c, opened.Watermark, 5)
@@ -271,7 +273,7 @@ func TestForeignStreamIsRefused(t *testing.T) {
 
 // Processes that look at a restored stream at once agree where it goes on.
 func TestManyResolveAtOnce(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.publish(names("e", 9)...)
 	c, opened := w.open(w.config())
 	w.handle(c, opened.Watermark, 7)
@@ -303,7 +305,7 @@ func TestManyResolveAtOnce(t *testing.T) {
 func TestDeletedWatermark(t *testing.T) {
 	for _, deleted := range [][]uint64{{5}, {1, 2, 3, 4, 5}, {3, 4, 5}} {
 		t.Run(fmt.Sprint(deleted), func(t *testing.T) {
-			w := newWorld(t)
+			w := newFixture(t)
 			w.publish(names("e", 5)...)
 			w.check(w.bus.StepClock("s", -time.Hour))
 			w.publish(names("n", 2)...)
@@ -329,7 +331,7 @@ type blind struct{ bus.Bus }
 // On a bus that cannot look up events a lost consumer resumes some minutes before the watermark,
 // for clocks step back.
 func TestResumesWithAMargin(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.publish(names("e", 3)...)
 	o := w.config()
 	o.Bus = blind{w.bus}
@@ -346,7 +348,7 @@ func TestResumesWithAMargin(t *testing.T) {
 // A group that was told to start at a time does so once: were its consumer lost, that time could be
 // another place.
 func TestStartAtATimeIsKeptAsAnEvent(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.publish(names("e", 3)...)
 	o := w.config()
 	o.From = bus.Start{Time: time.Now().Add(time.Second)}
@@ -364,7 +366,7 @@ func TestStartAtATimeIsKeptAsAnEvent(t *testing.T) {
 // A group that has a watermark is not new, whether it has a consumer or not; neither is one that
 // has a consumer.
 func TestKnown(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	for _, step := range []struct {
 		what  string
 		do    func()
@@ -384,7 +386,7 @@ func TestKnown(t *testing.T) {
 
 // What the stream dropped while the group had no consumer is told once.
 func TestTellsWhatWasDroppedMeanwhile(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.publish(names("e", 3)...)
 	c, opened := w.open(w.config())
 	w.handle(c, opened.Watermark, 3)
@@ -405,7 +407,7 @@ func TestTellsWhatWasDroppedMeanwhile(t *testing.T) {
 // and only then.
 func TestStoreThatForgotIsToldOf(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newFixture(t)
 	const said = "the bus knows the group on this topic and the store does not"
 	w.publish("1", "2")
 	c, opened := w.open(w.config())
@@ -429,7 +431,7 @@ func TestStoreThatForgotIsToldOf(t *testing.T) {
 // says so, once; one that stands still is that of a stream that was replaced.
 func TestTwoClustersOnOneStoreAreToldOf(t *testing.T) {
 	t.Parallel()
-	one, two := newWorld(t), newWorld(t)
+	one, two := newFixture(t), newFixture(t)
 	two.store = one.store
 	const said = "another process moves the group's watermark in another stream"
 	_, err := one.store.Begin(t.Context(), "g", "t.>", dedupe.Watermark{Position: dedupe.Position{Stream: "gone@1", Sequence: 0}})
@@ -459,7 +461,7 @@ func TestTwoClustersOnOneStoreAreToldOf(t *testing.T) {
 }
 
 func TestOpenFails(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	c, opened := w.open(w.config())
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -474,7 +476,7 @@ func TestOpenFails(t *testing.T) {
 func TestThin(t *testing.T) {
 	var trail []dedupe.Point
 	for to := uint64(2); to < 20_000; to++ {
-		trail = thin(append(trail, dedupe.Point{Sequence: to - 1}), to)
+		trail = thinTrail(append(trail, dedupe.Point{Sequence: to - 1}), to)
 		if len(trail) > 64 || !slices.IsSortedFunc(trail, func(a, b dedupe.Point) int { return int(a.Sequence) - int(b.Sequence) }) {
 			t.Fatalf("at %d: %v", to, trail)
 		}

@@ -22,57 +22,57 @@ const margin = 10 * time.Minute
 // resolveTries bounds how often others may change the watermark while it is being resolved.
 const resolveTries = 10
 
-// place is where a group goes on.
-type place struct {
+// groupPosition is where a group goes on in a stream.
+type groupPosition struct {
 	at     dedupe.Watermark
-	resume bus.Position // of a consumer that is not there
+	resume bus.Position // where a consumer is created if there is none
 	first  uint64       // the first sequence that the stream has; 0: it has no event
 	known  bool
-	// forgotten says that the group has a consumer and the store had no watermark of it.
+	// forgotten is set if the group has a consumer, and the store no watermark of it.
 	forgotten bool
 }
 
-// resolve decides where the group goes on, and keeps it. Several processes may do so at once: one
-// of them decides, and the others find what it kept.
-func (c *Cursor) resolve(ctx context.Context) (place, error) {
+// resolvePosition decides where the group goes on, and stores that. Several processes may do so at
+// once: one of them decides, and the others find what it stored.
+func (c *Cursor) resolvePosition(ctx context.Context) (groupPosition, error) {
 	known, forgotten := false, false
 	for try := range resolveTries {
 		// Before the stream is looked at: what is kept by then is in it, unless it was replaced.
 		kept, err := c.watermarks.Watermarks(ctx, c.o.Group, c.o.Topic)
 		if err != nil {
-			return place{}, err
+			return groupPosition{}, err
 		}
 		info, err := c.o.Bus.Topic(ctx, c.o.Topic, c.o.Group, c.o.From)
 		if err != nil {
-			return place{}, err
+			return groupPosition{}, err
 		}
 		if try == 0 { // later it is what was begun here
 			known = info.Known || len(kept) > 0
-			if kept, forgotten, err = c.recheck(ctx, &info, kept); err != nil {
-				return place{}, err
+			if kept, forgotten, err = c.rereadWatermarks(ctx, &info, kept); err != nil {
+				return groupPosition{}, err
 			}
 		}
 		i := slices.IndexFunc(kept, func(w dedupe.Watermark) bool { return w.Stream == info.Start.Stream })
 		if i < 0 {
-			err = c.enter(ctx, &info, kept)
+			err = c.enterStream(ctx, &info, kept)
 		} else {
-			var p place
+			var p groupPosition
 			var ok bool
-			if p, ok, err = c.goOn(ctx, &info, kept[i]); ok && err == nil {
+			if p, ok, err = c.resumeInStream(ctx, &info, kept[i]); ok && err == nil {
 				p.known, p.forgotten, p.first = known, forgotten, info.First.Sequence
 				return p, nil
 			}
 		}
 		if err != nil {
-			return place{}, err
+			return groupPosition{}, err
 		}
 	}
-	return place{}, fmt.Errorf("the group's watermark was changed by others %d times while it was read: try again", resolveTries)
+	return groupPosition{}, fmt.Errorf("the group's watermark was changed by others %d times while it was read: try again", resolveTries)
 }
 
-// recheck reads again what is kept of a group that the bus knows and the store did not: another
-// process may just have begun. It reports whether the store has forgotten the group.
-func (c *Cursor) recheck(ctx context.Context, info *bus.TopicInfo, kept []dedupe.Watermark) (_ []dedupe.Watermark, forgotten bool, err error) {
+// rereadWatermarks reads the watermarks again if the bus knows the group and the store did not:
+// another process may just have begun. It reports whether the store has forgotten the group.
+func (c *Cursor) rereadWatermarks(ctx context.Context, info *bus.TopicInfo, kept []dedupe.Watermark) (_ []dedupe.Watermark, forgotten bool, err error) {
 	if !info.Known || len(kept) > 0 || c.o.Watermarks == nil {
 		return kept, false, nil
 	}
@@ -80,17 +80,17 @@ func (c *Cursor) recheck(ctx context.Context, info *bus.TopicInfo, kept []dedupe
 	return kept, len(kept) == 0, err
 }
 
-// enter keeps where the group starts in a stream in which it is not known.
-func (c *Cursor) enter(ctx context.Context, info *bus.TopicInfo, kept []dedupe.Watermark) error {
+// enterStream stores where the group starts in a stream in which it is not known.
+func (c *Cursor) enterStream(ctx context.Context, info *bus.TopicInfo, kept []dedupe.Watermark) error {
 	at := dedupe.Watermark{Position: dedupe.Position{Stream: info.Start.Stream}}
 	inherits := false
 	for _, w := range slices.Backward(kept) {
-		found, err := c.compare(ctx, info, w)
+		found, err := c.compareStream(ctx, info, w)
 		if err != nil {
 			return err
 		}
 		if inherits = found.newest.Sequence > 0; inherits {
-			at = found.left(w)
+			at = found.remainingWatermark(w)
 			at.Stream = info.Start.Stream
 			break
 		}
@@ -102,8 +102,8 @@ func (c *Cursor) enter(ctx context.Context, info *bus.TopicInfo, kept []dedupe.W
 	case len(kept) == 0 || c.o.FromStream == info.Start.Stream:
 		at.Position = dedupe.Position(info.Start)
 	default:
-		newest := highest(kept)
-		if err := c.refuse(info, newest); err != nil {
+		newest := joinHighest(kept)
+		if err := c.refuseStream(info, newest); err != nil {
 			return err
 		}
 		c.o.Log.Warn("the stream is another one than the group knows, and all in it is newer: starting at its first event; if the other one is still used, on another "+
@@ -115,8 +115,8 @@ func (c *Cursor) enter(ctx context.Context, info *bus.TopicInfo, kept []dedupe.W
 	return err
 }
 
-// highest joins watermarks to one at or above all of them.
-func highest(kept []dedupe.Watermark) dedupe.Watermark {
+// joinHighest joins watermarks to one at or above all of them.
+func joinHighest(kept []dedupe.Watermark) dedupe.Watermark {
 	var out dedupe.Watermark
 	for _, w := range kept {
 		if w.Sequence == 0 {
@@ -130,9 +130,9 @@ func highest(kept []dedupe.Watermark) dedupe.Watermark {
 	return out
 }
 
-// refuse says why a stream cannot be read from its first event, though none of its events is known
-// to be handled: it has some that could be, for they are as old as those that were.
-func (c *Cursor) refuse(info *bus.TopicInfo, known dedupe.Watermark) error {
+// refuseStream is why a stream cannot be read from its first event although none of its events is
+// known to be handled: some are as old as those that were handled, and could be among them.
+func (c *Cursor) refuseStream(info *bus.TopicInfo, known dedupe.Watermark) error {
 	switch {
 	case known.Sequence == 0, info.First.Sequence == 0, info.WorkQueue,
 		info.First.Sequence > known.Sequence, info.First.Stored.After(known.Stored):
@@ -145,33 +145,33 @@ func (c *Cursor) refuse(info *bus.TopicInfo, known dedupe.Watermark) error {
 		info.First.Sequence, info.First.Stored, info.Last.Sequence, info.Last.Stored, info.Start.Stream)
 }
 
-// goOn decides where a group goes on that has a watermark in this stream. It is not ok if somebody
-// else has changed that meanwhile.
-func (c *Cursor) goOn(ctx context.Context, info *bus.TopicInfo, w dedupe.Watermark) (p place, ok bool, err error) {
+// resumeInStream decides where a group goes on that has a watermark in this stream. ok is false if
+// the watermark is to be read again.
+func (c *Cursor) resumeInStream(ctx context.Context, info *bus.TopicInfo, w dedupe.Watermark) (p groupPosition, ok bool, err error) {
 	if w.Sequence == 0 {
-		return place{at: w, resume: bus.Position{Stream: w.Stream, Stored: w.Stored}}, true, nil
+		return groupPosition{at: w, resume: bus.Position{Stream: w.Stream, Stored: w.Stored}}, true, nil
 	}
-	found, err := c.compare(ctx, info, w)
+	found, err := c.compareStream(ctx, info, w)
 	if err != nil {
-		return place{}, false, err
+		return groupPosition{}, false, err
 	}
 	if found.unknown {
 		c.o.Log.Warn("the bus may not look at single events, so nothing tells whether the stream came back from an older copy; "+
 			"permit it, or check the group after a restore", "topic", c.o.Topic, "group", c.o.Group, "stream", w.Stream)
 	}
 	if !found.replaced {
-		return place{at: w, resume: found.resume(w, info)}, true, nil
+		return groupPosition{at: w, resume: found.resumePosition(w, info)}, true, nil
 	}
-	back := found.left(w)
+	back := found.remainingWatermark(w)
 	if back.Sequence == 0 && c.o.FromStream == info.Start.Stream {
 		back.Position = dedupe.Position(info.Start)
 	} else if back.Sequence == 0 {
-		if err := c.refuse(info, w); err != nil {
-			return place{}, false, err
+		if err := c.refuseStream(info, w); err != nil {
+			return groupPosition{}, false, err
 		}
 	}
 	c.o.Log.Warn("the stream no longer has the event at the group's watermark: it came back from an older copy, and the watermark moves back",
 		"topic", c.o.Topic, "group", c.o.Group, "stream", w.Stream, "last", info.Last.Sequence, "from", w.Sequence, "to", back.Sequence)
 	_, err = c.watermarks.Replace(ctx, c.o.Group, c.o.Topic, w, back)
-	return place{}, false, err // to be read again, whoever has changed it
+	return groupPosition{}, false, err // whoever has replaced it
 }

@@ -7,9 +7,9 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// warnOfForgetting tells that the bus knows the group and the store does not: it is another store
-// than before, or an emptied one.
-func (c *Cursor) warnOfForgetting(p *place, info *bus.Info) {
+// warnOfForgottenGroup warns if the bus knows the group and the store does not: it is another store
+// than before, or was emptied.
+func (c *Cursor) warnOfForgottenGroup(p *groupPosition, info *bus.Info) {
 	if !p.forgotten || info.Floor == 0 {
 		return
 	}
@@ -23,9 +23,9 @@ func (c *Cursor) warnOfForgetting(p *place, info *bus.Info) {
 // minute's worth.
 const rivalsEvery = 6
 
-// rivals are watermarks of the group in other streams. They stand still, unless somebody else uses
-// the store for another bus.
-type rivals struct {
+// rivalWatermarks are watermarks of the group in other streams. They stand still, unless somebody
+// else uses the store for another bus.
+type rivalWatermarks struct {
 	stored int
 	seen   map[string]uint64
 	warned bool
@@ -46,7 +46,7 @@ func (c *Cursor) lookForRivals(ctx context.Context, own string) error {
 		return err
 	}
 	c.mu.Lock()
-	rival := c.rivals.moved(kept, own)
+	rival := c.rivals.findMoved(kept, own)
 	c.mu.Unlock()
 	if rival != "" {
 		c.o.Log.Warn("another process moves the group's watermark in another stream: where that is on another cluster of the bus, the two share their marks, "+
@@ -56,9 +56,8 @@ func (c *Cursor) lookForRivals(ctx context.Context, own string) error {
 	return nil
 }
 
-// moved returns a stream, other than the own one, whose watermark has moved since it was
-// last looked at.
-func (r *rivals) moved(kept []dedupe.Watermark, own string) (rival string) {
+// findMoved returns a stream, other than own, whose watermark has moved since the last call.
+func (r *rivalWatermarks) findMoved(kept []dedupe.Watermark, own string) (rival string) {
 	first := r.seen == nil
 	if first {
 		r.seen = make(map[string]uint64, len(kept))

@@ -6,14 +6,14 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-func point(at dedupe.Position) dedupe.Point {
+func pointAt(at dedupe.Position) dedupe.Point {
 	return dedupe.Point{Sequence: at.Sequence, Stored: at.Stored}
 }
 
-// thin leaves of a trail that ascends to below a sequence one point for each power of two of its
-// distance: the further back, the sparser. So 64 are the most, and the newest point of a copy that
-// ends n events earlier is at most about 2n back.
-func thin(trail []dedupe.Point, to uint64) []dedupe.Point {
+// thinTrail keeps, of the points of a trail below a sequence, one for each power of two of its
+// distance: the further back, the sparser. So 64 are the most, and the newest point of a copy
+// that ends n events earlier is at most about 2n back.
+func thinTrail(trail []dedupe.Point, to uint64) []dedupe.Point {
 	var out []dedupe.Point
 	distance := 0
 	for _, p := range trail {
@@ -27,8 +27,8 @@ func thin(trail []dedupe.Point, to uint64) []dedupe.Point {
 	return out
 }
 
-// cut is the watermark at a point of its trail, or at none of them; Sequence 0 is none.
-func cut(w dedupe.Watermark, at dedupe.Point) dedupe.Watermark {
+// cutTrail returns the watermark at a point of its trail. Sequence 0 is none of them.
+func cutTrail(w dedupe.Watermark, at dedupe.Point) dedupe.Watermark {
 	back := dedupe.Watermark{Position: dedupe.Position{Stream: w.Stream, Sequence: at.Sequence, Stored: at.Stored}}
 	for _, p := range w.Trail {
 		if p.Sequence < at.Sequence {

@@ -1,22 +1,24 @@
 package protocol
 
-import "fmt"
+import (
+	"fmt"
+)
 
-// Audit reports whether the counts that the Machine keeps are those of what it holds; it costs a walk
-// over all of it. It is for whoever suspects a leak, and for simulations.
+// Audit returns an error if the counts that the Machine keeps are not those of what it holds. It
+// walks over all of it, and is for simulations and for whoever suspects a leak.
 func (m *Machine) Audit() error {
-	var count, suspects [phases]int
-	jobs, parked, held, exposed, orders := 0, 0, 0, 0, make(map[string]bool)
-	m.roster.each(func(j *Job) {
+	var count, suspects [phaseCount]int
+	jobs, waitingCopies, held, exposed, orders := 0, 0, 0, 0, make(map[string]bool)
+	m.jobs.each(func(j *Job) {
 		jobs++
 		count[j.phase]++
 		if j.suspect {
 			suspects[j.phase]++
 		}
 		if j.phase == waiting {
-			parked++
+			waitingCopies++
 		}
-		parked += len(j.copies) - 1
+		waitingCopies += len(j.copies) - 1
 		held += j.bytesHeld()
 		if j.exposed {
 			exposed++
@@ -24,61 +26,61 @@ func (m *Machine) Audit() error {
 		orders[j.order] = true
 	})
 	switch {
-	case jobs != len(m.jobs):
-		return fmt.Errorf("protocol: %d jobs are held, %d are known by key", jobs, len(m.jobs))
-	case count != m.count:
-		return fmt.Errorf("protocol: by phase %v jobs are held, and counted as %v", count, m.count)
-	case suspects != m.suspects:
-		return fmt.Errorf("protocol: by phase %v suspects are held, and counted as %v", suspects, m.suspects)
-	case parked != m.parked:
-		return fmt.Errorf("protocol: %d deliveries wait, and are counted as %d", parked, m.parked)
-	case held != m.held:
-		return fmt.Errorf("protocol: %d bytes are held, and counted as %d", held, m.held)
+	case jobs != len(m.jobs.byKey):
+		return fmt.Errorf("protocol: %d jobs are held, %d are known by key", jobs, len(m.jobs.byKey))
+	case count != m.jobs.count:
+		return fmt.Errorf("protocol: by phase %v jobs are held, and counted as %v", count, m.jobs.count)
+	case suspects != m.jobs.suspects:
+		return fmt.Errorf("protocol: by phase %v suspects are held, and counted as %v", suspects, m.jobs.suspects)
+	case waitingCopies != m.waitingCount:
+		return fmt.Errorf("protocol: %d deliveries wait, and are counted as %d", waitingCopies, m.waitingCount)
+	case held != m.heldBytes:
+		return fmt.Errorf("protocol: %d bytes are held, and counted as %d", held, m.heldBytes)
 	case exposed != m.exposed || exposed+count[starting] > m.cfg.MaxUnmarked:
 		return fmt.Errorf("protocol: %d jobs have started and are not settled, counted as %d, and %d are starting, of at most %d",
 			exposed, m.exposed, count[starting], m.cfg.MaxUnmarked)
 	case count[ready] != len(m.ready):
 		return fmt.Errorf("protocol: %d jobs are ready, and %d listed", count[ready], len(m.ready))
 	}
-	for order, l := range m.lanes {
-		if !orders[order] && (l.head != nil || len(l.waiting) > 0) {
-			return fmt.Errorf("protocol: the lane of key %q holds jobs that are gone", order)
+	for order, q := range m.keyQueues {
+		if !orders[order] && (q.head != nil || len(q.waiting) > 0) {
+			return fmt.Errorf("protocol: the queue of key %q holds jobs that are gone", order)
 		}
-		if l.free() && !m.halted() {
-			return fmt.Errorf("protocol: %s waits for its key %q, and for nothing else", l.waiting[0].key, order)
+		if q.headMayStart() && !m.isHalted() {
+			return fmt.Errorf("protocol: %s waits for its key %q, and for nothing else", q.waiting[0].key, order)
 		}
 	}
 	return m.auditExpected()
 }
 
-// bytesHeld is what the copies of a job take of the room for events.
+// bytesHeld is how much memory the copies of a job take.
 func (j *Job) bytesHeld() int {
 	n := 0
 	for i := range j.copies {
-		if j.phase != zombie {
-			n += j.copies[i].size()
+		if j.phase != leaked {
+			n += j.copies[i].memorySize()
 		}
 	}
 	return n
 }
 
-// auditExpected holds what is expected back against what the lanes know of it.
+// auditExpected compares the redeliveries that are expected with what the key queues know of them.
 func (m *Machine) auditExpected() error {
-	kept, inLanes := 0, 0
+	kept, inQueues := 0, 0
 	for at, r := range m.expected.byPlace {
 		kept += r.size
 		if at != placeOf(r.at) || r.over {
 			return fmt.Errorf("protocol: sequence %d is expected as %v, and over is %v", r.at.Sequence, at, r.over)
 		}
 		if r.order != "" {
-			inLanes++
+			inQueues++
 		}
 	}
-	for _, l := range m.lanes {
-		inLanes -= len(l.expected)
+	for _, q := range m.keyQueues {
+		inQueues -= len(q.expected)
 	}
-	if kept != m.expected.kept || inLanes != 0 {
-		return fmt.Errorf("protocol: %d bytes are kept, and counted as %d; lanes expect %d too few", kept, m.expected.kept, inLanes)
+	if kept != m.expected.keptBytes || inQueues != 0 {
+		return fmt.Errorf("protocol: %d bytes are kept, and counted as %d; key queues expect %d too few", kept, m.expected.keptBytes, inQueues)
 	}
 	return nil
 }

@@ -1,35 +1,77 @@
 // Package protocol is the life of a delivery as a state machine: what a process may fetch, claim,
-// run, mark and acknowledge, and when. It has no goroutine, no clock and no I/O. Whoever drives it
-// (the consumer's runtime, or a simulation) takes work from it, does it, and brings the answer
-// back; every call carries the time.
+// run, mark and ack, and when. It has no goroutine, no clock and no I/O. A driver (the consumer's
+// runtime, or a simulation) takes work from it, does it, and brings the answer back; every call
+// carries the time. Work and answer stand together, by phase: fetch.go has Fetch and Fetched,
+// claim.go Claims and Claimed, run.go Next, Begin and Ran, settle.go Settlements and Settled,
+// deadletter.go Letters and LetterPublished, deadlines.go Extensions and Extended, lookup.go
+// Lookups and LookedUp, ack.go Answers.
 //
-//	         ┌─────────── waiting (for its order key)
-//	         ▼
-//	fetched → queued → claiming ┬ done, dead: ack
-//	   ▲        ▲  (repeated)   ├ held, not yet due: nak
-//	   │        └───────────────┤ reused: queued again under a key of its own, to be dead-lettered
-//	   │                        ├ dying: burying
-//	   │                        ▼
-//	   │                      ready → starting → running ┬ succeeded ┐
-//	   │                        │        │               ├ failed    ├ settling → ack, nak, or nothing
-//	   │                        └────────┴─ not begun ───┴───────────┤
-//	   │                                                 given up ───┴ dying → burying → dead → ack
-//	   │
-//	   └ delivered again ─ expected (after each nak) ┬ done, dead, or another owner's: forgotten
-//	                                                 └ gone from the bus: queued, to be dead-lettered,
-//	                                                   or counted where its data was not kept
+// # Phases
 //
-// Where runs are transactions (Config.Commit), a success is marked already, and acknowledged at
-// once. If nobody knows whether a commit was made, the bus is told nothing and the claim is left to
-// its lease.
+// A job is what a process does about one key, for all copies of the event that are in flight there.
+//
+//	phase          event                                   → phase
+//	(none)         Fetched                                 → waiting, or queued without an order key
+//	waiting        its turn in its key queue               → queued
+//	               pause, drain, too many wait             → ended (nack)
+//	queued         Claims                                  → claiming
+//	               pause, drain, waited too long           → ended (nack)
+//	claiming       Claimed: won                            → ready
+//	               Claimed: won, but not to run now        → settling (released or postponed)
+//	               Claimed: won, and to be given up        → settling (given up)
+//	               Claimed: done, dead                     → ended (ack)
+//	               Claimed: held, not due                  → ended (nack)
+//	               Claimed: id reused                      → queued, under a key of its own
+//	               Claimed: dead-lettering, key refused    → deadLettering
+//	               Claimed: store full                     → queued
+//	               Claimed: failed                         → claiming (repeated)
+//	ready          Next                                    → starting
+//	               pause, drain, waited too long, suspects → settling (released or postponed)
+//	               Extended: superseded                    → ended (no answer)
+//	starting       Begin                                   → running
+//	               Begin: too little of the lease is left  → ready
+//	               Begin while halted, Abandon             → settling (released or postponed)
+//	running        Ran: success, failure, cancelled        → settling
+//	               Ran: given up                           → settling (given up)
+//	               Ran: committed with its mark            → ended (ack)
+//	               Ran: superseded, commit unknown         → ended (no answer)
+//	               run limit, and did not return           → settling; its slot stays taken
+//	settling       Settled: succeeded, dead-lettered       → ended (ack)
+//	               Settled: failed, released               → ended (nack)
+//	               Settled: postponed                      → queued
+//	               Settled: given up                       → deadLettering
+//	               Settled: superseded                     → ended (no answer)
+//	               Settled: failed call, refused           → settling (repeated)
+//	deadLettering  LetterPublished: stored                 → settling (dead-lettered)
+//	               LetterPublished: not stored             → ended (nack)
+//	leaked         Ran                                     → ended
+//
+// A job that ends while its handler has not returned is leaked: no other copy of its key may run
+// here meanwhile.
+//
+// # How a job ends
+//
+// Seven verbs bring a job to its end. The first four tell the store, the last three the bus:
+//
+//	settleClaim     tells the store how the claim ended: succeeded, failed, given up
+//	releaseClaim    settles it as not begun, which counts nothing
+//	postponeJob     releases it, keeps the delivery here, and claims it again
+//	deadLetterJob   settles it as given up; then its letter is stored, and it is settled as dead
+//	finishJob       answers all its copies alike: ack, or nack
+//	nackUnclaimed   finishes a job that holds no claim
+//	disownJob       answers nothing, for the claim is or may be another's
+//
+// Where runs are transactions (Config.Commit), a success is marked already, and acked at once. If
+// nobody knows whether a commit was made, the bus is told nothing and the claim is left to its
+// lease.
 //
 // # Order
 //
-// The events of one order key are a lane: one of them is in flight, the others wait for it by
-// sequence. An event that was nacked keeps its place in the lane until it was settled, was seen
-// with another owner, or is gone from the bus. No clock ends that: a clock also runs while nothing
-// can be delivered. What waits is bounded, in all (Config.MaxWaiting, MaxBytes) and per key; what
-// is beyond is nacked, the latest first. So the event that others wait for is never refused, and an
+// Of the events of one order key one is in flight, and the others wait for it in a key queue, by
+// sequence. An event that was nacked keeps its place there until it was settled, was seen with
+// another owner, or is gone from the bus. No clock ends that: a clock also runs while nothing can
+// be delivered. What waits is bounded, in all (Config.MaxWaiting, MaxBytes) and per key; what is
+// beyond is nacked, the latest first. So the event that others wait for is never refused, and an
 // idle slot never waits for long while the bus has events of other keys.
 //
 // # Exposure
@@ -43,14 +85,13 @@
 // An attempt counts only against an event whose own fault it can be. A run that was throttled is
 // none. A run that did not get through to the receiver is none at first; a later one is the event's
 // own if, between the two, a run of another event began and succeeded, and no other event failed so
-// since the last success. Until it is, such an event is put off, for as long as
-// Config.GiveUp.
+// since the last success. Until then, such an event is put off, for as long as Config.GiveUp.
 //
 // The same answers set the pace. Throttling halves how many runs there may be at once, and then
 // makes a gap between single starts; each success undoes a part, and ten seconds with nothing to do
 // undo the rest. After five unavailable failures in a row the receiver is taken to be unavailable:
 // claims that have not begun are given back, and one event at a time is fetched, claimed and run as
-// a probe. Events that failed since come last.
+// a probe. Events that failed since are tried last.
 //
 // # Redelivery
 //
@@ -64,7 +105,7 @@
 // The simulation holds the machine to these:
 //
 //   - An ack is sent only for what the store has reported done or dead.
-//   - What is superseded is sent nothing.
+//   - A delivery whose claim is superseded is answered nothing.
 //   - No run begins while paused, or with less than a third of its lease left.
 //   - A success is marked until the store reports it stored or superseded.
 //   - A claim's lease counts from when its request was sent.
@@ -73,7 +114,7 @@
 //   - Running, starting, and finished but unsettled events together are never more than
 //     Config.MaxUnmarked.
 //   - While the receiver is unavailable, one event is claimed and run at a time.
-//   - Whatever was nacked is delivered again, or ends as settled, another owner's, dead-lettered or
+//   - Whatever was nacked is redelivered, or ends as settled, another owner's, dead-lettered or
 //     counted as dropped.
 //   - Once faults stop, everything is settled within a bound.
 package protocol

@@ -41,8 +41,8 @@ func TestPauseGivesBack(t *testing.T) {
 	r.mustRun("on")
 }
 
-// TestCutShortIsGivenBack: what a handler says once it was cut short is no verdict of its event, nor
-// of the receiver.
+// TestCutShortIsGivenBack: what a handler says once it was cut short is no verdict of its event,
+// nor of the receiver.
 func TestCutShortIsGivenBack(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []VerdictKind{Failure, Permanent, Snooze, Throttled, Unavailable} {
@@ -51,7 +51,7 @@ func TestCutShortIsGivenBack(t *testing.T) {
 		r.claims(nil)
 		j := r.mustRun("a")
 		r.Drain(r.now)
-		r.CutShort(errors.New("told to end"))
+		r.CancelRuns(errors.New("told to end"))
 		r.Ran(r.now, j, Verdict{Kind: kind, Error: "cut short"})
 		r.settleOne(dedupe.NotBegun)
 		r.want("a nak given back")
@@ -113,7 +113,7 @@ func TestCutShort(t *testing.T) {
 	j := r.mustRun("a")
 	r.Drain(r.now)
 	cause := errors.New("time is over")
-	r.CutShort(cause)
+	r.CancelRuns(cause)
 	if cs := r.Cancels(); len(cs) != 1 || !errors.Is(cs[0].Cause, cause) {
 		t.Fatalf("cancelled %+v", cs)
 	}

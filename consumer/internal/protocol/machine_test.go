@@ -156,18 +156,18 @@ func (r *rig) want(lines ...string) []Answer {
 var kinds = [...]string{None: "nothing", Ack: "ack", Nak: "nak", Progress: "progress"}
 
 var outcomes = [...]string{
-	Handled: "handled", Duplicate: "duplicate", Skipped: "skipped", Failed: "failed", Snoozed: "snoozed", Deferred: "deferred", Dead: "dead", Unburied: "dead_letter_pending",
+	Handled: "handled", Duplicate: "duplicate", Skipped: "skipped", Failed: "failed", Snoozed: "snoozed", Deferred: "deferred", Dead: "dead", DeadLetterPending: "dead_letter_pending",
 	Held: "held", GivenBack: "given back", Lost: "lost", Unresolved: "unresolved", Working: "working",
 }
 
-// empty wants nothing left in hand.
+// empty wants nothing left in flight.
 func (r *rig) empty() {
 	r.Helper()
 	if err := r.Audit(); err != nil {
 		r.Error(err)
 	}
 	if s := r.Stats(); s.InFlight != 0 || s.Running != 0 {
-		r.Errorf("%d are in hand and %d run, want none", s.InFlight, s.Running)
+		r.Errorf("%d are in flight and %d run, want none", s.InFlight, s.Running)
 	}
 }
 
@@ -218,7 +218,7 @@ func TestKnown(t *testing.T) {
 	})
 	as := r.want("done ack duplicate", "dead ack duplicate", "held nak held", "soon nak held")
 	if as[2].After != 200*time.Millisecond || as[3].After != time.Millisecond {
-		t.Errorf("naked for %v and %v, want 200ms (third arrival) and 1ms (what is left)", as[2].After, as[3].After)
+		t.Errorf("nacked for %v and %v, want 200ms (third arrival) and 1ms (what is left)", as[2].After, as[3].After)
 	}
 	r.mustRun("reborn")
 }
@@ -241,12 +241,12 @@ func TestRepeatedClaim(t *testing.T) {
 	r.pass(50 * time.Millisecond)
 	again := r.Claims(r.now)
 	if len(again.Items) != 2 || again.Items[0].Nonce != first.Items[0].Nonce || again.Items[1].Nonce == first.Items[0].Nonce {
-		t.Fatalf("asked again: %+v, first: %+v", again.Items, first.Items)
+		t.Fatalf("repeated: %+v, first: %+v", again.Items, first.Items)
 	}
 	r.Claimed(r.now, again, nil, errAway)
 	r.pass(50 * time.Millisecond)
 	if b := r.Claims(r.now); !b.Empty() {
-		t.Error("asked again as soon as the first time")
+		t.Error("repeated as soon as the first time")
 	}
 	r.pass(50 * time.Millisecond)
 	r.claims(nil)

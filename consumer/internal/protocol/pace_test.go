@@ -83,7 +83,7 @@ func TestPaceReturnsInHalfAMinute(t *testing.T) {
 	}
 	s.publish(many(400)...)
 	s.trade(time.Minute)
-	if s.pace.gap != mostGap {
+	if s.pace.gap != maxGap {
 		t.Fatalf("the gap is %v", s.pace.gap)
 	}
 	throttles = false
@@ -182,7 +182,7 @@ func TestProbesBecomeRarer(t *testing.T) {
 		t.Fatalf("%d probes in two minutes", len(gaps))
 	}
 	for i, g := range gaps {
-		if most := min(firstProbe<<(i+1), mostGap); g < most*3/4-time.Second || g > most*3/2 {
+		if most := min(firstProbe<<(i+1), maxGap); g < most*3/4-time.Second || g > most*3/2 {
 			t.Errorf("gap %d is %v, want about %v", i, g, most)
 		}
 	}
@@ -445,13 +445,13 @@ func TestDeferredArrivalsAreNoAttempts(t *testing.T) {
 func TestSetbacksAreBounded(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
-	for i := range 3 * mostSetbacks {
-		r.setBack(r.now.Add(time.Duration(i)), dedupe.Key{ID: fmt.Sprint(i)})
+	for i := range 3 * maxSetbacks {
+		r.setbacks.of(r.now.Add(time.Duration(i)), dedupe.Key{ID: fmt.Sprint(i)})
 	}
-	if n := len(r.setbacks); n > mostSetbacks {
+	if n := len(r.setbacks); n > maxSetbacks {
 		t.Errorf("%d are remembered", n)
 	}
-	if r.setbacks[dedupe.Key{ID: fmt.Sprint(3*mostSetbacks - 1)}] == nil {
+	if r.setbacks[dedupe.Key{ID: fmt.Sprint(3*maxSetbacks - 1)}] == nil {
 		t.Error("the latest is forgotten")
 	}
 }

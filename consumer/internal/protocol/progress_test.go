@@ -27,7 +27,7 @@ func position(seq uint64) bus.Position { return arrival("", seq).Delivery.At }
 // advances wants Advance to return the events at these sequences.
 func (r *rig) advances(stream string, floor uint64, want ...uint64) {
 	r.Helper()
-	got := r.Advance(stream, floor)
+	got := r.SettledUpTo(stream, floor)
 	if !slices.EqualFunc(got, want, func(p bus.Position, seq uint64) bool { return p == position(seq) }) {
 		r.Errorf("advances at floor %d to %v, want the events %v", floor, got, want)
 	}
@@ -44,11 +44,11 @@ func TestAdvance(t *testing.T) {
 	for range 2 { // the store may not have taken it
 		r.advances("s@1", 5, 2, 4)
 	}
-	r.Advanced(position(4))
+	r.WatermarkStored(position(4))
 	r.advances("s@1", 5)
 	r.advances("s@1", 7) // settled by others, who advance it themselves
 	r.advances("s@1", 9, 9)
-	r.Advanced(position(9))
+	r.WatermarkStored(position(9))
 	r.advances("s@1", 20)
 	r.give(arrival("e9", 9))
 	r.want("e9 ack duplicate")
@@ -68,17 +68,17 @@ func TestNakIsNoProgress(t *testing.T) {
 // TestThinning: what is remembered is bounded, and stays true.
 func TestThinning(t *testing.T) {
 	t.Parallel()
-	var p progress
-	const n = 3*maxSightings + 7
+	var p settledProgress
+	const n = 3*maxSettledEvents + 7
 	for seq := uint64(1); seq <= n; seq++ {
-		p.settled(arrival("", seq).Delivery.At)
-		if len(p.seen) > maxSightings {
-			t.Fatalf("%d sightings are kept, at most %d are to be", len(p.seen), maxSightings)
+		p.recordSettled(arrival("", seq).Delivery.At)
+		if len(p.seen) > maxSettledEvents {
+			t.Fatalf("%d sightings are kept, at most %d are to be", len(p.seen), maxSettledEvents)
 		}
 	}
 	m := New(Config{}, time.Time{})
 	m.progress = p
-	settled := m.Advance("s@1", n/2)
+	settled := m.SettledUpTo("s@1", n/2)
 	if len(settled) == 0 {
 		t.Fatal("nothing is known to be settled")
 	}
@@ -200,7 +200,7 @@ func TestOpenPullsAreReadOut(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *Config) { c.Concurrency = 16 })
 	for range 480 {
-		r.finished.add(r.now)
+		r.fetches.finished.addOne(r.now)
 	}
 	if n, _ := r.Fetch(r.now); n != 496 {
 		t.Fatalf("asks for %d", n)

@@ -2,109 +2,92 @@ package protocol
 
 import (
 	"time"
-
-	"github.com/onceish/onceish/dedupe"
 )
 
-// A claim that nobody settled is a crash: its event may be the one that killed its process, or it
-// was merely beside it. With one crash it runs only beside other suspects; with two it is the
-// process's only claim. So a poison event takes no innocent with it.
-
-// quarantined: there are suspects in hand. Nothing else is fetched, claimed or begun until
-// they are settled.
-func (m *Machine) quarantined() bool { return inHand(&m.suspects) > 0 }
-
-// isolated: no claim is left, or may be left, that the suspects in hand must not take with them.
-func (m *Machine) isolated() bool {
-	if m.solo {
-		return inHand(&m.count) == 1
-	}
-	return inHand(&m.count) == inHand(&m.suspects)
+// quarantine keeps suspects apart from other events. A claim that nobody settled is a crash: its
+// event may be the one that killed its process, or was merely beside it. After one crash an event
+// runs only beside other suspects, after two it is the only claim of its process. So a poison
+// event takes no innocent one with it.
+type quarantine struct {
+	jobs           *jobTable
+	soloClaimed    bool      // the suspect that is claimed must be the only claim
+	soloQueue      []*Job    // queued jobs each of which must be the only claim
+	isolatingSince time.Time // since when suspects wait for others to end; zero: they do not
 }
 
-// Isolating is how many events still run beside suspects that must be alone, and since when nothing
-// else is started for them; 0: none.
+// isActive reports whether suspects are claimed. Nothing else is fetched, claimed or begun until
+// they are settled.
+func (q *quarantine) isActive() bool { return q.jobs.suspectsMaybeClaimed() > 0 }
+
+// isIsolated reports whether no claim is left that a suspect could take with it.
+func (q *quarantine) isIsolated() bool {
+	if q.soloClaimed {
+		return q.jobs.maybeClaimed() == 1
+	}
+	return q.jobs.maybeClaimed() == q.jobs.suspectsMaybeClaimed()
+}
+
+// mayClaimSolo reports whether a job that must be the only claim can be claimed now.
+func (q *quarantine) mayClaimSolo() bool {
+	return len(q.soloQueue) > 0 && q.jobs.maybeClaimed() == 0
+}
+
+// awaitsSolo reports whether a job that must be the only claim waits for other claims to end.
+func (q *quarantine) awaitsSolo() bool {
+	return len(q.soloQueue) > 0 && q.jobs.maybeClaimed() > 0
+}
+
+func (q *quarantine) takeSolo() []*Job {
+	solo := q.soloQueue[:1:1]
+	q.soloQueue = q.soloQueue[1:]
+	return solo
+}
+
+// noteIsolation notes since when suspects wait for others to end.
+func (q *quarantine) noteIsolation(now time.Time) {
+	switch {
+	case !q.isActive() || q.isIsolated():
+		q.isolatingSince = time.Time{}
+	case q.isolatingSince.IsZero():
+		q.isolatingSince = now
+	}
+}
+
+// admitClaim reports whether a claim may be kept now. That of an innocent event may not while there
+// are suspects. That of a suspect may if it is the first, or one of a group that have crashed once.
+func (q *quarantine) admitClaim(j *Job) (kept, firstSuspect bool) {
+	crashes, first := j.claim.Crashes, !q.isActive()
+	if crashes == 0 {
+		return first, false
+	}
+	if !first && (q.soloClaimed || crashes > 1) {
+		return false, false
+	}
+	q.jobs.markSuspect(j)
+	if first {
+		q.soloClaimed = crashes > 1
+	}
+	return true, first
+}
+
+// Isolating returns how many events still run beside suspects that must be alone, and since when
+// nothing else is started for them. runs is 0 if there are none.
 func (m *Machine) Isolating() (runs int, since time.Time) {
-	if m.isolating.IsZero() {
+	if m.quarantine.isolatingSince.IsZero() {
 		return 0, since
 	}
-	return m.count[running] - m.suspects[running], m.isolating
+	return m.jobs.count[running] - m.jobs.suspects[running], m.quarantine.isolatingSince
 }
 
-// watchSuspects notes since when suspects wait for others to end.
-func (m *Machine) watchSuspects(now time.Time) {
-	switch {
-	case !m.quarantined() || m.isolated():
-		m.isolating = time.Time{}
-	case m.isolating.IsZero():
-		m.isolating = now
-	}
-}
-
-// inHand reports whether a job has a claim, or may have one, or what it did is not settled.
-func (j *Job) inHand() bool { return j.phase >= claiming && j.phase <= burying }
-
-func inHand(count *[phases]int) int {
-	n := 0
-	for p := claiming; p <= burying; p++ {
-		n += count[p]
-	}
-	return n
-}
-
-// postpone gives a claim back until the suspects in hand are settled. The delivery stays here,
-// unless that takes too long.
-func (m *Machine) postpone(now time.Time, j *Job) {
-	j.requeue = now.Sub(j.came) < m.cfg.maxWait()
-	if j.requeue {
-		m.settle(now, j, ending{outcome: dedupe.NotBegun})
-	} else {
-		m.giveBack(now, j)
-	}
-}
-
-// again queues a job that was postponed.
-func (m *Machine) again(now time.Time, j *Job) {
-	j.requeue, j.nonce = false, ""
-	if j.suspect {
-		j.suspect = false
-		m.suspects[j.phase]--
-	}
-	if j.claim.Crashes < 2 {
-		m.queue(now, j)
-		return
-	}
-	m.enter(now, j, queued)
-	m.solos = append(m.solos, j)
-}
-
-// quarantine reports whether a claim may be kept now. An innocent one may not while there are
-// suspects in hand. A suspect may if it is the first, or one of a group that have crashed once; the
-// first has all else sent back that is claimed and not begun.
-func (m *Machine) quarantine(now time.Time, j *Job) bool {
-	crashes, first := j.claim.Crashes, !m.quarantined()
-	if crashes == 0 {
-		return first
-	}
-	if !first && (m.solo || crashes > 1) {
-		return false
-	}
-	j.suspect = true
-	m.suspects[j.phase]++
-	if first {
-		m.solo = crashes > 1
-		m.isolate(now)
-	}
-	return true
-}
-
-func (m *Machine) isolate(now time.Time) {
-	m.roster.each(func(o *Job) {
-		switch o.phase {
+// postponeClaimed sends back what is claimed and has not begun, and keeps its deliveries here for a
+// while: what is claimed must not wait for suspects, or for the gap between starts.
+func (m *Machine) postponeClaimed(now time.Time) {
+	m.jobs.each(func(j *Job) {
+		switch j.phase {
 		case ready:
-			m.postpone(now, o)
+			m.postponeJob(now, j)
 		case starting:
-			m.cancel(o, ErrHalted)
+			m.cancelJob(j, ErrHalted)
 		default: // no claim yet, or it has begun
 		}
 	})

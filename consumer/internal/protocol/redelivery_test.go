@@ -150,7 +150,7 @@ func TestWhatOthersWaitForIsAdmitted(t *testing.T) {
 		r.pass(2 * time.Second)
 		r.give(arrival("x0", 1, ordered("x"), arrivals(2)))
 		if ids := r.claims(nil); !slices.Equal(ids, []string{"x0"}) {
-			t.Errorf("claimed %v with %d waiting, want x0", ids, r.parked)
+			t.Errorf("claimed %v with %d waiting, want x0", ids, r.waitingCount)
 		}
 		if err := r.Audit(); err != nil {
 			t.Error(err)
@@ -234,10 +234,10 @@ func TestHotKeyDoesNotStarveOthers(t *testing.T) {
 	r.claims(nil)
 	r.mustRun("x0")
 	r.Fetch(r.now)
-	if every := r.TickEvery(); every > scanEvery {
+	if every := r.TickEvery(); every > scanInterval {
 		t.Errorf("ticks each %v: nothing else wakes who asks for events of other keys", every)
 	}
-	r.now = r.now.Add(scanEvery)
+	r.now = r.now.Add(scanInterval)
 	n, ok := r.Fetch(r.now)
 	if n == 0 || !ok {
 		t.Fatalf("fetches %d (%v) beside an idle slot", n, ok)
@@ -248,7 +248,7 @@ func TestHotKeyDoesNotStarveOthers(t *testing.T) {
 	r.give(arrival("y", 50, ordered("y")))
 	r.claims(nil)
 	r.mustRun("y")
-	r.now = r.now.Add(scanEvery)
+	r.now = r.now.Add(scanInterval)
 	if n, _ := r.Fetch(r.now); n != 0 {
 		t.Errorf("fetches %d with no slot idle", n)
 	}
@@ -386,7 +386,7 @@ func TestCopiesAreBounded(t *testing.T) {
 func TestAnswersFromBeforeARebuildAreOld(t *testing.T) {
 	t.Parallel()
 	r := failedHead(t, nil)
-	r.Passed(r.now, "s@1", 1)
+	r.SetFloor(r.now, "s@1", 1)
 	r.pass(5 * time.Second)
 	b := r.Lookups(r.now)
 	if len(b.Items) != 1 {

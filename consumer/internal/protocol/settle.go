@@ -2,17 +2,62 @@ package protocol
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/onceish/onceish/dedupe"
 )
 
+// settleClaim ends a claim: the store is to be told how.
+func (m *Machine) settleClaim(now time.Time, j *Job, e claimEnding) {
+	if j.phase == ready {
+		m.removeReady(j)
+	}
+	j.ending, j.settlementSent = e, false
+	m.jobs.enterPhase(now, j, settling)
+	m.settles.push(j)
+}
+
+func (m *Machine) removeReady(j *Job) {
+	m.ready = slices.DeleteFunc(m.ready, func(r *Job) bool { return r == j })
+}
+
+// releaseClaim ends a claim whose event did not run, or whose run counts nothing. The event stays
+// away as long as a held copy, so that a pull which is still open does not get it again at once.
+func (m *Machine) releaseClaim(now time.Time, j *Job) {
+	m.settleClaim(now, j, claimEnding{outcome: dedupe.NotBegun, after: heldNakDelay(j.arrivalCount())})
+	j.verdict = Verdict{}
+}
+
+// postponeJob gives a claim back until suspects are settled, or until another event may start. The
+// delivery stays here and is claimed again, unless that takes too long.
+func (m *Machine) postponeJob(now time.Time, j *Job) {
+	j.claimAgain = now.Sub(j.createdAt) < m.cfg.maxSlotWait()
+	if j.claimAgain {
+		m.settleClaim(now, j, claimEnding{outcome: dedupe.NotBegun})
+	} else {
+		m.releaseClaim(now, j)
+	}
+}
+
+// requeuePostponed has a postponed job claimed again.
+func (m *Machine) requeuePostponed(now time.Time, j *Job) {
+	j.claimAgain, j.nonce = false, ""
+	m.jobs.clearSuspect(j)
+	if j.claim.Crashes < 2 {
+		m.queueClaim(now, j)
+		return
+	}
+	m.jobs.enterPhase(now, j, queued)
+	m.quarantine.soloQueue = append(m.quarantine.soloQueue, j)
+}
+
 // Settlements takes the claims that ended. They accumulate while a call is under way, and go
-// together in the next one: a group commit, without a timer, and without waiting when there is
+// together in the next one: a group commit without a timer, and without waiting when there is
 // nothing to wait for.
 func (m *Machine) Settlements(now time.Time) Batch[dedupe.Settlement] {
-	return newBatch(now, m.settles.take(now, nil), func(j *Job) dedupe.Settlement {
-		j.asked = true
+	return newBatch(now, m.settles.takeBatch(now, nil), func(j *Job) dedupe.Settlement {
+		j.settlementSent = true
 		return dedupe.Settlement{
 			Claim: j.claim, Outcome: j.ending.outcome, After: j.ending.after, Reason: j.ending.reason, Letter: j.ending.letter,
 			CountAttempt: j.ending.counted, Lease: m.cfg.Lease, TTL: m.cfg.TTL,
@@ -23,57 +68,59 @@ func (m *Machine) Settlements(now time.Time) Batch[dedupe.Settlement] {
 // Settled takes the answer to a batch of settlements. What failed is repeated: a known success is
 // never forgotten.
 func (m *Machine) Settled(now time.Time, b Batch[dedupe.Settlement], errs []error, err error) {
-	m.settles.answered(now, b.sent, b.jobs, err)
+	m.settles.recordCall(now, b.sent, b.jobs, err)
 	if err != nil {
 		return
 	}
 	for i, j := range b.jobs {
 		switch {
 		case errors.Is(errs[i], dedupe.ErrSuperseded):
-			m.settles.accept(j)
-			m.lose(now, j)
+			m.settles.clearRefusal(j)
+			m.disownJob(now, j, Lost)
 		case errs[i] != nil:
-			m.settles.refuse(now, j, errs[i])
+			m.settles.retryJob(now, j, errs[i])
 		default:
-			m.settles.accept(j)
-			m.stored(now, j, b.sent)
+			m.settles.clearRefusal(j)
+			m.settlementStored(now, j, b.sent)
 		}
 	}
 }
 
-// stored goes on after the store has taken a settlement.
-func (m *Machine) stored(now time.Time, j *Job, sent time.Time) {
-	m.unexpose(j)
+// settlementStored goes on after the store has taken a settlement.
+func (m *Machine) settlementStored(now time.Time, j *Job, sent time.Time) {
+	m.endExposure(j)
 	switch j.ending.outcome {
 	case dedupe.Succeeded:
-		m.conclude(now, j, Answer{Kind: Ack, Outcome: Handled})
+		m.finishJob(now, j, Answer{Kind: Ack, Outcome: Handled})
 	case dedupe.DeadLettered:
-		m.conclude(now, j, Answer{Kind: Ack, Outcome: Dead})
+		m.finishJob(now, j, Answer{Kind: Ack, Outcome: Dead})
 	case dedupe.GivenUp:
 		if j.ending.counted {
 			j.claim.Attempts++
-			j.counted = true
+			j.attemptCounted = true
 		}
 		j.claim.State, j.claim.Reason, j.claim.Letter = dedupe.DeadLettering, j.ending.reason, j.ending.letter
-		j.leased, j.expires = sent, sent.Add(m.cfg.Lease)
-		m.bury(now, j)
+		j.leasedAt, j.leaseExpires = sent, sent.Add(m.cfg.Lease)
+		m.queueLetter(now, j)
 	case dedupe.Failed, dedupe.NotBegun:
-		if j.requeue && !m.halted() {
-			m.again(now, j)
+		if j.claimAgain && !m.isHalted() {
+			m.requeuePostponed(now, j)
 			return
 		}
-		m.conclude(now, j, Answer{
-			Kind: Nak, After: j.ending.after, Outcome: j.returned(), heldUntil: now.Add(j.ending.after + j.ending.after/100),
+		m.finishJob(now, j, Answer{
+			Kind: Nak, After: j.ending.after, Outcome: j.releasedOutcome(),
+			heldUntil: now.Add(j.ending.after + j.ending.after/100),
 		})
 	}
 }
 
-// returned is the outcome of a claim that was set free.
-func (j *Job) returned() Outcome {
+// releasedOutcome is the outcome of a claim that was set free.
+func (j *Job) releasedOutcome() Outcome {
 	switch {
 	case j.ending.outcome == dedupe.Failed:
 		return Failed
-	case j.verdict.Kind != Success && errors.Is(j.cancelled, ErrLeaseLost): // it ran, and others may have run it meanwhile
+	case j.verdict.Kind != Success && errors.Is(j.cancelled, ErrLeaseLost):
+		// Others may have run it meanwhile.
 		return Lost
 	case j.verdict.Kind == Snooze:
 		return Snoozed

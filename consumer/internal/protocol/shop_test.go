@@ -62,9 +62,9 @@ func (s *shop) work() {
 	for busy := true; busy; {
 		busy = false
 		if n, ok := s.Fetch(s.now); ok && n > 0 {
-			before := len(s.jobs)
+			before := len(s.jobs.byKey)
 			s.deliver(n)
-			busy = len(s.jobs) != before
+			busy = len(s.jobs.byKey) != before
 		}
 		busy = s.claimAll() || busy
 		var began []*Job
@@ -79,7 +79,7 @@ func (s *shop) work() {
 			s.Ran(s.now, j, s.answer(j.Key().ID))
 		}
 		busy = s.settleAll() || len(began) > 0 || busy
-		s.buryAll()
+		s.storeLetters()
 		s.tellAll()
 		if err := s.Audit(); err != nil {
 			s.Fatal(err)
@@ -127,9 +127,9 @@ func (s *shop) settleAll() bool {
 	return true
 }
 
-func (s *shop) buryAll() {
+func (s *shop) storeLetters() {
 	for _, l := range s.Letters(s.now) {
-		s.Posted(s.now, l, nil)
+		s.LetterPublished(s.now, l, nil)
 	}
 }
 

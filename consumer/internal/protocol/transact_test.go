@@ -24,7 +24,7 @@ func TestTransactVerdicts(t *testing.T) {
 		"committed":  {verdict: Verdict{}, told: "a ack handled"},
 		"superseded": {verdict: Verdict{Kind: Superseded}, told: "a nothing lost"},
 		"unknown":    {verdict: Verdict{Kind: Unknown}, told: "a nothing unresolved"},
-		"unbegun":    {verdict: Verdict{Kind: Unbegun}, settled: dedupe.NotBegun, told: "a nak given back"},
+		"unbegun":    {verdict: Verdict{Kind: NotBegun}, settled: dedupe.NotBegun, told: "a nak given back"},
 		"conflicted": {verdict: Verdict{Kind: Conflicted}, settled: dedupe.NotBegun, told: "a nak given back"},
 		"failed":     {verdict: fails("no"), settled: dedupe.Failed, told: "a nak failed"},
 	} {

@@ -131,7 +131,7 @@ func TestStuck(t *testing.T) {
 	r.settleOne(dedupe.Failed)
 	r.want("a nak failed")
 	if s := r.Stats(); r.Stuck() != 1 || s.InFlight != 1 {
-		t.Errorf("%d stuck, %d in hand, want 1 and 1", r.Stuck(), s.InFlight)
+		t.Errorf("%d stuck, %d in flight, want 1 and 1", r.Stuck(), s.InFlight)
 	}
 	r.give(arrival("a", 1, arrivals(2)), arrival("b", 2), arrival("c", 3))
 	r.want("a nak held")
@@ -185,15 +185,15 @@ func TestBackoff(t *testing.T) {
 	t.Parallel()
 	b := Backoff{Base: time.Second, Max: 5 * time.Second}
 	for attempt, want := range map[int]time.Duration{1: time.Second, 2: 2 * time.Second, 3: 4 * time.Second, 4: 5 * time.Second, 4000: 5 * time.Second} {
-		if got := b.after(attempt, 1); got != want {
+		if got := b.delayAfter(attempt, 1); got != want {
 			t.Errorf("after attempt %d at most %v, want %v", attempt, got, want)
 		}
-		if got := b.after(attempt, 0); got != 0 {
+		if got := b.delayAfter(attempt, 0); got != 0 {
 			t.Errorf("after attempt %d at least %v, want 0", attempt, got)
 		}
 	}
 	for arrivals, want := range map[int]time.Duration{1: 50 * time.Millisecond, 2: 100 * time.Millisecond, 8: 5 * time.Second, 900: 5 * time.Second} {
-		if got := heldNak(arrivals); got != want {
+		if got := heldNakDelay(arrivals); got != want {
 			t.Errorf("held at arrival %d: %v, want %v", arrivals, got, want)
 		}
 	}

@@ -1,6 +1,6 @@
-// Package seenmark lets a store that only marks serve where a dedupe.Claimer is asked for: a claim
-// is a question, only what is final is written, and nothing is ever lost to another owner. Two
-// concurrent copies of an event may both run.
+// Package seenmark makes a dedupe.Claimer of a store that only marks: a claim is a look-up, only
+// what is final is written, and nothing is ever lost to another owner. Two concurrent copies of an
+// event may both run.
 //
 // No run is begun that cannot be marked, as far as that can be known: not while the store says that
 // it would refuse the mark (dedupe.Record.Err), and not while a mark of this process is refused
@@ -17,26 +17,26 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// unknownFor is how long a claim is answered held whose row only a later version can read.
+// unknownFor is how long a claim is held whose row only a later version can read.
 const unknownFor = 5 * time.Second
 
-// Claimer is a dedupe.Claimer over a store that marks. Safe for concurrent use.
+// Claimer is a dedupe.Claimer over a store that marks. It is safe for concurrent use.
 type Claimer struct {
 	store dedupe.Store
 
-	mu   sync.Mutex
-	full map[dedupe.Key]error // marks that were refused for want of room, and are repeated
-	down error                // of the last call of Mark; nil once one was answered
+	mu           sync.Mutex
+	refusedMarks map[dedupe.Key]error // marks that were refused for want of room, and are repeated
+	markError    error                // of the last call of Mark; nil once one was answered
 }
 
 var _ dedupe.Claimer = (*Claimer)(nil)
 
-// New returns a Claimer over the store.
+// New returns a Claimer over store.
 func New(store dedupe.Store) *Claimer {
-	return &Claimer{store: store, full: make(map[dedupe.Key]error)}
+	return &Claimer{store: store, refusedMarks: make(map[dedupe.Key]error)}
 }
 
-// Claim implements dedupe.Claimer: it asks what was seen.
+// Claim implements dedupe.Claimer. It looks up what was seen.
 func (c *Claimer) Claim(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim, error) {
 	keys := make([]dedupe.Key, len(rs))
 	for i := range rs {
@@ -46,19 +46,19 @@ func (c *Claimer) Claim(ctx context.Context, rs []dedupe.Request) ([]dedupe.Clai
 	if err != nil {
 		return nil, err
 	}
-	if err := parallel("Seen", len(records), len(rs)); err != nil {
+	if err := checkParallel("Seen", len(records), len(rs)); err != nil {
 		return nil, err
 	}
-	stopped := c.stopped()
+	stopped := c.blockedBy()
 	cs := make([]dedupe.Claim, len(rs))
 	for i := range rs {
-		cs[i] = answer(&rs[i], &records[i], stopped)
+		cs[i] = claimFor(&rs[i], &records[i], stopped)
 	}
 	return cs, nil
 }
 
-// answer is what a request is told from what was seen.
-func answer(r *dedupe.Request, seen *dedupe.Record, stopped error) dedupe.Claim {
+// claimFor is the answer to a request, given what was seen.
+func claimFor(r *dedupe.Request, seen *dedupe.Record, stopped error) dedupe.Claim {
 	c := dedupe.Claim{Key: r.Key, Nonce: r.Nonce, State: dedupe.Fresh, Hash: r.Hash, HeldFor: r.Lease}
 	switch {
 	case seen.State != dedupe.Fresh && dedupe.Differ(seen.Hash, r.Hash):
@@ -75,25 +75,25 @@ func answer(r *dedupe.Request, seen *dedupe.Record, stopped error) dedupe.Claim 
 	return c
 }
 
-// stopped is why nothing may be begun now.
-func (c *Claimer) stopped() error {
+// blockedBy is why nothing may be begun now; nil if it may.
+func (c *Claimer) blockedBy() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.down != nil {
-		return fmt.Errorf("nothing is begun until marks are stored again: %w", c.down)
+	if c.markError != nil {
+		return fmt.Errorf("nothing is begun until marks are stored again: %w", c.markError)
 	}
-	for _, err := range c.full {
-		return fmt.Errorf("nothing is begun until %d marks are stored: %w", len(c.full), err)
+	for _, err := range c.refusedMarks {
+		return fmt.Errorf("nothing is begun until %d marks are stored: %w", len(c.refusedMarks), err)
 	}
 	return nil
 }
 
-// Extend implements dedupe.Claimer: there is nothing to extend.
+// Extend implements dedupe.Claimer. There is nothing to extend.
 func (c *Claimer) Extend(_ context.Context, cs []dedupe.Claim, _, _ time.Duration) ([]error, error) {
 	return make([]error, len(cs)), nil
 }
 
-// Settle implements dedupe.Claimer: it marks what is done or dead.
+// Settle implements dedupe.Claimer. It marks what is done or dead.
 func (c *Claimer) Settle(ctx context.Context, ss []dedupe.Settlement) ([]error, error) {
 	var marks []dedupe.Mark
 	var of []int
@@ -115,9 +115,9 @@ func (c *Claimer) Settle(ctx context.Context, ss []dedupe.Settlement) ([]error, 
 	}
 	answers, err := c.store.Mark(ctx, marks)
 	if err == nil {
-		err = parallel("Mark", len(answers), len(marks))
+		err = checkParallel("Mark", len(answers), len(marks))
 	}
-	c.marked(marks, answers, err)
+	c.recordMarks(marks, answers, err)
 	if err != nil {
 		return nil, err
 	}
@@ -127,23 +127,23 @@ func (c *Claimer) Settle(ctx context.Context, ss []dedupe.Settlement) ([]error, 
 	return errs, nil
 }
 
-// marked notes what a call of Mark was answered.
-func (c *Claimer) marked(marks []dedupe.Mark, answers []error, err error) {
+// recordMarks notes which marks the store has refused.
+func (c *Claimer) recordMarks(marks []dedupe.Mark, answers []error, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.down = err; err != nil {
+	if c.markError = err; err != nil {
 		return
 	}
 	for i, m := range marks {
 		if errors.Is(answers[i], dedupe.ErrFull) {
-			c.full[m.Key] = answers[i]
+			c.refusedMarks[m.Key] = answers[i]
 		} else {
-			delete(c.full, m.Key)
+			delete(c.refusedMarks, m.Key)
 		}
 	}
 }
 
-func parallel(call string, got, want int) error {
+func checkParallel(call string, got, want int) error {
 	if got != want {
 		return fmt.Errorf("the store answered %d of %d items of %s: its results must be parallel to the argument", got, want, call)
 	}

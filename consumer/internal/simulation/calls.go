@@ -7,9 +7,9 @@ import (
 
 var errLost = errors.New("no answer")
 
-// fate is what becomes of a call: when it is applied, if it is, and when its caller is answered,
-// and how. What failed may have been applied, or be applied long after.
-type fate struct {
+// callFate is what becomes of a call: when it is applied, if it is, and when its caller is
+// answered, and how. What failed may have been applied, or be applied long after.
+type callFate struct {
 	apply, answer time.Duration
 	applied       bool
 	failed        bool
@@ -18,51 +18,51 @@ type fate struct {
 
 const timeout = 5 * time.Second
 
-// fate draws one; trouble is how likely it is no usual one.
-func (w *world) fate(trouble float64) fate {
-	apply := w.between(100*time.Microsecond, 5*time.Millisecond)
-	f := fate{apply: apply, answer: apply + w.between(100*time.Microsecond, 5*time.Millisecond), applied: true}
-	if !w.faults.on || !w.chance(trouble) {
+// drawFate draws one; trouble is how likely it is no usual one.
+func (sim *simulation) drawFate(trouble float64) callFate {
+	apply := sim.between(100*time.Microsecond, 5*time.Millisecond)
+	f := callFate{apply: apply, answer: apply + sim.between(100*time.Microsecond, 5*time.Millisecond), applied: true}
+	if !sim.faults.on || !sim.chance(trouble) {
 		return f
 	}
 	f.trouble = true
-	switch w.rand.IntN(6) {
+	switch sim.rand.IntN(6) {
 	case 0: // lost, or refused
-		f.applied, f.failed, f.answer = false, true, w.between(time.Millisecond, timeout)
+		f.applied, f.failed, f.answer = false, true, sim.between(time.Millisecond, timeout)
 	case 1: // applied, and its answer lost
-		f.failed, f.answer = true, w.between(f.apply, timeout)
+		f.failed, f.answer = true, sim.between(f.apply, timeout)
 	case 2: // applied after the caller gave up
-		f.failed, f.answer = true, w.between(time.Millisecond, timeout)
-		f.apply = f.answer + w.between(time.Millisecond, 2*timeout)
+		f.failed, f.answer = true, sim.between(time.Millisecond, timeout)
+		f.apply = f.answer + sim.between(time.Millisecond, 2*timeout)
 	case 3: // answered late
-		f.answer += w.between(time.Second, 2*w.sc.protocol.Lease)
+		f.answer += sim.between(time.Second, 2*sim.sc.protocol.Lease)
 	case 4: // applied late
-		f.apply += w.between(time.Second, w.sc.protocol.Lease)
+		f.apply += sim.between(time.Second, sim.sc.protocol.Lease)
 		f.answer += f.apply
 	case 5: // a hiccup
-		f.apply += w.between(5*time.Millisecond, time.Second)
-		f.answer = f.apply + w.between(time.Millisecond, time.Second)
+		f.apply += sim.between(5*time.Millisecond, time.Second)
+		f.answer = f.apply + sim.between(time.Millisecond, time.Second)
 	}
 	return f
 }
 
 // call asks the store for something: apply is when the store does it, answer when the caller
 // learns of it.
-func (l *life) call(f fate, apply func(), answer func(error)) {
-	w := l.world
+func (proc *process) call(f callFate, apply func(), answer func(error)) {
+	sim := proc.sim
 	if f.trouble {
-		l.suffer(max(f.apply, f.answer))
+		proc.noteTrouble(max(f.apply, f.answer))
 	}
 	failed := f.failed
 	if f.applied {
-		w.after(nil, f.apply, func() {
+		sim.after(nil, f.apply, func() {
 			switch {
-			case l.over && w.chance(0.3): // cut off with its process
-			case l.cutOff > w.elapsed:
+			case proc.over && sim.chance(0.3): // cut off with its process
+			case proc.cutOffUntil > sim.elapsed:
 				failed = true
-			case w.faults.storeDown > w.elapsed:
-				l.suffer(timeout)
-				if failed = true; w.chance(w.faults.storeHears) {
+			case sim.faults.storeDown > sim.elapsed:
+				proc.noteTrouble(timeout)
+				if failed = true; sim.chance(sim.faults.storeHears) {
 					apply()
 				}
 			default:
@@ -70,38 +70,38 @@ func (l *life) call(f fate, apply func(), answer func(error)) {
 			}
 		})
 	}
-	w.after(l, f.answer, func() {
+	sim.after(proc, f.answer, func() {
 		var err error
 		if failed {
 			err = errLost
 		}
 		answer(err)
-		l.poke()
+		proc.planTurn()
 	})
 }
 
 // storeFate is that of a call to the store as it is now.
-func (l *life) storeFate() fate {
-	w := l.world
-	f := w.fate(w.sc.callTrouble)
-	if w.faults.storeSlow > w.elapsed {
+func (proc *process) storeFate() callFate {
+	sim := proc.sim
+	f := sim.drawFate(sim.sc.callTrouble)
+	if sim.faults.storeSlow > sim.elapsed {
 		f.trouble = true
-		d := w.between(0, w.sc.protocol.Lease/2)
+		d := sim.between(0, sim.sc.protocol.Lease/2)
 		f.apply += d
-		f.answer += d + w.between(0, w.sc.protocol.Lease/2)
+		f.answer += d + sim.between(0, sim.sc.protocol.Lease/2)
 	}
 	return f
 }
 
 // send has a message reach the bus, or not.
-func (l *life) send(apply func()) {
-	w := l.world
-	f, at := w.fate(w.sc.busTrouble), w.faults.busEpoch
+func (proc *process) send(apply func()) {
+	sim := proc.sim
+	f, at := sim.drawFate(sim.sc.busTrouble), sim.faults.busEpoch
 	if !f.applied {
 		return
 	}
-	w.after(nil, f.apply, func() {
-		if at == w.faults.busEpoch || w.chance(0.3) {
+	sim.after(nil, f.apply, func() {
+		if at == sim.faults.busEpoch || sim.chance(0.3) {
 			apply()
 		}
 	})
@@ -112,14 +112,14 @@ type span struct{ from, to time.Duration }
 
 func (s span) covers(at time.Duration) bool { return s.from <= at && at < s.to }
 
-// suffer notes that something is wrong for a while, as an excuse for what comes of it.
-func (l *life) suffer(d time.Duration) {
-	l.troubles = append(l.troubles, span{l.world.elapsed, l.world.elapsed + d})
+// noteTrouble notes that something is wrong for a while, as an excuse for what comes of it.
+func (proc *process) noteTrouble(d time.Duration) {
+	proc.troubles = append(proc.troubles, span{proc.sim.elapsed, proc.sim.elapsed + d})
 }
 
-// troubled reports whether something was wrong with a life at some time between.
-func (l *life) troubled(from, to time.Duration) bool {
-	for _, s := range l.troubles {
+// hadTrouble reports whether something was wrong with a process at some time between.
+func (proc *process) hadTrouble(from, to time.Duration) bool {
+	for _, s := range proc.troubles {
 		if s.from <= to && s.to >= from {
 			return true
 		}

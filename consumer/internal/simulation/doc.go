@@ -1,4 +1,4 @@
-// Package simulation plays the life of a consumer group in virtual time: several processes, each a
+// Package simulation simulates a consumer group in virtual time: several processes, each a
 // protocol.Machine with a clock of its own, over the memory bus and the memory store, with a fault
 // between any two steps. One goroutine and one seed decide everything, so a seed that fails is
 // played again exactly.
@@ -10,13 +10,14 @@
 // comes back from an older copy. Handlers fail, snooze, get stuck, or kill their process. The
 // receiver that they call is away or throttles for a time, and never takes some events.
 //
-// The journal (what was published, run, effected, buried) and the ledger (what the store answered)
-// lie outside of what is simulated. They are where the promises are checked:
+// The journal (what was published, run, effected, dead-lettered) and the ledger (what the store
+// answered) lie outside of what is simulated. They are where the promises are checked:
 //
 //	I1   nothing confirmed is lost: it has an effect, or exactly one dead letter
 //	I2   in mode transactional an effect is made once, whatever happens, and marked
 //	I3   an effect is repeated only for a fault, or a handler that failed
-//	I4   an ack is sent only for what is marked or buried, and a key is dead only once its letter is stored
+//	I4   an ack is sent only for what is marked or dead-lettered, and a key is dead only once its
+//	     letter is stored
 //	I5   nothing is marked but after a success
 //	I6   there is one unexpired claim of a key, tokens grow, and what is stale changes nothing
 //	I8   no run starts while paused

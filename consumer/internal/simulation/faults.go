@@ -46,117 +46,117 @@ type faults struct {
 	copied     *membus.Snapshot
 	copiedAt   time.Duration
 	restored   bool
-	copiedSeq  map[uint64]*thing
+	copiedSeq  map[uint64]*testEvent
 }
 
 // due decides whether a fault comes before the next step.
-func (f *faults) due(w *world) bool {
+func (f *faults) due(sim *simulation) bool {
 	if !f.on || f.fresh {
 		f.fresh = false
 		return false
 	}
-	f.fresh = w.chance(w.sc.faultRate)
+	f.fresh = sim.chance(sim.sc.faultRate)
 	return f.fresh
 }
 
-func (f *faults) inject(w *world) {
-	kind := faultKind(w.rand.IntN(int(faultKinds)))
-	if !w.sc.faults[kind] {
+func (f *faults) inject(sim *simulation) {
+	kind := faultKind(sim.rand.IntN(int(faultKinds)))
+	if !sim.sc.faults[kind] {
 		return
 	}
 	f.count++
-	l := pick(w.rand, w.workers...)
-	lease := w.sc.protocol.Lease
+	proc := pick(sim.rand, sim.processes...)
+	lease := sim.sc.protocol.Lease
 	switch kind { //nolint:exhaustive // faultKinds is none
 	case crash:
-		l.crash()
+		proc.crash()
 	case freeze:
-		l.freeze(w.between(lease/2, 3*lease))
+		proc.freeze(sim.between(lease/2, 3*lease))
 	case storeAway:
-		f.storeDown = w.elapsed + w.between(100*time.Millisecond, 2*lease)
-		f.storeHears = pick(w.rand, 0, 0.3, 0.9)
-		w.note("store away", "", "", int64(f.storeDown))
+		f.storeDown = sim.elapsed + sim.between(100*time.Millisecond, 2*lease)
+		f.storeHears = pick(sim.rand, 0, 0.3, 0.9)
+		sim.note("store away", "", "", int64(f.storeDown))
 	case storeSlow:
-		f.storeSlow = w.elapsed + w.between(100*time.Millisecond, lease)
-		w.note("store slow", "", "", int64(f.storeSlow))
+		f.storeSlow = sim.elapsed + sim.between(100*time.Millisecond, lease)
+		sim.note("store slow", "", "", int64(f.storeSlow))
 	case busRestart:
 		f.busEpoch++
-		w.note("bus restart", "", "", 0)
+		sim.note("bus restart", "", "", 0)
 	case cursorGone:
-		w.note("cursor gone", "", "", 0)
-		w.must(w.bus.DeleteGroup(pattern, group))
+		sim.note("cursor gone", "", "", 0)
+		sim.must(sim.bus.DeleteGroup(pattern, group))
 	case restore:
-		f.restore(w)
+		f.restore(sim)
 	case remove:
-		w.removeOne()
+		sim.removeOne()
 	case pausing:
-		l.pause(w.between(100*time.Millisecond, 2*lease))
+		proc.pause(sim.between(100*time.Millisecond, 2*lease))
 	case rolling:
-		l.drain()
+		proc.drain()
 	case cutOff:
-		l.cut(w.between(100*time.Millisecond, 2*lease))
+		proc.cutOffStore(sim.between(100*time.Millisecond, 2*lease))
 	case vanishing:
-		w.vanishOne()
+		sim.vanishOne()
 	case picky:
-		f.storePicky = w.elapsed + w.between(100*time.Millisecond, 2*lease)
-		w.sufferAll(f.storePicky - w.elapsed + timeout)
-		w.note("store picky", "", "", int64(f.storePicky))
+		f.storePicky = sim.elapsed + sim.between(100*time.Millisecond, 2*lease)
+		sim.noteTroubleForAll(f.storePicky - sim.elapsed + timeout)
+		sim.note("store picky", "", "", int64(f.storePicky))
 	case filling:
-		f.storeFull = w.elapsed + w.between(100*time.Millisecond, 4*lease)
-		w.note("store full", "", "", int64(f.storeFull))
+		f.storeFull = sim.elapsed + sim.between(100*time.Millisecond, 4*lease)
+		sim.note("store full", "", "", int64(f.storeFull))
 	case clockStep:
-		w.stepClock(w.between(-5*time.Minute, 5*time.Minute))
+		sim.stepClock(sim.between(-5*time.Minute, 5*time.Minute))
 	case drop:
-		w.dropOldest(1 + w.rand.IntN(4))
+		sim.dropOldest(1 + sim.rand.IntN(4))
 	}
 }
 
-func (w *world) sufferAll(d time.Duration) {
-	for _, l := range w.workers {
-		l.suffer(d)
+func (sim *simulation) noteTroubleForAll(d time.Duration) {
+	for _, proc := range sim.processes {
+		proc.noteTrouble(d)
 	}
 }
 
 // restore takes a copy of the stream, or brings back the one that it has.
-func (f *faults) restore(w *world) {
+func (f *faults) restore(sim *simulation) {
 	if f.copied == nil {
-		s, err := w.bus.Snapshot("shop")
-		w.must(err)
-		f.copied, f.copiedAt = s, w.elapsed
-		f.copiedSeq = maps.Clone(w.journal.at)
-		w.note("bus copied", "", "", 0)
+		s, err := sim.bus.Snapshot("shop")
+		sim.must(err)
+		f.copied, f.copiedAt = s, sim.elapsed
+		f.copiedSeq = maps.Clone(sim.journal.at)
+		sim.note("bus copied", "", "", 0)
 		return
 	}
-	w.note("bus restored", "", "", int64(f.copiedAt))
-	if w.chance(0.5) {
+	sim.note("bus restored", "", "", int64(f.copiedAt))
+	if sim.chance(0.5) {
 		f.copied.RestoreAs()
 	} else {
 		f.copied.Restore()
 	}
 	f.copied, f.restored = nil, true
-	if w.chance(0.4) {
-		w.stepClock(-w.between(time.Minute, 10*time.Minute)) // it is restored where the clock is behind
+	if sim.chance(0.4) {
+		sim.stepClock(-sim.between(time.Minute, 10*time.Minute)) // it is restored where the clock is behind
 	}
 	f.busEpoch++
-	w.journal.at = f.copiedSeq
-	for _, l := range w.workers {
-		l.cursorLost = true
+	sim.journal.at = f.copiedSeq
+	for _, proc := range sim.processes {
+		proc.cursorLost = true
 	}
-	for _, t := range w.journal.things {
+	for _, t := range sim.journal.events {
 		t.forgetConfirmed(f.copiedAt)
-		if w.chance(0.7) && !t.expected() {
-			w.publishLater(t, 5*time.Second)
+		if sim.chance(0.7) && !t.expected() {
+			sim.publishLater(t, 5*time.Second)
 		}
 	}
 }
 
 // undone: a restore has taken away what was stored there.
-func (f *faults) undone(w *world, t *thing, seq uint64) bool {
-	return f.restored && w.journal.at[seq] != t
+func (f *faults) undone(sim *simulation, t *testEvent, seq uint64) bool {
+	return f.restored && sim.journal.at[seq] != t
 }
 
 // forgetConfirmed: what the publisher was told since then is no longer so.
-func (t *thing) forgetConfirmed(since time.Duration) {
+func (t *testEvent) forgetConfirmed(since time.Duration) {
 	kept := t.confirmed[:0]
 	for _, at := range t.confirmed {
 		if at <= since {
@@ -167,55 +167,55 @@ func (t *thing) forgetConfirmed(since time.Duration) {
 }
 
 // removeOne deletes an event from the stream, as an operator might.
-func (w *world) removeOne() {
-	if len(w.journal.at) == 0 {
+func (sim *simulation) removeOne() {
+	if len(sim.journal.at) == 0 {
 		return
 	}
-	seq := 1 + w.rand.Uint64N(uint64(len(w.journal.at)))
-	t := w.journal.at[seq]
+	seq := 1 + sim.rand.Uint64N(uint64(len(sim.journal.at)))
+	t := sim.journal.at[seq]
 	if t == nil {
 		return
 	}
 	t.lost = true
-	w.note("removed", "", t.name, int64(seq))
-	w.must(w.bus.Delete("shop", seq))
+	sim.note("removed", "", t.name, int64(seq))
+	sim.must(sim.bus.Delete("shop", seq))
 }
 
 // stepClock sets the clock that the bus reads stored times from.
-func (w *world) stepClock(by time.Duration) {
-	w.note("clock step", "", "", int64(by))
-	w.must(w.bus.StepClock("shop", by))
+func (sim *simulation) stepClock(by time.Duration) {
+	sim.note("clock step", "", "", int64(by))
+	sim.must(sim.bus.StepClock("shop", by))
 }
 
 // dropOldest has the stream drop its oldest events, as one at its limit does.
-func (w *world) dropOldest(n int) {
-	info, err := w.bus.Topic(context.Background(), pattern, group, bus.Start{})
+func (sim *simulation) dropOldest(n int) {
+	info, err := sim.bus.Topic(context.Background(), pattern, group, bus.Start{})
 	if err != nil || info.First.Sequence == 0 {
 		return
 	}
 	for seq := info.First.Sequence; seq <= info.Last.Sequence && n > 0; seq, n = seq+1, n-1 {
-		if t := w.journal.at[seq]; t != nil {
+		if t := sim.journal.at[seq]; t != nil {
 			t.lost = true
-			w.note("dropped", "", t.name, int64(seq))
+			sim.note("dropped", "", t.name, int64(seq))
 		}
-		w.must(w.bus.Delete("shop", seq))
+		sim.must(sim.bus.Delete("shop", seq))
 	}
 }
 
 // end is when the faults stop: what is frozen goes on, what is away comes back.
-func (f *faults) end(w *world) {
+func (f *faults) end(sim *simulation) {
 	f.on = false
 	f.storeDown, f.storeSlow, f.storePicky, f.storeFull = 0, 0, 0, 0
-	for _, l := range w.workers {
-		l.thaw, l.cutOff = min(l.thaw, w.elapsed), 0
-		if l.paused {
-			l.resume()
+	for _, proc := range sim.processes {
+		proc.frozenUntil, proc.cutOffUntil = min(proc.frozenUntil, sim.elapsed), 0
+		if proc.paused {
+			proc.resume()
 		}
 	}
 }
 
-func (w *world) must(err error) {
+func (sim *simulation) must(err error) {
 	if err != nil {
-		w.violate("setup", "%v", err)
+		sim.violate("setup", "%v", err)
 	}
 }

@@ -13,55 +13,55 @@ import (
 const patience = time.Hour
 
 // play is a simulation from its start to its end.
-func (w *world) play() {
-	w.publishAll()
-	if w.sc.picks && !w.sc.crashy() && !w.sc.transact {
-		w.pickOne()
+func (sim *simulation) play() {
+	sim.publishAll()
+	if sim.sc.picks && !sim.sc.crashy() && !sim.sc.transact {
+		sim.pickOne()
 	}
-	for i := range w.sc.workers {
-		w.spawn(i)
+	for i := range sim.sc.processes {
+		sim.startProcess(i)
 	}
-	w.faults.on = true
-	w.run(w.sc.faulty)
-	w.faults.end(w)
-	w.calm()
-	w.shutdown()
-	w.judge()
-	if w.sc.expire && !w.over {
-		w.expire()
+	sim.faults.on = true
+	sim.run(sim.sc.faulty)
+	sim.faults.end(sim)
+	sim.endFaults()
+	sim.shutdown()
+	sim.checkEnd()
+	if sim.sc.expire && !sim.over {
+		sim.expire()
 	}
 }
 
-// calm waits until nothing is left to do.
-func (w *world) calm() {
-	for end := w.elapsed + patience; !w.quiet(); {
-		if w.elapsed > end {
-			w.violate("I10", "not settled %v after the last fault: %s", patience, w.unsettled())
+// endFaults waits until nothing is left to do.
+func (sim *simulation) endFaults() {
+	for end := sim.elapsed + patience; !sim.quiet(); {
+		if sim.elapsed > end {
+			sim.violate("I10", "not settled %v after the last fault: %s", patience, sim.unsettled())
 			return
 		}
-		if w.over {
+		if sim.over {
 			return
 		}
-		w.run(w.elapsed + time.Second)
-		w.release()
+		sim.run(sim.elapsed + time.Second)
+		sim.release()
 	}
 }
 
 // quiet: every event is published and settled, and no process holds anything.
-func (w *world) quiet() bool {
-	for _, l := range w.workers {
-		if l.over || l.cursorLost || l.m.Stats().InFlight > 0 {
+func (sim *simulation) quiet() bool {
+	for _, proc := range sim.processes {
+		if proc.over || proc.cursorLost || proc.machine.Stats().InFlight > 0 {
 			return false
 		}
 	}
-	info, err := w.workers[0].cursor.Source().Info(context.Background())
-	return err == nil && w.publishings == 0 && info.Pending == 0 && info.Unsettled == 0
+	info, err := sim.processes[0].cursor.Source().Info(context.Background())
+	return err == nil && sim.publishings == 0 && info.Pending == 0 && info.Unsettled == 0
 }
 
 // unsettled names what is left, for a person.
-func (w *world) unsettled() string {
+func (sim *simulation) unsettled() string {
 	var text strings.Builder
-	for _, t := range w.journal.things {
+	for _, t := range sim.journal.events {
 		if t.expected() && !t.concluded() {
 			fmt.Fprintf(&text, " %s (%s)", t.name, t.script)
 		}
@@ -70,62 +70,62 @@ func (w *world) unsettled() string {
 }
 
 // shutdown drains every process.
-func (w *world) shutdown() {
-	if w.over {
+func (sim *simulation) shutdown() {
+	if sim.over {
 		return
 	}
-	w.faults.stopping = true
-	for _, l := range w.workers {
-		l.drain()
+	sim.faults.stopping = true
+	for _, proc := range sim.processes {
+		proc.drain()
 	}
-	w.run(w.elapsed + w.sc.drain + 2*drainGrace)
-	for _, l := range w.workers {
-		switch err := l.m.Audit(); {
-		case !l.over:
-			w.violate("I9", "%s did not end", l.id)
+	sim.run(sim.elapsed + sim.sc.drain + 2*drainGrace)
+	for _, proc := range sim.processes {
+		switch err := proc.machine.Audit(); {
+		case !proc.over:
+			sim.violate("I9", "%s did not end", proc.id)
 		case err != nil:
-			w.violate("I10", "%s: %v", l.id, err)
-		case l.m.Stats().InFlight > 0 || l.m.Unmarked() > 0:
-			w.violate("I10", "%s ended with %+v", l.id, l.m.Stats())
+			sim.violate("I10", "%s: %v", proc.id, err)
+		case proc.machine.Stats().InFlight > 0 || proc.machine.Unmarked() > 0:
+			sim.violate("I10", "%s ended with %+v", proc.id, proc.machine.Stats())
 		}
 	}
 }
 
-// judge holds the outcome of every thing against what was promised.
-func (w *world) judge() {
-	if w.over {
+// checkEnd holds the outcome of every event against what was promised.
+func (sim *simulation) checkEnd() {
+	if sim.over {
 		return
 	}
-	stored := w.storedLetters()
-	for _, t := range w.journal.things {
+	stored := sim.storedLetters()
+	for _, t := range sim.journal.events {
 		if n := stored[t]; n != len(t.letters) {
-			w.violate("I11", "%s has %d letters, and %d are stored", t.name, len(t.letters), n)
+			sim.violate("I11", "%s has %d letters, and %d are stored", t.name, len(t.letters), n)
 		}
-		w.judgeThing(t)
+		sim.checkEvent(t)
 	}
 }
 
-func (w *world) judgeThing(t *thing) {
+func (sim *simulation) checkEvent(t *testEvent) {
 	letters := len(t.letters)
 	switch {
 	case t.expected() && len(t.effects) == 0 && letters == 0:
-		w.violate("I1", "%s (%s) is lost", t.name, t.script)
+		sim.violate("I1", "%s (%s) is lost", t.name, t.script)
 	case t.expected() && !t.concluded():
-		w.violate("I10", "%s (%s) is not concluded", t.name, t.script)
-	case w.sc.transact && t.marked != (len(t.effects) > 0):
-		w.violate("I2", "%s (%s): marked is %v, and it has %d effects", t.name, t.script, t.marked, len(t.effects))
-	case w.sc.marks || t.script == refused || t.forgotten:
+		sim.violate("I10", "%s (%s) is not concluded", t.name, t.script)
+	case sim.sc.transact && t.marked != (len(t.effects) > 0):
+		sim.violate("I2", "%s (%s): marked is %v, and it has %d effects", t.name, t.script, t.marked, len(t.effects))
+	case sim.sc.marks || t.script == refused || t.forgotten:
 	case letters > 1:
-		w.violate("I11", "%s (%s) has %d letters", t.name, t.script, letters)
+		sim.violate("I11", "%s (%s) has %d letters", t.name, t.script, letters)
 	case letters == 1 && t.marked:
-		w.violate("I11", "%s (%s) was handled, and has a letter: %s", t.name, t.script, t.letters[0].reason)
+		sim.violate("I11", "%s (%s) was handled, and has a letter: %s", t.name, t.script, t.letters[0].reason)
 	}
 }
 
-// storedLetters reads the dead-letter topic, and counts the letter ids of each thing.
-func (w *world) storedLetters() map[*thing]int {
-	src, err := w.bus.Subscribe(context.Background(), deadTo, "reader", nil)
-	w.must(err)
+// storedLetters reads the dead-letter topic, and counts the letter ids of each event.
+func (sim *simulation) storedLetters() map[*testEvent]int {
+	src, err := sim.bus.Subscribe(context.Background(), deadTo, "reader", nil)
+	sim.must(err)
 	f, ok := src.(interface {
 		TryFetch(n int) ([]*bus.Delivery, error)
 	})
@@ -133,13 +133,13 @@ func (w *world) storedLetters() map[*thing]int {
 		return nil
 	}
 	ds, err := f.TryFetch(10_000)
-	w.must(err)
-	counts, seen := make(map[*thing]int), make(map[string]bool)
+	sim.must(err)
+	counts, seen := make(map[*testEvent]int), make(map[string]bool)
 	for _, d := range ds {
 		control, err := d.Event.Control()
-		w.must(err)
+		sim.must(err)
 		id := control.Letter
-		if t := w.journal.of(&d.Event); !seen[id] {
+		if t := sim.journal.of(&d.Event); !seen[id] {
 			seen[id] = true
 			counts[t]++
 		}
@@ -150,53 +150,53 @@ func (w *world) storedLetters() map[*thing]int {
 // expire lets all marks run out and takes the consumer away: the watermark is all that knows what
 // was done. The stream may be put back from a copy at that, under another time of creation, and its
 // clock be set.
-func (w *world) expire() {
-	w.note("expire", "", "", 0)
-	if w.chance(0.3) {
-		w.stepClock(-w.between(time.Minute, 10*time.Minute))
+func (sim *simulation) expire() {
+	sim.note("expire", "", "", 0)
+	if sim.chance(0.3) {
+		sim.stepClock(-sim.between(time.Minute, 10*time.Minute))
 	}
-	w.run(w.elapsed + ttl + time.Minute)
-	w.expired = true
-	kept := bus.Position(w.kept(w.stream()).Position)
+	sim.run(sim.elapsed + ttl + time.Minute)
+	sim.expired = true
+	kept := bus.Position(sim.kept(sim.stream()).Position)
 	there := false
 	if kept.Sequence > 0 {
-		found, err := bus.Exists(context.Background(), w.bus, []bus.Position{kept})
-		w.must(err)
+		found, err := bus.Exists(context.Background(), sim.bus, []bus.Position{kept})
+		sim.must(err)
 		there = err == nil && found[0]
 	}
-	if w.chance(0.5) {
-		copied, err := w.bus.Snapshot("shop")
-		w.must(err)
-		w.note("bus restored as another", "", "", 0)
+	if sim.chance(0.5) {
+		copied, err := sim.bus.Snapshot("shop")
+		sim.must(err)
+		sim.note("bus restored as another", "", "", 0)
 		copied.RestoreAs()
 	} else {
-		w.must(w.bus.DeleteGroup(pattern, group))
+		sim.must(sim.bus.DeleteGroup(pattern, group))
 	}
-	ran := make([]int, len(w.journal.things))
-	for i, t := range w.journal.things {
+	ran := make([]int, len(sim.journal.events))
+	for i, t := range sim.journal.events {
 		ran[i] = len(t.runs)
 	}
-	w.spawn(0)
-	w.run(w.elapsed + 10*time.Second)
-	for i, t := range w.journal.things {
-		if len(t.runs) > ran[i] && w.below(t, kept, there) {
-			w.violate("I3", "%s ran again below the watermark %v", t.name, kept)
+	sim.startProcess(0)
+	sim.run(sim.elapsed + 10*time.Second)
+	for i, t := range sim.journal.events {
+		if len(t.runs) > ran[i] && sim.below(t, kept, there) {
+			sim.violate("I3", "%s ran again below the watermark %v", t.name, kept)
 		}
 	}
 }
 
 // stream is the present incarnation.
-func (w *world) stream() string {
-	info, err := w.bus.Topic(context.Background(), pattern, group, bus.Start{})
-	w.must(err)
+func (sim *simulation) stream() string {
+	info, err := sim.bus.Topic(context.Background(), pattern, group, bus.Start{})
+	sim.must(err)
 	return info.Start.Stream
 }
 
-// below reports whether all that is stored of a thing lies below a watermark whose event is still
+// below reports whether all that is stored of an event lies below a watermark whose event is still
 // there, or is covered by it.
-func (w *world) below(t *thing, mark bus.Position, there bool) bool {
+func (sim *simulation) below(t *testEvent, mark bus.Position, there bool) bool {
 	for _, seq := range t.sequences {
-		at, seen := w.journal.lies[seq]
+		at, seen := sim.journal.lies[seq]
 		at.Stream = mark.Stream // before a restore it had another time of creation
 		if !seen || seq > mark.Sequence || !there && !mark.Covers(at) {
 			return false

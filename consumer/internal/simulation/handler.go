@@ -9,136 +9,136 @@ import (
 
 var errDrain = errors.New("drain time-out")
 
-// next takes a job that has a slot, and has it wait for limit and gate.
-func (l *life) next() bool {
-	j := l.m.Next(l.now())
+// startJob takes a job that has a slot, and has it wait for limit and gate.
+func (proc *process) startJob() bool {
+	j := proc.machine.Next(proc.now())
 	if j == nil {
 		return false
 	}
-	w := l.world
+	sim := proc.sim
 	g := &gate{}
-	l.gates[j] = g
-	wait := w.between(0, 20*time.Millisecond)
-	if w.chance(0.1) {
-		wait = w.between(0, w.sc.protocol.Lease)
+	proc.gates[j] = g
+	wait := sim.between(0, 20*time.Millisecond)
+	if sim.chance(0.1) {
+		wait = sim.between(0, sim.sc.protocol.Lease)
 	}
-	w.after(l, wait, func() { l.pass(j, g, !w.chance(0.03)) })
+	sim.after(proc, wait, func() { proc.passGate(j, g, !sim.chance(0.03)) })
 	return true
 }
 
-// pass is where limit and gate let a job through, or not.
-func (l *life) pass(j *protocol.Job, g *gate, open bool) {
+// passGate is where limit and gate let a job through, or not.
+func (proc *process) passGate(j *protocol.Job, g *gate, open bool) {
 	if g.passed {
 		return
 	}
 	g.passed = true
-	delete(l.gates, j)
+	delete(proc.gates, j)
 	switch {
 	case !open:
-		l.world.note("abandon", l.id, j.Key().ID, 0)
-		l.m.Abandon(l.now(), j)
-	case l.m.Begin(l.now(), j):
-		l.begin(j)
+		proc.sim.note("abandon", proc.id, j.Key().ID, 0)
+		proc.machine.Abandon(proc.now(), j)
+	case proc.machine.Begin(proc.now(), j):
+		proc.beginRun(j)
 	}
-	l.poke()
+	proc.planTurn()
 }
 
-// begin is where a handler starts.
-func (l *life) begin(j *protocol.Job) {
-	w := l.world
-	t := w.journal.of(j.Event())
-	r := &run{thing: t, life: l, claim: w.ledger.owner[j.Claim(l.now()).Nonce], plan: t.next(w, len(t.runs)), began: w.elapsed}
-	w.note("begin "+string(t.script), l.id, t.name, int64(j.Attempt()))
-	_, _, r.probe = l.m.Unavailable()
-	l.checkStart(j, r)
+// beginRun is where a handler starts.
+func (proc *process) beginRun(j *protocol.Job) {
+	sim := proc.sim
+	t := sim.journal.of(j.Event())
+	r := &run{event: t, process: proc, claim: sim.ledger.owner[j.Claim(proc.now()).Nonce], plan: t.next(sim, len(t.runs)), began: sim.elapsed}
+	sim.note("begin "+string(t.script), proc.id, t.name, int64(j.Attempt()))
+	_, _, r.probe = proc.machine.Unavailable()
+	proc.checkStart(j, r)
 	t.runs = append(t.runs, r)
-	l.runs[j] = r
+	proc.runs[j] = r
 	if r.claim != nil {
 		r.claim.run = r
 	}
-	l.order.started(j.Event())
-	if w.mut.begun != nil {
-		w.mut.begun(l, j, r)
+	proc.order.noteStarted(j.Event())
+	if sim.mut.begun != nil {
+		sim.mut.begun(proc, j, r)
 	}
-	if w.sc.transact {
-		l.transact(j, r)
+	if sim.sc.transact {
+		proc.runTransaction(j, r)
 		return
 	}
 	if r.plan.effect >= 0 {
-		owner := l
+		owner := proc
 		if r.plan.detached {
 			owner = nil
 		}
-		w.after(owner, r.plan.effect, func() { r.effect(w) })
+		sim.after(owner, r.plan.effect, func() { r.effect(sim) })
 	}
-	w.after(l, r.plan.takes, func() { l.finish(j, r, r.plan.verdict) })
+	sim.after(proc, r.plan.takes, func() { proc.finishRun(j, r, r.plan.verdict) })
 }
 
 // effect is what the handler is for.
-func (r *run) effect(w *world) {
+func (r *run) effect(sim *simulation) {
 	if !r.done || r.plan.detached {
-		r.take(w)
+		r.take(sim)
 	}
 }
 
 // take is where the effect takes place.
-func (r *run) take(w *world) {
+func (r *run) take(sim *simulation) {
 	if r.effected {
 		return
 	}
 	r.effected = true
-	w.note("effect", r.life.id, r.thing.name, int64(len(r.thing.effects)))
-	r.thing.effects = append(r.thing.effects, r)
-	w.checkEffect(r)
+	sim.note("effect", r.process.id, r.event.name, int64(len(r.event.effects)))
+	r.event.effects = append(r.event.effects, r)
+	sim.checkEffect(r)
 }
 
-// finish is where a handler returns, or its process ends by it.
-func (l *life) finish(j *protocol.Job, r *run, v protocol.Verdict) {
+// finishRun is where a handler returns, or its process ends by it.
+func (proc *process) finishRun(j *protocol.Job, r *run, v protocol.Verdict) {
 	if r.done {
 		return
 	}
 	if r.plan.kills {
-		l.crash()
+		proc.crash()
 		return
 	}
-	if l.world.mut.verdict != nil {
-		v = l.world.mut.verdict(v)
+	if proc.sim.mut.verdict != nil {
+		v = proc.sim.mut.verdict(v)
 	}
 	if r.transaction != nil {
 		r.transaction.returned(v)
 		return
 	}
-	w := l.world
+	sim := proc.sim
 	if v.Kind == protocol.Success && !r.effected {
-		r.effect(w)
+		r.effect(sim)
 	}
-	r.done, r.ended, r.succeeded = true, w.elapsed, v.Kind == protocol.Success
-	w.note("end", l.id, r.thing.name, int64(v.Kind))
+	r.done, r.ended, r.succeeded = true, sim.elapsed, v.Kind == protocol.Success
+	sim.note("end", proc.id, r.event.name, int64(v.Kind))
 	if r.succeeded {
-		l.knows[j.Key()] = r
+		proc.successes[j.Key()] = r
 	}
-	delete(l.runs, j)
-	l.m.Ran(l.now(), j, v)
-	l.poke()
+	delete(proc.runs, j)
+	proc.machine.Ran(proc.now(), j, v)
+	proc.planTurn()
 }
 
-// cancel ends contexts that the Machine wants ended.
-func (l *life) cancel() bool {
-	cs := l.m.Cancels()
+// cancelRuns ends contexts that the Machine wants ended.
+func (proc *process) cancelRuns() bool {
+	cs := proc.machine.Cancels()
 	for _, c := range cs {
-		l.world.note("cancel", l.id, c.Job.Key().ID, 0)
-		if g := l.gates[c.Job]; g != nil {
-			l.world.after(l, time.Millisecond, func() { l.pass(c.Job, g, false) })
-		} else if r := l.runs[c.Job]; r != nil {
-			l.checkThaw(r, c.Cause)
-			l.interrupt(c.Job, r, c.Cause)
+		proc.sim.note("cancel", proc.id, c.Job.Key().ID, 0)
+		if g := proc.gates[c.Job]; g != nil {
+			proc.sim.after(proc, time.Millisecond, func() { proc.passGate(c.Job, g, false) })
+		} else if r := proc.runs[c.Job]; r != nil {
+			proc.checkThaw(r, c.Cause)
+			proc.interruptRun(c.Job, r, c.Cause)
 		}
 	}
 	return len(cs) > 0
 }
 
-// interrupt makes a handler return soon, if it listens.
-func (l *life) interrupt(j *protocol.Job, r *run, cause error) {
+// interruptRun makes a handler return soon, if it listens.
+func (proc *process) interruptRun(j *protocol.Job, r *run, cause error) {
 	if r.transaction != nil {
 		r.transaction.cancelled = true
 	}
@@ -146,8 +146,8 @@ func (l *life) interrupt(j *protocol.Job, r *run, cause error) {
 		return
 	}
 	v := protocol.Verdict{Kind: protocol.Failure, Error: cause.Error(), Err: cause}
-	if r.effected && l.world.chance(0.5) {
+	if r.effected && proc.sim.chance(0.5) {
 		v = protocol.Verdict{}
 	}
-	l.world.after(l, l.world.between(0, 100*time.Millisecond), func() { l.finish(j, r, v) })
+	proc.sim.after(proc, proc.sim.between(0, 100*time.Millisecond), func() { proc.finishRun(j, r, v) })
 }

@@ -76,7 +76,7 @@ var mutants = []mutant{
 	{"freeze hidden from the Machine", "thaw", func() mutation { return mutation{catchUpTicks: true} }},
 	{"unknown commit acknowledged", "I4", func() mutation { return mutation{scene: cutOffInTransactions, ackUnknown: true} }},
 	{"effect outside of the transaction", "I2", func() mutation { return mutation{effectOutside: true} }},
-	{"dying is nobody's to take over", "I10", dyingStaysPut},
+	{"dead-lettering is nobody's to take over", "I10", deadLetteringStaysPut},
 	{"more starts than may be unmarked", "exposed", func() mutation {
 		return mutation{config: func(c *protocol.Config) { c.MaxUnmarked = c.Concurrency + 8 }}
 	}},
@@ -124,35 +124,35 @@ func ackBeforeMark() mutation { return mutation{settling: ackOn(dedupe.Succeeded
 func letterAfterAck() mutation { return mutation{settling: ackOn(dedupe.GivenUp)} }
 
 // ackOn acknowledges when a settlement is sent, not when it is stored.
-func ackOn(o dedupe.Outcome) func(*life, []dedupe.Settlement) {
-	return func(l *life, ss []dedupe.Settlement) {
+func ackOn(o dedupe.Outcome) func(*process, []dedupe.Settlement) {
+	return func(proc *process, ss []dedupe.Settlement) {
 		for _, s := range ss {
-			if d := l.latest[s.Claim.Key]; d != nil && s.Outcome == o {
-				l.tell(protocol.Answer{Delivery: d, Kind: protocol.Ack})
+			if d := proc.latest[s.Claim.Key]; d != nil && s.Outcome == o {
+				proc.sendAnswer(protocol.Answer{Delivery: d, Kind: protocol.Ack})
 			}
 		}
 	}
 }
 
 func markBeforeHandler() mutation {
-	return mutation{begun: func(l *life, j *protocol.Job, r *run) {
+	return mutation{begun: func(proc *process, j *protocol.Job, r *run) {
 		if r.claim == nil {
 			return
 		}
-		l.world.applySettlements(l, []dedupe.Settlement{{
+		proc.sim.applySettlements(proc, []dedupe.Settlement{{
 			Claim: dedupe.Claim{Key: j.Key(), Nonce: r.claim.nonce, Token: j.Token()}, Outcome: dedupe.Succeeded, TTL: ttl,
 		}})
 	}}
 }
 
 func successForgotten() mutation {
-	return mutation{settled: func(l *life, ss []dedupe.Settlement, errs []error, err error) ([]error, error) {
+	return mutation{settled: func(proc *process, ss []dedupe.Settlement, errs []error, err error) ([]error, error) {
 		if err == nil {
 			return errs, nil
 		}
 		for _, s := range ss {
-			c := l.world.ledger.owner[s.Claim.Nonce]
-			if s.Outcome != dedupe.Succeeded || c == nil || l.world.ledger.now().Before(c.until) {
+			c := proc.sim.ledger.owner[s.Claim.Nonce]
+			if s.Outcome != dedupe.Succeeded || c == nil || proc.sim.ledger.now().Before(c.until) {
 				return errs, err
 			}
 		}
@@ -160,7 +160,7 @@ func successForgotten() mutation {
 	}}
 }
 
-func refusalFailsBatch(_ *life, _ []dedupe.Settlement, errs []error, err error) ([]error, error) {
+func refusalFailsBatch(_ *process, _ []dedupe.Settlement, errs []error, err error) ([]error, error) {
 	for _, e := range errs {
 		if e != nil && !errors.Is(e, dedupe.ErrSuperseded) {
 			return nil, e
@@ -180,11 +180,11 @@ func nakAfterLoss() mutation {
 
 // watermarkComputed takes for settled by all what one process is done with.
 func watermarkComputed() mutation {
-	return mutation{floor: func(l *life, floor uint64) uint64 {
-		if l.m.Stats().InFlight > 0 {
+	return mutation{floor: func(proc *process, floor uint64) uint64 {
+		if proc.machine.Stats().InFlight > 0 {
 			return floor
 		}
-		for d := range l.order.came {
+		for d := range proc.order.came {
 			floor = max(floor, d.At.Sequence)
 		}
 		return floor
@@ -401,7 +401,7 @@ func backoffPerDelivery() mutation {
 	return meddle(func(m *meddler) { m.settle = func(s *dedupe.Settlement) { s.After = 0 } })
 }
 
-func dyingStaysPut() mutation {
+func deadLetteringStaysPut() mutation {
 	return meddle(func(m *meddler) {
 		owners := make(map[dedupe.Key]string)
 		m.settled = func(s dedupe.Settlement) {

@@ -13,16 +13,16 @@ type mutation struct {
 	store     func(dedupe.Claimer) dedupe.Claimer
 	publisher func(bus.Publisher) bus.Publisher
 
-	begun    func(*life, *protocol.Job, *run)
+	begun    func(*process, *protocol.Job, *run)
 	verdict  func(protocol.Verdict) protocol.Verdict
-	settling func(*life, []dedupe.Settlement)
-	settled  func(*life, []dedupe.Settlement, []error, error) ([]error, error)
+	settling func(*process, []dedupe.Settlement)
+	settled  func(*process, []dedupe.Settlement, []error, error) ([]error, error)
 	answer   func(protocol.Answer) protocol.Answer
-	floor    func(*life, uint64) uint64
+	floor    func(*process, uint64) uint64
 
-	scene      func(*scenario) // the world in which the mistake matters; none of it is one
+	scene      func(*scenario) // the scenario in which the mistake matters; none of it is one
 	watermarks func(dedupe.Watermarker) dedupe.Watermarker
-	bus        func(*life) bus.Bus
+	bus        func(*process) bus.Bus
 	machine    func(*protocol.Machine) cursor.Machine
 
 	config     func(*protocol.Config)

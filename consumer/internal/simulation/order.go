@@ -9,10 +9,10 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// order is what a process has promised of the events of each order key: to handle them by sequence.
-// An event that it nacked keeps its place until it is settled, or another process has had it, or
-// the bus has it no more, however long that takes.
-type order struct {
+// orderTracker is what a process has promised of the events of each order key: to handle them by
+// sequence. An event that it nacked keeps its place until it is settled, or another process has had
+// it, or the bus has it no more, however long that takes.
+type orderTracker struct {
 	keys map[string]*keyOrder
 	came map[*bus.Delivery]time.Duration
 	of   map[*bus.Event]*bus.Delivery
@@ -39,14 +39,14 @@ type nacked struct {
 	elsewhere bool // it was with another process before it was nacked
 }
 
-func newOrder() order {
-	return order{
+func newOrder() orderTracker {
+	return orderTracker{
 		keys: make(map[string]*keyOrder), came: make(map[*bus.Delivery]time.Duration), of: make(map[*bus.Event]*bus.Delivery),
 		jobs: make(map[*protocol.Job]time.Duration),
 	}
 }
 
-func (o *order) key(key string) *keyOrder {
+func (o *orderTracker) key(key string) *keyOrder {
 	k := o.keys[key]
 	if k == nil {
 		k = &keyOrder{nacked: make(map[bus.Position]nacked)}
@@ -55,8 +55,8 @@ func (o *order) key(key string) *keyOrder {
 	return k
 }
 
-func (o *order) arrived(l *life, d *bus.Delivery) {
-	o.came[d] = l.world.elapsed
+func (o *orderTracker) noteArrived(proc *process, d *bus.Delivery) {
+	o.came[d] = proc.sim.elapsed
 	o.of[&d.Event] = d
 	if d.Event.Key == "" {
 		return
@@ -65,7 +65,7 @@ func (o *order) arrived(l *life, d *bus.Delivery) {
 	o.serial++
 	h := inFlight{d: d, serial: o.serial}
 	if old, ok := k.nacked[d.At]; ok {
-		if old.binds(l, nil) {
+		if old.binds(proc, nil) {
 			h.serial = old.serial // it never lost its place
 		}
 		delete(k.nacked, d.At)
@@ -73,16 +73,16 @@ func (o *order) arrived(l *life, d *bus.Delivery) {
 	k.inFlight = append(k.inFlight, h)
 }
 
-// before reports whether a delivery came before a time.
-func (o *order) before(d *bus.Delivery, at time.Duration) bool { return o.came[d] < at }
+// before reports whether a delivery arrived before a time.
+func (o *orderTracker) before(d *bus.Delivery, at time.Duration) bool { return o.came[d] < at }
 
-func (o *order) started(e *bus.Event) {
+func (o *orderTracker) noteStarted(e *bus.Event) {
 	if e.Key != "" {
 		o.key(e.Key).head = o.of[e]
 	}
 }
 
-func (o *order) answered(l *life, a protocol.Answer) {
+func (o *orderTracker) noteAnswered(proc *process, a protocol.Answer) {
 	d := a.Delivery
 	if d.Event.Key == "" || a.Kind == protocol.Progress {
 		return
@@ -109,31 +109,31 @@ func (o *order) answered(l *life, a protocol.Answer) {
 	case protocol.Handled, protocol.Duplicate, protocol.Dead, protocol.Lost:
 	default:
 		if n.d != nil { // else it was answered before
-			n.elsewhere = l.elsewhere(l.world.journal.of(&d.Event).key, n.came)
+			n.elsewhere = proc.elsewhere(proc.sim.journal.of(&d.Event).key, n.came)
 			k.nacked[d.At] = n
 		}
 	}
 }
 
-// check tells what must come before an event that is about to start; nil: nothing.
-func (o *order) check(l *life, e *bus.Event) (first *bus.Event, seq uint64) {
+// blockingEvent returns what must come before an event that is about to start; nil if nothing must.
+func (o *orderTracker) blockingEvent(proc *process, e *bus.Event) (first *bus.Event, seq uint64) {
 	if e.Key == "" {
 		return nil, 0
 	}
-	w, k := l.world, o.key(e.Key)
+	sim, k := proc.sim, o.key(e.Key)
 	if k.head != nil {
 		return &k.head.Event, k.head.At.Sequence
 	}
-	t := w.journal.of(e)
-	place, serial := k.place(w, t)
+	t := sim.journal.of(e)
+	place, serial := k.place(sim, t)
 	for _, h := range k.inFlight {
-		o := w.journal.of(&h.d.Event) // one whose id is reused may wait for the other
+		o := sim.journal.of(&h.d.Event) // one whose id is reused may wait for the other
 		if h.d.At.Sequence < place && o != t && !o.reused && h.serial < serial {
 			return &h.d.Event, h.d.At.Sequence
 		}
 	}
 	for at, n := range k.nacked {
-		if at.Sequence < place && n.serial < serial && n.binds(l, t) && (first == nil || at.Sequence < seq) {
+		if at.Sequence < place && n.serial < serial && n.binds(proc, t) && (first == nil || at.Sequence < seq) {
 			first, seq = &n.d.Event, at.Sequence
 		}
 	}
@@ -141,35 +141,35 @@ func (o *order) check(l *life, e *bus.Event) (first *bus.Event, seq uint64) {
 }
 
 // binds reports whether a nacked event still goes before another one.
-func (n *nacked) binds(l *life, t *thing) bool {
-	w := l.world
-	o := w.journal.of(&n.d.Event)
-	return !n.elsewhere && o != t && !o.reused && !o.concluded() && !w.gone(n.d.At) && !l.elsewhere(o.key, n.came)
+func (n *nacked) binds(proc *process, t *testEvent) bool {
+	sim := proc.sim
+	o := sim.journal.of(&n.d.Event)
+	return !n.elsewhere && o != t && !o.reused && !o.concluded() && !sim.gone(n.d.At) && !proc.elsewhere(o.key, n.came)
 }
 
 // elsewhere reports whether another process has had a key since.
-func (l *life) elsewhere(k dedupe.Key, since time.Duration) bool {
-	r := l.world.ledger.rows[k]
+func (proc *process) elsewhere(k dedupe.Key, since time.Duration) bool {
+	r := proc.sim.ledger.rows[k]
 	if r == nil {
 		return false
 	}
 	for _, c := range r.claims {
-		if c.life == l {
+		if c.process == proc {
 			continue
 		}
-		burying := c.outcome == dedupe.GivenUp && c.until.After(l.world.storeTime.at(since))
-		if c.won >= since || c.ended >= since || burying || (!c.settled && !c.lost) {
+		deadLettering := c.outcome == dedupe.GivenUp && c.until.After(proc.sim.storeTime.at(since))
+		if c.won >= since || c.ended >= since || deadLettering || (!c.settled && !c.lost) {
 			return true
 		}
 	}
 	last := r.last() // what another has failed is its own until it is due
-	return last != nil && last.life != l && r.due.After(l.world.storeTime.at(since))
+	return last != nil && last.process != proc && r.due.After(proc.sim.storeTime.at(since))
 }
 
-// place is the lowest sequence of a thing's copies in flight, and when the first of them came.
-func (k *keyOrder) place(w *world, t *thing) (seq uint64, serial int) {
+// place is the lowest sequence of an event's copies in flight, and when the first of them came.
+func (k *keyOrder) place(sim *simulation, t *testEvent) (seq uint64, serial int) {
 	for _, h := range k.inFlight {
-		if w.journal.of(&h.d.Event) != t {
+		if sim.journal.of(&h.d.Event) != t {
 			continue
 		}
 		if seq == 0 {
@@ -180,23 +180,24 @@ func (k *keyOrder) place(w *world, t *thing) (seq uint64, serial int) {
 	return seq, serial
 }
 
-// gone: the bus does not deliver the event any more: it was deleted, lies in what a restore has
-// undone, or is settled by the bus's count, as by an ack for what lay there before.
-func (w *world) gone(at bus.Position) bool {
-	there, err := bus.Exists(context.Background(), w.bus, []bus.Position{at})
-	w.must(err)
-	info, infoErr := w.workers[0].src.Info(context.Background())
+// gone reports whether the bus does not deliver the event any more: it was deleted, lies in what a
+// restore has undone, or is settled by the bus's count, as by an ack for what lay there before.
+func (sim *simulation) gone(at bus.Position) bool {
+	there, err := bus.Exists(context.Background(), sim.bus, []bus.Position{at})
+	sim.must(err)
+	info, infoErr := sim.processes[0].source.Info(context.Background())
 	return err == nil && (!there[0] || (infoErr == nil && at.Sequence <= info.Floor))
 }
 
-// checkGone: only what the bus dropped is given up for that, and only while nobody has settled it.
-func (l *life) checkGone(g protocol.Gone, wasGone bool) {
-	w := l.world
-	t := w.journal.of(&l.latest[g.Key].Event)
-	if rowless := t.script == refused || t.reused; !rowless && !wasGone && !l.cursorLost && !w.gone(g.At) { // a cursor that is lost knows only what was before
-		w.violate("I1", "%s takes sequence %d for dropped, and it is there", l.id, g.At.Sequence)
+// checkGone checks that only an event which the bus dropped, and nobody has settled, is given up
+// for that.
+func (proc *process) checkGone(g protocol.Gone, wasGone bool) {
+	sim := proc.sim
+	t := sim.journal.of(&proc.latest[g.Key].Event)
+	if rowless := t.script == refused || t.reused; !rowless && !wasGone && !proc.cursorLost && !sim.gone(g.At) { // a cursor that is lost knows only what was before
+		sim.violate("I1", "%s takes sequence %d for dropped, and it is there", proc.id, g.At.Sequence)
 	}
-	for _, k := range l.order.keys {
+	for _, k := range proc.order.keys {
 		n, ok := k.nacked[g.At]
 		delete(k.nacked, g.At) // for good: a restore that brings it back delivers it as any other event
 		if ok && g.Kept {

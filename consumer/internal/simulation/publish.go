@@ -5,74 +5,74 @@ import (
 	"time"
 )
 
-// publishing is a publisher that wants one copy of a thing confirmed, and tries until it is.
+// publishing is a publisher that wants one copy of an event confirmed, and tries until it is.
 type publishing struct {
-	thing *thing
+	event *testEvent
 	tries int
 }
 
 const maxTries = 6
 
-// publishAll plans every copy of every thing.
-func (w *world) publishAll() {
-	for _, t := range w.journal.things {
+// publishAll plans every copy of every event.
+func (sim *simulation) publishAll() {
+	for _, t := range sim.journal.events {
 		copies := 1
-		if w.chance(0.4) {
-			copies += 1 + w.rand.IntN(2)
+		if sim.chance(0.4) {
+			copies += 1 + sim.rand.IntN(2)
 		}
 		for range copies {
-			w.publishLater(t, w.sc.publishing)
+			sim.publishLater(t, sim.sc.publishing)
 		}
 	}
 }
 
-func (w *world) publishLater(t *thing, within time.Duration) {
-	p := &publishing{thing: t}
-	w.publishings++
-	w.after(nil, w.between(0, within), func() { w.publish(p) })
+func (sim *simulation) publishLater(t *testEvent, within time.Duration) {
+	p := &publishing{event: t}
+	sim.publishings++
+	sim.after(nil, sim.between(0, within), func() { sim.publish(p) })
 }
 
 // publish is one try: ok, lost, or unknown.
-func (w *world) publish(p *publishing) {
+func (sim *simulation) publish(p *publishing) {
 	p.tries++
-	f := w.fate(w.sc.busTrouble)
+	f := sim.drawFate(sim.sc.busTrouble)
 	var seq uint64
 	if f.applied {
-		w.after(nil, f.apply, func() { seq = w.storeEvent(p.thing) })
+		sim.after(nil, f.apply, func() { seq = sim.storeEvent(p.event) })
 	}
-	w.after(nil, f.answer, func() {
+	sim.after(nil, f.answer, func() {
 		switch {
 		case !f.failed && seq > 0:
-			w.confirm(p.thing, seq)
-			w.publishings--
+			sim.confirm(p.event, seq)
+			sim.publishings--
 		case p.tries < maxTries:
-			w.publish(p)
+			sim.publish(p)
 		default:
-			w.publishings--
+			sim.publishings--
 		}
 	})
 }
 
 // confirm is what the publisher is told. What a restore has undone meanwhile is lost by the bus.
-func (w *world) confirm(t *thing, seq uint64) {
-	w.note("confirmed", "pub", t.name, int64(seq))
-	if w.faults.undone(w, t, seq) {
+func (sim *simulation) confirm(t *testEvent, seq uint64) {
+	sim.note("confirmed", "pub", t.name, int64(seq))
+	if sim.faults.undone(sim, t, seq) {
 		return
 	}
-	t.confirmed = append(t.confirmed, w.elapsed)
+	t.confirmed = append(t.confirmed, sim.elapsed)
 }
 
 // storeEvent is the moment at which the bus has it. It returns where; 0: the bus refused it.
-func (w *world) storeEvent(t *thing) uint64 {
-	rs, err := w.publisher.Publish(context.Background(), t.event)
+func (sim *simulation) storeEvent(t *testEvent) uint64 {
+	rs, err := sim.publisher.Publish(context.Background(), t.event)
 	if err != nil {
 		return 0
 	}
 	seq := rs[0].Sequence
-	w.note("published", "pub", t.name, int64(seq))
+	sim.note("published", "pub", t.name, int64(seq))
 	if !rs[0].Duplicate {
 		t.sequences = append(t.sequences, seq)
-		w.journal.at[seq] = t
+		sim.journal.at[seq] = t
 	}
 	return seq
 }

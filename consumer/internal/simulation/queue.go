@@ -1,14 +1,16 @@
 package simulation
 
-import "time"
+import (
+	"time"
+)
 
-// step is something that happens at a time. What belongs to a life waits while that is frozen, and
-// never happens once it is over.
+// step is something that happens at a time. What belongs to a process waits while that is frozen,
+// and never happens once it is over.
 type step struct {
-	at     time.Duration
-	serial uint64
-	life   *life
-	do     func()
+	at      time.Duration
+	serial  uint64
+	process *process
+	do      func()
 }
 
 func (s *step) before(o *step) bool {

@@ -14,18 +14,18 @@ import (
 // rows is the store as the processes see it: its rows vanish, it refuses items, and it has no room
 // for new keys, when a fault says so.
 type rows struct {
-	world *world
+	sim   *simulation
 	store *memdedupe.Store
 
 	generation map[dedupe.Key]int  // of the row of a key: who has vanished comes back as another
 	kept       map[dedupe.Key]bool // there is a row, expired or not
-	picked     *thing              // whose settlements and marks are refused until all others are done
+	picked     *testEvent          // whose settlements and marks are refused until all others are done
 }
 
 var errNotNow = errors.New("not now")
 
-func newRows(w *world, store *memdedupe.Store) *rows {
-	return &rows{world: w, store: store, generation: make(map[dedupe.Key]int), kept: make(map[dedupe.Key]bool)}
+func newRows(sim *simulation, store *memdedupe.Store) *rows {
+	return &rows{sim: sim, store: store, generation: make(map[dedupe.Key]int), kept: make(map[dedupe.Key]bool)}
 }
 
 // name is the key of the present row of k.
@@ -44,13 +44,13 @@ func (r *rows) vanish(k dedupe.Key) {
 
 // refuses is why an item is refused, nil if it is not. held: what it is about was let in before.
 func (r *rows) refuses(k dedupe.Key, held bool) error {
-	f, now := &r.world.faults, r.world.elapsed
+	f, now := &r.sim.faults, r.sim.elapsed
 	switch {
-	case f.storePicky > now && r.world.chance(0.3):
+	case f.storePicky > now && r.sim.chance(0.3):
 		return errNotNow
-	case f.storeFull > now && !r.kept[k] && (!held || r.world.mut.fullRefusesHeld):
+	case f.storeFull > now && !r.kept[k] && (!held || r.sim.mut.fullRefusesHeld):
 		return dedupe.ErrFull
-	case f.storeFull > now && held && r.world.mut.fullRefusesHeld:
+	case f.storeFull > now && held && r.sim.mut.fullRefusesHeld:
 		return dedupe.ErrFull
 	}
 	return nil
@@ -66,7 +66,7 @@ func (r *rows) Seen(ctx context.Context, keys []dedupe.Key) ([]dedupe.Record, er
 	}
 	records, err := r.store.Seen(ctx, named)
 	for i, k := range keys {
-		if r.world.sc.seenTells && r.world.faults.storeFull > r.world.elapsed && !r.kept[k] {
+		if r.sim.sc.seenTells && r.sim.faults.storeFull > r.sim.elapsed && !r.kept[k] {
 			records[i].Err = dedupe.ErrFull
 		}
 	}
@@ -155,7 +155,7 @@ func (r *rows) Settle(ctx context.Context, ss []dedupe.Settlement) ([]error, err
 
 // changes is why a claim is not renewed, or ended.
 func (r *rows) changes(k dedupe.Key) error {
-	if r.world.mut.absentIsLost && !r.kept[k] {
+	if r.sim.mut.absentIsLost && !r.kept[k] {
 		return dedupe.ErrSuperseded
 	}
 	return r.refuses(k, true)
@@ -163,50 +163,50 @@ func (r *rows) changes(k dedupe.Key) error {
 
 // vanishOne takes away the row of the first claim of a key: of later ones, a settlement of the
 // owner before may be on its way still.
-func (w *world) vanishOne() {
+func (sim *simulation) vanishOne() {
 	var held []*claim
-	for _, t := range w.journal.things {
-		r := w.ledger.rows[t.key]
+	for _, t := range sim.journal.events {
+		r := sim.ledger.rows[t.key]
 		if r == nil || r.vanished {
 			continue
 		}
-		if c := r.holder(); c != nil && len(r.claims) == 1 && w.ledger.now().Before(r.expires) {
+		if c := r.holder(); c != nil && len(r.claims) == 1 && sim.ledger.now().Before(r.expires) {
 			held = append(held, c)
 		}
 	}
-	if len(held) == 0 || w.sc.marks {
+	if len(held) == 0 || sim.sc.marks {
 		return
 	}
-	c := pick(w.rand, held...)
-	w.note("row vanishes", c.life.id, c.key.ID, int64(c.token))
-	w.rows.vanish(c.key)
-	w.ledger.rows[c.key].vanished = true
+	c := pick(sim.rand, held...)
+	sim.note("row vanishes", c.process.id, c.key.ID, int64(c.token))
+	sim.rows.vanish(c.key)
+	sim.ledger.rows[c.key].vanished = true
 }
 
 // pickOne has the success of one event refused from now on. Nobody waits for it but what shares its
 // key or its id, and suspects, which must be alone.
-func (w *world) pickOne() {
-	if slices.ContainsFunc(w.journal.things, func(t *thing) bool { return t.script == poison }) {
+func (sim *simulation) pickOne() {
+	if slices.ContainsFunc(sim.journal.events, func(t *testEvent) bool { return t.script == poison }) {
 		return
 	}
-	for _, t := range w.journal.things {
+	for _, t := range sim.journal.events {
 		if t.script == fine && t.event.Key == "" && !t.reused && len(t.runs) == 0 {
-			w.rows.picked, t.picked = t, true
-			w.note("picked", "", t.name, 0)
+			sim.rows.picked, t.picked = t, true
+			sim.note("picked", "", t.name, 0)
 			return
 		}
 	}
 }
 
 // release lets the picked event be marked, once all others are concluded.
-func (w *world) release() {
-	for _, t := range w.journal.things {
-		if t != w.rows.picked && t.expected() && !t.concluded() {
+func (sim *simulation) release() {
+	for _, t := range sim.journal.events {
+		if t != sim.rows.picked && t.expected() && !t.concluded() {
 			return
 		}
 	}
-	if w.rows.picked != nil {
-		w.note("released", "", w.rows.picked.name, 0)
-		w.rows.picked = nil
+	if sim.rows.picked != nil {
+		sim.note("released", "", sim.rows.picked.name, 0)
+		sim.rows.picked = nil
 	}
 }

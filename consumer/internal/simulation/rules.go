@@ -10,77 +10,77 @@ import (
 )
 
 // checkStart holds a start against every rule about starts.
-func (l *life) checkStart(j *protocol.Job, r *run) {
-	w, t := l.world, r.thing
-	if l.paused {
-		w.violate("I8", "%s began %s while paused", l.id, t.name)
+func (proc *process) checkStart(j *protocol.Job, r *run) {
+	sim, t := proc.sim, r.event
+	if proc.paused {
+		sim.violate("I8", "%s began %s while paused", proc.id, t.name)
 	}
-	if l.draining {
-		w.violate("I9", "%s began %s while draining", l.id, t.name)
+	if proc.draining {
+		sim.violate("I9", "%s began %s while draining", proc.id, t.name)
 	}
 	if t.script == malformed || t.script == refused {
-		w.violate("I11", "%s began %s, which is %s", l.id, t.name, t.script)
+		sim.violate("I11", "%s began %s, which is %s", proc.id, t.name, t.script)
 	}
-	if first, seq := l.order.check(l, j.Event()); first != nil {
-		w.violate("order", "%s began %s of key %s before sequence %d (%s)", l.id, t.name, j.Event().Key, seq, w.journal.of(first).name)
+	if first, seq := proc.order.blockingEvent(proc, j.Event()); first != nil {
+		sim.violate("order", "%s began %s of key %s before sequence %d (%s)", proc.id, t.name, j.Event().Key, seq, sim.journal.of(first).name)
 	}
-	for o, other := range l.runs {
+	for o, other := range proc.runs {
 		if o.Key() == j.Key() && !other.done {
-			w.violate("twice", "%s began %s while another run of it has not returned", l.id, t.name)
+			sim.violate("twice", "%s began %s while another run of it has not returned", proc.id, t.name)
 		}
 	}
-	l.checkRoom(r)
-	l.checkPayload(t)
-	l.checkKnown(j, t)
-	l.checkExposed(t)
-	l.checkProbe(r)
-	if !w.sc.marks {
-		l.checkClaim(j, r)
-		l.checkAlone(j, t)
+	proc.checkRoom(r)
+	proc.checkPayload(t)
+	proc.checkKnown(j, t)
+	proc.checkExposed(t)
+	proc.checkProbe(r)
+	if !sim.sc.marks {
+		proc.checkClaim(j, r)
+		proc.checkAlone(j, t)
 	}
 }
 
 // checkClaim: a run needs a claim with a third of its lease left, of a key that is due.
-func (l *life) checkClaim(j *protocol.Job, r *run) {
-	w, t := l.world, r.thing
+func (proc *process) checkClaim(j *protocol.Job, r *run) {
+	sim, t := proc.sim, r.event
 	if r.claim == nil {
-		w.violate("I6", "%s began %s without a claim", l.id, t.name)
+		sim.violate("I6", "%s began %s without a claim", proc.id, t.name)
 		return
 	}
-	row, now := w.ledger.rows[j.Key()], w.ledger.now()
-	slack := time.Millisecond + w.sc.protocol.Lease/1_000_000*time.Duration(w.sc.drift)
-	if left := r.claim.until.Sub(now); left < w.sc.protocol.Lease/3-slack {
-		w.violate("third", "%s began %s with %v left of a lease of %v", l.id, t.name, left, w.sc.protocol.Lease)
+	row, now := sim.ledger.rows[j.Key()], sim.ledger.now()
+	slack := time.Millisecond + sim.sc.protocol.Lease/1_000_000*time.Duration(sim.sc.drift)
+	if left := r.claim.until.Sub(now); left < sim.sc.protocol.Lease/3-slack {
+		sim.violate("third", "%s began %s with %v left of a lease of %v", proc.id, t.name, left, sim.sc.protocol.Lease)
 	}
-	if w.sc.transact && r.claim.asked {
-		w.violate("locked", "%s began %s while it renews it", l.id, t.name)
+	if sim.sc.transact && r.claim.asked {
+		sim.violate("locked", "%s began %s while it renews it", proc.id, t.name)
 	}
 	if now.Before(row.due) {
-		w.violate("due", "%s began %s, which is due in %v", l.id, t.name, row.due.Sub(now))
+		sim.violate("due", "%s began %s, which is due in %v", proc.id, t.name, row.due.Sub(now))
 	}
 	if row.last() == r.claim && j.Attempt() != row.attempts+1 {
-		w.violate("I11", "%s began attempt %d of %s, which has %d", l.id, j.Attempt(), t.name, row.attempts)
+		sim.violate("I11", "%s began attempt %d of %s, which has %d", proc.id, j.Attempt(), t.name, row.attempts)
 	}
 }
 
-// noteRoom notes, in mode seen/mark, since when a mark is refused for want of room.
-func (l *life) noteRoom(k dedupe.Key, err error) {
-	if !l.world.sc.marks {
+// noteNoRoom notes, in mode seen/mark, since when a mark is refused for want of room.
+func (proc *process) noteNoRoom(k dedupe.Key, err error) {
+	if !proc.sim.sc.marks {
 		return
 	}
 	if !errors.Is(err, dedupe.ErrFull) {
-		delete(l.noRoom, k)
-	} else if _, ok := l.noRoom[k]; !ok {
-		l.noRoom[k] = l.world.elapsed
+		delete(proc.noRoom, k)
+	} else if _, ok := proc.noRoom[k]; !ok {
+		proc.noRoom[k] = proc.sim.elapsed
 	}
 }
 
 // checkRoom: in mode seen/mark nothing is claimed, and then run, while a mark is refused because
 // the store is full.
-func (l *life) checkRoom(r *run) {
-	for k, since := range l.noRoom {
+func (proc *process) checkRoom(r *run) {
+	for k, since := range proc.noRoom {
 		if r.claim != nil && r.claim.won > since {
-			l.world.violate("room", "%s began %s, which was claimed while the mark of %s was refused", l.id, r.thing.name, k.ID)
+			proc.sim.violate("room", "%s began %s, which was claimed while the mark of %s was refused", proc.id, r.event.name, k.ID)
 			return
 		}
 	}
@@ -88,124 +88,126 @@ func (l *life) checkRoom(r *run) {
 
 // checkExposed: so many events have started and are not settled, as far as the store knows: what a
 // crash repeats.
-func (l *life) checkExposed(t *thing) {
-	exposed, most := 1, max(l.world.sc.protocol.MaxUnmarked, l.world.sc.protocol.Concurrency)
-	for nonce := range l.holds {
-		if c := l.world.ledger.owner[nonce]; c != nil && c.life == l && c.run != nil && !c.settled {
+func (proc *process) checkExposed(t *testEvent) {
+	exposed, most := 1, max(proc.sim.sc.protocol.MaxUnmarked, proc.sim.sc.protocol.Concurrency)
+	for nonce := range proc.heldClaims {
+		if c := proc.sim.ledger.owner[nonce]; c != nil && c.process == proc && c.run != nil && !c.settled {
 			exposed++
 		}
 	}
 	if exposed > most {
-		l.world.violate("exposed", "%s began %s, and %d events have started and are not settled, of at most %d", l.id, t.name, exposed, most)
+		proc.sim.violate("exposed", "%s began %s, and %d events have started and are not settled, of at most %d", proc.id, t.name, exposed, most)
 	}
 }
 
 // checkProbe: while the receiver is taken to be unavailable, one event runs at a time, but for
 // those that began before.
-func (l *life) checkProbe(r *run) {
-	for _, other := range l.runs {
-		if r.probe && other.probe && !other.done && !l.overran(other) {
-			l.world.violate("probe", "%s began %s as a probe beside %s", l.id, r.thing.name, other.thing.name)
+func (proc *process) checkProbe(r *run) {
+	for _, other := range proc.runs {
+		if r.probe && other.probe && !other.done && !proc.overran(other) {
+			proc.sim.violate("probe", "%s began %s as a probe beside %s", proc.id, r.event.name, other.event.name)
 		}
 	}
 }
 
 // checkPayload: of two payloads under one id only the first is handled.
-func (l *life) checkPayload(t *thing) {
-	if !t.reused || l.world.expired || l.world.sc.marks {
+func (proc *process) checkPayload(t *testEvent) {
+	if !t.reused || proc.sim.expired || proc.sim.sc.marks {
 		return
 	}
-	for _, o := range l.world.journal.things {
+	for _, o := range proc.sim.journal.events {
 		if o != t && o.key == t.key && !o.forgotten && (o.marked || len(o.runs) > 0) {
-			l.world.violate("payload", "%s began %s, whose id is that of %s", l.id, t.name, o.name)
+			proc.sim.violate("payload", "%s began %s, whose id is that of %s", proc.id, t.name, o.name)
 		}
 	}
 }
 
 // checkKnown: a process that had a success runs the event again only if another took it.
-func (l *life) checkKnown(j *protocol.Job, t *thing) {
-	known := l.knows[j.Key()]
-	if known == nil || known.ended-known.began >= l.world.sc.protocol.RunLimit {
+func (proc *process) checkKnown(j *protocol.Job, t *testEvent) {
+	known := proc.successes[j.Key()]
+	if known == nil || known.ended-known.began >= proc.sim.sc.protocol.RunLimit {
 		return // none, or one that came after it was counted as an attempt
 	}
-	cs := l.world.ledger.rows[j.Key()].claims
+	cs := proc.sim.ledger.rows[j.Key()].claims
 	for i, c := range cs[:len(cs)-1] {
-		if c == known.claim && cs[i+1].life != l {
+		if c == known.claim && cs[i+1].process != proc {
 			return
 		}
 	}
-	l.world.violate("known", "%s began %s again after it succeeded there", l.id, t.name)
+	proc.sim.violate("known", "%s began %s again after it succeeded there", proc.id, t.name)
 }
 
 // checkAlone: a suspect runs beside suspects, one of two crashes beside nothing.
-func (l *life) checkAlone(j *protocol.Job, t *thing) {
-	crashes, beside, innocent := j.Crashes(), len(l.holds)-1, 0
-	for _, c := range l.holds {
+func (proc *process) checkAlone(j *protocol.Job, t *testEvent) {
+	crashes, beside, innocent := j.Crashes(), len(proc.heldClaims)-1, 0
+	for _, c := range proc.heldClaims {
 		if c == 0 {
 			innocent++
 		}
 	}
 	suspect := false
-	for o, r := range l.runs {
-		suspect = suspect || (o.Crashes() > 0 && !r.done && !l.overran(r))
+	for o, r := range proc.runs {
+		suspect = suspect || (o.Crashes() > 0 && !r.done && !proc.overran(r))
 	}
 	switch {
 	case crashes == 0 && suspect:
-		l.world.violate("alone", "%s began %s beside a suspect", l.id, t.name)
-	case crashes == 1 && innocent+len(l.asked) > 0:
-		l.world.violate("alone", "%s began %s, a suspect, beside %d others", l.id, t.name, innocent+len(l.asked))
-	case crashes > 1 && beside+len(l.asked) > 0:
-		l.world.violate("alone", "%s began %s, twice a suspect, beside %d others", l.id, t.name, beside+len(l.asked))
+		proc.sim.violate("alone", "%s began %s beside a suspect", proc.id, t.name)
+	case crashes == 1 && innocent+len(proc.asked) > 0:
+		proc.sim.violate("alone", "%s began %s, a suspect, beside %d others", proc.id, t.name, innocent+len(proc.asked))
+	case crashes > 1 && beside+len(proc.asked) > 0:
+		proc.sim.violate("alone", "%s began %s, twice a suspect, beside %d others", proc.id, t.name, beside+len(proc.asked))
 	}
 }
 
 // checkThaw: who was frozen, and whose claim is still its own, asks the store for a third of a
 // lease before it stops the run.
-func (l *life) checkThaw(r *run, cause error) {
-	w := l.world
-	if !errors.Is(cause, protocol.ErrLeaseLost) || l.thaw == 0 || w.sc.transact || r.claim == nil {
+func (proc *process) checkThaw(r *run, cause error) {
+	sim := proc.sim
+	if !errors.Is(cause, protocol.ErrLeaseLost) || proc.frozenUntil == 0 || sim.sc.transact || r.claim == nil {
 		return
 	}
-	asked, least := w.elapsed-l.thaw, w.sc.protocol.Lease/3-time.Second
-	if asked < least && w.ledger.rows[r.thing.key].last() == r.claim && r.claim.life == l {
-		w.violate("thaw", "%s stopped %s, whose claim is its own, %v after it was frozen", l.id, r.thing.name, asked)
+	asked, least := sim.elapsed-proc.frozenUntil, sim.sc.protocol.Lease/3-time.Second
+	if asked < least && sim.ledger.rows[r.event.key].last() == r.claim && r.claim.process == proc {
+		sim.violate("thaw", "%s stopped %s, whose claim is its own, %v after it was frozen", proc.id, r.event.name, asked)
 	}
 }
 
 // overran: a run that is beyond its limit counts as over.
-func (l *life) overran(r *run) bool { return l.world.elapsed-r.began >= l.world.sc.protocol.RunLimit }
+func (proc *process) overran(r *run) bool {
+	return proc.sim.elapsed-r.began >= proc.sim.sc.protocol.RunLimit
+}
 
 // checkSilent: who knows that an event is lost says neither that it failed nor that it goes on.
-func (l *life) checkSilent(a protocol.Answer) {
+func (proc *process) checkSilent(a protocol.Answer) {
 	if (a.Kind != protocol.Nak && a.Kind != protocol.Progress) || a.Job == nil || a.Job.Event() != &a.Delivery.Event {
 		return
 	}
-	w := l.world
-	if c := w.ledger.owner[a.Job.Claim(l.now()).Nonce]; c != nil && c.life == l && c.told {
-		w.violate("silent", "%s answered %s, which it knew to have lost", l.id, w.journal.of(&a.Delivery.Event).name)
+	sim := proc.sim
+	if c := sim.ledger.owner[a.Job.Claim(proc.now()).Nonce]; c != nil && c.process == proc && c.told {
+		sim.violate("silent", "%s answered %s, which it knew to have lost", proc.id, sim.journal.of(&a.Delivery.Event).name)
 	}
 }
 
 // checkAck is about an ack as it reaches the bus: after a restore its sequence may be
 // another event's.
-func (l *life) checkAck(d *bus.Delivery, t *thing, knew bool) {
-	w := l.world
-	there := w.journal.at[d.At.Sequence]
+func (proc *process) checkAck(d *bus.Delivery, t *testEvent, knew bool) {
+	sim := proc.sim
+	there := sim.journal.at[d.At.Sequence]
 	if there == nil || there == t {
 		return
 	}
 	if knew {
-		w.violate("I4", "%s acknowledged %s with an ack for %s, from before the bus was restored", l.id, there.name, t.name)
+		sim.violate("I4", "%s acknowledged %s with an ack for %s, from before the bus was restored", proc.id, there.name, t.name)
 	}
 	there.misled = true
 }
 
 // checkEffect: a second effect needs an excuse.
-func (w *world) checkEffect(r *run) {
-	if w.sc.marks {
+func (sim *simulation) checkEffect(r *run) {
+	if sim.sc.marks {
 		return
 	}
-	for _, p := range r.thing.effects {
+	for _, p := range r.event.effects {
 		if p == r {
 			continue
 		}
@@ -213,17 +215,17 @@ func (w *world) checkEffect(r *run) {
 		if second.began < first.began {
 			first, second = second, first
 		}
-		if c := first.claim; w.sc.transact && (c == nil || !c.settled || c.ended+ttl > second.began) {
-			w.violate("I2", "%s had an effect by %s and by %s, in transactions", r.thing.name, first.life.id, second.life.id)
+		if c := first.claim; sim.sc.transact && (c == nil || !c.settled || c.ended+ttl > second.began) {
+			sim.violate("I2", "%s had an effect by %s and by %s, in transactions", r.event.name, first.process.id, second.process.id)
 		}
-		if why := w.unexcused(first, second); why != "" {
-			w.violate("I3", "%s had an effect by %s and by %s: %s", r.thing.name, first.life.id, second.life.id, why)
+		if why := sim.unexcused(first, second); why != "" {
+			sim.violate("I3", "%s had an effect by %s and by %s: %s", r.event.name, first.process.id, second.process.id, why)
 		}
 	}
 }
 
-// unexcused says why there was no reason to run a thing again.
-func (w *world) unexcused(first, second *run) string {
+// unexcused is why there was no reason to run an event again.
+func (sim *simulation) unexcused(first, second *run) string {
 	c := first.claim
 	if c == nil {
 		return "it ran without a claim"
@@ -234,15 +236,15 @@ func (w *world) unexcused(first, second *run) string {
 		return "" // its mark had expired
 	case marked && c.ended <= second.began:
 		return "it was marked"
-	case first.thing.picked:
+	case first.event.picked:
 		return "" // its lease is over while its success is refused
-	case first.done && !first.succeeded, first.life.over, first.plan.takes >= w.sc.protocol.RunLimit:
+	case first.done && !first.succeeded, first.process.over, first.plan.takes >= sim.sc.protocol.RunLimit:
 		return ""
-	case c.settled && c.outcome == dedupe.Failed && c.ended-first.began >= w.sc.protocol.RunLimit:
+	case c.settled && c.outcome == dedupe.Failed && c.ended-first.began >= sim.sc.protocol.RunLimit:
 		return "" // counted at its limit
-	case second.claim != nil && second.claim.lost && second.thing.forgotten:
+	case second.claim != nil && second.claim.lost && second.event.forgotten:
 		return ""
-	case c.lost && (first.life.troubled(c.won, c.ended) || first.thing.forgotten):
+	case c.lost && (first.process.hadTrouble(c.won, c.ended) || first.event.forgotten):
 		return ""
 	}
 	return "nothing was wrong"

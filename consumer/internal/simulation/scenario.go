@@ -14,18 +14,18 @@ const (
 	ttl     = 4 * time.Hour // longer than any simulation lasts
 )
 
-// scenario is what a seed makes of the world before it starts.
+// scenario is what a seed makes of the simulation before it starts.
 type scenario struct {
-	protocol protocol.Config
-	marks    bool // mode seen/mark
-	transact bool // mode transactional
-	unkept   bool // the store keeps no watermarks
-	fromTime bool // a new group starts at the time at which the world begins, and not at the earliest event
-	workers  int
-	calls    int // of one kind that a process has under way at once
+	protocol  protocol.Config
+	marks     bool // mode seen/mark
+	transact  bool // mode transactional
+	unkept    bool // the store keeps no watermarks
+	fromTime  bool // a new group starts at the time at which the simulation begins, and not at the earliest event
+	processes int
+	calls     int // of one kind that a process has under way at once
 
-	things       int
-	keys         []string      // of the things, at random; empty: none
+	events       int
+	keys         []string      // of the events, at random; empty: none
 	publishing   time.Duration // over how long
 	faulty       time.Duration // for how long there are faults
 	window       time.Duration // of the bus, for message ids
@@ -46,8 +46,8 @@ type scenario struct {
 
 func draw(r *rand.Rand) scenario {
 	s := scenario{
-		workers: 2 + r.IntN(3), calls: 1 + r.IntN(2), marks: r.IntN(12) == 0,
-		things: 6 + r.IntN(20), keys: pick(r, []string{"", "", "x", "y"}, []string{"", "x", "y", "z"}, []string{"x"}, []string{"x", "y", "z"}), publishing: between(r, 5*time.Second, 40*time.Second),
+		processes: 2 + r.IntN(3), calls: 1 + r.IntN(2), marks: r.IntN(12) == 0,
+		events: 6 + r.IntN(20), keys: pick(r, []string{"", "", "x", "y"}, []string{"", "x", "y", "z"}, []string{"x"}, []string{"x", "y", "z"}), publishing: between(r, 5*time.Second, 40*time.Second),
 		window: pick(r, -1, 3*time.Second, 2*time.Minute), maxUnsettled: pick(r, 4, 16, 0),
 		drain: between(r, 5*time.Second, 25*time.Second), expire: r.IntN(4) == 0,
 	}
@@ -58,7 +58,7 @@ func draw(r *rand.Rand) scenario {
 		s.protocol.Commit = between(r, s.protocol.Lease/8, s.protocol.Lease/2)
 	}
 	s.unkept = r.IntN(8) == 0
-	s.fromTime = r.IntN(8) == 0 && !s.unkept // without a store each process would have to believe the time anew, whatever the clock did
+	s.fromTime = r.IntN(8) == 0 && !s.unkept // without a store each process would have to read the time again, whatever the clock did
 	if r.IntN(3) == 0 {
 		s.drift = int64(r.IntN(200))
 	}
@@ -68,7 +68,7 @@ func draw(r *rand.Rand) scenario {
 	return s
 }
 
-// drawSpan draws a time in which something is wrong with the receiver, in one of three worlds.
+// drawSpan draws a time in which something is wrong with the receiver, in one of three scenarios.
 func (s *scenario) drawSpan(r *rand.Rand) span {
 	if r.IntN(3) > 0 {
 		return span{}
@@ -77,7 +77,7 @@ func (s *scenario) drawSpan(r *rand.Rand) span {
 	return span{from: from, to: from + between(r, time.Second, 40*time.Second)}
 }
 
-// reachable reports whether the receiver takes all that it is given, in the whole world.
+// reachable reports whether the receiver takes all that it is given, in the whole scenario.
 func (s *scenario) reachable() bool { return s.outage == span{} && s.throttling == span{} }
 
 func drawConfig(r *rand.Rand, marks bool) protocol.Config {
@@ -98,7 +98,7 @@ func bound(r *rand.Rand) int { return pick(r, 0, 1, 2, 3, 4) }
 func (s *scenario) drawFaults(r *rand.Rand) {
 	level := r.IntN(6)
 	if level == 0 {
-		return // a world without faults: nothing is repeated in it
+		return // without faults nothing is repeated
 	}
 	for k := range s.faults {
 		s.faults[k] = r.IntN(2) == 0
@@ -116,7 +116,7 @@ func (s *scenario) drawFaults(r *rand.Rand) {
 	}
 }
 
-// makeRestless makes it a world in which things happen to the stream, and to the
+// makeRestless makes it a scenario in which things happen to the stream, and to the
 // group's place in it.
 func (s *scenario) makeRestless() {
 	s.faults = [faultKinds]bool{cursorGone: true, restore: true, clockStep: true, drop: true, rolling: true}

@@ -24,8 +24,8 @@ const (
 	refused   script = "refused" // by the store, as a key
 )
 
-func drawScript(w *world) script {
-	switch n := w.rand.IntN(100); {
+func drawScript(sim *simulation) script {
+	switch n := sim.rand.IntN(100); {
 	case n < 45:
 		return fine
 	case n < 48:
@@ -44,7 +44,7 @@ func drawScript(w *world) script {
 		return slow
 	case n < 90:
 		return stuck
-	case n < 94 && !w.sc.marks: // seen/mark does not recognise it
+	case n < 94 && !sim.sc.marks: // seen/mark does not recognise it
 		return poison
 	case n < 97:
 		return malformed
@@ -63,10 +63,10 @@ type plan struct {
 	outage   bool // it did not reach the receiver, which nobody did
 }
 
-// next plans the run of a thing that had so many before.
-func (t *thing) next(w *world, runs int) plan {
-	p := plan{takes: w.between(time.Millisecond, 2*time.Second), deaf: w.chance(0.2), detached: w.chance(0.1)}
-	cfg := &w.sc.protocol
+// next plans the run of an event that had so many before.
+func (t *testEvent) next(sim *simulation, runs int) plan {
+	p := plan{takes: sim.between(time.Millisecond, 2*time.Second), deaf: sim.chance(0.2), detached: sim.chance(0.1)}
+	cfg := &sim.sc.protocol
 	switch {
 	case t.script == poison:
 		p.kills = true
@@ -74,23 +74,23 @@ func (t *thing) next(w *world, runs int) plan {
 		p.verdict = unavailable(protocol.Failure)
 	case t.script == forbidden:
 		p.verdict = unavailable(protocol.Permanent)
-	case w.sc.outage.covers(w.elapsed):
-		p.verdict, p.outage = unavailable(pick(w.rand, protocol.Failure, protocol.Permanent)), true
-	case w.sc.throttling.covers(w.elapsed):
-		p.verdict = throttled(w)
+	case sim.sc.outage.covers(sim.elapsed):
+		p.verdict, p.outage = unavailable(pick(sim.rand, protocol.Failure, protocol.Permanent)), true
+	case sim.sc.throttling.covers(sim.elapsed):
+		p.verdict = throttled(sim)
 	case t.script == flaky && runs < t.times, t.script == failing:
-		p.verdict = failure(w)
+		p.verdict = failure(sim)
 	case t.script == permanent:
 		p.verdict = protocol.Verdict{Kind: protocol.Permanent, Error: "never"}
 	case t.script == snoozing && runs < t.times:
-		p.verdict = protocol.Verdict{Kind: protocol.Snooze, Timed: true, After: w.between(0, 10*time.Second)}
+		p.verdict = protocol.Verdict{Kind: protocol.Snooze, Timed: true, After: sim.between(0, 10*time.Second)}
 	case t.script == slow:
-		p.takes = w.between(min(cfg.Lease, cfg.RunLimit)/2, cfg.RunLimit)
+		p.takes = sim.between(min(cfg.Lease, cfg.RunLimit)/2, cfg.RunLimit)
 	case t.script == stuck && runs < t.times:
-		p.takes, p.deaf = w.between(cfg.RunLimit, 3*cfg.RunLimit), true
+		p.takes, p.deaf = sim.between(cfg.RunLimit, 3*cfg.RunLimit), true
 	}
-	p.effect = w.between(0, p.takes)
-	if p.kills || (p.verdict.Kind != protocol.Success && w.chance(0.7)) {
+	p.effect = sim.between(0, p.takes)
+	if p.kills || (p.verdict.Kind != protocol.Success && sim.chance(0.7)) {
 		p.effect = -1
 	}
 	return p
@@ -102,19 +102,19 @@ func unavailable(own protocol.VerdictKind) protocol.Verdict {
 	return protocol.Verdict{Kind: protocol.Unavailable, Own: own, Error: noAnswer}
 }
 
-func throttled(w *world) protocol.Verdict {
+func throttled(sim *simulation) protocol.Verdict {
 	v := protocol.Verdict{Kind: protocol.Throttled, Error: "slow down"}
-	if w.chance(0.5) {
-		v.Timed, v.After = true, w.between(100*time.Millisecond, 5*time.Second)
+	if sim.chance(0.5) {
+		v.Timed, v.After = true, sim.between(100*time.Millisecond, 5*time.Second)
 	}
 	return v
 }
 
-func failure(w *world) protocol.Verdict {
+func failure(sim *simulation) protocol.Verdict {
 	v := protocol.Verdict{Kind: protocol.Failure, Error: "not now"}
-	switch w.rand.IntN(4) {
+	switch sim.rand.IntN(4) {
 	case 0:
-		v.Timed, v.After = true, w.between(0, 10*time.Second)
+		v.Timed, v.After = true, sim.between(0, 10*time.Second)
 	case 1:
 		v.Stack = "panic"
 	}

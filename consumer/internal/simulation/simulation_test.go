@@ -95,17 +95,17 @@ func TestPeace(t *testing.T) {
 	t.Parallel()
 	peaceful := 0
 	for seed := uint64(1); seed <= 400; seed++ {
-		w, err := newWorld(seed, Options{})
+		sim, err := newSimulation(seed, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !w.peaceful() {
+		if !sim.peaceful() {
 			continue
 		}
 		peaceful++
-		w.sc.expire = false
-		w.play()
-		for _, th := range w.journal.things {
+		sim.sc.expire = false
+		sim.play()
+		for _, th := range sim.journal.events {
 			if n := len(th.effects); th.script == fine && n > 1 {
 				t.Errorf("seed %d: %s has %d effects", seed, th.name, n)
 			}
@@ -117,11 +117,11 @@ func TestPeace(t *testing.T) {
 }
 
 // peaceful: nothing happens to the processes, not even by an event.
-func (w *world) peaceful() bool {
-	for _, th := range w.journal.things {
+func (sim *simulation) peaceful() bool {
+	for _, th := range sim.journal.events {
 		if th.script == poison {
 			return false
 		}
 	}
-	return w.sc.reachable() && w.sc.faultRate == 0 && w.sc.callTrouble == 0 && w.sc.busTrouble == 0 && !w.sc.marks
+	return sim.sc.reachable() && sim.sc.faultRate == 0 && sim.sc.callTrouble == 0 && sim.sc.busTrouble == 0 && !sim.sc.marks
 }

@@ -10,99 +10,99 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// claim sends one batch of claims.
-func (l *life) claim() bool {
-	if l.claiming >= l.world.sc.calls {
+// sendClaims sends one batch of claims.
+func (proc *process) sendClaims() bool {
+	if proc.claiming >= proc.sim.sc.calls {
 		return false
 	}
-	f := l.storeFate()
-	b := l.m.Claims(l.sentAt(f))
+	f := proc.storeFate()
+	b := proc.machine.Claims(proc.sentAt(f))
 	if b.Empty() {
 		return false
 	}
-	l.claiming++
+	proc.claiming++
 	for _, q := range b.Items {
-		l.asked[q.Nonce] = true
-		l.world.note("ask", l.id, q.Key.ID, 0)
+		proc.asked[q.Nonce] = true
+		proc.sim.note("ask", proc.id, q.Key.ID, 0)
 	}
 	var cs []dedupe.Claim
-	l.call(f, func() { cs = l.world.applyClaims(l, b.Items) }, func(err error) {
-		l.claiming--
-		l.claimed(b, cs, err)
+	proc.call(f, func() { cs = proc.sim.applyClaims(proc, b.Items) }, func(err error) {
+		proc.claiming--
+		proc.takeClaims(b, cs, err)
 	})
 	return true
 }
 
-func (w *world) applyClaims(l *life, rs []dedupe.Request) []dedupe.Claim {
+func (sim *simulation) applyClaims(proc *process, rs []dedupe.Request) []dedupe.Claim {
 	cs := make([]dedupe.Claim, 0, len(rs))
 	for _, r := range rs {
-		if w.journal.byHash(r.Hash).script == refused {
+		if sim.journal.byHash(r.Hash).script == refused {
 			cs = append(cs, dedupe.Claim{Key: r.Key, Nonce: r.Nonce, Err: fmt.Errorf("too odd: %w", dedupe.ErrKeyRefused)})
 			continue
 		}
-		won, err := w.claims.Claim(context.Background(), []dedupe.Request{r})
-		w.must(err)
+		won, err := sim.claims.Claim(context.Background(), []dedupe.Request{r})
+		sim.must(err)
 		cs = append(cs, won...)
-		w.ledger.claimed(l, r, won[0])
+		sim.ledger.recordClaim(proc, r, won[0])
 	}
 	return cs
 }
 
-// claimed brings the answer in, and notes what the process holds from now on.
-func (l *life) claimed(b protocol.Batch[dedupe.Request], cs []dedupe.Claim, err error) {
+// takeClaims brings the answer in, and notes what the process holds from now on.
+func (proc *process) takeClaims(b protocol.Batch[dedupe.Request], cs []dedupe.Claim, err error) {
 	if err == nil {
 		for i, q := range b.Items {
-			delete(l.asked, q.Nonce)
+			delete(proc.asked, q.Nonce)
 			if s := cs[i].State; cs[i].Err == nil && (s == dedupe.Fresh || s == dedupe.DeadLettering) {
-				l.holds[q.Nonce] = cs[i].Crashes
+				proc.heldClaims[q.Nonce] = cs[i].Crashes
 				if s == dedupe.DeadLettering {
-					l.holds[q.Nonce] = 0
+					proc.heldClaims[q.Nonce] = 0
 				}
 			}
 		}
 	}
-	l.m.Claimed(l.now(), b, cs, err)
+	proc.machine.Claimed(proc.now(), b, cs, err)
 }
 
-// settle sends one batch of settlements.
-func (l *life) settle() bool {
-	if l.settling >= l.world.sc.calls {
+// sendSettlements sends one batch of settlements.
+func (proc *process) sendSettlements() bool {
+	if proc.settling >= proc.sim.sc.calls {
 		return false
 	}
-	b := l.m.Settlements(l.now())
+	b := proc.machine.Settlements(proc.now())
 	if b.Empty() {
 		return false
 	}
-	l.settling++
+	proc.settling++
 	for _, s := range b.Items {
-		if c := l.world.ledger.owner[s.Claim.Nonce]; c != nil {
+		if c := proc.sim.ledger.owner[s.Claim.Nonce]; c != nil {
 			c.ending = true
 		}
 	}
-	if mut := l.world.mut.settling; mut != nil {
-		mut(l, b.Items)
+	if mut := proc.sim.mut.settling; mut != nil {
+		mut(proc, b.Items)
 	}
 	var errs []error
-	l.call(l.storeFate(), func() { errs = l.world.applySettlements(l, b.Items) }, func(err error) {
-		l.settling--
-		l.settled(b, errs, err)
+	proc.call(proc.storeFate(), func() { errs = proc.sim.applySettlements(proc, b.Items) }, func(err error) {
+		proc.settling--
+		proc.takeSettled(b, errs, err)
 	})
 	return true
 }
 
-func (w *world) applySettlements(l *life, ss []dedupe.Settlement) []error {
-	errs, err := w.claims.Settle(context.Background(), ss)
-	w.must(err)
+func (sim *simulation) applySettlements(proc *process, ss []dedupe.Settlement) []error {
+	errs, err := sim.claims.Settle(context.Background(), ss)
+	sim.must(err)
 	for i := range errs {
-		w.ledger.settled(l, ss[i], errs[i])
-		l.noteRoom(ss[i].Claim.Key, errs[i])
+		sim.ledger.recordSettled(proc, ss[i], errs[i])
+		proc.noteNoRoom(ss[i].Claim.Key, errs[i])
 	}
 	return errs
 }
 
-func (l *life) settled(b protocol.Batch[dedupe.Settlement], errs []error, err error) {
-	if mut := l.world.mut.settled; mut != nil {
-		errs, err = mut(l, b.Items, errs, err)
+func (proc *process) takeSettled(b protocol.Batch[dedupe.Settlement], errs []error, err error) {
+	if mut := proc.sim.mut.settled; mut != nil {
+		errs, err = mut(proc, b.Items, errs, err)
 	}
 	if err == nil {
 		for i, s := range b.Items {
@@ -111,72 +111,72 @@ func (l *life) settled(b protocol.Batch[dedupe.Settlement], errs []error, err er
 				continue // it is repeated
 			}
 			if lost {
-				l.told(s.Claim.Nonce)
+				proc.noteSuperseded(s.Claim.Nonce)
 			}
 			if lost || s.Outcome != dedupe.GivenUp {
-				delete(l.holds, s.Claim.Nonce)
-			} else if own := l.world.ledger.owner[s.Claim.Nonce]; own != nil {
-				own.ending = false // a burial is renewed, and lost, as a claim is
+				delete(proc.heldClaims, s.Claim.Nonce)
+			} else if own := proc.sim.ledger.owner[s.Claim.Nonce]; own != nil {
+				own.ending = false // a claim is renewed, and lost, also while its letter is stored
 			}
 		}
 	}
-	l.m.Settled(l.now(), b, errs, err)
+	proc.machine.Settled(proc.now(), b, errs, err)
 }
 
-// extend sends one batch of renewals.
-func (l *life) extend() bool {
-	if l.extending >= l.world.sc.calls {
+// sendExtensions sends one batch of renewals.
+func (proc *process) sendExtensions() bool {
+	if proc.extending >= proc.sim.sc.calls {
 		return false
 	}
-	f := l.storeFate()
-	b := l.m.Extensions(l.sentAt(f))
+	f := proc.storeFate()
+	b := proc.machine.Extensions(proc.sentAt(f))
 	if b.Empty() {
 		return false
 	}
-	l.extending++
-	l.checkLocked(b.Items)
-	cfg := &l.world.sc.protocol
+	proc.extending++
+	proc.checkLocked(b.Items)
+	cfg := &proc.sim.sc.protocol
 	var errs []error
-	l.call(f, func() { errs = l.world.applyExtensions(l, b.Items, cfg.Lease, cfg.TTL) }, func(err error) {
-		l.extending--
+	proc.call(f, func() { errs = proc.sim.applyExtensions(proc, b.Items, cfg.Lease, cfg.TTL) }, func(err error) {
+		proc.extending--
 		for i, c := range b.Items {
 			// Once a settlement was sent, a renewal may be refused because that was stored.
-			own := l.world.ledger.owner[c.Nonce]
+			own := proc.sim.ledger.owner[c.Nonce]
 			if own == nil {
 				continue
 			}
 			own.asked = false
 			if err == nil && errors.Is(errs[i], dedupe.ErrSuperseded) && !own.ending {
-				l.told(c.Nonce)
+				proc.noteSuperseded(c.Nonce)
 			}
 		}
-		l.m.Extended(l.now(), b, errs, err)
+		proc.machine.Extended(proc.now(), b, errs, err)
 	})
 	return true
 }
 
-func (w *world) applyExtensions(l *life, cs []dedupe.Claim, lease, ttl time.Duration) []error {
-	errs, err := w.claims.Extend(context.Background(), cs, lease, ttl)
-	w.must(err)
+func (sim *simulation) applyExtensions(proc *process, cs []dedupe.Claim, lease, ttl time.Duration) []error {
+	errs, err := sim.claims.Extend(context.Background(), cs, lease, ttl)
+	sim.must(err)
 	for i := range errs {
-		w.ledger.extended(l, cs[i], lease, ttl, errs[i])
+		sim.ledger.recordExtended(proc, cs[i], lease, ttl, errs[i])
 	}
 	return errs
 }
 
-// told notes that a process heard of having lost a claim. What it does not have any more it was
-// not told about.
-func (l *life) told(nonce string) {
-	if c := l.world.ledger.owner[nonce]; c != nil && c.lost {
+// noteSuperseded notes that a process heard of having lost a claim. What it does not have any more
+// it was not told about.
+func (proc *process) noteSuperseded(nonce string) {
+	if c := proc.sim.ledger.owner[nonce]; c != nil && c.lost {
 		c.told = true
-		delete(l.holds, nonce)
+		delete(proc.heldClaims, nonce)
 	}
 }
 
 // sentAt is what the Machine takes for the time at which a call is sent.
-func (l *life) sentAt(f fate) time.Time {
-	if l.world.mut.leaseFromAnswer {
-		return l.now().Add(f.answer)
+func (proc *process) sentAt(f callFate) time.Time {
+	if proc.sim.mut.leaseFromAnswer {
+		return proc.now().Add(f.answer)
 	}
-	return l.now()
+	return proc.now()
 }

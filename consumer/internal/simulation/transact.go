@@ -14,36 +14,36 @@ var errUndone = errors.New("aborted")
 // claim, the handler, and a commit that makes mark and effect at once, or neither. Where a server
 // would make who takes over wait for a lock, the commit fails here.
 type transaction struct {
-	life  *life
-	job   *protocol.Job
-	run   *run
-	claim dedupe.Claim
-	until time.Time // the end of its lease
+	process *process
+	job     *protocol.Job
+	run     *run
+	claim   dedupe.Claim
+	until   time.Time // the end of its lease
 
 	cancelled  bool
 	committing bool
 }
 
-// transact is where a run in mode transactional starts.
-func (l *life) transact(j *protocol.Job, r *run) {
-	w := l.world
-	x := &transaction{life: l, job: j, run: r, claim: j.Claim(l.now())}
-	x.until = l.now().Add(w.sc.transactionLease())
+// runTransaction is where a run in mode transactional starts.
+func (proc *process) runTransaction(j *protocol.Job, r *run) {
+	sim := proc.sim
+	x := &transaction{process: proc, job: j, run: r, claim: j.Claim(proc.now())}
+	x.until = proc.now().Add(sim.sc.transactionLease())
 	r.transaction = x
 	mine := false
-	l.call(l.storeFate(), func() {
-		if mine = w.ledger.holds(x.claim.Nonce); mine {
-			w.applyExtensions(l, []dedupe.Claim{x.claim}, w.sc.transactionLease(), ttl)
+	proc.call(proc.storeFate(), func() {
+		if mine = sim.ledger.holds(x.claim.Nonce); mine {
+			sim.applyExtensions(proc, []dedupe.Claim{x.claim}, sim.sc.transactionLease(), ttl)
 		}
 	}, func(err error) {
 		switch {
 		case r.done:
 		case err != nil || x.cancelled:
-			x.end(protocol.Verdict{Kind: protocol.Unbegun, Err: errUndone})
+			x.end(protocol.Verdict{Kind: protocol.NotBegun, Err: errUndone})
 		case !mine:
 			x.end(protocol.Verdict{Kind: protocol.Superseded, Err: errUndone})
 		default:
-			w.after(l, r.plan.takes, func() { l.finish(j, r, r.plan.verdict) })
+			sim.after(proc, r.plan.takes, func() { proc.finishRun(j, r, r.plan.verdict) })
 		}
 	})
 }
@@ -54,11 +54,11 @@ func (x *transaction) returned(v protocol.Verdict) {
 	if x.committing {
 		return
 	}
-	if v.Kind == protocol.Success && (x.cancelled || !x.life.now().Before(x.until)) {
+	if v.Kind == protocol.Success && (x.cancelled || !x.process.now().Before(x.until)) {
 		v = protocol.Verdict{Kind: protocol.Failure, Error: errUndone.Error(), Err: errUndone}
 	}
-	w := x.life.world
-	if v.Kind == protocol.Success && w.faults.on && w.chance(0.1) { // it met another transaction, too often
+	sim := x.process.sim
+	if v.Kind == protocol.Success && sim.faults.on && sim.chance(0.1) { // it met another transaction, too often
 		v = protocol.Verdict{Kind: protocol.Conflicted, Error: errUndone.Error(), Err: errUndone}
 	}
 	if v.Kind != protocol.Success {
@@ -66,19 +66,19 @@ func (x *transaction) returned(v protocol.Verdict) {
 		return
 	}
 	x.committing, x.run.succeeded = true, true
-	if w.mut.effectOutside {
-		x.run.take(w)
+	if sim.mut.effectOutside {
+		x.run.take(sim)
 	}
-	if w.faults.on && w.sc.faults[cutOff] && w.chance(0.1) {
-		x.life.cut(w.between(w.sc.protocol.Lease/2, 2*w.sc.protocol.Lease)) // when it hurts most
+	if sim.faults.on && sim.sc.faults[cutOff] && sim.chance(0.1) {
+		x.process.cutOffStore(sim.between(sim.sc.protocol.Lease/2, 2*sim.sc.protocol.Lease)) // when it hurts most
 	}
-	w.after(x.life, w.between(0, 5*time.Millisecond), x.commit) // a process may freeze right before it
+	sim.after(x.process, sim.between(0, 5*time.Millisecond), x.commit) // a process may freeze right before it
 }
 
 // commit sends a commit, for the first time or again.
 func (x *transaction) commit() {
 	var refused error
-	x.life.call(x.life.storeFate(), func() { refused = x.apply() }, func(err error) {
+	x.process.call(x.process.storeFate(), func() { refused = x.apply() }, func(err error) {
 		switch {
 		case err != nil:
 			x.resolve()
@@ -94,10 +94,10 @@ func (x *transaction) commit() {
 
 // apply is the moment of the commit.
 func (x *transaction) apply() error {
-	w := x.life.world
-	err := w.applySettlements(x.life, []dedupe.Settlement{{Claim: x.claim, Outcome: dedupe.Succeeded, TTL: ttl}})[0]
+	sim := x.process.sim
+	err := sim.applySettlements(x.process, []dedupe.Settlement{{Claim: x.claim, Outcome: dedupe.Succeeded, TTL: ttl}})[0]
 	if err == nil {
-		x.run.take(w)
+		x.run.take(sim)
 	}
 	return err
 }
@@ -105,27 +105,27 @@ func (x *transaction) apply() error {
 // resolve looks for the mark after a commit that was not answered, and sends the commit again while
 // there is neither mark nor successor.
 func (x *transaction) resolve() {
-	l, w := x.life, x.life.world
+	proc, sim := x.process, x.process.sim
 	committed, held := false, false
-	l.call(l.storeFate(), func() {
-		c := w.ledger.owner[x.claim.Nonce]
-		committed, held = c.settled && c.outcome == dedupe.Succeeded, w.ledger.holds(x.claim.Nonce)
+	proc.call(proc.storeFate(), func() {
+		c := sim.ledger.owner[x.claim.Nonce]
+		committed, held = c.settled && c.outcome == dedupe.Succeeded, sim.ledger.holds(x.claim.Nonce)
 	}, func(err error) {
 		switch {
 		case err == nil && committed:
 			x.end(protocol.Verdict{})
 		case err == nil && !held:
 			x.end(protocol.Verdict{Kind: protocol.Superseded, Err: errUndone})
-		case !l.now().Before(x.until):
+		case !proc.now().Before(x.until):
 			x.end(x.unknown())
 		default:
-			w.after(l, w.between(10*time.Millisecond, 2*time.Second), x.commit)
+			sim.after(proc, sim.between(10*time.Millisecond, 2*time.Second), x.commit)
 		}
 	})
 }
 
 func (x *transaction) unknown() protocol.Verdict {
-	if x.life.world.mut.ackUnknown {
+	if x.process.sim.mut.ackUnknown {
 		return protocol.Verdict{}
 	}
 	return protocol.Verdict{Kind: protocol.Unknown, Err: errLost}
@@ -133,41 +133,41 @@ func (x *transaction) unknown() protocol.Verdict {
 
 // end is where the process learns how it went.
 func (x *transaction) end(v protocol.Verdict) {
-	l, r := x.life, x.run
-	r.done, r.ended = true, l.world.elapsed
-	l.world.note("end", l.id, r.thing.name, int64(v.Kind))
+	proc, r := x.process, x.run
+	r.done, r.ended = true, proc.sim.elapsed
+	proc.sim.note("end", proc.id, r.event.name, int64(v.Kind))
 	switch v.Kind {
 	case protocol.Success:
-		l.knows[x.job.Key()] = r
+		proc.successes[x.job.Key()] = r
 	case protocol.Superseded:
-		l.told(x.claim.Nonce)
+		proc.noteSuperseded(x.claim.Nonce)
 	default: // tells nothing of the claim
 	}
-	delete(l.runs, x.job)
-	l.m.Ran(l.now(), x.job, v)
-	l.poke()
+	delete(proc.runs, x.job)
+	proc.machine.Ran(proc.now(), x.job, v)
+	proc.planTurn()
 }
 
 // checkLocked: a claim is not renewed while its transaction runs.
-func (l *life) checkLocked(cs []dedupe.Claim) {
-	if !l.world.sc.transact {
+func (proc *process) checkLocked(cs []dedupe.Claim) {
+	if !proc.sim.sc.transact {
 		return
 	}
 	for _, c := range cs {
-		own := l.world.ledger.owner[c.Nonce]
+		own := proc.sim.ledger.owner[c.Nonce]
 		if own == nil {
 			continue
 		}
 		own.asked = true
 		if own.run != nil && !own.run.done {
-			l.world.violate("locked", "%s renews %s, which its own transaction locks", l.id, own.run)
+			proc.sim.violate("locked", "%s renews %s, which its own transaction locks", proc.id, own.run)
 		}
 	}
 }
 
-// unhand forgets a claim that ended without a settlement.
-func (l *life) unhand(a protocol.Answer) {
-	if l.world.sc.transact && a.Job != nil && a.Kind != protocol.Progress {
-		delete(l.holds, a.Job.Claim(l.now()).Nonce)
+// handOver forgets a claim that ended without a settlement.
+func (proc *process) handOver(a protocol.Answer) {
+	if proc.sim.sc.transact && a.Job != nil && a.Kind != protocol.Progress {
+		delete(proc.heldClaims, a.Job.Claim(proc.now()).Nonce)
 	}
 }

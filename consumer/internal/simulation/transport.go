@@ -10,40 +10,40 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// fetch asks the bus for events, as many as the Machine wants.
-func (l *life) fetch() bool {
-	if l.fetching || l.barred {
+// fetchEvents asks the bus for events, as many as the Machine wants.
+func (proc *process) fetchEvents() bool {
+	if proc.fetching || proc.pausedByMutation {
 		return false
 	}
-	n, ok := l.m.Fetch(l.now())
+	n, ok := proc.machine.Fetch(proc.now())
 	if !ok {
 		return false
 	}
-	l.fetching = true
-	w := l.world
-	f := w.fate(w.sc.busTrouble / 2)
+	proc.fetching = true
+	sim := proc.sim
+	f := sim.drawFate(sim.sc.busTrouble / 2)
 	var got pull
 	if f.applied {
-		w.after(nil, f.apply, func() { got = l.take(n) })
+		sim.after(nil, f.apply, func() { got = proc.pullEvents(n) })
 	}
 	wait := time.Duration(0)
 	if n > 0 {
-		wait = w.between(0, 300*time.Millisecond) // a pull waits for the first event
+		wait = sim.between(0, 300*time.Millisecond) // a pull waits for the first event
 	}
-	w.after(l, f.answer+wait, func() {
+	sim.after(proc, f.answer+wait, func() {
 		if len(got.deliveries) == 0 && n > 0 && !f.failed {
-			got = l.take(n)
+			got = proc.pullEvents(n)
 		}
 		switch {
 		case f.failed:
 			got.deliveries = nil // stranded until their deadline
 		case got.lost:
-			l.rebuild()
-			if l.over {
+			proc.rebuild()
+			if proc.over {
 				return
 			}
 		}
-		l.fetched(got.deliveries)
+		proc.takeEvents(got.deliveries)
 	})
 	return true
 }
@@ -54,141 +54,141 @@ type pull struct {
 	lost       bool // the cursor is gone
 }
 
-// take is the moment at which the bus hands events over.
-func (l *life) take(n int) pull {
-	if l.over {
+// pullEvents is the moment at which the bus hands events over.
+func (proc *process) pullEvents(n int) pull {
+	if proc.over {
 		return pull{}
 	}
-	ds, err := l.src.TryFetch(n)
-	if errors.Is(err, bus.ErrConsumerLost) || l.cursorLost {
+	ds, err := proc.source.TryFetch(n)
+	if errors.Is(err, bus.ErrConsumerLost) || proc.cursorLost {
 		return pull{lost: true}
 	}
-	l.world.must(err)
+	proc.sim.must(err)
 	return pull{deliveries: ds}
 }
 
-func (l *life) fetched(ds []*bus.Delivery) {
-	w := l.world
-	l.fetching = false
+func (proc *process) takeEvents(ds []*bus.Delivery) {
+	sim := proc.sim
+	proc.fetching = false
 	as := make([]protocol.Arrival, len(ds))
 	for i, d := range ds {
-		t := w.journal.of(&d.Event)
+		t := sim.journal.of(&d.Event)
 		foreign, _ := protocol.TakeControl(d, group) // what it refuses to obey is told to people only
 		as[i] = protocol.Arrival{Delivery: d, Foreign: foreign, Key: t.key, Hash: t.hash(), Order: d.Event.Key}
 		if t.script == malformed {
-			as[i].Bury = "malformed: no event"
+			as[i].DeadLetterReason = "malformed: no event"
 		}
-		w.note("fetched", l.id, t.name, int64(d.Arrivals))
-		w.journal.lies[d.At.Sequence] = d.At
-		l.latest[t.key] = d
-		l.order.arrived(l, d)
+		sim.note("fetched", proc.id, t.name, int64(d.Arrivals))
+		sim.journal.lies[d.At.Sequence] = d.At
+		proc.latest[t.key] = d
+		proc.order.noteArrived(proc, d)
 	}
-	l.m.Fetched(l.now(), as)
-	l.poke()
+	proc.machine.Fetched(proc.now(), as)
+	proc.planTurn()
 }
 
-// collect takes from the Machine what the bus is to be told.
-func (l *life) collect() {
-	for _, a := range l.m.Answers() {
-		l.unhand(a)
-		if mut := l.world.mut.answer; mut != nil {
+// collectAnswers takes from the Machine what the bus is to be told.
+func (proc *process) collectAnswers() {
+	for _, a := range proc.machine.Answers() {
+		proc.handOver(a)
+		if mut := proc.sim.mut.answer; mut != nil {
 			a = mut(a)
 		}
-		l.checkSilent(a)
-		l.order.answered(l, a)
+		proc.checkSilent(a)
+		proc.order.noteAnswered(proc, a)
 		if a.Kind == protocol.Ack {
-			l.acked = append(l.acked, a.Delivery.At)
+			proc.acked = append(proc.acked, a.Delivery.At)
 		}
-		l.outbox = append(l.outbox, a)
+		proc.outbox = append(proc.outbox, a)
 	}
 }
 
-// answer tells the bus all that was collected.
-func (l *life) answer() bool {
-	as := l.outbox
-	l.outbox = nil
+// sendAnswers tells the bus all that was collected.
+func (proc *process) sendAnswers() bool {
+	as := proc.outbox
+	proc.outbox = nil
 	for _, a := range as {
-		l.tell(a)
+		proc.sendAnswer(a)
 	}
 	return len(as) > 0
 }
 
 var answers = [...]string{protocol.None: "none", protocol.Ack: "ack", protocol.Nak: "nak", protocol.Progress: "progress"}
 
-func (l *life) tell(a protocol.Answer) {
-	w, d := l.world, a.Delivery
-	t := w.journal.of(&d.Event)
-	w.note(answers[a.Kind], l.id, t.name, int64(a.After))
+func (proc *process) sendAnswer(a protocol.Answer) {
+	sim, d := proc.sim, a.Delivery
+	t := sim.journal.of(&d.Event)
+	sim.note(answers[a.Kind], proc.id, t.name, int64(a.After))
 	if a.Kind == protocol.Ack && !t.concluded() && !t.lost && !t.misled { // misled: the bus's own floor may cover it
-		w.violate("I4", "%s acknowledged %s, which is neither marked nor buried", l.id, t.name)
+		sim.violate("I4", "%s acknowledged %s, which is neither marked nor dead-lettered", proc.id, t.name)
 	}
 	ctx := context.Background()
 	switch a.Kind {
 	case protocol.Ack:
-		knew := l.order.before(d, l.rebuilt)
-		l.send(func() {
-			l.checkAck(d, t, knew)
-			w.must(d.Ack(ctx))
+		knew := proc.order.before(d, proc.rebuilt)
+		proc.send(func() {
+			proc.checkAck(d, t, knew)
+			sim.must(d.Ack(ctx))
 		})
 	case protocol.Nak:
-		l.send(func() { w.must(d.Nak(ctx, a.After)) })
+		proc.send(func() { sim.must(d.Nak(ctx, a.After)) })
 	case protocol.Progress:
-		l.send(func() { _ = d.Extend(ctx) }) // it may have been settled meanwhile
+		proc.send(func() { _ = d.Extend(ctx) }) // it may have been settled meanwhile
 	case protocol.None:
 	}
 }
 
-// post stores dead letters.
-func (l *life) post() bool {
-	letters := l.m.Letters(l.now())
+// publishLetters stores dead letters.
+func (proc *process) publishLetters() bool {
+	letters := proc.machine.Letters(proc.now())
 	for _, p := range letters {
-		l.postOne(p)
+		proc.publishLetter(p)
 	}
 	return len(letters) > 0
 }
 
-func (l *life) postOne(p *protocol.Letter) {
-	w := l.world
-	f := w.fate(w.sc.busTrouble)
-	failed, at := f.failed, w.faults.busEpoch
+func (proc *process) publishLetter(p *protocol.Letter) {
+	sim := proc.sim
+	f := sim.drawFate(sim.sc.busTrouble)
+	failed, at := f.failed, sim.faults.busEpoch
 	if f.applied {
-		w.after(nil, f.apply, func() {
-			if at != w.faults.busEpoch && w.chance(0.5) {
+		sim.after(nil, f.apply, func() {
+			if at != sim.faults.busEpoch && sim.chance(0.5) {
 				failed = true
 				return
 			}
-			w.bury(p)
+			sim.storeLetter(p)
 		})
 	}
-	w.after(l, f.answer, func() {
+	sim.after(proc, f.answer, func() {
 		var err error
 		if failed {
 			err = errLost
-			l.letGo(p.Key)
+			proc.endHold(p.Key)
 		}
-		w.note("posted", l.id, p.Key.ID, truth(err == nil))
-		l.m.Posted(l.now(), p, err)
-		l.poke()
+		sim.note("posted", proc.id, p.Key.ID, truth(err == nil))
+		proc.machine.LetterPublished(proc.now(), p, err)
+		proc.planTurn()
 	})
 }
 
-// letGo: a burial that failed is another claim's to repeat.
-func (l *life) letGo(k dedupe.Key) {
-	if r := l.world.ledger.rows[k]; r != nil {
+// endHold notes that a dead letter which was not stored is another claim's to repeat.
+func (proc *process) endHold(k dedupe.Key) {
+	if r := proc.sim.ledger.rows[k]; r != nil {
 		for _, c := range r.claims {
-			delete(l.holds, c.nonce)
+			delete(proc.heldClaims, c.nonce)
 		}
 	}
 }
 
-// bury is the moment at which the bus has a dead letter.
-func (w *world) bury(p *protocol.Letter) {
-	t := w.journal.of(&p.Delivery.Event)
+// storeLetter is the moment at which the bus has a dead letter.
+func (sim *simulation) storeLetter(p *protocol.Letter) {
+	t := sim.journal.of(&p.Delivery.Event)
 	e := p.Delivery.Event
 	e.Topic = deadTo
-	_, err := w.publisher.Publish(context.Background(), e.WithControl(bus.Control{Letter: p.ID}))
-	w.must(err)
-	w.note("letter", "", t.name, 0)
+	_, err := sim.publisher.Publish(context.Background(), e.WithControl(bus.Control{Letter: p.ID}))
+	sim.must(err)
+	sim.note("letter", "", t.name, 0)
 	for _, known := range t.letters {
 		if known.id == p.ID {
 			return

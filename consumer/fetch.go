@@ -1,0 +1,157 @@
+package consumer
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/consumer/internal/protocol"
+	"github.com/onceish/onceish/dedupe"
+)
+
+// fetchEvents is the loop that fetches.
+func (e *engine) fetchEvents() {
+	events, reader := 0, deliveryReader{o: e.o, group: e.group}
+	for e.awaitWork(fetchLoop, func(m *protocol.Machine, now time.Time) (ok bool) {
+		events, ok = m.Fetch(now)
+		return ok
+	}) {
+		ds, err := e.cursor.Source().Fetch(e.calls, events)
+		as := reader.toArrivals(ds)
+		e.stepMachine(func(m *protocol.Machine, now time.Time) { m.Fetched(now, as) })
+		if err != nil {
+			e.handleFetchError(err)
+		}
+	}
+}
+
+// handleFetchError ends the subscription, rebuilds the group's cursor, or waits before a retry.
+func (e *engine) handleFetchError(err error) {
+	switch {
+	case e.calls.Err() != nil:
+	case errors.Is(err, bus.ErrClosed):
+		e.busGone(err)
+		e.restUnlessDraining(e.tickEvery)
+	case errors.Is(err, bus.ErrConsumerLost):
+		e.o.Logger.Warn("the group's consumer was lost; making it again from the watermark", "error", err)
+		e.rebuildCursor()
+	default:
+		e.o.Logger.Warn("fetching failed: trying again", "error", err)
+		e.restUnlessDraining(fetchRetry)
+	}
+}
+
+const fetchRetry = time.Second
+
+// rebuildCursor recreates the group's consumer, for as long as that takes.
+func (e *engine) rebuildCursor() {
+	for again := true; again; again = e.restUnlessDraining(fetchRetry) {
+		err := e.cursor.Reopen(e.calls, e.stepCursor)
+		switch {
+		case err == nil:
+			e.logLostEvents()
+			return
+		case errors.Is(err, bus.ErrClosed):
+			e.busGone(err)
+			return
+		}
+		e.o.Logger.Error("the group's consumer could not be made; retrying", "topic", e.topic, "group", e.group, "error", err)
+	}
+}
+
+// restUnlessDraining waits. It returns false, and does not wait, once draining has begun.
+func (e *engine) restUnlessDraining(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-e.drainBegun:
+		return false
+	}
+}
+
+// deliveryReader works out what the protocol is to know of deliveries. It is not safe for
+// concurrent use.
+type deliveryReader struct {
+	o               *Options
+	group           string
+	warnedOfControl bool // events with another one's control headers are logged as a warning once
+}
+
+func (r *deliveryReader) toArrivals(ds []*bus.Delivery) []protocol.Arrival {
+	as := make([]protocol.Arrival, len(ds))
+	for i, d := range ds {
+		as[i] = r.toArrival(d)
+	}
+	return as
+}
+
+func (r *deliveryReader) toArrival(d *bus.Delivery) (a protocol.Arrival) {
+	foreign := r.takeControl(d)
+	a = protocol.Arrival{
+		Delivery: d, Order: d.Event.Key,
+		Key: dedupe.Key{Topic: d.Event.Topic, Group: r.group, ID: d.Event.Identity()},
+	}
+	if d.ServerMessage != "" {
+		a.Foreign = true
+		r.o.Logger.Debug("skipped a message of the bus's server", "what", d.ServerMessage, "topic", d.Event.Topic, "sequence", d.At.Sequence)
+		return a
+	}
+	if foreign {
+		a.Foreign = true
+		return a
+	}
+	if d.Malformed != nil {
+		refuseArrival(&a, fmt.Sprintf("malformed: %v", d.Malformed))
+		return a
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			refuseArrival(&a, fmt.Sprintf("unidentified: Options.ID, Options.OrderKey or Options.Fingerprint panicked: %v", p))
+		}
+	}()
+	a.Key.ID = r.o.ID(d.Event)
+	if a.Key.ID == "" {
+		refuseArrival(&a, r.o.unidentifiedReason())
+		return a
+	}
+	a.Order = r.o.OrderKey(d.Event)
+	a.Hash = r.o.payloadHash(d.Event)
+	return a
+}
+
+// unidentifiedReason is why an event without an id is dead-lettered.
+func (o *Options) unidentifiedReason() string {
+	if o.IDSource == "" {
+		return "unidentified: Options.ID returned an empty id"
+	}
+	return "unidentified: " + o.IDSource + " is missing or holds no id"
+}
+
+// refuseArrival dead-letters an event that has no id of its own. Its key is that of its payload
+// alone, so that it is not taken for a duplicate of an event that has the id.
+func refuseArrival(a *protocol.Arrival, reason string) {
+	e := &a.Delivery.Event
+	a.DeadLetterReason, a.Hash, a.Order = reason, dedupe.NewHash(bytesName, Bytes(*e)), e.Key
+	a.Key.ID, a.Key.Payload = e.Identity(), hex.EncodeToString(a.Hash)
+}
+
+// takeControl takes the control headers off an event, and reports whether they say that it is for
+// another group. Those that were written for another event are ignored.
+func (r *deliveryReader) takeControl(d *bus.Delivery) bool {
+	foreign, err := protocol.TakeControl(d, r.group)
+	if err != nil {
+		level := slog.LevelDebug
+		if !r.warnedOfControl {
+			r.warnedOfControl, level = true, slog.LevelWarn
+		}
+		r.o.Logger.Log(context.Background(), level, "control headers ignored: whoever published the event copied them from another one",
+			"topic", d.Event.Topic, "id", d.Event.ID, "at", d.At.Sequence, "error", err)
+	}
+	return foreign
+}

@@ -1,0 +1,201 @@
+package protocol
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/onceish/onceish/dedupe"
+)
+
+func (m *Machine) queueClaim(now time.Time, j *Job) {
+	m.jobs.enterPhase(now, j, queued)
+	m.claims.push(j)
+}
+
+// Claims takes what is to be claimed now.
+func (m *Machine) Claims(now time.Time) Batch[dedupe.Request] {
+	return newBatch(now, m.nextClaims(now), func(j *Job) dedupe.Request {
+		if j.phase == queued {
+			m.jobs.enterPhase(now, j, claiming)
+			j.nonce = m.newNonce()
+		}
+		return dedupe.Request{Key: j.key, Nonce: j.nonce, Hash: j.hash, Lease: m.cfg.Lease, TTL: m.cfg.TTL}
+	})
+}
+
+// nextClaims takes the jobs that are to be claimed now. A suspect that must be the only claim goes
+// first, and alone.
+func (m *Machine) nextClaims(now time.Time) []*Job {
+	switch {
+	case m.quarantine.isActive(), m.quarantine.awaitsSolo(), m.pace.oneAtATime() && !m.mayProbe(now):
+		// Only what may hold a claim already.
+		return m.claims.takeBatch(now, func(j *Job) bool { return j.phase == claiming })
+	case m.quarantine.mayClaimSolo():
+		solo := m.quarantine.takeSolo()
+		m.probe = solo[0]
+		return solo
+	case m.pace.oneAtATime():
+		return m.takeProbe(now)
+	}
+	return m.claims.takeBatch(now, nil)
+}
+
+// takeProbe takes the next event to be claimed, and what may hold a claim already.
+func (m *Machine) takeProbe(now time.Time) []*Job {
+	probe := (*Job)(nil)
+	jobs := m.claims.takeBatch(now, func(j *Job) bool {
+		if j.phase == queued && probe == nil {
+			probe = j
+		}
+		return j == probe || j.phase == claiming
+	})
+	if probe != nil {
+		m.probe = probe
+	}
+	return jobs
+}
+
+// mayProbe reports whether the next event may be claimed while there is a gap between starts.
+func (m *Machine) mayProbe(now time.Time) bool {
+	return m.pace.mayStart(now) && (m.probe == nil || !m.probe.maybeClaimed())
+}
+
+// Claimed takes the answer to a batch of claims.
+func (m *Machine) Claimed(now time.Time, b Batch[dedupe.Request], cs []dedupe.Claim, err error) {
+	m.claims.recordCall(now, b.sent, b.jobs, err)
+	if err != nil {
+		for _, j := range b.jobs {
+			j.uncertain = true
+		}
+		return
+	}
+	for i, j := range b.jobs {
+		if err := cs[i].Err; err != nil && !errors.Is(err, dedupe.ErrKeyRefused) {
+			m.retryClaim(now, j, err)
+			continue
+		}
+		m.claims.clearRefusal(j)
+		j.claim, j.claimedAt, j.leasedAt = cs[i], now, b.sent
+		j.leaseExpires = b.sent.Add(min(cs[i].HeldFor, m.cfg.Lease))
+		m.handleClaim(now, j, b.sent)
+	}
+}
+
+// retryClaim repeats a request that the store did not answer. One that it had no room for holds
+// nothing meanwhile.
+func (m *Machine) retryClaim(now time.Time, j *Job, err error) {
+	if errors.Is(err, dedupe.ErrFull) {
+		m.jobs.enterPhase(now, j, queued)
+		j.nonce = ""
+		if m.isHalted() {
+			m.nackUnclaimed(now, j)
+			return
+		}
+	}
+	m.claims.retryJob(now, j, err)
+}
+
+// handleClaim goes by what the store has answered.
+func (m *Machine) handleClaim(now time.Time, j *Job, sent time.Time) {
+	if j.claim.Err != nil {
+		j.keyRefused = true
+		j.ending.reason = fmt.Sprintf("refused: %v", j.claim.Err)
+		j.ending.letter = LetterID(m.cfg.Group, j.position())
+		m.queueLetter(now, j)
+		return
+	}
+	switch j.claim.State {
+	case dedupe.Done, dedupe.Dead:
+		m.finishJob(now, j, Answer{Kind: Ack, Outcome: Duplicate})
+	case dedupe.Reused:
+		m.rekeyReused(now, j)
+	case dedupe.DeadLettering:
+		j.ending.reason, j.ending.letter = j.claim.Reason, j.claim.Letter
+		m.queueLetter(now, j)
+	case dedupe.Fresh:
+		m.acceptClaim(now, j)
+	default:
+		m.nackHeld(now, j, sent)
+	}
+}
+
+// acceptClaim decides what to do with a claim that this process holds.
+func (m *Machine) acceptClaim(now time.Time, j *Job) {
+	if m.cfg.ArrivalsAreAttempts {
+		j.claim.Attempts = j.copies[0].earlierAttempts()
+	}
+	switch {
+	case j.deadLetterReason != "":
+		m.deadLetterJob(now, j, j.deadLetterReason, false)
+	case j.claim.Crashes >= m.cfg.MaxCrashes:
+		m.deadLetterJob(now, j, fmt.Sprintf("crashed: %d processes died, or lost their lease, while handling it", j.claim.Crashes), false)
+	case m.isHalted():
+		m.releaseClaim(now, j)
+	case m.pace.oneAtATime() && j != m.probe, !m.keepInQuarantine(now, j):
+		m.postponeJob(now, j)
+	default:
+		m.jobs.enterPhase(now, j, ready)
+		m.ready = append(m.ready, j)
+	}
+}
+
+// keepInQuarantine reports whether a claim may be kept, as far as suspects are concerned. The first
+// suspect has everything else sent back that is claimed and has not begun.
+func (m *Machine) keepInQuarantine(now time.Time, j *Job) bool {
+	kept, firstSuspect := m.quarantine.admitClaim(j)
+	if firstSuspect {
+		m.postponeClaimed(now)
+	}
+	return kept
+}
+
+// nackHeld nacks an event that another owner has, or that is not due yet after this process's own
+// settlement. In the second case its redelivery is expected, and holds up what comes after it.
+func (m *Machine) nackHeld(now time.Time, j *Job, sent time.Time) {
+	until, own := j.heldHereUntil(), j.uncertain || j.mayHoldClaim()
+	if own { // a request that got no answer may still win the claim, for nobody
+		until = now.Add(m.cfg.Lease)
+	}
+	m.finishJob(now, j, Answer{
+		Kind: Nak, After: min(j.claim.HeldFor, heldNakDelay(j.arrivalCount())), Outcome: Held,
+		elsewhere: !sent.Before(until), heldUntil: until, mayHoldClaim: own,
+	})
+}
+
+// nackUnclaimed gives back a job that holds no claim.
+func (m *Machine) nackUnclaimed(now time.Time, j *Job) {
+	m.finishJob(now, j, Answer{
+		Kind: Nak, After: heldNakDelay(j.arrivalCount()), Outcome: GivenBack, heldUntil: j.heldHereUntil(),
+	})
+}
+
+// payloadKey is the key of an event whose id is another payload's.
+func payloadKey(k dedupe.Key, hash []byte) dedupe.Key {
+	k.Payload = hex.EncodeToString(hash)
+	return k
+}
+
+// rekeyReused gives an event whose id was used for another payload a key of its own, under which it
+// is dead-lettered.
+func (m *Machine) rekeyReused(now time.Time, j *Job) {
+	others := m.splitByPayload(j)
+	delete(m.jobs.byKey, j.key)
+	j.key = payloadKey(j.key, j.hash)
+	j.deadLetterReason = ReasonReused
+	if other := m.jobs.byKey[j.key]; other != nil {
+		m.waitingCount -= len(j.copies) - 1
+		m.removeJob(now, j)
+		for _, c := range j.copies {
+			m.joinJob(now, other, c)
+		}
+		m.leaveKeyQueue(now, j)
+	} else {
+		m.jobs.byKey[j.key] = j
+		m.queueClaim(now, j)
+	}
+	for _, c := range others {
+		m.admitCopy(now, c)
+	}
+}

@@ -1,0 +1,243 @@
+package protocol
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// keyQueues holds the queue of each order key that has events in flight or expects redeliveries.
+type keyQueues map[string]*keyQueue
+
+// keyQueue is the events of one order key: one is in flight, the others wait for it by sequence.
+type keyQueue struct {
+	head     *Job
+	waiting  []*Job               // by orderSequence
+	expected []*pendingRedelivery // by sequence; nothing later starts before them
+	movedAt  time.Time            // when an event of the key last ended, or the first one arrived
+}
+
+// of returns the queue of an order key, and makes it if there is none.
+func (qs keyQueues) of(order string) *keyQueue {
+	q := qs[order]
+	if q == nil {
+		q = &keyQueue{}
+		qs[order] = q
+	}
+	return q
+}
+
+// ofJob returns the queue that a job is in; nil: it has no order key.
+func (qs keyQueues) ofJob(j *Job) *keyQueue {
+	if j.order == "" {
+		return nil
+	}
+	return qs[j.order]
+}
+
+// clearRedelivery stops holding up what comes later than a redelivery.
+func (qs keyQueues) clearRedelivery(r *pendingRedelivery) {
+	if q := qs[r.order]; q != nil && r.order != "" {
+		q.clearRedelivery(r)
+	}
+}
+
+// isBlocking reports whether events wait for a redelivery.
+func (qs keyQueues) isBlocking(r *pendingRedelivery) bool {
+	q := qs[r.order]
+	return r.order != "" && q != nil && len(q.waiting) > 0 && q.expected[0] == r
+}
+
+func (q *keyQueue) insert(j *Job) {
+	i, _ := slices.BinarySearchFunc(q.waiting, j.orderSequence, compareOrder)
+	q.waiting = slices.Insert(q.waiting, i, j)
+}
+
+// compareOrder leaves jobs of one sequence in the reverse order of their arrival: which of them
+// goes first does not matter.
+func compareOrder(j *Job, sequence uint64) int { return cmp.Compare(j.orderSequence, sequence) }
+
+// remove takes out a job that waits, and reports whether it did.
+func (q *keyQueue) remove(j *Job) bool {
+	i, _ := slices.BinarySearchFunc(q.waiting, j.orderSequence, compareOrder)
+	for ; i < len(q.waiting) && q.waiting[i].orderSequence == j.orderSequence; i++ {
+		if q.waiting[i] == j {
+			q.waiting = deleteAt(q.waiting, i)
+			return true
+		}
+	}
+	return false
+}
+
+// deleteAt removes an element. At the front nothing is moved.
+func deleteAt[T any](s []*T, i int) []*T {
+	if i == 0 {
+		s[0] = nil
+		return s[1:]
+	}
+	return slices.Delete(s, i, i+1)
+}
+
+// headMayStart reports whether the first job that waits may be claimed.
+func (q *keyQueue) headMayStart() bool {
+	return q.head == nil && len(q.waiting) > 0 &&
+		(len(q.expected) == 0 || q.expected[0].at.Sequence >= q.waiting[0].orderSequence)
+}
+
+func (q *keyQueue) isEmpty() bool {
+	return q.head == nil && len(q.waiting) == 0 && len(q.expected) == 0
+}
+
+// expectRedelivery holds up what comes later than an event until it is cleared.
+func (q *keyQueue) expectRedelivery(r *pendingRedelivery) {
+	i, _ := slices.BinarySearchFunc(q.expected, r.at.Sequence, compareSequence)
+	q.expected = slices.Insert(q.expected, i, r)
+}
+
+func compareSequence(r *pendingRedelivery, sequence uint64) int {
+	return cmp.Compare(r.at.Sequence, sequence)
+}
+
+func (q *keyQueue) clearRedelivery(r *pendingRedelivery) {
+	i, _ := slices.BinarySearchFunc(q.expected, r.at.Sequence, compareSequence)
+	for ; i < len(q.expected) && q.expected[i].at.Sequence == r.at.Sequence; i++ {
+		if q.expected[i] == r {
+			q.expected = deleteAt(q.expected, i)
+			return
+		}
+	}
+}
+
+// evictedNakDelay is when an event that had no room to wait is redelivered. It grows with the time
+// for which its key has stood still: if all such events came back every few seconds, the bus would
+// deliver little else, and never reach events of other keys behind them. So at least half of what
+// is delivered is new, and the key waits at most as long again.
+func (q *keyQueue) evictedNakDelay(now time.Time, arrivals int) time.Duration {
+	return max(heldNakDelay(arrivals), min(now.Sub(q.movedAt), maxEvictedDelay))
+}
+
+// maxEvictedDelay bounds evictedNakDelay. As a bus delivers hundreds of events a second at least,
+// a hundred thousand evicted ones leave room for others.
+const maxEvictedDelay = 5 * time.Minute
+
+// enqueueByKey puts a job into the queue of its order key. One that would start at once, or that
+// others of its key wait for, always gets in; for it, the latest that waits is nacked.
+func (m *Machine) enqueueByKey(now time.Time, j *Job) {
+	q := m.keyQueues.of(j.order)
+	if q.movedAt.IsZero() {
+		q.movedAt = now
+	}
+	q.insert(j)
+	m.waitingCount++
+	m.startNext(now, q)
+	m.nackLatest(now, q)
+}
+
+// overLimits reports whether more deliveries wait, or take memory, than is allowed.
+func (m *Machine) overLimits() bool {
+	return m.waitingCount > m.cfg.MaxWaiting || m.heldBytes > m.cfg.MaxBytes
+}
+
+// nackLatest nacks the latest jobs that wait for a key while there are too many.
+func (m *Machine) nackLatest(now time.Time, q *keyQueue) {
+	for len(q.waiting) > 0 && (m.overLimits() || len(q.waiting) > m.cfg.maxWaitingPerKey()) {
+		last := q.waiting[len(q.waiting)-1]
+		after := q.evictedNakDelay(now, last.arrivalCount())
+		m.finishJob(now, last, Answer{Kind: Nak, After: after, Outcome: Held})
+	}
+}
+
+// moveForward moves a job that waits to the place of its last copy, which lies before it. A copy
+// with another payload becomes the one that the job runs for.
+func (m *Machine) moveForward(now time.Time, j *Job) {
+	q, last := m.keyQueues.ofJob(j), len(j.copies)-1
+	if q == nil || !q.remove(j) {
+		return
+	}
+	if !j.hasPayloadOf(&j.copies[last]) {
+		j.copies[0], j.copies[last] = j.copies[last], j.copies[0]
+		j.hash, j.deadLetterReason = j.copies[0].Hash, j.copies[0].DeadLetterReason
+	}
+	j.orderSequence = lowestSequence(j.copies)
+	q.insert(j)
+	m.startNext(now, q)
+	m.nackLatest(now, q)
+}
+
+// startNext has the next job of a key claimed, if nothing holds it up.
+func (m *Machine) startNext(now time.Time, q *keyQueue) {
+	if !q.headMayStart() || m.isHalted() {
+		return
+	}
+	q.head = q.waiting[0]
+	q.waiting = deleteAt(q.waiting, 0)
+	m.waitingCount--
+	m.queueClaim(now, q.head)
+}
+
+// stopWaiting takes a job out of the queue of its order key, if it waits there.
+func (m *Machine) stopWaiting(j *Job) {
+	if q := m.keyQueues.ofJob(j); q != nil && q.remove(j) {
+		m.waitingCount--
+	}
+}
+
+// leaveKeyQueue takes a job that has ended from the head of its queue, and starts the next one.
+func (m *Machine) leaveKeyQueue(now time.Time, j *Job) {
+	q := m.keyQueues.ofJob(j)
+	if q == nil {
+		return
+	}
+	if q.head == j {
+		q.head = nil
+		if m.expected.byKey[j.key] == nil {
+			q.movedAt = now
+		}
+	}
+	m.advanceKeyQueue(now, j.order)
+}
+
+// advanceKeyQueue starts the next job of an order key once what it may have waited for is over.
+func (m *Machine) advanceKeyQueue(now time.Time, order string) {
+	q := m.keyQueues[order]
+	if q == nil {
+		return
+	}
+	m.startNext(now, q)
+	if q.isEmpty() {
+		delete(m.keyQueues, order)
+	}
+}
+
+// FullestKey returns the order key for which most events wait, here or on the bus, and how many.
+func (m *Machine) FullestKey() (key string, events int) {
+	for order, q := range m.keyQueues {
+		n := len(q.waiting) + len(q.expected)
+		if n > events || n == events && order < key {
+			key, events = order, n
+		}
+	}
+	return key, events
+}
+
+// Overdue is an event for which others of its order key wait.
+type Overdue struct {
+	Key      string
+	Sequence uint64
+	Due      time.Time
+	Waiting  int
+}
+
+// Overdue returns the event that has been due for longest of those that others of their order key
+// wait for. ok is false if none has been due for longer than the given time.
+func (m *Machine) Overdue(now time.Time, longer time.Duration) (o Overdue, ok bool) {
+	for key, q := range m.keyQueues {
+		if len(q.waiting) == 0 || q.head != nil || len(q.expected) == 0 {
+			continue
+		}
+		if r := q.expected[0]; now.Sub(r.due) > longer && (!ok || r.due.Before(o.Due)) {
+			o, ok = Overdue{Key: key, Sequence: r.at.Sequence, Due: r.due, Waiting: len(q.waiting)}, true
+		}
+	}
+	return o, ok
+}
