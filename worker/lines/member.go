@@ -15,7 +15,7 @@ func Member(data []byte, path ...string) (string, error) {
 			return "", fmt.Errorf("not a JSON object: %w", err)
 		}
 		if depth >= len(path)-1 {
-			return text(fields, path[depth])
+			return textField(fields, path[depth])
 		}
 		if data = fields.member(path[depth]); data == nil {
 			return "", fmt.Errorf("it has no field %q", path[depth])
