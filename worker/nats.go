@@ -96,7 +96,7 @@ func closeNATS(nc *nats.Conn, may time.Duration) error {
 	if nc.IsClosed() {
 		return nil
 	}
-	_ = nc.FlushTimeout(may) // what is not sent then comes again
+	_ = nc.FlushTimeout(may) // what is not sent then is redelivered
 	closed := make(chan struct{})
 	nc.SetClosedHandler(func(*nats.Conn) { close(closed) })
 	nc.Close()

@@ -8,7 +8,7 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// provisioningPublisher is a publisher that has streams made for topics that have none. Their
+// provisioningPublisher is a publisher that makes streams for topics that have none. Their
 // events are published with the next try.
 type provisioningPublisher struct {
 	bus bus.Bus

@@ -25,9 +25,9 @@ import (
 // and goes with the process.
 //
 // Nil is returned after a complete drain, and when ctx ended before all was subscribed.
-// consumer.ErrDrainIncomplete: handlers were cut off by the drain time-out or by Hurry, did not
-// return, or succeeded and could not be marked; their events come again. Other errors are why it
-// could not subscribe, what ended first, and what could not be closed.
+// consumer.ErrDrainIncomplete: handlers were cut off by the drain time-out or by ForceStop, did not
+// return, or succeeded and could not be marked; their events are redelivered. Other errors are why
+// it could not subscribe, what ended first, and what could not be closed.
 func (w *Worker) Run(ctx context.Context) (err error) {
 	end := newShutdownClock(w.longestDrain())
 	defer func() {
@@ -222,8 +222,8 @@ func unlessAsked(err error) error {
 	return err
 }
 
-// awaitContext ends when ctx or hurry does.
-func awaitContext(ctx, hurry context.Context) Actor {
+// awaitContext ends when ctx or forceStop does.
+func awaitContext(ctx, forceStop context.Context) Actor {
 	ctx, cancel := context.WithCancel(ctx)
 	return Actor{
 		Name: "context",
@@ -231,8 +231,8 @@ func awaitContext(ctx, hurry context.Context) Actor {
 			select {
 			case <-ctx.Done():
 				return fmt.Errorf("%w: %w", errAsked, context.Cause(ctx))
-			case <-hurry.Done():
-				return fmt.Errorf("%w: %w", errAsked, context.Cause(hurry))
+			case <-forceStop.Done():
+				return fmt.Errorf("%w: %w", errAsked, context.Cause(forceStop))
 			}
 		},
 		Stop: func(error) { cancel() },

@@ -20,7 +20,7 @@ var ErrSignal = errors.New("signal")
 const sameSignalWindow = 500 * time.Millisecond
 
 // Signals turns SIGTERM and SIGINT into an orderly end: the first ends the context, the second
-// closes hurry, and a third does what it does to any process. What arrives within 500 ms of the
+// closes forceStop, and a third does what it does to any process. What arrives within 500 ms of the
 // first is the same wish, and ignored. SIGPIPE ends nothing: a write to a standard output that
 // nobody reads is an error, as any other. release ends the watching, and waits for that.
 func Signals(ctx context.Context, log *slog.Logger) (_ context.Context, forceStop <-chan struct{}, release func()) {
@@ -54,11 +54,11 @@ func Signals(ctx context.Context, log *slog.Logger) (_ context.Context, forceSto
 	}
 }
 
-// watchSignals calls end for the first signal, and hurry for the next that is not the same wish. It
+// watchSignals calls end for the first signal, and forceStop for the next that is not the same wish. It
 // returns after that, or when released is closed.
 func watchSignals(
 	signals <-chan os.Signal, released <-chan struct{}, now func() time.Time,
-	end, hurry func(os.Signal),
+	end, forceStop func(os.Signal),
 ) {
 	var first time.Time
 	for {
@@ -69,7 +69,7 @@ func watchSignals(
 				first = at
 				end(s)
 			case at.Sub(first) >= sameSignalWindow:
-				hurry(s)
+				forceStop(s)
 				return
 			}
 		case <-released:

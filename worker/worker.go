@@ -41,7 +41,7 @@ type Options struct {
 	// theirs, 25 s.
 	Drain time.Duration
 	// UntilEmpty ends the run, as ctx does, once the group has settled everything that is on its
-	// topics, also what other processes of the group have in hand and what waits for its next
+	// topics, also what is in flight in other processes of the group and what waits for its next
 	// attempt, and everything in its outboxes is published that can be. Run then returns ErrUndone
 	// if events were given up meanwhile. It also does when all that is left waits for streams that
 	// are not there.

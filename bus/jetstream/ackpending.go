@@ -16,7 +16,7 @@ import (
 // The server counts an event that was nacked with a delay against the consumer's max_ack_pending
 // until it is settled, so events that back off for minutes would stop all others of their group.
 // The event stays with the server, its only owner. What gives way is the limit: while events wait,
-// the keeper raises it in steps that all processes of the group share, and lowers it afterwards.
+// the monitor raises it in steps that all processes of the group share, and lowers it afterwards.
 
 const (
 	// defaultAckPendingFactor times MaxUnsettled is the default of Options.MaxAckPending.
@@ -28,7 +28,7 @@ const (
 	// server refused is not tried again for as long.
 	lowerAfter = 12
 	// lookAfter is the divisor of the limit that gives the number of delayed naks after which the
-	// keeper looks at the consumer. If pulls come back empty, it looks after a quarter of that.
+	// monitor looks at the consumer. If pulls come back empty, it looks after a quarter of that.
 	lookAfter = 16
 )
 
@@ -68,8 +68,8 @@ type inFlightDeliveries struct {
 	ackWait      time.Duration
 	limit        int                  // the consumer's max_ack_pending when it was last read
 	due          map[uint64]time.Time // by sequence, when the server takes the delivery back
-	delayed      int                  // delayed naks since the keeper last looked
-	monitorWoken bool                 // the keeper was woken for them
+	delayed      int                  // delayed naks since the monitor last looked
+	monitorWoken bool                 // the monitor was woken for them
 	until        time.Time            // when the last delay of a nak ends
 }
 
@@ -94,7 +94,7 @@ func (f *inFlightDeliveries) extendDue(sequence uint64) {
 	}
 }
 
-// recordSettlement records a settlement that was sent, and reports whether the keeper should look
+// recordSettlement records a settlement that was sent, and reports whether the monitor should look
 // at the consumer because many were nacked with a delay.
 func (f *inFlightDeliveries) recordSettlement(sequence uint64, how bus.Settlement) (look bool) {
 	f.mu.Lock()
@@ -112,7 +112,7 @@ func (f *inFlightDeliveries) recordSettlement(sequence uint64, how bus.Settlemen
 	return look
 }
 
-// looksStarved reports whether the keeper should look at the consumer because a pull
+// looksStarved reports whether the monitor should look at the consumer because a pull
 // came back empty.
 func (f *inFlightDeliveries) looksStarved() bool {
 	f.mu.Lock()
@@ -177,7 +177,8 @@ func (s *Source) neededLimit(c *jetstream.ConsumerInfo, waiting int) int {
 	return max(limit, s.spec.ackPending.stepFor(waiting))
 }
 
-// reachableLimit is how many deliveries may be unsettled, counting what the keeper is about to add.
+// reachableLimit is how many deliveries may be unsettled, counting what the monitor is
+// about to add.
 func (s *Source) reachableLimit(c *jetstream.ConsumerInfo) int {
 	needed := s.neededLimit(c, s.waitingForRetry(c, false))
 	if needed <= c.Config.MaxAckPending {

@@ -90,7 +90,7 @@ func TestConsumerIsUpdatedAfterARestart(t *testing.T) {
 	w.server.Start(t)
 	b := newBus(t, w.server.Connect(t), &natsbus.Options{CheckInterval: 20 * time.Millisecond})
 	src := subscribe(t, b, &bus.SubscribeOptions{AckWait: 7 * time.Second})
-	for range 3 { // each waits, while the keeper looks at the consumer
+	for range 3 { // each waits, while the monitor looks at the consumer
 		if _, err := src.Fetch(t.Context(), 1); err != nil {
 			t.Fatal(err)
 		}

@@ -39,8 +39,8 @@
 // consumer's max_ack_pending. A Source raises that while such events wait, up to
 // Options.MaxAckPending, and lowers it afterwards.
 //
-// [bus.ErrConsumerLost] is returned when the consumer or its stream was deleted, made again, or
-// restored from a copy so that sequences went back. Subscribing again makes the consumer anew from
+// [bus.ErrConsumerLost] is returned when the consumer or its stream was deleted, recreated, or
+// restored from a copy so that sequences went back. Subscribing again recreates the consumer from
 // SubscribeOptions.Resume, or finds the one that another process made.
 //
 // # Permissions

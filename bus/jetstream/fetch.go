@@ -81,7 +81,7 @@ func (s *Source) recordFetched(got *fetchedBatch) {
 const pipelinedLimit = 64
 
 // handOutLimit is how much of what has arrived a call hands out. The caller works on it while the
-// server answers the next pull: that takes something that is owed still when the next call comes,
+// server answers the next pull: this needs a request that is still open when the next call comes,
 // for no call may ask for more than its limit beyond what it hands out.
 func handOutLimit(limit int) int {
 	if limit < pipelinedLimit {
@@ -147,7 +147,7 @@ func (got *fetchedBatch) newSettler(s *Source, reply string, sequence uint64) *d
 }
 
 // recentSequences remembers what time the latest sequences were stored at. After a stream was
-// restored from an older copy, a sequence comes again with another one.
+// restored from an older copy, a sequence is delivered with another time.
 type recentSequences [1024]struct {
 	sequence uint64
 	stored   int64

@@ -26,8 +26,8 @@ const (
 	messageSchedule = "message schedule"
 )
 
-// scheduleRedelivery is when a schedule comes again that cannot be acknowledged, because its stream
-// would delete it and never publish what it is for.
+// scheduleRedelivery is when a schedule is redelivered that cannot be acknowledged, because its
+// stream would delete it and never publish what it is for.
 const scheduleRedelivery = time.Minute
 
 // serverMessage names what a message is if it is no event, and is empty for an event.

@@ -34,7 +34,7 @@ type Source struct {
 	inbox        atomic.Pointer[pullInbox]
 	retiredInbox atomic.Pointer[pullInbox] // the one before
 	wakeFetch    chan struct{}             // wakes Fetch: something changed
-	wakeMonitor  chan struct{}             // wakes the keeper: something is odd
+	wakeMonitor  chan struct{}             // wakes the monitor: something is odd
 	pulling      pullState                 // Fetch's own
 	recent       recentSequences           // Fetch's own
 
@@ -53,7 +53,7 @@ type Source struct {
 	route            routeMonitor
 
 	closing sync.Once
-	cancel  context.CancelFunc // of the keeper
+	cancel  context.CancelFunc // of the monitor
 	done    chan struct{}
 }
 

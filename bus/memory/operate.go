@@ -65,7 +65,7 @@ func (b *Bus) DeleteGroup(topic, group string) error {
 	return nil
 }
 
-// Recreate deletes a stream with its events, message ids and cursors, and makes it anew: another
+// Recreate deletes a stream with its events, message ids and cursors, and recreates it: another
 // incarnation, whose sequences start at 1.
 func (b *Bus) Recreate(stream string) error {
 	s, err := b.named(stream)

@@ -26,7 +26,7 @@ type memoryStream struct {
 }
 
 // groupSlot is where the cursor of a group over a topic lives. Sources and deliveries know
-// the slot: a cursor that is deleted and made again is the same to them, as it is under a
+// the slot: a cursor that is deleted and recreated is the same to them, as it is under a
 // name on a server.
 type groupSlot struct {
 	stream       *memoryStream

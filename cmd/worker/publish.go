@@ -75,7 +75,7 @@ func publishLines(ctx context.Context, cmd *cli.Command, stdout, stderr io.Write
 		}
 		show := newProgress(stderr, cmd.Bool("quiet"))
 		n, err := lines.Publish(ctx, c.Bus(), topic, in, &lines.Options{
-			IDField: cmd.String("id-field"), KeyField: cmd.String("key-field"), Unordered: cmd.Bool("unordered"), MaxBytes: info.MaxBytes, Hurry: hurry,
+			IDField: cmd.String("id-field"), KeyField: cmd.String("key-field"), Unordered: cmd.Bool("unordered"), MaxBytes: info.MaxBytes, ForceStop: hurry,
 			Refused: show.reportRefused, Progress: show.showStored,
 		})
 		show.reportDone(n, topic)

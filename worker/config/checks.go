@@ -95,7 +95,7 @@ func (s *Subscription) checkExposure(r *configReader, at string) {
 	}
 }
 
-// checkTimes refuses marks that expire while their event may still come again.
+// checkTimes refuses marks that expire while their event may still be redelivered.
 func (s *Subscription) checkTimes(r *configReader, at string) {
 	base, most, ttl, lease := at+".backoff.base", at+".backoff.max", at+".ttl", at+".lease"
 	runLimit, ackWait := at+".run_limit", at+".ack_wait"

@@ -16,7 +16,7 @@ type childProcess struct {
 	stream  *Stream
 	alone   bool          // it is told of one event at a time
 	wake    chan struct{} // there is something to write
-	gone    chan struct{} // closed once it has ended and all it had in hand is settled
+	gone    chan struct{} // closed once it has ended and all its deliveries are settled
 
 	mu          sync.Mutex
 	number      uint64

@@ -62,7 +62,7 @@
 // in this process. A line that is no answer, or is longer than 64 KiB, ends the command likewise.
 //
 // At its run limit an event has failed if the command has read it, and the command is stopped;
-// events that have not reached theirs come again without having used an attempt. When the lease is
+// events that have not reached theirs are retried, and no attempt is counted. When the lease is
 // lost or draining times out the answer is waited for, for the grace. Without one the event comes
 // again, and the command may still be at work on it. In this process it is then not handed over
 // again: the next run gets the answer, also a "done" that came between the two. What waits for a

@@ -168,7 +168,7 @@ func (s *Stream) classifyOutcome(key string, out deliveryOutcome) error {
 func snoozeBriefly() error { return snoozeJittered(100 * time.Millisecond) }
 func snoozeLonger() error  { return snoozeJittered(time.Second) }
 
-// snoozeJittered spreads what comes again.
+// snoozeJittered spreads retries.
 func snoozeJittered(d time.Duration) error {
 	return consumer.Snooze(d + mathrand.N(2*d)) //nolint:gosec // it hides nothing
 }

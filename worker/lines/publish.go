@@ -27,8 +27,8 @@ type Options struct {
 	Patience time.Duration
 	// Refused is told of each line that cannot be stored, and why. It is called by two goroutines.
 	Refused func(line int, err error)
-	// Hurry, once closed, gives up what ctx's end leaves a few seconds for. Nil: never.
-	Hurry <-chan struct{}
+	// ForceStop, once closed, gives up what ctx's end leaves a few seconds for. Nil: never.
+	ForceStop <-chan struct{}
 	// Progress is told how many were stored, after each batch.
 	Progress func(Published)
 }

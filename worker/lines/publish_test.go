@@ -312,7 +312,7 @@ func TestPublishGivesWhatWasReadAFewSeconds(t *testing.T) {
 					time.AfterFunc(time.Second, func() { close(hurry) })
 				}
 				begun := time.Now()
-				n, err := Publish(ctx, b, "t", io.MultiReader(numberedLines(1), never{t.Context()}), &Options{Hurry: hurry})
+				n, err := Publish(ctx, b, "t", io.MultiReader(numberedLines(1), never{t.Context()}), &Options{ForceStop: hurry})
 				if n.Stored != 0 || !errors.Is(err, ErrNotStored) || !strings.Contains(fmt.Sprint(err), "from line 1 to 1") {
 					t.Errorf("%+v, %v", n, err)
 				}

@@ -45,10 +45,10 @@ const finishTimeout = 5 * time.Second
 
 func (p *linePublisher) runUntilEmpty(ctx context.Context) error {
 	sending, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	var hurrying sync.WaitGroup
-	defer hurrying.Wait()
+	var stopping sync.WaitGroup
+	defer stopping.Wait()
 	defer cancel(nil)
-	hurrying.Go(func() {
+	stopping.Go(func() {
 		select {
 		case <-ctx.Done():
 		case <-sending.Done():
@@ -56,7 +56,7 @@ func (p *linePublisher) runUntilEmpty(ctx context.Context) error {
 		}
 		select {
 		case <-time.After(finishTimeout):
-		case <-p.o.Hurry:
+		case <-p.o.ForceStop:
 		case <-sending.Done():
 		}
 		cancel(context.Cause(ctx))

@@ -2,7 +2,7 @@ package jetstream
 
 import "sync"
 
-// deliveryCounter is what a Source has delivered, for its keeper.
+// deliveryCounter is what a Source has delivered, for its monitor.
 type deliveryCounter struct {
 	mu          sync.Mutex
 	arrived     uint64

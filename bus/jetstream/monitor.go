@@ -14,7 +14,7 @@ import (
 // recheckDelay is how long after a look at the consumer the next one is, when something is odd.
 const recheckDelay = 500 * time.Millisecond
 
-// consumerMonitor is what the keeper remembers between its looks.
+// consumerMonitor holds what is remembered between two checks of the consumer.
 type consumerMonitor struct {
 	alarmed       bool
 	lastCheck     time.Time // of the last look

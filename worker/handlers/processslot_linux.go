@@ -186,7 +186,7 @@ func (l *processSlot) closeSlot() {
 	}
 }
 
-// retireIdle ends a child that has nothing in hand.
+// retireIdle ends a child that has nothing in flight.
 func (l *processSlot) retireIdle() {
 	if c := l.currentChild(); c != nil && c.acceptsEvents() {
 		c.retireChild()

@@ -42,7 +42,7 @@ func (c *pullCredit) addPull(batch int, ends time.Time) uint64 {
 // nextNumber is the number of the pull that is counted next.
 func (c *pullCredit) nextNumber() uint64 { return c.first + uint64(len(c.openPulls)) }
 
-// countDelivery counts a delivery. One that comes after its pull's time was not owed any more.
+// countDelivery counts a delivery. One that arrives after its pull has expired is not subtracted.
 func (c *pullCredit) countDelivery() {
 	c.lastHeard = c.nextNumber()
 	if c.requested > 0 {
