@@ -136,9 +136,6 @@ type Settlement struct {
 	TTL time.Duration
 }
 
-// MaxReason bounds the reason that a store keeps, in bytes.
-const MaxReason = 4 << 10
-
 // Reopener sets dying and dead keys free again, counts and age zero, hash forgotten, due at once:
 // before a redrive publishes. Keys in other states, or unknown, are left alone; their item is nil,
 // as that of a key that was reopened. Any other item is that key's own, and keeps no other key from

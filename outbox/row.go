@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/dedupe"
 )
 
 // Status is what has become of a row.
@@ -80,7 +81,7 @@ func (r *Row) outgoing() bus.Event {
 }
 
 // MaxReason bounds the reason that a store keeps, in bytes.
-const MaxReason = 4 << 10
+const MaxReason = dedupe.MaxReason
 
 // MaxHash is the largest Hash: hashes have 63 bits, so that stores may keep them as signed numbers.
 const MaxHash = math.MaxInt64

@@ -3,7 +3,6 @@ package kv
 import (
 	"errors"
 	"reflect"
-	"strings"
 	"testing"
 	"time"
 )
@@ -82,20 +81,6 @@ func TestDecodeRowOfNewerVersion(t *testing.T) {
 	for _, s := range []string{`{"v":2,"state":"done","ttl":"1s"}`, `{"v":3,"state":{"later":true}}`} {
 		if _, err := decodeRow([]byte(s)); !errors.Is(err, errNewer) {
 			t.Errorf("%s: %v, want a newer version", s, err)
-		}
-	}
-}
-
-func TestCut(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct{ in, want string }{
-		{"short", "short"},
-		{strings.Repeat("x", 4096), strings.Repeat("x", 4096)},
-		{strings.Repeat("x", 4097), strings.Repeat("x", 4096)},
-		{strings.Repeat("x", 4095) + "é", strings.Repeat("x", 4095)},
-	} {
-		if got := cut(c.in, 4096); got != c.want {
-			t.Errorf("cut of %d bytes has %d, want %d", len(c.in), len(got), len(c.want))
 		}
 	}
 }

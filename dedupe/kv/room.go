@@ -115,7 +115,7 @@ func (s *Store) admit(ctx context.Context, turns []*turn) error {
 		if c, ok := t.change.(*settling); !ok {
 			t.enter(r)
 		} else if r.take(t.key, len(t.next.Reason)) != nil && c.tighten() {
-			t.next.Reason = cut(t.next.Reason, shortReason)
+			t.next.Reason = dedupe.TrimReason(t.next.Reason, shortReason)
 		}
 	}
 	return nil

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"time"
-	"unicode/utf8"
 
 	"github.com/onceish/onceish/dedupe"
 )
@@ -93,7 +92,7 @@ func (h *held) found(e entry, now moment, p phase) entry {
 		Attempts: max(0, c.Attempts), Crashes: max(0, c.Crashes),
 	}
 	if p == dying {
-		e.row.Reason, e.row.Letter = cut(c.Reason, dedupe.MaxReason), c.Letter
+		e.row.Reason, e.row.Letter = dedupe.TrimReason(c.Reason, dedupe.MaxReason), c.Letter
 	}
 	return e
 }
@@ -166,9 +165,9 @@ func (c *settling) settled(next *row) *row {
 		next.Attempts++
 	case dedupe.GivenUp:
 		next.Span, next.Letter = s.Lease, s.Letter
-		next.Reason = cut(s.Reason, dedupe.MaxReason)
+		next.Reason = dedupe.TrimReason(s.Reason, dedupe.MaxReason)
 		if c.tight {
-			next.Reason = cut(s.Reason, shortReason)
+			next.Reason = dedupe.TrimReason(s.Reason, shortReason)
 		}
 		if s.CountAttempt {
 			next.Attempts++
@@ -178,18 +177,6 @@ func (c *settling) settled(next *row) *row {
 	case dedupe.NotBegun, dedupe.DeadLettered:
 	}
 	return next
-}
-
-// cut bounds a reason, between two characters.
-func cut(s string, most int) string {
-	if len(s) <= most {
-		return s
-	}
-	end := most
-	for end > most-utf8.UTFMax && !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return s[:end]
 }
 
 type extending struct {

@@ -5,7 +5,6 @@ import (
 	"math"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/onceish/onceish/dedupe"
 )
@@ -82,7 +81,7 @@ func (s *Store) restore(k id, c *dedupe.Claim, now int64) (*row, uint32) {
 	if c.State == dedupe.DeadLettering {
 		r.state = dying
 		e := s.table.extra(slot)
-		e.reason, e.letter = cut(c.Reason), strings.Clone(c.Letter)
+		e.reason, e.letter = keptReason(c.Reason), strings.Clone(c.Letter)
 	}
 	s.table.setHash(r, slot, c.Hash)
 	s.tokens = max(s.tokens, c.Token)
@@ -101,7 +100,7 @@ func (s *Store) settle(r *row, slot uint32, x *dedupe.Settlement, now int64) boo
 	case dedupe.GivenUp:
 		r.until = after(now, x.Lease)
 		e := s.table.extra(slot)
-		e.reason, e.letter = cut(x.Reason), strings.Clone(x.Letter)
+		e.reason, e.letter = keptReason(x.Reason), strings.Clone(x.Letter)
 	case dedupe.DeadLettered:
 		s.forgetLetter(r, slot)
 	case dedupe.Succeeded:
@@ -143,14 +142,7 @@ func (s *Store) forgetLetter(r *row, slot uint32) {
 	e.reason, e.letter = "", ""
 }
 
-// cut bounds a reason, between two characters.
-func cut(s string) string {
-	if len(s) <= dedupe.MaxReason {
-		return strings.Clone(s)
-	}
-	end := dedupe.MaxReason
-	for end > dedupe.MaxReason-utf8.UTFMax && !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return strings.Clone(s[:end])
+// keptReason is a copy of a reason as it is kept.
+func keptReason(reason string) string {
+	return strings.Clone(dedupe.TrimReason(reason, dedupe.MaxReason))
 }

@@ -189,15 +189,7 @@ func settled(t *dedupe.Settlement, r *row) error {
 // errUncounted is of one item, which is repeated.
 var errUncounted = errors.New("the row was not counted, and yet is there to be changed")
 
-// reason is cut to [dedupe.MaxReason] between characters, and made UTF-8.
+// reason is a reason as it is kept: in UTF-8, as BSON demands.
 func reason(s string) string {
-	s = strings.ToValidUTF8(s, "\uFFFD")
-	if len(s) <= dedupe.MaxReason {
-		return s
-	}
-	end := dedupe.MaxReason
-	for !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return s[:end]
+	return dedupe.TrimReason(strings.ToValidUTF8(s, "\uFFFD"), dedupe.MaxReason)
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/outbox"
 )
 
@@ -33,7 +34,7 @@ func (q *Queue) settle(s *outbox.Result, now time.Time) bool {
 		return false
 	}
 	if s.Outcome == outbox.Refused || s.Outcome == outbox.GivenUp {
-		r.Reason = cut(s.Reason)
+		r.Reason = strings.Clone(dedupe.TrimReason(s.Reason, outbox.MaxReason))
 	}
 	switch s.Outcome {
 	case outbox.Confirmed:
@@ -48,12 +49,4 @@ func (q *Queue) settle(s *outbox.Result, now time.Time) bool {
 	}
 	q.place(r, s.Outcome.Status())
 	return true
-}
-
-// cut bounds a reason, between characters.
-func cut(reason string) string {
-	if len(reason) > outbox.MaxReason {
-		reason = strings.ToValidUTF8(reason[:outbox.MaxReason], "")
-	}
-	return strings.Clone(reason)
 }

@@ -10,6 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 
+	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/internal/mongoserver"
 	"github.com/onceish/onceish/outbox"
 )
@@ -158,11 +159,7 @@ func (c *change) update() bson.A {
 	return bson.A{op("$set", fields)}
 }
 
-// reason is cut to outbox.MaxReason between characters, and made UTF-8.
+// reason is a reason as it is kept: in UTF-8, as BSON demands.
 func reason(text string) string {
-	text = strings.ToValidUTF8(text, "\uFFFD")
-	if len(text) > outbox.MaxReason {
-		text = strings.ToValidUTF8(text[:outbox.MaxReason], "")
-	}
-	return text
+	return dedupe.TrimReason(strings.ToValidUTF8(text, "\uFFFD"), outbox.MaxReason)
 }

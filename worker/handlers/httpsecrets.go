@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/onceish/onceish/dedupe"
 )
 
 // secrets are what must not be shown, whoever says it: services repeat in their answers what
@@ -72,7 +74,7 @@ func (s *secrets) clean(text string, n int) string {
 		}
 		return r
 	}, strings.ToValidUTF8(text, "\uFFFD"))
-	return beginning(strings.Join(strings.Fields(text), " "), n)
+	return dedupe.TrimReason(strings.Join(strings.Fields(text), " "), n)
 }
 
 // hide returns err, or one that can be shown in its place.

@@ -3,7 +3,6 @@ package protocol
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/onceish/onceish/dedupe"
@@ -176,8 +175,5 @@ func (m *Machine) outlived(then time.Time, j *Job) bool {
 
 // giveUp begins a burial: first the row says so, then the letter is stored.
 func (m *Machine) giveUp(now time.Time, j *Job, reason string, counted bool) {
-	if len(reason) > dedupe.MaxReason {
-		reason = strings.ToValidUTF8(reason[:dedupe.MaxReason], "") // the cut may go through a character
-	}
-	m.settle(now, j, ending{outcome: dedupe.GivenUp, reason: reason, letter: LetterID(m.cfg.Group, j.at()), counted: counted})
+	m.settle(now, j, ending{outcome: dedupe.GivenUp, reason: dedupe.TrimReason(reason, dedupe.MaxReason), letter: LetterID(m.cfg.Group, j.at()), counted: counted})
 }
