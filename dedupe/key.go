@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"strings"
+
+	"github.com/onceish/onceish/internal/percent"
 )
 
 // maxPart is the longest part in bytes that is kept readable; MongoDB-compatible servers refuse
@@ -53,23 +55,19 @@ func escape(s string) string {
 	if !needsEscape(s) {
 		return s
 	}
-	const digits = "0123456789ABCDEF"
-	var b strings.Builder
+	out := make([]byte, 0, len(s)+16)
 	for i, r := range s {
 		size := len(string(r))
-		if r == '\uFFFD' && !strings.HasPrefix(s[i:], "\uFFFD") {
-			size = 1 // a byte that is no UTF-8
-		} else if !special(r) {
-			b.WriteRune(r)
-			continue
-		}
-		for _, c := range []byte(s[i : i+size]) {
-			b.WriteByte('%')
-			b.WriteByte(digits[c>>4])
-			b.WriteByte(digits[c&15])
+		switch invalid := r == '\uFFFD' && !strings.HasPrefix(s[i:], "\uFFFD"); {
+		case invalid:
+			out = percent.Append(out, '%', s[i:i+1], percent.None)
+		case special(r):
+			out = percent.Append(out, '%', s[i:i+size], percent.None)
+		default:
+			out = append(out, s[i:i+size]...)
 		}
 	}
-	return b.String()
+	return string(out)
 }
 
 func needsEscape(s string) bool {

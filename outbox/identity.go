@@ -3,9 +3,9 @@ package outbox
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"strings"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/internal/percent"
 )
 
 // RowID is what a row of an event is known by: what tells the event from others on the bus and to
@@ -28,10 +28,8 @@ func RowIDPrefix(id string) string { return escaped(id) + " " }
 // hashed, which no escaped text looks like.
 const maxPart = 512
 
-var rowEscaper = strings.NewReplacer("%", "%25", " ", "%20")
-
 func escaped(part string) string {
-	if part = rowEscaper.Replace(part); len(part) <= maxPart {
+	if part = percent.Encode(part, func(c byte) bool { return c != '%' && c != ' ' }); len(part) <= maxPart {
 		return part
 	}
 	sum := sha256.Sum256([]byte(part))
