@@ -184,17 +184,6 @@ func (d *Drainer) troubled(call string, err error) {
 	}
 }
 
-// rest waits for a signal, a time or the end of ctx.
-func rest(ctx context.Context, wake <-chan struct{}, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-wake:
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
-
 // Calls of the store that failed are repeated after 10 ms, doubling to 1 s.
 const (
 	retryBase = 10 * time.Millisecond

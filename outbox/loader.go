@@ -3,6 +3,8 @@ package outbox
 import (
 	"context"
 	"time"
+
+	"github.com/onceish/onceish/internal/backoff"
 )
 
 // load reads pages of rows while there is room for them.
@@ -13,7 +15,7 @@ func (d *Drainer) load(ctx context.Context) {
 		ask, wait, ok := d.board.nextLoad(time.Now())
 		d.mu.Unlock()
 		if !ok {
-			rest(ctx, d.loads, wait)
+			backoff.Wait(ctx, d.loads, wait)
 			continue
 		}
 		call, cancel := context.WithTimeout(ctx, d.o.Lease)
@@ -32,7 +34,7 @@ func (d *Drainer) load(ctx context.Context) {
 			continue
 		}
 		failures++
-		rest(ctx, nil, doubled(retryBase, failures-1, retryMax))
+		_ = backoff.Sleep(ctx, backoff.Doubled(retryBase, failures-1, retryMax))
 	}
 }
 
@@ -52,6 +54,6 @@ func (d *Drainer) watch(ctx context.Context) {
 			failures = 0
 		}
 		d.o.Logger.Debug("outbox: the store no longer tells of new rows: asking it again", "error", err)
-		rest(ctx, nil, doubled(retryBase, failures, time.Minute))
+		_ = backoff.Sleep(ctx, backoff.Doubled(retryBase, failures, time.Minute))
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"os"
 	"time"
+
+	"github.com/onceish/onceish/internal/backoff"
 )
 
 // AfterDead is what happens to the rows of a key behind one that is dead.
@@ -57,14 +59,7 @@ type Options struct {
 type Backoff struct{ Base, Max time.Duration }
 
 func (b Backoff) after(attempt int, random float64) time.Duration {
-	return time.Duration(random * float64(doubled(b.Base, attempt-1, b.Max)))
-}
-
-func doubled(base time.Duration, times int, limit time.Duration) time.Duration {
-	for ; times > 0 && base < limit; times-- {
-		base *= 2
-	}
-	return min(base, limit)
+	return time.Duration(random * float64(backoff.Doubled(b.Base, attempt-1, b.Max)))
 }
 
 func (o *Options) withDefaults() (Options, error) {

@@ -3,6 +3,8 @@ package outbox
 import (
 	"maps"
 	"time"
+
+	"github.com/onceish/onceish/internal/backoff"
 )
 
 // rotation walks over all hashes that this drainer has, page by page, and begins anew. It keeps no
@@ -81,7 +83,7 @@ func (b *board) ended(now time.Time) {
 	wait := b.o.PollMin
 	switch {
 	case r.found == 0:
-		wait = doubled(b.o.PollMin, r.idle, b.o.PollMax)
+		wait = backoff.Doubled(b.o.PollMin, r.idle, b.o.PollMax)
 		r.idle++
 	case len(b.rows) > b.pageRows()/2: // it would mostly find these again
 		r.idle, wait = 0, min(5*b.o.PollMin, b.o.PollMax)

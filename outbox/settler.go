@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/onceish/onceish/internal/backoff"
 )
 
 // settle marks what was published, as it accumulates, until published is closed and
@@ -20,7 +22,7 @@ func (d *Drainer) settle(ctx context.Context, published <-chan struct{}) {
 			failures = 0
 			continue
 		case len(batch) > 0:
-			rest(ctx, nil, doubled(retryBase, failures, retryMax))
+			_ = backoff.Sleep(ctx, backoff.Doubled(retryBase, failures, retryMax))
 			failures++
 			continue
 		case last && left == 0:

@@ -3,6 +3,8 @@ package outbox
 import (
 	"maps"
 	"time"
+
+	"github.com/onceish/onceish/internal/backoff"
 )
 
 // Topics that are held, and the bus while it does not answer, are tried again after 100 ms,
@@ -45,7 +47,7 @@ func (t topics) fail(topic string, err error, now time.Time) *hold {
 	h.err = err
 	if !now.Before(h.until) {
 		h.failures++
-		h.until = now.Add(doubled(holdBase, h.failures-1, holdMax))
+		h.until = now.Add(backoff.Doubled(holdBase, h.failures-1, holdMax))
 	}
 	return h
 }
@@ -82,6 +84,6 @@ func (o *outage) fail(err error, now time.Time, probe bool) (begun bool) {
 	}
 	o.failures++
 	o.err, o.probing = err, false
-	o.until = now.Add(doubled(holdBase, o.failures-1, holdMax))
+	o.until = now.Add(backoff.Doubled(holdBase, o.failures-1, holdMax))
 	return begun
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/backoff"
 )
 
 // maxTries bounds how often a call looks at a key again that others keep changing.
@@ -148,12 +149,5 @@ func pause(ctx context.Context, try int) error {
 		return nil
 	}
 	most := time.Millisecond << min(try-2, 6)
-	timer := time.NewTimer(most/2 + rand.N(most/2)) //nolint:gosec // spreads load, guards nothing
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	return backoff.Sleep(ctx, most/2+rand.N(most/2)) //nolint:gosec // spreads load, guards nothing
 }

@@ -3,6 +3,8 @@ package faulty
 import (
 	"context"
 	"time"
+
+	"github.com/onceish/onceish/internal/backoff"
 )
 
 // Call names a call of a bus, a store, or a delivery.
@@ -51,12 +53,8 @@ func do[T any](ctx context.Context, p Plan, c Call, call func() (T, error)) (T, 
 	var none T
 	f := p(c)
 	if f.Delay > 0 {
-		timer := time.NewTimer(f.Delay)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			return none, context.Cause(ctx)
+		if err := backoff.Sleep(ctx, f.Delay); err != nil {
+			return none, err
 		}
 	}
 	if f.Before != nil {

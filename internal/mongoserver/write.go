@@ -8,6 +8,8 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/onceish/onceish/internal/backoff"
 )
 
 // Write runs the models as one bulk, and returns what the server counted and the items it turned
@@ -65,14 +67,7 @@ func hasCode(err error, n int) bool {
 
 // Pause waits a little between tries, ever longer, at most half a second.
 func Pause(ctx context.Context, try int) error {
-	t := time.NewTimer(time.Duration(1<<min(try, 7)) * 4 * time.Millisecond)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return backoff.Sleep(ctx, backoff.Doubled(4*time.Millisecond, try, 512*time.Millisecond))
 }
 
 // WholeMillis rounds up, for servers know no less: no lease ends early.

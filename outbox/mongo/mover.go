@@ -6,9 +6,10 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"time"
 
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
+
+	"github.com/onceish/onceish/internal/backoff"
 )
 
 // Mover takes the events that mongodedupe's UpdateOnce left in documents into the outbox, from
@@ -85,25 +86,12 @@ func (m *Mover) Run(ctx context.Context) error {
 		default:
 			wait = min(2*wait, m.o.PollMax)
 		}
-		if m.sleep(ctx, wait) {
+		if backoff.Wait(ctx, m.wake, wait) {
 			wait = m.o.PollMin
 		}
 	}
 	cancel()
 	return nil
-}
-
-// sleep reports whether it was woken.
-func (m *Mover) sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-m.wake:
-		return true
-	case <-t.C:
-	case <-ctx.Done():
-	}
-	return false
 }
 
 // note remembers what a pass has found, and logs what is new and what is over.
