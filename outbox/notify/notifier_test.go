@@ -1,4 +1,4 @@
-package wake
+package notify
 
 import (
 	"context"
@@ -11,8 +11,8 @@ import (
 	"github.com/onceish/onceish/internal/natstest"
 )
 
-// heard watches a bell until the test ends, and tells of each wake.
-func heard(ctx context.Context, t *testing.T, b *Bell) (wakes chan struct{}, ended chan error) {
+// watch watches a notifier until the test ends, and passes each wake on.
+func watch(ctx context.Context, t *testing.T, b *Notifier) (wakes chan struct{}, ended chan error) {
 	t.Helper()
 	wakes, ended = make(chan struct{}, 1<<16), make(chan error, 1)
 	ctx, cancel := context.WithCancel(ctx)
@@ -24,7 +24,7 @@ func heard(ctx context.Context, t *testing.T, b *Bell) (wakes chan struct{}, end
 	return wakes, ended
 }
 
-func newBell(t *testing.T, nc *nats.Conn, name ...string) *Bell {
+func newNotifier(t *testing.T, nc *nats.Conn, name ...string) *Notifier {
 	t.Helper()
 	b, err := New(nc, name...)
 	if err != nil {
@@ -33,25 +33,25 @@ func newBell(t *testing.T, nc *nats.Conn, name ...string) *Bell {
 	return b
 }
 
-func ring(t *testing.T, b *Bell) {
+func notify(t *testing.T, b *Notifier) {
 	t.Helper()
-	if err := b.Ring(); err != nil {
+	if err := b.Notify(); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// await rings until somebody has heard it: when he began to listen nobody knows.
-func await(t *testing.T, b *Bell, wakes <-chan struct{}) {
+// awaitWatcher notifies until somebody is woken: nobody knows when a watcher has subscribed.
+func awaitWatcher(t *testing.T, b *Notifier, wakes <-chan struct{}) {
 	t.Helper()
 	for again := time.NewTicker(10 * time.Millisecond); ; {
-		ring(t, b)
+		notify(t, b)
 		select {
 		case <-wakes:
 			again.Stop()
 			return
 		case <-again.C:
 		case <-t.Context().Done():
-			t.Fatal("nobody has heard it")
+			t.Fatal("nobody was woken")
 		}
 	}
 }
@@ -63,43 +63,43 @@ func flush(t *testing.T, nc *nats.Conn) {
 	}
 }
 
-func TestRingIsHeardByAllOfTheOutbox(t *testing.T) {
+func TestNotificationWakesAllOfTheOutbox(t *testing.T) {
 	t.Parallel()
 	server := natstest.Start(t, nil)
 	writes, listens := server.Connect(t), server.Connect(t)
-	writer := newBell(t, writes, "db", "outbox")
-	one, _ := heard(t.Context(), t, newBell(t, server.Connect(t), "db", "outbox"))
-	two, _ := heard(t.Context(), t, newBell(t, server.Connect(t), "db", "outbox"))
-	deaf, err := listens.SubscribeSync(newBell(t, listens, "db", "other").Subject())
+	writer := newNotifier(t, writes, "db", "outbox")
+	one, _ := watch(t.Context(), t, newNotifier(t, server.Connect(t), "db", "outbox"))
+	two, _ := watch(t.Context(), t, newNotifier(t, server.Connect(t), "db", "outbox"))
+	other, err := listens.SubscribeSync(newNotifier(t, listens, "db", "other").Subject())
 	if err != nil {
 		t.Fatal(err)
 	}
 	flush(t, listens)
-	await(t, writer, one)
-	await(t, writer, two)
+	awaitWatcher(t, writer, one)
+	awaitWatcher(t, writer, two)
 	flush(t, writes)
-	flush(t, listens) // now all that was rung has arrived
-	if n, _, err := deaf.Pending(); n > 0 || err != nil {
+	flush(t, listens) // now all notifications have arrived
+	if n, _, err := other.Pending(); n > 0 || err != nil {
 		t.Errorf("another outbox was woken %d times, %v", n, err)
 	}
 }
 
-// A writer that rings often does not keep drainers from their work, and the last ring is heard.
-func TestRingsCloseToEachOtherAreOne(t *testing.T) {
+// A writer that notifies often does not keep drainers from their work, and the last one wakes them.
+func TestNotificationsCloseToEachOtherAreOne(t *testing.T) {
 	t.Parallel()
 	nc := natstest.Start(t, nil).Connect(t)
-	b := newBell(t, nc, "outbox")
-	wakes, _ := heard(t.Context(), t, b)
-	await(t, b, wakes)
-	const rings = 20_000
+	b := newNotifier(t, nc, "outbox")
+	wakes, _ := watch(t.Context(), t, b)
+	awaitWatcher(t, b, wakes)
+	const sent = 20_000
 	began := time.Now()
-	for range rings {
-		ring(t, b)
+	for range sent {
+		notify(t, b)
 	}
 	if err := nc.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	most := int(time.Since(began)/gap) + 10
+	most := int(time.Since(began)/minInterval) + 10
 	n := 0
 	for over := time.After(200 * time.Millisecond); over != nil; { // nothing tells that no more come
 		select {
@@ -110,18 +110,18 @@ func TestRingsCloseToEachOtherAreOne(t *testing.T) {
 		}
 	}
 	if n == 0 || n > most {
-		t.Errorf("%d rings woke %d times, want 1 to %d", rings, n, most)
+		t.Errorf("%d notifications woke %d times, want 1 to %d", sent, n, most)
 	}
-	ring(t, b)
+	notify(t, b)
 	<-wakes
 }
 
-// What is rung while a drainer looks for rows may be about one that it has just
-// missed: it is heard.
-func TestRingDuringAWakeIsHeard(t *testing.T) {
+// A notification that comes while a drainer looks for rows may be about one that it has just
+// missed: it wakes the drainer again.
+func TestNotificationDuringAWakeIsNotLost(t *testing.T) {
 	t.Parallel()
 	nc := natstest.Start(t, nil).Connect(t)
-	b := newBell(t, nc, "outbox")
+	b := newNotifier(t, nc, "outbox")
 	ctx, cancel := context.WithCancel(t.Context())
 	wakes, ended := 0, make(chan error, 1)
 	woken := make(chan struct{}, 1)
@@ -130,7 +130,7 @@ func TestRingDuringAWakeIsHeard(t *testing.T) {
 			switch wakes++; wakes {
 			case 1:
 				woken <- struct{}{}
-				ring(t, b)
+				notify(t, b)
 				if err := nc.Flush(); err != nil { // it has come back
 					t.Error(err)
 				}
@@ -140,7 +140,7 @@ func TestRingDuringAWakeIsHeard(t *testing.T) {
 		})
 	}()
 	for again := time.NewTicker(10 * time.Millisecond); ; {
-		ring(t, b)
+		notify(t, b)
 		select {
 		case <-woken:
 			again.Stop()
@@ -157,7 +157,7 @@ func TestWatchEndsWithItsContextAndItsConnection(t *testing.T) {
 	t.Parallel()
 	server := natstest.Start(t, nil)
 	nc := server.Connect(t)
-	b := newBell(t, nc, "outbox")
+	b := newNotifier(t, nc, "outbox")
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- b.Watch(ctx, func() {}) }()
@@ -170,7 +170,7 @@ func TestWatchEndsWithItsContextAndItsConnection(t *testing.T) {
 	if err := <-ended; !errors.Is(err, nats.ErrConnectionClosed) {
 		t.Errorf("%v, want %v", err, nats.ErrConnectionClosed)
 	}
-	if err := b.Ring(); !errors.Is(err, nats.ErrConnectionClosed) {
+	if err := b.Notify(); !errors.Is(err, nats.ErrConnectionClosed) {
 		t.Errorf("%v, want %v", err, nats.ErrConnectionClosed)
 	}
 }
@@ -178,9 +178,9 @@ func TestWatchEndsWithItsContextAndItsConnection(t *testing.T) {
 func TestNewRefusesWhatMakesNoSense(t *testing.T) {
 	t.Parallel()
 	if _, err := New(nil, "outbox"); err == nil {
-		t.Error("a bell without a connection")
+		t.Error("a notifier without a connection")
 	}
 	if _, err := New(&nats.Conn{}); err == nil {
-		t.Error("a bell without a name")
+		t.Error("a notifier without a name")
 	}
 }
