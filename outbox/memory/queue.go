@@ -28,7 +28,7 @@ type Queue struct {
 	kept       int               // of sent, those that are not stale
 	seq        uint64            // the last one assigned
 	added      uint64            // how many were
-	partitions []partition
+	partitions []outbox.Holding
 	owners     map[string]time.Time // until when they count
 	watchers   map[*func()]struct{}
 }
@@ -54,7 +54,7 @@ func New(o *Options) (*Queue, error) {
 		return nil, err
 	}
 	return &Queue{
-		o: v, rows: map[string]*row{}, dead: map[string][]*row{}, partitions: make([]partition, v.Partitions),
+		o: v, rows: map[string]*row{}, dead: map[string][]*row{}, partitions: make([]outbox.Holding, v.Partitions),
 		owners: map[string]time.Time{}, watchers: map[*func()]struct{}{},
 	}, nil
 }

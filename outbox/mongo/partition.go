@@ -67,8 +67,8 @@ func (q *Queue) Acquire(ctx context.Context, name string, lease time.Duration) (
 	defer cancel()
 	var leases []outbox.Lease
 	err := q.change(ctx, func(t *table) (bson.A, func(*table)) {
-		g := t.divide(name)
-		return g.update(t, lease), func(after *table) { leases = g.leases(after, t.Now, lease) }
+		a := t.assign(name)
+		return a.update(t, lease), func(after *table) { leases = a.leases(after, t.Now, lease) }
 	})
 	if err != nil {
 		return nil, q.failed("acquire", err)

@@ -34,94 +34,67 @@ type holding struct {
 	Until time.Time `bson:"until"`
 }
 
-// grant is what an owner gets.
-type grant struct {
+// contract is the holding as package outbox has it.
+func (h *holding) contract() outbox.Holding {
+	return outbox.Holding{Owner: h.Owner, Token: uint64(max(0, h.Token)), Until: h.Until}
+}
+
+// assignment is what an owner gets.
+type assignment struct {
 	owner  string
-	owners []owner // the others that count
-	held   []held
+	others []owner // that count
+	grants []outbox.Grant
 }
 
-// held is a partition that the owner has, or gets. An ending one is not renewed.
-type held struct {
-	partition     int
-	taken, ending bool
-}
-
-// divide says what the owner gets: of what it has its share, of what is free what is missing to
-// that. The rest of what it has ends.
-func (t *table) divide(name string) *grant {
-	g := &grant{owner: name}
+func (t *table) assign(name string) *assignment {
+	a := &assignment{owner: name}
+	var others []string
 	for _, o := range t.Owners {
 		if o.Name != name && o.Until.After(t.Now) {
-			g.owners = append(g.owners, o)
+			a.others, others = append(a.others, o), append(others, o.Name)
 		}
 	}
-	share := t.share(g)
-	for i, h := range t.Partitions {
-		if h.Owner == name && (share > 0 || h.Until.After(t.Now)) {
-			g.held = append(g.held, held{partition: i, ending: share <= 0})
-			share--
-		}
+	held := make([]outbox.Holding, len(t.Partitions))
+	for i := range t.Partitions {
+		held[i] = t.Partitions[i].contract()
 	}
-	for i, h := range t.Partitions {
-		if share > 0 && h.Owner != name && !h.Until.After(t.Now) {
-			g.held = append(g.held, held{partition: i, taken: true})
-			share--
-		}
-	}
-	return g
+	a.grants = outbox.Assign(name, others, held, t.Now)
+	return a
 }
 
-// share is how many partitions the owner is to have.
-func (t *table) share(g *grant) int {
-	before := 0
-	for _, o := range g.owners {
-		if o.Name < g.owner {
-			before++
-		}
-	}
-	n, owners := len(t.Partitions), len(g.owners)+1
-	share := n / owners
-	if before < n%owners {
-		share++
-	}
-	return share
-}
-
-// update gives it, by the server's clock.
-func (g *grant) update(t *table, lease time.Duration) bson.A {
-	owners := bson.A{bson.D{field("name", literal(g.owner)), field("until", nowPlus(lease))}}
-	for _, o := range g.owners {
+// update writes the assignment, by the server's clock.
+func (a *assignment) update(t *table, lease time.Duration) bson.A {
+	owners := bson.A{bson.D{field("name", literal(a.owner)), field("until", nowPlus(lease))}}
+	for _, o := range a.others {
 		owners = append(owners, literal(o))
 	}
 	partitions := make(bson.A, len(t.Partitions))
 	for i, h := range t.Partitions {
 		partitions[i] = literal(h)
 	}
-	for _, h := range g.held {
-		if h.ending {
+	for _, g := range a.grants {
+		if g.Ending {
 			continue
 		}
-		token := t.Partitions[h.partition].Token
-		if h.taken {
+		token := t.Partitions[g.Partition].Token
+		if g.Taken {
 			token++
 		}
-		partitions[h.partition] = bson.D{field("owner", literal(g.owner)), field("token", token), field("until", nowPlus(lease))}
+		partitions[g.Partition] = bson.D{field("owner", literal(a.owner)), field("token", token), field("until", nowPlus(lease))}
 	}
 	return bson.A{op("$set", bson.D{field("version", t.Version+1), field("owners", owners), field("partitions", partitions)})}
 }
 
-// leases tells what was given. What is left of a lease counts from when the table was read, which
+// leases returns what was given. What is left of a lease counts from when the table was read, which
 // is after it was asked for.
-func (g *grant) leases(after *table, read time.Time, lease time.Duration) []outbox.Lease {
-	slices.SortFunc(g.held, func(a, b held) int { return a.partition - b.partition })
-	leases := make([]outbox.Lease, 0, len(g.held))
-	for _, h := range g.held {
-		p := after.Partitions[h.partition]
-		l := outbox.Lease{Partition: h.partition, Token: uint64(max(0, p.Token)), Until: p.Until, Left: lease, Ending: h.ending}
-		l.First, l.Last = outbox.Partition(h.partition, len(after.Partitions))
-		if h.ending {
-			l.Left = max(0, p.Until.Sub(read))
+func (a *assignment) leases(after *table, read time.Time, lease time.Duration) []outbox.Lease {
+	leases := make([]outbox.Lease, 0, len(a.grants))
+	for _, g := range a.grants {
+		h := after.Partitions[g.Partition].contract()
+		l := outbox.Lease{Partition: g.Partition, Token: h.Token, Until: h.Until, Left: lease, Ending: g.Ending}
+		l.First, l.Last = outbox.Partition(g.Partition, len(after.Partitions))
+		if g.Ending {
+			l.Left = max(0, h.Until.Sub(read))
 		}
 		leases = append(leases, l)
 	}
@@ -135,7 +108,8 @@ func (t *table) release(name string, leases []outbox.Lease) (changed bool) {
 		if l.Partition < 0 || l.Partition >= len(t.Partitions) {
 			continue
 		}
-		if p := &t.Partitions[l.Partition]; p.Owner == name && uint64(max(0, p.Token)) == l.Token && p.Until.Equal(l.Until) {
+		p := &t.Partitions[l.Partition]
+		if h := p.contract(); h.Under(name, l) {
 			p.Owner, p.Until = "", time.UnixMilli(0)
 			changed = true
 		}
