@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/serverclock"
 )
 
 const (
@@ -50,31 +51,31 @@ type claiming struct {
 	claim   *dedupe.Claim
 }
 
-func (c *claiming) decide(e entry, now moment) *row {
+func (c *claiming) decide(e entry, now serverclock.Instant) *row {
 	r := c.request
 	if e.err != nil {
 		c.unreadable(e.err)
 		return nil
 	}
-	e = e.at(now.earliest)
-	switch err := dedupe.CheckHash(r.Hash); {
-	case err != nil:
+	e = e.at(now.Earliest())
+	if err := dedupe.CheckHash(r.Hash); err != nil {
 		c.refuse(err)
-	case e.row == nil:
-		return &row{Phase: claimed, Owner: r.Nonce, Span: r.Lease, TTL: r.TTL, Hash: r.Hash}
-	case dedupe.Differ(e.row.Hash, r.Hash):
-		c.answer(e, dedupe.Reused, now)
-	case e.row.Phase == done:
-		c.answer(e, dedupe.Done, now)
-	case e.row.Phase == dead:
-		c.answer(e, dedupe.Dead, now)
-	case e.row.Phase != free && e.owned(r.Nonce):
+		return nil
+	}
+	if e.row == nil {
+		return &row{Phase: dedupe.PhaseClaimed, Owner: r.Nonce, Span: r.Lease, TTL: r.TTL, Hash: r.Hash}
+	}
+	step, state := dedupe.DecideClaim(e.row.Phase, e.owned(r.Nonce), e.row.Hash, e.left(now), r.Hash)
+	switch step {
+	case dedupe.RenewClaim:
 		return c.renewal(e)
-	case e.left(now) > 0 || e.owned(r.Nonce): // a repeat that got delayed, of what was set free since, wins nothing
-		c.answer(e, dedupe.Held, now)
-		c.claim.HeldFor = max(0, e.left(now))
-	default:
+	case dedupe.TakeOver:
 		return c.takeover(e)
+	case dedupe.LeaveRow, dedupe.CreateRow:
+	}
+	c.answer(e, state, now)
+	if state == dedupe.Held {
+		c.claim.HeldFor = e.left(now)
 	}
 	return nil
 }
@@ -94,28 +95,28 @@ func (c *claiming) takeover(e entry) *row {
 		next.Hash = c.request.Hash
 	}
 	switch next.Phase {
-	case claimed:
+	case dedupe.PhaseClaimed:
 		next.Crashes++
-	case free:
-		next.Phase = claimed
-	case dying, done, dead:
+	case dedupe.PhaseFree:
+		next.Phase = dedupe.PhaseClaimed
+	case dedupe.PhaseDeadLettering, dedupe.PhaseDone, dedupe.PhaseDead:
 	}
 	return next
 }
 
 func (c *claiming) kept(e entry) {
 	state := dedupe.Fresh
-	if e.row.Phase == dying {
+	if e.row.Phase == dedupe.PhaseDeadLettering {
 		state = dedupe.DeadLettering
 	}
-	c.answer(e, state, moment{e.stored, e.stored})
+	c.answer(e, state, serverclock.Instant{Time: e.stored})
 	c.claim.HeldFor = e.row.Span
 	c.store.holding.keep(c.key, e)
 }
 
-func (c *claiming) answer(e entry, state dedupe.State, now moment) {
+func (c *claiming) answer(e entry, state dedupe.State, now serverclock.Instant) {
 	*c.claim = dedupe.Claim{
-		Key: c.request.Key, Nonce: c.request.Nonce, State: state, Token: e.token(), Age: max(0, now.likely().Sub(e.since())),
+		Key: c.request.Key, Nonce: c.request.Nonce, State: state, Token: e.token(), Age: max(0, now.Time.Sub(e.since())),
 		Hash: e.row.Hash, Attempts: e.row.Attempts, Crashes: e.row.Crashes,
 	}
 	if state == dedupe.DeadLettering {

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"time"
 	"unicode/utf8"
+
+	"github.com/onceish/onceish/dedupe"
 )
 
 // version is written into every value. A reader that finds a higher one leaves the key alone.
@@ -22,7 +24,7 @@ var errNewer = errors.New("value of a newer version")
 func (r *row) encode() []byte {
 	b := make([]byte, 0, 192+len(r.Reason))
 	b = append(b, `{"v":1,"state":"`...)
-	b = append(b, r.Phase...)
+	b = append(b, r.Phase.String()...)
 	b = append(b, '"')
 	b = appendText(b, "owner", r.Owner)
 	if r.Token != 0 {
@@ -134,7 +136,7 @@ func (s *span) UnmarshalJSON(data []byte) error {
 
 type stateValue struct {
 	V        int       `json:"v"`
-	State    phase     `json:"state"`
+	State    string    `json:"state"`
 	Owner    text      `json:"owner"`
 	Token    uint64    `json:"token"`
 	Span     span      `json:"span"`
@@ -153,12 +155,12 @@ func decodeRow(data []byte) (*row, error) {
 	if err := decodeValue(data, &v, &v.V); err != nil {
 		return nil, err
 	}
-	switch v.State {
-	case claimed, free, dying, done, dead:
-	case "":
+	phase, ok := dedupe.ParsePhase(v.State)
+	switch {
+	case v.State == "":
 		return nil, fmt.Errorf("%w: no state in it", ErrForeignValue)
-	default:
-		return nil, fmt.Errorf("%w: its state is %.32q", errNewer, string(v.State))
+	case !ok:
+		return nil, fmt.Errorf("%w: its state is %.32q", errNewer, v.State)
 	}
 	since := v.Since.UTC()
 	if since.Year() < 1 || since.Year() > 9999 {
@@ -168,7 +170,7 @@ func decodeRow(data []byte) (*row, error) {
 		return nil, fmt.Errorf("%w: a number in it is negative, or ttl is missing", ErrForeignValue)
 	}
 	return &row{
-		Phase: v.State, Owner: string(v.Owner), Token: v.Token, Span: time.Duration(v.Span), TTL: time.Duration(v.TTL),
+		Phase: phase, Owner: string(v.Owner), Token: v.Token, Span: time.Duration(v.Span), TTL: time.Duration(v.TTL),
 		Since: since, Hash: v.Hash, Attempts: v.Attempts, Crashes: v.Crashes, Reason: string(v.Reason), Letter: string(v.Letter),
 	}, nil
 }

@@ -5,12 +5,14 @@ import (
 	"reflect"
 	"testing"
 	"time"
+
+	"github.com/onceish/onceish/dedupe"
 )
 
 func TestRowIsReadable(t *testing.T) {
 	t.Parallel()
 	r := row{
-		Phase: dying, Owner: "n1", Token: 7, Span: 30 * time.Second, TTL: time.Hour, Since: time.Unix(0, 1).UTC(),
+		Phase: dedupe.PhaseDeadLettering, Owner: "n1", Token: 7, Span: 30 * time.Second, TTL: time.Hour, Since: time.Unix(0, 1).UTC(),
 		Hash: []byte{1, 2}, Attempts: 3, Crashes: 1, Reason: "a \"b\"\n", Letter: "l\xff",
 	}
 	want := `{"v":1,"state":"dead-lettering","owner":"n1","token":7,"span":"30s","ttl":"1h0m0s","since":"1970-01-01T00:00:00.000000001Z",` +
@@ -24,14 +26,13 @@ func FuzzRow(f *testing.F) {
 	f.Add("claimed", "nonce", uint64(0), int64(time.Minute), int64(time.Hour), int64(0), []byte("hash"), 0, 0, "", "")
 	f.Add("dead-lettering", "\xff", uint64(9), int64(1), int64(1), int64(1), []byte{}, 1, 2, "\u2028<&>\x00", "\"\\")
 	f.Fuzz(func(t *testing.T, p, owner string, token uint64, span, ttl, since int64, hash []byte, attempts, crashes int, reason, letter string) {
-		r := row{
-			Phase: phase(p), Owner: owner, Token: token, Span: time.Duration(span), TTL: time.Duration(ttl),
-			Attempts: attempts, Crashes: crashes, Reason: reason, Letter: letter,
+		phase, ok := dedupe.ParsePhase(p)
+		if !ok {
+			phase = dedupe.PhaseClaimed
 		}
-		switch r.Phase {
-		case claimed, free, dying, done, dead:
-		default:
-			r.Phase = claimed
+		r := row{
+			Phase: phase, Owner: owner, Token: token, Span: time.Duration(span), TTL: time.Duration(ttl),
+			Attempts: attempts, Crashes: crashes, Reason: reason, Letter: letter,
 		}
 		if len(hash) > 0 {
 			r.Hash = hash

@@ -9,6 +9,7 @@ import (
 
 	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/internal/backoff"
+	"github.com/onceish/onceish/internal/serverclock"
 )
 
 // maxTries bounds how often a call looks at a key again that others keep changing.
@@ -18,7 +19,7 @@ const maxTries = 10
 type change interface {
 	// decide is told what is kept. It returns what to keep instead, or nil when nothing is to be
 	// written; its answer stands then, unless what it was told turns out to be a guess.
-	decide(e entry, now moment) *row
+	decide(e entry, now serverclock.Instant) *row
 	// kept: what decide returned is what is kept now.
 	kept(e entry)
 	// tighten is asked once there is no room for what decide returned: true, if it
@@ -93,7 +94,7 @@ func (s *Store) learn(ctx context.Context, turns []*turn) error {
 }
 
 // apply lets the changes decide, and writes what they want.
-func (s *Store) apply(ctx context.Context, turns []*turn, now moment) error {
+func (s *Store) apply(ctx context.Context, turns []*turn, now serverclock.Instant) error {
 	for _, t := range turns {
 		if t.next = t.change.decide(t.entry, now); t.next != nil {
 			continue
@@ -119,7 +120,7 @@ func (s *Store) apply(ctx context.Context, turns []*turn, now moment) error {
 		switch o := outcomes[i]; {
 		case o.err == nil:
 			t.over = true
-			t.change.kept(entry{revision: o.revision, stored: now.likely(), row: t.next})
+			t.change.kept(entry{revision: o.revision, stored: now.Time, row: t.next})
 		case errors.Is(o.err, errConflict):
 			t.known = false
 		case errors.Is(o.err, dedupe.ErrFull) && t.change.tighten():

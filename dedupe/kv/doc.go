@@ -20,10 +20,10 @@
 //
 // Leases and expiry are judged on the server's clock: they run from when a revision was stored.
 // The local clock is only used as a stopwatch, from a measurement of the server's time that is
-// repeated each minute, after errors and after reconnects; what is uncertain about it is added to
-// leases, and beyond a second nothing is judged ([ErrClockUncertain]). The servers of a cluster
-// must agree on the time among themselves: what their clocks differ by is taken from leases when
-// the leader changes.
+// repeated each minute, after errors, after reconnects, and when this machine slept or its wall clock
+// was set. What is uncertain about it is added to leases. Beyond a second, and while it cannot be
+// measured again, nothing is judged ([ErrClockUncertain]). The servers of a cluster must agree on the
+// time among themselves: what their clocks differ by is taken from leases when the leader changes.
 //
 // The token of a claim is the revision in which it was taken. A bucket that is deleted, or restored
 // from an older copy, starts tokens anew, and forgets marks like any store would.

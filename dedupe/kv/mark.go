@@ -65,9 +65,9 @@ func (s *Store) Mark(ctx context.Context, marks []dedupe.Mark) ([]error, error) 
 		if errs[i] = dedupe.CheckHash(m.Hash); errs[i] != nil {
 			continue
 		}
-		r := row{Phase: done, TTL: m.TTL, Hash: m.Hash}
+		r := row{Phase: dedupe.PhaseDone, TTL: m.TTL, Hash: m.Hash}
 		if m.State == dedupe.Dead {
-			r.Phase = dead
+			r.Phase = dedupe.PhaseDead
 		}
 		ws, of = append(ws, r.write(eventKey(m.Key), "")), append(of, i)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/serverclock"
 )
 
 // Reopen implements dedupe.Reopener. Age starts again with the next claim; the key is kept for its
@@ -30,13 +31,13 @@ func (s *Store) Reopen(ctx context.Context, keys []dedupe.Key) ([]error, error) 
 
 type reopening struct{ err *error }
 
-func (c *reopening) decide(e entry, now moment) *row {
+func (c *reopening) decide(e entry, now serverclock.Instant) *row {
 	*c.err = e.err
-	e = e.at(now.earliest)
-	if e.row == nil || e.row.Phase != dying && e.row.Phase != dead {
+	e = e.at(now.Earliest())
+	if e.row == nil || e.row.Phase != dedupe.PhaseDeadLettering && e.row.Phase != dedupe.PhaseDead {
 		return nil
 	}
-	return &row{Phase: free, TTL: e.row.TTL}
+	return &row{Phase: dedupe.PhaseFree, TTL: e.row.TTL}
 }
 
 func (c *reopening) kept(entry) {}

@@ -52,7 +52,7 @@ func (s *Store) writes(ctx context.Context, ws []write) ([]outcome, error) {
 	}
 	answers, err := s.x.do(ctx, len(send), func(i int) *nats.Msg { return s.message(&ws[send[i]]) })
 	if err != nil {
-		s.clock.doubt()
+		s.clock.Distrust()
 		return nil, err
 	}
 	for n, m := range answers {
@@ -61,7 +61,7 @@ func (s *Store) writes(ctx context.Context, ws []write) ([]outcome, error) {
 		switch {
 		case o.err == nil || errors.Is(o.err, errConflict):
 		case errors.Is(o.err, ErrNoAnswer) || errors.Is(o.err, ErrNoBucket) || errors.Is(o.err, ErrBucketUnfit):
-			s.clock.doubt()
+			s.clock.Distrust()
 			return nil, fmt.Errorf("write to dedupe bucket %q: %w", s.bucket, o.err)
 		default:
 			o.err = fmt.Errorf("write to dedupe bucket %q: %w", s.bucket, o.err)
@@ -116,13 +116,13 @@ func (s *Store) reads(ctx context.Context, keys []string) ([]stored, error) {
 		return &nats.Msg{Subject: s.get, Data: []byte(`{"last_by_subj":"` + s.kept + keys[i] + `"}`)}
 	})
 	if err != nil {
-		s.clock.doubt()
+		s.clock.Distrust()
 		return nil, err
 	}
 	out := make([]stored, len(keys))
 	for i, m := range answers {
 		if out[i], err = read(m); err != nil && !errors.Is(err, errAbsent) {
-			s.clock.doubt()
+			s.clock.Distrust()
 			return nil, fmt.Errorf("read from dedupe bucket %q: %w", s.bucket, err)
 		}
 	}

@@ -127,7 +127,7 @@ func (t *turn) grows() bool {
 	case *claiming:
 		return t.entry.revision == 0
 	case *settling:
-		return c.settlement.Outcome == dedupe.GivenUp && t.next.Phase == dying
+		return c.settlement.Outcome == dedupe.GivenUp && t.next.Phase == dedupe.PhaseDeadLettering
 	}
 	return false
 }

@@ -4,23 +4,13 @@ import (
 	"time"
 
 	"github.com/onceish/onceish/dedupe"
-)
-
-// phase is the state of a row.
-type phase string
-
-const (
-	claimed phase = "claimed"
-	free    phase = "free"
-	dying   phase = "dead-lettering"
-	done    phase = "done"
-	dead    phase = "dead"
+	"github.com/onceish/onceish/internal/serverclock"
 )
 
 // row is what is kept under a key. It holds durations that run from when its revision was stored,
 // by the server's clock; the one instant in it is Since.
 type row struct {
-	Phase phase
+	Phase dedupe.Phase
 	// Owner is the nonce of the claim; it stays when the claim is settled, so that a repeat
 	// is recognised.
 	Owner string
@@ -64,10 +54,10 @@ func (e entry) at(now time.Time) entry {
 
 // left is how much of the row's span is left, at least 0. What is uncertain about the time is added
 // to leases; what is due may be a little early.
-func (e entry) left(now moment) time.Duration {
-	at := now.earliest
-	if e.row.Phase == free {
-		at = now.latest
+func (e entry) left(now serverclock.Instant) time.Duration {
+	at := now.Earliest()
+	if e.row.Phase == dedupe.PhaseFree {
+		at = now.Latest()
 	}
 	return max(0, e.stored.Add(e.row.Span).Sub(at))
 }
@@ -91,7 +81,7 @@ func (e entry) owned(nonce string) bool { return e.row != nil && e.row.Owner == 
 
 // unclaimed reports whether the row was reopened, and nobody has claimed it since: its age is
 // still to begin.
-func (e entry) unclaimed() bool { return e.row.Phase == free && e.row.Since.IsZero() }
+func (e entry) unclaimed() bool { return e.row.Phase == dedupe.PhaseFree && e.row.Since.IsZero() }
 
 // next is a copy to be written over the entry, by the same owner.
 func (e entry) next() *row {
@@ -104,25 +94,10 @@ func (e entry) next() *row {
 }
 
 // seen is the row as a Record tells it.
-func (e entry) seen(now moment) dedupe.Record {
-	e = e.at(now.earliest)
+func (e entry) seen(now serverclock.Instant) dedupe.Record {
+	e = e.at(now.Earliest())
 	if e.row == nil {
 		return dedupe.Record{}
 	}
-	rec := dedupe.Record{Hash: e.row.Hash}
-	switch e.row.Phase {
-	case done:
-		rec.State = dedupe.Done
-	case dead:
-		rec.State = dedupe.Dead
-	case dying:
-		rec.State = dedupe.DeadLettering
-	case claimed:
-		rec.State = dedupe.Held
-	case free:
-		if e.left(now) > 0 {
-			rec.State = dedupe.Held
-		}
-	}
-	return rec
+	return dedupe.Record{Hash: e.row.Hash, State: e.row.Phase.Seen(e.left(now))}
 }

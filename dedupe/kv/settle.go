@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/serverclock"
 )
 
 // Settle implements dedupe.Claimer. Claims that this Store made, and nobody took over, are settled
@@ -58,7 +59,7 @@ type held struct {
 
 func (h *held) kept(e entry) {
 	*h.err = nil
-	if e.row.Phase == claimed || e.row.Phase == dying {
+	if e.row.Phase.Leased() {
 		h.store.holding.keep(h.key, e)
 	} else {
 		h.store.holding.drop(h.claim.Nonce)
@@ -82,16 +83,16 @@ func (h *held) tighten() bool { return false }
 
 // found is what is kept of the claim. Where nothing is, it is the claim itself, in that phase:
 // whoever writes next writes it again.
-func (h *held) found(e entry, now moment, p phase) entry {
-	if e = e.at(now.earliest); e.row != nil || e.err != nil {
+func (h *held) found(e entry, now serverclock.Instant, p dedupe.Phase) entry {
+	if e = e.at(now.Earliest()); e.row != nil || e.err != nil {
 		return e
 	}
 	c := h.claim
 	e.row = &row{
-		Phase: p, Owner: c.Nonce, Token: c.Token, Since: now.likely().Add(-max(0, c.Age)).UTC(), Hash: c.Hash,
+		Phase: p, Owner: c.Nonce, Token: c.Token, Since: now.Time.Add(-max(0, c.Age)).UTC(), Hash: c.Hash,
 		Attempts: max(0, c.Attempts), Crashes: max(0, c.Crashes),
 	}
-	if p == dying {
+	if p == dedupe.PhaseDeadLettering {
 		e.row.Reason, e.row.Letter = dedupe.TrimReason(c.Reason, dedupe.MaxReason), c.Letter
 	}
 	return e
@@ -116,65 +117,41 @@ func (c *settling) tighten() bool {
 	return true
 }
 
-func (c *settling) decide(e entry, now moment) *row {
-	from := claimed
-	if c.settlement.Outcome == dedupe.DeadLettered {
-		from = dying
-	}
-	e = c.found(e, now, from)
+func (c *settling) decide(e entry, now serverclock.Instant) *row {
+	outcome := c.settlement.Outcome
+	e = c.found(e, now, outcome.From())
 	if !e.owned(c.claim.Nonce) {
 		return c.unchanged(false)
 	}
-	outcome, phase := c.settlement.Outcome, e.row.Phase
-	switch {
-	case phase == claimed && outcome != dedupe.DeadLettered:
+	switch phase := e.row.Phase; {
+	case phase == outcome.From():
 		return c.settled(e.next())
-	case phase == dying && outcome == dedupe.DeadLettered:
-		next := e.next()
-		next.Phase, next.Span, next.TTL = dead, 0, c.settlement.TTL
-		return next
-	case phase == dying && outcome == dedupe.GivenUp:
+	case phase == dedupe.PhaseDeadLettering && outcome == dedupe.GivenUp:
 		// Repeated: its owner counts the lease from now.
 		next := e.next()
 		next.Span, next.TTL = c.settlement.Lease, c.settlement.TTL
 		return next
 	}
-	return c.unchanged(phase == result(outcome) || phase == dead && outcome == dedupe.GivenUp)
+	return c.unchanged(outcome.HasLedTo(e.row.Phase))
 }
 
-// result is where an outcome leads.
-func result(o dedupe.Outcome) phase {
-	switch o {
-	case dedupe.Succeeded:
-		return done
-	case dedupe.GivenUp:
-		return dying
-	case dedupe.DeadLettered:
-		return dead
-	case dedupe.Failed, dedupe.NotBegun:
-	}
-	return free
-}
-
-// settled ends what is claimed.
+// settled ends the claim.
 func (c *settling) settled(next *row) *row {
 	s := c.settlement
-	next.Phase, next.Span, next.TTL = result(s.Outcome), s.After, s.TTL
-	switch s.Outcome {
-	case dedupe.Failed:
+	next.Phase, next.Span, next.TTL = s.Outcome.To(), 0, s.TTL
+	if s.AddsAttempt() {
 		next.Attempts++
+	}
+	switch s.Outcome {
+	case dedupe.Failed, dedupe.NotBegun:
+		next.Span = s.After
 	case dedupe.GivenUp:
 		next.Span, next.Letter = s.Lease, s.Letter
 		next.Reason = dedupe.TrimReason(s.Reason, dedupe.MaxReason)
 		if c.tight {
 			next.Reason = dedupe.TrimReason(s.Reason, shortReason)
 		}
-		if s.CountAttempt {
-			next.Attempts++
-		}
-	case dedupe.Succeeded:
-		next.Span = 0
-	case dedupe.NotBegun, dedupe.DeadLettered:
+	case dedupe.Succeeded, dedupe.DeadLettered:
 	}
 	return next
 }
@@ -184,13 +161,13 @@ type extending struct {
 	lease, ttl time.Duration
 }
 
-func (c *extending) decide(e entry, now moment) *row {
-	as := claimed
+func (c *extending) decide(e entry, now serverclock.Instant) *row {
+	as := dedupe.PhaseClaimed
 	if c.claim.State == dedupe.DeadLettering {
-		as = dying
+		as = dedupe.PhaseDeadLettering
 	}
 	e = c.found(e, now, as)
-	if !e.owned(c.claim.Nonce) || e.row.Phase != claimed && e.row.Phase != dying {
+	if !e.owned(c.claim.Nonce) || !e.row.Phase.Leased() {
 		return c.unchanged(false)
 	}
 	next := e.next()

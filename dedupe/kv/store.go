@@ -81,7 +81,7 @@ func open(ctx context.Context, nc *nats.Conn, o *Options, local func() time.Time
 	}
 	s.x = x
 	s.address(&opts)
-	s.clock = &clock{nc: nc, x: x, subject: opts.api() + "STREAM.INFO." + streamName(opts.Bucket), local: local}
+	s.clock = newClock(nc, x, opts.api()+"STREAM.INFO."+streamName(opts.Bucket), local)
 	if err := s.await(ctx); err != nil {
 		return nil, errors.Join(err, s.x.close())
 	}

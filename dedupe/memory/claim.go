@@ -42,47 +42,28 @@ func (s *Store) claim(k id, q *dedupe.Request, now int64) dedupe.Claim {
 		s.win(r, slot, q, now)
 		return s.answer(r, slot, q, dedupe.Fresh, now)
 	}
-	kept := s.table.hashOf(r, slot)
-	if dedupe.Differ(kept, q.Hash) {
-		return s.answer(r, slot, q, dedupe.Reused, now)
-	}
-	return s.answer(r, slot, q, s.take(r, slot, q, now), now)
-}
-
-// take wins an unexpired row if it is to be had.
-func (s *Store) take(r *row, slot uint32, q *dedupe.Request, now int64) dedupe.State {
-	switch r.state {
-	case done:
-		return dedupe.Done
-	case dead:
-		return dedupe.Dead
-	case empty, claimed, free, dying:
-	}
 	mine := r.owner == s.owner(q.Nonce)
-	if mine && r.state == free || !mine && r.until > now {
-		return dedupe.Held
-	}
-	if !mine && r.state == claimed && r.crashes < math.MaxUint16 {
-		r.crashes++
-	}
-	if mine {
+	step, state := dedupe.DecideClaim(r.phase, mine, s.table.hashOf(r, slot), time.Duration(max(r.until-now, 0)), q.Hash)
+	switch step {
+	case dedupe.RenewClaim:
 		s.lease(r, slot, q.Lease, q.TTL, now)
-	} else {
+	case dedupe.TakeOver:
+		if r.phase == dedupe.PhaseClaimed && r.crashes < math.MaxUint16 {
+			r.crashes++
+		}
 		s.win(r, slot, q, now)
+	case dedupe.LeaveRow, dedupe.CreateRow:
 	}
-	if r.state == dying {
-		return dedupe.DeadLettering
-	}
-	return dedupe.Fresh
+	return s.answer(r, slot, q, state, now)
 }
 
 // win makes the row the request's own.
 func (s *Store) win(r *row, slot uint32, q *dedupe.Request, now int64) {
-	if r.state == empty || r.since == reopened {
+	if r.phase == dedupe.PhaseAbsent || r.since == reopened {
 		r.since = now
 	}
-	if r.state != dying {
-		r.state = claimed
+	if r.phase != dedupe.PhaseDeadLettering {
+		r.phase = dedupe.PhaseClaimed
 	}
 	if r.hashLen == 0 {
 		s.table.setHash(r, slot, q.Hash)

@@ -20,11 +20,11 @@ func (s *Store) Reopen(ctx context.Context, keys []dedupe.Key) ([]error, error) 
 	now := s.clock()
 	for _, k := range keys {
 		r, slot := s.table.get(idOf(k), now)
-		if r == nil || r.state != dying && r.state != dead {
+		if r == nil || r.phase != dedupe.PhaseDeadLettering && r.phase != dedupe.PhaseDead {
 			continue
 		}
 		delete(s.table.extras, slot)
-		*r = row{id: r.id, token: r.token, expires: r.expires, state: free, since: reopened, until: now}
+		*r = row{id: r.id, token: r.token, expires: r.expires, phase: dedupe.PhaseFree, since: reopened, until: now}
 	}
 	return make([]error, len(keys)), nil
 }

@@ -27,7 +27,7 @@ func (s *Store) Extend(ctx context.Context, cs []dedupe.Claim, lease, ttl time.D
 		if r == nil {
 			r, slot = s.restore(ids[i], &cs[i], now)
 		}
-		if !s.owns(r, &cs[i]) || r.state != claimed && r.state != dying {
+		if !s.owns(r, &cs[i]) || !r.phase.Leased() {
 			errs[i] = dedupe.ErrSuperseded
 			continue
 		}
@@ -55,7 +55,7 @@ func (s *Store) Settle(ctx context.Context, ss []dedupe.Settlement) ([]error, er
 		r, slot := s.table.get(ids[i], now)
 		if r == nil {
 			if r, slot = s.restore(ids[i], c, now); r != nil {
-				r.state, _ = passage(ss[i].Outcome)
+				r.phase = ss[i].Outcome.From()
 			}
 		}
 		if !s.owns(r, c) || !s.settle(r, slot, &ss[i], now) {
@@ -75,11 +75,11 @@ func (s *Store) restore(k id, c *dedupe.Claim, now int64) (*row, uint32) {
 		return nil, 0
 	}
 	r, slot := s.table.reset(k)
-	r.state, r.owner, r.token = claimed, s.owner(c.Nonce), c.Token
+	r.phase, r.owner, r.token = dedupe.PhaseClaimed, s.owner(c.Nonce), c.Token
 	r.since = now - int64(max(c.Age, 0))
 	r.attempts, r.crashes = uint32(min(max(c.Attempts, 0), math.MaxUint32)), uint16(min(max(c.Crashes, 0), math.MaxUint16))
 	if c.State == dedupe.DeadLettering {
-		r.state = dying
+		r.phase = dedupe.PhaseDeadLettering
 		e := s.table.extra(slot)
 		e.reason, e.letter = keptReason(c.Reason), strings.Clone(c.Letter)
 	}
@@ -90,9 +90,8 @@ func (s *Store) restore(k id, c *dedupe.Claim, now int64) (*row, uint32) {
 
 // settle changes a row that is the settlement's own.
 func (s *Store) settle(r *row, slot uint32, x *dedupe.Settlement, now int64) bool {
-	from, to := passage(x.Outcome)
-	if r.state != from {
-		return r.state == to || x.Outcome == dedupe.GivenUp && r.state == dead
+	if r.phase != x.Outcome.From() {
+		return x.Outcome.HasLedTo(r.phase)
 	}
 	switch x.Outcome {
 	case dedupe.Failed, dedupe.NotBegun:
@@ -105,31 +104,12 @@ func (s *Store) settle(r *row, slot uint32, x *dedupe.Settlement, now int64) boo
 		s.forgetLetter(r, slot)
 	case dedupe.Succeeded:
 	}
-	if counts(x) && r.attempts < math.MaxUint32 {
+	if x.AddsAttempt() && r.attempts < math.MaxUint32 {
 		r.attempts++
 	}
-	r.state = to
+	r.phase = x.Outcome.To()
 	s.table.keep(r, slot, after(now, x.TTL))
 	return true
-}
-
-// passage is the state that an outcome starts from, and the one it leads to.
-func passage(o dedupe.Outcome) (from, to state) {
-	switch o {
-	case dedupe.Succeeded:
-		return claimed, done
-	case dedupe.Failed, dedupe.NotBegun:
-		return claimed, free
-	case dedupe.GivenUp:
-		return claimed, dying
-	case dedupe.DeadLettered:
-		return dying, dead
-	}
-	return empty, empty
-}
-
-func counts(x *dedupe.Settlement) bool {
-	return x.Outcome == dedupe.Failed || x.Outcome == dedupe.GivenUp && x.CountAttempt
 }
 
 // forgetLetter drops what only a burial needs.

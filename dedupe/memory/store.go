@@ -63,30 +63,12 @@ func (s *Store) Seen(ctx context.Context, keys []dedupe.Key) ([]dedupe.Record, e
 	room := s.room(now)
 	for i, k := range ids {
 		if r, slot := s.table.get(k, now); r != nil {
-			records[i] = dedupe.Record{State: seen(r, now), Hash: bytes.Clone(s.table.hashOf(r, slot))}
+			records[i] = dedupe.Record{State: r.phase.Seen(time.Duration(max(r.until-now, 0))), Hash: bytes.Clone(s.table.hashOf(r, slot))}
 		} else if s.table.len()+len(keys) > s.max {
 			records[i].Err = room.lets(k)
 		}
 	}
 	return records, nil
-}
-
-// seen is what a row is to one who does not claim it.
-func seen(r *row, now int64) dedupe.State {
-	switch r.state {
-	case done:
-		return dedupe.Done
-	case dead:
-		return dedupe.Dead
-	case dying:
-		return dedupe.DeadLettering
-	case free:
-		if r.until <= now {
-			return dedupe.Fresh
-		}
-	case empty, claimed:
-	}
-	return dedupe.Held
 }
 
 // Mark implements dedupe.Store.
@@ -119,9 +101,9 @@ func (s *Store) mark(k id, m *dedupe.Mark, now int64) {
 	}
 	r, slot := s.table.reset(k)
 	r.since = since
-	r.state = done
+	r.phase = dedupe.PhaseDone
 	if m.State == dedupe.Dead {
-		r.state = dead
+		r.phase = dedupe.PhaseDead
 	}
 	s.table.setHash(r, slot, m.Hash)
 	s.table.keep(r, slot, after(now, m.TTL))

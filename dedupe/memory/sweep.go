@@ -1,6 +1,10 @@
 package memory
 
-import "math"
+import (
+	"math"
+
+	"github.com/onceish/onceish/dedupe"
+)
 
 // sweepSome goes round the chunks, a little further with each write, so that what has expired is
 // gone after a while. No call is long for it.
@@ -28,7 +32,7 @@ func (t *table) sweep(i int, now int64) {
 	c, earliest := t.chunks[i], int64(math.MaxInt64)
 	for j := range c {
 		switch r := &c[j]; {
-		case r.state == empty:
+		case r.phase == dedupe.PhaseAbsent:
 		case r.expires <= now:
 			t.remove(uint32(i*chunkRows + j))
 		default:

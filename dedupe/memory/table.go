@@ -1,17 +1,9 @@
 package memory
 
-import "math"
+import (
+	"math"
 
-// state of a row; the zero row is empty.
-type state uint8
-
-const (
-	empty state = iota
-	claimed
-	free
-	dying
-	done
-	dead
+	"github.com/onceish/onceish/dedupe"
 )
 
 // row is what is kept of a key. It holds no pointers, so that the garbage collector passes a
@@ -27,7 +19,7 @@ type row struct {
 
 	attempts uint32
 	crashes  uint16
-	state    state
+	phase    dedupe.Phase
 	hashLen  uint8 // 0: none; longHash: in the row's extra
 }
 

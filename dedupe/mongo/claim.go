@@ -13,6 +13,7 @@ import (
 
 	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/internal/serverclock"
 )
 
 const (
@@ -187,10 +188,10 @@ func (s *Store) insert(ctx context.Context, ps []*pending) ([]*pending, error) {
 
 // document is a fresh claim. It carries the server's time as far as it is known, and the doubt is
 // added to the lease.
-func (p *pending) document(at mongoserver.Instant) bson.D {
+func (p *pending) document(at serverclock.Instant) bson.D {
 	d := bson.D{
 		field("_id", p.id),
-		field("state", claimed),
+		field("state", dedupe.PhaseClaimed.String()),
 		field("owner", p.req.Nonce),
 		field("token", int64(1)),
 		field("lease_until", at.Until(p.req.Lease)),

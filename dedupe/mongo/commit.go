@@ -81,9 +81,9 @@ func (t *transaction) outcome(ctx context.Context) (outcome, error) {
 	switch {
 	case r == nil || r.expired() || t.claim.Nonce == "" || r.owner != t.claim.Nonce:
 		return superseded, nil
-	case r.state == claimed:
+	case r.phase == dedupe.PhaseClaimed:
 		return open, nil
-	case r.state == done:
+	case r.phase == dedupe.PhaseDone:
 		return committed, nil
 	}
 	return superseded, nil

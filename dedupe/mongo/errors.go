@@ -3,7 +3,7 @@ package mongo
 import (
 	"errors"
 
-	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/internal/serverclock"
 )
 
 var (
@@ -12,7 +12,7 @@ var (
 	ErrCollection = errors.New("collection cannot serve as a dedupe store")
 	// ErrClock is returned when the server's clock cannot be told well enough to write a lease. The
 	// call is repeated; the next one measures again.
-	ErrClock = mongoserver.ErrClock
+	ErrClock = serverclock.ErrUncertain
 	// ErrNoMatch is returned by UpdateOnce when no document is as the filter asks, and the change
 	// was not made before. Nothing was changed. It is an error, so that a handler which does not
 	// look for it loses no effect: the event is retried, and dead-lettered at last.

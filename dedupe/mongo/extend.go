@@ -30,7 +30,7 @@ func (s *Store) Extend(ctx context.Context, cs []dedupe.Claim, lease, ttl time.D
 
 func (s *Store) extendBatch(ctx context.Context, cs []dedupe.Claim, errs []error, lease, ttl time.Duration) error {
 	c := &change{
-		states: []string{claimed, dying},
+		phases: []dedupe.Phase{dedupe.PhaseClaimed, dedupe.PhaseDeadLettering},
 		update: bson.A{set(field("lease_until", nowPlus(lease)), field("expireAt", nowPlus(ttl)))},
 	}
 	for i := range cs {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/internal/serverclock"
 )
 
 // markTries bounds how often a mark runs after a row that comes and goes.
@@ -165,7 +166,7 @@ func (s *Store) overwriteMarks(ctx context.Context, ws []*writing) (bool, error)
 	return int(res.MatchedCount)+len(turned) >= len(ws), nil
 }
 
-func (w *writing) document(at mongoserver.Instant) bson.D {
+func (w *writing) document(at serverclock.Instant) bson.D {
 	d := bson.D{
 		field("_id", w.id),
 		field("state", w.mark.State.String()),

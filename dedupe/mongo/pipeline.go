@@ -7,7 +7,9 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 
+	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/internal/serverclock"
 )
 
 // Updates are pipelines, for only those can compute with the server's own clock. In a pipeline a
@@ -41,11 +43,11 @@ var byID = bson.D{{Key: "_id", Value: 1}} //nolint:gochecknoglobals // a constan
 type change struct {
 	items       []int // the places of the rows in the argument of the call
 	ids, owners []string
-	states      []string
+	phases      []dedupe.Phase
 	update      bson.A
 }
 
-func (c *change) model(at mongoserver.Instant) driver.WriteModel {
+func (c *change) model(at serverclock.Instant) driver.WriteModel {
 	if len(c.ids) == 1 { // can be retried by the driver, and FerretDB refuses $$NOW in a multi-update of one _id
 		return driver.NewUpdateOneModel().SetFilter(c.filter(at)).SetUpdate(c.update).SetHint(byID)
 	}
@@ -60,7 +62,7 @@ func (c *change) add(item int, id string) {
 func (c *change) apart() []*change {
 	all := make([]*change, len(c.ids))
 	for i := range c.ids {
-		all[i] = &change{states: c.states, update: c.update}
+		all[i] = &change{phases: c.phases, update: c.update}
 		all[i].add(c.items[i], c.ids[i])
 		if c.owners != nil {
 			all[i].owners = c.owners[i : i+1]
@@ -102,12 +104,16 @@ func (s *Store) apply(ctx context.Context, changes []*change, errs []error) (mat
 
 // filter leaves expired rows out. It takes their time from the clock, for FerretDB refuses $$NOW in
 // most filters; the doubt is in favour of the owner, who is alone in any case.
-func (c *change) filter(at mongoserver.Instant) bson.D {
+func (c *change) filter(at serverclock.Instant) bson.D {
 	f := bson.D{field("_id", oneOf(c.ids))}
 	if c.owners != nil {
 		f = append(f, field("owner", oneOf(c.owners)))
 	}
-	return append(f, field("state", oneOf(c.states)), field("expireAt", bson.D{field("$gt", at.Time.Add(-at.Doubt))}))
+	states := make([]string, len(c.phases))
+	for i, p := range c.phases {
+		states[i] = p.String()
+	}
+	return append(f, field("state", oneOf(states)), field("expireAt", bson.D{field("$gt", at.Time.Add(-at.Doubt))}))
 }
 
 func oneOf(values []string) any {

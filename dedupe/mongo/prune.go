@@ -10,6 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
+	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/internal/ledger"
 )
 
@@ -85,12 +86,12 @@ func (p *pruning) sift(ctx context.Context) (kept []ledger.Entry, changed bool, 
 	kept = make([]ledger.Entry, 0, len(p.entries))
 	for _, e := range p.entries {
 		r := rows[e.ID]
-		running := r != nil && !r.expired() && r.state != done
+		running := r != nil && !r.expired() && r.phase != dedupe.PhaseDone
 		switch {
 		case e.Done != 0 && e.Done+grace <= p.now, e.Until <= p.now && !running:
 			changed = true
 			continue
-		case e.Done == 0 && r != nil && !r.expired() && r.state == done:
+		case e.Done == 0 && r != nil && !r.expired() && r.phase == dedupe.PhaseDone:
 			e.Done, changed = p.now, true
 		}
 		kept = append(kept, e)

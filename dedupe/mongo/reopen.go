@@ -17,7 +17,7 @@ func (s *Store) Reopen(ctx context.Context, keys []dedupe.Key) ([]error, error) 
 	errs := make([]error, len(keys))
 	for from := 0; from < len(keys); from += maxBatch {
 		to := min(from+maxBatch, len(keys))
-		c := &change{states: []string{dying, dead}, update: reopened()}
+		c := &change{phases: []dedupe.Phase{dedupe.PhaseDeadLettering, dedupe.PhaseDead}, update: reopened()}
 		for i, k := range keys[from:to] {
 			c.add(i, keyID(k))
 		}
@@ -30,7 +30,7 @@ func (s *Store) Reopen(ctx context.Context, keys []dedupe.Key) ([]error, error) 
 
 func reopened() bson.A {
 	return bson.A{
-		set(field("state", free), field("owner", ""), field("lease_until", now),
+		set(field("state", dedupe.PhaseFree.String()), field("owner", ""), field("lease_until", now),
 			field("attempts", int32(0)), field("crashes", int32(0))),
 		unset("hash", "since", "reason", "letter"),
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/internal/serverclock"
 )
 
 // lost is the row of a claim that is gone, or expired: it is written again, unless somebody
@@ -19,7 +20,7 @@ type lost struct {
 	owner   string
 	expired *row // what is still there of it; nil: nothing
 	// document is the row as it is to be, at a time of the server's.
-	document func(at mongoserver.Instant) bson.D
+	document func(at serverclock.Instant) bson.D
 
 	found *row // what is there after restore had no luck with it
 }
@@ -75,7 +76,7 @@ func (s *Store) readLost(ctx context.Context, all []*lost, refused map[*lost]boo
 
 // claimRow is the row of a claim as its owner knows it, without state, lease and expiry. Its token
 // is no smaller than an expired one's.
-func claimRow(c *dedupe.Claim, id string, expired *row, at mongoserver.Instant) bson.D {
+func claimRow(c *dedupe.Claim, id string, expired *row, at serverclock.Instant) bson.D {
 	token := int64(c.Token) // it came from one
 	if expired != nil {
 		token = max(token, expired.token)
@@ -92,24 +93,24 @@ func claimRow(c *dedupe.Claim, id string, expired *row, at mongoserver.Instant) 
 }
 
 // leasedRow is what an extension leaves of an absent row.
-func leasedRow(c *dedupe.Claim, id string, expired *row, lease, ttl time.Duration) func(at mongoserver.Instant) bson.D {
-	return func(at mongoserver.Instant) bson.D {
+func leasedRow(c *dedupe.Claim, id string, expired *row, lease, ttl time.Duration) func(at serverclock.Instant) bson.D {
+	return func(at serverclock.Instant) bson.D {
 		d := append(claimRow(c, id, expired, at), field("lease_until", at.Until(lease)), field("expireAt", at.Until(ttl)))
 		if c.State != dedupe.DeadLettering {
-			return append(d, field("state", claimed))
+			return append(d, field("state", dedupe.PhaseClaimed.String()))
 		}
-		return append(d, field("state", dying), field("reason", reason(c.Reason)), field("letter", c.Letter))
+		return append(d, field("state", dedupe.PhaseDeadLettering.String()), field("reason", reason(c.Reason)), field("letter", c.Letter))
 	}
 }
 
 // settledRow is what a settlement leaves of an absent row.
-func settledRow(t *dedupe.Settlement, id string, expired *row) func(at mongoserver.Instant) bson.D {
-	return func(at mongoserver.Instant) bson.D {
+func settledRow(t *dedupe.Settlement, id string, expired *row) func(at serverclock.Instant) bson.D {
+	return func(at serverclock.Instant) bson.D {
 		c := t.Claim
-		if counts(t) {
+		if t.AddsAttempt() {
 			c.Attempts = max(0, c.Attempts) + 1
 		}
-		d := append(claimRow(&c, id, expired, at), field("expireAt", at.Until(t.TTL)), field("state", into(t.Outcome)))
+		d := append(claimRow(&c, id, expired, at), field("expireAt", at.Until(t.TTL)), field("state", t.Outcome.To().String()))
 		switch t.Outcome {
 		case dedupe.Failed, dedupe.NotBegun:
 			d = append(d, field("lease_until", at.Until(max(0, t.After))))

@@ -9,21 +9,15 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// The states of a row.
-const (
-	claimed = "claimed"
-	free    = "free"
-	dying   = "dead-lettering"
-	done    = "done"
-	dead    = "dead"
-)
-
 // row is a document as it was read, with the server's time of the reading. Times are in
 // milliseconds, as the server has them.
 type row struct {
 	raw bson.Raw
 
-	id, state, owner  string
+	id, owner string
+	state     string       // as it was read
+	phase     dedupe.Phase // absent: the state is one of a later version
+
 	token             int64
 	lease, since      int64
 	attempts, crashes int64
@@ -51,6 +45,7 @@ func (r *row) take(name string, v bson.RawValue) {
 		r.id, _ = v.StringValueOK()
 	case "state":
 		r.state, _ = v.StringValueOK()
+		r.phase, _ = dedupe.ParsePhase(r.state)
 	case "owner":
 		r.owner, _ = v.StringValueOK()
 	case "token":
@@ -87,12 +82,12 @@ func (r *row) absent() bool { return r == nil || r.expired() }
 // leasedBy reports whether the row is a claim or a burial of that owner, its lease over or not. A nil
 // row is not there.
 func (r *row) leasedBy(nonce string) bool {
-	return r != nil && !r.expired() && nonce != "" && r.owner == nonce && (r.state == claimed || r.state == dying)
+	return r != nil && !r.expired() && nonce != "" && r.owner == nonce && r.phase.Leased()
 }
 
 // lockable reports whether a transaction may still lock the row: it was begun under this claim, and
 // nothing was written since.
-func (r *row) lockable() bool { return r.state == claimed && len(r.session) > 0 }
+func (r *row) lockable() bool { return r.phase == dedupe.PhaseClaimed && len(r.session) > 0 }
 
 // left is what is left of the lease, or until a free row is due.
 func (r *row) left() time.Duration { return max(0, milliseconds(r.lease-r.now)) }
@@ -105,13 +100,7 @@ func (r *row) age() time.Duration {
 }
 
 // known reports whether the row is in a state that this version can judge.
-func (r *row) known() bool {
-	switch r.state {
-	case claimed, free, dying, done, dead:
-		return true
-	}
-	return false
-}
+func (r *row) known() bool { return r.phase != dedupe.PhaseAbsent }
 
 // unknown is what is said of a row that this version cannot judge.
 func (r *row) unknown() error {
@@ -142,19 +131,11 @@ func (r *row) record() dedupe.Record {
 	if !r.known() {
 		return dedupe.Record{State: dedupe.Held, Err: r.unknown()}
 	}
-	switch r.state {
-	case done:
-		return dedupe.Record{State: dedupe.Done, Hash: r.hash}
-	case dead:
-		return dedupe.Record{State: dedupe.Dead, Hash: r.hash}
-	case dying:
-		return dedupe.Record{State: dedupe.DeadLettering, Hash: r.hash}
-	case free:
-		if r.left() == 0 {
-			return dedupe.Record{}
-		}
+	state := r.phase.Seen(r.left())
+	if state == dedupe.Fresh {
+		return dedupe.Record{}
 	}
-	return dedupe.Record{State: dedupe.Held, Hash: r.hash}
+	return dedupe.Record{State: state, Hash: r.hash}
 }
 
 // claim is what the row tells whoever asked for it.

@@ -93,7 +93,7 @@ func grouped(ss []dedupe.Settlement, keys []string) []*change {
 		l := likeness{t.Outcome, t.After, t.TTL}
 		c := alike[l]
 		if c == nil || t.Outcome == dedupe.GivenUp {
-			c = &change{states: []string{from(t.Outcome)}, update: update(t)}
+			c = &change{phases: []dedupe.Phase{t.Outcome.From()}, update: update(t)}
 			changes, alike[l] = append(changes, c), c
 		}
 		c.add(i, keys[i])
@@ -112,58 +112,19 @@ func inOrder(keys []string) []int {
 	return at
 }
 
-// from is the state that an outcome starts from.
-func from(o dedupe.Outcome) string {
-	if o == dedupe.DeadLettered {
-		return dying
-	}
-	return claimed
-}
-
-// into is the state that an outcome leads to.
-func into(o dedupe.Outcome) string {
-	switch o {
-	case dedupe.Succeeded:
-		return done
-	case dedupe.GivenUp:
-		return dying
-	case dedupe.DeadLettered:
-		return dead
-	case dedupe.Failed, dedupe.NotBegun:
-	}
-	return free
-}
-
-// counts reports whether a settlement counts an attempt.
-func counts(t *dedupe.Settlement) bool {
-	return t.Outcome == dedupe.Failed || t.Outcome == dedupe.GivenUp && t.CountAttempt
-}
-
-// to reports whether an outcome has led to the state, itself or with what follows it under
-// the same owner.
-func to(o dedupe.Outcome, state string) bool {
-	return state == into(o) || o == dedupe.GivenUp && state == dead
-}
-
 // update is what an outcome changes. Owner, token, hash and counts stay in the row: deleting them
 // would let a stale claim match.
 func update(t *dedupe.Settlement) bson.A {
-	fields := []bson.E{field("expireAt", nowPlus(t.TTL))}
+	fields := []bson.E{field("expireAt", nowPlus(t.TTL)), field("state", t.Outcome.To().String())}
 	switch t.Outcome {
-	case dedupe.Succeeded:
-		fields = append(fields, field("state", done))
-	case dedupe.Failed:
-		fields = append(fields, field("state", free), field("lease_until", nowPlus(max(0, t.After))), field("attempts", plus("attempts", 1)))
-	case dedupe.NotBegun:
-		fields = append(fields, field("state", free), field("lease_until", nowPlus(max(0, t.After))))
+	case dedupe.Failed, dedupe.NotBegun:
+		fields = append(fields, field("lease_until", nowPlus(max(0, t.After))))
 	case dedupe.GivenUp:
-		fields = append(fields, field("state", dying), field("lease_until", nowPlus(t.Lease)),
-			field("reason", literal(reason(t.Reason))), field("letter", literal(t.Letter)))
-		if t.CountAttempt {
-			fields = append(fields, field("attempts", plus("attempts", 1)))
-		}
-	case dedupe.DeadLettered:
-		fields = append(fields, field("state", dead))
+		fields = append(fields, field("lease_until", nowPlus(t.Lease)), field("reason", literal(reason(t.Reason))), field("letter", literal(t.Letter)))
+	case dedupe.Succeeded, dedupe.DeadLettered:
+	}
+	if t.AddsAttempt() {
+		fields = append(fields, field("attempts", plus("attempts", 1)))
 	}
 	return bson.A{set(fields...)}
 }
@@ -178,9 +139,9 @@ func settled(t *dedupe.Settlement, r *row) error {
 		return errUncounted
 	case r.owner != t.Claim.Nonce:
 		return dedupe.ErrSuperseded
-	case r.state == from(t.Outcome):
+	case r.phase == t.Outcome.From():
 		return errUncounted
-	case !to(t.Outcome, r.state):
+	case !t.Outcome.HasLedTo(r.phase):
 		return dedupe.ErrSuperseded
 	}
 	return nil

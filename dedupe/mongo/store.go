@@ -16,6 +16,7 @@ import (
 
 	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/internal/serverclock"
 )
 
 var (
@@ -38,7 +39,7 @@ type Store struct {
 	acked *driver.Collection
 	// own writes, and reads what was just written.
 	own     *driver.Collection
-	clock   *mongoserver.Clock
+	clock   *serverclock.Clock
 	timeout time.Duration
 	concern *writeconcern.WriteConcern
 	grace   time.Duration // see doneGrace

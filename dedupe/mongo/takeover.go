@@ -69,27 +69,22 @@ func partition(moves []*move) (lockable, plain []*move) {
 // judge answers from the row, or returns the move that would win it. What is over when it is read
 // stays so, on the one clock of the server, unless the row is touched; and then the move misses.
 func (p *pending) judge(r *row) *move {
-	mine := r.owner == p.req.Nonce
 	switch {
 	case r.expired():
 		return p.startOver(r)
 	case !r.known():
 		*p.claim = dedupe.Claim{Key: p.req.Key, State: dedupe.Held, Nonce: p.req.Nonce, HeldFor: newerFor}
-	case dedupe.Differ(r.hash, p.req.Hash):
-		*p.claim = r.claim(p.req, dedupe.Reused)
-	case r.state == done:
-		*p.claim = r.claim(p.req, dedupe.Done)
-	case r.state == dead:
-		*p.claim = r.claim(p.req, dedupe.Dead)
-	case mine && r.state != free:
-		return p.renew(r)
-	case mine || r.left() > 0: // mine, and free: a repeat that got delayed wins nothing
-		*p.claim = r.claim(p.req, dedupe.Held)
-	case r.state == dying:
-		return p.bury(r)
-	default:
-		return p.takeOver(r)
+		return nil
 	}
+	step, state := dedupe.DecideClaim(r.phase, r.owner == p.req.Nonce, r.hash, r.left(), p.req.Hash)
+	switch step {
+	case dedupe.RenewClaim:
+		return p.move(r, state, r.token, bson.A{set(p.lease()...)}) // applied before, and its answer was lost
+	case dedupe.TakeOver:
+		return p.takeOver(r, state)
+	case dedupe.LeaveRow, dedupe.CreateRow:
+	}
+	*p.claim = r.claim(p.req, state)
 	return nil
 }
 
@@ -102,34 +97,27 @@ func (p *pending) owner(r *row) []bson.E {
 	return append(p.lease(), field("owner", literal(p.req.Nonce)), field("token", r.token+1))
 }
 
-// renew: this very request was applied before, and its answer was lost. It counts no crash, however
-// long ago that was.
-func (p *pending) renew(r *row) *move {
-	state := dedupe.Fresh
-	if r.state == dying {
-		state = dedupe.DeadLettering
-	}
-	return p.move(r, state, r.token, bson.A{set(p.lease()...)})
-}
-
 // startOver makes a claim of an expired row, as if it were absent. Only the token goes on.
 func (p *pending) startOver(r *row) *move {
-	fields := append(p.owner(r), field("state", claimed), field("attempts", int32(0)), field("crashes", int32(0)), field("since", now))
+	fields := append(p.owner(r), field("state", dedupe.PhaseClaimed.String()), field("attempts", int32(0)), field("crashes", int32(0)), field("since", now))
 	gone := []string{"reason", "letter", "session"}
 	if len(p.req.Hash) > 0 {
 		fields = append(fields, field("hash", literal(p.req.Hash)))
 	} else {
 		gone = append(gone, "hash")
 	}
-	fresh := &row{raw: r.raw, id: r.id, token: r.token, state: r.state, session: r.session}
+	fresh := &row{raw: r.raw, id: r.id, token: r.token, phase: r.phase, session: r.session}
 	return p.move(fresh, dedupe.Fresh, r.token+1, bson.A{set(fields...), unset(gone...)})
 }
 
-// takeOver claims what is free and due, or claimed by somebody whose lease is over: that one
-// counts as a crash.
-func (p *pending) takeOver(r *row) *move {
-	fields := append(p.owner(r), field("state", claimed))
-	if r.state == claimed {
+// takeOver makes the request the owner of what is free and due, of what is claimed by somebody
+// whose lease is over, which counts as a crash, or of a dead letter that its owner left unstored.
+func (p *pending) takeOver(r *row, state dedupe.State) *move {
+	if state == dedupe.DeadLettering {
+		return p.move(r, state, r.token+1, bson.A{set(p.owner(r)...)})
+	}
+	fields := append(p.owner(r), field("state", dedupe.PhaseClaimed.String()))
+	if r.phase == dedupe.PhaseClaimed {
 		r.crashes++
 		fields = append(fields, field("crashes", r.crashes))
 	}
@@ -144,11 +132,6 @@ func (p *pending) takeOver(r *row) *move {
 		update = append(update, unset("session"))
 	}
 	return p.move(r, dedupe.Fresh, r.token+1, update)
-}
-
-// bury takes over a burial that its owner left undone.
-func (p *pending) bury(r *row) *move {
-	return p.move(r, dedupe.DeadLettering, r.token+1, bson.A{set(p.owner(r)...)})
 }
 
 func (p *pending) move(r *row, s dedupe.State, token int64, update bson.A) *move {

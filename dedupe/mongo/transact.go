@@ -14,6 +14,7 @@ import (
 
 	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/internal/serverclock"
 )
 
 const (
@@ -88,7 +89,7 @@ func (t *transaction) openClaim(ctx context.Context) (mine bool, err error) {
 // change is one of the claim, while it is ours and unmarked.
 func (t *transaction) change(update bson.A) *change {
 	return &change{
-		ids: []string{keyID(t.claim.Key)}, owners: []string{t.claim.Nonce}, states: []string{from(dedupe.Succeeded)}, update: update,
+		ids: []string{keyID(t.claim.Key)}, owners: []string{t.claim.Nonce}, phases: []dedupe.Phase{dedupe.Succeeded.From()}, update: update,
 	}
 }
 
@@ -162,7 +163,7 @@ func (t *transaction) work(ctx context.Context) (mine bool, err error) {
 }
 
 // mark is the first statement.
-func (t *transaction) mark(ctx context.Context, at mongoserver.Instant) (bool, error) {
+func (t *transaction) mark(ctx context.Context, at serverclock.Instant) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.store.timeout)
 	defer cancel()
 	c := t.change(append(update(&dedupe.Settlement{Outcome: dedupe.Succeeded, TTL: t.ttl}), unset("session")))

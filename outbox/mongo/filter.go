@@ -9,7 +9,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/onceish/onceish/bus"
-	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/internal/serverclock"
 	"github.com/onceish/onceish/outbox"
 )
 
@@ -47,7 +47,7 @@ func (q *Queue) filterOf(ctx context.Context, f *outbox.Filter) (bson.D, error) 
 // within is the condition that a time is in a span. What is so long ago is so by the server's
 // clock, and rather too much is found than too little.
 func (q *Queue) within(ctx context.Context, from, to outbox.Moment) (span bson.D, err error) {
-	var now mongoserver.Instant
+	var now serverclock.Instant
 	if from.Ago != 0 || to.Ago != 0 {
 		if now, err = q.clock.Read(ctx); err != nil {
 			return nil, err

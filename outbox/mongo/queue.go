@@ -13,6 +13,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
 	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/internal/serverclock"
 	"github.com/onceish/onceish/outbox"
 )
 
@@ -30,7 +31,7 @@ const maxBatch = 1000
 type Queue struct {
 	rows    *driver.Collection
 	parts   *driver.Collection
-	clock   *mongoserver.Clock
+	clock   *serverclock.Clock
 	timeout time.Duration
 	width   width
 	reach   reach

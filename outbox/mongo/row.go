@@ -11,7 +11,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/onceish/onceish/bus"
-	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/internal/serverclock"
 	"github.com/onceish/onceish/outbox"
 )
 
@@ -51,7 +51,7 @@ type header struct {
 }
 
 // newStored is a row that is added; its seq is yet to be assigned if it has none.
-func newStored(in *outbox.Row, at mongoserver.Instant) *stored {
+func newStored(in *outbox.Row, at serverclock.Instant) *stored {
 	own := bus.DropForeignControl(in.Event)
 	e := &own
 	s := &stored{

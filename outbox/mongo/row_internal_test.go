@@ -10,7 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/onceish/onceish/bus"
-	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/internal/serverclock"
 	"github.com/onceish/onceish/outbox"
 )
 
@@ -19,7 +19,7 @@ func TestParkedRowsHaveNobodysPlace(t *testing.T) {
 	t.Parallel()
 	for _, source := range []string{"", bus.DefaultSource, "shop"} {
 		e := bus.Event{ID: "a", Topic: "t", Source: source}
-		s := newStored(&outbox.Row{Event: e}, mongoserver.Instant{Time: time.UnixMilli(5)})
+		s := newStored(&outbox.Row{Event: e}, serverclock.Instant{Time: time.UnixMilli(5)})
 		s.park()
 		for _, other := range []string{"", source, s.RowID[strings.LastIndexByte(s.RowID, ' ')+1:]} {
 			if e.Source = other; outbox.RowID(&e) == s.RowID {
@@ -47,7 +47,7 @@ func FuzzRow(f *testing.F) {
 			}
 			return
 		}
-		s := newStored(&in, mongoserver.Instant{Time: time.UnixMilli(5)})
+		s := newStored(&in, serverclock.Instant{Time: time.UnixMilli(5)})
 		doc, err := s.document()
 		if err != nil {
 			t.Fatal(err)

@@ -1,4 +1,4 @@
-package mongoserver
+package serverclock
 
 import (
 	"context"
@@ -30,7 +30,7 @@ func (f *far) ask(ctx context.Context) (time.Time, error) {
 	return at.Truncate(time.Millisecond), f.err
 }
 
-func (f *far) clock() *Clock { return &Clock{local: time.Now, ask: f.ask} }
+func (f *far) clock() *Clock { return New(time.Now, f.ask, 5*time.Second) }
 
 // right wants a reading that holds the server's time within its doubt, and the doubt within bound.
 func right(t *testing.T, c *Clock, f *far, bound time.Duration) {
@@ -88,8 +88,8 @@ func TestClockDoubt(t *testing.T) {
 		}
 		f.trip = 12 * time.Second
 		c.Distrust()
-		if _, err := c.Read(t.Context()); !errors.Is(err, ErrClock) {
-			t.Errorf("%v, want ErrClock", err)
+		if _, err := c.Read(t.Context()); !errors.Is(err, ErrUncertain) {
+			t.Errorf("%v, want ErrUncertain", err)
 		}
 		f.trip, f.err = 0, errors.New("down")
 		c.Distrust()
