@@ -13,6 +13,7 @@ import (
 
 	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 	"github.com/onceish/onceish/internal/serverclock"
 )
 
@@ -190,18 +191,18 @@ func (s *Store) insert(ctx context.Context, ps []*pending) ([]*pending, error) {
 // added to the lease.
 func (p *pending) document(at serverclock.Instant) bson.D {
 	d := bson.D{
-		field("_id", p.id),
-		field("state", dedupe.PhaseClaimed.String()),
-		field("owner", p.req.Nonce),
-		field("token", int64(1)),
-		field("lease_until", at.Until(p.req.Lease)),
-		field("attempts", int32(0)),
-		field("crashes", int32(0)),
-		field("since", at.Time),
-		field("expireAt", at.Until(p.req.TTL)),
+		expr.Field("_id", p.id),
+		expr.Field("state", dedupe.PhaseClaimed.String()),
+		expr.Field("owner", p.req.Nonce),
+		expr.Field("token", int64(1)),
+		expr.Field("lease_until", at.Until(p.req.Lease)),
+		expr.Field("attempts", int32(0)),
+		expr.Field("crashes", int32(0)),
+		expr.Field("since", at.Time),
+		expr.Field("expireAt", at.Until(p.req.TTL)),
 	}
 	if len(p.req.Hash) > 0 {
-		d = append(d, field("hash", p.req.Hash))
+		d = append(d, expr.Field("hash", p.req.Hash))
 	}
 	return d
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 )
 
 // elements is the top level of a document of the caller's. Values of a bson.D, a bson.M and a
@@ -37,7 +39,7 @@ func elements(document any) (bson.D, error) {
 	}
 	d := make(bson.D, len(all))
 	for i, e := range all {
-		d[i] = field(e.Key(), e.Value())
+		d[i] = expr.Field(e.Key(), e.Value())
 	}
 	return d, nil
 }
@@ -45,7 +47,7 @@ func elements(document any) (bson.D, error) {
 func sorted(m map[string]any) bson.D {
 	d := make(bson.D, 0, len(m))
 	for _, name := range slices.Sorted(maps.Keys(m)) {
-		d = append(d, field(name, m[name]))
+		d = append(d, expr.Field(name, m[name]))
 	}
 	return d
 }

@@ -8,6 +8,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 )
 
 // Extend implements [dedupe.Claimer]. It costs one round trip, and another when the server counts
@@ -31,7 +32,7 @@ func (s *Store) Extend(ctx context.Context, cs []dedupe.Claim, lease, ttl time.D
 func (s *Store) extendBatch(ctx context.Context, cs []dedupe.Claim, errs []error, lease, ttl time.Duration) error {
 	c := &change{
 		phases: []dedupe.Phase{dedupe.PhaseClaimed, dedupe.PhaseDeadLettering},
-		update: bson.A{set(field("lease_until", nowPlus(lease)), field("expireAt", nowPlus(ttl)))},
+		update: bson.A{expr.Set(expr.Field("lease_until", expr.NowPlus(lease)), expr.Field("expireAt", expr.NowPlus(ttl)))},
 	}
 	for i := range cs {
 		c.add(i, keyID(cs[i].Key))

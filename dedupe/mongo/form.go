@@ -10,6 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/onceish/onceish/internal/ledger"
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 )
 
 // form is the caller's update: operators, or a pipeline.
@@ -67,7 +68,7 @@ func parse(update any) (*form, error) {
 		if err != nil {
 			return nil, fmt.Errorf("its %s: %w", e.Key, err)
 		}
-		f.operators = append(f.operators, field(e.Key, slices.Clip(inner)))
+		f.operators = append(f.operators, expr.Field(e.Key, slices.Clip(inner)))
 		for _, p := range inner {
 			f.paths = append(f.paths, p.Key)
 			if to, ok := text(p.Value); ok && e.Key == "$rename" {
@@ -145,11 +146,11 @@ func (f *form) with(entry bson.D, events bson.A) any {
 		return append(slices.Clip(f.pipeline), ledgerStage(entry, events))
 	}
 	all := slices.Clone(f.operators)
-	all = join(all, "$inc", field(ledger.Seq, int64(1)), field(ledger.Since, int64(1)))
-	push := []bson.E{field(ledger.Applied, entry)}
+	all = join(all, "$inc", expr.Field(ledger.Seq, int64(1)), expr.Field(ledger.Since, int64(1)))
+	push := []bson.E{expr.Field(ledger.Applied, entry)}
 	if len(events) > 0 {
-		push = append(push, field(ledger.Events, bson.D{field("$each", events)}))
-		all = join(all, "$set", field(ledger.Waits, true))
+		push = append(push, expr.Field(ledger.Events, bson.D{expr.Field("$each", events)}))
+		all = join(all, "$set", expr.Field(ledger.Waits, true))
 	}
 	return join(all, "$push", push...)
 }
@@ -162,23 +163,23 @@ func join(all bson.D, operator string, fields ...bson.E) bson.D {
 			return all
 		}
 	}
-	return append(all, field(operator, bson.D(fields)))
+	return append(all, expr.Field(operator, bson.D(fields)))
 }
 
 func ledgerStage(entry bson.D, events bson.A) bson.D {
 	fields := []bson.E{
-		field(ledger.Seq, plus(ledger.Seq, 1)),
-		field(ledger.Since, plus(ledger.Since, 1)),
-		field(ledger.Applied, appended(ledger.Applied, bson.A{entry})),
+		expr.Field(ledger.Seq, expr.Plus(ledger.Seq, int64(1))),
+		expr.Field(ledger.Since, expr.Plus(ledger.Since, int64(1))),
+		expr.Field(ledger.Applied, appended(ledger.Applied, bson.A{entry})),
 	}
 	if len(events) > 0 {
-		fields = append(fields, field(ledger.Events, appended(ledger.Events, events)), field(ledger.Waits, true))
+		fields = append(fields, expr.Field(ledger.Events, appended(ledger.Events, events)), expr.Field(ledger.Waits, true))
 	}
-	return set(fields...)
+	return expr.Set(fields...)
 }
 
 // appended is an array with more at its end; one that is not there is empty.
 func appended(name string, more bson.A) bson.D {
-	there := bson.D{field("$ifNull", bson.A{"$" + name, bson.A{}})}
-	return bson.D{field("$concatArrays", bson.A{there, literal(more)})}
+	there := bson.D{expr.Field("$ifNull", bson.A{"$" + name, bson.A{}})}
+	return bson.D{expr.Field("$concatArrays", bson.A{there, expr.Literal(more)})}
 }

@@ -7,18 +7,19 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/onceish/onceish/internal/ledger"
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 )
 
 // Whatever an update is, what is accepted leaves the ledger alone, and ends with the ledger's own.
 func FuzzForm(f *testing.F) {
 	for _, update := range []bson.D{
-		{field("$inc", bson.D{field("n", 1)})},
-		{field("$rename", bson.D{field("a", "_onceish")})},
-		{field("$push", bson.D{field("_onceish.applied", 1)})},
-		{field("$set", 1)},
-		{field("n", 1)},
+		{expr.Field("$inc", bson.D{expr.Field("n", 1)})},
+		{expr.Field("$rename", bson.D{expr.Field("a", "_onceish")})},
+		{expr.Field("$push", bson.D{expr.Field("_onceish.applied", 1)})},
+		{expr.Field("$set", 1)},
+		{expr.Field("n", 1)},
 		{},
-		{field("$set", bson.D{field("a.$.b", 1)})},
+		{expr.Field("$set", bson.D{expr.Field("a.$.b", 1)})},
 	} {
 		doc, err := bson.Marshal(update)
 		if err != nil {
@@ -27,7 +28,7 @@ func FuzzForm(f *testing.F) {
 		f.Add(doc, true)
 		f.Add(doc, false)
 	}
-	t := &target{pin: bson.D{field("email", "a")}}
+	t := &target{pin: bson.D{expr.Field("email", "a")}}
 	f.Fuzz(func(tt *testing.T, doc []byte, operators bool) {
 		if bson.Raw(doc).Validate() != nil {
 			return
@@ -45,7 +46,7 @@ func FuzzForm(f *testing.F) {
 				tt.Fatalf("%v is accepted, and changes %q", update, p)
 			}
 		}
-		b, err := bson.Marshal(bson.D{field("u", form.with(bson.D{field("k", 1)}, bson.A{1}))})
+		b, err := bson.Marshal(bson.D{expr.Field("u", form.with(bson.D{expr.Field("k", 1)}, bson.A{1}))})
 		if err != nil {
 			tt.Fatal(err)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 	"github.com/onceish/onceish/internal/serverclock"
 )
 
@@ -154,7 +155,7 @@ func (s *Store) insertMarks(ctx context.Context, ws []*writing) (taken []*writin
 func (s *Store) overwriteMarks(ctx context.Context, ws []*writing) (bool, error) {
 	models := make([]driver.WriteModel, len(ws))
 	for i, w := range ws {
-		models[i] = driver.NewUpdateOneModel().SetFilter(bson.D{field("_id", w.id)}).SetUpdate(w.over())
+		models[i] = driver.NewUpdateOneModel().SetFilter(bson.D{expr.Field("_id", w.id)}).SetUpdate(w.over())
 	}
 	res, turned, err := s.write(ctx, models)
 	if err != nil {
@@ -168,13 +169,13 @@ func (s *Store) overwriteMarks(ctx context.Context, ws []*writing) (bool, error)
 
 func (w *writing) document(at serverclock.Instant) bson.D {
 	d := bson.D{
-		field("_id", w.id),
-		field("state", w.mark.State.String()),
-		field("token", int64(1)),
-		field("expireAt", at.Until(w.mark.TTL)),
+		expr.Field("_id", w.id),
+		expr.Field("state", w.mark.State.String()),
+		expr.Field("token", int64(1)),
+		expr.Field("expireAt", at.Until(w.mark.TTL)),
 	}
 	if len(w.mark.Hash) > 0 {
-		d = append(d, field("hash", w.mark.Hash))
+		d = append(d, expr.Field("hash", w.mark.Hash))
 	}
 	return d
 }
@@ -183,13 +184,13 @@ func (w *writing) document(at serverclock.Instant) bson.D {
 // with it every claim.
 func (w *writing) over() bson.A {
 	d := bson.D{
-		field("_id", "$_id"),
-		field("state", w.mark.State.String()),
-		field("token", plus("token", 0)),
-		field("expireAt", nowPlus(w.mark.TTL)),
+		expr.Field("_id", "$_id"),
+		expr.Field("state", w.mark.State.String()),
+		expr.Field("token", expr.Plus("token", int64(0))),
+		expr.Field("expireAt", expr.NowPlus(w.mark.TTL)),
 	}
 	if len(w.mark.Hash) > 0 {
-		d = append(d, field("hash", literal(w.mark.Hash)))
+		d = append(d, expr.Field("hash", expr.Literal(w.mark.Hash)))
 	}
-	return bson.A{bson.D{field("$replaceWith", d)}}
+	return bson.A{bson.D{expr.Field("$replaceWith", d)}}
 }

@@ -10,6 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/onceish/onceish/internal/ledger"
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 )
 
 // errLostRace: the document was not as it had to be, and may be now, or soon.
@@ -42,7 +43,7 @@ func (c *once) missed(ctx context.Context) (before bool, err error) {
 	case !c.target.conditional():
 		return false, errLostRace
 	}
-	switch err := c.own.FindOne(ctx, c.target.filter, options.FindOne().SetProjection(bson.D{field("_id", 1)})).Err(); {
+	switch err := c.own.FindOne(ctx, c.target.filter, options.FindOne().SetProjection(bson.D{expr.Field("_id", 1)})).Err(); {
 	case err == nil:
 		return false, errLostRace
 	case !errors.Is(err, driver.ErrNoDocuments):
@@ -66,11 +67,11 @@ func (c *once) refused(ctx context.Context) (before bool, err error) {
 
 // look reads the document's ledger.
 func (c *once) look(ctx context.Context, coll *driver.Collection) (seen, error) {
-	marks := bson.D{field("$ifNull", bson.A{"$" + ledger.Marks, bson.A{}})}
+	marks := bson.D{expr.Field("$ifNull", bson.A{"$" + ledger.Marks, bson.A{}})}
 	cur, err := coll.Aggregate(ctx, bson.A{
-		bson.D{field("$match", c.target.pin)},
-		bson.D{field("$project", bson.D{
-			field("_id", 0), field("since", "$"+ledger.Since), field("marked", bson.D{field("$in", bson.A{literal(c.mark), marks})}),
+		bson.D{expr.Field("$match", c.target.pin)},
+		bson.D{expr.Field("$project", bson.D{
+			expr.Field("_id", 0), expr.Field("since", "$"+ledger.Since), expr.Field("marked", bson.D{expr.Field("$in", bson.A{expr.Literal(c.mark), marks})}),
 		})},
 	}, options.Aggregate().SetBatchSize(2))
 	if err != nil {

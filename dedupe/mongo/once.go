@@ -15,6 +15,7 @@ import (
 	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/internal/ledger"
 	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 )
 
 // updateTries bounds how often a change that missed is tried again: each time somebody
@@ -94,8 +95,8 @@ func (c *once) madeUnderAnotherPin(ctx context.Context, run *dedupe.Run) error {
 	}
 	ctx, cancel := c.store.call(ctx)
 	defer cancel()
-	both := bson.D{field("$and", bson.A{c.target.pin, bson.D{field("$or", others)}})}
-	switch err := c.own.FindOne(ctx, both, options.FindOne().SetProjection(bson.D{field("_id", 1)})).Err(); {
+	both := bson.D{expr.Field("$and", bson.A{c.target.pin, bson.D{expr.Field("$or", others)}})}
+	switch err := c.own.FindOne(ctx, both, options.FindOne().SetProjection(bson.D{expr.Field("_id", 1)})).Err(); {
 	case err == nil:
 		return ErrStep
 	case !errors.Is(err, driver.ErrNoDocuments):
@@ -194,8 +195,8 @@ func (c *once) update(ctx context.Context) (any, error) {
 // filter is the caller's, of a document that has no such mark, and room for one.
 func (c *once) filter() bson.D {
 	return append(slices.Clip(c.target.filter),
-		field(ledger.Marks, bson.D{field("$ne", c.mark)}),
-		field(ledger.Since, bson.D{field("$not", bson.D{field("$gte", c.o.room())})}))
+		expr.Field(ledger.Marks, bson.D{expr.Field("$ne", c.mark)}),
+		expr.Field(ledger.Since, bson.D{expr.Field("$not", bson.D{expr.Field("$gte", c.o.room())})}))
 }
 
 func (c *once) options() *options.UpdateOneOptionsBuilder {

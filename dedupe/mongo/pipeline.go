@@ -2,41 +2,14 @@ package mongo
 
 import (
 	"context"
-	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/onceish/onceish/dedupe"
-	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 	"github.com/onceish/onceish/internal/serverclock"
 )
-
-// Updates are pipelines, for only those can compute with the server's own clock. In a pipeline a
-// string that begins with a dollar is an expression: what comes from outside is always a literal.
-
-func set(fields ...bson.E) bson.D { return bson.D{{Key: "$set", Value: bson.D(fields)}} }
-
-func unset(names ...string) bson.D { return bson.D{{Key: "$unset", Value: names}} }
-
-func field(name string, value any) bson.E { return bson.E{Key: name, Value: value} }
-
-func literal(v any) bson.D { return bson.D{{Key: "$literal", Value: v}} }
-
-// now is the server's time at which the update runs.
-const now = "$$NOW"
-
-func nowPlus(d time.Duration) bson.D {
-	return bson.D{{Key: "$add", Value: bson.A{now, mongoserver.WholeMillis(d)}}}
-}
-
-// plus counts up; a field that is not there counts as zero.
-func plus(name string, n int64) bson.D {
-	return bson.D{{Key: "$add", Value: bson.A{bson.D{{Key: "$ifNull", Value: bson.A{"$" + name, int64(0)}}}, n}}}
-}
-
-// byID is the hint of every update: no planner, and no plan it cached, walks the TTL index instead.
-var byID = bson.D{{Key: "_id", Value: 1}} //nolint:gochecknoglobals // a constant, if Go had such
 
 // change is an update of rows that are in one of the states and owned by the owners; nonces being
 // unique, the pairs need not be told apart (5 to 70 times cheaper than a condition for each).
@@ -49,9 +22,9 @@ type change struct {
 
 func (c *change) model(at serverclock.Instant) driver.WriteModel {
 	if len(c.ids) == 1 { // can be retried by the driver, and FerretDB refuses $$NOW in a multi-update of one _id
-		return driver.NewUpdateOneModel().SetFilter(c.filter(at)).SetUpdate(c.update).SetHint(byID)
+		return driver.NewUpdateOneModel().SetFilter(c.filter(at)).SetUpdate(c.update).SetHint(expr.ByID())
 	}
-	return driver.NewUpdateManyModel().SetFilter(c.filter(at)).SetUpdate(c.update).SetHint(byID)
+	return driver.NewUpdateManyModel().SetFilter(c.filter(at)).SetUpdate(c.update).SetHint(expr.ByID())
 }
 
 func (c *change) add(item int, id string) {
@@ -105,15 +78,15 @@ func (s *Store) apply(ctx context.Context, changes []*change, errs []error) (mat
 // filter leaves expired rows out. It takes their time from the clock, for FerretDB refuses $$NOW in
 // most filters; the doubt is in favour of the owner, who is alone in any case.
 func (c *change) filter(at serverclock.Instant) bson.D {
-	f := bson.D{field("_id", oneOf(c.ids))}
+	f := bson.D{expr.Field("_id", oneOf(c.ids))}
 	if c.owners != nil {
-		f = append(f, field("owner", oneOf(c.owners)))
+		f = append(f, expr.Field("owner", oneOf(c.owners)))
 	}
 	states := make([]string, len(c.phases))
 	for i, p := range c.phases {
 		states[i] = p.String()
 	}
-	return append(f, field("state", oneOf(states)), field("expireAt", bson.D{field("$gt", at.Time.Add(-at.Doubt))}))
+	return append(f, expr.Field("state", oneOf(states)), expr.Field("expireAt", bson.D{expr.Field("$gt", at.Time.Add(-at.Doubt))}))
 }
 
 func oneOf(values []string) any {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 )
 
 const (
@@ -56,14 +57,14 @@ func (s *Store) probe(ctx context.Context) error {
 	}
 	local := mongoserver.Own(s.own, readconcern.Local(), s.concern) // which sees whatever there is
 	id := probePrefix + bson.NewObjectID().Hex()
-	_, err = s.own.InsertOne(driver.NewSessionContext(ctx, sess), bson.D{field("_id", id), field("expireAt", at.Until(probeTTL))})
+	_, err = s.own.InsertOne(driver.NewSessionContext(ctx, sess), bson.D{expr.Field("_id", id), expr.Field("expireAt", at.Until(probeTTL))})
 	leaked, leakErr := read(ctx, local, []string{id})
 	s.abort(ctx, sess)
 	kept, keptErr := read(ctx, local, []string{id})
 	err = errors.Join(err, leakErr, keptErr)
 	switch {
 	case len(kept) > 0:
-		_, undone := s.own.DeleteOne(ctx, bson.D{field("_id", id)})
+		_, undone := s.own.DeleteOne(ctx, bson.D{expr.Field("_id", id)})
 		return errors.Join(errKept, err, undone)
 	case len(leaked) > 0:
 		return errors.Join(errLeaked, err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/internal/ledger"
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 )
 
 // pruning is the marks of a document as they are looked through. They are read as a majority has
@@ -54,9 +55,9 @@ func (c *once) prune(ctx context.Context) error {
 // readMarks are all of the document; nil if it has none.
 func (c *once) readMarks(ctx context.Context) (*pruning, error) {
 	cur, err := c.acked().Aggregate(ctx, bson.A{
-		bson.D{field("$match", c.target.pin)},
-		bson.D{field("$project", bson.D{
-			field("_id", 0), field("now", now), field("seq", "$"+ledger.Seq), field("since", "$"+ledger.Since), field("applied", "$"+ledger.Applied),
+		bson.D{expr.Field("$match", c.target.pin)},
+		bson.D{expr.Field("$project", bson.D{
+			expr.Field("_id", 0), expr.Field("now", expr.Now), expr.Field("seq", "$"+ledger.Seq), expr.Field("since", "$"+ledger.Since), expr.Field("applied", "$"+ledger.Applied),
 		})},
 	}, options.Aggregate().SetBatchSize(2))
 	if err != nil {
@@ -124,8 +125,8 @@ func (p *pruning) write(ctx context.Context, kept []ledger.Entry, since int) err
 	for i := range kept {
 		marks[i] = kept[i].Document()
 	}
-	filter := slices.Concat(p.once.target.pin, bson.D{field(ledger.Seq, p.seq), field(ledger.Since, p.since)})
-	res, err := p.once.own.UpdateOne(ctx, filter, set(field(ledger.Applied, marks), field(ledger.Since, int64(since))))
+	filter := slices.Concat(p.once.target.pin, bson.D{expr.Field(ledger.Seq, p.seq), expr.Field(ledger.Since, p.since)})
+	res, err := p.once.own.UpdateOne(ctx, filter, expr.Set(expr.Field(ledger.Applied, marks), expr.Field(ledger.Since, int64(since))))
 	if err == nil && res.MatchedCount == 0 {
 		err = errLostRace
 	}

@@ -6,6 +6,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 )
 
 // Reopen implements [dedupe.Reopener], in one round trip. The owner is forgotten as well: who
@@ -30,8 +31,8 @@ func (s *Store) Reopen(ctx context.Context, keys []dedupe.Key) ([]error, error) 
 
 func reopened() bson.A {
 	return bson.A{
-		set(field("state", dedupe.PhaseFree.String()), field("owner", ""), field("lease_until", now),
-			field("attempts", int32(0)), field("crashes", int32(0))),
-		unset("hash", "since", "reason", "letter"),
+		expr.Set(expr.Field("state", dedupe.PhaseFree.String()), expr.Field("owner", ""), expr.Field("lease_until", expr.Now),
+			expr.Field("attempts", int32(0)), expr.Field("crashes", int32(0))),
+		expr.Unset("hash", "since", "reason", "letter"),
 	}
 }

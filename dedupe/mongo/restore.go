@@ -9,6 +9,7 @@ import (
 
 	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 	"github.com/onceish/onceish/internal/serverclock"
 )
 
@@ -40,7 +41,7 @@ func (s *Store) restore(ctx context.Context, all []*lost, errs []error) ([]*lost
 		if l.expired == nil {
 			models[i] = driver.NewInsertOneModel().SetDocument(l.document(at))
 		} else {
-			models[i] = driver.NewReplaceOneModel().SetFilter(l.expired.pin()).SetReplacement(l.document(at)).SetHint(byID)
+			models[i] = driver.NewReplaceOneModel().SetFilter(l.expired.pin()).SetReplacement(l.document(at)).SetHint(expr.ByID())
 		}
 	}
 	res, turned, err := s.write(ctx, models)
@@ -82,12 +83,12 @@ func claimRow(c *dedupe.Claim, id string, expired *row, at serverclock.Instant) 
 		token = max(token, expired.token)
 	}
 	d := bson.D{
-		field("_id", id), field("owner", c.Nonce), field("token", token),
-		field("attempts", int64(max(0, c.Attempts))), field("crashes", int64(max(0, c.Crashes))),
-		field("since", at.Time.Add(-max(0, c.Age))),
+		expr.Field("_id", id), expr.Field("owner", c.Nonce), expr.Field("token", token),
+		expr.Field("attempts", int64(max(0, c.Attempts))), expr.Field("crashes", int64(max(0, c.Crashes))),
+		expr.Field("since", at.Time.Add(-max(0, c.Age))),
 	}
 	if len(c.Hash) > 0 {
-		d = append(d, field("hash", c.Hash))
+		d = append(d, expr.Field("hash", c.Hash))
 	}
 	return d
 }
@@ -95,11 +96,11 @@ func claimRow(c *dedupe.Claim, id string, expired *row, at serverclock.Instant) 
 // leasedRow is what an extension leaves of an absent row.
 func leasedRow(c *dedupe.Claim, id string, expired *row, lease, ttl time.Duration) func(at serverclock.Instant) bson.D {
 	return func(at serverclock.Instant) bson.D {
-		d := append(claimRow(c, id, expired, at), field("lease_until", at.Until(lease)), field("expireAt", at.Until(ttl)))
+		d := append(claimRow(c, id, expired, at), expr.Field("lease_until", at.Until(lease)), expr.Field("expireAt", at.Until(ttl)))
 		if c.State != dedupe.DeadLettering {
-			return append(d, field("state", dedupe.PhaseClaimed.String()))
+			return append(d, expr.Field("state", dedupe.PhaseClaimed.String()))
 		}
-		return append(d, field("state", dedupe.PhaseDeadLettering.String()), field("reason", reason(c.Reason)), field("letter", c.Letter))
+		return append(d, expr.Field("state", dedupe.PhaseDeadLettering.String()), expr.Field("reason", reason(c.Reason)), expr.Field("letter", c.Letter))
 	}
 }
 
@@ -110,12 +111,12 @@ func settledRow(t *dedupe.Settlement, id string, expired *row) func(at serverclo
 		if t.AddsAttempt() {
 			c.Attempts = max(0, c.Attempts) + 1
 		}
-		d := append(claimRow(&c, id, expired, at), field("expireAt", at.Until(t.TTL)), field("state", t.Outcome.To().String()))
+		d := append(claimRow(&c, id, expired, at), expr.Field("expireAt", at.Until(t.TTL)), expr.Field("state", t.Outcome.To().String()))
 		switch t.Outcome {
 		case dedupe.Failed, dedupe.NotBegun:
-			d = append(d, field("lease_until", at.Until(max(0, t.After))))
+			d = append(d, expr.Field("lease_until", at.Until(max(0, t.After))))
 		case dedupe.GivenUp:
-			d = append(d, field("lease_until", at.Until(t.Lease)), field("reason", reason(t.Reason)), field("letter", t.Letter))
+			d = append(d, expr.Field("lease_until", at.Until(t.Lease)), expr.Field("reason", reason(t.Reason)), expr.Field("letter", t.Letter))
 		case dedupe.Succeeded, dedupe.DeadLettered:
 		}
 		return d

@@ -10,6 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 )
 
 const (
@@ -92,7 +93,7 @@ func (s *Store) seizeOne(ctx context.Context, m *move) (seizure, error) {
 	if err := startTransaction(sess); err != nil {
 		return missed, err
 	}
-	res, err := s.own.UpdateOne(driver.NewSessionContext(ctx, sess), m.row.pin(), m.update, options.UpdateOne().SetHint(byID))
+	res, err := s.own.UpdateOne(driver.NewSessionContext(ctx, sess), m.row.pin(), m.update, options.UpdateOne().SetHint(expr.ByID()))
 	if err != nil || res.MatchedCount == 0 {
 		s.abort(ctx, sess)
 		if err == nil {

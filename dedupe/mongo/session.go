@@ -11,6 +11,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
 	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
+
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 )
 
 // What a server says of a transaction, by the label of an error.
@@ -53,7 +55,7 @@ func endSession(ctx context.Context, sess *driver.Session) {
 // user need no privilege.
 func (s *Store) killSessions(ctx context.Context, ids bson.A) error {
 	admin := s.own.Database().Client().Database("admin")
-	return admin.RunCommand(ctx, bson.D{field("killSessions", ids)}, options.RunCmd().SetReadPreference(readpref.Primary())).Err()
+	return admin.RunCommand(ctx, bson.D{expr.Field("killSessions", ids)}, options.RunCmd().SetReadPreference(readpref.Primary())).Err()
 }
 
 func labelled(err error, label string) bool {

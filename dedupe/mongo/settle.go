@@ -12,6 +12,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 )
 
 // Settle implements [dedupe.Claimer]. It costs one round trip, and another when the server counts
@@ -115,18 +116,18 @@ func inOrder(keys []string) []int {
 // update is what an outcome changes. Owner, token, hash and counts stay in the row: deleting them
 // would let a stale claim match.
 func update(t *dedupe.Settlement) bson.A {
-	fields := []bson.E{field("expireAt", nowPlus(t.TTL)), field("state", t.Outcome.To().String())}
+	fields := []bson.E{expr.Field("expireAt", expr.NowPlus(t.TTL)), expr.Field("state", t.Outcome.To().String())}
 	switch t.Outcome {
 	case dedupe.Failed, dedupe.NotBegun:
-		fields = append(fields, field("lease_until", nowPlus(max(0, t.After))))
+		fields = append(fields, expr.Field("lease_until", expr.NowPlus(max(0, t.After))))
 	case dedupe.GivenUp:
-		fields = append(fields, field("lease_until", nowPlus(t.Lease)), field("reason", literal(reason(t.Reason))), field("letter", literal(t.Letter)))
+		fields = append(fields, expr.Field("lease_until", expr.NowPlus(t.Lease)), expr.Field("reason", expr.Literal(reason(t.Reason))), expr.Field("letter", expr.Literal(t.Letter)))
 	case dedupe.Succeeded, dedupe.DeadLettered:
 	}
 	if t.AddsAttempt() {
-		fields = append(fields, field("attempts", plus("attempts", 1)))
+		fields = append(fields, expr.Field("attempts", expr.Plus("attempts", int64(1))))
 	}
-	return bson.A{set(fields...)}
+	return bson.A{expr.Set(fields...)}
 }
 
 // settled judges a settlement by the row as it is afterwards: a repeat finds itself applied, a

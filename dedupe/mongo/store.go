@@ -16,6 +16,7 @@ import (
 
 	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 	"github.com/onceish/onceish/internal/serverclock"
 )
 
@@ -133,7 +134,7 @@ func read(ctx context.Context, coll *driver.Collection, ids []string) (map[strin
 	one := options.Aggregate().SetBatchSize(int32(len(ids) + 1))
 	cur, err := coll.Aggregate(ctx, bson.A{
 		bson.D{{Key: "$match", Value: bson.D{{Key: "_id", Value: oneOf(ids)}}}},
-		bson.D{{Key: "$addFields", Value: bson.D{{Key: "now", Value: now}}}},
+		bson.D{{Key: "$addFields", Value: bson.D{{Key: "now", Value: expr.Now}}}},
 	}, one)
 	if err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 )
 
 // move turns a row that was read into the claim of a request, provided that nothing has
@@ -79,7 +80,7 @@ func (p *pending) judge(r *row) *move {
 	step, state := dedupe.DecideClaim(r.phase, r.owner == p.req.Nonce, r.hash, r.left(), p.req.Hash)
 	switch step {
 	case dedupe.RenewClaim:
-		return p.move(r, state, r.token, bson.A{set(p.lease()...)}) // applied before, and its answer was lost
+		return p.move(r, state, r.token, bson.A{expr.Set(p.lease()...)}) // applied before, and its answer was lost
 	case dedupe.TakeOver:
 		return p.takeOver(r, state)
 	case dedupe.LeaveRow, dedupe.CreateRow:
@@ -90,46 +91,46 @@ func (p *pending) judge(r *row) *move {
 
 // lease is what every move writes.
 func (p *pending) lease() []bson.E {
-	return []bson.E{field("lease_until", nowPlus(p.req.Lease)), field("expireAt", nowPlus(p.req.TTL))}
+	return []bson.E{expr.Field("lease_until", expr.NowPlus(p.req.Lease)), expr.Field("expireAt", expr.NowPlus(p.req.TTL))}
 }
 
 func (p *pending) owner(r *row) []bson.E {
-	return append(p.lease(), field("owner", literal(p.req.Nonce)), field("token", r.token+1))
+	return append(p.lease(), expr.Field("owner", expr.Literal(p.req.Nonce)), expr.Field("token", r.token+1))
 }
 
 // startOver makes a claim of an expired row, as if it were absent. Only the token goes on.
 func (p *pending) startOver(r *row) *move {
-	fields := append(p.owner(r), field("state", dedupe.PhaseClaimed.String()), field("attempts", int32(0)), field("crashes", int32(0)), field("since", now))
+	fields := append(p.owner(r), expr.Field("state", dedupe.PhaseClaimed.String()), expr.Field("attempts", int32(0)), expr.Field("crashes", int32(0)), expr.Field("since", expr.Now))
 	gone := []string{"reason", "letter", "session"}
 	if len(p.req.Hash) > 0 {
-		fields = append(fields, field("hash", literal(p.req.Hash)))
+		fields = append(fields, expr.Field("hash", expr.Literal(p.req.Hash)))
 	} else {
 		gone = append(gone, "hash")
 	}
 	fresh := &row{raw: r.raw, id: r.id, token: r.token, phase: r.phase, session: r.session}
-	return p.move(fresh, dedupe.Fresh, r.token+1, bson.A{set(fields...), unset(gone...)})
+	return p.move(fresh, dedupe.Fresh, r.token+1, bson.A{expr.Set(fields...), expr.Unset(gone...)})
 }
 
 // takeOver makes the request the owner of what is free and due, of what is claimed by somebody
 // whose lease is over, which counts as a crash, or of a dead letter that its owner left unstored.
 func (p *pending) takeOver(r *row, state dedupe.State) *move {
 	if state == dedupe.DeadLettering {
-		return p.move(r, state, r.token+1, bson.A{set(p.owner(r)...)})
+		return p.move(r, state, r.token+1, bson.A{expr.Set(p.owner(r)...)})
 	}
-	fields := append(p.owner(r), field("state", dedupe.PhaseClaimed.String()))
+	fields := append(p.owner(r), expr.Field("state", dedupe.PhaseClaimed.String()))
 	if r.phase == dedupe.PhaseClaimed {
 		r.crashes++
-		fields = append(fields, field("crashes", r.crashes))
+		fields = append(fields, expr.Field("crashes", r.crashes))
 	}
 	if r.since == 0 { // reopened
-		fields = append(fields, field("since", now))
+		fields = append(fields, expr.Field("since", expr.Now))
 	}
 	if len(r.hash) == 0 && len(p.req.Hash) > 0 {
-		fields = append(fields, field("hash", literal(p.req.Hash)))
+		fields = append(fields, expr.Field("hash", expr.Literal(p.req.Hash)))
 	}
-	update := bson.A{set(fields...)}
+	update := bson.A{expr.Set(fields...)}
 	if len(r.session) > 0 {
-		update = append(update, unset("session"))
+		update = append(update, expr.Unset("session"))
 	}
 	return p.move(r, dedupe.Fresh, r.token+1, update)
 }
@@ -155,7 +156,7 @@ func (s *Store) take(ctx context.Context, moves []*move) ([]*pending, error) {
 	sent := s.clock.Local()
 	models := make([]driver.WriteModel, len(moves))
 	for i, m := range moves {
-		models[i] = driver.NewUpdateOneModel().SetFilter(m.row.pin()).SetUpdate(m.update).SetHint(byID)
+		models[i] = driver.NewUpdateOneModel().SetFilter(m.row.pin()).SetUpdate(m.update).SetHint(expr.ByID())
 	}
 	res, turned, err := s.write(ctx, models)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 	"github.com/onceish/onceish/internal/serverclock"
 )
 
@@ -75,11 +76,11 @@ func (t *transaction) openClaim(ctx context.Context) (mine bool, err error) {
 	if err != nil {
 		return false, t.store.failed("renew the claim", err)
 	}
-	c := t.change(bson.A{set(
-		field("lease_until", nowPlus(t.lease)), field("expireAt", nowPlus(t.ttl)), field("session", literal(t.session.ID())),
+	c := t.change(bson.A{expr.Set(
+		expr.Field("lease_until", expr.NowPlus(t.lease)), expr.Field("expireAt", expr.NowPlus(t.ttl)), expr.Field("session", expr.Literal(t.session.ID())),
 	)})
 	quick := t.store.own.Clone(options.Collection().SetWriteConcern(writeconcern.W1()))
-	res, err := quick.UpdateOne(ctx, c.filter(at), c.update, options.UpdateOne().SetHint(byID))
+	res, err := quick.UpdateOne(ctx, c.filter(at), c.update, options.UpdateOne().SetHint(expr.ByID()))
 	if err != nil {
 		return false, t.store.failed("renew the claim", err)
 	}
@@ -166,8 +167,8 @@ func (t *transaction) work(ctx context.Context) (mine bool, err error) {
 func (t *transaction) mark(ctx context.Context, at serverclock.Instant) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.store.timeout)
 	defer cancel()
-	c := t.change(append(update(&dedupe.Settlement{Outcome: dedupe.Succeeded, TTL: t.ttl}), unset("session")))
-	res, err := t.store.own.UpdateOne(ctx, c.filter(at), c.update, options.UpdateOne().SetHint(byID))
+	c := t.change(append(update(&dedupe.Settlement{Outcome: dedupe.Succeeded, TTL: t.ttl}), expr.Unset("session")))
+	res, err := t.store.own.UpdateOne(ctx, c.filter(at), c.update, options.UpdateOne().SetHint(expr.ByID()))
 	if err != nil {
 		return false, t.store.failed("mark", err)
 	}

@@ -11,6 +11,7 @@ import (
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 )
 
 // watermark is the one document of a group and topic; being one, each change of it is atomic. It
@@ -98,7 +99,7 @@ func (s *Store) Watermarks(ctx context.Context, group, topic string) ([]dedupe.W
 
 // floors reads the document of a group and topic; it is empty where there is none.
 func (s *Store) floors(ctx context.Context, id string) (w watermark, err error) {
-	err = s.own.FindOne(ctx, bson.D{field("_id", id)}).Decode(&w)
+	err = s.own.FindOne(ctx, bson.D{expr.Field("_id", id)}).Decode(&w)
 	if errors.Is(err, driver.ErrNoDocuments) {
 		return watermark{}, nil
 	}
@@ -122,7 +123,7 @@ func (s *Store) Begin(ctx context.Context, group, topic string, at dedupe.Waterm
 
 func (s *Store) begin(ctx context.Context, id string, f floor) (floor, error) {
 	// A group that is known nowhere starts at f.
-	_, err := s.own.InsertOne(ctx, bson.D{field("_id", id), field("streams", []floor{f})})
+	_, err := s.own.InsertOne(ctx, bson.D{expr.Field("_id", id), expr.Field("streams", []floor{f})})
 	if err == nil {
 		return f, nil
 	}
@@ -130,8 +131,8 @@ func (s *Store) begin(ctx context.Context, id string, f floor) (floor, error) {
 		return floor{}, err
 	}
 	_, err = s.own.UpdateOne(ctx,
-		bson.D{field("_id", id), field("streams.stream", bson.D{field("$ne", f.Stream)})},
-		bson.D{field("$push", bson.D{field("streams", f)})})
+		bson.D{expr.Field("_id", id), expr.Field("streams.stream", bson.D{expr.Field("$ne", f.Stream)})},
+		bson.D{expr.Field("$push", bson.D{expr.Field("streams", f)})})
 	if err != nil {
 		return floor{}, err
 	}
@@ -155,7 +156,7 @@ func (s *Store) Advance(ctx context.Context, group, topic string, at dedupe.Wate
 	}
 	ctx, cancel := s.call(ctx)
 	defer cancel()
-	behind := bson.D{field("stream", f.Stream), field("sequence", bson.D{field("$lt", f.Point.Sequence)})}
+	behind := bson.D{expr.Field("stream", f.Stream), expr.Field("sequence", bson.D{expr.Field("$lt", f.Point.Sequence)})}
 	if _, err = s.setFloor(ctx, watermarkID(group, topic), behind, f); err != nil {
 		return s.failed("advance", err)
 	}
@@ -174,11 +175,11 @@ func (s *Store) Replace(ctx context.Context, group, topic string, was, now dedup
 	}
 	ctx, cancel := s.call(ctx)
 	defer cancel()
-	same := bson.D{field("stream", was.Stream), field("sequence", kept.Sequence)}
+	same := bson.D{expr.Field("stream", was.Stream), expr.Field("sequence", kept.Sequence)}
 	if kept.Stored == nil {
-		same = append(same, field("stored", bson.D{field("$exists", false)}))
+		same = append(same, expr.Field("stored", bson.D{expr.Field("$exists", false)}))
 	} else {
-		same = append(same, field("stored", *kept.Stored))
+		same = append(same, expr.Field("stored", *kept.Stored))
 	}
 	replaced, err := s.setFloor(ctx, watermarkID(group, topic), same, f)
 	if err != nil {
@@ -190,8 +191,8 @@ func (s *Store) Replace(ctx context.Context, group, topic string, was, now dedup
 // setFloor puts f in the place of the one that matches, and reports whether one does.
 func (s *Store) setFloor(ctx context.Context, id string, match bson.D, f floor) (bool, error) {
 	result, err := s.own.UpdateOne(ctx,
-		bson.D{field("_id", id), field("streams", bson.D{field("$elemMatch", match)})},
-		bson.D{field("$set", bson.D{field("streams.$", f)})})
+		bson.D{expr.Field("_id", id), expr.Field("streams", bson.D{expr.Field("$elemMatch", match)})},
+		bson.D{expr.Field("$set", bson.D{expr.Field("streams.$", f)})})
 	if err != nil {
 		return false, err
 	}

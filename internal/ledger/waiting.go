@@ -5,6 +5,8 @@ import (
 	"math"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 )
 
 // Queue is the events that wait in a document, in order.
@@ -64,13 +66,11 @@ func (q *Queue) Taken(id bson.RawValue, n int) (filter bson.D, update bson.A) {
 		base = q.Base
 	}
 	filter = bson.D{{Key: "_id", Value: id}, {Key: BaseAt, Value: base}, {Key: Events + ".0.id", Value: q.Events[0].Event.ID}}
-	more := op("$gt", bson.A{op("$size", "$"+Events), n})
-	rest := op("$slice", bson.A{"$" + Events, n, math.MaxInt32})
-	return filter, bson.A{op("$set", bson.D{
-		{Key: Events, Value: op("$cond", bson.A{more, rest, "$$REMOVE"})},
-		{Key: Waits, Value: op("$cond", bson.A{more, true, "$$REMOVE"})},
+	more := expr.Op("$gt", bson.A{expr.Op("$size", "$"+Events), n})
+	rest := expr.Op("$slice", bson.A{"$" + Events, n, math.MaxInt32})
+	return filter, bson.A{expr.Op("$set", bson.D{
+		{Key: Events, Value: expr.Op("$cond", bson.A{more, rest, "$$REMOVE"})},
+		{Key: Waits, Value: expr.Op("$cond", bson.A{more, true, "$$REMOVE"})},
 		{Key: BaseAt, Value: q.Base + int64(n)},
 	})}
 }
-
-func op(name string, value any) bson.D { return bson.D{{Key: name, Value: value}} }

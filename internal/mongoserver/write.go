@@ -69,12 +69,3 @@ func hasCode(err error, n int) bool {
 func Pause(ctx context.Context, try int) error {
 	return backoff.Sleep(ctx, backoff.Doubled(4*time.Millisecond, try, 512*time.Millisecond))
 }
-
-// WholeMillis rounds up, for servers know no less: no lease ends early.
-func WholeMillis(d time.Duration) int64 {
-	n := d.Milliseconds()
-	if d > time.Duration(n)*time.Millisecond {
-		n++
-	}
-	return n
-}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/onceish/onceish/internal/ledger"
 	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 	"github.com/onceish/onceish/outbox"
 )
 
@@ -30,7 +31,7 @@ func (q *Queue) Count(ctx context.Context) (outbox.Counts, error) {
 	defer cancel()
 	var c outbox.Counts
 	for s, n := range map[outbox.Status]*int{outbox.Pending: &c.Pending, outbox.Sent: &c.Sent, outbox.Dead: &c.Dead} {
-		count, err := q.rows.CountDocuments(ctx, bson.D{field("status", s.String())}, options.Count().SetHint(byHash.Keys()))
+		count, err := q.rows.CountDocuments(ctx, bson.D{expr.Field("status", s.String())}, options.Count().SetHint(byHash.Keys()))
 		if err != nil {
 			return outbox.Counts{}, q.failed("count", err)
 		}
@@ -56,7 +57,7 @@ func (q *Queue) documentsWaiting(ctx context.Context) (n int, err error) {
 	}
 	for _, name := range names {
 		from := mongoserver.Own(db.Collection(name), readconcern.Majority(), writeconcern.Majority())
-		waiting, err := from.CountDocuments(ctx, bson.D{field(ledger.Waits, true)})
+		waiting, err := from.CountDocuments(ctx, bson.D{expr.Field(ledger.Waits, true)})
 		if err != nil {
 			return 0, fmt.Errorf("events that wait in %s: %w", name, err)
 		}
@@ -68,8 +69,8 @@ func (q *Queue) documentsWaiting(ctx context.Context) (n int, err error) {
 // oldest is the age of the oldest pending row.
 func (q *Queue) oldest(ctx context.Context) (time.Duration, error) {
 	var row stored
-	err := q.rows.FindOne(ctx, bson.D{field("status", outbox.Pending.String())},
-		options.FindOne().SetSort(bson.D{field("ts", 1)}).SetProjection(bson.D{field("ts", 1)}).SetHint(byHash.Keys())).Decode(&row)
+	err := q.rows.FindOne(ctx, bson.D{expr.Field("status", outbox.Pending.String())},
+		options.FindOne().SetSort(bson.D{expr.Field("ts", 1)}).SetProjection(bson.D{expr.Field("ts", 1)}).SetHint(byHash.Keys())).Decode(&row)
 	if errors.Is(err, driver.ErrNoDocuments) {
 		return 0, nil
 	}
@@ -89,7 +90,7 @@ func (q *Queue) List(ctx context.Context, f outbox.Filter, most int) ([]outbox.R
 		return nil, err
 	}
 	var rows []outbox.Row
-	err = q.read(ctx, bson.A{op("$match", filter), op("$sort", byTime.Keys()), op("$limit", min(most, math.MaxInt32))}, most, func(s *stored) bool {
+	err = q.read(ctx, bson.A{expr.Op("$match", filter), expr.Op("$sort", byTime.Keys()), expr.Op("$limit", min(most, math.MaxInt32))}, most, func(s *stored) bool {
 		rows = append(rows, s.row())
 		return true
 	})
@@ -102,8 +103,8 @@ func (q *Queue) List(ctx context.Context, f outbox.Filter, most int) ([]outbox.R
 // afresh makes rows pending, and due.
 func afresh() bson.A {
 	return bson.A{
-		op("$set", bson.D{field("status", outbox.Pending.String()), field("version", plusOne("version")), field("attempts", 0)}),
-		op("$unset", bson.A{"due", "reason", "sent_at"}),
+		expr.Op("$set", bson.D{expr.Field("status", outbox.Pending.String()), expr.Field("version", expr.Plus("version", 1)), expr.Field("attempts", 0)}),
+		expr.Op("$unset", bson.A{"due", "reason", "sent_at"}),
 	}
 }
 
@@ -123,7 +124,7 @@ func (q *Queue) Retry(ctx context.Context, f outbox.Filter) (int, error) {
 		if err != nil {
 			return 0, q.failed("retry", err)
 		}
-		filter = append(filter, field("due", op("$gt", at.Time)))
+		filter = append(filter, expr.Field("due", expr.Op("$gt", at.Time)))
 	}
 	return q.afresh(ctx, "retry", filter, afresh())
 }
@@ -164,9 +165,9 @@ func (q *Queue) Republish(ctx context.Context, topic string, from, to outbox.Mom
 		return 0, q.failed("republish", err)
 	}
 	if len(sent) > 0 {
-		filter = append(filter, field("sent_at", sent))
+		filter = append(filter, expr.Field("sent_at", sent))
 	}
-	copied := op("$set", op("copies", op("$add", bson.A{op("$ifNull", bson.A{"$copies", int64(0)}), int64(1)})))
+	copied := expr.Op("$set", expr.Op("copies", expr.Op("$add", bson.A{expr.Op("$ifNull", bson.A{"$copies", int64(0)}), int64(1)})))
 	return q.afresh(ctx, "republish", filter, append(afresh(), copied))
 }
 

@@ -8,6 +8,7 @@ import (
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 	"github.com/onceish/onceish/internal/uuid7"
 	"github.com/onceish/onceish/outbox"
 )
@@ -83,7 +84,7 @@ func (q *Queue) join(ctx context.Context, b *batch) error {
 	models := make([]driver.WriteModel, len(b.rows))
 	for i, a := range b.rows {
 		if b.named {
-			models[i] = driver.NewUpdateOneModel().SetFilter(op("_id", a.RowID)).SetUpdate(op("$setOnInsert", withoutID(a.doc))).SetUpsert(true)
+			models[i] = driver.NewUpdateOneModel().SetFilter(expr.Op("_id", a.RowID)).SetUpdate(expr.Op("$setOnInsert", withoutID(a.doc))).SetUpsert(true)
 		} else {
 			models[i] = driver.NewInsertOneModel().SetDocument(a.doc)
 		}
@@ -110,7 +111,7 @@ func withoutID(doc bson.Raw) bson.D {
 	rest := make(bson.D, 0, len(elements))
 	for _, e := range elements {
 		if e.Key() != "_id" {
-			rest = append(rest, field(e.Key(), e.Value()))
+			rest = append(rest, expr.Field(e.Key(), e.Value()))
 		}
 	}
 	return rest

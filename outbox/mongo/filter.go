@@ -9,6 +9,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 	"github.com/onceish/onceish/internal/serverclock"
 	"github.com/onceish/onceish/outbox"
 )
@@ -18,28 +19,28 @@ func (q *Queue) filterOf(ctx context.Context, f *outbox.Filter) (bson.D, error) 
 	d := bson.D{}
 	switch {
 	case f.Status != 0:
-		d = append(d, field("status", f.Status.String()))
+		d = append(d, expr.Field("status", f.Status.String()))
 	case f.Key != "": // the index that has hashes begins with it
-		d = append(d, field("status", op("$in", bson.A{outbox.Pending.String(), outbox.Sent.String(), outbox.Dead.String()})))
+		d = append(d, expr.Field("status", expr.Op("$in", bson.A{outbox.Pending.String(), outbox.Sent.String(), outbox.Dead.String()})))
 	}
 	if len(f.IDs) > 0 {
-		d = append(d, field("$or", ofEvents(f.IDs)))
+		d = append(d, expr.Field("$or", ofEvents(f.IDs)))
 	}
 	if f.Topic != "" {
 		if err := bus.ValidPattern(f.Topic); err != nil {
 			return nil, fmt.Errorf("outbox/mongo: the filter: %w", err)
 		}
-		d = append(d, field("topic", matching(f.Topic)))
+		d = append(d, expr.Field("topic", matching(f.Topic)))
 	}
 	if f.Key != "" {
-		d = append(d, field("hash", int64(outbox.Hash(f.Key, ""))), field("key", f.Key))
+		d = append(d, expr.Field("hash", int64(outbox.Hash(f.Key, ""))), expr.Field("key", f.Key))
 	}
 	added, err := q.within(ctx, f.From, f.To)
 	if err != nil {
 		return nil, q.failed("the filter", err)
 	}
 	if len(added) > 0 {
-		d = append(d, field("ts", added))
+		d = append(d, expr.Field("ts", added))
 	}
 	return d, nil
 }
@@ -54,10 +55,10 @@ func (q *Queue) within(ctx context.Context, from, to outbox.Moment) (span bson.D
 		}
 	}
 	if !from.IsZero() {
-		span = append(span, field("$gte", ceil(from.On(now.Time.Add(-now.Doubt)))))
+		span = append(span, expr.Field("$gte", ceil(from.On(now.Time.Add(-now.Doubt)))))
 	}
 	if !to.IsZero() {
-		span = append(span, field("$lt", ceil(to.On(now.Time.Add(now.Doubt)))))
+		span = append(span, expr.Field("$lt", ceil(to.On(now.Time.Add(now.Doubt)))))
 	}
 	return span, nil
 }
@@ -67,7 +68,7 @@ func ofEvents(ids []string) bson.A {
 	each := make(bson.A, len(ids))
 	for i, id := range ids {
 		from := outbox.RowIDPrefix(id)
-		each[i] = op("_id", bson.D{field("$gte", from), field("$lt", strings.TrimSuffix(from, " ")+"!")})
+		each[i] = expr.Op("_id", bson.D{expr.Field("$gte", from), expr.Field("$lt", strings.TrimSuffix(from, " ")+"!")})
 	}
 	return each
 }

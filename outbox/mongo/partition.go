@@ -13,6 +13,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 	"github.com/onceish/onceish/outbox"
 )
 
@@ -25,7 +26,7 @@ func (q *Queue) preparePartitions(ctx context.Context, number int) error {
 	for i := range t.Partitions {
 		t.Partitions[i].Until = time.UnixMilli(0)
 	}
-	doc := bson.D{field("_id", tableID), field("outbox", rand.Text()), field("version", t.Version), field("owners", t.Owners), field("partitions", t.Partitions)}
+	doc := bson.D{expr.Field("_id", tableID), expr.Field("outbox", rand.Text()), expr.Field("version", t.Version), expr.Field("owners", t.Owners), expr.Field("partitions", t.Partitions)}
 	_, _, err := mongoserver.Write(ctx, q.parts, []driver.WriteModel{driver.NewInsertOneModel().SetDocument(doc)}, false)
 	if err != nil {
 		return err
@@ -43,7 +44,7 @@ func (q *Queue) preparePartitions(ctx context.Context, number int) error {
 
 // table reads the leases.
 func (q *Queue) table(ctx context.Context) (*table, error) {
-	cur, err := q.parts.Aggregate(ctx, bson.A{op("$match", op("_id", tableID)), op("$addFields", op("now", now))})
+	cur, err := q.parts.Aggregate(ctx, bson.A{expr.Op("$match", expr.Op("_id", tableID)), expr.Op("$addFields", expr.Op("now", expr.Now))})
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +93,7 @@ func (q *Queue) change(ctx context.Context, plan func(*table) (bson.A, func(*tab
 			return nil
 		}
 		var after table
-		err = q.parts.FindOneAndUpdate(ctx, bson.D{field("_id", tableID), field("version", t.Version)}, update,
+		err = q.parts.FindOneAndUpdate(ctx, bson.D{expr.Field("_id", tableID), expr.Field("version", t.Version)}, update,
 			options.FindOneAndUpdate().SetReturnDocument(options.After)).Decode(&after)
 		if err == nil {
 			then(&after)
@@ -116,8 +117,8 @@ func (q *Queue) Release(ctx context.Context, name string, leases []outbox.Lease)
 		if !t.release(name, leases) {
 			return nil, nil
 		}
-		return bson.A{op("$set", bson.D{
-			field("version", t.Version+1), field("owners", literal(t.Owners)), field("partitions", literal(t.Partitions)),
+		return bson.A{expr.Op("$set", bson.D{
+			expr.Field("version", t.Version+1), expr.Field("owners", expr.Literal(t.Owners)), expr.Field("partitions", expr.Literal(t.Partitions)),
 		})}, func(*table) {}
 	})
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/onceish/onceish/internal/ledger"
 	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 	"github.com/onceish/onceish/outbox"
 )
 
@@ -84,9 +85,9 @@ func (p *passage) step(ctx context.Context) (more bool, err error) {
 func (p *passage) load(ctx context.Context) (loads []load, more bool, err error) {
 	ctx, cancel := p.mover.queue.call(ctx)
 	defer cancel()
-	cur, err := p.from.Find(ctx, bson.D{field(ledger.Waits, true)}, options.Find().SetSort(op("_id", 1)).
+	cur, err := p.from.Find(ctx, bson.D{expr.Field(ledger.Waits, true)}, options.Find().SetSort(expr.Op("_id", 1)).
 		SetSkip(int64(p.skip)).SetLimit(int64(p.most)).SetBatchSize(int32(p.most)).
-		SetProjection(bson.D{field(ledger.Events, 1), field(ledger.BaseAt, 1)}))
+		SetProjection(bson.D{expr.Field(ledger.Events, 1), expr.Field(ledger.BaseAt, 1)}))
 	if err != nil {
 		return nil, false, err
 	}
@@ -189,7 +190,7 @@ func (p *passage) take(ctx context.Context, loads []load) error {
 	n := 0
 	for i, l := range loads {
 		filter, update := l.queue.Taken(l.id, l.n)
-		models[i] = driver.NewUpdateOneModel().SetFilter(filter).SetUpdate(update).SetHint(byID)
+		models[i] = driver.NewUpdateOneModel().SetFilter(filter).SetUpdate(update).SetHint(expr.ByID())
 		n += l.n
 	}
 	ctx, cancel := p.mover.queue.call(ctx)

@@ -7,6 +7,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 	"github.com/onceish/onceish/outbox"
 )
 
@@ -62,7 +63,7 @@ func (p *page) take(s *stored) bool {
 func (q *Queue) fill(ctx context.Context, p *page) error {
 	for {
 		from, to := p.next, q.width.to(p.next, p.ask.To)
-		over, err := q.step(ctx, p, bson.D{field("hash", bson.D{field("$gte", int64(from)), field("$lte", int64(to))})})
+		over, err := q.step(ctx, p, bson.D{expr.Field("hash", bson.D{expr.Field("$gte", int64(from)), expr.Field("$lte", int64(to))})})
 		if err != nil {
 			return err
 		}
@@ -99,7 +100,7 @@ func (q *Queue) fillKey(ctx context.Context, p *page) error {
 	hash, after := p.ask.From, int64(-1)
 	for try := 0; ; try++ {
 		until := q.reach.until(hash, after, try)
-		over, err := q.step(ctx, p, bson.D{field("hash", int64(hash)), field("seq", bson.D{field("$gt", after), field("$lte", until)})})
+		over, err := q.step(ctx, p, bson.D{expr.Field("hash", int64(hash)), expr.Field("seq", bson.D{expr.Field("$gt", after), expr.Field("$lte", until)})})
 		switch {
 		case err != nil:
 			return err
@@ -120,9 +121,9 @@ func (q *Queue) fillKey(ctx context.Context, p *page) error {
 func (q *Queue) step(ctx context.Context, p *page, of bson.D) (over bool, err error) {
 	most := min(p.ask.Rows-len(p.Rows), 1<<20) + 1 // one more tells whether there are more
 	err = q.read(ctx, bson.A{
-		op("$match", append(bson.D{field("status", outbox.Pending.String())}, of...)),
-		op("$sort", bson.D{field("hash", 1), field("seq", 1), field("_id", 1)}),
-		op("$limit", most),
+		expr.Op("$match", append(bson.D{expr.Field("status", outbox.Pending.String())}, of...)),
+		expr.Op("$sort", bson.D{expr.Field("hash", 1), expr.Field("seq", 1), expr.Field("_id", 1)}),
+		expr.Op("$limit", most),
 	}, most, func(s *stored) bool {
 		over = !p.take(s)
 		return !over

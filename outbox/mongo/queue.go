@@ -13,6 +13,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
 	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 	"github.com/onceish/onceish/internal/serverclock"
 	"github.com/onceish/onceish/outbox"
 )
@@ -100,7 +101,7 @@ func (q *Queue) failed(call string, err error) error {
 // read finds rows, with the server's time, in one round trip as a rule. Each says false when it
 // has had enough.
 func (q *Queue) read(ctx context.Context, stages bson.A, most int, each func(*stored) bool) error {
-	stages = append(stages, op("$addFields", op("now", now)))
+	stages = append(stages, expr.Op("$addFields", expr.Op("now", expr.Now)))
 	// One more than there can be: the server knows with its first answer that there is no more.
 	cur, err := q.rows.Aggregate(ctx, stages, options.Aggregate().SetBatchSize(int32(min(most, 1<<20)+1)))
 	if err != nil {
@@ -122,7 +123,7 @@ func (q *Queue) read(ctx context.Context, stages bson.A, most int, each func(*st
 // byIDs finds rows by what they are known by.
 func (q *Queue) byIDs(ctx context.Context, ids []string) (map[string]*stored, error) {
 	rows := make(map[string]*stored, len(ids))
-	err := q.read(ctx, bson.A{op("$match", op("_id", op("$in", ids)))}, len(ids), func(s *stored) bool {
+	err := q.read(ctx, bson.A{expr.Op("$match", expr.Op("_id", expr.Op("$in", ids)))}, len(ids), func(s *stored) bool {
 		rows[s.RowID] = s
 		return true
 	})

@@ -7,6 +7,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 	"github.com/onceish/onceish/outbox"
 )
 
@@ -40,8 +41,8 @@ func (q *Queue) screen(ctx context.Context, p *page) error {
 	}
 	b := barriers{}
 	if !p.ask.PastDead {
-		keyed := bson.E{Key: "key", Value: op("$gt", "")}
-		if err := q.look(ctx, outbox.Dead, bson.D{field("hash", op("$in", whole)), keyed}, b.add); err != nil {
+		keyed := bson.E{Key: "key", Value: expr.Op("$gt", "")}
+		if err := q.look(ctx, outbox.Dead, bson.D{expr.Field("hash", expr.Op("$in", whole)), keyed}, b.add); err != nil {
 			return err
 		}
 	}
@@ -55,14 +56,14 @@ func (q *Queue) screen(ctx context.Context, p *page) error {
 		}
 	}
 	if n := len(whole) - 1; p.Cut && whole[n] == p.last.Hash { // of this one, all behind the page is missing from it
-		part := bson.D{field("hash", p.last.Hash), field("seq", op("$lte", p.last.Seq))}
+		part := bson.D{expr.Field("hash", p.last.Hash), expr.Field("seq", expr.Op("$lte", p.last.Seq))}
 		if err := q.look(ctx, outbox.Pending, part, missing); err != nil {
 			return err
 		}
 		whole = whole[:n]
 	}
 	if len(whole) > 0 {
-		if err := q.look(ctx, outbox.Pending, bson.D{field("hash", op("$in", whole))}, missing); err != nil {
+		if err := q.look(ctx, outbox.Pending, bson.D{expr.Field("hash", expr.Op("$in", whole))}, missing); err != nil {
 			return err
 		}
 	}
@@ -89,8 +90,8 @@ func (b barriers) stop(r *outbox.Row) bool {
 
 // look finds the places of rows.
 func (q *Queue) look(ctx context.Context, s outbox.Status, of bson.D, each func(place)) error {
-	filter := append(bson.D{field("status", s.String())}, of...)
-	cur, err := q.rows.Find(ctx, filter, options.Find().SetProjection(bson.D{field("hash", 1), field("seq", 1)}).
+	filter := append(bson.D{expr.Field("status", s.String())}, of...)
+	cur, err := q.rows.Find(ctx, filter, options.Find().SetProjection(bson.D{expr.Field("hash", 1), expr.Field("seq", 1)}).
 		SetHint(byHash.Keys()).SetBatchSize(10_000))
 	if err != nil {
 		return err

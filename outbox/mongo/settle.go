@@ -12,6 +12,7 @@ import (
 
 	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 	"github.com/onceish/onceish/outbox"
 )
 
@@ -128,35 +129,35 @@ func grouped(rs []outbox.Result) []*change {
 
 func (c *change) model() driver.WriteModel {
 	filter := bson.D{
-		field("_id", op("$in", c.ids)), field("status", outbox.Pending.String()), field("version", int64(c.as.Version)),
+		expr.Field("_id", expr.Op("$in", c.ids)), expr.Field("status", outbox.Pending.String()), expr.Field("version", int64(c.as.Version)),
 	}
 	if len(c.ids) == 1 { // can be retried by the driver, and FerretDB refuses $$NOW in a multi-update of one _id
 		filter[0].Value = c.ids[0]
-		return driver.NewUpdateOneModel().SetFilter(filter).SetUpdate(c.update()).SetHint(byID)
+		return driver.NewUpdateOneModel().SetFilter(filter).SetUpdate(c.update()).SetHint(expr.ByID())
 	}
-	return driver.NewUpdateManyModel().SetFilter(filter).SetUpdate(c.update()).SetHint(byID)
+	return driver.NewUpdateManyModel().SetFilter(filter).SetUpdate(c.update()).SetHint(expr.ByID())
 }
 
 // update changes a row if the lease is not over by the server's clock, and leaves it as it is
 // otherwise: then the server does not count it as modified. The condition is not in the filter, for
 // some servers refuse their clock there.
 func (c *change) update() bson.A {
-	fields := bson.D{field("status", c.as.Outcome.Status().String()), field("version", plusOne("version"))}
+	fields := bson.D{expr.Field("status", c.as.Outcome.Status().String()), expr.Field("version", expr.Plus("version", 1))}
 	switch c.as.Outcome {
 	case outbox.Confirmed:
-		fields = append(fields, field("sent_at", now))
+		fields = append(fields, expr.Field("sent_at", expr.Now))
 	case outbox.Refused:
-		fields = append(fields, field("attempts", plusOne("attempts")), field("due", nowPlus(max(0, c.as.After))), field("reason", literal(reason(c.as.Reason))))
+		fields = append(fields, expr.Field("attempts", expr.Plus("attempts", 1)), expr.Field("due", expr.NowPlus(max(0, c.as.After))), expr.Field("reason", expr.Literal(reason(c.as.Reason))))
 	case outbox.GivenUp:
-		fields = append(fields, field("reason", literal(reason(c.as.Reason))))
+		fields = append(fields, expr.Field("reason", expr.Literal(reason(c.as.Reason))))
 		if c.as.Attempt {
-			fields = append(fields, field("attempts", plusOne("attempts")))
+			fields = append(fields, expr.Field("attempts", expr.Plus("attempts", 1)))
 		}
 	}
 	for i, f := range fields {
-		fields[i].Value = op("$cond", bson.A{op("$lt", bson.A{now, c.as.Lease.Until}), f.Value, "$" + f.Key})
+		fields[i].Value = expr.Op("$cond", bson.A{expr.Op("$lt", bson.A{expr.Now, c.as.Lease.Until}), f.Value, "$" + f.Key})
 	}
-	return bson.A{op("$set", fields)}
+	return bson.A{expr.Op("$set", fields)}
 }
 
 // reason is a reason as it is kept: in UTF-8, as BSON demands.

@@ -6,6 +6,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 	"github.com/onceish/onceish/outbox"
 )
 
@@ -64,13 +65,13 @@ func (t *table) assign(name string) *assignment {
 
 // update writes the assignment, by the server's clock.
 func (a *assignment) update(t *table, lease time.Duration) bson.A {
-	owners := bson.A{bson.D{field("name", literal(a.owner)), field("until", nowPlus(lease))}}
+	owners := bson.A{bson.D{expr.Field("name", expr.Literal(a.owner)), expr.Field("until", expr.NowPlus(lease))}}
 	for _, o := range a.others {
-		owners = append(owners, literal(o))
+		owners = append(owners, expr.Literal(o))
 	}
 	partitions := make(bson.A, len(t.Partitions))
 	for i, h := range t.Partitions {
-		partitions[i] = literal(h)
+		partitions[i] = expr.Literal(h)
 	}
 	for _, g := range a.grants {
 		if g.Ending {
@@ -80,9 +81,9 @@ func (a *assignment) update(t *table, lease time.Duration) bson.A {
 		if g.Taken {
 			token++
 		}
-		partitions[g.Partition] = bson.D{field("owner", literal(a.owner)), field("token", token), field("until", nowPlus(lease))}
+		partitions[g.Partition] = bson.D{expr.Field("owner", expr.Literal(a.owner)), expr.Field("token", token), expr.Field("until", expr.NowPlus(lease))}
 	}
-	return bson.A{op("$set", bson.D{field("version", t.Version+1), field("owners", owners), field("partitions", partitions)})}
+	return bson.A{expr.Op("$set", bson.D{expr.Field("version", t.Version+1), expr.Field("owners", owners), expr.Field("partitions", partitions)})}
 }
 
 // leases returns what was given. What is left of a lease counts from when the table was read, which
