@@ -11,6 +11,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/mongodoc"
 	"github.com/onceish/onceish/outbox"
 	mongooutbox "github.com/onceish/onceish/outbox/mongo"
 	"github.com/onceish/onceish/outbox/notify"
@@ -27,14 +28,14 @@ var (
 )
 
 // Outbox is an outbox in the MongoDB of the connections. Drainers of it, in all processes, are
-// woken over NATS when rows are added, and when UpdateOnce of MongoStore has left events in a
+// woken over NATS when rows are added, and when UpdateOnce has left events in a
 // document. It is safe for concurrent use, and needs no closing.
 type Outbox struct {
 	*mongooutbox.Queue
 
 	name     string
 	notifier *notify.Notifier // nil: the bus is not NATS
-	mover    *mongooutbox.Mover
+	mover    *mongodoc.Mover
 	log      *slog.Logger
 }
 
@@ -63,7 +64,7 @@ func (c *Connections) Outbox(ctx context.Context, collection string, o *mongoout
 			return nil, err
 		}
 	}
-	if out.mover, err = mongooutbox.NewMover(q, &mongooutbox.MoverOptions{Moved: out.Notify, Logger: c.log}); err != nil {
+	if out.mover, err = mongodoc.NewMover(q, &mongodoc.MoverOptions{Moved: out.Notify, Logger: c.log}); err != nil {
 		return nil, err
 	}
 	c.outboxes.add(out)

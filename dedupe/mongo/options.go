@@ -22,14 +22,8 @@ type Options struct {
 	WriteConcern *writeconcern.WriteConcern
 	// Logger is told, once, of rows that only a later version can read. Nil: slog.Default().
 	Logger *slog.Logger
-	// Waiting is called when UpdateOnce has left events in a document; it must not block. Give it
-	// the Notify of a mongooutbox.Mover in this process.
-	Waiting func()
-
 	// now is the clock of this machine; tests skew it.
 	now func() time.Time
-	// grace is for how long marks in documents outlive the end of their events; tests shorten it.
-	grace time.Duration
 }
 
 func (o *Options) withDefaults() (Options, error) {
@@ -54,12 +48,6 @@ func (o *Options) withDefaults() (Options, error) {
 	}
 	if c.now == nil {
 		c.now = time.Now
-	}
-	if c.Waiting == nil {
-		c.Waiting = func() {}
-	}
-	if c.grace == 0 {
-		c.grace = doneGrace
 	}
 	return c, nil
 }

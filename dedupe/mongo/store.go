@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -43,9 +44,6 @@ type Store struct {
 	clock   *serverclock.Clock
 	timeout time.Duration
 	concern *writeconcern.WriteConcern
-	grace   time.Duration // see doneGrace
-	waiting func()        // see Options.Waiting
-	assured assured
 	log     *slog.Logger
 	warned  atomic.Bool // of a row in an unknown state
 }
@@ -61,8 +59,7 @@ func New(ctx context.Context, coll *driver.Collection, o *Options) (*Store, erro
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{acked: mongoserver.Own(coll, readconcern.Majority(), opts.WriteConcern), timeout: opts.Timeout, concern: opts.WriteConcern, grace: opts.grace, waiting: opts.Waiting, log: opts.Logger}
-	s.assured.unique, s.assured.waiting = make(map[pinned][]string), make(map[place]time.Time)
+	s := &Store{acked: mongoserver.Own(coll, readconcern.Majority(), opts.WriteConcern), timeout: opts.Timeout, concern: opts.WriteConcern, log: opts.Logger}
 	s.own = s.acked
 	if !opts.majority() {
 		s.own = mongoserver.Own(coll, readconcern.Local(), opts.WriteConcern)
@@ -149,4 +146,29 @@ func read(ctx context.Context, coll *driver.Collection, ids []string) (map[strin
 		rows[r.id] = r
 	}
 	return rows, cur.Err()
+}
+
+// Collection returns the collection that has the rows.
+func (s *Store) Collection() *driver.Collection { return s.own }
+
+// RowID returns the _id of a key's row.
+func (s *Store) RowID(key dedupe.Key) string { return keyID(key) }
+
+// Phases returns the phases of rows, as a majority has them, by their ids. Those that are absent or
+// expired are not in the answer. A row that only a later version can read is in some other phase
+// than done.
+func (s *Store) Phases(ctx context.Context, ids []string) (map[string]dedupe.Phase, error) {
+	phases := make(map[string]dedupe.Phase, len(ids))
+	for some := range slices.Chunk(ids, maxBatch) {
+		rows, err := read(ctx, s.acked, some)
+		if err != nil {
+			return nil, err
+		}
+		for id, r := range rows {
+			if !r.expired() {
+				phases[id] = r.phase
+			}
+		}
+	}
+	return phases, nil
 }

@@ -10,12 +10,9 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
-	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
-	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
-	"github.com/onceish/onceish/internal/ledger"
-	"github.com/onceish/onceish/internal/mongoserver"
 	"github.com/onceish/onceish/internal/mongoserver/expr"
+	"github.com/onceish/onceish/internal/waitingevents"
 	"github.com/onceish/onceish/outbox"
 )
 
@@ -42,28 +39,10 @@ func (q *Queue) Count(ctx context.Context) (outbox.Counts, error) {
 		return outbox.Counts{}, q.failed("count", err)
 	}
 	c.Oldest = oldest
-	if c.Waiting, err = q.documentsWaiting(ctx); err != nil {
+	if c.Waiting, err = waitingevents.Count(ctx, q.rows.Database()); err != nil {
 		return outbox.Counts{}, q.failed("count", err)
 	}
 	return c, nil
-}
-
-// documentsWaiting is how many documents of the outbox's database have events that wait.
-func (q *Queue) documentsWaiting(ctx context.Context) (n int, err error) {
-	db := q.rows.Database()
-	names, err := q.registered(ctx, db)
-	if err != nil {
-		return 0, fmt.Errorf("reading %s: %w", ledger.Registry, err)
-	}
-	for _, name := range names {
-		from := mongoserver.Own(db.Collection(name), readconcern.Majority(), writeconcern.Majority())
-		waiting, err := from.CountDocuments(ctx, bson.D{expr.Field(ledger.Waits, true)})
-		if err != nil {
-			return 0, fmt.Errorf("events that wait in %s: %w", name, err)
-		}
-		n += int(waiting)
-	}
-	return n, nil
 }
 
 // oldest is the age of the oldest pending row.

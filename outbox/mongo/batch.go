@@ -18,7 +18,7 @@ type addition struct {
 	*stored
 
 	doc bson.Raw
-	of  int // which document a mover has it from
+	of  int // its place in the argument of AddMoved
 }
 
 // batch is rows to be added.

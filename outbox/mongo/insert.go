@@ -3,6 +3,7 @@ package mongo
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 
@@ -111,4 +112,14 @@ func (q *Queue) absent(ctx context.Context, rows []addition, clash func(*additio
 		absent = append(absent, a)
 	}
 	return absent, nil
+}
+
+// places are those of the refused rows in the argument of AddMoved.
+func (r *refusal) places(all []addition) (places []int) {
+	for _, a := range all {
+		if slices.Contains(r.rows, a.stored) {
+			places = append(places, a.of)
+		}
+	}
+	return places
 }

@@ -129,3 +129,6 @@ func (q *Queue) byIDs(ctx context.Context, ids []string) (map[string]*stored, er
 	})
 	return rows, err
 }
+
+// Collection returns the collection that has the rows.
+func (q *Queue) Collection() *driver.Collection { return q.rows }
