@@ -58,7 +58,7 @@ type Options struct {
 // between nothing and that.
 type Backoff struct{ Base, Max time.Duration }
 
-func (b Backoff) after(attempt int, random float64) time.Duration {
+func (b Backoff) jitteredDelay(attempt int, random float64) time.Duration {
 	return time.Duration(random * float64(backoff.Doubled(b.Base, attempt-1, b.Max)))
 }
 
@@ -97,22 +97,22 @@ func fill[T int | time.Duration](field *T, value T) {
 
 func (o *Options) validate() error {
 	return errors.Join(
-		within("Lease", o.Lease, 100*time.Millisecond, 24*time.Hour),
-		within("Publishers", o.Publishers, 1, 1_000),
-		within("Batch", o.Batch, 1, 100_000),
-		within("MaxRows", o.MaxRows, 100, 100_000_000),
-		within("MaxBytes", o.MaxBytes, 1<<10, 1<<40),
-		within("MaxAttempts", o.MaxAttempts, 1, 1_000_000),
-		within("Backoff.Base", o.Backoff.Base, time.Millisecond, 24*time.Hour),
-		within("Backoff.Max", o.Backoff.Max, o.Backoff.Base, 30*24*time.Hour),
-		within("AfterDead", int(o.AfterDead), int(Block), int(GoOn)),
-		within("PollMin", o.PollMin, time.Millisecond, time.Minute),
-		within("PollMax", o.PollMax, o.PollMin, time.Hour),
-		within("Drain", o.Drain, time.Millisecond, 24*time.Hour),
+		checkRange("Lease", o.Lease, 100*time.Millisecond, 24*time.Hour),
+		checkRange("Publishers", o.Publishers, 1, 1_000),
+		checkRange("Batch", o.Batch, 1, 100_000),
+		checkRange("MaxRows", o.MaxRows, 100, 100_000_000),
+		checkRange("MaxBytes", o.MaxBytes, 1<<10, 1<<40),
+		checkRange("MaxAttempts", o.MaxAttempts, 1, 1_000_000),
+		checkRange("Backoff.Base", o.Backoff.Base, time.Millisecond, 24*time.Hour),
+		checkRange("Backoff.Max", o.Backoff.Max, o.Backoff.Base, 30*24*time.Hour),
+		checkRange("AfterDead", int(o.AfterDead), int(Block), int(GoOn)),
+		checkRange("PollMin", o.PollMin, time.Millisecond, time.Minute),
+		checkRange("PollMax", o.PollMax, o.PollMin, time.Hour),
+		checkRange("Drain", o.Drain, time.Millisecond, 24*time.Hour),
 	)
 }
 
-func within[T int | time.Duration](field string, value, low, high T) error {
+func checkRange[T int | time.Duration](field string, value, low, high T) error {
 	if value < low || value > high {
 		return fmt.Errorf("outbox: Options.%s is %v: it must be from %v to %v", field, value, low, high)
 	}
