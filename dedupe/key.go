@@ -33,17 +33,17 @@ type Key struct {
 // part that takes over 512 bytes so is replaced by "sha256:" and its hash. It is injective. A store
 // may encode a Key in its own way.
 func (k Key) String() string {
-	s := part(k.Topic) + "::" + part(k.Group) + "::" + part(k.ID)
+	s := escapePart(k.Topic) + "::" + escapePart(k.Group) + "::" + escapePart(k.ID)
 	if k.Payload != "" {
-		s += "::" + part(k.Payload)
+		s += "::" + escapePart(k.Payload)
 	}
 	return s
 }
 
-// part is empty, or holds no ':' but in "sha256:…", which no escaped text holds.
-func part(s string) string {
+// escapePart is empty, or holds no ':' but in "sha256:…", which no escaped text holds.
+func escapePart(s string) string {
 	if len(s) <= maxPart {
-		if escaped := escape(s); len(escaped) <= maxPart {
+		if escaped := escapeSpecial(s); len(escaped) <= maxPart {
 			return escaped
 		}
 	}
@@ -51,7 +51,7 @@ func part(s string) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-func escape(s string) string {
+func escapeSpecial(s string) string {
 	if !needsEscape(s) {
 		return s
 	}
@@ -61,7 +61,7 @@ func escape(s string) string {
 		switch invalid := r == '\uFFFD' && !strings.HasPrefix(s[i:], "\uFFFD"); {
 		case invalid:
 			out = percent.Append(out, '%', s[i:i+1], percent.None)
-		case special(r):
+		case isSpecial(r):
 			out = percent.Append(out, '%', s[i:i+size], percent.None)
 		default:
 			out = append(out, s[i:i+size]...)
@@ -71,7 +71,7 @@ func escape(s string) string {
 }
 
 func needsEscape(s string) bool {
-	return strings.ContainsFunc(s, func(r rune) bool { return r == '\uFFFD' || special(r) })
+	return strings.ContainsFunc(s, func(r rune) bool { return r == '\uFFFD' || isSpecial(r) })
 }
 
-func special(r rune) bool { return r == '%' || r == ':' || r < ' ' || r >= 0x7f && r < 0xa0 }
+func isSpecial(r rune) bool { return r == '%' || r == ':' || r < ' ' || r >= 0x7f && r < 0xa0 }

@@ -11,21 +11,21 @@ import (
 	"github.com/onceish/onceish/internal/mongoserver/expr"
 )
 
-// elements is the top level of a document of the caller's. Values of a bson.D, a bson.M and a
+// topLevel is the top level of a document of the caller's. Values of a bson.D, a bson.M and a
 // map stay as they are, for the caller's own registry to encode; anything else is encoded by
 // the default one.
-func elements(document any) (bson.D, error) {
+func topLevel(document any) (bson.D, error) {
 	switch d := document.(type) {
 	case nil:
 		return nil, errors.New("it is nil")
 	case bson.D:
 		return d, nil
 	case bson.M:
-		return sorted(d), nil
+		return sortedFields(d), nil
 	case map[string]any:
-		return sorted(d), nil
+		return sortedFields(d), nil
 	}
-	v, err := encoded(document)
+	v, err := encodeValue(document)
 	if err != nil {
 		return nil, fmt.Errorf("it is a %T that is no document: %w", document, err)
 	}
@@ -44,7 +44,7 @@ func elements(document any) (bson.D, error) {
 	return d, nil
 }
 
-func sorted(m map[string]any) bson.D {
+func sortedFields(m map[string]any) bson.D {
 	d := make(bson.D, 0, len(m))
 	for _, name := range slices.Sorted(maps.Keys(m)) {
 		d = append(d, expr.Field(name, m[name]))
@@ -52,8 +52,8 @@ func sorted(m map[string]any) bson.D {
 	return d
 }
 
-// encoded is a value of the caller's as the default registry has it.
-func encoded(value any) (bson.RawValue, error) {
+// encodeValue is a value of the caller's as the default registry has it.
+func encodeValue(value any) (bson.RawValue, error) {
 	if value == nil {
 		return bson.RawValue{Type: bson.TypeNull}, nil
 	}

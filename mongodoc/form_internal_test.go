@@ -28,7 +28,7 @@ func FuzzForm(f *testing.F) {
 		f.Add(doc, true)
 		f.Add(doc, false)
 	}
-	t := &target{pin: bson.D{expr.Field("email", "a")}}
+	t := &filterTarget{uniqueFilter: bson.D{expr.Field("email", "a")}}
 	f.Fuzz(func(tt *testing.T, doc []byte, operators bool) {
 		if bson.Raw(doc).Validate() != nil {
 			return
@@ -37,16 +37,16 @@ func FuzzForm(f *testing.F) {
 		if !operators {
 			update = bson.A{bson.Raw(doc)}
 		}
-		form, err := newForm(update, t)
+		form, err := newUpdateDoc(update, t)
 		if err != nil {
 			return
 		}
 		for _, p := range form.paths {
-			if ledger.Reserved(p) || overlap(p, "email") || strings.HasSuffix(p, ".$") {
+			if ledger.Reserved(p) || pathsOverlap(p, "email") || strings.HasSuffix(p, ".$") {
 				tt.Fatalf("%v is accepted, and changes %q", update, p)
 			}
 		}
-		b, err := bson.Marshal(bson.D{expr.Field("u", form.with(bson.D{expr.Field("k", 1)}, bson.A{1}))})
+		b, err := bson.Marshal(bson.D{expr.Field("u", form.withLedger(bson.D{expr.Field("k", 1)}, bson.A{1}))})
 		if err != nil {
 			tt.Fatal(err)
 		}

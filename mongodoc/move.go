@@ -23,7 +23,7 @@ type Moved struct {
 	Stuck int
 }
 
-func (m *Moved) add(n Moved) {
+func (m *Moved) addCounts(n Moved) {
 	m.Events, m.Dead, m.Stuck = m.Events+n.Events, m.Dead+n.Dead, m.Stuck+n.Stuck
 }
 
@@ -32,48 +32,48 @@ func (m *Moved) add(n Moved) {
 // time: one pass waits for another one's end.
 func (m *Mover) Move(ctx context.Context) (Moved, error) {
 	select {
-	case m.passing <- struct{}{}:
-		defer func() { <-m.passing }()
+	case m.passSlot <- struct{}{}:
+		defer func() { <-m.passSlot }()
 	case <-ctx.Done():
 		return Moved{}, context.Cause(ctx)
 	}
 	var all Moved
-	found := conditions{}
+	found := collectionConditions{}
 	for _, db := range m.o.Databases {
-		names, registered, err := m.collections(ctx, db)
+		names, registered, err := m.knownCollections(ctx, db)
 		if err != nil {
-			found[db.Name()+"."+waitingevents.Registry] = condition{failed: fmt.Errorf("mongodoc: reading %s.%s: %w", db.Name(), waitingevents.Registry, err)}
+			found[db.Name()+"."+waitingevents.Registry] = collectionCondition{failed: fmt.Errorf("mongodoc: reading %s.%s: %w", db.Name(), waitingevents.Registry, err)}
 		}
 		for _, name := range names {
-			p := &passage{
+			p := &moveRun{
 				mover: m, most: maxMove, stuck: map[string]bool{},
 				from: waitingevents.Own(db.Collection(name)),
 			}
-			failed := p.run(ctx)
+			failed := p.moveAll(ctx)
 			if !registered[name] && len(p.stuck)+p.done.Events > 0 {
 				failed = errors.Join(failed, m.enterAgain(ctx, db, name))
 			}
-			all.add(p.done)
+			all.addCounts(p.done)
 			if failed != nil {
 				failed = fmt.Errorf("mongodoc: moving events out of %s.%s: %w", db.Name(), name, failed)
 			}
 			if failed != nil || p.done.Stuck > 0 {
-				found[db.Name()+"."+name] = condition{failed: failed, stuck: p.done.Stuck, why: p.why}
+				found[db.Name()+"."+name] = collectionCondition{failed: failed, stuck: p.done.Stuck, why: p.why}
 			}
 		}
 	}
-	err := found.failures()
+	err := found.joinFailures()
 	if ctx.Err() == nil {
-		m.note(found, all)
+		m.recordPass(found, all)
 	}
 	return all, err
 }
 
-// collections are those of a database in which events may wait. One that was in the registry once,
+// knownCollections are those of a database in which events may wait. One that was in the registry once,
 // and is gone from it, is looked at for as long as the mover lives: somebody has restored or
 // dropped the registry, and the processes that write to the collection do not know.
-func (m *Mover) collections(ctx context.Context, db *driver.Database) (names []string, registered map[string]bool, err error) {
-	names, err = m.registered(ctx, db)
+func (m *Mover) knownCollections(ctx context.Context, db *driver.Database) (names []string, registered map[string]bool, err error) {
+	names, err = m.registeredCollections(ctx, db)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	known := m.known[db]
@@ -97,37 +97,37 @@ func (m *Mover) collections(ctx context.Context, db *driver.Database) (names []s
 func (m *Mover) enterAgain(ctx context.Context, db *driver.Database, name string) error {
 	m.o.Logger.Warn("outbox: events waited in a collection that is gone from the registry: it is named there again", "collection", db.Name()+"."+name,
 		"registry", waitingevents.Registry)
-	ctx, cancel := m.call(ctx)
+	ctx, cancel := m.boundCall(ctx)
 	defer cancel()
 	return waitingevents.Enter(ctx, waitingevents.Own(db.Collection(waitingevents.Registry)), name)
 }
 
-// registered are the collections that are named in the registry.
-func (m *Mover) registered(ctx context.Context, db *driver.Database) ([]string, error) {
-	ctx, cancel := m.call(ctx)
+// registeredCollections are the collections that are named in the registry.
+func (m *Mover) registeredCollections(ctx context.Context, db *driver.Database) ([]string, error) {
+	ctx, cancel := m.boundCall(ctx)
 	defer cancel()
 	return waitingevents.Collections(ctx, db)
 }
 
-// conditions are what keeps events in documents, by collection.
-type conditions map[string]condition
+// collectionConditions are what keeps events in documents, by collection.
+type collectionConditions map[string]collectionCondition
 
-// condition is what keeps events in the documents of a collection.
-type condition struct {
+// collectionCondition is what keeps events in the documents of a collection.
+type collectionCondition struct {
 	failed error // the last pass, which may pass
 	stuck  int   // how many documents keep their events
 	why    error // the first of them does
 }
 
-// err is the condition as an error.
-func (c condition) err() error {
+// asError is the condition as an error.
+func (c collectionCondition) asError() error {
 	if c.stuck == 0 {
 		return c.failed
 	}
 	return errors.Join(c.failed, fmt.Errorf("%d documents keep their events in %s, the first because: %w", c.stuck, ledger.Events, c.why))
 }
 
-func (c conditions) failures() error {
+func (c collectionConditions) joinFailures() error {
 	var errs []error
 	for _, one := range c {
 		errs = append(errs, one.failed)

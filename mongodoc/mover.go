@@ -26,13 +26,13 @@ type Mover struct {
 	wake  chan struct{}
 	stop  chan struct{} // closed by the actor
 	once  sync.Once
-	// passing has room for one pass at a time.
-	passing chan struct{}
+	// passSlot has room for one pass at a time.
+	passSlot chan struct{}
 
-	mu      sync.Mutex
-	known   map[*driver.Database]map[string]bool // collections that were in the registry
-	moved   Moved                                // so far; Stuck is now
-	keeping conditions                           // of the last pass
+	mu         sync.Mutex
+	known      map[*driver.Database]map[string]bool // collections that were in the registry
+	moved      Moved                                // so far; Stuck is now
+	conditions collectionConditions                 // of the last pass
 }
 
 // NewMover makes a mover into a queue. It does nothing until Run or Move. Nil options
@@ -45,7 +45,7 @@ func NewMover(q *mongooutbox.Queue, o *MoverOptions) (*Mover, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Mover{queue: q, o: opts, wake: make(chan struct{}, 1), stop: make(chan struct{}), passing: make(chan struct{}, 1), known: map[*driver.Database]map[string]bool{}}, nil
+	return &Mover{queue: q, o: opts, wake: make(chan struct{}, 1), stop: make(chan struct{}), passSlot: make(chan struct{}, 1), known: map[*driver.Database]map[string]bool{}}, nil
 }
 
 // Actor is for a run.Group: run is Run until stop is called.
@@ -95,17 +95,17 @@ func (m *Mover) Run(ctx context.Context) error {
 	return nil
 }
 
-// note remembers what a pass has found, and logs what is new and what is over.
-func (m *Mover) note(found conditions, moved Moved) {
+// recordPass remembers what a pass has found, and logs what is new and what is over.
+func (m *Mover) recordPass(found collectionConditions, moved Moved) {
 	m.mu.Lock()
-	before := m.keeping
-	m.keeping = found
-	m.moved.add(moved)
+	before := m.conditions
+	m.conditions = found
+	m.moved.addCounts(moved)
 	m.moved.Stuck = moved.Stuck
 	m.mu.Unlock()
 	for where, c := range found {
 		if was := before[where]; c.failed != nil && was.failed == nil || c.stuck > was.stuck {
-			m.o.Logger.Error("outbox: events stay in documents", "where", where, "error", c.err())
+			m.o.Logger.Error("outbox: events stay in documents", "where", where, "error", c.asError())
 		}
 	}
 	for where := range before {
@@ -128,13 +128,13 @@ func (m *Mover) Healthy() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var errs []error
-	for _, where := range slices.Sorted(maps.Keys(m.keeping)) {
-		errs = append(errs, m.keeping[where].err())
+	for _, where := range slices.Sorted(maps.Keys(m.conditions)) {
+		errs = append(errs, m.conditions[where].asError())
 	}
 	return errors.Join(errs...)
 }
 
-// call bounds a call.
-func (m *Mover) call(ctx context.Context) (context.Context, context.CancelFunc) {
+// boundCall bounds a call.
+func (m *Mover) boundCall(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(driver.NewSessionContext(ctx, nil), m.o.Timeout)
 }

@@ -25,8 +25,8 @@ const (
 	lessMove = 8
 )
 
-// passage moves what waits in one collection.
-type passage struct {
+// moveRun moves what waits in one collection.
+type moveRun struct {
 	mover *Mover
 	from  *driver.Collection
 	most  int // events in one step
@@ -36,18 +36,18 @@ type passage struct {
 	why   error           // the first of them is stuck
 }
 
-// load is what is moved out of one document: the first n events that wait there.
-type load struct {
+// documentLoad is what is moved out of one document: the first n events that wait there.
+type documentLoad struct {
 	id    bson.RawValue
 	queue *ledger.Queue
 	n     int
 }
 
-// run moves until nothing waits that can be moved. What a step has done stays done: a slow network
+// moveAll moves until nothing waits that can be moved. What a step has done stays done: a slow network
 // makes the steps smaller, and does not begin again.
-func (p *passage) run(ctx context.Context) error {
+func (p *moveRun) moveAll(ctx context.Context) error {
 	for {
-		more, err := p.step(ctx)
+		more, err := p.moveStep(ctx)
 		switch {
 		case err != nil && driver.IsTimeout(err) && ctx.Err() == nil && p.most > 1:
 			p.most = max(1, p.most/lessMove)
@@ -57,14 +57,14 @@ func (p *passage) run(ctx context.Context) error {
 	}
 }
 
-// step moves what one read of documents brings. More: there may be more.
-func (p *passage) step(ctx context.Context) (more bool, err error) {
-	loads, more, err := p.load(ctx)
+// moveStep moves what one read of documents brings. More: there may be more.
+func (p *moveRun) moveStep(ctx context.Context) (more bool, err error) {
+	loads, more, err := p.readLoads(ctx)
 	if err != nil || len(loads) == 0 {
 		return more, err
 	}
 	for {
-		rows, of := p.rows(loads)
+		rows, of := p.loadRows(loads)
 		dead, err := p.mover.queue.AddMoved(ctx, rows)
 		if no, is := errors.AsType[*mongooutbox.RefusedError](err); is {
 			loads = p.withoutRefused(loads, of, no)
@@ -73,14 +73,14 @@ func (p *passage) step(ctx context.Context) (more bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		p.tell(rows, dead)
-		return true, p.take(ctx, loads)
+		p.logDead(rows, dead)
+		return true, p.takeOut(ctx, loads)
 	}
 }
 
-// load reads documents in which events wait, behind those that are stuck. More: there were any.
-func (p *passage) load(ctx context.Context) (loads []load, more bool, err error) {
-	ctx, cancel := p.mover.call(ctx)
+// readLoads reads documents in which events wait, behind those that are stuck. More: there were any.
+func (p *moveRun) readLoads(ctx context.Context) (loads []documentLoad, more bool, err error) {
+	ctx, cancel := p.mover.boundCall(ctx)
 	defer cancel()
 	cur, err := p.from.Find(ctx, bson.D{expr.Field(ledger.Waits, true)}, options.Find().SetSort(expr.Op("_id", 1)).
 		SetSkip(int64(p.skip)).SetLimit(int64(p.most)).SetBatchSize(int32(p.most)).
@@ -92,9 +92,9 @@ func (p *passage) load(ctx context.Context) (loads []load, more bool, err error)
 	for events, bytes := 0, 0; events < p.most && bytes < p.most*moveBytes && cur.Next(ctx); {
 		more = true
 		doc := append(bson.Raw(nil), cur.Current...)
-		l := load{id: doc.Lookup("_id")}
+		l := documentLoad{id: doc.Lookup("_id")}
 		if l.queue, err = ledger.ParseQueue(doc.Lookup(ledger.Field)); err != nil {
-			p.leave(l.id, err)
+			p.skipStuck(l.id, err)
 			continue
 		}
 		l.n = min(len(l.queue.Events), p.most-events)
@@ -103,8 +103,8 @@ func (p *passage) load(ctx context.Context) (loads []load, more bool, err error)
 	return loads, more, cur.Err()
 }
 
-// leave notes that a document keeps its events, for somebody to look at.
-func (p *passage) leave(id bson.RawValue, why error) {
+// skipStuck notes that a document keeps its events, for somebody to look at.
+func (p *moveRun) skipStuck(id bson.RawValue, why error) {
 	p.skip++
 	if p.stuck[id.String()] {
 		return
@@ -115,9 +115,9 @@ func (p *passage) leave(id bson.RawValue, why error) {
 	p.done.Stuck++
 }
 
-// rows makes rows of events, each under the sequence that it has in its document, and says which
+// loadRows makes rows of events, each under the sequence that it has in its document, and says which
 // load each is of.
-func (p *passage) rows(loads []load) (rows []outbox.Row, of []int) {
+func (p *moveRun) loadRows(loads []documentLoad) (rows []outbox.Row, of []int) {
 	for i := range loads {
 		for n := range loads[i].n {
 			rows, of = append(rows, outbox.Row{Event: loads[i].queue.Events[n].Event, Seq: loads[i].queue.Seq(n)}), append(of, i)
@@ -127,15 +127,15 @@ func (p *passage) rows(loads []load) (rows []outbox.Row, of []int) {
 }
 
 // withoutRefused leaves out the documents of rows that cannot be stored.
-func (p *passage) withoutRefused(loads []load, of []int, no *mongooutbox.RefusedError) []load {
+func (p *moveRun) withoutRefused(loads []documentLoad, of []int, no *mongooutbox.RefusedError) []documentLoad {
 	out := map[int]bool{}
 	for _, row := range no.Rows {
 		if i := of[row]; !out[i] {
 			out[i] = true
-			p.leave(loads[i].id, no.Err)
+			p.skipStuck(loads[i].id, no.Err)
 		}
 	}
-	kept := make([]load, 0, len(loads))
+	kept := make([]documentLoad, 0, len(loads))
 	for i, l := range loads {
 		if !out[i] {
 			kept = append(kept, l)
@@ -144,8 +144,8 @@ func (p *passage) withoutRefused(loads []load, of []int, no *mongooutbox.Refused
 	return kept
 }
 
-// take takes the events out of the documents. Where somebody else did, nothing matches.
-func (p *passage) take(ctx context.Context, loads []load) error {
+// takeOut takes the events out of the documents. Where somebody else did, nothing matches.
+func (p *moveRun) takeOut(ctx context.Context, loads []documentLoad) error {
 	if len(loads) == 0 {
 		return nil
 	}
@@ -156,7 +156,7 @@ func (p *passage) take(ctx context.Context, loads []load) error {
 		models[i] = driver.NewUpdateOneModel().SetFilter(filter).SetUpdate(update).SetHint(expr.ByID())
 		n += l.n
 	}
-	ctx, cancel := p.mover.call(ctx)
+	ctx, cancel := p.mover.boundCall(ctx)
 	defer cancel()
 	_, turned, err := mongoserver.Write(ctx, p.from, models, false)
 	if err == nil && len(turned) > 0 {
@@ -170,8 +170,8 @@ func (p *passage) take(ctx context.Context, loads []load) error {
 	return nil
 }
 
-// tell logs that rows are dead from the beginning.
-func (p *passage) tell(rows []outbox.Row, dead []int) {
+// logDead logs that rows are dead from the beginning.
+func (p *moveRun) logDead(rows []outbox.Row, dead []int) {
 	if p.done.Dead += len(dead); len(dead) == 0 {
 		return
 	}

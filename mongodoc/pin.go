@@ -12,30 +12,30 @@ import (
 	"github.com/onceish/onceish/mongodoc/internal/ledger"
 )
 
-// target is the one document that a filter is about.
-type target struct {
+// filterTarget is the one document that a filter is about.
+type filterTarget struct {
 	// filter is the caller's.
 	filter bson.D
-	// pin is the part of it that no two documents match: _id, or a unique key, by equality.
-	pin bson.D
-	in  place
+	// uniqueFilter is the part of it that no two documents match: _id, or a unique key, by equality.
+	uniqueFilter bson.D
+	in           namespace
 }
 
-// name tells the target from others, in a text that is the same in every run.
-func (t *target) name() string { return t.in.String() + "\x00" + string(t.pinned()) }
+// stableName tells the target from others, in a text that is the same in every run.
+func (t *filterTarget) stableName() string { return t.in.String() + "\x00" + string(t.encodedFilter()) }
 
-// pinned is the pin as it is sent.
-func (t *target) pinned() bson.Raw {
-	pin, _ := bson.Marshal(t.pin) // its values were encoded before
+// encodedFilter is the pin as it is sent.
+func (t *filterTarget) encodedFilter() bson.Raw {
+	pin, _ := bson.Marshal(t.uniqueFilter) // its values were encoded before
 	return pin
 }
 
-// conditional reports whether the filter asks for more than the pinned document.
-func (t *target) conditional() bool { return len(t.filter) > len(t.pin) }
+// hasCondition reports whether the filter asks for more than the pinned document.
+func (t *filterTarget) hasCondition() bool { return len(t.filter) > len(t.uniqueFilter) }
 
-// aim finds the document that a filter is about.
-func (u *Updater) aim(ctx context.Context, in place, filter any) (*target, error) {
-	all, err := elements(filter)
+// resolveTarget finds the document that a filter is about.
+func (u *Updater) resolveTarget(ctx context.Context, in namespace, filter any) (*filterTarget, error) {
+	all, err := topLevel(filter)
 	if err != nil {
 		return nil, fmt.Errorf("the filter: %w", err)
 	}
@@ -44,29 +44,29 @@ func (u *Updater) aim(ctx context.Context, in place, filter any) (*target, error
 		if ledger.Reserved(e.Key) {
 			return nil, fmt.Errorf("the filter asks for %s: the field %s is reserved", e.Key, ledger.Field)
 		}
-		if pinned, err := pins(e); err != nil {
+		if pinned, err := isEquality(e); err != nil {
 			return nil, fmt.Errorf("the filter's %s: %w", e.Key, err)
 		} else if pinned {
 			equal = append(equal, e)
 		}
 	}
-	t := &target{filter: all, in: in}
+	t := &filterTarget{filter: all, in: in}
 	if i := slices.IndexFunc(equal, func(e bson.E) bool { return e.Key == "_id" }); i >= 0 {
-		t.pin = equal[i : i+1 : i+1]
-	} else if t.pin, err = u.uniquePin(ctx, in, equal); err != nil {
+		t.uniqueFilter = equal[i : i+1 : i+1]
+	} else if t.uniqueFilter, err = u.findUniqueFilter(ctx, in, equal); err != nil {
 		return nil, err
 	}
 	return t, nil
 }
 
-// pins reports whether a condition is equality with a value that is there: neither an operator
+// isEquality reports whether a condition is equality with a value that is there: neither an operator
 // nor a pattern, nor null, which is equal to what is absent, nor an array, which is equal to
 // an element too.
-func pins(e bson.E) (bool, error) {
+func isEquality(e bson.E) (bool, error) {
 	if strings.HasPrefix(e.Key, "$") {
 		return false, nil
 	}
-	v, err := encoded(e.Value)
+	v, err := encodeValue(e.Value)
 	if err != nil {
 		return false, err
 	}
@@ -87,5 +87,5 @@ func pins(e bson.E) (bool, error) {
 	return !slices.Contains(loose, v.Type), nil
 }
 
-var errUnpinned = errors.New("it pins no document: it must have _id, or every field of a unique index, equal to a value that is not null, at its top level. " +
+var errNotUnique = errors.New("it pins no document: it must have _id, or every field of a unique index, equal to a value that is not null, at its top level. " +
 	"Otherwise a repeat may change, or insert, another document")

@@ -21,13 +21,13 @@ const (
 	indexWithin = time.Hour
 )
 
-// register makes sure that events which wait in the collection will be found, before the first of
+// ensureRegistered makes sure that events which wait in the collection will be found, before the first of
 // them waits, and again every minute. It takes as long as ctx allows, for it makes an index.
-func (u *Updater) register(ctx context.Context, coll *driver.Collection) error {
-	in, now := placeOf(coll), u.clock.Local()
-	u.assured.mu.Lock()
-	last, there := u.assured.waiting[in]
-	u.assured.mu.Unlock()
+func (u *Updater) ensureRegistered(ctx context.Context, coll *driver.Collection) error {
+	in, now := namespaceOf(coll), u.clock.Local()
+	u.indexes.mu.Lock()
+	last, there := u.indexes.waiting[in]
+	u.indexes.mu.Unlock()
 	if age := now.Sub(last); there && age >= 0 && age < registeredFor {
 		return nil
 	}
@@ -41,8 +41,8 @@ func (u *Updater) register(ctx context.Context, coll *driver.Collection) error {
 	if err := waitingevents.Enter(ctx, registry, coll.Name()); err != nil {
 		return fmt.Errorf("naming %v in %s.%s: %w", in, in.database, waitingevents.Registry, err)
 	}
-	u.assured.mu.Lock()
-	defer u.assured.mu.Unlock()
-	u.assured.waiting[in] = now
+	u.indexes.mu.Lock()
+	defer u.indexes.mu.Unlock()
+	u.indexes.waiting[in] = now
 	return nil
 }

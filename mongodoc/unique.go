@@ -13,32 +13,32 @@ import (
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 )
 
-// place is a collection: what was made sure of in one is remembered while the store lives.
-type place struct {
+// namespace is a collection: what was made sure of in one is remembered while the store lives.
+type namespace struct {
 	client     *driver.Client
 	database   string
 	collection string
 }
 
-func placeOf(coll *driver.Collection) place {
-	return place{coll.Database().Client(), coll.Database().Name(), coll.Name()}
+func namespaceOf(coll *driver.Collection) namespace {
+	return namespace{coll.Database().Client(), coll.Database().Name(), coll.Name()}
 }
 
 // String is the collection's namespace.
-func (p place) String() string { return p.database + "." + p.collection }
+func (p namespace) String() string { return p.database + "." + p.collection }
 
-// assured is what was made sure of in the collections of UpdateOnce. Safe for concurrent use.
-type assured struct {
+// indexCache is what was made sure of in the collections of UpdateOnce. Safe for concurrent use.
+type indexCache struct {
 	mu sync.Mutex
 	// unique has, by collection and the fields that a filter pins, those of a unique
 	// index among them.
-	unique map[pinned][]string
+	unique map[indexCacheKey][]string
 	// waiting has the collections in which events may wait, and when that was made sure of last.
-	waiting map[place]time.Time
+	waiting map[namespace]time.Time
 }
 
-type pinned struct {
-	in     place
+type indexCacheKey struct {
+	in     namespace
 	fields string
 }
 
@@ -51,17 +51,17 @@ type keyIndex struct {
 	Collation bson.Raw `bson:"collation"`
 }
 
-// uniquePin finds the conditions that are on a unique key.
-func (u *Updater) uniquePin(ctx context.Context, in place, equal bson.D) (bson.D, error) {
+// findUniqueFilter finds the conditions that are on a unique key.
+func (u *Updater) findUniqueFilter(ctx context.Context, in namespace, equal bson.D) (bson.D, error) {
 	if len(equal) == 0 {
-		return nil, fmt.Errorf("the filter: %w", errUnpinned)
+		return nil, fmt.Errorf("the filter: %w", errNotUnique)
 	}
 	names := make([]string, len(equal))
 	for i, e := range equal {
 		names[i] = e.Key
 	}
 	slices.Sort(names)
-	fields, err := u.uniqueAmong(ctx, in, names)
+	fields, err := u.uniqueFieldsAmong(ctx, in, names)
 	if err != nil {
 		return nil, err
 	}
@@ -72,17 +72,17 @@ func (u *Updater) uniquePin(ctx context.Context, in place, equal bson.D) (bson.D
 	return pin, nil
 }
 
-// uniqueAmong are the fields of a unique index which are all among the names. What was
+// uniqueFieldsAmong are the fields of a unique index which are all among the names. What was
 // found is kept.
-func (u *Updater) uniqueAmong(ctx context.Context, in place, names []string) ([]string, error) {
-	key := pinned{in, strings.Join(names, "\x00")}
-	u.assured.mu.Lock()
-	fields := u.assured.unique[key]
-	u.assured.mu.Unlock()
+func (u *Updater) uniqueFieldsAmong(ctx context.Context, in namespace, names []string) ([]string, error) {
+	key := indexCacheKey{in, strings.Join(names, "\x00")}
+	u.indexes.mu.Lock()
+	fields := u.indexes.unique[key]
+	u.indexes.mu.Unlock()
 	if fields != nil {
 		return fields, nil
 	}
-	ctx, cancel := u.call(ctx)
+	ctx, cancel := u.boundCall(ctx)
 	defer cancel()
 	cur, err := in.client.Database(in.database).Collection(in.collection).Indexes().List(ctx)
 	if err != nil {
@@ -92,16 +92,16 @@ func (u *Updater) uniqueAmong(ctx context.Context, in place, names []string) ([]
 	if err := cur.All(ctx, &all); err != nil {
 		return nil, fmt.Errorf("listing the indexes of %v: %w", in, err)
 	}
-	if fields = uniqueOf(all, names); fields == nil {
-		return nil, fmt.Errorf("the filter: %w: %v has no unique index whose fields are all among %v; partial ones do not count", errUnpinned, in, names)
+	if fields = findUniqueFields(all, names); fields == nil {
+		return nil, fmt.Errorf("the filter: %w: %v has no unique index whose fields are all among %v; partial ones do not count", errNotUnique, in, names)
 	}
-	u.assured.mu.Lock()
-	defer u.assured.mu.Unlock()
-	u.assured.unique[key] = fields
+	u.indexes.mu.Lock()
+	defer u.indexes.mu.Unlock()
+	u.indexes.unique[key] = fields
 	return fields, nil
 }
 
-func uniqueOf(all []keyIndex, names []string) []string {
+func findUniqueFields(all []keyIndex, names []string) []string {
 	var collation bson.Raw // of the collection, which that on _id shares: queries compare by it
 	for i := range all {
 		if all[i].Name == "_id_" {
@@ -113,16 +113,16 @@ func uniqueOf(all []keyIndex, names []string) []string {
 		if !x.Unique || x.Filter != nil || !bytes.Equal(x.Collation, collation) {
 			continue
 		}
-		if fields := x.fields(); fields != nil && !slices.ContainsFunc(fields, func(f string) bool { return !slices.Contains(names, f) }) {
+		if fields := x.distinctFields(); fields != nil && !slices.ContainsFunc(fields, func(f string) bool { return !slices.Contains(names, f) }) {
 			return fields
 		}
 	}
 	return nil
 }
 
-// fields of the index; nil when two of them may meet in one array, for then equality with both is
+// distinctFields of the index; nil when two of them may meet in one array, for then equality with both is
 // met by elements of different entries, which no index keeps apart.
-func (x *keyIndex) fields() []string {
+func (x *keyIndex) distinctFields() []string {
 	es, err := x.Key.Elements()
 	if err != nil {
 		return nil

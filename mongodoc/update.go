@@ -45,12 +45,12 @@ func (u *Updater) UpdateOnce(ctx context.Context, coll *driver.Collection, filte
 	if coll == nil {
 		return Update{}, errors.New("mongodoc: update once: the collection is nil")
 	}
-	in := placeOf(coll)
-	c, err := u.newChange(ctx, coll, filter, update, o)
+	in := namespaceOf(coll)
+	c, err := u.newUpdateOp(ctx, coll, filter, update, o)
 	if err != nil {
 		return Update{}, fmt.Errorf("mongodoc: update once in %v: %w", in, err)
 	}
-	out, err := c.inRun(ctx)
+	out, err := c.makeInRun(ctx)
 	if err != nil {
 		return Update{}, fmt.Errorf("mongodoc: update once in %v: %w", in, err)
 	}

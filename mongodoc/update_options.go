@@ -74,5 +74,5 @@ func (o *UpdateOptions) withDefaults(run *dedupe.Run) (UpdateOptions, error) {
 	return c, nil
 }
 
-// room is how many changes a document takes between two prunings, at least.
-func (o *UpdateOptions) room() int { return min(pruneAfter, o.MaxApplied) }
+// pruneInterval is how many changes a document takes between two prunings, at least.
+func (o *UpdateOptions) pruneInterval() int { return min(pruneAfter, o.MaxApplied) }

@@ -72,7 +72,7 @@ type Updater struct {
 	concern *writeconcern.WriteConcern
 	grace   time.Duration // see doneGrace
 	waiting func()        // see Options.Waiting
-	assured assured
+	indexes indexCache
 }
 
 // New returns an updater for the events whose dedupe rows are in the store: marks in documents go
@@ -89,12 +89,12 @@ func New(store *mongodedupe.Store, o *Options) (*Updater, error) {
 		store: store, clock: mongoserver.NewClock(store.Collection().Database(), opts.now),
 		timeout: opts.Timeout, concern: opts.WriteConcern, grace: opts.grace, waiting: opts.Waiting,
 	}
-	u.assured.unique, u.assured.waiting = make(map[pinned][]string), make(map[place]time.Time)
+	u.indexes.unique, u.indexes.waiting = make(map[indexCacheKey][]string), make(map[namespace]time.Time)
 	return u, nil
 }
 
-// call bounds a call. A transaction of the caller's is left out: what it aborts must not take a
+// boundCall bounds a call. A transaction of the caller's is left out: what it aborts must not take a
 // mark with it.
-func (u *Updater) call(ctx context.Context) (context.Context, context.CancelFunc) {
+func (u *Updater) boundCall(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(driver.NewSessionContext(ctx, nil), u.timeout)
 }

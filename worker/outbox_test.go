@@ -331,7 +331,7 @@ func TestChangesOfDocumentsPublishTheirEvents(t *testing.T) {
 func TestTransactionsPublishWhatTheyAdd(t *testing.T) {
 	t.Parallel()
 	server, db := natstest.Start(t, nil), mongotest.Database(t)
-	c := connectToMongo(t, server.URL(), within(mongowire.NewSet(t, mongotest.URI(t)).URI(), db.Name()))
+	c := connectToMongo(t, server.URL(), within(mongowire.NewFakeReplicaSet(t, mongotest.URI(t)).URI(), db.Name()))
 	for _, topic := range []string{"order.placed", "invoice.issued"} {
 		if _, err := c.Bus().Topic(t.Context(), topic, "", bus.Start{}); err != nil {
 			t.Fatal(err)

@@ -27,7 +27,7 @@ type clock struct {
 
 func newClock(nc *nats.Conn, x requester, subject string, local func() time.Time) *clock {
 	ask := func(ctx context.Context) (time.Time, error) {
-		answers, err := x.do(ctx, 1, func(int) *nats.Msg { return &nats.Msg{Subject: subject} })
+		answers, err := x.sendAll(ctx, 1, func(int) *nats.Msg { return &nats.Msg{Subject: subject} })
 		if err != nil {
 			return time.Time{}, err
 		}
@@ -49,7 +49,7 @@ func (c *clock) now(ctx context.Context) (serverclock.Instant, error) {
 }
 
 func parseServerTime(m *nats.Msg) (time.Time, error) {
-	if err := status(m); err != nil {
+	if err := statusError(m); err != nil {
 		return time.Time{}, err
 	}
 	var info struct {
@@ -60,7 +60,7 @@ func parseServerTime(m *nats.Msg) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("unreadable stream info: %w", err)
 	}
 	if info.Error != nil {
-		return time.Time{}, info.Error.judge()
+		return time.Time{}, info.Error.mapError()
 	}
 	if info.Time.IsZero() {
 		return time.Time{}, fmt.Errorf("%w: its stream info tells no time", ErrServerTooOld)

@@ -24,7 +24,7 @@ type timekeeper struct {
 
 func (k *timekeeper) close() error { return nil }
 
-func (k *timekeeper) do(context.Context, int, func(int) *nats.Msg) ([]*nats.Msg, error) {
+func (k *timekeeper) sendAll(context.Context, int, func(int) *nats.Msg) ([]*nats.Msg, error) {
 	if k.err != nil {
 		return nil, k.err
 	}
@@ -120,21 +120,21 @@ func TestUncertaintyIsAddedToLeases(t *testing.T) {
 	at := func(after time.Duration) serverclock.Instant {
 		return serverclock.Instant{Time: stored.Add(after), Doubt: 100 * time.Millisecond}
 	}
-	lease := entry{stored: stored, row: &row{Phase: dedupe.PhaseClaimed, Span: time.Second, TTL: time.Minute}}
-	due := entry{stored: stored, row: &row{Phase: dedupe.PhaseFree, Span: time.Second, TTL: time.Minute}}
-	if got := lease.left(at(time.Second)); got != 100*time.Millisecond {
+	lease := keyEntry{stored: stored, row: &keyRow{Phase: dedupe.PhaseClaimed, Span: time.Second, TTL: time.Minute}}
+	due := keyEntry{stored: stored, row: &keyRow{Phase: dedupe.PhaseFree, Span: time.Second, TTL: time.Minute}}
+	if got := lease.timeLeft(at(time.Second)); got != 100*time.Millisecond {
 		t.Errorf("%v is left of a lease at its end, want 100ms", got)
 	}
-	if got := lease.left(at(1100 * time.Millisecond)); got != 0 {
+	if got := lease.timeLeft(at(1100 * time.Millisecond)); got != 0 {
 		t.Errorf("%v is left of a lease that is surely over", got)
 	}
-	if got := due.left(at(950 * time.Millisecond)); got != 0 {
+	if got := due.timeLeft(at(950 * time.Millisecond)); got != 0 {
 		t.Errorf("%v is left of a delay that may be over", got)
 	}
-	if e := lease.at(at(time.Minute).Earliest()); e.row == nil {
+	if e := lease.asOf(at(time.Minute).Earliest()); e.row == nil {
 		t.Error("a row that may not have expired is absent")
 	}
-	if e := lease.at(at(time.Minute + 100*time.Millisecond).Earliest()); e.row != nil {
+	if e := lease.asOf(at(time.Minute + 100*time.Millisecond).Earliest()); e.row != nil {
 		t.Error("a row that surely expired is there")
 	}
 }

@@ -11,10 +11,10 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// exchange sends requests without waiting for the answer of one before the next goes out. One
+// requestPipeline sends requests without waiting for the answer of one before the next goes out. One
 // subscription takes all the answers: each request has a reply subject of its own,
 // <inbox>.<batch>.<place>. Safe for concurrent use.
-type exchange struct {
+type requestPipeline struct {
 	nc    *nats.Conn
 	inbox string
 	sub   *nats.Subscription
@@ -25,36 +25,36 @@ type exchange struct {
 
 	mu      sync.Mutex
 	last    uint64
-	batches map[uint64]*batch
+	batches map[uint64]*requestBatch
 }
 
-// batch is a number of requests that are waited for together.
-type batch struct {
+// requestBatch is a number of requests that are waited for together.
+type requestBatch struct {
 	answers  []*nats.Msg
 	answered int
 	complete chan struct{}
 }
 
-func newExchange(nc *nats.Conn, window int) (*exchange, error) {
-	x := &exchange{
+func newRequestPipeline(nc *nats.Conn, window int) (*requestPipeline, error) {
+	x := &requestPipeline{
 		nc: nc, inbox: nc.NewInbox() + ".",
-		window: make(chan struct{}, window), closed: make(chan struct{}), batches: map[uint64]*batch{},
+		window: make(chan struct{}, window), closed: make(chan struct{}), batches: map[uint64]*requestBatch{},
 	}
-	sub, err := nc.Subscribe(x.inbox+"*.*", x.answer)
+	sub, err := nc.Subscribe(x.inbox+"*.*", x.handleAnswer)
 	if err != nil {
-		return nil, fmt.Errorf("subscribe to answers: %w", down(nc, err))
+		return nil, fmt.Errorf("subscribe to answers: %w", connectionError(nc, err))
 	}
 	x.sub = sub
 	// The window bounds what can be pending, and an answer that is dropped would be
 	// waited for in vain.
 	if err := sub.SetPendingLimits(-1, -1); err != nil {
-		return nil, fmt.Errorf("subscribe to answers: %w", errors.Join(down(nc, err), x.close()))
+		return nil, fmt.Errorf("subscribe to answers: %w", errors.Join(connectionError(nc, err), x.close()))
 	}
 	return x, nil
 }
 
 // close ends the subscription, and the calls under way with ErrClosed.
-func (x *exchange) close() error {
+func (x *requestPipeline) close() error {
 	var err error
 	x.once.Do(func() {
 		close(x.closed)
@@ -66,9 +66,9 @@ func (x *exchange) close() error {
 	return err
 }
 
-// do sends n requests, which request makes, and waits for all answers, parallel to them. After an
+// sendAll sends n requests, which request makes, and waits for all answers, parallel to them. After an
 // error some may have been answered, and all may have been done.
-func (x *exchange) do(ctx context.Context, n int, request func(i int) *nats.Msg) ([]*nats.Msg, error) {
+func (x *requestPipeline) sendAll(ctx context.Context, n int, request func(i int) *nats.Msg) ([]*nats.Msg, error) {
 	if n == 0 {
 		return nil, nil
 	}
@@ -76,21 +76,21 @@ func (x *exchange) do(ctx context.Context, n int, request func(i int) *nats.Msg)
 	defer x.nc.RemoveStatusListener(lost)
 	// What is sent while disconnected would be buffered, and done long after the call has failed.
 	if !x.nc.IsConnected() {
-		return nil, down(x.nc, nil)
+		return nil, connectionError(x.nc, nil)
 	}
-	id, b := x.open(n)
+	id, b := x.openBatch(n)
 	sent := 0
-	defer func() { x.forget(id, b, sent) }()
+	defer func() { x.forgetBatch(id, b, sent) }()
 	prefix := x.inbox + strconv.FormatUint(id, 36) + "."
 	for i := range n {
-		if err := x.slot(ctx, lost); err != nil {
+		if err := x.acquireSlot(ctx, lost); err != nil {
 			return nil, err
 		}
 		sent++
 		m := request(i)
 		m.Reply = prefix + strconv.Itoa(i)
 		if err := x.nc.PublishMsg(m); err != nil {
-			return nil, fmt.Errorf("send to %s: %w", m.Subject, down(x.nc, err))
+			return nil, fmt.Errorf("send to %s: %w", m.Subject, connectionError(x.nc, err))
 		}
 	}
 	select {
@@ -99,14 +99,14 @@ func (x *exchange) do(ctx context.Context, n int, request func(i int) *nats.Msg)
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	case <-lost:
-		return nil, down(x.nc, nil)
+		return nil, connectionError(x.nc, nil)
 	case <-x.closed:
 		return nil, ErrClosed
 	}
 }
 
-// slot waits for room in the window.
-func (x *exchange) slot(ctx context.Context, lost <-chan nats.Status) error {
+// acquireSlot waits for room in the window.
+func (x *requestPipeline) acquireSlot(ctx context.Context, lost <-chan nats.Status) error {
 	select {
 	case x.window <- struct{}{}:
 		return nil
@@ -118,14 +118,14 @@ func (x *exchange) slot(ctx context.Context, lost <-chan nats.Status) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-lost:
-		return down(x.nc, nil)
+		return connectionError(x.nc, nil)
 	case <-x.closed:
 		return ErrClosed
 	}
 }
 
-func (x *exchange) open(n int) (uint64, *batch) {
-	b := &batch{answers: make([]*nats.Msg, n), complete: make(chan struct{})}
+func (x *requestPipeline) openBatch(n int) (uint64, *requestBatch) {
+	b := &requestBatch{answers: make([]*nats.Msg, n), complete: make(chan struct{})}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.last++
@@ -133,8 +133,8 @@ func (x *exchange) open(n int) (uint64, *batch) {
 	return x.last, b
 }
 
-// forget gives back what the unanswered requests hold of the window.
-func (x *exchange) forget(id uint64, b *batch, sent int) {
+// forgetBatch gives back what the unanswered requests hold of the window.
+func (x *requestPipeline) forgetBatch(id uint64, b *requestBatch, sent int) {
 	x.mu.Lock()
 	delete(x.batches, id)
 	unanswered := sent - b.answered
@@ -144,8 +144,8 @@ func (x *exchange) forget(id uint64, b *batch, sent int) {
 	}
 }
 
-// answer is called with each answer, in the subscription's own goroutine. Late ones find no batch.
-func (x *exchange) answer(m *nats.Msg) {
+// handleAnswer is called with each answer, in the subscription's own goroutine. Late ones find no batch.
+func (x *requestPipeline) handleAnswer(m *nats.Msg) {
 	batchID, place, _ := strings.Cut(strings.TrimPrefix(m.Subject, x.inbox), ".")
 	id, err := strconv.ParseUint(batchID, 36, 64)
 	i, err2 := strconv.Atoi(place)
@@ -166,8 +166,8 @@ func (x *exchange) answer(m *nats.Msg) {
 	}
 }
 
-// down tells what state of the connection is behind a failure.
-func down(nc *nats.Conn, err error) error {
+// connectionError tells what state of the connection is behind a failure.
+func connectionError(nc *nats.Conn, err error) error {
 	var state error
 	switch {
 	case nc.IsClosed():

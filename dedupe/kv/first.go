@@ -14,9 +14,9 @@ import (
 // process, is waited for.
 const makingPatience = 4
 
-// prepare makes or finds the bucket within the time of a call, and a bucket that is only being
+// openBucket makes or finds the bucket within the time of a call, and a bucket that is only being
 // made within more.
-func (s *Store) prepare(ctx context.Context, o *Options) (*jetstream.StreamInfo, error) {
+func (s *Store) openBucket(ctx context.Context, o *Options) (*jetstream.StreamInfo, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -27,11 +27,11 @@ func (s *Store) prepare(ctx context.Context, o *Options) (*jetstream.StreamInfo,
 	}
 	timer := end(s.timeout)
 	defer func() { timer.Stop() }()
-	return prepare(bounded, s.nc, o, func() {
-		if s.young { // each try to make the bucket says so
+	return prepareBucket(bounded, s.nc, o, func() {
+		if s.isYoung { // each try to make the bucket says so
 			return
 		}
-		s.young = true
+		s.isYoung = true
 		timer.Stop()
 		timer = end(makingPatience * s.timeout)
 	})
@@ -43,11 +43,11 @@ func (s *Store) unanswered(within time.Duration) error {
 		"have a leader?", ErrNoAnswer, within, s.bucket)
 }
 
-// await probes until the bucket answers: a cluster hears of a new one a little later, and
+// awaitBucket probes until the bucket answers: a cluster hears of a new one a little later, and
 // elects its leader.
-func (s *Store) await(ctx context.Context) error {
+func (s *Store) awaitBucket(ctx context.Context) error {
 	patience := s.timeout
-	if s.young {
+	if s.isYoung {
 		patience *= makingPatience
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, s.unanswered(patience))
@@ -59,10 +59,10 @@ func (s *Store) await(ctx context.Context) error {
 		if !passes {
 			return err
 		}
-		if refused := s.permission(err); refused != nil {
+		if refused := s.missingPermission(err); refused != nil {
 			return fmt.Errorf("dedupe bucket %q: %w", s.bucket, refused)
 		}
-		if pause(ctx, try) != nil {
+		if pauseBeforeTry(ctx, try) != nil {
 			return errors.Join(context.Cause(ctx), err)
 		}
 		bound = min(2*bound, s.timeout)
@@ -72,18 +72,18 @@ func (s *Store) await(ctx context.Context) error {
 // errSlow is why a probe was given up for the next one.
 var errSlow = errors.New("no answer yet")
 
-// permission returns what this user is not permitted, if that is why a probe was not answered.
-func (s *Store) permission(err error) error {
+// missingPermission returns what this user is not permitted, if that is why a probe was not answered.
+func (s *Store) missingPermission(err error) error {
 	if !errors.Is(err, errSlow) {
 		return nil
 	}
-	return permission(s.nc, allowIt, s.clock.subject, s.get, s.subject)
+	return permissionError(s.nc, allowIt, s.clock.subject, s.get, s.subject)
 }
 
 func (s *Store) probeWithin(ctx context.Context, bound time.Duration) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, bound, errSlow)
 	defer cancel()
-	return s.probe(ctx)
+	return s.probeAccess(ctx)
 }
 
 // youth is how long after it was made a bucket's stream may be about to elect its first leader.
@@ -109,7 +109,7 @@ func findOrMake(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, o *O
 		if e, ok := errors.AsType[*jetstream.APIError](err); ok {
 			passes = passes || (e.Code == 503 && !withoutJetStream(err)) || errors.Is(err, jetstream.ErrStreamNotFound)
 		}
-		if !passes || pause(ctx, try) != nil {
+		if !passes || pauseBeforeTry(ctx, try) != nil {
 			return stream, err
 		}
 		bound = min(2*bound, o.Timeout)
@@ -119,16 +119,16 @@ func findOrMake(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, o *O
 // refusedTopics returns what this user is not permitted of what it takes to look at the streams of
 // Options.Topics.
 func refusedTopics(nc *nats.Conn, o *Options) error {
-	return permission(nc, allowIt, o.api()+"STREAM.NAMES", o.api()+"STREAM.INFO.")
+	return permissionError(nc, allowIt, o.apiPrefix()+"STREAM.NAMES", o.apiPrefix()+"STREAM.INFO.")
 }
 
 // refusedBucket returns what this user is not permitted of what finding and making a bucket takes.
 func refusedBucket(nc *nats.Conn, o *Options) error {
-	name, api := streamName(o.Bucket), o.api()
-	if err := permission(nc, allowIt, api+"STREAM.INFO."+name); err != nil {
+	name, api := streamName(o.Bucket), o.apiPrefix()
+	if err := permissionError(nc, allowIt, api+"STREAM.INFO."+name); err != nil {
 		return err
 	}
-	return permission(nc, allowOrMake(o.Bucket), api+"INFO", api+"STREAM.CREATE."+name)
+	return permissionError(nc, allowOrMake(o.Bucket), api+"INFO", api+"STREAM.CREATE."+name)
 }
 
 // withoutJetStream reports whether JetStream is off for the server or the account: waiting
@@ -148,5 +148,5 @@ func tryBucket(ctx context.Context, bound time.Duration, nc *nats.Conn, js jetst
 		return nil, fmt.Errorf("%w: %q: make it with: %s, or leave Options.BindOnly unset",
 			ErrNoBucket, o.Bucket, addCommand(o.Bucket))
 	}
-	return provision(ctx, nc, js, o, making)
+	return createBucket(ctx, nc, js, o, making)
 }

@@ -5,30 +5,30 @@ import "sync"
 // maxHoldings bounds the claims that are remembered. One that is forgotten costs a read.
 const maxHoldings = 1 << 14
 
-// holdings remember what this store last wrote under its own claims, so that ending one takes a
+// claimCache remember what this store last wrote under its own claims, so that ending one takes a
 // write and no read. They are guesses: the server compares revisions. Safe for concurrent use.
-type holdings struct {
+type claimCache struct {
 	mu      sync.Mutex
-	byNonce map[string]holding
+	byNonce map[string]cachedClaim
 }
 
-type holding struct {
+type cachedClaim struct {
 	key string
-	entry
+	keyEntry
 }
 
-func newHoldings() *holdings { return &holdings{byNonce: map[string]holding{}} }
+func newClaimCache() *claimCache { return &claimCache{byNonce: map[string]cachedClaim{}} }
 
-// find returns what is kept under the key if the claim is remembered.
-func (h *holdings) find(nonce, key string) (entry, bool) {
+// findClaim returns what is kept under the key if the claim is remembered.
+func (h *claimCache) findClaim(nonce, key string) (keyEntry, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	got, ok := h.byNonce[nonce]
-	return got.entry, ok && got.key == key
+	return got.keyEntry, ok && got.key == key
 }
 
-// keep remembers the claim, unless a later revision is remembered already.
-func (h *holdings) keep(key string, e entry) {
+// rememberClaim remembers the claim, unless a later revision is remembered already.
+func (h *claimCache) rememberClaim(key string, e keyEntry) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	got, ok := h.byNonce[e.row.Owner]
@@ -41,10 +41,10 @@ func (h *holdings) keep(key string, e entry) {
 			break
 		}
 	}
-	h.byNonce[e.row.Owner] = holding{key, e}
+	h.byNonce[e.row.Owner] = cachedClaim{key, e}
 }
 
-func (h *holdings) drop(nonce string) {
+func (h *claimCache) forgetClaim(nonce string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.byNonce, nonce)

@@ -25,15 +25,15 @@ const (
 // is injective.
 func eventKey(k dedupe.Key) string {
 	if k.Payload == "" {
-		return join(kindEvent, k.Topic, k.Group, k.ID)
+		return joinKey(kindEvent, k.Topic, k.Group, k.ID)
 	}
-	return join(kindEvent, k.Topic, k.Group, k.ID, k.Payload)
+	return joinKey(kindEvent, k.Topic, k.Group, k.ID, k.Payload)
 }
 
 // watermarkKey is w.<group>.<topic>. It is injective.
-func watermarkKey(group, topic string) string { return join(kindWatermark, group, topic) }
+func watermarkKey(group, topic string) string { return joinKey(kindWatermark, group, topic) }
 
-func join(kind string, parts ...string) string {
+func joinKey(kind string, parts ...string) string {
 	n := len(kind)
 	for _, p := range parts {
 		n += 1 + min(len(p), maxPart)
@@ -55,7 +55,7 @@ func appendPart(b []byte, s string) []byte {
 	}
 	start := len(b)
 	if len(s) <= maxPart {
-		b = percent.Append(b, '=', s, plain)
+		b = percent.Append(b, '=', s, isPlain)
 	}
 	if len(s) > maxPart || len(b)-start > maxPart {
 		sum := sha256.Sum256([]byte(s))
@@ -64,6 +64,6 @@ func appendPart(b []byte, s string) []byte {
 	return b
 }
 
-func plain(c byte) bool {
+func isPlain(c byte) bool {
 	return percent.LetterOrDigit(c) || strings.IndexByte("-_/", c) >= 0
 }

@@ -96,8 +96,8 @@ func TestFullTakesWhatFits(t *testing.T) {
 	if err != nil || !errors.Is(errs[0], dedupe.ErrFull) || errs[1] != nil || !errors.Is(errs[2], dedupe.ErrFull) || errs[3] != nil {
 		t.Errorf("marks beside a full store's: %v, %v", errs, err)
 	}
-	if s.table.len() != 3 {
-		t.Errorf("%d keys are kept, want 3", s.table.len())
+	if s.table.rowCount() != 3 {
+		t.Errorf("%d keys are kept, want 3", s.table.rowCount())
 	}
 }
 
@@ -160,7 +160,7 @@ func TestSweeps(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if got := s.table.len(); got != 5 {
+		if got := s.table.rowCount(); got != 5 {
 			t.Errorf("round %d: %d rows are left of %d that have expired and 5", round, got, n)
 		}
 	}

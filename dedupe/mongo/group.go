@@ -17,7 +17,7 @@ import (
 func (s *Store) RemoveGroup(ctx context.Context, group string) (int, error) {
 	result, err := s.own.DeleteMany(driver.NewSessionContext(ctx, nil), bson.D{expr.Field("_id", bson.D{expr.Field("$regex", rowsOfGroup(group))})})
 	if err != nil {
-		return 0, s.failed("remove group", err)
+		return 0, s.callFailed("remove group", err)
 	}
 	return int(result.DeletedCount), nil
 }

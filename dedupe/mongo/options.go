@@ -52,6 +52,6 @@ func (o *Options) withDefaults() (Options, error) {
 	return c, nil
 }
 
-// majority reports whether what is written under these options is read back at once by a
+// writesMajority reports whether what is written under these options is read back at once by a
 // majority read.
-func (o *Options) majority() bool { return o.WriteConcern.W == "majority" }
+func (o *Options) writesMajority() bool { return o.WriteConcern.W == "majority" }

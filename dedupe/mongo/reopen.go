@@ -13,23 +13,23 @@ import (
 // was burying the event settles nothing any more. The age starts again with the next claim;
 // the TTL runs on.
 func (s *Store) Reopen(ctx context.Context, keys []dedupe.Key) ([]error, error) {
-	ctx, cancel := s.call(ctx)
+	ctx, cancel := s.boundCall(ctx)
 	defer cancel()
 	errs := make([]error, len(keys))
 	for from := 0; from < len(keys); from += maxBatch {
 		to := min(from+maxBatch, len(keys))
-		c := &change{phases: []dedupe.Phase{dedupe.PhaseDeadLettering, dedupe.PhaseDead}, update: reopened()}
+		c := &rowChange{phases: []dedupe.Phase{dedupe.PhaseDeadLettering, dedupe.PhaseDead}, update: reopenUpdate()}
 		for i, k := range keys[from:to] {
-			c.add(i, keyID(k))
+			c.addRow(i, keyID(k))
 		}
-		if _, err := s.apply(ctx, []*change{c}, errs[from:to]); err != nil {
-			return nil, s.failed("reopen", err)
+		if _, err := s.applyChanges(ctx, []*rowChange{c}, errs[from:to]); err != nil {
+			return nil, s.callFailed("reopen", err)
 		}
 	}
 	return errs, nil
 }
 
-func reopened() bson.A {
+func reopenUpdate() bson.A {
 	return bson.A{
 		expr.Set(expr.Field("state", dedupe.PhaseFree.String()), expr.Field("owner", ""), expr.Field("lease_until", expr.Now),
 			expr.Field("attempts", int32(0)), expr.Field("crashes", int32(0))),

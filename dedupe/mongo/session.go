@@ -36,9 +36,9 @@ func startTransaction(sess *driver.Session) error {
 		SetWriteConcern(writeconcern.Majority()).SetReadPreference(readpref.Primary()))
 }
 
-// abort undoes a transaction. Where that is not heard, whoever takes the claim over does it, or the
+// abortTransaction undoes a transaction. Where that is not heard, whoever takes the claim over does it, or the
 // server when the transaction's time is over.
-func (s *Store) abort(ctx context.Context, sess *driver.Session) {
+func (s *Store) abortTransaction(ctx context.Context, sess *driver.Session) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
 	defer cancel()
 	_ = sess.AbortTransaction(ctx) // says nothing of the server's answer
@@ -58,7 +58,7 @@ func (s *Store) killSessions(ctx context.Context, ids bson.A) error {
 	return admin.RunCommand(ctx, bson.D{expr.Field("killSessions", ids)}, options.RunCmd().SetReadPreference(readpref.Primary())).Err()
 }
 
-func labelled(err error, label string) bool {
+func hasLabel(err error, label string) bool {
 	e, ok := errors.AsType[driver.LabeledError](err)
 	return ok && e.HasErrorLabel(label)
 }
@@ -68,8 +68,8 @@ func hasCode(err error, codes ...int) bool {
 	return ok && slices.ContainsFunc(codes, e.HasErrorCode)
 }
 
-// turnedDown reports whether a server, and not a connection, says that a transaction met another one.
-func turnedDown(err error) bool {
+// conflictsWithAnother reports whether a server, and not a connection, says that a transaction met another one.
+func conflictsWithAnother(err error) bool {
 	return hasCode(err, writeConflict, lockTimeout) && !driver.IsNetworkError(err)
 }
 

@@ -61,57 +61,57 @@ func New(ctx context.Context, coll *driver.Collection, o *Options) (*Store, erro
 	}
 	s := &Store{acked: mongoserver.Own(coll, readconcern.Majority(), opts.WriteConcern), timeout: opts.Timeout, concern: opts.WriteConcern, log: opts.Logger}
 	s.own = s.acked
-	if !opts.majority() {
+	if !opts.writesMajority() {
 		s.own = mongoserver.Own(coll, readconcern.Local(), opts.WriteConcern)
 	}
 	s.clock = mongoserver.NewClock(s.own.Database(), opts.now)
-	ctx, cancel := s.call(ctx)
+	ctx, cancel := s.boundCall(ctx)
 	defer cancel()
-	if err := layout().Ensure(ctx, s.own); err != nil {
+	if err := collectionLayout().Ensure(ctx, s.own); err != nil {
 		return nil, fmt.Errorf("dedupe/mongo: %s.%s: %w", coll.Database().Name(), coll.Name(), err)
 	}
 	if _, err := s.clock.Read(ctx); err != nil {
-		return nil, s.failed("start", err)
+		return nil, s.callFailed("start", err)
 	}
 	return s, nil
 }
 
-// call bounds a call. A transaction of the caller's is left out: what it aborts must not take a
+// boundCall bounds a call. A transaction of the caller's is left out: what it aborts must not take a
 // claim or a mark with it.
-func (s *Store) call(ctx context.Context) (context.Context, context.CancelFunc) {
+func (s *Store) boundCall(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(driver.NewSessionContext(ctx, nil), s.timeout)
 }
 
-// failed names the call. After an error the server may be another, with another clock; not when it
+// callFailed names the call. After an error the server may be another, with another clock; not when it
 // only says that two writes met.
-func (s *Store) failed(call string, err error) error {
-	if !turnedDown(err) {
+func (s *Store) callFailed(call string, err error) error {
+	if !conflictsWithAnother(err) {
 		s.clock.Distrust()
 	}
-	return s.named(call, err)
+	return s.nameCall(call, err)
 }
 
-// named names the call, and the collection.
-func (s *Store) named(call string, err error) error {
+// nameCall names the call, and the collection.
+func (s *Store) nameCall(call string, err error) error {
 	return fmt.Errorf("dedupe/mongo: %s in %s.%s: %w", call, s.own.Database().Name(), s.own.Name(), err)
 }
 
-// write runs the models in one command, unordered, and returns the items that the server turned
+// writeEach runs the models in one command, unordered, and returns the items that the server turned
 // down. An error says nothing of any item.
-func (s *Store) write(ctx context.Context, models []driver.WriteModel) (*driver.BulkWriteResult, []driver.BulkWriteError, error) {
+func (s *Store) writeEach(ctx context.Context, models []driver.WriteModel) (*driver.BulkWriteResult, []driver.BulkWriteError, error) {
 	return mongoserver.WriteEach(ctx, s.own, models, false)
 }
 
-// warnUnknown logs, once, that there are rows whose state this version does not know.
-func (s *Store) warnUnknown(r *row) {
-	if !r.expired() && !r.known() && !s.warned.Swap(true) {
+// warnUnknownState logs, once, that there are rows whose state this version does not know.
+func (s *Store) warnUnknownState(r *storedRow) {
+	if !r.isExpired() && !r.isKnown() && !s.warned.Swap(true) {
 		s.log.Warn("dedupe collection has a row that a later version has written: its event waits for that version",
-			"collection", s.own.Database().Name()+"."+s.own.Name(), "error", r.unknown())
+			"collection", s.own.Database().Name()+"."+s.own.Name(), "error", r.unknownState())
 	}
 }
 
-// turnedDown is what the caller is told of an item that the server has turned down.
-func (s *Store) turnedDown(e driver.WriteError) error {
+// conflictsWithAnother is what the caller is told of an item that the server has turned down.
+func (s *Store) itemError(e driver.WriteError) error {
 	switch {
 	case e.Code == failedValidation: // it refuses every row, and is no fault of this one's
 		return fmt.Errorf("the validator of the collection refuses the row: take it off: %w", e)
@@ -125,8 +125,8 @@ func (s *Store) turnedDown(e driver.WriteError) error {
 // failedValidation is the server's code for a document that a validator turns down.
 const failedValidation = 121
 
-// read finds rows by id, with the server's time. What is not there is not in the answer.
-func read(ctx context.Context, coll *driver.Collection, ids []string) (map[string]*row, error) {
+// readRows finds rows by id, with the server's time. What is not there is not in the answer.
+func readRows(ctx context.Context, coll *driver.Collection, ids []string) (map[string]*storedRow, error) {
 	// One more than there can be: the server knows with its first answer that there is no more.
 	one := options.Aggregate().SetBatchSize(int32(len(ids) + 1))
 	cur, err := coll.Aggregate(ctx, bson.A{
@@ -137,7 +137,7 @@ func read(ctx context.Context, coll *driver.Collection, ids []string) (map[strin
 		return nil, err
 	}
 	defer func() { _ = cur.Close(context.WithoutCancel(ctx)) }()
-	rows := make(map[string]*row, len(ids))
+	rows := make(map[string]*storedRow, len(ids))
 	for cur.Next(ctx) {
 		r, err := newRow(append(bson.Raw(nil), cur.Current...))
 		if err != nil {
@@ -160,12 +160,12 @@ func (s *Store) RowID(key dedupe.Key) string { return keyID(key) }
 func (s *Store) Phases(ctx context.Context, ids []string) (map[string]dedupe.Phase, error) {
 	phases := make(map[string]dedupe.Phase, len(ids))
 	for some := range slices.Chunk(ids, maxBatch) {
-		rows, err := read(ctx, s.acked, some)
+		rows, err := readRows(ctx, s.acked, some)
 		if err != nil {
 			return nil, err
 		}
 		for id, r := range rows {
-			if !r.expired() {
+			if !r.isExpired() {
 				phases[id] = r.phase
 			}
 		}

@@ -13,11 +13,11 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
-// Set is a proxy that makes a member of a replica set of a server that has no transactions: what is
+// FakeReplicaSet is a proxy that makes a member of a replica set of a server that has no transactions: what is
 // written in one is kept here until it is committed, and locks the documents that it is about. A
 // transaction that meets a lock is given up with a write conflict, and an update outside of any
 // waits for it, as MongoDB has both. A transaction does not read what it wrote.
-type Set struct {
+type FakeReplicaSet struct {
 	target   string
 	listener net.Listener
 	wg       sync.WaitGroup
@@ -25,9 +25,9 @@ type Set struct {
 
 	mu      sync.Mutex
 	conns   map[net.Conn]bool
-	open    map[string]*transaction // by session and transaction number
-	done    map[string]bool         // committed
-	freed   chan struct{}           // closed when locks were freed
+	open    map[string]*openTransaction // by session and transaction number
+	done    map[string]bool             // committed
+	freed   chan struct{}               // closed when locks were freed
 	hook    func(command string, applied int) *Turn
 	count   map[string]int
 	kills   int
@@ -42,8 +42,8 @@ type Turn struct {
 	Reply              bson.D
 }
 
-// NewSet listens in front of the server that the URI names, until the test ends.
-func NewSet(tb testing.TB, target string) *Set {
+// NewFakeReplicaSet listens in front of the server that the URI names, until the test ends.
+func NewFakeReplicaSet(tb testing.TB, target string) *FakeReplicaSet {
 	tb.Helper()
 	u, err := url.Parse(target)
 	if err != nil {
@@ -53,23 +53,23 @@ func NewSet(tb testing.TB, target string) *Set {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	s := &Set{
+	s := &FakeReplicaSet{
 		target: u.Host, listener: l, closed: make(chan struct{}), conns: make(map[net.Conn]bool),
-		open: make(map[string]*transaction), done: make(map[string]bool), freed: make(chan struct{}), count: make(map[string]int),
+		open: make(map[string]*openTransaction), done: make(map[string]bool), freed: make(chan struct{}), count: make(map[string]int),
 	}
-	s.wg.Go(s.accept)
-	tb.Cleanup(s.close)
+	s.wg.Go(s.acceptClients)
+	tb.Cleanup(s.closeAll)
 	return s
 }
 
 // URI is the member's.
-func (s *Set) URI() string {
+func (s *FakeReplicaSet) URI() string {
 	return "mongodb://" + s.listener.Addr().String() + "/?directConnection=true"
 }
 
 // On has f decide what becomes of each command in a transaction; it is told how many of that name
 // came before. Nil: the usual.
-func (s *Set) On(f func(command string, before int) *Turn) {
+func (s *FakeReplicaSet) On(f func(command string, before int) *Turn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.hook = f
@@ -77,24 +77,24 @@ func (s *Set) On(f func(command string, before int) *Turn) {
 }
 
 // Pending is how many transactions are open.
-func (s *Set) Pending() int {
+func (s *FakeReplicaSet) Pending() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.open)
 }
 
 // Forget ends all that is open, as a change of primary does, or the end of its time.
-func (s *Set) Forget() { s.giveUp(func(*transaction) bool { return true }) }
+func (s *FakeReplicaSet) Forget() { s.abandonMatching(func(*openTransaction) bool { return true }) }
 
 // Kills is how many sessions with an open transaction were ended by killSessions.
-func (s *Set) Kills() int {
+func (s *FakeReplicaSet) Kills() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.kills
 }
 
 // RefuseKills has nobody end another's session.
-func (s *Set) RefuseKills() {
+func (s *FakeReplicaSet) RefuseKills() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.noKills = true
@@ -102,23 +102,23 @@ func (s *Set) RefuseKills() {
 
 // Leak makes what is inserted in transactions visible at once; it is still undone when
 // they are aborted.
-func (s *Set) Leak() {
+func (s *FakeReplicaSet) Leak() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.leaks = true
 }
 
-func (s *Set) accept() {
+func (s *FakeReplicaSet) acceptClients() {
 	for {
 		c, err := s.listener.Accept()
 		if err != nil {
 			return
 		}
-		s.wg.Go(func() { s.serve(c) })
+		s.wg.Go(func() { s.serveClient(c) })
 	}
 }
 
-func (s *Set) close() {
+func (s *FakeReplicaSet) closeAll() {
 	close(s.closed)
 	_ = s.listener.Close()
 	s.mu.Lock()
@@ -130,8 +130,8 @@ func (s *Set) close() {
 	s.wg.Wait()
 }
 
-// serve works off one connection: drivers ask one thing at a time.
-func (s *Set) serve(client net.Conn) {
+// serveClient works off one connection: drivers ask one thing at a time.
+func (s *FakeReplicaSet) serveClient(client net.Conn) {
 	defer func() { _ = client.Close() }()
 	server, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", s.target)
 	if err != nil {
@@ -145,13 +145,13 @@ func (s *Set) serve(client net.Conn) {
 	}
 	s.conns[client], s.conns[server] = true, true
 	s.mu.Unlock()
-	c := &member{set: s, server: server}
+	c := &clientSession{set: s, server: server}
 	for {
-		m, err := message(client)
+		m, err := readMessage(client)
 		if err != nil {
 			return
 		}
-		reply, err := c.answer(m)
+		reply, err := c.answerMessage(m)
 		if err != nil {
 			return
 		}
@@ -161,55 +161,55 @@ func (s *Set) serve(client net.Conn) {
 	}
 }
 
-// member is one connection to the server.
-type member struct {
-	set    *Set
+// clientSession is one connection to the server.
+type clientSession struct {
+	set    *FakeReplicaSet
 	server net.Conn
 }
 
 var errCut = errors.New("cut")
 
-func (c *member) answer(m []byte) ([]byte, error) {
+func (c *clientSession) answerMessage(m []byte) ([]byte, error) {
 	id := binary.LittleEndian.Uint32(m[4:])
 	if binary.LittleEndian.Uint32(m[12:]) != opMsg {
-		return c.greet(m)
+		return c.replyHello(m)
 	}
-	cmd, err := decode(m)
+	cmd, err := decodeMessage(m)
 	if err != nil {
 		return nil, err
 	}
-	reply, err := c.reply(cmd)
+	reply, err := c.replyTo(cmd)
 	if err != nil {
 		return nil, err
 	}
-	return answerTo(id, reply), nil
+	return replyMessage(id, reply), nil
 }
 
-func (c *member) reply(cmd bson.D) (bson.D, error) {
+func (c *clientSession) replyTo(cmd bson.D) (bson.D, error) {
 	if Get(cmd, "autocommit") != nil {
 		return c.inTransaction(cmd)
 	}
 	switch cmd[0].Key {
 	case "killSessions":
-		return c.set.kill(cmd), nil
+		return c.set.killSessions(cmd), nil
 	case "update":
 		if reply, err := c.awaitLocks(cmd); reply != nil || err != nil {
 			return reply, err
 		}
 	}
-	reply, err := c.ask(dropping(cmd, "txnNumber", "$clusterTime"))
+	reply, err := c.askServer(withoutFields(cmd, "txnNumber", "$clusterTime"))
 	if name := cmd[0].Key; name == "hello" || name == "isMaster" {
-		reply = c.set.dress(reply)
+		reply = c.set.asReplicaSet(reply)
 	}
 	return reply, err
 }
 
-// greet forwards the old message by which a driver says hello first.
-func (c *member) greet(m []byte) ([]byte, error) {
+// replyHello forwards the old message by which a driver says hello first.
+func (c *clientSession) replyHello(m []byte) ([]byte, error) {
 	if _, err := c.server.Write(m); err != nil {
 		return nil, err
 	}
-	reply, err := message(c.server)
+	reply, err := readMessage(c.server)
 	if err != nil {
 		return nil, err
 	}
@@ -218,7 +218,7 @@ func (c *member) greet(m []byte) ([]byte, error) {
 	if err := bson.Unmarshal(reply[head:], &d); err != nil {
 		return nil, err
 	}
-	body, err := bson.Marshal(c.set.dress(d))
+	body, err := bson.Marshal(c.set.asReplicaSet(d))
 	if err != nil {
 		return nil, err
 	}
@@ -227,8 +227,8 @@ func (c *member) greet(m []byte) ([]byte, error) {
 	return reply, nil
 }
 
-// dress makes a hello that of a primary.
-func (s *Set) dress(hello bson.D) bson.D {
+// asReplicaSet makes a hello that of a primary.
+func (s *FakeReplicaSet) asReplicaSet(hello bson.D) bson.D {
 	me := s.listener.Addr().String()
 	for _, e := range []bson.E{
 		{Key: "setName", Value: "rs"},
@@ -243,19 +243,19 @@ func (s *Set) dress(hello bson.D) bson.D {
 	return hello
 }
 
-// ask has the server itself do something.
-func (c *member) ask(cmd bson.D) (bson.D, error) {
-	if _, err := c.server.Write(answerTo(0, cmd)); err != nil {
+// askServer has the server itself do something.
+func (c *clientSession) askServer(cmd bson.D) (bson.D, error) {
+	if _, err := c.server.Write(replyMessage(0, cmd)); err != nil {
 		return nil, err
 	}
-	m, err := message(c.server)
+	m, err := readMessage(c.server)
 	if err != nil {
 		return nil, err
 	}
-	return decode(m)
+	return decodeMessage(m)
 }
 
-func (c *member) inTransaction(cmd bson.D) (bson.D, error) {
+func (c *clientSession) inTransaction(cmd bson.D) (bson.D, error) {
 	s := c.set
 	name := cmd[0].Key
 	s.mu.Lock()
@@ -266,7 +266,7 @@ func (c *member) inTransaction(cmd bson.D) (bson.D, error) {
 	s.count[name]++
 	s.mu.Unlock()
 	if t != nil && t.GiveUp {
-		s.end(numberOf(cmd))
+		s.endTransaction(numberOf(cmd))
 	}
 	if t == nil {
 		t = &Turn{Apply: true}
@@ -274,7 +274,7 @@ func (c *member) inTransaction(cmd bson.D) (bson.D, error) {
 	var reply bson.D
 	var err error
 	if t.Apply {
-		if reply, err = c.apply(cmd); err != nil {
+		if reply, err = c.applyWrite(cmd); err != nil {
 			return nil, err
 		}
 	}
@@ -287,8 +287,8 @@ func (c *member) inTransaction(cmd bson.D) (bson.D, error) {
 	return reply, nil
 }
 
-// decode makes one document of a message; document sequences become arrays again.
-func decode(m []byte) (bson.D, error) {
+// decodeMessage makes one document of a message; document sequences become arrays again.
+func decodeMessage(m []byte) (bson.D, error) {
 	var d bson.D
 	if len(m) < 26 || m[20] != 0 {
 		return nil, errors.New("no command")
@@ -330,16 +330,16 @@ func Get(d bson.D, name string) any {
 	return nil
 }
 
-func dropping(d bson.D, names ...string) bson.D {
+func withoutFields(d bson.D, names ...string) bson.D {
 	return slices.DeleteFunc(slices.Clone(d), func(e bson.E) bool { return slices.Contains(names, e.Key) })
 }
 
-// plain is a command without its transaction.
-func plain(cmd bson.D) bson.D {
-	return dropping(cmd, "lsid", "txnNumber", "autocommit", "startTransaction", "readConcern", "writeConcern", "$clusterTime")
+// withoutTransaction is a command without its transaction.
+func withoutTransaction(cmd bson.D) bson.D {
+	return withoutFields(cmd, "lsid", "txnNumber", "autocommit", "startTransaction", "readConcern", "writeConcern", "$clusterTime")
 }
 
-func ok() bson.D { return bson.D{{Key: "ok", Value: 1.0}} }
+func okReply() bson.D { return bson.D{{Key: "ok", Value: 1.0}} }
 
 // Gone is how a server answers for a transaction that it has given up.
 func Gone() bson.D {

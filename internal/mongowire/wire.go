@@ -25,26 +25,26 @@ type Proxy struct {
 
 	mu      sync.Mutex
 	conns   map[net.Conn]bool
-	armed   *fault
-	spoiled *partial
+	armed   *commandFault
+	spoiled *spoiledStatement
 	refused bool
 	delay   time.Duration
 	edit    func(command string, reply bson.D) bson.D
 }
 
-// fault of the n-th command from now. The connection is cut, or the command is answered by an
+// commandFault of the n-th command from now. The connection is cut, or the command is answered by an
 // error, which is quicker: a driver waits half a second before it comes back to a server that cut
 // a connection.
-type fault struct {
+type commandFault struct {
 	n                   int
 	applied, cut, fired bool
 }
 
-// fate of a command.
-type fate uint8
+// commandFate of a command.
+type commandFate uint8
 
 const (
-	served fate = iota
+	served commandFate = iota
 	// cut: the connection ends before the command is heard, or before it is answered.
 	cutBefore
 	cutAfter
@@ -65,8 +65,8 @@ func New(tb testing.TB, target string) *Proxy {
 		tb.Fatal(err)
 	}
 	w := &Proxy{target: u, listener: l, conns: make(map[net.Conn]bool)}
-	w.wg.Go(w.accept)
-	tb.Cleanup(w.close)
+	w.wg.Go(w.acceptClients)
+	tb.Cleanup(w.closeAll)
 	return w
 }
 
@@ -84,14 +84,16 @@ func (w *Proxy) URI() string {
 }
 
 // Fail answers the n-th command from now by an error, in the way of dedupetest.
-func (w *Proxy) Fail(n int, applied bool) func() bool { return w.arm(&fault{n: n, applied: applied}) }
+func (w *Proxy) Fail(n int, applied bool) func() bool {
+	return w.armFault(&commandFault{n: n, applied: applied})
+}
 
 // Cut ends the connection of the n-th command from now.
 func (w *Proxy) Cut(n int, applied bool) func() bool {
-	return w.arm(&fault{n: n, applied: applied, cut: true})
+	return w.armFault(&commandFault{n: n, applied: applied, cut: true})
 }
 
-func (w *Proxy) arm(f *fault) func() bool {
+func (w *Proxy) armFault(f *commandFault) func() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.armed = f
@@ -126,8 +128,8 @@ func (w *Proxy) Rewrite(edit func(command string, reply bson.D) bson.D) {
 	w.edit = edit
 }
 
-// judge says what becomes of a command.
-func (w *Proxy) judge(command string) (fate, time.Duration) {
+// decideFate says what becomes of a command.
+func (w *Proxy) decideFate(command string) (commandFate, time.Duration) {
 	switch command {
 	case "hello", "isMaster", "ismaster", "ping", "endSessions", "saslStart", "saslContinue", "buildInfo":
 		return served, 0
@@ -137,7 +139,7 @@ func (w *Proxy) judge(command string) (fate, time.Duration) {
 	if f := w.armed; f != nil {
 		if f.n == 0 {
 			w.armed, f.fired = nil, true
-			return f.fate(), w.delay
+			return f.fateOf(), w.delay
 		}
 		f.n--
 	}
@@ -147,7 +149,7 @@ func (w *Proxy) judge(command string) (fate, time.Duration) {
 	return served, w.delay
 }
 
-func (f *fault) fate() fate {
+func (f *commandFault) fateOf() commandFate {
 	switch {
 	case f.cut && f.applied:
 		return cutAfter
@@ -159,33 +161,33 @@ func (f *fault) fate() fate {
 	return failedBefore
 }
 
-func (w *Proxy) accept() {
+func (w *Proxy) acceptClients() {
 	for {
 		client, err := w.listener.Accept()
 		if err != nil {
 			return
 		}
-		w.wg.Go(func() { w.serve(client) })
+		w.wg.Go(func() { w.serveClient(client) })
 	}
 }
 
-func (w *Proxy) serve(client net.Conn) {
+func (w *Proxy) serveClient(client net.Conn) {
 	server, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", w.target.Host)
 	if err != nil {
 		_ = client.Close()
 		return
 	}
-	p := &pipe{proxy: w, client: client, server: server, asked: make(map[uint32]asked)}
-	if !w.keep(client, server) {
-		p.close()
+	p := &proxyPipe{proxy: w, client: client, server: server, asked: make(map[uint32]sentCommand)}
+	if !w.trackConns(client, server) {
+		p.closeBoth()
 		return
 	}
-	w.wg.Go(p.answers)
-	p.requests()
-	w.forget(client, server)
+	w.wg.Go(p.forwardAnswers)
+	p.forwardRequests()
+	w.untrackConns(client, server)
 }
 
-func (w *Proxy) keep(cs ...net.Conn) bool {
+func (w *Proxy) trackConns(cs ...net.Conn) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.conns == nil {
@@ -197,7 +199,7 @@ func (w *Proxy) keep(cs ...net.Conn) bool {
 	return true
 }
 
-func (w *Proxy) forget(cs ...net.Conn) {
+func (w *Proxy) untrackConns(cs ...net.Conn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, c := range cs {
@@ -205,7 +207,7 @@ func (w *Proxy) forget(cs ...net.Conn) {
 	}
 }
 
-func (w *Proxy) close() {
+func (w *Proxy) closeAll() {
 	_ = w.listener.Close()
 	w.mu.Lock()
 	for c := range w.conns {
@@ -216,38 +218,38 @@ func (w *Proxy) close() {
 	w.wg.Wait()
 }
 
-// pipe is one connection.
-type pipe struct {
+// proxyPipe is one connection.
+type proxyPipe struct {
 	proxy          *Proxy
 	client, server net.Conn
 
 	mu    sync.Mutex
-	asked map[uint32]asked
+	asked map[uint32]sentCommand
 }
 
-// asked is a request that the server has not answered.
-type asked struct {
+// sentCommand is a request that the server has not answered.
+type sentCommand struct {
 	name string
-	fate fate
+	fate commandFate
 	// spoiled is the statement that is to be answered as failed, or -1.
 	spoiled int
 	gone    bool
 }
 
-func (p *pipe) close() {
+func (p *proxyPipe) closeBoth() {
 	_ = p.client.Close()
 	_ = p.server.Close()
 }
 
-func (p *pipe) requests() {
-	defer p.close()
+func (p *proxyPipe) forwardRequests() {
+	defer p.closeBoth()
 	for {
-		m, err := message(p.client)
+		m, err := readMessage(p.client)
 		if err != nil {
 			return
 		}
-		name := command(m)
-		fate, delay := p.proxy.judge(name)
+		name := commandName(m)
+		fate, delay := p.proxy.decideFate(name)
 		if delay > 0 {
 			time.Sleep(delay)
 		}
@@ -256,14 +258,14 @@ func (p *pipe) requests() {
 			return
 		}
 		if fate == failedBefore {
-			if _, err := p.client.Write(answerTo(id, Failure(96, "OperationFailed"))); err != nil {
+			if _, err := p.client.Write(replyMessage(id, Failure(96, "OperationFailed"))); err != nil {
 				return
 			}
 			continue
 		}
 		m, index, gone := p.proxy.withoutSpoiled(m)
 		p.mu.Lock()
-		p.asked[id] = asked{name, fate, index, gone}
+		p.asked[id] = sentCommand{name, fate, index, gone}
 		p.mu.Unlock()
 		if _, err := p.server.Write(m); err != nil {
 			return
@@ -271,10 +273,10 @@ func (p *pipe) requests() {
 	}
 }
 
-func (p *pipe) answers() {
-	defer p.close()
+func (p *proxyPipe) forwardAnswers() {
+	defer p.closeBoth()
 	for {
-		m, err := message(p.server)
+		m, err := readMessage(p.server)
 		if err != nil {
 			return
 		}
@@ -290,14 +292,14 @@ func (p *pipe) answers() {
 			return
 		}
 		if a.fate == failedAfter {
-			m = answerTo(id, Failure(96, "OperationFailed"))
+			m = replyMessage(id, Failure(96, "OperationFailed"))
 		}
 		if a.spoiled >= 0 {
-			if m, err = edit(m, func(reply bson.D) bson.D { return partly(reply, a.spoiled, a.gone) }); err != nil {
+			if m, err = editMessage(m, func(reply bson.D) bson.D { return partialReply(reply, a.spoiled, a.gone) }); err != nil {
 				return
 			}
 		}
-		if m, err = p.proxy.edited(a.name, m); err != nil {
+		if m, err = p.proxy.editReply(a.name, m); err != nil {
 			return
 		}
 		if _, err := p.client.Write(m); err != nil {
@@ -306,18 +308,18 @@ func (p *pipe) answers() {
 	}
 }
 
-// edited is an answer after rewrite.
-func (w *Proxy) edited(name string, m []byte) ([]byte, error) {
+// editReply is an answer after rewrite.
+func (w *Proxy) editReply(name string, m []byte) ([]byte, error) {
 	w.mu.Lock()
 	f := w.edit
 	w.mu.Unlock()
 	if f == nil {
 		return m, nil
 	}
-	return edit(m, func(reply bson.D) bson.D { return f(name, reply) })
+	return editMessage(m, func(reply bson.D) bson.D { return f(name, reply) })
 }
 
-func edit(m []byte, f func(bson.D) bson.D) ([]byte, error) {
+func editMessage(m []byte, f func(bson.D) bson.D) ([]byte, error) {
 	if binary.LittleEndian.Uint32(m[12:]) != opMsg {
 		return m, nil
 	}
@@ -325,11 +327,11 @@ func edit(m []byte, f func(bson.D) bson.D) ([]byte, error) {
 	if err := bson.Unmarshal(m[21:], &reply); err != nil {
 		return nil, err
 	}
-	return answerTo(binary.LittleEndian.Uint32(m[8:]), f(reply)), nil
+	return replyMessage(binary.LittleEndian.Uint32(m[8:]), f(reply)), nil
 }
 
-// answerTo is a message with that document.
-func answerTo(id uint32, d bson.D) []byte {
+// replyMessage is a message with that document.
+func replyMessage(id uint32, d bson.D) []byte {
 	body, err := bson.Marshal(d)
 	if err != nil {
 		panic(err) // of our own documents
@@ -341,7 +343,7 @@ func answerTo(id uint32, d bson.D) []byte {
 	return append(m, body...)
 }
 
-func message(r io.Reader) ([]byte, error) {
+func readMessage(r io.Reader) ([]byte, error) {
 	var head [4]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return nil, err
@@ -356,9 +358,9 @@ func message(r io.Reader) ([]byte, error) {
 	return m, err
 }
 
-// command is the name of a message's command; of an old OP_QUERY, which only says
+// commandName is the name of a message's command; of an old OP_QUERY, which only says
 // hello, it is hello.
-func command(m []byte) string {
+func commandName(m []byte) string {
 	if binary.LittleEndian.Uint32(m[12:]) != opMsg || len(m) < 26 || m[20] != 0 {
 		return "hello"
 	}

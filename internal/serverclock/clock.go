@@ -33,9 +33,9 @@ type Clock struct {
 	maxDoubt time.Duration
 
 	mu      sync.Mutex
-	last    sample
-	suspect time.Time    // what was measured before is not trusted
-	flight  *measurement // in progress; nil: none
+	last    clockSample
+	suspect time.Time          // what was measured before is not trusted
+	flight  *sharedMeasurement // in progress; nil: none
 }
 
 // New returns the clock of the server that ask asks for its time, in one round trip. local is the
@@ -48,14 +48,14 @@ func New(local func() time.Time, ask func(ctx context.Context) (time.Time, error
 // Local returns the time of this machine.
 func (c *Clock) Local() time.Time { return c.local() }
 
-// measurement is one that callers share.
-type measurement struct {
+// sharedMeasurement is one that callers share.
+type sharedMeasurement struct {
 	done chan struct{} // closed once err is set
 	err  error         // nil: the clock has a new sample, or whoever measured did not wait for one
 }
 
-// sample says that at the local time at the server's was server, give or take doubt.
-type sample struct {
+// clockSample says that at the local time at the server's was server, give or take doubt.
+type clockSample struct {
 	at, server time.Time
 	doubt      time.Duration
 }
@@ -79,17 +79,17 @@ func (i Instant) Until(d time.Duration) time.Time { return i.Time.Add(i.Doubt + 
 // in progress.
 func (c *Clock) Read(ctx context.Context) (Instant, error) {
 	now := c.local()
-	s, m, mine := c.current(now)
+	s, m, mine := c.currentSample(now)
 	for m != nil && !mine {
-		if err := m.await(ctx); err != nil {
+		if err := m.awaitResult(ctx); err != nil {
 			return Instant{}, err
 		}
 		now = c.local()
-		s, m, mine = c.current(now) // what was under way may have begun before this caller's server was gone
+		s, m, mine = c.currentSample(now) // what was under way may have begun before this caller's server was gone
 	}
 	if mine {
 		var err error
-		if s, err = c.measure(ctx, m); err != nil {
+		if s, err = c.measureShared(ctx, m); err != nil {
 			return Instant{}, err
 		}
 		now = c.local()
@@ -104,8 +104,8 @@ func (c *Clock) Read(ctx context.Context) (Instant, error) {
 	return i, nil
 }
 
-// await waits for somebody else's measurement.
-func (m *measurement) await(ctx context.Context) error {
+// awaitResult waits for somebody else's measurement.
+func (m *sharedMeasurement) awaitResult(ctx context.Context) error {
 	select {
 	case <-m.done:
 		return m.err
@@ -121,13 +121,13 @@ func (c *Clock) Distrust() {
 	c.suspect = c.local()
 }
 
-// current is the last sample, if it may be used; else the measurement to wait for, or to make, if
+// currentSample is the last sample, if it may be used; else the measurement to wait for, or to make, if
 // it is the caller's.
-func (c *Clock) current(now time.Time) (s sample, m *measurement, mine bool) {
+func (c *Clock) currentSample(now time.Time) (s clockSample, m *sharedMeasurement, mine bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s = c.last
-	trusted := !s.at.IsZero() && c.suspect.Before(s.at) && !leapt(s.at, now)
+	trusted := !s.at.IsZero() && c.suspect.Before(s.at) && !clockLeapt(s.at, now)
 	age := now.Sub(s.at)
 	if trusted && (age < measureEvery || c.flight != nil && age < 2*measureEvery) {
 		return s, nil, false
@@ -135,20 +135,20 @@ func (c *Clock) current(now time.Time) (s sample, m *measurement, mine bool) {
 	if c.flight != nil {
 		return s, c.flight, false
 	}
-	c.flight = &measurement{done: make(chan struct{})}
+	c.flight = &sharedMeasurement{done: make(chan struct{})}
 	return s, c.flight, true
 }
 
-// leapt reports whether monotonic time and wall time disagree: the machine slept (monotonic time
+// clockLeapt reports whether monotonic time and wall time disagree: the machine slept (monotonic time
 // stands still meanwhile on some systems), or its clock was set.
-func leapt(then, now time.Time) bool {
+func clockLeapt(then, now time.Time) bool {
 	d := now.Round(0).Sub(then.Round(0)) - now.Sub(then)
 	return d > time.Second || d < -time.Second || now.Before(then)
 }
 
-// measure makes a measurement that others wait for. They get its error, unless it is the caller who
+// measureShared makes a measurement that others wait for. They get its error, unless it is the caller who
 // did not wait: then one of them measures.
-func (c *Clock) measure(ctx context.Context, m *measurement) (sample, error) {
+func (c *Clock) measureShared(ctx context.Context, m *sharedMeasurement) (clockSample, error) {
 	bounded, cancel := context.WithTimeout(ctx, measureFor)
 	defer cancel()
 	s, err := c.measureTwice(bounded)
@@ -165,7 +165,7 @@ func (c *Clock) measure(ctx context.Context, m *measurement) (sample, error) {
 }
 
 // measureTwice is one round trip, or the better one of two.
-func (c *Clock) measureTwice(ctx context.Context) (sample, error) {
+func (c *Clock) measureTwice(ctx context.Context) (clockSample, error) {
 	s, err := c.roundTrip(ctx)
 	if err != nil || s.doubt <= goodDoubt {
 		return s, err
@@ -178,12 +178,12 @@ func (c *Clock) measureTwice(ctx context.Context) (sample, error) {
 
 // roundTrip takes the answer for the middle of its round trip. A server's time comes in
 // whole milliseconds.
-func (c *Clock) roundTrip(ctx context.Context) (sample, error) {
+func (c *Clock) roundTrip(ctx context.Context) (clockSample, error) {
 	sent := c.local()
 	server, err := c.ask(ctx)
 	if err != nil {
-		return sample{}, fmt.Errorf("asking the server for its time: %w", err)
+		return clockSample{}, fmt.Errorf("asking the server for its time: %w", err)
 	}
 	half := c.local().Sub(sent) / 2
-	return sample{at: sent.Add(half), server: server, doubt: half + time.Millisecond}, nil
+	return clockSample{at: sent.Add(half), server: server, doubt: half + time.Millisecond}, nil
 }

@@ -15,7 +15,7 @@ func (q *Queue) Acquire(ctx context.Context, owner string, lease time.Duration) 
 	if owner == "" || lease <= 0 {
 		return nil, fmt.Errorf("memory outbox: acquire for owner %q, lease %v: name an owner, and a lease above 0", owner, lease)
 	}
-	now, end, err := q.begin(ctx, "acquire")
+	now, end, err := q.beginCall(ctx, "acquire")
 	if err != nil {
 		return nil, err
 	}
@@ -25,13 +25,13 @@ func (q *Queue) Acquire(ctx context.Context, owner string, lease time.Duration) 
 	others := slices.DeleteFunc(slices.Collect(maps.Keys(q.owners)), func(name string) bool { return name == owner })
 	var leases []outbox.Lease
 	for _, g := range outbox.Assign(owner, others, q.partitions, now) {
-		leases = append(leases, q.grant(owner, g, now, lease))
+		leases = append(leases, q.grantLease(owner, g, now, lease))
 	}
 	return leases, nil
 }
 
-// grant gives a partition to an owner, or renews it, unless it is ending.
-func (q *Queue) grant(owner string, g outbox.Grant, now time.Time, lease time.Duration) outbox.Lease {
+// grantLease gives a partition to an owner, or renews it, unless it is ending.
+func (q *Queue) grantLease(owner string, g outbox.Grant, now time.Time, lease time.Duration) outbox.Lease {
 	p := &q.partitions[g.Partition]
 	if g.Taken {
 		p.Owner = owner
@@ -48,7 +48,7 @@ func (q *Queue) grant(owner string, g outbox.Grant, now time.Time, lease time.Du
 
 // Release implements outbox.Queue.
 func (q *Queue) Release(ctx context.Context, owner string, leases []outbox.Lease) error {
-	_, end, err := q.begin(ctx, "release")
+	_, end, err := q.beginCall(ctx, "release")
 	if err != nil {
 		return err
 	}

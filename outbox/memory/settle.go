@@ -11,19 +11,19 @@ import (
 
 // Settle implements outbox.Queue.
 func (q *Queue) Settle(ctx context.Context, rs []outbox.Result) ([]bool, error) {
-	now, end, err := q.begin(ctx, "settle")
+	now, end, err := q.beginCall(ctx, "settle")
 	if err != nil {
 		return nil, err
 	}
 	defer end()
 	oks := make([]bool, len(rs))
 	for i := range rs {
-		oks[i] = q.settle(&rs[i], now)
+		oks[i] = q.settleRow(&rs[i], now)
 	}
 	return oks, nil
 }
 
-func (q *Queue) settle(s *outbox.Result, now time.Time) bool {
+func (q *Queue) settleRow(s *outbox.Result, now time.Time) bool {
 	r := q.rows[s.ID]
 	switch {
 	case r == nil:
@@ -47,6 +47,6 @@ func (q *Queue) settle(s *outbox.Result, now time.Time) bool {
 			r.Attempts++
 		}
 	}
-	q.place(r, s.Outcome.Status())
+	q.setStatus(r, s.Outcome.Status())
 	return true
 }

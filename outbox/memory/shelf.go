@@ -5,47 +5,47 @@ import (
 	"slices"
 )
 
-// shelf keeps pending rows in the order of (Hash, Seq, ID). Boards hold the rows of a range of
+// pendingIndex keeps pending rows in the order of (Hash, Seq, ID). Boards hold the rows of a range of
 // hashes each; most rows of a hash come at its end and leave at its beginning, so both are cheap.
-type shelf struct {
-	boards [1 << boardBits][]*row
-	n      int
+type pendingIndex struct {
+	buckets [1 << bucketBits][]*queueRow
+	n       int
 }
 
-const boardBits = 12
+const bucketBits = 12
 
-// board is where a hash lies.
-func board(hash uint64) int { return int(hash >> (63 - boardBits)) }
+// bucketOf is where a hash lies.
+func bucketOf(hash uint64) int { return int(hash >> (63 - bucketBits)) }
 
-func compare(a, b *row) int {
+func compareRows(a, b *queueRow) int {
 	if c := cmp.Compare(a.Hash, b.Hash); c != 0 {
 		return c
 	}
-	return inKey(a, b)
+	return compareInKey(a, b)
 }
 
-// inKey compares rows of one key.
-func inKey(a, b *row) int {
+// compareInKey compares rows of one key.
+func compareInKey(a, b *queueRow) int {
 	if c := cmp.Compare(a.Seq, b.Seq); c != 0 {
 		return c
 	}
 	return cmp.Compare(a.ID, b.ID)
 }
 
-func (s *shelf) add(r *row) {
-	b := &s.boards[board(r.Hash)]
+func (s *pendingIndex) add(r *queueRow) {
+	b := &s.buckets[bucketOf(r.Hash)]
 	s.n++
-	if n := len(*b); n == 0 || compare((*b)[n-1], r) < 0 {
+	if n := len(*b); n == 0 || compareRows((*b)[n-1], r) < 0 {
 		*b = append(*b, r)
 		return
 	}
-	i, _ := slices.BinarySearchFunc(*b, r, compare)
+	i, _ := slices.BinarySearchFunc(*b, r, compareRows)
 	*b = slices.Insert(*b, i, r)
 }
 
-func (s *shelf) remove(r *row) {
-	b := &s.boards[board(r.Hash)]
-	i, ok := slices.BinarySearchFunc(*b, r, compare)
+func (s *pendingIndex) remove(r *queueRow) {
+	b := &s.buckets[bucketOf(r.Hash)]
+	i, ok := slices.BinarySearchFunc(*b, r, compareRows)
 	if !ok {
 		return
 	}
@@ -60,13 +60,13 @@ func (s *shelf) remove(r *row) {
 	*b = slices.Delete(rows, i, i+1)
 }
 
-// from calls f with the rows from a hash on, in order, until it returns false.
-func (s *shelf) from(hash uint64, f func(*row) bool) {
-	for i := board(hash); i < len(s.boards); i++ {
-		rows := s.boards[i]
+// ascendFrom calls f with the rows from a hash on, in order, until it returns false.
+func (s *pendingIndex) ascendFrom(hash uint64, f func(*queueRow) bool) {
+	for i := bucketOf(hash); i < len(s.buckets); i++ {
+		rows := s.buckets[i]
 		at := 0
-		if i == board(hash) {
-			at, _ = slices.BinarySearchFunc(rows, hash, func(r *row, h uint64) int { return cmp.Compare(r.Hash, h) })
+		if i == bucketOf(hash) {
+			at, _ = slices.BinarySearchFunc(rows, hash, func(r *queueRow, h uint64) int { return cmp.Compare(r.Hash, h) })
 		}
 		for _, r := range rows[at:] {
 			if !f(r) {

@@ -13,74 +13,74 @@ import (
 	"github.com/onceish/onceish/outbox"
 )
 
-// addition is a row to be added, and its document.
-type addition struct {
-	*stored
+// rowAddition is a row to be added, and its document.
+type rowAddition struct {
+	*storedRow
 
-	doc bson.Raw
-	of  int // its place in the argument of AddMoved
+	doc   bson.Raw
+	place int // its place in the argument of AddMoved
 }
 
-// batch is rows to be added.
-type batch struct {
-	ids   []string   // of all, in the order of the call
-	rows  []addition // once each
-	named bool       // some ids are the caller's
-	keyed bool       // some rows have a key in common, and so an order
+// additionBatch is rows to be added.
+type additionBatch struct {
+	ids   []string      // of all, in the order of the call
+	rows  []rowAddition // once each
+	named bool          // some ids are the caller's
+	keyed bool          // some rows have a key in common, and so an order
 }
 
-// batch checks rows, and gives them what they lack.
-func (q *Queue) batch(ctx context.Context, in []outbox.Row) (*batch, error) {
+// newBatch checks rows, and gives them what they lack.
+func (q *Queue) newBatch(ctx context.Context, in []outbox.Row) (*additionBatch, error) {
 	at, err := q.clock.Read(driver.NewSessionContext(ctx, nil))
 	if err != nil {
 		return nil, err
 	}
-	b := &batch{ids: make([]string, len(in))}
-	there, keys := make(map[string]*stored, len(in)), make(map[string]bool, len(in))
+	b := &additionBatch{ids: make([]string, len(in))}
+	there, keys := make(map[string]*storedRow, len(in)), make(map[string]bool, len(in))
 	for i := range in {
 		r := in[i]
 		b.named = b.named || r.Event.ID != ""
 		if r.Event.ID == "" {
 			r.Event.ID = uuid7.New(at.Time)
 		}
-		if err := check(&r); err != nil {
+		if err := checkRow(&r); err != nil {
 			return nil, err
 		}
 		s := newStored(&r, at)
 		b.ids[i] = s.ID
 		if before := there[s.RowID]; before != nil {
-			if !before.same(s) {
-				return nil, exists(&addition{stored: s})
+			if !before.isSameEvent(s) {
+				return nil, existsError(&rowAddition{storedRow: s})
 			}
 			continue
 		}
 		b.keyed = b.keyed || s.Key != "" && keys[s.Key]
 		there[s.RowID], keys[s.Key] = s, true
-		b.rows = append(b.rows, addition{stored: s})
+		b.rows = append(b.rows, rowAddition{storedRow: s})
 	}
-	q.seq.assign(b.rows, at.Time.UnixNano())
-	if err := b.encode(); err != nil {
+	q.seq.assignSeqs(b.rows, at.Time.UnixNano())
+	if err := b.encodeRows(); err != nil {
 		return nil, err
 	}
 	return b, nil
 }
 
-func exists(a *addition) error {
+func existsError(a *rowAddition) error {
 	return fmt.Errorf("event %.64q for topic %q: %w: give it an id of its own", a.ID, a.Topic, outbox.ErrExists)
 }
 
-func (b *batch) encode() (err error) {
+func (b *additionBatch) encodeRows() (err error) {
 	for i := range b.rows {
-		if b.rows[i].doc, err = b.rows[i].document(); err != nil {
+		if b.rows[i].doc, err = b.rows[i].encodeDocument(); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// join writes the rows in the transaction of ctx. A duplicate would abort that, so rows whose ids
+// joinTransaction writes the rows in the transaction of ctx. A duplicate would abort that, so rows whose ids
 // are the caller's are upserted.
-func (q *Queue) join(ctx context.Context, b *batch) error {
+func (q *Queue) joinTransaction(ctx context.Context, b *additionBatch) error {
 	models := make([]driver.WriteModel, len(b.rows))
 	for i, a := range b.rows {
 		if b.named {
@@ -102,7 +102,7 @@ func (q *Queue) join(ctx context.Context, b *batch) error {
 	if res.MatchedCount == 0 {
 		return nil
 	}
-	_, err = q.absent(ctx, b.rows, exists)
+	_, err = q.absentRows(ctx, b.rows, existsError)
 	return err
 }
 

@@ -34,21 +34,21 @@ func (e *RefusedError) Unwrap() error { return e.Err }
 func (q *Queue) AddMoved(ctx context.Context, rows []outbox.Row) (dead []int, err error) {
 	at, err := q.clock.Read(ctx)
 	if err != nil {
-		return nil, q.failed("add moved events", err)
+		return nil, q.callFailed("add moved events", err)
 	}
 	additions, keyed, err := movedRows(rows, at)
 	if err == nil {
-		err = q.insert(ctx, slices.Clone(additions), keyed, parked)
+		err = q.insertRows(ctx, slices.Clone(additions), keyed, parkAddition)
 	}
-	if no, is := errors.AsType[*refusal](err); is {
-		return nil, &RefusedError{Rows: no.places(additions), Err: no}
+	if no, is := errors.AsType[*refusedRows](err); is {
+		return nil, &RefusedError{Rows: no.placesOf(additions), Err: no}
 	}
 	if err != nil {
-		return nil, q.failed("add moved events", err)
+		return nil, q.callFailed("add moved events", err)
 	}
 	for _, a := range additions {
 		if a.Status == outbox.Dead.String() {
-			dead = append(dead, a.of)
+			dead = append(dead, a.place)
 		}
 	}
 	return dead, nil
@@ -56,12 +56,12 @@ func (q *Queue) AddMoved(ctx context.Context, rows []outbox.Row) (dead []int, er
 
 // movedRows makes documents of rows. An event that is there twice is one; of two events that would
 // have one row, all but the first are parked. keyed: some have a key in common.
-func movedRows(rows []outbox.Row, at serverclock.Instant) (additions []addition, keyed bool, err error) {
-	there, keys := map[string]*stored{}, map[string]bool{}
+func movedRows(rows []outbox.Row, at serverclock.Instant) (additions []rowAddition, keyed bool, err error) {
+	there, keys := map[string]*storedRow{}, map[string]bool{}
 	for i := range rows {
 		s := newStored(&rows[i], at)
-		if before := there[s.RowID]; before != nil && !before.same(s) {
-			s.park()
+		if before := there[s.RowID]; before != nil && !before.isSameEvent(s) {
+			s.makeParked()
 		}
 		if there[s.RowID] != nil {
 			continue
@@ -69,10 +69,10 @@ func movedRows(rows []outbox.Row, at serverclock.Instant) (additions []addition,
 		there[s.RowID] = s
 		keyed = keyed || s.Key != "" && keys[s.Key]
 		keys[s.Key] = true
-		doc, err := s.document()
-		additions = append(additions, addition{stored: s, doc: doc, of: i})
+		doc, err := s.encodeDocument()
+		additions = append(additions, rowAddition{storedRow: s, doc: doc, place: i})
 		if err != nil {
-			return additions, keyed, &refusal{rows: []*stored{s}, why: err}
+			return additions, keyed, &refusedRows{rows: []*storedRow{s}, why: err}
 		}
 	}
 	return additions, keyed, nil
@@ -82,10 +82,10 @@ func movedRows(rows []outbox.Row, at serverclock.Instant) (additions []addition,
 const parkedReason = "the outbox has another event with this topic, source and id, and consumers that deduplicate would take this one for that: " +
 	"drop it, or retry it to have it published all the same"
 
-// park makes a row a dead one that has a place beside the row of another event with the same topic,
+// makeParked makes a row a dead one that has a place beside the row of another event with the same topic,
 // source and id: each time it is made the same place.
-func (s *stored) park() {
-	e := s.event()
+func (s *storedRow) makeParked() {
+	e := s.toEvent()
 	s.RowID = outbox.RowID(&e)
 	if e.Source == "" || e.Source == bus.DefaultSource {
 		s.RowID += " " // the source, which is empty in no RowID
@@ -95,9 +95,9 @@ func (s *stored) park() {
 	s.Status, s.Reason = outbox.Dead.String(), parkedReason
 }
 
-// parked makes an addition that clashes with another event a dead row, in place of an error.
-func parked(a *addition) (err error) {
-	a.park()
-	a.doc, err = a.document()
+// parkAddition makes an addition that clashes with another event a dead row, in place of an error.
+func parkAddition(a *rowAddition) (err error) {
+	a.makeParked()
+	a.doc, err = a.encodeDocument()
 	return err
 }

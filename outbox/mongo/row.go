@@ -16,8 +16,8 @@ import (
 // maxRow is the largest row in bytes: the 16 MiB of a document, less what settling adds.
 const maxRow = 16<<20 - 64<<10
 
-// stored is a row as a document has it. Times are in whole milliseconds, as the server has them.
-type stored struct {
+// storedRow is a row as a document has it. Times are in whole milliseconds, as the server has them.
+type storedRow struct {
 	RowID           string `bson:"_id"`
 	bsonevent.Event `bson:",inline"`
 	Hash            int64     `bson:"hash"`
@@ -36,10 +36,10 @@ type stored struct {
 }
 
 // newStored is a row that is added; its seq is yet to be assigned if it has none.
-func newStored(in *outbox.Row, at serverclock.Instant) *stored {
+func newStored(in *outbox.Row, at serverclock.Instant) *storedRow {
 	own := bus.DropForeignControl(in.Event)
 	e := &own
-	s := &stored{
+	s := &storedRow{
 		RowID: outbox.RowID(e), Event: bsonevent.New(e), Hash: int64(outbox.Hash(e.Key, e.ID)), Seq: int64(in.Seq),
 		Status: outbox.Pending.String(), Added: at.Time,
 	}
@@ -50,10 +50,10 @@ func newStored(in *outbox.Row, at serverclock.Instant) *stored {
 	return s
 }
 
-// row is what the contract calls one.
-func (s *stored) row() outbox.Row {
+// toRow is what the contract calls one.
+func (s *storedRow) toRow() outbox.Row {
 	r := outbox.Row{
-		ID: s.RowID, Event: s.event(), Seq: uint64(max(0, s.Seq)), Hash: uint64(max(0, s.Hash)), Status: status(s.Status), Version: uint64(max(0, s.Version)),
+		ID: s.RowID, Event: s.toEvent(), Seq: uint64(max(0, s.Seq)), Hash: uint64(max(0, s.Hash)), Status: parseStatus(s.Status), Version: uint64(max(0, s.Version)),
 		Attempts: int(s.Attempts), Reason: s.Reason, Copies: uint64(max(0, s.Copies)), Added: s.Added, Sent: s.Sent,
 	}
 	if r.Status == outbox.Pending && !s.Due.IsZero() {
@@ -62,7 +62,7 @@ func (s *stored) row() outbox.Row {
 	return r
 }
 
-func (s *stored) event() bus.Event {
+func (s *storedRow) toEvent() bus.Event {
 	e := s.Decode()
 	if !s.Time.IsZero() {
 		e.Time = s.Time.UTC().Add(time.Duration(s.Nanos))
@@ -70,13 +70,13 @@ func (s *stored) event() bus.Event {
 	return e
 }
 
-// same reports whether two rows have the same event.
-func (s *stored) same(o *stored) bool {
-	a, b := s.event(), o.event()
+// isSameEvent reports whether two rows have the same event.
+func (s *storedRow) isSameEvent(o *storedRow) bool {
+	a, b := s.toEvent(), o.toEvent()
 	return outbox.SameEvent(&a, &b)
 }
 
-func status(name string) outbox.Status {
+func parseStatus(name string) outbox.Status {
 	for _, s := range []outbox.Status{outbox.Pending, outbox.Sent, outbox.Dead} {
 		if s.String() == name {
 			return s
@@ -85,8 +85,8 @@ func status(name string) outbox.Status {
 	return 0
 }
 
-// check says why a row cannot be stored.
-func check(in *outbox.Row) error {
+// checkRow says why a row cannot be stored.
+func checkRow(in *outbox.Row) error {
 	if err := bsonevent.Check(&in.Event); err != nil {
 		return err
 	}
@@ -96,8 +96,8 @@ func check(in *outbox.Row) error {
 	return nil
 }
 
-// document is the row as it is written.
-func (s *stored) document() (bson.Raw, error) {
+// encodeDocument is the row as it is written.
+func (s *storedRow) encodeDocument() (bson.Raw, error) {
 	doc, err := bson.Marshal(s)
 	if err != nil {
 		return nil, fmt.Errorf("event %.64q for topic %q: %w", s.ID, s.Topic, err)

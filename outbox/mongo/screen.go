@@ -11,38 +11,38 @@ import (
 	"github.com/onceish/onceish/outbox"
 )
 
-// place is where a row stands among those of its hash.
-type place struct {
+// rowPlace is where a row stands among those of its hash.
+type rowPlace struct {
 	ID   string `bson:"_id"`
 	Hash int64  `bson:"hash"`
 	Seq  int64  `bson:"seq"`
 }
 
-func (a place) before(b place) bool { return a.Seq < b.Seq || a.Seq == b.Seq && a.ID < b.ID }
+func (a rowPlace) isBefore(b rowPlace) bool { return a.Seq < b.Seq || a.Seq == b.Seq && a.ID < b.ID }
 
-// barriers has the first row of each hash that may not be passed.
-type barriers map[int64]place
+// headOfLineFilter has the first row of each hash that may not be passed.
+type headOfLineFilter map[int64]rowPlace
 
-func (b barriers) add(at place) {
-	if first, ok := b[at.Hash]; !ok || at.before(first) {
+func (b headOfLineFilter) blockFrom(at rowPlace) {
+	if first, ok := b[at.Hash]; !ok || at.isBefore(first) {
 		b[at.Hash] = at
 	}
 }
 
-// screen leaves rows with a key out that come behind a dead row, or behind one that the page should
+// filterHeadOfLine leaves rows with a key out that come behind a dead row, or behind one that the page should
 // have and has not: a server reads a page bit by bit, and misses what is committed behind where it
 // is, while it sees what is committed ahead. A second look at the keys, begun when the page was
 // read, finds all that was there before what the page has. Dead rows are looked at first: one that
 // is retried meanwhile is then found pending.
-func (q *Queue) screen(ctx context.Context, p *page) error {
-	whole := p.hashes()
+func (q *Queue) filterHeadOfLine(ctx context.Context, p *pageRead) error {
+	whole := p.keyHashes()
 	if len(whole) == 0 {
 		return nil
 	}
-	b := barriers{}
+	b := headOfLineFilter{}
 	if !p.ask.PastDead {
 		keyed := bson.E{Key: "key", Value: expr.Op("$gt", "")}
-		if err := q.look(ctx, outbox.Dead, bson.D{expr.Field("hash", expr.Op("$in", whole)), keyed}, b.add); err != nil {
+		if err := q.scanPlaces(ctx, outbox.Dead, bson.D{expr.Field("hash", expr.Op("$in", whole)), keyed}, b.blockFrom); err != nil {
 			return err
 		}
 	}
@@ -50,29 +50,29 @@ func (q *Queue) screen(ctx context.Context, p *page) error {
 	for i := range p.Rows {
 		here[p.Rows[i].ID] = true
 	}
-	missing := func(at place) {
+	missing := func(at rowPlace) {
 		if !here[at.ID] {
-			b.add(at)
+			b.blockFrom(at)
 		}
 	}
 	if n := len(whole) - 1; p.Cut && whole[n] == p.last.Hash { // of this one, all behind the page is missing from it
 		part := bson.D{expr.Field("hash", p.last.Hash), expr.Field("seq", expr.Op("$lte", p.last.Seq))}
-		if err := q.look(ctx, outbox.Pending, part, missing); err != nil {
+		if err := q.scanPlaces(ctx, outbox.Pending, part, missing); err != nil {
 			return err
 		}
 		whole = whole[:n]
 	}
 	if len(whole) > 0 {
-		if err := q.look(ctx, outbox.Pending, bson.D{expr.Field("hash", expr.Op("$in", whole))}, missing); err != nil {
+		if err := q.scanPlaces(ctx, outbox.Pending, bson.D{expr.Field("hash", expr.Op("$in", whole))}, missing); err != nil {
 			return err
 		}
 	}
-	p.Rows = slices.DeleteFunc(p.Rows, func(r outbox.Row) bool { return b.stop(&r) })
+	p.Rows = slices.DeleteFunc(p.Rows, func(r outbox.Row) bool { return b.isBlocked(&r) })
 	return nil
 }
 
-// hashes are those of the page's keys, ascending.
-func (p *page) hashes() (all []int64) {
+// keyHashes are those of the page's keys, ascending.
+func (p *pageRead) keyHashes() (all []int64) {
 	for i := range p.Rows {
 		h := int64(p.Rows[i].Hash)
 		if p.Rows[i].Event.Key != "" && (len(all) == 0 || all[len(all)-1] != h) {
@@ -82,14 +82,14 @@ func (p *page) hashes() (all []int64) {
 	return all
 }
 
-func (b barriers) stop(r *outbox.Row) bool {
-	at := place{ID: r.ID, Hash: int64(r.Hash), Seq: int64(r.Seq)}
+func (b headOfLineFilter) isBlocked(r *outbox.Row) bool {
+	at := rowPlace{ID: r.ID, Hash: int64(r.Hash), Seq: int64(r.Seq)}
 	first, ok := b[at.Hash]
-	return ok && r.Event.Key != "" && first.before(at)
+	return ok && r.Event.Key != "" && first.isBefore(at)
 }
 
-// look finds the places of rows.
-func (q *Queue) look(ctx context.Context, s outbox.Status, of bson.D, each func(place)) error {
+// scanPlaces finds the places of rows.
+func (q *Queue) scanPlaces(ctx context.Context, s outbox.Status, of bson.D, each func(rowPlace)) error {
 	filter := append(bson.D{expr.Field("status", s.String())}, of...)
 	cur, err := q.rows.Find(ctx, filter, options.Find().SetProjection(bson.D{expr.Field("hash", 1), expr.Field("seq", 1)}).
 		SetHint(byHash.Keys()).SetBatchSize(10_000))
@@ -98,7 +98,7 @@ func (q *Queue) look(ctx context.Context, s outbox.Status, of bson.D, each func(
 	}
 	defer func() { _ = cur.Close(context.WithoutCancel(ctx)) }()
 	for cur.Next(ctx) {
-		var at place
+		var at rowPlace
 		if err := bson.Unmarshal(cur.Current, &at); err != nil {
 			return err
 		}

@@ -11,14 +11,14 @@ import (
 // could find, wanted or not. So pages are read in steps that are about as wide as has rows for one.
 // How wide that is, is a guess: a wrong one costs time only.
 
-// width is how many hashes are looked at in one step. Safe for concurrent use.
-type width struct {
+// hashWindow is how many hashes are looked at in one step. Safe for concurrent use.
+type hashWindow struct {
 	mu     sync.Mutex
 	hashes uint64 // zero: all
 }
 
-// to is the last hash of a step.
-func (w *width) to(from, last uint64) uint64 {
+// lastHash is the last hash of a step.
+func (w *hashWindow) lastHash(from, last uint64) uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.hashes == 0 || last-from < w.hashes {
@@ -27,8 +27,8 @@ func (w *width) to(from, last uint64) uint64 {
 	return from + w.hashes
 }
 
-// was takes in how many different hashes were found in a range, and how many are wanted.
-func (w *width) was(hashes uint64, found, wanted int) {
+// recordFound takes in how many different hashes were found in a range, and how many are wanted.
+func (w *hashWindow) recordFound(hashes uint64, found, wanted int) {
 	if found < 2 {
 		return // a key with many rows says nothing of others
 	}
@@ -38,7 +38,7 @@ func (w *width) was(hashes uint64, found, wanted int) {
 }
 
 // grow follows a step that did not fill the page.
-func (w *width) grow() {
+func (w *hashWindow) grow() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.hashes *= 4; w.hashes > outbox.MaxHash/4 {
@@ -46,25 +46,25 @@ func (w *width) grow() {
 	}
 }
 
-// reach is how far the rows of keys that filled a page went. Safe for concurrent use.
-type reach struct {
+// seqWindow is how far the rows of keys that filled a page went. Safe for concurrent use.
+type seqWindow struct {
 	mu   sync.Mutex
-	keys map[uint64]stretch // by hash
+	keys map[uint64]seqRange // by hash
 }
 
-// stretch is where a page of a key ended, and how far apart its first and its last row were.
-type stretch struct{ end, length int64 }
+// seqRange is where a page of a key ended, and how far apart its first and its last row were.
+type seqRange struct{ end, length int64 }
 
 const (
-	// maxReach bounds how many keys are remembered.
-	maxReach = 1000
-	// maxStretches is how many steps of one page are tried before one that takes all.
-	maxStretches = 3
+	// maxWindowKeys bounds how many keys are remembered.
+	maxWindowKeys = 1000
+	// maxWindowTries is how many steps of one page are tried before one that takes all.
+	maxWindowTries = 3
 )
 
-// until is the last seq of a step that begins after a seq. The tries of one page reach
+// lastSeq is the last seq of a step that begins after a seq. The tries of one page reach
 // ever farther.
-func (r *reach) until(hash uint64, after int64, try int) int64 {
+func (r *seqWindow) lastSeq(hash uint64, after int64, try int) int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s, ok := r.keys[hash]
@@ -72,18 +72,18 @@ func (r *reach) until(hash uint64, after int64, try int) int64 {
 	for range 2 * try {
 		length = min(length*2, math.MaxInt64/4)
 	}
-	if from := max(s.end, after); ok && try < maxStretches && from < math.MaxInt64-length {
+	if from := max(s.end, after); ok && try < maxWindowTries && from < math.MaxInt64-length {
 		return from + length
 	}
 	return math.MaxInt64
 }
 
-// was takes in a page.
-func (r *reach) was(hash uint64, first, last int64) {
+// recordPage takes in a page.
+func (r *seqWindow) recordPage(hash uint64, first, last int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.keys == nil || len(r.keys) >= maxReach {
-		r.keys = make(map[uint64]stretch)
+	if r.keys == nil || len(r.keys) >= maxWindowKeys {
+		r.keys = make(map[uint64]seqRange)
 	}
-	r.keys[hash] = stretch{end: last, length: max(1, last-first)}
+	r.keys[hash] = seqRange{end: last, length: max(1, last-first)}
 }

@@ -14,41 +14,41 @@ import (
 // read, or not at all.
 const tableID = "leases"
 
-// table is who has what, until when.
-type table struct {
-	Outbox     string    `bson:"outbox"` // tells this outbox from all others, however it is reached
-	Version    int64     `bson:"version"`
-	Owners     []owner   `bson:"owners"` // those that asked within their last lease, and some that have not since
-	Partitions []holding `bson:"partitions"`
-	Now        time.Time `bson:"now,omitempty"` // when it was read; never written
+// leaseTable is who has what, until when.
+type leaseTable struct {
+	Outbox     string             `bson:"outbox"` // tells this outbox from all others, however it is reached
+	Version    int64              `bson:"version"`
+	Owners     []leaseOwner       `bson:"owners"` // those that asked within their last lease, and some that have not since
+	Partitions []partitionHolding `bson:"partitions"`
+	Now        time.Time          `bson:"now,omitempty"` // when it was read; never written
 }
 
-type owner struct {
+type leaseOwner struct {
 	Name  string    `bson:"name"`
 	Until time.Time `bson:"until"`
 }
 
-// holding is the lease of one partition: of who had it last, while nobody else has taken it.
-type holding struct {
+// partitionHolding is the lease of one partition: of who had it last, while nobody else has taken it.
+type partitionHolding struct {
 	Owner string    `bson:"owner"`
 	Token int64     `bson:"token"`
 	Until time.Time `bson:"until"`
 }
 
 // contract is the holding as package outbox has it.
-func (h *holding) contract() outbox.Holding {
+func (h *partitionHolding) contract() outbox.Holding {
 	return outbox.Holding{Owner: h.Owner, Token: uint64(max(0, h.Token)), Until: h.Until}
 }
 
-// assignment is what an owner gets.
-type assignment struct {
+// leaseAssignment is what an owner gets.
+type leaseAssignment struct {
 	owner  string
-	others []owner // that count
+	others []leaseOwner // that count
 	grants []outbox.Grant
 }
 
-func (t *table) assign(name string) *assignment {
-	a := &assignment{owner: name}
+func (t *leaseTable) assignTo(name string) *leaseAssignment {
+	a := &leaseAssignment{owner: name}
 	var others []string
 	for _, o := range t.Owners {
 		if o.Name != name && o.Until.After(t.Now) {
@@ -63,8 +63,8 @@ func (t *table) assign(name string) *assignment {
 	return a
 }
 
-// update writes the assignment, by the server's clock.
-func (a *assignment) update(t *table, lease time.Duration) bson.A {
+// toUpdate writes the assignment, by the server's clock.
+func (a *leaseAssignment) toUpdate(t *leaseTable, lease time.Duration) bson.A {
 	owners := bson.A{bson.D{expr.Field("name", expr.Literal(a.owner)), expr.Field("until", expr.NowPlus(lease))}}
 	for _, o := range a.others {
 		owners = append(owners, expr.Literal(o))
@@ -86,9 +86,9 @@ func (a *assignment) update(t *table, lease time.Duration) bson.A {
 	return bson.A{expr.Op("$set", bson.D{expr.Field("version", t.Version+1), expr.Field("owners", owners), expr.Field("partitions", partitions)})}
 }
 
-// leases returns what was given. What is left of a lease counts from when the table was read, which
+// grantedLeases returns what was given. What is left of a lease counts from when the table was read, which
 // is after it was asked for.
-func (a *assignment) leases(after *table, read time.Time, lease time.Duration) []outbox.Lease {
+func (a *leaseAssignment) grantedLeases(after *leaseTable, read time.Time, lease time.Duration) []outbox.Lease {
 	leases := make([]outbox.Lease, 0, len(a.grants))
 	for _, g := range a.grants {
 		h := after.Partitions[g.Partition].contract()
@@ -102,9 +102,9 @@ func (a *assignment) leases(after *table, read time.Time, lease time.Duration) [
 	return leases
 }
 
-// release frees what the owner has under those leases, and forgets the owner if it has nothing
+// releaseHeld frees what the owner has under those leases, and forgets the owner if it has nothing
 // left. It reports whether that changes anything.
-func (t *table) release(name string, leases []outbox.Lease) (changed bool) {
+func (t *leaseTable) releaseHeld(name string, leases []outbox.Lease) (changed bool) {
 	for _, l := range leases {
 		if l.Partition < 0 || l.Partition >= len(t.Partitions) {
 			continue
@@ -115,10 +115,10 @@ func (t *table) release(name string, leases []outbox.Lease) (changed bool) {
 			changed = true
 		}
 	}
-	if slices.ContainsFunc(t.Partitions, func(h holding) bool { return h.Owner == name }) {
+	if slices.ContainsFunc(t.Partitions, func(h partitionHolding) bool { return h.Owner == name }) {
 		return changed
 	}
 	n := len(t.Owners)
-	t.Owners = slices.DeleteFunc(t.Owners, func(o owner) bool { return o.Name == name })
+	t.Owners = slices.DeleteFunc(t.Owners, func(o leaseOwner) bool { return o.Name == name })
 	return changed || len(t.Owners) != n
 }

@@ -25,7 +25,7 @@ func (q *Queue) Watch(ctx context.Context, wake func()) error {
 		expr.Op("$project", expr.Op("_id", 1)),
 	})
 	if err != nil {
-		return q.unwatched(err)
+		return q.watchError(err)
 	}
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), q.timeout)
@@ -39,11 +39,11 @@ func (q *Queue) Watch(ctx context.Context, wake func()) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
-	return q.unwatched(errors.Join(stream.Err(), errEnded))
+	return q.watchError(errors.Join(stream.Err(), errEnded))
 }
 
 var errEnded = errors.New("the change stream has ended")
 
-func (q *Queue) unwatched(err error) error {
+func (q *Queue) watchError(err error) error {
 	return fmt.Errorf("outbox/mongo: watch %s.%s: %w", q.rows.Database().Name(), q.rows.Name(), err)
 }

@@ -56,14 +56,14 @@ func ParseEntries(v bson.RawValue) ([]Entry, error) {
 	}
 	entries := make([]Entry, len(values))
 	for i, v := range values {
-		if !entries[i].parse(v) {
+		if !entries[i].parseDocument(v) {
 			return nil, fmt.Errorf("%w: %s.%d is %v", ErrMalformed, Applied, i, v)
 		}
 	}
 	return entries, nil
 }
 
-func (e *Entry) parse(v bson.RawValue) bool {
+func (e *Entry) parseDocument(v bson.RawValue) bool {
 	d, ok := v.DocumentOK()
 	if !ok {
 		return false

@@ -16,15 +16,15 @@ import (
 // EventID is the id of the i-th event, from 0, of an event's change of a document: the same
 // whenever it is made. It is a UUID of version 8.
 func EventID(key dedupe.Key, step, document string, i int) string {
-	b := digest(append(keyParts(key), step, document, strconv.Itoa(i))...)
+	b := digestParts(append(keyParts(key), step, document, strconv.Itoa(i))...)
 	b[6] = b[6]&0x0f | 0x80
 	b[8] = b[8]&0x3f | 0x80
 	s := hex.EncodeToString(b[:16])
 	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]
 }
 
-// waiting is an event as it waits in a document.
-type waiting struct {
+// waitingEvent is an event as it waits in a document.
+type waitingEvent struct {
 	Event   bsonevent.Event `bson:",inline"`
 	Added   int64           `bson:"added"`          // nanoseconds since 1970
 	Seconds int64           `bson:"time,omitempty"` // since 1970
@@ -38,7 +38,7 @@ func NewEvent(in *bus.Event, at time.Time) (bson.Raw, error) {
 		return nil, err
 	}
 	e := bus.DropForeignControl(*in)
-	w := waiting{Event: bsonevent.New(&e), Added: at.UnixNano()}
+	w := waitingEvent{Event: bsonevent.New(&e), Added: at.UnixNano()}
 	if !e.Time.IsZero() {
 		w.Seconds, w.Nanos = e.Time.Unix(), int64(e.Time.Nanosecond())
 		if w.Seconds == 0 && w.Nanos == 0 {
@@ -65,7 +65,7 @@ type Event struct {
 
 // ParseEvent reads what NewEvent made.
 func ParseEvent(v bson.RawValue) (Event, error) {
-	var w waiting
+	var w waitingEvent
 	doc, ok := v.DocumentOK()
 	if !ok {
 		return Event{}, fmt.Errorf("%w: an event is of type %v", ErrMalformed, v.Type)

@@ -34,7 +34,7 @@ const markSize = 16
 // Mark is what an event's change of a document is known by. It is binary, so that no collation
 // takes two for one.
 func Mark(key dedupe.Key, step string) bson.Binary {
-	sum := digest(append(keyParts(key), step)...)
+	sum := digestParts(append(keyParts(key), step)...)
 	return bson.Binary{Data: sum[:markSize]}
 }
 
@@ -47,8 +47,8 @@ func keyParts(key dedupe.Key) []string {
 	return parts
 }
 
-// digest tells any two lists of texts apart.
-func digest(parts ...string) [sha256.Size]byte {
+// digestParts tells any two lists of texts apart.
+func digestParts(parts ...string) [sha256.Size]byte {
 	text := make([]byte, 0, 256)
 	for _, p := range parts {
 		text = append(binary.AppendUvarint(text, uint64(len(p))), p...)

@@ -15,7 +15,7 @@ type Queue struct {
 	Base   int64
 	Events []Event
 
-	based bool // base is in the document
+	hasBase bool // base is in the document
 }
 
 // ParseQueue reads the events of a reserved field. A document from which no event was taken yet
@@ -27,7 +27,7 @@ func ParseQueue(field bson.RawValue) (*Queue, error) {
 		return nil, fmt.Errorf("%w: it is of type %v", ErrMalformed, field.Type)
 	}
 	q := &Queue{}
-	q.Base, q.based = doc.Lookup("base").AsInt64OK()
+	q.Base, q.hasBase = doc.Lookup("base").AsInt64OK()
 	a, ok := doc.Lookup("events").ArrayOK()
 	if !ok {
 		return nil, fmt.Errorf("%w: %s is no array", ErrMalformed, Events)
@@ -46,7 +46,7 @@ func ParseQueue(field bson.RawValue) (*Queue, error) {
 	if len(q.Events) == 0 {
 		return nil, fmt.Errorf("%w: %s is empty, and yet %s", ErrMalformed, Events, Waits)
 	}
-	if !q.based {
+	if !q.hasBase {
 		q.Base = q.Events[0].Added
 	}
 	if q.Base < 0 || q.Base > math.MaxInt64-int64(len(q.Events)) {
@@ -62,7 +62,7 @@ func (q *Queue) Seq(i int) uint64 { return uint64(q.Base) + uint64(i) + 1 }
 // somebody took some meanwhile.
 func (q *Queue) Taken(id bson.RawValue, n int) (filter bson.D, update bson.A) {
 	var base any // matches what is absent
-	if q.based {
+	if q.hasBase {
 		base = q.Base
 	}
 	filter = bson.D{{Key: "_id", Value: id}, {Key: BaseAt, Value: base}, {Key: Events + ".0.id", Value: q.Events[0].Event.ID}}
