@@ -103,14 +103,14 @@ const (
 	CreateRow
 	// RenewClaim: the claim is the request's own already; its lease and TTL run again.
 	RenewClaim
-	// TakeOver: the request becomes the owner, under a larger token. A claimed row counts a crash, a
-	// free one becomes claimed.
+	// TakeOver: the request becomes the owner, under a larger token. A claimed row counts a crash,
+	// a free one becomes claimed.
 	TakeOver
 )
 
 // DecideClaim returns what a request with a payload hash does to the row of its key, and what it is
-// answered. Of the row it is told the phase, whether its last owner is the request's nonce, the hash,
-// and what is left of its lease, or until it is due.
+// answered. Of the row it is told the phase, whether its last owner is the request's nonce, the
+// hash, and what is left of its lease, or until it is due.
 func DecideClaim(p Phase, mine bool, kept []byte, left time.Duration, hash []byte) (ClaimStep, State) {
 	switch {
 	case p == PhaseAbsent:

@@ -20,11 +20,12 @@
 // A mark takes about 100 bytes, and 65 once its event was seen done. Each 100 changes of a
 // document, or a quarter of the marks that it has, they are looked through in a write of their own:
 // a mark goes an hour after the event's dedupe row was seen done, for no run starts after that; or
-// when its TTL is over, unless the row is there and says that the event may come again (claimed,
-// free, or dead and so redrivable). A letter that is redriven when its row has expired too runs as
-// a new event. So a document can take about two changes a second for ever, by events that are done
-// soon; at UpdateOptions.MaxApplied it refuses with [ErrRingFull] rather than forgets. Every change
-// writes the whole document, marks included: for hot documents keep fewer, or change several.
+// when its TTL is over, unless the row is there and says that the event may be redelivered
+// (claimed, free, or dead and so redrivable). A letter that is redriven when its row has expired
+// too runs as a new event. So a document can take about two changes a second for ever, by events
+// that are done soon; at UpdateOptions.MaxApplied it refuses with [ErrRingFull] rather than
+// forgets. Every change writes the whole document, marks included: for hot documents keep fewer, or
+// change several.
 //
 // The collection must not be capped or a view, and not be sharded by anything but _id, unless the
 // filter has the shard key and the unique key contains it. Dropping a unique index that filters

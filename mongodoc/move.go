@@ -69,8 +69,8 @@ func (m *Mover) Move(ctx context.Context) (Moved, error) {
 	return all, err
 }
 
-// knownCollections are those of a database in which events may wait. One that was in the registry once,
-// and is gone from it, is looked at for as long as the mover lives: somebody has restored or
+// knownCollections are those of a database in which events may wait. One that was in the registry
+// once, and is gone from it, is looked at for as long as the mover lives: somebody has restored or
 // dropped the registry, and the processes that write to the collection do not know.
 func (m *Mover) knownCollections(ctx context.Context, db *driver.Database) (names []string, registered map[string]bool, err error) {
 	names, err = m.registeredCollections(ctx, db)

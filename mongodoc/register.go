@@ -21,8 +21,9 @@ const (
 	indexWithin = time.Hour
 )
 
-// ensureRegistered makes sure that events which wait in the collection will be found, before the first of
-// them waits, and again every minute. It takes as long as ctx allows, for it makes an index.
+// ensureRegistered makes sure that events which wait in the collection will be found, before
+// the first of them waits, and again every minute. It takes as long as ctx allows, for it
+// makes an index.
 func (u *Updater) ensureRegistered(ctx context.Context, coll *driver.Collection) error {
 	in, now := namespaceOf(coll), u.clock.Local()
 	u.indexes.mu.Lock()

@@ -93,8 +93,8 @@ func New(store *mongodedupe.Store, o *Options) (*Updater, error) {
 	return u, nil
 }
 
-// boundCall bounds a call. A transaction of the caller's is left out: what it aborts must not take a
-// mark with it.
+// boundCall bounds a call. A transaction of the caller's is left out: what it aborts must not take
+// a mark with it.
 func (u *Updater) boundCall(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(driver.NewSessionContext(ctx, nil), u.timeout)
 }

@@ -24,8 +24,8 @@ func RowID(e *bus.Event) string {
 // rows.
 func RowIDPrefix(id string) string { return escapePart(id) + " " }
 
-// maxPartLen bounds each part of a RowID: some servers index no more than 2,700 bytes. A longer one is
-// hashed, which no escaped text looks like.
+// maxPartLen bounds each part of a RowID: some servers index no more than 2,700 bytes. A longer one
+// is hashed, which no escaped text looks like.
 const maxPartLen = 512
 
 func escapePart(part string) string {

@@ -26,8 +26,8 @@ const (
 	rowForgotten                 // dropped from memory
 )
 
-// keyQueue has the rows of one key. One of them is ready or in flight; when it is confirmed the next
-// one becomes ready.
+// keyQueue has the rows of one key. One of them is ready or in flight; when it is confirmed the
+// next one becomes ready.
 type keyQueue struct {
 	key       string
 	hash      uint64
@@ -38,8 +38,8 @@ type keyQueue struct {
 	moreStored bool
 	// refillAsked says that the queue is in scheduler.refillQueue.
 	refillAsked bool
-	// failedHead is the former head, which was refused or given up. Until it is marked, no row of the
-	// key is read. Nil: no row has failed.
+	// failedHead is the former head, which was refused or given up. Until it is marked, no row of
+	// the key is read. Nil: no row has failed.
 	failedHead *trackedRow
 }
 

@@ -30,8 +30,8 @@ func (p *heldPartition) mayPublish(now time.Time, lease time.Duration) bool {
 	return !p.leaseOver(now.Add(lease / 10))
 }
 
-// adoptLeases takes in the leases that a store granted; sent is when it was asked. It reports whether
-// there are partitions whose rows are to be read.
+// adoptLeases takes in the leases that a store granted; sent is when it was asked. It reports
+// whether there are partitions whose rows are to be read.
 func (s *scheduler) adoptLeases(leases []Lease, sent time.Time) (fresh bool) {
 	held := make(map[int]bool, len(leases))
 	for _, l := range leases {
@@ -108,8 +108,8 @@ func (s *scheduler) dropRows(p *heldPartition, all bool) {
 	}
 }
 
-// releasableLeases returns the leases of partitions that are ending, and that have no rows in flight
-// or unmarked.
+// releasableLeases returns the leases of partitions that are ending, and that have no rows in
+// flight or unmarked.
 func (s *scheduler) releasableLeases() []Lease {
 	var leases []Lease
 	for _, p := range s.partitions {

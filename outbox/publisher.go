@@ -9,7 +9,8 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// publishBatches publishes batches, one at a time: each is what is ready when the last one was answered.
+// publishBatches publishes batches, one at a time: each is what is ready when the last one
+// was answered.
 func (d *Drainer) publishBatches(ctx context.Context, leave func()) {
 	for batch := d.takeBatch(); batch != nil; batch = d.takeBatch() {
 		events := make([]bus.Event, len(batch))

@@ -74,7 +74,7 @@ type Page struct {
 	// Rows that were found. A page may have none, and not be the last.
 	Rows []Row
 	// Next is the hash from which the next page starts, above every hash of this page: what a page
-	// that was cut left out of its last hash has to be asked for anew. So no key holds up others,
+	// that was cut left out of its last hash has to be asked for again. So no key holds up others,
 	// however many rows it has. Zero: this was the last page.
 	Next uint64
 	// Cut: of the last hash that was looked at there may be more rows.

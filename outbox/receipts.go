@@ -9,8 +9,8 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// recordReceipts takes in what the bus answered to a batch, and returns what is to be logged. random
-// returns a number from 0 to below 1.
+// recordReceipts takes in what the bus answered to a batch, and returns what is to be logged.
+// random returns a number from 0 to below 1.
 func (s *scheduler) recordReceipts(batch []*trackedRow, receipts []bus.Receipt, err error, now time.Time, random func() float64) (logs []logEntry) {
 	if len(receipts) != len(batch) {
 		receipts = make([]bus.Receipt, len(batch))

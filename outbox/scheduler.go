@@ -136,8 +136,8 @@ func (s *scheduler) forgetRow(it *trackedRow) {
 	delete(s.rows, it.row.ID)
 }
 
-// putRowBack drops a row that cannot be published now, and those of its key behind it. They are read
-// again.
+// putRowBack drops a row that cannot be published now, and those of its key behind it. They
+// are read again.
 func (s *scheduler) putRowBack(it *trackedRow) {
 	s.forgetRow(it)
 	if q := it.queue; q != nil {

@@ -14,7 +14,8 @@ const (
 	holdMax  = 5 * time.Second
 )
 
-// topicHolds are the topics whose events cannot be stored now, for reasons that are not the events'.
+// topicHolds are the topics whose events cannot be stored now, for reasons that are
+// not the events'.
 type topicHolds map[string]*topicHold
 
 // maxTopics is how many are remembered when their time is over.

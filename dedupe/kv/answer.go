@@ -134,7 +134,8 @@ type storedMessage struct {
 	marker bool
 }
 
-// parseMessage reads the answer to a request for a subject's last message; errAbsent if there is none.
+// parseMessage reads the answer to a request for a subject's last message; errAbsent if
+// there is none.
 func parseMessage(m *nats.Msg) (storedMessage, error) {
 	if err := statusError(m); err != nil {
 		return storedMessage{}, err

@@ -124,8 +124,8 @@ func (c *claimChange) setAnswer(e keyEntry, state dedupe.State, now serverclock.
 	}
 }
 
-// answerUnreadable refuses a key that holds what nobody can judge, so that the event is put aside with
-// that reason; what a later version wrote is left to processes of that version.
+// answerUnreadable refuses a key that holds what nobody can judge, so that the event is put aside
+// with that reason; what a later version wrote is left to processes of that version.
 func (c *claimChange) answerUnreadable(err error) {
 	if errors.Is(err, errNewer) {
 		c.answerHeld(newerFor)

@@ -19,8 +19,8 @@ const version = 1
 // that version.
 var errNewer = errors.New("value of a newer version")
 
-// encodeRow writes a row as JSON, so that `nats kv get` shows an operator what is known. It is written
-// by hand because each event costs two of them.
+// encodeRow writes a row as JSON, so that `nats kv get` shows an operator what is known. It is
+// written by hand because each event costs two of them.
 func (r *keyRow) encodeRow() []byte {
 	b := make([]byte, 0, 192+len(r.Reason))
 	b = append(b, `{"v":1,"state":"`...)

@@ -109,7 +109,8 @@ func wholeSeconds(d time.Duration) int64 {
 	return max(1, n)
 }
 
-// readMessages asks the leader for the last message of each key. The zero value is a key that has none.
+// readMessages asks the leader for the last message of each key. The zero value is a key
+// that has none.
 func (s *Store) readMessages(ctx context.Context, keys []string) ([]storedMessage, error) {
 	answers, err := s.requests.sendAll(ctx, len(keys), func(i int) *nats.Msg {
 		// No byte of a key needs an escape.

@@ -132,8 +132,8 @@ func (t *casOp) needsRoom() bool {
 	return false
 }
 
-// admitKey lets a new key in, if there is room. What is claimed without having been read is read first
-// where there is none: most likely it is kept already.
+// admitKey lets a new key in, if there is room. What is claimed without having been read is read
+// first where there is none: most likely it is kept already.
 func (t *casOp) admitKey(r *freeRoom) {
 	t.next.Spare = spareBytes
 	err := r.takeRoom(t.key, len(t.next.encodeRow()))

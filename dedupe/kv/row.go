@@ -7,8 +7,8 @@ import (
 	"github.com/onceish/onceish/internal/serverclock"
 )
 
-// keyRow is what is kept under a key. It holds durations that run from when its revision was stored,
-// by the server's clock; the one instant in it is Since.
+// keyRow is what is kept under a key. It holds durations that run from when its revision was
+// stored, by the server's clock; the one instant in it is Since.
 type keyRow struct {
 	Phase dedupe.Phase
 	// Owner is the nonce of the claim; it stays when the claim is settled, so that a repeat
@@ -16,7 +16,8 @@ type keyRow struct {
 	Owner string
 	// Token is the revision in which the owner took the key. Zero: this one.
 	Token uint64
-	// Span is the lease of what is claimed or dying; of what is free, the time until it is due.
+	// Span is the lease of what is claimed or dead-lettering; of what is free, the time
+	// until it is due.
 	Span time.Duration
 	// TTL is when the row is over.
 	TTL time.Duration
@@ -52,8 +53,8 @@ func (e keyEntry) asOf(now time.Time) keyEntry {
 	return e
 }
 
-// timeLeft is how much of the row's span is left, at least 0. What is uncertain about the time is added
-// to leases; what is due may be a little early.
+// timeLeft is how much of the row's span is left, at least 0. What is uncertain about the time is
+// added to leases; what is due may be a little early.
 func (e keyEntry) timeLeft(now serverclock.Instant) time.Duration {
 	at := now.Earliest()
 	if e.row.Phase == dedupe.PhaseFree {

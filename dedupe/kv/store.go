@@ -99,8 +99,8 @@ func (s *Store) setSubjects(o *Options) {
 	s.purge = api + "STREAM.PURGE." + streamName(o.Bucket)
 }
 
-// probeAccess takes each way that the store needs, without leaving a trace: its write names a revision
-// that no key has.
+// probeAccess takes each way that the store needs, without leaving a trace: its write names a
+// revision that no key has.
 func (s *Store) probeAccess(ctx context.Context) error {
 	if _, err := s.clock.now(ctx); err != nil {
 		return fmt.Errorf("dedupe bucket %q: %w", s.bucket, err)
@@ -118,7 +118,7 @@ func (s *Store) probeAccess(ctx context.Context) error {
 	return nil
 }
 
-// Close ends the store's subscription; calls under way end with ErrClosed. Repeated
+// Close ends the store's subscription; calls in progress end with ErrClosed. Repeated
 // calls do nothing.
 func (s *Store) Close() error { return s.requests.close() }
 

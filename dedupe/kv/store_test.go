@@ -218,10 +218,10 @@ func TestAnotherStoreSettles(t *testing.T) {
 	if settleOne(t, one, c, dedupe.Succeeded) {
 		t.Error("a superseded claim is settled")
 	}
-	// What is remembered as claimed is dying by now: that it cannot be buried is only a guess.
+	// What is remembered as claimed is dead-lettering by now: that it cannot be dead-lettered is a guess.
 	c = claimOne(t, one, "b", "n3")
 	if !settleOne(t, other, c, dedupe.GivenUp) || !settleOne(t, one, c, dedupe.DeadLettered) {
-		t.Error("a claim that was given up elsewhere cannot be buried")
+		t.Error("a claim that was given up elsewhere cannot be dead-lettered")
 	}
 	if n := len(one.claims.byNonce); n != 0 {
 		t.Errorf("%d ended claims are remembered", n)

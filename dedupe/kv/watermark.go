@@ -114,8 +114,8 @@ func (s *Store) Replace(ctx context.Context, group, topic string, was, now dedup
 	return replaced, nil
 }
 
-// changeWatermarks reads what is kept, lets change alter it, and writes it if that returns true, until
-// nobody else wrote in between.
+// changeWatermarks reads what is kept, lets change alter it, and writes it if that returns true,
+// until nobody else wrote in between.
 func (s *Store) changeWatermarks(ctx context.Context, group, topic string, change func(*groupWatermarks) bool) error {
 	ctx, cancel, err := s.beginCall(ctx)
 	if err != nil {

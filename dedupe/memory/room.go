@@ -16,7 +16,8 @@ type freeRoom struct {
 
 func (s *Store) newFreeRoom(now int64) *freeRoom { return &freeRoom{store: s, now: now} }
 
-// checkFits returns nil when the key is kept, or can be kept; otherwise an error that wraps ErrFull.
+// checkFits returns nil when the key is kept, or can be kept; otherwise an error that
+// wraps ErrFull.
 func (r *freeRoom) checkFits(k keyID) error {
 	t := &r.store.table
 	if _, kept := t.slots[k]; kept || t.rowCount()+len(r.reserved) < r.store.max || r.reserved[k] {
@@ -34,8 +35,8 @@ func (r *freeRoom) checkFits(k keyID) error {
 	return r.full
 }
 
-// reserveKey is fits for a key that is not written now, but may be soon: the next one of the call has to
-// fit beside it.
+// reserveKey is fits for a key that is not written now, but may be soon: the next one of the call
+// has to fit beside it.
 func (r *freeRoom) reserveKey(k keyID) error {
 	err := r.checkFits(k)
 	if err != nil {

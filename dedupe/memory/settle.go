@@ -9,7 +9,7 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// Extend implements dedupe.Claimer, also for what is dying and the claim's to bury.
+// Extend implements dedupe.Claimer, also for what is dead-lettering.
 func (s *Store) Extend(ctx context.Context, cs []dedupe.Claim, lease, ttl time.Duration) ([]error, error) {
 	if err := contextError(ctx, "extend"); err != nil {
 		return nil, err
@@ -114,7 +114,7 @@ func (s *Store) settleRow(r *keyRow, slot uint32, x *dedupe.Settlement, now int6
 	return true
 }
 
-// forgetLetter drops what only a burial needs.
+// forgetLetter drops what is only needed until the dead letter is stored.
 func (s *Store) forgetLetter(r *keyRow, slot uint32) {
 	if r.hashLen != longHash {
 		delete(s.table.extras, slot)

@@ -172,8 +172,8 @@ func TestSweeps(t *testing.T) {
 	}
 }
 
-// TestBuriedForgetsLetter: a burial's reason is not kept for days, its long hash is.
-func TestBuriedForgetsLetter(t *testing.T) {
+// TestDeadForgetsLetter: a dead letter's reason is not kept for days, its long hash is.
+func TestDeadForgetsLetter(t *testing.T) {
 	t.Parallel()
 	s := open(t, nil)
 	long := []byte(strings.Repeat("h", 99))
@@ -186,7 +186,7 @@ func TestBuriedForgetsLetter(t *testing.T) {
 		}
 		x.Outcome = dedupe.DeadLettered
 		if !settleOne(t, s, x) {
-			t.Fatal("buried: superseded")
+			t.Fatal("dead-lettered: superseded")
 		}
 		c := claimOne(t, s, r)
 		if c.State != dedupe.Dead || !bytes.Equal(c.Hash, hash) || c.Reason != "" {

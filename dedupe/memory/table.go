@@ -69,7 +69,8 @@ func (t *rowTable) findRow(k keyID, now int64) (*keyRow, uint32) {
 	return nil, 0
 }
 
-// resetRow makes a row for a key that get did not find, over the expired one if that is still there.
+// resetRow makes a row for a key that get did not find, over the expired one if that
+// is still there.
 func (t *rowTable) resetRow(k keyID) (*keyRow, uint32) {
 	slot, ok := t.slots[k]
 	if !ok {

@@ -102,8 +102,9 @@ func (s *Store) claimBatch(ctx context.Context, rs []dedupe.Request, out []dedup
 	return nil
 }
 
-// answerFromCopy answers a request from what an earlier one of the same key and batch was answered. False:
-// it has to ask, since the earlier one had another payload than the row, and this one has not.
+// answerFromCopy answers a request from what an earlier one of the same key and batch was
+// answered. False: it has to ask, since the earlier one had another payload than the row, and
+// this one has not.
 func (p *pendingClaim) answerFromCopy(c *dedupe.Claim) bool {
 	if c.Err != nil {
 		p.setError(c.Err)
@@ -151,9 +152,9 @@ func (s *Store) claimWave(ctx context.Context, ps []*pendingClaim) error {
 	return nil
 }
 
-// insertFresh claims the fresh ones, and returns those whose row is there already. Every command has its
-// rows in the order of their ids: DocumentDB locks each until the command ends, and batches that
-// share keys would wait for each other in a circle.
+// insertFresh claims the fresh ones, and returns those whose row is there already. Every command
+// has its rows in the order of their ids: DocumentDB locks each until the command ends, and batches
+// that share keys would wait for each other in a circle.
 func (s *Store) insertFresh(ctx context.Context, ps []*pendingClaim) ([]*pendingClaim, error) {
 	slices.SortFunc(ps, func(a, b *pendingClaim) int { return strings.Compare(a.id, b.id) })
 	at, err := s.clock.Read(ctx)
@@ -187,8 +188,8 @@ func (s *Store) insertFresh(ctx context.Context, ps []*pendingClaim) ([]*pending
 	return taken, nil
 }
 
-// freshDocument is a fresh claim. It carries the server's time as far as it is known, and the doubt is
-// added to the lease.
+// freshDocument is a fresh claim. It carries the server's time as far as it is known, and the doubt
+// is added to the lease.
 func (p *pendingClaim) freshDocument(at serverclock.Instant) bson.D {
 	d := bson.D{
 		expr.Field("_id", p.id),

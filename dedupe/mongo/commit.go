@@ -20,12 +20,13 @@ const (
 	commitOpen commitOutcome = iota
 	// commitDone: the mark is there.
 	commitDone
-	// commitSuperseded: the row is another's, which it could not be before the transaction was over.
+	// commitSuperseded: the row is another's, which it could not be before the
+	// transaction was over.
 	commitSuperseded
 )
 
-// commitUntilKnown ends a transaction. A commit that was not answered may be done, or be done yet: it is sent
-// again, and the mark is looked for, until either tells, or the lease is over.
+// commitUntilKnown ends a transaction. A commit that was not answered may be done, or be done yet:
+// it is sent again, and the mark is looked for, until either tells, or the lease is over.
 func (t *claimTransaction) commitUntilKnown(ctx context.Context) (again bool, err error) {
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), t.end)
 	defer cancel()

@@ -41,14 +41,14 @@
 //
 // A commit that was not answered is sent again, and its mark looked for, until one of them tells
 // or the lease is over ([dedupe.ErrCommitUnknown]). Nothing is aborted beside a commit that may
-// be under way.
+// be in progress.
 //
 // From its first statement on a transaction locks the row, so a claim must not be extended or
 // settled while its own transaction runs. Before that it renews the claim for its whole time, and
-// writes its session's id into the row. Who takes over a claim whose lease is over, and that names
-// a session, does so in a transaction of its own: a lock turns that down at once, where a plain
-// update would wait. Then killSessions ends the session that holds the lock, and the takeover is
-// made again. Where the server does not permit that, the claim is answered Held until the server
+// writes its session's id into the row. Whoever takes over a claim whose lease is over, and that
+// names a session, does so in a transaction of its own: a lock turns that down at once, where a
+// plain update would wait. Then killSessions ends the session that holds the lock, and the takeover
+// is made again. Where the server does not permit that, the claim is answered Held until the server
 // has ended the transaction: transactionLifetimeLimitSeconds (60), and half of that again at worst.
 // One call takes over at most 16 such claims, and what else is in its batch waits for no lock.
 //
@@ -69,7 +69,7 @@
 // # The row
 //
 //	_id          topic::group::id, as dedupe.Key.String has it; "%sha256:" and its hash where that is over 1,024 bytes
-//	state        claimed, free, dying, done or dead
+//	state        claimed, free, dead-lettering, done or dead
 //	owner        nonce of the last claim
 //	token        grows with every takeover
 //	lease_until  end of the lease; of a free row, when it is due
@@ -77,8 +77,8 @@
 //	crashes      claims that ended by their lease alone
 //	since        first claim; absent after Reopen
 //	hash         of the first payload
-//	reason       why it was given up: dying and dead only
-//	letter       id of the dead letter: dying and dead only
+//	reason       why it was given up: dead-lettering and dead only
+//	letter       id of the dead letter: dead-lettering and dead only
 //	session      id of the session whose transaction may lock the row: claimed only
 //	expireAt     when the row counts as absent, whether it is still there or not
 //
@@ -86,10 +86,10 @@
 //
 //	       insert                Succeeded
 //	absent ──────▶ claimed ─────────────────▶ done
-//	                │ ▲ ▲ └──GivenUp──▶ dying ──Buried──▶ dead
+//	                │ ▲ ▲ └──GivenUp──▶ dead-lettering ──DeadLettered──▶ dead
 //	Failed, NotBegun│ │ └─ lapsed: owner, token + 1, crashes + 1
 //	                ▼ │ due: owner, token + 1
-//	                free ◀──Reopen── dying, dead
+//	                free ◀──Reopen── dead-lettering, dead
 //
 // A takeover is one update that matches the row only as it was read: owner, state, token, lease and
 // expiry. Whoever touches the row in between makes it miss.
@@ -110,7 +110,7 @@
 //
 // find, insert, update and listIndexes on the collection; createIndex unless the index is there;
 // collMod if it has another expireAfterSeconds; listCollections on the database, without which the
-// checks of the collection's kind are left out. killSessions needs none for sessions of the same user. The role readWrite has
-// all of them but collMod, which dbAdmin has. Documents are never deleted by a Store, but for what
-// a probe of transactions should not have left.
+// checks of the collection's kind are left out. killSessions needs none for sessions of the same
+// user. The role readWrite has all of them but collMod, which dbAdmin has. Documents are never
+// deleted by a Store, but for what a probe of transactions should not have left.
 package mongo

@@ -180,8 +180,8 @@ func (w *markWrite) newDocument(at serverclock.Instant) bson.D {
 	return d
 }
 
-// overwriteUpdate replaces whatever is there. The token stays, so that it never goes back; the owner goes, and
-// with it every claim.
+// overwriteUpdate replaces whatever is there. The token stays, so that it never goes back; the
+// owner goes, and with it every claim.
 func (w *markWrite) overwriteUpdate() bson.A {
 	d := bson.D{
 		expr.Field("_id", "$_id"),

@@ -10,7 +10,7 @@ import (
 )
 
 // Reopen implements [dedupe.Reopener], in one round trip. The owner is forgotten as well: who
-// was burying the event settles nothing any more. The age starts again with the next claim;
+// was dead-lettering the event settles nothing any more. The age starts again with the next claim;
 // the TTL runs on.
 func (s *Store) Reopen(ctx context.Context, keys []dedupe.Key) ([]error, error) {
 	ctx, cancel := s.boundCall(ctx)

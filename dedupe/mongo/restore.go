@@ -26,8 +26,8 @@ type lostRow struct {
 	foundRow *storedRow // what is there after restore had no luck with it
 }
 
-// restoreRows writes rows again, in one command. Returned are those that are to be judged by the row
-// that is there instead. Those that the server refuses get their error in errs.
+// restoreRows writes rows again, in one command. Returned are those that are to be judged by the
+// row that is there instead. Those that the server refuses get their error in errs.
 func (s *Store) restoreRows(ctx context.Context, all []*lostRow, errs []error) ([]*lostRow, error) {
 	if len(all) == 0 {
 		return nil, nil

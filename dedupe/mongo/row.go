@@ -79,14 +79,14 @@ func (r *storedRow) isExpired() bool { return r.expire != 0 && r.expire <= r.now
 // isAbsent rows are not there, or expired.
 func (r *storedRow) isAbsent() bool { return r == nil || r.isExpired() }
 
-// leasedBy reports whether the row is a claim or a burial of that owner, its lease over or not. A nil
-// row is not there.
+// leasedBy reports whether the row is a claim, or a dead letter to be stored, of that owner,
+// whether its lease is over or not. A nil row is absent.
 func (r *storedRow) leasedBy(nonce string) bool {
 	return r != nil && !r.isExpired() && nonce != "" && r.owner == nonce && r.phase.Leased()
 }
 
-// isLockable reports whether a transaction may still lock the row: it was begun under this claim, and
-// nothing was written since.
+// isLockable reports whether a transaction may still lock the row: it was begun under this claim,
+// and nothing was written since.
 func (r *storedRow) isLockable() bool { return r.phase == dedupe.PhaseClaimed && len(r.session) > 0 }
 
 // timeLeft is what is left of the lease, or until a free row is due.

@@ -31,11 +31,11 @@ const (
 	rowLocked              // by a transaction that is still open
 )
 
-// seizeLocked makes the moves of rows that a transaction may still lock. A plain update would wait for
-// the lock, up to a minute, and all claims of the process with it; in a transaction of its own it
-// is turned down at once. Whoever holds the lock has no lease any more: its session is ended, and
-// the move made again. Where the server does not let us, the claim is held until the server itself
-// has ended the transaction.
+// seizeLocked makes the moves of rows that a transaction may still lock. A plain update would wait
+// for the lock, up to a minute, and all claims of the process with it; in a transaction of its own
+// it is turned down at once. Whoever holds the lock has no lease any more: its session is ended,
+// and the move made again. Where the server does not let us, the claim is held until the server
+// itself has ended the transaction.
 func (s *Store) seizeLocked(ctx context.Context, moves []*rowMove) (lost []*pendingClaim, err error) {
 	for _, m := range moves[min(maxSeized, len(moves)):] {
 		m.holdFor(heldBriefly)

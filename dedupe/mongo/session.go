@@ -36,8 +36,8 @@ func startTransaction(sess *driver.Session) error {
 		SetWriteConcern(writeconcern.Majority()).SetReadPreference(readpref.Primary()))
 }
 
-// abortTransaction undoes a transaction. Where that is not heard, whoever takes the claim over does it, or the
-// server when the transaction's time is over.
+// abortTransaction undoes a transaction. Where that is not heard, whoever takes the claim over does
+// it, or the server when the transaction's time is over.
 func (s *Store) abortTransaction(ctx context.Context, sess *driver.Session) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
 	defer cancel()
@@ -68,7 +68,8 @@ func hasCode(err error, codes ...int) bool {
 	return ok && slices.ContainsFunc(codes, e.HasErrorCode)
 }
 
-// conflictsWithAnother reports whether a server, and not a connection, says that a transaction met another one.
+// conflictsWithAnother reports whether a server, and not a connection, says that a transaction
+// met another one.
 func conflictsWithAnother(err error) bool {
 	return hasCode(err, writeConflict, lockTimeout) && !driver.IsNetworkError(err)
 }

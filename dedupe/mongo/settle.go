@@ -80,8 +80,8 @@ func (s *Store) settleBatch(ctx context.Context, ss []dedupe.Settlement, errs []
 	return err
 }
 
-// groupAlike makes one change of the settlements that are alike. Rows, and changes by their first row,
-// are in the order of their ids: see insert.
+// groupAlike makes one change of the settlements that are alike. Rows, and changes by their first
+// row, are in the order of their ids: see insert.
 func groupAlike(ss []dedupe.Settlement, keys []string) []*rowChange {
 	type likeness struct {
 		outcome    dedupe.Outcome
@@ -113,8 +113,8 @@ func sortedPlaces(keys []string) []int {
 	return at
 }
 
-// settleUpdate is what an outcome changes. Owner, token, hash and counts stay in the row: deleting them
-// would let a stale claim match.
+// settleUpdate is what an outcome changes. Owner, token, hash and counts stay in the row: deleting
+// them would let a stale claim match.
 func settleUpdate(t *dedupe.Settlement) bson.A {
 	fields := []bson.E{expr.Field("expireAt", expr.NowPlus(t.TTL)), expr.Field("state", t.Outcome.To().String())}
 	switch t.Outcome {
@@ -130,8 +130,8 @@ func settleUpdate(t *dedupe.Settlement) bson.A {
 	return bson.A{expr.Set(fields...)}
 }
 
-// classifySettled judges a settlement by the row as it is afterwards: a repeat finds itself applied, a
-// stale one another's claim.
+// classifySettled judges a settlement by the row as it is afterwards: a repeat finds itself
+// applied, a stale one another's claim.
 func classifySettled(t *dedupe.Settlement, r *storedRow) error {
 	switch {
 	case t.Claim.Nonce == "":

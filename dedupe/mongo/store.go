@@ -76,14 +76,14 @@ func New(ctx context.Context, coll *driver.Collection, o *Options) (*Store, erro
 	return s, nil
 }
 
-// boundCall bounds a call. A transaction of the caller's is left out: what it aborts must not take a
-// claim or a mark with it.
+// boundCall bounds a call. A transaction of the caller's is left out: what it aborts must not take
+// a claim or a mark with it.
 func (s *Store) boundCall(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(driver.NewSessionContext(ctx, nil), s.timeout)
 }
 
-// callFailed names the call. After an error the server may be another, with another clock; not when it
-// only says that two writes met.
+// callFailed names the call. After an error the server may be another, with another clock; not when
+// it only says that two writes met.
 func (s *Store) callFailed(call string, err error) error {
 	if !conflictsWithAnother(err) {
 		s.clock.Distrust()

@@ -21,8 +21,8 @@ type rowMove struct {
 	wonClaim dedupe.Claim // HeldFor is the whole lease
 }
 
-// resolveTaken answers requests whose rows are there already. Returned are those that have to ask again:
-// their row is not to be seen, or somebody else was faster to take it over.
+// resolveTaken answers requests whose rows are there already. Returned are those that have to
+// retry: their row is not to be seen, or somebody else was faster to take it over.
 func (s *Store) resolveTaken(ctx context.Context, taken []*pendingClaim) ([]*pendingClaim, error) {
 	if len(taken) == 0 {
 		return nil, nil
@@ -53,8 +53,8 @@ func (s *Store) resolveTaken(ctx context.Context, taken []*pendingClaim) ([]*pen
 	return slices.Concat(absent, lost, faster), err
 }
 
-// splitLockable tells those rows which a transaction may lock from the others. Both are in the order of
-// their ids, as every command has them.
+// splitLockable tells those rows which a transaction may lock from the others. Both are in the
+// order of their ids, as every command has them.
 func splitLockable(moves []*rowMove) (lockable, plain []*rowMove) {
 	slices.SortFunc(moves, func(a, b *rowMove) int { return strings.Compare(a.id, b.id) })
 	for _, m := range moves {
@@ -67,8 +67,9 @@ func splitLockable(moves []*rowMove) (lockable, plain []*rowMove) {
 	return lockable, plain
 }
 
-// decideFromRow answers from the row, or returns the move that would win it. What is over when it is read
-// stays so, on the one clock of the server, unless the row is touched; and then the move misses.
+// decideFromRow answers from the row, or returns the move that would win it. What is over
+// when it is read stays so, on the one clock of the server, unless the row is touched; and
+// then the move misses.
 func (p *pendingClaim) decideFromRow(r *storedRow) *rowMove {
 	switch {
 	case r.isExpired():
@@ -147,8 +148,8 @@ func (p *pendingClaim) newMove(r *storedRow, s dedupe.State, token int64, update
 	return &rowMove{pendingClaim: p, row: r, update: update, wonClaim: c}
 }
 
-// applyMoves makes the moves in one command. Where the server counts fewer than there are, the rows are
-// read back. Returned are those that somebody else was faster with.
+// applyMoves makes the moves in one command. Where the server counts fewer than there are, the rows
+// are read back. Returned are those that somebody else was faster with.
 func (s *Store) applyMoves(ctx context.Context, moves []*rowMove) ([]*pendingClaim, error) {
 	if len(moves) == 0 {
 		return nil, nil

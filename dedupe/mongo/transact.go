@@ -149,8 +149,8 @@ func (t *claimTransaction) runOnce(ctx context.Context) (again bool, err error) 
 	return t.commitUntilKnown(ctx)
 }
 
-// markAndRun makes the mark, and runs the function. Not mine: there is no claim of ours to be marked, and
-// the function did not run.
+// markAndRun makes the mark, and runs the function. Not mine: there is no claim of ours to be
+// marked, and the function did not run.
 func (t *claimTransaction) markAndRun(ctx context.Context) (mine bool, err error) {
 	at, err := t.store.clock.Read(driver.NewSessionContext(ctx, nil))
 	if err != nil {
@@ -175,7 +175,8 @@ func (t *claimTransaction) writeMark(ctx context.Context, at serverclock.Instant
 	return res.MatchedCount == 1, nil
 }
 
-// classifyMissed judges a transaction whose claim was not found to be marked: a repeat finds the mark.
+// classifyMissed judges a transaction whose claim was not found to be marked: a repeat
+// finds the mark.
 func (t *claimTransaction) classifyMissed(ctx context.Context) error {
 	o, err := t.readOutcome(ctx)
 	switch {

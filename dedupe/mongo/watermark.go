@@ -20,8 +20,8 @@ type watermarkDoc struct {
 	Streams []streamWatermark `bson:"streams"`
 }
 
-// streamWatermark is a Watermark. Dates in BSON have milliseconds only; times are in nanoseconds, and absent
-// for the zero time.
+// streamWatermark is a Watermark. Dates in BSON have milliseconds only; times are in nanoseconds,
+// and absent for the zero time.
 type streamWatermark struct {
 	Stream string          `bson:"stream"`
 	Point  sequencePoint   `bson:",inline"`

@@ -67,7 +67,7 @@ type plannedSource struct {
 	plan Plan
 }
 
-// Fetch implements bus.Source. What an error after the fact hides comes again.
+// Fetch implements bus.Source. What an error after the fact hides is redelivered.
 func (s *plannedSource) Fetch(ctx context.Context, max int) ([]*bus.Delivery, error) {
 	ds, err := callPlanned(ctx, s.plan, Fetch, func() ([]*bus.Delivery, error) { return s.Source.Fetch(ctx, max) })
 	for i, d := range ds {

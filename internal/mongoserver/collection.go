@@ -32,7 +32,8 @@ type Layout struct {
 	Indexes []Index
 }
 
-// ensureTries bounds how often Ensure looks again after others changed the indexes at the same time.
+// ensureTries bounds how often Ensure looks again after others changed the indexes at
+// the same time.
 const ensureTries = 3
 
 // Ensure makes sure of a collection and its indexes. It makes indexes that are missing and
@@ -58,7 +59,8 @@ func (l *Layout) Ensure(ctx context.Context, coll *mongo.Collection) error {
 	return err
 }
 
-// checkCollection refuses what would lose or confuse rows. Who may not list collections is spared it.
+// checkCollection refuses what would lose or confuse rows. Who may not list collections
+// is spared it.
 func (l *Layout) checkCollection(ctx context.Context, coll *mongo.Collection) error {
 	specs, err := coll.Database().ListCollectionSpecifications(ctx, bson.D{{Key: "name", Value: coll.Name()}})
 	if err != nil {

@@ -45,7 +45,7 @@ func Duplicate(e mongo.WriteError) bool {
 	return mongo.IsDuplicateKeyError(e) || e.Code == 1 && e.HasErrorMessage("duplicate key value violates unique constraint")
 }
 
-// Refused reports whether no repetition will make the server take the row.
+// Refused reports whether no repeat will make the server take the row.
 func Refused(e mongo.WriteError) bool {
 	switch e.Code {
 	case 121, // DocumentValidationFailure

@@ -8,7 +8,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
-// spoiledStatement makes the next write of one row fail, whose neighbours in the command are written.
+// spoiledStatement makes the next write of one row fail, whose neighbours in the
+// command are written.
 type spoiledStatement struct {
 	id    string
 	fired bool
@@ -112,8 +113,8 @@ func dropMatching(doc bson.Raw, drop bool) (bson.Raw, bool) {
 	return doc, false
 }
 
-// partialReply is an answer with the failure of a statement put in; where the statement had gone, later
-// ones move up.
+// partialReply is an answer with the failure of a statement put in; where the statement had gone,
+// later ones move up.
 func partialReply(reply bson.D, index int, gone bool) bson.D {
 	all := bson.A{WriteError(index, 11601, "interrupted")}
 	for _, e := range reply {

@@ -197,8 +197,8 @@ func (s *FakeReplicaSet) conflictError(key string) bson.D {
 	return LabelledFailure(112, "WriteConflict", "TransientTransactionError")
 }
 
-// insertRows keeps an insert. A duplicate ends the transaction, as any error of a write does, and is
-// not labelled.
+// insertRows keeps an insert. A duplicate ends the transaction, as any error of a write does, and
+// is not labelled.
 func (c *clientSession) insertRows(key string, t *openTransaction, cmd bson.D) (bson.D, error) {
 	docs, _ := Get(cmd, "documents").(bson.A)
 	undo := bson.A{}

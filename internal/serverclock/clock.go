@@ -15,8 +15,8 @@ var ErrUncertain = errors.New("server clock is not known well enough")
 const (
 	// measureEvery bounds the age of a measurement.
 	measureEvery = time.Minute
-	// goodDoubt ends a measurement after one round trip. Beyond it there is another one, because the
-	// first may have met a pause.
+	// goodDoubt ends a measurement after one round trip. Beyond it there is another one, because
+	// the first may have met a pause.
 	goodDoubt = 100 * time.Millisecond
 	// measureFor bounds a measurement, so that one which hangs holds nobody up for a lease.
 	measureFor = 10 * time.Second
@@ -121,8 +121,8 @@ func (c *Clock) Distrust() {
 	c.suspect = c.local()
 }
 
-// currentSample is the last sample, if it may be used; else the measurement to wait for, or to make, if
-// it is the caller's.
+// currentSample is the last sample, if it may be used; else the measurement to wait for, or to
+// make, if it is the caller's.
 func (c *Clock) currentSample(now time.Time) (s clockSample, m *sharedMeasurement, mine bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -139,15 +139,15 @@ func (c *Clock) currentSample(now time.Time) (s clockSample, m *sharedMeasuremen
 	return s, c.flight, true
 }
 
-// clockLeapt reports whether monotonic time and wall time disagree: the machine slept (monotonic time
-// stands still meanwhile on some systems), or its clock was set.
+// clockLeapt reports whether monotonic time and wall time disagree: the machine slept (monotonic
+// time stands still meanwhile on some systems), or its clock was set.
 func clockLeapt(then, now time.Time) bool {
 	d := now.Round(0).Sub(then.Round(0)) - now.Sub(then)
 	return d > time.Second || d < -time.Second || now.Before(then)
 }
 
-// measureShared makes a measurement that others wait for. They get its error, unless it is the caller who
-// did not wait: then one of them measures.
+// measureShared makes a measurement that others wait for. They get its error, unless it is the
+// caller who did not wait: then one of them measures.
 func (c *Clock) measureShared(ctx context.Context, m *sharedMeasurement) (clockSample, error) {
 	bounded, cancel := context.WithTimeout(ctx, measureFor)
 	defer cancel()

@@ -78,8 +78,8 @@ func (b *additionBatch) encodeRows() (err error) {
 	return nil
 }
 
-// joinTransaction writes the rows in the transaction of ctx. A duplicate would abort that, so rows whose ids
-// are the caller's are upserted.
+// joinTransaction writes the rows in the transaction of ctx. A duplicate would abort that, so rows
+// whose ids are the caller's are upserted.
 func (q *Queue) joinTransaction(ctx context.Context, b *additionBatch) error {
 	models := make([]driver.WriteModel, len(b.rows))
 	for i, a := range b.rows {

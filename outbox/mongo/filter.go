@@ -45,8 +45,8 @@ func (q *Queue) filterOf(ctx context.Context, f *outbox.Filter) (bson.D, error) 
 	return d, nil
 }
 
-// timeCondition is the condition that a time is in a span. What is so long ago is so by the server's
-// clock, and rather too much is found than too little.
+// timeCondition is the condition that a time is in a span. What is so long ago is so by the
+// server's clock, and rather too much is found than too little.
 func (q *Queue) timeCondition(ctx context.Context, from, to outbox.Moment) (span bson.D, err error) {
 	var now serverclock.Instant
 	if from.Ago != 0 || to.Ago != 0 {

@@ -14,10 +14,10 @@ import (
 // addTries bounds how often AddAlone runs after a row that comes and goes.
 const addTries = 6
 
-// insertRows writes the rows outside of transactions. Rows with a key in common are written in order:
-// none is there without those before it. clash is called for a row in whose place another event is:
-// it returns an error, or makes the row one that has another place. Each round trip has the whole
-// of Options.Timeout, within what ctx has left.
+// insertRows writes the rows outside of transactions. Rows with a key in common are written in
+// order: none is there without those before it. clash is called for a row in whose place another
+// event is: it returns an error, or makes the row one that has another place. Each round trip has
+// the whole of Options.Timeout, within what ctx has left.
 func (q *Queue) insertRows(ctx context.Context, rows []rowAddition, keyed bool, clash func(*rowAddition) error) error {
 	for try := range addTries {
 		again, err := q.insertOnce(ctx, rows, keyed)

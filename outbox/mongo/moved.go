@@ -28,9 +28,9 @@ func (e *RefusedError) Unwrap() error { return e.Err }
 
 // AddMoved is AddRowsAlone for events that waited elsewhere, each with the Seq that it has there,
 // and that nobody can be asked about. An event in whose place another event is becomes a dead row
-// with a place of its own: the same one each time. dead are the places of such rows in the argument.
-// After a *RefusedError some of the others may be added; call it again without the refused ones.
-// Each round trip has the whole of Options.Timeout, within what ctx has left.
+// with a place of its own: the same one each time. dead are the places of such rows in the
+// argument. After a *RefusedError some of the others may be added; call it again without the
+// refused ones. Each round trip has the whole of Options.Timeout, within what ctx has left.
 func (q *Queue) AddMoved(ctx context.Context, rows []outbox.Row) (dead []int, err error) {
 	at, err := q.clock.Read(ctx)
 	if err != nil {
@@ -82,8 +82,8 @@ func movedRows(rows []outbox.Row, at serverclock.Instant) (additions []rowAdditi
 const parkedReason = "the outbox has another event with this topic, source and id, and consumers that deduplicate would take this one for that: " +
 	"drop it, or retry it to have it published all the same"
 
-// makeParked makes a row a dead one that has a place beside the row of another event with the same topic,
-// source and id: each time it is made the same place.
+// makeParked makes a row a dead one that has a place beside the row of another event with the same
+// topic, source and id: each time it is made the same place.
 func (s *storedRow) makeParked() {
 	e := s.toEvent()
 	s.RowID = outbox.RowID(&e)

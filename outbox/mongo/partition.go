@@ -80,8 +80,8 @@ func (q *Queue) Acquire(ctx context.Context, name string, lease time.Duration) (
 // errMissed: another has changed the table in between.
 var errMissed = errors.New("others change the leases all the time; ask again")
 
-// changeTable changes the table, as often as others come in between. plan says how, nil: not at all; and
-// what to do with the table afterwards.
+// changeTable changes the table, as often as others come in between. plan says how, nil: not at
+// all; and what to do with the table afterwards.
 func (q *Queue) changeTable(ctx context.Context, plan func(*leaseTable) (bson.A, func(*leaseTable))) error {
 	for try := 0; ; try++ {
 		t, err := q.readTable(ctx)

@@ -87,7 +87,8 @@ func collectionLayout(keep time.Duration) *mongoserver.Layout {
 	return &mongoserver.Layout{Unfit: ErrCollection, Indexes: []mongoserver.Index{byHash, byTime, expiry}}
 }
 
-// boundCall bounds a call. A transaction of the caller's is left out: what it aborts is nobody else's.
+// boundCall bounds a call. A transaction of the caller's is left out: what it aborts is
+// nobody else's.
 func (q *Queue) boundCall(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(driver.NewSessionContext(ctx, nil), q.timeout)
 }

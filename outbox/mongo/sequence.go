@@ -19,7 +19,8 @@ func sequenceOf(outbox string) *seqCounter {
 	return s
 }
 
-// assignSeqs gives each row a seq unless it has one: at least the time, and above all assigned before.
+// assignSeqs gives each row a seq unless it has one: at least the time, and above all
+// assigned before.
 func (s *seqCounter) assignSeqs(rows []rowAddition, nanos int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -28,7 +28,8 @@ type leaseOwner struct {
 	Until time.Time `bson:"until"`
 }
 
-// partitionHolding is the lease of one partition: of who had it last, while nobody else has taken it.
+// partitionHolding is the lease of one partition: of who had it last, while nobody else
+// has taken it.
 type partitionHolding struct {
 	Owner string    `bson:"owner"`
 	Token int64     `bson:"token"`
@@ -86,8 +87,8 @@ func (a *leaseAssignment) toUpdate(t *leaseTable, lease time.Duration) bson.A {
 	return bson.A{expr.Op("$set", bson.D{expr.Field("version", t.Version+1), expr.Field("owners", owners), expr.Field("partitions", partitions)})}
 }
 
-// grantedLeases returns what was given. What is left of a lease counts from when the table was read, which
-// is after it was asked for.
+// grantedLeases returns what was given. What is left of a lease counts from when the table was
+// read, which is after it was asked for.
 func (a *leaseAssignment) grantedLeases(after *leaseTable, read time.Time, lease time.Duration) []outbox.Lease {
 	leases := make([]outbox.Lease, 0, len(a.grants))
 	for _, g := range a.grants {

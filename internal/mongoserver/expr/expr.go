@@ -1,6 +1,6 @@
-// Package expr writes BSON for filters, updates and pipelines. Updates are mostly pipelines, because
-// only those can compute with the server's own clock. In a pipeline a string that begins with a
-// dollar is an expression: what comes from outside is always a Literal.
+// Package expr writes BSON for filters, updates and pipelines. Updates are mostly pipelines,
+// because only those can compute with the server's own clock. In a pipeline a string that begins
+// with a dollar is an expression: what comes from outside is always a Literal.
 package expr
 
 import (

@@ -7,22 +7,22 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-func dyingCases() []testcase {
+func deadLetteringCases() []testcase {
 	return []testcase{
-		{"Dying/is leased, taken over, buried", dyingLife},
-		{"Dying/a crash while burying counts nothing", dyingNoCrash},
-		{"Dying/repeated under its nonce", dyingRepeated},
-		{"Dying/a claim of one's own burial", dyingOwn},
-		{"Dying/extended", dyingExtended},
-		{"Dying/attempts are counted if asked", dyingAttempts},
-		{"Dying/reasons are cut", dyingReasons},
+		{"DeadLettering/is leased, taken over, dead-lettered", deadLetteringLife},
+		{"DeadLettering/a crash while dead-lettering counts nothing", deadLetteringNoCrash},
+		{"DeadLettering/repeated under its nonce", deadLetteringRepeated},
+		{"DeadLettering/a claim of one's own dead letter", deadLetteringOwn},
+		{"DeadLettering/extended", deadLetteringExtended},
+		{"DeadLettering/attempts are counted if asked", deadLetteringAttempts},
+		{"DeadLettering/reasons are cut", deadLetteringReasons},
 	}
 }
 
 func reopenCases() []testcase {
 	return []testcase{
 		{"Reopen/dead", func(t *testing.T, k *kit) { reopened(t, k, true) }},
-		{"Reopen/dying", func(t *testing.T, k *kit) { reopened(t, k, false) }},
+		{"Reopen/dead-lettering", func(t *testing.T, k *kit) { reopened(t, k, false) }},
 		{"Reopen/what was marked dead", reopenMarked},
 		{"Reopen/leaves others alone", reopenOthers},
 	}
@@ -36,10 +36,10 @@ func letter(t *testing.T, c dedupe.Claim) {
 	}
 }
 
-func dyingLife(t *testing.T, k *kit) {
-	a := k.dyingKey(t, key("a"), k.h.Lease)
+func deadLetteringLife(t *testing.T, k *kit) {
+	a := k.deadLetteringKey(t, key("a"), k.h.Lease)
 	if h := k.claims(t, k.request(a.Key))[0]; h.State != dedupe.Held || h.HeldFor > k.h.Lease+leeway {
-		t.Errorf("while it is buried: %v for %v, want held for at most %v", h.State, h.HeldFor, k.h.Lease)
+		t.Errorf("while it is dead-lettered: %v for %v, want held for at most %v", h.State, h.HeldFor, k.h.Lease)
 	}
 	k.lapse(t)
 	b := k.claim(t, k.request(a.Key), dedupe.DeadLettering)
@@ -47,7 +47,7 @@ func dyingLife(t *testing.T, k *kit) {
 	counts(t, b, 0, 0)
 	sameHash(t, b.Key, b.Hash, hashA)
 	if b.Token <= a.Token {
-		t.Errorf("a burial is taken over: token %d after %d: must grow", b.Token, a.Token)
+		t.Errorf("a dead letter is taken over: token %d after %d: must grow", b.Token, a.Token)
 	}
 	k.held(t, a.Key)
 	stale(t, k, a)
@@ -57,7 +57,7 @@ func dyingLife(t *testing.T, k *kit) {
 	k.refused(t, end(a, dedupe.DeadLettered))
 }
 
-func dyingNoCrash(t *testing.T, k *kit) {
+func deadLetteringNoCrash(t *testing.T, k *kit) {
 	k.claim(t, k.brief(key("a")), dedupe.Fresh)
 	k.lapse(t)
 	c := k.fresh(t, key("a"))
@@ -72,8 +72,8 @@ func dyingNoCrash(t *testing.T, k *kit) {
 	}
 }
 
-func dyingRepeated(t *testing.T, k *kit) {
-	k.dyingKey(t, key("a"), k.h.Lease)
+func deadLetteringRepeated(t *testing.T, k *kit) {
+	k.deadLetteringKey(t, key("a"), k.h.Lease)
 	k.lapse(t)
 	r := k.brief(key("a"))
 	b := k.claim(t, r, dedupe.DeadLettering)
@@ -88,9 +88,10 @@ func dyingRepeated(t *testing.T, k *kit) {
 	k.settled(t, end(b, dedupe.DeadLettered))
 }
 
-// dyingOwn: the claim's request is repeated after it was given up; the burial is this owner's.
-func dyingOwn(t *testing.T, k *kit) {
-	a := k.dyingKey(t, key("a"), lasting)
+// deadLetteringOwn: the claim's request is repeated after it was given up; the dead letter is
+// this owner's.
+func deadLetteringOwn(t *testing.T, k *kit) {
+	a := k.deadLetteringKey(t, key("a"), lasting)
 	r := k.request(a.Key)
 	r.Nonce = a.Nonce
 	c := k.claim(t, r, dedupe.DeadLettering)
@@ -99,8 +100,8 @@ func dyingOwn(t *testing.T, k *kit) {
 	k.settled(t, end(c, dedupe.DeadLettered))
 }
 
-func dyingExtended(t *testing.T, k *kit) {
-	k.dyingKey(t, key("a"), k.h.Lease)
+func deadLetteringExtended(t *testing.T, k *kit) {
+	k.deadLetteringKey(t, key("a"), k.h.Lease)
 	k.lapse(t)
 	b := k.claim(t, k.brief(key("a")), dedupe.DeadLettering)
 	k.extended(t, b, lasting, true)
@@ -110,7 +111,7 @@ func dyingExtended(t *testing.T, k *kit) {
 	k.is(t, b.Key, dedupe.Dead)
 }
 
-func dyingAttempts(t *testing.T, k *kit) {
+func deadLetteringAttempts(t *testing.T, k *kit) {
 	for _, counted := range []bool{true, false} {
 		id, want := key("not counted"), 1
 		if counted {
@@ -126,8 +127,8 @@ func dyingAttempts(t *testing.T, k *kit) {
 	}
 }
 
-// dyingReasons: a reason is what a handler's error said, and may be anything.
-func dyingReasons(t *testing.T, k *kit) {
+// deadLetteringReasons: a reason is what a handler's error said, and may be anything.
+func deadLetteringReasons(t *testing.T, k *kit) {
 	reasons := map[string]string{
 		"empty": "", "max": strings.Repeat("r", dedupe.MaxReason), "over": strings.Repeat("r", dedupe.MaxReason+1),
 		"huge": strings.Repeat("0123456789", 20_000), "wide": strings.Repeat("é💥", dedupe.MaxReason),
@@ -159,13 +160,13 @@ func dyingReasons(t *testing.T, k *kit) {
 
 // reopened brings a key with counts into its last state, and wants it as if it were new, but
 // for its token.
-func reopened(t *testing.T, k *kit, buried bool) {
+func reopened(t *testing.T, k *kit, deadLettered bool) {
 	a := key("a")
 	k.claim(t, k.brief(a), dedupe.Fresh)
 	k.lapse(t)
 	k.settled(t, end(k.fresh(t, a), dedupe.Failed))
-	old := k.dyingKey(t, a, lasting)
-	if buried {
+	old := k.deadLetteringKey(t, a, lasting)
+	if deadLettered {
 		k.settled(t, end(old, dedupe.DeadLettered))
 	}
 	for range 2 {
@@ -174,7 +175,7 @@ func reopened(t *testing.T, k *kit, buried bool) {
 	k.is(t, a, dedupe.Fresh)
 	k.refused(t, end(old, dedupe.Succeeded))
 	k.extended(t, old, lasting, false)
-	if !buried {
+	if !deadLettered {
 		k.refused(t, end(old, dedupe.DeadLettered))
 	}
 	r := k.request(a)

@@ -32,9 +32,9 @@ type Proxy struct {
 	edit    func(command string, reply bson.D) bson.D
 }
 
-// commandFault of the n-th command from now. The connection is cut, or the command is answered by an
-// error, which is quicker: a driver waits half a second before it comes back to a server that cut
-// a connection.
+// commandFault of the n-th command from now. The connection is cut, or the command is answered by
+// an error, which is quicker: a driver waits half a second before it comes back to a server that
+// cut a connection.
 type commandFault struct {
 	n                   int
 	applied, cut, fired bool

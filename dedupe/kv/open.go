@@ -72,7 +72,8 @@ func (s *Store) awaitBucket(ctx context.Context) error {
 // errSlow is why a probe was given up for the next one.
 var errSlow = errors.New("no answer yet")
 
-// missingPermission returns what this user is not permitted, if that is why a probe was not answered.
+// missingPermission returns what this user is not permitted, if that is why a probe was
+// not answered.
 func (s *Store) missingPermission(err error) error {
 	if !errors.Is(err, errSlow) {
 		return nil

@@ -59,8 +59,8 @@ func (u *Updater) newUpdateOp(ctx context.Context, coll *driver.Collection, filt
 	}, nil
 }
 
-// makeInRun makes the change unless the run in ctx, if it is one for this event, has made one like it:
-// a mark of its own would stop it silently.
+// makeInRun makes the change unless the run in ctx, if it is one for this event, has made one like
+// it: a mark of its own would stop it silently.
 func (c *updateOp) makeInRun(ctx context.Context) (Update, error) {
 	run := dedupe.RunFrom(ctx)
 	if run == nil || run.Key() != c.o.Key {
@@ -110,8 +110,8 @@ func (c *updateOp) majorityView() *driver.Collection {
 	return c.own.Clone(options.Collection().SetReadConcern(readconcern.Majority()))
 }
 
-// effectPrefix begins the names of a run's changes with this step in this collection, and the pin ends
-// them.
+// effectPrefix begins the names of a run's changes with this step in this collection, and the
+// pin ends them.
 func (c *updateOp) effectPrefix() string {
 	return fmt.Sprintf("mongo %q %q ", c.target.in.String(), c.o.Step)
 }
@@ -154,8 +154,8 @@ func (c *updateOp) makeChange(ctx context.Context) (Update, error) {
 	return Update{}, fmt.Errorf("the document was changed by others %d times in between; ask again", updateTries)
 }
 
-// classifyUnchanged judges a write after which nothing is changed, as far as is known: it failed so, or
-// nil: nothing matched. lost counts duplicates in a row.
+// classifyUnchanged judges a write after which nothing is changed, as far as is known: it failed
+// so, or nil: nothing matched. lost counts duplicates in a row.
 func (c *updateOp) classifyUnchanged(ctx context.Context, failure error, lost *int) (before bool, err error) {
 	switch {
 	case failure == nil:
@@ -219,8 +219,8 @@ func isDuplicate(err error) bool {
 	return ok && mongoserver.Duplicate(driver.WriteError{Code: int(ce.Code), Message: ce.Message})
 }
 
-// isContended reports whether the server gave the write up in favour of another one at the same time:
-// of two upserts by a unique key, say.
+// isContended reports whether the server gave the write up in favour of another one at the same
+// time: of two upserts by a unique key, say.
 func isContended(err error) bool {
 	var se driver.ServerError
 	return errors.As(err, &se) && (se.HasErrorCode(112) || se.HasErrorMessage("deadlock detected")) // WriteConflict; DocumentDB's, of PostgreSQL

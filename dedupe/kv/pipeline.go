@@ -11,8 +11,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// requestPipeline sends requests without waiting for the answer of one before the next goes out. One
-// subscription takes all the answers: each request has a reply subject of its own,
+// requestPipeline sends requests without waiting for the answer of one before the next goes out.
+// One subscription takes all the answers: each request has a reply subject of its own,
 // <inbox>.<batch>.<place>. Safe for concurrent use.
 type requestPipeline struct {
 	nc    *nats.Conn
@@ -53,7 +53,7 @@ func newRequestPipeline(nc *nats.Conn, window int) (*requestPipeline, error) {
 	return x, nil
 }
 
-// close ends the subscription, and the calls under way with ErrClosed.
+// close ends the subscription, and the calls in progress with ErrClosed.
 func (x *requestPipeline) close() error {
 	var err error
 	x.once.Do(func() {
@@ -66,8 +66,8 @@ func (x *requestPipeline) close() error {
 	return err
 }
 
-// sendAll sends n requests, which request makes, and waits for all answers, parallel to them. After an
-// error some may have been answered, and all may have been done.
+// sendAll sends n requests, which request makes, and waits for all answers, parallel to them. After
+// an error some may have been answered, and all may have been done.
 func (x *requestPipeline) sendAll(ctx context.Context, n int, request func(i int) *nats.Msg) ([]*nats.Msg, error) {
 	if n == 0 {
 		return nil, nil
@@ -144,7 +144,8 @@ func (x *requestPipeline) forgetBatch(id uint64, b *requestBatch, sent int) {
 	}
 }
 
-// handleAnswer is called with each answer, in the subscription's own goroutine. Late ones find no batch.
+// handleAnswer is called with each answer, in the subscription's own goroutine. Late ones
+// find no batch.
 func (x *requestPipeline) handleAnswer(m *nats.Msg) {
 	batchID, place, _ := strings.Cut(strings.TrimPrefix(m.Subject, x.inbox), ".")
 	id, err := strconv.ParseUint(batchID, 36, 64)

@@ -43,8 +43,8 @@ type documentLoad struct {
 	n     int
 }
 
-// moveAll moves until nothing waits that can be moved. What a step has done stays done: a slow network
-// makes the steps smaller, and does not begin again.
+// moveAll moves until nothing waits that can be moved. What a step has done stays done: a slow
+// network makes the steps smaller, and does not begin again.
 func (p *moveRun) moveAll(ctx context.Context) error {
 	for {
 		more, err := p.moveStep(ctx)
@@ -78,7 +78,8 @@ func (p *moveRun) moveStep(ctx context.Context) (more bool, err error) {
 	}
 }
 
-// readLoads reads documents in which events wait, behind those that are stuck. More: there were any.
+// readLoads reads documents in which events wait, behind those that are stuck. More:
+// there were any.
 func (p *moveRun) readLoads(ctx context.Context) (loads []documentLoad, more bool, err error) {
 	ctx, cancel := p.mover.boundCall(ctx)
 	defer cancel()
@@ -115,8 +116,8 @@ func (p *moveRun) skipStuck(id bson.RawValue, why error) {
 	p.done.Stuck++
 }
 
-// loadRows makes rows of events, each under the sequence that it has in its document, and says which
-// load each is of.
+// loadRows makes rows of events, each under the sequence that it has in its document, and says
+// which load each is of.
 func (p *moveRun) loadRows(loads []documentLoad) (rows []outbox.Row, of []int) {
 	for i := range loads {
 		for n := range loads[i].n {

@@ -11,8 +11,8 @@ import (
 	"github.com/onceish/onceish/internal/serverclock"
 )
 
-// rowChange is an update of rows that are in one of the states and owned by the owners; nonces being
-// unique, the pairs need not be told apart (5 to 70 times cheaper than a condition for each).
+// rowChange is an update of rows that are in one of the states and owned by the owners; nonces
+// being unique, the pairs need not be told apart (5 to 70 times cheaper than a condition for each).
 type rowChange struct {
 	items       []int // the places of the rows in the argument of the call
 	ids, owners []string
@@ -44,9 +44,9 @@ func (c *rowChange) splitRows() []*rowChange {
 	return all
 }
 
-// applyChanges makes the changes in one command, and reports how many rows matched. A row that the server
-// refuses ends the change that it is in: the rows of such a change are changed once more, each by
-// itself, so that none but the refused ones is left out. Those get their error in errs.
+// applyChanges makes the changes in one command, and reports how many rows matched. A row that the
+// server refuses ends the change that it is in: the rows of such a change are changed once more,
+// each by itself, so that none but the refused ones is left out. Those get their error in errs.
 func (s *Store) applyChanges(ctx context.Context, changes []*rowChange, errs []error) (matched int, err error) {
 	at, err := s.clock.Read(ctx)
 	if err != nil {
@@ -75,8 +75,8 @@ func (s *Store) applyChanges(ctx context.Context, changes []*rowChange, errs []e
 	return int(res.MatchedCount) + again, err
 }
 
-// rowFilter leaves expired rows out. It takes their time from the clock, for FerretDB refuses $$NOW in
-// most filters; the doubt is in favour of the owner, who is alone in any case.
+// rowFilter leaves expired rows out. It takes their time from the clock, for FerretDB refuses $$NOW
+// in most filters; the doubt is in favour of the owner, who is alone in any case.
 func (c *rowChange) rowFilter(at serverclock.Instant) bson.D {
 	f := bson.D{expr.Field("_id", oneOf(c.ids))}
 	if c.owners != nil {

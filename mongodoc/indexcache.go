@@ -120,8 +120,8 @@ func findUniqueFields(all []keyIndex, names []string) []string {
 	return nil
 }
 
-// distinctFields of the index; nil when two of them may meet in one array, for then equality with both is
-// met by elements of different entries, which no index keeps apart.
+// distinctFields of the index; nil when two of them may meet in one array, for then equality with
+// both is met by elements of different entries, which no index keeps apart.
 func (x *keyIndex) distinctFields() []string {
 	es, err := x.Key.Elements()
 	if err != nil {

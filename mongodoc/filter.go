@@ -16,7 +16,8 @@ import (
 type filterTarget struct {
 	// filter is the caller's.
 	filter bson.D
-	// uniqueFilter is the part of it that no two documents match: _id, or a unique key, by equality.
+	// uniqueFilter is the part of it that no two documents match: _id, or a unique
+	// key, by equality.
 	uniqueFilter bson.D
 	in           namespace
 }
@@ -59,9 +60,9 @@ func (u *Updater) resolveTarget(ctx context.Context, in namespace, filter any) (
 	return t, nil
 }
 
-// isEquality reports whether a condition is equality with a value that is there: neither an operator
-// nor a pattern, nor null, which is equal to what is absent, nor an array, which is equal to
-// an element too.
+// isEquality reports whether a condition is equality with a value that is there: neither an
+// operator nor a pattern, nor null, which is equal to what is absent, nor an array, which is equal
+// to an element too.
 func isEquality(e bson.E) (bool, error) {
 	if strings.HasPrefix(e.Key, "$") {
 		return false, nil

@@ -13,10 +13,11 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
-// FakeReplicaSet is a proxy that makes a member of a replica set of a server that has no transactions: what is
-// written in one is kept here until it is committed, and locks the documents that it is about. A
-// transaction that meets a lock is given up with a write conflict, and an update outside of any
-// waits for it, as MongoDB has both. A transaction does not read what it wrote.
+// FakeReplicaSet is a proxy that makes a member of a replica set of a server that has no
+// transactions: what is written in one is kept here until it is committed, and locks the
+// documents that it is about. A transaction that meets a lock is given up with a write conflict,
+// and an update outside of any waits for it, as MongoDB has both. A transaction does not read
+// what it wrote.
 type FakeReplicaSet struct {
 	target   string
 	listener net.Listener

@@ -142,9 +142,9 @@ func unfinishedOps(turns []*casOp) []*casOp {
 	return kept
 }
 
-// pauseBeforeTry waits before the third try and later ones, longer each time, at random: those who contend
-// drift apart. A cluster refuses writes to a subject that has one under way, and reads do not show
-// it until it is stored.
+// pauseBeforeTry waits before the third try and later ones, longer each time, at random: those who
+// contend drift apart. A cluster refuses writes to a subject that has one in progress, and reads do
+// not show it until it is stored.
 func pauseBeforeTry(ctx context.Context, try int) error {
 	if try < 2 {
 		return nil

@@ -23,9 +23,9 @@ type ledgerView struct {
 	since  int64
 }
 
-// explainNoMatch finds out why no document matched. before: the change was made, and a majority has it. No
-// error: it may be tried again at once. It looks twice: what a majority has may be older than what
-// the write saw, so that alone does not tell that the document is not as was asked.
+// explainNoMatch finds out why no document matched. before: the change was made, and a majority has
+// it. No error: it may be tried again at once. It looks twice: what a majority has may be older
+// than what the write saw, so that alone does not tell that the document is not as was asked.
 func (c *updateOp) explainNoMatch(ctx context.Context) (before bool, err error) {
 	if at, err := c.readLedger(ctx, c.majorityView()); err != nil || at.marked {
 		return at.marked, err

@@ -29,11 +29,11 @@ func (b headOfLineFilter) blockFrom(at rowPlace) {
 	}
 }
 
-// filterHeadOfLine leaves rows with a key out that come behind a dead row, or behind one that the page should
-// have and has not: a server reads a page bit by bit, and misses what is committed behind where it
-// is, while it sees what is committed ahead. A second look at the keys, begun when the page was
-// read, finds all that was there before what the page has. Dead rows are looked at first: one that
-// is retried meanwhile is then found pending.
+// filterHeadOfLine leaves rows with a key out that come behind a dead row, or behind one that the
+// page should have and has not: a server reads a page bit by bit, and misses what is committed
+// behind where it is, while it sees what is committed ahead. A second look at the keys, begun when
+// the page was read, finds all that was there before what the page has. Dead rows are looked at
+// first: one that is retried meanwhile is then found pending.
 func (q *Queue) filterHeadOfLine(ctx context.Context, p *pageRead) error {
 	whole := p.keyHashes()
 	if len(whole) == 0 {
