@@ -13,7 +13,7 @@ import (
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 )
 
-// namespace is a collection: what was made sure of in one is remembered while the store lives.
+// namespace names a collection of a client.
 type namespace struct {
 	client     *driver.Client
 	database   string
@@ -27,7 +27,8 @@ func namespaceOf(coll *driver.Collection) namespace {
 // String is the collection's namespace.
 func (p namespace) String() string { return p.database + "." + p.collection }
 
-// indexCache is what was made sure of in the collections of UpdateOnce. Safe for concurrent use.
+// indexCache remembers the indexes of the collections of UpdateOnce while the Updater lives. It is
+// safe for concurrent use.
 type indexCache struct {
 	mu sync.Mutex
 	// unique has, by collection and the fields that a filter pins, those of a unique

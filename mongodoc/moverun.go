@@ -57,7 +57,8 @@ func (p *moveRun) moveAll(ctx context.Context) error {
 	}
 }
 
-// moveStep moves what one read of documents brings. More: there may be more.
+// moveStep moves the events of the documents that one read returns. more reports whether
+// there may be more.
 func (p *moveRun) moveStep(ctx context.Context) (more bool, err error) {
 	loads, more, err := p.readLoads(ctx)
 	if err != nil || len(loads) == 0 {

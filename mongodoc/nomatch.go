@@ -16,7 +16,7 @@ import (
 // errLostRace: the document was not as it had to be, and may be now, or soon.
 var errLostRace = errors.New("lost a race")
 
-// ledgerView is what a document's ledger told.
+// ledgerView is what was read of a document's ledger.
 type ledgerView struct {
 	there  bool
 	marked bool

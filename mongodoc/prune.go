@@ -74,9 +74,9 @@ func (c *updateOp) readMarks(ctx context.Context) (*pruneRun, error) {
 	return p, err
 }
 
-// selectKept tells which marks stay, and notes which events are done by now. A mark goes an hour
-// after its event was seen done: no run starts once it is, and frozen ones had that hour. It goes
-// when its TTL is over, unless the dedupe row is there and not done: that event may run again.
+// selectKept returns the marks that stay, and notes which events are done by now. A mark goes an
+// hour after its event was seen done: no run starts once it is, and frozen ones had that hour. It
+// goes when its TTL is over, unless the dedupe row is there and not done: that event may run again.
 func (p *pruneRun) selectKept(ctx context.Context) (kept []ledger.Entry, changed bool, err error) {
 	phases, err := p.openPhases(ctx)
 	if err != nil {

@@ -105,7 +105,7 @@ func (c *updateOp) madeUnderAnotherPin(ctx context.Context, run *dedupe.Run) err
 	return nil
 }
 
-// majorityView reads what a majority has.
+// majorityView returns the collection as a majority has it.
 func (c *updateOp) majorityView() *driver.Collection {
 	return c.own.Clone(options.Collection().SetReadConcern(readconcern.Majority()))
 }
@@ -175,7 +175,7 @@ func (c *updateOp) classifyUnchanged(ctx context.Context, failure error, lost *i
 	return before, err
 }
 
-// fullUpdate is the whole of what is written.
+// fullUpdate returns the caller's update together with the mark and the events.
 func (c *updateOp) fullUpdate(ctx context.Context) (any, error) {
 	at, err := c.updater.clock.Read(ctx)
 	if err != nil {

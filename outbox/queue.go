@@ -17,8 +17,8 @@ type Queue interface {
 	// store spreads the partitions evenly over the owners that asked within the last lease: an
 	// owner with fewer than its share gets what is free or whose lease is over; one with more has
 	// the surplus marked as Ending, which is not renewed. Which ones is the store's choice; those
-	// an owner has should be neighbours, for a drainer asks for a run of them at once. Owners are
-	// named anew with every drainer. The number of partitions lives in the store: 64 unless it was
+	// an owner has should be neighbours, for a drainer asks for a run of them at once. Every
+	// drainer has a name of its own. The number of partitions lives in the store: 64 unless it was
 	// made with another number.
 	Acquire(ctx context.Context, owner string, lease time.Duration) ([]Lease, error)
 	// Release gives leases back: others may take them at once. It touches none that was renewed

@@ -12,7 +12,7 @@ import (
 	"github.com/onceish/onceish/internal/serverclock"
 )
 
-// maxTries bounds how often a call looks at a key again that others keep changing.
+// maxTries bounds how often a call reads a key again that others keep changing.
 const maxTries = 10
 
 // keyChange is what a call wants of one key.
@@ -31,7 +31,7 @@ type keyChange interface {
 	onFailed(err error)
 }
 
-// casOp is a change on its way.
+// casOp is the compare-and-set of one key: a change and what is known of the key.
 type casOp struct {
 	key    string
 	change keyChange
@@ -42,9 +42,10 @@ type casOp struct {
 	next             *keyRow
 }
 
-// casLoop brings every change to its end: read what is not known, decide, write under the revision
-// that was decided on. Who finds another revision starts over, so whatever else happens meanwhile,
-// also a write of our own that we took for lost, is looked at and judged.
+// casLoop carries out every change: it reads what is not known, decides, and writes on the
+// condition that the revision is the one that was decided on. An operation that finds another
+// revision starts over, so it takes into account whatever else happened meanwhile, also a write of
+// its own that was taken for lost.
 func (s *Store) casLoop(ctx context.Context, turns []casOp) error {
 	rest := make([]*casOp, len(turns))
 	for i := range turns {
@@ -93,7 +94,7 @@ func (s *Store) readUnknown(ctx context.Context, turns []*casOp) error {
 	return nil
 }
 
-// decideAndWrite lets the changes decide, and writes what they want.
+// decideAndWrite asks the changes what to write, and writes it.
 func (s *Store) decideAndWrite(ctx context.Context, turns []*casOp, now serverclock.Instant) error {
 	for _, t := range turns {
 		if t.next = t.change.decideRow(t.entry, now); t.next != nil {

@@ -5,8 +5,9 @@ import "sync"
 // maxHoldings bounds the claims that are remembered. One that is forgotten costs a read.
 const maxHoldings = 1 << 14
 
-// claimCache remember what this store last wrote under its own claims, so that ending one takes a
-// write and no read. They are guesses: the server compares revisions. Safe for concurrent use.
+// claimCache remembers what this store last wrote under its own claims, so that ending one takes a
+// write and no read. Its entries are guesses: the server compares revisions. It is safe for
+// concurrent use.
 type claimCache struct {
 	mu      sync.Mutex
 	byNonce map[string]cachedClaim

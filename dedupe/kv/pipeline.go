@@ -167,7 +167,7 @@ func (x *requestPipeline) handleAnswer(m *nats.Msg) {
 	}
 }
 
-// connectionError tells what state of the connection is behind a failure.
+// connectionError adds the state of the connection to a failure.
 func connectionError(nc *nats.Conn, err error) error {
 	var state error
 	switch {

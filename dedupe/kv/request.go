@@ -28,7 +28,7 @@ func (r *keyRow) toWrite(key, expect string) keyWrite {
 	return keyWrite{key: key, data: r.encodeRow(), ttl: max(1, r.TTL), expect: expect}
 }
 
-// writeOutcome of a write.
+// writeOutcome is what became of a write.
 type writeOutcome struct {
 	revision uint64
 	// err is errConflict, or why the server did not take this write.
@@ -37,8 +37,8 @@ type writeOutcome struct {
 
 func expectRevision(revision uint64) string { return strconv.FormatUint(revision, 10) }
 
-// writeAll sends all and returns their outcomes. Who does not reach the bucket gets an error, which
-// says nothing of any of them.
+// writeAll sends all and returns their outcomes. The error is returned when the bucket could
+// not be reached, and says nothing of any of them.
 func (s *Store) writeAll(ctx context.Context, ws []keyWrite) ([]writeOutcome, error) {
 	out := make([]writeOutcome, len(ws))
 	send := make([]int, 0, len(ws))
@@ -150,7 +150,7 @@ func (s *Store) readEntries(ctx context.Context, keys []string) ([]keyEntry, err
 	return out, nil
 }
 
-// warnUnreadable tells the operator once; each event that is concerned is told by its own outcome.
+// warnUnreadable warns once; each event that is concerned has an outcome of its own.
 func (s *Store) warnUnreadable(err error) {
 	if !s.warned.Swap(true) {
 		s.log.Warn("dedupe bucket holds a value that cannot be read", "bucket", s.bucket, "error", err)

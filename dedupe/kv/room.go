@@ -39,7 +39,7 @@ func (b bucketBounds) admissionBounds() bucketBounds {
 	}
 }
 
-// freeRoom is what is left for new keys, as last asked. A nil room has no end.
+// freeRoom is what is left for new keys, as last read. A nil one is unbounded.
 type freeRoom struct {
 	store *Store
 	used  bucketBounds
@@ -121,7 +121,7 @@ func (s *Store) admitOps(ctx context.Context, turns []*casOp) error {
 	return nil
 }
 
-// needsRoom reports whether a turn takes room that it had not before.
+// needsRoom reports whether an operation takes room that its key did not have before.
 func (t *casOp) needsRoom() bool {
 	switch c := t.change.(type) {
 	case *claimChange:

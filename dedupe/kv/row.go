@@ -96,7 +96,7 @@ func (e keyEntry) nextRow() *keyRow {
 	return &r
 }
 
-// toRecord is the row as a Record tells it.
+// toRecord returns the row as a Record.
 func (e keyEntry) toRecord(now serverclock.Instant) dedupe.Record {
 	e = e.asOf(now.Earliest())
 	if e.row == nil {

@@ -49,7 +49,7 @@ func (s *Store) changeClaims(ctx context.Context, what string, n int, start func
 	return errs, nil
 }
 
-// ownedClaim is a claim that its owner wants to change, and what he is answered.
+// ownedClaim is a claim that its owner changes, and where the answer goes.
 type ownedClaim struct {
 	store *Store
 	key   string
@@ -66,8 +66,7 @@ func (h *ownedClaim) onKept(e keyEntry) {
 	}
 }
 
-// endUnchanged is the end without a write: what was asked for is so already, or the claim
-// is superseded.
+// endUnchanged ends the change without a write: it was made before, or the claim is superseded.
 func (h *ownedClaim) endUnchanged(ok bool) *keyRow {
 	*h.err = nil
 	if !ok {
@@ -81,8 +80,8 @@ func (h *ownedClaim) onFailed(err error) { *h.err = err }
 
 func (h *ownedClaim) shortenReason() bool { return false }
 
-// rowOrClaim is what is kept of the claim. Where nothing is, it is the claim itself, in that phase:
-// whoever writes next writes it again.
+// rowOrClaim returns what is kept of the claim. Where nothing is, it returns the claim itself, in
+// that phase, so that the next write restores it.
 func (h *ownedClaim) rowOrClaim(e keyEntry, now serverclock.Instant, p dedupe.Phase) keyEntry {
 	if e = e.asOf(now.Earliest()); e.row != nil || e.err != nil {
 		return e

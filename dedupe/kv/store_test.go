@@ -218,7 +218,8 @@ func TestAnotherStoreSettles(t *testing.T) {
 	if settleOne(t, one, c, dedupe.Succeeded) {
 		t.Error("a superseded claim is settled")
 	}
-	// What is remembered as claimed is dead-lettering by now: that it cannot be dead-lettered is a guess.
+	// What is remembered as claimed is dead-lettering by now: that it cannot be
+	// dead-lettered is a guess.
 	c = claimOne(t, one, "b", "n3")
 	if !settleOne(t, other, c, dedupe.GivenUp) || !settleOne(t, one, c, dedupe.DeadLettered) {
 		t.Error("a claim that was given up elsewhere cannot be dead-lettered")

@@ -109,7 +109,7 @@ func (s *Store) seizeOne(ctx context.Context, m *rowMove) (seizeResult, error) {
 	return rowSeized, nil
 }
 
-// classifySeizeError tells a lock from what says nothing of the row.
+// classifySeizeError separates a lock from errors that say nothing of the row.
 func classifySeizeError(err error) (seizeResult, error) {
 	if hasLabel(err, cameToNothing) && !hasLabel(err, mayBeDone) && serverAnswered(err) {
 		return rowLocked, nil

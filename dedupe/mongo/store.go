@@ -110,7 +110,7 @@ func (s *Store) warnUnknownState(r *storedRow) {
 	}
 }
 
-// conflictsWithAnother is what the caller is told of an item that the server has turned down.
+// itemError returns the error of an item that the server has turned down.
 func (s *Store) itemError(e driver.WriteError) error {
 	switch {
 	case e.Code == failedValidation: // it refuses every row, and is no fault of this one's

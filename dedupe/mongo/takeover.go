@@ -53,7 +53,7 @@ func (s *Store) resolveTaken(ctx context.Context, taken []*pendingClaim) ([]*pen
 	return slices.Concat(absent, lost, faster), err
 }
 
-// splitLockable tells those rows which a transaction may lock from the others. Both are in the
+// splitLockable separates the rows that a transaction may lock from the others. Both are in the
 // order of their ids, as every command has them.
 func splitLockable(moves []*rowMove) (lockable, plain []*rowMove) {
 	slices.SortFunc(moves, func(a, b *rowMove) int { return strings.Compare(a.id, b.id) })
@@ -90,7 +90,7 @@ func (p *pendingClaim) decideFromRow(r *storedRow) *rowMove {
 	return nil
 }
 
-// leaseFields is what every move writes.
+// leaseFields returns what every move writes.
 func (p *pendingClaim) leaseFields() []bson.E {
 	return []bson.E{expr.Field("lease_until", expr.NowPlus(p.request.Lease)), expr.Field("expireAt", expr.NowPlus(p.request.TTL))}
 }

@@ -151,7 +151,7 @@ func clockLeapt(then, now time.Time) bool {
 func (c *Clock) measureShared(ctx context.Context, m *sharedMeasurement) (clockSample, error) {
 	bounded, cancel := context.WithTimeout(ctx, measureFor)
 	defer cancel()
-	s, err := c.measureTwice(bounded)
+	s, err := c.measureBest(bounded)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err == nil {
@@ -164,14 +164,20 @@ func (c *Clock) measureShared(ctx context.Context, m *sharedMeasurement) (clockS
 	return s, err
 }
 
-// measureTwice is one round trip, or the better one of two.
-func (c *Clock) measureTwice(ctx context.Context) (clockSample, error) {
+// measureBest is one round trip, or the best of two; of three, if the server's time would otherwise
+// be uncertain.
+func (c *Clock) measureBest(ctx context.Context) (clockSample, error) {
 	s, err := c.roundTrip(ctx)
 	if err != nil || s.doubt <= goodDoubt {
 		return s, err
 	}
-	if again, err := c.roundTrip(ctx); err == nil && again.doubt < s.doubt {
-		s = again
+	for range 2 {
+		if again, err := c.roundTrip(ctx); err == nil && again.doubt < s.doubt {
+			s = again
+		}
+		if s.doubt <= c.maxDoubt {
+			break
+		}
 	}
 	return s, nil
 }

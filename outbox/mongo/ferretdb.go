@@ -7,17 +7,19 @@ import (
 	"github.com/onceish/onceish/outbox"
 )
 
-// Some servers sort all that they find before they limit it: there, a step costs as much as it
+// MongoDB reads a page in the order of the index byHash, and stops at its limit. FerretDB, over
+// PostgreSQL, sorts all that a query finds before it limits it: there a query costs as much as it
 // could find, wanted or not. So pages are read in steps that are about as wide as has rows for one.
-// How wide that is, is a guess: a wrong one costs time only.
+// On MongoDB a step too narrow costs another round trip, and nothing else. How wide a step is, is a
+// guess: a wrong one costs time only.
 
-// hashWindow is how many hashes are looked at in one step. Safe for concurrent use.
+// hashWindow is how many hashes are read in one step. It is safe for concurrent use.
 type hashWindow struct {
 	mu     sync.Mutex
 	hashes uint64 // zero: all
 }
 
-// lastHash is the last hash of a step.
+// lastHash returns the last hash of a step.
 func (w *hashWindow) lastHash(from, last uint64) uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -27,7 +29,8 @@ func (w *hashWindow) lastHash(from, last uint64) uint64 {
 	return from + w.hashes
 }
 
-// recordFound takes in how many different hashes were found in a range, and how many are wanted.
+// recordFound sets the window by how many different hashes were found in a range, and how many are
+// wanted.
 func (w *hashWindow) recordFound(hashes uint64, found, wanted int) {
 	if found < 2 {
 		return // a key with many rows says nothing of others
@@ -37,7 +40,7 @@ func (w *hashWindow) recordFound(hashes uint64, found, wanted int) {
 	w.hashes = uint64(float64(hashes) / float64(found) * float64(wanted))
 }
 
-// grow follows a step that did not fill the page.
+// grow widens the window after a step that did not fill the page.
 func (w *hashWindow) grow() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -46,13 +49,13 @@ func (w *hashWindow) grow() {
 	}
 }
 
-// seqWindow is how far the rows of keys that filled a page went. Safe for concurrent use.
+// seqWindow is how far the rows of keys that filled a page went. It is safe for concurrent use.
 type seqWindow struct {
 	mu   sync.Mutex
 	keys map[uint64]seqRange // by hash
 }
 
-// seqRange is where a page of a key ended, and how far apart its first and its last row were.
+// seqRange is where a page of a key ended, and how far apart its first and last rows were.
 type seqRange struct{ end, length int64 }
 
 const (
@@ -62,8 +65,8 @@ const (
 	maxWindowTries = 3
 )
 
-// lastSeq is the last seq of a step that begins after a seq. The tries of one page reach
-// ever farther.
+// lastSeq returns the last seq of a step that begins after a seq. Each try for a page reaches
+// farther.
 func (r *seqWindow) lastSeq(hash uint64, after int64, try int) int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -78,7 +81,7 @@ func (r *seqWindow) lastSeq(hash uint64, after int64, try int) int64 {
 	return math.MaxInt64
 }
 
-// recordPage takes in a page.
+// recordPage sets the window of a key by a page of its rows.
 func (r *seqWindow) recordPage(hash uint64, first, last int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
