@@ -1,6 +1,7 @@
 package mongodoc
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"time"
@@ -41,21 +42,13 @@ func (o *MoverOptions) withDefaults(q *mongooutbox.Queue) (MoverOptions, error) 
 	if len(c.Databases) == 0 {
 		c.Databases = []*driver.Database{q.Collection().Database()}
 	}
-	if c.Timeout == 0 {
-		c.Timeout = defaultTimeout
-	}
+	c.Timeout = cmp.Or(c.Timeout, defaultTimeout)
 	if c.Moved == nil {
 		c.Moved = func() {}
 	}
-	if c.PollMax == 0 {
-		c.PollMax = max(longestPoll, c.PollMin)
-	}
-	if c.PollMin == 0 {
-		c.PollMin = min(shortestPoll, c.PollMax)
-	}
-	if c.Logger == nil {
-		c.Logger = slog.Default()
-	}
+	c.PollMax = cmp.Or(c.PollMax, max(longestPoll, c.PollMin))
+	c.PollMin = cmp.Or(c.PollMin, min(shortestPoll, c.PollMax))
+	c.Logger = cmp.Or(c.Logger, slog.Default())
 	for i, db := range c.Databases {
 		if db == nil {
 			return c, fmt.Errorf("mongodoc: MoverOptions.Databases[%d] is nil", i)

@@ -1,6 +1,7 @@
 package mongodoc
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -57,12 +58,8 @@ func (o *UpdateOptions) withDefaults(run *dedupe.Run) (UpdateOptions, error) {
 	if c.Key == (dedupe.Key{}) && run != nil {
 		c.Key = run.Key()
 	}
-	if c.TTL == 0 {
-		c.TTL = defaultTTL
-	}
-	if c.MaxApplied == 0 {
-		c.MaxApplied = defaultMaxApplied
-	}
+	c.TTL = cmp.Or(c.TTL, defaultTTL)
+	c.MaxApplied = cmp.Or(c.MaxApplied, defaultMaxApplied)
 	switch {
 	case c.Key == (dedupe.Key{}):
 		return c, errors.New("UpdateOptions.Key is empty, and ctx is not that of a handler: pass the handler's ctx, or say which event this is for")

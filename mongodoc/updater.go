@@ -1,6 +1,7 @@
 package mongodoc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,12 +43,8 @@ func (o *Options) withDefaults() (Options, error) {
 	if c.Timeout < 0 {
 		return c, fmt.Errorf("mongodoc: Options.Timeout is %v; it must be positive, or zero for %v", c.Timeout, defaultTimeout)
 	}
-	if c.Timeout == 0 {
-		c.Timeout = defaultTimeout
-	}
-	if c.WriteConcern == nil {
-		c.WriteConcern = writeconcern.Majority()
-	}
+	c.Timeout = cmp.Or(c.Timeout, defaultTimeout)
+	c.WriteConcern = cmp.Or(c.WriteConcern, writeconcern.Majority())
 	if !c.WriteConcern.Acknowledged() {
 		return c, errors.New("mongodoc: Options.WriteConcern is w:0; a change needs an answer, use w:1 or more")
 	}
@@ -57,9 +54,7 @@ func (o *Options) withDefaults() (Options, error) {
 	if c.Waiting == nil {
 		c.Waiting = func() {}
 	}
-	if c.grace == 0 {
-		c.grace = doneGrace
-	}
+	c.grace = cmp.Or(c.grace, doneGrace)
 	return c, nil
 }
 

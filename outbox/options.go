@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -71,28 +72,20 @@ func (o *Options) withDefaults() (Options, error) {
 		host, _ := os.Hostname() // it is there to be read by people
 		out.Owner = fmt.Sprintf("%s/%d/%s", host, os.Getpid(), rand.Text()[:10])
 	}
-	fill(&out.Lease, 10*time.Second)
-	fill(&out.Publishers, 4)
-	fill(&out.Batch, 500)
-	fill(&out.MaxRows, 10_000)
-	fill(&out.MaxBytes, 64<<20)
-	fill(&out.MaxAttempts, 10)
-	fill(&out.Backoff.Base, time.Second)
-	fill(&out.Backoff.Max, max(5*time.Minute, out.Backoff.Base))
-	fill(&out.PollMin, 10*time.Millisecond)
-	fill(&out.PollMax, max(time.Second, out.PollMin))
-	fill(&out.Drain, 10*time.Second)
-	if out.Logger == nil {
-		out.Logger = slog.Default()
-	}
+	out.Lease = cmp.Or(out.Lease, 10*time.Second)
+	out.Publishers = cmp.Or(out.Publishers, 4)
+	out.Batch = cmp.Or(out.Batch, 500)
+	out.MaxRows = cmp.Or(out.MaxRows, 10_000)
+	out.MaxBytes = cmp.Or(out.MaxBytes, 64<<20)
+	out.MaxAttempts = cmp.Or(out.MaxAttempts, 10)
+	out.Backoff.Base = cmp.Or(out.Backoff.Base, time.Second)
+	out.Backoff.Max = cmp.Or(out.Backoff.Max, max(5*time.Minute, out.Backoff.Base))
+	out.PollMin = cmp.Or(out.PollMin, 10*time.Millisecond)
+	out.PollMax = cmp.Or(out.PollMax, max(time.Second, out.PollMin))
+	out.Drain = cmp.Or(out.Drain, 10*time.Second)
+	out.Logger = cmp.Or(out.Logger, slog.Default())
 	err := out.validate()
 	return out, err
-}
-
-func fill[T int | time.Duration](field *T, value T) {
-	if *field == 0 {
-		*field = value
-	}
 }
 
 func (o *Options) validate() error {

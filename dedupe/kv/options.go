@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"regexp"
@@ -56,10 +57,10 @@ func (o *Options) withDefaults() (Options, error) {
 	if o != nil {
 		r = *o
 	}
-	r.Bucket = or(r.Bucket, DefaultBucket)
-	r.Timeout = or(r.Timeout, DefaultTimeout)
-	r.Window = or(r.Window, DefaultWindow)
-	r.Logger = or(r.Logger, slog.Default())
+	r.Bucket = cmp.Or(r.Bucket, DefaultBucket)
+	r.Timeout = cmp.Or(r.Timeout, DefaultTimeout)
+	r.Window = cmp.Or(r.Window, DefaultWindow)
+	r.Logger = cmp.Or(r.Logger, slog.Default())
 	err := r.validate()
 	return r, err
 }
@@ -93,12 +94,4 @@ func (o *Options) apiPrefix() string {
 		return strings.TrimSuffix(o.APIPrefix, ".") + "."
 	}
 	return jetstream.DefaultAPIPrefix
-}
-
-func or[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
 }

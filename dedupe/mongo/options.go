@@ -1,6 +1,7 @@
 package mongo
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -34,18 +35,12 @@ func (o *Options) withDefaults() (Options, error) {
 	if c.Timeout < 0 {
 		return c, fmt.Errorf("dedupe/mongo: Options.Timeout is %v; it must be positive, or zero for %v", c.Timeout, defaultTimeout)
 	}
-	if c.Timeout == 0 {
-		c.Timeout = defaultTimeout
-	}
-	if c.WriteConcern == nil {
-		c.WriteConcern = writeconcern.Majority()
-	}
+	c.Timeout = cmp.Or(c.Timeout, defaultTimeout)
+	c.WriteConcern = cmp.Or(c.WriteConcern, writeconcern.Majority())
 	if !c.WriteConcern.Acknowledged() {
 		return c, errors.New("dedupe/mongo: Options.WriteConcern is w:0; a claim needs an answer, use w:1 or more")
 	}
-	if c.Logger == nil {
-		c.Logger = slog.Default()
-	}
+	c.Logger = cmp.Or(c.Logger, slog.Default())
 	if c.now == nil {
 		c.now = time.Now
 	}
