@@ -14,8 +14,15 @@ func TestTrimReason(t *testing.T) {
 		limit int
 		want  string
 	}{
-		{"", 4, ""}, {"abcd", 4, "abcd"}, {"abcde", 4, "abcd"}, {"abcé", 4, "abc"}, {"ab💥", 5, "ab"}, {"ab💥", 6, "ab💥"},
-		{"é", 1, ""}, {"é", 0, ""}, {"\x80\x80\x80\x80\x80\x80\x80", 6, "\x80\x80"},
+		{"", 4, ""},
+		{"abcd", 4, "abcd"},
+		{"abcde", 4, "abcd"},
+		{"abcé", 4, "abc"},
+		{"ab💥", 5, "ab"},
+		{"ab💥", 6, "ab💥"},
+		{"é", 1, ""},
+		{"é", 0, ""},
+		{"\x80\x80\x80\x80\x80\x80\x80", 6, "\x80\x80"},
 		{strings.Repeat("x", 4097), dedupe.MaxReason, strings.Repeat("x", 4096)},
 		{strings.Repeat("x", 4095) + "é", dedupe.MaxReason, strings.Repeat("x", 4095)},
 	} {

@@ -99,7 +99,7 @@ func (c *claimChange) takenOverRow(e keyEntry) *keyRow {
 		next.Crashes++
 	case dedupe.PhaseFree:
 		next.Phase = dedupe.PhaseClaimed
-	case dedupe.PhaseDeadLettering, dedupe.PhaseDone, dedupe.PhaseDead:
+	case dedupe.PhaseAbsent, dedupe.PhaseDeadLettering, dedupe.PhaseDone, dedupe.PhaseDead:
 	}
 	return next
 }

@@ -51,7 +51,7 @@ func (q *Queue) insertOnce(ctx context.Context, rows []rowAddition, keyed bool) 
 		return nil, err
 	}
 	var again []rowAddition
-	var no refusedRows
+	var no refusedRowsError
 	for _, e := range turned {
 		if mongoserver.Refused(e.WriteError) {
 			no.rows, no.why = append(no.rows, rows[e.Index].storedRow), e.WriteError
@@ -72,19 +72,19 @@ func (q *Queue) insertOnce(ctx context.Context, rows []rowAddition, keyed bool) 
 	return again, nil
 }
 
-// refusedRows is returned when rows cannot be stored, however often it is tried.
-type refusedRows struct {
+// refusedRowsError is returned when rows cannot be stored, however often it is tried.
+type refusedRowsError struct {
 	rows []*storedRow
 	why  error
 }
 
 // Error implements error.
-func (r *refusedRows) Error() string {
+func (r *refusedRowsError) Error() string {
 	return fmt.Sprintf("event %.64q: its row is refused: %v: %v", r.rows[0].ID, bus.ErrInvalidEvent, r.why)
 }
 
 // Unwrap returns bus.ErrInvalidEvent and what the server said.
-func (r *refusedRows) Unwrap() []error { return []error{bus.ErrInvalidEvent, r.why} }
+func (r *refusedRowsError) Unwrap() []error { return []error{bus.ErrInvalidEvent, r.why} }
 
 // absentRows returns the rows that are not there, after clash was called for those in whose place
 // another event is.
@@ -115,7 +115,7 @@ func (q *Queue) absentRows(ctx context.Context, rows []rowAddition, clash func(*
 }
 
 // placesOf are those of the refused rows in the argument of AddMoved.
-func (r *refusedRows) placesOf(all []rowAddition) (places []int) {
+func (r *refusedRowsError) placesOf(all []rowAddition) (places []int) {
 	for _, a := range all {
 		if slices.Contains(r.rows, a.storedRow) {
 			places = append(places, a.place)

@@ -40,7 +40,7 @@ func (q *Queue) AddMoved(ctx context.Context, rows []outbox.Row) (dead []int, er
 	if err == nil {
 		err = q.insertRows(ctx, slices.Clone(additions), keyed, parkAddition)
 	}
-	if no, is := errors.AsType[*refusedRows](err); is {
+	if no, is := errors.AsType[*refusedRowsError](err); is {
 		return nil, &RefusedError{Rows: no.placesOf(additions), Err: no}
 	}
 	if err != nil {
@@ -72,7 +72,7 @@ func movedRows(rows []outbox.Row, at serverclock.Instant) (additions []rowAdditi
 		doc, err := s.encodeDocument()
 		additions = append(additions, rowAddition{storedRow: s, doc: doc, place: i})
 		if err != nil {
-			return additions, keyed, &refusedRows{rows: []*storedRow{s}, why: err}
+			return additions, keyed, &refusedRowsError{rows: []*storedRow{s}, why: err}
 		}
 	}
 	return additions, keyed, nil
