@@ -22,13 +22,14 @@ const module = "github.com/onceish/onceish"
 var mayImport = map[string][]string{
 	"":         {},
 	"bus":      {"bus", "internal"},
-	"dedupe":   {"dedupe", "bus", "internal"},
+	"dedupe":   {"dedupe", "internal"},
 	"flow":     {"flow"},
 	"outbox":   {"outbox", "flow", "dedupe", "bus", "internal"},
+	"mongodoc": {"mongodoc", "outbox", "dedupe", "bus", "internal"},
 	"consumer": {"consumer", "flow", "dedupe", "bus", "internal"},
-	"worker":   {"worker", "consumer", "outbox", "flow", "dedupe", "bus", "internal"},
-	"cmd":      {"cmd", "worker", "consumer", "outbox", "flow", "dedupe", "bus", "internal"},
-	"examples": {"examples", "worker", "consumer", "outbox", "flow", "dedupe", "bus", "internal"},
+	"worker":   {"worker", "mongodoc", "consumer", "outbox", "flow", "dedupe", "bus", "internal"},
+	"cmd":      {"cmd", "worker", "mongodoc", "consumer", "outbox", "flow", "dedupe", "bus", "internal"},
+	"examples": {"examples", "worker", "mongodoc", "consumer", "outbox", "flow", "dedupe", "bus", "internal"},
 	"internal": {"internal", "flow", "dedupe", "bus", "outbox"},
 }
 
@@ -87,6 +88,7 @@ func TestArchitectureRulesBite(t *testing.T) {
 	}{
 		"up-hill":           {upward(ours("bus", module+"/consumer")), "imports consumer"},
 		"across":            {upward(ours("bus/jetstream", module+"/dedupe")), "imports dedupe"},
+		"dedupe on bus":     {upward(ours("dedupe/mongo", module+"/bus")), "imports bus"},
 		"unknown folder":    {upward(ours("utils")), "no rule"},
 		"adapter":           {sideways(ours("dedupe/kv", module+"/dedupe/memory")), "imports dedupe/memory"},
 		"outbox on dedupe":  {sideways(ours("outbox/mongo", module+"/dedupe/mongo")), "imports dedupe/mongo"},

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"strings"
+
+	"github.com/onceish/onceish/internal/percent"
 )
 
 // maxMessageID bounds a message id in bytes; a longer one is hashed.
@@ -50,28 +52,8 @@ func boundID(id string) string {
 }
 
 // visible percent-encodes what is not a letter, a digit or one of "-._~{}@/".
-func visible(s string) string {
-	n := 0
-	for i := range len(s) {
-		if !plain(s[i]) {
-			n++
-		}
-	}
-	if n == 0 {
-		return s
-	}
-	const digits = "0123456789ABCDEF"
-	out := make([]byte, 0, len(s)+2*n)
-	for i := range len(s) {
-		if c := s[i]; plain(c) {
-			out = append(out, c)
-		} else {
-			out = append(out, '%', digits[c>>4], digits[c&15])
-		}
-	}
-	return string(out)
-}
+func visible(s string) string { return percent.Encode(s, plain) }
 
 func plain(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~{}@/", c) >= 0
+	return percent.LetterOrDigit(c) || strings.IndexByte("-._~{}@/", c) >= 0
 }

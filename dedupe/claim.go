@@ -18,7 +18,8 @@ import (
 // Times are durations on the store's own clock; no instant crosses the interface.
 type Claimer interface {
 	// Claim asks for a lease of each key. Where the key is absent, expired, free and due, or its
-	// lease is over, it wins the claim (Fresh), or takes over what is to be buried (Dying). The
+	// lease is over, it wins the claim (Fresh), or takes over what is to be dead-lettered
+	// (DeadLettering). The
 	// payload hash is compared before anything else, in every state: a mismatch (Differ) is Reused.
 	// A nil hash on either side matches any, and so do hashes of different algorithms. A request
 	// repeated under the same nonce finds its own claim and renews the lease, also one that is
@@ -29,7 +30,7 @@ type Claimer interface {
 	// Extend renews the leases of claims, and their TTL; the lease runs from when the store hears
 	// of it. A claim that was settled is superseded too. A lease that is over is renewed all the
 	// same while nobody has taken over. Where the row is absent the claim is written again: as
-	// claimed, or as dying if its State is Dying.
+	// claimed, or as dead-lettering if its State is DeadLettering.
 	Extend(ctx context.Context, cs []Claim, lease, ttl time.Duration) ([]error, error)
 	// Settle ends claims by their Outcome. It matches by nonce and by the state that the outcome
 	// starts from, whether the lease is over or not. A repeat of a settlement that was applied is
@@ -62,8 +63,8 @@ type Claim struct {
 	// Token grows with every takeover of the key; it starts at 1 or above. A store that is asked
 	// under a larger token is asked by a later owner.
 	Token uint64
-	// HeldFor is what is left: Held: of the other's lease, or until it is due; Fresh and Dying: of
-	// yours. At least 0.
+	// HeldFor is what is left: Held: of the other's lease, or until it is due; Fresh and
+	// DeadLettering: of yours. At least 0.
 	HeldFor time.Duration
 	// Age is the time since the key was first claimed; it survives release and takeover.
 	Age time.Duration
@@ -73,9 +74,9 @@ type Claim struct {
 	Attempts int
 	// Crashes is how many claims ended by their lease alone.
 	Crashes int
-	// Reason (Dying) is why the event was given up.
+	// Reason (DeadLettering) is why the event was given up.
 	Reason string
-	// Letter (Dying) is the id under which its dead letter is published.
+	// Letter (DeadLettering) is the id under which its dead letter is published.
 	Letter string
 	// Err is set where the store could not answer this request; the other fields but Key and Nonce
 	// are zero then. It wraps ErrKeyRefused when the store refuses the key for ever. Otherwise
@@ -93,10 +94,10 @@ const (
 	Failed
 	// NotBegun: claimed → free, and nothing is counted.
 	NotBegun
-	// GivenUp: claimed → dying, under the same nonce, with a lease of Settlement.Lease. The dead
-	// letter comes next.
+	// GivenUp: claimed → dead-lettering, under the same nonce, with a lease of Settlement.Lease.
+	// The dead letter comes next.
 	GivenUp
-	// DeadLettered: dying → dead. The dead letter is stored.
+	// DeadLettered: dead-lettering → dead. The dead letter is stored.
 	DeadLettered
 )
 
@@ -130,19 +131,16 @@ type Settlement struct {
 	Letter string
 	// CountAttempt (GivenUp): the event is given up for a run that failed.
 	CountAttempt bool
-	// Lease (GivenUp): how long the burial is this owner's.
+	// Lease (GivenUp): for how long the dead letter is this owner's to store.
 	Lease time.Duration
 	// TTL is how long the key is kept after this write. Positive.
 	TTL time.Duration
 }
 
-// MaxReason bounds the reason that a store keeps, in bytes.
-const MaxReason = 4 << 10
-
-// Reopener sets dying and dead keys free again, counts and age zero, hash forgotten, due at once:
-// before a redrive publishes. Keys in other states, or unknown, are left alone; their item is nil,
-// as that of a key that was reopened. Any other item is that key's own, and keeps no other key from
-// being reopened. It may be repeated.
+// Reopener sets dead-lettering and dead keys free again, counts and age zero, hash forgotten, due
+// at once: before a redrive publishes. Keys in other states, or unknown, are left alone; their item
+// is nil, as that of a key that was reopened. Any other item is that key's own, and keeps no other
+// key from being reopened. It may be repeated.
 type Reopener interface {
 	Reopen(ctx context.Context, keys []Key) ([]error, error)
 }

@@ -18,12 +18,12 @@
 // The life of a key in a Claimer:
 //
 //	absent ──claim──▶ claimed ──Succeeded──▶ done
-//	                  │  ▲  ├──GivenUp──▶ dying ──Buried──▶ dead
+//	                  │  ▲  ├──GivenUp──▶ dead-lettering ──DeadLettered──▶ dead
 //	 Failed, NotBegun │  │  └── its lease ends: the next claim takes over (crash + 1)
 //	                  ▼  │
 //	                  free ── due: the next claim takes over
 //
-//	dying and dead ──Reopen──▶ free; everything is absent once its TTL is over
+//	dead-lettering and dead ──Reopen──▶ free; everything is absent once its TTL is over
 //
 // A [Transactor] goes from claimed to done in one transaction with the handler's own writes.
 //

@@ -42,10 +42,10 @@ func ValidAlgorithm(name string) bool {
 // say nothing, and neither does one that is empty. A hash without an algorithm in it is compared
 // with others that have none.
 func Differ(a, b []byte) bool {
-	return len(a) > 0 && len(b) > 0 && !bytes.Equal(a, b) && algorithm(a) == algorithm(b)
+	return len(a) > 0 && len(b) > 0 && !bytes.Equal(a, b) && algorithmOf(a) == algorithmOf(b)
 }
 
-func algorithm(hash []byte) string {
+func algorithmOf(hash []byte) string {
 	name, _, ok := bytes.Cut(hash[:min(len(hash), maxAlgorithm+1)], []byte(":"))
 	if !ok || !ValidAlgorithm(string(name)) {
 		return ""

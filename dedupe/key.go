@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"strings"
+
+	"github.com/onceish/onceish/internal/percent"
 )
 
 // maxPart is the longest part in bytes that is kept readable; MongoDB-compatible servers refuse
@@ -31,17 +33,17 @@ type Key struct {
 // part that takes over 512 bytes so is replaced by "sha256:" and its hash. It is injective. A store
 // may encode a Key in its own way.
 func (k Key) String() string {
-	s := part(k.Topic) + "::" + part(k.Group) + "::" + part(k.ID)
+	s := escapePart(k.Topic) + "::" + escapePart(k.Group) + "::" + escapePart(k.ID)
 	if k.Payload != "" {
-		s += "::" + part(k.Payload)
+		s += "::" + escapePart(k.Payload)
 	}
 	return s
 }
 
-// part is empty, or holds no ':' but in "sha256:…", which no escaped text holds.
-func part(s string) string {
+// escapePart is empty, or holds no ':' but in "sha256:…", which no escaped text holds.
+func escapePart(s string) string {
 	if len(s) <= maxPart {
-		if escaped := escape(s); len(escaped) <= maxPart {
+		if escaped := escapeSpecial(s); len(escaped) <= maxPart {
 			return escaped
 		}
 	}
@@ -49,31 +51,27 @@ func part(s string) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-func escape(s string) string {
+func escapeSpecial(s string) string {
 	if !needsEscape(s) {
 		return s
 	}
-	const digits = "0123456789ABCDEF"
-	var b strings.Builder
+	out := make([]byte, 0, len(s)+16)
 	for i, r := range s {
 		size := len(string(r))
-		if r == '\uFFFD' && !strings.HasPrefix(s[i:], "\uFFFD") {
-			size = 1 // a byte that is no UTF-8
-		} else if !special(r) {
-			b.WriteRune(r)
-			continue
-		}
-		for _, c := range []byte(s[i : i+size]) {
-			b.WriteByte('%')
-			b.WriteByte(digits[c>>4])
-			b.WriteByte(digits[c&15])
+		switch invalid := r == '\uFFFD' && !strings.HasPrefix(s[i:], "\uFFFD"); {
+		case invalid:
+			out = percent.Append(out, '%', s[i:i+1], percent.None)
+		case isSpecial(r):
+			out = percent.Append(out, '%', s[i:i+size], percent.None)
+		default:
+			out = append(out, s[i:i+size]...)
 		}
 	}
-	return b.String()
+	return string(out)
 }
 
 func needsEscape(s string) bool {
-	return strings.ContainsFunc(s, func(r rune) bool { return r == '\uFFFD' || special(r) })
+	return strings.ContainsFunc(s, func(r rune) bool { return r == '\uFFFD' || isSpecial(r) })
 }
 
-func special(r rune) bool { return r == '%' || r == ':' || r < ' ' || r >= 0x7f && r < 0xa0 }
+func isSpecial(r rune) bool { return r == '%' || r == ':' || r < ' ' || r >= 0x7f && r < 0xa0 }

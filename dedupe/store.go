@@ -19,7 +19,7 @@ type Store interface {
 	// Mark writes each mark over whatever is kept under its key, and restarts its TTL. It returns
 	// once the marks are as durable as the store promises. Of several marks under one key the last
 	// wins. A nil item is stored. Any other was not stored, and the caller repeats that mark alone,
-	// backing off; it wraps ErrKeyRefused when no repetition will help, and ErrFull when the store
+	// backing off; it wraps ErrKeyRefused when no repeat will help, and ErrFull when the store
 	// is at its bound.
 	Mark(ctx context.Context, marks []Mark) ([]error, error)
 }
@@ -34,7 +34,7 @@ const (
 	Held
 	// Reused: the id was first seen with another payload. Nothing was claimed or changed.
 	Reused
-	// DeadLettering: given up on, and yours to bury: its dead letter may not be stored yet.
+	// DeadLettering: given up; its dead letter may not be stored yet, and is yours to store.
 	DeadLettering
 	// Done: the handler succeeded.
 	Done
@@ -63,7 +63,8 @@ func (s State) String() string {
 
 // Record is what a store knows of a key. The zero Record is fresh.
 type Record struct {
-	// State is Fresh, Done or Dead; of a Claimer also Held (claimed or not due) and Dying.
+	// State is Fresh, Done or Dead; of a Claimer also Held (claimed or not due) and
+	// DeadLettering.
 	State State
 	// Hash is the hash of the payload that was marked; nil if none was given.
 	Hash []byte

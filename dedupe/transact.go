@@ -16,7 +16,7 @@ type Transactor interface {
 	ProbeTransactions(ctx context.Context) error
 	// Transact renews the claim for lease, turns it into the mark, kept for ttl, runs fn, and
 	// commits. The mark is the first statement of the transaction: it matches as Settle does
-	// for Succeeded, and locks the key until the end. Who takes over once the lease is over
+	// for Succeeded, and locks the key until the end. Whoever takes over once the lease is over
 	// ends a transaction that still holds the lock, or is answered Held; no claim waits for it.
 	// The ctx of fn carries the transaction to whatever joins it; it ends when ctx does, and at
 	// the time limit.

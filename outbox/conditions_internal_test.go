@@ -13,18 +13,18 @@ func TestAnOutageEndsWithItsRows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, now := newBoard(&o), time.Now()
-	p := &part{lease: Lease{Last: MaxHash}}
-	p.holds(now.Add(time.Hour))
-	b.parts[0] = p
-	b.add(&Row{ID: "a"}, p)
-	b.outage.fail(errors.New("no answer"), now, false)
-	b.ended(now)
+	b, now := newScheduler(&o), time.Now()
+	p := &heldPartition{lease: Lease{Last: MaxHash}}
+	p.setLeaseEnd(now.Add(time.Hour))
+	b.partitions[0] = p
+	b.addRow(&Row{ID: "a"}, p)
+	b.outage.recordFailure(errors.New("no answer"), now, false)
+	b.endScan(now)
 	if b.outage.failures == 0 {
 		t.Error("it is over while a row waits for it")
 	}
-	b.lose(p)
-	b.ended(now)
+	b.losePartition(p)
+	b.endScan(now)
 	if b.outage.failures != 0 {
 		t.Error("it goes on, and nothing will find out that it is over")
 	}

@@ -13,39 +13,39 @@ import (
 // Drainer publishes the rows of a Queue, and marks them. There may be any number of them, in any
 // number of processes. Its methods are safe for concurrent use.
 type Drainer struct {
-	queue Queue
-	to    bus.Publisher
-	o     Options
-	stop  chan struct{} // closed by the actor
-	once  sync.Once
+	queue     Queue
+	publisher bus.Publisher
+	o         Options
+	stop      chan struct{} // closed by the actor
+	once      sync.Once
 
-	hurried context.Context //nolint:containedctx // ends with CutShort
-	hurry   context.CancelFunc
+	forceStopped context.Context //nolint:containedctx // ends with CutShort
+	forceStop    context.CancelFunc
 
-	loads, keeps, settles signal
+	loadSignal, leaseSignal, markSignal wakeSignal
 
-	mu      sync.Mutex
-	work    sync.Cond // publishers wait for it
-	board   board
-	phase   phase
-	trouble map[string]error // what calls of the store last failed with
-	retry   *time.Timer      // wakes publishers after an outage
+	mu           sync.Mutex
+	work         sync.Cond // publishers wait for it
+	scheduler    scheduler
+	phase        runPhase
+	failingCalls map[string]error // what calls of the store last failed with
+	retryTimer   *time.Timer      // wakes publishers after an outage
 }
 
-type phase uint8
+type runPhase uint8
 
 const (
-	made phase = iota
-	running
-	over
+	notStarted runPhase = iota
+	inProgress
+	hasEnded
 )
 
-// signal wakes one goroutine. Signals that it has not seen yet are one.
-type signal chan struct{}
+// wakeSignal wakes one goroutine. Signals that it has not seen yet are one.
+type wakeSignal chan struct{}
 
-func newSignal() signal { return make(signal, 1) }
+func newSignal() wakeSignal { return make(wakeSignal, 1) }
 
-func (s signal) send() {
+func (s wakeSignal) send() {
 	select {
 	case s <- struct{}{}:
 	default:
@@ -63,11 +63,11 @@ func NewDrainer(q Queue, to bus.Publisher, o *Options) (*Drainer, error) {
 		return nil, err
 	}
 	d := &Drainer{
-		queue: q, to: to, o: v, stop: make(chan struct{}), loads: newSignal(), keeps: newSignal(), settles: newSignal(),
-		trouble: map[string]error{},
+		queue: q, publisher: to, o: v, stop: make(chan struct{}), loadSignal: newSignal(), leaseSignal: newSignal(), markSignal: newSignal(),
+		failingCalls: map[string]error{},
 	}
-	d.hurried, d.hurry = context.WithCancel(context.Background())
-	d.board = newBoard(&d.o)
+	d.forceStopped, d.forceStop = context.WithCancel(context.Background())
+	d.scheduler = newScheduler(&d.o)
 	d.work.L = &d.mu
 	return d, nil
 }
@@ -79,21 +79,21 @@ func (d *Drainer) Actor() (run func() error, stop func(error)) {
 
 // CutShort ends what is on its way once Run's ctx has ended, as if Options.Drain were over. It does
 // not wait. Repeated calls do nothing.
-func (d *Drainer) CutShort() { d.hurry() }
+func (d *Drainer) CutShort() { d.forceStop() }
 
 // Notify says that rows were added: the drainer looks for them at once. It never blocks.
 func (d *Drainer) Notify() {
 	d.mu.Lock()
-	d.board.rotation.woken = true
+	d.scheduler.scanner.rescanNow = true
 	d.mu.Unlock()
-	d.loads.send()
+	d.loadSignal.send()
 }
 
 // Run drains until ctx ends, and then finishes what is on its way, within Options.Drain, marks it
 // and gives its partitions back. It returns when all that it started has stopped: nil,
 // ErrDrainIncomplete, or bus.ErrClosed when the bus was closed for good. It runs once.
 func (d *Drainer) Run(ctx context.Context) error {
-	if err := d.begin(); err != nil {
+	if err := d.beginRun(); err != nil {
 		return err
 	}
 	calls, cut := context.WithCancelCause(context.WithoutCancel(ctx)) // of the store and the bus: they outlast ctx
@@ -102,78 +102,78 @@ func (d *Drainer) Run(ctx context.Context) error {
 	defer leave()
 	var reading, publishing, settling, keeping sync.WaitGroup
 	published, settled := make(chan struct{}), make(chan struct{})
-	reading.Go(func() { d.load(intake) })
-	reading.Go(func() { d.watch(intake) })
+	reading.Go(func() { d.loadPages(intake) })
+	reading.Go(func() { d.watchStore(intake) })
 	for range d.o.Publishers {
-		publishing.Go(func() { d.publish(calls, leave) })
+		publishing.Go(func() { d.publishBatches(calls, leave) })
 	}
-	settling.Go(func() { d.settle(calls, published) })
-	keeping.Go(func() { d.keep(calls, settled) })
+	settling.Go(func() { d.markResults(calls, published) })
+	keeping.Go(func() { d.keepLeases(calls, settled) })
 
 	select {
 	case <-intake.Done():
 	case <-d.stop:
 	}
 	leave()
-	timer := time.AfterFunc(d.o.Drain, func() { cut(errDrain) })
+	timer := time.AfterFunc(d.o.Drain, func() { cut(errDrainTimeout) })
 	defer timer.Stop()
-	defer context.AfterFunc(d.hurried, func() { cut(errDrain) })() //nolint:contextcheck // another one's end
-	d.close()
+	defer context.AfterFunc(d.forceStopped, func() { cut(errDrainTimeout) })() //nolint:contextcheck // another one's end
+	d.stopPublishers()
 	reading.Wait()
 	publishing.Wait()
 	close(published)
 	settling.Wait()
 	close(settled)
 	keeping.Wait()
-	return d.end()
+	return d.endRun()
 }
 
-var errDrain = errors.New("outbox: drain time-out reached")
+var errDrainTimeout = errors.New("outbox: drain time-out reached")
 
-func (d *Drainer) begin() error {
+func (d *Drainer) beginRun() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.phase != made {
+	if d.phase != notStarted {
 		return errors.New("outbox: Drainer.Run was called before: make another drainer")
 	}
-	d.phase = running
-	d.retry = time.AfterFunc(time.Hour, func() {
+	d.phase = inProgress
+	d.retryTimer = time.AfterFunc(time.Hour, func() {
 		d.mu.Lock() // who looks at the time now waits before this goes out
 		defer d.mu.Unlock()
 		d.work.Broadcast()
 	})
-	d.retry.Stop()
+	d.retryTimer.Stop()
 	return nil
 }
 
-// close has the publishers stop.
-func (d *Drainer) close() {
+// stopPublishers has the publishers stop.
+func (d *Drainer) stopPublishers() {
 	d.mu.Lock()
-	d.board.closing = true
+	d.scheduler.draining = true
 	d.mu.Unlock()
 	d.work.Broadcast()
 }
 
-func (d *Drainer) end() error {
+func (d *Drainer) endRun() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.retry.Stop()
-	d.phase = over
+	d.retryTimer.Stop()
+	d.phase = hasEnded
 	var incomplete error
-	if n := d.board.marking; n > 0 {
+	if n := d.scheduler.unmarkedCount; n > 0 {
 		incomplete = fmt.Errorf("outbox: %w: %d events were published and could not be marked: they will be published again", ErrDrainIncomplete, n)
 	}
-	return errors.Join(d.board.closed, incomplete)
+	return errors.Join(d.scheduler.busClosed, incomplete)
 }
 
-// troubled notes how a call of the store ended. It logs the first failure and the recovery.
-func (d *Drainer) troubled(call string, err error) {
+// recordStoreCall notes how a call of the store ended. It logs the first failure and the recovery.
+func (d *Drainer) recordStoreCall(call string, err error) {
 	d.mu.Lock()
-	before := d.trouble[call]
+	before := d.failingCalls[call]
 	if err == nil {
-		delete(d.trouble, call)
+		delete(d.failingCalls, call)
 	} else {
-		d.trouble[call] = err
+		d.failingCalls[call] = err
 	}
 	d.mu.Unlock()
 	switch {
@@ -181,17 +181,6 @@ func (d *Drainer) troubled(call string, err error) {
 		d.o.Logger.Warn("outbox: a call of the store failed: trying again", "call", call, "error", err)
 	case err == nil && before != nil:
 		d.o.Logger.Info("outbox: the store answers again", "call", call)
-	}
-}
-
-// rest waits for a signal, a time or the end of ctx.
-func rest(ctx context.Context, wake <-chan struct{}, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-wake:
-	case <-timer.C:
-	case <-ctx.Done():
 	}
 }
 

@@ -3,18 +3,18 @@ package outbox
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"strings"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/internal/percent"
 )
 
 // RowID is what a row of an event is known by: what tells the event from others on the bus and to
 // consumers, which is its topic, its source and its id. It is injective, begins with RowIDPrefix,
 // and has at most 1,538 bytes.
 func RowID(e *bus.Event) string {
-	id := RowIDPrefix(e.ID) + escaped(e.Topic)
+	id := RowIDPrefix(e.ID) + escapePart(e.Topic)
 	if e.Source != "" && e.Source != bus.DefaultSource {
-		id += " " + escaped(e.Source)
+		id += " " + escapePart(e.Source)
 	}
 	return id
 }
@@ -22,16 +22,14 @@ func RowID(e *bus.Event) string {
 // RowIDPrefix begins the RowID of every event with this id, and of no other. It ends with a space:
 // what is from it to below the same text with an exclamation mark in the place of that are these
 // rows.
-func RowIDPrefix(id string) string { return escaped(id) + " " }
+func RowIDPrefix(id string) string { return escapePart(id) + " " }
 
-// maxPart bounds each part of a RowID: some servers index no more than 2,700 bytes. A longer one is
-// hashed, which no escaped text looks like.
-const maxPart = 512
+// maxPartLen bounds each part of a RowID: some servers index no more than 2,700 bytes. A longer one
+// is hashed, which no escaped text looks like.
+const maxPartLen = 512
 
-var rowEscaper = strings.NewReplacer("%", "%25", " ", "%20")
-
-func escaped(part string) string {
-	if part = rowEscaper.Replace(part); len(part) <= maxPart {
+func escapePart(part string) string {
+	if part = percent.Encode(part, func(c byte) bool { return c != '%' && c != ' ' }); len(part) <= maxPartLen {
 		return part
 	}
 	sum := sha256.Sum256([]byte(part))

@@ -3,41 +3,43 @@ package outbox
 import (
 	"context"
 	"time"
+
+	"github.com/onceish/onceish/internal/backoff"
 )
 
-// load reads pages of rows while there is room for them.
-func (d *Drainer) load(ctx context.Context) {
+// loadPages reads pages of rows while there is room for them.
+func (d *Drainer) loadPages(ctx context.Context) {
 	failures := 0
 	for ctx.Err() == nil {
 		d.mu.Lock()
-		ask, wait, ok := d.board.nextLoad(time.Now())
+		ask, wait, ok := d.scheduler.nextAsk(time.Now())
 		d.mu.Unlock()
 		if !ok {
-			rest(ctx, d.loads, wait)
+			backoff.Wait(ctx, d.loadSignal, wait)
 			continue
 		}
 		call, cancel := context.WithTimeout(ctx, d.o.Lease)
 		page, err := d.queue.Pending(call, ask)
 		cancel()
 		d.mu.Lock()
-		d.board.loaded(page, err, time.Now())
+		d.scheduler.finishRead(page, err, time.Now())
 		d.mu.Unlock()
 		if ctx.Err() != nil {
 			return
 		}
 		d.work.Signal()
-		d.troubled("pending", err)
+		d.recordStoreCall("pending", err)
 		if err == nil {
 			failures = 0
 			continue
 		}
 		failures++
-		rest(ctx, nil, doubled(retryBase, failures-1, retryMax))
+		_ = backoff.Sleep(ctx, backoff.Doubled(retryBase, failures-1, retryMax))
 	}
 }
 
-// watch has the store wake the loader, where it can.
-func (d *Drainer) watch(ctx context.Context) {
+// watchStore has the store wake the loader, where it can.
+func (d *Drainer) watchStore(ctx context.Context) {
 	w, ok := d.queue.(Watcher)
 	if !ok {
 		return
@@ -52,6 +54,6 @@ func (d *Drainer) watch(ctx context.Context) {
 			failures = 0
 		}
 		d.o.Logger.Debug("outbox: the store no longer tells of new rows: asking it again", "error", err)
-		rest(ctx, nil, doubled(retryBase, failures, time.Minute))
+		_ = backoff.Sleep(ctx, backoff.Doubled(retryBase, failures, time.Minute))
 	}
 }

@@ -1,12 +1,15 @@
 package outbox
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"time"
+
+	"github.com/onceish/onceish/internal/backoff"
 )
 
 // AfterDead is what happens to the rows of a key behind one that is dead.
@@ -56,15 +59,8 @@ type Options struct {
 // between nothing and that.
 type Backoff struct{ Base, Max time.Duration }
 
-func (b Backoff) after(attempt int, random float64) time.Duration {
-	return time.Duration(random * float64(doubled(b.Base, attempt-1, b.Max)))
-}
-
-func doubled(base time.Duration, times int, limit time.Duration) time.Duration {
-	for ; times > 0 && base < limit; times-- {
-		base *= 2
-	}
-	return min(base, limit)
+func (b Backoff) jitteredDelay(attempt int, random float64) time.Duration {
+	return time.Duration(random * float64(backoff.Doubled(b.Base, attempt-1, b.Max)))
 }
 
 func (o *Options) withDefaults() (Options, error) {
@@ -76,48 +72,40 @@ func (o *Options) withDefaults() (Options, error) {
 		host, _ := os.Hostname() // it is there to be read by people
 		out.Owner = fmt.Sprintf("%s/%d/%s", host, os.Getpid(), rand.Text()[:10])
 	}
-	fill(&out.Lease, 10*time.Second)
-	fill(&out.Publishers, 4)
-	fill(&out.Batch, 500)
-	fill(&out.MaxRows, 10_000)
-	fill(&out.MaxBytes, 64<<20)
-	fill(&out.MaxAttempts, 10)
-	fill(&out.Backoff.Base, time.Second)
-	fill(&out.Backoff.Max, max(5*time.Minute, out.Backoff.Base))
-	fill(&out.PollMin, 10*time.Millisecond)
-	fill(&out.PollMax, max(time.Second, out.PollMin))
-	fill(&out.Drain, 10*time.Second)
-	if out.Logger == nil {
-		out.Logger = slog.Default()
-	}
+	out.Lease = cmp.Or(out.Lease, 10*time.Second)
+	out.Publishers = cmp.Or(out.Publishers, 4)
+	out.Batch = cmp.Or(out.Batch, 500)
+	out.MaxRows = cmp.Or(out.MaxRows, 10_000)
+	out.MaxBytes = cmp.Or(out.MaxBytes, 64<<20)
+	out.MaxAttempts = cmp.Or(out.MaxAttempts, 10)
+	out.Backoff.Base = cmp.Or(out.Backoff.Base, time.Second)
+	out.Backoff.Max = cmp.Or(out.Backoff.Max, max(5*time.Minute, out.Backoff.Base))
+	out.PollMin = cmp.Or(out.PollMin, 10*time.Millisecond)
+	out.PollMax = cmp.Or(out.PollMax, max(time.Second, out.PollMin))
+	out.Drain = cmp.Or(out.Drain, 10*time.Second)
+	out.Logger = cmp.Or(out.Logger, slog.Default())
 	err := out.validate()
 	return out, err
 }
 
-func fill[T int | time.Duration](field *T, value T) {
-	if *field == 0 {
-		*field = value
-	}
-}
-
 func (o *Options) validate() error {
 	return errors.Join(
-		within("Lease", o.Lease, 100*time.Millisecond, 24*time.Hour),
-		within("Publishers", o.Publishers, 1, 1_000),
-		within("Batch", o.Batch, 1, 100_000),
-		within("MaxRows", o.MaxRows, 100, 100_000_000),
-		within("MaxBytes", o.MaxBytes, 1<<10, 1<<40),
-		within("MaxAttempts", o.MaxAttempts, 1, 1_000_000),
-		within("Backoff.Base", o.Backoff.Base, time.Millisecond, 24*time.Hour),
-		within("Backoff.Max", o.Backoff.Max, o.Backoff.Base, 30*24*time.Hour),
-		within("AfterDead", int(o.AfterDead), int(Block), int(GoOn)),
-		within("PollMin", o.PollMin, time.Millisecond, time.Minute),
-		within("PollMax", o.PollMax, o.PollMin, time.Hour),
-		within("Drain", o.Drain, time.Millisecond, 24*time.Hour),
+		checkRange("Lease", o.Lease, 100*time.Millisecond, 24*time.Hour),
+		checkRange("Publishers", o.Publishers, 1, 1_000),
+		checkRange("Batch", o.Batch, 1, 100_000),
+		checkRange("MaxRows", o.MaxRows, 100, 100_000_000),
+		checkRange("MaxBytes", o.MaxBytes, 1<<10, 1<<40),
+		checkRange("MaxAttempts", o.MaxAttempts, 1, 1_000_000),
+		checkRange("Backoff.Base", o.Backoff.Base, time.Millisecond, 24*time.Hour),
+		checkRange("Backoff.Max", o.Backoff.Max, o.Backoff.Base, 30*24*time.Hour),
+		checkRange("AfterDead", int(o.AfterDead), int(Block), int(GoOn)),
+		checkRange("PollMin", o.PollMin, time.Millisecond, time.Minute),
+		checkRange("PollMax", o.PollMax, o.PollMin, time.Hour),
+		checkRange("Drain", o.Drain, time.Millisecond, 24*time.Hour),
 	)
 }
 
-func within[T int | time.Duration](field string, value, low, high T) error {
+func checkRange[T int | time.Duration](field string, value, low, high T) error {
 	if value < low || value > high {
 		return fmt.Errorf("outbox: Options.%s is %v: it must be from %v to %v", field, value, low, high)
 	}

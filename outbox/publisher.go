@@ -9,35 +9,36 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// publish publishes batches, one at a time: each is what is ready when the last one was answered.
-func (d *Drainer) publish(ctx context.Context, leave func()) {
-	for batch := d.take(); batch != nil; batch = d.take() {
+// publishBatches publishes batches, one at a time: each is what is ready when the last one
+// was answered.
+func (d *Drainer) publishBatches(ctx context.Context, leave func()) {
+	for batch := d.takeBatch(); batch != nil; batch = d.takeBatch() {
 		events := make([]bus.Event, len(batch))
 		for i, it := range batch {
-			events[i] = it.row.outgoing()
+			events[i] = it.row.outgoingEvent()
 		}
-		receipts, err := d.to.Publish(ctx, events...)
+		receipts, err := d.publisher.Publish(ctx, events...)
 		d.mu.Lock()
-		notes := d.board.published(batch, receipts, err, time.Now(), rand.Float64)
-		d.after(leave)
+		notes := d.scheduler.recordReceipts(batch, receipts, err, time.Now(), rand.Float64)
+		d.wakeOthers(leave)
 		d.mu.Unlock()
-		d.settles.send()
-		d.log(notes)
+		d.markSignal.send()
+		d.logEntries(notes)
 	}
 }
 
-// take waits for rows that may be published. Nil: there are none any more.
-func (d *Drainer) take() []*item {
+// takeBatch waits for rows that may be published. Nil: there are none any more.
+func (d *Drainer) takeBatch() []*trackedRow {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	b := &d.board
-	for !b.closing {
-		batch := b.take(time.Now())
-		if b.rotation.early {
-			d.loads.send() // to look for what was put back, in time
+	b := &d.scheduler
+	for !b.draining {
+		batch := b.nextBatch(time.Now())
+		if b.scanner.nextScanMovedUp {
+			d.loadSignal.send() // to look for what was put back, in time
 		}
 		if len(batch) > 0 {
-			if len(b.ready) > 0 {
+			if len(b.readyRows) > 0 {
 				d.work.Signal()
 			}
 			return batch
@@ -47,32 +48,32 @@ func (d *Drainer) take() []*item {
 	return nil
 }
 
-// after wakes those for whom a batch has changed something.
-func (d *Drainer) after(leave func()) {
-	b := &d.board
-	if b.closed != nil {
+// wakeOthers wakes those for whom a batch has changed something.
+func (d *Drainer) wakeOthers(leave func()) {
+	b := &d.scheduler
+	if b.busClosed != nil {
 		leave()
 	}
 	if b.outage.failures > 0 {
-		d.retry.Reset(time.Until(b.outage.until))
+		d.retryTimer.Reset(time.Until(b.outage.until))
 	}
-	if b.wantsLoad() {
-		d.loads.send()
+	if b.wantsRead() {
+		d.loadSignal.send()
 	}
-	if b.hasWound() {
-		d.keeps.send()
+	if b.hasReleasable() {
+		d.leaseSignal.send()
 	}
 }
 
-func (d *Drainer) log(notes []note) {
+func (d *Drainer) logEntries(notes []logEntry) {
 	for _, n := range notes {
 		level := slog.LevelWarn
 		switch {
-		case n.serious:
+		case n.isError:
 			level = slog.LevelError
 		case n.err == nil:
 			level = slog.LevelInfo
 		}
-		d.o.Logger.Log(context.Background(), level, "outbox: "+n.text, n.attributes()...)
+		d.o.Logger.Log(context.Background(), level, "outbox: "+n.text, n.logAttributes()...)
 	}
 }

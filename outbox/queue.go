@@ -17,8 +17,8 @@ type Queue interface {
 	// store spreads the partitions evenly over the owners that asked within the last lease: an
 	// owner with fewer than its share gets what is free or whose lease is over; one with more has
 	// the surplus marked as Ending, which is not renewed. Which ones is the store's choice; those
-	// an owner has should be neighbours, for a drainer asks for a run of them at once. Owners are
-	// named anew with every drainer. The number of partitions lives in the store: 64 unless it was
+	// an owner has should be neighbours, for a drainer asks for a run of them at once. Every
+	// drainer has a name of its own. The number of partitions lives in the store: 64 unless it was
 	// made with another number.
 	Acquire(ctx context.Context, owner string, lease time.Duration) ([]Lease, error)
 	// Release gives leases back: others may take them at once. It touches none that was renewed
@@ -74,7 +74,7 @@ type Page struct {
 	// Rows that were found. A page may have none, and not be the last.
 	Rows []Row
 	// Next is the hash from which the next page starts, above every hash of this page: what a page
-	// that was cut left out of its last hash has to be asked for anew. So no key holds up others,
+	// that was cut left out of its last hash has to be asked for again. So no key holds up others,
 	// however many rows it has. Zero: this was the last page.
 	Next uint64
 	// Cut: of the last hash that was looked at there may be more rows.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/dedupe"
 )
 
 // Status is what has become of a row.
@@ -69,8 +70,8 @@ type Row struct {
 	Sent time.Time
 }
 
-// outgoing is the event as it is published: a copy says that it is one.
-func (r *Row) outgoing() bus.Event {
+// outgoingEvent is the event as it is published: a copy says that it is one.
+func (r *Row) outgoingEvent() bus.Event {
 	if r.Copies == 0 {
 		return r.Event
 	}
@@ -80,7 +81,7 @@ func (r *Row) outgoing() bus.Event {
 }
 
 // MaxReason bounds the reason that a store keeps, in bytes.
-const MaxReason = 4 << 10
+const MaxReason = dedupe.MaxReason
 
 // MaxHash is the largest Hash: hashes have 63 bits, so that stores may keep them as signed numbers.
 const MaxHash = math.MaxInt64
@@ -99,11 +100,11 @@ func Hash(key, id string) uint64 {
 // Partition returns the hashes, first and last inclusive, of the i-th of n partitions, from 0.
 // Together they are all hashes from 0 to MaxHash, and each is in one.
 func Partition(i, n int) (first, last uint64) {
-	return bound(i, n), bound(i+1, n) - 1
+	return partitionStart(i, n), partitionStart(i+1, n) - 1
 }
 
-// bound is i * 2^63 / n.
-func bound(i, n int) uint64 {
+// partitionStart is i * 2^63 / n.
+func partitionStart(i, n int) uint64 {
 	hi, lo := bits.Mul64(uint64(i), 1<<63)
 	q, _ := bits.Div64(hi, lo, uint64(n))
 	return q

@@ -36,9 +36,9 @@ type Stats struct {
 func (d *Drainer) Stats() Stats {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	b, now := &d.board, time.Now()
+	b, now := &d.scheduler, time.Now()
 	s := b.stats
-	s.Partitions, s.Ending, s.Rows, s.Bytes, s.InFlight, s.Unsettled = len(b.parts), b.ending, len(b.rows), b.bytes, b.flying, b.marking
+	s.Partitions, s.Ending, s.Rows, s.Bytes, s.InFlight, s.Unsettled = len(b.partitions), b.endingCount, len(b.rows), b.bytes, b.inFlight, b.unmarkedCount
 	s.Held = len(b.heldTopics())
 	if b.outage.failures > 0 {
 		s.Down = now.Sub(b.outage.since)
@@ -47,31 +47,31 @@ func (d *Drainer) Stats() Stats {
 }
 
 // heldTopics are those whose last event could not be stored.
-func (b *board) heldTopics() []string { return slices.Sorted(maps.Keys(b.topics)) }
+func (b *scheduler) heldTopics() []string { return slices.Sorted(maps.Keys(b.topicHolds)) }
 
 // Healthy says why events may not be published: nil while all is well. Dead rows are no reason;
 // see Admin.Count.
 func (d *Drainer) Healthy() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	b, now := &d.board, time.Now()
+	b, now := &d.scheduler, time.Now()
 	var errs []error
 	switch d.phase {
-	case made:
+	case notStarted:
 		errs = append(errs, errors.New("outbox: the drainer does not run: call Run"))
-	case over:
+	case hasEnded:
 		errs = append(errs, errors.New("outbox: the drainer has ended"))
-	case running:
+	case inProgress:
 	}
-	for _, call := range slices.Sorted(maps.Keys(d.trouble)) {
-		errs = append(errs, fmt.Errorf("outbox: the store does not answer (%s): %w", call, d.trouble[call]))
+	for _, call := range slices.Sorted(maps.Keys(d.failingCalls)) {
+		errs = append(errs, fmt.Errorf("outbox: the store does not answer (%s): %w", call, d.failingCalls[call]))
 	}
 	if b.outage.failures > 0 {
 		errs = append(errs, fmt.Errorf("outbox: the bus does not answer for %v: %w", now.Sub(b.outage.since).Round(time.Millisecond), b.outage.err))
 	}
 	if held := b.heldTopics(); len(held) > 0 {
 		errs = append(errs, fmt.Errorf("outbox: events of %d topics cannot be stored, among them %q: %w",
-			len(held), strings.Join(held[:min(3, len(held))], ", "), b.topics[held[0]].err))
+			len(held), strings.Join(held[:min(3, len(held))], ", "), b.topicHolds[held[0]].err))
 	}
 	return errors.Join(errs...)
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/onceish/onceish/dedupe"
 	kvdedupe "github.com/onceish/onceish/dedupe/kv"
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
+	"github.com/onceish/onceish/mongodoc"
 	"github.com/onceish/onceish/worker/internal/redact"
 )
 
@@ -230,21 +231,22 @@ func (c *Connections) openMongo(ctx context.Context) (dedupe.Store, error) {
 	}
 	coll := db.Collection(InNamespace(c.o.Namespace, dedupeCollection))
 	c.storeName = redact.URL(c.o.Mongo) + " " + coll.Database().Name() + "." + coll.Name()
-	s, err := mongodedupe.New(ctx, coll, &mongodedupe.Options{Logger: c.log, Waiting: c.outboxes.notifyAll})
+	s, err := mongodedupe.New(ctx, coll, &mongodedupe.Options{Logger: c.log})
 	if err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-// MongoStore is Store where marks are kept in MongoDB: for UpdateOnce. Elsewhere it is an error.
-func (c *Connections) MongoStore(ctx context.Context) (*mongodedupe.Store, error) {
+// Documents changes documents once for each event, where marks are kept in MongoDB. Elsewhere it is
+// an error.
+func (c *Connections) Documents(ctx context.Context) (*mongodoc.Updater, error) {
 	store, err := c.Store(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if s, ok := store.(*mongodedupe.Store); ok {
-		return s, nil
+		return mongodoc.New(s, &mongodoc.Options{Waiting: c.outboxes.notifyAll})
 	}
 	return nil, fmt.Errorf("%w: documents can be changed once where marks are kept in MongoDB: set --mongo or MONGODB_URI", ErrUsage)
 }

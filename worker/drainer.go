@@ -5,8 +5,8 @@ import (
 	"sync"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/mongodoc"
 	"github.com/onceish/onceish/outbox"
-	mongooutbox "github.com/onceish/onceish/outbox/mongo"
 )
 
 // drainerRun is one that is run.
@@ -14,7 +14,7 @@ type drainerRun struct {
 	*outbox.Drainer
 
 	queue    outbox.Queue
-	mover    *mongooutbox.Mover // nil: no events wait in documents
+	mover    *mongodoc.Mover // nil: no events wait in documents
 	pastDead bool
 }
 

@@ -10,9 +10,9 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/dedupe"
-	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
 	"github.com/onceish/onceish/internal/mongotest"
 	"github.com/onceish/onceish/internal/natstest"
+	"github.com/onceish/onceish/mongodoc"
 	"github.com/onceish/onceish/outbox"
 )
 
@@ -30,13 +30,13 @@ func TestUntilEmptyEndsBesideEventsThatCannotBeMoved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	once, err := w.MongoStore(t.Context())
+	once, err := w.Documents(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	coll := db.Collection("members")
 	for _, id := range []string{"a", "b", "spoilt"} {
-		o := &mongodedupe.UpdateOptions{
+		o := &mongodoc.UpdateOptions{
 			Key: dedupe.Key{ID: id}, Upsert: true, Publish: []bus.Event{{ID: "welcome", Topic: "mail.due", Data: []byte(id)}},
 		}
 		if _, err := once.UpdateOnce(t.Context(), coll, bson.D{{Key: "_id", Value: id}}, bson.D{}, o); err != nil {

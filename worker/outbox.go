@@ -11,9 +11,10 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/mongodoc"
 	"github.com/onceish/onceish/outbox"
 	mongooutbox "github.com/onceish/onceish/outbox/mongo"
-	"github.com/onceish/onceish/outbox/wake"
+	"github.com/onceish/onceish/outbox/notify"
 	"github.com/onceish/onceish/worker/internal/redact"
 )
 
@@ -27,15 +28,15 @@ var (
 )
 
 // Outbox is an outbox in the MongoDB of the connections. Drainers of it, in all processes, are
-// woken over NATS when rows are added, and when UpdateOnce of MongoStore has left events in a
+// woken over NATS when rows are added, and when UpdateOnce has left events in a
 // document. It is safe for concurrent use, and needs no closing.
 type Outbox struct {
 	*mongooutbox.Queue
 
-	name  string
-	bell  *wake.Bell // nil: the bus is not NATS
-	mover *mongooutbox.Mover
-	log   *slog.Logger
+	name     string
+	notifier *notify.Notifier // nil: the bus is not NATS
+	mover    *mongodoc.Mover
+	log      *slog.Logger
 }
 
 // Outbox makes sure of an outbox in the collection, on the MongoDB of the connections, in the
@@ -59,11 +60,11 @@ func (c *Connections) Outbox(ctx context.Context, collection string, o *mongoout
 	}
 	out := &Outbox{Queue: q, name: redact.URL(c.o.Mongo) + " " + db.Name() + "." + collection, log: c.log}
 	if c.nats != nil {
-		if out.bell, err = wake.New(c.nats, db.Name(), collection); err != nil {
+		if out.notifier, err = notify.New(c.nats, db.Name(), collection); err != nil {
 			return nil, err
 		}
 	}
-	if out.mover, err = mongooutbox.NewMover(q, &mongooutbox.MoverOptions{Moved: out.Notify, Logger: c.log}); err != nil {
+	if out.mover, err = mongodoc.NewMover(q, &mongodoc.MoverOptions{Moved: out.Notify, Logger: c.log}); err != nil {
 		return nil, err
 	}
 	c.outboxes.addOutbox(out)
@@ -109,10 +110,10 @@ func (o *Outbox) Healthy() error { return o.mover.Healthy() }
 // Notify wakes the drainers of all processes, after rows were added. For Add it is called once the
 // transaction has committed; what adds alone does it by itself. It does not block.
 func (o *Outbox) Notify() {
-	if o.bell == nil {
+	if o.notifier == nil {
 		return
 	}
-	if err := o.bell.Ring(); err != nil {
+	if err := o.notifier.Notify(); err != nil {
 		o.log.Debug("outbox: the drainers were not woken: they find the rows later", "error", err)
 	}
 }
@@ -136,7 +137,7 @@ func (o *Outbox) Watch(ctx context.Context, awake func()) error {
 		o.mover.Notify()
 		wakeDrainer()
 	}
-	if o.bell == nil {
+	if o.notifier == nil {
 		return o.Queue.Watch(ctx, awake)
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -144,7 +145,7 @@ func (o *Outbox) Watch(ctx context.Context, awake func()) error {
 	streaming.Go(func() { o.watchChanges(ctx, awake) })
 	defer streaming.Wait()
 	defer cancel()
-	return o.bell.Watch(ctx, awake)
+	return o.notifier.Watch(ctx, awake)
 }
 
 // A change stream that ended is asked for again after a second, doubling to five minutes: most

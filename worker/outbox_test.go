@@ -16,10 +16,10 @@ import (
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/dedupe"
-	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
 	"github.com/onceish/onceish/internal/mongotest"
 	"github.com/onceish/onceish/internal/mongowire"
 	"github.com/onceish/onceish/internal/natstest"
+	"github.com/onceish/onceish/mongodoc"
 	"github.com/onceish/onceish/outbox"
 	mongooutbox "github.com/onceish/onceish/outbox/mongo"
 	"github.com/onceish/onceish/worker/handlers"
@@ -143,12 +143,12 @@ func TestNotificationsWakeTheMover(t *testing.T) {
 	server, db := natstest.Start(t, nil), mongotest.Database(t).Name()
 	writer, c := connectTo(t, server.URL(), db), connectTo(t, server.URL(), db)
 	notify := openBox(t, writer).Notify
-	store, err := writer.MongoStore(t.Context())
+	store, err := writer.Documents(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	box := openBox(t, c)
-	if box.mover, err = mongooutbox.NewMover(box.Queue, &mongooutbox.MoverOptions{PollMin: time.Hour, Logger: slog.New(slog.DiscardHandler)}); err != nil {
+	if box.mover, err = mongodoc.NewMover(box.Queue, &mongodoc.MoverOptions{PollMin: time.Hour, Logger: slog.New(slog.DiscardHandler)}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -161,7 +161,7 @@ func TestNotificationsWakeTheMover(t *testing.T) {
 	again := time.NewTicker(50 * time.Millisecond) // the first ones may be rung before anybody listens
 	defer again.Stop()
 	for i := range 3 { // the first ones may be found as the mover starts
-		if _, err := store.UpdateOnce(ctx, coll, bson.D{{Key: "_id", Value: i}}, bson.D{}, &mongodedupe.UpdateOptions{
+		if _, err := store.UpdateOnce(ctx, coll, bson.D{{Key: "_id", Value: i}}, bson.D{}, &mongodoc.UpdateOptions{
 			Upsert: true, Key: dedupe.Key{ID: strconv.Itoa(i)}, Publish: []bus.Event{{Topic: "invoice.issued", Key: "k"}},
 		}); err != nil {
 			t.Fatal(err)
@@ -287,7 +287,7 @@ func TestChangesOfDocumentsPublishTheirEvents(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	once, err := w.MongoStore(t.Context())
+	once, err := w.Documents(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -296,7 +296,7 @@ func TestChangesOfDocumentsPublishTheirEvents(t *testing.T) {
 	}
 	w.Handle("order.placed", func(ctx context.Context, e bus.Event) error {
 		_, err := once.UpdateOnce(ctx, db.Collection("invoices"), bson.D{{Key: "_id", Value: e.ID}}, bson.D{{Key: "$inc", Value: bson.D{{Key: "times", Value: 1}}}},
-			&mongodedupe.UpdateOptions{Upsert: true, Publish: []bus.Event{{Topic: "invoice.issued", Key: e.ID, Data: []byte(e.ID)}}})
+			&mongodoc.UpdateOptions{Upsert: true, Publish: []bus.Event{{Topic: "invoice.issued", Key: e.ID, Data: []byte(e.ID)}}})
 		if err == nil && consumer.AttemptFrom(ctx).Number == 1 {
 			return consumer.RetryAfter(time.Millisecond, errors.New("after the change"))
 		}
@@ -331,7 +331,7 @@ func TestChangesOfDocumentsPublishTheirEvents(t *testing.T) {
 func TestTransactionsPublishWhatTheyAdd(t *testing.T) {
 	t.Parallel()
 	server, db := natstest.Start(t, nil), mongotest.Database(t)
-	c := connectToMongo(t, server.URL(), within(mongowire.NewSet(t, mongotest.URI(t)).URI(), db.Name()))
+	c := connectToMongo(t, server.URL(), within(mongowire.NewFakeReplicaSet(t, mongotest.URI(t)).URI(), db.Name()))
 	for _, topic := range []string{"order.placed", "invoice.issued"} {
 		if _, err := c.Bus().Topic(t.Context(), topic, "", bus.Start{}); err != nil {
 			t.Fatal(err)

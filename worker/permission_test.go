@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/onceish/onceish/internal/natstest"
-	"github.com/onceish/onceish/outbox/wake"
+	"github.com/onceish/onceish/outbox/notify"
 )
 
 // logLines hands over what a logger writes.
@@ -69,10 +69,10 @@ func TestPermissionThatLacksIsLoggedOnce(t *testing.T) {
 	must(t, err)
 	defer func() { must(t, c.Close()) }()
 	for i, name := range []string{"rows", "last"} {
-		bell, err := wake.New(c.NATS(), "shop", name)
+		notifier, err := notify.New(c.NATS(), "shop", name)
 		must(t, err)
 		for range 50 - 49*i {
-			must(t, bell.Ring())
+			must(t, notifier.Notify())
 		}
 	}
 	if lines := log.until(t, "shop.last"); len(lines) != 2 {

@@ -12,7 +12,7 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
-	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
+	"github.com/onceish/onceish/mongodoc"
 	mongooutbox "github.com/onceish/onceish/outbox/mongo"
 )
 
@@ -119,10 +119,9 @@ func (w *Worker) Outbox(ctx context.Context, collection string, o *mongooutbox.O
 // elsewhere, and before Store and Outbox; in a Setup it is there.
 func (w *Worker) Database() *mongo.Database { return w.conns.Database() }
 
-// MongoStore keeps the marks, for handlers that change documents by its UpdateOnce. It is an error
-// where marks are not kept in MongoDB.
-func (w *Worker) MongoStore(ctx context.Context) (*mongodedupe.Store, error) {
-	return w.conns.MongoStore(ctx)
+// Documents is Connections.Documents: for handlers that change documents once, by UpdateOnce.
+func (w *Worker) Documents(ctx context.Context) (*mongodoc.Updater, error) {
+	return w.conns.Documents(ctx)
 }
 
 // Mongo is the client of the MongoDB that keeps the marks; nil if they are kept elsewhere. Do not

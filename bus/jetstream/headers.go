@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/internal/percent"
 )
 
 // What a header is to us. Whatever is read as a plain one can be published again, so that a copy of
@@ -86,14 +87,4 @@ func isLegalHeaderByte(c byte) bool {
 }
 
 // escapeHeaderName percent-encodes what is illegal in a header's name.
-func escapeHeaderName(name string) string {
-	out := make([]byte, 0, 3*len(name))
-	for i := range len(name) {
-		if c := name[i]; isLegalHeaderByte(c) {
-			out = append(out, c)
-		} else {
-			out = append(out, '%', hexDigits[c>>4], hexDigits[c&15])
-		}
-	}
-	return string(out)
-}
+func escapeHeaderName(name string) string { return percent.Encode(name, isLegalHeaderByte) }

@@ -3,34 +3,12 @@ package jetstream
 import (
 	"strings"
 	"unicode/utf8"
+
+	"github.com/onceish/onceish/internal/percent"
 )
 
-const hexDigits = "0123456789ABCDEF"
-
-// escape percent-encodes an attribute for a header, as the CloudEvents binding asks: space, '"',
-// '%', and what is not printable ASCII.
-func escape(s string) string {
-	n := 0
-	for i := range len(s) {
-		if !bare(s[i]) {
-			n++
-		}
-	}
-	if n == 0 {
-		return s
-	}
-	out := make([]byte, 0, len(s)+2*n)
-	for i := range len(s) {
-		if c := s[i]; bare(c) {
-			out = append(out, c)
-		} else {
-			out = append(out, '%', hexDigits[c>>4], hexDigits[c&15])
-		}
-	}
-	return string(out)
-}
-
-func bare(c byte) bool { return c > ' ' && c < 0x7f && c != '"' && c != '%' }
+// escape percent-encodes an attribute for a header, as the CloudEvents binding asks.
+func escape(s string) string { return percent.Encode(s, percent.Attribute) }
 
 // unquote takes a value out of double quotes, as older producers write it, with its
 // backslash escapes.

@@ -86,7 +86,7 @@ func absentExtended(t *testing.T, k *kit) {
 	again := k.request(b.Key)
 	again.Nonce = b.Nonce
 	if c := k.claim(t, again, dedupe.DeadLettering); c.Reason != b.Reason || c.Letter != b.Letter {
-		t.Errorf("dying for %q under %q, want %q and %q", c.Reason, c.Letter, b.Reason, b.Letter)
+		t.Errorf("dead-lettering for %q under %q, want %q and %q", c.Reason, c.Letter, b.Reason, b.Letter)
 	}
 	k.settled(t, end(b, dedupe.DeadLettered))
 	k.is(t, b.Key, dedupe.Dead)

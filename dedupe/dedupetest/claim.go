@@ -172,7 +172,7 @@ func seenMeanwhile(t *testing.T, k *kit) {
 	b := k.fresh(t, key("b"))
 	k.settled(t, end(b, dedupe.Failed))
 	k.is(t, b.Key, dedupe.Fresh)
-	k.dyingKey(t, key("c"), lasting)
+	k.deadLetteringKey(t, key("c"), lasting)
 	k.is(t, key("c"), dedupe.DeadLettering)
 }
 
@@ -186,9 +186,9 @@ func reusedEverywhere(t *testing.T, k *kit) {
 	later := end(k.fresh(t, notDue), dedupe.Failed)
 	later.After = lasting
 	k.settled(t, later)
-	burying := k.dyingKey(t, key("dead-lettering"), lasting)
-	k.dyingKey(t, key("dead-lettering lapsed"), k.h.Lease)
-	k.settled(t, end(k.dyingKey(t, key("dead"), lasting), dedupe.DeadLettered))
+	deadLettering := k.deadLetteringKey(t, key("dead-lettering"), lasting)
+	k.deadLetteringKey(t, key("dead-lettering lapsed"), k.h.Lease)
+	k.settled(t, end(k.deadLetteringKey(t, key("dead"), lasting), dedupe.DeadLettered))
 	k.settled(t, end(k.fresh(t, key("done")), dedupe.Succeeded))
 	k.mark(t, doneMark(key("marked")))
 	k.lapse(t)
@@ -219,7 +219,7 @@ func reusedEverywhere(t *testing.T, k *kit) {
 		}
 	}
 	k.settled(t, end(own, dedupe.Succeeded))
-	k.settled(t, end(burying, dedupe.DeadLettered))
+	k.settled(t, end(deadLettering, dedupe.DeadLettered))
 }
 
 func nilHash(t *testing.T, k *kit) {
@@ -263,7 +263,7 @@ func otherAlgorithms(t *testing.T, k *kit) {
 	}
 }
 
-// refusedClaim: a request, and a mark, that no repetition will make the store take is
+// refusedClaim: a request, and a mark, that no repeat will make the store take is
 // answered by itself.
 func refusedClaim(t *testing.T, k *kit) {
 	rs := k.requests(keys(3))

@@ -159,7 +159,7 @@ func counts(t *testing.T, c dedupe.Claim, attempts, crashes int) {
 	}
 }
 
-// end is the settlement of a claim, its burial lasting.
+// end is the settlement of a claim, the lease of its dead letter lasting.
 func end(c dedupe.Claim, o dedupe.Outcome) dedupe.Settlement {
 	s := dedupe.Settlement{Claim: c, Outcome: o, TTL: keeping}
 	if o == dedupe.GivenUp {
@@ -285,8 +285,8 @@ func (k *kit) present(t *testing.T, keys ...dedupe.Key) {
 	}
 }
 
-// dyingKey gives up a key, with a burial of that lease.
-func (k *kit) dyingKey(t *testing.T, key dedupe.Key, lease time.Duration) dedupe.Claim {
+// deadLetteringKey gives up a key, with that lease for its dead letter.
+func (k *kit) deadLetteringKey(t *testing.T, key dedupe.Key, lease time.Duration) dedupe.Claim {
 	t.Helper()
 	c := k.fresh(t, key)
 	s := end(c, dedupe.GivenUp)

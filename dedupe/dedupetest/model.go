@@ -9,7 +9,7 @@ const (
 	absent place = iota
 	claimed
 	free
-	dying
+	deadLettering
 	done
 	dead
 )
@@ -52,7 +52,7 @@ func (r row) claim(q asked, token uint64) (next row, answer dedupe.State, took b
 	if r.hash != "" && q.hash != "" && r.hash != q.hash {
 		return r, dedupe.Reused, false
 	}
-	own := r.owner == q.nonce && (r.place == claimed || r.place == dying)
+	own := r.owner == q.nonce && (r.place == claimed || r.place == deadLettering)
 	switch {
 	case r.place == done:
 		return r, dedupe.Done, false
@@ -71,7 +71,7 @@ func (r row) claim(q asked, token uint64) (next row, answer dedupe.State, took b
 	if r.hash == "" {
 		r.hash = q.hash
 	}
-	if r.place == dying {
+	if r.place == deadLettering {
 		return r, dedupe.DeadLettering, took
 	}
 	r.place = claimed
@@ -93,7 +93,7 @@ func (r row) fits(next row, state dedupe.State, took bool, got told) bool {
 }
 
 func (r row) extend(nonce string) (row, bool) {
-	if r.owner != nonce || r.place != claimed && r.place != dying {
+	if r.owner != nonce || r.place != claimed && r.place != deadLettering {
 		return r, false
 	}
 	r.over = false
@@ -108,13 +108,13 @@ func (r row) settle(nonce string, o dedupe.Outcome, letter string, counted bool)
 	from, to := passage(o)
 	if r.place != from {
 		certain = r.place != free || to != free // a repeated release is not told from another kind of release
-		return r, r.place == to || r.place == dead && to == dying, certain
+		return r, r.place == to || r.place == dead && to == deadLettering, certain
 	}
 	r.place = to
 	if o == dedupe.Failed || o == dedupe.GivenUp && counted {
 		r.attempts++
 	}
-	if to == dying {
+	if to == deadLettering {
 		r.letter = letter
 	}
 	r.over = to == free
@@ -126,16 +126,16 @@ func passage(o dedupe.Outcome) (from, to place) {
 	case dedupe.Succeeded:
 		return claimed, done
 	case dedupe.GivenUp:
-		return claimed, dying
+		return claimed, deadLettering
 	case dedupe.DeadLettered:
-		return dying, dead
+		return deadLettering, dead
 	case dedupe.Failed, dedupe.NotBegun:
 	}
 	return claimed, free
 }
 
 func (r row) reopen() row {
-	if r.place != dying && r.place != dead {
+	if r.place != deadLettering && r.place != dead {
 		return r
 	}
 	return row{place: free, token: r.token, over: true, vague: true}
@@ -157,7 +157,7 @@ func (r row) seen() dedupe.State {
 		if !r.over {
 			return dedupe.Held
 		}
-	case dying:
+	case deadLettering:
 		return dedupe.DeadLettering
 	case done:
 		return dedupe.Done

@@ -178,8 +178,8 @@ func claimMutants() map[string]mutant {
 		"hashes cut to 32": {"Claim/any hash is kept", func(s *memdedupe.Store) allStore {
 			return requests(s, func(r *dedupe.Request) { r.Hash = r.Hash[:min(len(r.Hash), 32)] })
 		}},
-		"letters are lost": {"Dying/is leased, taken over, buried", answer(func(_ dedupe.Request, c *dedupe.Claim) { c.Letter = "" })},
-		"burials crash": {"Dying/a crash while burying counts nothing", answer(func(_ dedupe.Request, c *dedupe.Claim) {
+		"letters are lost": {"DeadLettering/is leased, taken over, dead-lettered", answer(func(_ dedupe.Request, c *dedupe.Claim) { c.Letter = "" })},
+		"dead letters crash": {"DeadLettering/a crash while dead-lettering counts nothing", answer(func(_ dedupe.Request, c *dedupe.Claim) {
 			if c.State == dedupe.DeadLettering {
 				c.Crashes++
 			}
@@ -305,16 +305,16 @@ func settleMutants() map[string]mutant {
 				}
 			})
 		}},
-		"giving up always counts": {"Dying/attempts are counted if asked", func(s *memdedupe.Store) allStore {
+		"giving up always counts": {"DeadLettering/attempts are counted if asked", func(s *memdedupe.Store) allStore {
 			return settlements(s, func(x *dedupe.Settlement) { x.CountAttempt = true })
 		}},
 		"no delay": {"Settle/not due is held", func(s *memdedupe.Store) allStore { return settlements(s, func(x *dedupe.Settlement) { x.After = 0 }) }},
-		"burial at once": {"Claim/another payload in every state", func(s *memdedupe.Store) allStore {
+		"dead letter at once": {"Claim/another payload in every state", func(s *memdedupe.Store) allStore {
 			return settlements(s, func(x *dedupe.Settlement) {
 				x.Lease = time.Nanosecond
 			})
 		}},
-		"reasons cut short": {"Dying/reasons are cut", func(s *memdedupe.Store) allStore {
+		"reasons cut short": {"DeadLettering/reasons are cut", func(s *memdedupe.Store) allStore {
 			return settlements(s, func(x *dedupe.Settlement) { x.Reason = x.Reason[:min(len(x.Reason), 100)] })
 		}},
 		"extends anything": {"Claim/takeover after the lease", func(s *memdedupe.Store) allStore {

@@ -15,7 +15,7 @@ func raceCases() []testcase {
 		{"Race/64 claimers of an unknown key", func(t *testing.T, k *kit) { race(t, k, key("a"), dedupe.Fresh) }},
 		{"Race/64 claimers of a lapsed claim", raceLapsed},
 		{"Race/64 claimers of a free key", raceFree},
-		{"Race/64 claimers of a burial", raceDying},
+		{"Race/64 claimers of a dead letter", raceDeadLettering},
 		{"Race/64 claimers of an expired key", raceExpired},
 		{"Race/a late settlement and its successor", raceSettle},
 		{"Race/overlapping batches", raceBatches},
@@ -74,8 +74,8 @@ func raceFree(t *testing.T, k *kit) {
 	counts(t, race(t, k, key("a"), dedupe.Fresh), 1, 0)
 }
 
-func raceDying(t *testing.T, k *kit) {
-	old := k.dyingKey(t, key("a"), k.h.Lease)
+func raceDeadLettering(t *testing.T, k *kit) {
+	old := k.deadLetteringKey(t, key("a"), k.h.Lease)
 	k.lapse(t)
 	c := race(t, k, old.Key, dedupe.DeadLettering)
 	counts(t, c, 0, 0)

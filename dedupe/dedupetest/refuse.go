@@ -245,16 +245,16 @@ func fullEnds(t *testing.T, k *kit) {
 		}
 	}
 	outcomes := []dedupe.Outcome{dedupe.Succeeded, dedupe.GivenUp, dedupe.Failed, dedupe.NotBegun}
-	var buried []dedupe.Claim
+	var deadLettered []dedupe.Claim
 	for i, c := range kept {
 		s := end(c, outcomes[i%len(outcomes)])
 		s.Reason, s.After = strings.Repeat("r", dedupe.MaxReason), lasting
 		k.settled(t, s)
 		if s.Outcome == dedupe.GivenUp {
-			buried = append(buried, c)
+			deadLettered = append(deadLettered, c)
 		}
 	}
-	for _, c := range buried {
+	for _, c := range deadLettered {
 		k.settled(t, end(c, dedupe.DeadLettered))
 	}
 	for i, c := range kept {

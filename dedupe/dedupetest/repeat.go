@@ -21,7 +21,7 @@ type scenario struct {
 
 // probe is a prepared call. It may be called again after an error, and after none.
 type probe struct {
-	// call's answer holds what a repetition must answer as well.
+	// call's answer holds what a repeat must answer as well.
 	call func(ctx context.Context) (answer any, err error)
 	// check holds the last answer and the store to what one call alone would have done.
 	check func(t *testing.T, answer any)

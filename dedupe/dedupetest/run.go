@@ -69,7 +69,7 @@ func cases(h *Harness, able *Subject) []testcase {
 		all = append(all, raceCases()...)
 		all = append(all, settleCases()...)
 		all = append(all, absentCases()...)
-		all = append(all, dyingCases()...)
+		all = append(all, deadLetteringCases()...)
 		all = append(all, expiryCases()...)
 		all = append(all, testcase{"Model/random walks", walks}, testcase{"Model/concurrent history", history})
 	}

@@ -25,7 +25,7 @@ func scenarios() []scenario {
 		{name: "claim of an expired key", needs: claims, wait: expire, prepare: claimExpired},
 		{name: "claim of a free key", needs: claims, prepare: claimFree},
 		{name: "claim of a lapsed claim", needs: claims, wait: lapse, prepare: claimLapsed},
-		{name: "claim of a lapsed burial", needs: claims, wait: lapse, prepare: claimBurial},
+		{name: "claim of a lapsed dead letter", needs: claims, wait: lapse, prepare: claimDeadLettering},
 		{name: "claim of one's own", needs: claims, prepare: claimOwn},
 		{name: "claim of what is held", needs: claims, prepare: claimHeld},
 		{name: "claim of what is done", needs: claims, prepare: claimDone},
@@ -108,9 +108,9 @@ func claimLapsed(t *testing.T, k *kit, key dedupe.Key) probe {
 	return k.claimProbe(k.request(key), said{Token: c.Token, Crashes: 1})
 }
 
-func claimBurial(t *testing.T, k *kit, key dedupe.Key) probe {
+func claimDeadLettering(t *testing.T, k *kit, key dedupe.Key) probe {
 	t.Helper()
-	c := k.dyingKey(t, key, k.h.Lease)
+	c := k.deadLetteringKey(t, key, k.h.Lease)
 	s := end(c, dedupe.GivenUp)
 	return k.claimProbe(k.request(key), said{State: dedupe.DeadLettering, Token: c.Token, Reason: s.Reason, Letter: s.Letter})
 }
@@ -208,7 +208,7 @@ func settleStale(t *testing.T, k *kit, key dedupe.Key) probe {
 func reopenAgain(t *testing.T, k *kit, key dedupe.Key) probe {
 	t.Helper()
 	k.settled(t, end(k.fresh(t, key), dedupe.Failed))
-	c := k.dyingKey(t, key, lasting)
+	c := k.deadLetteringKey(t, key, lasting)
 	return probe{
 		call: func(ctx context.Context) (any, error) { return nil, stored(k.reopener.Reopen(ctx, []dedupe.Key{key})) },
 		check: func(t *testing.T, _ any) {

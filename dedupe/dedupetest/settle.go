@@ -78,7 +78,7 @@ func settleRepeated(t *testing.T, k *kit) {
 	}
 	k.claim(t, k.request(key("succeeded")), dedupe.Done)
 	k.claim(t, k.request(key("given up")), dedupe.Held)
-	c := k.dyingKey(t, key("dead-lettered"), lasting)
+	c := k.deadLetteringKey(t, key("dead-lettered"), lasting)
 	for range 3 {
 		k.settled(t, end(c, dedupe.DeadLettered))
 	}
@@ -92,12 +92,12 @@ func settleLate(t *testing.T, k *kit) {
 	for _, o := range outcomes {
 		cs = append(cs, k.claim(t, k.brief(key(o.String())), dedupe.Fresh))
 	}
-	bury := k.dyingKey(t, key("dead-lettered"), k.h.Lease)
+	givenUp := k.deadLetteringKey(t, key("dead-lettered"), k.h.Lease)
 	k.lapse(t)
 	for i, o := range outcomes {
 		k.settled(t, end(cs[i], o))
 	}
-	k.settled(t, end(bury, dedupe.DeadLettered))
+	k.settled(t, end(givenUp, dedupe.DeadLettered))
 	k.is(t, key("succeeded"), dedupe.Done)
 	counts(t, k.fresh(t, key("failed")), 1, 0)
 	counts(t, k.fresh(t, key("not begun")), 0, 0)
@@ -166,7 +166,7 @@ func settleWrongState(t *testing.T, k *kit) {
 	}
 	k.claim(t, k.request(a.Key), dedupe.Done)
 
-	b := k.dyingKey(t, key("b"), lasting)
+	b := k.deadLetteringKey(t, key("b"), lasting)
 	for _, o := range []dedupe.Outcome{dedupe.Succeeded, dedupe.Failed, dedupe.NotBegun} {
 		k.refused(t, end(b, o))
 	}
@@ -221,7 +221,7 @@ func extendSettled(t *testing.T, k *kit) {
 	k.is(t, key("succeeded"), dedupe.Done)
 	k.fresh(t, key("failed"))
 	k.fresh(t, key("not begun"))
-	c := k.dyingKey(t, key("dead-lettered"), lasting)
+	c := k.deadLetteringKey(t, key("dead-lettered"), lasting)
 	k.settled(t, end(c, dedupe.DeadLettered))
 	k.extended(t, c, lasting, false)
 	k.is(t, c.Key, dedupe.Dead)

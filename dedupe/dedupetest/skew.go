@@ -84,12 +84,12 @@ func (k *kit) skewedLease(t *testing.T, a, b *kit) {
 	b.claim(t, b.request(id), dedupe.Done)
 }
 
-// skewedLapse: a lease is over for the other when it is over, and a burial likewise.
+// skewedLapse: a lease is over for the other when it is over, and that of a dead letter likewise.
 func (k *kit) skewedLapse(t *testing.T, a, b *kit) {
 	t.Helper()
-	id, bury := key("lapse"), key("burial")
+	id, givenUp := key("lapse"), key("dead letter")
 	old := a.claim(t, a.brief(id), dedupe.Fresh)
-	a.dyingKey(t, bury, k.h.Lease)
+	a.deadLetteringKey(t, givenUp, k.h.Lease)
 	k.lapse(t)
 	c := b.fresh(t, id)
 	counts(t, c, 0, 1)
@@ -100,9 +100,9 @@ func (k *kit) skewedLapse(t *testing.T, a, b *kit) {
 	a.held(t, id)
 	a.refused(t, end(old, dedupe.Succeeded))
 	b.settled(t, end(c, dedupe.Succeeded))
-	d := b.claim(t, b.request(bury), dedupe.DeadLettering)
-	k.about(t, "burial", d.HeldFor, lasting)
-	a.held(t, bury)
+	d := b.claim(t, b.request(givenUp), dedupe.DeadLettering)
+	k.about(t, "dead letter", d.HeldFor, lasting)
+	a.held(t, givenUp)
 	b.settled(t, end(d, dedupe.DeadLettered))
 }
 

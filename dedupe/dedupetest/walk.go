@@ -125,7 +125,7 @@ func (w *walker) claim(ctx context.Context, r dedupe.Request) error {
 // again repeats the request of the present owner.
 func (w *walker) again(ctx context.Context, key dedupe.Key) error {
 	r, ok := w.reqs[w.rows[key].owner]
-	if p := w.rows[key].place; !ok || p != claimed && p != dying {
+	if p := w.rows[key].place; !ok || p != claimed && p != deadLettering {
 		return nil
 	}
 	return w.claim(ctx, r)
@@ -167,8 +167,8 @@ func (w *walker) settle(ctx context.Context, key dedupe.Key) error {
 		return nil
 	}
 	s := w.settlement(c)
-	if r := w.rows[key]; r.place == dying && s.Outcome == dedupe.GivenUp {
-		return nil // whether a repetition renews the burial's lease is the store's affair
+	if r := w.rows[key]; r.place == deadLettering && s.Outcome == dedupe.GivenUp {
+		return nil // whether a repetition renews the dead letter's lease is the store's affair
 	}
 	oks, err := applied(w.k.claimer.Settle(ctx, []dedupe.Settlement{s}))
 	if err != nil {
@@ -182,7 +182,7 @@ func (w *walker) settle(ctx context.Context, key dedupe.Key) error {
 	}
 	if next != before {
 		next.over = next.over && s.After == 0
-		if next.place == dying && s.Lease == w.k.h.Lease {
+		if next.place == deadLettering && s.Lease == w.k.h.Lease {
 			w.k.lapse(w.t)
 			next.over = true
 		}
@@ -211,7 +211,7 @@ func (w *walker) settlement(c dedupe.Claim) dedupe.Settlement {
 // mark leaves claims alone: who marks does not claim.
 func (w *walker) mark(ctx context.Context, key dedupe.Key) error {
 	before := w.rows[key]
-	if before.place == claimed || before.place == dying || before.place == free {
+	if before.place == claimed || before.place == deadLettering || before.place == free {
 		return nil
 	}
 	m := doneMark(key)

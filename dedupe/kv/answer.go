@@ -49,37 +49,39 @@ type apiError struct {
 	Description string `json:"description"`
 }
 
-// judge maps what the server refused to what it means for the store.
-func (e *apiError) judge() error {
+// mapError maps what the server refused to what it means for the store.
+func (e *apiError) mapError() error {
 	switch e.Code {
 	case codeWrongSequence, codeSequenceInFlight:
 		return errConflict
 	case codeNoMessage:
 		return errAbsent
 	case codeTooLarge, codeHeaderTooLarge:
-		return e.as(dedupe.ErrKeyRefused)
+		return e.wrapAs(dedupe.ErrKeyRefused)
 	case codeAccountLimit, codeNoResources, codeMemoryLimit, codeStorageLimit:
-		return e.as(dedupe.ErrFull)
+		return e.wrapAs(dedupe.ErrFull)
 	case codeNoStream:
-		return e.as(ErrNoBucket)
+		return e.wrapAs(ErrNoBucket)
 	case codeTTLDisabled:
-		return e.as(ErrBucketUnfit)
+		return e.wrapAs(ErrBucketUnfit)
 	case codeStoreFailed:
 		switch {
 		case strings.HasPrefix(e.Description, storeFull):
-			return e.as(dedupe.ErrFull)
+			return e.wrapAs(dedupe.ErrFull)
 		case e.Description == storeTooLarge:
-			return e.as(dedupe.ErrKeyRefused)
+			return e.wrapAs(dedupe.ErrKeyRefused)
 		}
 	}
 	return fmt.Errorf("JetStream refused: %s (%d)", e.Description, e.Code)
 }
 
-func (e *apiError) as(err error) error { return fmt.Errorf("%w: %s (%d)", err, e.Description, e.Code) }
+func (e *apiError) wrapAs(err error) error {
+	return fmt.Errorf("%w: %s (%d)", err, e.Description, e.Code)
+}
 
-// written reads the answer to a publish: the revision it became.
-func written(m *nats.Msg) (uint64, error) {
-	if err := status(m); err != nil {
+// parsePublishAck reads the answer to a publish: the revision it became.
+func parsePublishAck(m *nats.Msg) (uint64, error) {
+	if err := statusError(m); err != nil {
 		return 0, err
 	}
 	if revision, ok := quickAck(m.Data); ok {
@@ -93,7 +95,7 @@ func written(m *nats.Msg) (uint64, error) {
 		return 0, fmt.Errorf("unreadable answer to a publish: %w", err)
 	}
 	if ack.Error != nil {
-		return 0, ack.Error.judge()
+		return 0, ack.Error.mapError()
 	}
 	if ack.Seq == 0 {
 		return 0, errors.New("answer to a publish names no sequence")
@@ -123,8 +125,8 @@ func quickAck(data []byte) (uint64, bool) {
 	return 0, false
 }
 
-// stored is a message as the server keeps it.
-type stored struct {
+// storedMessage is a message as the server keeps it.
+type storedMessage struct {
 	revision uint64
 	time     time.Time
 	data     []byte
@@ -132,10 +134,11 @@ type stored struct {
 	marker bool
 }
 
-// read reads the answer to a request for a subject's last message; errAbsent if there is none.
-func read(m *nats.Msg) (stored, error) {
-	if err := status(m); err != nil {
-		return stored{}, err
+// parseMessage reads the answer to a request for a subject's last message; errAbsent if
+// there is none.
+func parseMessage(m *nats.Msg) (storedMessage, error) {
+	if err := statusError(m); err != nil {
+		return storedMessage{}, err
 	}
 	var answer struct {
 		Error   *apiError `json:"error"`
@@ -147,16 +150,16 @@ func read(m *nats.Msg) (stored, error) {
 		} `json:"message"`
 	}
 	if err := json.Unmarshal(m.Data, &answer); err != nil {
-		return stored{}, fmt.Errorf("unreadable answer to a read: %w", err)
+		return storedMessage{}, fmt.Errorf("unreadable answer to a read: %w", err)
 	}
 	if answer.Error != nil {
-		return stored{}, answer.Error.judge()
+		return storedMessage{}, answer.Error.mapError()
 	}
 	if answer.Message == nil || answer.Message.Seq == 0 {
-		return stored{}, errors.New("answer to a read holds no message")
+		return storedMessage{}, errors.New("answer to a read holds no message")
 	}
 	msg := answer.Message
-	return stored{revision: msg.Seq, time: msg.Time, data: msg.Data, marker: isMarker(msg.Hdrs)}, nil
+	return storedMessage{revision: msg.Seq, time: msg.Time, data: msg.Data, marker: isMarker(msg.Hdrs)}, nil
 }
 
 // isMarker looks for what a client's delete or purge, or the server's expiry, leaves behind.
@@ -172,8 +175,8 @@ func isMarker(raw []byte) bool {
 	return op == "DEL" || op == "PURGE" || h.Get("Nats-Marker-Reason") != ""
 }
 
-// status is the error in an answer that comes from no stream.
-func status(m *nats.Msg) error {
+// statusError is the error in an answer that comes from no stream.
+func statusError(m *nats.Msg) error {
 	if len(m.Data) > 0 || len(m.Header) == 0 {
 		return nil
 	}

@@ -31,17 +31,17 @@ func TestWritten(t *testing.T) {
 		{`{"error":{"code":400,"err_code":10166,"description":"per-message TTL is disabled"}}`, 0, ErrBucketUnfit},
 		{`{"error":{"code":404,"err_code":10059,"description":"stream not found"}}`, 0, ErrNoBucket},
 	} {
-		revision, err := written(&nats.Msg{Data: []byte(c.answer)})
+		revision, err := parsePublishAck(&nats.Msg{Data: []byte(c.answer)})
 		if revision != c.revision || !errors.Is(err, c.err) {
 			t.Errorf("%s: %d, %v, want %d, %v", c.answer, revision, err, c.revision, c.err)
 		}
 	}
 	for _, answer := range []string{"", "{}", "x", `{"stream":"s"}`, `{"stream":"s","seq":0}`, `{"error":{"err_code":1,"description":"?"}}`} {
-		if revision, err := written(&nats.Msg{Data: []byte(answer)}); err == nil {
+		if revision, err := parsePublishAck(&nats.Msg{Data: []byte(answer)}); err == nil {
 			t.Errorf("%s: revision %d, want an error", answer, revision)
 		}
 	}
-	if _, err := written(&nats.Msg{Header: nats.Header{"Status": {"503"}}}); !errors.Is(err, ErrNoAnswer) {
+	if _, err := parsePublishAck(&nats.Msg{Header: nats.Header{"Status": {"503"}}}); !errors.Is(err, ErrNoAnswer) {
 		t.Errorf("no responders: %v, want ErrNoAnswer", err)
 	}
 }
@@ -52,7 +52,7 @@ func FuzzWritten(f *testing.F) {
 	f.Add([]byte(`{"stream":"KV_x", "seq":99999999999999999999}`))
 	f.Add([]byte(`{"stream":"KV_x", "seq":012}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		_, _ = written(&nats.Msg{Data: data})
+		_, _ = parsePublishAck(&nats.Msg{Data: data})
 		quick, ok := quickAck(data)
 		var slow struct {
 			Stream string `json:"stream"`
@@ -70,7 +70,7 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte(`{"error":{"err_code":10037}}`))
 	f.Add([]byte(`{"message":null}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if got, err := read(&nats.Msg{Data: data}); err == nil && got.revision == 0 {
+		if got, err := parseMessage(&nats.Msg{Data: data}); err == nil && got.revision == 0 {
 			t.Errorf("%q is read as a message without a revision", data)
 		}
 	})

@@ -99,7 +99,7 @@ func (r *raw) claimMark(b *testing.B, batch, size int) {
 		for i := range futures {
 			m := nats.NewMsg(r.prefix + eventKey(benchKey(batch, i)))
 			m.Data = value
-			m.Header.Set("Nats-Expected-Last-Subject-Sequence", expect(revisions[i]))
+			m.Header.Set("Nats-Expected-Last-Subject-Sequence", expectRevision(revisions[i]))
 			m.Header.Set("Nats-TTL", "604800")
 			f, err := r.js.PublishMsgAsync(m)
 			if err != nil {

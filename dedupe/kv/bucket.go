@@ -30,8 +30,8 @@ const (
 
 func streamName(bucket string) string { return "KV_" + bucket }
 
-// prepare makes or finds the bucket, verifies it, and returns what its stream is.
-func prepare(ctx context.Context, nc *nats.Conn, o *Options, making func()) (*jetstream.StreamInfo, error) {
+// prepareBucket makes or finds the bucket, verifies it, and returns what its stream is.
+func prepareBucket(ctx context.Context, nc *nats.Conn, o *Options, making func()) (*jetstream.StreamInfo, error) {
 	if err := natsserver.Check(nc); err != nil {
 		return nil, fmt.Errorf("dedupe bucket %q: %w", o.Bucket, err)
 	}
@@ -44,7 +44,7 @@ func prepare(ctx context.Context, nc *nats.Conn, o *Options, making func()) (*je
 		if missing := refusedTopics(nc, o); missing != nil {
 			err = missing
 		}
-		return nil, fmt.Errorf("dedupe bucket %q: replicas of the streams of %q: %w", o.Bucket, o.Topics, failure(ctx, nc, err))
+		return nil, fmt.Errorf("dedupe bucket %q: replicas of the streams of %q: %w", o.Bucket, o.Topics, classifyFailure(ctx, nc, err))
 	}
 	o.Replicas = cmp.Or(o.Replicas, replicas, 1)
 	stream, err := findOrMake(ctx, nc, js, o, making)
@@ -52,7 +52,7 @@ func prepare(ctx context.Context, nc *nats.Conn, o *Options, making func()) (*je
 		return nil, err
 	}
 	if err != nil {
-		return nil, fmt.Errorf("dedupe bucket %q: %w", o.Bucket, failure(ctx, nc, err))
+		return nil, fmt.Errorf("dedupe bucket %q: %w", o.Bucket, classifyFailure(ctx, nc, err))
 	}
 	info := stream.CachedInfo()
 	if isYoung(info) {
@@ -62,7 +62,7 @@ func prepare(ctx context.Context, nc *nats.Conn, o *Options, making func()) (*je
 		o.Logger.Warn("dedupe bucket has fewer replicas than the stream: the loss of a server can take marks, and not the events that they are of: "+
 			"nats stream edit "+info.Config.Name+" --replicas="+strconv.Itoa(replicas), "bucket", o.Bucket, "replicas", n, "topics", o.Topics, "stream_replicas", replicas)
 	}
-	return info, verify(info, int(nc.MaxPayload()), o)
+	return info, verifyBucket(info, int(nc.MaxPayload()), o)
 }
 
 // topicReplicas is the most that a stream of the topics has; 0 if there is none.
@@ -84,9 +84,9 @@ func topicReplicas(ctx context.Context, js jetstream.JetStream, topics []string)
 	return replicas, err
 }
 
-// failure tells the end of the call's own time, and a lost connection, from what the
+// classifyFailure tells the end of the call's own time, and a lost connection, from what the
 // server answered.
-func failure(ctx context.Context, nc *nats.Conn, err error) error {
+func classifyFailure(ctx context.Context, nc *nats.Conn, err error) error {
 	if errors.Is(err, nats.ErrPermissionViolation) {
 		return err
 	}
@@ -97,7 +97,7 @@ func failure(ctx context.Context, nc *nats.Conn, err error) error {
 		return fmt.Errorf("no JetStream answers at %s: enable it for the server (nats-server -js) and for this account, or see Options.Domain and APIPrefix: %w",
 			nc.ConnectedAddr(), err)
 	}
-	return down(nc, err)
+	return connectionError(nc, err)
 }
 
 func contextFor(nc *nats.Conn, o *Options) (jetstream.JetStream, error) {
@@ -110,8 +110,8 @@ func contextFor(nc *nats.Conn, o *Options) (jetstream.JetStream, error) {
 	return jetstream.New(nc)
 }
 
-// provision makes the bucket. It calls making once the server has answered that it can.
-func provision(
+// createBucket makes the bucket. It calls making once the server has answered that it can.
+func createBucket(
 	ctx context.Context, nc *nats.Conn, js jetstream.JetStream, o *Options, making func(),
 ) (jetstream.Stream, error) {
 	account, err := js.AccountInfo(ctx)
@@ -151,20 +151,20 @@ func bucketConfig(o *Options) jetstream.StreamConfig {
 	}
 }
 
-// fault is what makes a bucket unfit, and the command that mends it.
-type fault struct {
+// bucketFault is what makes a bucket unfit, and the command that mends it.
+type bucketFault struct {
 	is        bool
 	what, fix string
 }
 
-func verify(info *jetstream.StreamInfo, maxPayload int, o *Options) error {
+func verifyBucket(info *jetstream.StreamInfo, maxPayload int, o *Options) error {
 	c := &info.Config
 	edit := "nats stream edit " + c.Name + " "
-	faults := []fault{
+	faults := []bucketFault{
 		{!c.AllowMsgTTL, "it does not allow a TTL per message, so marks would stay for ever", edit + "--allow-msg-ttl (nats-server 2.11 or later)"},
 		{c.MaxMsgsPerSubject != 1, fmt.Sprintf("its history is %d: an older revision would come back when the last one expires", c.MaxMsgsPerSubject), edit + "--max-msgs-per-subject=1"},
 		{c.MaxAge != 0, fmt.Sprintf("it forgets all after %v, watermarks too", c.MaxAge.Round(time.Second)), edit + "--max-age=0s"},
-		{c.Discard != jetstream.DiscardNew && bounded(c), "it is bounded and drops the oldest marks when full", edit + "--discard=new"},
+		{c.Discard != jetstream.DiscardNew && isBounded(c), "it is bounded and drops the oldest marks when full", edit + "--discard=new"},
 		{c.Mirror != nil || len(c.Sources) > 0, "it is a mirror or has sources: others write it", "use a bucket of its own"},
 		{c.Sealed, "it is sealed: nothing can be written", "use another bucket"},
 		{c.SubjectTransform != nil, "it transforms subjects, so no key would be found", "use a bucket without a subject transform"},
@@ -183,4 +183,4 @@ func verify(info *jetstream.StreamInfo, maxPayload int, o *Options) error {
 	return nil
 }
 
-func bounded(c *jetstream.StreamConfig) bool { return c.MaxBytes > 0 || c.MaxMsgs > 0 }
+func isBounded(c *jetstream.StreamConfig) bool { return c.MaxBytes > 0 || c.MaxMsgs > 0 }

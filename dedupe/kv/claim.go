@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/serverclock"
 )
 
 const (
@@ -20,7 +21,7 @@ const (
 // Claim implements dedupe.Claimer. A batch of keys that are all absent takes one round trip; the
 // others take two more.
 func (s *Store) Claim(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim, error) {
-	ctx, cancel, err := s.begin(ctx)
+	ctx, cancel, err := s.beginCall(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("claim: %w", err)
 	}
@@ -29,93 +30,93 @@ func (s *Store) Claim(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim,
 		s.warnOfPings(rs[0].Lease) // a subscription asks for one length only
 	}
 	claims := make([]dedupe.Claim, len(rs))
-	changes := make([]claiming, len(rs))
-	turns := make([]turn, len(rs))
+	changes := make([]claimChange, len(rs))
+	turns := make([]casOp, len(rs))
 	for i := range rs {
 		key := eventKey(rs[i].Key)
-		changes[i] = claiming{store: s, key: key, request: &rs[i], claim: &claims[i]}
+		changes[i] = claimChange{store: s, key: key, request: &rs[i], claim: &claims[i]}
 		// Most keys are new: the first try takes that for granted, and creates.
-		turns[i] = turn{key: key, change: &changes[i], known: true, guess: true}
+		turns[i] = casOp{key: key, change: &changes[i], isKnown: true, isGuess: true}
 	}
-	if err := s.converge(ctx, turns); err != nil {
+	if err := s.casLoop(ctx, turns); err != nil {
 		return nil, fmt.Errorf("claim: %w", err)
 	}
 	return claims, nil
 }
 
-type claiming struct {
+type claimChange struct {
 	store   *Store
 	key     string
 	request *dedupe.Request
 	claim   *dedupe.Claim
 }
 
-func (c *claiming) decide(e entry, now moment) *row {
+func (c *claimChange) decideRow(e keyEntry, now serverclock.Instant) *keyRow {
 	r := c.request
 	if e.err != nil {
-		c.unreadable(e.err)
+		c.answerUnreadable(e.err)
 		return nil
 	}
-	e = e.at(now.earliest)
-	switch err := dedupe.CheckHash(r.Hash); {
-	case err != nil:
-		c.refuse(err)
-	case e.row == nil:
-		return &row{Phase: claimed, Owner: r.Nonce, Span: r.Lease, TTL: r.TTL, Hash: r.Hash}
-	case dedupe.Differ(e.row.Hash, r.Hash):
-		c.answer(e, dedupe.Reused, now)
-	case e.row.Phase == done:
-		c.answer(e, dedupe.Done, now)
-	case e.row.Phase == dead:
-		c.answer(e, dedupe.Dead, now)
-	case e.row.Phase != free && e.owned(r.Nonce):
-		return c.renewal(e)
-	case e.left(now) > 0 || e.owned(r.Nonce): // a repeat that got delayed, of what was set free since, wins nothing
-		c.answer(e, dedupe.Held, now)
-		c.claim.HeldFor = max(0, e.left(now))
-	default:
-		return c.takeover(e)
+	e = e.asOf(now.Earliest())
+	if err := dedupe.CheckHash(r.Hash); err != nil {
+		c.answerError(err)
+		return nil
+	}
+	if e.row == nil {
+		return &keyRow{Phase: dedupe.PhaseClaimed, Owner: r.Nonce, Span: r.Lease, TTL: r.TTL, Hash: r.Hash}
+	}
+	step, state := dedupe.DecideClaim(e.row.Phase, e.ownedBy(r.Nonce), e.row.Hash, e.timeLeft(now), r.Hash)
+	switch step {
+	case dedupe.RenewClaim:
+		return c.renewedRow(e)
+	case dedupe.TakeOver:
+		return c.takenOverRow(e)
+	case dedupe.LeaveRow, dedupe.CreateRow:
+	}
+	c.setAnswer(e, state, now)
+	if state == dedupe.Held {
+		c.claim.HeldFor = e.timeLeft(now)
 	}
 	return nil
 }
 
-// renewal answers a request that is repeated, and was served before.
-func (c *claiming) renewal(e entry) *row {
-	next := e.next()
+// renewedRow answers a request that is repeated, and was served before.
+func (c *claimChange) renewedRow(e keyEntry) *keyRow {
+	next := e.nextRow()
 	next.Span, next.TTL = c.request.Lease, c.request.TTL
 	return next
 }
 
-// takeover makes the request the owner of what is due, or whose lease is over.
-func (c *claiming) takeover(e entry) *row {
-	next := c.renewal(e)
+// takenOverRow makes the request the owner of what is due, or whose lease is over.
+func (c *claimChange) takenOverRow(e keyEntry) *keyRow {
+	next := c.renewedRow(e)
 	next.Owner, next.Token = c.request.Nonce, 0
 	if len(next.Hash) == 0 {
 		next.Hash = c.request.Hash
 	}
 	switch next.Phase {
-	case claimed:
+	case dedupe.PhaseClaimed:
 		next.Crashes++
-	case free:
-		next.Phase = claimed
-	case dying, done, dead:
+	case dedupe.PhaseFree:
+		next.Phase = dedupe.PhaseClaimed
+	case dedupe.PhaseAbsent, dedupe.PhaseDeadLettering, dedupe.PhaseDone, dedupe.PhaseDead:
 	}
 	return next
 }
 
-func (c *claiming) kept(e entry) {
+func (c *claimChange) onKept(e keyEntry) {
 	state := dedupe.Fresh
-	if e.row.Phase == dying {
+	if e.row.Phase == dedupe.PhaseDeadLettering {
 		state = dedupe.DeadLettering
 	}
-	c.answer(e, state, moment{e.stored, e.stored})
+	c.setAnswer(e, state, serverclock.Instant{Time: e.stored})
 	c.claim.HeldFor = e.row.Span
-	c.store.holding.keep(c.key, e)
+	c.store.claims.rememberClaim(c.key, e)
 }
 
-func (c *claiming) answer(e entry, state dedupe.State, now moment) {
+func (c *claimChange) setAnswer(e keyEntry, state dedupe.State, now serverclock.Instant) {
 	*c.claim = dedupe.Claim{
-		Key: c.request.Key, Nonce: c.request.Nonce, State: state, Token: e.token(), Age: max(0, now.likely().Sub(e.since())),
+		Key: c.request.Key, Nonce: c.request.Nonce, State: state, Token: e.claimToken(), Age: max(0, now.Time.Sub(e.claimedSince())),
 		Hash: e.row.Hash, Attempts: e.row.Attempts, Crashes: e.row.Crashes,
 	}
 	if state == dedupe.DeadLettering {
@@ -123,30 +124,30 @@ func (c *claiming) answer(e entry, state dedupe.State, now moment) {
 	}
 }
 
-// unreadable refuses a key that holds what nobody can judge, so that the event is put aside with
-// that reason; what a later version wrote is left to processes of that version.
-func (c *claiming) unreadable(err error) {
+// answerUnreadable refuses a key that holds what nobody can judge, so that the event is put aside
+// with that reason; what a later version wrote is left to processes of that version.
+func (c *claimChange) answerUnreadable(err error) {
 	if errors.Is(err, errNewer) {
-		c.held(newerFor)
+		c.answerHeld(newerFor)
 		return
 	}
-	c.refuse(fmt.Errorf("%w: %w", dedupe.ErrKeyRefused, err))
+	c.answerError(fmt.Errorf("%w: %w", dedupe.ErrKeyRefused, err))
 }
 
-func (c *claiming) tighten() bool { return false }
+func (c *claimChange) shortenReason() bool { return false }
 
-func (c *claiming) failed(err error) {
+func (c *claimChange) onFailed(err error) {
 	if errors.Is(err, ErrContended) {
-		c.held(contendedFor)
+		c.answerHeld(contendedFor)
 	} else {
-		c.refuse(err)
+		c.answerError(err)
 	}
 }
 
-func (c *claiming) held(d time.Duration) {
+func (c *claimChange) answerHeld(d time.Duration) {
 	*c.claim = dedupe.Claim{Key: c.request.Key, Nonce: c.request.Nonce, State: dedupe.Held, HeldFor: d}
 }
 
-func (c *claiming) refuse(err error) {
+func (c *claimChange) answerError(err error) {
 	*c.claim = dedupe.Claim{Key: c.request.Key, Nonce: c.request.Nonce, Err: err}
 }

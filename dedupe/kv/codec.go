@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"time"
 	"unicode/utf8"
+
+	"github.com/onceish/onceish/dedupe"
 )
 
 // version is written into every value. A reader that finds a higher one leaves the key alone.
@@ -17,12 +19,12 @@ const version = 1
 // that version.
 var errNewer = errors.New("value of a newer version")
 
-// encode writes a row as JSON, so that `nats kv get` shows an operator what is known. It is written
-// by hand because each event costs two of them.
-func (r *row) encode() []byte {
+// encodeRow writes a row as JSON, so that `nats kv get` shows an operator what is known. It is
+// written by hand because each event costs two of them.
+func (r *keyRow) encodeRow() []byte {
 	b := make([]byte, 0, 192+len(r.Reason))
 	b = append(b, `{"v":1,"state":"`...)
-	b = append(b, r.Phase...)
+	b = append(b, r.Phase.String()...)
 	b = append(b, '"')
 	b = appendText(b, "owner", r.Owner)
 	if r.Token != 0 {
@@ -43,12 +45,12 @@ func (r *row) encode() []byte {
 	b = appendText(b, "reason", r.Reason)
 	b = appendText(b, "letter", r.Letter)
 	if r.Spare > 0 {
-		b = append(append(appendName(b, "spare"), spare[:min(r.Spare, len(spare))]...), '"')
+		b = append(append(appendName(b, "spare"), spareText[:min(r.Spare, len(spareText))]...), '"')
 	}
 	return append(b, '}')
 }
 
-const spare = "................................................................................................................................"
+const spareText = "................................................................................................................................"
 
 func appendSpan(b []byte, name string, d time.Duration) []byte {
 	if d == 0 {
@@ -69,11 +71,11 @@ func appendText(b []byte, name, s string) []byte {
 	switch {
 	case s == "":
 		return b
-	case simple(s):
+	case needsNoEscape(s):
 		return append(append(appendName(b, name), s...), '"')
 	}
 	b = append(append(append(b, `,"`...), name...), `":`...)
-	quoted, err := text(s).MarshalJSON()
+	quoted, err := jsonText(s).MarshalJSON()
 	if err != nil { // a string and a list of bytes always marshal
 		return append(b, `""`...)
 	}
@@ -84,8 +86,8 @@ func appendName(b []byte, name string) []byte {
 	return append(append(append(b, `,"`...), name...), `":"`...)
 }
 
-// simple strings stand for themselves between quotes.
-func simple(s string) bool {
+// needsNoEscape strings stand for themselves between quotes.
+func needsNoEscape(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' {
 			return false
@@ -94,17 +96,17 @@ func simple(s string) bool {
 	return true
 }
 
-// text is a string of any bytes: one that is not UTF-8 is a list of its bytes in base64.
-type text string
+// jsonText is a string of any bytes: one that is not UTF-8 is a list of its bytes in base64.
+type jsonText string
 
-func (t text) MarshalJSON() ([]byte, error) {
+func (t jsonText) MarshalJSON() ([]byte, error) {
 	if utf8.ValidString(string(t)) {
 		return json.Marshal(string(t))
 	}
 	return json.Marshal([][]byte{[]byte(t)})
 }
 
-func (t *text) UnmarshalJSON(data []byte) error {
+func (t *jsonText) UnmarshalJSON(data []byte) error {
 	if len(data) == 0 || data[0] != '[' {
 		return json.Unmarshal(data, (*string)(t))
 	}
@@ -115,50 +117,50 @@ func (t *text) UnmarshalJSON(data []byte) error {
 	if len(raw) != 1 {
 		return fmt.Errorf("%d strings, want one", len(raw))
 	}
-	*t = text(raw[0])
+	*t = jsonText(raw[0])
 	return nil
 }
 
-// span is a time.Duration as its String tells it.
-type span time.Duration
+// jsonDuration is a time.Duration as its String tells it.
+type jsonDuration time.Duration
 
-func (s *span) UnmarshalJSON(data []byte) error {
+func (s *jsonDuration) UnmarshalJSON(data []byte) error {
 	var str string
 	if err := json.Unmarshal(data, &str); err != nil {
 		return err
 	}
 	d, err := time.ParseDuration(str)
-	*s = span(d)
+	*s = jsonDuration(d)
 	return err
 }
 
 type stateValue struct {
-	V        int       `json:"v"`
-	State    phase     `json:"state"`
-	Owner    text      `json:"owner"`
-	Token    uint64    `json:"token"`
-	Span     span      `json:"span"`
-	TTL      span      `json:"ttl"`
-	Since    time.Time `json:"since"`
-	Hash     []byte    `json:"hash"`
-	Attempts int       `json:"attempts"`
-	Crashes  int       `json:"crashes"`
-	Reason   text      `json:"reason"`
-	Letter   text      `json:"letter"`
+	V        int          `json:"v"`
+	State    string       `json:"state"`
+	Owner    jsonText     `json:"owner"`
+	Token    uint64       `json:"token"`
+	Span     jsonDuration `json:"span"`
+	TTL      jsonDuration `json:"ttl"`
+	Since    time.Time    `json:"since"`
+	Hash     []byte       `json:"hash"`
+	Attempts int          `json:"attempts"`
+	Crashes  int          `json:"crashes"`
+	Reason   jsonText     `json:"reason"`
+	Letter   jsonText     `json:"letter"`
 }
 
 // decodeRow reads what encode wrote. Its error is errNewer, or ErrForeignValue.
-func decodeRow(data []byte) (*row, error) {
+func decodeRow(data []byte) (*keyRow, error) {
 	var v stateValue
 	if err := decodeValue(data, &v, &v.V); err != nil {
 		return nil, err
 	}
-	switch v.State {
-	case claimed, free, dying, done, dead:
-	case "":
+	phase, ok := dedupe.ParsePhase(v.State)
+	switch {
+	case v.State == "":
 		return nil, fmt.Errorf("%w: no state in it", ErrForeignValue)
-	default:
-		return nil, fmt.Errorf("%w: its state is %.32q", errNewer, string(v.State))
+	case !ok:
+		return nil, fmt.Errorf("%w: its state is %.32q", errNewer, v.State)
 	}
 	since := v.Since.UTC()
 	if since.Year() < 1 || since.Year() > 9999 {
@@ -167,8 +169,8 @@ func decodeRow(data []byte) (*row, error) {
 	if v.Span < 0 || v.TTL <= 0 || v.Attempts < 0 || v.Crashes < 0 {
 		return nil, fmt.Errorf("%w: a number in it is negative, or ttl is missing", ErrForeignValue)
 	}
-	return &row{
-		Phase: v.State, Owner: string(v.Owner), Token: v.Token, Span: time.Duration(v.Span), TTL: time.Duration(v.TTL),
+	return &keyRow{
+		Phase: phase, Owner: string(v.Owner), Token: v.Token, Span: time.Duration(v.Span), TTL: time.Duration(v.TTL),
 		Since: since, Hash: v.Hash, Attempts: v.Attempts, Crashes: v.Crashes, Reason: string(v.Reason), Letter: string(v.Letter),
 	}, nil
 }

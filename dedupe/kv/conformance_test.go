@@ -60,7 +60,7 @@ func subject(t *testing.T, nc *nats.Conn, edit func(*jetstream.StreamConfig)) de
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := o.resolve()
+	r, err := o.withDefaults()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,13 +70,13 @@ func subject(t *testing.T, nc *nats.Conn, edit func(*jetstream.StreamConfig)) de
 		t.Fatal(err)
 	}
 	s := newStore(t, nc, o)
-	f := &faulty{requester: s.x, kept: s.kept}
-	s.x = f
+	f := &faulty{requester: s.requests, kept: s.kept}
+	s.requests = f
 	return dedupetest.Subject{
 		Store: s,
 		Skewed: func(t *testing.T, d time.Duration) dedupe.Store {
 			t.Helper()
-			other, err := open(t.Context(), nc, o, func() time.Time { return time.Now().Add(d) })
+			other, err := openWithClock(t.Context(), nc, o, func() time.Time { return time.Now().Add(d) })
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -151,7 +151,7 @@ func (f *faulty) strike() (fails, applied bool) {
 	return true, f.applied
 }
 
-func (f *faulty) do(ctx context.Context, n int, request func(i int) *nats.Msg) ([]*nats.Msg, error) {
+func (f *faulty) sendAll(ctx context.Context, n int, request func(i int) *nats.Msg) ([]*nats.Msg, error) {
 	if n == 0 {
 		return nil, nil
 	}
@@ -171,7 +171,7 @@ func (f *faulty) do(ctx context.Context, n int, request func(i int) *nats.Msg) (
 		}
 		f.mu.Unlock()
 	}
-	answers, err := f.requester.do(ctx, len(msgs), func(i int) *nats.Msg { return msgs[i] })
+	answers, err := f.requester.sendAll(ctx, len(msgs), func(i int) *nats.Msg { return msgs[i] })
 	if err == nil && (fails || lost) {
 		return nil, errInjected
 	}

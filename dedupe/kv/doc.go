@@ -20,13 +20,14 @@
 //
 // Leases and expiry are judged on the server's clock: they run from when a revision was stored.
 // The local clock is only used as a stopwatch, from a measurement of the server's time that is
-// repeated each minute, after errors and after reconnects; what is uncertain about it is added to
-// leases, and beyond a second nothing is judged ([ErrClockUncertain]). The servers of a cluster
-// must agree on the time among themselves: what their clocks differ by is taken from leases when
-// the leader changes.
+// repeated each minute, after errors, after reconnects, and when this machine slept or its wall
+// clock was set. What is uncertain about it is added to leases. Beyond a second, and while it
+// cannot be measured again, nothing is judged ([ErrClockUncertain]). The servers of a cluster must
+// agree on the time among themselves: what their clocks differ by is taken from leases when the
+// leader changes.
 //
 // The token of a claim is the revision in which it was taken. A bucket that is deleted, or restored
-// from an older copy, starts tokens anew, and forgets marks like any store would.
+// from an older copy, starts its tokens again, and forgets marks like any store would.
 //
 // A bucket that is full, or an account at its limit, is [dedupe.ErrFull]: nothing is dropped to
 // make room. Of a bucket that is bounded (max_bytes, max_msgs) an eighth is kept free, 64 KiB at
@@ -46,10 +47,10 @@
 //
 //	{"v":1,"state":"claimed","owner":"<nonce>","span":"30s","ttl":"168h0m0s","hash":"…"}
 //
-//	state     claimed, free, dying, done or dead
+//	state     claimed, free, dead-lettering, done or dead
 //	owner     nonce of the last claim; it stays when that is settled, so that a repeat is recognised
 //	token     revision in which the owner took the key, if not this one
-//	span      from when the revision was stored: the lease (claimed, dying), the time until it is due (free)
+//	span      from when the revision was stored: the lease (claimed, dead-lettering), the time until it is due (free)
 //	ttl       from when the revision was stored: when the row is over, though its message may stay a little longer
 //	since     when the key was first claimed, if not in this revision
 //	hash      of the payload that was claimed first

@@ -24,7 +24,7 @@ func (s *Store) RemoveGroup(ctx context.Context, group string) (removed int, err
 
 // purgeKeys removes the keys that match a filter.
 func (s *Store) purgeKeys(ctx context.Context, filter string) (int, error) {
-	ctx, cancel, err := s.begin(ctx)
+	ctx, cancel, err := s.beginCall(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -33,11 +33,11 @@ func (s *Store) purgeKeys(ctx context.Context, filter string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	answers, err := s.x.do(ctx, 1, func(int) *nats.Msg { return &nats.Msg{Subject: s.purge, Data: request} })
+	answers, err := s.requests.sendAll(ctx, 1, func(int) *nats.Msg { return &nats.Msg{Subject: s.purge, Data: request} })
 	if err != nil {
 		return 0, err
 	}
-	if err := status(answers[0]); err != nil {
+	if err := statusError(answers[0]); err != nil {
 		return 0, err
 	}
 	var answer struct {
@@ -48,7 +48,7 @@ func (s *Store) purgeKeys(ctx context.Context, filter string) (int, error) {
 		return 0, fmt.Errorf("unreadable answer to a purge: %w", err)
 	}
 	if answer.Error != nil {
-		return 0, answer.Error.judge()
+		return 0, answer.Error.mapError()
 	}
 	return answer.Purged, nil
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/percent"
 )
 
 // maxPart bounds an encoded part of a key in bytes. Four of them, and the reply's subject, have to
@@ -24,15 +25,15 @@ const (
 // is injective.
 func eventKey(k dedupe.Key) string {
 	if k.Payload == "" {
-		return join(kindEvent, k.Topic, k.Group, k.ID)
+		return joinKey(kindEvent, k.Topic, k.Group, k.ID)
 	}
-	return join(kindEvent, k.Topic, k.Group, k.ID, k.Payload)
+	return joinKey(kindEvent, k.Topic, k.Group, k.ID, k.Payload)
 }
 
 // watermarkKey is w.<group>.<topic>. It is injective.
-func watermarkKey(group, topic string) string { return join(kindWatermark, group, topic) }
+func watermarkKey(group, topic string) string { return joinKey(kindWatermark, group, topic) }
 
-func join(kind string, parts ...string) string {
+func joinKey(kind string, parts ...string) string {
 	n := len(kind)
 	for _, p := range parts {
 		n += 1 + min(len(p), maxPart)
@@ -53,23 +54,16 @@ func appendPart(b []byte, s string) []byte {
 		return append(b, '=')
 	}
 	start := len(b)
-	for i := range len(s) {
-		c := s[i]
-		if plain(c) {
-			b = append(b, c)
-		} else {
-			b = append(b, '=', digits[c>>4], digits[c&15])
-		}
-		if len(b)-start > maxPart {
-			sum := sha256.Sum256([]byte(s))
-			return hex.AppendEncode(append(b[:start], "=sha256-"...), sum[:])
-		}
+	if len(s) <= maxPart {
+		b = percent.Append(b, '=', s, isPlain)
+	}
+	if len(s) > maxPart || len(b)-start > maxPart {
+		sum := sha256.Sum256([]byte(s))
+		return hex.AppendEncode(append(b[:start], "=sha256-"...), sum[:])
 	}
 	return b
 }
 
-const digits = "0123456789ABCDEF"
-
-func plain(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-_/", c) >= 0
+func isPlain(c byte) bool {
+	return percent.LetterOrDigit(c) || strings.IndexByte("-_/", c) >= 0
 }

@@ -131,9 +131,9 @@ func TestNoAnswer(t *testing.T) {
 			t.Fatalf("repeated: %+v, want fresh", c)
 		}
 	}
-	x, ok := s.x.(*exchange)
+	x, ok := s.requests.(*requestPipeline)
 	if !ok {
-		t.Fatalf("requester is a %T", s.x)
+		t.Fatalf("requester is a %T", s.requests)
 	}
 	if len(x.window) != 0 || len(x.batches) != 0 {
 		t.Errorf("%d places of the window and %d batches are taken", len(x.window), len(x.batches))

@@ -12,7 +12,7 @@ import (
 // Seen implements dedupe.Store: one round trip to the stream's leader. A value that the store did
 // not write counts as fresh, for the next Mark replaces it.
 func (s *Store) Seen(ctx context.Context, keys []dedupe.Key) ([]dedupe.Record, error) {
-	ctx, cancel, err := s.begin(ctx)
+	ctx, cancel, err := s.beginCall(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("seen: %w", err)
 	}
@@ -25,13 +25,13 @@ func (s *Store) Seen(ctx context.Context, keys []dedupe.Key) ([]dedupe.Record, e
 	if err != nil {
 		return nil, fmt.Errorf("seen: %w", err)
 	}
-	entries, err := s.entries(ctx, names)
+	entries, err := s.readEntries(ctx, names)
 	if err != nil {
 		return nil, fmt.Errorf("seen: %w", err)
 	}
-	var left *room
-	if slices.ContainsFunc(entries, func(e entry) bool { return e.revision == 0 }) {
-		if left, err = s.room(ctx); err != nil {
+	var left *freeRoom
+	if slices.ContainsFunc(entries, func(e keyEntry) bool { return e.revision == 0 }) {
+		if left, err = s.readFreeRoom(ctx); err != nil {
 			return nil, fmt.Errorf("seen: %w", err)
 		}
 	}
@@ -41,8 +41,8 @@ func (s *Store) Seen(ctx context.Context, keys []dedupe.Key) ([]dedupe.Record, e
 			records[i] = dedupe.Record{State: dedupe.Held, Err: e.err}
 			continue
 		}
-		if records[i] = e.seen(now); e.revision == 0 {
-			records[i].Err = left.take(names[i], markSize)
+		if records[i] = e.toRecord(now); e.revision == 0 {
+			records[i].Err = left.takeRoom(names[i], markSize)
 		}
 	}
 	return records, nil
@@ -53,25 +53,25 @@ const markSize = 100
 
 // Mark implements dedupe.Store: one round trip.
 func (s *Store) Mark(ctx context.Context, marks []dedupe.Mark) ([]error, error) {
-	ctx, cancel, err := s.begin(ctx)
+	ctx, cancel, err := s.beginCall(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("mark: %w", err)
 	}
 	defer cancel()
 	errs := make([]error, len(marks))
-	ws := make([]write, 0, len(marks))
+	ws := make([]keyWrite, 0, len(marks))
 	of := make([]int, 0, len(marks))
 	for i, m := range marks {
 		if errs[i] = dedupe.CheckHash(m.Hash); errs[i] != nil {
 			continue
 		}
-		r := row{Phase: done, TTL: m.TTL, Hash: m.Hash}
+		r := keyRow{Phase: dedupe.PhaseDone, TTL: m.TTL, Hash: m.Hash}
 		if m.State == dedupe.Dead {
-			r.Phase = dead
+			r.Phase = dedupe.PhaseDead
 		}
-		ws, of = append(ws, r.write(eventKey(m.Key), "")), append(of, i)
+		ws, of = append(ws, r.toWrite(eventKey(m.Key), "")), append(of, i)
 	}
-	outcomes, err := s.writes(ctx, ws)
+	outcomes, err := s.writeAll(ctx, ws)
 	if err != nil {
 		return nil, fmt.Errorf("mark: %w", err)
 	}

@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"regexp"
@@ -50,16 +51,16 @@ type Options struct {
 
 var bucketName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,200}$`)
 
-// resolve returns a copy with the defaults filled in.
-func (o *Options) resolve() (Options, error) {
+// withDefaults returns a copy with the defaults filled in.
+func (o *Options) withDefaults() (Options, error) {
 	var r Options
 	if o != nil {
 		r = *o
 	}
-	r.Bucket = or(r.Bucket, DefaultBucket)
-	r.Timeout = or(r.Timeout, DefaultTimeout)
-	r.Window = or(r.Window, DefaultWindow)
-	r.Logger = or(r.Logger, slog.Default())
+	r.Bucket = cmp.Or(r.Bucket, DefaultBucket)
+	r.Timeout = cmp.Or(r.Timeout, DefaultTimeout)
+	r.Window = cmp.Or(r.Window, DefaultWindow)
+	r.Logger = cmp.Or(r.Logger, slog.Default())
 	err := r.validate()
 	return r, err
 }
@@ -67,25 +68,25 @@ func (o *Options) resolve() (Options, error) {
 func (o *Options) validate() error {
 	switch {
 	case !bucketName.MatchString(o.Bucket):
-		return o.invalid("Bucket", o.Bucket, "1 to 200 letters, digits, '_' and '-'")
+		return o.invalidField("Bucket", o.Bucket, "1 to 200 letters, digits, '_' and '-'")
 	case o.Replicas < 0 || o.Replicas > 5:
-		return o.invalid("Replicas", o.Replicas, "1 to 5, or 0")
+		return o.invalidField("Replicas", o.Replicas, "1 to 5, or 0")
 	case o.Timeout < 0:
-		return o.invalid("Timeout", o.Timeout, "positive")
+		return o.invalidField("Timeout", o.Timeout, "positive")
 	case o.Window < 1 || o.Window > maxWindow:
-		return o.invalid("Window", o.Window, fmt.Sprintf("1 to %d", maxWindow))
+		return o.invalidField("Window", o.Window, fmt.Sprintf("1 to %d", maxWindow))
 	case o.Domain != "" && o.APIPrefix != "":
-		return o.invalid("APIPrefix", o.APIPrefix, fmt.Sprintf("empty beside Domain %q", o.Domain))
+		return o.invalidField("APIPrefix", o.APIPrefix, fmt.Sprintf("empty beside Domain %q", o.Domain))
 	}
 	return nil
 }
 
-func (o *Options) invalid(field string, value any, bound string) error {
+func (o *Options) invalidField(field string, value any, bound string) error {
 	return fmt.Errorf("%w: %s is %v: must be %s", ErrInvalidOptions, field, value, bound)
 }
 
-// api is the prefix of the JetStream API, with its dot.
-func (o *Options) api() string {
+// apiPrefix is the prefix of the JetStream API, with its dot.
+func (o *Options) apiPrefix() string {
 	switch {
 	case o.Domain != "":
 		return "$JS." + o.Domain + ".API."
@@ -93,12 +94,4 @@ func (o *Options) api() string {
 		return strings.TrimSuffix(o.APIPrefix, ".") + "."
 	}
 	return jetstream.DefaultAPIPrefix
-}
-
-func or[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
 }

@@ -29,11 +29,11 @@ const (
 	publications  = "Permissions Violation for Publish to "
 )
 
-// permission returns what this user is not permitted, if that is why one of the requests to the
-// subjects was not answered: the server refuses such a request with an error of the connection, and
-// never answers it. A subject that ends with a dot stands for all below it. Nil: there is no such
-// error. advice is what to do where a request was refused.
-func permission(nc *nats.Conn, advice string, subjects ...string) error {
+// permissionError returns what this user is not permitted, if that is why one of the requests to
+// the subjects was not answered: the server refuses such a request with an error of the connection,
+// and never answers it. A subject that ends with a dot stands for all below it. Nil: there is no
+// such error. advice is what to do where a request was refused.
+func permissionError(nc *nats.Conn, advice string, subjects ...string) error {
 	last := nc.LastError()
 	if !errors.Is(last, nats.ErrPermissionViolation) {
 		return nil

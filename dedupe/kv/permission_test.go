@@ -135,7 +135,7 @@ func TestOtherPermissionsAreNotBlamed(t *testing.T) {
 		if err := nc.LastError(); !errors.Is(err, nats.ErrPermissionViolation) {
 			t.Fatalf("the server took %s: %v", subject, err)
 		}
-		if err := permission(nc, allowIt, "$JS.API.STREAM.MSG.GET.KV_b", "$KV.b."); err != nil {
+		if err := permissionError(nc, allowIt, "$JS.API.STREAM.MSG.GET.KV_b", "$KV.b."); err != nil {
 			t.Errorf("blamed: %v", err)
 		}
 	}

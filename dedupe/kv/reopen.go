@@ -5,42 +5,43 @@ import (
 	"fmt"
 
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/serverclock"
 )
 
 // Reopen implements dedupe.Reopener. Age starts again with the next claim; the key is kept for its
 // last TTL from now on.
 func (s *Store) Reopen(ctx context.Context, keys []dedupe.Key) ([]error, error) {
-	ctx, cancel, err := s.begin(ctx)
+	ctx, cancel, err := s.beginCall(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("reopen: %w", err)
 	}
 	defer cancel()
 	errs := make([]error, len(keys))
-	changes := make([]reopening, len(keys))
-	turns := make([]turn, len(keys))
+	changes := make([]reopenChange, len(keys))
+	turns := make([]casOp, len(keys))
 	for i, k := range keys {
 		changes[i].err = &errs[i]
-		turns[i] = turn{key: eventKey(k), change: &changes[i]}
+		turns[i] = casOp{key: eventKey(k), change: &changes[i]}
 	}
-	if err := s.converge(ctx, turns); err != nil {
+	if err := s.casLoop(ctx, turns); err != nil {
 		return nil, fmt.Errorf("reopen: %w", err)
 	}
 	return errs, nil
 }
 
-type reopening struct{ err *error }
+type reopenChange struct{ err *error }
 
-func (c *reopening) decide(e entry, now moment) *row {
+func (c *reopenChange) decideRow(e keyEntry, now serverclock.Instant) *keyRow {
 	*c.err = e.err
-	e = e.at(now.earliest)
-	if e.row == nil || e.row.Phase != dying && e.row.Phase != dead {
+	e = e.asOf(now.Earliest())
+	if e.row == nil || e.row.Phase != dedupe.PhaseDeadLettering && e.row.Phase != dedupe.PhaseDead {
 		return nil
 	}
-	return &row{Phase: free, TTL: e.row.TTL}
+	return &keyRow{Phase: dedupe.PhaseFree, TTL: e.row.TTL}
 }
 
-func (c *reopening) kept(entry) {}
+func (c *reopenChange) onKept(keyEntry) {}
 
-func (c *reopening) tighten() bool { return false }
+func (c *reopenChange) shortenReason() bool { return false }
 
-func (c *reopening) failed(err error) { *c.err = err }
+func (c *reopenChange) onFailed(err error) { *c.err = err }

@@ -12,8 +12,8 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// write is a publish to a key.
-type write struct {
+// keyWrite is a publish to a key.
+type keyWrite struct {
 	key  string
 	data []byte
 	// ttl of the key. Zero: it is kept for ever.
@@ -23,26 +23,26 @@ type write struct {
 	expect string
 }
 
-// write is what puts the row under a key.
-func (r *row) write(key, expect string) write {
-	return write{key: key, data: r.encode(), ttl: max(1, r.TTL), expect: expect}
+// toWrite is what puts the row under a key.
+func (r *keyRow) toWrite(key, expect string) keyWrite {
+	return keyWrite{key: key, data: r.encodeRow(), ttl: max(1, r.TTL), expect: expect}
 }
 
-// outcome of a write.
-type outcome struct {
+// writeOutcome is what became of a write.
+type writeOutcome struct {
 	revision uint64
 	// err is errConflict, or why the server did not take this write.
 	err error
 }
 
-func expect(revision uint64) string { return strconv.FormatUint(revision, 10) }
+func expectRevision(revision uint64) string { return strconv.FormatUint(revision, 10) }
 
-// writes sends all and returns their outcomes. Who does not reach the bucket gets an error, which
-// says nothing of any of them.
-func (s *Store) writes(ctx context.Context, ws []write) ([]outcome, error) {
-	out := make([]outcome, len(ws))
+// writeAll sends all and returns their outcomes. The error is returned when the bucket could
+// not be reached, and says nothing of any of them.
+func (s *Store) writeAll(ctx context.Context, ws []keyWrite) ([]writeOutcome, error) {
+	out := make([]writeOutcome, len(ws))
 	send := make([]int, 0, len(ws))
-	limit := s.limit()
+	limit := s.maxMessage()
 	for i, w := range ws {
 		if size := len(w.data) + headerRoom; size > limit {
 			out[i].err = fmt.Errorf("%w: it takes %d bytes, the bucket %q takes %d in a message", dedupe.ErrKeyRefused, size, s.bucket, limit)
@@ -50,18 +50,18 @@ func (s *Store) writes(ctx context.Context, ws []write) ([]outcome, error) {
 		}
 		send = append(send, i)
 	}
-	answers, err := s.x.do(ctx, len(send), func(i int) *nats.Msg { return s.message(&ws[send[i]]) })
+	answers, err := s.requests.sendAll(ctx, len(send), func(i int) *nats.Msg { return s.publishMessage(&ws[send[i]]) })
 	if err != nil {
-		s.clock.doubt()
+		s.clock.Distrust()
 		return nil, err
 	}
 	for n, m := range answers {
 		o := &out[send[n]]
-		o.revision, o.err = written(m)
+		o.revision, o.err = parsePublishAck(m)
 		switch {
 		case o.err == nil || errors.Is(o.err, errConflict):
 		case errors.Is(o.err, ErrNoAnswer) || errors.Is(o.err, ErrNoBucket) || errors.Is(o.err, ErrBucketUnfit):
-			s.clock.doubt()
+			s.clock.Distrust()
 			return nil, fmt.Errorf("write to dedupe bucket %q: %w", s.bucket, o.err)
 		default:
 			o.err = fmt.Errorf("write to dedupe bucket %q: %w", s.bucket, o.err)
@@ -73,7 +73,7 @@ func (s *Store) writes(ctx context.Context, ws []write) ([]outcome, error) {
 // headerRoom is what the headers of a write take at most.
 const headerRoom = 256
 
-func (s *Store) limit() int {
+func (s *Store) maxMessage() int {
 	limit := int(s.nc.MaxPayload())
 	if s.maxSize > 0 {
 		limit = min(limit, s.maxSize)
@@ -81,7 +81,7 @@ func (s *Store) limit() int {
 	return limit
 }
 
-func (s *Store) message(w *write) *nats.Msg {
+func (s *Store) publishMessage(w *keyWrite) *nats.Msg {
 	values := make([]string, 0, 2)
 	h := make(nats.Header, 2)
 	if w.expect != "" {
@@ -109,48 +109,49 @@ func wholeSeconds(d time.Duration) int64 {
 	return max(1, n)
 }
 
-// reads asks the leader for the last message of each key. The zero value is a key that has none.
-func (s *Store) reads(ctx context.Context, keys []string) ([]stored, error) {
-	answers, err := s.x.do(ctx, len(keys), func(i int) *nats.Msg {
+// readMessages asks the leader for the last message of each key. The zero value is a key
+// that has none.
+func (s *Store) readMessages(ctx context.Context, keys []string) ([]storedMessage, error) {
+	answers, err := s.requests.sendAll(ctx, len(keys), func(i int) *nats.Msg {
 		// No byte of a key needs an escape.
 		return &nats.Msg{Subject: s.get, Data: []byte(`{"last_by_subj":"` + s.kept + keys[i] + `"}`)}
 	})
 	if err != nil {
-		s.clock.doubt()
+		s.clock.Distrust()
 		return nil, err
 	}
-	out := make([]stored, len(keys))
+	out := make([]storedMessage, len(keys))
 	for i, m := range answers {
-		if out[i], err = read(m); err != nil && !errors.Is(err, errAbsent) {
-			s.clock.doubt()
+		if out[i], err = parseMessage(m); err != nil && !errors.Is(err, errAbsent) {
+			s.clock.Distrust()
 			return nil, fmt.Errorf("read from dedupe bucket %q: %w", s.bucket, err)
 		}
 	}
 	return out, nil
 }
 
-// entries reads the rows of the keys.
-func (s *Store) entries(ctx context.Context, keys []string) ([]entry, error) {
-	msgs, err := s.reads(ctx, keys)
+// readEntries reads the rows of the keys.
+func (s *Store) readEntries(ctx context.Context, keys []string) ([]keyEntry, error) {
+	msgs, err := s.readMessages(ctx, keys)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]entry, len(keys))
+	out := make([]keyEntry, len(keys))
 	for i, m := range msgs {
-		out[i] = entry{revision: m.revision, stored: m.time}
+		out[i] = keyEntry{revision: m.revision, stored: m.time}
 		if m.revision == 0 || m.marker {
 			continue
 		}
 		if out[i].row, err = decodeRow(m.data); err != nil {
 			out[i].err = fmt.Errorf("%w: in bucket %q under %s: remove it with: nats kv del %s %s", err, s.bucket, keys[i], s.bucket, keys[i])
-			s.warn(out[i].err)
+			s.warnUnreadable(out[i].err)
 		}
 	}
 	return out, nil
 }
 
-// warn tells the operator once; each event that is concerned is told by its own outcome.
-func (s *Store) warn(err error) {
+// warnUnreadable warns once; each event that is concerned has an outcome of its own.
+func (s *Store) warnUnreadable(err error) {
 	if !s.warned.Swap(true) {
 		s.log.Warn("dedupe bucket holds a value that cannot be read", "bucket", s.bucket, "error", err)
 	}

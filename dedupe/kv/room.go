@@ -26,35 +26,35 @@ const (
 	overhead = 160
 )
 
-// bounds of the bucket's stream. Zero: none.
-type bounds struct{ bytes, msgs int64 }
+// bucketBounds of the bucket's stream. Zero: none.
+type bucketBounds struct{ bytes, msgs int64 }
 
-func (b bounds) any() bool { return b.bytes > 0 || b.msgs > 0 }
+func (b bucketBounds) isBounded() bool { return b.bytes > 0 || b.msgs > 0 }
 
-// admission is how much of the bucket new keys may take.
-func (b bounds) admission() bounds {
-	return bounds{
+// admissionBounds is how much of the bucket new keys may take.
+func (b bucketBounds) admissionBounds() bucketBounds {
+	return bucketBounds{
 		bytes: b.bytes - max(b.bytes/reservedPart, min(b.bytes/2, leastReserved)),
 		msgs:  b.msgs - max(b.msgs/reservedPart, 1),
 	}
 }
 
-// room is what is left for new keys, as last asked. A nil room has no end.
-type room struct {
+// freeRoom is what is left for new keys, as last read. A nil one is unbounded.
+type freeRoom struct {
 	store *Store
-	used  bounds
+	used  bucketBounds
 }
 
-// room asks the leader how full the bucket is; nil where it has no bound.
-func (s *Store) room(ctx context.Context) (*room, error) {
-	if !s.bounds.any() {
+// readFreeRoom asks the leader how full the bucket is; nil where it has no bound.
+func (s *Store) readFreeRoom(ctx context.Context) (*freeRoom, error) {
+	if !s.bounds.isBounded() {
 		return nil, nil //nolint:nilnil // there is room for all
 	}
-	answers, err := s.x.do(ctx, 1, func(int) *nats.Msg { return &nats.Msg{Subject: s.clock.subject} })
+	answers, err := s.requests.sendAll(ctx, 1, func(int) *nats.Msg { return &nats.Msg{Subject: s.clock.subject} })
 	if err != nil {
 		return nil, err
 	}
-	if err := status(answers[0]); err != nil {
+	if err := statusError(answers[0]); err != nil {
 		return nil, err
 	}
 	var info struct {
@@ -68,17 +68,17 @@ func (s *Store) room(ctx context.Context) (*room, error) {
 		return nil, fmt.Errorf("unreadable stream info: %w", err)
 	}
 	if info.Error != nil {
-		return nil, info.Error.judge()
+		return nil, info.Error.mapError()
 	}
-	return &room{store: s, used: bounds{bytes: info.State.Bytes, msgs: info.State.Messages}}, nil
+	return &freeRoom{store: s, used: bucketBounds{bytes: info.State.Bytes, msgs: info.State.Messages}}, nil
 }
 
-// take makes room for one more key, or returns an error that wraps dedupe.ErrFull.
-func (r *room) take(key string, data int) error {
+// takeRoom makes room for one more key, or returns an error that wraps dedupe.ErrFull.
+func (r *freeRoom) takeRoom(key string, data int) error {
 	if r == nil {
 		return nil
 	}
-	b, most := r.store.bounds, r.store.bounds.admission()
+	b, most := r.store.bounds, r.store.bounds.admissionBounds()
 	size := int64(len(r.store.kept) + len(key) + data + overhead)
 	switch {
 	case b.msgs > 0 && r.used.msgs >= most.msgs:
@@ -93,56 +93,56 @@ func (r *room) take(key string, data int) error {
 	return nil
 }
 
-// admit lets in the new keys, and the long reasons, that there is room for.
-func (s *Store) admit(ctx context.Context, turns []*turn) error {
-	if !s.bounds.any() {
+// admitOps lets in the new keys, and the long reasons, that there is room for.
+func (s *Store) admitOps(ctx context.Context, turns []*casOp) error {
+	if !s.bounds.isBounded() {
 		return nil
 	}
-	var growing []*turn
+	var growing []*casOp
 	for _, t := range turns {
-		if t.next != nil && t.grows() {
+		if t.next != nil && t.needsRoom() {
 			growing = append(growing, t)
 		}
 	}
 	if len(growing) == 0 {
 		return nil
 	}
-	r, err := s.room(ctx)
+	r, err := s.readFreeRoom(ctx)
 	if err != nil {
 		return err
 	}
 	for _, t := range growing {
-		if c, ok := t.change.(*settling); !ok {
-			t.enter(r)
-		} else if r.take(t.key, len(t.next.Reason)) != nil && c.tighten() {
-			t.next.Reason = cut(t.next.Reason, shortReason)
+		if c, ok := t.change.(*settleChange); !ok {
+			t.admitKey(r)
+		} else if r.takeRoom(t.key, len(t.next.Reason)) != nil && c.shortenReason() {
+			t.next.Reason = dedupe.TrimReason(t.next.Reason, shortReason)
 		}
 	}
 	return nil
 }
 
-// grows reports whether a turn takes room that it had not before.
-func (t *turn) grows() bool {
+// needsRoom reports whether an operation takes room that its key did not have before.
+func (t *casOp) needsRoom() bool {
 	switch c := t.change.(type) {
-	case *claiming:
+	case *claimChange:
 		return t.entry.revision == 0
-	case *settling:
-		return c.settlement.Outcome == dedupe.GivenUp && t.next.Phase == dying
+	case *settleChange:
+		return c.settlement.Outcome == dedupe.GivenUp && t.next.Phase == dedupe.PhaseDeadLettering
 	}
 	return false
 }
 
-// enter lets a new key in, if there is room. What is claimed without having been read is read first
-// where there is none: most likely it is kept already.
-func (t *turn) enter(r *room) {
+// admitKey lets a new key in, if there is room. What is claimed without having been read is read
+// first where there is none: most likely it is kept already.
+func (t *casOp) admitKey(r *freeRoom) {
 	t.next.Spare = spareBytes
-	err := r.take(t.key, len(t.next.encode()))
+	err := r.takeRoom(t.key, len(t.next.encodeRow()))
 	switch {
 	case err == nil:
-	case t.guess:
-		t.next, t.known = nil, false
+	case t.isGuess:
+		t.next, t.isKnown = nil, false
 	default:
-		t.next, t.over = nil, true
-		t.change.failed(err)
+		t.next, t.isOver = nil, true
+		t.change.onFailed(err)
 	}
 }

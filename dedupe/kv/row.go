@@ -4,29 +4,20 @@ import (
 	"time"
 
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/serverclock"
 )
 
-// phase is the state of a row.
-type phase string
-
-const (
-	claimed phase = "claimed"
-	free    phase = "free"
-	dying   phase = "dead-lettering"
-	done    phase = "done"
-	dead    phase = "dead"
-)
-
-// row is what is kept under a key. It holds durations that run from when its revision was stored,
-// by the server's clock; the one instant in it is Since.
-type row struct {
-	Phase phase
+// keyRow is what is kept under a key. It holds durations that run from when its revision was
+// stored, by the server's clock; the one instant in it is Since.
+type keyRow struct {
+	Phase dedupe.Phase
 	// Owner is the nonce of the claim; it stays when the claim is settled, so that a repeat
 	// is recognised.
 	Owner string
 	// Token is the revision in which the owner took the key. Zero: this one.
 	Token uint64
-	// Span is the lease of what is claimed or dying; of what is free, the time until it is due.
+	// Span is the lease of what is claimed or dead-lettering; of what is free, the time
+	// until it is due.
 	Span time.Duration
 	// TTL is when the row is over.
 	TTL time.Duration
@@ -43,86 +34,73 @@ type row struct {
 	Spare int
 }
 
-// entry is what is known of a key: the last revision of its subject, and the row in it unless
+// keyEntry is what is known of a key: the last revision of its subject, and the row in it unless
 // it is absent.
-type entry struct {
+type keyEntry struct {
 	revision uint64
 	stored   time.Time
-	row      *row
+	row      *keyRow
 	// err is why the value cannot be read.
 	err error
 }
 
-// at forgets the row if it is over at the time now. The revision stays: whoever writes next
+// asOf forgets the row if it is over at the time now. The revision stays: whoever writes next
 // has to name it.
-func (e entry) at(now time.Time) entry {
+func (e keyEntry) asOf(now time.Time) keyEntry {
 	if e.row != nil && !now.Before(e.stored.Add(e.row.TTL)) {
 		e.row = nil
 	}
 	return e
 }
 
-// left is how much of the row's span is left, at least 0. What is uncertain about the time is added
-// to leases; what is due may be a little early.
-func (e entry) left(now moment) time.Duration {
-	at := now.earliest
-	if e.row.Phase == free {
-		at = now.latest
+// timeLeft is how much of the row's span is left, at least 0. What is uncertain about the time is
+// added to leases; what is due may be a little early.
+func (e keyEntry) timeLeft(now serverclock.Instant) time.Duration {
+	at := now.Earliest()
+	if e.row.Phase == dedupe.PhaseFree {
+		at = now.Latest()
 	}
 	return max(0, e.stored.Add(e.row.Span).Sub(at))
 }
 
-func (e entry) since() time.Time {
+func (e keyEntry) claimedSince() time.Time {
 	if e.row.Since.IsZero() {
 		return e.stored
 	}
 	return e.row.Since
 }
 
-func (e entry) token() uint64 {
+func (e keyEntry) claimToken() uint64 {
 	if e.row.Token == 0 {
 		return e.revision
 	}
 	return e.row.Token
 }
 
-// owned reports whether the row is the claim under this nonce, settled or not.
-func (e entry) owned(nonce string) bool { return e.row != nil && e.row.Owner == nonce && nonce != "" }
+// ownedBy reports whether the row is the claim under this nonce, settled or not.
+func (e keyEntry) ownedBy(nonce string) bool {
+	return e.row != nil && e.row.Owner == nonce && nonce != ""
+}
 
-// unclaimed reports whether the row was reopened, and nobody has claimed it since: its age is
+// isReopened reports whether the row was reopened, and nobody has claimed it since: its age is
 // still to begin.
-func (e entry) unclaimed() bool { return e.row.Phase == free && e.row.Since.IsZero() }
+func (e keyEntry) isReopened() bool { return e.row.Phase == dedupe.PhaseFree && e.row.Since.IsZero() }
 
-// next is a copy to be written over the entry, by the same owner.
-func (e entry) next() *row {
+// nextRow is a copy to be written over the entry, by the same owner.
+func (e keyEntry) nextRow() *keyRow {
 	r := *e.row
-	r.Token, r.Spare = e.token(), 0
-	if !e.unclaimed() {
-		r.Since = e.since()
+	r.Token, r.Spare = e.claimToken(), 0
+	if !e.isReopened() {
+		r.Since = e.claimedSince()
 	}
 	return &r
 }
 
-// seen is the row as a Record tells it.
-func (e entry) seen(now moment) dedupe.Record {
-	e = e.at(now.earliest)
+// toRecord returns the row as a Record.
+func (e keyEntry) toRecord(now serverclock.Instant) dedupe.Record {
+	e = e.asOf(now.Earliest())
 	if e.row == nil {
 		return dedupe.Record{}
 	}
-	rec := dedupe.Record{Hash: e.row.Hash}
-	switch e.row.Phase {
-	case done:
-		rec.State = dedupe.Done
-	case dead:
-		rec.State = dedupe.Dead
-	case dying:
-		rec.State = dedupe.DeadLettering
-	case claimed:
-		rec.State = dedupe.Held
-	case free:
-		if e.left(now) > 0 {
-			rec.State = dedupe.Held
-		}
-	}
-	return rec
+	return dedupe.Record{Hash: e.row.Hash, State: e.row.Phase.Seen(e.timeLeft(now))}
 }

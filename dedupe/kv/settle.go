@@ -4,209 +4,172 @@ import (
 	"context"
 	"fmt"
 	"time"
-	"unicode/utf8"
 
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/serverclock"
 )
 
 // Settle implements dedupe.Claimer. Claims that this Store made, and nobody took over, are settled
 // in one round trip.
 func (s *Store) Settle(ctx context.Context, ss []dedupe.Settlement) ([]error, error) {
-	changes := make([]settling, len(ss))
-	return s.end(ctx, "settle", len(ss), func(i int) (change, *held) {
-		changes[i] = settling{held: held{store: s, claim: &ss[i].Claim}, settlement: &ss[i]}
-		return &changes[i], &changes[i].held
+	changes := make([]settleChange, len(ss))
+	return s.changeClaims(ctx, "settle", len(ss), func(i int) (keyChange, *ownedClaim) {
+		changes[i] = settleChange{ownedClaim: ownedClaim{store: s, claim: &ss[i].Claim}, settlement: &ss[i]}
+		return &changes[i], &changes[i].ownedClaim
 	})
 }
 
 // Extend implements dedupe.Claimer, at the cost of Settle.
 func (s *Store) Extend(ctx context.Context, cs []dedupe.Claim, lease, ttl time.Duration) ([]error, error) {
-	changes := make([]extending, len(cs))
-	return s.end(ctx, "extend", len(cs), func(i int) (change, *held) {
-		changes[i] = extending{held: held{store: s, claim: &cs[i]}, lease: lease, ttl: ttl}
-		return &changes[i], &changes[i].held
+	changes := make([]extendChange, len(cs))
+	return s.changeClaims(ctx, "extend", len(cs), func(i int) (keyChange, *ownedClaim) {
+		changes[i] = extendChange{ownedClaim: ownedClaim{store: s, claim: &cs[i]}, lease: lease, ttl: ttl}
+		return &changes[i], &changes[i].ownedClaim
 	})
 }
 
-// end carries out n changes of claims.
-func (s *Store) end(ctx context.Context, what string, n int, start func(i int) (change, *held)) ([]error, error) {
-	ctx, cancel, err := s.begin(ctx)
+// changeClaims carries out n changes of claims.
+func (s *Store) changeClaims(ctx context.Context, what string, n int, start func(i int) (keyChange, *ownedClaim)) ([]error, error) {
+	ctx, cancel, err := s.beginCall(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	defer cancel()
 	errs := make([]error, n)
-	turns := make([]turn, n)
+	turns := make([]casOp, n)
 	for i := range n {
 		c, h := start(i)
 		h.key, h.err = eventKey(h.claim.Key), &errs[i]
-		e, found := s.holding.find(h.claim.Nonce, h.key)
-		turns[i] = turn{key: h.key, change: c, entry: e, known: found, guess: found}
+		e, found := s.claims.findClaim(h.claim.Nonce, h.key)
+		turns[i] = casOp{key: h.key, change: c, entry: e, isKnown: found, isGuess: found}
 	}
-	if err := s.converge(ctx, turns); err != nil {
+	if err := s.casLoop(ctx, turns); err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	return errs, nil
 }
 
-// held is a claim that its owner wants to change, and what he is answered.
-type held struct {
+// ownedClaim is a claim that its owner changes, and where the answer goes.
+type ownedClaim struct {
 	store *Store
 	key   string
 	claim *dedupe.Claim
 	err   *error
 }
 
-func (h *held) kept(e entry) {
+func (h *ownedClaim) onKept(e keyEntry) {
 	*h.err = nil
-	if e.row.Phase == claimed || e.row.Phase == dying {
-		h.store.holding.keep(h.key, e)
+	if e.row.Phase.Leased() {
+		h.store.claims.rememberClaim(h.key, e)
 	} else {
-		h.store.holding.drop(h.claim.Nonce)
+		h.store.claims.forgetClaim(h.claim.Nonce)
 	}
 }
 
-// unchanged is the end without a write: what was asked for is so already, or the claim
-// is superseded.
-func (h *held) unchanged(ok bool) *row {
+// endUnchanged ends the change without a write: it was made before, or the claim is superseded.
+func (h *ownedClaim) endUnchanged(ok bool) *keyRow {
 	*h.err = nil
 	if !ok {
 		*h.err = dedupe.ErrSuperseded
 	}
-	h.store.holding.drop(h.claim.Nonce)
+	h.store.claims.forgetClaim(h.claim.Nonce)
 	return nil
 }
 
-func (h *held) failed(err error) { *h.err = err }
+func (h *ownedClaim) onFailed(err error) { *h.err = err }
 
-func (h *held) tighten() bool { return false }
+func (h *ownedClaim) shortenReason() bool { return false }
 
-// found is what is kept of the claim. Where nothing is, it is the claim itself, in that phase:
-// whoever writes next writes it again.
-func (h *held) found(e entry, now moment, p phase) entry {
-	if e = e.at(now.earliest); e.row != nil || e.err != nil {
+// rowOrClaim returns what is kept of the claim. Where nothing is, it returns the claim itself, in
+// that phase, so that the next write restores it.
+func (h *ownedClaim) rowOrClaim(e keyEntry, now serverclock.Instant, p dedupe.Phase) keyEntry {
+	if e = e.asOf(now.Earliest()); e.row != nil || e.err != nil {
 		return e
 	}
 	c := h.claim
-	e.row = &row{
-		Phase: p, Owner: c.Nonce, Token: c.Token, Since: now.likely().Add(-max(0, c.Age)).UTC(), Hash: c.Hash,
+	e.row = &keyRow{
+		Phase: p, Owner: c.Nonce, Token: c.Token, Since: now.Time.Add(-max(0, c.Age)).UTC(), Hash: c.Hash,
 		Attempts: max(0, c.Attempts), Crashes: max(0, c.Crashes),
 	}
-	if p == dying {
-		e.row.Reason, e.row.Letter = cut(c.Reason, dedupe.MaxReason), c.Letter
+	if p == dedupe.PhaseDeadLettering {
+		e.row.Reason, e.row.Letter = dedupe.TrimReason(c.Reason, dedupe.MaxReason), c.Letter
 	}
 	return e
 }
 
-type settling struct {
-	held
-	settlement *dedupe.Settlement
-	tight      bool // the bucket is full: the reason is cut short
+type settleChange struct {
+	ownedClaim
+	settlement  *dedupe.Settlement
+	isShortened bool // the bucket is full: the reason is cut short
 }
 
 // shortReason is what is kept of a reason in a bucket that is full. The dead letter has all of it,
 // unless another process stores it.
 const shortReason = 64
 
-// tighten gives up most of a reason for having the settlement stored.
-func (c *settling) tighten() bool {
-	if c.tight || c.settlement.Outcome != dedupe.GivenUp || len(c.settlement.Reason) <= shortReason {
+// shortenReason gives up most of a reason for having the settlement stored.
+func (c *settleChange) shortenReason() bool {
+	if c.isShortened || c.settlement.Outcome != dedupe.GivenUp || len(c.settlement.Reason) <= shortReason {
 		return false
 	}
-	c.tight = true
+	c.isShortened = true
 	return true
 }
 
-func (c *settling) decide(e entry, now moment) *row {
-	from := claimed
-	if c.settlement.Outcome == dedupe.DeadLettered {
-		from = dying
+func (c *settleChange) decideRow(e keyEntry, now serverclock.Instant) *keyRow {
+	outcome := c.settlement.Outcome
+	e = c.rowOrClaim(e, now, outcome.From())
+	if !e.ownedBy(c.claim.Nonce) {
+		return c.endUnchanged(false)
 	}
-	e = c.found(e, now, from)
-	if !e.owned(c.claim.Nonce) {
-		return c.unchanged(false)
-	}
-	outcome, phase := c.settlement.Outcome, e.row.Phase
-	switch {
-	case phase == claimed && outcome != dedupe.DeadLettered:
-		return c.settled(e.next())
-	case phase == dying && outcome == dedupe.DeadLettered:
-		next := e.next()
-		next.Phase, next.Span, next.TTL = dead, 0, c.settlement.TTL
-		return next
-	case phase == dying && outcome == dedupe.GivenUp:
+	switch phase := e.row.Phase; {
+	case phase == outcome.From():
+		return c.settledRow(e.nextRow())
+	case phase == dedupe.PhaseDeadLettering && outcome == dedupe.GivenUp:
 		// Repeated: its owner counts the lease from now.
-		next := e.next()
+		next := e.nextRow()
 		next.Span, next.TTL = c.settlement.Lease, c.settlement.TTL
 		return next
 	}
-	return c.unchanged(phase == result(outcome) || phase == dead && outcome == dedupe.GivenUp)
+	return c.endUnchanged(outcome.HasLedTo(e.row.Phase))
 }
 
-// result is where an outcome leads.
-func result(o dedupe.Outcome) phase {
-	switch o {
-	case dedupe.Succeeded:
-		return done
-	case dedupe.GivenUp:
-		return dying
-	case dedupe.DeadLettered:
-		return dead
-	case dedupe.Failed, dedupe.NotBegun:
-	}
-	return free
-}
-
-// settled ends what is claimed.
-func (c *settling) settled(next *row) *row {
+// settledRow ends the claim.
+func (c *settleChange) settledRow(next *keyRow) *keyRow {
 	s := c.settlement
-	next.Phase, next.Span, next.TTL = result(s.Outcome), s.After, s.TTL
-	switch s.Outcome {
-	case dedupe.Failed:
+	next.Phase, next.Span, next.TTL = s.Outcome.To(), 0, s.TTL
+	if s.AddsAttempt() {
 		next.Attempts++
+	}
+	switch s.Outcome {
+	case dedupe.Failed, dedupe.NotBegun:
+		next.Span = s.After
 	case dedupe.GivenUp:
 		next.Span, next.Letter = s.Lease, s.Letter
-		next.Reason = cut(s.Reason, dedupe.MaxReason)
-		if c.tight {
-			next.Reason = cut(s.Reason, shortReason)
+		next.Reason = dedupe.TrimReason(s.Reason, dedupe.MaxReason)
+		if c.isShortened {
+			next.Reason = dedupe.TrimReason(s.Reason, shortReason)
 		}
-		if s.CountAttempt {
-			next.Attempts++
-		}
-	case dedupe.Succeeded:
-		next.Span = 0
-	case dedupe.NotBegun, dedupe.DeadLettered:
+	case dedupe.Succeeded, dedupe.DeadLettered:
 	}
 	return next
 }
 
-// cut bounds a reason, between two characters.
-func cut(s string, most int) string {
-	if len(s) <= most {
-		return s
-	}
-	end := most
-	for end > most-utf8.UTFMax && !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return s[:end]
-}
-
-type extending struct {
-	held
+type extendChange struct {
+	ownedClaim
 	lease, ttl time.Duration
 }
 
-func (c *extending) decide(e entry, now moment) *row {
-	as := claimed
+func (c *extendChange) decideRow(e keyEntry, now serverclock.Instant) *keyRow {
+	as := dedupe.PhaseClaimed
 	if c.claim.State == dedupe.DeadLettering {
-		as = dying
+		as = dedupe.PhaseDeadLettering
 	}
-	e = c.found(e, now, as)
-	if !e.owned(c.claim.Nonce) || e.row.Phase != claimed && e.row.Phase != dying {
-		return c.unchanged(false)
+	e = c.rowOrClaim(e, now, as)
+	if !e.ownedBy(c.claim.Nonce) || !e.row.Phase.Leased() {
+		return c.endUnchanged(false)
 	}
-	next := e.next()
+	next := e.nextRow()
 	next.Span, next.TTL = c.lease, c.ttl
 	return next
 }

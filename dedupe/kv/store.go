@@ -17,18 +17,18 @@ import (
 // not retry what failed for a passing reason, and end within Options.Timeout.
 type Store struct {
 	nc            *nats.Conn
-	x             requester
+	requests      requester
 	clock         *clock
-	holding       *holdings
+	claims        *claimCache
 	timeout       time.Duration
 	log           *slog.Logger
 	warned        atomic.Bool
-	young         bool // the bucket was made just now
+	isYoung       bool // the bucket was made just now
 	warnedOfPings atomic.Bool
 	bucket        string
 	// maxSize bounds a message in bytes. Zero: only the connection does.
 	maxSize int
-	bounds  bounds
+	bounds  bucketBounds
 	// subject is the prefix under which keys are published, kept that under which they are stored;
 	// they differ where JetStream is reached through another domain or account.
 	subject, kept string
@@ -49,7 +49,7 @@ var (
 
 // requester sends requests and waits for the answers; an exchange.
 type requester interface {
-	do(ctx context.Context, n int, request func(i int) *nats.Msg) ([]*nats.Msg, error)
+	sendAll(ctx context.Context, n int, request func(i int) *nats.Msg) ([]*nats.Msg, error)
 	close() error
 }
 
@@ -57,39 +57,39 @@ type requester interface {
 // it (ErrNoAnswer). It takes a few round trips. The connection stays the caller's; what New starts
 // ends with Close, or with the connection. A nil o means the defaults.
 func New(ctx context.Context, nc *nats.Conn, o *Options) (*Store, error) {
-	return open(ctx, nc, o, time.Now)
+	return openWithClock(ctx, nc, o, time.Now)
 }
 
-func open(ctx context.Context, nc *nats.Conn, o *Options, local func() time.Time) (*Store, error) {
-	opts, err := o.resolve()
+func openWithClock(ctx context.Context, nc *nats.Conn, o *Options, local func() time.Time) (*Store, error) {
+	opts, err := o.withDefaults()
 	if err != nil {
 		return nil, err
 	}
 	if nc == nil {
 		return nil, fmt.Errorf("%w: nc is nil: connect to NATS first", ErrInvalidOptions)
 	}
-	s := &Store{nc: nc, timeout: opts.Timeout, log: opts.Logger, bucket: opts.Bucket, holding: newHoldings()}
-	info, err := s.prepare(ctx, &opts)
+	s := &Store{nc: nc, timeout: opts.Timeout, log: opts.Logger, bucket: opts.Bucket, claims: newClaimCache()}
+	info, err := s.openBucket(ctx, &opts)
 	if err != nil {
 		return nil, err
 	}
 	s.maxSize = max(0, int(info.Config.MaxMsgSize))
-	s.bounds = bounds{bytes: max(0, info.Config.MaxBytes), msgs: max(0, info.Config.MaxMsgs)}
-	x, err := newExchange(nc, opts.Window)
+	s.bounds = bucketBounds{bytes: max(0, info.Config.MaxBytes), msgs: max(0, info.Config.MaxMsgs)}
+	x, err := newRequestPipeline(nc, opts.Window)
 	if err != nil {
 		return nil, err
 	}
-	s.x = x
-	s.address(&opts)
-	s.clock = &clock{nc: nc, x: x, subject: opts.api() + "STREAM.INFO." + streamName(opts.Bucket), local: local}
-	if err := s.await(ctx); err != nil {
-		return nil, errors.Join(err, s.x.close())
+	s.requests = x
+	s.setSubjects(&opts)
+	s.clock = newClock(nc, x, opts.apiPrefix()+"STREAM.INFO."+streamName(opts.Bucket), local)
+	if err := s.awaitBucket(ctx); err != nil {
+		return nil, errors.Join(err, s.requests.close())
 	}
 	return s, nil
 }
 
-func (s *Store) address(o *Options) {
-	api := o.api()
+func (s *Store) setSubjects(o *Options) {
+	api := o.apiPrefix()
 	s.kept = "$KV." + o.Bucket + "."
 	s.subject = s.kept
 	if api != defaultAPI {
@@ -99,16 +99,16 @@ func (s *Store) address(o *Options) {
 	s.purge = api + "STREAM.PURGE." + streamName(o.Bucket)
 }
 
-// probe takes each way that the store needs, without leaving a trace: its write names a revision
-// that no key has.
-func (s *Store) probe(ctx context.Context) error {
+// probeAccess takes each way that the store needs, without leaving a trace: its write names a
+// revision that no key has.
+func (s *Store) probeAccess(ctx context.Context) error {
 	if _, err := s.clock.now(ctx); err != nil {
 		return fmt.Errorf("dedupe bucket %q: %w", s.bucket, err)
 	}
-	if _, err := s.reads(ctx, []string{kindProbe}); err != nil {
+	if _, err := s.readMessages(ctx, []string{kindProbe}); err != nil {
 		return fmt.Errorf("dedupe bucket %q: a read on %s: %w", s.bucket, s.get, err)
 	}
-	ws, err := s.writes(ctx, []write{{key: kindProbe, ttl: time.Second, expect: expect(1 << 60)}})
+	ws, err := s.writeAll(ctx, []keyWrite{{key: kindProbe, ttl: time.Second, expect: expectRevision(1 << 60)}})
 	if err == nil && !errors.Is(ws[0].err, errConflict) {
 		err = ws[0].err
 	}
@@ -118,12 +118,12 @@ func (s *Store) probe(ctx context.Context) error {
 	return nil
 }
 
-// Close ends the store's subscription; calls under way end with ErrClosed. Repeated
+// Close ends the store's subscription; calls in progress end with ErrClosed. Repeated
 // calls do nothing.
-func (s *Store) Close() error { return s.x.close() }
+func (s *Store) Close() error { return s.requests.close() }
 
-// begin bounds one call, unless it has ended before.
-func (s *Store) begin(ctx context.Context) (context.Context, context.CancelFunc, error) {
+// beginCall bounds one call, unless it has ended before.
+func (s *Store) beginCall(ctx context.Context) (context.Context, context.CancelFunc, error) {
 	if ctx.Err() != nil {
 		return nil, nil, context.Cause(ctx)
 	}

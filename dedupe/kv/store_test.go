@@ -218,12 +218,13 @@ func TestAnotherStoreSettles(t *testing.T) {
 	if settleOne(t, one, c, dedupe.Succeeded) {
 		t.Error("a superseded claim is settled")
 	}
-	// What is remembered as claimed is dying by now: that it cannot be buried is only a guess.
+	// What is remembered as claimed is dead-lettering by now: that it cannot be
+	// dead-lettered is a guess.
 	c = claimOne(t, one, "b", "n3")
 	if !settleOne(t, other, c, dedupe.GivenUp) || !settleOne(t, one, c, dedupe.DeadLettered) {
-		t.Error("a claim that was given up elsewhere cannot be buried")
+		t.Error("a claim that was given up elsewhere cannot be dead-lettered")
 	}
-	if n := len(one.holding.byNonce); n != 0 {
+	if n := len(one.claims.byNonce); n != 0 {
 		t.Errorf("%d ended claims are remembered", n)
 	}
 }
@@ -320,20 +321,20 @@ func TestOversize(t *testing.T) {
 
 func TestHoldingsAreBounded(t *testing.T) {
 	t.Parallel()
-	h := newHoldings()
+	h := newClaimCache()
 	for i := range maxHoldings + 10 {
-		h.keep("k", entry{revision: 1, row: &row{Owner: fmt.Sprint(i)}})
+		h.rememberClaim("k", keyEntry{revision: 1, row: &keyRow{Owner: fmt.Sprint(i)}})
 	}
 	if len(h.byNonce) != maxHoldings {
 		t.Errorf("%d claims are remembered, want %d", len(h.byNonce), maxHoldings)
 	}
-	h = newHoldings()
-	h.keep("k", entry{revision: 5, row: &row{Owner: "n"}})
-	h.keep("k", entry{revision: 4, row: &row{Owner: "n"}})
-	if e, ok := h.find("n", "k"); !ok || e.revision != 5 {
+	h = newClaimCache()
+	h.rememberClaim("k", keyEntry{revision: 5, row: &keyRow{Owner: "n"}})
+	h.rememberClaim("k", keyEntry{revision: 4, row: &keyRow{Owner: "n"}})
+	if e, ok := h.findClaim("n", "k"); !ok || e.revision != 5 {
 		t.Errorf("remembered: %+v, want revision 5", e)
 	}
-	if _, ok := h.find("n", "other"); ok {
+	if _, ok := h.findClaim("n", "other"); ok {
 		t.Error("another key's claim is found")
 	}
 }

@@ -11,33 +11,33 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// watermarks is what is kept under a group and topic, in one value, so that Begin sees all
+// groupWatermarks is what is kept under a group and topic, in one value, so that Begin sees all
 // incarnations at once.
-type watermarks struct {
-	V       int         `json:"v"`
-	Streams []watermark `json:"streams"`
+type groupWatermarks struct {
+	V       int               `json:"v"`
+	Streams []streamWatermark `json:"streams"`
 }
 
-type watermark struct {
-	Stream text `json:"stream"`
-	point
-	Trail []point `json:"trail,omitempty"`
+type streamWatermark struct {
+	Stream jsonText `json:"stream"`
+	sequencePoint
+	Trail []sequencePoint `json:"trail,omitempty"`
 }
 
-type point struct {
+type sequencePoint struct {
 	Sequence uint64    `json:"seq"`
 	Stored   time.Time `json:"stored"`
 }
 
-func newWatermark(at dedupe.Watermark) watermark {
-	w := watermark{Stream: text(at.Stream), point: point{at.Sequence, at.Stored.UTC()}}
+func newWatermark(at dedupe.Watermark) streamWatermark {
+	w := streamWatermark{Stream: jsonText(at.Stream), sequencePoint: sequencePoint{at.Sequence, at.Stored.UTC()}}
 	for _, p := range at.Trail {
-		w.Trail = append(w.Trail, point{p.Sequence, p.Stored.UTC()})
+		w.Trail = append(w.Trail, sequencePoint{p.Sequence, p.Stored.UTC()})
 	}
 	return w
 }
 
-func (w *watermark) watermark() dedupe.Watermark {
+func (w *streamWatermark) toWatermark() dedupe.Watermark {
 	out := dedupe.Watermark{Position: dedupe.Position{Stream: string(w.Stream), Sequence: w.Sequence, Stored: w.Stored}}
 	for _, p := range w.Trail {
 		out.Trail = append(out.Trail, dedupe.Point{Sequence: p.Sequence, Stored: p.Stored})
@@ -47,7 +47,7 @@ func (w *watermark) watermark() dedupe.Watermark {
 
 // Watermarks implements dedupe.Watermarker, in one round trip.
 func (s *Store) Watermarks(ctx context.Context, group, topic string) ([]dedupe.Watermark, error) {
-	ctx, cancel, err := s.begin(ctx)
+	ctx, cancel, err := s.beginCall(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read watermarks: %w", err)
 	}
@@ -58,7 +58,7 @@ func (s *Store) Watermarks(ctx context.Context, group, topic string) ([]dedupe.W
 	}
 	out := make([]dedupe.Watermark, len(w.Streams))
 	for i := range w.Streams {
-		out[i] = w.Streams[i].watermark()
+		out[i] = w.Streams[i].toWatermark()
 	}
 	return out, nil
 }
@@ -66,9 +66,9 @@ func (s *Store) Watermarks(ctx context.Context, group, topic string) ([]dedupe.W
 // Begin implements dedupe.Watermarker, in two round trips.
 func (s *Store) Begin(ctx context.Context, group, topic string, at dedupe.Watermark) (dedupe.Watermark, error) {
 	kept := at
-	err := s.watermark(ctx, group, topic, func(w *watermarks) bool {
-		if i := w.index(at.Stream); i >= 0 {
-			kept = w.Streams[i].watermark()
+	err := s.changeWatermarks(ctx, group, topic, func(w *groupWatermarks) bool {
+		if i := w.streamIndex(at.Stream); i >= 0 {
+			kept = w.Streams[i].toWatermark()
 			return false
 		}
 		kept = at
@@ -83,8 +83,8 @@ func (s *Store) Begin(ctx context.Context, group, topic string, at dedupe.Waterm
 
 // Advance implements dedupe.Watermarker, in two round trips.
 func (s *Store) Advance(ctx context.Context, group, topic string, at dedupe.Watermark) error {
-	err := s.watermark(ctx, group, topic, func(w *watermarks) bool {
-		i := w.index(at.Stream)
+	err := s.changeWatermarks(ctx, group, topic, func(w *groupWatermarks) bool {
+		i := w.streamIndex(at.Stream)
 		if i < 0 || w.Streams[i].Sequence >= at.Sequence {
 			return false
 		}
@@ -100,8 +100,8 @@ func (s *Store) Advance(ctx context.Context, group, topic string, at dedupe.Wate
 // Replace implements dedupe.Watermarker, in two round trips.
 func (s *Store) Replace(ctx context.Context, group, topic string, was, now dedupe.Watermark) (bool, error) {
 	replaced := false
-	err := s.watermark(ctx, group, topic, func(w *watermarks) bool {
-		i := w.index(was.Stream)
+	err := s.changeWatermarks(ctx, group, topic, func(w *groupWatermarks) bool {
+		i := w.streamIndex(was.Stream)
 		replaced = i >= 0 && w.Streams[i].Sequence == was.Sequence && w.Streams[i].Stored.Equal(was.Stored)
 		if replaced {
 			w.Streams[i] = newWatermark(now)
@@ -114,17 +114,17 @@ func (s *Store) Replace(ctx context.Context, group, topic string, was, now dedup
 	return replaced, nil
 }
 
-// watermark reads what is kept, lets change alter it, and writes it if that returns true, until
-// nobody else wrote in between.
-func (s *Store) watermark(ctx context.Context, group, topic string, change func(*watermarks) bool) error {
-	ctx, cancel, err := s.begin(ctx)
+// changeWatermarks reads what is kept, lets change alter it, and writes it if that returns true,
+// until nobody else wrote in between.
+func (s *Store) changeWatermarks(ctx context.Context, group, topic string, change func(*groupWatermarks) bool) error {
+	ctx, cancel, err := s.beginCall(ctx)
 	if err != nil {
 		return err
 	}
 	defer cancel()
 	key := watermarkKey(group, topic)
 	for try := range maxTries {
-		if err := pause(ctx, try); err != nil {
+		if err := pauseBeforeTry(ctx, try); err != nil {
 			return err
 		}
 		w, revision, err := s.readWatermarks(ctx, key)
@@ -139,7 +139,7 @@ func (s *Store) watermark(ctx context.Context, group, topic string, change func(
 		if err != nil {
 			return fmt.Errorf("key %s: a time cannot be written: %w", key, err)
 		}
-		outcomes, err := s.writes(ctx, []write{{key: key, data: data, expect: expect(revision)}})
+		outcomes, err := s.writeAll(ctx, []keyWrite{{key: key, data: data, expect: expectRevision(revision)}})
 		if err != nil {
 			return err
 		}
@@ -150,8 +150,8 @@ func (s *Store) watermark(ctx context.Context, group, topic string, change func(
 	return fmt.Errorf("%w: %s in bucket %q, after %d tries", ErrContended, key, s.bucket, maxTries)
 }
 
-func (s *Store) readWatermarks(ctx context.Context, key string) (w watermarks, revision uint64, err error) {
-	msgs, err := s.reads(ctx, []string{key})
+func (s *Store) readWatermarks(ctx context.Context, key string) (w groupWatermarks, revision uint64, err error) {
+	msgs, err := s.readMessages(ctx, []string{key})
 	if err != nil || msgs[0].revision == 0 || msgs[0].marker {
 		return w, firstRevision(msgs), err
 	}
@@ -161,19 +161,19 @@ func (s *Store) readWatermarks(ctx context.Context, key string) (w watermarks, r
 	return w, msgs[0].revision, nil
 }
 
-func firstRevision(msgs []stored) uint64 {
+func firstRevision(msgs []storedMessage) uint64 {
 	if len(msgs) == 0 {
 		return 0
 	}
 	return msgs[0].revision
 }
 
-func decodeWatermarks(data []byte) (watermarks, error) {
-	var w watermarks
+func decodeWatermarks(data []byte) (groupWatermarks, error) {
+	var w groupWatermarks
 	err := decodeValue(data, &w, &w.V)
 	return w, err
 }
 
-func (w *watermarks) index(stream string) int {
-	return slices.IndexFunc(w.Streams, func(m watermark) bool { return string(m.Stream) == stream })
+func (w *groupWatermarks) streamIndex(stream string) int {
+	return slices.IndexFunc(w.Streams, func(m streamWatermark) bool { return string(m.Stream) == stream })
 }

@@ -12,93 +12,74 @@ import (
 
 // Claim implements dedupe.Claimer. A key that does not fit is answered with Claim.Err.
 func (s *Store) Claim(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim, error) {
-	if err := ended(ctx, "claim"); err != nil {
+	if err := contextError(ctx, "claim"); err != nil {
 		return nil, err
 	}
-	ids := make([]id, len(rs))
+	ids := make([]keyID, len(rs))
 	for i := range rs {
-		ids[i] = idOf(rs[i].Key)
+		ids[i] = keyIDOf(rs[i].Key)
 	}
 	claims := make([]dedupe.Claim, len(rs))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.clock()
-	room := s.room(now)
+	now := s.sinceEpoch()
+	room := s.newFreeRoom(now)
 	for i := range rs {
-		if err := cmp.Or(dedupe.CheckHash(rs[i].Hash), room.fits(ids[i])); err != nil {
+		if err := cmp.Or(dedupe.CheckHash(rs[i].Hash), room.checkFits(ids[i])); err != nil {
 			claims[i] = dedupe.Claim{Key: rs[i].Key, Nonce: rs[i].Nonce, Err: err}
 			continue
 		}
-		claims[i] = s.claim(ids[i], &rs[i], now)
+		claims[i] = s.claimKey(ids[i], &rs[i], now)
 	}
 	s.table.sweepSome(now)
 	return claims, nil
 }
 
-func (s *Store) claim(k id, q *dedupe.Request, now int64) dedupe.Claim {
-	r, slot := s.table.get(k, now)
+func (s *Store) claimKey(k keyID, q *dedupe.Request, now int64) dedupe.Claim {
+	r, slot := s.table.findRow(k, now)
 	if r == nil {
-		r, slot = s.table.reset(k)
-		s.win(r, slot, q, now)
-		return s.answer(r, slot, q, dedupe.Fresh, now)
+		r, slot = s.table.resetRow(k)
+		s.winRow(r, slot, q, now)
+		return s.newClaim(r, slot, q, dedupe.Fresh, now)
 	}
-	kept := s.table.hashOf(r, slot)
-	if dedupe.Differ(kept, q.Hash) {
-		return s.answer(r, slot, q, dedupe.Reused, now)
+	mine := r.owner == s.ownerHash(q.Nonce)
+	step, state := dedupe.DecideClaim(r.phase, mine, s.table.hashOf(r, slot), time.Duration(max(r.until-now, 0)), q.Hash)
+	switch step {
+	case dedupe.RenewClaim:
+		s.setLease(r, slot, q.Lease, q.TTL, now)
+	case dedupe.TakeOver:
+		if r.phase == dedupe.PhaseClaimed && r.crashes < math.MaxUint16 {
+			r.crashes++
+		}
+		s.winRow(r, slot, q, now)
+	case dedupe.LeaveRow, dedupe.CreateRow:
 	}
-	return s.answer(r, slot, q, s.take(r, slot, q, now), now)
+	return s.newClaim(r, slot, q, state, now)
 }
 
-// take wins an unexpired row if it is to be had.
-func (s *Store) take(r *row, slot uint32, q *dedupe.Request, now int64) dedupe.State {
-	switch r.state {
-	case done:
-		return dedupe.Done
-	case dead:
-		return dedupe.Dead
-	case empty, claimed, free, dying:
-	}
-	mine := r.owner == s.owner(q.Nonce)
-	if mine && r.state == free || !mine && r.until > now {
-		return dedupe.Held
-	}
-	if !mine && r.state == claimed && r.crashes < math.MaxUint16 {
-		r.crashes++
-	}
-	if mine {
-		s.lease(r, slot, q.Lease, q.TTL, now)
-	} else {
-		s.win(r, slot, q, now)
-	}
-	if r.state == dying {
-		return dedupe.DeadLettering
-	}
-	return dedupe.Fresh
-}
-
-// win makes the row the request's own.
-func (s *Store) win(r *row, slot uint32, q *dedupe.Request, now int64) {
-	if r.state == empty || r.since == reopened {
+// winRow makes the row the request's own.
+func (s *Store) winRow(r *keyRow, slot uint32, q *dedupe.Request, now int64) {
+	if r.phase == dedupe.PhaseAbsent || r.since == reopened {
 		r.since = now
 	}
-	if r.state != dying {
-		r.state = claimed
+	if r.phase != dedupe.PhaseDeadLettering {
+		r.phase = dedupe.PhaseClaimed
 	}
 	if r.hashLen == 0 {
 		s.table.setHash(r, slot, q.Hash)
 	}
 	s.tokens++
 	r.token = s.tokens
-	r.owner = s.owner(q.Nonce)
-	s.lease(r, slot, q.Lease, q.TTL, now)
+	r.owner = s.ownerHash(q.Nonce)
+	s.setLease(r, slot, q.Lease, q.TTL, now)
 }
 
-func (s *Store) lease(r *row, slot uint32, lease, ttl time.Duration, now int64) {
-	r.until = after(now, lease)
-	s.table.keep(r, slot, after(now, ttl))
+func (s *Store) setLease(r *keyRow, slot uint32, lease, ttl time.Duration, now int64) {
+	r.until = timeAfter(now, lease)
+	s.table.setExpiry(r, slot, timeAfter(now, ttl))
 }
 
-func (s *Store) answer(r *row, slot uint32, q *dedupe.Request, state dedupe.State, now int64) dedupe.Claim {
+func (s *Store) newClaim(r *keyRow, slot uint32, q *dedupe.Request, state dedupe.State, now int64) dedupe.Claim {
 	c := dedupe.Claim{
 		Key: q.Key, Nonce: q.Nonce, State: state, Token: r.token,
 		Attempts: int(r.attempts), Crashes: int(r.crashes),
@@ -117,7 +98,7 @@ func (s *Store) answer(r *row, slot uint32, q *dedupe.Request, state dedupe.Stat
 		c.Hash = bytes.Clone(kept)
 	}
 	if state == dedupe.DeadLettering {
-		e := s.table.extra(slot)
+		e := s.table.extraOf(slot)
 		c.Reason, c.Letter = e.reason, e.letter
 	}
 	return c

@@ -26,7 +26,7 @@ func subject(t *testing.T, o *Options) dedupetest.Subject {
 	return dedupetest.Subject{Store: s, Present: func(_ *testing.T, k dedupe.Key) bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		_, ok := s.table.slots[idOf(k)]
+		_, ok := s.table.slots[keyIDOf(k)]
 		return ok
 	}}
 }

@@ -1,6 +1,6 @@
 // Package memory is a dedupe store within the process, for tests and for single processes. It keeps
 // 128 bits of a key's SHA-256, not the key: a done key of any length costs about 140 bytes, at most
-// 150. Hashes over 32 bytes, and the reasons of what is dying, come on top.
+// 150. Hashes over 32 bytes, and the reasons of what is dead-lettering, come on top.
 //
 // # Delivery semantics
 //

@@ -7,11 +7,11 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// id stands for a key: half of the SHA-256 of an injective encoding. Whoever chooses the ids of
+// keyID stands for a key: half of the SHA-256 of an injective encoding. Whoever chooses the ids of
 // events needs 2^64 trials for two that are mistaken for each other.
-type id [16]byte
+type keyID [16]byte
 
-func idOf(k dedupe.Key) id {
+func keyIDOf(k dedupe.Key) keyID {
 	var space [256]byte
 	b := binary.AppendUvarint(space[:0], uint64(len(k.Topic)))
 	b = append(b, k.Topic...)
@@ -21,5 +21,5 @@ func idOf(k dedupe.Key) id {
 	b = append(b, k.ID...)
 	b = append(b, k.Payload...)
 	sum := sha256.Sum256(b)
-	return id(sum[:16])
+	return keyID(sum[:16])
 }

@@ -14,8 +14,8 @@ func FuzzID(f *testing.F) {
 	f.Add("", "", "\x00", "", "\x00", "")
 	f.Fuzz(func(t *testing.T, t1, g1, i1, t2, g2, i2 string) {
 		a, b := dedupe.Key{Topic: t1, Group: g1, ID: i1}, dedupe.Key{Topic: t2, Group: g2, ID: i2}
-		if (idOf(a) == idOf(b)) != (a == b) {
-			t.Errorf("%q and %q: %x and %x", a, b, idOf(a), idOf(b))
+		if (keyIDOf(a) == keyIDOf(b)) != (a == b) {
+			t.Errorf("%q and %q: %x and %x", a, b, keyIDOf(a), keyIDOf(b))
 		}
 	})
 }

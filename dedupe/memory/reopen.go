@@ -12,19 +12,19 @@ const reopened = math.MinInt64
 
 // Reopen implements dedupe.Reopener. Age starts again with the next claim; the TTL runs on.
 func (s *Store) Reopen(ctx context.Context, keys []dedupe.Key) ([]error, error) {
-	if err := ended(ctx, "reopen"); err != nil {
+	if err := contextError(ctx, "reopen"); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.clock()
+	now := s.sinceEpoch()
 	for _, k := range keys {
-		r, slot := s.table.get(idOf(k), now)
-		if r == nil || r.state != dying && r.state != dead {
+		r, slot := s.table.findRow(keyIDOf(k), now)
+		if r == nil || r.phase != dedupe.PhaseDeadLettering && r.phase != dedupe.PhaseDead {
 			continue
 		}
 		delete(s.table.extras, slot)
-		*r = row{id: r.id, token: r.token, expires: r.expires, state: free, since: reopened, until: now}
+		*r = keyRow{id: r.id, token: r.token, expires: r.expires, phase: dedupe.PhaseFree, since: reopened, until: now}
 	}
 	return make([]error, len(keys)), nil
 }

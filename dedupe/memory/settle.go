@@ -5,34 +5,33 @@ import (
 	"math"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/onceish/onceish/dedupe"
 )
 
-// Extend implements dedupe.Claimer, also for what is dying and the claim's to bury.
+// Extend implements dedupe.Claimer, also for what is dead-lettering.
 func (s *Store) Extend(ctx context.Context, cs []dedupe.Claim, lease, ttl time.Duration) ([]error, error) {
-	if err := ended(ctx, "extend"); err != nil {
+	if err := contextError(ctx, "extend"); err != nil {
 		return nil, err
 	}
-	ids := make([]id, len(cs))
+	ids := make([]keyID, len(cs))
 	for i := range cs {
-		ids[i] = idOf(cs[i].Key)
+		ids[i] = keyIDOf(cs[i].Key)
 	}
 	errs := make([]error, len(cs))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.clock()
+	now := s.sinceEpoch()
 	for i := range cs {
-		r, slot := s.table.get(ids[i], now)
+		r, slot := s.table.findRow(ids[i], now)
 		if r == nil {
-			r, slot = s.restore(ids[i], &cs[i], now)
+			r, slot = s.restoreRow(ids[i], &cs[i], now)
 		}
-		if !s.owns(r, &cs[i]) || r.state != claimed && r.state != dying {
+		if !s.isOwner(r, &cs[i]) || !r.phase.Leased() {
 			errs[i] = dedupe.ErrSuperseded
 			continue
 		}
-		s.lease(r, slot, lease, ttl, now)
+		s.setLease(r, slot, lease, ttl, now)
 	}
 	s.table.sweepSome(now)
 	return errs, nil
@@ -40,26 +39,26 @@ func (s *Store) Extend(ctx context.Context, cs []dedupe.Claim, lease, ttl time.D
 
 // Settle implements dedupe.Claimer.
 func (s *Store) Settle(ctx context.Context, ss []dedupe.Settlement) ([]error, error) {
-	if err := ended(ctx, "settle"); err != nil {
+	if err := contextError(ctx, "settle"); err != nil {
 		return nil, err
 	}
-	ids := make([]id, len(ss))
+	ids := make([]keyID, len(ss))
 	for i := range ss {
-		ids[i] = idOf(ss[i].Claim.Key)
+		ids[i] = keyIDOf(ss[i].Claim.Key)
 	}
 	errs := make([]error, len(ss))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.clock()
+	now := s.sinceEpoch()
 	for i := range ss {
 		c := &ss[i].Claim
-		r, slot := s.table.get(ids[i], now)
+		r, slot := s.table.findRow(ids[i], now)
 		if r == nil {
-			if r, slot = s.restore(ids[i], c, now); r != nil {
-				r.state, _ = passage(ss[i].Outcome)
+			if r, slot = s.restoreRow(ids[i], c, now); r != nil {
+				r.phase = ss[i].Outcome.From()
 			}
 		}
-		if !s.owns(r, c) || !s.settle(r, slot, &ss[i], now) {
+		if !s.isOwner(r, c) || !s.settleRow(r, slot, &ss[i], now) {
 			errs[i] = dedupe.ErrSuperseded
 		}
 	}
@@ -67,90 +66,65 @@ func (s *Store) Settle(ctx context.Context, ss []dedupe.Settlement) ([]error, er
 	return errs, nil
 }
 
-func (s *Store) owns(r *row, c *dedupe.Claim) bool { return r != nil && r.owner == s.owner(c.Nonce) }
+func (s *Store) isOwner(r *keyRow, c *dedupe.Claim) bool {
+	return r != nil && r.owner == s.ownerHash(c.Nonce)
+}
 
-// restore writes the row of a claim again that is gone. It does so beyond the bound too: the key
+// restoreRow writes the row of a claim again that is gone. It does so beyond the bound too: the key
 // was let in before. A claim without a nonce was none.
-func (s *Store) restore(k id, c *dedupe.Claim, now int64) (*row, uint32) {
+func (s *Store) restoreRow(k keyID, c *dedupe.Claim, now int64) (*keyRow, uint32) {
 	if c.Nonce == "" {
 		return nil, 0
 	}
-	r, slot := s.table.reset(k)
-	r.state, r.owner, r.token = claimed, s.owner(c.Nonce), c.Token
+	r, slot := s.table.resetRow(k)
+	r.phase, r.owner, r.token = dedupe.PhaseClaimed, s.ownerHash(c.Nonce), c.Token
 	r.since = now - int64(max(c.Age, 0))
 	r.attempts, r.crashes = uint32(min(max(c.Attempts, 0), math.MaxUint32)), uint16(min(max(c.Crashes, 0), math.MaxUint16))
 	if c.State == dedupe.DeadLettering {
-		r.state = dying
-		e := s.table.extra(slot)
-		e.reason, e.letter = cut(c.Reason), strings.Clone(c.Letter)
+		r.phase = dedupe.PhaseDeadLettering
+		e := s.table.extraOf(slot)
+		e.reason, e.letter = keptReason(c.Reason), strings.Clone(c.Letter)
 	}
 	s.table.setHash(r, slot, c.Hash)
 	s.tokens = max(s.tokens, c.Token)
 	return r, slot
 }
 
-// settle changes a row that is the settlement's own.
-func (s *Store) settle(r *row, slot uint32, x *dedupe.Settlement, now int64) bool {
-	from, to := passage(x.Outcome)
-	if r.state != from {
-		return r.state == to || x.Outcome == dedupe.GivenUp && r.state == dead
+// settleRow changes a row that is the settlement's own.
+func (s *Store) settleRow(r *keyRow, slot uint32, x *dedupe.Settlement, now int64) bool {
+	if r.phase != x.Outcome.From() {
+		return x.Outcome.HasLedTo(r.phase)
 	}
 	switch x.Outcome {
 	case dedupe.Failed, dedupe.NotBegun:
-		r.until = after(now, max(x.After, 0))
+		r.until = timeAfter(now, max(x.After, 0))
 	case dedupe.GivenUp:
-		r.until = after(now, x.Lease)
-		e := s.table.extra(slot)
-		e.reason, e.letter = cut(x.Reason), strings.Clone(x.Letter)
+		r.until = timeAfter(now, x.Lease)
+		e := s.table.extraOf(slot)
+		e.reason, e.letter = keptReason(x.Reason), strings.Clone(x.Letter)
 	case dedupe.DeadLettered:
 		s.forgetLetter(r, slot)
 	case dedupe.Succeeded:
 	}
-	if counts(x) && r.attempts < math.MaxUint32 {
+	if x.AddsAttempt() && r.attempts < math.MaxUint32 {
 		r.attempts++
 	}
-	r.state = to
-	s.table.keep(r, slot, after(now, x.TTL))
+	r.phase = x.Outcome.To()
+	s.table.setExpiry(r, slot, timeAfter(now, x.TTL))
 	return true
 }
 
-// passage is the state that an outcome starts from, and the one it leads to.
-func passage(o dedupe.Outcome) (from, to state) {
-	switch o {
-	case dedupe.Succeeded:
-		return claimed, done
-	case dedupe.Failed, dedupe.NotBegun:
-		return claimed, free
-	case dedupe.GivenUp:
-		return claimed, dying
-	case dedupe.DeadLettered:
-		return dying, dead
-	}
-	return empty, empty
-}
-
-func counts(x *dedupe.Settlement) bool {
-	return x.Outcome == dedupe.Failed || x.Outcome == dedupe.GivenUp && x.CountAttempt
-}
-
-// forgetLetter drops what only a burial needs.
-func (s *Store) forgetLetter(r *row, slot uint32) {
+// forgetLetter drops what is only needed until the dead letter is stored.
+func (s *Store) forgetLetter(r *keyRow, slot uint32) {
 	if r.hashLen != longHash {
 		delete(s.table.extras, slot)
 		return
 	}
-	e := s.table.extra(slot)
+	e := s.table.extraOf(slot)
 	e.reason, e.letter = "", ""
 }
 
-// cut bounds a reason, between two characters.
-func cut(s string) string {
-	if len(s) <= dedupe.MaxReason {
-		return strings.Clone(s)
-	}
-	end := dedupe.MaxReason
-	for end > dedupe.MaxReason-utf8.UTFMax && !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return strings.Clone(s[:end])
+// keptReason is a copy of a reason as it is kept.
+func keptReason(reason string) string {
+	return strings.Clone(dedupe.TrimReason(reason, dedupe.MaxReason))
 }

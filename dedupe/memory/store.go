@@ -29,10 +29,10 @@ type Store struct {
 	max   int
 	seed  maphash.Seed
 
-	mu     sync.Mutex
-	table  table
-	tokens uint64 // the last one given out
-	floors map[scope][]dedupe.Watermark
+	mu         sync.Mutex
+	table      rowTable
+	tokens     uint64 // the last one given out
+	watermarks map[watermarkScope][]dedupe.Watermark
 }
 
 // New makes an empty store. Nil options are the default.
@@ -43,104 +43,86 @@ func New(o *Options) (*Store, error) {
 	}
 	return &Store{
 		now: v.Now, epoch: v.Now(), max: v.MaxKeys, seed: maphash.MakeSeed(),
-		table: newTable(), floors: make(map[scope][]dedupe.Watermark),
+		table: newTable(), watermarks: make(map[watermarkScope][]dedupe.Watermark),
 	}, nil
 }
 
 // Seen implements dedupe.Store.
 func (s *Store) Seen(ctx context.Context, keys []dedupe.Key) ([]dedupe.Record, error) {
-	if err := ended(ctx, "seen"); err != nil {
+	if err := contextError(ctx, "seen"); err != nil {
 		return nil, err
 	}
-	ids := make([]id, len(keys))
+	ids := make([]keyID, len(keys))
 	for i, k := range keys {
-		ids[i] = idOf(k)
+		ids[i] = keyIDOf(k)
 	}
 	records := make([]dedupe.Record, len(keys))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.clock()
-	room := s.room(now)
+	now := s.sinceEpoch()
+	room := s.newFreeRoom(now)
 	for i, k := range ids {
-		if r, slot := s.table.get(k, now); r != nil {
-			records[i] = dedupe.Record{State: seen(r, now), Hash: bytes.Clone(s.table.hashOf(r, slot))}
-		} else if s.table.len()+len(keys) > s.max {
-			records[i].Err = room.lets(k)
+		if r, slot := s.table.findRow(k, now); r != nil {
+			records[i] = dedupe.Record{State: r.phase.Seen(time.Duration(max(r.until-now, 0))), Hash: bytes.Clone(s.table.hashOf(r, slot))}
+		} else if s.table.rowCount()+len(keys) > s.max {
+			records[i].Err = room.reserveKey(k)
 		}
 	}
 	return records, nil
 }
 
-// seen is what a row is to one who does not claim it.
-func seen(r *row, now int64) dedupe.State {
-	switch r.state {
-	case done:
-		return dedupe.Done
-	case dead:
-		return dedupe.Dead
-	case dying:
-		return dedupe.DeadLettering
-	case free:
-		if r.until <= now {
-			return dedupe.Fresh
-		}
-	case empty, claimed:
-	}
-	return dedupe.Held
-}
-
 // Mark implements dedupe.Store.
 func (s *Store) Mark(ctx context.Context, marks []dedupe.Mark) ([]error, error) {
-	if err := ended(ctx, "mark"); err != nil {
+	if err := contextError(ctx, "mark"); err != nil {
 		return nil, err
 	}
-	ids := make([]id, len(marks))
+	ids := make([]keyID, len(marks))
 	for i := range marks {
-		ids[i] = idOf(marks[i].Key)
+		ids[i] = keyIDOf(marks[i].Key)
 	}
 	errs := make([]error, len(marks))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.clock()
-	room := s.room(now)
+	now := s.sinceEpoch()
+	room := s.newFreeRoom(now)
 	for i := range marks {
-		if errs[i] = cmp.Or(dedupe.CheckHash(marks[i].Hash), room.fits(ids[i])); errs[i] == nil {
-			s.mark(ids[i], &marks[i], now)
+		if errs[i] = cmp.Or(dedupe.CheckHash(marks[i].Hash), room.checkFits(ids[i])); errs[i] == nil {
+			s.markKey(ids[i], &marks[i], now)
 		}
 	}
 	s.table.sweepSome(now)
 	return errs, nil
 }
 
-func (s *Store) mark(k id, m *dedupe.Mark, now int64) {
+func (s *Store) markKey(k keyID, m *dedupe.Mark, now int64) {
 	since := now
-	if r, _ := s.table.get(k, now); r != nil {
+	if r, _ := s.table.findRow(k, now); r != nil {
 		since = r.since
 	}
-	r, slot := s.table.reset(k)
+	r, slot := s.table.resetRow(k)
 	r.since = since
-	r.state = done
+	r.phase = dedupe.PhaseDone
 	if m.State == dedupe.Dead {
-		r.state = dead
+		r.phase = dedupe.PhaseDead
 	}
 	s.table.setHash(r, slot, m.Hash)
-	s.table.keep(r, slot, after(now, m.TTL))
+	s.table.setExpiry(r, slot, timeAfter(now, m.TTL))
 }
 
-// clock is the time since the store was made.
-func (s *Store) clock() int64 { return int64(s.now().Sub(s.epoch)) }
+// sinceEpoch is the time since the store was made.
+func (s *Store) sinceEpoch() int64 { return int64(s.now().Sub(s.epoch)) }
 
-func (s *Store) owner(nonce string) uint64 { return maphash.String(s.seed, nonce) }
+func (s *Store) ownerHash(nonce string) uint64 { return maphash.String(s.seed, nonce) }
 
-// after is now + d, or the end of time.
-func after(now int64, d time.Duration) int64 {
+// timeAfter is now + d, or the end of time.
+func timeAfter(now int64, d time.Duration) int64 {
 	if int64(d) > math.MaxInt64-now {
 		return math.MaxInt64
 	}
 	return now + int64(d)
 }
 
-func ended(ctx context.Context, call string) error {
+func contextError(ctx context.Context, call string) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("memory store: %s: %w", call, err)
 	}

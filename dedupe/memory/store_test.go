@@ -96,8 +96,8 @@ func TestFullTakesWhatFits(t *testing.T) {
 	if err != nil || !errors.Is(errs[0], dedupe.ErrFull) || errs[1] != nil || !errors.Is(errs[2], dedupe.ErrFull) || errs[3] != nil {
 		t.Errorf("marks beside a full store's: %v, %v", errs, err)
 	}
-	if s.table.len() != 3 {
-		t.Errorf("%d keys are kept, want 3", s.table.len())
+	if s.table.rowCount() != 3 {
+		t.Errorf("%d keys are kept, want 3", s.table.rowCount())
 	}
 }
 
@@ -160,7 +160,7 @@ func TestSweeps(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if got := s.table.len(); got != 5 {
+		if got := s.table.rowCount(); got != 5 {
 			t.Errorf("round %d: %d rows are left of %d that have expired and 5", round, got, n)
 		}
 	}
@@ -172,8 +172,8 @@ func TestSweeps(t *testing.T) {
 	}
 }
 
-// TestBuriedForgetsLetter: a burial's reason is not kept for days, its long hash is.
-func TestBuriedForgetsLetter(t *testing.T) {
+// TestDeadForgetsLetter: a dead letter's reason is not kept for days, its long hash is.
+func TestDeadForgetsLetter(t *testing.T) {
 	t.Parallel()
 	s := open(t, nil)
 	long := []byte(strings.Repeat("h", 99))
@@ -186,7 +186,7 @@ func TestBuriedForgetsLetter(t *testing.T) {
 		}
 		x.Outcome = dedupe.DeadLettered
 		if !settleOne(t, s, x) {
-			t.Fatal("buried: superseded")
+			t.Fatal("dead-lettered: superseded")
 		}
 		c := claimOne(t, s, r)
 		if c.State != dedupe.Dead || !bytes.Equal(c.Hash, hash) || c.Reason != "" {

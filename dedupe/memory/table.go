@@ -1,23 +1,15 @@
 package memory
 
-import "math"
+import (
+	"math"
 
-// state of a row; the zero row is empty.
-type state uint8
-
-const (
-	empty state = iota
-	claimed
-	free
-	dying
-	done
-	dead
+	"github.com/onceish/onceish/dedupe"
 )
 
-// row is what is kept of a key. It holds no pointers, so that the garbage collector passes a
+// keyRow is what is kept of a key. It holds no pointers, so that the garbage collector passes a
 // million of them by.
-type row struct {
-	id      id
+type keyRow struct {
+	id      keyID
 	hash    [32]byte
 	owner   uint64 // hash of the nonce; 0: nobody
 	token   uint64
@@ -27,112 +19,113 @@ type row struct {
 
 	attempts uint32
 	crashes  uint16
-	state    state
+	phase    dedupe.Phase
 	hashLen  uint8 // 0: none; longHash: in the row's extra
 }
 
 // longHash says that a hash is longer than a row has room for.
 const longHash = math.MaxUint8
 
-// extra is what few rows have.
-type extra struct {
+// rowExtra is what few rows have.
+type rowExtra struct {
 	hash           []byte
 	reason, letter string
 }
 
 const chunkRows = 256
 
-// chunk holds rows that were mostly inserted, and so mostly expire, at about the same time. It
+// rowChunk holds rows that were mostly inserted, and so mostly expire, at about the same time. It
 // fills one of the runtime's size classes exactly.
-type chunk [chunkRows]row
+type rowChunk [chunkRows]keyRow
 
-// table keeps rows by id. Slots of what has expired are used again; memory is not given back.
-type table struct {
-	slots  map[id]uint32
-	chunks []*chunk
+// rowTable keeps rows by id. Slots of what has expired are used again; memory is not given back.
+type rowTable struct {
+	slots  map[keyID]uint32
+	chunks []*rowChunk
 	// earliest is at or before the first expiry in each chunk.
-	earliest []int64
-	unused   []uint32
-	extras   map[uint32]*extra
-	hand     int // the chunk that is swept next
+	earliest  []int64
+	unused    []uint32
+	extras    map[uint32]*rowExtra
+	sweepNext int // the chunk that is swept next
 }
 
-func newTable() table {
-	return table{slots: make(map[id]uint32), extras: make(map[uint32]*extra)}
+func newTable() rowTable {
+	return rowTable{slots: make(map[keyID]uint32), extras: make(map[uint32]*rowExtra)}
 }
 
-func (t *table) len() int { return len(t.slots) }
+func (t *rowTable) rowCount() int { return len(t.slots) }
 
-func (t *table) at(slot uint32) *row { return &t.chunks[slot/chunkRows][slot%chunkRows] }
+func (t *rowTable) rowAt(slot uint32) *keyRow { return &t.chunks[slot/chunkRows][slot%chunkRows] }
 
-// get is nil where the key is absent or expired.
-func (t *table) get(k id, now int64) (*row, uint32) {
+// findRow is nil where the key is absent or expired.
+func (t *rowTable) findRow(k keyID, now int64) (*keyRow, uint32) {
 	slot, ok := t.slots[k]
 	if !ok {
 		return nil, 0
 	}
-	if r := t.at(slot); r.expires > now {
+	if r := t.rowAt(slot); r.expires > now {
 		return r, slot
 	}
 	return nil, 0
 }
 
-// reset makes a row for a key that get did not find, over the expired one if that is still there.
-func (t *table) reset(k id) (*row, uint32) {
+// resetRow makes a row for a key that get did not find, over the expired one if that
+// is still there.
+func (t *rowTable) resetRow(k keyID) (*keyRow, uint32) {
 	slot, ok := t.slots[k]
 	if !ok {
-		slot = t.take()
+		slot = t.takeSlot()
 		t.slots[k] = slot
 	}
 	delete(t.extras, slot)
-	r := t.at(slot)
-	*r = row{id: k}
+	r := t.rowAt(slot)
+	*r = keyRow{id: k}
 	return r, slot
 }
 
-func (t *table) take() uint32 {
+func (t *rowTable) takeSlot() uint32 {
 	if len(t.unused) == 0 {
-		t.grow()
+		t.addChunk()
 	}
 	slot := t.unused[len(t.unused)-1]
 	t.unused = t.unused[:len(t.unused)-1]
 	return slot
 }
 
-func (t *table) grow() {
+func (t *rowTable) addChunk() {
 	first := uint32(len(t.chunks) * chunkRows)
-	t.chunks = append(t.chunks, new(chunk))
+	t.chunks = append(t.chunks, new(rowChunk))
 	t.earliest = append(t.earliest, math.MaxInt64)
 	for i := uint32(chunkRows); i > 0; i-- {
 		t.unused = append(t.unused, first+i-1)
 	}
 }
 
-// keep sets a row's expiry.
-func (t *table) keep(r *row, slot uint32, expires int64) {
+// setExpiry sets a row's expiry.
+func (t *rowTable) setExpiry(r *keyRow, slot uint32, expires int64) {
 	r.expires = expires
 	first := &t.earliest[slot/chunkRows]
 	*first = min(*first, expires)
 }
 
-func (t *table) remove(slot uint32) {
-	r := t.at(slot)
+func (t *rowTable) removeRow(slot uint32) {
+	r := t.rowAt(slot)
 	delete(t.slots, r.id)
 	delete(t.extras, slot)
-	*r = row{}
+	*r = keyRow{}
 	t.unused = append(t.unused, slot)
 }
 
-func (t *table) extra(slot uint32) *extra {
+func (t *rowTable) extraOf(slot uint32) *rowExtra {
 	e := t.extras[slot]
 	if e == nil {
-		e = &extra{}
+		e = &rowExtra{}
 		t.extras[slot] = e
 	}
 	return e
 }
 
-func (t *table) hashOf(r *row, slot uint32) []byte {
+func (t *rowTable) hashOf(r *keyRow, slot uint32) []byte {
 	switch r.hashLen {
 	case 0:
 		return nil
@@ -143,10 +136,10 @@ func (t *table) hashOf(r *row, slot uint32) []byte {
 }
 
 // setHash copies h.
-func (t *table) setHash(r *row, slot uint32, h []byte) {
+func (t *rowTable) setHash(r *keyRow, slot uint32, h []byte) {
 	if len(h) > len(r.hash) {
 		r.hashLen = longHash
-		t.extra(slot).hash = append([]byte(nil), h...)
+		t.extraOf(slot).hash = append([]byte(nil), h...)
 		return
 	}
 	r.hashLen = uint8(copy(r.hash[:], h))

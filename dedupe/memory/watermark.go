@@ -7,17 +7,17 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// scope is what a group has one watermark in for each stream.
-type scope struct{ group, topic string }
+// watermarkScope is what a group has one watermark in for each stream.
+type watermarkScope struct{ group, topic string }
 
 // Watermarks implements dedupe.Watermarker.
 func (s *Store) Watermarks(ctx context.Context, group, topic string) ([]dedupe.Watermark, error) {
-	if err := ended(ctx, "watermarks"); err != nil {
+	if err := contextError(ctx, "watermarks"); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	kept := slices.Clone(s.floors[scope{group, topic}])
+	kept := slices.Clone(s.watermarks[watermarkScope{group, topic}])
 	for i := range kept {
 		kept[i].Trail = slices.Clone(kept[i].Trail)
 	}
@@ -26,15 +26,15 @@ func (s *Store) Watermarks(ctx context.Context, group, topic string) ([]dedupe.W
 
 // Begin implements dedupe.Watermarker.
 func (s *Store) Begin(ctx context.Context, group, topic string, at dedupe.Watermark) (dedupe.Watermark, error) {
-	if err := ended(ctx, "begin"); err != nil {
+	if err := contextError(ctx, "begin"); err != nil {
 		return dedupe.Watermark{}, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	kept := s.watermark(group, topic, at.Stream)
+	kept := s.findWatermark(group, topic, at.Stream)
 	if kept == nil {
 		at.Trail = slices.Clone(at.Trail)
-		s.floors[scope{group, topic}] = append(s.floors[scope{group, topic}], at)
+		s.watermarks[watermarkScope{group, topic}] = append(s.watermarks[watermarkScope{group, topic}], at)
 		kept = &at
 	}
 	out := *kept
@@ -44,12 +44,12 @@ func (s *Store) Begin(ctx context.Context, group, topic string, at dedupe.Waterm
 
 // Advance implements dedupe.Watermarker.
 func (s *Store) Advance(ctx context.Context, group, topic string, at dedupe.Watermark) error {
-	if err := ended(ctx, "advance"); err != nil {
+	if err := contextError(ctx, "advance"); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if kept := s.watermark(group, topic, at.Stream); kept != nil && kept.Sequence < at.Sequence {
+	if kept := s.findWatermark(group, topic, at.Stream); kept != nil && kept.Sequence < at.Sequence {
 		*kept = at
 		kept.Trail = slices.Clone(at.Trail)
 	}
@@ -58,12 +58,12 @@ func (s *Store) Advance(ctx context.Context, group, topic string, at dedupe.Wate
 
 // Replace implements dedupe.Watermarker.
 func (s *Store) Replace(ctx context.Context, group, topic string, was, now dedupe.Watermark) (bool, error) {
-	if err := ended(ctx, "replace"); err != nil {
+	if err := contextError(ctx, "replace"); err != nil {
 		return false, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	kept := s.watermark(group, topic, was.Stream)
+	kept := s.findWatermark(group, topic, was.Stream)
 	if kept == nil || kept.Sequence != was.Sequence || !kept.Stored.Equal(was.Stored) {
 		return false, nil
 	}
@@ -72,9 +72,9 @@ func (s *Store) Replace(ctx context.Context, group, topic string, was, now dedup
 	return true, nil
 }
 
-// watermark finds what is kept for a stream; nil: nothing.
-func (s *Store) watermark(group, topic, stream string) *dedupe.Watermark {
-	kept := s.floors[scope{group, topic}]
+// findWatermark finds what is kept for a stream; nil: nothing.
+func (s *Store) findWatermark(group, topic, stream string) *dedupe.Watermark {
+	kept := s.watermarks[watermarkScope{group, topic}]
 	for i := range kept {
 		if kept[i].Stream == stream {
 			return &kept[i]

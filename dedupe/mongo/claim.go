@@ -13,46 +13,48 @@ import (
 
 	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/internal/mongoserver/expr"
+	"github.com/onceish/onceish/internal/serverclock"
 )
 
 const (
 	// claimTries bounds how often a row is looked for that can be neither inserted nor read.
 	claimTries = 4
-	// shortly is answered as HeldFor where the holder cannot be seen.
-	shortly = 50 * time.Millisecond
+	// heldBriefly is answered as HeldFor where the holder cannot be seen.
+	heldBriefly = 50 * time.Millisecond
 	// newerFor is answered as HeldFor of a row whose state this version does not know: it is left
 	// to the version that wrote it.
 	newerFor = 5 * time.Second
 )
 
-// pending is a request on its way to an answer.
-type pending struct {
-	req   *dedupe.Request
-	id    string
-	claim *dedupe.Claim
+// pendingClaim is a request on its way to an answer.
+type pendingClaim struct {
+	request *dedupe.Request
+	id      string
+	claim   *dedupe.Claim
 }
 
 // Claim implements [dedupe.Claimer]. Fresh keys cost one round trip together; duplicates one more,
 // and what is taken over one or two.
 func (s *Store) Claim(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim, error) {
 	for i := range rs {
-		if err := check(&rs[i]); err != nil {
+		if err := checkRequest(&rs[i]); err != nil {
 			return nil, fmt.Errorf("dedupe/mongo: claim: request %d of %d: %w", i+1, len(rs), err)
 		}
 	}
-	ctx, cancel := s.call(ctx)
+	ctx, cancel := s.boundCall(ctx)
 	defer cancel()
 	out := make([]dedupe.Claim, len(rs))
 	for from := 0; from < len(rs); from += maxBatch {
 		to := min(from+maxBatch, len(rs))
 		if err := s.claimBatch(ctx, rs[from:to], out[from:to]); err != nil {
-			return nil, s.failed("claim", err)
+			return nil, s.callFailed("claim", err)
 		}
 	}
 	return out, nil
 }
 
-func check(q *dedupe.Request) error {
+func checkRequest(q *dedupe.Request) error {
 	switch {
 	case q.Nonce == "" || !utf8.ValidString(q.Nonce):
 		return fmt.Errorf("the Nonce is %q; it must be UTF-8 and not empty", q.Nonce)
@@ -67,18 +69,18 @@ func check(q *dedupe.Request) error {
 // claimBatch claims the first request of each key; later ones of the same key are told
 // from its answer.
 func (s *Store) claimBatch(ctx context.Context, rs []dedupe.Request, out []dedupe.Claim) error {
-	rest := make([]*pending, 0, len(rs))
+	rest := make([]*pendingClaim, 0, len(rs))
 	for i := range rs {
-		p := &pending{req: &rs[i], id: keyID(rs[i].Key), claim: &out[i]}
+		p := &pendingClaim{request: &rs[i], id: keyID(rs[i].Key), claim: &out[i]}
 		if err := dedupe.CheckHash(rs[i].Hash); err != nil {
-			p.fail(err)
+			p.setError(err)
 			continue
 		}
 		rest = append(rest, p)
 	}
 	for len(rest) > 0 {
-		first := make(map[string]*pending, len(rest))
-		var wave, copies []*pending
+		first := make(map[string]*pendingClaim, len(rest))
+		var wave, copies []*pendingClaim
 		for _, p := range rest {
 			if _, ok := first[p.id]; ok {
 				copies = append(copies, p)
@@ -92,7 +94,7 @@ func (s *Store) claimBatch(ctx context.Context, rs []dedupe.Request, out []dedup
 		}
 		rest = rest[:0]
 		for _, p := range copies {
-			if !p.after(first[p.id].claim) {
+			if !p.answerFromCopy(first[p.id].claim) {
 				rest = append(rest, p)
 			}
 		}
@@ -100,17 +102,18 @@ func (s *Store) claimBatch(ctx context.Context, rs []dedupe.Request, out []dedup
 	return nil
 }
 
-// after answers a request from what an earlier one of the same key and batch was answered. False:
-// it has to ask, since the earlier one had another payload than the row, and this one has not.
-func (p *pending) after(c *dedupe.Claim) bool {
+// answerFromCopy answers a request from what an earlier one of the same key and batch was
+// answered. False: it has to ask, since the earlier one had another payload than the row, and
+// this one has not.
+func (p *pendingClaim) answerFromCopy(c *dedupe.Claim) bool {
 	if c.Err != nil {
-		p.fail(c.Err)
+		p.setError(c.Err)
 		return true
 	}
 	same := *c
-	same.Nonce, same.Reason, same.Letter = p.req.Nonce, "", ""
+	same.Nonce, same.Reason, same.Letter = p.request.Nonce, "", ""
 	switch {
-	case dedupe.Differ(c.Hash, p.req.Hash):
+	case dedupe.Differ(c.Hash, p.request.Hash):
 		same.State = dedupe.Reused
 	case c.State == dedupe.Reused:
 		return false
@@ -124,13 +127,13 @@ func (p *pending) after(c *dedupe.Claim) bool {
 // claimWave claims keys that differ. A row may be neither insertable nor readable: it was just
 // removed, or inserted and not yet with the majority. Others may be faster. It is tried again, and
 // then answered held for a moment.
-func (s *Store) claimWave(ctx context.Context, ps []*pending) error {
+func (s *Store) claimWave(ctx context.Context, ps []*pendingClaim) error {
 	for try := 0; ; try++ {
-		taken, err := s.insert(ctx, ps)
+		taken, err := s.insertFresh(ctx, ps)
 		if err != nil {
 			return err
 		}
-		if ps, err = s.resolve(ctx, taken); err != nil {
+		if ps, err = s.resolveTaken(ctx, taken); err != nil {
 			return err
 		}
 		if len(ps) == 0 {
@@ -144,16 +147,16 @@ func (s *Store) claimWave(ctx context.Context, ps []*pending) error {
 		}
 	}
 	for _, p := range ps {
-		*p.claim = dedupe.Claim{Key: p.req.Key, State: dedupe.Held, Nonce: p.req.Nonce, HeldFor: shortly}
+		*p.claim = dedupe.Claim{Key: p.request.Key, State: dedupe.Held, Nonce: p.request.Nonce, HeldFor: heldBriefly}
 	}
 	return nil
 }
 
-// insert claims the fresh ones, and returns those whose row is there already. Every command has its
-// rows in the order of their ids: DocumentDB locks each until the command ends, and batches that
-// share keys would wait for each other in a circle.
-func (s *Store) insert(ctx context.Context, ps []*pending) ([]*pending, error) {
-	slices.SortFunc(ps, func(a, b *pending) int { return strings.Compare(a.id, b.id) })
+// insertFresh claims the fresh ones, and returns those whose row is there already. Every command
+// has its rows in the order of their ids: DocumentDB locks each until the command ends, and batches
+// that share keys would wait for each other in a circle.
+func (s *Store) insertFresh(ctx context.Context, ps []*pendingClaim) ([]*pendingClaim, error) {
+	slices.SortFunc(ps, func(a, b *pendingClaim) int { return strings.Compare(a.id, b.id) })
 	at, err := s.clock.Read(ctx)
 	if err != nil {
 		return nil, err
@@ -161,9 +164,9 @@ func (s *Store) insert(ctx context.Context, ps []*pending) ([]*pending, error) {
 	sent := s.clock.Local()
 	models := make([]driver.WriteModel, len(ps))
 	for i, p := range ps {
-		models[i] = driver.NewInsertOneModel().SetDocument(p.document(at))
+		models[i] = driver.NewInsertOneModel().SetDocument(p.freshDocument(at))
 	}
-	res, turned, err := s.write(ctx, models)
+	res, turned, err := s.writeEach(ctx, models)
 	if err != nil {
 		return nil, err
 	}
@@ -172,52 +175,52 @@ func (s *Store) insert(ctx context.Context, ps []*pending) ([]*pending, error) {
 	}
 	elapsed := s.clock.Local().Sub(sent)
 	for _, p := range ps {
-		p.won(elapsed)
+		p.setWon(elapsed)
 	}
-	var taken []*pending
+	var taken []*pendingClaim
 	for _, e := range turned {
 		if p := ps[e.Index]; mongoserver.Duplicate(e.WriteError) {
 			taken = append(taken, p)
 		} else {
-			p.fail(s.turnedDown(e.WriteError))
+			p.setError(s.itemError(e.WriteError))
 		}
 	}
 	return taken, nil
 }
 
-// document is a fresh claim. It carries the server's time as far as it is known, and the doubt is
-// added to the lease.
-func (p *pending) document(at mongoserver.Instant) bson.D {
+// freshDocument is a fresh claim. It carries the server's time as far as it is known, and the doubt
+// is added to the lease.
+func (p *pendingClaim) freshDocument(at serverclock.Instant) bson.D {
 	d := bson.D{
-		field("_id", p.id),
-		field("state", claimed),
-		field("owner", p.req.Nonce),
-		field("token", int64(1)),
-		field("lease_until", at.Until(p.req.Lease)),
-		field("attempts", int32(0)),
-		field("crashes", int32(0)),
-		field("since", at.Time),
-		field("expireAt", at.Until(p.req.TTL)),
+		expr.Field("_id", p.id),
+		expr.Field("state", dedupe.PhaseClaimed.String()),
+		expr.Field("owner", p.request.Nonce),
+		expr.Field("token", int64(1)),
+		expr.Field("lease_until", at.Until(p.request.Lease)),
+		expr.Field("attempts", int32(0)),
+		expr.Field("crashes", int32(0)),
+		expr.Field("since", at.Time),
+		expr.Field("expireAt", at.Until(p.request.TTL)),
 	}
-	if len(p.req.Hash) > 0 {
-		d = append(d, field("hash", p.req.Hash))
+	if len(p.request.Hash) > 0 {
+		d = append(d, expr.Field("hash", p.request.Hash))
 	}
 	return d
 }
 
-// won answers a fresh claim; the lease counts from when it was sent.
-func (p *pending) won(elapsed time.Duration) {
+// setWon answers a fresh claim; the lease counts from when it was sent.
+func (p *pendingClaim) setWon(elapsed time.Duration) {
 	*p.claim = dedupe.Claim{
-		Key: p.req.Key, State: dedupe.Fresh, Nonce: p.req.Nonce, Token: 1, HeldFor: max(0, p.req.Lease-elapsed), Hash: p.req.Hash,
+		Key: p.request.Key, State: dedupe.Fresh, Nonce: p.request.Nonce, Token: 1, HeldFor: max(0, p.request.Lease-elapsed), Hash: p.request.Hash,
 	}
 }
 
-// fail answers a request that the store could not carry out.
-func (p *pending) fail(why error) {
-	*p.claim = dedupe.Claim{Key: p.req.Key, Nonce: p.req.Nonce, Err: why}
+// setError answers a request that the store could not carry out.
+func (p *pendingClaim) setError(why error) {
+	*p.claim = dedupe.Claim{Key: p.request.Key, Nonce: p.request.Nonce, Err: why}
 }
 
-func ids(ps []*pending) []string {
+func pendingIDs(ps []*pendingClaim) []string {
 	out := make([]string, len(ps))
 	for i, p := range ps {
 		out[i] = p.id

@@ -12,21 +12,22 @@ import (
 	"github.com/onceish/onceish/internal/mongoserver"
 )
 
-// outcome of a transaction, as the row tells it.
-type outcome uint8
+// commitOutcome of a transaction, as the row tells it.
+type commitOutcome uint8
 
 const (
-	// open: the claim is unmarked and ours; the commit may be still to come.
-	open outcome = iota
-	// committed: the mark is there.
-	committed
-	// superseded: the row is another's, which it could not be before the transaction was over.
-	superseded
+	// commitOpen: the claim is unmarked and ours; the commit may be still to come.
+	commitOpen commitOutcome = iota
+	// commitDone: the mark is there.
+	commitDone
+	// commitSuperseded: the row is another's, which it could not be before the
+	// transaction was over.
+	commitSuperseded
 )
 
-// commit ends a transaction. A commit that was not answered may be done, or be done yet: it is sent
-// again, and the mark is looked for, until either tells, or the lease is over.
-func (t *transaction) commit(ctx context.Context) (again bool, err error) {
+// commitUntilKnown ends a transaction. A commit that was not answered may be done, or be done yet:
+// it is sent again, and the mark is looked for, until either tells, or the lease is over.
+func (t *claimTransaction) commitUntilKnown(ctx context.Context) (again bool, err error) {
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), t.end)
 	defer cancel()
 	for try := 0; ; try++ {
@@ -34,33 +35,33 @@ func (t *transaction) commit(ctx context.Context) (again bool, err error) {
 		if err == nil {
 			return false, nil
 		}
-		if labelled(err, cameToNothing) && !labelled(err, mayBeDone) {
+		if hasLabel(err, cameToNothing) && !hasLabel(err, mayBeDone) {
 			t.countVanished(err)
-			return true, t.store.failed("commit", err)
+			return true, t.store.callFailed("commit", err)
 		}
-		o, unread := t.outcome(ctx)
+		o, unread := t.readOutcome(ctx)
 		switch {
-		case unread == nil && o == committed:
+		case unread == nil && o == commitDone:
 			return false, nil
-		case unread == nil && o == superseded:
-			return false, t.store.failed("commit", fmt.Errorf("%w: %w", dedupe.ErrSuperseded, err))
-		case unread == nil && answered(err):
-			return false, t.store.failed("commit", err)
+		case unread == nil && o == commitSuperseded:
+			return false, t.store.callFailed("commit", fmt.Errorf("%w: %w", dedupe.ErrSuperseded, err))
+		case unread == nil && serverAnswered(err):
+			return false, t.store.callFailed("commit", err)
 		case mongoserver.Pause(ctx, try) != nil:
-			return false, t.store.failed("commit", fmt.Errorf("%w: %w", dedupe.ErrCommitUnknown, errors.Join(err, unread)))
+			return false, t.store.callFailed("commit", fmt.Errorf("%w: %w", dedupe.ErrCommitUnknown, errors.Join(err, unread)))
 		}
 	}
 }
 
 // commitOnce takes at most half of the time that is left, so that some is left to find out.
-func (t *transaction) commitOnce(ctx context.Context) error {
-	ctx, cancel := t.half(ctx)
+func (t *claimTransaction) commitOnce(ctx context.Context) error {
+	ctx, cancel := t.halfTimeLeft(ctx)
 	defer cancel()
 	return t.session.CommitTransaction(ctx)
 }
 
 // countVanished counts the commits in a row for which there was no transaction any more.
-func (t *transaction) countVanished(err error) {
+func (t *claimTransaction) countVanished(err error) {
 	if hasCode(err, noSuchTransaction) {
 		t.vanished++
 	} else {
@@ -68,33 +69,33 @@ func (t *transaction) countVanished(err error) {
 	}
 }
 
-// outcome reads what a majority has of the row.
-func (t *transaction) outcome(ctx context.Context) (outcome, error) {
-	ctx, cancel := t.half(driver.NewSessionContext(ctx, nil))
+// readOutcome reads what a majority has of the row.
+func (t *claimTransaction) readOutcome(ctx context.Context) (commitOutcome, error) {
+	ctx, cancel := t.halfTimeLeft(driver.NewSessionContext(ctx, nil))
 	defer cancel()
 	id := keyID(t.claim.Key)
-	rows, err := read(ctx, t.store.acked, []string{id})
+	rows, err := readRows(ctx, t.store.acked, []string{id})
 	if err != nil {
-		return open, err
+		return commitOpen, err
 	}
 	r := rows[id]
 	switch {
-	case r == nil || r.expired() || t.claim.Nonce == "" || r.owner != t.claim.Nonce:
-		return superseded, nil
-	case r.state == claimed:
-		return open, nil
-	case r.state == done:
-		return committed, nil
+	case r == nil || r.isExpired() || t.claim.Nonce == "" || r.owner != t.claim.Nonce:
+		return commitSuperseded, nil
+	case r.phase == dedupe.PhaseClaimed:
+		return commitOpen, nil
+	case r.phase == dedupe.PhaseDone:
+		return commitDone, nil
 	}
-	return superseded, nil
+	return commitSuperseded, nil
 }
 
-func (t *transaction) half(ctx context.Context) (context.Context, context.CancelFunc) {
+func (t *claimTransaction) halfTimeLeft(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, min(t.store.timeout, time.Until(t.end)/2))
 }
 
-// answered: the server has said no, and is not at work on it any more.
-func answered(err error) bool {
+// serverAnswered: the server has said no, and is not at work on it any more.
+func serverAnswered(err error) bool {
 	e, ok := errors.AsType[driver.CommandError](err)
 	return ok && e.Code != 0 && !e.HasErrorLabel(mayBeDone) && !driver.IsTimeout(err) && !driver.IsNetworkError(err)
 }

@@ -41,49 +41,20 @@
 //
 // A commit that was not answered is sent again, and its mark looked for, until one of them tells
 // or the lease is over ([dedupe.ErrCommitUnknown]). Nothing is aborted beside a commit that may
-// be under way.
+// be in progress.
 //
 // From its first statement on a transaction locks the row, so a claim must not be extended or
 // settled while its own transaction runs. Before that it renews the claim for its whole time, and
-// writes its session's id into the row. Who takes over a claim whose lease is over, and that names
-// a session, does so in a transaction of its own: a lock turns that down at once, where a plain
-// update would wait. Then killSessions ends the session that holds the lock, and the takeover is
-// made again. Where the server does not permit that, the claim is answered Held until the server
+// writes its session's id into the row. Whoever takes over a claim whose lease is over, and that
+// names a session, does so in a transaction of its own: a lock turns that down at once, where a
+// plain update would wait. Then killSessions ends the session that holds the lock, and the takeover
+// is made again. Where the server does not permit that, the claim is answered Held until the server
 // has ended the transaction: transactionLifetimeLimitSeconds (60), and half of that again at worst.
 // One call takes over at most 16 such claims, and what else is in its batch waits for no lock.
 //
 // Some servers answer OK to transactions that they do not make. [Store.ProbeTransactions] finds
 // out, from a second session before the abort and after it: it takes the privilege remove to delete
 // what such a server kept, and leaves that to the TTL index otherwise.
-//
-// # Documents that carry their own marks
-//
-// [Store.UpdateOnce] changes one document of another collection, once for each event, on any
-// server: the change, the mark and the events that it brings about are one write, conditional on
-// the mark not being there. A run that is frozen and goes on, a copy that runs beside it, and a
-// repeat after a crash find the mark. What is kept is in the reserved field of the document:
-//
-//	_onceish.applied   [{k, id, until, done}]: the marks; k is a hash of key and step, id that of the dedupe row
-//	_onceish.seq       how many changes were made
-//	_onceish.since     how many since the marks were looked through
-//	_onceish.events    events that wait for a mongooutbox.Mover; _onceish.waits and _onceish.base go with them
-//
-// Nobody else may write it. Who deletes the document, replaces it or takes the field out forgets
-// its marks, and the next repeat of an event changes it again. Who copies the document copies the
-// marks. A reader can leave the field out by the projection {_onceish: 0}.
-//
-// A mark takes about 100 bytes, and 65 once its event was seen done. Each 100 changes of a
-// document, or a quarter of the marks that it has, they are looked through in a write of their own:
-// a mark goes an hour after the event's dedupe row was seen done, for no run starts after that; or
-// when its TTL is over, unless the row is there and says that the event may come again (claimed,
-// free, or dead and so redrivable). A letter that is redriven when its row has expired too runs as
-// a new event. So a document can take about two changes a second for ever, by events that are done
-// soon; at UpdateOptions.MaxApplied it refuses with [ErrRingFull] rather than forgets. Every change
-// writes the whole document, marks included: for hot documents keep fewer, or change several.
-//
-// The collection must not be capped or a view, and not be sharded by anything but _id, unless the
-// filter has the shard key and the unique key contains it. Dropping a unique index that filters
-// rely on voids their promise.
 //
 // # Time
 //
@@ -98,7 +69,7 @@
 // # The row
 //
 //	_id          topic::group::id, as dedupe.Key.String has it; "%sha256:" and its hash where that is over 1,024 bytes
-//	state        claimed, free, dying, done or dead
+//	state        claimed, free, dead-lettering, done or dead
 //	owner        nonce of the last claim
 //	token        grows with every takeover
 //	lease_until  end of the lease; of a free row, when it is due
@@ -106,8 +77,8 @@
 //	crashes      claims that ended by their lease alone
 //	since        first claim; absent after Reopen
 //	hash         of the first payload
-//	reason       why it was given up: dying and dead only
-//	letter       id of the dead letter: dying and dead only
+//	reason       why it was given up: dead-lettering and dead only
+//	letter       id of the dead letter: dead-lettering and dead only
 //	session      id of the session whose transaction may lock the row: claimed only
 //	expireAt     when the row counts as absent, whether it is still there or not
 //
@@ -115,10 +86,10 @@
 //
 //	       insert                Succeeded
 //	absent ──────▶ claimed ─────────────────▶ done
-//	                │ ▲ ▲ └──GivenUp──▶ dying ──Buried──▶ dead
+//	                │ ▲ ▲ └──GivenUp──▶ dead-lettering ──DeadLettered──▶ dead
 //	Failed, NotBegun│ │ └─ lapsed: owner, token + 1, crashes + 1
 //	                ▼ │ due: owner, token + 1
-//	                free ◀──Reopen── dying, dead
+//	                free ◀──Reopen── dead-lettering, dead
 //
 // A takeover is one update that matches the row only as it was read: owner, state, token, lease and
 // expiry. Whoever touches the row in between makes it miss.
@@ -139,9 +110,7 @@
 //
 // find, insert, update and listIndexes on the collection; createIndex unless the index is there;
 // collMod if it has another expireAfterSeconds; listCollections on the database, without which the
-// checks of the collection's kind are left out. UpdateOnce takes find and update on its collection,
-// listIndexes for filters without _id, and to publish createIndex, and find and insert on
-// onceish.waiting. killSessions needs none for sessions of the same user. The role readWrite has
-// all of them but collMod, which dbAdmin has. Documents are never deleted by a Store, but for what
-// a probe of transactions should not have left.
+// checks of the collection's kind are left out. killSessions needs none for sessions of the same
+// user. The role readWrite has all of them but collMod, which dbAdmin has. Documents are never
+// deleted by a Store, but for what a probe of transactions should not have left.
 package mongo

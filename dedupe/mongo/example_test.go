@@ -36,27 +36,3 @@ func ExampleStore_Transact() { //nolint:testableexamples // it takes a replica s
 	}
 	_ = transfer
 }
-
-// An invoice counts each payment once, and tells of it, on any MongoDB-compatible server.
-func ExampleStore_UpdateOnce() { //nolint:testableexamples // it takes a server
-	count := func(ctx context.Context, b bus.Bus, db *driver.Database) (*consumer.Subscription, error) {
-		store, err := mongodedupe.New(ctx, db.Collection("dedupe"), nil)
-		if err != nil {
-			return nil, err
-		}
-		invoices := db.Collection("invoices")
-		type payment struct {
-			Invoice string
-			Cents   int
-		}
-		add := consumer.JSON(func(ctx context.Context, _ bus.Event, p payment) error { // ctx tells which event this is
-			_, err := store.UpdateOnce(ctx, invoices,
-				bson.D{{Key: "_id", Value: p.Invoice}},
-				bson.D{{Key: "$inc", Value: bson.D{{Key: "paid", Value: p.Cents}}}},
-				&mongodedupe.UpdateOptions{Publish: []bus.Event{{Topic: "invoice.paid", Key: p.Invoice}}})
-			return err
-		})
-		return consumer.SubscribeExactlyOnce(ctx, b, "payment.received", "invoices", store, add, nil)
-	}
-	_ = count
-}

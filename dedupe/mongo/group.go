@@ -8,15 +8,16 @@ import (
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 )
 
 // RemoveGroup implements [dedupe.GroupRemover]. It looks at every row of the collection.
 // Marks in documents stay, as do those few under the hash of a key that was too long: until
 // their TTL is over.
 func (s *Store) RemoveGroup(ctx context.Context, group string) (int, error) {
-	result, err := s.own.DeleteMany(driver.NewSessionContext(ctx, nil), bson.D{field("_id", bson.D{field("$regex", rowsOfGroup(group))})})
+	result, err := s.own.DeleteMany(driver.NewSessionContext(ctx, nil), bson.D{expr.Field("_id", bson.D{expr.Field("$regex", rowsOfGroup(group))})})
 	if err != nil {
-		return 0, s.failed("remove group", err)
+		return 0, s.callFailed("remove group", err)
 	}
 	return int(result.DeletedCount), nil
 }

@@ -41,7 +41,7 @@ func FuzzReason(f *testing.F) {
 	f.Add(strings.Repeat("x", dedupe.MaxReason-1) + "💥")
 	f.Add("\xff" + strings.Repeat("\xfe", dedupe.MaxReason))
 	f.Fuzz(func(t *testing.T, s string) {
-		got := reason(s)
+		got := keptReason(s)
 		if len(got) > dedupe.MaxReason || !utf8.ValidString(got) {
 			t.Errorf("a reason of %d bytes, valid: %t", len(got), utf8.ValidString(got))
 		}

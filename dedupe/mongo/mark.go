@@ -11,6 +11,8 @@ import (
 
 	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/internal/mongoserver/expr"
+	"github.com/onceish/onceish/internal/serverclock"
 )
 
 // markTries bounds how often a mark runs after a row that comes and goes.
@@ -18,7 +20,7 @@ const markTries = 6
 
 // Seen implements [dedupe.Store], in one round trip.
 func (s *Store) Seen(ctx context.Context, keys []dedupe.Key) ([]dedupe.Record, error) {
-	ctx, cancel := s.call(ctx)
+	ctx, cancel := s.boundCall(ctx)
 	defer cancel()
 	out := make([]dedupe.Record, len(keys))
 	for from := 0; from < len(keys); from += maxBatch {
@@ -27,14 +29,14 @@ func (s *Store) Seen(ctx context.Context, keys []dedupe.Key) ([]dedupe.Record, e
 		for i, k := range keys[from:to] {
 			names[i] = keyID(k)
 		}
-		rows, err := read(ctx, s.acked, names)
+		rows, err := readRows(ctx, s.acked, names)
 		if err != nil {
-			return nil, s.failed("seen", err)
+			return nil, s.callFailed("seen", err)
 		}
 		for i, n := range names {
 			if r, ok := rows[n]; ok {
-				s.warnUnknown(r)
-				out[from+i] = r.record()
+				s.warnUnknownState(r)
+				out[from+i] = r.toRecord()
 			}
 		}
 	}
@@ -44,33 +46,33 @@ func (s *Store) Seen(ctx context.Context, keys []dedupe.Key) ([]dedupe.Record, e
 // Mark implements [dedupe.Store]. New keys cost one round trip together, and what is written
 // over one more.
 func (s *Store) Mark(ctx context.Context, marks []dedupe.Mark) ([]error, error) {
-	of := make([]*writing, len(marks))
-	ws := make([]*writing, 0, len(marks))
-	last := make(map[string]*writing, len(marks))
+	of := make([]*markWrite, len(marks))
+	ws := make([]*markWrite, 0, len(marks))
+	last := make(map[string]*markWrite, len(marks))
 	for i := range marks {
 		m := &marks[i]
 		if err := checkMark(m); err != nil {
 			return nil, fmt.Errorf("dedupe/mongo: mark: mark %d of %d: %w", i+1, len(marks), err)
 		}
 		if err := dedupe.CheckHash(m.Hash); err != nil {
-			of[i] = &writing{err: err}
+			of[i] = &markWrite{err: err}
 			continue
 		}
 		id := keyID(m.Key)
 		w, ok := last[id]
 		if !ok {
-			w = &writing{id: id}
+			w = &markWrite{id: id}
 			last[id] = w
 			ws = append(ws, w)
 		}
 		w.mark, of[i] = m, w
 	}
-	slices.SortFunc(ws, func(a, b *writing) int { return strings.Compare(a.id, b.id) }) // see insert
-	ctx, cancel := s.call(ctx)
+	slices.SortFunc(ws, func(a, b *markWrite) int { return strings.Compare(a.id, b.id) }) // see insert
+	ctx, cancel := s.boundCall(ctx)
 	defer cancel()
 	for from := 0; from < len(ws); from += maxBatch {
 		if err := s.markBatch(ctx, ws[from:min(from+maxBatch, len(ws))]); err != nil {
-			return nil, s.failed("mark", err)
+			return nil, s.callFailed("mark", err)
 		}
 	}
 	errs := make([]error, len(marks))
@@ -90,8 +92,8 @@ func checkMark(m *dedupe.Mark) error {
 	return nil
 }
 
-// writing is a mark on its way.
-type writing struct {
+// markWrite is a mark on its way.
+type markWrite struct {
 	id   string
 	mark *dedupe.Mark
 	err  error // why it was not stored
@@ -100,7 +102,7 @@ type writing struct {
 // markBatch inserts, and writes over what is there already. A row that has gone in between
 // is inserted again: an upsert would do both, but loses races in ways that differ from
 // server to server.
-func (s *Store) markBatch(ctx context.Context, ws []*writing) error {
+func (s *Store) markBatch(ctx context.Context, ws []*markWrite) error {
 	for try := range markTries {
 		taken, err := s.insertMarks(ctx, ws)
 		if err != nil || len(taken) == 0 {
@@ -110,7 +112,7 @@ func (s *Store) markBatch(ctx context.Context, ws []*writing) error {
 		if err != nil || matched {
 			return err
 		}
-		ws = slices.DeleteFunc(taken, func(w *writing) bool { return w.err != nil })
+		ws = slices.DeleteFunc(taken, func(w *markWrite) bool { return w.err != nil })
 		if err := mongoserver.Pause(ctx, try); err != nil {
 			return err
 		}
@@ -122,16 +124,16 @@ func (s *Store) markBatch(ctx context.Context, ws []*writing) error {
 }
 
 // insertMarks returns those whose row is there already.
-func (s *Store) insertMarks(ctx context.Context, ws []*writing) (taken []*writing, err error) {
+func (s *Store) insertMarks(ctx context.Context, ws []*markWrite) (taken []*markWrite, err error) {
 	at, err := s.clock.Read(ctx)
 	if err != nil {
 		return nil, err
 	}
 	models := make([]driver.WriteModel, len(ws))
 	for i, w := range ws {
-		models[i] = driver.NewInsertOneModel().SetDocument(w.document(at))
+		models[i] = driver.NewInsertOneModel().SetDocument(w.newDocument(at))
 	}
-	res, turned, err := s.write(ctx, models)
+	res, turned, err := s.writeEach(ctx, models)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +144,7 @@ func (s *Store) insertMarks(ctx context.Context, ws []*writing) (taken []*writin
 		if w := ws[e.Index]; mongoserver.Duplicate(e.WriteError) {
 			taken = append(taken, w)
 		} else {
-			w.err = s.turnedDown(e.WriteError)
+			w.err = s.itemError(e.WriteError)
 		}
 	}
 	return taken, nil
@@ -150,45 +152,45 @@ func (s *Store) insertMarks(ctx context.Context, ws []*writing) (taken []*writin
 
 // overwriteMarks reports whether every row was there to be written over, but for those that the
 // server has turned down.
-func (s *Store) overwriteMarks(ctx context.Context, ws []*writing) (bool, error) {
+func (s *Store) overwriteMarks(ctx context.Context, ws []*markWrite) (bool, error) {
 	models := make([]driver.WriteModel, len(ws))
 	for i, w := range ws {
-		models[i] = driver.NewUpdateOneModel().SetFilter(bson.D{field("_id", w.id)}).SetUpdate(w.over())
+		models[i] = driver.NewUpdateOneModel().SetFilter(bson.D{expr.Field("_id", w.id)}).SetUpdate(w.overwriteUpdate())
 	}
-	res, turned, err := s.write(ctx, models)
+	res, turned, err := s.writeEach(ctx, models)
 	if err != nil {
 		return false, err
 	}
 	for _, e := range turned {
-		ws[e.Index].err = s.turnedDown(e.WriteError)
+		ws[e.Index].err = s.itemError(e.WriteError)
 	}
 	return int(res.MatchedCount)+len(turned) >= len(ws), nil
 }
 
-func (w *writing) document(at mongoserver.Instant) bson.D {
+func (w *markWrite) newDocument(at serverclock.Instant) bson.D {
 	d := bson.D{
-		field("_id", w.id),
-		field("state", w.mark.State.String()),
-		field("token", int64(1)),
-		field("expireAt", at.Until(w.mark.TTL)),
+		expr.Field("_id", w.id),
+		expr.Field("state", w.mark.State.String()),
+		expr.Field("token", int64(1)),
+		expr.Field("expireAt", at.Until(w.mark.TTL)),
 	}
 	if len(w.mark.Hash) > 0 {
-		d = append(d, field("hash", w.mark.Hash))
+		d = append(d, expr.Field("hash", w.mark.Hash))
 	}
 	return d
 }
 
-// over replaces whatever is there. The token stays, so that it never goes back; the owner goes, and
-// with it every claim.
-func (w *writing) over() bson.A {
+// overwriteUpdate replaces whatever is there. The token stays, so that it never goes back; the
+// owner goes, and with it every claim.
+func (w *markWrite) overwriteUpdate() bson.A {
 	d := bson.D{
-		field("_id", "$_id"),
-		field("state", w.mark.State.String()),
-		field("token", plus("token", 0)),
-		field("expireAt", nowPlus(w.mark.TTL)),
+		expr.Field("_id", "$_id"),
+		expr.Field("state", w.mark.State.String()),
+		expr.Field("token", expr.Plus("token", int64(0))),
+		expr.Field("expireAt", expr.NowPlus(w.mark.TTL)),
 	}
 	if len(w.mark.Hash) > 0 {
-		d = append(d, field("hash", literal(w.mark.Hash)))
+		d = append(d, expr.Field("hash", expr.Literal(w.mark.Hash)))
 	}
-	return bson.A{bson.D{field("$replaceWith", d)}}
+	return bson.A{bson.D{expr.Field("$replaceWith", d)}}
 }

@@ -1,6 +1,7 @@
 package mongo
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -22,14 +23,8 @@ type Options struct {
 	WriteConcern *writeconcern.WriteConcern
 	// Logger is told, once, of rows that only a later version can read. Nil: slog.Default().
 	Logger *slog.Logger
-	// Waiting is called when UpdateOnce has left events in a document; it must not block. Give it
-	// the Notify of a mongooutbox.Mover in this process.
-	Waiting func()
-
 	// now is the clock of this machine; tests skew it.
 	now func() time.Time
-	// grace is for how long marks in documents outlive the end of their events; tests shorten it.
-	grace time.Duration
 }
 
 func (o *Options) withDefaults() (Options, error) {
@@ -40,30 +35,18 @@ func (o *Options) withDefaults() (Options, error) {
 	if c.Timeout < 0 {
 		return c, fmt.Errorf("dedupe/mongo: Options.Timeout is %v; it must be positive, or zero for %v", c.Timeout, defaultTimeout)
 	}
-	if c.Timeout == 0 {
-		c.Timeout = defaultTimeout
-	}
-	if c.WriteConcern == nil {
-		c.WriteConcern = writeconcern.Majority()
-	}
+	c.Timeout = cmp.Or(c.Timeout, defaultTimeout)
+	c.WriteConcern = cmp.Or(c.WriteConcern, writeconcern.Majority())
 	if !c.WriteConcern.Acknowledged() {
 		return c, errors.New("dedupe/mongo: Options.WriteConcern is w:0; a claim needs an answer, use w:1 or more")
 	}
-	if c.Logger == nil {
-		c.Logger = slog.Default()
-	}
+	c.Logger = cmp.Or(c.Logger, slog.Default())
 	if c.now == nil {
 		c.now = time.Now
-	}
-	if c.Waiting == nil {
-		c.Waiting = func() {}
-	}
-	if c.grace == 0 {
-		c.grace = doneGrace
 	}
 	return c, nil
 }
 
-// majority reports whether what is written under these options is read back at once by a
+// writesMajority reports whether what is written under these options is read back at once by a
 // majority read.
-func (o *Options) majority() bool { return o.WriteConcern.W == "majority" }
+func (o *Options) writesMajority() bool { return o.WriteConcern.W == "majority" }

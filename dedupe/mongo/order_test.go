@@ -106,8 +106,8 @@ func TestOppositeOrders(t *testing.T) {
 	})
 }
 
-// ids are those that the statements of an update are about, in their order.
-func ids(t *testing.T, cmd bson.Raw) (all []string) {
+// pendingIDs are those that the statements of an update are about, in their order.
+func pendingIDs(t *testing.T, cmd bson.Raw) (all []string) {
 	t.Helper()
 	var c struct {
 		Updates []struct {
@@ -162,7 +162,7 @@ func TestTakeoversAndSettlementsHaveOneOrder(t *testing.T) {
 			continue
 		}
 		updates++
-		if got := ids(t, cmd); len(got) != len(names) || !slices.IsSorted(got) {
+		if got := pendingIDs(t, cmd); len(got) != len(names) || !slices.IsSorted(got) {
 			t.Errorf("rows are written in the order %v", got)
 		}
 	}

@@ -5,7 +5,7 @@ import "github.com/onceish/onceish/internal/mongoserver"
 // ttlField is what the TTL index is on; a document without it never expires.
 const ttlField = "expireAt"
 
-// layout is what the collection has to be.
-func layout() *mongoserver.Layout {
+// collectionLayout is what the collection has to be.
+func collectionLayout() *mongoserver.Layout {
 	return &mongoserver.Layout{Unfit: ErrCollection, Indexes: []mongoserver.Index{{Fields: []string{ttlField}, Expires: true}}}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 )
 
 const (
@@ -32,16 +33,16 @@ var (
 // that nobody else sees it, aborts, and makes sure that it is not there. A server that has kept it
 // is asked to delete it, which takes the privilege remove; the TTL index does otherwise.
 func (s *Store) ProbeTransactions(ctx context.Context) error {
-	ctx, cancel := s.call(ctx)
+	ctx, cancel := s.boundCall(ctx)
 	defer cancel()
-	if err := s.probe(ctx); err != nil {
-		return s.failed("probe transactions", fmt.Errorf("%w: %w. Use a replica set or a sharded cluster of MongoDB; "+
+	if err := s.runProbe(ctx); err != nil {
+		return s.callFailed("probe transactions", fmt.Errorf("%w: %w. Use a replica set or a sharded cluster of MongoDB; "+
 			"changes of one document need neither a transaction nor this mode", dedupe.ErrNoTransactions, err))
 	}
 	return nil
 }
 
-func (s *Store) probe(ctx context.Context) error {
+func (s *Store) runProbe(ctx context.Context) error {
 	at, err := s.clock.Read(ctx)
 	if err != nil {
 		return err
@@ -56,14 +57,14 @@ func (s *Store) probe(ctx context.Context) error {
 	}
 	local := mongoserver.Own(s.own, readconcern.Local(), s.concern) // which sees whatever there is
 	id := probePrefix + bson.NewObjectID().Hex()
-	_, err = s.own.InsertOne(driver.NewSessionContext(ctx, sess), bson.D{field("_id", id), field("expireAt", at.Until(probeTTL))})
-	leaked, leakErr := read(ctx, local, []string{id})
-	s.abort(ctx, sess)
-	kept, keptErr := read(ctx, local, []string{id})
+	_, err = s.own.InsertOne(driver.NewSessionContext(ctx, sess), bson.D{expr.Field("_id", id), expr.Field("expireAt", at.Until(probeTTL))})
+	leaked, leakErr := readRows(ctx, local, []string{id})
+	s.abortTransaction(ctx, sess)
+	kept, keptErr := readRows(ctx, local, []string{id})
 	err = errors.Join(err, leakErr, keptErr)
 	switch {
 	case len(kept) > 0:
-		_, undone := s.own.DeleteOne(ctx, bson.D{field("_id", id)})
+		_, undone := s.own.DeleteOne(ctx, bson.D{expr.Field("_id", id)})
 		return errors.Join(errKept, err, undone)
 	case len(leaked) > 0:
 		return errors.Join(errLeaked, err)

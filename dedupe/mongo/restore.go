@@ -9,24 +9,26 @@ import (
 
 	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/internal/mongoserver/expr"
+	"github.com/onceish/onceish/internal/serverclock"
 )
 
-// lost is the row of a claim that is gone, or expired: it is written again, unless somebody
+// lostRow is the row of a claim that is gone, or expired: it is written again, unless somebody
 // else is faster.
-type lost struct {
+type lostRow struct {
 	item    int // its place in the argument of the call
 	id      string
 	owner   string
-	expired *row // what is still there of it; nil: nothing
+	expired *storedRow // what is still there of it; nil: nothing
 	// document is the row as it is to be, at a time of the server's.
-	document func(at mongoserver.Instant) bson.D
+	document func(at serverclock.Instant) bson.D
 
-	found *row // what is there after restore had no luck with it
+	foundRow *storedRow // what is there after restore had no luck with it
 }
 
-// restore writes rows again, in one command. Returned are those that are to be judged by the row
-// that is there instead. Those that the server refuses get their error in errs.
-func (s *Store) restore(ctx context.Context, all []*lost, errs []error) ([]*lost, error) {
+// restoreRows writes rows again, in one command. Returned are those that are to be judged by the
+// row that is there instead. Those that the server refuses get their error in errs.
+func (s *Store) restoreRows(ctx context.Context, all []*lostRow, errs []error) ([]*lostRow, error) {
 	if len(all) == 0 {
 		return nil, nil
 	}
@@ -39,34 +41,34 @@ func (s *Store) restore(ctx context.Context, all []*lost, errs []error) ([]*lost
 		if l.expired == nil {
 			models[i] = driver.NewInsertOneModel().SetDocument(l.document(at))
 		} else {
-			models[i] = driver.NewReplaceOneModel().SetFilter(l.expired.pin()).SetReplacement(l.document(at)).SetHint(byID)
+			models[i] = driver.NewReplaceOneModel().SetFilter(l.expired.unchangedFilter()).SetReplacement(l.document(at)).SetHint(expr.ByID())
 		}
 	}
-	res, turned, err := s.write(ctx, models)
+	res, turned, err := s.writeEach(ctx, models)
 	if err != nil || int(res.InsertedCount+res.MatchedCount) == len(all) {
 		return nil, err
 	}
-	refused := make(map[*lost]bool)
+	refused := make(map[*lostRow]bool)
 	for _, e := range turned {
 		if l := all[e.Index]; !mongoserver.Duplicate(e.WriteError) {
-			errs[l.item], refused[l] = s.turnedDown(e.WriteError), true
+			errs[l.item], refused[l] = s.itemError(e.WriteError), true
 		}
 	}
 	return s.readLost(ctx, all, refused)
 }
 
 // readLost finds out what is there of rows that were to be written again.
-func (s *Store) readLost(ctx context.Context, all []*lost, refused map[*lost]bool) (back []*lost, err error) {
+func (s *Store) readLost(ctx context.Context, all []*lostRow, refused map[*lostRow]bool) (back []*lostRow, err error) {
 	names := make([]string, len(all))
 	for i, l := range all {
 		names[i] = l.id
 	}
-	rows, err := read(ctx, s.own, names)
+	rows, err := readRows(ctx, s.own, names)
 	if err != nil {
 		return nil, err
 	}
 	for _, l := range all {
-		if l.found = rows[l.id]; !refused[l] {
+		if l.foundRow = rows[l.id]; !refused[l] {
 			back = append(back, l)
 		}
 	}
@@ -75,46 +77,46 @@ func (s *Store) readLost(ctx context.Context, all []*lost, refused map[*lost]boo
 
 // claimRow is the row of a claim as its owner knows it, without state, lease and expiry. Its token
 // is no smaller than an expired one's.
-func claimRow(c *dedupe.Claim, id string, expired *row, at mongoserver.Instant) bson.D {
+func claimRow(c *dedupe.Claim, id string, expired *storedRow, at serverclock.Instant) bson.D {
 	token := int64(c.Token) // it came from one
 	if expired != nil {
 		token = max(token, expired.token)
 	}
 	d := bson.D{
-		field("_id", id), field("owner", c.Nonce), field("token", token),
-		field("attempts", int64(max(0, c.Attempts))), field("crashes", int64(max(0, c.Crashes))),
-		field("since", at.Time.Add(-max(0, c.Age))),
+		expr.Field("_id", id), expr.Field("owner", c.Nonce), expr.Field("token", token),
+		expr.Field("attempts", int64(max(0, c.Attempts))), expr.Field("crashes", int64(max(0, c.Crashes))),
+		expr.Field("since", at.Time.Add(-max(0, c.Age))),
 	}
 	if len(c.Hash) > 0 {
-		d = append(d, field("hash", c.Hash))
+		d = append(d, expr.Field("hash", c.Hash))
 	}
 	return d
 }
 
 // leasedRow is what an extension leaves of an absent row.
-func leasedRow(c *dedupe.Claim, id string, expired *row, lease, ttl time.Duration) func(at mongoserver.Instant) bson.D {
-	return func(at mongoserver.Instant) bson.D {
-		d := append(claimRow(c, id, expired, at), field("lease_until", at.Until(lease)), field("expireAt", at.Until(ttl)))
+func leasedRow(c *dedupe.Claim, id string, expired *storedRow, lease, ttl time.Duration) func(at serverclock.Instant) bson.D {
+	return func(at serverclock.Instant) bson.D {
+		d := append(claimRow(c, id, expired, at), expr.Field("lease_until", at.Until(lease)), expr.Field("expireAt", at.Until(ttl)))
 		if c.State != dedupe.DeadLettering {
-			return append(d, field("state", claimed))
+			return append(d, expr.Field("state", dedupe.PhaseClaimed.String()))
 		}
-		return append(d, field("state", dying), field("reason", reason(c.Reason)), field("letter", c.Letter))
+		return append(d, expr.Field("state", dedupe.PhaseDeadLettering.String()), expr.Field("reason", keptReason(c.Reason)), expr.Field("letter", c.Letter))
 	}
 }
 
 // settledRow is what a settlement leaves of an absent row.
-func settledRow(t *dedupe.Settlement, id string, expired *row) func(at mongoserver.Instant) bson.D {
-	return func(at mongoserver.Instant) bson.D {
+func settledRow(t *dedupe.Settlement, id string, expired *storedRow) func(at serverclock.Instant) bson.D {
+	return func(at serverclock.Instant) bson.D {
 		c := t.Claim
-		if counts(t) {
+		if t.AddsAttempt() {
 			c.Attempts = max(0, c.Attempts) + 1
 		}
-		d := append(claimRow(&c, id, expired, at), field("expireAt", at.Until(t.TTL)), field("state", into(t.Outcome)))
+		d := append(claimRow(&c, id, expired, at), expr.Field("expireAt", at.Until(t.TTL)), expr.Field("state", t.Outcome.To().String()))
 		switch t.Outcome {
 		case dedupe.Failed, dedupe.NotBegun:
-			d = append(d, field("lease_until", at.Until(max(0, t.After))))
+			d = append(d, expr.Field("lease_until", at.Until(max(0, t.After))))
 		case dedupe.GivenUp:
-			d = append(d, field("lease_until", at.Until(t.Lease)), field("reason", reason(t.Reason)), field("letter", t.Letter))
+			d = append(d, expr.Field("lease_until", at.Until(t.Lease)), expr.Field("reason", keptReason(t.Reason)), expr.Field("letter", t.Letter))
 		case dedupe.Succeeded, dedupe.DeadLettered:
 		}
 		return d

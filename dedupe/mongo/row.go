@@ -9,21 +9,15 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// The states of a row.
-const (
-	claimed = "claimed"
-	free    = "free"
-	dying   = "dead-lettering"
-	done    = "done"
-	dead    = "dead"
-)
-
-// row is a document as it was read, with the server's time of the reading. Times are in
+// storedRow is a document as it was read, with the server's time of the reading. Times are in
 // milliseconds, as the server has them.
-type row struct {
+type storedRow struct {
 	raw bson.Raw
 
-	id, state, owner  string
+	id, owner string
+	state     string       // as it was read
+	phase     dedupe.Phase // absent: the state is one of a later version
+
 	token             int64
 	lease, since      int64
 	attempts, crashes int64
@@ -33,24 +27,25 @@ type row struct {
 	session           bson.Raw // that may lock the row in a transaction
 }
 
-func newRow(raw bson.Raw) (*row, error) {
+func newRow(raw bson.Raw) (*storedRow, error) {
 	elements, err := raw.Elements()
 	if err != nil {
 		return nil, fmt.Errorf("a document that is no BSON: %w", err)
 	}
-	r := &row{raw: raw}
+	r := &storedRow{raw: raw}
 	for _, e := range elements {
-		r.take(e.Key(), e.Value())
+		r.setField(e.Key(), e.Value())
 	}
 	return r, nil
 }
 
-func (r *row) take(name string, v bson.RawValue) {
+func (r *storedRow) setField(name string, v bson.RawValue) {
 	switch name {
 	case "_id":
 		r.id, _ = v.StringValueOK()
 	case "state":
 		r.state, _ = v.StringValueOK()
+		r.phase, _ = dedupe.ParsePhase(r.state)
 	case "owner":
 		r.owner, _ = v.StringValueOK()
 	case "token":
@@ -78,50 +73,44 @@ func (r *row) take(name string, v bson.RawValue) {
 	}
 }
 
-// expired rows count as absent, whether the TTL index has removed them yet or not.
-func (r *row) expired() bool { return r.expire != 0 && r.expire <= r.now }
+// isExpired rows count as absent, whether the TTL index has removed them yet or not.
+func (r *storedRow) isExpired() bool { return r.expire != 0 && r.expire <= r.now }
 
-// absent rows are not there, or expired.
-func (r *row) absent() bool { return r == nil || r.expired() }
+// isAbsent rows are not there, or expired.
+func (r *storedRow) isAbsent() bool { return r == nil || r.isExpired() }
 
-// leasedBy reports whether the row is a claim or a burial of that owner, its lease over or not. A nil
-// row is not there.
-func (r *row) leasedBy(nonce string) bool {
-	return r != nil && !r.expired() && nonce != "" && r.owner == nonce && (r.state == claimed || r.state == dying)
+// leasedBy reports whether the row is a claim, or a dead letter to be stored, of that owner,
+// whether its lease is over or not. A nil row is absent.
+func (r *storedRow) leasedBy(nonce string) bool {
+	return r != nil && !r.isExpired() && nonce != "" && r.owner == nonce && r.phase.Leased()
 }
 
-// lockable reports whether a transaction may still lock the row: it was begun under this claim, and
-// nothing was written since.
-func (r *row) lockable() bool { return r.state == claimed && len(r.session) > 0 }
+// isLockable reports whether a transaction may still lock the row: it was begun under this claim,
+// and nothing was written since.
+func (r *storedRow) isLockable() bool { return r.phase == dedupe.PhaseClaimed && len(r.session) > 0 }
 
-// left is what is left of the lease, or until a free row is due.
-func (r *row) left() time.Duration { return max(0, milliseconds(r.lease-r.now)) }
+// timeLeft is what is left of the lease, or until a free row is due.
+func (r *storedRow) timeLeft() time.Duration { return max(0, fromMillis(r.lease-r.now)) }
 
-func (r *row) age() time.Duration {
+func (r *storedRow) claimAge() time.Duration {
 	if r.since == 0 {
 		return 0
 	}
-	return max(0, milliseconds(r.now-r.since))
+	return max(0, fromMillis(r.now-r.since))
 }
 
-// known reports whether the row is in a state that this version can judge.
-func (r *row) known() bool {
-	switch r.state {
-	case claimed, free, dying, done, dead:
-		return true
-	}
-	return false
-}
+// isKnown reports whether the row is in a state that this version can judge.
+func (r *storedRow) isKnown() bool { return r.phase != dedupe.PhaseAbsent }
 
-// unknown is what is said of a row that this version cannot judge.
-func (r *row) unknown() error {
+// unknownState is what is said of a row that this version cannot judge.
+func (r *storedRow) unknownState() error {
 	return fmt.Errorf("the row %s has the state %q, which this version does not know: it is left to the version that wrote it; if there is none, delete it",
 		r.id, r.state)
 }
 
-// pin is a filter that matches the row only as it was read: whatever changes it changes
+// unchangedFilter is a filter that matches the row only as it was read: whatever changes it changes
 // one of these.
-func (r *row) pin() bson.D {
+func (r *storedRow) unchangedFilter() bson.D {
 	d := bson.D{{Key: "_id", Value: r.id}}
 	for _, name := range []string{"owner", "state", "token", "lease_until", "expireAt"} {
 		v, err := r.raw.LookupErr(name)
@@ -134,35 +123,27 @@ func (r *row) pin() bson.D {
 	return d
 }
 
-// record is what Seen tells of the row.
-func (r *row) record() dedupe.Record {
-	if r.expired() {
+// toRecord returns what Seen reports of the row.
+func (r *storedRow) toRecord() dedupe.Record {
+	if r.isExpired() {
 		return dedupe.Record{}
 	}
-	if !r.known() {
-		return dedupe.Record{State: dedupe.Held, Err: r.unknown()}
+	if !r.isKnown() {
+		return dedupe.Record{State: dedupe.Held, Err: r.unknownState()}
 	}
-	switch r.state {
-	case done:
-		return dedupe.Record{State: dedupe.Done, Hash: r.hash}
-	case dead:
-		return dedupe.Record{State: dedupe.Dead, Hash: r.hash}
-	case dying:
-		return dedupe.Record{State: dedupe.DeadLettering, Hash: r.hash}
-	case free:
-		if r.left() == 0 {
-			return dedupe.Record{}
-		}
+	state := r.phase.Seen(r.timeLeft())
+	if state == dedupe.Fresh {
+		return dedupe.Record{}
 	}
-	return dedupe.Record{State: dedupe.Held, Hash: r.hash}
+	return dedupe.Record{State: state, Hash: r.hash}
 }
 
-// claim is what the row tells whoever asked for it.
-func (r *row) claim(q *dedupe.Request, s dedupe.State) dedupe.Claim {
+// toClaim returns the answer to a request for the row.
+func (r *storedRow) toClaim(q *dedupe.Request, s dedupe.State) dedupe.Claim {
 	return dedupe.Claim{
-		Key: q.Key, State: s, Nonce: q.Nonce, Token: uint64(max(0, r.token)), HeldFor: r.left(), Age: r.age(), Hash: r.hash,
+		Key: q.Key, State: s, Nonce: q.Nonce, Token: uint64(max(0, r.token)), HeldFor: r.timeLeft(), Age: r.claimAge(), Hash: r.hash,
 		Attempts: int(r.attempts), Crashes: int(r.crashes),
 	}
 }
 
-func milliseconds(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
+func fromMillis(n int64) time.Duration { return time.Duration(n) * time.Millisecond }

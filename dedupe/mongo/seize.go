@@ -10,6 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 )
 
 const (
@@ -21,44 +22,44 @@ const (
 	lockedFor = time.Second
 )
 
-// seizure is what became of an attempt to take over a row that may be locked.
-type seizure uint8
+// seizeResult is what became of an attempt to take over a row that may be locked.
+type seizeResult uint8
 
 const (
-	seized seizure = iota
-	missed         // somebody else has touched the row
-	locked         // by a transaction that is still open
+	rowSeized  seizeResult = iota
+	rowTouched             // somebody else has touched the row
+	rowLocked              // by a transaction that is still open
 )
 
-// seize makes the moves of rows that a transaction may still lock. A plain update would wait for
-// the lock, up to a minute, and all claims of the process with it; in a transaction of its own it
-// is turned down at once. Whoever holds the lock has no lease any more: its session is ended, and
-// the move made again. Where the server does not let us, the claim is held until the server itself
-// has ended the transaction.
-func (s *Store) seize(ctx context.Context, moves []*move) (lost []*pending, err error) {
+// seizeLocked makes the moves of rows that a transaction may still lock. A plain update would wait
+// for the lock, up to a minute, and all claims of the process with it; in a transaction of its own
+// it is turned down at once. Whoever holds the lock has no lease any more: its session is ended,
+// and the move made again. Where the server does not let us, the claim is held until the server
+// itself has ended the transaction.
+func (s *Store) seizeLocked(ctx context.Context, moves []*rowMove) (lost []*pendingClaim, err error) {
 	for _, m := range moves[min(maxSeized, len(moves)):] {
-		m.holdFor(shortly)
+		m.holdFor(heldBriefly)
 	}
 	moves = moves[:min(maxSeized, len(moves))]
-	var still []*move
+	var still []*rowMove
 	var sessions bson.A
 	for _, m := range moves {
 		how, err := s.seizeOne(ctx, m)
 		switch {
 		case hasCode(err, illegalOperation): // the server has no transactions, so none locks the rows
-			return s.take(ctx, moves)
+			return s.applyMoves(ctx, moves)
 		case err != nil:
 			return nil, err
-		case how == locked:
+		case how == rowLocked:
 			still, sessions = append(still, m), append(sessions, m.row.session)
-		case how == missed:
-			lost = append(lost, m.pending)
+		case how == rowTouched:
+			lost = append(lost, m.pendingClaim)
 		}
 	}
 	if len(still) == 0 {
 		return lost, nil
 	}
-	if err := s.killSessions(ctx, sessions); err != nil && !answered(err) {
+	if err := s.killSessions(ctx, sessions); err != nil && !serverAnswered(err) {
 		return nil, err
 	}
 	for _, m := range still {
@@ -66,54 +67,54 @@ func (s *Store) seize(ctx context.Context, moves []*move) (lost []*pending, err 
 		switch {
 		case err != nil:
 			return nil, err
-		case how == locked:
+		case how == rowLocked:
 			m.holdFor(lockedFor)
-		case how == missed:
-			lost = append(lost, m.pending)
+		case how == rowTouched:
+			lost = append(lost, m.pendingClaim)
 		}
 	}
 	return lost, nil
 }
 
 // holdFor answers that the claim is another's for the moment.
-func (m *move) holdFor(d time.Duration) {
-	*m.claim = dedupe.Claim{Key: m.req.Key, State: dedupe.Held, Nonce: m.req.Nonce, HeldFor: d}
+func (m *rowMove) holdFor(d time.Duration) {
+	*m.claim = dedupe.Claim{Key: m.request.Key, State: dedupe.Held, Nonce: m.request.Nonce, HeldFor: d}
 }
 
 // seizeOne makes one move in a transaction. An error says nothing of it: the request is repeated,
 // and finds its claim if it was committed.
-func (s *Store) seizeOne(ctx context.Context, m *move) (seizure, error) {
+func (s *Store) seizeOne(ctx context.Context, m *rowMove) (seizeResult, error) {
 	sent := s.clock.Local()
 	sess, err := s.own.Database().Client().StartSession()
 	if err != nil {
-		return missed, err
+		return rowTouched, err
 	}
 	defer endSession(ctx, sess)
 	if err := startTransaction(sess); err != nil {
-		return missed, err
+		return rowTouched, err
 	}
-	res, err := s.own.UpdateOne(driver.NewSessionContext(ctx, sess), m.row.pin(), m.update, options.UpdateOne().SetHint(byID))
+	res, err := s.own.UpdateOne(driver.NewSessionContext(ctx, sess), m.row.unchangedFilter(), m.update, options.UpdateOne().SetHint(expr.ByID()))
 	if err != nil || res.MatchedCount == 0 {
-		s.abort(ctx, sess)
+		s.abortTransaction(ctx, sess)
 		if err == nil {
-			return missed, nil
+			return rowTouched, nil
 		}
-		return judgeSeizure(err)
+		return classifySeizeError(err)
 	}
 	if err := sess.CommitTransaction(ctx); err != nil {
-		return judgeSeizure(err)
+		return classifySeizeError(err)
 	}
-	*m.claim = m.won
-	m.claim.HeldFor = max(0, m.won.HeldFor-s.clock.Local().Sub(sent))
-	return seized, nil
+	*m.claim = m.wonClaim
+	m.claim.HeldFor = max(0, m.wonClaim.HeldFor-s.clock.Local().Sub(sent))
+	return rowSeized, nil
 }
 
-// judgeSeizure tells a lock from what says nothing of the row.
-func judgeSeizure(err error) (seizure, error) {
-	if labelled(err, cameToNothing) && !labelled(err, mayBeDone) && answered(err) {
-		return locked, nil
+// classifySeizeError separates a lock from errors that say nothing of the row.
+func classifySeizeError(err error) (seizeResult, error) {
+	if hasLabel(err, cameToNothing) && !hasLabel(err, mayBeDone) && serverAnswered(err) {
+		return rowLocked, nil
 	}
-	return missed, err
+	return rowTouched, err
 }
 
 // endLocking ends the transactions that a settlement has waited for: those of its own claims whose
@@ -123,7 +124,7 @@ func (s *Store) endLocking(ctx context.Context, ss []dedupe.Settlement, failure 
 	if !driver.IsTimeout(failure) {
 		return
 	}
-	ctx, cancel := s.call(context.WithoutCancel(ctx))
+	ctx, cancel := s.boundCall(context.WithoutCancel(ctx))
 	defer cancel()
 	owners := make(map[string]string, len(ss))
 	names := make([]string, len(ss))
@@ -133,12 +134,12 @@ func (s *Store) endLocking(ctx context.Context, ss []dedupe.Settlement, failure 
 	}
 	var sessions bson.A
 	for some := range slices.Chunk(names, maxBatch) {
-		rows, err := read(ctx, s.own, some)
+		rows, err := readRows(ctx, s.own, some)
 		if err != nil {
 			return
 		}
 		for id, r := range rows {
-			if r.lockable() && r.owner == owners[id] {
+			if r.isLockable() && r.owner == owners[id] {
 				sessions = append(sessions, r.session)
 			}
 		}

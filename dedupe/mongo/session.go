@@ -11,6 +11,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
 	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
+
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 )
 
 // What a server says of a transaction, by the label of an error.
@@ -34,9 +36,9 @@ func startTransaction(sess *driver.Session) error {
 		SetWriteConcern(writeconcern.Majority()).SetReadPreference(readpref.Primary()))
 }
 
-// abort undoes a transaction. Where that is not heard, whoever takes the claim over does it, or the
-// server when the transaction's time is over.
-func (s *Store) abort(ctx context.Context, sess *driver.Session) {
+// abortTransaction undoes a transaction. Where that is not heard, whoever takes the claim over does
+// it, or the server when the transaction's time is over.
+func (s *Store) abortTransaction(ctx context.Context, sess *driver.Session) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
 	defer cancel()
 	_ = sess.AbortTransaction(ctx) // says nothing of the server's answer
@@ -53,10 +55,10 @@ func endSession(ctx context.Context, sess *driver.Session) {
 // user need no privilege.
 func (s *Store) killSessions(ctx context.Context, ids bson.A) error {
 	admin := s.own.Database().Client().Database("admin")
-	return admin.RunCommand(ctx, bson.D{field("killSessions", ids)}, options.RunCmd().SetReadPreference(readpref.Primary())).Err()
+	return admin.RunCommand(ctx, bson.D{expr.Field("killSessions", ids)}, options.RunCmd().SetReadPreference(readpref.Primary())).Err()
 }
 
-func labelled(err error, label string) bool {
+func hasLabel(err error, label string) bool {
 	e, ok := errors.AsType[driver.LabeledError](err)
 	return ok && e.HasErrorLabel(label)
 }
@@ -66,8 +68,9 @@ func hasCode(err error, codes ...int) bool {
 	return ok && slices.ContainsFunc(codes, e.HasErrorCode)
 }
 
-// turnedDown reports whether a server, and not a connection, says that a transaction met another one.
-func turnedDown(err error) bool {
+// conflictsWithAnother reports whether a server, and not a connection, says that a transaction
+// met another one.
+func conflictsWithAnother(err error) bool {
 	return hasCode(err, writeConflict, lockTimeout) && !driver.IsNetworkError(err)
 }
 

@@ -12,6 +12,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 )
 
 // Settle implements [dedupe.Claimer]. It costs one round trip, and another when the server counts
@@ -22,14 +23,14 @@ func (s *Store) Settle(ctx context.Context, ss []dedupe.Settlement) ([]error, er
 			return nil, fmt.Errorf("dedupe/mongo: settle: settlement %d of %d: %w", i+1, len(ss), err)
 		}
 	}
-	ctx, cancel := s.call(ctx)
+	ctx, cancel := s.boundCall(ctx)
 	defer cancel()
 	errs := make([]error, len(ss))
 	for from := 0; from < len(ss); from += maxBatch {
 		to := min(from+maxBatch, len(ss))
 		if err := s.settleBatch(ctx, ss[from:to], errs[from:to]); err != nil {
 			s.endLocking(ctx, ss, err)
-			return nil, s.failed("settle", err)
+			return nil, s.callFailed("settle", err)
 		}
 	}
 	return errs, nil
@@ -54,56 +55,56 @@ func (s *Store) settleBatch(ctx context.Context, ss []dedupe.Settlement, errs []
 	for i := range ss {
 		keys[i] = keyID(ss[i].Claim.Key)
 	}
-	matched, err := s.apply(ctx, grouped(ss, keys), errs)
+	matched, err := s.applyChanges(ctx, groupAlike(ss, keys), errs)
 	if err != nil || matched == len(ss) {
 		return err
 	}
-	rows, err := read(ctx, s.own, keys)
+	rows, err := readRows(ctx, s.own, keys)
 	if err != nil {
 		return err
 	}
-	var gone []*lost
+	var gone []*lostRow
 	for i := range ss {
 		switch r := rows[keys[i]]; {
 		case errs[i] != nil:
-		case r.absent() && ss[i].Claim.Nonce != "":
-			gone = append(gone, &lost{item: i, id: keys[i], expired: r, owner: ss[i].Claim.Nonce, document: settledRow(&ss[i], keys[i], r)})
+		case r.isAbsent() && ss[i].Claim.Nonce != "":
+			gone = append(gone, &lostRow{item: i, id: keys[i], expired: r, owner: ss[i].Claim.Nonce, document: settledRow(&ss[i], keys[i], r)})
 		default:
-			errs[i] = settled(&ss[i], r)
+			errs[i] = classifySettled(&ss[i], r)
 		}
 	}
-	back, err := s.restore(ctx, gone, errs)
+	back, err := s.restoreRows(ctx, gone, errs)
 	for _, l := range back {
-		errs[l.item] = settled(&ss[l.item], l.found)
+		errs[l.item] = classifySettled(&ss[l.item], l.foundRow)
 	}
 	return err
 }
 
-// grouped makes one change of the settlements that are alike. Rows, and changes by their first row,
-// are in the order of their ids: see insert.
-func grouped(ss []dedupe.Settlement, keys []string) []*change {
+// groupAlike makes one change of the settlements that are alike. Rows, and changes by their first
+// row, are in the order of their ids: see insert.
+func groupAlike(ss []dedupe.Settlement, keys []string) []*rowChange {
 	type likeness struct {
 		outcome    dedupe.Outcome
 		after, ttl time.Duration
 	}
-	var changes []*change
-	alike := make(map[likeness]*change)
-	for _, i := range inOrder(keys) {
+	var changes []*rowChange
+	alike := make(map[likeness]*rowChange)
+	for _, i := range sortedPlaces(keys) {
 		t := &ss[i]
 		l := likeness{t.Outcome, t.After, t.TTL}
 		c := alike[l]
 		if c == nil || t.Outcome == dedupe.GivenUp {
-			c = &change{states: []string{from(t.Outcome)}, update: update(t)}
+			c = &rowChange{phases: []dedupe.Phase{t.Outcome.From()}, update: settleUpdate(t)}
 			changes, alike[l] = append(changes, c), c
 		}
-		c.add(i, keys[i])
+		c.addRow(i, keys[i])
 		c.owners = append(c.owners, t.Claim.Nonce)
 	}
 	return changes
 }
 
-// inOrder are the places of keys in their order.
-func inOrder(keys []string) []int {
+// sortedPlaces are the places of keys in their order.
+func sortedPlaces(keys []string) []int {
 	at := make([]int, len(keys))
 	for i := range at {
 		at[i] = i
@@ -112,75 +113,36 @@ func inOrder(keys []string) []int {
 	return at
 }
 
-// from is the state that an outcome starts from.
-func from(o dedupe.Outcome) string {
-	if o == dedupe.DeadLettered {
-		return dying
-	}
-	return claimed
-}
-
-// into is the state that an outcome leads to.
-func into(o dedupe.Outcome) string {
-	switch o {
-	case dedupe.Succeeded:
-		return done
-	case dedupe.GivenUp:
-		return dying
-	case dedupe.DeadLettered:
-		return dead
-	case dedupe.Failed, dedupe.NotBegun:
-	}
-	return free
-}
-
-// counts reports whether a settlement counts an attempt.
-func counts(t *dedupe.Settlement) bool {
-	return t.Outcome == dedupe.Failed || t.Outcome == dedupe.GivenUp && t.CountAttempt
-}
-
-// to reports whether an outcome has led to the state, itself or with what follows it under
-// the same owner.
-func to(o dedupe.Outcome, state string) bool {
-	return state == into(o) || o == dedupe.GivenUp && state == dead
-}
-
-// update is what an outcome changes. Owner, token, hash and counts stay in the row: deleting them
-// would let a stale claim match.
-func update(t *dedupe.Settlement) bson.A {
-	fields := []bson.E{field("expireAt", nowPlus(t.TTL))}
+// settleUpdate is what an outcome changes. Owner, token, hash and counts stay in the row: deleting
+// them would let a stale claim match.
+func settleUpdate(t *dedupe.Settlement) bson.A {
+	fields := []bson.E{expr.Field("expireAt", expr.NowPlus(t.TTL)), expr.Field("state", t.Outcome.To().String())}
 	switch t.Outcome {
-	case dedupe.Succeeded:
-		fields = append(fields, field("state", done))
-	case dedupe.Failed:
-		fields = append(fields, field("state", free), field("lease_until", nowPlus(max(0, t.After))), field("attempts", plus("attempts", 1)))
-	case dedupe.NotBegun:
-		fields = append(fields, field("state", free), field("lease_until", nowPlus(max(0, t.After))))
+	case dedupe.Failed, dedupe.NotBegun:
+		fields = append(fields, expr.Field("lease_until", expr.NowPlus(max(0, t.After))))
 	case dedupe.GivenUp:
-		fields = append(fields, field("state", dying), field("lease_until", nowPlus(t.Lease)),
-			field("reason", literal(reason(t.Reason))), field("letter", literal(t.Letter)))
-		if t.CountAttempt {
-			fields = append(fields, field("attempts", plus("attempts", 1)))
-		}
-	case dedupe.DeadLettered:
-		fields = append(fields, field("state", dead))
+		fields = append(fields, expr.Field("lease_until", expr.NowPlus(t.Lease)), expr.Field("reason", expr.Literal(keptReason(t.Reason))), expr.Field("letter", expr.Literal(t.Letter)))
+	case dedupe.Succeeded, dedupe.DeadLettered:
 	}
-	return bson.A{set(fields...)}
+	if t.AddsAttempt() {
+		fields = append(fields, expr.Field("attempts", expr.Plus("attempts", int64(1))))
+	}
+	return bson.A{expr.Set(fields...)}
 }
 
-// settled judges a settlement by the row as it is afterwards: a repeat finds itself applied, a
-// stale one another's claim.
-func settled(t *dedupe.Settlement, r *row) error {
+// classifySettled judges a settlement by the row as it is afterwards: a repeat finds itself
+// applied, a stale one another's claim.
+func classifySettled(t *dedupe.Settlement, r *storedRow) error {
 	switch {
 	case t.Claim.Nonce == "":
 		return dedupe.ErrSuperseded
-	case r.absent():
+	case r.isAbsent():
 		return errUncounted
 	case r.owner != t.Claim.Nonce:
 		return dedupe.ErrSuperseded
-	case r.state == from(t.Outcome):
+	case r.phase == t.Outcome.From():
 		return errUncounted
-	case !to(t.Outcome, r.state):
+	case !t.Outcome.HasLedTo(r.phase):
 		return dedupe.ErrSuperseded
 	}
 	return nil
@@ -189,15 +151,7 @@ func settled(t *dedupe.Settlement, r *row) error {
 // errUncounted is of one item, which is repeated.
 var errUncounted = errors.New("the row was not counted, and yet is there to be changed")
 
-// reason is cut to [dedupe.MaxReason] between characters, and made UTF-8.
-func reason(s string) string {
-	s = strings.ToValidUTF8(s, "\uFFFD")
-	if len(s) <= dedupe.MaxReason {
-		return s
-	}
-	end := dedupe.MaxReason
-	for !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return s[:end]
+// keptReason is a reason as it is kept: in UTF-8, as BSON demands.
+func keptReason(s string) string {
+	return dedupe.TrimReason(strings.ToValidUTF8(s, "\uFFFD"), dedupe.MaxReason)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +17,8 @@ import (
 
 	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/internal/mongoserver/expr"
+	"github.com/onceish/onceish/internal/serverclock"
 )
 
 var (
@@ -38,12 +41,9 @@ type Store struct {
 	acked *driver.Collection
 	// own writes, and reads what was just written.
 	own     *driver.Collection
-	clock   *mongoserver.Clock
+	clock   *serverclock.Clock
 	timeout time.Duration
 	concern *writeconcern.WriteConcern
-	grace   time.Duration // see doneGrace
-	waiting func()        // see Options.Waiting
-	assured assured
 	log     *slog.Logger
 	warned  atomic.Bool // of a row in an unknown state
 }
@@ -59,60 +59,59 @@ func New(ctx context.Context, coll *driver.Collection, o *Options) (*Store, erro
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{acked: mongoserver.Own(coll, readconcern.Majority(), opts.WriteConcern), timeout: opts.Timeout, concern: opts.WriteConcern, grace: opts.grace, waiting: opts.Waiting, log: opts.Logger}
-	s.assured.unique, s.assured.waiting = make(map[pinned][]string), make(map[place]time.Time)
+	s := &Store{acked: mongoserver.Own(coll, readconcern.Majority(), opts.WriteConcern), timeout: opts.Timeout, concern: opts.WriteConcern, log: opts.Logger}
 	s.own = s.acked
-	if !opts.majority() {
+	if !opts.writesMajority() {
 		s.own = mongoserver.Own(coll, readconcern.Local(), opts.WriteConcern)
 	}
 	s.clock = mongoserver.NewClock(s.own.Database(), opts.now)
-	ctx, cancel := s.call(ctx)
+	ctx, cancel := s.boundCall(ctx)
 	defer cancel()
-	if err := layout().Ensure(ctx, s.own); err != nil {
+	if err := collectionLayout().Ensure(ctx, s.own); err != nil {
 		return nil, fmt.Errorf("dedupe/mongo: %s.%s: %w", coll.Database().Name(), coll.Name(), err)
 	}
 	if _, err := s.clock.Read(ctx); err != nil {
-		return nil, s.failed("start", err)
+		return nil, s.callFailed("start", err)
 	}
 	return s, nil
 }
 
-// call bounds a call. A transaction of the caller's is left out: what it aborts must not take a
-// claim or a mark with it.
-func (s *Store) call(ctx context.Context) (context.Context, context.CancelFunc) {
+// boundCall bounds a call. A transaction of the caller's is left out: what it aborts must not take
+// a claim or a mark with it.
+func (s *Store) boundCall(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(driver.NewSessionContext(ctx, nil), s.timeout)
 }
 
-// failed names the call. After an error the server may be another, with another clock; not when it
-// only says that two writes met.
-func (s *Store) failed(call string, err error) error {
-	if !turnedDown(err) {
+// callFailed names the call. After an error the server may be another, with another clock; not when
+// it only says that two writes met.
+func (s *Store) callFailed(call string, err error) error {
+	if !conflictsWithAnother(err) {
 		s.clock.Distrust()
 	}
-	return s.named(call, err)
+	return s.nameCall(call, err)
 }
 
-// named names the call, and the collection.
-func (s *Store) named(call string, err error) error {
+// nameCall names the call, and the collection.
+func (s *Store) nameCall(call string, err error) error {
 	return fmt.Errorf("dedupe/mongo: %s in %s.%s: %w", call, s.own.Database().Name(), s.own.Name(), err)
 }
 
-// write runs the models in one command, unordered, and returns the items that the server turned
+// writeEach runs the models in one command, unordered, and returns the items that the server turned
 // down. An error says nothing of any item.
-func (s *Store) write(ctx context.Context, models []driver.WriteModel) (*driver.BulkWriteResult, []driver.BulkWriteError, error) {
+func (s *Store) writeEach(ctx context.Context, models []driver.WriteModel) (*driver.BulkWriteResult, []driver.BulkWriteError, error) {
 	return mongoserver.WriteEach(ctx, s.own, models, false)
 }
 
-// warnUnknown logs, once, that there are rows whose state this version does not know.
-func (s *Store) warnUnknown(r *row) {
-	if !r.expired() && !r.known() && !s.warned.Swap(true) {
+// warnUnknownState logs, once, that there are rows whose state this version does not know.
+func (s *Store) warnUnknownState(r *storedRow) {
+	if !r.isExpired() && !r.isKnown() && !s.warned.Swap(true) {
 		s.log.Warn("dedupe collection has a row that a later version has written: its event waits for that version",
-			"collection", s.own.Database().Name()+"."+s.own.Name(), "error", r.unknown())
+			"collection", s.own.Database().Name()+"."+s.own.Name(), "error", r.unknownState())
 	}
 }
 
-// turnedDown is what the caller is told of an item that the server has turned down.
-func (s *Store) turnedDown(e driver.WriteError) error {
+// itemError returns the error of an item that the server has turned down.
+func (s *Store) itemError(e driver.WriteError) error {
 	switch {
 	case e.Code == failedValidation: // it refuses every row, and is no fault of this one's
 		return fmt.Errorf("the validator of the collection refuses the row: take it off: %w", e)
@@ -126,19 +125,19 @@ func (s *Store) turnedDown(e driver.WriteError) error {
 // failedValidation is the server's code for a document that a validator turns down.
 const failedValidation = 121
 
-// read finds rows by id, with the server's time. What is not there is not in the answer.
-func read(ctx context.Context, coll *driver.Collection, ids []string) (map[string]*row, error) {
+// readRows finds rows by id, with the server's time. What is not there is not in the answer.
+func readRows(ctx context.Context, coll *driver.Collection, ids []string) (map[string]*storedRow, error) {
 	// One more than there can be: the server knows with its first answer that there is no more.
 	one := options.Aggregate().SetBatchSize(int32(len(ids) + 1))
 	cur, err := coll.Aggregate(ctx, bson.A{
 		bson.D{{Key: "$match", Value: bson.D{{Key: "_id", Value: oneOf(ids)}}}},
-		bson.D{{Key: "$addFields", Value: bson.D{{Key: "now", Value: now}}}},
+		bson.D{{Key: "$addFields", Value: bson.D{{Key: "now", Value: expr.Now}}}},
 	}, one)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = cur.Close(context.WithoutCancel(ctx)) }()
-	rows := make(map[string]*row, len(ids))
+	rows := make(map[string]*storedRow, len(ids))
 	for cur.Next(ctx) {
 		r, err := newRow(append(bson.Raw(nil), cur.Current...))
 		if err != nil {
@@ -147,4 +146,29 @@ func read(ctx context.Context, coll *driver.Collection, ids []string) (map[strin
 		rows[r.id] = r
 	}
 	return rows, cur.Err()
+}
+
+// Collection returns the collection that has the rows.
+func (s *Store) Collection() *driver.Collection { return s.own }
+
+// RowID returns the _id of a key's row.
+func (s *Store) RowID(key dedupe.Key) string { return keyID(key) }
+
+// Phases returns the phases of rows, as a majority has them, by their ids. Those that are absent or
+// expired are not in the answer. A row that only a later version can read is in some other phase
+// than done.
+func (s *Store) Phases(ctx context.Context, ids []string) (map[string]dedupe.Phase, error) {
+	phases := make(map[string]dedupe.Phase, len(ids))
+	for some := range slices.Chunk(ids, maxBatch) {
+		rows, err := readRows(ctx, s.acked, some)
+		if err != nil {
+			return nil, err
+		}
+		for id, r := range rows {
+			if !r.isExpired() {
+				phases[id] = r.phase
+			}
+		}
+	}
+	return phases, nil
 }

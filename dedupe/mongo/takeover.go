@@ -9,55 +9,56 @@ import (
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 )
 
-// move turns a row that was read into the claim of a request, provided that nothing has
+// rowMove turns a row that was read into the claim of a request, provided that nothing has
 // touched it since.
-type move struct {
-	*pending
-	row    *row
-	update bson.A
-	won    dedupe.Claim // HeldFor is the whole lease
+type rowMove struct {
+	*pendingClaim
+	row      *storedRow
+	update   bson.A
+	wonClaim dedupe.Claim // HeldFor is the whole lease
 }
 
-// resolve answers requests whose rows are there already. Returned are those that have to ask again:
-// their row is not to be seen, or somebody else was faster to take it over.
-func (s *Store) resolve(ctx context.Context, taken []*pending) ([]*pending, error) {
+// resolveTaken answers requests whose rows are there already. Returned are those that have to
+// retry: their row is not to be seen, or somebody else was faster to take it over.
+func (s *Store) resolveTaken(ctx context.Context, taken []*pendingClaim) ([]*pendingClaim, error) {
 	if len(taken) == 0 {
 		return nil, nil
 	}
-	rows, err := read(ctx, s.acked, ids(taken))
+	rows, err := readRows(ctx, s.acked, pendingIDs(taken))
 	if err != nil {
 		return nil, err
 	}
-	var absent []*pending
-	var moves []*move
+	var absent []*pendingClaim
+	var moves []*rowMove
 	for _, p := range taken {
 		r, ok := rows[p.id]
 		if !ok {
 			absent = append(absent, p)
 			continue
 		}
-		s.warnUnknown(r)
-		if m := p.judge(r); m != nil {
+		s.warnUnknownState(r)
+		if m := p.decideFromRow(r); m != nil {
 			moves = append(moves, m)
 		}
 	}
-	locked, plain := partition(moves)
-	lost, err := s.take(ctx, plain)
+	locked, plain := splitLockable(moves)
+	lost, err := s.applyMoves(ctx, plain)
 	if err != nil {
 		return nil, err
 	}
-	faster, err := s.seize(ctx, locked)
+	faster, err := s.seizeLocked(ctx, locked)
 	return slices.Concat(absent, lost, faster), err
 }
 
-// partition tells those rows which a transaction may lock from the others. Both are in the order of
-// their ids, as every command has them.
-func partition(moves []*move) (lockable, plain []*move) {
-	slices.SortFunc(moves, func(a, b *move) int { return strings.Compare(a.id, b.id) })
+// splitLockable separates the rows that a transaction may lock from the others. Both are in the
+// order of their ids, as every command has them.
+func splitLockable(moves []*rowMove) (lockable, plain []*rowMove) {
+	slices.SortFunc(moves, func(a, b *rowMove) int { return strings.Compare(a.id, b.id) })
 	for _, m := range moves {
-		if m.row.lockable() {
+		if m.row.isLockable() {
 			lockable = append(lockable, m)
 		} else {
 			plain = append(plain, m)
@@ -66,148 +67,132 @@ func partition(moves []*move) (lockable, plain []*move) {
 	return lockable, plain
 }
 
-// judge answers from the row, or returns the move that would win it. What is over when it is read
-// stays so, on the one clock of the server, unless the row is touched; and then the move misses.
-func (p *pending) judge(r *row) *move {
-	mine := r.owner == p.req.Nonce
+// decideFromRow answers from the row, or returns the move that would win it. What is over
+// when it is read stays so, on the one clock of the server, unless the row is touched; and
+// then the move misses.
+func (p *pendingClaim) decideFromRow(r *storedRow) *rowMove {
 	switch {
-	case r.expired():
+	case r.isExpired():
 		return p.startOver(r)
-	case !r.known():
-		*p.claim = dedupe.Claim{Key: p.req.Key, State: dedupe.Held, Nonce: p.req.Nonce, HeldFor: newerFor}
-	case dedupe.Differ(r.hash, p.req.Hash):
-		*p.claim = r.claim(p.req, dedupe.Reused)
-	case r.state == done:
-		*p.claim = r.claim(p.req, dedupe.Done)
-	case r.state == dead:
-		*p.claim = r.claim(p.req, dedupe.Dead)
-	case mine && r.state != free:
-		return p.renew(r)
-	case mine || r.left() > 0: // mine, and free: a repeat that got delayed wins nothing
-		*p.claim = r.claim(p.req, dedupe.Held)
-	case r.state == dying:
-		return p.bury(r)
-	default:
-		return p.takeOver(r)
+	case !r.isKnown():
+		*p.claim = dedupe.Claim{Key: p.request.Key, State: dedupe.Held, Nonce: p.request.Nonce, HeldFor: newerFor}
+		return nil
 	}
+	step, state := dedupe.DecideClaim(r.phase, r.owner == p.request.Nonce, r.hash, r.timeLeft(), p.request.Hash)
+	switch step {
+	case dedupe.RenewClaim:
+		return p.newMove(r, state, r.token, bson.A{expr.Set(p.leaseFields()...)}) // applied before, and its answer was lost
+	case dedupe.TakeOver:
+		return p.takeOver(r, state)
+	case dedupe.LeaveRow, dedupe.CreateRow:
+	}
+	*p.claim = r.toClaim(p.request, state)
 	return nil
 }
 
-// lease is what every move writes.
-func (p *pending) lease() []bson.E {
-	return []bson.E{field("lease_until", nowPlus(p.req.Lease)), field("expireAt", nowPlus(p.req.TTL))}
+// leaseFields returns what every move writes.
+func (p *pendingClaim) leaseFields() []bson.E {
+	return []bson.E{expr.Field("lease_until", expr.NowPlus(p.request.Lease)), expr.Field("expireAt", expr.NowPlus(p.request.TTL))}
 }
 
-func (p *pending) owner(r *row) []bson.E {
-	return append(p.lease(), field("owner", literal(p.req.Nonce)), field("token", r.token+1))
-}
-
-// renew: this very request was applied before, and its answer was lost. It counts no crash, however
-// long ago that was.
-func (p *pending) renew(r *row) *move {
-	state := dedupe.Fresh
-	if r.state == dying {
-		state = dedupe.DeadLettering
-	}
-	return p.move(r, state, r.token, bson.A{set(p.lease()...)})
+func (p *pendingClaim) ownerFields(r *storedRow) []bson.E {
+	return append(p.leaseFields(), expr.Field("owner", expr.Literal(p.request.Nonce)), expr.Field("token", r.token+1))
 }
 
 // startOver makes a claim of an expired row, as if it were absent. Only the token goes on.
-func (p *pending) startOver(r *row) *move {
-	fields := append(p.owner(r), field("state", claimed), field("attempts", int32(0)), field("crashes", int32(0)), field("since", now))
+func (p *pendingClaim) startOver(r *storedRow) *rowMove {
+	fields := append(p.ownerFields(r), expr.Field("state", dedupe.PhaseClaimed.String()), expr.Field("attempts", int32(0)), expr.Field("crashes", int32(0)), expr.Field("since", expr.Now))
 	gone := []string{"reason", "letter", "session"}
-	if len(p.req.Hash) > 0 {
-		fields = append(fields, field("hash", literal(p.req.Hash)))
+	if len(p.request.Hash) > 0 {
+		fields = append(fields, expr.Field("hash", expr.Literal(p.request.Hash)))
 	} else {
 		gone = append(gone, "hash")
 	}
-	fresh := &row{raw: r.raw, id: r.id, token: r.token, state: r.state, session: r.session}
-	return p.move(fresh, dedupe.Fresh, r.token+1, bson.A{set(fields...), unset(gone...)})
+	fresh := &storedRow{raw: r.raw, id: r.id, token: r.token, phase: r.phase, session: r.session}
+	return p.newMove(fresh, dedupe.Fresh, r.token+1, bson.A{expr.Set(fields...), expr.Unset(gone...)})
 }
 
-// takeOver claims what is free and due, or claimed by somebody whose lease is over: that one
-// counts as a crash.
-func (p *pending) takeOver(r *row) *move {
-	fields := append(p.owner(r), field("state", claimed))
-	if r.state == claimed {
+// takeOver makes the request the owner of what is free and due, of what is claimed by somebody
+// whose lease is over, which counts as a crash, or of a dead letter that its owner left unstored.
+func (p *pendingClaim) takeOver(r *storedRow, state dedupe.State) *rowMove {
+	if state == dedupe.DeadLettering {
+		return p.newMove(r, state, r.token+1, bson.A{expr.Set(p.ownerFields(r)...)})
+	}
+	fields := append(p.ownerFields(r), expr.Field("state", dedupe.PhaseClaimed.String()))
+	if r.phase == dedupe.PhaseClaimed {
 		r.crashes++
-		fields = append(fields, field("crashes", r.crashes))
+		fields = append(fields, expr.Field("crashes", r.crashes))
 	}
 	if r.since == 0 { // reopened
-		fields = append(fields, field("since", now))
+		fields = append(fields, expr.Field("since", expr.Now))
 	}
-	if len(r.hash) == 0 && len(p.req.Hash) > 0 {
-		fields = append(fields, field("hash", literal(p.req.Hash)))
+	if len(r.hash) == 0 && len(p.request.Hash) > 0 {
+		fields = append(fields, expr.Field("hash", expr.Literal(p.request.Hash)))
 	}
-	update := bson.A{set(fields...)}
+	update := bson.A{expr.Set(fields...)}
 	if len(r.session) > 0 {
-		update = append(update, unset("session"))
+		update = append(update, expr.Unset("session"))
 	}
-	return p.move(r, dedupe.Fresh, r.token+1, update)
+	return p.newMove(r, dedupe.Fresh, r.token+1, update)
 }
 
-// bury takes over a burial that its owner left undone.
-func (p *pending) bury(r *row) *move {
-	return p.move(r, dedupe.DeadLettering, r.token+1, bson.A{set(p.owner(r)...)})
-}
-
-func (p *pending) move(r *row, s dedupe.State, token int64, update bson.A) *move {
-	c := r.claim(p.req, s)
-	c.Token, c.HeldFor = uint64(max(0, token)), p.req.Lease
+func (p *pendingClaim) newMove(r *storedRow, s dedupe.State, token int64, update bson.A) *rowMove {
+	c := r.toClaim(p.request, s)
+	c.Token, c.HeldFor = uint64(max(0, token)), p.request.Lease
 	if len(c.Hash) == 0 {
-		c.Hash = p.req.Hash
+		c.Hash = p.request.Hash
 	}
 	if s == dedupe.DeadLettering {
 		c.Reason, c.Letter = r.reason, r.letter
 	}
-	return &move{pending: p, row: r, update: update, won: c}
+	return &rowMove{pendingClaim: p, row: r, update: update, wonClaim: c}
 }
 
-// take makes the moves in one command. Where the server counts fewer than there are, the rows are
-// read back. Returned are those that somebody else was faster with.
-func (s *Store) take(ctx context.Context, moves []*move) ([]*pending, error) {
+// applyMoves makes the moves in one command. Where the server counts fewer than there are, the rows
+// are read back. Returned are those that somebody else was faster with.
+func (s *Store) applyMoves(ctx context.Context, moves []*rowMove) ([]*pendingClaim, error) {
 	if len(moves) == 0 {
 		return nil, nil
 	}
 	sent := s.clock.Local()
 	models := make([]driver.WriteModel, len(moves))
 	for i, m := range moves {
-		models[i] = driver.NewUpdateOneModel().SetFilter(m.row.pin()).SetUpdate(m.update).SetHint(byID)
+		models[i] = driver.NewUpdateOneModel().SetFilter(m.row.unchangedFilter()).SetUpdate(m.update).SetHint(expr.ByID())
 	}
-	res, turned, err := s.write(ctx, models)
+	res, turned, err := s.writeEach(ctx, models)
 	if err != nil {
 		return nil, err
 	}
-	var back map[string]*row
+	var back map[string]*storedRow
 	if int(res.MatchedCount) < len(moves) {
-		if back, err = read(ctx, s.own, moved(moves)); err != nil {
+		if back, err = readRows(ctx, s.own, moveIDs(moves)); err != nil {
 			return nil, err
 		}
 	}
 	elapsed := s.clock.Local().Sub(sent)
 	for _, e := range turned {
-		moves[e.Index].fail(s.turnedDown(e.WriteError))
+		moves[e.Index].setError(s.itemError(e.WriteError))
 	}
-	var lost []*pending
+	var lost []*pendingClaim
 	for _, m := range moves {
 		switch {
 		case m.claim.Err != nil:
-		case back == nil || m.is(back[m.id]):
-			*m.claim = m.won
-			m.claim.HeldFor = max(0, m.won.HeldFor-elapsed)
+		case back == nil || m.matches(back[m.id]):
+			*m.claim = m.wonClaim
+			m.claim.HeldFor = max(0, m.wonClaim.HeldFor-elapsed)
 		default:
-			lost = append(lost, m.pending)
+			lost = append(lost, m.pendingClaim)
 		}
 	}
 	return lost, nil
 }
 
-// is reports whether the row, as it was read back, is what the move made of it.
-func (m *move) is(r *row) bool {
-	return r.leasedBy(m.req.Nonce) && uint64(max(0, r.token)) == m.won.Token && r.left() > 0
+// matches reports whether the row, as it was read back, is what the move made of it.
+func (m *rowMove) matches(r *storedRow) bool {
+	return r.leasedBy(m.request.Nonce) && uint64(max(0, r.token)) == m.wonClaim.Token && r.timeLeft() > 0
 }
 
-func moved(moves []*move) []string {
+func moveIDs(moves []*rowMove) []string {
 	out := make([]string, len(moves))
 	for i, m := range moves {
 		out[i] = m.id

@@ -14,6 +14,8 @@ import (
 
 	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/internal/mongoserver/expr"
+	"github.com/onceish/onceish/internal/serverclock"
 )
 
 const (
@@ -41,20 +43,20 @@ func (s *Store) Transact(ctx context.Context, c dedupe.Claim, lease, ttl time.Du
 	defer cancel()
 	sess, err := s.own.Database().Client().StartSession()
 	if err != nil {
-		return s.failed("transact", err)
+		return s.callFailed("transact", err)
 	}
 	defer endSession(ctx, sess)
-	t := &transaction{store: s, session: sess, claim: &c, lease: lease, ttl: ttl, fn: fn, end: began.Add(lease)}
+	t := &claimTransaction{store: s, session: sess, claim: &c, lease: lease, ttl: ttl, fn: fn, end: began.Add(lease)}
 	if mine, err := t.openClaim(ctx); err != nil {
 		return err
 	} else if !mine {
-		return t.missed(ctx)
+		return t.classifyMissed(ctx)
 	}
 	return t.runUntilOver(ctx)
 }
 
-// transaction is one call of Transact.
-type transaction struct {
+// claimTransaction is one call of Transact.
+type claimTransaction struct {
 	store      *Store
 	session    *driver.Session
 	claim      *dedupe.Claim
@@ -67,47 +69,47 @@ type transaction struct {
 // openClaim renews the claim for the whole run, and writes into its row which session is about to
 // lock it: whoever takes over later can end that session. It is no part of the transaction, and
 // need not outlive the primary, for the transaction does not either.
-func (t *transaction) openClaim(ctx context.Context) (mine bool, err error) {
-	ctx, cancel := t.store.call(ctx)
+func (t *claimTransaction) openClaim(ctx context.Context) (mine bool, err error) {
+	ctx, cancel := t.store.boundCall(ctx)
 	defer cancel()
 	at, err := t.store.clock.Read(ctx)
 	if err != nil {
-		return false, t.store.failed("renew the claim", err)
+		return false, t.store.callFailed("renew the claim", err)
 	}
-	c := t.change(bson.A{set(
-		field("lease_until", nowPlus(t.lease)), field("expireAt", nowPlus(t.ttl)), field("session", literal(t.session.ID())),
+	c := t.claimChange(bson.A{expr.Set(
+		expr.Field("lease_until", expr.NowPlus(t.lease)), expr.Field("expireAt", expr.NowPlus(t.ttl)), expr.Field("session", expr.Literal(t.session.ID())),
 	)})
 	quick := t.store.own.Clone(options.Collection().SetWriteConcern(writeconcern.W1()))
-	res, err := quick.UpdateOne(ctx, c.filter(at), c.update, options.UpdateOne().SetHint(byID))
+	res, err := quick.UpdateOne(ctx, c.rowFilter(at), c.update, options.UpdateOne().SetHint(expr.ByID()))
 	if err != nil {
-		return false, t.store.failed("renew the claim", err)
+		return false, t.store.callFailed("renew the claim", err)
 	}
 	return res.MatchedCount == 1, nil
 }
 
-// change is one of the claim, while it is ours and unmarked.
-func (t *transaction) change(update bson.A) *change {
-	return &change{
-		ids: []string{keyID(t.claim.Key)}, owners: []string{t.claim.Nonce}, states: []string{from(dedupe.Succeeded)}, update: update,
+// claimChange is one of the claim, while it is ours and unmarked.
+func (t *claimTransaction) claimChange(update bson.A) *rowChange {
+	return &rowChange{
+		ids: []string{keyID(t.claim.Key)}, owners: []string{t.claim.Nonce}, phases: []dedupe.Phase{dedupe.Succeeded.From()}, update: update,
 	}
 }
 
 // runUntilOver runs the transaction until it is committed or fails, or has come to
 // nothing too often.
-func (t *transaction) runUntilOver(ctx context.Context) error {
+func (t *claimTransaction) runUntilOver(ctx context.Context) error {
 	began := time.Now()
 	for runs := 1; ; runs++ {
-		again, err := t.run(ctx)
+		again, err := t.runOnce(ctx)
 		took := time.Since(began)
 		switch {
 		case !again || ctx.Err() != nil:
 			return err
 		case t.vanished >= maxVanished:
-			return t.store.named("transact", fmt.Errorf("%w: the server had ended it %d times in a row, and the function returned no error. "+
+			return t.store.nameCall("transact", fmt.Errorf("%w: the server had ended it %d times in a row, and the function returned no error. "+
 				"It hides one of the driver's, such as a duplicate key or a write conflict, or takes longer than transactionLifetimeLimitSeconds; "+
 				"return every error of the driver: %w", dedupe.ErrTransactionEnded, t.vanished, err))
 		case t.vanished == 0 && (runs == maxRuns || took >= rerunFor):
-			return t.store.named("transact", fmt.Errorf("%w, %d times in %v, the last time for %s: %w",
+			return t.store.nameCall("transact", fmt.Errorf("%w, %d times in %v, the last time for %s: %w",
 				dedupe.ErrTransactionAborted, runs, took.Round(time.Millisecond), reasonOf(err), err))
 		}
 		if mongoserver.Pause(ctx, runs+rand.IntN(2)) != nil { //nolint:gosec // two that conflict are not to come again together
@@ -116,88 +118,89 @@ func (t *transaction) runUntilOver(ctx context.Context) error {
 	}
 }
 
-// run is one transaction from its start to its end. again: it came to nothing, and may be
+// runOnce is one transaction from its start to its end. again: it came to nothing, and may be
 // run once more.
-func (t *transaction) run(ctx context.Context) (again bool, err error) {
+func (t *claimTransaction) runOnce(ctx context.Context) (again bool, err error) {
 	if err := startTransaction(t.session); err != nil {
-		return false, t.store.failed("transact", err)
+		return false, t.store.callFailed("transact", err)
 	}
 	open := true
 	defer func() {
 		if open { // also when fn panics
-			t.store.abort(ctx, t.session)
+			t.store.abortTransaction(ctx, t.session)
 		}
 	}()
-	mine, err := t.work(ctx)
+	mine, err := t.markAndRun(ctx)
 	switch {
 	case !t.session.TransactionRunning():
 		open = false
 		return false, t.endedByFunction(ctx, err)
 	case err != nil:
 		t.vanished = 0
-		return labelled(err, cameToNothing), err
+		return hasLabel(err, cameToNothing), err
 	case !mine:
 		open = false
-		t.store.abort(ctx, t.session)
-		return false, t.missed(ctx)
+		t.store.abortTransaction(ctx, t.session)
+		return false, t.classifyMissed(ctx)
 	case ctx.Err() != nil:
-		return false, t.store.named("transact", context.Cause(ctx))
+		return false, t.store.nameCall("transact", context.Cause(ctx))
 	}
 	open = false // an abort beside a commit that may still be under way would be a race between two servers
-	return t.commit(ctx)
+	return t.commitUntilKnown(ctx)
 }
 
-// work makes the mark, and runs the function. Not mine: there is no claim of ours to be marked, and
-// the function did not run.
-func (t *transaction) work(ctx context.Context) (mine bool, err error) {
+// markAndRun makes the mark, and runs the function. Not mine: there is no claim of ours to be
+// marked, and the function did not run.
+func (t *claimTransaction) markAndRun(ctx context.Context) (mine bool, err error) {
 	at, err := t.store.clock.Read(driver.NewSessionContext(ctx, nil))
 	if err != nil {
-		return false, t.store.failed("mark", err)
+		return false, t.store.callFailed("mark", err)
 	}
 	ctx = driver.NewSessionContext(ctx, t.session)
-	if mine, err = t.mark(ctx, at); err != nil || !mine {
+	if mine, err = t.writeMark(ctx, at); err != nil || !mine {
 		return mine, err
 	}
 	return true, t.fn(ctx)
 }
 
-// mark is the first statement.
-func (t *transaction) mark(ctx context.Context, at mongoserver.Instant) (bool, error) {
+// writeMark is the first statement.
+func (t *claimTransaction) writeMark(ctx context.Context, at serverclock.Instant) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.store.timeout)
 	defer cancel()
-	c := t.change(append(update(&dedupe.Settlement{Outcome: dedupe.Succeeded, TTL: t.ttl}), unset("session")))
-	res, err := t.store.own.UpdateOne(ctx, c.filter(at), c.update, options.UpdateOne().SetHint(byID))
+	c := t.claimChange(append(settleUpdate(&dedupe.Settlement{Outcome: dedupe.Succeeded, TTL: t.ttl}), expr.Unset("session")))
+	res, err := t.store.own.UpdateOne(ctx, c.rowFilter(at), c.update, options.UpdateOne().SetHint(expr.ByID()))
 	if err != nil {
-		return false, t.store.failed("mark", err)
+		return false, t.store.callFailed("mark", err)
 	}
 	return res.MatchedCount == 1, nil
 }
 
-// missed judges a transaction whose claim was not found to be marked: a repeat finds the mark.
-func (t *transaction) missed(ctx context.Context) error {
-	o, err := t.outcome(ctx)
+// classifyMissed judges a transaction whose claim was not found to be marked: a repeat
+// finds the mark.
+func (t *claimTransaction) classifyMissed(ctx context.Context) error {
+	o, err := t.readOutcome(ctx)
 	switch {
 	case err != nil:
-		return t.store.failed("transact", err)
-	case o == committed:
+		return t.store.callFailed("transact", err)
+	case o == commitDone:
 		return nil
-	case o == open:
-		return t.store.failed("transact", errors.New("a row was not counted and yet is there, unsettled and owned; ask again"))
+	case o == commitOpen:
+		return t.store.callFailed("transact", errors.New("a row was not counted and yet is there, unsettled and owned; ask again"))
 	}
-	return t.store.named("transact", dedupe.ErrSuperseded)
+	return t.store.nameCall("transact", dedupe.ErrSuperseded)
 }
 
 // endedByFunction judges a transaction that its function has ended, whatever that returned.
-func (t *transaction) endedByFunction(ctx context.Context, returned error) error {
+func (t *claimTransaction) endedByFunction(ctx context.Context, returned error) error {
 	how := errors.New("the function aborted it")
-	switch o, err := t.outcome(ctx); {
+	switch o, err := t.readOutcome(ctx); {
 	case err != nil:
 		how = fmt.Errorf("the function ended it, and it is not known how: %w", err)
-	case o == superseded:
-		return t.store.named("transact", errors.Join(dedupe.ErrSuperseded, returned))
-	case o == committed:
+	case o == commitSuperseded:
+		return t.store.nameCall("transact", errors.Join(dedupe.ErrSuperseded, returned))
+	case o == commitDone:
 		how = dedupe.ErrCommittedEarly
 	}
 	err := fmt.Errorf("%w: %w; leave its commit and its abort to the store, and return an error to have it aborted", dedupe.ErrTransactionEnded, how)
-	return t.store.named("transact", errors.Join(err, returned))
+	return t.store.nameCall("transact", errors.Join(err, returned))
 }

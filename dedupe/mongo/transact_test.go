@@ -31,7 +31,7 @@ const span = 2 * patience
 // the weakest there are.
 type ledger struct {
 	*testing.T
-	set     *mongowire.Set
+	set     *mongowire.FakeReplicaSet
 	store   *mongodedupe.Store
 	effects *driver.Collection
 	rows    *driver.Collection // the store's own, past the locks of transactions
@@ -40,7 +40,7 @@ type ledger struct {
 
 func newLedger(t *testing.T) *ledger {
 	t.Helper()
-	l := &ledger{T: t, set: mongowire.NewSet(t, mongotest.URI(t)), sent: &recorder{}}
+	l := &ledger{T: t, set: mongowire.NewFakeReplicaSet(t, mongotest.URI(t)), sent: &recorder{}}
 	db := mongotest.Database(t)
 	l.rows = db.Collection("dedupe")
 	client := connect(t, options.Client().ApplyURI(l.set.URI()).SetMonitor(l.sent.monitor()).

@@ -11,60 +11,61 @@ import (
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 )
 
-// watermark is the one document of a group and topic; being one, each change of it is atomic. It
+// watermarkDoc is the one document of a group and topic; being one, each change of it is atomic. It
 // has no expireAt, so the TTL index leaves it alone.
-type watermark struct {
-	Streams []floor `bson:"streams"`
+type watermarkDoc struct {
+	Streams []streamWatermark `bson:"streams"`
 }
 
-// floor is a Watermark. Dates in BSON have milliseconds only; times are in nanoseconds, and absent
-// for the zero time.
-type floor struct {
-	Stream string  `bson:"stream"`
-	Point  point   `bson:",inline"`
-	Trail  []point `bson:"trail,omitempty"`
+// streamWatermark is a Watermark. Dates in BSON have milliseconds only; times are in nanoseconds,
+// and absent for the zero time.
+type streamWatermark struct {
+	Stream string          `bson:"stream"`
+	Point  sequencePoint   `bson:",inline"`
+	Trail  []sequencePoint `bson:"trail,omitempty"`
 }
 
-type point struct {
+type sequencePoint struct {
 	Sequence int64  `bson:"sequence"`
 	Stored   *int64 `bson:"stored,omitempty"`
 }
 
-func newFloor(at dedupe.Watermark) (floor, error) {
-	own, err := newPoint(dedupe.Point{Sequence: at.Sequence, Stored: at.Stored})
+func newStreamWatermark(at dedupe.Watermark) (streamWatermark, error) {
+	own, err := newSequencePoint(dedupe.Point{Sequence: at.Sequence, Stored: at.Stored})
 	if err != nil {
-		return floor{}, err
+		return streamWatermark{}, err
 	}
-	f := floor{Stream: at.Stream, Point: own}
+	f := streamWatermark{Stream: at.Stream, Point: own}
 	for _, p := range at.Trail {
-		earlier, err := newPoint(p)
+		earlier, err := newSequencePoint(p)
 		if err != nil {
-			return floor{}, err
+			return streamWatermark{}, err
 		}
 		f.Trail = append(f.Trail, earlier)
 	}
 	return f, nil
 }
 
-func newPoint(at dedupe.Point) (point, error) {
+func newSequencePoint(at dedupe.Point) (sequencePoint, error) {
 	if at.Sequence > math.MaxInt64 {
-		return point{}, fmt.Errorf("the sequence is %d; the largest that is kept is %d", at.Sequence, int64(math.MaxInt64))
+		return sequencePoint{}, fmt.Errorf("the sequence is %d; the largest that is kept is %d", at.Sequence, int64(math.MaxInt64))
 	}
-	p := point{Sequence: int64(at.Sequence)}
+	p := sequencePoint{Sequence: int64(at.Sequence)}
 	if at.Stored.IsZero() {
 		return p, nil
 	}
 	ns := at.Stored.UnixNano()
 	if !time.Unix(0, ns).Equal(at.Stored) {
-		return point{}, fmt.Errorf("the stored time is %v; it must be in the years 1678 to 2262", at.Stored)
+		return sequencePoint{}, fmt.Errorf("the stored time is %v; it must be in the years 1678 to 2262", at.Stored)
 	}
 	p.Stored = &ns
 	return p, nil
 }
 
-func (p point) stored() dedupe.Point {
+func (p sequencePoint) toPoint() dedupe.Point {
 	out := dedupe.Point{Sequence: uint64(max(0, p.Sequence))}
 	if p.Stored != nil {
 		out.Stored = time.Unix(0, *p.Stored).UTC()
@@ -72,126 +73,126 @@ func (p point) stored() dedupe.Point {
 	return out
 }
 
-func (f floor) watermark() dedupe.Watermark {
-	own := f.Point.stored()
+func (f streamWatermark) toWatermark() dedupe.Watermark {
+	own := f.Point.toPoint()
 	w := dedupe.Watermark{Position: dedupe.Position{Stream: f.Stream, Sequence: own.Sequence, Stored: own.Stored}}
 	for _, p := range f.Trail {
-		w.Trail = append(w.Trail, p.stored())
+		w.Trail = append(w.Trail, p.toPoint())
 	}
 	return w
 }
 
 // Watermarks implements [dedupe.Watermarker], in one round trip.
 func (s *Store) Watermarks(ctx context.Context, group, topic string) ([]dedupe.Watermark, error) {
-	ctx, cancel := s.call(ctx)
+	ctx, cancel := s.boundCall(ctx)
 	defer cancel()
-	w, err := s.floors(ctx, watermarkID(group, topic))
+	w, err := s.readWatermarks(ctx, watermarkID(group, topic))
 	if err != nil {
-		return nil, s.failed("watermarks", err)
+		return nil, s.callFailed("watermarks", err)
 	}
 	out := make([]dedupe.Watermark, len(w.Streams))
 	for i, f := range w.Streams {
-		out[i] = f.watermark()
+		out[i] = f.toWatermark()
 	}
 	return out, nil
 }
 
-// floors reads the document of a group and topic; it is empty where there is none.
-func (s *Store) floors(ctx context.Context, id string) (w watermark, err error) {
-	err = s.own.FindOne(ctx, bson.D{field("_id", id)}).Decode(&w)
+// readWatermarks reads the document of a group and topic; it is empty where there is none.
+func (s *Store) readWatermarks(ctx context.Context, id string) (w watermarkDoc, err error) {
+	err = s.own.FindOne(ctx, bson.D{expr.Field("_id", id)}).Decode(&w)
 	if errors.Is(err, driver.ErrNoDocuments) {
-		return watermark{}, nil
+		return watermarkDoc{}, nil
 	}
 	return w, err
 }
 
 // Begin implements [dedupe.Watermarker].
 func (s *Store) Begin(ctx context.Context, group, topic string, at dedupe.Watermark) (dedupe.Watermark, error) {
-	f, err := newFloor(at)
+	f, err := newStreamWatermark(at)
 	if err != nil {
 		return dedupe.Watermark{}, fmt.Errorf("dedupe/mongo: begin: %w", err)
 	}
-	ctx, cancel := s.call(ctx)
+	ctx, cancel := s.boundCall(ctx)
 	defer cancel()
-	kept, err := s.begin(ctx, watermarkID(group, topic), f)
+	kept, err := s.beginWatermark(ctx, watermarkID(group, topic), f)
 	if err != nil {
-		return dedupe.Watermark{}, s.failed("begin", err)
+		return dedupe.Watermark{}, s.callFailed("begin", err)
 	}
-	return kept.watermark(), nil
+	return kept.toWatermark(), nil
 }
 
-func (s *Store) begin(ctx context.Context, id string, f floor) (floor, error) {
+func (s *Store) beginWatermark(ctx context.Context, id string, f streamWatermark) (streamWatermark, error) {
 	// A group that is known nowhere starts at f.
-	_, err := s.own.InsertOne(ctx, bson.D{field("_id", id), field("streams", []floor{f})})
+	_, err := s.own.InsertOne(ctx, bson.D{expr.Field("_id", id), expr.Field("streams", []streamWatermark{f})})
 	if err == nil {
 		return f, nil
 	}
 	if !driver.IsDuplicateKeyError(err) {
-		return floor{}, err
+		return streamWatermark{}, err
 	}
 	_, err = s.own.UpdateOne(ctx,
-		bson.D{field("_id", id), field("streams.stream", bson.D{field("$ne", f.Stream)})},
-		bson.D{field("$push", bson.D{field("streams", f)})})
+		bson.D{expr.Field("_id", id), expr.Field("streams.stream", bson.D{expr.Field("$ne", f.Stream)})},
+		bson.D{expr.Field("$push", bson.D{expr.Field("streams", f)})})
 	if err != nil {
-		return floor{}, err
+		return streamWatermark{}, err
 	}
-	w, err := s.floors(ctx, id)
+	w, err := s.readWatermarks(ctx, id)
 	if err != nil {
-		return floor{}, err
+		return streamWatermark{}, err
 	}
 	for _, kept := range w.Streams {
 		if kept.Stream == f.Stream {
 			return kept, nil
 		}
 	}
-	return floor{}, errors.New("the watermark was changed by somebody else; ask again")
+	return streamWatermark{}, errors.New("the watermark was changed by somebody else; ask again")
 }
 
 // Advance implements [dedupe.Watermarker], in one round trip.
 func (s *Store) Advance(ctx context.Context, group, topic string, at dedupe.Watermark) error {
-	f, err := newFloor(at)
+	f, err := newStreamWatermark(at)
 	if err != nil {
 		return fmt.Errorf("dedupe/mongo: advance: %w", err)
 	}
-	ctx, cancel := s.call(ctx)
+	ctx, cancel := s.boundCall(ctx)
 	defer cancel()
-	behind := bson.D{field("stream", f.Stream), field("sequence", bson.D{field("$lt", f.Point.Sequence)})}
-	if _, err = s.setFloor(ctx, watermarkID(group, topic), behind, f); err != nil {
-		return s.failed("advance", err)
+	behind := bson.D{expr.Field("stream", f.Stream), expr.Field("sequence", bson.D{expr.Field("$lt", f.Point.Sequence)})}
+	if _, err = s.setWatermark(ctx, watermarkID(group, topic), behind, f); err != nil {
+		return s.callFailed("advance", err)
 	}
 	return nil
 }
 
 // Replace implements [dedupe.Watermarker], in one round trip.
 func (s *Store) Replace(ctx context.Context, group, topic string, was, now dedupe.Watermark) (bool, error) {
-	kept, err := newPoint(dedupe.Point{Sequence: was.Sequence, Stored: was.Stored})
+	kept, err := newSequencePoint(dedupe.Point{Sequence: was.Sequence, Stored: was.Stored})
 	if err != nil {
 		return false, nil // such a one is kept nowhere
 	}
-	f, err := newFloor(now)
+	f, err := newStreamWatermark(now)
 	if err != nil {
 		return false, fmt.Errorf("dedupe/mongo: replace: %w", err)
 	}
-	ctx, cancel := s.call(ctx)
+	ctx, cancel := s.boundCall(ctx)
 	defer cancel()
-	same := bson.D{field("stream", was.Stream), field("sequence", kept.Sequence)}
+	same := bson.D{expr.Field("stream", was.Stream), expr.Field("sequence", kept.Sequence)}
 	if kept.Stored == nil {
-		same = append(same, field("stored", bson.D{field("$exists", false)}))
+		same = append(same, expr.Field("stored", bson.D{expr.Field("$exists", false)}))
 	} else {
-		same = append(same, field("stored", *kept.Stored))
+		same = append(same, expr.Field("stored", *kept.Stored))
 	}
-	replaced, err := s.setFloor(ctx, watermarkID(group, topic), same, f)
+	replaced, err := s.setWatermark(ctx, watermarkID(group, topic), same, f)
 	if err != nil {
-		return false, s.failed("replace", err)
+		return false, s.callFailed("replace", err)
 	}
 	return replaced, nil
 }
 
-// setFloor puts f in the place of the one that matches, and reports whether one does.
-func (s *Store) setFloor(ctx context.Context, id string, match bson.D, f floor) (bool, error) {
+// setWatermark puts f in the place of the one that matches, and reports whether one does.
+func (s *Store) setWatermark(ctx context.Context, id string, match bson.D, f streamWatermark) (bool, error) {
 	result, err := s.own.UpdateOne(ctx,
-		bson.D{field("_id", id), field("streams", bson.D{field("$elemMatch", match)})},
-		bson.D{field("$set", bson.D{field("streams.$", f)})})
+		bson.D{expr.Field("_id", id), expr.Field("streams", bson.D{expr.Field("$elemMatch", match)})},
+		bson.D{expr.Field("$set", bson.D{expr.Field("streams.$", f)})})
 	if err != nil {
 		return false, err
 	}

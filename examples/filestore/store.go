@@ -26,15 +26,15 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// row is a line of the file. The last one with a key counts.
-type row struct {
+// fileRow is a line of the file. The last one with a key counts.
+type fileRow struct {
 	Key   string    `json:"key"`
 	Dead  bool      `json:"dead,omitempty"`
 	Hash  []byte    `json:"hash,omitempty"`
 	Until time.Time `json:"until"`
 }
 
-func (r row) record() dedupe.Record {
+func (r fileRow) toRecord() dedupe.Record {
 	if r.Dead {
 		return dedupe.Record{State: dedupe.Dead, Hash: r.Hash}
 	}
@@ -47,7 +47,7 @@ type Store struct {
 	turn chan struct{} // full while somebody writes
 
 	mu   sync.Mutex
-	rows map[string]row
+	rows map[string]fileRow
 }
 
 var _ dedupe.Store = (*Store)(nil)
@@ -59,9 +59,9 @@ func Open(name string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{file: f, turn: make(chan struct{}, 1), rows: make(map[string]row)}
+	s := &Store{file: f, turn: make(chan struct{}, 1), rows: make(map[string]fileRow)}
 	if err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err == nil {
-		err = s.load()
+		err = s.loadFile()
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", name, err), f.Close())
@@ -69,15 +69,15 @@ func Open(name string) (*Store, error) {
 	return s, nil
 }
 
-// load cuts off what a crash left of an unfinished line: nobody was told that it is stored.
-func (s *Store) load() error {
+// loadFile cuts off what a crash left of an unfinished line: nobody was told that it is stored.
+func (s *Store) loadFile() error {
 	data, err := io.ReadAll(s.file)
 	if err != nil {
 		return err
 	}
 	whole := data[:bytes.LastIndexByte(data, '\n')+1]
 	for d := json.NewDecoder(bytes.NewReader(whole)); d.More(); {
-		var r row
+		var r fileRow
 		if err := d.Decode(&r); err != nil {
 			return fmt.Errorf("near byte %d: %w", d.InputOffset(), err)
 		}
@@ -93,7 +93,7 @@ func (s *Store) Seen(ctx context.Context, keys []dedupe.Key) ([]dedupe.Record, e
 	records := make([]dedupe.Record, len(keys))
 	for i, key := range keys {
 		if r := s.rows[key.String()]; time.Now().Before(r.Until) {
-			records[i] = r.record()
+			records[i] = r.toRecord()
 		}
 	}
 	return records, ctx.Err()
@@ -110,14 +110,14 @@ func (s *Store) Mark(ctx context.Context, marks []dedupe.Mark) ([]error, error) 
 		return nil, ctx.Err()
 	}
 	var lines bytes.Buffer
-	rows := make([]row, len(marks))
+	rows := make([]fileRow, len(marks))
 	for i, m := range marks {
-		rows[i] = row{Key: m.Key.String(), Dead: m.State == dedupe.Dead, Hash: m.Hash, Until: time.Now().Add(m.TTL)}
+		rows[i] = fileRow{Key: m.Key.String(), Dead: m.State == dedupe.Dead, Hash: m.Hash, Until: time.Now().Add(m.TTL)}
 		if err := json.NewEncoder(&lines).Encode(rows[i]); err != nil {
 			return nil, err
 		}
 	}
-	if err := s.append(lines.Bytes()); err != nil {
+	if err := s.appendLines(lines.Bytes()); err != nil {
 		return nil, fmt.Errorf("mark in %s: %w", s.file.Name(), err)
 	}
 	s.mu.Lock()
@@ -128,9 +128,9 @@ func (s *Store) Mark(ctx context.Context, marks []dedupe.Mark) ([]error, error) 
 	return make([]error, len(marks)), nil // all or none: no mark is refused by itself
 }
 
-// append closes the file when it fails: half a line may be left, and only Open knows what to
+// appendLines closes the file when it fails: half a line may be left, and only Open knows what to
 // do about that.
-func (s *Store) append(lines []byte) error {
+func (s *Store) appendLines(lines []byte) error {
 	_, err := s.file.Write(lines)
 	if err == nil {
 		err = s.file.Sync()

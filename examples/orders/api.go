@@ -6,7 +6,7 @@ import (
 	"net/http"
 
 	"github.com/onceish/onceish/bus"
-	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
+	"github.com/onceish/onceish/mongodoc"
 )
 
 // api is what customers can ask for. Every request may be repeated.
@@ -47,7 +47,7 @@ func fail(w http.ResponseWriter, err error) {
 	switch {
 	case errors.Is(err, errOther):
 		status = http.StatusConflict
-	case errors.Is(err, mongodedupe.ErrNoMatch):
+	case errors.Is(err, mongodoc.ErrNoMatch):
 		status = http.StatusNotFound
 	case errors.Is(err, bus.ErrInvalidEvent):
 		status = http.StatusBadRequest

@@ -9,7 +9,7 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
-	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
+	"github.com/onceish/onceish/mongodoc"
 )
 
 // bill adds the subscription to orders: one for all their events, so that those of an order are
@@ -25,7 +25,7 @@ func bill(ctx context.Context, s *shop, _ func(string) string) error {
 
 // ledger is where invoices are kept, one for each order.
 type ledger struct {
-	once     *mongodedupe.Store
+	once     *mongodoc.Updater
 	invoices *mongo.Collection
 }
 
@@ -54,6 +54,6 @@ func (l *ledger) add(ctx context.Context, o order, cents int, topic string) erro
 		{Key: "$set", Value: bson.D{{Key: "customer", Value: o.Customer}}},
 		{Key: "$push", Value: bson.D{{Key: "lines", Value: line}}},
 		{Key: "$inc", Value: bson.D{{Key: "total", Value: cents}}},
-	}, &mongodedupe.UpdateOptions{Upsert: topic == invoiceIssued, Publish: []bus.Event{event}})
-	return err // mongodedupe.ErrNoMatch: a cancelled order that has no invoice yet comes again
+	}, &mongodoc.UpdateOptions{Upsert: topic == invoiceIssued, Publish: []bus.Event{event}})
+	return err // mongodoc.ErrNoMatch: a cancelled order that has no invoice yet comes again
 }

@@ -9,7 +9,7 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/dedupe"
-	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
+	"github.com/onceish/onceish/mongodoc"
 )
 
 // errOther is returned for an order whose id another order has.
@@ -17,7 +17,7 @@ var errOther = errors.New("there is another order with this id")
 
 // book is where orders are kept.
 type book struct {
-	once   *mongodedupe.Store
+	once   *mongodoc.Updater
 	orders *mongo.Collection
 }
 
@@ -30,7 +30,7 @@ func (b *book) place(ctx context.Context, o order) (now bool, err error) {
 	}
 	set := bson.D{{Key: "customer", Value: o.Customer}, {Key: "cents", Value: o.Cents}}
 	u, err := b.once.UpdateOnce(ctx, b.orders, byID(o.ID), bson.D{{Key: "$set", Value: set}},
-		&mongodedupe.UpdateOptions{Key: requestFor(o.ID), Upsert: true, Publish: []bus.Event{event}})
+		&mongodoc.UpdateOptions{Key: requestFor(o.ID), Upsert: true, Publish: []bus.Event{event}})
 	if err != nil || !u.Before {
 		return err == nil, err
 	}
@@ -45,7 +45,7 @@ func (b *book) place(ctx context.Context, o order) (now bool, err error) {
 func (b *book) cancel(ctx context.Context, id string) error {
 	o, err := b.find(ctx, id)
 	if errors.Is(err, mongo.ErrNoDocuments) {
-		return mongodedupe.ErrNoMatch
+		return mongodoc.ErrNoMatch
 	}
 	if err != nil {
 		return err
@@ -55,7 +55,7 @@ func (b *book) cancel(ctx context.Context, id string) error {
 		return err
 	}
 	_, err = b.once.UpdateOnce(ctx, b.orders, byID(id), bson.D{{Key: "$set", Value: bson.D{{Key: "cancelled", Value: true}}}},
-		&mongodedupe.UpdateOptions{Key: requestFor(id), Step: "cancel", Publish: []bus.Event{event}})
+		&mongodoc.UpdateOptions{Key: requestFor(id), Step: "cancel", Publish: []bus.Event{event}})
 	return err
 }
 

@@ -12,15 +12,20 @@ import (
 	"github.com/onceish/onceish/dedupe"
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
 	"github.com/onceish/onceish/internal/mongotest"
+	"github.com/onceish/onceish/mongodoc"
 )
 
-func store(t *testing.T, db *mongo.Database) *mongodedupe.Store {
+func store(t *testing.T, db *mongo.Database) *mongodoc.Updater {
 	t.Helper()
 	s, err := mongodedupe.New(t.Context(), db.Collection("dedupe"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s
+	u, err := mongodoc.New(s, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
 }
 
 // invoice is a document of the ledger's.
@@ -50,7 +55,7 @@ func TestLedgerEntersOnce(t *testing.T) {
 		key := dedupe.Key{Topic: topic, Group: "billing", ID: id}
 		return l.enter(consumer.WithAttempt(t.Context(), consumer.Attempt{Key: key}), bus.Event{ID: id, Topic: topic}, ada)
 	}
-	if err := run("c", orderCancelled); !errors.Is(err, mongodedupe.ErrNoMatch) || consumer.IsPermanent(err) {
+	if err := run("c", orderCancelled); !errors.Is(err, mongodoc.ErrNoMatch) || consumer.IsPermanent(err) {
 		t.Errorf("cancelled before it was placed: %v, want one that is tried again", err)
 	}
 	for range 3 {

@@ -7,7 +7,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/onceish/onceish/bus"
-	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
+	"github.com/onceish/onceish/mongodoc"
 	"github.com/onceish/onceish/outbox"
 	"github.com/onceish/onceish/worker"
 )
@@ -22,14 +22,14 @@ type shop struct {
 
 	db *mongo.Database
 	// once changes documents once.
-	once *mongodedupe.Store
+	once *mongodoc.Updater
 }
 
 // open gives the worker a drainer, for the events of its changes. Any number of processes may have
 // one: an event is published once, in the order of its key, unless one of them dies on the way, and
 // then under the same id.
 func open(ctx context.Context, w *worker.Worker) (*shop, error) {
-	once, err := w.MongoStore(ctx)
+	once, err := w.Documents(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/onceish/onceish/dedupe"
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
 	"github.com/onceish/onceish/internal/mongotest"
+	"github.com/onceish/onceish/mongodoc"
 	"github.com/onceish/onceish/outbox"
 	mongooutbox "github.com/onceish/onceish/outbox/mongo"
 )
@@ -107,9 +108,11 @@ func useMongo(t *testing.T, db *mongo.Database) {
 	must(t, store.Advance(ctx, "billing", "order.placed", at))
 	_, err = store.Watermarks(ctx, "billing", "order.placed")
 	must(t, err)
+	documents, err := mongodoc.New(store, nil)
+	must(t, err)
 	for range 2 {
-		_, err = store.UpdateOnce(ctx, db.Collection("invoices"), bson.D{{Key: "_id", Value: 1}}, bson.D{{Key: "$inc", Value: bson.D{{Key: "cents", Value: 5}}}},
-			&mongodedupe.UpdateOptions{Key: key, Upsert: true})
+		_, err = documents.UpdateOnce(ctx, db.Collection("invoices"), bson.D{{Key: "_id", Value: 1}}, bson.D{{Key: "$inc", Value: bson.D{{Key: "cents", Value: 5}}}},
+			&mongodoc.UpdateOptions{Key: key, Upsert: true})
 		must(t, err)
 	}
 

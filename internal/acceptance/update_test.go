@@ -15,22 +15,25 @@ import (
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
 	"github.com/onceish/onceish/internal/faulty"
 	"github.com/onceish/onceish/internal/mongotest"
+	"github.com/onceish/onceish/mongodoc"
 )
 
 // updating changes two documents for each event, before the handler: one of its own, and one that
 // all events change.
 func updating(store faulty.Inner, uri, database string, next consumer.Handler) consumer.Handler {
-	documents, ok := store.(*mongodedupe.Store)
+	marks, ok := store.(*mongodedupe.Store)
 	if !ok {
 		log.Fatalf("no store in MongoDB: %T", store)
 	}
+	documents, err := mongodoc.New(marks, nil)
+	check(err)
 	client, err := mongo.Connect(options.Client().ApplyURI(uri))
 	check(err)
 	accounts := client.Database(database).Collection("accounts")
 	return func(ctx context.Context, e bus.Event) error {
 		for _, id := range []string{e.ID, "all"} {
 			inc := bson.D{{Key: "$inc", Value: bson.D{{Key: "n", Value: 1}}}}
-			if _, err := documents.UpdateOnce(ctx, accounts, bson.D{{Key: "_id", Value: id}}, inc, &mongodedupe.UpdateOptions{Upsert: true}); err != nil {
+			if _, err := documents.UpdateOnce(ctx, accounts, bson.D{{Key: "_id", Value: id}}, inc, &mongodoc.UpdateOptions{Upsert: true}); err != nil {
 				return err
 			}
 		}

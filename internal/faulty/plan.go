@@ -3,6 +3,8 @@ package faulty
 import (
 	"context"
 	"time"
+
+	"github.com/onceish/onceish/internal/backoff"
 )
 
 // Call names a call of a bus, a store, or a delivery.
@@ -46,17 +48,13 @@ type Fault struct {
 // Plan decides what goes wrong with a call. It is called by many goroutines at once.
 type Plan func(Call) Fault
 
-// do makes a call that returns a value.
-func do[T any](ctx context.Context, p Plan, c Call, call func() (T, error)) (T, error) {
+// callPlanned makes a call that returns a value.
+func callPlanned[T any](ctx context.Context, p Plan, c Call, call func() (T, error)) (T, error) {
 	var none T
 	f := p(c)
 	if f.Delay > 0 {
-		timer := time.NewTimer(f.Delay)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			return none, context.Cause(ctx)
+		if err := backoff.Sleep(ctx, f.Delay); err != nil {
+			return none, err
 		}
 	}
 	if f.Before != nil {
@@ -72,8 +70,8 @@ func do[T any](ctx context.Context, p Plan, c Call, call func() (T, error)) (T, 
 	return out, err
 }
 
-// act makes a call that returns none.
-func act(ctx context.Context, p Plan, c Call, call func() error) error {
-	_, err := do(ctx, p, c, func() (struct{}, error) { return struct{}{}, call() })
+// actPlanned makes a call that returns none.
+func actPlanned(ctx context.Context, p Plan, c Call, call func() error) error {
+	_, err := callPlanned(ctx, p, c, func() (struct{}, error) { return struct{}{}, call() })
 	return err
 }

@@ -28,20 +28,20 @@ func NewQueue(inner outbox.Queue, plan Plan) *Queue { return &Queue{inner, plan}
 
 // Acquire implements outbox.Queue.
 func (q *Queue) Acquire(ctx context.Context, owner string, lease time.Duration) ([]outbox.Lease, error) {
-	return do(ctx, q.plan, Acquire, func() ([]outbox.Lease, error) { return q.inner.Acquire(ctx, owner, lease) })
+	return callPlanned(ctx, q.plan, Acquire, func() ([]outbox.Lease, error) { return q.inner.Acquire(ctx, owner, lease) })
 }
 
 // Release implements outbox.Queue.
 func (q *Queue) Release(ctx context.Context, owner string, leases []outbox.Lease) error {
-	return act(ctx, q.plan, Release, func() error { return q.inner.Release(ctx, owner, leases) })
+	return actPlanned(ctx, q.plan, Release, func() error { return q.inner.Release(ctx, owner, leases) })
 }
 
 // Pending implements outbox.Queue.
 func (q *Queue) Pending(ctx context.Context, a outbox.Ask) (outbox.Page, error) {
-	return do(ctx, q.plan, Pending, func() (outbox.Page, error) { return q.inner.Pending(ctx, a) })
+	return callPlanned(ctx, q.plan, Pending, func() (outbox.Page, error) { return q.inner.Pending(ctx, a) })
 }
 
 // Settle implements outbox.Queue.
 func (q *Queue) Settle(ctx context.Context, rs []outbox.Result) ([]bool, error) {
-	return do(ctx, q.plan, SettleRows, func() ([]bool, error) { return q.inner.Settle(ctx, rs) })
+	return callPlanned(ctx, q.plan, SettleRows, func() ([]bool, error) { return q.inner.Settle(ctx, rs) })
 }

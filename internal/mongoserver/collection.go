@@ -32,18 +32,19 @@ type Layout struct {
 	Indexes []Index
 }
 
-// tries bounds how often Ensure looks again after others changed the indexes at the same time.
-const tries = 3
+// ensureTries bounds how often Ensure looks again after others changed the indexes at
+// the same time.
+const ensureTries = 3
 
 // Ensure makes sure of a collection and its indexes. It makes indexes that are missing and
 // changes expireAfterSeconds where it is another, and drops nothing. It may be called by many
 // processes at once.
 func (l *Layout) Ensure(ctx context.Context, coll *mongo.Collection) error {
-	if err := l.check(ctx, coll); err != nil {
+	if err := l.checkCollection(ctx, coll); err != nil {
 		return err
 	}
 	var err error
-	for try := range tries {
+	for try := range ensureTries {
 		var ready bool
 		if ready, err = l.ensureIndexes(ctx, coll); ready || errors.Is(err, l.Unfit) {
 			return err
@@ -58,8 +59,9 @@ func (l *Layout) Ensure(ctx context.Context, coll *mongo.Collection) error {
 	return err
 }
 
-// check refuses what would lose or confuse rows. Who may not list collections is spared it.
-func (l *Layout) check(ctx context.Context, coll *mongo.Collection) error {
+// checkCollection refuses what would lose or confuse rows. Who may not list collections
+// is spared it.
+func (l *Layout) checkCollection(ctx context.Context, coll *mongo.Collection) error {
 	specs, err := coll.Database().ListCollectionSpecifications(ctx, bson.D{{Key: "name", Value: coll.Name()}})
 	if err != nil {
 		if Unauthorized(err) {
@@ -68,14 +70,14 @@ func (l *Layout) check(ctx context.Context, coll *mongo.Collection) error {
 		return fmt.Errorf("looking at the collection: %w", err)
 	}
 	for _, s := range specs {
-		if why := unfit(s.Type, s.Options); why != "" {
+		if why := unfitReason(s.Type, s.Options); why != "" {
 			return fmt.Errorf("%w: %s use another collection", l.Unfit, why)
 		}
 	}
 	return nil
 }
 
-func unfit(kind string, opts bson.Raw) string {
+func unfitReason(kind string, opts bson.Raw) string {
 	if kind != "" && kind != "collection" {
 		return "it is a " + kind + ";"
 	}
@@ -85,14 +87,14 @@ func unfit(kind string, opts bson.Raw) string {
 	if locale, ok := opts.Lookup("collation", "locale").StringValueOK(); ok && locale != "simple" {
 		return "its collation (" + locale + ") may take two keys for one;"
 	}
-	if validates(opts) {
+	if hasValidator(opts) {
 		return "it has a validator, which may refuse rows: take it off (collMod with validator: {}), or"
 	}
 	return ""
 }
 
-// validates reports whether a validator refuses documents, and does not only warn.
-func validates(opts bson.Raw) bool {
+// hasValidator reports whether a validator refuses documents, and does not only warn.
+func hasValidator(opts bson.Raw) bool {
 	validator, ok := opts.Lookup("validator").DocumentOK()
 	if !ok {
 		return false

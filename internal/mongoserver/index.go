@@ -28,8 +28,8 @@ type Index struct {
 	Sparse bool
 }
 
-// found is what matters of an index specification.
-type found struct {
+// foundIndex is what matters of an index specification.
+type foundIndex struct {
 	Name   string   `bson:"name"`
 	Key    bson.Raw `bson:"key"`
 	TTL    *float64 `bson:"expireAfterSeconds"`
@@ -41,24 +41,24 @@ type found struct {
 // ensureIndexes reports whether the indexes are as they should be; if not, it made or changed some,
 // and is to be asked again.
 func (l *Layout) ensureIndexes(ctx context.Context, coll *mongo.Collection) (bool, error) {
-	there, err := list(ctx, coll)
+	there, err := listIndexes(ctx, coll)
 	if err != nil {
 		return false, err
 	}
 	for i := range there {
-		if err := l.conflict(&there[i]); err != nil {
+		if err := l.checkConflict(&there[i]); err != nil {
 			return false, fmt.Errorf("%w: %w", l.Unfit, err)
 		}
 	}
 	ready := true
 	for i := range l.Indexes {
 		x := &l.Indexes[i]
-		at := slices.IndexFunc(there, func(f found) bool { return f.is(x) })
+		at := slices.IndexFunc(there, func(f foundIndex) bool { return f.hasFieldsOf(x) })
 		switch {
 		case at < 0:
-			err = l.create(ctx, coll, x)
+			err = l.createIndex(ctx, coll, x)
 		case x.Expires && !x.AsFound && *there[at].TTL != x.After.Seconds():
-			err = l.modify(ctx, coll, x, there[at].Name)
+			err = l.modifyTTL(ctx, coll, x, there[at].Name)
 		default:
 			continue
 		}
@@ -69,24 +69,24 @@ func (l *Layout) ensureIndexes(ctx context.Context, coll *mongo.Collection) (boo
 	return ready, nil
 }
 
-func list(ctx context.Context, coll *mongo.Collection) ([]found, error) {
+func listIndexes(ctx context.Context, coll *mongo.Collection) ([]foundIndex, error) {
 	cur, err := coll.Indexes().List(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("listing its indexes: %w", err)
 	}
-	var all []found
+	var all []foundIndex
 	if err := cur.All(ctx, &all); err != nil {
 		return nil, fmt.Errorf("listing its indexes: %w", err)
 	}
 	return all, nil
 }
 
-// conflict says what is wrong with an index, and what to do about it.
-func (l *Layout) conflict(f *found) error {
-	at := slices.IndexFunc(l.Indexes, func(x Index) bool { return f.is(&x) })
+// checkConflict says what is wrong with an index, and what to do about it.
+func (l *Layout) checkConflict(f *foundIndex) error {
+	at := slices.IndexFunc(l.Indexes, func(x Index) bool { return f.hasFieldsOf(&x) })
 	expires := at >= 0 && l.Indexes[at].Expires
 	switch {
-	case f.is(&Index{Fields: []string{"_id"}}):
+	case f.hasFieldsOf(&Index{Fields: []string{"_id"}}):
 		return nil
 	case f.Unique:
 		return fmt.Errorf("its index %s on %v is unique, which would keep rows out that have nothing to do with each other; use a collection of its own, or drop that index if nothing needs it",
@@ -103,8 +103,8 @@ func (l *Layout) conflict(f *found) error {
 	return nil
 }
 
-// is reports whether the index is on those fields. A TTL index may be descending.
-func (f *found) is(x *Index) bool {
+// hasFieldsOf reports whether the index is on those fields. A TTL index may be descending.
+func (f *foundIndex) hasFieldsOf(x *Index) bool {
 	elements, err := f.Key.Elements()
 	if err != nil || len(elements) != len(x.Fields) {
 		return false
@@ -127,14 +127,14 @@ func (x *Index) Keys() bson.D {
 	return keys
 }
 
-func (x *Index) title() string {
+func (x *Index) describeIndex() string {
 	if x.Expires {
 		return "TTL index on " + x.Fields[0]
 	}
 	return "index on " + strings.Join(x.Fields, ", ")
 }
 
-func (l *Layout) create(ctx context.Context, coll *mongo.Collection, x *Index) error {
+func (l *Layout) createIndex(ctx context.Context, coll *mongo.Collection, x *Index) error {
 	o := options.Index()
 	if x.Expires {
 		o.SetExpireAfterSeconds(int32(x.After.Seconds()))
@@ -147,15 +147,15 @@ func (l *Layout) create(ctx context.Context, coll *mongo.Collection, x *Index) e
 	case err == nil:
 		return nil
 	case Unauthorized(err):
-		return fmt.Errorf("%w: it has no %s, and this user may not make one; grant createIndex, or have it made: %s: %w", l.Unfit, x.title(), x.command(), err)
+		return fmt.Errorf("%w: it has no %s, and this user may not make one; grant createIndex, or have it made: %s: %w", l.Unfit, x.describeIndex(), x.shellCommand(), err)
 	case hasCode(err, 86): // IndexKeySpecsConflict
-		return fmt.Errorf("%w: another index has the name of its %s; rename or drop that one: %w", l.Unfit, x.title(), err)
+		return fmt.Errorf("%w: another index has the name of its %s; rename or drop that one: %w", l.Unfit, x.describeIndex(), err)
 	}
-	return fmt.Errorf("making its %s: %w", x.title(), err)
+	return fmt.Errorf("making its %s: %w", x.describeIndex(), err)
 }
 
-// command makes the index in a shell.
-func (x *Index) command() string {
+// shellCommand makes the index in a shell.
+func (x *Index) shellCommand() string {
 	var keys []string
 	for _, name := range x.Fields {
 		keys = append(keys, name+": 1")
@@ -170,8 +170,8 @@ func (x *Index) command() string {
 	return fmt.Sprintf("createIndex({%s}, {%s})", strings.Join(keys, ", "), strings.Join(opts, ", "))
 }
 
-// modify makes rows go when they should.
-func (l *Layout) modify(ctx context.Context, coll *mongo.Collection, x *Index, name string) error {
+// modifyTTL makes rows go when they should.
+func (l *Layout) modifyTTL(ctx context.Context, coll *mongo.Collection, x *Index, name string) error {
 	seconds := int64(x.After.Seconds())
 	err := coll.Database().RunCommand(ctx, bson.D{
 		{Key: "collMod", Value: coll.Name()},

@@ -8,6 +8,8 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/onceish/onceish/internal/backoff"
 )
 
 // Write runs the models as one bulk, and returns what the server counted and the items it turned
@@ -43,7 +45,7 @@ func Duplicate(e mongo.WriteError) bool {
 	return mongo.IsDuplicateKeyError(e) || e.Code == 1 && e.HasErrorMessage("duplicate key value violates unique constraint")
 }
 
-// Refused reports whether no repetition will make the server take the row.
+// Refused reports whether no repeat will make the server take the row.
 func Refused(e mongo.WriteError) bool {
 	switch e.Code {
 	case 121, // DocumentValidationFailure
@@ -65,21 +67,5 @@ func hasCode(err error, n int) bool {
 
 // Pause waits a little between tries, ever longer, at most half a second.
 func Pause(ctx context.Context, try int) error {
-	t := time.NewTimer(time.Duration(1<<min(try, 7)) * 4 * time.Millisecond)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// WholeMillis rounds up, for servers know no less: no lease ends early.
-func WholeMillis(d time.Duration) int64 {
-	n := d.Milliseconds()
-	if d > time.Duration(n)*time.Millisecond {
-		n++
-	}
-	return n
+	return backoff.Sleep(ctx, backoff.Doubled(4*time.Millisecond, try, 512*time.Millisecond))
 }

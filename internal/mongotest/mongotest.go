@@ -31,7 +31,7 @@ const testTimeout = 9 * time.Minute
 func URI(tb testing.TB) string {
 	tb.Helper()
 	if uri := os.Getenv("MONGODB_URI"); uri != "" {
-		bound(tb)
+		boundTest(tb)
 		return uri
 	}
 	const advice = "no MongoDB: MONGODB_URI is not set; scripts/mongo brings a server up and prints its URI"
@@ -42,9 +42,9 @@ func URI(tb testing.TB) string {
 	return ""
 }
 
-// bound ends the process, with the stacks of all goroutines, if a test does not end. Benchmarks
+// boundTest ends the process, with the stacks of all goroutines, if a test does not end. Benchmarks
 // take as long as they are told to.
-func bound(tb testing.TB) {
+func boundTest(tb testing.TB) {
 	tb.Helper()
 	if _, ok := tb.(*testing.T); !ok {
 		return

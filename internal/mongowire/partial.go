@@ -8,15 +8,16 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
-// partial makes the next write of one row fail, whose neighbours in the command are written.
-type partial struct {
+// spoiledStatement makes the next write of one row fail, whose neighbours in the
+// command are written.
+type spoiledStatement struct {
 	id    string
 	fired bool
 }
 
 // Spoil arms a partial failure.
 func (w *Proxy) Spoil(id string) func() bool {
-	p := &partial{id: id}
+	p := &spoiledStatement{id: id}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.spoiled = p
@@ -38,15 +39,15 @@ func (w *Proxy) withoutSpoiled(m []byte) (rest []byte, index int, gone bool) {
 	if w.spoiled == nil {
 		return m, -1, false
 	}
-	rest, index, gone = without(m, w.spoiled.id)
+	rest, index, gone = withoutStatement(m, w.spoiled.id)
 	if index >= 0 {
 		w.spoiled.fired, w.spoiled = true, nil
 	}
 	return rest, index, gone
 }
 
-// without rewrites the document sequence that follows a command's body.
-func without(m []byte, id string) (rest []byte, index int, gone bool) {
+// withoutStatement rewrites the document sequence that follows a command's body.
+func withoutStatement(m []byte, id string) (rest []byte, index int, gone bool) {
 	if binary.LittleEndian.Uint32(m[12:]) != opMsg {
 		return m, -1, false
 	}
@@ -78,10 +79,10 @@ func without(m []byte, id string) (rest []byte, index int, gone bool) {
 // is left of it.
 func statementWithout(doc bson.Raw, id string) (bson.Raw, bool) {
 	if own, ok := doc.Lookup("_id").StringValueOK(); ok {
-		return dropIf(doc, own == id)
+		return dropMatching(doc, own == id)
 	}
 	if own, ok := doc.Lookup("q", "_id").StringValueOK(); ok {
-		return dropIf(doc, own == id)
+		return dropMatching(doc, own == id)
 	}
 	in, err := doc.LookupErr("q", "_id", "$in")
 	if err != nil {
@@ -105,16 +106,16 @@ func statementWithout(doc bson.Raw, id string) (bson.Raw, bool) {
 	return b, err == nil
 }
 
-func dropIf(doc bson.Raw, drop bool) (bson.Raw, bool) {
+func dropMatching(doc bson.Raw, drop bool) (bson.Raw, bool) {
 	if drop {
 		return nil, true
 	}
 	return doc, false
 }
 
-// partly is an answer with the failure of a statement put in; where the statement had gone, later
-// ones move up.
-func partly(reply bson.D, index int, gone bool) bson.D {
+// partialReply is an answer with the failure of a statement put in; where the statement had gone,
+// later ones move up.
+func partialReply(reply bson.D, index int, gone bool) bson.D {
 	all := bson.A{WriteError(index, 11601, "interrupted")}
 	for _, e := range reply {
 		if errs, ok := e.Value.(bson.A); ok && e.Key == "writeErrors" {
@@ -123,14 +124,14 @@ func partly(reply bson.D, index int, gone bool) bson.D {
 				if !ok {
 					continue
 				}
-				all = append(all, moved(d, index, gone))
+				all = append(all, shiftIndexes(d, index, gone))
 			}
 		}
 	}
 	return With(reply, "writeErrors", all)
 }
 
-func moved(d bson.D, index int, gone bool) bson.D {
+func shiftIndexes(d bson.D, index int, gone bool) bson.D {
 	for i := range d {
 		if at, ok := d[i].Value.(int32); ok && d[i].Key == "index" && gone && int(at) >= index {
 			d[i].Value = at + 1

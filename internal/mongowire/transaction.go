@@ -9,8 +9,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
-// transaction is one that is open: what it has written, and which documents it locks.
-type transaction struct {
+// openTransaction is one that is open: what it has written, and which documents it locks.
+type openTransaction struct {
 	session string
 	written []bson.D
 	locks   map[string]bool
@@ -20,44 +20,44 @@ type transaction struct {
 // numberOf names the transaction of a command.
 func numberOf(cmd bson.D) string { return fmt.Sprint(Get(cmd, "lsid"), Get(cmd, "txnNumber")) }
 
-// giveUp ends open transactions, and frees what they lock.
-func (s *Set) giveUp(which func(*transaction) bool) {
+// abandonMatching ends open transactions, and frees what they lock.
+func (s *FakeReplicaSet) abandonMatching(which func(*openTransaction) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	maps.DeleteFunc(s.open, func(_ string, t *transaction) bool { return which(t) })
-	s.free()
+	maps.DeleteFunc(s.open, func(_ string, t *openTransaction) bool { return which(t) })
+	s.wakeLockWaiters()
 }
 
-// free wakes whoever waits for a lock. It is called with the mutex held.
-func (s *Set) free() {
+// wakeLockWaiters wakes whoever waits for a lock. It is called with the mutex held.
+func (s *FakeReplicaSet) wakeLockWaiters() {
 	close(s.freed)
 	s.freed = make(chan struct{})
 }
 
-// end ends one transaction, and returns what it was; nil: there is none.
-func (s *Set) end(key string) *transaction {
+// endTransaction ends one transaction, and returns what it was; nil: there is none.
+func (s *FakeReplicaSet) endTransaction(key string) *openTransaction {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.open[key]
 	delete(s.open, key)
-	s.free()
+	s.wakeLockWaiters()
 	return t
 }
 
-// begin is the open transaction of that number, or a new one.
-func (s *Set) begin(key string, cmd bson.D) *transaction {
+// beginTransaction is the open transaction of that number, or a new one.
+func (s *FakeReplicaSet) beginTransaction(key string, cmd bson.D) *openTransaction {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.open[key]
 	if t == nil {
-		t = &transaction{session: fmt.Sprint(Get(cmd, "lsid")), locks: make(map[string]bool)}
+		t = &openTransaction{session: fmt.Sprint(Get(cmd, "lsid")), locks: make(map[string]bool)}
 		s.open[key] = t
 	}
 	return t
 }
 
-// kill ends the transactions of sessions.
-func (s *Set) kill(cmd bson.D) bson.D {
+// killSessions ends the transactions of sessions.
+func (s *FakeReplicaSet) killSessions(cmd bson.D) bson.D {
 	s.mu.Lock()
 	refused := s.noKills
 	s.mu.Unlock()
@@ -66,7 +66,7 @@ func (s *Set) kill(cmd bson.D) bson.D {
 	}
 	sessions, _ := cmd[0].Value.(bson.A)
 	for _, id := range sessions {
-		s.giveUp(func(t *transaction) bool {
+		s.abandonMatching(func(t *openTransaction) bool {
 			if t.session != fmt.Sprint(id) {
 				return false
 			}
@@ -74,11 +74,11 @@ func (s *Set) kill(cmd bson.D) bson.D {
 			return true
 		})
 	}
-	return ok()
+	return okReply()
 }
 
-// lock takes the locks of rows for a transaction; false: another one has one of them.
-func (s *Set) lock(t *transaction, rows []string) bool {
+// lockRows takes the locks of rows for a transaction; false: another one has one of them.
+func (s *FakeReplicaSet) lockRows(t *openTransaction, rows []string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, r := range rows {
@@ -94,9 +94,9 @@ func (s *Set) lock(t *transaction, rows []string) bool {
 	return true
 }
 
-// locked reports whether a transaction has one of the rows, and what is closed when that may
+// rowsLocked reports whether a transaction has one of the rows, and what is closed when that may
 // have changed.
-func (s *Set) locked(rows []string) (bool, <-chan struct{}) {
+func (s *FakeReplicaSet) rowsLocked(rows []string) (bool, <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, r := range rows {
@@ -111,7 +111,7 @@ func (s *Set) locked(rows []string) (bool, <-chan struct{}) {
 
 // awaitLocks waits, before an update outside of transactions, for those that lock its rows: until
 // they end, or its time is over.
-func (c *member) awaitLocks(cmd bson.D) (bson.D, error) {
+func (c *clientSession) awaitLocks(cmd bson.D) (bson.D, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	if ms, ok := Get(cmd, "maxTimeMS").(int64); ok {
@@ -119,11 +119,11 @@ func (c *member) awaitLocks(cmd bson.D) (bson.D, error) {
 		defer cancel()
 	}
 	for {
-		_, rows, err := c.matched(cmd)
+		_, rows, err := c.matchRows(cmd)
 		if err != nil {
 			return nil, err
 		}
-		held, freed := c.set.locked(rows)
+		held, freed := c.set.rowsLocked(rows)
 		if !held {
 			return nil, nil // nothing holds it up
 		}
@@ -137,7 +137,7 @@ func (c *member) awaitLocks(cmd bson.D) (bson.D, error) {
 	}
 }
 
-func (c *member) apply(cmd bson.D) (bson.D, error) {
+func (c *clientSession) applyWrite(cmd bson.D) (bson.D, error) {
 	s := c.set
 	key := numberOf(cmd)
 	s.mu.Lock()
@@ -147,76 +147,76 @@ func (c *member) apply(cmd bson.D) (bson.D, error) {
 	name := cmd[0].Key
 	switch {
 	case name == "commitTransaction" && done:
-		return ok(), nil
+		return okReply(), nil
 	case !known && Get(cmd, "startTransaction") != true:
 		return Gone(), nil
 	case name == "commitTransaction":
-		return ok(), c.commit(key)
+		return okReply(), c.commitWrites(key)
 	case name == "abortTransaction":
-		return ok(), c.undo(s.end(key))
+		return okReply(), c.undoWrites(s.endTransaction(key))
 	}
-	t := s.begin(key, cmd)
+	t := s.beginTransaction(key, cmd)
 	switch name {
 	case "insert":
-		return c.inserted(key, t, cmd)
+		return c.insertRows(key, t, cmd)
 	case "update":
-		return c.updated(key, t, cmd)
+		return c.updateRows(key, t, cmd)
 	}
-	return c.ask(plain(cmd))
+	return c.askServer(withoutTransaction(cmd))
 }
 
-func (c *member) commit(key string) error {
+func (c *clientSession) commitWrites(key string) error {
 	s := c.set
 	s.mu.Lock()
 	t := s.open[key]
 	s.mu.Unlock()
 	for _, cmd := range t.written {
-		if reply, err := c.ask(cmd); err != nil || Get(reply, "writeErrors") != nil {
+		if reply, err := c.askServer(cmd); err != nil || Get(reply, "writeErrors") != nil {
 			return fmt.Errorf("%v: %w", reply, err)
 		}
 	}
 	s.mu.Lock()
 	s.done[key] = true
 	s.mu.Unlock()
-	s.end(key)
+	s.endTransaction(key)
 	return nil
 }
 
-func (c *member) undo(t *transaction) error {
+func (c *clientSession) undoWrites(t *openTransaction) error {
 	for _, cmd := range t.leaked {
-		if _, err := c.ask(cmd); err != nil {
+		if _, err := c.askServer(cmd); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// conflict is how a transaction that meets a lock ends.
-func (s *Set) conflict(key string) bson.D {
-	s.end(key)
+// conflictError is how a transaction that meets a lock ends.
+func (s *FakeReplicaSet) conflictError(key string) bson.D {
+	s.endTransaction(key)
 	return LabelledFailure(112, "WriteConflict", "TransientTransactionError")
 }
 
-// inserted keeps an insert. A duplicate ends the transaction, as any error of a write does, and is
-// not labelled.
-func (c *member) inserted(key string, t *transaction, cmd bson.D) (bson.D, error) {
+// insertRows keeps an insert. A duplicate ends the transaction, as any error of a write does, and
+// is not labelled.
+func (c *clientSession) insertRows(key string, t *openTransaction, cmd bson.D) (bson.D, error) {
 	docs, _ := Get(cmd, "documents").(bson.A)
 	undo := bson.A{}
 	for i, x := range docs {
 		doc, _ := x.(bson.D)
 		id := Get(doc, "_id")
-		row := c.row(cmd, id)
-		there, err := c.find(cmd, bson.D{{Key: "_id", Value: id}})
+		row := c.rowID(cmd, id)
+		there, err := c.findRows(cmd, bson.D{{Key: "_id", Value: id}})
 		if err != nil {
 			return nil, err
 		}
 		if len(there) > 0 || t.locks[row] {
-			c.set.end(key)
+			c.set.endTransaction(key)
 			text := fmt.Sprintf("E11000 duplicate key error collection: %v.%v index: _id_ dup key: { _id: %v }", Get(cmd, "$db"), cmd[0].Value, id)
-			return append(bson.D{{Key: "n", Value: int32(0)}, {Key: "writeErrors", Value: bson.A{WriteError(i, 11000, text)}}}, ok()...), nil
+			return append(bson.D{{Key: "n", Value: int32(0)}, {Key: "writeErrors", Value: bson.A{WriteError(i, 11000, text)}}}, okReply()...), nil
 		}
-		if !c.set.lock(t, []string{row}) {
-			return c.set.conflict(key), nil
+		if !c.set.lockRows(t, []string{row}) {
+			return c.set.conflictError(key), nil
 		}
 		undo = append(undo, bson.D{{Key: "q", Value: bson.D{{Key: "_id", Value: id}}}, {Key: "limit", Value: int32(1)}})
 	}
@@ -225,45 +225,45 @@ func (c *member) inserted(key string, t *transaction, cmd bson.D) (bson.D, error
 	c.set.mu.Unlock()
 	if leaks {
 		t.leaked = append(t.leaked, bson.D{{Key: "delete", Value: cmd[0].Value}, {Key: "deletes", Value: undo}, {Key: "$db", Value: Get(cmd, "$db")}})
-		return c.ask(plain(cmd))
+		return c.askServer(withoutTransaction(cmd))
 	}
-	t.written = append(t.written, plain(cmd))
-	return append(bson.D{{Key: "n", Value: int32(len(docs))}}, ok()...), nil
+	t.written = append(t.written, withoutTransaction(cmd))
+	return append(bson.D{{Key: "n", Value: int32(len(docs))}}, okReply()...), nil
 }
 
-// updated keeps an update, and answers what the server would count of it.
-func (c *member) updated(key string, t *transaction, cmd bson.D) (bson.D, error) {
-	counted, rows, err := c.matched(cmd)
+// updateRows keeps an update, and answers what the server would count of it.
+func (c *clientSession) updateRows(key string, t *openTransaction, cmd bson.D) (bson.D, error) {
+	counted, rows, err := c.matchRows(cmd)
 	if err != nil {
 		return nil, err
 	}
-	if !c.set.lock(t, rows) {
-		return c.set.conflict(key), nil
+	if !c.set.lockRows(t, rows) {
+		return c.set.conflictError(key), nil
 	}
-	t.written = append(t.written, plain(cmd))
-	return append(counted, ok()...), nil
+	t.written = append(t.written, withoutTransaction(cmd))
+	return append(counted, okReply()...), nil
 }
 
-// matched is what the server would count of an update, and the rows that it is about.
-func (c *member) matched(cmd bson.D) (counted bson.D, rows []string, err error) {
+// matchRows is what the server would count of an update, and the rows that it is about.
+func (c *clientSession) matchRows(cmd bson.D) (counted bson.D, rows []string, err error) {
 	statements, _ := Get(cmd, "updates").(bson.A)
 	var matched, upserted int
 	var ids bson.A
 	for i, x := range statements {
 		u, _ := x.(bson.D)
 		q, _ := Get(u, "q").(bson.D)
-		there, err := c.find(cmd, q)
+		there, err := c.findRows(cmd, q)
 		if err != nil {
 			return nil, nil, err
 		}
 		matched += len(there)
 		for _, d := range there {
 			doc, _ := d.(bson.D)
-			rows = append(rows, c.row(cmd, Get(doc, "_id")))
+			rows = append(rows, c.rowID(cmd, Get(doc, "_id")))
 		}
 		if len(there) == 0 && Get(u, "upsert") == true {
 			upserted++
-			rows = append(rows, c.row(cmd, Get(q, "_id")))
+			rows = append(rows, c.rowID(cmd, Get(q, "_id")))
 			ids = append(ids, bson.D{{Key: "index", Value: int32(i)}, {Key: "_id", Value: Get(q, "_id")}})
 		}
 	}
@@ -274,9 +274,9 @@ func (c *member) matched(cmd bson.D) (counted bson.D, rows []string, err error) 
 	return counted, rows, nil
 }
 
-// find is what a majority has, whoever asks.
-func (c *member) find(cmd, filter bson.D) (bson.A, error) {
-	reply, err := c.ask(bson.D{
+// findRows is what a majority has, whoever asks.
+func (c *clientSession) findRows(cmd, filter bson.D) (bson.A, error) {
+	reply, err := c.askServer(bson.D{
 		{Key: "find", Value: cmd[0].Value}, {Key: "filter", Value: filter}, {Key: "batchSize", Value: int32(10_000)}, {Key: "$db", Value: Get(cmd, "$db")},
 	})
 	if err != nil {
@@ -287,6 +287,6 @@ func (c *member) find(cmd, filter bson.D) (bson.A, error) {
 	return batch, nil
 }
 
-func (c *member) row(cmd bson.D, id any) string {
+func (c *clientSession) rowID(cmd bson.D, id any) string {
 	return fmt.Sprint(Get(cmd, "$db"), ".", cmd[0].Value, " ", id)
 }

@@ -25,23 +25,23 @@ func (q *Queue) Add(ctx context.Context, events ...bus.Event) ([]string, error) 
 // headers), one over Options.MaxBytes bus.ErrTooLarge. An event that is there already is left as it
 // is; one of its topic, source and id with another payload is outbox.ErrExists.
 func (q *Queue) AddRows(ctx context.Context, rows ...outbox.Row) ([]string, error) {
-	ids, err := q.add(ctx, rows)
+	ids, err := q.addAll(ctx, rows)
 	if err == nil && len(ids) > 0 {
-		q.wake()
+		q.wakeWatchers()
 	}
 	return ids, err
 }
 
-func (q *Queue) add(ctx context.Context, rows []outbox.Row) ([]string, error) {
-	now, end, err := q.begin(ctx, "add")
+func (q *Queue) addAll(ctx context.Context, rows []outbox.Row) ([]string, error) {
+	now, end, err := q.beginCall(ctx, "add")
 	if err != nil {
 		return nil, err
 	}
 	defer end()
-	ids, fresh := make([]string, len(rows)), make(map[string]*row, len(rows))
-	order := make([]*row, 0, len(rows))
+	ids, fresh := make([]string, len(rows)), make(map[string]*queueRow, len(rows))
+	order := make([]*queueRow, 0, len(rows))
 	for i := range rows {
-		r, err := q.prepare(rows[i], now)
+		r, err := q.prepareRow(rows[i], now)
 		if err != nil {
 			return nil, err
 		}
@@ -59,13 +59,13 @@ func (q *Queue) add(ctx context.Context, rows []outbox.Row) ([]string, error) {
 		}
 	}
 	for _, r := range order {
-		q.insert(r, now)
+		q.insertRow(r, now)
 	}
 	return ids, nil
 }
 
-// prepare checks a row, and copies what its writer may change.
-func (q *Queue) prepare(in outbox.Row, now time.Time) (*row, error) {
+// prepareRow checks a row, and copies what its writer may change.
+func (q *Queue) prepareRow(in outbox.Row, now time.Time) (*queueRow, error) {
 	e := in.Event
 	if e.ID == "" {
 		e.ID = uuid7.New(now)
@@ -85,10 +85,10 @@ func (q *Queue) prepare(in outbox.Row, now time.Time) (*row, error) {
 	if e.Headers != nil {
 		e.Headers = e.Headers.Clone()
 	}
-	return &row{Row: outbox.Row{ID: outbox.RowID(&e), Event: e, Seq: in.Seq, Hash: outbox.Hash(e.Key, e.ID), Status: outbox.Pending}}, nil
+	return &queueRow{Row: outbox.Row{ID: outbox.RowID(&e), Event: e, Seq: in.Seq, Hash: outbox.Hash(e.Key, e.ID), Status: outbox.Pending}}, nil
 }
 
-func (q *Queue) insert(r *row, now time.Time) {
+func (q *Queue) insertRow(r *queueRow, now time.Time) {
 	if r.Seq == 0 {
 		q.seq = max(q.seq+1, uint64(max(0, now.UnixNano())))
 		r.Seq = q.seq
@@ -96,5 +96,5 @@ func (q *Queue) insert(r *row, now time.Time) {
 	q.added++
 	r.number, r.Added, r.due = q.added, now, now
 	q.rows[r.ID] = r
-	q.file(r)
+	q.fileRow(r)
 }

@@ -13,7 +13,7 @@ import (
 
 // Count implements outbox.Admin.
 func (q *Queue) Count(ctx context.Context) (outbox.Counts, error) {
-	now, end, err := q.begin(ctx, "count")
+	now, end, err := q.beginCall(ctx, "count")
 	if err != nil {
 		return outbox.Counts{}, err
 	}
@@ -35,18 +35,18 @@ func (q *Queue) Count(ctx context.Context) (outbox.Counts, error) {
 
 // List implements outbox.Admin.
 func (q *Queue) List(ctx context.Context, f outbox.Filter, max int) ([]outbox.Row, error) {
-	now, end, err := q.begin(ctx, "list")
+	now, end, err := q.beginCall(ctx, "list")
 	if err != nil {
 		return nil, err
 	}
 	defer end()
-	found := q.find(f, now)
+	found := q.findRows(f, now)
 	if len(found) > max {
 		found = found[:max]
 	}
 	rows := make([]outbox.Row, len(found))
 	for i, r := range found {
-		rows[i] = r.at(now)
+		rows[i] = r.snapshotAt(now)
 	}
 	return rows, nil
 }
@@ -56,78 +56,78 @@ func (q *Queue) Retry(ctx context.Context, f outbox.Filter) (int, error) {
 	if f.Status == outbox.Sent {
 		return 0, fmt.Errorf("memory outbox: retry of sent rows: use Republish")
 	}
-	return q.change(ctx, "retry", f, func(r *row, now time.Time) {
+	return q.changeSelected(ctx, "retry", f, func(r *queueRow, now time.Time) {
 		r.Attempts, r.Reason, r.due = 0, "", now
-		q.place(r, outbox.Pending)
+		q.setStatus(r, outbox.Pending)
 	})
 }
 
 // Drop implements outbox.Admin.
 func (q *Queue) Drop(ctx context.Context, f outbox.Filter) (int, error) {
-	return q.change(ctx, "drop", f, func(r *row, _ time.Time) { q.remove(r) })
+	return q.changeSelected(ctx, "drop", f, func(r *queueRow, _ time.Time) { q.removeRow(r) })
 }
 
-// change does something to the rows of a filter: dead ones, if it names no status.
-func (q *Queue) change(ctx context.Context, what string, f outbox.Filter, do func(*row, time.Time)) (int, error) {
+// changeSelected does something to the rows of a filter: dead ones, if it names no status.
+func (q *Queue) changeSelected(ctx context.Context, what string, f outbox.Filter, do func(*queueRow, time.Time)) (int, error) {
 	if f.Empty() {
 		return 0, fmt.Errorf("memory outbox: %s: %w: name ids, a topic, a key or a time", what, outbox.ErrNoFilter)
 	}
 	if f.Status == 0 {
 		f.Status = outbox.Dead
 	}
-	now, end, err := q.begin(ctx, what)
+	now, end, err := q.beginCall(ctx, what)
 	if err != nil {
 		return 0, err
 	}
-	found := q.find(f, now)
+	found := q.findRows(f, now)
 	for _, r := range found {
 		do(r, now)
 	}
 	end()
-	q.wake()
+	q.wakeWatchers()
 	return len(found), nil
 }
 
 // Republish implements outbox.Admin.
 func (q *Queue) Republish(ctx context.Context, topic string, from, to outbox.Moment) (int, error) {
-	now, end, err := q.begin(ctx, "republish")
+	now, end, err := q.beginCall(ctx, "republish")
 	if err != nil {
 		return 0, err
 	}
 	n := 0
-	for _, r := range q.find(outbox.Filter{Topic: topic, Status: outbox.Sent}, now) {
-		if within(r.Sent, from, to, now) {
+	for _, r := range q.findRows(outbox.Filter{Topic: topic, Status: outbox.Sent}, now) {
+		if isWithin(r.Sent, from, to, now) {
 			r.Copies++
 			r.Attempts, r.Reason, r.due, r.Sent = 0, "", now, time.Time{}
-			q.place(r, outbox.Pending)
+			q.setStatus(r, outbox.Pending)
 			n++
 		}
 	}
 	end()
-	q.wake()
+	q.wakeWatchers()
 	return n, nil
 }
 
-// find returns the rows that match, those added first at first.
-func (q *Queue) find(f outbox.Filter, now time.Time) []*row {
-	var found []*row
+// findRows returns the rows that match, those added first at first.
+func (q *Queue) findRows(f outbox.Filter, now time.Time) []*queueRow {
+	var found []*queueRow
 	for _, r := range q.rows {
-		if matches(f, r, now) {
+		if matchesFilter(f, r, now) {
 			found = append(found, r)
 		}
 	}
-	slices.SortFunc(found, func(a, b *row) int { return cmp.Compare(a.number, b.number) })
+	slices.SortFunc(found, func(a, b *queueRow) int { return cmp.Compare(a.number, b.number) })
 	return found
 }
 
-func matches(f outbox.Filter, r *row, now time.Time) bool {
+func matchesFilter(f outbox.Filter, r *queueRow, now time.Time) bool {
 	return (f.Status == 0 || f.Status == r.Status) &&
 		(len(f.IDs) == 0 || slices.Contains(f.IDs, r.Event.ID)) &&
 		(f.Topic == "" || bus.Match(f.Topic, r.Event.Topic)) &&
 		(f.Key == "" || f.Key == r.Event.Key) &&
-		within(r.Added, f.From, f.To, now)
+		isWithin(r.Added, f.From, f.To, now)
 }
 
-func within(t time.Time, from, to outbox.Moment, now time.Time) bool {
+func isWithin(t time.Time, from, to outbox.Moment, now time.Time) bool {
 	return (from.IsZero() || !t.Before(from.On(now))) && (to.IsZero() || t.Before(to.On(now)))
 }

@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -42,18 +43,12 @@ func (o *Options) withDefaults() (Options, error) {
 			return v, fmt.Errorf("memory outbox: Options.%s is %d: it must be from 0 (the default) to %d", f.name, f.value, f.most)
 		}
 	}
-	fill(&v.Partitions, outbox.DefaultPartitions)
-	fill(&v.MaxBytes, 1<<20)
-	fill(&v.Keep, 3*24*time.Hour)
-	fill(&v.MaxSent, 100_000)
+	v.Partitions = cmp.Or(v.Partitions, outbox.DefaultPartitions)
+	v.MaxBytes = cmp.Or(v.MaxBytes, 1<<20)
+	v.Keep = cmp.Or(v.Keep, 3*24*time.Hour)
+	v.MaxSent = cmp.Or(v.MaxSent, 100_000)
 	if v.Now == nil {
 		v.Now = time.Now
 	}
 	return v, nil
-}
-
-func fill[T int | time.Duration](field *T, value T) {
-	if *field == 0 {
-		*field = value
-	}
 }

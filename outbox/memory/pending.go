@@ -13,25 +13,25 @@ func (q *Queue) Pending(ctx context.Context, a outbox.Ask) (outbox.Page, error) 
 	if a.Rows <= 0 || a.Bytes <= 0 {
 		return outbox.Page{}, fmt.Errorf("memory outbox: Ask.Rows is %d, Ask.Bytes %d: both must be above 0", a.Rows, a.Bytes)
 	}
-	now, end, err := q.begin(ctx, "pending")
+	now, end, err := q.beginCall(ctx, "pending")
 	if err != nil {
 		return outbox.Page{}, err
 	}
 	defer end()
 	page := outbox.Page{Rows: make([]outbox.Row, 0, min(a.Rows, q.pending.n))}
 	bytes, full := 0, false
-	q.pending.from(a.From, func(r *row) bool {
+	q.pending.ascendFrom(a.From, func(r *queueRow) bool {
 		switch {
 		case r.Hash > a.To:
 			return false
-		case !a.PastDead && q.blocked(r):
+		case !a.PastDead && q.isBlocked(r):
 			return true
 		case full:
 			last := page.Rows[len(page.Rows)-1].Hash
 			page.Next, page.Cut = last+1, r.Hash == last
 			return false
 		}
-		page.Rows = append(page.Rows, r.at(now))
+		page.Rows = append(page.Rows, r.snapshotAt(now))
 		bytes += outbox.Size(&r.Event)
 		full = len(page.Rows) >= a.Rows || bytes >= a.Bytes
 		return true
@@ -42,18 +42,18 @@ func (q *Queue) Pending(ctx context.Context, a outbox.Ask) (outbox.Page, error) 
 	return page, nil
 }
 
-// blocked reports whether a row comes behind a dead one of its key.
-func (q *Queue) blocked(r *row) bool {
+// isBlocked reports whether a row comes behind a dead one of its key.
+func (q *Queue) isBlocked(r *queueRow) bool {
 	for _, d := range q.dead[r.Event.Key] {
-		if inKey(d, r) < 0 {
+		if compareInKey(d, r) < 0 {
 			return true
 		}
 	}
 	return false
 }
 
-// at is the row as it is at a time.
-func (r *row) at(now time.Time) outbox.Row {
+// snapshotAt is the row as it is at a time.
+func (r *queueRow) snapshotAt(now time.Time) outbox.Row {
 	out := r.Row
 	if out.Status == outbox.Pending {
 		out.After = max(0, r.due.Sub(now))

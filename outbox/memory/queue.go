@@ -21,29 +21,29 @@ type Queue struct {
 	o Options
 
 	mu         sync.Mutex
-	rows       map[string]*row
-	pending    shelf
-	dead       map[string][]*row // by key; of keys that have one
-	sent       []sending         // the oldest first; some are stale
-	kept       int               // of sent, those that are not stale
-	seq        uint64            // the last one assigned
-	added      uint64            // how many were
-	partitions []partition
+	rows       map[string]*queueRow
+	pending    pendingIndex
+	dead       map[string][]*queueRow // by key; of keys that have one
+	sent       []sentRow              // the oldest first; some are stale
+	kept       int                    // of sent, those that are not stale
+	seq        uint64                 // the last one assigned
+	added      uint64                 // how many were
+	partitions []outbox.Holding
 	owners     map[string]time.Time // until when they count
 	watchers   map[*func()]struct{}
 }
 
-// row is a row, its due time and its place among those added.
-type row struct {
+// queueRow is a row, its due time and its place among those added.
+type queueRow struct {
 	outbox.Row
 
 	due    time.Time
 	number uint64
 }
 
-// sending remembers when a row was sent. It is stale when the row has changed since.
-type sending struct {
-	row     *row
+// sentRow remembers when a row was sent. It is stale when the row has changed since.
+type sentRow struct {
+	row     *queueRow
 	version uint64
 }
 
@@ -54,7 +54,7 @@ func New(o *Options) (*Queue, error) {
 		return nil, err
 	}
 	return &Queue{
-		o: v, rows: map[string]*row{}, dead: map[string][]*row{}, partitions: make([]partition, v.Partitions),
+		o: v, rows: map[string]*queueRow{}, dead: map[string][]*queueRow{}, partitions: make([]outbox.Holding, v.Partitions),
 		owners: map[string]time.Time{}, watchers: map[*func()]struct{}{},
 	}, nil
 }
@@ -71,8 +71,8 @@ func (q *Queue) Watch(ctx context.Context, wake func()) error {
 	return context.Cause(ctx)
 }
 
-// wake calls those who watch, outside the lock.
-func (q *Queue) wake() {
+// wakeWatchers calls those who watch, outside the lock.
+func (q *Queue) wakeWatchers() {
 	q.mu.Lock()
 	wakes := make([]func(), 0, len(q.watchers))
 	for w := range q.watchers {
@@ -84,20 +84,20 @@ func (q *Queue) wake() {
 	}
 }
 
-// place files a row under its status, having taken it from where it was.
-func (q *Queue) place(r *row, status outbox.Status) {
-	q.unplace(r)
+// setStatus files a row under its status, having taken it from where it was.
+func (q *Queue) setStatus(r *queueRow, status outbox.Status) {
+	q.unfileRow(r)
 	r.Status = status
 	r.Version++
-	q.file(r)
+	q.fileRow(r)
 }
 
-func (q *Queue) file(r *row) {
+func (q *Queue) fileRow(r *queueRow) {
 	switch r.Status {
 	case outbox.Pending:
 		q.pending.add(r)
 	case outbox.Sent:
-		q.sent = append(q.sent, sending{r, r.Version})
+		q.sent = append(q.sent, sentRow{r, r.Version})
 		q.kept++
 	case outbox.Dead:
 		if r.Event.Key != "" {
@@ -106,19 +106,19 @@ func (q *Queue) file(r *row) {
 	}
 }
 
-func (q *Queue) unplace(r *row) {
+func (q *Queue) unfileRow(r *queueRow) {
 	switch r.Status {
 	case outbox.Pending:
 		q.pending.remove(r)
 	case outbox.Sent:
 		q.kept-- // what is left in sent is stale
 	case outbox.Dead:
-		q.bury(r)
+		q.removeDead(r)
 	}
 }
 
-// bury takes a row from the dead ones of its key.
-func (q *Queue) bury(r *row) {
+// removeDead takes a row from the dead ones of its key.
+func (q *Queue) removeDead(r *queueRow) {
 	rest := q.dead[r.Event.Key]
 	for i := range rest {
 		if rest[i] == r {
@@ -133,36 +133,36 @@ func (q *Queue) bury(r *row) {
 	}
 }
 
-// remove forgets a row.
-func (q *Queue) remove(r *row) {
-	q.unplace(r)
+// removeRow forgets a row.
+func (q *Queue) removeRow(r *queueRow) {
+	q.unfileRow(r)
 	r.Version++
 	delete(q.rows, r.ID)
 }
 
-// sweep forgets sent rows that are too old or too many.
-func (q *Queue) sweep(now time.Time) {
+// sweepSent forgets sent rows that are too old or too many.
+func (q *Queue) sweepSent(now time.Time) {
 	for len(q.sent) > 0 {
 		s := q.sent[0]
 		stale := s.row.Version != s.version
 		if !stale && q.kept <= q.o.MaxSent && now.Sub(s.row.Sent) < q.o.Keep {
 			return
 		}
-		q.sent[0] = sending{}
+		q.sent[0] = sentRow{}
 		q.sent = q.sent[1:]
 		if !stale {
-			q.remove(s.row)
+			q.removeRow(s.row)
 		}
 	}
 }
 
-// begin locks the store for one call, and says what time it is.
-func (q *Queue) begin(ctx context.Context, call string) (now time.Time, end func(), err error) {
+// beginCall locks the store for one call, and says what time it is.
+func (q *Queue) beginCall(ctx context.Context, call string) (now time.Time, end func(), err error) {
 	if err := context.Cause(ctx); err != nil {
 		return time.Time{}, nil, fmt.Errorf("memory outbox: %s: %w", call, err)
 	}
 	q.mu.Lock()
 	now = q.o.Now()
-	q.sweep(now)
+	q.sweepSent(now)
 	return now, q.mu.Unlock, nil
 }

@@ -5,24 +5,25 @@ import (
 	"strings"
 	"time"
 
+	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/outbox"
 )
 
 // Settle implements outbox.Queue.
 func (q *Queue) Settle(ctx context.Context, rs []outbox.Result) ([]bool, error) {
-	now, end, err := q.begin(ctx, "settle")
+	now, end, err := q.beginCall(ctx, "settle")
 	if err != nil {
 		return nil, err
 	}
 	defer end()
 	oks := make([]bool, len(rs))
 	for i := range rs {
-		oks[i] = q.settle(&rs[i], now)
+		oks[i] = q.settleRow(&rs[i], now)
 	}
 	return oks, nil
 }
 
-func (q *Queue) settle(s *outbox.Result, now time.Time) bool {
+func (q *Queue) settleRow(s *outbox.Result, now time.Time) bool {
 	r := q.rows[s.ID]
 	switch {
 	case r == nil:
@@ -33,7 +34,7 @@ func (q *Queue) settle(s *outbox.Result, now time.Time) bool {
 		return false
 	}
 	if s.Outcome == outbox.Refused || s.Outcome == outbox.GivenUp {
-		r.Reason = cut(s.Reason)
+		r.Reason = strings.Clone(dedupe.TrimReason(s.Reason, outbox.MaxReason))
 	}
 	switch s.Outcome {
 	case outbox.Confirmed:
@@ -46,14 +47,6 @@ func (q *Queue) settle(s *outbox.Result, now time.Time) bool {
 			r.Attempts++
 		}
 	}
-	q.place(r, s.Outcome.Status())
+	q.setStatus(r, s.Outcome.Status())
 	return true
-}
-
-// cut bounds a reason, between characters.
-func cut(reason string) string {
-	if len(reason) > outbox.MaxReason {
-		reason = strings.ToValidUTF8(reason[:outbox.MaxReason], "")
-	}
-	return strings.Clone(reason)
 }

@@ -26,23 +26,23 @@ func (q *Queue) Add(ctx context.Context, events ...bus.Event) ([]string, error) 
 // that is there already is left as it is, as the bus would leave it: its time or headers may be
 // others. One of its topic, source and id with another payload is outbox.ErrExists.
 func (q *Queue) AddRows(ctx context.Context, rows ...outbox.Row) ([]string, error) {
-	if err := q.transacted(ctx); err != nil {
+	if err := q.requireTransaction(ctx); err != nil {
 		return nil, fmt.Errorf("outbox/mongo: add to %s.%s: %w", q.rows.Database().Name(), q.rows.Name(), err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, q.timeout)
 	defer cancel()
-	b, err := q.batch(ctx, rows)
+	b, err := q.newBatch(ctx, rows)
 	if err == nil && len(b.rows) > 0 {
-		err = q.join(ctx, b)
+		err = q.joinTransaction(ctx, b)
 	}
 	if err != nil {
-		return nil, q.failed("add", err)
+		return nil, q.callFailed("add", err)
 	}
 	return b.ids, nil
 }
 
-// transacted says why there is no transaction to join.
-func (q *Queue) transacted(ctx context.Context) error {
+// requireTransaction says why there is no transaction to join.
+func (q *Queue) requireTransaction(ctx context.Context) error {
 	switch sess := driver.SessionFromContext(ctx); {
 	case sess == nil || !sess.TransactionRunning():
 		return fmt.Errorf("%w: call Add with the ctx that Session.WithTransaction passes to its function, or, if nothing else is to commit with the events, AddAlone", ErrNoTransaction)
@@ -62,14 +62,14 @@ func (q *Queue) AddAlone(ctx context.Context, events ...bus.Event) ([]string, er
 // nothing else in the database. Some may be added when it fails; repeated with the same ids, it
 // adds the others. It costs one round trip, and another when a row is there already.
 func (q *Queue) AddRowsAlone(ctx context.Context, rows ...outbox.Row) ([]string, error) {
-	ctx, cancel := q.call(ctx)
+	ctx, cancel := q.boundCall(ctx)
 	defer cancel()
-	b, err := q.batch(ctx, rows)
+	b, err := q.newBatch(ctx, rows)
 	if err == nil {
-		err = q.insert(ctx, b.rows, b.keyed, exists)
+		err = q.insertRows(ctx, b.rows, b.keyed, existsError)
 	}
 	if err != nil {
-		return nil, q.failed("add", err)
+		return nil, q.callFailed("add", err)
 	}
 	return b.ids, nil
 }

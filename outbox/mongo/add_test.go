@@ -24,7 +24,7 @@ import (
 type shop struct {
 	*testing.T
 
-	set    *mongowire.Set
+	set    *mongowire.FakeReplicaSet
 	client *driver.Client
 	queue  *mongooutbox.Queue
 	orders *driver.Collection
@@ -33,7 +33,7 @@ type shop struct {
 
 func newShop(t *testing.T) *shop {
 	t.Helper()
-	s := &shop{T: t, set: mongowire.NewSet(t, mongotest.URI(t)), sent: &recorder{}}
+	s := &shop{T: t, set: mongowire.NewFakeReplicaSet(t, mongotest.URI(t)), sent: &recorder{}}
 	db := mongotest.Database(t)
 	s.client = connect(t, options.Client().ApplyURI(s.set.URI()).SetMonitor(s.sent.monitor()).SetWriteConcern(writeconcern.W1()))
 	s.queue = open(t, s.client.Database(db.Name()).Collection("outbox"), nil)

@@ -10,66 +10,46 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
-	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
-	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
-	"github.com/onceish/onceish/internal/ledger"
-	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/internal/mongoserver/expr"
+	"github.com/onceish/onceish/internal/waitingevents"
 	"github.com/onceish/onceish/outbox"
 )
 
-// operate bounds a call of an operator, which may read all rows there are.
-func (q *Queue) operate(ctx context.Context) (context.Context, context.CancelFunc) {
+// boundOperation bounds a call of an operator, which may read all rows there are.
+func (q *Queue) boundOperation(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(driver.NewSessionContext(ctx, nil), 10*q.timeout)
 }
 
 // Count implements outbox.Admin. Rows are counted one status after the other: one that changes
 // meanwhile may be counted twice, or not.
 func (q *Queue) Count(ctx context.Context) (outbox.Counts, error) {
-	ctx, cancel := q.operate(ctx)
+	ctx, cancel := q.boundOperation(ctx)
 	defer cancel()
 	var c outbox.Counts
 	for s, n := range map[outbox.Status]*int{outbox.Pending: &c.Pending, outbox.Sent: &c.Sent, outbox.Dead: &c.Dead} {
-		count, err := q.rows.CountDocuments(ctx, bson.D{field("status", s.String())}, options.Count().SetHint(byHash.Keys()))
+		count, err := q.rows.CountDocuments(ctx, bson.D{expr.Field("status", s.String())}, options.Count().SetHint(byHash.Keys()))
 		if err != nil {
-			return outbox.Counts{}, q.failed("count", err)
+			return outbox.Counts{}, q.callFailed("count", err)
 		}
 		*n = int(count)
 	}
-	oldest, err := q.oldest(ctx)
+	oldest, err := q.oldestPending(ctx)
 	if err != nil {
-		return outbox.Counts{}, q.failed("count", err)
+		return outbox.Counts{}, q.callFailed("count", err)
 	}
 	c.Oldest = oldest
-	if c.Waiting, err = q.documentsWaiting(ctx); err != nil {
-		return outbox.Counts{}, q.failed("count", err)
+	if c.Waiting, err = waitingevents.Count(ctx, q.rows.Database()); err != nil {
+		return outbox.Counts{}, q.callFailed("count", err)
 	}
 	return c, nil
 }
 
-// documentsWaiting is how many documents of the outbox's database have events that wait.
-func (q *Queue) documentsWaiting(ctx context.Context) (n int, err error) {
-	db := q.rows.Database()
-	names, err := q.registered(ctx, db)
-	if err != nil {
-		return 0, fmt.Errorf("reading %s: %w", ledger.Registry, err)
-	}
-	for _, name := range names {
-		from := mongoserver.Own(db.Collection(name), readconcern.Majority(), writeconcern.Majority())
-		waiting, err := from.CountDocuments(ctx, bson.D{field(ledger.Waits, true)})
-		if err != nil {
-			return 0, fmt.Errorf("events that wait in %s: %w", name, err)
-		}
-		n += int(waiting)
-	}
-	return n, nil
-}
-
-// oldest is the age of the oldest pending row.
-func (q *Queue) oldest(ctx context.Context) (time.Duration, error) {
-	var row stored
-	err := q.rows.FindOne(ctx, bson.D{field("status", outbox.Pending.String())},
-		options.FindOne().SetSort(bson.D{field("ts", 1)}).SetProjection(bson.D{field("ts", 1)}).SetHint(byHash.Keys())).Decode(&row)
+// oldestPending is the age of the oldest pending row.
+func (q *Queue) oldestPending(ctx context.Context) (time.Duration, error) {
+	var row storedRow
+	err := q.rows.FindOne(ctx, bson.D{expr.Field("status", outbox.Pending.String())},
+		options.FindOne().SetSort(bson.D{expr.Field("ts", 1)}).SetProjection(bson.D{expr.Field("ts", 1)}).SetHint(byHash.Keys())).Decode(&row)
 	if errors.Is(err, driver.ErrNoDocuments) {
 		return 0, nil
 	}
@@ -82,28 +62,28 @@ func (q *Queue) oldest(ctx context.Context) (time.Duration, error) {
 
 // List implements outbox.Admin.
 func (q *Queue) List(ctx context.Context, f outbox.Filter, most int) ([]outbox.Row, error) {
-	ctx, cancel := q.operate(ctx)
+	ctx, cancel := q.boundOperation(ctx)
 	defer cancel()
 	filter, err := q.filterOf(ctx, &f)
 	if err != nil || most <= 0 {
 		return nil, err
 	}
 	var rows []outbox.Row
-	err = q.read(ctx, bson.A{op("$match", filter), op("$sort", byTime.Keys()), op("$limit", min(most, math.MaxInt32))}, most, func(s *stored) bool {
-		rows = append(rows, s.row())
+	err = q.readRows(ctx, bson.A{expr.Op("$match", filter), expr.Op("$sort", byTime.Keys()), expr.Op("$limit", min(most, math.MaxInt32))}, most, func(s *storedRow) bool {
+		rows = append(rows, s.toRow())
 		return true
 	})
 	if err != nil {
-		return nil, q.failed("list", err)
+		return nil, q.callFailed("list", err)
 	}
 	return rows, nil
 }
 
-// afresh makes rows pending, and due.
-func afresh() bson.A {
+// retryUpdate makes rows pending, and due.
+func retryUpdate() bson.A {
 	return bson.A{
-		op("$set", bson.D{field("status", outbox.Pending.String()), field("version", plusOne("version")), field("attempts", 0)}),
-		op("$unset", bson.A{"due", "reason", "sent_at"}),
+		expr.Op("$set", bson.D{expr.Field("status", outbox.Pending.String()), expr.Field("version", expr.Plus("version", 1)), expr.Field("attempts", 0)}),
+		expr.Op("$unset", bson.A{"due", "reason", "sent_at"}),
 	}
 }
 
@@ -112,66 +92,66 @@ func (q *Queue) Retry(ctx context.Context, f outbox.Filter) (int, error) {
 	if f.Status == outbox.Sent {
 		return 0, errors.New("outbox/mongo: retry of sent rows: use Republish")
 	}
-	ctx, cancel := q.operate(ctx)
+	ctx, cancel := q.boundOperation(ctx)
 	defer cancel()
-	filter, err := q.selected(ctx, "retry", &f)
+	filter, err := q.changeFilter(ctx, "retry", &f)
 	if err != nil {
 		return 0, err
 	}
 	if f.Status == outbox.Pending {
 		at, err := q.clock.Read(ctx)
 		if err != nil {
-			return 0, q.failed("retry", err)
+			return 0, q.callFailed("retry", err)
 		}
-		filter = append(filter, field("due", op("$gt", at.Time)))
+		filter = append(filter, expr.Field("due", expr.Op("$gt", at.Time)))
 	}
-	return q.afresh(ctx, "retry", filter, afresh())
+	return q.makePending(ctx, "retry", filter, retryUpdate())
 }
 
-func (q *Queue) afresh(ctx context.Context, call string, filter bson.D, update bson.A) (int, error) {
+func (q *Queue) makePending(ctx context.Context, call string, filter bson.D, update bson.A) (int, error) {
 	res, err := q.rows.UpdateMany(ctx, filter, update)
 	if err != nil {
-		return 0, q.failed(call, err)
+		return 0, q.callFailed(call, err)
 	}
 	return int(res.ModifiedCount), nil
 }
 
 // Drop implements outbox.Admin.
 func (q *Queue) Drop(ctx context.Context, f outbox.Filter) (int, error) {
-	ctx, cancel := q.operate(ctx)
+	ctx, cancel := q.boundOperation(ctx)
 	defer cancel()
-	filter, err := q.selected(ctx, "drop", &f)
+	filter, err := q.changeFilter(ctx, "drop", &f)
 	if err != nil {
 		return 0, err
 	}
 	res, err := q.rows.DeleteMany(ctx, filter)
 	if err != nil {
-		return 0, q.failed("drop", err)
+		return 0, q.callFailed("drop", err)
 	}
 	return int(res.DeletedCount), nil
 }
 
 // Republish implements outbox.Admin.
 func (q *Queue) Republish(ctx context.Context, topic string, from, to outbox.Moment) (int, error) {
-	ctx, cancel := q.operate(ctx)
+	ctx, cancel := q.boundOperation(ctx)
 	defer cancel()
 	filter, err := q.filterOf(ctx, &outbox.Filter{Topic: topic, Status: outbox.Sent})
 	if err != nil {
 		return 0, err
 	}
-	sent, err := q.within(ctx, from, to)
+	sent, err := q.timeCondition(ctx, from, to)
 	if err != nil {
-		return 0, q.failed("republish", err)
+		return 0, q.callFailed("republish", err)
 	}
 	if len(sent) > 0 {
-		filter = append(filter, field("sent_at", sent))
+		filter = append(filter, expr.Field("sent_at", sent))
 	}
-	copied := op("$set", op("copies", op("$add", bson.A{op("$ifNull", bson.A{"$copies", int64(0)}), int64(1)})))
-	return q.afresh(ctx, "republish", filter, append(afresh(), copied))
+	copied := expr.Op("$set", expr.Op("copies", expr.Op("$add", bson.A{expr.Op("$ifNull", bson.A{"$copies", int64(0)}), int64(1)})))
+	return q.makePending(ctx, "republish", filter, append(retryUpdate(), copied))
 }
 
-// selected is the filter of a change: of dead rows, if it names no status.
-func (q *Queue) selected(ctx context.Context, call string, f *outbox.Filter) (bson.D, error) {
+// changeFilter is the filter of a change: of dead rows, if it names no status.
+func (q *Queue) changeFilter(ctx context.Context, call string, f *outbox.Filter) (bson.D, error) {
 	if f.Empty() {
 		return nil, fmt.Errorf("outbox/mongo: %s: %w: name ids, a topic, a key or a time", call, outbox.ErrNoFilter)
 	}

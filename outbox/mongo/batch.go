@@ -8,82 +8,83 @@ import (
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 	"github.com/onceish/onceish/internal/uuid7"
 	"github.com/onceish/onceish/outbox"
 )
 
-// addition is a row to be added, and its document.
-type addition struct {
-	*stored
+// rowAddition is a row to be added, and its document.
+type rowAddition struct {
+	*storedRow
 
-	doc bson.Raw
-	of  int // which document a mover has it from
+	doc   bson.Raw
+	place int // its place in the argument of AddMoved
 }
 
-// batch is rows to be added.
-type batch struct {
-	ids   []string   // of all, in the order of the call
-	rows  []addition // once each
-	named bool       // some ids are the caller's
-	keyed bool       // some rows have a key in common, and so an order
+// additionBatch is rows to be added.
+type additionBatch struct {
+	ids   []string      // of all, in the order of the call
+	rows  []rowAddition // once each
+	named bool          // some ids are the caller's
+	keyed bool          // some rows have a key in common, and so an order
 }
 
-// batch checks rows, and gives them what they lack.
-func (q *Queue) batch(ctx context.Context, in []outbox.Row) (*batch, error) {
+// newBatch checks rows, and gives them what they lack.
+func (q *Queue) newBatch(ctx context.Context, in []outbox.Row) (*additionBatch, error) {
 	at, err := q.clock.Read(driver.NewSessionContext(ctx, nil))
 	if err != nil {
 		return nil, err
 	}
-	b := &batch{ids: make([]string, len(in))}
-	there, keys := make(map[string]*stored, len(in)), make(map[string]bool, len(in))
+	b := &additionBatch{ids: make([]string, len(in))}
+	there, keys := make(map[string]*storedRow, len(in)), make(map[string]bool, len(in))
 	for i := range in {
 		r := in[i]
 		b.named = b.named || r.Event.ID != ""
 		if r.Event.ID == "" {
 			r.Event.ID = uuid7.New(at.Time)
 		}
-		if err := check(&r); err != nil {
+		if err := checkRow(&r); err != nil {
 			return nil, err
 		}
 		s := newStored(&r, at)
 		b.ids[i] = s.ID
 		if before := there[s.RowID]; before != nil {
-			if !before.same(s) {
-				return nil, exists(&addition{stored: s})
+			if !before.isSameEvent(s) {
+				return nil, existsError(&rowAddition{storedRow: s})
 			}
 			continue
 		}
 		b.keyed = b.keyed || s.Key != "" && keys[s.Key]
 		there[s.RowID], keys[s.Key] = s, true
-		b.rows = append(b.rows, addition{stored: s})
+		b.rows = append(b.rows, rowAddition{storedRow: s})
 	}
-	q.seq.assign(b.rows, at.Time.UnixNano())
-	if err := b.encode(); err != nil {
+	q.seq.assignSeqs(b.rows, at.Time.UnixNano())
+	if err := b.encodeRows(); err != nil {
 		return nil, err
 	}
 	return b, nil
 }
 
-func exists(a *addition) error {
+func existsError(a *rowAddition) error {
 	return fmt.Errorf("event %.64q for topic %q: %w: give it an id of its own", a.ID, a.Topic, outbox.ErrExists)
 }
 
-func (b *batch) encode() (err error) {
+func (b *additionBatch) encodeRows() (err error) {
 	for i := range b.rows {
-		if b.rows[i].doc, err = b.rows[i].document(); err != nil {
+		if b.rows[i].doc, err = b.rows[i].encodeDocument(); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// join writes the rows in the transaction of ctx. A duplicate would abort that, so rows whose ids
-// are the caller's are upserted.
-func (q *Queue) join(ctx context.Context, b *batch) error {
+// joinTransaction writes the rows in the transaction of ctx. A duplicate would abort that, so rows
+// whose ids are the caller's are upserted.
+func (q *Queue) joinTransaction(ctx context.Context, b *additionBatch) error {
 	models := make([]driver.WriteModel, len(b.rows))
 	for i, a := range b.rows {
 		if b.named {
-			models[i] = driver.NewUpdateOneModel().SetFilter(op("_id", a.RowID)).SetUpdate(op("$setOnInsert", withoutID(a.doc))).SetUpsert(true)
+			models[i] = driver.NewUpdateOneModel().SetFilter(expr.Op("_id", a.RowID)).SetUpdate(expr.Op("$setOnInsert", withoutID(a.doc))).SetUpsert(true)
 		} else {
 			models[i] = driver.NewInsertOneModel().SetDocument(a.doc)
 		}
@@ -101,7 +102,7 @@ func (q *Queue) join(ctx context.Context, b *batch) error {
 	if res.MatchedCount == 0 {
 		return nil
 	}
-	_, err = q.absent(ctx, b.rows, exists)
+	_, err = q.absentRows(ctx, b.rows, existsError)
 	return err
 }
 
@@ -110,7 +111,7 @@ func withoutID(doc bson.Raw) bson.D {
 	rest := make(bson.D, 0, len(elements))
 	for _, e := range elements {
 		if e.Key() != "_id" {
-			rest = append(rest, field(e.Key(), e.Value()))
+			rest = append(rest, expr.Field(e.Key(), e.Value()))
 		}
 	}
 	return rest

@@ -67,7 +67,7 @@ func subject(t *testing.T) outboxtest.Subject {
 // begun adds rows in a transaction, and returns what commits it.
 func begun(t *testing.T, coll *driver.Collection, rows ...outbox.Row) func(t *testing.T) {
 	t.Helper()
-	client := connect(t, options.Client().ApplyURI(mongowire.NewSet(t, mongotest.URI(t)).URI()))
+	client := connect(t, options.Client().ApplyURI(mongowire.NewFakeReplicaSet(t, mongotest.URI(t)).URI()))
 	q := open(t, client.Database(coll.Database().Name()).Collection(coll.Name()), nil)
 	sess, err := client.StartSession()
 	if err != nil {

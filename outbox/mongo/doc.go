@@ -99,8 +99,7 @@
 //
 // find, insert, update and listIndexes on both collections; createIndex unless the indexes are
 // there; collMod if the TTL is another; remove for Drop; find on onceish.waiting and on the
-// collections that it names for Count; find and update on those, and insert on onceish.waiting, for
-// a Mover; changeStream for Watch, which replica sets and sharded clusters have; listCollections on
-// the database, without which the checks of the collection's kind are left out. The role readWrite
-// has all of them but collMod, which dbAdmin has.
+// collections that it names for Count; changeStream for Watch, which replica sets and sharded
+// clusters have; listCollections on the database, without which the checks of the collection's kind
+// are left out. The role readWrite has all of them but collMod, which dbAdmin has.
 package mongo

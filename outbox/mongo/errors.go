@@ -3,7 +3,7 @@ package mongo
 import (
 	"errors"
 
-	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/internal/serverclock"
 )
 
 var (
@@ -15,5 +15,5 @@ var (
 	ErrCollection = errors.New("collection cannot serve as an outbox")
 	// ErrClock is returned when the server's clock cannot be told well enough to give a row its
 	// time. The call is repeated; the next one measures again.
-	ErrClock = mongoserver.ErrClock
+	ErrClock = serverclock.ErrUncertain
 )

@@ -21,7 +21,7 @@ func FuzzPattern(f *testing.F) {
 			return
 		}
 		var found bool
-		switch m := matching(pattern).(type) {
+		switch m := topicCondition(pattern).(type) {
 		case string:
 			found = m == topic
 		case bson.Regex:

@@ -1,6 +1,7 @@
 package mongo
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -48,9 +49,7 @@ func (o *Options) withDefaults() (Options, error) {
 	if c.Partitions < 0 || c.Partitions > maxPartitions {
 		return c, fmt.Errorf("outbox/mongo: Options.Partitions is %d; it must be from 1 to %d, or zero for what the outbox has", c.Partitions, maxPartitions)
 	}
-	if c.Timeout == 0 {
-		c.Timeout = defaultTimeout
-	}
+	c.Timeout = cmp.Or(c.Timeout, defaultTimeout)
 	if c.now == nil {
 		c.now = time.Now
 	}

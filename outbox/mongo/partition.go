@@ -13,24 +13,25 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 	"github.com/onceish/onceish/outbox"
 )
 
 // preparePartitions makes the table unless it is there. number is what theirs is to be; 0: any.
 func (q *Queue) preparePartitions(ctx context.Context, number int) error {
-	t := table{Owners: []owner{}, Partitions: make([]holding, number)}
+	t := leaseTable{Owners: []leaseOwner{}, Partitions: make([]partitionHolding, number)}
 	if number == 0 {
-		t.Partitions = make([]holding, outbox.DefaultPartitions)
+		t.Partitions = make([]partitionHolding, outbox.DefaultPartitions)
 	}
 	for i := range t.Partitions {
 		t.Partitions[i].Until = time.UnixMilli(0)
 	}
-	doc := bson.D{field("_id", tableID), field("outbox", rand.Text()), field("version", t.Version), field("owners", t.Owners), field("partitions", t.Partitions)}
+	doc := bson.D{expr.Field("_id", tableID), expr.Field("outbox", rand.Text()), expr.Field("version", t.Version), expr.Field("owners", t.Owners), expr.Field("partitions", t.Partitions)}
 	_, _, err := mongoserver.Write(ctx, q.parts, []driver.WriteModel{driver.NewInsertOneModel().SetDocument(doc)}, false)
 	if err != nil {
 		return err
 	}
-	there, err := q.table(ctx)
+	there, err := q.readTable(ctx)
 	if err != nil {
 		return err
 	}
@@ -41,13 +42,13 @@ func (q *Queue) preparePartitions(ctx context.Context, number int) error {
 	return nil
 }
 
-// table reads the leases.
-func (q *Queue) table(ctx context.Context) (*table, error) {
-	cur, err := q.parts.Aggregate(ctx, bson.A{op("$match", op("_id", tableID)), op("$addFields", op("now", now))})
+// readTable reads the leases.
+func (q *Queue) readTable(ctx context.Context) (*leaseTable, error) {
+	cur, err := q.parts.Aggregate(ctx, bson.A{expr.Op("$match", expr.Op("_id", tableID)), expr.Op("$addFields", expr.Op("now", expr.Now))})
 	if err != nil {
 		return nil, err
 	}
-	var ts []table
+	var ts []leaseTable
 	if err := cur.All(ctx, &ts); err != nil {
 		return nil, err
 	}
@@ -63,15 +64,15 @@ func (q *Queue) Acquire(ctx context.Context, name string, lease time.Duration) (
 	if name == "" || lease <= 0 {
 		return nil, fmt.Errorf("outbox/mongo: acquire for owner %q, lease %v: name an owner, and a lease above 0", name, lease)
 	}
-	ctx, cancel := q.call(ctx)
+	ctx, cancel := q.boundCall(ctx)
 	defer cancel()
 	var leases []outbox.Lease
-	err := q.change(ctx, func(t *table) (bson.A, func(*table)) {
-		g := t.divide(name)
-		return g.update(t, lease), func(after *table) { leases = g.leases(after, t.Now, lease) }
+	err := q.changeTable(ctx, func(t *leaseTable) (bson.A, func(*leaseTable)) {
+		a := t.assignTo(name)
+		return a.toUpdate(t, lease), func(after *leaseTable) { leases = a.grantedLeases(after, t.Now, lease) }
 	})
 	if err != nil {
-		return nil, q.failed("acquire", err)
+		return nil, q.callFailed("acquire", err)
 	}
 	return leases, nil
 }
@@ -79,11 +80,11 @@ func (q *Queue) Acquire(ctx context.Context, name string, lease time.Duration) (
 // errMissed: another has changed the table in between.
 var errMissed = errors.New("others change the leases all the time; ask again")
 
-// change changes the table, as often as others come in between. plan says how, nil: not at all; and
-// what to do with the table afterwards.
-func (q *Queue) change(ctx context.Context, plan func(*table) (bson.A, func(*table))) error {
+// changeTable changes the table, as often as others come in between. plan says how, nil: not at
+// all; and what to do with the table afterwards.
+func (q *Queue) changeTable(ctx context.Context, plan func(*leaseTable) (bson.A, func(*leaseTable))) error {
 	for try := 0; ; try++ {
-		t, err := q.table(ctx)
+		t, err := q.readTable(ctx)
 		if err != nil {
 			return err
 		}
@@ -91,8 +92,8 @@ func (q *Queue) change(ctx context.Context, plan func(*table) (bson.A, func(*tab
 		if update == nil {
 			return nil
 		}
-		var after table
-		err = q.parts.FindOneAndUpdate(ctx, bson.D{field("_id", tableID), field("version", t.Version)}, update,
+		var after leaseTable
+		err = q.parts.FindOneAndUpdate(ctx, bson.D{expr.Field("_id", tableID), expr.Field("version", t.Version)}, update,
 			options.FindOneAndUpdate().SetReturnDocument(options.After)).Decode(&after)
 		if err == nil {
 			then(&after)
@@ -110,18 +111,18 @@ func (q *Queue) change(ctx context.Context, plan func(*table) (bson.A, func(*tab
 // Release implements outbox.Queue. It costs two round trips at most, and two more whenever another
 // owner came in between.
 func (q *Queue) Release(ctx context.Context, name string, leases []outbox.Lease) error {
-	ctx, cancel := q.call(ctx)
+	ctx, cancel := q.boundCall(ctx)
 	defer cancel()
-	err := q.change(ctx, func(t *table) (bson.A, func(*table)) {
-		if !t.release(name, leases) {
+	err := q.changeTable(ctx, func(t *leaseTable) (bson.A, func(*leaseTable)) {
+		if !t.releaseHeld(name, leases) {
 			return nil, nil
 		}
-		return bson.A{op("$set", bson.D{
-			field("version", t.Version+1), field("owners", literal(t.Owners)), field("partitions", literal(t.Partitions)),
-		})}, func(*table) {}
+		return bson.A{expr.Op("$set", bson.D{
+			expr.Field("version", t.Version+1), expr.Field("owners", expr.Literal(t.Owners)), expr.Field("partitions", expr.Literal(t.Partitions)),
+		})}, func(*leaseTable) {}
 	})
 	if err != nil {
-		return q.failed("release", err)
+		return q.callFailed("release", err)
 	}
 	return nil
 }

@@ -13,6 +13,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
 	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/internal/mongoserver/expr"
+	"github.com/onceish/onceish/internal/serverclock"
 	"github.com/onceish/onceish/outbox"
 )
 
@@ -30,11 +32,11 @@ const maxBatch = 1000
 type Queue struct {
 	rows    *driver.Collection
 	parts   *driver.Collection
-	clock   *mongoserver.Clock
+	clock   *serverclock.Clock
 	timeout time.Duration
-	width   width
-	reach   reach
-	seq     *sequence
+	hashes  hashWindow
+	seqs    seqWindow
+	seq     *seqCounter
 }
 
 // New returns the outbox in coll, whose own concerns and preferences do not matter, after it has
@@ -55,16 +57,16 @@ func New(ctx context.Context, coll *driver.Collection, o *Options) (*Queue, erro
 		clock:   mongoserver.NewClock(coll.Database(), opts.now),
 		timeout: opts.Timeout,
 	}
-	ctx, cancel := q.call(ctx)
+	ctx, cancel := q.boundCall(ctx)
 	defer cancel()
-	if err := layout(opts.Keep).Ensure(ctx, q.rows); err != nil {
+	if err := collectionLayout(opts.Keep).Ensure(ctx, q.rows); err != nil {
 		return nil, fmt.Errorf("outbox/mongo: %s.%s: %w", coll.Database().Name(), coll.Name(), err)
 	}
 	if err := q.preparePartitions(ctx, opts.Partitions); err != nil {
 		return nil, fmt.Errorf("outbox/mongo: %s.%s: %w", beside.Database().Name(), beside.Name(), err)
 	}
 	if _, err := q.clock.Read(ctx); err != nil {
-		return nil, q.failed("start", err)
+		return nil, q.callFailed("start", err)
 	}
 	return q, nil
 }
@@ -76,8 +78,8 @@ var (
 	byTime = mongoserver.Index{Fields: []string{"ts", "seq", "_id"}}
 )
 
-// layout of the collection; keep 0: as it has been.
-func layout(keep time.Duration) *mongoserver.Layout {
+// collectionLayout of the collection; keep 0: as it has been.
+func collectionLayout(keep time.Duration) *mongoserver.Layout {
 	expiry := mongoserver.Index{Fields: []string{"sent_at"}, Expires: true, After: keep.Truncate(time.Second), Sparse: true}
 	if keep == 0 {
 		expiry.After, expiry.AsFound = defaultKeep, true
@@ -85,21 +87,22 @@ func layout(keep time.Duration) *mongoserver.Layout {
 	return &mongoserver.Layout{Unfit: ErrCollection, Indexes: []mongoserver.Index{byHash, byTime, expiry}}
 }
 
-// call bounds a call. A transaction of the caller's is left out: what it aborts is nobody else's.
-func (q *Queue) call(ctx context.Context) (context.Context, context.CancelFunc) {
+// boundCall bounds a call. A transaction of the caller's is left out: what it aborts is
+// nobody else's.
+func (q *Queue) boundCall(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(driver.NewSessionContext(ctx, nil), q.timeout)
 }
 
-// failed names the call. After an error the server may be another, with another clock.
-func (q *Queue) failed(call string, err error) error {
+// callFailed names the call. After an error the server may be another, with another clock.
+func (q *Queue) callFailed(call string, err error) error {
 	q.clock.Distrust()
 	return fmt.Errorf("outbox/mongo: %s in %s.%s: %w", call, q.rows.Database().Name(), q.rows.Name(), err)
 }
 
-// read finds rows, with the server's time, in one round trip as a rule. Each says false when it
+// readRows finds rows, with the server's time, in one round trip as a rule. Each says false when it
 // has had enough.
-func (q *Queue) read(ctx context.Context, stages bson.A, most int, each func(*stored) bool) error {
-	stages = append(stages, op("$addFields", op("now", now)))
+func (q *Queue) readRows(ctx context.Context, stages bson.A, most int, each func(*storedRow) bool) error {
+	stages = append(stages, expr.Op("$addFields", expr.Op("now", expr.Now)))
 	// One more than there can be: the server knows with its first answer that there is no more.
 	cur, err := q.rows.Aggregate(ctx, stages, options.Aggregate().SetBatchSize(int32(min(most, 1<<20)+1)))
 	if err != nil {
@@ -107,7 +110,7 @@ func (q *Queue) read(ctx context.Context, stages bson.A, most int, each func(*st
 	}
 	defer func() { _ = cur.Close(context.WithoutCancel(ctx)) }()
 	for cur.Next(ctx) {
-		var s stored
+		var s storedRow
 		if err := bson.Unmarshal(cur.Current, &s); err != nil {
 			return fmt.Errorf("row %v: %w", cur.Current.Lookup("_id"), err)
 		}
@@ -118,12 +121,15 @@ func (q *Queue) read(ctx context.Context, stages bson.A, most int, each func(*st
 	return cur.Err()
 }
 
-// byIDs finds rows by what they are known by.
-func (q *Queue) byIDs(ctx context.Context, ids []string) (map[string]*stored, error) {
-	rows := make(map[string]*stored, len(ids))
-	err := q.read(ctx, bson.A{op("$match", op("_id", op("$in", ids)))}, len(ids), func(s *stored) bool {
+// rowsByID finds rows by what they are known by.
+func (q *Queue) rowsByID(ctx context.Context, ids []string) (map[string]*storedRow, error) {
+	rows := make(map[string]*storedRow, len(ids))
+	err := q.readRows(ctx, bson.A{expr.Op("$match", expr.Op("_id", expr.Op("$in", ids)))}, len(ids), func(s *storedRow) bool {
 		rows[s.RowID] = s
 		return true
 	})
 	return rows, err
 }
+
+// Collection returns the collection that has the rows.
+func (q *Queue) Collection() *driver.Collection { return q.rows }

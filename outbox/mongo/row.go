@@ -2,77 +2,58 @@ package mongo
 
 import (
 	"fmt"
-	"maps"
 	"math"
-	"slices"
 	"time"
-	"unicode/utf8"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/onceish/onceish/bus"
-	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/internal/bsonevent"
+	"github.com/onceish/onceish/internal/serverclock"
 	"github.com/onceish/onceish/outbox"
 )
 
 // maxRow is the largest row in bytes: the 16 MiB of a document, less what settling adds.
 const maxRow = 16<<20 - 64<<10
 
-// stored is a row as a document has it. Times are in whole milliseconds, as the server has them.
-type stored struct {
-	RowID       string    `bson:"_id"`
-	ID          string    `bson:"id"`
-	Topic       string    `bson:"topic"`
-	Key         string    `bson:"key,omitempty"`
-	Hash        int64     `bson:"hash"`
-	Seq         int64     `bson:"seq"`
-	Type        string    `bson:"type,omitempty"`
-	Source      string    `bson:"source,omitempty"`
-	Time        time.Time `bson:"time,omitempty"`
-	Nanos       int32     `bson:"nanos,omitempty"` // what Time has beyond its milliseconds
-	ContentType string    `bson:"content_type,omitempty"`
-	Data        []byte    `bson:"data,omitempty"`
-	Headers     []header  `bson:"headers,omitempty"`
-	Status      string    `bson:"status"`
-	Version     int64     `bson:"version"`
-	Attempts    int32     `bson:"attempts"`
-	Due         time.Time `bson:"due,omitempty"`
-	Reason      string    `bson:"reason,omitempty"`
-	Copies      int64     `bson:"copies,omitempty"`
-	Added       time.Time `bson:"ts"`
-	Sent        time.Time `bson:"sent_at,omitempty"`
-	Now         time.Time `bson:"now,omitempty"` // when it was read; never written
-}
-
-// header is one name: as the key of a document, dots and dollars in it would mean something.
-type header struct {
-	Name   string   `bson:"name"`
-	Values []string `bson:"values"`
+// storedRow is a row as a document has it. Times are in whole milliseconds, as the server has them.
+type storedRow struct {
+	RowID           string `bson:"_id"`
+	bsonevent.Event `bson:",inline"`
+	Hash            int64     `bson:"hash"`
+	Seq             int64     `bson:"seq"`
+	Time            time.Time `bson:"time,omitempty"`
+	Nanos           int32     `bson:"nanos,omitempty"` // what Time has beyond its milliseconds
+	Status          string    `bson:"status"`
+	Version         int64     `bson:"version"`
+	Attempts        int32     `bson:"attempts"`
+	Due             time.Time `bson:"due,omitempty"`
+	Reason          string    `bson:"reason,omitempty"`
+	Copies          int64     `bson:"copies,omitempty"`
+	Added           time.Time `bson:"ts"`
+	Sent            time.Time `bson:"sent_at,omitempty"`
+	Now             time.Time `bson:"now,omitempty"` // when it was read; never written
 }
 
 // newStored is a row that is added; its seq is yet to be assigned if it has none.
-func newStored(in *outbox.Row, at mongoserver.Instant) *stored {
+func newStored(in *outbox.Row, at serverclock.Instant) *storedRow {
 	own := bus.DropForeignControl(in.Event)
 	e := &own
-	s := &stored{
-		RowID: outbox.RowID(e), ID: e.ID, Topic: e.Topic, Key: e.Key, Hash: int64(outbox.Hash(e.Key, e.ID)), Seq: int64(in.Seq),
-		Type: e.Type, Source: e.Source, ContentType: e.ContentType, Data: e.Data,
+	s := &storedRow{
+		RowID: outbox.RowID(e), Event: bsonevent.New(e), Hash: int64(outbox.Hash(e.Key, e.ID)), Seq: int64(in.Seq),
 		Status: outbox.Pending.String(), Added: at.Time,
 	}
 	if !e.Time.IsZero() {
 		s.Time = e.Time.UTC().Truncate(time.Millisecond)
 		s.Nanos = int32(e.Time.Sub(s.Time))
 	}
-	for _, name := range slices.Sorted(maps.Keys(e.Headers)) {
-		s.Headers = append(s.Headers, header{Name: name, Values: e.Headers[name]})
-	}
 	return s
 }
 
-// row is what the contract calls one.
-func (s *stored) row() outbox.Row {
+// toRow is what the contract calls one.
+func (s *storedRow) toRow() outbox.Row {
 	r := outbox.Row{
-		ID: s.RowID, Event: s.event(), Seq: uint64(max(0, s.Seq)), Hash: uint64(max(0, s.Hash)), Status: status(s.Status), Version: uint64(max(0, s.Version)),
+		ID: s.RowID, Event: s.toEvent(), Seq: uint64(max(0, s.Seq)), Hash: uint64(max(0, s.Hash)), Status: parseStatus(s.Status), Version: uint64(max(0, s.Version)),
 		Attempts: int(s.Attempts), Reason: s.Reason, Copies: uint64(max(0, s.Copies)), Added: s.Added, Sent: s.Sent,
 	}
 	if r.Status == outbox.Pending && !s.Due.IsZero() {
@@ -81,29 +62,21 @@ func (s *stored) row() outbox.Row {
 	return r
 }
 
-func (s *stored) event() bus.Event {
-	e := bus.Event{
-		ID: s.ID, Topic: s.Topic, Key: s.Key, Type: s.Type, Source: s.Source, Time: s.Time, ContentType: s.ContentType, Data: s.Data,
-	}
+func (s *storedRow) toEvent() bus.Event {
+	e := s.Decode()
 	if !s.Time.IsZero() {
 		e.Time = s.Time.UTC().Add(time.Duration(s.Nanos))
-	}
-	if len(s.Headers) > 0 {
-		e.Headers = make(bus.Headers, len(s.Headers))
-	}
-	for _, h := range s.Headers {
-		e.Headers[h.Name] = h.Values
 	}
 	return e
 }
 
-// same reports whether two rows have the same event.
-func (s *stored) same(o *stored) bool {
-	a, b := s.event(), o.event()
+// isSameEvent reports whether two rows have the same event.
+func (s *storedRow) isSameEvent(o *storedRow) bool {
+	a, b := s.toEvent(), o.toEvent()
 	return outbox.SameEvent(&a, &b)
 }
 
-func status(name string) outbox.Status {
+func parseStatus(name string) outbox.Status {
 	for _, s := range []outbox.Status{outbox.Pending, outbox.Sent, outbox.Dead} {
 		if s.String() == name {
 			return s
@@ -112,36 +85,19 @@ func status(name string) outbox.Status {
 	return 0
 }
 
-// check says why a row cannot be stored.
-func check(in *outbox.Row) error {
-	e := &in.Event
-	if err := e.Validate(); err != nil {
+// checkRow says why a row cannot be stored.
+func checkRow(in *outbox.Row) error {
+	if err := bsonevent.Check(&in.Event); err != nil {
 		return err
 	}
 	if in.Seq > math.MaxInt64 {
-		return fmt.Errorf("event %.64q: Seq is %d: it must be from 0 (assigned) to %d", e.ID, in.Seq, math.MaxInt64)
-	}
-	texts := map[string]string{"ID": e.ID, "Topic": e.Topic, "Key": e.Key, "Type": e.Type, "Source": e.Source, "ContentType": e.ContentType}
-	for name, values := range e.Headers {
-		if !utf8.ValidString(name) {
-			texts["Headers: a name"] = name
-		}
-		for _, v := range values {
-			if !utf8.ValidString(v) {
-				texts["Headers"] = v
-			}
-		}
-	}
-	for name, text := range texts {
-		if !utf8.ValidString(text) {
-			return fmt.Errorf("%w: event %.64q for topic %.64q: Event.%s is %.64q, which is no UTF-8", bus.ErrInvalidEvent, e.ID, e.Topic, name, text)
-		}
+		return fmt.Errorf("event %.64q: Seq is %d: it must be from 0 (assigned) to %d", in.Event.ID, in.Seq, math.MaxInt64)
 	}
 	return nil
 }
 
-// document is the row as it is written.
-func (s *stored) document() (bson.Raw, error) {
+// encodeDocument is the row as it is written.
+func (s *storedRow) encodeDocument() (bson.Raw, error) {
 	doc, err := bson.Marshal(s)
 	if err != nil {
 		return nil, fmt.Errorf("event %.64q for topic %q: %w", s.ID, s.Topic, err)

@@ -10,7 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/onceish/onceish/bus"
-	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/internal/serverclock"
 	"github.com/onceish/onceish/outbox"
 )
 
@@ -19,8 +19,8 @@ func TestParkedRowsHaveNobodysPlace(t *testing.T) {
 	t.Parallel()
 	for _, source := range []string{"", bus.DefaultSource, "shop"} {
 		e := bus.Event{ID: "a", Topic: "t", Source: source}
-		s := newStored(&outbox.Row{Event: e}, mongoserver.Instant{Time: time.UnixMilli(5)})
-		s.park()
+		s := newStored(&outbox.Row{Event: e}, serverclock.Instant{Time: time.UnixMilli(5)})
+		s.makeParked()
 		for _, other := range []string{"", source, s.RowID[strings.LastIndexByte(s.RowID, ' ')+1:]} {
 			if e.Source = other; outbox.RowID(&e) == s.RowID {
 				t.Errorf("an event with the source %q has the parked row's id %q", other, s.RowID)
@@ -41,23 +41,23 @@ func FuzzRow(f *testing.F) {
 		if nanos != 0 {
 			in.Event.Time = time.Unix(0, nanos)
 		}
-		if err := check(&in); err != nil {
+		if err := checkRow(&in); err != nil {
 			if utf8.ValidString(id+topic+key+kind+source+content+name+value) && id != "" && bus.ValidTopic(topic) == nil && seq < 1<<63 {
 				t.Errorf("refused: %v", err)
 			}
 			return
 		}
-		s := newStored(&in, mongoserver.Instant{Time: time.UnixMilli(5)})
-		doc, err := s.document()
+		s := newStored(&in, serverclock.Instant{Time: time.UnixMilli(5)})
+		doc, err := s.encodeDocument()
 		if err != nil {
 			t.Fatal(err)
 		}
-		var back stored
+		var back storedRow
 		if err := bson.Unmarshal(doc, &back); err != nil {
 			t.Fatal(err)
 		}
-		out := back.row()
-		if !back.same(s) || !s.same(&back) || !out.Event.Time.Equal(in.Event.Time) || out.Seq != seq || out.Hash != outbox.Hash(key, id) {
+		out := back.toRow()
+		if !back.isSameEvent(s) || !s.isSameEvent(&back) || !out.Event.Time.Equal(in.Event.Time) || out.Seq != seq || out.Hash != outbox.Hash(key, id) {
 			t.Errorf("%+v came back as %+v", in, out)
 		}
 		out.Event.Time, in.Event.Time = time.Time{}, time.Time{}

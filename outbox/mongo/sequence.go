@@ -2,8 +2,8 @@ package mongo
 
 import "sync"
 
-// sequence is the last one that this process has assigned in an outbox. Safe for concurrent use.
-type sequence struct {
+// seqCounter is the last one that this process has assigned in an outbox. Safe for concurrent use.
+type seqCounter struct {
 	mu   sync.Mutex
 	last int64
 }
@@ -13,14 +13,15 @@ type sequence struct {
 var sequences sync.Map //nolint:gochecknoglobals // what is of the process cannot be of a Queue
 
 // sequenceOf is that of the outbox whose leases have this identity.
-func sequenceOf(outbox string) *sequence {
-	kept, _ := sequences.LoadOrStore(outbox, &sequence{})
-	s, _ := kept.(*sequence) // nothing else is stored
+func sequenceOf(outbox string) *seqCounter {
+	kept, _ := sequences.LoadOrStore(outbox, &seqCounter{})
+	s, _ := kept.(*seqCounter) // nothing else is stored
 	return s
 }
 
-// assign gives each row a seq unless it has one: at least the time, and above all assigned before.
-func (s *sequence) assign(rows []addition, nanos int64) {
+// assignSeqs gives each row a seq unless it has one: at least the time, and above all
+// assigned before.
+func (s *seqCounter) assignSeqs(rows []rowAddition, nanos int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, a := range rows {

@@ -10,30 +10,32 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 
+	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/internal/mongoserver"
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 	"github.com/onceish/onceish/outbox"
 )
 
 // Settle implements outbox.Queue. It costs one round trip, two where single rows have an outcome of
 // their own, and another when the server changes fewer rows than there are results.
 func (q *Queue) Settle(ctx context.Context, rs []outbox.Result) ([]bool, error) {
-	if err := known(rs); err != nil {
+	if err := checkOutcomes(rs); err != nil {
 		return nil, fmt.Errorf("outbox/mongo: settle: %w", err)
 	}
-	ctx, cancel := q.call(ctx)
+	ctx, cancel := q.boundCall(ctx)
 	defer cancel()
 	oks := make([]bool, 0, len(rs))
 	for from := 0; from < len(rs) || from == 0; from += maxBatch {
 		some, err := q.settleBatch(ctx, rs[from:min(from+maxBatch, len(rs))])
 		if err != nil {
-			return nil, q.failed("settle", err)
+			return nil, q.callFailed("settle", err)
 		}
 		oks = append(oks, some...)
 	}
 	return oks, nil
 }
 
-func known(rs []outbox.Result) error {
+func checkOutcomes(rs []outbox.Result) error {
 	for i := range rs {
 		if rs[i].Outcome.Status() == 0 {
 			return fmt.Errorf("result %d of %d: the Outcome is %d; the last one known is %d", i+1, len(rs), rs[i].Outcome, outbox.GivenUp)
@@ -46,10 +48,10 @@ func (q *Queue) settleBatch(ctx context.Context, rs []outbox.Result) ([]bool, er
 	if len(rs) == 0 {
 		return nil, ctx.Err()
 	}
-	changes := grouped(rs)
+	changes := groupAlike(rs)
 	models := make([]driver.WriteModel, len(changes))
 	for i, c := range changes {
-		models[i] = c.model()
+		models[i] = c.writeModel()
 	}
 	res, turned, err := mongoserver.Write(ctx, q.rows, models, false)
 	if err == nil && len(turned) > 0 {
@@ -69,7 +71,7 @@ func (q *Queue) settleBatch(ctx context.Context, rs []outbox.Result) ([]bool, er
 	for i := range rs {
 		ids[i] = rs[i].ID
 	}
-	rows, err := q.byIDs(ctx, ids)
+	rows, err := q.rowsByID(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +84,7 @@ func (q *Queue) settleBatch(ctx context.Context, rs []outbox.Result) ([]bool, er
 }
 
 // settledBy judges a result by the row as it is afterwards: a repeat finds itself applied.
-func (s *stored) settledBy(r *outbox.Result) (bool, error) {
+func (s *storedRow) settledBy(r *outbox.Result) (bool, error) {
 	switch {
 	case s == nil:
 		return false, nil
@@ -94,14 +96,14 @@ func (s *stored) settledBy(r *outbox.Result) (bool, error) {
 	return false, nil
 }
 
-// change is a settlement of rows that are alike.
-type change struct {
+// settleChange is a settlement of rows that are alike.
+type settleChange struct {
 	ids []string
 	as  *outbox.Result
 }
 
-// grouped makes one change of the results that are alike.
-func grouped(rs []outbox.Result) []*change {
+// groupAlike makes one change of the results that are alike.
+func groupAlike(rs []outbox.Result) []*settleChange {
 	type likeness struct {
 		outcome outbox.Outcome
 		attempt bool
@@ -110,14 +112,14 @@ func grouped(rs []outbox.Result) []*change {
 		version uint64
 		until   int64
 	}
-	var changes []*change
-	alike := make(map[likeness]*change)
+	var changes []*settleChange
+	alike := make(map[likeness]*settleChange)
 	for i := range rs {
 		r := &rs[i]
 		l := likeness{r.Outcome, r.Attempt, r.After, r.Reason, r.Version, r.Lease.Until.UnixMilli()}
 		c := alike[l]
 		if c == nil {
-			c = &change{as: r}
+			c = &settleChange{as: r}
 			changes, alike[l] = append(changes, c), c
 		}
 		c.ids = append(c.ids, r.ID)
@@ -125,44 +127,40 @@ func grouped(rs []outbox.Result) []*change {
 	return changes
 }
 
-func (c *change) model() driver.WriteModel {
+func (c *settleChange) writeModel() driver.WriteModel {
 	filter := bson.D{
-		field("_id", op("$in", c.ids)), field("status", outbox.Pending.String()), field("version", int64(c.as.Version)),
+		expr.Field("_id", expr.Op("$in", c.ids)), expr.Field("status", outbox.Pending.String()), expr.Field("version", int64(c.as.Version)),
 	}
 	if len(c.ids) == 1 { // can be retried by the driver, and FerretDB refuses $$NOW in a multi-update of one _id
 		filter[0].Value = c.ids[0]
-		return driver.NewUpdateOneModel().SetFilter(filter).SetUpdate(c.update()).SetHint(byID)
+		return driver.NewUpdateOneModel().SetFilter(filter).SetUpdate(c.settleUpdate()).SetHint(expr.ByID())
 	}
-	return driver.NewUpdateManyModel().SetFilter(filter).SetUpdate(c.update()).SetHint(byID)
+	return driver.NewUpdateManyModel().SetFilter(filter).SetUpdate(c.settleUpdate()).SetHint(expr.ByID())
 }
 
-// update changes a row if the lease is not over by the server's clock, and leaves it as it is
+// settleUpdate changes a row if the lease is not over by the server's clock, and leaves it as it is
 // otherwise: then the server does not count it as modified. The condition is not in the filter, for
 // some servers refuse their clock there.
-func (c *change) update() bson.A {
-	fields := bson.D{field("status", c.as.Outcome.Status().String()), field("version", plusOne("version"))}
+func (c *settleChange) settleUpdate() bson.A {
+	fields := bson.D{expr.Field("status", c.as.Outcome.Status().String()), expr.Field("version", expr.Plus("version", 1))}
 	switch c.as.Outcome {
 	case outbox.Confirmed:
-		fields = append(fields, field("sent_at", now))
+		fields = append(fields, expr.Field("sent_at", expr.Now))
 	case outbox.Refused:
-		fields = append(fields, field("attempts", plusOne("attempts")), field("due", nowPlus(max(0, c.as.After))), field("reason", literal(reason(c.as.Reason))))
+		fields = append(fields, expr.Field("attempts", expr.Plus("attempts", 1)), expr.Field("due", expr.NowPlus(max(0, c.as.After))), expr.Field("reason", expr.Literal(keptReason(c.as.Reason))))
 	case outbox.GivenUp:
-		fields = append(fields, field("reason", literal(reason(c.as.Reason))))
+		fields = append(fields, expr.Field("reason", expr.Literal(keptReason(c.as.Reason))))
 		if c.as.Attempt {
-			fields = append(fields, field("attempts", plusOne("attempts")))
+			fields = append(fields, expr.Field("attempts", expr.Plus("attempts", 1)))
 		}
 	}
 	for i, f := range fields {
-		fields[i].Value = op("$cond", bson.A{op("$lt", bson.A{now, c.as.Lease.Until}), f.Value, "$" + f.Key})
+		fields[i].Value = expr.Op("$cond", bson.A{expr.Op("$lt", bson.A{expr.Now, c.as.Lease.Until}), f.Value, "$" + f.Key})
 	}
-	return bson.A{op("$set", fields)}
+	return bson.A{expr.Op("$set", fields)}
 }
 
-// reason is cut to outbox.MaxReason between characters, and made UTF-8.
-func reason(text string) string {
-	text = strings.ToValidUTF8(text, "\uFFFD")
-	if len(text) > outbox.MaxReason {
-		text = strings.ToValidUTF8(text[:outbox.MaxReason], "")
-	}
-	return text
+// keptReason is a reason as it is kept: in UTF-8, as BSON demands.
+func keptReason(text string) string {
+	return dedupe.TrimReason(strings.ToValidUTF8(text, "\uFFFD"), outbox.MaxReason)
 }

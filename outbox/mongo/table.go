@@ -6,6 +6,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 	"github.com/onceish/onceish/outbox"
 )
 
@@ -13,137 +14,112 @@ import (
 // read, or not at all.
 const tableID = "leases"
 
-// table is who has what, until when.
-type table struct {
-	Outbox     string    `bson:"outbox"` // tells this outbox from all others, however it is reached
-	Version    int64     `bson:"version"`
-	Owners     []owner   `bson:"owners"` // those that asked within their last lease, and some that have not since
-	Partitions []holding `bson:"partitions"`
-	Now        time.Time `bson:"now,omitempty"` // when it was read; never written
+// leaseTable is who has what, until when.
+type leaseTable struct {
+	Outbox     string             `bson:"outbox"` // tells this outbox from all others, however it is reached
+	Version    int64              `bson:"version"`
+	Owners     []leaseOwner       `bson:"owners"` // those that asked within their last lease, and some that have not since
+	Partitions []partitionHolding `bson:"partitions"`
+	Now        time.Time          `bson:"now,omitempty"` // when it was read; never written
 }
 
-type owner struct {
+type leaseOwner struct {
 	Name  string    `bson:"name"`
 	Until time.Time `bson:"until"`
 }
 
-// holding is the lease of one partition: of who had it last, while nobody else has taken it.
-type holding struct {
+// partitionHolding is the lease of one partition: of who had it last, while nobody else
+// has taken it.
+type partitionHolding struct {
 	Owner string    `bson:"owner"`
 	Token int64     `bson:"token"`
 	Until time.Time `bson:"until"`
 }
 
-// grant is what an owner gets.
-type grant struct {
+// contract is the holding as package outbox has it.
+func (h *partitionHolding) contract() outbox.Holding {
+	return outbox.Holding{Owner: h.Owner, Token: uint64(max(0, h.Token)), Until: h.Until}
+}
+
+// leaseAssignment is what an owner gets.
+type leaseAssignment struct {
 	owner  string
-	owners []owner // the others that count
-	held   []held
+	others []leaseOwner // that count
+	grants []outbox.Grant
 }
 
-// held is a partition that the owner has, or gets. An ending one is not renewed.
-type held struct {
-	partition     int
-	taken, ending bool
-}
-
-// divide says what the owner gets: of what it has its share, of what is free what is missing to
-// that. The rest of what it has ends.
-func (t *table) divide(name string) *grant {
-	g := &grant{owner: name}
+func (t *leaseTable) assignTo(name string) *leaseAssignment {
+	a := &leaseAssignment{owner: name}
+	var others []string
 	for _, o := range t.Owners {
 		if o.Name != name && o.Until.After(t.Now) {
-			g.owners = append(g.owners, o)
+			a.others, others = append(a.others, o), append(others, o.Name)
 		}
 	}
-	share := t.share(g)
-	for i, h := range t.Partitions {
-		if h.Owner == name && (share > 0 || h.Until.After(t.Now)) {
-			g.held = append(g.held, held{partition: i, ending: share <= 0})
-			share--
-		}
+	held := make([]outbox.Holding, len(t.Partitions))
+	for i := range t.Partitions {
+		held[i] = t.Partitions[i].contract()
 	}
-	for i, h := range t.Partitions {
-		if share > 0 && h.Owner != name && !h.Until.After(t.Now) {
-			g.held = append(g.held, held{partition: i, taken: true})
-			share--
-		}
-	}
-	return g
+	a.grants = outbox.Assign(name, others, held, t.Now)
+	return a
 }
 
-// share is how many partitions the owner is to have.
-func (t *table) share(g *grant) int {
-	before := 0
-	for _, o := range g.owners {
-		if o.Name < g.owner {
-			before++
-		}
-	}
-	n, owners := len(t.Partitions), len(g.owners)+1
-	share := n / owners
-	if before < n%owners {
-		share++
-	}
-	return share
-}
-
-// update gives it, by the server's clock.
-func (g *grant) update(t *table, lease time.Duration) bson.A {
-	owners := bson.A{bson.D{field("name", literal(g.owner)), field("until", nowPlus(lease))}}
-	for _, o := range g.owners {
-		owners = append(owners, literal(o))
+// toUpdate writes the assignment, by the server's clock.
+func (a *leaseAssignment) toUpdate(t *leaseTable, lease time.Duration) bson.A {
+	owners := bson.A{bson.D{expr.Field("name", expr.Literal(a.owner)), expr.Field("until", expr.NowPlus(lease))}}
+	for _, o := range a.others {
+		owners = append(owners, expr.Literal(o))
 	}
 	partitions := make(bson.A, len(t.Partitions))
 	for i, h := range t.Partitions {
-		partitions[i] = literal(h)
+		partitions[i] = expr.Literal(h)
 	}
-	for _, h := range g.held {
-		if h.ending {
+	for _, g := range a.grants {
+		if g.Ending {
 			continue
 		}
-		token := t.Partitions[h.partition].Token
-		if h.taken {
+		token := t.Partitions[g.Partition].Token
+		if g.Taken {
 			token++
 		}
-		partitions[h.partition] = bson.D{field("owner", literal(g.owner)), field("token", token), field("until", nowPlus(lease))}
+		partitions[g.Partition] = bson.D{expr.Field("owner", expr.Literal(a.owner)), expr.Field("token", token), expr.Field("until", expr.NowPlus(lease))}
 	}
-	return bson.A{op("$set", bson.D{field("version", t.Version+1), field("owners", owners), field("partitions", partitions)})}
+	return bson.A{expr.Op("$set", bson.D{expr.Field("version", t.Version+1), expr.Field("owners", owners), expr.Field("partitions", partitions)})}
 }
 
-// leases tells what was given. What is left of a lease counts from when the table was read, which
-// is after it was asked for.
-func (g *grant) leases(after *table, read time.Time, lease time.Duration) []outbox.Lease {
-	slices.SortFunc(g.held, func(a, b held) int { return a.partition - b.partition })
-	leases := make([]outbox.Lease, 0, len(g.held))
-	for _, h := range g.held {
-		p := after.Partitions[h.partition]
-		l := outbox.Lease{Partition: h.partition, Token: uint64(max(0, p.Token)), Until: p.Until, Left: lease, Ending: h.ending}
-		l.First, l.Last = outbox.Partition(h.partition, len(after.Partitions))
-		if h.ending {
-			l.Left = max(0, p.Until.Sub(read))
+// grantedLeases returns what was given. What is left of a lease counts from when the table was
+// read, which is after it was asked for.
+func (a *leaseAssignment) grantedLeases(after *leaseTable, read time.Time, lease time.Duration) []outbox.Lease {
+	leases := make([]outbox.Lease, 0, len(a.grants))
+	for _, g := range a.grants {
+		h := after.Partitions[g.Partition].contract()
+		l := outbox.Lease{Partition: g.Partition, Token: h.Token, Until: h.Until, Left: lease, Ending: g.Ending}
+		l.First, l.Last = outbox.Partition(g.Partition, len(after.Partitions))
+		if g.Ending {
+			l.Left = max(0, h.Until.Sub(read))
 		}
 		leases = append(leases, l)
 	}
 	return leases
 }
 
-// release frees what the owner has under those leases, and forgets the owner if it has nothing
+// releaseHeld frees what the owner has under those leases, and forgets the owner if it has nothing
 // left. It reports whether that changes anything.
-func (t *table) release(name string, leases []outbox.Lease) (changed bool) {
+func (t *leaseTable) releaseHeld(name string, leases []outbox.Lease) (changed bool) {
 	for _, l := range leases {
 		if l.Partition < 0 || l.Partition >= len(t.Partitions) {
 			continue
 		}
-		if p := &t.Partitions[l.Partition]; p.Owner == name && uint64(max(0, p.Token)) == l.Token && p.Until.Equal(l.Until) {
+		p := &t.Partitions[l.Partition]
+		if h := p.contract(); h.Under(name, l) {
 			p.Owner, p.Until = "", time.UnixMilli(0)
 			changed = true
 		}
 	}
-	if slices.ContainsFunc(t.Partitions, func(h holding) bool { return h.Owner == name }) {
+	if slices.ContainsFunc(t.Partitions, func(h partitionHolding) bool { return h.Owner == name }) {
 		return changed
 	}
 	n := len(t.Owners)
-	t.Owners = slices.DeleteFunc(t.Owners, func(o owner) bool { return o.Name == name })
+	t.Owners = slices.DeleteFunc(t.Owners, func(o leaseOwner) bool { return o.Name == name })
 	return changed || len(t.Owners) != n
 }

@@ -7,6 +7,8 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
+
+	"github.com/onceish/onceish/internal/mongoserver/expr"
 )
 
 // Watch implements outbox.Watcher with a change stream, which replica sets and sharded clusters
@@ -16,14 +18,14 @@ func (q *Queue) Watch(ctx context.Context, wake func()) error {
 	opening, cancel := context.WithTimeout(ctx, q.timeout) // a server that does not answer this has no stream to wait for
 	defer cancel()
 	stream, err := q.rows.Watch(opening, bson.A{
-		op("$match", op("$or", bson.A{
-			op("operationType", op("$in", bson.A{"insert", "replace"})),
-			op("updateDescription.updatedFields.status", "pending"),
+		expr.Op("$match", expr.Op("$or", bson.A{
+			expr.Op("operationType", expr.Op("$in", bson.A{"insert", "replace"})),
+			expr.Op("updateDescription.updatedFields.status", "pending"),
 		})),
-		op("$project", op("_id", 1)),
+		expr.Op("$project", expr.Op("_id", 1)),
 	})
 	if err != nil {
-		return q.unwatched(err)
+		return q.watchError(err)
 	}
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), q.timeout)
@@ -37,11 +39,11 @@ func (q *Queue) Watch(ctx context.Context, wake func()) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
-	return q.unwatched(errors.Join(stream.Err(), errEnded))
+	return q.watchError(errors.Join(stream.Err(), errEnded))
 }
 
 var errEnded = errors.New("the change stream has ended")
 
-func (q *Queue) unwatched(err error) error {
+func (q *Queue) watchError(err error) error {
 	return fmt.Errorf("outbox/mongo: watch %s.%s: %w", q.rows.Database().Name(), q.rows.Name(), err)
 }

@@ -10,7 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
 
-	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
+	"github.com/onceish/onceish/mongodoc"
 )
 
 // effectFunc makes an event's effect elsewhere than in the journal, and says which of effect
@@ -19,8 +19,8 @@ type effectFunc func(ctx context.Context, id string) (what string, err error)
 
 // effectDocuments are a collection with a document for each event, which counts its effects.
 type effectDocuments struct {
-	store *mongodedupe.Store
-	coll  *mongo.Collection
+	updater *mongodoc.Updater
+	coll    *mongo.Collection
 }
 
 // counterField is the field that every effect adds one to.
@@ -30,7 +30,7 @@ func addOne() bson.D { return bson.D{{Key: "$inc", Value: bson.D{{Key: counterFi
 
 // addEffect adds one, and leaves the mark that it did, in one write.
 func (d *effectDocuments) addEffect(ctx context.Context, id string) (what string, err error) {
-	u, err := d.store.UpdateOnce(ctx, d.coll, bson.D{{Key: "_id", Value: id}}, addOne(), &mongodedupe.UpdateOptions{Upsert: true})
+	u, err := d.updater.UpdateOnce(ctx, d.coll, bson.D{{Key: "_id", Value: id}}, addOne(), &mongodoc.UpdateOptions{Upsert: true})
 	if err != nil {
 		return "", err
 	}

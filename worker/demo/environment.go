@@ -14,6 +14,7 @@ import (
 	kvdedupe "github.com/onceish/onceish/dedupe/kv"
 	memdedupe "github.com/onceish/onceish/dedupe/memory"
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
+	"github.com/onceish/onceish/mongodoc"
 	"github.com/onceish/onceish/worker"
 )
 
@@ -55,11 +56,18 @@ func (s *demoEnvironment) openStore(ctx context.Context, log *slog.Logger) error
 		s.closers = append(s.closers, func() error { return disconnectClient(client) })
 		s.collection = collection
 		store, err := mongodedupe.New(ctx, collection, nil)
+		if err != nil {
+			return err
+		}
 		s.store = store
 		if s.a.Atomic {
-			s.documents = &effectDocuments{store: store, coll: collection.Database().Collection(s.a.effectsName())}
+			updater, err := mongodoc.New(store, nil)
+			if err != nil {
+				return err
+			}
+			s.documents = &effectDocuments{updater: updater, coll: collection.Database().Collection(s.a.effectsName())}
 		}
-		return err
+		return nil
 	}
 	store, err := kvdedupe.New(ctx, s.NATS(), &kvdedupe.Options{Bucket: s.a.Name, Logger: log})
 	if err != nil {

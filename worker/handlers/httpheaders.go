@@ -11,6 +11,7 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/internal/percent"
 	"github.com/onceish/onceish/worker/internal/header"
 )
 
@@ -71,7 +72,7 @@ func (w *headerWriter) setEncoded(name, value string) {
 		w.keepFirstError(fmt.Errorf("the event's %s is not UTF-8, and cannot be sent: %.64q", strings.ToLower(name), value))
 		return
 	}
-	w.setHeader(name, percentEncode(value))
+	w.setHeader(name, percent.Encode(value, percent.Attribute))
 }
 
 // setQuoted writes a string of RFC 8941, which idempotency keys are.

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/onceish/onceish/dedupe"
 )
 
 // secretRedactor are what must not be shown, whoever says it: services repeat in their answers what
@@ -72,7 +74,7 @@ func (s *secretRedactor) cleanText(text string, n int) string {
 		}
 		return r
 	}, strings.ToValidUTF8(text, "\uFFFD"))
-	return truncateText(strings.Join(strings.Fields(text), " "), n)
+	return dedupe.TrimReason(strings.Join(strings.Fields(text), " "), n)
 }
 
 // cleanError returns err, or one that can be shown in its place.

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/internal/percent"
 	"github.com/onceish/onceish/outbox"
 	"github.com/onceish/onceish/worker/internal/header"
 )
@@ -127,9 +129,9 @@ func (p *Publish) derivedEvent(e *bus.Event, a *consumer.Attempt) bus.Event {
 			out.Headers[name] = legalValues(values)
 		}
 	}
-	out.Headers.Set(HeaderOriginTopic, percentEncode(e.Topic))
-	out.Headers.Set(HeaderOriginID, percentEncode(e.ID))
-	out.Headers.Set(HeaderOriginSource, percentEncode(or(e.Source, bus.DefaultSource)))
+	out.Headers.Set(HeaderOriginTopic, percent.Encode(e.Topic, percent.Attribute))
+	out.Headers.Set(HeaderOriginID, percent.Encode(e.ID, percent.Attribute))
+	out.Headers.Set(HeaderOriginSource, percent.Encode(cmp.Or(e.Source, bus.DefaultSource), percent.Attribute))
 	return out
 }
 

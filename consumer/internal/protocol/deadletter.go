@@ -19,12 +19,8 @@ const (
 
 // deadLetterJob gives an event up. First its row says so; then the letter is stored.
 func (m *Machine) deadLetterJob(now time.Time, j *Job, reason string, counted bool) {
-	if len(reason) > dedupe.MaxReason {
-		// The cut may go through a character.
-		reason = strings.ToValidUTF8(reason[:dedupe.MaxReason], "")
-	}
 	m.settleClaim(now, j, claimEnding{
-		outcome: dedupe.GivenUp, reason: reason, letter: LetterID(m.cfg.Group, j.position()), counted: counted,
+		outcome: dedupe.GivenUp, reason: dedupe.TrimReason(reason, dedupe.MaxReason), letter: LetterID(m.cfg.Group, j.position()), counted: counted,
 	})
 }
 

@@ -1,0 +1,88 @@
+package mongodoc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	driver "go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/onceish/onceish/internal/mongoserver/expr"
+	"github.com/onceish/onceish/mongodoc/internal/ledger"
+)
+
+// errLostRace: the document was not as it had to be, and may be now, or soon.
+var errLostRace = errors.New("lost a race")
+
+// ledgerView is what was read of a document's ledger.
+type ledgerView struct {
+	there  bool
+	marked bool
+	since  int64
+}
+
+// explainNoMatch finds out why no document matched. before: the change was made, and a majority has
+// it. No error: it may be tried again at once. It looks twice: what a majority has may be older
+// than what the write saw, so that alone does not tell that the document is not as was asked.
+func (c *updateOp) explainNoMatch(ctx context.Context) (before bool, err error) {
+	if at, err := c.readLedger(ctx, c.majorityView()); err != nil || at.marked {
+		return at.marked, err
+	}
+	at, err := c.readLedger(ctx, c.own)
+	switch {
+	case err != nil:
+		return false, err
+	case !at.there && c.o.Upsert:
+		return false, errLostRace
+	case !at.there:
+		return false, fmt.Errorf("%w: there is none with %v", ErrNoMatch, c.target.uniqueFilter)
+	case at.since >= int64(c.o.pruneInterval()):
+		return false, c.pruneMarks(ctx)
+	case !c.target.hasCondition():
+		return false, errLostRace
+	}
+	switch err := c.own.FindOne(ctx, c.target.filter, options.FindOne().SetProjection(bson.D{expr.Field("_id", 1)})).Err(); {
+	case err == nil:
+		return false, errLostRace
+	case !errors.Is(err, driver.ErrNoDocuments):
+		return false, err
+	}
+	return c.recheckCondition(ctx)
+}
+
+// recheckCondition looks once more: the condition may be false because the change was made, and no
+// majority has it yet.
+func (c *updateOp) recheckCondition(ctx context.Context) (before bool, err error) {
+	at, err := c.readLedger(ctx, c.own)
+	switch {
+	case err != nil:
+		return false, err
+	case at.marked:
+		return false, errLostRace
+	}
+	return false, fmt.Errorf("%w: the one with %v does not meet the rest of the filter", ErrNoMatch, c.target.uniqueFilter)
+}
+
+// readLedger reads the document's ledger.
+func (c *updateOp) readLedger(ctx context.Context, coll *driver.Collection) (ledgerView, error) {
+	marks := bson.D{expr.Field("$ifNull", bson.A{"$" + ledger.Marks, bson.A{}})}
+	cur, err := coll.Aggregate(ctx, bson.A{
+		bson.D{expr.Field("$match", c.target.uniqueFilter)},
+		bson.D{expr.Field("$project", bson.D{
+			expr.Field("_id", 0), expr.Field("since", "$"+ledger.Since), expr.Field("marked", bson.D{expr.Field("$in", bson.A{expr.Literal(c.mark), marks})}),
+		})},
+	}, options.Aggregate().SetBatchSize(2))
+	if err != nil {
+		return ledgerView{}, err
+	}
+	defer func() { _ = cur.Close(context.WithoutCancel(ctx)) }()
+	if !cur.Next(ctx) {
+		return ledgerView{}, cur.Err()
+	}
+	at := ledgerView{there: true}
+	at.since, _ = cur.Current.Lookup("since").AsInt64OK()
+	at.marked, _ = cur.Current.Lookup("marked").BooleanOK()
+	return at, nil
+}
