@@ -22,7 +22,8 @@ const DefaultSource = "onceish"
 // more than one in the process; NATS refuses
 //
 //   - fields that are not UTF-8,
-//   - headers with another name, or with a line break in a value, or a space or tab at its beginning or end,
+//   - headers with another name, or with a line break in a value, or a space or tab at its
+//     beginning or end,
 //   - headers that are fields of the event, such as ce-id, in whatever case: set the field instead,
 //   - a Content-Type that says that Data is a CloudEvent in structured mode.
 type Event struct {

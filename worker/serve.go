@@ -14,8 +14,8 @@ type Setup func(ctx context.Context, w *Worker) error
 
 // Serve is Main without a command line: it connects, calls setup, runs the worker until SIGTERM or
 // SIGINT, ctx's end, or the end of what it runs, and closes the connections. The first signal lets
-// what runs finish, the second (or Options.ForceStop) does not. A process that is told to end before it
-// ran has not failed, as in Run.
+// what runs finish, the second (or Options.ForceStop) does not. A process that is told to end
+// before it ran has not failed, as in Run.
 func Serve(ctx context.Context, group string, co *ConnectOptions, o *Options, setup Setup) error {
 	var opts Options
 	if o != nil {

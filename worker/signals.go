@@ -54,8 +54,8 @@ func Signals(ctx context.Context, log *slog.Logger) (_ context.Context, forceSto
 	}
 }
 
-// watchSignals calls end for the first signal, and forceStop for the next that is not the same wish. It
-// returns after that, or when released is closed.
+// watchSignals calls end for the first signal, and forceStop for the next that is not the same
+// wish. It returns after that, or when released is closed.
 func watchSignals(
 	signals <-chan os.Signal, released <-chan struct{}, now func() time.Time,
 	end, forceStop func(os.Signal),

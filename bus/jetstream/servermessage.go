@@ -8,11 +8,13 @@ import (
 
 // Messages in a stream that are no events:
 //
-//   - A delete marker (Nats-Marker-Reason) is stored by the server where the last message of a subject was removed by age, purge or
-//     deletion. It has no data. What somebody published with that header and with data is an event.
-//   - A message schedule (Nats-Schedule) is an order to the server: publish this, then and there. What the server publishes for it
-//     when it is due carries Nats-Scheduler instead, and is an event. Where no stream can have schedules the header orders nothing,
-//     and its message is an event.
+//   - A delete marker (Nats-Marker-Reason) is stored by the server where the last message of a
+//     subject was removed by age, purge or deletion. It has no data. What somebody published with
+//     that header and with data is an event.
+//   - A message schedule (Nats-Schedule) is an order to the server: publish this, then and there.
+//     What the server publishes for it when it is due carries Nats-Scheduler instead, and is an
+//     event. Where no stream can have schedules the header orders nothing, and its message is an
+//     event.
 //
 // Everything else is what a producer has published, whatever it asks of the server beside: a rollup
 // (Nats-Rollup) replaces older events and is one; of a counter (Nats-Incr) each increment is one,

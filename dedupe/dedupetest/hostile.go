@@ -88,8 +88,8 @@ func short(k dedupe.Key) string {
 	return s[:min(len(s), 200)]
 }
 
-// halved reports whether a key is in one half of the list, and not in the other. The halves have no period: keys that are alike lie at
-// regular distances, and must not be all in one half.
+// halved reports whether a key is in one half of the list, and not in the other. The halves have no
+// period: keys that are alike lie at regular distances, and must not be all in one half.
 func halved(i int) bool { return bits.OnesCount(uint(i))%2 == 0 }
 
 func hostileMarks(t *testing.T, k *kit) {

@@ -8,10 +8,12 @@
 // [dedupe.Watermarker] for as long as its process lives, and none beyond: when the process ends,
 // however it ends, all is forgotten. What that costs:
 //
-//   - Events that were handled and acknowledged stay so, as long as the bus keeps the group's cursor.
+//   - Events that were handled and acknowledged stay so, as long as the bus keeps the group's
+//     cursor.
 //   - Events that were handled, and not acknowledged before the end, run again.
 //   - Copies that arrive after the restart run again, however long ago the first one was handled.
-//   - Attempts and crashes count from zero: an event that ends the process is never given up for its crashes.
+//   - Attempts and crashes count from zero: an event that ends the process is never given up for
+//     its crashes.
 //   - A dead letter that was being stored may be published a second time under another id.
 //   - The watermark is gone: a group whose cursor the bus lost as well starts as a new group does.
 //

@@ -103,7 +103,8 @@ func TestOtherPayload(t *testing.T) {
 	r.empty()
 }
 
-// TestReusedTwice: two copies of the second payload, one of them rekeyed before, are one dead letter.
+// TestReusedTwice: two copies of the second payload, one of them rekeyed before, are
+// one dead letter.
 func TestReusedTwice(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
