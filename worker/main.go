@@ -76,7 +76,7 @@ func mainFlags() []cli.Flag {
 
 func serveFlags(ctx context.Context, cmd *cli.Command, group string, stderr io.Writer, setup Setup) error {
 	if cmd.Args().Present() {
-		return commandline.Usagef(cmd, "%q is too much", cmd.Args().First())
+		return commandline.Usagef(cmd, "unexpected argument %q", cmd.Args().First())
 	}
 	c, err := config.FromFlags(cmd, mainSections...)
 	if err != nil {

@@ -52,7 +52,7 @@ func TestExecuteTellsWrongUsage(t *testing.T) {
 	for want, args := range map[string][]string{
 		"set --nats or NATS_URL":                  {},
 		"did you mean --nats? See billing --help": {"--nts"},
-		`"extra" is too much`:                     {"extra"},
+		`unexpected argument "extra"`:                     {"extra"},
 		`--log-level: "loud" is none of`:          {"--log-level", "loud"},
 		"--nats: it is no URL":                    {"--nats", "nats://:hunter2@ host"},
 		"the MongoDB URI (--mongo, MONGODB_URI) ": {"--nats", natstest.Start(t, nil).URL(), "--mongo", "mongodb://hunter2@"},
@@ -189,7 +189,7 @@ func TestExecuteDrainsAtASignal(t *testing.T) {
 		}, &consumer.Options{Concurrency: 1})
 		return nil
 	})
-	if status != 0 || !finished.Load() || !strings.Contains(log, "ending: finishing what runs") {
+	if status != 0 || !finished.Load() || !strings.Contains(log, "shutting down") {
 		t.Errorf("status %d, finished: %v\n%s", status, finished.Load(), log)
 	}
 }

@@ -35,11 +35,11 @@ func Signals(ctx context.Context, log *slog.Logger) (_ context.Context, forceSto
 		defer signal.Stop(signals)
 		watchSignals(signals, released, time.Now,
 			func(s os.Signal) {
-				log.Info("ending: finishing what runs; again to end at once", "signal", s.String())
+				log.Info("shutting down; send the signal again to stop immediately", "signal", s.String())
 				cancel(fmt.Errorf("%w: %v", ErrSignal, s))
 			},
 			func(s os.Signal) {
-				log.Warn("ending at once", "signal", s.String())
+				log.Warn("stopping immediately", "signal", s.String())
 				close(hurried)
 			})
 	})

@@ -123,7 +123,7 @@ func demoOptions(cmd *cli.Command, stderr io.Writer) (*demo.Options, error) {
 	}
 	switch {
 	case cmd.Args().Present():
-		return nil, fmt.Errorf("%q is too much: the demo takes no arguments", cmd.Args().First())
+		return nil, fmt.Errorf("unexpected argument %q: the demo takes no arguments", cmd.Args().First())
 	case o.Mongo != "" && o.Store != demo.StoreMongo:
 		return nil, fmt.Errorf("--mongo is for --store mongo, and the store is %s", o.Store)
 	case o.Atomic && o.Store != demo.StoreMongo:

@@ -46,7 +46,7 @@ func TestDrainEndsInTimeWhileNATSHangs(t *testing.T) {
 			p.Blackhole(proxy.ToClient, true)
 			start := time.Now()
 			w.signal(syscall.SIGTERM)
-			w.says("ending: finishing what runs")
+			w.says("shutting down")
 			h.touch("told")
 			<-w.ended
 			if took := time.Since(start); took > drain+5*time.Second+3*time.Second { // 3 s for a busy machine

@@ -102,7 +102,7 @@ func newGroupJSON(g *natsbus.Group) groupJSON {
 // showGroups shows all groups, or the one that is named, which must be there.
 func showGroups(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer, head string, row func(*natsbus.Group) string) error {
 	if cmd.Args().Len() > 1 {
-		return commandline.Usagef(cmd, "%q is too much: name one group, or none for all", cmd.Args().Get(1))
+		return commandline.Usagef(cmd, "unexpected argument %q: name one group, or none for all", cmd.Args().Get(1))
 	}
 	return withGroups(ctx, cmd, stderr, groupsSections, func(c *worker.Connections) error {
 		groups, err := namedGroups(ctx, c, cmd.Args().First())

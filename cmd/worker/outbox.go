@@ -72,10 +72,10 @@ func withOutbox(ctx context.Context, cmd *cli.Command, f func(name string, a out
 	return f(box.Name(), box)
 }
 
-// noArguments refuses what is too much.
+// noArguments refuses arguments.
 func noArguments(cmd *cli.Command) error {
 	if cmd.Args().Present() {
-		return commandline.Usagef(cmd, "%q is too much: rows are named by --id", cmd.Args().First())
+		return commandline.Usagef(cmd, "unexpected argument %q: rows are named by --id", cmd.Args().First())
 	}
 	return nil
 }

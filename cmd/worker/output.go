@@ -22,7 +22,7 @@ func outputFlags() []cli.Flag {
 			Name: "output", Aliases: []string{"o"}, Value: "text", Validator: commandline.OneOf("text", "json"),
 			Usage: "text for people, or json for programs, on standard output",
 		},
-		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, HideDefault: true, Usage: "tell only of errors"},
+		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, HideDefault: true, Usage: "print errors only"},
 	}
 }
 

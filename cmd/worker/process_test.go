@@ -173,7 +173,7 @@ func TestFirstSignalLetsCommandsFinish(t *testing.T) {
 			w := h.start(quick(`echo up >started; read _ <go; echo $CE_ID >>effects`)...)
 			h.wait("started")
 			w.signal(s)
-			w.says("ending: finishing what runs")
+			w.says("shutting down")
 			if err := os.WriteFile(fifo, []byte("\n"), 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -192,7 +192,7 @@ func TestSecondSignalCutsShort(t *testing.T) {
 	w := h.start(quick(`echo $ATTEMPT >started; exec sleep 1000`)...)
 	h.wait("started")
 	w.signal(syscall.SIGTERM)
-	w.says("ending: finishing what runs")
+	w.says("shutting down")
 	time.Sleep(500 * time.Millisecond) // what arrives sooner is the same wish
 	w.signal(syscall.SIGINT)
 	w.exits(3)
@@ -214,7 +214,7 @@ func TestSignalThatArrivesTwiceLetsCommandsFinish(t *testing.T) {
 	h.wait("started")
 	w.signal(syscall.SIGTERM)
 	w.signal(syscall.SIGTERM)
-	w.says("ending: finishing what runs")
+	w.says("shutting down")
 	if err := os.WriteFile(fifo, []byte("\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -53,7 +53,7 @@ func runFlags() []cli.Flag {
 
 func runWorker(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) error {
 	if cmd.Args().Present() {
-		return commandline.Usagef(cmd, "%q is too much: quote the command of --exec", cmd.Args().First())
+		return commandline.Usagef(cmd, "unexpected argument %q: quote the command of --exec", cmd.Args().First())
 	}
 	c, warnings, err := config.Load(cmd, cmd.String("config"))
 	if err != nil {

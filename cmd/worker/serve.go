@@ -29,7 +29,7 @@ Example:
 		OnUsageError: commandline.UsageError,
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			if cmd.Args().Present() {
-				return commandline.Usagef(cmd, "%q is too much", cmd.Args().First())
+				return commandline.Usagef(cmd, "unexpected argument %q", cmd.Args().First())
 			}
 			c, err := config.FromFlags(cmd, serveSections...)
 			if err != nil {
