@@ -13,10 +13,10 @@ type Publisher interface {
 	// be stored all the same (a confirmation that got lost): publishing it again is safe, because a
 	// bus that still knows its MessageID stores it once, and consumers recognise it by its
 	// identity. After ErrTooLarge, ErrInvalidEvent, ErrRefused, ErrUnavailable and ErrNoStream it
-	// is not stored; the first two stay so however often it is tried. ErrNoStream may pass: a
-	// stream without a leader is not to be told from none. The events, their data and their headers
-	// must not be changed while Publish runs; after it has returned it reads none of them. Safe for
-	// concurrent use; it does not retry.
+	// is not stored; the first two are permanent. ErrNoStream may be transient: a stream without a
+	// leader looks like a missing one. The events, their data and their headers must not be changed
+	// while Publish runs; they are not read after it has returned. Safe for concurrent use; it does
+	// not retry.
 	Publish(ctx context.Context, events ...Event) ([]Receipt, error)
 }
 
@@ -24,7 +24,7 @@ type Publisher interface {
 type Receipt struct {
 	// Sequence is the event's place in its stream.
 	Sequence uint64
-	// Duplicate: the bus had the event already, and stored nothing. That counts as stored.
+	// Duplicate reports that the bus already had the event, and stored nothing. It counts as stored.
 	Duplicate bool
 	// Err is why the event is not known to be stored.
 	Err error
@@ -33,12 +33,12 @@ type Receipt struct {
 // Bus is a Publisher that can be subscribed to. Its methods are safe for concurrent use.
 type Bus interface {
 	Publisher
-	// Topic reports what there is, and where from would start the group, and makes nothing. The
-	// topic may be a pattern. A topic without a stream is ErrNoStream. A bus that stores events
+	// Topic reports what is there, and where the group would start with from. It creates nothing.
+	// The topic may be a pattern. A topic without a stream is ErrNoStream. A bus that stores events
 	// under another topic than they were published to refuses a topic under which it stores none,
-	// with the reason; an empty group asks for who publishes, and is not refused that.
+	// and says why; an empty group asks on behalf of a publisher, and is not refused that.
 	Topic(ctx context.Context, topic, group string, from Start) (TopicInfo, error)
-	// Subscribe makes or finds the group's cursor, and returns a Source of it. Several sources of
+	// Subscribe creates or finds the group's cursor, and returns a Source on it. Several sources of
 	// a group, in one process or many, share the cursor. A nil o means the defaults. Repeated
 	// calls are safe.
 	Subscribe(ctx context.Context, topic, group string, o *SubscribeOptions) (Source, error)
@@ -46,16 +46,16 @@ type Bus interface {
 
 // SubscribeOptions of Bus.Subscribe. The zero value means the defaults.
 type SubscribeOptions struct {
-	// From is where a group that is new starts. Zero: at the earliest event.
+	// From is where a new group starts. Default: at the earliest event.
 	From Start
-	// Resume is where a cursor is made that does not exist (any more). It wins over From; zero:
-	// From decides. With a Sequence the cursor starts at the first event after it, whatever the
-	// stored times are: the caller knows that the stream still has, up to there, what the group has
+	// Resume is where a cursor starts that has to be created. It takes precedence over From unless
+	// it is zero. With a Sequence the cursor starts at the first event after it, whatever the stored
+	// times are: the caller knows that the stream still has, up to there, what the group has
 	// handled, for example by Exists. Without one it starts at the first event stored at or after
-	// Stored. In another incarnation than its Stream, or in a stream that ends before its Sequence,
-	// it is an error.
+	// Stored. It is an error in another incarnation than its Stream, and in a stream that ends
+	// before its Sequence.
 	Resume Position
-	// AckWait is how long a delivery may stay unsettled before it comes again. Zero: 30 s.
+	// AckWait is how long a delivery may stay unsettled before it is redelivered. Default: 30 s.
 	AckWait time.Duration
 }
 
@@ -66,33 +66,32 @@ const DefaultAckWait = 30 * time.Second
 // nacked with a delay stays unsettled, and does not count against it while it waits.
 const DefaultMaxUnsettled = 20_000
 
-// Start is where a new group starts. The zero Start is the earliest event; at most one
-// field is set.
+// Start is where a new group starts. The zero Start is the earliest event; at most one field is set.
 type Start struct {
-	// Latest: after the newest event.
+	// Latest starts after the newest event.
 	Latest bool
-	// Time: at the first event stored at or after it.
+	// Time starts at the first event that was stored at or after it.
 	Time time.Time
 }
 
-// TopicInfo is what a bus tells of a topic before anything is made.
+// TopicInfo is what a bus reports about a topic before anything is created.
 type TopicInfo struct {
-	// Start is the watermark of a group that starts as asked: all at or below it, in sequence and
-	// stored time, is none of the group's business. Sequence 0: nothing is; Stored is then where to
-	// start, and zero means earliest. Of a Known group it is always earliest, for nobody here knows
-	// what the group has handled.
+	// Start is the watermark of a group that starts as asked: the group does not handle what is at
+	// or below it, in sequence and stored time. With Sequence 0 the group starts at Stored; if that
+	// is zero, at the earliest event. For a Known group it is always the earliest, because the bus
+	// does not know what the group has handled.
 	Start Position
 	// First is the oldest event that the stream still has; zero if it has none.
 	First Position
-	// Last is the newest event that the stream was given, whether it still has it or not; zero if
-	// it never had one. The stored time may be unknown, and zero, once the event is gone.
+	// Last is the newest event that was ever in the stream, even if it is gone; zero if there was
+	// none. Once the event is gone, its stored time may be zero.
 	Last Position
-	// Known: the group has a cursor already.
+	// Known reports that the group already has a cursor.
 	Known bool
-	// WorkQueue: the stream deletes what one consumer has acknowledged.
+	// WorkQueue reports that the stream deletes what one consumer has acknowledged.
 	WorkQueue bool
-	// Interest: the stream keeps an event only while a consumer is still to acknowledge it; without
-	// consumers it keeps none.
+	// Interest reports that the stream keeps an event only until all consumers have acknowledged
+	// it; without consumers it keeps none.
 	Interest bool
 	// MaxAge is how long the stream keeps an event. Zero: unlimited.
 	MaxAge time.Duration
@@ -101,12 +100,12 @@ type TopicInfo struct {
 	// MaxHeaderBytes is what an event's headers may have, the bus's own (attributes, message id)
 	// included. Zero: unlimited.
 	MaxHeaderBytes int
-	// ReadOnly: nothing that is published to the topic is stored in the stream under it. The stream
-	// copies other streams, renames what it stores, or has only old events of the topic.
+	// ReadOnly reports that what is published to the topic is not stored in the stream under that
+	// topic: the stream copies other streams, renames what it stores, or has only old events of it.
 	ReadOnly bool
 	// Limits are those by which the stream drops events whether they were handled or not.
 	Limits Limits
-	// RefusesWhenFull says that the stream is bounded, and takes no more events when it is full.
+	// RefusesWhenFull reports that the stream is bounded, and refuses new events when it is full.
 	RefusesWhenFull bool
 }
 
@@ -115,7 +114,7 @@ type TopicInfo struct {
 type Limits struct {
 	// Events and Bytes are how much the stream keeps in all, EventsPerTopic how many of one topic.
 	Events, Bytes, EventsPerTopic int64
-	// EventTTL says that publishers may give an event a time after which it is dropped.
+	// EventTTL reports that publishers may set a time after which an event is dropped.
 	EventTTL bool
 }
 

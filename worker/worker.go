@@ -84,9 +84,9 @@ func New(group string, c *Connections, o *Options) (*Worker, error) {
 	return w, nil
 }
 
-// Handle has the handler make the effect of each event on the topic once for the group, as
-// consumer.SubscribeExactlyOnce does, from the start of Run. The topic may be a pattern. A group
-// has one handler for a topic: topics that overlap are refused by Run.
+// Handle subscribes the group to the topic when Run starts, as consumer.SubscribeExactlyOnce does:
+// each event takes effect once per group. The topic may be a pattern. A group has one handler for a
+// topic: Run refuses topics that overlap.
 func (w *Worker) Handle(topic string, h consumer.Handler, o *consumer.Options) {
 	w.handlers = append(w.handlers, handlerSpec{topic: topic, handler: h, options: o})
 }
