@@ -24,7 +24,8 @@ type Publisher interface {
 type Receipt struct {
 	// Sequence is the event's place in its stream.
 	Sequence uint64
-	// Duplicate reports that the bus already had the event, and stored nothing. It counts as stored.
+	// Duplicate reports that the bus already had the event, and stored nothing. It
+	// counts as stored.
 	Duplicate bool
 	// Err is why the event is not known to be stored.
 	Err error
@@ -49,8 +50,8 @@ type SubscribeOptions struct {
 	// From is where a new group starts. Default: at the earliest event.
 	From Start
 	// Resume is where a cursor starts that has to be created. It takes precedence over From unless
-	// it is zero. With a Sequence the cursor starts at the first event after it, whatever the stored
-	// times are: the caller knows that the stream still has, up to there, what the group has
+	// it is zero. With a Sequence the cursor starts at the first event after it, whatever the
+	// stored times are: the caller knows that the stream still has, up to there, what the group has
 	// handled, for example by Exists. Without one it starts at the first event stored at or after
 	// Stored. It is an error in another incarnation than its Stream, and in a stream that ends
 	// before its Sequence.
@@ -66,7 +67,8 @@ const DefaultAckWait = 30 * time.Second
 // nacked with a delay stays unsettled, and does not count against it while it waits.
 const DefaultMaxUnsettled = 20_000
 
-// Start is where a new group starts. The zero Start is the earliest event; at most one field is set.
+// Start is where a new group starts. The zero Start is the earliest event; at most one
+// field is set.
 type Start struct {
 	// Latest starts after the newest event.
 	Latest bool

@@ -9,10 +9,10 @@
 // settlement that arrives late settles whatever delivery of that event is out by then, even another
 // consumer's: a consumer that may have lost a delivery must not settle it.
 //
-// An event may carry [Control] headers, by which processes of Onceish tell each other about it. They
-// are bound to that event: publishers drop them when they were copied to another one. Headers
-// between a bus and its server ([ServerHeader]) are not part of an event: they are refused when it is
-// published, and left out when it is read.
+// An event may carry [Control] headers, by which processes of Onceish tell each other about it.
+// They are bound to that event: publishers drop them when they were copied to another one. Headers
+// between a bus and its server ([ServerHeader]) are not part of an event: they are refused when it
+// is published, and left out when it is read.
 //
 // Adapters: bus/memory (in the process, for tests) and bus/jetstream (NATS JetStream). bus/bustest
 // is the conformance suite that each of them passes.

@@ -52,7 +52,7 @@ func TestExecuteTellsWrongUsage(t *testing.T) {
 	for want, args := range map[string][]string{
 		"set --nats or NATS_URL":                  {},
 		"did you mean --nats? See billing --help": {"--nts"},
-		`unexpected argument "extra"`:                     {"extra"},
+		`unexpected argument "extra"`:             {"extra"},
 		`--log-level: "loud" is none of`:          {"--log-level", "loud"},
 		"--nats: it is no URL":                    {"--nats", "nats://:hunter2@ host"},
 		"the MongoDB URI (--mongo, MONGODB_URI) ": {"--nats", natstest.Start(t, nil).URL(), "--mongo", "mongodb://hunter2@"},
