@@ -6,21 +6,21 @@ import (
 	"time"
 )
 
-// Delivery is one arrival of an event. It is settled once: by Ack, Nak or Term. Of its settlements
-// the first wins; later ones return ErrSettled and send nothing. Its methods are safe for
-// concurrent use, do not wait for the bus to confirm, and are not retried: a settlement that gets
-// lost costs another delivery.
+// Delivery is one delivery of an event. It is settled once, by Ack, Nak or Term: the first wins,
+// later ones return ErrSettled and send nothing. Its methods are safe for concurrent use. They do not
+// wait for the bus to confirm, and are not retried: when a settlement is lost, the event is
+// redelivered.
 type Delivery struct {
 	Event Event
-	// Arrivals is how often the bus has delivered this event to the group, this time included.
+	// Arrivals is how often the bus has delivered this event to the group, including this time.
 	Arrivals int
-	// At is where the event lies.
+	// At is the event's position.
 	At Position
-	// ServerMessage names what the bus's server has stored for a purpose of its own, such as a
-	// marker in the place of an event that it deleted; empty for events. It is acknowledged unrun.
+	// ServerMessage names what the bus's server has stored for its own purposes, such as a marker
+	// in place of a deleted event; it is empty for events. Consumers acknowledge it without a run.
 	ServerMessage string
-	// Malformed says why the message could not be read as an event. Event then carries its bytes
-	// and an ID made of its position.
+	// Malformed is why the message could not be read as an event. Event then carries its bytes and
+	// an ID made of its position.
 	Malformed error
 
 	settler Settler
@@ -31,20 +31,20 @@ type Delivery struct {
 type Settler interface {
 	// Settle is called at most once for a Delivery.
 	Settle(ctx context.Context, s Settlement) error
-	// Extend starts the deadline again.
+	// Extend restarts the deadline.
 	Extend(ctx context.Context) error
 }
 
 // Settlement ends a delivery. The zero Settlement is an ack.
 type Settlement struct {
-	// Nak: deliver again, not before After has passed.
+	// Nak asks for a redelivery, not before After has passed.
 	Nak   bool
 	After time.Duration
-	// Reason, if not empty, is a term: never deliver again, and tell why.
+	// Reason, if not empty, makes it a term: the event is never redelivered.
 	Reason string
 }
 
-// NewDelivery is for implementers of a bus.
+// NewDelivery returns a Delivery. It is for implementers of a bus.
 func NewDelivery(e Event, arrivals int, at Position, s Settler) *Delivery {
 	return &Delivery{Event: e, Arrivals: arrivals, At: at, settler: s}
 }
@@ -52,7 +52,7 @@ func NewDelivery(e Event, arrivals int, at Position, s Settler) *Delivery {
 // Ack tells the bus that the group is done with the event.
 func (d *Delivery) Ack(ctx context.Context) error { return d.settle(ctx, Settlement{}) }
 
-// Nak asks for the event again, not before after has passed; 0 means at once.
+// Nak asks for a redelivery, not before after has passed; 0 means at once.
 func (d *Delivery) Nak(ctx context.Context, after time.Duration) error {
 	return d.settle(ctx, Settlement{Nak: true, After: after})
 }
@@ -66,7 +66,7 @@ func (d *Delivery) Term(ctx context.Context, reason string) error {
 	return d.settle(ctx, Settlement{Reason: reason})
 }
 
-// Extend starts the delivery's deadline anew. After a settlement it returns ErrSettled.
+// Extend restarts the delivery's deadline. After a settlement it returns ErrSettled.
 func (d *Delivery) Extend(ctx context.Context) error {
 	if d.settled.Load() {
 		return ErrSettled
