@@ -7,9 +7,9 @@ import (
 )
 
 // Delivery is one delivery of an event. It is settled once, by Ack, Nak or Term: the first wins,
-// later ones return ErrSettled and send nothing. Its methods are safe for concurrent use. They do not
-// wait for the bus to confirm, and are not retried: when a settlement is lost, the event is
-// redelivered.
+// later ones return ErrSettled and send nothing. Its methods are safe for concurrent use. They
+// do not wait for the bus to confirm, and are not retried: when a settlement is lost, the event
+// is redelivered.
 type Delivery struct {
 	Event Event
 	// Arrivals is how often the bus has delivered this event to the group, including this time.

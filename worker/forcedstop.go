@@ -23,12 +23,12 @@ type forcedStop struct {
 	cutOff  atomic.Int64
 }
 
-func newForcedStop(hurry <-chan struct{}) *forcedStop {
+func newForcedStop(forceStop <-chan struct{}) *forcedStop {
 	c := &forcedStop{}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.waiting.Go(func() {
 		select {
-		case <-hurry:
+		case <-forceStop:
 			c.cancel(errForcedStop)
 		case <-c.ctx.Done():
 		}

@@ -14,13 +14,13 @@ const look = 2 * time.Millisecond
 
 // demoRun is where the workers are watched. It is for one goroutine.
 type demoRun struct {
-	plan     *demoPlan
-	crew     *processPool
-	producer *eventProducer
-	reader   *journalReader
-	book     *effectTally
-	cursor   *groupCursor
-	show     *progressConsole
+	plan      *demoPlan
+	processes *processPool
+	producer  *eventProducer
+	reader    *journalReader
+	book      *effectTally
+	cursor    *groupCursor
+	show      *progressConsole
 	// documents have the effects; nil: the journal has.
 	documents *effectDocuments
 	random    *rand.Rand // chooses who is killed
@@ -41,13 +41,13 @@ func (t *demoRun) runToEnd(ctx context.Context) (Result, error) {
 		return Result{}, err
 	}
 	if err == nil {
-		err = t.crew.finishAll(ctx)
+		err = t.processes.finishAll(ctx)
 	}
-	t.crew.killAll() // those that have stalled
+	t.processes.killAll() // those that have stalled
 	stored := t.producer.stopAndCount()
 	_, read := t.readJournal()
 	_, asked := t.cursor.readConsumer(ctx)
-	r := newResult(t.plan, t.book, t.crew.kills, stored, t.cursor.delivered, took)
+	r := newResult(t.plan, t.book, t.processes.kills, stored, t.cursor.delivered, took)
 	counted := t.countDocuments(ctx, &r)
 	return r, errors.Join(err, read, asked, counted)
 }
@@ -88,7 +88,7 @@ func (t *demoRun) watchUntilSettled(ctx context.Context) error {
 
 // advanceRun looks at everything once, and kills whose time has come.
 func (t *demoRun) advanceRun(ctx context.Context) (settled bool, err error) {
-	if err := errors.Join(t.producer.firstError(), t.crew.checkAlive()); err != nil {
+	if err := errors.Join(t.producer.firstError(), t.processes.checkAlive()); err != nil {
 		return false, err
 	}
 	stored, idle := t.producer.idleCount()
@@ -99,11 +99,11 @@ func (t *demoRun) advanceRun(ctx context.Context) (settled bool, err error) {
 	}
 	last := t.released == len(t.plan.portions)
 	due := !last && t.book.done >= t.plan.portions[t.released-1].kill
-	switch victims := t.crew.withIDs(working); {
+	switch victims := t.processes.withIDs(working); {
 	case due && len(victims) > 0:
 		return false, t.killOne(victims)
 	case idle && !last: // it came to the end before anybody looked
-		return false, t.killOne(t.crew.processes)
+		return false, t.killOne(t.processes.processes)
 	case idle:
 		return true, nil
 	case time.Since(t.moved) > t.patience:
@@ -133,7 +133,7 @@ func (t *demoRun) readJournal() (working map[int]bool, err error) {
 func (t *demoRun) killOne(victims []*workerProcess) error {
 	t.stopAll()
 	victim := victims[t.random.IntN(len(victims))]
-	successor, err := t.crew.replaceKilled(victim)
+	successor, err := t.processes.replaceKilled(victim)
 	if err != nil {
 		return err
 	}

@@ -86,7 +86,7 @@ func runDemo(ctx context.Context, o *Options, s *demoEnvironment, js jetstream.J
 	defer c.killAll()
 	plan := newPlan(o.Seed, o.Events, o.Kills)
 	t := &demoRun{
-		plan: plan, crew: c, reader: newJournalReader(file), book: newEffectTally(plan.ids), cursor: &groupCursor{js: js, stream: a.Name, consumer: a.consumerName()},
+		plan: plan, processes: c, reader: newJournalReader(file), book: newEffectTally(plan.ids), cursor: &groupCursor{js: js, stream: a.Name, consumer: a.consumerName()},
 		show: newProgressConsole(o.Output, o.Live, o.Events), random: newRandom(o.Seed), patience: o.patience, documents: s.documents,
 	}
 	defer t.show.clearProgress()
