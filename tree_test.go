@@ -2,8 +2,10 @@ package onceish_test
 
 import (
 	"errors"
+	"os"
 	"os/exec"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -23,6 +25,17 @@ func TestTreeHoldsWhatSomebodyWrote(t *testing.T) {
 		if !written(name) {
 			t.Errorf("%s: is it left over from a test? Remove it, or name its kind in tree_test.go", name)
 		}
+	}
+}
+
+// What was recorded can be repeated elsewhere: it names no file of the machine that it ran on.
+func TestRecordedRunsNameNoMachine(t *testing.T) {
+	record, err := os.ReadFile("docs/demo.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if file := regexp.MustCompile(`(?m)(^|[\s=])/\w.*`).Find(record); file != nil {
+		t.Errorf("docs/demo.txt has %q: record it as its first lines say", file)
 	}
 }
 

@@ -25,7 +25,9 @@ type Claimer interface {
 	// repeated under the same nonce finds its own claim and renews the lease, also one that is
 	// over; it counts no crash. Taking over somebody else's claimed key whose lease is over counts
 	// one. A request whose own claim was set free since is a repeat that got delayed: it is Held,
-	// and wins nothing, or a repeat of its settlement would match again.
+	// and wins nothing, or a repeat of its settlement would match again. Where others are faster
+	// several times in a row, a store may answer Held without having seen the holder: all but Key,
+	// Nonce and HeldFor is zero then, and nothing was claimed.
 	Claim(ctx context.Context, rs []Request) ([]Claim, error)
 	// Extend renews the leases of claims, and their TTL; the lease runs from when the store hears
 	// of it. A claim that was settled is superseded too. A lease that is over is renewed all the

@@ -9,7 +9,7 @@ import (
 	membus "github.com/onceish/onceish/bus/memory"
 )
 
-// What is nacked comes again, and counts; what is acknowledged does not.
+// What is nacked is redelivered, and counts; what is acknowledged does not.
 func Example() {
 	ctx := context.Background()
 	b, err := membus.New(nil)

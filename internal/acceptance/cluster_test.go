@@ -2,10 +2,8 @@ package acceptance
 
 import (
 	"testing"
-	"time"
 
 	natsbus "github.com/onceish/onceish/bus/jetstream"
-	"github.com/onceish/onceish/consumer"
 	kvdedupe "github.com/onceish/onceish/dedupe/kv"
 	"github.com/onceish/onceish/internal/natstest"
 )
@@ -20,7 +18,7 @@ func TestLeaderChangesUnderLoad(t *testing.T) {
 	}, func(r *rig) {
 		stream, group := natsbus.StreamName("order.placed"), natsbus.ConsumerName("billing", "order.placed")
 		s := r.subscribe(setup{
-			KV: &kvdedupe.Options{Replicas: 3}, Options: consumer.Options{Lease: 10 * time.Second, AckWait: 10 * time.Second},
+			KV: &kvdedupe.Options{Replicas: 3}, Options: longLeases,
 		})
 		wait := r.load(many("event-", 1500, "effect", "5ms"))
 		for i, leader := range []struct{ stream, consumer string }{

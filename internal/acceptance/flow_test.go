@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/onceish/onceish/bus"
-	"github.com/onceish/onceish/consumer"
 )
 
 // TestEventsInBackoffHoldUpNobody: a thousand events wait for their next attempt, and fresh
@@ -15,7 +14,7 @@ import (
 func TestEventsInBackoffHoldUpNobody(t *testing.T) {
 	t.Parallel()
 	onStores(t, func(r *rig) {
-		s := r.subscribe(setup{})
+		s := r.subscribe(setup{Options: longLeases})
 		r.publish(many("failing-", 1000, "retry later")...)
 		r.eventually("all have failed", func() bool { return s.Stats().Failed == 1000 })
 		r.publish(many("fresh-", 200, "effect")...)
@@ -34,7 +33,8 @@ func TestEverythingPublishedThreeTimes(t *testing.T) {
 	t.Parallel()
 	const n = 1500
 	onStores(t, func(r *rig) {
-		o := consumer.Options{Lease: 10 * time.Second, AckWait: 10 * time.Second, Concurrency: 32} // longer than any hiccup here
+		o := longLeases
+		o.Concurrency = 32
 		one, other := r.subscribe(setup{Name: "one", Options: o}), r.subscribe(setup{Name: "other", Options: o})
 		began := time.Now()
 		r.publish(many("plain-", n, "effect", "100ms")...)

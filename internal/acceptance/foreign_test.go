@@ -59,7 +59,7 @@ func TestMessagesOfOtherClients(t *testing.T) {
 					r.ledger.say("effect", "local", e.ID)
 					return nil
 				}
-				s := r.subscribe(setup{Handler: handler})
+				s := r.subscribe(setup{Handler: handler, Options: longLeases})
 				for i := range 3 {
 					r.raw(&nats.Msg{Subject: "order.placed", Header: c.headers, Data: []byte(c.data)})
 					if i == 1 {
@@ -86,7 +86,7 @@ func TestMessagesOfOtherClients(t *testing.T) {
 func TestOneCloudEventInBothModes(t *testing.T) {
 	t.Parallel()
 	r := brief(t)
-	s := r.subscribe(setup{Handler: func(_ context.Context, e bus.Event) error {
+	s := r.subscribe(setup{Options: longLeases, Handler: func(_ context.Context, e bus.Event) error {
 		r.ledger.say("effect", "local", fmt.Sprintf("%s %s %s", e.Source, e.ID, e.Data))
 		return nil
 	}})

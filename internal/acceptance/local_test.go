@@ -73,6 +73,9 @@ func (r *rig) subscribe(s setup) *local {
 	return l
 }
 
+// longLeases are for tests in which no lease ends: they outlast any hiccup of a loaded machine.
+var longLeases = consumer.Options{Lease: 10 * time.Second, AckWait: 10 * time.Second}
+
 func (s *setup) options(r *rig) *consumer.Options {
 	o := s.Options
 	o.Concurrency = cmp.Or(o.Concurrency, 8)

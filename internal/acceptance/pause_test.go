@@ -4,9 +4,6 @@ import (
 	"context"
 	"sync/atomic"
 	"testing"
-	"time"
-
-	"github.com/onceish/onceish/consumer"
 )
 
 // shut is a gate that lets nobody through before it is opened, and counts who has come. Every other
@@ -36,13 +33,14 @@ func TestPauseWithHundredsClaimed(t *testing.T) {
 	t.Parallel()
 	onStores(t, func(r *rig) {
 		gate := &shut{open: make(chan struct{})}
-		long := consumer.Options{Lease: 10 * time.Second, AckWait: 10 * time.Second, Concurrency: 300, Gate: gate}
+		long := longLeases
+		long.Concurrency, long.Gate = 300, gate
 		paused := r.subscribe(setup{Name: "paused", Options: long})
 		r.publish(many("event-", 400, "effect")...)
 		r.eventually("hundreds wait at the gate", func() bool { return gate.came.Load() == 300 })
 		paused.Pause()
 		close(gate.open)
-		other := r.subscribe(setup{Name: "other"})
+		other := r.subscribe(setup{Name: "other", Options: longLeases})
 		r.settled()
 		if n := r.ledger.count("start", "paused", ""); n > 0 {
 			r.t.Errorf("%d handlers started after Pause had returned", n)
@@ -62,7 +60,7 @@ func TestPauseWithHundredsClaimed(t *testing.T) {
 func TestPauseUnderLoad(t *testing.T) {
 	t.Parallel()
 	onStores(t, func(r *rig) {
-		s := r.subscribe(setup{Options: consumer.Options{Lease: 10 * time.Second, AckWait: 10 * time.Second}})
+		s := r.subscribe(setup{Options: longLeases})
 		r.publish(many("event-", 2000, "effect")...)
 		for i := 1; i <= 3; i++ {
 			r.ledger.await(r.t, 400*i, "effect", "", "")
@@ -87,7 +85,7 @@ func TestPauseUnderLoad(t *testing.T) {
 func TestDrainUnderLoad(t *testing.T) {
 	t.Parallel()
 	onStores(t, func(r *rig) {
-		drained := r.subscribe(setup{Name: "drained", Options: consumer.Options{Lease: 10 * time.Second, AckWait: 10 * time.Second}})
+		drained := r.subscribe(setup{Name: "drained", Options: longLeases})
 		first, second := r.run("first", 8), r.run("second", 8)
 		wait := r.load(many("event-", 3000, "effect", "20ms"))
 		r.ledger.await(r.t, 200, "effect", "", "")

@@ -28,7 +28,7 @@ func TestOneIDWithTwoPayloads(t *testing.T) {
 			t.Parallel()
 			onStores(t, func(r *rig) {
 				a, b := event("1", c.first, "effect"), event("1", "effect-b")
-				s := r.subscribe(setup{})
+				s := r.subscribe(setup{Options: longLeases})
 				r.publish(a)
 				c.until(r, s)
 				r.publish(b)
@@ -56,7 +56,7 @@ func TestOneIDWithTwoPayloadsAtOnce(t *testing.T) {
 			es = append(es, pair[i%2], pair[1-i%2])
 		}
 		r.publish(es...)
-		one, other := r.subscribe(setup{Name: "one"}), r.subscribe(setup{Name: "other"})
+		one, other := r.subscribe(setup{Name: "one", Options: longLeases}), r.subscribe(setup{Name: "other", Options: longLeases})
 		r.settled()
 		r.again(es...)
 		r.settled()

@@ -30,8 +30,8 @@ func TestOneIDOnManyTopicsOfOneStream(t *testing.T) {
 			r.ledger.say("effect", "local", e.Topic)
 			return nil
 		}
-		billing := r.subscribe(setup{Topic: "order.*", Handler: handler})
-		shipping := r.subscribe(setup{Topic: "order.*", Group: "shipping", Handler: handler})
+		billing := r.subscribe(setup{Topic: "order.*", Handler: handler, Options: longLeases})
+		shipping := r.subscribe(setup{Topic: "order.*", Group: "shipping", Handler: handler, Options: longLeases})
 		ids := make(map[string]bool)
 		for _, topic := range []string{"order.placed", "order.paid", "order.bad-1", "order.bad-2", "dead.billing"} {
 			r.publish(bus.Event{ID: "1", Topic: topic, Data: []byte("{}")})

@@ -28,6 +28,9 @@ func Backup(t testing.TB, nc *nats.Conn, stream string) (restore func(t testing.
 			t.Fatal(err)
 		}
 		if len(m.Data) == 0 {
+			if status := m.Header.Get("Status"); status != "" && status != "204" {
+				t.Fatalf("copying %s: %s %s", stream, status, m.Header.Get("Description"))
+			}
 			break
 		}
 		chunks = append(chunks, m.Data)
@@ -40,9 +43,11 @@ func Backup(t testing.TB, nc *nats.Conn, stream string) (restore func(t testing.
 		}
 		ask(t, nc, "$JS.API.STREAM.RESTORE."+stream, map[string]any{"config": copied.Config, "state": copied.State}, &to)
 		for _, chunk := range append(chunks, nil) {
-			if _, err := nc.Request(to.Subject, chunk, answerIn); err != nil {
+			m, err := nc.Request(to.Subject, chunk, answerIn)
+			if err != nil {
 				t.Fatal(err)
 			}
+			succeeded(t, "restoring "+stream, m.Data)
 		}
 	}
 }
@@ -57,17 +62,26 @@ func ask(t testing.TB, nc *nats.Conn, subject string, request, answer any) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	m, err := nc.Request(subject, data, answerIn)
+	if err != nil {
+		t.Fatalf("%s: %v", subject, err)
+	}
+	succeeded(t, subject, m.Data)
+	if err := json.Unmarshal(m.Data, answer); err != nil {
+		t.Fatalf("%s: %v", subject, err)
+	}
+}
+
+// succeeded ends the test if an answer of JetStream's API, empty while a restore goes on, is an error.
+func succeeded(t testing.TB, what string, answer []byte) {
+	t.Helper()
 	var failed struct {
 		Error json.RawMessage `json:"error"`
 	}
-	m, err := nc.Request(subject, data, answerIn)
-	if err == nil {
-		err = json.Unmarshal(m.Data, &failed)
+	if len(answer) == 0 {
+		return
 	}
-	if err == nil {
-		err = json.Unmarshal(m.Data, answer)
-	}
-	if err != nil || failed.Error != nil {
-		t.Fatalf("%s: %v %s", subject, err, failed.Error)
+	if err := json.Unmarshal(answer, &failed); err != nil || failed.Error != nil {
+		t.Fatalf("%s: %v %s", what, err, failed.Error)
 	}
 }

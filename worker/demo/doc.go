@@ -26,8 +26,8 @@
 // Between a change that carries its mark and that mark there is nothing: with [Options.Atomic] no
 // repeat is explained, and any breaks the promise.
 //
-// A machine that stands still for longer than a lease, 2 s, breaks it too: claims end while their
-// workers live. The verdict says so then.
+// A machine that stands still for longer than a lease breaks it too: claims end while their workers
+// live. The verdict says so then.
 //
 // The times of effects and kills are those of the machine's clock, which is not to be
 // set meanwhile.
