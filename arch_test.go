@@ -30,23 +30,29 @@ var mayImport = map[string][]string{
 	"worker":   {"worker", "mongodoc", "consumer", "outbox", "flow", "dedupe", "bus", "internal"},
 	"cmd":      {"cmd", "worker", "mongodoc", "consumer", "outbox", "flow", "dedupe", "bus", "internal"},
 	"examples": {"examples", "worker", "mongodoc", "consumer", "outbox", "flow", "dedupe", "bus", "internal"},
-	"internal": {"internal", "flow", "dedupe", "bus", "outbox"},
+	"internal": {"internal", "bus"},
+	testFolder: {testFolder, "worker", "mongodoc", "consumer", "outbox", "flow", "dedupe", "bus", "internal"},
 }
+
+// testFolder is the folder of what only tests use. Suites are tests.
+const testFolder = "internal/testing"
+
+var suites = []string{"bus/bustest", "dedupe/dedupetest", "outbox/outboxtest"}
 
 // mayLink says which packages alone may link what is heavy, their folders included. Tests are free.
 var mayLink = map[string][]string{
-	"github.com/nats-io/nats-server":  {"worker/embedded", "cmd/worker", "internal/natstest"},
+	"github.com/nats-io/nats-server":  {"worker/embedded", "cmd/worker", "internal/testing/natstest"},
 	module + "/worker/embedded":       {"worker/embedded", "cmd/worker"},
 	"github.com/oklog/run":            {"worker", "cmd/worker", "examples"},
 	"github.com/urfave/cli":           {"worker", "cmd/worker", "internal/commandline", "examples"},
 	"go.yaml.in/yaml":                 {"worker", "cmd/worker", "examples"},
 	"github.com/prometheus":           {"worker", "cmd/worker", "examples"},
 	"go.opentelemetry.io":             {"worker", "cmd/worker", "examples"},
-	"testing":                         {"bus/bustest", "dedupe/dedupetest", "outbox/outboxtest", "internal"},
+	"testing":                         append(suites, testFolder),
 	"github.com/anishathalye":         {"dedupe/dedupetest"},
 	"github.com/rogpeppe/go-internal": {},
 	"go.uber.org/goleak":              {},
-	"pgregory.net/rapid":              {"bus/bustest", "dedupe/dedupetest", "outbox/outboxtest", "internal"},
+	"pgregory.net/rapid":              append(suites, testFolder),
 }
 
 // standardOnly are the packages that link the standard library and each other alone.
@@ -89,6 +95,7 @@ func TestArchitectureRulesBite(t *testing.T) {
 		"up-hill":           {upward(ours("bus", module+"/consumer")), "imports consumer"},
 		"across":            {upward(ours("bus/jetstream", module+"/dedupe")), "imports dedupe"},
 		"dedupe on bus":     {upward(ours("dedupe/mongo", module+"/bus")), "imports bus"},
+		"for tests only":    {upward(ours("worker", module+"/internal/testing/faults")), "imports internal/testing/faults"},
 		"unknown folder":    {upward(ours("utils")), "no rule"},
 		"adapter":           {sideways(ours("dedupe/kv", module+"/dedupe/memory")), "imports dedupe/memory"},
 		"outbox on dedupe":  {sideways(ours("outbox/mongo", module+"/dedupe/mongo")), "imports dedupe/mongo"},
@@ -107,6 +114,7 @@ func TestArchitectureRulesBite(t *testing.T) {
 		ours("bus", "context"),
 		ours("consumer", "context", module+"/bus", module+"/consumer/internal/protocol"),
 		ours("dedupe/kv", module+"/dedupe", "github.com/nats-io/nats.go"),
+		ours("dedupe/dedupetest", module+"/dedupe", module+"/internal/testing/faults"),
 		ours("cmd/worker", module+"/worker", module+"/worker/embedded", "github.com/nats-io/nats-server/v2/server"),
 	} {
 		if broken := slices.Concat(upward(fine), sideways(fine), heavy(fine), foreign(fine, standard)); len(broken) > 0 {
@@ -148,8 +156,9 @@ func upward(p pkg) (broken []string) {
 	if !ok {
 		return []string{"is in a folder that arch_test.go has no rule for"}
 	}
+	isSuite := slices.Contains(suites, local(p.ImportPath))
 	for _, i := range p.Imports {
-		if within(i, module) && !slices.Contains(allowed, folder(i)) {
+		if within(i, module) && !slices.Contains(allowed, folder(i)) && (!isSuite || folder(i) != testFolder) {
 			broken = append(broken, "imports "+local(i))
 		}
 	}
@@ -275,6 +284,9 @@ func local(path string) string {
 
 // folder is the first element of a local path.
 func folder(path string) string {
+	if within(path, module+"/"+testFolder) {
+		return testFolder
+	}
 	first, _, _ := strings.Cut(local(path), "/")
 	return first
 }

@@ -33,6 +33,16 @@ func AttemptFrom(ctx context.Context) Attempt {
 	return a
 }
 
+// RequireAttempt is AttemptFrom for a handler that needs an idempotency key: without an Attempt it
+// returns ErrNoAttempt.
+func RequireAttempt(ctx context.Context) (Attempt, error) {
+	a := AttemptFrom(ctx)
+	if a.IdempotencyKey == "" && a.Key == (dedupe.Key{}) {
+		return a, ErrNoAttempt
+	}
+	return a, nil
+}
+
 // WithAttempt returns a context for a test of a handler: that of a new run of the event of a.Key,
 // as dedupe.RunFrom finds it.
 func WithAttempt(ctx context.Context, a Attempt) context.Context {

@@ -27,6 +27,9 @@ var (
 	// ErrNotTransactor is returned by SubscribeExactlyOnce in mode Transactional when the store has
 	// no transactions to offer. One whose server has none returns dedupe.ErrNoTransactions.
 	ErrNotTransactor = errors.New("the store has no transactions: it does not implement dedupe.Transactor")
+	// ErrNoAttempt is returned by handlers that need an idempotency key when their context has
+	// no Attempt.
+	ErrNoAttempt = errors.New("the context has no consumer.Attempt, which a subscription puts there: use consumer.WithAttempt in tests")
 	// ErrUnsafeTTL is returned by SubscribeExactlyOnce when marks would expire before
 	// redeliveries end.
 	ErrUnsafeTTL = errors.New("marks would expire too soon")

@@ -13,16 +13,18 @@ import (
 	"time"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/bus/bustest"
 	"github.com/onceish/onceish/consumer"
-	"github.com/onceish/onceish/internal/faulty"
+	"github.com/onceish/onceish/dedupe/dedupetest"
+	"github.com/onceish/onceish/internal/testing/faults"
 )
 
 var errDown = errors.New("the server is down")
 
 // faults makes the world's store and bus go as planned.
-func (w *harness) faults(plan faulty.Plan) bus.Bus {
-	w.store = faulty.NewStore(w.store.(faulty.Inner), plan)
-	return faulty.NewBus(w.bus, plan)
+func (w *harness) faults(plan faults.Plan) bus.Bus {
+	w.store = dedupetest.Faulty(w.store.(dedupetest.Inner), plan)
+	return bustest.Faulty(w.bus, plan)
 }
 
 func (w *harness) subscribeTo(b bus.Bus, h consumer.Handler, o *consumer.Options) *consumer.Subscription {
@@ -57,17 +59,17 @@ func (d *dice) roll() int {
 // TestEveryCallMayBeDoneAndYetAnsweredWithAnError: the answer that got lost is repeated,
 // not the effect.
 func TestEveryCallMayBeDoneAndYetAnsweredWithAnError(t *testing.T) {
-	for _, call := range []faulty.Call{faulty.Claim, faulty.Settle, faulty.Extend, faulty.Ack, faulty.Fetch, faulty.Publish, faulty.Info, faulty.Advance} {
+	for _, call := range []faults.Call{faults.Claim, faults.Settle, faults.Extend, faults.Ack, faults.Fetch, faults.Publish, faults.Info, faults.Advance} {
 		for every := 2; every <= 3; every++ {
 			t.Run(fmt.Sprintf("%s, one in %d", call, every), func(t *testing.T) {
 				inBubble(t, func(w *harness) {
 					dice := newDice(every)
 					var begun atomic.Bool
-					b := w.faults(func(c faulty.Call) faulty.Fault {
+					b := w.faults(func(c faults.Call) faults.Fault {
 						if c == call && begun.Load() && dice.roll() == 0 {
-							return faulty.Fault{After: errDown}
+							return faults.Fault{After: errDown}
 						}
-						return faulty.Fault{}
+						return faults.Fault{}
 					})
 					var es []bus.Event
 					for i := range 100 {
@@ -104,11 +106,11 @@ func TestEveryCallMayBeDoneAndYetAnsweredWithAnError(t *testing.T) {
 func TestStoreThatIsDownForLongerThanALease(t *testing.T) {
 	inBubble(t, func(w *harness) {
 		var down atomic.Bool
-		b := w.faults(func(c faulty.Call) faulty.Fault {
-			if down.Load() && (c == faulty.Claim || c == faulty.Settle || c == faulty.Extend) {
-				return faulty.Fault{Before: errDown}
+		b := w.faults(func(c faults.Call) faults.Fault {
+			if down.Load() && (c == faults.Claim || c == faults.Settle || c == faults.Extend) {
+				return faults.Fault{Before: errDown}
 			}
-			return faulty.Fault{}
+			return faults.Fault{}
 		})
 		var cancelled atomic.Int32
 		w.publish(order("quick"), order("slow"))
@@ -148,11 +150,11 @@ func TestStoreThatIsDownForLongerThanALease(t *testing.T) {
 
 func TestDrainThatCannotMarkSaysSo(t *testing.T) {
 	inBubble(t, func(w *harness) {
-		b := w.faults(func(c faulty.Call) faulty.Fault {
-			if c == faulty.Settle {
-				return faulty.Fault{Before: errDown}
+		b := w.faults(func(c faults.Call) faults.Fault {
+			if c == faults.Settle {
+				return faults.Fault{Before: errDown}
 			}
-			return faulty.Fault{}
+			return faults.Fault{}
 		})
 		w.publish(order("1"))
 		s := w.subscribeTo(b, nothing, nil)
@@ -168,11 +170,11 @@ func TestLetterThatCannotBeStoredLeavesTheEventDying(t *testing.T) {
 	inBubble(t, func(w *harness) {
 		var down atomic.Bool
 		down.Store(true)
-		b := w.faults(func(c faulty.Call) faulty.Fault {
-			if c == faulty.Publish && down.Load() {
-				return faulty.Fault{Before: errDown}
+		b := w.faults(func(c faults.Call) faults.Fault {
+			if c == faults.Publish && down.Load() {
+				return faults.Fault{Before: errDown}
 			}
-			return faulty.Fault{}
+			return faults.Fault{}
 		})
 		w.publish(order("1"))
 		s := w.subscribeTo(b, func(context.Context, bus.Event) error { return consumer.Permanent(errors.New("no")) }, nil)
@@ -192,11 +194,11 @@ func TestLetterThatCannotBeStoredLeavesTheEventDying(t *testing.T) {
 func TestBusThatIsClosedForGoodEndsTheSubscription(t *testing.T) {
 	inBubble(t, func(w *harness) {
 		var closed atomic.Bool
-		b := w.faults(func(c faulty.Call) faulty.Fault {
-			if c == faulty.Fetch && closed.Load() {
-				return faulty.Fault{Before: bus.ErrClosed}
+		b := w.faults(func(c faults.Call) faults.Fault {
+			if c == faults.Fetch && closed.Load() {
+				return faults.Fault{Before: bus.ErrClosed}
 			}
-			return faulty.Fault{}
+			return faults.Fault{}
 		})
 		w.publish(order("1"))
 		s := w.subscribeTo(b, func(context.Context, bus.Event) error { time.Sleep(10 * time.Second); return nil }, nil)

@@ -15,8 +15,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/onceish/onceish/bus"
-	"github.com/onceish/onceish/internal/mongotest"
-	"github.com/onceish/onceish/internal/mongowire"
+	"github.com/onceish/onceish/internal/testing/mongotest"
+	"github.com/onceish/onceish/internal/testing/mongowire"
 	"github.com/onceish/onceish/internal/waitingevents"
 	"github.com/onceish/onceish/mongodoc"
 	"github.com/onceish/onceish/mongodoc/internal/ledger"

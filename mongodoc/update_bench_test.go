@@ -13,7 +13,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
-	"github.com/onceish/onceish/internal/mongotest"
+	"github.com/onceish/onceish/internal/testing/mongotest"
 	"github.com/onceish/onceish/mongodoc"
 )
 

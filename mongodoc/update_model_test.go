@@ -9,8 +9,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/onceish/onceish/dedupe"
-	"github.com/onceish/onceish/internal/mongotest"
-	"github.com/onceish/onceish/internal/mongowire"
+	"github.com/onceish/onceish/internal/testing/mongotest"
+	"github.com/onceish/onceish/internal/testing/mongowire"
 	"github.com/onceish/onceish/mongodoc"
 )
 

@@ -10,7 +10,7 @@ import (
 
 	"github.com/onceish/onceish/outbox"
 	mongooutbox "github.com/onceish/onceish/outbox/mongo"
-	"github.com/onceish/onceish/worker/internal/redact"
+	"github.com/onceish/onceish/internal/redact"
 )
 
 var _ outbox.Admin = (*OutboxAdmin)(nil)

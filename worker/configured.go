@@ -12,6 +12,6 @@ func Configured(c *config.Config) *ConnectOptions {
 	return &ConnectOptions{
 		NATS: n.URL, Credentials: n.Credentials, NKey: n.NKey, TLS: TLSFiles(n.TLS), InboxPrefix: n.InboxPrefix,
 		Bus:    &natsbus.Options{Domain: n.Domain, APIPrefix: n.APIPrefix, Stream: n.Stream, Envelopes: n.Envelopes, MaxUnsettled: n.MaxUnsettled},
-		Bucket: n.Bucket, Replicas: n.Replicas, Provision: n.Provision, Mongo: c.Mongo.URI, Namespace: c.Mongo.Namespace,
+		Bucket: n.Bucket, Replicas: n.Replicas, Provision: n.Provision, Store: c.Mongo.URI, Namespace: c.Mongo.Namespace,
 	}
 }

@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,10 +15,7 @@ import (
 	"github.com/onceish/onceish/bus"
 	natsbus "github.com/onceish/onceish/bus/jetstream"
 	"github.com/onceish/onceish/dedupe"
-	kvdedupe "github.com/onceish/onceish/dedupe/kv"
-	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
-	"github.com/onceish/onceish/mongodoc"
-	"github.com/onceish/onceish/worker/internal/redact"
+	"github.com/onceish/onceish/internal/redact"
 )
 
 // Embedded is a NATS server in this process, or the one of another process that was joined.
@@ -48,15 +44,19 @@ type ConnectOptions struct {
 	// Bus are those of the bus. Domain and APIPrefix are also the store's where that is a key-value
 	// bucket. Nil: the defaults.
 	Bus *natsbus.Options
+	// Store is the URL of where marks are kept:
+	//
+	//	mongodb://host/DATABASE   the collection "dedupe" there; outboxes beside it; also mongodb+srv
+	//	nats:                     a key-value bucket on the same NATS; no outboxes
+	//	memory:                   this process, for tests: all is forgotten with it
+	//
+	// Empty: nats. Without a DATABASE it is "onceish".
+	Store string
 	// Bucket is the key-value bucket. Empty: kvdedupe.DefaultBucket.
 	Bucket string
 	// Replicas are those of streams and of a bucket that are made. Zero: 1, and for a bucket as
 	// many as the streams have.
 	Replicas int
-	// Mongo is the URI of a MongoDB; its database, or "onceish", gets the collection "dedupe",
-	// and outboxes. Empty: marks are kept in a key-value bucket on the same NATS, and there
-	// are no outboxes.
-	Mongo string
 	// Namespace ends the names of the collections, after a dot: where workers on several NATS
 	// clusters share a database each cluster needs one of its own, for an event of one would be
 	// taken for the other's that has its topic and id. Empty: the names are as they are.
@@ -211,78 +211,6 @@ func (c *Connections) BusName() string { return c.busName }
 
 // StoreName is empty before Store.
 func (c *Connections) StoreName() string { return c.storeName }
-
-// Store connects to the dedupe store. Repeated calls, by one goroutine, return the same one.
-func (c *Connections) Store(ctx context.Context) (_ dedupe.Store, err error) {
-	switch {
-	case c.store != nil:
-	case c.o.Mongo == "":
-		c.store, err = c.openKV(ctx)
-	default:
-		c.store, err = c.openMongo(ctx)
-	}
-	return c.store, err
-}
-
-func (c *Connections) openMongo(ctx context.Context) (dedupe.Store, error) {
-	db, err := c.openDatabase(ctx)
-	if err != nil {
-		return nil, err
-	}
-	coll := db.Collection(InNamespace(c.o.Namespace, dedupeCollection))
-	c.storeName = redact.URL(c.o.Mongo) + " " + coll.Database().Name() + "." + coll.Name()
-	s, err := mongodedupe.New(ctx, coll, &mongodedupe.Options{Logger: c.log})
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
-}
-
-// Documents changes documents once for each event, where marks are kept in MongoDB. Elsewhere it is
-// an error.
-func (c *Connections) Documents(ctx context.Context) (*mongodoc.Updater, error) {
-	store, err := c.Store(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if s, ok := store.(*mongodedupe.Store); ok {
-		return mongodoc.New(s, &mongodoc.Options{Waiting: c.outboxes.notifyAll})
-	}
-	return nil, fmt.Errorf("%w: documents can be changed once where marks are kept in MongoDB: set --mongo or MONGODB_URI", ErrUsage)
-}
-
-// openDatabase connects to MongoDB, once.
-func (c *Connections) openDatabase(ctx context.Context) (*mongo.Database, error) {
-	if c.database != nil {
-		return c.database, nil
-	}
-	client, db, named, err := connectMongo(ctx, c.o.Mongo, c.o.Name, " Without a URI marks are kept in NATS")
-	if err != nil {
-		return nil, err
-	}
-	if !named {
-		c.log.Warn("the MongoDB URI names no database, so the default one is used: whoever else forgets to name one shares its marks; "+
-			"name it, mongodb://host/DATABASE, also if it is to be this one", "database", db.Name())
-	}
-	c.mongo, c.database = client, db
-	c.closers = append(c.closers, func() error { return disconnectWithin(client, c.timeToClose()) })
-	return db, nil
-}
-
-func (c *Connections) openKV(ctx context.Context) (dedupe.Store, error) {
-	o := &kvdedupe.Options{Bucket: cmp.Or(c.o.Bucket, kvdedupe.DefaultBucket), Replicas: c.o.Replicas, BindOnly: c.bindOnly, Topics: c.topics, Logger: c.log}
-	if c.o.Bus != nil {
-		o.Domain, o.APIPrefix = c.o.Bus.Domain, c.o.Bus.APIPrefix
-	}
-	s, err := kvdedupe.New(ctx, c.nats, o)
-	if err != nil {
-		return nil, fmt.Errorf("keep marks on the NATS server %s: %w", c.busName, err)
-	}
-	c.closers = append(c.closers, s.Close)
-	c.storeName = "nats-kv " + o.Bucket
-	c.log.Info("no MongoDB URI: marks are kept in a key-value bucket of the NATS server", "bucket", o.Bucket)
-	return s, nil
-}
 
 // timeToClose is how long closing one client may wait for its server: half of what is left of the
 // time to end, so that others have theirs.

@@ -15,7 +15,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nkeys"
 
-	"github.com/onceish/onceish/internal/natstest"
+	"github.com/onceish/onceish/internal/testing/natstest"
 )
 
 // identity is a key pair of an operator, an account or a user.

@@ -16,8 +16,8 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
-	"github.com/onceish/onceish/internal/natstest"
-	"github.com/onceish/onceish/worker/handlers"
+	"github.com/onceish/onceish/internal/testing/natstest"
+	exechandler "github.com/onceish/onceish/worker/handlers/exec"
 )
 
 // A process of these tests runs a worker that is frozen now and then.
@@ -62,14 +62,14 @@ func runFrozen(kind string) {
 			return appendLine("effects", e.ID)
 		}
 	case "exec":
-		x, err := handlers.NewExec("g", execEffect, &handlers.ExecOptions{Guard: guard, Env: os.Environ(), Stderr: os.Stderr})
+		x, err := exechandler.New("g", execEffect, &exechandler.Options{Guard: guard, Env: os.Environ(), Stderr: os.Stderr})
 		if err != nil {
 			panic(err)
 		}
 		w.Defer(x.Close)
 		handler = x.Handle
 	case "stream":
-		s, err := handlers.NewStream("g", streamEffect, &handlers.StreamOptions{Guard: guard, Env: os.Environ(), Stderr: os.Stderr})
+		s, err := exechandler.NewStream("g", streamEffect, &exechandler.StreamOptions{Guard: guard, Env: os.Environ(), Stderr: os.Stderr})
 		if err != nil {
 			panic(err)
 		}

@@ -68,7 +68,7 @@ func (c *Connections) RemoveGroup(ctx context.Context, group string, sure bool) 
 
 // groupRemover is the store, if it is there: none is made.
 func (c *Connections) groupRemover(ctx context.Context) (dedupe.GroupRemover, error) {
-	if c.o.Mongo == "" && c.store == nil {
+	if c.storeScheme() == "nats" && c.store == nil {
 		c.bindOnly = true
 	}
 	store, err := c.Store(ctx)

@@ -8,7 +8,7 @@ import (
 	"github.com/onceish/onceish/bus"
 	natsbus "github.com/onceish/onceish/bus/jetstream"
 	"github.com/onceish/onceish/consumer"
-	"github.com/onceish/onceish/internal/natstest"
+	"github.com/onceish/onceish/internal/testing/natstest"
 )
 
 // TestGroupWithAMemberKeepsAllItsTopics: nothing of a group is removed while it has a member

@@ -13,10 +13,11 @@ import (
 	"time"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/bus/bustest"
 	"github.com/onceish/onceish/consumer"
-	"github.com/onceish/onceish/internal/faulty"
+	"github.com/onceish/onceish/dedupe/dedupetest"
+	"github.com/onceish/onceish/internal/testing/faults"
 	"github.com/onceish/onceish/worker/embedded"
-	"github.com/onceish/onceish/worker/lines"
 )
 
 // A process of these tests runs a worker that dies at a call, before or after it was done.
@@ -24,14 +25,14 @@ const deathVariable = "ONCEISH_TEST_DEATH"
 
 func dieAt(death string) {
 	when, call, _ := strings.Cut(death, " ")
-	err := effect(os.Getenv("ONCEISH_TEST_DIR"), func(c faulty.Call) faulty.Fault {
+	err := effect(os.Getenv("ONCEISH_TEST_DIR"), func(c faults.Call) faults.Fault {
 		if string(c) != call {
-			return faulty.Fault{}
+			return faults.Fault{}
 		}
 		if when == "before" {
 			kill()
 		}
-		return faulty.Fault{Then: kill}
+		return faults.Fault{Then: kill}
 	})
 	panic(fmt.Sprintf("still alive: %v", err))
 }
@@ -43,7 +44,7 @@ func kill() {
 
 // effect publishes an event, once more each time, and writes a line for it, all with what is kept
 // in the directory.
-func effect(dir string, plan faulty.Plan) (err error) {
+func effect(dir string, plan faults.Plan) (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	quiet := slog.New(slog.DiscardHandler)
@@ -57,7 +58,7 @@ func effect(dir string, plan faulty.Plan) (err error) {
 	if _, err := c.Bus().Topic(ctx, "t", "", bus.Start{}); err != nil {
 		return err
 	}
-	if _, err := lines.Publish(ctx, c.Bus(), "t", strings.NewReader(`{"id":"1"}`), nil); err != nil {
+	if _, err := c.Bus().Publish(ctx, bus.Event{Topic: "t", ID: "1"}); err != nil {
 		return err
 	}
 	store, err := c.Store(ctx)
@@ -72,7 +73,7 @@ func effect(dir string, plan faulty.Plan) (err error) {
 		_, err = f.WriteString("effect\n")
 		return err
 	}
-	w, err := New("g", Over(faulty.NewBus(c.Bus(), plan), faulty.NewStore(store.(faulty.Inner), plan)), &Options{UntilEmpty: true, Logger: quiet})
+	w, err := New("g", Over(bustest.Faulty(c.Bus(), plan), dedupetest.Faulty(store.(dedupetest.Inner), plan)), &Options{UntilEmpty: true, Logger: quiet})
 	if err != nil {
 		return err
 	}
@@ -102,7 +103,7 @@ func TestKilledWorkerMakesOneEffect(t *testing.T) {
 				t.Fatalf("%v, want killed:\n%s", err, out)
 			}
 			for range 2 {
-				if err := effect(dir, func(faulty.Call) faulty.Fault { return faulty.Fault{} }); err != nil {
+				if err := effect(dir, func(faults.Call) faults.Fault { return faults.Fault{} }); err != nil {
 					t.Fatal(err)
 				}
 			}

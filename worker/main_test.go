@@ -16,8 +16,8 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
-	"github.com/onceish/onceish/internal/natstest"
-	"github.com/onceish/onceish/worker/handlers"
+	"github.com/onceish/onceish/internal/testing/natstest"
+	exechandler "github.com/onceish/onceish/worker/handlers/exec"
 )
 
 func TestMain(m *testing.M) {
@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 		dieAt(death)
 	}
 	if len(os.Args) == 2 && os.Args[1] == guardArgument {
-		if err := handlers.KeepGuard(os.Stdin, os.Stderr); err != nil {
+		if err := exechandler.KeepGuard(os.Stdin, os.Stderr); err != nil {
 			panic(err)
 		}
 		os.Exit(0)

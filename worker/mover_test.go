@@ -10,8 +10,8 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/dedupe"
-	"github.com/onceish/onceish/internal/mongotest"
-	"github.com/onceish/onceish/internal/natstest"
+	"github.com/onceish/onceish/internal/testing/mongotest"
+	"github.com/onceish/onceish/internal/testing/natstest"
 	"github.com/onceish/onceish/mongodoc"
 	"github.com/onceish/onceish/outbox"
 )

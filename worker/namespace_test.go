@@ -9,8 +9,8 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/dedupe"
-	"github.com/onceish/onceish/internal/mongotest"
-	"github.com/onceish/onceish/internal/natstest"
+	"github.com/onceish/onceish/internal/testing/mongotest"
+	"github.com/onceish/onceish/internal/testing/natstest"
 )
 
 // Workers on two clusters that share a database share neither marks nor outbox rows when each
@@ -20,7 +20,7 @@ func TestNamespacesShareNothing(t *testing.T) {
 	uri := uriOf(t, mongotest.Database(t).Name())
 	key := dedupe.Key{Topic: "order.placed", Group: "billing", ID: "1"}
 	for i, namespace := range []string{"", "eu", "us"} {
-		c, err := Connect(t.Context(), &ConnectOptions{NATS: natstest.Start(t, nil).URL(), Mongo: uri, Namespace: namespace, Logger: slog.New(slog.DiscardHandler)})
+		c, err := Connect(t.Context(), &ConnectOptions{NATS: natstest.Start(t, nil).URL(), Store: uri, Namespace: namespace, Logger: slog.New(slog.DiscardHandler)})
 		must(t, err)
 		t.Cleanup(func() { must(t, c.Close()) })
 		store, err := c.Store(t.Context())
@@ -55,7 +55,7 @@ func TestURIWithoutADatabaseIsToldOf(t *testing.T) {
 	t.Parallel()
 	for database, want := range map[string]int{"": 1, mongotest.Database(t).Name(): 0} {
 		var log bytes.Buffer
-		c, err := Connect(t.Context(), &ConnectOptions{NATS: natstest.Start(t, nil).URL(), Mongo: uriOf(t, database), Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		c, err := Connect(t.Context(), &ConnectOptions{NATS: natstest.Start(t, nil).URL(), Store: uriOf(t, database), Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		must(t, err)
 		_, err = c.openDatabase(t.Context())
 		must(t, err)

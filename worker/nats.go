@@ -15,7 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	natsbus "github.com/onceish/onceish/bus/jetstream"
-	"github.com/onceish/onceish/worker/internal/redact"
+	"github.com/onceish/onceish/internal/redact"
 )
 
 // startTimeout is how long a server may take to answer at the start.

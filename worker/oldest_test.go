@@ -11,7 +11,7 @@ import (
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
 	kvdedupe "github.com/onceish/onceish/dedupe/kv"
-	"github.com/onceish/onceish/internal/natstest"
+	"github.com/onceish/onceish/internal/testing/natstest"
 )
 
 // A worker on the oldest server handles each event once, though the server starts again meanwhile.

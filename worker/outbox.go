@@ -15,7 +15,7 @@ import (
 	"github.com/onceish/onceish/outbox"
 	mongooutbox "github.com/onceish/onceish/outbox/mongo"
 	"github.com/onceish/onceish/outbox/notify"
-	"github.com/onceish/onceish/worker/internal/redact"
+	"github.com/onceish/onceish/internal/redact"
 )
 
 // OutboxCollection is where an outbox is if nothing else is said.
@@ -47,7 +47,7 @@ func (c *Connections) Outbox(ctx context.Context, collection string, o *mongoout
 		collection = OutboxCollection
 	}
 	collection = InNamespace(c.o.Namespace, collection)
-	if c.o.Mongo == "" {
+	if !c.hasMongo() {
 		return nil, fmt.Errorf("%w: the outbox %q needs a MongoDB: set --mongo or MONGODB_URI", ErrUsage, collection)
 	}
 	db, err := c.openDatabase(ctx)
@@ -58,7 +58,7 @@ func (c *Connections) Outbox(ctx context.Context, collection string, o *mongoout
 	if err != nil {
 		return nil, err
 	}
-	out := &Outbox{Queue: q, name: redact.URL(c.o.Mongo) + " " + db.Name() + "." + collection, log: c.log}
+	out := &Outbox{Queue: q, name: redact.URL(c.o.Store) + " " + db.Name() + "." + collection, log: c.log}
 	if c.nats != nil {
 		if out.notifier, err = notify.New(c.nats, db.Name(), collection); err != nil {
 			return nil, err
@@ -94,7 +94,7 @@ func (o *outboxSet) notifyAll() {
 }
 
 func openOutbox(ctx context.Context, db *mongo.Database, collection string, o *mongooutbox.Options) (*mongooutbox.Queue, error) {
-	if collection == dedupeCollection || strings.HasPrefix(collection, dedupeCollection+".") {
+	if collection == MarksCollection || strings.HasPrefix(collection, MarksCollection+".") {
 		return nil, fmt.Errorf("%w: the collection %q has the marks of what was handled: name another one for the outbox", ErrUsage, collection)
 	}
 	return mongooutbox.New(ctx, db.Collection(collection), o)

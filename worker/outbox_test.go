@@ -16,13 +16,13 @@ import (
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/dedupe"
-	"github.com/onceish/onceish/internal/mongotest"
-	"github.com/onceish/onceish/internal/mongowire"
-	"github.com/onceish/onceish/internal/natstest"
+	"github.com/onceish/onceish/internal/testing/mongotest"
+	"github.com/onceish/onceish/internal/testing/mongowire"
+	"github.com/onceish/onceish/internal/testing/natstest"
 	"github.com/onceish/onceish/mongodoc"
 	"github.com/onceish/onceish/outbox"
 	mongooutbox "github.com/onceish/onceish/outbox/mongo"
-	"github.com/onceish/onceish/worker/handlers"
+	"github.com/onceish/onceish/worker/handlers/publish"
 )
 
 // uriOf is the server's, with a database.
@@ -49,7 +49,7 @@ func connectTo(t *testing.T, nats, database string) *Connections {
 
 func connectToMongo(t *testing.T, nats, uri string) *Connections {
 	t.Helper()
-	c, err := Connect(t.Context(), &ConnectOptions{NATS: nats, Mongo: uri, Provision: true, Logger: slog.New(slog.DiscardHandler)})
+	c, err := Connect(t.Context(), &ConnectOptions{NATS: nats, Store: uri, Provision: true, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +211,7 @@ func TestOutboxIsNotWhereMarksAre(t *testing.T) {
 func TestPublishHandlerAddsOneRow(t *testing.T) {
 	t.Parallel()
 	box := openBox(t, connectTo(t, natstest.Start(t, nil).URL(), mongotest.Database(t).Name()))
-	h, err := handlers.NewPublishOutbox(box, "u")
+	h, err := publish.NewOutbox(box, "u")
 	if err != nil {
 		t.Fatal(err)
 	}

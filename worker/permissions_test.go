@@ -20,7 +20,7 @@ import (
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
 	kvdedupe "github.com/onceish/onceish/dedupe/kv"
-	"github.com/onceish/onceish/internal/natstest"
+	"github.com/onceish/onceish/internal/testing/natstest"
 )
 
 // documented is the block of the operations guide that begins with a line.

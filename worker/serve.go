@@ -42,7 +42,7 @@ func prepareWorker(ctx context.Context, group string, co *ConnectOptions, o *Opt
 	if err != nil {
 		return nil, err
 	}
-	if c.o.Mongo != "" { // setup may want it; whether there are marks to be kept Run knows
+	if c.hasMongo() { // setup may want it; whether there are marks to be kept Run knows
 		if _, err := c.openDatabase(ctx); err != nil {
 			return nil, errors.Join(err, c.Close())
 		}

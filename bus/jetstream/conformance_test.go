@@ -11,7 +11,7 @@ import (
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/bus/bustest"
 	natsbus "github.com/onceish/onceish/bus/jetstream"
-	"github.com/onceish/onceish/internal/natstest"
+	"github.com/onceish/onceish/internal/testing/natstest"
 )
 
 func TestConformance(t *testing.T) {

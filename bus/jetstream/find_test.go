@@ -11,7 +11,7 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	natsbus "github.com/onceish/onceish/bus/jetstream"
-	"github.com/onceish/onceish/internal/natstest"
+	"github.com/onceish/onceish/internal/testing/natstest"
 )
 
 // Who may not read single events is told so, and is not made to wait for an answer for ever.

@@ -7,7 +7,7 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	natsbus "github.com/onceish/onceish/bus/jetstream"
-	"github.com/onceish/onceish/internal/natstest"
+	"github.com/onceish/onceish/internal/testing/natstest"
 )
 
 // Processes of a group that start at the same time, on a cluster that has nothing yet, all start.

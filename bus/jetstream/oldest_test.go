@@ -7,7 +7,7 @@ import (
 
 	"github.com/onceish/onceish/bus/bustest"
 	natsbus "github.com/onceish/onceish/bus/jetstream"
-	"github.com/onceish/onceish/internal/natstest"
+	"github.com/onceish/onceish/internal/testing/natstest"
 )
 
 // newestUnsupported is the last release before OldestServer.

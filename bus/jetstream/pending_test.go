@@ -9,7 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/onceish/onceish/bus"
-	"github.com/onceish/onceish/internal/natstest"
+	"github.com/onceish/onceish/internal/testing/natstest"
 )
 
 // What the server has confirmed is pending before it counts it; what lies behind the cursor on

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/onceish/onceish/internal/mongotest"
+	"github.com/onceish/onceish/internal/testing/mongotest"
 )
 
 // family is a demo with its processes: all have the writing end of a pipe.

@@ -14,7 +14,10 @@ import (
 	mongooutbox "github.com/onceish/onceish/outbox/mongo"
 	"github.com/onceish/onceish/worker"
 	"github.com/onceish/onceish/worker/config"
-	"github.com/onceish/onceish/worker/handlers"
+	exechandler "github.com/onceish/onceish/worker/handlers/exec"
+	httphandler "github.com/onceish/onceish/worker/handlers/http"
+	loghandler "github.com/onceish/onceish/worker/handlers/log"
+	"github.com/onceish/onceish/worker/handlers/publish"
 )
 
 // workerBuilder adds to a worker what a file says.
@@ -23,7 +26,7 @@ type workerBuilder struct {
 	stdout, stderr io.Writer
 	drain          time.Duration
 	outbox         *worker.Outbox   // nil: the file has none
-	reaper         *handlers.Reaper // of all commands; nil: there are none yet
+	reaper         *exechandler.Reaper // of all commands; nil: there are none yet
 }
 
 // drainOutbox publishes what is in the outbox, if there is one.
@@ -76,29 +79,29 @@ func (s *workerBuilder) newHandler(ctx context.Context, c *config.Subscription) 
 		}
 		return x.Handle, nil
 	default:
-		return handlers.NewLog(w.Logger(), &handlers.LogOptions{Level: h.Log.Level, Data: h.Log.Data}).Handle, nil
+		return loghandler.New(w.Logger(), &loghandler.Options{Level: h.Log.Level, Data: h.Log.Data}).Handle, nil
 	}
 }
 
-func (s *workerBuilder) newHTTPHandler(h *config.HTTPHandler, concurrency int) (*handlers.HTTP, error) {
+func (s *workerBuilder) newHTTPHandler(h *config.HTTPHandler, concurrency int) (*httphandler.Handler, error) {
 	files, err := worker.TLSFiles(h.TLS).Config()
 	if err != nil {
 		return nil, err
 	}
-	return handlers.NewHTTP(s.worker.Group(), h.URL, &handlers.HTTPOptions{
-		Timeout: h.Timeout, Statuses: statusMeanings(h.Statuses), Headers: httpHeaders(h.Headers), PassHeaders: h.PassHeaders,
+	return httphandler.New(s.worker.Group(), h.URL, &httphandler.Options{
+		Timeout: h.Timeout, Statuses: h.Statuses, Headers: httpHeaders(h.Headers), PassHeaders: h.PassHeaders,
 		Concurrency: concurrency, TLS: files,
 	})
 }
 
-func (s *workerBuilder) newPublishHandler(h *config.PublishHandler, mode consumer.Mode) (*handlers.Publish, error) {
+func (s *workerBuilder) newPublishHandler(h *config.PublishHandler, mode consumer.Mode) (*publish.Handler, error) {
 	switch {
 	case mode == consumer.Transactional:
-		return handlers.NewPublishTransacted(s.outbox, h.Topic)
+		return publish.NewTransacted(s.outbox, h.Topic)
 	case h.Outbox:
-		return handlers.NewPublishOutbox(s.outbox, h.Topic)
+		return publish.NewOutbox(s.outbox, h.Topic)
 	}
-	return handlers.NewPublish(s.worker.Bus(), h.Topic)
+	return publish.New(s.worker.Bus(), h.Topic)
 }
 
 // commandHandler is a handler that runs commands.
@@ -117,12 +120,12 @@ func (s *workerBuilder) newCommandHandler(c *config.Subscription) (consumer.Hand
 	guard := []string{self, guardCommand}
 	var x commandHandler
 	if c.Handler.Exec.Mode == "stream" {
-		x, err = handlers.NewStream(s.worker.Group(), c.Handler.Exec.Command, &handlers.StreamOptions{
+		x, err = exechandler.NewStream(s.worker.Group(), c.Handler.Exec.Command, &exechandler.StreamOptions{
 			Guard: guard, Env: os.Environ(), Stderr: s.stderr, Drain: s.drain, Reaper: s.reaper, Logger: s.worker.Logger(),
 		})
 	} else {
 		s.warnOfFewFiles(c)
-		x, err = handlers.NewExec(s.worker.Group(), c.Handler.Exec.Command, &handlers.ExecOptions{
+		x, err = exechandler.New(s.worker.Group(), c.Handler.Exec.Command, &exechandler.Options{
 			Guard: guard, Env: os.Environ(), Stdout: s.stdout, Stderr: s.stderr, Drain: s.drain, Reaper: s.reaper, Logger: s.worker.Logger(),
 		})
 	}
@@ -136,14 +139,6 @@ func (s *workerBuilder) newCommandHandler(c *config.Subscription) (consumer.Hand
 	return x.Handle, nil
 }
 
-func statusMeanings(of map[int]string) map[int]handlers.Meaning {
-	m := make(map[int]handlers.Meaning, len(of))
-	for status, meaning := range of {
-		m[status] = handlers.Meaning(meaning)
-	}
-	return m
-}
-
 // reapOrphans waits for what commands leave behind: all that this process starts is
 // started by them.
 func (s *workerBuilder) reapOrphans() {
@@ -151,7 +146,7 @@ func (s *workerBuilder) reapOrphans() {
 		return
 	}
 	var err error
-	if s.reaper, err = handlers.StartReaper(s.worker.Logger()); err != nil {
+	if s.reaper, err = exechandler.StartReaper(s.worker.Logger()); err != nil {
 		s.worker.Logger().Warn("what commands leave behind is not waited for: in a container, run an init as its first process", "error", err)
 		return
 	}

@@ -9,8 +9,8 @@ import (
 
 	"github.com/onceish/onceish/internal/commandline"
 	"github.com/onceish/onceish/worker"
-	"github.com/onceish/onceish/worker/demo"
-	"github.com/onceish/onceish/worker/handlers"
+	"github.com/onceish/onceish/cmd/worker/internal/demo"
+	exechandler "github.com/onceish/onceish/worker/handlers/exec"
 )
 
 func main() {
@@ -26,7 +26,7 @@ func execArgs(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 	var err error
 	switch {
 	case len(args) == 2 && args[1] == guardCommand:
-		err = handlers.KeepGuard(stdin, stderr)
+		err = exechandler.KeepGuard(stdin, stderr)
 	case len(args) == 2 && args[1] == demoProcess:
 		err = demo.Work(ctx, stdin, stderr)
 	default:

@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/onceish/onceish/internal/mongotest"
+	"github.com/onceish/onceish/internal/testing/mongotest"
 )
 
 // house is a directory where worker processes run.

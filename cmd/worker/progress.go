@@ -8,7 +8,7 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 
-	"github.com/onceish/onceish/worker/lines"
+	"github.com/onceish/onceish/cmd/worker/internal/ndjson"
 )
 
 // publishProgress tells people how far publishing is, on a terminal only, and what went wrong.
@@ -35,13 +35,13 @@ func (p *publishProgress) reportRefused(line int, err error) {
 	p.printLine("line %d: not stored: %v\n", line, err)
 }
 
-func (p *publishProgress) showStored(n lines.Published) {
+func (p *publishProgress) showStored(n ndjson.Published) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	_ = p.bar.Set(n.Stored) // it is only to look at
 }
 
-func (p *publishProgress) reportDone(n lines.Published, topic string) {
+func (p *publishProgress) reportDone(n ndjson.Published, topic string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	_ = p.bar.Finish() // it is only to look at

@@ -12,7 +12,7 @@ import (
 	"github.com/onceish/onceish/internal/commandline"
 	"github.com/onceish/onceish/worker"
 	"github.com/onceish/onceish/worker/config"
-	"github.com/onceish/onceish/worker/lines"
+	"github.com/onceish/onceish/cmd/worker/internal/ndjson"
 )
 
 func publishCommand(stdout, stderr io.Writer) *cli.Command {
@@ -74,7 +74,7 @@ func publishLines(ctx context.Context, cmd *cli.Command, stdout, stderr io.Write
 			return err
 		}
 		show := newProgress(stderr, cmd.Bool("quiet"))
-		n, err := lines.Publish(ctx, c.Bus(), topic, in, &lines.Options{
+		n, err := ndjson.Publish(ctx, c.Bus(), topic, in, &ndjson.Options{
 			IDField: cmd.String("id-field"), KeyField: cmd.String("key-field"), Unordered: cmd.Bool("unordered"), MaxBytes: info.MaxBytes, ForceStop: hurry,
 			Refused: show.reportRefused, Progress: show.showStored,
 		})

@@ -15,7 +15,7 @@ import (
 
 	"github.com/onceish/onceish/dedupe"
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
-	"github.com/onceish/onceish/internal/mongotest"
+	"github.com/onceish/onceish/internal/testing/mongotest"
 )
 
 const batch = 500

@@ -17,7 +17,7 @@ import (
 
 	"github.com/onceish/onceish/dedupe"
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
-	"github.com/onceish/onceish/internal/mongotest"
+	"github.com/onceish/onceish/internal/testing/mongotest"
 )
 
 // recorder keeps the commands that a client sends.

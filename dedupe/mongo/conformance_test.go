@@ -11,8 +11,8 @@ import (
 	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/dedupe/dedupetest"
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
-	"github.com/onceish/onceish/internal/mongotest"
-	"github.com/onceish/onceish/internal/mongowire"
+	"github.com/onceish/onceish/internal/testing/mongotest"
+	"github.com/onceish/onceish/internal/testing/mongowire"
 )
 
 func TestConformance(t *testing.T) {

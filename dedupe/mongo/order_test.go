@@ -12,7 +12,7 @@ import (
 
 	"github.com/onceish/onceish/dedupe"
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
-	"github.com/onceish/onceish/internal/mongotest"
+	"github.com/onceish/onceish/internal/testing/mongotest"
 )
 
 // shared is how many keys crowds share. With few of them one caller is done before the

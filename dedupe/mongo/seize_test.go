@@ -13,7 +13,7 @@ import (
 
 	"github.com/onceish/onceish/dedupe"
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
-	"github.com/onceish/onceish/internal/mongowire"
+	"github.com/onceish/onceish/internal/testing/mongowire"
 )
 
 // abandoned has transactions begun for the keys, which hold their locks although their leases are

@@ -12,8 +12,8 @@ import (
 
 	"github.com/onceish/onceish/dedupe"
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
-	"github.com/onceish/onceish/internal/mongotest"
-	"github.com/onceish/onceish/internal/mongowire"
+	"github.com/onceish/onceish/internal/testing/mongotest"
+	"github.com/onceish/onceish/internal/testing/mongowire"
 )
 
 // win claims as soon as the key is to be had.

@@ -10,7 +10,7 @@ import (
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/onceish/onceish/dedupe"
-	"github.com/onceish/onceish/internal/mongowire"
+	"github.com/onceish/onceish/internal/testing/mongowire"
 )
 
 // A commit that was not answered is found out: sent again, or seen by its mark.

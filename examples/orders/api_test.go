@@ -7,7 +7,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/onceish/onceish/internal/mongotest"
+	"github.com/onceish/onceish/internal/testing/mongotest"
 )
 
 func TestAPI(t *testing.T) {

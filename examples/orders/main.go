@@ -51,7 +51,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, log *sl
 		return fmt.Errorf("%w: orders service, or orders billing; ./examples/orders/run.sh runs everything", worker.ErrUsage)
 	}
 	role := args[0]
-	to := &worker.ConnectOptions{NATS: getenv("NATS_URL"), Mongo: getenv("MONGODB_URI"), Provision: true, Name: "orders " + role, Logger: log}
+	to := &worker.ConnectOptions{NATS: getenv("NATS_URL"), Store: getenv("MONGODB_URI"), Provision: true, Name: "orders " + role, Logger: log}
 	return worker.Serve(ctx, role, to, &worker.Options{Logger: log}, func(ctx context.Context, w *worker.Worker) error {
 		s, err := open(ctx, w)
 		if err != nil {

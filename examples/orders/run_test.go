@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/onceish/onceish/internal/mongotest"
+	"github.com/onceish/onceish/internal/testing/mongotest"
 )
 
 // One command runs it all, and Ctrl-C ends it all.

@@ -11,8 +11,8 @@ import (
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
-	"github.com/onceish/onceish/internal/mongotest"
-	"github.com/onceish/onceish/internal/mongowire"
+	"github.com/onceish/onceish/internal/testing/mongotest"
+	"github.com/onceish/onceish/internal/testing/mongowire"
 	"github.com/onceish/onceish/outbox"
 	mongooutbox "github.com/onceish/onceish/outbox/mongo"
 )

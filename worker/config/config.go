@@ -7,6 +7,7 @@ import (
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/outbox"
+	httphandler "github.com/onceish/onceish/worker/handlers/http"
 )
 
 // Config is what a worker is told: by its file, its flags and its environment. What Load and Parse
@@ -188,8 +189,8 @@ type HTTPHandler struct {
 	URL string
 	// Timeout is for a whole exchange.
 	Timeout time.Duration
-	// Statuses are what statuses mean, as handlers.Meaning, where that is not the usual.
-	Statuses map[int]string
+	// Statuses are what statuses mean where that is not the usual.
+	Statuses map[int]httphandler.Meaning
 	// Headers are sent with each event. Their values may be secrets: do not show them.
 	Headers map[string]string
 	// PassHeaders are names of events' headers that are sent too.

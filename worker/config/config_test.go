@@ -90,7 +90,7 @@ subscriptions:
 				s.Start.Latest = true
 				s.Handler.HTTP = &config.HTTPHandler{
 					URL: "https://u:p@example.com/x?y", Timeout: 5 * time.Second,
-					Statuses: map[int]string{401: "permanent", 402: "permanent", 409: "done"}, Headers: map[string]string{"Authorization": "Bearer t"},
+					Statuses: map[int]httphandler.Meaning{401: "permanent", 402: "permanent", 409: "done"}, Headers: map[string]string{"Authorization": "Bearer t"},
 				}
 			}),
 			subscription("a", func(s *config.Subscription) { s.Handler.Publish = &config.PublishHandler{Topic: "b"} }),

@@ -7,6 +7,7 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
+	httphandler "github.com/onceish/onceish/worker/handlers/http"
 )
 
 // configFields is all there is to configure: what the file may hold, which flags and variables
@@ -99,7 +100,7 @@ func handlerKeys() []field[Handler] {
 			enumField("mode", func(e *ExecHandler) *string { return &e.Mode }, selfNamed("process", "stream")...).
 				withFlag("exec-mode", "MODE").describedAs("process: one for each event; stream: one that is handed many")),
 		optionalField("http", "post events to a service; a bare value is its URL", func(h *Handler) **HTTPHandler { return &h.HTTP },
-			textField("url", "a URL such as https://localhost:8080/events", func(h *HTTPHandler) *string { return &h.URL }, validEndpoint).
+			textField("url", "a URL such as https://localhost:8080/events", func(h *HTTPHandler) *string { return &h.URL }, httphandler.CheckEndpoint).
 				hideInErrors().markRequired().markSecret().describedAs("where to post; what stands before an @ or after a ? is never shown"),
 			durationField("timeout", func(h *HTTPHandler) *time.Duration { return &h.Timeout }, httpTimeout()).withDefault(30*time.Second).
 				describedAs("how long one exchange may take"),

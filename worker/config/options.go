@@ -5,7 +5,7 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
-	"github.com/onceish/onceish/worker/lines"
+	"github.com/onceish/onceish/internal/jsonobject"
 )
 
 // Options are the subscription's, for consumer.SubscribeExactlyOnce; all but Drain, which is the
@@ -46,7 +46,7 @@ func (s *Subscription) idFunc() func(bus.Event) string {
 	}
 	path := strings.Split(s.ID, ".")
 	return func(e bus.Event) string {
-		id, err := lines.Member(e.Data, path...)
+		id, err := jsonobject.Text(e.Data, path...)
 		if err != nil {
 			return ""
 		}

@@ -14,11 +14,11 @@ const maxCommandBytes = 128<<10 - 1
 func CheckLine(line string) error {
 	switch i := strings.IndexByte(line, 0); {
 	case line == "":
-		return errors.New("the command is empty: name one, such as ./handle")
+		return errors.New("it is empty: name a command, such as ./handle")
 	case i >= 0:
-		return fmt.Errorf("the command has a NUL at byte %d: a command line cannot hold one; put what needs it into a file, and run that", i)
+		return fmt.Errorf("it has a NUL at byte %d, and a command line cannot hold one: put what needs it into a file, and run that", i)
 	case len(line) > maxCommandBytes:
-		return fmt.Errorf("the command has %d bytes: the system takes %d; put it into a file, and run that", len(line), maxCommandBytes)
+		return fmt.Errorf("it has %d bytes, and the system takes %d: put it into a file, and run that", len(line), maxCommandBytes)
 	}
 	return nil
 }

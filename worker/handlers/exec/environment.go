@@ -1,0 +1,65 @@
+package exec
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/consumer"
+)
+
+// maxVariableBytes is what Linux takes as one NAME=value, in bytes (MAX_ARG_STRLEN, with
+// the final zero).
+const maxVariableBytes = 128<<10 - 1
+
+// secretVariables are variables of the worker that are none of its commands' business: what they
+// print ends up in dead letters.
+func secretVariables() []string {
+	return []string{"NATS_URL", "NATS_CREDS", "NATS_NKEY", "NATS_KEY", "MONGODB_URI"}
+}
+
+// withoutSecrets is env without credentials.
+func withoutSecrets(env []string) []string {
+	secrets := secretVariables()
+	return slices.DeleteFunc(slices.Clone(env), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return slices.Contains(secrets, name)
+	})
+}
+
+// eventEnvironment is what a command is told of an event. All variables are always set, so that
+// none is inherited. What cannot be said in an environment is an error.
+func eventEnvironment(ctx context.Context, e *bus.Event, group string) ([]string, error) {
+	attempt := consumer.AttemptFrom(ctx)
+	var when string
+	if !e.Time.IsZero() {
+		when = e.Time.UTC().Format(time.RFC3339Nano)
+	}
+	env := make([]string, 0, 10)
+	for _, v := range [...]struct{ name, value string }{
+		{"CE_ID", e.ID},
+		{"CE_SOURCE", cmp.Or(e.Source, bus.DefaultSource)},
+		{"CE_TYPE", cmp.Or(e.Type, e.Topic)},
+		{"CE_TIME", when},
+		{"TOPIC", e.Topic},
+		{"GROUP", group},
+		{"EVENT_KEY", e.Key},
+		{"IDEMPOTENCY_KEY", attempt.IdempotencyKey},
+		{"ATTEMPT", strconv.Itoa(attempt.Number)},
+		{"TOKEN", strconv.FormatUint(attempt.Token, 10)},
+	} {
+		if i := strings.IndexByte(v.value, 0); i >= 0 {
+			return nil, fmt.Errorf("%s has a NUL at byte %d, which no environment can hold: %.64q", v.name, i, v.value)
+		}
+		if n := len(v.name) + 1 + len(v.value); n > maxVariableBytes {
+			return nil, fmt.Errorf("%s takes %d bytes of environment, which can hold %d: %.64q", v.name, n, maxVariableBytes, v.value)
+		}
+		env = append(env, v.name+"="+v.value)
+	}
+	return env, nil
+}

@@ -1,0 +1,68 @@
+package exec
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/onceish/onceish/worker/internal/command"
+)
+
+// Options of New.
+type Options struct {
+	// Guard is the program, with its arguments, that comes to call KeepGuard: this very program, as
+	// a rule. Required.
+	Guard []string
+	// Env is the environment that commands inherit, as in os.Environ. The worker's own credentials
+	// are left out.
+	Env []string
+	// Stdout and Stderr get what commands write there. Nil: nobody does.
+	Stdout, Stderr io.Writer
+	// Grace is how long a command that is stopped may take to end before it is killed. Zero: 2 s,
+	// but no more than half of Drain.
+	Grace time.Duration
+	// Drain is how long draining may take, if the commands are run by a subscription. Zero: it
+	// does not matter.
+	Drain time.Duration
+	// Reaper waits for what commands leave behind; see StartReaper. Nil: the first process of the
+	// machine, or container, does.
+	Reaper *Reaper
+	// Logger is told once that Stdout does not take what commands write; slog.Default().
+	Logger *slog.Logger
+}
+
+const defaultGrace = 2 * time.Second
+
+func (o *Options) withDefaults(line string) (Options, error) {
+	var c Options
+	if o != nil {
+		c = *o
+	}
+	if err := command.CheckLine(line); err != nil {
+		return c, fmt.Errorf("the command line: %w", err)
+	}
+	switch {
+	case len(c.Guard) == 0:
+		return c, errors.New("Options.Guard is empty: it must name the program that calls KeepGuard")
+	case c.Grace < 0 || c.Drain < 0:
+		return c, fmt.Errorf("Options.Grace is %v and Drain %v: they must be positive, or 0", c.Grace, c.Drain)
+	}
+	c.Grace = graceOrDefault(c.Grace, c.Drain)
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c, nil
+}
+
+// graceOrDefault is the grace, or its default.
+func graceOrDefault(grace, drain time.Duration) time.Duration {
+	switch {
+	case grace > 0:
+		return grace
+	case drain > 0:
+		return min(defaultGrace, drain/2)
+	}
+	return defaultGrace
+}

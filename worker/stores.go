@@ -1,0 +1,120 @@
+package worker
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"github.com/onceish/onceish/dedupe"
+	kvdedupe "github.com/onceish/onceish/dedupe/kv"
+	memdedupe "github.com/onceish/onceish/dedupe/memory"
+	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
+	"github.com/onceish/onceish/internal/redact"
+	"github.com/onceish/onceish/mongodoc"
+)
+
+// storeSchemes are what marks can be kept in, by the scheme of ConnectOptions.Store.
+func storeSchemes() map[string]func(context.Context, *Connections) (dedupe.Store, error) {
+	mongoDB := func(ctx context.Context, c *Connections) (dedupe.Store, error) { return c.openMongo(ctx) }
+	return map[string]func(context.Context, *Connections) (dedupe.Store, error){
+		"mongodb":     mongoDB,
+		"mongodb+srv": mongoDB,
+		"nats":        func(ctx context.Context, c *Connections) (dedupe.Store, error) { return c.openKV(ctx) },
+		"memory":      func(_ context.Context, c *Connections) (dedupe.Store, error) { return c.openMemory() },
+	}
+}
+
+func (c *Connections) storeScheme() string {
+	scheme, _, _ := strings.Cut(cmp.Or(c.o.Store, "nats:"), ":")
+	return scheme
+}
+
+// hasMongo reports whether marks are kept in MongoDB, which can have outboxes too.
+func (c *Connections) hasMongo() bool { return strings.HasPrefix(c.storeScheme(), "mongodb") }
+
+// Store connects to the dedupe store. Repeated calls, by one goroutine, return the same one.
+func (c *Connections) Store(ctx context.Context) (_ dedupe.Store, err error) {
+	if c.store != nil {
+		return c.store, nil
+	}
+	open, known := storeSchemes()[c.storeScheme()]
+	if !known {
+		return nil, fmt.Errorf("%w: the URL of the store has another scheme than %s", ErrUsage, strings.Join(slices.Sorted(maps.Keys(storeSchemes())), ", "))
+	}
+	c.store, err = open(ctx, c)
+	return c.store, err
+}
+
+func (c *Connections) openMongo(ctx context.Context) (dedupe.Store, error) {
+	db, err := c.openDatabase(ctx)
+	if err != nil {
+		return nil, err
+	}
+	coll := db.Collection(InNamespace(c.o.Namespace, MarksCollection))
+	c.storeName = redact.URL(c.o.Store) + " " + coll.Database().Name() + "." + coll.Name()
+	s, err := mongodedupe.New(ctx, coll, &mongodedupe.Options{Logger: c.log})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Documents changes documents once for each event, where marks are kept in MongoDB. Elsewhere it is
+// an error.
+func (c *Connections) Documents(ctx context.Context) (*mongodoc.Updater, error) {
+	store, err := c.Store(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if s, ok := store.(*mongodedupe.Store); ok {
+		return mongodoc.New(s, &mongodoc.Options{Waiting: c.outboxes.notifyAll})
+	}
+	return nil, fmt.Errorf("%w: documents can be changed once where marks are kept in MongoDB: set --mongo or MONGODB_URI", ErrUsage)
+}
+
+// openDatabase connects to MongoDB, once.
+func (c *Connections) openDatabase(ctx context.Context) (*mongo.Database, error) {
+	if c.database != nil {
+		return c.database, nil
+	}
+	client, db, named, err := connectMongo(ctx, c.o.Store, c.o.Name, " Without a URI marks are kept in NATS")
+	if err != nil {
+		return nil, err
+	}
+	if !named {
+		c.log.Warn("the MongoDB URI names no database, so the default one is used: whoever else forgets to name one shares its marks; "+
+			"name it, mongodb://host/DATABASE, also if it is to be this one", "database", db.Name())
+	}
+	c.mongo, c.database = client, db
+	c.closers = append(c.closers, func() error { return disconnectWithin(client, c.timeToClose()) })
+	return db, nil
+}
+
+func (c *Connections) openKV(ctx context.Context) (dedupe.Store, error) {
+	o := &kvdedupe.Options{Bucket: cmp.Or(c.o.Bucket, kvdedupe.DefaultBucket), Replicas: c.o.Replicas, BindOnly: c.bindOnly, Topics: c.topics, Logger: c.log}
+	if c.o.Bus != nil {
+		o.Domain, o.APIPrefix = c.o.Bus.Domain, c.o.Bus.APIPrefix
+	}
+	s, err := kvdedupe.New(ctx, c.nats, o)
+	if err != nil {
+		return nil, fmt.Errorf("keep marks on the NATS server %s: %w", c.busName, err)
+	}
+	c.closers = append(c.closers, s.Close)
+	c.storeName = "nats-kv " + o.Bucket
+	c.log.Info("no MongoDB URI: marks are kept in a key-value bucket of the NATS server", "bucket", o.Bucket)
+	return s, nil
+}
+
+func (c *Connections) openMemory() (dedupe.Store, error) {
+	c.storeName = "memory"
+	s, err := memdedupe.New(nil)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
