@@ -95,7 +95,7 @@ func TestArchitectureRulesBite(t *testing.T) {
 		"up-hill":           {upward(ours("bus", module+"/consumer")), "imports consumer"},
 		"across":            {upward(ours("bus/jetstream", module+"/dedupe")), "imports dedupe"},
 		"dedupe on bus":     {upward(ours("dedupe/mongo", module+"/bus")), "imports bus"},
-		"for tests only":    {upward(ours("worker", module+"/internal/testing/faults")), "imports internal/testing/faults"},
+		"for tests only":    {upward(ours("worker", module+"/internal/testing/faulty")), "imports internal/testing/faulty"},
 		"unknown folder":    {upward(ours("utils")), "no rule"},
 		"adapter":           {sideways(ours("dedupe/kv", module+"/dedupe/memory")), "imports dedupe/memory"},
 		"outbox on dedupe":  {sideways(ours("outbox/mongo", module+"/dedupe/mongo")), "imports dedupe/mongo"},
@@ -114,7 +114,7 @@ func TestArchitectureRulesBite(t *testing.T) {
 		ours("bus", "context"),
 		ours("consumer", "context", module+"/bus", module+"/consumer/internal/protocol"),
 		ours("dedupe/kv", module+"/dedupe", "github.com/nats-io/nats.go"),
-		ours("dedupe/dedupetest", module+"/dedupe", module+"/internal/testing/faults"),
+		ours("dedupe/dedupetest", module+"/dedupe", module+"/internal/testing/faulty"),
 		ours("cmd/worker", module+"/worker", module+"/worker/embedded", "github.com/nats-io/nats-server/v2/server"),
 	} {
 		if broken := slices.Concat(upward(fine), sideways(fine), heavy(fine), foreign(fine, standard)); len(broken) > 0 {

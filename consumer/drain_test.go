@@ -11,7 +11,7 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
-	"github.com/onceish/onceish/internal/testing/faults"
+	"github.com/onceish/onceish/internal/testing/faulty"
 )
 
 // stuckBus has sources whose Close waits for its context.
@@ -31,13 +31,13 @@ func (s stuckSource) Close(ctx context.Context) error {
 
 // A drain has one deadline, whatever hangs: the store, the bus, handlers, or all of them.
 func TestDrainEndsInTimeWhateverHangs(t *testing.T) {
-	all := []faults.Call{
-		faults.Claim, faults.Extend, faults.Settle, faults.Advance, faults.Fetch, faults.Info, faults.Ack, faults.Nak, faults.Progress,
-		faults.Publish, "close", "handler", "deaf handler",
+	all := []faulty.Call{
+		faulty.Claim, faulty.Extend, faulty.Settle, faulty.Advance, faulty.Fetch, faulty.Info, faulty.Ack, faulty.Nak, faulty.Progress,
+		faulty.Publish, "close", "handler", "deaf handler",
 	}
-	hangs := map[string][]faults.Call{"everything": all, "nothing": nil}
+	hangs := map[string][]faulty.Call{"everything": all, "nothing": nil}
 	for _, c := range all {
-		hangs[string(c)] = []faults.Call{c}
+		hangs[string(c)] = []faulty.Call{c}
 	}
 	for name, calls := range hangs {
 		for _, drain := range []time.Duration{time.Second, 25 * time.Second} {
@@ -48,18 +48,18 @@ func TestDrainEndsInTimeWhateverHangs(t *testing.T) {
 	}
 }
 
-func drainWhile(w *harness, calls []faults.Call, drain time.Duration) {
-	hung := make(map[faults.Call]bool)
+func drainWhile(w *harness, calls []faulty.Call, drain time.Duration) {
+	hung := make(map[faulty.Call]bool)
 	for _, c := range calls {
 		hung[c] = true
 	}
 	var begun atomic.Bool
 	free := make(chan struct{})
-	b := w.faults(func(c faults.Call) faults.Fault {
+	b := w.faults(func(c faulty.Call) faulty.Fault {
 		if begun.Load() && hung[c] {
-			return faults.Fault{Delay: 24 * time.Hour}
+			return faulty.Fault{Delay: 24 * time.Hour}
 		}
-		return faults.Fault{}
+		return faulty.Fault{}
 	})
 	if hung["close"] {
 		b = stuckBus{b}
@@ -102,11 +102,11 @@ func TestDrainWaitsForAnswersToBeSent(t *testing.T) {
 		for i := range events {
 			w.publish(order(fmt.Sprint(i)))
 		}
-		b := w.faults(func(c faults.Call) faults.Fault {
-			if c == faults.Ack {
-				return faults.Fault{Delay: time.Second}
+		b := w.faults(func(c faulty.Call) faulty.Fault {
+			if c == faulty.Ack {
+				return faulty.Fault{Delay: time.Second}
 			}
-			return faults.Fault{}
+			return faulty.Fault{}
 		})
 		s := w.subscribeTo(b, nothing, nil)
 		synctest.Wait() // the first ack is on its way

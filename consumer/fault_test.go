@@ -16,13 +16,13 @@ import (
 	"github.com/onceish/onceish/bus/bustest"
 	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/dedupe/dedupetest"
-	"github.com/onceish/onceish/internal/testing/faults"
+	"github.com/onceish/onceish/internal/testing/faulty"
 )
 
 var errDown = errors.New("the server is down")
 
 // faults makes the world's store and bus go as planned.
-func (w *harness) faults(plan faults.Plan) bus.Bus {
+func (w *harness) faults(plan faulty.Plan) bus.Bus {
 	w.store = dedupetest.Faulty(w.store.(dedupetest.Inner), plan)
 	return bustest.Faulty(w.bus, plan)
 }
@@ -59,17 +59,17 @@ func (d *dice) roll() int {
 // TestEveryCallMayBeDoneAndYetAnsweredWithAnError: the answer that got lost is repeated,
 // not the effect.
 func TestEveryCallMayBeDoneAndYetAnsweredWithAnError(t *testing.T) {
-	for _, call := range []faults.Call{faults.Claim, faults.Settle, faults.Extend, faults.Ack, faults.Fetch, faults.Publish, faults.Info, faults.Advance} {
+	for _, call := range []faulty.Call{faulty.Claim, faulty.Settle, faulty.Extend, faulty.Ack, faulty.Fetch, faulty.Publish, faulty.Info, faulty.Advance} {
 		for every := 2; every <= 3; every++ {
 			t.Run(fmt.Sprintf("%s, one in %d", call, every), func(t *testing.T) {
 				inBubble(t, func(w *harness) {
 					dice := newDice(every)
 					var begun atomic.Bool
-					b := w.faults(func(c faults.Call) faults.Fault {
+					b := w.faults(func(c faulty.Call) faulty.Fault {
 						if c == call && begun.Load() && dice.roll() == 0 {
-							return faults.Fault{After: errDown}
+							return faulty.Fault{After: errDown}
 						}
-						return faults.Fault{}
+						return faulty.Fault{}
 					})
 					var es []bus.Event
 					for i := range 100 {
@@ -106,11 +106,11 @@ func TestEveryCallMayBeDoneAndYetAnsweredWithAnError(t *testing.T) {
 func TestStoreThatIsDownForLongerThanALease(t *testing.T) {
 	inBubble(t, func(w *harness) {
 		var down atomic.Bool
-		b := w.faults(func(c faults.Call) faults.Fault {
-			if down.Load() && (c == faults.Claim || c == faults.Settle || c == faults.Extend) {
-				return faults.Fault{Before: errDown}
+		b := w.faults(func(c faulty.Call) faulty.Fault {
+			if down.Load() && (c == faulty.Claim || c == faulty.Settle || c == faulty.Extend) {
+				return faulty.Fault{Before: errDown}
 			}
-			return faults.Fault{}
+			return faulty.Fault{}
 		})
 		var cancelled atomic.Int32
 		w.publish(order("quick"), order("slow"))
@@ -150,11 +150,11 @@ func TestStoreThatIsDownForLongerThanALease(t *testing.T) {
 
 func TestDrainThatCannotMarkSaysSo(t *testing.T) {
 	inBubble(t, func(w *harness) {
-		b := w.faults(func(c faults.Call) faults.Fault {
-			if c == faults.Settle {
-				return faults.Fault{Before: errDown}
+		b := w.faults(func(c faulty.Call) faulty.Fault {
+			if c == faulty.Settle {
+				return faulty.Fault{Before: errDown}
 			}
-			return faults.Fault{}
+			return faulty.Fault{}
 		})
 		w.publish(order("1"))
 		s := w.subscribeTo(b, nothing, nil)
@@ -170,11 +170,11 @@ func TestLetterThatCannotBeStoredLeavesTheEventDying(t *testing.T) {
 	inBubble(t, func(w *harness) {
 		var down atomic.Bool
 		down.Store(true)
-		b := w.faults(func(c faults.Call) faults.Fault {
-			if c == faults.Publish && down.Load() {
-				return faults.Fault{Before: errDown}
+		b := w.faults(func(c faulty.Call) faulty.Fault {
+			if c == faulty.Publish && down.Load() {
+				return faulty.Fault{Before: errDown}
 			}
-			return faults.Fault{}
+			return faulty.Fault{}
 		})
 		w.publish(order("1"))
 		s := w.subscribeTo(b, func(context.Context, bus.Event) error { return consumer.Permanent(errors.New("no")) }, nil)
@@ -194,11 +194,11 @@ func TestLetterThatCannotBeStoredLeavesTheEventDying(t *testing.T) {
 func TestBusThatIsClosedForGoodEndsTheSubscription(t *testing.T) {
 	inBubble(t, func(w *harness) {
 		var closed atomic.Bool
-		b := w.faults(func(c faults.Call) faults.Fault {
-			if c == faults.Fetch && closed.Load() {
-				return faults.Fault{Before: bus.ErrClosed}
+		b := w.faults(func(c faulty.Call) faulty.Fault {
+			if c == faulty.Fetch && closed.Load() {
+				return faulty.Fault{Before: bus.ErrClosed}
 			}
-			return faults.Fault{}
+			return faulty.Fault{}
 		})
 		w.publish(order("1"))
 		s := w.subscribeTo(b, func(context.Context, bus.Event) error { time.Sleep(10 * time.Second); return nil }, nil)

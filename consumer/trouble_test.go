@@ -17,18 +17,18 @@ import (
 	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/dedupe"
 	memdedupe "github.com/onceish/onceish/dedupe/memory"
-	"github.com/onceish/onceish/internal/testing/faults"
+	"github.com/onceish/onceish/internal/testing/faulty"
 )
 
 // TestRenewalThatHangsIsRepeatedWithinTheLease: one lost call must not cancel every handler.
 func TestRenewalThatHangsIsRepeatedWithinTheLease(t *testing.T) {
 	inBubble(t, func(w *harness) {
 		var calls atomic.Int32
-		b := w.faults(func(c faults.Call) faults.Fault {
-			if c == faults.Extend && calls.Add(1) == 1 {
-				return faults.Fault{Delay: time.Hour}
+		b := w.faults(func(c faulty.Call) faulty.Fault {
+			if c == faulty.Extend && calls.Add(1) == 1 {
+				return faulty.Fault{Delay: time.Hour}
 			}
-			return faults.Fault{}
+			return faulty.Fault{}
 		})
 		w.publish(order("1"), order("2"), order("3"))
 		s := w.subscribeTo(b, func(ctx context.Context, _ bus.Event) error {
@@ -82,11 +82,11 @@ func TestSuspectWaitsInPeace(t *testing.T) {
 func TestHealthyAgainOnceSomebodyElseHasBuried(t *testing.T) {
 	inBubble(t, func(w *harness) {
 		inner := w.store
-		b := w.faults(func(c faults.Call) faults.Fault {
-			if c == faults.Publish {
-				return faults.Fault{Before: errDown}
+		b := w.faults(func(c faulty.Call) faulty.Fault {
+			if c == faulty.Publish {
+				return faulty.Fault{Before: errDown}
 			}
-			return faults.Fault{}
+			return faulty.Fault{}
 		})
 		w.publish(order("1"))
 		permanent := func(context.Context, bus.Event) error { return consumer.Permanent(errors.New("no")) }

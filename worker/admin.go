@@ -8,9 +8,9 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
+	"github.com/onceish/onceish/internal/redact"
 	"github.com/onceish/onceish/outbox"
 	mongooutbox "github.com/onceish/onceish/outbox/mongo"
-	"github.com/onceish/onceish/internal/redact"
 )
 
 var _ outbox.Admin = (*OutboxAdmin)(nil)

@@ -14,13 +14,13 @@ import (
 	"github.com/onceish/onceish/bus/bustest"
 	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/dedupe/dedupetest"
-	"github.com/onceish/onceish/internal/testing/faults"
+	"github.com/onceish/onceish/internal/testing/faulty"
 	"github.com/onceish/onceish/outbox"
 )
 
 // hangingRun is a worker that is told to end while things hang, in a bubble with its own time. It
 // returns how long it took.
-func hangingRun(t *testing.T, hangs func(r *rig, w *Worker, free <-chan struct{}), drain time.Duration, plan faults.Plan) (time.Duration, error) {
+func hangingRun(t *testing.T, hangs func(r *rig, w *Worker, free <-chan struct{}), drain time.Duration, plan faulty.Plan) (time.Duration, error) {
 	t.Helper()
 	r := newRig(t, 20)
 	o := Options{Drain: drain, Logger: slog.New(slog.NewTextHandler(&r.log, nil))}
@@ -52,10 +52,10 @@ func TestDrainEndsInTimeWhateverHangs(t *testing.T) {
 		return context.Cause(ctx)
 	}
 	quick := func(context.Context, bus.Event) error { return nil }
-	all := func(c faults.Call) bool { return c != faults.Topic && c != faults.Subscribe && c != faults.Begin }
+	all := func(c faulty.Call) bool { return c != faulty.Topic && c != faulty.Subscribe && c != faulty.Begin }
 	for name, c := range map[string]struct {
 		hangs func(r *rig, w *Worker, free <-chan struct{})
-		calls func(faults.Call) bool
+		calls func(faulty.Call) bool
 		says  string
 		not   string
 	}{
@@ -100,11 +100,11 @@ func TestDrainEndsInTimeWhateverHangs(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
 					began := time.Now()
-					took, err := hangingRun(t, c.hangs, drain, func(call faults.Call) faults.Fault {
+					took, err := hangingRun(t, c.hangs, drain, func(call faulty.Call) faulty.Fault {
 						if c.calls != nil && time.Since(began) > 30*time.Second && c.calls(call) {
-							return faults.Fault{Delay: 24 * time.Hour}
+							return faulty.Fault{Delay: 24 * time.Hour}
 						}
-						return faults.Fault{}
+						return faulty.Fault{}
 					})
 					if most := drain + 5*time.Second; took > most {
 						t.Errorf("it took %v, want at most %v: %v", took, most, err)

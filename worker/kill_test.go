@@ -16,7 +16,7 @@ import (
 	"github.com/onceish/onceish/bus/bustest"
 	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/dedupe/dedupetest"
-	"github.com/onceish/onceish/internal/testing/faults"
+	"github.com/onceish/onceish/internal/testing/faulty"
 	"github.com/onceish/onceish/worker/embedded"
 )
 
@@ -25,14 +25,14 @@ const deathVariable = "ONCEISH_TEST_DEATH"
 
 func dieAt(death string) {
 	when, call, _ := strings.Cut(death, " ")
-	err := effect(os.Getenv("ONCEISH_TEST_DIR"), func(c faults.Call) faults.Fault {
+	err := effect(os.Getenv("ONCEISH_TEST_DIR"), func(c faulty.Call) faulty.Fault {
 		if string(c) != call {
-			return faults.Fault{}
+			return faulty.Fault{}
 		}
 		if when == "before" {
 			kill()
 		}
-		return faults.Fault{Then: kill}
+		return faulty.Fault{Then: kill}
 	})
 	panic(fmt.Sprintf("still alive: %v", err))
 }
@@ -44,7 +44,7 @@ func kill() {
 
 // effect publishes an event, once more each time, and writes a line for it, all with what is kept
 // in the directory.
-func effect(dir string, plan faults.Plan) (err error) {
+func effect(dir string, plan faulty.Plan) (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	quiet := slog.New(slog.DiscardHandler)
@@ -103,7 +103,7 @@ func TestKilledWorkerMakesOneEffect(t *testing.T) {
 				t.Fatalf("%v, want killed:\n%s", err, out)
 			}
 			for range 2 {
-				if err := effect(dir, func(faults.Call) faults.Fault { return faults.Fault{} }); err != nil {
+				if err := effect(dir, func(faulty.Call) faulty.Fault { return faulty.Fault{} }); err != nil {
 					t.Fatal(err)
 				}
 			}

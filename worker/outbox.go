@@ -11,11 +11,11 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/internal/redact"
 	"github.com/onceish/onceish/mongodoc"
 	"github.com/onceish/onceish/outbox"
 	mongooutbox "github.com/onceish/onceish/outbox/mongo"
 	"github.com/onceish/onceish/outbox/notify"
-	"github.com/onceish/onceish/internal/redact"
 )
 
 // OutboxCollection is where an outbox is if nothing else is said.

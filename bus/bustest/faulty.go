@@ -6,33 +6,33 @@ import (
 	"time"
 
 	"github.com/onceish/onceish/bus"
-	"github.com/onceish/onceish/internal/testing/faults"
+	"github.com/onceish/onceish/internal/testing/faulty"
 )
 
 // FaultyBus is a bus whose calls, and those of its sources and deliveries, go as planned.
 type FaultyBus struct {
 	inner bus.Bus
-	plan  faults.Plan
+	plan  faulty.Plan
 }
 
 var _ bus.Bus = (*FaultyBus)(nil)
 
 // Faulty wraps a bus.
-func Faulty(inner bus.Bus, plan faults.Plan) *FaultyBus { return &FaultyBus{inner, plan} }
+func Faulty(inner bus.Bus, plan faulty.Plan) *FaultyBus { return &FaultyBus{inner, plan} }
 
 // Publish implements bus.Publisher.
 func (b *FaultyBus) Publish(ctx context.Context, events ...bus.Event) ([]bus.Receipt, error) {
-	return faults.Answer(ctx, b.plan, faults.Publish, func() ([]bus.Receipt, error) { return b.inner.Publish(ctx, events...) })
+	return faulty.Answer(ctx, b.plan, faulty.Publish, func() ([]bus.Receipt, error) { return b.inner.Publish(ctx, events...) })
 }
 
 // Topic implements bus.Bus.
 func (b *FaultyBus) Topic(ctx context.Context, topic, group string, from bus.Start) (bus.TopicInfo, error) {
-	return faults.Answer(ctx, b.plan, faults.Topic, func() (bus.TopicInfo, error) { return b.inner.Topic(ctx, topic, group, from) })
+	return faulty.Answer(ctx, b.plan, faulty.Topic, func() (bus.TopicInfo, error) { return b.inner.Topic(ctx, topic, group, from) })
 }
 
 // Find implements bus.Finder.
 func (b *FaultyBus) Find(ctx context.Context, at []bus.Position) ([]time.Time, error) {
-	return faults.Answer(ctx, b.plan, faults.Find, func() ([]time.Time, error) {
+	return faulty.Answer(ctx, b.plan, faulty.Find, func() ([]time.Time, error) {
 		f, ok := b.inner.(bus.Finder)
 		if !ok {
 			return nil, errors.ErrUnsupported
@@ -43,7 +43,7 @@ func (b *FaultyBus) Find(ctx context.Context, at []bus.Position) ([]time.Time, e
 
 // Get implements bus.Finder.
 func (b *FaultyBus) Get(ctx context.Context, at bus.Position) (bus.Event, error) {
-	return faults.Answer(ctx, b.plan, faults.Find, func() (bus.Event, error) {
+	return faulty.Answer(ctx, b.plan, faulty.Find, func() (bus.Event, error) {
 		f, ok := b.inner.(bus.Finder)
 		if !ok {
 			return bus.Event{}, errors.ErrUnsupported
@@ -54,7 +54,7 @@ func (b *FaultyBus) Get(ctx context.Context, at bus.Position) (bus.Event, error)
 
 // Subscribe implements bus.Bus.
 func (b *FaultyBus) Subscribe(ctx context.Context, topic, group string, o *bus.SubscribeOptions) (bus.Source, error) {
-	return faults.Answer(ctx, b.plan, faults.Subscribe, func() (bus.Source, error) {
+	return faulty.Answer(ctx, b.plan, faulty.Subscribe, func() (bus.Source, error) {
 		s, err := b.inner.Subscribe(ctx, topic, group, o)
 		if err != nil {
 			return nil, err
@@ -65,12 +65,12 @@ func (b *FaultyBus) Subscribe(ctx context.Context, topic, group string, o *bus.S
 
 type plannedSource struct {
 	bus.Source
-	plan faults.Plan
+	plan faulty.Plan
 }
 
 // Fetch implements bus.Source. What an error after the fact hides is redelivered.
 func (s *plannedSource) Fetch(ctx context.Context, max int) ([]*bus.Delivery, error) {
-	ds, err := faults.Answer(ctx, s.plan, faults.Fetch, func() ([]*bus.Delivery, error) { return s.Source.Fetch(ctx, max) })
+	ds, err := faulty.Answer(ctx, s.plan, faulty.Fetch, func() ([]*bus.Delivery, error) { return s.Source.Fetch(ctx, max) })
 	for i, d := range ds {
 		wrapped := bus.NewDelivery(d.Event, d.Arrivals, d.At, plannedSettler{d, s.plan})
 		wrapped.Malformed = d.Malformed
@@ -81,26 +81,26 @@ func (s *plannedSource) Fetch(ctx context.Context, max int) ([]*bus.Delivery, er
 
 // Info implements bus.Source.
 func (s *plannedSource) Info(ctx context.Context) (bus.Info, error) {
-	return faults.Answer(ctx, s.plan, faults.Info, func() (bus.Info, error) { return s.Source.Info(ctx) })
+	return faulty.Answer(ctx, s.plan, faulty.Info, func() (bus.Info, error) { return s.Source.Info(ctx) })
 }
 
 type plannedSettler struct {
 	inner *bus.Delivery
-	plan  faults.Plan
+	plan  faulty.Plan
 }
 
 // Settle implements bus.Settler.
 func (s plannedSettler) Settle(ctx context.Context, how bus.Settlement) error {
 	switch {
 	case how.Nak:
-		return faults.Act(ctx, s.plan, faults.Nak, func() error { return s.inner.Nak(ctx, how.After) })
+		return faulty.Act(ctx, s.plan, faulty.Nak, func() error { return s.inner.Nak(ctx, how.After) })
 	case how.Reason != "":
-		return faults.Act(ctx, s.plan, faults.Term, func() error { return s.inner.Term(ctx, how.Reason) })
+		return faulty.Act(ctx, s.plan, faulty.Term, func() error { return s.inner.Term(ctx, how.Reason) })
 	}
-	return faults.Act(ctx, s.plan, faults.Ack, func() error { return s.inner.Ack(ctx) })
+	return faulty.Act(ctx, s.plan, faulty.Ack, func() error { return s.inner.Ack(ctx) })
 }
 
 // Extend implements bus.Settler.
 func (s plannedSettler) Extend(ctx context.Context) error {
-	return faults.Act(ctx, s.plan, faults.Progress, func() error { return s.inner.Extend(ctx) })
+	return faulty.Act(ctx, s.plan, faulty.Progress, func() error { return s.inner.Extend(ctx) })
 }

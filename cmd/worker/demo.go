@@ -15,8 +15,8 @@ import (
 
 	"github.com/urfave/cli/v3"
 
-	"github.com/onceish/onceish/internal/commandline"
 	"github.com/onceish/onceish/cmd/worker/internal/demo"
+	"github.com/onceish/onceish/internal/commandline"
 	"github.com/onceish/onceish/worker/embedded"
 )
 

@@ -25,7 +25,7 @@ type workerBuilder struct {
 	worker         *worker.Worker
 	stdout, stderr io.Writer
 	drain          time.Duration
-	outbox         *worker.Outbox   // nil: the file has none
+	outbox         *worker.Outbox      // nil: the file has none
 	reaper         *exechandler.Reaper // of all commands; nil: there are none yet
 }
 

@@ -7,9 +7,9 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"github.com/onceish/onceish/cmd/worker/internal/demo"
 	"github.com/onceish/onceish/internal/commandline"
 	"github.com/onceish/onceish/worker"
-	"github.com/onceish/onceish/cmd/worker/internal/demo"
 	exechandler "github.com/onceish/onceish/worker/handlers/exec"
 )
 

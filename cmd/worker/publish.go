@@ -9,10 +9,10 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/cmd/worker/internal/ndjson"
 	"github.com/onceish/onceish/internal/commandline"
 	"github.com/onceish/onceish/worker"
 	"github.com/onceish/onceish/worker/config"
-	"github.com/onceish/onceish/cmd/worker/internal/ndjson"
 )
 
 func publishCommand(stdout, stderr io.Writer) *cli.Command {

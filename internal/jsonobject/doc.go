@@ -1,3 +1,3 @@
-// Package jsonobject reads single members of JSON objects, as encoding/json would and without decoding
-// the rest.
+// Package jsonobject reads single members of JSON objects, as encoding/json would and without
+// decoding the rest.
 package jsonobject

@@ -10,6 +10,7 @@ import (
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/worker/config"
+	httphandler "github.com/onceish/onceish/worker/handlers/http"
 )
 
 // env is an environment.

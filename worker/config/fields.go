@@ -104,7 +104,7 @@ func handlerKeys() []field[Handler] {
 				hideInErrors().markRequired().markSecret().describedAs("where to post; what stands before an @ or after a ? is never shown"),
 			durationField("timeout", func(h *HTTPHandler) *time.Duration { return &h.Timeout }, httpTimeout()).withDefault(30*time.Second).
 				describedAs("how long one exchange may take"),
-			statusesField("statuses", func(h *HTTPHandler) *map[int]string { return &h.Statuses }).
+			statusesField("statuses", func(h *HTTPHandler) *map[int]httphandler.Meaning { return &h.Statuses }).
 				describedAs("what statuses mean where they mean something else than usual: done, retry, throttled, unavailable, refused or permanent"),
 			headersField("headers", "what to send with each event; values are never shown",
 				func(h *HTTPHandler) *map[string]string { return &h.Headers }),

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -120,8 +119,8 @@ func TestFullDiskIsNamedAtTheStart(t *testing.T) {
 	}
 }
 
-// An event that does not fit is refused; what was confirmed is there; and with space again all can be
-// published once more.
+// An event that does not fit is refused; what was confirmed is there; and with space again all can
+// be published once more.
 func TestFullDiskLosesNothing(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"github.com/onceish/onceish/bus"
-	"github.com/onceish/onceish/internal/testing/faults"
+	"github.com/onceish/onceish/internal/testing/faulty"
 )
 
 // TestWorkerKilledAtEachStep: the event of a killed worker runs again only if its effect was made
@@ -18,14 +18,14 @@ func TestWorkerKilledAtEachStep(t *testing.T) {
 		steps   []string // of the event that is in hand
 		effects int      // that it has
 	}{
-		{"after the fetch", death{At: faults.Claim}, []string{"effect"}, 1},
-		{"after the claim", death{At: faults.Claim, After: true}, []string{"effect"}, 1},
+		{"after the fetch", death{At: faulty.Claim}, []string{"effect"}, 1},
+		{"after the claim", death{At: faulty.Claim, After: true}, []string{"effect"}, 1},
 		{"in the handler, before the effect", death{}, []string{"die@killed", "effect"}, 1},
 		{"in the handler, after the effect", death{}, []string{"effect", "die@killed"}, 2},
-		{"before the mark", death{At: faults.Settle}, []string{"effect"}, 2},
-		{"after the mark", death{At: faults.Settle, After: true}, []string{"effect"}, 1},
-		{"before the ack", death{At: faults.Ack}, []string{"effect"}, 1},
-		{"after the ack", death{At: faults.Ack, After: true}, []string{"effect"}, 1},
+		{"before the mark", death{At: faulty.Settle}, []string{"effect"}, 2},
+		{"after the mark", death{At: faulty.Settle, After: true}, []string{"effect"}, 1},
+		{"before the ack", death{At: faulty.Ack}, []string{"effect"}, 1},
+		{"after the ack", death{At: faulty.Ack, After: true}, []string{"effect"}, 1},
 	} {
 		t.Run(step.name, func(t *testing.T) {
 			onStores(t, func(r *rig) {

@@ -21,7 +21,7 @@ import (
 	"github.com/onceish/onceish/dedupe/dedupetest"
 	kvdedupe "github.com/onceish/onceish/dedupe/kv"
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
-	"github.com/onceish/onceish/internal/testing/faults"
+	"github.com/onceish/onceish/internal/testing/faulty"
 	"github.com/onceish/onceish/internal/testing/natstest"
 	"github.com/onceish/onceish/internal/testing/proxy"
 )
@@ -34,7 +34,7 @@ type setup struct {
 	Bus     *natsbus.Options // defaults
 	Mongo   string           // URI; the rig's
 	KV      *kvdedupe.Options
-	Plan    faults.Plan      // nothing goes wrong
+	Plan    faulty.Plan      // nothing goes wrong
 	Topic   string           // order.placed
 	Group   string           // billing
 	Handler consumer.Handler // does what the event's data says
@@ -63,7 +63,7 @@ func (r *rig) subscribe(s setup) *local {
 	must(r.t, err)
 	r.t.Cleanup(b.Close)
 	if s.Plan == nil {
-		s.Plan = func(faults.Call) faults.Fault { return faults.Fault{} }
+		s.Plan = func(faulty.Call) faulty.Fault { return faulty.Fault{} }
 	}
 	if s.Handler == nil {
 		s.Handler = func(ctx context.Context, e bus.Event) error { return perform(ctx, e, s.Name, r.ledger.say) }

@@ -16,7 +16,7 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	natsbus "github.com/onceish/onceish/bus/jetstream"
-	"github.com/onceish/onceish/internal/testing/faults"
+	"github.com/onceish/onceish/internal/testing/faulty"
 	"github.com/onceish/onceish/internal/testing/natstest"
 	"github.com/onceish/onceish/internal/testing/proxy"
 	"github.com/onceish/onceish/outbox"
@@ -120,13 +120,13 @@ func TestDrainerKilledAtEachStep(t *testing.T) {
 		die     death
 		repeats bool // if the stream forgets
 	}{
-		{"with the lease alone", death{At: faults.Pending}, false},
-		{"with rows", death{At: faults.Pending, After: true}, false},
-		{"before it publishes", death{At: faults.Publish}, false},
-		{"amid publications", death{At: faults.Publish, Nth: 5}, true},
-		{"after it published", death{At: faults.Publish, After: true}, true},
-		{"before it marks", death{At: faults.SettleRows}, true},
-		{"after it marked", death{At: faults.SettleRows, After: true}, true}, // others are on their way
+		{"with the lease alone", death{At: faulty.Pending}, false},
+		{"with rows", death{At: faulty.Pending, After: true}, false},
+		{"before it publishes", death{At: faulty.Publish}, false},
+		{"amid publications", death{At: faulty.Publish, Nth: 5}, true},
+		{"after it published", death{At: faulty.Publish, After: true}, true},
+		{"before it marks", death{At: faulty.SettleRows}, true},
+		{"after it marked", death{At: faulty.SettleRows, After: true}, true}, // others are on their way
 	} {
 		for name, streams := range map[string]*natsbus.Provision{"": nil, ", and the stream forgets": {Duplicates: 100 * time.Millisecond}} {
 			t.Run(step.name+name, func(t *testing.T) {
@@ -150,7 +150,7 @@ func TestDrainerKilledAtEachStep(t *testing.T) {
 				if streams != nil && step.repeats {
 					most = 2
 				}
-				certain := step.die == death{At: faults.Publish, After: true} || step.die == death{At: faults.SettleRows}
+				certain := step.die == death{At: faulty.Publish, After: true} || step.die == death{At: faulty.SettleRows}
 				if again := r.inOrder(2*n, most); most > 1 && certain && again == 0 {
 					t.Error("nothing was published again: the test kills at another place")
 				}

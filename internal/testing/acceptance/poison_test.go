@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/onceish/onceish/bus"
-	"github.com/onceish/onceish/internal/testing/faults"
+	"github.com/onceish/onceish/internal/testing/faulty"
 )
 
 func itoa(n int) string { return strconv.Itoa(n) }
@@ -83,11 +83,11 @@ func (r *rig) keepRunning(processes int) {
 func TestOwnerKilledWhileBurying(t *testing.T) {
 	t.Parallel()
 	for name, die := range map[string]death{
-		"before dying":             {At: faults.Settle},
-		"between dying and letter": {At: faults.Publish},
-		"between letter and dead":  {At: faults.Publish, After: true},
-		"before dead":              {At: faults.Settle, Nth: 2},
-		"between dead and ack":     {At: faults.Settle, Nth: 2, After: true},
+		"before dying":             {At: faulty.Settle},
+		"between dying and letter": {At: faulty.Publish},
+		"between letter and dead":  {At: faulty.Publish, After: true},
+		"before dead":              {At: faulty.Settle, Nth: 2},
+		"between dead and ack":     {At: faulty.Settle, Nth: 2, After: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			onStores(t, func(r *rig) {

@@ -10,7 +10,7 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
-	"github.com/onceish/onceish/internal/testing/faults"
+	"github.com/onceish/onceish/internal/testing/faulty"
 )
 
 // TestLostAcks: the redelivery finds the mark.
@@ -18,11 +18,11 @@ func TestLostAcks(t *testing.T) {
 	t.Parallel()
 	onStores(t, func(r *rig) {
 		var acks atomic.Int64
-		loses := func(c faults.Call) faults.Fault {
-			if c == faults.Ack && acks.Add(1) <= 50 {
-				return faults.Fault{Before: errors.New("lost")}
+		loses := func(c faulty.Call) faulty.Fault {
+			if c == faulty.Ack && acks.Add(1) <= 50 {
+				return faulty.Fault{Before: errors.New("lost")}
 			}
-			return faults.Fault{}
+			return faulty.Fault{}
 		}
 		// Nothing else is redelivered: the deadline is longer than any hiccup.
 		o := consumer.Options{Lease: 15 * time.Second, AckWait: 15 * time.Second}

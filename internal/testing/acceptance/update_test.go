@@ -14,7 +14,7 @@ import (
 	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/dedupe/dedupetest"
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
-	"github.com/onceish/onceish/internal/testing/faults"
+	"github.com/onceish/onceish/internal/testing/faulty"
 	"github.com/onceish/onceish/internal/testing/mongotest"
 	"github.com/onceish/onceish/mongodoc"
 )
@@ -53,10 +53,10 @@ func TestUpdateOnceKilledAtEachStep(t *testing.T) {
 	}{
 		{"after the change", death{}, []string{"die@killed"}},
 		{"while changes are made", death{}, []string{"5ms"}}, // by the test
-		{"before the mark", death{At: faults.Settle}, nil},
-		{"after the mark", death{At: faults.Settle, After: true}, nil},
-		{"before the ack", death{At: faults.Ack}, nil},
-		{"failed after the change", death{At: faults.Settle, Nth: 5}, []string{"fail@1"}},
+		{"before the mark", death{At: faulty.Settle}, nil},
+		{"after the mark", death{At: faulty.Settle, After: true}, nil},
+		{"before the ack", death{At: faulty.Ack}, nil},
+		{"failed after the change", death{At: faulty.Settle, Nth: 5}, []string{"fail@1"}},
 	} {
 		t.Run(step.name, func(t *testing.T) {
 			t.Parallel()

@@ -27,7 +27,7 @@ import (
 	"github.com/onceish/onceish/dedupe/dedupetest"
 	kvdedupe "github.com/onceish/onceish/dedupe/kv"
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
-	"github.com/onceish/onceish/internal/testing/faults"
+	"github.com/onceish/onceish/internal/testing/faulty"
 )
 
 const (
@@ -49,22 +49,22 @@ type script struct {
 // death is where a worker process kills itself with SIGKILL: at the Nth call of a kind, before or
 // after it was done.
 type death struct {
-	At    faults.Call
+	At    faulty.Call
 	After bool
 	Nth   int64
 }
 
-func (d death) plan() faults.Plan {
+func (d death) plan() faulty.Plan {
 	var n atomic.Int64
-	return func(c faults.Call) faults.Fault {
+	return func(c faulty.Call) faulty.Fault {
 		if c != d.At || n.Add(1) < max(d.Nth, 1) {
-			return faults.Fault{}
+			return faulty.Fault{}
 		}
 		if d.After {
-			return faults.Fault{Then: die}
+			return faulty.Fault{Then: die}
 		}
 		die()
-		return faults.Fault{}
+		return faulty.Fault{}
 	}
 }
 

@@ -3,6 +3,7 @@ package handlertest
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"github.com/onceish/onceish/bus"
@@ -21,4 +22,44 @@ func Attempt(t testing.TB, number int) context.Context {
 	return consumer.WithAttempt(t.Context(), consumer.Attempt{
 		Number: number, IdempotencyKey: "0123456789abcdef", Key: dedupe.Key{Topic: "order.placed", Group: "billing", ID: "order-17"},
 	})
+}
+
+// What an error of a handler may mean.
+const (
+	Done        = "done"
+	Retry       = "retry"
+	Throttled   = "throttled"
+	Unavailable = "unavailable"
+	Refused     = "refused"
+	Permanent   = "permanent"
+)
+
+// MeaningOf tells what a subscription takes an error for.
+func MeaningOf(err error) string {
+	switch {
+	case err == nil:
+		return Done
+	case consumer.IsPermanent(err):
+		return Permanent
+	case consumer.IsThrottled(err):
+		return Throttled
+	case consumer.IsUnavailable(err):
+		for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(inner) {
+			if consumer.IsPermanent(inner) {
+				return Refused
+			}
+		}
+		return Unavailable
+	}
+	return Retry
+}
+
+// Finished is told how an event ended.
+type Finished chan string
+
+// Observe implements consumer.Observer.
+func (e Finished) Observe(o consumer.Observation) {
+	if o.Outcome == "handled" || o.Outcome == "dead" {
+		e <- o.Outcome
+	}
 }

@@ -72,7 +72,8 @@ func ask(t testing.TB, nc *nats.Conn, subject string, request, answer any) {
 	}
 }
 
-// succeeded ends the test if an answer of JetStream's API, empty while a restore goes on, is an error.
+// succeeded ends the test if an answer of JetStream's API, empty while a restore goes
+// on, is an error.
 func succeeded(t testing.TB, what string, answer []byte) {
 	t.Helper()
 	var failed struct {

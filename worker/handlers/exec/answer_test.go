@@ -12,6 +12,7 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/internal/testing/handlertest"
 )
 
 func TestAfter(t *testing.T) {
@@ -49,7 +50,7 @@ func FuzzAnswer(f *testing.F) {
 			t.Errorf("%s is no answer", line)
 		}
 		err = a.toVerdict()
-		if meaningOf(err) != Meaning(a.Status) {
+		if handlertest.MeaningOf(err) != a.Status {
 			t.Errorf("%s: %v", line, err)
 		}
 	})

@@ -1,12 +1,12 @@
-// Package exec has handlers that hand events to commands: one process for each event ([Handler]), or
-// one that runs on ([Stream]).
+// Package exec has handlers that hand events to commands: one process for each event ([Handler]),
+// or one that runs on ([Stream]).
 //
 // # Delivery semantics
 //
 // What a command does is an effect of the kind "anything": no two unexpired leases of an event, and
-// never again once its success is marked. When the worker dies after the effect and before the mark,
-// the event is handed over again with the same idempotency key. A command ends with its worker, also
-// with one that was killed by SIGKILL, and its children with it.
+// never again once its success is marked. When the worker dies after the effect and before the
+// mark, the event is handed over again with the same idempotency key. A command ends with its
+// worker, also with one that was killed by SIGKILL, and its children with it.
 //
 // # One process for each event
 //

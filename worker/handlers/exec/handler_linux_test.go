@@ -13,6 +13,7 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/internal/testing/handlertest"
 	"github.com/onceish/onceish/worker/internal/command"
 )
 
@@ -30,11 +31,11 @@ func TestExitStatusesAreVerdicts(t *testing.T) {
 			continue
 		}
 		is(t, err, false, how, ": why")
-		want := Retry
-		if m, ok := map[int]Meaning{65: Permanent, 69: Unavailable, 75: Throttled}[code]; ok {
+		want := handlertest.Retry
+		if m, ok := map[int]string{65: handlertest.Permanent, 69: handlertest.Unavailable, 75: handlertest.Throttled}[code]; ok {
 			want = m
 		}
-		if got := meaningOf(err); got != want {
+		if got := handlertest.MeaningOf(err); got != want {
 			t.Errorf("%s: %s, want %s", how, got, want)
 		}
 		for hint, of := range map[string]int{"cannot be executed": 126, "does not exist": 127} {
@@ -78,10 +79,10 @@ func TestExecAnswersByItsExitStatus(t *testing.T) {
 	must(t, err)
 	defer func() { must(t, x.Close()) }()
 	must(t, x.Handle(within(t.Context(), "0"), bus.Event{ID: "0", Topic: "t"}))
-	for code, want := range map[string]Meaning{"1": Retry, "64": Retry, "65": Permanent, "69": Unavailable, "75": Throttled, "127": Retry} {
+	for code, want := range map[string]string{"1": handlertest.Retry, "64": handlertest.Retry, "65": handlertest.Permanent, "69": handlertest.Unavailable, "75": handlertest.Throttled, "127": handlertest.Retry} {
 		err := x.Handle(within(t.Context(), code), bus.Event{ID: code, Topic: "t"})
 		is(t, err, false, "exit status "+code)
-		if got := meaningOf(err); got != want {
+		if got := handlertest.MeaningOf(err); got != want {
 			t.Errorf("%v: %s, want %s", err, got, want)
 		}
 	}
@@ -103,8 +104,8 @@ func TestExecCommandThatCannotRunEndsTheWorker(t *testing.T) {
 		t.Run(line, func(t *testing.T) {
 			t.Parallel()
 			x := newExec(t, line)
-			if err := x.Handle(within(t.Context(), "a"), bus.Event{ID: "a", Topic: "t"}); meaningOf(err) != Unavailable {
-				t.Errorf("%s: %v", meaningOf(err), err)
+			if err := x.Handle(within(t.Context(), "a"), bus.Event{ID: "a", Topic: "t"}); handlertest.MeaningOf(err) != handlertest.Unavailable {
+				t.Errorf("%s: %v", handlertest.MeaningOf(err), err)
 			}
 			run, _ := x.Actor()
 			is(t, run(), false, want, line, "permissions")
@@ -132,8 +133,8 @@ func TestCommandsThatCannotBeStartedBlameNoEvent(t *testing.T) {
 		x := &Handler{endingWorker: make(chan struct{})}
 		noRoom := &os.SyscallError{Syscall: "fork/exec", Err: syscall.EAGAIN}
 		fail := func(othersRun bool) {
-			if err := x.classifyStartFailure(t.Context(), noRoom, othersRun); meaningOf(err) != Throttled || !errors.Is(err, syscall.EAGAIN) {
-				t.Errorf("%s: %v", meaningOf(err), err)
+			if err := x.classifyStartFailure(t.Context(), noRoom, othersRun); handlertest.MeaningOf(err) != handlertest.Throttled || !errors.Is(err, syscall.EAGAIN) {
+				t.Errorf("%s: %v", handlertest.MeaningOf(err), err)
 			}
 		}
 		fail(false)

@@ -13,7 +13,6 @@ import (
 	membus "github.com/onceish/onceish/bus/memory"
 	"github.com/onceish/onceish/consumer"
 	memdedupe "github.com/onceish/onceish/dedupe/memory"
-
 	"github.com/onceish/onceish/internal/testing/handlertest"
 )
 
@@ -125,7 +124,7 @@ func subscribed(t *testing.T, attempts int, service http.HandlerFunc) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ended := make(finished, attempts)
+	ended := make(handlertest.Finished, attempts)
 	sub, err := consumer.SubscribeExactlyOnce(t.Context(), b, handlertest.Placed().Topic, "billing", store, h.Handle, &consumer.Options{
 		Backoff:     consumer.Backoff{Base: 24 * time.Hour, Max: 24 * time.Hour},
 		MaxAttempts: attempts, Logger: slog.New(slog.DiscardHandler), Observer: ended,
@@ -141,16 +140,6 @@ func subscribed(t *testing.T, attempts int, service http.HandlerFunc) {
 	}
 	if err := sub.Drain(context.Background()); err != nil {
 		t.Error(err)
-	}
-}
-
-// finished is told how an event ended.
-type finished chan string
-
-// Observe implements consumer.Observer.
-func (e finished) Observe(o consumer.Observation) {
-	if o.Outcome == "handled" || o.Outcome == "dead" {
-		e <- o.Outcome
 	}
 }
 

@@ -13,10 +13,10 @@ import (
 	"time"
 
 	"github.com/onceish/onceish/bus"
-	"github.com/onceish/onceish/internal/testing/handlertest"
 	natsbus "github.com/onceish/onceish/bus/jetstream"
 	"github.com/onceish/onceish/consumer"
 	memdedupe "github.com/onceish/onceish/dedupe/memory"
+	"github.com/onceish/onceish/internal/testing/handlertest"
 	"github.com/onceish/onceish/internal/testing/natstest"
 )
 

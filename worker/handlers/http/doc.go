@@ -2,14 +2,15 @@
 //
 // # Delivery semantics
 //
-// What the service does is an effect of the kind "anything": no two unexpired leases of an event, and
-// never again once its success is marked. When the worker dies after the effect and before the mark,
-// the event is posted again with the same Idempotency-Key.
+// What the service does is an effect of the kind "anything": no two unexpired leases of an event,
+// and never again once its success is marked. When the worker dies after the effect and before the
+// mark, the event is posted again with the same Idempotency-Key.
 //
 // # Requests and answers
 //
-// [Handler] posts an event to a URL as a CloudEvent in binary mode: the data is the body, Content-Type
-// the event's (application/octet-stream if it has none), and the rest is said in headers:
+// [Handler] posts an event to a URL as a CloudEvent in binary mode: the data is the body,
+// Content-Type the event's (application/octet-stream if it has none), and the rest is
+// said in headers:
 //
 //	ce-specversion ce-id ce-source ce-type   always
 //	ce-time ce-partitionkey                  when it happened, what orders it; if known

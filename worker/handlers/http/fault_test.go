@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/onceish/onceish/consumer"
-
 	"github.com/onceish/onceish/internal/testing/handlertest"
 )
 
@@ -149,7 +148,7 @@ func TestHTTPWithoutAnAnswer(t *testing.T) {
 			}
 			h := newHTTP(t, endpoint, &Options{Timeout: timeout})
 			err := h.Handle(handlertest.Attempt(t, 1), handlertest.Placed())
-			if meaningOf(err) != Unavailable || !strings.Contains(err.Error(), c.want) || len(err.Error()) > 2*maxShownBytes ||
+			if Meaning(handlertest.MeaningOf(err)) != Unavailable || !strings.Contains(err.Error(), c.want) || len(err.Error()) > 2*maxShownBytes ||
 				strings.ContainsAny(err.Error(), "\x00\x1b") {
 				t.Errorf("%v, want %s", err, c.want)
 			}

@@ -15,8 +15,8 @@ import (
 	"time"
 
 	"github.com/onceish/onceish/bus"
-	"github.com/onceish/onceish/internal/testing/handlertest"
 	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/internal/testing/handlertest"
 )
 
 func TestHTTPRequest(t *testing.T) {
@@ -81,26 +81,6 @@ func TestHTTPRequestWithoutDataAndAttributes(t *testing.T) {
 	}
 }
 
-// meaningOf tells what a subscription takes an error for.
-func meaningOf(err error) Meaning {
-	switch {
-	case err == nil:
-		return Done
-	case consumer.IsPermanent(err):
-		return Permanent
-	case consumer.IsThrottled(err):
-		return Throttled
-	case consumer.IsUnavailable(err):
-		for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(inner) {
-			if consumer.IsPermanent(inner) {
-				return Refused
-			}
-		}
-		return Unavailable
-	}
-	return Retry
-}
-
 func TestHTTPVerdicts(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -138,7 +118,7 @@ func TestHTTPVerdicts(t *testing.T) {
 				for _, code := range all {
 					status.Store(int64(code))
 					err := h.Handle(handlertest.Attempt(t, 1), handlertest.Placed())
-					if got := meaningOf(err); got != want {
+					if got := Meaning(handlertest.MeaningOf(err)); got != want {
 						t.Errorf("%d: %s, want %s: %v", code, got, want, err)
 					}
 				}

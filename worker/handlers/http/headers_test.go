@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"github.com/onceish/onceish/bus"
-	"github.com/onceish/onceish/internal/testing/handlertest"
 	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/internal/testing/handlertest"
 	"github.com/onceish/onceish/worker/internal/header"
 )
 

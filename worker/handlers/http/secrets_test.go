@@ -139,7 +139,7 @@ func TestNewHTTPValidates(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	o := &Options{Headers: http.Header{"Host": {"h"}}}
-	if _, err := New("g", "https://u:p@[::1]:8443/a?b#c", o); err != nil || len(o.Headers) != 1 || o.Timeout != 0 {
+	if _, err := New("g", "https://u:p@[::1]:8443/a?b", o); err != nil || len(o.Headers) != 1 || o.Timeout != 0 {
 		t.Errorf("%v, options %+v", err, o)
 	}
 }

@@ -12,10 +12,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-
-	"github.com/onceish/onceish/bus"
-	"github.com/onceish/onceish/consumer"
-	"github.com/onceish/onceish/dedupe"
 )
 
 func newHTTP(t testing.TB, endpoint string, o *Options) *Handler {

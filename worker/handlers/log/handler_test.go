@@ -81,7 +81,7 @@ func (broken) Handle(context.Context, slog.Record) error { return errFull }
 func TestLogThatFailsIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	h := broken{slog.NewTextHandler(&bytes.Buffer{}, nil)}
-	if err := New(slog.New(h), nil).Handle(handlertest.Attempt(t, 1), handlertest.Placed()); !errors.Is(err, errFull) || meaningOf(err) != Unavailable {
+	if err := New(slog.New(h), nil).Handle(handlertest.Attempt(t, 1), handlertest.Placed()); !errors.Is(err, errFull) || handlertest.MeaningOf(err) != handlertest.Unavailable {
 		t.Errorf("%v", err)
 	}
 	if err := New(slog.New(h), &Options{Level: slog.LevelDebug}).Handle(handlertest.Attempt(t, 1), handlertest.Placed()); err != nil {

@@ -16,14 +16,14 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/onceish/onceish/bus"
-	"github.com/onceish/onceish/internal/testing/handlertest"
 	"github.com/onceish/onceish/bus/bustest"
 	natsbus "github.com/onceish/onceish/bus/jetstream"
 	membus "github.com/onceish/onceish/bus/memory"
 	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/dedupe"
 	memdedupe "github.com/onceish/onceish/dedupe/memory"
-	"github.com/onceish/onceish/internal/testing/faults"
+	"github.com/onceish/onceish/internal/testing/faulty"
+	"github.com/onceish/onceish/internal/testing/handlertest"
 	"github.com/onceish/onceish/internal/testing/natstest"
 	"github.com/onceish/onceish/outbox"
 )
@@ -86,19 +86,19 @@ func TestPublishKeepsTheEvent(t *testing.T) {
 
 func TestPublishVerdicts(t *testing.T) {
 	t.Parallel()
-	for answer, want := range map[error]Meaning{
-		fmt.Errorf("x: %w", bus.ErrTooLarge):     Permanent,
-		fmt.Errorf("x: %w", bus.ErrInvalidEvent): Permanent,
-		fmt.Errorf("x: %w", bus.ErrRefused):      Retry,
-		bus.ErrNoStream:                          Unavailable,
-		bus.ErrUnavailable:                       Unavailable,
-		bus.ErrClosed:                            Unavailable,
-		context.DeadlineExceeded:                 Unavailable,
-		errors.New("time-out"):                   Unavailable,
+	for answer, want := range map[error]string{
+		fmt.Errorf("x: %w", bus.ErrTooLarge):     handlertest.Permanent,
+		fmt.Errorf("x: %w", bus.ErrInvalidEvent): handlertest.Permanent,
+		fmt.Errorf("x: %w", bus.ErrRefused):      handlertest.Retry,
+		bus.ErrNoStream:                          handlertest.Unavailable,
+		bus.ErrUnavailable:                       handlertest.Unavailable,
+		bus.ErrClosed:                            handlertest.Unavailable,
+		context.DeadlineExceeded:                 handlertest.Unavailable,
+		errors.New("time-out"):                   handlertest.Unavailable,
 	} {
 		p := newPublish(t, &publisher{answer: func(context.Context) error { return answer }})
-		if err := p.Handle(handlertest.Attempt(t, 1), handlertest.Placed()); !errors.Is(err, answer) || meaningOf(err) != want {
-			t.Errorf("%v: %s, want %s", err, meaningOf(err), want)
+		if err := p.Handle(handlertest.Attempt(t, 1), handlertest.Placed()); !errors.Is(err, answer) || handlertest.MeaningOf(err) != want {
+			t.Errorf("%v: %s, want %s", err, handlertest.MeaningOf(err), want)
 		}
 	}
 }
@@ -235,10 +235,10 @@ func TestPublishOnceOnJetStream(t *testing.T) {
 }
 
 // lostTwice loses the confirmations of the first two publications of a handler.
-func lostTwice() faults.Plan {
+func lostTwice() faulty.Plan {
 	var published atomic.Int64
-	return func(c faults.Call) (f faults.Fault) {
-		if c == faults.Publish && published.Add(1) <= 2 {
+	return func(c faulty.Call) (f faulty.Fault) {
+		if c == faulty.Publish && published.Add(1) <= 2 {
 			f.After = errors.New("the confirmation is lost")
 		}
 		return f
@@ -253,7 +253,7 @@ func publishOnce(t *testing.T, b bus.Bus, to bus.Publisher, events int) map[stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	last := make(finished, events)
+	last := make(handlertest.Finished, events)
 	sub, err := consumer.SubscribeExactlyOnce(t.Context(), b, handlertest.Placed().Topic, "billing", store, newPublish(t, to).Handle, &consumer.Options{
 		Backoff: consumer.Backoff{Base: time.Millisecond, Max: time.Millisecond}, Logger: slog.New(slog.DiscardHandler), Observer: last,
 	})
@@ -350,16 +350,16 @@ func TestPublishByWayOfTheOutbox(t *testing.T) {
 
 func TestPublishTellsWhatTheOutboxAnswers(t *testing.T) {
 	t.Parallel()
-	for answer, want := range map[error]Meaning{
-		outbox.ErrExists: Permanent, bus.ErrTooLarge: Permanent, bus.ErrInvalidEvent: Permanent, io.ErrUnexpectedEOF: Unavailable,
+	for answer, want := range map[error]string{
+		outbox.ErrExists: handlertest.Permanent, bus.ErrTooLarge: handlertest.Permanent, bus.ErrInvalidEvent: handlertest.Permanent, io.ErrUnexpectedEOF: handlertest.Unavailable,
 	} {
 		p, err := NewOutbox(&adder{err: answer}, target)
 		if err != nil {
 			t.Fatal(err)
 		}
 		e := handlertest.Placed()
-		if err := p.Handle(handlertest.Attempt(t, 1), e); !errors.Is(err, answer) || meaningOf(err) != want {
-			t.Errorf("%v: %s, want %s", err, meaningOf(err), want)
+		if err := p.Handle(handlertest.Attempt(t, 1), e); !errors.Is(err, answer) || handlertest.MeaningOf(err) != want {
+			t.Errorf("%v: %s, want %s", err, handlertest.MeaningOf(err), want)
 		}
 	}
 	if _, err := NewOutbox(nil, target); err == nil {

@@ -32,8 +32,9 @@ type workerAssignment struct {
 // demo has died.
 const endLine = "end"
 
-func (a *workerAssignment) topicName() string    { return a.Name + ".events" }
-func (a *workerAssignment) deadLetters() string  { return a.Name + ".dead" }
+func (a *workerAssignment) topicName() string   { return a.Name + ".events" }
+func (a *workerAssignment) deadLetters() string { return a.Name + ".dead" }
+
 // storeURL is where marks are kept, for worker.Connect.
 func (a *workerAssignment) storeURL() string {
 	switch a.Store {

@@ -16,9 +16,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/cmd/worker/internal/ndjson"
 	"github.com/onceish/onceish/internal/testing/natstest"
 	"github.com/onceish/onceish/worker"
-	"github.com/onceish/onceish/cmd/worker/internal/ndjson"
 )
 
 // BenchmarkPublish compares lines with asynchronous publishes of the same bytes under message ids,

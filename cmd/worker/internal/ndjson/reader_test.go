@@ -2,13 +2,14 @@ package ndjson
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"io"
 	"strings"
 	"testing"
 	"testing/iotest"
 	"time"
+
+	"github.com/onceish/onceish/internal/jsonobject"
 )
 
 func FuzzReader(f *testing.F) {
