@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/internal/natsrequest"
 )
 
 var _ bus.Bus = (*Bus)(nil)
@@ -22,7 +23,8 @@ type Bus struct {
 	o    Options
 	log  *slog.Logger
 	link *connectionWatch
-	pub  confirmationInbox
+
+	confirmations *natsrequest.Pipeline
 }
 
 // New makes a Bus on a connection, which stays the caller's. It asks the server nothing. A nil o
@@ -46,8 +48,7 @@ func New(nc *nats.Conn, o *Options) (*Bus, error) {
 		return nil, fmt.Errorf("jetstream: %w", err)
 	}
 	b.warnOfConnection()
-	b.link = watchConnection(nc)
-	b.pub.init(b)
+	b.link, b.confirmations = watchConnection(nc), natsrequest.New(nc, options.PublishWindow)
 	return b, nil
 }
 
@@ -55,7 +56,7 @@ func New(nc *nats.Conn, o *Options) (*Bus, error) {
 // Sources first: what they have not settled by then is delivered again. Repeated calls do nothing.
 func (b *Bus) Close() {
 	b.link.close()
-	b.pub.close()
+	_ = b.confirmations.Close() // It fails when the connection is closed, and then there is nothing to end.
 }
 
 func newJetStream(nc *nats.Conn, o *Options) (js jetstream.JetStream, prefix string, err error) {

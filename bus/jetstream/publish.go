@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
-	"sync"
 
 	"github.com/nats-io/nats.go"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/internal/natsrequest"
 )
 
 // Publish implements bus.Publisher. Events are pipelined. It fails at once while the connection is
@@ -20,42 +18,49 @@ func (b *Bus) Publish(ctx context.Context, events ...bus.Event) ([]bus.Receipt, 
 	if len(events) == 0 {
 		return nil, nil
 	}
-	p := &b.pub
+	receipts := make([]bus.Receipt, len(events))
+	err := b.requireConnection()
+	if err != nil {
+		return receipts, failReceipts(receipts, fmt.Errorf("jetstream: not published: %w", err))
+	}
+	batch, err := b.confirmations.Open(len(events), b.o.PublishTimeout)
+	if err != nil {
+		return receipts, failReceipts(receipts, fmt.Errorf("jetstream: not published: %w", b.publishingEnded(err)))
+	}
+	defer batch.Close()
+	if err = b.publishEvents(ctx, batch, events, receipts); err == nil {
+		err = batch.Wait(ctx)
+	}
+	if err != nil {
+		err = b.publishingEnded(err)
+	}
+	readReceipts(batch, events, receipts, err)
+	return receipts, joinReceiptErrors(receipts)
+}
+
+func (b *Bus) requireConnection() error {
 	state := b.link.current()
 	if !state.up {
 		state = b.link.refreshState()
 	}
-	c := newCall(events, p.window, state, b.o.PublishTimeout)
-	defer c.timer.Stop()
-	prefix, err := p.registerCall(c)
-	if err == nil {
-		err = b.publishEvents(ctx, c, prefix)
-	}
-	if err == nil {
-		err = c.waitForConfirmation(ctx, b.nc, nil, c.done)
-	}
-	p.forgetCall(c)
-	return c.finishReceipts(err)
+	return state.sendError(b.nc)
 }
 
-// publishEvents publishes a call's events as the window has room for them.
-func (b *Bus) publishEvents(ctx context.Context, c *publishCall, prefix string) error {
+// publishEvents publishes events as the window has room for them. One that cannot be sent gets
+// its receipt.
+func (b *Bus) publishEvents(ctx context.Context, batch *natsrequest.Batch, events []bus.Event, receipts []bus.Receipt) error {
 	enc := newEncoder()
-	reply := []byte(prefix)
-	for i := range c.events {
-		msg, err := enc.encode(&c.events[i])
+	for i := range events {
+		msg, err := enc.encode(&events[i])
 		if err != nil {
-			c.recordReceipt(i, bus.Receipt{Err: err})
+			receipts[i].Err = err
 			continue
 		}
-		if err := c.reserveSlot(ctx, b.nc); err != nil {
+		if err := batch.Reserve(ctx); err != nil {
 			return err
 		}
-		c.markSent(i)
-		reply = strconv.AppendInt(reply[:len(prefix)], int64(i), 10)
-		msg.Reply = string(reply)
-		if err := b.nc.PublishMsg(msg); err != nil {
-			c.recordReceipt(i, bus.Receipt{Err: b.wrapPublishError(msg, err)})
+		if err := batch.Send(i, msg); err != nil {
+			receipts[i].Err = b.wrapPublishError(msg, err)
 		}
 	}
 	return nil
@@ -71,85 +76,53 @@ func (b *Bus) wrapPublishError(m *nats.Msg, err error) error {
 	return fmt.Errorf("jetstream: publish to %q: %w", m.Subject, err)
 }
 
-// confirmationInbox hands the server's confirmations to the calls of Publish that wait for them.
-// They come to one inbox.
-type confirmationInbox struct {
-	b      *Bus
-	window chan struct{} // holds one for each event on its way
-
-	mu     sync.Mutex
-	prefix string // of the inbox
-	sub    *nats.Subscription
-	closed bool
-	calls  map[uint64]*publishCall
-	last   uint64
-}
-
-func (p *confirmationInbox) init(b *Bus) {
-	p.b, p.window, p.calls = b, make(chan struct{}, b.o.PublishWindow), map[uint64]*publishCall{}
-}
-
-// registerCall makes a call known, and returns what its replies begin with.
-func (p *confirmationInbox) registerCall(c *publishCall) (string, error) {
-	if err := c.state.sendError(p.b.nc); err != nil {
-		return "", err
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if err := p.subscribeLocked(); err != nil {
-		return "", fmt.Errorf("subscribe an inbox for confirmations: %w", err)
-	}
-	p.last++
-	c.number = p.last
-	p.calls[c.number] = c
-	return p.prefix + strconv.FormatUint(c.number, 10) + ".", nil
-}
-
-func (p *confirmationInbox) subscribeLocked() error {
+// publishingEnded is why not everything was confirmed.
+func (b *Bus) publishingEnded(err error) error {
 	switch {
-	case p.closed:
+	case errors.Is(err, natsrequest.ErrSilent):
+		return fmt.Errorf("no confirmation for %v: is it a stream that takes these topics, and has its server space on its disk? %w", b.o.PublishTimeout, nats.ErrTimeout)
+	case errors.Is(err, natsrequest.ErrClosed):
 		return fmt.Errorf("%w: Bus.Close was called", bus.ErrClosed)
-	case p.sub != nil:
-		return nil
+	case b.nc.IsClosed():
+		return closedError(b.nc)
+	case errors.Is(err, natsrequest.ErrInterrupted):
+		return fmt.Errorf("%w from NATS meanwhile", nats.ErrDisconnected)
 	}
-	prefix := p.b.nc.NewInbox() + "."
-	sub, err := p.b.nc.Subscribe(prefix+"*.*", p.routeConfirmation)
-	if err != nil {
-		return err
-	}
-	p.prefix, p.sub = prefix, sub
-	return sub.SetPendingLimits(-1, -1)
+	return err
 }
 
-func (p *confirmationInbox) forgetCall(c *publishCall) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.calls, c.number)
-}
-
-func (p *confirmationInbox) close() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.closed = true
-	if p.sub != nil {
-		_ = p.sub.Unsubscribe() // It fails when the connection is closed, and then there is nothing to end.
-		p.sub = nil
+// readReceipts reads what the server said of each event. What it said nothing of failed for the
+// reason why.
+func readReceipts(batch *natsrequest.Batch, events []bus.Event, receipts []bus.Receipt, why error) {
+	unknown := fmt.Errorf("jetstream: published, but not confirmed: %w", why)
+	unsent := fmt.Errorf("jetstream: not published: %w", why)
+	for i := range receipts {
+		switch answer, sent := batch.Answer(i); {
+		case receipts[i].Err != nil:
+		case answer != nil:
+			receipts[i] = parseConfirmation(events[i].Topic, answer)
+		case sent:
+			receipts[i].Err = unknown
+		default:
+			receipts[i].Err = unsent
+		}
 	}
 }
 
-// routeConfirmation takes a confirmation to its call. One that comes too late finds none.
-func (p *confirmationInbox) routeConfirmation(m *nats.Msg) {
-	numbers := m.Subject[min(len(p.prefix), len(m.Subject)):]
-	first, second, _ := strings.Cut(numbers, ".")
-	number, ok := parseNumber(first)
-	index, valid := parseNumber(second)
-	if !ok || !valid {
-		return
+func failReceipts(receipts []bus.Receipt, why error) error {
+	for i := range receipts {
+		receipts[i].Err = why
 	}
-	p.mu.Lock()
-	c := p.calls[number]
-	p.mu.Unlock()
-	if c != nil && index < uint64(len(c.events)) {
-		c.recordConfirmation(int(index), m) // #nosec G115 -- a valid index
+	return why
+}
+
+// joinReceiptErrors has the same error in a row once.
+func joinReceiptErrors(receipts []bus.Receipt) error {
+	var errs []error
+	for _, r := range receipts {
+		if n := len(errs); r.Err != nil && (n == 0 || errs[n-1] != r.Err) { //nolint:errorlint // the same value
+			errs = append(errs, r.Err)
+		}
 	}
+	return errors.Join(errs...)
 }

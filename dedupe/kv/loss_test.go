@@ -131,12 +131,12 @@ func TestNoAnswer(t *testing.T) {
 			t.Fatalf("repeated: %+v, want fresh", c)
 		}
 	}
-	x, ok := s.requests.(*requestPipeline)
+	x, ok := s.requests.(*pipelinedRequester)
 	if !ok {
 		t.Fatalf("requester is a %T", s.requests)
 	}
-	if len(x.window) != 0 || len(x.batches) != 0 {
-		t.Errorf("%d places of the window and %d batches are taken", len(x.window), len(x.batches))
+	if requests, batches := x.pipeline.Pending(); requests != 0 || batches != 0 {
+		t.Errorf("%d places of the window and %d batches are taken", requests, batches)
 	}
 }
 

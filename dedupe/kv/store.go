@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/natsrequest"
 )
 
 // Store keeps dedupe state in a JetStream key-value bucket. Safe for concurrent use. Its methods do
@@ -47,12 +48,6 @@ var (
 	_ dedupe.GroupRemover = (*Store)(nil)
 )
 
-// requester sends requests and waits for the answers; an exchange.
-type requester interface {
-	sendAll(ctx context.Context, n int, request func(i int) *nats.Msg) ([]*nats.Msg, error)
-	close() error
-}
-
 // New makes or finds the bucket, verifies it (ErrBucketUnfit), and tries whether this user may use
 // it (ErrNoAnswer). It takes a few round trips. The connection stays the caller's; what New starts
 // ends with Close, or with the connection. A nil o means the defaults.
@@ -75,13 +70,9 @@ func openWithClock(ctx context.Context, nc *nats.Conn, o *Options, local func() 
 	}
 	s.maxSize = max(0, int(info.Config.MaxMsgSize))
 	s.bounds = bucketBounds{bytes: max(0, info.Config.MaxBytes), msgs: max(0, info.Config.MaxMsgs)}
-	x, err := newRequestPipeline(nc, opts.Window)
-	if err != nil {
-		return nil, err
-	}
-	s.requests = x
+	s.requests = &pipelinedRequester{nc: nc, pipeline: natsrequest.New(nc, opts.Window)}
 	s.setSubjects(&opts)
-	s.clock = newClock(nc, x, opts.apiPrefix()+"STREAM.INFO."+streamName(opts.Bucket), local)
+	s.clock = newClock(nc, s.requests, opts.apiPrefix()+"STREAM.INFO."+streamName(opts.Bucket), local)
 	if err := s.awaitBucket(ctx); err != nil {
 		return nil, errors.Join(err, s.requests.close())
 	}

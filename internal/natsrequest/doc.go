@@ -1,0 +1,3 @@
+// Package natsrequest sends requests to a NATS server without waiting for the answer of one before
+// the next goes out.
+package natsrequest
