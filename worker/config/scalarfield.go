@@ -21,16 +21,16 @@ func (l *scalarField[S, T]) describedAs(meaning string) *scalarField[S, T] {
 
 // describedWithoutServer says what the key means to a program that has no server of its own.
 func (l *scalarField[S, T]) describedWithoutServer(meaning string) *scalarField[S, T] {
-	l.fieldInfo.meaningWithoutServer = meaning
+	l.meaningWithoutServer = meaning
 	return l
 }
 
 // withDefault is the value when nobody gives one.
 func (l *scalarField[S, T]) withDefault(v T) *scalarField[S, T] {
 	l.defaultValue = &v
-	l.fieldInfo.defaultText = l.show(v)
-	l.example = l.fieldInfo.defaultText
-	l.jsonDefault = l.fieldInfo.defaultText
+	l.defaultText = l.show(v)
+	l.example = l.defaultText
+	l.jsonDefault = l.defaultText
 	if kind := l.jsonShape["type"]; kind == "integer" || kind == "boolean" {
 		l.jsonDefault = v
 	}
@@ -39,25 +39,25 @@ func (l *scalarField[S, T]) withDefault(v T) *scalarField[S, T] {
 
 // withDefaultText tells people of a default that depends on other keys.
 func (l *scalarField[S, T]) withDefaultText(text string) *scalarField[S, T] {
-	l.fieldInfo.defaultText, l.jsonDefault = text, nil
+	l.defaultText, l.jsonDefault = text, nil
 	return l
 }
 
 // markRequired keys must be given.
 func (l *scalarField[S, T]) markRequired() *scalarField[S, T] {
-	l.fieldInfo.required = true
+	l.required = true
 	return l
 }
 
 // markSecret values are never shown.
 func (l *scalarField[S, T]) markSecret() *scalarField[S, T] {
-	l.fieldInfo.secret = true
+	l.secret = true
 	return l
 }
 
 // hideInErrors errors never hold the value.
 func (l *scalarField[S, T]) hideInErrors() *scalarField[S, T] {
-	l.fieldInfo.hiddenInErrors = true
+	l.hiddenInErrors = true
 	return l
 }
 
@@ -90,7 +90,7 @@ func (l *scalarField[S, T]) applyOverrides(r *configReader, at string, s *S) {
 		r.origins[at] = over.valueOrigin
 		l.setText(r, at, over.text, s)
 	}
-	if _, given := r.origins[at]; l.fieldInfo.required && !given {
+	if _, given := r.origins[at]; l.required && !given {
 		r.reportMissing(at, &l.fieldInfo)
 	}
 }
@@ -103,7 +103,7 @@ func (l *scalarField[S, T]) setText(r *configReader, at, text string, s *S) {
 		return
 	}
 	switch o := r.origins[at]; {
-	case o.isHidden() && !l.fieldInfo.hiddenInErrors:
+	case o.isHidden() && !l.hiddenInErrors:
 		r.reportMistake(at, "%s is not %s", o.placeholder(), l.expected)
 	case len(o.variables) > 0:
 		r.reportMistake(at, "%s: %v", o.placeholder(), err)
