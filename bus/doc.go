@@ -4,15 +4,15 @@
 // # Delivery semantics
 //
 // A [Bus] delivers at least once. Every group has its own cursor over a topic; within a group a
-// delivery goes to one of the group's sources. It is redelivered when it was not settled before its
-// deadline ([SubscribeOptions.AckWait]), when it was nacked, or when its settlement was lost. A
-// settlement that arrives late settles whatever delivery of that event is out by then, even another
-// consumer's: a consumer that may have lost a delivery must not settle it.
+// delivery goes to one of the group's sources. It is redelivered when it was not answered before
+// its deadline ([SubscribeOptions.AckWait]), when it was nacked, or when its ack was lost. A late
+// ack or nack applies to the current delivery of the event, even one that another consumer holds: a
+// consumer that may have lost a delivery must not answer it.
 //
 // An event may carry [Control] headers, by which processes of Onceish tell each other about it.
 // They are bound to that event: publishers drop them when they were copied to another one. Headers
-// between a bus and its server ([ServerHeader]) are not part of an event: they are refused when it
-// is published, and left out when it is read.
+// that the server interprets ([ServerHeader], such as Nats-TTL) are not part of an event: they are
+// refused when it is published, and left out when it is read.
 //
 // Adapters: bus/memory (in the process, for tests) and bus/jetstream (NATS JetStream). bus/bustest
 // is the conformance suite that each of them passes.

@@ -5,14 +5,14 @@
 // # Delivery semantics
 //
 // Mode [Claimed], the default: an event is claimed in the store, run, marked after the handler has
-// succeeded, and acked after it is marked. No two unexpired leases of an event exist, and
-// what was marked never runs again for as long as marks are kept (Options.TTL), or below the
-// group's watermark for ever. An event runs again, under the same [Attempt].IdempotencyKey, when
-// its handler failed, and when its process died, or lost the store for longer than a lease, between
+// succeeded, and acked after it is marked. No two unexpired leases of an event exist, and what was
+// marked never runs again for as long as marks are kept (Options.TTL), or below the group's
+// watermark for ever. An event runs again, under the same [Attempt].IdempotencyKey, when its
+// handler failed, and when its process died, or lost the store for longer than a lease, between
 // effect and mark. A crash repeats at most Options.MaxUnmarked effects, which is
-// Options.Concurrency by default. A process that was frozen for longer than a lease asks the store
-// first when it goes on, and may overlap its successor until the store answers. Then it can mark
-// nothing, and settles nothing on the bus.
+// Options.Concurrency by default. A process that was frozen for longer than a lease checks its
+// claims when it goes on. Until the store answers, two processes may run the same event. If another
+// process has taken over, it neither marks nor acks.
 //
 // Mode [Transactional]: the handler runs inside of the transaction that marks the event. What it
 // writes through its context and the mark are there together, or neither is: each such effect is
@@ -21,16 +21,17 @@
 // time in a new transaction after the last one was aborted: what it does outside, such as a call,
 // has no part in the promise and may be repeated. It returns every error of the driver, and leaves
 // commit and abort alone. A transaction that keeps conflicting is given back after about a second,
-// and counts no attempt; one that is over before its commit, because the handler ended it or hid an
-// error, is a permanent failure. A claim is renewed as its transaction begins, for RunLimit and the
-// commit, and not while it runs. When nobody knows whether a commit was made, the bus gets no
-// answer ("unresolved"): once the lease is over, the mark shows it, or the event runs again, and
-// that counts as a crash. A handler that does not return at RunLimit counts as one too: it still
-// locks its row.
+// and counts no attempt; one that the handler has ended itself, or in which it hid an error of the
+// driver, fails permanently. A claim is renewed as its transaction begins, for RunLimit and the
+// commit, and not while it runs. If the result of a commit is unknown, the delivery is neither
+// acked nor nacked ("unresolved"). After the lease the next claim finds the mark, or the event runs
+// again and a crash is counted. A handler that does not return at RunLimit counts as one too: it
+// still locks its row.
 //
-// Mode [SeenMark]: seen, run, mark. Any store will do; two concurrent copies may both run.
+// Mode [SeenMark]: look up, run, mark. It needs only the two methods of dedupe.Store; two
+// concurrent copies may both run.
 //
-// An attempt counts only against an event whose own fault it can be. A handler says with
+// A failed run counts as an attempt only if the event itself may be the cause. A handler says with
 // [Throttled] that it was asked to slow down, and with [Unavailable] that the trouble may be
 // everybody's: the event is put off, for as long as Options.GiveUp, and the subscription starts
 // fewer handlers, or runs one event at a time as a probe until one succeeds.
@@ -38,9 +39,9 @@
 // Nothing is dropped silently. Every event that the bus hands out ends handled, recognised as a
 // duplicate, or dead-lettered with its reason (a [Letter]): after Options.MaxAttempts failures, at
 // once for [Permanent], after Options.MaxCrashes crashes, when its id was used before for another
-// payload, and when it cannot be read. What was nacked and is deleted by the stream before it is
-// redelivered is dead-lettered from memory, or logged and counted ([Stats].Dropped) where its
-// data was not kept. Messages that are no events of the group are counted as [Stats].Skipped. A
+// payload, and when it cannot be read. If the stream deletes a nacked event before it is
+// redelivered, the process dead-letters its own copy; without one it logs the event and counts it
+// ([Stats].Dropped). Messages that are no events of the group are counted as [Stats].Skipped. A
 // letter has its reason and its error, and the whole event: one that is too large for a single
 // event of the bus has parts, stored before it ([Letter.Join]).
 //
@@ -59,10 +60,10 @@
 // # Flow
 //
 // Events with one key (Options.OrderKey; the bus.Event.Key) run one after the other by sequence, in
-// a process; those without have no order. An event that failed or was nacked keeps its place
-// until it is settled, another process has it, or the bus does not have it any more, however long
-// that takes. [Subscription.Pause] starts nothing once it has returned. [Subscription.Drain], or
+// a process; those without have no order. An event that failed or was nacked blocks later events of
+// its key until it is done or dead, claimed by another process, or gone from the stream. There is
+// no time-out. [Subscription.Pause] starts nothing once it has returned. [Subscription.Drain], or
 // the end of the context, ends a subscription in order: running handlers finish, marks are stored,
-// acks sent. An event that was in flight while processes died runs apart from others,
-// so that one which kills its process takes no others with it.
+// acks sent. An event whose claim ended in a crash runs alone, so that one which kills its process
+// takes no others with it.
 package consumer

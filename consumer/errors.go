@@ -21,8 +21,8 @@ var (
 	// ErrDrainIncomplete is returned by Subscription.Err when something was left behind: a handler
 	// that did not return, a success whose mark could not be stored. Such events are redelivered.
 	ErrDrainIncomplete = errors.New("drain incomplete")
-	// ErrNotClaimer is returned by SubscribeExactlyOnce in mode Claimed when the store
-	// cannot claim.
+	// ErrNotClaimer is returned by SubscribeExactlyOnce in the modes Claimed and
+	// Transactional when the store cannot claim.
 	ErrNotClaimer = errors.New("the store cannot claim: it does not implement dedupe.Claimer")
 	// ErrNotTransactor is returned by SubscribeExactlyOnce in mode Transactional when the store has
 	// no transactions to offer. One whose server has none returns dedupe.ErrNoTransactions.

@@ -175,7 +175,7 @@ func (o *Options) validate() error {
 		l.GiveUp.checkField("GiveUp", o.GiveUp),
 		l.Drain.checkField("Drain", o.Drain),
 	)
-	err = errors.Join(err, o.checkTransactional(), o.checkFingerprint())
+	err = errors.Join(err, o.checkTTL(), o.checkTransactional(), o.checkFingerprint())
 	if o.From.Latest && !o.From.Time.IsZero() {
 		err = errors.Join(err, errors.New("Options.From has both Latest and Time: set one of them"))
 	}

@@ -75,6 +75,9 @@ func callStore[T any](e *engine, name string, items int, call func(context.Conte
 	if err == nil {
 		err = checkParallel(name, len(out), items)
 	}
+	if err != nil {
+		out = nil // of whose items?
+	}
 	switch {
 	case err == nil || e.calls.Err() != nil:
 	case errors.Is(err, dedupe.ErrClosed):

@@ -93,9 +93,6 @@ func checkTopics(ctx context.Context, b bus.Bus, topic, group string, o *Options
 		return events, letters, err
 	}
 	o.warnOfLetterLimits(&events, &letters)
-	if err := o.checkTTL(); err != nil && !o.Unsafe {
-		return events, letters, err
-	}
 	return events, letters, nil
 }
 

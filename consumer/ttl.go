@@ -11,11 +11,12 @@ import (
 // RunLimit, as they are in o. A TTL below it is refused with ErrUnsafeTTL.
 func (o *Options) Horizon() time.Duration { return o.AckWait + o.Backoff.Max + o.RunLimit }
 
-// checkTTL refuses marks that could expire while their event may still be redelivered.
+// checkTTL refuses marks that could expire while their event may still be redelivered, unless
+// that is wanted.
 func (o *Options) checkTTL() error {
-	if horizon := o.Horizon(); o.TTL < horizon {
-		return fmt.Errorf("%w: Options.TTL is %v, but an event may be redelivered up to %v later (AckWait %v + Backoff.Max %v + RunLimit %v): "+
-			"raise TTL, lower the others, or set Options.Unsafe", ErrUnsafeTTL, o.TTL, horizon, o.AckWait, o.Backoff.Max, o.RunLimit)
+	if horizon := o.Horizon(); o.TTL < horizon && !o.Unsafe {
+		return fmt.Errorf("%w: Options.TTL is %v, but an event may be redelivered up to %v later (Options.AckWait %v + Options.Backoff.Max %v + Options.RunLimit %v): "+
+			"raise Options.TTL, lower the others, or set Options.Unsafe", ErrUnsafeTTL, o.TTL, horizon, o.AckWait, o.Backoff.Max, o.RunLimit)
 	}
 	return nil
 }

@@ -3,16 +3,15 @@
 //
 // # Delivery semantics
 //
-// A [Store] remembers marks; that serves the mode seen/mark, in which two concurrent copies of
-// an event may both run. A [Claimer] also leases the right to run, fenced by a nonce and a
-// token, so that no two unexpired leases of a key exist, and a stale owner can settle nothing.
-// Expiry is a predicate in every read: a row whose time is over counts as absent, whether it is
-// still there or not.
+// A [Store] remembers marks; that serves the mode seen/mark, in which two concurrent copies of an
+// event may both run. A [Claimer] also leases the right to run, fenced by a nonce and a token, so
+// that no two unexpired leases of a key exist, and a stale owner can settle nothing. Every read
+// checks the TTL: an expired row counts as absent, even before it is deleted.
 //
-// Each item of a call has an answer of its own. One that is refused keeps no other from being
-// carried out, and is repeated alone; the error of a call says nothing of any item. Payloads are
+// Each item of a call has an answer of its own. A refused item does not affect the others; it is
+// repeated alone. If the call itself fails, any item may or may not have been applied. Payloads are
 // told apart by hashes that name their algorithm ([NewHash]); those of different algorithms are not
-// compared. Absent is not superseded: where the row of a claim is gone, its owner writes it again.
+// compared. A missing row does not mean that the claim was lost: Extend and Settle write it again.
 // A row in a state that a store does not know is held, and left to the version that wrote it.
 //
 // The life of a key in a Claimer:

@@ -35,7 +35,7 @@ type UpdateOptions struct {
 	// Upsert inserts the document where there is none with what the filter pins.
 	Upsert bool
 	// Publish is the events that the change brings about. They wait in the document until an outbox
-	// takes them out, in order, and publishes them; see mongooutbox.Mover. That order is the
+	// takes them out, in order, and publishes them; see Mover. That order is the
 	// document's: events of one key from two documents have none among each other. An event without
 	// an ID gets one that is the same in every run.
 	Publish []bus.Event

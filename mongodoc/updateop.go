@@ -151,7 +151,7 @@ func (c *updateOp) makeChange(ctx context.Context) (Update, error) {
 			}
 		}
 	}
-	return Update{}, fmt.Errorf("the document was changed by others %d times in between; ask again", updateTries)
+	return Update{}, fmt.Errorf("the document was changed by others %d times in between; retry", updateTries)
 }
 
 // classifyUnchanged judges a write after which nothing is changed, as far as is known: it failed

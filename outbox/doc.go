@@ -7,9 +7,9 @@
 // # Delivery semantics
 //
 // A row that was added is published at least once, always under the same event id: a repeat is
-// recognised by the bus within its window, and by consumers that deduplicate beyond it. What is
-// published twice overlaps a fault: a confirmation that got lost, a drainer that ended between
-// publishing and marking, a lease that ran out.
+// recognised by the bus within its window, and by consumers that deduplicate beyond it. An event is
+// published twice only after a fault: a confirmation was lost, a drainer ended between publishing
+// and marking, a lease ran out.
 //
 // Order is per key and writer: first publications happen in the order of [Row.Seq], with any number
 // of drainers. Per key one event is in flight; the next one starts when it is confirmed. Keys, and
@@ -18,8 +18,8 @@
 // late, and not missed.
 //
 // The rows are divided into partitions by the [Hash] of their key. A drainer leases partitions,
-// starts no publication past its lease, and marks nothing past it. One publication that was on its
-// way then may arrive late: it can repeat an event, and precede none.
+// starts no publication past its lease, and marks nothing past it. A publish call in flight when
+// the lease ends may be stored late. It can repeat an event, but never reorder events.
 //
 //	pending ──confirmed──▶ sent ──its TTL──▶ gone
 //	 │ ▲  └─ refused: an attempt is counted, pending again after a backoff

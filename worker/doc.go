@@ -19,9 +19,9 @@
 //
 // # Delivery semantics
 //
-// A worker is consumer.SubscribeExactlyOnce, once for each topic, with a process around it, and
-// promises what that does; its drainers promise what package outbox does. It ends as a whole: when
-// a subscription or an actor ends, the others drain, and what ended first is the error. What is
+// A worker calls consumer.SubscribeExactlyOnce once for each topic, and its promises are those of
+// package consumer; its drainers' are those of package outbox. It ends as a whole: when a
+// subscription or an actor ends, the others drain, and what ended first is the error. What is
 // drained is closed afterwards, in this order: subscriptions and actors, drainers, what was
 // deferred, connections.
 package worker

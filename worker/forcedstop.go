@@ -15,9 +15,10 @@ import (
 // could not wait.
 var errForcedStop = errors.New("told to end at once")
 
-// forcedStop cancels handlers when somebody is in a hurry, and counts those that were cut off.
+// forcedStop cancels handlers when a second signal, or Options.ForceStop, asks to stop at once, and
+// counts those that were cut off.
 type forcedStop struct {
-	ctx     context.Context //nolint:containedctx // ends when somebody is in a hurry
+	ctx     context.Context //nolint:containedctx // ends when a second signal, or Options.ForceStop, asks to stop at once
 	cancel  context.CancelCauseFunc
 	waiting sync.WaitGroup
 	cutOff  atomic.Int64
@@ -69,7 +70,7 @@ func (c *forcedStop) cancelOnStop(next consumer.Handler) consumer.Handler {
 
 func (c *forcedStop) cutOffError() error {
 	if n := c.cutOff.Load(); n > 0 {
-		return fmt.Errorf("%w: %d running handlers were cut off; their events come again", consumer.ErrDrainIncomplete, n)
+		return fmt.Errorf("%w: %d running handlers were cut off; their events are redelivered", consumer.ErrDrainIncomplete, n)
 	}
 	return nil
 }

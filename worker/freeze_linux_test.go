@@ -69,7 +69,7 @@ func runFrozen(kind string) {
 		w.Defer(x.Close)
 		handler = x.Handle
 	case "stream":
-		s, err := exechandler.NewStream("g", streamEffect, &exechandler.StreamOptions{Guard: guard, Env: os.Environ(), Stderr: os.Stderr})
+		s, err := exechandler.NewStream("g", streamEffect, &exechandler.Options{Guard: guard, Env: os.Environ(), Stderr: os.Stderr})
 		if err != nil {
 			panic(err)
 		}

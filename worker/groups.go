@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	natsbus "github.com/onceish/onceish/bus/jetstream"
 	"github.com/onceish/onceish/dedupe"
 	kvdedupe "github.com/onceish/onceish/dedupe/kv"
+	"github.com/onceish/onceish/internal/backoff"
 )
 
 // Groups returns the groups on the bus, by name and topic.
@@ -35,26 +38,15 @@ func (c *Connections) RemoveGroup(ctx context.Context, group string, sure bool) 
 	if !ok {
 		return r, fmt.Errorf("groups are removed on JetStream alone, and the bus is a %T", c.bus)
 	}
-	all, err := b.Groups(ctx)
+	all, err := idleGroups(ctx, b, group, sure)
 	if err != nil {
 		return r, err
-	}
-	for _, g := range all {
-		if g.Name != group {
-			continue
-		}
-		if err := g.Busy(sure); err != nil {
-			return r, err
-		}
 	}
 	store, err := c.groupRemover(ctx)
 	if err != nil {
 		return r, err
 	}
 	for _, g := range all {
-		if g.Name != group {
-			continue
-		}
 		if err := b.RemoveGroup(ctx, g, sure); err != nil {
 			return r, err
 		}
@@ -64,6 +56,30 @@ func (c *Connections) RemoveGroup(ctx context.Context, group string, sure bool) 
 		r.Marks, err = store.RemoveGroup(ctx, group)
 	}
 	return r, err
+}
+
+// idleGroups are the group's consumers, if none has a member. It looks several times: a member
+// whose request for events has just ended shows by the next one.
+func idleGroups(ctx context.Context, b *natsbus.Bus, group string, sure bool) (found []natsbus.Group, err error) {
+	const looks, pause = 3, 300 * time.Millisecond
+	for look := range looks {
+		if look > 0 {
+			if err := backoff.Sleep(ctx, pause); err != nil {
+				return nil, err
+			}
+		}
+		all, err := b.Groups(ctx)
+		if err != nil {
+			return nil, err
+		}
+		found = slices.DeleteFunc(all, func(g natsbus.Group) bool { return g.Name != group })
+		for i := range found {
+			if err := found[i].Busy(sure); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return found, nil
 }
 
 // groupRemover is the store, if it is there: none is made.

@@ -11,6 +11,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/internal/backoff"
 	"github.com/onceish/onceish/internal/redact"
 	"github.com/onceish/onceish/mongodoc"
 	"github.com/onceish/onceish/outbox"
@@ -166,11 +167,6 @@ func (o *Outbox) watchChanges(ctx context.Context, awake func()) {
 			wait = changeStreamRetry
 		}
 		o.log.Debug("outbox: no change stream", "again", wait, "error", err)
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-		}
-		timer.Stop()
+		_ = backoff.Sleep(ctx, wait) // the loop looks at ctx
 	}
 }

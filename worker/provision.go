@@ -19,8 +19,8 @@ type provisioningPublisher struct {
 func (p provisioningPublisher) Publish(ctx context.Context, events ...bus.Event) ([]bus.Receipt, error) {
 	receipts, err := p.bus.Publish(ctx, events...)
 	asked := make(map[string]bool)
-	for i, r := range receipts {
-		topic := events[i].Topic
+	for i := range min(len(receipts), len(events)) {
+		r, topic := receipts[i], events[i].Topic
 		if !errors.Is(r.Err, bus.ErrNoStream) || asked[topic] {
 			continue
 		}

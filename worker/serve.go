@@ -24,10 +24,10 @@ func Serve(ctx context.Context, group string, co *ConnectOptions, o *Options, se
 	if opts.Logger == nil {
 		opts.Logger = slog.Default()
 	}
-	ctx, hurry, release := Signals(ctx, opts.Logger)
+	ctx, forceStop, release := Signals(ctx, opts.Logger)
 	defer release()
 	if opts.ForceStop == nil {
-		opts.ForceStop = hurry
+		opts.ForceStop = forceStop
 	}
 	w, err := prepareWorker(ctx, group, co, &opts, setup)
 	if err != nil {

@@ -25,7 +25,7 @@ const sameSignalWindow = 500 * time.Millisecond
 // nobody reads is an error, as any other. release ends the watching, and waits for that.
 func Signals(ctx context.Context, log *slog.Logger) (_ context.Context, forceStop <-chan struct{}, release func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	hurried, released := make(chan struct{}), make(chan struct{})
+	stopNow, released := make(chan struct{}), make(chan struct{})
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	broken := make(chan os.Signal, 1) // nobody looks: being notified is what makes the write fail
@@ -40,11 +40,11 @@ func Signals(ctx context.Context, log *slog.Logger) (_ context.Context, forceSto
 			},
 			func(s os.Signal) {
 				log.Warn("stopping immediately", "signal", s.String())
-				close(hurried)
+				close(stopNow)
 			})
 	})
 	var once sync.Once
-	return ctx, hurried, func() {
+	return ctx, stopNow, func() {
 		once.Do(func() {
 			close(released)
 			signal.Stop(broken)

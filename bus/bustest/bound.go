@@ -13,7 +13,7 @@ func bound() []promise {
 	return []promise{
 		{name: "the bound on unsettled deliveries holds back, and releases", stream: limited, keeps: holdsBack},
 		{name: "what waits for the delay of its nak does not hold up others", stream: limited, keeps: delaysHoldUpNobody},
-		{name: "what waits for the delay of its nak comes again beside a full bound", stream: limited, keeps: delaysEnd},
+		{name: "what waits for the delay of its nak is redelivered beside a full bound", stream: limited, keeps: delaysEnd},
 		{name: "redeliveries pass the bound", stream: limited, keeps: redeliversAtBound},
 	}
 }
@@ -75,8 +75,8 @@ func delaysHoldUpNobody(t *testing.T, f *fixture) {
 	f.info(t, src, "20 delayed and 5 in flight", func(i bus.Info) bool { return i.Unsettled == 25 && i.Floor == 0 })
 }
 
-// delaysEnd nacks twice as many events as the bound: they come again, though the bound is full of
-// others by then. Who comes first is not promised: each has its own delay.
+// delaysEnd nacks twice as many events as the bound: they are redelivered, though the bound is full
+// of others by then. Who comes first is not promised: each has its own delay.
 func delaysEnd(t *testing.T, f *fixture) {
 	src, ds := f.nackDelayed(t, 10, 15, 4*time.Second)
 	wantIDs(t, ds, "11", "12", "13", "14", "15")

@@ -10,17 +10,17 @@ import (
 
 func settling() []promise {
 	return []promise{
-		{name: "an acknowledged event never comes again", keeps: settlesBy(func(t *testing.T, d *bus.Delivery) error {
+		{name: "an acknowledged event is never redelivered", keeps: settlesBy(func(t *testing.T, d *bus.Delivery) error {
 			return d.Ack(t.Context())
 		})},
-		{name: "a terminated event never comes again", keeps: settlesBy(func(t *testing.T, d *bus.Delivery) error {
+		{name: "a terminated event is never redelivered", keeps: settlesBy(func(t *testing.T, d *bus.Delivery) error {
 			return d.Term(t.Context(), "no use")
 		})},
-		{name: "an event terminated without a reason never comes again", keeps: settlesBy(func(t *testing.T, d *bus.Delivery) error {
+		{name: "an event terminated without a reason is never redelivered", keeps: settlesBy(func(t *testing.T, d *bus.Delivery) error {
 			return d.Term(t.Context(), "")
 		})},
-		{name: "an unsettled event comes again after its deadline, and counts", keeps: comesAgain},
-		{name: "an unsettled event comes again to any source of its group", keeps: comesToOther},
+		{name: "an unsettled event is redelivered after its deadline, and counts", keeps: comesAgain},
+		{name: "an unsettled event is redelivered to any source of its group", keeps: comesToOther},
 		{name: "Extend postpones the deadline", keeps: postpones},
 		{name: "a nak brings the event again at once", keeps: naksAtOnce},
 		{name: "a nak with a delay brings the event again after it", keeps: naksLater},
@@ -158,7 +158,7 @@ func settlesOnce(t *testing.T, f *fixture) {
 	}
 	// Had a second settlement been sent, the event would be gone, or back.
 	f.fetchNone(t, src, f.h.AckWait+f.h.AckWait/2)
-	f.info(t, src, "the naked event unsettled", func(i bus.Info) bool { return i.Unsettled == 1 })
+	f.info(t, src, "the nacked event unsettled", func(i bus.Info) bool { return i.Unsettled == 1 })
 }
 
 func acksLate(t *testing.T, f *fixture) {

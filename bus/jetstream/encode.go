@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 	"unicode/utf8"
@@ -44,8 +45,8 @@ func (w *eventEncoder) encode(in *bus.Event) (*nats.Msg, error) {
 	w.set(attrMessageID, bus.MessageID(e))
 	w.set(attrSpec, "1.0")
 	w.text(attrID, e.ID)
-	w.text(attrSource, or(e.Source, bus.DefaultSource))
-	w.text(attrType, or(e.Type, e.Topic))
+	w.text(attrSource, cmp.Or(e.Source, bus.DefaultSource))
+	w.text(attrType, cmp.Or(e.Type, e.Topic))
 	w.text(attrContentType, e.ContentType)
 	w.text(attrKey, e.Key)
 	if !e.Time.IsZero() {

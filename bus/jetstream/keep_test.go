@@ -54,7 +54,7 @@ func get(t *testing.T, s *Source, n int) (ds []*bus.Delivery) {
 	return ds
 }
 
-// A pull whose answer goes nowhere is noticed, and the inbox is subscribed anew.
+// A pull whose answer goes nowhere is noticed, and the inbox is subscribed again.
 func TestDeadInboxIsReplaced(t *testing.T) {
 	t.Parallel()
 	b, s := openSource(t, &Options{CheckInterval: time.Hour})

@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -86,12 +87,12 @@ func (o *Options) complete() (Options, error) {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	c.MaxUnsettled = or(c.MaxUnsettled, bus.DefaultMaxUnsettled)
-	c.MaxAckPending = or(c.MaxAckPending, c.MaxUnsettled*defaultAckPendingFactor)
-	c.PublishWindow = or(c.PublishWindow, defaultPublishWindow)
-	c.PublishTimeout = or(c.PublishTimeout, defaultTimeout)
-	c.APITimeout = or(c.APITimeout, defaultTimeout)
-	c.CheckInterval = or(c.CheckInterval, defaultCheckInterval)
+	c.MaxUnsettled = cmp.Or(c.MaxUnsettled, bus.DefaultMaxUnsettled)
+	c.MaxAckPending = cmp.Or(c.MaxAckPending, c.MaxUnsettled*defaultAckPendingFactor)
+	c.PublishWindow = cmp.Or(c.PublishWindow, defaultPublishWindow)
+	c.PublishTimeout = cmp.Or(c.PublishTimeout, defaultTimeout)
+	c.APITimeout = cmp.Or(c.APITimeout, defaultTimeout)
+	c.CheckInterval = cmp.Or(c.CheckInterval, defaultCheckInterval)
 	return c, nil
 }
 
@@ -105,9 +106,9 @@ func (o *Options) validate() error {
 		return fmt.Errorf("jetstream: Options.BindOnly makes nothing: leave Options.Provision nil")
 	case o.MaxUnsettled < 0:
 		return fmt.Errorf("jetstream: Options.MaxUnsettled is %d: at least 1, or 0 for %d", o.MaxUnsettled, bus.DefaultMaxUnsettled)
-	case o.MaxAckPending != 0 && o.MaxAckPending < or(o.MaxUnsettled, bus.DefaultMaxUnsettled):
+	case o.MaxAckPending != 0 && o.MaxAckPending < cmp.Or(o.MaxUnsettled, bus.DefaultMaxUnsettled):
 		return fmt.Errorf("jetstream: Options.MaxAckPending is %d: at least MaxUnsettled, %d, or 0 for %d times that",
-			o.MaxAckPending, or(o.MaxUnsettled, bus.DefaultMaxUnsettled), defaultAckPendingFactor)
+			o.MaxAckPending, cmp.Or(o.MaxUnsettled, bus.DefaultMaxUnsettled), defaultAckPendingFactor)
 	case o.PublishWindow < 0:
 		return fmt.Errorf("jetstream: Options.PublishWindow is %d: at least 1, or 0 for %d", o.PublishWindow, defaultPublishWindow)
 	}
@@ -147,12 +148,4 @@ func (p *Provision) validate() error {
 
 func legalName(name string) bool {
 	return !strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune(`.*>/\`, r) })
-}
-
-func or[T comparable](value, fallback T) T {
-	var zero T
-	if value == zero {
-		return fallback
-	}
-	return value
 }

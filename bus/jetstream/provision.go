@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,13 +56,13 @@ func (b *Bus) streamConfig(topic string) jetstream.StreamConfig {
 		p = &Provision{}
 	}
 	return jetstream.StreamConfig{
-		Name:        or(p.Name, StreamName(topic)),
+		Name:        cmp.Or(p.Name, StreamName(topic)),
 		Subjects:    withoutCovered(topic, p.Subjects),
 		Storage:     jetstream.FileStorage,
 		Retention:   jetstream.LimitsPolicy,
-		Replicas:    or(p.Replicas, 1),
+		Replicas:    cmp.Or(p.Replicas, 1),
 		MaxAge:      p.MaxAge,
-		Duplicates:  or(p.Duplicates, minNonZero(defaultDuplicates, p.MaxAge)),
+		Duplicates:  cmp.Or(p.Duplicates, minNonZero(defaultDuplicates, p.MaxAge)),
 		AllowDirect: true,
 	}
 }

@@ -1,7 +1,6 @@
 package jetstream
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 
@@ -9,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/internal/natsrequest"
 )
 
 // What the server says when it cannot store an event, which the client has no names for.
@@ -23,8 +23,8 @@ func parseConfirmation(topic string, m *nats.Msg) bus.Receipt {
 	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
 		return bus.Receipt{Err: noStreamError(topic)}
 	}
-	if r, ok := quickReceipt(m.Data); ok {
-		return r
+	if sequence, ok := natsrequest.StoredAt(m.Data); ok {
+		return bus.Receipt{Sequence: sequence}
 	}
 	var ack struct {
 		Stream    string              `json:"stream"`
@@ -73,37 +73,4 @@ func adviseOnAPIError(e *jetstream.APIError) string {
 	default:
 		return ""
 	}
-}
-
-// quickReceipt reads a confirmation as servers write it nearly always: those before
-// 2.12 with spaces.
-func quickReceipt(data []byte) (r bus.Receipt, ok bool) {
-	rest, ok := quickField(data, `{"stream":"`)
-	if !ok {
-		return r, false
-	}
-	if behind, ok := quickField(rest, `"domain":"`); ok {
-		rest = behind
-	}
-	rest, ok = bytes.CutPrefix(rest, []byte(`"seq":`))
-	n := len(rest) - 1
-	if !ok || n < 1 || rest[n] != '}' || rest[0] == '0' {
-		return r, false
-	}
-	r.Sequence, ok = parseNumber(string(rest[:n]))
-	return r, ok
-}
-
-// quickField is what follows a member of a JSON object, the value of which is not empty and
-// needs no decoding.
-func quickField(data []byte, begins string) (rest []byte, ok bool) {
-	if len(data) < len(begins) || string(data[:len(begins)]) != begins {
-		return nil, false
-	}
-	data = data[len(begins):]
-	end := bytes.IndexAny(data, `"\`)
-	if end < 1 || !bytes.HasPrefix(data[end:], []byte(`",`)) {
-		return nil, false
-	}
-	return bytes.TrimPrefix(data[end+len(`",`):], []byte(" ")), true
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/onceish/onceish/internal/natsrequest"
 	"github.com/onceish/onceish/internal/testing/natstest"
 )
 
@@ -30,8 +31,8 @@ func TestConfirmationsOfServersAreQuick(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r, ok := quickReceipt(m.Data); !ok || r.Sequence != 1 {
-			t.Errorf("%s: %s: %+v, %v", name, m.Data, r, ok)
+		if sequence, ok := natsrequest.StoredAt(m.Data); !ok || sequence != 1 {
+			t.Errorf("%s: %s: %d, %v", name, m.Data, sequence, ok)
 		}
 	}
 }

@@ -13,8 +13,8 @@ import "time"
 type pullCredit struct {
 	requested  int
 	openPulls  []pullRequest // in the order of their sending; may hold served ones
-	first      uint64        // number of live[0]
-	sum        int           // of the batches in live
+	first      uint64        // number of openPulls[0]
+	sum        int           // of the batches in openPulls
 	lastHeard  uint64        // next when something last came
 	doubtfulAt time.Time
 }

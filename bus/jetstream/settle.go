@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -85,7 +86,7 @@ func (t *deliverySettler) Extend(context.Context) error {
 // uncertainError is why a settlement is not sent that would harm somebody else if it came late.
 func (s *Source) uncertainError(what string) error {
 	return fmt.Errorf("jetstream: %s not sent, the delivery may be somebody else's by the time it arrives: %w",
-		what, or(s.Healthy(), errAgain))
+		what, cmp.Or(s.Healthy(), errAgain))
 }
 
 func nak(how bus.Settlement) []byte {
@@ -146,7 +147,7 @@ func (h *heldAcks) len() int {
 
 func (s *Source) holdSettlement(x ackMessage) error {
 	if !s.held.add(x, s.spec.ackPending.least) {
-		return fmt.Errorf("jetstream: settlement not sent, %d are waiting for the connection already: %w", s.spec.ackPending.least, or(s.Healthy(), errAgain))
+		return fmt.Errorf("jetstream: settlement not sent, %d are waiting for the connection already: %w", s.spec.ackPending.least, cmp.Or(s.Healthy(), errAgain))
 	}
 	if s.isVerified() {
 		s.sendHeld() // It became so in between.

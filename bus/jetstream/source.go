@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -78,7 +79,7 @@ func (b *Bus) Subscribe(ctx context.Context, topic, group string, o *bus.Subscri
 	}
 	want := consumerSpec{
 		name: ConsumerName(group, topic), group: group, filter: topic,
-		ackWait: or(o.AckWait, bus.DefaultAckWait), ackPending: ackPendingSteps{b.o.MaxUnsettled, b.o.MaxAckPending},
+		ackWait: cmp.Or(o.AckWait, bus.DefaultAckWait), ackPending: ackPendingSteps{b.o.MaxUnsettled, b.o.MaxAckPending},
 		inactiveThreshold: stream.Config.ConsumerLimits.InactiveThreshold, dropsUnwanted: stream.Config.Retention != jetstream.LimitsPolicy,
 	}
 	state := b.link.current()
@@ -268,7 +269,7 @@ func (s *Source) flushSettlements(ctx context.Context) error {
 	}
 	if n := s.held.len(); n > 0 {
 		return fmt.Errorf("jetstream: %d settlements of consumer %q were not sent, their events will be delivered again: %w",
-			n, s.consumer, or(s.Healthy(), nats.ErrDisconnected))
+			n, s.consumer, cmp.Or(s.Healthy(), nats.ErrDisconnected))
 	}
 	ctx, cancel := s.b.withAPITimeout(ctx)
 	defer cancel()

@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -32,7 +33,7 @@ func transformedPatterns(pattern string, t *jetstream.SubjectTransformConfig) []
 	if t == nil {
 		return []string{pattern}
 	}
-	source := or(t.Source, allSubjects)
+	source := cmp.Or(t.Source, allSubjects)
 	switch {
 	case !bus.Overlap(pattern, source):
 		return []string{pattern}
@@ -78,10 +79,10 @@ func mayMakeTokens(token string) bool {
 // under the given patterns.
 func copiedFrom(source *jetstream.StreamSource, origin []string) (patterns []string) {
 	if len(source.SubjectTransforms) == 0 {
-		return intersectPatterns(origin, or(source.FilterSubject, allSubjects))
+		return intersectPatterns(origin, cmp.Or(source.FilterSubject, allSubjects))
 	}
 	for _, t := range source.SubjectTransforms {
-		selected := intersectPatterns(origin, or(t.Source, allSubjects))
+		selected := intersectPatterns(origin, cmp.Or(t.Source, allSubjects))
 		switch {
 		case t.Destination == "":
 			patterns = append(patterns, selected...)
@@ -135,7 +136,7 @@ func renamedAway(c *jetstream.StreamConfig, topic string) error {
 	if t == nil {
 		return nil
 	}
-	source, to := or(t.Source, allSubjects), destinationPattern(t.Destination)
+	source, to := cmp.Or(t.Source, allSubjects), destinationPattern(t.Destination)
 	if bus.Match(topic, to) || !overlapsAny(intersectPatterns(c.Subjects, topic), source) || !bus.Overlap(source, topic) {
 		return nil
 	}

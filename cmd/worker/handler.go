@@ -78,8 +78,10 @@ func (s *workerBuilder) newHandler(ctx context.Context, c *config.Subscription) 
 			return nil, err
 		}
 		return x.Handle, nil
-	default:
+	case h.Log != nil:
 		return loghandler.New(w.Logger(), &loghandler.Options{Level: h.Log.Level, Data: h.Log.Data}).Handle, nil
+	default:
+		return nil, fmt.Errorf("the handler of %q has a key that this program does not know", c.Topic)
 	}
 }
 
@@ -117,17 +119,15 @@ func (s *workerBuilder) newCommandHandler(c *config.Subscription) (consumer.Hand
 		return nil, err
 	}
 	s.reapOrphans()
-	guard := []string{self, guardCommand}
+	o := &exechandler.Options{
+		Guard: []string{self, guardCommand}, Env: os.Environ(), Stdout: s.stdout, Stderr: s.stderr, Drain: s.drain, Reaper: s.reaper, Logger: s.worker.Logger(),
+	}
 	var x commandHandler
 	if c.Handler.Exec.Mode == "stream" {
-		x, err = exechandler.NewStream(s.worker.Group(), c.Handler.Exec.Command, &exechandler.StreamOptions{
-			Guard: guard, Env: os.Environ(), Stderr: s.stderr, Drain: s.drain, Reaper: s.reaper, Logger: s.worker.Logger(),
-		})
+		x, err = exechandler.NewStream(s.worker.Group(), c.Handler.Exec.Command, o)
 	} else {
 		s.warnOfFewFiles(c)
-		x, err = exechandler.New(s.worker.Group(), c.Handler.Exec.Command, &exechandler.Options{
-			Guard: guard, Env: os.Environ(), Stdout: s.stdout, Stderr: s.stderr, Drain: s.drain, Reaper: s.reaper, Logger: s.worker.Logger(),
-		})
+		x, err = exechandler.New(s.worker.Group(), c.Handler.Exec.Command, o)
 	}
 	if err != nil {
 		return nil, err

@@ -66,7 +66,7 @@ func publishLines(ctx context.Context, cmd *cli.Command, stdout, stderr io.Write
 		c.Log.Level = "error"
 	}
 	log := newLogger(c, stderr)
-	ctx, hurry, release := worker.Signals(ctx, log)
+	ctx, forceStop, release := worker.Signals(ctx, log)
 	defer release()
 	return withConnections(ctx, connectOptions(cmd, c, log), func(c *worker.Connections) error {
 		info, err := c.Bus().Topic(ctx, topic, "", bus.Start{})
@@ -75,7 +75,7 @@ func publishLines(ctx context.Context, cmd *cli.Command, stdout, stderr io.Write
 		}
 		show := newProgress(stderr, cmd.Bool("quiet"))
 		n, err := ndjson.Publish(ctx, c.Bus(), topic, in, &ndjson.Options{
-			IDField: cmd.String("id-field"), KeyField: cmd.String("key-field"), Unordered: cmd.Bool("unordered"), MaxBytes: info.MaxBytes, ForceStop: hurry,
+			IDField: cmd.String("id-field"), KeyField: cmd.String("key-field"), Unordered: cmd.Bool("unordered"), MaxBytes: info.MaxBytes, ForceStop: forceStop,
 			Refused: show.reportRefused, Progress: show.showStored,
 		})
 		show.reportDone(n, topic)

@@ -46,7 +46,7 @@ func tell(c *dedupe.Claim) told {
 	return told{c.State, c.Token, c.Attempts, c.Crashes, string(c.Hash), c.Letter}
 }
 
-// claim is the row after a request, the answer, and whether the request won it anew. token is the
+// claim is the row after a request, the answer, and whether the request won it. token is the
 // new one's, as answered.
 func (r row) claim(q asked, token uint64) (next row, answer dedupe.State, took bool) {
 	if r.hash != "" && q.hash != "" && r.hash != q.hash {

@@ -108,7 +108,7 @@ func (w *walker) claim(ctx context.Context, r dedupe.Request) error {
 	next, state, took := before.claim(asked{r.Nonce, string(r.Hash)}, got.token)
 	w.note("  %v, token %d, %d attempts, %d crashes", got.state, got.token, got.attempts, got.crashes)
 	if !before.fits(next, state, took, got) {
-		return fmt.Errorf("answered %+v; the model says %v (anew: %t) of %+v", got, state, took, next)
+		return fmt.Errorf("answered %+v; the model says %v (won: %t) of %+v", got, state, took, next)
 	}
 	if took {
 		w.past[r.Key] = append(w.past[r.Key], cs[0])

@@ -1,7 +1,6 @@
 package kv
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/natsrequest"
 )
 
 // Codes of JetStream's API errors.
@@ -84,7 +84,7 @@ func parsePublishAck(m *nats.Msg) (uint64, error) {
 	if err := statusError(m); err != nil {
 		return 0, err
 	}
-	if revision, ok := quickAck(m.Data); ok {
+	if revision, ok := natsrequest.StoredAt(m.Data); ok {
 		return revision, nil
 	}
 	var ack struct {
@@ -101,28 +101,6 @@ func parsePublishAck(m *nats.Msg) (uint64, error) {
 		return 0, errors.New("answer to a publish names no sequence")
 	}
 	return ack.Seq, nil
-}
-
-// quickAck reads the usual confirmation, {"stream":"KV_x", "seq":12}. A bucket's name needs no
-// escapes, and neither does a domain's, so what looks like the field is the field.
-func quickAck(data []byte) (uint64, bool) {
-	if !bytes.HasPrefix(data, []byte(`{"stream":"`)) || bytes.Contains(data, []byte(`"error"`)) {
-		return 0, false
-	}
-	_, rest, ok := bytes.Cut(data, []byte(`"seq":`))
-	if !ok {
-		return 0, false
-	}
-	var n uint64
-	for i, c := range rest {
-		switch {
-		case '0' <= c && c <= '9' && i < 19:
-			n = n*10 + uint64(c-'0')
-		default:
-			return n, n > 0 && (c == '}' || c == ',')
-		}
-	}
-	return 0, false
 }
 
 // storedMessage is a message as the server keeps it.

@@ -20,9 +20,9 @@ type keyChange interface {
 	// decideRow is told what is kept. It returns what to keep instead, or nil when nothing is to be
 	// written; its answer stands then, unless what it was told turns out to be a guess.
 	decideRow(e keyEntry, now serverclock.Instant) *keyRow
-	// onKept: what decide returned is what is kept now.
+	// onKept: what decideRow returned is what is kept now.
 	onKept(e keyEntry)
-	// shortenReason is asked once there is no room for what decide returned: true, if it
+	// shortenReason is asked once there is no room for what decideRow returned: true, if it
 	// will return less.
 	shortenReason() bool
 	// onFailed: it was not done, and others of the call may be. err wraps dedupe.ErrKeyRefused

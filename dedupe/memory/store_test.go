@@ -311,7 +311,7 @@ func TestReusedRowIsClean(t *testing.T) {
 	c.pass(time.Hour)
 	got := claimOne(t, s, ask("a", "2"))
 	if got.State != dedupe.Fresh || got.Attempts != 0 || got.Age != 0 || len(got.Hash) > 0 || got.Token <= x.Claim.Token {
-		t.Errorf("claimed anew: %+v", got)
+		t.Errorf("claimed again: %+v", got)
 	}
 	if len(s.table.extras) != 0 {
 		t.Error("the old row's long hash and reason are still there")

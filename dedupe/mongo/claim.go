@@ -171,7 +171,7 @@ func (s *Store) insertFresh(ctx context.Context, ps []*pendingClaim) ([]*pending
 		return nil, err
 	}
 	if int(res.InsertedCount)+len(turned) != len(ps) {
-		return nil, fmt.Errorf("%d of %d rows inserted and %d turned down; ask again", res.InsertedCount, len(ps), len(turned))
+		return nil, fmt.Errorf("%d of %d rows inserted and %d turned down; retry", res.InsertedCount, len(ps), len(turned))
 	}
 	elapsed := s.clock.Local().Sub(sent)
 	for _, p := range ps {

@@ -67,7 +67,7 @@ func (s *Store) Mark(ctx context.Context, marks []dedupe.Mark) ([]error, error) 
 		}
 		w.mark, of[i] = m, w
 	}
-	slices.SortFunc(ws, func(a, b *markWrite) int { return strings.Compare(a.id, b.id) }) // see insert
+	slices.SortFunc(ws, func(a, b *markWrite) int { return strings.Compare(a.id, b.id) }) // see insertClaims
 	ctx, cancel := s.boundCall(ctx)
 	defer cancel()
 	for from := 0; from < len(ws); from += maxBatch {
@@ -138,7 +138,7 @@ func (s *Store) insertMarks(ctx context.Context, ws []*markWrite) (taken []*mark
 		return nil, err
 	}
 	if int(res.InsertedCount)+len(turned) != len(ws) {
-		return nil, fmt.Errorf("%d of %d marks inserted and %d turned down; ask again", res.InsertedCount, len(ws), len(turned))
+		return nil, fmt.Errorf("%d of %d marks inserted and %d turned down; retry", res.InsertedCount, len(ws), len(turned))
 	}
 	for _, e := range turned {
 		if w := ws[e.Index]; mongoserver.Duplicate(e.WriteError) {

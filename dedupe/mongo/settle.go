@@ -81,7 +81,7 @@ func (s *Store) settleBatch(ctx context.Context, ss []dedupe.Settlement, errs []
 }
 
 // groupAlike makes one change of the settlements that are alike. Rows, and changes by their first
-// row, are in the order of their ids: see insert.
+// row, are in the order of their ids: see insertClaims.
 func groupAlike(ss []dedupe.Settlement, keys []string) []*rowChange {
 	type likeness struct {
 		outcome    dedupe.Outcome

@@ -112,7 +112,7 @@ func (t *claimTransaction) runUntilOver(ctx context.Context) error {
 			return t.store.nameCall("transact", fmt.Errorf("%w, %d times in %v, the last time for %s: %w",
 				dedupe.ErrTransactionAborted, runs, took.Round(time.Millisecond), reasonOf(err), err))
 		}
-		if mongoserver.Pause(ctx, runs+rand.IntN(2)) != nil { //nolint:gosec // two that conflict are not to come again together
+		if mongoserver.Pause(ctx, runs+rand.IntN(2)) != nil { //nolint:gosec // two that conflict are not to be retried together
 			return err
 		}
 	}
@@ -185,7 +185,7 @@ func (t *claimTransaction) classifyMissed(ctx context.Context) error {
 	case o == commitDone:
 		return nil
 	case o == commitOpen:
-		return t.store.callFailed("transact", errors.New("a row was not counted and yet is there, unsettled and owned; ask again"))
+		return t.store.callFailed("transact", errors.New("a row was not counted and yet is there, unsettled and owned; retry"))
 	}
 	return t.store.nameCall("transact", dedupe.ErrSuperseded)
 }

@@ -145,7 +145,7 @@ func (s *Store) beginWatermark(ctx context.Context, id string, f streamWatermark
 			return kept, nil
 		}
 	}
-	return streamWatermark{}, errors.New("the watermark was changed by somebody else; ask again")
+	return streamWatermark{}, errors.New("the watermark was changed by somebody else; retry")
 }
 
 // Advance implements [dedupe.Watermarker], in one round trip.

@@ -7,7 +7,7 @@
 // # Delivery semantics
 //
 // What Mark has confirmed is on the disk, and is seen again by whoever opens the file later. One
-// process at a time has the file. It only grows; a store for production would write it anew without
+// process at a time has the file. It only grows; a store for production would rewrite it without
 // what has expired.
 package filestore
 

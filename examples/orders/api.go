@@ -41,7 +41,7 @@ func api(b *book) http.Handler {
 }
 
 // fail says what went wrong. After a 503 it is not known whether the request has changed
-// something: ask again.
+// something: retry.
 func fail(w http.ResponseWriter, err error) {
 	status := http.StatusServiceUnavailable
 	switch {

@@ -55,5 +55,5 @@ func (l *ledger) add(ctx context.Context, o order, cents int, topic string) erro
 		{Key: "$push", Value: bson.D{{Key: "lines", Value: line}}},
 		{Key: "$inc", Value: bson.D{{Key: "total", Value: cents}}},
 	}, &mongodoc.UpdateOptions{Upsert: topic == invoiceIssued, Publish: []bus.Event{event}})
-	return err // mongodoc.ErrNoMatch: a cancelled order that has no invoice yet comes again
+	return err // mongodoc.ErrNoMatch: a cancelled order that has no invoice yet is retried
 }

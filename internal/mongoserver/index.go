@@ -39,7 +39,7 @@ type foundIndex struct {
 }
 
 // ensureIndexes reports whether the indexes are as they should be; if not, it made or changed some,
-// and is to be asked again.
+// and is to be retried.
 func (l *Layout) ensureIndexes(ctx context.Context, coll *mongo.Collection) (bool, error) {
 	there, err := listIndexes(ctx, coll)
 	if err != nil {

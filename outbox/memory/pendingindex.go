@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// pendingIndex keeps pending rows in the order of (Hash, Seq, ID). Boards hold the rows of a
+// pendingIndex keeps pending rows in the order of (Hash, Seq, ID). Buckets hold the rows of a
 // range of hashes each; most rows of a hash come at its end and leave at its beginning, so
 // both are cheap.
 type pendingIndex struct {

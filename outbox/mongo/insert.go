@@ -31,7 +31,7 @@ func (q *Queue) insertRows(ctx context.Context, rows []rowAddition, keyed bool, 
 			return err
 		}
 	}
-	return fmt.Errorf("rows of %d events came and went %d times; ask again", len(rows), addTries)
+	return fmt.Errorf("rows of %d events came and went %d times; retry", len(rows), addTries)
 }
 
 // insertOnce returns the rows that were not inserted because they, or one before them, are there
@@ -67,7 +67,7 @@ func (q *Queue) insertOnce(ctx context.Context, rows []rowAddition, keyed bool) 
 		return nil, &no
 	}
 	if int(res.InsertedCount)+len(again) != len(rows) {
-		return nil, fmt.Errorf("%d of %d rows inserted, and %d left; ask again", res.InsertedCount, len(rows), len(again))
+		return nil, fmt.Errorf("%d of %d rows inserted, and %d left; retry", res.InsertedCount, len(rows), len(again))
 	}
 	return again, nil
 }

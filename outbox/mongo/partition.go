@@ -78,7 +78,7 @@ func (q *Queue) Acquire(ctx context.Context, name string, lease time.Duration) (
 }
 
 // errMissed: another has changed the table in between.
-var errMissed = errors.New("others change the leases all the time; ask again")
+var errMissed = errors.New("others change the leases all the time; retry")
 
 // changeTable changes the table, as often as others come in between. plan says how, nil: not at
 // all; and what to do with the table afterwards.

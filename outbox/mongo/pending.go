@@ -119,7 +119,7 @@ func (q *Queue) fillKey(ctx context.Context, p *pageRead) error {
 
 // readStep reads rows. over: there are more than the page takes.
 func (q *Queue) readStep(ctx context.Context, p *pageRead, of bson.D) (over bool, err error) {
-	most := min(p.ask.Rows-len(p.Rows), 1<<20) + 1 // one more tells whether there are more
+	most := min(p.ask.Rows-len(p.Rows), 1<<20) + 1 // one more shows that there are more
 	err = q.readRows(ctx, bson.A{
 		expr.Op("$match", append(bson.D{expr.Field("status", outbox.Pending.String())}, of...)),
 		expr.Op("$sort", bson.D{expr.Field("hash", 1), expr.Field("seq", 1), expr.Field("_id", 1)}),

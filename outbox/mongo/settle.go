@@ -91,7 +91,7 @@ func (s *storedRow) settledBy(r *outbox.Result) (bool, error) {
 	case s.Version == int64(r.Version)+1 && s.Status == r.Outcome.Status().String():
 		return true, nil
 	case s.Version == int64(r.Version) && s.Status == outbox.Pending.String() && r.Lease.Until.After(s.Now):
-		return false, errors.New("a row was not counted and yet is there, pending and leased; ask again")
+		return false, errors.New("a row was not counted and yet is there, pending and leased; retry")
 	}
 	return false, nil
 }

@@ -118,7 +118,7 @@ func (s *Subscription) checkTimes(r *configReader, at string) {
 	}
 	horizon := (&consumer.Options{AckWait: s.AckWait, Backoff: consumer.Backoff{Max: s.Backoff.Max}, RunLimit: s.RunLimit}).Horizon()
 	if p, ok := r.firstGiven(ttl, runLimit, most, ackWait, base); ok && s.TTL < horizon {
-		r.reportMistake(p, "%s, but an event may come again for longer (%s + %s + %s): raise %s or lower the others",
+		r.reportMistake(p, "%s, but an event may be redelivered for longer (%s + %s + %s): raise %s or lower the others",
 			is(ttl, s.TTL), say(ackWait, s.AckWait), say(most, s.Backoff.Max), say(runLimit, s.RunLimit), r.shownName(ttl))
 	}
 }

@@ -171,9 +171,10 @@ func (h *Handler) has(name string) bool {
 		return h.HTTP != nil
 	case "publish":
 		return h.Publish != nil
-	default:
+	case "log":
 		return h.Log != nil
 	}
+	panic("config: no handler has the key " + name)
 }
 
 // ExecHandler runs a command.

@@ -1,6 +1,6 @@
 // Package config is the configuration of a worker: its file, its flags and its environment.
 //
-// One tree of keys (tree.go) says what there is. From it come the parsing of the file, its
+// One tree of keys (fields.go) says what there is. From it come the parsing of the file, its
 // checks, the defaults, the flags and their variables, the JSON Schema (Schema) and
 // docs/configuration.md (Markdown).
 //

@@ -104,7 +104,7 @@ func mistakes() map[string][]string {
 		with("attempts: '5'"):                     {`5:15: subscriptions[0].attempts: "5" is text, but it must be a whole number from 1 to 1000000: remove the quotes`},
 		with("lease: 10ms"):                       {`5:12: subscriptions[0].lease: "10ms" is not a duration from 100ms to 1d`},
 		with("lease: 1d", "ttl: 1d"):              {"6:10: subscriptions[0].ttl: ttl is 1d: it must be longer than lease 1d"},
-		with("run_limit: 8d"):                     {"5:16: subscriptions[0].run_limit: ttl is 7d, but an event may come again for longer (ack_wait 30s + backoff.max 5m + run_limit 8d): raise ttl or lower the others"},
+		with("run_limit: 8d"):                     {"5:16: subscriptions[0].run_limit: ttl is 7d, but an event may be redelivered for longer (ack_wait 30s + backoff.max 5m + run_limit 8d): raise ttl or lower the others"},
 		with("backoff: {base: 1m, max: 1s}"): {
 			"5:21: subscriptions[0].backoff.base: backoff.base is 1m, longer than backoff.max 1s: raise the second or lower the first",
 		},

@@ -26,28 +26,32 @@ type topicSetting struct {
 	value Subscription // of which one field is set
 }
 
-// tunableFlags are the flags of a subscription that change nothing of what a program's handlers do,
-// and how they change its options.
-func tunableFlags() map[string]func(*consumer.Options, *Subscription) error {
-	return map[string]func(*consumer.Options, *Subscription) error{
-		"concurrency":  setOption(func(o *consumer.Options, s *Subscription) { o.Concurrency = s.Concurrency }),
-		"max-unmarked": setOption(func(o *consumer.Options, s *Subscription) { o.MaxUnmarked = s.MaxUnmarked }),
-		"attempts":     setOption(func(o *consumer.Options, s *Subscription) { o.MaxAttempts = s.Attempts }),
-		"crashes":      setOption(func(o *consumer.Options, s *Subscription) { o.MaxCrashes = s.Crashes }),
-		"backoff-base": setOption(func(o *consumer.Options, s *Subscription) { o.Backoff.Base = s.Backoff.Base }),
-		"backoff-max":  setOption(func(o *consumer.Options, s *Subscription) { o.Backoff.Max = s.Backoff.Max }),
-		"run-limit":    setOption(func(o *consumer.Options, s *Subscription) { o.RunLimit = s.RunLimit }),
-		"lease":        setOption(func(o *consumer.Options, s *Subscription) { o.Lease = s.Lease }),
-		"ack-wait":     setOption(func(o *consumer.Options, s *Subscription) { o.AckWait = s.AckWait }),
-		"ttl":          setOption(func(o *consumer.Options, s *Subscription) { o.TTL = s.TTL }),
-		"give-up":      setOption(func(o *consumer.Options, s *Subscription) { o.GiveUp = s.GiveUp }),
-		"start":        setOption(func(o *consumer.Options, s *Subscription) { o.From = s.Start }),
-		"start-stream": setOption(func(o *consumer.Options, s *Subscription) { o.FromStream = s.StartStream }),
-		"dead-letter":  setOption(func(o *consumer.Options, s *Subscription) { o.DeadLetter = s.DeadLetter }),
-		"rate": func(o *consumer.Options, s *Subscription) (err error) {
+// tunable is a flag of a subscription that changes nothing of what a program's handlers do.
+type tunable struct {
+	field string // of consumer.Options
+	set   func(*consumer.Options, *Subscription) error
+}
+
+func tunableFlags() map[string]tunable {
+	return map[string]tunable{
+		"concurrency":  {"Concurrency", setOption(func(o *consumer.Options, s *Subscription) { o.Concurrency = s.Concurrency })},
+		"max-unmarked": {"MaxUnmarked", setOption(func(o *consumer.Options, s *Subscription) { o.MaxUnmarked = s.MaxUnmarked })},
+		"attempts":     {"MaxAttempts", setOption(func(o *consumer.Options, s *Subscription) { o.MaxAttempts = s.Attempts })},
+		"crashes":      {"MaxCrashes", setOption(func(o *consumer.Options, s *Subscription) { o.MaxCrashes = s.Crashes })},
+		"backoff-base": {"Backoff.Base", setOption(func(o *consumer.Options, s *Subscription) { o.Backoff.Base = s.Backoff.Base })},
+		"backoff-max":  {"Backoff.Max", setOption(func(o *consumer.Options, s *Subscription) { o.Backoff.Max = s.Backoff.Max })},
+		"run-limit":    {"RunLimit", setOption(func(o *consumer.Options, s *Subscription) { o.RunLimit = s.RunLimit })},
+		"lease":        {"Lease", setOption(func(o *consumer.Options, s *Subscription) { o.Lease = s.Lease })},
+		"ack-wait":     {"AckWait", setOption(func(o *consumer.Options, s *Subscription) { o.AckWait = s.AckWait })},
+		"ttl":          {"TTL", setOption(func(o *consumer.Options, s *Subscription) { o.TTL = s.TTL })},
+		"give-up":      {"GiveUp", setOption(func(o *consumer.Options, s *Subscription) { o.GiveUp = s.GiveUp })},
+		"start":        {"From", setOption(func(o *consumer.Options, s *Subscription) { o.From = s.Start })},
+		"start-stream": {"FromStream", setOption(func(o *consumer.Options, s *Subscription) { o.FromStream = s.StartStream })},
+		"dead-letter":  {"DeadLetter", setOption(func(o *consumer.Options, s *Subscription) { o.DeadLetter = s.DeadLetter })},
+		"rate": {"Limit", func(o *consumer.Options, s *Subscription) (err error) {
 			o.Limit, err = s.Rate.newLimiter()
 			return err
-		},
+		}},
 	}
 }
 
@@ -132,7 +136,7 @@ func (t *Tuning) Apply(topic string, o *consumer.Options) (*consumer.Options, er
 		if s.topic != "" && s.topic != topic {
 			continue
 		}
-		if err := all[s.flag](&out, &s.value); err != nil {
+		if err := all[s.flag].set(&out, &s.value); err != nil {
 			return nil, fmt.Errorf("--%s: %w", s.flag, err)
 		}
 	}
@@ -162,33 +166,18 @@ func (t *Tuning) Refuse(group, topic string, own, tuned *consumer.Options) (prob
 
 // wrongOptions returns what consumer.SubscribeExactlyOnce refuses of options.
 func wrongOptions(group string, o *consumer.Options) error {
-	o, err := o.WithDefaults(group)
-	if err == nil && !o.Unsafe && o.TTL < o.Horizon() {
-		return fmt.Errorf("Options.TTL is %v, but an event may come again for longer "+
-			"(Options.AckWait %v + Options.Backoff.Max %v + Options.RunLimit %v): "+
-			"raise Options.TTL or lower the others", o.TTL, o.AckWait, o.Backoff.Max, o.RunLimit)
-	}
+	_, err := o.WithDefaults(group)
 	return err
-}
-
-// flagsByField are the flags that are tunable, by the fields of consumer.Options that they set.
-func flagsByField() map[string]string {
-	return map[string]string{
-		"Options.Concurrency": "--concurrency", "Options.MaxUnmarked": "--max-unmarked",
-		"Options.MaxAttempts": "--attempts", "Options.MaxCrashes": "--crashes",
-		"Options.Backoff.Base": "--backoff-base", "Options.Backoff.Max": "--backoff-max",
-		"Options.RunLimit": "--run-limit", "Options.Lease": "--lease",
-		"Options.AckWait": "--ack-wait", "Options.TTL": "--ttl", "Options.GiveUp": "--give-up",
-		"Options.From": "--start", "Options.FromStream": "--start-stream",
-		"Options.DeadLetter": "--dead-letter", "Options.Limit": "--rate",
-	}
 }
 
 var optionsField = regexp.MustCompile(`Options\.[A-Z][A-Za-z]*(\.[A-Z][A-Za-z]*)?`)
 
 // nameFlags replaces the fields of consumer.Options in a message by the flags that set them.
 func nameFlags(message string) string {
-	flags := flagsByField()
+	flags := make(map[string]string)
+	for flag, t := range tunableFlags() {
+		flags["Options."+t.field] = "--" + flag
+	}
 	return optionsField.ReplaceAllStringFunc(message, func(field string) string {
 		return cmp.Or(flags[field], field)
 	})

@@ -1,33 +1,28 @@
 package config
 
 import (
-	"maps"
 	"reflect"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/onceish/onceish/consumer"
 )
 
-// Each flag that is tunable is named for its field.
+// Each flag that is tunable is named for a field that there is.
 func TestEveryTuningFlagHasItsField(t *testing.T) {
 	t.Parallel()
-	flags := slices.Collect(maps.Values(flagsByField()))
-	for _, f := range TuningFlags() {
-		if !slices.Contains(flags, "--"+f.Names()[0]) {
-			t.Errorf("no field of --%s", f.Names()[0])
-		}
+	if fields, flags := len(tunableFlags()), len(TuningFlags()); fields != flags {
+		t.Errorf("%d fields are tunable, by %d flags", fields, flags)
 	}
 	options := reflect.TypeFor[consumer.Options]()
-	for field := range flagsByField() {
-		at := strings.Split(field, ".")[1:]
+	for flag, tunable := range tunableFlags() {
+		at := strings.Split(tunable.field, ".")
 		f, ok := options.FieldByName(at[0])
 		if ok && len(at) > 1 {
 			_, ok = f.Type.FieldByName(at[1])
 		}
 		if !ok {
-			t.Errorf("there is no %s", field)
+			t.Errorf("--%s: there is no Options.%s", flag, tunable.field)
 		}
 	}
 }

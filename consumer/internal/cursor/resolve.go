@@ -156,7 +156,7 @@ func (c *Cursor) resumeInStream(ctx context.Context, info *bus.TopicInfo, w dedu
 		return groupPosition{}, false, err
 	}
 	if found.unknown {
-		c.o.Log.Warn("the bus may not look at single events, so nothing tells whether the stream came back from an older copy; "+
+		c.o.Log.Warn("the bus may not look at single events, so a stream restored from an older copy is not recognised; "+
 			"permit it, or check the group after a restore", "topic", c.o.Topic, "group", c.o.Group, "stream", w.Stream)
 	}
 	if !found.replaced {

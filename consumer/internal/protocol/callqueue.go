@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/onceish/onceish/internal/backoff"
 )
 
 // callQueue is work for one kind of call, taken in batches of what has accumulated. A batch whose
@@ -81,7 +83,7 @@ func (q *callQueue) recordCall(now, sent time.Time, jobs []*Job, err error) {
 	if q.failures++; q.failures > 1 {
 		q.nextBatch = max(1, len(jobs)/2)
 	}
-	q.retryAt = now.Add(doubledUpTo(retryBase, q.failures-1, retryMax))
+	q.retryAt = now.Add(backoff.Doubled(retryBase, q.failures-1, retryMax))
 	q.jobs = append(jobs, q.jobs...)
 }
 

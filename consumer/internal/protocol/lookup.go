@@ -5,6 +5,7 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/backoff"
 )
 
 // Lookup asks what became of an event that was nacked here and not redelivered here since.
@@ -81,7 +82,7 @@ func (m *Machine) LookedUp(now time.Time, b Lookups, known []dedupe.Record, ther
 			continue
 		}
 		r.lookups++
-		r.lookAt = now.Add(doubledUpTo(m.cfg.firstLookup(), r.lookups-1, retryMax))
+		r.lookAt = now.Add(backoff.Doubled(m.cfg.firstLookup(), r.lookups-1, retryMax))
 		switch {
 		case err != nil:
 		case r.lookupKey == r.key && dedupe.Differ(known[i].Hash, r.arrival.Hash):

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/onceish/onceish/internal/backoff"
 )
 
 // refusedJobs are the jobs of a callQueue that the store did not take while it took others of the
@@ -30,7 +32,7 @@ func (r *refusedJobs) addRefusal(now time.Time, j *Job, err error) {
 		r.byJob[j] = f
 	}
 	f.failures++
-	f.retryAt = now.Add(doubledUpTo(retryBase, f.failures-1, retryMax))
+	f.retryAt = now.Add(backoff.Doubled(retryBase, f.failures-1, retryMax))
 	r.waitingJobs = append(r.waitingJobs, j)
 	r.last = fmt.Errorf("refuses %s: %w", j.key, err)
 }

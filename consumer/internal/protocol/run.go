@@ -1,12 +1,15 @@
 package protocol
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/backoff"
 )
 
 var (
@@ -163,4 +166,240 @@ func (m *Machine) cancelJob(j *Job, cause error) {
 		j.cancelled = cause
 		m.cancels = append(m.cancels, Cancel{Job: j, Cause: cause})
 	}
+}
+
+// VerdictKind is how a run ended.
+type VerdictKind uint8
+
+const (
+	// Success says that the effect is made; in a transaction, that it is committed with its mark.
+	Success VerdictKind = iota
+	// Failure is to be retried.
+	Failure
+	// Permanent is a failure that a retry would not help.
+	Permanent
+	// Snooze asks for a later run; this was no attempt.
+	Snooze
+	// Superseded says of a transaction that the claim is another's, and that nothing was committed.
+	Superseded
+	// Unknown says of a transaction that it may have been committed or not.
+	Unknown
+	// NotBegun says of a transaction that the handler did not run.
+	NotBegun
+	// Conflicted says of a transaction that the server aborted it each time; this was no attempt.
+	Conflicted
+	// Throttled says that the receiver is there and asks to slow down; this was no attempt.
+	Throttled
+	// Unavailable is trouble that may be the receiver's or the event's own. Which of them decides
+	// whether this was an attempt.
+	Unavailable
+)
+
+// countsAsAttempt reports whether a run that ended so counts against its event.
+func (k VerdictKind) countsAsAttempt() bool {
+	return k != Snooze && k != Conflicted && k != Throttled && k != Unavailable
+}
+
+// Verdict is what a handler returned.
+type Verdict struct {
+	Kind VerdictKind
+	// Own is what an Unavailable failure is if it is the event's own: Permanent, or else a Failure.
+	Own VerdictKind
+	// Overran is set where the run limit ended the run, so that it says nothing of the receiver.
+	Overran bool
+	// After is when to retry, if Timed; else the backoff decides.
+	After time.Duration
+	Timed bool
+	// Error is the handler's error, Stack where it panicked.
+	Error, Stack string
+	// Err is the error itself, for observers.
+	Err error
+}
+
+// handleFailure decides whether there is another attempt.
+func (m *Machine) handleFailure(now time.Time, j *Job) {
+	m.attributeFailure(now, j)
+	v := j.verdict
+	maxAge := m.maxEventAge(v.Kind)
+	left := maxAge - m.eventAge(now, j)
+	after := max(0, min(m.retryDelay(j), left))
+	counted := v.Kind.countsAsAttempt()
+	switch {
+	case v.Kind == Permanent:
+		m.deadLetterJob(now, j, "permanent: "+v.Error, true)
+	case counted && j.Attempt() >= m.cfg.MaxAttempts:
+		m.deadLetterJob(now, j, fmt.Sprintf("failed %d times, the last time with: %s", j.Attempt(), v.Error), true)
+	case left <= 0:
+		m.deadLetterJob(now, j, fmt.Sprintf("too old: not done %v after its first claim: %s", maxAge, v.Error), counted)
+	case m.outlivesStream(now.Add(after), j):
+		m.deadLetterJob(now, j, fmt.Sprintf("too old: due after the stream's age limit of %v: %s", m.cfg.MaxAge, v.Error), counted)
+	case counted:
+		m.settleClaim(now, j, claimEnding{outcome: dedupe.Failed, after: after})
+	default:
+		m.settleClaim(now, j, claimEnding{outcome: dedupe.NotBegun, after: after})
+	}
+}
+
+// maxEventAge is how old an event may get whose runs end so.
+func (m *Machine) maxEventAge(k VerdictKind) time.Duration {
+	if k == Throttled || k == Unavailable {
+		return min(m.cfg.GiveUp, m.cfg.TTL/2)
+	}
+	return m.cfg.TTL / 2
+}
+
+// eventAge is for how long an event has been waiting to be done, as far as anybody remembers.
+func (m *Machine) eventAge(now time.Time, j *Job) time.Duration {
+	age := j.claim.Age + now.Sub(j.claimedAt)
+	if s := m.setbacks[j.key]; s != nil {
+		age = max(age, now.Sub(s.since))
+	}
+	return age
+}
+
+// retryDelay is how long an event waits for its next run. One that conflicted is redelivered soon,
+// and not together with the event that it met: a lock is free again in no time, or once its owner's
+// lease is over. One that was throttled is redelivered within as much time again as the receiver
+// asked for, so that not all such events arrive when that is over.
+func (m *Machine) retryDelay(j *Job) time.Duration {
+	switch {
+	case j.verdict.Kind == Throttled:
+		least := j.verdict.After
+		if !j.verdict.Timed {
+			least = backoff.Doubled(m.cfg.Backoff.Base, m.setbacks[j.key].inARow-1, m.cfg.Backoff.Max)
+		}
+		return least + time.Duration(m.cfg.Rand()*float64(least))
+	case j.verdict.Timed:
+		return j.verdict.After
+	case j.verdict.Kind == Conflicted:
+		soon := heldNakDelay(j.arrivalCount())
+		return soon/2 + time.Duration(m.cfg.Rand()*float64(soon/2))
+	case j.verdict.Kind == Unavailable: // the pace spares the receiver
+		return min(m.cfg.Backoff.delayAfter(m.setbacks[j.key].inARow, m.cfg.Rand()), maxGap)
+	default:
+		return m.cfg.Backoff.delayAfter(j.Attempt(), m.cfg.Rand())
+	}
+}
+
+// outlivesStream reports whether the stream has dropped the event by then.
+func (m *Machine) outlivesStream(then time.Time, j *Job) bool {
+	return m.cfg.MaxAge > 0 && m.busTime(then).Sub(j.position().Stored) >= m.cfg.MaxAge
+}
+
+// setback is what this process remembers of an event whose runs here met trouble that may not be
+// the event's own.
+type setback struct {
+	since         time.Time // the first of them
+	unavailableAt time.Time // the last one that was unavailable; zero: there was none
+	inARow        int       // the last ones that were no attempts
+}
+
+type setbacks map[dedupe.Key]*setback
+
+// maxSetbacks bounds what is remembered. Of more, the older half is forgotten: those events have
+// their first unavailable failure once more.
+const maxSetbacks = 10_000
+
+// of returns the setback of an event, and begins it if there is none.
+func (ss setbacks) of(now time.Time, key dedupe.Key) *setback {
+	s := ss[key]
+	if s == nil {
+		if len(ss) >= maxSetbacks {
+			ss.forgetOlderHalf()
+		}
+		s = &setback{since: now}
+		ss[key] = s
+	}
+	return s
+}
+
+func (ss setbacks) forgetOlderHalf() {
+	keys := slices.SortedFunc(maps.Keys(ss), func(a, b dedupe.Key) int {
+		return cmp.Or(ss[a].since.Compare(ss[b].since), cmp.Compare(a.String(), b.String()))
+	})
+	for _, k := range keys[:len(keys)/2] {
+		delete(ss, k)
+	}
+}
+
+// attributeFailure decides whose fault a failed run is, and how fast others may start now.
+func (m *Machine) attributeFailure(now time.Time, j *Job) {
+	v, gap := &j.verdict, m.pace.gap
+	began := now.Add(-j.took)
+	switch v.Kind {
+	case Throttled:
+		m.pace.recordThrottled(now, began, v.Error)
+		m.setbacks.of(now, j.key).inARow++
+	case Unavailable:
+		m.pace.recordUnavailable(now, began, j.key, v.Error, m.atMostOneActive())
+		m.blameEvent(now, j)
+	case Failure, Permanent:
+		if !v.Overran {
+			m.pace.recordReached(began)
+		}
+	default: // it says nothing of the receiver
+	}
+	if gap == m.pace.gap || !m.pace.oneAtATime() {
+		return
+	}
+	m.pace.scheduleNext(now, m.cfg.Rand())
+	if gap == 0 {
+		m.postponeClaimed(now)
+	}
+}
+
+// atMostOneActive reports whether at most one event runs, or could run now.
+func (m *Machine) atMostOneActive() bool {
+	n := 0
+	for p := queued; p <= running; p++ {
+		n += m.jobs.count[p]
+	}
+	return n <= 1
+}
+
+// blameEvent judges an unavailable failure as what it is if it is the event's own: the event had
+// another before, and between the two runs, one of another event began and succeeded. While others
+// fail too, it is nobody's.
+func (m *Machine) blameEvent(now time.Time, j *Job) {
+	s := m.setbacks.of(now, j.key)
+	own := !s.unavailableAt.IsZero() && j.provenAtStart.After(s.unavailableAt) && m.pace.onlyFailureIs(j.key)
+	s.unavailableAt = now
+	if !own {
+		s.inARow++
+		return
+	}
+	s.inARow = 0
+	j.verdict.Kind = Failure
+	if j.verdict.Own == Permanent {
+		j.verdict.Kind = Permanent
+	}
+}
+
+// wasTried reports whether an event failed since the receiver became unavailable. Then others are
+// tried first, for as long as another gap: not every event may be as good a probe.
+func (m *Machine) wasTried(now time.Time, key dedupe.Key) bool {
+	s := m.setbacks[key]
+	return m.pace.isUnavailable() && s != nil && !s.unavailableAt.Before(m.pace.unavailableSince) &&
+		now.Before(m.pace.nextStart.Add(m.pace.gap))
+}
+
+// Backoff is how long retries wait. It grows from Base, doubling with every attempt, up to Max. The
+// wait is drawn evenly between nothing and that ("full jitter"), so that events which failed
+// together are not redelivered together.
+type Backoff struct{ Base, Max time.Duration }
+
+// delayAfter is how long to wait after the given attempt, 1 being the first.
+func (b Backoff) delayAfter(attempt int, random float64) time.Duration {
+	return time.Duration(random * float64(backoff.Doubled(b.Base, attempt-1, b.Max)))
+}
+
+// Held copies are redelivered after 50 ms, doubling with their arrivals up to 5 s. Calls that
+// failed are repeated likewise.
+const (
+	retryBase = 50 * time.Millisecond
+	retryMax  = 5 * time.Second
+)
+
+func heldNakDelay(arrivals int) time.Duration {
+	return backoff.Doubled(retryBase, arrivals-1, retryMax)
 }

@@ -52,7 +52,7 @@ func first(command bson.Raw) string {
 // watermarks, changes of documents, an outbox and its drainer, and the removal of a group.
 func TestDocumentedActionsAreEnough(t *testing.T) {
 	t.Parallel()
-	guide, err := os.ReadFile(filepath.FromSlash("../../docs/operations.md"))
+	guide, err := os.ReadFile(filepath.FromSlash("../../../docs/operations.md"))
 	must(t, err)
 	block := regexp.MustCompile("```text\n(find [a-zA-Z ]+)\n```").FindSubmatch(guide)
 	if block == nil {

@@ -75,8 +75,9 @@ func (r *rig) subscribe(s setup) *local {
 	return l
 }
 
-// longLeases are for tests in which no lease ends: they outlast any hiccup of a loaded machine.
-var longLeases = consumer.Options{Lease: 10 * time.Second, AckWait: 10 * time.Second}
+// longLeases are for tests in which no lease ends: they have the default of 30 s, which outlasts
+// the hiccups of a loaded machine.
+var longLeases = consumer.Options{Lease: 30 * time.Second, AckWait: 30 * time.Second}
 
 func (s *setup) options(r *rig) *consumer.Options {
 	o := s.Options
@@ -111,7 +112,7 @@ func (r *rig) open(nc *nats.Conn, s setup) dedupetest.Inner {
 		SetServerSelectionTimeout(2 * time.Second).SetConnectTimeout(2 * time.Second).SetHeartbeatInterval(500 * time.Millisecond))
 	must(r.t, err)
 	r.t.Cleanup(func() { must(r.t, client.Disconnect(context.Background())) })
-	store, err := mongodedupe.New(r.t.Context(), client.Database(r.db).Collection("dedupe"), nil)
+	store, err := mongodedupe.New(r.t.Context(), client.Database(r.db).Collection("dedupe"), &mongodedupe.Options{Timeout: patience / 8})
 	must(r.t, err)
 	return store
 }

@@ -97,18 +97,18 @@ func FuzzEventLine(f *testing.F) {
 	})
 }
 
-func TestSuspectsAreBounded(t *testing.T) {
+func TestRememberedKeysAreBounded(t *testing.T) {
 	t.Parallel()
-	var s suspectKeys
-	for i := range maxSuspects + 1 {
+	var s rememberedKeys
+	for i := range maxRemembered + 1 {
 		s.addKey(string(rune('a' + i)))
 		s.addKey(string(rune('a' + i)))
 	}
-	if s.hasKey("a") || !s.hasKey("b") || len(s.known) != maxSuspects || s.order.Len() != maxSuspects {
+	if s.hasKey("a") || !s.hasKey("b") || len(s.known) != maxRemembered || s.order.Len() != maxRemembered {
 		t.Errorf("%d suspects", len(s.known))
 	}
-	s.forgetKey("b")
-	s.forgetKey("b")
+	s.takeKey("b")
+	s.takeKey("b")
 	if s.hasKey("b") {
 		t.Error("not forgotten")
 	}

@@ -54,7 +54,7 @@ func BenchmarkStream(b *testing.B) {
 		return took
 	}
 	guard := []string{os.Args[0], "guard"}
-	s, err := NewStream("g", "exec '"+os.Args[0]+"' fast", &StreamOptions{Guard: guard, Env: os.Environ()})
+	s, err := NewStream("g", "exec '"+os.Args[0]+"' fast", &Options{Guard: guard, Env: os.Environ()})
 	must(b, err)
 	defer func() { must(b, s.Close()) }()
 	exec := func(line string) *Handler {

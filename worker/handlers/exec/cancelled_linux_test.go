@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/onceish/onceish/consumer"
@@ -23,7 +24,7 @@ func (r *rig) interrupt(id string, cause error) <-chan error {
 func TestAnswerWithinTheGraceCountsAfterCancellation(t *testing.T) {
 	t.Parallel()
 	for _, cause := range []error{consumer.ErrLeaseLost, consumer.ErrDrainTimeout} {
-		r := begin(t, obedient, &StreamOptions{Grace: time.Minute})
+		r := begin(t, obedient, &Options{Grace: time.Minute})
 		cancelled := r.interrupt("a", cause)
 		if err := errors.Join(r.handle("b", "release"), <-cancelled); err != nil {
 			t.Errorf("%v: the command has done it: %v", cause, err)
@@ -33,7 +34,7 @@ func TestAnswerWithinTheGraceCountsAfterCancellation(t *testing.T) {
 
 func TestLostLeaseIsWaitedForNoLongerThanTheGrace(t *testing.T) {
 	t.Parallel()
-	r := begin(t, obedient, &StreamOptions{Grace: 10 * time.Millisecond})
+	r := begin(t, obedient, &Options{Grace: 10 * time.Millisecond})
 	if err := <-r.interrupt("a", consumer.ErrLeaseLost); !errors.Is(err, consumer.ErrLeaseLost) {
 		t.Error(err)
 	}
@@ -59,7 +60,7 @@ func (r *rig) reads(id string) int {
 // does not hand it over again.
 func TestLateAnswerIsTheNextRuns(t *testing.T) {
 	t.Parallel()
-	r := begin(t, obedient, &StreamOptions{Grace: 10 * time.Millisecond})
+	r := begin(t, obedient, &Options{Grace: 10 * time.Millisecond})
 	if err := <-r.interrupt("a", consumer.ErrLeaseLost); !errors.Is(err, consumer.ErrLeaseLost) {
 		t.Error(err)
 	}
@@ -87,7 +88,7 @@ func TestLateAnswerIsTheNextRuns(t *testing.T) {
 
 func TestLateAnswerIsRememberedForTheNextRun(t *testing.T) {
 	t.Parallel()
-	r := begin(t, obedient, &StreamOptions{Grace: 10 * time.Millisecond})
+	r := begin(t, obedient, &Options{Grace: 10 * time.Millisecond})
 	if err := <-r.interrupt("a", consumer.ErrLeaseLost); !errors.Is(err, consumer.ErrLeaseLost) {
 		t.Error(err)
 	}
@@ -97,7 +98,7 @@ func TestLateAnswerIsRememberedForTheNextRun(t *testing.T) {
 	waitUntil(t, func() bool {
 		r.finished.mu.Lock()
 		defer r.finished.mu.Unlock()
-		return len(r.finished.since) == 1
+		return len(r.finished.known) == 1
 	})
 	if err := r.handle("a", "done"); err != nil {
 		t.Error(err)
@@ -116,7 +117,7 @@ func TestLateAnswerIsRememberedForTheNextRun(t *testing.T) {
 // A late answer that is no success is for nobody: the event runs again.
 func TestLateFailureIsIgnored(t *testing.T) {
 	t.Parallel()
-	r := begin(t, `while read -r line; do echo "read x" >&2; read -r go; echo '{"delivery":1,"status":"retry"}'; done`, &StreamOptions{Grace: 10 * time.Millisecond})
+	r := begin(t, `while read -r line; do echo "read x" >&2; read -r go; echo '{"delivery":1,"status":"retry"}'; done`, &Options{Grace: 10 * time.Millisecond})
 	if err := <-r.interruptRead("a", "x"); !errors.Is(err, consumer.ErrLeaseLost) {
 		t.Error(err)
 	}
@@ -146,7 +147,7 @@ func (r *rig) interruptRead(id, says string) <-chan error {
 // command.
 func TestForsakenEventOfACommandThatEndedRunsAgain(t *testing.T) {
 	t.Parallel()
-	r := begin(t, obedient, &StreamOptions{Grace: 10 * time.Millisecond})
+	r := begin(t, obedient, &Options{Grace: 10 * time.Millisecond})
 	if err := <-r.interrupt("a", consumer.ErrLeaseLost); !errors.Is(err, consumer.ErrLeaseLost) {
 		t.Error(err)
 	}
@@ -172,16 +173,18 @@ func waitUntil(t *testing.T, done func() bool) {
 
 func TestFinishedKeysAreBounded(t *testing.T) {
 	t.Parallel()
-	var f finishedKeys
-	for i := range maxFinished + 10 {
-		f.rememberKey(fmt.Sprint(i))
-	}
-	if last := fmt.Sprint(maxFinished + 9); len(f.since) != maxFinished || !f.takeKey(last) || f.takeKey(last) {
-		t.Errorf("%d keys, or the last one is not among them once", len(f.since))
-	}
-	f.rememberKey("old")
-	f.since["old"] = time.Now().Add(-2 * finishedTTL)
-	if f.takeKey("old") {
-		t.Error("an answer of long ago counts")
-	}
+	synctest.Test(t, func(t *testing.T) {
+		f := rememberedKeys{ttl: finishedTTL}
+		for i := range maxRemembered + 10 {
+			f.addKey(fmt.Sprint(i))
+		}
+		if last := fmt.Sprint(maxRemembered + 9); len(f.known) != maxRemembered || f.takeKey("0") || !f.takeKey(last) || f.takeKey(last) {
+			t.Errorf("%d keys, or the last one is not among them once", len(f.known))
+		}
+		f.addKey("old")
+		time.Sleep(finishedTTL + 1)
+		if f.takeKey("old") {
+			t.Error("an answer of long ago counts")
+		}
+	})
 }

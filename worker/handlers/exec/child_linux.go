@@ -31,7 +31,7 @@ type childProcess struct {
 	written     int64 // of the writing goroutine; not guarded
 }
 
-// startChild starts the command. buried is called once it has ended, before gone is closed.
+// startChild starts the command. onEnd is called once it has ended, before gone is closed.
 func startChild(s *Stream, alone bool, onEnd func(*childProcess)) (*childProcess, error) {
 	p, err := s.runner.Start(s.line, s.env)
 	if err != nil {
@@ -213,7 +213,7 @@ func (c *childProcess) handleAnswer(a *streamAnswer) {
 		if d.abandoned {
 			delete(c.abandoned, d.key)
 			if ignored = a.Status != statusDone; !ignored {
-				c.stream.finished.rememberKey(d.key)
+				c.stream.finished.addKey(d.key)
 			}
 		}
 	}

@@ -32,7 +32,7 @@ type Handler struct {
 
 	finishing    sync.Once
 	endingWorker chan struct{} // closed once no more events can be handled
-	err          error         // why, once over is closed
+	err          error         // why, once endingWorker is closed
 }
 
 // New returns a handler that runs the line by /bin/sh for each event of the group. See the
@@ -43,17 +43,26 @@ func New(group, line string, o *Options) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	guard, err := command.StartGuard(opts.Guard[0], opts.Guard[1:], opts.Stderr, opts.Reaper)
+	guard, runner, err := opts.startRunner(opts.Stdout)
 	if err != nil {
 		return nil, err
-	}
-	runner, err := command.NewRunner(guard, command.Options{Stdout: opts.Stdout, Stderr: opts.Stderr, Grace: opts.Grace})
-	if err != nil {
-		return nil, errors.Join(err, guard.Close())
 	}
 	return &Handler{
 		line: line, group: group, env: withoutSecrets(opts.Env), guard: guard, runner: runner, log: opts.Logger, endingWorker: make(chan struct{}),
 	}, nil
+}
+
+// startRunner starts what runs commands, and the process that ends them should this one die.
+func (o *Options) startRunner(stdout io.Writer) (*command.Guard, *command.Runner, error) {
+	guard, err := command.StartGuard(o.Guard[0], o.Guard[1:], o.Stderr, o.Reaper)
+	if err != nil {
+		return nil, nil, err
+	}
+	runner, err := command.NewRunner(guard, command.Options{Stdout: stdout, Stderr: o.Stderr, Grace: o.Grace})
+	if err != nil {
+		return nil, nil, errors.Join(err, guard.Close())
+	}
+	return guard, runner, nil
 }
 
 // KeepGuard is what the process does that Options.Guard names, with its standard input and error.
@@ -84,7 +93,8 @@ func (x *Handler) Handle(ctx context.Context, e bus.Event) error {
 	return classifyExit(ctx, &exit)
 }
 
-// retryStart says what it means that a command was not started: nothing about the event, as a rule.
+// classifyStartFailure says what it means that a command was not started: nothing about the
+// event, as a rule.
 func (x *Handler) classifyStartFailure(ctx context.Context, err error, othersRun bool) error {
 	switch {
 	case ctx.Err() != nil:

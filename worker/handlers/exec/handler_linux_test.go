@@ -119,7 +119,7 @@ func TestCommandsThatNoSystemTakesAreRefused(t *testing.T) {
 	for want, line := range map[string]string{"has a NUL at byte 4": "echo\x00", "has 131072 bytes": strings.Repeat("x", 128<<10), "is empty": ""} {
 		_, err := New("g", line, &Options{Guard: []string{"false"}})
 		is(t, err, false, want)
-		_, err = NewStream("g", line, &StreamOptions{Guard: []string{"false"}})
+		_, err = NewStream("g", line, &Options{Guard: []string{"false"}})
 		is(t, err, false, want)
 	}
 	x := newExec(t, "true #"+strings.Repeat("x", 128<<10-1-len("true #")))

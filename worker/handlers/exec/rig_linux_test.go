@@ -28,9 +28,9 @@ type rig struct {
 	probes int
 }
 
-func begin(t *testing.T, line string, o *StreamOptions) *rig {
+func begin(t *testing.T, line string, o *Options) *rig {
 	t.Helper()
-	opts := StreamOptions{}
+	opts := Options{}
 	if o != nil {
 		opts = *o
 	}

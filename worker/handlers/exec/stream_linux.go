@@ -29,9 +29,9 @@ type Stream struct {
 	suspectSlot *processSlot // where suspects run
 	suspectLock chan struct{}
 	idle        time.Duration
-	idleTimer   *time.Timer // ends the child of single
-	suspects    suspectKeys
-	finished    finishedKeys
+	idleTimer   *time.Timer    // ends the child of suspectSlot
+	suspects    rememberedKeys // of events that a command may have died of
+	finished    rememberedKeys // of events that a command has done after their run was cancelled
 	strays      strayAnswers
 	starts      startMonitor
 	answered    atomic.Bool // by any child
@@ -45,6 +45,10 @@ type Stream struct {
 	keeping   sync.WaitGroup
 }
 
+// finishedTTL is how long a late answer counts: until the event is redelivered, which a give-back
+// makes soon.
+const finishedTTL = 10 * time.Minute
+
 // suspectWait is how long a suspect waits in its slot for the others to have run. Then it comes
 // again after a while, so that suspects that take long leave the slots to others.
 const suspectWait = 100 * time.Millisecond
@@ -57,23 +61,19 @@ var (
 // NewStream returns a handler that starts the line by /bin/sh, and hands it the events of the group
 // as lines on its standard input. See the package for what it answers. It also starts a process
 // that ends the command should this one die; the caller calls Close.
-func NewStream(group, line string, o *StreamOptions) (*Stream, error) {
+func NewStream(group, line string, o *Options) (*Stream, error) {
 	opts, err := o.withDefaults(line)
 	if err != nil {
 		return nil, err
 	}
-	guard, err := command.StartGuard(opts.Guard[0], opts.Guard[1:], opts.Stderr, opts.Reaper)
+	guard, runner, err := opts.startRunner(nil)
 	if err != nil {
 		return nil, err
-	}
-	runner, err := command.NewRunner(guard, command.Options{Stderr: opts.Stderr, Grace: opts.Grace})
-	if err != nil {
-		return nil, errors.Join(err, guard.Close())
 	}
 	log := opts.Logger.With("group", group)
 	s := &Stream{
 		line: line, group: group, env: withoutSecrets(opts.Env), grace: opts.Grace, log: log, guard: guard, runner: runner,
-		suspectLock: make(chan struct{}, 1), idle: opts.Idle, strays: strayAnswers{log: log}, draining: make(chan struct{}), over: make(chan struct{}),
+		suspectLock: make(chan struct{}, 1), idle: opts.Idle, strays: strayAnswers{log: log}, finished: rememberedKeys{ttl: finishedTTL}, draining: make(chan struct{}), over: make(chan struct{}),
 	}
 	s.sharedSlot, s.suspectSlot = newProcessSlot(s, false), newProcessSlot(s, true)
 	s.idleTimer = time.AfterFunc(s.idle, s.retireIdleSlot)
@@ -146,11 +146,11 @@ func (s *Stream) classifyOutcome(key string, out deliveryOutcome) error {
 	case fateAnswered:
 		err := out.answer.toVerdict()
 		if err == nil || consumer.IsPermanent(err) {
-			s.suspects.forgetKey(key)
+			s.suspects.takeKey(key)
 		}
 		return err
 	case fateSuspect:
-		return fmt.Errorf("%w: it had other events in hand, so this one comes again to run alone (%w)", out.err, snoozeBriefly())
+		return fmt.Errorf("%w: it had other events in flight, so this one is redelivered to run alone (%w)", out.err, snoozeBriefly())
 	case fateDeferred:
 		return fmt.Errorf("%w (%w)", out.err, snoozeLonger())
 	case fateBystander, fateUnread:

@@ -129,7 +129,7 @@ func TestSuspectsRunAlone(t *testing.T) {
 
 func TestIdleCommandOfSuspectsEnds(t *testing.T) {
 	t.Parallel()
-	r := begin(t, obedient, &StreamOptions{Idle: 10 * time.Millisecond})
+	r := begin(t, obedient, &Options{Idle: 10 * time.Millisecond})
 	is(t, r.handle("a", "die"), false)
 	if err := r.handle("a", "done"); err != nil {
 		t.Error(err)
@@ -173,7 +173,7 @@ func TestCommandEndsWithItsFirstProcess(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := begin(t, line, &StreamOptions{Grace: time.Minute})
+			r := begin(t, line, &Options{Grace: time.Minute})
 			ctx, cancel := context.WithTimeout(r.ctx("a"), 50*time.Second)
 			defer cancel()
 			is(t, r.Handle(ctx, doing("a", "", "")), false, "exit status 3")
@@ -183,13 +183,13 @@ func TestCommandEndsWithItsFirstProcess(t *testing.T) {
 
 func TestCommandThatClosesItsOutputIsStopped(t *testing.T) {
 	t.Parallel()
-	r := begin(t, `read -r line; exec >&-; sleep 1000`, &StreamOptions{Grace: 50 * time.Millisecond})
+	r := begin(t, `read -r line; exec >&-; sleep 1000`, &Options{Grace: 50 * time.Millisecond})
 	is(t, r.handle("a", ""), false, "closed its standard output")
 }
 
 func TestCommandThatClosesItsInputIsStopped(t *testing.T) {
 	t.Parallel()
-	r := begin(t, `read -r line; exec <&-; echo >&2 closed; sleep 1000`, &StreamOptions{Grace: 50 * time.Millisecond})
+	r := begin(t, `read -r line; exec <&-; echo >&2 closed; sleep 1000`, &Options{Grace: 50 * time.Millisecond})
 	a := make(chan error, 1)
 	go func() { a <- r.handle("a", "") }()
 	r.out.await(t, "closed")
@@ -252,7 +252,7 @@ func (c *childProcess) lateNow(key string) {
 
 func TestCommandThatNeverReadsBlocksNobodyForLonger(t *testing.T) {
 	t.Parallel()
-	r := begin(t, `exec sleep 1000`, &StreamOptions{Grace: 100 * time.Millisecond})
+	r := begin(t, `exec sleep 1000`, &Options{Grace: 100 * time.Millisecond})
 	ctx, cancel := context.WithCancelCause(t.Context())
 	errs := make(chan error)
 	for i := range 5 {
@@ -338,7 +338,7 @@ func TestCloseEndsTheCommand(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := begin(t, test.line, &StreamOptions{Grace: 300 * time.Millisecond})
+			r := begin(t, test.line, &Options{Grace: 300 * time.Millisecond})
 			if strings.Contains(test.line, "ready") {
 				r.out.await(t, "ready")
 			}
@@ -355,10 +355,10 @@ func TestCloseEndsTheCommand(t *testing.T) {
 
 func TestNoStreamWithoutItsGuard(t *testing.T) {
 	t.Parallel()
-	if _, err := NewStream("g", "true", nil); err == nil || !strings.Contains(err.Error(), "StreamOptions.Guard") {
+	if _, err := NewStream("g", "true", nil); err == nil || !strings.Contains(err.Error(), "Options.Guard") {
 		t.Error(err)
 	}
-	for _, o := range []StreamOptions{{Guard: []string{"x"}, Grace: -1}, {Guard: []string{"x"}, Idle: -1}} {
+	for _, o := range []Options{{Guard: []string{"x"}, Grace: -1}, {Guard: []string{"x"}, Idle: -1}} {
 		if _, err := NewStream("g", "true", &o); err == nil || !strings.Contains(err.Error(), "-1ns") {
 			t.Error(err)
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/internal/backoff"
 )
 
 const (
@@ -119,5 +120,5 @@ func parseRetryAfter(header http.Header, now time.Time) (time.Duration, bool) {
 // minRetryWait is 1 s, doubling with each attempt up to 5 min: a service that is down for long, and
 // says "in a second" each time, must not use up an event's attempts in seconds.
 func minRetryWait(attempt int) time.Duration {
-	return min(time.Second<<min(max(attempt-1, 0), 10), 5*time.Minute)
+	return backoff.Doubled(time.Second, attempt-1, 5*time.Minute)
 }

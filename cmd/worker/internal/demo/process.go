@@ -57,7 +57,7 @@ func (p *workerProcess) killNow() processKill {
 
 // drainAndWait lets the process drain.
 func (p *workerProcess) drainAndWait(ctx context.Context) error {
-	_, _ = io.WriteString(p.in, endLine+"\n") // how it ends tells whether it was read
+	_, _ = io.WriteString(p.in, endLine+"\n") // its exit shows whether it was read
 	select {
 	case <-p.ended:
 		return p.checkEnded()

@@ -27,7 +27,7 @@ func (r Result) Report(w io.Writer) error {
 		row("found made", groupDigits(r.FoundMade), "runs, after a kill, that found their effect and its mark, and changed nothing")
 		row("repeated", groupDigits(r.Repeated), "by construction none, and counted all the same: no kill explains one")
 	} else {
-		row("effects", groupDigits(r.Effects), "lines in a file that neither the bus nor the store knows of")
+		row("effects", groupDigits(r.Effects), "lines that the handlers appended to a file of their own")
 		row("repeated", groupDigits(r.Repeated), "effects beyond the first of an event")
 		row("  explained", groupDigits(r.Repeated-r.RepeatedUnexplained), r.explainedText())
 		row("  most after one kill", groupDigits(r.MostPerKill), fmt.Sprintf("of at most %d: what a worker has begun and not yet marked", concurrency))
@@ -60,7 +60,7 @@ func (r Result) waitedText() string {
 	if r.Kills == 0 {
 		return ""
 	}
-	return fmt.Sprintf("what a killed worker had in flight waits %v for its lease to end", leaseLength)
+	return fmt.Sprintf("includes %v per kill until the dead worker's leases end", leaseLength)
 }
 
 func (r Result) verdictText() string {

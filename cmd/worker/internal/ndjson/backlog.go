@@ -69,7 +69,7 @@ func (b *lineBacklog) takeAll() lineBatch {
 		b.change.Wait()
 	}
 	out := b.next
-	n := len(out.events) // as much may come again
+	n := len(out.events) // as much may be retried
 	b.next = lineBatch{events: make([]bus.Event, 0, n), lines: make([]int, 0, n)}
 	b.change.Broadcast()
 	return out

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/internal/backoff"
 )
 
 // linePublisher publishes the backlog. One call at a time, with one line of each key: lines of a
@@ -93,7 +94,7 @@ func (p *linePublisher) publishBatch(ctx context.Context, b lineBatch) error {
 			return fmt.Errorf("%w: %d from line %d to %d are not known to be stored, and no line behind %d was published: %w",
 				ErrNotStored, n, first, last, b.lines[len(b.lines)-1], err)
 		}
-		if sleepContext(ctx, pause) {
+		if backoff.Sleep(ctx, pause) == nil {
 			pause = min(2*pause, 2*time.Second)
 		}
 	}
@@ -153,15 +154,4 @@ func (p *linePublisher) finishPublish(ctx context.Context, err error) (Published
 		err = fmt.Errorf("%w: interrupted (%w): what was read is stored, and nothing was read after line %d", ErrNotStored, context.Cause(ctx), p.last.Load())
 	}
 	return c, err
-}
-
-func sleepContext(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
