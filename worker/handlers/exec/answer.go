@@ -1,6 +1,7 @@
 package exec
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -100,4 +101,11 @@ func parseAfter(value json.RawMessage) (time.Duration, error) {
 		return time.Duration(seconds * float64(time.Second)), nil
 	}
 	return 0, fmt.Errorf(`its "after" is %.64s: it must be a duration such as "30s", or a number of seconds`, value)
+}
+
+// notAnAnswerError shows the beginning of a line that is no answer.
+func notAnAnswerError(line []byte, why error) error {
+	const shown = 100
+	start := bytes.ToValidUTF8(line[:min(len(line), shown)], []byte("?"))
+	return fmt.Errorf("its standard output is for answers only, and this line is none (%w): %q: let it write all else to standard error", why, start)
 }

@@ -83,9 +83,3 @@ func (c *childProcess) readAnswers() {
 		}
 	}
 }
-
-func notAnAnswerError(line []byte, why error) error {
-	const shown = 100
-	start := bytes.ToValidUTF8(line[:min(len(line), shown)], []byte("?"))
-	return fmt.Errorf("its standard output is for answers only, and this line is none (%w): %q: let it write all else to standard error", why, start)
-}
