@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Delivery is one delivery of an event. It is settled once, by Ack, Nak or Term: the first wins,
-// later ones return ErrSettled and send nothing. Its methods are safe for concurrent use. They
-// do not wait for the bus to confirm, and are not retried: when a settlement is lost, the event
+// Delivery is one delivery of an event. It is answered once, by Ack, Nak or Term: the first wins,
+// later ones return ErrAnswered and send nothing. Its methods are safe for concurrent use. They
+// do not wait for the bus to confirm, and are not retried: when an answer is lost, the event
 // is redelivered.
 type Delivery struct {
 	Event Event
@@ -23,20 +23,20 @@ type Delivery struct {
 	// an ID made of its position.
 	Malformed error
 
-	settler Settler
-	settled atomic.Bool
+	answerer Answerer
+	answered atomic.Bool
 }
 
-// Settler is what a bus implements behind a Delivery.
-type Settler interface {
-	// Settle is called at most once for a Delivery.
-	Settle(ctx context.Context, s Settlement) error
+// Answerer is what a bus implements behind a Delivery.
+type Answerer interface {
+	// Answer is called at most once for a Delivery.
+	Answer(ctx context.Context, s Answer) error
 	// Extend restarts the deadline.
 	Extend(ctx context.Context) error
 }
 
-// Settlement ends a delivery. The zero Settlement is an ack.
-type Settlement struct {
+// Answer ends a delivery. The zero Answer is an ack.
+type Answer struct {
 	// Nak asks for a redelivery, not before After has passed.
 	Nak   bool
 	After time.Duration
@@ -45,16 +45,16 @@ type Settlement struct {
 }
 
 // NewDelivery returns a Delivery. It is for implementers of a bus.
-func NewDelivery(e Event, arrivals int, at Position, s Settler) *Delivery {
-	return &Delivery{Event: e, Arrivals: arrivals, At: at, settler: s}
+func NewDelivery(e Event, arrivals int, at Position, s Answerer) *Delivery {
+	return &Delivery{Event: e, Arrivals: arrivals, At: at, answerer: s}
 }
 
 // Ack tells the bus that the group is done with the event.
-func (d *Delivery) Ack(ctx context.Context) error { return d.settle(ctx, Settlement{}) }
+func (d *Delivery) Ack(ctx context.Context) error { return d.answer(ctx, Answer{}) }
 
 // Nak asks for a redelivery, not before after has passed; 0 means at once.
 func (d *Delivery) Nak(ctx context.Context, after time.Duration) error {
-	return d.settle(ctx, Settlement{Nak: true, After: after})
+	return d.answer(ctx, Answer{Nak: true, After: after})
 }
 
 // Term tells the bus never to deliver the event to this group again. An empty reason
@@ -63,20 +63,20 @@ func (d *Delivery) Term(ctx context.Context, reason string) error {
 	if reason == "" {
 		reason = "terminated"
 	}
-	return d.settle(ctx, Settlement{Reason: reason})
+	return d.answer(ctx, Answer{Reason: reason})
 }
 
-// Extend restarts the delivery's deadline. After a settlement it returns ErrSettled.
+// Extend restarts the delivery's deadline. Once the delivery was answered it returns ErrAnswered.
 func (d *Delivery) Extend(ctx context.Context) error {
-	if d.settled.Load() {
-		return ErrSettled
+	if d.answered.Load() {
+		return ErrAnswered
 	}
-	return d.settler.Extend(ctx)
+	return d.answerer.Extend(ctx)
 }
 
-func (d *Delivery) settle(ctx context.Context, s Settlement) error {
-	if d.settled.Swap(true) {
-		return ErrSettled
+func (d *Delivery) answer(ctx context.Context, s Answer) error {
+	if d.answered.Swap(true) {
+		return ErrAnswered
 	}
-	return d.settler.Settle(ctx, s)
+	return d.answerer.Answer(ctx, s)
 }

@@ -11,15 +11,15 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// recorder is a Settler that keeps what it is told.
+// recorder is an Answerer that keeps what it is told.
 type recorder struct {
 	mu      sync.Mutex
-	got     []bus.Settlement
+	got     []bus.Answer
 	extends int
 	err     error
 }
 
-func (r *recorder) Settle(_ context.Context, s bus.Settlement) error {
+func (r *recorder) Answer(_ context.Context, s bus.Answer) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.got = append(r.got, s)
@@ -33,17 +33,17 @@ func (r *recorder) Extend(context.Context) error {
 	return r.err
 }
 
-func TestDeliveryTellsItsSettler(t *testing.T) {
+func TestDeliveryTellsItsAnswerer(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		settle func(d *bus.Delivery) error
-		want   bus.Settlement
+		want   bus.Answer
 	}{
-		"ack":            {func(d *bus.Delivery) error { return d.Ack(t.Context()) }, bus.Settlement{}},
-		"nak":            {func(d *bus.Delivery) error { return d.Nak(t.Context(), 0) }, bus.Settlement{Nak: true}},
-		"delayed nak":    {func(d *bus.Delivery) error { return d.Nak(t.Context(), 5) }, bus.Settlement{Nak: true, After: 5}},
-		"term":           {func(d *bus.Delivery) error { return d.Term(t.Context(), "why") }, bus.Settlement{Reason: "why"}},
-		"term, unstated": {func(d *bus.Delivery) error { return d.Term(t.Context(), "") }, bus.Settlement{Reason: "terminated"}},
+		"ack":            {func(d *bus.Delivery) error { return d.Ack(t.Context()) }, bus.Answer{}},
+		"nak":            {func(d *bus.Delivery) error { return d.Nak(t.Context(), 0) }, bus.Answer{Nak: true}},
+		"delayed nak":    {func(d *bus.Delivery) error { return d.Nak(t.Context(), 5) }, bus.Answer{Nak: true, After: 5}},
+		"term":           {func(d *bus.Delivery) error { return d.Term(t.Context(), "why") }, bus.Answer{Reason: "why"}},
+		"term, unstated": {func(d *bus.Delivery) error { return d.Term(t.Context(), "") }, bus.Answer{Reason: "terminated"}},
 	} {
 		failure := errors.New("not sent")
 		for _, want := range []error{nil, failure} {
@@ -57,11 +57,11 @@ func TestDeliveryTellsItsSettler(t *testing.T) {
 			}
 			// Also a settlement that failed was the one.
 			for _, again := range []error{c.settle(d), d.Ack(t.Context()), d.Nak(t.Context(), 0), d.Term(t.Context(), "x"), d.Extend(t.Context())} {
-				if !errors.Is(again, bus.ErrSettled) {
-					t.Errorf("%s again: %v; want ErrSettled", name, again)
+				if !errors.Is(again, bus.ErrAnswered) {
+					t.Errorf("%s again: %v; want ErrAnswered", name, again)
 				}
 			}
-			if !reflect.DeepEqual(r.got, []bus.Settlement{c.want}) || r.extends != 1 {
+			if !reflect.DeepEqual(r.got, []bus.Answer{c.want}) || r.extends != 1 {
 				t.Errorf("%s: sent %+v and %d extensions; want %+v alone", name, r.got, r.extends, c.want)
 			}
 		}
@@ -82,8 +82,8 @@ func TestOfConcurrentSettlementsOneWins(t *testing.T) {
 	for _, err := range errs {
 		if err == nil {
 			won++
-		} else if !errors.Is(err, bus.ErrSettled) {
-			t.Errorf("%v; want ErrSettled", err)
+		} else if !errors.Is(err, bus.ErrAnswered) {
+			t.Errorf("%v; want ErrAnswered", err)
 		}
 	}
 	if won != 1 || len(r.got) != 1 {

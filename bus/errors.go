@@ -12,8 +12,8 @@ var (
 	ErrConsumerLost = errors.New("the group's consumer is gone")
 	// ErrClosed is returned when the Source, or the connection under it, was closed for good.
 	ErrClosed = errors.New("bus closed")
-	// ErrSettled is returned when a delivery was settled before.
-	ErrSettled = errors.New("delivery already settled")
+	// ErrAnswered is returned when a delivery was answered before.
+	ErrAnswered = errors.New("delivery already answered")
 	// ErrTooLarge is returned in a Receipt when an event, headers included, exceeds what the bus or
 	// the stream takes; it was not stored.
 	ErrTooLarge = errors.New("event too large for the bus")

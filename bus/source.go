@@ -25,8 +25,8 @@ type Source interface {
 	// trip: disconnected, no progress although events are pending. Nil means that nothing is known
 	// to be wrong. It does not block.
 	Healthy() error
-	// Close flushes settlements and ends the Source; the group's cursor stays. Fetch then returns
-	// ErrClosed. Deliveries that are not settled are redelivered after their deadline. Repeated
+	// Close flushes answers and ends the Source; the group's cursor stays. Fetch then returns
+	// ErrClosed. Deliveries that are not answered are redelivered after their deadline. Repeated
 	// calls do nothing.
 	Close(ctx context.Context) error
 }

@@ -72,7 +72,7 @@ type plannedSource struct {
 func (s *plannedSource) Fetch(ctx context.Context, max int) ([]*bus.Delivery, error) {
 	ds, err := faulty.Answer(ctx, s.plan, faulty.Fetch, func() ([]*bus.Delivery, error) { return s.Source.Fetch(ctx, max) })
 	for i, d := range ds {
-		wrapped := bus.NewDelivery(d.Event, d.Arrivals, d.At, plannedSettler{d, s.plan})
+		wrapped := bus.NewDelivery(d.Event, d.Arrivals, d.At, plannedAnswerer{d, s.plan})
 		wrapped.Malformed = d.Malformed
 		ds[i] = wrapped
 	}
@@ -84,13 +84,13 @@ func (s *plannedSource) Info(ctx context.Context) (bus.Info, error) {
 	return faulty.Answer(ctx, s.plan, faulty.Info, func() (bus.Info, error) { return s.Source.Info(ctx) })
 }
 
-type plannedSettler struct {
+type plannedAnswerer struct {
 	inner *bus.Delivery
 	plan  faulty.Plan
 }
 
-// Settle implements bus.Settler.
-func (s plannedSettler) Settle(ctx context.Context, how bus.Settlement) error {
+// Answer implements bus.Answerer.
+func (s plannedAnswerer) Answer(ctx context.Context, how bus.Answer) error {
 	switch {
 	case how.Nak:
 		return faulty.Act(ctx, s.plan, faulty.Nak, func() error { return s.inner.Nak(ctx, how.After) })
@@ -100,7 +100,7 @@ func (s plannedSettler) Settle(ctx context.Context, how bus.Settlement) error {
 	return faulty.Act(ctx, s.plan, faulty.Ack, func() error { return s.inner.Ack(ctx) })
 }
 
-// Extend implements bus.Settler.
-func (s plannedSettler) Extend(ctx context.Context) error {
+// Extend implements bus.Answerer.
+func (s plannedAnswerer) Extend(ctx context.Context) error {
 	return faulty.Act(ctx, s.plan, faulty.Progress, func() error { return s.inner.Extend(ctx) })
 }

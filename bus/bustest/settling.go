@@ -151,8 +151,8 @@ func settlesOnce(t *testing.T, f *fixture) {
 			t.Fatalf("%s: %v", first.name, err)
 		}
 		for _, second := range ways {
-			if err := second.call(d); !errors.Is(err, bus.ErrSettled) {
-				t.Errorf("%s after %s: %v; want ErrSettled", second.name, first.name, err)
+			if err := second.call(d); !errors.Is(err, bus.ErrAnswered) {
+				t.Errorf("%s after %s: %v; want ErrAnswered", second.name, first.name, err)
 			}
 		}
 	}

@@ -94,9 +94,9 @@ func (f *inFlightDeliveries) extendDue(sequence uint64) {
 	}
 }
 
-// recordSettlement records a settlement that was sent, and reports whether the monitor should look
+// recordAnswer records a settlement that was sent, and reports whether the monitor should look
 // at the consumer because many were nacked with a delay.
-func (f *inFlightDeliveries) recordSettlement(sequence uint64, how bus.Settlement) (look bool) {
+func (f *inFlightDeliveries) recordAnswer(sequence uint64, how bus.Answer) (look bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.due, sequence)

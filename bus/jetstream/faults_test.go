@@ -412,8 +412,8 @@ func TestCloseWhileDisconnectedTellsWhatWasNotSent(t *testing.T) {
 	if err := src.Close(t.Context()); err == nil || !strings.Contains(err.Error(), "1 settlements") {
 		t.Errorf("Close: %v; want that one settlement was not sent", err)
 	}
-	if err := ds[0].Extend(t.Context()); !errors.Is(err, bus.ErrSettled) {
-		t.Errorf("Extend: %v; want ErrSettled", err)
+	if err := ds[0].Extend(t.Context()); !errors.Is(err, bus.ErrAnswered) {
+		t.Errorf("Extend: %v; want ErrAnswered", err)
 	}
 }
 

@@ -64,7 +64,7 @@ func fetchTimeout(limit int) time.Duration {
 // fetchedBatch is what one Fetch returns.
 type fetchedBatch struct {
 	deliveries   []*bus.Delivery
-	settlers     []deliverySettler // allocated together
+	answerers     []deliveryAnswerer // allocated together
 	highest      deliveryInfo
 	redeliveries int // of the deliveries, those that had come before
 }
@@ -126,7 +126,7 @@ func (s *Source) newDelivery(m *nats.Msg, a deliveryInfo, got *fetchedBatch) *bu
 	at := bus.Position{Stream: s.incarnation, Sequence: a.sequence, Stored: a.storedTime()}
 	what := serverMessage(m, s.mayHaveSchedules)
 	event, malformed := decodeMessage(m, s.stream, a, s.b.o.Envelopes)
-	t := got.newSettler(s, m.Reply, a.sequence)
+	t := got.newAnswerer(s, m.Reply, a.sequence)
 	d := bus.NewDelivery(event, int(min(a.deliveryCount, 1<<30)), at, t) // #nosec G115 -- bounded
 	d.Malformed = malformed
 	if what != "" {
@@ -136,14 +136,14 @@ func (s *Source) newDelivery(m *nats.Msg, a deliveryInfo, got *fetchedBatch) *bu
 	return d
 }
 
-const settlersAtOnce = 64
+const answerersAtOnce = 64
 
-func (got *fetchedBatch) newSettler(s *Source, reply string, sequence uint64) *deliverySettler {
-	if len(got.settlers) == cap(got.settlers) {
-		got.settlers = make([]deliverySettler, 0, settlersAtOnce)
+func (got *fetchedBatch) newAnswerer(s *Source, reply string, sequence uint64) *deliveryAnswerer {
+	if len(got.answerers) == cap(got.answerers) {
+		got.answerers = make([]deliveryAnswerer, 0, answerersAtOnce)
 	}
-	got.settlers = append(got.settlers, deliverySettler{s: s, reply: reply, sequence: sequence})
-	return &got.settlers[len(got.settlers)-1]
+	got.answerers = append(got.answerers, deliveryAnswerer{s: s, reply: reply, sequence: sequence})
+	return &got.answerers[len(got.answerers)-1]
 }
 
 // recentSequences remembers what time the latest sequences were stored at. After a stream was

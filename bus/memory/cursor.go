@@ -98,8 +98,8 @@ func (c *groupCursor) queueDue(now int64) {
 	}
 }
 
-// applySettlement applies a settlement to whatever delivery of the event is out.
-func (c *groupCursor) applySettlement(seq uint64, st bus.Settlement, now int64) {
+// applyAnswer applies a settlement to whatever delivery of the event is out.
+func (c *groupCursor) applyAnswer(seq uint64, st bus.Answer, now int64) {
 	u, ok := c.out[seq]
 	switch {
 	case !ok:

@@ -3,7 +3,7 @@ package memory
 import "container/heap"
 
 // unsettledEvent is an event that was delivered and is neither acknowledged nor terminated. It is
-// also the bus.Settler behind its deliveries: it knows the event by its sequence alone.
+// also the bus.Answerer behind its deliveries: it knows the event by its sequence alone.
 type unsettledEvent struct {
 	slot     *groupSlot
 	seq      uint64

@@ -110,10 +110,10 @@ func (s hastySource) Fetch(ctx context.Context, max int) ([]*bus.Delivery, error
 
 type settled struct{}
 
-func (settled) Settle(context.Context, bus.Settlement) error { return nil }
+func (settled) Answer(context.Context, bus.Answer) error { return nil }
 func (settled) Extend(context.Context) error                 { return nil }
 
-var _ bus.Settler = settled{}
+var _ bus.Answerer = settled{}
 
 // soon is longer than anything takes that ends.
 const soon = 5 * time.Minute

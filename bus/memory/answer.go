@@ -6,21 +6,21 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-var _ bus.Settler = (*unsettledEvent)(nil)
+var _ bus.Answerer = (*unsettledEvent)(nil)
 
-// Settle implements bus.Settler. Like a message to a server it cannot tell whether anything was
+// Answer implements bus.Answerer. Like a message to a server it cannot tell whether anything was
 // there to settle.
-func (u *unsettledEvent) Settle(_ context.Context, st bus.Settlement) error {
+func (u *unsettledEvent) Answer(_ context.Context, st bus.Answer) error {
 	u.slot.stream.withLock(func(now int64) {
 		if c := u.slot.cursor; c != nil {
 			c.queueDue(now)
-			c.applySettlement(u.seq, st, now)
+			c.applyAnswer(u.seq, st, now)
 		}
 	})
 	return nil
 }
 
-// Extend implements bus.Settler.
+// Extend implements bus.Answerer.
 func (u *unsettledEvent) Extend(context.Context) error {
 	u.slot.stream.withLock(func(now int64) {
 		if c := u.slot.cursor; c != nil {

@@ -24,22 +24,22 @@ var errAgain = errors.New("the connection has only just come back")
 // maxReason bounds the reason of a term in bytes: it goes into an advisory of the server.
 const maxReason = 1024
 
-// deliverySettler settles one delivery.
-type deliverySettler struct {
+// deliveryAnswerer settles one delivery.
+type deliveryAnswerer struct {
 	s          *Source
 	reply      string
 	sequence   uint64
 	mustNotAck bool // an ack would delete what the server still needs
 }
 
-// Settle implements bus.Settler.
-func (t *deliverySettler) Settle(_ context.Context, how bus.Settlement) error {
+// Answer implements bus.Answerer.
+func (t *deliveryAnswerer) Answer(_ context.Context, how bus.Answer) error {
 	s := t.s
 	if err := s.endError(); err != nil {
 		return err
 	}
 	if t.mustNotAck && !how.Nak {
-		how = bus.Settlement{Nak: true, After: scheduleRedelivery}
+		how = bus.Answer{Nak: true, After: scheduleRedelivery}
 	}
 	body := ackPayload
 	switch {
@@ -53,7 +53,7 @@ func (t *deliverySettler) Settle(_ context.Context, how bus.Settlement) error {
 	if err := s.sendSettlement(ackMessage{t.reply, body}); err != nil {
 		return err
 	}
-	if s.inFlight.recordSettlement(t.sequence, how) {
+	if s.inFlight.recordAnswer(t.sequence, how) {
 		notifyOnce(s.wakeMonitor)
 	}
 	return nil
@@ -67,8 +67,8 @@ func (s *Source) sendSettlement(x ackMessage) error {
 	return s.b.nc.Publish(x.reply, x.body)
 }
 
-// Extend implements bus.Settler.
-func (t *deliverySettler) Extend(context.Context) error {
+// Extend implements bus.Answerer.
+func (t *deliveryAnswerer) Extend(context.Context) error {
 	s := t.s
 	if err := s.endError(); err != nil {
 		return err
@@ -89,7 +89,7 @@ func (s *Source) uncertainError(what string) error {
 		what, cmp.Or(s.Healthy(), errAgain))
 }
 
-func nak(how bus.Settlement) []byte {
+func nak(how bus.Answer) []byte {
 	if how.After <= 0 {
 		return nakBody
 	}
@@ -147,7 +147,7 @@ func (h *heldAcks) len() int {
 
 func (s *Source) holdSettlement(x ackMessage) error {
 	if !s.held.add(x, s.spec.ackPending.least) {
-		return fmt.Errorf("jetstream: settlement not sent, %d are waiting for the connection already: %w", s.spec.ackPending.least, cmp.Or(s.Healthy(), errAgain))
+		return fmt.Errorf("jetstream: answer not sent, %d are waiting for the connection already: %w", s.spec.ackPending.least, cmp.Or(s.Healthy(), errAgain))
 	}
 	if s.isVerified() {
 		s.sendHeld() // It became so in between.
