@@ -115,6 +115,9 @@ func Connect(ctx context.Context, o *ConnectOptions) (*Connections, error) {
 	if c.log = c.o.Logger; c.log == nil {
 		c.log = slog.Default()
 	}
+	if err := c.checkStore(); err != nil {
+		return nil, err
+	}
 	if err := c.connectBus(ctx); err != nil {
 		return nil, errors.Join(err, c.Close()) //nolint:contextcheck // closing does not depend on it
 	}

@@ -15,6 +15,9 @@ var ErrUsage = commandline.ErrUsage
 // was done: events were given up meanwhile, or wait for streams that are not there. Exit status 4.
 var ErrUndone = errors.New("not all events are done")
 
+// ErrNoConsumer is returned by Connections.RemoveGroup for a group that has no consumer on the bus.
+var ErrNoConsumer = errors.New("the group is not on the bus")
+
 // ExitStatus is what a process exits with: 0 done or drained, 1 failed, 2 wrong usage, 3 drain
 // incomplete, 4 empty, and not all done.
 func ExitStatus(err error) int {

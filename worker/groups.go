@@ -31,8 +31,8 @@ type Removed struct {
 
 // RemoveGroup removes all that there is of a group: its consumers on all topics, and its marks and
 // watermarks in the store. A group with members is natsbus.ErrGroupRuns, and stays as it is. One
-// with unsettled events may have members that do not show: sure says that there are none. It may be
-// repeated after an error.
+// with unsettled events may have members that do not show, and so may one without a consumer, which
+// is ErrNoConsumer: sure says that there are none. It may be repeated after an error.
 func (c *Connections) RemoveGroup(ctx context.Context, group string, sure bool) (r Removed, err error) {
 	b, ok := c.bus.(*natsbus.Bus)
 	if !ok {
@@ -41,6 +41,10 @@ func (c *Connections) RemoveGroup(ctx context.Context, group string, sure bool) 
 	all, err := idleGroups(ctx, b, group, sure)
 	if err != nil {
 		return r, err
+	}
+	if len(all) == 0 && !sure {
+		return r, fmt.Errorf("%w: there is no consumer of the group %q on %s, so nothing shows whether its workers run: stop them before what is remembered of it is removed",
+			ErrNoConsumer, group, c.BusName())
 	}
 	store, err := c.groupRemover(ctx)
 	if err != nil {
@@ -62,6 +66,7 @@ func (c *Connections) RemoveGroup(ctx context.Context, group string, sure bool) 
 // whose request for events has just ended shows by the next one.
 func idleGroups(ctx context.Context, b *natsbus.Bus, group string, sure bool) (found []natsbus.Group, err error) {
 	const looks, pause = 3, 300 * time.Millisecond
+	began := time.Now()
 	for look := range looks {
 		if look > 0 {
 			if err := backoff.Sleep(ctx, pause); err != nil {
@@ -76,6 +81,9 @@ func idleGroups(ctx context.Context, b *natsbus.Bus, group string, sure bool) (f
 		for i := range found {
 			if err := found[i].Busy(sure); err != nil {
 				return nil, err
+			}
+			if idle := found[i].Idle; look > 0 && idle > 0 && idle < time.Since(began) {
+				return nil, fmt.Errorf("group %q on topic %q: %w: events were delivered or acknowledged meanwhile", group, found[i].Topic, natsbus.ErrGroupRuns)
 			}
 		}
 	}

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/onceish/onceish/bus"
 	natsbus "github.com/onceish/onceish/bus/jetstream"
 	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/internal/testing/natstest"
 )
 
@@ -51,5 +53,30 @@ func TestGroupWithAMemberKeepsAllItsTopics(t *testing.T) {
 	}
 	if r, err := c.RemoveGroup(t.Context(), "g", true); err != nil || r.Consumers != 2 || r.Marks == 0 {
 		t.Errorf("no members: removed %+v, %v", r, err)
+	}
+}
+
+// TestGroupWithoutAConsumerKeepsItsMarks: a worker that runs makes its consumer again, and would
+// run all that it had done once more.
+func TestGroupWithoutAConsumerKeepsItsMarks(t *testing.T) {
+	t.Parallel()
+	c, err := Connect(t.Context(), &ConnectOptions{NATS: natstest.Start(t, nil).URL()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	store, err := c.Store(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := dedupe.Key{Topic: "t", Group: "g", ID: "1"}
+	if errs, err := store.Mark(t.Context(), []dedupe.Mark{{Key: key, State: dedupe.Done, TTL: time.Hour}}); errors.Join(append(errs, err)...) != nil {
+		t.Fatal(errs, err)
+	}
+	if r, err := c.RemoveGroup(t.Context(), "g", false); !errors.Is(err, ErrNoConsumer) || r != (Removed{}) {
+		t.Errorf("removed %+v, %v; want ErrNoConsumer", r, err)
+	}
+	if r, err := c.RemoveGroup(t.Context(), "g", true); err != nil || r.Marks != 1 {
+		t.Errorf("removed %+v, %v; want the mark", r, err)
 	}
 }

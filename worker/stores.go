@@ -34,19 +34,29 @@ func (c *Connections) storeScheme() string {
 	return scheme
 }
 
+// checkStore refuses a store that there is none of. The error has nothing of the URL.
+func (c *Connections) checkStore() error {
+	scheme := c.storeScheme()
+	if _, known := storeSchemes()[scheme]; !known {
+		return fmt.Errorf("%w: the URL of the store has another scheme than %s", ErrUsage, strings.Join(slices.Sorted(maps.Keys(storeSchemes())), ", "))
+	}
+	if _, rest, _ := strings.Cut(c.o.Store, ":"); rest != "" && !c.hasMongo() {
+		return fmt.Errorf("%w: the URL of the store is %s: and more: write %[2]s: alone, for the store is where the bus is, or this process", ErrUsage, scheme)
+	}
+	return nil
+}
+
 // hasMongo reports whether marks are kept in MongoDB, which can have outboxes too.
-func (c *Connections) hasMongo() bool { return strings.HasPrefix(c.storeScheme(), "mongodb") }
+func (c *Connections) hasMongo() bool {
+	return c.storeScheme() == "mongodb" || c.storeScheme() == "mongodb+srv"
+}
 
 // Store connects to the dedupe store. Repeated calls, by one goroutine, return the same one.
 func (c *Connections) Store(ctx context.Context) (_ dedupe.Store, err error) {
 	if c.store != nil {
 		return c.store, nil
 	}
-	open, known := storeSchemes()[c.storeScheme()]
-	if !known {
-		return nil, fmt.Errorf("%w: the URL of the store has another scheme than %s", ErrUsage, strings.Join(slices.Sorted(maps.Keys(storeSchemes())), ", "))
-	}
-	c.store, err = open(ctx, c)
+	c.store, err = storeSchemes()[c.storeScheme()](ctx, c)
 	return c.store, err
 }
 

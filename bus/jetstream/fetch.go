@@ -64,7 +64,7 @@ func fetchTimeout(limit int) time.Duration {
 // fetchedBatch is what one Fetch returns.
 type fetchedBatch struct {
 	deliveries   []*bus.Delivery
-	answerers     []deliveryAnswerer // allocated together
+	answerers    []deliveryAnswerer // allocated together
 	highest      deliveryInfo
 	redeliveries int // of the deliveries, those that had come before
 }

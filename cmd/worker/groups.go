@@ -164,14 +164,14 @@ func removeGroupCommand(stdin io.Reader, stdout, stderr io.Writer) *cli.Command 
 	return &cli.Command{
 		Name: "remove", Usage: "remove a group that is no more", ArgsUsage: "GROUP",
 		Description: `It removes the group's consumers on all topics, and its marks and watermarks: in MongoDB with --mongo, else in the bucket of NATS. Nothing is left of it; a
-group of this name is new afterwards. A group whose workers run is refused. Of one with unsettled events nobody can tell: --force says that
-none of its workers runs. Marks inside of documents, of effects that change a document, stay until they expire.
+group of this name is new afterwards. A group whose workers run is refused. Of one with unsettled events, or without a consumer, nobody can
+tell: --force says that none of its workers runs. Marks inside of documents, of effects that change a document, stay until they expire.
 
 Example:
    worker groups remove billing-old --mongo mongodb://localhost:27017/shop`,
 		Flags: append([]cli.Flag{
 			yesFlag(""),
-			&cli.BoolFlag{Name: "force", HideDefault: true, Usage: "also with unsettled events: none of the group's workers runs"},
+			&cli.BoolFlag{Name: "force", HideDefault: true, Usage: "none of the group's workers runs, though that does not show"},
 		}, append(outputFlags(), config.Flags(sections...)...)...),
 		OnUsageError: commandline.UsageError,
 		Action: func(ctx context.Context, cmd *cli.Command) error {
@@ -189,7 +189,10 @@ Example:
 					return errNotWanted
 				}
 				r, err := c.RemoveGroup(ctx, group, cmd.Bool("force"))
-				if errors.Is(err, natsbus.ErrGroupRuns) && forceHelps(ctx, c, group) {
+				switch {
+				case errors.Is(err, worker.ErrNoConsumer):
+					return fmt.Errorf("%w, then repeat with --force, and with --mongo URI if that is in MongoDB; see worker groups list", err)
+				case errors.Is(err, natsbus.ErrGroupRuns) && forceHelps(ctx, c, group):
 					return fmt.Errorf("%w, then repeat with --force", err)
 				}
 				if err != nil {
@@ -247,7 +250,7 @@ func reportRemoved(
 func noMarks(c *worker.Connections) string {
 	if c.Mongo() == nil {
 		return "no marks were found in NATS: if the group's marks are kept in MongoDB, " +
-			"repeat with --mongo URI"
+			"repeat with --force and --mongo URI"
 	}
 	return "no marks were found in " + c.StoreName() + ": if the group's marks are kept " +
 		"elsewhere, repeat with the --mongo and --namespace of its workers, or without, for NATS"

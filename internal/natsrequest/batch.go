@@ -20,6 +20,7 @@ type Batch struct {
 	interrupted   chan struct{}
 	interruptOnce sync.Once
 	done          chan struct{} // closed when all was sent and answered
+	doneOnce      sync.Once
 
 	mu       sync.Mutex
 	requests []request
@@ -62,6 +63,10 @@ func (b *Batch) Reserve(ctx context.Context) error {
 	select {
 	case <-b.interrupted:
 		return ErrInterrupted
+	case <-b.p.closing:
+		return ErrClosed
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	default:
 	}
 	select {
@@ -88,8 +93,10 @@ func (b *Batch) Send(i int, m *nats.Msg) error {
 	if err != nil {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		b.requests[i].sent = false
-		b.leaveWindowLocked()
+		if b.requests[i].answer == nil {
+			b.requests[i].sent = false
+			b.leaveWindowLocked()
+		}
 	}
 	return err
 }
@@ -154,7 +161,7 @@ func (b *Batch) recordAnswer(i int, m *nats.Msg) {
 	b.requests[i].answer = m
 	b.leaveWindowLocked()
 	if b.last = time.Now(); b.allSent && b.inFlight == 0 {
-		close(b.done)
+		b.doneOnce.Do(func() { close(b.done) })
 	}
 }
 

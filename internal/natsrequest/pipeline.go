@@ -93,6 +93,7 @@ func (p *Pipeline) subscribeLocked() error {
 // followConnection interrupts batches whose answers cannot come any more.
 func (p *Pipeline) followConnection(changes chan nats.Status) {
 	defer p.nc.RemoveStatusListener(changes)
+	defer p.interruptBatches() // those of a connection that is closed
 	for !p.nc.IsClosed() {
 		select {
 		case <-changes:

@@ -186,6 +186,41 @@ func TestClosedPipeline(t *testing.T) {
 	}
 }
 
+// TestConnectionClosedBehindARequestEndsIt at once.
+func TestConnectionClosedBehindARequestEndsIt(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t, nil)
+	silent := srv.Connect(t)
+	if _, err := silent.SubscribeSync("mute"); err != nil {
+		t.Fatal(err)
+	}
+	if err := silent.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		nc := srv.Connect(t)
+		p := natsrequest.New(nc, 1)
+		b, err := p.Open(1, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Reserve(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Send(0, &nats.Msg{Subject: "mute"}); err != nil {
+			t.Fatal(err)
+		}
+		nc.Close()
+		if err := b.Wait(t.Context()); !errors.Is(err, natsrequest.ErrInterrupted) {
+			t.Fatalf("Wait: %v, want ErrInterrupted", err)
+		}
+		b.Close()
+		if err := p.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestRefusedMessageIsNotSent: it holds nothing of the window.
 func TestRefusedMessageIsNotSent(t *testing.T) {
 	t.Parallel()

@@ -56,7 +56,7 @@ func (o *Options) withDefaults(line string) (Options, error) {
 		return c, fmt.Errorf("the command line: %w", err)
 	}
 	switch {
-	case len(c.Guard) == 0:
+	case len(c.Guard) == 0 || c.Guard[0] == "":
 		return c, errors.New("Options.Guard is empty: it must name the program that calls KeepGuard")
 	case c.Grace < 0 || c.Drain < 0 || c.Idle < 0:
 		return c, fmt.Errorf("Options.Grace is %v, Drain %v and Idle %v: they must be positive, or 0", c.Grace, c.Drain, c.Idle)

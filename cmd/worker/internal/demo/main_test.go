@@ -111,7 +111,7 @@ func (s hastySource) Fetch(ctx context.Context, max int) ([]*bus.Delivery, error
 type settled struct{}
 
 func (settled) Answer(context.Context, bus.Answer) error { return nil }
-func (settled) Extend(context.Context) error                 { return nil }
+func (settled) Extend(context.Context) error             { return nil }
 
 var _ bus.Answerer = settled{}
 
