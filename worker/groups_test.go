@@ -70,8 +70,9 @@ func TestGroupWithoutAConsumerKeepsItsMarks(t *testing.T) {
 		t.Fatal(err)
 	}
 	key := dedupe.Key{Topic: "t", Group: "g", ID: "1"}
-	if errs, err := store.Mark(t.Context(), []dedupe.Mark{{Key: key, State: dedupe.Done, TTL: time.Hour}}); errors.Join(append(errs, err)...) != nil {
-		t.Fatal(errs, err)
+	errs, err := store.Mark(t.Context(), []dedupe.Mark{{Key: key, State: dedupe.Done, TTL: time.Hour}})
+	if err = errors.Join(append(errs, err)...); err != nil {
+		t.Fatal(err)
 	}
 	if r, err := c.RemoveGroup(t.Context(), "g", false); !errors.Is(err, ErrNoConsumer) || r != (Removed{}) {
 		t.Errorf("removed %+v, %v; want ErrNoConsumer", r, err)
