@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer/internal/protocol"
@@ -107,4 +110,159 @@ func (p *letterPublisher) publishEvents(events []bus.Event) []bus.Receipt {
 		receipts[i].Err = err
 	}
 	return receipts
+}
+
+// letterRoom is how many bytes the bus takes of one event on the dead-letter topic. Zero is any
+// number.
+type letterRoom struct{ all, headers int }
+
+func newLetterRoom(info *bus.TopicInfo) letterRoom {
+	return letterRoom{all: info.MaxBytes, headers: info.MaxHeaderBytes}
+}
+
+func (r letterRoom) hasRoomFor(e *bus.Event) bool {
+	headers := headerBytes(e)
+	return (r.headers == 0 || headers <= r.headers) && (r.all == 0 || headers+len(e.Data) <= r.all)
+}
+
+// headerBytes is an upper bound of what the headers of an event take on any bus, which may
+// percent-encode attributes and adds some of its own.
+func headerBytes(e *bus.Event) int {
+	const names = 1 << 10 // of the attributes, with time, default source and message id
+	n := names + 3*(len(e.ID)+len(e.Topic)+len(e.Key)+len(e.Type)+len(e.Source)+len(e.ContentType))
+	for name, values := range e.Headers {
+		for _, v := range values {
+			n += len(name) + len(v) + len(": \r\n")
+		}
+	}
+	return n
+}
+
+// textLimits is how many bytes the texts of a letter may take when they are encoded.
+type textLimits struct{ reason, err, stack int }
+
+// textLimitSteps are tried one after the other until a letter fits.
+var textLimitSteps = [...]textLimits{
+	{reason: 8 << 10, err: 8 << 10, stack: 16 << 10},
+	{reason: 4 << 10, err: 4 << 10, stack: 2 << 10},
+	{reason: 1 << 10, err: 1 << 10, stack: 0},
+}
+
+// fitInto returns the letter as one event, with as much of the texts as there is room for. ok is
+// false if there is not even room for the least.
+func (l *Letter) fitInto(topic string, room letterRoom) (e bus.Event, ok bool) {
+	for _, s := range textLimitSteps {
+		short := *l
+		short.Reason, short.Error, short.Stack = cutText(l.Reason, s.reason), cutText(l.Error, s.err), cutText(l.Stack, s.stack)
+		if e = short.toEvent(topic); room.hasRoomFor(&e) {
+			return e, true
+		}
+	}
+	return e, false
+}
+
+// cutText returns a text that takes no more than room bytes once it is percent-encoded: s, or a
+// beginning of it and how long it was.
+func cutText(s string, room int) string {
+	note := fmt.Sprintf("… (cut, it has %d bytes)", len(s))
+	noted := len(url.PathEscape(note))
+	taken, kept := 0, 0
+	for i := 0; i < len(s); {
+		_, size := utf8.DecodeRuneInString(s[i:])
+		taken += len(url.PathEscape(s[i : i+size]))
+		switch {
+		case taken > room && noted > room:
+			return ""
+		case taken > room:
+			return s[:kept] + note
+		}
+		i += size
+		if taken+noted <= room {
+			kept = i
+		}
+	}
+	return s
+}
+
+// maxAttribute bounds each attribute that a letter has of an event that lies in its parts.
+const maxAttribute = 512
+
+// minLetterRoom is how large an event the bus must take so that every letter of the group fits: its
+// own headers, and some data of its parts.
+func minLetterRoom(group, topic string) int {
+	worst := func(n int) string { return strings.Repeat("\xff", n/3) }
+	last := textLimitSteps[len(textLimitSteps)-1]
+	attribute := worst(maxAttribute)
+	l := Letter{
+		Group: group, At: bus.Position{Stream: worst(3 * 300), Sequence: 1 << 63}, Parts: 1 << 30, digest: worst(64),
+		Event:  bus.Event{Topic: attribute, ID: attribute, Source: attribute, Key: strings.Repeat("k", maxAttribute)},
+		Reason: worst(last.reason), Error: worst(last.err), Stack: worst(last.stack), Attempts: 1 << 30, Crashes: 1 << 30,
+	}
+	l.ID = protocol.LetterID(group, l.At)
+	e := l.toEvent(topic)
+	return headerBytes(&e) + 1<<10
+}
+
+// minLettersKept is how many letters a stream must be able to keep. One that keeps
+// fewer is a cache.
+const minLettersKept = 1000
+
+// findLetterTopic returns the dead-letter topic, if dead letters can be kept there.
+func findLetterTopic(ctx context.Context, b bus.Bus, topic, group, dead string) (bus.TopicInfo, error) {
+	if bus.Match(topic, dead) {
+		return bus.TopicInfo{}, fmt.Errorf("%w: the subscription to %q receives %q itself: set Options.DeadLetter (dead_letter, --dead-letter) to a topic outside of it",
+			ErrDeadLetterTopic, topic, dead)
+	}
+	info, err := b.Topic(ctx, dead, group, bus.Start{})
+	if err != nil {
+		return info, fmt.Errorf("%w: %w", ErrDeadLetterTopic, err)
+	}
+	err = checkLetterTopic(&info, group, dead)
+	return info, err
+}
+
+func checkLetterTopic(info *bus.TopicInfo, group, dead string) error {
+	if info.ReadOnly {
+		return fmt.Errorf("%w: the stream in which %q is found takes nothing that is published to it: make a stream that does, or set Options.DeadLetter (dead_letter, --dead-letter) to another topic",
+			ErrDeadLetterTopic, dead)
+	}
+	if info.WorkQueue || info.Interest {
+		return fmt.Errorf("%w: the stream of %q has work-queue or interest retention, which deletes letters as they are read: use one with limits retention",
+			ErrDeadLetterTopic, dead)
+	}
+	for _, limit := range []struct {
+		what  string
+		value int64
+	}{{"events in all", info.Limits.Events}, {"events of a topic", info.Limits.EventsPerTopic}} {
+		if limit.value > 0 && limit.value < minLettersKept {
+			return fmt.Errorf("%w: the stream of %q keeps %d %s, and deletes letters for newer ones then: raise the limit to %d or more, or have the stream discard new events when it is full",
+				ErrDeadLetterTopic, dead, limit.value, limit.what, minLettersKept)
+		}
+	}
+	least := minLetterRoom(group, dead)
+	if info.MaxBytes > 0 && info.MaxBytes < least {
+		return fmt.Errorf("%w: %q takes events of %d bytes, and a letter of group %.64q may need %d: raise the limit of the stream (max_msg_size), or of the server (max_payload)",
+			ErrDeadLetterTopic, dead, info.MaxBytes, group, least)
+	}
+	if info.MaxHeaderBytes > 0 && info.MaxHeaderBytes < least {
+		return fmt.Errorf("%w: the headers of a letter of group %.64q may need %d bytes, and the bus takes %d: choose a shorter name for the group",
+			ErrDeadLetterTopic, group, least, info.MaxHeaderBytes)
+	}
+	return nil
+}
+
+// warnOfLetterLimits warns of what makes letters leave before somebody may have read them, or keeps
+// them from being stored.
+func (o *Options) warnOfLetterLimits(events, letters *bus.TopicInfo) {
+	if letters.MaxAge > 0 && (events.MaxAge == 0 || letters.MaxAge < events.MaxAge) {
+		o.Logger.Warn("dead letters are deleted sooner than the events themselves: read them in time, or raise max_age of their stream",
+			"topic", o.DeadLetter, "letters_kept_for", letters.MaxAge, "events_kept_for", events.MaxAge)
+	}
+	if letters.RefusesWhenFull {
+		o.Logger.Warn("the stream of the dead letters is bounded: when it is full, events that are given up stay unsettled", "topic", o.DeadLetter)
+	}
+	if l := letters.Limits; l.Events > 0 || l.EventsPerTopic > 0 || l.Bytes > 0 {
+		o.Logger.Warn("the stream of the dead letters is bounded: when it is full it deletes the oldest ones",
+			"topic", o.DeadLetter, "events", l.Events, "events_per_topic", l.EventsPerTopic, "bytes", l.Bytes)
+	}
 }

@@ -25,8 +25,8 @@ type slotWorker struct {
 	attempt    Attempt
 	claimed    dedupe.Claim // as it was when the run began
 	leaveGate  func(error)
-	outcome    protocol.Verdict
-	unreported *protocol.Job // the last job, reported when the next one is taken
+	verdict protocol.Verdict
+	endedJob *protocol.Job // the last job, reported when the next one is taken
 }
 
 // runWorker runs handlers one after the other.
@@ -34,8 +34,8 @@ func (e *engine) runWorker() {
 	w := slotWorker{engine: e}
 	defer w.quitWorker()
 	for w.nextJob() {
-		w.outcome = verdictOf(errGoexit) // unless the handler returns
-		w.outcome = e.runHandler(w.ctx, w.event, w.attempt, w.claimed)
+		w.verdict = verdictOf(errGoexit) // unless the handler returns
+		w.verdict = e.runHandler(w.ctx, w.event, w.attempt, w.claimed)
 		w.finishRun()
 	}
 }
@@ -90,9 +90,9 @@ func (w *slotWorker) takeJob() bool {
 
 // reportEnded reports how the last run ended to the protocol.
 func (w *slotWorker) reportEnded(now time.Time) {
-	if w.unreported != nil {
-		w.machine.Ran(now, w.unreported, w.outcome)
-		w.unreported = nil
+	if w.endedJob != nil {
+		w.machine.Ran(now, w.endedJob, w.verdict)
+		w.endedJob = nil
 	}
 }
 
@@ -143,12 +143,13 @@ func (w *slotWorker) limitKey() (key string) {
 	return w.o.LimitKey(w.event)
 }
 
-// finishRun leaves the gate, and leaves the outcome to be reported.
+// finishRun leaves the gate. The machine is told of the end under the lock under which the next job
+// is taken, so that a run takes the lock once.
 func (w *slotWorker) finishRun() {
 	if w.leaveGate != nil {
-		w.leaveGate(w.outcome.Err)
+		w.leaveGate(w.verdict.Err)
 	}
-	w.unreported = w.job
+	w.endedJob = w.job
 	w.releaseJob()
 }
 

@@ -14,16 +14,13 @@ type Harness struct {
 	// New makes a bus with one empty stream. What it opens it closes by t.Cleanup; the suite closes
 	// its sources before.
 	New func(t *testing.T, s Stream) bus.Bus
-	// Run runs one case, for example inside a testing/synctest bubble. Nil: as it is, in
-	// parallel to others.
+	// Run runs one case, for example inside a testing/synctest bubble. Nil: as it is.
 	Run func(t *testing.T, test func(t *testing.T))
 	// AckWait is the deadline in the cases that wait for one. It must be long beside a round trip
 	// under load, for the cases extend deadlines four times in it. Zero: 1 s.
 	AckWait time.Duration
 	// Patience is how long the suite waits for what must come. Zero: 10 s, and thrice AckWait.
 	Patience time.Duration
-	// CannotFind says that the bus is no bus.Finder.
-	CannotFind bool
 
 	// Delete removes events from the stream.
 	Delete func(t *testing.T, b bus.Bus, sequences ...uint64)
@@ -63,11 +60,7 @@ type Stream struct {
 
 func (h Harness) withDefaults() Harness {
 	if h.Run == nil {
-		h.Run = func(t *testing.T, test func(t *testing.T)) {
-			t.Helper()
-			t.Parallel()
-			test(t)
-		}
+		h.Run = func(t *testing.T, test func(t *testing.T)) { t.Helper(); test(t) }
 	}
 	if h.AckWait <= 0 {
 		h.AckWait = time.Second

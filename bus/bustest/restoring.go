@@ -6,7 +6,7 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-func restoring(h Harness) []promise {
+func restoring(h Harness, finds bool) []promise {
 	return []promise{
 		{
 			name: "events under sequences that are used again reach a cursor rebuilt by time", keeps: resumesRestored,
@@ -14,7 +14,7 @@ func restoring(h Harness) []promise {
 		},
 		{
 			name: "a stream that was deleted and restored has the events of its copy", keeps: recognisesCopy,
-			unless: h.CannotFind || h.Backup == nil,
+			unless: !finds || h.Backup == nil,
 		},
 		{name: "an event that a restore took away can be published again", keeps: publishesRestored, unless: h.Snapshot == nil},
 		{name: "what was stored, settled and not settled survives a restart", keeps: survivesRestart, unless: h.Restart == nil},

@@ -3,6 +3,8 @@ package bustest
 import (
 	"slices"
 	"testing"
+
+	"github.com/onceish/onceish/bus"
 )
 
 // promise is a case of the suite.
@@ -20,9 +22,11 @@ func Run(t *testing.T, h Harness) {
 		t.Fatal("bustest: Harness.New is nil: tell how to make a bus")
 	}
 	h = h.withDefaults()
+	finds := false
+	h.Run(t, func(t *testing.T) { _, finds = h.New(t, Stream{Topics: []string{"orders.>"}}).(bus.Finder) })
 	for _, p := range slices.Concat(
 		publishing(), deduplication(), roundTrip(), control(), topics(), groups(), settling(), fetching(), bound(),
-		floors(h), finding(h), starting(), losing(h), restoring(h), closing(), loads(),
+		floors(h), finding(h, finds), starting(), losing(h), restoring(h, finds), closing(), loads(),
 	) {
 		if p.unless {
 			continue
@@ -31,6 +35,7 @@ func Run(t *testing.T, h Harness) {
 			p.stream.Topics = []string{"orders.>"}
 		}
 		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
 			h.Run(t, func(t *testing.T) {
 				t.Helper()
 				p.keeps(t, &fixture{h: h, bus: h.New(t, p.stream)})

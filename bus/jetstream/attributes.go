@@ -7,6 +7,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/internal/cloudevents"
 )
 
 // attribute is a header that becomes a field of an event, or tells how to read one.
@@ -28,8 +29,10 @@ const (
 
 // headerNames are how attributes are written.
 var headerNames = [attributes]string{
-	attrID: "ce-id", attrSource: "ce-source", attrType: "ce-type", attrSpec: "ce-specversion", attrMessageID: nats.MsgIdHdr,
-	attrTime: "ce-time", attrContentType: "ce-datacontenttype", attrKey: "ce-partitionkey", attrMedia: contentType,
+	attrID: cloudevents.Prefix + cloudevents.ID, attrSource: cloudevents.Prefix + cloudevents.Source, attrType: cloudevents.Prefix + cloudevents.Type,
+	attrSpec: cloudevents.Prefix + cloudevents.SpecVersionName, attrTime: cloudevents.Prefix + cloudevents.Time,
+	attrContentType: cloudevents.Prefix + cloudevents.DataContentType, attrKey: cloudevents.Prefix + cloudevents.PartitionKey,
+	attrMessageID: nats.MsgIdHdr, attrMedia: contentType,
 }
 
 // parseAttribute tells what a header is, in whatever case its letters are.

@@ -54,7 +54,6 @@ func conformance(t *testing.T, start func(testing.TB) machine, cannot ...func(*b
 		AckWait: 1500 * time.Millisecond,
 		Run: func(t *testing.T, test func(t *testing.T)) {
 			t.Helper()
-			t.Parallel()
 			slots <- struct{}{}
 			defer func() { <-slots }()
 			test(t)

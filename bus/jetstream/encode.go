@@ -1,14 +1,12 @@
 package jetstream
 
 import (
-	"cmp"
 	"fmt"
-	"time"
-	"unicode/utf8"
 
 	"github.com/nats-io/nats.go"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/internal/cloudevents"
 )
 
 // eventEncoder writes events as CloudEvents in binary mode. It is used for one event after the
@@ -43,14 +41,14 @@ func (w *eventEncoder) encode(in *bus.Event) (*nats.Msg, error) {
 		w.msg.Header[name] = vs
 	}
 	w.set(attrMessageID, bus.MessageID(e))
-	w.set(attrSpec, "1.0")
+	w.set(attrSpec, cloudevents.SpecVersion)
 	w.text(attrID, e.ID)
-	w.text(attrSource, cmp.Or(e.Source, bus.DefaultSource))
-	w.text(attrType, cmp.Or(e.Type, e.Topic))
+	w.text(attrSource, cloudevents.SourceOf(e))
+	w.text(attrType, cloudevents.TypeOf(e))
 	w.text(attrContentType, e.ContentType)
 	w.text(attrKey, e.Key)
-	if !e.Time.IsZero() {
-		w.set(attrTime, e.Time.UTC().Format(time.RFC3339Nano))
+	if when := cloudevents.TimeOf(e); when != "" {
+		w.set(attrTime, when)
 	}
 	if w.err != nil {
 		return nil, fmt.Errorf("event %.64q: %w", e.ID, w.err)
@@ -70,9 +68,10 @@ func (w *eventEncoder) text(a attribute, value string) {
 	if value == "" {
 		return
 	}
-	if !utf8.ValidString(value) {
-		w.err = fmt.Errorf("%w: its %s %.64q is not UTF-8", bus.ErrInvalidEvent, headerNames[a], value)
+	encoded, err := cloudevents.Encode(value)
+	if err != nil {
+		w.err = fmt.Errorf("%w: its %s %w", bus.ErrInvalidEvent, headerNames[a], err)
 		return
 	}
-	w.set(a, escape(value))
+	w.set(a, encoded)
 }

@@ -7,15 +7,11 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// Harness tells the suite what a store can do. Only New is required.
+// Harness tells the suite how to make a store. Only New is required.
 type Harness struct {
 	// New makes a store that is empty, and stays valid until the test has ended; t.Cleanup closes
 	// it. It is called from tests that run in parallel.
 	New func(t *testing.T) Subject
-
-	// Claimer, Reopener, Watermarker and GroupRemover say which abilities Subject.Store has. One
-	// that it has and the harness denies is an error, and the other way round.
-	Claimer, Reopener, Watermarker, GroupRemover bool
 
 	// Run calls body, in a synctest bubble say. Nil: it is called as it is.
 	Run func(t *testing.T, body func(t *testing.T))

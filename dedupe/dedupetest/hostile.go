@@ -11,9 +11,9 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-func hostileCases(h *Harness) []testcase {
+func hostileCases(able *kit) []testcase {
 	all := []testcase{{"Hostile/marks are distinct", hostileMarks}}
-	if h.Claimer {
+	if able.claimer != nil {
 		all = append(all, testcase{"Hostile/claims are distinct", hostileClaims})
 	}
 	return all

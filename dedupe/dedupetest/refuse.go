@@ -12,9 +12,9 @@ import (
 )
 
 // partialCases are of batches of which one key fails.
-func partialCases(h *Harness) []testcase {
+func partialCases(able *kit) []testcase {
 	all := []testcase{{"Partial/mark", partialMark}}
-	if h.Claimer {
+	if able.claimer != nil {
 		all = append(all,
 			testcase{"Partial/claim", partialClaim},
 			testcase{"Partial/takeover", partialTakeover},
@@ -119,9 +119,9 @@ func partialSettle(t *testing.T, k *kit) {
 	}
 }
 
-func refuseCases(h *Harness) []testcase {
+func refuseCases(able *kit) []testcase {
 	all := []testcase{{"Refuse/marks", refusing}}
-	if h.Claimer {
+	if able.claimer != nil {
 		all = append(all, testcase{"Refuse/claims", refusingClaims})
 	}
 	return all

@@ -13,7 +13,7 @@ import (
 // time pass over all keys at once, call is it, and what it must answer.
 type scenario struct {
 	name    string
-	needs   func(h *Harness) bool
+	needs   func(able *kit) bool
 	wait    func(k *kit, t *testing.T)
 	reads   bool // it may do without the driver
 	prepare func(t *testing.T, k *kit, key dedupe.Key) probe
@@ -27,20 +27,20 @@ type probe struct {
 	check func(t *testing.T, answer any)
 }
 
-func repeatCases(h *Harness) []testcase {
+func repeatCases(able *kit) []testcase {
 	var all []testcase
 	for _, s := range scenarios() {
-		if s.needs == nil || s.needs(h) {
+		if s.needs == nil || s.needs(able) {
 			all = append(all, testcase{"Repeat/" + s.name, s.twice})
 		}
 	}
 	return all
 }
 
-func faultCases(h *Harness) []testcase {
+func faultCases(able *kit) []testcase {
 	var all []testcase
 	for _, s := range scenarios() {
-		if s.needs == nil || s.needs(h) {
+		if s.needs == nil || s.needs(able) {
 			all = append(all,
 				testcase{"Ambiguous/" + s.name, func(t *testing.T, k *kit) { s.faulty(t, k, true) }},
 				testcase{"Failing/" + s.name, func(t *testing.T, k *kit) { s.faulty(t, k, false) }})

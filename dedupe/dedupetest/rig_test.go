@@ -227,7 +227,7 @@ func rigged(broken func(s *memdedupe.Store) allStore) Harness {
 	return Harness{
 		New:     func(t *testing.T) Subject { t.Helper(); return open(t, nil) },
 		Bounded: func(t *testing.T) Subject { t.Helper(); return open(t, &memdedupe.Options{MaxKeys: 50}) },
-		Run:     synctest.Test, Claimer: true, Reopener: true, Watermarker: true,
+		Run:     synctest.Test,
 	}
 }
 

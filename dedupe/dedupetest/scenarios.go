@@ -9,9 +9,9 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-func claims(h *Harness) bool     { return h.Claimer }
-func reopens(h *Harness) bool    { return h.Claimer && h.Reopener }
-func watermarks(h *Harness) bool { return h.Watermarker }
+func claims(able *kit) bool     { return able.claimer != nil }
+func reopens(able *kit) bool    { return able.claimer != nil && able.reopener != nil }
+func watermarks(able *kit) bool { return able.watermarker != nil }
 
 func lapse(k *kit, t *testing.T)  { t.Helper(); k.lapse(t) }
 func expire(k *kit, t *testing.T) { t.Helper(); k.expire(t) }

@@ -11,9 +11,9 @@ import (
 const skew = 5 * time.Minute
 
 // skewCases have clients whose clocks are ten minutes apart work on the same keys.
-func skewCases(h *Harness) []testcase {
+func skewCases(able *kit) []testcase {
 	all := []testcase{{"Skew/TTL", skewedTTL}}
-	if !h.Claimer {
+	if able.claimer == nil {
 		return all
 	}
 	return append(all,

@@ -21,11 +21,10 @@ func TestWalks(t *testing.T) {
 			rt.Fatal(err)
 		}
 		h := Harness{
-			Wait:    func(_ *testing.T, d time.Duration) { now = now.Add(d) },
-			Claimer: true, Reopener: true, Watermarker: true,
+			Wait: func(_ *testing.T, d time.Duration) { now = now.Add(d) },
 		}.withDefaults()
 		k := &kit{h: &h, s: Subject{Store: s}}
-		k.bind(t)
+		k.bind()
 		i := 0
 		w := newWalker(t, k, "", func(n int) int {
 			i++

@@ -32,7 +32,6 @@ func conformance(t *testing.T, nc *nats.Conn) {
 		Bounded: func(t *testing.T) dedupetest.Subject {
 			return subject(t, nc, func(c *jetstream.StreamConfig) { c.MaxMsgs = 100 })
 		},
-		Claimer: true, Reopener: true, Watermarker: true, GroupRemover: true,
 		Lease: 400 * time.Millisecond, TTL: 2 * time.Second,
 	})
 }
@@ -49,7 +48,7 @@ func fullInBytes(t *testing.T, nc *nats.Conn) {
 		Bounded: func(t *testing.T) dedupetest.Subject {
 			return subject(t, nc, func(c *jetstream.StreamConfig) { c.MaxBytes = 256 << 10 })
 		},
-		Claimer: true, Reopener: true, Watermarker: true, GroupRemover: true, Lease: 400 * time.Millisecond, TTL: 2 * time.Second,
+		Lease: 400 * time.Millisecond, TTL: 2 * time.Second,
 	})
 }
 

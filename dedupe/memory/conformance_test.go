@@ -13,7 +13,7 @@ func TestConformance(t *testing.T) {
 	dedupetest.Run(t, dedupetest.Harness{
 		New:     func(t *testing.T) dedupetest.Subject { return subject(t, nil) },
 		Bounded: func(t *testing.T) dedupetest.Subject { return subject(t, &Options{MaxKeys: 100}) },
-		Run:     synctest.Test, Claimer: true, Reopener: true, Watermarker: true,
+		Run:     synctest.Test,
 	})
 }
 

@@ -18,7 +18,7 @@ import (
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	dedupetest.Run(t, dedupetest.Harness{
-		New: subject, Claimer: true, Reopener: true, Watermarker: true, GroupRemover: true,
+		New: subject,
 	})
 }
 

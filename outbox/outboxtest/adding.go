@@ -100,7 +100,7 @@ func tellsTopicsApart(t *testing.T, k *kit) {
 			t.Fatalf("%d rows are pending after %d were sent", len(left), i+1)
 		}
 	}
-	if !k.h.Admin {
+	if k.admin == nil {
 		return
 	}
 	for n, f := range map[int]outbox.Filter{3: {IDs: []string{"17 %"}}, 2: {IDs: []string{"17 %"}, Topic: "a"}, 1: {IDs: []string{"17"}}, 4: {IDs: []string{"17", "17 %"}}} {

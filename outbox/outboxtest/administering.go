@@ -173,7 +173,7 @@ func countsBack(t *testing.T, k *kit) {
 	k.add(t, row("", "a"))
 	k.settled(t, k.acquire(t, "a", long), "a", outbox.Confirmed)
 	queues := []outbox.Queue{k.queue}
-	if k.h.Skew {
+	if k.s.Skewed != nil {
 		queues = append(queues, k.s.Skewed(t, 5*time.Minute), k.s.Skewed(t, -5*time.Minute))
 	}
 	for i, q := range queues {

@@ -13,7 +13,7 @@ import (
 )
 
 // failing is what happens when the store or the bus fails, or refuses.
-func failing(h Harness) []promise {
+func failing(able *kit) []promise {
 	return []promise{
 		{name: "Store/calls that were done and failed", keeps: executesThenErrs},
 		{name: "Store/away for a while", keeps: storeAway},
@@ -22,13 +22,13 @@ func failing(h Harness) []promise {
 		{name: "Bus/confirmations that got lost", keeps: losesConfirmations},
 		{name: "Bus/a long outage costs no attempts", keeps: outlasts},
 		{name: "Bus/one row of a batch is refused", keeps: refusesOne},
-		{name: "Bus/refused too often is dead", keeps: refusesAlways, unless: !h.Admin},
-		{name: "Bus/too large is dead at once", keeps: tooLarge, unless: !h.Admin},
+		{name: "Bus/refused too often is dead", keeps: refusesAlways, unless: able.admin == nil},
+		{name: "Bus/too large is dead at once", keeps: tooLarge, unless: able.admin == nil},
 		{name: "Bus/a topic without a stream waits alone", keeps: topicWaits},
-		{name: "Bus/a topic whose rows are gone waits no more", keeps: topicEnds, unless: !h.Admin},
+		{name: "Bus/a topic whose rows are gone waits no more", keeps: topicEnds, unless: able.admin == nil},
 		{name: "Bus/one row that is never answered stops no other", keeps: neverAnswered},
 		{name: "Bus/closed for good ends the drainer", keeps: closes},
-		{name: "Dead/a head with many rows behind it holds back its key alone", keeps: deadHead, unless: !h.Admin},
+		{name: "Dead/a head with many rows behind it holds back its key alone", keeps: deadHead, unless: able.admin == nil},
 		{name: "Dead/its key goes on, if asked for", keeps: goesOn},
 	}
 }

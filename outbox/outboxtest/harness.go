@@ -13,11 +13,7 @@ type Harness struct {
 	// New makes an outbox that is empty, has 8 partitions, and stays valid until the test has
 	// ended; t.Cleanup closes it.
 	New func(t *testing.T) Subject
-	// Admin says that Subject.Queue is an outbox.Admin; Late, Skew and Faults that Subject.Late,
-	// Skewed and Fault are there.
-	Admin, Late, Skew, Faults bool
-	// Run runs one case, for example inside a testing/synctest bubble. Nil: as it is, in
-	// parallel to others.
+	// Run runs one case, for example inside a testing/synctest bubble. Nil: as it is.
 	Run func(t *testing.T, test func(t *testing.T))
 	// Wait lets time pass, for the store and for its clients. Nil: time.Sleep, which serves real
 	// stores and bubbles.
@@ -59,11 +55,7 @@ const Partitions = 8
 
 func (h Harness) withDefaults() Harness {
 	if h.Run == nil {
-		h.Run = func(t *testing.T, test func(t *testing.T)) {
-			t.Helper()
-			t.Parallel()
-			test(t)
-		}
+		h.Run = func(t *testing.T, test func(t *testing.T)) { t.Helper(); test(t) }
 	}
 	if h.Wait == nil {
 		h.Wait = func(_ *testing.T, d time.Duration) { time.Sleep(d) }
@@ -91,30 +83,36 @@ type promise struct {
 // Run holds a store to the contract of outbox.Queue, and of outbox.Admin if it is one.
 func Run(t *testing.T, h Harness) {
 	t.Helper()
-	all := slices.Concat(adding(), reading(), leasing(), settling(), hooked(h))
-	if h.Admin {
-		all = append(all, administering()...)
-	}
-	run(t, h, all)
+	run(t, h, func(able *kit) []promise {
+		all := slices.Concat(adding(), reading(), leasing(), settling(), hooked(able))
+		if able.admin != nil {
+			all = append(all, administering()...)
+		}
+		return all
+	})
 }
 
 // RunDrainer holds a Drainer on the store to what it promises.
 func RunDrainer(t *testing.T, h Harness) {
 	t.Helper()
-	run(t, h, slices.Concat(draining(h), losing(h), failing(h)))
+	run(t, h, func(able *kit) []promise { return slices.Concat(draining(able), losing(able), failing(able)) })
 }
 
-func run(t *testing.T, h Harness, promises []promise) {
+// run tries the promises for what an outbox of the harness is able to do.
+func run(t *testing.T, h Harness, promises func(able *kit) []promise) {
 	t.Helper()
 	if h.New == nil {
 		t.Fatal("outboxtest: Harness.New is nil: tell how to make an outbox")
 	}
 	h = h.withDefaults()
-	for _, p := range promises {
+	var able *kit
+	h.Run(t, func(t *testing.T) { able = newKit(t, h) })
+	for _, p := range promises(able) {
 		if p.unless {
 			continue
 		}
 		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
 			h.Run(t, func(t *testing.T) { p.keeps(t, newKit(t, h)) })
 		})
 	}

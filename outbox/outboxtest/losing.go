@@ -12,7 +12,7 @@ import (
 )
 
 // losing is what happens when drainers die, or lose their partitions.
-func losing(h Harness) []promise {
+func losing(able *kit) []promise {
 	return []promise{
 		{name: "Killed/between publishing and marking", keeps: killedBeforeMarking},
 		{name: "Killed/between lease and publishing", keeps: killedBeforePublishing},
@@ -20,7 +20,7 @@ func losing(h Harness) []promise {
 		{name: "Lease/a frozen drainer and its successor", keeps: frozen},
 		{name: "Lease/what is on its way is finished before its partition is given back", keeps: finishesFirst},
 		{name: "Lease/what was read before a partition was lost is not published after", keeps: forgets},
-		{name: "Lease/clocks that are off", keeps: drainsSkewed, unless: !h.Skew},
+		{name: "Lease/clocks that are off", keeps: drainsSkewed, unless: able.s.Skewed == nil},
 	}
 }
 

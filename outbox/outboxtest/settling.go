@@ -166,11 +166,11 @@ func cutsReason(t *testing.T, k *kit) {
 }
 
 // hooked are cases that need what only some surroundings can do.
-func hooked(h Harness) []promise {
+func hooked(able *kit) []promise {
 	return []promise{
-		{name: "Late/what commits late is found", keeps: late, unless: !h.Late},
-		{name: "Skew/five minutes do no harm", keeps: skewed, unless: !h.Skew},
-		{name: "Fault/every call can be repeated", keeps: faults, unless: !h.Faults},
+		{name: "Late/what commits late is found", keeps: late, unless: able.s.Late == nil},
+		{name: "Skew/five minutes do no harm", keeps: skewed, unless: able.s.Skewed == nil},
+		{name: "Fault/every call can be repeated", keeps: faults, unless: able.s.Fault == nil},
 	}
 }
 

@@ -140,7 +140,7 @@ func (w *world) awaitSent(t *testing.T, n int, ds ...*drainer) {
 		}
 		return len(w.walk(t, outbox.Ask{PastDead: true})) == 0
 	})
-	if !w.h.Admin {
+	if w.admin == nil {
 		return
 	}
 	if c, err := w.admin.Count(t.Context()); err != nil || c.Sent != n || c.Pending != 0 {

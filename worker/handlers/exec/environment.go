@@ -1,16 +1,15 @@
 package exec
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/internal/cloudevents"
 )
 
 // maxVariableBytes is what Linux takes as one NAME=value, in bytes (MAX_ARG_STRLEN, with
@@ -36,16 +35,12 @@ func withoutSecrets(env []string) []string {
 // none is inherited. What cannot be said in an environment is an error.
 func eventEnvironment(ctx context.Context, e *bus.Event, group string) ([]string, error) {
 	attempt := consumer.AttemptFrom(ctx)
-	var when string
-	if !e.Time.IsZero() {
-		when = e.Time.UTC().Format(time.RFC3339Nano)
-	}
 	env := make([]string, 0, 10)
 	for _, v := range [...]struct{ name, value string }{
 		{"CE_ID", e.ID},
-		{"CE_SOURCE", cmp.Or(e.Source, bus.DefaultSource)},
-		{"CE_TYPE", cmp.Or(e.Type, e.Topic)},
-		{"CE_TIME", when},
+		{"CE_SOURCE", cloudevents.SourceOf(e)},
+		{"CE_TYPE", cloudevents.TypeOf(e)},
+		{"CE_TIME", cloudevents.TimeOf(e)},
 		{"TOPIC", e.Topic},
 		{"GROUP", group},
 		{"EVENT_KEY", e.Key},

@@ -2,15 +2,14 @@ package exec
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"strconv"
-	"time"
 	"unicode/utf8"
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/internal/cloudevents"
 )
 
 // streamLine is what a command of mode stream is told of an event, but for the delivery's number,
@@ -38,11 +37,8 @@ type streamLine struct {
 func encodeEvent(ctx context.Context, e *bus.Event, group string) ([]byte, error) {
 	a := consumer.AttemptFrom(ctx)
 	l := streamLine{
-		ID: e.ID, Source: cmp.Or(e.Source, bus.DefaultSource), Type: cmp.Or(e.Type, e.Topic), Topic: e.Topic, Group: group, Key: e.Key,
+		ID: e.ID, Source: cloudevents.SourceOf(e), Type: cloudevents.TypeOf(e), Time: cloudevents.TimeOf(e), Topic: e.Topic, Group: group, Key: e.Key,
 		IdempotencyKey: a.IdempotencyKey, Attempt: a.Number, Token: a.Token, DataContentType: e.ContentType, Headers: e.Headers,
-	}
-	if !e.Time.IsZero() {
-		l.Time = e.Time.UTC().Format(time.RFC3339Nano)
 	}
 	if l.Headers == nil {
 		l.Headers = bus.Headers{}

@@ -7,12 +7,10 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
-	"unicode/utf8"
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
-	"github.com/onceish/onceish/internal/percent"
+	"github.com/onceish/onceish/internal/cloudevents"
 	"github.com/onceish/onceish/worker/internal/header"
 )
 
@@ -35,15 +33,15 @@ func (h *Handler) requestHeaders(e *bus.Event, a *consumer.Attempt) (http.Header
 		h.passHeader(out, name, values)
 	}
 	w := headerWriter{header: out, values: make([]string, 0, 12)}
-	w.setHeader("Ce-Specversion", "1.0")
+	w.setHeader("Ce-Specversion", cloudevents.SpecVersion)
 	w.setEncoded("Ce-Id", e.ID)
-	w.setEncoded("Ce-Source", cmp.Or(e.Source, bus.DefaultSource))
-	w.setEncoded("Ce-Type", cmp.Or(e.Type, e.Topic))
+	w.setEncoded("Ce-Source", cloudevents.SourceOf(e))
+	w.setEncoded("Ce-Type", cloudevents.TypeOf(e))
 	if e.Key != "" {
 		w.setEncoded("Ce-Partitionkey", e.Key)
 	}
-	if !e.Time.IsZero() {
-		w.setHeader("Ce-Time", e.Time.UTC().Format(time.RFC3339Nano))
+	if when := cloudevents.TimeOf(e); when != "" {
+		w.setHeader("Ce-Time", when)
 	}
 	w.setEncoded(HeaderTopic, e.Topic)
 	w.setEncoded(bus.HeaderGroup, h.group)
@@ -69,11 +67,12 @@ func (w *headerWriter) setHeader(name, value string) {
 
 // setEncoded writes an attribute of any text.
 func (w *headerWriter) setEncoded(name, value string) {
-	if !utf8.ValidString(value) {
-		w.keepFirstError(fmt.Errorf("the event's %s is not UTF-8, and cannot be sent: %.64q", strings.ToLower(name), value))
+	encoded, err := cloudevents.Encode(value)
+	if err != nil {
+		w.keepFirstError(fmt.Errorf("the event's %s cannot be sent: %w", strings.ToLower(name), err))
 		return
 	}
-	w.setHeader(name, percent.Encode(value, percent.Attribute))
+	w.setHeader(name, encoded)
 }
 
 // setQuoted writes a string of RFC 8941, which idempotency keys are.

@@ -1,7 +1,6 @@
 package log
 
 import (
-	"cmp"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/internal/cloudevents"
 )
 
 // maxLoggedBytes is how much of an event's data is logged, in bytes.
@@ -54,7 +54,7 @@ func (l *Handler) Handle(ctx context.Context, e bus.Event) error {
 	r := slog.NewRecord(time.Now(), l.o.Level, "event", 0)
 	r.AddAttrs(
 		slog.String("topic", e.Topic), slog.String("id", e.ID),
-		slog.String("source", cmp.Or(e.Source, bus.DefaultSource)), slog.String("type", cmp.Or(e.Type, e.Topic)),
+		slog.String("source", cloudevents.SourceOf(&e)), slog.String("type", cloudevents.TypeOf(&e)),
 		slog.String("key", e.Key), slog.String("content_type", e.ContentType),
 		slog.Int("bytes", len(e.Data)), slog.Int("attempt", consumer.AttemptFrom(ctx).Number),
 	)

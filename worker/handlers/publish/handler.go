@@ -1,7 +1,6 @@
 package publish
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +8,7 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/internal/cloudevents"
 	"github.com/onceish/onceish/internal/percent"
 	"github.com/onceish/onceish/outbox"
 	"github.com/onceish/onceish/worker/internal/header"
@@ -122,7 +122,7 @@ func (p *Handler) Handle(ctx context.Context, e bus.Event) error {
 // other event and no other group has.
 func (p *Handler) derivedEvent(e *bus.Event, a *consumer.Attempt) bus.Event {
 	out := *e
-	out.ID, out.Topic, out.Source, out.Type = a.Key.String(), p.topic, "", cmp.Or(e.Type, e.Topic)
+	out.ID, out.Topic, out.Source, out.Type = a.Key.String(), p.topic, "", cloudevents.TypeOf(e)
 	out.Headers = make(bus.Headers, len(e.Headers)+3)
 	for name, values := range e.Headers {
 		if isKeptHeader(name) {
@@ -131,7 +131,7 @@ func (p *Handler) derivedEvent(e *bus.Event, a *consumer.Attempt) bus.Event {
 	}
 	out.Headers.Set(HeaderOriginTopic, percent.Encode(e.Topic, percent.Attribute))
 	out.Headers.Set(HeaderOriginID, percent.Encode(e.ID, percent.Attribute))
-	out.Headers.Set(HeaderOriginSource, percent.Encode(cmp.Or(e.Source, bus.DefaultSource), percent.Attribute))
+	out.Headers.Set(HeaderOriginSource, percent.Encode(cloudevents.SourceOf(e), percent.Attribute))
 	return out
 }
 
@@ -141,21 +141,10 @@ func isKeptHeader(name string) bool {
 	switch {
 	case !header.Valid(name), hasPrefixFold(name, "Onceish-"), hasPrefixFold(name, "Nats-"):
 		return false
-	case hasPrefixFold(name, "ce-"):
-		return !isAttribute(name[len("ce-"):])
+	case hasPrefixFold(name, cloudevents.Prefix):
+		return !cloudevents.IsAttribute(name[len(cloudevents.Prefix):])
 	}
 	return !strings.EqualFold(name, "Content-Type") // that of the message; Event.ContentType is kept
-}
-
-// isAttribute reports whether a CloudEvents attribute is a field of bus.Event, or says
-// how to read one.
-func isAttribute(name string) bool {
-	for _, a := range [...]string{"id", "source", "type", "specversion", "time", "datacontenttype", "partitionkey"} {
-		if strings.EqualFold(name, a) {
-			return true
-		}
-	}
-	return false
 }
 
 // legalValues are values on one line, without space around them, as the wire has them.
