@@ -18,15 +18,15 @@ import (
 // slotWorker is the goroutine of one slot.
 type slotWorker struct {
 	*engine
-	ctx        context.Context //nolint:containedctx // of the job
-	cancel     context.CancelCauseFunc
-	job        *protocol.Job // nil: there is none
-	event      bus.Event     // of the job, like attempt and claimed
-	attempt    Attempt
-	claimed    dedupe.Claim // as it was when the run began
-	leaveGate  func(error)
-	verdict protocol.Verdict
-	endedJob *protocol.Job // the last job, reported when the next one is taken
+	ctx       context.Context //nolint:containedctx // of the job
+	cancel    context.CancelCauseFunc
+	job       *protocol.Job // nil: there is none
+	event     bus.Event     // of the job, like attempt and claimed
+	attempt   Attempt
+	claimed   dedupe.Claim // as it was when the run began
+	leaveGate func(error)
+	verdict   protocol.Verdict
+	endedJob  *protocol.Job // the last job, reported when the next one is taken
 }
 
 // runWorker runs handlers one after the other.
