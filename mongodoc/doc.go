@@ -31,6 +31,20 @@
 // filter has the shard key and the unique key contains it. Dropping a unique index that filters
 // rely on voids their promise.
 //
+// # Events in documents
+//
+// Events that UpdateOnce left in documents are there together with the change that
+// they tell of, on any server. A [Mover] takes them out: it adds them as pending rows, in their
+// order, and then takes them from the document, on the condition that nobody else did. When it ends
+// in between, the next one adds them again: the rows are there, under the same ids. Each document
+// keeps the sequence of its events, which grows also if the document is replaced; events of several
+// documents with one key have no order among each other. An event whose topic, source and id
+// another one has, with another payload, becomes a dead row beside that one's. A document whose
+// reserved field somebody else has written keeps its events, and holds up no other; [Mover.Healthy]
+// tells of it. Whoever deletes or replaces a document drops the events that wait there. Databases
+// that have such documents are named in [MoverOptions]; a collection is found by its name in the
+// collection onceish.waiting, and its documents by a partial index.
+//
 // # Privileges
 //
 // UpdateOnce takes find and update on its collection, listIndexes for filters without _id, and to

@@ -39,7 +39,7 @@ const (
 // Groups returns the groups whose consumers Onceish has made, on all streams that the user may
 // list, by name and topic. Those of a group whose name has other characters than letters,
 // digits, '-' and '_', and that an older version made, are not found. It takes
-// $JS.API.STREAM.NAMES and $JS.API.CONSUMER.LIST.>.
+// $JS.API.STREAM.NAMES, $JS.API.STREAM.INFO.> and $JS.API.CONSUMER.LIST.>.
 func (b *Bus) Groups(ctx context.Context) ([]Group, error) {
 	streams, err := b.streamNames(ctx, "")
 	if err != nil {

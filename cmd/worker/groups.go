@@ -163,8 +163,8 @@ func removeGroupCommand(stdin io.Reader, stdout, stderr io.Writer) *cli.Command 
 	sections := append([]config.Section{config.SectionMongo}, groupsSections...)
 	return &cli.Command{
 		Name: "remove", Usage: "remove a group that is no more", ArgsUsage: "GROUP",
-		Description: `It removes the group's consumers on all topics, and its marks and watermarks: in MongoDB with --mongo, else in the bucket of NATS. Nothing is left of it; a
-group of this name is new afterwards. A group whose workers run is refused. Of one with unsettled events, or without a consumer, nobody can
+		Description: `It removes the group's consumers on all topics, and its marks and watermarks: in MongoDB with --mongo, else in the bucket of NATS. A group of this name
+is new afterwards. A group whose workers run is refused. Of one with unsettled events, or without a consumer, nobody can
 tell: --force says that none of its workers runs. Marks inside of documents, of effects that change a document, stay until they expire.
 
 Example:

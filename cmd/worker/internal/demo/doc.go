@@ -7,7 +7,7 @@
 // which events have their effect, and which have it more than once.
 //
 // With [Options.Atomic] an effect is a change of a MongoDB document instead: one document for each
-// event counts its effects, and each change carries its mark, as mongodedupe's UpdateOnce makes it.
+// event counts its effects, and each change carries its mark, as mongodoc's UpdateOnce makes it.
 // The documents are counted in the end. The journal then only tells how it goes, and how many runs
 // found their effect made.
 //
