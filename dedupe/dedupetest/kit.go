@@ -35,7 +35,7 @@ type kit struct {
 func (k *kit) over(t *testing.T, s dedupe.Store) *kit {
 	t.Helper()
 	other := &kit{h: k.h, s: Subject{Store: s}}
-	other.bind(t)
+	other.bind()
 	other.nonces.Store(k.nonces.Add(1) << 32)
 	return other
 }
