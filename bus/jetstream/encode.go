@@ -68,9 +68,9 @@ func (w *eventEncoder) text(a attribute, value string) {
 	if value == "" {
 		return
 	}
-	encoded, err := cloudevents.Encode(value)
-	if err != nil {
-		w.err = fmt.Errorf("%w: its %s %w", bus.ErrInvalidEvent, headerNames[a], err)
+	encoded, ok := cloudevents.Encode(value)
+	if !ok {
+		w.err = fmt.Errorf("%w: its %s %.64q is not UTF-8", bus.ErrInvalidEvent, headerNames[a], value)
 		return
 	}
 	w.set(a, encoded)

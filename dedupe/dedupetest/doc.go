@@ -1,8 +1,8 @@
 // Package dedupetest is the conformance suite that every dedupe store passes.
 //
 // A store's test is one call of [Run] with a [Harness], which says how to make a store and what its
-// surroundings can be made to do to it: lapse, skew, fail, refuse. The suite looks for abilities, as
-// interfaces and hooks, never for a name; cases that need one which is not there are not run.
+// surroundings can be made to do to it: lapse, skew, fail, refuse. The suite looks for abilities,
+// as interfaces and hooks, never for a name; cases that need one which is not there are not run.
 //
 //	func TestConformance(t *testing.T) {
 //		dedupetest.Run(t, dedupetest.Harness{

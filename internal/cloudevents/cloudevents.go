@@ -1,10 +1,9 @@
-// Package cloudevents says how an event's attributes are named and written as a CloudEvent in binary
-// mode, on NATS and over HTTP.
+// Package cloudevents says how an event's attributes are named and written as a CloudEvent in
+// binary mode, on NATS and over HTTP.
 package cloudevents
 
 import (
 	"cmp"
-	"fmt"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -53,10 +52,10 @@ func TimeOf(e *bus.Event) string {
 	return e.Time.UTC().Format(time.RFC3339Nano)
 }
 
-// Encode returns text as the value of a header. What is not UTF-8 is an error.
-func Encode(text string) (string, error) {
+// Encode returns text as the value of a header. What is not UTF-8 cannot be one.
+func Encode(text string) (value string, ok bool) {
 	if !utf8.ValidString(text) {
-		return "", fmt.Errorf("%.64q is not UTF-8", text)
+		return "", false
 	}
-	return percent.Encode(text, percent.Attribute), nil
+	return percent.Encode(text, percent.Attribute), true
 }

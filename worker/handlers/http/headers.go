@@ -67,9 +67,9 @@ func (w *headerWriter) setHeader(name, value string) {
 
 // setEncoded writes an attribute of any text.
 func (w *headerWriter) setEncoded(name, value string) {
-	encoded, err := cloudevents.Encode(value)
-	if err != nil {
-		w.keepFirstError(fmt.Errorf("the event's %s cannot be sent: %w", strings.ToLower(name), err))
+	encoded, ok := cloudevents.Encode(value)
+	if !ok {
+		w.keepFirstError(fmt.Errorf("the event's %s is not UTF-8, and cannot be sent: %.64q", strings.ToLower(name), value))
 		return
 	}
 	w.setHeader(name, encoded)
