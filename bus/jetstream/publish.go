@@ -94,8 +94,11 @@ func (b *Bus) publishingEnded(err error) error {
 // readReceipts reads what the server said of each event. What it said nothing of failed for the
 // reason why.
 func readReceipts(batch *natsrequest.Batch, events []bus.Event, receipts []bus.Receipt, why error) {
-	unknown := fmt.Errorf("jetstream: published, but not confirmed: %w", why)
-	unsent := fmt.Errorf("jetstream: not published: %w", why)
+	var unknown, unsent error
+	if why != nil {
+		unknown = fmt.Errorf("jetstream: published, but not confirmed: %w", why)
+		unsent = fmt.Errorf("jetstream: not published: %w", why)
+	}
 	for i := range receipts {
 		switch answer, sent := batch.Answer(i); {
 		case receipts[i].Err != nil:
