@@ -66,23 +66,27 @@ func (c *Connections) RemoveGroup(ctx context.Context, group string, sure bool) 
 // whose request for events has just ended shows by the next one.
 func idleGroups(ctx context.Context, b *natsbus.Bus, group string, sure bool) (found []natsbus.Group, err error) {
 	const looks, pause = 3, 300 * time.Millisecond
-	began := time.Now()
+	var firstLook time.Time // when it was over
 	for look := range looks {
 		if look > 0 {
 			if err := backoff.Sleep(ctx, pause); err != nil {
 				return nil, err
 			}
 		}
+		asked := time.Now()
 		all, err := b.Groups(ctx)
 		if err != nil {
 			return nil, err
+		}
+		if look == 0 {
+			firstLook = time.Now()
 		}
 		found = slices.DeleteFunc(all, func(g natsbus.Group) bool { return g.Name != group })
 		for i := range found {
 			if err := found[i].Busy(sure); err != nil {
 				return nil, err
 			}
-			if idle := found[i].Idle; look > 0 && idle > 0 && idle < time.Since(began) {
+			if idle := found[i].Idle; idle > 0 && idle < asked.Sub(firstLook) {
 				return nil, fmt.Errorf("group %q on topic %q: %w: events were delivered or acknowledged meanwhile", group, found[i].Topic, natsbus.ErrGroupRuns)
 			}
 		}

@@ -3,14 +3,18 @@ package worker
 import (
 	"context"
 	"errors"
+	"strconv"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/onceish/onceish/bus"
 	natsbus "github.com/onceish/onceish/bus/jetstream"
 	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/internal/testing/natstest"
+	"github.com/onceish/onceish/internal/testing/proxy"
 )
 
 // TestGroupWithAMemberKeepsAllItsTopics: nothing of a group is removed while it has a member
@@ -79,5 +83,106 @@ func TestGroupWithoutAConsumerKeepsItsMarks(t *testing.T) {
 	}
 	if r, err := c.RemoveGroup(t.Context(), "g", true); err != nil || r.Marks != 1 {
 		t.Errorf("removed %+v, %v; want the mark", r, err)
+	}
+}
+
+// TestGroupIsRemovedRightAfterItsLastEvent: what it did before the first look is no sign of a
+// member, however long the answers take.
+func TestGroupIsRemovedRightAfterItsLastEvent(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t, nil)
+	p, err := proxy.New(srv.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	far, err := Connect(t.Context(), &ConnectOptions{NATS: "nats://" + p.Addr(), Store: "nats:"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = far.Close() }()
+	near, err := Connect(t.Context(), &ConnectOptions{NATS: srv.URL(), Provision: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = near.Close() }()
+	store, err := near.Store(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	handler := func(context.Context, bus.Event) error { return nil }
+	member, err := consumer.SubscribeExactlyOnce(t.Context(), near.Bus(), "t", "g", store, handler, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := member.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.Delay(proxy.ToClient, 100*time.Millisecond)
+	handleLast(t, near, "1")
+	if r, err := far.RemoveGroup(t.Context(), "g", false); err != nil || r.Consumers != 1 {
+		t.Errorf("removed %+v, %v; want the consumer", r, err)
+	}
+}
+
+// TestGroupWhoseEventsMoveIsNotRemoved, though no request for events waits and somebody is sure
+// that it has no members.
+func TestGroupWhoseEventsMoveIsNotRemoved(t *testing.T) {
+	t.Parallel()
+	c, err := Connect(t.Context(), &ConnectOptions{NATS: natstest.Start(t, nil).URL(), Provision: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	store, err := c.Store(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	handler := func(context.Context, bus.Event) error { return nil }
+	member, err := consumer.SubscribeExactlyOnce(t.Context(), c.Bus(), "t", "g", store, handler, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := member.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	removed := make(chan error, 1)
+	go func() {
+		_, err := c.RemoveGroup(t.Context(), "g", true)
+		removed <- err
+	}()
+	for n := 1; ; n++ {
+		select {
+		case err := <-removed:
+			if !errors.Is(err, natsbus.ErrGroupRuns) {
+				t.Errorf("after %d events: %v, want ErrGroupRuns", n, err)
+			}
+			return
+		default:
+			handleLast(t, c, strconv.Itoa(n))
+		}
+	}
+}
+
+// handleLast publishes an event to "t", and acknowledges it for "g" without asking for another.
+func handleLast(t *testing.T, c *Connections, id string) {
+	t.Helper()
+	if _, err := c.Bus().Publish(t.Context(), bus.Event{ID: id, Topic: "t"}); err != nil {
+		t.Fatal(err)
+	}
+	js, err := jetstream.New(c.NATS())
+	if err != nil {
+		t.Fatal(err)
+	}
+	durable, err := js.Consumer(t.Context(), natsbus.StreamName("t"), natsbus.ConsumerName("g", "t"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	msg, err := durable.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := msg.DoubleAck(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -30,9 +30,9 @@
 // Servers from 2.11 to 2.12 store the header Traceparent as traceparent, whatever the case
 // of its letters.
 //
-// Settlements are plain publishes that nobody confirms. While the connection is down, and until the
-// consumer behind it was looked at again, acks and terms are kept and naks and extensions are
-// refused: a late ack settles an event that is done, but a late nak or extension moves a delivery
+// Answers to deliveries are plain publishes that nobody confirms. While the connection is down, and
+// until the consumer behind it was looked at again, acks and terms are kept and naks and extensions
+// are refused: a late ack is of an event that is done, but a late nak or extension moves a delivery
 // that may be somebody else's by then.
 //
 // An event that was nacked with a delay stays unsettled on the server, which counts it against the

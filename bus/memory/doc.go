@@ -4,9 +4,9 @@
 // # Delivery semantics
 //
 // It is no cleverer than the real one, NATS JetStream. It delivers at least once: a delivery that
-// was not settled before its deadline is redelivered, a nak brings the event back at once or after
-// its delay, redeliveries go before new events. A settlement names the event by its sequence, not
-// the delivery: one that arrives late settles, naks or extends whatever delivery of that event is
+// was not answered before its deadline is redelivered, a nak brings the event back at once or after
+// its delay, redeliveries go before new events. An answer names the event by its sequence, not
+// the delivery: one that arrives late acks, naks or extends whatever delivery of that event is
 // out by then, also somebody else's, and also after the group's cursor was deleted and recreated.
 // An event that was nacked with a delay does not count against [Stream.MaxUnsettled] while it
 // waits. A [Source.Fetch] leaves what it asked for and did not get open for the rest of a second,
