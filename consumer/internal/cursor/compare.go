@@ -104,3 +104,18 @@ func (f *comparison) resumePosition(w dedupe.Watermark, info *bus.TopicInfo) bus
 	}
 	return bus.Position{Stream: w.Stream, Sequence: f.newest.Sequence, Stored: f.newest.Stored}
 }
+
+func pointAt(at dedupe.Position) dedupe.Point {
+	return dedupe.Point{Sequence: at.Sequence, Stored: at.Stored}
+}
+
+// cutTrail returns the watermark at a point of its trail. Sequence 0 is none of them.
+func cutTrail(w dedupe.Watermark, at dedupe.Point) dedupe.Watermark {
+	back := dedupe.Watermark{Position: dedupe.Position{Stream: w.Stream, Sequence: at.Sequence, Stored: at.Stored}}
+	for _, p := range w.Trail {
+		if p.Sequence < at.Sequence {
+			back.Trail = append(back.Trail, p)
+		}
+	}
+	return back
+}

@@ -100,24 +100,6 @@ func (m *Machine) watchDeliveries(now time.Time, j *Job) {
 	}
 }
 
-// SetAckWait replaces the ack wait: somebody has changed it on the bus, where it also holds for
-// what is delivered already. Those deliveries are extended in time for the new one; a delivery that
-// is past it may be another process's.
-func (m *Machine) SetAckWait(d time.Duration) {
-	old := m.cfg.AckWait
-	if d <= 0 || d == old {
-		return
-	}
-	m.cfg.AckWait = d
-	m.jobs.each(func(j *Job) {
-		for i := range j.copies {
-			c := &j.copies[i]
-			began := c.ackDeadline.Add(-old)
-			c.ackDeadline, c.extendAt = began.Add(d), began.Add(d/3)
-		}
-	})
-}
-
 // Extensions takes the claims that are to be renewed now.
 func (m *Machine) Extensions(now time.Time) Batch[dedupe.Claim] {
 	m.renewals.removeJobs(func(j *Job) bool {

@@ -2,11 +2,11 @@
 // run, mark and ack, and when. It has no goroutine, no clock and no I/O. A driver (the consumer's
 // runtime, or a simulation) takes work from it, does it, and brings the answer back; every call
 // carries the time. Work and answer stand together, by phase: fetch.go has Fetch and Fetched,
-// claim.go Claims and Claimed, run.go Next, Begin and Ran, settle.go Settlements and Settled,
-// deadletter.go Letters and LetterPublished, deadlines.go Extensions and Extended, redelivery.go
-// Lookups and LookedUp, ack.go Answers. In package consumer, fetch.go drives the fetching,
-// storecalls.go what goes to the store, runslot.go the runs, letterpublisher.go the dead letters,
-// and engine.go the acks.
+// claim.go Claims and Claimed, run.go Next, Begin and Ran, settle.go Settlements, Settled and
+// Answers, deadletter.go Letters and LetterPublished, deadlines.go Extensions and Extended,
+// redelivery.go Lookups and LookedUp, watermark.go what a cursor sets. In package consumer,
+// fetch.go drives the fetching, storecalls.go what goes to the store, runslot.go the runs,
+// letterpublisher.go the dead letters, answers.go the acks, and engine.go the watermark.
 //
 // # Phases
 //

@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/dedupe"
 )
 
@@ -151,40 +150,6 @@ func (m *Machine) newNonce() string {
 	m.nonceCount++
 	return m.cfg.Owner + strconv.FormatUint(m.nonceCount, 36)
 }
-
-// SetWatermark replaces Config.Watermark after the group's cursor was rebuilt, which redelivers
-// what is not settled. What has a claim is finished, but its deliveries were the old cursor's and
-// are not settled any more: if the stream came back from an older copy, another event may lie at
-// their sequence by now, and an ack would settle that one. What only waits is let go and expected
-// back, so that it is handled in the order in which the new cursor delivers it.
-func (m *Machine) SetWatermark(now time.Time, w bus.Position) {
-	m.progress = settledProgress{watermark: w}
-	for i := range m.answers {
-		m.answers[i].Kind = None
-	}
-	m.jobs.each(func(j *Job) {
-		for i := range j.copies {
-			j.copies[i].cursorGone = true
-		}
-		if j.phase == waiting || (j.phase == queued && j.nonce == "") {
-			m.nackUnclaimed(now, j)
-		}
-	})
-	m.sweepQueues()
-	m.expected.expectFromNewCursor(now, w)
-}
-
-// SetBusTime notes what time it is for the bus, by whose clock events are stored, at a moment of
-// this process's clock.
-func (m *Machine) SetBusTime(now, bus time.Time) {
-	if !bus.IsZero() {
-		m.busClockOffset = bus.Sub(now)
-	}
-}
-
-// busTime converts a moment of this process's clock to the bus's. Until the offset is known, both
-// are taken for the same.
-func (m *Machine) busTime(t time.Time) time.Time { return t.Add(m.busClockOffset) }
 
 // Stats describes a subscription: InFlight, Running, Allowed and Retrying as they stand, the others
 // as counts of deliveries since it began.

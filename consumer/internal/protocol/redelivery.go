@@ -181,21 +181,6 @@ func (m *Machine) clearRedelivery(now time.Time, r *pendingRedelivery) {
 	m.advanceKeyQueue(now, r.order)
 }
 
-// SetFloor takes the bus's floor: everything at or below it is settled by the bus's count, and not
-// redelivered. What was nacked here and settled by nobody is lost there, because a stream was
-// restored or somebody moved the cursor. A floor that was asked for before the cursor was rebuilt
-// says nothing of the new one.
-func (m *Machine) SetFloor(asked time.Time, stream string, floor uint64) {
-	if asked.Before(m.expected.cursorRebuilt) {
-		return
-	}
-	for _, r := range m.expected.byPlace {
-		if r.stream == stream && r.at.Sequence <= floor && !r.belowFloor {
-			r.belowFloor, r.lookAt = true, asked
-		}
-	}
-}
-
 // Lookup asks what became of an event that was nacked here and not redelivered here since.
 type Lookup struct {
 	Key dedupe.Key

@@ -140,14 +140,6 @@ func (m *Machine) countOverrun(now time.Time, j *Job) {
 	}
 }
 
-// endExposure notes that a job which had started is settled, or is not this process's any more.
-func (m *Machine) endExposure(j *Job) {
-	if j.exposed {
-		j.exposed = false
-		m.exposed--
-	}
-}
-
 // Cancel asks the driver to end a job's context with the cause.
 type Cancel struct {
 	Job   *Job
