@@ -32,8 +32,8 @@ func (m *Machine) Audit() error {
 		return fmt.Errorf("protocol: by phase %v jobs are held, and counted as %v", count, m.jobs.count)
 	case suspects != m.jobs.suspects:
 		return fmt.Errorf("protocol: by phase %v suspects are held, and counted as %v", suspects, m.jobs.suspects)
-	case waitingCopies != m.waitingCount:
-		return fmt.Errorf("protocol: %d deliveries wait, and are counted as %d", waitingCopies, m.waitingCount)
+	case waitingCopies != m.waitingCount():
+		return fmt.Errorf("protocol: %d deliveries wait, and are counted as %d", waitingCopies, m.waitingCount())
 	case held != m.heldBytes:
 		return fmt.Errorf("protocol: %d bytes are held, and counted as %d", held, m.heldBytes)
 	case exposed != m.exposed || exposed+count[starting] > m.cfg.MaxUnmarked:

@@ -3,6 +3,7 @@ package protocol
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -22,28 +23,45 @@ type callQueue struct {
 	calling   bool  // a call is under way
 	err       error // of the last call; nil after one that was answered
 	failedAt  time.Time
-	refused   refusedJobs
+
+	// Jobs that the store did not take while it took others of the same call. Each is repeated
+	// after a backoff of its own, and none holds up the rest.
+	refusals    map[*Job]*refusal
+	refusedJobs []*Job // those that wait for their backoff; the others are queued, or part of a call
+	lastRefusal error
+}
+
+// refusal is how often the store has refused a job, and when it is to be asked again.
+type refusal struct {
+	failures int
+	retryAt  time.Time
 }
 
 // callError is why the queued work cannot be done; nil if it can.
 func (q *callQueue) callError() error {
-	if q.err == nil || len(q.jobs) == 0 && !q.calling {
-		return q.refused.lastRefusal()
+	switch refused := len(q.refusals); {
+	case q.err != nil && (len(q.jobs) > 0 || q.calling):
+		return fmt.Errorf("does not answer: %w", q.err)
+	case refused > 1:
+		return fmt.Errorf("%w (and %d more)", q.lastRefusal, refused-1)
+	case refused == 1:
+		return q.lastRefusal
 	}
-	return fmt.Errorf("does not answer: %w", q.err)
+	return nil
 }
 
 // push queues a job for the next call.
 func (q *callQueue) push(j *Job) { q.jobs = append(q.jobs, j) }
 
 func (q *callQueue) isDue(now time.Time) bool {
-	return (len(q.jobs) > 0 || q.refused.anyDue(now)) && !now.Before(q.retryAt)
+	isOver := func(j *Job) bool { return !now.Before(q.refusals[j].retryAt) }
+	return (len(q.jobs) > 0 || slices.ContainsFunc(q.refusedJobs, isOver)) && !now.Before(q.retryAt)
 }
 
 // takeBatch removes and returns the jobs of the next call, of those that fit. If fits
 // is nil, all do.
 func (q *callQueue) takeBatch(now time.Time, fits func(*Job) bool) []*Job {
-	q.jobs = append(q.jobs, q.refused.takeDue(now)...)
+	q.jobs = append(q.jobs, extractJobs(&q.refusedJobs, func(j *Job) bool { return !now.Before(q.refusals[j].retryAt) })...)
 	if len(q.jobs) == 0 || now.Before(q.retryAt) {
 		return nil
 	}
@@ -54,15 +72,25 @@ func (q *callQueue) takeBatch(now time.Time, fits func(*Job) bool) []*Job {
 		q.jobs = nil
 		return out
 	}
-	var out []*Job
-	q.jobs = slices.DeleteFunc(q.jobs, func(j *Job) bool {
-		taken := len(out) < most && (fits == nil || fits(j))
+	return extractJobs(&q.jobs, func(j *Job) bool {
+		taken := most > 0 && (fits == nil || fits(j))
 		if taken {
-			out = append(out, j)
+			most--
 		}
 		return taken
 	})
-	return out
+}
+
+// extractJobs removes the jobs for which isWanted is true from a list, and returns them.
+func extractJobs(list *[]*Job, isWanted func(*Job) bool) (wanted []*Job) {
+	*list = slices.DeleteFunc(*list, func(j *Job) bool {
+		found := isWanted(j)
+		if found {
+			wanted = append(wanted, j)
+		}
+		return found
+	})
+	return wanted
 }
 
 // recordCall notes how a call went, and queues the jobs of one that failed again. A store that is
@@ -88,15 +116,26 @@ func (q *callQueue) recordCall(now, sent time.Time, jobs []*Job, err error) {
 }
 
 // retryJob repeats one job of a call that was answered. Others do not wait for it.
-func (q *callQueue) retryJob(now time.Time, j *Job, err error) { q.refused.addRefusal(now, j, err) }
+func (q *callQueue) retryJob(now time.Time, j *Job, err error) {
+	if q.refusals == nil {
+		q.refusals = make(map[*Job]*refusal)
+	}
+	r := cmp.Or(q.refusals[j], &refusal{})
+	r.failures++
+	r.retryAt = now.Add(backoff.Doubled(retryBase, r.failures-1, retryMax))
+	q.refusals[j] = r
+	q.refusedJobs = append(q.refusedJobs, j)
+	q.lastRefusal = fmt.Errorf("refuses %s: %w", j.key, err)
+}
 
 // clearRefusal forgets that a job was refused before.
-func (q *callQueue) clearRefusal(j *Job) { q.refused.forgetJob(j) }
+func (q *callQueue) clearRefusal(j *Job) { delete(q.refusals, j) }
 
-// removeJobs removes the jobs for which gone is true.
-func (q *callQueue) removeJobs(gone func(*Job) bool) {
-	q.refused.forgetJobs(gone)
-	q.jobs = slices.DeleteFunc(q.jobs, gone)
+// removeJobs removes the jobs for which isGone is true.
+func (q *callQueue) removeJobs(isGone func(*Job) bool) {
+	maps.DeleteFunc(q.refusals, func(j *Job, _ *refusal) bool { return isGone(j) })
+	q.refusedJobs = slices.DeleteFunc(q.refusedJobs, isGone)
+	q.jobs = slices.DeleteFunc(q.jobs, isGone)
 }
 
 // Batch is one call: its jobs, and an item for each of them.
@@ -107,11 +146,7 @@ type Batch[T any] struct {
 }
 
 func newBatch[T any](now time.Time, jobs []*Job, item func(*Job) T) Batch[T] {
-	b := Batch[T]{jobs: jobs, sent: now}
-	if len(jobs) == 0 {
-		return b
-	}
-	b.Items = make([]T, len(jobs))
+	b := Batch[T]{Items: make([]T, len(jobs)), jobs: jobs, sent: now}
 	for i, j := range jobs {
 		b.Items[i] = item(j)
 	}
@@ -120,71 +155,3 @@ func newBatch[T any](now time.Time, jobs []*Job, item func(*Job) T) Batch[T] {
 
 // Empty reports whether there is nothing to do.
 func (b *Batch[T]) Empty() bool { return len(b.Items) == 0 }
-
-// refusedJobs are the jobs of a callQueue that the store did not take while it took others of the
-// same call. Each is repeated after a backoff of its own, and none holds up the rest.
-type refusedJobs struct {
-	byJob       map[*Job]*refusalState
-	waitingJobs []*Job // for their backoff; the others are queued, or part of a call
-	last        error
-}
-
-type refusalState struct {
-	failures int
-	retryAt  time.Time
-}
-
-// addRefusal notes one more refusal of a job.
-func (r *refusedJobs) addRefusal(now time.Time, j *Job, err error) {
-	f := r.byJob[j]
-	if f == nil {
-		if r.byJob == nil {
-			r.byJob = make(map[*Job]*refusalState)
-		}
-		f = &refusalState{}
-		r.byJob[j] = f
-	}
-	f.failures++
-	f.retryAt = now.Add(backoff.Doubled(retryBase, f.failures-1, retryMax))
-	r.waitingJobs = append(r.waitingJobs, j)
-	r.last = fmt.Errorf("refuses %s: %w", j.key, err)
-}
-
-func (r *refusedJobs) forgetJob(j *Job) { delete(r.byJob, j) }
-
-func (r *refusedJobs) anyDue(now time.Time) bool {
-	return slices.ContainsFunc(r.waitingJobs, func(j *Job) bool { return !now.Before(r.byJob[j].retryAt) })
-}
-
-// takeDue removes and returns the jobs whose backoff is over.
-func (r *refusedJobs) takeDue(now time.Time) (due []*Job) {
-	r.waitingJobs = slices.DeleteFunc(r.waitingJobs, func(j *Job) bool {
-		over := !now.Before(r.byJob[j].retryAt)
-		if over {
-			due = append(due, j)
-		}
-		return over
-	})
-	return due
-}
-
-// forgetJobs forgets the jobs for which gone is true.
-func (r *refusedJobs) forgetJobs(gone func(*Job) bool) {
-	for j := range r.byJob {
-		if gone(j) {
-			r.forgetJob(j)
-		}
-	}
-	r.waitingJobs = slices.DeleteFunc(r.waitingJobs, func(j *Job) bool { return r.byJob[j] == nil })
-}
-
-// lastRefusal names the key that was refused last; nil: none is.
-func (r *refusedJobs) lastRefusal() error {
-	if len(r.byJob) == 0 {
-		return nil
-	}
-	if n := len(r.byJob); n > 1 {
-		return fmt.Errorf("%w (and %d more)", r.last, n-1)
-	}
-	return r.last
-}

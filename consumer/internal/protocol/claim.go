@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/onceish/onceish/dedupe"
@@ -19,7 +20,8 @@ func (m *Machine) Claims(now time.Time) Batch[dedupe.Request] {
 	return newBatch(now, m.nextClaims(now), func(j *Job) dedupe.Request {
 		if j.phase == queued {
 			m.jobs.enterPhase(now, j, claiming)
-			j.nonce = m.newNonce()
+			m.nonceCount++
+			j.nonce = m.cfg.Owner + strconv.FormatUint(m.nonceCount, 36)
 		}
 		return dedupe.Request{Key: j.key, Nonce: j.nonce, Hash: j.hash, Lease: m.cfg.Lease, TTL: m.cfg.TTL}
 	})
@@ -185,7 +187,7 @@ func (m *Machine) rekeyReused(now time.Time, j *Job) {
 	j.key = payloadKey(j.key, j.hash)
 	j.deadLetterReason = ReasonReused
 	if other := m.jobs.byKey[j.key]; other != nil {
-		m.waitingCount -= len(j.copies) - 1
+		m.extraCopies -= len(j.copies) - 1
 		m.removeJob(now, j)
 		for _, c := range j.copies {
 			m.joinJob(now, other, c)
@@ -259,7 +261,7 @@ func (q *quarantine) admitClaim(j *Job) (kept, firstSuspect bool) {
 	if !first && (q.soloClaimed || crashes > 1) {
 		return false, false
 	}
-	q.jobs.markSuspect(j)
+	q.jobs.setSuspect(j, true)
 	if first {
 		q.soloClaimed = crashes > 1
 	}

@@ -28,7 +28,7 @@ func (m *Machine) TickEvery() time.Duration {
 	if m.pace.oneAtATime() {
 		every = min(every, m.pace.gap/2)
 	}
-	if m.waitingCount > 0 { // there may be nothing else to wake a scan
+	if m.waitingCount() > 0 { // there may be nothing else to wake a scan
 		every = min(every, scanInterval)
 	}
 	return every

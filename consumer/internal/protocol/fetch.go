@@ -132,10 +132,10 @@ func (m *Machine) joinJob(now time.Time, j *Job, c deliveryCopy) {
 		// It must not wait for what may wait, in another process, for it.
 		m.nackCopy(now, &c, Answer{Outcome: Held})
 	case m.replaceCopy(now, j, c):
-	case (m.overLimits() || m.waitingCount == m.cfg.MaxWaiting) && !earlier:
+	case (m.overLimits() || m.waitingCount() == m.cfg.MaxWaiting) && !earlier:
 		m.nackCopy(now, &c, Answer{Outcome: Held, elsewhere: true}) // the event itself is here
 	default:
-		m.waitingCount++
+		m.extraCopies++
 		j.copies = append(j.copies, c)
 		if earlier {
 			m.moveForward(now, j)
@@ -249,7 +249,7 @@ func (m *Machine) fetchRoom(now time.Time) int {
 	ahead := m.jobs.notBegun()
 	limit := m.pace.allowedRuns + min(m.cfg.MaxAhead, m.fetches.finished.countNow(now))
 	fit := m.eventsThatFit()
-	free := min(limit-m.busySlots()-ahead-m.waitingCount, fit)
+	free := min(limit-m.busySlots()-ahead-m.waitingCount(), fit)
 	switch {
 	case m.mayScan(now):
 		return max(1, min(free, m.cfg.MaxAhead), min(m.cfg.MaxAhead/4, fit))
@@ -262,7 +262,7 @@ func (m *Machine) fetchRoom(now time.Time) int {
 // probeRoom is fetchRoom while there is a gap between starts: one event is requested when it may
 // start.
 func (m *Machine) probeRoom(now time.Time) int {
-	if m.jobs.count[queued] > 0 || !m.mayProbe(now) || m.idleSlots() <= 0 || (m.waitingCount > 0 && !m.mayScan(now)) {
+	if m.jobs.count[queued] > 0 || !m.mayProbe(now) || m.idleSlots() <= 0 || (m.waitingCount() > 0 && !m.mayScan(now)) {
 		return 0
 	}
 	return 1
@@ -272,7 +272,7 @@ func (m *Machine) probeRoom(now time.Time) int {
 // was requested beside it lately.
 func (m *Machine) mayScan(now time.Time) bool {
 	ahead := m.jobs.notBegun()
-	return (m.waitingCount > 0 || (m.eventsThatFit() <= 0 && ahead == 0)) &&
+	return (m.waitingCount() > 0 || (m.eventsThatFit() <= 0 && ahead == 0)) &&
 		m.idleSlots() > ahead && now.Sub(m.fetches.lastScan) >= scanInterval
 }
 

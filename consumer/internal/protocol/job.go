@@ -116,6 +116,9 @@ func (j *Job) arrivalCount() int { return j.copies[0].Delivery.Arrivals }
 
 func (j *Job) position() bus.Position { return j.copies[0].Delivery.At }
 
+// sequence is where the job lies in its key queue.
+func (j *Job) sequence() uint64 { return j.orderSequence }
+
 // heldHereUntil is until when the store answers Held because of this process itself.
 func (j *Job) heldHereUntil() (t time.Time) {
 	for i := range j.copies {
@@ -131,15 +134,6 @@ func (j *Job) mayHoldClaim() bool {
 	return slices.ContainsFunc(j.copies, func(c deliveryCopy) bool { return c.mayHoldClaim })
 }
 
-// lowestSequence is the lowest sequence of copies.
-func lowestSequence(copies []deliveryCopy) uint64 {
-	first := copies[0].Delivery.At.Sequence
-	for i := range copies {
-		first = min(first, copies[i].Delivery.At.Sequence)
-	}
-	return first
-}
-
 // hasPayloadOf reports whether a copy has the payload that the job is about.
 func (j *Job) hasPayloadOf(c *deliveryCopy) bool { return !dedupe.Differ(c.Hash, j.hash) }
 
@@ -149,47 +143,40 @@ func (j *Job) maybeClaimed() bool { return j.phase >= claiming && j.phase <= dea
 // jobTable holds the jobs of a process by key and in the order in which they began, and counts
 // those of each phase.
 type jobTable struct {
-	byKey       map[dedupe.Key]*Job
-	first, last *Job
-	count       [phaseCount]int
-	suspects    [phaseCount]int // of count, those whose claim ended in a crash before
+	byKey    map[dedupe.Key]*Job
+	ring     Job // its next is the first job, its prev the last
+	count    [phaseCount]int
+	suspects [phaseCount]int // of count, those whose claim ended in a crash before
+}
+
+// initEmpty makes the table one without jobs. It is not to be copied from then on.
+func (t *jobTable) initEmpty() {
+	t.byKey = make(map[dedupe.Key]*Job)
+	t.ring.prev, t.ring.next = &t.ring, &t.ring
 }
 
 // add takes in a job that waits.
 func (t *jobTable) add(j *Job) {
 	t.byKey[j.key] = j
-	if t.last == nil {
-		t.first = j
-	} else {
-		t.last.next, j.prev = j, t.last
-	}
-	t.last = j
-	t.count[waiting]++
+	j.prev, j.next = t.ring.prev, &t.ring
+	j.prev.next, t.ring.prev = j, j
+	t.countJob(j, 1)
 }
 
 // remove ends a job.
 func (t *jobTable) remove(j *Job) {
-	t.leavePhase(j)
+	t.countJob(j, -1)
 	j.phase = ended
 	if t.byKey[j.key] == j {
 		delete(t.byKey, j.key)
 	}
-	if j.prev == nil {
-		t.first = j.next
-	} else {
-		j.prev.next = j.next
-	}
-	if j.next == nil {
-		t.last = j.prev
-	} else {
-		j.next.prev = j.prev
-	}
+	j.prev.next, j.next.prev = j.next, j.prev
 	j.prev, j.next = nil, nil
 }
 
 // each calls f for every job. f may end the job that it is called for, and no other.
 func (t *jobTable) each(f func(*Job)) {
-	for j := t.first; j != nil; {
+	for j := t.ring.next; j != nil && j != &t.ring; {
 		next := j.next
 		f(j)
 		j = next
@@ -197,30 +184,21 @@ func (t *jobTable) each(f func(*Job)) {
 }
 
 func (t *jobTable) enterPhase(now time.Time, j *Job, p phase) {
-	t.leavePhase(j)
+	t.countJob(j, -1)
 	j.phase, j.phaseSince = p, now
-	t.count[p]++
-	if j.suspect {
-		t.suspects[p]++
-	}
+	t.countJob(j, 1)
 }
 
-func (t *jobTable) leavePhase(j *Job) {
-	t.count[j.phase]--
-	if j.suspect {
-		t.suspects[j.phase]--
-	}
+func (t *jobTable) setSuspect(j *Job, suspect bool) {
+	t.countJob(j, -1)
+	j.suspect = suspect
+	t.countJob(j, 1)
 }
 
-func (t *jobTable) markSuspect(j *Job) {
-	j.suspect = true
-	t.suspects[j.phase]++
-}
-
-func (t *jobTable) clearSuspect(j *Job) {
+func (t *jobTable) countJob(j *Job, n int) {
+	t.count[j.phase] += n
 	if j.suspect {
-		j.suspect = false
-		t.suspects[j.phase]--
+		t.suspects[j.phase] += n
 	}
 }
 

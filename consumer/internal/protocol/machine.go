@@ -2,7 +2,6 @@ package protocol
 
 import (
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/onceish/onceish/dedupe"
@@ -33,10 +32,10 @@ type Machine struct {
 	answers []Answer
 	cancels []Cancel
 
-	waitingCount int // deliveries that wait for their order key or for another copy
-	heldBytes    int // of the deliveries in flight
-	stuck        int // handlers that did not return at the run limit
-	exposed      int // jobs that have started and are not settled
+	extraCopies int // deliveries that wait for another copy
+	heldBytes   int // of the deliveries in flight
+	stuck       int // handlers that did not return at the run limit
+	exposed     int // jobs that have started and are not settled
 
 	lastTick time.Time // or when the Machine was made
 	lastThaw time.Time // the last Tick after a freeze
@@ -48,11 +47,12 @@ func New(cfg Config, now time.Time) *Machine {
 	calls := callQueue{maxBatch: cfg.MaxBatch, slowAfter: cfg.Lease / 4, minBatch: cfg.Concurrency}
 	m := &Machine{
 		cfg: cfg, lastTick: now,
-		jobs: jobTable{byKey: make(map[dedupe.Key]*Job)}, keyQueues: make(keyQueues), setbacks: make(setbacks),
+		keyQueues: make(keyQueues), setbacks: make(setbacks),
 		claims: calls, settles: calls, renewals: calls, letters: calls,
 		progress: settledProgress{watermark: cfg.Watermark},
 		pace:     newPace(cfg.Concurrency),
 	}
+	m.jobs.initEmpty()
 	m.quarantine.jobs = &m.jobs
 	m.expected = pendingRedeliveries{
 		byPlace: make(map[eventPlace]*pendingRedelivery), byKey: make(map[dedupe.Key]*pendingRedelivery), keyQueues: m.keyQueues,
@@ -144,11 +144,6 @@ func (m *Machine) sweepQueues() {
 	hasEnded := func(j *Job) bool { return j.phase == ended }
 	m.claims.removeJobs(hasEnded)
 	m.quarantine.soloQueue = slices.DeleteFunc(m.quarantine.soloQueue, hasEnded)
-}
-
-func (m *Machine) newNonce() string {
-	m.nonceCount++
-	return m.cfg.Owner + strconv.FormatUint(m.nonceCount, 36)
 }
 
 // Stats describes a subscription: InFlight, Running, Allowed and Retrying as they stand, the others

@@ -7,14 +7,15 @@ import (
 )
 
 // keyQueues holds the queue of each order key that has events in flight or expects redeliveries.
+// There is none for the empty key, which is no order.
 type keyQueues map[string]*keyQueue
 
 // keyQueue is the events of one order key: one is in flight, the others wait for it by sequence.
 type keyQueue struct {
 	head     *Job
-	waiting  []*Job               // by orderSequence
-	expected []*pendingRedelivery // by sequence; nothing later starts before them
-	movedAt  time.Time            // when an event of the key last ended, or the first one arrived
+	waiting  bySequence[*Job]               // by orderSequence
+	expected bySequence[*pendingRedelivery] // nothing later starts before them
+	movedAt  time.Time                      // when an event of the key last ended, or the first one arrived
 }
 
 // of returns the queue of an order key, and makes it if there is none.
@@ -27,42 +28,38 @@ func (qs keyQueues) of(order string) *keyQueue {
 	return q
 }
 
-// ofJob returns the queue that a job is in; nil: it has no order key.
-func (qs keyQueues) ofJob(j *Job) *keyQueue {
-	if j.order == "" {
-		return nil
-	}
-	return qs[j.order]
-}
-
 // clearRedelivery stops holding up what comes later than a redelivery.
 func (qs keyQueues) clearRedelivery(r *pendingRedelivery) {
-	if q := qs[r.order]; q != nil && r.order != "" {
-		q.clearRedelivery(r)
+	if q := qs[r.order]; q != nil {
+		q.expected.remove(r)
 	}
 }
 
 // isBlocking reports whether events wait for a redelivery.
 func (qs keyQueues) isBlocking(r *pendingRedelivery) bool {
 	q := qs[r.order]
-	return r.order != "" && q != nil && len(q.waiting) > 0 && q.expected[0] == r
+	return q != nil && len(q.waiting) > 0 && q.expected[0] == r
 }
 
-func (q *keyQueue) insert(j *Job) {
-	i, _ := slices.BinarySearchFunc(q.waiting, j.orderSequence, compareOrder)
-	q.waiting = slices.Insert(q.waiting, i, j)
+// bySequence is a list by sequence. What has the same one lies in the reverse order of its arrival:
+// which of it goes first does not matter.
+type bySequence[T interface {
+	comparable
+	sequence() uint64
+}] []T
+
+func (s bySequence[T]) findFirst(sequence uint64) int {
+	i, _ := slices.BinarySearchFunc(s, sequence, func(e T, to uint64) int { return cmp.Compare(e.sequence(), to) })
+	return i
 }
 
-// compareOrder leaves jobs of one sequence in the reverse order of their arrival: which of them
-// goes first does not matter.
-func compareOrder(j *Job, sequence uint64) int { return cmp.Compare(j.orderSequence, sequence) }
+func (s *bySequence[T]) insert(e T) { *s = slices.Insert(*s, s.findFirst(e.sequence()), e) }
 
-// remove takes out a job that waits, and reports whether it did.
-func (q *keyQueue) remove(j *Job) bool {
-	i, _ := slices.BinarySearchFunc(q.waiting, j.orderSequence, compareOrder)
-	for ; i < len(q.waiting) && q.waiting[i].orderSequence == j.orderSequence; i++ {
-		if q.waiting[i] == j {
-			q.waiting = deleteAt(q.waiting, i)
+// remove takes out an element, and reports whether it was there.
+func (s *bySequence[T]) remove(e T) bool {
+	for i := s.findFirst(e.sequence()); i < len(*s) && (*s)[i].sequence() == e.sequence(); i++ {
+		if (*s)[i] == e {
+			*s = deleteAt(*s, i)
 			return true
 		}
 	}
@@ -70,9 +67,9 @@ func (q *keyQueue) remove(j *Job) bool {
 }
 
 // deleteAt removes an element. At the front nothing is moved.
-func deleteAt[T any](s []*T, i int) []*T {
+func deleteAt[S ~[]T, T any](s S, i int) S {
 	if i == 0 {
-		s[0] = nil
+		clear(s[:1])
 		return s[1:]
 	}
 	return slices.Delete(s, i, i+1)
@@ -86,26 +83,6 @@ func (q *keyQueue) headMayStart() bool {
 
 func (q *keyQueue) isEmpty() bool {
 	return q.head == nil && len(q.waiting) == 0 && len(q.expected) == 0
-}
-
-// expectRedelivery holds up what comes later than an event until it is cleared.
-func (q *keyQueue) expectRedelivery(r *pendingRedelivery) {
-	i, _ := slices.BinarySearchFunc(q.expected, r.at.Sequence, compareSequence)
-	q.expected = slices.Insert(q.expected, i, r)
-}
-
-func compareSequence(r *pendingRedelivery, sequence uint64) int {
-	return cmp.Compare(r.at.Sequence, sequence)
-}
-
-func (q *keyQueue) clearRedelivery(r *pendingRedelivery) {
-	i, _ := slices.BinarySearchFunc(q.expected, r.at.Sequence, compareSequence)
-	for ; i < len(q.expected) && q.expected[i].at.Sequence == r.at.Sequence; i++ {
-		if q.expected[i] == r {
-			q.expected = deleteAt(q.expected, i)
-			return
-		}
-	}
 }
 
 // evictedNakDelay is when an event that had no room to wait is redelivered. It grows with the time
@@ -127,15 +104,17 @@ func (m *Machine) enqueueByKey(now time.Time, j *Job) {
 	if q.movedAt.IsZero() {
 		q.movedAt = now
 	}
-	q.insert(j)
-	m.waitingCount++
+	q.waiting.insert(j)
 	m.startNext(now, q)
 	m.nackLatest(now, q)
 }
 
+// waitingCount is how many deliveries wait for their order key, or for another copy.
+func (m *Machine) waitingCount() int { return m.jobs.count[waiting] + m.extraCopies }
+
 // overLimits reports whether more deliveries wait, or take memory, than is allowed.
 func (m *Machine) overLimits() bool {
-	return m.waitingCount > m.cfg.MaxWaiting || m.heldBytes > m.cfg.MaxBytes
+	return m.waitingCount() > m.cfg.MaxWaiting || m.heldBytes > m.cfg.MaxBytes
 }
 
 // nackLatest nacks the latest jobs that wait for a key while there are too many.
@@ -150,16 +129,16 @@ func (m *Machine) nackLatest(now time.Time, q *keyQueue) {
 // moveForward moves a job that waits to the place of its last copy, which lies before it. A copy
 // with another payload becomes the one that the job runs for.
 func (m *Machine) moveForward(now time.Time, j *Job) {
-	q, last := m.keyQueues.ofJob(j), len(j.copies)-1
-	if q == nil || !q.remove(j) {
+	q, last := m.keyQueues[j.order], len(j.copies)-1
+	if q == nil || !q.waiting.remove(j) {
 		return
 	}
+	j.orderSequence = j.copies[last].Delivery.At.Sequence
 	if !j.hasPayloadOf(&j.copies[last]) {
 		j.copies[0], j.copies[last] = j.copies[last], j.copies[0]
 		j.hash, j.deadLetterReason = j.copies[0].Hash, j.copies[0].DeadLetterReason
 	}
-	j.orderSequence = lowestSequence(j.copies)
-	q.insert(j)
+	q.waiting.insert(j)
 	m.startNext(now, q)
 	m.nackLatest(now, q)
 }
@@ -171,20 +150,12 @@ func (m *Machine) startNext(now time.Time, q *keyQueue) {
 	}
 	q.head = q.waiting[0]
 	q.waiting = deleteAt(q.waiting, 0)
-	m.waitingCount--
 	m.queueClaim(now, q.head)
-}
-
-// stopWaiting takes a job out of the queue of its order key, if it waits there.
-func (m *Machine) stopWaiting(j *Job) {
-	if q := m.keyQueues.ofJob(j); q != nil && q.remove(j) {
-		m.waitingCount--
-	}
 }
 
 // leaveKeyQueue takes a job that has ended from the head of its queue, and starts the next one.
 func (m *Machine) leaveKeyQueue(now time.Time, j *Job) {
-	q := m.keyQueues.ofJob(j)
+	q := m.keyQueues[j.order]
 	if q == nil {
 		return
 	}

@@ -47,6 +47,8 @@ func (r *pendingRedelivery) settledOrElsewhere(known dedupe.Record, asked time.T
 	}
 }
 
+func (r *pendingRedelivery) sequence() uint64 { return r.at.Sequence }
+
 // compareRedeliveries puts redeliveries in the order of their positions.
 func compareRedeliveries(a, b *pendingRedelivery) int {
 	return cmp.Or(cmp.Compare(a.at.Sequence, b.at.Sequence), a.at.Stored.Compare(b.at.Stored))
@@ -85,7 +87,7 @@ func (p *pendingRedeliveries) add(r *pendingRedelivery, size, maxBytes int) {
 	p.removeAt(r.at)
 	p.byPlace[placeOf(r.at)], p.byKey[r.key] = r, r
 	if r.order != "" {
-		p.keyQueues.of(r.order).expectRedelivery(r)
+		p.keyQueues.of(r.order).expected.insert(r)
 	}
 }
 

@@ -150,7 +150,7 @@ func TestWhatOthersWaitForIsAdmitted(t *testing.T) {
 		r.pass(2 * time.Second)
 		r.give(arrival("x0", 1, ordered("x"), arrivals(2)))
 		if ids := r.claims(nil); !slices.Equal(ids, []string{"x0"}) {
-			t.Errorf("claimed %v with %d waiting, want x0", ids, r.waitingCount)
+			t.Errorf("claimed %v with %d waiting, want x0", ids, r.waitingCount())
 		}
 		if err := r.Audit(); err != nil {
 			t.Error(err)

@@ -44,7 +44,7 @@ func (m *Machine) postponeJob(now time.Time, j *Job) {
 // requeuePostponed has a postponed job claimed again.
 func (m *Machine) requeuePostponed(now time.Time, j *Job) {
 	j.claimAgain, j.nonce = false, ""
-	m.jobs.clearSuspect(j)
+	m.jobs.setSuspect(j, false)
 	if j.claim.Crashes < 2 {
 		m.queueClaim(now, j)
 		return
@@ -150,7 +150,7 @@ func (m *Machine) finishJob(now time.Time, j *Job, ans Answer) {
 		}
 		m.answerDelivery(now, j, &j.copies[i], ans)
 	}
-	m.waitingCount -= len(j.copies) - 1
+	m.extraCopies -= len(j.copies) - 1
 	j.copies = j.copies[:1]
 	m.admitAgain(now, j, others)
 }
@@ -164,7 +164,7 @@ func (m *Machine) disownJob(now time.Time, j *Job, o Outcome) {
 		ans.heldUntil, ans.mayHoldClaim = m.latestLeaseEnd(now, j), true
 	}
 	first, others := &j.copies[0], slices.Clone(j.copies[1:])
-	m.waitingCount -= len(others)
+	m.extraCopies -= len(others)
 	j.copies = j.copies[:1]
 	m.removeJob(now, j)
 	m.answerDelivery(now, j, first, ans)
@@ -203,7 +203,7 @@ func (m *Machine) splitByPayload(j *Job) (others []deliveryCopy) {
 		}
 	}
 	j.copies = kept
-	m.waitingCount -= len(others)
+	m.extraCopies -= len(others)
 	return others
 }
 
@@ -215,7 +215,9 @@ func (m *Machine) removeJob(now time.Time, j *Job) {
 		m.jobs.enterPhase(now, j, leaked)
 		return
 	}
-	m.stopWaiting(j)
+	if q := m.keyQueues[j.order]; q != nil {
+		q.waiting.remove(j)
+	}
 	m.jobs.remove(j)
 }
 
