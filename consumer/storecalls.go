@@ -136,7 +136,7 @@ func (p *callTimeout) adjustAfter(err error) {
 // lookUpRedeliveries is the loop that finds out what became of events that were nacked here and are
 // overdue: another process has settled them, or the stream has dropped them.
 func (e *engine) lookUpRedeliveries() {
-	var b protocol.Lookups
+	var b protocol.Batch[protocol.Lookup]
 	for e.awaitWork(lookupLoop, func(m *protocol.Machine, now time.Time) bool {
 		b = m.Lookups(now)
 		return !b.Empty()

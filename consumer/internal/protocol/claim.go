@@ -31,12 +31,12 @@ func (m *Machine) Claims(now time.Time) Batch[dedupe.Request] {
 // first, and alone.
 func (m *Machine) nextClaims(now time.Time) []*Job {
 	switch {
-	case m.quarantine.isActive(), m.quarantine.awaitsSolo(), m.pace.oneAtATime() && !m.mayProbe(now):
+	case m.pace.oneAtATime() && !m.mayProbe(now), m.quarantine.isActive(), len(m.quarantine.soloQueue) > 0 && !m.quarantine.mayClaimSolo():
 		// Only what may hold a claim already.
 		return m.claims.takeBatch(now, func(j *Job) bool { return j.phase == claiming })
 	case m.quarantine.mayClaimSolo():
-		solo := m.quarantine.takeSolo()
-		m.probe = solo[0]
+		solo := m.quarantine.soloQueue[:1:1]
+		m.quarantine.soloQueue, m.probe = m.quarantine.soloQueue[1:], solo[0]
 		return solo
 	case m.pace.oneAtATime():
 		return m.takeProbe(now)
@@ -215,30 +215,20 @@ type quarantine struct {
 
 // isActive reports whether suspects are claimed. Nothing else is fetched, claimed or begun until
 // they are settled.
-func (q *quarantine) isActive() bool { return q.jobs.suspectsMaybeClaimed() > 0 }
+func (q *quarantine) isActive() bool { return countClaims(&q.jobs.suspects) > 0 }
 
 // isIsolated reports whether no claim is left that a suspect could take with it.
 func (q *quarantine) isIsolated() bool {
+	claims := countClaims(&q.jobs.count)
 	if q.soloClaimed {
-		return q.jobs.maybeClaimed() == 1
+		return claims == 1
 	}
-	return q.jobs.maybeClaimed() == q.jobs.suspectsMaybeClaimed()
+	return claims == countClaims(&q.jobs.suspects)
 }
 
 // mayClaimSolo reports whether a job that must be the only claim can be claimed now.
 func (q *quarantine) mayClaimSolo() bool {
-	return len(q.soloQueue) > 0 && q.jobs.maybeClaimed() == 0
-}
-
-// awaitsSolo reports whether a job that must be the only claim waits for other claims to end.
-func (q *quarantine) awaitsSolo() bool {
-	return len(q.soloQueue) > 0 && q.jobs.maybeClaimed() > 0
-}
-
-func (q *quarantine) takeSolo() []*Job {
-	solo := q.soloQueue[:1:1]
-	q.soloQueue = q.soloQueue[1:]
-	return solo
+	return len(q.soloQueue) > 0 && countClaims(&q.jobs.count) == 0
 }
 
 // noteIsolation notes since when suspects wait for others to end.

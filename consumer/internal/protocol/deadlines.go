@@ -92,11 +92,10 @@ func (m *Machine) watchDeliveries(now time.Time, j *Job) {
 	}
 	for i := range j.copies {
 		c := &j.copies[i]
-		if now.Before(c.extendAt) || c.maybeForeign(now) {
-			continue
+		if now.Sub(c.ackWaitFrom) >= m.cfg.AckWait/3 && !m.maybeForeign(now, c) {
+			c.ackWaitFrom = now
+			m.answerDelivery(now, j, c, Answer{Kind: Progress, Outcome: Working})
 		}
-		c.ackDeadline, c.extendAt = now.Add(m.cfg.AckWait), now.Add(m.cfg.AckWait/3)
-		m.answerDelivery(now, j, c, Answer{Kind: Progress, Outcome: Working})
 	}
 }
 

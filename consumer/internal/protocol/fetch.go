@@ -36,8 +36,7 @@ func TakeControl(d *bus.Delivery, group string) (foreign bool, err error) {
 // deliveryCopy is an Arrival that is in flight in this process.
 type deliveryCopy struct {
 	Arrival
-	ackDeadline time.Time // then the bus redelivers it to anybody
-	extendAt    time.Time
+	ackWaitFrom time.Time // Config.AckWait later the bus redelivers it to anybody
 
 	heldUntil    time.Time // until then the store answers Held because of this process itself
 	mayHoldClaim bool      // the row may be claimed by this process
@@ -60,9 +59,9 @@ func (c *deliveryCopy) memorySize() int {
 	return n
 }
 
-// maybeForeign reports whether the delivery may be another process's by now.
-func (c *deliveryCopy) maybeForeign(now time.Time) bool {
-	return c.cursorGone || !now.Before(c.ackDeadline)
+// maybeForeign reports whether a delivery may be another process's by now.
+func (m *Machine) maybeForeign(now time.Time, c *deliveryCopy) bool {
+	return c.cursorGone || now.Sub(c.ackWaitFrom) >= m.cfg.AckWait
 }
 
 // Fetch returns how many events to ask the bus for now. ok is false if it is not to be called yet.
@@ -81,8 +80,8 @@ func (m *Machine) Fetched(now time.Time, as []Arrival) {
 	m.fetches.exhausted = m.isHalted() && m.fetches.requested == 0 && len(as) == 0
 	m.fetches.recordFetched(len(as))
 	for i := range as {
-		c := deliveryCopy{Arrival: as[i], ackDeadline: now.Add(m.cfg.AckWait), extendAt: now.Add(m.cfg.AckWait / 3)}
-		m.fetches.sizes.addSize(c.memorySize())
+		c := deliveryCopy{Arrival: as[i], ackWaitFrom: now}
+		m.fetches.averageSize += (c.memorySize() - m.fetches.averageSize) / 8
 		m.heldBytes += c.memorySize()
 		m.expected.take(&c)
 		m.admitCopy(now, c)
@@ -170,7 +169,7 @@ type fetchState struct {
 	outstanding int       // what was requested and may still arrive
 	exhausted   bool      // paused or draining, and nothing that was requested can arrive any more
 	lastScan    time.Time // when events were last requested beside those that wait
-	sizes       averageSize
+	averageSize int       // of events, in bytes
 	finished    recentCount
 }
 
@@ -183,14 +182,6 @@ func (f *fetchState) recordFetched(arrived int) {
 	}
 	f.outstanding = max(0, max(f.outstanding, f.requested)-arrived)
 }
-
-// averageSize follows how large events are.
-type averageSize struct{ bytes int }
-
-func (s *averageSize) addSize(size int) { s.bytes += (size - s.bytes) / 8 }
-
-// countIn is how many events of the average size there is room for in so many bytes.
-func (s *averageSize) countIn(bytes int) int { return bytes / max(s.bytes, 1) }
 
 // recentCount counts what finished in the last 100 ms, in steps of 10 ms.
 type recentCount struct {
@@ -293,4 +284,6 @@ func (m *Machine) idleSlots() int {
 }
 
 // eventsThatFit is how many more events there is memory for.
-func (m *Machine) eventsThatFit() int { return m.fetches.sizes.countIn(m.cfg.MaxBytes - m.heldBytes) }
+func (m *Machine) eventsThatFit() int {
+	return (m.cfg.MaxBytes - m.heldBytes) / max(m.fetches.averageSize, 1)
+}

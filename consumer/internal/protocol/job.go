@@ -205,12 +205,8 @@ func (t *jobTable) countJob(j *Job, n int) {
 // notBegun is how many jobs are to be claimed, or to be run.
 func (t *jobTable) notBegun() int { return t.count[queued] + t.count[claiming] + t.count[ready] }
 
-// maybeClaimed is how many jobs hold a claim or may hold one, settled ones excluded.
-func (t *jobTable) maybeClaimed() int { return countClaims(&t.count) }
-
-// suspectsMaybeClaimed is how many of them are suspects.
-func (t *jobTable) suspectsMaybeClaimed() int { return countClaims(&t.suspects) }
-
+// countClaims is how many jobs of those that are counted hold a claim or may hold one, settled ones
+// excluded.
 func countClaims(count *[phaseCount]int) int {
 	n := 0
 	for p := claiming; p <= deadLettering; p++ {

@@ -50,7 +50,7 @@ func New(cfg Config, now time.Time) *Machine {
 		keyQueues: make(keyQueues), setbacks: make(setbacks),
 		claims: calls, settles: calls, renewals: calls, letters: calls,
 		progress: settledProgress{watermark: cfg.Watermark},
-		pace:     newPace(cfg.Concurrency),
+		pace:     startPace{maxRuns: cfg.Concurrency, allowedRuns: cfg.Concurrency},
 	}
 	m.jobs.initEmpty()
 	m.quarantine.jobs = &m.jobs

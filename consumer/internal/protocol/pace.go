@@ -42,10 +42,6 @@ type startPace struct {
 	reason           string       // of what slowed it last
 }
 
-func newPace(concurrency int) startPace {
-	return startPace{maxRuns: concurrency, allowedRuns: concurrency}
-}
-
 // oneAtATime reports whether one event at a time starts, with a gap between.
 func (p *startPace) oneAtATime() bool { return p.gap > 0 }
 

@@ -190,26 +190,10 @@ type Lookup struct {
 	// Overdue is set where the event should have been redelivered long ago, so the bus may have
 	// dropped it.
 	Overdue bool
+
+	redelivery *pendingRedelivery
+	belowFloor bool // the bus had passed it before
 }
-
-// Lookups is one round of questions. The driver asks the bus first whether it still has what is
-// overdue, then the store what it knows of all of them: in this order an event that another process
-// settles meanwhile, and that the bus then deletes, is seen as settled.
-type Lookups struct {
-	Items   []Lookup
-	entries []lookupEntry
-	sent    time.Time
-}
-
-// lookupEntry is a redelivery that is looked up, and whether the bus had passed it before.
-type lookupEntry struct {
-	*pendingRedelivery
-
-	belowFloor bool
-}
-
-// Empty reports whether there is nothing to ask.
-func (l *Lookups) Empty() bool { return len(l.Items) == 0 }
 
 // Gone is an event that nobody settled, and that the bus does not redeliver.
 type Gone struct {
@@ -220,22 +204,21 @@ type Gone struct {
 	Kept bool
 }
 
-// Lookups takes what is to be looked up now.
-func (m *Machine) Lookups(now time.Time) Lookups {
+// Lookups takes what is to be looked up now. The driver asks the bus first whether it still has what
+// is overdue, then the store what it knows of all of them: in this order an event that another
+// process settles meanwhile, and that the bus then deletes, is seen as settled.
+func (m *Machine) Lookups(now time.Time) Batch[Lookup] {
+	out := Batch[Lookup]{sent: now}
 	if !m.mayLookUp(now) {
-		return Lookups{}
+		return out
 	}
 	m.expected.nextLookup = now.Add(lookupInterval)
-	rs := m.expected.toLookUp(now, m.cfg.MaxBatch)
-	if len(rs) == 0 {
-		return Lookups{}
+	for _, r := range m.expected.toLookUp(now, m.cfg.MaxBatch) {
+		out.Items = append(out.Items, Lookup{
+			Key: r.lookupKey, At: r.at, Overdue: now.Sub(r.due) >= m.cfg.AckWait, redelivery: r, belowFloor: r.belowFloor,
+		})
 	}
-	m.expected.lookingUp = true
-	out := Lookups{Items: make([]Lookup, len(rs)), entries: make([]lookupEntry, len(rs)), sent: now}
-	for i, r := range rs {
-		out.entries[i] = lookupEntry{pendingRedelivery: r, belowFloor: r.belowFloor}
-		out.Items[i] = Lookup{Key: r.lookupKey, At: r.at, Overdue: now.Sub(r.due) >= m.cfg.AckWait}
-	}
+	m.expected.lookingUp = !out.Empty()
 	return out
 }
 
@@ -248,11 +231,11 @@ func (m *Machine) mayLookUp(now time.Time) bool {
 // LookedUp takes the answers: known is what the store knows, there reports for each event that is
 // overdue whether the bus still has it, and is nil if the bus cannot tell. LookedUp returns what is
 // gone and was never settled.
-func (m *Machine) LookedUp(now time.Time, b Lookups, known []dedupe.Record, there []bool, err error) []Gone {
+func (m *Machine) LookedUp(now time.Time, b Batch[Lookup], known []dedupe.Record, there []bool, err error) []Gone {
 	m.expected.lookingUp = false
 	var gone []Gone
-	for i, e := range b.entries {
-		r := e.pendingRedelivery
+	for i, l := range b.Items {
+		r := l.redelivery
 		if r.over {
 			continue
 		}
@@ -267,7 +250,7 @@ func (m *Machine) LookedUp(now time.Time, b Lookups, known []dedupe.Record, ther
 			m.clearRedelivery(now, r)
 		case m.isHalted(), b.sent.Before(r.heldUntil), b.sent.Before(m.expected.cursorRebuilt):
 			// Next time.
-		case e.belowFloor, b.Items[i].Overdue && there != nil && !there[i]:
+		case l.belowFloor, l.Overdue && there != nil && !there[i]:
 			gone = append(gone, Gone{Lookup: Lookup{Key: r.key, At: r.at}, Kept: r.arrival.Delivery != nil})
 			m.handleGone(now, r)
 		}

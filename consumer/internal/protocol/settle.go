@@ -296,7 +296,7 @@ func (m *Machine) Answers() []Answer {
 // another event.
 func (m *Machine) answerDelivery(now time.Time, j *Job, c *deliveryCopy, ans Answer) {
 	done := ans.Kind == Ack
-	if c.cursorGone || (ans.Kind == Nak && c.maybeForeign(now)) {
+	if c.cursorGone || (ans.Kind == Nak && m.maybeForeign(now, c)) {
 		ans.Kind = None
 	}
 	ans.Delivery, ans.Job = c.Delivery, j

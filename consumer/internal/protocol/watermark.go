@@ -38,18 +38,9 @@ func (p *settledProgress) recordSettled(at bus.Position) {
 // what is delivered already. Those deliveries are extended in time for the new one; a delivery that
 // is past it may be another process's.
 func (m *Machine) SetAckWait(d time.Duration) {
-	old := m.cfg.AckWait
-	if d <= 0 || d == old {
-		return
+	if d > 0 {
+		m.cfg.AckWait = d
 	}
-	m.cfg.AckWait = d
-	m.jobs.each(func(j *Job) {
-		for i := range j.copies {
-			c := &j.copies[i]
-			began := c.ackDeadline.Add(-old)
-			c.ackDeadline, c.extendAt = began.Add(d), began.Add(d/3)
-		}
-	})
 }
 
 // SetBusTime notes what time it is for the bus, by whose clock events are stored, at a moment of
