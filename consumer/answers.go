@@ -38,15 +38,18 @@ type Observation struct {
 // answerDeliveries is the loop that tells the bus, the observer and the log how deliveries ended.
 func (e *engine) answerDeliveries() {
 	var as []protocol.Answer
-	var receiver receiverState
+	var receiver receiverReport
+	var logChange func(*slog.Logger)
 	receiverLog := e.o.Logger.With("topic", e.topic, "group", e.group)
 	for e.awaitWork(answerLoop, func(m *protocol.Machine, now time.Time) bool {
 		as = m.Answers()
-		receiver.readMachine(m, now)
+		logChange = receiver.noteChange(m, now, e.o.Concurrency)
 		e.answering = len(as) > 0
-		return e.answering || receiver.changeSinceReport(e.o.Concurrency) != receiverUnchanged
+		return e.answering || logChange != nil
 	}) {
-		receiver.logChange(receiverLog, e.o.Concurrency)
+		if logChange != nil {
+			logChange(receiverLog)
+		}
 		for i := range as {
 			e.sendAnswer(&as[i])
 		}
@@ -110,8 +113,7 @@ func (e *engine) logOutcome(a *protocol.Answer) {
 	case protocol.Unresolved:
 		e.o.Logger.Error("nobody knows whether a transaction was committed; the event will be redelivered, and its mark decides",
 			"key", a.Job.Key().String(), "error", a.Job.Verdict().Error)
-	case protocol.Handled, protocol.Duplicate, protocol.Skipped, protocol.Snoozed, protocol.Dead, protocol.DeadLetterPending,
-		protocol.Held, protocol.GivenBack, protocol.Working:
+	default: // they are as they should be, or logged elsewhere
 	}
 }
 
@@ -130,66 +132,38 @@ func effectOfLostRun(j *protocol.Job) string {
 	return "unknown: the handler failed"
 }
 
-// receiverState is what the protocol made of the latest runs: whether the receiver can be reached,
-// and how many handlers may run at once.
-type receiverState struct {
-	since, now time.Time
-	reason     string
-	down       bool
-	allowed    int
-
-	wasDown, wasSlow bool // as it was reported last
-	downSince        time.Time
+// receiverReport is what was logged last of what the protocol makes of the receiver: whether it can
+// be reached, and whether it throttles.
+type receiverReport struct {
+	downSince time.Time // zero: it can be reached
+	slow      bool
 }
 
-func (r *receiverState) readMachine(m *protocol.Machine, now time.Time) {
-	r.since, r.reason, r.down = m.Unavailable()
-	r.allowed, r.now = m.Allowed(), now
-}
-
-// receiverChange is a change that logChange logs.
-type receiverChange int
-
-const (
-	receiverUnchanged receiverChange = iota
-	receiverUnavailable
-	receiverAvailable
-	receiverThrottles
-	receiverRecovered
-)
-
-// changeSinceReport is what has changed since the last report.
-func (r *receiverState) changeSinceReport(concurrency int) receiverChange {
-	slow := !r.down && r.allowed < concurrency && r.allowed <= concurrency/4
+// noteChange returns what logs that the receiver becomes unavailable or begins to throttle, or that
+// this is over; nil if nothing has changed since the last call.
+func (r *receiverReport) noteChange(m *protocol.Machine, now time.Time, concurrency int) func(*slog.Logger) {
+	since, reason, down := m.Unavailable()
+	allowed, wasDown := m.Allowed(), !r.downSince.IsZero()
 	switch {
-	case r.down && !r.wasDown:
-		return receiverUnavailable
-	case !r.down && r.wasDown:
-		return receiverAvailable
-	case slow && !r.wasSlow:
-		return receiverThrottles
-	case r.wasSlow && r.allowed == concurrency:
-		return receiverRecovered
+	case down && !wasDown:
+		r.downSince = since
+		return func(log *slog.Logger) {
+			log.Error("the receiver is unavailable: one event at a time is tried as a probe, and no attempts are counted", "error", reason)
+		}
+	case !down && wasDown:
+		after := now.Sub(r.downSince).Round(time.Second)
+		r.downSince, r.slow = time.Time{}, true // it speeds up from one at a time
+		return func(log *slog.Logger) { log.Info("the receiver is available again", "after", after) }
+	case !down && !r.slow && allowed < concurrency && allowed <= concurrency/4:
+		r.slow = true
+		return func(log *slog.Logger) {
+			log.Warn("throttled: fewer handlers are started", "at_once", allowed, "concurrency", concurrency, "error", reason)
+		}
+	case r.slow && allowed == concurrency:
+		r.slow = false
+		return func(log *slog.Logger) {
+			log.Info("throttled no more: all handlers are started", "concurrency", concurrency)
+		}
 	}
-	return receiverUnchanged
-}
-
-// logChange logs when the receiver becomes unavailable or begins to throttle, and when
-// that is over.
-func (r *receiverState) logChange(log *slog.Logger, concurrency int) {
-	switch r.changeSinceReport(concurrency) {
-	case receiverUnchanged:
-	case receiverUnavailable:
-		r.wasDown, r.downSince = true, r.since
-		log.Error("the receiver is unavailable: one event at a time is tried as a probe, and no attempts are counted", "error", r.reason)
-	case receiverAvailable:
-		r.wasDown, r.wasSlow = false, true // it speeds up from one at a time
-		log.Info("the receiver is available again", "after", r.now.Sub(r.downSince).Round(time.Second))
-	case receiverThrottles:
-		r.wasSlow = true
-		log.Warn("throttled: fewer handlers are started", "at_once", r.allowed, "concurrency", concurrency, "error", r.reason)
-	case receiverRecovered:
-		r.wasSlow = false
-		log.Info("throttled no more: all handlers are started", "concurrency", concurrency)
-	}
+	return nil
 }

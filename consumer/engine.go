@@ -45,9 +45,9 @@ type engine struct {
 
 	calls      context.Context //nolint:containedctx // of all calls; ends with the subscription
 	stopCalls  context.CancelFunc
-	drainBegun chan struct{} // closed when draining begins
-	drained    chan struct{} // closed once there is nothing left to do, and nil from then on
-	failed     chan struct{} // closed once endedBy is set
+	stop       context.CancelFunc // begins to drain
+	drainBegun chan struct{}      // closed when draining begins
+	drained    chan struct{}      // closed once there is nothing left to do, and nil from then on
 	running    sync.WaitGroup
 }
 
@@ -79,14 +79,11 @@ func (e *engine) startLoops() {
 	}
 }
 
-// now is one reading of the clock for a step of the protocol.
-func (e *engine) now() time.Time { return time.Now() }
-
 // stepMachine calls f on the Machine, and wakes the loops that have work then.
 func (e *engine) stepMachine(f func(m *protocol.Machine, now time.Time)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	now := e.now()
+	now := time.Now()
 	f(e.machine, now)
 	e.wakeLoops(now)
 }
@@ -101,7 +98,7 @@ func (e *engine) awaitWork(l loop, take func(m *protocol.Machine, now time.Time)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for !e.closed {
-		if take(e.machine, e.now()) {
+		if take(e.machine, time.Now()) {
 			return true
 		}
 		e.cond[l].Wait()
@@ -132,11 +129,9 @@ func (e *engine) wakeLoops(now time.Time) {
 	if due.Runs {
 		e.wakeWorker()
 	}
-	if due.Cancels {
-		for _, c := range e.machine.Cancels() {
-			if c.Job.Cancel != nil {
-				c.Job.Cancel(c.Cause)
-			}
+	for _, c := range e.machine.Cancels() {
+		if c.Job.Cancel != nil {
+			c.Job.Cancel(c.Cause)
 		}
 	}
 	if e.drained != nil && !e.answering && e.machine.Drained() {
@@ -188,7 +183,7 @@ func (e *engine) pollWatermark() {
 	e.logLostEvents()
 	for e.restUnlessDraining(e.pollInterval()) {
 		ctx, cancel := e.callContext()
-		if err := e.advanceWatermark(ctx); err != nil {
+		if err := e.cursor.Advance(ctx, e.stepCursor); err != nil {
 			e.o.Logger.Debug("the watermark was not advanced; retrying", "error", err)
 		}
 		cancel()
@@ -203,11 +198,6 @@ func (e *engine) pollWatermark() {
 // expire.
 func (e *engine) pollInterval() time.Duration {
 	return min(10*time.Second, max(e.o.TTL/8, 50*time.Millisecond))
-}
-
-// advanceWatermark stores the bus's floor, and brings the bus's ack wait and clock to the protocol.
-func (e *engine) advanceWatermark(ctx context.Context) error {
-	return e.cursor.Advance(ctx, e.stepCursor)
 }
 
 // logLostEvents logs how many events the stream dropped before this group handled them, also while
@@ -240,16 +230,6 @@ func (e *engine) warnOfLongPause() {
 	}
 }
 
-// endWith ends the subscription with an error.
-func (e *engine) endWith(err error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.endedBy == nil {
-		e.endedBy = err
-		close(e.failed)
-	}
-}
-
 // closeLoops ends every loop and every worker, and waits for them. Handlers that do not return
 // are left behind.
 func (e *engine) closeLoops() {
@@ -259,15 +239,12 @@ func (e *engine) closeLoops() {
 	for i := range e.cond {
 		e.cond[i].Broadcast()
 	}
-	for e.workers > e.workersInHandlers() {
+	for e.workers > e.machine.Running()+e.machine.Stuck() { // those are in handlers
 		e.cond[endLoop].Wait()
 	}
 	e.mu.Unlock()
 	e.running.Wait()
 }
-
-// workersInHandlers is how many workers are in a handler.
-func (e *engine) workersInHandlers() int { return e.machine.Running() + e.machine.Stuck() }
 
 // callContext bounds one call: an answer that takes longer than a lease is of no use.
 func (e *engine) callContext() (context.Context, context.CancelFunc) {

@@ -21,7 +21,10 @@ func (e *engine) fetchEvents() {
 		return ok
 	}) {
 		ds, err := e.cursor.Source().Fetch(e.calls, events)
-		as := reader.toArrivals(ds)
+		as := make([]protocol.Arrival, len(ds))
+		for i, d := range ds {
+			as[i] = reader.toArrival(d)
+		}
 		e.stepMachine(func(m *protocol.Machine, now time.Time) { m.Fetched(now, as) })
 		if err != nil {
 			e.handleFetchError(err)
@@ -34,7 +37,7 @@ func (e *engine) handleFetchError(err error) {
 	switch {
 	case e.calls.Err() != nil:
 	case errors.Is(err, bus.ErrClosed):
-		e.busGone(err)
+		e.endWith(err, &e.busClosed) // runs go on, for they can be marked
 		e.restUnlessDraining(e.tickEvery)
 	case errors.Is(err, bus.ErrConsumerLost):
 		e.o.Logger.Warn("the group's consumer was lost; making it again from the watermark", "error", err)
@@ -56,7 +59,7 @@ func (e *engine) rebuildCursor() {
 			e.logLostEvents()
 			return
 		case errors.Is(err, bus.ErrClosed):
-			e.busGone(err)
+			e.endWith(err, &e.busClosed)
 			return
 		}
 		e.o.Logger.Error("the group's consumer could not be made; retrying", "topic", e.topic, "group", e.group, "error", err)
@@ -83,27 +86,16 @@ type deliveryReader struct {
 	warnedOfControl bool // events with another one's control headers are logged as a warning once
 }
 
-func (r *deliveryReader) toArrivals(ds []*bus.Delivery) []protocol.Arrival {
-	as := make([]protocol.Arrival, len(ds))
-	for i, d := range ds {
-		as[i] = r.toArrival(d)
-	}
-	return as
-}
-
 func (r *deliveryReader) toArrival(d *bus.Delivery) (a protocol.Arrival) {
-	foreign := r.takeControl(d)
+	isForeign := r.takeControl(d)
 	a = protocol.Arrival{
-		Delivery: d, Order: d.Event.Key,
+		Delivery: d, Order: d.Event.Key, Foreign: isForeign || d.ServerMessage != "",
 		Key: dedupe.Key{Topic: d.Event.Topic, Group: r.group, ID: d.Event.Identity()},
 	}
 	if d.ServerMessage != "" {
-		a.Foreign = true
 		r.o.Logger.Debug("skipped a message of the bus's server", "what", d.ServerMessage, "topic", d.Event.Topic, "sequence", d.At.Sequence)
-		return a
 	}
-	if foreign {
-		a.Foreign = true
+	if a.Foreign {
 		return a
 	}
 	if d.Malformed != nil {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/onceish/onceish/bus"
@@ -35,13 +34,6 @@ func JSON[T any](f func(ctx context.Context, e bus.Event, v T) error) Handler {
 		}
 		return f(ctx, e, v)
 	}
-}
-
-func wrapHandler(h Handler, use []Middleware) Handler {
-	for _, m := range slices.Backward(use) {
-		h = m(h)
-	}
-	return h
 }
 
 // Attempt describes a run to its handler.
@@ -109,22 +101,24 @@ func (v verdictError) Error() string {
 // Unwrap returns the cause.
 func (v verdictError) Unwrap() error { return v.cause }
 
+// newVerdict returns a verdict on an error; nil if there is no error.
+func newVerdict(v verdictError) error {
+	if v.cause == nil {
+		return nil
+	}
+	return v
+}
+
 // Permanent marks an error that a retry would not help: the event is dead-lettered with err as its
 // reason. Permanent is found through wrapping. Permanent(nil) is nil.
 func Permanent(err error) error {
-	if err == nil {
-		return nil
-	}
-	return verdictError{cause: err, kind: protocol.Permanent}
+	return newVerdict(verdictError{cause: err, kind: protocol.Permanent})
 }
 
 // RetryAfter has the event retried after d instead of the backoff. It counts as a failure.
 // RetryAfter(d, nil) is nil.
 func RetryAfter(d time.Duration, err error) error {
-	if err == nil {
-		return nil
-	}
-	return verdictError{cause: err, kind: protocol.Failure, after: max(d, 0), timed: true}
+	return newVerdict(verdictError{cause: err, kind: protocol.Failure, after: max(d, 0), timed: true})
 }
 
 // Snooze asks for a later run, after d, and counts no attempt. An event that goes on snoozing is
@@ -140,10 +134,7 @@ func Snooze(d time.Duration) error {
 // subscription starts fewer handlers. An event that goes on being throttled is dead-lettered after
 // Options.GiveUp. Throttled(d, nil) is nil.
 func Throttled(d time.Duration, err error) error {
-	if err == nil {
-		return nil
-	}
-	return verdictError{cause: err, kind: protocol.Throttled, after: max(d, 0), timed: d > 0}
+	return newVerdict(verdictError{cause: err, kind: protocol.Throttled, after: max(d, 0), timed: d > 0})
 }
 
 // Unavailable says that the handler failed, perhaps because of its environment: no connection, no
@@ -156,10 +147,7 @@ func Throttled(d time.Duration, err error) error {
 //
 // Earlier failures are remembered by the process, for 10,000 events.
 func Unavailable(err error) error {
-	if err == nil {
-		return nil
-	}
-	return verdictError{cause: err, kind: protocol.Unavailable}
+	return newVerdict(verdictError{cause: err, kind: protocol.Unavailable})
 }
 
 // IsPermanent reports whether err is Permanent, also through wrapping.

@@ -21,7 +21,7 @@ func (e *engine) storeLetters() {
 		ls = m.Letters(now)
 		return len(ls) > 0
 	}) {
-		errs := e.letters.publishLetters(ls, e.now())
+		errs := e.letters.publishLetters(ls, time.Now())
 		e.stepMachine(func(m *protocol.Machine, now time.Time) {
 			for i, l := range ls {
 				m.LetterPublished(now, l, errs[i])

@@ -63,7 +63,7 @@ func (w *slotWorker) takeJob() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for {
-		now := w.now()
+		now := time.Now()
 		w.reportEnded(now)
 		if w.closed {
 			return false

@@ -3,10 +3,10 @@ package consumer
 import (
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/onceish/onceish/bus"
@@ -61,9 +61,12 @@ func prepareEngine(ctx context.Context, b bus.Bus, topic, group string,
 		return nil, err
 	}
 	e := &engine{
-		o: opts, group: group, topic: topic, handler: wrapHandler(h, opts.Use), base: context.WithoutCancel(ctx),
+		o: opts, group: group, topic: topic, handler: h, base: context.WithoutCancel(ctx),
 		bus: b, claimer: claimer, store: store, transactor: transactor,
-		drainBegun: make(chan struct{}), drained: make(chan struct{}), drainHopeless: make(chan struct{}), failed: make(chan struct{}),
+		drainBegun: make(chan struct{}), drained: make(chan struct{}), drainHopeless: make(chan struct{}),
+	}
+	for _, wrap := range slices.Backward(opts.Use) {
+		e.handler = wrap(e.handler)
 	}
 	e.letters = letterPublisher{
 		bus: b, group: group, topic: opts.DeadLetter, room: newLetterRoom(&letters), log: opts.Logger, callContext: e.callContext,
@@ -138,17 +141,13 @@ func (e *engine) openCursor(ctx context.Context, info bus.TopicInfo) error {
 	if state.AckWait > 0 {
 		e.o.AckWait = state.AckWait // of a consumer that was only bound to
 	}
-	owner, err := newNoncePrefix()
-	if err != nil {
-		return err
-	}
 	cfg := protocol.Config{
-		Group: e.group, Owner: owner, Concurrency: e.o.Concurrency, MaxUnmarked: e.o.MaxUnmarked,
+		Group: e.group, Owner: rand.Text() + "-", Concurrency: e.o.Concurrency, MaxUnmarked: e.o.MaxUnmarked,
 		MaxAttempts: e.o.MaxAttempts, MaxCrashes: e.o.MaxCrashes, Backoff: e.o.Backoff,
 		Lease: e.o.Lease, Commit: e.o.commitTime(), AckWait: e.o.AckWait, RunLimit: e.o.RunLimit, TTL: e.o.TTL, GiveUp: e.o.GiveUp, MaxAge: info.MaxAge,
 		ArrivalsAreAttempts: e.o.Mode == SeenMark, Watermark: opened.Watermark, Rand: mathrand.Float64,
 	}
-	now := e.now()
+	now := time.Now()
 	e.machine, e.tickEvery = protocol.New(cfg, now), cfg.TickEvery()
 	e.machine.SetBusTime(now, state.Now)
 	return nil
@@ -169,14 +168,4 @@ func startText(from bus.Start) string {
 		return "latest"
 	}
 	return from.Time.Format(time.RFC3339Nano)
-}
-
-// newNoncePrefix returns the beginning of this subscription's nonces: 96 random bits, so that no
-// two subscriptions share them.
-func newNoncePrefix() (string, error) {
-	var b [12]byte
-	if _, err := rand.Read(b[:]); err != nil {
-		return "", fmt.Errorf("no randomness for the nonces: %w", err)
-	}
-	return hex.EncodeToString(b[:]) + "-", nil
 }

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,38 +17,27 @@ type Stats = protocol.Stats
 
 // Subscription is a running subscription. Its methods are safe for concurrent use.
 type Subscription struct {
-	engine  *engine
-	stop    context.CancelFunc // begins to drain
-	stopped context.Context    //nolint:containedctx // ends when draining begins
-	done    chan struct{}
-	err     error // once done is closed
+	engine *engine
+	done   chan struct{}
+	err    error // once done is closed
 }
 
 // startSubscription runs the engine until ctx ends, Drain is called, or bus or store is closed for
 // good.
 func startSubscription(ctx context.Context, e *engine) *Subscription {
 	e.calls, e.stopCalls = context.WithCancel(context.WithoutCancel(ctx))
+	stopped, stop := context.WithCancel(ctx)
+	e.stop = stop
 	s := &Subscription{engine: e, done: make(chan struct{})}
-	s.stopped, s.stop = context.WithCancel(ctx)
 	e.startLoops()
 	go func() {
 		defer close(s.done)
-		defer s.stop()
-		s.err = s.awaitEnd()
+		defer stop()
+		<-stopped.Done()
+		s.err = e.drainInOrder()
+		e.closeLoops()
 	}()
 	return s
-}
-
-// awaitEnd waits until the subscription is to end, and drains it.
-func (s *Subscription) awaitEnd() error {
-	e := s.engine
-	select {
-	case <-s.stopped.Done():
-	case <-e.failed:
-	}
-	err := e.drainInOrder()
-	e.closeLoops()
-	return err
 }
 
 // Pause stops new runs. Once it has returned, no handler is started until Resume. Running ones
@@ -75,7 +65,7 @@ func (s *Subscription) Resume() {
 // handlers (Options.Drain; then they are cancelled), marks, acknowledges, and returns Err. When ctx
 // ends first it returns ctx's error, and draining goes on. Repeated calls wait for the same end.
 func (s *Subscription) Drain(ctx context.Context) error {
-	s.stop()
+	s.engine.stop()
 	select {
 	case <-s.done:
 		return s.err
@@ -131,7 +121,7 @@ func (s *Subscription) Actor() (run func() error, stop func(error)) {
 		<-s.done
 		return s.err
 	}
-	return run, func(error) { s.stop() }
+	return run, func(error) { s.engine.stop() }
 }
 
 // Healthy returns why events may not be handled; nil while all is well, which includes paused and
@@ -159,17 +149,20 @@ func (e *engine) healthError() error {
 	if letter != nil {
 		err = errors.Join(err, fmt.Errorf("dead letters cannot be stored on %q: %w", e.o.DeadLetter, letter))
 	}
-	receiver := receiverError(e.machine)
-	err = errors.Join(err, receiver)
-	if o, ok := e.machine.Overdue(e.now(), 2*e.o.AckWait); ok && e.pausedSince.IsZero() && receiver == nil {
+	since, reason, down := e.machine.Unavailable()
+	if down {
+		err = errors.Join(err, fmt.Errorf("the receiver is unavailable since %s: one event at a time is tried as a probe, the last one failed with: %s",
+			since.UTC().Format(time.RFC3339), reason))
+	}
+	if o, ok := e.machine.Overdue(time.Now(), 2*e.o.AckWait); ok && e.pausedSince.IsZero() && !down {
 		err = errors.Join(err, fmt.Errorf(
 			"%d events of order key %.64q wait for sequence %d, which the bus was to deliver again %v ago: see whether the consumer is paused, or another process holds it",
-			o.Waiting, o.Key, o.Sequence, e.now().Sub(o.Due).Round(time.Second)))
+			o.Waiting, o.Key, o.Sequence, time.Since(o.Due).Round(time.Second)))
 	}
-	if n, since := e.machine.Isolating(); n > 0 && e.now().Sub(since) > e.o.Lease {
+	if n, since := e.machine.Isolating(); n > 0 && time.Since(since) > e.o.Lease {
 		err = errors.Join(err, fmt.Errorf(
 			"nothing is started since %v: an event whose process died runs alone, and waits for %d handlers that began before: they may take up to the run limit of %v",
-			e.now().Sub(since).Round(time.Second), n, e.o.RunLimit))
+			time.Since(since).Round(time.Second), n, e.o.RunLimit))
 	}
 	if n := e.machine.Stuck(); n > 0 {
 		err = errors.Join(err, fmt.Errorf("%d handlers did not return at the run limit of %v: make them end with their context", n, e.o.RunLimit))
@@ -188,16 +181,6 @@ func (e *engine) unsettledError(unsettled, most uint64) error {
 		err = fmt.Errorf("%w; %d of them wait for order key %.64q", err, n, key)
 	}
 	return err
-}
-
-// receiverError is why next to nothing is started; nil if the receiver is available.
-func receiverError(m *protocol.Machine) error {
-	since, reason, down := m.Unavailable()
-	if !down {
-		return nil
-	}
-	return fmt.Errorf("the receiver is unavailable since %s: one event at a time is tried as a probe, the last one failed with: %s",
-		since.UTC().Format(time.RFC3339), reason)
 }
 
 // drainInOrder ends everything that is in flight. All of it has one deadline, counted from the
@@ -243,7 +226,7 @@ func (e *engine) finishInFlight(cutAt, end time.Time) {
 func (e *engine) closeCursor(end time.Time) {
 	ctx, cancel := context.WithTimeout(e.calls, min(time.Until(end), e.timeAfterDrain()))
 	defer cancel()
-	if err := e.advanceWatermark(ctx); err != nil {
+	if err := e.cursor.Advance(ctx, e.stepCursor); err != nil {
 		e.o.Logger.Debug("the watermark was not advanced", "error", err)
 	}
 	if err := e.cursor.Source().Close(ctx); err != nil {
@@ -278,34 +261,28 @@ func (e *engine) incompleteDrain() error {
 		ErrDrainIncomplete, s.InFlight, s.Running+uint64(e.machine.Stuck()), unmarked)
 }
 
-// What was closed for good never answers again: waiting for it would only hold the process up.
-
 // goneGrace is how long what a closed store or bus leaves possible may take: the other one
 // still answers.
 const goneGrace = time.Second
 
-// busGone ends the subscription because the bus was closed for good. Runs go on, for they
-// can be marked.
-func (e *engine) busGone(err error) {
+// endWith ends the subscription because the bus or the store was closed for good, which it notes:
+// waiting for an answer would only hold the process up. It reports whether that is news.
+func (e *engine) endWith(err error, isClosed *bool) (isNew bool) {
 	e.mu.Lock()
-	e.busClosed = true
-	e.mu.Unlock()
-	e.endWith(err)
+	defer e.mu.Unlock()
+	isNew, *isClosed = !*isClosed, true
+	e.endedBy = cmp.Or(e.endedBy, err)
+	e.stop()
+	return isNew
 }
 
 // storeGone ends the subscription because the store was closed for good, and its runs, for nothing
 // that they do can be marked.
 func (e *engine) storeGone(err error) {
-	e.mu.Lock()
-	known := e.storeClosed
-	e.storeClosed = true
-	e.mu.Unlock()
-	if known {
-		return
+	if e.endWith(err, &e.storeClosed) {
+		e.o.Logger.Error("the dedupe store was closed for good: ending the subscription", "error", err)
+		e.stepMachine(func(m *protocol.Machine, _ time.Time) { m.CancelRuns(err) })
 	}
-	e.o.Logger.Error("the dedupe store was closed for good: ending the subscription", "error", err)
-	e.endWith(err)
-	e.stepMachine(func(m *protocol.Machine, _ time.Time) { m.CancelRuns(err) })
 }
 
 // drainIsHopeless reports whether draining cannot get any further: nothing runs, and what is left

@@ -62,7 +62,7 @@ func New(cfg Config, now time.Time) *Machine {
 
 // Due is what there is to take from a Machine now.
 type Due struct {
-	Fetch, Claims, Settlements, Extensions, Letters, Lookups, Answers, Cancels, Runs bool
+	Fetch, Claims, Settlements, Extensions, Letters, Lookups, Answers, Runs bool
 }
 
 // Due reports which of the Machine's calls would return something now.
@@ -76,7 +76,6 @@ func (m *Machine) Due(now time.Time) Due {
 		Letters:     m.letters.isDue(now),
 		Lookups:     m.mayLookUp(now),
 		Answers:     len(m.answers) > 0,
-		Cancels:     len(m.cancels) > 0,
 		Runs:        m.nextReady(now) >= 0,
 	}
 }
