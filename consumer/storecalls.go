@@ -3,24 +3,23 @@ package consumer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer/internal/protocol"
+	"github.com/onceish/onceish/consumer/internal/seenmark"
 	"github.com/onceish/onceish/dedupe"
 )
 
 // claimEvents is the loop that claims.
 func (e *engine) claimEvents() {
 	var b protocol.Batch[dedupe.Request]
+	timeout := newCallTimeout(e.o.Lease, e.o.Lease)
 	for e.awaitWork(claimLoop, func(m *protocol.Machine, now time.Time) bool {
 		b = m.Claims(now)
 		return !b.Empty()
 	}) {
-		cs, err := callStore(e, "Claim", len(b.Items), func(ctx context.Context) ([]dedupe.Claim, error) {
-			return e.claimer.Claim(ctx, b.Items)
-		})
+		cs, err := callStore(e, "Claim", timeout, b.Items, e.claimer.Claim)
 		errs := make([]error, len(cs))
 		for i := range cs {
 			errs[i] = cs[i].Err
@@ -33,17 +32,12 @@ func (e *engine) claimEvents() {
 // settleClaims is the loop that marks what is done, and gives back what is not.
 func (e *engine) settleClaims() {
 	var b protocol.Batch[dedupe.Settlement]
-	timeout := newCallTimeout(e.o.Lease)
+	timeout := newCallTimeout(e.o.Lease/4, e.o.Lease)
 	for e.awaitWork(settleLoop, func(m *protocol.Machine, now time.Time) bool {
 		b = m.Settlements(now)
 		return !b.Empty()
 	}) {
-		errs, err := callStore(e, "Settle", len(b.Items), func(ctx context.Context) ([]error, error) {
-			ctx, cancel := context.WithTimeout(ctx, timeout.current)
-			defer cancel()
-			return e.claimer.Settle(ctx, b.Items)
-		})
-		timeout.adjustAfter(err)
+		errs, err := callStore(e, "Settle", timeout, b.Items, e.claimer.Settle)
 		e.logRefusedItems("Settle", errs, func(i int) dedupe.Key { return b.Items[i].Claim.Key })
 		e.stepMachine(func(m *protocol.Machine, now time.Time) { m.Settled(now, b, errs, err) })
 	}
@@ -52,49 +46,41 @@ func (e *engine) settleClaims() {
 // renewLeases is the loop that renews the leases of claims.
 func (e *engine) renewLeases() {
 	var b protocol.Batch[dedupe.Claim]
-	timeout := newCallTimeout(e.o.Lease)
+	timeout := newCallTimeout(e.o.Lease/4, e.o.Lease)
 	for e.awaitWork(extendLoop, func(m *protocol.Machine, now time.Time) bool {
 		b = m.Extensions(now)
 		return !b.Empty()
 	}) {
-		errs, err := callStore(e, "Extend", len(b.Items), func(ctx context.Context) ([]error, error) {
-			ctx, cancel := context.WithTimeout(ctx, timeout.current)
-			defer cancel()
-			return e.claimer.Extend(ctx, b.Items, e.o.Lease, e.o.TTL)
+		errs, err := callStore(e, "Extend", timeout, b.Items, func(ctx context.Context, cs []dedupe.Claim) ([]error, error) {
+			return e.claimer.Extend(ctx, cs, e.o.Lease, e.o.TTL)
 		})
-		timeout.adjustAfter(err)
 		e.logRefusedItems("Extend", errs, func(i int) dedupe.Key { return b.Items[i].Key })
 		e.stepMachine(func(m *protocol.Machine, now time.Time) { m.Extended(now, b, errs, err) })
 	}
 }
 
 // callStore makes one call of the store.
-func callStore[T any](e *engine, name string, items int, call func(context.Context) ([]T, error)) ([]T, error) {
-	ctx, cancel := e.callContext()
+func callStore[I, A any](e *engine, name string, timeout *callTimeout, items []I,
+	call func(context.Context, []I) ([]A, error),
+) ([]A, error) {
+	ctx, cancel := context.WithTimeout(e.calls, timeout.current)
 	defer cancel()
-	out, err := call(ctx)
+	answers, err := call(ctx, items)
 	if err == nil {
-		err = checkParallel(name, len(out), items)
+		err = seenmark.CheckParallel(name, len(answers), len(items))
 	}
 	if err != nil {
-		out = nil // of whose items?
+		answers = nil // of whose items?
 	}
+	timeout.adjustAfter(err)
 	switch {
 	case err == nil || e.calls.Err() != nil:
 	case errors.Is(err, dedupe.ErrClosed):
 		e.storeGone(err)
 	default:
-		e.o.Logger.Warn("the dedupe store did not answer: repeating the call", "call", name, "items", items, "error", err)
+		e.o.Logger.Warn("the dedupe store did not answer: repeating the call", "call", name, "items", len(items), "error", err)
 	}
-	return out, err
-}
-
-// checkParallel checks that a store has answered every item.
-func checkParallel(call string, got, want int) error {
-	if got != want {
-		return fmt.Errorf("the store answered %d of %d items of %s: its results must be parallel to the argument", got, want, call)
-	}
-	return nil
+	return answers, err
 }
 
 // logRefusedItems logs the items of a call that the store did not take.
@@ -115,40 +101,39 @@ func (e *engine) logRefusedItems(call string, errs []error, key func(i int) dedu
 	}
 }
 
-// callTimeout bounds the calls for claims that are held. It is a quarter of a lease at first: a
+// callTimeout bounds calls. Those for claims that are held have a quarter of a lease at first: a
 // call that hangs must not hold up the others for long, and must leave time to repeat it before the
 // lease is over. It doubles with each failure, up to a lease, and is halved with each answer, so
-// that a store that stays slow is still heard.
+// that a store that stays slow is still heard. Other calls always have a lease.
 type callTimeout struct{ least, most, current time.Duration }
 
-func newCallTimeout(lease time.Duration) *callTimeout {
-	return &callTimeout{least: lease / 4, most: lease, current: lease / 4}
+func newCallTimeout(least, most time.Duration) *callTimeout {
+	return &callTimeout{least: least, most: most, current: least}
 }
 
-func (p *callTimeout) adjustAfter(err error) {
+func (t *callTimeout) adjustAfter(err error) {
 	if err == nil {
-		p.current = max(p.least, p.current/2)
-		return
+		t.current = max(t.least, t.current/2)
+	} else {
+		t.current = min(2*t.current, t.most)
 	}
-	p.current = min(2*p.current, p.most)
 }
 
 // lookUpRedeliveries is the loop that finds out what became of events that were nacked here and are
 // overdue: another process has settled them, or the stream has dropped them.
 func (e *engine) lookUpRedeliveries() {
 	var b protocol.Batch[protocol.Lookup]
+	timeout := newCallTimeout(e.o.Lease, e.o.Lease)
 	for e.awaitWork(lookupLoop, func(m *protocol.Machine, now time.Time) bool {
 		b = m.Lookups(now)
 		return !b.Empty()
 	}) {
 		there := e.existOnBus(b.Items)
-		known, err := callStore(e, "Seen", len(b.Items), func(ctx context.Context) ([]dedupe.Record, error) {
-			keys := make([]dedupe.Key, len(b.Items))
-			for i := range b.Items {
-				keys[i] = b.Items[i].Key
-			}
-			return e.store.Seen(ctx, keys)
-		})
+		keys := make([]dedupe.Key, len(b.Items))
+		for i := range b.Items {
+			keys[i] = b.Items[i].Key
+		}
+		known, err := callStore(e, "Seen", timeout, keys, e.store.Seen)
 		var gone []protocol.Gone
 		e.stepMachine(func(m *protocol.Machine, now time.Time) { gone = m.LookedUp(now, b, known, there, err) })
 		e.logGone(gone)

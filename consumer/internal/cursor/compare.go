@@ -12,7 +12,6 @@ import (
 type comparison struct {
 	unknown  bool         // the bus cannot look up events
 	newest   dedupe.Point // the newest of them that is stored; Sequence 0: none is
-	whole    bool         // that is the watermark's own
 	replaced bool         // the stream has other events where these were, or none yet
 }
 
@@ -30,7 +29,7 @@ func (c *Cursor) compareStream(ctx context.Context, info *bus.TopicInfo, w dedup
 	case err != nil:
 		return comparison{}, err
 	case here[0] == pointSame:
-		return comparison{newest: own, whole: true}, nil
+		return comparison{newest: own}, nil
 	}
 	all, err := c.lookUpPoints(ctx, info, w.Trail)
 	if err != nil {
@@ -87,10 +86,16 @@ func (c *Cursor) lookUpPoints(ctx context.Context, info *bus.TopicInfo, points [
 // remainingWatermark is what is left of a watermark in the stream: itself, or, where other events
 // have taken its place, the newest point of its trail that is still there.
 func (f *comparison) remainingWatermark(w dedupe.Watermark) dedupe.Watermark {
-	if f.replaced {
-		return cutTrail(w, f.newest)
+	if !f.replaced {
+		return w
 	}
-	return w
+	back := dedupe.Watermark{Position: dedupe.Position{Stream: w.Stream, Sequence: f.newest.Sequence, Stored: f.newest.Stored}}
+	for _, p := range w.Trail {
+		if p.Sequence < f.newest.Sequence {
+			back.Trail = append(back.Trail, p)
+		}
+	}
+	return back
 }
 
 // resumePosition is where a lost consumer is recreated, in a stream in which the watermark still
@@ -107,15 +112,4 @@ func (f *comparison) resumePosition(w dedupe.Watermark, info *bus.TopicInfo) bus
 
 func pointAt(at dedupe.Position) dedupe.Point {
 	return dedupe.Point{Sequence: at.Sequence, Stored: at.Stored}
-}
-
-// cutTrail returns the watermark at a point of its trail. Sequence 0 is none of them.
-func cutTrail(w dedupe.Watermark, at dedupe.Point) dedupe.Watermark {
-	back := dedupe.Watermark{Position: dedupe.Position{Stream: w.Stream, Sequence: at.Sequence, Stored: at.Stored}}
-	for _, p := range w.Trail {
-		if p.Sequence < at.Sequence {
-			back.Trail = append(back.Trail, p)
-		}
-	}
-	return back
 }

@@ -46,7 +46,7 @@ func (c *Claimer) Claim(ctx context.Context, rs []dedupe.Request) ([]dedupe.Clai
 	if err != nil {
 		return nil, err
 	}
-	if err := checkParallel("Seen", len(records), len(rs)); err != nil {
+	if err := CheckParallel("Seen", len(records), len(rs)); err != nil {
 		return nil, err
 	}
 	stopped := c.blockedBy()
@@ -115,7 +115,7 @@ func (c *Claimer) Settle(ctx context.Context, ss []dedupe.Settlement) ([]error, 
 	}
 	answers, err := c.store.Mark(ctx, marks)
 	if err == nil {
-		err = checkParallel("Mark", len(answers), len(marks))
+		err = CheckParallel("Mark", len(answers), len(marks))
 	}
 	c.recordMarks(marks, answers, err)
 	if err != nil {
@@ -143,7 +143,8 @@ func (c *Claimer) recordMarks(marks []dedupe.Mark, answers []error, err error) {
 	}
 }
 
-func checkParallel(call string, got, want int) error {
+// CheckParallel checks that a store has answered every item of a call.
+func CheckParallel(call string, got, want int) error {
 	if got != want {
 		return fmt.Errorf("the store answered %d of %d items of %s: its results must be parallel to the argument", got, want, call)
 	}
