@@ -117,6 +117,20 @@ func (r *deliveryReader) toArrival(d *bus.Delivery) (a protocol.Arrival) {
 	return a
 }
 
+// payloadHash is an event's fingerprint as stores keep it: of a fixed size, whatever the function
+// returned, and under its name.
+func (o *Options) payloadHash(e bus.Event) []byte {
+	value := o.Fingerprint(e)
+	switch len(value) {
+	case 0:
+		return nil
+	case shortHashSize:
+	default:
+		value = shortHash(value)
+	}
+	return dedupe.NewHash(o.FingerprintName, value)
+}
+
 // unidentifiedReason is why an event without an id is dead-lettered.
 func (o *Options) unidentifiedReason() string {
 	if o.IDSource == "" {

@@ -72,20 +72,6 @@ func (o *Options) checkFingerprint() error {
 	return nil
 }
 
-// payloadHash is an event's fingerprint as stores keep it: of a fixed size, whatever the function
-// returned, and under its name.
-func (o *Options) payloadHash(e bus.Event) []byte {
-	value := o.Fingerprint(e)
-	switch len(value) {
-	case 0:
-		return nil
-	case shortHashSize:
-	default:
-		value = shortHash(value)
-	}
-	return dedupe.NewHash(o.FingerprintName, value)
-}
-
 const shortHashSize = 16
 
 func shortHash(data []byte) []byte {

@@ -49,10 +49,7 @@ func (w *slotWorker) nextJob() bool {
 		if !w.takeJob() {
 			return false
 		}
-		if w.o.Limit == nil && w.o.Gate == nil {
-			return true // begun in takeJob
-		}
-		if w.passLimitAndGate() {
+		if w.o.Limit == nil && w.o.Gate == nil || w.passLimitAndGate() { // without them, it was begun in takeJob
 			return true
 		}
 	}

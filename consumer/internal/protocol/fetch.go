@@ -8,62 +8,6 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// Arrival is a delivery with what the driver worked out about it.
-type Arrival struct {
-	Delivery *bus.Delivery
-	Key      dedupe.Key
-	// Hash is that of the payload. If nil, payloads are not compared.
-	Hash []byte
-	// Order is the order key. Events with one key are handled one after the other;
-	// empty is no order.
-	Order string
-	// DeadLetterReason, if not empty, is why the event is dead-lettered without a run.
-	DeadLetterReason string
-	// Foreign says that the message is no event of this group, but a copy for another one, or
-	// something that the bus's server stored for itself. It is acked unrun.
-	Foreign bool
-}
-
-// TakeControl takes the control headers off a delivery's event, so that no handler passes them on,
-// and reports whether they say that the copy is for another group. An error says that they were
-// written for another event, and are to be ignored.
-func TakeControl(d *bus.Delivery, group string) (foreign bool, err error) {
-	control, err := d.Event.Control()
-	d.Event = d.Event.WithoutControl()
-	return control.Group != "" && control.Group != group, err
-}
-
-// deliveryCopy is an Arrival that is in flight in this process.
-type deliveryCopy struct {
-	Arrival
-	ackWaitFrom time.Time // Config.AckWait later the bus redelivers it to anybody
-
-	heldUntil    time.Time // until then the store answers Held because of this process itself
-	mayHoldClaim bool      // the row may be claimed by this process
-	cursorGone   bool
-	uncounted    int // arrivals that this process knows to have been no attempts
-}
-
-// earlierAttempts are the arrivals before this one that may have been attempts.
-func (c *deliveryCopy) earlierAttempts() int { return max(0, c.Delivery.Arrivals-1-c.uncounted) }
-
-// memorySize is how much memory a delivery takes, more or less.
-func (c *deliveryCopy) memorySize() int {
-	n := 256 + len(c.Delivery.Event.Data)
-	for name, values := range c.Delivery.Event.Headers {
-		n += len(name)
-		for _, v := range values {
-			n += len(v)
-		}
-	}
-	return n
-}
-
-// maybeForeign reports whether a delivery may be another process's by now.
-func (m *Machine) maybeForeign(now time.Time, c *deliveryCopy) bool {
-	return c.cursorGone || now.Sub(c.ackWaitFrom) >= m.cfg.AckWait
-}
-
 // Fetch returns how many events to ask the bus for now. ok is false if it is not to be called yet.
 // events is 0 where only what was requested before is to be taken in.
 func (m *Machine) Fetch(now time.Time) (events int, ok bool) {
@@ -73,146 +17,6 @@ func (m *Machine) Fetch(now time.Time) (events int, ok bool) {
 		m.fetches.lastScan = now
 	}
 	return events, ok
-}
-
-// Fetched takes in what a fetch returned, also when that is nothing.
-func (m *Machine) Fetched(now time.Time, as []Arrival) {
-	m.fetches.exhausted = m.isHalted() && m.fetches.requested == 0 && len(as) == 0
-	m.fetches.recordFetched(len(as))
-	for i := range as {
-		c := deliveryCopy{Arrival: as[i], ackWaitFrom: now}
-		m.fetches.averageSize += (c.memorySize() - m.fetches.averageSize) / 8
-		m.heldBytes += c.memorySize()
-		m.expected.take(&c)
-		m.admitCopy(now, c)
-		m.advanceKeyQueue(now, c.Order)
-	}
-}
-
-// admitCopy decides what becomes of a delivery: it is settled at once, given back, joins the job of
-// its key, or begins one.
-func (m *Machine) admitCopy(now time.Time, c deliveryCopy) {
-	j := m.jobs.byKey[c.Key]
-	switch {
-	case c.Foreign:
-		m.answerDelivery(now, nil, &c, Answer{Kind: Ack, Outcome: Skipped})
-	case m.progress.watermark.Covers(c.Delivery.At) && !c.cursorGone:
-		// A watermark also covers what the bus has dropped.
-		m.answerDelivery(now, nil, &c, Answer{Kind: Ack, Outcome: Duplicate})
-	case m.isHalted(), !c.cursorGone && j == nil && m.wasTried(now, c.Key):
-		m.nackCopy(now, &c, Answer{Outcome: GivenBack})
-	case j != nil:
-		m.joinJob(now, j, c)
-	default:
-		m.startJob(now, c)
-	}
-}
-
-func (m *Machine) startJob(now time.Time, c deliveryCopy) {
-	j := &Job{
-		key: c.Key, hash: c.Hash, order: c.Order, deadLetterReason: c.DeadLetterReason,
-		copies: []deliveryCopy{c}, createdAt: now, phaseSince: now,
-	}
-	j.orderSequence = j.position().Sequence
-	m.jobs.add(j)
-	if j.order == "" {
-		m.queueClaim(now, j)
-	} else {
-		m.enqueueByKey(now, j)
-	}
-}
-
-// joinJob lets a copy wait for what becomes of the job. It does not wait for a job whose handler
-// never returns.
-func (m *Machine) joinJob(now time.Time, j *Job, c deliveryCopy) {
-	earlier := c.Delivery.At.Sequence < j.orderSequence
-	switch {
-	case j.stuck, earlier && j.phase == waiting && c.Order != j.order:
-		// It must not wait for what may wait, in another process, for it.
-		m.nackCopy(now, &c, Answer{Outcome: Held})
-	case m.replaceCopy(now, j, c):
-	case (m.overLimits() || m.waitingCount() == m.cfg.MaxWaiting) && !earlier:
-		m.nackCopy(now, &c, Answer{Outcome: Held, elsewhere: true}) // the event itself is here
-	default:
-		m.extraCopies++
-		j.copies = append(j.copies, c)
-		if earlier {
-			m.moveForward(now, j)
-		}
-	}
-}
-
-// replaceCopy replaces an earlier delivery from the same place that waits too: one answer settles
-// both.
-func (m *Machine) replaceCopy(now time.Time, j *Job, c deliveryCopy) bool {
-	i := 1 + slices.IndexFunc(j.copies[1:], func(o deliveryCopy) bool {
-		return o.Delivery.At == c.Delivery.At && j.hasPayloadOf(&o) == j.hasPayloadOf(&c)
-	})
-	if i == 0 {
-		return false
-	}
-	earlier := j.copies[i]
-	j.copies[i] = c
-	m.answerDelivery(now, j, &earlier, Answer{Outcome: Held, elsewhere: true})
-	return true
-}
-
-// nackCopy nacks a delivery for which nothing was claimed.
-func (m *Machine) nackCopy(now time.Time, c *deliveryCopy, ans Answer) {
-	ans.Kind, ans.After, ans.heldUntil = Nak, heldNakDelay(c.Delivery.Arrivals), c.heldUntil
-	m.answerDelivery(now, nil, c, ans)
-}
-
-// fetchState is what was requested of the bus, and how large and how fast events have been lately.
-type fetchState struct {
-	requested   int       // by the last Fetch
-	outstanding int       // what was requested and may still arrive
-	exhausted   bool      // paused or draining, and nothing that was requested can arrive any more
-	lastScan    time.Time // when events were last requested beside those that wait
-	averageSize int       // of events, in bytes
-	finished    recentCount
-}
-
-// recordFetched notes how much of what was requested may still arrive. A request that is open
-// covers a later, smaller one.
-func (f *fetchState) recordFetched(arrived int) {
-	if f.requested == 0 && arrived == 0 {
-		f.outstanding = 0
-		return
-	}
-	f.outstanding = max(0, max(f.outstanding, f.requested)-arrived)
-}
-
-// recentCount counts what finished in the last 100 ms, in steps of 10 ms.
-type recentCount struct {
-	counts [10]int
-	step   int64
-	base   time.Time
-}
-
-func (r *recentCount) addOne(now time.Time) {
-	r.rollTo(now)
-	r.counts[r.step%int64(len(r.counts))]++
-}
-
-func (r *recentCount) countNow(now time.Time) int {
-	r.rollTo(now)
-	n := 0
-	for _, c := range r.counts {
-		n += c
-	}
-	return n
-}
-
-func (r *recentCount) rollTo(now time.Time) {
-	if r.base.IsZero() {
-		r.base = now
-	}
-	step := int64(now.Sub(r.base) / (10 * time.Millisecond))
-	for gone := min(step-r.step, int64(len(r.counts))); gone > 0; gone-- {
-		r.counts[(step-gone+1)%int64(len(r.counts))] = 0
-	}
-	r.step = max(step, r.step)
 }
 
 // fetchBudget is what Fetch returns. With nothing to request, what was requested before is still
@@ -286,4 +90,200 @@ func (m *Machine) idleSlots() int {
 // eventsThatFit is how many more events there is memory for.
 func (m *Machine) eventsThatFit() int {
 	return (m.cfg.MaxBytes - m.heldBytes) / max(m.fetches.averageSize, 1)
+}
+
+// fetchState is what was requested of the bus, and how large and how fast events have been lately.
+type fetchState struct {
+	requested   int       // by the last Fetch
+	outstanding int       // what was requested and may still arrive
+	exhausted   bool      // paused or draining, and nothing that was requested can arrive any more
+	lastScan    time.Time // when events were last requested beside those that wait
+	averageSize int       // of events, in bytes
+	finished    recentCount
+}
+
+// recordFetched notes how much of what was requested may still arrive. A request that is open
+// covers a later, smaller one.
+func (f *fetchState) recordFetched(arrived int) {
+	if f.requested == 0 && arrived == 0 {
+		f.outstanding = 0
+		return
+	}
+	f.outstanding = max(0, max(f.outstanding, f.requested)-arrived)
+}
+
+// recentCount counts what finished in the last 100 ms, in steps of 10 ms.
+type recentCount struct {
+	counts [10]int
+	step   int64
+	base   time.Time
+}
+
+func (r *recentCount) addOne(now time.Time) {
+	r.rollTo(now)
+	r.counts[r.step%int64(len(r.counts))]++
+}
+
+func (r *recentCount) countNow(now time.Time) int {
+	r.rollTo(now)
+	n := 0
+	for _, c := range r.counts {
+		n += c
+	}
+	return n
+}
+
+func (r *recentCount) rollTo(now time.Time) {
+	if r.base.IsZero() {
+		r.base = now
+	}
+	step := int64(now.Sub(r.base) / (10 * time.Millisecond))
+	for gone := min(step-r.step, int64(len(r.counts))); gone > 0; gone-- {
+		r.counts[(step-gone+1)%int64(len(r.counts))] = 0
+	}
+	r.step = max(step, r.step)
+}
+
+// Arrival is a delivery with what the driver worked out about it.
+type Arrival struct {
+	Delivery *bus.Delivery
+	Key      dedupe.Key
+	// Hash is that of the payload. If nil, payloads are not compared.
+	Hash []byte
+	// Order is the order key. Events with one key are handled one after the other;
+	// empty is no order.
+	Order string
+	// DeadLetterReason, if not empty, is why the event is dead-lettered without a run.
+	DeadLetterReason string
+	// Foreign says that the message is no event of this group, but a copy for another one, or
+	// something that the bus's server stored for itself. It is acked unrun.
+	Foreign bool
+}
+
+// TakeControl takes the control headers off a delivery's event, so that no handler passes them on,
+// and reports whether they say that the copy is for another group. An error says that they were
+// written for another event, and are to be ignored.
+func TakeControl(d *bus.Delivery, group string) (foreign bool, err error) {
+	control, err := d.Event.Control()
+	d.Event = d.Event.WithoutControl()
+	return control.Group != "" && control.Group != group, err
+}
+
+// deliveryCopy is an Arrival that is in flight in this process.
+type deliveryCopy struct {
+	Arrival
+	ackWaitFrom time.Time // Config.AckWait later the bus redelivers it to anybody
+
+	heldUntil    time.Time // until then the store answers Held because of this process itself
+	mayHoldClaim bool      // the row may be claimed by this process
+	cursorGone   bool
+	uncounted    int // arrivals that this process knows to have been no attempts
+}
+
+// earlierAttempts are the arrivals before this one that may have been attempts.
+func (c *deliveryCopy) earlierAttempts() int { return max(0, c.Delivery.Arrivals-1-c.uncounted) }
+
+// memorySize is how much memory a delivery takes, more or less.
+func (c *deliveryCopy) memorySize() int {
+	n := 256 + len(c.Delivery.Event.Data)
+	for name, values := range c.Delivery.Event.Headers {
+		n += len(name)
+		for _, v := range values {
+			n += len(v)
+		}
+	}
+	return n
+}
+
+// maybeForeign reports whether a delivery may be another process's by now.
+func (m *Machine) maybeForeign(now time.Time, c *deliveryCopy) bool {
+	return c.cursorGone || now.Sub(c.ackWaitFrom) >= m.cfg.AckWait
+}
+
+// Fetched takes in what a fetch returned, also when that is nothing.
+func (m *Machine) Fetched(now time.Time, as []Arrival) {
+	m.fetches.exhausted = m.isHalted() && m.fetches.requested == 0 && len(as) == 0
+	m.fetches.recordFetched(len(as))
+	for i := range as {
+		c := deliveryCopy{Arrival: as[i], ackWaitFrom: now}
+		m.fetches.averageSize += (c.memorySize() - m.fetches.averageSize) / 8
+		m.heldBytes += c.memorySize()
+		m.expected.take(&c)
+		m.admitCopy(now, c)
+		m.advanceKeyQueue(now, c.Order)
+	}
+}
+
+// admitCopy decides what becomes of a delivery: it is settled at once, given back, joins the job of
+// its key, or begins one.
+func (m *Machine) admitCopy(now time.Time, c deliveryCopy) {
+	j := m.jobs.byKey[c.Key]
+	switch {
+	case c.Foreign:
+		m.answerDelivery(now, nil, &c, Answer{Kind: Ack, Outcome: Skipped})
+	case m.progress.watermark.Covers(c.Delivery.At) && !c.cursorGone:
+		// A watermark also covers what the bus has dropped.
+		m.answerDelivery(now, nil, &c, Answer{Kind: Ack, Outcome: Duplicate})
+	case m.isHalted(), !c.cursorGone && j == nil && m.pace.wasTried(now, c.Key):
+		m.nackCopy(now, &c, Answer{Outcome: GivenBack})
+	case j != nil:
+		m.joinJob(now, j, c)
+	default:
+		m.startJob(now, c)
+	}
+}
+
+func (m *Machine) startJob(now time.Time, c deliveryCopy) {
+	j := &Job{
+		key: c.Key, hash: c.Hash, order: c.Order, deadLetterReason: c.DeadLetterReason,
+		copies: []deliveryCopy{c}, createdAt: now, phaseSince: now,
+	}
+	j.orderSequence = j.position().Sequence
+	m.jobs.add(j)
+	if j.order == "" {
+		m.queueClaim(now, j)
+	} else {
+		m.enqueueByKey(now, j)
+	}
+}
+
+// joinJob lets a copy wait for what becomes of the job. It does not wait for a job whose handler
+// never returns.
+func (m *Machine) joinJob(now time.Time, j *Job, c deliveryCopy) {
+	earlier := c.Delivery.At.Sequence < j.orderSequence
+	switch {
+	case j.stuck, earlier && j.phase == waiting && c.Order != j.order:
+		// It must not wait for what may wait, in another process, for it.
+		m.nackCopy(now, &c, Answer{Outcome: Held})
+	case m.replaceCopy(now, j, c):
+	case (m.overLimits() || m.waitingCount() == m.cfg.MaxWaiting) && !earlier:
+		m.nackCopy(now, &c, Answer{Outcome: Held, elsewhere: true}) // the event itself is here
+	default:
+		m.extraCopies++
+		j.copies = append(j.copies, c)
+		if earlier {
+			m.moveForward(now, j)
+		}
+	}
+}
+
+// replaceCopy replaces an earlier delivery from the same place that waits too: one answer settles
+// both.
+func (m *Machine) replaceCopy(now time.Time, j *Job, c deliveryCopy) bool {
+	i := 1 + slices.IndexFunc(j.copies[1:], func(o deliveryCopy) bool {
+		return o.Delivery.At == c.Delivery.At && j.hasPayloadOf(&o) == j.hasPayloadOf(&c)
+	})
+	if i == 0 {
+		return false
+	}
+	earlier := j.copies[i]
+	j.copies[i] = c
+	m.answerDelivery(now, j, &earlier, Answer{Outcome: Held, elsewhere: true})
+	return true
+}
+
+// nackCopy nacks a delivery for which nothing was claimed.
+func (m *Machine) nackCopy(now time.Time, c *deliveryCopy, ans Answer) {
+	ans.Kind, ans.After, ans.heldUntil = Nak, heldNakDelay(c.Delivery.Arrivals), c.heldUntil
+	m.answerDelivery(now, nil, c, ans)
 }

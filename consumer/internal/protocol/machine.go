@@ -22,7 +22,6 @@ type Machine struct {
 	fetches    fetchState
 	progress   settledProgress
 	pace       startPace
-	setbacks   setbacks
 	stats      Stats
 
 	claims, settles, renewals, letters callQueue
@@ -47,10 +46,10 @@ func New(cfg Config, now time.Time) *Machine {
 	calls := callQueue{maxBatch: cfg.MaxBatch, slowAfter: cfg.Lease / 4, minBatch: cfg.Concurrency}
 	m := &Machine{
 		cfg: cfg, lastTick: now,
-		keyQueues: make(keyQueues), setbacks: make(setbacks),
-		claims: calls, settles: calls, renewals: calls, letters: calls,
+		keyQueues: make(keyQueues),
+		claims:    calls, settles: calls, renewals: calls, letters: calls,
 		progress: settledProgress{watermark: cfg.Watermark},
-		pace:     startPace{maxRuns: cfg.Concurrency, allowedRuns: cfg.Concurrency},
+		pace:     startPace{maxRuns: cfg.Concurrency, allowedRuns: cfg.Concurrency, setbacks: make(setbacks)},
 	}
 	m.jobs.initEmpty()
 	m.quarantine.jobs = &m.jobs

@@ -1,6 +1,8 @@
 package protocol
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -40,6 +42,7 @@ type startPace struct {
 	failedKeys       []dedupe.Key // whose they were, each once, enoughFailures at most
 	unavailableSince time.Time    // since when the receiver is unavailable; zero: it is not
 	reason           string       // of what slowed it last
+	setbacks         setbacks     // of the events that met trouble
 }
 
 // oneAtATime reports whether one event at a time starts, with a gap between.
@@ -141,6 +144,67 @@ func (p *startPace) recoverWhenIdle(now time.Time, idle bool) {
 // onlyFailureIs reports whether no other event failed since the last success.
 func (p *startPace) onlyFailureIs(key dedupe.Key) bool {
 	return !slices.ContainsFunc(p.failedKeys, func(k dedupe.Key) bool { return k != key })
+}
+
+// setback is what this process remembers of an event whose runs here met trouble that may not be
+// the event's own.
+type setback struct {
+	since         time.Time // the first of them
+	unavailableAt time.Time // the last one that was unavailable; zero: there was none
+	inARow        int       // the last ones that were no attempts
+}
+
+type setbacks map[dedupe.Key]*setback
+
+// maxSetbacks bounds what is remembered. Of more, the older half is forgotten: those events have
+// their first unavailable failure once more.
+const maxSetbacks = 10_000
+
+// of returns the setback of an event, and begins it if there is none.
+func (ss setbacks) of(now time.Time, key dedupe.Key) *setback {
+	s := ss[key]
+	if s == nil {
+		if len(ss) >= maxSetbacks {
+			ss.forgetOlderHalf()
+		}
+		s = &setback{since: now}
+		ss[key] = s
+	}
+	return s
+}
+
+func (ss setbacks) forgetOlderHalf() {
+	keys := slices.SortedFunc(maps.Keys(ss), func(a, b dedupe.Key) int {
+		return cmp.Or(ss[a].since.Compare(ss[b].since), cmp.Compare(a.String(), b.String()))
+	})
+	for _, k := range keys[:len(keys)/2] {
+		delete(ss, k)
+	}
+}
+
+// blameEvent judges an unavailable failure as what it is if it is the event's own: the event had
+// another before, and between the two runs, one of another event began and succeeded. While others
+// fail too, it is nobody's.
+func (p *startPace) blameEvent(now time.Time, j *Job) {
+	s := p.setbacks.of(now, j.key)
+	own := !s.unavailableAt.IsZero() && j.provenAtStart.After(s.unavailableAt) && p.onlyFailureIs(j.key)
+	s.unavailableAt = now
+	if !own {
+		s.inARow++
+		return
+	}
+	s.inARow = 0
+	j.verdict.Kind = Failure
+	if j.verdict.Own == Permanent {
+		j.verdict.Kind = Permanent
+	}
+}
+
+// wasTried reports whether an event failed since the receiver became unavailable. Then others are
+// tried first, for as long as another gap: not every event may be as good a probe.
+func (p *startPace) wasTried(now time.Time, key dedupe.Key) bool {
+	s := p.setbacks[key]
+	return p.isUnavailable() && s != nil && !s.unavailableAt.Before(p.unavailableSince) && now.Before(p.nextStart.Add(p.gap))
 }
 
 // Unavailable returns since when the receiver is unavailable; ok is false if it is not. reason is

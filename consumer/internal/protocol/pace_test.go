@@ -446,12 +446,12 @@ func TestSetbacksAreBounded(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
 	for i := range 3 * maxSetbacks {
-		r.setbacks.of(r.now.Add(time.Duration(i)), dedupe.Key{ID: fmt.Sprint(i)})
+		r.pace.setbacks.of(r.now.Add(time.Duration(i)), dedupe.Key{ID: fmt.Sprint(i)})
 	}
-	if n := len(r.setbacks); n > maxSetbacks {
+	if n := len(r.pace.setbacks); n > maxSetbacks {
 		t.Errorf("%d are remembered", n)
 	}
-	if r.setbacks[dedupe.Key{ID: fmt.Sprint(3*maxSetbacks - 1)}] == nil {
+	if r.pace.setbacks[dedupe.Key{ID: fmt.Sprint(3*maxSetbacks - 1)}] == nil {
 		t.Error("the latest is forgotten")
 	}
 }

@@ -314,7 +314,7 @@ func (m *Machine) answerDelivery(now time.Time, j *Job, c *deliveryCopy, ans Ans
 		m.progress.recordSettled(c.Delivery.At)
 	}
 	m.fetches.finished.addOne(now)
-	delete(m.setbacks, c.Key)
+	delete(m.pace.setbacks, c.Key)
 	m.expected.removeAt(c.Delivery.At) // nacked before, by another delivery from there
 }
 
