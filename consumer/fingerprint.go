@@ -23,7 +23,8 @@ func CanonicalJSON(e bus.Event) []byte {
 	d := json.NewDecoder(bytes.NewReader(e.Data))
 	d.UseNumber()
 	var v any
-	if err := d.Decode(&v); err != nil || !nothingFollows(d) {
+	err := d.Decode(&v)
+	if _, end := d.Token(); err != nil || !errors.Is(end, io.EOF) {
 		return shortHash(e.Data)
 	}
 	canonical, err := json.Marshal(v) // sorts members
@@ -31,12 +32,6 @@ func CanonicalJSON(e bus.Event) []byte {
 		return shortHash(e.Data)
 	}
 	return shortHash(canonical)
-}
-
-// nothingFollows reports whether d has reached the end.
-func nothingFollows(d *json.Decoder) bool {
-	_, err := d.Token()
-	return errors.Is(err, io.EOF)
 }
 
 // NoFingerprint returns nil: payloads are not compared, and the id is all that counts.

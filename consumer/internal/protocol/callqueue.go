@@ -6,8 +6,6 @@ import (
 	"maps"
 	"slices"
 	"time"
-
-	"github.com/onceish/onceish/internal/backoff"
 )
 
 // callQueue is work for one kind of call, taken in batches of what has accumulated. A batch whose
@@ -111,7 +109,7 @@ func (q *callQueue) recordCall(now, sent time.Time, jobs []*Job, err error) {
 	if q.failures++; q.failures > 1 {
 		q.nextBatch = max(1, len(jobs)/2)
 	}
-	q.retryAt = now.Add(backoff.Doubled(retryBase, q.failures-1, retryMax))
+	q.retryAt = now.Add(shortBackoff(q.failures))
 	q.jobs = append(jobs, q.jobs...)
 }
 
@@ -122,7 +120,7 @@ func (q *callQueue) retryJob(now time.Time, j *Job, err error) {
 	}
 	r := cmp.Or(q.refusals[j], &refusal{})
 	r.failures++
-	r.retryAt = now.Add(backoff.Doubled(retryBase, r.failures-1, retryMax))
+	r.retryAt = now.Add(shortBackoff(r.failures))
 	q.refusals[j] = r
 	q.refusedJobs = append(q.refusedJobs, j)
 	q.lastRefusal = fmt.Errorf("refuses %s: %w", j.key, err)

@@ -161,7 +161,7 @@ func (m *Machine) nackHeld(now time.Time, j *Job, sent time.Time) {
 		until = now.Add(m.cfg.Lease)
 	}
 	m.finishJob(now, j, Answer{
-		Kind: Nak, After: min(j.claim.HeldFor, heldNakDelay(j.arrivalCount())), Outcome: Held,
+		Kind: Nak, After: min(j.claim.HeldFor, shortBackoff(j.arrivalCount())), Outcome: Held,
 		elsewhere: !sent.Before(until), heldUntil: until, mayHoldClaim: own,
 	})
 }
@@ -169,7 +169,7 @@ func (m *Machine) nackHeld(now time.Time, j *Job, sent time.Time) {
 // nackUnclaimed gives back a job that holds no claim.
 func (m *Machine) nackUnclaimed(now time.Time, j *Job) {
 	m.finishJob(now, j, Answer{
-		Kind: Nak, After: heldNakDelay(j.arrivalCount()), Outcome: GivenBack, heldUntil: j.heldHereUntil(),
+		Kind: Nak, After: shortBackoff(j.arrivalCount()), Outcome: GivenBack, heldUntil: j.heldHereUntil(),
 	})
 }
 

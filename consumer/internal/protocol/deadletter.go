@@ -78,7 +78,7 @@ func (m *Machine) LetterPublished(now time.Time, l *Letter, err error) {
 		m.disownJob(now, j, Lost)
 	case err != nil:
 		m.finishJob(now, j, Answer{
-			Kind: Nak, After: heldNakDelay(j.arrivalCount()), Outcome: DeadLetterPending, heldUntil: m.latestLeaseEnd(now, j),
+			Kind: Nak, After: shortBackoff(j.arrivalCount()), Outcome: DeadLetterPending, heldUntil: m.latestLeaseEnd(now, j),
 		})
 	case j.keyRefused:
 		m.finishJob(now, j, Answer{Kind: Ack, Outcome: Dead})

@@ -284,6 +284,6 @@ func (m *Machine) replaceCopy(now time.Time, j *Job, c deliveryCopy) bool {
 
 // nackCopy nacks a delivery for which nothing was claimed.
 func (m *Machine) nackCopy(now time.Time, c *deliveryCopy, ans Answer) {
-	ans.Kind, ans.After, ans.heldUntil = Nak, heldNakDelay(c.Delivery.Arrivals), c.heldUntil
+	ans.Kind, ans.After, ans.heldUntil = Nak, shortBackoff(c.Delivery.Arrivals), c.heldUntil
 	m.answerDelivery(now, nil, c, ans)
 }

@@ -90,7 +90,7 @@ func (q *keyQueue) isEmpty() bool {
 // deliver little else, and never reach events of other keys behind them. So at least half of what
 // is delivered is new, and the key waits at most as long again.
 func (q *keyQueue) evictedNakDelay(now time.Time, arrivals int) time.Duration {
-	return max(heldNakDelay(arrivals), min(now.Sub(q.movedAt), maxEvictedDelay))
+	return max(shortBackoff(arrivals), min(now.Sub(q.movedAt), maxEvictedDelay))
 }
 
 // maxEvictedDelay bounds evictedNakDelay. As a bus delivers hundreds of events a second at least,

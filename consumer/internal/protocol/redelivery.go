@@ -204,8 +204,8 @@ type Gone struct {
 	Kept bool
 }
 
-// Lookups takes what is to be looked up now. The driver asks the bus first whether it still has what
-// is overdue, then the store what it knows of all of them: in this order an event that another
+// Lookups takes what is to be looked up now. The driver asks the bus first whether it still has
+// what is overdue, then the store what it knows of all of them: in this order an event that another
 // process settles meanwhile, and that the bus then deletes, is seen as settled.
 func (m *Machine) Lookups(now time.Time) Batch[Lookup] {
 	out := Batch[Lookup]{sent: now}
@@ -240,7 +240,7 @@ func (m *Machine) LookedUp(now time.Time, b Batch[Lookup], known []dedupe.Record
 			continue
 		}
 		r.lookups++
-		r.lookAt = now.Add(backoff.Doubled(m.cfg.firstLookup(), r.lookups-1, retryMax))
+		r.lookAt = now.Add(backoff.Doubled(m.cfg.firstLookup(), r.lookups-1, maxShortBackoff))
 		switch {
 		case err != nil:
 		case r.lookupKey == r.key && dedupe.Differ(known[i].Hash, r.arrival.Hash):

@@ -262,7 +262,7 @@ func (m *Machine) retryDelay(j *Job) time.Duration {
 	case j.verdict.Timed:
 		return j.verdict.After
 	case j.verdict.Kind == Conflicted:
-		soon := heldNakDelay(j.arrivalCount())
+		soon := shortBackoff(j.arrivalCount())
 		return soon/2 + time.Duration(m.cfg.Rand()*float64(soon/2))
 	case j.verdict.Kind == Unavailable: // the pace spares the receiver
 		return min(m.cfg.Backoff.delayAfter(m.pace.setbacks[j.key].inARow, m.cfg.Rand()), maxGap)
@@ -321,13 +321,10 @@ func (b Backoff) delayAfter(attempt int, random float64) time.Duration {
 	return time.Duration(random * float64(backoff.Doubled(b.Base, attempt-1, b.Max)))
 }
 
-// Held copies are redelivered after 50 ms, doubling with their arrivals up to 5 s. Calls that
-// failed are repeated likewise.
-const (
-	retryBase = 50 * time.Millisecond
-	retryMax  = 5 * time.Second
-)
-
-func heldNakDelay(arrivals int) time.Duration {
-	return backoff.Doubled(retryBase, arrivals-1, retryMax)
+// shortBackoff is after how long held copies are redelivered: 50 ms, doubling with their arrivals up
+// to 5 s. Calls that failed are repeated likewise.
+func shortBackoff(times int) time.Duration {
+	return backoff.Doubled(50*time.Millisecond, times-1, maxShortBackoff)
 }
+
+const maxShortBackoff = 5 * time.Second

@@ -26,7 +26,7 @@ func (m *Machine) removeReady(j *Job) {
 // releaseClaim ends a claim whose event did not run, or whose run counts nothing. The event stays
 // away as long as a held copy, so that a pull which is still open does not get it again at once.
 func (m *Machine) releaseClaim(now time.Time, j *Job) {
-	m.settleClaim(now, j, claimEnding{outcome: dedupe.NotBegun, after: heldNakDelay(j.arrivalCount())})
+	m.settleClaim(now, j, claimEnding{outcome: dedupe.NotBegun, after: shortBackoff(j.arrivalCount())})
 	j.verdict = Verdict{}
 }
 

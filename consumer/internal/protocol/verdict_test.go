@@ -193,7 +193,7 @@ func TestBackoff(t *testing.T) {
 		}
 	}
 	for arrivals, want := range map[int]time.Duration{1: 50 * time.Millisecond, 2: 100 * time.Millisecond, 8: 5 * time.Second, 900: 5 * time.Second} {
-		if got := heldNakDelay(arrivals); got != want {
+		if got := shortBackoff(arrivals); got != want {
 			t.Errorf("held at arrival %d: %v, want %v", arrivals, got, want)
 		}
 	}
