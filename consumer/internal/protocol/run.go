@@ -321,8 +321,8 @@ func (b Backoff) delayAfter(attempt int, random float64) time.Duration {
 	return time.Duration(random * float64(backoff.Doubled(b.Base, attempt-1, b.Max)))
 }
 
-// shortBackoff is after how long held copies are redelivered: 50 ms, doubling with their arrivals up
-// to 5 s. Calls that failed are repeated likewise.
+// shortBackoff is after how long held copies are redelivered: 50 ms, doubling with their arrivals
+// up to 5 s. Calls that failed are repeated likewise.
 func shortBackoff(times int) time.Duration {
 	return backoff.Doubled(50*time.Millisecond, times-1, maxShortBackoff)
 }
