@@ -116,8 +116,8 @@ func (j *Job) arrivalCount() int { return j.copies[0].Delivery.Arrivals }
 
 func (j *Job) position() bus.Position { return j.copies[0].Delivery.At }
 
-// sequence is where the job lies in its key queue.
-func (j *Job) sequence() uint64 { return j.orderSequence }
+// queueSequence is where the job lies in its key queue.
+func (j *Job) queueSequence() uint64 { return j.orderSequence }
 
 // heldHereUntil is until when the store answers Held because of this process itself.
 func (j *Job) heldHereUntil() (t time.Time) {

@@ -45,19 +45,19 @@ func (qs keyQueues) isBlocking(r *pendingRedelivery) bool {
 // which of it goes first does not matter.
 type bySequence[T interface {
 	comparable
-	sequence() uint64
+	queueSequence() uint64
 }] []T
 
 func (s bySequence[T]) findFirst(sequence uint64) int {
-	i, _ := slices.BinarySearchFunc(s, sequence, func(e T, to uint64) int { return cmp.Compare(e.sequence(), to) })
+	i, _ := slices.BinarySearchFunc(s, sequence, func(e T, to uint64) int { return cmp.Compare(e.queueSequence(), to) })
 	return i
 }
 
-func (s *bySequence[T]) insert(e T) { *s = slices.Insert(*s, s.findFirst(e.sequence()), e) }
+func (s *bySequence[T]) insert(e T) { *s = slices.Insert(*s, s.findFirst(e.queueSequence()), e) }
 
 // remove takes out an element, and reports whether it was there.
 func (s *bySequence[T]) remove(e T) bool {
-	for i := s.findFirst(e.sequence()); i < len(*s) && (*s)[i].sequence() == e.sequence(); i++ {
+	for i := s.findFirst(e.queueSequence()); i < len(*s) && (*s)[i].queueSequence() == e.queueSequence(); i++ {
 		if (*s)[i] == e {
 			*s = deleteAt(*s, i)
 			return true

@@ -47,7 +47,7 @@ func (r *pendingRedelivery) settledOrElsewhere(known dedupe.Record, asked time.T
 	}
 }
 
-func (r *pendingRedelivery) sequence() uint64 { return r.at.Sequence }
+func (r *pendingRedelivery) queueSequence() uint64 { return r.at.Sequence }
 
 // compareRedeliveries puts redeliveries in the order of their positions.
 func compareRedeliveries(a, b *pendingRedelivery) int {
