@@ -119,15 +119,11 @@ func createBucket(
 		return nil, err
 	}
 	if account.API.Level < levelTTL {
-		return nil, tooOld(nc.ConnectedServerVersion(), account.API.Level)
+		return nil, fmt.Errorf("%w: it is nats-server %s, with JetStream API level %d, which keeps no TTL per message, so marks would stay for ever: "+
+			"upgrade it to %s or later", ErrServerTooOld, nc.ConnectedServerVersion(), account.API.Level, OldestServer)
 	}
 	making()
 	return js.CreateStream(ctx, bucketConfig(o))
-}
-
-func tooOld(version string, level int) error {
-	return fmt.Errorf("%w: it is nats-server %s, with JetStream API level %d, which keeps no TTL per message, so marks would stay for ever: "+
-		"upgrade it to %s or later", ErrServerTooOld, version, level, OldestServer)
 }
 
 // bucketConfig is what makes a stream a key-value bucket. Direct reads are off: a replica that lags

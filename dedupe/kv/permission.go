@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,11 +15,6 @@ const (
 	allowIt    = "allow it"
 	allowInbox = "allow it, for answers arrive there, or give the connection another inbox prefix"
 )
-
-// allowOrMake is what to do about a permission that is missing to make a bucket.
-func allowOrMake(bucket string) string {
-	return "allow it, or have an administrator make the bucket: " + addCommand(bucket)
-}
 
 // addCommand makes a bucket.
 func addCommand(bucket string) string { return "nats kv add " + bucket + " --marker-ttl 1m" }
@@ -55,10 +51,7 @@ func permissionError(nc *nats.Conn, advice string, subjects ...string) error {
 
 // underInbox reports whether answers to this connection arrive under a subject.
 func underInbox(nc *nats.Conn, subject string) bool {
-	inbox := nc.Opts.InboxPrefix
-	if inbox == "" {
-		inbox = nats.InboxPrefix
-	}
+	inbox := cmp.Or(nc.Opts.InboxPrefix, nats.InboxPrefix)
 	return strings.HasPrefix(subject, strings.TrimSuffix(inbox, ".")+".")
 }
 

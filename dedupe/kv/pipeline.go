@@ -16,6 +16,15 @@ type requester interface {
 	close() error
 }
 
+// requestOne sends one request, and reads its answer like decodeAnswer.
+func requestOne(ctx context.Context, r requester, m *nats.Msg, what string, answer interface{ refusal() error }) error {
+	answers, err := r.sendAll(ctx, 1, func(int) *nats.Msg { return m })
+	if err != nil {
+		return err
+	}
+	return decodeAnswer(answers[0], what, answer)
+}
+
 // pipelinedRequester sends all before it waits.
 type pipelinedRequester struct {
 	nc       *nats.Conn

@@ -101,12 +101,7 @@ const maxTTL = 100 * 365 * 24 * time.Hour
 
 // wholeSeconds rounds up: the server drops no key before its time.
 func wholeSeconds(d time.Duration) int64 {
-	d = min(d, maxTTL)
-	n := int64(d / time.Second)
-	if d%time.Second > 0 {
-		n++
-	}
-	return max(1, n)
+	return max(1, int64((min(d, maxTTL)+time.Second-1)/time.Second))
 }
 
 // readMessages asks the leader for the last message of each key. The zero value is a key

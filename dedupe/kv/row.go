@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/onceish/onceish/dedupe"
@@ -71,10 +72,7 @@ func (e keyEntry) claimedSince() time.Time {
 }
 
 func (e keyEntry) claimToken() uint64 {
-	if e.row.Token == 0 {
-		return e.revision
-	}
-	return e.row.Token
+	return cmp.Or(e.row.Token, e.revision)
 }
 
 // ownedBy reports whether the row is the claim under this nonce, settled or not.

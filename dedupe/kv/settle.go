@@ -2,7 +2,6 @@ package kv
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/onceish/onceish/dedupe"
@@ -29,12 +28,7 @@ func (s *Store) Extend(ctx context.Context, cs []dedupe.Claim, lease, ttl time.D
 }
 
 // changeClaims carries out n changes of claims.
-func (s *Store) changeClaims(ctx context.Context, what string, n int, start func(i int) (keyChange, *ownedClaim)) ([]error, error) {
-	ctx, cancel, err := s.beginCall(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", what, err)
-	}
-	defer cancel()
+func (s *Store) changeClaims(ctx context.Context, call string, n int, start func(i int) (keyChange, *ownedClaim)) ([]error, error) {
 	errs := make([]error, n)
 	turns := make([]casOp, n)
 	for i := range n {
@@ -43,8 +37,8 @@ func (s *Store) changeClaims(ctx context.Context, what string, n int, start func
 		e, found := s.claims.findClaim(h.claim.Nonce, h.key)
 		turns[i] = casOp{key: h.key, change: c, entry: e, isKnown: found, isGuess: found}
 	}
-	if err := s.casLoop(ctx, turns); err != nil {
-		return nil, fmt.Errorf("%s: %w", what, err)
+	if err := s.runOps(ctx, call, turns); err != nil {
+		return nil, err
 	}
 	return errs, nil
 }
@@ -77,8 +71,6 @@ func (h *ownedClaim) endUnchanged(ok bool) *keyRow {
 }
 
 func (h *ownedClaim) onFailed(err error) { *h.err = err }
-
-func (h *ownedClaim) shortenReason() bool { return false }
 
 // rowOrClaim returns what is kept of the claim. Where nothing is, it returns the claim itself, in
 // that phase, so that the next write restores it.
