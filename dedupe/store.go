@@ -42,24 +42,10 @@ const (
 	Dead
 )
 
+var stateNames = []string{"fresh", "held", "reused", "dead-lettering", "done", "dead"}
+
 // String is the state's name in lower case, as MongoDB rows and logs have it.
-func (s State) String() string {
-	switch s {
-	case Fresh:
-		return "fresh"
-	case Held:
-		return "held"
-	case Reused:
-		return "reused"
-	case DeadLettering:
-		return "dead-lettering"
-	case Done:
-		return "done"
-	case Dead:
-		return "dead"
-	}
-	return "unknown"
-}
+func (s State) String() string { return nameOf(s, stateNames) }
 
 // Record is what a store knows of a key. The zero Record is fresh.
 type Record struct {
