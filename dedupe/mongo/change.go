@@ -82,10 +82,7 @@ func (c *rowChange) rowFilter(at serverclock.Instant) bson.D {
 	if c.owners != nil {
 		f = append(f, expr.Field("owner", oneOf(c.owners)))
 	}
-	states := make([]string, len(c.phases))
-	for i, p := range c.phases {
-		states[i] = p.String()
-	}
+	states := textsOf(c.phases, dedupe.Phase.String)
 	return append(f, expr.Field("state", oneOf(states)), expr.Field("expireAt", bson.D{expr.Field("$gt", at.Time.Add(-at.Doubt))}))
 }
 

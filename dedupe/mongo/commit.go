@@ -62,7 +62,7 @@ func (t *claimTransaction) commitOnce(ctx context.Context) error {
 
 // countVanished counts the commits in a row for which there was no transaction any more.
 func (t *claimTransaction) countVanished(err error) {
-	if hasCode(err, noSuchTransaction) {
+	if mongoserver.HasCode(err, noSuchTransaction) {
 		t.vanished++
 	} else {
 		t.vanished = 0

@@ -10,6 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/mongoserver"
 	"github.com/onceish/onceish/internal/mongoserver/expr"
 )
 
@@ -41,44 +42,38 @@ func (s *Store) seizeLocked(ctx context.Context, moves []*rowMove) (lost []*pend
 		m.holdFor(heldBriefly)
 	}
 	moves = moves[:min(maxSeized, len(moves))]
-	var still []*rowMove
-	var sessions bson.A
-	for _, m := range moves {
-		how, err := s.seizeOne(ctx, m)
-		switch {
-		case hasCode(err, illegalOperation): // the server has no transactions, so none locks the rows
-			return s.applyMoves(ctx, moves)
-		case err != nil:
-			return nil, err
-		case how == rowLocked:
-			still, sessions = append(still, m), append(sessions, m.row.session)
-		case how == rowTouched:
-			lost = append(lost, m.pendingClaim)
+	seizeEach := func(moves []*rowMove) (locked []*rowMove, err error) {
+		for _, m := range moves {
+			switch how, err := s.seizeOne(ctx, m); {
+			case err != nil:
+				return nil, err
+			case how == rowLocked:
+				locked = append(locked, m)
+			case how == rowTouched:
+				lost = append(lost, m.pendingClaim)
+			}
 		}
+		return locked, nil
 	}
-	if len(still) == 0 {
-		return lost, nil
+	locked, err := seizeEach(moves)
+	switch {
+	case mongoserver.HasCode(err, illegalOperation): // the server has no transactions, so none locks the rows
+		return s.applyMoves(ctx, moves)
+	case err != nil || len(locked) == 0:
+		return lost, err
+	}
+	sessions := make(bson.A, len(locked))
+	for i, m := range locked {
+		sessions[i] = m.row.session
 	}
 	if err := s.killSessions(ctx, sessions); err != nil && !serverAnswered(err) {
 		return nil, err
 	}
-	for _, m := range still {
-		how, err := s.seizeOne(ctx, m)
-		switch {
-		case err != nil:
-			return nil, err
-		case how == rowLocked:
-			m.holdFor(lockedFor)
-		case how == rowTouched:
-			lost = append(lost, m.pendingClaim)
-		}
+	locked, err = seizeEach(locked)
+	for _, m := range locked {
+		m.holdFor(lockedFor)
 	}
-	return lost, nil
-}
-
-// holdFor answers that the claim is another's for the moment.
-func (m *rowMove) holdFor(d time.Duration) {
-	*m.claim = dedupe.Claim{Key: m.request.Key, State: dedupe.Held, Nonce: m.request.Nonce, HeldFor: d}
+	return lost, err
 }
 
 // seizeOne makes one move in a transaction. An error says nothing of it: the request is repeated,

@@ -61,13 +61,14 @@ func New(ctx context.Context, coll *driver.Collection, o *Options) (*Store, erro
 	}
 	s := &Store{acked: mongoserver.Own(coll, readconcern.Majority(), opts.WriteConcern), timeout: opts.Timeout, concern: opts.WriteConcern, log: opts.Logger}
 	s.own = s.acked
-	if !opts.writesMajority() {
+	if opts.WriteConcern.W != "majority" { // a majority read does not see at once what was written
 		s.own = mongoserver.Own(coll, readconcern.Local(), opts.WriteConcern)
 	}
 	s.clock = mongoserver.NewClock(s.own.Database(), opts.now)
 	ctx, cancel := s.boundCall(ctx)
 	defer cancel()
-	if err := collectionLayout().Ensure(ctx, s.own); err != nil {
+	layout := mongoserver.Layout{Unfit: ErrCollection, Indexes: []mongoserver.Index{{Fields: []string{"expireAt"}, Expires: true}}}
+	if err := layout.Ensure(ctx, s.own); err != nil {
 		return nil, fmt.Errorf("dedupe/mongo: %s.%s: %w", coll.Database().Name(), coll.Name(), err)
 	}
 	if _, err := s.clock.Read(ctx); err != nil {
@@ -89,6 +90,20 @@ func (s *Store) callFailed(call string, err error) error {
 		s.clock.Distrust()
 	}
 	return s.nameCall(call, err)
+}
+
+// inBatches does a call in batches of items, each with the results of its own.
+func inBatches[T, R any](ctx context.Context, s *Store, call string, items []T, do func(ctx context.Context, items []T, results []R) error) ([]R, error) {
+	ctx, cancel := s.boundCall(ctx)
+	defer cancel()
+	results := make([]R, len(items))
+	for from := 0; from < len(items); from += maxBatch {
+		to := min(from+maxBatch, len(items))
+		if err := do(ctx, items[from:to], results[from:to]); err != nil {
+			return nil, s.callFailed(call, err)
+		}
+	}
+	return results, nil
 }
 
 // nameCall names the call, and the collection.
@@ -124,6 +139,14 @@ func (s *Store) itemError(e driver.WriteError) error {
 
 // failedValidation is the server's code for a document that a validator turns down.
 const failedValidation = 121
+
+func textsOf[T any](items []T, text func(T) string) []string {
+	texts := make([]string, len(items))
+	for i, item := range items {
+		texts[i] = text(item)
+	}
+	return texts
+}
 
 // readRows finds rows by id, with the server's time. What is not there is not in the answer.
 func readRows(ctx context.Context, coll *driver.Collection, ids []string) (map[string]*storedRow, error) {
