@@ -120,11 +120,6 @@ func (s *scheduler) releasableLeases() []Lease {
 	return leases
 }
 
-// hasReleasable reports whether there are any releasable leases.
-func (s *scheduler) hasReleasable() bool {
-	return s.endingCount > 0 && slices.ContainsFunc(s.byHash, func(p *heldPartition) bool { return p.lease.Ending && p.busyRows == 0 })
-}
-
 // partitionAt returns the partition that has a hash; nil: it is not this drainer's.
 func (s *scheduler) partitionAt(hash uint64) *heldPartition {
 	i, exact := slices.BinarySearchFunc(s.byHash, hash, func(p *heldPartition, h uint64) int { return cmp.Compare(p.lease.First, h) })

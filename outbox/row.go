@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"math"
@@ -24,15 +25,14 @@ const (
 	Dead
 )
 
+var statusNames = []string{Pending: "pending", Sent: "sent", Dead: "dead"}
+
 // String is the status's name in lower case, as rows and logs have it.
-func (s Status) String() string {
-	switch s {
-	case Pending:
-		return "pending"
-	case Sent:
-		return "sent"
-	case Dead:
-		return "dead"
+func (s Status) String() string { return nameOf(s, statusNames) }
+
+func nameOf[T ~uint8](value T, names []string) string {
+	if int(value) < len(names) {
+		return cmp.Or(names[value], "unknown")
 	}
 	return "unknown"
 }
@@ -89,11 +89,7 @@ const MaxHash = math.MaxInt64
 // Hash places a row: rows of one key share it. Rows without a key are spread by their id. It never
 // changes, for rows outlive versions of this package.
 func Hash(key, id string) uint64 {
-	text := key
-	if text == "" {
-		text = id
-	}
-	sum := sha256.Sum256([]byte(text))
+	sum := sha256.Sum256([]byte(cmp.Or(key, id)))
 	return binary.BigEndian.Uint64(sum[:8]) >> 1
 }
 

@@ -13,13 +13,10 @@ type keyID [16]byte
 
 func keyIDOf(k dedupe.Key) keyID {
 	var space [256]byte
-	b := binary.AppendUvarint(space[:0], uint64(len(k.Topic)))
-	b = append(b, k.Topic...)
-	b = binary.AppendUvarint(b, uint64(len(k.Group)))
-	b = append(b, k.Group...)
-	b = binary.AppendUvarint(b, uint64(len(k.ID)))
-	b = append(b, k.ID...)
-	b = append(b, k.Payload...)
-	sum := sha256.Sum256(b)
+	b := space[:0]
+	for _, part := range [...]string{k.Topic, k.Group, k.ID} {
+		b = append(binary.AppendUvarint(b, uint64(len(part))), part...)
+	}
+	sum := sha256.Sum256(append(b, k.Payload...))
 	return keyID(sum[:16])
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,12 +61,8 @@ func (q *Queue) settleBatch(ctx context.Context, rs []outbox.Result) ([]bool, er
 	if err != nil {
 		return nil, err
 	}
-	oks := make([]bool, len(rs))
 	if int(res.ModifiedCount) == len(rs) {
-		for i := range oks {
-			oks[i] = true
-		}
-		return oks, nil
+		return slices.Repeat([]bool{true}, len(rs)), nil
 	}
 	ids := make([]string, len(rs))
 	for i := range rs {
@@ -75,6 +72,7 @@ func (q *Queue) settleBatch(ctx context.Context, rs []outbox.Result) ([]bool, er
 	if err != nil {
 		return nil, err
 	}
+	oks := make([]bool, len(rs))
 	for i := range rs {
 		if oks[i], err = rows[ids[i]].settledBy(&rs[i]); err != nil {
 			return nil, err
