@@ -15,7 +15,6 @@ import (
 	"github.com/onceish/onceish/internal/mongoserver"
 )
 
-// namespace names a collection of a client.
 type namespace struct {
 	client     *driver.Client
 	database   string
@@ -45,7 +44,6 @@ type indexCacheKey struct {
 	fields string
 }
 
-// findUniqueFilter finds the conditions that are on a unique key.
 func (u *Updater) findUniqueFilter(ctx context.Context, in namespace, equal bson.D) (bson.D, error) {
 	if len(equal) == 0 {
 		return nil, fmt.Errorf("the filter: %w", errNotUnique)

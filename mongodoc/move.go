@@ -114,7 +114,6 @@ type collectionCondition struct {
 	why    error // the first of them does
 }
 
-// asError is the condition as an error.
 func (c collectionCondition) asError() error {
 	if c.stuck == 0 {
 		return c.failed

@@ -121,7 +121,6 @@ func (m *Mover) Healthy() error {
 	return errors.Join(errs...)
 }
 
-// boundCall bounds a call.
 func (m *Mover) boundCall(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(driver.NewSessionContext(ctx, nil), m.o.Timeout)
 }

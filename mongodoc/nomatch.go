@@ -17,7 +17,6 @@ import (
 // errLostRace: the document was not as it had to be, and may be now, or soon.
 var errLostRace = errors.New("lost a race")
 
-// ledgerView is what was read of a document's ledger.
 type ledgerView struct {
 	there  bool
 	marked bool
@@ -66,7 +65,6 @@ func (c *updateOp) recheckCondition(ctx context.Context) (before bool, err error
 	return false, fmt.Errorf("%w: the one with %v does not meet the rest of the filter", ErrNoMatch, c.target.uniqueFilter)
 }
 
-// readLedger reads the document's ledger.
 func (c *updateOp) readLedger(ctx context.Context, coll *driver.Collection) (ledgerView, error) {
 	marks := bson.D{expr.Field("$ifNull", bson.A{"$" + ledger.Marks, bson.A{}})}
 	doc, err := c.readFields(ctx, coll, expr.Field("since", "$"+ledger.Since), expr.Field("marked", bson.D{expr.Field("$in", bson.A{expr.Literal(c.mark), marks})}))

@@ -114,7 +114,6 @@ func (p *pruneRun) writeKept(ctx context.Context, kept []ledger.Entry, since int
 	return err
 }
 
-// ringFullError says why no mark can go yet.
 func ringFullError(kept []ledger.Entry, most int, grace time.Duration) error {
 	open := 0
 	for _, e := range kept {

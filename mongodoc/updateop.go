@@ -105,7 +105,6 @@ func (c *updateOp) madeUnderAnotherPin(ctx context.Context, run *dedupe.Run) err
 	return nil
 }
 
-// majorityView returns the collection as a majority has it.
 func (c *updateOp) majorityView() *driver.Collection {
 	return c.own.Clone(options.Collection().SetReadConcern(readconcern.Majority()))
 }
@@ -116,10 +115,8 @@ func (c *updateOp) effectPrefix() string {
 	return fmt.Sprintf("mongo %q %q ", c.target.in.String(), c.o.Step)
 }
 
-// effectName names the change among those of a run.
 func (c *updateOp) effectName() string { return c.effectPrefix() + string(c.target.encodedFilter()) }
 
-// makeChange makes the change, or finds it made.
 func (c *updateOp) makeChange(ctx context.Context) (Update, error) {
 	if len(c.o.Publish) > 0 {
 		if err := c.updater.ensureRegistered(ctx, c.own); err != nil {
@@ -216,7 +213,6 @@ func isContended(err error) bool {
 	return ok && (e.HasErrorCode(112) || e.HasErrorMessage("deadlock detected")) // WriteConflict; DocumentDB's, of PostgreSQL
 }
 
-// explainError adds what to try to a server's answer.
 func (c *updateOp) explainError(err error) error {
 	if mongoserver.HasCode(err, 10334, 17419, 17420) {
 		return fmt.Errorf("the document, of which up to %d marks and the events that wait are a part, is too large for the server: %w", c.o.MaxApplied, err)

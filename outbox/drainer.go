@@ -141,7 +141,6 @@ func (d *Drainer) beginRun() error {
 	return nil
 }
 
-// stopPublishers has the publishers stop.
 func (d *Drainer) stopPublishers() {
 	d.mu.Lock()
 	d.scheduler.draining = true

@@ -5,7 +5,6 @@ import (
 	"slices"
 )
 
-// trackedRow is a row in memory.
 type trackedRow struct {
 	row       Row
 	size      int

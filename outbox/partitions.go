@@ -16,7 +16,6 @@ type heldPartition struct {
 	busyRows    int       // rows that are in flight or unmarked
 }
 
-// setLeaseEnd sets when the lease ends.
 func (p *heldPartition) setLeaseEnd(until time.Time) { p.localEnd, p.wallEnd = until, until.Round(0) }
 
 // leaseOver reports whether the lease has ended by either clock. A wall clock that was put forward

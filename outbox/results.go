@@ -5,7 +5,6 @@ import (
 	"time"
 )
 
-// queueResult queues what became of a row, to be marked.
 func (s *scheduler) queueResult(it *trackedRow, r Result) {
 	s.inFlight--
 	s.unmarkedCount++
@@ -39,7 +38,6 @@ func (s *scheduler) nextResults(now time.Time) (batch []*trackedRow, rs []Result
 	return batch, rs
 }
 
-// requeueResults takes back rows that could not be marked.
 func (s *scheduler) requeueResults(batch []*trackedRow) {
 	s.toMark = append(slices.Clone(batch), s.toMark...)
 }

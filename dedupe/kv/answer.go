@@ -72,7 +72,6 @@ func decodeAnswer(m *nats.Msg, what string, answer interface{ refusal() error })
 	return answer.refusal()
 }
 
-// mapError maps what the server refused to what it means for the store.
 func (e *apiError) mapError() error {
 	switch e.Code {
 	case codeWrongSequence, codeSequenceInFlight:
@@ -121,7 +120,6 @@ func parsePublishAck(m *nats.Msg) (uint64, error) {
 	return ack.Seq, nil
 }
 
-// storedMessage is a message as the server keeps it.
 type storedMessage struct {
 	revision uint64
 	time     time.Time

@@ -41,7 +41,7 @@ func prepareBucket(ctx context.Context, nc *nats.Conn, o *Options, making func()
 	}
 	replicas, err := topicReplicas(ctx, js, o.Topics)
 	if err != nil {
-		if missing := refusedTopics(nc, o); missing != nil {
+		if missing := permissionError(nc, allowIt, o.apiPrefix()+"STREAM.NAMES", o.apiPrefix()+"STREAM.INFO."); missing != nil {
 			err = missing
 		}
 		return nil, fmt.Errorf("dedupe bucket %q: replicas of the streams of %q: %w", o.Bucket, o.Topics, classifyFailure(ctx, nc, err))

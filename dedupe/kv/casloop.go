@@ -40,7 +40,6 @@ type casOp struct {
 	next             *keyRow
 }
 
-// runOps carries out the operations of one call.
 func (s *Store) runOps(ctx context.Context, call string, turns []casOp) error {
 	ctx, cancel, err := s.beginCall(ctx)
 	if err == nil {
@@ -87,7 +86,6 @@ func (s *Store) casLoop(ctx context.Context, turns []casOp) error {
 	return nil
 }
 
-// readUnknown reads the entries that are not known.
 func (s *Store) readUnknown(ctx context.Context, turns []*casOp) error {
 	var unknown []*casOp
 	var keys []string
@@ -106,7 +104,6 @@ func (s *Store) readUnknown(ctx context.Context, turns []*casOp) error {
 	return nil
 }
 
-// decideAndWrite asks the changes what to write, and writes it.
 func (s *Store) decideAndWrite(ctx context.Context, turns []*casOp, now serverclock.Instant) error {
 	for _, t := range turns {
 		if t.next = t.change.decideRow(t.entry, now); t.next == nil {

@@ -79,7 +79,7 @@ func (c *claimChange) decideRow(e keyEntry, now serverclock.Instant) *keyRow {
 	step, state := dedupe.DecideClaim(e.row.Phase, e.ownedBy(r.Nonce), e.row.Hash, e.timeLeft(now), r.Hash)
 	switch step {
 	case dedupe.RenewClaim:
-		return c.renewedRow(e)
+		return e.renewedRow(r.Lease, r.TTL)
 	case dedupe.TakeOver:
 		return c.takenOverRow(e)
 	case dedupe.LeaveRow, dedupe.CreateRow:
@@ -91,16 +91,9 @@ func (c *claimChange) decideRow(e keyEntry, now serverclock.Instant) *keyRow {
 	return nil
 }
 
-// renewedRow answers a request that is repeated, and was served before.
-func (c *claimChange) renewedRow(e keyEntry) *keyRow {
-	next := e.nextRow()
-	next.Span, next.TTL = c.request.Lease, c.request.TTL
-	return next
-}
-
 // takenOverRow makes the request the owner of what is due, or whose lease is over.
 func (c *claimChange) takenOverRow(e keyEntry) *keyRow {
-	next := c.renewedRow(e)
+	next := e.renewedRow(c.request.Lease, c.request.TTL)
 	next.Owner, next.Token = c.request.Nonce, 0
 	if len(next.Hash) == 0 {
 		next.Hash = c.request.Hash

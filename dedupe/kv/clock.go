@@ -40,7 +40,6 @@ func newClock(nc *nats.Conn, x requester, subject string, local func() time.Time
 	return &clock{Clock: serverclock.New(local, ask, maxDoubt), nc: nc, subject: subject}
 }
 
-// now reads the clock.
 func (c *clock) now(ctx context.Context) (serverclock.Instant, error) {
 	if n := c.nc.Stats().Reconnects; c.reconnects.Swap(n) != n {
 		c.Distrust()

@@ -22,7 +22,6 @@ func (s *Store) RemoveGroup(ctx context.Context, group string) (removed int, err
 	return removed, nil
 }
 
-// purgeKeys removes the keys that match a filter.
 func (s *Store) purgeKeys(ctx context.Context, filter string) (int, error) {
 	ctx, cancel, err := s.beginCall(ctx)
 	if err != nil {

@@ -110,12 +110,6 @@ func findOrMake(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, o *O
 	}
 }
 
-// refusedTopics returns what this user is not permitted of what it takes to look at the streams of
-// Options.Topics.
-func refusedTopics(nc *nats.Conn, o *Options) error {
-	return permissionError(nc, allowIt, o.apiPrefix()+"STREAM.NAMES", o.apiPrefix()+"STREAM.INFO.")
-}
-
 // refusedBucket returns what this user is not permitted of what finding and making a bucket takes.
 func refusedBucket(nc *nats.Conn, o *Options) error {
 	name, api := streamName(o.Bucket), o.apiPrefix()

@@ -51,7 +51,6 @@ type Options struct {
 
 var bucketName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,200}$`)
 
-// withDefaults returns a copy with the defaults filled in.
 func (o *Options) withDefaults() (Options, error) {
 	r := *cmp.Or(o, &Options{})
 	r.Bucket = cmp.Or(r.Bucket, DefaultBucket)

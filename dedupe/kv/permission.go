@@ -16,7 +16,6 @@ const (
 	allowInbox = "allow it, for answers arrive there, or give the connection another inbox prefix"
 )
 
-// addCommand makes a bucket.
 func addCommand(bucket string) string { return "nats kv add " + bucket + " --marker-ttl 1m" }
 
 // Texts of the server, before a quoted subject.
@@ -55,7 +54,6 @@ func underInbox(nc *nats.Conn, subject string) bool {
 	return strings.HasPrefix(subject, strings.TrimSuffix(inbox, ".")+".")
 }
 
-// quotedAfter returns what is quoted after a prefix in a text.
 func quotedAfter(text, prefix string) (string, bool) {
 	_, rest, found := strings.Cut(text, prefix+`"`)
 	quoted, _, closed := strings.Cut(rest, `"`)

@@ -78,17 +78,14 @@ func (r *pipelinedRequester) endedError(err error) error {
 
 // connectionError adds the state of the connection to a failure.
 func connectionError(nc *nats.Conn, err error) error {
-	var state error
+	state := ErrDisconnected
 	switch {
 	case nc.IsClosed():
 		state = ErrClosed
-	case !nc.IsConnected() || err == nil:
-		state = ErrDisconnected
-	}
-	switch {
-	case state == nil:
+	case nc.IsConnected() && err != nil:
 		return err
-	case err == nil:
+	}
+	if err == nil {
 		return state
 	}
 	return fmt.Errorf("%w: %w", state, err)

@@ -23,12 +23,10 @@ type keyWrite struct {
 	expect string
 }
 
-// toWrite is what puts the row under a key.
 func (r *keyRow) toWrite(key, expect string) keyWrite {
 	return keyWrite{key: key, data: r.encodeRow(), ttl: max(1, r.TTL), expect: expect}
 }
 
-// writeOutcome is what became of a write.
 type writeOutcome struct {
 	revision uint64
 	// err is errConflict, or why the server did not take this write.
@@ -125,7 +123,6 @@ func (s *Store) readMessages(ctx context.Context, keys []string) ([]storedMessag
 	return out, nil
 }
 
-// readEntries reads the rows of the keys.
 func (s *Store) readEntries(ctx context.Context, keys []string) ([]keyEntry, error) {
 	msgs, err := s.readMessages(ctx, keys)
 	if err != nil {

@@ -94,7 +94,13 @@ func (e keyEntry) nextRow() *keyRow {
 	return &r
 }
 
-// toRecord returns the row as a Record.
+// renewedRow is nextRow with another span and TTL.
+func (e keyEntry) renewedRow(span, ttl time.Duration) *keyRow {
+	next := e.nextRow()
+	next.Span, next.TTL = span, ttl
+	return next
+}
+
 func (e keyEntry) toRecord(now serverclock.Instant) dedupe.Record {
 	e = e.asOf(now.Earliest())
 	if e.row == nil {

@@ -27,7 +27,6 @@ func (s *Store) Extend(ctx context.Context, cs []dedupe.Claim, lease, ttl time.D
 	})
 }
 
-// changeClaims carries out n changes of claims.
 func (s *Store) changeClaims(ctx context.Context, call string, n int, start func(i int) (keyChange, *ownedClaim)) ([]error, error) {
 	errs := make([]error, n)
 	turns := make([]casOp, n)
@@ -119,14 +118,11 @@ func (c *settleChange) decideRow(e keyEntry, now serverclock.Instant) *keyRow {
 		return c.settledRow(e.nextRow())
 	case phase == dedupe.PhaseDeadLettering && outcome == dedupe.GivenUp:
 		// Repeated: its owner counts the lease from now.
-		next := e.nextRow()
-		next.Span, next.TTL = c.settlement.Lease, c.settlement.TTL
-		return next
+		return e.renewedRow(c.settlement.Lease, c.settlement.TTL)
 	}
 	return c.endUnchanged(outcome.HasLedTo(e.row.Phase))
 }
 
-// settledRow ends the claim.
 func (c *settleChange) settledRow(next *keyRow) *keyRow {
 	s := c.settlement
 	next.Phase, next.Span, next.TTL = s.Outcome.To(), 0, s.TTL
@@ -161,7 +157,5 @@ func (c *extendChange) decideRow(e keyEntry, now serverclock.Instant) *keyRow {
 	if !e.ownedBy(c.claim.Nonce) || !e.row.Phase.Leased() {
 		return c.endUnchanged(false)
 	}
-	next := e.nextRow()
-	next.Span, next.TTL = c.lease, c.ttl
-	return next
+	return e.renewedRow(c.lease, c.ttl)
 }

@@ -20,3 +20,12 @@ func keyIDOf(k dedupe.Key) keyID {
 	sum := sha256.Sum256(append(b, k.Payload...))
 	return keyID(sum[:16])
 }
+
+// keyIDsOf hashes the keys of a call's items, which is done before the store is locked.
+func keyIDsOf[T any](items []T, key func(*T) dedupe.Key) []keyID {
+	ids := make([]keyID, len(items))
+	for i := range items {
+		ids[i] = keyIDOf(key(&items[i]))
+	}
+	return ids
+}

@@ -85,12 +85,7 @@ func (s *Store) claimBatch(ctx context.Context, rs []dedupe.Request, out []dedup
 		if err := s.claimWave(ctx, wave); err != nil {
 			return err
 		}
-		rest = rest[:0]
-		for _, p := range copies {
-			if !p.answerFromCopy(first[p.id].claim) {
-				rest = append(rest, p)
-			}
-		}
+		rest = slices.DeleteFunc(copies, func(p *pendingClaim) bool { return p.answerFromCopy(first[p.id].claim) })
 	}
 	return nil
 }
@@ -159,10 +154,12 @@ func (s *Store) insertFresh(ctx context.Context, ps []*pendingClaim) ([]*pending
 	if err != nil {
 		return nil, err
 	}
-	elapsed := s.clock.Local().Sub(sent)
+	elapsed := s.clock.Local().Sub(sent) // from when it was sent the lease counts
 	for _, p := range ps {
 		if p.claim.Err == nil {
-			p.setWon(elapsed)
+			*p.claim = dedupe.Claim{
+				Key: p.request.Key, State: dedupe.Fresh, Nonce: p.request.Nonce, Token: 1, HeldFor: max(0, p.request.Lease-elapsed), Hash: p.request.Hash,
+			}
 		}
 	}
 	return taken, nil
@@ -212,19 +209,11 @@ func (p *pendingClaim) freshDocument(at serverclock.Instant) bson.D {
 	return d
 }
 
-// setWon answers a fresh claim; the lease counts from when it was sent.
-func (p *pendingClaim) setWon(elapsed time.Duration) {
-	*p.claim = dedupe.Claim{
-		Key: p.request.Key, State: dedupe.Fresh, Nonce: p.request.Nonce, Token: 1, HeldFor: max(0, p.request.Lease-elapsed), Hash: p.request.Hash,
-	}
-}
-
 // holdFor answers that the claim is another's for the moment.
 func (p *pendingClaim) holdFor(d time.Duration) {
 	*p.claim = dedupe.Claim{Key: p.request.Key, State: dedupe.Held, Nonce: p.request.Nonce, HeldFor: d}
 }
 
-// setError answers a request that the store could not carry out.
 func (p *pendingClaim) setError(why error) {
 	*p.claim = dedupe.Claim{Key: p.request.Key, Nonce: p.request.Nonce, Err: why}
 }

@@ -85,7 +85,6 @@ func checkMark(m *dedupe.Mark) error {
 	return nil
 }
 
-// markWrite is a mark on its way.
 type markWrite struct {
 	id   string
 	mark *dedupe.Mark

@@ -2,6 +2,7 @@ package mongo
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -122,13 +123,11 @@ func (s *Store) endLocking(ctx context.Context, ss []dedupe.Settlement, failure 
 	ctx, cancel := s.boundCall(context.WithoutCancel(ctx))
 	defer cancel()
 	owners := make(map[string]string, len(ss))
-	names := make([]string, len(ss))
 	for i := range ss {
-		names[i] = keyID(ss[i].Claim.Key)
-		owners[names[i]] = ss[i].Claim.Nonce
+		owners[keyID(ss[i].Claim.Key)] = ss[i].Claim.Nonce
 	}
 	var sessions bson.A
-	for some := range slices.Chunk(names, maxBatch) {
+	for some := range slices.Chunk(slices.Collect(maps.Keys(owners)), maxBatch) {
 		rows, err := readRows(ctx, s.own, some)
 		if err != nil {
 			return

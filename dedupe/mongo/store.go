@@ -106,7 +106,6 @@ func inBatches[T, R any](ctx context.Context, s *Store, call string, items []T, 
 	return results, nil
 }
 
-// nameCall names the call, and the collection.
 func (s *Store) nameCall(call string, err error) error {
 	return fmt.Errorf("dedupe/mongo: %s in %s.%s: %w", call, s.own.Database().Name(), s.own.Name(), err)
 }
@@ -125,7 +124,6 @@ func (s *Store) warnUnknownState(r *storedRow) {
 	}
 }
 
-// itemError returns the error of an item that the server has turned down.
 func (s *Store) itemError(e driver.WriteError) error {
 	switch {
 	case e.Code == failedValidation: // it refuses every row, and is no fault of this one's

@@ -1,6 +1,7 @@
 package mongo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,18 +36,12 @@ type sequencePoint struct {
 
 func newStreamWatermark(at dedupe.Watermark) (streamWatermark, error) {
 	own, err := newSequencePoint(dedupe.Point{Sequence: at.Sequence, Stored: at.Stored})
-	if err != nil {
-		return streamWatermark{}, err
-	}
 	f := streamWatermark{Stream: at.Stream, Point: own}
 	for _, p := range at.Trail {
-		earlier, err := newSequencePoint(p)
-		if err != nil {
-			return streamWatermark{}, err
-		}
-		f.Trail = append(f.Trail, earlier)
+		earlier, unfit := newSequencePoint(p)
+		f.Trail, err = append(f.Trail, earlier), cmp.Or(err, unfit)
 	}
-	return f, nil
+	return f, err
 }
 
 func newSequencePoint(at dedupe.Point) (sequencePoint, error) {

@@ -155,10 +155,7 @@ func (l *Layout) createIndex(ctx context.Context, coll *mongo.Collection, x *Ind
 
 // shellCommand makes the index in a shell.
 func (x *Index) shellCommand() string {
-	var keys []string
-	for _, name := range x.Fields {
-		keys = append(keys, name+": 1")
-	}
+	keys := strings.Join(x.Fields, ": 1, ") + ": 1"
 	var opts []string
 	if x.Expires {
 		opts = append(opts, fmt.Sprintf("expireAfterSeconds: %.0f", x.After.Seconds()))
@@ -166,10 +163,9 @@ func (x *Index) shellCommand() string {
 	if x.Sparse {
 		opts = append(opts, "sparse: true")
 	}
-	return fmt.Sprintf("createIndex({%s}, {%s})", strings.Join(keys, ", "), strings.Join(opts, ", "))
+	return fmt.Sprintf("createIndex({%s}, {%s})", keys, strings.Join(opts, ", "))
 }
 
-// modifyTTL makes rows go when they should.
 func (l *Layout) modifyTTL(ctx context.Context, coll *mongo.Collection, x *Index, name string) error {
 	seconds := int64(x.After.Seconds())
 	err := coll.Database().RunCommand(ctx, bson.D{

@@ -48,7 +48,6 @@ func (q *Queue) isBlocked(r *queueRow) bool {
 	return slices.ContainsFunc(q.dead[r.Event.Key], func(d *queueRow) bool { return compareInKey(d, r) < 0 })
 }
 
-// snapshotAt is the row as it is at a time.
 func (r *queueRow) snapshotAt(now time.Time) outbox.Row {
 	out := r.Row
 	if out.Status == outbox.Pending {

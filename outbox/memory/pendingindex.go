@@ -15,7 +15,6 @@ type pendingIndex struct {
 
 const bucketBits = 12
 
-// bucketOf is where a hash lies.
 func bucketOf(hash uint64) int { return int(hash >> (63 - bucketBits)) }
 
 func compareRows(a, b *queueRow) int {

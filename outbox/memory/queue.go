@@ -116,7 +116,6 @@ func (q *Queue) unfileRow(r *queueRow) {
 	}
 }
 
-// removeDead takes a row from the dead ones of its key.
 func (q *Queue) removeDead(r *queueRow) {
 	rest := slices.DeleteFunc(q.dead[r.Event.Key], func(d *queueRow) bool { return d == r })
 	if len(rest) == 0 {
@@ -126,7 +125,6 @@ func (q *Queue) removeDead(r *queueRow) {
 	}
 }
 
-// removeRow forgets a row.
 func (q *Queue) removeRow(r *queueRow) {
 	q.unfileRow(r)
 	r.Version++

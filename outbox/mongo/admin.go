@@ -45,7 +45,6 @@ func (q *Queue) Count(ctx context.Context) (outbox.Counts, error) {
 	return c, nil
 }
 
-// oldestPending is the age of the oldest pending row.
 func (q *Queue) oldestPending(ctx context.Context) (time.Duration, error) {
 	var row storedRow
 	err := q.rows.FindOne(ctx, bson.D{expr.Field("status", outbox.Pending.String())},

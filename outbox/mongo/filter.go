@@ -15,7 +15,6 @@ import (
 	"github.com/onceish/onceish/outbox"
 )
 
-// filterOf is what finds the rows that an operator means.
 func (q *Queue) filterOf(ctx context.Context, f *outbox.Filter) (bson.D, error) {
 	d := bson.D{}
 	switch {
