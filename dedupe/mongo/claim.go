@@ -168,10 +168,7 @@ func (s *Store) insertFresh(ctx context.Context, ps []*pendingClaim) ([]*pending
 // insertNew inserts the documents of items in one command. Returned are the items whose row is
 // there already; refuse is told why the server turned others down.
 func insertNew[T any](ctx context.Context, s *Store, what string, items []T, document func(T) bson.D, refuse func(T, error)) (taken []T, err error) {
-	models := make([]driver.WriteModel, len(items))
-	for i, item := range items {
-		models[i] = driver.NewInsertOneModel().SetDocument(document(item))
-	}
+	models := mapEach(items, func(item T) driver.WriteModel { return driver.NewInsertOneModel().SetDocument(document(item)) })
 	res, turned, err := s.writeEach(ctx, models)
 	if err != nil {
 		return nil, err

@@ -21,7 +21,7 @@ const markTries = 6
 // Seen implements [dedupe.Store], in one round trip.
 func (s *Store) Seen(ctx context.Context, keys []dedupe.Key) ([]dedupe.Record, error) {
 	return inBatches(ctx, s, "seen", keys, func(ctx context.Context, keys []dedupe.Key, records []dedupe.Record) error {
-		ids := textsOf(keys, keyID)
+		ids := mapEach(keys, keyID)
 		rows, err := readRows(ctx, s.acked, ids)
 		if err != nil {
 			return err
@@ -68,11 +68,7 @@ func (s *Store) Mark(ctx context.Context, marks []dedupe.Mark) ([]error, error) 
 			return nil, s.callFailed("mark", err)
 		}
 	}
-	errs := make([]error, len(marks))
-	for i, w := range of {
-		errs[i] = w.err
-	}
-	return errs, nil
+	return mapEach(of, func(w *markWrite) error { return w.err }), nil
 }
 
 func checkMark(m *dedupe.Mark) error {
@@ -124,10 +120,9 @@ func (s *Store) markBatch(ctx context.Context, ws []*markWrite) error {
 // overwriteMarks reports whether every row was there to be written over, but for those that the
 // server has turned down.
 func (s *Store) overwriteMarks(ctx context.Context, ws []*markWrite) (bool, error) {
-	models := make([]driver.WriteModel, len(ws))
-	for i, w := range ws {
-		models[i] = driver.NewUpdateOneModel().SetFilter(bson.D{expr.Field("_id", w.id)}).SetUpdate(w.overwriteUpdate())
-	}
+	models := mapEach(ws, func(w *markWrite) driver.WriteModel {
+		return driver.NewUpdateOneModel().SetFilter(bson.D{expr.Field("_id", w.id)}).SetUpdate(w.overwriteUpdate())
+	})
 	res, turned, err := s.writeEach(ctx, models)
 	if err != nil {
 		return false, err

@@ -91,7 +91,7 @@ func (s *Store) restoreRows(ctx context.Context, all []*lostRow, errs []error) (
 
 // readLost finds out what is there of rows that were to be written again.
 func (s *Store) readLost(ctx context.Context, all []*lostRow, refused map[*lostRow]bool) (back []*lostRow, err error) {
-	rows, err := readRows(ctx, s.own, textsOf(all, func(l *lostRow) string { return l.id }))
+	rows, err := readRows(ctx, s.own, mapEach(all, func(l *lostRow) string { return l.id }))
 	if err != nil {
 		return nil, err
 	}

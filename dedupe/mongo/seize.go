@@ -63,10 +63,7 @@ func (s *Store) seizeLocked(ctx context.Context, moves []*rowMove) (lost []*pend
 	case err != nil || len(locked) == 0:
 		return lost, err
 	}
-	sessions := make(bson.A, len(locked))
-	for i, m := range locked {
-		sessions[i] = m.row.session
-	}
+	sessions := mapEach(locked, func(m *rowMove) any { return m.row.session })
 	if err := s.killSessions(ctx, sessions); err != nil && !serverAnswered(err) {
 		return nil, err
 	}

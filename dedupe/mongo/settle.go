@@ -48,7 +48,7 @@ func checkSettlement(t *dedupe.Settlement) error {
 }
 
 func (s *Store) settleBatch(ctx context.Context, ss []dedupe.Settlement, errs []error) error {
-	keys := textsOf(ss, func(t dedupe.Settlement) string { return keyID(t.Claim.Key) })
+	keys := mapEach(ss, func(t dedupe.Settlement) string { return keyID(t.Claim.Key) })
 	restored := func(i int, expired *storedRow) func(serverclock.Instant) bson.D {
 		return settledRow(&ss[i], keys[i], expired)
 	}

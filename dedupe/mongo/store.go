@@ -138,12 +138,12 @@ func (s *Store) itemError(e driver.WriteError) error {
 // failedValidation is the server's code for a document that a validator turns down.
 const failedValidation = 121
 
-func textsOf[T any](items []T, text func(T) string) []string {
-	texts := make([]string, len(items))
+func mapEach[T, R any](items []T, to func(T) R) []R {
+	out := make([]R, len(items))
 	for i, item := range items {
-		texts[i] = text(item)
+		out[i] = to(item)
 	}
-	return texts
+	return out
 }
 
 // readRows finds rows by id, with the server's time. What is not there is not in the answer.

@@ -27,7 +27,7 @@ func (s *Store) resolveTaken(ctx context.Context, taken []*pendingClaim) ([]*pen
 	if len(taken) == 0 {
 		return nil, nil
 	}
-	rows, err := readRows(ctx, s.acked, textsOf(taken, (*pendingClaim).rowID))
+	rows, err := readRows(ctx, s.acked, mapEach(taken, (*pendingClaim).rowID))
 	if err != nil {
 		return nil, err
 	}
@@ -155,17 +155,16 @@ func (s *Store) applyMoves(ctx context.Context, moves []*rowMove) ([]*pendingCla
 		return nil, nil
 	}
 	sent := s.clock.Local()
-	models := make([]driver.WriteModel, len(moves))
-	for i, m := range moves {
-		models[i] = driver.NewUpdateOneModel().SetFilter(m.row.unchangedFilter()).SetUpdate(m.update).SetHint(expr.ByID())
-	}
+	models := mapEach(moves, func(m *rowMove) driver.WriteModel {
+		return driver.NewUpdateOneModel().SetFilter(m.row.unchangedFilter()).SetUpdate(m.update).SetHint(expr.ByID())
+	})
 	res, turned, err := s.writeEach(ctx, models)
 	if err != nil {
 		return nil, err
 	}
 	var back map[string]*storedRow
 	if int(res.MatchedCount) < len(moves) {
-		if back, err = readRows(ctx, s.own, textsOf(moves, (*rowMove).rowID)); err != nil {
+		if back, err = readRows(ctx, s.own, mapEach(moves, (*rowMove).rowID)); err != nil {
 			return nil, err
 		}
 	}

@@ -85,11 +85,7 @@ func (s *Store) Watermarks(ctx context.Context, group, topic string) ([]dedupe.W
 	if err != nil {
 		return nil, s.callFailed("watermarks", err)
 	}
-	out := make([]dedupe.Watermark, len(w.Streams))
-	for i, f := range w.Streams {
-		out[i] = f.toWatermark()
-	}
-	return out, nil
+	return mapEach(w.Streams, streamWatermark.toWatermark), nil
 }
 
 // readWatermarks reads the document of a group and topic; it is empty where there is none.

@@ -41,11 +41,8 @@ func (q *Queue) List(ctx context.Context, f outbox.Filter, max int) ([]outbox.Ro
 	}
 	defer end()
 	found := q.findRows(f, now)
-	if len(found) > max {
-		found = found[:max]
-	}
-	rows := make([]outbox.Row, len(found))
-	for i, r := range found {
+	rows := make([]outbox.Row, min(len(found), max))
+	for i, r := range found[:len(rows)] {
 		rows[i] = r.snapshotAt(now)
 	}
 	return rows, nil
