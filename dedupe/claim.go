@@ -103,22 +103,10 @@ const (
 	DeadLettered
 )
 
+var outcomeNames = []string{"succeeded", "failed", "not begun", "given up", "dead-lettered"}
+
 // String is the outcome's name in lower case.
-func (o Outcome) String() string {
-	switch o {
-	case Succeeded:
-		return "succeeded"
-	case Failed:
-		return "failed"
-	case NotBegun:
-		return "not begun"
-	case GivenUp:
-		return "given up"
-	case DeadLettered:
-		return "dead-lettered"
-	}
-	return "unknown"
-}
+func (o Outcome) String() string { return nameOf(o, outcomeNames) }
 
 // Settlement ends a claim.
 type Settlement struct {

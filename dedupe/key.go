@@ -52,7 +52,7 @@ func escapePart(s string) string {
 }
 
 func escapeSpecial(s string) string {
-	if !needsEscape(s) {
+	if !strings.ContainsFunc(s, func(r rune) bool { return r == '\uFFFD' || isSpecial(r) }) {
 		return s
 	}
 	out := make([]byte, 0, len(s)+16)
@@ -68,10 +68,6 @@ func escapeSpecial(s string) string {
 		}
 	}
 	return string(out)
-}
-
-func needsEscape(s string) bool {
-	return strings.ContainsFunc(s, func(r rune) bool { return r == '\uFFFD' || isSpecial(r) })
 }
 
 func isSpecial(r rune) bool { return r == '%' || r == ':' || r < ' ' || r >= 0x7f && r < 0xa0 }

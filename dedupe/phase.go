@@ -22,12 +22,14 @@ const (
 	PhaseDead
 )
 
-var phaseNames = [...]string{"absent", "claimed", "free", "dead-lettering", "done", "dead"} //nolint:gochecknoglobals // a constant
+var phaseNames = []string{"absent", "claimed", "free", "dead-lettering", "done", "dead"}
 
 // String returns the phase's name in lower case, as rows have it.
-func (p Phase) String() string {
-	if int(p) < len(phaseNames) {
-		return phaseNames[p]
+func (p Phase) String() string { return nameOf(p, phaseNames) }
+
+func nameOf[T ~uint8](value T, names []string) string {
+	if int(value) < len(names) {
+		return names[value]
 	}
 	return "unknown"
 }

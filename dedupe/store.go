@@ -42,24 +42,10 @@ const (
 	Dead
 )
 
+var stateNames = []string{"fresh", "held", "reused", "dead-lettering", "done", "dead"}
+
 // String is the state's name in lower case, as MongoDB rows and logs have it.
-func (s State) String() string {
-	switch s {
-	case Fresh:
-		return "fresh"
-	case Held:
-		return "held"
-	case Reused:
-		return "reused"
-	case DeadLettering:
-		return "dead-lettering"
-	case Done:
-		return "done"
-	case Dead:
-		return "dead"
-	}
-	return "unknown"
-}
+func (s State) String() string { return nameOf(s, stateNames) }
 
 // Record is what a store knows of a key. The zero Record is fresh.
 type Record struct {
@@ -84,4 +70,14 @@ type Mark struct {
 	Hash []byte
 	// TTL is how long the mark is kept, from when it is written. Positive.
 	TTL time.Duration
+}
+
+// GroupRemover forgets a group that is no more. It is found by assertion on a Store, and is safe
+// for concurrent use.
+type GroupRemover interface {
+	// RemoveGroup removes all marks and watermarks of the group, on all topics, and returns how
+	// many it has removed. It must not be called while the group has members: what they have
+	// handled may run again. It blocks for longer than other calls, until ctx ends. A repeated call
+	// removes what is left.
+	RemoveGroup(ctx context.Context, group string) (removed int, err error)
 }

@@ -34,7 +34,6 @@ func (t *filterTarget) encodedFilter() bson.Raw {
 // hasCondition reports whether the filter asks for more than the pinned document.
 func (t *filterTarget) hasCondition() bool { return len(t.filter) > len(t.uniqueFilter) }
 
-// resolveTarget finds the document that a filter is about.
 func (u *Updater) resolveTarget(ctx context.Context, in namespace, filter any) (*filterTarget, error) {
 	all, err := topLevel(filter)
 	if err != nil {

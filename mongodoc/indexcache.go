@@ -11,9 +11,10 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
+
+	"github.com/onceish/onceish/internal/mongoserver"
 )
 
-// namespace names a collection of a client.
 type namespace struct {
 	client     *driver.Client
 	database   string
@@ -43,16 +44,6 @@ type indexCacheKey struct {
 	fields string
 }
 
-// keyIndex is what matters of an index specification.
-type keyIndex struct {
-	Name      string   `bson:"name"`
-	Key       bson.Raw `bson:"key"`
-	Unique    bool     `bson:"unique"`
-	Filter    bson.Raw `bson:"partialFilterExpression"`
-	Collation bson.Raw `bson:"collation"`
-}
-
-// findUniqueFilter finds the conditions that are on a unique key.
 func (u *Updater) findUniqueFilter(ctx context.Context, in namespace, equal bson.D) (bson.D, error) {
 	if len(equal) == 0 {
 		return nil, fmt.Errorf("the filter: %w", errNotUnique)
@@ -85,12 +76,8 @@ func (u *Updater) uniqueFieldsAmong(ctx context.Context, in namespace, names []s
 	}
 	ctx, cancel := u.boundCall(ctx)
 	defer cancel()
-	cur, err := in.client.Database(in.database).Collection(in.collection).Indexes().List(ctx)
+	all, err := mongoserver.ListIndexes(ctx, in.client.Database(in.database).Collection(in.collection))
 	if err != nil {
-		return nil, fmt.Errorf("listing the indexes of %v: %w", in, err)
-	}
-	var all []keyIndex
-	if err := cur.All(ctx, &all); err != nil {
 		return nil, fmt.Errorf("listing the indexes of %v: %w", in, err)
 	}
 	if fields = findUniqueFields(all, names); fields == nil {
@@ -102,7 +89,7 @@ func (u *Updater) uniqueFieldsAmong(ctx context.Context, in namespace, names []s
 	return fields, nil
 }
 
-func findUniqueFields(all []keyIndex, names []string) []string {
+func findUniqueFields(all []mongoserver.FoundIndex, names []string) []string {
 	var collation bson.Raw // of the collection, which that on _id shares: queries compare by it
 	for i := range all {
 		if all[i].Name == "_id_" {
@@ -114,17 +101,17 @@ func findUniqueFields(all []keyIndex, names []string) []string {
 		if !x.Unique || x.Filter != nil || !bytes.Equal(x.Collation, collation) {
 			continue
 		}
-		if fields := x.distinctFields(); fields != nil && !slices.ContainsFunc(fields, func(f string) bool { return !slices.Contains(names, f) }) {
+		if fields := distinctFields(x.Key); fields != nil && !slices.ContainsFunc(fields, func(f string) bool { return !slices.Contains(names, f) }) {
 			return fields
 		}
 	}
 	return nil
 }
 
-// distinctFields of the index; nil when two of them may meet in one array, for then equality with
+// distinctFields of an index; nil when two of them may meet in one array, for then equality with
 // both is met by elements of different entries, which no index keeps apart.
-func (x *keyIndex) distinctFields() []string {
-	es, err := x.Key.Elements()
+func distinctFields(key bson.Raw) []string {
+	es, err := key.Elements()
 	if err != nil {
 		return nil
 	}

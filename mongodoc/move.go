@@ -73,7 +73,9 @@ func (m *Mover) Move(ctx context.Context) (Moved, error) {
 // once, and is gone from it, is looked at for as long as the mover lives: somebody has restored or
 // dropped the registry, and the processes that write to the collection do not know.
 func (m *Mover) knownCollections(ctx context.Context, db *driver.Database) (names []string, registered map[string]bool, err error) {
-	names, err = m.registeredCollections(ctx, db)
+	ctx, cancel := m.boundCall(ctx)
+	defer cancel()
+	names, err = waitingevents.Collections(ctx, db)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	known := m.known[db]
@@ -102,13 +104,6 @@ func (m *Mover) enterAgain(ctx context.Context, db *driver.Database, name string
 	return waitingevents.Enter(ctx, waitingevents.Own(db.Collection(waitingevents.Registry)), name)
 }
 
-// registeredCollections are the collections that are named in the registry.
-func (m *Mover) registeredCollections(ctx context.Context, db *driver.Database) ([]string, error) {
-	ctx, cancel := m.boundCall(ctx)
-	defer cancel()
-	return waitingevents.Collections(ctx, db)
-}
-
 // collectionConditions are what keeps events in documents, by collection.
 type collectionConditions map[string]collectionCondition
 
@@ -119,7 +114,6 @@ type collectionCondition struct {
 	why    error // the first of them does
 }
 
-// asError is the condition as an error.
 func (c collectionCondition) asError() error {
 	if c.stuck == 0 {
 		return c.failed

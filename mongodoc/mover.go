@@ -24,8 +24,6 @@ type Mover struct {
 	queue *mongooutbox.Queue
 	o     MoverOptions
 	wake  chan struct{}
-	stop  chan struct{} // closed by the actor
-	once  sync.Once
 	// passSlot has room for one pass at a time.
 	passSlot chan struct{}
 
@@ -45,12 +43,13 @@ func NewMover(q *mongooutbox.Queue, o *MoverOptions) (*Mover, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Mover{queue: q, o: opts, wake: make(chan struct{}, 1), stop: make(chan struct{}), passSlot: make(chan struct{}, 1), known: map[*driver.Database]map[string]bool{}}, nil
+	return &Mover{queue: q, o: opts, wake: make(chan struct{}, 1), passSlot: make(chan struct{}, 1), known: map[*driver.Database]map[string]bool{}}, nil
 }
 
 // Actor is for a run.Group: run is Run until stop is called.
 func (m *Mover) Actor() (run func() error, stop func(error)) {
-	return func() error { return m.Run(context.Background()) }, func(error) { m.once.Do(func() { close(m.stop) }) }
+	ctx, cancel := context.WithCancel(context.Background())
+	return func() error { return m.Run(ctx) }, func(error) { cancel() }
 }
 
 // Notify says that events were left in documents: the mover looks for them at once. It never
@@ -65,17 +64,6 @@ func (m *Mover) Notify() {
 // Run moves events until ctx ends, and returns nil. What goes wrong is logged when it begins and
 // when it is over, and is tried again.
 func (m *Mover) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var watching sync.WaitGroup
-	defer watching.Wait()
-	watching.Go(func() {
-		defer cancel()
-		select {
-		case <-m.stop:
-		case <-ctx.Done():
-		}
-	})
 	wait := m.o.PollMin
 	for ctx.Err() == nil {
 		moved, err := m.Move(ctx)
@@ -91,7 +79,6 @@ func (m *Mover) Run(ctx context.Context) error {
 			wait = m.o.PollMin
 		}
 	}
-	cancel()
 	return nil
 }
 
@@ -134,7 +121,6 @@ func (m *Mover) Healthy() error {
 	return errors.Join(errs...)
 }
 
-// boundCall bounds a call.
 func (m *Mover) boundCall(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(driver.NewSessionContext(ctx, nil), m.o.Timeout)
 }

@@ -35,10 +35,7 @@ type MoverOptions struct {
 }
 
 func (o *MoverOptions) withDefaults(q *mongooutbox.Queue) (MoverOptions, error) {
-	var c MoverOptions
-	if o != nil {
-		c = *o
-	}
+	c := *cmp.Or(o, &MoverOptions{})
 	if len(c.Databases) == 0 {
 		c.Databases = []*driver.Database{q.Collection().Database()}
 	}

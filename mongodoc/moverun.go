@@ -25,7 +25,6 @@ const (
 	lessMove = 8
 )
 
-// moveRun moves what waits in one collection.
 type moveRun struct {
 	mover *Mover
 	from  *driver.Collection

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
@@ -16,7 +17,6 @@ import (
 // errLostRace: the document was not as it had to be, and may be now, or soon.
 var errLostRace = errors.New("lost a race")
 
-// ledgerView is what was read of a document's ledger.
 type ledgerView struct {
 	there  bool
 	marked bool
@@ -65,24 +65,26 @@ func (c *updateOp) recheckCondition(ctx context.Context) (before bool, err error
 	return false, fmt.Errorf("%w: the one with %v does not meet the rest of the filter", ErrNoMatch, c.target.uniqueFilter)
 }
 
-// readLedger reads the document's ledger.
 func (c *updateOp) readLedger(ctx context.Context, coll *driver.Collection) (ledgerView, error) {
 	marks := bson.D{expr.Field("$ifNull", bson.A{"$" + ledger.Marks, bson.A{}})}
+	doc, err := c.readFields(ctx, coll, expr.Field("since", "$"+ledger.Since), expr.Field("marked", bson.D{expr.Field("$in", bson.A{expr.Literal(c.mark), marks})}))
+	at := ledgerView{there: doc != nil}
+	at.since, _ = doc.Lookup("since").AsInt64OK()
+	at.marked, _ = doc.Lookup("marked").BooleanOK()
+	return at, err
+}
+
+// readFields reads fields that are computed from the document; nil if there is none.
+func (c *updateOp) readFields(ctx context.Context, coll *driver.Collection, fields ...bson.E) (bson.Raw, error) {
 	cur, err := coll.Aggregate(ctx, bson.A{
-		bson.D{expr.Field("$match", c.target.uniqueFilter)},
-		bson.D{expr.Field("$project", bson.D{
-			expr.Field("_id", 0), expr.Field("since", "$"+ledger.Since), expr.Field("marked", bson.D{expr.Field("$in", bson.A{expr.Literal(c.mark), marks})}),
-		})},
+		expr.Op("$match", c.target.uniqueFilter), expr.Op("$project", append(expr.Op("_id", 0), fields...)),
 	}, options.Aggregate().SetBatchSize(2))
 	if err != nil {
-		return ledgerView{}, err
+		return nil, err
 	}
 	defer func() { _ = cur.Close(context.WithoutCancel(ctx)) }()
 	if !cur.Next(ctx) {
-		return ledgerView{}, cur.Err()
+		return nil, cur.Err()
 	}
-	at := ledgerView{there: true}
-	at.since, _ = cur.Current.Lookup("since").AsInt64OK()
-	at.marked, _ = cur.Current.Lookup("marked").BooleanOK()
-	return at, nil
+	return slices.Clone(cur.Current), nil
 }

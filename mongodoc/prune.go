@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/internal/mongoserver/expr"
@@ -53,24 +52,16 @@ func (c *updateOp) pruneMarks(ctx context.Context) error {
 
 // readMarks are all of the document; nil if it has none.
 func (c *updateOp) readMarks(ctx context.Context) (*pruneRun, error) {
-	cur, err := c.majorityView().Aggregate(ctx, bson.A{
-		bson.D{expr.Field("$match", c.target.uniqueFilter)},
-		bson.D{expr.Field("$project", bson.D{
-			expr.Field("_id", 0), expr.Field("now", expr.Now), expr.Field("seq", "$"+ledger.Seq), expr.Field("since", "$"+ledger.Since), expr.Field("applied", "$"+ledger.Applied),
-		})},
-	}, options.Aggregate().SetBatchSize(2))
-	if err != nil {
+	doc, err := c.readFields(ctx, c.majorityView(),
+		expr.Field("now", expr.Now), expr.Field("seq", "$"+ledger.Seq), expr.Field("since", "$"+ledger.Since), expr.Field("applied", "$"+ledger.Applied))
+	if err != nil || doc == nil {
 		return nil, err
 	}
-	defer func() { _ = cur.Close(context.WithoutCancel(ctx)) }()
-	if !cur.Next(ctx) {
-		return nil, cur.Err()
-	}
 	p := &pruneRun{op: c}
-	p.seq, _ = cur.Current.Lookup("seq").AsInt64OK()
-	p.since, _ = cur.Current.Lookup("since").AsInt64OK()
-	p.now, _ = cur.Current.Lookup("now").DateTimeOK()
-	p.entries, err = ledger.ParseEntries(cur.Current.Lookup("applied"))
+	p.seq, _ = doc.Lookup("seq").AsInt64OK()
+	p.since, _ = doc.Lookup("since").AsInt64OK()
+	p.now, _ = doc.Lookup("now").DateTimeOK()
+	p.entries, err = ledger.ParseEntries(doc.Lookup("applied"))
 	return p, err
 }
 
@@ -123,7 +114,6 @@ func (p *pruneRun) writeKept(ctx context.Context, kept []ledger.Entry, since int
 	return err
 }
 
-// ringFullError says why no mark can go yet.
 func ringFullError(kept []ledger.Entry, most int, grace time.Duration) error {
 	open := 0
 	for _, e := range kept {

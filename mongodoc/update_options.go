@@ -51,10 +51,7 @@ type UpdateOptions struct {
 }
 
 func (o *UpdateOptions) withDefaults(run *dedupe.Run) (UpdateOptions, error) {
-	var c UpdateOptions
-	if o != nil {
-		c = *o
-	}
+	c := *cmp.Or(o, &UpdateOptions{})
 	if c.Key == (dedupe.Key{}) && run != nil {
 		c.Key = run.Key()
 	}

@@ -155,7 +155,6 @@ func (f *updateDoc) withLedger(entry bson.D, events bson.A) any {
 	return joinOperator(all, "$push", push...)
 }
 
-// joinOperator adds fields to those of an operator.
 func joinOperator(all bson.D, operator string, fields ...bson.E) bson.D {
 	for i, e := range all {
 		if inner, ok := e.Value.(bson.D); ok && e.Key == operator {

@@ -105,7 +105,6 @@ func (c *updateOp) madeUnderAnotherPin(ctx context.Context, run *dedupe.Run) err
 	return nil
 }
 
-// majorityView returns the collection as a majority has it.
 func (c *updateOp) majorityView() *driver.Collection {
 	return c.own.Clone(options.Collection().SetReadConcern(readconcern.Majority()))
 }
@@ -116,10 +115,8 @@ func (c *updateOp) effectPrefix() string {
 	return fmt.Sprintf("mongo %q %q ", c.target.in.String(), c.o.Step)
 }
 
-// effectName names the change among those of a run.
 func (c *updateOp) effectName() string { return c.effectPrefix() + string(c.target.encodedFilter()) }
 
-// makeChange makes the change, or finds it made.
 func (c *updateOp) makeChange(ctx context.Context) (Update, error) {
 	if len(c.o.Publish) > 0 {
 		if err := c.updater.ensureRegistered(ctx, c.own); err != nil {
@@ -162,7 +159,7 @@ func (c *updateOp) classifyUnchanged(ctx context.Context, failure error, lost *i
 		*lost = 0
 	case isContended(failure):
 		return false, errLostRace
-	case c.o.Upsert && isDuplicate(failure):
+	case c.o.Upsert && mongoserver.DuplicateError(failure): // lost a race, or the document is there and not as it was asked for
 		*lost++
 	default:
 		c.updater.clock.Distrust()
@@ -209,27 +206,15 @@ func (c *updateOp) writeOptions() *options.UpdateOneOptionsBuilder {
 	return o
 }
 
-// isDuplicate reports whether an upsert lost a race, or found the document there and not as it
-// was asked for.
-func isDuplicate(err error) bool {
-	if we, ok := errors.AsType[driver.WriteException](err); ok {
-		return we.WriteConcernError == nil && len(we.WriteErrors) == 1 && mongoserver.Duplicate(we.WriteErrors[0])
-	}
-	ce, ok := errors.AsType[driver.CommandError](err)
-	return ok && mongoserver.Duplicate(driver.WriteError{Code: int(ce.Code), Message: ce.Message})
-}
-
 // isContended reports whether the server gave the write up in favour of another one at the same
 // time: of two upserts by a unique key, say.
 func isContended(err error) bool {
-	var se driver.ServerError
-	return errors.As(err, &se) && (se.HasErrorCode(112) || se.HasErrorMessage("deadlock detected")) // WriteConflict; DocumentDB's, of PostgreSQL
+	e, ok := errors.AsType[driver.ServerError](err)
+	return ok && (e.HasErrorCode(112) || e.HasErrorMessage("deadlock detected")) // WriteConflict; DocumentDB's, of PostgreSQL
 }
 
-// explainError adds what to try to a server's answer.
 func (c *updateOp) explainError(err error) error {
-	var se driver.ServerError
-	if errors.As(err, &se) && (se.HasErrorCode(10334) || se.HasErrorCode(17419) || se.HasErrorCode(17420)) {
+	if mongoserver.HasCode(err, 10334, 17419, 17420) {
 		return fmt.Errorf("the document, of which up to %d marks and the events that wait are a part, is too large for the server: %w", c.o.MaxApplied, err)
 	}
 	return err

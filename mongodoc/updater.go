@@ -36,10 +36,7 @@ type Options struct {
 }
 
 func (o *Options) withDefaults() (Options, error) {
-	var c Options
-	if o != nil {
-		c = *o
-	}
+	c := *cmp.Or(o, &Options{})
 	if c.Timeout < 0 {
 		return c, fmt.Errorf("mongodoc: Options.Timeout is %v; it must be positive, or zero for %v", c.Timeout, defaultTimeout)
 	}

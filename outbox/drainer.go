@@ -16,8 +16,6 @@ type Drainer struct {
 	queue     Queue
 	publisher bus.Publisher
 	o         Options
-	stop      chan struct{} // closed by the actor
-	once      sync.Once
 
 	forceStopped context.Context //nolint:containedctx // ends with CutShort
 	forceStop    context.CancelFunc
@@ -63,7 +61,7 @@ func NewDrainer(q Queue, to bus.Publisher, o *Options) (*Drainer, error) {
 		return nil, err
 	}
 	d := &Drainer{
-		queue: q, publisher: to, o: v, stop: make(chan struct{}), loadSignal: newSignal(), leaseSignal: newSignal(), markSignal: newSignal(),
+		queue: q, publisher: to, o: v, loadSignal: newSignal(), leaseSignal: newSignal(), markSignal: newSignal(),
 		failingCalls: map[string]error{},
 	}
 	d.forceStopped, d.forceStop = context.WithCancel(context.Background())
@@ -74,7 +72,8 @@ func NewDrainer(q Queue, to bus.Publisher, o *Options) (*Drainer, error) {
 
 // Actor is for a run.Group: run is Run until stop is called.
 func (d *Drainer) Actor() (run func() error, stop func(error)) {
-	return func() error { return d.Run(context.Background()) }, func(error) { d.once.Do(func() { close(d.stop) }) }
+	ctx, cancel := context.WithCancel(context.Background())
+	return func() error { return d.Run(ctx) }, func(error) { cancel() }
 }
 
 // CutShort ends what is on its way once Run's ctx has ended, as if Options.Drain were over. It does
@@ -110,11 +109,7 @@ func (d *Drainer) Run(ctx context.Context) error {
 	settling.Go(func() { d.markResults(calls, published) })
 	keeping.Go(func() { d.keepLeases(calls, settled) })
 
-	select {
-	case <-intake.Done():
-	case <-d.stop:
-	}
-	leave()
+	<-intake.Done()
 	timer := time.AfterFunc(d.o.Drain, func() { cut(errDrainTimeout) })
 	defer timer.Stop()
 	defer context.AfterFunc(d.forceStopped, func() { cut(errDrainTimeout) })() //nolint:contextcheck // another one's end
@@ -146,7 +141,6 @@ func (d *Drainer) beginRun() error {
 	return nil
 }
 
-// stopPublishers has the publishers stop.
 func (d *Drainer) stopPublishers() {
 	d.mu.Lock()
 	d.scheduler.draining = true

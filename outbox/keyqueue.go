@@ -5,7 +5,6 @@ import (
 	"slices"
 )
 
-// trackedRow is a row in memory.
 type trackedRow struct {
 	row       Row
 	size      int
@@ -44,10 +43,7 @@ type keyQueue struct {
 }
 
 func compareRows(a, b *trackedRow) int {
-	if c := cmp.Compare(a.row.Seq, b.row.Seq); c != 0 {
-		return c
-	}
-	return cmp.Compare(a.row.ID, b.row.ID)
+	return cmp.Or(cmp.Compare(a.row.Seq, b.row.Seq), cmp.Compare(a.row.ID, b.row.ID))
 }
 
 // insert puts a row in its place. It nearly always comes last.

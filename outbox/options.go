@@ -64,10 +64,7 @@ func (b Backoff) jitteredDelay(attempt int, random float64) time.Duration {
 }
 
 func (o *Options) withDefaults() (Options, error) {
-	out := Options{}
-	if o != nil {
-		out = *o
-	}
+	out := *cmp.Or(o, &Options{})
 	if out.Owner == "" {
 		host, _ := os.Hostname() // it is there to be read by people
 		out.Owner = fmt.Sprintf("%s/%d/%s", host, os.Getpid(), rand.Text()[:10])

@@ -26,7 +26,6 @@ func (s *scheduler) startRead(from, to uint64, refill *keyQueue) Ask {
 	}
 }
 
-// finishRead takes in the page that was read.
 func (s *scheduler) finishRead(p Page, err error, now time.Time) {
 	read := s.reading
 	if err == nil && read.refill != nil {

@@ -16,7 +16,6 @@ type heldPartition struct {
 	busyRows    int       // rows that are in flight or unmarked
 }
 
-// setLeaseEnd sets when the lease ends.
 func (p *heldPartition) setLeaseEnd(until time.Time) { p.localEnd, p.wallEnd = until, until.Round(0) }
 
 // leaseOver reports whether the lease has ended by either clock. A wall clock that was put forward
@@ -118,11 +117,6 @@ func (s *scheduler) releasableLeases() []Lease {
 		}
 	}
 	return leases
-}
-
-// hasReleasable reports whether there are any releasable leases.
-func (s *scheduler) hasReleasable() bool {
-	return s.endingCount > 0 && slices.ContainsFunc(s.byHash, func(p *heldPartition) bool { return p.lease.Ending && p.busyRows == 0 })
 }
 
 // partitionAt returns the partition that has a hash; nil: it is not this drainer's.

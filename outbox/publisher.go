@@ -60,7 +60,7 @@ func (d *Drainer) wakeOthers(leave func()) {
 	if b.wantsRead() {
 		d.loadSignal.send()
 	}
-	if b.hasReleasable() {
+	if b.endingCount > 0 && len(b.releasableLeases()) > 0 {
 		d.leaseSignal.send()
 	}
 }

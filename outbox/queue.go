@@ -93,18 +93,10 @@ const (
 	GivenUp
 )
 
+var outcomeNames = []string{"confirmed", "refused", "given up"}
+
 // String is the outcome's name in lower case.
-func (o Outcome) String() string {
-	switch o {
-	case Confirmed:
-		return "confirmed"
-	case Refused:
-		return "refused"
-	case GivenUp:
-		return "given up"
-	}
-	return "unknown"
-}
+func (o Outcome) String() string { return nameOf(o, outcomeNames) }
 
 // Status is the status that the outcome leads to.
 func (o Outcome) Status() Status {

@@ -49,7 +49,6 @@ func (s *scheduler) recordReceipts(batch []*trackedRow, receipts []bus.Receipt, 
 
 var errNoReceipts = errors.New("the bus gave no receipts")
 
-// logEntry is a line for the log.
 type logEntry struct {
 	text     string
 	row      *trackedRow // nil: it is about none
@@ -99,7 +98,6 @@ func (s *scheduler) blockQueue(q *keyQueue, it *trackedRow) {
 	q.failedHead = it
 }
 
-// holdTopic drops a row, and holds its topic for a while.
 func (s *scheduler) holdTopic(it *trackedRow, err error, now time.Time) (logs []logEntry) {
 	topic := it.row.Event.Topic
 	if s.topicHolds[topic] == nil {
@@ -112,7 +110,6 @@ func (s *scheduler) holdTopic(it *trackedRow, err error, now time.Time) (logs []
 	return logs
 }
 
-// endOutage ends the outage, if there is one.
 func (s *scheduler) endOutage(now time.Time) (logs []logEntry) {
 	if s.outage.failures > 0 {
 		logs = []logEntry{{text: "the bus answers again", duration: now.Sub(s.outage.since)}}

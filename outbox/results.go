@@ -5,7 +5,6 @@ import (
 	"time"
 )
 
-// queueResult queues what became of a row, to be marked.
 func (s *scheduler) queueResult(it *trackedRow, r Result) {
 	s.inFlight--
 	s.unmarkedCount++
@@ -31,25 +30,16 @@ func (s *scheduler) nextResults(now time.Time) (batch []*trackedRow, rs []Result
 		case it.partition.leaseOver(now):
 			late = append(late, it)
 		default:
-			batch = append(batch, it)
+			batch, rs = append(batch, it), append(rs, it.result)
+			rs[len(rs)-1].Lease = it.partition.lease
 		}
 	}
 	s.toMark = append(late, s.toMark...)
-	return batch, resultsUnderLeases(batch)
+	return batch, rs
 }
 
-// requeueResults takes back rows that could not be marked.
 func (s *scheduler) requeueResults(batch []*trackedRow) {
 	s.toMark = append(slices.Clone(batch), s.toMark...)
-}
-
-func resultsUnderLeases(batch []*trackedRow) []Result {
-	rs := make([]Result, len(batch))
-	for i, it := range batch {
-		rs[i] = it.result
-		rs[i].Lease = it.partition.lease
-	}
-	return rs
 }
 
 // recordMarked forgets rows that were marked, and goes on with those behind them.

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"math"
@@ -24,15 +25,14 @@ const (
 	Dead
 )
 
+var statusNames = []string{Pending: "pending", Sent: "sent", Dead: "dead"}
+
 // String is the status's name in lower case, as rows and logs have it.
-func (s Status) String() string {
-	switch s {
-	case Pending:
-		return "pending"
-	case Sent:
-		return "sent"
-	case Dead:
-		return "dead"
+func (s Status) String() string { return nameOf(s, statusNames) }
+
+func nameOf[T ~uint8](value T, names []string) string {
+	if int(value) < len(names) {
+		return cmp.Or(names[value], "unknown")
 	}
 	return "unknown"
 }
@@ -80,6 +80,20 @@ func (r *Row) outgoingEvent() bus.Event {
 	return r.Event.WithControl(c)
 }
 
+// rowOverhead is about what a row takes in memory beside what is its event's.
+const rowOverhead = 256
+
+// Size is about what a row takes in memory, in bytes. Pages and drainers are bounded by it.
+func Size(e *bus.Event) int {
+	n := rowOverhead + len(e.ID) + len(e.Topic) + len(e.Key) + len(e.Type) + len(e.Source) + len(e.ContentType) + len(e.Data)
+	for name, values := range e.Headers {
+		for _, v := range values {
+			n += len(name) + len(v)
+		}
+	}
+	return n
+}
+
 // MaxReason bounds the reason that a store keeps, in bytes.
 const MaxReason = dedupe.MaxReason
 
@@ -89,11 +103,7 @@ const MaxHash = math.MaxInt64
 // Hash places a row: rows of one key share it. Rows without a key are spread by their id. It never
 // changes, for rows outlive versions of this package.
 func Hash(key, id string) uint64 {
-	text := key
-	if text == "" {
-		text = id
-	}
-	sum := sha256.Sum256([]byte(text))
+	sum := sha256.Sum256([]byte(cmp.Or(key, id)))
 	return binary.BigEndian.Uint64(sum[:8]) >> 1
 }
 

@@ -66,7 +66,6 @@ func (s *scheduler) startScan(now time.Time) bool {
 	return true
 }
 
-// endScan ends a scan, and decides when the next one starts.
 func (s *scheduler) endScan(now time.Time) {
 	scan := &s.scanner
 	scan.scanning = false

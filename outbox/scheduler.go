@@ -86,7 +86,6 @@ func (s *scheduler) makeReady(it *trackedRow) {
 	s.readyRows = append(s.readyRows, it)
 }
 
-// nextBatch returns the rows to publish now: at most a batch.
 func (s *scheduler) nextBatch(now time.Time) []*trackedRow {
 	most := min(s.o.Batch, s.o.MaxRows/2-s.unmarkedCount-s.inFlight, s.outage.batchLimit(now, s.o.Batch))
 	var batch, late []*trackedRow
@@ -118,7 +117,6 @@ func (s *scheduler) nextBatch(now time.Time) []*trackedRow {
 // maxCall bounds the bytes of one call to the bus.
 const maxCall = 4 << 20
 
-// forgetRow drops a row from memory.
 func (s *scheduler) forgetRow(it *trackedRow) {
 	switch it.state {
 	case rowInFlight:
@@ -147,7 +145,6 @@ func (s *scheduler) putRowBack(it *trackedRow) {
 	}
 }
 
-// emptyQueue drops the rows that wait in a queue.
 func (s *scheduler) emptyQueue(q *keyQueue) {
 	for _, it := range q.waiting {
 		s.forgetRow(it)

@@ -49,7 +49,29 @@ type apiError struct {
 	Description string `json:"description"`
 }
 
-// mapError maps what the server refused to what it means for the store.
+// apiAnswer is what every answer of the API may have.
+type apiAnswer struct {
+	Error *apiError `json:"error"`
+}
+
+func (a *apiAnswer) refusal() error {
+	if a.Error == nil {
+		return nil
+	}
+	return a.Error.mapError()
+}
+
+// decodeAnswer reads an answer, which is named what, unless the server refused the request.
+func decodeAnswer(m *nats.Msg, what string, answer interface{ refusal() error }) error {
+	if err := statusError(m); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(m.Data, answer); err != nil {
+		return fmt.Errorf("unreadable %s: %w", what, err)
+	}
+	return answer.refusal()
+}
+
 func (e *apiError) mapError() error {
 	switch e.Code {
 	case codeWrongSequence, codeSequenceInFlight:
@@ -81,21 +103,16 @@ func (e *apiError) wrapAs(err error) error {
 
 // parsePublishAck reads the answer to a publish: the revision it became.
 func parsePublishAck(m *nats.Msg) (uint64, error) {
-	if err := statusError(m); err != nil {
-		return 0, err
-	}
 	if revision, ok := natsrequest.StoredAt(m.Data); ok {
 		return revision, nil
 	}
 	var ack struct {
-		Error *apiError `json:"error"`
-		Seq   uint64    `json:"seq"`
+		apiAnswer
+
+		Seq uint64 `json:"seq"`
 	}
-	if err := json.Unmarshal(m.Data, &ack); err != nil {
-		return 0, fmt.Errorf("unreadable answer to a publish: %w", err)
-	}
-	if ack.Error != nil {
-		return 0, ack.Error.mapError()
+	if err := decodeAnswer(m, "answer to a publish", &ack); err != nil {
+		return 0, err
 	}
 	if ack.Seq == 0 {
 		return 0, errors.New("answer to a publish names no sequence")
@@ -103,7 +120,6 @@ func parsePublishAck(m *nats.Msg) (uint64, error) {
 	return ack.Seq, nil
 }
 
-// storedMessage is a message as the server keeps it.
 type storedMessage struct {
 	revision uint64
 	time     time.Time
@@ -115,11 +131,9 @@ type storedMessage struct {
 // parseMessage reads the answer to a request for a subject's last message; errAbsent if
 // there is none.
 func parseMessage(m *nats.Msg) (storedMessage, error) {
-	if err := statusError(m); err != nil {
-		return storedMessage{}, err
-	}
 	var answer struct {
-		Error   *apiError `json:"error"`
+		apiAnswer
+
 		Message *struct {
 			Seq  uint64    `json:"seq"`
 			Hdrs []byte    `json:"hdrs"`
@@ -127,11 +141,8 @@ func parseMessage(m *nats.Msg) (storedMessage, error) {
 			Time time.Time `json:"time"`
 		} `json:"message"`
 	}
-	if err := json.Unmarshal(m.Data, &answer); err != nil {
-		return storedMessage{}, fmt.Errorf("unreadable answer to a read: %w", err)
-	}
-	if answer.Error != nil {
-		return storedMessage{}, answer.Error.mapError()
+	if err := decodeAnswer(m, "answer to a read", &answer); err != nil {
+		return storedMessage{}, err
 	}
 	if answer.Message == nil || answer.Message.Seq == 0 {
 		return storedMessage{}, errors.New("answer to a read holds no message")
@@ -155,10 +166,7 @@ func isMarker(raw []byte) bool {
 
 // statusError is the error in an answer that comes from no stream.
 func statusError(m *nats.Msg) error {
-	if len(m.Data) > 0 || len(m.Header) == 0 {
-		return nil
-	}
-	if m.Header.Get("Status") == "503" {
+	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
 		return errNobody
 	}
 	return nil

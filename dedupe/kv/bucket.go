@@ -41,7 +41,7 @@ func prepareBucket(ctx context.Context, nc *nats.Conn, o *Options, making func()
 	}
 	replicas, err := topicReplicas(ctx, js, o.Topics)
 	if err != nil {
-		if missing := refusedTopics(nc, o); missing != nil {
+		if missing := permissionError(nc, allowIt, o.apiPrefix()+"STREAM.NAMES", o.apiPrefix()+"STREAM.INFO."); missing != nil {
 			err = missing
 		}
 		return nil, fmt.Errorf("dedupe bucket %q: replicas of the streams of %q: %w", o.Bucket, o.Topics, classifyFailure(ctx, nc, err))
@@ -119,15 +119,11 @@ func createBucket(
 		return nil, err
 	}
 	if account.API.Level < levelTTL {
-		return nil, tooOld(nc.ConnectedServerVersion(), account.API.Level)
+		return nil, fmt.Errorf("%w: it is nats-server %s, with JetStream API level %d, which keeps no TTL per message, so marks would stay for ever: "+
+			"upgrade it to %s or later", ErrServerTooOld, nc.ConnectedServerVersion(), account.API.Level, OldestServer)
 	}
 	making()
 	return js.CreateStream(ctx, bucketConfig(o))
-}
-
-func tooOld(version string, level int) error {
-	return fmt.Errorf("%w: it is nats-server %s, with JetStream API level %d, which keeps no TTL per message, so marks would stay for ever: "+
-		"upgrade it to %s or later", ErrServerTooOld, version, level, OldestServer)
 }
 
 // bucketConfig is what makes a stream a key-value bucket. Direct reads are off: a replica that lags

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/onceish/onceish/dedupe"
@@ -22,9 +23,6 @@ type keyChange interface {
 	decideRow(e keyEntry, now serverclock.Instant) *keyRow
 	// onKept: what decideRow returned is what is kept now.
 	onKept(e keyEntry)
-	// shortenReason is asked once there is no room for what decideRow returned: true, if it
-	// will return less.
-	shortenReason() bool
 	// onFailed: it was not done, and others of the call may be. err wraps dedupe.ErrKeyRefused
 	// when it never can be, dedupe.ErrFull when there is no room, ErrContended when the tries
 	// were used up.
@@ -40,6 +38,18 @@ type casOp struct {
 	isKnown, isGuess bool
 	isOver           bool
 	next             *keyRow
+}
+
+func (s *Store) runOps(ctx context.Context, call string, turns []casOp) error {
+	ctx, cancel, err := s.beginCall(ctx)
+	if err == nil {
+		defer cancel()
+		err = s.casLoop(ctx, turns)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", call, err)
+	}
+	return nil
 }
 
 // casLoop carries out every change: it reads what is not known, decides, and writes on the
@@ -65,7 +75,8 @@ func (s *Store) casLoop(ctx context.Context, turns []casOp) error {
 		if err := s.decideAndWrite(ctx, rest, now); err != nil {
 			return err
 		}
-		if rest = unfinishedOps(rest); len(rest) == 0 {
+		rest = slices.DeleteFunc(rest, func(t *casOp) bool { return t.isOver })
+		if len(rest) == 0 {
 			return nil
 		}
 	}
@@ -75,7 +86,6 @@ func (s *Store) casLoop(ctx context.Context, turns []casOp) error {
 	return nil
 }
 
-// readUnknown reads the entries that are not known.
 func (s *Store) readUnknown(ctx context.Context, turns []*casOp) error {
 	var unknown []*casOp
 	var keys []string
@@ -94,13 +104,11 @@ func (s *Store) readUnknown(ctx context.Context, turns []*casOp) error {
 	return nil
 }
 
-// decideAndWrite asks the changes what to write, and writes it.
 func (s *Store) decideAndWrite(ctx context.Context, turns []*casOp, now serverclock.Instant) error {
 	for _, t := range turns {
-		if t.next = t.change.decideRow(t.entry, now); t.next != nil {
-			continue
+		if t.next = t.change.decideRow(t.entry, now); t.next == nil {
+			t.isKnown, t.isOver = !t.isGuess, !t.isGuess
 		}
-		t.isKnown, t.isOver = !t.isGuess, !t.isGuess
 	}
 	if err := s.admitOps(ctx, turns); err != nil {
 		return err
@@ -124,23 +132,13 @@ func (s *Store) decideAndWrite(ctx context.Context, turns []*casOp, now servercl
 			t.change.onKept(keyEntry{revision: o.revision, stored: now.Time, row: t.next})
 		case errors.Is(o.err, errConflict):
 			t.isKnown = false
-		case errors.Is(o.err, dedupe.ErrFull) && t.change.shortenReason():
+		case errors.Is(o.err, dedupe.ErrFull) && t.shortenReason():
 		default:
 			t.isOver = true
 			t.change.onFailed(fmt.Errorf("key %s: %w", t.key, o.err))
 		}
 	}
 	return nil
-}
-
-func unfinishedOps(turns []*casOp) []*casOp {
-	kept := turns[:0]
-	for _, t := range turns {
-		if !t.isOver {
-			kept = append(kept, t)
-		}
-	}
-	return kept
 }
 
 // pauseBeforeTry waits before the third try and later ones, longer each time, at random: those who

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/natsserver"
 	"github.com/onceish/onceish/internal/serverclock"
 )
 
@@ -21,11 +22,6 @@ const (
 // Claim implements dedupe.Claimer. A batch of keys that are all absent takes one round trip; the
 // others take two more.
 func (s *Store) Claim(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim, error) {
-	ctx, cancel, err := s.beginCall(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("claim: %w", err)
-	}
-	defer cancel()
 	if len(rs) > 0 {
 		s.warnOfPings(rs[0].Lease) // a subscription asks for one length only
 	}
@@ -38,10 +34,25 @@ func (s *Store) Claim(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim,
 		// Most keys are new: the first try takes that for granted, and creates.
 		turns[i] = casOp{key: key, change: &changes[i], isKnown: true, isGuess: true}
 	}
-	if err := s.casLoop(ctx, turns); err != nil {
-		return nil, fmt.Errorf("claim: %w", err)
+	if err := s.runOps(ctx, "claim", turns); err != nil {
+		return nil, err
 	}
 	return claims, nil
+}
+
+// warnOfPings warns once when leases may end before the connection notices that its
+// server is frozen.
+func (s *Store) warnOfPings(lease time.Duration) {
+	o := &s.nc.Opts
+	if !natsserver.NoticesTooLate(o, lease) || s.warnedOfPings.Swap(true) {
+		return
+	}
+	do := "connect with jetstream.ConnectionOptions for this lease, or raise it"
+	if natsserver.NoticesAsEarlyAsPossible(o, lease) {
+		do = "raise the lease"
+	}
+	s.log.Warn("a frozen NATS server is noticed so late that leases end first, and their events run again: "+do,
+		"lease", lease, "at_least", natsserver.ShortestLength(o), "noticed_within", natsserver.NoticesWithin(o), "bucket", s.bucket)
 }
 
 type claimChange struct {
@@ -68,7 +79,7 @@ func (c *claimChange) decideRow(e keyEntry, now serverclock.Instant) *keyRow {
 	step, state := dedupe.DecideClaim(e.row.Phase, e.ownedBy(r.Nonce), e.row.Hash, e.timeLeft(now), r.Hash)
 	switch step {
 	case dedupe.RenewClaim:
-		return c.renewedRow(e)
+		return e.renewedRow(r.Lease, r.TTL)
 	case dedupe.TakeOver:
 		return c.takenOverRow(e)
 	case dedupe.LeaveRow, dedupe.CreateRow:
@@ -80,16 +91,9 @@ func (c *claimChange) decideRow(e keyEntry, now serverclock.Instant) *keyRow {
 	return nil
 }
 
-// renewedRow answers a request that is repeated, and was served before.
-func (c *claimChange) renewedRow(e keyEntry) *keyRow {
-	next := e.nextRow()
-	next.Span, next.TTL = c.request.Lease, c.request.TTL
-	return next
-}
-
 // takenOverRow makes the request the owner of what is due, or whose lease is over.
 func (c *claimChange) takenOverRow(e keyEntry) *keyRow {
-	next := c.renewedRow(e)
+	next := e.renewedRow(c.request.Lease, c.request.TTL)
 	next.Owner, next.Token = c.request.Nonce, 0
 	if len(next.Hash) == 0 {
 		next.Hash = c.request.Hash
@@ -133,8 +137,6 @@ func (c *claimChange) answerUnreadable(err error) {
 	}
 	c.answerError(fmt.Errorf("%w: %w", dedupe.ErrKeyRefused, err))
 }
-
-func (c *claimChange) shortenReason() bool { return false }
 
 func (c *claimChange) onFailed(err error) {
 	if errors.Is(err, ErrContended) {

@@ -2,7 +2,6 @@ package kv
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -27,16 +26,20 @@ type clock struct {
 
 func newClock(nc *nats.Conn, x requester, subject string, local func() time.Time) *clock {
 	ask := func(ctx context.Context) (time.Time, error) {
-		answers, err := x.sendAll(ctx, 1, func(int) *nats.Msg { return &nats.Msg{Subject: subject} })
-		if err != nil {
-			return time.Time{}, err
+		var info struct {
+			apiAnswer
+
+			Time time.Time `json:"ts"`
 		}
-		return parseServerTime(answers[0])
+		err := requestOne(ctx, x, &nats.Msg{Subject: subject}, "stream info", &info)
+		if err == nil && info.Time.IsZero() {
+			err = fmt.Errorf("%w: its stream info tells no time", ErrServerTooOld)
+		}
+		return info.Time, err
 	}
 	return &clock{Clock: serverclock.New(local, ask, maxDoubt), nc: nc, subject: subject}
 }
 
-// now reads the clock.
 func (c *clock) now(ctx context.Context) (serverclock.Instant, error) {
 	if n := c.nc.Stats().Reconnects; c.reconnects.Swap(n) != n {
 		c.Distrust()
@@ -46,24 +49,4 @@ func (c *clock) now(ctx context.Context) (serverclock.Instant, error) {
 		return serverclock.Instant{}, fmt.Errorf("%w: %w", ErrClockUncertain, err)
 	}
 	return at, nil
-}
-
-func parseServerTime(m *nats.Msg) (time.Time, error) {
-	if err := statusError(m); err != nil {
-		return time.Time{}, err
-	}
-	var info struct {
-		Error *apiError `json:"error"`
-		Time  time.Time `json:"ts"`
-	}
-	if err := json.Unmarshal(m.Data, &info); err != nil {
-		return time.Time{}, fmt.Errorf("unreadable stream info: %w", err)
-	}
-	if info.Error != nil {
-		return time.Time{}, info.Error.mapError()
-	}
-	if info.Time.IsZero() {
-		return time.Time{}, fmt.Errorf("%w: its stream info tells no time", ErrServerTooOld)
-	}
-	return info.Time, nil
 }

@@ -22,7 +22,6 @@ func (s *Store) RemoveGroup(ctx context.Context, group string) (removed int, err
 	return removed, nil
 }
 
-// purgeKeys removes the keys that match a filter.
 func (s *Store) purgeKeys(ctx context.Context, filter string) (int, error) {
 	ctx, cancel, err := s.beginCall(ctx)
 	if err != nil {
@@ -33,22 +32,11 @@ func (s *Store) purgeKeys(ctx context.Context, filter string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	answers, err := s.requests.sendAll(ctx, 1, func(int) *nats.Msg { return &nats.Msg{Subject: s.purge, Data: request} })
-	if err != nil {
-		return 0, err
-	}
-	if err := statusError(answers[0]); err != nil {
-		return 0, err
-	}
 	var answer struct {
-		Error  *apiError `json:"error"`
-		Purged int       `json:"purged"`
+		apiAnswer
+
+		Purged int `json:"purged"`
 	}
-	if err := json.Unmarshal(answers[0].Data, &answer); err != nil {
-		return 0, fmt.Errorf("unreadable answer to a purge: %w", err)
-	}
-	if answer.Error != nil {
-		return 0, answer.Error.mapError()
-	}
-	return answer.Purged, nil
+	err = requestOne(ctx, s.requests, &nats.Msg{Subject: s.purge, Data: request}, "answer to a purge", &answer)
+	return answer.Purged, err
 }

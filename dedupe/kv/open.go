@@ -59,8 +59,10 @@ func (s *Store) awaitBucket(ctx context.Context) error {
 		if !passes {
 			return err
 		}
-		if refused := s.missingPermission(err); refused != nil {
-			return fmt.Errorf("dedupe bucket %q: %w", s.bucket, refused)
+		if errors.Is(err, errSlow) {
+			if refused := permissionError(s.nc, allowIt, s.clock.subject, s.get, s.subject); refused != nil {
+				return fmt.Errorf("dedupe bucket %q: %w", s.bucket, refused)
+			}
 		}
 		if pauseBeforeTry(ctx, try) != nil {
 			return errors.Join(context.Cause(ctx), err)
@@ -71,15 +73,6 @@ func (s *Store) awaitBucket(ctx context.Context) error {
 
 // errSlow is why a probe was given up for the next one.
 var errSlow = errors.New("no answer yet")
-
-// missingPermission returns what this user is not permitted, if that is why a probe was
-// not answered.
-func (s *Store) missingPermission(err error) error {
-	if !errors.Is(err, errSlow) {
-		return nil
-	}
-	return permissionError(s.nc, allowIt, s.clock.subject, s.get, s.subject)
-}
 
 func (s *Store) probeWithin(ctx context.Context, bound time.Duration) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, bound, errSlow)
@@ -117,19 +110,14 @@ func findOrMake(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, o *O
 	}
 }
 
-// refusedTopics returns what this user is not permitted of what it takes to look at the streams of
-// Options.Topics.
-func refusedTopics(nc *nats.Conn, o *Options) error {
-	return permissionError(nc, allowIt, o.apiPrefix()+"STREAM.NAMES", o.apiPrefix()+"STREAM.INFO.")
-}
-
 // refusedBucket returns what this user is not permitted of what finding and making a bucket takes.
 func refusedBucket(nc *nats.Conn, o *Options) error {
 	name, api := streamName(o.Bucket), o.apiPrefix()
 	if err := permissionError(nc, allowIt, api+"STREAM.INFO."+name); err != nil {
 		return err
 	}
-	return permissionError(nc, allowOrMake(o.Bucket), api+"INFO", api+"STREAM.CREATE."+name)
+	allowOrMake := "allow it, or have an administrator make the bucket: " + addCommand(o.Bucket)
+	return permissionError(nc, allowOrMake, api+"INFO", api+"STREAM.CREATE."+name)
 }
 
 // withoutJetStream reports whether JetStream is off for the server or the account: waiting

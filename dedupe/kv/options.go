@@ -51,12 +51,8 @@ type Options struct {
 
 var bucketName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,200}$`)
 
-// withDefaults returns a copy with the defaults filled in.
 func (o *Options) withDefaults() (Options, error) {
-	var r Options
-	if o != nil {
-		r = *o
-	}
+	r := *cmp.Or(o, &Options{})
 	r.Bucket = cmp.Or(r.Bucket, DefaultBucket)
 	r.Timeout = cmp.Or(r.Timeout, DefaultTimeout)
 	r.Window = cmp.Or(r.Window, DefaultWindow)

@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -15,12 +16,6 @@ const (
 	allowInbox = "allow it, for answers arrive there, or give the connection another inbox prefix"
 )
 
-// allowOrMake is what to do about a permission that is missing to make a bucket.
-func allowOrMake(bucket string) string {
-	return "allow it, or have an administrator make the bucket: " + addCommand(bucket)
-}
-
-// addCommand makes a bucket.
 func addCommand(bucket string) string { return "nats kv add " + bucket + " --marker-ttl 1m" }
 
 // Texts of the server, before a quoted subject.
@@ -55,14 +50,10 @@ func permissionError(nc *nats.Conn, advice string, subjects ...string) error {
 
 // underInbox reports whether answers to this connection arrive under a subject.
 func underInbox(nc *nats.Conn, subject string) bool {
-	inbox := nc.Opts.InboxPrefix
-	if inbox == "" {
-		inbox = nats.InboxPrefix
-	}
+	inbox := cmp.Or(nc.Opts.InboxPrefix, nats.InboxPrefix)
 	return strings.HasPrefix(subject, strings.TrimSuffix(inbox, ".")+".")
 }
 
-// quotedAfter returns what is quoted after a prefix in a text.
 func quotedAfter(text, prefix string) (string, bool) {
 	_, rest, found := strings.Cut(text, prefix+`"`)
 	quoted, _, closed := strings.Cut(rest, `"`)

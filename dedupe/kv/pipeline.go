@@ -16,6 +16,15 @@ type requester interface {
 	close() error
 }
 
+// requestOne sends one request, and reads its answer like decodeAnswer.
+func requestOne(ctx context.Context, r requester, m *nats.Msg, what string, answer interface{ refusal() error }) error {
+	answers, err := r.sendAll(ctx, 1, func(int) *nats.Msg { return m })
+	if err != nil {
+		return err
+	}
+	return decodeAnswer(answers[0], what, answer)
+}
+
 // pipelinedRequester sends all before it waits.
 type pipelinedRequester struct {
 	nc       *nats.Conn
@@ -69,17 +78,14 @@ func (r *pipelinedRequester) endedError(err error) error {
 
 // connectionError adds the state of the connection to a failure.
 func connectionError(nc *nats.Conn, err error) error {
-	var state error
+	state := ErrDisconnected
 	switch {
 	case nc.IsClosed():
 		state = ErrClosed
-	case !nc.IsConnected() || err == nil:
-		state = ErrDisconnected
-	}
-	switch {
-	case state == nil:
+	case nc.IsConnected() && err != nil:
 		return err
-	case err == nil:
+	}
+	if err == nil {
 		return state
 	}
 	return fmt.Errorf("%w: %w", state, err)

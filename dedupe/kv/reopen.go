@@ -2,7 +2,6 @@ package kv
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/internal/serverclock"
@@ -11,11 +10,6 @@ import (
 // Reopen implements dedupe.Reopener. Age starts again with the next claim; the key is kept for its
 // last TTL from now on.
 func (s *Store) Reopen(ctx context.Context, keys []dedupe.Key) ([]error, error) {
-	ctx, cancel, err := s.beginCall(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("reopen: %w", err)
-	}
-	defer cancel()
 	errs := make([]error, len(keys))
 	changes := make([]reopenChange, len(keys))
 	turns := make([]casOp, len(keys))
@@ -23,8 +17,8 @@ func (s *Store) Reopen(ctx context.Context, keys []dedupe.Key) ([]error, error) 
 		changes[i].err = &errs[i]
 		turns[i] = casOp{key: eventKey(k), change: &changes[i]}
 	}
-	if err := s.casLoop(ctx, turns); err != nil {
-		return nil, fmt.Errorf("reopen: %w", err)
+	if err := s.runOps(ctx, "reopen", turns); err != nil {
+		return nil, err
 	}
 	return errs, nil
 }
@@ -41,7 +35,5 @@ func (c *reopenChange) decideRow(e keyEntry, now serverclock.Instant) *keyRow {
 }
 
 func (c *reopenChange) onKept(keyEntry) {}
-
-func (c *reopenChange) shortenReason() bool { return false }
 
 func (c *reopenChange) onFailed(err error) { *c.err = err }

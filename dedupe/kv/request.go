@@ -23,12 +23,10 @@ type keyWrite struct {
 	expect string
 }
 
-// toWrite is what puts the row under a key.
 func (r *keyRow) toWrite(key, expect string) keyWrite {
 	return keyWrite{key: key, data: r.encodeRow(), ttl: max(1, r.TTL), expect: expect}
 }
 
-// writeOutcome is what became of a write.
 type writeOutcome struct {
 	revision uint64
 	// err is errConflict, or why the server did not take this write.
@@ -101,12 +99,7 @@ const maxTTL = 100 * 365 * 24 * time.Hour
 
 // wholeSeconds rounds up: the server drops no key before its time.
 func wholeSeconds(d time.Duration) int64 {
-	d = min(d, maxTTL)
-	n := int64(d / time.Second)
-	if d%time.Second > 0 {
-		n++
-	}
-	return max(1, n)
+	return max(1, int64((min(d, maxTTL)+time.Second-1)/time.Second))
 }
 
 // readMessages asks the leader for the last message of each key. The zero value is a key
@@ -130,7 +123,6 @@ func (s *Store) readMessages(ctx context.Context, keys []string) ([]storedMessag
 	return out, nil
 }
 
-// readEntries reads the rows of the keys.
 func (s *Store) readEntries(ctx context.Context, keys []string) ([]keyEntry, error) {
 	msgs, err := s.readMessages(ctx, keys)
 	if err != nil {

@@ -2,7 +2,6 @@ package kv
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"github.com/nats-io/nats.go"
@@ -50,25 +49,16 @@ func (s *Store) readFreeRoom(ctx context.Context) (*freeRoom, error) {
 	if !s.bounds.isBounded() {
 		return nil, nil //nolint:nilnil // there is room for all
 	}
-	answers, err := s.requests.sendAll(ctx, 1, func(int) *nats.Msg { return &nats.Msg{Subject: s.clock.subject} })
-	if err != nil {
-		return nil, err
-	}
-	if err := statusError(answers[0]); err != nil {
-		return nil, err
-	}
 	var info struct {
-		Error *apiError `json:"error"`
+		apiAnswer
+
 		State struct {
 			Messages int64 `json:"messages"`
 			Bytes    int64 `json:"bytes"`
 		} `json:"state"`
 	}
-	if err := json.Unmarshal(answers[0].Data, &info); err != nil {
-		return nil, fmt.Errorf("unreadable stream info: %w", err)
-	}
-	if info.Error != nil {
-		return nil, info.Error.mapError()
+	if err := requestOne(ctx, s.requests, &nats.Msg{Subject: s.clock.subject}, "stream info", &info); err != nil {
+		return nil, err
 	}
 	return &freeRoom{store: s, used: bucketBounds{bytes: info.State.Bytes, msgs: info.State.Messages}}, nil
 }
@@ -130,6 +120,13 @@ func (t *casOp) needsRoom() bool {
 		return c.settlement.Outcome == dedupe.GivenUp && t.next.Phase == dedupe.PhaseDeadLettering
 	}
 	return false
+}
+
+// shortenReason is asked once there is no room for what decideRow returned: true, if it will return
+// less.
+func (t *casOp) shortenReason() bool {
+	c, ok := t.change.(*settleChange)
+	return ok && c.shortenReason()
 }
 
 // admitKey lets a new key in, if there is room. What is claimed without having been read is read

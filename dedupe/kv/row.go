@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/onceish/onceish/dedupe"
@@ -71,10 +72,7 @@ func (e keyEntry) claimedSince() time.Time {
 }
 
 func (e keyEntry) claimToken() uint64 {
-	if e.row.Token == 0 {
-		return e.revision
-	}
-	return e.row.Token
+	return cmp.Or(e.row.Token, e.revision)
 }
 
 // ownedBy reports whether the row is the claim under this nonce, settled or not.
@@ -96,7 +94,13 @@ func (e keyEntry) nextRow() *keyRow {
 	return &r
 }
 
-// toRecord returns the row as a Record.
+// renewedRow is nextRow with another span and TTL.
+func (e keyEntry) renewedRow(span, ttl time.Duration) *keyRow {
+	next := e.nextRow()
+	next.Span, next.TTL = span, ttl
+	return next
+}
+
 func (e keyEntry) toRecord(now serverclock.Instant) dedupe.Record {
 	e = e.asOf(now.Earliest())
 	if e.row == nil {

@@ -2,7 +2,6 @@ package kv
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/onceish/onceish/dedupe"
@@ -28,13 +27,7 @@ func (s *Store) Extend(ctx context.Context, cs []dedupe.Claim, lease, ttl time.D
 	})
 }
 
-// changeClaims carries out n changes of claims.
-func (s *Store) changeClaims(ctx context.Context, what string, n int, start func(i int) (keyChange, *ownedClaim)) ([]error, error) {
-	ctx, cancel, err := s.beginCall(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", what, err)
-	}
-	defer cancel()
+func (s *Store) changeClaims(ctx context.Context, call string, n int, start func(i int) (keyChange, *ownedClaim)) ([]error, error) {
 	errs := make([]error, n)
 	turns := make([]casOp, n)
 	for i := range n {
@@ -43,8 +36,8 @@ func (s *Store) changeClaims(ctx context.Context, what string, n int, start func
 		e, found := s.claims.findClaim(h.claim.Nonce, h.key)
 		turns[i] = casOp{key: h.key, change: c, entry: e, isKnown: found, isGuess: found}
 	}
-	if err := s.casLoop(ctx, turns); err != nil {
-		return nil, fmt.Errorf("%s: %w", what, err)
+	if err := s.runOps(ctx, call, turns); err != nil {
+		return nil, err
 	}
 	return errs, nil
 }
@@ -77,8 +70,6 @@ func (h *ownedClaim) endUnchanged(ok bool) *keyRow {
 }
 
 func (h *ownedClaim) onFailed(err error) { *h.err = err }
-
-func (h *ownedClaim) shortenReason() bool { return false }
 
 // rowOrClaim returns what is kept of the claim. Where nothing is, it returns the claim itself, in
 // that phase, so that the next write restores it.
@@ -127,14 +118,11 @@ func (c *settleChange) decideRow(e keyEntry, now serverclock.Instant) *keyRow {
 		return c.settledRow(e.nextRow())
 	case phase == dedupe.PhaseDeadLettering && outcome == dedupe.GivenUp:
 		// Repeated: its owner counts the lease from now.
-		next := e.nextRow()
-		next.Span, next.TTL = c.settlement.Lease, c.settlement.TTL
-		return next
+		return e.renewedRow(c.settlement.Lease, c.settlement.TTL)
 	}
 	return c.endUnchanged(outcome.HasLedTo(e.row.Phase))
 }
 
-// settledRow ends the claim.
 func (c *settleChange) settledRow(next *keyRow) *keyRow {
 	s := c.settlement
 	next.Phase, next.Span, next.TTL = s.Outcome.To(), 0, s.TTL
@@ -169,7 +157,5 @@ func (c *extendChange) decideRow(e keyEntry, now serverclock.Instant) *keyRow {
 	if !e.ownedBy(c.claim.Nonce) || !e.row.Phase.Leased() {
 		return c.endUnchanged(false)
 	}
-	next := e.nextRow()
-	next.Span, next.TTL = c.lease, c.ttl
-	return next
+	return e.renewedRow(c.lease, c.ttl)
 }

@@ -40,7 +40,7 @@ func newWatermark(at dedupe.Watermark) streamWatermark {
 func (w *streamWatermark) toWatermark() dedupe.Watermark {
 	out := dedupe.Watermark{Position: dedupe.Position{Stream: string(w.Stream), Sequence: w.Sequence, Stored: w.Stored}}
 	for _, p := range w.Trail {
-		out.Trail = append(out.Trail, dedupe.Point{Sequence: p.Sequence, Stored: p.Stored})
+		out.Trail = append(out.Trail, dedupe.Point(p))
 	}
 	return out
 }
@@ -152,20 +152,17 @@ func (s *Store) changeWatermarks(ctx context.Context, group, topic string, chang
 
 func (s *Store) readWatermarks(ctx context.Context, key string) (w groupWatermarks, revision uint64, err error) {
 	msgs, err := s.readMessages(ctx, []string{key})
-	if err != nil || msgs[0].revision == 0 || msgs[0].marker {
-		return w, firstRevision(msgs), err
+	if err != nil {
+		return w, 0, err
 	}
-	if w, err = decodeWatermarks(msgs[0].data); err != nil {
+	m := msgs[0]
+	if m.revision == 0 || m.marker {
+		return w, m.revision, nil
+	}
+	if w, err = decodeWatermarks(m.data); err != nil {
 		return w, 0, fmt.Errorf("%w: in bucket %q under %s: restore it; without it the group starts again", err, s.bucket, key)
 	}
-	return w, msgs[0].revision, nil
-}
-
-func firstRevision(msgs []storedMessage) uint64 {
-	if len(msgs) == 0 {
-		return 0
-	}
-	return msgs[0].revision
+	return w, m.revision, nil
 }
 
 func decodeWatermarks(data []byte) (groupWatermarks, error) {

@@ -15,10 +15,7 @@ func (s *Store) Claim(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim,
 	if err := contextError(ctx, "claim"); err != nil {
 		return nil, err
 	}
-	ids := make([]keyID, len(rs))
-	for i := range rs {
-		ids[i] = keyIDOf(rs[i].Key)
-	}
+	ids := keyIDsOf(rs, func(q *dedupe.Request) dedupe.Key { return q.Key })
 	claims := make([]dedupe.Claim, len(rs))
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -57,7 +54,6 @@ func (s *Store) claimKey(k keyID, q *dedupe.Request, now int64) dedupe.Claim {
 	return s.newClaim(r, slot, q, state, now)
 }
 
-// winRow makes the row the request's own.
 func (s *Store) winRow(r *keyRow, slot uint32, q *dedupe.Request, now int64) {
 	if r.phase == dedupe.PhaseAbsent || r.since == reopened {
 		r.since = now

@@ -13,13 +13,19 @@ type keyID [16]byte
 
 func keyIDOf(k dedupe.Key) keyID {
 	var space [256]byte
-	b := binary.AppendUvarint(space[:0], uint64(len(k.Topic)))
-	b = append(b, k.Topic...)
-	b = binary.AppendUvarint(b, uint64(len(k.Group)))
-	b = append(b, k.Group...)
-	b = binary.AppendUvarint(b, uint64(len(k.ID)))
-	b = append(b, k.ID...)
-	b = append(b, k.Payload...)
-	sum := sha256.Sum256(b)
+	b := space[:0]
+	for _, part := range [...]string{k.Topic, k.Group, k.ID} {
+		b = append(binary.AppendUvarint(b, uint64(len(part))), part...)
+	}
+	sum := sha256.Sum256(append(b, k.Payload...))
 	return keyID(sum[:16])
+}
+
+// keyIDsOf hashes the keys of a call's items, which is done before the store is locked.
+func keyIDsOf[T any](items []T, key func(*T) dedupe.Key) []keyID {
+	ids := make([]keyID, len(items))
+	for i := range items {
+		ids[i] = keyIDOf(key(&items[i]))
+	}
+	return ids
 }

@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"time"
@@ -20,17 +21,12 @@ type Options struct {
 }
 
 func (o *Options) withDefaults() (Options, error) {
-	var v Options
-	if o != nil {
-		v = *o
-	}
+	v := *cmp.Or(o, &Options{})
 	if v.MaxKeys < 0 || v.MaxKeys > math.MaxUint32 {
 		return v, fmt.Errorf("memory store: Options.MaxKeys is %d: it must be from 0 (%d keys) to %d",
 			v.MaxKeys, DefaultMaxKeys, uint32(math.MaxUint32))
 	}
-	if v.MaxKeys == 0 {
-		v.MaxKeys = DefaultMaxKeys
-	}
+	v.MaxKeys = cmp.Or(v.MaxKeys, DefaultMaxKeys)
 	if v.Now == nil {
 		v.Now = time.Now
 	}

@@ -14,10 +14,7 @@ func (s *Store) Extend(ctx context.Context, cs []dedupe.Claim, lease, ttl time.D
 	if err := contextError(ctx, "extend"); err != nil {
 		return nil, err
 	}
-	ids := make([]keyID, len(cs))
-	for i := range cs {
-		ids[i] = keyIDOf(cs[i].Key)
-	}
+	ids := keyIDsOf(cs, func(c *dedupe.Claim) dedupe.Key { return c.Key })
 	errs := make([]error, len(cs))
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -42,10 +39,7 @@ func (s *Store) Settle(ctx context.Context, ss []dedupe.Settlement) ([]error, er
 	if err := contextError(ctx, "settle"); err != nil {
 		return nil, err
 	}
-	ids := make([]keyID, len(ss))
-	for i := range ss {
-		ids[i] = keyIDOf(ss[i].Claim.Key)
-	}
+	ids := keyIDsOf(ss, func(x *dedupe.Settlement) dedupe.Key { return x.Claim.Key })
 	errs := make([]error, len(ss))
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -124,7 +118,6 @@ func (s *Store) forgetLetter(r *keyRow, slot uint32) {
 	e.reason, e.letter = "", ""
 }
 
-// keptReason is a copy of a reason as it is kept.
 func keptReason(reason string) string {
 	return strings.Clone(dedupe.TrimReason(reason, dedupe.MaxReason))
 }

@@ -52,10 +52,7 @@ func (s *Store) Seen(ctx context.Context, keys []dedupe.Key) ([]dedupe.Record, e
 	if err := contextError(ctx, "seen"); err != nil {
 		return nil, err
 	}
-	ids := make([]keyID, len(keys))
-	for i, k := range keys {
-		ids[i] = keyIDOf(k)
-	}
+	ids := keyIDsOf(keys, func(k *dedupe.Key) dedupe.Key { return *k })
 	records := make([]dedupe.Record, len(keys))
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -76,10 +73,7 @@ func (s *Store) Mark(ctx context.Context, marks []dedupe.Mark) ([]error, error) 
 	if err := contextError(ctx, "mark"); err != nil {
 		return nil, err
 	}
-	ids := make([]keyID, len(marks))
-	for i := range marks {
-		ids[i] = keyIDOf(marks[i].Key)
-	}
+	ids := keyIDsOf(marks, func(m *dedupe.Mark) dedupe.Key { return m.Key })
 	errs := make([]error, len(marks))
 	s.mu.Lock()
 	defer s.mu.Unlock()

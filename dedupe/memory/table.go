@@ -101,7 +101,6 @@ func (t *rowTable) addChunk() {
 	}
 }
 
-// setExpiry sets a row's expiry.
 func (t *rowTable) setExpiry(r *keyRow, slot uint32, expires int64) {
 	r.expires = expires
 	first := &t.earliest[slot/chunkRows]

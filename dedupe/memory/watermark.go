@@ -75,10 +75,8 @@ func (s *Store) Replace(ctx context.Context, group, topic string, was, now dedup
 // findWatermark finds what is kept for a stream; nil: nothing.
 func (s *Store) findWatermark(group, topic, stream string) *dedupe.Watermark {
 	kept := s.watermarks[watermarkScope{group, topic}]
-	for i := range kept {
-		if kept[i].Stream == stream {
-			return &kept[i]
-		}
+	if i := slices.IndexFunc(kept, func(w dedupe.Watermark) bool { return w.Stream == stream }); i >= 0 {
+		return &kept[i]
 	}
 	return nil
 }

@@ -52,10 +52,7 @@ func (s *Store) applyChanges(ctx context.Context, changes []*rowChange, errs []e
 	if err != nil {
 		return 0, err
 	}
-	models := make([]driver.WriteModel, len(changes))
-	for i, c := range changes {
-		models[i] = c.writeModel(at)
-	}
+	models := mapEach(changes, func(c *rowChange) driver.WriteModel { return c.writeModel(at) })
 	res, turned, err := s.writeEach(ctx, models)
 	if err != nil {
 		return 0, err
@@ -82,10 +79,7 @@ func (c *rowChange) rowFilter(at serverclock.Instant) bson.D {
 	if c.owners != nil {
 		f = append(f, expr.Field("owner", oneOf(c.owners)))
 	}
-	states := make([]string, len(c.phases))
-	for i, p := range c.phases {
-		states[i] = p.String()
-	}
+	states := mapEach(c.phases, dedupe.Phase.String)
 	return append(f, expr.Field("state", oneOf(states)), expr.Field("expireAt", bson.D{expr.Field("$gt", at.Time.Add(-at.Doubt))}))
 }
 

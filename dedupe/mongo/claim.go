@@ -34,6 +34,8 @@ type pendingClaim struct {
 	claim   *dedupe.Claim
 }
 
+func (p *pendingClaim) rowID() string { return p.id }
+
 // Claim implements [dedupe.Claimer]. Fresh keys cost one round trip together; duplicates one more,
 // and what is taken over one or two.
 func (s *Store) Claim(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim, error) {
@@ -42,16 +44,7 @@ func (s *Store) Claim(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim,
 			return nil, fmt.Errorf("dedupe/mongo: claim: request %d of %d: %w", i+1, len(rs), err)
 		}
 	}
-	ctx, cancel := s.boundCall(ctx)
-	defer cancel()
-	out := make([]dedupe.Claim, len(rs))
-	for from := 0; from < len(rs); from += maxBatch {
-		to := min(from+maxBatch, len(rs))
-		if err := s.claimBatch(ctx, rs[from:to], out[from:to]); err != nil {
-			return nil, s.callFailed("claim", err)
-		}
-	}
-	return out, nil
+	return inBatches(ctx, s, "claim", rs, s.claimBatch)
 }
 
 func checkRequest(q *dedupe.Request) error {
@@ -92,12 +85,7 @@ func (s *Store) claimBatch(ctx context.Context, rs []dedupe.Request, out []dedup
 		if err := s.claimWave(ctx, wave); err != nil {
 			return err
 		}
-		rest = rest[:0]
-		for _, p := range copies {
-			if !p.answerFromCopy(first[p.id].claim) {
-				rest = append(rest, p)
-			}
-		}
+		rest = slices.DeleteFunc(copies, func(p *pendingClaim) bool { return p.answerFromCopy(first[p.id].claim) })
 	}
 	return nil
 }
@@ -147,7 +135,7 @@ func (s *Store) claimWave(ctx context.Context, ps []*pendingClaim) error {
 		}
 	}
 	for _, p := range ps {
-		*p.claim = dedupe.Claim{Key: p.request.Key, State: dedupe.Held, Nonce: p.request.Nonce, HeldFor: heldBriefly}
+		p.holdFor(heldBriefly)
 	}
 	return nil
 }
@@ -162,27 +150,37 @@ func (s *Store) insertFresh(ctx context.Context, ps []*pendingClaim) ([]*pending
 		return nil, err
 	}
 	sent := s.clock.Local()
-	models := make([]driver.WriteModel, len(ps))
-	for i, p := range ps {
-		models[i] = driver.NewInsertOneModel().SetDocument(p.freshDocument(at))
+	taken, err := insertNew(ctx, s, "rows", ps, func(p *pendingClaim) bson.D { return p.freshDocument(at) }, (*pendingClaim).setError)
+	if err != nil {
+		return nil, err
 	}
+	elapsed := s.clock.Local().Sub(sent) // from when it was sent the lease counts
+	for _, p := range ps {
+		if p.claim.Err == nil {
+			*p.claim = dedupe.Claim{
+				Key: p.request.Key, State: dedupe.Fresh, Nonce: p.request.Nonce, Token: 1, HeldFor: max(0, p.request.Lease-elapsed), Hash: p.request.Hash,
+			}
+		}
+	}
+	return taken, nil
+}
+
+// insertNew inserts the documents of items in one command. Returned are the items whose row is
+// there already; refuse is told why the server turned others down.
+func insertNew[T any](ctx context.Context, s *Store, what string, items []T, document func(T) bson.D, refuse func(T, error)) (taken []T, err error) {
+	models := mapEach(items, func(item T) driver.WriteModel { return driver.NewInsertOneModel().SetDocument(document(item)) })
 	res, turned, err := s.writeEach(ctx, models)
 	if err != nil {
 		return nil, err
 	}
-	if int(res.InsertedCount)+len(turned) != len(ps) {
-		return nil, fmt.Errorf("%d of %d rows inserted and %d turned down; retry", res.InsertedCount, len(ps), len(turned))
+	if int(res.InsertedCount)+len(turned) != len(items) {
+		return nil, fmt.Errorf("%d of %d %s inserted and %d turned down; retry", res.InsertedCount, len(items), what, len(turned))
 	}
-	elapsed := s.clock.Local().Sub(sent)
-	for _, p := range ps {
-		p.setWon(elapsed)
-	}
-	var taken []*pendingClaim
 	for _, e := range turned {
-		if p := ps[e.Index]; mongoserver.Duplicate(e.WriteError) {
-			taken = append(taken, p)
+		if item := items[e.Index]; mongoserver.Duplicate(e.WriteError) {
+			taken = append(taken, item)
 		} else {
-			p.setError(s.itemError(e.WriteError))
+			refuse(item, s.itemError(e.WriteError))
 		}
 	}
 	return taken, nil
@@ -208,22 +206,11 @@ func (p *pendingClaim) freshDocument(at serverclock.Instant) bson.D {
 	return d
 }
 
-// setWon answers a fresh claim; the lease counts from when it was sent.
-func (p *pendingClaim) setWon(elapsed time.Duration) {
-	*p.claim = dedupe.Claim{
-		Key: p.request.Key, State: dedupe.Fresh, Nonce: p.request.Nonce, Token: 1, HeldFor: max(0, p.request.Lease-elapsed), Hash: p.request.Hash,
-	}
+// holdFor answers that the claim is another's for the moment.
+func (p *pendingClaim) holdFor(d time.Duration) {
+	*p.claim = dedupe.Claim{Key: p.request.Key, State: dedupe.Held, Nonce: p.request.Nonce, HeldFor: d}
 }
 
-// setError answers a request that the store could not carry out.
 func (p *pendingClaim) setError(why error) {
 	*p.claim = dedupe.Claim{Key: p.request.Key, Nonce: p.request.Nonce, Err: why}
-}
-
-func pendingIDs(ps []*pendingClaim) []string {
-	out := make([]string, len(ps))
-	for i, p := range ps {
-		out[i] = p.id
-	}
-	return out
 }

@@ -36,7 +36,9 @@ func (t *claimTransaction) commitUntilKnown(ctx context.Context) (again bool, er
 			return false, nil
 		}
 		if hasLabel(err, cameToNothing) && !hasLabel(err, mayBeDone) {
-			t.countVanished(err)
+			if t.vanished++; !mongoserver.HasCode(err, noSuchTransaction) {
+				t.vanished = 0
+			}
 			return true, t.store.callFailed("commit", err)
 		}
 		o, unread := t.readOutcome(ctx)
@@ -60,15 +62,6 @@ func (t *claimTransaction) commitOnce(ctx context.Context) error {
 	return t.session.CommitTransaction(ctx)
 }
 
-// countVanished counts the commits in a row for which there was no transaction any more.
-func (t *claimTransaction) countVanished(err error) {
-	if hasCode(err, noSuchTransaction) {
-		t.vanished++
-	} else {
-		t.vanished = 0
-	}
-}
-
 // readOutcome reads what a majority has of the row.
 func (t *claimTransaction) readOutcome(ctx context.Context) (commitOutcome, error) {
 	ctx, cancel := t.halfTimeLeft(driver.NewSessionContext(ctx, nil))
@@ -80,8 +73,7 @@ func (t *claimTransaction) readOutcome(ctx context.Context) (commitOutcome, erro
 	}
 	r := rows[id]
 	switch {
-	case r == nil || r.isExpired() || t.claim.Nonce == "" || r.owner != t.claim.Nonce:
-		return commitSuperseded, nil
+	case r.isAbsent() || t.claim.Nonce == "" || r.owner != t.claim.Nonce:
 	case r.phase == dedupe.PhaseClaimed:
 		return commitOpen, nil
 	case r.phase == dedupe.PhaseDone:

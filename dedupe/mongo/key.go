@@ -20,7 +20,6 @@ const (
 // keyID is the _id of a key's row: topic::group::id, or its hash where that is long.
 func keyID(k dedupe.Key) string { return boundID(k.String()) }
 
-// watermarkID is the _id of the watermark of a group and topic.
 func watermarkID(group, topic string) string {
 	return watermarkPrefix + boundID(dedupe.Key{Topic: topic, Group: group}.String())
 }

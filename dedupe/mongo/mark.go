@@ -20,27 +20,20 @@ const markTries = 6
 
 // Seen implements [dedupe.Store], in one round trip.
 func (s *Store) Seen(ctx context.Context, keys []dedupe.Key) ([]dedupe.Record, error) {
-	ctx, cancel := s.boundCall(ctx)
-	defer cancel()
-	out := make([]dedupe.Record, len(keys))
-	for from := 0; from < len(keys); from += maxBatch {
-		to := min(from+maxBatch, len(keys))
-		names := make([]string, to-from)
-		for i, k := range keys[from:to] {
-			names[i] = keyID(k)
-		}
-		rows, err := readRows(ctx, s.acked, names)
+	return inBatches(ctx, s, "seen", keys, func(ctx context.Context, keys []dedupe.Key, records []dedupe.Record) error {
+		ids := mapEach(keys, keyID)
+		rows, err := readRows(ctx, s.acked, ids)
 		if err != nil {
-			return nil, s.callFailed("seen", err)
+			return err
 		}
-		for i, n := range names {
-			if r, ok := rows[n]; ok {
+		for i, id := range ids {
+			if r, ok := rows[id]; ok {
 				s.warnUnknownState(r)
-				out[from+i] = r.toRecord()
+				records[i] = r.toRecord()
 			}
 		}
-	}
-	return out, nil
+		return nil
+	})
 }
 
 // Mark implements [dedupe.Store]. New keys cost one round trip together, and what is written
@@ -67,7 +60,7 @@ func (s *Store) Mark(ctx context.Context, marks []dedupe.Mark) ([]error, error) 
 		}
 		w.mark, of[i] = m, w
 	}
-	slices.SortFunc(ws, func(a, b *markWrite) int { return strings.Compare(a.id, b.id) }) // see insertClaims
+	slices.SortFunc(ws, func(a, b *markWrite) int { return strings.Compare(a.id, b.id) }) // see insertFresh
 	ctx, cancel := s.boundCall(ctx)
 	defer cancel()
 	for from := 0; from < len(ws); from += maxBatch {
@@ -75,11 +68,7 @@ func (s *Store) Mark(ctx context.Context, marks []dedupe.Mark) ([]error, error) 
 			return nil, s.callFailed("mark", err)
 		}
 	}
-	errs := make([]error, len(marks))
-	for i, w := range of {
-		errs[i] = w.err
-	}
-	return errs, nil
+	return mapEach(of, func(w *markWrite) error { return w.err }), nil
 }
 
 func checkMark(m *dedupe.Mark) error {
@@ -92,19 +81,24 @@ func checkMark(m *dedupe.Mark) error {
 	return nil
 }
 
-// markWrite is a mark on its way.
 type markWrite struct {
 	id   string
 	mark *dedupe.Mark
 	err  error // why it was not stored
 }
 
+func (w *markWrite) setError(why error) { w.err = why }
+
 // markBatch inserts, and writes over what is there already. A row that has gone in between
 // is inserted again: an upsert would do both, but loses races in ways that differ from
 // server to server.
 func (s *Store) markBatch(ctx context.Context, ws []*markWrite) error {
 	for try := range markTries {
-		taken, err := s.insertMarks(ctx, ws)
+		at, err := s.clock.Read(ctx)
+		if err != nil {
+			return err
+		}
+		taken, err := insertNew(ctx, s, "marks", ws, func(w *markWrite) bson.D { return w.newDocument(at) }, (*markWrite).setError)
 		if err != nil || len(taken) == 0 {
 			return err
 		}
@@ -123,40 +117,12 @@ func (s *Store) markBatch(ctx context.Context, ws []*markWrite) error {
 	return nil
 }
 
-// insertMarks returns those whose row is there already.
-func (s *Store) insertMarks(ctx context.Context, ws []*markWrite) (taken []*markWrite, err error) {
-	at, err := s.clock.Read(ctx)
-	if err != nil {
-		return nil, err
-	}
-	models := make([]driver.WriteModel, len(ws))
-	for i, w := range ws {
-		models[i] = driver.NewInsertOneModel().SetDocument(w.newDocument(at))
-	}
-	res, turned, err := s.writeEach(ctx, models)
-	if err != nil {
-		return nil, err
-	}
-	if int(res.InsertedCount)+len(turned) != len(ws) {
-		return nil, fmt.Errorf("%d of %d marks inserted and %d turned down; retry", res.InsertedCount, len(ws), len(turned))
-	}
-	for _, e := range turned {
-		if w := ws[e.Index]; mongoserver.Duplicate(e.WriteError) {
-			taken = append(taken, w)
-		} else {
-			w.err = s.itemError(e.WriteError)
-		}
-	}
-	return taken, nil
-}
-
 // overwriteMarks reports whether every row was there to be written over, but for those that the
 // server has turned down.
 func (s *Store) overwriteMarks(ctx context.Context, ws []*markWrite) (bool, error) {
-	models := make([]driver.WriteModel, len(ws))
-	for i, w := range ws {
-		models[i] = driver.NewUpdateOneModel().SetFilter(bson.D{expr.Field("_id", w.id)}).SetUpdate(w.overwriteUpdate())
-	}
+	models := mapEach(ws, func(w *markWrite) driver.WriteModel {
+		return driver.NewUpdateOneModel().SetFilter(bson.D{expr.Field("_id", w.id)}).SetUpdate(w.overwriteUpdate())
+	})
 	res, turned, err := s.writeEach(ctx, models)
 	if err != nil {
 		return false, err

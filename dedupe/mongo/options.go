@@ -28,10 +28,7 @@ type Options struct {
 }
 
 func (o *Options) withDefaults() (Options, error) {
-	var c Options
-	if o != nil {
-		c = *o
-	}
+	c := *cmp.Or(o, &Options{})
 	if c.Timeout < 0 {
 		return c, fmt.Errorf("dedupe/mongo: Options.Timeout is %v; it must be positive, or zero for %v", c.Timeout, defaultTimeout)
 	}
@@ -46,7 +43,3 @@ func (o *Options) withDefaults() (Options, error) {
 	}
 	return c, nil
 }
-
-// writesMajority reports whether what is written under these options is read back at once by a
-// majority read.
-func (o *Options) writesMajority() bool { return o.WriteConcern.W == "majority" }

@@ -13,20 +13,14 @@ import (
 // was dead-lettering the event settles nothing any more. The age starts again with the next claim;
 // the TTL runs on.
 func (s *Store) Reopen(ctx context.Context, keys []dedupe.Key) ([]error, error) {
-	ctx, cancel := s.boundCall(ctx)
-	defer cancel()
-	errs := make([]error, len(keys))
-	for from := 0; from < len(keys); from += maxBatch {
-		to := min(from+maxBatch, len(keys))
+	return inBatches(ctx, s, "reopen", keys, func(ctx context.Context, keys []dedupe.Key, errs []error) error {
 		c := &rowChange{phases: []dedupe.Phase{dedupe.PhaseDeadLettering, dedupe.PhaseDead}, update: reopenUpdate()}
-		for i, k := range keys[from:to] {
+		for i, k := range keys {
 			c.addRow(i, keyID(k))
 		}
-		if _, err := s.applyChanges(ctx, []*rowChange{c}, errs[from:to]); err != nil {
-			return nil, s.callFailed("reopen", err)
-		}
-	}
-	return errs, nil
+		_, err := s.applyChanges(ctx, []*rowChange{c}, errs)
+		return err
+	})
 }
 
 func reopenUpdate() bson.A {

@@ -2,6 +2,7 @@ package mongo
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -18,12 +19,43 @@ import (
 type lostRow struct {
 	item    int // its place in the argument of the call
 	id      string
-	owner   string
 	expired *storedRow // what is still there of it; nil: nothing
 	// document is the row as it is to be, at a time of the server's.
 	document func(at serverclock.Instant) bson.D
 
 	foundRow *storedRow // what is there after restore had no luck with it
+}
+
+// changeClaims makes changes of claims, whose rows have the ids. Where the server counts fewer, a
+// row that is gone is written again as restored says, and judge says what the others come to.
+func (s *Store) changeClaims(
+	ctx context.Context, changes []*rowChange, ids []string, errs []error,
+	restored func(i int, expired *storedRow) func(serverclock.Instant) bson.D, judge func(i int, r *storedRow) error,
+) error {
+	matched, err := s.applyChanges(ctx, changes, errs)
+	if err != nil || matched == len(ids) {
+		return err
+	}
+	rows, err := readRows(ctx, s.own, ids)
+	if err != nil {
+		return err
+	}
+	var gone []*lostRow
+	for i, id := range ids {
+		r := rows[id]
+		switch why := judge(i, r); {
+		case errs[i] != nil:
+		case r.isAbsent() && errors.Is(why, errUncounted):
+			gone = append(gone, &lostRow{item: i, id: id, expired: r, document: restored(i, r)})
+		default:
+			errs[i] = why
+		}
+	}
+	back, err := s.restoreRows(ctx, gone, errs)
+	for _, l := range back {
+		errs[l.item] = judge(l.item, l.foundRow)
+	}
+	return err
 }
 
 // restoreRows writes rows again, in one command. Returned are those that are to be judged by the
@@ -59,11 +91,7 @@ func (s *Store) restoreRows(ctx context.Context, all []*lostRow, errs []error) (
 
 // readLost finds out what is there of rows that were to be written again.
 func (s *Store) readLost(ctx context.Context, all []*lostRow, refused map[*lostRow]bool) (back []*lostRow, err error) {
-	names := make([]string, len(all))
-	for i, l := range all {
-		names[i] = l.id
-	}
-	rows, err := readRows(ctx, s.own, names)
+	rows, err := readRows(ctx, s.own, mapEach(all, func(l *lostRow) string { return l.id }))
 	if err != nil {
 		return nil, err
 	}

@@ -123,7 +123,6 @@ func (r *storedRow) unchangedFilter() bson.D {
 	return d
 }
 
-// toRecord returns what Seen reports of the row.
 func (r *storedRow) toRecord() dedupe.Record {
 	if r.isExpired() {
 		return dedupe.Record{}
@@ -138,7 +137,6 @@ func (r *storedRow) toRecord() dedupe.Record {
 	return dedupe.Record{State: state, Hash: r.hash}
 }
 
-// toClaim returns the answer to a request for the row.
 func (r *storedRow) toClaim(q *dedupe.Request, s dedupe.State) dedupe.Claim {
 	return dedupe.Claim{
 		Key: q.Key, State: s, Nonce: q.Nonce, Token: uint64(max(0, r.token)), HeldFor: r.timeLeft(), Age: r.claimAge(), Hash: r.hash,

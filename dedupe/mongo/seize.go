@@ -2,6 +2,7 @@ package mongo
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/mongoserver"
 	"github.com/onceish/onceish/internal/mongoserver/expr"
 )
 
@@ -41,44 +43,35 @@ func (s *Store) seizeLocked(ctx context.Context, moves []*rowMove) (lost []*pend
 		m.holdFor(heldBriefly)
 	}
 	moves = moves[:min(maxSeized, len(moves))]
-	var still []*rowMove
-	var sessions bson.A
-	for _, m := range moves {
-		how, err := s.seizeOne(ctx, m)
-		switch {
-		case hasCode(err, illegalOperation): // the server has no transactions, so none locks the rows
-			return s.applyMoves(ctx, moves)
-		case err != nil:
-			return nil, err
-		case how == rowLocked:
-			still, sessions = append(still, m), append(sessions, m.row.session)
-		case how == rowTouched:
-			lost = append(lost, m.pendingClaim)
+	seizeEach := func(moves []*rowMove) (locked []*rowMove, err error) {
+		for _, m := range moves {
+			switch how, err := s.seizeOne(ctx, m); {
+			case err != nil:
+				return nil, err
+			case how == rowLocked:
+				locked = append(locked, m)
+			case how == rowTouched:
+				lost = append(lost, m.pendingClaim)
+			}
 		}
+		return locked, nil
 	}
-	if len(still) == 0 {
-		return lost, nil
+	locked, err := seizeEach(moves)
+	switch {
+	case mongoserver.HasCode(err, illegalOperation): // the server has no transactions, so none locks the rows
+		return s.applyMoves(ctx, moves)
+	case err != nil || len(locked) == 0:
+		return lost, err
 	}
+	sessions := mapEach(locked, func(m *rowMove) any { return m.row.session })
 	if err := s.killSessions(ctx, sessions); err != nil && !serverAnswered(err) {
 		return nil, err
 	}
-	for _, m := range still {
-		how, err := s.seizeOne(ctx, m)
-		switch {
-		case err != nil:
-			return nil, err
-		case how == rowLocked:
-			m.holdFor(lockedFor)
-		case how == rowTouched:
-			lost = append(lost, m.pendingClaim)
-		}
+	locked, err = seizeEach(locked)
+	for _, m := range locked {
+		m.holdFor(lockedFor)
 	}
-	return lost, nil
-}
-
-// holdFor answers that the claim is another's for the moment.
-func (m *rowMove) holdFor(d time.Duration) {
-	*m.claim = dedupe.Claim{Key: m.request.Key, State: dedupe.Held, Nonce: m.request.Nonce, HeldFor: d}
+	return lost, err
 }
 
 // seizeOne makes one move in a transaction. An error says nothing of it: the request is repeated,
@@ -127,13 +120,11 @@ func (s *Store) endLocking(ctx context.Context, ss []dedupe.Settlement, failure 
 	ctx, cancel := s.boundCall(context.WithoutCancel(ctx))
 	defer cancel()
 	owners := make(map[string]string, len(ss))
-	names := make([]string, len(ss))
 	for i := range ss {
-		names[i] = keyID(ss[i].Claim.Key)
-		owners[names[i]] = ss[i].Claim.Nonce
+		owners[keyID(ss[i].Claim.Key)] = ss[i].Claim.Nonce
 	}
 	var sessions bson.A
-	for some := range slices.Chunk(names, maxBatch) {
+	for some := range slices.Chunk(slices.Collect(maps.Keys(owners)), maxBatch) {
 		rows, err := readRows(ctx, s.own, some)
 		if err != nil {
 			return

@@ -3,7 +3,6 @@ package mongo
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
@@ -12,6 +11,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
+	"github.com/onceish/onceish/internal/mongoserver"
 	"github.com/onceish/onceish/internal/mongoserver/expr"
 )
 
@@ -63,15 +63,10 @@ func hasLabel(err error, label string) bool {
 	return ok && e.HasErrorLabel(label)
 }
 
-func hasCode(err error, codes ...int) bool {
-	e, ok := errors.AsType[driver.ServerError](err)
-	return ok && slices.ContainsFunc(codes, e.HasErrorCode)
-}
-
 // conflictsWithAnother reports whether a server, and not a connection, says that a transaction
 // met another one.
 func conflictsWithAnother(err error) bool {
-	return hasCode(err, writeConflict, lockTimeout) && !driver.IsNetworkError(err)
+	return mongoserver.HasCode(err, writeConflict, lockTimeout) && !driver.IsNetworkError(err)
 }
 
 // reasonOf says in words why a server gave a transaction up; its own message, which names the
@@ -80,11 +75,11 @@ func reasonOf(err error) string {
 	switch {
 	case driver.IsNetworkError(err):
 		return "a lost connection"
-	case hasCode(err, writeConflict):
+	case mongoserver.HasCode(err, writeConflict):
 		return "a write conflict: another transaction has written the same document, or holds its claim"
-	case hasCode(err, lockTimeout):
+	case mongoserver.HasCode(err, lockTimeout):
 		return "a lock that it could not have in time: something holds the collection"
-	case hasCode(err, noSuchTransaction):
+	case mongoserver.HasCode(err, noSuchTransaction):
 		return "a transaction that the server does not know any more: it was ended, or the primary changed"
 	}
 	return "a reason of the server's"

@@ -13,6 +13,7 @@ import (
 
 	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/internal/mongoserver/expr"
+	"github.com/onceish/onceish/internal/serverclock"
 )
 
 // Settle implements [dedupe.Claimer]. It costs one round trip, and another when the server counts
@@ -23,17 +24,13 @@ func (s *Store) Settle(ctx context.Context, ss []dedupe.Settlement) ([]error, er
 			return nil, fmt.Errorf("dedupe/mongo: settle: settlement %d of %d: %w", i+1, len(ss), err)
 		}
 	}
-	ctx, cancel := s.boundCall(ctx)
-	defer cancel()
-	errs := make([]error, len(ss))
-	for from := 0; from < len(ss); from += maxBatch {
-		to := min(from+maxBatch, len(ss))
-		if err := s.settleBatch(ctx, ss[from:to], errs[from:to]); err != nil {
+	return inBatches(ctx, s, "settle", ss, func(ctx context.Context, batch []dedupe.Settlement, errs []error) error {
+		err := s.settleBatch(ctx, batch, errs)
+		if err != nil {
 			s.endLocking(ctx, ss, err)
-			return nil, s.callFailed("settle", err)
 		}
-	}
-	return errs, nil
+		return err
+	})
 }
 
 func checkSettlement(t *dedupe.Settlement) error {
@@ -51,37 +48,17 @@ func checkSettlement(t *dedupe.Settlement) error {
 }
 
 func (s *Store) settleBatch(ctx context.Context, ss []dedupe.Settlement, errs []error) error {
-	keys := make([]string, len(ss))
-	for i := range ss {
-		keys[i] = keyID(ss[i].Claim.Key)
+	keys := mapEach(ss, func(t dedupe.Settlement) string { return keyID(t.Claim.Key) })
+	restored := func(i int, expired *storedRow) func(serverclock.Instant) bson.D {
+		return settledRow(&ss[i], keys[i], expired)
 	}
-	matched, err := s.applyChanges(ctx, groupAlike(ss, keys), errs)
-	if err != nil || matched == len(ss) {
-		return err
-	}
-	rows, err := readRows(ctx, s.own, keys)
-	if err != nil {
-		return err
-	}
-	var gone []*lostRow
-	for i := range ss {
-		switch r := rows[keys[i]]; {
-		case errs[i] != nil:
-		case r.isAbsent() && ss[i].Claim.Nonce != "":
-			gone = append(gone, &lostRow{item: i, id: keys[i], expired: r, owner: ss[i].Claim.Nonce, document: settledRow(&ss[i], keys[i], r)})
-		default:
-			errs[i] = classifySettled(&ss[i], r)
-		}
-	}
-	back, err := s.restoreRows(ctx, gone, errs)
-	for _, l := range back {
-		errs[l.item] = classifySettled(&ss[l.item], l.foundRow)
-	}
-	return err
+	return s.changeClaims(ctx, groupAlike(ss, keys), keys, errs, restored, func(i int, r *storedRow) error {
+		return classifySettled(&ss[i], r)
+	})
 }
 
 // groupAlike makes one change of the settlements that are alike. Rows, and changes by their first
-// row, are in the order of their ids: see insertClaims.
+// row, are in the order of their ids: see insertFresh.
 func groupAlike(ss []dedupe.Settlement, keys []string) []*rowChange {
 	type likeness struct {
 		outcome    dedupe.Outcome

@@ -61,13 +61,14 @@ func New(ctx context.Context, coll *driver.Collection, o *Options) (*Store, erro
 	}
 	s := &Store{acked: mongoserver.Own(coll, readconcern.Majority(), opts.WriteConcern), timeout: opts.Timeout, concern: opts.WriteConcern, log: opts.Logger}
 	s.own = s.acked
-	if !opts.writesMajority() {
+	if opts.WriteConcern.W != "majority" { // a majority read does not see at once what was written
 		s.own = mongoserver.Own(coll, readconcern.Local(), opts.WriteConcern)
 	}
 	s.clock = mongoserver.NewClock(s.own.Database(), opts.now)
 	ctx, cancel := s.boundCall(ctx)
 	defer cancel()
-	if err := collectionLayout().Ensure(ctx, s.own); err != nil {
+	layout := mongoserver.Layout{Unfit: ErrCollection, Indexes: []mongoserver.Index{{Fields: []string{"expireAt"}, Expires: true}}}
+	if err := layout.Ensure(ctx, s.own); err != nil {
 		return nil, fmt.Errorf("dedupe/mongo: %s.%s: %w", coll.Database().Name(), coll.Name(), err)
 	}
 	if _, err := s.clock.Read(ctx); err != nil {
@@ -91,7 +92,20 @@ func (s *Store) callFailed(call string, err error) error {
 	return s.nameCall(call, err)
 }
 
-// nameCall names the call, and the collection.
+// inBatches does a call in batches of items, each with the results of its own.
+func inBatches[T, R any](ctx context.Context, s *Store, call string, items []T, do func(ctx context.Context, items []T, results []R) error) ([]R, error) {
+	ctx, cancel := s.boundCall(ctx)
+	defer cancel()
+	results := make([]R, len(items))
+	for from := 0; from < len(items); from += maxBatch {
+		to := min(from+maxBatch, len(items))
+		if err := do(ctx, items[from:to], results[from:to]); err != nil {
+			return nil, s.callFailed(call, err)
+		}
+	}
+	return results, nil
+}
+
 func (s *Store) nameCall(call string, err error) error {
 	return fmt.Errorf("dedupe/mongo: %s in %s.%s: %w", call, s.own.Database().Name(), s.own.Name(), err)
 }
@@ -110,7 +124,6 @@ func (s *Store) warnUnknownState(r *storedRow) {
 	}
 }
 
-// itemError returns the error of an item that the server has turned down.
 func (s *Store) itemError(e driver.WriteError) error {
 	switch {
 	case e.Code == failedValidation: // it refuses every row, and is no fault of this one's
@@ -124,6 +137,14 @@ func (s *Store) itemError(e driver.WriteError) error {
 
 // failedValidation is the server's code for a document that a validator turns down.
 const failedValidation = 121
+
+func mapEach[T, R any](items []T, to func(T) R) []R {
+	out := make([]R, len(items))
+	for i, item := range items {
+		out[i] = to(item)
+	}
+	return out
+}
 
 // readRows finds rows by id, with the server's time. What is not there is not in the answer.
 func readRows(ctx context.Context, coll *driver.Collection, ids []string) (map[string]*storedRow, error) {

@@ -27,7 +27,7 @@ func (s *Store) resolveTaken(ctx context.Context, taken []*pendingClaim) ([]*pen
 	if len(taken) == 0 {
 		return nil, nil
 	}
-	rows, err := readRows(ctx, s.acked, pendingIDs(taken))
+	rows, err := readRows(ctx, s.acked, mapEach(taken, (*pendingClaim).rowID))
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +75,7 @@ func (p *pendingClaim) decideFromRow(r *storedRow) *rowMove {
 	case r.isExpired():
 		return p.startOver(r)
 	case !r.isKnown():
-		*p.claim = dedupe.Claim{Key: p.request.Key, State: dedupe.Held, Nonce: p.request.Nonce, HeldFor: newerFor}
+		p.holdFor(newerFor)
 		return nil
 	}
 	step, state := dedupe.DecideClaim(r.phase, r.owner == p.request.Nonce, r.hash, r.timeLeft(), p.request.Hash)
@@ -155,17 +155,16 @@ func (s *Store) applyMoves(ctx context.Context, moves []*rowMove) ([]*pendingCla
 		return nil, nil
 	}
 	sent := s.clock.Local()
-	models := make([]driver.WriteModel, len(moves))
-	for i, m := range moves {
-		models[i] = driver.NewUpdateOneModel().SetFilter(m.row.unchangedFilter()).SetUpdate(m.update).SetHint(expr.ByID())
-	}
+	models := mapEach(moves, func(m *rowMove) driver.WriteModel {
+		return driver.NewUpdateOneModel().SetFilter(m.row.unchangedFilter()).SetUpdate(m.update).SetHint(expr.ByID())
+	})
 	res, turned, err := s.writeEach(ctx, models)
 	if err != nil {
 		return nil, err
 	}
 	var back map[string]*storedRow
 	if int(res.MatchedCount) < len(moves) {
-		if back, err = readRows(ctx, s.own, moveIDs(moves)); err != nil {
+		if back, err = readRows(ctx, s.own, mapEach(moves, (*rowMove).rowID)); err != nil {
 			return nil, err
 		}
 	}
@@ -190,12 +189,4 @@ func (s *Store) applyMoves(ctx context.Context, moves []*rowMove) ([]*pendingCla
 // matches reports whether the row, as it was read back, is what the move made of it.
 func (m *rowMove) matches(r *storedRow) bool {
 	return r.leasedBy(m.request.Nonce) && uint64(max(0, r.token)) == m.wonClaim.Token && r.timeLeft() > 0
-}
-
-func moveIDs(moves []*rowMove) []string {
-	out := make([]string, len(moves))
-	for i, m := range moves {
-		out[i] = m.id
-	}
-	return out
 }

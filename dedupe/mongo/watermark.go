@@ -1,6 +1,7 @@
 package mongo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,18 +36,12 @@ type sequencePoint struct {
 
 func newStreamWatermark(at dedupe.Watermark) (streamWatermark, error) {
 	own, err := newSequencePoint(dedupe.Point{Sequence: at.Sequence, Stored: at.Stored})
-	if err != nil {
-		return streamWatermark{}, err
-	}
 	f := streamWatermark{Stream: at.Stream, Point: own}
 	for _, p := range at.Trail {
-		earlier, err := newSequencePoint(p)
-		if err != nil {
-			return streamWatermark{}, err
-		}
-		f.Trail = append(f.Trail, earlier)
+		earlier, unfit := newSequencePoint(p)
+		f.Trail, err = append(f.Trail, earlier), cmp.Or(err, unfit)
 	}
-	return f, nil
+	return f, err
 }
 
 func newSequencePoint(at dedupe.Point) (sequencePoint, error) {
@@ -90,11 +85,7 @@ func (s *Store) Watermarks(ctx context.Context, group, topic string) ([]dedupe.W
 	if err != nil {
 		return nil, s.callFailed("watermarks", err)
 	}
-	out := make([]dedupe.Watermark, len(w.Streams))
-	for i, f := range w.Streams {
-		out[i] = f.toWatermark()
-	}
-	return out, nil
+	return mapEach(w.Streams, streamWatermark.toWatermark), nil
 }
 
 // readWatermarks reads the document of a group and topic; it is empty where there is none.

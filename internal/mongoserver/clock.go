@@ -20,17 +20,15 @@ const maxDoubt = 5 * time.Second
 // whose clock $$NOW is there. An inserted document cannot carry $$NOW, so its times are of this
 // clock. local is the clock of this machine.
 func NewClock(db *mongo.Database, local func() time.Time) *serverclock.Clock {
-	return serverclock.New(local, func(ctx context.Context) (time.Time, error) { return serverTime(ctx, db) }, maxDoubt)
-}
-
-// serverTime is one round trip.
-func serverTime(ctx context.Context, db *mongo.Database) (time.Time, error) {
-	var hello struct {
-		LocalTime time.Time `bson:"localTime"`
+	ask := func(ctx context.Context) (time.Time, error) {
+		var hello struct {
+			LocalTime time.Time `bson:"localTime"`
+		}
+		err := db.RunCommand(ctx, bson.D{{Key: "hello", Value: 1}}, options.RunCmd().SetReadPreference(readpref.Primary())).Decode(&hello)
+		if err == nil && hello.LocalTime.IsZero() {
+			err = errors.New("the server's hello has no localTime")
+		}
+		return hello.LocalTime, err
 	}
-	err := db.RunCommand(ctx, bson.D{{Key: "hello", Value: 1}}, options.RunCmd().SetReadPreference(readpref.Primary())).Decode(&hello)
-	if err == nil && hello.LocalTime.IsZero() {
-		err = errors.New("the server's hello has no localTime")
-	}
-	return hello.LocalTime, err
+	return serverclock.New(local, ask, maxDoubt)
 }

@@ -28,22 +28,24 @@ type Index struct {
 	Sparse bool
 }
 
-// foundIndex is what matters of an index specification.
-type foundIndex struct {
+// FoundIndex is what matters of the specification of an index that is there.
+type FoundIndex struct {
 	Name   string   `bson:"name"`
 	Key    bson.Raw `bson:"key"`
 	TTL    *float64 `bson:"expireAfterSeconds"`
 	Unique bool     `bson:"unique"`
 	Sparse bool     `bson:"sparse"`
 	Filter bson.Raw `bson:"partialFilterExpression"`
+	// Collation is absent if it is the simple one.
+	Collation bson.Raw `bson:"collation"`
 }
 
 // ensureIndexes reports whether the indexes are as they should be; if not, it made or changed some,
 // and is to be retried.
 func (l *Layout) ensureIndexes(ctx context.Context, coll *mongo.Collection) (bool, error) {
-	there, err := listIndexes(ctx, coll)
+	there, err := ListIndexes(ctx, coll)
 	if err != nil {
-		return false, err
+		return false, fmt.Errorf("listing its indexes: %w", err)
 	}
 	for i := range there {
 		if err := l.checkConflict(&there[i]); err != nil {
@@ -53,7 +55,7 @@ func (l *Layout) ensureIndexes(ctx context.Context, coll *mongo.Collection) (boo
 	ready := true
 	for i := range l.Indexes {
 		x := &l.Indexes[i]
-		at := slices.IndexFunc(there, func(f foundIndex) bool { return f.hasFieldsOf(x) })
+		at := slices.IndexFunc(there, func(f FoundIndex) bool { return f.hasFieldsOf(x) })
 		switch {
 		case at < 0:
 			err = l.createIndex(ctx, coll, x)
@@ -69,20 +71,17 @@ func (l *Layout) ensureIndexes(ctx context.Context, coll *mongo.Collection) (boo
 	return ready, nil
 }
 
-func listIndexes(ctx context.Context, coll *mongo.Collection) ([]foundIndex, error) {
+// ListIndexes returns the indexes of a collection.
+func ListIndexes(ctx context.Context, coll *mongo.Collection) (all []FoundIndex, err error) {
 	cur, err := coll.Indexes().List(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("listing its indexes: %w", err)
+	if err == nil {
+		err = cur.All(ctx, &all)
 	}
-	var all []foundIndex
-	if err := cur.All(ctx, &all); err != nil {
-		return nil, fmt.Errorf("listing its indexes: %w", err)
-	}
-	return all, nil
+	return all, err
 }
 
 // checkConflict says what is wrong with an index, and what to do about it.
-func (l *Layout) checkConflict(f *foundIndex) error {
+func (l *Layout) checkConflict(f *FoundIndex) error {
 	at := slices.IndexFunc(l.Indexes, func(x Index) bool { return f.hasFieldsOf(&x) })
 	expires := at >= 0 && l.Indexes[at].Expires
 	switch {
@@ -104,7 +103,7 @@ func (l *Layout) checkConflict(f *foundIndex) error {
 }
 
 // hasFieldsOf reports whether the index is on those fields. A TTL index may be descending.
-func (f *foundIndex) hasFieldsOf(x *Index) bool {
+func (f *FoundIndex) hasFieldsOf(x *Index) bool {
 	elements, err := f.Key.Elements()
 	if err != nil || len(elements) != len(x.Fields) {
 		return false
@@ -148,7 +147,7 @@ func (l *Layout) createIndex(ctx context.Context, coll *mongo.Collection, x *Ind
 		return nil
 	case Unauthorized(err):
 		return fmt.Errorf("%w: it has no %s, and this user may not make one; grant createIndex, or have it made: %s: %w", l.Unfit, x.describeIndex(), x.shellCommand(), err)
-	case hasCode(err, 86): // IndexKeySpecsConflict
+	case HasCode(err, 86): // IndexKeySpecsConflict
 		return fmt.Errorf("%w: another index has the name of its %s; rename or drop that one: %w", l.Unfit, x.describeIndex(), err)
 	}
 	return fmt.Errorf("making its %s: %w", x.describeIndex(), err)
@@ -156,10 +155,7 @@ func (l *Layout) createIndex(ctx context.Context, coll *mongo.Collection, x *Ind
 
 // shellCommand makes the index in a shell.
 func (x *Index) shellCommand() string {
-	var keys []string
-	for _, name := range x.Fields {
-		keys = append(keys, name+": 1")
-	}
+	keys := strings.Join(x.Fields, ": 1, ") + ": 1"
 	var opts []string
 	if x.Expires {
 		opts = append(opts, fmt.Sprintf("expireAfterSeconds: %.0f", x.After.Seconds()))
@@ -167,10 +163,9 @@ func (x *Index) shellCommand() string {
 	if x.Sparse {
 		opts = append(opts, "sparse: true")
 	}
-	return fmt.Sprintf("createIndex({%s}, {%s})", strings.Join(keys, ", "), strings.Join(opts, ", "))
+	return fmt.Sprintf("createIndex({%s}, {%s})", keys, strings.Join(opts, ", "))
 }
 
-// modifyTTL makes rows go when they should.
 func (l *Layout) modifyTTL(ctx context.Context, coll *mongo.Collection, x *Index, name string) error {
 	seconds := int64(x.After.Seconds())
 	err := coll.Database().RunCommand(ctx, bson.D{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -29,8 +30,8 @@ func Write(ctx context.Context, coll *mongo.Collection, models []mongo.WriteMode
 // that may pass.
 func WriteEach(ctx context.Context, coll *mongo.Collection, models []mongo.WriteModel, ordered bool) (*mongo.BulkWriteResult, []mongo.BulkWriteError, error) {
 	res, err := coll.BulkWrite(ctx, models, options.BulkWrite().SetOrdered(ordered))
-	var bulk mongo.BulkWriteException
-	if !errors.As(err, &bulk) {
+	bulk, ok := errors.AsType[mongo.BulkWriteException](err)
+	if !ok {
 		return res, nil, err
 	}
 	if bulk.WriteConcernError != nil {
@@ -57,12 +58,22 @@ func Refused(e mongo.WriteError) bool {
 	return false
 }
 
-// Unauthorized reports whether the user may not do it.
-func Unauthorized(err error) bool { return hasCode(err, 13) }
+// DuplicateError is Duplicate for the error of a single write: nothing else is wrong with it.
+func DuplicateError(err error) bool {
+	if we, ok := errors.AsType[mongo.WriteException](err); ok {
+		return we.WriteConcernError == nil && len(we.WriteErrors) == 1 && Duplicate(we.WriteErrors[0])
+	}
+	ce, ok := errors.AsType[mongo.CommandError](err)
+	return ok && Duplicate(mongo.WriteError{Code: int(ce.Code), Message: ce.Message})
+}
 
-func hasCode(err error, n int) bool {
-	var se mongo.ServerError
-	return errors.As(err, &se) && se.HasErrorCode(n)
+// Unauthorized reports whether the user may not do it.
+func Unauthorized(err error) bool { return HasCode(err, 13) }
+
+// HasCode reports whether a server's answer has one of the codes.
+func HasCode(err error, codes ...int) bool {
+	e, ok := errors.AsType[mongo.ServerError](err)
+	return ok && slices.ContainsFunc(codes, e.HasErrorCode)
 }
 
 // Pause waits a little between tries, ever longer, at most half a second.

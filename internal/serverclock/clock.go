@@ -48,7 +48,6 @@ func New(local func() time.Time, ask func(ctx context.Context) (time.Time, error
 // Local returns the time of this machine.
 func (c *Clock) Local() time.Time { return c.local() }
 
-// sharedMeasurement is one that callers share.
 type sharedMeasurement struct {
 	done chan struct{} // closed once err is set
 	err  error         // nil: the clock has a new sample, or whoever measured did not wait for one
@@ -104,7 +103,6 @@ func (c *Clock) Read(ctx context.Context) (Instant, error) {
 	return i, nil
 }
 
-// awaitResult waits for somebody else's measurement.
 func (m *sharedMeasurement) awaitResult(ctx context.Context) error {
 	select {
 	case <-m.done:

@@ -4,7 +4,6 @@ package waitingevents
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -38,8 +37,7 @@ func Index() mongo.IndexModel {
 // Enter names a collection in the registry, which may have it already.
 func Enter(ctx context.Context, registry *mongo.Collection, name string) error {
 	_, err := registry.InsertOne(ctx, expr.Op("_id", name))
-	we, ok := errors.AsType[mongo.WriteException](err)
-	if ok && we.WriteConcernError == nil && len(we.WriteErrors) == 1 && mongoserver.Duplicate(we.WriteErrors[0]) {
+	if mongoserver.DuplicateError(err) {
 		return nil
 	}
 	return err

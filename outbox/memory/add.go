@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -46,10 +47,7 @@ func (q *Queue) addAll(ctx context.Context, rows []outbox.Row) ([]string, error)
 			return nil, err
 		}
 		ids[i] = r.Event.ID
-		there := q.rows[r.ID]
-		if there == nil {
-			there = fresh[r.ID]
-		}
+		there := cmp.Or(q.rows[r.ID], fresh[r.ID])
 		switch {
 		case there == nil:
 			fresh[r.ID] = r

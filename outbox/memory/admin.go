@@ -41,11 +41,8 @@ func (q *Queue) List(ctx context.Context, f outbox.Filter, max int) ([]outbox.Ro
 	}
 	defer end()
 	found := q.findRows(f, now)
-	if len(found) > max {
-		found = found[:max]
-	}
-	rows := make([]outbox.Row, len(found))
-	for i, r := range found {
+	rows := make([]outbox.Row, min(len(found), max))
+	for i, r := range found[:len(rows)] {
 		rows[i] = r.snapshotAt(now)
 	}
 	return rows, nil
@@ -56,10 +53,12 @@ func (q *Queue) Retry(ctx context.Context, f outbox.Filter) (int, error) {
 	if f.Status == outbox.Sent {
 		return 0, fmt.Errorf("memory outbox: retry of sent rows: use Republish")
 	}
-	return q.changeSelected(ctx, "retry", f, func(r *queueRow, now time.Time) {
-		r.Attempts, r.Reason, r.due = 0, "", now
-		q.setStatus(r, outbox.Pending)
-	})
+	return q.changeSelected(ctx, "retry", f, q.makePending)
+}
+
+func (q *Queue) makePending(r *queueRow, now time.Time) {
+	r.Attempts, r.Reason, r.due, r.Sent = 0, "", now, time.Time{}
+	q.setStatus(r, outbox.Pending)
 }
 
 // Drop implements outbox.Admin.
@@ -75,11 +74,15 @@ func (q *Queue) changeSelected(ctx context.Context, what string, f outbox.Filter
 	if f.Status == 0 {
 		f.Status = outbox.Dead
 	}
+	return q.changeRows(ctx, what, func(now time.Time) []*queueRow { return q.findRows(f, now) }, do)
+}
+
+func (q *Queue) changeRows(ctx context.Context, what string, find func(time.Time) []*queueRow, do func(*queueRow, time.Time)) (int, error) {
 	now, end, err := q.beginCall(ctx, what)
 	if err != nil {
 		return 0, err
 	}
-	found := q.findRows(f, now)
+	found := find(now)
 	for _, r := range found {
 		do(r, now)
 	}
@@ -90,22 +93,14 @@ func (q *Queue) changeSelected(ctx context.Context, what string, f outbox.Filter
 
 // Republish implements outbox.Admin.
 func (q *Queue) Republish(ctx context.Context, topic string, from, to outbox.Moment) (int, error) {
-	now, end, err := q.beginCall(ctx, "republish")
-	if err != nil {
-		return 0, err
+	find := func(now time.Time) []*queueRow {
+		sent := q.findRows(outbox.Filter{Topic: topic, Status: outbox.Sent}, now)
+		return slices.DeleteFunc(sent, func(r *queueRow) bool { return !isWithin(r.Sent, from, to, now) })
 	}
-	n := 0
-	for _, r := range q.findRows(outbox.Filter{Topic: topic, Status: outbox.Sent}, now) {
-		if isWithin(r.Sent, from, to, now) {
-			r.Copies++
-			r.Attempts, r.Reason, r.due, r.Sent = 0, "", now, time.Time{}
-			q.setStatus(r, outbox.Pending)
-			n++
-		}
-	}
-	end()
-	q.wakeWatchers()
-	return n, nil
+	return q.changeRows(ctx, "republish", find, func(r *queueRow, now time.Time) {
+		r.Copies++
+		q.makePending(r, now)
+	})
 }
 
 // findRows returns the rows that match, those added first at first.

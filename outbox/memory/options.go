@@ -25,10 +25,7 @@ type Options struct {
 }
 
 func (o *Options) withDefaults() (Options, error) {
-	var v Options
-	if o != nil {
-		v = *o
-	}
+	v := *cmp.Or(o, &Options{})
 	for _, f := range []struct {
 		name  string
 		value int64

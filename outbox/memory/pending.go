@@ -3,6 +3,7 @@ package memory
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/onceish/onceish/outbox"
@@ -44,15 +45,9 @@ func (q *Queue) Pending(ctx context.Context, a outbox.Ask) (outbox.Page, error) 
 
 // isBlocked reports whether a row comes behind a dead one of its key.
 func (q *Queue) isBlocked(r *queueRow) bool {
-	for _, d := range q.dead[r.Event.Key] {
-		if compareInKey(d, r) < 0 {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(q.dead[r.Event.Key], func(d *queueRow) bool { return compareInKey(d, r) < 0 })
 }
 
-// snapshotAt is the row as it is at a time.
 func (r *queueRow) snapshotAt(now time.Time) outbox.Row {
 	out := r.Row
 	if out.Status == outbox.Pending {

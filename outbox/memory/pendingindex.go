@@ -15,22 +15,15 @@ type pendingIndex struct {
 
 const bucketBits = 12
 
-// bucketOf is where a hash lies.
 func bucketOf(hash uint64) int { return int(hash >> (63 - bucketBits)) }
 
 func compareRows(a, b *queueRow) int {
-	if c := cmp.Compare(a.Hash, b.Hash); c != 0 {
-		return c
-	}
-	return compareInKey(a, b)
+	return cmp.Or(cmp.Compare(a.Hash, b.Hash), compareInKey(a, b))
 }
 
 // compareInKey compares rows of one key.
 func compareInKey(a, b *queueRow) int {
-	if c := cmp.Compare(a.Seq, b.Seq); c != 0 {
-		return c
-	}
-	return cmp.Compare(a.ID, b.ID)
+	return cmp.Or(cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.ID, b.ID))
 }
 
 func (s *pendingIndex) add(r *queueRow) {

@@ -3,6 +3,8 @@ package memory
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -74,13 +76,10 @@ func (q *Queue) Watch(ctx context.Context, wake func()) error {
 // wakeWatchers calls those who watch, outside the lock.
 func (q *Queue) wakeWatchers() {
 	q.mu.Lock()
-	wakes := make([]func(), 0, len(q.watchers))
-	for w := range q.watchers {
-		wakes = append(wakes, *w)
-	}
+	wakes := slices.Collect(maps.Keys(q.watchers))
 	q.mu.Unlock()
 	for _, wake := range wakes {
-		wake()
+		(*wake)()
 	}
 }
 
@@ -117,15 +116,8 @@ func (q *Queue) unfileRow(r *queueRow) {
 	}
 }
 
-// removeDead takes a row from the dead ones of its key.
 func (q *Queue) removeDead(r *queueRow) {
-	rest := q.dead[r.Event.Key]
-	for i := range rest {
-		if rest[i] == r {
-			rest = append(rest[:i:i], rest[i+1:]...)
-			break
-		}
-	}
+	rest := slices.DeleteFunc(q.dead[r.Event.Key], func(d *queueRow) bool { return d == r })
 	if len(rest) == 0 {
 		delete(q.dead, r.Event.Key)
 	} else {
@@ -133,7 +125,6 @@ func (q *Queue) removeDead(r *queueRow) {
 	}
 }
 
-// removeRow forgets a row.
 func (q *Queue) removeRow(r *queueRow) {
 	q.unfileRow(r)
 	r.Version++

@@ -41,7 +41,6 @@ func (q *Queue) AddRows(ctx context.Context, rows ...outbox.Row) ([]string, erro
 	return b.ids, nil
 }
 
-// requireTransaction says why there is no transaction to join.
 func (q *Queue) requireTransaction(ctx context.Context) error {
 	switch sess := driver.SessionFromContext(ctx); {
 	case sess == nil || !sess.TransactionRunning():

@@ -45,7 +45,6 @@ func (q *Queue) Count(ctx context.Context) (outbox.Counts, error) {
 	return c, nil
 }
 
-// oldestPending is the age of the oldest pending row.
 func (q *Queue) oldestPending(ctx context.Context) (time.Duration, error) {
 	var row storedRow
 	err := q.rows.FindOne(ctx, bson.D{expr.Field("status", outbox.Pending.String())},
@@ -146,8 +145,7 @@ func (q *Queue) Republish(ctx context.Context, topic string, from, to outbox.Mom
 	if len(sent) > 0 {
 		filter = append(filter, expr.Field("sent_at", sent))
 	}
-	copied := expr.Op("$set", expr.Op("copies", expr.Op("$add", bson.A{expr.Op("$ifNull", bson.A{"$copies", int64(0)}), int64(1)})))
-	return q.makePending(ctx, "republish", filter, append(retryUpdate(), copied))
+	return q.makePending(ctx, "republish", filter, append(retryUpdate(), expr.Set(expr.Field("copies", expr.Plus("copies", int64(1))))))
 }
 
 // changeFilter is the filter of a change: of dead rows, if it names no status.

@@ -13,7 +13,6 @@ import (
 	"github.com/onceish/onceish/outbox"
 )
 
-// rowAddition is a row to be added, and its document.
 type rowAddition struct {
 	*storedRow
 
@@ -21,7 +20,6 @@ type rowAddition struct {
 	place int // its place in the argument of AddMoved
 }
 
-// additionBatch is rows to be added.
 type additionBatch struct {
 	ids   []string      // of all, in the order of the call
 	rows  []rowAddition // once each
@@ -59,23 +57,16 @@ func (q *Queue) newBatch(ctx context.Context, in []outbox.Row) (*additionBatch, 
 		b.rows = append(b.rows, rowAddition{storedRow: s})
 	}
 	q.seq.assignSeqs(b.rows, at.Time.UnixNano())
-	if err := b.encodeRows(); err != nil {
-		return nil, err
+	for i := range b.rows {
+		if b.rows[i].doc, err = b.rows[i].encodeDocument(); err != nil {
+			return nil, err
+		}
 	}
 	return b, nil
 }
 
 func existsError(a *rowAddition) error {
 	return fmt.Errorf("event %.64q for topic %q: %w: give it an id of its own", a.ID, a.Topic, outbox.ErrExists)
-}
-
-func (b *additionBatch) encodeRows() (err error) {
-	for i := range b.rows {
-		if b.rows[i].doc, err = b.rows[i].encodeDocument(); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // joinTransaction writes the rows in the transaction of ctx. A duplicate would abort that, so rows

@@ -19,7 +19,6 @@ type hashWindow struct {
 	hashes uint64 // zero: all
 }
 
-// lastHash returns the last hash of a step.
 func (w *hashWindow) lastHash(from, last uint64) uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
@@ -14,7 +15,6 @@ import (
 	"github.com/onceish/onceish/outbox"
 )
 
-// filterOf is what finds the rows that an operator means.
 func (q *Queue) filterOf(ctx context.Context, f *outbox.Filter) (bson.D, error) {
 	d := bson.D{}
 	switch {
@@ -61,6 +61,12 @@ func (q *Queue) timeCondition(ctx context.Context, from, to outbox.Moment) (span
 		span = append(span, expr.Field("$lt", ceilMillis(to.On(now.Time.Add(now.Doubt)))))
 	}
 	return span, nil
+}
+
+// ceilMillis returns the time in whole milliseconds, as servers keep it, rounded up: what is at or
+// after one is at or after the other.
+func ceilMillis(t time.Time) time.Time {
+	return t.Add(time.Millisecond - time.Nanosecond).Truncate(time.Millisecond)
 }
 
 // eventsCondition finds the rows of events by their ids, by the index that all collections have.

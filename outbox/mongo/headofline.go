@@ -88,7 +88,6 @@ func (b headOfLineFilter) isBlocked(r *outbox.Row) bool {
 	return ok && r.Event.Key != "" && first.isBefore(at)
 }
 
-// scanPlaces finds the places of rows.
 func (q *Queue) scanPlaces(ctx context.Context, s outbox.Status, of bson.D, each func(rowPlace)) error {
 	filter := append(bson.D{expr.Field("status", s.String())}, of...)
 	cur, err := q.rows.Find(ctx, filter, options.Find().SetProjection(bson.D{expr.Field("hash", 1), expr.Field("seq", 1)}).

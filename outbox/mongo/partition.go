@@ -1,6 +1,7 @@
 package mongo
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -19,10 +20,7 @@ import (
 
 // preparePartitions makes the table unless it is there. number is what theirs is to be; 0: any.
 func (q *Queue) preparePartitions(ctx context.Context, number int) error {
-	t := leaseTable{Owners: []leaseOwner{}, Partitions: make([]partitionHolding, number)}
-	if number == 0 {
-		t.Partitions = make([]partitionHolding, outbox.DefaultPartitions)
-	}
+	t := leaseTable{Owners: []leaseOwner{}, Partitions: make([]partitionHolding, cmp.Or(number, outbox.DefaultPartitions))}
 	for i := range t.Partitions {
 		t.Partitions[i].Until = time.UnixMilli(0)
 	}
@@ -42,7 +40,6 @@ func (q *Queue) preparePartitions(ctx context.Context, number int) error {
 	return nil
 }
 
-// readTable reads the leases.
 func (q *Queue) readTable(ctx context.Context) (*leaseTable, error) {
 	cur, err := q.parts.Aggregate(ctx, bson.A{expr.Op("$match", expr.Op("_id", tableID)), expr.Op("$addFields", expr.Op("now", expr.Now))})
 	if err != nil {
@@ -66,44 +63,41 @@ func (q *Queue) Acquire(ctx context.Context, name string, lease time.Duration) (
 	}
 	ctx, cancel := q.boundCall(ctx)
 	defer cancel()
-	var leases []outbox.Lease
-	err := q.changeTable(ctx, func(t *leaseTable) (bson.A, func(*leaseTable)) {
-		a := t.assignTo(name)
-		return a.toUpdate(t, lease), func(after *leaseTable) { leases = a.grantedLeases(after, t.Now, lease) }
+	var a *leaseAssignment
+	var read time.Time
+	after, err := q.changeTable(ctx, func(t *leaseTable) bson.A {
+		a, read = t.assignTo(name), t.Now
+		return a.toUpdate(t, lease)
 	})
 	if err != nil {
 		return nil, q.callFailed("acquire", err)
 	}
-	return leases, nil
+	return a.grantedLeases(after, read, lease), nil
 }
 
 // errMissed: another has changed the table in between.
 var errMissed = errors.New("others change the leases all the time; retry")
 
-// changeTable changes the table, as often as others come in between. plan says how, nil: not at
-// all; and what to do with the table afterwards.
-func (q *Queue) changeTable(ctx context.Context, plan func(*leaseTable) (bson.A, func(*leaseTable))) error {
+// changeTable changes the table, as often as others come in between, and returns it as it is
+// afterwards. plan says how, nil: not at all.
+func (q *Queue) changeTable(ctx context.Context, plan func(*leaseTable) bson.A) (*leaseTable, error) {
 	for try := 0; ; try++ {
 		t, err := q.readTable(ctx)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		update, then := plan(t)
+		update := plan(t)
 		if update == nil {
-			return nil
+			return t, nil
 		}
 		var after leaseTable
 		err = q.parts.FindOneAndUpdate(ctx, bson.D{expr.Field("_id", tableID), expr.Field("version", t.Version)}, update,
 			options.FindOneAndUpdate().SetReturnDocument(options.After)).Decode(&after)
-		if err == nil {
-			then(&after)
-			return nil
-		}
 		if !errors.Is(err, driver.ErrNoDocuments) {
-			return err
+			return &after, err
 		}
 		if err := mongoserver.Pause(ctx, mathrand.IntN(min(try+2, 6))); err != nil { //nolint:gosec // those that collide are not to do so again
-			return errors.Join(errMissed, err)
+			return nil, errors.Join(errMissed, err)
 		}
 	}
 }
@@ -113,13 +107,13 @@ func (q *Queue) changeTable(ctx context.Context, plan func(*leaseTable) (bson.A,
 func (q *Queue) Release(ctx context.Context, name string, leases []outbox.Lease) error {
 	ctx, cancel := q.boundCall(ctx)
 	defer cancel()
-	err := q.changeTable(ctx, func(t *leaseTable) (bson.A, func(*leaseTable)) {
+	_, err := q.changeTable(ctx, func(t *leaseTable) bson.A {
 		if !t.releaseHeld(name, leases) {
-			return nil, nil
+			return nil
 		}
 		return bson.A{expr.Op("$set", bson.D{
 			expr.Field("version", t.Version+1), expr.Field("owners", expr.Literal(t.Owners)), expr.Field("partitions", expr.Literal(t.Partitions)),
-		})}, func(*leaseTable) {}
+		})}
 	})
 	if err != nil {
 		return q.callFailed("release", err)

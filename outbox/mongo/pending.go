@@ -34,7 +34,6 @@ func (q *Queue) Pending(ctx context.Context, a outbox.Ask) (outbox.Page, error) 
 	return p.Page, nil
 }
 
-// pageRead is a page that is being read.
 type pageRead struct {
 	outbox.Page
 

@@ -121,7 +121,6 @@ func (q *Queue) readRows(ctx context.Context, stages bson.A, most int, each func
 	return cur.Err()
 }
 
-// rowsByID finds rows by what they are known by.
 func (q *Queue) rowsByID(ctx context.Context, ids []string) (map[string]*storedRow, error) {
 	rows := make(map[string]*storedRow, len(ids))
 	err := q.readRows(ctx, bson.A{expr.Op("$match", expr.Op("_id", expr.Op("$in", ids)))}, len(ids), func(s *storedRow) bool {

@@ -70,7 +70,6 @@ func (s *storedRow) toEvent() bus.Event {
 	return e
 }
 
-// isSameEvent reports whether two rows have the same event.
 func (s *storedRow) isSameEvent(o *storedRow) bool {
 	a, b := s.toEvent(), o.toEvent()
 	return outbox.SameEvent(&a, &b)
@@ -85,7 +84,6 @@ func parseStatus(name string) outbox.Status {
 	return 0
 }
 
-// checkRow says why a row cannot be stored.
 func checkRow(in *outbox.Row) error {
 	if err := bsonevent.Check(&in.Event); err != nil {
 		return err
@@ -96,7 +94,6 @@ func checkRow(in *outbox.Row) error {
 	return nil
 }
 
-// encodeDocument is the row as it is written.
 func (s *storedRow) encodeDocument() (bson.Raw, error) {
 	doc, err := bson.Marshal(s)
 	if err != nil {

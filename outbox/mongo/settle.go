@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,8 +20,10 @@ import (
 // Settle implements outbox.Queue. It costs one round trip, two where single rows have an outcome of
 // their own, and another when the server changes fewer rows than there are results.
 func (q *Queue) Settle(ctx context.Context, rs []outbox.Result) ([]bool, error) {
-	if err := checkOutcomes(rs); err != nil {
-		return nil, fmt.Errorf("outbox/mongo: settle: %w", err)
+	for i := range rs {
+		if rs[i].Outcome.Status() == 0 {
+			return nil, fmt.Errorf("outbox/mongo: settle: result %d of %d: the Outcome is %d; the last one known is %d", i+1, len(rs), rs[i].Outcome, outbox.GivenUp)
+		}
 	}
 	ctx, cancel := q.boundCall(ctx)
 	defer cancel()
@@ -33,15 +36,6 @@ func (q *Queue) Settle(ctx context.Context, rs []outbox.Result) ([]bool, error) 
 		oks = append(oks, some...)
 	}
 	return oks, nil
-}
-
-func checkOutcomes(rs []outbox.Result) error {
-	for i := range rs {
-		if rs[i].Outcome.Status() == 0 {
-			return fmt.Errorf("result %d of %d: the Outcome is %d; the last one known is %d", i+1, len(rs), rs[i].Outcome, outbox.GivenUp)
-		}
-	}
-	return nil
 }
 
 func (q *Queue) settleBatch(ctx context.Context, rs []outbox.Result) ([]bool, error) {
@@ -60,12 +54,8 @@ func (q *Queue) settleBatch(ctx context.Context, rs []outbox.Result) ([]bool, er
 	if err != nil {
 		return nil, err
 	}
-	oks := make([]bool, len(rs))
 	if int(res.ModifiedCount) == len(rs) {
-		for i := range oks {
-			oks[i] = true
-		}
-		return oks, nil
+		return slices.Repeat([]bool{true}, len(rs)), nil
 	}
 	ids := make([]string, len(rs))
 	for i := range rs {
@@ -75,6 +65,7 @@ func (q *Queue) settleBatch(ctx context.Context, rs []outbox.Result) ([]bool, er
 	if err != nil {
 		return nil, err
 	}
+	oks := make([]bool, len(rs))
 	for i := range rs {
 		if oks[i], err = rows[ids[i]].settledBy(&rs[i]); err != nil {
 			return nil, err

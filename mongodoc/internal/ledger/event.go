@@ -23,7 +23,6 @@ func EventID(key dedupe.Key, step, document string, i int) string {
 	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]
 }
 
-// waitingEvent is an event as it waits in a document.
 type waitingEvent struct {
 	Event   bsonevent.Event `bson:",inline"`
 	Added   int64           `bson:"added"`          // nanoseconds since 1970
