@@ -39,7 +39,9 @@ type Source struct {
 	pulling      pullState                 // Fetch's own
 	recent       recentSequences           // Fetch's own
 
-	seen             deliveryCounter
+	arrived          atomic.Uint64                   // deliveries that came
+	redelivered      atomic.Uint64                   // of them, those that had come before
+	highest          atomic.Pointer[deliveryInfo]    // the delivery with the highest sequence
 	lastPulled       atomic.Int64                    // when Fetch last pulled, Unix time in ns
 	pullUnanswered   atomic.Bool                     // a pull ended without a word
 	cannotReadEvents atomic.Bool                     // this user may not look at single events
@@ -126,10 +128,11 @@ func (b *Bus) newSource(stream *jetstream.StreamInfo, consumer *jetstream.Consum
 		deletesAcked:     stream.Config.Retention != jetstream.LimitsPolicy,
 		pullSubject:      b.api + "CONSUMER.MSG.NEXT." + stream.Config.Name + "." + want.name,
 		incoming:         make(chan *nats.Msg, inboxSize), wakeFetch: make(chan struct{}, 1), wakeMonitor: make(chan struct{}, 1),
-		done: make(chan struct{}),
+		done: make(chan struct{}), inFlight: inFlightDeliveries{due: map[uint64]time.Time{}},
 	}
+	s.highest.Store(&deliveryInfo{})
 	s.loss.takeFirstSample(stream, consumer, 0, 0)
-	s.inFlight.initFrom(&consumer.Config)
+	s.inFlight.updateConfig(&consumer.Config)
 	return s
 }
 
@@ -157,7 +160,7 @@ func (s *Source) Info(ctx context.Context) (bus.Info, error) {
 		Pending:      s.countPending(ctx, stream, consumer),
 		Unsettled:    uint64(max(0, consumer.NumAckPending)),     // #nosec G115 -- not negative
 		MaxUnsettled: uint64(max(0, s.reachableLimit(consumer))), // #nosec G115 -- not negative
-		Lost:         s.loss.addSample(stream, consumer, s.seen.redeliveries()),
+		Lost:         s.loss.addSample(stream, consumer, s.redelivered.Load()),
 		AckWait:      consumer.Config.AckWait,
 		Now:          stream.TimeStamp,
 	}, nil
@@ -267,7 +270,7 @@ func (s *Source) flushSettlements(ctx context.Context) error {
 	if s.isVerified() {
 		s.sendHeld()
 	}
-	if n := s.held.len(); n > 0 {
+	if n := len(s.held.takeAll()); n > 0 {
 		return fmt.Errorf("jetstream: %d settlements of consumer %q were not sent, their events will be delivered again: %w",
 			n, s.consumer, cmp.Or(s.Healthy(), nats.ErrDisconnected))
 	}

@@ -48,8 +48,6 @@ func (b *Bus) warnOfPings(ackWait time.Duration) {
 		"ack_wait", ackWait, "at_least", natsserver.ShortestLength(o), "noticed_within", natsserver.NoticesWithin(o))
 }
 
-func isOlderVersion(version, than string) bool { return natsserver.Older(version, than) }
-
 // checkServerVersion returns ErrServerTooOld for a server that is. One that is unknown, because the
 // connection is down, is not.
 func checkServerVersion(nc *nats.Conn) error {
