@@ -109,11 +109,7 @@ func (f *attributeSet) value(a attribute) (string, error) {
 	if vs := f.values[a]; len(vs) > 0 && !utf8.ValidString(vs[0]) {
 		return f.rawValue(a), nil // Nothing decoded this: it is kept as it came.
 	}
-	v := unquote(f.rawValue(a))
-	if strings.IndexByte(v, '%') < 0 {
-		return v, nil
-	}
-	v, ok := unescape(v)
+	v, ok := unescape(unquote(f.rawValue(a)))
 	if !ok {
 		return v, malformedError("its %s %.64q is no encoding of UTF-8", headerNames[a], v)
 	}

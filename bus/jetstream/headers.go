@@ -65,11 +65,8 @@ func cleanHeaders(h nats.Header) bus.Headers {
 }
 
 func isLegalHeaderValue(v string) bool {
-	n := len(v)
-	return n == 0 || !isSpace(v[0]) && !isSpace(v[n-1]) && strings.IndexByte(v, '\n') < 0 && strings.IndexByte(v, '\r') < 0
+	return strings.Trim(v, " \t") == v && strings.IndexByte(v, '\n') < 0 && strings.IndexByte(v, '\r') < 0
 }
-
-func isSpace(c byte) bool { return c == ' ' || c == '\t' }
 
 // isLegalHeaderName reports whether the client can send a header of this name.
 func isLegalHeaderName(name string) bool {

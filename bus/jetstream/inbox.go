@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/nats-io/nats.go"
 )
@@ -40,8 +41,7 @@ func (i *pullInbox) close() {
 
 // replySubject is where a pull is answered.
 func (i *pullInbox) replySubject(number uint64) string {
-	buf := make([]byte, 0, len(i.prefix)+20)
-	return string(strconv.AppendUint(append(buf, i.prefix...), number, 10))
+	return i.prefix + strconv.FormatUint(number, 10)
 }
 
 // number is of the pull that a status answers.
@@ -53,7 +53,7 @@ func (s *Source) number(subject string) (uint64, bool) {
 }
 
 func (i *pullInbox) number(subject string) (uint64, bool) {
-	if i == nil || len(subject) <= len(i.prefix) || subject[:len(i.prefix)] != i.prefix {
+	if i == nil || !strings.HasPrefix(subject, i.prefix) {
 		return 0, false
 	}
 	return parseNumber(subject[len(i.prefix):])

@@ -5,6 +5,8 @@ import (
 	"encoding/base32"
 	"strconv"
 	"strings"
+
+	"github.com/onceish/onceish/internal/percent"
 )
 
 // ConsumerName is the durable consumer of a group on a topic: readable, legal everywhere
@@ -24,16 +26,12 @@ const maxReadable = 48
 // sanitizeName keeps what of s is legal in names.
 func sanitizeName(s string) string {
 	s = strings.Map(func(r rune) rune {
-		if r < 0x80 && (isNameByte(byte(r)) || r == '-') {
+		if r == '-' || r < 0x80 && percent.LetterOrDigit(byte(r)) {
 			return r
 		}
 		return '_'
 	}, s)
 	return s[:min(len(s), maxReadable)]
-}
-
-func isNameByte(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_'
 }
 
 // hashName tells lists of strings apart: 80 bits, in letters of one case, for file systems that
