@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -67,18 +68,11 @@ func newJetStream(nc *nats.Conn, o *Options) (js jetstream.JetStream, prefix str
 		return js, "$JS." + o.Domain + ".API.", err
 	case o.APIPrefix != "":
 		js, err = jetstream.NewWithAPIPrefix(nc, o.APIPrefix, timeout)
-		return js, trimDot(o.APIPrefix) + ".", err
+		return js, strings.TrimSuffix(o.APIPrefix, ".") + ".", err
 	default:
 		js, err = jetstream.New(nc, timeout)
 		return js, jetstream.DefaultAPIPrefix, err
 	}
-}
-
-func trimDot(s string) string {
-	if n := len(s); n > 0 && s[n-1] == '.' {
-		return s[:n-1]
-	}
-	return s
 }
 
 // withAPITimeout bounds a request to the server.
@@ -91,7 +85,7 @@ func (b *Bus) wrapRequestError(doing string, err error) error {
 	switch {
 	case errors.Is(err, nats.ErrConnectionClosed):
 		return fmt.Errorf("jetstream: %s: %w", doing, closedError(b.nc))
-	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount), errors.Is(err, nats.ErrNoResponders):
+	case withoutJetStream(err), errors.Is(err, nats.ErrNoResponders):
 		return fmt.Errorf("jetstream: %s: nothing at %s answers under %s: enable JetStream for the server (nats-server -js) and for this account, or see Options.APIPrefix and Domain: %w",
 			doing, b.nc.ConnectedAddr(), b.api, err)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):

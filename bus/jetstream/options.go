@@ -84,9 +84,7 @@ func (o *Options) complete() (Options, error) {
 	if err := c.validate(); err != nil {
 		return Options{}, err
 	}
-	if c.Logger == nil {
-		c.Logger = slog.Default()
-	}
+	c.Logger = cmp.Or(c.Logger, slog.Default())
 	c.MaxUnsettled = cmp.Or(c.MaxUnsettled, bus.DefaultMaxUnsettled)
 	c.MaxAckPending = cmp.Or(c.MaxAckPending, c.MaxUnsettled*defaultAckPendingFactor)
 	c.PublishWindow = cmp.Or(c.PublishWindow, defaultPublishWindow)

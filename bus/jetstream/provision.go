@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -62,7 +61,7 @@ func (b *Bus) streamConfig(topic string) jetstream.StreamConfig {
 		Retention:   jetstream.LimitsPolicy,
 		Replicas:    cmp.Or(p.Replicas, 1),
 		MaxAge:      p.MaxAge,
-		Duplicates:  cmp.Or(p.Duplicates, minNonZero(defaultDuplicates, p.MaxAge)),
+		Duplicates:  cmp.Or(p.Duplicates, min(defaultDuplicates, cmp.Or(p.MaxAge, defaultDuplicates))),
 		AllowDirect: true,
 	}
 }
@@ -82,11 +81,4 @@ func withoutCovered(topic string, others []string) []string {
 		}
 	}
 	return out
-}
-
-func minNonZero(d, limit time.Duration) time.Duration {
-	if limit > 0 && limit < d {
-		return limit
-	}
-	return d
 }
