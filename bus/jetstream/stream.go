@@ -16,7 +16,7 @@ import (
 // is what events are stored under: a stream that stores none of what is published to it under the
 // topic is refused with the reason.
 func (b *Bus) findStream(ctx context.Context, topic string) (*jetstream.StreamInfo, error) {
-	info, err := b.chosenStream(ctx, topic)
+	info, err := b.chosenStream(ctx, topic, func(c *jetstream.StreamConfig) bool { return b.mayHold(ctx, c, topic) })
 	if info != nil || err != nil {
 		return info, err
 	}
@@ -33,9 +33,18 @@ func (b *Bus) findStream(ctx context.Context, topic string) (*jetstream.StreamIn
 	return info, nil
 }
 
-// chosenStream is the one of Options.Stream, if the topic may be in it. It is trusted: what it does
-// not say is not held against it.
-func (b *Bus) chosenStream(ctx context.Context, topic string) (*jetstream.StreamInfo, error) {
+// publishedStream is the stream of Options.Stream if it takes what is published to the topic, or
+// else the one that lists it.
+func (b *Bus) publishedStream(ctx context.Context, topic string) (*jetstream.StreamInfo, error) {
+	info, err := b.chosenStream(ctx, topic, func(c *jetstream.StreamConfig) bool { return overlapsAny(c.Subjects, topic) })
+	if info != nil || err != nil {
+		return info, err
+	}
+	return b.listedStream(ctx, topic)
+}
+
+// chosenStream is the one of Options.Stream, if it fits; nil: the topic is looked up.
+func (b *Bus) chosenStream(ctx context.Context, topic string, fits func(*jetstream.StreamConfig) bool) (*jetstream.StreamInfo, error) {
 	if err := bus.ValidPattern(topic); err != nil {
 		return nil, fmt.Errorf("jetstream: %w", err)
 	}
@@ -43,26 +52,27 @@ func (b *Bus) chosenStream(ctx context.Context, topic string) (*jetstream.Stream
 		return nil, nil //nolint:nilnil // none is chosen
 	}
 	info, err := b.streamInfo(ctx, b.o.Stream)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
+	if errors.Is(err, jetstream.ErrStreamNotFound) || err == nil && !fits(&info.Config) {
 		return nil, nil //nolint:nilnil // the topic is looked up
 	}
-	if err != nil {
-		return nil, err
-	}
-	patterns, known := b.storedUnder(ctx, &info.Config)
+	return info, err
+}
+
+// mayHold reports whether the topic may be in the stream of Options.Stream. It is trusted: what it
+// does not say is not held against it.
+func (b *Bus) mayHold(ctx context.Context, c *jetstream.StreamConfig, topic string) bool {
+	patterns, known := b.storedUnder(ctx, c)
 	if overlapsAny(patterns, topic) {
-		return info, nil
+		return true
 	}
-	if held, err := b.streamHolds(ctx, info.Config.Name, topic, 1); err == nil && held {
-		return info, nil
+	if held, err := b.streamHolds(ctx, c.Name, topic, 1); err == nil && held {
+		return true
 	}
 	if known {
-		return nil, nil //nolint:nilnil // the topic is looked up
+		return false
 	}
-	if names, err := b.streamNames(ctx, topic); err == nil && len(names) > 0 {
-		return nil, nil //nolint:nilnil // the topic is looked up
-	}
-	return info, nil
+	names, err := b.streamNames(ctx, topic)
+	return err != nil || len(names) == 0
 }
 
 // listedStream finds the one stream that lists the topic, or a part of it, among its subjects:
@@ -86,7 +96,7 @@ func (b *Bus) listedStream(ctx context.Context, topic string) (*jetstream.Stream
 
 // streamFor is where a group reads the topic or, without a group, where events are published to it.
 // Where Options.Provision is set a missing one is made.
-func (b *Bus) streamFor(ctx context.Context, topic, group string) (*jetstream.StreamInfo, error) {
+func (b *Bus) streamFor(ctx context.Context, topic, group string) (info *jetstream.StreamInfo, err error) {
 	find := b.findStream
 	if group == "" {
 		find = b.publishedStream
@@ -94,8 +104,7 @@ func (b *Bus) streamFor(ctx context.Context, topic, group string) (*jetstream.St
 	if b.o.Provision == nil {
 		return find(ctx, topic)
 	}
-	var info *jetstream.StreamInfo
-	err := b.retryWhileMade(ctx, func(ctx context.Context) (err error) {
+	err = b.retryWhileMade(ctx, func(ctx context.Context) (err error) {
 		if info, err = find(ctx, topic); errors.Is(err, bus.ErrNoStream) {
 			if err = b.Provision(ctx, topic); err == nil {
 				info, err = find(ctx, topic)
@@ -103,28 +112,7 @@ func (b *Bus) streamFor(ctx context.Context, topic, group string) (*jetstream.St
 		}
 		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	return info, nil
-}
-
-// publishedStream is the stream of Options.Stream if it takes what is published to the topic, or
-// else the one that lists it.
-func (b *Bus) publishedStream(ctx context.Context, topic string) (*jetstream.StreamInfo, error) {
-	if err := bus.ValidPattern(topic); err != nil {
-		return nil, fmt.Errorf("jetstream: %w", err)
-	}
-	if b.o.Stream != "" {
-		info, err := b.streamInfo(ctx, b.o.Stream)
-		if err == nil && overlapsAny(info.Config.Subjects, topic) {
-			return info, nil
-		}
-		if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
-			return nil, err
-		}
-	}
-	return b.listedStream(ctx, topic)
+	return info, err
 }
 
 // streamNames are those of the streams that list the topic, or a part of it, among their
