@@ -11,21 +11,19 @@ var _ bus.Answerer = (*unsettledEvent)(nil)
 // Answer implements bus.Answerer. Like a message to a server it cannot tell whether anything was
 // there to settle.
 func (u *unsettledEvent) Answer(_ context.Context, st bus.Answer) error {
-	u.slot.stream.withLock(func(now int64) {
-		if c := u.slot.cursor; c != nil {
-			c.queueDue(now)
-			c.applyAnswer(u.seq, st, now)
-		}
-	})
-	return nil
+	return u.withCursor(func(c *groupCursor, now int64) { c.applyAnswer(u.seq, st, now) })
 }
 
 // Extend implements bus.Answerer.
 func (u *unsettledEvent) Extend(context.Context) error {
+	return u.withCursor(func(c *groupCursor, now int64) { c.extendDeadline(u.seq, now) })
+}
+
+func (u *unsettledEvent) withCursor(f func(c *groupCursor, now int64)) error {
 	u.slot.stream.withLock(func(now int64) {
 		if c := u.slot.cursor; c != nil {
 			c.queueDue(now)
-			c.extendDeadline(u.seq, now)
+			f(c, now)
 		}
 	})
 	return nil
