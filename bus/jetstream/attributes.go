@@ -37,9 +37,6 @@ var headerNames = [attributes]string{
 
 // parseAttribute tells what a header is, in whatever case its letters are.
 func parseAttribute(name string) attribute {
-	if len(name) < len("ce-id") || len(name) > len("ce-datacontenttype") {
-		return noAttribute
-	}
 	for a := attrID; a < attributes; a++ {
 		if len(name) == len(headerNames[a]) && strings.EqualFold(name, headerNames[a]) {
 			return a

@@ -80,9 +80,11 @@ func (b *Bus) withAPITimeout(ctx context.Context) (context.Context, context.Canc
 	return context.WithTimeout(ctx, b.o.APITimeout)
 }
 
-// wrapRequestError says what to try about an error of a request.
+// wrapRequestError says what to try about an error of a request, if there is one.
 func (b *Bus) wrapRequestError(doing string, err error) error {
 	switch {
+	case err == nil:
+		return nil
 	case errors.Is(err, nats.ErrConnectionClosed):
 		return fmt.Errorf("jetstream: %s: %w", doing, closedError(b.nc))
 	case withoutJetStream(err), errors.Is(err, nats.ErrNoResponders):

@@ -43,10 +43,7 @@ func (b *Bus) createStream(ctx context.Context, config jetstream.StreamConfig) e
 		return fmt.Errorf("jetstream: stream %q exists and does not take %s: add that with nats stream edit, or choose another Provision.Name: %w",
 			config.Name, strings.Join(config.Subjects, ", "), err)
 	}
-	if err != nil {
-		return b.wrapRequestError(fmt.Sprintf("make stream %q for %s", config.Name, strings.Join(config.Subjects, ", ")), err)
-	}
-	return nil
+	return b.wrapRequestError(fmt.Sprintf("make stream %q for %s", config.Name, strings.Join(config.Subjects, ", ")), err)
 }
 
 func (b *Bus) streamConfig(topic string) jetstream.StreamConfig {

@@ -20,8 +20,11 @@ func (b *Bus) Publish(ctx context.Context, events ...bus.Event) ([]bus.Receipt, 
 		return nil, nil
 	}
 	receipts := make([]bus.Receipt, len(events))
-	err := b.requireConnection()
-	if err != nil {
+	state := b.link.current()
+	if !state.up {
+		state = b.link.refreshState()
+	}
+	if err := state.sendError(b.nc); err != nil {
 		return receipts, failReceipts(receipts, fmt.Errorf("jetstream: not published: %w", err))
 	}
 	batch, err := b.confirmations.Open(len(events), b.o.PublishTimeout)
@@ -37,14 +40,6 @@ func (b *Bus) Publish(ctx context.Context, events ...bus.Event) ([]bus.Receipt, 
 	}
 	readReceipts(batch, events, receipts, err)
 	return receipts, joinReceiptErrors(receipts)
-}
-
-func (b *Bus) requireConnection() error {
-	state := b.link.current()
-	if !state.up {
-		state = b.link.refreshState()
-	}
-	return state.sendError(b.nc)
 }
 
 // publishEvents publishes events as the window has room for them. One that cannot be sent gets

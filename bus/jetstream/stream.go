@@ -117,7 +117,7 @@ func (b *Bus) streamFor(ctx context.Context, topic, group string) (info *jetstre
 
 // streamNames are those of the streams that list the topic, or a part of it, among their
 // subjects. Empty: all.
-func (b *Bus) streamNames(ctx context.Context, topic string) ([]string, error) {
+func (b *Bus) streamNames(ctx context.Context, topic string) (names []string, err error) {
 	ctx, cancel := b.withAPITimeout(ctx)
 	defer cancel()
 	var of []jetstream.StreamListOpt
@@ -125,14 +125,10 @@ func (b *Bus) streamNames(ctx context.Context, topic string) ([]string, error) {
 		of = append(of, jetstream.WithStreamListSubject(topic))
 	}
 	list := b.js.StreamNames(ctx, of...)
-	var names []string
 	for name := range list.Name() {
 		names = append(names, name)
 	}
-	if err := list.Err(); err != nil {
-		return nil, b.wrapRequestError(fmt.Sprintf("look up the streams of topic %q", topic), err)
-	}
-	return names, nil
+	return names, b.wrapRequestError(fmt.Sprintf("look up the streams of topic %q", topic), list.Err())
 }
 
 func (b *Bus) streamInfo(ctx context.Context, name string) (*jetstream.StreamInfo, error) {

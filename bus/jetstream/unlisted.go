@@ -97,10 +97,7 @@ func (b *Bus) allStreams(ctx context.Context) (all []*jetstream.StreamInfo, err 
 	for info := range list.Info() {
 		all = append(all, info)
 	}
-	if err := list.Err(); err != nil {
-		return nil, b.wrapRequestError("list streams", err)
-	}
-	return all, nil
+	return all, b.wrapRequestError("list streams", list.Err())
 }
 
 // maxHops bounds how far a stream's events are followed back through streams that copy streams.
