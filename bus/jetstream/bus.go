@@ -12,6 +12,7 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/internal/natsrequest"
+	"github.com/onceish/onceish/internal/natsserver"
 )
 
 var _ bus.Bus = (*Bus)(nil)
@@ -41,8 +42,8 @@ func New(nc *nats.Conn, o *Options) (*Bus, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkServerVersion(nc); err != nil {
-		return nil, err
+	if err := natsserver.Check(nc); err != nil {
+		return nil, fmt.Errorf("jetstream: %w", err)
 	}
 	b := &Bus{nc: nc, o: options, log: options.Logger}
 	if b.js, b.api, err = newJetStream(nc, &options); err != nil {

@@ -21,7 +21,7 @@ type consumerSpec struct {
 	ackWait           time.Duration
 	ackPending        ackPendingSteps
 	inactiveThreshold time.Duration // what the stream sets where a consumer says nothing of it
-	dropsUnwanted     bool          // the stream drops what no consumer waits for
+	deletesAcked      bool          // the stream deletes what is acknowledged, or what no consumer waits for
 }
 
 // ensureConsumer makes or finds the durable consumer of a group, and holds what is ours of it to
@@ -101,8 +101,9 @@ func (w consumerSpec) newConfig(start jetstream.ConsumerConfig) jetstream.Consum
 	return start
 }
 
-// applyTo sets what is ours and can be changed, and leaves the rest. Where a group starts and how it acknowledges
-// cannot. What the group raised max_ack_pending to is kept while its unsettled deliveries need it.
+// applyTo sets what is ours and can be changed, and leaves the rest. Where a group starts and how
+// it acknowledges cannot be changed. What the group raised max_ack_pending to is kept while its
+// unsettled deliveries need it.
 func (w consumerSpec) applyTo(c *jetstream.ConsumerConfig, unsettled int) {
 	if !w.hasOurFilter(c) {
 		c.FilterSubject, c.FilterSubjects = w.filter, nil
@@ -130,7 +131,7 @@ func (w consumerSpec) validateConfig(c *jetstream.ConsumerConfig) error {
 		return fmt.Errorf("it filters %q, not the topic %q", slices.Concat([]string{c.FilterSubject}, c.FilterSubjects), w.filter)
 	case c.HeadersOnly:
 		return errors.New("it delivers headers only: events would come without their data")
-	case c.InactiveThreshold > 0 && w.dropsUnwanted:
+	case c.InactiveThreshold > 0 && w.deletesAcked:
 		return fmt.Errorf("it is deleted when nothing was asked of it for %v, and its stream then drops what waits for it: set its inactive threshold, and ConsumerLimits.InactiveThreshold of the stream, to 0", c.InactiveThreshold)
 	case c.PriorityPolicy != jetstream.PriorityPolicyNone:
 		return errors.New("it has priority groups, which Onceish does not pull from")

@@ -128,7 +128,7 @@ func (s *Source) newDelivery(m *nats.Msg, a deliveryInfo, got *fetchedBatch) *bu
 	d.Malformed = malformed
 	if what != "" {
 		d.ServerMessage, d.Malformed = what, nil
-		t.mustNotAck = what == messageSchedule && s.deletesAcked
+		t.mustNotAck = what == messageSchedule && s.spec.deletesAcked
 	}
 	return d
 }

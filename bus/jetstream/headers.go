@@ -70,12 +70,7 @@ func isLegalHeaderValue(v string) bool {
 
 // isLegalHeaderName reports whether the client can send a header of this name.
 func isLegalHeaderName(name string) bool {
-	for i := range len(name) {
-		if !isLegalHeaderByte(name[i]) {
-			return false
-		}
-	}
-	return name != ""
+	return name != "" && escapeHeaderName(name) == name
 }
 
 func isLegalHeaderByte(c byte) bool {

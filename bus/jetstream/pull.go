@@ -86,7 +86,7 @@ func (s *Source) sendPull(n int, now time.Time) error {
 
 // handlePullStatus reads the end of a pull.
 func (s *Source) handlePullStatus(m *nats.Msg) {
-	number, ok := s.number(m.Subject)
+	number, ok := s.parsePullNumber(m.Subject)
 	if !ok {
 		return // of an inbox that was replaced
 	}

@@ -50,7 +50,8 @@ func (b *Bus) retryWhileMade(ctx context.Context, try func(context.Context) erro
 		default:
 			return err
 		}
-		if backoff.Sleep(ctx, 50*time.Millisecond+rand.N(100*time.Millisecond)) != nil { //nolint:gosec // spreads load, guards nothing
+		pause := 50*time.Millisecond + rand.N(100*time.Millisecond) //nolint:gosec // spreads load
+		if backoff.Sleep(ctx, pause) != nil {
 			return err
 		}
 	}

@@ -29,7 +29,6 @@ type Source struct {
 	limits           pullLimits
 	pullSubject      string // where pulls are sent
 	mayHaveSchedules bool   // the stream may have message schedules, its own or copied ones
-	deletesAcked     bool   // the stream deletes what is acknowledged
 
 	incoming     chan *nats.Msg
 	inbox        atomic.Pointer[pullInbox]
@@ -82,7 +81,7 @@ func (b *Bus) Subscribe(ctx context.Context, topic, group string, o *bus.Subscri
 	want := consumerSpec{
 		name: ConsumerName(group, topic), group: group, filter: topic,
 		ackWait: cmp.Or(o.AckWait, bus.DefaultAckWait), ackPending: ackPendingSteps{b.o.MaxUnsettled, b.o.MaxAckPending},
-		inactiveThreshold: stream.Config.ConsumerLimits.InactiveThreshold, dropsUnwanted: stream.Config.Retention != jetstream.LimitsPolicy,
+		inactiveThreshold: stream.Config.ConsumerLimits.InactiveThreshold, deletesAcked: stream.Config.Retention != jetstream.LimitsPolicy,
 	}
 	state := b.link.current()
 	var consumer *jetstream.ConsumerInfo
@@ -125,7 +124,6 @@ func (b *Bus) newSource(stream *jetstream.StreamInfo, consumer *jetstream.Consum
 		b: b, stream: stream.Config.Name, consumer: want.name, incarnation: incarnationOf(stream), created: consumer.Created,
 		spec: want, limits: pullLimitsOf(&consumer.Config),
 		mayHaveSchedules: stream.Config.AllowMsgSchedules || stream.Config.Mirror != nil || len(stream.Config.Sources) > 0,
-		deletesAcked:     stream.Config.Retention != jetstream.LimitsPolicy,
 		pullSubject:      b.api + "CONSUMER.MSG.NEXT." + stream.Config.Name + "." + want.name,
 		incoming:         make(chan *nats.Msg, inboxSize), wakeFetch: make(chan struct{}, 1), wakeMonitor: make(chan struct{}, 1),
 		done: make(chan struct{}), inFlight: inFlightDeliveries{due: map[uint64]time.Time{}},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -79,15 +80,14 @@ func (b *Bus) mayHold(ctx context.Context, c *jetstream.StreamConfig, topic stri
 // where events published to it go.
 func (b *Bus) listedStream(ctx context.Context, topic string) (*jetstream.StreamInfo, error) {
 	names, err := b.streamNames(ctx, topic)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, err
-	case len(names) == 0:
-		return nil, noStreamError(topic)
-	case len(names) > 1:
-		return nil, severalStreamsError(topic, names)
 	}
-	info, err := b.streamInfo(ctx, names[0])
+	name, err := onlyName(topic, names)
+	if err != nil {
+		return nil, err
+	}
+	info, err := b.streamInfo(ctx, name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, noStreamError(topic)
 	}
@@ -175,9 +175,16 @@ func noStreamError(topic string) error {
 		bus.ErrNoStream, topic, streamAddCommand(topic))
 }
 
-func severalStreamsError(topic string, names []string) error {
-	return fmt.Errorf("jetstream: topic %q matches the streams %s, and a subscription reads one: narrow the topic, or choose one: nats: {stream: NAME}, --nats-stream, or Options.Stream",
-		topic, strings.Join(names, ", "))
+// onlyName returns the name of the one stream that has the topic.
+func onlyName(topic string, names []string) (string, error) {
+	switch len(names) {
+	case 0:
+		return "", noStreamError(topic)
+	case 1:
+		return names[0], nil
+	}
+	return "", fmt.Errorf("jetstream: topic %q matches the streams %s, and a subscription reads one: narrow the topic, or choose one: nats: {stream: NAME}, --nats-stream, or Options.Stream",
+		topic, strings.Join(slices.Sorted(slices.Values(names)), ", "))
 }
 
 func streamAddCommand(topic string) string {

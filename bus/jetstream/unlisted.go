@@ -27,75 +27,57 @@ func (b *Bus) unlistedStream(ctx context.Context, topic string) (*jetstream.Stre
 		b.log.Warn("cannot see whether a stream holds events of a topic that none lists: may this user list streams?", "topic", topic, "error", err)
 		return nil, noStreamError(topic)
 	}
-	origin := func(name string) *jetstream.StreamConfig {
-		i := slices.IndexFunc(all, func(info *jetstream.StreamInfo) bool { return info.Config.Name == name })
-		if i < 0 {
-			return nil
-		}
-		return &all[i].Config
-	}
-	var found []*jetstream.StreamInfo
-	for _, info := range all {
+	origin := func(name string) *jetstream.StreamInfo { return all[name] }
+	var names []string
+	for name, info := range all {
 		if patterns, _ := storedUnder(&info.Config, origin, maxHops); overlapsAny(patterns, topic) {
-			found = append(found, info)
+			names = append(names, name)
 		}
 	}
-	if len(found) > 0 {
-		return onlyStream(topic, found)
+	if len(names) > 0 {
+		name, err := onlyName(topic, names)
+		return all[name], err
 	}
-	if found, err = b.streamsHolding(ctx, all, topic); err != nil {
+	if names, err = b.streamsHolding(ctx, all, topic); err != nil {
 		b.log.Warn("cannot see whether a stream holds events of a topic that none lists: may this user read them?", "topic", topic, "error", err)
 	}
-	info, err := onlyStream(topic, found)
+	name, err := onlyName(topic, names)
 	if err != nil {
 		return nil, err
 	}
-	if _, known := storedUnder(&info.Config, origin, maxHops); known {
+	if _, known := storedUnder(&all[name].Config, origin, maxHops); known {
 		return nil, fmt.Errorf("jetstream: no stream takes topic %q, but stream %q holds events of it (its subjects are %q): "+
 			"name it in Options.Stream to handle those, add the topic to its subjects with nats stream edit, or make a stream for new ones with\n\t%s",
-			topic, info.Config.Name, info.Config.Subjects, streamAddCommand(topic))
+			topic, name, all[name].Config.Subjects, streamAddCommand(topic))
 	}
-	return info, nil
+	return all[name], nil
 }
 
 // streamsHolding are the streams that have events of the topic.
-func (b *Bus) streamsHolding(ctx context.Context, all []*jetstream.StreamInfo, topic string) (found []*jetstream.StreamInfo, err error) {
-	for _, info := range all {
+func (b *Bus) streamsHolding(ctx context.Context, all map[string]*jetstream.StreamInfo, topic string) (names []string, err error) {
+	for name, info := range all {
 		if info.State.Msgs == 0 {
 			continue
 		}
-		held, err := b.streamHolds(ctx, info.Config.Name, topic, 1)
+		held, err := b.streamHolds(ctx, name, topic, 1)
 		if err != nil {
 			return nil, err
 		}
 		if held {
-			found = append(found, info)
+			names = append(names, name)
 		}
 	}
-	return found, nil
-}
-
-func onlyStream(topic string, found []*jetstream.StreamInfo) (*jetstream.StreamInfo, error) {
-	switch len(found) {
-	case 0:
-		return nil, noStreamError(topic)
-	case 1:
-		return found[0], nil
-	}
-	var names []string
-	for _, info := range found {
-		names = append(names, info.Config.Name)
-	}
-	return nil, severalStreamsError(topic, names)
+	return names, nil
 }
 
 // allStreams lists the account's streams, by name.
-func (b *Bus) allStreams(ctx context.Context) (all []*jetstream.StreamInfo, err error) {
+func (b *Bus) allStreams(ctx context.Context) (map[string]*jetstream.StreamInfo, error) {
 	ctx, cancel := b.withAPITimeout(ctx)
 	defer cancel()
+	all := map[string]*jetstream.StreamInfo{}
 	list := b.js.ListStreams(ctx)
 	for info := range list.Info() {
-		all = append(all, info)
+		all[info.Config.Name] = info
 	}
 	return all, b.wrapRequestError("list streams", list.Err())
 }
@@ -107,32 +89,31 @@ const maxHops = 8
 // cannot be read, such as one in another domain: what comes from there may be stored under any
 // subject that its transforms and filters let through.
 func (b *Bus) storedUnder(ctx context.Context, c *jetstream.StreamConfig) (patterns []string, known bool) {
-	return storedUnder(c, func(name string) *jetstream.StreamConfig {
+	return storedUnder(c, func(name string) *jetstream.StreamInfo {
 		ctx, cancel := b.withOptionalTimeout(ctx)
 		defer cancel()
 		info, err := b.streamInfo(ctx, name)
 		if err != nil {
 			b.log.Debug("the origin of a stream cannot be read", "origin", name, "error", err)
-			return nil
 		}
-		return &info.Config
+		return info
 	}, maxHops)
 }
 
-func storedUnder(c *jetstream.StreamConfig, origin func(string) *jetstream.StreamConfig, hops int) (patterns []string, known bool) {
+func storedUnder(c *jetstream.StreamConfig, origin func(string) *jetstream.StreamInfo, hops int) (patterns []string, known bool) {
 	patterns, known = transformedPatterns(c.Subjects, c.SubjectTransform), true
 	for _, source := range append(slices.Clone(c.Sources), c.Mirror) {
 		if source == nil {
 			continue
 		}
-		var from *jetstream.StreamConfig
+		var from *jetstream.StreamInfo
 		if hops > 0 && source.External == nil && source.Domain == "" {
 			from = origin(source.Name)
 		}
 		stored, all := []string{allSubjects}, false
 		switch {
 		case from != nil:
-			stored, all = storedUnder(from, origin, hops-1)
+			stored, all = storedUnder(&from.Config, origin, hops-1)
 		case source.FilterSubject == "" && len(source.SubjectTransforms) == 0:
 			stored = nil // It may be anything: that says nothing of one topic.
 		}

@@ -3,7 +3,6 @@ package memory
 import (
 	"container/heap"
 	"slices"
-	"time"
 
 	"github.com/onceish/onceish/bus"
 )
@@ -185,12 +184,4 @@ func (c *groupCursor) advanceFloor() uint64 {
 		c.floor++
 	}
 	return c.floor
-}
-
-// wakeIn is how long it is until something is due; false: nothing will be.
-func (c *groupCursor) wakeIn(now int64) (time.Duration, bool) {
-	if len(c.due) == 0 {
-		return 0, false
-	}
-	return time.Duration(c.due[0].due - now), true
 }

@@ -133,8 +133,8 @@ func (s *Source) collect(until time.Time) (ds []*bus.Delivery, wait time.Duratio
 			return
 		}
 		wait = min(time.Until(until), time.Until(s.asks[0].until))
-		if due, ok := s.slot.cursor.wakeIn(now); ok && s.slot.stream.real {
-			wait = min(wait, due)
+		if due := s.slot.cursor.due; len(due) > 0 && s.slot.stream.real {
+			wait = min(wait, time.Duration(due[0].due-now))
 		}
 	})
 	return ds, wait, err
