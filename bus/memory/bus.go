@@ -123,10 +123,7 @@ func (b *Bus) Topic(ctx context.Context, topic, group string, from bus.Start) (i
 // the group's deliveries from then on. On a work queue a Resume changes nothing: what is still
 // stored is not done.
 func (b *Bus) Subscribe(ctx context.Context, topic, group string, o *bus.SubscribeOptions) (bus.Source, error) {
-	var opts bus.SubscribeOptions
-	if o != nil {
-		opts = *o
-	}
+	opts := *cmp.Or(o, &bus.SubscribeOptions{})
 	if opts.AckWait < 0 {
 		return nil, fmt.Errorf("memory: SubscribeOptions.AckWait is %v: it must be 0 (30 s) or above", opts.AckWait)
 	}

@@ -47,10 +47,7 @@ const (
 )
 
 func (o *Options) withDefaults() (Options, error) {
-	var out Options
-	if o != nil {
-		out = *o
-	}
+	out := *cmp.Or(o, &Options{})
 	if len(out.Streams) == 0 {
 		out.Streams = []Stream{{Name: "events", Topics: []string{">"}}}
 	}
