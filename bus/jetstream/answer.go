@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -99,8 +98,7 @@ func nak(how bus.Answer) []byte {
 	if how.After <= 0 {
 		return nakBody
 	}
-	body := append(make([]byte, 0, 40), `-NAK {"delay": `...)
-	return append(strconv.AppendInt(body, int64(how.After), 10), '}')
+	return fmt.Appendf(nil, `-NAK {"delay": %d}`, how.After.Nanoseconds())
 }
 
 func termBody(reason string) []byte {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -45,8 +44,8 @@ func New(nc *nats.Conn, o *Options) (*Bus, error) {
 	if err := natsserver.Check(nc); err != nil {
 		return nil, fmt.Errorf("jetstream: %w", err)
 	}
-	b := &Bus{nc: nc, o: options, log: options.Logger}
-	if b.js, b.api, err = newJetStream(nc, &options); err != nil {
+	b := &Bus{nc: nc, o: options, log: options.Logger, api: options.prefixOfAPI()}
+	if b.js, err = jetstream.NewWithAPIPrefix(nc, b.api, jetstream.WithDefaultTimeout(options.APITimeout)); err != nil {
 		return nil, fmt.Errorf("jetstream: %w", err)
 	}
 	b.warnOfConnection()
@@ -59,21 +58,6 @@ func New(nc *nats.Conn, o *Options) (*Bus, error) {
 func (b *Bus) Close() {
 	b.link.close()
 	_ = b.confirmations.Close() // It fails when the connection is closed, and then there is nothing to end.
-}
-
-func newJetStream(nc *nats.Conn, o *Options) (js jetstream.JetStream, prefix string, err error) {
-	timeout := jetstream.WithDefaultTimeout(o.APITimeout)
-	switch {
-	case o.Domain != "":
-		js, err = jetstream.NewWithDomain(nc, o.Domain, timeout)
-		return js, "$JS." + o.Domain + ".API.", err
-	case o.APIPrefix != "":
-		js, err = jetstream.NewWithAPIPrefix(nc, o.APIPrefix, timeout)
-		return js, strings.TrimSuffix(o.APIPrefix, ".") + ".", err
-	default:
-		js, err = jetstream.New(nc, timeout)
-		return js, jetstream.DefaultAPIPrefix, err
-	}
 }
 
 // withAPITimeout bounds a request to the server.

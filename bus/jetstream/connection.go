@@ -94,16 +94,17 @@ func (s *connectionState) sendError(nc *nats.Conn) error {
 		return s.closed
 	case s.up:
 		return nil
-	case nc.LastError() != nil:
-		return fmt.Errorf("%w from NATS, reconnecting: %w", nats.ErrDisconnected, nc.LastError())
-	default:
-		return fmt.Errorf("%w from NATS, reconnecting", nats.ErrDisconnected)
 	}
+	return withLastError(nc, fmt.Errorf("%w from NATS, reconnecting", nats.ErrDisconnected))
 }
 
 func closedError(nc *nats.Conn) error {
+	return withLastError(nc, fmt.Errorf("%w: %w", bus.ErrClosed, nats.ErrConnectionClosed))
+}
+
+func withLastError(nc *nats.Conn, err error) error {
 	if last := nc.LastError(); last != nil {
-		return fmt.Errorf("%w: %w: %w", bus.ErrClosed, nats.ErrConnectionClosed, last)
+		return fmt.Errorf("%w: %w", err, last)
 	}
-	return fmt.Errorf("%w: %w", bus.ErrClosed, nats.ErrConnectionClosed)
+	return err
 }

@@ -21,7 +21,7 @@ type consumerSpec struct {
 	ackWait           time.Duration
 	ackPending        ackPendingSteps
 	inactiveThreshold time.Duration // what the stream sets where a consumer says nothing of it
-	deletesAcked      bool          // the stream deletes what is acknowledged, or what no consumer waits for
+	deletesAcked      bool          // the stream deletes what no consumer waits for
 }
 
 // ensureConsumer makes or finds the durable consumer of a group, and holds what is ours of it to

@@ -25,7 +25,9 @@ func (s *Source) Fetch(ctx context.Context, limit int) ([]*bus.Delivery, error) 
 		if waiting && len(got.deliveries) == 0 && ctx.Err() == nil {
 			failed = s.requestDeliveries(limit)
 		}
-		s.drainInbox(&got, handOutLimit(limit))
+		for n := min(len(s.incoming), handOutLimit(limit)); n > 0; n-- {
+			s.readMessage(<-s.incoming, &got)
+		}
 		switch {
 		case len(got.deliveries) > 0:
 			s.recordFetched(&got)
@@ -85,13 +87,6 @@ func handOutLimit(limit int) int {
 		return inboxSize
 	}
 	return limit / 2
-}
-
-// drainInbox takes what has arrived, up to most.
-func (s *Source) drainInbox(got *fetchedBatch, most int) {
-	for n := min(len(s.incoming), most); n > 0; n-- {
-		s.readMessage(<-s.incoming, got)
-	}
 }
 
 // readMessage reads a message: a delivery, or a status of a pull.

@@ -23,7 +23,7 @@ const (
 // means something else there.
 func validateHeader(name string, values []string) error {
 	switch {
-	case !isLegalHeaderName(name):
+	case name == "" || escapeHeaderName(name) != name:
 		return fmt.Errorf("%w: header name %.64q: only visible ASCII, none of \"()/,:;<=>?@[\\]{}", bus.ErrInvalidEvent, name)
 	case parseAttribute(name) != noAttribute && parseAttribute(name) != attrMessageID && parseAttribute(name) != attrMedia:
 		return fmt.Errorf("%w: header %q is a field of the event: set that instead", bus.ErrInvalidEvent, name)
@@ -56,9 +56,9 @@ func cleanHeaders(h nats.Header) bus.Headers {
 				values[i] = textproto.TrimString(strings.NewReplacer("\r", " ", "\n", " ").Replace(v))
 			}
 		}
-		if !isLegalHeaderName(name) {
+		if escaped := escapeHeaderName(name); escaped != name {
 			delete(h, name)
-			h[escapeHeaderName(name)] = values
+			h[escaped] = values
 		}
 	}
 	return bus.Headers(h)
@@ -68,11 +68,7 @@ func isLegalHeaderValue(v string) bool {
 	return strings.Trim(v, " \t") == v && strings.IndexByte(v, '\n') < 0 && strings.IndexByte(v, '\r') < 0
 }
 
-// isLegalHeaderName reports whether the client can send a header of this name.
-func isLegalHeaderName(name string) bool {
-	return name != "" && escapeHeaderName(name) == name
-}
-
+// isLegalHeaderByte reports whether the client can send a header with c in its name.
 func isLegalHeaderByte(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c == '-' || '0' <= c && c <= '9' ||
 		c > ' ' && c < 0x7f && strings.IndexByte("\"()/,:;<=>?@[\\]{}", c) < 0

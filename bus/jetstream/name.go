@@ -3,7 +3,7 @@ package jetstream
 import (
 	"crypto/sha256"
 	"encoding/base32"
-	"strconv"
+	"fmt"
 	"strings"
 
 	"github.com/onceish/onceish/internal/percent"
@@ -39,7 +39,7 @@ func sanitizeName(s string) string {
 func hashName(parts ...string) string {
 	h := sha256.New()
 	for _, p := range parts {
-		h.Write([]byte(strconv.Itoa(len(p)) + ":" + p))
+		fmt.Fprintf(h, "%d:%s", len(p), p)
 	}
 	return strings.ToLower(base32.StdEncoding.EncodeToString(h.Sum(nil)[:10]))
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -47,10 +48,7 @@ func (b *Bus) createStream(ctx context.Context, config jetstream.StreamConfig) e
 }
 
 func (b *Bus) streamConfig(topic string) jetstream.StreamConfig {
-	p := b.o.Provision
-	if p == nil {
-		p = &Provision{}
-	}
+	p := cmp.Or(b.o.Provision, &Provision{})
 	return jetstream.StreamConfig{
 		Name:        cmp.Or(p.Name, StreamName(topic)),
 		Subjects:    withoutCovered(topic, p.Subjects),
@@ -66,15 +64,10 @@ func (b *Bus) streamConfig(topic string) jetstream.StreamConfig {
 // withoutCovered leaves out subjects that another one covers: the server refuses overlaps
 // within a stream.
 func withoutCovered(topic string, others []string) []string {
-	all := append([]string{topic}, others...)
-	var out []string
-	for i, s := range all {
-		covered := false
-		for j, t := range all {
-			covered = covered || i != j && bus.Match(t, s) && (t != s || j < i)
-		}
-		if !covered {
-			out = append(out, s)
+	out := []string{topic}
+	for _, s := range others {
+		if !slices.ContainsFunc(out, func(t string) bool { return bus.Match(t, s) }) {
+			out = append(slices.DeleteFunc(out, func(t string) bool { return bus.Match(s, t) }), s)
 		}
 	}
 	return out

@@ -11,16 +11,6 @@ import (
 	"github.com/onceish/onceish/internal/natsrequest"
 )
 
-// Codes of the server that nats.go has no names for.
-const (
-	codeNoResources    jetstream.ErrorCode = 10023
-	codeNoStorage      jetstream.ErrorCode = 10047
-	codeStoreFailed    jetstream.ErrorCode = 10077
-	codeHeaderTooLarge jetstream.ErrorCode = 10097 // over 64 KiB
-	codeSealed         jetstream.ErrorCode = 10109
-	badRequest                             = 400
-)
-
 // parseConfirmation reads what the server says of an event that was published.
 func parseConfirmation(topic string, m *nats.Msg) bus.Receipt {
 	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {

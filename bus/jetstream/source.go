@@ -61,9 +61,7 @@ type Source struct {
 
 // Subscribe implements bus.Bus. It does not retry.
 func (b *Bus) Subscribe(ctx context.Context, topic, group string, o *bus.SubscribeOptions) (bus.Source, error) {
-	if o == nil {
-		o = &bus.SubscribeOptions{}
-	}
+	o = cmp.Or(o, &bus.SubscribeOptions{})
 	if err := validSubscription(group, o); err != nil {
 		return nil, err
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -120,11 +119,7 @@ func (b *Bus) streamFor(ctx context.Context, topic, group string) (info *jetstre
 func (b *Bus) streamNames(ctx context.Context, topic string) (names []string, err error) {
 	ctx, cancel := b.withAPITimeout(ctx)
 	defer cancel()
-	var of []jetstream.StreamListOpt
-	if topic != "" {
-		of = append(of, jetstream.WithStreamListSubject(topic))
-	}
-	list := b.js.StreamNames(ctx, of...)
+	list := b.js.StreamNames(ctx, jetstream.WithStreamListSubject(topic))
 	for name := range list.Name() {
 		names = append(names, name)
 	}
@@ -196,5 +191,5 @@ func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''
 
 // incarnationOf tells a stream from one of the same name that was deleted before.
 func incarnationOf(info *jetstream.StreamInfo) string {
-	return info.Config.Name + "@" + strconv.FormatInt(info.Created.UnixNano(), 10)
+	return fmt.Sprintf("%s@%d", info.Config.Name, info.Created.UnixNano())
 }

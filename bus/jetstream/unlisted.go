@@ -34,18 +34,16 @@ func (b *Bus) unlistedStream(ctx context.Context, topic string) (*jetstream.Stre
 			names = append(names, name)
 		}
 	}
-	if len(names) > 0 {
-		name, err := onlyName(topic, names)
-		return all[name], err
-	}
-	if names, err = b.streamsHolding(ctx, all, topic); err != nil {
-		b.log.Warn("cannot see whether a stream holds events of a topic that none lists: may this user read them?", "topic", topic, "error", err)
+	if len(names) == 0 {
+		if names, err = b.streamsHolding(ctx, all, topic); err != nil {
+			b.log.Warn("cannot see whether a stream holds events of a topic that none lists: may this user read them?", "topic", topic, "error", err)
+		}
 	}
 	name, err := onlyName(topic, names)
 	if err != nil {
 		return nil, err
 	}
-	if _, known := storedUnder(&all[name].Config, origin, maxHops); known {
+	if patterns, known := storedUnder(&all[name].Config, origin, maxHops); known && !overlapsAny(patterns, topic) {
 		return nil, fmt.Errorf("jetstream: no stream takes topic %q, but stream %q holds events of it (its subjects are %q): "+
 			"name it in Options.Stream to handle those, add the topic to its subjects with nats stream edit, or make a stream for new ones with\n\t%s",
 			topic, name, all[name].Config.Subjects, streamAddCommand(topic))

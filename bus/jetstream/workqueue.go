@@ -12,12 +12,6 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// Codes of refusals by a work queue, on which an event has one consumer.
-const (
-	codeNotUnique jetstream.ErrorCode = 10100 // another consumer's filter overlaps
-	codeNotAll    jetstream.ErrorCode = 10099 // another consumer has no filter
-)
-
 // explainConflict says who has the events of a work queue that a consumer was to get, if that is
 // why it was refused.
 func (b *Bus) explainConflict(ctx context.Context, stream, filter string, err error) error {
