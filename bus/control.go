@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"strings"
 )
@@ -90,13 +91,8 @@ func (e Event) WithoutControl() Event {
 	if !e.hasControl() {
 		return e
 	}
-	rest := make(Headers, len(e.Headers))
-	for name, values := range e.Headers {
-		if !isControl(name) {
-			rest[name] = values
-		}
-	}
-	e.Headers = rest
+	e.Headers = maps.Clone(e.Headers)
+	maps.DeleteFunc(e.Headers, func(name string, _ []string) bool { return isControl(name) })
 	return e
 }
 

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"sync/atomic"
 	"time"
@@ -60,10 +61,7 @@ func (d *Delivery) Nak(ctx context.Context, after time.Duration) error {
 // Term tells the bus never to deliver the event to this group again. An empty reason
 // becomes "terminated".
 func (d *Delivery) Term(ctx context.Context, reason string) error {
-	if reason == "" {
-		reason = "terminated"
-	}
-	return d.answer(ctx, Answer{Reason: reason})
+	return d.answer(ctx, Answer{Reason: cmp.Or(reason, "terminated")})
 }
 
 // Extend restarts the delivery's deadline. Once the delivery was answered it returns ErrAnswered.

@@ -27,11 +27,9 @@ func MessageID(e *Event) string {
 	if source == DefaultSource {
 		source = ""
 	}
-	var sum [2 * sha256.Size]byte
 	data := sha256.Sum256(e.Data)
-	hex.Encode(sum[:], data[:])
 	return boundID("event:" + visible(e.Topic) + ":" + visible(source) + ":" + visible(e.ID) + ":" +
-		string(sum[:32]) + ":" + visible(control.Redriven) + copyOf(control))
+		hex.EncodeToString(data[:16]) + ":" + visible(control.Redriven) + copyOf(control))
 }
 
 // copyOf ends the id of a copy that is to be stored beside what the bus knows.

@@ -1,10 +1,10 @@
 package jetstream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"sync"
 	"time"
 
@@ -39,13 +39,13 @@ type ackPendingSteps struct{ least, most int }
 // stepFor returns the lowest step of which more than half is left beside what waits, or most.
 func (p ackPendingSteps) stepFor(waiting int) int {
 	limit := p.least
-	for limit < p.most && limit/2 <= waiting && (limit%2 == 0 || limit/2 < waiting) {
-		if limit > math.MaxInt/2 {
+	for limit < p.most && limit-waiting <= waiting {
+		if limit > p.most/2 {
 			return p.most
 		}
 		limit *= 2
 	}
-	return min(limit, p.most)
+	return limit
 }
 
 // keepLimit returns the limit for a consumer that is subscribed to: the present one if the group
@@ -71,10 +71,6 @@ type inFlightDeliveries struct {
 	delayed      int                  // delayed naks since the monitor last looked
 	monitorWoken bool                 // the monitor was woken for them
 	until        time.Time            // when the last delay of a nak ends
-}
-
-func (f *inFlightDeliveries) initFrom(c *jetstream.ConsumerConfig) {
-	f.due, f.ackWait, f.limit = map[uint64]time.Time{}, c.AckWait, c.MaxAckPending
 }
 
 func (f *inFlightDeliveries) add(ds []*bus.Delivery) {
@@ -181,14 +177,13 @@ func (s *Source) neededLimit(c *jetstream.ConsumerInfo, waiting int) int {
 // about to add.
 func (s *Source) reachableLimit(c *jetstream.ConsumerInfo) int {
 	needed := s.neededLimit(c, s.waitingForRetry(c, false))
-	if needed <= c.Config.MaxAckPending {
-		return c.Config.MaxAckPending
+	if needed > c.Config.MaxAckPending {
+		notifyOnce(s.wakeMonitor)
+		if !s.b.o.BindOnly && s.unraised.Load() == nil {
+			return needed
+		}
 	}
-	notifyOnce(s.wakeMonitor)
-	if s.b.o.BindOnly || s.unraised.Load() != nil {
-		return c.Config.MaxAckPending
-	}
-	return needed
+	return c.Config.MaxAckPending
 }
 
 // adjustLimit raises max_ack_pending while events that wait would fill it, and lowers it when that
@@ -241,16 +236,12 @@ func (s *Source) explainLimit(c *jetstream.ConsumerInfo, waiting int, refused er
 	if limit <= 0 || waiting < limit-limit/2 || c.NumAckPending < limit-limit/10 {
 		return nil
 	}
-	var why error
+	why := cmp.Or(refused, errors.New("it is about to be"))
 	switch {
 	case s.b.o.BindOnly:
 		why = fmt.Errorf("Options.BindOnly is set: raise it with nats consumer edit %s %s --max-pending %d", s.stream, s.consumer, s.spec.ackPending.stepFor(waiting))
 	case limit >= s.spec.ackPending.most:
 		why = fmt.Errorf("Options.MaxAckPending is %d", s.spec.ackPending.most)
-	case refused != nil:
-		why = refused
-	default:
-		why = errors.New("it is about to be")
 	}
 	return fmt.Errorf("consumer %q on stream %q has %d unsettled deliveries of at most %d, and up to %d of them wait for their next attempt; the limit was not raised: %w",
 		s.consumer, s.stream, c.NumAckPending, limit, waiting, why)

@@ -1,8 +1,8 @@
 package jetstream
 
 import (
+	"strconv"
 	"strings"
-	"time"
 )
 
 const ackPrefix = "$JS.ACK."
@@ -13,8 +13,6 @@ type deliveryInfo struct {
 	sequence      uint64
 	stored        int64 // Unix time in ns
 }
-
-func (a deliveryInfo) storedTime() time.Time { return time.Unix(0, a.stored).UTC() }
 
 // parseAckSubject reads the subject on which a delivery is settled. The server has two forms of it,
 // and may append to the second:
@@ -50,15 +48,6 @@ func parseAckSubject(subject string) (a deliveryInfo, ok bool) {
 
 // parseNumber reads a decimal number of at most 63 bits.
 func parseNumber(s string) (n uint64, ok bool) {
-	if s == "" || len(s) > 19 {
-		return 0, false
-	}
-	for i := range len(s) {
-		c := s[i] - '0'
-		if c > 9 {
-			return 0, false
-		}
-		n = n*10 + uint64(c)
-	}
-	return n, n < 1<<63
+	n, err := strconv.ParseUint(s, 10, 63)
+	return n, err == nil
 }

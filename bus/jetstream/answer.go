@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -61,10 +60,16 @@ func (t *deliveryAnswerer) Answer(_ context.Context, how bus.Answer) error {
 
 // sendSettlement publishes a settlement, or holds it while the consumer is not known to be ours.
 func (s *Source) sendSettlement(x ackMessage) error {
-	if !s.isVerified() {
-		return s.holdSettlement(x)
+	if s.isVerified() {
+		return s.b.nc.Publish(x.reply, x.body)
 	}
-	return s.b.nc.Publish(x.reply, x.body)
+	if !s.held.add(x, s.spec.ackPending.least) {
+		return fmt.Errorf("jetstream: answer not sent, %d are waiting for the connection already: %w", s.spec.ackPending.least, cmp.Or(s.Healthy(), errAgain))
+	}
+	if s.isVerified() {
+		s.sendHeld() // It became so in between.
+	}
+	return nil
 }
 
 // Extend implements bus.Answerer.
@@ -93,8 +98,7 @@ func nak(how bus.Answer) []byte {
 	if how.After <= 0 {
 		return nakBody
 	}
-	body := append(make([]byte, 0, 40), `-NAK {"delay": `...)
-	return append(strconv.AppendInt(body, int64(how.After), 10), '}')
+	return fmt.Appendf(nil, `-NAK {"delay": %d}`, how.After.Nanoseconds())
 }
 
 func termBody(reason string) []byte {
@@ -137,22 +141,6 @@ func (h *heldAcks) takeAll() []ackMessage {
 	list := h.list
 	h.list = nil
 	return list
-}
-
-func (h *heldAcks) len() int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.list)
-}
-
-func (s *Source) holdSettlement(x ackMessage) error {
-	if !s.held.add(x, s.spec.ackPending.least) {
-		return fmt.Errorf("jetstream: answer not sent, %d are waiting for the connection already: %w", s.spec.ackPending.least, cmp.Or(s.Healthy(), errAgain))
-	}
-	if s.isVerified() {
-		s.sendHeld() // It became so in between.
-	}
-	return nil
 }
 
 // sendHeld sends what is held.

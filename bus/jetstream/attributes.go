@@ -37,9 +37,6 @@ var headerNames = [attributes]string{
 
 // parseAttribute tells what a header is, in whatever case its letters are.
 func parseAttribute(name string) attribute {
-	if len(name) < len("ce-id") || len(name) > len("ce-datacontenttype") {
-		return noAttribute
-	}
 	for a := attrID; a < attributes; a++ {
 		if len(name) == len(headerNames[a]) && strings.EqualFold(name, headerNames[a]) {
 			return a
@@ -109,11 +106,7 @@ func (f *attributeSet) value(a attribute) (string, error) {
 	if vs := f.values[a]; len(vs) > 0 && !utf8.ValidString(vs[0]) {
 		return f.rawValue(a), nil // Nothing decoded this: it is kept as it came.
 	}
-	v := unquote(f.rawValue(a))
-	if strings.IndexByte(v, '%') < 0 {
-		return v, nil
-	}
-	v, ok := unescape(v)
+	v, ok := unescape(unquote(f.rawValue(a)))
 	if !ok {
 		return v, malformedError("its %s %.64q is no encoding of UTF-8", headerNames[a], v)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/internal/natsrequest"
+	"github.com/onceish/onceish/internal/natsserver"
 )
 
 var _ bus.Bus = (*Bus)(nil)
@@ -40,11 +41,11 @@ func New(nc *nats.Conn, o *Options) (*Bus, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkServerVersion(nc); err != nil {
-		return nil, err
+	if err := natsserver.Check(nc); err != nil {
+		return nil, fmt.Errorf("jetstream: %w", err)
 	}
-	b := &Bus{nc: nc, o: options, log: options.Logger}
-	if b.js, b.api, err = newJetStream(nc, &options); err != nil {
+	b := &Bus{nc: nc, o: options, log: options.Logger, api: options.prefixOfAPI()}
+	if b.js, err = jetstream.NewWithAPIPrefix(nc, b.api, jetstream.WithDefaultTimeout(options.APITimeout)); err != nil {
 		return nil, fmt.Errorf("jetstream: %w", err)
 	}
 	b.warnOfConnection()
@@ -59,39 +60,19 @@ func (b *Bus) Close() {
 	_ = b.confirmations.Close() // It fails when the connection is closed, and then there is nothing to end.
 }
 
-func newJetStream(nc *nats.Conn, o *Options) (js jetstream.JetStream, prefix string, err error) {
-	timeout := jetstream.WithDefaultTimeout(o.APITimeout)
-	switch {
-	case o.Domain != "":
-		js, err = jetstream.NewWithDomain(nc, o.Domain, timeout)
-		return js, "$JS." + o.Domain + ".API.", err
-	case o.APIPrefix != "":
-		js, err = jetstream.NewWithAPIPrefix(nc, o.APIPrefix, timeout)
-		return js, trimDot(o.APIPrefix) + ".", err
-	default:
-		js, err = jetstream.New(nc, timeout)
-		return js, jetstream.DefaultAPIPrefix, err
-	}
-}
-
-func trimDot(s string) string {
-	if n := len(s); n > 0 && s[n-1] == '.' {
-		return s[:n-1]
-	}
-	return s
-}
-
 // withAPITimeout bounds a request to the server.
 func (b *Bus) withAPITimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, b.o.APITimeout)
 }
 
-// wrapRequestError says what to try about an error of a request.
+// wrapRequestError says what to try about an error of a request, if there is one.
 func (b *Bus) wrapRequestError(doing string, err error) error {
 	switch {
+	case err == nil:
+		return nil
 	case errors.Is(err, nats.ErrConnectionClosed):
 		return fmt.Errorf("jetstream: %s: %w", doing, closedError(b.nc))
-	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount), errors.Is(err, nats.ErrNoResponders):
+	case withoutJetStream(err), errors.Is(err, nats.ErrNoResponders):
 		return fmt.Errorf("jetstream: %s: nothing at %s answers under %s: enable JetStream for the server (nats-server -js) and for this account, or see Options.APIPrefix and Domain: %w",
 			doing, b.nc.ConnectedAddr(), b.api, err)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):

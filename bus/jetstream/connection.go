@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -17,8 +18,7 @@ type connectionWatch struct {
 	nc    *nats.Conn
 	state atomic.Pointer[connectionState]
 	mu    sync.Mutex // held to replace the state
-	stop  chan struct{}
-	once  sync.Once
+	stop  context.CancelFunc
 	done  chan struct{}
 }
 
@@ -30,21 +30,22 @@ type connectionState struct {
 }
 
 func watchConnection(nc *nats.Conn) *connectionWatch {
-	l := &connectionWatch{nc: nc, stop: make(chan struct{}), done: make(chan struct{})}
+	ctx, stop := context.WithCancel(context.Background())
+	l := &connectionWatch{nc: nc, stop: stop, done: make(chan struct{})}
 	changes := nc.StatusChanged()
 	l.state.Store(l.readState())
-	go l.followStatus(changes)
+	go l.followStatus(ctx, changes)
 	return l
 }
 
-func (l *connectionWatch) followStatus(changes chan nats.Status) {
+func (l *connectionWatch) followStatus(ctx context.Context, changes chan nats.Status) {
 	defer close(l.done)
 	defer l.nc.RemoveStatusListener(changes)
 	for l.current().closed == nil {
 		select {
 		case <-changes:
 			l.refreshState()
-		case <-l.stop:
+		case <-ctx.Done():
 			l.mu.Lock()
 			l.replaceStateLocked(&connectionState{closed: fmt.Errorf("%w: Bus.Close was called", bus.ErrClosed), changed: make(chan struct{})})
 			l.mu.Unlock()
@@ -82,7 +83,7 @@ func (l *connectionWatch) replaceStateLocked(s *connectionState) {
 
 // close ends the watching, and makes everything that waits for the link give up.
 func (l *connectionWatch) close() {
-	l.once.Do(func() { close(l.stop) })
+	l.stop()
 	<-l.done
 }
 
@@ -93,16 +94,17 @@ func (s *connectionState) sendError(nc *nats.Conn) error {
 		return s.closed
 	case s.up:
 		return nil
-	case nc.LastError() != nil:
-		return fmt.Errorf("%w from NATS, reconnecting: %w", nats.ErrDisconnected, nc.LastError())
-	default:
-		return fmt.Errorf("%w from NATS, reconnecting", nats.ErrDisconnected)
 	}
+	return withLastError(nc, fmt.Errorf("%w from NATS, reconnecting", nats.ErrDisconnected))
 }
 
 func closedError(nc *nats.Conn) error {
+	return withLastError(nc, fmt.Errorf("%w: %w", bus.ErrClosed, nats.ErrConnectionClosed))
+}
+
+func withLastError(nc *nats.Conn, err error) error {
 	if last := nc.LastError(); last != nil {
-		return fmt.Errorf("%w: %w: %w", bus.ErrClosed, nats.ErrConnectionClosed, last)
+		return fmt.Errorf("%w: %w", err, last)
 	}
-	return fmt.Errorf("%w: %w", bus.ErrClosed, nats.ErrConnectionClosed)
+	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -20,7 +21,7 @@ type consumerSpec struct {
 	ackWait           time.Duration
 	ackPending        ackPendingSteps
 	inactiveThreshold time.Duration // what the stream sets where a consumer says nothing of it
-	dropsUnwanted     bool          // the stream drops what no consumer waits for
+	deletesAcked      bool          // the stream deletes what no consumer waits for
 }
 
 // ensureConsumer makes or finds the durable consumer of a group, and holds what is ours of it to
@@ -39,8 +40,10 @@ func (b *Bus) ensureConsumer(ctx context.Context, stream *jetstream.StreamInfo, 
 	if err != nil {
 		return nil, false, err
 	}
-	if !b.o.BindOnly && w.needsUpdate(info) {
-		if info, err = b.updateConsumer(ctx, name, w, info); err != nil {
+	wanted := info.Config
+	w.applyTo(&wanted, info.NumAckPending)
+	if !b.o.BindOnly && !reflect.DeepEqual(wanted, info.Config) {
+		if info, err = b.updateConsumer(ctx, name, wanted, info.Config.AckWait); err != nil {
 			return nil, false, err
 		}
 	}
@@ -77,20 +80,17 @@ func (b *Bus) createConsumer(ctx context.Context, stream string, config jetstrea
 	return c.CachedInfo(), nil
 }
 
-// updateConsumer changes what is ours of a consumer and leaves the rest as it was read. The
-// consumer is read again afterwards: when the server was restarted, its first answer to an update
-// has the time of the update as the time of creation.
-func (b *Bus) updateConsumer(ctx context.Context, stream string, w consumerSpec, info *jetstream.ConsumerInfo) (*jetstream.ConsumerInfo, error) {
+// updateConsumer changes a consumer, and reads it again afterwards: when the server was restarted,
+// its first answer to an update has the time of the update as the time of creation.
+func (b *Bus) updateConsumer(ctx context.Context, stream string, config jetstream.ConsumerConfig, before time.Duration) (*jetstream.ConsumerInfo, error) {
 	bounded, cancel := b.withAPITimeout(ctx)
 	defer cancel()
-	config, before := info.Config, info.Config.AckWait
-	w.applyTo(&config, info.NumAckPending)
 	if _, err := b.js.UpdateConsumer(bounded, stream, config); err != nil {
-		return nil, b.wrapRequestError(fmt.Sprintf("change consumer %q on stream %q", w.name, stream), err)
+		return nil, b.wrapRequestError(fmt.Sprintf("change consumer %q on stream %q", config.Durable, stream), err)
 	}
-	b.log.Info("changed a consumer's configuration, for all workers of the group", "stream", stream, "consumer", w.name,
+	b.log.Info("changed a consumer's configuration, for all workers of the group", "stream", stream, "consumer", config.Durable,
 		"ack_wait", config.AckWait, "ack_wait_before", before, "max_ack_pending", config.MaxAckPending)
-	return b.consumerInfo(ctx, stream, w.name)
+	return b.consumerInfo(ctx, stream, config.Durable)
 }
 
 func (w consumerSpec) newConfig(start jetstream.ConsumerConfig) jetstream.ConsumerConfig {
@@ -101,21 +101,18 @@ func (w consumerSpec) newConfig(start jetstream.ConsumerConfig) jetstream.Consum
 	return start
 }
 
-// applyTo sets what is ours and can be changed. Where a group starts and how it acknowledges
-// cannot. What the group raised max_ack_pending to is kept while its unsettled deliveries need it.
+// applyTo sets what is ours and can be changed, and leaves the rest. Where a group starts and how
+// it acknowledges cannot be changed. What the group raised max_ack_pending to is kept while its
+// unsettled deliveries need it.
 func (w consumerSpec) applyTo(c *jetstream.ConsumerConfig, unsettled int) {
-	c.FilterSubject, c.FilterSubjects = w.filter, nil
+	if !w.hasOurFilter(c) {
+		c.FilterSubject, c.FilterSubjects = w.filter, nil
+	}
 	c.AckWait, c.BackOff = w.ackWait, nil
 	c.MaxAckPending = w.ackPending.keepLimit(c.MaxAckPending, unsettled)
 	c.MaxDeliver = -1
 	c.HeadersOnly = false
 	c.InactiveThreshold = w.inactiveThreshold
-}
-
-func (w consumerSpec) needsUpdate(info *jetstream.ConsumerInfo) bool {
-	c := &info.Config
-	return !w.hasOurFilter(c) || c.AckWait != w.ackWait || len(c.BackOff) > 0 ||
-		c.MaxAckPending != w.ackPending.keepLimit(c.MaxAckPending, info.NumAckPending) || c.MaxDeliver > 0 || c.HeadersOnly || c.InactiveThreshold != w.inactiveThreshold
 }
 
 func (w consumerSpec) hasOurFilter(c *jetstream.ConsumerConfig) bool {
@@ -134,7 +131,7 @@ func (w consumerSpec) validateConfig(c *jetstream.ConsumerConfig) error {
 		return fmt.Errorf("it filters %q, not the topic %q", slices.Concat([]string{c.FilterSubject}, c.FilterSubjects), w.filter)
 	case c.HeadersOnly:
 		return errors.New("it delivers headers only: events would come without their data")
-	case c.InactiveThreshold > 0 && w.dropsUnwanted:
+	case c.InactiveThreshold > 0 && w.deletesAcked:
 		return fmt.Errorf("it is deleted when nothing was asked of it for %v, and its stream then drops what waits for it: set its inactive threshold, and ConsumerLimits.InactiveThreshold of the stream, to 0", c.InactiveThreshold)
 	case c.PriorityPolicy != jetstream.PriorityPolicyNone:
 		return errors.New("it has priority groups, which Onceish does not pull from")

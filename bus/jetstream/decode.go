@@ -3,7 +3,6 @@ package jetstream
 import (
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -23,9 +22,7 @@ func decodeMessage(m *nats.Msg, stream string, a deliveryInfo, envelopes bool) (
 	var event bus.Event
 	var malformed error
 	switch {
-	case isCloudEvents(f.values[attrMedia]):
-		event, malformed = decodeStructured(m, &f)
-	case envelopes && bareEnvelope(m, &f):
+	case isCloudEvents(f.values[attrMedia]) || envelopes && bareEnvelope(m, &f):
 		event, malformed = decodeStructured(m, &f)
 	case f.has(attrID) || f.has(attrSpec):
 		event, malformed = decodeBinary(m, &f)
@@ -63,13 +60,9 @@ func decodeBinary(m *nats.Msg, f *attributeSet) (e bus.Event, err error) {
 }
 
 // parseTime reads a time. What is none is taken as unknown.
-func parseTime(s string) time.Time {
-	if s == "" {
-		return time.Time{}
-	}
-	t, err := time.Parse(time.RFC3339Nano, s)
-	if err != nil {
-		return time.Time{}
+func parseTime(s string) (t time.Time) {
+	if s != "" {
+		t, _ = time.Parse(time.RFC3339Nano, s) // It is zero after an error.
 	}
 	return t
 }
@@ -77,9 +70,7 @@ func parseTime(s string) time.Time {
 // positionID is the ID of an event that brings none: redeliveries of it are recognised,
 // republications are not.
 func positionID(stream string, a deliveryInfo) string {
-	id := make([]byte, 0, len(stream)+41)
-	id = strconv.AppendUint(append(append(id, stream...), ':'), a.sequence, 10)
-	return string(strconv.AppendInt(append(id, ':'), a.stored, 10))
+	return fmt.Sprintf("%s:%d:%d", stream, a.sequence, a.stored)
 }
 
 func malformedError(format string, args ...any) error {

@@ -47,9 +47,7 @@ func (w *eventEncoder) encode(in *bus.Event) (*nats.Msg, error) {
 	w.text(attrType, cloudevents.TypeOf(e))
 	w.text(attrContentType, e.ContentType)
 	w.text(attrKey, e.Key)
-	if when := cloudevents.TimeOf(e); when != "" {
-		w.set(attrTime, when)
-	}
+	w.text(attrTime, cloudevents.TimeOf(e))
 	if w.err != nil {
 		return nil, fmt.Errorf("event %.64q: %w", e.ID, w.err)
 	}

@@ -1,7 +1,23 @@
 package jetstream
 
-import "github.com/onceish/onceish/internal/natsserver"
+import (
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onceish/onceish/internal/natsserver"
+)
 
 // ErrServerTooOld is returned by New when the server that the connection is to is older
 // than OldestServer.
 var ErrServerTooOld = natsserver.ErrTooOld
+
+// Codes of the server that nats.go has no names for.
+const (
+	codeNoResources    jetstream.ErrorCode = 10023
+	codeNoStorage      jetstream.ErrorCode = 10047
+	codeStoreFailed    jetstream.ErrorCode = 10077
+	codeHeaderTooLarge jetstream.ErrorCode = 10097 // over 64 KiB
+	codeNotAll         jetstream.ErrorCode = 10099 // another consumer of a work queue has no filter
+	codeNotUnique      jetstream.ErrorCode = 10100 // another consumer's filter overlaps
+	codeSealed         jetstream.ErrorCode = 10109
+	badRequest                             = 400
+)

@@ -25,7 +25,9 @@ func (s *Source) Fetch(ctx context.Context, limit int) ([]*bus.Delivery, error) 
 		if waiting && len(got.deliveries) == 0 && ctx.Err() == nil {
 			failed = s.requestDeliveries(limit)
 		}
-		s.drainInbox(&got, handOutLimit(limit))
+		for n := min(len(s.incoming), handOutLimit(limit)); n > 0; n-- {
+			s.readMessage(<-s.incoming, &got)
+		}
 		switch {
 		case len(got.deliveries) > 0:
 			s.recordFetched(&got)
@@ -38,7 +40,11 @@ func (s *Source) Fetch(ctx context.Context, limit int) ([]*bus.Delivery, error) 
 			return nil, nil
 		}
 		if timeout == nil {
-			timeout = time.After(fetchTimeout(limit))
+			wait := fetchWait
+			if limit <= 0 {
+				wait = pullExpires + pullGrace // to read out, until nothing can come any more
+			}
+			timeout = time.After(wait)
 		}
 		select {
 		case m := <-s.incoming:
@@ -52,29 +58,22 @@ func (s *Source) Fetch(ctx context.Context, limit int) ([]*bus.Delivery, error) 
 	}
 }
 
-// fetchTimeout is how long Fetch waits: while it may, or, to read out, until nothing can
-// come any more.
-func fetchTimeout(limit int) time.Duration {
-	if limit <= 0 {
-		return pullExpires + pullGrace
-	}
-	return fetchWait
-}
-
 // fetchedBatch is what one Fetch returns.
 type fetchedBatch struct {
 	deliveries   []*bus.Delivery
 	answerers    []deliveryAnswerer // allocated together
 	highest      deliveryInfo
-	redeliveries int // of the deliveries, those that had come before
+	redeliveries uint64 // of the deliveries, those that had come before
 }
 
 func (s *Source) recordFetched(got *fetchedBatch) {
 	s.inFlight.add(got.deliveries)
-	s.seen.addBatch(len(got.deliveries), got.redeliveries, got.highest)
-	if s.stalled.Load() != nil {
-		s.stalled.Store(nil)
+	s.arrived.Add(uint64(len(got.deliveries)))
+	s.redelivered.Add(got.redeliveries)
+	if highest := got.highest; highest.sequence > s.highest.Load().sequence {
+		s.highest.Store(&highest)
 	}
+	s.stalled.Store(nil)
 }
 
 // pipelinedLimit is the least limit of which Fetch hands out no more than a share at once.
@@ -88,13 +87,6 @@ func handOutLimit(limit int) int {
 		return inboxSize
 	}
 	return limit / 2
-}
-
-// drainInbox takes what has arrived, up to most.
-func (s *Source) drainInbox(got *fetchedBatch, most int) {
-	for n := min(len(s.incoming), most); n > 0; n-- {
-		s.readMessage(<-s.incoming, got)
-	}
 }
 
 // readMessage reads a message: a delivery, or a status of a pull.
@@ -123,7 +115,7 @@ func (s *Source) readMessage(m *nats.Msg, got *fetchedBatch) {
 }
 
 func (s *Source) newDelivery(m *nats.Msg, a deliveryInfo, got *fetchedBatch) *bus.Delivery {
-	at := bus.Position{Stream: s.incarnation, Sequence: a.sequence, Stored: a.storedTime()}
+	at := bus.Position{Stream: s.incarnation, Sequence: a.sequence, Stored: time.Unix(0, a.stored).UTC()}
 	what := serverMessage(m, s.mayHaveSchedules)
 	event, malformed := decodeMessage(m, s.stream, a, s.b.o.Envelopes)
 	t := got.newAnswerer(s, m.Reply, a.sequence)
@@ -131,7 +123,7 @@ func (s *Source) newDelivery(m *nats.Msg, a deliveryInfo, got *fetchedBatch) *bu
 	d.Malformed = malformed
 	if what != "" {
 		d.ServerMessage, d.Malformed = what, nil
-		t.mustNotAck = what == messageSchedule && s.deletesAcked
+		t.mustNotAck = what == messageSchedule && s.spec.deletesAcked
 	}
 	return d
 }

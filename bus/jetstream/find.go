@@ -66,19 +66,6 @@ func (b *Bus) Get(ctx context.Context, at bus.Position) (bus.Event, error) {
 		deliveryInfo{sequence: m.Sequence, stored: m.Time.UnixNano()}, b.o.Envelopes)
 }
 
-// wrapLookupError says why a request for a message was not answered. One that is not permitted
-// is errors.ErrUnsupported.
-func (b *Bus) wrapLookupError(doing, stream string, err error) error {
-	if err == nil {
-		return nil
-	}
-	err = b.wrapRequestError(doing, err)
-	if errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), "STREAM.MSG.GET."+stream) {
-		return fmt.Errorf("%w: %w", errors.ErrUnsupported, err)
-	}
-	return err
-}
-
 // storedMessage is a message as the server returns it.
 type storedMessage struct {
 	Subject  string    `json:"subject"`
@@ -97,11 +84,31 @@ func (b *Bus) readStoredMessage(ctx context.Context, at bus.Position) (*storedMe
 	if at.Sequence == 0 {
 		return nil, nil //nolint:nilnil // no event has this sequence
 	}
-	ctx, cancel := b.withAPITimeout(ctx)
+	return b.requestMessage(ctx, fmt.Sprintf("read sequence %d of stream %q", at.Sequence, name), name, messageRequest{Sequence: at.Sequence})
+}
+
+// messageRequest asks for the message under a sequence or, with a topic, for the first one of that
+// from the sequence on.
+type messageRequest struct {
+	Sequence uint64 `json:"seq"`
+	Topic    string `json:"next_by_subj,omitempty"`
+}
+
+// requestMessage asks a stream for a message; nil: there is none. A request that is not permitted
+// is errors.ErrUnsupported.
+func (b *Bus) requestMessage(ctx context.Context, doing, stream string, request messageRequest) (*storedMessage, error) {
+	ctx, cancel := b.withOptionalTimeout(ctx)
 	defer cancel()
-	doing := fmt.Sprintf("read sequence %d of stream %q", at.Sequence, name)
-	m, err := b.nc.RequestWithContext(ctx, b.api+"STREAM.MSG.GET."+name, fmt.Appendf(nil, `{"seq":%d}`, at.Sequence))
-	if err := b.wrapLookupError(doing, name, err); err != nil {
+	body, err := json.Marshal(request)
+	if err != nil {
+		return nil, fmt.Errorf("jetstream: %s: %w", doing, err)
+	}
+	m, err := b.nc.RequestWithContext(ctx, b.api+"STREAM.MSG.GET."+stream, body)
+	if err != nil {
+		err = b.wrapRequestError(doing, err)
+		if errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), "STREAM.MSG.GET."+stream) {
+			err = fmt.Errorf("%w: %w", errors.ErrUnsupported, err)
+		}
 		return nil, err
 	}
 	var answer struct {

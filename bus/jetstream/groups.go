@@ -47,36 +47,33 @@ func (b *Bus) Groups(ctx context.Context) ([]Group, error) {
 	}
 	var out []Group
 	for _, name := range streams {
-		some, err := b.groupsOf(ctx, name)
-		if err != nil {
+		consumers, err := b.consumersOf(ctx, name)
+		if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) { // else it has just gone
 			return nil, err
 		}
-		out = append(out, some...)
+		for _, info := range consumers {
+			if g, ok := groupOf(info); ok {
+				out = append(out, g)
+			}
+		}
 	}
 	slices.SortFunc(out, func(a, b Group) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Topic, b.Topic)) })
 	return out, nil
 }
 
-func (b *Bus) groupsOf(ctx context.Context, stream string) (out []Group, err error) {
+// consumersOf lists a stream's consumers. After an error it may have some of them.
+func (b *Bus) consumersOf(ctx context.Context, stream string) (all []*jetstream.ConsumerInfo, err error) {
 	ctx, cancel := b.withAPITimeout(ctx)
 	defer cancel()
 	s, err := b.js.Stream(ctx, stream)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil, nil // it has just gone
-	}
 	if err != nil {
 		return nil, b.wrapRequestError(fmt.Sprintf("read stream %q", stream), err)
 	}
 	list := s.ListConsumers(ctx)
 	for info := range list.Info() {
-		if g, ok := groupOf(info); ok {
-			out = append(out, g)
-		}
+		all = append(all, info)
 	}
-	if err := list.Err(); err != nil {
-		return nil, b.wrapRequestError(fmt.Sprintf("list the consumers of stream %q", stream), err)
-	}
-	return out, nil
+	return all, b.wrapRequestError(fmt.Sprintf("list the consumers of stream %q", stream), list.Err())
 }
 
 // groupOf reads whom a consumer serves; ok is false for consumers of others.
@@ -134,8 +131,8 @@ func (b *Bus) RemoveGroup(ctx context.Context, g Group, sure bool) error {
 	}
 	ctx, cancel := b.withAPITimeout(ctx)
 	defer cancel()
-	if err := b.js.DeleteConsumer(ctx, g.Stream, g.Consumer); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return b.wrapRequestError(fmt.Sprintf("delete consumer %q of stream %q", g.Consumer, g.Stream), err)
+	if err = b.js.DeleteConsumer(ctx, g.Stream, g.Consumer); errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return nil
 	}
-	return nil
+	return b.wrapRequestError(fmt.Sprintf("delete consumer %q of stream %q", g.Consumer, g.Stream), err)
 }

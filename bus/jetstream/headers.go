@@ -23,7 +23,7 @@ const (
 // means something else there.
 func validateHeader(name string, values []string) error {
 	switch {
-	case !isLegalHeaderName(name):
+	case name == "" || escapeHeaderName(name) != name:
 		return fmt.Errorf("%w: header name %.64q: only visible ASCII, none of \"()/,:;<=>?@[\\]{}", bus.ErrInvalidEvent, name)
 	case parseAttribute(name) != noAttribute && parseAttribute(name) != attrMessageID && parseAttribute(name) != attrMedia:
 		return fmt.Errorf("%w: header %q is a field of the event: set that instead", bus.ErrInvalidEvent, name)
@@ -56,31 +56,19 @@ func cleanHeaders(h nats.Header) bus.Headers {
 				values[i] = textproto.TrimString(strings.NewReplacer("\r", " ", "\n", " ").Replace(v))
 			}
 		}
-		if !isLegalHeaderName(name) {
+		if escaped := escapeHeaderName(name); escaped != name {
 			delete(h, name)
-			h[escapeHeaderName(name)] = values
+			h[escaped] = values
 		}
 	}
 	return bus.Headers(h)
 }
 
 func isLegalHeaderValue(v string) bool {
-	n := len(v)
-	return n == 0 || !isSpace(v[0]) && !isSpace(v[n-1]) && strings.IndexByte(v, '\n') < 0 && strings.IndexByte(v, '\r') < 0
+	return strings.Trim(v, " \t") == v && strings.IndexByte(v, '\n') < 0 && strings.IndexByte(v, '\r') < 0
 }
 
-func isSpace(c byte) bool { return c == ' ' || c == '\t' }
-
-// isLegalHeaderName reports whether the client can send a header of this name.
-func isLegalHeaderName(name string) bool {
-	for i := range len(name) {
-		if !isLegalHeaderByte(name[i]) {
-			return false
-		}
-	}
-	return name != ""
-}
-
+// isLegalHeaderByte reports whether the client can send a header with c in its name.
 func isLegalHeaderByte(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c == '-' || '0' <= c && c <= '9' ||
 		c > ' ' && c < 0x7f && strings.IndexByte("\"()/,:;<=>?@[\\]{}", c) < 0

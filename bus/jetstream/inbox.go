@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/nats-io/nats.go"
 )
@@ -40,21 +41,15 @@ func (i *pullInbox) close() {
 
 // replySubject is where a pull is answered.
 func (i *pullInbox) replySubject(number uint64) string {
-	buf := make([]byte, 0, len(i.prefix)+20)
-	return string(strconv.AppendUint(append(buf, i.prefix...), number, 10))
+	return i.prefix + strconv.FormatUint(number, 10)
 }
 
-// number is of the pull that a status answers.
-func (s *Source) number(subject string) (uint64, bool) {
-	if n, ok := s.inbox.Load().number(subject); ok {
-		return n, true
+// parsePullNumber reads the number of the pull that a status answers.
+func (s *Source) parsePullNumber(subject string) (uint64, bool) {
+	for _, i := range []*pullInbox{s.inbox.Load(), s.retiredInbox.Load()} {
+		if i != nil && strings.HasPrefix(subject, i.prefix) {
+			return parseNumber(subject[len(i.prefix):])
+		}
 	}
-	return s.retiredInbox.Load().number(subject)
-}
-
-func (i *pullInbox) number(subject string) (uint64, bool) {
-	if i == nil || len(subject) <= len(i.prefix) || subject[:len(i.prefix)] != i.prefix {
-		return 0, false
-	}
-	return parseNumber(subject[len(i.prefix):])
+	return 0, false
 }

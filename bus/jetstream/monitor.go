@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/internal/natsserver"
 )
 
 // recheckDelay is how long after a look at the consumer the next one is, when something is odd.
@@ -95,7 +97,7 @@ func (s *Source) limitCheckDue(w *consumerMonitor) bool {
 func (s *Source) noDeliveries(w *consumerMonitor) bool {
 	now := time.Now()
 	asked := now.Sub(time.Unix(0, s.lastPulled.Load())) < fetchWait+pullExpires+pullGrace
-	heard := s.seen.deliveredCount()
+	heard := s.arrived.Load()
 	if heard != w.deliveries {
 		s.stalled.Store(nil)
 	}
@@ -108,7 +110,7 @@ func (s *Source) noDeliveries(w *consumerMonitor) bool {
 
 // verifyConsumer reads the consumer, and whether it is still the one that the Source was opened on.
 func (s *Source) verifyConsumer(ctx context.Context, state *connectionState) (*jetstream.ConsumerInfo, error) {
-	top := s.seen.highestDelivered() // Before the stream is read, which may go on meanwhile.
+	top := *s.highest.Load() // Before the stream is read, which may go on meanwhile.
 	stream, consumer, err := s.readConsumer(ctx)
 	if err != nil {
 		return nil, err
@@ -137,7 +139,7 @@ const creationTolerance = 50 * time.Millisecond
 // was opened on.
 func (s *Source) isSameConsumer(created time.Time) bool {
 	late := created.Sub(s.created)
-	return late == 0 || 0 < late && late < creationTolerance && isOlderVersion(s.b.nc.ConnectedServerVersion(), exactCreation)
+	return late == 0 || 0 < late && late < creationTolerance && natsserver.Older(s.b.nc.ConnectedServerVersion(), exactCreation)
 }
 
 // compareEvent returns ErrConsumerLost if another event lies where one was delivered from. Where
@@ -185,10 +187,8 @@ func (s *Source) diagnoseSilence(c *jetstream.ConsumerInfo, w *consumerMonitor, 
 }
 
 func (s *Source) resubscribeInbox(why error) {
-	if why == nil {
-		why = errors.New("a pull was not answered")
-	}
-	s.b.log.Warn("subscribing the consumer's inbox again", "stream", s.stream, "consumer", s.consumer, "reason", why)
+	s.b.log.Warn("subscribing the consumer's inbox again", "stream", s.stream, "consumer", s.consumer,
+		"reason", cmp.Or(why, errors.New("a pull was not answered")))
 	if err := s.subscribeInbox(); err != nil {
 		s.b.log.Warn("could not subscribe the consumer's inbox; will try again", "consumer", s.consumer, "error", err)
 	}

@@ -3,8 +3,10 @@ package jetstream
 import (
 	"crypto/sha256"
 	"encoding/base32"
-	"strconv"
+	"fmt"
 	"strings"
+
+	"github.com/onceish/onceish/internal/percent"
 )
 
 // ConsumerName is the durable consumer of a group on a topic: readable, legal everywhere
@@ -24,7 +26,7 @@ const maxReadable = 48
 // sanitizeName keeps what of s is legal in names.
 func sanitizeName(s string) string {
 	s = strings.Map(func(r rune) rune {
-		if r < 0x80 && (isNameByte(byte(r)) || r == '-') {
+		if r == '-' || r < 0x80 && percent.LetterOrDigit(byte(r)) {
 			return r
 		}
 		return '_'
@@ -32,16 +34,12 @@ func sanitizeName(s string) string {
 	return s[:min(len(s), maxReadable)]
 }
 
-func isNameByte(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_'
-}
-
 // hashName tells lists of strings apart: 80 bits, in letters of one case, for file systems that
 // do not tell cases apart.
 func hashName(parts ...string) string {
 	h := sha256.New()
 	for _, p := range parts {
-		h.Write([]byte(strconv.Itoa(len(p)) + ":" + p))
+		fmt.Fprintf(h, "%d:%s", len(p), p)
 	}
 	return strings.ToLower(base32.StdEncoding.EncodeToString(h.Sum(nil)[:10]))
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/onceish/onceish/bus"
 )
 
@@ -77,16 +79,11 @@ const (
 
 // complete returns o with defaults filled in, or what is wrong with it.
 func (o *Options) complete() (Options, error) {
-	var c Options
-	if o != nil {
-		c = *o
-	}
+	c := *cmp.Or(o, &Options{})
 	if err := c.validate(); err != nil {
 		return Options{}, err
 	}
-	if c.Logger == nil {
-		c.Logger = slog.Default()
-	}
+	c.Logger = cmp.Or(c.Logger, slog.Default())
 	c.MaxUnsettled = cmp.Or(c.MaxUnsettled, bus.DefaultMaxUnsettled)
 	c.MaxAckPending = cmp.Or(c.MaxAckPending, c.MaxUnsettled*defaultAckPendingFactor)
 	c.PublishWindow = cmp.Or(c.PublishWindow, defaultPublishWindow)
@@ -121,6 +118,14 @@ func (o *Options) validate() error {
 		}
 	}
 	return o.Provision.validate()
+}
+
+// prefixOfAPI returns the prefix of the JetStream API, with its last dot.
+func (o *Options) prefixOfAPI() string {
+	if o.Domain != "" {
+		return "$JS." + o.Domain + ".API."
+	}
+	return strings.TrimSuffix(cmp.Or(o.APIPrefix, jetstream.DefaultAPIPrefix), ".") + "."
 }
 
 func (p *Provision) validate() error {

@@ -1,7 +1,7 @@
 package jetstream
 
 import (
-	"strings"
+	"net/url"
 	"unicode/utf8"
 
 	"github.com/onceish/onceish/internal/percent"
@@ -31,40 +31,12 @@ func unquote(s string) string {
 // unescape undoes escape. A percent sign that begins no encoding leaves all as it is. What decodes
 // to no UTF-8 is not ok.
 func unescape(s string) (decoded string, ok bool) {
-	i := strings.IndexByte(s, '%')
-	if i < 0 {
+	decoded, err := url.PathUnescape(s)
+	switch {
+	case err != nil:
 		return s, true
-	}
-	out := append(make([]byte, 0, len(s)), s[:i]...)
-	for ; i < len(s); i++ {
-		if s[i] != '%' {
-			out = append(out, s[i])
-			continue
-		}
-		if i+2 >= len(s) {
-			return s, true
-		}
-		high, low := unhex(s[i+1]), unhex(s[i+2])
-		if high > 15 || low > 15 {
-			return s, true
-		}
-		out = append(out, high<<4|low)
-		i += 2
-	}
-	if !utf8.Valid(out) {
+	case !utf8.ValidString(decoded):
 		return s, false
 	}
-	return string(out), true
-}
-
-func unhex(c byte) byte {
-	switch {
-	case '0' <= c && c <= '9':
-		return c - '0'
-	case 'a' <= c && c <= 'f':
-		return c - 'a' + 10
-	case 'A' <= c && c <= 'F':
-		return c - 'A' + 10
-	}
-	return 255
+	return decoded, true
 }

@@ -5,8 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -44,17 +44,11 @@ func (b *Bus) createStream(ctx context.Context, config jetstream.StreamConfig) e
 		return fmt.Errorf("jetstream: stream %q exists and does not take %s: add that with nats stream edit, or choose another Provision.Name: %w",
 			config.Name, strings.Join(config.Subjects, ", "), err)
 	}
-	if err != nil {
-		return b.wrapRequestError(fmt.Sprintf("make stream %q for %s", config.Name, strings.Join(config.Subjects, ", ")), err)
-	}
-	return nil
+	return b.wrapRequestError(fmt.Sprintf("make stream %q for %s", config.Name, strings.Join(config.Subjects, ", ")), err)
 }
 
 func (b *Bus) streamConfig(topic string) jetstream.StreamConfig {
-	p := b.o.Provision
-	if p == nil {
-		p = &Provision{}
-	}
+	p := cmp.Or(b.o.Provision, &Provision{})
 	return jetstream.StreamConfig{
 		Name:        cmp.Or(p.Name, StreamName(topic)),
 		Subjects:    withoutCovered(topic, p.Subjects),
@@ -62,7 +56,7 @@ func (b *Bus) streamConfig(topic string) jetstream.StreamConfig {
 		Retention:   jetstream.LimitsPolicy,
 		Replicas:    cmp.Or(p.Replicas, 1),
 		MaxAge:      p.MaxAge,
-		Duplicates:  cmp.Or(p.Duplicates, minNonZero(defaultDuplicates, p.MaxAge)),
+		Duplicates:  cmp.Or(p.Duplicates, min(defaultDuplicates, cmp.Or(p.MaxAge, defaultDuplicates))),
 		AllowDirect: true,
 	}
 }
@@ -70,23 +64,11 @@ func (b *Bus) streamConfig(topic string) jetstream.StreamConfig {
 // withoutCovered leaves out subjects that another one covers: the server refuses overlaps
 // within a stream.
 func withoutCovered(topic string, others []string) []string {
-	all := append([]string{topic}, others...)
-	var out []string
-	for i, s := range all {
-		covered := false
-		for j, t := range all {
-			covered = covered || i != j && bus.Match(t, s) && (t != s || j < i)
-		}
-		if !covered {
-			out = append(out, s)
+	out := []string{topic}
+	for _, s := range others {
+		if !slices.ContainsFunc(out, func(t string) bool { return bus.Match(t, s) }) {
+			out = append(slices.DeleteFunc(out, func(t string) bool { return bus.Match(s, t) }), s)
 		}
 	}
 	return out
-}
-
-func minNonZero(d, limit time.Duration) time.Duration {
-	if limit > 0 && limit < d {
-		return limit
-	}
-	return d
 }

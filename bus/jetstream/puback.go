@@ -11,13 +11,6 @@ import (
 	"github.com/onceish/onceish/internal/natsrequest"
 )
 
-// What the server says when it cannot store an event, which the client has no names for.
-const (
-	codeNoResources jetstream.ErrorCode = 10023
-	codeNoStorage   jetstream.ErrorCode = 10047
-	codeStoreFailed jetstream.ErrorCode = 10077
-)
-
 // parseConfirmation reads what the server says of an event that was published.
 func parseConfirmation(topic string, m *nats.Msg) bus.Receipt {
 	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
@@ -42,13 +35,6 @@ func parseConfirmation(topic string, m *nats.Msg) bus.Receipt {
 		return bus.Receipt{Err: fmt.Errorf("jetstream: publish to %q: %w: %w%s", topic, classifyAPIError(ack.Error), ack.Error, adviseOnAPIError(ack.Error))}
 	}
 }
-
-// Codes of the server that nats.go has no names for.
-const (
-	codeHeaderTooLarge jetstream.ErrorCode = 10097 // over 64 KiB
-	codeSealed         jetstream.ErrorCode = 10109
-	badRequest                             = 400
-)
 
 // classifyAPIError tells what an answer of the server says of the event. With status 400 it is
 // about the event, with others about the stream: 503 that it is full or has no resources, 409 that

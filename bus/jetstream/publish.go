@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/nats-io/nats.go"
 
@@ -19,8 +20,11 @@ func (b *Bus) Publish(ctx context.Context, events ...bus.Event) ([]bus.Receipt, 
 		return nil, nil
 	}
 	receipts := make([]bus.Receipt, len(events))
-	err := b.requireConnection()
-	if err != nil {
+	state := b.link.current()
+	if !state.up {
+		state = b.link.refreshState()
+	}
+	if err := state.sendError(b.nc); err != nil {
 		return receipts, failReceipts(receipts, fmt.Errorf("jetstream: not published: %w", err))
 	}
 	batch, err := b.confirmations.Open(len(events), b.o.PublishTimeout)
@@ -36,14 +40,6 @@ func (b *Bus) Publish(ctx context.Context, events ...bus.Event) ([]bus.Receipt, 
 	}
 	readReceipts(batch, events, receipts, err)
 	return receipts, joinReceiptErrors(receipts)
-}
-
-func (b *Bus) requireConnection() error {
-	state := b.link.current()
-	if !state.up {
-		state = b.link.refreshState()
-	}
-	return state.sendError(b.nc)
 }
 
 // publishEvents publishes events as the window has room for them. One that cannot be sent gets
@@ -67,13 +63,10 @@ func (b *Bus) publishEvents(ctx context.Context, batch *natsrequest.Batch, event
 }
 
 func (b *Bus) wrapPublishError(m *nats.Msg, err error) error {
-	switch {
-	case errors.Is(err, nats.ErrMaxPayload):
+	if errors.Is(err, nats.ErrMaxPayload) {
 		return fmt.Errorf("jetstream: publish to %q: %w: %d bytes with headers, the server takes %d: %w", m.Subject, bus.ErrTooLarge, m.Size()-len(m.Subject)-len(m.Reply), b.nc.MaxPayload(), err)
-	case errors.Is(err, nats.ErrConnectionClosed):
-		return fmt.Errorf("jetstream: publish to %q: %w", m.Subject, closedError(b.nc))
 	}
-	return fmt.Errorf("jetstream: publish to %q: %w", m.Subject, err)
+	return b.wrapRequestError(fmt.Sprintf("publish to %q", m.Subject), err)
 }
 
 // publishingEnded is why not everything was confirmed.
@@ -123,9 +116,9 @@ func failReceipts(receipts []bus.Receipt, why error) error {
 func joinReceiptErrors(receipts []bus.Receipt) error {
 	var errs []error
 	for _, r := range receipts {
-		if n := len(errs); r.Err != nil && (n == 0 || errs[n-1] != r.Err) { //nolint:errorlint // the same value
+		if r.Err != nil {
 			errs = append(errs, r.Err)
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(slices.Compact(errs)...)
 }

@@ -1,7 +1,7 @@
 package jetstream
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -39,14 +39,10 @@ type pullLimits struct {
 }
 
 func pullLimitsOf(c *jetstream.ConsumerConfig) pullLimits {
-	l := pullLimits{batch: maxRequested, expires: pullExpires}
-	if c.MaxRequestBatch > 0 {
-		l.batch = min(l.batch, c.MaxRequestBatch)
+	return pullLimits{
+		batch:   min(maxRequested, cmp.Or(max(0, c.MaxRequestBatch), maxRequested)),
+		expires: min(pullExpires, cmp.Or(max(0, c.MaxRequestExpires), pullExpires)),
 	}
-	if c.MaxRequestExpires > 0 {
-		l.expires = min(l.expires, c.MaxRequestExpires)
-	}
-	return l
 }
 
 // requestDeliveries pulls what is missing to the limit, unless at least half of that is on its way
@@ -79,11 +75,9 @@ func (s *Source) requestDeliveries(limit int) error {
 }
 
 func (s *Source) sendPull(n int, now time.Time) error {
-	body := make([]byte, 0, 48)
-	body = strconv.AppendInt(append(body, `{"batch":`...), int64(n), 10)
-	body = strconv.AppendInt(append(body, `,"expires":`...), int64(s.limits.expires), 10)
+	body := fmt.Appendf(nil, `{"batch":%d,"expires":%d}`, n, s.limits.expires.Nanoseconds())
 	reply := s.inbox.Load().replySubject(s.pulling.nextNumber())
-	if err := s.b.nc.PublishRequest(s.pullSubject, reply, append(body, '}')); err != nil {
+	if err := s.b.nc.PublishRequest(s.pullSubject, reply, body); err != nil {
 		return fmt.Errorf("jetstream: pull from consumer %q: %w", s.consumer, err)
 	}
 	s.pulling.addPull(n, now.Add(s.limits.expires+pullGrace))
@@ -92,7 +86,7 @@ func (s *Source) sendPull(n int, now time.Time) error {
 
 // handlePullStatus reads the end of a pull.
 func (s *Source) handlePullStatus(m *nats.Msg) {
-	number, ok := s.number(m.Subject)
+	number, ok := s.parsePullNumber(m.Subject)
 	if !ok {
 		return // of an inbox that was replaced
 	}
@@ -105,14 +99,14 @@ func (s *Source) handlePullStatus(m *nats.Msg) {
 		left = maxRequested // unknown: as much as it asked for
 	}
 	s.pulling.endPull(number, left)
-	switch {
+	switch why := strings.ToLower(text); {
 	case code == "408" || code == "404":
 		if s.inFlight.looksStarved() {
 			notifyOnce(s.wakeMonitor)
 		}
-	case code == "409" && hasPrefixFold(text, "Consumer Deleted"):
+	case code == "409" && strings.HasPrefix(why, "consumer deleted"):
 		s.endWith(fmt.Errorf("%w: consumer %q on stream %q was deleted", bus.ErrConsumerLost, s.consumer, s.stream))
-	case code == "409" && (hasPrefixFold(text, "Leadership Change") || hasPrefixFold(text, "Server Shutdown")):
+	case code == "409" && (strings.HasPrefix(why, "leadership change") || strings.HasPrefix(why, "server shutdown")):
 		s.pulling.pausedUntil = time.Now().Add(pullPause)
 	default:
 		s.pulling.pausedUntil = time.Now().Add(pullPause)
@@ -121,14 +115,9 @@ func (s *Source) handlePullStatus(m *nats.Msg) {
 	}
 }
 
-func hasPrefixFold(text, prefix string) bool {
-	return len(text) >= len(prefix) && strings.EqualFold(text[:len(prefix)], prefix)
-}
-
 func (s *Source) pullRefusedError(code, text string) error {
 	if code == "503" {
 		return fmt.Errorf("jetstream: nothing answers for consumer %q on stream %q: it is gone, or its server is: %w", s.consumer, s.stream, nats.ErrNoResponders)
 	}
-	return fmt.Errorf("jetstream: pull from consumer %q on stream %q: %w", s.consumer, s.stream,
-		errors.New(strings.TrimSpace(code+" "+text)))
+	return fmt.Errorf("jetstream: pull from consumer %q on stream %q: %s", s.consumer, s.stream, strings.TrimSpace(code+" "+text))
 }

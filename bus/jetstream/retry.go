@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/internal/backoff"
 )
 
 // What several processes make at the same time is there for some of them before it can be used: its
@@ -30,7 +31,9 @@ const (
 func (b *Bus) retryWhileMade(ctx context.Context, try func(context.Context) error) error {
 	began, missing := time.Now(), time.Time{}
 	for bound := b.o.APITimeout / 8; ; bound = min(2*bound, b.o.APITimeout) {
-		err := tryWithin(ctx, bound, try)
+		bounded, cancel := context.WithTimeout(ctx, bound)
+		err := try(bounded)
+		cancel()
 		switch {
 		case errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) || errors.Is(err, bus.ErrNoStream):
 			if missing.IsZero() {
@@ -47,7 +50,8 @@ func (b *Bus) retryWhileMade(ctx context.Context, try func(context.Context) erro
 		default:
 			return err
 		}
-		if !pauseBeforeRetry(ctx) {
+		pause := 50*time.Millisecond + rand.N(100*time.Millisecond) //nolint:gosec // spreads load
+		if backoff.Sleep(ctx, pause) != nil {
 			return err
 		}
 	}
@@ -57,24 +61,6 @@ func (b *Bus) retryWhileMade(ctx context.Context, try func(context.Context) erro
 // does not help.
 func withoutJetStream(err error) bool {
 	return errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount)
-}
-
-// pauseBeforeRetry lets others go on; it is false once ctx has ended.
-func pauseBeforeRetry(ctx context.Context) bool {
-	timer := time.NewTimer(50*time.Millisecond + rand.N(100*time.Millisecond)) //nolint:gosec // spreads load, guards nothing
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-func tryWithin(ctx context.Context, bound time.Duration, try func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, bound)
-	defer cancel()
-	return try(ctx)
 }
 
 // isTransient reports whether an error is about something that is there and cannot be used yet.

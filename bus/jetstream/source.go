@@ -29,7 +29,6 @@ type Source struct {
 	limits           pullLimits
 	pullSubject      string // where pulls are sent
 	mayHaveSchedules bool   // the stream may have message schedules, its own or copied ones
-	deletesAcked     bool   // the stream deletes what is acknowledged
 
 	incoming     chan *nats.Msg
 	inbox        atomic.Pointer[pullInbox]
@@ -39,7 +38,9 @@ type Source struct {
 	pulling      pullState                 // Fetch's own
 	recent       recentSequences           // Fetch's own
 
-	seen             deliveryCounter
+	arrived          atomic.Uint64                   // deliveries that came
+	redelivered      atomic.Uint64                   // of them, those that had come before
+	highest          atomic.Pointer[deliveryInfo]    // the delivery with the highest sequence
 	lastPulled       atomic.Int64                    // when Fetch last pulled, Unix time in ns
 	pullUnanswered   atomic.Bool                     // a pull ended without a word
 	cannotReadEvents atomic.Bool                     // this user may not look at single events
@@ -60,9 +61,7 @@ type Source struct {
 
 // Subscribe implements bus.Bus. It does not retry.
 func (b *Bus) Subscribe(ctx context.Context, topic, group string, o *bus.SubscribeOptions) (bus.Source, error) {
-	if o == nil {
-		o = &bus.SubscribeOptions{}
-	}
+	o = cmp.Or(o, &bus.SubscribeOptions{})
 	if err := validSubscription(group, o); err != nil {
 		return nil, err
 	}
@@ -80,7 +79,7 @@ func (b *Bus) Subscribe(ctx context.Context, topic, group string, o *bus.Subscri
 	want := consumerSpec{
 		name: ConsumerName(group, topic), group: group, filter: topic,
 		ackWait: cmp.Or(o.AckWait, bus.DefaultAckWait), ackPending: ackPendingSteps{b.o.MaxUnsettled, b.o.MaxAckPending},
-		inactiveThreshold: stream.Config.ConsumerLimits.InactiveThreshold, dropsUnwanted: stream.Config.Retention != jetstream.LimitsPolicy,
+		inactiveThreshold: stream.Config.ConsumerLimits.InactiveThreshold, deletesAcked: stream.Config.Retention != jetstream.LimitsPolicy,
 	}
 	state := b.link.current()
 	var consumer *jetstream.ConsumerInfo
@@ -123,13 +122,13 @@ func (b *Bus) newSource(stream *jetstream.StreamInfo, consumer *jetstream.Consum
 		b: b, stream: stream.Config.Name, consumer: want.name, incarnation: incarnationOf(stream), created: consumer.Created,
 		spec: want, limits: pullLimitsOf(&consumer.Config),
 		mayHaveSchedules: stream.Config.AllowMsgSchedules || stream.Config.Mirror != nil || len(stream.Config.Sources) > 0,
-		deletesAcked:     stream.Config.Retention != jetstream.LimitsPolicy,
 		pullSubject:      b.api + "CONSUMER.MSG.NEXT." + stream.Config.Name + "." + want.name,
 		incoming:         make(chan *nats.Msg, inboxSize), wakeFetch: make(chan struct{}, 1), wakeMonitor: make(chan struct{}, 1),
-		done: make(chan struct{}),
+		done: make(chan struct{}), inFlight: inFlightDeliveries{due: map[uint64]time.Time{}},
 	}
+	s.highest.Store(&deliveryInfo{})
 	s.loss.takeFirstSample(stream, consumer, 0, 0)
-	s.inFlight.initFrom(&consumer.Config)
+	s.inFlight.updateConfig(&consumer.Config)
 	return s
 }
 
@@ -157,7 +156,7 @@ func (s *Source) Info(ctx context.Context) (bus.Info, error) {
 		Pending:      s.countPending(ctx, stream, consumer),
 		Unsettled:    uint64(max(0, consumer.NumAckPending)),     // #nosec G115 -- not negative
 		MaxUnsettled: uint64(max(0, s.reachableLimit(consumer))), // #nosec G115 -- not negative
-		Lost:         s.loss.addSample(stream, consumer, s.seen.redeliveries()),
+		Lost:         s.loss.addSample(stream, consumer, s.redelivered.Load()),
 		AckWait:      consumer.Config.AckWait,
 		Now:          stream.TimeStamp,
 	}, nil
@@ -267,7 +266,7 @@ func (s *Source) flushSettlements(ctx context.Context) error {
 	if s.isVerified() {
 		s.sendHeld()
 	}
-	if n := s.held.len(); n > 0 {
+	if n := len(s.held.takeAll()); n > 0 {
 		return fmt.Errorf("jetstream: %d settlements of consumer %q were not sent, their events will be delivered again: %w",
 			n, s.consumer, cmp.Or(s.Healthy(), nats.ErrDisconnected))
 	}

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
+	"slices"
 	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -16,7 +16,7 @@ import (
 // is what events are stored under: a stream that stores none of what is published to it under the
 // topic is refused with the reason.
 func (b *Bus) findStream(ctx context.Context, topic string) (*jetstream.StreamInfo, error) {
-	info, err := b.chosenStream(ctx, topic)
+	info, err := b.chosenStream(ctx, topic, func(c *jetstream.StreamConfig) bool { return b.mayHold(ctx, c, topic) })
 	if info != nil || err != nil {
 		return info, err
 	}
@@ -33,9 +33,18 @@ func (b *Bus) findStream(ctx context.Context, topic string) (*jetstream.StreamIn
 	return info, nil
 }
 
-// chosenStream is the one of Options.Stream, if the topic may be in it. It is trusted: what it does
-// not say is not held against it.
-func (b *Bus) chosenStream(ctx context.Context, topic string) (*jetstream.StreamInfo, error) {
+// publishedStream is the stream of Options.Stream if it takes what is published to the topic, or
+// else the one that lists it.
+func (b *Bus) publishedStream(ctx context.Context, topic string) (*jetstream.StreamInfo, error) {
+	info, err := b.chosenStream(ctx, topic, func(c *jetstream.StreamConfig) bool { return overlapsAny(c.Subjects, topic) })
+	if info != nil || err != nil {
+		return info, err
+	}
+	return b.listedStream(ctx, topic)
+}
+
+// chosenStream is the one of Options.Stream, if it fits; nil: the topic is looked up.
+func (b *Bus) chosenStream(ctx context.Context, topic string, fits func(*jetstream.StreamConfig) bool) (*jetstream.StreamInfo, error) {
 	if err := bus.ValidPattern(topic); err != nil {
 		return nil, fmt.Errorf("jetstream: %w", err)
 	}
@@ -43,41 +52,41 @@ func (b *Bus) chosenStream(ctx context.Context, topic string) (*jetstream.Stream
 		return nil, nil //nolint:nilnil // none is chosen
 	}
 	info, err := b.streamInfo(ctx, b.o.Stream)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
+	if errors.Is(err, jetstream.ErrStreamNotFound) || err == nil && !fits(&info.Config) {
 		return nil, nil //nolint:nilnil // the topic is looked up
 	}
-	if err != nil {
-		return nil, err
-	}
-	patterns, known := b.storedUnder(ctx, &info.Config)
+	return info, err
+}
+
+// mayHold reports whether the topic may be in the stream of Options.Stream. It is trusted: what it
+// does not say is not held against it.
+func (b *Bus) mayHold(ctx context.Context, c *jetstream.StreamConfig, topic string) bool {
+	patterns, known := b.storedUnder(ctx, c)
 	if overlapsAny(patterns, topic) {
-		return info, nil
+		return true
 	}
-	if held, err := b.streamHolds(ctx, info.Config.Name, topic, 1); err == nil && held {
-		return info, nil
+	if held, err := b.streamHolds(ctx, c.Name, topic, 1); err == nil && held {
+		return true
 	}
 	if known {
-		return nil, nil //nolint:nilnil // the topic is looked up
+		return false
 	}
-	if names, err := b.streamNames(ctx, topic); err == nil && len(names) > 0 {
-		return nil, nil //nolint:nilnil // the topic is looked up
-	}
-	return info, nil
+	names, err := b.streamNames(ctx, topic)
+	return err != nil || len(names) == 0
 }
 
 // listedStream finds the one stream that lists the topic, or a part of it, among its subjects:
 // where events published to it go.
 func (b *Bus) listedStream(ctx context.Context, topic string) (*jetstream.StreamInfo, error) {
 	names, err := b.streamNames(ctx, topic)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, err
-	case len(names) == 0:
-		return nil, noStreamError(topic)
-	case len(names) > 1:
-		return nil, severalStreamsError(topic, names)
 	}
-	info, err := b.streamInfo(ctx, names[0])
+	name, err := onlyName(topic, names)
+	if err != nil {
+		return nil, err
+	}
+	info, err := b.streamInfo(ctx, name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, noStreamError(topic)
 	}
@@ -86,7 +95,7 @@ func (b *Bus) listedStream(ctx context.Context, topic string) (*jetstream.Stream
 
 // streamFor is where a group reads the topic or, without a group, where events are published to it.
 // Where Options.Provision is set a missing one is made.
-func (b *Bus) streamFor(ctx context.Context, topic, group string) (*jetstream.StreamInfo, error) {
+func (b *Bus) streamFor(ctx context.Context, topic, group string) (info *jetstream.StreamInfo, err error) {
 	find := b.findStream
 	if group == "" {
 		find = b.publishedStream
@@ -94,8 +103,7 @@ func (b *Bus) streamFor(ctx context.Context, topic, group string) (*jetstream.St
 	if b.o.Provision == nil {
 		return find(ctx, topic)
 	}
-	var info *jetstream.StreamInfo
-	err := b.retryWhileMade(ctx, func(ctx context.Context) (err error) {
+	err = b.retryWhileMade(ctx, func(ctx context.Context) (err error) {
 		if info, err = find(ctx, topic); errors.Is(err, bus.ErrNoStream) {
 			if err = b.Provision(ctx, topic); err == nil {
 				info, err = find(ctx, topic)
@@ -103,48 +111,19 @@ func (b *Bus) streamFor(ctx context.Context, topic, group string) (*jetstream.St
 		}
 		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	return info, nil
-}
-
-// publishedStream is the stream of Options.Stream if it takes what is published to the topic, or
-// else the one that lists it.
-func (b *Bus) publishedStream(ctx context.Context, topic string) (*jetstream.StreamInfo, error) {
-	if err := bus.ValidPattern(topic); err != nil {
-		return nil, fmt.Errorf("jetstream: %w", err)
-	}
-	if b.o.Stream != "" {
-		info, err := b.streamInfo(ctx, b.o.Stream)
-		if err == nil && overlapsAny(info.Config.Subjects, topic) {
-			return info, nil
-		}
-		if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
-			return nil, err
-		}
-	}
-	return b.listedStream(ctx, topic)
+	return info, err
 }
 
 // streamNames are those of the streams that list the topic, or a part of it, among their
 // subjects. Empty: all.
-func (b *Bus) streamNames(ctx context.Context, topic string) ([]string, error) {
+func (b *Bus) streamNames(ctx context.Context, topic string) (names []string, err error) {
 	ctx, cancel := b.withAPITimeout(ctx)
 	defer cancel()
-	var of []jetstream.StreamListOpt
-	if topic != "" {
-		of = append(of, jetstream.WithStreamListSubject(topic))
-	}
-	list := b.js.StreamNames(ctx, of...)
-	var names []string
+	list := b.js.StreamNames(ctx, jetstream.WithStreamListSubject(topic))
 	for name := range list.Name() {
 		names = append(names, name)
 	}
-	if err := list.Err(); err != nil {
-		return nil, b.wrapRequestError(fmt.Sprintf("look up the streams of topic %q", topic), err)
-	}
-	return names, nil
+	return names, b.wrapRequestError(fmt.Sprintf("look up the streams of topic %q", topic), list.Err())
 }
 
 func (b *Bus) streamInfo(ctx context.Context, name string) (*jetstream.StreamInfo, error) {
@@ -191,9 +170,16 @@ func noStreamError(topic string) error {
 		bus.ErrNoStream, topic, streamAddCommand(topic))
 }
 
-func severalStreamsError(topic string, names []string) error {
-	return fmt.Errorf("jetstream: topic %q matches the streams %s, and a subscription reads one: narrow the topic, or choose one: nats: {stream: NAME}, --nats-stream, or Options.Stream",
-		topic, strings.Join(names, ", "))
+// onlyName returns the name of the one stream that has the topic.
+func onlyName(topic string, names []string) (string, error) {
+	switch len(names) {
+	case 0:
+		return "", noStreamError(topic)
+	case 1:
+		return names[0], nil
+	}
+	return "", fmt.Errorf("jetstream: topic %q matches the streams %s, and a subscription reads one: narrow the topic, or choose one: nats: {stream: NAME}, --nats-stream, or Options.Stream",
+		topic, strings.Join(slices.Sorted(slices.Values(names)), ", "))
 }
 
 func streamAddCommand(topic string) string {
@@ -205,5 +191,5 @@ func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''
 
 // incarnationOf tells a stream from one of the same name that was deleted before.
 func incarnationOf(info *jetstream.StreamInfo) string {
-	return info.Config.Name + "@" + strconv.FormatInt(info.Created.UnixNano(), 10)
+	return fmt.Sprintf("%s@%d", info.Config.Name, info.Created.UnixNano())
 }

@@ -3,6 +3,7 @@ package jetstream
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -18,29 +19,22 @@ import (
 // allSubjects is the pattern of all subjects.
 const allSubjects = ">"
 
-// storedDirectly returns the patterns under which a stream stores what is published to its
-// own subjects.
-func storedDirectly(c *jetstream.StreamConfig) (patterns []string) {
-	for _, subject := range c.Subjects {
-		patterns = append(patterns, transformedPatterns(subject, c.SubjectTransform)...)
-	}
-	return patterns
-}
-
-// transformedPatterns returns the patterns that a transform makes of a pattern. No transform
-// changes nothing.
-func transformedPatterns(pattern string, t *jetstream.SubjectTransformConfig) []string {
+// transformedPatterns returns the patterns that a transform makes of a stream's subjects. No
+// transform changes nothing.
+func transformedPatterns(subjects []string, t *jetstream.SubjectTransformConfig) (patterns []string) {
 	if t == nil {
-		return []string{pattern}
+		return slices.Clone(subjects)
 	}
 	source := cmp.Or(t.Source, allSubjects)
-	switch {
-	case !bus.Overlap(pattern, source):
-		return []string{pattern}
-	case bus.Match(source, pattern):
-		return []string{destinationPattern(t.Destination)}
+	for _, subject := range subjects {
+		if bus.Overlap(subject, source) {
+			patterns = append(patterns, destinationPattern(t.Destination))
+		}
+		if !bus.Match(source, subject) {
+			patterns = append(patterns, subject)
+		}
 	}
-	return []string{destinationPattern(t.Destination), pattern}
+	return patterns
 }
 
 // destinationPattern returns the pattern of the subjects that a transform's destination stands for.
@@ -109,23 +103,7 @@ func intersectPatterns(patterns []string, filter string) (out []string) {
 
 // overlapsAny reports whether one of the patterns may match a subject that the topic matches.
 func overlapsAny(patterns []string, topic string) bool {
-	for _, p := range patterns {
-		if bus.Overlap(p, topic) {
-			return true
-		}
-	}
-	return false
-}
-
-// coversTopic reports whether a stream takes everything that can be published to the topic, so that
-// no other stream can.
-func coversTopic(c *jetstream.StreamConfig, topic string) bool {
-	for _, subject := range c.Subjects {
-		if bus.Match(subject, topic) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(patterns, func(p string) bool { return bus.Overlap(p, topic) })
 }
 
 // renamedAway reports why events that are published to the topic are not found under it in the
@@ -147,10 +125,5 @@ func renamedAway(c *jetstream.StreamConfig, topic string) error {
 // takesDirectly reports whether what is published to the topic, or to a part of it, is stored in
 // the stream and found under the topic.
 func takesDirectly(c *jetstream.StreamConfig, topic string) bool {
-	for _, subject := range intersectPatterns(c.Subjects, topic) {
-		if overlapsAny(transformedPatterns(subject, c.SubjectTransform), topic) {
-			return true
-		}
-	}
-	return false
+	return overlapsAny(transformedPatterns(intersectPatterns(c.Subjects, topic), c.SubjectTransform), topic)
 }

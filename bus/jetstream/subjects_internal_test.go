@@ -11,7 +11,7 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-func TestStoredDirectly(t *testing.T) {
+func TestTransformedPatterns(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		subjects            string
@@ -32,7 +32,7 @@ func TestStoredDirectly(t *testing.T) {
 		if c.destination != "" {
 			config.SubjectTransform = &jetstream.SubjectTransformConfig{Source: c.source, Destination: c.destination}
 		}
-		if got := storedDirectly(&config); !slices.Equal(got, strings.Fields(c.want)) {
+		if got := transformedPatterns(config.Subjects, config.SubjectTransform); !slices.Equal(got, strings.Fields(c.want)) {
 			t.Errorf("%q from %q to %q is stored under %q; want %q", c.subjects, c.source, c.destination, got, c.want)
 		}
 	}
@@ -113,7 +113,7 @@ func FuzzRenamedCoversWhatTheServerStores(f *testing.F) {
 		if err != nil || bus.ValidTopic(stored) != nil {
 			stored = published
 		}
-		patterns := transformedPatterns(subject, &jetstream.SubjectTransformConfig{Source: source, Destination: destination})
+		patterns := transformedPatterns([]string{subject}, &jetstream.SubjectTransformConfig{Source: source, Destination: destination})
 		if !overlapsAny(patterns, stored) {
 			t.Errorf("%q from %q to %q: %q is stored as %q, which is none of %q", subject, source, destination, published, stored, patterns)
 		}

@@ -36,9 +36,11 @@ func (b *Bus) Topic(ctx context.Context, topic, group string, from bus.Start) (b
 		RefusesWhenFull: stream.Config.Discard == jetstream.DiscardNew && (stream.Config.MaxMsgs > 0 || stream.Config.MaxBytes > 0),
 	}
 	if group != "" {
-		if info.Known, err = b.consumerExists(ctx, stream.Config.Name, ConsumerName(group, topic)); err != nil {
+		_, err := b.consumerInfo(ctx, stream.Config.Name, ConsumerName(group, topic))
+		if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 			return bus.TopicInfo{}, err
 		}
+		info.Known = err == nil
 	}
 	if info.Known {
 		from = bus.Start{}
@@ -49,14 +51,6 @@ func (b *Bus) Topic(ctx context.Context, topic, group string, from bus.Start) (b
 
 // maxHeaderBytes is what the server takes of headers, whatever its limit on messages.
 const maxHeaderBytes = 1<<16 - 1
-
-func (b *Bus) consumerExists(ctx context.Context, stream, consumer string) (bool, error) {
-	_, err := b.consumerInfo(ctx, stream, consumer)
-	if errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return false, nil
-	}
-	return err == nil, err
-}
 
 func (b *Bus) maxBytes(config *jetstream.StreamConfig) int {
 	limit := b.nc.MaxPayload()

@@ -2,12 +2,13 @@ package jetstream
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onceish/onceish/bus"
 )
 
 // A topic that no stream lists among its subjects may be in one all the same: renamed by a subject
@@ -26,85 +27,57 @@ func (b *Bus) unlistedStream(ctx context.Context, topic string) (*jetstream.Stre
 		b.log.Warn("cannot see whether a stream holds events of a topic that none lists: may this user list streams?", "topic", topic, "error", err)
 		return nil, noStreamError(topic)
 	}
-	found := slices.DeleteFunc(slices.Clone(all), func(info *jetstream.StreamInfo) bool {
-		patterns, _ := storedUnder(&info.Config, configOf(all))
-		return !overlapsAny(patterns, topic)
-	})
-	if len(found) == 0 {
-		if found, err = b.streamsHolding(ctx, all, topic); err != nil {
+	origin := func(name string) *jetstream.StreamInfo { return all[name] }
+	var names []string
+	for name, info := range all {
+		if patterns, _ := storedUnder(&info.Config, origin, maxHops); overlapsAny(patterns, topic) {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		if names, err = b.streamsHolding(ctx, all, topic); err != nil {
 			b.log.Warn("cannot see whether a stream holds events of a topic that none lists: may this user read them?", "topic", topic, "error", err)
-			return nil, noStreamError(topic)
 		}
 	}
-	switch len(found) {
-	case 0:
-		return nil, noStreamError(topic)
-	case 1:
-		if err := b.checkLeftOver(&found[0].Config, configOf(all), topic); err != nil {
-			return nil, err
-		}
-		return found[0], nil
+	name, err := onlyName(topic, names)
+	if err != nil {
+		return nil, err
 	}
-	return nil, severalStreamsError(topic, namesOf(found))
+	if patterns, known := storedUnder(&all[name].Config, origin, maxHops); known && !overlapsAny(patterns, topic) {
+		return nil, fmt.Errorf("jetstream: no stream takes topic %q, but stream %q holds events of it (its subjects are %q): "+
+			"name it in Options.Stream to handle those, add the topic to its subjects with nats stream edit, or make a stream for new ones with\n\t%s",
+			topic, name, all[name].Config.Subjects, streamAddCommand(topic))
+	}
+	return all[name], nil
 }
 
 // streamsHolding are the streams that have events of the topic.
-func (b *Bus) streamsHolding(ctx context.Context, all []*jetstream.StreamInfo, topic string) (found []*jetstream.StreamInfo, err error) {
-	for _, info := range all {
+func (b *Bus) streamsHolding(ctx context.Context, all map[string]*jetstream.StreamInfo, topic string) (names []string, err error) {
+	for name, info := range all {
 		if info.State.Msgs == 0 {
 			continue
 		}
-		held, err := b.streamHolds(ctx, info.Config.Name, topic, 1)
+		held, err := b.streamHolds(ctx, name, topic, 1)
 		if err != nil {
 			return nil, err
 		}
 		if held {
-			found = append(found, info)
+			names = append(names, name)
 		}
 	}
-	return found, nil
-}
-
-// checkLeftOver reports that a stream's events of the topic are old ones, and that it gets no
-// further ones.
-func (*Bus) checkLeftOver(c *jetstream.StreamConfig, origin func(string) *jetstream.StreamConfig, topic string) error {
-	if patterns, known := storedUnder(c, origin); !known || overlapsAny(patterns, topic) {
-		return nil
-	}
-	return fmt.Errorf("jetstream: no stream takes topic %q, but stream %q holds events of it (its subjects are %q): "+
-		"name it in Options.Stream to handle those, add the topic to its subjects with nats stream edit, or make a stream for new ones with\n\t%s",
-		topic, c.Name, c.Subjects, streamAddCommand(topic))
-}
-
-func namesOf(streams []*jetstream.StreamInfo) (names []string) {
-	for _, info := range streams {
-		names = append(names, info.Config.Name)
-	}
-	return names
+	return names, nil
 }
 
 // allStreams lists the account's streams, by name.
-func (b *Bus) allStreams(ctx context.Context) (all []*jetstream.StreamInfo, err error) {
+func (b *Bus) allStreams(ctx context.Context) (map[string]*jetstream.StreamInfo, error) {
 	ctx, cancel := b.withAPITimeout(ctx)
 	defer cancel()
+	all := map[string]*jetstream.StreamInfo{}
 	list := b.js.ListStreams(ctx)
 	for info := range list.Info() {
-		all = append(all, info)
+		all[info.Config.Name] = info
 	}
-	if err := list.Err(); err != nil {
-		return nil, b.wrapRequestError("list streams", err)
-	}
-	return all, nil
-}
-
-func configOf(all []*jetstream.StreamInfo) func(string) *jetstream.StreamConfig {
-	return func(name string) *jetstream.StreamConfig {
-		i := slices.IndexFunc(all, func(info *jetstream.StreamInfo) bool { return info.Config.Name == name })
-		if i < 0 {
-			return nil
-		}
-		return &all[i].Config
-	}
+	return all, b.wrapRequestError("list streams", list.Err())
 }
 
 // maxHops bounds how far a stream's events are followed back through streams that copy streams.
@@ -114,46 +87,35 @@ const maxHops = 8
 // cannot be read, such as one in another domain: what comes from there may be stored under any
 // subject that its transforms and filters let through.
 func (b *Bus) storedUnder(ctx context.Context, c *jetstream.StreamConfig) (patterns []string, known bool) {
-	return storedUnder(c, func(name string) *jetstream.StreamConfig {
+	return storedUnder(c, func(name string) *jetstream.StreamInfo {
 		ctx, cancel := b.withOptionalTimeout(ctx)
 		defer cancel()
 		info, err := b.streamInfo(ctx, name)
 		if err != nil {
 			b.log.Debug("the origin of a stream cannot be read", "origin", name, "error", err)
-			return nil
 		}
-		return &info.Config
-	})
+		return info
+	}, maxHops)
 }
 
-func storedUnder(c *jetstream.StreamConfig, origin func(string) *jetstream.StreamConfig) (patterns []string, known bool) {
-	return followSources(c, origin, maxHops)
-}
-
-func followSources(c *jetstream.StreamConfig, origin func(string) *jetstream.StreamConfig, hops int) (patterns []string, known bool) {
-	patterns, known = storedDirectly(c), true
-	copies := slices.Clone(c.Sources)
-	if c.Mirror != nil {
-		copies = append(copies, c.Mirror)
-	}
-	for _, source := range copies {
-		var stored []string
-		var from *jetstream.StreamConfig
+func storedUnder(c *jetstream.StreamConfig, origin func(string) *jetstream.StreamInfo, hops int) (patterns []string, known bool) {
+	patterns, known = transformedPatterns(c.Subjects, c.SubjectTransform), true
+	for _, source := range append(slices.Clone(c.Sources), c.Mirror) {
+		if source == nil {
+			continue
+		}
+		var from *jetstream.StreamInfo
 		if hops > 0 && source.External == nil && source.Domain == "" {
 			from = origin(source.Name)
 		}
-		if from == nil {
-			known = false
-			if source.FilterSubject == "" && len(source.SubjectTransforms) == 0 {
-				continue // It may be anything: that says nothing of one topic.
-			}
-			stored = []string{allSubjects}
-		} else {
-			var all bool
-			stored, all = followSources(from, origin, hops-1)
-			known = known && all
+		stored, all := []string{allSubjects}, false
+		switch {
+		case from != nil:
+			stored, all = storedUnder(&from.Config, origin, hops-1)
+		case source.FilterSubject == "" && len(source.SubjectTransforms) == 0:
+			stored = nil // It may be anything: that says nothing of one topic.
 		}
-		patterns = append(patterns, copiedFrom(source, stored)...)
+		patterns, known = append(patterns, copiedFrom(source, stored)...), known && all
 	}
 	return patterns, known
 }
@@ -170,32 +132,8 @@ func (b *Bus) withOptionalTimeout(ctx context.Context) (context.Context, context
 // streamHolds reports whether a stream has an event of the topic, at a sequence or after it.
 // Without the permission to look it is errors.ErrUnsupported.
 func (b *Bus) streamHolds(ctx context.Context, stream, topic string, from uint64) (bool, error) {
-	ctx, cancel := b.withOptionalTimeout(ctx)
-	defer cancel()
-	request, err := json.Marshal(struct {
-		Sequence uint64 `json:"seq"`
-		Topic    string `json:"next_by_subj"`
-	}{from, topic})
-	if err != nil {
-		return false, fmt.Errorf("jetstream: %w", err)
-	}
-	doing := fmt.Sprintf("look for topic %q in stream %q", topic, stream)
-	m, err := b.nc.RequestWithContext(ctx, b.api+"STREAM.MSG.GET."+stream, request)
-	if err := b.wrapLookupError(doing, stream, err); err != nil {
-		return false, err
-	}
-	var answer struct {
-		Error *jetstream.APIError `json:"error"`
-	}
-	switch err := json.Unmarshal(m.Data, &answer); {
-	case err != nil:
-		return false, b.wrapRequestError(doing, err)
-	case answer.Error == nil:
-		return true, nil
-	case answer.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
-		return false, nil
-	}
-	return false, b.wrapRequestError(doing, answer.Error)
+	m, err := b.requestMessage(ctx, fmt.Sprintf("look for topic %q in stream %q", topic, stream), stream, messageRequest{from, topic})
+	return m != nil, err
 }
 
 // routeFault reports why events of the topic may not reach a group that reads it from this stream:
@@ -213,8 +151,11 @@ func (b *Bus) routeFault(ctx context.Context, c *jetstream.StreamConfig, topic s
 // otherStreamFault reports which other stream takes a part of what is published to the topic. What
 // this user may not ask is nobody's.
 func (b *Bus) otherStreamFault(ctx context.Context, c *jetstream.StreamConfig, topic string) error {
-	if b.o.Stream != "" || b.o.BindOnly || coversTopic(c, topic) {
+	if b.o.Stream != "" || b.o.BindOnly {
 		return nil
+	}
+	if slices.ContainsFunc(c.Subjects, func(subject string) bool { return bus.Match(subject, topic) }) {
+		return nil // No other stream can take any of it.
 	}
 	names, err := b.streamNames(ctx, topic)
 	if err != nil {

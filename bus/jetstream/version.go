@@ -1,7 +1,6 @@
 package jetstream
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -46,15 +45,4 @@ func (b *Bus) warnOfPings(ackWait time.Duration) {
 	}
 	b.log.Warn("a frozen NATS server is noticed so late that its deliveries expire and are repeated: "+do,
 		"ack_wait", ackWait, "at_least", natsserver.ShortestLength(o), "noticed_within", natsserver.NoticesWithin(o))
-}
-
-func isOlderVersion(version, than string) bool { return natsserver.Older(version, than) }
-
-// checkServerVersion returns ErrServerTooOld for a server that is. One that is unknown, because the
-// connection is down, is not.
-func checkServerVersion(nc *nats.Conn) error {
-	if err := natsserver.Check(nc); err != nil {
-		return fmt.Errorf("jetstream: %w", err)
-	}
-	return nil
 }

@@ -12,12 +12,6 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// Codes of refusals by a work queue, on which an event has one consumer.
-const (
-	codeNotUnique jetstream.ErrorCode = 10100 // another consumer's filter overlaps
-	codeNotAll    jetstream.ErrorCode = 10099 // another consumer has no filter
-)
-
 // explainConflict says who has the events of a work queue that a consumer was to get, if that is
 // why it was refused.
 func (b *Bus) explainConflict(ctx context.Context, stream, filter string, err error) error {
@@ -32,15 +26,9 @@ func (b *Bus) explainConflict(ctx context.Context, stream, filter string, err er
 // queueHolders names the consumers that have a work queue's events under a filter, as far as the
 // user may know.
 func (b *Bus) queueHolders(ctx context.Context, stream, filter string) string {
-	ctx, cancel := b.withAPITimeout(ctx)
-	defer cancel()
-	const unknown = "another consumer has those that match"
-	s, err := b.js.Stream(ctx, stream)
-	if err != nil {
-		return unknown
-	}
+	consumers, _ := b.consumersOf(ctx, stream)
 	var found []string
-	for info := range s.ListConsumers(ctx).Info() {
+	for _, info := range consumers {
 		filters := slices.Concat([]string{info.Config.FilterSubject}, info.Config.FilterSubjects)
 		if !slices.ContainsFunc(filters, func(f string) bool { return f == "" || bus.Overlap(f, filter) }) {
 			continue
@@ -52,7 +40,7 @@ func (b *Bus) queueHolders(ctx context.Context, stream, filter string) string {
 		found = append(found, name)
 	}
 	if len(found) == 0 {
-		return unknown
+		return "another consumer has those that match"
 	}
 	return strings.Join(found, " and ") + " has those that match"
 }

@@ -2,9 +2,11 @@ package memory
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/onceish/onceish/bus"
 )
@@ -71,15 +73,9 @@ func (b *Bus) publishOne(ctx context.Context, e bus.Event) bus.Receipt {
 
 // normalizeEvent is the event as it is read back: a copy, with the empty attributes spelled out.
 func normalizeEvent(e bus.Event) bus.Event {
-	if e.Type == "" {
-		e.Type = e.Topic
-	}
-	if e.Source == "" {
-		e.Source = bus.DefaultSource
-	}
-	if !e.Time.IsZero() {
-		e.Time = e.Time.Round(0).UTC()
-	}
+	e.Type = cmp.Or(e.Type, e.Topic)
+	e.Source = cmp.Or(e.Source, bus.DefaultSource)
+	e.Time = e.Time.Round(0).UTC()
 	e.Data = bytes.Clone(e.Data)
 	if e.Headers != nil {
 		e.Headers = e.Headers.Clone()
@@ -127,16 +123,11 @@ func (b *Bus) Topic(ctx context.Context, topic, group string, from bus.Start) (i
 // the group's deliveries from then on. On a work queue a Resume changes nothing: what is still
 // stored is not done.
 func (b *Bus) Subscribe(ctx context.Context, topic, group string, o *bus.SubscribeOptions) (bus.Source, error) {
-	var opts bus.SubscribeOptions
-	if o != nil {
-		opts = *o
-	}
+	opts := *cmp.Or(o, &bus.SubscribeOptions{})
 	if opts.AckWait < 0 {
 		return nil, fmt.Errorf("memory: SubscribeOptions.AckWait is %v: it must be 0 (30 s) or above", opts.AckWait)
 	}
-	if opts.AckWait == 0 {
-		opts.AckWait = bus.DefaultAckWait
-	}
+	opts.AckWait = cmp.Or(opts.AckWait, bus.DefaultAckWait)
 	s, err := b.findSubscribed(ctx, topic, group, opts.From)
 	if err != nil {
 		return nil, err
@@ -174,16 +165,14 @@ func (b *Bus) findSubscribed(ctx context.Context, topic, group string, from bus.
 func (b *Bus) findStream(topic string) (*memoryStream, error) {
 	var found *memoryStream
 	for _, s := range b.streams {
-		for _, t := range s.config.Topics {
-			if !bus.Overlap(t, topic) {
-				continue
-			}
-			if found != nil && found != s {
-				return nil, fmt.Errorf("memory: topic %q is in the streams %q and %q: subscribe to each part of it alone",
-					topic, found.config.Name, s.config.Name)
-			}
-			found = s
+		if !slices.ContainsFunc(s.config.Topics, func(t string) bool { return bus.Overlap(t, topic) }) {
+			continue
 		}
+		if found != nil {
+			return nil, fmt.Errorf("memory: topic %q is in the streams %q and %q: subscribe to each part of it alone",
+				topic, found.config.Name, s.config.Name)
+		}
+		found = s
 	}
 	if found == nil {
 		return nil, fmt.Errorf("%w: %q: add a stream with this topic to Options.Streams", bus.ErrNoStream, topic)

@@ -3,7 +3,6 @@ package memory
 import (
 	"container/heap"
 	"slices"
-	"time"
 
 	"github.com/onceish/onceish/bus"
 )
@@ -109,9 +108,7 @@ func (c *groupCursor) applyAnswer(seq uint64, st bus.Answer, now int64) {
 			s.deleteEvent(seq)
 		}
 	case st.After > 0:
-		if i := slices.Index(c.again, u); i >= 0 {
-			c.again = slices.Delete(c.again, i, i+1)
-		}
+		c.again = slices.DeleteFunc(c.again, func(queued *unsettledEvent) bool { return queued == u })
 		c.due.setDue(u, now+int64(st.After))
 		c.setDelayed(u, true)
 	case u.index >= 0:
@@ -160,13 +157,6 @@ func (c *groupCursor) recordDeleted(seq uint64, e *logEntry) {
 	}
 }
 
-// enqueueSource puts a source at the end of those that wait.
-func (c *groupCursor) enqueueSource(src *Source) {
-	if !slices.Contains(c.waiting, src) {
-		c.waiting = append(c.waiting, src)
-	}
-}
-
 // serveWaiting hands what is there to the sources that wait for it, one each in turn.
 func (c *groupCursor) serveWaiting(now int64) {
 	c.queueDue(now)
@@ -190,19 +180,8 @@ func (c *groupCursor) serveWaiting(now int64) {
 // advanceFloor moves the floor up and returns it.
 func (c *groupCursor) advanceFloor() uint64 {
 	c.seekNext()
-	if len(c.out) == 0 {
-		c.floor = max(c.floor, c.next-1)
-	}
 	for c.floor+1 < c.next && c.out[c.floor+1] == nil {
 		c.floor++
 	}
 	return c.floor
-}
-
-// wakeIn is how long it is until something is due; false: nothing will be.
-func (c *groupCursor) wakeIn(now int64) (time.Duration, bool) {
-	if len(c.due) == 0 {
-		return 0, false
-	}
-	return time.Duration(c.due[0].due - now), true
 }

@@ -1,6 +1,11 @@
 package memory
 
-import "container/heap"
+import (
+	"container/heap"
+	"context"
+
+	"github.com/onceish/onceish/bus"
+)
 
 // unsettledEvent is an event that was delivered and is neither acknowledged nor terminated. It is
 // also the bus.Answerer behind its deliveries: it knows the event by its sequence alone.
@@ -11,6 +16,27 @@ type unsettledEvent struct {
 	due      int64 // when it is delivered again, in ns since 1970
 	index    int   // in deadlines; -1: it is queued for redelivery
 	delayed  bool  // it was nacked, and the delay of that has not passed
+}
+
+// Answer implements bus.Answerer. Like a message to a server it cannot tell whether anything was
+// there to settle.
+func (u *unsettledEvent) Answer(_ context.Context, st bus.Answer) error {
+	return u.withCursor(func(c *groupCursor, now int64) { c.applyAnswer(u.seq, st, now) })
+}
+
+// Extend implements bus.Answerer.
+func (u *unsettledEvent) Extend(context.Context) error {
+	return u.withCursor(func(c *groupCursor, now int64) { c.extendDeadline(u.seq, now) })
+}
+
+func (u *unsettledEvent) withCursor(f func(c *groupCursor, now int64)) error {
+	u.slot.stream.withLock(func(now int64) {
+		if c := u.slot.cursor; c != nil {
+			c.queueDue(now)
+			f(c, now)
+		}
+	})
+	return nil
 }
 
 // deadlineHeap is a heap of what is due when.

@@ -53,11 +53,9 @@ func (b *Bus) Get(ctx context.Context, at bus.Position) (event bus.Event, err er
 
 // streamAt finds the stream that a position names.
 func (b *Bus) streamAt(at bus.Position) (*memoryStream, error) {
-	name := at.Stream[:max(0, strings.LastIndexByte(at.Stream, '@'))]
-	for _, s := range b.streams {
-		if s.config.Name == name {
-			return s, nil
-		}
+	s, err := b.named(at.Stream[:max(0, strings.LastIndexByte(at.Stream, '@'))])
+	if err != nil {
+		return nil, fmt.Errorf("memory: position %q: %w", at.Stream, bus.ErrNoStream)
 	}
-	return nil, fmt.Errorf("memory: position %q: %w", at.Stream, bus.ErrNoStream)
+	return s, nil
 }

@@ -9,45 +9,30 @@ import (
 
 // Delete removes events from a stream by sequence; those that are not there are skipped.
 func (b *Bus) Delete(stream string, sequences ...uint64) error {
-	s, err := b.named(stream)
-	if err != nil {
-		return err
-	}
-	s.withLock(func(int64) {
+	return b.changeStream(stream, func(s *memoryStream) {
 		for _, seq := range sequences {
 			if s.log.hasEvent(seq) {
 				s.deleteEvent(seq)
 			}
 		}
 	})
-	return nil
 }
 
 // Purge removes all events of the topic, which may be a pattern, from a stream.
 func (b *Bus) Purge(stream, topic string) error {
-	s, err := b.named(stream)
-	if err != nil {
-		return err
-	}
-	s.withLock(func(int64) {
+	return b.changeStream(stream, func(s *memoryStream) {
 		for seq := s.log.first; seq < s.log.next; seq++ {
 			if s.log.hasEvent(seq) && bus.Match(topic, s.log.entryAt(seq).event.Topic) {
 				s.deleteEvent(seq)
 			}
 		}
 	})
-	return nil
 }
 
 // StepClock sets the clock from which a stream's stored times and ages are read forward, or back,
 // as somebody may set a server's. No other time depends on it.
 func (b *Bus) StepClock(stream string, by time.Duration) error {
-	s, err := b.named(stream)
-	if err != nil {
-		return err
-	}
-	s.withLock(func(int64) { s.shift += int64(by) })
-	return nil
+	return b.changeStream(stream, func(s *memoryStream) { s.shift += int64(by) })
 }
 
 // DeleteGroup deletes the group's cursor over the topic, if there is one. Its sources
@@ -68,14 +53,18 @@ func (b *Bus) DeleteGroup(topic, group string) error {
 // Recreate deletes a stream with its events, message ids and cursors, and recreates it: another
 // incarnation, whose sequences start at 1.
 func (b *Bus) Recreate(stream string) error {
-	s, err := b.named(stream)
-	if err != nil {
-		return err
-	}
-	s.withLock(func(int64) {
+	return b.changeStream(stream, func(s *memoryStream) {
 		s.loseAll()
 		s.beginIncarnation()
 	})
+}
+
+func (b *Bus) changeStream(name string, change func(s *memoryStream)) error {
+	s, err := b.named(name)
+	if err != nil {
+		return err
+	}
+	s.withLock(func(int64) { change(s) })
 	return nil
 }
 

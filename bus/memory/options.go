@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -46,10 +47,7 @@ const (
 )
 
 func (o *Options) withDefaults() (Options, error) {
-	var out Options
-	if o != nil {
-		out = *o
-	}
+	out := *cmp.Or(o, &Options{})
 	if len(out.Streams) == 0 {
 		out.Streams = []Stream{{Name: "events", Topics: []string{">"}}}
 	}
@@ -71,15 +69,9 @@ func (o *Options) withDefaults() (Options, error) {
 
 func (s Stream) withDefaults() Stream {
 	s.Topics = append([]string(nil), s.Topics...)
-	if s.MaxBytes == 0 {
-		s.MaxBytes = defaultMaxBytes
-	}
-	if s.DuplicateWindow == 0 {
-		s.DuplicateWindow = defaultDuplicateWindow
-	}
-	if s.MaxUnsettled == 0 {
-		s.MaxUnsettled = bus.DefaultMaxUnsettled
-	}
+	s.MaxBytes = cmp.Or(s.MaxBytes, defaultMaxBytes)
+	s.DuplicateWindow = cmp.Or(s.DuplicateWindow, defaultDuplicateWindow)
+	s.MaxUnsettled = cmp.Or(s.MaxUnsettled, bus.DefaultMaxUnsettled)
 	return s
 }
 

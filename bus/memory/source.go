@@ -3,9 +3,11 @@ package memory
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/internal/backoff"
 )
 
 // fetchWait is how long Fetch waits for a first delivery, and how long what it asked for
@@ -46,7 +48,7 @@ func (s *Source) Fetch(ctx context.Context, most int) ([]*bus.Delivery, error) {
 		if len(ds) > 0 || err != nil || wait <= 0 || last {
 			return ds, err
 		}
-		s.waitForDelivery(ctx, wait)
+		backoff.Wait(ctx, s.wake, wait)
 	}
 }
 
@@ -114,7 +116,9 @@ func (s *Source) ask(most int, until time.Time) {
 			return
 		}
 		s.asks = append(s.asks, ask{n: missing, until: until})
-		s.slot.cursor.enqueueSource(s)
+		if c := s.slot.cursor; !slices.Contains(c.waiting, s) {
+			c.waiting = append(c.waiting, s)
+		}
 	})
 }
 
@@ -129,22 +133,11 @@ func (s *Source) collect(until time.Time) (ds []*bus.Delivery, wait time.Duratio
 			return
 		}
 		wait = min(time.Until(until), time.Until(s.asks[0].until))
-		if due, ok := s.slot.cursor.wakeIn(now); ok && s.slot.stream.real {
-			wait = min(wait, due)
+		if due := s.slot.cursor.due; len(due) > 0 && s.slot.stream.real {
+			wait = min(wait, time.Duration(due[0].due-now))
 		}
 	})
 	return ds, wait, err
-}
-
-// waitForDelivery waits until there may be something to collect.
-func (s *Source) waitForDelivery(ctx context.Context, wait time.Duration) {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-s.wake:
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }
 
 // takeReady empties the inbox.

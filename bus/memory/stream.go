@@ -2,7 +2,6 @@ package memory
 
 import (
 	"fmt"
-	"strconv"
 	"sync"
 	"time"
 
@@ -52,7 +51,7 @@ func (s *memoryStream) beginIncarnation() {
 
 // incarnationName names one that begins now.
 func (s *memoryStream) incarnationName(now int64) string {
-	return s.config.Name + "@" + strconv.FormatInt(s.advanceTime(now), 10)
+	return fmt.Sprintf("%s@%d", s.config.Name, s.advanceTime(now))
 }
 
 // advanceTime returns a time for what is stored now. No two in a row are the same, also when the
@@ -145,13 +144,10 @@ func (s *memoryStream) lastPosition() bus.Position {
 
 // startWatermark is that of a group which starts as asked.
 func (s *memoryStream) startWatermark(from bus.Start) bus.Position {
-	switch {
-	case from.Latest && s.log.next > 1:
+	if from.Latest && s.log.next > 1 {
 		return s.lastPosition()
-	case !from.Time.IsZero():
-		return bus.Position{Stream: s.name, Stored: from.Time}
 	}
-	return bus.Position{Stream: s.name}
+	return bus.Position{Stream: s.name, Stored: from.Time}
 }
 
 // slotOf finds the slot of a group over a topic; nil: it never had one.

@@ -27,12 +27,9 @@ func StoredAt(data []byte) (sequence uint64, ok bool) {
 // quickField is what follows a member of a JSON object, the value of which is not empty and
 // needs no decoding.
 func quickField(data []byte, begins string) (rest []byte, ok bool) {
-	if len(data) < len(begins) || string(data[:len(begins)]) != begins {
-		return nil, false
-	}
-	data = data[len(begins):]
+	data, ok = bytes.CutPrefix(data, []byte(begins))
 	end := bytes.IndexAny(data, `"\`)
-	if end < 1 || !bytes.HasPrefix(data[end:], []byte(`",`)) {
+	if !ok || end < 1 || !bytes.HasPrefix(data[end:], []byte(`",`)) {
 		return nil, false
 	}
 	return bytes.TrimPrefix(data[end+len(`",`):], []byte(" ")), true
