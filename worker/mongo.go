@@ -13,12 +13,13 @@ import (
 	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/connstring"
 
 	"github.com/onceish/onceish/internal/redact"
+	"github.com/onceish/onceish/worker/config"
 )
 
 const defaultDatabase = "onceish"
 
 // MarksCollection is the collection that has the marks.
-const MarksCollection = "dedupe"
+const MarksCollection = config.MarksCollection
 
 // InNamespace is the name of a collection in a namespace; see ConnectOptions.Namespace.
 func InNamespace(namespace, collection string) string {

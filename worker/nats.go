@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -16,13 +14,14 @@ import (
 
 	natsbus "github.com/onceish/onceish/bus/jetstream"
 	"github.com/onceish/onceish/internal/redact"
+	"github.com/onceish/onceish/worker/config"
 )
 
 // startTimeout is how long a server may take to answer at the start.
 const startTimeout = 5 * time.Second
 
 func connectNATS(at string, o *ConnectOptions, log *slog.Logger) (*nats.Conn, error) {
-	if !areNATSURLs(at) {
+	if config.CheckServers(at) != nil {
 		return nil, fmt.Errorf("%w: the NATS URL (--nats, NATS_URL) cannot be read: write nats://host:4222, "+
 			"and percent-encode what is special in a user name or password", ErrUsage)
 	}
@@ -105,22 +104,6 @@ func closeNATS(nc *nats.Conn, may time.Duration) error {
 	case <-time.After(may): // it closed by itself meanwhile
 	}
 	return nil
-}
-
-// areNATSURLs reports whether all URLs, separated by commas, are such. Why one is not is told to
-// nobody: it may say what the password is.
-func areNATSURLs(urls string) bool {
-	for s := range strings.SplitSeq(urls, ",") {
-		s = strings.TrimSpace(s)
-		if !strings.Contains(s, "://") {
-			s = "nats://" + s
-		}
-		u, err := url.Parse(s)
-		if err != nil || u.Host == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
-			return false
-		}
-	}
-	return true
 }
 
 // checkCredentials says why a file holds no credentials; what it holds instead is told to

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
 
@@ -17,10 +16,11 @@ import (
 	"github.com/onceish/onceish/outbox"
 	mongooutbox "github.com/onceish/onceish/outbox/mongo"
 	"github.com/onceish/onceish/outbox/notify"
+	"github.com/onceish/onceish/worker/config"
 )
 
 // OutboxCollection is where an outbox is if nothing else is said.
-const OutboxCollection = "outbox"
+const OutboxCollection = config.OutboxCollection
 
 var (
 	_ outbox.Queue   = (*Outbox)(nil)
@@ -95,7 +95,7 @@ func (o *outboxSet) notifyAll() {
 }
 
 func openOutbox(ctx context.Context, db *mongo.Database, collection string, o *mongooutbox.Options) (*mongooutbox.Queue, error) {
-	if collection == MarksCollection || strings.HasPrefix(collection, MarksCollection+".") {
+	if config.HoldsMarks(collection) {
 		return nil, fmt.Errorf("%w: the collection %q has the marks of what was handled: name another one for the outbox", ErrUsage, collection)
 	}
 	return mongooutbox.New(ctx, db.Collection(collection), o)

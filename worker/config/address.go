@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// validServers takes URLs of NATS servers, separated by commas, and nothing. Its errors hold
+// CheckServers takes URLs of NATS servers, separated by commas, and nothing. Its errors hold
 // none of them.
-func validServers(s string) error {
+func CheckServers(s string) error {
 	if s == "" {
 		return nil
 	}

@@ -52,8 +52,9 @@ func FromFlags(cmd *cli.Command, wanted ...Section) (*Config, error) {
 	return c, nil
 }
 
-// Parse returns the configuration that a file and the environment say. name is for messages. The
-// Config is nil if there are mistakes; warnings may come with one.
+// Parse returns the configuration that a file and the environment say, and all that is wrong with
+// it, in the order of the file. name is for messages. The Config is nil if there are mistakes;
+// warnings may come with one.
 func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, Problems) {
 	if name == "" {
 		name = "worker.yaml"
@@ -63,13 +64,6 @@ func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, 
 		c = nil
 	}
 	return c, problems
-}
-
-// Lint returns all that is wrong with a file in an environment, and warnings, in the
-// order of the file.
-func Lint(name string, data []byte, env func(string) (string, bool)) Problems {
-	_, problems := Parse(name, data, env)
-	return problems
 }
 
 // Read is Parse of a file, or of stdin for StandardInput. That it cannot be read is a
@@ -129,7 +123,7 @@ func parseConfig(r *configReader, data []byte, wanted []Section) (*Config, Probl
 			return nil, r.sortedProblems()
 		}
 		r.origins[""] = valueOrigin{line: n.Line, column: n.Column}
-		root.readNode(r, "", n, &c)
+		root.readNode(r, "", n, &c, adviceForKeys(root.fieldInfos()))
 	}
 	for _, k := range root {
 		if name := k.describeField().name; slices.Contains(wanted, Section(name)) {

@@ -219,7 +219,7 @@ func validCollection(s string) error {
 		return fmt.Errorf("%s is no name of a collection: it must not be empty, hold $, begin with system., nor begin or end with a dot", quoteShort(s))
 	case len(s) > maxCollectionName:
 		return fmt.Errorf("it is too long for a collection: at most %d bytes", maxCollectionName)
-	case s == marksCollection, strings.HasPrefix(s, marksCollection+"."):
+	case HoldsMarks(s):
 		return fmt.Errorf("%s has the marks of what was handled: name another collection", quoteShort(s))
 	}
 	return nil

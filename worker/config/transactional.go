@@ -1,22 +1,17 @@
 package config
 
 import (
-	"time"
-
 	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/dedupe"
 )
 
-// transactionalRunLimit is the default of run_limit in mode transactional.
-func transactionalRunLimit() time.Duration {
-	o, _ := (&consumer.Options{Mode: consumer.Transactional}).WithDefaults("group") // defaults are valid
-	return o.RunLimit
-}
-
-// checkTransactional refuses mode transactional where it would promise what it does not keep: the
+// checkMode refuses mode transactional where it would promise what it does not keep: the
 // effect of the handler must be in the transaction.
-func (c *Config) checkTransactional(r *configReader, at string, s *Subscription) {
-	mode, limit := at+".mode", at+".run_limit"
+func (c *Config) checkMode(r *configReader, at string, s *Subscription) {
+	mode, limit, crashes := at+".mode", at+".run_limit", at+".crashes"
+	if s.Mode == consumer.SeenMark && r.isGiven(crashes) {
+		r.reportWarning(crashes, "it has no effect in mode seen-mark, which does not recognise crashes")
+	}
 	if s.Mode != consumer.Transactional || r.hasMistake[mode] {
 		return
 	}
@@ -28,6 +23,6 @@ func (c *Config) checkTransactional(r *configReader, at string, s *Subscription)
 	}
 	if p, ok := r.firstGiven(limit, mode); ok && s.RunLimit > dedupe.MaxTransaction {
 		r.reportMistake(p, "run_limit is %s: in mode transactional it is at most %s, for the server ends a transaction after 60s",
-			r.shownValue(limit, formatDuration(s.RunLimit)), formatDuration(dedupe.MaxTransaction))
+			r.shownDuration(limit, s.RunLimit), formatDuration(dedupe.MaxTransaction))
 	}
 }
