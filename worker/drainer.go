@@ -1,7 +1,9 @@
 package worker
 
 import (
+	"cmp"
 	"context"
+	"iter"
 	"sync"
 
 	"github.com/onceish/onceish/bus"
@@ -25,13 +27,8 @@ type drainerRun struct {
 // worker's if there is none. What it returns tells of its health. With an Outbox of the worker's
 // connections, events that wait in documents of its database are published as well.
 func (w *Worker) AddDrainer(q outbox.Queue, o *outbox.Options) (*outbox.Drainer, error) {
-	var out outbox.Options
-	if o != nil {
-		out = *o
-	}
-	if out.Logger == nil {
-		out.Logger = w.o.Logger
-	}
+	out := *cmp.Or(o, &outbox.Options{})
+	out.Logger = cmp.Or(out.Logger, w.o.Logger)
 	var to bus.Publisher = w.conns.Bus()
 	if w.conns.provisions() {
 		to = provisioningPublisher{w.conns.Bus(), out.Logger}
@@ -109,16 +106,26 @@ func (d *drainerRun) isEmpty(ctx context.Context) bool {
 			return false
 		}
 	}
-	ask := outbox.Ask{To: outbox.MaxHash, Rows: 1, Bytes: 1, PastDead: d.pastDead}
-	for {
-		page, err := d.queue.Pending(ctx, ask)
+	for page, err := range d.pendingPages(ctx, 1, 1) {
 		if err != nil || len(page.Rows) > 0 {
 			return false
 		}
-		if page.Next == 0 {
-			return true
+	}
+	return true
+}
+
+// pendingPages are the rows that could be published, now or after a backoff, so many rows and bytes
+// at a time. An error is the last.
+func (d *drainerRun) pendingPages(ctx context.Context, rows, bytes int) iter.Seq2[outbox.Page, error] {
+	return func(yield func(outbox.Page, error) bool) {
+		ask := outbox.Ask{To: outbox.MaxHash, Rows: rows, Bytes: bytes, PastDead: d.pastDead}
+		for {
+			page, err := d.queue.Pending(ctx, ask)
+			if !yield(page, err) || err != nil || page.Next == 0 {
+				return
+			}
+			ask.From = page.Next
 		}
-		ask.From = page.Next
 	}
 }
 

@@ -126,10 +126,7 @@ func parseSetting(s *fieldInfo, text string) (topicSetting, Problems) {
 // that the program's other options would break give way: MaxUnmarked is at least Concurrency, and
 // Backoff.Max at least Backoff.Base.
 func (t *Tuning) Apply(topic string, o *consumer.Options) (*consumer.Options, error) {
-	var out consumer.Options
-	if o != nil {
-		out = *o
-	}
+	out := *cmp.Or(o, &consumer.Options{})
 	all := tunableFlags()
 	for i := range t.settings {
 		s := &t.settings[i]

@@ -1,6 +1,7 @@
 package ndjson
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -84,10 +85,7 @@ func Publish(ctx context.Context, b bus.Publisher, topic string, r io.Reader, o 
 }
 
 func (o *Options) withDefaults() Options {
-	var c Options
-	if o != nil {
-		c = *o
-	}
+	c := *cmp.Or(o, &Options{})
 	if c.MaxBytes <= 0 {
 		c.MaxBytes = defaultMaxBytes
 	}
