@@ -35,7 +35,7 @@ func Load(cmd *cli.Command, name string) (_ *Config, warnings Problems, err erro
 		}
 	}
 	c, problems := parseConfig(newConfigReader(name, os.LookupEnv, over), data, allSections())
-	mistakes, warnings := problems.splitWarnings()
+	mistakes, warnings := problems.SplitWarnings()
 	if len(mistakes) > 0 {
 		return nil, warnings, mistakes
 	}
@@ -46,7 +46,7 @@ func Load(cmd *cli.Command, name string) (_ *Config, warnings Problems, err erro
 // left empty. Errors are Problems.
 func FromFlags(cmd *cli.Command, wanted ...Section) (*Config, error) {
 	c, problems := parseConfig(newConfigReader("", os.LookupEnv, overridesFromFlags(cmd, wanted)), nil, wanted)
-	if mistakes, _ := problems.splitWarnings(); len(mistakes) > 0 {
+	if mistakes, _ := problems.SplitWarnings(); len(mistakes) > 0 {
 		return nil, mistakes
 	}
 	return c, nil
@@ -60,7 +60,7 @@ func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, 
 		name = "worker.yaml"
 	}
 	c, problems := parseConfig(newConfigReader(name, env, overridesFromEnv(env)), data, allSections())
-	if mistakes, _ := problems.splitWarnings(); len(mistakes) > 0 {
+	if mistakes, _ := problems.SplitWarnings(); len(mistakes) > 0 {
 		c = nil
 	}
 	return c, problems

@@ -191,13 +191,10 @@ func (t *Tuning) Check(topics []string) error {
 }
 
 // ShortestLease is the shortest lease or ack deadline that the flags say. Zero: they say none.
-func (t *Tuning) ShortestLease() (shortest time.Duration) {
+func (t *Tuning) ShortestLease() time.Duration {
+	values := make([]Subscription, len(t.settings))
 	for i := range t.settings {
-		for _, d := range []time.Duration{t.settings[i].value.Lease, t.settings[i].value.AckWait} {
-			if d > 0 && (shortest == 0 || d < shortest) {
-				shortest = d
-			}
-		}
+		values[i] = t.settings[i].value
 	}
-	return shortest
+	return ShortestLease(values)
 }

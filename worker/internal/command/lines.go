@@ -4,6 +4,7 @@ package command
 
 import (
 	"bytes"
+	"cmp"
 	"io"
 	"sync"
 )
@@ -18,10 +19,7 @@ type lineWriter struct {
 }
 
 func newLineWriter(w io.Writer) *lineWriter {
-	if w == nil {
-		w = io.Discard
-	}
-	return &lineWriter{w: w}
+	return &lineWriter{w: cmp.Or(w, io.Discard)}
 }
 
 func (s *lineWriter) newLineBuffer() *lineBuffer { return &lineBuffer{to: s} }
@@ -61,9 +59,7 @@ func (l *lineBuffer) passOn(p []byte) {
 	if len(l.kept) > 0 {
 		p = append(l.kept, p...)
 	}
-	if err := l.to.writeAll(p); err != nil && l.err == nil {
-		l.err = err
-	}
+	l.err = cmp.Or(l.err, l.to.writeAll(p))
 	l.kept = l.kept[:0]
 }
 

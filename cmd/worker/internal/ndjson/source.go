@@ -15,7 +15,6 @@ import (
 type lineSource struct {
 	parser lineParser
 	lines  *lineReader
-	limit  int
 	to     *linePublisher
 }
 
@@ -30,8 +29,8 @@ func (s *lineSource) readAll(ctx context.Context) error {
 			return nil
 		case err != nil:
 			return fmt.Errorf("%w: reading line %d: %w", ErrNotStored, n, err)
-		case length > s.limit:
-			s.to.refuseLine(n, fmt.Errorf("%w: it has %d bytes, and the bus takes %d", bus.ErrTooLarge, length, s.limit))
+		case length > s.lines.limit:
+			s.to.refuseLine(n, fmt.Errorf("%w: it has %d bytes, and the bus takes %d", bus.ErrTooLarge, length, s.lines.limit))
 			continue
 		case len(bytes.TrimSpace(line)) == 0:
 			continue
