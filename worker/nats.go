@@ -47,7 +47,7 @@ func connectTimeout(urls string) time.Duration {
 }
 
 func natsOptions(at string, o *ConnectOptions, log *slog.Logger) []nats.Option {
-	options := append(natsbus.ConnectionOptions(o.Lease),
+	return append(natsbus.ConnectionOptions(o.Lease),
 		nats.Name(o.Name), nats.Timeout(connectTimeout(at)),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
@@ -57,7 +57,6 @@ func natsOptions(at string, o *ConnectOptions, log *slog.Logger) []nats.Option {
 		nats.ReconnectHandler(func(nc *nats.Conn) { log.Info("reconnected to NATS", "address", nc.ConnectedAddr()) }),
 		nats.ErrorHandler((&connectionErrorLog{log: log}).logError),
 	)
-	return options
 }
 
 // maxLoggedErrors is how many permissions that lack are told apart.

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -44,10 +45,7 @@ type Outbox struct {
 // database of marks. Empty: OutboxCollection. Nil options are the default. ConnectOptions.Namespace
 // is a part of its name.
 func (c *Connections) Outbox(ctx context.Context, collection string, o *mongooutbox.Options) (*Outbox, error) {
-	if collection == "" {
-		collection = OutboxCollection
-	}
-	collection = InNamespace(c.o.Namespace, collection)
+	collection = InNamespace(c.o.Namespace, cmp.Or(collection, OutboxCollection))
 	if !c.hasMongo() {
 		return nil, fmt.Errorf("%w: the outbox %q needs a MongoDB: set --mongo or MONGODB_URI", ErrUsage, collection)
 	}

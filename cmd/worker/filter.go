@@ -12,12 +12,6 @@ import (
 	"github.com/onceish/onceish/worker/config"
 )
 
-// timeForm is how times are written.
-const timeForm = time.RFC3339
-
-// nowUTC is told in UTC, as servers have it.
-func nowUTC() time.Time { return time.Now().UTC() }
-
 func topicFlag() cli.Flag {
 	return &cli.StringFlag{Name: "topic", Usage: "rows of this `TOPIC` or pattern", HideDefault: true}
 }
@@ -101,5 +95,5 @@ func formatMoment(m outbox.Moment) string {
 	if m.Ago > 0 {
 		return m.Ago.String() + " ago"
 	}
-	return m.Time.Format(timeForm)
+	return m.Time.Format(time.RFC3339)
 }

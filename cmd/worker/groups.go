@@ -170,12 +170,12 @@ Example:
 			group := cmd.Args().First()
 			ask := &confirmedChange{cmd: cmd, stdin: stdin, stderr: stderr, verb: "remove"}
 			what := fmt.Sprintf("the group %q and all that is remembered of it", group)
-			if !cmd.Bool("yes") && !ask.canAsk() {
-				return commandline.Usagef(cmd, "remove %s: add --yes, for there is nobody to be asked", what)
+			if err := ask.checkCanAsk(what); err != nil {
+				return err
 			}
 			return withGroups(ctx, cmd, stderr, sections, func(c *worker.Connections) error {
-				if !cmd.Bool("yes") && !ask.askYesNo(c.BusName(), what) {
-					return errNotWanted
+				if err := ask.confirmChange(c.BusName(), what); err != nil {
+					return err
 				}
 				r, err := c.RemoveGroup(ctx, group, cmd.Bool("force"))
 				switch {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/dedupe"
 )
 
 // deriveDefaults fills in defaults that depend on other keys.
@@ -120,6 +121,28 @@ func (b *Backoff) checkOrder(r *configReader, at string) {
 	if p, ok := r.firstGiven(base, most); ok && b.Base > b.Max {
 		r.reportMistake(p, "%s is %s, longer than %s %s: raise the second or lower the first", r.shownName(base), r.shownDuration(base, b.Base),
 			r.shownName(most), r.shownDuration(most, b.Max))
+	}
+}
+
+// checkMode refuses mode transactional where it would promise what it does not keep: the
+// effect of the handler must be in the transaction.
+func (c *Config) checkMode(r *configReader, at string, s *Subscription) {
+	mode, limit, crashes := at+".mode", at+".run_limit", at+".crashes"
+	if s.Mode == consumer.SeenMark && r.isGiven(crashes) {
+		r.reportWarning(crashes, "it has no effect in mode seen-mark, which does not recognise crashes")
+	}
+	if s.Mode != consumer.Transactional || r.hasMistake[mode] {
+		return
+	}
+	if c.Mongo.URI == "" && !r.hasMistake["mongo.uri"] {
+		r.reportMistake(mode, "transactions are MongoDB's, and none is named: set mongo.uri, --mongo or MONGODB_URI, or use mode claimed")
+	}
+	if p := s.Handler.Publish; !r.hasMistake[at+".handler"] && (p == nil || !p.Outbox) {
+		r.reportMistake(mode, "what this handler does is not in the transaction: only publish with outbox: true is; use mode claimed")
+	}
+	if p, ok := r.firstGiven(limit, mode); ok && s.RunLimit > dedupe.MaxTransaction {
+		r.reportMistake(p, "run_limit is %s: in mode transactional it is at most %s, for the server ends a transaction after 60s",
+			r.shownDuration(limit, s.RunLimit), formatDuration(dedupe.MaxTransaction))
 	}
 }
 

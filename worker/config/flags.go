@@ -47,7 +47,11 @@ func (s *fieldInfo) cliFlag() cli.Flag {
 		return &cli.BoolFlag{Name: s.flag, Usage: s.flagUsage(), Sources: from, HideDefault: true}
 	}
 	f := &cli.StringFlag{Name: s.flag, Usage: s.flagUsage(), Sources: from, HideDefault: true, TakesFile: s.placeholder == "FILE"}
-	f.SetStringer(func(cli.Flag) string { return "--" + s.flag + " " + s.placeholder + "\t" + s.flagHelp() })
+	help := "--" + s.flag + " " + s.placeholder + "\t" + s.flagUsage()
+	if s.env != "" {
+		help += " [$" + s.env + "]"
+	}
+	f.SetStringer(func(cli.Flag) string { return help })
 	return f
 }
 
@@ -57,13 +61,6 @@ func (s *fieldInfo) flagUsage() string {
 		return s.meaning
 	}
 	return fmt.Sprintf("%s (default: %s)", s.meaning, s.defaultText)
-}
-
-func (s *fieldInfo) flagHelp() string {
-	if s.env == "" {
-		return s.flagUsage()
-	}
-	return s.flagUsage() + " [$" + s.env + "]"
 }
 
 // nonEmptyVariable is a variable of the environment, which is as good as none when it is empty.
