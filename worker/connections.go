@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -90,9 +91,11 @@ type Connections struct {
 	store    dedupe.Store
 	bindOnly bool     // no bucket is made
 	topics   []string // what the store is for, as far as that is known when it is opened
-	outboxes outboxSet
 	closers  []func() error
 	end      atomic.Pointer[shutdownClock] // of the worker that has run on them; nil: none has
+
+	outboxesLock sync.Mutex
+	outboxes     []*Outbox // that were opened
 
 	busName, storeName string
 }

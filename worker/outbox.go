@@ -66,27 +66,17 @@ func (c *Connections) Outbox(ctx context.Context, collection string, o *mongoout
 	if out.mover, err = mongodoc.NewMover(q, &mongodoc.MoverOptions{Moved: out.Notify, Logger: c.log}); err != nil {
 		return nil, err
 	}
-	c.outboxes.addOutbox(out)
+	c.outboxesLock.Lock()
+	defer c.outboxesLock.Unlock()
+	c.outboxes = append(c.outboxes, out)
 	return out, nil
 }
 
-// outboxSet are those that were opened. Their methods are safe for concurrent use.
-type outboxSet struct {
-	mu  sync.Mutex
-	all []*Outbox
-}
-
-func (o *outboxSet) addOutbox(out *Outbox) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.all = append(o.all, out)
-}
-
-// notifyAll wakes whoever moves what waits in documents.
-func (o *outboxSet) notifyAll() {
-	o.mu.Lock()
-	all := o.all
-	o.mu.Unlock()
+// notifyOutboxes wakes whoever moves what waits in documents.
+func (c *Connections) notifyOutboxes() {
+	c.outboxesLock.Lock()
+	all := c.outboxes
+	c.outboxesLock.Unlock()
 	for _, out := range all {
 		out.Notify()
 	}

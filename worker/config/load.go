@@ -76,7 +76,7 @@ func Read(name string, stdin io.Reader, env func(string) (string, bool)) (*Confi
 	return Parse(name, data, env)
 }
 
-// readFile returns what a file holds, of which 1 MiB is the most, or what is wrong with it.
+// readFile returns what a file holds, up to a byte more than it may, or why it cannot be read.
 func readFile(name string, stdin io.Reader) ([]byte, *Problem) {
 	in := stdin
 	if name != StandardInput {
@@ -88,11 +88,8 @@ func readFile(name string, stdin io.Reader) ([]byte, *Problem) {
 		in = f
 	}
 	data, err := io.ReadAll(io.LimitReader(in, maxFileBytes+1))
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, unreadableProblem(name, err)
-	case len(data) > maxFileBytes:
-		return nil, tooLongProblem(name)
 	}
 	return data, nil
 }
@@ -105,10 +102,6 @@ func unreadableProblem(name string, err error) *Problem {
 	return &Problem{File: name, Message: fmt.Sprintf("the file cannot be read: %v", err)}
 }
 
-func tooLongProblem(name string) *Problem {
-	return &Problem{File: name, Message: "the file is longer than 1 MiB: is it the right one?"}
-}
-
 // parseConfig reads a file, unless the reader has none, and what overrides it.
 func parseConfig(r *configReader, data []byte, wanted []Section) (*Config, Problems) {
 	var c Config
@@ -116,7 +109,7 @@ func parseConfig(r *configReader, data []byte, wanted []Section) (*Config, Probl
 	root.setDefaults(&c)
 	if r.file != "" {
 		if len(data) > maxFileBytes {
-			return nil, Problems{*tooLongProblem(r.file)}
+			return nil, Problems{{File: r.file, Message: "the file is longer than 1 MiB: is it the right one?"}}
 		}
 		n := r.parseDocument(data)
 		if n == nil {
