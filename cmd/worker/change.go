@@ -141,7 +141,8 @@ func (c *confirmedChange) mustAsk() bool { return !c.sure && !c.cmd.Bool("yes") 
 // checkCanAsk refuses a change that is to be confirmed where no person reads, and writes.
 func (c *confirmedChange) checkCanAsk(what string) error {
 	in, ok := c.stdin.(*os.File)
-	if c.mustAsk() && !(ok && term.IsTerminal(int(in.Fd())) && isTerminal(c.stderr)) {
+	canAsk := ok && term.IsTerminal(int(in.Fd())) && isTerminal(c.stderr)
+	if c.mustAsk() && !canAsk {
 		return commandline.Usagef(c.cmd, "%s %s: add --yes, for there is nobody to be asked", c.verb, what)
 	}
 	return nil
