@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,9 +28,7 @@ type OutboxAdmin struct {
 // OutboxCollection. Where there is none, it makes none: an error says so. name is told to the
 // server. The caller closes it.
 func OpenOutbox(ctx context.Context, uri, collection, name string) (*OutboxAdmin, error) {
-	if collection == "" {
-		collection = OutboxCollection
-	}
+	collection = cmp.Or(collection, OutboxCollection)
 	client, db, _, err := connectMongo(ctx, uri, name, "")
 	if err != nil {
 		return nil, err
@@ -62,4 +61,4 @@ func openExisting(ctx context.Context, db *mongo.Database, collection string) (*
 func (a *OutboxAdmin) Name() string { return a.name }
 
 // Close disconnects.
-func (a *OutboxAdmin) Close() error { return disconnectClient(a.client) }
+func (a *OutboxAdmin) Close() error { return disconnectWithin(a.client, startTimeout) }

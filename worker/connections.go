@@ -1,11 +1,13 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -89,9 +91,11 @@ type Connections struct {
 	store    dedupe.Store
 	bindOnly bool     // no bucket is made
 	topics   []string // what the store is for, as far as that is known when it is opened
-	outboxes outboxSet
 	closers  []func() error
 	end      atomic.Pointer[shutdownClock] // of the worker that has run on them; nil: none has
+
+	outboxesLock sync.Mutex
+	outboxes     []*Outbox // that were opened
 
 	busName, storeName string
 }
@@ -105,16 +109,10 @@ func Over(b bus.Bus, store dedupe.Store) *Connections { return &Connections{bus:
 // says where, without credentials. So is a server older than natsbus.OldestServer; of a cluster
 // only the server that was connected to is looked at. Later on the connection comes back by itself.
 func Connect(ctx context.Context, o *ConnectOptions) (*Connections, error) {
-	c := &Connections{}
-	if o != nil {
-		c.o = *o
-	}
-	if c.o.Name == "" {
-		c.o.Name = "onceish"
-	}
-	if c.log = c.o.Logger; c.log == nil {
-		c.log = slog.Default()
-	}
+	c := &Connections{o: *cmp.Or(o, &ConnectOptions{})}
+	c.o.Name, c.log = cmp.Or(c.o.Name, "onceish"), cmp.Or(c.o.Logger, slog.Default())
+	busOptions := *cmp.Or(c.o.Bus, &natsbus.Options{})
+	c.o.Bus = &busOptions
 	if err := c.checkStore(); err != nil {
 		return nil, err
 	}
@@ -150,13 +148,9 @@ func (c *Connections) connectBus(ctx context.Context) (err error) {
 }
 
 // busOptions are the caller's, with what the connections know.
-func (c *Connections) busOptions() (o natsbus.Options) {
-	if c.o.Bus != nil {
-		o = *c.o.Bus
-	}
-	if o.Logger == nil {
-		o.Logger = c.log
-	}
+func (c *Connections) busOptions() natsbus.Options {
+	o := *cmp.Or(c.o.Bus, &natsbus.Options{})
+	o.Logger = cmp.Or(o.Logger, c.log)
 	if o.Provision == nil && c.provisions() {
 		o.Provision = &natsbus.Provision{Replicas: c.o.Replicas}
 	}
@@ -188,11 +182,7 @@ func (c *Connections) startEmbedded(ctx context.Context) (string, error) {
 // alone, has no domain, and whose URL is all that it takes to connect.
 func (c *Connections) dropServerOptions() {
 	c.o.Credentials, c.o.NKey, c.o.TLS, c.o.InboxPrefix, c.o.Replicas = "", "", TLSFiles{}, "", 0
-	if c.o.Bus != nil {
-		bus := *c.o.Bus
-		bus.Domain, bus.APIPrefix = "", ""
-		c.o.Bus = &bus
-	}
+	c.o.Bus.Domain, c.o.Bus.APIPrefix = "", ""
 }
 
 // Bus is the bus.
@@ -218,11 +208,7 @@ func (c *Connections) StoreName() string { return c.storeName }
 // timeToClose is how long closing one client may wait for its server: half of what is left of the
 // time to end, so that others have theirs.
 func (c *Connections) timeToClose() time.Duration {
-	end := c.end.Load()
-	if end == nil {
-		return startTimeout
-	}
-	at, ok := end.deadline(0)
+	at, ok := cmp.Or(c.end.Load(), newShutdownClock(0)).deadline(0)
 	if !ok {
 		return startTimeout
 	}
@@ -233,11 +219,7 @@ func (c *Connections) timeToClose() time.Duration {
 // worker's time to end is over at the latest: what hangs then is left behind. Repeated calls do
 // nothing.
 func (c *Connections) Close() error {
-	end := c.end.Load()
-	if end == nil {
-		end = newShutdownClock(0)
-	}
-	ctx, cancel := end.closeContext(0)
+	ctx, cancel := cmp.Or(c.end.Load(), newShutdownClock(0)).closeContext(0)
 	defer cancel()
 	var errs []error
 	for _, closer := range slices.Backward(c.closers) {

@@ -1,7 +1,11 @@
 package worker
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"iter"
+	"log/slog"
 	"sync"
 
 	"github.com/onceish/onceish/bus"
@@ -25,13 +29,8 @@ type drainerRun struct {
 // worker's if there is none. What it returns tells of its health. With an Outbox of the worker's
 // connections, events that wait in documents of its database are published as well.
 func (w *Worker) AddDrainer(q outbox.Queue, o *outbox.Options) (*outbox.Drainer, error) {
-	var out outbox.Options
-	if o != nil {
-		out = *o
-	}
-	if out.Logger == nil {
-		out.Logger = w.o.Logger
-	}
+	out := *cmp.Or(o, &outbox.Options{})
+	out.Logger = cmp.Or(out.Logger, w.o.Logger)
 	var to bus.Publisher = w.conns.Bus()
 	if w.conns.provisions() {
 		to = provisioningPublisher{w.conns.Bus(), out.Logger}
@@ -109,16 +108,26 @@ func (d *drainerRun) isEmpty(ctx context.Context) bool {
 			return false
 		}
 	}
-	ask := outbox.Ask{To: outbox.MaxHash, Rows: 1, Bytes: 1, PastDead: d.pastDead}
-	for {
-		page, err := d.queue.Pending(ctx, ask)
+	for page, err := range d.pendingPages(ctx, 1, 1) {
 		if err != nil || len(page.Rows) > 0 {
 			return false
 		}
-		if page.Next == 0 {
-			return true
+	}
+	return true
+}
+
+// pendingPages are the rows that could be published, now or after a backoff, so many rows and bytes
+// at a time. An error is the last.
+func (d *drainerRun) pendingPages(ctx context.Context, rows, bytes int) iter.Seq2[outbox.Page, error] {
+	return func(yield func(outbox.Page, error) bool) {
+		ask := outbox.Ask{To: outbox.MaxHash, Rows: rows, Bytes: bytes, PastDead: d.pastDead}
+		for {
+			page, err := d.queue.Pending(ctx, ask)
+			if !yield(page, err) || err != nil || page.Next == 0 {
+				return
+			}
+			ask.From = page.Next
 		}
-		ask.From = page.Next
 	}
 }
 
@@ -131,4 +140,28 @@ func (w *Worker) logOutboxStats(d *drainerRun) {
 		told = append(told, "moved", m.Events, "moved_dead", m.Dead, "stuck_documents", m.Stuck)
 	}
 	w.o.Logger.Info("outbox drained", told...)
+}
+
+// provisioningPublisher is a publisher that makes streams for topics that have none. Their
+// events are published with the next try.
+type provisioningPublisher struct {
+	bus bus.Bus
+	log *slog.Logger
+}
+
+// Publish implements bus.Publisher.
+func (p provisioningPublisher) Publish(ctx context.Context, events ...bus.Event) ([]bus.Receipt, error) {
+	receipts, err := p.bus.Publish(ctx, events...)
+	asked := make(map[string]bool)
+	for i := range min(len(receipts), len(events)) {
+		r, topic := receipts[i], events[i].Topic
+		if !errors.Is(r.Err, bus.ErrNoStream) || asked[topic] {
+			continue
+		}
+		asked[topic] = true
+		if _, failed := p.bus.Topic(ctx, topic, "", bus.Start{}); failed != nil {
+			p.log.Warn("outbox: a topic has no stream, and none could be made", "topic", topic, "error", failed)
+		}
+	}
+	return receipts, err
 }

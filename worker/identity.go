@@ -25,8 +25,8 @@ func (f TLSFiles) Config() (*tls.Config, error) {
 	if f == (TLSFiles{}) {
 		return nil, nil //nolint:nilnil // the defaults
 	}
-	if err := f.checkFiles(); err != nil {
-		return nil, err
+	if (f.Certificate == "") != (f.Key == "") {
+		return nil, fmt.Errorf("%w: a client's certificate and its key are needed, both", ErrUsage)
 	}
 	c := &tls.Config{MinVersion: tls.VersionTLS12}
 	if f.CA != "" {
@@ -40,27 +40,11 @@ func (f TLSFiles) Config() (*tls.Config, error) {
 			pair, err := tls.LoadX509KeyPair(f.Certificate, f.Key)
 			return &pair, err
 		}
-	}
-	return c, nil
-}
-
-// checkFiles reads the files.
-func (f TLSFiles) checkFiles() error {
-	if (f.Certificate == "") != (f.Key == "") {
-		return fmt.Errorf("%w: a client's certificate and its key are needed, both", ErrUsage)
-	}
-	if f.CA != "" {
-		if _, err := loadAuthorities(f.CA); err != nil {
-			return err
+		if _, err := c.GetClientCertificate(nil); err != nil {
+			return nil, fmt.Errorf("%w: the client's certificate %s and its key %s: %w", ErrUsage, f.Certificate, f.Key, err)
 		}
 	}
-	if f.Certificate == "" {
-		return nil
-	}
-	if _, err := tls.LoadX509KeyPair(f.Certificate, f.Key); err != nil {
-		return fmt.Errorf("%w: the client's certificate %s and its key %s: %w", ErrUsage, f.Certificate, f.Key, err)
-	}
-	return nil
+	return c, nil
 }
 
 func loadAuthorities(file string) (*x509.CertPool, error) {
@@ -91,7 +75,7 @@ func identityOptions(o *ConnectOptions) (options []nats.Option, err error) {
 		}
 		options = append(options, option)
 	}
-	if err := o.TLS.checkFiles(); err != nil {
+	if _, err := o.TLS.Config(); err != nil {
 		return nil, fmt.Errorf("TLS with NATS (--nats-ca, --nats-cert, --nats-key): %w", err)
 	}
 	if o.TLS.CA != "" {

@@ -13,12 +13,13 @@ import (
 	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/connstring"
 
 	"github.com/onceish/onceish/internal/redact"
+	"github.com/onceish/onceish/worker/config"
 )
 
 const defaultDatabase = "onceish"
 
 // MarksCollection is the collection that has the marks.
-const MarksCollection = "dedupe"
+const MarksCollection = config.MarksCollection
 
 // InNamespace is the name of a collection in a namespace; see ConnectOptions.Namespace.
 func InNamespace(namespace, collection string) string {
@@ -49,7 +50,7 @@ func connectMongo(ctx context.Context, uri, name, hint string) (_ *mongo.Client,
 	pinging, cancel := context.WithTimeout(ctx, 2*startTimeout)
 	defer cancel()
 	if err := client.Ping(pinging, nil); err != nil {
-		return nil, nil, false, errors.Join(unreachableError(uri, hint, err), disconnectClient(client)) //nolint:contextcheck // closing does not depend on it
+		return nil, nil, false, errors.Join(unreachableError(uri, hint, err), disconnectWithin(client, startTimeout)) //nolint:contextcheck // closing does not depend on it
 	}
 	db := client.Database(cmp.Or(parsed.Database, defaultDatabase))
 	return client, db, parsed.Database != "", nil
@@ -58,8 +59,6 @@ func connectMongo(ctx context.Context, uri, name, hint string) (_ *mongo.Client,
 func unreachableError(uri, hint string, err error) error {
 	return fmt.Errorf("connect to MongoDB at %s (--mongo, MONGODB_URI): %w: does a server run there, and may this user connect?%s", redact.URL(uri), err, hint)
 }
-
-func disconnectClient(client *mongo.Client) error { return disconnectWithin(client, startTimeout) }
 
 func disconnectWithin(client *mongo.Client, may time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), may)

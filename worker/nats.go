@@ -2,12 +2,13 @@ package worker
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
-	"net/url"
+	"net"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -16,13 +17,14 @@ import (
 
 	natsbus "github.com/onceish/onceish/bus/jetstream"
 	"github.com/onceish/onceish/internal/redact"
+	"github.com/onceish/onceish/worker/config"
 )
 
 // startTimeout is how long a server may take to answer at the start.
 const startTimeout = 5 * time.Second
 
 func connectNATS(at string, o *ConnectOptions, log *slog.Logger) (*nats.Conn, error) {
-	if !areNATSURLs(at) {
+	if config.CheckServers(at) != nil {
 		return nil, fmt.Errorf("%w: the NATS URL (--nats, NATS_URL) cannot be read: write nats://host:4222, "+
 			"and percent-encode what is special in a user name or password", ErrUsage)
 	}
@@ -40,6 +42,57 @@ func connectNATS(at string, o *ConnectOptions, log *slog.Logger) (*nats.Conn, er
 	return nc, nil
 }
 
+// explainConnectError says what to try about an error of connecting. Of several servers the client
+// tells of one, or of none: each is asked again, alone, all at the same time.
+func explainConnectError(at string, o *ConnectOptions, identity []nats.Option, err error) error {
+	urls := strings.Split(at, ",")
+	if len(urls) == 1 {
+		return fmt.Errorf("%w: %s", err, adviseOnConnect(err, o))
+	}
+	errs := make([]error, len(urls))
+	var asking sync.WaitGroup
+	for i, one := range urls {
+		asking.Go(func() {
+			options := append(natsOptions(at, o, slog.New(slog.DiscardHandler)), identity...)
+			nc, err := nats.Connect(one, append(options, nats.NoReconnect())...)
+			if err == nil {
+				_ = closeNATS(nc, startTimeout) // it answers only now
+				err = errors.New("it did not answer at first: try again")
+			} else {
+				err = fmt.Errorf("%w: %s", err, adviseOnConnect(err, o))
+			}
+			errs[i] = fmt.Errorf("server %d of %d: %w", i+1, len(urls), err)
+		})
+	}
+	asking.Wait()
+	return errors.Join(errs...)
+}
+
+// adviseOnConnect is what to try about an error of connecting to one server.
+func adviseOnConnect(err error, o *ConnectOptions) string {
+	var timeout net.Error
+	var untrusted *tls.CertificateVerificationError
+	var alert tls.AlertError
+	switch {
+	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked):
+		return "check user and password, or token, in the URL, or the credentials (--nats-creds, NATS_CREDS) and when they expire, or the nkey (--nats-nkey, NATS_NKEY)"
+	case errors.Is(err, nats.ErrSecureConnWanted):
+		return "this server has no TLS: write nats:// instead of tls://"
+	case errors.As(err, &untrusted):
+		return "name the file with the certificate of the server's authority in --nats-ca or NATS_CA, or in SSL_CERT_FILE, or add it to those that this machine trusts"
+	case errors.As(err, &alert):
+		return "the server refuses this client in TLS: if it wants a client certificate, name one in --nats-cert and --nats-key (NATS_CERT, NATS_KEY)"
+	case errors.Is(err, nats.ErrNoInfoReceived), errors.Is(err, io.EOF), errors.As(err, &timeout) && timeout.Timeout():
+		return "what accepts connections there does not speak NATS: is this the server's port for clients, 4222 unless configured?"
+	case strings.HasPrefix(err.Error(), "error signing nonce"): // the client has no other mark for it
+		return "the credentials (--nats-creds, NATS_CREDS) have no usable seed: make new ones with nsc generate creds"
+	}
+	if o.Embed == nil {
+		return "does a server run there?"
+	}
+	return "does a server run there? Without a URL this command runs a server of its own"
+}
+
 // connectTimeout is how long each of several servers may take, so that all together take not much
 // longer than one.
 func connectTimeout(urls string) time.Duration {
@@ -48,7 +101,7 @@ func connectTimeout(urls string) time.Duration {
 }
 
 func natsOptions(at string, o *ConnectOptions, log *slog.Logger) []nats.Option {
-	options := append(natsbus.ConnectionOptions(o.Lease),
+	return append(natsbus.ConnectionOptions(o.Lease),
 		nats.Name(o.Name), nats.Timeout(connectTimeout(at)),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
@@ -58,7 +111,6 @@ func natsOptions(at string, o *ConnectOptions, log *slog.Logger) []nats.Option {
 		nats.ReconnectHandler(func(nc *nats.Conn) { log.Info("reconnected to NATS", "address", nc.ConnectedAddr()) }),
 		nats.ErrorHandler((&connectionErrorLog{log: log}).logError),
 	)
-	return options
 }
 
 // maxLoggedErrors is how many permissions that lack are told apart.
@@ -105,22 +157,6 @@ func closeNATS(nc *nats.Conn, may time.Duration) error {
 	case <-time.After(may): // it closed by itself meanwhile
 	}
 	return nil
-}
-
-// areNATSURLs reports whether all URLs, separated by commas, are such. Why one is not is told to
-// nobody: it may say what the password is.
-func areNATSURLs(urls string) bool {
-	for s := range strings.SplitSeq(urls, ",") {
-		s = strings.TrimSpace(s)
-		if !strings.Contains(s, "://") {
-			s = "nats://" + s
-		}
-		u, err := url.Parse(s)
-		if err != nil || u.Host == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
-			return false
-		}
-	}
-	return true
 }
 
 // checkCredentials says why a file holds no credentials; what it holds instead is told to

@@ -1,10 +1,10 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
 
@@ -17,10 +17,11 @@ import (
 	"github.com/onceish/onceish/outbox"
 	mongooutbox "github.com/onceish/onceish/outbox/mongo"
 	"github.com/onceish/onceish/outbox/notify"
+	"github.com/onceish/onceish/worker/config"
 )
 
 // OutboxCollection is where an outbox is if nothing else is said.
-const OutboxCollection = "outbox"
+const OutboxCollection = config.OutboxCollection
 
 var (
 	_ outbox.Queue   = (*Outbox)(nil)
@@ -44,10 +45,7 @@ type Outbox struct {
 // database of marks. Empty: OutboxCollection. Nil options are the default. ConnectOptions.Namespace
 // is a part of its name.
 func (c *Connections) Outbox(ctx context.Context, collection string, o *mongooutbox.Options) (*Outbox, error) {
-	if collection == "" {
-		collection = OutboxCollection
-	}
-	collection = InNamespace(c.o.Namespace, collection)
+	collection = InNamespace(c.o.Namespace, cmp.Or(collection, OutboxCollection))
 	if !c.hasMongo() {
 		return nil, fmt.Errorf("%w: the outbox %q needs a MongoDB: set --mongo or MONGODB_URI", ErrUsage, collection)
 	}
@@ -68,34 +66,24 @@ func (c *Connections) Outbox(ctx context.Context, collection string, o *mongoout
 	if out.mover, err = mongodoc.NewMover(q, &mongodoc.MoverOptions{Moved: out.Notify, Logger: c.log}); err != nil {
 		return nil, err
 	}
-	c.outboxes.addOutbox(out)
+	c.outboxesLock.Lock()
+	defer c.outboxesLock.Unlock()
+	c.outboxes = append(c.outboxes, out)
 	return out, nil
 }
 
-// outboxSet are those that were opened. Their methods are safe for concurrent use.
-type outboxSet struct {
-	mu  sync.Mutex
-	all []*Outbox
-}
-
-func (o *outboxSet) addOutbox(out *Outbox) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.all = append(o.all, out)
-}
-
-// notifyAll wakes whoever moves what waits in documents.
-func (o *outboxSet) notifyAll() {
-	o.mu.Lock()
-	all := o.all
-	o.mu.Unlock()
+// notifyOutboxes wakes whoever moves what waits in documents.
+func (c *Connections) notifyOutboxes() {
+	c.outboxesLock.Lock()
+	all := c.outboxes
+	c.outboxesLock.Unlock()
 	for _, out := range all {
 		out.Notify()
 	}
 }
 
 func openOutbox(ctx context.Context, db *mongo.Database, collection string, o *mongooutbox.Options) (*mongooutbox.Queue, error) {
-	if collection == MarksCollection || strings.HasPrefix(collection, MarksCollection+".") {
+	if config.HoldsMarks(collection) {
 		return nil, fmt.Errorf("%w: the collection %q has the marks of what was handled: name another one for the outbox", ErrUsage, collection)
 	}
 	return mongooutbox.New(ctx, db.Collection(collection), o)

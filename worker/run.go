@@ -129,16 +129,8 @@ func drainAll(ctx context.Context, subs []runningSubscription) error {
 }
 
 func (w *Worker) subscriptionOptions(o *consumer.Options, c *forcedStop) *consumer.Options {
-	var out consumer.Options
-	if o != nil {
-		out = *o
-	}
-	if out.Logger == nil {
-		out.Logger = w.o.Logger
-	}
-	if out.Drain == 0 {
-		out.Drain = w.o.Drain
-	}
+	out := *cmp.Or(o, &consumer.Options{})
+	out.Logger, out.Drain = cmp.Or(out.Logger, w.o.Logger), cmp.Or(out.Drain, w.o.Drain)
 	out.Use = append([]consumer.Middleware{c.cancelOnStop}, out.Use...)
 	return &out
 }

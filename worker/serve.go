@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -17,13 +18,8 @@ type Setup func(ctx context.Context, w *Worker) error
 // what runs finish, the second (or Options.ForceStop) does not. A process that is told to end
 // before it ran has not failed, as in Run.
 func Serve(ctx context.Context, group string, co *ConnectOptions, o *Options, setup Setup) error {
-	var opts Options
-	if o != nil {
-		opts = *o
-	}
-	if opts.Logger == nil {
-		opts.Logger = slog.Default()
-	}
+	opts := *cmp.Or(o, &Options{})
+	opts.Logger = cmp.Or(opts.Logger, slog.Default())
 	ctx, forceStop, release := Signals(ctx, opts.Logger)
 	defer release()
 	if opts.ForceStop == nil {

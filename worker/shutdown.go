@@ -99,28 +99,21 @@ func (s *shutdownClock) runGroup(g *run.Group, drainers []*drainerRun) error {
 		return err
 	case <-s.begun:
 	}
-	for _, step := range []struct {
-		before time.Duration
-		do     func()
-	}{
-		{time.Second, func() {
-			for _, d := range drainers {
-				d.CutShort()
-			}
-		}},
-		{time.Second / 2, func() {}},
-	} {
-		at, _ := s.deadline(step.before)
-		timer := time.NewTimer(time.Until(at))
-		select {
-		case err := <-done:
-			timer.Stop()
-			return err
-		case <-timer.C:
-			step.do()
+	end, _ := s.deadline(time.Second / 2)
+	cut := time.AfterFunc(time.Until(end)-time.Second/2, func() {
+		for _, d := range drainers {
+			d.CutShort()
 		}
+	})
+	defer cut.Stop()
+	enough := time.NewTimer(time.Until(end))
+	defer enough.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-enough.C:
+		return s.incompleteError()
 	}
-	return s.incompleteError()
 }
 
 // incompleteError tells which actors are left behind.

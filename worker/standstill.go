@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/onceish/onceish/bus"
-	"github.com/onceish/onceish/outbox"
 )
 
 // standstillPatience is how long nothing may happen before it is asked why. A stream without a
@@ -110,20 +109,15 @@ const (
 // pendingTopics are those of the rows that could be published, now or after a backoff.
 func (d *drainerRun) pendingTopics(ctx context.Context) (map[string]bool, error) {
 	topics := make(map[string]bool)
-	ask := outbox.Ask{To: outbox.MaxHash, Rows: rowsOfTopics, Bytes: bytesOfTopics, PastDead: d.pastDead}
-	for {
-		page, err := d.queue.Pending(ctx, ask)
+	for page, err := range d.pendingPages(ctx, rowsOfTopics, bytesOfTopics) {
 		if err != nil {
 			return nil, err
 		}
 		for i := range page.Rows {
 			topics[page.Rows[i].Event.Topic] = true
 		}
-		if page.Next == 0 {
-			return topics, nil
-		}
-		ask.From = page.Next
 	}
+	return topics, nil
 }
 
 // undoneError returns an error if something was given up meanwhile.

@@ -82,7 +82,7 @@ func (c *Connections) Documents(ctx context.Context) (*mongodoc.Updater, error) 
 		return nil, err
 	}
 	if s, ok := store.(*mongodedupe.Store); ok {
-		return mongodoc.New(s, &mongodoc.Options{Waiting: c.outboxes.notifyAll})
+		return mongodoc.New(s, &mongodoc.Options{Waiting: c.notifyOutboxes})
 	}
 	return nil, fmt.Errorf("%w: documents can be changed once where marks are kept in MongoDB: set --mongo or MONGODB_URI", ErrUsage)
 }
@@ -106,9 +106,9 @@ func (c *Connections) openDatabase(ctx context.Context) (*mongo.Database, error)
 }
 
 func (c *Connections) openKV(ctx context.Context) (dedupe.Store, error) {
-	o := &kvdedupe.Options{Bucket: cmp.Or(c.o.Bucket, kvdedupe.DefaultBucket), Replicas: c.o.Replicas, BindOnly: c.bindOnly, Topics: c.topics, Logger: c.log}
-	if c.o.Bus != nil {
-		o.Domain, o.APIPrefix = c.o.Bus.Domain, c.o.Bus.APIPrefix
+	o := &kvdedupe.Options{
+		Bucket: cmp.Or(c.o.Bucket, kvdedupe.DefaultBucket), Replicas: c.o.Replicas, BindOnly: c.bindOnly, Topics: c.topics, Logger: c.log,
+		Domain: c.o.Bus.Domain, APIPrefix: c.o.Bus.APIPrefix,
 	}
 	s, err := kvdedupe.New(ctx, c.nats, o)
 	if err != nil {

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -74,13 +75,8 @@ func New(group string, c *Connections, o *Options) (*Worker, error) {
 	case c == nil:
 		return nil, errors.New("the connections are nil: make them with Connect or Over")
 	}
-	w := &Worker{group: group, conns: c}
-	if o != nil {
-		w.o = *o
-	}
-	if w.o.Logger == nil {
-		w.o.Logger = slog.Default()
-	}
+	w := &Worker{group: group, conns: c, o: *cmp.Or(o, &Options{})}
+	w.o.Logger = cmp.Or(w.o.Logger, slog.Default())
 	return w, nil
 }
 

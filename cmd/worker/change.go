@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v3"
@@ -120,13 +121,12 @@ type confirmedChange struct {
 var errNotWanted = errors.New("nothing was changed")
 
 func (c *confirmedChange) runConfirmed(ctx context.Context, what string) error {
-	asking := !c.sure && !c.cmd.Bool("yes")
-	if asking && !c.canAsk() {
-		return commandline.Usagef(c.cmd, "%s %s: add --yes, for there is nobody to be asked", c.verb, what)
+	if err := c.checkCanAsk(what); err != nil {
+		return err
 	}
 	return withOutbox(ctx, c.cmd, func(name string, a outbox.Admin) error {
-		if asking && !c.askYesNo(name, what) {
-			return errNotWanted
+		if err := c.confirmChange(name, what); err != nil {
+			return err
 		}
 		n, err := c.do(ctx, a)
 		if err != nil {
@@ -136,17 +136,29 @@ func (c *confirmedChange) runConfirmed(ctx context.Context, what string) error {
 	})
 }
 
-// canAsk reports whether a person reads, and writes.
-func (c *confirmedChange) canAsk() bool {
+func (c *confirmedChange) mustAsk() bool { return !c.sure && !c.cmd.Bool("yes") }
+
+// checkCanAsk refuses a change that is to be confirmed where no person reads, and writes.
+func (c *confirmedChange) checkCanAsk(what string) error {
 	in, ok := c.stdin.(*os.File)
-	return ok && term.IsTerminal(int(in.Fd())) && isTerminal(c.stderr)
+	canAsk := ok && term.IsTerminal(int(in.Fd())) && isTerminal(c.stderr)
+	if c.mustAsk() && !canAsk {
+		return commandline.Usagef(c.cmd, "%s %s: add --yes, for there is nobody to be asked", c.verb, what)
+	}
+	return nil
 }
 
-func (c *confirmedChange) askYesNo(name, what string) bool {
+// confirmChange returns errNotWanted unless the change is wanted.
+func (c *confirmedChange) confirmChange(name, what string) error {
+	if !c.mustAsk() {
+		return nil
+	}
 	_, _ = fmt.Fprintf(c.stderr, "%s %s, in %s? [y/N] ", c.verb, what, name) // who does not see it says no
 	answer, _ := bufio.NewReader(c.stdin).ReadString('\n')                   // nothing is no
-	answer = strings.ToLower(strings.TrimSpace(answer))
-	return answer == "y" || answer == "yes"
+	if !slices.Contains([]string{"y", "yes"}, strings.ToLower(strings.TrimSpace(answer))) {
+		return errNotWanted
+	}
+	return nil
 }
 
 func (c *confirmedChange) reportChanged(name string, n int) error {

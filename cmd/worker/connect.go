@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/urfave/cli/v3"
 
@@ -18,6 +17,9 @@ import (
 	"github.com/onceish/onceish/worker/embedded"
 )
 
+// natsSections are what a command takes of a worker's configuration that uses NATS alone.
+var natsSections = []config.Section{config.SectionNATS, config.SectionDataDir, config.SectionLog}
+
 func newLogger(c *config.Config, stderr io.Writer) *slog.Logger {
 	return commandline.Logger(stderr, c.Log.Format, c.Log.Level)
 }
@@ -25,23 +27,11 @@ func newLogger(c *config.Config, stderr io.Writer) *slog.Logger {
 // connectOptions are to a server of the worker's own where none is named.
 func connectOptions(cmd *cli.Command, c *config.Config, log *slog.Logger) *worker.ConnectOptions {
 	o := worker.Configured(c)
-	o.Name, o.Logger, o.Lease = cmd.FullName(), log, shortestLease(c)
+	o.Name, o.Logger, o.Lease = cmd.FullName(), log, config.ShortestLease(c.Subscriptions)
 	o.Embed = func(ctx context.Context, log *slog.Logger) (worker.Embedded, error) {
 		return openEmbedded(ctx, c.DataDir, log)
 	}
 	return o
-}
-
-// shortestLease is the shortest lease or ack deadline of the subscriptions. Zero: there are none.
-func shortestLease(c *config.Config) (shortest time.Duration) {
-	for i := range c.Subscriptions {
-		for _, d := range []time.Duration{c.Subscriptions[i].Lease, c.Subscriptions[i].AckWait} {
-			if shortest == 0 || 0 < d && d < shortest {
-				shortest = d
-			}
-		}
-	}
-	return shortest
 }
 
 // withConnections calls f with connections, which it closes afterwards.

@@ -12,42 +12,29 @@ import (
 	"github.com/onceish/onceish/worker/config"
 )
 
-// timeForm is how times are written.
-const timeForm = time.RFC3339
-
-// nowUTC is told in UTC, as servers have it.
-func nowUTC() time.Time { return time.Now().UTC() }
-
-func idFlag() cli.Flag {
-	return &cli.StringSliceFlag{Name: "id", Usage: "the row with this `ID`; may be given several times", HideDefault: true}
-}
-
 func topicFlag() cli.Flag {
 	return &cli.StringFlag{Name: "topic", Usage: "rows of this `TOPIC` or pattern", HideDefault: true}
 }
 
-func keyFlag() cli.Flag {
-	return &cli.StringFlag{Name: "key", Usage: "rows of this `KEY`", HideDefault: true}
-}
-
-func statusFlag(preset string) cli.Flag {
-	return &cli.StringFlag{
-		Name: "status", HideDefault: true, Usage: "rows with this `STATUS`: pending, sent or dead (default: " + preset + ")",
-		Validator: commandline.OneOf("pending", "sent", "dead"),
+// periodFlags select rows by when something happened to them.
+func periodFlags(event string) []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "from", Usage: "rows " + event + " at or after a `TIME`, such as 2026-01-31T15:04:05Z, or so long ago, such as 2h or 1d", HideDefault: true},
+		&cli.StringFlag{Name: "to", Usage: "rows " + event + " before a `TIME`, or so long ago", HideDefault: true},
 	}
-}
-
-func fromFlag(event string) cli.Flag {
-	return &cli.StringFlag{Name: "from", Usage: "rows " + event + " at or after a `TIME`, such as 2026-01-31T15:04:05Z, or so long ago, such as 2h or 1d", HideDefault: true}
-}
-
-func toFlag(event string) cli.Flag {
-	return &cli.StringFlag{Name: "to", Usage: "rows " + event + " before a `TIME`, or so long ago", HideDefault: true}
 }
 
 // filterFlags select rows.
 func filterFlags(preset string) []cli.Flag {
-	return []cli.Flag{idFlag(), topicFlag(), keyFlag(), statusFlag(preset), fromFlag("added"), toFlag("added")}
+	return append([]cli.Flag{
+		&cli.StringSliceFlag{Name: "id", Usage: "the row with this `ID`; may be given several times", HideDefault: true},
+		topicFlag(),
+		&cli.StringFlag{Name: "key", Usage: "rows of this `KEY`", HideDefault: true},
+		&cli.StringFlag{
+			Name: "status", HideDefault: true, Usage: "rows with this `STATUS`: pending, sent or dead (default: " + preset + ")",
+			Validator: commandline.OneOf("pending", "sent", "dead"),
+		},
+	}, periodFlags("added")...)
 }
 
 // filterOf is what the flags select; flags that the command does not have select nothing.
@@ -108,5 +95,5 @@ func formatMoment(m outbox.Moment) string {
 	if m.Ago > 0 {
 		return m.Ago.String() + " ago"
 	}
-	return m.Time.Format(timeForm)
+	return m.Time.Format(time.RFC3339)
 }

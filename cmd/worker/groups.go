@@ -30,25 +30,14 @@ Examples:
 Exit status: 0 done, 1 failed, or not asked for after all, 2 wrong usage.`,
 		Commands:     []*cli.Command{listGroupsCommand(stdout, stderr), lagCommand(stdout, stderr), removeGroupCommand(stdin, stdout, stderr)},
 		OnUsageError: commandline.UsageError,
-		Action:       noGroupsCommand,
+		Action:       showHelp,
 	}
 }
-
-// noGroupsCommand is called when the argument is no command.
-func noGroupsCommand(_ context.Context, cmd *cli.Command) error {
-	if name := cmd.Args().First(); name != "" {
-		return commandline.Usagef(cmd, "there is no command %q of groups: list, lag or remove", name)
-	}
-	return cli.ShowSubcommandHelp(cmd)
-}
-
-// groupsSections are what listing groups takes of a worker's configuration.
-var groupsSections = []config.Section{config.SectionNATS, config.SectionDataDir, config.SectionLog}
 
 func listGroupsCommand(stdout, stderr io.Writer) *cli.Command {
 	return &cli.Command{
 		Name: "list", Usage: "list the groups, their topics, streams and consumers", ArgsUsage: "[GROUP]",
-		Flags:        append(outputFlags(), config.Flags(groupsSections...)...),
+		Flags:        append(outputFlags(), config.Flags(natsSections...)...),
 		OnUsageError: commandline.UsageError,
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			return showGroups(ctx, cmd, stdout, stderr, "GROUP\tTOPIC\tSTREAM\tCONSUMER", func(g *natsbus.Group) string {
@@ -64,7 +53,7 @@ func lagCommand(stdout, stderr io.Writer) *cli.Command {
 		Description: `PENDING events were never delivered to the group. UNSETTLED ones were: they run, or wait for their next attempt. PULLS are requests for events
 that wait at the server: none where no worker runs, or where all are busy. IDLE is how long ago an event was delivered or acknowledged;
 unknown if the server has started since.`,
-		Flags:        append(outputFlags(), config.Flags(groupsSections...)...),
+		Flags:        append(outputFlags(), config.Flags(natsSections...)...),
 		OnUsageError: commandline.UsageError,
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			return showGroups(ctx, cmd, stdout, stderr, "GROUP\tTOPIC\tPENDING\tUNSETTLED\tPULLS\tIDLE", func(g *natsbus.Group) string {
@@ -104,7 +93,7 @@ func showGroups(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer,
 	if cmd.Args().Len() > 1 {
 		return commandline.Usagef(cmd, "unexpected argument %q: name one group, or none for all", cmd.Args().Get(1))
 	}
-	return withGroups(ctx, cmd, stderr, groupsSections, func(c *worker.Connections) error {
+	return withGroups(ctx, cmd, stderr, natsSections, func(c *worker.Connections) error {
 		groups, err := namedGroups(ctx, c, cmd.Args().First())
 		if err != nil {
 			return err
@@ -160,7 +149,7 @@ func withGroups(ctx context.Context, cmd *cli.Command, stderr io.Writer, section
 }
 
 func removeGroupCommand(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
-	sections := append([]config.Section{config.SectionMongo}, groupsSections...)
+	sections := append([]config.Section{config.SectionMongo}, natsSections...)
 	return &cli.Command{
 		Name: "remove", Usage: "remove a group that is no more", ArgsUsage: "GROUP",
 		Description: `It removes the group's consumers on all topics, and its marks and watermarks: in MongoDB with --mongo, else in the bucket of NATS. A group of this name
@@ -181,12 +170,12 @@ Example:
 			group := cmd.Args().First()
 			ask := &confirmedChange{cmd: cmd, stdin: stdin, stderr: stderr, verb: "remove"}
 			what := fmt.Sprintf("the group %q and all that is remembered of it", group)
-			if !cmd.Bool("yes") && !ask.canAsk() {
-				return commandline.Usagef(cmd, "remove %s: add --yes, for there is nobody to be asked", what)
+			if err := ask.checkCanAsk(what); err != nil {
+				return err
 			}
 			return withGroups(ctx, cmd, stderr, sections, func(c *worker.Connections) error {
-				if !cmd.Bool("yes") && !ask.askYesNo(c.BusName(), what) {
-					return errNotWanted
+				if err := ask.confirmChange(c.BusName(), what); err != nil {
+					return err
 				}
 				r, err := c.RemoveGroup(ctx, group, cmd.Bool("force"))
 				switch {

@@ -32,6 +32,17 @@ func helpCommand(stdout io.Writer, path ...string) *cli.Command {
 	}
 }
 
+// showHelp is what a command does that has others below it, when none of them is named.
+func showHelp(_ context.Context, cmd *cli.Command) error {
+	switch name := cmd.Args().First(); {
+	case name != "":
+		return unknownCommand(cmd, name)
+	case cmd == cmd.Root():
+		return cli.ShowRootCommandHelp(cmd)
+	}
+	return cli.ShowSubcommandHelp(cmd)
+}
+
 // unknownCommand is the error of a name that no command has.
 func unknownCommand(cmd *cli.Command, name string) error {
 	hint := fmt.Sprintf("see %s --help", cmd.FullName())

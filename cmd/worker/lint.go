@@ -45,20 +45,10 @@ func lintFiles(cmd *cli.Command, stdout io.Writer) error {
 	if err := printProblems(cmd, stdout, len(files), found); err != nil {
 		return err
 	}
-	if n := countMistakes(found); n > 0 {
-		return fmt.Errorf("%d %s", n, pluralNoun(n, "mistake"))
+	if mistakes, _ := found.SplitWarnings(); len(mistakes) > 0 {
+		return fmt.Errorf("%d %s", len(mistakes), pluralNoun(len(mistakes), "mistake"))
 	}
 	return nil
-}
-
-// countMistakes are what run refuses.
-func countMistakes(found config.Problems) (n int) {
-	for _, p := range found {
-		if !p.Warning {
-			n++
-		}
-	}
-	return n
 }
 
 func printProblems(cmd *cli.Command, stdout io.Writer, files int, found config.Problems) error {

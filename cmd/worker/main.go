@@ -69,15 +69,6 @@ Exit status: 0 done or drained, 1 failed, 2 wrong usage, 3 drain incomplete, 4 n
 		HideHelpCommand: true,
 		OnUsageError:    commandline.UsageError,
 		ExitErrHandler:  func(context.Context, *cli.Command, error) {},
-		Action:          noCommand,
+		Action:          showHelp,
 	}
-}
-
-// noCommand is called when the first argument is no command.
-func noCommand(_ context.Context, cmd *cli.Command) error {
-	name := cmd.Args().First()
-	if name == "" {
-		return cli.ShowRootCommandHelp(cmd)
-	}
-	return unknownCommand(cmd, name)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 
 	"github.com/urfave/cli/v3"
 
@@ -33,16 +34,8 @@ Exit status: 0 done, 1 failed, or not asked for after all, 2 wrong usage.`,
 			helpCommand(stdout, "outbox"),
 		},
 		OnUsageError: commandline.UsageError,
-		Action:       noOutboxCommand,
+		Action:       showHelp,
 	}
-}
-
-// noOutboxCommand is called when the argument is no command.
-func noOutboxCommand(_ context.Context, cmd *cli.Command) error {
-	if name := cmd.Args().First(); name != "" {
-		return unknownCommand(cmd, name)
-	}
-	return cli.ShowSubcommandHelp(cmd)
 }
 
 // outboxSections are what looking after an outbox takes of a worker's configuration.
@@ -81,7 +74,7 @@ func noArguments(cmd *cli.Command) error {
 }
 
 func republishCommand(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
-	flags := []cli.Flag{topicFlag(), fromFlag("sent"), toFlag("sent"), yesFlag("")}
+	flags := slices.Concat([]cli.Flag{topicFlag()}, periodFlags("sent"), []cli.Flag{yesFlag("")}, outboxFlags())
 	return &cli.Command{
 		Name:  "republish",
 		Usage: "publish again what was sent in some time, in case the bus has lost it",
@@ -91,7 +84,7 @@ has lost. What consumers have handled they recognise. How long ago is reckoned b
 
 Example:
    worker outbox republish --topic 'order.>' --from 30m --yes`,
-		Flags:        append(flags, outboxFlags()...),
+		Flags:        flags,
 		OnUsageError: commandline.UsageError,
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			if err := noArguments(cmd); err != nil {

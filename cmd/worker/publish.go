@@ -36,14 +36,11 @@ Exit status: 0 when every line was stored, 1 when not, 2 wrong usage.`,
 			&cli.StringFlag{Name: "id-field", Usage: "JSON `FIELD` that tells events apart, required in every line (default: \"id\", where there is one)", HideDefault: true},
 			&cli.StringFlag{Name: "key-field", Usage: "JSON `FIELD` by which events are ordered, required in every line", HideDefault: true},
 			&cli.BoolFlag{Name: "unordered", HideDefault: true, Usage: "publish many lines at once: faster, and a line may be stored behind later ones when the server fails"},
-		}, append(outputFlags(), config.Flags(publishSections...)...)...),
+		}, append(outputFlags(), config.Flags(natsSections...)...)...),
 		OnUsageError: commandline.UsageError,
 		Action:       func(ctx context.Context, cmd *cli.Command) error { return publishLines(ctx, cmd, stdout, stderr) },
 	}
 }
-
-// publishSections are what publishing takes of a worker's configuration.
-var publishSections = []config.Section{config.SectionNATS, config.SectionDataDir, config.SectionLog}
 
 func publishLines(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) (err error) {
 	if n := cmd.Args().Len(); n < 1 || n > 2 {
@@ -53,7 +50,7 @@ func publishLines(ctx context.Context, cmd *cli.Command, stdout, stderr io.Write
 	if err := bus.ValidTopic(topic); err != nil {
 		return commandline.Usagef(cmd, "%w", err)
 	}
-	c, err := config.FromFlags(cmd, publishSections...)
+	c, err := config.FromFlags(cmd, natsSections...)
 	if err != nil {
 		return err
 	}

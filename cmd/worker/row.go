@@ -50,9 +50,9 @@ Examples:
 					return fmt.Errorf("%s has more than one row %q: add --topic, such as %s or %s; worker outbox list --id has all of them",
 						name, f.IDs[0], visibleText(rows[0].Event.Topic), visibleText(rows[1].Event.Topic))
 				case wantsJSON(cmd):
-					return printJSON(stdout, newWholeJSON(&rows[0], nowUTC()))
+					return printJSON(stdout, newWholeJSON(&rows[0], time.Now()))
 				}
-				return showRow(stdout, &rows[0], nowUTC())
+				return showRow(stdout, &rows[0], time.Now())
 			})
 		},
 	}

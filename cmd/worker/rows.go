@@ -52,9 +52,9 @@ func listRows(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) e
 			return err
 		}
 		if wantsJSON(cmd) {
-			return printJSON(stdout, l.toJSON(nowUTC()))
+			return printJSON(stdout, l.toJSON(time.Now()))
 		}
-		if err := l.printTable(stdout, nowUTC()); err != nil || cmd.Bool("quiet") {
+		if err := l.printTable(stdout, time.Now()); err != nil || cmd.Bool("quiet") {
 			return err
 		}
 		l.printSummary(stderr)
@@ -114,7 +114,7 @@ func (l *rowListing) printTable(w io.Writer, at time.Time) error {
 	for i := range l.rows {
 		r := &l.rows[i]
 		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", visibleText(r.Event.ID), r.Status, visibleText(r.Event.Topic), visibleText(r.Event.Key),
-			r.Added.UTC().Format(timeForm), r.Attempts, rowNote(r, at))
+			r.Added.UTC().Format(time.RFC3339), r.Attempts, rowNote(r, at))
 	}
 	return t.Flush()
 }
@@ -124,9 +124,9 @@ func rowNote(r *outbox.Row, at time.Time) string {
 	reason := clipText(visibleText(r.Reason), 120)
 	switch {
 	case r.Status == outbox.Sent:
-		return "sent " + r.Sent.UTC().Format(timeForm)
+		return "sent " + r.Sent.UTC().Format(time.RFC3339)
 	case r.Status == outbox.Pending && r.After > 0:
-		return "again " + at.Add(r.After).UTC().Format(timeForm) + ": " + reason
+		return "again " + at.Add(r.After).UTC().Format(time.RFC3339) + ": " + reason
 	}
 	return reason
 }

@@ -4,8 +4,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/onceish/onceish/worker/config"
 )
 
 // advice is a file with one mistake, and what is said of it without the file's name.
@@ -145,7 +143,7 @@ func TestOneMistakeIsOneProblem(t *testing.T) {
 	t.Parallel()
 	for _, a := range slices.Concat(variables(), mappings(), fieldNames(), paths()) {
 		var got []string
-		for _, p := range config.Lint("worker.yaml", []byte(a.file), env(nil)) {
+		for _, p := range lint("worker.yaml", []byte(a.file), env(nil)) {
 			got = append(got, strings.TrimPrefix(p.String(), "worker.yaml:"))
 		}
 		if said := strings.Join(got, "\n"); said != a.want {

@@ -1,33 +1,36 @@
 package config
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/dedupe"
 )
 
 // deriveDefaults fills in defaults that depend on other keys.
 func (c *Config) deriveDefaults(r *configReader) {
-	if _, given := r.origins["outbox.backoff.max"]; c.Outbox != nil && !given {
+	if c.Outbox != nil && !r.isGiven("outbox.backoff.max") {
 		c.Outbox.Backoff.Max = max(c.Outbox.Backoff.Max, c.Outbox.Backoff.Base)
 	}
 	for i := range c.Subscriptions {
 		s, at := &c.Subscriptions[i], entryPath(string(SectionSubscriptions), i)
-		if _, given := r.origins[at+".max_unmarked"]; !given {
-			s.MaxUnmarked = s.Concurrency
+		derived, _ := (&consumer.Options{ // what is wrong with them was reported
+			Mode: s.Mode, Concurrency: s.Concurrency, Backoff: consumer.Backoff{Base: s.Backoff.Base},
+		}).WithDefaults(c.Group)
+		if !r.isGiven(at + ".max_unmarked") {
+			s.MaxUnmarked = derived.MaxUnmarked
 		}
-		if s.Mode == consumer.Transactional && !r.isGiven(at+".run_limit") {
-			s.RunLimit = transactionalRunLimit()
+		if !r.isGiven(at + ".run_limit") {
+			s.RunLimit = derived.RunLimit
 		}
-		if _, given := r.origins[at+".backoff.max"]; !given {
-			s.Backoff.Max = max(s.Backoff.Max, s.Backoff.Base)
+		if !r.isGiven(at + ".backoff.max") {
+			s.Backoff.Max = derived.Backoff.Max
 		}
-		if _, given := r.origins[at+".dead_letter"]; !given {
-			s.DeadLetter = "dead." + c.Group
+		if !r.isGiven(at + ".dead_letter") {
+			s.DeadLetter = derived.DeadLetter
 		}
 	}
 }
@@ -35,10 +38,8 @@ func (c *Config) deriveDefaults(r *configReader) {
 // checkTogether looks at what keys mean together. What is wrong by itself was reported before, and
 // is left alone.
 func (c *Config) checkTogether(r *configReader) {
-	if c.NATS.URL != "" {
-		if _, given := r.origins["data_dir"]; given && r.origins["nats.url"].label == "" && r.origins["data_dir"].label == "" {
-			r.reportWarning("data_dir", "it has no effect beside nats.url: only the worker's own server keeps data there")
-		}
+	if c.NATS.URL != "" && r.isGiven("data_dir") && r.origins["nats.url"].label == "" && r.origins["data_dir"].label == "" {
+		r.reportWarning("data_dir", "it has no effect beside nats.url: only the worker's own server keeps data there")
 	}
 	c.checkNATS(r)
 	c.checkOutbox(r)
@@ -48,8 +49,7 @@ func (c *Config) checkTogether(r *configReader) {
 		s.checkHandler(r, at)
 		s.checkExposure(r, at)
 		s.checkTimes(r, at)
-		s.checkMode(r, at)
-		c.checkTransactional(r, at, s)
+		c.checkMode(r, at, s)
 		c.checkLetters(r, at, s)
 		c.checkOverlap(r, i)
 	}
@@ -57,8 +57,7 @@ func (c *Config) checkTogether(r *configReader) {
 }
 
 func (s *Subscription) checkHandler(r *configReader, at string) {
-	path, all := at+".handler", fieldSet[Handler](handlerKeys())
-	given := slices.DeleteFunc(fieldNames(all.fieldInfos()), func(name string) bool { return !s.Handler.has(name) })
+	path, given := at+".handler", s.Handler.givenKeys()
 	switch {
 	case r.hasMistake[path]:
 	case len(given) == 0 && r.isExplained(path):
@@ -67,7 +66,7 @@ func (s *Subscription) checkHandler(r *configReader, at string) {
 		r.origins[path] = valueOrigin{label: "--exec"}
 		r.reportMistake(path, "it is required: command line to run")
 	case len(given) == 0:
-		r.reportMistake(path, "it is missing: add one of %s below handler", orList(fieldNames(all.fieldInfos())))
+		r.reportMistake(path, "it is missing: add one of %s below handler", orList(fieldNames(fieldAt(path).children)))
 	case len(given) > 1:
 		r.reportMistake(path, "there are %d, %s: keep one", len(given), strings.Join(given, " and "))
 	}
@@ -82,7 +81,7 @@ func (s *Subscription) checkTimeout(r *configReader, at string) {
 	timeout, limit := at+".handler.http.timeout", at+".run_limit"
 	if p, ok := r.firstGiven(timeout, limit); ok && s.Handler.HTTP.Timeout > s.RunLimit {
 		r.reportWarning(p, "the HTTP timeout, %s, is longer than %s, %s, which ends the exchange before it",
-			r.shownValue(timeout, formatDuration(s.Handler.HTTP.Timeout)), r.shownName(limit), r.shownValue(limit, formatDuration(s.RunLimit)))
+			r.shownDuration(timeout, s.Handler.HTTP.Timeout), r.shownName(limit), r.shownDuration(limit, s.RunLimit))
 	}
 }
 
@@ -98,35 +97,52 @@ func (s *Subscription) checkExposure(r *configReader, at string) {
 // checkTimes refuses marks that expire while their event may still be redelivered.
 func (s *Subscription) checkTimes(r *configReader, at string) {
 	base, most, ttl, lease := at+".backoff.base", at+".backoff.max", at+".ttl", at+".lease"
-	runLimit, ackWait := at+".run_limit", at+".ack_wait"
-	say := func(path string, d time.Duration) string {
-		return r.shownName(path) + " " + r.shownValue(path, formatDuration(d))
-	}
-	is := func(path string, d time.Duration) string {
-		return r.shownName(path) + " is " + r.shownValue(path, formatDuration(d))
-	}
-	if p, ok := r.firstGiven(base, most); ok && s.Backoff.Base > s.Backoff.Max {
-		r.reportMistake(p, "%s, longer than %s: raise the second or lower the first", is(base, s.Backoff.Base), say(most, s.Backoff.Max))
-	}
+	runLimit, ackWait, giveUp := at+".run_limit", at+".ack_wait", at+".give_up"
+	say := func(path string, d time.Duration) string { return r.shownName(path) + " " + r.shownDuration(path, d) }
+	ttlIs := r.shownName(ttl) + " is " + r.shownDuration(ttl, s.TTL)
+	s.Backoff.checkOrder(r, at+".backoff")
 	if p, ok := r.firstGiven(ttl, lease); ok && s.TTL <= s.Lease {
-		r.reportMistake(p, "%s: it must be longer than %s", is(ttl, s.TTL), say(lease, s.Lease))
+		r.reportMistake(p, "%s: it must be longer than %s", ttlIs, say(lease, s.Lease))
 		return
 	}
-	giveUp := at + ".give_up"
-	if _, given := r.origins[giveUp]; given && !r.hasMistake[giveUp] && s.GiveUp > s.TTL/2 {
-		r.reportWarning(giveUp, "%s, but half of %s ends it before", is(giveUp, s.GiveUp), say(ttl, s.TTL))
+	if r.isGiven(giveUp) && !r.hasMistake[giveUp] && s.GiveUp > s.TTL/2 {
+		r.reportWarning(giveUp, "%s is %s, but half of %s ends it before", r.shownName(giveUp), r.shownDuration(giveUp, s.GiveUp), say(ttl, s.TTL))
 	}
 	horizon := (&consumer.Options{AckWait: s.AckWait, Backoff: consumer.Backoff{Max: s.Backoff.Max}, RunLimit: s.RunLimit}).Horizon()
 	if p, ok := r.firstGiven(ttl, runLimit, most, ackWait, base); ok && s.TTL < horizon {
 		r.reportMistake(p, "%s, but an event may be redelivered for longer (%s + %s + %s): raise %s or lower the others",
-			is(ttl, s.TTL), say(ackWait, s.AckWait), say(most, s.Backoff.Max), say(runLimit, s.RunLimit), r.shownName(ttl))
+			ttlIs, say(ackWait, s.AckWait), say(most, s.Backoff.Max), say(runLimit, s.RunLimit), r.shownName(ttl))
 	}
 }
 
-func (s *Subscription) checkMode(r *configReader, at string) {
-	path := at + ".crashes"
-	if _, given := r.origins[path]; given && s.Mode == consumer.SeenMark {
-		r.reportWarning(path, "it has no effect in mode seen-mark, which does not recognise crashes")
+// checkOrder refuses a longest wait that is shorter than the first one.
+func (b *Backoff) checkOrder(r *configReader, at string) {
+	base, most := at+".base", at+".max"
+	if p, ok := r.firstGiven(base, most); ok && b.Base > b.Max {
+		r.reportMistake(p, "%s is %s, longer than %s %s: raise the second or lower the first", r.shownName(base), r.shownDuration(base, b.Base),
+			r.shownName(most), r.shownDuration(most, b.Max))
+	}
+}
+
+// checkMode refuses mode transactional where it would promise what it does not keep: the
+// effect of the handler must be in the transaction.
+func (c *Config) checkMode(r *configReader, at string, s *Subscription) {
+	mode, limit, crashes := at+".mode", at+".run_limit", at+".crashes"
+	if s.Mode == consumer.SeenMark && r.isGiven(crashes) {
+		r.reportWarning(crashes, "it has no effect in mode seen-mark, which does not recognise crashes")
+	}
+	if s.Mode != consumer.Transactional || r.hasMistake[mode] {
+		return
+	}
+	if c.Mongo.URI == "" && !r.hasMistake["mongo.uri"] {
+		r.reportMistake(mode, "transactions are MongoDB's, and none is named: set mongo.uri, --mongo or MONGODB_URI, or use mode claimed")
+	}
+	if p := s.Handler.Publish; !r.hasMistake[at+".handler"] && (p == nil || !p.Outbox) {
+		r.reportMistake(mode, "what this handler does is not in the transaction: only publish with outbox: true is; use mode claimed")
+	}
+	if p, ok := r.firstGiven(limit, mode); ok && s.RunLimit > dedupe.MaxTransaction {
+		r.reportMistake(p, "run_limit is %s: in mode transactional it is at most %s, for the server ends a transaction after 60s",
+			r.shownDuration(limit, s.RunLimit), formatDuration(dedupe.MaxTransaction))
 	}
 }
 
@@ -136,7 +152,7 @@ func (c *Config) checkLetters(r *configReader, at string, s *Subscription) {
 	if r.hasMistake["group"] || c.Group == "" {
 		return
 	}
-	if _, given := r.origins[letters]; !given && bus.ValidTopic(s.DeadLetter) != nil {
+	if !r.isGiven(letters) && bus.ValidTopic(s.DeadLetter) != nil {
 		r.reportMistake("group", "%s gives no topic for dead letters (dead.GROUP): name a group without spaces, and without dots at its ends, or set %s",
 			r.shownValue("group", quoteShort(c.Group)), r.shownName(letters))
 		r.hasMistake[letters] = true

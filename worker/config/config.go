@@ -162,19 +162,17 @@ type Handler struct {
 	Log     *LogHandler
 }
 
-// has reports whether a handler is set, by its key.
-func (h *Handler) has(name string) bool {
-	switch name {
-	case "exec":
-		return h.Exec != nil
-	case "http":
-		return h.HTTP != nil
-	case "publish":
-		return h.Publish != nil
-	case "log":
-		return h.Log != nil
+// givenKeys are the keys of what is set.
+func (h *Handler) givenKeys() (names []string) {
+	for _, one := range []struct {
+		name string
+		set  bool
+	}{{"exec", h.Exec != nil}, {"http", h.HTTP != nil}, {"publish", h.Publish != nil}, {"log", h.Log != nil}} {
+		if one.set {
+			names = append(names, one.name)
+		}
 	}
-	panic("config: no handler has the key " + name)
+	return names
 }
 
 // ExecHandler runs a command.

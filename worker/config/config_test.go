@@ -21,6 +21,12 @@ func env(variables map[string]string) func(string) (string, bool) {
 	}
 }
 
+// lint returns what is wrong with a file.
+func lint(name string, data []byte, env func(string) (string, bool)) config.Problems {
+	_, problems := config.Parse(name, data, env)
+	return problems
+}
+
 // parseConfig reads a file without mistakes and warnings.
 func parseConfig(t *testing.T, file string, variables map[string]string) *config.Config {
 	t.Helper()

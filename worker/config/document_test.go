@@ -35,7 +35,7 @@ func TestDocumentsExampleHasEveryKeyAndNoProblems(t *testing.T) {
 	if !strings.Contains(doc, strings.TrimSpace(example)) {
 		t.Error("the example is not in the document")
 	}
-	if problems := config.Lint("example.yaml", config.Example(), env(nil)); len(problems) > 0 {
+	if problems := lint("example.yaml", config.Example(), env(nil)); len(problems) > 0 {
 		t.Errorf("the example:\n%v", problems)
 	}
 	keys := regexp.MustCompile("(?m)^\\| `([a-z_]+)` ").FindAllStringSubmatch(doc, -1)

@@ -40,14 +40,9 @@ func (o fieldSet[C]) setDefaults(c *C) {
 	}
 }
 
-// readNode takes nil for the mapping at the top, where names that begin with x- are free:
-// places for anchors.
-func (o fieldSet[C]) readNode(r *configReader, at string, n *yaml.Node, c *C) {
-	o.readNodeWithAdvice(r, at, n, c, "put keys below it, such as "+exampleMapping(o.fieldInfos()))
-}
-
-// readNodeWithAdvice reads a mapping. advice is what to do about a value that is none.
-func (o fieldSet[C]) readNodeWithAdvice(r *configReader, at string, n *yaml.Node, c *C, advice string) {
+// readNode reads a mapping. At the top, names that begin with x- are free: places for anchors.
+// advice is what to do about a value that is no mapping.
+func (o fieldSet[C]) readNode(r *configReader, at string, n *yaml.Node, c *C, advice string) {
 	for _, p := range r.mappingEntries(at, n, advice) {
 		switch k := o.fieldNamed(p.name); {
 		case k != nil:

@@ -29,8 +29,8 @@ type fieldInfo struct {
 	flag, placeholder, env string
 	// command is a command line, whose variables the shell replaces for each event.
 	command bool
-	// secret values are not shown; discreet errors hold none anyway.
-	secret, hiddenInErrors, required bool
+	// secret values are not shown.
+	secret, required bool
 	// unlessGiven is a key beside this one that does without it, where it is required.
 	unlessGiven string
 	// values are all there are.
@@ -50,6 +50,9 @@ type fieldInfo struct {
 	shorthand string
 	optional  bool
 }
+
+// describeField implements a part of field for the keys that embed it.
+func (s *fieldInfo) describeField() *fieldInfo { return s }
 
 // Section is a part of the configuration that a command may want: a key at the top of the file.
 type Section string

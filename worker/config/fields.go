@@ -21,7 +21,7 @@ func configFields() fieldSet[Config] {
 		objectField("nats", "where the bus is", func(c *Config) *NATS { return &c.NATS }, natsKeys()...),
 		objectField("mongo", "where it is remembered what was handled, and where the outbox is", func(c *Config) *Mongo { return &c.Mongo },
 			textField("uri", "a URI such as mongodb://localhost:27017/billing", func(m *Mongo) *string { return &m.URI }, validMongo).
-				hideInErrors().markSecret().withFlag("mongo", "URI").fromEnv("MONGODB_URI").
+				markSecret().withFlag("mongo", "URI").fromEnv("MONGODB_URI").
 				describedAs("MongoDB that remembers what was handled, and has the outbox; without one, a key-value bucket in NATS remembers it"),
 			patternField("namespace", "1 to 50 letters, digits, '-' and '_'", func(m *Mongo) *string { return &m.Namespace }, namespaceForm).withDefaultText("none").
 				withFlag("namespace", "NAME").fromEnv("ONCEISH_NAMESPACE").
@@ -37,8 +37,8 @@ func configFields() fieldSet[Config] {
 		durationField("drain", func(c *Config) *time.Duration { return &c.Drain }, limits.Drain).withDefault(defaults.Drain).
 			withFlag("drain", "DURATION").describedAs("how long running handlers may take to finish at the end"),
 		optionalField("outbox", "a collection of mongo.uri whose rows this worker publishes", func(c *Config) **Outbox { return &c.Outbox }, outboxKeys()...),
-		listField("subscriptions", "what the group handles, and how; topics must not overlap",
-			func(c *Config) *[]Subscription { return &c.Subscriptions }, subscriptionKeys(limits, defaults)...).requiredUnless("outbox"),
+		listField("subscriptions", "what the group handles, and how; topics must not overlap", "outbox",
+			func(c *Config) *[]Subscription { return &c.Subscriptions }, subscriptionKeys(limits, defaults)...),
 	}
 }
 
@@ -93,6 +93,7 @@ func subscriptionKeys(limits consumer.Limits, defaults *consumer.Options) []fiel
 }
 
 func handlerKeys() []field[Handler] {
+	type level = namedValue[slog.Level]
 	return []field[Handler]{
 		optionalField("exec", "run a command by /bin/sh; a bare value is its command", func(h *Handler) **ExecHandler { return &h.Exec },
 			commandField("command", func(e *ExecHandler) *string { return &e.Command }).
@@ -101,8 +102,8 @@ func handlerKeys() []field[Handler] {
 				withFlag("exec-mode", "MODE").describedAs("process: one for each event; stream: one that is handed many")),
 		optionalField("http", "post events to a service; a bare value is its URL", func(h *Handler) **HTTPHandler { return &h.HTTP },
 			textField("url", "a URL such as https://localhost:8080/events", func(h *HTTPHandler) *string { return &h.URL }, httphandler.CheckEndpoint).
-				hideInErrors().markRequired().markSecret().describedAs("where to post; what stands before an @ or after a ? is never shown"),
-			durationField("timeout", func(h *HTTPHandler) *time.Duration { return &h.Timeout }, httpTimeout()).withDefault(30*time.Second).
+				markRequired().markSecret().describedAs("where to post; what stands before an @ or after a ? is never shown"),
+			durationField("timeout", func(h *HTTPHandler) *time.Duration { return &h.Timeout }, consumer.Limit[time.Duration]{Min: time.Millisecond, Max: day}).withDefault(30*time.Second).
 				describedAs("how long one exchange may take"),
 			statusesField("statuses", func(h *HTTPHandler) *map[int]httphandler.Meaning { return &h.Statuses }).
 				describedAs("what statuses mean where they mean something else than usual: done, retry, throttled, unavailable, refused or permanent"),
@@ -117,19 +118,11 @@ func handlerKeys() []field[Handler] {
 			boolField("outbox", func(p *PublishHandler) *bool { return &p.Outbox }).
 				describedAs("add the event to the outbox, which publishes it, and do not wait for the bus")),
 		optionalField("log", "log events, and do nothing else", func(h *Handler) **LogHandler { return &h.Log },
-			enumField("level", func(l *LogHandler) *slog.Level { return &l.Level }, logLevels()...).withDefault(slog.LevelInfo).
+			enumField("level", func(l *LogHandler) *slog.Level { return &l.Level },
+				level{"debug", slog.LevelDebug}, level{"info", slog.LevelInfo}, level{"warn", slog.LevelWarn}, level{"error", slog.LevelError}).withDefault(slog.LevelInfo).
 				describedAs("level of the records"),
 			boolField("data", func(l *LogHandler) *bool { return &l.Data }).describedAs("log the beginning of the payload as well")),
 	}
-}
-
-// httpTimeout bounds how long an exchange may take.
-func httpTimeout() consumer.Limit[time.Duration] {
-	return consumer.Limit[time.Duration]{Min: time.Millisecond, Max: day}
-}
-
-func logLevels() []namedValue[slog.Level] {
-	return []namedValue[slog.Level]{{"debug", slog.LevelDebug}, {"info", slog.LevelInfo}, {"warn", slog.LevelWarn}, {"error", slog.LevelError}}
 }
 
 // parentsOf are the paths of a key's name, below the top, without the places of lists.

@@ -41,13 +41,17 @@ func flaggedIn(wanted []Section) (out []*fieldInfo) {
 func (s *fieldInfo) cliFlag() cli.Flag {
 	var from cli.ValueSourceChain
 	if s.env != "" {
-		from = cli.NewValueSourceChain(variableSource(s.env))
+		from = cli.NewValueSourceChain(nonEmptyVariable{cli.EnvVar(s.env)})
 	}
 	if s.kind == "true or false" {
 		return &cli.BoolFlag{Name: s.flag, Usage: s.flagUsage(), Sources: from, HideDefault: true}
 	}
 	f := &cli.StringFlag{Name: s.flag, Usage: s.flagUsage(), Sources: from, HideDefault: true, TakesFile: s.placeholder == "FILE"}
-	f.SetStringer(func(cli.Flag) string { return "--" + s.flag + " " + s.placeholder + "\t" + s.flagHelp() })
+	help := "--" + s.flag + " " + s.placeholder + "\t" + s.flagUsage()
+	if s.env != "" {
+		help += " [$" + s.env + "]"
+	}
+	f.SetStringer(func(cli.Flag) string { return help })
 	return f
 }
 
@@ -59,33 +63,14 @@ func (s *fieldInfo) flagUsage() string {
 	return fmt.Sprintf("%s (default: %s)", s.meaning, s.defaultText)
 }
 
-func (s *fieldInfo) flagHelp() string {
-	if s.env == "" {
-		return s.flagUsage()
-	}
-	return s.flagUsage() + " [$" + s.env + "]"
-}
-
-// variableSource is a variable of the environment, which is as good as none when it is empty.
-type variableSource string
+// nonEmptyVariable is a variable of the environment, which is as good as none when it is empty.
+type nonEmptyVariable struct{ cli.ValueSource }
 
 // Lookup implements cli.ValueSource.
-func (v variableSource) Lookup() (string, bool) {
-	value := os.Getenv(string(v))
+func (v nonEmptyVariable) Lookup() (string, bool) {
+	value, _ := v.ValueSource.Lookup()
 	return value, value != ""
 }
-
-// String implements fmt.Stringer.
-func (v variableSource) String() string { return "environment variable " + strconv.Quote(string(v)) }
-
-// GoString implements fmt.GoStringer.
-func (v variableSource) GoString() string { return v.String() }
-
-// IsFromEnv and Key implement cli.EnvValueSource.
-func (variableSource) IsFromEnv() bool { return true }
-
-// Key is the variable's name.
-func (v variableSource) Key() string { return string(v) }
 
 // overridesFromFlags are what a command's flags, and their variables, say of some sections.
 func overridesFromFlags(cmd *cli.Command, wanted []Section) map[string]overrideValue {
@@ -125,7 +110,7 @@ func overridesFromEnv(env lookupEnv) map[string]overrideValue {
 // they be about?
 func rejectFlagsBesideFile(over map[string]overrideValue) error {
 	var found []string
-	for _, flag := range []string{"topic", "exec"} {
+	for _, flag := range []string{"exec", "topic"} {
 		if _, ok := over[flag]; ok {
 			found = append(found, "--"+flag)
 		}
@@ -133,6 +118,5 @@ func rejectFlagsBesideFile(over map[string]overrideValue) error {
 	if len(found) == 0 {
 		return nil
 	}
-	slices.Sort(found)
 	return fmt.Errorf("%w: %s and a file: write topics and handlers into the file", commandline.ErrUsage, strings.Join(found, " and "))
 }

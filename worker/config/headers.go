@@ -24,7 +24,6 @@ func headersField[S any](name, meaning string, at func(*S) *map[string]string) *
 	}
 }
 
-func (t *textMap[S]) describeField() *fieldInfo              { return &t.fieldInfo }
 func (*textMap[S]) setDefaults(*S)                           {}
 func (*textMap[S]) applyOverrides(*configReader, string, *S) {}
 
@@ -73,7 +72,6 @@ func headerNamesField[S any](name, meaning string, at func(*S) *[]string) *textL
 	}
 }
 
-func (l *textList[S]) describeField() *fieldInfo              { return &l.fieldInfo }
 func (*textList[S]) setDefaults(*S)                           {}
 func (*textList[S]) applyOverrides(*configReader, string, *S) {}
 

@@ -35,7 +35,7 @@ func Load(cmd *cli.Command, name string) (_ *Config, warnings Problems, err erro
 		}
 	}
 	c, problems := parseConfig(newConfigReader(name, os.LookupEnv, over), data, allSections())
-	mistakes, warnings := problems.splitWarnings()
+	mistakes, warnings := problems.SplitWarnings()
 	if len(mistakes) > 0 {
 		return nil, warnings, mistakes
 	}
@@ -46,30 +46,24 @@ func Load(cmd *cli.Command, name string) (_ *Config, warnings Problems, err erro
 // left empty. Errors are Problems.
 func FromFlags(cmd *cli.Command, wanted ...Section) (*Config, error) {
 	c, problems := parseConfig(newConfigReader("", os.LookupEnv, overridesFromFlags(cmd, wanted)), nil, wanted)
-	if mistakes, _ := problems.splitWarnings(); len(mistakes) > 0 {
+	if mistakes, _ := problems.SplitWarnings(); len(mistakes) > 0 {
 		return nil, mistakes
 	}
 	return c, nil
 }
 
-// Parse returns the configuration that a file and the environment say. name is for messages. The
-// Config is nil if there are mistakes; warnings may come with one.
+// Parse returns the configuration that a file and the environment say, and all that is wrong with
+// it, in the order of the file. name is for messages. The Config is nil if there are mistakes;
+// warnings may come with one.
 func Parse(name string, data []byte, env func(string) (string, bool)) (*Config, Problems) {
 	if name == "" {
 		name = "worker.yaml"
 	}
 	c, problems := parseConfig(newConfigReader(name, env, overridesFromEnv(env)), data, allSections())
-	if mistakes, _ := problems.splitWarnings(); len(mistakes) > 0 {
+	if mistakes, _ := problems.SplitWarnings(); len(mistakes) > 0 {
 		c = nil
 	}
 	return c, problems
-}
-
-// Lint returns all that is wrong with a file in an environment, and warnings, in the
-// order of the file.
-func Lint(name string, data []byte, env func(string) (string, bool)) Problems {
-	_, problems := Parse(name, data, env)
-	return problems
 }
 
 // Read is Parse of a file, or of stdin for StandardInput. That it cannot be read is a
@@ -82,7 +76,7 @@ func Read(name string, stdin io.Reader, env func(string) (string, bool)) (*Confi
 	return Parse(name, data, env)
 }
 
-// readFile returns what a file holds, of which 1 MiB is the most, or what is wrong with it.
+// readFile returns what a file holds, up to a byte more than it may, or why it cannot be read.
 func readFile(name string, stdin io.Reader) ([]byte, *Problem) {
 	in := stdin
 	if name != StandardInput {
@@ -94,11 +88,8 @@ func readFile(name string, stdin io.Reader) ([]byte, *Problem) {
 		in = f
 	}
 	data, err := io.ReadAll(io.LimitReader(in, maxFileBytes+1))
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, unreadableProblem(name, err)
-	case len(data) > maxFileBytes:
-		return nil, tooLongProblem(name)
 	}
 	return data, nil
 }
@@ -111,10 +102,6 @@ func unreadableProblem(name string, err error) *Problem {
 	return &Problem{File: name, Message: fmt.Sprintf("the file cannot be read: %v", err)}
 }
 
-func tooLongProblem(name string) *Problem {
-	return &Problem{File: name, Message: "the file is longer than 1 MiB: is it the right one?"}
-}
-
 // parseConfig reads a file, unless the reader has none, and what overrides it.
 func parseConfig(r *configReader, data []byte, wanted []Section) (*Config, Problems) {
 	var c Config
@@ -122,14 +109,14 @@ func parseConfig(r *configReader, data []byte, wanted []Section) (*Config, Probl
 	root.setDefaults(&c)
 	if r.file != "" {
 		if len(data) > maxFileBytes {
-			return nil, Problems{*tooLongProblem(r.file)}
+			return nil, Problems{{File: r.file, Message: "the file is longer than 1 MiB: is it the right one?"}}
 		}
 		n := r.parseDocument(data)
 		if n == nil {
 			return nil, r.sortedProblems()
 		}
 		r.origins[""] = valueOrigin{line: n.Line, column: n.Column}
-		root.readNode(r, "", n, &c)
+		root.readNode(r, "", n, &c, adviceForKeys(root.fieldInfos()))
 	}
 	for _, k := range root {
 		if name := k.describeField().name; slices.Contains(wanted, Section(name)) {

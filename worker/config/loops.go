@@ -1,6 +1,8 @@
 package config
 
 import (
+	"cmp"
+	"fmt"
 	"slices"
 
 	"github.com/onceish/onceish/bus"
@@ -72,32 +74,27 @@ func (f *loopFinder) visitSubscription(i int) {
 
 // reportLoop reports a loop where it leaves the first of its subscriptions.
 func (f *loopFinder) reportLoop(loop []eventPath) {
-	start := 0
-	for i, h := range loop {
-		if h.from < loop[start].from {
-			start = i
-		}
-	}
+	start := slices.Index(loop, slices.MinFunc(loop, func(a, b eventPath) int { return cmp.Compare(a.from, b.from) }))
 	loop = slices.Concat(loop[start:], loop[:start])
-	r, first := f.reader, loop[0]
+	r, first, last := f.reader, loop[0], loop[len(loop)-1].from
+	from := &f.config.Subscriptions[first.from]
 	at := entryPath(string(SectionSubscriptions), first.from)
-	to, topic := at+".handler.publish.topic", at+".topic"
 	if first.asDeadLetters {
 		to := at + ".dead_letter"
 		r.reportMistake(to, "dead letters on %s come back to this subscription by way of subscriptions[%d]: events would go round for ever; set %s to another topic",
-			r.shownValue(to, quoteShort(f.config.Subscriptions[first.from].DeadLetter)), loop[len(loop)-1].from, r.shownName(to))
+			r.shownValue(to, quoteShort(from.DeadLetter)), last, r.shownName(to))
 		return
 	}
-	shown := r.shownValue(to, quoteShort(f.config.Subscriptions[first.from].Handler.Publish.Topic))
+	to, topic := at+".handler.publish.topic", at+".topic"
+	shown := r.shownValue(to, quoteShort(from.Handler.Publish.Topic))
+	via, advice := fmt.Sprintf("subscriptions[%d]", last), "publish to another topic"
 	if len(loop) == 1 {
 		r.reportMistake(to, "%s is received by the subscription itself, on %s: events would go round for ever; publish to another topic",
-			shown, r.shownValue(topic, quoteShort(f.config.Subscriptions[first.from].Topic)))
+			shown, r.shownValue(topic, quoteShort(from.Topic)))
 		return
 	}
 	if i := slices.IndexFunc(loop, func(h eventPath) bool { return h.asDeadLetters }); i > 0 {
-		r.reportMistake(to, "%s comes back to this subscription by way of the dead letters of subscriptions[%d]: events would go round for ever; set dead_letter there to another topic",
-			shown, loop[i].from)
-		return
+		via, advice = fmt.Sprintf("the dead letters of subscriptions[%d]", loop[i].from), "set dead_letter there to another topic"
 	}
-	r.reportMistake(to, "%s comes back to this subscription by way of subscriptions[%d]: events would go round for ever; publish to another topic", shown, loop[len(loop)-1].from)
+	r.reportMistake(to, "%s comes back to this subscription by way of %s: events would go round for ever; %s", shown, via, advice)
 }

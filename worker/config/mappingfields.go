@@ -29,16 +29,15 @@ func (m *mappingField[S, C]) requireExactlyOne() *mappingField[S, C] {
 	return m
 }
 
-func (m *mappingField[S, C]) describeField() *fieldInfo { return &m.fieldInfo }
-func (m *mappingField[S, C]) setDefaults(s *S)          { m.keys.setDefaults(m.at(s)) }
+func (m *mappingField[S, C]) setDefaults(s *S) { m.keys.setDefaults(m.at(s)) }
 
 func (m *mappingField[S, C]) readNode(r *configReader, at string, n *yaml.Node, s *S) {
 	r.recordOrigin(at, n)
+	advice := adviceForKeys(m.children)
 	if m.exactlyOne {
-		m.keys.readNodeWithAdvice(r, at, n, m.at(s), "put one of "+orList(fieldNames(m.children))+" below it")
-		return
+		advice = "put one of " + orList(fieldNames(m.children)) + " below it"
 	}
-	m.keys.readNode(r, at, n, m.at(s))
+	m.keys.readNode(r, at, n, m.at(s), advice)
 }
 
 func (m *mappingField[S, C]) applyOverrides(r *configReader, at string, s *S) {
@@ -64,8 +63,7 @@ func optionalField[S, C any](name, meaning string, at func(*S) **C, keys ...fiel
 	return o
 }
 
-func (o *optionalMapping[S, C]) describeField() *fieldInfo { return &o.fieldInfo }
-func (o *optionalMapping[S, C]) setDefaults(*S)            {}
+func (o *optionalMapping[S, C]) setDefaults(*S) {}
 
 func (o *optionalMapping[S, C]) addWithDefaults(s *S) *C {
 	c := new(C)
@@ -81,23 +79,22 @@ func (o *optionalMapping[S, C]) readNode(r *configReader, at string, n *yaml.Nod
 		o.keys[0].readNode(r, joinPath(at, o.shorthand), n, c)
 		return
 	}
-	o.keys.readNodeWithAdvice(r, at, n, c, o.adviceForValue())
+	o.keys.readNode(r, at, n, c, o.adviceForValue())
 }
 
 // adviceForValue is what to do about a value that is neither a mapping nor a bare value.
 func (o *optionalMapping[S, C]) adviceForValue() string {
-	keys := "put keys below it, such as " + exampleMapping(o.children)
 	switch {
 	case o.shorthand == "":
-		return keys + ", or write {} for the defaults"
+		return adviceForKeys(o.children) + ", or write {} for the defaults"
 	case o.children[0].command:
 		return "write the command on one line"
 	}
-	return keys + ", or write the " + o.shorthand + " alone"
+	return adviceForKeys(o.children) + ", or write the " + o.shorthand + " alone"
 }
 
-// exampleMapping is a mapping with the keys that are required, or with the first two.
-func exampleMapping(specs []*fieldInfo) string {
+// adviceForKeys shows a mapping with the keys that are required, or with the first two.
+func adviceForKeys(specs []*fieldInfo) string {
 	shown := slices.DeleteFunc(slices.Clone(specs), func(s *fieldInfo) bool { return !s.required })
 	if len(shown) == 0 {
 		shown = specs[:min(2, len(specs))]
@@ -106,7 +103,7 @@ func exampleMapping(specs []*fieldInfo) string {
 	for i, s := range shown {
 		pairs[i] = s.name + ": " + cmp.Or(s.example, "…")
 	}
-	return "{" + strings.Join(pairs, ", ") + "}"
+	return "put keys below it, such as {" + strings.Join(pairs, ", ") + "}"
 }
 
 func (o *optionalMapping[S, C]) applyOverrides(r *configReader, at string, s *S) {
@@ -127,21 +124,15 @@ type mappingList[S, C any] struct {
 	keys fieldSet[C]
 }
 
-func listField[S, C any](name, meaning string, at func(*S) *[]C, keys ...field[C]) *mappingList[S, C] {
+// listField is required unless another key beside it is given.
+func listField[S, C any](name, meaning, unless string, at func(*S) *[]C, keys ...field[C]) *mappingList[S, C] {
 	return &mappingList[S, C]{
-		fieldInfo: fieldInfo{name: name, kind: "list", meaning: meaning, children: fieldSet[C](keys).fieldInfos(), list: true, required: true},
+		fieldInfo: fieldInfo{name: name, kind: "list", meaning: meaning, children: fieldSet[C](keys).fieldInfos(), list: true, required: true, unlessGiven: unless},
 		at:        at, keys: keys,
 	}
 }
 
-// requiredUnless is a key beside this one that makes it optional.
-func (q *mappingList[S, C]) requiredUnless(other string) *mappingList[S, C] {
-	q.unlessGiven = other
-	return q
-}
-
-func (q *mappingList[S, C]) describeField() *fieldInfo { return &q.fieldInfo }
-func (q *mappingList[S, C]) setDefaults(*S)            {}
+func (q *mappingList[S, C]) setDefaults(*S) {}
 
 // addEntry makes an entry with all defaults.
 func (q *mappingList[S, C]) addEntry(s *S) {
@@ -155,18 +146,16 @@ func (q *mappingList[S, C]) readNode(r *configReader, at string, n *yaml.Node, s
 		q.addEntry(s)
 		path := entryPath(at, i)
 		r.recordOrigin(path, item)
-		q.keys.readNode(r, path, item, &(*q.at(s))[i])
+		q.keys.readNode(r, path, item, &(*q.at(s))[i], adviceForKeys(q.children))
 	}
 }
 
 func (q *mappingList[S, C]) applyOverrides(r *configReader, at string, s *S) {
 	if len(*q.at(s)) == 0 {
-		_, given := r.origins[at]
-		_, other := r.origins[q.unlessGiven]
 		switch {
 		case r.file == "":
 			q.addEntry(s)
-		case !r.hasMistake[at] && !r.isExplained(at) && (given || !other):
+		case !r.hasMistake[at] && !r.isExplained(at) && (r.isGiven(at) || !r.isGiven(q.unlessGiven)):
 			r.reportMistake(at, "there is none: name at least one, with a topic and a handler")
 		}
 	}

@@ -27,7 +27,11 @@ func Markdown() []byte {
 func writeTable(b *strings.Builder, title, at string, specs []*fieldInfo) {
 	fmt.Fprintf(b, "### %s\n\n| key | value | default | flag | environment | |\n|---|---|---|---|---|---|\n", title)
 	for _, s := range specs {
-		fmt.Fprintf(b, "| `%s` | %s | %s | %s | %s | %s |\n", s.name, s.kindCell(), s.presetCell(), inBackticks(flagWithDashes(s.flag)), inBackticks(s.env), s.meaningCell())
+		flag := s.flag
+		if flag != "" {
+			flag = "--" + flag
+		}
+		fmt.Fprintf(b, "| `%s` | %s | %s | %s | %s | %s |\n", s.name, s.kindCell(), s.presetCell(), inBackticks(flag), inBackticks(s.env), s.meaningCell())
 	}
 	b.WriteByte('\n')
 	for _, s := range specs {
@@ -75,13 +79,6 @@ func (s *fieldInfo) meaningCell() string {
 		return escapeCell(s.meaning) + " (secret)"
 	}
 	return escapeCell(s.meaning)
-}
-
-func flagWithDashes(flag string) string {
-	if flag == "" {
-		return ""
-	}
-	return "--" + flag
 }
 
 func inBackticks(text string) string {

@@ -210,7 +210,7 @@ func TestMistakes(t *testing.T) {
 	t.Parallel()
 	for file, want := range mistakes() {
 		var got []string
-		for _, p := range config.Lint("worker.yaml", []byte(file), env(nil)) {
+		for _, p := range lint("worker.yaml", []byte(file), env(nil)) {
 			got = append(got, strings.TrimPrefix(p.String(), "worker.yaml:"))
 		}
 		if strings.Join(got, "\n") != strings.Join(want, "\n") {
@@ -247,7 +247,7 @@ func TestWarningsComeWithAConfig(t *testing.T) {
 
 func TestProblemsAreJSON(t *testing.T) {
 	t.Parallel()
-	problems := config.Lint("w.yaml", []byte(with("lease: 5")), env(nil))
+	problems := lint("w.yaml", []byte(with("lease: 5")), env(nil))
 	out, err := json.Marshal(problems)
 	if want := `[{"file":"w.yaml","line":5,"column":12,"path":"subscriptions[0].lease","message":"\"5\" has no unit: write 5s for seconds, or 5ms, 5m, 5h, 5d"}]`; err != nil || string(out) != want {
 		t.Errorf("%s %v", out, err)
@@ -338,7 +338,7 @@ func TestBombs(t *testing.T) {
 	} {
 		data := []byte(file)
 		before := cost(t)
-		problems := config.Lint("worker.yaml", data, env(nil))
+		problems := lint("worker.yaml", data, env(nil))
 		took := cost(t)
 		took.cpu -= before.cpu
 		took.bytes -= before.bytes

@@ -12,8 +12,8 @@ const defaultBucket = "onceish-dedupe"
 
 func natsKeys() []field[NATS] {
 	return []field[NATS]{
-		textField("url", "a URL such as nats://localhost:4222", func(n *NATS) *string { return &n.URL }, validServers).
-			hideInErrors().markSecret().withFlag("nats", "URL").fromEnv("NATS_URL").
+		textField("url", "a URL such as nats://localhost:4222", func(n *NATS) *string { return &n.URL }, CheckServers).
+			markSecret().withFlag("nats", "URL").fromEnv("NATS_URL").
 			describedAs("NATS server, or several separated by commas; without one, the worker command runs its own").
 			describedWithoutServer("NATS server, or several separated by commas; required"),
 		textField("credentials", "a file", func(n *NATS) *string { return &n.Credentials }, nil).

@@ -2,6 +2,7 @@ package config
 
 import (
 	"strings"
+	"time"
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
@@ -24,6 +25,18 @@ func (s *Subscription) Options() (*consumer.Options, error) {
 	var err error
 	o.Limit, err = s.Rate.newLimiter()
 	return o, err
+}
+
+// ShortestLease is the shortest lease or ack deadline of subscriptions. Zero: none says any.
+func ShortestLease(subscriptions []Subscription) (shortest time.Duration) {
+	for i := range subscriptions {
+		for _, d := range []time.Duration{subscriptions[i].Lease, subscriptions[i].AckWait} {
+			if d > 0 && (shortest == 0 || d < shortest) {
+				shortest = d
+			}
+		}
+	}
+	return shortest
 }
 
 func (s *Subscription) orderKeyFunc() func(bus.Event) string {

@@ -62,8 +62,8 @@ func (ps Problems) Error() string {
 // Unwrap says that it is the user's to mend.
 func (Problems) Unwrap() error { return commandline.ErrUsage }
 
-// splitWarnings parts what cannot be run from warnings.
-func (ps Problems) splitWarnings() (mistakes, warnings Problems) {
+// SplitWarnings parts what cannot be run from warnings.
+func (ps Problems) SplitWarnings() (mistakes, warnings Problems) {
 	for _, p := range ps {
 		if p.Warning {
 			warnings = append(warnings, p)

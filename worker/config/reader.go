@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v4"
 
@@ -131,7 +132,7 @@ func (r *configReader) firstGiven(paths ...string) (at string, ok bool) {
 		if r.hasMistake[p] {
 			return "", false
 		}
-		if _, given := r.origins[p]; given {
+		if r.isGiven(p) {
 			at = p
 		}
 	}
@@ -157,6 +158,11 @@ func (r *configReader) shownValue(at, value string) string {
 		return o.placeholder()
 	}
 	return value
+}
+
+// shownDuration is a duration as it may be shown.
+func (r *configReader) shownDuration(at string, d time.Duration) string {
+	return r.shownValue(at, formatDuration(d))
 }
 
 // shownName is what the key at a path is called where its value came from: a flag, or in the file

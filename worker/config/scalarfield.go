@@ -11,8 +11,6 @@ type scalarField[S, T any] struct {
 	defaultValue *T
 }
 
-func (l *scalarField[S, T]) describeField() *fieldInfo { return &l.fieldInfo }
-
 // describedAs says what the key means.
 func (l *scalarField[S, T]) describedAs(meaning string) *scalarField[S, T] {
 	l.meaning = meaning
@@ -49,15 +47,9 @@ func (l *scalarField[S, T]) markRequired() *scalarField[S, T] {
 	return l
 }
 
-// markSecret values are never shown.
+// markSecret values are never shown, nor are they in the errors of parse.
 func (l *scalarField[S, T]) markSecret() *scalarField[S, T] {
 	l.secret = true
-	return l
-}
-
-// hideInErrors errors never hold the value.
-func (l *scalarField[S, T]) hideInErrors() *scalarField[S, T] {
-	l.hiddenInErrors = true
 	return l
 }
 
@@ -103,7 +95,7 @@ func (l *scalarField[S, T]) setText(r *configReader, at, text string, s *S) {
 		return
 	}
 	switch o := r.origins[at]; {
-	case o.isHidden() && !l.hiddenInErrors:
+	case o.isHidden() && !l.secret:
 		r.reportMistake(at, "%s is not %s", o.placeholder(), l.expected)
 	case len(o.variables) > 0:
 		r.reportMistake(at, "%s: %v", o.placeholder(), err)

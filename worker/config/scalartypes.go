@@ -1,7 +1,6 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -11,6 +10,7 @@ import (
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/internal/commandline"
+	"github.com/onceish/onceish/worker/internal/command"
 )
 
 func newScalarField[S, T any](name, kind, wants string, at func(*S) *T, parse func(string) (T, error), show func(T) string) *scalarField[S, T] {
@@ -49,6 +49,20 @@ func nonEmptyField[S any](name, wants string, at func(*S) *string) *scalarField[
 	return l
 }
 
+// commandField is a line that a shell can be given.
+func commandField[S any](name string, at func(*S) *string) *scalarField[S, string] {
+	l := nonEmptyField(name, "a command line", at)
+	l.command = true
+	notEmpty := l.parse
+	l.parse = func(s string) (string, error) {
+		if s, err := notEmpty(s); err != nil {
+			return s, err
+		}
+		return s, command.CheckLine(s)
+	}
+	return l
+}
+
 // patternField is text that matches a regular expression.
 func patternField[S any](name, wants string, at func(*S) *string, form *regexp.Regexp) *scalarField[S, string] {
 	l := textField(name, wants, at, func(s string) error {
@@ -58,6 +72,25 @@ func patternField[S any](name, wants string, at func(*S) *string, form *regexp.R
 		return nil
 	})
 	l.jsonShape["pattern"] = form.String()
+	return l
+}
+
+// memberForm is a path of members. One that begins with a dollar sign is another language's.
+var memberForm = regexp.MustCompile(`^[^.$][^.]*(\.[^.]+)*$`)
+
+// memberPathField is a member of a JSON payload, named by those that lead to it.
+func memberPathField[S any](name string, at func(*S) *string) *scalarField[S, string] {
+	const wants = "a member of the payload such as order.id"
+	l := patternField(name, wants, at, memberForm)
+	formed := l.parse
+	l.parse = func(s string) (string, error) {
+		path, err := formed(s)
+		plain := strings.TrimLeft(s, "$.")
+		if err != nil && plain != s && memberForm.MatchString(plain) && unexpandedVariable(s) == "" {
+			err = fmt.Errorf("%s is not %s: write %s", quoteShort(s), wants, plain)
+		}
+		return path, err
+	}
 	return l
 }
 
@@ -210,30 +243,4 @@ func rateField[S any](name string, at func(*S) *Rate) *scalarField[S, Rate] {
 	l.yamlTags = append(l.yamlTags, "!!int", "!!float") // for a better message
 	l.jsonShape["pattern"] = `^ *0*[1-9][0-9]* */ *[smh] *$`
 	return l
-}
-
-// validCollection follows MongoDB's restrictions on names.
-func validCollection(s string) error {
-	switch {
-	case s == "" || strings.ContainsAny(s, "$\x00") || strings.HasPrefix(s, "system.") || strings.HasPrefix(s, ".") || strings.HasSuffix(s, "."):
-		return fmt.Errorf("%s is no name of a collection: it must not be empty, hold $, begin with system., nor begin or end with a dot", quoteShort(s))
-	case len(s) > maxCollectionName:
-		return fmt.Errorf("it is too long for a collection: at most %d bytes", maxCollectionName)
-	case s == marksCollection, strings.HasPrefix(s, marksCollection+"."):
-		return fmt.Errorf("%s has the marks of what was handled: name another collection", quoteShort(s))
-	}
-	return nil
-}
-
-// maxCollectionName leaves room for the database's name and for the collection beside it, within
-// the 255 bytes that servers take.
-const maxCollectionName = 100
-
-var mongoScheme = regexp.MustCompile(`^mongodb(\+srv)?://.`)
-
-func validMongo(s string) error {
-	if s != "" && !mongoScheme.MatchString(s) {
-		return errors.New("it does not begin with mongodb:// or mongodb+srv://")
-	}
-	return nil
 }

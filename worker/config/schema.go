@@ -7,7 +7,7 @@ import (
 	"github.com/onceish/onceish/worker/internal/header"
 )
 
-// Schema is a JSON Schema (2020-12) of the file, for editors: what Lint accepts it accepts. It
+// Schema is a JSON Schema (2020-12) of the file, for editors: what Parse accepts it accepts. It
 // cannot compare keys with each other.
 func Schema() []byte {
 	root := mappingSchema(configFields().fieldInfos())

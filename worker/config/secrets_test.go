@@ -16,7 +16,7 @@ const password = "hunter2"
 // silent fails if a file's problems say the password.
 func silent(t *testing.T, file string, variables map[string]string) (problems int) {
 	t.Helper()
-	all := config.Lint("worker.yaml", []byte(file), env(variables))
+	all := lint("worker.yaml", []byte(file), env(variables))
 	inJSON, err := json.Marshal(all)
 	if err != nil {
 		t.Fatal(err)

@@ -29,36 +29,26 @@ type topicSetting struct {
 // tunable is a flag of a subscription that changes nothing of what a program's handlers do.
 type tunable struct {
 	field string // of consumer.Options
-	set   func(*consumer.Options, *Subscription) error
+	apply func(to, from *consumer.Options)
 }
 
 func tunableFlags() map[string]tunable {
 	return map[string]tunable{
-		"concurrency":  {"Concurrency", setOption(func(o *consumer.Options, s *Subscription) { o.Concurrency = s.Concurrency })},
-		"max-unmarked": {"MaxUnmarked", setOption(func(o *consumer.Options, s *Subscription) { o.MaxUnmarked = s.MaxUnmarked })},
-		"attempts":     {"MaxAttempts", setOption(func(o *consumer.Options, s *Subscription) { o.MaxAttempts = s.Attempts })},
-		"crashes":      {"MaxCrashes", setOption(func(o *consumer.Options, s *Subscription) { o.MaxCrashes = s.Crashes })},
-		"backoff-base": {"Backoff.Base", setOption(func(o *consumer.Options, s *Subscription) { o.Backoff.Base = s.Backoff.Base })},
-		"backoff-max":  {"Backoff.Max", setOption(func(o *consumer.Options, s *Subscription) { o.Backoff.Max = s.Backoff.Max })},
-		"run-limit":    {"RunLimit", setOption(func(o *consumer.Options, s *Subscription) { o.RunLimit = s.RunLimit })},
-		"lease":        {"Lease", setOption(func(o *consumer.Options, s *Subscription) { o.Lease = s.Lease })},
-		"ack-wait":     {"AckWait", setOption(func(o *consumer.Options, s *Subscription) { o.AckWait = s.AckWait })},
-		"ttl":          {"TTL", setOption(func(o *consumer.Options, s *Subscription) { o.TTL = s.TTL })},
-		"give-up":      {"GiveUp", setOption(func(o *consumer.Options, s *Subscription) { o.GiveUp = s.GiveUp })},
-		"start":        {"From", setOption(func(o *consumer.Options, s *Subscription) { o.From = s.Start })},
-		"start-stream": {"FromStream", setOption(func(o *consumer.Options, s *Subscription) { o.FromStream = s.StartStream })},
-		"dead-letter":  {"DeadLetter", setOption(func(o *consumer.Options, s *Subscription) { o.DeadLetter = s.DeadLetter })},
-		"rate": {"Limit", func(o *consumer.Options, s *Subscription) (err error) {
-			o.Limit, err = s.Rate.newLimiter()
-			return err
-		}},
-	}
-}
-
-func setOption(set func(*consumer.Options, *Subscription)) func(*consumer.Options, *Subscription) error {
-	return func(o *consumer.Options, s *Subscription) error {
-		set(o, s)
-		return nil
+		"concurrency":  {"Concurrency", func(to, from *consumer.Options) { to.Concurrency = from.Concurrency }},
+		"max-unmarked": {"MaxUnmarked", func(to, from *consumer.Options) { to.MaxUnmarked = from.MaxUnmarked }},
+		"attempts":     {"MaxAttempts", func(to, from *consumer.Options) { to.MaxAttempts = from.MaxAttempts }},
+		"crashes":      {"MaxCrashes", func(to, from *consumer.Options) { to.MaxCrashes = from.MaxCrashes }},
+		"backoff-base": {"Backoff.Base", func(to, from *consumer.Options) { to.Backoff.Base = from.Backoff.Base }},
+		"backoff-max":  {"Backoff.Max", func(to, from *consumer.Options) { to.Backoff.Max = from.Backoff.Max }},
+		"run-limit":    {"RunLimit", func(to, from *consumer.Options) { to.RunLimit = from.RunLimit }},
+		"lease":        {"Lease", func(to, from *consumer.Options) { to.Lease = from.Lease }},
+		"ack-wait":     {"AckWait", func(to, from *consumer.Options) { to.AckWait = from.AckWait }},
+		"ttl":          {"TTL", func(to, from *consumer.Options) { to.TTL = from.TTL }},
+		"give-up":      {"GiveUp", func(to, from *consumer.Options) { to.GiveUp = from.GiveUp }},
+		"start":        {"From", func(to, from *consumer.Options) { to.From = from.From }},
+		"start-stream": {"FromStream", func(to, from *consumer.Options) { to.FromStream = from.FromStream }},
+		"dead-letter":  {"DeadLetter", func(to, from *consumer.Options) { to.DeadLetter = from.DeadLetter }},
+		"rate":         {"Limit", func(to, from *consumer.Options) { to.Limit = from.Limit }},
 	}
 }
 
@@ -126,19 +116,18 @@ func parseSetting(s *fieldInfo, text string) (topicSetting, Problems) {
 // that the program's other options would break give way: MaxUnmarked is at least Concurrency, and
 // Backoff.Max at least Backoff.Base.
 func (t *Tuning) Apply(topic string, o *consumer.Options) (*consumer.Options, error) {
-	var out consumer.Options
-	if o != nil {
-		out = *o
-	}
+	out := *cmp.Or(o, &consumer.Options{})
 	all := tunableFlags()
 	for i := range t.settings {
 		s := &t.settings[i]
 		if s.topic != "" && s.topic != topic {
 			continue
 		}
-		if err := all[s.flag].set(&out, &s.value); err != nil {
+		said, err := s.value.Options()
+		if err != nil {
 			return nil, fmt.Errorf("--%s: %w", s.flag, err)
 		}
+		all[s.flag].apply(&out, said)
 	}
 	if out.MaxUnmarked > 0 {
 		out.MaxUnmarked = max(out.MaxUnmarked, out.Concurrency)
@@ -194,13 +183,10 @@ func (t *Tuning) Check(topics []string) error {
 }
 
 // ShortestLease is the shortest lease or ack deadline that the flags say. Zero: they say none.
-func (t *Tuning) ShortestLease() (shortest time.Duration) {
+func (t *Tuning) ShortestLease() time.Duration {
+	values := make([]Subscription, len(t.settings))
 	for i := range t.settings {
-		for _, d := range []time.Duration{t.settings[i].value.Lease, t.settings[i].value.AckWait} {
-			if d > 0 && (shortest == 0 || d < shortest) {
-				shortest = d
-			}
-		}
+		values[i] = t.settings[i].value
 	}
-	return shortest
+	return ShortestLease(values)
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -19,20 +18,11 @@ import (
 
 // Handler is a handler that runs a command for each event. Its methods are safe for concurrent use.
 type Handler struct {
-	line, group string
-	env         []string
-	guard       *command.Guard
-	runner      *command.Runner
-	log         *slog.Logger
+	shellHandler
 
 	logLost   sync.Once
-	starts    startMonitor
 	running   atomic.Int64
 	succeeded atomic.Bool // some command
-
-	finishing    sync.Once
-	endingWorker chan struct{} // closed once no more events can be handled
-	err          error         // why, once endingWorker is closed
 }
 
 // New returns a handler that runs the line by /bin/sh for each event of the group. See the
@@ -43,26 +33,11 @@ func New(group, line string, o *Options) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	guard, runner, err := opts.startRunner(opts.Stdout)
-	if err != nil {
+	x := &Handler{}
+	if err := x.startRunner(group, line, &opts, opts.Stdout); err != nil {
 		return nil, err
 	}
-	return &Handler{
-		line: line, group: group, env: withoutSecrets(opts.Env), guard: guard, runner: runner, log: opts.Logger, endingWorker: make(chan struct{}),
-	}, nil
-}
-
-// startRunner starts what runs commands, and the process that ends them should this one die.
-func (o *Options) startRunner(stdout io.Writer) (*command.Guard, *command.Runner, error) {
-	guard, err := command.StartGuard(o.Guard[0], o.Guard[1:], o.Stderr, o.Reaper)
-	if err != nil {
-		return nil, nil, err
-	}
-	runner, err := command.NewRunner(guard, command.Options{Stdout: stdout, Stderr: o.Stderr, Grace: o.Grace})
-	if err != nil {
-		return nil, nil, errors.Join(err, guard.Close())
-	}
-	return guard, runner, nil
+	return x, nil
 }
 
 // KeepGuard is what the process does that Options.Guard names, with its standard input and error.
@@ -105,18 +80,8 @@ func (x *Handler) classifyStartFailure(ctx context.Context, err error, othersRun
 		return consumer.Unavailable(consumer.Permanent(
 			fmt.Errorf("the command and the attributes of the event do not fit into an environment: %w", err)))
 	}
-	if x.starts.recordFailure() && !othersRun {
-		x.endWorker(fmt.Errorf("no command could be started for %v: %w", startFailureLimit, err))
-	}
+	x.endIfNothingStarts(err, othersRun)
 	return consumer.Throttled(0, fmt.Errorf("the command was not started: %w", err))
-}
-
-// endWorker has the worker end. The first cause is kept.
-func (x *Handler) endWorker(cause error) {
-	x.finishing.Do(func() {
-		x.err = cause
-		close(x.endingWorker)
-	})
 }
 
 // reportLostOutput notes that what a command wrote went nowhere, which is no reason to
@@ -192,17 +157,7 @@ func cannotRunError(exit *command.Exit) error {
 // closed it. It ends nothing: that is Close.
 func (x *Handler) Actor() (run func() error, stop func(error)) {
 	stopped := make(chan struct{})
-	run = func() error {
-		select {
-		case <-x.guard.Ended():
-			return x.guard.Err()
-		case <-x.endingWorker:
-			return x.err
-		case <-stopped:
-			return nil
-		}
-	}
-	return run, func(error) { close(stopped) }
+	return func() error { return x.runUntil(stopped) }, func(error) { close(stopped) }
 }
 
 // Close ends what is left of the commands. It is called after the subscription has ended.

@@ -130,7 +130,7 @@ func TestCommandsThatNoSystemTakesAreRefused(t *testing.T) {
 func TestCommandsThatCannotBeStartedBlameNoEvent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		x := &Handler{endingWorker: make(chan struct{})}
+		x := &Handler{shellHandler: shellHandler{over: make(chan struct{})}}
 		noRoom := &os.SyscallError{Syscall: "fork/exec", Err: syscall.EAGAIN}
 		fail := func(othersRun bool) {
 			if err := x.classifyStartFailure(t.Context(), noRoom, othersRun); handlertest.MeaningOf(err) != handlertest.Throttled || !errors.Is(err, syscall.EAGAIN) {
@@ -149,7 +149,7 @@ func TestCommandsThatCannotBeStartedBlameNoEvent(t *testing.T) {
 			t.Errorf("the worker ends: %v", x.err)
 		}
 		fail(false)
-		run, _ := (&Handler{endingWorker: x.endingWorker, err: x.err, guard: &command.Guard{}}).Actor()
+		run, _ := (&Handler{shellHandler: shellHandler{over: x.over, err: x.err, guard: &command.Guard{}}}).Actor()
 		is(t, run(), false, "no command could be started for 5s", "resource temporarily unavailable")
 	})
 }

@@ -48,10 +48,7 @@ const (
 )
 
 func (o *Options) withDefaults(line string) (Options, error) {
-	var c Options
-	if o != nil {
-		c = *o
-	}
+	c := *cmp.Or(o, &Options{})
 	if err := command.CheckLine(line); err != nil {
 		return c, fmt.Errorf("the command line: %w", err)
 	}
@@ -61,19 +58,11 @@ func (o *Options) withDefaults(line string) (Options, error) {
 	case c.Grace < 0 || c.Drain < 0 || c.Idle < 0:
 		return c, fmt.Errorf("Options.Grace is %v, Drain %v and Idle %v: they must be positive, or 0", c.Grace, c.Drain, c.Idle)
 	}
-	c.Grace = graceOrDefault(c.Grace, c.Drain)
+	if c.Drain > 0 {
+		c.Grace = cmp.Or(c.Grace, min(defaultGrace, c.Drain/2))
+	}
+	c.Grace = cmp.Or(c.Grace, defaultGrace)
 	c.Idle = cmp.Or(c.Idle, defaultIdle)
 	c.Logger = cmp.Or(c.Logger, slog.Default())
 	return c, nil
-}
-
-// graceOrDefault is the grace, or its default.
-func graceOrDefault(grace, drain time.Duration) time.Duration {
-	switch {
-	case grace > 0:
-		return grace
-	case drain > 0:
-		return min(defaultGrace, drain/2)
-	}
-	return defaultGrace
 }

@@ -3,7 +3,6 @@ package exec
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -81,7 +80,12 @@ func (l *processSlot) currentChild() *childProcess {
 // waitForRestart waits until the next child may be started.
 func (l *processSlot) waitForRestart(ctx context.Context) error {
 	if c := l.currentChild(); c != nil {
-		if err := waitFor(ctx, l.stream, c.gone); err != nil {
+		select {
+		case <-c.gone:
+		case <-ctx.Done():
+		case <-l.stream.over:
+		}
+		if err := l.stream.waitError(ctx); err != nil {
 			return err
 		}
 	}
@@ -100,16 +104,6 @@ func (l *processSlot) waitForRestart(ctx context.Context) error {
 	case <-l.stream.over:
 	}
 	return l.stream.waitError(ctx)
-}
-
-// waitFor waits for the channel, and returns why it is of no use any more.
-func waitFor[T any](ctx context.Context, s *Stream, c <-chan T) error {
-	select {
-	case <-c:
-	case <-ctx.Done():
-	case <-s.over:
-	}
-	return s.waitError(ctx)
 }
 
 // waitError is why waiting for a child has no use any more.
@@ -140,8 +134,7 @@ func (l *processSlot) startProcess() error {
 // retryStart has the start of a command repeated, unless that has failed for long while none runs.
 func (l *processSlot) retryStart(err error) error {
 	s := l.stream
-	if s.starts.recordFailure() && !s.sharedSlot.isRunning() && !s.suspectSlot.isRunning() {
-		s.endWorker(fmt.Errorf("no command could be started for %v: %w", startFailureLimit, err))
+	if s.endIfNothingStarts(err, s.sharedSlot.isRunning() || s.suspectSlot.isRunning()); s.endError() != nil {
 		return s.endError()
 	}
 	s.log.Error("cannot start the command: trying again", "error", err)

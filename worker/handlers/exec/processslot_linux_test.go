@@ -10,7 +10,7 @@ import (
 
 func TestPausesBetweenStartsDouble(t *testing.T) {
 	t.Parallel()
-	l := newProcessSlot(&Stream{log: slog.New(slog.DiscardHandler), over: make(chan struct{})}, false)
+	l := newProcessSlot(&Stream{shellHandler: shellHandler{log: slog.New(slog.DiscardHandler), over: make(chan struct{})}}, false)
 	var pauses []time.Duration
 	for range 8 {
 		l.delayRestart()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	mathrand "math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -12,19 +11,14 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
-	"github.com/onceish/onceish/worker/internal/command"
 )
 
 // Stream is a handler that hands events to one command that runs on. Its methods are safe for
 // concurrent use.
 type Stream struct {
-	line, group string
-	env         []string
-	grace       time.Duration
-	log         *slog.Logger
-	guard       *command.Guard
-	runner      *command.Runner
+	shellHandler
 
+	grace       time.Duration
 	sharedSlot  *processSlot // where events run beside others
 	suspectSlot *processSlot // where suspects run
 	suspectLock chan struct{}
@@ -33,16 +27,12 @@ type Stream struct {
 	suspects    rememberedKeys // of events that a command may have died of
 	finished    rememberedKeys // of events that a command has done after their run was cancelled
 	strays      strayAnswers
-	starts      startMonitor
 	answered    atomic.Bool // by any child
 
-	leaving   sync.Once
-	draining  chan struct{} // closed once the subscription drains
-	finishing sync.Once
-	closing   sync.Once
-	over      chan struct{}
-	err       error // once over is closed
-	keeping   sync.WaitGroup
+	leaving  sync.Once
+	draining chan struct{} // closed once the subscription drains
+	closing  sync.Once
+	keeping  sync.WaitGroup
 }
 
 // finishedTTL is how long a late answer counts: until the event is redelivered, which a give-back
@@ -66,14 +56,13 @@ func NewStream(group, line string, o *Options) (*Stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	guard, runner, err := opts.startRunner(nil)
-	if err != nil {
-		return nil, err
-	}
-	log := opts.Logger.With("group", group)
+	opts.Logger = opts.Logger.With("group", group)
 	s := &Stream{
-		line: line, group: group, env: withoutSecrets(opts.Env), grace: opts.Grace, log: log, guard: guard, runner: runner,
-		suspectLock: make(chan struct{}, 1), idle: opts.Idle, strays: strayAnswers{log: log}, finished: rememberedKeys{ttl: finishedTTL}, draining: make(chan struct{}), over: make(chan struct{}),
+		grace: opts.Grace, suspectLock: make(chan struct{}, 1), idle: opts.Idle, strays: strayAnswers{log: opts.Logger},
+		finished: rememberedKeys{ttl: finishedTTL}, draining: make(chan struct{}),
+	}
+	if err := s.startRunner(group, line, &opts, nil); err != nil {
+		return nil, err
 	}
 	s.sharedSlot, s.suspectSlot = newProcessSlot(s, false), newProcessSlot(s, true)
 	s.idleTimer = time.AfterFunc(s.idle, s.retireIdleSlot)
@@ -173,40 +162,12 @@ func snoozeJittered(d time.Duration) error {
 	return consumer.Snooze(d + mathrand.N(2*d)) //nolint:gosec // it hides nothing
 }
 
-// endWorker makes every wait end. The first cause is kept.
-func (s *Stream) endWorker(cause error) {
-	s.finishing.Do(func() {
-		s.err = cause
-		close(s.over)
-	})
-}
-
-// endError is why no more events are handled; nil while they are.
-func (s *Stream) endError() error {
-	select {
-	case <-s.over:
-		return s.err
-	default:
-		return nil
-	}
-}
-
 // Actor is for a run.Group: run returns with an error when the command cannot be run: it does not
 // exist, or its guard has ended. stop is called when the subscription begins to drain: from then on
 // no event waits for a command that ended without an answer. Neither ends what runs: that is Close.
 func (s *Stream) Actor() (run func() error, stop func(error)) {
 	stopped := make(chan struct{})
-	run = func() error {
-		select {
-		case <-s.guard.Ended():
-			return s.guard.Err()
-		case <-s.over:
-			return s.err
-		case <-stopped:
-			return nil
-		}
-	}
-	return run, func(error) {
+	return func() error { return s.runUntil(stopped) }, func(error) {
 		s.leaving.Do(func() { close(s.draining) })
 		close(stopped)
 	}

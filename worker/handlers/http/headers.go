@@ -69,37 +69,30 @@ func (w *headerWriter) setHeader(name, value string) {
 func (w *headerWriter) setEncoded(name, value string) {
 	encoded, ok := cloudevents.Encode(value)
 	if !ok {
-		w.keepFirstError(fmt.Errorf("the event's %s is not UTF-8, and cannot be sent: %.64q", strings.ToLower(name), value))
+		w.err = cmp.Or(w.err, fmt.Errorf("the event's %s is not UTF-8, and cannot be sent: %.64q", strings.ToLower(name), value))
 		return
 	}
 	w.setHeader(name, encoded)
 }
 
+var quotedEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+
 // setQuoted writes a string of RFC 8941, which idempotency keys are.
 func (w *headerWriter) setQuoted(name, value string) {
 	if i := strings.IndexFunc(value, func(r rune) bool { return r < ' ' || r >= 0x7f }); i >= 0 || value == "" {
-		w.keepFirstError(fmt.Errorf("the idempotency key %.64q cannot be sent: it must be printable ASCII, and not empty", value))
+		w.err = cmp.Or(w.err, fmt.Errorf("the idempotency key %.64q cannot be sent: it must be printable ASCII, and not empty", value))
 		return
 	}
-	if strings.ContainsAny(value, `"\`) {
-		value = strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(value)
-	}
-	w.setHeader(name, `"`+value+`"`)
+	w.setHeader(name, `"`+quotedEscapes.Replace(value)+`"`)
 }
 
 // setChecked writes what must be a header's value as it is.
 func (w *headerWriter) setChecked(name, value string) {
 	if header.IllegalByte(value) >= 0 {
-		w.keepFirstError(fmt.Errorf("the event's %s has a control character, and cannot be sent: %.64q", name, value))
+		w.err = cmp.Or(w.err, fmt.Errorf("the event's %s has a control character, and cannot be sent: %.64q", name, value))
 		return
 	}
 	w.setHeader(name, value)
-}
-
-func (w *headerWriter) keepFirstError(err error) {
-	if w.err == nil {
-		w.err = err
-	}
 }
 
 // passHeader adds a header of an event if services get it.

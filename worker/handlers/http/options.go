@@ -43,10 +43,7 @@ const (
 )
 
 func (o *Options) withDefaults() (Options, error) {
-	var c Options
-	if o != nil {
-		c = *o
-	}
+	c := *cmp.Or(o, &Options{})
 	c.Timeout = cmp.Or(c.Timeout, defaultHTTPTimeout)
 	c.Concurrency = cmp.Or(c.Concurrency, defaultConcurrency)
 	if c.TLS != nil {

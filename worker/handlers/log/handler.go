@@ -1,6 +1,7 @@
 package log
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -35,14 +36,7 @@ type Handler struct {
 // New returns a handler that writes one record for each event, as the package says. A nil log
 // means slog.Default().
 func New(log *slog.Logger, o *Options) *Handler {
-	if log == nil {
-		log = slog.Default()
-	}
-	l := &Handler{handler: log.Handler()}
-	if o != nil {
-		l.o = *o
-	}
-	return l
+	return &Handler{handler: cmp.Or(log, slog.Default()).Handler(), o: *cmp.Or(o, &Options{})}
 }
 
 // Handle is a consumer.Handler. It fails if the record cannot be written, as far as the

@@ -56,12 +56,7 @@ func NewOutbox(to Adder, topic string) (*Handler, error) {
 	if to == nil {
 		return nil, errors.New("the outbox is nil: give the one to add to")
 	}
-	return newPublisher(topic, func(ctx context.Context, e bus.Event) error {
-		if _, err := to.AddAlone(ctx, e); err != nil {
-			return fmt.Errorf("by way of the outbox: %w", err)
-		}
-		return nil
-	})
+	return newPublisher(topic, throughOutbox(to.AddAlone))
 }
 
 // TransactionAdder adds events to an outbox, in the transaction of ctx: outbox/mongo has one. An
@@ -76,12 +71,16 @@ func NewTransacted(to TransactionAdder, topic string) (*Handler, error) {
 	if to == nil {
 		return nil, errors.New("the outbox is nil: give the one to add to")
 	}
-	return newPublisher(topic, func(ctx context.Context, e bus.Event) error {
-		if _, err := to.Add(ctx, e); err != nil {
+	return newPublisher(topic, throughOutbox(to.Add))
+}
+
+func throughOutbox(add func(context.Context, ...bus.Event) ([]string, error)) func(context.Context, bus.Event) error {
+	return func(ctx context.Context, e bus.Event) error {
+		if _, err := add(ctx, e); err != nil {
 			return fmt.Errorf("by way of the outbox: %w", err)
 		}
 		return nil
-	})
+	}
 }
 
 func newPublisher(topic string, send func(context.Context, bus.Event) error) (*Handler, error) {
@@ -138,13 +137,15 @@ func (p *Handler) derivedEvent(e *bus.Event, a *consumer.Attempt) bus.Event {
 // isKeptHeader reports whether a header means on the new event what it meant on the old one. Those
 // of Onceish do not: the group of a redriven copy would hide the event from all others.
 func isKeptHeader(name string) bool {
+	lower := strings.ToLower(name)
+	attribute, isCloudEvents := strings.CutPrefix(lower, cloudevents.Prefix)
 	switch {
-	case !header.Valid(name), hasPrefixFold(name, "Onceish-"), hasPrefixFold(name, "Nats-"):
+	case !header.Valid(name), strings.HasPrefix(lower, "onceish-"), strings.HasPrefix(lower, "nats-"):
 		return false
-	case hasPrefixFold(name, cloudevents.Prefix):
-		return !cloudevents.IsAttribute(name[len(cloudevents.Prefix):])
+	case isCloudEvents:
+		return !cloudevents.IsAttribute(attribute)
 	}
-	return !strings.EqualFold(name, "Content-Type") // that of the message; Event.ContentType is kept
+	return lower != "content-type" // that of the message; Event.ContentType is kept
 }
 
 // legalValues are values on one line, without space around them, as the wire has them.
@@ -154,9 +155,4 @@ func legalValues(values []string) []string {
 		out[i] = strings.Trim(strings.NewReplacer("\r", " ", "\n", " ").Replace(v), " \t")
 	}
 	return out
-}
-
-// hasPrefixFold is strings.HasPrefix whatever the case of ASCII letters.
-func hasPrefixFold(s, prefix string) bool {
-	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
 }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
-	"strings"
 
 	"github.com/onceish/onceish/bus"
 	natsbus "github.com/onceish/onceish/bus/jetstream"
@@ -55,12 +54,12 @@ func (a *workerAssignment) jsonLine() ([]byte, error) {
 }
 
 func readAssignment(r *bufio.Reader) (*workerAssignment, error) {
-	line, err := r.ReadString('\n')
-	if err != nil {
-		return nil, fmt.Errorf("read what to do from standard input: %w: this command is started by the demo", err)
-	}
 	var a workerAssignment
-	if err := json.NewDecoder(strings.NewReader(line)).Decode(&a); err != nil {
+	line, err := r.ReadBytes('\n')
+	if err == nil {
+		err = json.Unmarshal(line, &a)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("read what to do from standard input: %w: this command is started by the demo", err)
 	}
 	return &a, bus.ValidTopic(a.topicName())

@@ -34,13 +34,10 @@ func newProgressConsole(w io.Writer, live bool, events int) *progressConsole {
 
 func (s *progressConsole) printLine(format string, args ...any) {
 	s.said = time.Now()
-	live := s.bar != nil && !s.bar.IsFinished()
-	if live {
-		_ = s.bar.Clear() // it is only decoration, here and below
-	}
-	_, _ = fmt.Fprintf(s.w, "demo: "+format+"\n", args...)
-	if live {
-		_ = s.bar.RenderBlank()
+	s.clearProgress()
+	_, _ = fmt.Fprintf(s.w, "demo: "+format+"\n", args...) // nobody else to tell
+	if s.showsBar() {
+		_ = s.bar.RenderBlank() // it is only decoration, here and below
 	}
 }
 
@@ -49,13 +46,15 @@ func (s *progressConsole) showProgress(done int) {
 	if s.bar == nil && time.Since(s.said) >= progressEvery {
 		s.printLine("%s of %s events have their effect after %v", groupDigits(done), groupDigits(s.events), time.Since(s.begun).Round(time.Second))
 	}
-	if s.bar != nil && !s.bar.IsFinished() {
+	if s.showsBar() {
 		_ = s.bar.Set(done)
 	}
 }
 
+func (s *progressConsole) showsBar() bool { return s.bar != nil && !s.bar.IsFinished() }
+
 func (s *progressConsole) clearProgress() {
-	if s.bar != nil && !s.bar.IsFinished() {
+	if s.showsBar() {
 		_ = s.bar.Clear()
 	}
 }
@@ -67,11 +66,4 @@ func groupDigits(n int) string {
 		digits = digits[:i] + "," + digits[i:]
 	}
 	return digits
-}
-
-func pluralNoun(n int, one, more string) string {
-	if n == 1 {
-		return one
-	}
-	return more
 }

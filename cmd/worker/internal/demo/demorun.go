@@ -88,10 +88,10 @@ func (t *demoRun) watchUntilSettled(ctx context.Context) error {
 
 // advanceRun looks at everything once, and kills whose time has come.
 func (t *demoRun) advanceRun(ctx context.Context) (settled bool, err error) {
-	if err := errors.Join(t.producer.firstError(), t.processes.checkAlive()); err != nil {
+	stored, idle, err := t.producer.currentState()
+	if err := errors.Join(err, t.processes.checkAlive()); err != nil {
 		return false, err
 	}
-	stored, idle := t.producer.idleCount()
 	idle = idle && t.cursor.isEmpty(ctx, stored)
 	working, err := t.readJournal() // after the cursor: what is settled is in the journal
 	if err != nil {

@@ -79,10 +79,7 @@ func (o *Options) Validate() error {
 
 // withDefaults returns o with defaults filled in, or what is wrong with it.
 func (o *Options) withDefaults() (Options, error) {
-	var c Options
-	if o != nil {
-		c = *o
-	}
+	c := *cmp.Or(o, &Options{})
 	c.Store, c.Events, c.patience = cmp.Or(c.Store, StoreKV), cmp.Or(c.Events, DefaultEvents), cmp.Or(c.patience, defaultPatience)
 	processes := DefaultProcesses
 	if c.Store == StoreMemory {

@@ -21,10 +21,9 @@ const (
 
 // demoPlan is what a seed decides about the producer and the kills.
 type demoPlan struct {
-	ids           []string
-	messages      []string // the ids in the order in which they are published, copies included
-	twice, thrice int
-	portions      []planPortion // one more than there are kills
+	ids      []string
+	messages []string      // the ids in the order in which they are published, copies included
+	portions []planPortion // one more than there are kills
 }
 
 // planPortion is a part of the messages.
@@ -43,10 +42,8 @@ func newPlan(seed uint64, events, kills int) *demoPlan {
 		p.messages = append(p.messages, p.ids[i])
 		switch r := random.Float64(); {
 		case r < shareThrice:
-			p.thrice++
 			p.messages = append(p.messages, p.ids[i], p.ids[i])
 		case r < shareThrice+shareTwice:
-			p.twice++
 			p.messages = append(p.messages, p.ids[i])
 		}
 	}

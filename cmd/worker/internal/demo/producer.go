@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -80,9 +81,7 @@ func (p *eventProducer) recordPublished(n int, err error) {
 	defer p.mu.Unlock()
 	p.stored += n
 	p.left--
-	if p.err == nil {
-		p.err = err
-	}
+	p.err = cmp.Or(p.err, err)
 }
 
 func (p *eventProducer) addIDs(ids []string) {
@@ -92,24 +91,18 @@ func (p *eventProducer) addIDs(ids []string) {
 	p.more <- ids
 }
 
-// idleCount tells how many messages are stored, if everything is published that was given.
-func (p *eventProducer) idleCount() (stored int, ok bool) {
+// currentState tells how many messages are stored, whether everything is published that was given,
+// and the first error.
+func (p *eventProducer) currentState() (stored int, idle bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.stored, p.left == 0
-}
-
-func (p *eventProducer) firstError() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.err
+	return p.stored, p.left == 0, p.err
 }
 
 // stopAndCount returns how many messages are known to be stored. Repeated calls do no harm.
 func (p *eventProducer) stopAndCount() int {
 	p.cancel()
 	<-p.ended
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.stored
+	stored, _, _ := p.currentState()
+	return stored
 }

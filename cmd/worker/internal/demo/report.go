@@ -10,18 +10,19 @@ import (
 func (r Result) Report(w io.Writer) error {
 	var b strings.Builder
 	row := func(name, value, meaning string) {
-		fmt.Fprintf(&b, "  %-24s %9s", name, value)
-		if meaning != "" {
-			b.WriteString("   " + meaning)
-		}
-		b.WriteByte('\n')
+		b.WriteString(strings.TrimRight(fmt.Sprintf("  %-24s %9s   %s", name, value, meaning), " ") + "\n")
+	}
+	killed, waited := "", ""
+	if r.Kills > 0 {
+		killed = "by SIGKILL while they worked; each was replaced at once"
+		waited = fmt.Sprintf("includes %v per kill until the dead worker's leases end", leaseLength)
 	}
 	row("published", groupDigits(r.Published), "messages; a careless producer sends some events twice or thrice")
 	row("unique", groupDigits(r.Unique), "events in them, told apart by their ids")
 	row("deliveries", groupDigits(r.Deliveries), "to workers; again what failed, had to wait, or died with its worker")
 	row("duplicates recognised", groupDigits(r.Duplicates), "deliveries of what was done before: acknowledged, not run")
 	row("handler failures retried", groupDigits(r.Failures), "runs that failed on purpose, and came again a little later")
-	row("workers killed", groupDigits(r.Kills), r.killedText())
+	row("workers killed", groupDigits(r.Kills), killed)
 	if r.Atomic {
 		row("effects", groupDigits(r.Effects), "changes that the documents have counted; change and mark are one write")
 		row("found made", groupDigits(r.FoundMade), "runs, after a kill, that found their effect and its mark, and changed nothing")
@@ -34,7 +35,7 @@ func (r Result) Report(w io.Writer) error {
 		row("  unexplained", groupDigits(r.RepeatedUnexplained), "")
 	}
 	row("lost", groupDigits(r.Lost), "events without an effect")
-	row("seconds", fmt.Sprintf("%.1f", r.Seconds), r.waitedText())
+	row("seconds", fmt.Sprintf("%.1f", r.Seconds), waited)
 	row("events/s", groupDigits(int(r.EventsPerSecond)), fmt.Sprintf("each run takes up to %v, as a call elsewhere might", longestRun))
 	b.WriteString("\n" + r.verdictText() + "\n")
 	_, err := io.WriteString(w, b.String())
@@ -47,20 +48,6 @@ func (r Result) explainedText() string {
 		return killed
 	}
 	return killed + ", or could not renew its lease there in time"
-}
-
-func (r Result) killedText() string {
-	if r.Kills == 0 {
-		return ""
-	}
-	return "by SIGKILL while they worked; each was replaced at once"
-}
-
-func (r Result) waitedText() string {
-	if r.Kills == 0 {
-		return ""
-	}
-	return fmt.Sprintf("includes %v per kill until the dead worker's leases end", leaseLength)
 }
 
 func (r Result) verdictText() string {

@@ -95,8 +95,11 @@ func runDemo(ctx context.Context, o *Options, s *demoEnvironment, js jetstream.J
 			return Result{}, err
 		}
 	}
-	t.show.printLine("publishing %s events as %s messages to %d worker %s; seed %d", groupDigits(o.Events), groupDigits(len(plan.messages)), o.Processes,
-		pluralNoun(o.Processes, "process", "processes"), o.Seed)
+	processes := "processes"
+	if o.Processes == 1 {
+		processes = "process"
+	}
+	t.show.printLine("publishing %s events as %s messages to %d worker %s; seed %d", groupDigits(o.Events), groupDigits(len(plan.messages)), o.Processes, processes, o.Seed)
 	t.producer = startProducer(ctx, js, a.topicName(), len(plan.portions))
 	defer t.producer.stopAndCount()
 	return t.runToEnd(ctx)

@@ -2,6 +2,7 @@ package demo
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -119,10 +120,7 @@ func (h *effectHandler) Observe(o consumer.Observation) {
 	if !slices.Contains([]string{handled, duplicate, lost, dead}, o.Outcome) {
 		return
 	}
-	id := o.Key.ID
-	if id == "" { // recognised by its position
-		id = "-"
-	}
+	id := cmp.Or(o.Key.ID, "-") // recognised by its position
 	if err := h.journal.writeRecord(o.Outcome, id); err != nil && h.err == nil {
 		h.err = err
 	}

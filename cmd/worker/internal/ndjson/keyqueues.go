@@ -14,20 +14,11 @@ type keyQueues struct {
 // line for one.
 func newKeyQueues(b lineBatch, unordered bool) *keyQueues {
 	q := &keyQueues{batch: b}
-	if unordered {
-		places := make([]int, len(b.events))
-		q.waiting = make([][]int, len(places))
-		for i := range places {
-			places[i] = i
-			q.waiting[i] = places[i : i+1]
-		}
-		return q
-	}
 	at := make(map[string]int)
 	for i := range b.events {
 		key := b.events[i].Key
 		n, ok := at[key]
-		if !ok {
+		if !ok || unordered {
 			n = len(q.waiting)
 			at[key] = n
 			q.waiting = append(q.waiting, nil)

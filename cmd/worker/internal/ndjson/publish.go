@@ -1,6 +1,7 @@
 package ndjson
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,10 +60,10 @@ func Publish(ctx context.Context, b bus.Publisher, topic string, r io.Reader, o 
 		return Published{}, fmt.Errorf("publish lines: %w", err)
 	}
 	opts := o.withDefaults()
-	p := &linePublisher{bus: b, o: &opts, backlog: newLineBacklog(), patience: opts.Patience}
+	p := &linePublisher{bus: b, o: &opts, backlog: newLineBacklog()}
 	reader := &lineSource{
 		parser: lineParser{topic: topic, idField: opts.IDField, keyField: opts.KeyField},
-		lines:  newLineReader(r, opts.MaxBytes), limit: opts.MaxBytes, to: p,
+		lines:  newLineReader(r, opts.MaxBytes), to: p,
 	}
 	reading, giveUp := context.WithCancel(ctx)
 	defer giveUp()
@@ -84,16 +85,11 @@ func Publish(ctx context.Context, b bus.Publisher, topic string, r io.Reader, o 
 }
 
 func (o *Options) withDefaults() Options {
-	var c Options
-	if o != nil {
-		c = *o
-	}
+	c := *cmp.Or(o, &Options{})
 	if c.MaxBytes <= 0 {
 		c.MaxBytes = defaultMaxBytes
 	}
-	if c.Patience <= 0 {
-		c.Patience = defaultPatience
-	}
+	c.Patience = cmp.Or(c.Patience, defaultPatience)
 	if c.Refused == nil {
 		c.Refused = func(int, error) {}
 	}

@@ -1,6 +1,7 @@
 package ndjson
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,10 +16,9 @@ import (
 // linePublisher publishes the backlog. One call at a time, with one line of each key: lines of a
 // key stay in order.
 type linePublisher struct {
-	bus      bus.Publisher
-	o        *Options
-	backlog  *lineBacklog
-	patience time.Duration
+	bus     bus.Publisher
+	o       *Options
+	backlog *lineBacklog
 
 	mu     sync.Mutex
 	counts Published
@@ -89,7 +89,7 @@ func (p *linePublisher) publishBatch(ctx context.Context, b lineBatch) error {
 		if err == nil {
 			continue
 		}
-		if ctx.Err() != nil || errors.Is(err, bus.ErrClosed) || time.Since(progress) >= p.patience {
+		if ctx.Err() != nil || errors.Is(err, bus.ErrClosed) || time.Since(progress) >= p.o.Patience {
 			n, first, last := queues.leftLines()
 			return fmt.Errorf("%w: %d from line %d to %d are not known to be stored, and no line behind %d was published: %w",
 				ErrNotStored, n, first, last, b.lines[len(b.lines)-1], err)
@@ -122,9 +122,7 @@ func (p *linePublisher) publishOnce(ctx context.Context, b lineBatch) (settled [
 			p.refuseLine(b.lines[i], r.Err)
 		default:
 			settled[i] = false
-			if first == nil {
-				first = r.Err
-			}
+			first = cmp.Or(first, r.Err)
 		}
 	}
 	p.addStored(stored)
