@@ -70,7 +70,7 @@ func (e *engine) sendAnswer(a *protocol.Answer) {
 		err = a.Delivery.Ack(e.calls)
 	case protocol.Nak:
 		err = a.Delivery.Nak(e.calls, a.After)
-	case protocol.Progress:
+	case protocol.ExtendAckWait:
 		err = a.Delivery.Extend(e.calls)
 	case protocol.None:
 	}

@@ -47,15 +47,15 @@ func (e *engine) settleClaims() {
 func (e *engine) renewLeases() {
 	var b protocol.Batch[dedupe.Claim]
 	timeout := newCallTimeout(e.o.Lease/4, e.o.Lease)
-	for e.awaitWork(extendLoop, func(m *protocol.Machine, now time.Time) bool {
-		b = m.Extensions(now)
+	for e.awaitWork(renewLoop, func(m *protocol.Machine, now time.Time) bool {
+		b = m.Renewals(now)
 		return !b.Empty()
 	}) {
 		errs, err := callStore(e, "Extend", timeout, b.Items, func(ctx context.Context, cs []dedupe.Claim) ([]error, error) {
 			return e.claimer.Extend(ctx, cs, e.o.Lease, e.o.TTL)
 		})
 		e.logRefusedItems("Extend", errs, func(i int) dedupe.Key { return b.Items[i].Key })
-		e.stepMachine(func(m *protocol.Machine, now time.Time) { m.Extended(now, b, errs, err) })
+		e.stepMachine(func(m *protocol.Machine, now time.Time) { m.Renewed(now, b, errs, err) })
 	}
 }
 

@@ -23,7 +23,7 @@ var errAgain = errors.New("the connection has only just come back")
 // maxReason bounds the reason of a term in bytes: it goes into an advisory of the server.
 const maxReason = 1024
 
-// deliveryAnswerer settles one delivery.
+// deliveryAnswerer answers one delivery.
 type deliveryAnswerer struct {
 	s          *Source
 	reply      string
@@ -49,7 +49,7 @@ func (t *deliveryAnswerer) Answer(_ context.Context, how bus.Answer) error {
 	case how.Reason != "":
 		body = termBody(how.Reason)
 	}
-	if err := s.sendSettlement(ackMessage{t.reply, body}); err != nil {
+	if err := s.sendAnswer(ackMessage{t.reply, body}); err != nil {
 		return err
 	}
 	if s.inFlight.recordAnswer(t.sequence, how) {
@@ -58,16 +58,16 @@ func (t *deliveryAnswerer) Answer(_ context.Context, how bus.Answer) error {
 	return nil
 }
 
-// sendSettlement publishes a settlement, or holds it while the consumer is not known to be ours.
-func (s *Source) sendSettlement(x ackMessage) error {
+// sendAnswer publishes an answer, or keeps it while the consumer is not known to be ours.
+func (s *Source) sendAnswer(x ackMessage) error {
 	if s.isVerified() {
 		return s.b.nc.Publish(x.reply, x.body)
 	}
-	if !s.held.add(x, s.spec.ackPending.least) {
+	if !s.waiting.add(x, s.spec.ackPending.least) {
 		return fmt.Errorf("jetstream: answer not sent, %d are waiting for the connection already: %w", s.spec.ackPending.least, cmp.Or(s.Healthy(), errAgain))
 	}
 	if s.isVerified() {
-		s.sendHeld() // It became so in between.
+		s.sendWaiting() // It became so in between.
 	}
 	return nil
 }
@@ -88,7 +88,7 @@ func (t *deliveryAnswerer) Extend(context.Context) error {
 	return nil
 }
 
-// uncertainError is why a settlement is not sent that would harm somebody else if it came late.
+// uncertainError is why an answer is not sent that would harm somebody else if it came late.
 func (s *Source) uncertainError(what string) error {
 	return fmt.Errorf("jetstream: %s not sent, the delivery may be somebody else's by the time it arrives: %w",
 		what, cmp.Or(s.Healthy(), errAgain))
@@ -119,13 +119,13 @@ type ackMessage struct {
 	body  []byte
 }
 
-// heldAcks are the settlements that wait until the consumer is known to be the one they are for.
-type heldAcks struct {
+// waitingAnswers are the answers that wait until the consumer is known to be the one they are for.
+type waitingAnswers struct {
 	mu   sync.Mutex
 	list []ackMessage
 }
 
-func (h *heldAcks) add(x ackMessage, most int) bool {
+func (h *waitingAnswers) add(x ackMessage, most int) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.list) >= most {
@@ -135,7 +135,7 @@ func (h *heldAcks) add(x ackMessage, most int) bool {
 	return true
 }
 
-func (h *heldAcks) takeAll() []ackMessage {
+func (h *waitingAnswers) takeAll() []ackMessage {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	list := h.list
@@ -143,13 +143,13 @@ func (h *heldAcks) takeAll() []ackMessage {
 	return list
 }
 
-// sendHeld sends what is held.
-func (s *Source) sendHeld() {
-	list := s.held.takeAll()
+// sendWaiting sends the answers that wait.
+func (s *Source) sendWaiting() {
+	list := s.waiting.takeAll()
 	for i, x := range list {
 		if err := s.b.nc.Publish(x.reply, x.body); err != nil {
-			s.b.log.Warn("settlements were not sent, their events will be delivered again",
-				"consumer", s.consumer, "settlements", len(list)-i, "error", err)
+			s.b.log.Warn("answers were not sent; their events will be redelivered",
+				"consumer", s.consumer, "answers", len(list)-i, "error", err)
 			return
 		}
 	}

@@ -79,9 +79,9 @@ func (s *Source) recordFetched(got *fetchedBatch) {
 // pipelinedLimit is the least limit of which Fetch hands out no more than a share at once.
 const pipelinedLimit = 64
 
-// handOutLimit is how much of what has arrived a call hands out. The caller works on it while the
-// server answers the next pull: this needs a request that is still open when the next call comes,
-// for no call may ask for more than its limit beyond what it hands out.
+// handOutLimit is how much of what has arrived a call hands out. Half of the limit is, and the rest
+// stays requested: so the next call finds events on their way, although it may not request more than
+// its own limit.
 func handOutLimit(limit int) int {
 	if limit < pipelinedLimit {
 		return inboxSize

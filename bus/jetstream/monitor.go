@@ -78,7 +78,7 @@ func (s *Source) checkConsumer(ctx context.Context, w *consumerMonitor) time.Dur
 	}
 	w.alarmed = false
 	if s.verified.Swap(state) != state {
-		s.sendHeld()
+		s.sendWaiting()
 		notifyOnce(s.wakeFetch)
 	}
 	if s.adjustLimit(ctx, consumer, w) {
@@ -144,7 +144,7 @@ func (s *Source) isSameConsumer(created time.Time) bool {
 
 // compareEvent returns ErrConsumerLost if another event lies where one was delivered from. Where
 // there is none, or none may be read, that proves nothing. An answer that did not come is an error:
-// what is held is not sent until it is known whose it would be.
+// answers that wait are not sent until it is known whose they would be.
 func (s *Source) compareEvent(ctx context.Context, a deliveryInfo) error {
 	m, err := s.b.readStoredMessage(ctx, bus.Position{Stream: s.incarnation, Sequence: a.sequence})
 	switch {

@@ -50,7 +50,7 @@ type Source struct {
 	misfit           atomic.Pointer[error]           // what somebody changed of the consumer, or of how events get into the stream
 	ended            atomic.Pointer[error]           // why no delivery will come any more
 	inFlight         inFlightDeliveries
-	held             heldAcks
+	waiting          waitingAnswers
 	loss             lossCounter
 	route            routeMonitor
 
@@ -101,7 +101,7 @@ func (b *Bus) Subscribe(ctx context.Context, topic, group string, o *bus.Subscri
 		s.loss.takeFirstSample(stream, consumer, o.Resume.Sequence, deleted)
 	}
 	s.route.recordInitial(stream, b.routeFault(ctx, &stream.Config, want.filter), b.log)
-	if err := s.startMonitor(ctx, state); err != nil {
+	if err := s.start(ctx, state); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -132,8 +132,8 @@ func (b *Bus) newSource(stream *jetstream.StreamInfo, consumer *jetstream.Consum
 	return s
 }
 
-// startMonitor starts what a Source consists of.
-func (s *Source) startMonitor(ctx context.Context, state *connectionState) error {
+// start subscribes the inbox, and starts the monitor.
+func (s *Source) start(ctx context.Context, state *connectionState) error {
 	if err := s.subscribeInbox(); err != nil {
 		return fmt.Errorf("jetstream: subscribe an inbox for consumer %q: %w", s.consumer, err)
 	}
@@ -245,7 +245,7 @@ func (s *Source) endWith(reason error) {
 	notifyOnce(s.wakeFetch)
 }
 
-// Close implements bus.Source. It sends what settlements are still held, and waits until the server
+// Close implements bus.Source. It sends the answers that still wait, and waits until the server
 // has read all of them; an error tells that it may not have.
 func (s *Source) Close(ctx context.Context) error {
 	var err error
@@ -264,16 +264,16 @@ func (s *Source) Close(ctx context.Context) error {
 
 func (s *Source) flushSettlements(ctx context.Context) error {
 	if s.isVerified() {
-		s.sendHeld()
+		s.sendWaiting()
 	}
-	if n := len(s.held.takeAll()); n > 0 {
-		return fmt.Errorf("jetstream: %d settlements of consumer %q were not sent, their events will be delivered again: %w",
+	if n := len(s.waiting.takeAll()); n > 0 {
+		return fmt.Errorf("jetstream: %d answers to consumer %q were not sent; their events will be redelivered: %w",
 			n, s.consumer, cmp.Or(s.Healthy(), nats.ErrDisconnected))
 	}
 	ctx, cancel := s.b.withAPITimeout(ctx)
 	defer cancel()
 	if err := s.b.nc.FlushWithContext(ctx); err != nil {
-		return fmt.Errorf("jetstream: settlements of consumer %q may not have reached the server: %w", s.consumer, err)
+		return fmt.Errorf("jetstream: answers to consumer %q may not have reached the server: %w", s.consumer, err)
 	}
 	return nil
 }

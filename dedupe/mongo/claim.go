@@ -121,11 +121,11 @@ func (s *Store) claimWave(ctx context.Context, ps []*pendingClaim) error {
 		if err != nil {
 			return err
 		}
-		if ps, err = s.resolveTaken(ctx, taken); err != nil {
-			return err
-		}
-		if len(ps) == 0 {
+		if len(taken) == 0 {
 			return nil
+		}
+		if ps, err = s.resolveTaken(ctx, taken); err != nil || len(ps) == 0 {
+			return err
 		}
 		if try == claimTries-1 {
 			break

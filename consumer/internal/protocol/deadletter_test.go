@@ -76,7 +76,7 @@ func TestLostBurial(t *testing.T) {
 	l := r.letter()
 	r.pass(10 * time.Second)
 	r.Answers()
-	r.Extended(r.now, r.Extensions(r.now), []error{dedupe.ErrSuperseded}, nil)
+	r.Renewed(r.now, r.Renewals(r.now), []error{dedupe.ErrSuperseded}, nil)
 	r.LetterPublished(r.now, l, nil)
 	r.want("a nothing lost")
 	r.empty()
@@ -150,7 +150,7 @@ func TestDeadLetteringIsLeasedFromItsRequest(t *testing.T) {
 		t.Errorf("%v of the lease are left 9s after it was asked for, want %v", left, want)
 	}
 	r.pass(time.Second)
-	if e := r.Extensions(r.now); len(e.Items) != 1 {
+	if e := r.Renewals(r.now); len(e.Items) != 1 {
 		t.Errorf("%d renewals 10s after it was asked for, want 1", len(e.Items))
 	}
 }

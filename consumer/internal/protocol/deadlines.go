@@ -52,7 +52,7 @@ func (m *Machine) watchWait(now time.Time, j *Job) {
 	case j.phase == ready && late && !j.suspect:
 		m.releaseClaim(now, j)
 	case j.phase == starting && late:
-		m.cancelJob(j, ErrHalted)
+		m.cancelJob(j, ErrNotStarted)
 	}
 }
 
@@ -94,13 +94,13 @@ func (m *Machine) watchDeliveries(now time.Time, j *Job) {
 		c := &j.copies[i]
 		if now.Sub(c.ackWaitFrom) >= m.cfg.AckWait/3 && !m.maybeForeign(now, c) {
 			c.ackWaitFrom = now
-			m.answerDelivery(now, j, c, Answer{Kind: Progress, Outcome: Working})
+			m.answerDelivery(now, j, c, Answer{Kind: ExtendAckWait, Outcome: Working})
 		}
 	}
 }
 
-// Extensions takes the claims that are to be renewed now.
-func (m *Machine) Extensions(now time.Time) Batch[dedupe.Claim] {
+// Renewals takes the claims that are to be renewed now.
+func (m *Machine) Renewals(now time.Time) Batch[dedupe.Claim] {
 	m.renewals.removeJobs(func(j *Job) bool {
 		hasEnded := j.phase == ended
 		j.renewing = j.renewing && !hasEnded
@@ -109,8 +109,8 @@ func (m *Machine) Extensions(now time.Time) Batch[dedupe.Claim] {
 	return newBatch(now, m.renewals.takeBatch(now, nil), func(j *Job) dedupe.Claim { return j.claim })
 }
 
-// Extended takes the answer to a batch of renewals.
-func (m *Machine) Extended(now time.Time, b Batch[dedupe.Claim], errs []error, err error) {
+// Renewed takes the answer to a batch of renewals.
+func (m *Machine) Renewed(now time.Time, b Batch[dedupe.Claim], errs []error, err error) {
 	m.renewals.recordCall(now, b.sent, b.jobs, err)
 	if err != nil {
 		return

@@ -49,8 +49,8 @@ func TestFreezeAsksFirst(t *testing.T) {
 	t.Run("superseded", func(t *testing.T) {
 		t.Parallel()
 		r, j := frozen(t, true)
-		b := r.Extensions(r.now)
-		r.Extended(r.now, b, []error{dedupe.ErrSuperseded}, nil)
+		b := r.Renewals(r.now)
+		r.Renewed(r.now, b, []error{dedupe.ErrSuperseded}, nil)
 		if cs := r.Cancels(); len(cs) != 1 || cs[0].Job != j || !errors.Is(cs[0].Cause, ErrLeaseLost) {
 			t.Fatalf("cancelled %+v", cs)
 		}
@@ -79,11 +79,11 @@ func TestSettlingIsRenewed(t *testing.T) {
 	r.Ran(r.now, r.mustRun("a"), Verdict{})
 	hung := r.Settlements(r.now)
 	r.pass(10 * time.Second)
-	b := r.Extensions(r.now)
+	b := r.Renewals(r.now)
 	if len(b.Items) != 1 {
 		t.Fatalf("renews %d claims, want the one whose mark hangs", len(b.Items))
 	}
-	r.Extended(r.now, b, []error{dedupe.ErrSuperseded}, nil) // the mark was stored, and its answer is still to come
+	r.Renewed(r.now, b, []error{dedupe.ErrSuperseded}, nil) // the mark was stored, and its answer is still to come
 	r.Settled(r.now, hung, []error{nil}, nil)
 	if as := r.Answers(); as[len(as)-1].Outcome != Handled || as[len(as)-1].Kind != Ack {
 		t.Errorf("answered %+v", as)

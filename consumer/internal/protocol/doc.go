@@ -1,12 +1,23 @@
 // Package protocol is the life of a delivery as a state machine: what a process may fetch, claim,
 // run, mark and ack, and when. It has no goroutine, no clock and no I/O. A driver (the consumer's
 // runtime, or a simulation) takes work from it, does it, and brings the answer back; every call
-// carries the time. Work and answer stand together, by phase: fetch.go has Fetch and Fetched,
-// claim.go Claims and Claimed, run.go Next, Begin and Ran, settle.go Settlements, Settled and
-// Answers, deadletter.go Letters and LetterPublished, deadlines.go Extensions and Extended,
-// redelivery.go Lookups and LookedUp, watermark.go what a cursor sets. In package consumer,
-// fetch.go drives the fetching, storecalls.go what goes to the store, runslot.go the runs,
-// letterpublisher.go the dead letters, answers.go the acks, and engine.go the watermark.
+// carries the time. Work and answer stand together, by phase, and beside them what cuts across phases:
+//
+//	phase            file           work, answer               driven by, in package consumer
+//	fetch            fetch.go       Fetch, Fetched             fetch.go
+//	                 admit.go       what becomes of a delivery
+//	claim            claim.go       Claims, Claimed            storecalls.go
+//	                 quarantine.go  suspects run apart
+//	                 ordering.go    key queues
+//	run              run.go         Next, Begin, Ran           runslot.go
+//	                 pace.go        how many may start
+//	                 retry.go       when an event is retried
+//	settle           settle.go      Settlements, Settled       storecalls.go
+//	                                Answers                    answers.go
+//	dead-letter      deadletter.go  Letters, LetterPublished   letterpublisher.go
+//	renew            deadlines.go   Renewals, Renewed; Tick    storecalls.go, engine.go
+//	after a nack     redelivery.go  Lookups, LookedUp          storecalls.go
+//	watermark        watermark.go   SettledUpTo and its like   watermark.go, internal/cursor
 //
 // # Phases
 //
@@ -29,7 +40,7 @@
 //	               Claimed: failed                         → claiming (repeated)
 //	ready          Next                                    → starting
 //	               pause, drain, waited too long, suspects → settling (released or postponed)
-//	               Extended: superseded                    → ended (no answer)
+//	               Renewed: superseded                    → ended (no answer)
 //	starting       Begin                                   → running
 //	               Begin: too little of the lease is left  → ready
 //	               Begin while halted, Abandon             → settling (released or postponed)

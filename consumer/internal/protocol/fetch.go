@@ -1,15 +1,14 @@
 package protocol
 
 import (
-	"slices"
 	"time"
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/dedupe"
 )
 
-// Fetch returns how many events to ask the bus for now. ok is false if it is not to be called yet.
-// events is 0 where only what was requested before is to be taken in.
+// Fetch reports whether the driver is to call the bus's Fetch now (ok), and for how many events. 0
+// collects what earlier calls requested.
 func (m *Machine) Fetch(now time.Time) (events int, ok bool) {
 	events, ok = m.fetchBudget(now)
 	m.fetches.requested = events
@@ -73,19 +72,6 @@ func (m *Machine) mayScan(now time.Time) bool {
 
 // scanInterval is how often events are requested beyond those that wait: at most 2,000 in a second.
 const scanInterval = 250 * time.Millisecond
-
-func (m *Machine) busySlots() int {
-	return m.jobs.count[starting] + m.jobs.count[running] + m.stuck
-}
-
-// idleSlots is how many events could start now.
-func (m *Machine) idleSlots() int {
-	slots := m.pace.allowedRuns
-	if m.pace.oneAtATime() { // beside what began before
-		slots = min(m.busySlots()+1, m.cfg.Concurrency)
-	}
-	return min(slots-m.busySlots(), m.cfg.MaxUnmarked-m.exposed-m.jobs.count[starting])
-}
 
 // eventsThatFit is how many more events there is memory for.
 func (m *Machine) eventsThatFit() int {
@@ -169,37 +155,6 @@ func TakeControl(d *bus.Delivery, group string) (foreign bool, err error) {
 	return control.Group != "" && control.Group != group, err
 }
 
-// deliveryCopy is an Arrival that is in flight in this process.
-type deliveryCopy struct {
-	Arrival
-	ackWaitFrom time.Time // Config.AckWait later the bus redelivers it to anybody
-
-	heldUntil    time.Time // until then the store answers Held because of this process itself
-	mayHoldClaim bool      // the row may be claimed by this process
-	cursorGone   bool
-	uncounted    int // arrivals that this process knows to have been no attempts
-}
-
-// earlierAttempts are the arrivals before this one that may have been attempts.
-func (c *deliveryCopy) earlierAttempts() int { return max(0, c.Delivery.Arrivals-1-c.uncounted) }
-
-// memorySize is how much memory a delivery takes, more or less.
-func (c *deliveryCopy) memorySize() int {
-	n := 256 + len(c.Delivery.Event.Data)
-	for name, values := range c.Delivery.Event.Headers {
-		n += len(name)
-		for _, v := range values {
-			n += len(v)
-		}
-	}
-	return n
-}
-
-// maybeForeign reports whether a delivery may be another process's by now.
-func (m *Machine) maybeForeign(now time.Time, c *deliveryCopy) bool {
-	return c.cursorGone || now.Sub(c.ackWaitFrom) >= m.cfg.AckWait
-}
-
 // Fetched takes in what a fetch returned, also when that is nothing.
 func (m *Machine) Fetched(now time.Time, as []Arrival) {
 	m.fetches.exhausted = m.isHalted() && m.fetches.requested == 0 && len(as) == 0
@@ -212,78 +167,4 @@ func (m *Machine) Fetched(now time.Time, as []Arrival) {
 		m.admitCopy(now, c)
 		m.advanceKeyQueue(now, c.Order)
 	}
-}
-
-// admitCopy decides what becomes of a delivery: it is settled at once, given back, joins the job of
-// its key, or begins one.
-func (m *Machine) admitCopy(now time.Time, c deliveryCopy) {
-	j := m.jobs.byKey[c.Key]
-	switch {
-	case c.Foreign:
-		m.answerDelivery(now, nil, &c, Answer{Kind: Ack, Outcome: Skipped})
-	case m.progress.watermark.Covers(c.Delivery.At) && !c.cursorGone:
-		// A watermark also covers what the bus has dropped.
-		m.answerDelivery(now, nil, &c, Answer{Kind: Ack, Outcome: Duplicate})
-	case m.isHalted(), !c.cursorGone && j == nil && m.pace.wasTried(now, c.Key):
-		m.nackCopy(now, &c, Answer{Outcome: GivenBack})
-	case j != nil:
-		m.joinJob(now, j, c)
-	default:
-		m.startJob(now, c)
-	}
-}
-
-func (m *Machine) startJob(now time.Time, c deliveryCopy) {
-	j := &Job{
-		key: c.Key, hash: c.Hash, order: c.Order, deadLetterReason: c.DeadLetterReason,
-		copies: []deliveryCopy{c}, createdAt: now, phaseSince: now,
-	}
-	j.orderSequence = j.position().Sequence
-	m.jobs.add(j)
-	if j.order == "" {
-		m.queueClaim(now, j)
-	} else {
-		m.enqueueByKey(now, j)
-	}
-}
-
-// joinJob lets a copy wait for what becomes of the job. It does not wait for a job whose handler
-// never returns.
-func (m *Machine) joinJob(now time.Time, j *Job, c deliveryCopy) {
-	earlier := c.Delivery.At.Sequence < j.orderSequence
-	switch {
-	case j.stuck, earlier && j.phase == waiting && c.Order != j.order:
-		// It must not wait for what may wait, in another process, for it.
-		m.nackCopy(now, &c, Answer{Outcome: Held})
-	case m.replaceCopy(now, j, c):
-	case (m.overLimits() || m.waitingCount() == m.cfg.MaxWaiting) && !earlier:
-		m.nackCopy(now, &c, Answer{Outcome: Held, elsewhere: true}) // the event itself is here
-	default:
-		m.extraCopies++
-		j.copies = append(j.copies, c)
-		if earlier {
-			m.moveForward(now, j)
-		}
-	}
-}
-
-// replaceCopy replaces an earlier delivery from the same place that waits too: one answer settles
-// both.
-func (m *Machine) replaceCopy(now time.Time, j *Job, c deliveryCopy) bool {
-	i := 1 + slices.IndexFunc(j.copies[1:], func(o deliveryCopy) bool {
-		return o.Delivery.At == c.Delivery.At && j.hasPayloadOf(&o) == j.hasPayloadOf(&c)
-	})
-	if i == 0 {
-		return false
-	}
-	earlier := j.copies[i]
-	j.copies[i] = c
-	m.answerDelivery(now, j, &earlier, Answer{Outcome: Held, elsewhere: true})
-	return true
-}
-
-// nackCopy nacks a delivery for which nothing was claimed.
-func (m *Machine) nackCopy(now time.Time, c *deliveryCopy, ans Answer) {
-	ans.Kind, ans.After, ans.heldUntil = Nak, shortBackoff(c.Delivery.Arrivals), c.heldUntil
-	m.answerDelivery(now, nil, c, ans)
 }

@@ -24,7 +24,7 @@ func TestAShorterAckWaitIsFollowed(t *testing.T) {
 	for range 20 {
 		before := r.now
 		r.Tick(r.now)
-		if as := r.Answers(); len(as) != 1 || as[0].Kind != Progress {
+		if as := r.Answers(); len(as) != 1 || as[0].Kind != ExtendAckWait {
 			t.Fatalf("%v after the change: %+v, want the delivery extended", before.Sub(r.now), as)
 		}
 		r.now = r.now.Add(2 * time.Second / 3)

@@ -20,7 +20,7 @@ type Machine struct {
 	quarantine quarantine
 	expected   pendingRedeliveries
 	fetches    fetchState
-	progress   settledProgress
+	settled    settledEvents
 	pace       startPace
 	stats      Stats
 
@@ -48,8 +48,8 @@ func New(cfg Config, now time.Time) *Machine {
 		cfg: cfg, lastTick: now,
 		keyQueues: make(keyQueues),
 		claims:    calls, settles: calls, renewals: calls, letters: calls,
-		progress: settledProgress{watermark: cfg.Watermark},
-		pace:     startPace{maxRuns: cfg.Concurrency, allowedRuns: cfg.Concurrency, setbacks: make(setbacks)},
+		settled: settledEvents{watermark: cfg.Watermark},
+		pace:    startPace{maxRuns: cfg.Concurrency, allowedRuns: cfg.Concurrency, setbacks: make(setbacks)},
 	}
 	m.jobs.initEmpty()
 	m.quarantine.jobs = &m.jobs
@@ -61,7 +61,7 @@ func New(cfg Config, now time.Time) *Machine {
 
 // Due is what there is to take from a Machine now.
 type Due struct {
-	Fetch, Claims, Settlements, Extensions, Letters, Lookups, Answers, Runs bool
+	Fetch, Claims, Settlements, Renewals, Letters, Lookups, Answers, Runs bool
 }
 
 // Due reports which of the Machine's calls would return something now.
@@ -71,7 +71,7 @@ func (m *Machine) Due(now time.Time) Due {
 		Fetch:       fetch,
 		Claims:      m.claims.isDue(now) || m.quarantine.mayClaimSolo(),
 		Settlements: m.settles.isDue(now),
-		Extensions:  m.renewals.isDue(now),
+		Renewals:    m.renewals.isDue(now),
 		Letters:     m.letters.isDue(now),
 		Lookups:     m.mayLookUp(now),
 		Answers:     len(m.answers) > 0,
@@ -130,7 +130,7 @@ func (m *Machine) releaseUnbegun(now time.Time) {
 		case ready:
 			m.releaseClaim(now, j)
 		case starting:
-			m.cancelJob(j, ErrHalted)
+			m.cancelJob(j, ErrNotStarted)
 		default: // its claim is requested, it runs, or it is over
 		}
 	})

@@ -153,7 +153,7 @@ func (r *rig) want(lines ...string) []Answer {
 	return as
 }
 
-var kinds = [...]string{None: "nothing", Ack: "ack", Nak: "nak", Progress: "progress"}
+var kinds = [...]string{None: "nothing", Ack: "ack", Nak: "nak", ExtendAckWait: "progress"}
 
 var outcomes = [...]string{
 	Handled: "handled", Duplicate: "duplicate", Skipped: "skipped", Failed: "failed", Snoozed: "snoozed", Deferred: "deferred", Dead: "dead", DeadLetterPending: "dead_letter_pending",
@@ -298,8 +298,8 @@ func TestLost(t *testing.T) {
 			if how == "extended" {
 				r.pass(10 * time.Second)
 				r.want("a progress working", "a progress working")
-				b := r.Extensions(r.now)
-				r.Extended(r.now, b, []error{dedupe.ErrSuperseded}, nil)
+				b := r.Renewals(r.now)
+				r.Renewed(r.now, b, []error{dedupe.ErrSuperseded}, nil)
 				if cs := r.Cancels(); len(cs) != 1 || !errors.Is(cs[0].Cause, ErrLeaseLost) {
 					t.Fatalf("cancelled: %+v, want the run, for its lease", cs)
 				}
@@ -348,17 +348,17 @@ func TestDeadlines(t *testing.T) {
 	r.want()
 	r.pass(time.Second)
 	r.want("a progress working")
-	e := r.Extensions(r.now)
+	e := r.Renewals(r.now)
 	if len(e.Items) != 1 {
 		t.Fatalf("%d renewals 10s after the claim was sent, want 1", len(e.Items))
 	}
 	r.pass(5 * time.Second)
-	if again := r.Extensions(r.now); !again.Empty() {
+	if again := r.Renewals(r.now); !again.Empty() {
 		t.Error("renewed again while the call is under way")
 	}
-	r.Extended(r.now, e, nil, errAway)
+	r.Renewed(r.now, e, nil, errAway)
 	r.pass(50 * time.Millisecond)
-	if again := r.Extensions(r.now); again.Empty() {
+	if again := r.Renewals(r.now); again.Empty() {
 		t.Error("a renewal that failed is not repeated")
 	}
 	for r.now.Add(5 * time.Second).Before(sent.Add(30 * time.Second)) {
@@ -396,8 +396,8 @@ func TestThird(t *testing.T) {
 		t.Fatal("begins after waiting at the gate, with less than a third left")
 	}
 	r.Tick(r.now)
-	e := r.Extensions(r.now)
-	r.Extended(r.now, e, []error{nil}, nil)
+	e := r.Renewals(r.now)
+	r.Renewed(r.now, e, []error{nil}, nil)
 	r.mustRun("a")
 }
 

@@ -85,18 +85,6 @@ func (q *keyQueue) isEmpty() bool {
 	return q.head == nil && len(q.waiting) == 0 && len(q.expected) == 0
 }
 
-// evictedNakDelay is when an event that had no room to wait is redelivered. It grows with the time
-// for which its key has stood still: if all such events came back every few seconds, the bus would
-// deliver little else, and never reach events of other keys behind them. So at least half of what
-// is delivered is new, and the key waits at most as long again.
-func (q *keyQueue) evictedNakDelay(now time.Time, arrivals int) time.Duration {
-	return max(shortBackoff(arrivals), min(now.Sub(q.movedAt), maxEvictedDelay))
-}
-
-// maxEvictedDelay bounds evictedNakDelay. As a bus delivers hundreds of events a second at least,
-// a hundred thousand evicted ones leave room for others.
-const maxEvictedDelay = 5 * time.Minute
-
 // enqueueByKey puts a job into the queue of its order key. One that would start at once, or that
 // others of its key wait for, always gets in; for it, the latest that waits is nacked.
 func (m *Machine) enqueueByKey(now time.Time, j *Job) {

@@ -68,7 +68,7 @@ func TestNakIsNoProgress(t *testing.T) {
 // TestThinning: what is remembered is bounded, and stays true.
 func TestThinning(t *testing.T) {
 	t.Parallel()
-	var p settledProgress
+	var p settledEvents
 	const n = 3*maxSettledEvents + 7
 	for seq := uint64(1); seq <= n; seq++ {
 		p.recordSettled(arrival("", seq).Delivery.At)
@@ -77,7 +77,7 @@ func TestThinning(t *testing.T) {
 		}
 	}
 	m := New(Config{}, time.Time{})
-	m.progress = p
+	m.settled = p
 	settled := m.SettledUpTo("s@1", n/2)
 	if len(settled) == 0 {
 		t.Fatal("nothing is known to be settled")
@@ -264,9 +264,9 @@ func TestLostBeforeSettling(t *testing.T) {
 	j := r.mustRun("a")
 	r.pass(10 * time.Second)
 	r.want("a progress working")
-	b := r.Extensions(r.now)
+	b := r.Renewals(r.now)
 	r.Ran(r.now, j, fails("no"))
-	r.Extended(r.now, b, []error{dedupe.ErrSuperseded}, nil)
+	r.Renewed(r.now, b, []error{dedupe.ErrSuperseded}, nil)
 	r.pass(15 * time.Second)
 	r.want()
 	r.settle(false)

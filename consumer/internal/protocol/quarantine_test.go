@@ -23,7 +23,7 @@ func TestSuspects(t *testing.T) {
 	gate := r.Next(r.now)
 	r.give(arrival("one", 4), arrival("uno", 5), arrival("new", 6), arrival("two", 7))
 	r.claims(map[string]dedupe.Claim{"one": crashed(1), "uno": crashed(1), "two": crashed(2)})
-	if cs := r.Cancels(); len(cs) != 1 || cs[0].Job != gate || !errors.Is(cs[0].Cause, ErrHalted) {
+	if cs := r.Cancels(); len(cs) != 1 || cs[0].Job != gate || !errors.Is(cs[0].Cause, ErrNotStarted) {
 		t.Fatalf("cancelled %+v, want what waits at the gate", cs)
 	}
 	r.Abandon(r.now, gate)
@@ -106,7 +106,7 @@ func TestPostponedForLong(t *testing.T) {
 	r.mustRun("two")
 	for range 12 {
 		r.pass(5 * time.Second)
-		r.Extensions(r.now)
+		r.Renewals(r.now)
 	}
 	naks := 0
 	for _, a := range r.Answers() {
@@ -132,8 +132,8 @@ func TestSuspectWaits(t *testing.T) {
 	r.claims(map[string]dedupe.Claim{"one": crashed(1)})
 	for range 30 {
 		r.pass(5 * time.Second)
-		b := r.Extensions(r.now)
-		r.Extended(r.now, b, make([]error, len(b.Items)), nil)
+		b := r.Renewals(r.now)
+		r.Renewed(r.now, b, make([]error, len(b.Items)), nil)
 	}
 	if b := r.Settlements(r.now); !b.Empty() {
 		t.Fatalf("given back: %+v", b.Items)

@@ -108,8 +108,8 @@ func (p *pendingRedeliveries) removeAt(at bus.Position) {
 	}
 }
 
-// take removes the redelivery that a delivery is. What was known of its event, there or at another
-// place, goes on with the delivery.
+// take ends the wait for the redelivery that has just arrived as c. What was known of its event,
+// there or at another place, goes on with c.
 func (p *pendingRedeliveries) take(c *deliveryCopy) {
 	if r := p.byKey[c.Key]; r != nil {
 		c.heldUntil, c.mayHoldClaim = r.heldUntil, r.mayHoldClaim

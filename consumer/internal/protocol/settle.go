@@ -231,8 +231,8 @@ const (
 	Ack
 	// Nak has it redelivered after Answer.After.
 	Nak
-	// Progress extends its ack wait.
-	Progress
+	// ExtendAckWait restarts its ack wait.
+	ExtendAckWait
 )
 
 // Outcome is how a delivery ended, for observers and logs.
@@ -301,17 +301,22 @@ func (m *Machine) answerDelivery(now time.Time, j *Job, c *deliveryCopy, ans Ans
 	}
 	ans.Delivery, ans.Job = c.Delivery, j
 	m.answers = append(m.answers, ans)
-	if ans.Kind == Progress {
+	if ans.Kind == ExtendAckWait {
 		return
 	}
 	m.heldBytes -= c.memorySize()
 	m.stats.countOutcome(ans.Outcome)
-	if !done {
+	if done {
+		m.recordDone(now, c, ans.Kind == Ack)
+	} else {
 		m.expectRedelivery(now, c, &ans)
-		return
 	}
-	if ans.Kind == Ack {
-		m.progress.recordSettled(c.Delivery.At)
+}
+
+// recordDone notes that the group is done with an event, whether or not its delivery is acked.
+func (m *Machine) recordDone(now time.Time, c *deliveryCopy, acked bool) {
+	if acked {
+		m.settled.recordSettled(c.Delivery.At)
 	}
 	m.fetches.finished.addOne(now)
 	delete(m.pace.setbacks, c.Key)

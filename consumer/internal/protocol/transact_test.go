@@ -77,11 +77,11 @@ func TestTransactLease(t *testing.T) {
 		t.Errorf("the claim is %+v", c)
 	}
 	r.pass(9 * time.Second)
-	if b := r.Extensions(r.now); !b.Empty() {
+	if b := r.Renewals(r.now); !b.Empty() {
 		t.Errorf("%d claims are renewed too early", len(b.Items))
 	}
 	r.pass(2 * time.Second)
-	b := r.Extensions(r.now)
+	b := r.Renewals(r.now)
 	if len(b.Items) != 1 || b.Items[0].Key.ID != "b" {
 		t.Fatalf("renewed is %+v, want b alone", b.Items)
 	}
@@ -89,7 +89,7 @@ func TestTransactLease(t *testing.T) {
 	if j := r.run(); j != nil {
 		t.Errorf("%s begins while its claim is being renewed", name(j))
 	}
-	r.Extended(r.now, b, []error{nil}, nil)
+	r.Renewed(r.now, b, []error{nil}, nil)
 	if c := r.mustRun("b").Claim(r.now); c.HeldFor != 40*time.Second {
 		t.Errorf("%v of the lease are left as it begins", c.HeldFor)
 	}

@@ -84,8 +84,8 @@ func TestReasonIsCut(t *testing.T) {
 // extendAll has the store renew what is to be renewed.
 func (r *rig) extendAll() {
 	r.Helper()
-	b := r.Extensions(r.now)
-	r.Extended(r.now, b, make([]error, len(b.Items)), nil)
+	b := r.Renewals(r.now)
+	r.Renewed(r.now, b, make([]error, len(b.Items)), nil)
 }
 
 // atLimit has a run reach its limit.

@@ -8,10 +8,10 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// settledProgress is the group's watermark and what this process saw settled above it. The floor
-// is always the bus's own. No process can compute it, for each sees only its share of the
+// settledEvents are the group's watermark, and the events above it that this process saw settled.
+// The watermark follows the bus's floor, which no process can compute from its share of the
 // deliveries.
-type settledProgress struct {
+type settledEvents struct {
 	watermark bus.Position
 	stream    string
 	seen      []eventPlace
@@ -21,7 +21,7 @@ type settledProgress struct {
 // event is forgotten, which only makes the watermark a little lower.
 const maxSettledEvents = 4096
 
-func (p *settledProgress) recordSettled(at bus.Position) {
+func (p *settledEvents) recordSettled(at bus.Position) {
 	if at.Stream != p.stream {
 		p.stream, p.seen = at.Stream, p.seen[:0]
 	}
@@ -75,7 +75,7 @@ func (m *Machine) SetFloor(asked time.Time, stream string, floor uint64) {
 // to store: an event whose sequence and stored time are known. If there is none, there is
 // nothing to store.
 func (m *Machine) SettledUpTo(stream string, floor uint64) []bus.Position {
-	p := &m.progress
+	p := &m.settled
 	if stream != p.stream {
 		return nil
 	}
@@ -95,7 +95,7 @@ func (m *Machine) SettledUpTo(stream string, floor uint64) []bus.Position {
 
 // WatermarkStored notes that the store has kept a watermark.
 func (m *Machine) WatermarkStored(w bus.Position) {
-	p := &m.progress
+	p := &m.settled
 	p.watermark = w
 	p.seen = slices.DeleteFunc(p.seen, func(s eventPlace) bool { return p.stream == w.Stream && s.sequence <= w.Sequence })
 }
@@ -106,7 +106,7 @@ func (m *Machine) WatermarkStored(w bus.Position) {
 // their sequence by now, and an ack would settle that one. What only waits is let go and expected
 // back, so that it is handled in the order in which the new cursor delivers it.
 func (m *Machine) SetWatermark(now time.Time, w bus.Position) {
-	m.progress = settledProgress{watermark: w}
+	m.settled = settledEvents{watermark: w}
 	for i := range m.answers {
 		m.answers[i].Kind = None
 	}

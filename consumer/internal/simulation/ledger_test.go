@@ -149,8 +149,8 @@ func (g *ledger) recordWon(proc *process, r *row, q dedupe.Request, c dedupe.Cla
 	g.owner[q.Nonce] = n
 }
 
-// recordExtended records the answer of the store to a renewal.
-func (g *ledger) recordExtended(proc *process, c dedupe.Claim, lease, ttl time.Duration, err error) {
+// recordRenewed records the answer of the store to a renewal.
+func (g *ledger) recordRenewed(proc *process, c dedupe.Claim, lease, ttl time.Duration, err error) {
 	if err != nil {
 		g.sim.note("not extended", proc.id, c.Key.ID, int64(c.Token))
 		g.recordRefused(proc, c, err)

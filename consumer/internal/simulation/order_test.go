@@ -84,7 +84,7 @@ func (o *orderTracker) noteStarted(e *bus.Event) {
 
 func (o *orderTracker) noteAnswered(proc *process, a protocol.Answer) {
 	d := a.Delivery
-	if d.Event.Key == "" || a.Kind == protocol.Progress {
+	if d.Event.Key == "" || a.Kind == protocol.ExtendAckWait {
 		return
 	}
 	k := o.key(d.Event.Key)

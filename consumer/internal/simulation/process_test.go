@@ -114,7 +114,7 @@ func (proc *process) planTurn() {
 // takeTurn takes one kind of work from the Machine, beginning with a random one, and starts it.
 func (proc *process) takeTurn() {
 	proc.turnPlanned = false
-	doers := [...]func() bool{proc.fetchEvents, proc.sendClaims, proc.sendSettlements, proc.sendExtensions, proc.publishLetters, proc.lookUp, proc.startJob, proc.sendAnswers, proc.cancelRuns}
+	doers := [...]func() bool{proc.fetchEvents, proc.sendClaims, proc.sendSettlements, proc.sendRenewals, proc.publishLetters, proc.lookUp, proc.startJob, proc.sendAnswers, proc.cancelRuns}
 	first := proc.sim.rand.IntN(len(doers))
 	for i := range doers {
 		if doers[(first+i)%len(doers)]() {

@@ -179,7 +179,7 @@ func (proc *process) overran(r *run) bool {
 
 // checkSilent: who knows that an event is lost says neither that it failed nor that it goes on.
 func (proc *process) checkSilent(a protocol.Answer) {
-	if (a.Kind != protocol.Nak && a.Kind != protocol.Progress) || a.Job == nil || a.Job.Event() != &a.Delivery.Event {
+	if (a.Kind != protocol.Nak && a.Kind != protocol.ExtendAckWait) || a.Job == nil || a.Job.Event() != &a.Delivery.Event {
 		return
 	}
 	sim := proc.sim

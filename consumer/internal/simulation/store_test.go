@@ -123,13 +123,13 @@ func (proc *process) takeSettled(b protocol.Batch[dedupe.Settlement], errs []err
 	proc.machine.Settled(proc.now(), b, errs, err)
 }
 
-// sendExtensions sends one batch of renewals.
-func (proc *process) sendExtensions() bool {
+// sendRenewals sends one batch of renewals.
+func (proc *process) sendRenewals() bool {
 	if proc.extending >= proc.sim.sc.calls {
 		return false
 	}
 	f := proc.storeFate()
-	b := proc.machine.Extensions(proc.sentAt(f))
+	b := proc.machine.Renewals(proc.sentAt(f))
 	if b.Empty() {
 		return false
 	}
@@ -137,7 +137,7 @@ func (proc *process) sendExtensions() bool {
 	proc.checkLocked(b.Items)
 	cfg := &proc.sim.sc.protocol
 	var errs []error
-	proc.call(f, func() { errs = proc.sim.applyExtensions(proc, b.Items, cfg.Lease, cfg.TTL) }, func(err error) {
+	proc.call(f, func() { errs = proc.sim.applyRenewals(proc, b.Items, cfg.Lease, cfg.TTL) }, func(err error) {
 		proc.extending--
 		for i, c := range b.Items {
 			// Once a settlement was sent, a renewal may be refused because that was stored.
@@ -150,16 +150,16 @@ func (proc *process) sendExtensions() bool {
 				proc.noteSuperseded(c.Nonce)
 			}
 		}
-		proc.machine.Extended(proc.now(), b, errs, err)
+		proc.machine.Renewed(proc.now(), b, errs, err)
 	})
 	return true
 }
 
-func (sim *simulation) applyExtensions(proc *process, cs []dedupe.Claim, lease, ttl time.Duration) []error {
+func (sim *simulation) applyRenewals(proc *process, cs []dedupe.Claim, lease, ttl time.Duration) []error {
 	errs, err := sim.claims.Extend(context.Background(), cs, lease, ttl)
 	sim.must(err)
 	for i := range errs {
-		sim.ledger.recordExtended(proc, cs[i], lease, ttl, errs[i])
+		sim.ledger.recordRenewed(proc, cs[i], lease, ttl, errs[i])
 	}
 	return errs
 }

@@ -33,7 +33,7 @@ func (proc *process) runTransaction(j *protocol.Job, r *run) {
 	mine := false
 	proc.call(proc.storeFate(), func() {
 		if mine = sim.ledger.holds(x.claim.Nonce); mine {
-			sim.applyExtensions(proc, []dedupe.Claim{x.claim}, sim.sc.transactionLease(), ttl)
+			sim.applyRenewals(proc, []dedupe.Claim{x.claim}, sim.sc.transactionLease(), ttl)
 		}
 	}, func(err error) {
 		switch {
@@ -167,7 +167,7 @@ func (proc *process) checkLocked(cs []dedupe.Claim) {
 
 // handOver forgets a claim that ended without a settlement.
 func (proc *process) handOver(a protocol.Answer) {
-	if proc.sim.sc.transact && a.Job != nil && a.Kind != protocol.Progress {
+	if proc.sim.sc.transact && a.Job != nil && a.Kind != protocol.ExtendAckWait {
 		delete(proc.heldClaims, a.Job.Claim(proc.now()).Nonce)
 	}
 }

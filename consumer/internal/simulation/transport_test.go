@@ -113,7 +113,7 @@ func (proc *process) sendAnswers() bool {
 	return len(as) > 0
 }
 
-var answers = [...]string{protocol.None: "none", protocol.Ack: "ack", protocol.Nak: "nak", protocol.Progress: "progress"}
+var answers = [...]string{protocol.None: "none", protocol.Ack: "ack", protocol.Nak: "nak", protocol.ExtendAckWait: "progress"}
 
 func (proc *process) sendAnswer(a protocol.Answer) {
 	sim, d := proc.sim, a.Delivery
@@ -132,7 +132,7 @@ func (proc *process) sendAnswer(a protocol.Answer) {
 		})
 	case protocol.Nak:
 		proc.send(func() { sim.must(d.Nak(ctx, a.After)) })
-	case protocol.Progress:
+	case protocol.ExtendAckWait:
 		proc.send(func() { _ = d.Extend(ctx) }) // it may have been settled meanwhile
 	case protocol.None:
 	}
