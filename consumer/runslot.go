@@ -140,8 +140,8 @@ func (w *slotWorker) limitKey() (key string) {
 	return w.o.LimitKey(w.event)
 }
 
-// finishRun leaves the gate. The next takeJob reports the end to the Machine (reportEnded), so that a
-// run takes the lock once.
+// finishRun leaves the gate. The next takeJob reports the end to the Machine (reportEnded), so that
+// a run takes the lock once.
 func (w *slotWorker) finishRun() {
 	if w.leaveGate != nil {
 		w.leaveGate(w.verdict.Err)

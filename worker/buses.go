@@ -15,8 +15,8 @@ import (
 // test. Close leaves them as they are.
 func Over(b bus.Bus, store dedupe.Store) *Connections { return &Connections{bus: b, store: store} }
 
-// connectBus opens the bus of ConnectOptions.NATS: JetStream, at a server or one of this process. Any
-// other bus comes in by Over.
+// connectBus opens the bus of ConnectOptions.NATS: JetStream, at a server or one of this process.
+// Any other bus comes in by Over.
 func (c *Connections) connectBus(ctx context.Context) (err error) {
 	url := c.o.NATS
 	if url == "" {

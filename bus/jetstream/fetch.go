@@ -80,8 +80,8 @@ func (s *Source) recordFetched(got *fetchedBatch) {
 const pipelinedLimit = 64
 
 // handOutLimit is how much of what has arrived a call hands out. Half of the limit is, and the rest
-// stays requested: so the next call finds events on their way, although it may not request more than
-// its own limit.
+// stays requested: so the next call finds events on their way, although it may not request more
+// than its own limit.
 func handOutLimit(limit int) int {
 	if limit < pipelinedLimit {
 		return inboxSize

@@ -1,7 +1,8 @@
-// Package protocol is the life of a delivery as a state machine: what a process may fetch, claim,
-// run, mark and ack, and when. It has no goroutine, no clock and no I/O. A driver (the consumer's
-// runtime, or a simulation) takes work from it, does it, and brings the answer back; every call
-// carries the time. Work and answer stand together, by phase, and beside them what cuts across phases:
+// Package protocol is the life of a delivery as a state machine: what a process may fetch,
+// claim, run, mark and ack, and when. It has no goroutine, no clock and no I/O. A driver (the
+// consumer's runtime, or a simulation) takes work from it, does it, and brings the answer back;
+// every call carries the time. Work and answer stand together, by phase, and beside them what
+// cuts across phases:
 //
 //	phase            file           work, answer               driven by, in package consumer
 //	fetch            fetch.go       Fetch, Fetched             fetch.go
