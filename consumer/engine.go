@@ -193,3 +193,21 @@ func (e *engine) closeLoops() {
 func (e *engine) callContext() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(e.calls, e.o.Lease)
 }
+
+// startSubscription runs the engine until ctx ends, Drain is called, or bus or store is closed for
+// good.
+func startSubscription(ctx context.Context, e *engine) *Subscription {
+	e.calls, e.stopCalls = context.WithCancel(context.WithoutCancel(ctx))
+	stopped, stop := context.WithCancel(ctx)
+	e.stop = stop
+	s := &Subscription{engine: e, done: make(chan struct{})}
+	e.startLoops()
+	go func() {
+		defer close(s.done)
+		defer stop()
+		<-stopped.Done()
+		s.err = e.drainInOrder()
+		e.closeLoops()
+	}()
+	return s
+}

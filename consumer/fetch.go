@@ -53,7 +53,7 @@ const fetchRetry = time.Second
 // rebuildCursor recreates the group's consumer, for as long as that takes.
 func (e *engine) rebuildCursor() {
 	for again := true; again; again = e.restUnlessDraining(fetchRetry) {
-		err := e.cursor.Reopen(e.calls, e.stepCursor)
+		err := e.cursor.Reopen(e.calls, e.stepForCursor)
 		switch {
 		case err == nil:
 			e.logLostEvents()

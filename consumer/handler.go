@@ -164,7 +164,7 @@ func isVerdict(err error, kind protocol.VerdictKind) bool {
 	return ok && v.kind == kind
 }
 
-// verdictOf is the verdict of a run whose handler returned err.
+// verdictOf is the verdict of a run whose handler returned err: Success if that is nil.
 func verdictOf(err error) protocol.Verdict {
 	if err == nil {
 		return protocol.Verdict{Kind: protocol.Success}

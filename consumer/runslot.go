@@ -55,7 +55,9 @@ func (w *slotWorker) nextJob() bool {
 	}
 }
 
-// takeJob waits for a claimed job, and begins it if there is neither limit nor gate.
+// takeJob waits for a claimed job, and begins it if there is neither limit nor gate. It reports the
+// end of the run before to the Machine, and wakes the loops for all of that before it returns or
+// waits.
 func (w *slotWorker) takeJob() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -1,14 +1,12 @@
 package consumer
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/onceish/onceish/consumer/internal/protocol"
-	"github.com/onceish/onceish/dedupe"
 )
 
 // Stats describes a subscription: events in flight and runs as they stand, and how deliveries have
@@ -20,24 +18,6 @@ type Subscription struct {
 	engine *engine
 	done   chan struct{}
 	err    error // once done is closed
-}
-
-// startSubscription runs the engine until ctx ends, Drain is called, or bus or store is closed for
-// good.
-func startSubscription(ctx context.Context, e *engine) *Subscription {
-	e.calls, e.stopCalls = context.WithCancel(context.WithoutCancel(ctx))
-	stopped, stop := context.WithCancel(ctx)
-	e.stop = stop
-	s := &Subscription{engine: e, done: make(chan struct{})}
-	e.startLoops()
-	go func() {
-		defer close(s.done)
-		defer stop()
-		<-stopped.Done()
-		s.err = e.drainInOrder()
-		e.closeLoops()
-	}()
-	return s
 }
 
 // Pause stops new runs. Once it has returned, no handler is started until Resume. Running ones
@@ -181,112 +161,4 @@ func (e *engine) unsettledError(unsettled, most uint64) error {
 		err = fmt.Errorf("%w; %d of them wait for order key %.64q", err, n, key)
 	}
 	return err
-}
-
-// drainInOrder ends everything that is in flight. All of it has one deadline, counted from the
-// beginning: Options.Drain for the handlers, then timeAfterDrain for the rest, whatever hangs.
-func (e *engine) drainInOrder() error {
-	cutAt := time.Now().Add(e.o.Drain)
-	end := cutAt.Add(e.timeAfterDrain())
-	close(e.drainBegun)
-	e.finishInFlight(cutAt, end)
-	e.closeCursor(end)
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return errors.Join(e.endedBy, e.incompleteDrain())
-}
-
-// finishInFlight waits until nothing is in flight any more, or nothing more can be done about it.
-func (e *engine) finishInFlight(cutAt, end time.Time) {
-	e.mu.Lock()
-	drained, futile := e.drained, e.drainHopeless
-	e.draining = true
-	e.mu.Unlock()
-	e.stepMachine(func(m *protocol.Machine, now time.Time) {
-		m.Drain(now)
-		if e.storeClosed {
-			m.CancelRuns(dedupe.ErrClosed)
-		}
-	})
-	timer := time.NewTimer(time.Until(cutAt))
-	defer timer.Stop()
-	select {
-	case <-drained:
-	case <-futile:
-		waitUntil(drained, time.Now().Add(goneGrace))
-	case <-timer.C:
-		e.o.Logger.Warn("draining takes too long; cancelling what still runs", "after", e.o.Drain)
-		e.stepMachine(func(m *protocol.Machine, _ time.Time) { m.CancelRuns(ErrDrainTimeout) })
-		waitUntil(drained, end.Add(-e.timeAfterDrain()/4))
-	}
-}
-
-// closeCursor stores the watermark and sends the answers that are left, by the end of the drain at
-// the latest.
-func (e *engine) closeCursor(end time.Time) {
-	ctx, cancel := context.WithTimeout(e.calls, min(time.Until(end), e.timeAfterDrain()))
-	defer cancel()
-	if err := e.cursor.Advance(ctx, e.stepCursor); err != nil {
-		e.o.Logger.Debug("the watermark was not advanced", "error", err)
-	}
-	if err := e.cursor.Source().Close(ctx); err != nil {
-		e.o.Logger.Warn("answers may be lost; their events will be redelivered", "error", err)
-	}
-}
-
-// drainMargin is what a drain takes beyond Options.Drain at most: three quarters of it for
-// cancelled handlers, marks and answers, the rest for the watermark and the last answers.
-const drainMargin = 4 * time.Second
-
-// timeAfterDrain is how long everything after the drain time-out may take.
-func (e *engine) timeAfterDrain() time.Duration { return min(e.o.Drain, drainMargin) }
-
-func waitUntil(c <-chan struct{}, end time.Time) {
-	timer := time.NewTimer(time.Until(end))
-	defer timer.Stop()
-	select {
-	case <-c:
-	case <-timer.C:
-	}
-}
-
-// incompleteDrain is an error if the drain could not finish everything.
-func (e *engine) incompleteDrain() error {
-	s := e.machine.Stats()
-	if s.InFlight == 0 {
-		return nil
-	}
-	unmarked := e.machine.Unmarked()
-	return fmt.Errorf("%w: %d events are left in flight: %d handlers did not return, %d succeeded and could not be marked (they will run again)",
-		ErrDrainIncomplete, s.InFlight, s.Running+uint64(e.machine.Stuck()), unmarked)
-}
-
-// goneGrace is how long what a closed store or bus leaves possible may take: the other one
-// still answers.
-const goneGrace = time.Second
-
-// endWith ends the subscription because the bus or the store was closed for good, which it notes:
-// waiting for an answer would only hold the process up. It reports whether that is news.
-func (e *engine) endWith(err error, isClosed *bool) (isNew bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	isNew, *isClosed = !*isClosed, true
-	e.endedBy = cmp.Or(e.endedBy, err)
-	e.stop()
-	return isNew
-}
-
-// storeGone ends the subscription because the store was closed for good, and its runs, for nothing
-// that they do can be marked.
-func (e *engine) storeGone(err error) {
-	if e.endWith(err, &e.storeClosed) {
-		e.o.Logger.Error("the dedupe store was closed for good: ending the subscription", "error", err)
-		e.stepMachine(func(m *protocol.Machine, _ time.Time) { m.CancelRuns(err) })
-	}
-}
-
-// drainIsHopeless reports whether draining cannot get any further: nothing runs, and what is left
-// needs what is gone. It is called with the lock held.
-func (e *engine) drainIsHopeless() bool {
-	return e.draining && e.machine.Running() == 0 && (e.storeClosed || e.busClosed && e.machine.Unmarked() == 0)
 }

@@ -12,7 +12,7 @@ func (e *engine) pollWatermark() {
 	e.logLostEvents()
 	for e.restUnlessDraining(e.pollInterval()) {
 		ctx, cancel := e.callContext()
-		if err := e.cursor.Advance(ctx, e.stepCursor); err != nil {
+		if err := e.cursor.Advance(ctx, e.stepForCursor); err != nil {
 			e.o.Logger.Debug("the watermark was not advanced; retrying", "error", err)
 		}
 		cancel()
@@ -59,7 +59,7 @@ func (e *engine) warnOfLongPause() {
 	}
 }
 
-// stepCursor is stepMachine for the cursor.
-func (e *engine) stepCursor(f func(cursor.Machine, time.Time)) {
+// stepForCursor is stepMachine, for what the cursor needs of the Machine.
+func (e *engine) stepForCursor(f func(cursor.Watermarked, time.Time)) {
 	e.stepMachine(func(m *protocol.Machine, now time.Time) { f(m, now) })
 }

@@ -19,15 +19,15 @@ import (
 type Claimer interface {
 	// Claim asks for a lease of each key. Where the key is absent, expired, free and due, or its
 	// lease is over, it wins the claim (Fresh), or takes over what is to be dead-lettered
-	// (DeadLettering). The
-	// payload hash is compared before anything else, in every state: a mismatch (Differ) is Reused.
-	// A nil hash on either side matches any, and so do hashes of different algorithms. A request
-	// repeated under the same nonce finds its own claim and renews the lease, also one that is
-	// over; it counts no crash. Taking over somebody else's claimed key whose lease is over counts
-	// one. A request whose own claim was set free since is a repeat that got delayed: it is Held,
-	// and wins nothing, or a repeat of its settlement would match again. Where others are faster
-	// several times in a row, a store may answer Held without having seen the holder: all but Key,
-	// Nonce and HeldFor is zero then, and nothing was claimed.
+	// (DeadLettering). The payload hash is compared before anything else, in every state: a
+	// mismatch (Differ) is Reused. A nil hash on either side matches any, and so do hashes of
+	// different algorithms. A request repeated under the same nonce finds its own claim and renews
+	// the lease, also one that is over; it counts no crash. Taking over somebody else's claimed
+	// key whose lease is over counts one. If the row is free and its last nonce is the request's
+	// own, the request is a late repeat: it is Held, for if it won again a repeated settlement
+	// would match the new claim. Where others are faster several times in a row, a store may
+	// answer Held without having seen the holder: all but Key, Nonce and HeldFor is zero then, and
+	// nothing was claimed.
 	Claim(ctx context.Context, rs []Request) ([]Claim, error)
 	// Extend renews the leases of claims, and their TTL; the lease runs from when the store hears
 	// of it. A claim that was settled is superseded too. A lease that is over is renewed all the

@@ -409,8 +409,8 @@ func TestCloseWhileDisconnectedTellsWhatWasNotSent(t *testing.T) {
 	p.Cut()
 	eventually(t, "be disconnected", func() bool { return src.Healthy() != nil })
 	ack(t, ds...)
-	if err := src.Close(t.Context()); err == nil || !strings.Contains(err.Error(), "1 settlements") {
-		t.Errorf("Close: %v; want that one settlement was not sent", err)
+	if err := src.Close(t.Context()); err == nil || !strings.Contains(err.Error(), "1 answers") {
+		t.Errorf("Close: %v; want that one answer was not sent", err)
 	}
 	if err := ds[0].Extend(t.Context()); !errors.Is(err, bus.ErrAnswered) {
 		t.Errorf("Extend: %v; want ErrAnswered", err)

@@ -27,8 +27,8 @@ type Config struct {
 	Log        *slog.Logger
 }
 
-// Machine is the part of the protocol that a Cursor uses.
-type Machine interface {
+// Watermarked is the part of the protocol that a Cursor uses: watermark.go of protocol.Machine.
+type Watermarked interface {
 	// SetWatermark replaces the watermark after the cursor was rebuilt.
 	SetWatermark(now time.Time, w bus.Position)
 	// SetAckWait and SetBusTime set the ack wait that the bus applies, and what time it is there.
@@ -45,7 +45,7 @@ type Machine interface {
 }
 
 // Step calls a function on the Machine, with the time of its clock.
-type Step func(func(m Machine, now time.Time))
+type Step func(func(m Watermarked, now time.Time))
 
 // Cursor is a group's position in a topic. Its methods are safe for concurrent use.
 type Cursor struct {
@@ -142,7 +142,7 @@ func (c *Cursor) Reopen(ctx context.Context, step Step) error {
 	if err != nil {
 		return err
 	}
-	step(func(m Machine, now time.Time) { m.SetWatermark(now, opened.Watermark) })
+	step(func(m Watermarked, now time.Time) { m.SetWatermark(now, opened.Watermark) })
 	return nil
 }
 
@@ -191,7 +191,7 @@ func (c *Cursor) NewlyLost() uint64 {
 // Advance reads the bus's floor, and stores the watermark that follows from it.
 func (c *Cursor) Advance(ctx context.Context, step Step) error {
 	var asked time.Time
-	step(func(_ Machine, now time.Time) { asked = now })
+	step(func(_ Watermarked, now time.Time) { asked = now })
 	info, err := c.Poll(ctx)
 	if err != nil {
 		return err
@@ -202,7 +202,7 @@ func (c *Cursor) Advance(ctx context.Context, step Step) error {
 // StoreWatermark stores the watermark that follows from a state of the cursor, read at a time.
 func (c *Cursor) StoreWatermark(ctx context.Context, asked time.Time, info bus.Info, step Step) error {
 	var settled []bus.Position
-	step(func(m Machine, now time.Time) {
+	step(func(m Watermarked, now time.Time) {
 		m.SetAckWait(info.AckWait)
 		m.SetBusTime(now, info.Now)
 		m.SetFloor(asked, info.Stream, info.Floor)
@@ -220,7 +220,7 @@ func (c *Cursor) StoreWatermark(ctx context.Context, asked time.Time, info bus.I
 		c.at = next
 	}
 	c.mu.Unlock()
-	step(func(m Machine, _ time.Time) { m.WatermarkStored(bus.Position(next.Position)) })
+	step(func(m Watermarked, _ time.Time) { m.WatermarkStored(bus.Position(next.Position)) })
 	return c.lookForRivals(ctx, next.Stream)
 }
 

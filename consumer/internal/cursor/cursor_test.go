@@ -96,28 +96,28 @@ func (w *fixture) advance(c *Cursor) {
 	w.check(c.Advance(w.Context(), w.step))
 }
 
-func (w *fixture) step(f func(Machine, time.Time)) { f(w, time.Time{}) }
+func (w *fixture) step(f func(Watermarked, time.Time)) { f(w, time.Time{}) }
 
-// SetWatermark implements Machine.
+// SetWatermark implements Watermarked.
 func (w *fixture) SetWatermark(_ time.Time, at bus.Position) {
 	w.told, w.acked = append(w.told, at), nil
 }
 
-// SettledUpTo implements Machine.
+// SettledUpTo implements Watermarked.
 func (w *fixture) SettledUpTo(stream string, floor uint64) []bus.Position {
 	return slices.DeleteFunc(slices.Clone(w.acked), func(p bus.Position) bool { return p.Stream != stream || p.Sequence > floor })
 }
 
-// SetAckWait implements Machine.
+// SetAckWait implements Watermarked.
 func (w *fixture) SetAckWait(time.Duration) {}
 
-// SetBusTime implements Machine.
+// SetBusTime implements Watermarked.
 func (w *fixture) SetBusTime(_, _ time.Time) {}
 
-// SetFloor implements Machine.
+// SetFloor implements Watermarked.
 func (w *fixture) SetFloor(time.Time, string, uint64) {}
 
-// WatermarkStored implements Machine.
+// WatermarkStored implements Watermarked.
 func (w *fixture) WatermarkStored(at bus.Position) {
 	w.acked = slices.DeleteFunc(w.acked, func(p bus.Position) bool { return p.Sequence <= at.Sequence })
 }

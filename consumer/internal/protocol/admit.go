@@ -36,7 +36,7 @@ func (m *Machine) maybeForeign(now time.Time, c *deliveryCopy) bool {
 	return c.cursorGone || now.Sub(c.ackWaitFrom) >= m.cfg.AckWait
 }
 
-// admitCopy decides what becomes of a delivery: it is settled at once, given back, joins the job of
+// admitCopy decides what becomes of a delivery: it is acked at once, given back, joins the job of
 // its key, or begins one.
 func (m *Machine) admitCopy(now time.Time, c deliveryCopy) {
 	j := m.jobs.byKey[c.Key]
@@ -55,6 +55,8 @@ func (m *Machine) admitCopy(now time.Time, c deliveryCopy) {
 	}
 }
 
+// startJob begins a job: its claim is queued at once without an order key, else when its key queue
+// reaches it.
 func (m *Machine) startJob(now time.Time, c deliveryCopy) {
 	j := &Job{
 		key: c.Key, hash: c.Hash, order: c.Order, deadLetterReason: c.DeadLetterReason,

@@ -10,6 +10,7 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
+// queueClaim has a job claimed in one of the next calls.
 func (m *Machine) queueClaim(now time.Time, j *Job) {
 	m.jobs.enterPhase(now, j, queued)
 	m.claims.push(j)
@@ -139,7 +140,7 @@ func (m *Machine) acceptClaim(now time.Time, j *Job) {
 		m.postponeJob(now, j)
 	default:
 		m.jobs.enterPhase(now, j, ready)
-		m.ready = append(m.ready, j)
+		m.ready = append(m.ready, j) // for Next
 	}
 }
 

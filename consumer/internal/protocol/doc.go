@@ -14,7 +14,7 @@
 //	                 pace.go        how many may start
 //	                 retry.go       when an event is retried
 //	settle           settle.go      Settlements, Settled       storecalls.go
-//	                                Answers                    answers.go
+//	answer           answer.go      Answers                    answers.go
 //	dead-letter      deadletter.go  Letters, LetterPublished   letterpublisher.go
 //	renew            deadlines.go   Renewals, Renewed; Tick    storecalls.go, engine.go
 //	after a nack     redelivery.go  Lookups, LookedUp          storecalls.go

@@ -18,8 +18,8 @@ func (m *Machine) Fetch(now time.Time) (events int, ok bool) {
 	return events, ok
 }
 
-// fetchBudget is what Fetch returns. With nothing to request, what was requested before is still
-// taken in as it arrives: its ack wait runs.
+// fetchBudget is what Fetch returns. Also with nothing to request, earlier requests are collected,
+// for the ack wait of what they deliver is running.
 func (m *Machine) fetchBudget(now time.Time) (events int, ok bool) {
 	if m.isHalted() {
 		return 0, !m.fetches.exhausted

@@ -21,6 +21,7 @@ type settledEvents struct {
 // event is forgotten, which only makes the watermark a little lower.
 const maxSettledEvents = 4096
 
+// recordSettled remembers an event that was acked here until its mark lies below the watermark.
 func (p *settledEvents) recordSettled(at bus.Position) {
 	if at.Stream != p.stream {
 		p.stream, p.seen = at.Stream, p.seen[:0]

@@ -127,7 +127,7 @@ func (b *byCreation) Begin(ctx context.Context, group, topic string, at dedupe.W
 }
 
 func watermarkNotSet() mutation {
-	return mutation{scene: restless, machine: func(m *protocol.Machine) cursor.Machine { return &untold{m} }}
+	return mutation{scene: restless, machine: func(m *protocol.Machine) cursor.Watermarked { return &untold{m} }}
 }
 
 type untold struct{ *protocol.Machine }

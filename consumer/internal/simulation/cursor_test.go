@@ -68,7 +68,7 @@ func (proc *process) opened() {
 }
 
 // step calls f on the Machine.
-func (proc *process) step(f func(cursor.Machine, time.Time)) {
+func (proc *process) step(f func(cursor.Watermarked, time.Time)) {
 	if proc.sim.mut.machine != nil {
 		f(proc.sim.mut.machine(proc.machine), proc.now())
 		return

@@ -23,7 +23,7 @@ type mutation struct {
 	scene      func(*scenario) // the scenario in which the mistake matters; none of it is one
 	watermarks func(dedupe.Watermarker) dedupe.Watermarker
 	bus        func(*process) bus.Bus
-	machine    func(*protocol.Machine) cursor.Machine
+	machine    func(*protocol.Machine) cursor.Watermarked
 
 	config     func(*protocol.Config)
 	lookedUp   func(known []dedupe.Record, there []bool)
