@@ -22,8 +22,9 @@ func (m *Machine) removeReady(j *Job) {
 	m.ready = slices.DeleteFunc(m.ready, func(r *Job) bool { return r == j })
 }
 
-// releaseClaim ends a claim whose event did not run, or whose run counts nothing. The event is
-// redelivered after the same delay as a held copy; otherwise an open pull would get it back at once.
+// releaseClaim ends a claim whose event did not run, or whose run counts nothing. The event
+// is redelivered after the same delay as a held copy; otherwise an open pull would get it
+// back at once.
 func (m *Machine) releaseClaim(now time.Time, j *Job) {
 	m.settleClaim(now, j, claimEnding{outcome: dedupe.NotBegun, after: shortBackoff(j.arrivalCount())})
 	j.verdict = Verdict{}
