@@ -55,9 +55,9 @@ func (w *slotWorker) nextJob() bool {
 	}
 }
 
-// takeJob waits for a claimed job, and begins it if there is neither limit nor gate. It reports the
-// end of the run before to the Machine, and wakes the loops for all of that before it returns or
-// waits.
+// takeJob waits for a claimed job, and begins it if there is neither limit nor gate; false says
+// that the engine is closed. It reports the end of the run before to the Machine, and wakes the
+// loops for both before it waits or returns a job.
 func (w *slotWorker) takeJob() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

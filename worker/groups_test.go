@@ -21,15 +21,7 @@ import (
 // on one topic.
 func TestGroupWithAMemberKeepsAllItsTopics(t *testing.T) {
 	t.Parallel()
-	c, err := Connect(t.Context(), &ConnectOptions{NATS: natstest.Start(t, nil).URL(), Provision: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = c.Close() }()
-	store, err := c.Store(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	c, store := connectWithStore(t, natstest.Start(t, nil).URL())
 	done := make(chan struct{}, 1)
 	handler := func(context.Context, bus.Event) error { done <- struct{}{}; return nil }
 	var members []*consumer.Subscription
@@ -64,15 +56,7 @@ func TestGroupWithAMemberKeepsAllItsTopics(t *testing.T) {
 // run all that it had done once more.
 func TestGroupWithoutAConsumerKeepsItsMarks(t *testing.T) {
 	t.Parallel()
-	c, err := Connect(t.Context(), &ConnectOptions{NATS: natstest.Start(t, nil).URL()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = c.Close() }()
-	store, err := c.Store(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	c, store := connectWithStore(t, natstest.Start(t, nil).URL())
 	key := dedupe.Key{Topic: "t", Group: "g", ID: "1"}
 	errs, err := store.Mark(t.Context(), []dedupe.Mark{{Key: key, State: dedupe.Done, TTL: time.Hour}})
 	if err = errors.Join(append(errs, err)...); err != nil {
@@ -95,29 +79,10 @@ func TestGroupIsRemovedRightAfterItsLastEvent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer p.Close()
-	far, err := Connect(t.Context(), &ConnectOptions{NATS: "nats://" + p.Addr(), Store: "nats:"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = far.Close() }()
-	near, err := Connect(t.Context(), &ConnectOptions{NATS: srv.URL(), Provision: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = near.Close() }()
-	store, err := near.Store(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	handler := func(context.Context, bus.Event) error { return nil }
-	member, err := consumer.SubscribeExactlyOnce(t.Context(), near.Bus(), "t", "g", store, handler, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := member.Drain(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	t.Cleanup(p.Close)
+	far, _ := connectWithStore(t, "nats://"+p.Addr())
+	near, _ := connectWithStore(t, srv.URL())
+	makeGroup(t, near)
 	p.Delay(proxy.ToClient, 100*time.Millisecond)
 	handleLast(t, near, "1")
 	if r, err := far.RemoveGroup(t.Context(), "g", false); err != nil || r.Consumers != 1 {
@@ -129,23 +94,8 @@ func TestGroupIsRemovedRightAfterItsLastEvent(t *testing.T) {
 // that it has no members.
 func TestGroupWhoseEventsMoveIsNotRemoved(t *testing.T) {
 	t.Parallel()
-	c, err := Connect(t.Context(), &ConnectOptions{NATS: natstest.Start(t, nil).URL(), Provision: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = c.Close() }()
-	store, err := c.Store(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	handler := func(context.Context, bus.Event) error { return nil }
-	member, err := consumer.SubscribeExactlyOnce(t.Context(), c.Bus(), "t", "g", store, handler, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := member.Drain(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	c, _ := connectWithStore(t, natstest.Start(t, nil).URL())
+	makeGroup(t, c)
 	removed := make(chan error, 1)
 	go func() {
 		_, err := c.RemoveGroup(t.Context(), "g", true)
@@ -161,6 +111,37 @@ func TestGroupWhoseEventsMoveIsNotRemoved(t *testing.T) {
 		default:
 			handleLast(t, c, strconv.Itoa(n))
 		}
+	}
+}
+
+// connectWithStore connects until the test ends, and opens the store.
+func connectWithStore(t *testing.T, url string) (*Connections, dedupe.Store) {
+	t.Helper()
+	c, err := Connect(t.Context(), &ConnectOptions{NATS: url, Provision: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	store, err := c.Store(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, store
+}
+
+// makeGroup leaves a group "g" on topic "t" that has no members.
+func makeGroup(t *testing.T, c *Connections) {
+	t.Helper()
+	store, err := c.Store(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	member, err := consumer.SubscribeExactlyOnce(t.Context(), c.Bus(), "t", "g", store, func(context.Context, bus.Event) error { return nil }, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := member.Drain(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -116,7 +116,15 @@ func (w consumerSpec) applyTo(c *jetstream.ConsumerConfig, unsettled int) {
 }
 
 func (w consumerSpec) hasOurFilter(c *jetstream.ConsumerConfig) bool {
-	return c.FilterSubject == w.filter || slices.Equal(c.FilterSubjects, []string{w.filter})
+	return slices.Equal(filtersOf(c), []string{w.filter})
+}
+
+// filtersOf returns the filters of a consumer, of which the server has one or a list; "" takes all.
+func filtersOf(c *jetstream.ConsumerConfig) []string {
+	if len(c.FilterSubjects) > 0 {
+		return c.FilterSubjects
+	}
+	return []string{c.FilterSubject}
 }
 
 // validateConfig says why events would be lost, or never come, over a consumer that is
@@ -128,7 +136,7 @@ func (w consumerSpec) validateConfig(c *jetstream.ConsumerConfig) error {
 	case c.MaxDeliver > 0:
 		return fmt.Errorf("its delivery limit is %d: the server would drop events that nobody gave up on: set max deliver to -1", c.MaxDeliver)
 	case !w.hasOurFilter(c):
-		return fmt.Errorf("it filters %q, not the topic %q", slices.Concat([]string{c.FilterSubject}, c.FilterSubjects), w.filter)
+		return fmt.Errorf("it filters %q, not the topic %q", filtersOf(c), w.filter)
 	case c.HeadersOnly:
 		return errors.New("it delivers headers only: events would come without their data")
 	case c.InactiveThreshold > 0 && w.deletesAcked:

@@ -113,7 +113,14 @@ func TestSecondGroupOnAWorkQueueIsToldWhoHasItsEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = src.Close(t.Context()) }()
+	foreign := jetstream.ConsumerConfig{Durable: "audit", FilterSubjects: []string{"work.b.x", "work.c.x"}, AckPolicy: jetstream.AckExplicitPolicy}
+	if _, err := w.js.CreateConsumer(t.Context(), "work", foreign); err != nil {
+		t.Fatal(err)
+	}
 	_, err = w.bus.Subscribe(t.Context(), "work.a", "mail", nil)
+	if err != nil && strings.Contains(err.Error(), "audit") {
+		t.Errorf("%v\nnames a consumer of other subjects", err)
+	}
 	for _, want := range []string{"work queue", `group "billing" on topic "work.*" has those that match`, "worker groups remove", "10100"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v\nwant %s", err, want)

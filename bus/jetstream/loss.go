@@ -88,10 +88,7 @@ func lostBetween(was, now *lossSample, fresh uint64, stream *jetstream.StreamInf
 
 // takesAll reports whether every event of the stream is for the consumer.
 func takesAll(consumer *jetstream.ConsumerConfig, stream *jetstream.StreamConfig) bool {
-	filters := consumer.FilterSubjects
-	if len(filters) == 0 {
-		filters = []string{consumer.FilterSubject}
-	}
+	filters := filtersOf(consumer)
 	if len(stream.Subjects) == 0 || stream.SubjectTransform != nil || len(stream.Sources) > 0 {
 		return false // It may have events of other subjects.
 	}

@@ -29,8 +29,7 @@ func (b *Bus) queueHolders(ctx context.Context, stream, filter string) string {
 	consumers, _ := b.consumersOf(ctx, stream)
 	var found []string
 	for _, info := range consumers {
-		filters := slices.Concat([]string{info.Config.FilterSubject}, info.Config.FilterSubjects)
-		if !slices.ContainsFunc(filters, func(f string) bool { return f == "" || bus.Overlap(f, filter) }) {
+		if !slices.ContainsFunc(filtersOf(&info.Config), func(f string) bool { return f == "" || bus.Overlap(f, filter) }) {
 			continue
 		}
 		name := fmt.Sprintf("consumer %q", info.Name)

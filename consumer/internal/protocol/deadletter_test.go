@@ -67,8 +67,8 @@ func TestLetterNotStored(t *testing.T) {
 	r.want("a ack dead")
 }
 
-// TestLostBurial: who learns that another buries it says nothing.
-func TestLostBurial(t *testing.T) {
+// TestClaimLostWhileDeadLettering: who learns that the claim is another's tells the bus nothing.
+func TestClaimLostWhileDeadLettering(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
 	r.give(arrival("a", 7))

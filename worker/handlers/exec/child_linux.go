@@ -45,7 +45,7 @@ func startChild(s *Stream, alone bool, onEnd func(*childProcess)) (*childProcess
 	return c, nil
 }
 
-// superviseChild is the child's goroutine: lane waits for it.
+// superviseChild is the child's goroutine. It closes gone at its end.
 func (c *childProcess) superviseChild(onEnd func(*childProcess)) {
 	defer close(c.gone)
 	var writing sync.WaitGroup
