@@ -112,13 +112,7 @@ func conformance(t *testing.T, start func(testing.TB) machine, cannot ...func(*b
 			t.Helper()
 			w := servers.get(b)
 			restore := natstest.Backup(t, w.nc, stream)
-			return func(t *testing.T) {
-				t.Helper()
-				if err := w.js.DeleteStream(t.Context(), stream); err != nil {
-					t.Fatal(err)
-				}
-				restore(t)
-			}
+			return func(t *testing.T) { t.Helper(); restore(t) }
 		},
 		Restart: func(t *testing.T, b bus.Bus) {
 			t.Helper()

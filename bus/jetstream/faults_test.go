@@ -257,9 +257,7 @@ func TestStreamIsMadeAnew(t *testing.T) {
 	src := w.subscribe(t, nil)
 	publish(t, w.bus, "1")
 	d := fetch(t, src, 1)[0]
-	if err := w.js.DeleteStream(t.Context(), stream); err != nil {
-		t.Fatal(err)
-	}
+	natstest.DeleteStream(t, w.nc, stream)
 	wantLost(t, src, "gone")
 	if err := d.Ack(t.Context()); !errors.Is(err, bus.ErrConsumerLost) {
 		t.Errorf("Ack of a delivery of a lost consumer: %v; want ErrConsumerLost", err)

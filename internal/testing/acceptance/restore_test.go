@@ -49,9 +49,7 @@ func TestStreamRestoredByTheAPI(t *testing.T) {
 			g.handle(names("old-", 20))
 			g.publish(names("late-", 5)) // after the group has drained
 			g.later.Add(int64(8 * 24 * time.Hour))
-			restore := natstest.Backup(t, nc, "orders")
-			must(t, js.DeleteStream(t.Context(), "orders"))
-			restore(t)
+			natstest.Backup(t, nc, "orders")(t)
 			g.handle([]string{"last"})
 			for _, id := range append(names("old-", 20), append(names("late-", 5), "last")...) {
 				if n := g.runs[id]; n != 1 {

@@ -9,7 +9,7 @@ import (
 )
 
 // Backup copies a stream as `nats stream backup` does, without its consumers, and returns what
-// `nats stream restore` does with it.
+// deletes the stream and does what `nats stream restore` does.
 func Backup(t testing.TB, nc *nats.Conn, stream string) (restore func(t testing.TB)) {
 	t.Helper()
 	sub, err := nc.SubscribeSync(nats.NewInbox())
@@ -38,6 +38,7 @@ func Backup(t testing.TB, nc *nats.Conn, stream string) (restore func(t testing.
 	}
 	return func(t testing.TB) {
 		t.Helper()
+		DeleteStream(t, nc, stream)
 		var to struct {
 			Subject string `json:"deliver_subject"`
 		}
@@ -52,15 +53,28 @@ func Backup(t testing.TB, nc *nats.Conn, stream string) (restore func(t testing.
 	}
 }
 
+// DeleteStream deletes a stream, and leaves another one. After it deleted an account's last one,
+// nats-server removes the account's folder in the background, also under a stream that is being
+// made or restored ("could not create storage directory").
+func DeleteStream(t testing.TB, nc *nats.Conn, stream string) {
+	t.Helper()
+	var answer struct{}
+	ask(t, nc, "$JS.API.STREAM.CREATE.left", map[string]any{"name": "left", "subjects": []string{"left"}}, &answer)
+	ask(t, nc, "$JS.API.STREAM.DELETE."+stream, nil, &answer)
+}
+
 // answerIn is how long the server may take, on a loaded machine.
 const answerIn = 30 * time.Second
 
-// ask makes a request to the API of JetStream.
+// ask makes a request to the API of JetStream; one that is nil is empty.
 func ask(t testing.TB, nc *nats.Conn, subject string, request, answer any) {
 	t.Helper()
-	data, err := json.Marshal(request)
-	if err != nil {
-		t.Fatal(err)
+	var data []byte
+	if request != nil {
+		var err error
+		if data, err = json.Marshal(request); err != nil {
+			t.Fatal(err)
+		}
 	}
 	m, err := nc.Request(subject, data, answerIn)
 	if err != nil {
