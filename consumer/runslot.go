@@ -13,6 +13,7 @@ import (
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer/internal/protocol"
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/flow"
 )
 
 // slotWorker is the goroutine of one slot.
@@ -121,7 +122,7 @@ func (w *slotWorker) passLimitAndGate() bool {
 
 func (w *slotWorker) waitForLimitAndGate() (leave func(error), err error) {
 	if w.o.Limit != nil {
-		if err := w.o.Limit.Wait(w.ctx, w.limitKey(), 1); err != nil {
+		if err := flow.Wait(w.ctx, w.o.Limit, w.limitKey(), 1); err != nil {
 			return nil, err
 		}
 	}

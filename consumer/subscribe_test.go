@@ -15,6 +15,7 @@ import (
 	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/dedupe"
 	memdedupe "github.com/onceish/onceish/dedupe/memory"
+	"github.com/onceish/onceish/flow"
 )
 
 func TestEventPublishedManyTimesRunsOnce(t *testing.T) {
@@ -284,7 +285,11 @@ func TestGateAndLimitHoldBackStartsAndDuplicatesEatNoTokens(t *testing.T) {
 
 type counter struct{ waits, enters, leaves atomic.Int32 }
 
-func (c *counter) Wait(context.Context, string, int) error { c.waits.Add(1); return nil }
+func (c *counter) Allow(context.Context, string, int) (flow.Decision, error) {
+	c.waits.Add(1)
+	return flow.Decision{Allowed: true}, nil
+}
+
 func (c *counter) Enter(context.Context) (func(error), error) {
 	c.enters.Add(1)
 	return func(error) { c.leaves.Add(1) }, nil

@@ -27,7 +27,7 @@ func ExampleSwitch() {
 }
 
 // A rate lets a burst through at once, and spreads what follows.
-func ExampleRate() {
+func ExampleTokenBucket() {
 	ctx := context.Background()
 	rate, err := flow.NewRate(100, 2)
 	if err != nil {
@@ -36,7 +36,7 @@ func ExampleRate() {
 	}
 	begin := time.Now()
 	for range 4 {
-		if err := rate.Wait(ctx, "order.placed", 1); err != nil {
+		if err := flow.Wait(ctx, rate, "order.placed", 1); err != nil {
 			fmt.Println(err)
 		}
 	}

@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 // Gate holds starts back. It is entered right before a handler would run. It must be safe for
@@ -11,6 +12,25 @@ type Gate interface {
 	// Enter blocks while the gate is shut. If ctx ends first, Enter returns its error and no leave.
 	// The caller calls leave once, with the outcome of what was let through.
 	Enter(ctx context.Context) (leave func(error), err error)
+}
+
+// AdaptiveGate is a Gate with a capacity that changes. Whoever starts events can stop fetching what
+// could not start.
+type AdaptiveGate interface {
+	Gate
+	// Capacity returns how many may be inside the gate at once now. changed is closed when that is
+	// no longer so. It does not block.
+	Capacity() (c Capacity, changed <-chan struct{})
+}
+
+// Capacity is how many may be inside a gate at once.
+type Capacity struct {
+	// Limit is how many. Zero: the gate is shut. Negative: there is no limit.
+	Limit int
+	// Until is when a shut gate is expected to open. Zero: nobody knows, or it is open.
+	Until time.Time
+	// Reason is why it is limited, for people. Empty: it is not.
+	Reason string
 }
 
 // Switch is a Gate that is opened and shut by hand. The zero Switch is open. It must not be copied.

@@ -2,73 +2,59 @@ package flow
 
 import (
 	"context"
-	"fmt"
-	"sync"
 	"time"
 )
 
-// Limiter spreads starts over time. It must be safe for concurrent use.
+// Limiter bounds how many events may start over time, for each key by itself. It must be safe for
+// concurrent use.
 type Limiter interface {
-	// Wait blocks until n events of key may start, or until ctx ends, with its error; then
-	// none of them may.
-	Wait(ctx context.Context, key string, n int) error
+	// Allow takes n starts of key if all of them may begin now. If not, it takes none, and the
+	// Decision says when to ask again. It does not wait for a start to become free; one that asks a
+	// store may take as long as the store's time-out. n below 1, and n above what may ever begin at
+	// once, is an error. An error takes nothing.
+	Allow(ctx context.Context, key string, n int) (Decision, error)
 }
 
-// Rate is a Limiter that allows so many starts a second over all keys, in this process. It is a
-// token bucket.
-type Rate struct {
-	interval time.Duration // between two starts
-	burst    time.Duration // of how many starts, as time
-	mu       sync.Mutex
-	next     time.Time // when the bucket will be full again
+// Decision is the answer of a Limiter.
+type Decision struct {
+	// Allowed reports whether the starts may begin now.
+	Allowed bool
+	// Limit is how many starts may begin at once when nothing has begun for long.
+	Limit int
+	// Remaining is how many more could begin now.
+	Remaining int
+	// RetryAfter is when to ask again: then the starts may begin if nobody else takes them. It is
+	// zero if they are allowed.
+	RetryAfter time.Duration
 }
 
-var _ Limiter = (*Rate)(nil)
-
-// NewRate returns a Rate of perSecond starts, of which burst may happen at once. It starts full.
-// perSecond must be positive and at most 1e9, burst at least 1.
-func NewRate(perSecond float64, burst int) (*Rate, error) {
-	if !(perSecond > 0 && perSecond <= 1e9) {
-		return nil, fmt.Errorf("flow: a rate of %v starts a second: it must be above 0 and at most 1e9", perSecond)
-	}
-	if burst < 1 {
-		return nil, fmt.Errorf("flow: a burst of %d: it must be at least 1", burst)
-	}
-	interval := time.Duration(float64(time.Second) / perSecond)
-	return &Rate{interval: interval, burst: time.Duration(burst) * interval}, nil
+// KeyCloser is a Limiter that can close a key for some time, such as that of a Retry-After.
+type KeyCloser interface {
+	// CloseFor lets nothing of key start for d. It never shortens a longer closure. It is a
+	// duration, for two processes may not agree on the time. It may be repeated.
+	CloseFor(ctx context.Context, key string, d time.Duration) error
 }
 
-// Wait implements Limiter. A caller that gives up waiting returns its places.
-func (r *Rate) Wait(ctx context.Context, _ string, n int) error {
-	wait := r.reservePlaces(time.Now(), n)
-	if wait <= 0 {
-		return context.Cause(ctx)
-	}
-	timer := time.NewTimer(wait)
+// Wait blocks until n events of key may start, or until ctx ends, with its cause; then none of them
+// may.
+func Wait(ctx context.Context, l Limiter, key string, n int) error {
+	timer := time.NewTimer(0)
 	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		r.returnPlaces(n)
-		return context.Cause(ctx)
+	for {
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		d, err := l.Allow(ctx, key, n)
+		if err != nil || d.Allowed {
+			return err
+		}
+		timer.Reset(max(d.RetryAfter, minRetry))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+		}
 	}
 }
 
-// returnPlaces gives places to later callers. Those that wait already wait as long as before.
-func (r *Rate) returnPlaces(n int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.next = r.next.Add(-time.Duration(n) * r.interval)
-}
-
-// reservePlaces takes n places, and returns how long it is until the last of them.
-func (r *Rate) reservePlaces(now time.Time, n int) time.Duration {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.next.Before(now) {
-		r.next = now
-	}
-	r.next = r.next.Add(time.Duration(n) * r.interval)
-	return r.next.Sub(now) - r.burst
-}
+// minRetry is how long Wait waits at least before it asks again.
+const minRetry = 100 * time.Microsecond
