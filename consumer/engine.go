@@ -25,6 +25,7 @@ type engine struct {
 	store        dedupe.Store      // that of the claimer
 	transactor   dedupe.Transactor // nil: runs are marked afterwards
 	cursor       *cursor.Cursor
+	limit        *startLimit // nil: there is none
 	letters      letterPublisher
 	tickEvery    time.Duration
 
@@ -35,6 +36,7 @@ type engine struct {
 	workers     int
 	answering   bool // answers are being sent
 	closed      bool
+	pausedBy    []string  // see Subscription.PauseBy
 	pausedSince time.Time // zero: not paused
 	endedBy     error     // what ended the subscription, if it was not asked to end
 	busClosed   bool      // for good
@@ -73,7 +75,7 @@ func (e *engine) startLoops() {
 	}
 	for _, f := range []func(){
 		e.fetchEvents, e.claimEvents, e.settleClaims, e.renewLeases, e.storeLetters, e.lookUpRedeliveries,
-		e.answerDeliveries, e.tickLoop, e.pollWatermark,
+		e.answerDeliveries, e.tickLoop, e.pollWatermark, e.followCapacity,
 	} {
 		e.running.Go(f)
 	}

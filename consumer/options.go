@@ -97,13 +97,18 @@ type Options struct {
 	FingerprintName string
 	// Use wraps the handler, the first outermost, inside of run limit and recover. Default: none.
 	Use []Middleware
-	// Gate is entered right before a handler starts. What it holds back for longer than a lease is
-	// given back. Default: open.
+	// Gate is entered before a handler starts. What it holds back for longer than a lease is given
+	// back. One that is a flow.AdaptiveGate also bounds how many events are claimed and run, and
+	// while it is shut nothing is fetched. Default: open.
 	Gate flow.Gate
-	// Limit spreads starts over time. Duplicates do not count. What waits for longer than a lease
-	// is given back. Default: unlimited.
+	// Limit spreads starts over time. It is asked last, behind Gate, and not for duplicates. What
+	// waits for longer than a lease is given back, and counts no attempt. While it fails, nothing
+	// starts. One that is a flow.KeyCloser is closed for as long as a handler's Throttled says.
+	// Default: unlimited.
 	Limit flow.Limiter
-	// LimitKey returns the key that Limit is asked for. Default: the event's topic.
+	// LimitKey returns the key that Limit is asked for. Where it is set, and where the topic is a
+	// pattern, events that wait for the limit take half of the slots; more of them are given back,
+	// so that other keys can start, and redelivered when their turn is. Default: the event's topic.
 	LimitKey func(bus.Event) string
 	// Logger gets the log. Default: slog.Default().
 	Logger *slog.Logger
@@ -151,9 +156,6 @@ func (o *Options) WithDefaults(group string) (*Options, error) {
 	}
 	out.FingerprintName = cmp.Or(out.FingerprintName, fingerprintName(out.Fingerprint))
 	out.Logger = cmp.Or(out.Logger, slog.Default())
-	if out.LimitKey == nil {
-		out.LimitKey = func(e bus.Event) string { return e.Topic }
-	}
 	return &out, out.validate()
 }
 

@@ -13,7 +13,6 @@ import (
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer/internal/protocol"
 	"github.com/onceish/onceish/dedupe"
-	"github.com/onceish/onceish/flow"
 )
 
 // slotWorker is the goroutine of one slot.
@@ -50,13 +49,16 @@ func (w *slotWorker) nextJob() bool {
 		if !w.takeJob() {
 			return false
 		}
-		if w.o.Limit == nil && w.o.Gate == nil || w.passLimitAndGate() { // without them, it was begun in takeJob
+		if w.startsAtOnce() || w.passGateAndLimit() {
 			return true
 		}
 	}
 }
 
-// takeJob waits for a claimed job, and begins it if there is neither limit nor gate; false says
+// startsAtOnce reports whether there is neither gate nor limit: then takeJob begins the job.
+func (e *engine) startsAtOnce() bool { return e.o.Gate == nil && e.limit == nil }
+
+// takeJob waits for a claimed job, and begins it if there is neither gate nor limit; false says
 // that the engine is closed. It reports the end of the run before to the Machine, and wakes the
 // loops for both before it waits or returns a job.
 func (w *slotWorker) takeJob() bool {
@@ -77,7 +79,7 @@ func (w *slotWorker) takeJob() bool {
 			continue
 		}
 		j.Cancel = w.cancel
-		if w.o.Limit == nil && w.o.Gate == nil && !w.machine.Begin(now, j) {
+		if w.startsAtOnce() && !w.machine.Begin(now, j) {
 			continue
 		}
 		w.job, w.event = j, *j.Event()
@@ -96,14 +98,15 @@ func (w *slotWorker) reportEnded(now time.Time) {
 	}
 }
 
-// passLimitAndGate waits for limit and gate, in this order, and begins the job. It reports whether
-// the handler may run.
-func (w *slotWorker) passLimitAndGate() bool {
-	leave, err := w.waitForLimitAndGate()
+// passGateAndLimit waits for gate and limit, in this order, and begins the job. It reports whether
+// the handler may run. The limit is last, so that what it allows starts then, and not bunched
+// behind a gate.
+func (w *slotWorker) passGateAndLimit() bool {
+	leave, after, err := w.waitForGateAndLimit()
 	ok := false
 	w.stepMachine(func(m *protocol.Machine, now time.Time) {
 		if err != nil {
-			m.Abandon(now, w.job)
+			m.Abandon(now, w.job, after)
 		} else {
 			ok = m.Begin(now, w.job)
 			w.claimed = w.job.Claim(now)
@@ -120,27 +123,18 @@ func (w *slotWorker) passLimitAndGate() bool {
 	return false
 }
 
-func (w *slotWorker) waitForLimitAndGate() (leave func(error), err error) {
-	if w.o.Limit != nil {
-		if err := flow.Wait(w.ctx, w.o.Limit, w.limitKey(), 1); err != nil {
-			return nil, err
-		}
-	}
+// waitForGateAndLimit returns an error if the event may not start now, and after how long to try
+// again.
+func (w *slotWorker) waitForGateAndLimit() (leave func(error), after time.Duration, err error) {
 	if w.o.Gate != nil {
-		return w.o.Gate.Enter(w.ctx)
-	}
-	return nil, nil //nolint:nilnil // no gate, nothing to leave
-}
-
-// limitKey is the key for the limit: the topic if Options.LimitKey panics.
-func (w *slotWorker) limitKey() (key string) {
-	defer func() {
-		if p := recover(); p != nil {
-			w.o.Logger.Error("Options.LimitKey panicked; limiting by topic", "panic", p)
-			key = w.event.Topic
+		if leave, err = w.o.Gate.Enter(w.ctx); err != nil {
+			return nil, 0, err
 		}
-	}()
-	return w.o.LimitKey(w.event)
+	}
+	if w.limit != nil {
+		after, err = w.limit.wait(w.ctx, w.event)
+	}
+	return leave, after, err
 }
 
 // finishRun leaves the gate. The next takeJob reports the end to the Machine (reportEnded), so that
@@ -148,6 +142,9 @@ func (w *slotWorker) limitKey() (key string) {
 func (w *slotWorker) finishRun() {
 	if w.leaveGate != nil {
 		w.leaveGate(w.verdict.Err)
+	}
+	if v := w.verdict; w.limit != nil && v.Kind == protocol.Throttled && v.Timed {
+		w.limit.closeKey(w.calls, w.event, v.After)
 	}
 	w.endedJob = w.job
 	w.releaseJob()

@@ -14,6 +14,7 @@ import (
 	"github.com/onceish/onceish/consumer/internal/protocol"
 	"github.com/onceish/onceish/consumer/internal/seenmark"
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/flow"
 )
 
 // SubscribeExactlyOnce starts a subscription that runs h so that each event on topic takes effect
@@ -63,6 +64,7 @@ func prepareEngine(ctx context.Context, b bus.Bus, topic, group string,
 	e := &engine{
 		o: opts, group: group, topic: topic, handler: h, base: context.WithoutCancel(ctx),
 		bus: b, claimer: claimer, store: store, transactor: transactor,
+		limit:      newStartLimit(opts, topic),
 		drainBegun: make(chan struct{}), drained: make(chan struct{}), drainHopeless: make(chan struct{}),
 	}
 	for _, wrap := range slices.Backward(opts.Use) {
@@ -150,6 +152,10 @@ func (e *engine) openCursor(ctx context.Context, info bus.TopicInfo) error {
 	now := time.Now()
 	e.machine, e.tickEvery = protocol.New(cfg, now), cfg.TickEvery()
 	e.machine.SetBusTime(now, state.Now)
+	if gate, ok := e.o.Gate.(flow.AdaptiveGate); ok {
+		c, _ := gate.Capacity()
+		e.machine.SetCapacity(now, c.Limit)
+	}
 	return nil
 }
 

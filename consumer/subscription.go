@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/onceish/onceish/consumer/internal/protocol"
@@ -20,24 +21,37 @@ type Subscription struct {
 	err    error // once done is closed
 }
 
-// Pause stops new runs. Once it has returned, no handler is started until Resume. Running ones
-// finish, and what was claimed is given back. Pause does not wait: a handler that was started right
-// before may be at its first instruction when Pause returns, and counts as running (Stats).
-// Repeated calls do nothing.
-func (s *Subscription) Pause() {
-	s.engine.stepMachine(func(m *protocol.Machine, now time.Time) {
-		m.Pause(now)
-		if s.engine.pausedSince.IsZero() {
-			s.engine.pausedSince = now
+// Pause is PauseBy("").
+func (s *Subscription) Pause() { s.PauseBy("") }
+
+// Resume is ResumeBy("").
+func (s *Subscription) Resume() { s.ResumeBy("") }
+
+// PauseBy stops new runs in this process. Once it has returned, no handler is started until
+// everybody who paused the subscription has called ResumeBy. Running ones finish, and what was
+// claimed is given back. PauseBy does not wait: a handler that was started right before may be at
+// its first instruction when it returns, and counts as running (Stats). Repeated calls do nothing.
+func (s *Subscription) PauseBy(who string) {
+	e := s.engine
+	e.stepMachine(func(m *protocol.Machine, now time.Time) {
+		if slices.Contains(e.pausedBy, who) {
+			return
 		}
+		if e.pausedBy = append(e.pausedBy, who); len(e.pausedBy) == 1 {
+			e.pausedSince = now
+		}
+		m.Pause(now)
 	})
 }
 
-// Resume ends a Pause.
-func (s *Subscription) Resume() {
-	s.engine.stepMachine(func(m *protocol.Machine, _ time.Time) {
-		m.Resume()
-		s.engine.pausedSince = time.Time{}
+// ResumeBy ends a PauseBy of the same name. Repeated calls do nothing.
+func (s *Subscription) ResumeBy(who string) {
+	e := s.engine
+	e.stepMachine(func(m *protocol.Machine, _ time.Time) {
+		if e.pausedBy = slices.DeleteFunc(e.pausedBy, func(by string) bool { return by == who }); len(e.pausedBy) == 0 {
+			e.pausedSince = time.Time{}
+			m.Resume()
+		}
 	})
 }
 
@@ -128,6 +142,9 @@ func (e *engine) healthError() error {
 	}
 	if letter != nil {
 		err = errors.Join(err, fmt.Errorf("dead letters cannot be stored on %q: %w", e.o.DeadLetter, letter))
+	}
+	if failure := e.limit.failure(); failure != nil {
+		err = errors.Join(err, fmt.Errorf("the limit cannot be asked, so nothing starts: %w", failure))
 	}
 	since, reason, down := e.machine.Unavailable()
 	if down {

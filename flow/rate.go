@@ -17,7 +17,8 @@ type TokenBucket struct {
 
 var _ Limiter = (*TokenBucket)(nil)
 
-// NewRate returns a TokenBucket of perSecond starts, of which burst may happen at once. It starts full.
+// NewRate returns a TokenBucket of perSecond starts, of which burst may happen at once. It starts
+// full.
 func NewRate(perSecond float64, burst int) (*TokenBucket, error) {
 	if !(perSecond > 0 && perSecond <= 1e9) {
 		return nil, fmt.Errorf("flow: a rate of %v starts a second: it must be above 0 and at most 1e9", perSecond)

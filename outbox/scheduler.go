@@ -27,7 +27,8 @@ type scheduler struct {
 	reading     pageRead
 	scanner     rowScanner
 	draining    bool
-	busClosed   error // set once the bus is closed for good
+	pausedBy    []string // see Drainer.PauseBy
+	busClosed   error    // set once the bus is closed for good
 	stats       Stats
 }
 
@@ -87,6 +88,9 @@ func (s *scheduler) makeReady(it *trackedRow) {
 }
 
 func (s *scheduler) nextBatch(now time.Time) []*trackedRow {
+	if len(s.pausedBy) > 0 {
+		return nil
+	}
 	most := min(s.o.Batch, s.o.MaxRows/2-s.unmarkedCount-s.inFlight, s.outage.batchLimit(now, s.o.Batch))
 	var batch, late []*trackedRow
 	bytes := 0

@@ -41,7 +41,7 @@ func (m *Machine) fetchRoom(now time.Time) int {
 		return m.probeRoom(now)
 	}
 	ahead := m.jobs.notBegun()
-	limit := m.pace.allowedRuns + min(m.cfg.MaxAhead, m.fetches.finished.countNow(now))
+	limit := m.allowedRuns() + min(m.cfg.MaxAhead, m.fetches.finished.countNow(now))
 	fit := m.eventsThatFit()
 	free := min(limit-m.busySlots()-ahead-m.waitingCount(), fit)
 	switch {

@@ -14,6 +14,7 @@ type Machine struct {
 	nonceCount       uint64
 	busClockOffset   time.Duration // the bus's clock, less this process's
 	paused, draining bool
+	capacity         int // how many may run at once, as the gate says; negative: it does not
 
 	jobs       jobTable
 	keyQueues  keyQueues
@@ -45,7 +46,7 @@ func New(cfg Config, now time.Time) *Machine {
 	cfg = cfg.withDefaults()
 	calls := callQueue{maxBatch: cfg.MaxBatch, slowAfter: cfg.Lease / 4, minBatch: cfg.Concurrency}
 	m := &Machine{
-		cfg: cfg, lastTick: now,
+		cfg: cfg, lastTick: now, capacity: -1,
 		keyQueues: make(keyQueues),
 		claims:    calls, settles: calls, renewals: calls, letters: calls,
 		settled: settledEvents{watermark: cfg.Watermark},
@@ -94,6 +95,24 @@ func (m *Machine) Resume() {
 	m.paused = false
 }
 
+// SetCapacity bounds how many may run at once: what the gate has room for. Zero is as Pause, and
+// ends with another capacity. Negative is no bound.
+func (m *Machine) SetCapacity(now time.Time, runs int) {
+	shut := runs == 0 && m.capacity != 0
+	m.capacity = runs
+	if shut {
+		m.releaseUnbegun(now)
+	}
+}
+
+// allowedRuns is how many may run at once, as far as pace and gate are concerned.
+func (m *Machine) allowedRuns() int {
+	if m.capacity < 0 {
+		return m.pace.allowedRuns
+	}
+	return min(m.pace.allowedRuns, m.capacity)
+}
+
 // Drain stops new runs for good.
 func (m *Machine) Drain(now time.Time) {
 	if m.draining {
@@ -118,7 +137,7 @@ func (m *Machine) Drained() bool {
 	return m.draining && m.fetches.exhausted && len(m.jobs.byKey) == m.jobs.count[leaked] && len(m.answers) == 0
 }
 
-func (m *Machine) isHalted() bool { return m.paused || m.draining }
+func (m *Machine) isHalted() bool { return m.paused || m.draining || m.capacity == 0 }
 
 // releaseUnbegun gives back what has not begun.
 func (m *Machine) releaseUnbegun(now time.Time) {
@@ -148,8 +167,9 @@ func (m *Machine) sweepQueues() {
 // as counts of deliveries since it began.
 type Stats struct {
 	// InFlight is the number of events in flight, Running that of handlers that run. Allowed is
-	// how many handlers may run: Options.Concurrency, or fewer while the receiver throttles. 0 is
-	// one at a time, with a gap between.
+	// how many handlers may run: Options.Concurrency, or fewer while the receiver throttles or
+	// Options.Gate has room for fewer. 0 is one at a time with a gap between, or none while the
+	// gate is shut.
 	InFlight, Running, Allowed uint64
 	// Retrying is the number of events that this process has nacked, and expects to be redelivered
 	// here or elsewhere.

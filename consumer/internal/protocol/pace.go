@@ -218,5 +218,5 @@ func (m *Machine) Allowed() int {
 	if m.pace.oneAtATime() {
 		return 0
 	}
-	return m.pace.allowedRuns
+	return m.allowedRuns()
 }

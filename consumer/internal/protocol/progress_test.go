@@ -234,7 +234,7 @@ func TestWaitIsBounded(t *testing.T) {
 	if cs := r.Cancels(); len(cs) != 1 || cs[0].Job != gate {
 		t.Fatalf("cancelled %+v, want what waits at the gate", cs)
 	}
-	r.Abandon(r.now, gate)
+	r.Abandon(r.now, gate, 0)
 	if ss := r.settle(true); len(ss) != 2 || ss[0].Outcome != dedupe.NotBegun || ss[1].Outcome != dedupe.NotBegun {
 		t.Fatalf("settled %+v, want both given back", ss)
 	}

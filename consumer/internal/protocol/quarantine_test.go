@@ -26,7 +26,7 @@ func TestSuspects(t *testing.T) {
 	if cs := r.Cancels(); len(cs) != 1 || cs[0].Job != gate || !errors.Is(cs[0].Cause, ErrNotStarted) {
 		t.Fatalf("cancelled %+v, want what waits at the gate", cs)
 	}
-	r.Abandon(r.now, gate)
+	r.Abandon(r.now, gate, 0)
 	for _, s := range r.settle(true) {
 		if s.Outcome != dedupe.NotBegun || s.Claim.Key.ID == "one" || s.Claim.Key.ID == "uno" {
 			t.Errorf("%s: %v, want all but the suspects given back", s.Claim.Key.ID, s.Outcome)

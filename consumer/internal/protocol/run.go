@@ -14,12 +14,12 @@ var (
 	ErrLeaseLost = errors.New("lease lost: the claim is over, or another process has it")
 	// ErrRunLimit is the cause of a run that took longer than Config.RunLimit.
 	ErrRunLimit = errors.New("run limit reached")
-	// ErrNotStarted is the cause of a wait (limit, gate) that was ended before its handler ran.
+	// ErrNotStarted is the cause of a wait (gate, limit) that was ended before its handler ran.
 	ErrNotStarted = errors.New("start called off: paused, draining, waited for too long, or another event goes first")
 )
 
-// Next takes a claimed job that has a slot now; nil if there is none. The driver waits for limit
-// and gate, and calls Begin or Abandon.
+// Next takes a claimed job that has a slot now; nil if there is none. The driver waits for gate and
+// limit, and calls Begin or Abandon.
 func (m *Machine) Next(now time.Time) *Job {
 	i := m.nextReady(now)
 	if i < 0 {
@@ -51,7 +51,7 @@ func (m *Machine) leaseFits(now time.Time, j *Job) bool {
 func (m *Machine) Begin(now time.Time, j *Job) bool {
 	switch {
 	case j.superseded || m.isHalted() || j.cancelled != nil:
-		m.Abandon(now, j)
+		m.Abandon(now, j, 0)
 		return false
 	case !m.leaseFits(now, j):
 		m.jobs.enterPhase(now, j, ready)
@@ -71,8 +71,9 @@ func (m *Machine) Begin(now time.Time, j *Job) bool {
 	return true
 }
 
-// Abandon takes back a job that limit or gate did not let through.
-func (m *Machine) Abandon(now time.Time, j *Job) {
+// Abandon takes back a job that gate or limit did not let through. It is redelivered after that
+// time, or later; at once, more or less, if there is nothing to wait for but a pause.
+func (m *Machine) Abandon(now time.Time, j *Job, after time.Duration) {
 	switch {
 	case j.superseded:
 		m.disownJob(now, j, Lost)
@@ -80,6 +81,7 @@ func (m *Machine) Abandon(now time.Time, j *Job) {
 		m.postponeJob(now, j)
 	default:
 		m.releaseClaim(now, j)
+		j.ending.after = max(j.ending.after, min(after, maxEvictedDelay))
 	}
 }
 
@@ -270,7 +272,7 @@ func (m *Machine) busySlots() int {
 
 // idleSlots is how many events could start now.
 func (m *Machine) idleSlots() int {
-	slots := m.pace.allowedRuns
+	slots := m.allowedRuns()
 	if m.pace.oneAtATime() { // beside what began before
 		slots = min(m.busySlots()+1, m.cfg.Concurrency)
 	}

@@ -20,7 +20,7 @@
 //	     letter is stored
 //	I5   nothing is marked but after a success
 //	I6   there is one unexpired claim of a key, tokens grow, and what is stale changes nothing
-//	I8   no run starts while paused
+//	I8   no run starts while paused or the gate is shut, nor more than the gate has room for
 //	I9   no run starts while draining, and a drain ends
 //	I10  once the faults end, all is settled in bounded time, and nothing is left in memory
 //	I11  attempts and crashes are counted once each, and only they make a dead letter

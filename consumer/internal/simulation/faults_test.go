@@ -90,7 +90,11 @@ func (f *faults) inject(sim *simulation) {
 	case remove:
 		sim.removeOne()
 	case pausing:
-		proc.pause(sim.between(100*time.Millisecond, 2*lease))
+		if d := sim.between(100*time.Millisecond, 2*lease); f.count%2 == 0 {
+			proc.pause(d)
+		} else {
+			proc.narrow(f.count%(sim.sc.protocol.Concurrency+1), d)
+		}
 	case rolling:
 		proc.drain()
 	case cutOff:
@@ -211,6 +215,7 @@ func (f *faults) end(sim *simulation) {
 		if proc.paused {
 			proc.resume()
 		}
+		proc.widen()
 	}
 }
 

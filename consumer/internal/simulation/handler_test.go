@@ -9,25 +9,28 @@ import (
 
 var errDrain = errors.New("drain time-out")
 
-// startJob takes a job that has a slot, and has it wait for limit and gate.
+// startJob takes a job that has a slot, and has it wait for gate and limit.
 func (proc *process) startJob() bool {
 	j := proc.machine.Next(proc.now())
 	if j == nil {
 		return false
 	}
 	sim := proc.sim
+	if busy := len(proc.gates) + len(proc.runs); proc.capacity >= 0 && busy >= proc.capacity {
+		sim.violate("I8", "%s takes %s while its gate has room for %d, and %d are inside", proc.id, j.Key().ID, proc.capacity, busy)
+	}
 	g := &gate{}
 	proc.gates[j] = g
 	wait := sim.between(0, 20*time.Millisecond)
 	if sim.chance(0.1) {
 		wait = sim.between(0, sim.sc.protocol.Lease)
 	}
-	sim.after(proc, wait, func() { proc.passGate(j, g, !sim.chance(0.03)) })
+	sim.after(proc, wait, func() { proc.passGate(j, g, !sim.chance(0.03), wait) })
 	return true
 }
 
-// passGate is where limit and gate let a job through, or not.
-func (proc *process) passGate(j *protocol.Job, g *gate, open bool) {
+// passGate is where gate and limit let a job through, or have it try again after a while.
+func (proc *process) passGate(j *protocol.Job, g *gate, open bool, after time.Duration) {
 	if g.passed {
 		return
 	}
@@ -36,7 +39,7 @@ func (proc *process) passGate(j *protocol.Job, g *gate, open bool) {
 	switch {
 	case !open:
 		proc.sim.note("abandon", proc.id, j.Key().ID, 0)
-		proc.machine.Abandon(proc.now(), j)
+		proc.machine.Abandon(proc.now(), j, after)
 	case proc.machine.Begin(proc.now(), j):
 		proc.beginRun(j)
 	}
@@ -128,7 +131,7 @@ func (proc *process) cancelRuns() bool {
 	for _, c := range cs {
 		proc.sim.note("cancel", proc.id, c.Job.Key().ID, 0)
 		if g := proc.gates[c.Job]; g != nil {
-			proc.sim.after(proc, time.Millisecond, func() { proc.passGate(c.Job, g, false) })
+			proc.sim.after(proc, time.Millisecond, func() { proc.passGate(c.Job, g, false, 0) })
 		} else if r := proc.runs[c.Job]; r != nil {
 			proc.checkThaw(r, c.Cause)
 			proc.interruptRun(c.Job, r, c.Cause)

@@ -66,6 +66,7 @@ var mutants = []mutant{
 	{"dead letter after ack", "I4", letterAfterAck},
 	{"attempts counted for crashes", "I11", attemptsForCrashes},
 	{"pause asked before the claim", "I8", func() mutation { return mutation{pauseBeforeClaim: true} }},
+	{"the gate's capacity is not looked at", "I8", func() mutation { return mutation{gateIgnored: true} }},
 	{"bare message id", "I1", func() mutation { return bareMessageID("shop") }},
 	{"bare message id of letters", "I11", func() mutation { return bareMessageID("dead") }},
 	{"watermark computed", "I4", watermarkComputed},

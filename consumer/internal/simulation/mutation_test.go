@@ -36,6 +36,7 @@ type mutation struct {
 	drainKeepsNothing bool // no watermark is stored when a process has drained
 	leaseFromAnswer   bool
 	pauseBeforeClaim  bool
+	gateIgnored       bool
 	catchUpTicks      bool // who was frozen ticks as if it had not been
 	ackUnknown        bool // a commit that nobody knows of is taken for made
 	effectOutside     bool // of the transaction

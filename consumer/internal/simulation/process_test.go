@@ -29,6 +29,7 @@ type process struct {
 	paused           bool
 	draining         bool
 	pausedByMutation bool
+	capacity         int // of its gate; negative: no bound
 	cursorLost       bool
 	troubles         []span
 
@@ -61,7 +62,7 @@ func (sim *simulation) startProcess(worker int) {
 		clock: clock{sim: sim, skew: sim.skews[worker], drift: sim.sc.drift * int64(worker%3-1)},
 		asked: make(map[string]bool), heldClaims: make(map[string]int), gates: make(map[*protocol.Job]*gate),
 		runs: make(map[*protocol.Job]*run), successes: make(map[dedupe.Key]*run), noRoom: make(map[dedupe.Key]time.Duration), order: newOrder(),
-		latest: make(map[dedupe.Key]*bus.Delivery),
+		latest: make(map[dedupe.Key]*bus.Delivery), capacity: -1,
 	}
 	if worker < len(sim.processes) {
 		sim.processes[worker] = proc
@@ -203,6 +204,30 @@ func (proc *process) resume() {
 	proc.sim.note("resume", proc.id, "", 0)
 	proc.paused, proc.pausedByMutation = false, false
 	proc.machine.Resume()
+	proc.planTurn()
+}
+
+// narrow bounds how many runs a process may have at once, for a while. Zero shuts its gate.
+func (proc *process) narrow(runs int, d time.Duration) {
+	if proc.over || proc.draining || proc.frozenUntil > proc.sim.elapsed {
+		return
+	}
+	proc.sim.note("narrow", proc.id, "", int64(runs))
+	proc.capacity = runs
+	if !proc.sim.mut.gateIgnored {
+		proc.machine.SetCapacity(proc.now(), runs)
+	}
+	proc.planTurn()
+	proc.sim.after(proc, d, proc.widen)
+}
+
+func (proc *process) widen() {
+	if proc.capacity < 0 {
+		return
+	}
+	proc.sim.note("widen", proc.id, "", 0)
+	proc.capacity = -1
+	proc.machine.SetCapacity(proc.now(), proc.capacity)
 	proc.planTurn()
 }
 

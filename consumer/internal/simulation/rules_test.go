@@ -12,8 +12,8 @@ import (
 // checkStart holds a start against every rule about starts.
 func (proc *process) checkStart(j *protocol.Job, r *run) {
 	sim, t := proc.sim, r.event
-	if proc.paused {
-		sim.violate("I8", "%s began %s while paused", proc.id, t.name)
+	if proc.paused || proc.capacity == 0 {
+		sim.violate("I8", "%s began %s while paused, or its gate is shut", proc.id, t.name)
 	}
 	if proc.draining {
 		sim.violate("I9", "%s began %s while draining", proc.id, t.name)
