@@ -78,6 +78,7 @@ func (q *keyQueue) evictedNakDelay(now time.Time, arrivals int) time.Duration {
 	return max(shortBackoff(arrivals), min(now.Sub(q.movedAt), maxEvictedDelay))
 }
 
-// maxEvictedDelay bounds evictedNakDelay, and the delay of what a limit holds back. As a bus delivers hundreds of events a second at least,
-// a hundred thousand evicted ones leave room for others.
+// maxEvictedDelay bounds evictedNakDelay, and the delay of what a limit holds back. As a bus
+// delivers hundreds of events a second at least, a hundred thousand evicted ones leave room for
+// others.
 const maxEvictedDelay = 5 * time.Minute
