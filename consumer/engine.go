@@ -75,9 +75,12 @@ func (e *engine) startLoops() {
 	}
 	for _, f := range []func(){
 		e.fetchEvents, e.claimEvents, e.settleClaims, e.renewLeases, e.storeLetters, e.lookUpRedeliveries,
-		e.answerDeliveries, e.tickLoop, e.pollWatermark, e.followCapacity,
+		e.answerDeliveries, e.tickLoop, e.pollWatermark,
 	} {
 		e.running.Go(f)
+	}
+	for _, gate := range e.adaptiveGates() {
+		e.running.Go(func() { e.followCapacity(gate) })
 	}
 }
 

@@ -206,7 +206,7 @@ func TestGateWithCapacityBoundsRuns(t *testing.T) {
 		s := w.subscribe(func(context.Context, bus.Event) error {
 			time.Sleep(time.Second)
 			return nil
-		}, &consumer.Options{Gate: v, Concurrency: 8})
+		}, &consumer.Options{Gates: []flow.Gate{v}, Concurrency: 8})
 		time.Sleep(10 * time.Second)
 		if st := s.Stats(); v.most != 3 || st.Handled != 20 || st.Allowed != 3 {
 			t.Errorf("%d at once, stats %+v", v.most, st)
@@ -221,14 +221,14 @@ func TestShutGateStopsFetching(t *testing.T) {
 	inBubble(t, func(w *harness) {
 		w.publishEach("a", 20)
 		v := newValve(0)
-		s := w.subscribe(nothing, &consumer.Options{Gate: v})
+		s := w.subscribe(nothing, &consumer.Options{Gates: []flow.Gate{v}})
 		time.Sleep(time.Minute)
 		before := s.Stats()
 		time.Sleep(time.Hour)
 		if st := s.Stats(); w.starts() != 0 || st.InFlight != 0 || st.GivenBack > before.GivenBack {
 			t.Errorf("while it is shut: stats %+v, before %+v", st, before)
 		}
-		if g := s.State().Gate; g == nil || g.Limit != 0 || g.Reason != "test" {
+		if g := s.State().Gates; len(g) != 1 || g[0].Limit != 0 || g[0].Reason != "test" {
 			t.Errorf("state %+v", g)
 		}
 		v.set(1)

@@ -97,19 +97,26 @@ type Options struct {
 	FingerprintName string
 	// Use wraps the handler, the first outermost, inside of run limit and recover. Default: none.
 	Use []Middleware
-	// Gate is entered before a handler starts. What it holds back for longer than a lease is given
-	// back. One that is a flow.AdaptiveGate also bounds how many events are claimed and run, and
-	// while it is shut nothing is fetched. Default: open.
-	Gate flow.Gate
-	// Limit spreads starts over time. It is asked last, behind Gate, and not for duplicates. What
+	// Gates are entered before a handler starts, one after the other, and left when it has
+	// returned. What they hold back for longer than a lease is given back, and counts no attempt.
+	// One that is a flow.AdaptiveGate also bounds how many events are claimed and run, and while it
+	// is shut nothing is fetched. Default: none.
+	Gates []flow.Gate
+	// Limit spreads starts over time. It is asked last, behind Gates, and not for duplicates. What
 	// waits for longer than a lease is given back, and counts no attempt. While it fails, nothing
 	// starts. One that is a flow.KeyCloser is closed for as long as a handler's Throttled says.
 	// Default: unlimited.
 	Limit flow.Limiter
-	// LimitKey returns the key that Limit is asked for. Where it is set, and where the topic is a
-	// pattern, events that wait for the limit take half of the slots; more of them are given back,
-	// so that other keys can start, and redelivered when their turn is. Default: the event's topic.
+	// LimitKey returns the key that Limit is asked for. Default: the event's topic.
 	LimitKey func(bus.Event) string
+	// LimitQueue is how many events of this process may wait for Limit in their slots at once. More
+	// are given back, and redelivered when it is their turn. Default: Concurrency, for nothing else
+	// could start; half of it where LimitKey is set or the topic is a pattern, so that other keys
+	// can.
+	LimitQueue int
+	// LimitWait is how long an event may wait for Limit in its slot. One that would wait for longer
+	// is given back. Default: as long as its claim lasts.
+	LimitWait time.Duration
 	// Logger gets the log. Default: slog.Default().
 	Logger *slog.Logger
 	// Observer is told how each delivery ended. Default: none.
@@ -176,6 +183,8 @@ func (o *Options) validate() error {
 		l.TTL.checkField("TTL", o.TTL),
 		l.GiveUp.checkField("GiveUp", o.GiveUp),
 		l.Drain.checkField("Drain", o.Drain),
+		l.LimitQueue.checkField("LimitQueue", o.LimitQueue),
+		l.LimitWait.checkField("LimitWait", o.LimitWait),
 	)
 	err = errors.Join(err, o.checkTTL(), o.checkTransactional(), o.checkFingerprint())
 	if o.From.Latest && !o.From.Time.IsZero() {
@@ -195,8 +204,8 @@ type Limit[T int | time.Duration] struct{ Min, Max T }
 
 // Limits are the ranges of the fields of Options, for programs that let people set them.
 type Limits struct {
-	Concurrency, MaxUnmarked, MaxAttempts, MaxCrashes                     Limit[int]
-	BackoffBase, BackoffMax, RunLimit, Lease, AckWait, TTL, GiveUp, Drain Limit[time.Duration]
+	Concurrency, MaxUnmarked, MaxAttempts, MaxCrashes, LimitQueue                    Limit[int]
+	BackoffBase, BackoffMax, RunLimit, Lease, AckWait, TTL, GiveUp, Drain, LimitWait Limit[time.Duration]
 }
 
 // OptionLimits returns the ranges that Options.WithDefaults checks. Backoff.Max is also at least
@@ -217,6 +226,8 @@ func OptionLimits() Limits {
 		TTL:         Limit[time.Duration]{time.Second, 10 * 365 * day},
 		GiveUp:      Limit[time.Duration]{time.Second, 10 * 365 * day},
 		Drain:       Limit[time.Duration]{time.Millisecond, day},
+		LimitQueue:  Limit[int]{0, 100_000},
+		LimitWait:   Limit[time.Duration]{0, day},
 	}
 }
 

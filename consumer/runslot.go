@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/onceish/onceish/bus"
@@ -18,15 +19,15 @@ import (
 // slotWorker is the goroutine of one slot.
 type slotWorker struct {
 	*engine
-	ctx       context.Context //nolint:containedctx // of the job
-	cancel    context.CancelCauseFunc
-	job       *protocol.Job // nil: there is none
-	event     bus.Event     // of the job, like attempt and claimed
-	attempt   Attempt
-	claimed   dedupe.Claim // as it was when the run began
-	leaveGate func(error)
-	verdict   protocol.Verdict
-	endedJob  *protocol.Job // the last job, reported when the next one is taken
+	ctx          context.Context //nolint:containedctx // of the job
+	cancel       context.CancelCauseFunc
+	job          *protocol.Job // nil: there is none
+	event        bus.Event     // of the job, like attempt and claimed
+	attempt      Attempt
+	claimed      dedupe.Claim // as it was when the run began
+	gatesToLeave []func(error)
+	verdict      protocol.Verdict
+	endedJob     *protocol.Job // the last job, reported when the next one is taken
 }
 
 // runWorker runs handlers one after the other.
@@ -49,14 +50,14 @@ func (w *slotWorker) nextJob() bool {
 		if !w.takeJob() {
 			return false
 		}
-		if w.startsAtOnce() || w.passGateAndLimit() {
+		if w.startsAtOnce() || w.passGatesAndLimit() {
 			return true
 		}
 	}
 }
 
-// startsAtOnce reports whether there is neither gate nor limit: then takeJob begins the job.
-func (e *engine) startsAtOnce() bool { return e.o.Gate == nil && e.limit == nil }
+// startsAtOnce reports whether there is neither gate nor limit, so that takeJob begins the job.
+func (e *engine) startsAtOnce() bool { return len(e.o.Gates) == 0 && e.limit == nil }
 
 // takeJob waits for a claimed job, and begins it if there is neither gate nor limit; false says
 // that the engine is closed. It reports the end of the run before to the Machine, and wakes the
@@ -98,11 +99,11 @@ func (w *slotWorker) reportEnded(now time.Time) {
 	}
 }
 
-// passGateAndLimit waits for gate and limit, in this order, and begins the job. It reports whether
-// the handler may run. The limit is last, so that what it allows starts then, and not bunched
-// behind a gate.
-func (w *slotWorker) passGateAndLimit() bool {
-	leave, after, err := w.waitForGateAndLimit()
+// passGatesAndLimit waits for gates and limit, in this order, and begins the job. It reports
+// whether the handler may run. The limit is last, so that what it allows starts then, and not
+// bunched behind a gate.
+func (w *slotWorker) passGatesAndLimit() bool {
+	after, err := w.waitForGatesAndLimit()
 	ok := false
 	w.stepMachine(func(m *protocol.Machine, now time.Time) {
 		if err != nil {
@@ -112,37 +113,41 @@ func (w *slotWorker) passGateAndLimit() bool {
 			w.claimed = w.job.Claim(now)
 		}
 	})
-	if ok {
-		w.leaveGate = leave
-		return true
+	if !ok {
+		w.leaveGates(context.Canceled)
+		w.releaseJob()
 	}
-	if leave != nil {
-		leave(context.Canceled)
-	}
-	w.releaseJob()
-	return false
+	return ok
 }
 
-// waitForGateAndLimit returns an error if the event may not start now, and after how long to try
+// waitForGatesAndLimit returns an error if the event may not start now, and after how long to try
 // again.
-func (w *slotWorker) waitForGateAndLimit() (leave func(error), after time.Duration, err error) {
-	if w.o.Gate != nil {
-		if leave, err = w.o.Gate.Enter(w.ctx); err != nil {
-			return nil, 0, err
+func (w *slotWorker) waitForGatesAndLimit() (after time.Duration, err error) {
+	for _, gate := range w.o.Gates {
+		leave, err := gate.Enter(w.ctx)
+		if err != nil {
+			return 0, err
 		}
+		w.gatesToLeave = append(w.gatesToLeave, leave)
 	}
 	if w.limit != nil {
-		after, err = w.limit.wait(w.ctx, w.event)
+		return w.limit.wait(w.ctx, w.event)
 	}
-	return leave, after, err
+	return 0, nil
 }
 
-// finishRun leaves the gate. The next takeJob reports the end to the Machine (reportEnded), so that
-// a run takes the lock once.
-func (w *slotWorker) finishRun() {
-	if w.leaveGate != nil {
-		w.leaveGate(w.verdict.Err)
+// leaveGates leaves the gates that were entered, the last first, with the outcome of the run.
+func (w *slotWorker) leaveGates(outcome error) {
+	for _, leave := range slices.Backward(w.gatesToLeave) {
+		leave(outcome)
 	}
+	w.gatesToLeave = w.gatesToLeave[:0]
+}
+
+// finishRun leaves the gates. The next takeJob reports the end to the Machine (reportEnded), so
+// that a run takes the lock once.
+func (w *slotWorker) finishRun() {
+	w.leaveGates(w.verdict.Err)
 	if v := w.verdict; w.limit != nil && v.Kind == protocol.Throttled && v.Timed {
 		w.limit.closeKey(w.calls, w.event, v.After)
 	}
@@ -153,7 +158,7 @@ func (w *slotWorker) finishRun() {
 // releaseJob ends the context of the job.
 func (w *slotWorker) releaseJob() {
 	w.cancel(nil)
-	w.cancel, w.job, w.leaveGate = nil, nil, nil
+	w.cancel, w.job = nil, nil
 }
 
 // quitWorker ends the worker, also after a handler has ended its goroutine.

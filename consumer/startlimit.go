@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -14,15 +15,15 @@ import (
 
 // startLimit is Options.Limit as the slots ask it.
 //
-// What has to wait waits in its slot, for as long as its claim lasts. Where there are several keys,
-// that holds for half of the slots; what else has to wait is given back, so that events of other
-// keys can start. It is redelivered when its turn is: events of one key get turns one after the
-// other, as far apart as they have been starting.
+// What has to wait waits in its slot, within Options.LimitQueue and LimitWait. What else has to
+// wait is given back, so that events of other keys can start. It is redelivered when it is its
+// turn: events of one key get turns one after the other, as far apart as they have been starting.
 type startLimit struct {
 	limiter    flow.Limiter
 	keyOf      func(bus.Event) string
 	log        *slog.Logger
-	maxWaiting int // in slots
+	maxWaiting int           // in slots
+	maxWait    time.Duration // there
 
 	mu      sync.Mutex
 	waiting int                  // in slots, now
@@ -43,12 +44,13 @@ func newStartLimit(o *Options, topic string) *startLimit {
 		return nil
 	}
 	l := &startLimit{
-		limiter: o.Limit, keyOf: o.LimitKey, log: o.Logger, maxWaiting: o.Concurrency,
+		limiter: o.Limit, keyOf: o.LimitKey, log: o.Logger, maxWaiting: o.Concurrency, maxWait: cmp.Or(o.LimitWait, o.Lease),
 		until: make(map[string]time.Time), turns: make(map[string]*turns),
 	}
 	if l.keyOf != nil || bus.ValidTopic(topic) != nil { // a pattern
 		l.maxWaiting = max(1, o.Concurrency/2)
 	}
+	l.maxWaiting = cmp.Or(o.LimitQueue, l.maxWaiting)
 	if l.keyOf == nil {
 		l.keyOf = func(e bus.Event) string { return e.Topic }
 	}
@@ -62,7 +64,7 @@ var errLimited = errors.New("the limit lets no more of its key start now")
 // wait returns nil once the event may start. Otherwise it returns after how long to try again.
 func (l *startLimit) wait(ctx context.Context, e bus.Event) (after time.Duration, err error) {
 	key := l.keyFor(e)
-	timer := time.NewTimer(0)
+	begun, timer := time.Now(), time.NewTimer(0)
 	defer timer.Stop()
 	for waits := false; ; {
 		d, err := l.limiter.Allow(ctx, key, 1)
@@ -75,7 +77,8 @@ func (l *startLimit) wait(ctx context.Context, e bus.Event) (after time.Duration
 			l.recordStart(key)
 			return 0, nil
 		}
-		if !waits && !l.enterSlot() {
+		if time.Since(begun)+d.RetryAfter > l.maxWait || !waits && !l.enterSlot() {
+			l.leaveSlot(waits)
 			return l.giveTurn(key, d.RetryAfter), errLimited
 		}
 		waits = true

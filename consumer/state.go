@@ -15,8 +15,8 @@ type State struct {
 	PausedBy []string
 	// Draining is set once the subscription has begun to end.
 	Draining bool
-	// Gate is the capacity of Options.Gate; nil if that is no flow.AdaptiveGate.
-	Gate *flow.Capacity
+	// Gates are the capacities of those Options.Gates that have a limit now.
+	Gates []flow.Capacity
 	// LimitedKey is a key of Options.Limit that events wait for, and LimitedUntil is when it is
 	// asked for it next. Zero: no event waits for the limit.
 	LimitedKey   string
@@ -31,9 +31,10 @@ type State struct {
 func (s *Subscription) State() State {
 	e := s.engine
 	var state State
-	if gate, ok := e.o.Gate.(flow.AdaptiveGate); ok {
-		c, _ := gate.Capacity()
-		state.Gate = &c
+	for _, gate := range e.adaptiveGates() {
+		if c, _ := gate.Capacity(); c.Limit >= 0 {
+			state.Gates = append(state.Gates, c)
+		}
 	}
 	state.LimitedKey, state.LimitedUntil = e.limit.limitedUntil()
 	e.mu.Lock()
@@ -45,15 +46,32 @@ func (s *Subscription) State() State {
 	return state
 }
 
-// followCapacity is the loop that tells the Machine how many runs the gate has room for.
-func (e *engine) followCapacity() {
-	gate, ok := e.o.Gate.(flow.AdaptiveGate)
-	if !ok {
-		return
+// adaptiveGates are those Options.Gates whose capacity is to be followed.
+func (e *engine) adaptiveGates() (gates []flow.AdaptiveGate) {
+	for _, g := range e.o.Gates {
+		if gate, ok := g.(flow.AdaptiveGate); ok {
+			gates = append(gates, gate)
+		}
 	}
+	return gates
+}
+
+// applyCapacity tells the Machine how many runs the gates have room for.
+func (e *engine) applyCapacity(now time.Time) {
+	runs := -1
+	for _, gate := range e.adaptiveGates() {
+		if c, _ := gate.Capacity(); c.Limit >= 0 && (runs < 0 || c.Limit < runs) {
+			runs = c.Limit
+		}
+	}
+	e.machine.SetCapacity(now, runs)
+}
+
+// followCapacity is the loop that does so whenever a gate's capacity changes.
+func (e *engine) followCapacity(gate flow.AdaptiveGate) {
 	for {
-		c, changed := gate.Capacity()
-		e.stepMachine(func(m *protocol.Machine, now time.Time) { m.SetCapacity(now, c.Limit) })
+		_, changed := gate.Capacity()
+		e.stepMachine(func(_ *protocol.Machine, now time.Time) { e.applyCapacity(now) })
 		select {
 		case <-changed:
 		case <-e.calls.Done():

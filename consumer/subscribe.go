@@ -14,7 +14,6 @@ import (
 	"github.com/onceish/onceish/consumer/internal/protocol"
 	"github.com/onceish/onceish/consumer/internal/seenmark"
 	"github.com/onceish/onceish/dedupe"
-	"github.com/onceish/onceish/flow"
 )
 
 // SubscribeExactlyOnce starts a subscription that runs h so that each event on topic takes effect
@@ -152,10 +151,7 @@ func (e *engine) openCursor(ctx context.Context, info bus.TopicInfo) error {
 	now := time.Now()
 	e.machine, e.tickEvery = protocol.New(cfg, now), cfg.TickEvery()
 	e.machine.SetBusTime(now, state.Now)
-	if gate, ok := e.o.Gate.(flow.AdaptiveGate); ok {
-		c, _ := gate.Capacity()
-		e.machine.SetCapacity(now, c.Limit)
-	}
+	e.applyCapacity(now)
 	return nil
 }
 

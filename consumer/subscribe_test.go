@@ -274,7 +274,7 @@ func TestGateAndLimitHoldBackStartsAndDuplicatesEatNoTokens(t *testing.T) {
 	inBubble(t, func(w *harness) {
 		l := &counter{}
 		w.again(order("1"), 5)
-		s := w.subscribe(nothing, &consumer.Options{Limit: l, Gate: l})
+		s := w.subscribe(nothing, &consumer.Options{Limit: l, Gates: []flow.Gate{l}})
 		time.Sleep(time.Minute)
 		w.drain(s)
 		if l.waits.Load() != 1 || l.enters.Load() != 1 || l.leaves.Load() != 1 {
@@ -302,7 +302,7 @@ func TestGateThatStaysShutGivesBack(t *testing.T) {
 			<-ctx.Done()
 			return nil, context.Cause(ctx)
 		})
-		s := w.subscribe(nothing, &consumer.Options{Gate: shut})
+		s := w.subscribe(nothing, &consumer.Options{Gates: []flow.Gate{shut}})
 		time.Sleep(5 * time.Minute)
 		if st := s.Stats(); w.starts() != 0 || st.GivenBack == 0 || st.Failed != 0 {
 			t.Fatalf("stats %+v", st)

@@ -168,7 +168,7 @@ func (m *Machine) sweepQueues() {
 type Stats struct {
 	// InFlight is the number of events in flight, Running that of handlers that run. Allowed is
 	// how many handlers may run: Options.Concurrency, or fewer while the receiver throttles or
-	// Options.Gate has room for fewer. 0 is one at a time with a gap between, or none while the
+	// Options.Gates have room for fewer. 0 is one at a time with a gap between, or none while the
 	// gate is shut.
 	InFlight, Running, Allowed uint64
 	// Retrying is the number of events that this process has nacked, and expects to be redelivered

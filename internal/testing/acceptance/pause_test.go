@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync/atomic"
 	"testing"
+
+	"github.com/onceish/onceish/flow"
 )
 
 // shut is a gate that lets nobody through before it is opened, and counts who has come. Every other
@@ -34,7 +36,7 @@ func TestPauseWithHundredsClaimed(t *testing.T) {
 	onStores(t, func(r *rig) {
 		gate := &shut{open: make(chan struct{})}
 		long := longLeases
-		long.Concurrency, long.Gate = 300, gate
+		long.Concurrency, long.Gates = 300, []flow.Gate{gate}
 		paused := r.subscribe(setup{Name: "paused", Options: long})
 		r.publish(many("event-", 400, "effect")...)
 		r.eventually("hundreds wait at the gate", func() bool { return gate.came.Load() == 300 })
