@@ -24,20 +24,21 @@ var mayImport = map[string][]string{
 	"bus":      {"bus", "internal"},
 	"dedupe":   {"dedupe", "internal"},
 	"flow":     {"flow"},
+	"group":    {"group", "internal"},
 	"outbox":   {"outbox", "flow", "dedupe", "bus", "internal"},
 	"mongodoc": {"mongodoc", "outbox", "dedupe", "bus", "internal"},
 	"consumer": {"consumer", "flow", "dedupe", "bus", "internal"},
-	"worker":   {"worker", "mongodoc", "consumer", "outbox", "flow", "dedupe", "bus", "internal"},
-	"cmd":      {"cmd", "worker", "mongodoc", "consumer", "outbox", "flow", "dedupe", "bus", "internal"},
-	"examples": {"examples", "worker", "mongodoc", "consumer", "outbox", "flow", "dedupe", "bus", "internal"},
+	"worker":   {"worker", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
+	"cmd":      {"cmd", "worker", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
+	"examples": {"examples", "worker", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
 	"internal": {"internal", "bus"},
-	testFolder: {testFolder, "worker", "mongodoc", "consumer", "outbox", "flow", "dedupe", "bus", "internal"},
+	testFolder: {testFolder, "worker", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
 }
 
 // testFolder is the folder of what only tests use. Suites are tests.
 const testFolder = "internal/testing"
 
-var suites = []string{"bus/bustest", "dedupe/dedupetest", "outbox/outboxtest"}
+var suites = []string{"bus/bustest", "dedupe/dedupetest", "group/grouptest", "outbox/outboxtest"}
 
 // mayLink says which packages alone may link what is heavy, their folders included. Tests are free.
 var mayLink = map[string][]string{
@@ -56,7 +57,7 @@ var mayLink = map[string][]string{
 }
 
 // standardOnly are the packages that link the standard library and each other alone.
-var standardOnly = []string{"", "bus", "dedupe", "flow", "consumer", "outbox", "bus/memory", "dedupe/memory", "outbox/memory"}
+var standardOnly = []string{"", "bus", "dedupe", "flow", "group", "consumer", "outbox", "bus/memory", "dedupe/memory", "group/memory", "outbox/memory"}
 
 // pkg is what go list tells of a package; see go help list.
 type pkg struct {
@@ -168,7 +169,7 @@ func upward(p pkg) (broken []string) {
 // sideways: what lies below a contract (an adapter, a suite) knows contracts, and no other
 // package below one.
 func sideways(p pkg) (broken []string) {
-	contracts := []string{"bus", "dedupe", "outbox"}
+	contracts := []string{"bus", "dedupe", "group", "outbox"}
 	if at := local(p.ImportPath); !slices.Contains(contracts, folder(p.ImportPath)) || slices.Contains(contracts, at) {
 		return nil
 	}
@@ -234,7 +235,7 @@ func undocumented(t *testing.T, p pkg) (broken []string) {
 }
 
 // contracts have abilities that are found by assertion.
-var contracts = []string{"bus.Bus", "dedupe.Store", "outbox.Queue"}
+var contracts = []string{"bus.Bus", "dedupe.Store", "group.Store", "outbox.Queue"}
 
 // hiding: who embeds a contract has its methods and hides its abilities, as if the
 // adapter had none.

@@ -1,0 +1,101 @@
+package group
+
+import (
+	"context"
+	"time"
+)
+
+// Enter lets a run start. It returns at once unless this process was frozen: stopped by a signal, or
+// on a machine that was suspended, for so long that its row may have expired and a pause may have
+// been confirmed without it. Then it blocks until the pauses were read and applied again and the row
+// was renewed. If ctx ends first, Enter returns its cause; after the session has left its group,
+// ErrLeft. leave does nothing.
+//
+// It is entered before the gates that Apply shuts, so that what waited here meets them. A process
+// that is cut off from its store but runs is not frozen: it keeps its last known pauses, and goes on.
+func (s *Session) Enter(ctx context.Context) (leave func(error), err error) {
+	if last := s.alive.Load(); last != nil && elapsed(*last, s.options.Now()) <= s.freezeLimit() {
+		return leaveGate, nil
+	}
+	return leaveGate, s.awaitThaw(ctx)
+}
+
+func leaveGate(error) {}
+
+func (s *Session) awaitThaw(ctx context.Context) error {
+	for {
+		s.mu.Lock()
+		refreshed, left := s.refreshed, s.left
+		s.mu.Unlock()
+		if left {
+			return ErrLeft
+		}
+		if last := s.alive.Load(); last != nil && elapsed(*last, s.options.Now()) <= s.freezeLimit() {
+			return nil
+		}
+		s.requestRefresh()
+		select {
+		case <-refreshed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// keepTicking notes four times per heartbeat that this process runs.
+func (s *Session) keepTicking(ctx context.Context) {
+	ticker := time.NewTicker(s.tickInterval())
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			s.tick(s.options.Now())
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// tick notes that this process runs. The first tick after a freeze does not: a refresh does, in
+// thaw. Leases end here, when they are too old.
+func (s *Session) tick(now time.Time) {
+	limit := s.store.TTL() - 2*s.tickInterval()
+	s.loseLeases(func(l *Lease) bool { return elapsed(l.renewed, now) > limit })
+	last := s.alive.Load()
+	if last == nil {
+		return
+	}
+	if elapsed(*last, now) > s.freezeLimit() {
+		s.loseLeases(func(*Lease) bool { return true })
+		s.requestRefresh()
+		return
+	}
+	s.alive.CompareAndSwap(last, &now)
+}
+
+// thaw lets runs start again after a refresh, unless this process was frozen during it.
+func (s *Session) thaw(began, now time.Time) {
+	last := s.alive.Load()
+	if last == nil || elapsed(began, now) > s.freezeLimit() {
+		s.requestRefresh()
+		return
+	}
+	s.alive.CompareAndSwap(last, &now)
+}
+
+// freezeLimit is how long a process may stand still without its row expiring: when it froze, the
+// row was renewed within two heartbeats.
+func (s *Session) freezeLimit() time.Duration { return s.store.TTL() - 2*s.options.Heartbeat }
+
+func (s *Session) tickInterval() time.Duration { return s.options.Heartbeat / 4 }
+
+// callTimeout bounds each call of the store.
+func (s *Session) callTimeout() time.Duration {
+	return min(s.freezeLimit()/2, s.options.Heartbeat, 5*time.Second)
+}
+
+// elapsed is the time between two moments, by the monotonic or the wall clock, whichever is more: a
+// monotonic clock stands still while some machines are suspended.
+func elapsed(then, now time.Time) time.Duration {
+	return max(now.Sub(then), time.Duration(now.UnixNano()-then.UnixNano()))
+}

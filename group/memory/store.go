@@ -1,0 +1,182 @@
+package memory
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/onceish/onceish/group"
+)
+
+// Options of New. The zero value means the defaults.
+type Options struct {
+	// TTL is how long rows of members and leases live, at least 30 ms. Zero: group.DefaultTTL.
+	TTL time.Duration
+}
+
+const minTTL = 30 * time.Millisecond
+
+// Store is a group.Store in memory. Its methods do not block.
+type Store struct {
+	ttl time.Duration
+
+	mu          sync.Mutex
+	tables      map[table]*rows
+	revision    uint64
+	incarnation uint64
+	watches     map[chan struct{}]string // by channel, the group
+}
+
+var _ group.Store = (*Store)(nil)
+
+type table struct {
+	space group.Space
+	group string
+}
+
+type rows struct {
+	byKey   map[string]group.Row
+	highest uint64
+}
+
+// New returns an empty store, or group.ErrInvalid.
+func New(o *Options) (*Store, error) {
+	ttl := cmp.Or(cmp.Or(o, &Options{}).TTL, group.DefaultTTL)
+	if ttl < minTTL {
+		return nil, fmt.Errorf("%w: TTL is %v: must be at least %v", group.ErrInvalid, ttl, minTTL)
+	}
+	return &Store{ttl: ttl, tables: make(map[table]*rows), watches: make(map[chan struct{}]string)}, nil
+}
+
+// Reset deletes everything, as if the store was deleted and made again: revisions start again, and
+// watches end.
+func (s *Store) Reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tables = make(map[table]*rows)
+	s.revision = 0
+	s.incarnation++
+	for changes := range s.watches {
+		s.endWatch(changes)
+	}
+}
+
+// TTL implements group.Store.
+func (s *Store) TTL() time.Duration { return s.ttl }
+
+// List implements group.Store.
+func (s *Store) List(ctx context.Context, space group.Space, name string) (group.Listing, error) {
+	if ctx.Err() != nil {
+		return group.Listing{}, context.Cause(ctx)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.table(space, name)
+	l := group.Listing{Revision: t.highest, Incarnation: strconv.FormatUint(s.incarnation, 10), Now: time.Now()}
+	for _, row := range t.byKey {
+		l.Rows = append(l.Rows, row)
+	}
+	return l, nil
+}
+
+// Put implements group.Store.
+func (s *Store) Put(ctx context.Context, space group.Space, name, key string, data []byte, expect uint64) (uint64, error) {
+	if ctx.Err() != nil {
+		return 0, context.Cause(ctx)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.table(space, name)
+	if expect != group.AnyRevision && t.byKey[key].Revision != expect {
+		return 0, group.ErrConflict
+	}
+	s.revision++
+	t.byKey[key] = group.Row{Key: key, Data: append([]byte(nil), data...), Revision: s.revision, Stored: time.Now()}
+	s.noteChange(space, name, t)
+	return s.revision, nil
+}
+
+// Delete implements group.Store.
+func (s *Store) Delete(ctx context.Context, space group.Space, name, key string, expect uint64) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.table(space, name)
+	row, ok := t.byKey[key]
+	switch {
+	case !ok:
+		return nil
+	case expect != group.AnyRevision && row.Revision != expect:
+		return group.ErrConflict
+	}
+	delete(t.byKey, key)
+	s.revision++
+	s.noteChange(space, name, t)
+	return nil
+}
+
+// Watch implements group.Store.
+func (s *Store) Watch(ctx context.Context, name string) (<-chan struct{}, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	changes := make(chan struct{}, 1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.watches[changes] = name
+	context.AfterFunc(ctx, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.endWatch(changes)
+	})
+	return changes, nil
+}
+
+// endWatch closes a watch's channel unless it is closed. The mutex is held.
+func (s *Store) endWatch(changes chan struct{}) {
+	if _, ok := s.watches[changes]; ok {
+		delete(s.watches, changes)
+		close(changes)
+	}
+}
+
+// noteChange signals a change to the watches. The mutex is held.
+func (s *Store) noteChange(space group.Space, name string, t *rows) {
+	t.highest = s.revision
+	if space != group.PauseRows {
+		return
+	}
+	for changes, watched := range s.watches {
+		if watched != name {
+			continue
+		}
+		select {
+		case changes <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// table returns the rows of a group and space without those past their TTL. The mutex is held.
+func (s *Store) table(space group.Space, name string) *rows {
+	at := table{space, name}
+	t := s.tables[at]
+	if t == nil {
+		t = &rows{byKey: make(map[string]group.Row)}
+		s.tables[at] = t
+	}
+	if space == group.PauseRows {
+		return t
+	}
+	for key, row := range t.byKey {
+		if time.Since(row.Stored) >= s.ttl {
+			delete(t.byKey, key)
+		}
+	}
+	return t
+}

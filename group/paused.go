@@ -1,0 +1,71 @@
+package group
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Paused is a pause that is in force. Times are those of the store's clock.
+type Paused struct {
+	// Topic is what is paused. Empty: the whole group. Outbox: the group's outbox drainers.
+	Topic string `json:"topic,omitempty"`
+	// Until is when the pause ends by itself. Zero: it does not.
+	Until  time.Time `json:"until,omitzero"`
+	Reason string    `json:"reason,omitempty"`
+	By     string    `json:"by,omitempty"`
+	Since  time.Time `json:"since"`
+	// Revision is that of the pause's row.
+	Revision uint64 `json:"revision"`
+	// Unreadable says that the row cannot be read. A process that never read an earlier one takes
+	// it for a pause without an end; the others keep what they read last.
+	Unreadable bool `json:"unreadable,omitempty"`
+}
+
+// PauseFor returns the pause that holds for a topic: its own, or that of the whole group.
+func PauseFor(paused []Paused, topic string) (p Paused, ok bool) {
+	for _, p := range paused {
+		if p.Topic == topic || p.Topic == "" {
+			return p, true
+		}
+	}
+	return Paused{}, false
+}
+
+// scopeVersion is the version of rows that this package writes and reads.
+const scopeVersion = 1
+
+// scopeRow is what was asked for last for a scope. A resume is a row as well: it has a revision to
+// confirm.
+type scopeRow struct {
+	Version int       `json:"v"`
+	Paused  *bool     `json:"paused"`
+	Until   time.Time `json:"until,omitzero"`
+	Reason  string    `json:"reason,omitempty"`
+	By      string    `json:"by,omitempty"`
+	Since   time.Time `json:"since"`
+}
+
+func parseScopeRow(data []byte) (r scopeRow, err error) {
+	if err := json.Unmarshal(data, &r); err != nil {
+		return r, fmt.Errorf("unreadable pause row: %w", err)
+	}
+	if r.Version != scopeVersion {
+		return r, fmt.Errorf("unreadable pause row: version is %d, not %d", r.Version, scopeVersion)
+	}
+	if r.Paused == nil {
+		return r, errors.New("unreadable pause row: paused is missing")
+	}
+	return r, nil
+}
+
+func (r *scopeRow) pause(row *Row) Paused {
+	return Paused{
+		Topic: topicOf(row.Key), Until: r.Until, Reason: r.Reason, By: r.By, Since: r.Since, Revision: row.Revision,
+	}
+}
+
+func (p Paused) equal(other Paused) bool {
+	return p.Topic == other.Topic && p.Revision == other.Revision && p.Since.Equal(other.Since) && p.Unreadable == other.Unreadable
+}

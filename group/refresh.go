@@ -1,0 +1,151 @@
+package group
+
+import (
+	"context"
+	"os"
+	"slices"
+	"time"
+)
+
+// refreshAll reads the pauses, applies them, confirms that in the member's row, and renews the
+// leases. It is all that a session ever does with its store: when it joins, at each heartbeat, when
+// pauses change, and after it was frozen.
+//
+// A row that may have expired is stored before the pauses are read. So whoever stores a pause and
+// then lists the members either finds this one, unconfirmed, or has stored the pause before this
+// one reads it.
+func (s *Session) refreshAll(ctx context.Context) error {
+	began := s.options.Now()
+	err := s.rejoin(ctx, began)
+	if err == nil {
+		err = s.readPauses(ctx)
+	}
+	s.applyPauses()
+	if err == nil {
+		err = s.renewRow(ctx, s.state())
+	}
+	if err == nil {
+		err = s.renewLeases(ctx)
+	}
+	if ctx.Err() == nil {
+		s.noteRefresh(began, err)
+	}
+	return err
+}
+
+// rejoin stores the member's row if it may have expired, or may expire before pauses are read.
+func (s *Session) rejoin(ctx context.Context, now time.Time) error {
+	first := s.renewed.IsZero()
+	if !first && elapsed(s.renewed, now) <= s.store.TTL()-s.options.Heartbeat {
+		return nil
+	}
+	if first {
+		return s.renewRow(ctx, Joining)
+	}
+	s.loseLeases(func(*Lease) bool { return true })
+	s.log.Warn("member was not renewed in time; it joins its group again", "member", s.id, "after", elapsed(s.renewed, now))
+	return s.renewRow(ctx, s.state())
+}
+
+func (s *Session) state() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining {
+		return Draining
+	}
+	return Running
+}
+
+func (s *Session) readPauses(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.callTimeout())
+	defer cancel()
+	listing, err := s.store.List(ctx, PauseRows, s.group)
+	if err != nil {
+		return err
+	}
+	if s.started.IsZero() {
+		s.started = listing.Now
+	}
+	last, broken := s.known.applied.Incarnation, s.known.unreadable()
+	if last != "" && last != listing.Incarnation {
+		s.log.Warn("pauses were deleted with their store, and another one was made; what was paused is no longer",
+			"paused", len(s.inForce))
+	}
+	s.known.update(&listing, s.options.Now())
+	for scope, err := range s.known.unreadable() {
+		if broken[scope] == nil {
+			s.log.Error("pause row cannot be read; what was read last holds, or a pause if nothing was: pause or resume the scope again",
+				"scope", scope, "err", err)
+		}
+	}
+	return nil
+}
+
+// applyPauses applies what is in force now, whether or not the store was reached: pauses end.
+func (s *Session) applyPauses() {
+	paused := s.known.inForce(s.options.Now())
+	if slices.EqualFunc(paused, s.inForce, Paused.equal) {
+		return
+	}
+	s.options.Apply(slices.Clone(paused))
+	s.logPauses(paused)
+	s.inForce = paused
+}
+
+func (s *Session) logPauses(paused []Paused) {
+	for _, p := range paused {
+		if !slices.ContainsFunc(s.inForce, p.equal) {
+			s.log.Info("paused", "topic", p.Topic, "until", p.Until, "reason", p.Reason, "by", p.By)
+		}
+	}
+	for _, p := range s.inForce {
+		if !slices.ContainsFunc(paused, func(other Paused) bool { return other.Topic == p.Topic }) {
+			s.log.Info("resumed", "topic", p.Topic)
+		}
+	}
+}
+
+// renewRow stores the member's row, which confirms what is applied.
+func (s *Session) renewRow(ctx context.Context, state string) error {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	data, err := Member{
+		ID: s.id, Name: s.options.Name, Host: host, PID: os.Getpid(), Version: s.options.Version,
+		Started: s.started, State: state, Applied: s.known.applied, Subscriptions: s.options.Describe(),
+	}.encode()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.callTimeout())
+	defer cancel()
+	sent := s.options.Now()
+	if _, err := s.store.Put(ctx, MemberRows, s.group, s.id, data, AnyRevision); err != nil {
+		return err
+	}
+	s.renewed = sent
+	return nil
+}
+
+// noteRefresh records the outcome of a refresh that began at a time.
+func (s *Session) noteRefresh(began time.Time, err error) {
+	now := s.options.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was := s.status.Err
+	s.status = Status{ID: s.id, Reached: s.status.Reached, Err: err, Applied: s.known.applied, Paused: s.inForce}
+	if err != nil {
+		if was == nil {
+			s.log.Warn("group store is not reached; the last known pauses hold", "err", err)
+		}
+		return
+	}
+	if was != nil {
+		s.log.Info("group store is reached again", "after", elapsed(s.status.Reached, now))
+	}
+	s.status.Reached = now
+	s.thaw(began, now)
+	close(s.refreshed)
+	s.refreshed = make(chan struct{})
+}

@@ -1,0 +1,228 @@
+package group
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/onceish/onceish/internal/backoff"
+)
+
+// Session is the place of a process in its group. Its methods are safe for concurrent use.
+type Session struct {
+	store   Store
+	group   string
+	options Options
+	log     *slog.Logger
+	started time.Time // by the store's clock
+
+	id string
+	// alive is when this process was last known to run; nil once it has left. See Enter.
+	alive   atomic.Pointer[time.Time]
+	refresh chan struct{} // asks Run for a refresh
+	rewatch chan struct{} // asks Run for another watch
+
+	// What follows is for Join, and then for the goroutine of Run alone.
+
+	known   knownPauses
+	inForce []Paused
+	renewed time.Time // when the last renewal of the row was sent
+
+	mu        sync.Mutex
+	status    Status
+	draining  bool
+	left      bool
+	leases    map[string]*Lease
+	refreshed chan struct{} // closed and replaced by each successful refresh
+}
+
+// Status is what a session knows of itself.
+type Status struct {
+	// ID is the member's.
+	ID string
+	// Reached is when the store was reached last, by the local clock.
+	Reached time.Time
+	// Err is why the store cannot be reached: the last known pauses hold. Nil: it is reached.
+	Err error
+	// Applied is up to where pauses are applied; Paused are those in force.
+	Applied Applied
+	Paused  []Paused
+}
+
+// Join makes this process a member of a group. It applies the group's pauses before it returns, so
+// a process that starts while its group is paused starts paused. It blocks for a few readings of
+// the store, and fails if the store does: the caller tries again. The caller then runs Run; without
+// it the member is gone after the store's TTL, and Enter blocks.
+func Join(ctx context.Context, store Store, group string, o *Options) (*Session, error) {
+	if err := validateGroup(group); err != nil {
+		return nil, err
+	}
+	options, err := o.withDefaults(store.TTL())
+	if err != nil {
+		return nil, err
+	}
+	s := &Session{
+		store: store, group: group, options: options, log: options.Logger.With("group", group), id: rand.Text(),
+		refresh: make(chan struct{}, 1), rewatch: make(chan struct{}, 1),
+		leases: make(map[string]*Lease), refreshed: make(chan struct{}),
+	}
+	s.status.ID = s.id
+	now := s.options.Now()
+	s.alive.Store(&now)
+	if err := s.refreshAll(ctx); err != nil {
+		if !s.renewed.IsZero() {
+			err = errors.Join(err, s.leave(ctx))
+		}
+		return nil, fmt.Errorf("joining group %q: %w", group, err)
+	}
+	return s, nil
+}
+
+// Run renews the member's row and its leases, and applies pauses as they are set, lifted and end.
+// While the store cannot be reached the last known pauses hold, and those with an end end. When ctx
+// ends, Run releases the leases, removes the row and returns the error of that; Enter then
+// returns ErrLeft. It is called once.
+func (s *Session) Run(ctx context.Context) error {
+	var all sync.WaitGroup
+	all.Go(func() { s.watchPauses(ctx) })
+	all.Go(func() { s.keepTicking(ctx) })
+	s.keepRefreshing(ctx)
+	all.Wait()
+	return s.leave(ctx)
+}
+
+// Drain shows the member as draining. It does not block, and pauses nothing.
+func (s *Session) Drain() {
+	s.mu.Lock()
+	s.draining = true
+	s.mu.Unlock()
+	s.requestRefresh()
+}
+
+// Status returns the session's status. It does not block.
+func (s *Session) Status() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.status
+}
+
+// Healthy returns nil while the store is reached; else since when it is not, and why. It
+// does not block.
+func (s *Session) Healthy() error {
+	status := s.Status()
+	if status.Err == nil {
+		return nil
+	}
+	return fmt.Errorf("group %q: store not reached since %v; the last known pauses hold: %w",
+		s.group, status.Reached.UTC().Format(time.RFC3339), status.Err)
+}
+
+// keepRefreshing refreshes at each heartbeat, when asked, and when a pause ends.
+func (s *Session) keepRefreshing(ctx context.Context) {
+	failures := 0
+	for ctx.Err() == nil {
+		beat := s.options.Heartbeat
+		if failures > 0 {
+			beat = backoff.Doubled(beat/8, failures-1, beat)
+		}
+		asked := backoff.Wait(ctx, s.refresh, s.known.nextEnd(s.options.Now(), beat))
+		if ctx.Err() != nil {
+			return
+		}
+		before := s.known.applied
+		if err := s.refreshAll(ctx); err != nil {
+			failures++
+			continue
+		}
+		failures = 0
+		if before.Incarnation != s.known.applied.Incarnation || !asked && before != s.known.applied {
+			signal(s.rewatch) // the watch has missed something
+		}
+	}
+}
+
+// watchPauses asks for a refresh whenever pauses change. A watch that ends, or misses changes, is
+// started again, later each time it ends at once.
+func (s *Session) watchPauses(ctx context.Context) {
+	for failures := 0; ctx.Err() == nil; failures++ {
+		began := time.Now()
+		err := s.watchOnce(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if failures == 0 && err != nil {
+			s.log.Warn("watch of pauses ended; it is started again, and pauses are read at each heartbeat", "err", err)
+		}
+		s.requestRefresh()
+		if time.Since(began) > maxRewatch {
+			failures = 0
+		}
+		if backoff.Sleep(ctx, backoff.Doubled(minRewatch, failures, maxRewatch)) != nil {
+			return
+		}
+	}
+}
+
+// Bounds of the time between two watches.
+const (
+	minRewatch = time.Second
+	maxRewatch = 30 * time.Second
+)
+
+var errWatchEnded = errors.New("the store ended it")
+
+func (s *Session) watchOnce(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	changes, err := s.store.Watch(ctx, s.group)
+	if err != nil {
+		return err
+	}
+	for {
+		select {
+		case _, ok := <-changes:
+			if !ok {
+				return errWatchEnded
+			}
+			s.requestRefresh()
+		case <-s.rewatch:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// leave ends what the session has in the store.
+func (s *Session) leave(ctx context.Context) error {
+	s.mu.Lock()
+	s.left = true
+	close(s.refreshed)
+	s.refreshed = make(chan struct{})
+	s.mu.Unlock()
+	s.alive.Store(nil)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.callTimeout())
+	defer cancel()
+	var failed error
+	for _, l := range s.heldLeases() {
+		failed = errors.Join(failed, l.Release(ctx))
+	}
+	if err := s.store.Delete(ctx, MemberRows, s.group, s.id, AnyRevision); err != nil {
+		failed = errors.Join(failed, fmt.Errorf("leaving group %q; the member is listed until its row expires: %w", s.group, err))
+	}
+	return failed
+}
+
+func (s *Session) requestRefresh() { signal(s.refresh) }
+
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,70 @@
+package group
+
+import (
+	"context"
+	"math"
+	"time"
+)
+
+// Space is a kind of rows. Keys of different spaces never meet.
+type Space int
+
+// The spaces of a Store.
+const (
+	// MemberRows are the members, by id. A row is gone TTL after it was stored.
+	MemberRows Space = iota
+	// PauseRows are what was paused or resumed last, by scope. They stay.
+	PauseRows
+	// LeaseRows are the holders of leases, by name. A row is gone TTL after it was stored.
+	LeaseRows
+)
+
+// DefaultTTL is the TTL of a Store unless it is told another one.
+const DefaultTTL = 30 * time.Second
+
+// AnyRevision is the expectation of a write that replaces whatever there is.
+const AnyRevision uint64 = math.MaxUint64
+
+// Store keeps the rows of groups. All rules are in this package; a Store only keeps rows, and the
+// time. Its methods are safe for concurrent use. They block until the store has answered, or ctx
+// ends, and retry nothing. A call that failed may have been carried out.
+type Store interface {
+	// TTL returns how long rows of members and leases live after they were stored. It does
+	// not block.
+	TTL() time.Duration
+	// List returns the rows of a group, in any order. It sees every write that was confirmed before
+	// it was called. What is past its TTL by the store's clock is not listed.
+	List(ctx context.Context, space Space, group string) (Listing, error)
+	// Put stores a row and returns its revision, which is larger than all before it in the space. It
+	// returns ErrConflict if the row's revision is not expect; zero expects that there is no row.
+	Put(ctx context.Context, space Space, group, key string, data []byte, expect uint64) (uint64, error)
+	// Delete removes a row. It returns ErrConflict if the row's revision is not expect. A row that
+	// is not there is deleted already.
+	Delete(ctx context.Context, space Space, group, key string, expect uint64) error
+	// Watch sends a signal after changes of the group's pauses; one signal may stand for several.
+	// The channel is closed when ctx ends or the watch has ended, which the caller then starts
+	// again. A watch may miss changes, so its caller lists from time to time whatever it says.
+	Watch(ctx context.Context, group string) (<-chan struct{}, error)
+}
+
+// Row is one value in a Store.
+type Row struct {
+	Key      string
+	Data     []byte
+	Revision uint64
+	// Stored is when the revision was stored, by the store's clock.
+	Stored time.Time
+}
+
+// Listing is what a group has in a space at one moment.
+type Listing struct {
+	Rows []Row
+	// Revision is the highest revision in the group and space, deleted rows included as long as the
+	// store knows them.
+	Revision uint64
+	// Incarnation differs between a store that was deleted and the one made in its place, whose
+	// revisions start again.
+	Incarnation string
+	// Now is the store's time.
+	Now time.Time
+}
