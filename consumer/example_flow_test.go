@@ -110,7 +110,7 @@ func ExampleMiddleware() {
 func ExampleOptions_limit() {
 	ctx := context.Background()
 	b, store := setUp()
-	limit, err := flow.NewRate(50, 1) // 20 ms apart
+	limit, err := flow.NewLocal(flow.Rate{Limit: 50, Per: time.Second, Burst: 1}, nil) // 20 ms apart
 	if err != nil {
 		fmt.Println(err)
 		return

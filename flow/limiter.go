@@ -38,8 +38,13 @@ type KeyCloser interface {
 // Wait blocks until n events of key may start, or until ctx ends, with its cause; then none of them
 // may.
 func Wait(ctx context.Context, l Limiter, key string, n int) error {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+	return waitUntilAllowed(ctx, l, key, n, func(time.Duration) error { return nil })
+}
+
+// waitUntilAllowed retries until the starts are allowed. Before each wait it calls refuse, whose
+// error ends it.
+func waitUntilAllowed(ctx context.Context, l Limiter, key string, n int, refuse func(retry time.Duration) error) error {
+	var timer *time.Timer
 	for {
 		if err := context.Cause(ctx); err != nil {
 			return err
@@ -48,7 +53,16 @@ func Wait(ctx context.Context, l Limiter, key string, n int) error {
 		if err != nil || d.Allowed {
 			return err
 		}
-		timer.Reset(max(d.RetryAfter, minRetry))
+		retry := max(d.RetryAfter, minRetry)
+		if err := refuse(retry); err != nil {
+			return err
+		}
+		if timer == nil {
+			timer = time.NewTimer(retry)
+			defer timer.Stop() //nolint:gocritic,revive // it is made once
+		} else {
+			timer.Reset(retry)
+		}
 		select {
 		case <-timer.C:
 		case <-ctx.Done():

@@ -10,7 +10,7 @@ import (
 	"github.com/onceish/onceish/flow"
 )
 
-// maxStartsPerSecond is what flow.NewRate takes in a second.
+// maxStartsPerSecond is what a flow.Rate takes.
 const maxStartsPerSecond = 1_000_000_000
 
 // Rate is how many handlers may start in a time: 100 per second.
@@ -43,7 +43,7 @@ func (r Rate) newLimiter() (flow.Limiter, error) {
 	if r == (Rate{}) {
 		return nil, nil //nolint:nilnil // no limit
 	}
-	return flow.NewRate(r.perSecond(), r.burstSize())
+	return flow.NewLocal(flow.Rate{Limit: r.Count, Per: r.Per, Burst: r.burstSize()}, nil)
 }
 
 func parseRate(s string) (Rate, error) {
