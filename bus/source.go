@@ -48,6 +48,9 @@ type Info struct {
 	Lost uint64
 	// AckWait is the deadline in force.
 	AckWait time.Duration
+	// PausedFor is for how much longer the bus itself delivers nothing to the group, because
+	// somebody paused it there. Zero: it is not paused, or the bus has no such pause.
+	PausedFor time.Duration
 	// Now is the time by the clock that stamps stored events. Zero: unknown.
 	Now time.Time
 }

@@ -123,8 +123,12 @@ func (w *slotWorker) passGatesAndLimit() bool {
 // waitForGatesAndLimit returns an error if the event may not start now, and after how long to try
 // again.
 func (w *slotWorker) waitForGatesAndLimit() (after time.Duration, err error) {
+	ctx := w.ctx
+	if len(w.o.Gates) > 0 {
+		ctx = context.WithValue(ctx, attemptKey{}, w.attempt) // for gates that tell events apart
+	}
 	for _, gate := range w.o.Gates {
-		leave, err := gate.Enter(w.ctx)
+		leave, err := gate.Enter(ctx)
 		if err != nil {
 			return 0, err
 		}

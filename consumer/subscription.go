@@ -82,6 +82,9 @@ type Lag struct {
 	// Unsettled is the number of events that were delivered and are not acked: they run, or wait
 	// for their retry.
 	Unsettled uint64
+	// PausedFor is for how much longer the bus itself delivers nothing to the group, because
+	// somebody paused it there. Zero: it is not paused.
+	PausedFor time.Duration
 }
 
 // Lag asks the bus for the group's lag. It does not retry.
@@ -90,7 +93,7 @@ func (s *Subscription) Lag(ctx context.Context) (Lag, error) {
 	if err != nil {
 		return Lag{}, err
 	}
-	return Lag{Pending: info.Pending, Unsettled: info.Unsettled}, nil
+	return Lag{Pending: info.Pending, Unsettled: info.Unsettled, PausedFor: info.PausedFor}, nil
 }
 
 // Done is closed once the subscription has ended and everything it started has stopped, but for

@@ -68,6 +68,8 @@ type Subscription struct {
 	OldestRun time.Duration `json:"oldest_run,omitempty"`
 	// LastSettled is when an event was settled last, by the member's clock.
 	LastSettled time.Time `json:"last_settled,omitzero"`
+	// TTL is how long marks are kept: a longer pause than half of it lets them expire.
+	TTL time.Duration `json:"ttl,omitempty"`
 }
 
 // Members returns the live members of a group, in the order in which they joined. It blocks for one

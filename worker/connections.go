@@ -16,6 +16,7 @@ import (
 	"github.com/onceish/onceish/bus"
 	natsbus "github.com/onceish/onceish/bus/jetstream"
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/group"
 )
 
 // Embedded is a NATS server in this process, or the one of another process that was joined.
@@ -87,6 +88,7 @@ type Connections struct {
 	database *mongo.Database
 	bus      bus.Bus
 	store    dedupe.Store
+	groups   group.Store // nil: not opened yet
 	bindOnly bool     // no bucket is made
 	topics   []string // what the store is for, as far as that is known when it is opened
 	closers  []func() error

@@ -3,8 +3,6 @@ package worker
 import (
 	"context"
 	"time"
-
-	"github.com/onceish/onceish/consumer"
 )
 
 // isEmpty reports whether there is nothing left for the subscription, on the bus or here: what
@@ -15,7 +13,7 @@ func (s *runningSubscription) isEmpty(ctx context.Context) bool {
 		return false
 	}
 	lag, err := s.sub.Lag(ctx)
-	return err == nil && lag == consumer.Lag{}
+	return err == nil && lag.Pending+lag.Unsettled == 0
 }
 
 // allEmpty reports whether all subscriptions, and all outboxes, were empty at one time. A handler

@@ -15,6 +15,7 @@ import (
 	natsbus "github.com/onceish/onceish/bus/jetstream"
 	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/flow"
 )
 
 // Run subscribes the group to its topics and blocks until ctx has ended, a subscription or an actor
@@ -39,10 +40,14 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 	}
 	cut := newForcedStop(w.o.ForceStop)
 	defer cut.release()
+	if w.member, err = w.joinGroup(ctx); err != nil {
+		return unlessToldToEnd(ctx, w.o.Logger, err)
+	}
 	subs, err := w.subscribeAll(ctx, cut)
 	if err != nil {
-		return unlessToldToEnd(ctx, w.o.Logger, errors.Join(err, cut.cutOffError()))
+		return unlessToldToEnd(ctx, w.o.Logger, errors.Join(err, cut.cutOffError(), w.member.leave(ctx)))
 	}
+	w.member.start(subs, w.drainers)
 	for _, h := range w.handlers {
 		place := []any{"topic", h.topic, "group", w.group, "bus", w.conns.BusName(), "store", w.conns.StoreName()}
 		if w.conns.nats != nil {
@@ -92,6 +97,7 @@ func (w *Worker) checkSetup() error {
 type runningSubscription struct {
 	topic      string
 	deadLetter string
+	options    *consumer.Options
 	sub        *consumer.Subscription
 }
 
@@ -115,7 +121,7 @@ func (w *Worker) subscribeAll(ctx context.Context, c *forcedStop) (subs []runnin
 		if err != nil {
 			return nil, errors.Join(err, drainAll(ctx, subs))
 		}
-		subs = append(subs, runningSubscription{topic: h.topic, deadLetter: o.DeadLetter, sub: sub})
+		subs = append(subs, runningSubscription{topic: h.topic, deadLetter: o.DeadLetter, options: o, sub: sub})
 	}
 	return subs, nil
 }
@@ -132,6 +138,7 @@ func (w *Worker) subscriptionOptions(o *consumer.Options, c *forcedStop) *consum
 	out := *cmp.Or(o, &consumer.Options{})
 	out.Logger, out.Drain = cmp.Or(out.Logger, w.o.Logger), cmp.Or(out.Drain, w.o.Drain)
 	out.Use = append([]consumer.Middleware{c.cancelOnStop}, out.Use...)
+	out.Gates = append([]flow.Gate{w.member}, out.Gates...)
 	return &out
 }
 
@@ -149,6 +156,7 @@ func (w *Worker) newRunGroup(ctx context.Context, c *forcedStop, subs []runningS
 	for _, d := range w.drainers {
 		actors = append(actors, d.drainerActors(subs)...) //nolint:contextcheck // they end with the group
 	}
+	actors = append(actors, w.member.actor(subs)) //nolint:contextcheck // it ends with the group
 	g := &run.Group{}
 	for _, a := range append(actors, w.actors...) {
 		addActor(g, w.o.Logger, end.trackActor(a))

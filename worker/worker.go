@@ -25,6 +25,7 @@ type Worker struct {
 	o        Options
 	handlers []handlerSpec
 	drainers []*drainerRun
+	member   *membership // of the group, once Run has joined it
 	actors   []Actor
 	closers  []func() error
 }

@@ -25,6 +25,9 @@ type Group struct {
 	// Idle is how long ago an event was delivered or acknowledged. Zero: never, or before the
 	// server was started.
 	Idle time.Duration
+	// PausedFor is for how much longer the server delivers nothing to the consumer, because
+	// somebody paused it. Zero: it is not paused.
+	PausedFor time.Duration
 }
 
 // ErrGroupRuns is returned by RemoveGroup when the group has members, or may have.
@@ -88,7 +91,7 @@ func groupOf(info *jetstream.ConsumerInfo) (g Group, ok bool) {
 	}
 	g = Group{
 		Name: group, Topic: topic, Stream: info.Stream, Consumer: info.Name,
-		Pending: info.NumPending, Unsettled: uint64(max(0, info.NumAckPending)), Pulls: info.NumWaiting,
+		Pending: info.NumPending, Unsettled: uint64(max(0, info.NumAckPending)), Pulls: info.NumWaiting, PausedFor: pausedFor(info),
 	}
 	for _, at := range []*time.Time{info.Delivered.Last, info.AckFloor.Last} {
 		if at != nil && (g.Idle == 0 || info.TimeStamp.Sub(*at) < g.Idle) {
@@ -110,6 +113,39 @@ func (g *Group) Busy(sure bool) error {
 			g.Name, g.Topic, ErrGroupRuns, g.Unsettled)
 	}
 	return nil
+}
+
+// pausedFor is for how much longer a consumer is paused. A pause that is about to end still is one.
+func pausedFor(info *jetstream.ConsumerInfo) time.Duration {
+	if !info.Paused {
+		return 0
+	}
+	return max(1, info.PauseRemaining)
+}
+
+// PauseGroup has the server deliver nothing to a group's consumer until a time by its clock. It
+// stops no run and no retry of what was delivered; it is how other clients of the server see that
+// the group is paused. It takes a server of version 2.11 and the permission to publish to
+// $JS.API.CONSUMER.PAUSE.>. A consumer that is not there any more is no error.
+func (b *Bus) PauseGroup(ctx context.Context, g Group, until time.Time) error {
+	ctx, cancel := b.withAPITimeout(ctx)
+	defer cancel()
+	_, err := b.js.PauseConsumer(ctx, g.Stream, g.Consumer, until)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return nil
+	}
+	return b.wrapRequestError(fmt.Sprintf("pause consumer %q of stream %q", g.Consumer, g.Stream), err)
+}
+
+// ResumeGroup ends a PauseGroup, whoever made it.
+func (b *Bus) ResumeGroup(ctx context.Context, g Group) error {
+	ctx, cancel := b.withAPITimeout(ctx)
+	defer cancel()
+	_, err := b.js.ResumeConsumer(ctx, g.Stream, g.Consumer)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return nil
+	}
+	return b.wrapRequestError(fmt.Sprintf("resume consumer %q of stream %q", g.Consumer, g.Stream), err)
 }
 
 // RemoveGroup deletes a group's consumer, for good: the group is new on the topic afterwards, but

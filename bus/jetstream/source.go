@@ -158,6 +158,7 @@ func (s *Source) Info(ctx context.Context) (bus.Info, error) {
 		MaxUnsettled: uint64(max(0, s.reachableLimit(consumer))), // #nosec G115 -- not negative
 		Lost:         s.loss.addSample(stream, consumer, s.redelivered.Load()),
 		AckWait:      consumer.Config.AckWait,
+		PausedFor:    pausedFor(consumer),
 		Now:          stream.TimeStamp,
 	}, nil
 }

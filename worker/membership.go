@@ -1,0 +1,184 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/onceish/onceish/flow"
+	"github.com/onceish/onceish/group"
+	"github.com/onceish/onceish/internal/commandline"
+)
+
+// pausedByGroup is who pauses subscriptions and drainers while their group is paused.
+const pausedByGroup = "group"
+
+// membership is the worker's place in its group. It pauses what runs here while the group is
+// paused, and describes it to whoever asks what the group's processes do.
+type membership struct {
+	log     *slog.Logger
+	session *group.Session
+	store   group.Store
+	group   string
+	ready   chan struct{} // closed once pauses are applied to all that runs
+
+	members atomic.Int64 // of the group that were alive when they were last counted
+
+	mu       sync.Mutex
+	paused   []group.Paused
+	subs     []*memberSubscription
+	drainers []*drainerRun
+	breakers map[string]*groupBreaker // by topic
+}
+
+var _ flow.Gate = (*membership)(nil)
+
+// joinGroup makes the worker a member of its group. Nothing starts before start is called.
+func (w *Worker) joinGroup(ctx context.Context) (*membership, error) {
+	store, err := w.conns.GroupStore(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m := &membership{log: w.o.Logger, store: store, group: w.group, ready: make(chan struct{}), breakers: w.breakers}
+	m.members.Store(1)
+	m.session, err = group.Join(ctx, store, w.group, &group.Options{
+		Version: commandline.Version(), Describe: m.describe, Apply: m.applyPauses, Logger: w.o.Logger,
+	})
+	return m, err
+}
+
+// leave ends a membership whose actor does not run.
+func (m *membership) leave(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	cancel()
+	return m.session.Run(ctx)
+}
+
+// start applies the group's pauses to what runs, and lets it begin.
+func (m *membership) start(subs []runningSubscription, drainers []*drainerRun) {
+	m.mu.Lock()
+	for _, s := range subs {
+		m.subs = append(m.subs, newMemberSubscription(s))
+	}
+	m.drainers = drainers
+	m.pauseAll()
+	m.mu.Unlock()
+	close(m.ready)
+}
+
+// Enter implements flow.Gate. Every start passes it: before the group's pauses are applied here, and
+// when this process was frozen and may have missed one, it waits.
+func (m *membership) Enter(ctx context.Context) (leave func(error), err error) {
+	select {
+	case <-m.ready:
+		return m.session.Enter(ctx)
+	default:
+	}
+	select {
+	case <-m.ready:
+		return m.session.Enter(ctx)
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// applyPauses makes these the pauses of all that runs here. Once it has returned, nothing that is
+// paused starts.
+func (m *membership) applyPauses(paused []group.Paused) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.paused = paused
+	m.pauseAll()
+	for topic, b := range m.breakers {
+		b.follow(paused, topic)
+	}
+}
+
+// pauseAll is called with the lock held.
+func (m *membership) pauseAll() {
+	for _, s := range m.subs {
+		if _, paused := group.PauseFor(m.paused, s.topic); paused {
+			s.sub.PauseBy(pausedByGroup)
+		} else {
+			s.sub.ResumeBy(pausedByGroup)
+		}
+	}
+	for _, d := range m.drainers {
+		if _, paused := group.PauseFor(m.paused, group.Outbox); paused {
+			d.PauseBy(pausedByGroup)
+		} else {
+			d.ResumeBy(pausedByGroup)
+		}
+	}
+}
+
+// pauseOf is the group's pause of a topic.
+func (m *membership) pauseOf(topic string) (p group.Paused, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return group.PauseFor(m.paused, topic)
+}
+
+// actor is the session's, which ends after the subscriptions: until then the worker is a member.
+func (m *membership) actor(subs []runningSubscription) Actor {
+	a := afterSubscriptions(fmt.Sprintf("membership of group %q", m.group), m.run, subs)
+	stop := a.Stop
+	a.Stop = func(err error) {
+		m.session.Drain()
+		stop(err)
+	}
+	return a
+}
+
+func (m *membership) run(ctx context.Context) error {
+	var polling sync.WaitGroup
+	polling.Go(func() { m.pollGroup(ctx) })
+	defer polling.Wait()
+	return m.session.Run(ctx)
+}
+
+// pollGroup asks, once in a heartbeat, what cannot be asked while the member's row is written: lags,
+// and how many members there are.
+func (m *membership) pollGroup(ctx context.Context) {
+	every := m.store.TTL() / 3
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
+		asking, cancel := context.WithTimeout(ctx, every)
+		for _, s := range m.subscriptions() {
+			s.pollLag(asking)
+		}
+		if members, err := group.Members(asking, m.store, m.group); err == nil { // else the last count holds
+			m.members.Store(int64(max(1, len(members))))
+		}
+		cancel()
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (m *membership) subscriptions() []*memberSubscription {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.subs
+}
+
+// describe is what the group's other processes, and its operators, are told of this one.
+func (m *membership) describe() []group.Subscription {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := make([]group.Subscription, 0, len(m.subs)+len(m.drainers))
+	for _, s := range m.subs {
+		out = append(out, s.describe(m.paused))
+	}
+	for _, d := range m.drainers {
+		out = append(out, d.describe(m.paused))
+	}
+	return out
+}

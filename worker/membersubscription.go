@@ -1,0 +1,155 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/group"
+)
+
+// States of a subscription or drainer, as its group is told.
+const (
+	stateRunning     = "running"
+	statePaused      = "paused"
+	stateDraining    = "draining"
+	stateUnavailable = "unavailable"
+	stateLimited     = "limited"
+	stateUnhealthy   = "unhealthy"
+)
+
+// memberSubscription is a subscription with what is remembered to describe it.
+type memberSubscription struct {
+	runningSubscription
+
+	mu          sync.Mutex
+	lag         consumer.Lag
+	lagKnown    bool
+	ended       uint64    // runs, when it was last described
+	described   time.Time // when that was
+	rate        float64
+	lastSettled time.Time
+}
+
+func newMemberSubscription(s runningSubscription) *memberSubscription {
+	return &memberSubscription{runningSubscription: s, described: time.Now()}
+}
+
+// pollLag asks the bus for the lag. What it does not answer is not known.
+func (s *memberSubscription) pollLag(ctx context.Context) {
+	lag, err := s.sub.Lag(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lag, s.lagKnown = lag, err == nil
+}
+
+func (s *memberSubscription) describe(paused []group.Paused) group.Subscription {
+	stats, now := s.sub.Stats(), time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ended := countEnded([]runningSubscription{s.runningSubscription}); ended > s.ended {
+		s.lastSettled = now
+		s.updateRate(ended, now)
+	} else {
+		s.updateRate(ended, now)
+	}
+	out := group.Subscription{
+		Topic: s.topic, Rate: s.rate, InFlight: int(stats.InFlight), Concurrency: s.options.Concurrency, //nolint:gosec // a count of what is in memory
+		Lag: -1, LastSettled: s.lastSettled, TTL: s.options.TTL,
+	}
+	if s.lagKnown {
+		out.Lag = int64(s.lag.Pending + s.lag.Unsettled) //nolint:gosec // a count of events
+	}
+	out.State, out.Why = s.explainState(paused, now)
+	return out
+}
+
+// minRateTime is over how long a rate is measured at least.
+const minRateTime = time.Second
+
+func (s *memberSubscription) updateRate(ended uint64, now time.Time) {
+	took := now.Sub(s.described)
+	if took < minRateTime {
+		return
+	}
+	s.rate = float64(ended-s.ended) / took.Seconds()
+	s.ended, s.described = ended, now
+}
+
+// explainState is what holds the subscription back most.
+func (s *memberSubscription) explainState(paused []group.Paused, now time.Time) (state, why string) {
+	held := s.sub.State()
+	pause, isPaused := group.PauseFor(paused, s.topic)
+	switch {
+	case held.Draining:
+		return stateDraining, ""
+	case isPaused:
+		return statePaused, explainPause(&pause)
+	case len(held.PausedBy) > 0:
+		return statePaused, "by the program, in this process alone"
+	case s.lag.PausedFor > 0:
+		return statePaused, fmt.Sprintf("by nats, for another %v: see nats consumer info", s.lag.PausedFor.Round(time.Second))
+	case !held.UnavailableSince.IsZero():
+		return stateUnavailable, fmt.Sprintf("the receiver, since %s: %s", held.UnavailableSince.UTC().Format(time.RFC3339), held.Unavailable)
+	}
+	for _, g := range held.Gates {
+		if g.Limit < s.options.Concurrency {
+			return stateLimited, explainCapacity(g.Limit, g.Reason, g.Until)
+		}
+	}
+	if held.LimitedUntil.After(now) {
+		return stateLimited, fmt.Sprintf("by its rate; %q is asked for again in %v", held.LimitedKey, held.LimitedUntil.Sub(now).Round(time.Millisecond))
+	}
+	if err := s.sub.Healthy(); err != nil {
+		return stateUnhealthy, strings.ReplaceAll(err.Error(), "\n", "; ")
+	}
+	return stateRunning, ""
+}
+
+func explainCapacity(limit int, reason string, until time.Time) string {
+	if limit > 0 {
+		return fmt.Sprintf("%d at once: %s", limit, reason)
+	}
+	if until.IsZero() {
+		return reason
+	}
+	return fmt.Sprintf("%s; until %s", reason, until.UTC().Format(time.RFC3339))
+}
+
+// explainPause is what people are told of a pause.
+func explainPause(p *group.Paused) string {
+	var parts []string
+	if p.Unreadable {
+		parts = append(parts, "the pause cannot be read: pause or resume again")
+	}
+	if p.Reason != "" {
+		parts = append(parts, p.Reason)
+	}
+	if p.By != "" {
+		parts = append(parts, "by "+p.By)
+	}
+	parts = append(parts, "since "+p.Since.UTC().Format(time.RFC3339))
+	if !p.Until.IsZero() {
+		parts = append(parts, "until "+p.Until.UTC().Format(time.RFC3339))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// describe is what the group is told of a drainer.
+func (d *drainerRun) describe(paused []group.Paused) group.Subscription {
+	stats := d.Stats()
+	out := group.Subscription{Topic: group.Outbox, State: stateRunning, Why: d.outboxName(), InFlight: stats.InFlight, Lag: -1}
+	pause, isPaused := group.PauseFor(paused, group.Outbox)
+	switch err := d.Healthy(); {
+	case isPaused:
+		out.State, out.Why = statePaused, explainPause(&pause)
+	case len(d.PausedBy()) > 0:
+		out.State, out.Why = statePaused, "by the program, in this process alone"
+	case err != nil:
+		out.State, out.Why = stateUnhealthy, strings.ReplaceAll(err.Error(), "\n", "; ")
+	}
+	return out
+}
