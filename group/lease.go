@@ -32,10 +32,13 @@ type leaseRow struct {
 	Nonce string `json:"nonce"`
 }
 
-// Acquire takes a lease of the group by name, at most 256 bytes without control characters. It
+// Acquire takes a lease of the group by name, 1 to 256 bytes without control characters. It
 // returns ErrHeld while another process, or this one, holds it. It lasts for the store's TTL after
 // each renewal. It blocks for two calls of the store.
 func (s *Session) Acquire(ctx context.Context, name string) (*Lease, error) {
+	if name == "" {
+		return nil, fmt.Errorf("%w: lease is empty", ErrInvalid)
+	}
 	if err := validateText("lease", name, maxName); err != nil {
 		return nil, err
 	}

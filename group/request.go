@@ -16,7 +16,7 @@ import (
 const (
 	// ConfirmWithin is how long Pause and Resume wait for confirmations at most.
 	ConfirmWithin = 10 * time.Second
-	firstPoll     = 25 * time.Millisecond
+	firstPoll     = 5 * time.Millisecond
 	lastPoll      = 500 * time.Millisecond
 )
 

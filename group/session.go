@@ -158,7 +158,6 @@ func (s *Session) watchPauses(ctx context.Context) {
 		if failures == 0 && err != nil {
 			s.log.Warn("watch of pauses ended; it is started again, and pauses are read at each heartbeat", "err", err)
 		}
-		s.requestRefresh()
 		if time.Since(began) > maxRewatch {
 			failures = 0
 		}
@@ -183,6 +182,7 @@ func (s *Session) watchOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.requestRefresh() // for what changed before
 	for {
 		select {
 		case _, ok := <-changes:

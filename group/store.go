@@ -59,8 +59,8 @@ type Row struct {
 // Listing is what a group has in a space at one moment.
 type Listing struct {
 	Rows []Row
-	// Revision is the highest revision in the group and space, deleted rows included as long as the
-	// store knows them.
+	// Revision is one up to which every write to the group and space is in the listing. It is
+	// that of the last such write, unless writes went on meanwhile.
 	Revision uint64
 	// Incarnation differs between a store that was deleted and the one made in its place, whose
 	// revisions start again.

@@ -1,0 +1,84 @@
+package nats
+
+import (
+	"cmp"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onceish/onceish/group"
+)
+
+// DefaultTimeout is what Options mean by zero.
+const DefaultTimeout = 5 * time.Second
+
+// minTTL is the shortest age that JetStream can bound reliably, with room for three heartbeats.
+const minTTL = 300 * time.Millisecond
+
+// Options of New. The zero value means the defaults.
+type Options struct {
+	// MemberTTL is how long rows of members and leases live in a bucket that is made, at least
+	// 300 ms. An existing bucket keeps its own. Zero: group.DefaultTTL.
+	MemberTTL time.Duration
+	// Replicas of buckets that are made, 1 to 5. Zero: 1. Existing buckets keep their own.
+	Replicas int
+	// BindOnly: the buckets must exist, and are not made.
+	BindOnly bool
+	// Domain is the JetStream domain to work in. At most one of Domain and APIPrefix is set.
+	Domain string
+	// APIPrefix is the prefix of the JetStream API, with or without the dot at its end, where it is
+	// imported from another account. Empty: "$JS.API".
+	APIPrefix string
+	// Timeout bounds each call. Zero: DefaultTimeout.
+	Timeout time.Duration
+	// Logger is told of buckets that are made. Nil: slog.Default().
+	Logger *slog.Logger
+}
+
+func (o *Options) withDefaults() (Options, error) {
+	r := *cmp.Or(o, &Options{})
+	r.MemberTTL = cmp.Or(r.MemberTTL, group.DefaultTTL)
+	r.Replicas = cmp.Or(r.Replicas, 1)
+	r.Timeout = cmp.Or(r.Timeout, DefaultTimeout)
+	r.Logger = cmp.Or(r.Logger, slog.Default())
+	invalid := func(field string, value any, bound string) (Options, error) {
+		return r, fmt.Errorf("%w: %s is %v: must be %s", ErrInvalidOptions, field, value, bound)
+	}
+	switch {
+	case r.MemberTTL < minTTL:
+		return invalid("MemberTTL", r.MemberTTL, fmt.Sprintf("at least %v", minTTL))
+	case r.Replicas < 1 || r.Replicas > 5:
+		return invalid("Replicas", r.Replicas, "1 to 5, or 0")
+	case r.Timeout < 0:
+		return invalid("Timeout", r.Timeout, "positive")
+	case r.Domain != "" && r.APIPrefix != "":
+		return invalid("APIPrefix", r.APIPrefix, fmt.Sprintf("empty beside Domain %q", r.Domain))
+	}
+	return r, nil
+}
+
+// apiPrefix is the prefix of the JetStream API, with its dot.
+func (o *Options) apiPrefix() string {
+	switch {
+	case o.Domain != "":
+		return "$JS." + o.Domain + ".API."
+	case o.APIPrefix != "":
+		return strings.TrimSuffix(o.APIPrefix, ".") + "."
+	}
+	return jetstream.DefaultAPIPrefix
+}
+
+func (o *Options) context(nc *nats.Conn) (jetstream.JetStream, error) {
+	timeout := jetstream.WithDefaultTimeout(o.Timeout)
+	switch {
+	case o.Domain != "":
+		return jetstream.NewWithDomain(nc, o.Domain, timeout)
+	case o.APIPrefix != "":
+		return jetstream.NewWithAPIPrefix(nc, strings.TrimSuffix(o.APIPrefix, "."), timeout)
+	}
+	return jetstream.New(nc, timeout)
+}
