@@ -164,6 +164,17 @@ func isVerdict(err error, kind protocol.VerdictKind) bool {
 	return ok && v.kind == kind
 }
 
+// BlamesReceiver reports whether a run that ended with err tells against what the handler calls: a
+// failure, or Unavailable. Errors that are Permanent, Throttled or a Snooze do not, nor do runs that
+// were called off (context.Canceled). It is what a breaker counts.
+func BlamesReceiver(err error) bool {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return false
+	}
+	kind := verdictOf(err).Kind
+	return kind == protocol.Failure || kind == protocol.Unavailable
+}
+
 // verdictOf is the verdict of a run whose handler returned err: Success if that is nil.
 func verdictOf(err error) protocol.Verdict {
 	if err == nil {

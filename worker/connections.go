@@ -89,8 +89,8 @@ type Connections struct {
 	bus      bus.Bus
 	store    dedupe.Store
 	groups   group.Store // nil: not opened yet
-	bindOnly bool     // no bucket is made
-	topics   []string // what the store is for, as far as that is known when it is opened
+	bindOnly bool        // no bucket is made
+	topics   []string    // what the store is for, as far as that is known when it is opened
 	closers  []func() error
 	end      atomic.Pointer[shutdownClock] // of the worker that has run on them; nil: none has
 

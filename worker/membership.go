@@ -92,8 +92,8 @@ func (m *membership) applyPauses(paused []group.Paused) {
 	defer m.mu.Unlock()
 	m.paused = paused
 	m.pauseAll()
-	for topic, b := range m.breakers {
-		b.follow(paused, topic)
+	for _, b := range m.breakers {
+		b.follow(paused)
 	}
 }
 

@@ -56,6 +56,8 @@ func TestDocumentedPermissionsAreEnough(t *testing.T) {
 	bucket, err := kvdedupe.New(t.Context(), admin.NATS(), nil)
 	must(t, err)
 	must(t, bucket.Close())
+	_, err = admin.GroupStore(t.Context())
+	must(t, err)
 	_, err = admin.Bus().Publish(t.Context(), bus.Event{ID: "1", Topic: "order.placed"}, bus.Event{ID: "2", Topic: "order.placed"})
 	must(t, err)
 

@@ -26,6 +26,7 @@ type Worker struct {
 	handlers []handlerSpec
 	drainers []*drainerRun
 	member   *membership // of the group, once Run has joined it
+	breakers map[string]*groupBreaker
 	actors   []Actor
 	closers  []func() error
 }

@@ -14,8 +14,8 @@ import (
 
 // Names of the buckets.
 const (
-	MembersBucket = "onceish_members"
-	GroupsBucket  = "onceish_groups"
+	MembersBucket = "onceish-members"
+	GroupsBucket  = "onceish-groups"
 )
 
 // bucket is a key-value bucket and its stream. Both are handles by name: they stay valid when the

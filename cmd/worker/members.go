@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/onceish/onceish/group"
+	"github.com/onceish/onceish/internal/commandline"
+	"github.com/onceish/onceish/worker"
+	"github.com/onceish/onceish/worker/config"
+)
+
+func membersCommand(stdout, stderr io.Writer) *cli.Command {
+	return &cli.Command{
+		Name: "members", Usage: "list the processes of a group", ArgsUsage: "GROUP",
+		Description: `A process that drains is gone at once, one that died within 30 seconds. RENEWED is how long ago it was last heard of.
+
+Example:
+   worker members billing -o json | jq -r '.members[].host'`,
+		Flags:        append(outputFlags(), config.Flags(natsSections...)...),
+		OnUsageError: commandline.UsageError,
+		Action: func(ctx context.Context, cmd *cli.Command) error {
+			if cmd.Args().Len() != 1 {
+				return commandline.Usagef(cmd, "name one group")
+			}
+			return withGroups(ctx, cmd, stderr, natsSections, func(c *worker.Connections) error {
+				g, err := c.GroupStatus(ctx, cmd.Args().First())
+				if err != nil {
+					return err
+				}
+				if wantsJSON(cmd) {
+					return printJSON(stdout, struct {
+						Group   string         `json:"group"`
+						Members []group.Member `json:"members"`
+					}{g.Group, g.Members})
+				}
+				return printMembers(stdout, g)
+			})
+		},
+	}
+}
+
+func printMembers(stdout io.Writer, g *worker.GroupStatus) error {
+	t := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(t, "ID\tHOST\tPID\tVERSION\tSTARTED\tSTATE\tIN FLIGHT\tRENEWED") // Flush tells of what fails
+	for i := range g.Members {
+		m := &g.Members[i]
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%s\t%d\t%s\n", visibleText(m.ID), visibleText(m.Host), m.PID, visibleText(m.Version),
+			m.Started.UTC().Format(time.RFC3339), visibleText(m.State), inFlight(m), g.Now.Sub(m.Renewed).Round(time.Second))
+	}
+	return t.Flush()
+}

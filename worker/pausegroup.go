@@ -1,0 +1,173 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	natsbus "github.com/onceish/onceish/bus/jetstream"
+	"github.com/onceish/onceish/group"
+)
+
+// PauseResult is what became of a pause or a resume.
+type PauseResult struct {
+	group.Result
+
+	// Warnings are what the operator should know: nothing of it keeps the group from being paused.
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// longestServerPause is how long the server is told to pause a consumer for which nobody said when
+// the pause ends.
+const longestServerPause = 30 * 24 * time.Hour
+
+// PauseGroup is group.Pause for a group on the bus, or for one of its topics. On JetStream its
+// consumers are paused on the server as well, so that other clients see it. A group that has neither
+// a consumer nor a member is ErrNoGroup, and so is a topic to which none of them is subscribed. With
+// group.ErrUnconfirmed the result tells who has not confirmed.
+func (c *Connections) PauseGroup(ctx context.Context, name string, r group.Request) (out PauseResult, err error) {
+	store, found, err := c.findGroup(ctx, name, r.Topic)
+	if err != nil {
+		return out, err
+	}
+	out.Warnings = found.warnOfLongPause(r)
+	out.Result, err = group.Pause(ctx, store, name, r)
+	if err != nil && !errors.Is(err, group.ErrUnconfirmed) {
+		return out, err
+	}
+	if serverErr := c.pauseConsumers(ctx, store, name, found, &out.Result); serverErr != nil {
+		out.Warnings = append(out.Warnings, fmt.Sprintf("the group is paused, but the server does not show it: %v", serverErr))
+	}
+	return out, err
+}
+
+// ResumeGroup is group.Resume for a group on the bus, or for one of its topics. It ends the pause of
+// its consumers on the server as well, also one that somebody made by other means.
+func (c *Connections) ResumeGroup(ctx context.Context, name string, r group.Request) (out PauseResult, err error) {
+	store, found, err := c.findGroup(ctx, name, r.Topic)
+	if err != nil {
+		return out, err
+	}
+	// First the server: a resume that is cut off leaves the group paused, and not a consumer.
+	for _, g := range found.consumers {
+		if g.PausedFor == 0 {
+			continue
+		}
+		if err := found.bus.ResumeGroup(ctx, g); err != nil {
+			out.Warnings = append(out.Warnings, fmt.Sprintf("the server still pauses the consumer of %q: %v", g.Topic, err))
+		}
+	}
+	out.Result, err = group.Resume(ctx, store, name, r)
+	if err != nil {
+		return out, err
+	}
+	left, err := group.Pauses(ctx, store, name)
+	for _, p := range left {
+		out.Warnings = append(out.Warnings, stillPaused(name, &p))
+	}
+	return out, err
+}
+
+// stillPaused tells of a pause that a resume of another scope has left.
+func stillPaused(name string, p *group.Paused) string {
+	topic, isBreaker := strings.CutPrefix(p.Topic, breakerScope)
+	switch {
+	case isBreaker:
+		return fmt.Sprintf("the breaker of %q is open until %s: %s", topic, p.Until.UTC().Format(time.RFC3339), p.Reason)
+	case p.Topic == "":
+		return fmt.Sprintf("the whole group is still paused (%s): resume it by its name alone", explainPause(p))
+	case p.Topic == group.Outbox:
+		return fmt.Sprintf("the outbox of group %q is still paused (%s)", name, explainPause(p))
+	}
+	return fmt.Sprintf("topic %q is still paused (%s)", p.Topic, explainPause(p))
+}
+
+// foundGroup is what there is of a group.
+type foundGroup struct {
+	bus       *natsbus.Bus // nil: another one
+	consumers []natsbus.Group
+	members   []group.Member
+}
+
+// findGroup returns the consumers and members of a group that a request is about.
+func (c *Connections) findGroup(ctx context.Context, name, topic string) (group.Store, *foundGroup, error) {
+	store, err := c.GroupStore(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	found := &foundGroup{}
+	if found.members, err = group.Members(ctx, store, name); err != nil {
+		return nil, nil, err
+	}
+	if b, ok := c.bus.(*natsbus.Bus); ok {
+		found.bus = b
+		if found.consumers, err = b.Groups(ctx); err != nil {
+			return nil, nil, err
+		}
+		found.consumers = slices.DeleteFunc(found.consumers, func(g natsbus.Group) bool { return g.Name != name })
+	}
+	topics := found.topics()
+	switch {
+	case len(found.members)+len(found.consumers) == 0:
+		return nil, nil, fmt.Errorf("%w: nothing on %s consumes as group %q", ErrNoGroup, c.BusName(), name)
+	case topic != "" && topic != group.Outbox && !slices.Contains(topics, topic):
+		return nil, nil, fmt.Errorf("%w: group %q is not subscribed to %q, but to %s: a pattern is paused as a whole",
+			ErrNoGroup, name, topic, strings.Join(topics, ", "))
+	}
+	found.consumers = slices.DeleteFunc(found.consumers, func(g natsbus.Group) bool { return topic != "" && g.Topic != topic })
+	return store, found, nil
+}
+
+// topics are those that the group is subscribed to, once each.
+func (f *foundGroup) topics() (topics []string) {
+	for _, g := range f.consumers {
+		topics = append(topics, g.Topic)
+	}
+	for _, m := range f.members {
+		for _, s := range m.Subscriptions {
+			if !strings.HasPrefix(s.Topic, "$") {
+				topics = append(topics, s.Topic)
+			}
+		}
+	}
+	slices.Sort(topics)
+	return slices.Compact(topics)
+}
+
+// warnOfLongPause tells of subscriptions whose marks expire while they are paused for so long.
+func (f *foundGroup) warnOfLongPause(r group.Request) (warnings []string) {
+	told := make(map[string]bool)
+	for _, m := range f.members {
+		for _, s := range m.Subscriptions {
+			if s.TTL == 0 || r.For <= s.TTL/2 || told[s.Topic] || r.Topic != "" && r.Topic != s.Topic {
+				continue
+			}
+			told[s.Topic] = true
+			warnings = append(warnings, fmt.Sprintf("the pause is longer than half of the %v for which marks of %q are kept: events that are delivered again after that may run again",
+				s.TTL, s.Topic))
+		}
+	}
+	return warnings
+}
+
+// pauseConsumers shows a pause on the server. A pause that holds no longer is not left there.
+func (c *Connections) pauseConsumers(ctx context.Context, store group.Store, name string, found *foundGroup, r *group.Result) error {
+	until := r.Until
+	if until.IsZero() {
+		until = time.Now().Add(longestServerPause)
+	}
+	var failed error
+	for _, g := range found.consumers {
+		failed = errors.Join(failed, found.bus.PauseGroup(ctx, g, until))
+	}
+	if pauses, err := group.Pauses(ctx, store, name); err != nil || slices.ContainsFunc(pauses, func(p group.Paused) bool { return p.Revision == r.Revision }) {
+		return errors.Join(failed, err)
+	}
+	for _, g := range found.consumers {
+		failed = errors.Join(failed, found.bus.ResumeGroup(ctx, g))
+	}
+	return failed
+}
