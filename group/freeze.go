@@ -5,22 +5,33 @@ import (
 	"time"
 )
 
-// Enter lets a run start. It returns at once unless this process was frozen: stopped by a signal, or
-// on a machine that was suspended, for so long that its row may have expired and a pause may have
-// been confirmed without it. Then it blocks until the pauses were read and applied again and the row
-// was renewed. If ctx ends first, Enter returns its cause; after the session has left its group,
-// ErrLeft. leave does nothing.
+// Enter lets a run start. It returns at once unless this process was frozen: stopped by a signal,
+// or on a machine that was suspended, for so long that its row may have expired and a pause may
+// have been confirmed without it. Then it blocks until the pauses were read and applied again and
+// the row was renewed. If ctx ends first, Enter returns its cause; after the session has left its
+// group, ErrLeft. leave does nothing.
 //
 // It is entered before the gates that Apply shuts, so that what waited here meets them. A process
-// that is cut off from its store but runs is not frozen: it keeps its last known pauses, and goes on.
+// that is cut off from its store but runs is not frozen: it keeps its last known pauses, and goes
+// on.
 func (s *Session) Enter(ctx context.Context) (leave func(error), err error) {
-	if last := s.alive.Load(); last != nil && elapsed(*last, s.options.Now()) <= s.freezeLimit() {
+	if s.isAlive() {
 		return leaveGate, nil
 	}
-	return leaveGate, s.awaitThaw(ctx)
+	if err := s.awaitThaw(ctx); err != nil {
+		return nil, err
+	}
+	return leaveGate, nil
 }
 
 func leaveGate(error) {}
+
+// isAlive reports whether this process has been running up to now, without a freeze that a refresh
+// has not followed yet.
+func (s *Session) isAlive() bool {
+	last := s.alive.Load()
+	return last != nil && elapsed(*last, s.options.Now()) <= s.freezeLimit()
+}
 
 func (s *Session) awaitThaw(ctx context.Context) error {
 	for {
@@ -30,7 +41,7 @@ func (s *Session) awaitThaw(ctx context.Context) error {
 		if left {
 			return ErrLeft
 		}
-		if last := s.alive.Load(); last != nil && elapsed(*last, s.options.Now()) <= s.freezeLimit() {
+		if s.isAlive() {
 			return nil
 		}
 		s.requestRefresh()
@@ -59,14 +70,13 @@ func (s *Session) keepTicking(ctx context.Context) {
 // tick notes that this process runs. The first tick after a freeze does not: a refresh does, in
 // thaw. Leases end here, when they are too old.
 func (s *Session) tick(now time.Time) {
-	limit := s.store.TTL() - 2*s.tickInterval()
-	s.loseLeases(func(l *Lease) bool { return elapsed(l.renewed, now) > limit })
+	s.loseLeases(now, s.store.TTL()-2*s.tickInterval())
 	last := s.alive.Load()
 	if last == nil {
 		return
 	}
 	if elapsed(*last, now) > s.freezeLimit() {
-		s.loseLeases(func(*Lease) bool { return true })
+		s.loseLeases(now, 0)
 		s.requestRefresh()
 		return
 	}

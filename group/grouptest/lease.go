@@ -24,7 +24,7 @@ func isHeld(t *testing.T, p *process) {
 	}
 }
 
-// wants wants a lease to have ended, for a reason.
+// ended wants a lease to have ended, for a reason.
 func ended(t *testing.T, l *group.Lease, why error) {
 	t.Helper()
 	select {

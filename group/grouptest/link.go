@@ -89,47 +89,47 @@ func (l *link) Put(ctx context.Context, space group.Space, name, key string, dat
 	return revision, cmp.Or(err, l.pass())
 }
 
-func (l *link) Delete(ctx context.Context, space group.Space, name, key string, expect uint64) error {
+func (l *link) Delete(ctx context.Context, space group.Space, name, key string) error {
 	if err := l.pass(); err != nil {
 		return err
 	}
-	return cmp.Or(l.store.Delete(ctx, space, name, key, expect), l.pass())
+	return cmp.Or(l.store.Delete(ctx, space, name, key), l.pass())
 }
 
 // Watch ends when the process is cut off, and hands on nothing while it is frozen.
-func (l *link) Watch(ctx context.Context, name string) (<-chan struct{}, error) {
+func (l *link) Watch(ctx context.Context, name string, changed func()) error {
 	if err := l.pass(); err != nil {
-		return nil, err
+		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	changes, err := l.store.Watch(ctx, name)
-	if err != nil {
-		cancel()
-		return nil, err
-	}
-	out := make(chan struct{}, 1)
-	go func() {
-		defer close(out)
-		defer cancel()
-		for l.forward(changes, out) {
-		}
-	}()
-	return out, nil
-}
-
-func (l *link) forward(changes <-chan struct{}, out chan<- struct{}) (goesOn bool) {
-	_, changed := l.current()
-	select {
-	case _, ok := <-changes:
-		if !ok || l.pass() != nil {
-			return false
-		}
+	defer cancel()
+	var all sync.WaitGroup
+	defer all.Wait()
+	signals := make(chan struct{}, 1)
+	ended := make(chan error, 1)
+	all.Go(func() {
+		ended <- l.store.Watch(ctx, name, func() {
+			select {
+			case signals <- struct{}{}:
+			default:
+			}
+		})
+	})
+	defer cancel()
+	for {
+		_, switched := l.current()
 		select {
-		case out <- struct{}{}:
-		default:
+		case err := <-ended:
+			return err
+		case <-signals:
+			if err := l.pass(); err != nil {
+				return err
+			}
+			changed()
+		case <-switched:
+			if err := l.pass(); err != nil {
+				return err
+			}
 		}
-		return true
-	case <-changed:
-		return l.pass() == nil
 	}
 }
