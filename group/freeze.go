@@ -30,7 +30,7 @@ func leaveGate(error) {}
 // has not followed yet.
 func (s *Session) isAlive() bool {
 	last := s.alive.Load()
-	return last != nil && elapsed(*last, s.options.Now()) <= s.freezeLimit()
+	return last != nil && elapsed(*last, s.options.Now()) <= s.freezeLimit
 }
 
 func (s *Session) awaitThaw(ctx context.Context) error {
@@ -75,7 +75,7 @@ func (s *Session) tick(now time.Time) {
 	if last == nil {
 		return
 	}
-	if elapsed(*last, now) > s.freezeLimit() {
+	if elapsed(*last, now) > s.freezeLimit {
 		s.loseLeases(now, 0)
 		s.requestRefresh()
 		return
@@ -86,22 +86,18 @@ func (s *Session) tick(now time.Time) {
 // thaw lets runs start again after a refresh, unless this process was frozen during it.
 func (s *Session) thaw(began, now time.Time) {
 	last := s.alive.Load()
-	if last == nil || elapsed(began, now) > s.freezeLimit() {
+	if last == nil || elapsed(began, now) > s.freezeLimit {
 		s.requestRefresh()
 		return
 	}
 	s.alive.CompareAndSwap(last, &now)
 }
 
-// freezeLimit is how long a process may stand still without its row expiring: when it froze, the
-// row was renewed within two heartbeats.
-func (s *Session) freezeLimit() time.Duration { return s.store.TTL() - 2*s.options.Heartbeat }
-
 func (s *Session) tickInterval() time.Duration { return s.options.Heartbeat / 4 }
 
 // callTimeout bounds each call of the store.
 func (s *Session) callTimeout() time.Duration {
-	return min(s.freezeLimit()/2, s.options.Heartbeat, 5*time.Second)
+	return min(s.freezeLimit/2, s.options.Heartbeat, 5*time.Second)
 }
 
 // elapsed is the time between two moments, by the monotonic or the wall clock, whichever is more: a

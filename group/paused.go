@@ -1,6 +1,7 @@
 package group
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,6 +22,21 @@ type Paused struct {
 	// Unreadable says that the row cannot be read. A process that never read an earlier one takes
 	// it for a pause without an end; the others keep what they read last.
 	Unreadable bool `json:"unreadable,omitempty"`
+}
+
+// String returns the pause for logs.
+func (p Paused) String() string {
+	s := cmp.Or(p.Topic, "the whole group")
+	if !p.Until.IsZero() {
+		s += " until " + p.Until.UTC().Format(time.RFC3339)
+	}
+	if p.By != "" {
+		s += " by " + p.By
+	}
+	if p.Reason != "" {
+		s += ": " + p.Reason
+	}
+	return s
 }
 
 // PauseFor returns the pause that holds for a topic: its own, or that of the whole group.

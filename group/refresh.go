@@ -2,6 +2,7 @@ package group
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"slices"
 	"time"
@@ -82,7 +83,7 @@ func (s *Session) applyPauses() {
 		return
 	}
 	s.options.Apply(slices.Clone(paused))
-	s.log.Info("pauses changed", "paused", paused, "before", s.inForce)
+	s.log.Info("pauses changed", "paused", fmt.Sprint(paused), "before", fmt.Sprint(s.inForce))
 	s.inForce = paused
 }
 

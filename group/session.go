@@ -20,6 +20,9 @@ type Session struct {
 	options Options
 	log     *slog.Logger
 	started time.Time // by the store's clock
+	// freezeLimit is how long the process may stand still without its row expiring: when it
+	// froze, the row was renewed within two heartbeats.
+	freezeLimit time.Duration
 
 	id string
 	// alive is when this process was last known to run; nil once it has left. See Enter.
@@ -68,7 +71,8 @@ func Join(ctx context.Context, store Store, group string, o *Options) (*Session,
 	}
 	s := &Session{
 		store: store, group: group, options: options, log: options.Logger.With("group", group), id: rand.Text(),
-		refresh: make(chan struct{}, 1), endWatch: func() {},
+		freezeLimit: store.TTL() - 2*options.Heartbeat,
+		refresh:     make(chan struct{}, 1), endWatch: func() {},
 		leases: make(map[string]*Lease), refreshed: make(chan struct{}),
 	}
 	s.status.ID = s.id

@@ -19,6 +19,6 @@ func TestConformance(t *testing.T) {
 			}
 			return grouptest.Subject{Store: s, Reset: func(*testing.T) { s.Reset() }}
 		},
-		Run: synctest.Test,
+		Run: synctest.Test, Latency: 2 * time.Millisecond,
 	})
 }

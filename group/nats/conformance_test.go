@@ -15,7 +15,11 @@ const testTTL = 3 * time.Second
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	grouptest.Run(t, grouptest.Harness{New: func(t *testing.T) grouptest.Subject {
+	cycles := 1000
+	if testing.Short() {
+		cycles = 100
+	}
+	grouptest.Run(t, grouptest.Harness{Cycles: cycles, New: func(t *testing.T) grouptest.Subject {
 		server := natstest.Start(t, nil)
 		nc := server.Connect(t)
 		return grouptest.Subject{
