@@ -15,17 +15,17 @@
 // paused. Pauses neither lose nor repeat events.
 //
 // A pause of the whole group and one of a topic are independent: a topic is paused while either
-// holds. A pause with an end ends by itself in each process, at the store's time, whether or not the
-// process reaches the store. Nothing but Pause and Resume writes a pause: processes that come and
-// go, drain or change their configuration do not.
+// holds. A pause with an end ends by itself in each process, at the store's time, whether or not
+// the process reaches the store. Nothing but Pause and Resume writes a pause: processes that come
+// and go, drain or change their configuration do not.
 //
 // A process that is cut off from the store keeps its last known pauses, and reports it in
 // [Session.Status]. Its row expires, so a pause may be confirmed without it: Pause names it as gone
 // if it had not gone before. A process that was frozen for longer than its row lives starts nothing
-// before it has read the pauses again, see [Session.Enter]; a run that entered before the freeze goes
-// on after it, and its event is fenced by its claim alone. If the store's pauses are deleted, they
-// are lifted; members say so in their logs.
+// before it has read the pauses again, see [Session.Enter]; a run that entered before the freeze
+// goes on after it, and its event is fenced by its claim alone. If the store's pauses are deleted,
+// they are lifted; members say so in their logs.
 //
-// A lease has one holder at a time by the store's clock. A process that is frozen may believe that it
-// holds one which is another's by now: [Lease.Token] fences what it writes.
+// A lease has one holder at a time by the store's clock. A process that is frozen may believe that
+// it holds one which is another's by now: [Lease.Token] fences what it writes.
 package group

@@ -5,22 +5,33 @@ import (
 	"time"
 )
 
-// Enter lets a run start. It returns at once unless this process was frozen: stopped by a signal, or
-// on a machine that was suspended, for so long that its row may have expired and a pause may have
-// been confirmed without it. Then it blocks until the pauses were read and applied again and the row
-// was renewed. If ctx ends first, Enter returns its cause; after the session has left its group,
-// ErrLeft. leave does nothing.
+// Enter lets a run start. It returns at once unless this process was frozen: stopped by a signal,
+// or on a machine that was suspended, for so long that its row may have expired and a pause may
+// have been confirmed without it. Then it blocks until the pauses were read and applied again and
+// the row was renewed. If ctx ends first, Enter returns its cause; after the session has left its
+// group, ErrLeft. leave does nothing.
 //
 // It is entered before the gates that Apply shuts, so that what waited here meets them. A process
-// that is cut off from its store but runs is not frozen: it keeps its last known pauses, and goes on.
+// that is cut off from its store but runs is not frozen: it keeps its last known pauses, and goes
+// on.
 func (s *Session) Enter(ctx context.Context) (leave func(error), err error) {
-	if last := s.alive.Load(); last != nil && elapsed(*last, s.options.Now()) <= s.freezeLimit() {
+	if s.isAlive() {
 		return leaveGate, nil
 	}
-	return leaveGate, s.awaitThaw(ctx)
+	if err := s.awaitThaw(ctx); err != nil {
+		return nil, err
+	}
+	return leaveGate, nil
 }
 
 func leaveGate(error) {}
+
+// isAlive reports whether this process has been running up to now, without a freeze that a refresh
+// has not followed yet.
+func (s *Session) isAlive() bool {
+	last := s.alive.Load()
+	return last != nil && elapsed(*last, s.options.Now()) <= s.freezeLimit
+}
 
 func (s *Session) awaitThaw(ctx context.Context) error {
 	for {
@@ -30,7 +41,7 @@ func (s *Session) awaitThaw(ctx context.Context) error {
 		if left {
 			return ErrLeft
 		}
-		if last := s.alive.Load(); last != nil && elapsed(*last, s.options.Now()) <= s.freezeLimit() {
+		if s.isAlive() {
 			return nil
 		}
 		s.requestRefresh()
@@ -59,14 +70,13 @@ func (s *Session) keepTicking(ctx context.Context) {
 // tick notes that this process runs. The first tick after a freeze does not: a refresh does, in
 // thaw. Leases end here, when they are too old.
 func (s *Session) tick(now time.Time) {
-	limit := s.store.TTL() - 2*s.tickInterval()
-	s.loseLeases(func(l *Lease) bool { return elapsed(l.renewed, now) > limit })
+	s.loseLeases(now, s.store.TTL()-2*s.tickInterval())
 	last := s.alive.Load()
 	if last == nil {
 		return
 	}
-	if elapsed(*last, now) > s.freezeLimit() {
-		s.loseLeases(func(*Lease) bool { return true })
+	if elapsed(*last, now) > s.freezeLimit {
+		s.loseLeases(now, 0)
 		s.requestRefresh()
 		return
 	}
@@ -76,22 +86,18 @@ func (s *Session) tick(now time.Time) {
 // thaw lets runs start again after a refresh, unless this process was frozen during it.
 func (s *Session) thaw(began, now time.Time) {
 	last := s.alive.Load()
-	if last == nil || elapsed(began, now) > s.freezeLimit() {
+	if last == nil || elapsed(began, now) > s.freezeLimit {
 		s.requestRefresh()
 		return
 	}
 	s.alive.CompareAndSwap(last, &now)
 }
 
-// freezeLimit is how long a process may stand still without its row expiring: when it froze, the
-// row was renewed within two heartbeats.
-func (s *Session) freezeLimit() time.Duration { return s.store.TTL() - 2*s.options.Heartbeat }
-
 func (s *Session) tickInterval() time.Duration { return s.options.Heartbeat / 4 }
 
 // callTimeout bounds each call of the store.
 func (s *Session) callTimeout() time.Duration {
-	return min(s.freezeLimit()/2, s.options.Heartbeat, 5*time.Second)
+	return min(s.freezeLimit/2, s.options.Heartbeat, 5*time.Second)
 }
 
 // elapsed is the time between two moments, by the monotonic or the wall clock, whichever is more: a

@@ -2,6 +2,8 @@ package group
 
 import (
 	"cmp"
+	"errors"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -14,39 +16,45 @@ type knownPauses struct {
 }
 
 type knownRow struct {
-	pause  Paused
-	paused bool
-	ends   time.Time // by the local clock; zero: it does not end by itself
-	broken error     // why the latest row could not be read
+	scopeRow
+
+	ends time.Time // by the local clock; zero: it does not end by itself
 }
 
-// update takes in a listing. The local time at which it was read relates its times to the
-// local clock.
-func (k *knownPauses) update(l *Listing, local time.Time) {
+// update takes in a listing, and returns why rows cannot be read that could be before. The local
+// time at which it was read relates its times to the local clock.
+func (k *knownPauses) update(l *Listing, local time.Time) (broken error) {
 	rows := make(map[string]knownRow, len(l.Rows))
 	for _, row := range l.Rows {
-		rows[row.Key] = k.readRow(&row, local.Add(-l.Now.Sub(row.Stored)), l.Now, local)
+		parsed, err := parseScopeRow(&row)
+		known := knownRow{scopeRow: parsed}
+		if !parsed.Until.IsZero() {
+			known.ends = local.Add(parsed.Until.Sub(l.Now))
+		}
+		if err != nil {
+			known = k.keep(&row, err)
+			if !k.rows[row.Key].Unreadable {
+				broken = errors.Join(broken, fmt.Errorf("%q: %w", row.Key, err))
+			}
+		}
+		rows[row.Key] = known
 	}
 	k.rows = rows
 	k.applied = Applied{Incarnation: l.Incarnation, Revision: l.Revision}
+	return broken
 }
 
-// readRow returns what a row says; if it cannot be read, what the last one that could said.
-func (k *knownPauses) readRow(row *Row, stored, now, local time.Time) knownRow {
-	parsed, err := parseScopeRow(row.Data)
-	if err == nil {
-		known := knownRow{pause: parsed.pause(row), paused: *parsed.Paused}
-		if !parsed.Until.IsZero() {
-			known.ends = local.Add(parsed.Until.Sub(now))
-		}
-		return known
-	}
+// keep returns what the row that was read last says: it holds while a later one cannot be read. If
+// there was none, the row pauses.
+func (k *knownPauses) keep(row *Row, err error) knownRow {
 	known, ok := k.rows[row.Key]
 	if !ok {
-		known = knownRow{paused: true, pause: Paused{Topic: topicOf(row.Key), Since: stored, Reason: err.Error()}}
+		pauses := true
+		known.scopeRow = scopeRow{Pauses: &pauses, Paused: Paused{
+			Topic: topicOf(row.Key), Since: row.Stored, Reason: err.Error(), Revision: row.Revision,
+		}}
 	}
-	known.broken = err
-	known.pause.Unreadable = true
+	known.Unreadable = true
 	return known
 }
 
@@ -54,8 +62,8 @@ func (k *knownPauses) readRow(row *Row, stored, now, local time.Time) knownRow {
 func (k *knownPauses) inForce(local time.Time) []Paused {
 	var paused []Paused
 	for _, row := range k.rows {
-		if row.paused && (row.ends.IsZero() || local.Before(row.ends)) {
-			paused = append(paused, row.pause)
+		if *row.Pauses && (row.ends.IsZero() || local.Before(row.ends)) {
+			paused = append(paused, row.Paused)
 		}
 	}
 	slices.SortFunc(paused, func(a, b Paused) int { return cmp.Compare(a.Topic, b.Topic) })
@@ -65,20 +73,9 @@ func (k *knownPauses) inForce(local time.Time) []Paused {
 // nextEnd returns how long after a local time the next pause ends by itself, and limit at most.
 func (k *knownPauses) nextEnd(local time.Time, limit time.Duration) time.Duration {
 	for _, row := range k.rows {
-		if left := row.ends.Sub(local); row.paused && !row.ends.IsZero() && left > 0 {
+		if left := row.ends.Sub(local); *row.Pauses && !row.ends.IsZero() && left > 0 {
 			limit = min(limit, left)
 		}
 	}
 	return limit
-}
-
-// unreadable returns the scopes whose rows cannot be read, and why.
-func (k *knownPauses) unreadable() map[string]error {
-	broken := make(map[string]error)
-	for key, row := range k.rows {
-		if row.broken != nil {
-			broken[key] = row.broken
-		}
-	}
-	return broken
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 )
@@ -15,60 +16,45 @@ import (
 type Lease struct {
 	session *Session
 	name    string
-	row     []byte
+	row     leaseRow
 	token   uint64
 	done    chan struct{} // closed when it has ended
 
 	// Guarded by the session's mutex.
 
-	revision uint64
-	renewed  time.Time // when the last renewal was sent
-	err      error     // why it has ended
+	renewed time.Time // when the last renewal was sent
+	err     error     // why it has ended
 }
 
-// leaseRow names the holder of a lease; the nonce is of this lease alone.
+// leaseRow names the holder of a lease; the nonce is of this lease alone. Without them it is free.
 type leaseRow struct {
-	Owner string `json:"owner"`
-	Nonce string `json:"nonce"`
+	Owner string `json:"owner,omitempty"`
+	Nonce string `json:"nonce,omitempty"`
 }
 
-// Acquire takes a lease of the group by name, 1 to 256 bytes without control characters. It
-// returns ErrHeld while another process, or this one, holds it. It lasts for the store's TTL after
-// each renewal. It blocks for two calls of the store.
+// Acquire takes a lease of the group by name, 1 to 256 bytes without control characters. It returns
+// ErrHeld while another process, or this one, holds it. A lease lasts for the store's TTL after each
+// renewal. Acquire blocks for two calls of the store.
 func (s *Session) Acquire(ctx context.Context, name string) (*Lease, error) {
-	if name == "" {
-		return nil, fmt.Errorf("%w: lease is empty", ErrInvalid)
-	}
-	if err := validateText("lease", name, maxName); err != nil {
+	if err := validateText("lease", name, 1, maxName); err != nil {
 		return nil, err
 	}
-	row, found, err := s.findLease(ctx, name)
-	if err != nil {
-		return nil, fmt.Errorf("lease %q: %w", name, err)
+	l := &Lease{
+		session: s, name: name, row: leaseRow{Owner: s.id, Nonce: rand.Text()}, done: make(chan struct{}), renewed: s.options.Now(),
 	}
-	if found && (s.holds(name) || row.holder().Owner != s.id) {
-		return nil, fmt.Errorf("lease %q: %w: %s", name, ErrHeld, row.holder().Owner)
-	}
-	data, err := json.Marshal(leaseRow{Owner: s.id, Nonce: rand.Text()})
+	var err error
+	l.token, err = s.replaceLease(ctx, name, l.row, func(r leaseRow) bool {
+		return r.Owner == "" || r.Owner == s.id && !s.holds(name) // what it held when it was frozen, say
+	})
 	if err != nil {
 		return nil, err
 	}
-	l := &Lease{session: s, name: name, row: data, done: make(chan struct{}), renewed: s.options.Now()}
-	l.token, err = s.store.Put(ctx, LeaseRows, s.group, name, data, row.Revision)
-	if errors.Is(err, ErrConflict) {
-		err = ErrHeld
-	}
-	if err != nil {
-		return nil, fmt.Errorf("lease %q: %w", name, err)
-	}
-	l.revision = l.token
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.left {
-		s.mu.Unlock()
-		return nil, errors.Join(fmt.Errorf("lease %q: %w", name, ErrLeft), l.deleteRow(ctx))
+		return nil, fmt.Errorf("lease %q: %w", name, ErrLeft)
 	}
 	s.leases[name] = l
-	s.mu.Unlock()
 	return l, nil
 }
 
@@ -87,35 +73,20 @@ func (l *Lease) Err() error {
 	return l.err
 }
 
-// Release gives the lease back, so that others can take it at once. It blocks for a call of the
-// store or two. If it fails, the lease runs out by itself. A lease that has ended is released.
+// Release gives the lease back, so that others can take it at once. It blocks for two calls of the
+// store. If it fails, the lease runs out by itself. A repeated call does nothing.
 func (l *Lease) Release(ctx context.Context) error {
 	if !l.end(ErrReleased) {
 		return nil
 	}
-	return l.deleteRow(ctx)
-}
-
-func (l *Lease) deleteRow(ctx context.Context) error {
-	err := l.session.store.Delete(ctx, LeaseRows, l.session.group, l.name, l.revisionNow())
-	if errors.Is(err, ErrConflict) { // a renewal was stored meanwhile, or the row is another's
-		var row Row
-		var mine bool
-		if row, mine, err = l.findRow(ctx); err == nil && mine {
-			err = l.session.store.Delete(ctx, LeaseRows, l.session.group, l.name, row.Revision)
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("releasing lease %q, which runs out by itself: %w", l.name, err)
+	_, err := l.session.replaceLease(ctx, l.name, leaseRow{}, l.isRow)
+	if err != nil && !errors.Is(err, ErrHeld) {
+		return fmt.Errorf("not released, and running out by itself: %w", err)
 	}
 	return nil
 }
 
-func (l *Lease) revisionNow() uint64 {
-	l.session.mu.Lock()
-	defer l.session.mu.Unlock()
-	return l.revision
-}
+func (l *Lease) isRow(r leaseRow) bool { return r == l.row }
 
 // end ends the lease, and reports whether this call did.
 func (l *Lease) end(why error) bool {
@@ -131,59 +102,59 @@ func (l *Lease) end(why error) bool {
 	return true
 }
 
-// renew stores the row again. A conflict is with a renewal whose answer was lost, or the end.
-func (l *Lease) renew(ctx context.Context) error {
-	s := l.session
-	ctx, cancel := context.WithTimeout(ctx, s.callTimeout())
-	defer cancel()
-	sent := s.options.Now()
-	revision, err := s.store.Put(ctx, LeaseRows, s.group, l.name, l.row, l.revisionNow())
-	if errors.Is(err, ErrConflict) {
-		row, mine, failed := l.findRow(ctx)
+// renewLeases stores the rows again. A row that is another's, or was deleted, ends its lease.
+func (s *Session) renewLeases(ctx context.Context) (failed error) {
+	for _, l := range s.heldLeases() {
+		sent := s.options.Now()
+		_, err := s.replaceLease(ctx, l.name, l.row, l.isRow)
 		switch {
-		case failed != nil:
-			return failed
-		case !mine:
-			if l.end(ErrLost) {
-				s.log.Warn("lease was lost: another process has it, or its row was deleted", "lease", l.name)
-			}
-			return nil
+		case err == nil:
+			s.mu.Lock()
+			l.renewed = sent
+			s.mu.Unlock()
+		case !errors.Is(err, ErrHeld):
+			failed = errors.Join(failed, err)
+		case l.end(ErrLost):
+			s.log.Warn("lease was lost: another process has it, or its row was deleted", "lease", l.name)
 		}
-		revision, err = s.store.Put(ctx, LeaseRows, s.group, l.name, l.row, row.Revision)
 	}
+	return failed
+}
+
+// replaceLease stores the row of a lease in the place of one that may be replaced; a free one, if
+// there is none.
+func (s *Session) replaceLease(ctx context.Context, name string, row leaseRow, may func(leaseRow) bool) (revision uint64, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("lease %q: %w", name, err)
+		}
+	}()
+	listing, err := s.list(ctx, LeaseRows)
 	if err != nil {
-		return fmt.Errorf("renewing lease %q: %w", l.name, err)
+		return 0, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	l.revision, l.renewed = revision, sent
-	return nil
-}
-
-func (l *Lease) findRow(ctx context.Context) (row Row, mine bool, err error) {
-	row, found, err := l.session.findLease(ctx, l.name)
-	return row, found && string(row.Data) == string(l.row), err
-}
-
-// findLease returns the row of a lease; its revision is zero if there is none.
-func (s *Session) findLease(ctx context.Context, name string) (row Row, found bool, err error) {
-	listing, err := s.store.List(ctx, LeaseRows, s.group)
+	var (
+		last   Row
+		holder leaseRow
+	)
+	if i := slices.IndexFunc(listing.Rows, func(r Row) bool { return r.Key == name }); i >= 0 {
+		last = listing.Rows[i]
+		if err := json.Unmarshal(last.Data, &holder); err != nil {
+			return 0, fmt.Errorf("row cannot be read: %w", err)
+		}
+	}
+	if !may(holder) {
+		return 0, fmt.Errorf("%w: %s", ErrHeld, holder.Owner)
+	}
+	data, err := json.Marshal(row)
 	if err != nil {
-		return Row{}, false, err
+		return 0, err
 	}
-	i := slices.IndexFunc(listing.Rows, func(r Row) bool { return r.Key == name })
-	if i < 0 {
-		return Row{}, false, nil
+	revision, err = s.put(ctx, LeaseRows, name, data, last.Revision)
+	if errors.Is(err, ErrConflict) {
+		err = ErrHeld
 	}
-	return listing.Rows[i], true, nil
-}
-
-// holder returns who holds a lease; nobody, if its row cannot be read.
-func (r *Row) holder() (l leaseRow) {
-	if err := json.Unmarshal(r.Data, &l); err != nil {
-		return leaseRow{}
-	}
-	return l
+	return revision, err
 }
 
 func (s *Session) holds(name string) bool {
@@ -195,25 +166,14 @@ func (s *Session) holds(name string) bool {
 func (s *Session) heldLeases() []*Lease {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	held := make([]*Lease, 0, len(s.leases))
-	for _, l := range s.leases {
-		held = append(held, l)
-	}
-	return held
+	return slices.Collect(maps.Values(s.leases))
 }
 
-func (s *Session) renewLeases(ctx context.Context) (failed error) {
-	for _, l := range s.heldLeases() {
-		failed = errors.Join(failed, l.renew(ctx))
-	}
-	return failed
-}
-
-// loseLeases ends those leases that are over.
-func (s *Session) loseLeases(over func(*Lease) bool) {
+// loseLeases ends the leases whose last renewal was sent longer ago than a limit.
+func (s *Session) loseLeases(now time.Time, limit time.Duration) {
 	for _, l := range s.heldLeases() {
 		s.mu.Lock()
-		lost := over(l)
+		lost := elapsed(l.renewed, now) >= limit
 		s.mu.Unlock()
 		if lost && l.end(ErrLost) {
 			s.log.Warn("lease was lost: it was not renewed in time", "lease", l.name)

@@ -2,17 +2,14 @@ package group
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 )
 
-// Bounds of Options.
-const (
-	maxName = 256
-	// minHeartbeat keeps heartbeats apart from the noise of timers.
-	minHeartbeat = 10 * time.Millisecond
-)
+// minHeartbeat keeps heartbeats apart from the noise of timers.
+const minHeartbeat = 10 * time.Millisecond
 
 // Options of Join. The zero value means the defaults.
 type Options struct {
@@ -21,16 +18,16 @@ type Options struct {
 	Name string
 	// Version is the version of the program: at most 256 bytes, without control characters.
 	Version string
-	// Heartbeat is how often the member's row is renewed and the pauses are read, whatever the watch
-	// says: 10 ms to a third of the store's TTL. Zero: a third.
+	// Heartbeat is how often the member's row is renewed and the pauses are read, whatever the
+	// watch says: 10 ms to a third of the store's TTL. Zero: a third.
 	Heartbeat time.Duration
 	// Describe returns the member's subscriptions for its row. It must not block, and is not called
 	// concurrently with itself or Apply. Nil: there are none.
 	Describe func() []Subscription
 	// Apply makes these the pauses of the process, and no others. It returns when nothing more that
 	// is paused can start, for that is then confirmed. It is called by Join and by Run, only when
-	// the pauses have changed, and not concurrently with itself. Nil: pauses are confirmed, and only
-	// Status reports them.
+	// the pauses have changed, and not concurrently with itself. Nil: pauses are confirmed, and
+	// only Status reports them.
 	Apply func(paused []Paused)
 	// Now returns the time of this machine. Nil: time.Now.
 	Now func() time.Time
@@ -56,8 +53,5 @@ func (o *Options) withDefaults(ttl time.Duration) (Options, error) {
 		return r, fmt.Errorf("%w: Heartbeat is %v: must be %v to %v, a third of the store's TTL",
 			ErrInvalid, r.Heartbeat, minHeartbeat, ttl/3)
 	}
-	if err := validateText("Name", r.Name, maxName); err != nil {
-		return r, err
-	}
-	return r, validateText("Version", r.Version, maxName)
+	return r, errors.Join(validateText("Name", r.Name, 0, maxName), validateText("Version", r.Version, 0, maxName))
 }

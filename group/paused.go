@@ -1,6 +1,7 @@
 package group
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,10 +18,25 @@ type Paused struct {
 	By     string    `json:"by,omitempty"`
 	Since  time.Time `json:"since"`
 	// Revision is that of the pause's row.
-	Revision uint64 `json:"revision"`
+	Revision uint64 `json:"revision,omitzero"`
 	// Unreadable says that the row cannot be read. A process that never read an earlier one takes
 	// it for a pause without an end; the others keep what they read last.
 	Unreadable bool `json:"unreadable,omitempty"`
+}
+
+// String returns the pause for logs.
+func (p Paused) String() string {
+	s := cmp.Or(p.Topic, "the whole group")
+	if !p.Until.IsZero() {
+		s += " until " + p.Until.UTC().Format(time.RFC3339)
+	}
+	if p.By != "" {
+		s += " by " + p.By
+	}
+	if p.Reason != "" {
+		s += ": " + p.Reason
+	}
+	return s
 }
 
 // PauseFor returns the pause that holds for a topic: its own, or that of the whole group.
@@ -39,31 +55,22 @@ const scopeVersion = 1
 // scopeRow is what was asked for last for a scope. A resume is a row as well: it has a revision to
 // confirm.
 type scopeRow struct {
-	Version int       `json:"v"`
-	Paused  *bool     `json:"paused"`
-	Until   time.Time `json:"until,omitzero"`
-	Reason  string    `json:"reason,omitempty"`
-	By      string    `json:"by,omitempty"`
-	Since   time.Time `json:"since"`
+	Version int   `json:"v"`
+	Pauses  *bool `json:"paused"`
+	Paused
 }
 
-func parseScopeRow(data []byte) (r scopeRow, err error) {
-	if err := json.Unmarshal(data, &r); err != nil {
-		return r, fmt.Errorf("unreadable pause row: %w", err)
+func parseScopeRow(row *Row) (r scopeRow, err error) {
+	err = json.Unmarshal(row.Data, &r)
+	switch {
+	case err != nil:
+	case r.Version != scopeVersion:
+		err = fmt.Errorf("version is %d, not %d", r.Version, scopeVersion)
+	case r.Pauses == nil:
+		err = errors.New("paused is missing")
 	}
-	if r.Version != scopeVersion {
-		return r, fmt.Errorf("unreadable pause row: version is %d, not %d", r.Version, scopeVersion)
-	}
-	if r.Paused == nil {
-		return r, errors.New("unreadable pause row: paused is missing")
-	}
-	return r, nil
-}
-
-func (r *scopeRow) pause(row *Row) Paused {
-	return Paused{
-		Topic: topicOf(row.Key), Until: r.Until, Reason: r.Reason, By: r.By, Since: r.Since, Revision: row.Revision,
-	}
+	r.Topic, r.Revision, r.Unreadable = topicOf(row.Key), row.Revision, false
+	return r, err
 }
 
 func (p Paused) equal(other Paused) bool {

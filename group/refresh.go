@@ -2,6 +2,7 @@ package group
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"slices"
 	"time"
@@ -42,7 +43,7 @@ func (s *Session) rejoin(ctx context.Context, now time.Time) error {
 	if first {
 		return s.renewRow(ctx, Joining)
 	}
-	s.loseLeases(func(*Lease) bool { return true })
+	s.loseLeases(now, 0)
 	s.log.Warn("member was not renewed in time; it joins its group again", "member", s.id, "after", elapsed(s.renewed, now))
 	return s.renewRow(ctx, s.state())
 }
@@ -57,26 +58,20 @@ func (s *Session) state() string {
 }
 
 func (s *Session) readPauses(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, s.callTimeout())
-	defer cancel()
-	listing, err := s.store.List(ctx, PauseRows, s.group)
+	listing, err := s.list(ctx, PauseRows)
 	if err != nil {
 		return err
 	}
 	if s.started.IsZero() {
 		s.started = listing.Now
 	}
-	last, broken := s.known.applied.Incarnation, s.known.unreadable()
-	if last != "" && last != listing.Incarnation {
+	if last := s.known.applied.Incarnation; last != "" && last != listing.Incarnation {
 		s.log.Warn("pauses were deleted with their store, and another one was made; what was paused is no longer",
 			"paused", len(s.inForce))
 	}
-	s.known.update(&listing, s.options.Now())
-	for scope, err := range s.known.unreadable() {
-		if broken[scope] == nil {
-			s.log.Error("pause row cannot be read; what was read last holds, or a pause if nothing was: pause or resume the scope again",
-				"scope", scope, "err", err)
-		}
+	if broken := s.known.update(&listing, s.options.Now()); broken != nil {
+		s.log.Error("pause cannot be read; what was read last holds, or a pause if nothing was: pause or resume the scope again",
+			"err", broken)
 	}
 	return nil
 }
@@ -88,21 +83,8 @@ func (s *Session) applyPauses() {
 		return
 	}
 	s.options.Apply(slices.Clone(paused))
-	s.logPauses(paused)
+	s.log.Info("pauses changed", "paused", fmt.Sprint(paused), "before", fmt.Sprint(s.inForce))
 	s.inForce = paused
-}
-
-func (s *Session) logPauses(paused []Paused) {
-	for _, p := range paused {
-		if !slices.ContainsFunc(s.inForce, p.equal) {
-			s.log.Info("paused", "topic", p.Topic, "until", p.Until, "reason", p.Reason, "by", p.By)
-		}
-	}
-	for _, p := range s.inForce {
-		if !slices.ContainsFunc(paused, func(other Paused) bool { return other.Topic == p.Topic }) {
-			s.log.Info("resumed", "topic", p.Topic)
-		}
-	}
 }
 
 // renewRow stores the member's row, which confirms what is applied.
@@ -118,14 +100,11 @@ func (s *Session) renewRow(ctx context.Context, state string) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.callTimeout())
-	defer cancel()
 	sent := s.options.Now()
-	if _, err := s.store.Put(ctx, MemberRows, s.group, s.id, data, AnyRevision); err != nil {
-		return err
+	if _, err = s.put(ctx, MemberRows, s.id, data, AnyRevision); err == nil {
+		s.renewed = sent
 	}
-	s.renewed = sent
-	return nil
+	return err
 }
 
 // noteRefresh records the outcome of a refresh that began at a time.

@@ -39,8 +39,8 @@ type Result struct {
 // or until ctx ends, and then returns ErrUnconfirmed with the members that are missing.
 //
 // Of several requests for one scope at once the last one stored holds; the others return
-// ErrSuperseded. A repeated call pauses from now on again. If Pause returns another error, the pause
-// may have been stored: see Pauses.
+// ErrSuperseded. A repeated call pauses from now on again. If Pause returns another error, the
+// pause may have been stored: see Pauses.
 func Pause(ctx context.Context, store Store, group string, r Request) (Result, error) {
 	return request(ctx, store, group, r, true)
 }
@@ -87,7 +87,7 @@ func storeRequest(ctx context.Context, store Store, group string, r *Request, pa
 	if err != nil {
 		return nil, err
 	}
-	row := scopeRow{Version: scopeVersion, Paused: &paused, Reason: r.Reason, By: r.By, Since: before.Now}
+	row := scopeRow{Version: scopeVersion, Pauses: &paused, Paused: Paused{Topic: r.Topic, Reason: r.Reason, By: r.By, Since: before.Now}}
 	if r.For > 0 {
 		row.Until = before.Now.Add(r.For)
 	}
@@ -128,8 +128,8 @@ func (c *confirmation) awaitMembers(ctx context.Context) (Result, error) {
 	}
 }
 
-// readMembers divides the members into those that have confirmed and those that have not. The row is
-// read after them: as long as it is there, what they have applied is this row.
+// readMembers divides the members into those that have confirmed and those that have not. The row
+// is read after them: as long as it is there, what they have applied is this row.
 func (c *confirmation) readMembers(ctx context.Context) error {
 	members, err := Members(ctx, c.store, c.group)
 	if err != nil {

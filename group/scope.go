@@ -1,6 +1,7 @@
 package group
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -18,7 +19,7 @@ const (
 	MaxReason  = 1 << 10
 	MaxBy      = 256
 	maxTopic   = 512
-	maxGroup   = 256
+	maxName    = 256
 	groupScope = "group"
 	topicScope = "topic:"
 )
@@ -36,38 +37,21 @@ type Request struct {
 }
 
 func (r *Request) validate(group string) error {
-	if err := validateGroup(group); err != nil {
-		return err
-	}
 	if r.For != 0 && (r.For < MinPause || r.For > MaxPause) {
 		return fmt.Errorf("%w: For is %v: must be %v to %v, or 0", ErrInvalid, r.For, MinPause, MaxPause)
 	}
-	for _, f := range []struct {
-		field, value string
-		max          int
-	}{{"Topic", r.Topic, maxTopic}, {"Reason", r.Reason, MaxReason}, {"By", r.By, MaxBy}} {
-		if err := validateText(f.field, f.value, f.max); err != nil {
-			return err
-		}
-	}
-	return nil
+	return errors.Join(validateGroup(group), validateText("Topic", r.Topic, 0, maxTopic),
+		validateText("Reason", r.Reason, 0, MaxReason), validateText("By", r.By, 0, MaxBy))
 }
 
-func validateGroup(group string) error {
-	if group == "" {
-		return fmt.Errorf("%w: group is empty", ErrInvalid)
-	}
-	return validateText("group", group, maxGroup)
-}
+func validateGroup(group string) error { return validateText("group", group, 1, maxName) }
 
-func validateText(field, value string, max int) error {
-	switch {
-	case len(value) > max:
-		return fmt.Errorf("%w: %s has %d bytes: must have at most %d", ErrInvalid, field, len(value), max)
-	case !utf8.ValidString(value):
-		return fmt.Errorf("%w: %s is %q: must be UTF-8", ErrInvalid, field, value)
-	case strings.ContainsFunc(value, unicode.IsControl):
-		return fmt.Errorf("%w: %s is %q: must have no control characters", ErrInvalid, field, value)
+func validateText(field, value string, min, max int) error {
+	if n := len(value); n < min || n > max {
+		return fmt.Errorf("%w: %s has %d bytes: must have %d to %d", ErrInvalid, field, n, min, max)
+	}
+	if !utf8.ValidString(value) || strings.ContainsFunc(value, unicode.IsControl) {
+		return fmt.Errorf("%w: %s is %q: must be UTF-8 without control characters", ErrInvalid, field, value)
 	}
 	return nil
 }
@@ -81,9 +65,8 @@ func scopeKey(topic string) string {
 }
 
 func topicOf(key string) string {
-	topic, _ := strings.CutPrefix(key, topicScope)
 	if key == groupScope {
 		return ""
 	}
-	return topic
+	return strings.TrimPrefix(key, topicScope)
 }

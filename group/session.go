@@ -20,12 +20,14 @@ type Session struct {
 	options Options
 	log     *slog.Logger
 	started time.Time // by the store's clock
+	// freezeLimit is how long the process may stand still without its row expiring: when it
+	// froze, the row was renewed within two heartbeats.
+	freezeLimit time.Duration
 
 	id string
 	// alive is when this process was last known to run; nil once it has left. See Enter.
 	alive   atomic.Pointer[time.Time]
 	refresh chan struct{} // asks Run for a refresh
-	rewatch chan struct{} // asks Run for another watch
 
 	// What follows is for Join, and then for the goroutine of Run alone.
 
@@ -39,6 +41,7 @@ type Session struct {
 	left      bool
 	leases    map[string]*Lease
 	refreshed chan struct{} // closed and replaced by each successful refresh
+	endWatch  func()
 }
 
 // Status is what a session knows of itself.
@@ -68,7 +71,8 @@ func Join(ctx context.Context, store Store, group string, o *Options) (*Session,
 	}
 	s := &Session{
 		store: store, group: group, options: options, log: options.Logger.With("group", group), id: rand.Text(),
-		refresh: make(chan struct{}, 1), rewatch: make(chan struct{}, 1),
+		freezeLimit: store.TTL() - 2*options.Heartbeat,
+		refresh:     make(chan struct{}, 1), endWatch: func() {},
 		leases: make(map[string]*Lease), refreshed: make(chan struct{}),
 	}
 	s.status.ID = s.id
@@ -141,28 +145,9 @@ func (s *Session) keepRefreshing(ctx context.Context) {
 		}
 		failures = 0
 		if before.Incarnation != s.known.applied.Incarnation || !asked && before != s.known.applied {
-			signal(s.rewatch) // the watch has missed something
-		}
-	}
-}
-
-// watchPauses asks for a refresh whenever pauses change. A watch that ends, or misses changes, is
-// started again, later each time it ends at once.
-func (s *Session) watchPauses(ctx context.Context) {
-	for failures := 0; ctx.Err() == nil; failures++ {
-		began := time.Now()
-		err := s.watchOnce(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		if failures == 0 && err != nil {
-			s.log.Warn("watch of pauses ended; it is started again, and pauses are read at each heartbeat", "err", err)
-		}
-		if time.Since(began) > maxRewatch {
-			failures = 0
-		}
-		if backoff.Sleep(ctx, backoff.Doubled(minRewatch, failures, maxRewatch)) != nil {
-			return
+			s.mu.Lock()
+			s.endWatch() // it has missed something
+			s.mu.Unlock()
 		}
 	}
 }
@@ -173,29 +158,28 @@ const (
 	maxRewatch = 30 * time.Second
 )
 
-var errWatchEnded = errors.New("the store ended it")
+// watchPauses asks for a refresh whenever pauses change. A watch that ends, or misses changes, is
+// started again, later each time it does so soon.
+func (s *Session) watchPauses(ctx context.Context) {
+	for failures := 0; ctx.Err() == nil; failures++ {
+		began := time.Now()
+		if err := s.watchOnce(ctx); failures == 0 && err != nil {
+			s.log.Warn("watch of pauses ended; it is started again, and pauses are read at each heartbeat", "err", err)
+		}
+		if time.Since(began) > maxRewatch {
+			failures = 0
+		}
+		_ = backoff.Sleep(ctx, backoff.Doubled(minRewatch, failures, maxRewatch)) // the loop looks at ctx
+	}
+}
 
 func (s *Session) watchOnce(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	changes, err := s.store.Watch(ctx, s.group)
-	if err != nil {
-		return err
-	}
-	s.requestRefresh() // for what changed before
-	for {
-		select {
-		case _, ok := <-changes:
-			if !ok {
-				return errWatchEnded
-			}
-			s.requestRefresh()
-		case <-s.rewatch:
-			return nil
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
+	s.mu.Lock()
+	s.endWatch = cancel
+	s.mu.Unlock()
+	return s.store.Watch(ctx, s.group, s.requestRefresh)
 }
 
 // leave ends what the session has in the store.
@@ -212,17 +196,29 @@ func (s *Session) leave(ctx context.Context) error {
 	for _, l := range s.heldLeases() {
 		failed = errors.Join(failed, l.Release(ctx))
 	}
-	if err := s.store.Delete(ctx, MemberRows, s.group, s.id, AnyRevision); err != nil {
+	if err := s.store.Delete(ctx, MemberRows, s.group, s.id); err != nil {
 		failed = errors.Join(failed, fmt.Errorf("leaving group %q; the member is listed until its row expires: %w", s.group, err))
 	}
 	return failed
 }
 
-func (s *Session) requestRefresh() { signal(s.refresh) }
-
-func signal(c chan<- struct{}) {
+func (s *Session) requestRefresh() {
 	select {
-	case c <- struct{}{}:
+	case s.refresh <- struct{}{}:
 	default:
 	}
+}
+
+// list is that of the store, bounded in time.
+func (s *Session) list(ctx context.Context, space Space) (Listing, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.callTimeout())
+	defer cancel()
+	return s.store.List(ctx, space, s.group)
+}
+
+// put is that of the store, bounded in time.
+func (s *Session) put(ctx context.Context, space Space, key string, data []byte, expect uint64) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.callTimeout())
+	defer cancel()
+	return s.store.Put(ctx, space, s.group, key, data, expect)
 }

@@ -35,16 +35,17 @@ type Store interface {
 	// List returns the rows of a group, in any order. It sees every write that was confirmed before
 	// it was called. What is past its TTL by the store's clock is not listed.
 	List(ctx context.Context, space Space, group string) (Listing, error)
-	// Put stores a row and returns its revision, which is larger than all before it in the space. It
-	// returns ErrConflict if the row's revision is not expect; zero expects that there is no row.
+	// Put stores a row and returns its revision, which is larger than all before it in the space.
+	// It returns ErrConflict if the row's revision is not expect; zero expects that there is no
+	// row.
 	Put(ctx context.Context, space Space, group, key string, data []byte, expect uint64) (uint64, error)
-	// Delete removes a row. It returns ErrConflict if the row's revision is not expect. A row that
-	// is not there is deleted already.
-	Delete(ctx context.Context, space Space, group, key string, expect uint64) error
-	// Watch sends a signal after changes of the group's pauses; one signal may stand for several.
-	// The channel is closed when ctx ends or the watch has ended, which the caller then starts
-	// again. A watch may miss changes, so its caller lists from time to time whatever it says.
-	Watch(ctx context.Context, group string) (<-chan struct{}, error)
+	// Delete removes a row, whatever its revision. A row that is not there is deleted already.
+	Delete(ctx context.Context, space Space, group, key string) error
+	// Watch calls changed when it has begun, and after changes of the group's pauses; one call may stand for several
+	// changes. It blocks until ctx ends, when it returns nil, or the watch does, whose caller
+	// starts it again. It may miss changes, so its caller lists from time to time as well.
+	// changed must not block.
+	Watch(ctx context.Context, group string, changed func()) error
 }
 
 // Row is one value in a Store.

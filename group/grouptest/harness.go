@@ -14,6 +14,9 @@ type Harness struct {
 	New func(t *testing.T) Subject
 	// Run calls body, in a synctest bubble say. Nil: it is called as it is.
 	Run func(t *testing.T, body func(t *testing.T))
+	// Latency is how long a call takes at most on its way to the store, and back, at random. Zero:
+	// as long as it takes.
+	Latency time.Duration
 	// Cycles is how many random cycles of pause and resume there are. Zero: 1,000.
 	Cycles int
 }
@@ -44,6 +47,7 @@ func Run(t *testing.T, h Harness) {
 		"a drained process is gone at once":                           drainedProcess,
 		"a frozen process is back once and meets the pause":           frozenProcess,
 		"a process that is frozen for a moment goes on":               momentarilyFrozen,
+		"a process may be frozen at any moment":                       frozenAnytime,
 		"a pause is confirmed by all":                                 confirmedPause,
 		"a process that does not confirm is named as missing":         missingMember,
 		"a process that dies while it is waited for is named as gone": goneMember,
@@ -58,12 +62,13 @@ func Run(t *testing.T, h Harness) {
 		"a pause outlives a restart of the store":                     restartedStore,
 		"a lease has one holder":                                      leaseHolder,
 		"a lease that is not renewed is lost before others take it":   lostLease,
+		"a lease of a process that hangs is lost as well":             stuckHolder,
 		"no run starts while a pause is confirmed":                    randomCycles,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h.Run(t, func(t *testing.T) {
-				k := &kit{Subject: h.New(t), cycles: h.Cycles}
+				k := &kit{Subject: h.New(t), cycles: h.Cycles, latency: h.Latency}
 				defer k.end(t)
 				scenario(t, k)
 			})
@@ -76,6 +81,7 @@ type kit struct {
 	Subject
 
 	cycles    int
+	latency   time.Duration
 	processes []*process
 }
 

@@ -24,7 +24,7 @@ func isHeld(t *testing.T, p *process) {
 	}
 }
 
-// wants wants a lease to have ended, for a reason.
+// ended wants a lease to have ended, for a reason.
 func ended(t *testing.T, l *group.Lease, why error) {
 	t.Helper()
 	select {
@@ -87,4 +87,20 @@ func lostLease(t *testing.T, k *kit) {
 	if second.Err() != nil {
 		t.Errorf("taken from its holder: %v", second.Err())
 	}
+}
+
+// stuckHolder: a session that hangs in Apply renews nothing, and notices that.
+func stuckHolder(t *testing.T, k *kit) {
+	a, b := k.join(t), k.join(t)
+	first := acquire(t, a)
+	release := a.hold()
+	defer release()
+	if _, err := group.Pause(k.short(t), k.Store, name, group.Request{}); !errors.Is(err, group.ErrUnconfirmed) {
+		t.Fatal(err)
+	}
+	eventually(t, "the lease runs out", func() bool {
+		_, err := b.session.Acquire(t.Context(), "probe")
+		return err == nil
+	})
+	ended(t, first, group.ErrLost)
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -21,7 +22,8 @@ const (
 
 // link is a process's way to its store, and its clock.
 type link struct {
-	store group.Store
+	store   group.Store
+	latency time.Duration
 
 	mu      sync.Mutex
 	mode    mode
@@ -51,6 +53,12 @@ func (l *link) current() (mode, <-chan struct{}) {
 	return l.mode, l.changed
 }
 
+// travel is the way to the store or back.
+func (l *link) travel() error {
+	time.Sleep(time.Duration(rand.Int64N(int64(l.latency) + 1)))
+	return l.pass()
+}
+
 // pass blocks while frozen, and fails while cut off.
 func (l *link) pass() error {
 	for {
@@ -74,62 +82,62 @@ func (l *link) now() time.Time {
 func (l *link) TTL() time.Duration { return l.store.TTL() }
 
 func (l *link) List(ctx context.Context, space group.Space, name string) (group.Listing, error) {
-	if err := l.pass(); err != nil {
+	if err := l.travel(); err != nil {
 		return group.Listing{}, err
 	}
 	listing, err := l.store.List(ctx, space, name)
-	return listing, cmp.Or(err, l.pass())
+	return listing, cmp.Or(err, l.travel())
 }
 
 func (l *link) Put(ctx context.Context, space group.Space, name, key string, data []byte, expect uint64) (uint64, error) {
-	if err := l.pass(); err != nil {
+	if err := l.travel(); err != nil {
 		return 0, err
 	}
 	revision, err := l.store.Put(ctx, space, name, key, data, expect)
-	return revision, cmp.Or(err, l.pass())
+	return revision, cmp.Or(err, l.travel())
 }
 
-func (l *link) Delete(ctx context.Context, space group.Space, name, key string, expect uint64) error {
-	if err := l.pass(); err != nil {
+func (l *link) Delete(ctx context.Context, space group.Space, name, key string) error {
+	if err := l.travel(); err != nil {
 		return err
 	}
-	return cmp.Or(l.store.Delete(ctx, space, name, key, expect), l.pass())
+	return cmp.Or(l.store.Delete(ctx, space, name, key), l.travel())
 }
 
 // Watch ends when the process is cut off, and hands on nothing while it is frozen.
-func (l *link) Watch(ctx context.Context, name string) (<-chan struct{}, error) {
+func (l *link) Watch(ctx context.Context, name string, changed func()) error {
 	if err := l.pass(); err != nil {
-		return nil, err
+		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	changes, err := l.store.Watch(ctx, name)
-	if err != nil {
-		cancel()
-		return nil, err
-	}
-	out := make(chan struct{}, 1)
-	go func() {
-		defer close(out)
-		defer cancel()
-		for l.forward(changes, out) {
-		}
-	}()
-	return out, nil
-}
-
-func (l *link) forward(changes <-chan struct{}, out chan<- struct{}) (goesOn bool) {
-	_, changed := l.current()
-	select {
-	case _, ok := <-changes:
-		if !ok || l.pass() != nil {
-			return false
-		}
+	defer cancel()
+	var all sync.WaitGroup
+	defer all.Wait()
+	signals := make(chan struct{}, 1)
+	ended := make(chan error, 1)
+	all.Go(func() {
+		ended <- l.store.Watch(ctx, name, func() {
+			select {
+			case signals <- struct{}{}:
+			default:
+			}
+		})
+	})
+	defer cancel()
+	for {
+		_, switched := l.current()
 		select {
-		case out <- struct{}{}:
-		default:
+		case err := <-ended:
+			return err
+		case <-signals:
+			if err := l.pass(); err != nil {
+				return err
+			}
+			changed()
+		case <-switched:
+			if err := l.pass(); err != nil {
+				return err
+			}
 		}
-		return true
-	case <-changed:
-		return l.pass() == nil
 	}
 }

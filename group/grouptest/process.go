@@ -30,7 +30,7 @@ type process struct {
 // join starts a process.
 func (k *kit) join(t *testing.T) *process {
 	t.Helper()
-	p := &process{link: &link{store: k.Store}, ended: make(chan error, 1)}
+	p := &process{link: &link{store: k.Store, latency: k.latency}, ended: make(chan error, 1)}
 	var err error
 	p.session, err = group.Join(t.Context(), p.link, name, &group.Options{
 		Heartbeat: k.ttl() / 6, Apply: p.apply, Now: p.link.now, Logger: slog.New(slog.DiscardHandler),

@@ -1,6 +1,7 @@
 package grouptest
 
 import (
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -78,5 +79,27 @@ func momentarilyFrozen(t *testing.T, k *kit) {
 	a.progresses(t)
 	if ids := k.members(t); len(ids) != 1 || lease.Err() != nil {
 		t.Errorf("members %q, lease %v", ids, lease.Err())
+	}
+}
+
+// frozenAnytime: wherever a freeze meets a process, in the middle of a refresh say, it starts nothing
+// that was paused meanwhile.
+func frozenAnytime(t *testing.T, k *kit) {
+	a, b := k.join(t), k.join(t)
+	for range k.cycles / 100 {
+		k.put(t, group.PauseRows, "topic:other", `{"v":1,"paused":false}`, group.AnyRevision) // they refresh
+		time.Sleep(time.Duration(rand.Int64N(int64(4*k.latency) + 1)))
+		b.link.set(frozen)
+		eventually(t, "the frozen member is gone", func() bool { return len(k.members(t)) == 1 })
+		k.pause(t, "", a)
+		before := b.started()
+		b.link.set(connected)
+		eventually(t, "the pause is applied", func() bool { return len(b.session.Status().Paused) == 1 })
+		b.stands(t)
+		if n := b.started() - before; n > 0 {
+			t.Fatalf("%d runs started after a freeze, while paused", n)
+		}
+		k.resume(t, "", a, b)
+		b.progresses(t)
 	}
 }

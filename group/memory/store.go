@@ -27,7 +27,7 @@ type Store struct {
 	tables      map[table]*rows
 	revision    uint64
 	incarnation uint64
-	watches     map[chan struct{}]string // by channel, the group
+	changed     chan struct{} // closed and replaced by each change of pauses
 }
 
 var _ group.Store = (*Store)(nil)
@@ -48,20 +48,17 @@ func New(o *Options) (*Store, error) {
 	if ttl < minTTL {
 		return nil, fmt.Errorf("%w: TTL is %v: must be at least %v", group.ErrInvalid, ttl, minTTL)
 	}
-	return &Store{ttl: ttl, tables: make(map[table]*rows), watches: make(map[chan struct{}]string)}, nil
+	return &Store{ttl: ttl, tables: make(map[table]*rows), changed: make(chan struct{})}, nil
 }
 
-// Reset deletes everything, as if the store was deleted and made again: revisions start again, and
-// watches end.
+// Reset deletes everything, as if the store was deleted and made again: revisions start again.
 func (s *Store) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tables = make(map[table]*rows)
 	s.revision = 0
 	s.incarnation++
-	for changes := range s.watches {
-		s.endWatch(changes)
-	}
+	s.noteChange()
 }
 
 // TTL implements group.Store.
@@ -95,71 +92,49 @@ func (s *Store) Put(ctx context.Context, space group.Space, name, key string, da
 	}
 	s.revision++
 	t.byKey[key] = group.Row{Key: key, Data: append([]byte(nil), data...), Revision: s.revision, Stored: time.Now()}
-	s.noteChange(space, name, t)
+	t.highest = s.revision
+	if space == group.PauseRows {
+		s.noteChange()
+	}
 	return s.revision, nil
 }
 
 // Delete implements group.Store.
-func (s *Store) Delete(ctx context.Context, space group.Space, name, key string, expect uint64) error {
+func (s *Store) Delete(ctx context.Context, space group.Space, name, key string) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := s.table(space, name)
-	row, ok := t.byKey[key]
-	switch {
-	case !ok:
-		return nil
-	case expect != group.AnyRevision && row.Revision != expect:
-		return group.ErrConflict
-	}
-	delete(t.byKey, key)
 	s.revision++
-	s.noteChange(space, name, t)
+	t := s.table(space, name)
+	delete(t.byKey, key)
+	t.highest = s.revision
+	if space == group.PauseRows {
+		s.noteChange()
+	}
 	return nil
 }
 
-// Watch implements group.Store.
-func (s *Store) Watch(ctx context.Context, name string) (<-chan struct{}, error) {
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
-	}
-	changes := make(chan struct{}, 1)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.watches[changes] = name
-	context.AfterFunc(ctx, func() {
+// Watch implements group.Store. It calls changed for the pauses of other groups as well.
+func (s *Store) Watch(ctx context.Context, _ string, changed func()) error {
+	for {
 		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.endWatch(changes)
-	})
-	return changes, nil
-}
-
-// endWatch closes a watch's channel unless it is closed. The mutex is held.
-func (s *Store) endWatch(changes chan struct{}) {
-	if _, ok := s.watches[changes]; ok {
-		delete(s.watches, changes)
-		close(changes)
-	}
-}
-
-// noteChange signals a change to the watches. The mutex is held.
-func (s *Store) noteChange(space group.Space, name string, t *rows) {
-	t.highest = s.revision
-	if space != group.PauseRows {
-		return
-	}
-	for changes, watched := range s.watches {
-		if watched != name {
-			continue
-		}
+		next := s.changed
+		s.mu.Unlock()
+		changed()
 		select {
-		case changes <- struct{}{}:
-		default:
+		case <-next:
+		case <-ctx.Done():
+			return nil
 		}
 	}
+}
+
+// noteChange tells the watches of a change. The mutex is held.
+func (s *Store) noteChange() {
+	close(s.changed)
+	s.changed = make(chan struct{})
 }
 
 // table returns the rows of a group and space without those past their TTL. The mutex is held.

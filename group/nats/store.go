@@ -18,9 +18,6 @@ import (
 // makingPatience times Options.Timeout is how long a bucket that is being made is waited for.
 const makingPatience = 4
 
-// concurrentReads is how many rows of a listing are read at once.
-const concurrentReads = 16
-
 // Store is a group.Store in JetStream. It needs no closing; the connection is its user's.
 type Store struct {
 	nc      *nats.Conn
@@ -68,7 +65,7 @@ func (s *Store) openBucket(ctx context.Context, b *bucket) error {
 // TTL implements group.Store: it is that of MembersBucket.
 func (s *Store) TTL() time.Duration { return s.members.ttl }
 
-// List implements group.Store. It takes a request, and one for each row, 16 at a time.
+// List implements group.Store. It takes a request, and then one for each row at once.
 func (s *Store) List(ctx context.Context, space group.Space, name string) (l group.Listing, err error) {
 	err = s.call(ctx, space, func(ctx context.Context, b *bucket) error {
 		l, err = s.list(ctx, b, space, name)
@@ -104,26 +101,22 @@ func (s *Store) list(ctx context.Context, b *bucket, space group.Space, name str
 	return l, nil
 }
 
-// readMessages reads the last message of each subject that still has one.
+// readMessages reads, at once, the last message of each subject that still has one.
 func readMessages(ctx context.Context, stream jetstream.Stream, subjects map[string]uint64) ([]*jetstream.RawStreamMsg, error) {
 	var (
 		mu       sync.Mutex
 		messages []*jetstream.RawStreamMsg
 		failed   error
 		all      sync.WaitGroup
-		slots    = make(chan struct{}, concurrentReads)
 	)
 	for subject := range subjects {
-		slots <- struct{}{}
 		all.Go(func() {
-			defer func() { <-slots }()
 			m, err := stream.GetLastMsgForSubject(ctx, subject)
 			mu.Lock()
 			defer mu.Unlock()
-			switch {
-			case err == nil:
+			if err == nil {
 				messages = append(messages, m)
-			case !errors.Is(err, jetstream.ErrMsgNotFound):
+			} else if !errors.Is(err, jetstream.ErrMsgNotFound) { // else it has just expired
 				failed = errors.Join(failed, err)
 			}
 		})
@@ -155,43 +148,32 @@ func (s *Store) Put(ctx context.Context, space group.Space, name, key string, da
 }
 
 // Delete implements group.Store.
-func (s *Store) Delete(ctx context.Context, space group.Space, name, key string, expect uint64) error {
-	at := prefix(space, name) + escape(key)
+func (s *Store) Delete(ctx context.Context, space group.Space, name, key string) error {
 	return s.call(ctx, space, func(ctx context.Context, b *bucket) error {
-		if expect == group.AnyRevision {
-			return b.kv.Delete(ctx, at)
-		}
-		return b.kv.Delete(ctx, at, jetstream.LastRevision(expect))
+		return b.kv.Delete(ctx, prefix(space, name)+escape(key))
 	})
 }
 
+// errWatchClosed is why a watch has ended that its caller did not end.
+var errWatchClosed = errors.New("watch was closed with its subscription")
+
 // Watch implements group.Store.
-func (s *Store) Watch(ctx context.Context, name string) (<-chan struct{}, error) {
+func (s *Store) Watch(ctx context.Context, name string, changed func()) error {
 	watcher, err := s.groups.kv.Watch(ctx, prefix(group.PauseRows, name)+">", jetstream.UpdatesOnly(), jetstream.MetaOnly())
 	if err != nil {
-		return nil, s.explain(ctx, &s.groups, err)
+		return s.explain(ctx, &s.groups, err)
 	}
-	changes := make(chan struct{}, 1)
-	go forwardChanges(ctx, watcher, changes)
-	return changes, nil
-}
-
-// forwardChanges ends when ctx does, or with the watcher.
-func forwardChanges(ctx context.Context, watcher jetstream.KeyWatcher, changes chan<- struct{}) {
-	defer close(changes)
 	defer func() { _ = watcher.Stop() }() // it may have ended with the connection
+	changed()                             // for what changed before it watched
 	for {
 		select {
 		case _, ok := <-watcher.Updates():
 			if !ok {
-				return
+				return errWatchClosed
 			}
-			select {
-			case changes <- struct{}{}:
-			default:
-			}
+			changed()
 		case <-ctx.Done():
-			return
+			return nil
 		}
 	}
 }
