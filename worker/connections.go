@@ -16,6 +16,7 @@ import (
 	"github.com/onceish/onceish/bus"
 	natsbus "github.com/onceish/onceish/bus/jetstream"
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/flow"
 	"github.com/onceish/onceish/group"
 )
 
@@ -88,9 +89,10 @@ type Connections struct {
 	database *mongo.Database
 	bus      bus.Bus
 	store    dedupe.Store
-	groups   group.Store // nil: not opened yet
-	bindOnly bool        // no bucket is made
-	topics   []string    // what the store is for, as far as that is known when it is opened
+	groups   group.Store // nil: not opened yet, as limits
+	limits   flow.Store
+	bindOnly bool     // no bucket is made
+	topics   []string // what the store is for, as far as that is known when it is opened
 	closers  []func() error
 	end      atomic.Pointer[shutdownClock] // of the worker that has run on them; nil: none has
 

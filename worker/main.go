@@ -95,7 +95,7 @@ func serveFlags(ctx context.Context, cmd *cli.Command, group string, stderr io.W
 			if err := setup(ctx, w); err != nil {
 				return err
 			}
-			return w.applyTuning(tuning)
+			return w.applyTuning(ctx, tuning)
 		})
 }
 
@@ -111,7 +111,7 @@ func Configured(c *config.Config) *ConnectOptions {
 }
 
 // applyTuning has flags go before what the program says of its subscriptions.
-func (w *Worker) applyTuning(t *config.Tuning) error {
+func (w *Worker) applyTuning(ctx context.Context, t *config.Tuning) error {
 	topics := make([]string, len(w.handlers))
 	var problems config.Problems
 	for i := range w.handlers {
@@ -122,6 +122,11 @@ func (w *Worker) applyTuning(t *config.Tuning) error {
 			return err
 		}
 		problems = append(problems, t.Refuse(w.group, h.topic, h.options, o)...)
+		if levers := t.Flow(h.topic); levers != nil {
+			if err := w.applyLevers(ctx, levers, h.topic, o); err != nil {
+				return err
+			}
+		}
 		h.options = o
 	}
 	if len(problems) > 0 {

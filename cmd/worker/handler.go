@@ -44,7 +44,7 @@ func (s *workerBuilder) drainOutbox(ctx context.Context, c *config.Outbox) (err 
 // addSubscription adds a subscription. What belongs to its handler runs beside it, and is
 // closed after it.
 func (s *workerBuilder) addSubscription(ctx context.Context, c *config.Subscription) error {
-	o, err := c.Options()
+	o, err := s.worker.ConfiguredOptions(ctx, c)
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -35,7 +34,7 @@ func prepareBucket(ctx context.Context, nc *nats.Conn, o *Options, making func()
 	if err := natsserver.Check(nc); err != nil {
 		return nil, fmt.Errorf("dedupe bucket %q: %w", o.Bucket, err)
 	}
-	js, err := contextFor(nc, o)
+	js, err := natsserver.JetStream(nc, o.Domain, o.APIPrefix)
 	if err != nil {
 		return nil, fmt.Errorf("%w: Domain is %q, APIPrefix is %q: %w", ErrInvalidOptions, o.Domain, o.APIPrefix, err)
 	}
@@ -98,16 +97,6 @@ func classifyFailure(ctx context.Context, nc *nats.Conn, err error) error {
 			nc.ConnectedAddr(), err)
 	}
 	return connectionError(nc, err)
-}
-
-func contextFor(nc *nats.Conn, o *Options) (jetstream.JetStream, error) {
-	switch {
-	case o.Domain != "":
-		return jetstream.NewWithDomain(nc, o.Domain)
-	case o.APIPrefix != "":
-		return jetstream.NewWithAPIPrefix(nc, strings.TrimSuffix(o.APIPrefix, "."))
-	}
-	return jetstream.New(nc)
 }
 
 // createBucket makes the bucket. It calls making once the server has answered that it can.

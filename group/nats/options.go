@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/onceish/onceish/group"
@@ -70,15 +69,4 @@ func (o *Options) apiPrefix() string {
 		return strings.TrimSuffix(o.APIPrefix, ".") + "."
 	}
 	return jetstream.DefaultAPIPrefix
-}
-
-func (o *Options) context(nc *nats.Conn) (jetstream.JetStream, error) {
-	timeout := jetstream.WithDefaultTimeout(o.Timeout)
-	switch {
-	case o.Domain != "":
-		return jetstream.NewWithDomain(nc, o.Domain, timeout)
-	case o.APIPrefix != "":
-		return jetstream.NewWithAPIPrefix(nc, strings.TrimSuffix(o.APIPrefix, "."), timeout)
-	}
-	return jetstream.New(nc, timeout)
 }

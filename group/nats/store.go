@@ -40,7 +40,7 @@ func New(ctx context.Context, nc *nats.Conn, o *Options) (*Store, error) {
 	if err := natsserver.Check(nc); err != nil {
 		return nil, fmt.Errorf("group store: %w", err)
 	}
-	js, err := options.context(nc)
+	js, err := natsserver.JetStream(nc, options.Domain, options.APIPrefix, jetstream.WithDefaultTimeout(options.Timeout))
 	if err != nil {
 		return nil, fmt.Errorf("%w: Domain is %q, APIPrefix is %q: %w", ErrInvalidOptions, options.Domain, options.APIPrefix, err)
 	}

@@ -13,9 +13,15 @@ type Breaker struct {
 	Failures int
 	// Over is the time in which failures are counted, and Wait how long it stays open at first.
 	Over, Wait time.Duration
-	// Scope is "process", or "group" for all processes of the group.
+	// Scope is ScopeProcess, or ScopeGroup for all processes of the group.
 	Scope string
 }
+
+// Scopes of a Breaker.
+const (
+	ScopeProcess = "process"
+	ScopeGroup   = "group"
+)
 
 func breakerKeys() []field[Breaker] {
 	type between = consumer.Limit[time.Duration]
@@ -27,7 +33,7 @@ func breakerKeys() []field[Breaker] {
 			withFlag("breaker-over", "DURATION").describedAs("time within which failures open the breaker"),
 		durationField("wait", func(b *Breaker) *time.Duration { return &b.Wait }, between{Min: time.Millisecond, Max: day}).withDefault(10*time.Second).
 			withFlag("breaker-wait", "DURATION").describedAs("how long the breaker stays open before it tries an event; it doubles each time that fails"),
-		enumField("scope", func(b *Breaker) *string { return &b.Scope }, selfNamed("process", "group")...).
+		enumField("scope", func(b *Breaker) *string { return &b.Scope }, selfNamed(ScopeProcess, ScopeGroup)...).
 			withFlag("breaker-scope", "SCOPE").describedAs("what an open breaker holds back: this process, or all of the group"),
 	}
 }
