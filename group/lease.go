@@ -33,8 +33,8 @@ type leaseRow struct {
 }
 
 // Acquire takes a lease of the group by name, 1 to 256 bytes without control characters. It returns
-// ErrHeld while another process, or this one, holds it. A lease lasts for the store's TTL after each
-// renewal. Acquire blocks for two calls of the store.
+// ErrHeld while another process, or this one, holds it. A lease lasts for the store's TTL after
+// each renewal. Acquire blocks for two calls of the store.
 func (s *Session) Acquire(ctx context.Context, name string) (*Lease, error) {
 	if err := validateText("lease", name, 1, maxName); err != nil {
 		return nil, err

@@ -63,7 +63,7 @@ func Pauses(ctx context.Context, store Store, group string) ([]Paused, error) {
 		return nil, fmt.Errorf("pauses of group %q: %w", group, err)
 	}
 	var k knownPauses
-	k.update(&listing, listing.Now)
+	_ = k.update(&listing, listing.Now) // Paused.Unreadable says it
 	return k.inForce(listing.Now), nil
 }
 

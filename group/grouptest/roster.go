@@ -82,8 +82,8 @@ func momentarilyFrozen(t *testing.T, k *kit) {
 	}
 }
 
-// frozenAnytime: wherever a freeze meets a process, in the middle of a refresh say, it starts nothing
-// that was paused meanwhile.
+// frozenAnytime: wherever a freeze meets a process, in the middle of a refresh say, it starts
+// nothing that was paused meanwhile.
 func frozenAnytime(t *testing.T, k *kit) {
 	a, b := k.join(t), k.join(t)
 	for range k.cycles / 100 {

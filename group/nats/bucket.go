@@ -8,8 +8,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/onceish/onceish/internal/backoff"
 )
 
 // Names of the buckets.
@@ -55,18 +53,8 @@ func (b *bucket) makeCommand() string {
 	return fmt.Sprintf("nats kv add %s --history=1%s", b.name, ttl)
 }
 
-// open finds the bucket, or makes it, and verifies it. A bucket that others are making at this
-// moment, or that has no leader yet, is waited for.
+// open finds the bucket, or makes it, and verifies it.
 func (b *bucket) open(ctx context.Context, js jetstream.JetStream, o *Options) error {
-	for try := 0; ; try++ {
-		err := b.tryOpen(ctx, js, o)
-		if err == nil || !passes(err) || backoff.Sleep(ctx, backoff.Doubled(50*time.Millisecond, try, time.Second)) != nil {
-			return err
-		}
-	}
-}
-
-func (b *bucket) tryOpen(ctx context.Context, js jetstream.JetStream, o *Options) error {
 	stream, err := js.Stream(ctx, b.streamName())
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		if o.BindOnly {
@@ -115,16 +103,15 @@ func (b *bucket) verify(c *jetstream.StreamConfig) error {
 	return nil
 }
 
-// passes reports whether opening a bucket is worth another try.
+// passes reports whether opening a bucket is worth another try: others may be making it at this
+// moment, or it has no leader yet.
 func passes(err error) bool {
-	if errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) {
+	if errors.Is(err, errNoJetStream) || errors.Is(err, nats.ErrPermissionViolation) {
 		return false
 	}
-	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) || errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrBucketNotFound) {
-		return true
-	}
 	e, ok := errors.AsType[*jetstream.APIError](err)
-	return ok && e.Code == 503
+	return errors.Is(err, ErrNoAnswer) || ok && (e.Code == 503 || e.ErrorCode == jetstream.JSErrCodeStreamNameInUse ||
+		e.ErrorCode == jetstream.JSErrCodeStreamNotFound)
 }
 
 // isGone reports whether a call failed because there is no bucket.

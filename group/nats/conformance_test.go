@@ -43,10 +43,14 @@ func newStore(t testing.TB, nc *nats.Conn, o *Options) *Store {
 		o = &Options{}
 	}
 	o.MemberTTL = testTTL
-	o.Logger = slog.New(slog.DiscardHandler)
-	s, err := New(t.Context(), nc, o)
+	s, err := New(t.Context(), nc, quiet(o))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
+}
+
+func quiet(o *Options) *Options {
+	o.Logger = slog.New(slog.DiscardHandler)
+	return o
 }

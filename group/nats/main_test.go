@@ -1,9 +1,15 @@
 package nats
 
 import (
+	"os"
 	"testing"
 
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if url := os.Getenv(envMember); url != "" {
+		os.Exit(runMember(url))
+	}
+	goleak.VerifyTestMain(m)
+}

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/onceish/onceish/group"
+	"github.com/onceish/onceish/internal/backoff"
 	"github.com/onceish/onceish/internal/natsserver"
 )
 
@@ -56,10 +57,25 @@ func New(ctx context.Context, nc *nats.Conn, o *Options) (*Store, error) {
 	return s, nil
 }
 
+// openBucket tries to open a bucket until it answers.
 func (s *Store) openBucket(ctx context.Context, b *bucket) error {
+	s.opening.Lock()
+	defer s.opening.Unlock()
 	bounded, cancel := context.WithTimeout(ctx, makingPatience*s.options.Timeout)
 	defer cancel()
-	return s.explain(ctx, b, b.open(bounded, s.js, &s.options))
+	for try := 0; ; try++ {
+		err := s.within(bounded, b, func(ctx context.Context) error { return b.open(ctx, s.js, &s.options) })
+		if err == nil || !passes(err) || backoff.Sleep(bounded, backoff.Doubled(50*time.Millisecond, try, time.Second)) != nil {
+			return err
+		}
+	}
+}
+
+// within calls f for the time of one call, and explains its error.
+func (s *Store) within(ctx context.Context, b *bucket, f func(context.Context) error) error {
+	bounded, cancel := context.WithTimeout(ctx, s.options.Timeout)
+	defer cancel()
+	return s.explain(ctx, b, f(bounded))
 }
 
 // TTL implements group.Store: it is that of MembersBucket.
@@ -187,19 +203,19 @@ func (s *Store) call(ctx context.Context, space group.Space, f func(context.Cont
 	if !s.nc.IsConnected() {
 		return fmt.Errorf("%w: %w", ErrDisconnected, nats.ErrConnectionReconnecting)
 	}
-	bounded, cancel := context.WithTimeout(ctx, s.options.Timeout)
-	defer cancel()
-	err := f(bounded, b)
-	if isGone(err) && s.nc.IsConnected() {
-		s.opening.Lock()
-		err = b.open(bounded, s.js, &s.options)
-		s.opening.Unlock()
-		if err == nil {
-			err = f(bounded, b)
-		}
+	use := func(ctx context.Context) error { return f(ctx, b) }
+	err := s.within(ctx, b, use)
+	if !isGone(err) || !s.nc.IsConnected() {
+		return err
 	}
-	return s.explain(ctx, b, err)
+	if err := s.openBucket(ctx, b); err != nil {
+		return err
+	}
+	return s.within(ctx, b, use)
 }
+
+// errNoJetStream is why calls fail that a server without JetStream refuses.
+var errNoJetStream = errors.New("no JetStream answers")
 
 // explain says what an error means to the caller.
 func (s *Store) explain(ctx context.Context, b *bucket, err error) error {
@@ -210,9 +226,9 @@ func (s *Store) explain(ctx context.Context, b *bucket, err error) error {
 		return group.ErrConflict
 	case ctx.Err() != nil && !errors.Is(context.Cause(ctx), context.DeadlineExceeded):
 		return context.Cause(ctx)
-	case errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
-		return fmt.Errorf("no JetStream answers at %s: enable it for the server (nats-server -js) and for this account, or see Options.Domain and APIPrefix: %w",
-			s.nc.ConnectedAddr(), err)
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) || errors.Is(err, nats.ErrNoResponders):
+		return fmt.Errorf("%w at %s: enable it for the server (nats-server -js) and for this account, or see Options.Domain and APIPrefix: %w",
+			errNoJetStream, s.nc.ConnectedAddr(), err)
 	case !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, nats.ErrTimeout):
 		return fmt.Errorf("bucket %q: %w", b.name, err)
 	}
