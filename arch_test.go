@@ -51,6 +51,7 @@ var mayLink = map[string][]string{
 	"go.opentelemetry.io":             {"worker", "cmd/worker", "examples"},
 	"testing":                         append(suites, testFolder),
 	"github.com/anishathalye":         {"dedupe/dedupetest"},
+	"github.com/failsafe-go":          {"flow/breaker", "worker", "cmd/worker", "examples"},
 	"github.com/rogpeppe/go-internal": {},
 	"go.uber.org/goleak":              {},
 	"pgregory.net/rapid":              append(suites, testFolder),
@@ -105,6 +106,7 @@ func TestArchitectureRulesBite(t *testing.T) {
 		"run":               {heavy(ours("consumer", "github.com/oklog/run")), "oklog/run"},
 		"wrapper":           {embedded(wrapper), "hides its abilities"},
 		"contract":          {foreign(ours("bus", "context", "github.com/nats-io/nats.go"), standard), "nats.go"},
+		"failsafe":          {heavy(ours("consumer", "github.com/failsafe-go/failsafe-go/circuitbreaker")), "failsafe-go"},
 		"consumer's driver": {foreign(ours("consumer", module+"/bus/jetstream", "github.com/nats-io/nats.go"), standard), "nats.go"},
 	} {
 		if len(c.broken) == 0 || !strings.Contains(c.broken[0], c.want) {
@@ -115,6 +117,7 @@ func TestArchitectureRulesBite(t *testing.T) {
 		ours("bus", "context"),
 		ours("consumer", "context", module+"/bus", module+"/consumer/internal/protocol"),
 		ours("dedupe/kv", module+"/dedupe", "github.com/nats-io/nats.go"),
+		ours("flow/breaker", module+"/flow", "github.com/failsafe-go/failsafe-go/circuitbreaker"),
 		ours("dedupe/dedupetest", module+"/dedupe", module+"/internal/testing/faulty"),
 		ours("cmd/worker", module+"/worker", module+"/worker/embedded", "github.com/nats-io/nats-server/v2/server"),
 	} {

@@ -22,13 +22,14 @@ type AdaptiveOptions struct {
 // AdaptiveLimit is a Gate that lets as many runs in at once as its receiver can do without queueing
 // them, within bounds. It is safe for concurrent use and starts no goroutine.
 //
-// It starts at 4. It measures how long runs take, for 100 runs or eight times the limit, and up to
-// 2,000 if their times vary much, under a lower and an upper limit in turn, and moves both: up, twice as far at first, while runs
-// take no longer under the upper one; down when they take longer in proportion. It settles where the
-// lower limit is just below what the receiver can do at once and the upper one just above, and then
-// compares less and less often. A failure counts as a run that took long; after more failures than
-// successes the limit falls whatever their time. A run that ends with context.Canceled counts for
-// nothing. While fewer runs start than the limit allows, it stays.
+// It starts at 4. It measures how long runs take under a lower and an upper limit in turn, for 100
+// runs or eight times the limit, and up to 2,000 if their times vary much. Then it moves both
+// limits: up while runs take no longer under the upper one, at first to twice as many each time,
+// and down when they take longer in proportion. It settles where the lower limit is just below what
+// the receiver can do at once and the upper one just above, and then compares less often. A failure
+// counts as a run that took at least twice as long as a success; after more failures than successes
+// the limit falls. A run that ends with context.Canceled counts for nothing. While fewer runs start
+// than the limit allows, it stays.
 type AdaptiveLimit struct {
 	admission
 
@@ -61,8 +62,8 @@ const (
 
 var _ flow.AdaptiveGate = (*AdaptiveLimit)(nil)
 
-// NewAdaptiveLimit returns an AdaptiveLimit of at most maximum, which is from 1 to 100,000. o may be
-// nil.
+// NewAdaptiveLimit returns an AdaptiveLimit of at most maximum, which is from 1 to 100,000. o may
+// be nil.
 func NewAdaptiveLimit(maximum int, o *AdaptiveOptions) (*AdaptiveLimit, error) {
 	options := *cmp.Or(o, &AdaptiveOptions{})
 	options.Min = cmp.Or(options.Min, 1)
@@ -114,13 +115,13 @@ func (l *AdaptiveLimit) measure(r *run, failed bool) {
 		return
 	}
 	done := l.measured
-	switch {
-	case l.phase == measureLower:
+	switch l.phase {
+	case measureLower:
 		l.lower, l.phase = done, measureUpper
-	case l.phase == measureUpper:
+	case measureUpper:
 		l.upper, l.phase, l.held = done, hold, 0
 		l.move(growth(l.lower, done))
-	default:
+	case hold:
 		l.held++
 		if change := done.cost() / l.upper.cost(); !(change > 1/1.3 && change < 1.3) {
 			l.calm = 0

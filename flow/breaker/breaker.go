@@ -111,9 +111,9 @@ func (b *Breaker) State() State {
 	return b.state
 }
 
-// OpenFor opens the breaker for d, because of what has happened elsewhere: in another process of the
-// group. It does not tell Options.Shared. It never shortens an opening, and it may be repeated. If
-// the probe fails, the breaker opens for at least twice d, as far as Options.MaxWait allows.
+// OpenFor opens the breaker for d, because of what has happened elsewhere: in another process of
+// the group. It does not tell Options.Shared. It never shortens an opening, and it may be repeated.
+// If the probe fails, the breaker opens for at least twice d, as far as Options.MaxWait allows.
 func (b *Breaker) OpenFor(d time.Duration, reason string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -2,8 +2,8 @@
 // once. [Breaker] and [AdaptiveLimit] are gates: each implements flow.AdaptiveGate, for a
 // subscription or for any other caller.
 //
-// A [Breaker] opens after some failures in a short time. Then nothing starts until its wait is over;
-// then one run probes the receiver, and a ramp of 2, 4, 8 and more at once follows:
+// A [Breaker] opens after some failures in a short time. Then nothing starts until its wait is
+// over; then one run probes the receiver, and a ramp of 2, 4, 8 and more at once follows:
 //
 //	closed ──failures within the window──▶ open ◀────────────┐
 //	  ▲                                     │ wait is over    │ a failure: the wait doubles

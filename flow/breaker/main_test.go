@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -38,12 +39,8 @@ func newBreaker(t *testing.T, o breaker.Options) *breaker.Breaker {
 }
 
 // tryEnter returns nil if it would have to wait.
-func tryEnter(b *breaker.Breaker, keys ...string) (leave func(error)) {
-	ctx := context.Background()
-	for _, key := range keys {
-		ctx = context.WithValue(ctx, testKey{}, key)
-	}
-	ended, cancel := context.WithCancel(ctx)
+func tryEnter(b *breaker.Breaker, key ...string) (leave func(error)) {
+	ended, cancel := context.WithCancel(context.WithValue(context.Background(), testKey{}, strings.Join(key, "")))
 	cancel()
 	leave, _ = b.Enter(ended)
 	return leave
@@ -57,9 +54,9 @@ func testKeyOf(ctx context.Context) string {
 }
 
 // mustEnter must not have to wait.
-func mustEnter(t *testing.T, b *breaker.Breaker, keys ...string) (leave func(error)) {
+func mustEnter(t *testing.T, b *breaker.Breaker, key ...string) (leave func(error)) {
 	t.Helper()
-	leave = tryEnter(b, keys...)
+	leave = tryEnter(b, key...)
 	if leave == nil {
 		c, _ := b.Capacity()
 		t.Fatalf("no run may enter: %v, %+v", b.State(), c)
@@ -67,7 +64,9 @@ func mustEnter(t *testing.T, b *breaker.Breaker, keys ...string) (leave func(err
 	return leave
 }
 
-// open fails so many runs as the defaults allow.
+func seconds(n int) time.Duration { return time.Duration(n) * time.Second }
+
+// open fails as many runs as the defaults allow.
 func open(t *testing.T, b *breaker.Breaker) {
 	t.Helper()
 	for range 5 {
@@ -84,7 +83,7 @@ func wantState(t *testing.T, b *breaker.Breaker, s breaker.State, limit int) {
 	}
 }
 
-// wait sleeps until an open breaker is half-open, and returns how long that took.
+// waitHalfOpen sleeps until an open breaker is half-open, and returns how long that took.
 func waitHalfOpen(t *testing.T, b *breaker.Breaker) time.Duration {
 	t.Helper()
 	begin := time.Now()

@@ -94,7 +94,7 @@ func (m *model) openFor(d time.Duration) {
 
 func TestBreakerIsAsItsModel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		rapid.Check(t, func(t *rapid.T) {
+		rapid.Check(struct{ testing.TB }{t}, func(t *rapid.T) {
 			b, err := breaker.New(&breaker.Options{
 				Failures: modelFailures, Over: 24 * time.Hour, Wait: modelWait, MaxWait: modelMaxWait,
 				ProbeLimit: modelProbeLimit, RampTo: modelRampTo, Logger: slog.New(slog.DiscardHandler),
@@ -114,9 +114,27 @@ func TestBreakerIsAsItsModel(t *testing.T) {
 					inside = append(inside, r)
 				}
 			}
+			if rapid.Bool().Draw(t, "half-open") {
+				b.OpenFor(modelWait, "elsewhere")
+				m.openFor(modelWait)
+				time.Sleep(modelWait)
+				synctest.Wait()
+				m.advance()
+			}
 			t.Repeat(map[string]func(*rapid.T){
-				"enter":  enter,
-				"enter2": enter,
+				"enter": enter,
+				"succeed": func(t *rapid.T) {
+					for range rapid.IntRange(1, 5).Draw(t, "runs") {
+						r := &modelRun{leave: tryEnter(b)}
+						if entered := r.leave != nil; entered != m.enter(r) {
+							t.Fatalf("entered: %v", entered)
+						}
+						if r.leave != nil {
+							r.leave(nil)
+							m.leave(r, nil)
+						}
+					}
+				},
 				"leave": func(t *rapid.T) {
 					if len(inside) == 0 {
 						t.Skip()

@@ -21,15 +21,16 @@ type Options struct {
 	// Wait is how long the breaker stays open at first. It doubles each time the breaker opens
 	// again before it has closed. Default: 10 s; from 1 ms to 1 day.
 	Wait time.Duration
-	// MaxWait is how far Wait doubles. Default: 5 min, or Wait if that is longer; from Wait to 1 day.
+	// MaxWait is how far Wait doubles. Default: 5 min, or Wait if that is longer; from Wait to 1
+	// day.
 	MaxWait time.Duration
 	// RampTo ends the ramp: the breaker closes instead of letting RampTo or more runs in at once.
 	// Use about the concurrency of the caller. Default: 16; from 1 to 100,000. At 1 and 2 the first
 	// successful probe closes the breaker.
 	RampTo int
 	// ProbeLimit is how long a half-open breaker waits for the runs that it let in. Then it lets as
-	// many in again, as if they had left. Their results still count. Default: 1 min; from 1 ms to
-	// 1 day.
+	// many in again, as if they had left. Their results still count. Default: 1 min; from 1 ms to 1
+	// day.
 	ProbeLimit time.Duration
 	// IsFailure reports whether the error of a run tells against the receiver. It is not called for
 	// nil, which is a success. An error that is no failure counts for nothing. Default: every error
@@ -41,8 +42,8 @@ type Options struct {
 	// last does not open it again. An empty key is different from every other. Default: every run
 	// has an empty key.
 	KeyOf func(context.Context) string
-	// OnChange is called with every new state, in order, and the capacity in it. It must return soon
-	// and must not call the Breaker. Default: nothing is called.
+	// OnChange is called with every new state, in order, and the capacity in it. It must return
+	// soon and must not call the Breaker. Default: nothing is called.
 	OnChange func(State, flow.Capacity)
 	// Shared has openings hold for a group of processes. Default: nil, for this one alone.
 	Shared Shared

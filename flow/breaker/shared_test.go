@@ -110,12 +110,12 @@ func TestOpeningHoldsForTheGroup(t *testing.T) {
 func TestOneProcessOfTheGroupProbes(t *testing.T) {
 	inGroup(t, breaker.Options{RampTo: 2}, func(t *testing.T, g *group) {
 		open(t, g.breakers[0])
-		for _, want := range []time.Duration{10, 20, 40} {
-			time.Sleep(want*time.Second - 1)
+		for _, want := range []int{10, 20, 40} {
+			time.Sleep(seconds(want) - 1)
 			if n := len(g.halfOpen()); n != 0 {
 				t.Fatalf("%d probe before %d s are over", n, want)
 			}
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			probing := g.halfOpen()
 			if len(probing) != 1 {
 				t.Fatalf("%d probe", len(probing))

@@ -49,8 +49,8 @@ func (w *window) cost() float64 {
 }
 
 // growth compares what runs cost under a lower and an upper limit. It is 0 if they cost the same,
-// and the receiver could do more; 1 if the cost has grown like the concurrency, and the receiver can
-// do no more. It is NaN if the concurrency was about the same, for too few runs started.
+// and the receiver could do more; 1 if the cost has grown like the concurrency, and the receiver
+// can do no more. It is NaN if the concurrency was about the same, for too few runs started.
 func growth(lower, upper window) float64 {
 	const most = 1.5
 	if upper.failures > upper.successes {

@@ -113,14 +113,15 @@ func (r *rig) ours(events, concurrency int, store dedupe.Store) time.Duration {
 	return r.handle(topic, events, concurrency, store)
 }
 
-// handle is ours for the events of any topic that the stream was made for.
-func (r *rig) handle(topic string, events, concurrency int, store dedupe.Store) time.Duration {
+// handleWith is handle with more options.
+func (r *rig) handleWith(topic string, events int, store dedupe.Store, o consumer.Options) time.Duration {
 	r.b.Helper()
 	r.round++
 	marked := &marks{want: events, done: make(chan struct{})}
+	o.DeadLetter, o.Observer = "dead."+group, marked
 	start := time.Now()
 	s, err := consumer.SubscribeExactlyOnce(r.b.Context(), r.bus, topic, fmt.Sprintf("%s-%d", group, r.round), store,
-		func(context.Context, bus.Event) error { return nil }, &consumer.Options{Concurrency: concurrency, DeadLetter: "dead." + group, Observer: marked})
+		func(context.Context, bus.Event) error { return nil }, &o)
 	must(r.b, err)
 	<-marked.done
 	must(r.b, r.nc.Flush())
@@ -130,6 +131,12 @@ func (r *rig) handle(topic string, events, concurrency int, store dedupe.Store) 
 		r.b.Errorf("handled %d of %d events: %+v", st.Handled, events, st)
 	}
 	return took
+}
+
+// handle is ours for the events of any topic that the stream was made for.
+func (r *rig) handle(topic string, events, concurrency int, store dedupe.Store) time.Duration {
+	r.b.Helper()
+	return r.handleWith(topic, events, store, consumer.Options{Concurrency: concurrency})
 }
 
 // marks counts what is marked and about to be acknowledged.
