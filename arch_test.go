@@ -23,7 +23,7 @@ var mayImport = map[string][]string{
 	"":         {},
 	"bus":      {"bus", "internal"},
 	"dedupe":   {"dedupe", "internal"},
-	"flow":     {"flow"},
+	"flow":     {"flow", "internal"},
 	"outbox":   {"outbox", "flow", "dedupe", "bus", "internal"},
 	"mongodoc": {"mongodoc", "outbox", "dedupe", "bus", "internal"},
 	"consumer": {"consumer", "flow", "dedupe", "bus", "internal"},
@@ -37,7 +37,7 @@ var mayImport = map[string][]string{
 // testFolder is the folder of what only tests use. Suites are tests.
 const testFolder = "internal/testing"
 
-var suites = []string{"bus/bustest", "dedupe/dedupetest", "outbox/outboxtest"}
+var suites = []string{"bus/bustest", "dedupe/dedupetest", "flow/flowtest", "outbox/outboxtest"}
 
 // mayLink says which packages alone may link what is heavy, their folders included. Tests are free.
 var mayLink = map[string][]string{
@@ -168,7 +168,7 @@ func upward(p pkg) (broken []string) {
 // sideways: what lies below a contract (an adapter, a suite) knows contracts, and no other
 // package below one.
 func sideways(p pkg) (broken []string) {
-	contracts := []string{"bus", "dedupe", "outbox"}
+	contracts := []string{"bus", "dedupe", "flow", "outbox"}
 	if at := local(p.ImportPath); !slices.Contains(contracts, folder(p.ImportPath)) || slices.Contains(contracts, at) {
 		return nil
 	}
