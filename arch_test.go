@@ -23,7 +23,7 @@ var mayImport = map[string][]string{
 	"":         {},
 	"bus":      {"bus", "internal"},
 	"dedupe":   {"dedupe", "internal"},
-	"flow":     {"flow"},
+	"flow":     {"flow", "internal"},
 	"group":    {"group", "internal"},
 	"outbox":   {"outbox", "flow", "dedupe", "bus", "internal"},
 	"mongodoc": {"mongodoc", "outbox", "dedupe", "bus", "internal"},
@@ -38,7 +38,7 @@ var mayImport = map[string][]string{
 // testFolder is the folder of what only tests use. Suites are tests.
 const testFolder = "internal/testing"
 
-var suites = []string{"bus/bustest", "dedupe/dedupetest", "group/grouptest", "outbox/outboxtest"}
+var suites = []string{"bus/bustest", "dedupe/dedupetest", "flow/flowtest", "group/grouptest", "outbox/outboxtest"}
 
 // mayLink says which packages alone may link what is heavy, their folders included. Tests are free.
 var mayLink = map[string][]string{
@@ -173,6 +173,7 @@ func upward(p pkg) (broken []string) {
 // package below one.
 func sideways(p pkg) (broken []string) {
 	contracts := []string{"bus", "dedupe", "group", "outbox"}
+	contracts := []string{"bus", "dedupe", "flow", "outbox"}
 	if at := local(p.ImportPath); !slices.Contains(contracts, folder(p.ImportPath)) || slices.Contains(contracts, at) {
 		return nil
 	}

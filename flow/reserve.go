@@ -94,7 +94,7 @@ func (s *Shared) reserve(ctx context.Context, k *sharedKey, n int) {
 func (r *reservation) takeFrom(s *Shared) rowChange {
 	return func(state *limitState, at serverTime) (changed bool) {
 		local := s.now()
-		lifetime := int64(s.options.Timeout + chunkTime)
+		lifetime := int64(max(s.options.Timeout, chunkTime)) // the answer is in by then, or is none
 		r.until = local + lifetime
 		r.granted, r.wait = state.takeStarts(&s.rate, at.earliest, at.latest+lifetime, r.least, r.most)
 		if r.granted == 0 {
