@@ -172,8 +172,7 @@ func upward(p pkg) (broken []string) {
 // sideways: what lies below a contract (an adapter, a suite) knows contracts, and no other
 // package below one.
 func sideways(p pkg) (broken []string) {
-	contracts := []string{"bus", "dedupe", "group", "outbox"}
-	contracts := []string{"bus", "dedupe", "flow", "outbox"}
+	contracts := []string{"bus", "dedupe", "flow", "group", "outbox"}
 	if at := local(p.ImportPath); !slices.Contains(contracts, folder(p.ImportPath)) || slices.Contains(contracts, at) {
 		return nil
 	}

@@ -18,8 +18,8 @@ var ErrUndone = errors.New("not all events are done")
 // ErrNoConsumer is returned by Connections.RemoveGroup for a group that has no consumer on the bus.
 var ErrNoConsumer = errors.New("the group is not on the bus")
 
-// ErrNoGroup is returned by Connections.PauseGroup and ResumeGroup when nothing consumes as the group,
-// or nothing of it is subscribed to the topic.
+// ErrNoGroup is returned by Connections.PauseGroup and ResumeGroup when nothing consumes as the
+// group, or nothing of it is subscribed to the topic.
 var ErrNoGroup = errors.New("there is no such group or topic")
 
 // ExitStatus is what a process exits with: 0 done or drained, 1 failed, 2 wrong usage, 3 drain

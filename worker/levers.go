@@ -15,8 +15,8 @@ import (
 )
 
 // SharedLimit is a limit that all processes share which use its name: in MongoDB where marks are
-// kept there, else in a key-value bucket of NATS. Where SharedOptions.Members is nil, it is how many
-// processes of the group are alive.
+// kept there, else in a key-value bucket of NATS. Where SharedOptions.Members is nil, it is how
+// many processes of the group are alive.
 func (w *Worker) SharedLimit(ctx context.Context, name string, r flow.Rate, o *flow.SharedOptions) (*flow.Shared, error) {
 	store, err := w.conns.limitStore(ctx)
 	if err != nil {

@@ -69,8 +69,8 @@ func (m *membership) start(subs []runningSubscription, drainers []*drainerRun) {
 	close(m.ready)
 }
 
-// Enter implements flow.Gate. Every start passes it: before the group's pauses are applied here, and
-// when this process was frozen and may have missed one, it waits.
+// Enter implements flow.Gate. Every start passes it: before the group's pauses are applied here,
+// and when this process was frozen and may have missed one, it waits.
 func (m *membership) Enter(ctx context.Context) (leave func(error), err error) {
 	select {
 	case <-m.ready:
@@ -140,8 +140,8 @@ func (m *membership) run(ctx context.Context) error {
 	return m.session.Run(ctx)
 }
 
-// pollGroup asks, once in a heartbeat, what cannot be asked while the member's row is written: lags,
-// and how many members there are.
+// pollGroup asks, once in a heartbeat, what cannot be asked while the member's row is written:
+// lags, and how many members there are.
 func (m *membership) pollGroup(ctx context.Context) {
 	every := m.store.TTL() / 3
 	ticker := time.NewTicker(every)

@@ -25,9 +25,9 @@ type PauseResult struct {
 const longestServerPause = 30 * 24 * time.Hour
 
 // PauseGroup is group.Pause for a group on the bus, or for one of its topics. On JetStream its
-// consumers are paused on the server as well, so that other clients see it. A group that has neither
-// a consumer nor a member is ErrNoGroup, and so is a topic to which none of them is subscribed. With
-// group.ErrUnconfirmed the result tells who has not confirmed.
+// consumers are paused on the server as well, so that other clients see it. A group that has
+// neither a consumer nor a member is ErrNoGroup, and so is a topic to which none of them is
+// subscribed. With group.ErrUnconfirmed the result tells who has not confirmed.
 func (c *Connections) PauseGroup(ctx context.Context, name string, r group.Request) (out PauseResult, err error) {
 	store, found, err := c.findGroup(ctx, name, r.Topic)
 	if err != nil {
@@ -44,8 +44,8 @@ func (c *Connections) PauseGroup(ctx context.Context, name string, r group.Reque
 	return out, err
 }
 
-// ResumeGroup is group.Resume for a group on the bus, or for one of its topics. It ends the pause of
-// its consumers on the server as well, also one that somebody made by other means.
+// ResumeGroup is group.Resume for a group on the bus, or for one of its topics. It ends the pause
+// of its consumers on the server as well, also one that somebody made by other means.
 func (c *Connections) ResumeGroup(ctx context.Context, name string, r group.Request) (out PauseResult, err error) {
 	store, found, err := c.findGroup(ctx, name, r.Topic)
 	if err != nil {

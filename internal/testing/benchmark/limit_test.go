@@ -78,8 +78,8 @@ func newShared(b *testing.B, store flow.Store, rate flow.Rate) flow.Limiter {
 }
 
 // BenchmarkStartsPerWindow: how many of the starts that a limit of 200 per second allows begin, in
-// one process with a local limit and in four that share one. Wanted is 0.98 to 1.00 locally and 0.95
-// to 1.02 shared; use -benchtime 60x for a minute.
+// one process with a local limit and in four that share one. Wanted is 0.98 to 1.00 locally and
+// 0.95 to 1.02 shared; use -benchtime 60x for a minute.
 func BenchmarkStartsPerWindow(b *testing.B) {
 	for name, newLimit := range limits() {
 		b.Run(name, func(b *testing.B) {
