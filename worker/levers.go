@@ -194,11 +194,11 @@ func (w *Worker) applyLevers(ctx context.Context, s *config.Subscription, topic 
 
 func (w *Worker) addBreaker(c *config.Breaker, topic string, o *consumer.Options) error {
 	options := &breaker.Options{Failures: c.Failures, Over: c.Over, Wait: c.Wait, RampTo: o.Concurrency}
-	make := w.newBreaker
+	newBreaker := w.newBreaker
 	if c.Scope == config.ScopeGroup {
-		make = func(o *breaker.Options) (*breaker.Breaker, error) { return w.GroupBreaker(topic, o) }
+		newBreaker = func(o *breaker.Options) (*breaker.Breaker, error) { return w.GroupBreaker(topic, o) }
 	}
-	b, err := make(options)
+	b, err := newBreaker(options)
 	if err == nil {
 		o.Gates = append(o.Gates, b)
 	}

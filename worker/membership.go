@@ -115,13 +115,6 @@ func (m *membership) pauseAll() {
 	}
 }
 
-// pauseOf is the group's pause of a topic.
-func (m *membership) pauseOf(topic string) (p group.Paused, ok bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return group.PauseFor(m.paused, topic)
-}
-
 // actor is the session's, which ends after the subscriptions: until then the worker is a member.
 func (m *membership) actor(subs []runningSubscription) Actor {
 	a := afterSubscriptions(fmt.Sprintf("membership of group %q", m.group), m.run, subs)
