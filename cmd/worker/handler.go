@@ -63,7 +63,7 @@ func (s *workerBuilder) newHandler(ctx context.Context, c *config.Subscription) 
 	case h.Exec != nil:
 		return s.newCommandHandler(c)
 	case h.HTTP != nil:
-		x, err := s.newHTTPHandler(h.HTTP, c.Concurrency)
+		x, err := s.newHTTPHandler(h.HTTP, c.Concurrency.Max)
 		if err != nil {
 			return nil, err
 		}
@@ -166,9 +166,9 @@ func (s *workerBuilder) warnOfFewFiles(c *config.Subscription) {
 		s.worker.Logger().Warn("the limit on open files is not known", "error", err)
 		return
 	}
-	if need := uint64(c.Concurrency)*filesOfRun + filesOfWorker; limit.Cur < need {
+	if need := uint64(c.Concurrency.Max)*filesOfRun + filesOfWorker; limit.Cur < need {
 		s.worker.Logger().Warn("too few open files are allowed for so many commands at once: raise the limit (ulimit -n, LimitNOFILE=), or lower concurrency",
-			"topic", c.Topic, "concurrency", c.Concurrency, "limit", limit.Cur, "needed", need)
+			"topic", c.Topic, "concurrency", c.Concurrency.Max, "limit", limit.Cur, "needed", need)
 	}
 }
 

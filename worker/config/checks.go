@@ -18,7 +18,7 @@ func (c *Config) deriveDefaults(r *configReader) {
 	for i := range c.Subscriptions {
 		s, at := &c.Subscriptions[i], entryPath(string(SectionSubscriptions), i)
 		derived, _ := (&consumer.Options{ // what is wrong with them was reported
-			Mode: s.Mode, Concurrency: s.Concurrency, Backoff: consumer.Backoff{Base: s.Backoff.Base},
+			Mode: s.Mode, Concurrency: s.Concurrency.Max, Backoff: consumer.Backoff{Base: s.Backoff.Base},
 		}).WithDefaults(c.Group)
 		if !r.isGiven(at + ".max_unmarked") {
 			s.MaxUnmarked = derived.MaxUnmarked
@@ -49,6 +49,7 @@ func (c *Config) checkTogether(r *configReader) {
 		s.checkHandler(r, at)
 		s.checkExposure(r, at)
 		s.checkTimes(r, at)
+		s.checkRate(r, at)
 		c.checkMode(r, at, s)
 		c.checkLetters(r, at, s)
 		c.checkOverlap(r, i)
@@ -88,9 +89,9 @@ func (s *Subscription) checkTimeout(r *configReader, at string) {
 // checkExposure refuses a bound of unmarked events that would leave slots empty.
 func (s *Subscription) checkExposure(r *configReader, at string) {
 	unmarked, concurrency := at+".max_unmarked", at+".concurrency"
-	if p, ok := r.firstGiven(unmarked, concurrency); ok && s.MaxUnmarked < s.Concurrency {
+	if p, ok := r.firstGiven(unmarked, concurrency); ok && s.MaxUnmarked < s.Concurrency.Max {
 		r.reportMistake(p, "%s is %s: it must be at least %s, %s", r.shownName(unmarked), r.shownValue(unmarked, strconv.Itoa(s.MaxUnmarked)),
-			r.shownName(concurrency), r.shownValue(concurrency, strconv.Itoa(s.Concurrency)))
+			r.shownName(concurrency), r.shownValue(concurrency, strconv.Itoa(s.Concurrency.Max)))
 	}
 }
 

@@ -98,7 +98,7 @@ type Subscription struct {
 	Topic   string
 	Handler Handler
 	// Concurrency is how many handlers run at once in this process.
-	Concurrency int
+	Concurrency Concurrency
 	// MaxUnmarked is how many events may have started and not be marked: a crash repeats at most
 	// that many effects.
 	MaxUnmarked int
@@ -123,8 +123,10 @@ type Subscription struct {
 	ID string
 	// Fingerprint says what tells two payloads under one id apart.
 	Fingerprint Fingerprint
-	// Rate is how many handlers may start; the zero Rate is no limit.
-	Rate Rate
+	// Rate is how many handlers may start over time. Nil: there is no limit.
+	Rate *Rate
+	// Breaker holds starts back while handlers fail. Nil: there is none.
+	Breaker *Breaker
 }
 
 // Backoff is the longest wait after the first failure, which doubles, and the longest after any.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/flow"
 	"github.com/onceish/onceish/worker/config"
 	httphandler "github.com/onceish/onceish/worker/handlers/http"
 )
@@ -39,6 +40,11 @@ func parseConfig(t *testing.T, file string, variables map[string]string) *config
 
 const smallest = "group: billing\nsubscriptions:\n  - topic: order.placed\n    handler: {exec: ./charge}\n"
 
+// defaultRate is a rate of which only the limit was said.
+func defaultRate(limit config.Starts) *config.Rate {
+	return &config.Rate{Limit: limit, Per: time.Second, By: "topic", MaxKeys: 10_000}
+}
+
 func TestEveryKey(t *testing.T) {
 	t.Parallel()
 	c := parseConfig(t, `
@@ -65,9 +71,13 @@ subscriptions:
     order: topic
     mode: claimed
     rate: 30/m
+    breaker: 7
   - topic: order.*.shipped
     handler: {http: {url: "https://u:p@example.com/x?y", timeout: 5s, statuses: "401-402=permanent, 409 = done", headers: {Authorization: "Bearer ${TOKEN}"}}}
     start: latest
+    concurrency: auto:2-32
+    rate: {limit: 2, per: 2s, burst: 1, strategy: token-bucket, by: header:X-Tenant, shared: true, on_outage: closed, queue: 20, max_wait: 5s, max_keys: 7}
+    breaker: {failures: 3, over: 10s, wait: 1m, scope: group}
   - {topic: a, handler: {publish: b}}
   - {topic: c, handler: {log: {level: debug, data: true}}, mode: seen-mark, order: none}
   - {topic: d, handler: {log: }}
@@ -75,7 +85,7 @@ subscriptions:
 	backoff := config.Backoff{Base: time.Second, Max: 5 * time.Minute}
 	subscription := func(topic string, change func(*config.Subscription)) config.Subscription {
 		s := config.Subscription{
-			Topic: topic, Concurrency: 16, MaxUnmarked: 16, Attempts: 10, Crashes: 5, Backoff: backoff, RunLimit: 15 * time.Minute,
+			Topic: topic, Concurrency: config.Concurrency{Max: 16}, MaxUnmarked: 16, Attempts: 10, Crashes: 5, Backoff: backoff, RunLimit: 15 * time.Minute,
 			Lease: 30 * time.Second, AckWait: 30 * time.Second, TTL: 7 * 24 * time.Hour, GiveUp: 3 * 24 * time.Hour, DeadLetter: "dead.billing", Order: config.OrderKey,
 			Fingerprint: config.FingerprintBytes,
 		}
@@ -88,13 +98,20 @@ subscriptions:
 		Subscriptions: []config.Subscription{
 			{
 				Topic: "order.placed", Handler: config.Handler{Exec: &config.ExecHandler{Command: "./charge", Mode: "stream"}},
-				Concurrency: 3, MaxUnmarked: 30, Attempts: 4, Crashes: 2, Backoff: config.Backoff{Base: 2 * time.Second, Max: time.Minute},
+				Concurrency: config.Concurrency{Max: 3}, MaxUnmarked: 30, Attempts: 4, Crashes: 2, Backoff: config.Backoff{Base: 2 * time.Second, Max: time.Minute},
 				RunLimit: 5 * time.Minute, Lease: 20 * time.Second, AckWait: 40 * time.Second, TTL: 48 * time.Hour, GiveUp: 12 * time.Hour,
 				Start: bus.Start{Time: time.Date(2026, 1, 31, 15, 4, 5, 0, time.UTC)}, DeadLetter: "lost", Order: config.OrderTopic,
-				Fingerprint: config.FingerprintBytes, Rate: config.Rate{Count: 30, Per: time.Minute},
+				Fingerprint: config.FingerprintBytes, Rate: defaultRate(config.Starts{Count: 30, Per: time.Minute}),
+				Breaker: &config.Breaker{Failures: 7, Over: time.Minute, Wait: 10 * time.Second, Scope: "process"},
 			},
 			subscription("order.*.shipped", func(s *config.Subscription) {
 				s.Start.Latest = true
+				s.Concurrency, s.MaxUnmarked = config.Concurrency{Min: 2, Max: 32}, 32
+				s.Rate = &config.Rate{
+					Limit: config.Starts{Count: 2}, Per: 2 * time.Second, Burst: 1, By: "header:X-Tenant", Shared: true, OnOutage: flow.FailClosed,
+					Queue: 20, MaxWait: 5 * time.Second, MaxKeys: 7,
+				}
+				s.Breaker = &config.Breaker{Failures: 3, Over: 10 * time.Second, Wait: time.Minute, Scope: "group"}
 				s.Handler.HTTP = &config.HTTPHandler{
 					URL: "https://u:p@example.com/x?y", Timeout: 5 * time.Second,
 					Statuses: map[int]httphandler.Meaning{401: "permanent", 402: "permanent", 409: "done"}, Headers: map[string]string{"Authorization": "Bearer t"},
@@ -180,7 +197,7 @@ subscriptions:
     run_limit: '${D}'
 `, variables)
 	s := c.Subscriptions[0]
-	if c.Group != "billing" || !c.NATS.Provision || c.NATS.URL != "" || c.Drain != 5*time.Second || s.Topic != "order.1" || s.Concurrency != 7 || s.RunLimit != 5*time.Second {
+	if c.Group != "billing" || !c.NATS.Provision || c.NATS.URL != "" || c.Drain != 5*time.Second || s.Topic != "order.1" || s.Concurrency.Max != 7 || s.RunLimit != 5*time.Second {
 		t.Errorf("%+v", c)
 	}
 	if want := "./charge a: b\n- c # ${N} ${N} $CE_ID $$ ${N%7} ${1} $"; s.Handler.Exec.Command != want {
@@ -245,8 +262,8 @@ func TestEnvironmentGoesBeforeTheFile(t *testing.T) {
 func TestMaxUnmarkedFollowsConcurrency(t *testing.T) {
 	t.Parallel()
 	s := parseConfig(t, with("concurrency: 300"), nil).Subscriptions[0]
-	if s.Concurrency != 300 || s.MaxUnmarked != 300 {
-		t.Errorf("concurrency %d, max_unmarked %d: want 300 and 300", s.Concurrency, s.MaxUnmarked)
+	if s.Concurrency.Max != 300 || s.MaxUnmarked != 300 {
+		t.Errorf("concurrency %v, max_unmarked %d: want 300 and 300", s.Concurrency, s.MaxUnmarked)
 	}
 	s = parseConfig(t, with("concurrency: 300", "max_unmarked: 1000"), nil).Subscriptions[0]
 	o, err := s.Options()

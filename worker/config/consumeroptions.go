@@ -10,10 +10,12 @@ import (
 )
 
 // Options are the subscription's, for consumer.SubscribeExactlyOnce; all but Drain, which is the
-// worker's. Each call makes a rate limit of its own.
+// worker's. Each call makes a rate limit of its own. A limit that is shared, a breaker, and a
+// concurrency that is adjusted are left to whoever has the stores and the group: Limit is nil, and
+// Concurrency is the most.
 func (s *Subscription) Options() (*consumer.Options, error) {
 	o := &consumer.Options{
-		Mode: s.Mode, Concurrency: s.Concurrency, MaxUnmarked: s.MaxUnmarked, MaxAttempts: s.Attempts, MaxCrashes: s.Crashes,
+		Mode: s.Mode, Concurrency: s.Concurrency.Max, MaxUnmarked: s.MaxUnmarked, MaxAttempts: s.Attempts, MaxCrashes: s.Crashes,
 		Backoff:  consumer.Backoff{Base: s.Backoff.Base, Max: s.Backoff.Max},
 		RunLimit: s.RunLimit, Lease: s.Lease, AckWait: s.AckWait, TTL: s.TTL, GiveUp: s.GiveUp,
 		From: s.Start, FromStream: s.StartStream, DeadLetter: s.DeadLetter, OrderKey: s.orderKeyFunc(),
@@ -22,6 +24,10 @@ func (s *Subscription) Options() (*consumer.Options, error) {
 	if s.ID != "" {
 		o.IDSource = "the member " + s.ID + " of the payload"
 	}
+	if s.Rate == nil {
+		return o, nil
+	}
+	o.LimitKey, o.LimitQueue, o.LimitWait = s.Rate.limitKeyFunc(), s.Rate.Queue, s.Rate.MaxWait
 	var err error
 	o.Limit, err = s.Rate.newLimiter()
 	return o, err

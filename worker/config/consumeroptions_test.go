@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 	"time"
 
@@ -66,5 +67,52 @@ func TestTransactionalModeFitsTheServersTransactions(t *testing.T) {
 	}
 	if _, err := o.WithDefaults("billing"); err != nil {
 		t.Error(err)
+	}
+}
+
+// Each of what a file names has a limit of its own: what it says of the event is the key.
+func TestLimitIsForWhatTheFileNames(t *testing.T) {
+	t.Parallel()
+	e := bus.Event{Topic: "order.placed", Key: "k", Type: "t", Headers: bus.Headers{"X-Tenant": {"one", "two"}}}
+	for by, want := range map[string]struct{ full, empty string }{"key": {"k", ""}, "type": {"t", "order.placed"}, "header:X-Tenant": {"one", ""}, "header:x-tenant": {"one", ""}} {
+		o := optionsOf(t, with("rate: {limit: 5, per: 1h, by: '"+by+"', queue: 3, max_wait: 2s}"))
+		if got := o.LimitKey(e); got != want.full {
+			t.Errorf("%s: %q, want %q", by, got, want.full)
+		}
+		if got := o.LimitKey(bus.Event{Topic: "order.placed"}); got != want.empty {
+			t.Errorf("%s, of an event without it: %q, want %q", by, got, want.empty)
+		}
+		if o.Limit == nil || o.LimitQueue != 3 || o.LimitWait != 2*time.Second {
+			t.Errorf("%s: %+v", by, o)
+		}
+	}
+	if o := optionsOf(t, with("rate: 5/h")); o.LimitKey != nil || o.LimitQueue != 0 || o.LimitWait != 0 {
+		t.Errorf("%+v", o)
+	}
+}
+
+// The file's rate is the limiter's, and keys beyond its bound share one.
+func TestLimiterHasTheRateOfTheFile(t *testing.T) {
+	t.Parallel()
+	o := optionsOf(t, with("rate: {limit: 2, per: 1h, strategy: sliding-log, by: key, max_keys: 1}"))
+	var allowed []bool
+	for _, key := range []string{"a", "a", "a", "b", "b", "c"} {
+		d, err := o.Limit.Allow(t.Context(), key, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		allowed = append(allowed, d.Allowed)
+	}
+	if want := []bool{true, true, false, true, true, false}; !slices.Equal(allowed, want) {
+		t.Errorf("%v, want %v", allowed, want)
+	}
+}
+
+// A shared limit needs a store, which whoever connects has: there is no local one in its place.
+func TestSharedLimitIsLeftToTheWorker(t *testing.T) {
+	t.Parallel()
+	o := optionsOf(t, with("rate: {limit: 5/h, by: key, shared: true, queue: 3}", "concurrency: auto:2-8"))
+	if o.Limit != nil || o.LimitKey == nil || o.LimitQueue != 3 || o.Concurrency != 8 || o.MaxUnmarked != 8 || len(o.Gates) > 0 {
+		t.Errorf("%+v", o)
 	}
 }

@@ -1,6 +1,10 @@
 package config
 
-import "go.yaml.in/yaml/v4"
+import (
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
 
 // field is one key of a mapping that is kept in an S.
 type field[S any] interface {
@@ -65,6 +69,9 @@ func joinPath(at, name string) string {
 	}
 	return at + "." + name
 }
+
+// parentPath is the path of the mapping that a key is in. Empty: the top.
+func parentPath(at string) string { return at[:max(0, strings.LastIndexByte(at, '.'))] }
 
 // isAnchorPlace tells keys at the top that are nobody's.
 func isAnchorPlace(at, name string) bool { return at == "" && len(name) > 2 && name[:2] == "x-" }

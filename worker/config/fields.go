@@ -42,14 +42,20 @@ func configFields() fieldSet[Config] {
 	}
 }
 
+// What holds where nobody gives a rate, or a breaker.
+const (
+	noLimit   = "no limit"
+	noBreaker = "no breaker"
+)
+
 func subscriptionKeys(limits consumer.Limits, defaults *consumer.Options) []field[Subscription] {
 	type s = Subscription
 	return []field[Subscription]{
 		topicPatternField("topic", func(s *s) *string { return &s.Topic }).
 			markRequired().withFlag("topic", "TOPIC").describedAs("topic or pattern to subscribe to, such as order.placed or 'order.>'"),
 		objectField("handler", "who handles an event", func(s *s) *Handler { return &s.Handler }, handlerKeys()...).requireExactlyOne(),
-		intField("concurrency", func(s *s) *int { return &s.Concurrency }, limits.Concurrency).withDefault(defaults.Concurrency).
-			withFlag("concurrency", "N").describedAs("how many handlers run at once in this process"),
+		concurrencyField("concurrency", func(s *s) *Concurrency { return &s.Concurrency }, limits.Concurrency, defaults.Concurrency).
+			withFlag("concurrency", "N").describedAs("how many handlers run at once in this process; auto: as many as their receiver can do, from 1 to 64, or in a range such as auto:2-32"),
 		intField("max_unmarked", func(s *s) *int { return &s.MaxUnmarked }, limits.MaxUnmarked).withDefaultText("concurrency").
 			withFlag("max-unmarked", "N").describedAs("how many events may have started and not be marked: a crash repeats at most that many effects; at least concurrency"),
 		intField("attempts", func(s *s) *int { return &s.Attempts }, limits.MaxAttempts).withDefault(defaults.MaxAttempts).
@@ -87,8 +93,10 @@ func subscriptionKeys(limits consumer.Limits, defaults *consumer.Options) []fiel
 			withFlag("id", "PATH").describedAs("member of the JSON payload, such as order.id, that tells events of a topic apart; an event without it is dead-lettered"),
 		enumField("fingerprint", func(s *s) *Fingerprint { return &s.Fingerprint }, selfNamed(FingerprintBytes, FingerprintJSON, FingerprintNone)...).
 			withFlag("fingerprint", "FINGERPRINT").describedAs("what tells two payloads under one id apart, of which the second is dead-lettered: bytes, json (however it is written), or none"),
-		rateField("rate", func(s *s) *Rate { return &s.Rate }).
-			withFlag("rate", "RATE").withDefaultText("no limit").describedAs("how many handlers may start in this process, such as 100/s, 30/m or 5/h"),
+		optionalField("rate", "how many handlers may start over time; a bare value is the limit, such as 100/s", func(s *s) **Rate { return &s.Rate }, rateKeys(limits)...).
+			givenByAnyFlag(noLimit),
+		optionalField("breaker", "holds starts back while what handlers depend on fails; a bare value is the failures", func(s *s) **Breaker { return &s.Breaker }, breakerKeys()...).
+			givenByAnyFlag(noBreaker),
 	}
 }
 

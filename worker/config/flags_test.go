@@ -6,12 +6,14 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/urfave/cli/v3"
 
+	"github.com/onceish/onceish/flow"
 	"github.com/onceish/onceish/internal/commandline"
 	"github.com/onceish/onceish/worker/config"
 )
@@ -66,7 +68,8 @@ func TestFlagsAloneMakeOneSubscription(t *testing.T) {
 	clean(t)
 	c, _, err := load(t, "", "--topic", "order.>", "--group", "g", "--exec", "./a", "--exec-mode", "stream", "--concurrency", "3", "--max-unmarked", "5", "--attempts", "4", "--crashes", "2",
 		"--backoff-base", "10m", "--run-limit", "1h", "--lease", "5s", "--ack-wait", "6s", "--ttl", "2d", "--drain", "7s", "--dead-letter", "d", "--start", "latest",
-		"--mode", "claimed", "--order", "none", "--rate", "5/s", "--nats", "nats://h", "--nats-creds", "f", "--nats-ca", "ca", "--nats-cert", "c", "--nats-key", "k", "--nats-inbox-prefix", "_IN.b",
+		"--mode", "claimed", "--order", "none", "--rate", "5/s", "--rate-by", "key", "--rate-shared", "--rate-strategy", "sliding-log",
+		"--breaker", "3", "--breaker-over", "20s", "--breaker-wait", "2s", "--breaker-scope", "group", "--nats", "nats://h", "--nats-creds", "f", "--nats-ca", "ca", "--nats-cert", "c", "--nats-key", "k", "--nats-inbox-prefix", "_IN.b",
 		"--nats-domain", "hub", "--nats-stream", "ORDERS", "--nats-envelopes", "--nats-max-unsettled", "7", "--nats-bucket", "b", "--nats-replicas", "3",
 		"--id", "order.id", "--fingerprint", "json", "--mongo", "mongodb://h", "--namespace", "eu", "--provision",
 		"--data-dir", "dir", "--log-format", "json", "--log-level", "debug")
@@ -74,9 +77,12 @@ func TestFlagsAloneMakeOneSubscription(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := c.Subscriptions[0]
-	if len(c.Subscriptions) != 1 || s.Topic != "order.>" || *s.Handler.Exec != (config.ExecHandler{Command: "./a", Mode: "stream"}) || s.Concurrency != 3 || s.MaxUnmarked != 5 || s.Attempts != 4 ||
+	rate := *defaultRate(config.Starts{Count: 5, Per: time.Second})
+	rate.By, rate.Shared, rate.Strategy = "key", true, flow.SlidingLog
+	breaker := config.Breaker{Failures: 3, Over: 20 * time.Second, Wait: 2 * time.Second, Scope: "group"}
+	if len(c.Subscriptions) != 1 || s.Topic != "order.>" || *s.Handler.Exec != (config.ExecHandler{Command: "./a", Mode: "stream"}) || s.Concurrency != (config.Concurrency{Max: 3}) || s.MaxUnmarked != 5 || s.Attempts != 4 ||
 		s.Crashes != 2 || s.Backoff != (config.Backoff{Base: 10 * time.Minute, Max: 10 * time.Minute}) || s.RunLimit != time.Hour || s.Lease != 5*time.Second ||
-		s.AckWait != 6*time.Second || s.TTL != 48*time.Hour || s.DeadLetter != "d" || !s.Start.Latest || s.Order != config.OrderNone || s.Rate.Count != 5 ||
+		s.AckWait != 6*time.Second || s.TTL != 48*time.Hour || s.DeadLetter != "d" || !s.Start.Latest || s.Order != config.OrderNone || *s.Rate != rate || *s.Breaker != breaker ||
 		s.ID != "order.id" || s.Fingerprint != config.FingerprintJSON {
 		t.Errorf("%+v", s)
 	}
@@ -150,9 +156,18 @@ func TestWrongFlags(t *testing.T) {
 		{"", append(needed, "--mongo", "u:hunter2@h"), "--mongo: it does not begin with mongodb:// or mongodb+srv://"},
 		{"", append(needed, "--backoff-base", "2s", "--backoff-max", "1s"), "--backoff-base: --backoff-base is 2s, longer than --backoff-max 1s: raise the second or lower the first"},
 		{smallest, []string{"--topic", "t", "--exec", "a"}, "wrong usage: --exec and --topic and a file: write topics and handlers into the file"},
+		{"", append(needed, "--concurrency", "auto:9-8"), `--concurrency: "auto:9-8" begins with the larger number: write auto:8-9`},
+		{"", append(needed, "--rate", "5"), `--rate: "5" has no unit that is known: write a rate such as 100/s, 30/m or 5/h`},
+		{with("rate: 9/s"), []string{"--rate", "5"}, `--rate: "5" has no unit that is known: write a rate such as 100/s, 30/m or 5/h`},
+		{"", append(needed, "--rate-by", "key"), "--rate-by: subscriptions[0].rate.limit is missing: set --rate, or leave --rate-by out"},
+		{"", append(needed, "--rate", "5/s", "--rate-by", "tenant"), `--rate-by: "tenant" is not topic, key, type or header:NAME`},
+		{"", append(needed, "--rate", "20000/s", "--rate-strategy", "sliding-log", "--rate-shared"), "--rate: --rate is 20000/s: a sliding-log that is shared has at most 10000, for it remembers each start; use sliding-window"},
+		{with("rate: 5/s") + "  - {topic: b, handler: {log: }}\n", []string{"--rate-shared"}, "--rate-shared: subscriptions[1].rate.limit is missing: set --rate, or leave --rate-shared out"},
+		{with("rate: {limit: 5, per: 2s}"), []string{"--rate", "7/s"}, "subscriptions[0].rate.per: --rate is 7/s and rate.per is 2s: write limit: 7, per: 2s"},
+		{with("rate: {limit: 5, burst: 2}"), []string{"--rate-strategy", "fixed-window"}, "subscriptions[0].rate.burst: rate.burst is for token-bucket, and --rate-strategy is fixed-window: remove one"},
 		{smallest + "  - {topic: b, handler: {log: }}\n", []string{"--lease", "1y"}, `--lease: "1y" is no duration: write one such as 500ms, 30s, 15m, 12h or 7d`},
 	} {
-		if _, _, err := load(t, c.file, c.args...); err == nil || err.Error() != c.want || !errors.Is(err, commandline.ErrUsage) {
+		if _, _, err := load(t, c.file, c.args...); err == nil || withoutPlace(err) != c.want || !errors.Is(err, commandline.ErrUsage) {
 			t.Errorf("%q:\n%v\nwant\n%v", c.args, err, c.want)
 		}
 	}
@@ -161,6 +176,31 @@ func TestWrongFlags(t *testing.T) {
 	}
 	if _, warnings, err := load(t, with("mode: seen-mark", "crashes: 3")); err != nil || len(warnings) != 1 {
 		t.Errorf("%v %v", warnings, err)
+	}
+}
+
+// withoutPlace is an error without where in which file it is.
+func withoutPlace(err error) string {
+	return regexp.MustCompile(`^\S+worker\.yaml:\d+:\d+: `).ReplaceAllString(err.Error(), "")
+}
+
+// Beside a file, a flag of a limit or a breaker sets that key, and a breaker is there by any flag.
+func TestFlagsOfLimitsAreForAllOfTheFile(t *testing.T) {
+	clean(t)
+	c, _, err := load(t, with("rate: {limit: 2, per: 2s}", "breaker: {wait: 3s}")+"  - {topic: b, rate: 5/h, handler: {log: }}\n", "--rate-by", "key", "--breaker-over", "20s", "--concurrency", "auto")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, s := range c.Subscriptions {
+		wait := []time.Duration{3 * time.Second, 10 * time.Second}[i]
+		if s.Rate.By != "key" || *s.Breaker != (config.Breaker{Failures: 5, Over: 20 * time.Second, Wait: wait, Scope: "process"}) ||
+			s.Concurrency != (config.Concurrency{Min: 1, Max: 64}) || s.MaxUnmarked != 64 {
+			t.Errorf("%+v %+v %+v", s, s.Rate, s.Breaker)
+		}
+	}
+	c, _, err = load(t, with("rate: {limit: 2, per: 2s}"), "--rate", "7")
+	if err != nil || c.Subscriptions[0].Rate.FlowRate() != (flow.Rate{Limit: 7, Per: 2 * time.Second}) {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -12,6 +12,9 @@ func FuzzParse(f *testing.F) {
 	for file := range mistakes() {
 		f.Add([]byte(file), "5")
 	}
+	for file := range flowMistakes() {
+		f.Add([]byte(file), "5")
+	}
 	for _, file := range good() {
 		f.Add([]byte(file), "10s")
 	}

@@ -50,6 +50,8 @@ type optionalMapping[S, C any] struct {
 	fieldInfo
 	at   func(*S) **C
 	keys fieldSet[C]
+	// byAnyFlag is for one that each of its flags makes, not the first alone.
+	byAnyFlag bool
 }
 
 func optionalField[S, C any](name, meaning string, at func(*S) **C, keys ...field[C]) *optionalMapping[S, C] {
@@ -60,6 +62,13 @@ func optionalField[S, C any](name, meaning string, at func(*S) **C, keys ...fiel
 	if first := o.children[0]; first.required {
 		o.shorthand = first.name
 	}
+	return o
+}
+
+// givenByAnyFlag is a mapping that each flag of its keys makes. A bare value stands for its first
+// key. defaultText tells people what holds without it.
+func (o *optionalMapping[S, C]) givenByAnyFlag(defaultText string) *optionalMapping[S, C] {
+	o.byAnyFlag, o.shorthand, o.defaultText = true, o.children[0].name, defaultText
 	return o
 }
 
@@ -109,12 +118,34 @@ func adviceForKeys(specs []*fieldInfo) string {
 func (o *optionalMapping[S, C]) applyOverrides(r *configReader, at string, s *S) {
 	c := *o.at(s)
 	if c == nil {
-		if _, given := r.overrides[o.children[0].flag]; !given || o.children[0].flag == "" {
+		if !o.isGivenByFlag(r, at) {
 			return
 		}
 		c = o.addWithDefaults(s)
 	}
 	o.keys.applyOverrides(r, at, c)
+}
+
+// isGivenByFlag reports whether a flag makes the mapping. A flag of another key cannot if the first
+// one is required, and is a mistake.
+func (o *optionalMapping[S, C]) isGivenByFlag(r *configReader, at string) bool {
+	first := o.children[0]
+	for _, s := range o.flaggedFields() {
+		over, given := r.overrides[s.flag]
+		switch {
+		case !given:
+		case s == first:
+			return true
+		case !o.byAnyFlag:
+			return false
+		case !first.required:
+			return true
+		default:
+			r.reportMistakeAt(joinPath(at, first.name), over.valueOrigin, "%s.%s is missing: set --%s, or leave --%s out", at, first.name, first.flag, s.flag)
+			return false
+		}
+	}
+	return false
 }
 
 // mappingList is a key with a list of mappings.

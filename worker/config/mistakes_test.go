@@ -3,6 +3,7 @@ package config_test
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -93,8 +94,8 @@ func mistakes() map[string][]string {
 		strings.Replace(smallest, "billing", "${A:-b}", 1): {"1:8: group: ${A:-…} is the shell's way: write ${A:default}, or $${ for the text ${"},
 		strings.Replace(smallest, "billing", "${A", 1):     {"1:8: group: a ${ has no end: write ${VAR}, or $${ for the text ${"},
 
-		with("concurrency: 0"):                    {`5:18: subscriptions[0].concurrency: "0" is not a whole number from 1 to 100000`},
-		with("concurrency: 1.5"):                  {`5:18: subscriptions[0].concurrency: "1.5" is a number, but it must be a whole number from 1 to 100000`},
+		with("concurrency: 0"):                    {`5:18: subscriptions[0].concurrency: "0" is not a whole number from 1 to 100000, auto, or auto with a range such as auto:2-32`},
+		with("concurrency: 1.5"):                  {`5:18: subscriptions[0].concurrency: "1.5" is not a whole number from 1 to 100000, auto, or auto with a range such as auto:2-32`},
 		with("max_unmarked: 15"):                  {"5:19: subscriptions[0].max_unmarked: max_unmarked is 15: it must be at least concurrency, 16"},
 		with("concurrency: 8", "max_unmarked: 7"): {"6:19: subscriptions[0].max_unmarked: max_unmarked is 7: it must be at least concurrency, 8"},
 		with("max_unmarked: 0"):                   {`5:19: subscriptions[0].max_unmarked: "0" is not a whole number from 1 to 1000000`},
@@ -118,10 +119,10 @@ func mistakes() map[string][]string {
 		with("start: lastest"):                                 {`5:12: subscriptions[0].start: "lastest" is neither earliest nor latest nor a time such as 2026-01-31T15:04:05Z: did you mean "latest"?`},
 		with("order: keys"):                                    {`5:12: subscriptions[0].order: "keys" is none of key, none or topic: did you mean "key"?`},
 		with("mode: seen_mark"):                                {`5:11: subscriptions[0].mode: "seen_mark" is none of claimed, seen-mark or transactional: did you mean "seen-mark"?`},
-		with("rate: 5"):                                        {`5:11: subscriptions[0].rate: "5" has no unit that is known: write a rate such as 100/s, 30/m or 5/h`},
-		with("rate: 0/s"):                                      {`5:11: subscriptions[0].rate: "0/s" lets nothing start: write a number above 0, or leave the key out for no limit`},
-		with("rate: x/s"):                                      {`5:11: subscriptions[0].rate: "x/s" does not begin with a whole number: write a rate such as 100/s, 30/m or 5/h`},
-		with("rate: 2000000000/s"):                             {`5:11: subscriptions[0].rate: "2000000000/s" is more than 1000000000: leave the key out for no limit`},
+		with("rate: 5"):                                        {`5:11: subscriptions[0].rate.limit: "5" has no unit that is known: write a rate such as 100/s, 30/m or 5/h`},
+		with("rate: 0/s"):                                      {`5:11: subscriptions[0].rate.limit: "0/s" lets nothing start: write a number above 0, or leave the rate out for no limit`},
+		with("rate: x/s"):                                      {`5:11: subscriptions[0].rate.limit: "x/s" does not begin with a whole number: write a rate such as 100/s, 30/m or 5/h`},
+		with("rate: 2000000000/s"):                             {`5:11: subscriptions[0].rate.limit: "2000000000/s" is more than 1000000000: leave the rate out for no limit`},
 		with("dead_letter: ''"):                                {`5:18: subscriptions[0].dead_letter: the topic is empty: name one, such as "order.placed"`},
 		with("dead_letter: dead.*"):                            {`5:18: subscriptions[0].dead_letter: topic "dead.*" has a wildcard: name one topic`},
 		with("dead_letter: order.placed"):                      {`5:18: subscriptions[0].dead_letter: the topic "order.placed" also receives its own dead letters, on "order.placed": set dead_letter to another topic`},
@@ -206,9 +207,62 @@ func mistakes() map[string][]string {
 	}
 }
 
+// flowMistakes are about concurrency, limits and breakers.
+func flowMistakes() map[string][]string {
+	const at = " subscriptions[0].rate."
+	return map[string][]string{
+		with("concurrency: auto:2"):                        {`5:18: subscriptions[0].concurrency: "auto:2" is not a whole number from 1 to 100000, auto, or auto with a range such as auto:2-32`},
+		with("concurrency: auto:9-8"):                      {`5:18: subscriptions[0].concurrency: "auto:9-8" begins with the larger number: write auto:8-9`},
+		with("concurrency: [2, 8]"):                        {"5:18: subscriptions[0].concurrency: it is a list, but it must be a whole number from 1 to 100000, auto, or auto with a range such as auto:2-32"},
+		with("concurrency: auto:2-32", "max_unmarked: 31"): {"6:19: subscriptions[0].max_unmarked: max_unmarked is 31: it must be at least concurrency, 32"},
+
+		with("rate:"):                                                {"5:10:" + at + "limit: it is missing: add limit: how many handlers may start, such as 100/s, 30/m or 5/h"},
+		with("rate: {}"):                                             {"5:11:" + at + "limit: it is missing: add limit: how many handlers may start, such as 100/s, 30/m or 5/h"},
+		with("rate: {per: 2s}"):                                      {"5:11:" + at + "limit: it is missing: add limit: how many handlers may start, such as 100/s, 30/m or 5/h"},
+		with("rate: [5/s]"):                                          {"5:11: subscriptions[0].rate: it is a list, but a mapping is wanted: put keys below it, such as {limit: …}, or write the limit alone"},
+		with("rate: {limit: 0}"):                                     {"5:19:" + at + `limit: "0" lets nothing start: write a number above 0, or leave the rate out for no limit`},
+		with("rate: {limit: 010}"):                                   {"5:19:" + at + `limit: "010" does not begin with a whole number: write a rate such as 100/s, 30/m or 5/h`},
+		with("rate: {limit: 100/s, per: 2s}"):                        {"5:31:" + at + "per: rate.limit is 100/s and rate.per is 2s: write limit: 100, per: 2s"},
+		with("rate: {limit: 5, per: 367d}"):                          {"5:27:" + at + `per: "367d" is not a duration from 1ms to 366d`},
+		with("rate: {limit: 5/s, strategy: fixed-windw}"):            {"5:34:" + at + `strategy: "fixed-windw" is none of token-bucket, fixed-window, sliding-window or sliding-log: did you mean "fixed-window"?`},
+		with("rate: {limit: 5/s, burst: 9, strategy: fixed-window}"): {"5:31:" + at + "burst: rate.burst is for token-bucket, and rate.strategy is fixed-window: remove one"},
+		with("rate: {limit: 5/s, burst: 2000000000}"):                {"5:31:" + at + `burst: "2000000000" is not a whole number from 1 to 1000000000`},
+		with("rate: {limit: 2000000/h, strategy: sliding-log}"):      {"5:19:" + at + "limit: rate.limit is 2000000/h: a sliding-log has at most 1000000, for it remembers each start; use sliding-window"},
+		with("rate: {limit: 10001, strategy: sliding-log, shared: true}"): {
+			"5:19:" + at + "limit: rate.limit is 10001: a sliding-log that is shared has at most 10000, for it remembers each start; use sliding-window",
+		},
+		with("rate: {limit: 5/s, by: tenant}"):    {"5:28:" + at + `by: "tenant" is not topic, key, type or header:NAME`},
+		with("rate: {limit: 5/s, by: 'header:'}"): {"5:28:" + at + `by: "header:" is not topic, key, type or header:NAME`},
+		with("rate: {limit: 5/s, queue: 0}"):      {"5:31:" + at + `queue: "0" is not a whole number from 1 to 100000`},
+		with("rate: {limit: 5/s, max_keys: 0}"):   {"5:34:" + at + `max_keys: "0" is not a whole number from 1 to 10000000`},
+		with("rate: {limit: 5/s, max_wait: 0s}"):  {"5:34:" + at + `max_wait: "0s" is not a duration from 1ms to 1d`},
+
+		with("rate: {limit: 5/s, on_outage: closed}"):                                                    {"5:35: warning:" + at + "on_outage: it has no effect without shared: true, for only a shared limit has a store"},
+		with("rate: {limit: 5/s, on_outage: closed, shared: true}"):                                      nil,
+		with("rate: {limit: 5/s, max_keys: 9}"):                                                          {"5:34: warning:" + at + `max_keys: it has no effect: by is topic, and "order.placed" is one topic`},
+		with("rate: {limit: 5/s, max_keys: 9, by: key}"):                                                 nil,
+		with("rate: {limit: 5/s, queue: 17, by: key}"):                                                   {"5:31: warning:" + at + "queue: rate.queue is 17, more than concurrency, 16: events wait in slots, and there are no more"},
+		with("rate: {limit: 5/s, queue: 16, by: key}"):                                                   nil,
+		with("concurrency: auto:1-20", "rate: {limit: 5/s, queue: 20}"):                                  nil,
+		with("rate: {limit: 5/s, queue: 7}"):                                                             {"5:31: warning:" + at + "queue: rate.queue is 7, less than half of concurrency, 16: the other slots stay idle while the limit binds, for all events have one"},
+		with("rate: {limit: 5/s, queue: 8}"):                                                             nil,
+		with("rate: {limit: 5/s, queue: 1, by: key}"):                                                    nil,
+		with("rate: {limit: 5/s, max_wait: 31s}"):                                                        {"5:34: warning:" + at + "max_wait: rate.max_wait is 31s, but lease, 30s, ends the wait before it"},
+		with("rate: {limit: 5/s, max_wait: 30s}"):                                                        nil,
+		strings.Replace(with("rate: {limit: 5/s, max_keys: 9, queue: 1}"), "order.placed", "order.>", 1): nil,
+
+		with("breaker: 0"):               {`5:14: subscriptions[0].breaker.failures: "0" is not a whole number from 1 to 10000`},
+		with("breaker: {over: 5}"):       {`5:21: subscriptions[0].breaker.over: "5" has no unit: write 5s for seconds, or 5ms, 5m, 5h, 5d`},
+		with("breaker: {wait: 2d}"):      {`5:21: subscriptions[0].breaker.wait: "2d" is not a duration from 1ms to 1d`},
+		with("breaker: {scope: worker}"): {`5:22: subscriptions[0].breaker.scope: "worker" is none of process or group`},
+	}
+}
+
 func TestMistakes(t *testing.T) {
 	t.Parallel()
-	for file, want := range mistakes() {
+	all := mistakes()
+	maps.Copy(all, flowMistakes())
+	for file, want := range all {
 		var got []string
 		for _, p := range lint("worker.yaml", []byte(file), env(nil)) {
 			got = append(got, strings.TrimPrefix(p.String(), "worker.yaml:"))

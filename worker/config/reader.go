@@ -145,6 +145,9 @@ func (r *configReader) isGiven(at string) bool {
 	return given
 }
 
+// isGivenValid reports whether somebody gave a key, and a value that is not wrong by itself.
+func (r *configReader) isGivenValid(at string) bool { return r.isGiven(at) && !r.hasMistake[at] }
+
 // rejectBoth refuses two keys that are both there.
 func (r *configReader) rejectBoth(one, other, a, b string) {
 	if p, ok := r.firstGiven(other, one); ok && a != "" && b != "" {
@@ -181,7 +184,7 @@ func (r *configReader) shownName(at string) string {
 
 // isExplained reports whether it is clear from another mistake why a key is missing: one is enough.
 func (r *configReader) isExplained(at string) bool {
-	return r.misspelled[at] || r.unread[at[:max(0, strings.LastIndexByte(at, '.'))]]
+	return r.misspelled[at] || r.unread[parentPath(at)]
 }
 
 func (r *configReader) reportMissing(at string, s *fieldInfo) {

@@ -236,11 +236,3 @@ func parseStart(s string) (bus.Start, error) {
 	}
 	return bus.Start{Time: at}, nil
 }
-
-// rateField is a rate.
-func rateField[S any](name string, at func(*S) *Rate) *scalarField[S, Rate] {
-	l := newScalarField(name, "rate", "a rate such as 100/s, 30/m or 5/h", at, parseRate, Rate.String)
-	l.yamlTags = append(l.yamlTags, "!!int", "!!float") // for a better message
-	l.jsonShape["pattern"] = `^ *0*[1-9][0-9]* */ *[smh] *$`
-	return l
-}

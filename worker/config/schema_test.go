@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"bytes"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -61,6 +62,8 @@ func good() []string {
 		"nats:\nmongo: {}\nlog: ~\n" + smallest,
 		with("concurrency: ${ONE}", "lease: '${D:30s}'", "rate: ${R:5/h}", "order: ${O:key}", "start: ${S:latest}", "attempts: 16"),
 		with("concurrency: '${ONE}'", "backoff: {base: '${D:1s}'}", "mode: ${M:seen-mark}", "ttl: 1w2d", "start: 2026-01-31T15:04:05.5+02:00"),
+		with("concurrency: auto", "rate: 100/s", "breaker:"), with("concurrency: auto:2-32", "rate: {limit: 2, per: 2s}", "breaker: 3"), with("concurrency: '8'", "rate: {limit: '2'}", "breaker: {}"),
+		with("concurrency: ${C:auto:1-4}", "rate: '${R:5/h}'", "breaker: ${B:4}"), with("rate: {limit: '${L:5}', by: header:X-Tenant, strategy: '${S:sliding-log}', shared: '${T:true}', on_outage: closed}"),
 		"nats: {provision: '${P:true}'}\n" + handled("{log: }"),
 		handled("{log: {}}"), handled("{log: {data: true}}"), handled("{exec: {command: ./a}}"), handled("{exec: '${C:./a}'}"), handled("{publish: b}"),
 		handled("{http: 'https://u:p@h:8080/x?y=z'}"), handled("{http: {url: 'http://[::1]', headers: {}}}"), handled("{http: {url: 'http://h', statuses: '401-405=permanent,409 = done'}}"), handled("{http: {url: '${U:http://h}', headers: {a-B: c}}}"),
@@ -92,7 +95,8 @@ func TestSchemaRefusesWhatLintRefuses(t *testing.T) {
 		"warning:", "--group", "overlaps with", "its own dead letters", "dead.GROUP", "for ever", "ttl is", "max_unmarked is", "and ttl of", "kept in a MongoDB", "there is no outbox", "has the marks", "longer than", "has a wildcard", "an empty token", "with a dot",
 		"the environment has no", "worker's environment", "shell's way", "has no end", // variables
 		"scheme", "names no host", "port is", "mongodb://", "set for each request", "belongs to the connection", "an underscore", "no publisher may", "control character", "in other letters", // URLs and headers
-		"in decimal digits", "not a duration from", "292 years", "more than 1000000000", // bounds of what is text
+		"begins with the larger", "has no unit that is known", "and rate.per is", "is for token-bucket", "for it remembers each start", // numbers that are compared
+		"in decimal digits", "does not begin with a whole number", "not a duration from", "292 years", "more than 1000000000", // bounds of what is text
 		"has a NUL", "131072 bytes", "and no range", "is there twice: remove one", // of texts
 		"exclude each other", "a client needs both", "in the transaction", "in mode transactional",
 		"2026-01-31\" is", // a time to YAML
@@ -100,8 +104,9 @@ func TestSchemaRefusesWhatLintRefuses(t *testing.T) {
 		"list, but a mapping is wanted: put keys below it", "this is not YAML", // several mistakes
 	}
 	s := schema(t)
-	refused := 0
-	for file := range mistakes() {
+	refused, all := 0, mistakes()
+	maps.Copy(all, flowMistakes())
+	for file := range all {
 		v, ok := plain(file)
 		if !ok {
 			continue

@@ -23,7 +23,7 @@ type Tuning struct{ settings []topicSetting }
 type topicSetting struct {
 	topic string // empty: all
 	flag  string
-	value Subscription // of which one field is set
+	text  string
 }
 
 // tunable is a flag of a subscription that changes nothing of what a program's handlers do.
@@ -49,14 +49,20 @@ func tunableFlags() map[string]tunable {
 		"start-stream": {"FromStream", func(to, from *consumer.Options) { to.FromStream = from.FromStream }},
 		"dead-letter":  {"DeadLetter", func(to, from *consumer.Options) { to.DeadLetter = from.DeadLetter }},
 		"rate":         {"Limit", func(to, from *consumer.Options) { to.Limit = from.Limit }},
+		"rate-by":      {"LimitKey", func(to, from *consumer.Options) { to.LimitKey = from.LimitKey }},
 	}
+}
+
+// flowFlags are tunable as well. Of what they say consumer.Options hold nothing by itself.
+func flowFlags() []string {
+	return []string{"rate-shared", "rate-strategy", "breaker", "breaker-over", "breaker-wait", "breaker-scope"}
 }
 
 // tuningFields are the specs of what is tunable, in the order of the file.
 func tuningFields() (out []*fieldInfo) {
 	all := tunableFlags()
 	for _, s := range flaggedIn([]Section{SectionSubscriptions}) {
-		if _, ok := all[s.flag]; ok {
+		if _, ok := all[s.flag]; ok || slices.Contains(flowFlags(), s.flag) {
 			out = append(out, s)
 		}
 	}
@@ -83,51 +89,95 @@ func TuningFlags() []cli.Flag {
 func TuningFromFlags(cmd *cli.Command) (*Tuning, error) {
 	t := &Tuning{}
 	var problems Problems
-	for _, s := range tuningFields() {
-		for _, text := range cmd.StringSlice(s.flag) {
-			one, wrong := parseSetting(s, text)
-			t.settings, problems = append(t.settings, one), append(problems, wrong...)
+	for _, f := range tuningFields() {
+		for _, text := range cmd.StringSlice(f.flag) {
+			one, err := parseSetting(f, text)
+			if err != nil {
+				problems = append(problems, Problem{Path: "--" + f.flag, Message: err.Error()})
+				continue
+			}
+			t.settings = append(t.settings, one)
 		}
+	}
+	slices.SortStableFunc(t.settings, func(a, b topicSetting) int { return cmp.Compare(min(len(a.topic), 1), min(len(b.topic), 1)) }) // what is for one topic wins
+	topics := t.namedTopics()
+	for _, topic := range topics[min(1, len(topics)-1):] { // what is for all may only make sense beside what is for one
+		_, wrong := t.readSettings(topic)
+		problems = append(problems, slices.DeleteFunc(wrong, func(p Problem) bool { return slices.Contains(problems, p) })...)
 	}
 	if len(problems) > 0 {
 		return nil, problems
 	}
-	slices.SortStableFunc(t.settings, func(a, b topicSetting) int { return cmp.Compare(min(len(a.topic), 1), min(len(b.topic), 1)) }) // what is for one topic wins
 	return t, nil
 }
 
-func parseSetting(s *fieldInfo, text string) (topicSetting, Problems) {
-	out := topicSetting{flag: s.flag}
-	if i := strings.LastIndexByte(text, '='); i >= 0 {
-		if out.topic, text = text[:i], text[i+1:]; bus.ValidPattern(out.topic) != nil {
-			return out, Problems{{Path: "--" + s.flag, Message: fmt.Sprintf("%s is no topic: write TOPIC=%s", quoteShort(out.topic), s.placeholder)}}
+func parseSetting(f *fieldInfo, text string) (topicSetting, error) {
+	i := strings.LastIndexByte(text, '=')
+	if i < 0 {
+		return topicSetting{flag: f.flag, text: text}, nil
+	}
+	out := topicSetting{topic: text[:i], flag: f.flag, text: text[i+1:]}
+	if bus.ValidPattern(out.topic) != nil {
+		return out, fmt.Errorf("%s is no topic: write TOPIC=%s", quoteShort(out.topic), f.placeholder)
+	}
+	return out, nil
+}
+
+// namedTopics are the topics that flags name, and at first none, for all others.
+func (t *Tuning) namedTopics() []string {
+	out := []string{""}
+	for i := range t.settings {
+		if topic := t.settings[i].topic; !slices.Contains(out, topic) {
+			out = append(out, topic)
 		}
 	}
-	r := newConfigReader("", nil, map[string]overrideValue{s.flag: {text: text, valueOrigin: valueOrigin{label: "--" + s.flag}}})
+	return out
+}
+
+// overridesFor are the flags that hold for a topic.
+func (t *Tuning) overridesFor(topic string) map[string]overrideValue {
+	out := make(map[string]overrideValue)
+	for i := range t.settings {
+		if s := &t.settings[i]; s.topic == "" || s.topic == topic {
+			out[s.flag] = overrideValue{text: s.text, valueOrigin: valueOrigin{label: "--" + s.flag}}
+		}
+	}
+	return out
+}
+
+// readSettings returns a Subscription with what the flags say of a topic, and what is wrong with
+// them, also with those that only make sense together.
+func (t *Tuning) readSettings(topic string) (s Subscription, problems Problems) {
+	over := t.overridesFor(topic)
+	r := newConfigReader("", nil, over)
 	for _, k := range subscriptionKeys(consumer.OptionLimits(), &consumer.Options{}) {
-		if slices.ContainsFunc(k.describeField().flaggedFields(), func(f *fieldInfo) bool { return f.flag == s.flag }) {
-			k.applyOverrides(r, k.describeField().name, &out.value)
+		if slices.ContainsFunc(k.describeField().flaggedFields(), func(f *fieldInfo) bool { return over[f.flag].label != "" }) {
+			k.applyOverrides(r, k.describeField().name, &s)
 		}
 	}
-	return out, r.problems
+	s.Rate.checkNumbers(r, "rate")
+	return s, r.problems
 }
 
 // Apply returns a copy of a subscription's options with what the flags say of its topic. Bounds
 // that the program's other options would break give way: MaxUnmarked is at least Concurrency, and
-// Backoff.Max at least Backoff.Base.
+// Backoff.Max at least Backoff.Base. An error is the operator's to mend: flags that make no sense
+// together for this topic.
 func (t *Tuning) Apply(topic string, o *consumer.Options) (*consumer.Options, error) {
 	out := *cmp.Or(o, &consumer.Options{})
-	all := tunableFlags()
-	for i := range t.settings {
-		s := &t.settings[i]
-		if s.topic != "" && s.topic != topic {
-			continue
+	s, problems := t.readSettings(topic)
+	if len(problems) > 0 {
+		return nil, fmt.Errorf("topic %s: %w", quoteShort(topic), problems)
+	}
+	said, err := s.Options()
+	if err != nil {
+		return nil, fmt.Errorf("flags for %s: %w", quoteShort(topic), err)
+	}
+	given := t.overridesFor(topic)
+	for flag, f := range tunableFlags() {
+		if _, ok := given[flag]; ok {
+			f.apply(&out, said)
 		}
-		said, err := s.value.Options()
-		if err != nil {
-			return nil, fmt.Errorf("--%s: %w", s.flag, err)
-		}
-		all[s.flag].apply(&out, said)
 	}
 	if out.MaxUnmarked > 0 {
 		out.MaxUnmarked = max(out.MaxUnmarked, out.Concurrency)
@@ -136,6 +186,16 @@ func (t *Tuning) Apply(topic string, o *consumer.Options) (*consumer.Options, er
 		out.Backoff.Max = max(out.Backoff.Max, out.Backoff.Base)
 	}
 	return &out, nil
+}
+
+// Flow returns what the flags say of a topic beyond consumer.Options: a Subscription of which only
+// Concurrency, Rate and Breaker are set. Nil: they say nothing of those.
+func (t *Tuning) Flow(topic string) *Subscription {
+	s, _ := t.readSettings(topic) // what is wrong with them TuningFromFlags has refused
+	if s.Concurrency == (Concurrency{}) && s.Rate == nil && s.Breaker == nil {
+		return nil
+	}
+	return &Subscription{Concurrency: s.Concurrency, Rate: s.Rate, Breaker: s.Breaker}
 }
 
 // Refuse returns what is wrong with the options of a subscription that the flags have made wrong,
@@ -184,9 +244,10 @@ func (t *Tuning) Check(topics []string) error {
 
 // ShortestLease is the shortest lease or ack deadline that the flags say. Zero: they say none.
 func (t *Tuning) ShortestLease() time.Duration {
-	values := make([]Subscription, len(t.settings))
-	for i := range t.settings {
-		values[i] = t.settings[i].value
+	topics := t.namedTopics()
+	values := make([]Subscription, len(topics))
+	for i, topic := range topics {
+		values[i], _ = t.readSettings(topic)
 	}
 	return ShortestLease(values)
 }

@@ -11,7 +11,7 @@ import (
 // Each flag that is tunable is named for a field that there is.
 func TestEveryTuningFlagHasItsField(t *testing.T) {
 	t.Parallel()
-	if fields, flags := len(tunableFlags()), len(TuningFlags()); fields != flags {
+	if fields, flags := len(tunableFlags())+len(flowFlags()), len(TuningFlags()); fields != flags {
 		t.Errorf("%d fields are tunable, by %d flags", fields, flags)
 	}
 	options := reflect.TypeFor[consumer.Options]()

@@ -2,7 +2,9 @@ package config_test
 
 import (
 	"context"
+	"errors"
 	"io"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +13,8 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/flow"
+	"github.com/onceish/onceish/internal/commandline"
 	"github.com/onceish/onceish/worker/config"
 )
 
@@ -125,6 +129,85 @@ func TestHelpOfTuningFlagsSaysTheirDefaults(t *testing.T) {
 		if !strings.HasSuffix(help[flag], want) {
 			t.Errorf("%s\nwant %s", help[flag], want)
 		}
+	}
+}
+
+// What flags say of rate, breaker and concurrency is for all topics or for one, key by key.
+func TestFlagsOfLimitsAreForTopics(t *testing.T) {
+	t.Parallel()
+	tuning, err := tuned(t, "--rate", "5/s", "--rate", "a=7/h", "--rate-by", "header:X-Tenant", "--rate-shared", "b=true", "--rate-strategy", "a=sliding-log",
+		"--breaker", "b=3", "--breaker-scope", "b=group", "--concurrency", "b=auto:2-8", "--attempts", "3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	five, seven := *defaultRate(config.Starts{Count: 5, Per: time.Second}), *defaultRate(config.Starts{Count: 7, Per: time.Hour})
+	five.By, seven.By, seven.Strategy = "header:X-Tenant", "header:X-Tenant", flow.SlidingLog
+	shared := five
+	shared.Shared = true
+	breaker := &config.Breaker{Failures: 3, Over: time.Minute, Wait: 10 * time.Second, Scope: "group"}
+	for topic, want := range map[string]config.Subscription{
+		"a": {Rate: &seven}, "b": {Rate: &shared, Breaker: breaker, Concurrency: config.Concurrency{Min: 2, Max: 8}}, "c": {Rate: &five},
+	} {
+		if got := tuning.Flow(topic); got == nil || !reflect.DeepEqual(*got, want) {
+			t.Errorf("%s: %+v, want %+v", topic, got, want)
+		}
+		o, err := tuning.Apply(topic, &consumer.Options{Concurrency: 2, MaxUnmarked: 4, LimitQueue: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if concurrency := max(2, want.Concurrency.Max); o.LimitKey == nil || (o.Limit == nil) != want.Rate.Shared || o.LimitQueue != 1 || o.Concurrency != concurrency || o.MaxUnmarked != max(4, concurrency) {
+			t.Errorf("%s: %+v", topic, o)
+		}
+	}
+	if tuning, err = tuned(t, "--attempts", "3", "--breaker", "a=3"); err != nil || tuning.Flow("b") != nil || tuning.Flow("a").Breaker.Failures != 3 {
+		t.Errorf("%v", err)
+	}
+}
+
+// A program's own key for its limit stays, unless a flag names another.
+func TestKeyOfTheLimitIsTheProgramsUnlessAFlagNamesOne(t *testing.T) {
+	t.Parallel()
+	own := &consumer.Options{LimitKey: func(bus.Event) string { return "own" }}
+	e := bus.Event{Topic: "t", Key: "k"}
+	for flags, want := range map[string]string{"--rate 5/s": "own", "--rate 5/s --rate-by key": "k", "--rate 5/s --rate-by topic": ""} {
+		tuning, err := tuned(t, strings.Fields(flags)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o, err := tuning.Apply("t", own)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := o.LimitKey; (got == nil) != (want == "") || got != nil && got(e) != want {
+			t.Errorf("%s: not %q", flags, want)
+		}
+	}
+}
+
+// A flag of a rate that a topic does not have is a mistake of usage, for that topic.
+func TestFlagsOfARateNeedTheRate(t *testing.T) {
+	t.Parallel()
+	for _, args := range []string{"--rate-by key", "--rate-by t=key", "--rate u=5/s --rate-shared t=true"} {
+		if _, err := tuned(t, strings.Fields(args)...); !errors.Is(err, commandline.ErrUsage) || !strings.Contains(err.Error(), "rate.limit is missing: set --rate") {
+			t.Errorf("%s: %v", args, err)
+		}
+	}
+	if _, err := tuned(t, "--rate", "5"); err == nil || err.Error() != `--rate: "5" has no unit that is known: write a rate such as 100/s, 30/m or 5/h` {
+		t.Error(err)
+	}
+	if _, err := tuned(t, "--rate", "2000000/s", "--rate-strategy", "t=sliding-log"); err == nil || !strings.Contains(err.Error(), "a sliding-log has at most 1000000") {
+		t.Error(err)
+	}
+	tuning, err := tuned(t, "--rate", "t=5/s", "--rate-by", "key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tuning.Apply("t", nil); err != nil {
+		t.Error(err)
+	}
+	_, err = tuning.Apply("u", nil)
+	if want := `topic "u": --rate-by: rate.limit is missing: set --rate, or leave --rate-by out`; !errors.Is(err, commandline.ErrUsage) || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
 	}
 }
 

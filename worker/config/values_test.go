@@ -5,6 +5,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/flow"
 )
 
 func TestDurations(t *testing.T) {
@@ -52,18 +55,51 @@ func FuzzDuration(f *testing.F) {
 
 func TestRates(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]struct {
-		perSecond float64
-		burst     int
-	}{"100/s": {100, 100}, "30/m": {.5, 1}, "120/m": {2, 2}, "3600 / h": {1, 1}, "1000000000/s": {1e9, 1e9}} {
-		r, err := parseRate(text)
-		if err != nil || r.perSecond() != want.perSecond || r.burstSize() != want.burst {
-			t.Errorf("%s: %v %v %v", text, r.perSecond(), r.burstSize(), err)
+	for text, want := range map[string]flow.Rate{
+		"100/s":        {Limit: 100, Per: time.Second, Burst: 100},
+		"30/m":         {Limit: 30, Per: time.Minute, Burst: 1},
+		"120/m":        {Limit: 120, Per: time.Minute, Burst: 2},
+		"3600 / h":     {Limit: 3600, Per: time.Hour, Burst: 1},
+		"1000000000/s": {Limit: 1e9, Per: time.Second, Burst: 1e9},
+		"2":            {Limit: 2, Per: 2 * time.Second},
+	} {
+		limit, err := parseStarts(text)
+		if r := (&Rate{Limit: limit, Per: 2 * time.Second}); err != nil || r.FlowRate() != want {
+			t.Errorf("%s: %+v %v", text, r.FlowRate(), err)
 		}
 	}
-	for _, text := range []string{"", "/", "5", "5/", "/s", "0/s", "-1/s", "1.5/s", "5/d", "5/s/s", "1000000001/s", "99999999999999999999/s", "5/S"} {
-		if r, err := parseRate(text); err == nil {
+	for _, text := range []string{"", "/", "5/", "/s", "0", "0/s", "-1/s", "1.5/s", "1.5", "010", "0x10", "5/d", "5/s/s", "1000000001", "1000000001/s", "99999999999999999999/s", "5/S"} {
+		if r, err := parseStarts(text); err == nil {
 			t.Errorf("%q is %v", text, r)
+		}
+	}
+}
+
+// What the file takes a limiter takes, and what a limiter takes can be written.
+func TestBoundsOfRatesAreTheLimiters(t *testing.T) {
+	t.Parallel()
+	for _, r := range []flow.Rate{
+		{Limit: maxStarts, Per: time.Millisecond, Burst: maxStarts}, {Limit: 1, Per: maxRatePer}, {Limit: maxLogStarts, Per: maxRatePer, Strategy: flow.SlidingLog},
+	} {
+		if err := r.Validate(); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, r := range []flow.Rate{
+		{Limit: maxStarts + 1, Per: time.Second},
+		{Limit: 1, Per: maxRatePer + 1},
+		{Limit: 1, Per: time.Millisecond - 1},
+		{Limit: 1, Per: time.Second, Burst: maxStarts + 1},
+		{Limit: maxLogStarts + 1, Per: time.Second, Strategy: flow.SlidingLog},
+		{Limit: 1, Per: time.Second, Strategy: flow.SlidingLog + 1},
+	} {
+		if r.Validate() == nil {
+			t.Errorf("a limiter takes %+v", r)
+		}
+	}
+	for keys, ok := range map[int]bool{maxLimitKeys: true, maxLimitKeys + 1: false} {
+		if _, err := flow.NewLocal(flow.Rate{Limit: 1, Per: time.Second}, &flow.LocalOptions{MaxKeys: keys}); (err == nil) != ok {
+			t.Errorf("%d keys: %v", keys, err)
 		}
 	}
 }
@@ -73,17 +109,37 @@ func FuzzRate(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		r, err := parseRate(s)
+		r, err := parseStarts(s)
 		if err != nil {
 			return
 		}
-		if again, err := parseRate(r.String()); err != nil || again != r {
+		if again, err := parseStarts(r.String()); err != nil || again != r {
 			t.Errorf("%q is %v is %v: %v", s, r, again, err)
 		}
-		if _, err := (&Subscription{Rate: r}).Options(); err != nil {
+		if _, err := (&Subscription{Rate: &Rate{Limit: r, Per: time.Second}}).Options(); err != nil {
 			t.Errorf("%q: %v", s, err)
 		}
 	})
+}
+
+func TestConcurrencies(t *testing.T) {
+	t.Parallel()
+	f := concurrencyField("concurrency", func(c *Concurrency) *Concurrency { return c }, consumer.OptionLimits().Concurrency, 16)
+	for text, want := range map[string]Concurrency{
+		"1": {Max: 1}, "100000": {Max: 100_000}, "auto": {Min: 1, Max: 64}, "auto:2-32": {Min: 2, Max: 32}, "auto:1-1": {Min: 1, Max: 1}, "auto:1-100000": {Min: 1, Max: 100_000},
+	} {
+		got, err := f.parse(text)
+		if err != nil || got != want || got.String() != text || got.IsAuto() != (want.Min > 0) {
+			t.Errorf("%s: %+v, %s: %v", text, got, got, err)
+		}
+	}
+	for _, text := range []string{
+		"", "0", "-1", "01", "1.5", "100001", "2-32", "auto:", "auto:2", "auto:-2", "auto:2-", "auto:0-2", "auto:02-3", "auto:3-2", "auto:1-100001", "auto: 1-2", "Auto", "auto:1-99999999999999999999", "99999999999999999999",
+	} {
+		if got, err := f.parse(text); err == nil {
+			t.Errorf("%q is %+v", text, got)
+		}
+	}
 }
 
 func TestInterpolation(t *testing.T) {
