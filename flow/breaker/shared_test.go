@@ -155,6 +155,23 @@ func TestProcessWithoutRunsYieldsTheProbe(t *testing.T) {
 	})
 }
 
+func TestProcessProbesAgainAfterItYielded(t *testing.T) {
+	inGroup(t, breaker.Options{ProbeLimit: 3 * time.Second}, func(t *testing.T, g *group) {
+		open(t, g.breakers[0])
+		g.breakers[1].OpenFor(time.Hour, "only the first one probes")
+		g.breakers[2].OpenFor(time.Hour, "only the first one probes")
+		time.Sleep(10 * time.Second)
+		wantState(t, g.breakers[0], breaker.HalfOpen, 1)
+		mustEnter(t, g.breakers[0]) // hangs
+		time.Sleep(3 * time.Second)
+		wantState(t, g.breakers[0], breaker.Open, 0)
+		time.Sleep(time.Second)
+		wantState(t, g.breakers[0], breaker.HalfOpen, 1)
+		mustEnter(t, g.breakers[0])(nil)
+		wantState(t, g.breakers[0], breaker.HalfOpen, 2)
+	})
+}
+
 func TestGroupThatDoesNotAnswerHoldsNobodyUp(t *testing.T) {
 	for name, g := range map[string]*group{"fails": {broken: errors.New("no responders")}, "hangs": {hangs: true}} {
 		t.Run(name, func(t *testing.T) {
