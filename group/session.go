@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -112,7 +113,9 @@ func (s *Session) Drain() {
 func (s *Session) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.status
+	status := s.status
+	status.Paused = slices.Clone(status.Paused)
+	return status
 }
 
 // Healthy returns nil while the store is reached; else since when it is not, and why. It
