@@ -145,7 +145,7 @@ func TestChangesOfRatesMakeNoBurst(t *testing.T) {
 			most := min(left, next.capacity())
 			switch {
 			case r.Strategy == SlidingLog && next.Strategy == SlidingLog: // what is longer ago than Per is over
-				most = next.Limit - state.count
+				most = max(0, next.Limit-state.count)
 			case windows: // there what is used stays used
 				most = max(most, next.Limit-(r.Limit-left))
 			}
@@ -157,8 +157,8 @@ func TestChangesOfRatesMakeNoBurst(t *testing.T) {
 	})
 }
 
-// Whatever state is stored, it is read back as it was; and a state that calls itself fresh does what
-// a new one does.
+// Whatever state is stored, it is read back as it was; and a state that calls itself fresh does
+// what a new one does.
 func TestRowsAreReadAsTheyWereWritten(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -38,7 +38,7 @@ func sharing(r flow.Rate) func(t *testing.T, h *Harness, open Open) {
 	return func(t *testing.T, h *Harness, open Open) {
 		window := 3 * time.Second
 		if h.Virtual {
-			window = 20 * time.Second
+			window = 10 * time.Second
 		}
 		starts, outages := startAll(t, open, r, window)
 		limit := float64(r.Limit) * float64(window) / float64(r.Per)
@@ -72,7 +72,7 @@ func startAll(t *testing.T, open Open, r flow.Rate, window time.Duration) (start
 	limiters := make([]*flow.Shared, members)
 	for i := range limiters {
 		limiters[i] = limiter(t, open(time.Duration(2*i-3)*100*time.Second), r, nil)
-		for range 8 {
+		for range 4 {
 			all.Go(func() {
 				for ctx.Err() == nil {
 					after := time.Since(begin)
@@ -121,15 +121,13 @@ func allow(t *testing.T, l flow.Limiter, key string, n int) flow.Decision {
 }
 
 // inService calls Allow until the store has answered, as it may be slow on a loaded machine.
-func inService(t *testing.T, l *flow.Shared, key string) flow.Decision {
+func inService(t *testing.T, l *flow.Shared, key string) (d flow.Decision) {
 	t.Helper()
-	for {
-		d := allow(t, l, key, 1)
-		if !l.Stats().Down {
-			return d
-		}
-		_ = backoff.Sleep(t.Context(), 10*time.Millisecond)
-	}
+	await(t, "an answer of the store", func() bool {
+		d = allow(t, l, key, 1)
+		return !l.Stats().Down
+	})
+	return d
 }
 
 func closingReachesAll(t *testing.T, _ *Harness, open Open) {
