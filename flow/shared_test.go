@@ -159,6 +159,56 @@ func TestStoreThatIsGoneIsTriedAtGrowingIntervals(t *testing.T) {
 	})
 }
 
+// A store is found again also by a key of which it is known that nothing is left.
+func TestSpentKeyFindsTheStoreAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		faults := flowtest.NewFaults(newMemory().Open(0))
+		l := newShared(t, faults, flow.Rate{Limit: 1, Per: time.Hour}, flow.SharedOptions{})
+		startable(t, l, "spent")
+		faults.Fail(errors.New("broken on purpose"))
+		allow(t, l, "another", 1)
+		faults.Fail(nil)
+		time.Sleep(time.Second)
+		if d := allow(t, l, "spent", 1); d.Allowed || !l.Stats().Down {
+			t.Errorf("%+v, %+v", d, l.Stats())
+		}
+		time.Sleep(time.Second)
+		if s := l.Stats(); s.Down || s.Outages != 1 {
+			t.Errorf("%+v, want the store found", s)
+		}
+	})
+}
+
+// Starts that were reserved early and begin late count from when they begin.
+func TestSharedLogIsExactWhenReservedStartsBeginLate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		memory := &flowtest.Memory{}
+		r := flow.Rate{Limit: 100, Per: time.Second, Strategy: flow.SlidingLog}
+		a, b := newShared(t, memory.Open(0), r, flow.SharedOptions{}), newShared(t, memory.Open(0), r, flow.SharedOptions{})
+		allow(t, a, "key", 1)
+		time.Sleep(45 * time.Millisecond)
+		late := 0
+		for range 4 {
+			if allow(t, a, "key", 1).Allowed {
+				late++
+			}
+		}
+		if late += startable(t, b, "key"); late != 99 {
+			t.Fatalf("%d start, want all but the first of 100", late)
+		}
+		begin := time.Now()
+		for time.Since(begin) < time.Second {
+			late += startable(t, b, "key")
+			time.Sleep(time.Millisecond)
+		}
+		if late > 100 {
+			t.Errorf("%d start within a second, want at most 100", late)
+		}
+	})
+}
+
 func TestSharedKeysTakeBoundedMemory(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

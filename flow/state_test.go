@@ -181,6 +181,24 @@ func TestRowsAreReadAsTheyWereWritten(t *testing.T) {
 	})
 }
 
+// A server's clock may be set back: a limit then neither opens nor takes back what it let start.
+func TestTimeOfALimitNeverRunsBackwards(t *testing.T) {
+	t.Parallel()
+	for _, strategy := range []Strategy{TokenBucket, FixedWindow, SlidingWindow, SlidingLog} {
+		r := Rate{Limit: 10, Per: time.Second, Strategy: strategy}
+		now := int64(time.Hour)
+		state := newState(&r, now)
+		state.takeStarts(&r, now, now, 4, 4)
+		back := now - int64(30*time.Minute)
+		if taken, _ := state.takeStarts(&r, back, back, 0, 10); taken != 6 {
+			t.Errorf("%v: half an hour back %d start, want the 6 that are left", strategy, taken)
+		}
+		if taken, _ := state.takeStarts(&r, now, now, 0, 10); taken != 0 {
+			t.Errorf("%v: %d start once more", strategy, taken)
+		}
+	}
+}
+
 func FuzzDecodeRow(f *testing.F) {
 	now := int64(1e18)
 	for s := range strategyNames {
