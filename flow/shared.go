@@ -69,7 +69,8 @@ type SharedStats struct {
 
 // Shared is a Limiter whose keys have one limit over all processes that use the same name in the
 // same store. The package comment says what it promises. It is safe for concurrent use, and needs
-// no closing. A call asks the store at most once, or waits for another call that does.
+// no closing: the only goroutine that it starts tries a store that failed, and ends within Timeout.
+// A call asks the store at most once, or waits for another call that does.
 type Shared struct {
 	store   Store
 	name    string

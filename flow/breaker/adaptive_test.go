@@ -134,7 +134,7 @@ func TestAdaptiveLimitSettlesAtWhatTheReceiverCanDo(t *testing.T) {
 						l := startLoad(t, newAdaptive(t, 200, nil), 256, func() error { r.serve(); return nil })
 						l.limitsFor(10_000)
 						begin, before := time.Now(), r.served.Load()
-						low, high := l.limitsFor(30_000)
+						low, high := l.limitsFor(20_000)
 						rate := float64(r.served.Load()-before) / time.Since(begin).Seconds() / (float64(servers) / r.mean.Seconds())
 						if low < servers/2 || high > 2*servers {
 							t.Errorf("the limit went from %d to %d for a receiver of %d", low, high, servers)
@@ -170,7 +170,7 @@ func TestAdaptiveLimitFollowsTheReceiver(t *testing.T) {
 					l.limitsFor(10_000)
 					r.change(tt.servers, tt.mean)
 					l.limitsFor(5_000)
-					low, high := l.limitsFor(20_000)
+					low, high := l.limitsFor(10_000)
 					if low < tt.servers/2 || high > 2*tt.servers {
 						t.Errorf("the limit went from %d to %d for a receiver of %d", low, high, tt.servers)
 					}

@@ -80,7 +80,8 @@ func TestCluster(t *testing.T) {
 		}
 		for _, request := range []func(context.Context, group.Store, string, group.Request) (group.Result, error){group.Pause, group.Resume} {
 			r, err := request(ctx, store, "g", group.Request{})
-			for tries := 0; errors.Is(err, ErrNoAnswer) && tries < 10; tries++ { // there was no leader
+			for limit := time.Now().Add(30 * time.Second); errors.Is(err, ErrNoAnswer) && time.Now().Before(limit); {
+				time.Sleep(20 * time.Millisecond) // there is no leader
 				r, err = request(ctx, store, "g", group.Request{})
 			}
 			if err != nil || len(r.Confirmed) != cap(ended) {
