@@ -185,6 +185,9 @@ func (s *Session) watchOnce(ctx context.Context) error {
 	return s.store.Watch(ctx, s.group, s.requestRefresh)
 }
 
+// leaveWithin bounds leaving: rows that could not be removed in time expire.
+const leaveWithin = time.Second
+
 // leave ends what the session has in the store.
 func (s *Session) leave(ctx context.Context) error {
 	s.mu.Lock()
@@ -193,7 +196,7 @@ func (s *Session) leave(ctx context.Context) error {
 	s.refreshed = make(chan struct{})
 	s.mu.Unlock()
 	s.alive.Store(nil)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.callTimeout())
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(s.callTimeout(), leaveWithin))
 	defer cancel()
 	var failed error
 	for _, l := range s.heldLeases() {

@@ -130,7 +130,10 @@ func (m *membership) run(ctx context.Context) error {
 	var polling sync.WaitGroup
 	polling.Go(func() { m.pollGroup(ctx) })
 	defer polling.Wait()
-	return m.session.Run(ctx)
+	if err := m.session.Run(ctx); err != nil {
+		m.log.Warn("the worker could not leave its group; it is listed until its row expires", "error", err)
+	}
+	return nil
 }
 
 // pollGroup asks, once in a heartbeat, what cannot be asked while the member's row is written:
