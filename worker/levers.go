@@ -23,7 +23,7 @@ func (w *Worker) SharedLimit(ctx context.Context, name string, r flow.Rate, o *f
 		return nil, err
 	}
 	out := *cmp.Or(o, &flow.SharedOptions{})
-	out.Logger = cmp.Or(out.Logger, w.o.Logger)
+	out.Logger, out.Timeout = cmp.Or(out.Logger, w.o.Logger), cmp.Or(out.Timeout, flow.MaxTimeout)
 	if out.Members == nil {
 		out.Members = w.memberCount
 	}
