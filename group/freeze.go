@@ -5,20 +5,19 @@ import (
 	"time"
 )
 
-// Enter lets a run start. It returns at once unless this process was frozen: stopped by a signal,
-// or on a machine that was suspended, for so long that its row may have expired and a pause may
-// have been confirmed without it. Then it blocks until the pauses were read and applied again and
-// the row was renewed. If ctx ends first, Enter returns its cause; after the session has left its
-// group, ErrLeft. leave does nothing.
+// Enter lets a run start. It returns at once unless this process was frozen, or cut off from a
+// store that is a Connector, for so long that its row may have expired and a pause may have been
+// confirmed without it. Then it blocks until the pauses were read and applied again and the row was
+// renewed. If ctx ends first, Enter returns its cause; after the session has left its group,
+// ErrLeft. leave does nothing.
 //
-// It is entered before the gates that Apply shuts, so that what waited here meets them. A process
-// that is cut off from its store but runs is not frozen: it keeps its last known pauses, and goes
-// on.
+// It is entered before the gates that Apply shuts, so that what waited here meets them. While a
+// process that is not frozen cannot reach its store, it keeps its last known pauses, and goes on.
 func (s *Session) Enter(ctx context.Context) (leave func(error), err error) {
-	if s.isAlive() {
+	if s.mayStart() {
 		return leaveGate, nil
 	}
-	if err := s.awaitThaw(ctx); err != nil {
+	if err := s.awaitRefresh(ctx); err != nil {
 		return nil, err
 	}
 	return leaveGate, nil
@@ -26,14 +25,36 @@ func (s *Session) Enter(ctx context.Context) (leave func(error), err error) {
 
 func leaveGate(error) {}
 
-// isAlive reports whether this process has been running up to now, without a freeze that a refresh
-// has not followed yet.
-func (s *Session) isAlive() bool {
-	last := s.alive.Load()
-	return last != nil && elapsed(*last, s.options.Now()) <= s.freezeLimit
+// mayStart reports whether the pauses that this process knows hold for what starts now.
+func (s *Session) mayStart() bool {
+	now := s.options.Now()
+	return s.isAlive(now) && (s.isListed(now) || s.excused.Load() || !s.isConnected())
 }
 
-func (s *Session) awaitThaw(ctx context.Context) error {
+// isAlive reports whether this process has been running up to now, without a freeze that a refresh
+// has not followed yet.
+func (s *Session) isAlive(now time.Time) bool {
+	last := s.alive.Load()
+	return last != nil && elapsed(*last, now) <= s.freezeLimit
+}
+
+// isListed reports whether the member's row has not expired since pauses were read.
+func (s *Session) isListed(now time.Time) bool {
+	last := s.listed.Load()
+	return last != nil && elapsed(*last, now) <= s.store.TTL()-s.tickInterval()
+}
+
+func (s *Session) isConnected() bool {
+	c, ok := s.store.(Connector)
+	return !ok || c.Connected()
+}
+
+// awaitRefresh waits for a refresh after which runs may start. It looks from time to time whether
+// the store cannot be reached.
+func (s *Session) awaitRefresh(ctx context.Context) error {
+	ticker := time.NewTicker(s.tickInterval())
+	defer ticker.Stop()
+	s.requestRefresh()
 	for {
 		s.mu.Lock()
 		refreshed, left := s.refreshed, s.left
@@ -41,12 +62,15 @@ func (s *Session) awaitThaw(ctx context.Context) error {
 		if left {
 			return ErrLeft
 		}
-		if s.isAlive() {
+		if s.mayStart() {
 			return nil
 		}
-		s.requestRefresh()
 		select {
 		case <-refreshed:
+			if !s.mayStart() {
+				s.requestRefresh()
+			}
+		case <-ticker.C:
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

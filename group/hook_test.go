@@ -18,6 +18,7 @@ type hooked struct {
 
 	afterList atomic.Pointer[func()] // once, after pauses were read and before they arrive
 	down      atomic.Bool            // calls fail
+	cut       atomic.Bool            // the connection is down, and so are calls
 	deaf      atomic.Bool            // a watch hears nothing
 	watches   atomic.Int64           // how many were begun
 }
@@ -26,8 +27,10 @@ var errDown = errors.New("down")
 
 func (h *hooked) TTL() time.Duration { return h.store.TTL() }
 
+func (h *hooked) Connected() bool { return !h.cut.Load() }
+
 func (h *hooked) List(ctx context.Context, space group.Space, name string) (group.Listing, error) {
-	if h.down.Load() {
+	if h.down.Load() || h.cut.Load() {
 		return group.Listing{}, errDown
 	}
 	l, err := h.store.List(ctx, space, name)
@@ -40,14 +43,14 @@ func (h *hooked) List(ctx context.Context, space group.Space, name string) (grou
 }
 
 func (h *hooked) Put(ctx context.Context, space group.Space, name, key string, data []byte, expect uint64) (uint64, error) {
-	if h.down.Load() {
+	if h.down.Load() || h.cut.Load() {
 		return 0, errDown
 	}
 	return h.store.Put(ctx, space, name, key, data, expect)
 }
 
 func (h *hooked) Delete(ctx context.Context, space group.Space, name, key string) error {
-	if h.down.Load() {
+	if h.down.Load() || h.cut.Load() {
 		return errDown
 	}
 	return h.store.Delete(ctx, space, name, key)

@@ -16,7 +16,7 @@ import (
 // then lists the members either finds this one, unconfirmed, or has stored the pause before this
 // one reads it.
 func (s *Session) refreshAll(ctx context.Context) error {
-	began := s.options.Now()
+	began, connected := s.options.Now(), s.isConnected()
 	err := s.rejoin(ctx, began)
 	if err == nil {
 		err = s.readPauses(ctx)
@@ -29,6 +29,7 @@ func (s *Session) refreshAll(ctx context.Context) error {
 		err = s.renewLeases(ctx)
 	}
 	if ctx.Err() == nil {
+		s.excused.Store(err != nil && connected && s.isConnected())
 		s.noteRefresh(began, err)
 	}
 	return err
@@ -124,6 +125,8 @@ func (s *Session) noteRefresh(began time.Time, err error) {
 		s.log.Info("group store is reached again", "after", elapsed(s.status.Reached, now))
 	}
 	s.status.Reached = now
+	listed := s.renewed
+	s.listed.Store(&listed)
 	s.thaw(began, now)
 	close(s.refreshed)
 	s.refreshed = make(chan struct{})

@@ -27,7 +27,11 @@ type Session struct {
 
 	id string
 	// alive is when this process was last known to run; nil once it has left. See Enter.
-	alive   atomic.Pointer[time.Time]
+	alive atomic.Pointer[time.Time]
+	// listed is when the last renewal was sent that ended a refresh; excused, whether the last
+	// refresh failed on a connection that was up. See Enter.
+	listed  atomic.Pointer[time.Time]
+	excused atomic.Bool
 	refresh chan struct{} // asks Run for a refresh
 
 	// What follows is for Join, and then for the goroutine of Run alone.

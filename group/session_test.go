@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -62,6 +63,51 @@ func TestAPauseMeetsAProcessThatIsBack(t *testing.T) {
 		if err := <-outcome; !errors.Is(err, group.ErrUnconfirmed) {
 			t.Errorf("%v; want the member that is back to be missing", err)
 		}
+	})
+}
+
+// A process that was cut off for longer than its row lives goes on, and when it is back starts
+// nothing before it has read the pauses. One whose store alone is down goes on all the time.
+func TestAProcessThatIsBackStartsNothingBeforeItHasReadThePauses(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHooked(t)
+		var applied atomic.Int64
+		s, leave := join(t, h, group.Options{Apply: func([]group.Paused) { applied.Add(1) }})
+		defer leave()
+		enters := func(when string) {
+			t.Helper()
+			ctx, cancel := context.WithTimeout(t.Context(), h.TTL())
+			defer cancel()
+			if _, err := s.Enter(ctx); err != nil {
+				t.Errorf("%s: %v", when, err)
+			}
+		}
+		for range 20 {
+			h.cut.Store(true)
+			for range 10 {
+				time.Sleep(h.TTL() / 5)
+				enters("cut off")
+			}
+			before := applied.Load()
+			if _, err := h.store.Put(t.Context(), group.PauseRows, "g", "group", []byte(`{"v":1,"paused":true}`), group.AnyRevision); err != nil {
+				t.Fatal(err)
+			}
+			if applied.Load() != before {
+				t.Error("it is not cut off")
+			}
+			h.cut.Store(false)
+			enters("back")
+			if applied.Load() == before {
+				t.Error("it enters before it has read the pauses")
+			}
+		}
+		h.down.Store(true)
+		for range 10 {
+			time.Sleep(h.TTL() / 5)
+			enters("without its store")
+		}
+		h.down.Store(false)
 	})
 }
 

@@ -48,6 +48,12 @@ type Store interface {
 	Watch(ctx context.Context, group string, changed func()) error
 }
 
+// Connector is an extra ability of a Store that is reached over a connection.
+type Connector interface {
+	// Connected reports whether the connection is up, as far as is known. It does not block.
+	Connected() bool
+}
+
 // Row is one value in a Store.
 type Row struct {
 	Key      string

@@ -15,7 +15,6 @@ import (
 	natsbus "github.com/onceish/onceish/bus/jetstream"
 	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/dedupe"
-	"github.com/onceish/onceish/flow"
 )
 
 // Run subscribes the group to its topics and blocks until ctx has ended, a subscription or an actor
@@ -138,7 +137,7 @@ func (w *Worker) subscriptionOptions(o *consumer.Options, c *forcedStop) *consum
 	out := *cmp.Or(o, &consumer.Options{})
 	out.Logger, out.Drain = cmp.Or(out.Logger, w.o.Logger), cmp.Or(out.Drain, w.o.Drain)
 	out.Use = append([]consumer.Middleware{c.cancelOnStop}, out.Use...)
-	out.Gates = append([]flow.Gate{w.member}, out.Gates...)
+	w.member.guard(&out)
 	return &out
 }
 

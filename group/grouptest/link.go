@@ -30,7 +30,10 @@ type link struct {
 	changed chan struct{} // closed when the mode changes
 }
 
-var _ group.Store = (*link)(nil)
+var (
+	_ group.Store     = (*link)(nil)
+	_ group.Connector = (*link)(nil)
+)
 
 var errCut = errors.New("cut off")
 
@@ -77,6 +80,11 @@ func (l *link) pass() error {
 func (l *link) now() time.Time {
 	_ = l.pass() // who is cut off has a clock
 	return time.Now()
+}
+
+func (l *link) Connected() bool {
+	m, _ := l.current()
+	return m != cut
 }
 
 func (l *link) TTL() time.Duration { return l.store.TTL() }

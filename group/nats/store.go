@@ -29,7 +29,10 @@ type Store struct {
 	opening sync.Mutex
 }
 
-var _ group.Store = (*Store)(nil)
+var (
+	_ group.Store     = (*Store)(nil)
+	_ group.Connector = (*Store)(nil)
+)
 
 // New opens the buckets on a connection, and makes them unless they exist. It blocks until they
 // answer, at most for four times Options.Timeout.
@@ -80,6 +83,9 @@ func (s *Store) within(ctx context.Context, b *bucket, f func(context.Context) e
 
 // TTL implements group.Store: it is that of MembersBucket.
 func (s *Store) TTL() time.Duration { return s.members.ttl }
+
+// Connected implements group.Connector.
+func (s *Store) Connected() bool { return s.nc.IsConnected() }
 
 // List implements group.Store. It takes a request, and then one for each row at once.
 func (s *Store) List(ctx context.Context, space group.Space, name string) (l group.Listing, err error) {

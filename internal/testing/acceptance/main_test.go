@@ -22,6 +22,10 @@ func TestMain(m *testing.M) {
 		drainRows(script)
 		return
 	}
+	if script := os.Getenv(memberEnv); script != "" {
+		beMember(script)
+		return
+	}
 	// These tests wait for most of their time.
 	flag.Parse()
 	if err := flag.Set("test.parallel", "8"); err != nil {
