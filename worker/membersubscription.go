@@ -46,8 +46,8 @@ func (s *memberSubscription) pollLag(ctx context.Context) {
 	s.lag, s.lagKnown = lag, err == nil
 }
 
-// forgetServerPause makes the next answer of the bus say whether the server pauses the consumer: with
-// a pause of the group, this has changed as well.
+// forgetServerPause leaves it to the next answer of the bus whether the server pauses the consumer:
+// with a pause of the group, this has changed as well.
 func (s *memberSubscription) forgetServerPause() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -81,8 +81,8 @@ func (c *Connections) ResumeGroup(ctx context.Context, name string, r group.Requ
 	return out, err
 }
 
-// DescribePause says what a pause holds for, why, and until when. A breaker of the group that is open
-// is a pause as well.
+// DescribePause returns what a pause holds for, why, and until when, for people. A breaker of the
+// group that is open is a pause as well.
 func DescribePause(p *group.Paused) string {
 	topic, isBreaker := strings.CutPrefix(p.Topic, breakerScope)
 	switch {

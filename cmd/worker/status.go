@@ -77,11 +77,7 @@ type statusJSON struct {
 }
 
 func printStatus(stdout io.Writer, g *worker.GroupStatus) error {
-	print := printSubscriptions
-	if len(g.Members) == 0 {
-		print = func(stdout io.Writer, g *worker.GroupStatus) error { return printNoMembers(stdout, g.Group) }
-	}
-	if err := print(stdout, g); err != nil {
+	if err := printSubscriptions(stdout, g); err != nil {
 		return err
 	}
 	for i := range g.Pauses {
@@ -93,6 +89,9 @@ func printStatus(stdout io.Writer, g *worker.GroupStatus) error {
 }
 
 func printSubscriptions(stdout io.Writer, g *worker.GroupStatus) error {
+	if len(g.Members) == 0 {
+		return printNoMembers(stdout, g.Group)
+	}
 	t := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(t, "PROCESS\tTOPIC\tSTATE\tRATE\tIN FLIGHT\tLAG\tWHY") // Flush tells of what fails
 	for i := range g.Members {
