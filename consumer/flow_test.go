@@ -240,6 +240,37 @@ func TestShutGateStopsFetching(t *testing.T) {
 	})
 }
 
+// TestProbeStartsBesideRunsThatHang: what began before the gate was shut keeps its slots, and no
+// probe waits for it.
+func TestProbeStartsBesideRunsThatHang(t *testing.T) {
+	inBubble(t, func(w *harness) {
+		w.publishEach("hangs", 2)
+		v := newValve(-1)
+		free := make(chan struct{})
+		s := w.subscribe(func(_ context.Context, e bus.Event) error {
+			if byPayload(e) == "hangs" {
+				<-free
+			}
+			return nil
+		}, &consumer.Options{Gates: []flow.Gate{v}, Concurrency: 4})
+		time.Sleep(time.Second)
+		v.set(0)
+		w.publishEach("a", 5)
+		time.Sleep(time.Minute)
+		v.set(1)
+		time.Sleep(time.Minute)
+		if st := s.Stats(); st.Handled != 5 || st.Running != 2 {
+			t.Errorf("beside two runs that hang: stats %+v", st)
+		}
+		close(free)
+		time.Sleep(time.Minute)
+		if st := s.Stats(); st.Handled != 7 {
+			t.Errorf("stats %+v", st)
+		}
+		w.drain(s)
+	})
+}
+
 // TestPauseHoldsUntilAllHaveResumed: an operator's pause is not ended by somebody else's.
 func TestPauseHoldsUntilAllHaveResumed(t *testing.T) {
 	inBubble(t, func(w *harness) {

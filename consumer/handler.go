@@ -165,8 +165,8 @@ func isVerdict(err error, kind protocol.VerdictKind) bool {
 }
 
 // BlamesReceiver reports whether a run that ended with err tells against what the handler calls: a
-// failure, or Unavailable. Errors that are Permanent, Throttled or a Snooze do not, nor do runs that
-// were called off (context.Canceled). It is what a breaker counts.
+// failure, or Unavailable. Errors that are Permanent, Throttled or a Snooze do not, nor do runs
+// that were called off (context.Canceled). It is what a breaker counts.
 func BlamesReceiver(err error) bool {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return false

@@ -11,8 +11,8 @@ const DefaultMaxKeys = 10_000
 // maxMaxKeys bounds what may be configured.
 const maxMaxKeys = 10_000_000
 
-// keyTable has what is remembered of each key, and no more than a number of keys. At the bound, keys
-// that are idle are forgotten; if none is found, new keys share one entry. It is not safe for
+// keyTable has what is remembered of each key, and no more than a number of keys. At the bound,
+// keys that are idle are forgotten; if none is found, new keys share one entry. It is not safe for
 // concurrent use.
 type keyTable[E any] struct {
 	most     int

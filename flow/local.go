@@ -10,7 +10,7 @@ import (
 // Local is a Limiter for this process, with a limit of its own for each key. It is safe for
 // concurrent use, never blocks, and needs no closing.
 type Local struct {
-	began time.Time
+	clock localClock
 	mu    sync.Mutex
 	rate  Rate
 	keys  keyTable[limitState]
@@ -23,8 +23,8 @@ var (
 
 // LocalOptions are the optional settings of NewLocal. The zero value has the defaults.
 type LocalOptions struct {
-	// MaxKeys bounds how many keys have a limit of their own, 1 to 10,000,000. Default: 10,000. Keys
-	// beyond it share one limit of the same rate, until one of the others is idle.
+	// MaxKeys bounds how many keys have a limit of their own, 1 to 10,000,000. Default: 10,000.
+	// Keys beyond it share one limit of the same rate, until one of the others is idle.
 	MaxKeys int
 	// Logger is told once when MaxKeys is reached. Default: slog.Default().
 	Logger *slog.Logger
@@ -40,7 +40,7 @@ func NewLocal(r Rate, o *LocalOptions) (*Local, error) {
 		o = &LocalOptions{}
 	}
 	keys, err := newKeyTable[limitState](o.MaxKeys, o.Logger)
-	return &Local{began: time.Now(), rate: r, keys: keys}, err
+	return &Local{clock: newLocalClock(), rate: r, keys: keys}, err
 }
 
 // Rate returns the current rate.
@@ -51,15 +51,15 @@ func (l *Local) Rate() Rate {
 }
 
 // SetRate changes the rate of all keys from now on. What was left of a key stays left, up to what
-// the new rate allows; so a change makes no burst, and a raised limit is felt at once. It takes time
-// for each key that is remembered.
+// the new rate allows; so a change makes no burst, and a raised limit is felt at once. It takes
+// time for each key that is remembered.
 func (l *Local) SetRate(r Rate) error {
 	if err := r.Validate(); err != nil {
 		return err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := l.now()
+	now := l.clock.now()
 	l.keys.each(func(s *limitState) { s.convertRate(&l.rate, &r, now) })
 	l.rate = r
 	return nil
@@ -72,7 +72,7 @@ func (l *Local) Allow(_ context.Context, key string, n int) (Decision, error) {
 	if err := l.rate.checkCount(n); err != nil {
 		return Decision{}, err
 	}
-	now := l.now()
+	now := l.clock.now()
 	return l.find(key, now).decide(&l.rate, now, n), nil
 }
 
@@ -80,13 +80,10 @@ func (l *Local) Allow(_ context.Context, key string, n int) (Decision, error) {
 func (l *Local) CloseFor(_ context.Context, key string, d time.Duration) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := l.now()
+	now := l.clock.now()
 	l.find(key, now).closeUntil(now + int64(min(d, maxPer)))
 	return nil
 }
-
-// now is monotonic: whoever sets the clock of this machine does not change a limit.
-func (l *Local) now() int64 { return l.began.Add(time.Since(l.began)).UnixNano() }
 
 func (l *Local) find(key string, now int64) *limitState {
 	s, _ := l.keys.find(key,

@@ -32,7 +32,8 @@ func storeKeyFor(name, key string, own bool) string {
 	return name + "/key/" + key
 }
 
-// chunk is how many starts are reserved at once: those of 50 ms of this process's share, at least n.
+// chunk is how many starts are reserved at once: those of 50 ms of this process's share, at least
+// n.
 func (s *Shared) chunk(n int) int {
 	members := max(1, s.options.Members())
 	share := float64(s.rate.Limit) * float64(chunkTime) / float64(s.rate.Per) / float64(members)
@@ -68,7 +69,7 @@ func (s *Shared) reserve(ctx context.Context, k *sharedKey, n int) {
 	s.mu.Lock()
 	k.answered = nil
 	close(answered)
-	now := s.now()
+	now := s.clock.now()
 	contended := errors.Is(err, ErrConflict)
 	if err != nil && !contended {
 		s.recordFailure(err, now)
@@ -93,7 +94,7 @@ func (s *Shared) reserve(ctx context.Context, k *sharedKey, n int) {
 // takeFrom takes starts from a state. What is refused changes nothing, and needs no write.
 func (r *reservation) takeFrom(s *Shared) rowChange {
 	return func(state *limitState, at serverTime) (changed bool) {
-		local := s.now()
+		local := s.clock.now()
 		lifetime := int64(max(s.options.Timeout, chunkTime)) // the answer is in by then, or is none
 		r.until = local + lifetime
 		r.granted, r.wait = state.takeStarts(&s.rate, at.earliest, at.latest+lifetime, r.least, r.most)
@@ -175,8 +176,8 @@ func (s *Shared) CloseFor(ctx context.Context, key string, d time.Duration) erro
 		return nil
 	}
 	s.mu.Lock()
-	k := s.find(key, s.now())
-	k.share.closeUntil(s.now() + int64(d))
+	k := s.find(key, s.clock.now())
+	k.share.closeUntil(s.clock.now() + int64(d))
 	k.reserved = 0
 	row := k.row
 	s.mu.Unlock()

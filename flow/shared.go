@@ -27,7 +27,8 @@ const (
 	DefaultTimeout = 50 * time.Millisecond
 	// MaxTimeout is the largest time-out.
 	MaxTimeout = 100 * time.Millisecond
-	// MaxSharedLog is the largest Limit of a SlidingLog that is shared, for its rows have each start.
+	// MaxSharedLog is the largest Limit of a SlidingLog that is shared, for its rows have each
+	// start.
 	MaxSharedLog = 10_000
 )
 
@@ -38,17 +39,17 @@ const minTimeout = time.Millisecond
 type SharedOptions struct {
 	// OnOutage is what happens while the store cannot be used. Default: FailOpen.
 	OnOutage OnOutage
-	// Members returns how many live processes share the limit. It must not block. Less than 1 counts
-	// as 1. Nil: 1.
+	// Members returns how many live processes share the limit. It must not block. Less than 1
+	// counts as 1. Nil: 1.
 	Members func() int
 	// Timeout bounds a reservation in the store, and so each call of Allow: 1 to 100 ms. Default:
 	// 50 ms.
 	Timeout time.Duration
-	// MaxKeys bounds how many keys have a limit of their own, 1 to 10,000,000. Default: 10,000. Keys
-	// beyond it share one limit of the same rate, until one of the others is idle.
+	// MaxKeys bounds how many keys have a limit of their own, 1 to 10,000,000. Default: 10,000.
+	// Keys beyond it share one limit of the same rate, until one of the others is idle.
 	MaxKeys int
-	// Logger is told of outages and recoveries, of rows that were repaired, and once when MaxKeys is
-	// reached. Default: slog.Default().
+	// Logger is told of outages and recoveries, of rows that were repaired, and once when MaxKeys
+	// is reached. Default: slog.Default().
 	Logger *slog.Logger
 }
 
@@ -68,14 +69,15 @@ type SharedStats struct {
 
 // Shared is a Limiter whose keys have one limit over all processes that use the same name in the
 // same store. The package comment says what it promises. It is safe for concurrent use, and needs
-// no closing. A call asks the store at most once, or waits for another call that does.
+// no closing: the only goroutine that it starts tries a store that failed, and ends within Timeout.
+// A call asks the store at most once, or waits for another call that does.
 type Shared struct {
 	store   Store
 	name    string
 	rate    Rate
 	options SharedOptions
 	log     *slog.Logger
-	began   time.Time
+	clock   localClock
 
 	mu     sync.Mutex
 	keys   keyTable[sharedKey]
@@ -126,7 +128,7 @@ func NewShared(store Store, name string, r Rate, o *SharedOptions) (*Shared, err
 	if err != nil {
 		return nil, err
 	}
-	return &Shared{store: store, name: name, rate: r, options: opts, log: opts.Logger.With("limit", name), began: time.Now(), keys: keys}, nil
+	return &Shared{store: store, name: name, rate: r, options: opts, log: opts.Logger.With("limit", name), clock: newLocalClock(), keys: keys}, nil
 }
 
 func validateShared(store Store, name string, r *Rate, o *SharedOptions) error {
@@ -160,8 +162,8 @@ func (s *Shared) Stats() SharedStats {
 	return stats
 }
 
-// Allow implements Limiter. It blocks for the time-out at most. In an outage it answers at once, and
-// refuses, rather than fails, what is more than the local share ever allows.
+// Allow implements Limiter. It blocks for the time-out at most. In an outage it answers at once,
+// and refuses, rather than fails, what is more than the local share ever allows.
 func (s *Shared) Allow(ctx context.Context, key string, n int) (Decision, error) {
 	if err := s.rate.checkCount(n); err != nil {
 		return Decision{}, err
@@ -171,7 +173,7 @@ func (s *Shared) Allow(ctx context.Context, key string, n int) (Decision, error)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.now()
+	now := s.clock.now()
 	k := s.find(key, now)
 	if d, ok := s.answer(ctx, k, now, n); ok {
 		return d, nil
@@ -181,7 +183,7 @@ func (s *Shared) Allow(ctx context.Context, key string, n int) (Decision, error)
 	} else if err := s.awaitAnswer(ctx, k.answered); err != nil {
 		return Decision{}, err
 	}
-	if d, ok := s.answer(ctx, k, s.now(), n); ok {
+	if d, ok := s.answer(ctx, k, s.clock.now(), n); ok {
 		return d, nil
 	}
 	return Decision{Limit: s.rate.capacity(), RetryAfter: minRetry}, nil // others took what there was
@@ -223,8 +225,6 @@ func (s *Shared) answer(ctx context.Context, k *sharedKey, now int64, n int) (De
 
 // shareOf is what one process may start without the store.
 func (s *Shared) shareOf() Rate { return s.rate.dividedBy(max(1, s.options.Members())) }
-
-func (s *Shared) now() int64 { return s.began.Add(time.Since(s.began)).UnixNano() }
 
 func (s *Shared) find(key string, now int64) *sharedKey {
 	k, own := s.keys.find(key,

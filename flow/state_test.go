@@ -145,7 +145,7 @@ func TestChangesOfRatesMakeNoBurst(t *testing.T) {
 			most := min(left, next.capacity())
 			switch {
 			case r.Strategy == SlidingLog && next.Strategy == SlidingLog: // what is longer ago than Per is over
-				most = next.Limit - state.count
+				most = max(0, next.Limit-state.count)
 			case windows: // there what is used stays used
 				most = max(most, next.Limit-(r.Limit-left))
 			}
@@ -157,8 +157,8 @@ func TestChangesOfRatesMakeNoBurst(t *testing.T) {
 	})
 }
 
-// Whatever state is stored, it is read back as it was; and a state that calls itself fresh does what
-// a new one does.
+// Whatever state is stored, it is read back as it was; and a state that calls itself fresh does
+// what a new one does.
 func TestRowsAreReadAsTheyWereWritten(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -179,6 +179,24 @@ func TestRowsAreReadAsTheyWereWritten(t *testing.T) {
 			t.Fatalf("%+v is fresh with %d of %d left", state, free, r.capacity())
 		}
 	})
+}
+
+// A server's clock may be set back: a limit then neither opens nor takes back what it let start.
+func TestTimeOfALimitNeverRunsBackwards(t *testing.T) {
+	t.Parallel()
+	for _, strategy := range []Strategy{TokenBucket, FixedWindow, SlidingWindow, SlidingLog} {
+		r := Rate{Limit: 10, Per: time.Second, Strategy: strategy}
+		now := int64(time.Hour)
+		state := newState(&r, now)
+		state.takeStarts(&r, now, now, 4, 4)
+		back := now - int64(30*time.Minute)
+		if taken, _ := state.takeStarts(&r, back, back, 0, 10); taken != 6 {
+			t.Errorf("%v: half an hour back %d start, want the 6 that are left", strategy, taken)
+		}
+		if taken, _ := state.takeStarts(&r, now, now, 0, 10); taken != 0 {
+			t.Errorf("%v: %d start once more", strategy, taken)
+		}
+	}
 }
 
 func FuzzDecodeRow(f *testing.F) {

@@ -42,12 +42,14 @@ func (s *Session) Acquire(ctx context.Context, name string) (*Lease, error) {
 	l := &Lease{
 		session: s, name: name, row: leaseRow{Owner: s.id, Nonce: rand.Text()}, done: make(chan struct{}), renewed: s.options.Now(),
 	}
-	var err error
-	l.token, err = s.replaceLease(ctx, name, l.row, func(r leaseRow) bool {
-		return r.Owner == "" || r.Owner == s.id && !s.holds(name) // what it held when it was frozen, say
-	})
+	listing, err := s.list(ctx, LeaseRows)
+	if err == nil {
+		l.token, err = s.replaceLease(ctx, &listing, name, l.row, func(r leaseRow) bool {
+			return r.Owner == "" || r.Owner == s.id && !s.holds(name) // what it held when it was frozen, say
+		})
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("lease %q: %w", name, err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,9 +81,12 @@ func (l *Lease) Release(ctx context.Context) error {
 	if !l.end(ErrReleased) {
 		return nil
 	}
-	_, err := l.session.replaceLease(ctx, l.name, leaseRow{}, l.isRow)
+	listing, err := l.session.list(ctx, LeaseRows)
+	if err == nil {
+		_, err = l.session.replaceLease(ctx, &listing, l.name, leaseRow{}, l.isRow)
+	}
 	if err != nil && !errors.Is(err, ErrHeld) {
-		return fmt.Errorf("not released, and running out by itself: %w", err)
+		return fmt.Errorf("lease %q is not released, and runs out by itself: %w", l.name, err)
 	}
 	return nil
 }
@@ -104,16 +109,24 @@ func (l *Lease) end(why error) bool {
 
 // renewLeases stores the rows again. A row that is another's, or was deleted, ends its lease.
 func (s *Session) renewLeases(ctx context.Context) (failed error) {
-	for _, l := range s.heldLeases() {
+	held := s.heldLeases()
+	if len(held) == 0 {
+		return nil
+	}
+	listing, err := s.list(ctx, LeaseRows)
+	if err != nil {
+		return err
+	}
+	for _, l := range held {
 		sent := s.options.Now()
-		_, err := s.replaceLease(ctx, l.name, l.row, l.isRow)
+		_, err := s.replaceLease(ctx, &listing, l.name, l.row, l.isRow)
 		switch {
 		case err == nil:
 			s.mu.Lock()
 			l.renewed = sent
 			s.mu.Unlock()
 		case !errors.Is(err, ErrHeld):
-			failed = errors.Join(failed, err)
+			failed = errors.Join(failed, fmt.Errorf("lease %q: %w", l.name, err))
 		case l.end(ErrLost):
 			s.log.Warn("lease was lost: another process has it, or its row was deleted", "lease", l.name)
 		}
@@ -121,18 +134,9 @@ func (s *Session) renewLeases(ctx context.Context) (failed error) {
 	return failed
 }
 
-// replaceLease stores the row of a lease in the place of one that may be replaced; a free one, if
-// there is none.
-func (s *Session) replaceLease(ctx context.Context, name string, row leaseRow, may func(leaseRow) bool) (revision uint64, err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("lease %q: %w", name, err)
-		}
-	}()
-	listing, err := s.list(ctx, LeaseRows)
-	if err != nil {
-		return 0, err
-	}
+// replaceLease stores the row of a lease in the place of the listed one, if that may be replaced;
+// if none is listed, of a free one. It returns ErrHeld if it may not, or is another one by now.
+func (s *Session) replaceLease(ctx context.Context, listing *Listing, name string, row leaseRow, may func(leaseRow) bool) (uint64, error) {
 	var (
 		last   Row
 		holder leaseRow
@@ -150,7 +154,7 @@ func (s *Session) replaceLease(ctx context.Context, name string, row leaseRow, m
 	if err != nil {
 		return 0, err
 	}
-	revision, err = s.put(ctx, LeaseRows, name, data, last.Revision)
+	revision, err := s.put(ctx, LeaseRows, name, data, last.Revision)
 	if errors.Is(err, ErrConflict) {
 		err = ErrHeld
 	}

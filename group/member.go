@@ -64,7 +64,7 @@ type Subscription struct {
 	Concurrency int     `json:"concurrency,omitempty"`
 	// Lag is how many events the group has not handled. Negative: it is not known.
 	Lag int64 `json:"lag"`
-	// OldestRun is how long the oldest run has lasted.
+	// OldestRun is how long the oldest run has lasted, in nanoseconds in JSON.
 	OldestRun time.Duration `json:"oldest_run,omitempty"`
 	// LastSettled is when an event was settled last, by the member's clock.
 	LastSettled time.Time `json:"last_settled,omitzero"`

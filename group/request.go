@@ -14,8 +14,9 @@ import (
 
 // Times of the wait for members to confirm.
 const (
-	// ConfirmWithin is how long Pause and Resume wait for confirmations at most.
-	ConfirmWithin = 10 * time.Second
+	// ConfirmWithin is how long Pause and Resume wait for confirmations at most. It is more than a
+	// heartbeat, at which members whose watches hang read the pauses.
+	ConfirmWithin = DefaultTTL/3 + 2*time.Second
 	firstPoll     = 5 * time.Millisecond
 	lastPoll      = 500 * time.Millisecond
 )

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -112,7 +113,9 @@ func (s *Session) Drain() {
 func (s *Session) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.status
+	status := s.status
+	status.Paused = slices.Clone(status.Paused)
+	return status
 }
 
 // Healthy returns nil while the store is reached; else since when it is not, and why. It
@@ -182,6 +185,9 @@ func (s *Session) watchOnce(ctx context.Context) error {
 	return s.store.Watch(ctx, s.group, s.requestRefresh)
 }
 
+// leaveWithin bounds leaving: rows that could not be removed in time expire.
+const leaveWithin = time.Second
+
 // leave ends what the session has in the store.
 func (s *Session) leave(ctx context.Context) error {
 	s.mu.Lock()
@@ -190,7 +196,7 @@ func (s *Session) leave(ctx context.Context) error {
 	s.refreshed = make(chan struct{})
 	s.mu.Unlock()
 	s.alive.Store(nil)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.callTimeout())
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(s.callTimeout(), leaveWithin))
 	defer cancel()
 	var failed error
 	for _, l := range s.heldLeases() {

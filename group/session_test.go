@@ -154,7 +154,7 @@ func TestAWatchThatHangsIsReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHooked(t)
 		h.deaf.Store(true)
-		s, leave := join(t, h, group.Options{Heartbeat: 5 * time.Second})
+		s, leave := join(t, h, group.Options{})
 		defer leave()
 		synctest.Wait()
 		if _, err := group.Pause(t.Context(), h.store, "g", group.Request{}); err != nil {

@@ -43,8 +43,8 @@ type Store interface {
 	Delete(ctx context.Context, space Space, group, key string) error
 	// Watch calls changed when it has begun, and after changes of the group's pauses; one call may
 	// stand for several changes, and some for none. It blocks until ctx ends, when it returns nil,
-	// or the watch does, whose caller starts it again. It may miss changes, so its caller lists from
-	// time to time as well. changed must not block.
+	// or the watch does, whose caller starts it again. It may miss changes, so its caller lists
+	// from time to time as well. changed must not block.
 	Watch(ctx context.Context, group string, changed func()) error
 }
 

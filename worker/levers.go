@@ -23,7 +23,7 @@ func (w *Worker) SharedLimit(ctx context.Context, name string, r flow.Rate, o *f
 		return nil, err
 	}
 	out := *cmp.Or(o, &flow.SharedOptions{})
-	out.Logger = cmp.Or(out.Logger, w.o.Logger)
+	out.Logger, out.Timeout = cmp.Or(out.Logger, w.o.Logger), cmp.Or(out.Timeout, flow.MaxTimeout)
 	if out.Members == nil {
 		out.Members = w.memberCount
 	}
@@ -194,11 +194,11 @@ func (w *Worker) applyLevers(ctx context.Context, s *config.Subscription, topic 
 
 func (w *Worker) addBreaker(c *config.Breaker, topic string, o *consumer.Options) error {
 	options := &breaker.Options{Failures: c.Failures, Over: c.Over, Wait: c.Wait, RampTo: o.Concurrency}
-	make := w.newBreaker
+	newBreaker := w.newBreaker
 	if c.Scope == config.ScopeGroup {
-		make = func(o *breaker.Options) (*breaker.Breaker, error) { return w.GroupBreaker(topic, o) }
+		newBreaker = func(o *breaker.Options) (*breaker.Breaker, error) { return w.GroupBreaker(topic, o) }
 	}
-	b, err := make(options)
+	b, err := newBreaker(options)
 	if err == nil {
 		o.Gates = append(o.Gates, b)
 	}

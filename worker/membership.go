@@ -116,13 +116,6 @@ func (m *membership) pauseAll() {
 	}
 }
 
-// pauseOf is the group's pause of a topic.
-func (m *membership) pauseOf(topic string) (p group.Paused, ok bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return group.PauseFor(m.paused, topic)
-}
-
 // actor is the session's, which ends after the subscriptions: until then the worker is a member.
 func (m *membership) actor(subs []runningSubscription) Actor {
 	a := afterSubscriptions(fmt.Sprintf("membership of group %q", m.group), m.run, subs)
@@ -138,7 +131,10 @@ func (m *membership) run(ctx context.Context) error {
 	var polling sync.WaitGroup
 	polling.Go(func() { m.pollGroup(ctx) })
 	defer polling.Wait()
-	return m.session.Run(ctx)
+	if err := m.session.Run(ctx); err != nil {
+		m.log.Warn("the worker could not leave its group; it is listed until its row expires", "error", err)
+	}
+	return nil
 }
 
 // pollGroup asks, once in a heartbeat, what cannot be asked while the member's row is written:

@@ -58,18 +58,13 @@ func (s *memberSubscription) describe(paused []group.Paused) group.Subscription 
 	stats, now := s.sub.Stats(), time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if ended := countEnded([]runningSubscription{s.runningSubscription}); ended > s.ended {
-		s.lastSettled = now
-		s.updateRate(ended, now)
-	} else {
-		s.updateRate(ended, now)
-	}
+	s.updateRate(countEnded([]runningSubscription{s.runningSubscription}), now)
 	out := group.Subscription{
-		Topic: s.topic, Rate: s.rate, InFlight: int(stats.InFlight), Concurrency: s.options.Concurrency, //nolint:gosec // a count of what is in memory
+		Topic: s.topic, Rate: s.rate, InFlight: int(stats.InFlight), Concurrency: s.options.Concurrency,
 		Lag: -1, LastSettled: s.lastSettled, TTL: s.options.TTL,
 	}
 	if s.lagKnown {
-		out.Lag = int64(s.lag.Pending + s.lag.Unsettled) //nolint:gosec // a count of events
+		out.Lag = int64(s.lag.Pending + s.lag.Unsettled)
 	}
 	out.State, out.Why = s.explainState(paused, now)
 	return out
@@ -84,6 +79,9 @@ func (s *memberSubscription) updateRate(ended uint64, now time.Time) {
 		return
 	}
 	s.rate = float64(ended-s.ended) / took.Seconds()
+	if ended > s.ended {
+		s.lastSettled = now
+	}
 	s.ended, s.described = ended, now
 }
 

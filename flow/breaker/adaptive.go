@@ -26,9 +26,9 @@ type AdaptiveOptions struct {
 // runs or eight times the limit, and up to 2,000 if their times vary much. Then it moves both
 // limits: up while runs take no longer under the upper one, at first to twice as many each time,
 // and down when they take longer in proportion. It settles where the lower limit is just below what
-// the receiver can do at once and the upper one just above, and then compares less often. A failure
-// counts as a run that took at least twice as long as a success; after more failures than successes
-// the limit falls. A run that ends with context.Canceled counts for nothing. While fewer runs start
+// the receiver can do at once and the upper one just above, and then compares less often. The time
+// that failures took is added to that of the successes; after more failures than successes the
+// limit falls. A run that ends with context.Canceled counts for nothing. While fewer runs start
 // than the limit allows, it stays.
 type AdaptiveLimit struct {
 	admission

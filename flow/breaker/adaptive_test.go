@@ -134,7 +134,7 @@ func TestAdaptiveLimitSettlesAtWhatTheReceiverCanDo(t *testing.T) {
 						l := startLoad(t, newAdaptive(t, 200, nil), 256, func() error { r.serve(); return nil })
 						l.limitsFor(10_000)
 						begin, before := time.Now(), r.served.Load()
-						low, high := l.limitsFor(30_000)
+						low, high := l.limitsFor(20_000)
 						rate := float64(r.served.Load()-before) / time.Since(begin).Seconds() / (float64(servers) / r.mean.Seconds())
 						if low < servers/2 || high > 2*servers {
 							t.Errorf("the limit went from %d to %d for a receiver of %d", low, high, servers)
@@ -169,8 +169,8 @@ func TestAdaptiveLimitFollowsTheReceiver(t *testing.T) {
 					l := startLoad(t, newAdaptive(t, 400, nil), 512, func() error { r.serve(); return nil })
 					l.limitsFor(10_000)
 					r.change(tt.servers, tt.mean)
-					l.limitsFor(10_000)
-					low, high := l.limitsFor(20_000)
+					l.limitsFor(5_000)
+					low, high := l.limitsFor(10_000)
 					if low < tt.servers/2 || high > 2*tt.servers {
 						t.Errorf("the limit went from %d to %d for a receiver of %d", low, high, tt.servers)
 					}
@@ -187,6 +187,30 @@ func TestAdaptiveLimitClimbsToItsMaximumIfNothingQueues(t *testing.T) {
 		l.limitsFor(5_000)
 		if _, high := l.limitsFor(5_000); high != 64 {
 			t.Errorf("the limit is %d at most, not 64", high)
+		}
+		l.end()
+	})
+}
+
+func TestAdaptiveLimitIgnoresHowLongEarlierRunsTook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		limit := newAdaptive(t, 64, nil)
+		l := startLoad(t, limit, 100, func() error { time.Sleep(10 * time.Millisecond); return nil })
+		l.limitsFor(5_000)
+		var hung []func(error)
+		for range 20 {
+			leave, err := limit.Enter(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			hung = append(hung, leave)
+		}
+		l.limitsFor(10_000)
+		for _, leave := range hung {
+			leave(nil)
+			if low, _ := l.limitsFor(300); low < 42 {
+				t.Fatalf("the limit fell to %d", low)
+			}
 		}
 		l.end()
 	})

@@ -42,7 +42,7 @@ func newAdmission(limit int, reason string) admission {
 // enter blocks until r is admitted or ctx ends.
 func (a *admission) enter(ctx context.Context, r *run) error {
 	a.mu.Lock()
-	if a.waiting.Len() == 0 && a.hasRoom() {
+	if a.hasRoom() { // then nobody waits
 		a.admit(r)
 		a.mu.Unlock()
 		return nil

@@ -247,7 +247,7 @@ func (b *Breaker) onTimer() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
-	case b.closed || b.state == Closed || time.Now().Before(b.wakeAt): // it was set again
+	case b.closed || b.state == Closed || time.Now().Before(b.wakeAt): // it was set again while this call waited for mu
 	case b.state == Open && b.o.Shared != nil:
 		b.acquireProbe()
 	case b.state == Open:

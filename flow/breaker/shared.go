@@ -58,11 +58,11 @@ func (b *Breaker) acquireProbe() {
 }
 
 // yieldProbe lets another process probe if nothing has come of the probe here. Its result still
-// counts.
+// counts. The others, who ask every leaseRetry, ask before this process does.
 func (b *Breaker) yieldProbe() {
 	b.dropLease()
 	b.inside = new(int)
-	until := time.Now().Add(leaseRetry)
+	until := time.Now().Add(2 * leaseRetry)
 	b.wake(until)
 	b.change(Open, flow.Capacity{Until: until, Reason: "breaker open: no run has probed the receiver in time"})
 }

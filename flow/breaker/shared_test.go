@@ -144,7 +144,7 @@ func TestProcessWithoutRunsYieldsTheProbe(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		idle := g.halfOpen()[0]
 		hung := mustEnter(t, idle)
-		time.Sleep(5 * time.Second)
+		time.Sleep(4*time.Second + time.Millisecond)
 		others := g.halfOpen()
 		if len(others) != 1 || others[0] == idle {
 			t.Fatalf("%d others probe", len(others))
@@ -152,6 +152,23 @@ func TestProcessWithoutRunsYieldsTheProbe(t *testing.T) {
 		wantState(t, idle, breaker.Open, 0)
 		hung(nil) // it was only slow
 		wantState(t, idle, breaker.Closed, -1)
+	})
+}
+
+func TestProcessProbesAgainAfterItYielded(t *testing.T) {
+	inGroup(t, breaker.Options{ProbeLimit: 3 * time.Second}, func(t *testing.T, g *group) {
+		open(t, g.breakers[0])
+		g.breakers[1].OpenFor(time.Hour, "only the first one probes")
+		g.breakers[2].OpenFor(time.Hour, "only the first one probes")
+		time.Sleep(10 * time.Second)
+		wantState(t, g.breakers[0], breaker.HalfOpen, 1)
+		mustEnter(t, g.breakers[0]) // hangs
+		time.Sleep(3 * time.Second)
+		wantState(t, g.breakers[0], breaker.Open, 0)
+		time.Sleep(2 * time.Second)
+		wantState(t, g.breakers[0], breaker.HalfOpen, 1)
+		mustEnter(t, g.breakers[0])(nil)
+		wantState(t, g.breakers[0], breaker.HalfOpen, 2)
 	})
 }
 

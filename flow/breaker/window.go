@@ -8,21 +8,19 @@ import (
 // window is what was measured of the runs under one limit.
 type window struct {
 	successes, failures int
-	succeeded, failed   time.Duration // how long they took in all
-	squares             float64       // of the seconds that each success took, in all
-	beside              int           // how many were inside when each began, in all
+	took, squares       float64 // the seconds that each run took, and their squares, in all
+	beside              int     // how many were inside when each began, in all
 }
 
 func (w *window) add(took time.Duration, beside int, failed bool) {
+	w.took += took.Seconds()
+	w.squares += took.Seconds() * took.Seconds()
 	w.beside += beside
 	if failed {
 		w.failures++
-		w.failed += took
-		return
+	} else {
+		w.successes++
 	}
-	w.successes++
-	w.succeeded += took
-	w.squares += took.Seconds() * took.Seconds()
 }
 
 func (w *window) runs() int { return w.successes + w.failures }
@@ -33,20 +31,15 @@ func (w *window) runs() int { return w.successes + w.failures }
 func (w *window) enough(limit int) bool {
 	const minRuns, maxRuns, precision = 100, 2000, 800
 	need := float64(max(minRuns, 8*limit))
-	if n := float64(w.successes); n > 0 && w.succeeded > 0 {
-		mean := w.succeeded.Seconds() / n
-		variance := w.squares/n/(mean*mean) - 1 // of the time as a share of the mean
+	if mean := w.took / float64(w.runs()); mean > 0 {
+		variance := w.squares/float64(w.runs())/(mean*mean) - 1 // of the time as a share of the mean
 		need = max(need, min(precision*variance, maxRuns))
 	}
 	return float64(w.runs()) >= need
 }
 
-// cost is how long a success takes, in seconds, with its share of the failures. A failure takes at
-// least twice as long as a success: one that is refused at once is no sign of a quick receiver.
-func (w *window) cost() float64 {
-	n, took := float64(w.successes), w.succeeded.Seconds()
-	return (took + max(w.failed.Seconds(), 2*float64(w.failures)*took/n)) / n
-}
+// cost is how many seconds of runs there were for each success, those of the failures included.
+func (w *window) cost() float64 { return w.took / float64(w.successes) }
 
 // growth compares what runs cost under a lower and an upper limit. It is 0 if they cost the same,
 // and the receiver could do more; 1 if the cost has grown like the concurrency, and the receiver

@@ -1,5 +1,5 @@
-// Package flowtest is the conformance suite that every flow.Store passes, with a store in memory and
-// a wrapper that makes any store fail.
+// Package flowtest is the conformance suite that every flow.Store passes, with a store in memory
+// and a wrapper that makes any store fail.
 //
 // A store's test is one call of [Run] with a [Harness]:
 //

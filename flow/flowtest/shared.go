@@ -38,31 +38,31 @@ func sharing(r flow.Rate) func(t *testing.T, h *Harness, open Open) {
 	return func(t *testing.T, h *Harness, open Open) {
 		window := 3 * time.Second
 		if h.Virtual {
-			window = 20 * time.Second
+			window = 10 * time.Second
 		}
-		starts, outages := startAll(t, open, r, window)
+		starts, local := startAll(t, open, r, window)
 		limit := float64(r.Limit) * float64(window) / float64(r.Per)
 		atOnce := r.Limit // windows are not the test's
 		if r.Strategy == flow.TokenBucket {
 			atOnce = r.Burst
 		}
 		chunk := max(1, int(float64(r.Limit)*0.05/float64(members)/r.Per.Seconds()))
-		// Without the store each process starts its share, and none more than that.
-		bound := limit + float64(atOnce+members*chunk) + float64(outages)*float64(atOnce)/members
-		t.Logf("%d starts of %v in %v: %.3f", len(starts), limit, window, float64(len(starts))/limit)
+		bound := limit + float64(atOnce+members*chunk+local)
+		t.Logf("%d starts of %v in %v: %.3f; %d without the store", len(starts), limit, window, float64(len(starts))/limit, local)
 		if n := float64(len(starts)); n > bound || n == 0 {
 			t.Errorf("%v starts in %v, want at most %v", n, window, bound)
 		} else if h.Virtual && r.Strategy != flow.SlidingLog && (n < 0.95*limit || n-float64(atOnce) > 1.02*limit) {
 			t.Errorf("%v starts in %v, want %v", n, window, limit)
 		}
-		if r.Strategy == flow.SlidingLog && outages == 0 {
+		if r.Strategy == flow.SlidingLog && local == 0 {
 			exactly(t, starts, r)
 		}
 	}
 }
 
-// startAll returns what was started in a time, in the order of when it had begun at the latest.
-func startAll(t *testing.T, open Open, r flow.Rate, window time.Duration) (starts []started, outages int) {
+// startAll returns what was started in a time, in the order of when it had begun at the latest, and
+// how much of it without the store, which a loaded machine may be too slow for.
+func startAll(t *testing.T, open Open, r flow.Rate, window time.Duration) (starts []started, local int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), window)
 	defer cancel()
@@ -72,7 +72,7 @@ func startAll(t *testing.T, open Open, r flow.Rate, window time.Duration) (start
 	limiters := make([]*flow.Shared, members)
 	for i := range limiters {
 		limiters[i] = limiter(t, open(time.Duration(2*i-3)*100*time.Second), r, nil)
-		for range 8 {
+		for range 4 {
 			all.Go(func() {
 				for ctx.Err() == nil {
 					after := time.Since(begin)
@@ -93,10 +93,10 @@ func startAll(t *testing.T, open Open, r flow.Rate, window time.Duration) (start
 	}
 	all.Wait()
 	for _, l := range limiters {
-		outages += l.Stats().Outages
+		local += l.Stats().LocalStarts
 	}
 	slices.SortFunc(starts, func(a, b started) int { return int(a.before - b.before) })
-	return starts, outages
+	return starts, local
 }
 
 // exactly wants no window of Per that has surely more than Limit starts.
@@ -121,15 +121,13 @@ func allow(t *testing.T, l flow.Limiter, key string, n int) flow.Decision {
 }
 
 // inService calls Allow until the store has answered, as it may be slow on a loaded machine.
-func inService(t *testing.T, l *flow.Shared, key string) flow.Decision {
+func inService(t *testing.T, l *flow.Shared, key string) (d flow.Decision) {
 	t.Helper()
-	for {
-		d := allow(t, l, key, 1)
-		if !l.Stats().Down {
-			return d
-		}
-		_ = backoff.Sleep(t.Context(), 10*time.Millisecond)
-	}
+	await(t, "an answer of the store", func() bool {
+		d = allow(t, l, key, 1)
+		return !l.Stats().Down
+	})
+	return d
 }
 
 func closingReachesAll(t *testing.T, _ *Harness, open Open) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -139,6 +140,19 @@ func (s *Store) bucketConfig(name string) jetstream.StreamConfig {
 
 func (s *Store) subject(key string) string { return "$KV." + s.options.Bucket + "." + key }
 
+// publishSubject is where a row is published to: JetStream of another domain or account takes it
+// under its API's prefix.
+func (s *Store) publishSubject(key string) string {
+	o := s.js.Options()
+	switch prefix := strings.TrimSuffix(o.APIPrefix, ".") + "."; {
+	case o.Domain != "":
+		return "$JS." + o.Domain + ".API." + s.subject(key)
+	case o.APIPrefix != "" && prefix != jetstream.DefaultAPIPrefix:
+		return prefix + s.subject(key)
+	}
+	return s.subject(key)
+}
+
 // Now implements flow.Store.
 func (s *Store) Now(ctx context.Context) (now time.Time, doubt time.Duration, err error) {
 	if n := s.js.Conn().Stats().Reconnects; s.reconnects.Swap(n) != n {
@@ -160,7 +174,7 @@ func (s *Store) Swap(ctx context.Context, key string, revision uint64, data []by
 	if !s.js.Conn().IsConnected() { // what is published would be sent much later
 		return flow.Row{}, s.nameCall("swap", ErrDisconnected)
 	}
-	subject := s.subject(string(percent.Append(nil, '=', key, isPlain)))
+	name := string(percent.Append(nil, '=', key, isPlain))
 	opts := []jetstream.PublishOpt{jetstream.WithExpectLastSequencePerSubject(revision), jetstream.WithRetryAttempts(0)}
 	if stream.CachedInfo().Config.AllowMsgTTL {
 		opts = append(opts, jetstream.WithMsgTTL(wholeSeconds(ttl)))
@@ -169,12 +183,12 @@ func (s *Store) Swap(ctx context.Context, key string, revision uint64, data []by
 			s.options.Logger.Warn("bucket of shared limits has no TTL for each key; idle rows stay: nats stream edit KV_"+s.options.Bucket+" --allow-msg-ttl", "bucket", s.options.Bucket)
 		})
 	}
-	ack, err := s.js.PublishMsg(ctx, &nats.Msg{Subject: subject, Data: data, Header: nats.Header{}}, opts...)
+	ack, err := s.js.PublishMsg(ctx, &nats.Msg{Subject: s.publishSubject(name), Data: data, Header: nats.Header{}}, opts...)
 	switch {
 	case err == nil:
 		return flow.Row{Data: data, Revision: ack.Sequence}, nil
 	case isConflict(err):
-		return s.readConflict(ctx, stream, subject)
+		return s.readConflict(ctx, stream, s.subject(name))
 	}
 	s.distrust()
 	return flow.Row{}, s.nameCall("swap", err)

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
@@ -36,8 +37,7 @@ func newStore(t testing.TB, nc *nats.Conn, o *Options) *Store {
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	server := natstest.Start(t, nil)
-	nc := server.Connect(t)
+	nc := natstest.Start(t, nil).Connect(t)
 	var buckets atomic.Int32
 	flowtest.Run(t, flowtest.Harness{New: func(t *testing.T) flowtest.Open {
 		bucket := "limits-" + strconv.Itoa(int(buckets.Add(1)))
@@ -162,6 +162,39 @@ func BenchmarkSwap(b *testing.B) {
 	for b.Loop() {
 		if row, err = s.Swap(b.Context(), "key", row.Revision, []byte("the state of a bucket takes 40 bytes"), time.Hour); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// TestLimitsInAnotherDomain: JetStream takes rows under the prefix of its API there.
+func TestLimitsInAnotherDomain(t *testing.T) {
+	t.Parallel()
+	nc := natstest.Start(t, func(o *server.Options) { o.JetStreamDomain = "hub" }).Connect(t)
+	open := map[string]func() (jetstream.JetStream, error){
+		"domain": func() (jetstream.JetStream, error) { return jetstream.NewWithDomain(nc, "hub") },
+		"prefix": func() (jetstream.JetStream, error) { return jetstream.NewWithAPIPrefix(nc, "$JS.hub.API") },
+	}
+	for name, newJetStream := range open {
+		js, err := newJetStream()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := New(js, &Options{Bucket: name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want, got := "$JS.hub.API.$KV."+name+".a", s.publishSubject("a"); got != want {
+			t.Errorf("%s: published to %q, want %q", name, got, want)
+		}
+		row, err := s.Swap(t.Context(), "a", 0, []byte("1"), time.Minute)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if _, err := s.Swap(t.Context(), "a", row.Revision, []byte("2"), time.Minute); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if row, err := s.Swap(t.Context(), "a", row.Revision, []byte("3"), time.Minute); !errors.Is(err, flow.ErrConflict) || string(row.Data) != "2" {
+			t.Errorf("%s: %q, %v", name, row.Data, err)
 		}
 	}
 }

@@ -40,8 +40,8 @@ type Options struct {
 	now func() time.Time
 }
 
-// Store keeps shared limits in a collection. It is safe for concurrent use, starts no goroutine, and
-// needs no closing: the client is its caller's.
+// Store keeps shared limits in a collection. It is safe for concurrent use, starts no goroutine,
+// and needs no closing: the client is its caller's.
 type Store struct {
 	rows  *driver.Collection
 	clock *serverclock.Clock
@@ -78,8 +78,8 @@ func New(coll *driver.Collection, o *Options) (*Store, error) {
 // maxName is how long the names of a database and a collection may be together.
 const maxName = 255
 
-// Prepare makes the collection and its TTL index. It need not be called, and may be repeated. A user
-// who may not make an index gets an error, and can use the store all the same.
+// Prepare makes the collection and its TTL index. It need not be called, and may be repeated. A
+// user who may not make an index gets an error, and can use the store all the same.
 func (s *Store) Prepare(ctx context.Context) error {
 	layout := mongoserver.Layout{Unfit: ErrCollection, Indexes: []mongoserver.Index{{Fields: []string{"expireAt"}, Expires: true}}}
 	if err := layout.Ensure(driver.NewSessionContext(ctx, nil), s.rows); err != nil {

@@ -109,9 +109,14 @@ func passes(err error) bool {
 	if errors.Is(err, errNoJetStream) || errors.Is(err, nats.ErrPermissionViolation) {
 		return false
 	}
+	return errors.Is(err, ErrNoAnswer) || errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) ||
+		errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrBucketNotFound)
+}
+
+// hasNoLeader reports whether a stream, or the servers, are about to elect their leader.
+func hasNoLeader(err error) bool {
 	e, ok := errors.AsType[*jetstream.APIError](err)
-	return errors.Is(err, ErrNoAnswer) || ok && (e.Code == 503 || e.ErrorCode == jetstream.JSErrCodeStreamNameInUse ||
-		e.ErrorCode == jetstream.JSErrCodeStreamNotFound)
+	return ok && e.Code == 503
 }
 
 // isGone reports whether a call failed because there is no bucket.

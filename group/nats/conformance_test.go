@@ -1,12 +1,15 @@
 package nats
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/onceish/onceish/group"
 	"github.com/onceish/onceish/group/grouptest"
 	"github.com/onceish/onceish/internal/testing/natstest"
 )
@@ -15,11 +18,7 @@ const testTTL = 3 * time.Second
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	cycles := 1000
-	if testing.Short() {
-		cycles = 100
-	}
-	grouptest.Run(t, grouptest.Harness{Cycles: cycles, New: func(t *testing.T) grouptest.Subject {
+	grouptest.Run(t, grouptest.Harness{Cycles: 300, New: func(t *testing.T) grouptest.Subject {
 		server := natstest.Start(t, nil)
 		nc := server.Connect(t)
 		return grouptest.Subject{
@@ -53,4 +52,47 @@ func newStore(t testing.TB, nc *nats.Conn, o *Options) *Store {
 func quiet(o *Options) *Options {
 	o.Logger = slog.New(slog.DiscardHandler)
 	return o
+}
+
+// A group works on a cluster while its buckets change their leaders.
+func TestCluster(t *testing.T) {
+	t.Parallel()
+	cluster := natstest.StartCluster(t, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 3)
+	var nc *nats.Conn
+	for range cap(ended) {
+		nc = natstest.Connect(t, cluster.URL())
+		o := &group.Options{Logger: slog.New(slog.DiscardHandler)}
+		session, err := group.Join(ctx, newStore(t, nc, &Options{Replicas: 3}), "g", o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { ended <- session.Run(ctx) }()
+	}
+	store := newStore(t, nc, nil)
+	for cycle := range 30 {
+		switch cycle {
+		case 10:
+			natstest.StepDown(t, nc, "KV_"+GroupsBucket, "")
+		case 20:
+			natstest.StepDown(t, nc, "KV_"+MembersBucket, "")
+		}
+		for _, request := range []func(context.Context, group.Store, string, group.Request) (group.Result, error){group.Pause, group.Resume} {
+			r, err := request(ctx, store, "g", group.Request{})
+			for limit := time.Now().Add(30 * time.Second); errors.Is(err, ErrNoAnswer) && time.Now().Before(limit); {
+				time.Sleep(20 * time.Millisecond) // there is no leader
+				r, err = request(ctx, store, "g", group.Request{})
+			}
+			if err != nil || len(r.Confirmed) != cap(ended) {
+				t.Fatalf("cycle %d: confirmed by %d: %v", cycle, len(r.Confirmed), err)
+			}
+		}
+	}
+	cancel()
+	for range cap(ended) {
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
 }

@@ -12,9 +12,9 @@
 //
 // Buckets that are missing are made, also while a [Store] is used: members join again at their next
 // heartbeat, until which a pause does not wait for them, and pauses are lifted, for they were
-// deleted. With Options.BindOnly a missing bucket is an error. A bucket that is restored from a copy
-// has its old revisions again: until the next heartbeat, members may be taken to have confirmed what
-// they have not.
+// deleted. With Options.BindOnly a missing bucket is an error. A bucket that is restored from a
+// copy has its old revisions again: until the next heartbeat, members may be taken to have
+// confirmed what they have not.
 //
 // # Rows
 //

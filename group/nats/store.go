@@ -229,7 +229,7 @@ func (s *Store) explain(ctx context.Context, b *bucket, err error) error {
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) || errors.Is(err, nats.ErrNoResponders):
 		return fmt.Errorf("%w at %s: enable it for the server (nats-server -js) and for this account, or see Options.Domain and APIPrefix: %w",
 			errNoJetStream, s.nc.ConnectedAddr(), err)
-	case !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, nats.ErrTimeout):
+	case !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, nats.ErrTimeout) && !hasNoLeader(err):
 		return fmt.Errorf("bucket %q: %w", b.name, err)
 	}
 	api, put := s.options.apiPrefix(), "$KV."+b.name+"."

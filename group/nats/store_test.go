@@ -77,7 +77,7 @@ func TestAMissingBucketIsNamedWhereItMayNotBeMade(t *testing.T) {
 	t.Parallel()
 	nc := natstest.Start(t, nil).Connect(t)
 	_, err := New(t.Context(), nc, &Options{BindOnly: true})
-	if !errors.Is(err, ErrNoBucket) || !strings.Contains(err.Error(), "nats kv add onceish_members --history=1 --ttl=30s") {
+	if !errors.Is(err, ErrNoBucket) || !strings.Contains(err.Error(), "nats kv add onceish-members --history=1 --ttl=30s") {
 		t.Errorf("%v; want ErrNoBucket, and how to make it", err)
 	}
 	newStore(t, nc, nil)
@@ -115,7 +115,7 @@ func permitted() (subjects []string) {
 	for _, b := range []string{MembersBucket, GroupsBucket} {
 		subjects = append(subjects, "$KV."+b+".>", "$JS.API.STREAM.INFO.KV_"+b, "$JS.API.STREAM.MSG.GET.KV_"+b, "$JS.API.STREAM.CREATE.KV_"+b)
 	}
-	return append(subjects, "$JS.API.CONSUMER.CREATE.KV_onceish_groups.>", "$JS.API.CONSUMER.DELETE.KV_onceish_groups.>", "$JS.FC.KV_onceish_groups.>")
+	return append(subjects, "$JS.API.CONSUMER.CREATE.KV_onceish-groups.>", "$JS.API.CONSUMER.DELETE.KV_onceish-groups.>", "$JS.FC.KV_onceish-groups.>")
 }
 
 func startFor(t *testing.T, subjects []string) *nats.Conn {

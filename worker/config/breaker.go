@@ -28,9 +28,9 @@ func breakerKeys() []field[Breaker] {
 	return []field[Breaker]{
 		intField("failures", func(b *Breaker) *int { return &b.Failures }, consumer.Limit[int]{Min: 1, Max: 10_000}).withDefault(5).
 			withFlag("breaker", "FAILURES").withDefaultText("5; " + noBreaker + " where nothing is said of it").
-			describedAs("failures within the time that open the breaker: nothing starts before it tries an event again, and what it holds back counts no attempt"),
+			describedAs("how many failures open the breaker: nothing starts until an event that it tries succeeds, and what it holds back counts no attempt"),
 		durationField("over", func(b *Breaker) *time.Duration { return &b.Over }, between{Min: 10 * time.Millisecond, Max: day}).withDefault(time.Minute).
-			withFlag("breaker-over", "DURATION").describedAs("time within which failures open the breaker"),
+			withFlag("breaker-over", "DURATION").describedAs("time within which so many failures open the breaker"),
 		durationField("wait", func(b *Breaker) *time.Duration { return &b.Wait }, between{Min: time.Millisecond, Max: day}).withDefault(10*time.Second).
 			withFlag("breaker-wait", "DURATION").describedAs("how long the breaker stays open before it tries an event; it doubles each time that fails"),
 		enumField("scope", func(b *Breaker) *string { return &b.Scope }, selfNamed(ScopeProcess, ScopeGroup)...).

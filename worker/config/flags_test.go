@@ -158,6 +158,7 @@ func TestWrongFlags(t *testing.T) {
 		{smallest, []string{"--topic", "t", "--exec", "a"}, "wrong usage: --exec and --topic and a file: write topics and handlers into the file"},
 		{"", append(needed, "--concurrency", "auto:9-8"), `--concurrency: "auto:9-8" begins with the larger number: write auto:8-9`},
 		{"", append(needed, "--rate", "5"), `--rate: "5" has no unit that is known: write a rate such as 100/s, 30/m or 5/h`},
+		{with("rate: 9/s"), []string{"--rate", "5"}, `--rate: "5" has no unit that is known: write a rate such as 100/s, 30/m or 5/h`},
 		{"", append(needed, "--rate-by", "key"), "--rate-by: subscriptions[0].rate.limit is missing: set --rate, or leave --rate-by out"},
 		{"", append(needed, "--rate", "5/s", "--rate-by", "tenant"), `--rate-by: "tenant" is not topic, key, type or header:NAME`},
 		{"", append(needed, "--rate", "20000/s", "--rate-strategy", "sliding-log", "--rate-shared"), "--rate: --rate is 20000/s: a sliding-log that is shared has at most 10000, for it remembers each start; use sliding-window"},

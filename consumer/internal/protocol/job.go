@@ -50,22 +50,23 @@ type Job struct {
 	leasedAt     time.Time // what the lease counts from
 	leaseExpires time.Time // when the lease is over, by our own clock
 
-	uncertain      bool // a request for the claim was not answered
-	renewing       bool
-	superseded     bool // the claim is another's: the delivery must not be settled
-	keyRefused     bool // the store refuses the key: the event has a letter and no row
-	exposed        bool // its handler was begun, and the store has not settled it
-	cancelled      error
-	claimAgain     bool      // once it is released
-	limitReachedAt time.Time // when it was cancelled for that
-	stuck          bool      // its handler did not return at the run limit
-	ending         claimEnding
-	settlementSent bool
-	attemptCounted bool // the claim's attempts include the last run
-	verdict        Verdict
-	provenAtStart  time.Time // what the pace knew of successes when the run began
-	hasRun         bool      // took is how long
-	took           time.Duration
+	uncertain       bool // a request for the claim was not answered
+	renewing        bool
+	superseded      bool // the claim is another's: the delivery must not be settled
+	keyRefused      bool // the store refuses the key: the event has a letter and no row
+	exposed         bool // its handler was begun, and the store has not settled it
+	cancelled       error
+	claimAgain      bool      // once it is released
+	limitReachedAt  time.Time // when it was cancelled for that
+	stuck           bool      // its handler did not return at the run limit
+	ending          claimEnding
+	settlementSent  bool
+	attemptCounted  bool // the claim's attempts include the last run
+	verdict         Verdict
+	provenAtStart   time.Time // what the pace knew of successes when the run began
+	beganAfterShuts int       // how often the gates had shut when the run began
+	hasRun          bool      // took is how long
+	took            time.Duration
 
 	prev, next *Job
 }

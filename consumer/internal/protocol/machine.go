@@ -14,7 +14,9 @@ type Machine struct {
 	nonceCount       uint64
 	busClockOffset   time.Duration // the bus's clock, less this process's
 	paused, draining bool
-	capacity         int // how many may run at once, as the gate says; negative: it does not
+	capacity         int // how many may run at once, as the gates say; negative: they do not
+	shuts            int // how often the gates have shut
+	runsBeforeShut   int // handlers that began before that, and have not returned
 
 	jobs       jobTable
 	keyQueues  keyQueues
@@ -101,16 +103,19 @@ func (m *Machine) SetCapacity(now time.Time, runs int) {
 	shut := runs == 0 && m.capacity != 0
 	m.capacity = runs
 	if shut {
+		m.shuts++
+		m.runsBeforeShut = m.jobs.count[running] + m.stuck
 		m.releaseUnbegun(now)
 	}
 }
 
-// allowedRuns is how many may run at once, as far as pace and gate are concerned.
+// allowedRuns is how many may run at once, as far as pace and gates are concerned. What began
+// before the gates shut last does not count for them: else a probe would wait for runs that hang.
 func (m *Machine) allowedRuns() int {
 	if m.capacity < 0 {
 		return m.pace.allowedRuns
 	}
-	return min(m.pace.allowedRuns, m.capacity)
+	return min(m.pace.allowedRuns, m.capacity+m.runsBeforeShut)
 }
 
 // Drain stops new runs for good.

@@ -65,7 +65,7 @@ func (m *Machine) Begin(now time.Time, j *Job) bool {
 		m.pace.scheduleNext(now, m.cfg.Rand())
 	}
 	m.jobs.enterPhase(now, j, running)
-	j.provenAtStart = m.pace.provenAt
+	j.provenAtStart, j.beganAfterShuts = m.pace.provenAt, m.shuts
 	j.exposed = true
 	m.exposed++
 	return true
@@ -87,6 +87,9 @@ func (m *Machine) Abandon(now time.Time, j *Job, after time.Duration) {
 
 // Ran takes the end of a run.
 func (m *Machine) Ran(now time.Time, j *Job, v Verdict) {
+	if j.beganAfterShuts < m.shuts {
+		m.runsBeforeShut--
+	}
 	if j.stuck { // counted at the run limit
 		j.stuck = false
 		m.stuck--

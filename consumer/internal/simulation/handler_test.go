@@ -16,7 +16,13 @@ func (proc *process) startJob() bool {
 		return false
 	}
 	sim := proc.sim
-	if busy := len(proc.gates) + len(proc.runs); proc.capacity >= 0 && busy >= proc.capacity {
+	busy := len(proc.gates)
+	for _, r := range proc.runs {
+		if r.began > proc.shutAt || proc.shutAt == 0 { // what began before it was shut does not count
+			busy++
+		}
+	}
+	if proc.capacity >= 0 && busy >= proc.capacity {
 		sim.violate("I8", "%s takes %s while its gate has room for %d, and %d are inside", proc.id, j.Key().ID, proc.capacity, busy)
 	}
 	g := &gate{}

@@ -29,7 +29,8 @@ type process struct {
 	paused           bool
 	draining         bool
 	pausedByMutation bool
-	capacity         int // of its gate; negative: no bound
+	capacity         int           // of its gate; negative: no bound
+	shutAt           time.Duration // when that was 0 last
 	cursorLost       bool
 	troubles         []span
 
@@ -213,7 +214,9 @@ func (proc *process) narrow(runs int, d time.Duration) {
 		return
 	}
 	proc.sim.note("narrow", proc.id, "", int64(runs))
-	proc.capacity = runs
+	if proc.capacity = runs; runs == 0 {
+		proc.shutAt = proc.sim.elapsed
+	}
 	if !proc.sim.mut.gateIgnored {
 		proc.machine.SetCapacity(proc.now(), runs)
 	}
