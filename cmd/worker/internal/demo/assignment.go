@@ -12,8 +12,8 @@ import (
 // workerAssignment is what a worker process is told, as a line on its standard input: it may
 // hold credentials.
 type workerAssignment struct {
-	// Name of what was made for this demo, and of the workers' group: a pause of it, or one that was
-	// left behind, is no other demo's.
+	// Name of what was made for this demo, and of the workers' group: its pauses are no other
+	// demo's.
 	Name    string `json:"name"`
 	NATS    string `json:"nats"`
 	Store   string `json:"store"`

@@ -96,8 +96,8 @@ func (s *demoEnvironment) removeResources(ctx context.Context, js jetstream.JetS
 	return errors.Join(errs...)
 }
 
-// removeGroup removes what the server knows of the demo's group beside its consumer: what was paused,
-// and the members that were killed.
+// removeGroup removes what the server knows of the demo's group beside its consumer: what was
+// paused, and the members that were killed.
 func (s *demoEnvironment) removeGroup(ctx context.Context) error {
 	store, err := s.GroupStore(ctx)
 	if err != nil {
