@@ -104,18 +104,28 @@ func (w *slotWorker) reportEnded(now time.Time) {
 // bunched behind a gate.
 func (w *slotWorker) passGatesAndLimit() bool {
 	after, err := w.waitForGatesAndLimit()
-	ok := false
-	w.stepMachine(func(m *protocol.Machine, now time.Time) {
-		if err != nil {
-			m.Abandon(now, w.job, after)
-		} else {
-			ok = m.Begin(now, w.job)
-			w.claimed = w.job.Claim(now)
-		}
-	})
+	ok := w.beginOrAbandon(after, err)
 	if !ok {
 		w.leaveGates(context.Canceled)
 		w.releaseJob()
+	}
+	return ok
+}
+
+// beginOrAbandon begins the job, unless err says that it may not start. A job that began has had its
+// slot before, so it makes no work for the loops.
+func (w *slotWorker) beginOrAbandon(after time.Duration, err error) (ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := time.Now()
+	if err != nil {
+		w.machine.Abandon(now, w.job, after)
+	} else {
+		ok = w.machine.Begin(now, w.job)
+		w.claimed = w.job.Claim(now)
+	}
+	if !ok {
+		w.wakeLoops(now)
 	}
 	return ok
 }

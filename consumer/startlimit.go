@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/onceish/onceish/bus"
@@ -24,6 +25,8 @@ type startLimit struct {
 	log        *slog.Logger
 	maxWaiting int           // in slots
 	maxWait    time.Duration // there
+
+	eventful atomic.Bool // it has failed, or given turns: starts are recorded
 
 	mu      sync.Mutex
 	waiting int                  // in slots, now
@@ -64,10 +67,13 @@ var errLimited = errors.New("the limit lets no more of its key start now")
 // wait returns nil once the event may start. Otherwise it returns after how long to try again.
 func (l *startLimit) wait(ctx context.Context, e bus.Event) (after time.Duration, err error) {
 	key := l.keyFor(e)
+	d, err := l.limiter.Allow(ctx, key, 1)
+	if err == nil && d.Allowed && !l.eventful.Load() {
+		return 0, nil
+	}
 	begun, timer := time.Now(), time.NewTimer(0)
 	defer timer.Stop()
-	for waits := false; ; {
-		d, err := l.limiter.Allow(ctx, key, 1)
+	for waits := false; ; d, err = l.limiter.Allow(ctx, key, 1) {
 		l.recordAnswer(ctx, err)
 		switch {
 		case err != nil:
@@ -112,6 +118,7 @@ func (l *startLimit) recordAnswer(ctx context.Context, err error) {
 	l.mu.Lock()
 	before := l.err
 	l.err = err
+	l.eventful.Store(err != nil || len(l.turns) > 0)
 	l.mu.Unlock()
 	switch {
 	case err != nil && before == nil:
@@ -187,6 +194,7 @@ func (l *startLimit) giveTurn(key string, retryAfter time.Duration) time.Duratio
 		l.forgetPastTurns(now)
 		t = &turns{gap: retryAfter, lastStart: now}
 		l.turns[key] = t
+		l.eventful.Store(true)
 	}
 	if first := now.Add(retryAfter); t.next.Before(first) {
 		t.next = first
