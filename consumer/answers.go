@@ -154,7 +154,7 @@ func (r *receiverReport) noteChange(m *protocol.Machine, now time.Time, concurre
 		after := now.Sub(r.downSince).Round(time.Second)
 		r.downSince, r.slow = time.Time{}, true // it speeds up from one at a time
 		return func(log *slog.Logger) { log.Info("the receiver is available again", "after", after) }
-	case !down && !r.slow && allowed < concurrency && allowed <= concurrency/4:
+	case !down && !r.slow && reason != "" && allowed < concurrency && allowed <= concurrency/4:
 		r.slow = true
 		return func(log *slog.Logger) {
 			log.Warn("throttled: fewer handlers are started", "at_once", allowed, "concurrency", concurrency, "error", reason)

@@ -1,10 +1,12 @@
 package consumer_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -292,5 +294,21 @@ func TestPauseHoldsUntilAllHaveResumed(t *testing.T) {
 			t.Errorf("%d started, paused by %q", w.starts(), by)
 		}
 		w.drain(s)
+	})
+}
+
+// TestGateIsNotTakenForAReceiverThatThrottles: operators are not warned of a gate's capacity.
+func TestGateIsNotTakenForAReceiverThatThrottles(t *testing.T) {
+	inBubble(t, func(w *harness) {
+		w.publishEach("a", 20)
+		log := &bytes.Buffer{}
+		s := w.subscribe(nothing, &consumer.Options{
+			Gates: []flow.Gate{newValve(3)}, Concurrency: 16, Logger: slog.New(slog.NewTextHandler(log, nil)),
+		})
+		time.Sleep(time.Minute)
+		w.drain(s)
+		if st := s.Stats(); st.Handled != 20 || strings.Contains(log.String(), "throttled") {
+			t.Errorf("stats %+v, log:\n%s", st, log)
+		}
 	})
 }

@@ -100,6 +100,7 @@ func (m *membership) applyPauses(paused []group.Paused) {
 // pauseAll is called with the lock held.
 func (m *membership) pauseAll() {
 	for _, s := range m.subs {
+		s.forgetServerPause()
 		if _, paused := group.PauseFor(m.paused, s.topic); paused {
 			s.sub.PauseBy(pausedByGroup)
 		} else {

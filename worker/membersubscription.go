@@ -46,6 +46,14 @@ func (s *memberSubscription) pollLag(ctx context.Context) {
 	s.lag, s.lagKnown = lag, err == nil
 }
 
+// forgetServerPause leaves it to the next answer of the bus whether the server pauses the consumer:
+// with a pause of the group, this has changed as well.
+func (s *memberSubscription) forgetServerPause() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lag.PausedFor = 0
+}
+
 func (s *memberSubscription) describe(paused []group.Paused) group.Subscription {
 	stats, now := s.sub.Stats(), time.Now()
 	s.mu.Lock()
@@ -99,7 +107,7 @@ func (s *memberSubscription) explainState(paused []group.Paused, now time.Time) 
 		}
 	}
 	if held.LimitedUntil.After(now) {
-		return stateLimited, fmt.Sprintf("by its rate; %q is asked for again in %v", held.LimitedKey, held.LimitedUntil.Sub(now).Round(time.Millisecond))
+		return stateLimited, s.explainRate(held.LimitedKey)
 	}
 	if err := s.sub.Healthy(); err != nil {
 		return stateUnhealthy, strings.ReplaceAll(err.Error(), "\n", "; ")
@@ -107,9 +115,16 @@ func (s *memberSubscription) explainState(paused []group.Paused, now time.Time) 
 	return stateRunning, ""
 }
 
+func (s *memberSubscription) explainRate(key string) string {
+	if key == s.topic {
+		return "its rate limit"
+	}
+	return fmt.Sprintf("rate limit of %q", key)
+}
+
 func explainCapacity(limit int, reason string, until time.Time) string {
 	if limit > 0 {
-		return fmt.Sprintf("%d at once: %s", limit, reason)
+		return strings.TrimSuffix(fmt.Sprintf("%d at once: %s", limit, reason), ": ")
 	}
 	if until.IsZero() {
 		return reason

@@ -34,6 +34,9 @@ func (c *Connections) PauseGroup(ctx context.Context, name string, r group.Reque
 		return out, err
 	}
 	out.Warnings = found.warnOfLongPause(r)
+	if r.Topic == group.Outbox && len(found.members) > 0 && !found.hasOutbox() {
+		out.Warnings = append(out.Warnings, "no process of the group publishes from an outbox now")
+	}
 	out.Result, err = group.Pause(ctx, store, name, r)
 	if err != nil && !errors.Is(err, group.ErrUnconfirmed) {
 		return out, err
@@ -51,6 +54,13 @@ func (c *Connections) ResumeGroup(ctx context.Context, name string, r group.Requ
 	if err != nil {
 		return out, err
 	}
+	before, err := group.Pauses(ctx, store, name)
+	if err != nil {
+		return out, err
+	}
+	if !found.isPaused(before, r.Topic) {
+		out.Warnings = append(out.Warnings, "it was not paused")
+	}
 	// First the server: a resume that is cut off leaves the group paused, and not a consumer.
 	for _, g := range found.consumers {
 		if g.PausedFor == 0 {
@@ -66,23 +76,24 @@ func (c *Connections) ResumeGroup(ctx context.Context, name string, r group.Requ
 	}
 	left, err := group.Pauses(ctx, store, name)
 	for _, p := range left {
-		out.Warnings = append(out.Warnings, stillPaused(name, &p))
+		out.Warnings = append(out.Warnings, "another pause holds: "+DescribePause(&p))
 	}
 	return out, err
 }
 
-// stillPaused tells of a pause that a resume of another scope has left.
-func stillPaused(name string, p *group.Paused) string {
+// DescribePause returns what a pause holds for, why, and until when, for people. A breaker of the
+// group that is open is a pause as well.
+func DescribePause(p *group.Paused) string {
 	topic, isBreaker := strings.CutPrefix(p.Topic, breakerScope)
 	switch {
 	case isBreaker:
-		return fmt.Sprintf("the breaker of %q is open until %s: %s", topic, p.Until.UTC().Format(time.RFC3339), p.Reason)
+		return fmt.Sprintf("the breaker of %q is open (%s)", topic, explainPause(p))
 	case p.Topic == "":
-		return fmt.Sprintf("the whole group is still paused (%s): resume it by its name alone", explainPause(p))
+		return fmt.Sprintf("the whole group is paused (%s)", explainPause(p))
 	case p.Topic == group.Outbox:
-		return fmt.Sprintf("the outbox of group %q is still paused (%s)", name, explainPause(p))
+		return fmt.Sprintf("the outbox is paused (%s)", explainPause(p))
 	}
-	return fmt.Sprintf("topic %q is still paused (%s)", p.Topic, explainPause(p))
+	return fmt.Sprintf("topic %q is paused (%s)", p.Topic, explainPause(p))
 }
 
 // foundGroup is what there is of a group.
@@ -121,6 +132,19 @@ func (c *Connections) findGroup(ctx context.Context, name, topic string) (group.
 	return store, found, nil
 }
 
+// isPaused reports whether there is a pause of a topic itself, in the group or on the server.
+func (f *foundGroup) isPaused(pauses []group.Paused, topic string) bool {
+	return slices.ContainsFunc(pauses, func(p group.Paused) bool { return p.Topic == topic }) ||
+		slices.ContainsFunc(f.consumers, func(g natsbus.Group) bool { return g.PausedFor > 0 })
+}
+
+// hasOutbox reports whether a member publishes from an outbox.
+func (f *foundGroup) hasOutbox() bool {
+	return slices.ContainsFunc(f.members, func(m group.Member) bool {
+		return slices.ContainsFunc(m.Subscriptions, func(s group.Subscription) bool { return s.Topic == group.Outbox })
+	})
+}
+
 // topics are those that the group is subscribed to, once each.
 func (f *foundGroup) topics() (topics []string) {
 	for _, g := range f.consumers {
@@ -146,7 +170,7 @@ func (f *foundGroup) warnOfLongPause(r group.Request) (warnings []string) {
 				continue
 			}
 			told[s.Topic] = true
-			warnings = append(warnings, fmt.Sprintf("the pause is longer than half of the %v for which marks of %q are kept: events that are delivered again after that may run again",
+			warnings = append(warnings, fmt.Sprintf("the pause is longer than half of the %v for which marks of %q are kept: events that are redelivered after that may run again",
 				s.TTL, s.Topic))
 		}
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/onceish/onceish/cmd/worker/internal/demo"
 	"github.com/onceish/onceish/internal/commandline"
+	"github.com/onceish/onceish/internal/redact"
 	"github.com/onceish/onceish/worker/embedded"
 )
 
@@ -31,7 +32,9 @@ func demoCommand(stdout, stderr io.Writer) *cli.Command {
 them, and counts each event's effects in a journal of its own: what is lost, what is repeated, and why.
 
 It needs nothing: a NATS server runs in a temporary directory. On servers of yours it makes a stream, and a bucket or a collection,
-with fresh names, and removes them in the end.
+with fresh names, and removes them in the end. The buckets in which all groups on a server keep their members and pauses stay.
+
+It prints the command that pauses its workers, for another terminal, where status, members and resume take the same arguments.
 
 Examples:
    worker demo
@@ -69,13 +72,15 @@ func runDemo(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) (e
 	ctx, release := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer release()
 	context.AfterFunc(ctx, release) // the second one ends this process
-	if o.NATS == "" {
-		s, closing, err := ownServer(ctx, stderr)
+	if o.NATS != "" {
+		o.Pause = programName() + " pause --nats " + redact.URL(o.NATS)
+	} else {
+		s, dir, closing, err := ownServer(ctx, stderr)
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, closing()) }()
-		o.NATS = s.URL()
+		o.NATS, o.Pause = s.URL(), programName()+" pause --data-dir "+dir
 	}
 	r, err := demo.Run(ctx, o)
 	if err != nil && ctx.Err() != nil {
@@ -88,16 +93,15 @@ func runDemo(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) (e
 }
 
 // ownServer serves a temporary directory, which closing removes.
-func ownServer(ctx context.Context, stderr io.Writer) (s *embedded.Server, closing func() error, err error) {
-	dir, err := os.MkdirTemp("", "onceish-demo-nats-")
-	if err != nil {
-		return nil, nil, err
+func ownServer(ctx context.Context, stderr io.Writer) (s *embedded.Server, dir string, closing func() error, err error) {
+	if dir, err = os.MkdirTemp("", "onceish-demo-nats-"); err != nil {
+		return nil, "", nil, err
 	}
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	if s, err = embedded.Open(ctx, dir, log); err != nil {
-		return nil, nil, errors.Join(err, os.RemoveAll(dir))
+		return nil, "", nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	return s, func() error { return errors.Join(s.Close(), os.RemoveAll(dir)) }, nil
+	return s, dir, func() error { return errors.Join(s.Close(), os.RemoveAll(dir)) }, nil
 }
 
 func demoOptions(cmd *cli.Command, stderr io.Writer) (*demo.Options, error) {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	osexec "os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -24,8 +25,11 @@ type family struct {
 	tmp   string
 }
 
-// demo starts one that takes long.
-func (h *house) demo() *family {
+// longDemo are the flags of a demo that takes long.
+const longDemo = "--events 20000 --kills 20"
+
+// demo starts one.
+func (h *house) demo(flags string) *family {
 	h.t.Helper()
 	alive, held, err := os.Pipe()
 	if err != nil {
@@ -39,7 +43,7 @@ func (h *house) demo() *family {
 	if err := os.Mkdir(f.tmp, 0o700); err != nil {
 		h.t.Fatal(err)
 	}
-	f.cmd = osexec.Command("worker", "demo", "--events", "20000", "--kills", "20")
+	f.cmd = osexec.Command("worker", append([]string{"demo"}, strings.Fields(flags)...)...)
 	f.cmd.Env, f.cmd.Stderr, f.cmd.ExtraFiles = slices.Concat(h.env, []string{"TMPDIR=" + f.tmp}), stderr, []*os.File{held}
 	if err := f.cmd.Start(); err != nil {
 		h.t.Fatal(err)
@@ -73,7 +77,7 @@ func TestInterruptedDemoLeavesNothing(t *testing.T) {
 	for _, s := range []os.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		t.Run(s.String(), func(t *testing.T) {
 			t.Parallel()
-			f := newHouse(t).demo()
+			f := newHouse(t).demo(longDemo)
 			f.says("demo: killed worker process")
 			f.signal(s)
 			f.exits(1)
@@ -88,7 +92,7 @@ func TestInterruptedDemoLeavesNothing(t *testing.T) {
 
 func TestKilledDemoLeavesNoProcess(t *testing.T) {
 	t.Parallel()
-	f := newHouse(t).demo()
+	f := newHouse(t).demo(longDemo)
 	f.says("demo: killed worker process")
 	f.kill()
 	f.dies()
@@ -169,4 +173,119 @@ func TestDemoCommandsWork(t *testing.T) {
 	if out := shell(strings.Replace(lines[0], "mongodb://localhost:27017", "'"+mongotest.URI(t)+"'", 1)); !strings.Contains(out, "Nothing lost") {
 		t.Error(out)
 	}
+}
+
+// pauseArguments are those of the pause that the demo tells of, from the flags on.
+func (f *family) pauseArguments() []string {
+	f.t.Helper()
+	const before, command = "demo: to pause all workers, from another terminal: ", "worker pause "
+	f.says(before)
+	log, err := os.ReadFile(f.stderr)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	_, line, _ := strings.Cut(string(log), before)
+	line, _, _ = strings.Cut(line, "\n")
+	arguments, ok := strings.CutPrefix(line, command)
+	if !ok {
+		f.t.Fatalf("it says %q", log)
+	}
+	return strings.Fields(arguments)
+}
+
+// effects is how many bytes its handlers have written.
+func (f *family) effects() int64 {
+	f.t.Helper()
+	journals, err := filepath.Glob(filepath.Join(f.tmp, "*", "journal"))
+	if err != nil || len(journals) != 1 {
+		f.t.Fatalf("journals: %q, %v", journals, err)
+	}
+	info, err := os.Stat(journals[0])
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return info.Size()
+}
+
+// TestPauseStopsEveryProcessOfADemo, which goes on when it is resumed, and loses nothing.
+func TestPauseStopsEveryProcessOfADemo(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	f := h.demo("--events 6000 --kills 0 --processes 3")
+	arguments := f.pauseArguments()
+	f.works()
+	h.output(0, append([]string{"pause", "--reason", "to look"}, arguments...)...)
+	for running := true; running; { // what had begun finishes
+		status := h.output(0, append([]string{"status", "-o", "json"}, arguments...)...)
+		var got struct {
+			Members []struct {
+				Subscriptions []struct {
+					State    string `json:"state"`
+					Why      string `json:"why"`
+					InFlight int    `json:"in_flight"`
+				} `json:"subscriptions"`
+			} `json:"members"`
+		}
+		if err := json.Unmarshal([]byte(status), &got); err != nil || len(got.Members) != 3 {
+			t.Fatalf("%s: %v", status, err)
+		}
+		running = false
+		for _, m := range got.Members {
+			if len(m.Subscriptions) != 1 || m.Subscriptions[0].State != "paused" || !strings.HasPrefix(m.Subscriptions[0].Why, "to look, by ") {
+				t.Fatal(status)
+			}
+			running = running || m.Subscriptions[0].InFlight > 0
+		}
+	}
+	paused := f.effects()
+	time.Sleep(time.Second) // time enough for some hundred effects
+	if now := f.effects(); now != paused {
+		t.Errorf("%d bytes of effects while it is paused", now-paused)
+	}
+	h.output(0, append([]string{"resume"}, arguments...)...)
+	f.exits(0) // nothing is lost
+	f.dies()
+}
+
+// works waits until there are effects, for which there is no signal.
+func (f *family) works() {
+	f.t.Helper()
+	for end := time.Now().Add(time.Minute); f.effects() == 0; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			f.t.Fatal("there are no effects")
+		}
+	}
+}
+
+// TestPausedDemoLeavesNoPause: the next one on the same server does not stand still.
+func TestPausedDemoLeavesNoPause(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.start("serve")
+	url := h.wait("data/nats.url")
+	f := h.demo("--events 20000 --kills 0 --nats " + url)
+	arguments := f.pauseArguments()
+	hidden := "nats://***@" + url[strings.LastIndex(url, "@")+1:]
+	if len(arguments) != 3 || arguments[0] != "--nats" || arguments[1] != hidden {
+		t.Fatalf("%q, want %q", arguments, hidden)
+	}
+	h.output(0, "pause", "--nats", url, arguments[2])
+	f.signal(syscall.SIGINT)
+	f.exits(1)
+	f.dies()
+	h.output(1, "status", "--nats", url, arguments[2])
+	h.output(0, "demo", "--events", "200", "--kills", "0", "--nats", url)
+}
+
+// output returns what a command that exits with the status writes to standard output.
+func (h *house) output(status int, args ...string) string {
+	h.t.Helper()
+	cmd := osexec.CommandContext(h.t.Context(), "worker", args...)
+	var stderr strings.Builder
+	cmd.Dir, cmd.Env, cmd.Stderr = h.dir, h.env, &stderr
+	out, err := cmd.Output()
+	if cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != status {
+		h.t.Fatalf("worker %q: %v, want exit status %d:\n%s\n%s", args, err, status, out, &stderr)
+	}
+	return string(out)
 }

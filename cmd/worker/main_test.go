@@ -57,7 +57,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"status": status, "plain": plain, "letters": letters, "long": long, "countLines": countLines, "requests": requests,
+			"status": status, "plain": plain, "letters": letters, "long": long, "countLines": countLines, "requests": requests, "waitFile": waitFile,
 		},
 	})
 }
@@ -173,6 +173,12 @@ func countLines(ts *testscript.TestScript, _ bool, args []string) {
 	if n := strconv.Itoa(strings.Count(data, "\n")); n != args[1] {
 		ts.Fatalf("%s has %s lines, want %s:\n%s", args[0], n, args[1], data)
 	}
+}
+
+// waitFile waits until a file has something: waitFile FILE.
+func waitFile(ts *testscript.TestScript, _ bool, args []string) {
+	_, err := waitForFile(ts.MkAbs(args[0]))
+	ts.Check(err)
 }
 
 // waitForFile waits for a file that is not empty, for which there is no signal.

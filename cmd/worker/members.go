@@ -18,7 +18,8 @@ import (
 func membersCommand(stdout, stderr io.Writer) *cli.Command {
 	return &cli.Command{
 		Name: "members", Usage: "list the processes of a group", ArgsUsage: "GROUP",
-		Description: `A process that drains is gone at once, one that died within 30 seconds. RENEWED is how long ago it was last heard of.
+		Description: `A process that has drained is gone at once, one that died within 30 seconds. STATE is joining, running or draining; what its subscriptions do is
+shown by worker status. RENEWED is how long ago it was last heard of.
 
 Example:
    worker members billing -o json | jq -r '.members[].host'`,
@@ -35,9 +36,9 @@ Example:
 				}
 				if wantsJSON(cmd) {
 					return printJSON(stdout, struct {
-						Group   string         `json:"group"`
-						Members []group.Member `json:"members"`
-					}{g.Group, g.Members})
+						Group   string       `json:"group"`
+						Members []memberJSON `json:"members"`
+					}{g.Group, newMembersJSON(g.Members)})
 				}
 				return printMembers(stdout, g)
 			})
@@ -45,7 +46,30 @@ Example:
 	}
 }
 
+// memberJSON is a member, to programs.
+type memberJSON struct {
+	group.Member
+
+	Renewed time.Time `json:"renewed"`
+}
+
+func newMembersJSON(members []group.Member) []memberJSON {
+	out := make([]memberJSON, len(members))
+	for i, m := range members {
+		out[i] = memberJSON{m, m.Renewed}
+	}
+	return out
+}
+
+func printNoMembers(stdout io.Writer, name string) error {
+	_, err := fmt.Fprintf(stdout, "no process of group %s runs\n", visibleText(name))
+	return err
+}
+
 func printMembers(stdout io.Writer, g *worker.GroupStatus) error {
+	if len(g.Members) == 0 {
+		return printNoMembers(stdout, g.Group)
+	}
 	t := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(t, "ID\tHOST\tPID\tVERSION\tSTARTED\tSTATE\tIN FLIGHT\tRENEWED") // Flush tells of what fails
 	for i := range g.Members {

@@ -21,7 +21,8 @@ func pauseCommand(stdout, stderr io.Writer) *cli.Command {
 	return &cli.Command{
 		Name: "pause", Usage: "have all processes of a group start nothing more", ArgsUsage: "GROUP [TOPIC]",
 		Description: `What runs finishes, and nothing new starts, in any process of the group, also in those that are started later. Events wait in the stream. Without a
-TOPIC it pauses all of the group, its outbox included; --outbox pauses the outbox alone. It waits until every process has confirmed, and prints which have not.
+TOPIC it pauses all of the group, its outbox included; --outbox pauses the outbox alone. It waits up to 10 seconds until every process has
+confirmed that nothing more starts there, and prints which have not. In flight is what had been fetched then: what did not run is given back.
 
 Examples:
    worker pause billing --reason "database upgrade" --for 30m
@@ -29,13 +30,13 @@ Examples:
    worker resume billing
 
 Exit status: 0 every process has confirmed, 1 one has not, or failed, 2 wrong usage.`,
-		Flags: append(scopeFlags(),
+		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "for", Usage: "`DURATION` from 1s to 30d, after which it ends by itself (default: until worker resume)"},
-			&cli.StringFlag{Name: "reason", Usage: "why, for those who look"},
-		),
+			&cli.StringFlag{Name: "reason", Usage: "`TEXT` that says why, for worker status and logs"},
+		}, scopeFlags()...),
 		OnUsageError: commandline.UsageError,
 		Action: func(ctx context.Context, cmd *cli.Command) error {
-			return changePause(ctx, cmd, stdout, stderr, "paused", (*worker.Connections).PauseGroup)
+			return changePause(ctx, cmd, stdout, stderr, pauseWords, (*worker.Connections).PauseGroup)
 		},
 	}
 }
@@ -53,7 +54,7 @@ Exit status: 0 every process has confirmed, 1 one has not, or failed, 2 wrong us
 		Flags:        scopeFlags(),
 		OnUsageError: commandline.UsageError,
 		Action: func(ctx context.Context, cmd *cli.Command) error {
-			return changePause(ctx, cmd, stdout, stderr, "resumed", (*worker.Connections).ResumeGroup)
+			return changePause(ctx, cmd, stdout, stderr, resumeWords, (*worker.Connections).ResumeGroup)
 		},
 	}
 }
@@ -61,9 +62,17 @@ Exit status: 0 every process has confirmed, 1 one has not, or failed, 2 wrong us
 func scopeFlags() []cli.Flag {
 	return append([]cli.Flag{
 		&cli.BoolFlag{Name: "outbox", HideDefault: true, Usage: "the group's outbox alone"},
-		&cli.StringFlag{Name: "by", Usage: "who asks (default: user@host)"},
+		&cli.StringFlag{Name: "by", Usage: "`NAME` of who asks (default: user@host)"},
 	}, append(outputFlags(), config.Flags(natsSections...)...)...)
 }
+
+// changeWords are what a change is called, and what a process does that has not confirmed it.
+type changeWords struct{ done, unconfirmed string }
+
+var (
+	pauseWords  = changeWords{"paused", "such a process may start what it has fetched"}
+	resumeWords = changeWords{"resumed", "such a process may stay paused"}
+)
 
 // pauseJSON is what became of a pause, to programs.
 type pauseJSON struct {
@@ -74,7 +83,7 @@ type pauseJSON struct {
 }
 
 // changePause pauses or resumes what the arguments name.
-func changePause(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer, verb string,
+func changePause(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer, words changeWords,
 	change func(*worker.Connections, context.Context, string, group.Request) (worker.PauseResult, error),
 ) error {
 	name, r, err := pauseRequest(cmd)
@@ -96,13 +105,13 @@ func changePause(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer
 			return errors.Join(printJSON(stdout, pauseJSON{Group: name, Topic: r.Topic, PauseResult: result, Complete: err == nil}), err)
 		}
 		if !cmd.Bool("quiet") {
-			if printErr := printPause(stdout, verb, name, &r, &result); printErr != nil {
+			if printErr := printPause(stdout, words.done, name, &r, &result); printErr != nil {
 				return errors.Join(printErr, err)
 			}
 		}
 		if err != nil {
-			return fmt.Errorf("%w: %d of %d: those that are cut off start what they have, until they reach the server or their rows expire; see worker members %s",
-				err, len(result.Missing), len(result.Missing)+len(result.Confirmed), name)
+			return fmt.Errorf("%w: %s until it reaches the server; one that died is gone from worker members %s within 30 seconds",
+				err, words.unconfirmed, name)
 		}
 		return nil
 	})
@@ -158,8 +167,11 @@ func printPause(stdout io.Writer, verb, name string, r *group.Request, result *w
 	if !result.Until.IsZero() {
 		fmt.Fprintf(&text, " until %s", result.Until.UTC().Format("2006-01-02T15:04:05Z"))
 	}
-	fmt.Fprintf(&text, "; %d of %d %s confirmed\n", len(result.Confirmed), len(result.Confirmed)+len(result.Missing),
-		pluralProcess(len(result.Confirmed)+len(result.Missing)))
+	if n := len(result.Confirmed) + len(result.Missing); n > 0 {
+		fmt.Fprintf(&text, "; %d of %d %s confirmed\n", len(result.Confirmed), n, pluralProcess(n))
+	} else {
+		text.WriteString("; no process of it runs\n")
+	}
 	for _, list := range []struct {
 		word    string
 		members []group.Member

@@ -36,7 +36,7 @@ Examples:
 					return err
 				}
 				if wantsJSON(cmd) {
-					return printJSON(stdout, g)
+					return printJSON(stdout, statusJSON{g.Group, newMembersJSON(g.Members), g.Pauses, g.Now})
 				}
 				return printStatus(stdout, g)
 			})
@@ -68,18 +68,40 @@ func withStatusConnections(ctx context.Context, cmd *cli.Command, stderr io.Writ
 	return withConnections(ctx, connectOptions(cmd, c, newLogger(c, stderr)), func(connections *worker.Connections) error { return f(connections, c.Group) })
 }
 
+// statusJSON is a group as it stands, to programs.
+type statusJSON struct {
+	Group   string         `json:"group"`
+	Members []memberJSON   `json:"members"`
+	Pauses  []group.Paused `json:"pauses"`
+	Now     time.Time      `json:"now"`
+}
+
 func printStatus(stdout io.Writer, g *worker.GroupStatus) error {
+	if err := printSubscriptions(stdout, g); err != nil {
+		return err
+	}
+	for i := range g.Pauses {
+		if _, err := fmt.Fprintln(stdout, visibleText(worker.DescribePause(&g.Pauses[i]))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func printSubscriptions(stdout io.Writer, g *worker.GroupStatus) error {
+	if len(g.Members) == 0 {
+		return printNoMembers(stdout, g.Group)
+	}
 	t := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(t, "PROCESS\tTOPIC\tSTATE\tRATE\tIN FLIGHT\tLAG\tWHY") // Flush tells of what fails
 	for i := range g.Members {
 		m := &g.Members[i]
 		process := fmt.Sprintf("%s:%d", visibleText(m.Host), m.PID)
 		for _, s := range m.Subscriptions {
-			topic := s.Topic
+			topic, lag := s.Topic, "unknown"
 			if topic == group.Outbox {
 				topic = "(outbox)"
 			}
-			lag := "unknown"
 			if s.Lag >= 0 {
 				lag = strconv.FormatInt(s.Lag, 10)
 			}
@@ -89,25 +111,5 @@ func printStatus(stdout io.Writer, g *worker.GroupStatus) error {
 			_, _ = fmt.Fprintf(t, "%s\tand %d more\n", process, m.Omitted)
 		}
 	}
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	for _, p := range g.Pauses {
-		until := "until it is resumed"
-		if !p.Until.IsZero() {
-			until = "until " + p.Until.UTC().Format(time.RFC3339)
-		}
-		what := p.Topic
-		if what == "" {
-			what = "the whole group"
-		}
-		if _, err := fmt.Fprintf(stdout, "paused: %s, %s, by %s: %s\n", visibleText(what), until, visibleText(p.By), visibleText(p.Reason)); err != nil {
-			return err
-		}
-	}
-	if len(g.Members) == 0 {
-		_, err := fmt.Fprintf(stdout, "no process of group %s runs\n", visibleText(g.Group))
-		return err
-	}
-	return nil
+	return t.Flush()
 }

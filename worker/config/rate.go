@@ -34,7 +34,7 @@ type Rate struct {
 	Limit Starts
 	// Per is the time of a Limit without one. Zero: 1 s.
 	Per time.Duration
-	// Burst is how many may start at once after a pause, with strategy token-bucket. Zero: what may
+	// Burst is how many may start at once after a rest, with strategy token-bucket. Zero: what may
 	// start in a second, and at least one; all of a Limit without a unit.
 	Burst    int
 	Strategy flow.Strategy

@@ -35,7 +35,7 @@ func rateKeys(limits consumer.Limits) []field[Rate] {
 		durationField("per", func(r *Rate) *time.Duration { return &r.Per }, consumer.Limit[time.Duration]{Min: time.Millisecond, Max: maxRatePer}).withDefault(time.Second).
 			describedAs("the time of a limit that is a number alone: with limit 2 and per 2s two may start at once"),
 		intField("burst", func(r *Rate) *int { return &r.Burst }, between{Min: 1, Max: maxStarts}).withDefaultText("what may start in a second, at least 1; limit if that is a number alone").
-			describedAs("how many may start at once after a pause, with strategy token-bucket"),
+			describedAs("how many may start at once after a rest, with strategy token-bucket"),
 		enumField("strategy", func(r *Rate) *flow.Strategy { return &r.Strategy }, strategies...).
 			withFlag("rate-strategy", "STRATEGY").describedAs("how starts are counted: token-bucket, evenly after a burst; fixed-window; sliding-window; or sliding-log, never more than the limit in any time of its length"),
 		by,

@@ -9,13 +9,11 @@ import (
 	natsbus "github.com/onceish/onceish/bus/jetstream"
 )
 
-// group is the consumer group of the workers.
-const group = "demo"
-
 // workerAssignment is what a worker process is told, as a line on its standard input: it may
 // hold credentials.
 type workerAssignment struct {
-	// Name of what was made for this demo.
+	// Name of what was made for this demo, and of the workers' group: its pauses are no other
+	// demo's.
 	Name    string `json:"name"`
 	NATS    string `json:"nats"`
 	Store   string `json:"store"`
@@ -46,7 +44,7 @@ func (a *workerAssignment) storeURL() string {
 }
 
 func (a *workerAssignment) effectsName() string  { return a.Name + ".effects" }
-func (a *workerAssignment) consumerName() string { return natsbus.ConsumerName(group, a.topicName()) }
+func (a *workerAssignment) consumerName() string { return natsbus.ConsumerName(a.Name, a.topicName()) }
 
 func (a *workerAssignment) jsonLine() ([]byte, error) {
 	line, err := json.Marshal(a)

@@ -19,6 +19,7 @@ type groupCursor struct {
 
 	asked                         time.Time
 	delivered, pending, unsettled int
+	paused                        bool
 }
 
 // readConsumer asks the server; there is nothing to know before the first worker has subscribed.
@@ -33,6 +34,7 @@ func (c *groupCursor) readConsumer(ctx context.Context) (known bool, err error) 
 	}
 	info := consumer.CachedInfo()
 	c.delivered, c.pending, c.unsettled = int(info.Delivered.Consumer), int(info.NumPending), info.NumAckPending
+	c.paused = info.Paused
 	return true, nil
 }
 

@@ -97,6 +97,9 @@ func (t *demoRun) advanceRun(ctx context.Context) (settled bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	if t.cursor.paused {
+		t.moved = time.Now() // it was asked to stand still
+	}
 	last := t.released == len(t.plan.portions)
 	due := !last && t.book.done >= t.plan.portions[t.released-1].kill
 	switch victims := t.processes.withIDs(working); {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/onceish/onceish/group"
 	"github.com/onceish/onceish/worker"
 )
 
@@ -74,7 +75,7 @@ func (s *demoEnvironment) makeResources(ctx context.Context, js jetstream.JetStr
 func (s *demoEnvironment) removeResources(ctx context.Context, js jetstream.JetStream) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
 	defer cancel()
-	var errs []error
+	errs := []error{s.removeGroup(ctx)}
 	if err := js.DeleteStream(ctx, s.a.Name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
 		errs = append(errs, fmt.Errorf("remove the stream %s: %w", s.a.Name, err))
 	}
@@ -93,4 +94,25 @@ func (s *demoEnvironment) removeResources(ctx context.Context, js jetstream.JetS
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// removeGroup removes what the server knows of the demo's group beside its consumer: what was
+// paused, and the members that were killed.
+func (s *demoEnvironment) removeGroup(ctx context.Context) error {
+	store, err := s.GroupStore(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, space := range []group.Space{group.PauseRows, group.MemberRows} {
+		rows, err := store.List(ctx, space, s.a.Name)
+		errs = append(errs, err)
+		for _, row := range rows.Rows {
+			errs = append(errs, store.Delete(ctx, space, s.a.Name, row.Key))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("remove the group %s: %w", s.a.Name, err)
+	}
+	return nil
 }

@@ -64,6 +64,9 @@ type Options struct {
 	Output io.Writer
 	// Live: the output is a terminal, and gets a progress bar.
 	Live bool
+	// Pause is the command that pauses a group on this NATS, without the group's name. Empty: how
+	// to pause is not told.
+	Pause string
 
 	// patience is how long nothing may happen; tests have less.
 	patience time.Duration

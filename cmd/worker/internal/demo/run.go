@@ -100,6 +100,9 @@ func runDemo(ctx context.Context, o *Options, s *demoEnvironment, js jetstream.J
 		processes = "process"
 	}
 	t.show.printLine("publishing %s events as %s messages to %d worker %s; seed %d", groupDigits(o.Events), groupDigits(len(plan.messages)), o.Processes, processes, o.Seed)
+	if o.Pause != "" {
+		t.show.printLine("to pause all workers, from another terminal: %s %s", o.Pause, a.Name)
+	}
 	t.producer = startProducer(ctx, js, a.topicName(), len(plan.portions))
 	defer t.producer.stopAndCount()
 	return t.runToEnd(ctx)

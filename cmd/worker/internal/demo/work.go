@@ -70,7 +70,7 @@ func consumeUntilEnd(ctx context.Context, a *workerAssignment, c *worker.Connect
 		return err
 	}
 	defer func() { err = errors.Join(err, j.closeFile()) }()
-	w, err := worker.New(group, c, &worker.Options{Logger: log})
+	w, err := worker.New(a.Name, c, &worker.Options{Logger: log})
 	if err != nil {
 		return err
 	}
