@@ -64,12 +64,11 @@ type Subscription struct {
 	Concurrency int     `json:"concurrency,omitempty"`
 	// Lag is how many events the group has not handled. Negative: it is not known.
 	Lag int64 `json:"lag"`
-	// OldestRun is how long the oldest run has lasted, in nanoseconds in JSON.
-	OldestRun time.Duration `json:"oldest_run,omitempty"`
 	// LastSettled is when an event was settled last, by the member's clock.
 	LastSettled time.Time `json:"last_settled,omitzero"`
-	// TTL is how long marks are kept: a longer pause than half of it lets them expire.
-	TTL time.Duration `json:"ttl,omitempty"`
+	// TTLSeconds is how long marks are kept: in a longer pause than half of it they expire. Zero: none
+	// are kept.
+	TTLSeconds float64 `json:"ttl_seconds,omitempty"`
 }
 
 // Members returns the live members of a group, in the order in which they joined. It blocks for one

@@ -25,24 +25,23 @@ import (
 type groupRig struct {
 	*rig
 
-	conns *Connections
-	store group.Store
+	store group.Store // of all workers
 }
 
 func newGroupRig(t *testing.T, events int) *groupRig {
 	t.Helper()
 	r := newRig(t, events)
-	g := &groupRig{rig: r, conns: Over(r.bus, r.store)}
-	var err error
-	g.store, err = g.conns.GroupStore(t.Context())
+	store, err := Over(r.bus, r.store).GroupStore(t.Context())
 	must(t, err)
-	return g
+	return &groupRig{rig: r, store: store}
 }
 
 // start runs a worker, and returns what ends it.
 func (g *groupRig) start(t *testing.T, setup func(w *Worker)) (stop func()) {
 	t.Helper()
-	w, err := New("g", g.conns, &Options{Logger: slog.New(slog.DiscardHandler)})
+	conns := Over(g.bus, g.rig.store)
+	conns.groups = g.store
+	w, err := New("g", conns, &Options{Logger: slog.New(slog.DiscardHandler)})
 	must(t, err)
 	setup(w)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -217,11 +216,13 @@ func TestRetriesGoOnAfterAPause(t *testing.T) {
 		time.Sleep(time.Second)
 		g.pause(t, "")
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if len(runs) != 1 {
 			t.Errorf("runs %v while paused", runs)
 		}
 		g.resume(t, "")
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if len(runs) != 2 || runs[1] != 2 {
 			t.Errorf("attempts %v, want 1 and 2", runs)
 		}

@@ -61,7 +61,7 @@ func (s *memberSubscription) describe(paused []group.Paused) group.Subscription 
 	s.updateRate(countEnded([]runningSubscription{s.runningSubscription}), now)
 	out := group.Subscription{
 		Topic: s.topic, Rate: s.rate, InFlight: int(stats.InFlight), Concurrency: s.options.Concurrency,
-		Lag: -1, LastSettled: s.lastSettled, TTL: s.options.TTL,
+		Lag: -1, LastSettled: s.lastSettled, TTLSeconds: s.options.TTL.Seconds(),
 	}
 	if s.lagKnown {
 		out.Lag = int64(s.lag.Pending + s.lag.Unsettled)

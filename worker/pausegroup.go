@@ -166,12 +166,13 @@ func (f *foundGroup) warnOfLongPause(r group.Request) (warnings []string) {
 	told := make(map[string]bool)
 	for _, m := range f.members {
 		for _, s := range m.Subscriptions {
-			if s.TTL == 0 || r.For <= s.TTL/2 || told[s.Topic] || r.Topic != "" && r.Topic != s.Topic {
+			ttl := time.Duration(s.TTLSeconds * float64(time.Second))
+			if ttl == 0 || r.For <= ttl/2 || told[s.Topic] || r.Topic != "" && r.Topic != s.Topic {
 				continue
 			}
 			told[s.Topic] = true
 			warnings = append(warnings, fmt.Sprintf("the pause is longer than half of the %v for which marks of %q are kept: events that are redelivered after that may run again",
-				s.TTL, s.Topic))
+				ttl, s.Topic))
 		}
 	}
 	return warnings

@@ -158,7 +158,7 @@ func TestPauseByTheServerIsShownAndEnds(t *testing.T) {
 	r.once("second-", 100)
 }
 
-// TestWorkerThatStartsWhilePausedStartsNothing.
+// TestWorkerThatStartsWhilePausedStartsNothing: a pause holds for whoever joins later.
 func TestWorkerThatStartsWhilePausedStartsNothing(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
