@@ -116,7 +116,7 @@ func (s *Store) Swap(ctx context.Context, key string, revision uint64, data []by
 		ifReplaceable("revision", expr.Literal(next)),
 		ifReplaceable("expireAt", expr.NowPlus(ttl)),
 	)}
-	o := options.FindOneAndUpdate().SetUpsert(true).SetReturnDocument(options.After).SetHint(expr.ByID())
+	o := options.FindOneAndUpdate().SetUpsert(true).SetReturnDocument(options.After)
 	doc, err := s.rows.FindOneAndUpdate(ctx, bson.D{{Key: "_id", Value: key}}, update, o).Raw()
 	switch {
 	case driver.IsDuplicateKeyError(err): // two made the row at a time; the next call finds it
