@@ -112,8 +112,8 @@ func (w *slotWorker) passGatesAndLimit() bool {
 	return ok
 }
 
-// beginOrAbandon begins the job, unless err says that it may not start. A job that began has had its
-// slot before, so it makes no work for the loops.
+// beginOrAbandon begins the job, unless err says that it may not start. A job that began has had
+// its slot before, so it makes no work for the loops.
 func (w *slotWorker) beginOrAbandon(after time.Duration, err error) (ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -66,8 +66,8 @@ type Subscription struct {
 	Lag int64 `json:"lag"`
 	// LastSettled is when an event was settled last, by the member's clock.
 	LastSettled time.Time `json:"last_settled,omitzero"`
-	// TTLSeconds is how long marks are kept: in a longer pause than half of it they expire. Zero: none
-	// are kept.
+	// TTLSeconds is how long marks are kept: in a longer pause than half of it they expire. Zero:
+	// none are kept.
 	TTLSeconds float64 `json:"ttl_seconds,omitempty"`
 }
 

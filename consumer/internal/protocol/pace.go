@@ -213,7 +213,8 @@ func (m *Machine) Unavailable() (since time.Time, reason string, ok bool) {
 	return m.pace.unavailableSince, m.pace.reason, m.pace.isUnavailable()
 }
 
-// Allowed is how many runs there may be at once now. 0 is one at a time with a gap between, or none.
+// Allowed is how many runs there may be at once now. 0 is one at a time with a gap between, or
+// none.
 func (m *Machine) Allowed() int {
 	if m.pace.oneAtATime() || m.capacity == 0 {
 		return 0
