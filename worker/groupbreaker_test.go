@@ -26,7 +26,6 @@ type failing struct {
 	failures      int
 	atOnce, most  int // runs that fail, after the first second
 	done          int
-	firstSuccess  time.Time
 	probesStarted []time.Time
 }
 
