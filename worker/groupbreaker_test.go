@@ -26,7 +26,6 @@ type failing struct {
 	failures      int
 	atOnce, most  int // runs that fail, after the first second
 	done          int
-	firstSuccess  time.Time
 	probesStarted []time.Time
 }
 
@@ -60,8 +59,8 @@ func (f *failing) handle(_ context.Context, e bus.Event) error {
 }
 
 // TestBreakerSavesAttempts: while a receiver fails everything for a minute, attempts are used by
-// what ran before the breaker opened and by its probes alone, one at a time in the group. Afterwards
-// all events are handled.
+// what ran before the breaker opened and by its probes alone, one at a time in the group.
+// Afterwards all events are handled.
 func TestBreakerSavesAttempts(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -39,12 +39,12 @@ func (l *memberLimit) CloseFor(ctx context.Context, key string, d time.Duration)
 
 // guard makes every start pass the membership before the gates and behind what it may wait for.
 func (m *membership) guard(o *consumer.Options) {
-	switch gates := append([]flow.Gate{m}, o.Gates...); {
+	waits := len(o.Gates) > 0
+	o.Gates = append([]flow.Gate{m}, o.Gates...)
+	switch {
 	case o.Limit != nil:
-		o.Gates, o.Limit = gates, &memberLimit{o.Limit, m}
-	case len(gates) > 1:
-		o.Gates = append(gates, m)
-	default:
-		o.Gates = gates
+		o.Limit = &memberLimit{o.Limit, m}
+	case waits:
+		o.Gates = append(o.Gates, m)
 	}
 }

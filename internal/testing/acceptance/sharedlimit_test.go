@@ -38,7 +38,7 @@ func (s *sharer) take(t *testing.T, until time.Time) (n int) {
 	return n
 }
 
-// takeTogether has both take for a while, and returns their starts together and how long it took.
+// takeTogether has both take for a while, and returns their starts and how long it took.
 func takeTogether(t *testing.T, a, b *sharer, d time.Duration) (n int, took time.Duration) {
 	t.Helper()
 	a.slow, b.slow = 0, 0
@@ -50,8 +50,8 @@ func takeTogether(t *testing.T, a, b *sharer, d time.Duration) (n int, took time
 	return n, time.Since(began)
 }
 
-// TestSharedLimitOfTwoWorkers: together they stay within the limit and use it; without the store each
-// goes on by its share, and they share again when it is back.
+// TestSharedLimitOfTwoWorkers: together they stay within the limit and use it; without the store
+// each goes on by its share, and they share again when it is back.
 func TestSharedLimitOfTwoWorkers(t *testing.T) {
 	t.Parallel()
 	onStores(t, func(r *rig) {
