@@ -88,7 +88,8 @@ func (w *groupWorker) drain() {
 	w.ended = nil
 }
 
-// handles subscribes a worker to order.placed. The handler does what events say, in the name of who.
+// handles subscribes a worker to order.placed. The handler does what events say, in the name of
+// who.
 func (r *rig) handles(who string, o consumer.Options) func(*worker.Worker) {
 	s := setup{Options: o}
 	return func(w *worker.Worker) {

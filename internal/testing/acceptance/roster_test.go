@@ -60,7 +60,8 @@ func (r *rig) member(store group.Store, name string, s memberScript) (*process, 
 	return p, after[len(after)-1].ID
 }
 
-// awaitMembers waits until the group has these members and no others. Meanwhile none is there twice.
+// awaitMembers waits until the group has these members and no others. Meanwhile none is there
+// twice.
 func (r *rig) awaitMembers(store group.Store, want ...string) {
 	r.t.Helper()
 	r.eventually("the members are as they should be", func() bool {
@@ -79,8 +80,8 @@ func (r *rig) awaitMembers(store group.Store, want ...string) {
 	})
 }
 
-// TestRosterShowsNoGhosts: a process that is killed is gone within three heartbeats, and one that is
-// told to end at once.
+// TestRosterShowsNoGhosts: a process that is killed is gone within three heartbeats, and one that
+// is told to end at once.
 func TestRosterShowsNoGhosts(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -106,9 +107,9 @@ func TestRosterShowsNoGhosts(t *testing.T) {
 	}
 }
 
-// TestFrozenMemberIsGoneAndBack: a process that was frozen for longer than its row lives is gone, and
-// back under the same id. What was paused without it meanwhile it does not start, whether it waits
-// for events or events in it wait for a limit.
+// TestFrozenMemberIsGoneAndBack: a process that was frozen for longer than its row lives is gone,
+// and back under the same id. What was paused without it meanwhile it does not start, whether it
+// waits for events or events in it wait for a limit.
 func TestFrozenMemberIsGoneAndBack(t *testing.T) {
 	t.Parallel()
 	for name, rate := range map[string]flow.Rate{"idle": {}, "limited": {Limit: 4, Per: time.Second}} {
