@@ -54,7 +54,7 @@ func (s *startCount) handle(ctx context.Context, e bus.Event) error {
 		s.retried++
 	}
 	s.mu.Unlock()
-	time.Sleep(time.Duration(50+rand.IntN(250)) * time.Millisecond) // it works
+	time.Sleep(time.Duration(20+rand.IntN(100)) * time.Millisecond) // it works
 	return nil
 }
 
