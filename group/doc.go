@@ -21,10 +21,12 @@
 //
 // A process that is cut off from the store keeps its last known pauses, and reports it in
 // [Session.Status]. Its row expires, so a pause may be confirmed without it: Pause names it as gone
-// if it had not gone before. A process that was frozen for longer than its row lives starts nothing
-// before it has read the pauses again, see [Session.Enter]; a run that entered before the freeze
-// goes on after it, and its event is fenced by its claim alone. If the store's pauses are deleted,
-// they are lifted; members say so in their logs.
+// if it had not gone before. Once its connection is up again, it starts nothing before it has read
+// the pauses, see [Connector]; while the connection is up and the store alone does not answer, it
+// goes on, and learns of a pause at the next heartbeat. A process that was frozen for longer than
+// its row lives starts nothing before it has read the pauses again, see [Session.Enter]; a run that
+// entered before the freeze goes on after it, and its event is fenced by its claim alone. If the
+// store's pauses are deleted, they are lifted; members say so in their logs.
 //
 // A lease has one holder at a time by the store's clock. A process that is frozen may believe that
 // it holds one which is another's by now: [Lease.Token] fences what it writes.

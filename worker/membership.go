@@ -116,25 +116,44 @@ func (m *membership) pauseAll() {
 	}
 }
 
-// actor is the session's, which ends after the subscriptions: until then the worker is a member.
-func (m *membership) actor(subs []runningSubscription) Actor {
-	a := afterSubscriptions(fmt.Sprintf("membership of group %q", m.group), m.run, subs)
-	stop := a.Stop
-	a.Stop = func(err error) {
-		m.session.Drain()
-		stop(err)
+// actor is the session's. The worker is a member until its subscriptions have drained, or until the
+// drain time-out: what has not ended by then starts nothing, and leaving takes time as well.
+func (m *membership) actor(subs []runningSubscription, drain time.Duration) Actor {
+	told := make(chan struct{})
+	return Actor{
+		Name: fmt.Sprintf("membership of group %q", m.group),
+		Run: func() error {
+			ctx, end := context.WithCancel(context.Background())
+			var waiting sync.WaitGroup
+			waiting.Go(func() {
+				defer end()
+				select {
+				case <-told:
+				case <-ctx.Done():
+				}
+				bounded, cancel := context.WithTimeout(ctx, drain)
+				defer cancel()
+				waitForDrain(bounded, told, subs)
+			})
+			m.run(ctx)
+			end()
+			waiting.Wait()
+			return nil
+		},
+		Stop: func(error) {
+			m.session.Drain()
+			close(told)
+		},
 	}
-	return a
 }
 
-func (m *membership) run(ctx context.Context) error {
+func (m *membership) run(ctx context.Context) {
 	var polling sync.WaitGroup
 	polling.Go(func() { m.pollGroup(ctx) })
 	defer polling.Wait()
 	if err := m.session.Run(ctx); err != nil {
 		m.log.Warn("the worker could not leave its group; it is listed until its row expires", "error", err)
 	}
-	return nil
 }
 
 // pollGroup asks, once in a heartbeat, what cannot be asked while the member's row is written:

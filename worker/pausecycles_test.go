@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -54,7 +55,7 @@ func (s *startCount) handle(ctx context.Context, e bus.Event) error {
 		s.retried++
 	}
 	s.mu.Unlock()
-	time.Sleep(time.Duration(50+rand.IntN(250)) * time.Millisecond) // it works
+	time.Sleep(time.Duration(20+rand.IntN(100)) * time.Millisecond) // it works
 	return nil
 }
 
@@ -108,15 +109,15 @@ func newPausedWorkers(t *testing.T, url string) *pausedWorkers {
 	return p
 }
 
+// cyclesFlag: a thousand take two minutes under the race detector.
+var cyclesFlag = flag.Int("cycles", 150, "how often workers are paused and resumed")
+
 // TestPausesUnderLoadHoldEverywhere: three workers with hundreds of events fetched and running are
 // paused and resumed at random by each of them. After a pause that all have confirmed nothing
 // starts; after the resume all goes on; in the end each event has run once, at its first attempt.
 func TestPausesUnderLoadHoldEverywhere(t *testing.T) {
 	t.Parallel()
-	cycles := 1000
-	if testing.Short() {
-		cycles = 50
-	}
+	cycles := *cyclesFlag
 	p := newPausedWorkers(t, natstest.Start(t, nil).URL())
 	stop, published := make(chan struct{}), make(chan int, 1)
 	go func() { published <- p.publishEnough(stop) }()

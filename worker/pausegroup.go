@@ -61,9 +61,10 @@ func (c *Connections) ResumeGroup(ctx context.Context, name string, r group.Requ
 	if !found.isPaused(before, r.Topic) {
 		out.Warnings = append(out.Warnings, "it was not paused")
 	}
+	others := slices.DeleteFunc(before, func(p group.Paused) bool { return p.Topic == r.Topic })
 	// First the server: a resume that is cut off leaves the group paused, and not a consumer.
 	for _, g := range found.consumers {
-		if g.PausedFor == 0 {
+		if _, stays := group.PauseFor(others, g.Topic); stays || g.PausedFor == 0 {
 			continue
 		}
 		if err := found.bus.ResumeGroup(ctx, g); err != nil {

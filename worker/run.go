@@ -155,7 +155,7 @@ func (w *Worker) newRunGroup(ctx context.Context, c *forcedStop, subs []runningS
 	for _, d := range w.drainers {
 		actors = append(actors, d.drainerActors(subs)...) //nolint:contextcheck // they end with the group
 	}
-	actors = append(actors, w.member.actor(subs)) //nolint:contextcheck // it ends with the group
+	actors = append(actors, w.member.actor(subs, end.drain)) //nolint:contextcheck // it ends with the group
 	g := &run.Group{}
 	for _, a := range append(actors, w.actors...) {
 		addActor(g, w.o.Logger, end.trackActor(a))

@@ -158,7 +158,8 @@ func TestPauseByTheServerIsShownAndEnds(t *testing.T) {
 	r.once("second-", 100)
 }
 
-// TestWorkerThatStartsWhilePausedStartsNothing: a pause holds for whoever joins later.
+// TestWorkerThatStartsWhilePausedStartsNothing: it is paused before it is subscribed, says why, and
+// goes on after the resume.
 func TestWorkerThatStartsWhilePausedStartsNothing(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -38,7 +38,7 @@ func (s *sharer) take(t *testing.T, until time.Time) (n int) {
 	return n
 }
 
-// takeTogether has both take for a while, and returns their starts together and how long it took.
+// takeTogether has both take for a while, and returns their starts and how long it took.
 func takeTogether(t *testing.T, a, b *sharer, d time.Duration) (n int, took time.Duration) {
 	t.Helper()
 	a.slow, b.slow = 0, 0
