@@ -23,12 +23,16 @@ func (w *Worker) SharedLimit(ctx context.Context, name string, r flow.Rate, o *f
 		return nil, err
 	}
 	out := *cmp.Or(o, &flow.SharedOptions{})
-	out.Logger, out.Timeout = cmp.Or(out.Logger, w.o.Logger), cmp.Or(out.Timeout, flow.MaxTimeout)
+	out.Logger, out.Timeout = cmp.Or(out.Logger, w.o.Logger), cmp.Or(out.Timeout, limitTimeout)
 	if out.Members == nil {
 		out.Members = w.memberCount
 	}
 	return flow.NewShared(store, name, r, &out)
 }
+
+// limitTimeout is how long a store of limits may take on a busy machine. It leaves room for a limit
+// to fail open within 100 ms.
+const limitTimeout = 80 * time.Millisecond
 
 // memberCount is how many members of the group were alive lately; 1 before Run.
 func (w *Worker) memberCount() int {
