@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
@@ -49,6 +50,7 @@ func newMemoryStore(b *testing.B) *memdedupe.Store {
 
 // limits are those of each kind, by name.
 func limits() map[string]func(*testing.B, *rig, flow.Rate) flow.Limiter {
+	var rows *mongo.Collection // of all limits of a benchmark
 	return map[string]func(*testing.B, *rig, flow.Rate) flow.Limiter{
 		"local": func(b *testing.B, _ *rig, rate flow.Rate) flow.Limiter {
 			l, err := flow.NewLocal(rate, nil)
@@ -63,7 +65,10 @@ func limits() map[string]func(*testing.B, *rig, flow.Rate) flow.Limiter {
 			return newShared(b, store, rate)
 		},
 		"mongo": func(b *testing.B, _ *rig, rate flow.Rate) flow.Limiter {
-			store, err := mongoflow.New(mongotest.Collection(b), nil)
+			if rows == nil {
+				rows = mongotest.Collection(b)
+			}
+			store, err := mongoflow.New(rows, nil)
 			must(b, err)
 			return newShared(b, store, rate)
 		},
