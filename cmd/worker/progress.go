@@ -8,7 +8,7 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 
-	"github.com/onceish/onceish/cmd/worker/internal/ndjson"
+	"github.com/onceish/onceish/internal/ndjson"
 )
 
 // publishProgress tells people how far publishing is, on a terminal only, and what went wrong.

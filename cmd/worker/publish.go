@@ -9,8 +9,8 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/onceish/onceish/bus"
-	"github.com/onceish/onceish/cmd/worker/internal/ndjson"
 	"github.com/onceish/onceish/internal/commandline"
+	"github.com/onceish/onceish/internal/ndjson"
 	"github.com/onceish/onceish/worker"
 	"github.com/onceish/onceish/worker/config"
 )
