@@ -23,6 +23,9 @@ type ImportOptions struct {
 	// behind later ones when the bus fails. By default the next line is published when the one
 	// before is confirmed, so that the order is that of the file.
 	Unordered bool
+	// Prepare is called before the first event of each topic is published, for example to make its
+	// stream. The lines of a topic for which it fails are refused. Nil: nobody is.
+	Prepare func(ctx context.Context, topic string) error
 	// Patience is how long publishing is tried again while nothing gets stored. Default: 30 s.
 	Patience time.Duration
 	// Refused is called for each line that cannot be stored, with its number, counted from 1. It is
@@ -56,7 +59,7 @@ func Import(ctx context.Context, b bus.Publisher, r io.Reader, o *ImportOptions)
 		return Imported{}, errors.New("import: ImportOptions.Patience is " + opts.Patience.String() + ": it must be 0 (30 s) or above")
 	}
 	lines := &ndjson.Options{
-		Parse: parseEvent, Unordered: opts.Unordered, MaxBytes: maxLineBytes, Patience: opts.Patience, Refused: opts.Refused, ForceStop: opts.ForceStop,
+		Parse: newParser(ctx, opts.Prepare), Unordered: opts.Unordered, MaxBytes: maxLineBytes, Patience: opts.Patience, Refused: opts.Refused, ForceStop: opts.ForceStop,
 	}
 	if opts.Progress != nil {
 		lines.Progress = func(n ndjson.Published) { opts.Progress(Imported(n)) }
@@ -65,7 +68,19 @@ func Import(ctx context.Context, b bus.Publisher, r io.Reader, o *ImportOptions)
 	return Imported(n), err
 }
 
-func parseEvent(line []byte) (bus.Event, error) {
-	s, err := ParseLine(line)
-	return s.Event, err
+// newParser returns what makes events of lines, and prepares each topic once.
+func newParser(ctx context.Context, prepare func(context.Context, string) error) func([]byte) (bus.Event, error) {
+	prepared := map[string]error{}
+	return func(line []byte) (bus.Event, error) {
+		s, err := ParseLine(line)
+		if err != nil || prepare == nil {
+			return s.Event, err
+		}
+		failed, known := prepared[s.Event.Topic]
+		if !known {
+			failed = prepare(ctx, s.Event.Topic)
+			prepared[s.Event.Topic] = failed
+		}
+		return s.Event, failed
+	}
 }

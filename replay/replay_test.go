@@ -209,6 +209,23 @@ func TestAnImportLosesNothingAfterABadLine(t *testing.T) {
 	}
 }
 
+func TestAnImportPreparesEachTopicOnce(t *testing.T) {
+	t.Parallel()
+	from, to := newBus(t, 0), newBus(t, 0)
+	publish(t, from, bus.Event{ID: "1", Topic: "orders.a"}, bus.Event{ID: "2", Topic: "orders.b"}, bus.Event{ID: "3", Topic: "orders.a"}, bus.Event{ID: "4", Topic: "orders.b"})
+	text, _ := export(t, from, bus.Range{})
+	var topics []string
+	n, err := replay.Import(t.Context(), to, strings.NewReader(text), &replay.ImportOptions{Prepare: func(_ context.Context, topic string) error {
+		if topics = append(topics, topic); topic == "orders.b" {
+			return bus.ErrNoStream
+		}
+		return nil
+	}})
+	if want := []string{"orders.a", "orders.b"}; !errors.Is(err, replay.ErrNotStored) || n != (replay.Imported{Stored: 2, Refused: 2}) || !slices.Equal(topics, want) {
+		t.Errorf("%+v, %v, prepared %q; want %q, and 2 of 4 stored", n, err, topics, want)
+	}
+}
+
 func ExampleExport() {
 	b, err := membus.New(&membus.Options{Streams: []membus.Stream{{Name: "orders", Topics: []string{"orders.>"}}}})
 	if err != nil {
