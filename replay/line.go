@@ -57,9 +57,9 @@ func AppendLine(dst []byte, s bus.Stored) ([]byte, error) {
 
 // validateText refuses what JSON would change.
 func (a *attributes) validateText() error {
-	for name, text := range map[string]string{"id": a.ID, "source": a.Source, "type": a.Type, "topic": a.Topic, "key": a.Key, "content type": a.ContentType} {
+	for _, text := range [...]string{a.ID, a.Source, a.Type, a.Topic, a.Key, a.ContentType} {
 		if !utf8.ValidString(text) {
-			return fmt.Errorf("%w: event %.64q: its %s %.64q is not UTF-8", bus.ErrInvalidEvent, a.ID, name, text)
+			return fmt.Errorf("%w: event %.64q: its attribute %.64q is not UTF-8", bus.ErrInvalidEvent, a.ID, text)
 		}
 	}
 	for name, values := range a.Headers {
