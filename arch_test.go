@@ -28,11 +28,12 @@ var mayImport = map[string][]string{
 	"outbox":   {"outbox", "flow", "dedupe", "bus", "internal"},
 	"mongodoc": {"mongodoc", "outbox", "dedupe", "bus", "internal"},
 	"consumer": {"consumer", "flow", "dedupe", "bus", "internal"},
-	"worker":   {"worker", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
-	"cmd":      {"cmd", "worker", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
-	"examples": {"examples", "worker", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
+	"replay":   {"replay", "bus", "internal"},
+	"worker":   {"worker", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
+	"cmd":      {"cmd", "worker", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
+	"examples": {"examples", "worker", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
 	"internal": {"internal", "bus"},
-	testFolder: {testFolder, "worker", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
+	testFolder: {testFolder, "worker", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
 }
 
 // testFolder is the folder of what only tests use. Suites are tests.

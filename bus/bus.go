@@ -2,7 +2,6 @@ package bus
 
 import (
 	"context"
-	"fmt"
 	"time"
 )
 
@@ -118,32 +117,4 @@ type Limits struct {
 	Events, Bytes, EventsPerTopic int64
 	// EventTTL reports that publishers may set a time after which an event is dropped.
 	EventTTL bool
-}
-
-// Position is a sequence in one incarnation of a stream, and when the event there was stored.
-type Position struct {
-	// Stream is the stream's name and time of creation.
-	Stream   string
-	Sequence uint64
-	Stored   time.Time
-}
-
-// In is for implementers of a bus. It returns why a cursor cannot resume at w in a stream that is
-// this incarnation and whose last sequence is this: the stream was replaced since w was read.
-func (w Position) In(stream string, last uint64) error {
-	switch {
-	case w.Stream != "" && w.Stream != stream:
-		return fmt.Errorf("the stream is %q, and was %q when it was decided where to resume: decide again", stream, w.Stream)
-	case w.Sequence > last:
-		return fmt.Errorf("the stream %q ends at sequence %d, before %d, after which to resume: decide again", stream, last, w.Sequence)
-	}
-	return nil
-}
-
-// Covers reports whether what lies at p is done for a group whose watermark is w. The sequence
-// alone does not say so: after a stream was restored from an older copy, sequences are used again.
-// The stored time must not be later either. Where stored times have stepped back, events below w
-// that were stored later are not covered; nothing that lies above w ever is.
-func (w Position) Covers(p Position) bool {
-	return w.Stream == p.Stream && p.Sequence <= w.Sequence && !p.Stored.After(w.Stored)
 }

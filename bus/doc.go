@@ -14,6 +14,10 @@
 // that the server interprets ([ServerHeader], such as Nats-TTL) are not part of an event: they are
 // refused when it is published, and left out when it is read.
 //
+// A [Reader] reads again what is stored, without a group and without settling anything. It leaves
+// out nothing in silence: what the stream dropped before it was read is reported as a
+// [DroppedError], and a stream that is not the one of a known position is [ErrStreamReplaced].
+//
 // Adapters: bus/memory (in the process, for tests) and bus/jetstream (NATS JetStream). bus/bustest
 // is the conformance suite that each of them passes.
 package bus

@@ -8,6 +8,9 @@ var (
 	ErrNoStream = errors.New("no stream for this topic")
 	// ErrNoEvent is returned by Finder.Get when the event is no longer stored.
 	ErrNoEvent = errors.New("no such event is stored")
+	// ErrStreamReplaced is returned when the stream is not the one of a known position: it was
+	// deleted and made again, or restored from an older copy. Decide again where to begin.
+	ErrStreamReplaced = errors.New("the stream is not the one that was known")
 	// ErrConsumerLost is returned by Source.Fetch when the group's cursor was deleted on the bus.
 	ErrConsumerLost = errors.New("the group's consumer is gone")
 	// ErrClosed is returned when the Source, or the connection under it, was closed for good.

@@ -26,6 +26,8 @@ type Harness struct {
 	Delete func(t *testing.T, b bus.Bus, sequences ...uint64)
 	// Purge removes all events from the stream.
 	Purge func(t *testing.T, b bus.Bus)
+	// Recreate deletes the stream and makes it again, empty.
+	Recreate func(t *testing.T, b bus.Bus)
 	// DeleteGroup deletes the group's cursor.
 	DeleteGroup func(t *testing.T, b bus.Bus, topic, group string)
 	// Snapshot copies the stream, and returns what puts the copy in the stream's place. The

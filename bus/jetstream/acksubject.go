@@ -20,30 +20,41 @@ type deliveryInfo struct {
 //	$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<stored>.<pending>
 //	$JS.ACK.<domain>.<account>.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<stored>.<pending>[.<more>]
 func parseAckSubject(subject string) (a deliveryInfo, ok bool) {
+	fields, ok := parseAckFields(subject)
+	a = deliveryInfo{deliveryCount: fields[0], sequence: fields[1], stored: int64(fields[3])} // #nosec G115 -- bounded by parseNumber
+	return a, ok && a.deliveryCount > 0 && a.sequence > 0
+}
+
+// consumerSequence is which delivery of its consumer a message is; 0: it is none.
+func consumerSequence(ackSubject string) uint64 {
+	fields, _ := parseAckFields(ackSubject)
+	return fields[2]
+}
+
+// parseAckFields returns the fields delivered, stream seq, consumer seq and stored.
+func parseAckFields(subject string) (fields [4]uint64, ok bool) {
 	rest, ok := strings.CutPrefix(subject, ackPrefix)
 	if !ok {
-		return a, false
+		return fields, false
 	}
 	skip := 2
 	switch dots := strings.Count(rest, "."); {
 	case dots >= 8:
 		skip = 4
 	case dots != 6:
-		return a, false
+		return fields, false
 	}
 	for range skip {
 		_, rest, _ = strings.Cut(rest, ".")
 	}
-	var fields [4]uint64
 	for i := range fields {
 		var token string
 		token, rest, _ = strings.Cut(rest, ".")
 		if fields[i], ok = parseNumber(token); !ok {
-			return a, false
+			return [4]uint64{}, false
 		}
 	}
-	a = deliveryInfo{deliveryCount: fields[0], sequence: fields[1], stored: int64(fields[3])} // #nosec G115 -- bounded by parseNumber
-	return a, a.deliveryCount > 0 && a.sequence > 0
+	return fields, true
 }
 
 // parseNumber reads a decimal number of at most 63 bits.

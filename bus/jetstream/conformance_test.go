@@ -89,6 +89,13 @@ func conformance(t *testing.T, start func(testing.TB) machine, cannot ...func(*b
 				t.Fatal(err)
 			}
 		},
+		Recreate: func(t *testing.T, b bus.Bus) {
+			t.Helper()
+			w := servers.get(b)
+			config := w.stream(t).CachedInfo().Config
+			natstest.DeleteStream(t, w.nc, stream)
+			makeStream(t, w.js, config)
+		},
 		DeleteGroup: func(t *testing.T, b bus.Bus, topic, group string) {
 			t.Helper()
 			if err := servers.get(b).js.DeleteConsumer(t.Context(), stream, natsbus.ConsumerName(group, topic)); err != nil {

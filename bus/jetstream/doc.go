@@ -59,4 +59,14 @@
 // Without BindOnly, single messages are read after a reconnect and where a group goes on, to see
 // whether the stream is the same: publish $JS.API.STREAM.MSG.GET.S. A user that may not do that
 // loses Options.APITimeout and that check.
+//
+// Read takes these, C being any name, and from a work queue or an interest stream only the first
+// two:
+//
+//	publish    $JS.API.STREAM.INFO.S           (and STREAM.NAMES, unless Options.Stream is set)
+//	publish    $JS.API.STREAM.MSG.GET.S
+//	publish    $JS.API.CONSUMER.CREATE.S.>
+//	publish    $JS.API.CONSUMER.MSG.NEXT.S.C
+//	publish    $JS.API.CONSUMER.DELETE.S.C     (else the server deletes it after a minute)
+//	subscribe  _INBOX.>
 package jetstream

@@ -58,12 +58,11 @@ func (b *Bus) Get(ctx context.Context, at bus.Position) (bus.Event, error) {
 		return bus.Event{}, fmt.Errorf("jetstream: sequence %d of stream %q, stored at %v: %w",
 			at.Sequence, streamNameOf(at), at.Stored, bus.ErrNoEvent)
 	}
-	headers, err := nats.DecodeHeadersMsg(m.Header)
-	if err != nil && len(m.Header) > 0 {
-		return bus.Event{}, fmt.Errorf("jetstream: the headers at sequence %d of stream %q cannot be read: %w", at.Sequence, streamNameOf(at), err)
+	msg, err := m.decode()
+	if err != nil {
+		return bus.Event{}, fmt.Errorf("jetstream: stream %q: %w", streamNameOf(at), err)
 	}
-	return decodeMessage(&nats.Msg{Subject: m.Subject, Header: headers, Data: m.Data}, streamNameOf(at),
-		deliveryInfo{sequence: m.Sequence, stored: m.Time.UnixNano()}, b.o.Envelopes)
+	return decodeMessage(msg, streamNameOf(at), deliveryInfo{sequence: m.Sequence, stored: m.Time.UnixNano()}, b.o.Envelopes)
 }
 
 // storedMessage is a message as the server returns it.
@@ -73,6 +72,19 @@ type storedMessage struct {
 	Header   []byte    `json:"hdrs"`
 	Data     []byte    `json:"data"`
 	Time     time.Time `json:"time"`
+}
+
+// decode returns the message as the client reads it.
+func (m *storedMessage) decode() (*nats.Msg, error) {
+	msg := &nats.Msg{Subject: m.Subject, Data: m.Data}
+	if len(m.Header) == 0 {
+		return msg, nil
+	}
+	var err error
+	if msg.Header, err = nats.DecodeHeadersMsg(m.Header); err != nil {
+		return nil, fmt.Errorf("the headers at sequence %d cannot be read: %w", m.Sequence, err)
+	}
+	return msg, nil
 }
 
 // readStoredMessage reads the message under the sequence of a position; nil: there is none.

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // Messages in a stream that are no events:
@@ -44,4 +45,9 @@ func serverMessage(m *nats.Msg, schedules bool) string {
 		return messageSchedule
 	}
 	return ""
+}
+
+// mayHaveSchedules reports whether a stream may have message schedules, its own or copied ones.
+func mayHaveSchedules(c *jetstream.StreamConfig) bool {
+	return c.AllowMsgSchedules || c.Mirror != nil || len(c.Sources) > 0
 }

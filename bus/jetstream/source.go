@@ -121,7 +121,7 @@ func (b *Bus) newSource(stream *jetstream.StreamInfo, consumer *jetstream.Consum
 	s := &Source{
 		b: b, stream: stream.Config.Name, consumer: want.name, incarnation: incarnationOf(stream), created: consumer.Created,
 		spec: want, limits: pullLimitsOf(&consumer.Config),
-		mayHaveSchedules: stream.Config.AllowMsgSchedules || stream.Config.Mirror != nil || len(stream.Config.Sources) > 0,
+		mayHaveSchedules: mayHaveSchedules(&stream.Config),
 		pullSubject:      b.api + "CONSUMER.MSG.NEXT." + stream.Config.Name + "." + want.name,
 		incoming:         make(chan *nats.Msg, inboxSize), wakeFetch: make(chan struct{}, 1), wakeMonitor: make(chan struct{}, 1),
 		done: make(chan struct{}), inFlight: inFlightDeliveries{due: map[uint64]time.Time{}},

@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/internal/cloudevents"
 )
 
 // envelope is a CloudEvent in the JSON format.
@@ -131,18 +132,12 @@ func (env envelope) takeData(e *bus.Event) ([]byte, error) {
 	if e.ContentType == "" {
 		e.ContentType = "application/json"
 	}
-	if !isJSON(e.ContentType) && bytes.HasPrefix(raw, []byte{'"'}) {
+	if !cloudevents.IsJSON(e.ContentType) && bytes.HasPrefix(raw, []byte{'"'}) {
 		var text string
 		err := json.Unmarshal(raw, &text)
 		return []byte(text), err
 	}
 	return raw, nil
-}
-
-func isJSON(contentType string) bool {
-	media, _, _ := strings.Cut(strings.ToLower(contentType), ";")
-	media = strings.TrimSpace(media)
-	return strings.HasSuffix(media, "/json") || strings.HasSuffix(media, "+json")
 }
 
 // extensionHeaders are the attributes that are left, as the headers they would be in binary mode.

@@ -52,6 +52,10 @@ func TestConformance(t *testing.T) {
 			t.Helper()
 			check(t, b.(*membus.Bus).Purge(name, ">"))
 		},
+		Recreate: func(t *testing.T, b bus.Bus) {
+			t.Helper()
+			check(t, b.(*membus.Bus).Recreate(name))
+		},
 		DeleteGroup: func(t *testing.T, b bus.Bus, topic, group string) {
 			t.Helper()
 			check(t, b.(*membus.Bus).DeleteGroup(topic, group))

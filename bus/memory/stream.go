@@ -18,10 +18,11 @@ type memoryStream struct {
 	name  string // with the time of creation
 	log   *eventLog
 	ids   *dedupeWindow
-	slots []*groupSlot // in the order in which they were first asked for; never removed
-	stamp int64        // the latest stored time, or time of creation, given out
-	clock int64        // what the clock showed then
-	shift int64        // how far the clock that stored times are read from is off, see StepClock
+	slots []*groupSlot  // in the order in which they were first asked for; never removed
+	grown chan struct{} // closed when events were stored, or the stream was replaced; nil: nobody waits
+	stamp int64         // the latest stored time, or time of creation, given out
+	clock int64         // what the clock showed then
+	shift int64         // how far the clock that stored times are read from is off, see StepClock
 }
 
 // groupSlot is where the cursor of a group over a topic lives. Sources and deliveries know
@@ -74,7 +75,12 @@ func (s *memoryStream) withLock(f func(now int64)) {
 	defer s.mu.Unlock()
 	now := s.now().UnixNano()
 	s.dropExpired(now)
+	name, next := s.name, s.log.next
 	f(now)
+	if s.grown != nil && (s.name != name || s.log.next != next) {
+		close(s.grown)
+		s.grown = nil
+	}
 	for _, sl := range s.slots {
 		if c := sl.cursor; c != nil && len(c.waiting) > 0 {
 			c.serveWaiting(now)

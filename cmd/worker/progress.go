@@ -8,7 +8,7 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 
-	"github.com/onceish/onceish/cmd/worker/internal/ndjson"
+	"github.com/onceish/onceish/internal/ndjson"
 )
 
 // publishProgress tells people how far publishing is, on a terminal only, and what went wrong.
@@ -41,14 +41,14 @@ func (p *publishProgress) showStored(n ndjson.Published) {
 	_ = p.bar.Set(n.Stored) // it is only to look at
 }
 
-func (p *publishProgress) reportDone(n ndjson.Published, topic string) {
+func (p *publishProgress) reportDone(n ndjson.Published, done, where string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	_ = p.bar.Finish() // it is only to look at
 	if p.quiet {
 		return
 	}
-	p.printLine("published %d %s to %s", n.Stored, pluralNoun(n.Stored, "event"), topic)
+	p.printLine("%s %d %s%s", done, n.Stored, pluralNoun(n.Stored, "event"), where)
 	if n.Duplicates > 0 {
 		p.printLine(" (%d %s)", n.Duplicates, pluralNoun(n.Duplicates, "duplicate"))
 	}

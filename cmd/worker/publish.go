@@ -9,8 +9,8 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/onceish/onceish/bus"
-	"github.com/onceish/onceish/cmd/worker/internal/ndjson"
 	"github.com/onceish/onceish/internal/commandline"
+	"github.com/onceish/onceish/internal/ndjson"
 	"github.com/onceish/onceish/worker"
 	"github.com/onceish/onceish/worker/config"
 )
@@ -54,7 +54,7 @@ func publishLines(ctx context.Context, cmd *cli.Command, stdout, stderr io.Write
 	if err != nil {
 		return err
 	}
-	in, closing, err := openInput(cmd)
+	in, closing, err := openInput(cmd, cmd.Args().Get(1))
 	if err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func publishLines(ctx context.Context, cmd *cli.Command, stdout, stderr io.Write
 			IDField: cmd.String("id-field"), KeyField: cmd.String("key-field"), Unordered: cmd.Bool("unordered"), MaxBytes: info.MaxBytes, ForceStop: forceStop,
 			Refused: show.reportRefused, Progress: show.showStored,
 		})
-		show.reportDone(n, topic)
+		show.reportDone(n, "published", " to "+topic)
 		if wantsJSON(cmd) {
 			err = errors.Join(err, printJSON(stdout, n))
 		}
@@ -84,8 +84,7 @@ func publishLines(ctx context.Context, cmd *cli.Command, stdout, stderr io.Write
 }
 
 // openInput is the file that was named, or standard input.
-func openInput(cmd *cli.Command) (io.Reader, func(), error) {
-	name := cmd.Args().Get(1)
+func openInput(cmd *cli.Command, name string) (io.Reader, func(), error) {
 	if name == "" || name == "-" {
 		return cmd.Root().Reader, func() {}, nil
 	}

@@ -59,3 +59,10 @@ func Encode(text string) (value string, ok bool) {
 	}
 	return percent.Encode(text, percent.Attribute), true
 }
+
+// IsJSON reports whether a media type is JSON's, or one on top of it.
+func IsJSON(contentType string) bool {
+	media, _, _ := strings.Cut(strings.ToLower(contentType), ";")
+	media = strings.TrimSpace(media)
+	return strings.HasSuffix(media, "/json") || strings.HasSuffix(media, "+json")
+}

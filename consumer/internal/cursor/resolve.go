@@ -2,7 +2,6 @@ package cursor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -13,7 +12,7 @@ import (
 
 // ErrStreamReplaced is returned when the topic's stream has none of the events that the group has
 // handled, and events that are older than those.
-var ErrStreamReplaced = errors.New("the stream is not the one that the group knows")
+var ErrStreamReplaced = bus.ErrStreamReplaced
 
 // margin is how far below the watermark's stored time a cursor is made on a bus that cannot look up
 // events: clocks step back, and what was stored after the watermark may have an earlier time.

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	membus "github.com/onceish/onceish/bus/memory"
-	"github.com/onceish/onceish/cmd/worker/internal/ndjson"
+	"github.com/onceish/onceish/internal/ndjson"
 )
 
 // A line that is published twice is stored once. One that cannot be stored is named, and the

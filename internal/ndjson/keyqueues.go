@@ -10,15 +10,18 @@ type keyQueues struct {
 	waiting [][]int // places in the batch, in order; none is empty
 }
 
-// newKeyQueues takes lines without a key for those of one key, and with unordered each
-// line for one.
-func newKeyQueues(b lineBatch, unordered bool) *keyQueues {
+// newKeyQueues takes all lines for those of one key unless there is a KeyField, and each line for
+// one of its own if they are Unordered.
+func newKeyQueues(b lineBatch, o *Options) *keyQueues {
 	q := &keyQueues{batch: b}
 	at := make(map[string]int)
 	for i := range b.events {
-		key := b.events[i].Key
+		key := ""
+		if o.KeyField != "" {
+			key = b.events[i].Key
+		}
 		n, ok := at[key]
-		if !ok || unordered {
+		if !ok || o.Unordered {
 			n = len(q.waiting)
 			at[key] = n
 			q.waiting = append(q.waiting, nil)

@@ -16,7 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/onceish/onceish/bus"
-	"github.com/onceish/onceish/cmd/worker/internal/ndjson"
+	"github.com/onceish/onceish/internal/ndjson"
 	"github.com/onceish/onceish/internal/testing/natstest"
 	"github.com/onceish/onceish/worker"
 )

@@ -16,6 +16,9 @@ type Options struct {
 	// IDField is the JSON field that is a line's identity. Empty: "id" where a line is a JSON
 	// object that has it; other lines get a fresh id each.
 	IDField string
+	// Parse makes an event of a line, which it may keep. The topic, IDField and KeyField must be
+	// empty then. Nil: the line is the data.
+	Parse func(line []byte) (bus.Event, error)
 	// KeyField is the JSON field by which events are ordered: one line of each key is in flight.
 	// Empty: none; then all lines have one order, and one of them is in flight.
 	KeyField string
@@ -56,15 +59,17 @@ type Published struct {
 // A read that does not return keeps a goroutine after ctx has ended, unless the reader
 // has SetReadDeadline.
 func Publish(ctx context.Context, b bus.Publisher, topic string, r io.Reader, o *Options) (Published, error) {
-	if err := bus.ValidTopic(topic); err != nil {
-		return Published{}, fmt.Errorf("publish lines: %w", err)
-	}
 	opts := o.withDefaults()
-	p := &linePublisher{bus: b, o: &opts, backlog: newLineBacklog()}
-	reader := &lineSource{
-		parser: lineParser{topic: topic, idField: opts.IDField, keyField: opts.KeyField},
-		lines:  newLineReader(r, opts.MaxBytes), to: p,
+	parse := opts.Parse
+	if parse == nil {
+		if err := bus.ValidTopic(topic); err != nil {
+			return Published{}, fmt.Errorf("publish lines: %w", err)
+		}
+		p := lineParser{topic: topic, idField: opts.IDField, keyField: opts.KeyField}
+		parse = func(line []byte) (bus.Event, error) { return p.parseLine(line, time.Now()) }
 	}
+	p := &linePublisher{bus: b, o: &opts, backlog: newLineBacklog()}
+	reader := &lineSource{parse: parse, lines: newLineReader(r, opts.MaxBytes), to: p}
 	reading, giveUp := context.WithCancel(ctx)
 	defer giveUp()
 	read := make(chan error, 1)

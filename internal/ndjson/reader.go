@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/onceish/onceish/bus"
 )
@@ -69,9 +68,9 @@ func (l *lineReader) skipByteOrderMark() {
 
 // lineSource reads lines into the backlog.
 type lineSource struct {
-	parser lineParser
-	lines  *lineReader
-	to     *linePublisher
+	parse func(line []byte) (bus.Event, error)
+	lines *lineReader
+	to    *linePublisher
 }
 
 func (s *lineSource) readAll(ctx context.Context) error {
@@ -91,7 +90,7 @@ func (s *lineSource) readAll(ctx context.Context) error {
 		case len(bytes.TrimSpace(line)) == 0:
 			continue
 		}
-		e, err := s.parser.parseLine(line, time.Now())
+		e, err := s.parse(line)
 		if err != nil {
 			s.to.refuseLine(n, err)
 			continue

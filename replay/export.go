@@ -1,0 +1,106 @@
+package replay
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/onceish/onceish/bus"
+)
+
+// ErrIncomplete is returned by Export when the stream dropped events before they were read.
+var ErrIncomplete = errors.New("the export is incomplete")
+
+// ExportOptions of Export. The zero value means the defaults.
+type ExportOptions struct {
+	// Progress is called after each write, by the goroutine that runs Export. Nil: nobody is.
+	Progress func(Exported)
+}
+
+// Exported is what became of an export.
+type Exported struct {
+	// Events is how many were written.
+	Events int
+	// Dropped is an upper bound of the events that the stream dropped before they were read.
+	Dropped uint64
+	// Last is the position of the last event that was written: a later export goes on after it.
+	// Zero: none was.
+	Last bus.Position
+}
+
+// writeBytes is how much is written at once.
+const writeBytes = 64 << 10
+
+// Export writes the events of a topic, which may be a pattern, as lines of the format to w. It
+// holds a bounded number of events. A range that follows the stream ends with ctx, and each event
+// is written at once.
+//
+// What was read when ctx ends, or the bus fails, is written; Exported holds also beside an error.
+// A write that fails may have left a part of a line. ErrIncomplete, which wraps the last
+// *bus.DroppedError, comes after everything that is there was written. It does not retry.
+func Export(ctx context.Context, reader bus.Reader, topic string, r bus.Range, w io.Writer, o *ExportOptions) (Exported, error) {
+	if r.HeadersOnly {
+		return Exported{}, errors.New("export: Range.HeadersOnly is set, and data would be lost: leave it false")
+	}
+	x := exporter{w: w, o: *cmp.Or(o, &ExportOptions{}), atOnce: writeBytes}
+	if r.Until.Follow {
+		x.atOnce = 1
+	}
+	var incomplete error
+	for s, err := range reader.Read(ctx, topic, r) {
+		if dropped, ok := errors.AsType[*bus.DroppedError](err); ok {
+			incomplete = fmt.Errorf("%w: %w", ErrIncomplete, dropped)
+			x.read.Dropped += dropped.Count()
+			continue
+		}
+		if err == nil {
+			err = x.addEvent(s)
+		}
+		if err != nil {
+			return x.written, errors.Join(fmt.Errorf("export of %q: %w", topic, err), x.writeLines())
+		}
+	}
+	err := x.writeLines()
+	x.written.Dropped = x.read.Dropped
+	return x.written, errors.Join(err, incomplete)
+}
+
+// exporter collects lines.
+type exporter struct {
+	w       io.Writer
+	o       ExportOptions
+	atOnce  int // bytes
+	lines   []byte
+	read    Exported
+	written Exported
+}
+
+func (x *exporter) addEvent(s bus.Stored) (err error) {
+	if x.lines, err = AppendLine(x.lines, s); err != nil {
+		return err
+	}
+	x.read.Events++
+	x.read.Last = s.At
+	if len(x.lines) < x.atOnce {
+		return nil
+	}
+	return x.writeLines()
+}
+
+func (x *exporter) writeLines() error {
+	if len(x.lines) == 0 {
+		return nil
+	}
+	lines := x.lines
+	x.lines = x.lines[:0]
+	if _, err := x.w.Write(lines); err != nil {
+		return fmt.Errorf("write events: %w", err)
+	}
+	x.written = x.read
+	if x.o.Progress != nil {
+		x.o.Progress(x.written)
+	}
+	return nil
+}
