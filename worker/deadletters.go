@@ -23,7 +23,7 @@ func (c *Connections) DeadLetters(group, topic string) (*deadletter.Topic, error
 // sure that the group keeps its marks there: a letter that is redriven by the marks of another
 // store would be acknowledged unrun. A group that has run has a watermark at least; where there is
 // none on any of its topics, it is ErrNoMarks. A group without a consumer is ErrNoConsumer. It
-// makes no store.
+// makes no bucket.
 func (c *Connections) GroupMarks(ctx context.Context, group string) (dedupe.Reopener, error) {
 	groups, err := c.Groups(ctx)
 	if err != nil {

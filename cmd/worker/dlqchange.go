@@ -134,6 +134,9 @@ func (k *letterChange) changeLetters(
 		Progress: func(n deadletter.Bulk) { show.showStored(ndjson.Published{Stored: n.Done}) },
 	})
 	show.finish()
+	if err != nil && n == (deadletter.Bulk{}) {
+		return err
+	}
 	if err == nil && n.Failed > 0 {
 		err = fmt.Errorf("%d %s not %s", n.Failed, pluralNoun(n.Failed, "letter"), k.done)
 	}
