@@ -39,7 +39,7 @@ type Bulk struct {
 // batchSize is how many letters are changed at once, and failuresInARow after how many failures
 // without a success a bulk change stops.
 const (
-	batchSize      = 64
+	batchSize      = 128
 	failuresInARow = 20
 )
 

@@ -14,7 +14,7 @@ import (
 )
 
 // deletesAtOnce is how many letters are deleted at the same time.
-const deletesAtOnce = 32
+const deletesAtOnce = 64
 
 // Redrive publishes the events of letters again, in their order, for the group that gave them up,
 // or for toGroup where that is not empty; the group's marks must be in the store. It returns one
