@@ -20,20 +20,21 @@ const module = "github.com/onceish/onceish"
 // mayImport says, for each folder below the root, from which folders its packages may import:
 // only downwards.
 var mayImport = map[string][]string{
-	"":         {},
-	"bus":      {"bus", "internal"},
-	"dedupe":   {"dedupe", "internal"},
-	"flow":     {"flow", "internal"},
-	"group":    {"group", "internal"},
-	"outbox":   {"outbox", "flow", "dedupe", "bus", "internal"},
-	"mongodoc": {"mongodoc", "outbox", "dedupe", "bus", "internal"},
-	"consumer": {"consumer", "flow", "dedupe", "bus", "internal"},
-	"replay":   {"replay", "bus", "internal"},
-	"worker":   {"worker", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
-	"cmd":      {"cmd", "worker", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
-	"examples": {"examples", "worker", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
-	"internal": {"internal", "bus"},
-	testFolder: {testFolder, "worker", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
+	"":           {},
+	"bus":        {"bus", "internal"},
+	"dedupe":     {"dedupe", "internal"},
+	"flow":       {"flow", "internal"},
+	"group":      {"group", "internal"},
+	"outbox":     {"outbox", "flow", "dedupe", "bus", "internal"},
+	"mongodoc":   {"mongodoc", "outbox", "dedupe", "bus", "internal"},
+	"consumer":   {"consumer", "flow", "dedupe", "bus", "internal"},
+	"replay":     {"replay", "bus", "internal"},
+	"deadletter": {"deadletter", "consumer", "dedupe", "bus", "internal"},
+	"worker":     {"worker", "deadletter", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
+	"cmd":        {"cmd", "worker", "deadletter", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
+	"examples":   {"examples", "worker", "deadletter", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
+	"internal":   {"internal", "bus"},
+	testFolder:   {testFolder, "worker", "deadletter", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
 }
 
 // testFolder is the folder of what only tests use. Suites are tests.
@@ -59,7 +60,7 @@ var mayLink = map[string][]string{
 }
 
 // standardOnly are the packages that link the standard library and each other alone.
-var standardOnly = []string{"", "bus", "dedupe", "flow", "group", "consumer", "outbox", "bus/memory", "dedupe/memory", "group/memory", "outbox/memory"}
+var standardOnly = []string{"", "bus", "dedupe", "flow", "group", "consumer", "deadletter", "outbox", "bus/memory", "dedupe/memory", "group/memory", "outbox/memory"}
 
 // pkg is what go list tells of a package; see go help list.
 type pkg struct {

@@ -18,6 +18,8 @@
 // out nothing in silence: what the stream dropped before it was read is reported as a
 // [DroppedError], and a stream that is not the one of a known position is [ErrStreamReplaced].
 //
+// A [Deleter] deletes single events for good, such as dead letters that were redriven.
+//
 // Adapters: bus/memory (in the process, for tests) and bus/jetstream (NATS JetStream). bus/bustest
 // is the conformance suite that each of them passes.
 package bus

@@ -14,6 +14,7 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer/internal/protocol"
+	"github.com/onceish/onceish/dedupe"
 )
 
 // Letter is a dead letter: an event that was given up, and the reason.
@@ -40,7 +41,12 @@ type Letter struct {
 	Parts int
 
 	digest string // of what the parts carry
+	key    *letterKey
 }
+
+// letterKey is a key that does not follow from the event: that of Options.ID, or one for the
+// payload alone. A nil key is the event's identity.
+type letterKey struct{ id, payload string }
 
 // The headers of a dead letter. Their values are percent-encoded.
 const (
@@ -50,15 +56,38 @@ const (
 	nestedPrefix = letterPrefix + "Of-"
 	// headerPart is the event's own ID on a part of a letter.
 	headerPart = letterPrefix + "Part"
+	// These two are there if the key does not follow from the event.
+	headerKeyID      = letterPrefix + "Key-Id"
+	headerKeyPayload = letterPrefix + "Key-Payload"
 )
 
 // newLetter makes a Letter of what the protocol knows.
 func newLetter(p *protocol.Letter, group string, now time.Time) *Letter {
+	var key *letterKey
+	if p.Key.ID != p.Delivery.Event.Identity() || p.Key.Payload != "" {
+		key = &letterKey{id: shortAttribute(p.Key.ID), payload: p.Key.Payload}
+	}
 	return &Letter{
-		ID: p.ID, Event: p.Delivery.Event, At: p.Delivery.At, Group: group,
+		key: key,
+		ID:  p.ID, Event: p.Delivery.Event, At: p.Delivery.At, Group: group,
 		Reason: p.Reason, Error: p.Error, Stack: p.Stack, Attempts: p.Attempts, Crashes: p.Crashes,
 		Claimed: now.Add(-p.Age), Died: now,
 	}
+}
+
+// DedupeKey returns the key under which the group's store keeps the event, which a redrive reopens.
+// It is an error while the event lies in parts that were not joined, and where Options.ID made an
+// id that was too long for a letter.
+func (l *Letter) DedupeKey() (dedupe.Key, error) {
+	switch {
+	case l.Parts > 0:
+		return dedupe.Key{}, fmt.Errorf("%w: letter %.128q: join its %d parts first", ErrLetterPart, l.ID, l.Parts)
+	case l.key == nil:
+		return dedupe.Key{Topic: l.Event.Topic, Group: l.Group, ID: l.Event.Identity()}, nil
+	case l.key.id == "":
+		return dedupe.Key{}, fmt.Errorf("letter %.128q: the id that Options.ID made of its event takes more than %d bytes, and was not kept", l.ID, maxAttribute)
+	}
+	return dedupe.Key{Topic: l.Event.Topic, Group: l.Group, ID: l.key.id, Payload: l.key.payload}, nil
 }
 
 // toEvent returns the letter as an event of the topic.
@@ -81,6 +110,10 @@ func (l *Letter) toEvent(topic string) bus.Event {
 	} {
 		h.Set(letterPrefix+name, url.PathEscape(value))
 	}
+	if l.key != nil {
+		h.Set(headerKeyID, url.PathEscape(l.key.id))
+		h.Set(headerKeyPayload, url.PathEscape(l.key.payload))
+	}
 	e.ID, e.Topic, e.Source, e.Headers = l.ID, topic, "", h
 	return e.WithControl(bus.Control{Letter: l.ID})
 }
@@ -99,6 +132,9 @@ func ParseLetter(e bus.Event) (*Letter, error) {
 		Attempts: r.readCount("Attempts"), Crashes: r.readCount("Crashes"),
 		Claimed: r.readTime("Claimed"), Died: r.readTime("Died"), Parts: r.readCount("Parts"), digest: r.readText("Digest"),
 		At: bus.Position{Stream: r.readText("Stream"), Sequence: r.readUint("Sequence"), Stored: r.readTime("Stored")},
+	}
+	if _, ok := e.Headers[headerKeyID]; ok {
+		l.key = &letterKey{id: r.readText("Key-Id"), payload: r.readText("Key-Payload")}
 	}
 	l.Event = e.WithoutControl()
 	l.Event.Topic, l.Event.ID = r.readText("Topic"), r.readText("Id")

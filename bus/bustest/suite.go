@@ -22,15 +22,16 @@ func Run(t *testing.T, h Harness) {
 		t.Fatal("bustest: Harness.New is nil: tell how to make a bus")
 	}
 	h = h.withDefaults()
-	finds, reads := false, false
+	finds, reads, deletes := false, false, false
 	h.Run(t, func(t *testing.T) {
 		b := h.New(t, Stream{Topics: []string{"orders.>"}})
 		_, finds = b.(bus.Finder)
 		_, reads = b.(bus.Reader)
+		_, deletes = b.(bus.Deleter)
 	})
 	for _, p := range slices.Concat(
 		publishing(), deduplication(), roundTrip(), control(), topics(), groups(), settling(), fetching(), bound(),
-		floors(h), finding(h, finds), starting(), losing(h), restoring(h, finds), reading(h, reads), closing(), loads(),
+		floors(h), finding(h, finds), starting(), losing(h), restoring(h, finds), reading(h, reads), deleting(h, deletes, finds), closing(), loads(),
 	) {
 		if p.unless {
 			continue

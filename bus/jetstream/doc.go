@@ -69,4 +69,10 @@
 //	publish    $JS.API.CONSUMER.MSG.NEXT.S.C
 //	publish    $JS.API.CONSUMER.DELETE.S.C     (else the server deletes it after a minute)
 //	subscribe  _INBOX.>
+//
+// DeleteEvent takes these:
+//
+//	publish    $JS.API.STREAM.MSG.GET.S
+//	publish    $JS.API.STREAM.MSG.DELETE.S
+//	subscribe  _INBOX.>
 package jetstream

@@ -35,6 +35,19 @@ func (p *publishProgress) reportRefused(line int, err error) {
 	p.printLine("line %d: not stored: %v\n", line, err)
 }
 
+func (p *publishProgress) reportFailed(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_ = p.bar.Clear() // it is only to look at
+	p.printLine("%v\n", err)
+}
+
+func (p *publishProgress) finish() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_ = p.bar.Finish() // it is only to look at
+}
+
 func (p *publishProgress) showStored(n ndjson.Published) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

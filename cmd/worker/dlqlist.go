@@ -1,0 +1,168 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/deadletter"
+	"github.com/onceish/onceish/internal/commandline"
+	"github.com/onceish/onceish/worker"
+	"github.com/onceish/onceish/worker/config"
+)
+
+func listLettersCommand(stdout, stderr io.Writer) *cli.Command {
+	return &cli.Command{
+		Name: "list", Usage: "list dead letters, the oldest first", ArgsUsage: "GROUP",
+		Description: `When there are more than --limit, it says with which --after the next page begins: pages neither skip nor repeat a letter, also when letters are
+stored or redriven meanwhile. With --group-by error it counts all letters by the first line of their errors.
+
+Examples:
+   worker dlq list billing --group-by error
+   worker dlq list billing --since 2h --topic 'order.>'
+   worker dlq list billing --data customer-7 -o json`,
+		Flags: append(append(letterFlags(),
+			&cli.IntFlag{Name: "limit", Value: shownRows, Usage: "how many letters at most", Validator: commandline.Positive},
+			&cli.StringFlag{Name: "after", Usage: "begin after this `POSITION`, which an earlier list has named", HideDefault: true},
+			&cli.StringFlag{Name: "group-by", Usage: "count letters by `WHAT`: error", HideDefault: true, Validator: commandline.OneOf("error")},
+		), append(outputFlags(), config.Flags(dlqSections...)...)...),
+		OnUsageError: commandline.UsageError,
+		Action: func(ctx context.Context, cmd *cli.Command) error {
+			f, err := letterFilter(cmd, time.Now())
+			if err != nil {
+				return err
+			}
+			after, err := bus.ParsePosition(cmd.String("after"))
+			if err != nil {
+				return commandline.Usagef(cmd, "--after: %w", err)
+			}
+			return withLetters(ctx, cmd, stderr, 1, func(_ *worker.Connections, t *deadletter.Topic) error {
+				if cmd.String("group-by") != "" {
+					return listCauses(ctx, cmd, t, f, stdout, stderr)
+				}
+				return listLetters(ctx, cmd, t, f, after, stdout, stderr)
+			})
+		},
+	}
+}
+
+// letterPage is one page of a list.
+type letterPage struct {
+	letters []deadletter.Letter
+	next    bus.Position // to go on after; zero: there are no more
+	skipped int          // events that are no letters
+}
+
+func readPage(ctx context.Context, t *deadletter.Topic, f deadletter.Filter, after bus.Position, limit int) (p letterPage, err error) {
+	for l, err := range t.List(ctx, f, after) {
+		switch {
+		case err != nil && passesOver(err):
+			p.skipped++
+			continue
+		case err != nil:
+			return p, err
+		case len(p.letters) == limit:
+			p.next = p.letters[limit-1].Position
+			return p, nil
+		}
+		p.letters = append(p.letters, l)
+	}
+	return p, nil
+}
+
+func listLetters(ctx context.Context, cmd *cli.Command, t *deadletter.Topic, f deadletter.Filter, after bus.Position, stdout, stderr io.Writer) error {
+	p, err := readPage(ctx, t, f, after, cmd.Int("limit"))
+	if err != nil {
+		return err
+	}
+	if wantsJSON(cmd) {
+		out := make([]letterJSON, len(p.letters))
+		for i := range p.letters {
+			out[i] = newLetterJSON(&p.letters[i])
+		}
+		return printJSON(stdout, struct {
+			Topic   string       `json:"topic"`
+			Letters []letterJSON `json:"letters"`
+			Next    string       `json:"next,omitempty"`
+			Skipped int          `json:"skipped"`
+		}{letterTopic(cmd), out, p.next.String(), p.skipped})
+	}
+	if err := printLetters(stdout, p.letters); err != nil || cmd.Bool("quiet") {
+		return err
+	}
+	reportSkipped(stderr, p.skipped)
+	if p.next.Sequence > 0 {
+		_, _ = fmt.Fprintf(stderr, "there are more letters than the %d shown: go on with --after '%s'\n", len(p.letters), p.next) // nobody else to tell
+	}
+	return nil
+}
+
+func printLetters(w io.Writer, letters []deadletter.Letter) error {
+	if len(letters) == 0 {
+		return nil
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(t, "ID\tTOPIC\tTYPE\tDIED\tATTEMPTS\tCRASHES\tERROR") // Flush tells of what fails
+	for i := range letters {
+		l := &letters[i]
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%s\n", visibleText(cmp.Or(l.Event.ID, l.ID)), visibleText(l.Event.Topic), visibleText(l.Event.Type),
+			l.Died.UTC().Format(time.RFC3339), l.Attempts, l.Crashes, clipText(visibleText(cmp.Or(l.Error, l.Reason)), 120))
+	}
+	return t.Flush()
+}
+
+// reportSkipped says how much on the topic is no letter.
+func reportSkipped(stderr io.Writer, n int) {
+	if n > 0 {
+		_, _ = fmt.Fprintf(stderr, "%d %s on the topic are no dead letters, or have lost a part\n", n, pluralNoun(n, "event")) // nobody else to tell
+	}
+}
+
+// causeJSON is what letters have in common, for programs.
+type causeJSON struct {
+	Error   string `json:"error"`
+	Letters int    `json:"letters"`
+	First   string `json:"first"`
+	Last    string `json:"last"`
+	Latest  string `json:"latest"` // the letter that was stored last
+}
+
+func listCauses(ctx context.Context, cmd *cli.Command, t *deadletter.Topic, f deadletter.Filter, stdout, stderr io.Writer) error {
+	causes, skipped, err := t.CountByError(ctx, f)
+	if err != nil {
+		return err
+	}
+	if wantsJSON(cmd) {
+		out := make([]causeJSON, len(causes))
+		for i := range causes {
+			c := &causes[i]
+			out[i] = causeJSON{c.Error, c.Letters, formatTime(c.First), formatTime(c.Last), c.Latest.ID}
+		}
+		return printJSON(stdout, struct {
+			Topic   string      `json:"topic"`
+			Errors  []causeJSON `json:"errors"`
+			Skipped int         `json:"skipped"`
+		}{letterTopic(cmd), out, skipped})
+	}
+	if len(causes) > 0 {
+		w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
+		_, _ = fmt.Fprintln(w, "LETTERS\tFIRST\tLAST\tERROR") // Flush tells of what fails
+		for i := range causes {
+			c := &causes[i]
+			_, _ = fmt.Fprintf(w, "%d\t%s\t%s\t%s\n", c.Letters, c.First.UTC().Format(time.RFC3339), c.Last.UTC().Format(time.RFC3339), clipText(visibleText(c.Error), 120))
+		}
+		if err := w.Flush(); err != nil {
+			return err
+		}
+	}
+	if !cmd.Bool("quiet") {
+		reportSkipped(stderr, skipped)
+	}
+	return nil
+}

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/deadletter"
+	"github.com/onceish/onceish/internal/commandline"
+	"github.com/onceish/onceish/worker"
+	"github.com/onceish/onceish/worker/config"
+)
+
+// letterJSON is a dead letter for programs: times are RFC 3339.
+type letterJSON struct {
+	Letter   string `json:"letter"`
+	Position string `json:"position"`
+	Group    string `json:"group"`
+	ID       string `json:"id"`
+	Topic    string `json:"topic"`
+	Key      string `json:"key,omitempty"`
+	Type     string `json:"type,omitempty"`
+	Source   string `json:"source,omitempty"`
+	Time     string `json:"time,omitempty"`
+	At       string `json:"event_position"`
+	Reason   string `json:"reason"`
+	Error    string `json:"error,omitempty"`
+	Attempts int    `json:"attempts"`
+	Crashes  int    `json:"crashes"`
+	Claimed  string `json:"claimed"`
+	Died     string `json:"died"`
+}
+
+func newLetterJSON(l *deadletter.Letter) letterJSON {
+	e := &l.Event
+	return letterJSON{
+		Letter: l.ID, Position: l.Position.String(), Group: l.Group, ID: e.ID, Topic: e.Topic, Key: e.Key, Type: e.Type, Source: e.Source,
+		Time: formatTime(e.Time), At: l.At.String(), Reason: l.Reason, Error: l.Error, Attempts: l.Attempts, Crashes: l.Crashes,
+		Claimed: formatTime(l.Claimed), Died: formatTime(l.Died),
+	}
+}
+
+// wholeLetterJSON is a dead letter with what is in it.
+type wholeLetterJSON struct {
+	letterJSON
+
+	Stack       string              `json:"stack,omitempty"`
+	ContentType string              `json:"content_type,omitempty"`
+	Headers     map[string][]string `json:"headers,omitempty"`
+	Data        *string             `json:"data,omitempty"`
+	DataBase64  []byte              `json:"data_base64,omitempty"`
+}
+
+func newWholeLetterJSON(l *deadletter.Letter) wholeLetterJSON {
+	e := &l.Event
+	out := wholeLetterJSON{letterJSON: newLetterJSON(l), Stack: l.Stack, ContentType: e.ContentType, Headers: e.Headers}
+	if utf8.Valid(e.Data) {
+		text := string(e.Data)
+		out.Data = &text
+	} else {
+		out.DataBase64 = e.Data
+	}
+	return out
+}
+
+func showLetterCommand(stdout, stderr io.Writer) *cli.Command {
+	return &cli.Command{
+		Name: "show", Usage: "show one dead letter with its event", ArgsUsage: "GROUP ID",
+		Description: `ID is that of the event, or of the letter. Data that is no text is shown in hexadecimal, and with -o json in data_base64.
+
+Example:
+   worker dlq show billing 17`,
+		Flags:        append([]cli.Flag{deadLetterFlag()}, append(outputFlags(), config.Flags(dlqSections...)...)...),
+		OnUsageError: commandline.UsageError,
+		Action: func(ctx context.Context, cmd *cli.Command) error {
+			f, err := letterFilter(cmd, time.Now())
+			if err != nil {
+				return err
+			}
+			f.ID = cmd.Args().Get(1)
+			return withLetters(ctx, cmd, stderr, 2, func(_ *worker.Connections, t *deadletter.Topic) error {
+				p, err := readPage(ctx, t, f, bus.Position{}, 2)
+				switch {
+				case err != nil:
+					return err
+				case len(p.letters) == 0:
+					return fmt.Errorf("%s has no letter of %q: it was never given up, or its letter was redriven or dropped", letterTopic(cmd), f.ID)
+				case len(p.letters) > 1:
+					return fmt.Errorf("%s has more than one letter of %q: name one of them, such as %s or %s; worker dlq list --id -o json has all of them",
+						letterTopic(cmd), f.ID, visibleText(p.letters[0].ID), visibleText(p.letters[1].ID))
+				}
+				l := &p.letters[0]
+				if err := t.Load(ctx, l); err != nil {
+					return err
+				}
+				if wantsJSON(cmd) {
+					return printJSON(stdout, newWholeLetterJSON(l))
+				}
+				return printLetter(stdout, l)
+			})
+		},
+	}
+}
+
+// printLetter writes a letter for people.
+func printLetter(w io.Writer, l *deadletter.Letter) error {
+	e := &l.Event
+	fields := [][2]string{
+		{"letter", l.ID},
+		{"position", l.Position.String()},
+		{"group", l.Group},
+		{"reason", l.Reason},
+		{"error", l.Error},
+		{"attempts", strconv.Itoa(l.Attempts)},
+		{"crashes", strconv.Itoa(l.Crashes)},
+		{"claimed", formatTime(l.Claimed)},
+		{"died", formatTime(l.Died)},
+		{"id", e.ID},
+		{"topic", e.Topic},
+		{"key", e.Key},
+		{"type", e.Type},
+		{"source", e.Source},
+		{"time", formatTime(e.Time)},
+		{"content type", e.ContentType},
+		{"stored at", l.At.String()},
+	}
+	for _, name := range slices.Sorted(maps.Keys(e.Headers)) {
+		for _, v := range e.Headers[name] {
+			fields = append(fields, [2]string{"header " + name, v})
+		}
+	}
+	for _, f := range fields {
+		if f[1] == "" {
+			continue
+		}
+		if _, err := fmt.Fprintf(w, "%-14s %s\n", visibleText(f[0])+":", visibleText(f[1])); err != nil {
+			return err
+		}
+	}
+	if l.Stack != "" {
+		if _, err := fmt.Fprintf(w, "stack:\n%s", shownData([]byte(l.Stack), isTerminal(w))); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintf(w, "%-14s %d bytes\n%s", "data:", len(e.Data), shownData(e.Data, isTerminal(w)))
+	return err
+}

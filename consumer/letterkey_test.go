@@ -1,0 +1,51 @@
+package consumer
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/consumer/internal/protocol"
+	"github.com/onceish/onceish/dedupe"
+)
+
+// Whoever redrives a letter reopens the row of its event, whatever the row's key was made of.
+func TestLetterNamesTheKeyOfItsEvent(t *testing.T) {
+	t.Parallel()
+	l := letter()
+	identity := l.Event.Identity()
+	for _, want := range []dedupe.Key{
+		{ID: identity},
+		{ID: "made % by\r\n Options.ID"},
+		{ID: identity, Payload: "0a1b"},
+	} {
+		want.Topic, want.Group = l.Event.Topic, "billing"
+		made := newLetter(&protocol.Letter{ID: l.ID, Delivery: &bus.Delivery{Event: l.Event, At: l.At}, Key: want}, "billing", l.Died)
+		got, err := ParseLetter(whole(t, made, nats))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if key, err := got.DedupeKey(); err != nil || key != want {
+			t.Errorf("the key is %+v, %v; want %+v", key, err, want)
+		}
+	}
+}
+
+func TestLetterSaysThatItsKeyWasNotKept(t *testing.T) {
+	t.Parallel()
+	l := letter()
+	key := dedupe.Key{Topic: l.Event.Topic, Group: "billing", ID: strings.Repeat("x", maxAttribute+1)}
+	made := newLetter(&protocol.Letter{ID: l.ID, Delivery: &bus.Delivery{Event: l.Event, At: l.At}, Key: key}, "billing", l.Died)
+	got, err := ParseLetter(whole(t, made, nats))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if key, err := got.DedupeKey(); err == nil || !strings.Contains(err.Error(), "Options.ID") {
+		t.Errorf("the key is %+v, %v; want an error", key, err)
+	}
+	got.Parts = 1
+	if _, err = got.DedupeKey(); !errors.Is(err, ErrLetterPart) {
+		t.Errorf("the key of a letter in parts: %v; want ErrLetterPart", err)
+	}
+}

@@ -1,0 +1,45 @@
+package deadletter
+
+import (
+	"bytes"
+	"strings"
+	"time"
+
+	"github.com/onceish/onceish/bus"
+)
+
+// Filter selects letters. The zero Filter selects all; every field that is set must match.
+type Filter struct {
+	// Group that gave the event up.
+	Group string
+	// Topic of the event, which may be a pattern.
+	Topic string
+	// Since and Until: the letter was stored at or after Since, and before Until.
+	Since, Until time.Time
+	// Error, Reason and Data are parts of those of the letter and its event.
+	Error, Reason, Data string
+	// Type of the event.
+	Type string
+	// ID of the event, or of the letter.
+	ID string
+}
+
+// needsEvent reports whether it takes the event to match the filter, of which a letter with parts
+// has next to nothing.
+func (f *Filter) needsEvent() bool {
+	return f.Topic != "" || f.Type != "" || f.ID != "" || f.Data != ""
+}
+
+// matches reports whether the filter selects a letter. Its event must be there if the filter needs
+// it.
+func (f *Filter) matches(l *Letter) bool {
+	e := &l.Event
+	return f.matchesReason(l) && (f.Topic == "" || bus.Match(f.Topic, e.Topic)) && (f.Type == "" || f.Type == e.Type) &&
+		(f.ID == "" || f.ID == e.ID || f.ID == l.ID) && (f.Data == "" || bytes.Contains(e.Data, []byte(f.Data)))
+}
+
+// matchesReason reports whether the filter may select a letter, whatever its event is.
+func (f *Filter) matchesReason(l *Letter) bool {
+	return (f.Group == "" || f.Group == l.Group) && strings.Contains(l.Error, f.Error) && strings.Contains(l.Reason, f.Reason) &&
+		!l.Position.Stored.Before(f.Since) && (f.Until.IsZero() || l.Position.Stored.Before(f.Until))
+}
