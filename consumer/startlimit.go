@@ -79,12 +79,12 @@ func (l *startLimit) wait(ctx context.Context, e bus.Event) (after time.Duration
 		case err != nil:
 			d = flow.Decision{RetryAfter: time.Second}
 		case d.Allowed:
-			l.leaveSlot(waits)
+			l.leaveSlot(key, waits)
 			l.recordStart(key)
 			return 0, nil
 		}
 		if time.Since(begun)+d.RetryAfter > l.maxWait || !waits && !l.enterSlot() {
-			l.leaveSlot(waits)
+			l.leaveSlot(key, waits)
 			return l.giveTurn(key, d.RetryAfter), errLimited
 		}
 		waits = true
@@ -93,7 +93,7 @@ func (l *startLimit) wait(ctx context.Context, e bus.Event) (after time.Duration
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
-			l.leaveSlot(waits)
+			l.leaveSlot(key, waits)
 			return 0, context.Cause(ctx)
 		}
 	}
@@ -148,15 +148,16 @@ func (l *startLimit) enterSlot() bool {
 	return true
 }
 
-func (l *startLimit) leaveSlot(waited bool) {
+// leaveSlot notes that an event waits no longer. Another one of its key notes it again when it
+// asks.
+func (l *startLimit) leaveSlot(key string, waited bool) {
 	if !waited {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.waiting--; l.waiting == 0 {
-		clear(l.until)
-	}
+	l.waiting--
+	delete(l.until, key)
 }
 
 func (l *startLimit) noteWait(key string, d time.Duration) {
@@ -246,5 +247,9 @@ func (l *startLimit) closeKey(ctx context.Context, e bus.Event, d time.Duration)
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	l.recordAnswer(ctx, closer.CloseFor(ctx, l.keyFor(e), d))
+	if key := l.keyFor(e); ctx.Err() == nil {
+		if err := closer.CloseFor(ctx, key, d); err != nil {
+			l.log.Warn("the key of a limit is closed in this process alone", "key", key, "for", d, "error", err)
+		}
+	}
 }
