@@ -185,8 +185,8 @@ func (s *Store) Watch(ctx context.Context, name string, changed func()) error {
 	if err != nil {
 		return s.explain(ctx, &s.groups, err)
 	}
-	defer func() { _ = watcher.Stop() }() // it may have ended with the connection
-	changed()                             // for what changed before it watched
+	defer stopWatcher(watcher)
+	changed() // for what changed before it watched
 	for {
 		select {
 		case _, ok := <-watcher.Updates():
@@ -199,6 +199,23 @@ func (s *Store) Watch(ctx context.Context, name string, changed func()) error {
 		}
 	}
 }
+
+// stopWatcher ends a watch. A server that hangs is not waited for: it removes what there is of the
+// watch by itself.
+func stopWatcher(w jetstream.KeyWatcher) {
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		_ = w.Stop() // it may have ended with the connection
+	}()
+	select {
+	case <-stopped:
+	case <-time.After(stopWithin):
+	}
+}
+
+// stopWithin is more than a server that answers needs.
+const stopWithin = 250 * time.Millisecond
 
 // call calls f with the bucket of a space. If that is gone, it is made again, and f called again.
 func (s *Store) call(ctx context.Context, space group.Space, f func(context.Context, *bucket) error) error {
