@@ -214,6 +214,7 @@ func TestPauseStopsEveryProcessOfADemo(t *testing.T) {
 	f := h.demo("--events 6000 --kills 0 --processes 3")
 	arguments := f.pauseArguments()
 	f.works()
+	h.awaitMembers(3, arguments...)
 	h.output(0, append([]string{"pause", "--reason", "to look"}, arguments...)...)
 	for running := true; running; { // what had begun finishes
 		status := h.output(0, append([]string{"status", "-o", "json"}, arguments...)...)
@@ -257,6 +258,22 @@ func (f *family) works() {
 	}
 }
 
+// awaitMembers waits until a group has so many members that run, for which there is no signal.
+func (h *house) awaitMembers(want int, arguments ...string) {
+	h.t.Helper()
+	for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		cmd := osexec.CommandContext(h.t.Context(), "worker", append([]string{"members", "-o", "json"}, arguments...)...)
+		cmd.Dir, cmd.Env = h.dir, h.env
+		out, err := cmd.Output() // it fails while there is no such group
+		if err == nil && strings.Count(string(out), `"state":"running"`) >= want {
+			return
+		}
+		if time.Now().After(end) {
+			h.t.Fatalf("there are no %d members: %v\n%s", want, err, out)
+		}
+	}
+}
+
 // TestPausedDemoLeavesNoPause: the next one on the same server does not stand still.
 func TestPausedDemoLeavesNoPause(t *testing.T) {
 	t.Parallel()
@@ -269,6 +286,7 @@ func TestPausedDemoLeavesNoPause(t *testing.T) {
 	if len(arguments) != 3 || arguments[0] != "--nats" || arguments[1] != hidden {
 		t.Fatalf("%q, want %q", arguments, hidden)
 	}
+	h.awaitMembers(3, "--nats", url, arguments[2])
 	h.output(0, "pause", "--nats", url, arguments[2])
 	f.signal(syscall.SIGINT)
 	f.exits(1)
