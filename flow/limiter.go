@@ -9,7 +9,7 @@ import (
 // concurrent use.
 type Limiter interface {
 	// Allow takes n starts of key if all of them may begin now. If not, it takes none, and the
-	// Decision says when to ask again. It does not wait for a start to become free; one that asks a
+	// Decision says when to retry. It does not wait for a start to become free; one that asks a
 	// store may take as long as the store's time-out. n below 1, and n above what may ever begin at
 	// once, is an error. An error takes nothing.
 	Allow(ctx context.Context, key string, n int) (Decision, error)
@@ -23,7 +23,7 @@ type Decision struct {
 	Limit int
 	// Remaining is how many more could begin now.
 	Remaining int
-	// RetryAfter is when to ask again: then the starts may begin if nobody else takes them. It is
+	// RetryAfter is when to retry: then the starts may begin if nobody else takes them. It is
 	// zero if they are allowed.
 	RetryAfter time.Duration
 }

@@ -4,7 +4,8 @@
 //	session, err := group.Join(ctx, store, "billing", &group.Options{Apply: pauseSubscriptions})
 //	go session.Run(ctx)
 //
-//	result, err := group.Pause(ctx, store, "billing", group.Request{Topic: "order.placed", For: 10 * time.Minute})
+//	request := group.Request{Topic: "order.placed", For: 10 * time.Minute}
+//	result, err := group.Pause(ctx, store, "billing", request)
 //
 // # Delivery semantics
 //

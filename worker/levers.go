@@ -96,12 +96,23 @@ var _ breaker.Shared = (*groupBreaker)(nil)
 // breakerScope begins the topics of the pauses that breakers make. No event can have it.
 const breakerScope = "$breaker."
 
-// openedBy is who a pause of a breaker is by, in this process.
-func (b *groupBreaker) openedBy() string { return "breaker of " + b.worker.member.session.Status().ID }
+// openedBy is who a pause of a breaker is by, in this process. While the worker joins its group
+// none is by it.
+func (b *groupBreaker) openedBy() string {
+	if b.worker.member == nil {
+		return ""
+	}
+	return "breaker of " + b.worker.member.session.Status().ID
+}
+
+var errNotJoined = errors.New("the worker is in no group yet: call Run")
 
 // Open implements breaker.Shared.
 func (b *groupBreaker) Open(ctx context.Context, d time.Duration, reason string) error {
 	m := b.worker.member
+	if m == nil {
+		return errNotJoined
+	}
 	pauses, err := group.Pauses(ctx, m.store, m.group)
 	if err != nil {
 		return err
@@ -136,6 +147,9 @@ func cutText(text string, most int) string {
 
 // AcquireProbe implements breaker.Shared.
 func (b *groupBreaker) AcquireProbe(ctx context.Context) (release func(), ok bool, err error) {
+	if b.worker.member == nil {
+		return nil, false, errNotJoined
+	}
 	lease, err := b.worker.member.session.Acquire(ctx, "breaker."+b.topic)
 	switch {
 	case errors.Is(err, group.ErrHeld):

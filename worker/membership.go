@@ -47,7 +47,10 @@ func (w *Worker) joinGroup(ctx context.Context) (*membership, error) {
 	m.session, err = group.Join(ctx, store, w.group, &group.Options{
 		Version: commandline.Version(), Describe: m.describe, Apply: m.applyPauses, Logger: w.o.Logger,
 	})
-	return m, err
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
 }
 
 // leave ends a membership whose actor does not run.

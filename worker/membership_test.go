@@ -282,3 +282,35 @@ func TestGroupBreakerOpensEverywhereAndOneProbes(t *testing.T) {
 		}
 	})
 }
+
+// TestWorkerThatStartsWhileTheGroupsBreakerIsOpenWaits: it opens its own, and goes on when the
+// group does.
+func TestWorkerThatStartsWhileTheGroupsBreakerIsOpenWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newGroupRig(t, 0)
+		_, err := group.Pause(t.Context(), g.store, "g", group.Request{
+			Topic: breakerScope + "t", For: time.Minute, By: "breaker of another", Reason: "down",
+		})
+		must(t, err)
+		var starts atomic.Int32
+		stop := g.start(t, func(w *Worker) {
+			b, err := w.GroupBreaker("t", nil)
+			must(t, err)
+			w.Handle("t", func(context.Context, bus.Event) error {
+				starts.Add(1)
+				return nil
+			}, &consumer.Options{Gates: []flow.Gate{b}})
+		})
+		g.publish(t, "t", "a", 5)
+		time.Sleep(50 * time.Second)
+		if n := starts.Load(); n != 0 {
+			t.Errorf("%d started while the breaker of the group is open", n)
+		}
+		time.Sleep(time.Minute)
+		if n := starts.Load(); n != 5 {
+			t.Errorf("%d of 5 started after it", n)
+		}
+		stop()
+	})
+}

@@ -50,7 +50,7 @@ const (
 
 func subscriptionKeys(limits consumer.Limits, defaults *consumer.Options) []field[Subscription] {
 	type s = Subscription
-	return []field[Subscription]{
+	return append([]field[Subscription]{
 		topicPatternField("topic", func(s *s) *string { return &s.Topic }).
 			markRequired().withFlag("topic", "TOPIC").describedAs("topic or pattern to subscribe to, such as order.placed or 'order.>'"),
 		objectField("handler", "who handles an event", func(s *s) *Handler { return &s.Handler }, handlerKeys()...).requireExactlyOne(),
@@ -93,6 +93,13 @@ func subscriptionKeys(limits consumer.Limits, defaults *consumer.Options) []fiel
 			withFlag("id", "PATH").describedAs("member of the JSON payload, such as order.id, that tells events of a topic apart; an event without it is dead-lettered"),
 		enumField("fingerprint", func(s *s) *Fingerprint { return &s.Fingerprint }, selfNamed(FingerprintBytes, FingerprintJSON, FingerprintNone)...).
 			withFlag("fingerprint", "FINGERPRINT").describedAs("what tells two payloads under one id apart, of which the second is dead-lettered: bytes, json (however it is written), or none"),
+	}, leverKeys(limits)...)
+}
+
+// leverKeys are those that hold starts back.
+func leverKeys(limits consumer.Limits) []field[Subscription] {
+	type s = Subscription
+	return []field[Subscription]{
 		optionalField("rate", "how many handlers may start over time; a bare value is the limit, such as 100/s", func(s *s) **Rate { return &s.Rate }, rateKeys(limits)...).
 			givenByAnyFlag(noLimit),
 		optionalField("breaker", "holds starts back while what handlers depend on fails; a bare value is the failures", func(s *s) **Breaker { return &s.Breaker }, breakerKeys()...).
