@@ -144,7 +144,7 @@ func (o *Options) unidentifiedReason() string {
 func refuseArrival(a *protocol.Arrival, reason string) {
 	e := &a.Delivery.Event
 	a.DeadLetterReason, a.Hash, a.Order = reason, dedupe.NewHash(bytesName, Bytes(*e)), e.Key
-	a.Key.ID, a.Key.Payload = e.Identity(), hex.EncodeToString(a.Hash)
+	a.Key.ID, a.Key.Scope = e.Identity(), hex.EncodeToString(a.Hash)
 }
 
 // takeControl takes the control headers off an event, and reports whether they say that it is for

@@ -46,7 +46,7 @@ type Letter struct {
 
 // letterKey is a key that does not follow from the event: that of Options.ID, or one for the
 // payload alone. A nil key is the event's identity.
-type letterKey struct{ id, payload string }
+type letterKey struct{ id, scope string }
 
 // The headers of a dead letter. Their values are percent-encoded.
 const (
@@ -57,15 +57,15 @@ const (
 	// headerPart is the event's own ID on a part of a letter.
 	headerPart = letterPrefix + "Part"
 	// These two are there if the key does not follow from the event.
-	headerKeyID      = letterPrefix + "Key-Id"
-	headerKeyPayload = letterPrefix + "Key-Payload"
+	headerKeyID    = letterPrefix + "Key-Id"
+	headerKeyScope = letterPrefix + "Key-Scope"
 )
 
 // newLetter makes a Letter of what the protocol knows.
 func newLetter(p *protocol.Letter, group string, now time.Time) *Letter {
 	var key *letterKey
-	if p.Key.ID != p.Delivery.Event.Identity() || p.Key.Payload != "" {
-		key = &letterKey{id: shortAttribute(p.Key.ID), payload: p.Key.Payload}
+	if p.Key.ID != p.Delivery.Event.Identity() || p.Key.Scope != "" {
+		key = &letterKey{id: shortAttribute(p.Key.ID), scope: p.Key.Scope}
 	}
 	return &Letter{
 		key: key,
@@ -87,7 +87,7 @@ func (l *Letter) DedupeKey() (dedupe.Key, error) {
 	case l.key.id == "":
 		return dedupe.Key{}, fmt.Errorf("letter %.128q: the id that Options.ID made of its event takes more than %d bytes, and was not kept", l.ID, maxAttribute)
 	}
-	return dedupe.Key{Topic: l.Event.Topic, Group: l.Group, ID: l.key.id, Payload: l.key.payload}, nil
+	return dedupe.Key{Topic: l.Event.Topic, Group: l.Group, ID: l.key.id, Scope: l.key.scope}, nil
 }
 
 // toEvent returns the letter as an event of the topic.
@@ -112,7 +112,7 @@ func (l *Letter) toEvent(topic string) bus.Event {
 	}
 	if l.key != nil {
 		h.Set(headerKeyID, url.PathEscape(l.key.id))
-		h.Set(headerKeyPayload, url.PathEscape(l.key.payload))
+		h.Set(headerKeyScope, url.PathEscape(l.key.scope))
 	}
 	e.ID, e.Topic, e.Source, e.Headers = l.ID, topic, "", h
 	return e.WithControl(bus.Control{Letter: l.ID})
@@ -134,7 +134,7 @@ func ParseLetter(e bus.Event) (*Letter, error) {
 		At: bus.Position{Stream: r.readText("Stream"), Sequence: r.readUint("Sequence"), Stored: r.readTime("Stored")},
 	}
 	if _, ok := e.Headers[headerKeyID]; ok {
-		l.key = &letterKey{id: r.readText("Key-Id"), payload: r.readText("Key-Payload")}
+		l.key = &letterKey{id: r.readText("Key-Id"), scope: r.readText("Key-Scope")}
 	}
 	l.Event = e.WithoutControl()
 	l.Event.Topic, l.Event.ID = r.readText("Topic"), r.readText("Id")

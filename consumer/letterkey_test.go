@@ -18,7 +18,7 @@ func TestLetterNamesTheKeyOfItsEvent(t *testing.T) {
 	for _, want := range []dedupe.Key{
 		{ID: identity},
 		{ID: "made % by\r\n Options.ID"},
-		{ID: identity, Payload: "0a1b"},
+		{ID: identity, Scope: "0a1b"},
 	} {
 		want.Topic, want.Group = l.Event.Topic, "billing"
 		made := newLetter(&protocol.Letter{ID: l.ID, Delivery: &bus.Delivery{Event: l.Event, At: l.At}, Key: want}, "billing", l.Died)

@@ -21,21 +21,21 @@ type Key struct {
 	Group string
 	// ID is the event's identity within its topic.
 	ID string
-	// Payload is empty in the keys of events that are handled. Otherwise the key is for one payload
-	// under that ID alone, of which this is the hash in hexadecimal digits: for an event that
-	// cannot have the ID to itself, such as one whose ID was used before for another payload. So no
-	// ID that somebody chooses is ever taken for such a key.
-	Payload string
+	// Scope is empty in the keys of events that are handled. Otherwise the key is one of its own
+	// under that ID. It is the hash of a payload in hexadecimal digits for an event that cannot
+	// have the ID to itself, such as one whose ID was used before for another payload: no ID that
+	// somebody chooses is ever taken for such a key.
+	Scope string
 }
 
-// String is the readable form: topic::group::id, or topic::group::id::payload if there is a
-// Payload, with '%', ':', control characters and what is not UTF-8 percent-encoded in the parts. A
+// String is the readable form: topic::group::id, or topic::group::id::scope if there is a
+// Scope, with '%', ':', control characters and what is not UTF-8 percent-encoded in the parts. A
 // part that takes over 512 bytes so is replaced by "sha256:" and its hash. It is injective. A store
 // may encode a Key in its own way.
 func (k Key) String() string {
 	s := escapePart(k.Topic) + "::" + escapePart(k.Group) + "::" + escapePart(k.ID)
-	if k.Payload != "" {
-		s += "::" + escapePart(k.Payload)
+	if k.Scope != "" {
+		s += "::" + escapePart(k.Scope)
 	}
 	return s
 }

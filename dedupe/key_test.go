@@ -32,7 +32,7 @@ func TestKeyString(t *testing.T) {
 		{dedupe.Key{Topic: "\xed\xa0\x80", ID: "\u0085"}, "%ED%A0%80::::%C2%85"},
 		{dedupe.Key{Topic: long[1:], ID: long}, long[1:] + "::::sha256:" + digest},
 		{dedupe.Key{ID: "sha256:" + digest}, "::::sha256%3A" + digest},
-		{dedupe.Key{Topic: "a", Group: "b", ID: "c", Payload: "2d71"}, "a::b::c::2d71"},
+		{dedupe.Key{Topic: "a", Group: "b", ID: "c", Scope: "2d71"}, "a::b::c::2d71"},
 		{dedupe.Key{Topic: "a", Group: "b", ID: "c::2d71"}, "a::b::c%3A%3A2d71"},
 	} {
 		if got := c.key.String(); got != c.want {
@@ -90,11 +90,11 @@ func checkKey(t *testing.T, k dedupe.Key) {
 	if err != nil {
 		t.Fatalf("%q: %q: %v", k, s, err)
 	}
-	if want := [4]string{expected(k.Topic), expected(k.Group), expected(k.ID), expected(k.Payload)}; parts != want {
+	if want := [4]string{expected(k.Topic), expected(k.Group), expected(k.ID), expected(k.Scope)}; parts != want {
 		t.Errorf("%q: %q is read back as %q", k, s, parts)
 	}
 	// no text that is kept readable passes for a hash
-	for i, p := range []string{k.Topic, k.Group, k.ID, k.Payload} {
+	for i, p := range []string{k.Topic, k.Group, k.ID, k.Scope} {
 		if p != "" && readable(p) && strings.HasPrefix(strings.Split(s, "::")[i], "sha256:") {
 			t.Errorf("%q passes for a hash in %q", p, s)
 		}
@@ -117,8 +117,8 @@ func FuzzKeyString(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, topic, group, id string) {
 		checkKey(t, dedupe.Key{Topic: topic, Group: group, ID: id})
-		checkKey(t, dedupe.Key{Topic: topic, Group: group, ID: id, Payload: "2d711642"})
-		checkKey(t, dedupe.Key{Topic: topic, Group: group, Payload: id})
+		checkKey(t, dedupe.Key{Topic: topic, Group: group, ID: id, Scope: "2d711642"})
+		checkKey(t, dedupe.Key{Topic: topic, Group: group, Scope: id})
 		checkKey(t, dedupe.Key{Topic: topic, Group: group, ID: strings.Repeat(id+"x", 200)})
 	})
 }

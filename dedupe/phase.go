@@ -3,7 +3,7 @@ package dedupe
 import "time"
 
 // Phase is where a key stands in a Claimer, as its row has it: the nodes of the diagram in the
-// documentation of this package. It is for those who implement a Claimer.
+// documentation of this package.
 type Phase uint8
 
 // The phases of a key.

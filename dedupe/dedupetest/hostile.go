@@ -55,7 +55,7 @@ func hostileKeys() []dedupe.Key {
 		if len(p) < 1<<19 {
 			add(dedupe.Key{Topic: p, Group: "g", ID: "i"})
 			add(dedupe.Key{Topic: "t", Group: p, ID: "i"})
-			add(dedupe.Key{Topic: "t", Group: "g", ID: "i", Payload: p})
+			add(dedupe.Key{Topic: "t", Group: "g", ID: "i", Scope: p})
 		}
 	}
 	for _, sep := range []string{":", "::", ".", "/", "\x00", "%", "-", "_", " ", "|", ",", "%3A%3A", "sha256:"} {
@@ -66,8 +66,8 @@ func hostileKeys() []dedupe.Key {
 		add(dedupe.Key{Topic: "a", Group: sep + "b", ID: "c"})
 		add(dedupe.Key{Topic: "a", Group: "b" + sep, ID: "c"})
 		add(dedupe.Key{Topic: "a", Group: "b", ID: sep + "c"})
-		add(dedupe.Key{Topic: "a", Group: "b", ID: "c", Payload: "d" + sep})
-		add(dedupe.Key{Topic: "a", Group: "b", ID: "c" + sep, Payload: "d"})
+		add(dedupe.Key{Topic: "a", Group: "b", ID: "c", Scope: "d" + sep})
+		add(dedupe.Key{Topic: "a", Group: "b", ID: "c" + sep, Scope: "d"})
 		add(dedupe.Key{Group: sep})
 	}
 	add(dedupe.Key{})
@@ -77,8 +77,8 @@ func hostileKeys() []dedupe.Key {
 	add(dedupe.Key{Group: "ab", ID: "c"})
 	add(dedupe.Key{Group: "abc"})
 	add(dedupe.Key{Topic: "a", Group: "b", ID: "c#d"})
-	add(dedupe.Key{Topic: "a", Group: "b", Payload: "cd"})
-	add(dedupe.Key{Topic: "a", Group: "b", ID: "c", Payload: "d"})
+	add(dedupe.Key{Topic: "a", Group: "b", Scope: "cd"})
+	add(dedupe.Key{Topic: "a", Group: "b", ID: "c", Scope: "d"})
 	add(dedupe.Key{Topic: "a", Group: "b", ID: "cd"})
 	return all
 }

@@ -24,10 +24,10 @@ const (
 // eventKey is e.<topic>.<group>.<id>, or e.<topic>.<group>.<id>.<payload> if there is a payload. It
 // is injective.
 func eventKey(k dedupe.Key) string {
-	if k.Payload == "" {
+	if k.Scope == "" {
 		return joinKey(kindEvent, k.Topic, k.Group, k.ID)
 	}
-	return joinKey(kindEvent, k.Topic, k.Group, k.ID, k.Payload)
+	return joinKey(kindEvent, k.Topic, k.Group, k.ID, k.Scope)
 }
 
 // watermarkKey is w.<group>.<topic>. It is injective.

@@ -17,7 +17,7 @@ func keyIDOf(k dedupe.Key) keyID {
 	for _, part := range [...]string{k.Topic, k.Group, k.ID} {
 		b = append(binary.AppendUvarint(b, uint64(len(part))), part...)
 	}
-	sum := sha256.Sum256(append(b, k.Payload...))
+	sum := sha256.Sum256(append(b, k.Scope...))
 	return keyID(sum[:16])
 }
 

@@ -166,7 +166,7 @@ func (m *Machine) nackUnclaimed(now time.Time, j *Job) {
 
 // payloadKey is the key of an event whose id is another payload's.
 func payloadKey(k dedupe.Key, hash []byte) dedupe.Key {
-	k.Payload = hex.EncodeToString(hash)
+	k.Scope = hex.EncodeToString(hash)
 	return k
 }
 

@@ -74,7 +74,7 @@ func (r *rig) claims(answers map[string]dedupe.Claim) []string {
 	b := r.Claims(r.now)
 	cs, ids := make([]dedupe.Claim, len(b.Items)), make([]string, len(b.Items))
 	for i, q := range b.Items {
-		id := q.Key.ID + q.Key.Payload
+		id := q.Key.ID + q.Key.Scope
 		c, ok := answers[id]
 		if !ok {
 			c = dedupe.Claim{State: dedupe.Fresh, HeldFor: q.Lease, Token: 1}

@@ -41,8 +41,8 @@ func Mark(key dedupe.Key, step string) bson.Binary {
 // keyParts are three, or four of a key with a payload.
 func keyParts(key dedupe.Key) []string {
 	parts := []string{key.Topic, key.Group, key.ID}
-	if key.Payload != "" {
-		parts = append(parts, key.Payload)
+	if key.Scope != "" {
+		parts = append(parts, key.Scope)
 	}
 	return parts
 }

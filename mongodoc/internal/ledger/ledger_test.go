@@ -28,7 +28,7 @@ func value(t testing.TB, v any) bson.RawValue {
 func TestMarksDiffer(t *testing.T) {
 	t.Parallel()
 	seen := map[string]string{}
-	for _, k := range []dedupe.Key{{}, {Topic: "a"}, {Group: "a"}, {ID: "a"}, {Topic: "a", Group: "b"}, {Topic: "ab"}, {ID: "a\x00"}, {ID: "A"}, {ID: "a", Payload: "a"}} {
+	for _, k := range []dedupe.Key{{}, {Topic: "a"}, {Group: "a"}, {ID: "a"}, {Topic: "a", Group: "b"}, {Topic: "ab"}, {ID: "a\x00"}, {ID: "A"}, {ID: "a", Scope: "a"}} {
 		for _, step := range []string{"", "a", "b"} {
 			mark := string(ledger.Mark(k, step).Data)
 			if other, ok := seen[mark]; ok || len(mark) != 16 {
@@ -39,7 +39,7 @@ func TestMarksDiffer(t *testing.T) {
 	}
 	id := ledger.EventID(dedupe.Key{ID: "a"}, "", "d", 0)
 	for _, other := range []string{
-		ledger.EventID(dedupe.Key{ID: "b"}, "", "d", 0), ledger.EventID(dedupe.Key{ID: "a", Payload: "p"}, "", "d", 0), ledger.EventID(dedupe.Key{ID: "a"}, "s", "d", 0),
+		ledger.EventID(dedupe.Key{ID: "b"}, "", "d", 0), ledger.EventID(dedupe.Key{ID: "a", Scope: "p"}, "", "d", 0), ledger.EventID(dedupe.Key{ID: "a"}, "s", "d", 0),
 		ledger.EventID(dedupe.Key{ID: "a"}, "", "e", 0), ledger.EventID(dedupe.Key{ID: "a"}, "", "d", 1),
 	} {
 		if other == id {
