@@ -19,10 +19,10 @@ const maxLineBytes = 96 << 20
 
 // ImportOptions of Import. The zero value means the defaults.
 type ImportOptions struct {
-	// Unordered publishes many lines at once: several times as fast, and a line may be stored
-	// behind later ones when the bus fails. By default the next line is published when the one
-	// before is confirmed, so that the order is that of the file.
-	Unordered bool
+	// Ordered publishes the next line when the one before is confirmed, so that the order is that
+	// of the file, whatever fails. It is several times as slow. By default only lines that have one
+	// key wait for each other: of the others, one may be stored behind later ones when the bus fails.
+	Ordered bool
 	// Prepare is called before the first event of each topic is published, for example to make its
 	// stream. The lines of a topic for which it fails are refused. Nil: nobody is.
 	Prepare func(ctx context.Context, topic string) error
@@ -59,7 +59,10 @@ func Import(ctx context.Context, b bus.Publisher, r io.Reader, o *ImportOptions)
 		return Imported{}, errors.New("import: ImportOptions.Patience is " + opts.Patience.String() + ": it must be 0 (30 s) or above")
 	}
 	lines := &ndjson.Options{
-		Parse: newParser(ctx, opts.Prepare), Unordered: opts.Unordered, MaxBytes: maxLineBytes, Patience: opts.Patience, Refused: opts.Refused, ForceStop: opts.ForceStop,
+		Parse: newParser(ctx, opts.Prepare), Order: ndjson.OrderKeys, MaxBytes: maxLineBytes, Patience: opts.Patience, Refused: opts.Refused, ForceStop: opts.ForceStop,
+	}
+	if opts.Ordered {
+		lines.Order = ndjson.OrderAll
 	}
 	if opts.Progress != nil {
 		lines.Progress = func(n ndjson.Published) { opts.Progress(Imported(n)) }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -97,68 +96,4 @@ func impliesJSON(contentType string) bool {
 func survivesAsJSON(data []byte) bool {
 	return json.Valid(data) && utf8.Valid(data) && !bytes.ContainsAny(data, "\r\n") &&
 		len(bytes.TrimSpace(data)) == len(data) && string(data) != "null"
-}
-
-// ParseLine reads what AppendLine has written, with or without the end of the line. The stream of
-// its position is not known. A line with other members is refused: they would be lost.
-func ParseLine(line []byte) (s bus.Stored, err error) {
-	var l struct {
-		attributes
-
-		Data   json.RawMessage `json:"data"`
-		Base64 *[]byte         `json:"data_base64"`
-	}
-	d := json.NewDecoder(bytes.NewReader(line))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&l); err != nil {
-		return s, fmt.Errorf("no CloudEvent in JSON: %w", err)
-	}
-	if len(bytes.TrimSpace(line[d.InputOffset():])) > 0 {
-		return s, fmt.Errorf("no CloudEvent in JSON: %.32q follows it", line[d.InputOffset():])
-	}
-	if l.SpecVersion != cloudevents.SpecVersion {
-		return s, fmt.Errorf("no CloudEvent of specversion %q: its specversion is %q", cloudevents.SpecVersion, l.SpecVersion)
-	}
-	s.Event = bus.Event{ID: l.ID, Source: l.Source, Type: l.Type, Topic: l.Topic, Key: l.Key, ContentType: l.ContentType, Headers: l.Headers}
-	if s.Event.Time, err = parseTime("time", l.Time); err != nil {
-		return s, err
-	}
-	if s.At.Stored, err = parseTime("streamtime", l.Stored); err != nil {
-		return s, err
-	}
-	if l.Sequence != "" {
-		if s.At.Sequence, err = strconv.ParseUint(l.Sequence, 10, 64); err != nil {
-			return s, fmt.Errorf("its streamsequence %.32q is no number", l.Sequence)
-		}
-	}
-	if s.Event.Data, err = parseData(l.Data, l.Base64, l.ContentType); err != nil {
-		return s, err
-	}
-	return s, s.Event.Validate()
-}
-
-func parseTime(name, text string) (t time.Time, err error) {
-	if text == "" {
-		return t, nil
-	}
-	if t, err = time.Parse(time.RFC3339Nano, text); err != nil {
-		return t, fmt.Errorf("its %s: %w", name, err)
-	}
-	return t.UTC(), nil
-}
-
-func parseData(raw json.RawMessage, inBase64 *[]byte, contentType string) ([]byte, error) {
-	switch plain := len(raw) > 0 && string(raw) != "null"; {
-	case plain && inBase64 != nil:
-		return nil, errors.New("it has both data and data_base64: remove one")
-	case inBase64 != nil:
-		return *inBase64, nil
-	case !plain:
-		return nil, nil
-	case impliesJSON(contentType) || raw[0] != '"':
-		return raw, nil
-	}
-	var text string
-	err := json.Unmarshal(raw, &text)
-	return []byte(text), err
 }

@@ -104,10 +104,10 @@ func TestParseLineRefusesWhatWouldBeLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	for line, want := range map[string]string{
-		"":                                    "EOF",
-		whole[:len(whole)-1]:                  "EOF",
-		whole + whole:                         "follows it",
-		"[" + whole + "]":                     "array",
+		"":                                    "begin with '{'",
+		whole[:len(whole)-1]:                  "unexpected end",
+		whole + whole:                         "after top-level value",
+		"[" + whole + "]":                     "begin with '{'",
 		insert(whole, `"other":"x"`):          `"other"`,
 		insert(whole, `"time":"soon"`):        "soon",
 		insert(whole, `"streamtime":"1"`):     "streamtime",
@@ -117,6 +117,7 @@ func TestParseLineRefusesWhatWouldBeLost(t *testing.T) {
 		strings.Replace(whole, "1.0", "0.3", 1):                   "specversion",
 		strings.Replace(whole, `"topic":"a"`, `"topic":"a.*"`, 1): "wildcard",
 		strings.Replace(whole, `"id":"1"`, `"id":""`, 1):          "ID",
+		strings.Replace(whole, `"id":"1"`, `"id":1`, 1):           `"id": 1 is no string`,
 	} {
 		if _, err := replay.ParseLine([]byte(line)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v; want %q", line, err, want)

@@ -138,11 +138,11 @@ func BenchmarkImport(b *testing.B) {
 			<-s.js.PublishAsyncComplete()
 		})
 	})
-	for name, unordered := range map[string]bool{"Import": false, "Import, unordered": true} {
+	for name, ordered := range map[string]bool{"Import": false, "Import, ordered": true} {
 		b.Run(name, func(b *testing.B) {
 			rate(b, &baseline, func() {
 				fresh(b)
-				n, err := replay.Import(b.Context(), s.bus, bytes.NewReader([]byte(text)), &replay.ImportOptions{Unordered: unordered})
+				n, err := replay.Import(b.Context(), s.bus, bytes.NewReader([]byte(text)), &replay.ImportOptions{Ordered: ordered})
 				if err != nil || n.Stored != speedEvents {
 					b.Fatal(n, err)
 				}

@@ -92,6 +92,93 @@ func TestReadGoesOnWhenItsConsumerIsDeleted(t *testing.T) {
 	}
 }
 
+// A read that stalls loses its consumer, as after a minute, and goes on where it was.
+func TestReadGoesOnAfterAStall(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	makeStream(t, w.js, jetstream.StreamConfig{
+		Name: "short", Subjects: []string{"short"}, ConsumerLimits: jetstream.StreamConsumerLimits{InactiveThreshold: 50 * time.Millisecond},
+	})
+	const n = 3_500 // more than a read holds
+	for _, id := range numbers(n) {
+		if _, err := w.js.PublishAsync("short", nil, jetstream.WithMsgID(id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-w.js.PublishAsyncComplete()
+	short, err := w.js.Stream(t.Context(), "short")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for s, err := range w.bus.Read(t.Context(), "short", bus.Range{}) {
+		if seen++; err != nil || s.At.Sequence != uint64(seen) {
+			t.Fatalf("event %d: at %d, %v", seen, s.At.Sequence, err)
+		}
+		if seen%1_500 == 1 {
+			eventually(t, "no consumer", func() bool {
+				info, err := short.Info(t.Context())
+				return err == nil && info.State.Consumers == 0
+			})
+		}
+	}
+	if seen != n {
+		t.Errorf("%d events were read; want %d", seen, n)
+	}
+}
+
+// The stream's leader changes, and the server that has the consumer goes, while it is read.
+func TestReadGoesOnOverLeaderChanges(t *testing.T) {
+	t.Parallel()
+	cluster := natstest.StartCluster(t, nil)
+	nc := natstest.Connect(t, cluster.URL())
+	js := newJetStream(t, nc)
+	makeStream(t, js, jetstream.StreamConfig{Name: stream, Subjects: []string{"orders.>"}, Replicas: 3})
+	b := newBus(t, nc, nil)
+	awaitLeader(t, js)
+	const n = 5_000 // several pulls
+	publish(t, b, numbers(n)...)
+	got := readIDs(t, b, bus.Range{}, func(seen int) {
+		switch {
+		case seen < 3_000 && seen%900 == 5:
+			awaitLeader(t, js)
+			natstest.StepDown(t, nc, stream, "")
+		case seen == 3_500:
+			stopServerOfReader(t, js, cluster)
+		}
+	})
+	if !slices.Equal(got, numbers(n)) {
+		t.Errorf("%d events were read; want %d, each once and in order", len(got), n)
+	}
+}
+
+// awaitLeader waits until the stream has a leader.
+func awaitLeader(t *testing.T, js jetstream.JetStream) {
+	t.Helper()
+	eventually(t, "a leader", func() bool {
+		s, err := js.Stream(t.Context(), stream)
+		return err == nil && s.CachedInfo().Cluster.Leader != ""
+	})
+}
+
+// stopServerOfReader stops the server that leads the one consumer of the stream.
+func stopServerOfReader(t *testing.T, js jetstream.JetStream, cluster *natstest.Cluster) {
+	t.Helper()
+	s, err := js.Stream(t.Context(), stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for info := range s.ListConsumers(t.Context()).Info() {
+		for i, server := range cluster.Servers {
+			if info.Cluster.Leader == fmt.Sprintf("server-%d", i) {
+				server.Stop()
+				return
+			}
+		}
+	}
+	t.Fatal("the read has no consumer on any server")
+}
+
 func TestReadOfLargeAndSmallEvents(t *testing.T) {
 	t.Parallel()
 	w := newWorldWith(t, func(o *server.Options) { o.MaxPayload = 16 << 20 })

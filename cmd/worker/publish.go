@@ -72,7 +72,7 @@ func publishLines(ctx context.Context, cmd *cli.Command, stdout, stderr io.Write
 		}
 		show := newProgress(stderr, cmd.Bool("quiet"))
 		n, err := ndjson.Publish(ctx, c.Bus(), topic, in, &ndjson.Options{
-			IDField: cmd.String("id-field"), KeyField: cmd.String("key-field"), Unordered: cmd.Bool("unordered"), MaxBytes: info.MaxBytes, ForceStop: forceStop,
+			IDField: cmd.String("id-field"), KeyField: cmd.String("key-field"), Order: lineOrder(cmd), MaxBytes: info.MaxBytes, ForceStop: forceStop,
 			Refused: show.reportRefused, Progress: show.showStored,
 		})
 		show.reportDone(n, "published", " to "+topic)
@@ -81,6 +81,17 @@ func publishLines(ctx context.Context, cmd *cli.Command, stdout, stderr io.Write
 		}
 		return err
 	})
+}
+
+// lineOrder is the order that the flags ask for.
+func lineOrder(cmd *cli.Command) ndjson.Order {
+	switch {
+	case cmd.Bool("unordered"):
+		return ndjson.OrderNone
+	case cmd.String("key-field") != "":
+		return ndjson.OrderKeys
+	}
+	return ndjson.OrderAll
 }
 
 // openInput is the file that was named, or standard input.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
 	"unicode/utf8"
 
@@ -30,25 +31,38 @@ func Read(line []byte) (Object, error) {
 	return "", json.Unmarshal(line, &all) // it knows why
 }
 
+// Members returns the names and values of all members, in their order, each value as it is written.
+func (o Object) Members() iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		gjson.Parse(string(o)).ForEach(func(key, member gjson.Result) bool {
+			name, err := String(key.Raw)
+			return err == nil && yield(name, member.Raw) // it is valid JSON: there is no error
+		})
+	}
+}
+
 // Member returns the value of a member as it is written, or nil if there is none. Of several, the
 // last counts.
 func (o Object) Member(name string) (value []byte) {
-	gjson.Parse(string(o)).ForEach(func(key, member gjson.Result) bool {
-		if isKey(key.Raw, name) {
-			value = []byte(member.Raw)
+	for n, raw := range o.Members() {
+		if n == name {
+			value = []byte(raw)
 		}
-		return true
-	})
+	}
 	return value
 }
 
-// isKey reports whether a key, in quotes, is the name as encoding/json reads it.
-func isKey(quoted, name string) bool {
-	if strings.IndexByte(quoted, '\\') < 0 && utf8.ValidString(quoted) {
-		return quoted[1:len(quoted)-1] == name
+// String returns the text of a value that is a string.
+func String(raw string) (string, error) {
+	switch {
+	case raw == "" || raw[0] != '"':
+		return "", fmt.Errorf("%.32s is no string", raw)
+	case strings.IndexByte(raw, '\\') < 0 && utf8.ValidString(raw):
+		return raw[1 : len(raw)-1], nil
 	}
 	var s string
-	return json.Unmarshal([]byte(quoted), &s) == nil && s == name
+	err := json.Unmarshal([]byte(raw), &s)
+	return s, err
 }
 
 // Text returns a member that is a string, not empty, or a number, which is taken as it is written.
@@ -62,14 +76,12 @@ func (o Object) Text(name string) (string, error) {
 		return "", fmt.Errorf("it has no field %q", name)
 	case !utf8.Valid(raw):
 		return "", fmt.Errorf("field %q is no UTF-8: %.32q", name, raw)
-	case len(raw) > 2 && raw[0] == '"' && bytes.IndexByte(raw, '\\') < 0:
-		return string(raw[1 : len(raw)-1]), nil
 	case raw[0] == '"':
-		var s string
-		if err := json.Unmarshal(raw, &s); err != nil {
+		s, err := String(string(raw))
+		switch {
+		case err != nil:
 			return "", fmt.Errorf("field %q: %w", name, err)
-		}
-		if s == "" {
+		case s == "":
 			return "", fmt.Errorf("field %q is empty", name)
 		}
 		return s, nil

@@ -90,7 +90,7 @@ func publishLines(b *testing.B, r io.Reader) time.Duration {
 	b.Helper()
 	c := connect(b, "t")
 	begun := time.Now()
-	if n, err := ndjson.Publish(b.Context(), c.Bus(), "t", r, &ndjson.Options{Unordered: true}); err != nil {
+	if n, err := ndjson.Publish(b.Context(), c.Bus(), "t", r, &ndjson.Options{Order: ndjson.OrderNone}); err != nil {
 		b.Fatal(n, err)
 	}
 	took := time.Since(begun)

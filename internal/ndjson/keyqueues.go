@@ -10,18 +10,21 @@ type keyQueues struct {
 	waiting [][]int // places in the batch, in order; none is empty
 }
 
-// newKeyQueues takes all lines for those of one key unless there is a KeyField, and each line for
-// one of its own if they are Unordered.
-func newKeyQueues(b lineBatch, o *Options) *keyQueues {
+// newKeyQueues puts lines that keep their order into one queue.
+func newKeyQueues(b lineBatch, o Order) *keyQueues {
 	q := &keyQueues{batch: b}
 	at := make(map[string]int)
 	for i := range b.events {
-		key := ""
-		if o.KeyField != "" {
-			key = b.events[i].Key
+		key, alone := b.events[i].Key, o == OrderNone
+		switch o {
+		case OrderAll:
+			key = ""
+		case OrderKeys:
+			alone = key == ""
+		case OrderNone:
 		}
 		n, ok := at[key]
-		if !ok || o.Unordered {
+		if !ok || alone {
 			n = len(q.waiting)
 			at[key] = n
 			q.waiting = append(q.waiting, nil)

@@ -19,12 +19,11 @@ type Options struct {
 	// Parse makes an event of a line, which it may keep. The topic, IDField and KeyField must be
 	// empty then. Nil: the line is the data.
 	Parse func(line []byte) (bus.Event, error)
-	// KeyField is the JSON field by which events are ordered: one line of each key is in flight.
-	// Empty: none; then all lines have one order, and one of them is in flight.
+	// KeyField is the JSON field that is the key of a line's event. Empty: none.
 	KeyField string
-	// Unordered says that lines need no order: many are in flight, and one that the bus fails to
-	// store at first may be stored behind later ones.
-	Unordered bool
+	// Order says which lines keep their order although the bus fails to store one at first. The
+	// others are stored in their order while it does not fail.
+	Order Order
 	// MaxBytes is the longest line. Zero: 1 MiB.
 	MaxBytes int
 	// Patience is how long publishing is tried again while nothing gets stored. Zero: 30 s.
@@ -36,6 +35,20 @@ type Options struct {
 	// Progress is told how many were stored, after each batch.
 	Progress func(Published)
 }
+
+// Order says which lines keep their order, because the next one is published when the one before is
+// confirmed.
+type Order uint8
+
+const (
+	// OrderAll is the order of all lines: one is in flight.
+	OrderAll Order = iota
+	// OrderKeys is the order of the lines that have one key: one of each key is in flight. Lines
+	// without a key have none.
+	OrderKeys
+	// OrderNone lets many lines be in flight, whatever their keys.
+	OrderNone
+)
 
 const (
 	defaultMaxBytes = 1 << 20
@@ -51,7 +64,7 @@ type Published struct {
 	Refused int `json:"refused"`
 }
 
-// Publish publishes each line as an event, in their order or in that of their keys, and returns
+// Publish publishes each line as an event, in the Order that is asked for, and returns
 // when all are stored or refused. It tries again what may pass, for which a repeat is safe: a
 // message has the same id each time. ErrNotStored: some lines are not stored; the message says
 // which. When ctx ends it reads no more, and gives what it has read a few seconds.

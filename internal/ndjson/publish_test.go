@@ -101,7 +101,7 @@ func TestPublishTriesAgain(t *testing.T) {
 			}
 			return false, errPasses
 		}
-		n, err := Publish(t.Context(), b, "t", numberedLines(100), &Options{Unordered: true})
+		n, err := Publish(t.Context(), b, "t", numberedLines(100), &Options{Order: OrderNone})
 		if err != nil || n.Stored != 100 || n.Duplicates == 0 {
 			t.Errorf("%+v, %v", n, err)
 		}
@@ -137,7 +137,7 @@ func TestPublishKeepsOrderWhenTheBusFails(t *testing.T) {
 			fmt.Fprintf(&text, "{\"id\":%d,\"key\":%d}\n", i, i%3)
 		}
 		b = failsAtFirst()
-		if n, err := Publish(t.Context(), b, "t", strings.NewReader(text.String()), &Options{KeyField: "key"}); err != nil || n.Stored != 100 || b.largest > 3 {
+		if n, err := Publish(t.Context(), b, "t", strings.NewReader(text.String()), &Options{KeyField: "key", Order: OrderKeys}); err != nil || n.Stored != 100 || b.largest > 3 {
 			t.Errorf("%+v, %v, up to %d in flight", n, err, b.largest)
 		}
 		last := map[int]int{0: -1, 1: -1, 2: -1}
@@ -160,8 +160,8 @@ func TestPublishGivesUp(t *testing.T) {
 		says   string
 	}{
 		"the file": {Options{}, 3, "3 from line 4 to 6 are not known to be stored, and no line behind 6 was"},
-		"a key":    {Options{KeyField: "key"}, 4, "2 from line 4 to 6 are not known to be stored, and no line behind 6 was"},
-		"a line":   {Options{Unordered: true}, 5, "1 from line 4 to 4 are not known to be stored, and no line behind 6 was"},
+		"a key":    {Options{KeyField: "key", Order: OrderKeys}, 4, "2 from line 4 to 6 are not known to be stored, and no line behind 6 was"},
+		"a line":   {Options{Order: OrderNone}, 5, "1 from line 4 to 4 are not known to be stored, and no line behind 6 was"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

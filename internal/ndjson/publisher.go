@@ -79,7 +79,7 @@ const firstRetryPause = 50 * time.Millisecond
 
 // publishBatch tries until all are stored or refused, for as long as something gets stored.
 func (p *linePublisher) publishBatch(ctx context.Context, b lineBatch) error {
-	queues := newKeyQueues(b, p.o)
+	queues := newKeyQueues(b, p.o.Order)
 	progress := time.Now()
 	for pause := firstRetryPause; len(queues.waiting) > 0; {
 		settled, err := p.publishOnce(ctx, queues.headLines())
