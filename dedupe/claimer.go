@@ -80,6 +80,9 @@ type Claim struct {
 	Reason string
 	// Letter (DeadLettering) is the id under which its dead letter is published.
 	Letter string
+	// History (Fresh, DeadLettering) is the last failed attempts, at most MaxHistory, the earliest
+	// first; nil: there were none.
+	History []Attempt
 	// Err is set where the store could not answer this request; the other fields but Key and Nonce
 	// are zero then. It wraps ErrKeyRefused when the store refuses the key for ever. Otherwise
 	// (ErrFull: the store is at its bound) the caller repeats this request alone, backing off.
@@ -123,14 +126,18 @@ type Settlement struct {
 	CountAttempt bool
 	// Lease (GivenUp): for how long the dead letter is this owner's to store.
 	Lease time.Duration
+	// Attempt (Failed, NotBegun, GivenUp) is the run that failed, for the history of the key. It is
+	// added once, whether it is counted or not. Nil: there was none. A store without room for it
+	// settles without it.
+	Attempt *Attempt
 	// TTL is how long the key is kept after this write. Positive.
 	TTL time.Duration
 }
 
 // Reopener sets dead-lettering and dead keys free again, counts and age zero, hash forgotten, due
-// at once: before a redrive publishes. Keys in other states, or unknown, are left alone; their item
-// is nil, as that of a key that was reopened. Any other item is that key's own, and keeps no other
-// key from being reopened. It may be repeated.
+// at once: before a redrive publishes. The history stays. Keys in other states, or unknown, are
+// left alone; their item is nil, as that of a key that was reopened. Any other item is that key's
+// own, and keeps no other key from being reopened. It may be repeated.
 type Reopener interface {
 	Reopen(ctx context.Context, keys []Key) ([]error, error)
 }

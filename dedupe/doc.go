@@ -24,6 +24,10 @@
 //
 //	dead-lettering and dead ──Reopen──▶ free; everything is absent once its TTL is over
 //
+// A run that failed leaves an [Attempt] in the history of its key: written with the settlement that
+// it ends with, and kept as long as the row. An [Inspector] reports the history and all else that
+// is kept. A key that never failed has none, and costs nothing for it.
+//
 // A [Transactor] goes from claimed to done in one transaction with the handler's own writes.
 //
 // Adapters: dedupe/memory, dedupe/mongo (MongoDB) and dedupe/kv (a JetStream key-value bucket).

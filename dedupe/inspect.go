@@ -17,8 +17,7 @@ type Inspector interface {
 // Durations are by the store's clock.
 type Entry struct {
 	Phase Phase
-	// Owner is the nonce of the last claim; empty: there was none. A store that keeps less of it
-	// than the nonce says "unknown".
+	// Owner is the nonce of the last claim; empty: there was none, or the store keeps no nonces.
 	Owner string
 	// Token is the fencing token of the last claim.
 	Token uint64
@@ -39,8 +38,8 @@ type Entry struct {
 	// Letter (dead-lettering) is the id of its dead letter.
 	Letter string
 	// History is the last failed attempts, at most MaxHistory, the earliest first. It stays when
-	// the event is done, dead or reopened, for as long as its row.
+	// the event is done, dead or reopened, until the row expires or a Mark is written over it.
 	History []Attempt
-	// Err is set where the row can be read by a later version alone; the other fields are zero then.
+	// Err is set where this version cannot read the row; the other fields are zero then.
 	Err error
 }

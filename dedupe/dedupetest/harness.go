@@ -51,6 +51,10 @@ type Subject struct {
 	// Refuse makes the store's server refuse or fail all calls, until it is called with false.
 	Refuse func(on bool)
 
+	// Newer writes a row for the key that only a later version of the store can read. Nil: the
+	// store has rows of one version alone.
+	Newer func(t *testing.T, key dedupe.Key)
+
 	// Present reports whether there is a row for the key, expired or not. It is given only when
 	// nothing sweeps expired rows while a test runs.
 	Present func(t *testing.T, key dedupe.Key) bool

@@ -26,6 +26,7 @@ type kit struct {
 	store       dedupe.Store
 	claimer     dedupe.Claimer
 	reopener    dedupe.Reopener
+	inspector   dedupe.Inspector
 	watermarker dedupe.Watermarker
 	remover     dedupe.GroupRemover
 	nonces      atomic.Int64

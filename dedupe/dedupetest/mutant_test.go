@@ -66,6 +66,7 @@ type tampered struct {
 	extend  func(ctx context.Context, cs []dedupe.Claim, lease, ttl time.Duration) ([]error, error)
 	settle  func(ctx context.Context, ss []dedupe.Settlement) ([]error, error)
 	reopen  func(ctx context.Context, keys []dedupe.Key) ([]error, error)
+	inspect func(ctx context.Context, keys []dedupe.Key) ([]dedupe.Entry, error)
 	begin   func(ctx context.Context, group, topic string, at dedupe.Watermark) (dedupe.Watermark, error)
 	advance func(ctx context.Context, group, topic string, at dedupe.Watermark) error
 	kept    func(ctx context.Context, group, topic string) ([]dedupe.Watermark, error)
@@ -113,6 +114,13 @@ func (x tampered) Reopen(ctx context.Context, keys []dedupe.Key) ([]error, error
 		return x.reopen(ctx, keys)
 	}
 	return x.allStore.Reopen(ctx, keys)
+}
+
+func (x tampered) Inspect(ctx context.Context, keys []dedupe.Key) ([]dedupe.Entry, error) {
+	if x.inspect != nil {
+		return x.inspect(ctx, keys)
+	}
+	return x.allStore.Inspect(ctx, keys)
 }
 
 func (x tampered) Begin(ctx context.Context, group, topic string, at dedupe.Watermark) (dedupe.Watermark, error) {

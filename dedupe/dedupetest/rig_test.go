@@ -21,6 +21,7 @@ type allStore interface {
 	dedupe.Store
 	dedupe.Claimer
 	dedupe.Reopener
+	dedupe.Inspector
 	dedupe.Watermarker
 }
 
@@ -178,6 +179,11 @@ func (r rig) Settle(ctx context.Context, ss []dedupe.Settlement) (errs []error, 
 func (r rig) Reopen(ctx context.Context, keys []dedupe.Key) (errs []error, err error) {
 	err = r.through(nil, func(int) error { errs, err = r.allStore.Reopen(ctx, keys); return err })
 	return errs, err
+}
+
+func (r rig) Inspect(ctx context.Context, keys []dedupe.Key) (es []dedupe.Entry, err error) {
+	err = r.through(nil, func(int) error { es, err = r.allStore.Inspect(ctx, keys); return err })
+	return es, err
 }
 
 func (r rig) Begin(ctx context.Context, group, topic string, at dedupe.Watermark) (p dedupe.Watermark, err error) {

@@ -75,11 +75,15 @@ func cases(able *kit) []testcase {
 		all = append(all, settleCases()...)
 		all = append(all, absentCases()...)
 		all = append(all, deadLetteringCases()...)
+		all = append(all, attemptCases()...)
 		all = append(all, expiryCases()...)
 		all = append(all, testcase{"Model/random walks", walks}, testcase{"Model/concurrent history", history})
 	}
 	if reopens(able) {
 		all = append(all, reopenCases()...)
+	}
+	if claims(able) && able.inspector != nil {
+		all = append(all, inspectCases(able)...)
 	}
 	if watermarks(able) {
 		all = append(all, watermarkCases()...)
@@ -121,6 +125,7 @@ func (k *kit) bind() {
 	k.store = k.s.Store
 	k.claimer, _ = k.store.(dedupe.Claimer)
 	k.reopener, _ = k.store.(dedupe.Reopener)
+	k.inspector, _ = k.store.(dedupe.Inspector)
 	k.watermarker, _ = k.store.(dedupe.Watermarker)
 	k.remover, _ = k.store.(dedupe.GroupRemover)
 }

@@ -173,19 +173,26 @@ func settleAgain(t *testing.T, k *kit, key dedupe.Key, o dedupe.Outcome) probe {
 	}
 	s := end(c, o)
 	s.CountAttempt = true
+	if o == dedupe.Failed || o == dedupe.GivenUp {
+		s.Attempt = attempt(c, 1)
+	}
 	return k.settleProbe(s, true, func(t *testing.T) {
 		t.Helper()
 		switch o {
 		case dedupe.Succeeded:
 			k.is(t, key, dedupe.Done)
 		case dedupe.Failed:
-			counts(t, k.fresh(t, key), 1, 0)
+			again := k.fresh(t, key)
+			counts(t, again, 1, 0)
+			sameHistory(t, key, again.History, []dedupe.Attempt{*s.Attempt})
 		case dedupe.NotBegun:
 			counts(t, k.fresh(t, key), 0, 0)
 		case dedupe.GivenUp:
 			r := k.request(key)
 			r.Nonce = c.Nonce
-			counts(t, k.claim(t, r, dedupe.DeadLettering), 1, 0)
+			again := k.claim(t, r, dedupe.DeadLettering)
+			counts(t, again, 1, 0)
+			sameHistory(t, key, again.History, []dedupe.Attempt{*s.Attempt})
 		case dedupe.DeadLettered:
 			k.is(t, key, dedupe.Dead)
 		}

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/onceish/onceish/dedupe"
@@ -92,6 +93,9 @@ func (s *Store) newClaim(r *keyRow, slot uint32, q *dedupe.Request, state dedupe
 		c.Hash = q.Hash
 	} else {
 		c.Hash = bytes.Clone(kept)
+	}
+	if state == dedupe.Fresh || state == dedupe.DeadLettering {
+		c.History = slices.Clone(s.table.historyOf(slot))
 	}
 	if state == dedupe.DeadLettering {
 		e := s.table.extraOf(slot)

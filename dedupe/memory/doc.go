@@ -1,12 +1,13 @@
 // Package memory is a dedupe store within the process, for tests and for single processes. It keeps
 // 128 bits of a key's SHA-256, not the key: a done key of any length costs about 140 bytes, at most
-// 150. Hashes over 32 bytes, and the reasons of what is dead-lettering, come on top.
+// 150. Hashes over 32 bytes, the reasons of what is dead-lettering, and the history of what has
+// failed, at most 13 KiB of a key, come on top.
 //
 // # Delivery semantics
 //
-// A [Store] keeps every promise of [dedupe.Store], [dedupe.Claimer], [dedupe.Reopener] and
-// [dedupe.Watermarker] for as long as its process lives, and none beyond: when the process ends,
-// however it ends, all is forgotten. What that costs:
+// A [Store] keeps every promise of [dedupe.Store], [dedupe.Claimer], [dedupe.Reopener],
+// [dedupe.Inspector] and [dedupe.Watermarker] for as long as its process lives, and none beyond:
+// when the process ends, however it ends, all is forgotten. What that costs:
 //
 //   - Events that were handled and acknowledged stay so, as long as the bus keeps the group's
 //     cursor.

@@ -23,7 +23,11 @@ func (s *Store) Reopen(ctx context.Context, keys []dedupe.Key) ([]error, error) 
 		if r == nil || r.phase != dedupe.PhaseDeadLettering && r.phase != dedupe.PhaseDead {
 			continue
 		}
-		delete(s.table.extras, slot)
+		if history := s.table.historyOf(slot); history != nil {
+			s.table.extras[slot] = &rowExtra{history: history}
+		} else {
+			delete(s.table.extras, slot)
+		}
 		*r = keyRow{id: r.id, token: r.token, expires: r.expires, phase: dedupe.PhaseFree, since: reopened, until: now}
 	}
 	return make([]error, len(keys)), nil

@@ -3,6 +3,7 @@ package memory
 import (
 	"context"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -79,6 +80,9 @@ func (s *Store) restoreRow(k keyID, c *dedupe.Claim, now int64) (*keyRow, uint32
 		e := s.table.extraOf(slot)
 		e.reason, e.letter = keptReason(c.Reason), strings.Clone(c.Letter)
 	}
+	if len(c.History) > 0 {
+		s.table.extraOf(slot).history = slices.Clone(c.History)
+	}
 	s.table.setHash(r, slot, c.Hash)
 	s.tokens = max(s.tokens, c.Token)
 	return r, slot
@@ -97,25 +101,16 @@ func (s *Store) settleRow(r *keyRow, slot uint32, x *dedupe.Settlement, now int6
 		e := s.table.extraOf(slot)
 		e.reason, e.letter = keptReason(x.Reason), strings.Clone(x.Letter)
 	case dedupe.DeadLettered:
-		s.forgetLetter(r, slot)
+		s.table.forgetLetter(slot)
 	case dedupe.Succeeded:
 	}
 	if x.AddsAttempt() && r.attempts < math.MaxUint32 {
 		r.attempts++
 	}
+	s.table.appendAttempt(slot, x.Attempt)
 	r.phase = x.Outcome.To()
 	s.table.setExpiry(r, slot, timeAfter(now, x.TTL))
 	return true
-}
-
-// forgetLetter drops what is only needed until the dead letter is stored.
-func (s *Store) forgetLetter(r *keyRow, slot uint32) {
-	if r.hashLen != longHash {
-		delete(s.table.extras, slot)
-		return
-	}
-	e := s.table.extraOf(slot)
-	e.reason, e.letter = "", ""
 }
 
 func keptReason(reason string) string {

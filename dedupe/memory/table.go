@@ -30,6 +30,7 @@ const longHash = math.MaxUint8
 type rowExtra struct {
 	hash           []byte
 	reason, letter string
+	history        []dedupe.Attempt
 }
 
 const chunkRows = 256
@@ -122,6 +123,31 @@ func (t *rowTable) extraOf(slot uint32) *rowExtra {
 		t.extras[slot] = e
 	}
 	return e
+}
+
+// forgetLetter drops what is only needed until the dead letter is stored.
+func (t *rowTable) forgetLetter(slot uint32) {
+	e := t.extraOf(slot)
+	e.reason, e.letter = "", ""
+	if e.hash == nil && e.history == nil {
+		delete(t.extras, slot)
+	}
+}
+
+// historyOf returns nil for nearly every row. The slice is never written to.
+func (t *rowTable) historyOf(slot uint32) []dedupe.Attempt {
+	if e := t.extras[slot]; e != nil {
+		return e.history
+	}
+	return nil
+}
+
+// appendAttempt adds to a row's history; nil: nothing.
+func (t *rowTable) appendAttempt(slot uint32, a *dedupe.Attempt) {
+	if a != nil {
+		e := t.extraOf(slot)
+		e.history = dedupe.AppendAttempt(e.history, a)
+	}
 }
 
 func (t *rowTable) hashOf(r *keyRow, slot uint32) []byte {
