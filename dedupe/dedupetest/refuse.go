@@ -233,8 +233,8 @@ func full(t *testing.T, k *kit) {
 	k.settled(t, end(c, dedupe.Succeeded))
 }
 
-// fullEnds: what a full store has let in can be renewed and ended, each way, with the
-// longest reason.
+// fullEnds: what a full store has let in can be renewed and ended, each way, with the longest
+// reason and the longest error of an attempt.
 func fullEnds(t *testing.T, k *kit) {
 	kept, _ := k.fills(t)
 	for range 2 {
@@ -249,6 +249,9 @@ func fullEnds(t *testing.T, k *kit) {
 	for i, c := range kept {
 		s := end(c, outcomes[i%len(outcomes)])
 		s.Reason, s.After = strings.Repeat("r", dedupe.MaxReason), lasting
+		if s.Outcome != dedupe.Succeeded {
+			s.Attempt = &dedupe.Attempt{Number: 1, Error: strings.Repeat("e", dedupe.MaxAttemptError)}
+		}
 		k.settled(t, s)
 		if s.Outcome == dedupe.GivenUp {
 			deadLettered = append(deadLettered, c)

@@ -37,6 +37,7 @@ type casOp struct {
 	// isKnown: entry is what to decide by. guess: it was not read.
 	isKnown, isGuess bool
 	isOver           bool
+	isShort          bool // the bucket is full: next is kept without what it can do without
 	next             *keyRow
 }
 
@@ -108,6 +109,8 @@ func (s *Store) decideAndWrite(ctx context.Context, turns []*casOp, now servercl
 	for _, t := range turns {
 		if t.next = t.change.decideRow(t.entry, now); t.next == nil {
 			t.isKnown, t.isOver = !t.isGuess, !t.isGuess
+		} else if t.isShort {
+			t.next.shorten()
 		}
 	}
 	if err := s.admitOps(ctx, turns); err != nil {
@@ -117,6 +120,7 @@ func (s *Store) decideAndWrite(ctx context.Context, turns []*casOp, now servercl
 	ws := make([]keyWrite, 0, len(turns))
 	for _, t := range turns {
 		if t.next != nil {
+			t.next.fitHistory(s.maxMessage() - headerRoom)
 			writing = append(writing, t)
 			ws = append(ws, t.next.toWrite(t.key, expectRevision(t.entry.revision)))
 		}
@@ -132,7 +136,7 @@ func (s *Store) decideAndWrite(ctx context.Context, turns []*casOp, now servercl
 			t.change.onKept(keyEntry{revision: o.revision, stored: now.Time, row: t.next})
 		case errors.Is(o.err, errConflict):
 			t.isKnown = false
-		case errors.Is(o.err, dedupe.ErrFull) && t.shortenReason():
+		case errors.Is(o.err, dedupe.ErrFull) && t.keepShort():
 		default:
 			t.isOver = true
 			t.change.onFailed(fmt.Errorf("key %s: %w", t.key, o.err))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/onceish/onceish/dedupe"
@@ -114,7 +115,7 @@ func (c *claimChange) onKept(e keyEntry) {
 		state = dedupe.DeadLettering
 	}
 	c.setAnswer(e, state, serverclock.Instant{Time: e.stored})
-	c.claim.HeldFor = e.row.Span
+	c.claim.HeldFor, c.claim.History = e.row.Span, slices.Clone(e.row.History)
 	c.store.claims.rememberClaim(c.key, e)
 }
 

@@ -44,6 +44,7 @@ func (r *keyRow) encodeRow() []byte {
 	b = appendCount(b, "crashes", r.Crashes)
 	b = appendText(b, "reason", r.Reason)
 	b = appendText(b, "letter", r.Letter)
+	b = appendHistory(b, r.History)
 	if r.Spare > 0 {
 		b = append(append(appendName(b, "spare"), spareText[:min(r.Spare, len(spareText))]...), '"')
 	}
@@ -124,6 +125,8 @@ func (t *jsonText) UnmarshalJSON(data []byte) error {
 // jsonDuration is a time.Duration as its String tells it.
 type jsonDuration time.Duration
 
+func (s jsonDuration) MarshalJSON() ([]byte, error) { return json.Marshal(time.Duration(s).String()) }
+
 func (s *jsonDuration) UnmarshalJSON(data []byte) error {
 	var str string
 	if err := json.Unmarshal(data, &str); err != nil {
@@ -147,6 +150,8 @@ type stateValue struct {
 	Crashes  int          `json:"crashes"`
 	Reason   jsonText     `json:"reason"`
 	Letter   jsonText     `json:"letter"`
+
+	History json.RawMessage `json:"history"`
 }
 
 // decodeRow reads what encode wrote. Its error is errNewer, or ErrForeignValue.
@@ -172,6 +177,7 @@ func decodeRow(data []byte) (*keyRow, error) {
 	return &keyRow{
 		Phase: phase, Owner: string(v.Owner), Token: v.Token, Span: time.Duration(v.Span), TTL: time.Duration(v.TTL),
 		Since: since, Hash: v.Hash, Attempts: v.Attempts, Crashes: v.Crashes, Reason: string(v.Reason), Letter: string(v.Letter),
+		History: decodeHistory(v.History),
 	}, nil
 }
 

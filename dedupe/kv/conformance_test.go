@@ -82,6 +82,12 @@ func subject(t *testing.T, nc *nats.Conn, edit func(*jetstream.StreamConfig)) de
 			t.Cleanup(func() { _ = other.Close() })
 			return other
 		},
+		Newer: func(t *testing.T, k dedupe.Key) {
+			t.Helper()
+			if _, err := nc.Request(s.subject+eventKey(k), []byte(`{"v":2,"state":"done"}`), 5*time.Second); err != nil {
+				t.Fatal(err)
+			}
+		},
 		Fault:   f.fault,
 		Partial: func(k dedupe.Key) func() bool { return f.partial(s.subject + eventKey(k)) },
 		Refuse:  f.refuse,

@@ -32,7 +32,8 @@
 // A bucket that is full, or an account at its limit, is [dedupe.ErrFull]: nothing is dropped to
 // make room. Of a bucket that is bounded (max_bytes, max_msgs) an eighth is kept free, 64 KiB at
 // least in bytes, for the rows of keys that were let in: those can be renewed and settled when new
-// ones are refused. Where there is no room for a long reason it is cut short.
+// ones are refused. Where there is no room for a long reason or a history, the reason is cut short
+// and the history left out.
 //
 // A bucket should have as many replicas as the stream whose events it marks, or the loss of a
 // server takes the marks and not the events. With Options.Topics it is made so, and one that has
@@ -55,6 +56,7 @@
 //	since     when the key was first claimed, if not in this revision
 //	hash      of the payload that was claimed first
 //	attempts, crashes, reason, letter   as in dedupe.Claim
+//	history   last failed attempts, the earliest first: dedupe.Attempt
 //	spare     nothing: bytes for the next revision, in a bucket that is bounded
 //
 // Deleting a key with nats kv del makes its event unknown. A value that this package did not write

@@ -31,7 +31,7 @@ func (c *reopenChange) decideRow(e keyEntry, now serverclock.Instant) *keyRow {
 	if e.row == nil || e.row.Phase != dedupe.PhaseDeadLettering && e.row.Phase != dedupe.PhaseDead {
 		return nil
 	}
-	return &keyRow{Phase: dedupe.PhaseFree, TTL: e.row.TTL}
+	return &keyRow{Phase: dedupe.PhaseFree, TTL: e.row.TTL, History: e.row.History}
 }
 
 func (c *reopenChange) onKept(keyEntry) {}

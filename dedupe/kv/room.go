@@ -63,6 +63,10 @@ func (s *Store) readFreeRoom(ctx context.Context) (*freeRoom, error) {
 	return &freeRoom{store: s, used: bucketBounds{bytes: info.State.Bytes, msgs: info.State.Messages}}, nil
 }
 
+// shortReason is what is kept of a reason in a bucket that is full. The dead letter has all of it,
+// unless another process stores it.
+const shortReason = 64
+
 // takeRoom makes room for one more key, or returns an error that wraps dedupe.ErrFull.
 func (r *freeRoom) takeRoom(key string, data int) error {
 	if r == nil {
@@ -83,7 +87,17 @@ func (r *freeRoom) takeRoom(key string, data int) error {
 	return nil
 }
 
-// admitOps lets in the new keys, and the long reasons, that there is room for.
+// takeBytes reports whether a row may grow by so many bytes.
+func (r *freeRoom) takeBytes(n int) bool {
+	b, most := r.store.bounds, r.store.bounds.admissionBounds()
+	if b.bytes > 0 && r.used.bytes+int64(n) > most.bytes {
+		return false
+	}
+	r.used.bytes += int64(n)
+	return true
+}
+
+// admitOps lets in the new keys, the long reasons and the attempts that there is room for.
 func (s *Store) admitOps(ctx context.Context, turns []*casOp) error {
 	if !s.bounds.isBounded() {
 		return nil
@@ -102,10 +116,10 @@ func (s *Store) admitOps(ctx context.Context, turns []*casOp) error {
 		return err
 	}
 	for _, t := range growing {
-		if c, ok := t.change.(*settleChange); !ok {
+		if _, ok := t.change.(*claimChange); ok {
 			t.admitKey(r)
-		} else if r.takeRoom(t.key, len(t.next.Reason)) != nil && c.shortenReason() {
-			t.next.Reason = dedupe.TrimReason(t.next.Reason, shortReason)
+		} else if !r.takeBytes(len(t.next.encodeRow())) {
+			t.keepShort()
 		}
 	}
 	return nil
@@ -117,16 +131,26 @@ func (t *casOp) needsRoom() bool {
 	case *claimChange:
 		return t.entry.revision == 0
 	case *settleChange:
-		return c.settlement.Outcome == dedupe.GivenUp && t.next.Phase == dedupe.PhaseDeadLettering
+		return t.next.Phase == dedupe.PhaseDeadLettering || c.settlement.Attempt != nil && t.next.Phase == dedupe.PhaseFree
 	}
 	return false
 }
 
-// shortenReason is asked once there is no room for what decideRow returned: true, if it will return
-// less.
-func (t *casOp) shortenReason() bool {
-	c, ok := t.change.(*settleChange)
-	return ok && c.shortenReason()
+// keepShort is called where there is no room for the row that the operation writes. It reports
+// whether there was something to be left out.
+func (t *casOp) keepShort() bool {
+	if t.isShort {
+		return false
+	}
+	t.isShort = t.next.shorten()
+	return t.isShort
+}
+
+// shorten leaves out the history, and most of the reason.
+func (r *keyRow) shorten() bool {
+	isLong := len(r.History) > 0 || len(r.Reason) > shortReason
+	r.History, r.Reason = nil, dedupe.TrimReason(r.Reason, shortReason)
+	return isLong
 }
 
 // admitKey lets a new key in, if there is room. What is claimed without having been read is read

@@ -30,6 +30,8 @@ type keyRow struct {
 	Crashes  int
 	Reason   string
 	Letter   string
+	// History is never written to: copies of the row share it.
+	History []dedupe.Attempt
 	// Spare is how many bytes are kept free in the value for what its next revision grows by. It
 	// is in no other.
 	Spare int

@@ -2,6 +2,7 @@ package kv
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/onceish/onceish/dedupe"
@@ -80,7 +81,7 @@ func (h *ownedClaim) rowOrClaim(e keyEntry, now serverclock.Instant, p dedupe.Ph
 	c := h.claim
 	e.row = &keyRow{
 		Phase: p, Owner: c.Nonce, Token: c.Token, Since: now.Time.Add(-max(0, c.Age)).UTC(), Hash: c.Hash,
-		Attempts: max(0, c.Attempts), Crashes: max(0, c.Crashes),
+		Attempts: max(0, c.Attempts), Crashes: max(0, c.Crashes), History: slices.Clone(c.History),
 	}
 	if p == dedupe.PhaseDeadLettering {
 		e.row.Reason, e.row.Letter = dedupe.TrimReason(c.Reason, dedupe.MaxReason), c.Letter
@@ -90,21 +91,7 @@ func (h *ownedClaim) rowOrClaim(e keyEntry, now serverclock.Instant, p dedupe.Ph
 
 type settleChange struct {
 	ownedClaim
-	settlement  *dedupe.Settlement
-	isShortened bool // the bucket is full: the reason is cut short
-}
-
-// shortReason is what is kept of a reason in a bucket that is full. The dead letter has all of it,
-// unless another process stores it.
-const shortReason = 64
-
-// shortenReason gives up most of a reason for having the settlement stored.
-func (c *settleChange) shortenReason() bool {
-	if c.isShortened || c.settlement.Outcome != dedupe.GivenUp || len(c.settlement.Reason) <= shortReason {
-		return false
-	}
-	c.isShortened = true
-	return true
+	settlement *dedupe.Settlement
 }
 
 func (c *settleChange) decideRow(e keyEntry, now serverclock.Instant) *keyRow {
@@ -126,6 +113,7 @@ func (c *settleChange) decideRow(e keyEntry, now serverclock.Instant) *keyRow {
 func (c *settleChange) settledRow(next *keyRow) *keyRow {
 	s := c.settlement
 	next.Phase, next.Span, next.TTL = s.Outcome.To(), 0, s.TTL
+	next.History = dedupe.AppendAttempt(next.History, s.Attempt)
 	if s.AddsAttempt() {
 		next.Attempts++
 	}
@@ -135,9 +123,6 @@ func (c *settleChange) settledRow(next *keyRow) *keyRow {
 	case dedupe.GivenUp:
 		next.Span, next.Letter = s.Lease, s.Letter
 		next.Reason = dedupe.TrimReason(s.Reason, dedupe.MaxReason)
-		if c.isShortened {
-			next.Reason = dedupe.TrimReason(s.Reason, shortReason)
-		}
 	case dedupe.Succeeded, dedupe.DeadLettered:
 	}
 	return next

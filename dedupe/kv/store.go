@@ -43,6 +43,7 @@ var (
 	_ dedupe.Store       = (*Store)(nil)
 	_ dedupe.Claimer     = (*Store)(nil)
 	_ dedupe.Reopener    = (*Store)(nil)
+	_ dedupe.Inspector   = (*Store)(nil)
 	_ dedupe.Watermarker = (*Store)(nil)
 
 	_ dedupe.GroupRemover = (*Store)(nil)
