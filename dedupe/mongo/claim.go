@@ -99,7 +99,7 @@ func (p *pendingClaim) answerFromCopy(c *dedupe.Claim) bool {
 		return true
 	}
 	same := *c
-	same.Nonce, same.Reason, same.Letter = p.request.Nonce, "", ""
+	same.Nonce, same.Reason, same.Letter, same.History = p.request.Nonce, "", "", nil
 	switch {
 	case dedupe.Differ(c.Hash, p.request.Hash):
 		same.State = dedupe.Reused

@@ -35,6 +35,13 @@ func subject(t *testing.T) dedupetest.Subject {
 			t.Helper()
 			return store(t, through, mongodedupe.Options{}.Skew(d))
 		},
+		Newer: func(t *testing.T, key dedupe.Key) {
+			t.Helper()
+			row := bson.D{{Key: "_id", Value: key.String()}, {Key: "state", Value: "later"}, {Key: "expireAt", Value: time.Now().Add(time.Hour)}}
+			if _, err := coll.InsertOne(t.Context(), row); err != nil {
+				t.Fatal(err)
+			}
+		},
 		Fault:   w.Fail,
 		Partial: func(key dedupe.Key) func() bool { return w.Spoil(key.String()) },
 		Refuse:  w.Refuse,

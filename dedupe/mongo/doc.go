@@ -79,8 +79,11 @@
 //	hash         of the first payload
 //	reason       why it was given up: dead-lettering and dead only
 //	letter       id of the dead letter: dead-lettering and dead only
+//	history      last failed attempts, the earliest first; absent: none failed
 //	session      id of the session whose transaction may lock the row: claimed only
 //	expireAt     when the row counts as absent, whether it is still there or not
+//
+// An attempt is {number, ended, took_ns, process, token, sequence, error}: [dedupe.Attempt].
 //
 // Mark leaves only _id, state, token, hash and expireAt.
 //

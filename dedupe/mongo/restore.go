@@ -118,6 +118,9 @@ func claimRow(c *dedupe.Claim, id string, expired *storedRow, at serverclock.Ins
 	if len(c.Hash) > 0 {
 		d = append(d, expr.Field("hash", c.Hash))
 	}
+	if len(c.History) > 0 {
+		d = append(d, expr.Field("history", historyArray(c.History)))
+	}
 	return d
 }
 
@@ -139,6 +142,7 @@ func settledRow(t *dedupe.Settlement, id string, expired *storedRow) func(at ser
 		if t.AddsAttempt() {
 			c.Attempts = max(0, c.Attempts) + 1
 		}
+		c.History = dedupe.AppendAttempt(c.History, t.Attempt)
 		d := append(claimRow(&c, id, expired, at), expr.Field("expireAt", at.Until(t.TTL)), expr.Field("state", t.Outcome.To().String()))
 		switch t.Outcome {
 		case dedupe.Failed, dedupe.NotBegun:

@@ -23,6 +23,7 @@ type storedRow struct {
 	attempts, crashes int64
 	hash              []byte
 	reason, letter    string
+	history           []dedupe.Attempt
 	expire, now       int64
 	session           bson.Raw // that may lock the row in a transaction
 }
@@ -64,6 +65,8 @@ func (r *storedRow) setField(name string, v bson.RawValue) {
 		r.reason, _ = v.StringValueOK()
 	case "letter":
 		r.letter, _ = v.StringValueOK()
+	case "history":
+		r.history = readHistory(v)
 	case "expireAt":
 		r.expire, _ = v.DateTimeOK()
 	case "session":

@@ -70,9 +70,12 @@ func groupAlike(ss []dedupe.Settlement, keys []string) []*rowChange {
 		t := &ss[i]
 		l := likeness{t.Outcome, t.After, t.TTL}
 		c := alike[l]
-		if c == nil || t.Outcome == dedupe.GivenUp {
+		if c == nil || t.Outcome == dedupe.GivenUp || t.Attempt != nil {
 			c = &rowChange{phases: []dedupe.Phase{t.Outcome.From()}, update: settleUpdate(t)}
-			changes, alike[l] = append(changes, c), c
+			changes = append(changes, c)
+			if t.Attempt == nil {
+				alike[l] = c
+			}
 		}
 		c.addRow(i, keys[i])
 		c.owners = append(c.owners, t.Claim.Nonce)
@@ -103,6 +106,9 @@ func settleUpdate(t *dedupe.Settlement) bson.A {
 	}
 	if t.AddsAttempt() {
 		fields = append(fields, expr.Field("attempts", expr.Plus("attempts", int64(1))))
+	}
+	if t.Attempt != nil {
+		fields = append(fields, expr.Field("history", appendedHistory(t.Attempt)))
 	}
 	return bson.A{expr.Set(fields...)}
 }

@@ -108,6 +108,9 @@ func (p *pendingClaim) startOver(r *storedRow) *rowMove {
 	} else {
 		gone = append(gone, "hash")
 	}
+	if len(r.history) > 0 {
+		gone = append(gone, "history")
+	}
 	fresh := &storedRow{raw: r.raw, id: r.id, token: r.token, phase: r.phase, session: r.session}
 	return p.newMove(fresh, dedupe.Fresh, r.token+1, bson.A{expr.Set(fields...), expr.Unset(gone...)})
 }
@@ -138,7 +141,7 @@ func (p *pendingClaim) takeOver(r *storedRow, state dedupe.State) *rowMove {
 
 func (p *pendingClaim) newMove(r *storedRow, s dedupe.State, token int64, update bson.A) *rowMove {
 	c := r.toClaim(p.request, s)
-	c.Token, c.HeldFor = uint64(max(0, token)), p.request.Lease
+	c.Token, c.HeldFor, c.History = uint64(max(0, token)), p.request.Lease, r.history
 	if len(c.Hash) == 0 {
 		c.Hash = p.request.Hash
 	}
