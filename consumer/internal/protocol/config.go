@@ -14,6 +14,8 @@ type Config struct {
 	Group string
 	// Owner begins every nonce. It must be unique over all processes, past ones included.
 	Owner string
+	// Process names the process in the history of an event.
+	Process string
 	// Concurrency is the number of slots: how many runs there may be at once.
 	Concurrency int
 	// MaxUnmarked is how many events may have started and not be settled in the store, running and

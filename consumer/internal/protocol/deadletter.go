@@ -41,6 +41,8 @@ type Letter struct {
 	Attempts, Crashes    int
 	// Age is the time since the first claim.
 	Age time.Duration
+	// History is the last failed attempts, the earliest first.
+	History []dedupe.Attempt
 
 	job *Job
 }
@@ -61,7 +63,7 @@ func (m *Machine) Letters(now time.Time) []*Letter {
 		out[i] = &Letter{
 			ID: j.ending.letter, Reason: j.ending.reason, Error: j.verdict.Error, Stack: j.verdict.Stack,
 			Delivery: j.copies[0].Delivery, Key: j.key, Attempts: j.claim.Attempts, Crashes: j.claim.Crashes,
-			Age: j.claim.Age + now.Sub(j.claimedAt), job: j,
+			Age: j.claim.Age + now.Sub(j.claimedAt), History: j.claim.History, job: j,
 		}
 	}
 	return out

@@ -76,7 +76,8 @@ type claimEnding struct {
 	outcome        dedupe.Outcome
 	after          time.Duration
 	reason, letter string
-	counted        bool // given up for a run that failed
+	counted        bool            // given up for a run that failed
+	attempt        *dedupe.Attempt // the run that failed; nil: it is not the end of one
 }
 
 // Event is what the handler is called with.

@@ -115,7 +115,9 @@ func (m *Machine) Ran(now time.Time, j *Job, v Verdict) {
 	case v.Kind == NotBegun:
 		m.releaseClaim(now, j)
 	case j.cancelled != nil && !errors.Is(j.cancelled, ErrRunLimit):
+		attempt := m.failedAttempt(now, j)
 		m.releaseClaim(now, j)
+		j.ending.attempt = attempt
 		if errors.Is(j.cancelled, ErrLeaseLost) {
 			j.verdict = v // for the report
 		}
@@ -231,6 +233,19 @@ func (m *Machine) handleFailure(now time.Time, j *Job) {
 		m.settleClaim(now, j, claimEnding{outcome: dedupe.Failed, after: after})
 	default:
 		m.settleClaim(now, j, claimEnding{outcome: dedupe.NotBegun, after: after})
+	}
+	j.ending.attempt = m.failedAttempt(now, j)
+}
+
+// failedAttempt describes the run that has just ended for the history of its event; nil of a
+// snooze, which is no failure. One that counts as no attempt is in it as well: it explains a delay.
+func (m *Machine) failedAttempt(now time.Time, j *Job) *dedupe.Attempt {
+	if j.verdict.Kind == Snooze {
+		return nil
+	}
+	return &dedupe.Attempt{
+		Number: j.Attempt(), Ended: now, Took: j.took, Process: m.cfg.Process,
+		Token: j.claim.Token, Sequence: j.position().Sequence, Error: j.verdict.Error,
 	}
 }
 

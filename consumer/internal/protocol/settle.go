@@ -61,7 +61,7 @@ func (m *Machine) Settlements(now time.Time) Batch[dedupe.Settlement] {
 		j.settlementSent = true
 		return dedupe.Settlement{
 			Claim: j.claim, Outcome: j.ending.outcome, After: j.ending.after, Reason: j.ending.reason, Letter: j.ending.letter,
-			CountAttempt: j.ending.counted, Lease: m.cfg.Lease, TTL: m.cfg.TTL,
+			CountAttempt: j.ending.counted, Attempt: j.ending.attempt, Lease: m.cfg.Lease, TTL: m.cfg.TTL,
 		}
 	})
 }
@@ -100,6 +100,7 @@ func (m *Machine) settlementStored(now time.Time, j *Job, sent time.Time) {
 			j.claim.Attempts++
 			j.attemptCounted = true
 		}
+		j.claim.History = dedupe.AppendAttempt(j.claim.History, j.ending.attempt)
 		j.claim.State, j.claim.Reason, j.claim.Letter = dedupe.DeadLettering, j.ending.reason, j.ending.letter
 		j.leasedAt, j.leaseExpires = sent, sent.Add(m.cfg.Lease)
 		m.queueLetter(now, j)

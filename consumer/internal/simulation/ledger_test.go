@@ -20,6 +20,7 @@ type row struct {
 	claims            []*claim // as they were won, the last is the present one
 	state             dedupe.State
 	attempts, crashes int
+	failures          int // runs that failed, also those that count as no attempt
 	due, expires      time.Time
 	letter            string
 	vanished          bool // the store has lost it, and nobody has written it since
@@ -58,7 +59,7 @@ func (g *ledger) row(k dedupe.Key) *row {
 		g.rows[k] = r
 	}
 	if !g.now().Before(r.expires) {
-		r.state, r.attempts, r.crashes, r.due, r.letter = dedupe.Fresh, 0, 0, time.Time{}, ""
+		r.state, r.attempts, r.crashes, r.failures, r.due, r.letter = dedupe.Fresh, 0, 0, 0, time.Time{}, ""
 	}
 	return r
 }
@@ -109,6 +110,9 @@ func (g *ledger) recordClaim(proc *process, q dedupe.Request, c dedupe.Claim) {
 		g.sim.violate("I11", "%s has %d attempts and %d crashes, and the claim of %s says %d and %d",
 			q.Key.ID, r.attempts, r.crashes, proc.id, c.Attempts, c.Crashes)
 	}
+	if want := min(r.failures, dedupe.MaxHistory); len(c.History) != want && !g.sim.sc.marks {
+		g.sim.violate("history", "%s has failed %d times, and the claim of %s has %d attempts in its history", q.Key.ID, r.failures, proc.id, len(c.History))
+	}
 }
 
 // forget records a claim of a key whose row has vanished: the key starts again, and its former
@@ -119,7 +123,8 @@ func (g *ledger) forget(r *row, q dedupe.Request, answer dedupe.Claim) {
 		t.forgotten = t.forgotten || t.key == c.key
 	}
 	if c.nonce == q.Nonce {
-		r.vanished, r.state, r.attempts, r.crashes = false, dedupe.Held, answer.Attempts, answer.Crashes
+		c.token = answer.Token
+		r.vanished, r.state, r.attempts, r.crashes, r.failures = false, dedupe.Held, answer.Attempts, answer.Crashes, len(answer.History)
 		return
 	}
 	c.lost, c.ended = true, g.sim.elapsed
@@ -232,8 +237,30 @@ func (g *ledger) applySettlement(r *row, c *claim, s dedupe.Settlement) {
 			sim.violate("I4", "%s is dead, and has no letter", c.key.ID)
 		}
 	}
+	g.recordAttempt(r, c, s)
 	if r.attempts > sim.sc.protocol.MaxAttempts && !sim.sc.marks {
 		sim.violate("I11", "%s has %d attempts, of at most %d", c.key.ID, r.attempts, sim.sc.protocol.MaxAttempts)
+	}
+}
+
+// recordAttempt checks that a run which failed is in the history of its event, and nothing else.
+func (g *ledger) recordAttempt(r *row, c *claim, s dedupe.Settlement) {
+	if g.sim.sc.marks {
+		return
+	}
+	number := r.attempts
+	if !s.AddsAttempt() {
+		number++
+	}
+	switch a := s.Attempt; {
+	case a == nil && s.AddsAttempt():
+		g.sim.violate("history", "%s counts an attempt of %s that is not in its history", c.key.ID, c.process.id)
+	case a != nil && c.run == nil:
+		g.sim.violate("history", "%s has an attempt of %s in its history that was not run: %+v", c.key.ID, c.process.id, *a)
+	case a != nil && (a.Number != number || a.Token != c.token || a.Process != c.process.id):
+		g.sim.violate("history", "%s has attempt %d of %s, under token %d, in its history as %+v", c.key.ID, number, c.process.id, c.token, *a)
+	case a != nil:
+		r.failures++
 	}
 }
 

@@ -65,6 +65,9 @@ var mutants = []mutant{
 	{"nak after loss", "silent", nakAfterLoss},
 	{"dead letter after ack", "I4", letterAfterAck},
 	{"attempts counted for crashes", "I11", attemptsForCrashes},
+	{"attempts left out of the history", "history", attemptsLeftOut},
+	{"a history for what did not run", "history", attemptsMadeUp},
+	{"a history that a takeover forgets", "history", historyForgotten},
 	{"pause asked before the claim", "I8", func() mutation { return mutation{pauseBeforeClaim: true} }},
 	{"the gate's capacity is not looked at", "I8", func() mutation { return mutation{gateIgnored: true} }},
 	{"bare message id", "I1", func() mutation { return bareMessageID("shop") }},
@@ -391,6 +394,30 @@ func ownerIsProcess() mutation {
 func attemptsForCrashes() mutation {
 	return meddle(func(m *meddler) {
 		m.answer = func(_ dedupe.Request, c *dedupe.Claim) { c.Attempts += c.Crashes }
+	})
+}
+
+func attemptsLeftOut() mutation {
+	return meddle(func(m *meddler) { m.settle = func(s *dedupe.Settlement) { s.Attempt = nil } })
+}
+
+func attemptsMadeUp() mutation {
+	return meddle(func(m *meddler) {
+		m.settle = func(s *dedupe.Settlement) {
+			if s.Attempt == nil && s.Outcome == dedupe.NotBegun {
+				s.Attempt = &dedupe.Attempt{Number: s.Claim.Attempts + 1}
+			}
+		}
+	})
+}
+
+func historyForgotten() mutation {
+	return meddle(func(m *meddler) {
+		m.answer = func(_ dedupe.Request, c *dedupe.Claim) {
+			if c.Crashes > 0 {
+				c.History = nil
+			}
+		}
 	})
 }
 

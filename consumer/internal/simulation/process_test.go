@@ -75,7 +75,7 @@ func (sim *simulation) startProcess(worker int) {
 		proc.noteTrouble(left + timeout)
 	}
 	cfg := sim.sc.protocol
-	cfg.Owner = proc.id + ":"
+	cfg.Owner, cfg.Process = proc.id+":", proc.id
 	cfg.Rand = sim.rand.Float64
 	cfg.Watermark = proc.openCursor()
 	if sim.mut.config != nil {
