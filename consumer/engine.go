@@ -27,6 +27,7 @@ type engine struct {
 	cursor       *cursor.Cursor
 	limit        *startLimit // nil: there is none
 	letters      letterPublisher
+	owner        string // begins the nonces of claims
 	tickEvery    time.Duration
 
 	mu          sync.Mutex // guards what follows, and is never held during a call

@@ -34,6 +34,9 @@ type Letter struct {
 	Reason, Error, Stack string
 	// Attempts is the number of failures, Crashes that of claims that ended by their lease alone.
 	Attempts, Crashes int
+	// History is the last failed attempts, the earliest first: dedupe.MaxHistory, or fewer where
+	// the letter has no room for them.
+	History []dedupe.Attempt
 	// Claimed is when the event was first claimed, Died when it was given up.
 	Claimed, Died time.Time
 	// Parts is how many further events of the dead-letter topic carry the event, where it is too
@@ -71,7 +74,7 @@ func newLetter(p *protocol.Letter, group string, now time.Time) *Letter {
 		key: key,
 		ID:  p.ID, Event: p.Delivery.Event, At: p.Delivery.At, Group: group,
 		Reason: p.Reason, Error: p.Error, Stack: p.Stack, Attempts: p.Attempts, Crashes: p.Crashes,
-		Claimed: now.Add(-p.Age), Died: now,
+		History: p.History, Claimed: now.Add(-p.Age), Died: now,
 	}
 }
 
@@ -110,6 +113,7 @@ func (l *Letter) toEvent(topic string) bus.Event {
 	} {
 		h.Set(letterPrefix+name, url.PathEscape(value))
 	}
+	setHistory(h, l.History)
 	if l.key != nil {
 		h.Set(headerKeyID, url.PathEscape(l.key.id))
 		h.Set(headerKeyScope, url.PathEscape(l.key.scope))
@@ -129,7 +133,7 @@ func ParseLetter(e bus.Event) (*Letter, error) {
 	r := letterReader{headers: e.Headers}
 	l := &Letter{
 		ID: r.readText("Letter"), Group: r.readText("Group"), Reason: r.readText("Reason"), Error: r.readText("Error"), Stack: r.readText("Stack"),
-		Attempts: r.readCount("Attempts"), Crashes: r.readCount("Crashes"),
+		Attempts: r.readCount("Attempts"), Crashes: r.readCount("Crashes"), History: parseHistory(e.Headers),
 		Claimed: r.readTime("Claimed"), Died: r.readTime("Died"), Parts: r.readCount("Parts"), digest: r.readText("Digest"),
 		At: bus.Position{Stream: r.readText("Stream"), Sequence: r.readUint("Sequence"), Stored: r.readTime("Stored")},
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer/internal/protocol"
+	"github.com/onceish/onceish/dedupe"
 )
 
 func letter() *Letter {
@@ -27,6 +28,10 @@ func letter() *Letter {
 		At:     bus.Position{Stream: "orders@1", Sequence: 7, Stored: stored},
 		Reason: "failed\nagain: 100%", Error: "no \x00 such \xff thing", Stack: "goroutine 1:\n\tmain.go",
 		Claimed: stored.Add(time.Second), Died: stored.Add(time.Minute),
+		History: []dedupe.Attempt{
+			{Number: 2, Ended: stored.Truncate(time.Millisecond), Took: time.Second + 1, Process: "host:7", Token: 1 << 60, Sequence: 7, Error: "no & %\x00 = é+\r\n"},
+			{Number: 3},
+		},
 	}
 }
 
@@ -112,6 +117,41 @@ func TestLetterCutsStackBeforeError(t *testing.T) {
 	}
 }
 
+// TestLetterLeavesOutTheEarliestAttempts: before the reason or the error is cut.
+func TestLetterLeavesOutTheEarliestAttempts(t *testing.T) {
+	t.Parallel()
+	l := letter()
+	l.Error, l.History = strings.Repeat("e", 2000), nil
+	for n := range dedupe.MaxHistory {
+		l.History = dedupe.AppendAttempt(l.History, &dedupe.Attempt{Number: n, Error: strings.Repeat("e", 1000)})
+	}
+	for most, want := range map[int]int{20 << 10: 10, 10 << 10: 5, 6 << 10: 1, 4 << 10: 0} {
+		got, err := ParseLetter(whole(t, l, letterRoom{all: most, headers: most}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(got.History); n != want || n > 0 && got.History[n-1] != l.History[dedupe.MaxHistory-1] || got.Error != l.Error || got.Reason != l.Reason {
+			t.Errorf("at most %d bytes: %d attempts, %d bytes of the error, reason %q; want the last %d, and the others whole", most, n, len(got.Error), got.Reason, want)
+		}
+	}
+}
+
+// TestLetterWithoutHistory: letters of before there was one, and those whose history is broken, are
+// letters.
+func TestLetterWithoutHistory(t *testing.T) {
+	t.Parallel()
+	for _, values := range [][]string{nil, {""}, {"number=1"}, {"%zz"}, {"number=x&ended=y"}} {
+		e := whole(t, letter(), nats).WithoutControl()
+		delete(e.Headers, headerHistory)
+		if values != nil {
+			e.Headers[headerHistory] = values
+		}
+		if got, err := ParseLetter(e); err != nil || got.History != nil || got.Attempts != 3 {
+			t.Errorf("with %q: %+v, %v, want a letter without history", values, got, err)
+		}
+	}
+}
+
 func TestLetterTooLargeForOneEventHasParts(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(l *Letter){
@@ -169,7 +209,7 @@ func TestParseLetterRefusesWhatIsNone(t *testing.T) {
 	t.Parallel()
 	e := whole(t, letter(), nats).WithoutControl()
 	for name := range e.Headers {
-		if !strings.HasPrefix(name, "Onceish-") {
+		if !strings.HasPrefix(name, "Onceish-") || name == headerHistory {
 			continue
 		}
 		broken := e
@@ -225,6 +265,7 @@ func TestLetterFitsTheLeastRoom(t *testing.T) {
 		l.Group, l.At.Stream = group, strings.Repeat("\xff", 300)
 		l.ID = protocol.LetterID(group, l.At)
 		l.Reason, l.Error = "r"+strings.Repeat("\xff", 5_000), "e"+strings.Repeat("\xff", 5_000)
+		l.History = slices.Repeat(l.History, dedupe.MaxHistory/2)
 		most := strings.Repeat("\xff", maxAttribute/3)
 		l.Event = bus.Event{
 			ID: most, Topic: most, Source: most, Key: strings.Repeat("k", maxAttribute), Data: make([]byte, 100_000),
@@ -261,6 +302,10 @@ func TestLettersFit(t *testing.T) {
 		l.At.Stream = l.At.Stream[:min(300, len(l.At.Stream))]
 		l.ID = protocol.LetterID(l.Group, l.At)
 		l.Reason, l.Error, l.Stack = "r"+text(5_000).Draw(t, "reason"), "e"+text(70_000).Draw(t, "error"), text(70_000).Draw(t, "stack")
+		l.History = nil
+		for n := range rapid.IntRange(0, dedupe.MaxHistory).Draw(t, "attempts") {
+			l.History = dedupe.AppendAttempt(l.History, &dedupe.Attempt{Number: n, Error: text(1_000).Draw(t, "attempt"), Process: text(300).Draw(t, "process")})
+		}
 		e := &l.Event
 		e.ID, e.Topic, e.Key, e.Type = text(20_000).Draw(t, "id"), text(2_000).Draw(t, "topic"), text(9_000).Draw(t, "key"), text(9_000).Draw(t, "type")
 		e.Source, e.ContentType = text(9_000).Draw(t, "source"), text(9_000).Draw(t, "contentType")
@@ -289,6 +334,14 @@ func checkLetter(t *rapid.T, l *Letter, room letterRoom) {
 	got, err := ParseLetter(e.WithoutControl())
 	if err != nil {
 		t.Fatal(err)
+	}
+	for i, a := range got.History {
+		if want := l.History[len(l.History)-len(got.History)+i]; a != want {
+			t.Errorf("attempt %+v, want %+v", a, want)
+		}
+	}
+	if cut := got.Reason != l.Reason && len(escaped(l.Reason)) <= textLimitSteps[0].reason; cut && len(got.History) > 0 {
+		t.Errorf("the reason was cut, and %d attempts were kept", len(got.History))
 	}
 	for what, texts := range map[string][2]string{"reason": {got.Reason, l.Reason}, "error": {got.Error, l.Error}} {
 		kept, note, _ := strings.Cut(texts[0], "… (cut")

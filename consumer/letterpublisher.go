@@ -148,13 +148,19 @@ var textLimitSteps = [...]textLimits{
 	{reason: 1 << 10, err: 1 << 10, stack: 0},
 }
 
-// fitInto returns the letter as one event, with as much of the texts as there is room for. ok is
-// false if there is not even room for the least.
+// fitInto returns the letter as one event, with as much as there is room for: first the earliest
+// attempts are left out, then the texts are cut. ok is false if there is not even room for the
+// least.
 func (l *Letter) fitInto(topic string, room letterRoom) (e bus.Event, ok bool) {
+	short := *l
 	for _, s := range textLimitSteps {
-		short := *l
 		short.Reason, short.Error, short.Stack = cutText(l.Reason, s.reason), cutText(l.Error, s.err), cutText(l.Stack, s.stack)
-		if e = short.toEvent(topic); room.hasRoomFor(&e) {
+		e = short.toEvent(topic)
+		for len(short.History) > 0 && !room.hasRoomFor(&e) {
+			short.History = short.History[1:]
+			e = short.toEvent(topic)
+		}
+		if room.hasRoomFor(&e) {
 			return e, true
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/onceish/onceish/bus"
@@ -117,6 +118,9 @@ type Options struct {
 	// LimitWait is how long an event may wait for Limit in its slot. One that would wait for longer
 	// is given back. Default: as long as its claim lasts.
 	LimitWait time.Duration
+	// Process names this process in the history of an event. Default: its host name and process id,
+	// "HOST:PID".
+	Process string
 	// Logger gets the log. Default: slog.Default().
 	Logger *slog.Logger
 	// Observer is told how each delivery ended. Default: none.
@@ -160,6 +164,10 @@ func (o *Options) WithDefaults(group string) (*Options, error) {
 	}
 	if out.Fingerprint == nil {
 		out.Fingerprint = Bytes
+	}
+	if out.Process == "" {
+		host, _ := os.Hostname() // it is there to be read by people
+		out.Process = fmt.Sprintf("%s:%d", host, os.Getpid())
 	}
 	out.FingerprintName = cmp.Or(out.FingerprintName, fingerprintName(out.Fingerprint))
 	out.Logger = cmp.Or(out.Logger, slog.Default())

@@ -142,8 +142,9 @@ func (e *engine) openCursor(ctx context.Context, info bus.TopicInfo) error {
 	if state.AckWait > 0 {
 		e.o.AckWait = state.AckWait // of a consumer that was only bound to
 	}
+	e.owner = rand.Text() + "-"
 	cfg := protocol.Config{
-		Group: e.group, Owner: rand.Text() + "-", Concurrency: e.o.Concurrency, MaxUnmarked: e.o.MaxUnmarked,
+		Group: e.group, Owner: e.owner, Process: e.o.Process, Concurrency: e.o.Concurrency, MaxUnmarked: e.o.MaxUnmarked,
 		MaxAttempts: e.o.MaxAttempts, MaxCrashes: e.o.MaxCrashes, Backoff: e.o.Backoff,
 		Lease: e.o.Lease, Commit: e.o.commitTime(), AckWait: e.o.AckWait, RunLimit: e.o.RunLimit, TTL: e.o.TTL, GiveUp: e.o.GiveUp, MaxAge: info.MaxAge,
 		ArrivalsAreAttempts: e.o.Mode == SeenMark, Watermark: opened.Watermark, Rand: mathrand.Float64,

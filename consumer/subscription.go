@@ -68,6 +68,10 @@ func (s *Subscription) Drain(ctx context.Context) error {
 	}
 }
 
+// Owner returns what the nonces of the subscription's claims begin with, and those of no other. It
+// is another one for each subscription of a process.
+func (s *Subscription) Owner() string { return s.engine.owner }
+
 // Stats returns the counts as they stand.
 func (s *Subscription) Stats() Stats {
 	s.engine.mu.Lock()
