@@ -52,6 +52,7 @@ func newLetterJSON(l *deadletter.Letter) letterJSON {
 type wholeLetterJSON struct {
 	letterJSON
 
+	History     []attemptJSON       `json:"history,omitempty"`
 	Stack       string              `json:"stack,omitempty"`
 	ContentType string              `json:"content_type,omitempty"`
 	Headers     map[string][]string `json:"headers,omitempty"`
@@ -61,7 +62,7 @@ type wholeLetterJSON struct {
 
 func newWholeLetterJSON(l *deadletter.Letter) wholeLetterJSON {
 	e := &l.Event
-	out := wholeLetterJSON{letterJSON: newLetterJSON(l), Stack: l.Stack, ContentType: e.ContentType, Headers: e.Headers}
+	out := wholeLetterJSON{letterJSON: newLetterJSON(l), History: newHistoryJSON(l.History), Stack: l.Stack, ContentType: e.ContentType, Headers: e.Headers}
 	if utf8.Valid(e.Data) {
 		text := string(e.Data)
 		out.Data = &text
@@ -123,6 +124,11 @@ func printLetter(w io.Writer, l *deadletter.Letter) error {
 		{"crashes", strconv.Itoa(l.Crashes)},
 		{"claimed", formatTime(l.Claimed)},
 		{"died", formatTime(l.Died)},
+	}
+	for i := range l.History {
+		fields = append(fields, [2]string{"attempt " + strconv.Itoa(l.History[i].Number), describeAttempt(&l.History[i])})
+	}
+	fields = append(fields, [][2]string{
 		{"id", e.ID},
 		{"topic", e.Topic},
 		{"key", e.Key},
@@ -131,7 +137,7 @@ func printLetter(w io.Writer, l *deadletter.Letter) error {
 		{"time", formatTime(e.Time)},
 		{"content type", e.ContentType},
 		{"stored at", l.At.String()},
-	}
+	}...)
 	for _, name := range slices.Sorted(maps.Keys(e.Headers)) {
 		for _, v := range e.Headers[name] {
 			fields = append(fields, [2]string{"header " + name, v})
