@@ -23,7 +23,7 @@ type storedRow struct {
 	attempts, crashes int64
 	hash              []byte
 	reason, letter    string
-	history           []dedupe.Attempt
+	history           bson.RawValue // decoded by readHistory where it is needed
 	expire, now       int64
 	session           bson.Raw // that may lock the row in a transaction
 }
@@ -66,7 +66,7 @@ func (r *storedRow) setField(name string, v bson.RawValue) {
 	case "letter":
 		r.letter, _ = v.StringValueOK()
 	case "history":
-		r.history = readHistory(v)
+		r.history = v
 	case "expireAt":
 		r.expire, _ = v.DateTimeOK()
 	case "session":

@@ -108,7 +108,7 @@ func (p *pendingClaim) startOver(r *storedRow) *rowMove {
 	} else {
 		gone = append(gone, "hash")
 	}
-	if len(r.history) > 0 {
+	if !r.history.IsZero() {
 		gone = append(gone, "history")
 	}
 	fresh := &storedRow{raw: r.raw, id: r.id, token: r.token, phase: r.phase, session: r.session}
@@ -141,7 +141,7 @@ func (p *pendingClaim) takeOver(r *storedRow, state dedupe.State) *rowMove {
 
 func (p *pendingClaim) newMove(r *storedRow, s dedupe.State, token int64, update bson.A) *rowMove {
 	c := r.toClaim(p.request, s)
-	c.Token, c.HeldFor, c.History = uint64(max(0, token)), p.request.Lease, r.history
+	c.Token, c.HeldFor, c.History = uint64(max(0, token)), p.request.Lease, readHistory(r.history)
 	if len(c.Hash) == 0 {
 		c.Hash = p.request.Hash
 	}
