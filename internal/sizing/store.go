@@ -60,6 +60,8 @@ func (s Store) Verdict(n Size) (fits bool, why string) {
 		return false, fmt.Sprintf("does not fit: the memory store holds %s keys", Count(MemoryKeys))
 	case s == Memory:
 		return true, "fits, and is forgotten with its process"
+	case s == Mongo && n.Memory > ServerMemory:
+		return false, fmt.Sprintf("slow: the indexes do not fit in %s of memory", Bytes(ServerMemory))
 	case n.Memory > ServerMemory:
 		return false, fmt.Sprintf("does not fit in %s of memory", Bytes(ServerMemory))
 	}
