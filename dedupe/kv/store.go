@@ -44,6 +44,7 @@ var (
 	_ dedupe.Claimer     = (*Store)(nil)
 	_ dedupe.Reopener    = (*Store)(nil)
 	_ dedupe.Watermarker = (*Store)(nil)
+	_ dedupe.Bounder     = (*Store)(nil)
 
 	_ dedupe.GroupRemover = (*Store)(nil)
 )

@@ -18,6 +18,7 @@ var (
 	_ dedupe.Claimer     = (*Store)(nil)
 	_ dedupe.Reopener    = (*Store)(nil)
 	_ dedupe.Watermarker = (*Store)(nil)
+	_ dedupe.Bounder     = (*Store)(nil)
 )
 
 // Store keeps all in memory. It is safe for concurrent use, starts no goroutine, and never
@@ -46,6 +47,9 @@ func New(o *Options) (*Store, error) {
 		table: newTable(), watermarks: make(map[watermarkScope][]dedupe.Watermark),
 	}, nil
 }
+
+// Bounds implements dedupe.Bounder.
+func (s *Store) Bounds() dedupe.Bounds { return dedupe.Bounds{Keys: int64(s.max)} }
 
 // Seen implements dedupe.Store.
 func (s *Store) Seen(ctx context.Context, keys []dedupe.Key) ([]dedupe.Record, error) {
