@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -147,17 +148,23 @@ func TestFullStoreStartsNothingItCannotMark(t *testing.T) {
 				for i := range 40 {
 					w.publish(order(fmt.Sprint(i)))
 				}
-				sub := w.subscribe(nothing, &consumer.Options{Mode: mode, Concurrency: 4, MaxAttempts: 2, TTL: time.Hour})
+				var log bytes.Buffer
+				sub := w.subscribe(nothing, &consumer.Options{
+					Mode: mode, Concurrency: 4, MaxAttempts: 2, TTL: time.Hour, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+				})
 				time.Sleep(10 * time.Minute)
 				most := map[consumer.Mode]int{consumer.Claimed: 10, consumer.SeenMark: 14}[mode]
 				if n := w.starts(); n < 10 || n > most || sub.Stats().Handled != 10 {
 					t.Errorf("%d starts with room for 10 marks, %+v", n, sub.Stats())
 				}
-				if err := sub.Healthy(); !errors.Is(err, dedupe.ErrFull) {
-					t.Errorf("healthy: %v, want ErrFull", err)
+				if err := sub.Healthy(); !errors.Is(err, dedupe.ErrFull) || !strings.Contains(err.Error(), "it keeps 10 keys, none of them expired") {
+					t.Errorf("healthy: %v, want ErrFull with the number of keys", err)
 				}
 				time.Sleep(4 * time.Hour)
 				w.drain(sub)
+				if !strings.Contains(log.String(), "the dedupe store is full: new events wait until marks expire") {
+					t.Errorf("the log does not say what follows: %s", &log)
+				}
 				if st := sub.Stats(); w.starts() != 40 || st.Handled != 40 || st.Dead != 0 {
 					t.Errorf("%d starts of 40 events, %+v", w.starts(), st)
 				}

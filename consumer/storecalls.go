@@ -96,7 +96,11 @@ func (e *engine) logRefusedItems(call string, errs []error, key func(i int) dedu
 		refused++
 	}
 	if refused > 0 {
-		e.o.Logger.Warn("the dedupe store refused items of a call", "call", call, "refused", refused, "items", len(errs),
+		what := "the dedupe store refused items of a call"
+		if errors.Is(errs[first], dedupe.ErrFull) {
+			what = "the dedupe store is full: new events wait until marks expire; raise its bound or shorten the TTL"
+		}
+		e.o.Logger.Warn(what, "call", call, "refused", refused, "items", len(errs),
 			"key", key(first).String(), "error", errs[first])
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/onceish/onceish/consumer/internal/protocol"
+	"github.com/onceish/onceish/dedupe"
 )
 
 // Stats describes a subscription: events in flight and runs as they stand, and how deliveries have
@@ -144,7 +145,10 @@ func (e *engine) healthError() error {
 	defer e.mu.Unlock()
 	err = errors.Join(err, e.endedBy)
 	store, letter := e.machine.Trouble()
-	if store != nil {
+	switch {
+	case errors.Is(store, dedupe.ErrFull):
+		err = errors.Join(err, fmt.Errorf("the dedupe store is full, and new events wait until marks expire: it %w", store))
+	case store != nil:
 		err = errors.Join(err, fmt.Errorf("the dedupe store %w", store))
 	}
 	if letter != nil {

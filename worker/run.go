@@ -122,6 +122,7 @@ func (w *Worker) subscribeAll(ctx context.Context, c *forcedStop) (subs []runnin
 		}
 		subs = append(subs, runningSubscription{topic: h.topic, deadLetter: o.DeadLetter, options: o, sub: sub})
 	}
+	w.reportMarkRoom(ctx, store, subs)
 	return subs, nil
 }
 

@@ -197,6 +197,11 @@ func (k *kit) fills(t *testing.T) ([]dedupe.Claim, dedupe.Request) {
 // full: at its bound a store refuses rather than forgets.
 func full(t *testing.T, k *kit) {
 	kept, r := k.fills(t)
+	if b, ok := k.store.(dedupe.Bounder); ok {
+		if bounds := b.Bounds(); bounds == (dedupe.Bounds{}) || bounds.Keys > 0 && int64(len(kept)) > bounds.Keys {
+			t.Errorf("%d keys fit into a store that reports %+v", len(kept), bounds)
+		}
+	}
 	over := doneMark(key("over"))
 	over.TTL = k.h.TTL
 	switch err := stored(k.store.Mark(t.Context(), []dedupe.Mark{over})); { // what keeps room for rows that are rewritten may take it

@@ -38,6 +38,12 @@ func (b bucketBounds) admissionBounds() bucketBounds {
 	}
 }
 
+// Bounds implements dedupe.Bounder. They are those that the bucket had when it was opened.
+func (s *Store) Bounds() dedupe.Bounds {
+	most := s.bounds.admissionBounds()
+	return dedupe.Bounds{Keys: max(0, most.msgs), Bytes: max(0, most.bytes)}
+}
+
 // freeRoom is what is left for new keys, as last read. A nil one is unbounded.
 type freeRoom struct {
 	store *Store

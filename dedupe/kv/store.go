@@ -45,6 +45,7 @@ var (
 	_ dedupe.Reopener    = (*Store)(nil)
 	_ dedupe.Inspector   = (*Store)(nil)
 	_ dedupe.Watermarker = (*Store)(nil)
+	_ dedupe.Bounder     = (*Store)(nil)
 
 	_ dedupe.GroupRemover = (*Store)(nil)
 )

@@ -30,7 +30,7 @@ func (r *freeRoom) checkFits(k keyID) error {
 	if t.rowCount()+len(r.reserved) < r.store.max {
 		return nil
 	}
-	r.full = fmt.Errorf("memory store: it keeps %d keys, none of them expired: raise Options.MaxKeys or shorten the TTL: %w",
+	r.full = fmt.Errorf("memory store: it keeps %d keys, none of them expired: raise Options.MaxKeys, shorten the TTL, or use a store that is not in memory: %w",
 		t.rowCount(), dedupe.ErrFull)
 	return r.full
 }

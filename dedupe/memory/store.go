@@ -19,6 +19,7 @@ var (
 	_ dedupe.Reopener    = (*Store)(nil)
 	_ dedupe.Inspector   = (*Store)(nil)
 	_ dedupe.Watermarker = (*Store)(nil)
+	_ dedupe.Bounder     = (*Store)(nil)
 )
 
 // Store keeps all in memory. It is safe for concurrent use, starts no goroutine, and never
@@ -47,6 +48,9 @@ func New(o *Options) (*Store, error) {
 		table: newTable(), watermarks: make(map[watermarkScope][]dedupe.Watermark),
 	}, nil
 }
+
+// Bounds implements dedupe.Bounder.
+func (s *Store) Bounds() dedupe.Bounds { return dedupe.Bounds{Keys: int64(s.max)} }
 
 // Seen implements dedupe.Store.
 func (s *Store) Seen(ctx context.Context, keys []dedupe.Key) ([]dedupe.Record, error) {

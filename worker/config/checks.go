@@ -50,6 +50,7 @@ func (c *Config) checkTogether(r *configReader) {
 		s.checkExposure(r, at)
 		s.checkTimes(r, at)
 		s.checkRate(r, at)
+		c.checkMarkRoom(r, at, s)
 		c.checkMode(r, at, s)
 		c.checkLetters(r, at, s)
 		c.checkOverlap(r, i)

@@ -122,6 +122,18 @@ func parseStarts(s string) (Starts, error) {
 	}
 }
 
+// ParsePerSecond takes a rate with a unit, such as 100/s, 30/m or 5/h, and returns it per second.
+func ParsePerSecond(s string) (float64, error) {
+	starts, err := parseStarts(s)
+	if err == nil && starts.Per == 0 {
+		err = noUnitError(quoteShort(s))
+	}
+	if err != nil {
+		return 0, err
+	}
+	return float64(starts.Count) / starts.Per.Seconds(), nil
+}
+
 func noUnitError(shown string) error {
 	return fmt.Errorf("%s has no unit that is known: write a rate such as 100/s, 30/m or 5/h", shown)
 }

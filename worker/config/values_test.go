@@ -104,6 +104,20 @@ func TestBoundsOfRatesAreTheLimiters(t *testing.T) {
 	}
 }
 
+func TestRatesPerSecond(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]float64{"500/s": 500, "30/m": 0.5, "9/h": 0.0025} {
+		if got, err := ParsePerSecond(text); err != nil || got != want {
+			t.Errorf("%s is %v per second, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "500", "0/s", "5/d"} {
+		if got, err := ParsePerSecond(text); err == nil {
+			t.Errorf("%q is %v per second", text, got)
+		}
+	}
+}
+
 func FuzzRate(f *testing.F) {
 	for _, s := range []string{"100/s", "3600 / h", "0/s", "5"} {
 		f.Add(s)
