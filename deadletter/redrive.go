@@ -6,15 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/dedupe"
 )
-
-// deletesAtOnce is how many letters are deleted at the same time.
-const deletesAtOnce = 64
 
 // Redrive publishes the events of letters again, in their order, for the group that gave them up,
 // or for toGroup where that is not empty; the group's marks must be in the store. It returns one
@@ -93,23 +89,28 @@ func (t *Topic) Drop(ctx context.Context, letters ...Letter) []error {
 	return errs
 }
 
-// deleteLetters deletes each letter, and then its parts: without the letter they are nothing.
+// deleteLetters deletes letters, and then their parts: without the letter they are nothing.
 func (t *Topic) deleteLetters(ctx context.Context, letters []Letter) []error {
-	errs := make([]error, len(letters))
-	slots := make(chan struct{}, deletesAtOnce)
-	var deleting sync.WaitGroup
+	at := make([]bus.Position, len(letters))
 	for i := range letters {
-		slots <- struct{}{}
-		deleting.Go(func() {
-			defer func() { <-slots }()
-			for _, at := range append([]bus.Position{letters[i].Position}, letters[i].parts...) {
-				if errs[i] = t.deleter.DeleteEvent(ctx, at); errs[i] != nil {
-					return
-				}
-			}
-		})
+		at[i] = letters[i].Position
 	}
-	deleting.Wait()
+	errs := t.deleter.DeleteEvents(ctx, at)
+	var parts []bus.Position
+	var partOf []int
+	for i := range letters {
+		for _, part := range letters[i].parts {
+			if errs[i] == nil {
+				parts, partOf = append(parts, part), append(partOf, i)
+			}
+		}
+	}
+	if len(parts) == 0 {
+		return errs
+	}
+	for n, err := range t.deleter.DeleteEvents(ctx, parts) {
+		errs[partOf[n]] = errors.Join(errs[partOf[n]], err)
+	}
 	return errs
 }
 
