@@ -31,12 +31,13 @@ Examples:
    worker dlq list billing --group-by error
    worker dlq list billing --since 1d --error timeout -o json | jq -r '.letters[].id'
    worker dlq show billing 17
+   worker dlq edit billing 17
    worker dlq redrive billing --error timeout --rps 20 --mongo mongodb://localhost:27017/shop
    worker dlq drop billing --type order.test --yes
 
 Exit status: 0 done, 1 failed, or not asked for after all, 2 wrong usage.`,
 		Commands: []*cli.Command{
-			listLettersCommand(stdout, stderr), showLetterCommand(stdout, stderr),
+			listLettersCommand(stdout, stderr), showLetterCommand(stdout, stderr), editLetterCommand(stdin, stdout, stderr),
 			redriveCommand(stdin, stdout, stderr), dropLettersCommand(stdin, stdout, stderr), helpCommand(stdout, "dlq"),
 		},
 		OnUsageError: commandline.UsageError,
