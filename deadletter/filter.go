@@ -45,8 +45,8 @@ func (f *Filter) matchesReason(l *Letter) bool {
 		!l.Position.Stored.Before(f.Since) && (f.Until.IsZero() || l.Position.Stored.Before(f.Until))
 }
 
-// rejects reports whether a header alone shows that the filter does not select a letter, which is
-// much cheaper to see than to read the letter. What is no letter it does not reject.
+// rejects reports whether single headers or the data show that the filter does not select a letter,
+// which is much cheaper to see than to read the letter. What is no letter it does not reject.
 func (f *Filter) rejects(e *bus.Event) bool {
 	for _, part := range []struct{ name, of string }{{"Error", f.Error}, {"Reason", f.Reason}} {
 		if part.of == "" {
@@ -79,5 +79,5 @@ func (f *Filter) rejectsEvent(e *bus.Event) bool {
 			return true
 		}
 	}
-	return false
+	return !bytes.Contains(e.Data, []byte(f.Data))
 }
