@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"time"
@@ -135,7 +136,11 @@ func withLetters(
 		if err != nil {
 			return err
 		}
-		return f(c, t)
+		err = f(c, t)
+		if errors.Is(err, bus.ErrNoStream) {
+			err = fmt.Errorf("there is no %s: the group has given nothing up yet, or its letters are on another topic (--dead-letter): %w", letterTopic(cmd), err)
+		}
+		return err
 	})
 }
 
