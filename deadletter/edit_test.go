@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/deadletter"
 	"github.com/onceish/onceish/dedupe"
 )
@@ -110,6 +112,42 @@ func TestLetterThatWasEditedIsNotRedrivenUntilTheEditIsDropped(t *testing.T) {
 		w.redrive()
 		w.handledOnce("billing", "1")
 		w.ranWith("1", `{"order":"1"}`)
+	})
+}
+
+// A letter that has lost a part stays, says which one it is, and can still be dropped.
+func TestLetterThatHasLostAPartIsNotRedrivenOrEdited(t *testing.T) {
+	inBubble(t, func(w *harness) {
+		w.subscribe("billing", nil)
+		large := order("large")
+		large.Data = bytes.Repeat([]byte("a"), 1<<20-200)
+		w.publish(large, order("2"))
+		w.settle()
+		w.mend(true)
+		letters := w.list(deadletter.Filter{})
+		for s, err := range w.bus.Read(w.t.Context(), "dead.billing", bus.Range{}) {
+			must(t, err)
+			if s.Event.ID != letters[0].ID {
+				must(t, w.bus.DeleteEvents(w.t.Context(), []bus.Position{s.At})[0])
+				break
+			}
+		}
+		if _, err := w.topic.Edit(w.t.Context(), letters[0], deadletter.Edit{Data: []byte("b")}); !errors.Is(err, consumer.ErrLetterPart) {
+			t.Errorf("Edit: %v; want ErrLetterPart", err)
+		}
+		n, err := w.topic.RedriveAll(w.t.Context(), w.store, deadletter.Filter{}, &deadletter.BulkOptions{Failed: func(l *deadletter.Letter, err error) {
+			if !errors.Is(err, consumer.ErrLetterPart) || !strings.Contains(err.Error(), "is missing") {
+				t.Errorf("Redrive: %v; want ErrLetterPart, and what is missing", err)
+			}
+		}})
+		if err != nil || n != (deadletter.Bulk{Done: 1, Failed: 1}) {
+			t.Errorf("RedriveAll: %+v, %v; want one done, and one failed", n, err)
+		}
+		w.handledOnce("billing", "2")
+		must(t, errors.Join(w.topic.Drop(w.t.Context(), letters[0])...))
+		if n := w.count("dead.>"); n > 0 {
+			t.Errorf("%d letters or parts are left", n)
+		}
 	})
 }
 
