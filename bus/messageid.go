@@ -52,6 +52,12 @@ func boundID(id string) string {
 // visible percent-encodes what is not a letter, a digit or one of "-._~{}@/".
 func visible(s string) string { return percent.Encode(s, plain) }
 
-func plain(c byte) bool {
-	return percent.LetterOrDigit(c) || strings.IndexByte("-._~{}@/", c) >= 0
-}
+func plain(c byte) bool { return plainBytes[c] }
+
+// plainBytes are in a table, for each event that is published has ids of many bytes.
+var plainBytes = func() (plain [256]bool) {
+	for c := range 256 {
+		plain[c] = percent.LetterOrDigit(byte(c)) || strings.IndexByte("-._~{}@/", byte(c)) >= 0
+	}
+	return plain
+}()

@@ -42,6 +42,8 @@ type Letter struct {
 	// Parts is how many further events of the dead-letter topic carry the event, where it is too
 	// large for one of them together with the reason. Join puts it together. Usually 0.
 	Parts int
+	// Edited is the ID of the letter that a consumer stored, on one that WithEvent made of it.
+	Edited string
 
 	digest string // of what the parts carry
 	key    *letterKey
@@ -62,6 +64,8 @@ const (
 	// These two are there if the key does not follow from the event.
 	headerKeyID    = letterPrefix + "Key-Id"
 	headerKeyScope = letterPrefix + "Key-Scope"
+	// headerEdited is there on a letter whose event was edited.
+	headerEdited = letterPrefix + "Edited"
 )
 
 // newLetter makes a Letter of what the protocol knows.
@@ -118,6 +122,9 @@ func (l *Letter) toEvent(topic string) bus.Event {
 		h.Set(headerKeyID, url.PathEscape(l.key.id))
 		h.Set(headerKeyScope, url.PathEscape(l.key.scope))
 	}
+	if l.Edited != "" {
+		h.Set(headerEdited, url.PathEscape(l.Edited))
+	}
 	e.ID, e.Topic, e.Source, e.Headers = l.ID, topic, "", h
 	return e.WithControl(bus.Control{Letter: l.ID})
 }
@@ -139,6 +146,9 @@ func ParseLetter(e bus.Event) (*Letter, error) {
 	}
 	if _, ok := e.Headers[headerKeyID]; ok {
 		l.key = &letterKey{id: r.readText("Key-Id"), scope: r.readText("Key-Scope")}
+	}
+	if _, ok := e.Headers[headerEdited]; ok {
+		l.Edited = r.readText("Edited")
 	}
 	l.Event = e.WithoutControl()
 	l.Event.Topic, l.Event.ID = r.readText("Topic"), r.readText("Id")

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/onceish/onceish/bus"
@@ -32,12 +33,14 @@ type BulkOptions struct {
 // Bulk is what became of letters.
 type Bulk struct {
 	// Done letters are redriven or dropped. Gone ones were there when they were listed, and not any
-	// more: somebody else was faster. Failed ones are still there.
-	Done, Gone, Failed int
+	// more: somebody else was faster. Failed ones are still there. Superseded ones were edited
+	// since, and are deleted with their edits: a redrive passes over them.
+	Done, Gone, Failed, Superseded int
 }
 
-// batchSize is how many letters are changed at once, and failuresInARow after how many failures
-// without a success a bulk change stops.
+// batchSize is how many letters are changed at once; the letters of one batch are deleted while the
+// next one is published. failuresInARow is after how many failures without a success a bulk change
+// stops.
 const (
 	batchSize      = 128
 	failuresInARow = 20
@@ -50,35 +53,54 @@ const (
 // that failed there is none.
 func (t *Topic) RedriveAll(ctx context.Context, store dedupe.Reopener, f Filter, o *BulkOptions) (Bulk, error) {
 	opts := cmp.Or(o, &BulkOptions{})
-	return changeAll(ctx, t.list(ctx, f, bus.Position{}, true), opts, func(letters []Letter) []error {
-		return t.Redrive(ctx, store, opts.ToGroup, letters...)
+	r := &redrive{t: t, store: store, toGroup: opts.ToGroup, edits: edits{t: t}}
+	return changeAll(ctx, t.list(ctx, f, bus.Position{}, true), opts, func(letters []Letter) ([]error, func()) {
+		return r.publishCopies(ctx, letters)
 	})
 }
 
 // DropAll drops the letters that a filter selects, as Drop. It ends as RedriveAll does.
 func (t *Topic) DropAll(ctx context.Context, f Filter, o *BulkOptions) (Bulk, error) {
-	return changeAll(ctx, t.List(ctx, f, bus.Position{}), cmp.Or(o, &BulkOptions{}), func(letters []Letter) []error { return t.Drop(ctx, letters...) })
+	return changeAll(ctx, t.List(ctx, f, bus.Position{}), cmp.Or(o, &BulkOptions{}), func(letters []Letter) ([]error, func()) {
+		errs := make([]error, len(letters))
+		return errs, func() { copy(errs, t.Drop(ctx, letters...)) }
+	})
 }
 
 // bulkChange changes letters by batches.
 type bulkChange struct {
 	o      *BulkOptions
-	change func([]Letter) []error
+	change batchStep
 	start  time.Time
 	batch  []Letter
 	taken  int
-	row    int // failures without a success
+	row    int   // failures without a success
+	last   error // the last failure
 	bulk   Bulk
+
+	finishing []Letter // the batch that is being finished
+	errs      []error  // of it
+	finished  chan struct{}
 }
 
-func changeAll(ctx context.Context, letters iter.Seq2[Letter, error], o *BulkOptions, change func([]Letter) []error) (Bulk, error) {
+// batchStep does the first part of the change of a batch. finish does the rest for the letters that
+// have no error yet, and sets their errors.
+type batchStep func([]Letter) (errs []error, finish func())
+
+func changeAll(ctx context.Context, letters iter.Seq2[Letter, error], o *BulkOptions, change batchStep) (Bulk, error) {
 	if o.Limit < 0 || o.PerSecond < 0 {
 		return Bulk{}, fmt.Errorf("BulkOptions.Limit is %d and BulkOptions.PerSecond %v: they must be 0 or above", o.Limit, o.PerSecond)
 	}
 	c := &bulkChange{o: o, change: change, start: time.Now()}
+	err := c.changeLetters(ctx, letters)
+	err = cmp.Or(c.awaitFinished(), err)
+	return c.bulk, err
+}
+
+func (c *bulkChange) changeLetters(ctx context.Context, letters iter.Seq2[Letter, error]) error {
 	size := batchSize
-	if o.PerSecond > 0 {
-		size = min(size, max(1, int(o.PerSecond/10)))
+	if c.o.PerSecond > 0 {
+		size = min(size, max(1, int(c.o.PerSecond/10)))
 	}
 	for l, err := range letters {
 		switch {
@@ -86,19 +108,19 @@ func changeAll(ctx context.Context, letters iter.Seq2[Letter, error], o *BulkOpt
 			c.recordFailed(&l, err)
 			continue
 		case err != nil:
-			return c.bulk, err
+			return err
 		}
 		c.batch = append(c.batch, l)
 		c.taken++
-		full := c.taken == o.Limit
+		full := c.taken == c.o.Limit
 		if len(c.batch) < size && !full {
 			continue
 		}
 		if err := c.changeBatch(ctx); err != nil || full {
-			return c.bulk, err
+			return err
 		}
 	}
-	return c.bulk, c.changeBatch(ctx)
+	return c.changeBatch(ctx)
 }
 
 // changeBatch changes what was collected, and waits until the next letters may follow.
@@ -106,31 +128,61 @@ func (c *bulkChange) changeBatch(ctx context.Context) error {
 	if err := context.Cause(ctx); err != nil || len(c.batch) == 0 {
 		return err
 	}
-	var last error
-	for i, err := range c.change(c.batch) {
+	letters := c.batch
+	c.batch = nil
+	errs, finish := c.change(letters)
+	nothingLeft := !slices.Contains(errs, nil)
+	ended := c.awaitFinished()
+	c.finishing, c.errs, c.finished = letters, errs, make(chan struct{})
+	go func() {
+		defer close(c.finished)
+		finish()
+	}()
+	switch {
+	case ended != nil:
+		return ended
+	case c.o.PerSecond <= 0 && nothingLeft:
+		return c.awaitFinished()
+	case c.o.PerSecond <= 0:
+		return context.Cause(ctx)
+	}
+	if err := c.awaitFinished(); err != nil {
+		return err
+	}
+	return backoff.Sleep(ctx, time.Until(c.start.Add(time.Duration(float64(c.taken)/c.o.PerSecond*float64(time.Second)))))
+}
+
+// awaitFinished waits for the batch that is being finished, if there is one, and counts what became
+// of it.
+func (c *bulkChange) awaitFinished() error {
+	if c.finishing == nil {
+		return nil
+	}
+	<-c.finished
+	letters, errs := c.finishing, c.errs
+	c.finishing = nil
+	for i, err := range errs {
 		switch {
 		case err == nil:
 			c.bulk.Done++
 			c.row = 0
 		case errors.Is(err, bus.ErrNoEvent):
 			c.bulk.Gone++
+		case errors.Is(err, ErrSuperseded):
+			c.bulk.Superseded++
 		default:
-			last = err
+			c.last = err
 			c.row++
-			c.recordFailed(&c.batch[i], err)
+			c.recordFailed(&letters[i], err)
 		}
 	}
-	c.batch = c.batch[:0]
 	if c.o.Progress != nil {
 		c.o.Progress(c.bulk)
 	}
 	if c.row >= failuresInARow {
-		return fmt.Errorf("the last %d letters failed: %w", c.row, last)
+		return fmt.Errorf("the last %d letters failed: %w", c.row, c.last)
 	}
-	if c.o.PerSecond <= 0 {
-		return context.Cause(ctx)
-	}
-	return backoff.Sleep(ctx, time.Until(c.start.Add(time.Duration(float64(c.taken)/c.o.PerSecond*float64(time.Second)))))
+	return nil
 }
 
 func (c *bulkChange) recordFailed(l *Letter, err error) {

@@ -1,5 +1,5 @@
-// Package deadletter looks after dead letters: it lists and counts them, drops them, and redrives
-// their events.
+// Package deadletter looks after dead letters: it lists and counts them, edits and drops them, and
+// redrives their events.
 //
 // # Delivery semantics
 //
@@ -17,6 +17,13 @@
 // while it remembers the id, and the group's marks recognise all others: the event is handled once.
 // A letter whose event has been handled since is redriven without a run. If the event fails again,
 // the group stores a new letter.
+//
+// [Topic.Edit] stores a letter with a changed event beside the one that it supersedes, in one step.
+// Whether a letter is superseded is found in the topic each time, at most a second late in a bulk
+// redrive. What is superseded is not redriven; it is deleted after the copy of the edited event is
+// stored and before the edit itself, so no letter is left that would run the event as it was. Where
+// both are redriven all the same, by people who do not know of each other, the marks let one run,
+// and the group gives up the other as a reused id.
 //
 // The store must be the one that keeps the marks of the group. In any other the row stays dead, and
 // the group acknowledges the copy unrun.

@@ -29,7 +29,8 @@ type harness struct {
 
 	mu      sync.Mutex
 	mended  bool
-	handled map[string]int // successes by group and id
+	handled map[string]int    // successes by group and id
+	data    map[string]string // of the last success, by id
 }
 
 func inBubble(t *testing.T, f func(w *harness)) {
@@ -46,7 +47,7 @@ func newHarness(t *testing.T) *harness {
 	must(t, err)
 	topic, err := deadletter.OpenTopic(b, "dead.billing")
 	must(t, err)
-	return &harness{t: t, bus: b, store: store, topic: topic, handled: map[string]int{}}
+	return &harness{t: t, bus: b, store: store, topic: topic, handled: map[string]int{}, data: map[string]string{}}
 }
 
 func must(t *testing.T, err error) {
@@ -72,6 +73,7 @@ func (w *harness) subscribe(group string, o *consumer.Options) {
 			return consumer.Permanent(errBroken)
 		}
 		w.handled[group+" "+e.ID]++
+		w.data[e.ID] = string(e.Data)
 		return nil
 	}, &opts)
 	must(w.t, err)

@@ -17,6 +17,9 @@ type Letter struct {
 
 	// Position of the letter on its topic; that of its event is At.
 	Position bus.Position
+	// SupersededBy is the ID of the newest edit of the letter, which FindEdits sets. Empty: there
+	// is none, or it was not looked for.
+	SupersededBy string
 
 	loaded bool           // Event is complete
 	parts  []bus.Position // known once it is loaded

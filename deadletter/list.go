@@ -63,6 +63,9 @@ func (t *Topic) selectLetter(ctx context.Context, f *Filter, s *bus.Stored, with
 	if s.Malformed != nil {
 		return nil, fmt.Errorf("%w: sequence %d of %q: %w", consumer.ErrNotLetter, s.At.Sequence, t.name, s.Malformed)
 	}
+	if f.rejects(&s.Event) {
+		return nil, nil //nolint:nilnil // not selected
+	}
 	parsed, err := consumer.ParseLetter(s.Event)
 	if errors.Is(err, consumer.ErrLetterPart) {
 		return nil, nil //nolint:nilnil // a part

@@ -6,41 +6,56 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/dedupe"
 )
 
-// deletesAtOnce is how many letters are deleted at the same time.
-const deletesAtOnce = 64
-
 // Redrive publishes the events of letters again, in their order, for the group that gave them up,
-// or for toGroup where that is not empty; the group's marks must be in the store. It returns one
-// error for each letter, nil for those that are redriven: their events are stored and the letters
-// deleted. It blocks for a few round trips, does not retry, and may be repeated with any of the
-// letters; see "Delivery semantics". A letter that is gone is bus.ErrNoEvent: somebody else has
-// redriven or dropped it.
+// or for toGroup where that is not empty; the group's marks must be in the store. The letters are
+// those of one list, in its order. It returns one error for each letter, nil for those that are
+// redriven: their events are stored and the letters deleted, with those that they supersede. It
+// blocks for a few round trips, does not retry, and may be repeated with any of the letters; see
+// "Delivery semantics". A letter that is gone is bus.ErrNoEvent: somebody else has redriven or
+// dropped it. One that was edited since is ErrSuperseded.
 func (t *Topic) Redrive(ctx context.Context, store dedupe.Reopener, toGroup string, letters ...Letter) []error {
+	r := &redrive{t: t, store: store, toGroup: toGroup, edits: edits{t: t}}
+	errs, finish := r.publishCopies(ctx, letters)
+	finish()
+	return errs
+}
+
+// redrive is what the batches of one redrive share. It is not safe for concurrent use.
+type redrive struct {
+	t       *Topic
+	store   dedupe.Reopener
+	toGroup string
+	edits   edits
+}
+
+// publishCopies does what comes before the deletes. finish deletes the letters whose copies are
+// stored, and may run while the next batch is published.
+func (r *redrive) publishCopies(ctx context.Context, letters []Letter) (errs []error, finish func()) {
 	letters = slices.Clone(letters)
-	errs := make([]error, len(letters))
+	errs = make([]error, len(letters))
 	keys := make([]dedupe.Key, len(letters))
 	for i := range letters {
-		if errs[i] = t.Load(ctx, &letters[i]); errs[i] == nil {
+		if errs[i] = r.t.Load(ctx, &letters[i]); errs[i] == nil {
 			keys[i], errs[i] = letters[i].DedupeKey()
-			keys[i].Group = cmp.Or(toGroup, keys[i].Group)
+			keys[i].Group = cmp.Or(r.toGroup, keys[i].Group)
 		}
 	}
+	superseded := r.findSuperseded(ctx, letters, errs)
 	eachWithout(errs, "reopen its row", func(todo []int) ([]error, error) {
-		return store.Reopen(ctx, pick(keys, todo))
+		return r.store.Reopen(ctx, pick(keys, todo))
 	})
 	copies := make([]bus.Event, len(letters))
 	for i := range letters {
-		copies[i] = letters[i].redrivenCopy(toGroup)
+		copies[i] = letters[i].redrivenCopy(r.toGroup)
 	}
 	eachWithout(errs, "publish its event", func(todo []int) ([]error, error) {
-		receipts, err := t.bus.Publish(ctx, pick(copies, todo)...)
+		receipts, err := r.t.bus.Publish(ctx, pick(copies, todo)...)
 		if len(receipts) != len(todo) {
 			return nil, cmp.Or(err, errors.New("the bus did not answer"))
 		}
@@ -50,7 +65,43 @@ func (t *Topic) Redrive(ctx context.Context, store dedupe.Reopener, toGroup stri
 		}
 		return out, nil
 	})
-	eachWithout(errs, "delete it, though its event was published", func(todo []int) ([]error, error) {
+	return errs, func() { r.t.deleteRedriven(ctx, letters, superseded, errs) }
+}
+
+// findSuperseded returns for each letter those that it supersedes. One that is superseded itself
+// gets an error.
+func (r *redrive) findSuperseded(ctx context.Context, letters []Letter, errs []error) map[int][]Letter {
+	superseded := make(map[int][]Letter)
+	eachWithout(errs, "look for edits of it", func(todo []int) ([]error, error) {
+		if err := r.edits.refresh(ctx, letters); err != nil {
+			return nil, err
+		}
+		out := make([]error, len(todo))
+		for n, i := range todo {
+			if by := r.edits.supersededBy(&letters[i]); by != nil {
+				out[n] = supersededError(&letters[i], by)
+			} else if older := r.edits.superseded(&letters[i]); len(older) > 0 {
+				superseded[i] = older
+			}
+		}
+		return out, nil
+	})
+	return superseded
+}
+
+// deleteRedriven deletes the letters that have no error yet. What one supersedes goes first: if it
+// outlived the edit it could be redriven.
+func (t *Topic) deleteRedriven(ctx context.Context, letters []Letter, superseded map[int][]Letter, errs []error) {
+	const doing = "delete it, though its event was published"
+	for i, older := range superseded {
+		if errs[i] != nil {
+			continue
+		}
+		if err := errors.Join(t.Drop(ctx, older...)...); err != nil {
+			errs[i] = fmt.Errorf("%s: delete what it supersedes: %w", doing, err)
+		}
+	}
+	eachWithout(errs, doing, func(todo []int) ([]error, error) {
 		return t.deleteLetters(ctx, pick(letters, todo)), nil
 	})
 	for i := range errs {
@@ -58,7 +109,6 @@ func (t *Topic) Redrive(ctx context.Context, store dedupe.Reopener, toGroup stri
 			errs[i] = fmt.Errorf("redrive letter %.128q: %w", letters[i].ID, errs[i])
 		}
 	}
-	return errs
 }
 
 // redrivenCopy is the letter's event as it is published again. Its message id follows from the
@@ -93,23 +143,28 @@ func (t *Topic) Drop(ctx context.Context, letters ...Letter) []error {
 	return errs
 }
 
-// deleteLetters deletes each letter, and then its parts: without the letter they are nothing.
+// deleteLetters deletes letters, and then their parts: without the letter they are nothing.
 func (t *Topic) deleteLetters(ctx context.Context, letters []Letter) []error {
-	errs := make([]error, len(letters))
-	slots := make(chan struct{}, deletesAtOnce)
-	var deleting sync.WaitGroup
+	at := make([]bus.Position, len(letters))
 	for i := range letters {
-		slots <- struct{}{}
-		deleting.Go(func() {
-			defer func() { <-slots }()
-			for _, at := range append([]bus.Position{letters[i].Position}, letters[i].parts...) {
-				if errs[i] = t.deleter.DeleteEvent(ctx, at); errs[i] != nil {
-					return
-				}
-			}
-		})
+		at[i] = letters[i].Position
 	}
-	deleting.Wait()
+	errs := t.deleter.DeleteEvents(ctx, at)
+	var parts []bus.Position
+	var partOf []int
+	for i := range letters {
+		for _, part := range letters[i].parts {
+			if errs[i] == nil {
+				parts, partOf = append(parts, part), append(partOf, i)
+			}
+		}
+	}
+	if len(parts) == 0 {
+		return errs
+	}
+	for n, err := range t.deleter.DeleteEvents(ctx, parts) {
+		errs[partOf[n]] = errors.Join(errs[partOf[n]], err)
+	}
 	return errs
 }
 

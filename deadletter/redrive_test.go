@@ -62,15 +62,17 @@ func (b *interrupted) Publish(ctx context.Context, es ...bus.Event) ([]bus.Recei
 	return receipts, err
 }
 
-func (b *interrupted) DeleteEvent(ctx context.Context, at bus.Position) error {
-	if b.beforeDelete {
-		return errInterrupted
+func (b *interrupted) DeleteEvents(ctx context.Context, at []bus.Position) []error {
+	errs := make([]error, len(at))
+	if !b.beforeDelete {
+		errs = b.Bus.DeleteEvents(ctx, at)
 	}
-	err := b.Bus.DeleteEvent(ctx, at)
-	if b.afterDelete {
-		return errInterrupted
+	for i := range errs {
+		if b.beforeDelete || b.afterDelete {
+			errs[i] = errInterrupted
+		}
 	}
-	return err
+	return errs
 }
 
 func TestRedriveThatIsInterruptedBetweenAnyTwoStepsCanBeRepeated(t *testing.T) {

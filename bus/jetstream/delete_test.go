@@ -24,8 +24,8 @@ func TestDeleteThatTheStreamDeniesIsUnsupported(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := b.DeleteEvent(t.Context(), s.At); !errors.Is(err, errors.ErrUnsupported) {
-			t.Errorf("DeleteEvent: %v; want ErrUnsupported", err)
+		if err := b.DeleteEvents(t.Context(), []bus.Position{s.At})[0]; !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("DeleteEvents: %v; want ErrUnsupported", err)
 		}
 		if _, err := b.Get(t.Context(), s.At); err != nil {
 			t.Errorf("the event is gone: %v", err)

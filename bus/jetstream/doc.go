@@ -70,7 +70,7 @@
 //	publish    $JS.API.CONSUMER.DELETE.S.C     (else the server deletes it after a minute)
 //	subscribe  _INBOX.>
 //
-// DeleteEvent takes these:
+// DeleteEvents takes these:
 //
 //	publish    $JS.API.STREAM.MSG.GET.S
 //	publish    $JS.API.STREAM.MSG.DELETE.S

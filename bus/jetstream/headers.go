@@ -69,10 +69,23 @@ func isLegalHeaderValue(v string) bool {
 }
 
 // isLegalHeaderByte reports whether the client can send a header with c in its name.
-func isLegalHeaderByte(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c == '-' || '0' <= c && c <= '9' ||
-		c > ' ' && c < 0x7f && strings.IndexByte("\"()/,:;<=>?@[\\]{}", c) < 0
-}
+func isLegalHeaderByte(c byte) bool { return legalHeaderBytes[c] }
+
+// legalHeaderBytes are visible ASCII without what separates: names are read for every header of
+// every event.
+var legalHeaderBytes = func() (legal [256]bool) {
+	for c := byte('!'); c <= '~'; c++ {
+		legal[c] = strings.IndexByte("\"()/,:;<=>?@[\\]{}", c) < 0
+	}
+	return legal
+}()
 
 // escapeHeaderName percent-encodes what is illegal in a header's name.
-func escapeHeaderName(name string) string { return percent.Encode(name, isLegalHeaderByte) }
+func escapeHeaderName(name string) string {
+	for i := range len(name) {
+		if !isLegalHeaderByte(name[i]) {
+			return percent.Encode(name, isLegalHeaderByte)
+		}
+	}
+	return name
+}

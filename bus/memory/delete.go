@@ -9,8 +9,16 @@ import (
 
 var _ bus.Deleter = (*Bus)(nil)
 
-// DeleteEvent implements bus.Deleter. It never waits.
-func (b *Bus) DeleteEvent(ctx context.Context, at bus.Position) error {
+// DeleteEvents implements bus.Deleter. It never waits, and looks at every event.
+func (b *Bus) DeleteEvents(ctx context.Context, at []bus.Position) []error {
+	errs := make([]error, len(at))
+	for i, p := range at {
+		errs[i] = b.deleteAt(ctx, p)
+	}
+	return errs
+}
+
+func (b *Bus) deleteAt(ctx context.Context, at bus.Position) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}

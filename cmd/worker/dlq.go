@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"time"
@@ -31,12 +32,13 @@ Examples:
    worker dlq list billing --group-by error
    worker dlq list billing --since 1d --error timeout -o json | jq -r '.letters[].id'
    worker dlq show billing 17
+   worker dlq edit billing 17
    worker dlq redrive billing --error timeout --rps 20 --mongo mongodb://localhost:27017/shop
    worker dlq drop billing --type order.test --yes
 
 Exit status: 0 done, 1 failed, or not asked for after all, 2 wrong usage.`,
 		Commands: []*cli.Command{
-			listLettersCommand(stdout, stderr), showLetterCommand(stdout, stderr),
+			listLettersCommand(stdout, stderr), showLetterCommand(stdout, stderr), editLetterCommand(stdin, stdout, stderr),
 			redriveCommand(stdin, stdout, stderr), dropLettersCommand(stdin, stdout, stderr), helpCommand(stdout, "dlq"),
 		},
 		OnUsageError: commandline.UsageError,
@@ -134,7 +136,11 @@ func withLetters(
 		if err != nil {
 			return err
 		}
-		return f(c, t)
+		err = f(c, t)
+		if errors.Is(err, bus.ErrNoStream) {
+			err = fmt.Errorf("there is no %s: the group has given nothing up yet, or its letters are on another topic (--dead-letter): %w", letterTopic(cmd), err)
+		}
+		return err
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/deadletter"
 	"github.com/onceish/onceish/internal/commandline"
 	"github.com/onceish/onceish/internal/ndjson"
@@ -26,6 +27,7 @@ type letterChange struct {
 func changeFlags(more ...cli.Flag) []cli.Flag {
 	flags := append(letterFlags(), more...)
 	flags = append(flags,
+		&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, HideDefault: true, Usage: "change nothing: count the letters, and show the first of them"},
 		&cli.IntFlag{Name: "limit", HideDefault: true, Usage: "how many letters at most (default: all)", Validator: commandline.Positive},
 		yesFlag(", unless the letter is named by --id"))
 	return append(flags, append(outputFlags(), config.Flags(dlqSections...)...)...)
@@ -41,6 +43,7 @@ fails again has a new letter, which this redrive leaves alone. One that is inter
 
 Examples:
    worker dlq redrive billing --id 17
+   worker dlq redrive billing --error timeout --dry-run
    worker dlq redrive billing --error timeout --limit 20 --yes
    worker dlq redrive billing --topic '>' --rps 100 --yes --mongo mongodb://localhost:27017/shop
    worker dlq redrive billing-old --topic '>' --to-group billing --yes`,
@@ -104,6 +107,11 @@ func (k *letterChange) run(ctx context.Context, cmd *cli.Command, stdin io.Reade
 	if cmd.Float("rps") < 0 {
 		return commandline.Usagef(cmd, "--rps is %v: it must be 0 or above", cmd.Float("rps"))
 	}
+	if cmd.Bool("dry-run") {
+		return withLetters(ctx, cmd, stderr, 1, func(_ *worker.Connections, t *deadletter.Topic) error {
+			return k.previewChange(ctx, cmd, t, f, stdout, stderr)
+		})
+	}
 	ask := &confirmedChange{cmd: cmd, stdin: stdin, stderr: stderr, verb: k.verb, sure: f.ID != ""}
 	what := describeLetters(&f)
 	if to := cmd.String("to-group"); to != "" {
@@ -137,20 +145,68 @@ func (k *letterChange) changeLetters(
 	if err != nil && n == (deadletter.Bulk{}) {
 		return err
 	}
+	if n.Superseded > 0 && !cmd.Bool("quiet") {
+		_, _ = fmt.Fprintf(stderr, "%d %s superseded by edits: only edits are redriven\n", n.Superseded, pluralNoun(n.Superseded, "letter")) // nobody else to tell
+	}
+	if err == nil && n.Done == 0 && n.Superseded > 0 {
+		err = errors.New("nothing was redriven: worker dlq list shows the edits; redrive them, or drop them first")
+	}
 	if err == nil && n.Failed > 0 {
 		err = fmt.Errorf("%d %s not %s", n.Failed, pluralNoun(n.Failed, "letter"), k.done)
 	}
 	return errors.Join(k.reportChanged(cmd, stdout, n), err)
 }
 
+// previewRows is how many letters a dry run shows.
+const previewRows = 5
+
+// previewChange counts what would be changed, and shows the first letters of it.
+func (k *letterChange) previewChange(ctx context.Context, cmd *cli.Command, t *deadletter.Topic, f deadletter.Filter, stdout, stderr io.Writer) error {
+	var first []deadletter.Letter
+	selected, skipped := 0, 0
+	for l, err := range t.List(ctx, f, bus.Position{}) {
+		switch {
+		case err != nil && passesOver(err):
+			skipped++
+			continue
+		case err != nil:
+			return err
+		}
+		if selected++; selected <= previewRows {
+			first = append(first, l)
+		}
+		if selected == cmd.Int("limit") {
+			break
+		}
+	}
+	if err := t.FindEdits(ctx, first); err != nil {
+		return err
+	}
+	if wantsJSON(cmd) {
+		return printJSON(stdout, struct {
+			Topic    string       `json:"topic"`
+			Selected int          `json:"selected"`
+			Skipped  int          `json:"skipped"`
+			First    []letterJSON `json:"first"`
+		}{letterTopic(cmd), selected, skipped, newLettersJSON(first)})
+	}
+	if err := printLetters(stdout, first); err != nil || cmd.Bool("quiet") {
+		return err
+	}
+	reportSkipped(stderr, skipped)
+	_, err := fmt.Fprintf(stderr, "%d %s would be %s; nothing was changed\n", selected, pluralNoun(selected, "letter"), k.done)
+	return err
+}
+
 func (k *letterChange) reportChanged(cmd *cli.Command, stdout io.Writer, n deadletter.Bulk) error {
 	if wantsJSON(cmd) {
 		return printJSON(stdout, struct {
-			Topic  string `json:"topic"`
-			Done   int    `json:"done"`
-			Gone   int    `json:"gone"`
-			Failed int    `json:"failed"`
-		}{letterTopic(cmd), n.Done, n.Gone, n.Failed})
+			Topic      string `json:"topic"`
+			Done       int    `json:"done"`
+			Gone       int    `json:"gone"`
+			Failed     int    `json:"failed"`
+			Superseded int    `json:"superseded"`
+		}{letterTopic(cmd), n.Done, n.Gone, n.Failed, n.Superseded})
 	}
 	if cmd.Bool("quiet") {
 		return nil

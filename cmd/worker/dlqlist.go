@@ -81,17 +81,16 @@ func listLetters(ctx context.Context, cmd *cli.Command, t *deadletter.Topic, f d
 	if err != nil {
 		return err
 	}
+	if err := t.FindEdits(ctx, p.letters); err != nil {
+		return err
+	}
 	if wantsJSON(cmd) {
-		out := make([]letterJSON, len(p.letters))
-		for i := range p.letters {
-			out[i] = newLetterJSON(&p.letters[i])
-		}
 		return printJSON(stdout, struct {
 			Topic   string       `json:"topic"`
 			Letters []letterJSON `json:"letters"`
 			Next    string       `json:"next,omitempty"`
 			Skipped int          `json:"skipped"`
-		}{letterTopic(cmd), out, p.next.String(), p.skipped})
+		}{letterTopic(cmd), newLettersJSON(p.letters), p.next.String(), p.skipped})
 	}
 	if err := printLetters(stdout, p.letters); err != nil || cmd.Bool("quiet") {
 		return err
@@ -112,9 +111,21 @@ func printLetters(w io.Writer, letters []deadletter.Letter) error {
 	for i := range letters {
 		l := &letters[i]
 		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%s\n", visibleText(cmp.Or(l.Event.ID, l.ID)), visibleText(l.Event.Topic), visibleText(l.Event.Type),
-			l.Died.UTC().Format(time.RFC3339), l.Attempts, l.Crashes, clipText(visibleText(cmp.Or(l.Error, l.Reason)), 120))
+			l.Died.UTC().Format(time.RFC3339), l.Attempts, l.Crashes, clipText(visibleText(errorText(l)), 120))
 	}
 	return t.Flush()
+}
+
+// errorText is why the event was given up, and what became of the letter since.
+func errorText(l *deadletter.Letter) string {
+	text := cmp.Or(l.Error, l.Reason)
+	switch {
+	case l.SupersededBy != "":
+		return "superseded by " + l.SupersededBy + ": " + text
+	case l.Edited != "":
+		return "edited, " + l.ID + ": " + text
+	}
+	return text
 }
 
 // reportSkipped says how much on the topic is no letter.

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"time"
 	"unicode/utf8"
 
 	"github.com/urfave/cli/v3"
@@ -37,6 +36,9 @@ type letterJSON struct {
 	Crashes  int    `json:"crashes"`
 	Claimed  string `json:"claimed"`
 	Died     string `json:"died"`
+	Edited   string `json:"edited,omitempty"` // the letter that this one is an edit of
+
+	SupersededBy string `json:"superseded_by,omitempty"` // the newest edit of this one
 }
 
 func newLetterJSON(l *deadletter.Letter) letterJSON {
@@ -44,8 +46,16 @@ func newLetterJSON(l *deadletter.Letter) letterJSON {
 	return letterJSON{
 		Letter: l.ID, Position: l.Position.String(), Group: l.Group, ID: e.ID, Topic: e.Topic, Key: e.Key, Type: e.Type, Source: e.Source,
 		Time: formatTime(e.Time), At: l.At.String(), Reason: l.Reason, Error: l.Error, Attempts: l.Attempts, Crashes: l.Crashes,
-		Claimed: formatTime(l.Claimed), Died: formatTime(l.Died),
+		Claimed: formatTime(l.Claimed), Died: formatTime(l.Died), Edited: l.Edited, SupersededBy: l.SupersededBy,
 	}
+}
+
+func newLettersJSON(letters []deadletter.Letter) []letterJSON {
+	out := make([]letterJSON, len(letters))
+	for i := range letters {
+		out[i] = newLetterJSON(&letters[i])
+	}
+	return out
 }
 
 // wholeLetterJSON is a dead letter with what is in it.
@@ -82,24 +92,9 @@ Example:
 		Flags:        append([]cli.Flag{deadLetterFlag()}, append(outputFlags(), config.Flags(dlqSections...)...)...),
 		OnUsageError: commandline.UsageError,
 		Action: func(ctx context.Context, cmd *cli.Command) error {
-			f, err := letterFilter(cmd, time.Now())
-			if err != nil {
-				return err
-			}
-			f.ID = cmd.Args().Get(1)
 			return withLetters(ctx, cmd, stderr, 2, func(_ *worker.Connections, t *deadletter.Topic) error {
-				p, err := readPage(ctx, t, f, bus.Position{}, 2)
-				switch {
-				case err != nil:
-					return err
-				case len(p.letters) == 0:
-					return fmt.Errorf("%s has no letter of %q: it was never given up, or its letter was redriven or dropped", letterTopic(cmd), f.ID)
-				case len(p.letters) > 1:
-					return fmt.Errorf("%s has more than one letter of %q: name one of them, such as %s or %s; worker dlq list --id -o json has all of them",
-						letterTopic(cmd), f.ID, visibleText(p.letters[0].ID), visibleText(p.letters[1].ID))
-				}
-				l := &p.letters[0]
-				if err := t.Load(ctx, l); err != nil {
+				l, err := findLetter(ctx, cmd, t)
+				if err != nil {
 					return err
 				}
 				if wantsJSON(cmd) {
@@ -111,12 +106,36 @@ Example:
 	}
 }
 
+// findLetter reads the letter that the arguments name by its own id, or by that of its event where
+// one letter of it alone is not superseded.
+func findLetter(ctx context.Context, cmd *cli.Command, t *deadletter.Topic) (*deadletter.Letter, error) {
+	f := deadletter.Filter{Group: cmd.Args().First(), ID: cmd.Args().Get(1)}
+	p, err := readPage(ctx, t, f, bus.Position{}, shownRows)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.FindEdits(ctx, p.letters); err != nil {
+		return nil, err
+	}
+	letters := slices.DeleteFunc(p.letters, func(l deadletter.Letter) bool { return l.ID != f.ID && l.SupersededBy != "" })
+	switch {
+	case len(letters) == 0:
+		return nil, fmt.Errorf("%s has no letter of %q: it was never given up, or its letter was redriven or dropped", letterTopic(cmd), f.ID)
+	case len(letters) > 1 && letters[0].ID != f.ID:
+		return nil, fmt.Errorf("%s has more than one letter of %q: name one of them, such as %s or %s; worker dlq list --id -o json has all of them",
+			letterTopic(cmd), f.ID, visibleText(letters[0].ID), visibleText(letters[1].ID))
+	}
+	return &letters[0], t.Load(ctx, &letters[0])
+}
+
 // printLetter writes a letter for people.
 func printLetter(w io.Writer, l *deadletter.Letter) error {
 	e := &l.Event
 	fields := [][2]string{
 		{"letter", l.ID},
 		{"position", l.Position.String()},
+		{"edited", l.Edited},
+		{"superseded by", l.SupersededBy},
 		{"group", l.Group},
 		{"reason", l.Reason},
 		{"error", l.Error},
