@@ -21,7 +21,8 @@ const maxLineBytes = 96 << 20
 type ImportOptions struct {
 	// Ordered publishes the next line when the one before is confirmed, so that the order is that
 	// of the file, whatever fails. It is several times as slow. By default only lines that have one
-	// key wait for each other: of the others, one may be stored behind later ones when the bus fails.
+	// key wait for each other: of the others, one may be stored behind later ones when the bus
+	// fails.
 	Ordered bool
 	// Prepare is called before the first event of each topic is published, for example to make its
 	// stream. The lines of a topic for which it fails are refused. Nil: nobody is.
