@@ -28,6 +28,8 @@ type Letter struct {
 	At bus.Position
 	// Group is the one that gave it up.
 	Group string
+	// Again is the scope in which the event ran again, as in bus.Control. Empty: in none.
+	Again string
 	// Reason is why it was given up, Error what the last run returned, Stack where it panicked.
 	// Error and Stack are empty if the run was another process's. Long ones are cut, and say so;
 	// Reason and Error are never dropped.
@@ -59,6 +61,8 @@ const (
 	// These two are there if the key does not follow from the event.
 	headerKeyID    = letterPrefix + "Key-Id"
 	headerKeyScope = letterPrefix + "Key-Scope"
+	// headerAgain is there if the event ran again.
+	headerAgain = letterPrefix + "Again"
 )
 
 // newLetter makes a Letter of what the protocol knows.
@@ -69,7 +73,7 @@ func newLetter(p *protocol.Letter, group string, now time.Time) *Letter {
 	}
 	return &Letter{
 		key: key,
-		ID:  p.ID, Event: p.Delivery.Event, At: p.Delivery.At, Group: group,
+		ID:  p.ID, Event: p.Delivery.Event, At: p.Delivery.At, Group: group, Again: p.Again,
 		Reason: p.Reason, Error: p.Error, Stack: p.Stack, Attempts: p.Attempts, Crashes: p.Crashes,
 		Claimed: now.Add(-p.Age), Died: now,
 	}
@@ -114,6 +118,9 @@ func (l *Letter) toEvent(topic string) bus.Event {
 		h.Set(headerKeyID, url.PathEscape(l.key.id))
 		h.Set(headerKeyScope, url.PathEscape(l.key.scope))
 	}
+	if l.Again != "" {
+		h.Set(headerAgain, url.PathEscape(l.Again))
+	}
 	e.ID, e.Topic, e.Source, e.Headers = l.ID, topic, "", h
 	return e.WithControl(bus.Control{Letter: l.ID})
 }
@@ -135,6 +142,9 @@ func ParseLetter(e bus.Event) (*Letter, error) {
 	}
 	if _, ok := e.Headers[headerKeyID]; ok {
 		l.key = &letterKey{id: r.readText("Key-Id"), scope: r.readText("Key-Scope")}
+	}
+	if _, ok := e.Headers[headerAgain]; ok {
+		l.Again = r.readText("Again")
 	}
 	l.Event = e.WithoutControl()
 	l.Event.Topic, l.Event.ID = r.readText("Topic"), r.readText("Id")
@@ -237,7 +247,8 @@ func (l *Letter) splitIntoParts(topic string, room letterRoom) (parts []bus.Even
 
 func (l *Letter) newPart(topic string, i int, data []byte) bus.Event {
 	id := l.partID(i)
-	return bus.Event{ID: id, Topic: topic, Key: shortAttribute(l.Event.Key), Data: data, Headers: bus.Headers{headerPart: {url.PathEscape(id)}}}
+	part := bus.Event{ID: id, Topic: topic, Key: shortAttribute(l.Event.Key), Data: data, Headers: bus.Headers{headerPart: {url.PathEscape(id)}}}
+	return part.WithControl(bus.Control{Letter: id})
 }
 
 // partID is the ID of the i-th part, from 0. The digest keeps apart what is packed of two copies of
