@@ -46,9 +46,12 @@ type Letter struct {
 	key    *letterKey
 }
 
-// letterKey is a key that does not follow from the event: that of Options.ID, or one for the
-// payload alone. A nil key is the event's identity.
-type letterKey struct{ id, scope string }
+// letterKey is a key that does not follow from the event alone: that of Options.ID, or one in a
+// scope. A nil key is the event's identity.
+type letterKey struct {
+	id, scope string
+	ofEvent   bool // the id is the event's identity, also where it is too long to be kept here
+}
 
 // The headers of a dead letter. Their values are percent-encoded.
 const (
@@ -58,7 +61,8 @@ const (
 	nestedPrefix = letterPrefix + "Of-"
 	// headerPart is the event's own ID on a part of a letter.
 	headerPart = letterPrefix + "Part"
-	// These two are there if the key does not follow from the event.
+	// These two are there if the key does not follow from the event alone; without the first the id
+	// is the event's identity.
 	headerKeyID    = letterPrefix + "Key-Id"
 	headerKeyScope = letterPrefix + "Key-Scope"
 	// headerAgain is there if the event ran again.
@@ -69,7 +73,7 @@ const (
 func newLetter(p *protocol.Letter, group string, now time.Time) *Letter {
 	var key *letterKey
 	if p.Key.ID != p.Delivery.Event.Identity() || p.Key.Scope != "" {
-		key = &letterKey{id: shortAttribute(p.Key.ID), scope: p.Key.Scope}
+		key = &letterKey{id: shortAttribute(p.Key.ID), scope: p.Key.Scope, ofEvent: p.Key.ID == p.Delivery.Event.Identity()}
 	}
 	return &Letter{
 		key: key,
@@ -88,6 +92,8 @@ func (l *Letter) DedupeKey() (dedupe.Key, error) {
 		return dedupe.Key{}, fmt.Errorf("%w: letter %.128q: join its %d parts first", ErrLetterPart, l.ID, l.Parts)
 	case l.key == nil:
 		return dedupe.Key{Topic: l.Event.Topic, Group: l.Group, ID: l.Event.Identity()}, nil
+	case l.key.id == "" && l.key.ofEvent:
+		return dedupe.Key{Topic: l.Event.Topic, Group: l.Group, ID: l.Event.Identity(), Scope: l.key.scope}, nil
 	case l.key.id == "":
 		return dedupe.Key{}, fmt.Errorf("letter %.128q: the id that Options.ID made of its event takes more than %d bytes, and was not kept", l.ID, maxAttribute)
 	}
@@ -115,7 +121,9 @@ func (l *Letter) toEvent(topic string) bus.Event {
 		h.Set(letterPrefix+name, url.PathEscape(value))
 	}
 	if l.key != nil {
-		h.Set(headerKeyID, url.PathEscape(l.key.id))
+		if l.key.id != "" || !l.key.ofEvent {
+			h.Set(headerKeyID, url.PathEscape(l.key.id))
+		}
 		h.Set(headerKeyScope, url.PathEscape(l.key.scope))
 	}
 	if l.Again != "" {
@@ -139,6 +147,9 @@ func ParseLetter(e bus.Event) (*Letter, error) {
 		Attempts: r.readCount("Attempts"), Crashes: r.readCount("Crashes"),
 		Claimed: r.readTime("Claimed"), Died: r.readTime("Died"), Parts: r.readCount("Parts"), digest: r.readText("Digest"),
 		At: bus.Position{Stream: r.readText("Stream"), Sequence: r.readUint("Sequence"), Stored: r.readTime("Stored")},
+	}
+	if _, ok := e.Headers[headerKeyScope]; ok {
+		l.key = &letterKey{scope: r.readText("Key-Scope"), ofEvent: true}
 	}
 	if _, ok := e.Headers[headerKeyID]; ok {
 		l.key = &letterKey{id: r.readText("Key-Id"), scope: r.readText("Key-Scope")}
