@@ -28,7 +28,7 @@ var mayImport = map[string][]string{
 	"outbox":     {"outbox", "flow", "dedupe", "bus", "internal"},
 	"mongodoc":   {"mongodoc", "outbox", "dedupe", "bus", "internal"},
 	"consumer":   {"consumer", "flow", "dedupe", "bus", "internal"},
-	"replay":     {"replay", "bus", "internal"},
+	"replay":     {"replay", "dedupe", "bus", "internal"},
 	"deadletter": {"deadletter", "consumer", "dedupe", "bus", "internal"},
 	"worker":     {"worker", "deadletter", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
 	"cmd":        {"cmd", "worker", "deadletter", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},

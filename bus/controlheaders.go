@@ -8,6 +8,8 @@ import (
 	"maps"
 	"net/url"
 	"strings"
+
+	"github.com/onceish/onceish/internal/percent"
 )
 
 // Control headers carry what the processes of Onceish tell each other about one event. They are
@@ -23,6 +25,8 @@ const (
 	HeaderGroup = "Onceish-Group"
 	// HeaderCopy is Control.Copy.
 	HeaderCopy = "Onceish-Copy"
+	// HeaderAgain is Control.Again.
+	HeaderAgain = "Onceish-Again"
 	// HeaderBinding says which event the other control headers were written for.
 	HeaderBinding = "Onceish-Binding"
 )
@@ -33,16 +37,35 @@ type Control struct {
 	Letter string
 	// Redriven is the id of the letter that a redriven copy came from.
 	Redriven string
-	// Group is the one group that a redriven copy is for; the other groups acknowledge it unrun.
+	// Group is the one group that a redriven or replayed copy is for; the other groups acknowledge
+	// it unrun.
 	Group string
 	// Copy names one more copy of an event, which a bus is to store although it knows the event:
 	// what it stored may be gone. To consumers it is the same event.
 	Copy string
+	// Again names the scope in which the event runs a second time on purpose: within one scope each
+	// event runs once, whatever is done in others or without one. ValidAgain says what it may be;
+	// with any other name the control headers mean nothing.
+	Again string
 }
 
 // fields are those of c by the names of their headers.
 func (c *Control) fields() map[string]*string {
-	return map[string]*string{HeaderLetter: &c.Letter, HeaderRedriven: &c.Redriven, HeaderGroup: &c.Group, HeaderCopy: &c.Copy}
+	return map[string]*string{HeaderLetter: &c.Letter, HeaderRedriven: &c.Redriven, HeaderGroup: &c.Group, HeaderCopy: &c.Copy, HeaderAgain: &c.Again}
+}
+
+// maxAgain bounds Control.Again, in bytes.
+const maxAgain = 64
+
+// ValidAgain returns why a name cannot be Control.Again: it must be 1 to 64 letters, digits, '.',
+// '_' and '-'.
+func ValidAgain(name string) error {
+	if name == "" || len(name) > maxAgain || strings.ContainsFunc(name, func(r rune) bool {
+		return r > '~' || !percent.LetterOrDigit(byte(r)) && !strings.ContainsRune("._-", r)
+	}) {
+		return fmt.Errorf("scope %.80q: it must be 1 to %d letters, digits, '.', '_' and '-'", name, maxAgain)
+	}
+	return nil
 }
 
 // errForeignControl is the error of Event.Control.
@@ -79,7 +102,7 @@ func (e *Event) Control() (Control, error) {
 		}
 		*field = value
 	}
-	if first(e.Headers[HeaderBinding]) != binding(e, c) {
+	if first(e.Headers[HeaderBinding]) != binding(e, c) || c.Again != "" && ValidAgain(c.Again) != nil {
 		return Control{}, errForeignControl
 	}
 	return c, nil
@@ -114,12 +137,15 @@ func (e *Event) hasControl() bool {
 	return false
 }
 
+// controlHeaders are the names of all control headers.
+var controlHeaders = [...]string{HeaderLetter, HeaderRedriven, HeaderGroup, HeaderCopy, HeaderAgain, HeaderBinding}
+
 // isControl reports whether a header is a control header, in whatever case its letters are.
 func isControl(name string) bool {
-	switch len(name) {
-	case len(HeaderLetter), len(HeaderRedriven), len(HeaderGroup), len(HeaderCopy), len(HeaderBinding):
-		return strings.EqualFold(name, HeaderLetter) || strings.EqualFold(name, HeaderRedriven) ||
-			strings.EqualFold(name, HeaderGroup) || strings.EqualFold(name, HeaderCopy) || strings.EqualFold(name, HeaderBinding)
+	for _, header := range controlHeaders {
+		if len(name) == len(header) && strings.EqualFold(name, header) {
+			return true
+		}
 	}
 	return false
 }
@@ -128,6 +154,9 @@ func isControl(name string) bool {
 func binding(e *Event, c Control) string {
 	data := sha256.Sum256(e.Data)
 	parts := []string{e.Topic, e.Identity(), string(data[:]), c.Letter, c.Redriven, c.Group, c.Copy}
+	if c.Again != "" {
+		parts = append(parts, c.Again) // without it the hash is that of events stored before there was one
+	}
 	for i := range parts {
 		parts[i] = visible(parts[i]) // has no ':'
 	}

@@ -13,7 +13,7 @@ var redrive = bus.Control{Redriven: "g/s@1/7/9", Group: "billing", Copy: "1"}
 func TestControlHeadersSayWhatTheyWereWrittenFor(t *testing.T) {
 	t.Parallel()
 	plain := bus.Event{ID: "1", Topic: "a", Data: []byte("x"), Headers: bus.Headers{"Traceparent": {"00-1"}}}
-	for _, want := range []bus.Control{{}, redrive, {Letter: "g/s@1/7/9"}, {Group: " bad\r\n\xff% ü"}} {
+	for _, want := range []bus.Control{{}, redrive, {Letter: "g/s@1/7/9"}, {Group: "billing", Copy: "1", Again: "fix-17"}, {Group: " bad\r\n\xff% ü"}} {
 		e := plain.WithControl(want)
 		if got, err := e.Control(); err != nil || got != want {
 			t.Errorf("%+v reads as %+v, %v", want, got, err)
@@ -44,7 +44,7 @@ func TestControlHeadersSayWhatTheyWereWrittenFor(t *testing.T) {
 func TestControlHeadersMeanNothingOnAnotherEvent(t *testing.T) {
 	t.Parallel()
 	received := bus.Event{ID: "1", Topic: "a", Source: "s", Data: []byte("x"), Headers: bus.Headers{"Kept": {"1"}}}.WithControl(
-		bus.Control{Letter: "l", Redriven: "r", Group: "g", Copy: "c"})
+		bus.Control{Letter: "l", Redriven: "r", Group: "g", Copy: "c", Again: "a"})
 	for name, change := range map[string]func(e *bus.Event){
 		"topic":            func(e *bus.Event) { e.Topic = "b" },
 		"id":               func(e *bus.Event) { e.ID = "2" },
@@ -54,6 +54,8 @@ func TestControlHeadersMeanNothingOnAnotherEvent(t *testing.T) {
 		"redriven":         func(e *bus.Event) { e.Headers.Set(bus.HeaderRedriven, "m") },
 		"group":            func(e *bus.Event) { e.Headers.Set(bus.HeaderGroup, "m") },
 		"copy":             func(e *bus.Event) { e.Headers.Set(bus.HeaderCopy, "m") },
+		"again":            func(e *bus.Event) { e.Headers.Set(bus.HeaderAgain, "b") },
+		"not again":        func(e *bus.Event) { delete(e.Headers, bus.HeaderAgain) },
 		"no group":         func(e *bus.Event) { delete(e.Headers, bus.HeaderGroup) },
 		"no binding":       func(e *bus.Event) { delete(e.Headers, bus.HeaderBinding) },
 		"an encoding":      func(e *bus.Event) { e.Headers.Set(bus.HeaderGroup, "%zz") },
@@ -75,6 +77,31 @@ func TestControlHeadersMeanNothingOnAnotherEvent(t *testing.T) {
 	}
 	if stored := bus.DropForeignControl(received); !reflect.DeepEqual(stored, received) {
 		t.Errorf("an event's own control headers were dropped: %v", stored.Headers)
+	}
+}
+
+// An event that older versions have written control headers for is still recognised.
+func TestBindingsOfStoredEventsStayAsTheyAre(t *testing.T) {
+	t.Parallel()
+	e := bus.Event{ID: "1", Topic: "a", Data: []byte("x")}.WithControl(redrive)
+	if got, want := e.Headers.Get(bus.HeaderBinding), "eb6da06561d3cada8053e501a318ee48"; got != want {
+		t.Errorf("the binding is %q; want %q", got, want)
+	}
+}
+
+func TestAScopeThatIsNoneIsNotObeyed(t *testing.T) {
+	t.Parallel()
+	for name, valid := range map[string]bool{
+		"fix-17_b.2": true, "X": true, strings.Repeat("x", 64): true,
+		"": false, strings.Repeat("x", 65): false, "a b": false, "a:b": false, "a/b": false, "ü": false, "\u0141": false, "a\x00": false,
+	} {
+		if err := bus.ValidAgain(name); (err == nil) != valid {
+			t.Errorf("scope %q: %v", name, err)
+		}
+		e := bus.Event{ID: "1", Topic: "a"}.WithControl(bus.Control{Group: "g", Again: name})
+		if c, err := e.Control(); name != "" && (err == nil) != valid || c.Again != "" && !valid {
+			t.Errorf("scope %q: read as %+v, %v", name, c, err)
+		}
 	}
 }
 

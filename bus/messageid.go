@@ -14,8 +14,8 @@ const maxMessageID = 512
 // MessageID is the id under which a bus that deduplicates what is published to it knows an event.
 // It is never the bare id: such a bus looks at one stream whatever the topic, and would swallow one
 // id on two topics, or with two payloads. It is an injective encoding of topic, source, id, payload
-// hash, redriven letter and copy, in visible ASCII. A dead letter's depends on its letter id alone,
-// so that a letter published again, with other times or another error, is still that letter.
+// hash, redriven letter, copy and scope, in visible ASCII. A dead letter's depends on its letter id
+// alone, so that a letter published again, with other times or another error, is still that letter.
 // Control headers count only on the event that they were written for: copied to another one they
 // would have it swallowed.
 func MessageID(e *Event) string {
@@ -34,10 +34,13 @@ func MessageID(e *Event) string {
 
 // copyOf ends the id of a copy that is to be stored beside what the bus knows.
 func copyOf(c Control) string {
-	if c.Copy == "" {
-		return ""
+	switch {
+	case c.Again != "":
+		return ":" + visible(c.Copy) + ":" + visible(c.Again)
+	case c.Copy != "":
+		return ":" + visible(c.Copy)
 	}
-	return ":" + visible(c.Copy)
+	return ""
 }
 
 // boundID hashes what is too long. "sha256" is the first part of no other id.

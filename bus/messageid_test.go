@@ -22,6 +22,10 @@ func TestMessageIDIsReadable(t *testing.T) {
 	if got := bus.MessageID(&e); got != want+":2%203" {
 		t.Errorf("MessageID of a copy is %q; want %q", got, want+":2%203")
 	}
+	e = e.WithControl(bus.Control{Copy: "2 3", Again: "fix"})
+	if got := bus.MessageID(&e); got != want+":2%203:fix" {
+		t.Errorf("MessageID of a copy that runs again is %q; want %q", got, want+":2%203:fix")
+	}
 	e = e.WithControl(bus.Control{Letter: "g/s/1"})
 	if got := bus.MessageID(&e); got != "letter:orders.new:g/s/1" {
 		t.Errorf("MessageID of a dead letter is %q", got)

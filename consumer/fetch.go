@@ -87,10 +87,10 @@ type deliveryReader struct {
 }
 
 func (r *deliveryReader) toArrival(d *bus.Delivery) (a protocol.Arrival) {
-	isForeign := r.takeControl(d)
+	again, isForeign := r.takeControl(d)
 	a = protocol.Arrival{
-		Delivery: d, Order: d.Event.Key, Foreign: isForeign || d.ServerMessage != "",
-		Key: dedupe.Key{Topic: d.Event.Topic, Group: r.group, ID: d.Event.Identity()},
+		Delivery: d, Order: d.Event.Key, Foreign: isForeign || d.ServerMessage != "", Again: again,
+		Key: dedupe.Key{Topic: d.Event.Topic, Group: r.group, ID: d.Event.Identity(), Scope: dedupe.AgainScope(again)},
 	}
 	if d.ServerMessage != "" {
 		r.o.Logger.Debug("skipped a message of the bus's server", "what", d.ServerMessage, "topic", d.Event.Topic, "sequence", d.At.Sequence)
@@ -148,9 +148,10 @@ func refuseArrival(a *protocol.Arrival, reason string) {
 }
 
 // takeControl takes the control headers off an event, and reports whether they say that it is for
-// another group. Those that were written for another event are ignored.
-func (r *deliveryReader) takeControl(d *bus.Delivery) bool {
-	foreign, err := protocol.TakeControl(d, r.group)
+// another group, and in which scope it runs again. Those that were written for another event are
+// ignored.
+func (r *deliveryReader) takeControl(d *bus.Delivery) (again string, foreign bool) {
+	again, foreign, err := protocol.TakeControl(d, r.group)
 	if err != nil {
 		level := slog.LevelDebug
 		if !r.warnedOfControl {
@@ -159,5 +160,5 @@ func (r *deliveryReader) takeControl(d *bus.Delivery) bool {
 		r.o.Logger.Log(context.Background(), level, "control headers ignored: whoever published the event copied them from another one",
 			"topic", d.Event.Topic, "id", d.Event.ID, "at", d.At.Sequence, "error", err)
 	}
-	return foreign
+	return again, foreign
 }

@@ -48,7 +48,8 @@ type Attempt struct {
 	// Token is the fencing token of the claim. It grows with every takeover of the event: a larger
 	// one is a later owner's. 0 in mode SeenMark.
 	Token uint64
-	// IdempotencyKey is the same for every attempt and every copy of the event in this group. Pass
+	// IdempotencyKey is the same for every attempt and every copy of the event in this group, but
+	// for copies that run again on purpose (bus.Control.Again), which have one for each scope. Pass
 	// it to the services that the handler calls.
 	IdempotencyKey string
 	// Key is what the store knows the event by.

@@ -28,6 +28,8 @@ type Letter struct {
 	At bus.Position
 	// Group is the one that gave it up.
 	Group string
+	// Again is the scope in which the event ran again, as in bus.Control. Empty: in none.
+	Again string
 	// Reason is why it was given up, Error what the last run returned, Stack where it panicked.
 	// Error and Stack are empty if the run was another process's. Long ones are cut, and say so;
 	// Reason and Error are never dropped.
@@ -49,9 +51,12 @@ type Letter struct {
 	key    *letterKey
 }
 
-// letterKey is a key that does not follow from the event: that of Options.ID, or one for the
-// payload alone. A nil key is the event's identity.
-type letterKey struct{ id, scope string }
+// letterKey is a key that does not follow from the event alone: that of Options.ID, or one in a
+// scope. A nil key is the event's identity.
+type letterKey struct {
+	id, scope string
+	ofEvent   bool // the id is the event's identity, also where it is too long to be kept here
+}
 
 // The headers of a dead letter. Their values are percent-encoded.
 const (
@@ -61,22 +66,25 @@ const (
 	nestedPrefix = letterPrefix + "Of-"
 	// headerPart is the event's own ID on a part of a letter.
 	headerPart = letterPrefix + "Part"
-	// These two are there if the key does not follow from the event.
+	// These two are there if the key does not follow from the event alone; without the first the id
+	// is the event's identity.
 	headerKeyID    = letterPrefix + "Key-Id"
 	headerKeyScope = letterPrefix + "Key-Scope"
 	// headerEdited is there on a letter whose event was edited.
 	headerEdited = letterPrefix + "Edited"
+	// headerAgain is there if the event ran again.
+	headerAgain = letterPrefix + "Again"
 )
 
 // newLetter makes a Letter of what the protocol knows.
 func newLetter(p *protocol.Letter, group string, now time.Time) *Letter {
 	var key *letterKey
 	if p.Key.ID != p.Delivery.Event.Identity() || p.Key.Scope != "" {
-		key = &letterKey{id: shortAttribute(p.Key.ID), scope: p.Key.Scope}
+		key = &letterKey{id: shortAttribute(p.Key.ID), scope: p.Key.Scope, ofEvent: p.Key.ID == p.Delivery.Event.Identity()}
 	}
 	return &Letter{
 		key: key,
-		ID:  p.ID, Event: p.Delivery.Event, At: p.Delivery.At, Group: group,
+		ID:  p.ID, Event: p.Delivery.Event, At: p.Delivery.At, Group: group, Again: p.Again,
 		Reason: p.Reason, Error: p.Error, Stack: p.Stack, Attempts: p.Attempts, Crashes: p.Crashes,
 		History: p.History, Claimed: now.Add(-p.Age), Died: now,
 	}
@@ -91,6 +99,8 @@ func (l *Letter) DedupeKey() (dedupe.Key, error) {
 		return dedupe.Key{}, fmt.Errorf("%w: letter %.128q: join its %d parts first", ErrLetterPart, l.ID, l.Parts)
 	case l.key == nil:
 		return dedupe.Key{Topic: l.Event.Topic, Group: l.Group, ID: l.Event.Identity()}, nil
+	case l.key.id == "" && l.key.ofEvent:
+		return dedupe.Key{Topic: l.Event.Topic, Group: l.Group, ID: l.Event.Identity(), Scope: l.key.scope}, nil
 	case l.key.id == "":
 		return dedupe.Key{}, fmt.Errorf("letter %.128q: the id that Options.ID made of its event takes more than %d bytes, and was not kept", l.ID, maxAttribute)
 	}
@@ -119,11 +129,16 @@ func (l *Letter) toEvent(topic string) bus.Event {
 	}
 	setHistory(h, l.History)
 	if l.key != nil {
-		h.Set(headerKeyID, url.PathEscape(l.key.id))
+		if l.key.id != "" || !l.key.ofEvent {
+			h.Set(headerKeyID, url.PathEscape(l.key.id))
+		}
 		h.Set(headerKeyScope, url.PathEscape(l.key.scope))
 	}
 	if l.Edited != "" {
 		h.Set(headerEdited, url.PathEscape(l.Edited))
+	}
+	if l.Again != "" {
+		h.Set(headerAgain, url.PathEscape(l.Again))
 	}
 	e.ID, e.Topic, e.Source, e.Headers = l.ID, topic, "", h
 	return e.WithControl(bus.Control{Letter: l.ID})
@@ -144,11 +159,17 @@ func ParseLetter(e bus.Event) (*Letter, error) {
 		Claimed: r.readTime("Claimed"), Died: r.readTime("Died"), Parts: r.readCount("Parts"), digest: r.readText("Digest"),
 		At: bus.Position{Stream: r.readText("Stream"), Sequence: r.readUint("Sequence"), Stored: r.readTime("Stored")},
 	}
+	if _, ok := e.Headers[headerKeyScope]; ok {
+		l.key = &letterKey{scope: r.readText("Key-Scope"), ofEvent: true}
+	}
 	if _, ok := e.Headers[headerKeyID]; ok {
 		l.key = &letterKey{id: r.readText("Key-Id"), scope: r.readText("Key-Scope")}
 	}
 	if _, ok := e.Headers[headerEdited]; ok {
 		l.Edited = r.readText("Edited")
+	}
+	if _, ok := e.Headers[headerAgain]; ok {
+		l.Again = r.readText("Again")
 	}
 	l.Event = e.WithoutControl()
 	l.Event.Topic, l.Event.ID = r.readText("Topic"), r.readText("Id")
@@ -251,7 +272,8 @@ func (l *Letter) splitIntoParts(topic string, room letterRoom) (parts []bus.Even
 
 func (l *Letter) newPart(topic string, i int, data []byte) bus.Event {
 	id := l.partID(i)
-	return bus.Event{ID: id, Topic: topic, Key: shortAttribute(l.Event.Key), Data: data, Headers: bus.Headers{headerPart: {url.PathEscape(id)}}}
+	part := bus.Event{ID: id, Topic: topic, Key: shortAttribute(l.Event.Key), Data: data, Headers: bus.Headers{headerPart: {url.PathEscape(id)}}}
+	return part.WithControl(bus.Control{Letter: id})
 }
 
 // partID is the ID of the i-th part, from 0. The digest keeps apart what is packed of two copies of

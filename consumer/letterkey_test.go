@@ -32,6 +32,22 @@ func TestLetterNamesTheKeyOfItsEvent(t *testing.T) {
 	}
 }
 
+// A letter does not keep an identity that is long, and knows all the same that the key has it.
+func TestLetterInAScopeNamesTheKeyOfALongIdentity(t *testing.T) {
+	t.Parallel()
+	l := letter()
+	l.Event.ID = strings.Repeat("x", maxAttribute+1)
+	want := dedupe.Key{Topic: l.Event.Topic, Group: "billing", ID: l.Event.Identity(), Scope: dedupe.AgainScope("fix")}
+	made := newLetter(&protocol.Letter{ID: l.ID, Delivery: &bus.Delivery{Event: l.Event, At: l.At}, Key: want, Again: "fix"}, "billing", l.Died)
+	got, err := ParseLetter(whole(t, made, nats))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if key, err := got.DedupeKey(); err != nil || key != want || got.Again != "fix" {
+		t.Errorf("the key is %+v, %v, in scope %q; want %+v", key, err, got.Again, want)
+	}
+}
+
 func TestLetterSaysThatItsKeyWasNotKept(t *testing.T) {
 	t.Parallel()
 	l := letter()

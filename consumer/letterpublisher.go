@@ -193,8 +193,9 @@ func cutText(s string, room int) string {
 // maxAttribute bounds each attribute that a letter has of an event that lies in its parts.
 const maxAttribute = 512
 
-// maxScope bounds dedupe.Key.Scope: the name of an algorithm and a hash, in hexadecimal.
-const maxScope = 128
+// maxScope bounds dedupe.Key.Scope: the name of an algorithm and a hash, in hexadecimal. maxAgain
+// bounds bus.Control.Again.
+const maxScope, maxAgain = 128, 64
 
 // minLetterRoom is how large an event the bus must take so that every letter of the group fits: its
 // own headers, and some data of its parts.
@@ -204,8 +205,8 @@ func minLetterRoom(group, topic string) int {
 	attribute := worst(maxAttribute)
 	l := Letter{
 		Group: group, At: bus.Position{Stream: worst(3 * 300), Sequence: 1 << 63}, Parts: 1 << 30, digest: worst(64),
-		Event:  bus.Event{Topic: attribute, ID: attribute, Source: attribute, Key: strings.Repeat("k", maxAttribute)},
-		key:    &letterKey{id: attribute, scope: strings.Repeat("f", maxScope)},
+		Event: bus.Event{Topic: attribute, ID: attribute, Source: attribute, Key: strings.Repeat("k", maxAttribute)},
+		key:   &letterKey{id: attribute, scope: strings.Repeat("f", maxScope)}, Again: strings.Repeat("a", maxAgain),
 		Reason: worst(last.reason), Error: worst(last.err), Stack: worst(last.stack), Attempts: 1 << 30, Crashes: 1 << 30,
 	}
 	l.ID = protocol.LetterID(group, l.At)

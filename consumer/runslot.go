@@ -210,7 +210,11 @@ var errGoexit = errors.New("the handler ended its goroutine (runtime.Goexit) ins
 // idempotencyKey fits every service's limits: 32 hexadecimal digits.
 func idempotencyKey(k dedupe.Key) string {
 	text := make([]byte, 0, 256)
-	for _, part := range []string{k.Topic, k.Group, k.ID} {
+	parts := []string{k.Topic, k.Group, k.ID}
+	if k.Scope != "" {
+		parts = append(parts, k.Scope) // a run on purpose is another one to services that deduplicate
+	}
+	for _, part := range parts {
 		text = append(binary.AppendUvarint(text, uint64(len(part))), part...)
 	}
 	digest := sha256.Sum256(text)

@@ -112,9 +112,9 @@ func (t *Topic) deleteRedriven(ctx context.Context, letters []Letter, superseded
 }
 
 // redrivenCopy is the letter's event as it is published again. Its message id follows from the
-// letter, and from the group where that is another one.
+// letter, and from the group where that is another one. An event that ran again stays in its scope.
 func (l *Letter) redrivenCopy(toGroup string) bus.Event {
-	control := bus.Control{Redriven: l.ID, Group: cmp.Or(toGroup, l.Group)}
+	control := bus.Control{Redriven: l.ID, Group: cmp.Or(toGroup, l.Group), Again: l.Again}
 	if control.Group != l.Group {
 		control.Copy = control.Group
 	}

@@ -21,11 +21,22 @@ type Key struct {
 	Group string
 	// ID is the event's identity within its topic.
 	ID string
-	// Scope is empty in the keys of events that are handled. Otherwise the key is one of its own
-	// under that ID. It is the hash of a payload in hexadecimal digits for an event that cannot
-	// have the ID to itself, such as one whose ID was used before for another payload: no ID that
-	// somebody chooses is ever taken for such a key.
+	// Scope is empty in the keys of events that are handled for the first time. Otherwise the key
+	// is one of its own under that ID: no ID that somebody chooses is ever taken for such a key.
+	// It is the hash of a payload in hexadecimal digits for an event that cannot have the ID to
+	// itself, such as one whose ID was used before for another payload, and AgainScope of a name
+	// for an event that runs a second time on purpose.
 	Scope string
+}
+
+// AgainScope returns the Scope of events that run a second time on purpose, under a name: within
+// it each event runs once, and the marks of the first time stay as they are. The empty name is the
+// first time, which has none.
+func AgainScope(name string) string {
+	if name == "" {
+		return ""
+	}
+	return "again:" + name
 }
 
 // String is the readable form: topic::group::id, or topic::group::id::scope if there is a

@@ -15,6 +15,8 @@ var ErrIncomplete = errors.New("the export is incomplete")
 
 // ExportOptions of Export. The zero value means the defaults.
 type ExportOptions struct {
+	// Filter selects events. Default: all.
+	Filter Filter
 	// Progress is called after each write, by the goroutine that runs Export. Nil: nobody is.
 	Progress func(Exported)
 }
@@ -25,8 +27,8 @@ type Exported struct {
 	Events int
 	// Dropped is an upper bound of the events that the stream dropped before they were read.
 	Dropped uint64
-	// Last is the position of the last event that was written: a later export goes on after it.
-	// Zero: none was.
+	// Last is the position up to which events were written, or not selected: a later export goes on
+	// after it. Zero: none were.
 	Last bus.Position
 }
 
@@ -45,6 +47,9 @@ func Export(ctx context.Context, reader bus.Reader, topic string, r bus.Range, w
 		return Exported{}, errors.New("export: Range.HeadersOnly is set, and data would be lost: leave it false")
 	}
 	x := exporter{w: w, o: *cmp.Or(o, &ExportOptions{}), atOnce: writeBytes}
+	if err := x.o.Filter.Validate(); err != nil {
+		return Exported{}, fmt.Errorf("export: %w", err)
+	}
 	if r.Until.Follow {
 		x.atOnce = 1
 	}
@@ -59,7 +64,8 @@ func Export(ctx context.Context, reader bus.Reader, topic string, r bus.Range, w
 			err = x.addEvent(s)
 		}
 		if err != nil {
-			return x.written, errors.Join(fmt.Errorf("export of %q: %w", topic, err), x.writeLines())
+			err = errors.Join(fmt.Errorf("export of %q: %w", topic, err), x.writeLines())
+			return x.written, err
 		}
 	}
 	err := x.writeLines()
@@ -75,28 +81,38 @@ type exporter struct {
 	lines   []byte
 	read    Exported
 	written Exported
+
+	notSelected int
 }
 
 func (x *exporter) addEvent(s bus.Stored) (err error) {
-	if x.lines, err = AppendLine(x.lines, s); err != nil {
-		return err
+	selected := x.o.Filter.Matches(&s.Event)
+	if selected {
+		if x.lines, err = AppendLine(x.lines, s); err != nil {
+			return err
+		}
+		x.read.Events++
+	} else {
+		x.notSelected++
 	}
-	x.read.Events++
 	x.read.Last = s.At
-	if len(x.lines) < x.atOnce {
-		return nil
+	if len(x.lines) >= x.atOnce || !selected && x.notSelected%progressEvery == 0 {
+		return x.writeLines()
 	}
-	return x.writeLines()
+	return nil
 }
 
 func (x *exporter) writeLines() error {
-	if len(x.lines) == 0 {
+	if x.written == x.read {
 		return nil
 	}
 	lines := x.lines
 	x.lines = x.lines[:0]
-	if _, err := x.w.Write(lines); err != nil {
-		return fmt.Errorf("write events: %w", err)
+	if len(lines) > 0 {
+		if _, err := x.w.Write(lines); err != nil {
+			x.read = x.written
+			return fmt.Errorf("write events: %w", err)
+		}
 	}
 	x.written = x.read
 	if x.o.Progress != nil {

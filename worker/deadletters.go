@@ -11,7 +11,7 @@ import (
 	kvdedupe "github.com/onceish/onceish/dedupe/kv"
 )
 
-// ErrNoMarks is returned by GroupMarks when the store has nothing of the group.
+// ErrNoMarks is returned by GroupMarks and ReplayTarget when the store has nothing of the group.
 var ErrNoMarks = errors.New("there are no marks of the group")
 
 // DeadLetters returns the dead-letter topic of a group. Empty topic: "dead.GROUP".

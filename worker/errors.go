@@ -15,8 +15,8 @@ var ErrUsage = commandline.ErrUsage
 // was done: events were given up meanwhile, or wait for streams that are not there. Exit status 4.
 var ErrUndone = errors.New("not all events are done")
 
-// ErrNoConsumer is returned by Connections.RemoveGroup and Connections.GroupMarks for a group that
-// has no consumer on the bus.
+// ErrNoConsumer is returned by RemoveGroup, GroupMarks and ReplayTarget of Connections for a group
+// that has no consumer on the bus.
 var ErrNoConsumer = errors.New("the group is not on the bus")
 
 // ErrNoGroup is returned by Connections.PauseGroup and ResumeGroup when nothing consumes as the

@@ -15,6 +15,7 @@ func topics() []promise {
 		{name: "Topic tells the limit that drops events unhandled", keeps: tellsDropping, stream: Stream{MaxEvents: 7}},
 		{name: "Topic tells the limits of the stream", keeps: tellsLimits, stream: Stream{MaxAge: time.Hour}},
 		{name: "Topic tells of a work queue", keeps: tellsWorkQueue, stream: Stream{WorkQueue: true}},
+		{name: "Topic tells a publisher, who has no group, of the stream", keeps: tellsPublisher},
 		{name: "the start of a new group at the earliest event covers nothing", keeps: startsEarliest},
 		{name: "the start of a new group at the latest event covers what is there", keeps: startsLatest},
 		{name: "the start of a new group at a time covers nothing stored since", keeps: startsAtTime},
@@ -82,6 +83,17 @@ func tellsLast(t *testing.T, f *fixture) {
 		info := f.topic(t, "orders.>", "g", bus.Start{})
 		if info.Last.Sequence != ds[2].At.Sequence || info.First != (bus.Position{}) {
 			t.Errorf("first %+v, last %+v in a purged stream; want none, and still sequence %d", info.First, info.Last, ds[2].At.Sequence)
+		}
+	}
+}
+
+func tellsPublisher(t *testing.T, f *fixture) {
+	f.subscribe(t, "g", nil)
+	f.publish(t, events(3)...)
+	for _, topic := range []string{"orders.>", "orders.new"} {
+		info := f.topic(t, topic, "", bus.Start{})
+		if info.Known || info.ReadOnly || info.Last.Sequence != 3 {
+			t.Errorf("Topic(%q) of a publisher: %+v; want no group, and the last of 3 events", topic, info)
 		}
 	}
 }

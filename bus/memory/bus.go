@@ -127,6 +127,9 @@ func (b *Bus) Subscribe(ctx context.Context, topic, group string, o *bus.Subscri
 	if opts.AckWait < 0 {
 		return nil, fmt.Errorf("memory: SubscribeOptions.AckWait is %v: it must be 0 (30 s) or above", opts.AckWait)
 	}
+	if group == "" {
+		return nil, fmt.Errorf("memory: the group of topic %q is empty: name it", topic)
+	}
 	opts.AckWait = cmp.Or(opts.AckWait, bus.DefaultAckWait)
 	s, err := b.findSubscribed(ctx, topic, group, opts.From)
 	if err != nil {
@@ -144,13 +147,10 @@ func (b *Bus) Subscribe(ctx context.Context, topic, group string, o *bus.Subscri
 	return newSource(sl), nil
 }
 
-// findSubscribed finds the stream of a subscription that is asked for rightly.
+// findSubscribed finds the stream of a subscription, or of a publisher, whose group is empty.
 func (b *Bus) findSubscribed(ctx context.Context, topic, group string, from bus.Start) (*memoryStream, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
-	}
-	if group == "" {
-		return nil, fmt.Errorf("memory: the group of topic %q is empty: name it", topic)
 	}
 	if from.Latest && !from.Time.IsZero() {
 		return nil, fmt.Errorf("memory: group %q starts at Latest and at %v: set one of them", group, from.Time)

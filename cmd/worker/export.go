@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/urfave/cli/v3"
@@ -31,18 +33,16 @@ Examples:
    worker export order.placed > orders.ndjson
    worker export --from 2026-01-31T00:00:00Z --to 2026-02-01T00:00:00Z 'order.>' | gzip > january.ndjson.gz
    worker export --after 'orders@1769817600000000000:4711:1769904000000000000' order.placed >> orders.ndjson
+   worker export --key ada --header Tenant=a 'order.>'
 
 Exit status: 0 when every event was written, 1 when not, 2 wrong usage.`,
-		Flags: append([]cli.Flag{
-			&cli.StringFlag{Name: "from", Usage: "begin at the first event that was stored at this `TIME`, or so long ago, or later"},
-			&cli.StringFlag{Name: "after", Usage: "begin after this `POSITION`, which an earlier export has named"},
-			&cli.StringFlag{Name: "after-id", Usage: "begin after the first event with this `ID`, which is looked for from the earliest on"},
-			&cli.StringFlag{Name: "to", Usage: "end before the first event that was stored at this `TIME`, or so long ago, or later"},
+		Flags: slices.Concat(rangeFlags(), []cli.Flag{
 			&cli.BoolFlag{Name: "follow", HideDefault: true, Usage: "do not end: write what is stored later as well"},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, HideDefault: true, Usage: "print errors only"},
-		}, config.Flags(natsSections...)...),
-		OnUsageError: commandline.UsageError,
-		Action:       func(ctx context.Context, cmd *cli.Command) error { return exportEvents(ctx, cmd, stdout, stderr) },
+		}, eventFlags(), config.Flags(natsSections...)),
+		DisableSliceFlagSeparator: true, // ids and headers may have commas
+		OnUsageError:              commandline.UsageError,
+		Action:                    func(ctx context.Context, cmd *cli.Command) error { return exportEvents(ctx, cmd, stdout, stderr) },
 	}
 }
 
@@ -54,9 +54,13 @@ func exportEvents(ctx context.Context, cmd *cli.Command, stdout, stderr io.Write
 	if err := bus.ValidPattern(topic); err != nil {
 		return commandline.Usagef(cmd, "%w", err)
 	}
-	r, err := exportRange(cmd, time.Now())
+	r, err := readRange(cmd, time.Now())
 	if err != nil {
 		return commandline.Usagef(cmd, "%w", err)
+	}
+	filter, err := eventFilter(cmd)
+	if err != nil {
+		return err
 	}
 	c, err := config.FromFlags(cmd, natsSections...)
 	if err != nil {
@@ -73,7 +77,12 @@ func exportEvents(ctx context.Context, cmd *cli.Command, stdout, stderr io.Write
 		if !ok {
 			return fmt.Errorf("the bus at %s cannot be read again: %w", c.BusName(), errors.ErrUnsupported)
 		}
-		n, err := replay.Export(ctx, reader, topic, r, stdout, nil)
+		end := endOf(ctx, c.Bus(), topic, &r)
+		show := newTransferProgress(stderr, cmd.Bool("quiet"), "exported")
+		n, err := replay.Export(ctx, reader, topic, r, stdout, &replay.ExportOptions{
+			Filter: filter, Progress: func(n replay.Exported) { show.show(n.Events, n.Last.Sequence, end()) },
+		})
+		show.finish()
 		interrupted := errors.Is(err, worker.ErrSignal)
 		if !cmd.Bool("quiet") || interrupted {
 			reportExported(stderr, n)
@@ -85,8 +94,21 @@ func exportEvents(ctx context.Context, cmd *cli.Command, stdout, stderr io.Write
 	})
 }
 
-// exportRange is what the flags ask for.
-func exportRange(cmd *cli.Command, now time.Time) (r bus.Range, err error) {
+// endOf returns what the sequence of a topic's last event is, at the first call; 0 if that is not
+// known, or the range follows the stream. An event was read by then: to ask before might make the
+// stream.
+func endOf(ctx context.Context, b bus.Bus, topic string, r *bus.Range) func() uint64 {
+	return sync.OnceValue(func() uint64 {
+		if r.Until.Follow {
+			return 0
+		}
+		info, _ := b.Topic(ctx, topic, "", bus.Start{}) // it is only to look at
+		return info.Last.Sequence
+	})
+}
+
+// readRange is what the flags ask for.
+func readRange(cmd *cli.Command, now time.Time) (r bus.Range, err error) {
 	for name, at := range map[string]*time.Time{"from": &r.From.Time, "to": &r.Until.Time} {
 		moment, err := parseMoment(cmd.String(name))
 		if err != nil {
@@ -103,7 +125,10 @@ func exportRange(cmd *cli.Command, now time.Time) (r bus.Range, err error) {
 	if r.Validate() == nil {
 		return r, nil
 	}
-	return r, errors.New("set one at most of --from, --after and --after-id, and of --to and --follow, and no --to before --from")
+	if r.Until.Follow && !r.Until.Time.IsZero() {
+		return r, errors.New("set one at most of --to and --follow")
+	}
+	return r, errors.New("set one at most of --from, --after and --after-id, and no --to before --from")
 }
 
 // reportExported says how much was written, and where to go on.

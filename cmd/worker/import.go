@@ -59,14 +59,15 @@ func importLines(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer
 	ctx, forceStop, release := worker.Signals(ctx, log)
 	defer release()
 	return withConnections(ctx, connectOptions(cmd, c, log), func(c *worker.Connections) error {
-		show := newProgress(stderr, cmd.Bool("quiet"))
+		show := newTransferProgress(stderr, cmd.Bool("quiet"), "imported")
+		at, end := fileEnd(in)
 		n, err := replay.Import(ctx, c.Bus(), in, &replay.ImportOptions{
 			Ordered: cmd.Bool("ordered"), ForceStop: forceStop, Refused: show.reportRefused,
 			Prepare: func(ctx context.Context, topic string) error {
 				_, err := c.Bus().Topic(ctx, topic, "", bus.Start{}) // makes a missing stream, with --provision
 				return err
 			},
-			Progress: func(n replay.Imported) { show.showStored(ndjson.Published(n)) },
+			Progress: func(n replay.Imported) { show.show(n.Stored, at(), end) },
 		})
 		show.reportDone(ndjson.Published(n), "imported", "")
 		if wantsJSON(cmd) {

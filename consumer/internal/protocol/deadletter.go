@@ -38,6 +38,7 @@ type Letter struct {
 	Reason, Error, Stack string
 	Delivery             *bus.Delivery
 	Key                  dedupe.Key
+	Again                string // as in Arrival
 	Attempts, Crashes    int
 	// Age is the time since the first claim.
 	Age time.Duration
@@ -62,7 +63,7 @@ func (m *Machine) Letters(now time.Time) []*Letter {
 	for i, j := range jobs {
 		out[i] = &Letter{
 			ID: j.ending.letter, Reason: j.ending.reason, Error: j.verdict.Error, Stack: j.verdict.Stack,
-			Delivery: j.copies[0].Delivery, Key: j.key, Attempts: j.claim.Attempts, Crashes: j.claim.Crashes,
+			Delivery: j.copies[0].Delivery, Key: j.key, Again: j.copies[0].Again, Attempts: j.claim.Attempts, Crashes: j.claim.Crashes,
 			Age: j.claim.Age + now.Sub(j.claimedAt), History: j.claim.History, job: j,
 		}
 	}

@@ -144,15 +144,17 @@ type Arrival struct {
 	// Foreign says that the message is no event of this group, but a copy for another one, or
 	// something that the bus's server stored for itself. It is acked unrun.
 	Foreign bool
+	// Again is the bus.Control.Again that the delivery came with.
+	Again string
 }
 
 // TakeControl takes the control headers off a delivery's event, so that no handler passes them on,
-// and reports whether they say that the copy is for another group. An error says that they were
-// written for another event, and are to be ignored.
-func TakeControl(d *bus.Delivery, group string) (foreign bool, err error) {
+// and reports whether they say that the copy is for another group, and in which scope it runs
+// again. An error says that they were written for another event, and are to be ignored.
+func TakeControl(d *bus.Delivery, group string) (again string, foreign bool, err error) {
 	control, err := d.Event.Control()
 	d.Event = d.Event.WithoutControl()
-	return control.Group != "" && control.Group != group, err
+	return control.Again, control.Group != "" && control.Group != group, err
 }
 
 // Fetched takes in what a fetch returned, also when that is nothing.

@@ -73,7 +73,7 @@ func (proc *process) takeEvents(ds []*bus.Delivery) {
 	as := make([]protocol.Arrival, len(ds))
 	for i, d := range ds {
 		t := sim.journal.of(&d.Event)
-		foreign, _ := protocol.TakeControl(d, group) // what it refuses to obey is told to people only
+		_, foreign, _ := protocol.TakeControl(d, group) // what it refuses to obey is told to people only
 		as[i] = protocol.Arrival{Delivery: d, Foreign: foreign, Key: t.key, Hash: t.hash(), Order: d.Event.Key}
 		if t.script == malformed {
 			as[i].DeadLetterReason = "malformed: no event"
