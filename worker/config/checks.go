@@ -43,6 +43,7 @@ func (c *Config) checkTogether(r *configReader) {
 	}
 	c.checkNATS(r)
 	c.checkOutbox(r)
+	c.checkProvision(r)
 	for i := range c.Subscriptions {
 		at := entryPath(string(SectionSubscriptions), i)
 		s := &c.Subscriptions[i]
