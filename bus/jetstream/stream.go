@@ -33,6 +33,22 @@ func (b *Bus) findStream(ctx context.Context, topic string) (*jetstream.StreamIn
 	return info, nil
 }
 
+// FindStream returns the name of the stream that a group reads the topic from or, without a group,
+// of the one where events published to it go. It makes none: bus.ErrNoStream is returned where
+// there is none, also with Options.Provision. The topic may be a pattern. It is safe for concurrent
+// use, and does not retry.
+func (b *Bus) FindStream(ctx context.Context, topic, group string) (string, error) {
+	find := b.findStream
+	if group == "" {
+		find = b.publishedStream
+	}
+	info, err := find(ctx, topic)
+	if err != nil {
+		return "", err
+	}
+	return info.Config.Name, nil
+}
+
 // publishedStream is the stream of Options.Stream if it takes what is published to the topic, or
 // else the one that lists it.
 func (b *Bus) publishedStream(ctx context.Context, topic string) (*jetstream.StreamInfo, error) {
