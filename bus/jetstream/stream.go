@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/internal/shell"
 )
 
 // findStream finds the stream that a group reads the topic from, which may be a pattern. The topic
@@ -200,10 +201,8 @@ func onlyName(topic string, names []string) (string, error) {
 
 func streamAddCommand(topic string) string {
 	return fmt.Sprintf("nats stream add %s --subjects %s --storage file --retention limits --defaults",
-		StreamName(topic), shellQuote(topic))
+		StreamName(topic), shell.Quote(topic))
 }
-
-func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
 // incarnationOf tells a stream from one of the same name that was deleted before.
 func incarnationOf(info *jetstream.StreamInfo) string {
