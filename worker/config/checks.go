@@ -144,7 +144,7 @@ func (c *Config) checkMode(r *configReader, at string, s *Subscription) {
 	}
 	if p, ok := r.firstGiven(limit, mode); ok && s.RunLimit > dedupe.MaxTransaction {
 		r.reportMistake(p, "run_limit is %s: in mode transactional it is at most %s, for the server ends a transaction after 60s",
-			r.shownDuration(limit, s.RunLimit), formatDuration(dedupe.MaxTransaction))
+			r.shownDuration(limit, s.RunLimit), FormatDuration(dedupe.MaxTransaction))
 	}
 }
 

@@ -67,10 +67,10 @@ func subscriptionKeys(limits consumer.Limits, defaults *consumer.Options) []fiel
 			durationField("base", func(b *Backoff) *time.Duration { return &b.Base }, limits.BackoffBase).withDefault(defaults.Backoff.Base).
 				withFlag("backoff-base", "DURATION").describedAs("longest wait after the first failure; it doubles"),
 			durationField("max", func(b *Backoff) *time.Duration { return &b.Max }, limits.BackoffMax).withDefault(defaults.Backoff.Max).
-				withDefaultText(formatDuration(defaults.Backoff.Max)+", or base if that is longer").
+				withDefaultText(FormatDuration(defaults.Backoff.Max)+", or base if that is longer").
 				withFlag("backoff-max", "DURATION").describedAs("longest wait after any failure")),
 		durationField("run_limit", func(s *s) *time.Duration { return &s.RunLimit }, limits.RunLimit).withDefault(defaults.RunLimit).
-			withDefaultText(formatDuration(defaults.RunLimit)+", or 30s in mode transactional").
+			withDefaultText(FormatDuration(defaults.RunLimit)+", or 30s in mode transactional").
 			withFlag("run-limit", "DURATION").describedAs("how long one run may take"),
 		durationField("lease", func(s *s) *time.Duration { return &s.Lease }, limits.Lease).withDefault(defaults.Lease).
 			withFlag("lease", "DURATION").describedAs("after how long another worker takes over from one that died"),

@@ -195,7 +195,7 @@ func (s *Stream) checkSubscription(r *configReader, at string, sub *Subscription
 	horizon := (&consumer.Options{AckWait: sub.AckWait, Backoff: consumer.Backoff{Max: sub.Backoff.Max}, RunLimit: sub.RunLimit}).Horizon()
 	if s.MaxAge > 0 && s.MaxAge < horizon && r.isGivenValid(age) {
 		r.reportWarning(age, "max_age is %s, but an event of %s may be retried after %s: the stream may delete it before",
-			r.shownDuration(age, s.MaxAge), r.shownValue(subAt+".topic", quoteShort(sub.Topic)), formatDuration(horizon))
+			r.shownDuration(age, s.MaxAge), r.shownValue(subAt+".topic", quoteShort(sub.Topic)), FormatDuration(horizon))
 	}
 }
 
