@@ -46,14 +46,11 @@ func (c *Connections) connectBus(ctx context.Context) (err error) {
 func (c *Connections) busOptions() natsbus.Options {
 	o := *cmp.Or(c.o.Bus, &natsbus.Options{})
 	o.Logger = cmp.Or(o.Logger, c.log)
-	if o.Provision == nil && c.provisions() {
+	if o.Provision == nil && c.Provisions() {
 		o.Provision = &natsbus.Provision{Replicas: c.o.Replicas}
 	}
 	return o
 }
-
-// provisions reports whether streams that are missing are made.
-func (c *Connections) provisions() bool { return c.o.Provision || c.embedded != nil }
 
 func (c *Connections) startEmbedded(ctx context.Context) (string, error) {
 	if c.o.Embed == nil {

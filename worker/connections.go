@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/onceish/onceish/bus"
@@ -18,6 +19,7 @@ import (
 	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/flow"
 	"github.com/onceish/onceish/group"
+	"github.com/onceish/onceish/internal/natsserver"
 )
 
 // Embedded is a NATS server in this process, or the one of another process that was joined.
@@ -133,6 +135,28 @@ func (c *Connections) Mongo() *mongo.Client { return c.mongo }
 // Database is the one that has the marks: the URI's, or "onceish". Nil if they are kept elsewhere,
 // and before Store and Outbox.
 func (c *Connections) Database() *mongo.Database { return c.database }
+
+// JetStream is the API that the bus uses, in its domain or under its prefix; nil if the bus is
+// another one. Each call makes a new one.
+func (c *Connections) JetStream() (jetstream.JetStream, error) {
+	if c.nats == nil {
+		return nil, nil //nolint:nilnil // there is none
+	}
+	return natsserver.JetStream(c.nats, c.o.Bus.Domain, c.o.Bus.APIPrefix)
+}
+
+// OpenDatabase connects to the MongoDB that is to keep the marks, and makes nothing there; nil if
+// they are kept elsewhere. Repeated calls, by one goroutine, return the same one.
+func (c *Connections) OpenDatabase(ctx context.Context) (*mongo.Database, error) {
+	if !c.hasMongo() {
+		return nil, nil //nolint:nilnil // there is none
+	}
+	return c.openDatabase(ctx)
+}
+
+// Provisions reports whether streams that are missing are made: ConnectOptions.Provision is set, or
+// the server is the worker's own.
+func (c *Connections) Provisions() bool { return c.o.Provision || c.embedded != nil }
 
 // BusName and StoreName tell people where these are, without credentials.
 func (c *Connections) BusName() string { return c.busName }

@@ -32,7 +32,7 @@ func (w *Worker) AddDrainer(q outbox.Queue, o *outbox.Options) (*outbox.Drainer,
 	out := *cmp.Or(o, &outbox.Options{})
 	out.Logger = cmp.Or(out.Logger, w.o.Logger)
 	var to bus.Publisher = w.conns.Bus()
-	if w.conns.provisions() {
+	if w.conns.Provisions() {
 		to = provisioningPublisher{w.conns.Bus(), out.Logger}
 	}
 	d, err := outbox.NewDrainer(q, to, &out)

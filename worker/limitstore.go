@@ -9,7 +9,6 @@ import (
 	"github.com/onceish/onceish/flow"
 	kvflow "github.com/onceish/onceish/flow/kv"
 	mongoflow "github.com/onceish/onceish/flow/mongo"
-	"github.com/onceish/onceish/internal/natsserver"
 )
 
 // LimitsCollection is the collection of MongoDB that has shared limits, before its namespace.
@@ -28,7 +27,7 @@ func (c *Connections) limitStore(ctx context.Context) (store flow.Store, err err
 		}
 		store, err = mongoflow.New(db.Collection(InNamespace(c.o.Namespace, LimitsCollection)), &mongoflow.Options{Logger: c.log})
 	case c.nats != nil:
-		js, jsErr := natsserver.JetStream(c.nats, c.o.Bus.Domain, c.o.Bus.APIPrefix)
+		js, jsErr := c.JetStream()
 		if jsErr != nil {
 			return nil, jsErr
 		}

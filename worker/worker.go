@@ -105,6 +105,9 @@ func (w *Worker) Logger() *slog.Logger { return w.o.Logger }
 // Bus is where events come from, for handlers that publish.
 func (w *Worker) Bus() bus.Bus { return w.conns.Bus() }
 
+// Connections are those of New.
+func (w *Worker) Connections() *Connections { return w.conns }
+
 // NATS is the connection to NATS; nil if the bus is another one. Do not close it.
 func (w *Worker) NATS() *nats.Conn { return w.conns.NATS() }
 

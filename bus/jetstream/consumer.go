@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/internal/shell"
 )
 
 // consumerSpec is what is ours of a consumer's configuration. Everything else is other people's.
@@ -172,5 +173,5 @@ func (b *Bus) startConfig(stream *jetstream.StreamInfo, o *bus.SubscribeOptions)
 
 func consumerAddCommand(stream string, w consumerSpec) string {
 	return fmt.Sprintf("nats consumer add %s %s --pull --filter %s --deliver all --ack explicit --wait %v --max-deliver=-1 --max-pending %d --defaults",
-		stream, w.name, shellQuote(w.filter), w.ackWait, w.ackPending.least)
+		stream, w.name, shell.Quote(w.filter), w.ackWait, w.ackPending.least)
 }

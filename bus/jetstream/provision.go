@@ -23,7 +23,7 @@ func (b *Bus) Provision(ctx context.Context, topic string) error {
 	if _, err := b.findStream(ctx, topic); !errors.Is(err, bus.ErrNoStream) {
 		return err
 	}
-	config := b.streamConfig(topic)
+	config := StreamConfig(topic, b.o.Provision)
 	failed := b.createStream(ctx, config)
 	if failed == nil {
 		b.log.Info("made a stream", "stream", config.Name, "subjects", config.Subjects, "replicas", config.Replicas, "max_age", config.MaxAge)
@@ -47,8 +47,9 @@ func (b *Bus) createStream(ctx context.Context, config jetstream.StreamConfig) e
 	return b.wrapRequestError(fmt.Sprintf("make stream %q for %s", config.Name, strings.Join(config.Subjects, ", ")), err)
 }
 
-func (b *Bus) streamConfig(topic string) jetstream.StreamConfig {
-	p := cmp.Or(b.o.Provision, &Provision{})
+// StreamConfig is the configuration of a stream that is made for a topic. Nil: with defaults.
+func StreamConfig(topic string, p *Provision) jetstream.StreamConfig {
+	p = cmp.Or(p, &Provision{})
 	return jetstream.StreamConfig{
 		Name:        cmp.Or(p.Name, StreamName(topic)),
 		Subjects:    withoutCovered(topic, p.Subjects),

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/internal/shell"
 )
 
 // findStream finds the stream that a group reads the topic from, which may be a pattern. The topic
@@ -31,6 +32,22 @@ func (b *Bus) findStream(ctx context.Context, topic string) (*jetstream.StreamIn
 		return nil, fmt.Errorf("jetstream: %w, or name the stream in Options.Stream", err)
 	}
 	return info, nil
+}
+
+// FindStream returns the name of the stream that a group reads the topic from or, without a group,
+// of the one where events published to it go. It makes none: bus.ErrNoStream is returned where
+// there is none, also with Options.Provision. The topic may be a pattern. It is safe for concurrent
+// use, and does not retry.
+func (b *Bus) FindStream(ctx context.Context, topic, group string) (string, error) {
+	find := b.findStream
+	if group == "" {
+		find = b.publishedStream
+	}
+	info, err := find(ctx, topic)
+	if err != nil {
+		return "", err
+	}
+	return info.Config.Name, nil
 }
 
 // publishedStream is the stream of Options.Stream if it takes what is published to the topic, or
@@ -184,10 +201,8 @@ func onlyName(topic string, names []string) (string, error) {
 
 func streamAddCommand(topic string) string {
 	return fmt.Sprintf("nats stream add %s --subjects %s --storage file --retention limits --defaults",
-		StreamName(topic), shellQuote(topic))
+		StreamName(topic), shell.Quote(topic))
 }
-
-func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
 // incarnationOf tells a stream from one of the same name that was deleted before.
 func incarnationOf(info *jetstream.StreamInfo) string {

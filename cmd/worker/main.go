@@ -54,11 +54,7 @@ Examples:
    worker lint worker.yaml && worker run -c worker.yaml
 
 Exit status: 0 done or drained, 1 failed, 2 wrong usage, 3 drain incomplete, 4 not all events done.`,
-		Commands: []*cli.Command{
-			demoCommand(stdout, stderr), publishCommand(stdout, stderr), exportCommand(stdout, stderr), importCommand(stdout, stderr), replayCommand(stdin, stdout, stderr), runCommand(stdout, stderr), lintCommand(stdout), schemaCommand(stdout), sizeCommand(stdout),
-			outboxCommand(stdin, stdout, stderr), dlqCommand(stdin, stdout, stderr), groupsCommand(stdin, stdout, stderr), statusCommand(stdout, stderr), membersCommand(stdout, stderr),
-			pauseCommand(stdout, stderr), resumeCommand(stdout, stderr), serveCommand(stdout, stderr), versionCommand(stdout), helpCommand(stdout),
-		},
+		Commands:              commands(stdin, stdout, stderr),
 		EnableShellCompletion: true,
 		ConfigureShellCompletionCommand: func(c *cli.Command) {
 			c.Hidden = false
@@ -71,5 +67,30 @@ Exit status: 0 done or drained, 1 failed, 2 wrong usage, 3 drain incomplete, 4 n
 		OnUsageError:    commandline.UsageError,
 		ExitErrHandler:  func(context.Context, *cli.Command, error) {},
 		Action:          showHelp,
+	}
+}
+
+func commands(stdin io.Reader, stdout, stderr io.Writer) []*cli.Command {
+	return []*cli.Command{
+		demoCommand(stdout, stderr),
+		publishCommand(stdout, stderr),
+		runCommand(stdout, stderr),
+		lintCommand(stdout),
+		schemaCommand(stdout),
+		provisionCommand(stdin, stdout, stderr),
+		sizeCommand(stdout),
+		exportCommand(stdout, stderr),
+		importCommand(stdout, stderr),
+		replayCommand(stdin, stdout, stderr),
+		dlqCommand(stdin, stdout, stderr),
+		outboxCommand(stdin, stdout, stderr),
+		groupsCommand(stdin, stdout, stderr),
+		statusCommand(stdout, stderr),
+		membersCommand(stdout, stderr),
+		pauseCommand(stdout, stderr),
+		resumeCommand(stdout, stderr),
+		serveCommand(stdout, stderr),
+		versionCommand(stdout),
+		helpCommand(stdout),
 	}
 }

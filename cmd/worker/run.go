@@ -10,6 +10,7 @@ import (
 	"github.com/onceish/onceish/internal/commandline"
 	"github.com/onceish/onceish/worker"
 	"github.com/onceish/onceish/worker/config"
+	"github.com/onceish/onceish/worker/provision"
 )
 
 func runCommand(stdout, stderr io.Writer) *cli.Command {
@@ -69,6 +70,9 @@ func runWorker(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) 
 	return worker.Serve(ctx, c.Group, connectOptions(cmd, c, log), &worker.Options{
 		Drain: c.Drain, UntilEmpty: cmd.Bool("until-empty"), Logger: log,
 	}, func(ctx context.Context, w *worker.Worker) error {
+		if err := provision.Verify(ctx, w.Connections(), c, fmt.Sprintf("worker provision -c %s --dry-run", cmd.String("config")), log); err != nil {
+			return err
+		}
 		s := &workerBuilder{worker: w, stdout: stdout, stderr: stderr, drain: c.Drain}
 		if err := s.drainOutbox(ctx, c.Outbox); err != nil {
 			return err

@@ -115,6 +115,17 @@ func createBucket(
 	return js.CreateStream(ctx, bucketConfig(o))
 }
 
+// BucketConfig is the configuration of the stream of a bucket that New makes with these options.
+// Options.Topics are not looked at.
+func BucketConfig(o *Options) (jetstream.StreamConfig, error) {
+	opts, err := o.withDefaults()
+	if err != nil {
+		return jetstream.StreamConfig{}, err
+	}
+	opts.Replicas = cmp.Or(opts.Replicas, 1)
+	return bucketConfig(&opts), nil
+}
+
 // bucketConfig is what makes a stream a key-value bucket. Direct reads are off: a replica that lags
 // would answer them. There are no limit markers: an expired key just goes.
 func bucketConfig(o *Options) jetstream.StreamConfig {

@@ -68,14 +68,18 @@ func New(ctx context.Context, coll *driver.Collection, o *Options) (*Store, erro
 	s.clock = mongoserver.NewClock(s.own.Database(), opts.now)
 	ctx, cancel := s.boundCall(ctx)
 	defer cancel()
-	layout := mongoserver.Layout{Unfit: ErrCollection, Indexes: []mongoserver.Index{{Fields: []string{"expireAt"}, Expires: true}}}
-	if err := layout.Ensure(ctx, s.own); err != nil {
+	if err := Layout().Ensure(ctx, s.own); err != nil {
 		return nil, fmt.Errorf("dedupe/mongo: %s.%s: %w", coll.Database().Name(), coll.Name(), err)
 	}
 	if _, err := s.clock.Read(ctx); err != nil {
 		return nil, s.callFailed("start", err)
 	}
 	return s, nil
+}
+
+// Layout is what New makes sure of: an index by which the server removes rows that have expired.
+func Layout() *mongoserver.Layout {
+	return &mongoserver.Layout{Unfit: ErrCollection, Indexes: []mongoserver.Index{{Fields: []string{"expireAt"}, Expires: true}}}
 }
 
 // boundCall bounds a call. A transaction of the caller's is left out: what it aborts must not take

@@ -59,6 +59,19 @@ var _ flow.Store = (*Store)(nil)
 
 // New returns the store in a bucket. It calls nothing: a server that is down then does no harm.
 func New(js jetstream.JetStream, o *Options) (*Store, error) {
+	opts, err := o.withDefaults()
+	switch {
+	case js == nil:
+		return nil, fmt.Errorf("%w: JetStream is nil", ErrInvalidOptions)
+	case err != nil:
+		return nil, err
+	}
+	s := &Store{js: js, options: opts}
+	s.clock = serverclock.New(opts.now, s.askTime, maxDoubt)
+	return s, nil
+}
+
+func (o *Options) withDefaults() (Options, error) {
 	opts := *cmp.Or(o, &Options{})
 	opts.Bucket = cmp.Or(opts.Bucket, DefaultBucket)
 	opts.Replicas = cmp.Or(opts.Replicas, 1)
@@ -67,16 +80,12 @@ func New(js jetstream.JetStream, o *Options) (*Store, error) {
 		opts.now = time.Now
 	}
 	switch {
-	case js == nil:
-		return nil, fmt.Errorf("%w: JetStream is nil", ErrInvalidOptions)
 	case !bucketName.MatchString(opts.Bucket):
-		return nil, fmt.Errorf("%w: Bucket is %q: it must be 1 to 200 letters, digits, '_' and '-'", ErrInvalidOptions, opts.Bucket)
+		return opts, fmt.Errorf("%w: Bucket is %q: it must be 1 to 200 letters, digits, '_' and '-'", ErrInvalidOptions, opts.Bucket)
 	case opts.Replicas < 1 || opts.Replicas > 5:
-		return nil, fmt.Errorf("%w: Replicas is %d: it must be 1 to 5, or 0 for 1", ErrInvalidOptions, opts.Replicas)
+		return opts, fmt.Errorf("%w: Replicas is %d: it must be 1 to 5, or 0 for 1", ErrInvalidOptions, opts.Replicas)
 	}
-	s := &Store{js: js, options: opts}
-	s.clock = serverclock.New(opts.now, s.askTime, maxDoubt)
-	return s, nil
+	return opts, nil
 }
 
 // maxDoubt is how badly the server's time may be known.
@@ -109,10 +118,9 @@ func (s *Store) openBucket(ctx context.Context) (jetstream.Stream, error) {
 	if !s.js.Conn().IsConnected() {
 		return nil, s.nameCall("open", ErrDisconnected)
 	}
-	name := "KV_" + s.options.Bucket
-	stream, err := s.js.Stream(ctx, name)
+	stream, err := s.js.Stream(ctx, "KV_"+s.options.Bucket)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		stream, err = s.js.CreateStream(ctx, s.bucketConfig(name))
+		stream, err = s.js.CreateStream(ctx, bucketConfig(&s.options))
 	}
 	if err != nil {
 		return nil, s.nameCall("open", err)
@@ -121,15 +129,25 @@ func (s *Store) openBucket(ctx context.Context) (jetstream.Stream, error) {
 	return stream, nil
 }
 
+// BucketConfig is the configuration of the stream of a bucket that a store makes with these
+// options.
+func BucketConfig(o *Options) (jetstream.StreamConfig, error) {
+	opts, err := o.withDefaults()
+	if err != nil {
+		return jetstream.StreamConfig{}, err
+	}
+	return bucketConfig(&opts), nil
+}
+
 // bucketConfig is what makes a stream a key-value bucket. Direct reads are off: a replica that lags
 // would answer them.
-func (s *Store) bucketConfig(name string) jetstream.StreamConfig {
+func bucketConfig(o *Options) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
-		Name:              name,
+		Name:              "KV_" + o.Bucket,
 		Description:       "Onceish: limits that processes share",
-		Subjects:          []string{s.subject(">")},
+		Subjects:          []string{"$KV." + o.Bucket + ".>"},
 		Storage:           jetstream.FileStorage,
-		Replicas:          s.options.Replicas,
+		Replicas:          o.Replicas,
 		Discard:           jetstream.DiscardNew,
 		MaxMsgsPerSubject: 1,
 		AllowRollup:       true,

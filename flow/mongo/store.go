@@ -78,11 +78,15 @@ func New(coll *driver.Collection, o *Options) (*Store, error) {
 // maxName is how long the names of a database and a collection may be together.
 const maxName = 255
 
+// Layout is what Prepare makes sure of: an index by which the server removes rows that are idle.
+func Layout() *mongoserver.Layout {
+	return &mongoserver.Layout{Unfit: ErrCollection, Indexes: []mongoserver.Index{{Fields: []string{"expireAt"}, Expires: true}}}
+}
+
 // Prepare makes the collection and its TTL index. It need not be called, and may be repeated. A
 // user who may not make an index gets an error, and can use the store all the same.
 func (s *Store) Prepare(ctx context.Context) error {
-	layout := mongoserver.Layout{Unfit: ErrCollection, Indexes: []mongoserver.Index{{Fields: []string{"expireAt"}, Expires: true}}}
-	if err := layout.Ensure(driver.NewSessionContext(ctx, nil), s.rows); err != nil {
+	if err := Layout().Ensure(driver.NewSessionContext(ctx, nil), s.rows); err != nil {
 		return s.nameCall("prepare", err)
 	}
 	s.mu.Lock()

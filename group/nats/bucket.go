@@ -45,6 +45,22 @@ func (b *bucket) config(replicas int) jetstream.StreamConfig {
 	}
 }
 
+// BucketConfigs are the configurations of the streams of the two buckets that New makes with these
+// options: of members, and of groups.
+func BucketConfigs(o *Options) (members, groups jetstream.StreamConfig, err error) {
+	opts, err := o.withDefaults()
+	if err != nil {
+		return members, groups, err
+	}
+	m, g := opts.buckets()
+	return m.config(opts.Replicas), g.config(opts.Replicas), nil
+}
+
+// buckets are the two that the options describe.
+func (o *Options) buckets() (members, groups bucket) {
+	return bucket{name: MembersBucket, ttl: o.MemberTTL}, bucket{name: GroupsBucket}
+}
+
 func (b *bucket) makeCommand() string {
 	ttl := ""
 	if b.ttl > 0 {

@@ -48,10 +48,8 @@ func New(ctx context.Context, nc *nats.Conn, o *Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: Domain is %q, APIPrefix is %q: %w", ErrInvalidOptions, options.Domain, options.APIPrefix, err)
 	}
-	s := &Store{
-		nc: nc, js: js, options: options,
-		members: bucket{name: MembersBucket, ttl: options.MemberTTL}, groups: bucket{name: GroupsBucket},
-	}
+	s := &Store{nc: nc, js: js, options: options}
+	s.members, s.groups = options.buckets()
 	for _, b := range []*bucket{&s.members, &s.groups} {
 		if err := s.openBucket(ctx, b); err != nil {
 			return nil, err

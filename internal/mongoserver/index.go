@@ -40,35 +40,65 @@ type FoundIndex struct {
 	Collation bson.Raw `bson:"collation"`
 }
 
-// ensureIndexes reports whether the indexes are as they should be; if not, it made or changed some,
-// and is to be retried.
-func (l *Layout) ensureIndexes(ctx context.Context, coll *mongo.Collection) (bool, error) {
+// Difference is an index that a collection must have and does not, or with another
+// expireAfterSeconds.
+type Difference struct {
+	Want *Index
+	// Found is the index that is there; nil: there is none.
+	Found *FoundIndex
+}
+
+// Differences returns what Ensure would make or change in a collection, and makes nothing. A
+// collection that cannot serve is an error that wraps Unfit. exists reports whether the collection
+// is there.
+func (l *Layout) Differences(ctx context.Context, coll *mongo.Collection) (all []Difference, exists bool, err error) {
+	if err := l.checkCollection(ctx, coll); err != nil {
+		return nil, false, err
+	}
+	return l.differingIndexes(ctx, coll)
+}
+
+func (l *Layout) differingIndexes(ctx context.Context, coll *mongo.Collection) (all []Difference, exists bool, err error) {
 	there, err := ListIndexes(ctx, coll)
 	if err != nil {
-		return false, fmt.Errorf("listing its indexes: %w", err)
+		return nil, false, fmt.Errorf("listing its indexes: %w", err)
 	}
 	for i := range there {
 		if err := l.checkConflict(&there[i]); err != nil {
-			return false, fmt.Errorf("%w: %w", l.Unfit, err)
+			return nil, true, fmt.Errorf("%w: %w", l.Unfit, err)
 		}
 	}
-	ready := true
 	for i := range l.Indexes {
 		x := &l.Indexes[i]
 		at := slices.IndexFunc(there, func(f FoundIndex) bool { return f.hasFieldsOf(x) })
 		switch {
 		case at < 0:
-			err = l.createIndex(ctx, coll, x)
+			all = append(all, Difference{Want: x})
 		case x.Expires && !x.AsFound && *there[at].TTL != x.After.Seconds():
-			err = l.modifyTTL(ctx, coll, x, there[at].Name)
-		default:
-			continue
+			all = append(all, Difference{Want: x, Found: &there[at]})
 		}
-		if ready = false; err != nil {
+	}
+	return all, len(there) > 0, nil
+}
+
+// ensureIndexes reports whether the indexes are as they should be; if not, it made or changed some,
+// and is to be retried.
+func (l *Layout) ensureIndexes(ctx context.Context, coll *mongo.Collection) (bool, error) {
+	differences, _, err := l.differingIndexes(ctx, coll)
+	if err != nil {
+		return false, err
+	}
+	for _, d := range differences {
+		if d.Found == nil {
+			err = l.createIndex(ctx, coll, d.Want)
+		} else {
+			err = l.modifyTTL(ctx, coll, d.Want, d.Found.Name)
+		}
+		if err != nil {
 			return false, err
 		}
 	}
-	return ready, nil
+	return len(differences) == 0, nil
 }
 
 // ListIndexes returns the indexes of a collection.
@@ -126,7 +156,8 @@ func (x *Index) Keys() bson.D {
 	return keys
 }
 
-func (x *Index) describeIndex() string {
+// String describes the index.
+func (x *Index) String() string {
 	if x.Expires {
 		return "TTL index on " + x.Fields[0]
 	}
@@ -146,11 +177,11 @@ func (l *Layout) createIndex(ctx context.Context, coll *mongo.Collection, x *Ind
 	case err == nil:
 		return nil
 	case Unauthorized(err):
-		return fmt.Errorf("%w: it has no %s, and this user may not make one; grant createIndex, or have it made: %s: %w", l.Unfit, x.describeIndex(), x.shellCommand(), err)
+		return fmt.Errorf("%w: it has no %s, and this user may not make one; grant createIndex, or have it made: %s: %w", l.Unfit, x.String(), x.shellCommand(), err)
 	case HasCode(err, 86): // IndexKeySpecsConflict
-		return fmt.Errorf("%w: another index has the name of its %s; rename or drop that one: %w", l.Unfit, x.describeIndex(), err)
+		return fmt.Errorf("%w: another index has the name of its %s; rename or drop that one: %w", l.Unfit, x.String(), err)
 	}
-	return fmt.Errorf("making its %s: %w", x.describeIndex(), err)
+	return fmt.Errorf("making its %s: %w", x.String(), err)
 }
 
 // shellCommand makes the index in a shell.

@@ -59,7 +59,7 @@ func New(ctx context.Context, coll *driver.Collection, o *Options) (*Queue, erro
 	}
 	ctx, cancel := q.boundCall(ctx)
 	defer cancel()
-	if err := collectionLayout(opts.Keep).Ensure(ctx, q.rows); err != nil {
+	if err := Layout(opts.Keep).Ensure(ctx, q.rows); err != nil {
 		return nil, fmt.Errorf("outbox/mongo: %s.%s: %w", coll.Database().Name(), coll.Name(), err)
 	}
 	if err := q.preparePartitions(ctx, opts.Partitions); err != nil {
@@ -78,8 +78,10 @@ var (
 	byTime = mongoserver.Index{Fields: []string{"ts", "seq", "_id"}}
 )
 
-// collectionLayout of the collection; keep 0: as it has been.
-func collectionLayout(keep time.Duration) *mongoserver.Layout {
+// Layout is what New makes sure of in the collection that has the rows: the indexes that they are
+// read by, and one by which the server removes those that were sent. keep is Options.Keep; 0: as
+// it has been.
+func Layout(keep time.Duration) *mongoserver.Layout {
 	expiry := mongoserver.Index{Fields: []string{"sent_at"}, Expires: true, After: keep.Truncate(time.Second), Sparse: true}
 	if keep == 0 {
 		expiry.After, expiry.AsFound = defaultKeep, true

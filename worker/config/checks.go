@@ -43,6 +43,7 @@ func (c *Config) checkTogether(r *configReader) {
 	}
 	c.checkNATS(r)
 	c.checkOutbox(r)
+	c.checkProvision(r)
 	for i := range c.Subscriptions {
 		at := entryPath(string(SectionSubscriptions), i)
 		s := &c.Subscriptions[i]
@@ -144,7 +145,7 @@ func (c *Config) checkMode(r *configReader, at string, s *Subscription) {
 	}
 	if p, ok := r.firstGiven(limit, mode); ok && s.RunLimit > dedupe.MaxTransaction {
 		r.reportMistake(p, "run_limit is %s: in mode transactional it is at most %s, for the server ends a transaction after 60s",
-			r.shownDuration(limit, s.RunLimit), formatDuration(dedupe.MaxTransaction))
+			r.shownDuration(limit, s.RunLimit), FormatDuration(dedupe.MaxTransaction))
 	}
 }
 

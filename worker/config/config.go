@@ -25,6 +25,9 @@ type Config struct {
 	Drain time.Duration
 	// Outbox is what the worker publishes from. Nil: none.
 	Outbox *Outbox
+	// Provision is what streams and buckets are to be. Nil: what the worker makes of those that
+	// are missing.
+	Provision *Provision
 	// Subscriptions are what the group consumes; their topics do not overlap. With an Outbox
 	// there may be none.
 	Subscriptions []Subscription

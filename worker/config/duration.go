@@ -66,8 +66,8 @@ func parsePart(number, unit string) (time.Duration, error) {
 	return time.Duration(n), nil
 }
 
-// formatDuration is the shortest text that ParseDuration takes for the duration: 7d, 15m, 1m30s.
-func formatDuration(d time.Duration) string {
+// FormatDuration is the shortest text that ParseDuration takes for the duration: 7d, 15m, 1m30s.
+func FormatDuration(d time.Duration) string {
 	if d >= day && d%day == 0 {
 		return strconv.FormatInt(int64(d/day), 10) + "d"
 	}

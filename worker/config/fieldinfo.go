@@ -66,6 +66,7 @@ const (
 	SectionLog           Section = "log"
 	SectionDrain         Section = "drain"
 	SectionOutbox        Section = "outbox"
+	SectionProvision     Section = "provision"
 	SectionSubscriptions Section = "subscriptions"
 )
 

@@ -37,6 +37,7 @@ func configFields() fieldSet[Config] {
 		durationField("drain", func(c *Config) *time.Duration { return &c.Drain }, limits.Drain).withDefault(defaults.Drain).
 			withFlag("drain", "DURATION").describedAs("how long running handlers may take to finish at the end"),
 		optionalField("outbox", "a collection of mongo.uri whose rows this worker publishes", func(c *Config) **Outbox { return &c.Outbox }, outboxKeys()...),
+		optionalField("provision", "what streams and buckets are to be, for worker provision", func(c *Config) **Provision { return &c.Provision }, provisionKeys()...),
 		listField("subscriptions", "what the group handles, and how; topics must not overlap", "outbox",
 			func(c *Config) *[]Subscription { return &c.Subscriptions }, subscriptionKeys(limits, defaults)...),
 	}
@@ -66,10 +67,10 @@ func subscriptionKeys(limits consumer.Limits, defaults *consumer.Options) []fiel
 			durationField("base", func(b *Backoff) *time.Duration { return &b.Base }, limits.BackoffBase).withDefault(defaults.Backoff.Base).
 				withFlag("backoff-base", "DURATION").describedAs("longest wait after the first failure; it doubles"),
 			durationField("max", func(b *Backoff) *time.Duration { return &b.Max }, limits.BackoffMax).withDefault(defaults.Backoff.Max).
-				withDefaultText(formatDuration(defaults.Backoff.Max)+", or base if that is longer").
+				withDefaultText(FormatDuration(defaults.Backoff.Max)+", or base if that is longer").
 				withFlag("backoff-max", "DURATION").describedAs("longest wait after any failure")),
 		durationField("run_limit", func(s *s) *time.Duration { return &s.RunLimit }, limits.RunLimit).withDefault(defaults.RunLimit).
-			withDefaultText(formatDuration(defaults.RunLimit)+", or 30s in mode transactional").
+			withDefaultText(FormatDuration(defaults.RunLimit)+", or 30s in mode transactional").
 			withFlag("run-limit", "DURATION").describedAs("how long one run may take"),
 		durationField("lease", func(s *s) *time.Duration { return &s.Lease }, limits.Lease).withDefault(defaults.Lease).
 			withFlag("lease", "DURATION").describedAs("after how long another worker takes over from one that died"),

@@ -15,6 +15,9 @@ func FuzzParse(f *testing.F) {
 	for file := range flowMistakes() {
 		f.Add([]byte(file), "5")
 	}
+	for file := range provisionMistakes() {
+		f.Add([]byte(file), "1GiB")
+	}
 	for _, file := range good() {
 		f.Add([]byte(file), "10s")
 	}

@@ -72,8 +72,17 @@ func headerNamesField[S any](name, meaning string, at func(*S) *[]string) *textL
 	}
 }
 
-func (*textList[S]) setDefaults(*S)                           {}
-func (*textList[S]) applyOverrides(*configReader, string, *S) {}
+func (*textList[S]) setDefaults(*S) {}
+
+func (l *textList[S]) applyOverrides(r *configReader, at string, s *S) {
+	switch given := r.isGiven(at); {
+	case !l.required || r.hasMistake[at]:
+	case !given:
+		r.reportMissing(at, &l.fieldInfo)
+	case len(*l.at(s)) == 0 && !r.hasMistake[entryPath(at, 0)]:
+		r.reportMistake(at, "there is none: name at least one")
+	}
+}
 
 func (l *textList[S]) readNode(r *configReader, at string, n *yaml.Node, s *S) {
 	for i, item := range r.listItems(at, n) {
@@ -82,8 +91,11 @@ func (l *textList[S]) readNode(r *configReader, at string, n *yaml.Node, s *S) {
 		if !ok {
 			continue
 		}
-		if err := l.valid(text); err != nil {
-			r.reportMistake(path, "%v", err)
+		switch err, o := l.valid(text), r.origins[path]; {
+		case err != nil && o.isHidden():
+			r.reportMistake(path, "%s is not %s", o.placeholder(), l.expected)
+		case err != nil:
+			r.reportMistake(path, "%v%s", err, o.writeVariable())
 		}
 		*l.at(s) = append(*l.at(s), text)
 	}

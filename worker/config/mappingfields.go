@@ -163,6 +163,13 @@ func listField[S, C any](name, meaning, unless string, at func(*S) *[]C, keys ..
 	}
 }
 
+// optionalListField is a list that may be empty, or missing.
+func optionalListField[S, C any](name, meaning string, at func(*S) *[]C, keys ...field[C]) *mappingList[S, C] {
+	q := listField(name, meaning, "", at, keys...)
+	q.required = false
+	return q
+}
+
 func (q *mappingList[S, C]) setDefaults(*S) {}
 
 // addEntry makes an entry with all defaults.
@@ -182,7 +189,7 @@ func (q *mappingList[S, C]) readNode(r *configReader, at string, n *yaml.Node, s
 }
 
 func (q *mappingList[S, C]) applyOverrides(r *configReader, at string, s *S) {
-	if len(*q.at(s)) == 0 {
+	if len(*q.at(s)) == 0 && q.required {
 		switch {
 		case r.file == "":
 			q.addEntry(s)

@@ -165,7 +165,7 @@ func (r *configReader) shownValue(at, value string) string {
 
 // shownDuration is a duration as it may be shown.
 func (r *configReader) shownDuration(at string, d time.Duration) string {
-	return r.shownValue(at, formatDuration(d))
+	return r.shownValue(at, FormatDuration(d))
 }
 
 // shownName is what the key at a path is called where its value came from: a flag, or in the file

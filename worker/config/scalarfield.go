@@ -41,6 +41,12 @@ func (l *scalarField[S, T]) withDefaultText(text string) *scalarField[S, T] {
 	return l
 }
 
+// withoutDefault leaves the value as it is when nobody gives one, and tells people what holds then.
+func (l *scalarField[S, T]) withoutDefault(text string) *scalarField[S, T] {
+	l.defaultValue = nil
+	return l.withDefaultText(text)
+}
+
 // markRequired keys must be given.
 func (l *scalarField[S, T]) markRequired() *scalarField[S, T] {
 	l.required = true

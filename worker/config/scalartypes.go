@@ -130,7 +130,7 @@ func intField[S any](name string, at func(*S) *int, limit consumer.Limit[int]) *
 
 // durationField is a duration.
 func durationField[S any](name string, at func(*S) *time.Duration, limit consumer.Limit[time.Duration]) *scalarField[S, time.Duration] {
-	bounds := fmt.Sprintf("%s to %s", formatDuration(limit.Min), formatDuration(limit.Max))
+	bounds := fmt.Sprintf("%s to %s", FormatDuration(limit.Min), FormatDuration(limit.Max))
 	wants := "a duration from " + bounds
 	l := newScalarField(name, "duration", wants, at, func(s string) (time.Duration, error) {
 		d, err := ParseDuration(s)
@@ -138,7 +138,7 @@ func durationField[S any](name string, at func(*S) *time.Duration, limit consume
 			err = fmt.Errorf("%s is not %s", quoteShort(s), wants)
 		}
 		return d, err
-	}, formatDuration)
+	}, FormatDuration)
 	l.bounds, l.yamlTags = bounds, append(l.yamlTags, "!!int", "!!float") // for a better message
 	l.jsonShape["pattern"] = durationForm
 	return l

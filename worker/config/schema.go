@@ -57,6 +57,8 @@ func (s *fieldInfo) jsonSchema() map[string]any {
 // valueSchema is the schema of the key's value.
 func (s *fieldInfo) valueSchema() map[string]any {
 	switch {
+	case s.list && !s.required:
+		return map[string]any{"type": []string{"array", "null"}, "maxItems": maxListEntries, "items": mappingSchema(s.children)}
 	case s.list:
 		return map[string]any{"type": "array", "minItems": 1, "maxItems": maxListEntries, "items": mappingSchema(s.children)}
 	case s.scalarList:

@@ -57,7 +57,7 @@ func untimed(v any) any {
 // good are files without mistakes.
 func good() []string {
 	return []string{
-		smallest, string(config.Example()),
+		smallest, string(config.Example()), streams("    - {name: A, subjects: [a], max_age: unlimited, max_msgs: 1, max_bytes: 1KiB}\n"), smallest + "provision: {streams: }\n",
 		strings.TrimPrefix(smallest, "group: billing\n") + "x-mine: [1, {a: b}]\n", // --group
 		"nats:\nmongo: {}\nlog: ~\n" + smallest,
 		with("concurrency: ${ONE}", "lease: '${D:30s}'", "rate: ${R:5/h}", "order: ${O:key}", "start: ${S:latest}", "attempts: 16"),

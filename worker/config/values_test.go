@@ -26,7 +26,7 @@ func TestDurations(t *testing.T) {
 		}
 	}
 	for d, want := range map[time.Duration]string{7 * day: "7d", 15 * time.Minute: "15m", 90 * time.Minute: "1h30m", time.Hour: "1h", 90 * time.Second: "1m30s", 0: "0s", 10 * time.Second: "10s", 25 * time.Hour: "25h", 1500 * time.Millisecond: "1.5s"} {
-		if got := formatDuration(d); got != want {
+		if got := FormatDuration(d); got != want {
 			t.Errorf("%v is %s, want %s", d, got, want)
 		}
 	}
@@ -47,8 +47,8 @@ func FuzzDuration(f *testing.F) {
 		if n < 0 {
 			return
 		}
-		if again, err := ParseDuration(formatDuration(time.Duration(n))); err != nil || again != time.Duration(n) {
-			t.Errorf("%d is %s is %d: %v", n, formatDuration(time.Duration(n)), again, err)
+		if again, err := ParseDuration(FormatDuration(time.Duration(n))); err != nil || again != time.Duration(n) {
+			t.Errorf("%d is %s is %d: %v", n, FormatDuration(time.Duration(n)), again, err)
 		}
 	})
 }

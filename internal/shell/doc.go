@@ -1,0 +1,2 @@
+// Package shell writes command lines for people to run.
+package shell
