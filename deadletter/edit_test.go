@@ -135,7 +135,7 @@ func TestLetterThatHasLostAPartIsNotRedrivenOrEdited(t *testing.T) {
 		if _, err := w.topic.Edit(w.t.Context(), letters[0], deadletter.Edit{Data: []byte("b")}); !errors.Is(err, consumer.ErrLetterPart) {
 			t.Errorf("Edit: %v; want ErrLetterPart", err)
 		}
-		n, err := w.topic.RedriveAll(w.t.Context(), w.store, deadletter.Filter{}, &deadletter.BulkOptions{Failed: func(l *deadletter.Letter, err error) {
+		n, err := w.topic.RedriveAll(w.t.Context(), w.store, deadletter.Filter{}, &deadletter.BulkOptions{Failed: func(_ *deadletter.Letter, err error) {
 			if !errors.Is(err, consumer.ErrLetterPart) || !strings.Contains(err.Error(), "is missing") {
 				t.Errorf("Redrive: %v; want ErrLetterPart, and what is missing", err)
 			}
