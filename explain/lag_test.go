@@ -1,0 +1,138 @@
+package explain_test
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/explain"
+	"github.com/onceish/onceish/group"
+)
+
+// lag wants the group to be behind by so many events.
+func (h *harness) lag(behind uint64) *explain.Lag {
+	h.t.Helper()
+	s := h.sources()
+	l, err := s.Lag(h.t.Context(), s.Group.Cursors[0])
+	must(h.t, err)
+	if l.Pending+l.Unsettled != behind {
+		h.t.Errorf("%d events behind; want %d", l.Pending+l.Unsettled, behind)
+	}
+	return l
+}
+
+// waits wants the oldest event to be this one, and to wait for something.
+func (h *harness) waits(l *explain.Lag, id, waitsFor, text string) {
+	h.t.Helper()
+	if l.Oldest == nil || l.Oldest.ID != id || len(l.Waits) == 0 || l.Waits[0].For != waitsFor || !strings.Contains(l.Waits[0].Text, text) {
+		h.t.Errorf("%+v waits for %+v; want %q, %q, %q", l.Oldest, l.Waits, id, waitsFor, text)
+	}
+}
+
+func TestGroupThatIsNotBehindWaitsForNothing(t *testing.T) {
+	inBubble(t, func(h *harness) {
+		h.subscribe()
+		h.publish(order("1"))
+		h.settle(time.Minute)
+		if l := h.lag(0); l.Oldest != nil || l.SecondsBehind != 0 || len(l.Waits) > 0 {
+			t.Errorf("%+v", l)
+		}
+	})
+}
+
+// The oldest event that is not settled is found behind others that are done, and not acked yet.
+func TestLagNamesTheOldestUnsettledEvent(t *testing.T) {
+	inBubble(t, func(h *harness) {
+		h.will(func(ctx context.Context, e bus.Event) error {
+			if e.ID == "2" {
+				return fails(ctx, e)
+			}
+			return nil
+		})
+		h.subscribe()
+		h.publish(order("1"), order("2"), order("3"))
+		h.settle(100 * time.Millisecond)
+		l := h.lag(1)
+		h.waits(l, "2", explain.ForAttempt, "attempt 2 is due")
+		if l.SecondsBehind < 0.09 || l.SecondsBehind > 2 || l.Oldest.Sequence != 2 {
+			t.Errorf("%+v", l)
+		}
+	})
+}
+
+func TestLagSaysWhyNothingRuns(t *testing.T) {
+	inBubble(t, func(h *harness) {
+		h.publish(order("1"))
+		h.waits(h.lag(1), "1", explain.ForDelivery, "it is the next one")
+		for _, sub := range []group.Subscription{
+			{Topic: "order.*", State: "unavailable", Why: "the receiver, since noon"},
+			{Topic: "order.*", State: "running", Concurrency: 2, InFlight: 2},
+		} {
+			h.joined(sub)
+			h.waits(h.lag(1), "1", explain.ForProcess, "host:17 is ")
+		}
+		h.joined(group.Subscription{Topic: "invoice.sent", State: "running"})
+		h.waits(h.lag(1), "1", explain.ForMember, "no process of the group runs that is subscribed to order.*")
+		h.group.Pauses = []group.Paused{{Topic: "order.*", Since: time.Now(), Until: time.Now().Add(time.Minute)}}
+		l := h.lag(1)
+		h.waits(l, "1", explain.ForResume, "the group is paused")
+		if s := l.Waits[0].Seconds; s < 59 || s > 60 {
+			t.Errorf("paused for another %v s", s)
+		}
+	})
+}
+
+func TestLagNamesTheRunThatHoldsItUp(t *testing.T) {
+	inBubble(t, func(h *harness) {
+		h.will(hangs)
+		h.subscribe()
+		h.publish(order("1"))
+		h.settle(time.Second)
+		h.waits(h.lag(1), "1", explain.ForRun, "attempt 1 runs, or is about to")
+	})
+}
+
+// A later event of an order key names the earlier one that it waits for.
+func TestEventOfAKeyNamesTheEarlierOne(t *testing.T) {
+	inBubble(t, func(h *harness) {
+		h.will(fails)
+		h.subscribe()
+		first, second := order("1"), order("2")
+		first.Key, second.Key = "customer", "customer"
+		h.publish(first, second, order("3"))
+		story := h.story(explain.Query{ID: "2"})
+		h.stands(story, explain.Pending, "an earlier event of its key is not settled: \"1\" at sequence 1", "published")
+		if w := story.Waits[0]; w.For != explain.ForKey || w.Event == nil || w.Event.ID != "1" || w.Event.Sequence != 1 {
+			t.Errorf("it waits for %+v", w)
+		}
+	})
+}
+
+// Copies for another group are passed over: this one acknowledges them unrun.
+func TestLagPassesOverCopiesForOtherGroups(t *testing.T) {
+	inBubble(t, func(h *harness) {
+		e := order("1")
+		h.publish(e.WithControl(bus.Control{Group: "shipping", Copy: "1"}), order("2"))
+		h.waits(h.lag(2), "2", explain.ForDelivery, "up to 1 events")
+	})
+}
+
+// The search is bounded, and says that it gave up.
+func TestLagGivesUpItsSearch(t *testing.T) {
+	inBubble(t, func(h *harness) {
+		events := make([]bus.Event, 10_001)
+		for i := range events {
+			e := order(strconv.Itoa(i))
+			events[i] = e.WithControl(bus.Control{Group: "shipping", Copy: "1"})
+		}
+		h.publish(append(events, order("x"))...)
+		l := h.lag(10_002)
+		if l.Oldest != nil {
+			t.Errorf("found %+v", l.Oldest)
+		}
+		h.misses(l.Missing, "the first 10000 behind the floor are settled, and no more were looked at")
+	})
+}
