@@ -56,7 +56,7 @@ Examples:
 Exit status: 0 done or drained, 1 failed, 2 wrong usage, 3 drain incomplete, 4 not all events done.`,
 		Commands: []*cli.Command{
 			demoCommand(stdout, stderr), publishCommand(stdout, stderr), exportCommand(stdout, stderr), tailCommand(stdout, stderr), importCommand(stdout, stderr), runCommand(stdout, stderr), lintCommand(stdout), schemaCommand(stdout),
-			outboxCommand(stdin, stdout, stderr), dlqCommand(stdin, stdout, stderr), groupsCommand(stdin, stdout, stderr), statusCommand(stdout, stderr), membersCommand(stdout, stderr),
+			outboxCommand(stdin, stdout, stderr), dlqCommand(stdin, stdout, stderr), groupsCommand(stdin, stdout, stderr), statusCommand(stdout, stderr), groupLagCommand(stdout, stderr), explainCommand(stdout, stderr), membersCommand(stdout, stderr),
 			pauseCommand(stdout, stderr), resumeCommand(stdout, stderr), serveCommand(stdout, stderr), versionCommand(stdout), helpCommand(stdout),
 		},
 		EnableShellCompletion: true,
