@@ -53,8 +53,8 @@ func (s *Sources) Lag(ctx context.Context, c Cursor) (*Lag, error) {
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("lag of group %q on %q: %w", s.Group.Name, c.Topic, err)
-	case found == nil && search.gaveUp:
-		out.Missing = append(out.Missing, fmt.Sprintf("the oldest unsettled event is not known, because the first %d behind the floor are settled, and no more were looked at", search.looked))
+	case found == nil && search.gaveUp != "":
+		out.Missing = append(out.Missing, "the oldest unsettled event is not known, because "+search.gaveUp)
 		return out, nil
 	case found == nil: // settled meanwhile
 		return out, nil
@@ -92,7 +92,7 @@ type unsettledSearch struct {
 	cursor  *Cursor
 
 	looked int
-	gaveUp bool
+	gaveUp string // why; empty: it looked at all
 	batch  []bus.Stored
 }
 
@@ -105,6 +105,10 @@ type unsettledEvent struct {
 // run looks behind a sequence. A key that is not empty selects events.
 func (u *unsettledSearch) run(ctx context.Context, floor uint64, until bus.Until, key string) (*unsettledEvent, error) {
 	from, err := u.sources.after(ctx, u.bus, u.cursor.Topic, floor)
+	if errors.Is(err, bus.ErrNoEvent) {
+		u.gaveUp = "the stream was restored, and ends before the group's floor"
+		return nil, nil //nolint:nilnil // there is none
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +120,7 @@ func (u *unsettledSearch) run(ctx context.Context, floor uint64, until bus.Until
 			return nil, err
 		}
 		if u.looked++; u.looked > maxLooked {
-			u.looked, u.gaveUp = maxLooked, true
+			u.gaveUp = fmt.Sprintf("the first %d behind the floor are settled, and no more were looked at", maxLooked)
 			break
 		}
 		if key == "" || stored.Event.Key == key {

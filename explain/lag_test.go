@@ -2,12 +2,14 @@ package explain_test
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/explain"
 	"github.com/onceish/onceish/group"
 )
@@ -60,6 +62,20 @@ func TestLagNamesTheOldestUnsettledEvent(t *testing.T) {
 		if l.SecondsBehind < 0.09 || l.SecondsBehind > 2 || l.Oldest.Sequence != 2 {
 			t.Errorf("%+v", l)
 		}
+	})
+}
+
+// An event that is done, and whose ack the bus has not counted yet, is none that is waited for.
+func TestLagPassesOverWhatIsDone(t *testing.T) {
+	inBubble(t, func(h *harness) {
+		h.publish(order("1"), order("2"), order("3"))
+		var marks []dedupe.Mark
+		for id, state := range map[string]dedupe.State{"1": dedupe.Done, "2": dedupe.Dead} {
+			marks = append(marks, dedupe.Mark{Key: dedupe.Key{Topic: topic, Group: "billing", ID: id}, State: state, TTL: time.Hour})
+		}
+		errs, err := h.store.Mark(t.Context(), marks)
+		must(t, errors.Join(append(errs, err)...))
+		h.waits(h.lag(3), "3", explain.ForDelivery, "")
 	})
 }
 
@@ -128,11 +144,65 @@ func TestLagGivesUpItsSearch(t *testing.T) {
 			e := order(strconv.Itoa(i))
 			events[i] = e.WithControl(bus.Control{Group: "shipping", Copy: "1"})
 		}
-		h.publish(append(events, order("x"))...)
+		h.publish(events...)
+		h.publish(order("x"))
 		l := h.lag(10_002)
 		if l.Oldest != nil {
 			t.Errorf("found %+v", l.Oldest)
 		}
 		h.misses(l.Missing, "the first 10000 behind the floor are settled, and no more were looked at")
+	})
+}
+
+// A floor beyond the end of a stream that was restored is said, and is no error.
+func TestLagOfARestoredStreamIsNotKnown(t *testing.T) {
+	inBubble(t, func(h *harness) {
+		h.publish(order("1"))
+		s := h.sources()
+		c := s.Group.Cursors[0]
+		c.Floor = 17
+		l, err := s.Lag(t.Context(), c)
+		must(t, err)
+		h.misses(l.Missing, "the stream was restored, and ends before the group's floor")
+	})
+}
+
+// What a row says of its event is what the event waits for, whatever else holds the group back.
+func TestRowsSayWhatTheirEventsWaitFor(t *testing.T) {
+	inBubble(t, func(h *harness) {
+		h.publish(order("1"))
+		claims, err := h.store.Claim(t.Context(), []dedupe.Request{{Key: dedupe.Key{Topic: topic, Group: "billing", ID: "1"}, Nonce: "a", Lease: time.Minute, TTL: time.Hour}})
+		must(t, err)
+		h.waits(h.lag(1), "1", explain.ForRun, "its lease ends in 1m0s")
+		h.settle(2 * time.Minute)
+		h.waits(h.lag(1), "1", explain.ForLease, "is over: the next delivery takes the event over")
+		h.stands(h.story(explain.Query{ID: "1"}), explain.Pending, "takes the event over", "published", "claimed")
+		errs, err := h.store.Settle(t.Context(), []dedupe.Settlement{{Claim: claims[0], Outcome: dedupe.GivenUp, Reason: "no such customer", Letter: "l", Lease: time.Minute, TTL: time.Hour}})
+		must(t, errors.Join(append(errs, err)...))
+		h.waits(h.lag(1), "1", explain.ForLetter, "no such customer")
+		h.stands(h.story(explain.Query{ID: "1"}), explain.DeadLettering, "its dead letter is not stored yet", "published", "claimed", "given up")
+	})
+}
+
+// unreadable is a store whose rows only a later version can read.
+type unreadable struct{}
+
+func (unreadable) Inspect(_ context.Context, keys []dedupe.Key) ([]dedupe.Entry, error) {
+	out := make([]dedupe.Entry, len(keys))
+	for i := range out {
+		out[i].Err = errors.New("a row of a later version")
+	}
+	return out, nil
+}
+
+func TestRowOfALaterVersionIsSaidToBeUnreadable(t *testing.T) {
+	inBubble(t, func(h *harness) {
+		h.publish(order("1"))
+		s := h.sources()
+		s.Marks = unreadable{}
+		story, err := s.Story(t.Context(), explain.Query{Topic: topic, ID: "1"})
+		must(t, err)
+		h.stands(story, explain.Unreadable, "use the version that its workers have", "published")
+		h.misses(story.Missing, "a row of a later version")
 	})
 }

@@ -178,6 +178,22 @@ func TestReplayedCopyNamesItsGroup(t *testing.T) {
 	})
 }
 
+// A copy for another group behind the floor makes nothing of an event pending that is settled.
+func TestCopyForAnotherGroupIsNotPending(t *testing.T) {
+	inBubble(t, func(h *harness) {
+		e := order("1")
+		h.publish(e, e.WithControl(bus.Control{Group: "shipping", Copy: "1"}))
+		s := h.sources()
+		s.Group.Cursors[0].Floor = 1
+		for group, want := range map[string]explain.State{"billing": explain.Settled, "shipping": explain.Pending} {
+			s.Group.Name = group
+			story, err := s.Story(t.Context(), explain.Query{Topic: topic, ID: "1"})
+			must(t, err)
+			h.stands(story, want, "", "published", "replayed")
+		}
+	})
+}
+
 // Another payload under an id that was used before is another event: the story of the id is that of
 // the first one, and the sequence names the other.
 func TestReusedIDIsTwoStories(t *testing.T) {
@@ -192,6 +208,9 @@ func TestReusedIDIsTwoStories(t *testing.T) {
 		story := h.story(explain.Query{Sequence: 2})
 		if story.State != explain.Dead || story.ID != "1" || story.Letter == "" {
 			t.Errorf("sequence 2 is %q, %q: %s", story.ID, story.State, story.Summary)
+		}
+		if story := h.story(explain.Query{Sequence: 1}); story.State != explain.Done || story.Letter != "" {
+			t.Errorf("sequence 1 is %q: %s", story.State, story.Summary)
 		}
 	})
 }
