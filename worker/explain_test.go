@@ -123,9 +123,7 @@ func TestMarksOfAnotherStoreAreMissing(t *testing.T) {
 	t.Parallel()
 	url := natstest.Start(t, nil).URL()
 	makeGroup(t, connectTo(t, url, mongotest.Database(t).Name()))
-	c, err := Connect(t.Context(), &ConnectOptions{NATS: url})
-	must(t, err)
-	t.Cleanup(func() { must(t, c.Close()) })
+	c, _ := connectWithStore(t, url) // which has marks of other groups
 	sources, err := c.Explain(t.Context(), "g", nil)
 	must(t, err)
 	story, err := sources.Story(t.Context(), explain.Query{Topic: "t", ID: "1"})
