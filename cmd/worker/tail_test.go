@@ -45,6 +45,16 @@ func publishEvents(t *testing.T, b bus.Bus, events ...bus.Event) {
 	}
 }
 
+// harmless wants a text to have nothing that moves, colours or turns round what a terminal shows.
+func harmless(t *testing.T, text string) {
+	t.Helper()
+	for _, r := range text {
+		if r != '\n' && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)) {
+			t.Errorf("printed %q: %q", r, text)
+		}
+	}
+}
+
 // Nothing in an event moves, colours or turns round what a terminal shows.
 func TestTailPrintsNothingThatATerminalObeys(t *testing.T) {
 	t.Parallel()
@@ -55,11 +65,7 @@ func TestTailPrintsNothingThatATerminalObeys(t *testing.T) {
 		bus.Event{ID: strings.Repeat("long", 500), Topic: "t", Data: []byte{0xff, 0x1b}})
 	for _, format := range []string{"text", "json"} {
 		out, _ := tailed(t, s.URL(), "-n", "2", "--headers", "-o", format, "t")
-		for _, r := range out {
-			if r != '\n' && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)) {
-				t.Errorf("%s: printed %q: %q", format, r, out)
-			}
-		}
+		harmless(t, out)
 		if format == "text" && (!strings.Contains(out, "    Tenant: ") || !strings.HasSuffix(out, "  2 B  ff1b\n") || strings.Count(out, "\n") != 3) {
 			t.Errorf("printed %q", out)
 		}
