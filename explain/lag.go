@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -68,7 +69,8 @@ func (s *Sources) Lag(ctx context.Context, c Cursor) (*Lag, error) {
 }
 
 func (s *Sources) missingMarks() string {
-	return "which events are done is not known, because the group's marks were not found"
+	return fmt.Sprintf("which events are done is not known, because there are no marks of the group in %s: if its workers keep them elsewhere, name that store",
+		cmp.Or(s.MarksName, "the store"))
 }
 
 // earlierOfKey is the first event of an event's key that is not settled, and lies before it; nil:

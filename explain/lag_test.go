@@ -3,6 +3,7 @@ package explain_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -151,6 +152,11 @@ func TestLagGivesUpItsSearch(t *testing.T) {
 			t.Errorf("found %+v", l.Oldest)
 		}
 		h.misses(l.Missing, "the first 10000 behind the floor are settled, and no more were looked at")
+		var read []int
+		h.stands(h.story(explain.Query{ID: "x", Progress: func(events int) { read = append(read, events) }}), explain.Pending, "", "published")
+		if !slices.Equal(read, []int{10_000}) {
+			t.Errorf("progress: %d", read)
+		}
 	})
 }
 
@@ -184,22 +190,38 @@ func TestRowsSayWhatTheirEventsWaitFor(t *testing.T) {
 	})
 }
 
-// unreadable is a store whose rows only a later version can read.
-type unreadable struct{}
+// uniform is a store that keeps the same of each key.
+type uniform dedupe.Entry
 
-func (unreadable) Inspect(_ context.Context, keys []dedupe.Key) ([]dedupe.Entry, error) {
-	out := make([]dedupe.Entry, len(keys))
-	for i := range out {
-		out[i].Err = errors.New("a row of a later version")
-	}
-	return out, nil
+func (u uniform) Inspect(_ context.Context, keys []dedupe.Key) ([]dedupe.Entry, error) {
+	return slices.Repeat([]dedupe.Entry{dedupe.Entry(u)}, len(keys)), nil
+}
+
+// The process that holds a claim is named, also if it is none of the group any more.
+func TestHolderOfAClaimIsNamed(t *testing.T) {
+	inBubble(t, func(h *harness) {
+		h.publish(order("1"))
+		h.joined(group.Subscription{Topic: "order.*", State: "running", Owner: "A-"})
+		for owner, want := range map[string][2]string{
+			"A-1": {"host:17", "in host:17; its lease ends in 5s"}, "B-1": {"", "in a process that is no member of the group any more"}, "": {"", "in a process that is not known"},
+		} {
+			s := h.sources()
+			s.Marks = uniform{Phase: dedupe.PhaseClaimed, Owner: owner, HeldFor: 5 * time.Second}
+			l, err := s.Lag(t.Context(), s.Group.Cursors[0])
+			must(t, err)
+			h.waits(l, "1", explain.ForRun, want[1])
+			if l.Waits[0].Process != want[0] {
+				t.Errorf("%q: process %q", owner, l.Waits[0].Process)
+			}
+		}
+	})
 }
 
 func TestRowOfALaterVersionIsSaidToBeUnreadable(t *testing.T) {
 	inBubble(t, func(h *harness) {
 		h.publish(order("1"))
 		s := h.sources()
-		s.Marks = unreadable{}
+		s.Marks = uniform{Err: errors.New("a row of a later version")}
 		story, err := s.Story(t.Context(), explain.Query{Topic: topic, ID: "1"})
 		must(t, err)
 		h.stands(story, explain.Unreadable, "use the version that its workers have", "published")

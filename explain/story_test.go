@@ -272,6 +272,10 @@ func TestMissingSourcesAreSaid(t *testing.T) {
 		for _, text := range []string{"which events are done is not known", "whether it has a dead letter is not known", "whether an outbox carried it is not known"} {
 			h.misses(story.Missing, text)
 		}
+		h.publish(order("1"))
+		lag, err := s.Lag(t.Context(), explain.Cursor{Topic: "order.*", Pending: 1})
+		must(t, err)
+		h.misses(lag.Missing, "which events are done is not known")
 		_, err = h.sources().Story(t.Context(), explain.Query{Topic: topic, Sequence: 17})
 		if !errors.Is(err, bus.ErrNoEvent) {
 			t.Error(err)
