@@ -54,10 +54,8 @@ func (s *Sources) Lag(ctx context.Context, c Cursor) (*Lag, error) {
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("lag of group %q on %q: %w", s.Group.Name, c.Topic, err)
-	case found == nil && search.gaveUp != "":
-		out.Missing = append(out.Missing, "the oldest unsettled event is not known, because "+search.gaveUp)
-		return out, nil
-	case found == nil: // settled meanwhile
+	case found == nil:
+		out.Missing = append(out.Missing, "the oldest unsettled event is not known, because "+cmp.Or(search.gaveUp, "all behind the floor are done, dead or for another group: they have only to be acked"))
 		return out, nil
 	}
 	out.Oldest = newEvent(&found.stored)

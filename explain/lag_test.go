@@ -77,6 +77,14 @@ func TestLagPassesOverWhatIsDone(t *testing.T) {
 		errs, err := h.store.Mark(t.Context(), marks)
 		must(t, errors.Join(append(errs, err)...))
 		h.waits(h.lag(3), "3", explain.ForDelivery, "")
+		s := h.sources()
+		s.Marks = uniform{Phase: dedupe.PhaseDone}
+		l, err := s.Lag(t.Context(), s.Group.Cursors[0])
+		must(t, err)
+		if l.Oldest != nil {
+			t.Errorf("found %+v", l.Oldest)
+		}
+		h.misses(l.Missing, "they have only to be acked")
 	})
 }
 
