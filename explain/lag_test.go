@@ -92,12 +92,12 @@ func TestLagSaysWhyNothingRuns(t *testing.T) {
 	inBubble(t, func(h *harness) {
 		h.publish(order("1"))
 		h.waits(h.lag(1), "1", explain.ForDelivery, "it is the next one")
-		for _, sub := range []group.Subscription{
-			{Topic: "order.*", State: "unavailable", Why: "the receiver, since noon"},
-			{Topic: "order.*", State: "running", Concurrency: 2, InFlight: 2},
+		for want, sub := range map[string]group.Subscription{
+			"is unavailable: the receiver, since noon": {Topic: "order.*", State: "unavailable", Why: "the receiver, since noon"},
+			"was busy when it last reported: it ran 2": {Topic: "order.*", State: "running", Concurrency: 2, InFlight: 2},
 		} {
 			h.joined(sub)
-			h.waits(h.lag(1), "1", explain.ForProcess, "host:17 is ")
+			h.waits(h.lag(1), "1", explain.ForProcess, "host:17 "+want)
 		}
 		h.joined(group.Subscription{Topic: "invoice.sent", State: "running"})
 		h.waits(h.lag(1), "1", explain.ForMember, "no process of the group runs that is subscribed to order.*")

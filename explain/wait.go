@@ -69,16 +69,16 @@ func (s *Sources) waitsOf(ctx context.Context, b lookup, c *Cursor, stored *bus.
 	if len(waits) > 0 && waits[0].For != ForAttempt {
 		return waits, nil
 	}
-	waits = append(waits, s.groupWaits(c)...)
-	if entry.Phase == dedupe.PhaseAbsent && stored.At.Sequence > c.Delivered {
-		waits = append(waits, Wait{For: ForDelivery, Text: waitForDelivery(c, stored.At.Sequence)})
-	}
 	earlier, err := s.earlierOfKey(ctx, b, c, stored)
 	if err != nil {
 		return nil, err
 	}
 	if earlier != nil {
 		waits = append(waits, Wait{For: ForKey, Event: earlier, Text: fmt.Sprintf("an earlier event of its key is not settled: %q at sequence %d", clip(earlier.ID), earlier.Sequence)})
+	}
+	waits = append(waits, s.groupWaits(c)...)
+	if entry.Phase == dedupe.PhaseAbsent && stored.At.Sequence > c.Delivered {
+		waits = append(waits, Wait{For: ForDelivery, Text: waitForDelivery(c, stored.At.Sequence)})
 	}
 	if len(waits) == 0 {
 		waits = []Wait{{For: ForUnknown, Text: "what it waits for is not known, because it was delivered and nothing is known to hold it back: a process has it in memory, or lost it and it is redelivered after the ack wait"}}
@@ -176,7 +176,7 @@ func holdsBack(sub *group.Subscription) string {
 	case sub.State != "running":
 		return "is " + sub.State
 	case sub.Concurrency > 0 && sub.InFlight >= sub.Concurrency:
-		return fmt.Sprintf("is busy: it runs %d events, and no more at once", sub.InFlight)
+		return fmt.Sprintf("was busy when it last reported: it ran %d events, and runs no more at once", sub.InFlight)
 	}
 	return ""
 }
