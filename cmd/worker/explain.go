@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -121,17 +122,14 @@ func printStory(w io.Writer, s *explain.Story) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for i := range s.Timeline {
 		l := &s.Timeline[i]
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\n", cmp.Or(formatTime(l.Time.Truncate(time.Millisecond)), "-"), l.Source, visibleText(l.Text)) // Flush tells of what fails
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\n", cmp.Or(formatMillis(l.Time), "-"), l.Source, visibleText(l.Text)) // Flush tells of what fails
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	var lines []string
-	for _, missing := range s.Missing {
-		lines = append(lines, "not known: "+missing)
-	}
-	for i := range s.Waits {
-		lines = append(lines, "waits: "+s.Waits[i].Text)
+	lines := slices.Clone(s.Missing)
+	for i := 1; i < len(s.Waits); i++ { // the summary has the first
+		lines = append(lines, "it also waits: "+s.Waits[i].Text)
 	}
 	return printLines(w, append(lines, s.Summary+redriveAdvice(s)))
 }

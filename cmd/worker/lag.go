@@ -78,7 +78,7 @@ func printLag(w io.Writer, l *explain.Lag) error {
 		lines = append(lines, "   waits: "+wait.Text)
 	}
 	for _, missing := range l.Missing {
-		lines = append(lines, "   not known: "+missing)
+		lines = append(lines, "   "+missing)
 	}
 	return printLines(w, lines)
 }
@@ -99,5 +99,5 @@ func describeEvent(e *explain.Event) string {
 	if e.Key != "" {
 		text += ", key " + clipText(e.Key, 128)
 	}
-	return fmt.Sprintf("%s, sequence %d, stored %s", text, e.Sequence, formatTime(e.Stored))
+	return fmt.Sprintf("%s, sequence %d, stored %s", text, e.Sequence, formatMillis(e.Stored))
 }

@@ -148,7 +148,7 @@ func (t *tail) print(s bus.Stored) error {
 // describeStored is an event on one line.
 func describeStored(s *bus.Stored) string {
 	e := &s.Event
-	fields := []string{s.At.Stored.UTC().Format("2006-01-02T15:04:05.000Z")}
+	fields := []string{formatMillis(s.At.Stored)}
 	for _, field := range []string{e.Topic, e.ID, e.Key, cloudevents.TypeOf(e)} {
 		fields = append(fields, clipText(visibleText(cmp.Or(field, "-")), 128))
 	}
