@@ -30,8 +30,9 @@ var mayImport = map[string][]string{
 	"consumer":   {"consumer", "flow", "dedupe", "bus", "internal"},
 	"replay":     {"replay", "dedupe", "bus", "internal"},
 	"deadletter": {"deadletter", "consumer", "dedupe", "bus", "internal"},
-	"worker":     {"worker", "deadletter", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
-	"cmd":        {"cmd", "worker", "deadletter", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
+	"explain":    {"explain", "deadletter", "consumer", "outbox", "group", "dedupe", "bus", "internal"},
+	"worker":     {"worker", "explain", "deadletter", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
+	"cmd":        {"cmd", "worker", "explain", "deadletter", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
 	"examples":   {"examples", "worker", "deadletter", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
 	"internal":   {"internal", "bus"},
 	testFolder:   {testFolder, "worker", "deadletter", "replay", "mongodoc", "consumer", "outbox", "group", "flow", "dedupe", "bus", "internal"},
@@ -60,7 +61,7 @@ var mayLink = map[string][]string{
 }
 
 // standardOnly are the packages that link the standard library and each other alone.
-var standardOnly = []string{"", "bus", "dedupe", "flow", "group", "consumer", "deadletter", "outbox", "bus/memory", "dedupe/memory", "group/memory", "outbox/memory"}
+var standardOnly = []string{"", "bus", "dedupe", "flow", "group", "consumer", "deadletter", "explain", "outbox", "bus/memory", "dedupe/memory", "group/memory", "outbox/memory"}
 
 // pkg is what go list tells of a package; see go help list.
 type pkg struct {

@@ -58,6 +58,8 @@ type Subscription struct {
 	// State is for people: running, paused, limited or unavailable, say; Why is its reason.
 	State string `json:"state"`
 	Why   string `json:"why,omitempty"`
+	// Owner begins the nonce of each claim that the subscription makes. Empty: it is not known.
+	Owner string `json:"owner,omitempty"`
 	// Rate is how many events were started per second lately.
 	Rate        float64 `json:"rate"`
 	InFlight    int     `json:"in_flight"`

@@ -29,10 +29,7 @@ func (c *Connections) GroupMarks(ctx context.Context, group string) (dedupe.Reop
 	if err != nil {
 		return nil, err
 	}
-	if c.storeScheme() == "nats" && c.store == nil {
-		c.bindOnly = true
-	}
-	store, err := c.Store(ctx)
+	store, err := c.existingStore(ctx)
 	if errors.Is(err, kvdedupe.ErrNoBucket) {
 		return nil, fmt.Errorf("%w %q in NATS: %w", ErrNoMarks, group, err)
 	}

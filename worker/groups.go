@@ -96,10 +96,7 @@ func idleGroups(ctx context.Context, b *natsbus.Bus, group string, sure bool) (f
 
 // groupRemover is the store, if it is there: none is made.
 func (c *Connections) groupRemover(ctx context.Context) (dedupe.GroupRemover, error) {
-	if c.storeScheme() == "nats" && c.store == nil {
-		c.bindOnly = true
-	}
-	store, err := c.Store(ctx)
+	store, err := c.existingStore(ctx)
 	if errors.Is(err, kvdedupe.ErrNoBucket) {
 		return nil, nil //nolint:nilnil // no marks
 	}

@@ -60,7 +60,7 @@ func (s *memberSubscription) describe(paused []group.Paused) group.Subscription 
 	defer s.mu.Unlock()
 	s.updateRate(countEnded([]runningSubscription{s.runningSubscription}), now)
 	out := group.Subscription{
-		Topic: s.topic, Rate: s.rate, InFlight: int(stats.InFlight), Concurrency: s.options.Concurrency,
+		Topic: s.topic, Owner: s.sub.Owner(), Rate: s.rate, InFlight: int(stats.InFlight), Concurrency: s.options.Concurrency,
 		Lag: -1, LastSettled: s.lastSettled, TTLSeconds: s.options.TTL.Seconds(),
 	}
 	if s.lagKnown {

@@ -60,6 +60,14 @@ func (c *Connections) Store(ctx context.Context) (_ dedupe.Store, err error) {
 	return c.store, err
 }
 
+// existingStore is Store, but makes no bucket: where there is none it is kvdedupe.ErrNoBucket.
+func (c *Connections) existingStore(ctx context.Context) (dedupe.Store, error) {
+	if c.storeScheme() == "nats" && c.store == nil {
+		c.bindOnly = true
+	}
+	return c.Store(ctx)
+}
+
 func (c *Connections) openMongo(ctx context.Context) (dedupe.Store, error) {
 	db, err := c.openDatabase(ctx)
 	if err != nil {

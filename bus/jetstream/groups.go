@@ -19,6 +19,9 @@ type Group struct {
 	// Pending is how many events were never delivered to the group, Unsettled how many were
 	// delivered and are not acknowledged.
 	Pending, Unsettled uint64
+	// Floor is the sequence up to which everything is acknowledged, Delivered the last that was
+	// delivered.
+	Floor, Delivered uint64
 	// Pulls is how many requests for events wait at the server: none if the group has no members,
 	// or if they take no more now.
 	Pulls int
@@ -28,6 +31,8 @@ type Group struct {
 	// PausedFor is for how much longer the server delivers nothing to the consumer, because
 	// somebody paused it. Zero: it is not paused.
 	PausedFor time.Duration
+	// Now is when the server told all this, by its clock.
+	Now time.Time
 }
 
 // ErrGroupRuns is returned by RemoveGroup when the group has members, or may have.
@@ -92,6 +97,7 @@ func groupOf(info *jetstream.ConsumerInfo) (g Group, ok bool) {
 	g = Group{
 		Name: group, Topic: topic, Stream: info.Stream, Consumer: info.Name,
 		Pending: info.NumPending, Unsettled: uint64(max(0, info.NumAckPending)), Pulls: info.NumWaiting, PausedFor: pausedFor(info),
+		Floor: info.AckFloor.Stream, Delivered: info.Delivered.Stream, Now: info.TimeStamp,
 	}
 	for _, at := range []*time.Time{info.Delivered.Last, info.AckFloor.Last} {
 		if at != nil && (g.Idle == 0 || info.TimeStamp.Sub(*at) < g.Idle) {

@@ -43,6 +43,34 @@ func TestGroupsAreListedWithWhatWaits(t *testing.T) {
 	}
 }
 
+// What was delivered and what is acknowledged tells where a group stands, at the server's time.
+func TestGroupsAreListedWithWhereTheyStand(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	src := w.subscribe(t, nil)
+	receipts, err := w.bus.Publish(t.Context(), bus.Event{ID: "1", Topic: topic}, bus.Event{ID: "2", Topic: topic}, bus.Event{ID: "3", Topic: topic})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ds, err := src.Fetch(t.Context(), 2)
+	if err != nil || len(ds) != 2 {
+		t.Fatalf("%d deliveries, %v", len(ds), err)
+	}
+	if err := ds[0].Ack(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := src.Close(t.Context()); err != nil { // flushes
+		t.Fatal(err)
+	}
+	groups, err := w.bus.Groups(t.Context())
+	if err != nil || len(groups) != 1 {
+		t.Fatalf("%+v, %v", groups, err)
+	}
+	if g := groups[0]; g.Floor != receipts[0].Sequence || g.Delivered != receipts[1].Sequence || g.Now.Before(ds[1].At.Stored) {
+		t.Errorf("%+v", g)
+	}
+}
+
 // A group is removed when it has no members, and only then: a member would make the consumer again.
 func TestGroupWithMembersIsNotRemoved(t *testing.T) {
 	t.Parallel()

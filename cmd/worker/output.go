@@ -35,15 +35,20 @@ func printJSON(w io.Writer, v any) error {
 	if err != nil {
 		return err
 	}
+	return printLine(w, string(b))
+}
+
+// printLine writes JSON as printJSON does.
+func printLine(w io.Writer, text string) error {
 	var line strings.Builder
-	for _, r := range string(b) {
+	for _, r := range text {
 		if isTerminalControl(r) {
 			fmt.Fprintf(&line, `\u%04x`, r)
 		} else {
 			line.WriteRune(r)
 		}
 	}
-	_, err = fmt.Fprintln(w, line.String())
+	_, err := fmt.Fprintln(w, line.String())
 	return err
 }
 

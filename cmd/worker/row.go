@@ -109,6 +109,14 @@ func shownData(data []byte, careful bool) string {
 	return "\n" + string(data) + "\n"
 }
 
+// formatMillis is a time in UTC of a fixed width. Zero: nothing.
+func formatMillis(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.000Z")
+}
+
 // formatTime is a time in UTC. Zero: nothing.
 func formatTime(t time.Time) string {
 	if t.IsZero() {

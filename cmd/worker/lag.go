@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/explain"
+	"github.com/onceish/onceish/internal/commandline"
+	"github.com/onceish/onceish/worker"
+	"github.com/onceish/onceish/worker/config"
+)
+
+func groupLagCommand(stdout, stderr io.Writer) *cli.Command {
+	return &cli.Command{
+		Name: "lag", Usage: "show how far a group is behind, and what its oldest event waits for", ArgsUsage: "GROUP [TOPIC]",
+		Description: `For each topic of the group: how many events are pending (never delivered) and unsettled (delivered, and not acknowledged), how old the oldest one
+is, and what it waits for: a run that has not ended, its next attempt, a pause, a process that takes no more, or that there is none. The
+marks are looked up in MongoDB with --mongo, else in the bucket of NATS. It looks at the first 10000 events that are not acknowledged.
+
+Examples:
+   worker lag billing --mongo mongodb://localhost:27017/shop
+   worker lag billing order.placed -o json | jq '.subscriptions[0].waits'`,
+		Flags:        append(outputFlags(), config.Flags(dlqSections...)...),
+		OnUsageError: commandline.UsageError,
+		Action:       func(ctx context.Context, cmd *cli.Command) error { return showLag(ctx, cmd, stdout, stderr) },
+	}
+}
+
+func showLag(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) error {
+	if n := cmd.Args().Len(); n < 1 || n > 2 {
+		return commandline.Usagef(cmd, "%d arguments: name a group, and one of its topics or none for all", n)
+	}
+	name, topic := cmd.Args().First(), cmd.Args().Get(1)
+	return withGroups(ctx, cmd, stderr, dlqSections, func(c *worker.Connections) error {
+		sources, err := c.Explain(ctx, name, nil)
+		if err != nil {
+			return err
+		}
+		cursors := slices.DeleteFunc(sources.Group.Cursors, func(c explain.Cursor) bool { return topic != "" && !bus.Match(c.Topic, topic) })
+		if len(cursors) == 0 {
+			return fmt.Errorf("there is no group %q on %s that is subscribed to %q: see worker groups list", name, c.BusName(), topic)
+		}
+		lags := make([]*explain.Lag, len(cursors))
+		for i := range cursors {
+			if lags[i], err = sources.Lag(ctx, cursors[i]); err != nil {
+				return err
+			}
+		}
+		if wantsJSON(cmd) {
+			return printJSON(stdout, struct {
+				Group         string         `json:"group"`
+				Subscriptions []*explain.Lag `json:"subscriptions"`
+			}{name, lags})
+		}
+		for _, l := range lags {
+			if err := printLag(stdout, l); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// printLag writes how far a group is behind on a topic, for people.
+func printLag(w io.Writer, l *explain.Lag) error {
+	lines := []string{fmt.Sprintf("%s: %d behind (%d pending, %d unsettled)", l.Topic, l.Pending+l.Unsettled, l.Pending, l.Unsettled)}
+	if l.Oldest != nil {
+		lines[0] += ", for " + time.Duration(l.SecondsBehind*float64(time.Second)).Round(time.Millisecond).String()
+		lines = append(lines, "   oldest: "+describeEvent(l.Oldest))
+	}
+	for _, wait := range l.Waits {
+		lines = append(lines, "   waits: "+wait.Text)
+	}
+	for _, missing := range l.Missing {
+		lines = append(lines, "   "+missing)
+	}
+	return printLines(w, lines)
+}
+
+// printLines writes lines without what a terminal would obey.
+func printLines(w io.Writer, lines []string) error {
+	for _, line := range lines {
+		if _, err := fmt.Fprintln(w, visibleText(line)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// describeEvent is an event on one line.
+func describeEvent(e *explain.Event) string {
+	text := fmt.Sprintf("%s of %s", clipText(e.ID, 128), e.Topic)
+	if e.Key != "" {
+		text += ", key " + clipText(e.Key, 128)
+	}
+	return fmt.Sprintf("%s, sequence %d, stored %s", text, e.Sequence, formatMillis(e.Stored))
+}

@@ -1,0 +1,95 @@
+package explain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/deadletter"
+	"github.com/onceish/onceish/internal/cloudevents"
+)
+
+// findLetters finds the event's dead letters that are stored. With Query.Letter it learns the
+// event's id from one.
+func (t *teller) findLetters(ctx context.Context) error {
+	if t.sources.Letters == nil {
+		t.addMissing("whether it has a dead letter is not known, because the dead-letter topic was not named")
+		return nil
+	}
+	if t.q.Letter != "" {
+		letters, err := t.listLetters(ctx, t.q.Letter)
+		if err != nil {
+			return err
+		}
+		for i := range letters {
+			if l := &letters[i]; l.ID == t.q.Letter {
+				t.story.ID, t.story.Source = l.Event.ID, l.Event.Source
+			}
+		}
+		if t.story.ID == "" {
+			return fmt.Errorf("letter %.128q: %w: it was redriven or dropped, or is of another topic or group", t.q.Letter, bus.ErrNoEvent)
+		}
+	}
+	letters, err := t.listLetters(ctx, t.story.ID)
+	if err != nil {
+		return err
+	}
+	for i := range letters {
+		l := &letters[i]
+		if l.Event.ID != t.story.ID || t.story.Source != "" && cloudevents.SourceOf(&l.Event) != cloudevents.SourceOf(t.event()) {
+			continue
+		}
+		t.letters = append(t.letters, *l)
+	}
+	if l := t.ownLetter(); l != nil {
+		t.story.Letter, t.story.Key = l.ID, l.Event.Key
+	}
+	return nil
+}
+
+// addLetters tells of the letters.
+func (t *teller) addLetters() {
+	for i := range t.letters {
+		l := &t.letters[i]
+		t.addLine(Line{
+			Time: l.Died, after: l.At.Stored, Source: FromLetter, Event: "dead-lettered", Letter: l.ID, Position: l.Position.String(), Attempt: l.Attempts, Error: l.Error,
+			Text: fmt.Sprintf("sequence %d was dead-lettered as %s after %d attempts and %d crashes: %s", l.At.Sequence, clip(l.ID), l.Attempts, l.Crashes, clip(l.Reason)),
+		})
+	}
+}
+
+// ownLetter is the last letter of the event itself; nil: there is none. Others are those of events
+// that were published under an id that was used before: of them the story tells only if the query
+// names one.
+func (t *teller) ownLetter() *deadletter.Letter {
+	for i := len(t.letters) - 1; i >= 0; i-- {
+		l := &t.letters[i]
+		named := l.ID == t.q.Letter || l.At.Sequence == t.q.Sequence
+		if t.q.Letter != "" && !named {
+			continue
+		}
+		if key, err := l.DedupeKey(); err != nil || key.Scope == "" || named {
+			return l
+		}
+	}
+	return nil
+}
+
+// listLetters lists letters of the group and topic with an id, which is an event's or a letter's.
+func (t *teller) listLetters(ctx context.Context, id string) (all []deadletter.Letter, err error) {
+	f := deadletter.Filter{Group: t.sources.Group.Name, Topic: t.q.Topic, ID: id}
+	for l, err := range t.sources.Letters.List(ctx, f, bus.Position{}) {
+		switch {
+		case errors.Is(err, bus.ErrNoStream):
+			return nil, nil // nothing was ever given up
+		case errors.Is(err, consumer.ErrNotLetter), errors.Is(err, consumer.ErrLetterPart):
+			continue
+		case err != nil:
+			return nil, err
+		}
+		all = append(all, l)
+	}
+	return all, nil
+}

@@ -1,0 +1,185 @@
+package explain
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/deadletter"
+	"github.com/onceish/onceish/dedupe"
+)
+
+// State is where an event stands in a group.
+type State string
+
+// The states of an event.
+const (
+	// NotFound: neither the stream nor the store nor the letters have it.
+	NotFound State = "not found"
+	// NotSubscribed: the group does not consume its topic.
+	NotSubscribed State = "not subscribed"
+	// Pending: no run of it is known.
+	Pending State = "pending"
+	// Running: a process has claimed it.
+	Running State = "running"
+	// Retrying: it failed, and waits for its next attempt.
+	Retrying State = "retrying"
+	// DeadLettering: it was given up, and its dead letter may not be stored yet.
+	DeadLettering State = "dead-lettering"
+	// Dead: its dead letter is stored.
+	Dead State = "dead"
+	// Done: it was handled.
+	Done State = "done"
+	// Settled: the bus counts it as acked, and nothing is kept of it: it was handled or given up,
+	// and its mark has expired, or was stored before the group began.
+	Settled State = "settled"
+	// Unreadable: its row is one that this version cannot read.
+	Unreadable State = "unreadable"
+)
+
+// Query names an event.
+type Query struct {
+	// Topic is the event's own.
+	Topic string
+	// ID is the event's. One of ID, Sequence and Letter is set.
+	ID string
+	// Source is the event's, beside ID. Empty: any, if the events found have one.
+	Source string
+	// Sequence is that of any copy of the event in its stream.
+	Sequence uint64
+	// Letter is the id of a dead letter of the event.
+	Letter string
+	// From bounds how far back the topic is read: to the first event stored at or after it. Zero:
+	// to where the store or a letter says that the event lies, or else to the earliest event.
+	From time.Time
+	// Progress is called now and then with how many events of the topic were read. Nil: nobody is.
+	Progress func(events int)
+}
+
+// ErrAmbiguous is returned when several events of the topic have the id.
+var ErrAmbiguous = errors.New("more than one event has this id")
+
+// Story is what became of an event in a group.
+type Story struct {
+	Topic  string `json:"topic"`
+	Group  string `json:"group"`
+	ID     string `json:"id"`
+	Source string `json:"source,omitempty"`
+	Key    string `json:"key,omitempty"`
+	State  State  `json:"state"`
+	// Summary says in words where it stands.
+	Summary string `json:"summary"`
+	// Waits is what it waits for, the nearest first.
+	Waits []Wait `json:"waits"`
+	// Letter is the id of its last dead letter that is stored.
+	Letter string `json:"letter,omitempty"`
+	// Timeline is what happened, in its order: that of the times, but no attempt or letter stands
+	// before what it followed from, whatever clock it has its time from. Lines without a time come
+	// last.
+	Timeline []Line `json:"timeline"`
+	// Missing is what is not known, and why.
+	Missing []string `json:"missing"`
+}
+
+// Sources of a Line.
+const (
+	FromStream = "stream"
+	FromRow    = "row"
+	FromLetter = "letter"
+	FromOutbox = "outbox"
+)
+
+// Line is something that happened to an event.
+type Line struct {
+	// Time is by the clock of the source. Zero: it is not known.
+	Time time.Time `json:"time,omitzero"`
+	// Source is where it is known from: FromStream, FromRow, FromLetter or FromOutbox.
+	Source string `json:"source"`
+	// Event is what happened: published, redriven, replayed, copied, reused; claimed, failed,
+	// handled, given up, dead; dead-lettered; added, sent, refused.
+	Event string `json:"event"`
+	// Text says the details to people.
+	Text string `json:"text"`
+
+	Position    string     `json:"position,omitempty"`
+	Sequence    uint64     `json:"sequence,string,omitempty"`
+	Group       string     `json:"group,omitempty"`
+	Bytes       int        `json:"bytes,omitempty"`
+	Attempt     int        `json:"attempt,omitempty"`
+	Process     string     `json:"process,omitempty"`
+	Token       uint64     `json:"token,string,omitempty"`
+	TookSeconds float64    `json:"took_seconds,omitempty"`
+	Error       string     `json:"error,omitempty"`
+	Letter      string     `json:"letter,omitempty"`
+	Until       *time.Time `json:"until,omitempty"`
+	// Topic and ID are those of an event that this one has caused.
+	Topic string `json:"topic,omitempty"`
+	ID    string `json:"id,omitempty"`
+
+	after time.Time // when that happened which it followed from
+}
+
+// compareLines orders lines.
+func compareLines(a, b Line) int {
+	if a.Time.IsZero() != b.Time.IsZero() {
+		return cmp.Compare(b.Time.Unix(), a.Time.Unix())
+	}
+	return later(a.Time, a.after).Compare(later(b.Time, b.after))
+}
+
+// Story returns what became of an event. It blocks for the bus, the store, the letters and the
+// outbox, reads the topic from Query.From on, and retries as bus.Reader does. An event that nothing
+// is known of is no error, but Story.State NotFound. ErrAmbiguous: name the source, or a sequence.
+func (s *Sources) Story(ctx context.Context, q Query) (*Story, error) {
+	b, err := s.lookup()
+	if err != nil {
+		return nil, err
+	}
+	t := &teller{sources: s, bus: b, q: q, now: time.Now(), story: Story{
+		Topic: q.Topic, Group: s.Group.Name, ID: q.ID, Source: q.Source, Waits: []Wait{}, Timeline: []Line{}, Missing: []string{},
+	}}
+	for _, step := range []func(context.Context) error{
+		t.findSequence, t.findLetters, t.findCopies, t.inspectRow, t.tellOutbox, t.conclude,
+	} {
+		if err := step(ctx); err != nil {
+			return nil, fmt.Errorf("explain an event of %q in group %q: %w", q.Topic, s.Group.Name, err)
+		}
+	}
+	slices.SortStableFunc(t.story.Timeline, compareLines)
+	return &t.story, nil
+}
+
+// teller collects a story.
+type teller struct {
+	sources *Sources
+	bus     lookup
+	q       Query
+	now     time.Time
+	story   Story
+
+	noStream bool
+	read     int // events of the topic
+	copies   []eventCopy
+	letters  []deadletter.Letter
+	key      dedupe.Key
+	entry    dedupe.Entry
+}
+
+func (t *teller) addLine(l Line) {
+	l.Time = l.Time.UTC()
+	t.story.Timeline = append(t.story.Timeline, l)
+}
+
+// addMissing says what is not known, and why.
+func (t *teller) addMissing(format string, args ...any) {
+	t.story.Missing = append(t.story.Missing, fmt.Sprintf(format, args...))
+}
+
+// event is the event as far as it is known, for its key.
+func (t *teller) event() *bus.Event {
+	return &bus.Event{Topic: t.q.Topic, ID: t.story.ID, Source: t.story.Source}
+}
