@@ -198,12 +198,13 @@ func ratesAreConverted(t *testing.T, _ *Harness, open Open) {
 
 func keysAreApart(t *testing.T, _ *Harness, open Open) {
 	store := open(0)
-	l := limiter(t, store, flow.Rate{Limit: 1, Per: time.Hour}, nil)
+	o := &flow.SharedOptions{Timeout: flow.MaxTimeout} // what is granted later than that is dropped
+	l := limiter(t, store, flow.Rate{Limit: 1, Per: time.Hour}, o)
 	for _, key := range []string{"", "a", "A", "a.b", "a/b", "sha256/x", string(bytes.Repeat([]byte("long"), 1000)), "ü", "\x00\xff"} {
 		if d := inService(t, l, key); !d.Allowed {
 			t.Errorf("%q: %+v, want a limit of its own", key, d)
 		}
-		if d := inService(t, limiter(t, store, l.Rate(), nil), key); d.Allowed && l.Stats().Outages == 0 {
+		if d := inService(t, limiter(t, store, l.Rate(), o), key); d.Allowed && l.Stats().Outages == 0 {
 			t.Errorf("%q: %+v, want it shared", key, d)
 		}
 	}
