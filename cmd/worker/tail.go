@@ -36,17 +36,19 @@ the stream dropped before it was read is reported on standard error.
 Examples:
    worker tail order.placed
    worker tail --from 1h -n 100 'order.>'
+   worker tail --key ada --header Tenant=a 'order.>'
    worker tail -o json order.placed | jq -r .id
 
 Exit status: 0 when it was interrupted, or has printed -n events, 1 failed, 2 wrong usage.`,
-		Flags: append(append([]cli.Flag{
+		Flags: slices.Concat([]cli.Flag{
 			&cli.StringFlag{Name: "from", Usage: "begin at the first event that was stored at this `TIME`, or so long ago, or later"},
 			&cli.StringFlag{Name: "after", Usage: "begin after this `POSITION`, as worker export names it"},
 			&cli.IntFlag{Name: "number", Aliases: []string{"n"}, HideDefault: true, Usage: "end after `N` events", Validator: commandline.Positive},
 			&cli.BoolFlag{Name: "headers", HideDefault: true, Usage: "print headers as well, each on a line of its own"},
-		}, outputFlags()...), config.Flags(natsSections...)...),
-		OnUsageError: commandline.UsageError,
-		Action:       func(ctx context.Context, cmd *cli.Command) error { return tailTopic(ctx, cmd, stdout, stderr) },
+		}, eventFlags(), outputFlags(), config.Flags(natsSections...)),
+		DisableSliceFlagSeparator: true, // ids and headers may have commas
+		OnUsageError:              commandline.UsageError,
+		Action:                    func(ctx context.Context, cmd *cli.Command) error { return tailTopic(ctx, cmd, stdout, stderr) },
 	}
 }
 
@@ -62,6 +64,10 @@ func tailTopic(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) 
 	if err != nil {
 		return commandline.Usagef(cmd, "%w", err)
 	}
+	filter, err := eventFilter(cmd)
+	if err != nil {
+		return err
+	}
 	r.Until.Follow = true
 	ctx, _, release := worker.Signals(ctx, slog.New(slog.DiscardHandler))
 	defer release()
@@ -75,7 +81,7 @@ func tailTopic(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) 
 				return err
 			}
 		}
-		t := &tail{stdout: stdout, stderr: stderr, json: wantsJSON(cmd), headers: cmd.Bool("headers"), left: cmd.Int("number")}
+		t := &tail{stdout: stdout, stderr: stderr, filter: filter, json: wantsJSON(cmd), headers: cmd.Bool("headers"), left: cmd.Int("number")}
 		err := t.follow(reader.Read(ctx, topic, r))
 		if errors.Is(err, worker.ErrSignal) {
 			return nil // Nothing else ends it.
@@ -99,11 +105,12 @@ func lastPosition(ctx context.Context, b bus.Bus, reader bus.Reader, topic strin
 // tail prints events.
 type tail struct {
 	stdout, stderr io.Writer
+	filter         replay.Filter
 	json, headers  bool
 	left           int // events to print; 0: all
 }
 
-// follow prints what is read, until there were enough.
+// follow prints what the filter selects of what is read, until there were enough.
 func (t *tail) follow(events func(yield func(bus.Stored, error) bool)) error {
 	for s, err := range events {
 		if dropped, ok := errors.AsType[*bus.DroppedError](err); ok {
@@ -112,6 +119,9 @@ func (t *tail) follow(events func(yield func(bus.Stored, error) bool)) error {
 		}
 		if err != nil {
 			return err
+		}
+		if !t.filter.Matches(&s.Event) {
+			continue
 		}
 		if err := t.print(s); err != nil {
 			return err
