@@ -49,9 +49,18 @@ func (t *teller) findSequence(ctx context.Context) error {
 			break
 		}
 		t.story.ID, t.story.Source = stored.Event.ID, stored.Event.Source
+		t.nameCopy(&stored)
 		return nil
 	}
 	return fmt.Errorf("sequence %d: %w on this topic", t.q.Sequence, bus.ErrNoEvent)
+}
+
+// nameCopy makes a copy that the query names the one that the story is about.
+func (t *teller) nameCopy(stored *bus.Stored) {
+	t.named = stored.At.Sequence
+	if control, err := stored.Event.Control(); err == nil {
+		t.scope = control.Again
+	}
 }
 
 // findCopies reads the topic for copies of the event.
@@ -217,18 +226,29 @@ func (c *eventCopy) hash() []byte {
 // addCopy tells of the i-th copy.
 func (t *teller) addCopy(i int) {
 	c := &t.copies[i]
-	l := Line{Time: c.At.Stored, Source: FromStream, Event: "published", Position: c.At.String(), Sequence: c.At.Sequence, Bytes: len(c.Event.Data), Group: c.control.Group}
-	l.Text = "published"
+	l := Line{
+		Time: c.At.Stored, Source: FromStream, Event: "published", Scope: c.control.Again,
+		Position: c.At.String(), Sequence: c.At.Sequence, Bytes: len(c.Event.Data), Group: c.control.Group, Letter: c.control.Redriven,
+	}
+	differs := i > 0 && dedupe.Differ(c.hash(), t.copies[0].hash())
 	switch {
 	case c.control.Redriven != "":
-		l.Event, l.Letter = "redriven", c.control.Redriven
-		l.Text = fmt.Sprintf("redriven for group %s from letter %s", clip(c.control.Group), clip(c.control.Redriven))
+		l.Event, l.Text = "redriven", fmt.Sprintf("redriven for group %s from letter %s", clip(c.control.Group), clip(c.control.Redriven))
+		if differs {
+			l.Text += ", as it was edited"
+		}
 	case c.control.Group != "":
 		l.Event, l.Text = "replayed", "replayed for group "+clip(c.control.Group)
-	case i > 0 && dedupe.Differ(c.hash(), t.copies[0].hash()):
+	case differs:
 		l.Event, l.Text = "reused", "another event was published under this id: its data differs"
 	case i > 0:
 		l.Event, l.Text = "copied", "another copy was published"
+	default:
+		l.Text = "published"
+	}
+	l.Text += inScope(c.control.Again)
+	if !t.isOwn(c) {
+		l.Text += ", which this group acknowledges unrun"
 	}
 	l.Text += fmt.Sprintf(", stored at sequence %d", c.At.Sequence)
 	if e := &c.Event; c.loaded {

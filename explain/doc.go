@@ -12,6 +12,9 @@
 // the bus stamps what it stores, processes stamp the attempts that they made. Where the store keeps
 // durations, their times are by the clock of whoever asks.
 //
+// An event that runs again, in a scope that a replay names, has a row of its own there. A story has
+// one Standing for each scope that copies or letters of the event name.
+//
 // What could not be looked up, or is not kept, is named in Missing, with the reason. A store keeps
 // the last dedupe.MaxHistory failed attempts alone, and nothing once the row has expired. Handlers
 // that publish by an outbox leave no trace of what caused a row, but for rows whose id is the

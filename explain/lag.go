@@ -160,9 +160,10 @@ func (u *unsettledSearch) firstOfBatch(ctx context.Context) (*unsettledEvent, er
 	return nil, nil //nolint:nilnil // there is none
 }
 
-// complete reads the whole event where that takes its data: to know what it is, or for whom.
+// complete reads the whole event where that takes its data: to know what it is, for whom, and in
+// which scope.
 func (u *unsettledSearch) complete(ctx context.Context, stored *bus.Stored) error {
-	if stored.Malformed == nil && stored.Event.Headers.Get(bus.HeaderGroup) == "" {
+	if _, err := stored.Event.Control(); err == nil && stored.Malformed == nil {
 		return nil
 	}
 	e, err := u.bus.Get(ctx, stored.At)

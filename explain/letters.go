@@ -8,6 +8,7 @@ import (
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/deadletter"
+	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/internal/cloudevents"
 )
 
@@ -26,6 +27,7 @@ func (t *teller) findLetters(ctx context.Context) error {
 		for i := range letters {
 			if l := &letters[i]; l.ID == t.q.Letter {
 				t.story.ID, t.story.Source = l.Event.ID, l.Event.Source
+				t.named, t.scope = l.At.Sequence, l.Again
 			}
 		}
 		if t.story.ID == "" {
@@ -44,7 +46,7 @@ func (t *teller) findLetters(ctx context.Context) error {
 		t.letters = append(t.letters, *l)
 	}
 	if l := t.ownLetter(); l != nil {
-		t.story.Letter, t.story.Key = l.ID, l.Event.Key
+		t.story.Key = l.Event.Key
 	}
 	return nil
 }
@@ -54,24 +56,34 @@ func (t *teller) addLetters() {
 	for i := range t.letters {
 		l := &t.letters[i]
 		t.addLine(Line{
-			Time: l.Died, after: l.At.Stored, Source: FromLetter, Event: "dead-lettered", Letter: l.ID, Position: l.Position.String(), Attempt: l.Attempts, Error: l.Error,
-			Text: fmt.Sprintf("sequence %d was dead-lettered as %s after %d attempts and %d crashes: %s", l.At.Sequence, clip(l.ID), l.Attempts, l.Crashes, clip(l.Reason)),
+			Time: l.Died, after: l.At.Stored, Source: FromLetter, Event: "dead-lettered", Scope: l.Again, Letter: l.ID, Position: l.Position.String(), Attempt: l.Attempts, Error: l.Error,
+			Text: fmt.Sprintf("sequence %d%s was dead-lettered as %s after %d attempts and %d crashes: %s", l.At.Sequence, inScope(l.Again), clip(l.ID), l.Attempts, l.Crashes, clip(l.Reason)),
 		})
 	}
 }
 
-// ownLetter is the last letter of the event itself; nil: there is none. Others are those of events
-// that were published under an id that was used before: of them the story tells only if the query
-// names one.
+// ownLetter is the last letter of the event itself; nil: there is none. Others are those of its
+// other scopes, and of events that were published under an id that was used before: they are the
+// event's own only if the query names them.
 func (t *teller) ownLetter() *deadletter.Letter {
 	for i := len(t.letters) - 1; i >= 0; i-- {
 		l := &t.letters[i]
-		named := l.ID == t.q.Letter || l.At.Sequence == t.q.Sequence
+		named := t.named > 0 && l.At.Sequence == t.named
 		if t.q.Letter != "" && !named {
 			continue
 		}
-		if key, err := l.DedupeKey(); err != nil || key.Scope == "" || named {
+		if key, err := l.DedupeKey(); err != nil || key.Scope == dedupe.AgainScope(t.scope) || named {
 			return l
+		}
+	}
+	return nil
+}
+
+// letterOf is the last letter of a key; nil: there is none.
+func (t *teller) letterOf(key dedupe.Key) *deadletter.Letter {
+	for i := len(t.letters) - 1; i >= 0; i-- {
+		if of, err := t.letters[i].DedupeKey(); err == nil && of == key {
+			return &t.letters[i]
 		}
 	}
 	return nil

@@ -25,7 +25,11 @@ func (t *teller) tellOutbox(ctx context.Context) error {
 			t.addOutboxRow(&carried[i], "")
 		}
 	}
-	caused, err := t.sources.Outbox.List(ctx, outbox.Filter{IDs: []string{t.key.String()}}, maxRows)
+	var ids []string
+	for i := range t.rows {
+		ids = append(ids, t.rows[i].key.String())
+	}
+	caused, err := t.sources.Outbox.List(ctx, outbox.Filter{IDs: ids}, maxRows)
 	if err != nil {
 		return fmt.Errorf("look into the outbox: %w", err)
 	}

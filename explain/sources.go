@@ -146,9 +146,11 @@ func (s *Sources) inspect(ctx context.Context, keys ...dedupe.Key) ([]dedupe.Ent
 	return entries, nil
 }
 
-// keyOf is the key of an event in the group, unless the group names its events by Options.ID.
+// keyOf is the key of an event in the group, and in the scope in which it runs again, unless the
+// group names its events by Options.ID.
 func (s *Sources) keyOf(e *bus.Event) dedupe.Key {
-	return dedupe.Key{Topic: e.Topic, Group: s.Group.Name, ID: e.Identity()}
+	control, _ := e.Control() // of another event: means nothing
+	return dedupe.Key{Topic: e.Topic, Group: s.Group.Name, ID: e.Identity(), Scope: dedupe.AgainScope(control.Again)}
 }
 
 // isSettled reports whether nothing is left to do of a key.

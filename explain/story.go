@@ -10,35 +10,6 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/deadletter"
-	"github.com/onceish/onceish/dedupe"
-)
-
-// State is where an event stands in a group.
-type State string
-
-// The states of an event.
-const (
-	// NotFound: neither the stream nor the store nor the letters have it.
-	NotFound State = "not found"
-	// NotSubscribed: the group does not consume its topic.
-	NotSubscribed State = "not subscribed"
-	// Pending: no run of it is known.
-	Pending State = "pending"
-	// Running: a process has claimed it.
-	Running State = "running"
-	// Retrying: it failed, and waits for its next attempt.
-	Retrying State = "retrying"
-	// DeadLettering: it was given up, and its dead letter may not be stored yet.
-	DeadLettering State = "dead-lettering"
-	// Dead: its dead letter is stored.
-	Dead State = "dead"
-	// Done: it was handled.
-	Done State = "done"
-	// Settled: the bus counts it as acked, and nothing is kept of it: it was handled or given up,
-	// and its mark has expired, or was stored before the group began.
-	Settled State = "settled"
-	// Unreadable: its row is one that this version cannot read.
-	Unreadable State = "unreadable"
 )
 
 // Query names an event.
@@ -70,13 +41,12 @@ type Story struct {
 	ID     string `json:"id"`
 	Source string `json:"source,omitempty"`
 	Key    string `json:"key,omitempty"`
-	State  State  `json:"state"`
-	// Summary says in words where it stands.
-	Summary string `json:"summary"`
-	// Waits is what it waits for, the nearest first.
-	Waits []Wait `json:"waits"`
-	// Letter is the id of its last dead letter that is stored.
-	Letter string `json:"letter,omitempty"`
+	// Standing is that of the first time, or of the scope that the copy or letter is of which the
+	// query names. Its Summary names the others, too.
+	Standing
+
+	// Others is where the event stands in the other scopes, that its copies and letters name.
+	Others []Standing `json:"others,omitempty"`
 	// Timeline is what happened, in its order: that of the times, but no attempt or letter stands
 	// before what it followed from, whatever clock it has its time from. Lines without a time come
 	// last.
@@ -100,11 +70,13 @@ type Line struct {
 	// Source is where it is known from: FromStream, FromRow, FromLetter or FromOutbox.
 	Source string `json:"source"`
 	// Event is what happened: published, redriven, replayed, copied, reused; claimed, failed,
-	// handled, given up, dead; dead-lettered; added, sent, refused.
+	// handled, given up, dead; dead-lettered, edited; added, sent, refused.
 	Event string `json:"event"`
 	// Text says the details to people.
 	Text string `json:"text"`
 
+	// Scope is that in which the event runs again. Empty: it is the first time.
+	Scope       string     `json:"scope,omitempty"`
 	Position    string     `json:"position,omitempty"`
 	Sequence    uint64     `json:"sequence,string,omitempty"`
 	Group       string     `json:"group,omitempty"`
@@ -139,11 +111,11 @@ func (s *Sources) Story(ctx context.Context, q Query) (*Story, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &teller{sources: s, bus: b, q: q, now: time.Now(), story: Story{
-		Topic: q.Topic, Group: s.Group.Name, ID: q.ID, Source: q.Source, Waits: []Wait{}, Timeline: []Line{}, Missing: []string{},
+	t := &teller{sources: s, bus: b, cursor: s.cursorFor(q.Topic), q: q, now: time.Now(), story: Story{
+		Topic: q.Topic, Group: s.Group.Name, ID: q.ID, Source: q.Source, Timeline: []Line{}, Missing: []string{},
 	}}
 	for _, step := range []func(context.Context) error{
-		t.findSequence, t.findLetters, t.findCopies, t.inspectRow, t.tellOutbox, t.conclude,
+		t.findSequence, t.findLetters, t.findCopies, t.inspectRows, t.tellOutbox, t.conclude,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, fmt.Errorf("explain an event of %q in group %q: %w", q.Topic, s.Group.Name, err)
@@ -157,16 +129,18 @@ func (s *Sources) Story(ctx context.Context, q Query) (*Story, error) {
 type teller struct {
 	sources *Sources
 	bus     lookup
+	cursor  *Cursor // nil: the group is not subscribed to the topic
 	q       Query
 	now     time.Time
 	story   Story
 
 	noStream bool
-	read     int // events of the topic
+	read     int    // events of the topic
+	named    uint64 // sequence of the copy that the query names, itself or by a letter; 0: none
+	scope    string // of that copy
 	copies   []eventCopy
 	letters  []deadletter.Letter
-	key      dedupe.Key
-	entry    dedupe.Entry
+	rows     []row // the first one is of the scope above
 }
 
 func (t *teller) addLine(l Line) {

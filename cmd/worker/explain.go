@@ -131,15 +131,22 @@ func printStory(w io.Writer, s *explain.Story) error {
 	for i := 1; i < len(s.Waits); i++ { // the summary has the first
 		lines = append(lines, "it also waits: "+s.Waits[i].Text)
 	}
-	return printLines(w, append(lines, s.Summary+redriveAdvice(s)))
+	for i := range s.Others {
+		o, prefix := &s.Others[i], ""
+		if o.Scope == "" {
+			prefix = "the first time: "
+		}
+		lines = append(lines, prefix+o.Summary+redriveAdvice(s.Group, o))
+	}
+	return printLines(w, append(lines, s.Summary+redriveAdvice(s.Group, &s.Standing)))
 }
 
-// redriveAdvice is the command that redrives the event's letter; empty: there is none.
-func redriveAdvice(s *explain.Story) string {
+// redriveAdvice is the command that redrives an event's letter; empty: there is none.
+func redriveAdvice(group string, s *explain.Standing) string {
 	if s.State != explain.Dead || s.Letter == "" {
 		return ""
 	}
-	return fmt.Sprintf("; redrive it with: worker dlq redrive %s --id %s", quoteArgument(s.Group), quoteArgument(s.Letter))
+	return fmt.Sprintf("; redrive it with: worker dlq redrive %s --id %s", quoteArgument(group), quoteArgument(s.Letter))
 }
 
 // quoteArgument is an argument as a shell reads it.

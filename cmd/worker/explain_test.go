@@ -69,11 +69,11 @@ func TestRedriveAdviceIsQuoted(t *testing.T) {
 		"g/t-1@17/2/3": "worker dlq redrive g --id g/t-1@17/2/3",
 		"a'b; rm -rf":  `worker dlq redrive g --id 'a'\''b; rm -rf'`,
 	} {
-		if got := redriveAdvice(&explain.Story{State: explain.Dead, Group: "g", Letter: letter}); !strings.HasSuffix(got, want) {
+		if got := redriveAdvice("g", &explain.Standing{State: explain.Dead, Letter: letter}); !strings.HasSuffix(got, want) {
 			t.Errorf("%q: %s", letter, got)
 		}
 	}
-	if got := redriveAdvice(&explain.Story{State: explain.Done, Group: "g", Letter: "x"}); got != "" {
+	if got := redriveAdvice("g", &explain.Standing{State: explain.Done, Letter: "x"}); got != "" {
 		t.Errorf("a done event: %s", got)
 	}
 }

@@ -1,0 +1,212 @@
+package explain
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/onceish/onceish/dedupe"
+)
+
+// State is where an event stands in a group.
+type State string
+
+// The states of an event.
+const (
+	// NotFound: neither the stream nor the store nor the letters have it.
+	NotFound State = "not found"
+	// NotSubscribed: the group does not consume its topic.
+	NotSubscribed State = "not subscribed"
+	// Pending: no run of it is known.
+	Pending State = "pending"
+	// Running: a process has claimed it.
+	Running State = "running"
+	// Retrying: it failed, and waits for its next attempt.
+	Retrying State = "retrying"
+	// DeadLettering: it was given up, and its dead letter may not be stored yet.
+	DeadLettering State = "dead-lettering"
+	// Dead: its dead letter is stored.
+	Dead State = "dead"
+	// Done: it was handled.
+	Done State = "done"
+	// Settled: the bus counts it as acked, and nothing is kept of it: it was handled or given up,
+	// and its mark has expired, or was stored before the group began.
+	Settled State = "settled"
+	// Unreadable: its row is one that this version cannot read.
+	Unreadable State = "unreadable"
+)
+
+// Standing is where an event stands in a group: as what it is first, or in a scope.
+type Standing struct {
+	// Scope is that in which the event runs again, as in bus.Control.Again. Empty: it is the first
+	// time.
+	Scope string `json:"scope,omitempty"`
+	State State  `json:"state"`
+	// Summary says in words where it stands.
+	Summary string `json:"summary"`
+	// Attempts is how many have failed, and Until until when its row is kept, as the store says.
+	// Nil: it keeps none.
+	Attempts int        `json:"attempts,omitempty"`
+	Until    *time.Time `json:"until,omitempty"`
+	// Waits is what it waits for, the nearest first.
+	Waits []Wait `json:"waits"`
+	// Letter is the id of its last dead letter that is stored.
+	Letter string `json:"letter,omitempty"`
+}
+
+// conclude says where the event stands, and what it waits for. Scopes that nothing is known of are
+// left out.
+func (t *teller) conclude(ctx context.Context) error {
+	var all []Standing
+	for i := range t.rows {
+		standing, err := t.standingOf(ctx, &t.rows[i])
+		if err != nil {
+			return err
+		}
+		if i > 0 && all[0].State == NotFound {
+			all = all[:0] // it is known in this scope at least
+		}
+		if len(all) == 0 || standing.State != NotFound {
+			all = append(all, standing)
+		}
+	}
+	t.story.Standing, t.story.Others = all[0], all[1:]
+	for i := range t.story.Others {
+		t.story.Summary += fmt.Sprintf("; %s: %s", scopeName(t.story.Others[i].Scope), t.story.Others[i].State)
+	}
+	return nil
+}
+
+// scopeName is a scope to people.
+func scopeName(scope string) string {
+	if scope == "" {
+		return "the first time"
+	}
+	return "in the scope " + scope
+}
+
+func (t *teller) standingOf(ctx context.Context, r *row) (Standing, error) {
+	e := &r.entry
+	out := Standing{Scope: r.scope, State: t.stateOf(r), Attempts: e.Attempts, Waits: []Wait{}}
+	if e.Phase != dedupe.PhaseAbsent {
+		until := t.now.Add(e.ExpiresIn).UTC()
+		out.Until = &until
+	}
+	if r.letter != nil {
+		out.Letter = r.letter.ID
+	}
+	if slices.Contains([]State{Pending, Running, Retrying, DeadLettering}, out.State) {
+		waits, err := t.findWaits(ctx, r)
+		if err != nil {
+			return out, err
+		}
+		out.Waits = append(out.Waits, waits...)
+	}
+	out.Summary = t.summarize(r, &out)
+	return out, nil
+}
+
+func (t *teller) findWaits(ctx context.Context, r *row) ([]Wait, error) {
+	if t.cursor == nil || r.last == nil {
+		return t.sources.rowWaits(&r.entry), nil
+	}
+	return t.sources.waitsOf(ctx, t.bus, t.cursor, &r.last.Stored, &r.entry)
+}
+
+func (t *teller) stateOf(r *row) State {
+	e := &r.entry
+	switch {
+	case e.Err != nil:
+		return Unreadable
+	case e.Phase == dedupe.PhaseDone:
+		return Done
+	case e.Phase == dedupe.PhaseDead:
+		return Dead
+	case e.Phase == dedupe.PhaseDeadLettering:
+		return DeadLettering
+	case e.Phase == dedupe.PhaseClaimed && e.HeldFor > 0:
+		return Running
+	case e.Phase == dedupe.PhaseFree && e.Attempts > 0:
+		return Retrying
+	case e.Phase != dedupe.PhaseAbsent && r.last != nil:
+		return Pending
+	case r.letter != nil:
+		return Dead
+	case r.last == nil:
+		return NotFound
+	case t.cursor == nil:
+		return NotSubscribed
+	case r.last.At.Sequence <= t.cursor.Floor:
+		return Settled
+	}
+	return Pending
+}
+
+// summarize says in words where the event stands.
+func (t *teller) summarize(r *row, s *Standing) string {
+	text := t.summarizeState(r, s)
+	if s.Scope == "" {
+		return text
+	}
+	return scopeName(s.Scope) + ": " + text
+}
+
+func (t *teller) summarizeState(r *row, s *Standing) string {
+	kept := t.now.Add(r.entry.ExpiresIn).UTC().Format(time.RFC3339)
+	switch s.State {
+	case NotFound:
+		return t.summarizeNotFound()
+	case NotSubscribed:
+		return fmt.Sprintf("group %s does not consume %s: it is subscribed to %s", t.story.Group, t.q.Topic, t.subscribedTopics())
+	case Done:
+		if at := t.handledAt(r); !at.IsZero() {
+			return fmt.Sprintf("handled at about %s, mark kept until %s", at.UTC().Format(time.RFC3339), kept)
+		}
+		return fmt.Sprintf("handled, mark kept until %s; when it was handled is not known, because no process runs that says how long marks are kept", kept)
+	case Dead:
+		return t.summarizeDead(r, kept)
+	case Settled:
+		return "the bus counts it as acked and the store keeps nothing of it: it was handled or given up and its mark has expired, or it was stored before the group began"
+	case Unreadable:
+		return "its row cannot be read by this version: use the version that its workers have"
+	case Pending, Running, Retrying, DeadLettering:
+	}
+	if len(s.Waits) == 0 {
+		return string(s.State)
+	}
+	return string(s.State) + ": " + s.Waits[0].Text
+}
+
+func (t *teller) summarizeNotFound() string {
+	if len(t.copies) > 0 {
+		return "not found for this group: all copies of it that the stream has are for other groups"
+	}
+	text := "nothing is known of this event: it was never stored on " + t.q.Topic + ", or was dropped from the stream, and its mark has expired"
+	if !t.q.From.IsZero() {
+		text += "; or it was stored before " + t.q.From.UTC().Format(time.RFC3339)
+	}
+	return text
+}
+
+func (t *teller) summarizeDead(r *row, kept string) string {
+	if l := r.letter; l != nil {
+		return fmt.Sprintf("dead-lettered at %s as %s: %s", l.Died.UTC().Format(time.RFC3339), l.ID, clip(l.Reason))
+	}
+	for i := range t.copies {
+		if c := &t.copies[i].control; c.Redriven != "" && c.Again == r.scope && c.Group != t.story.Group {
+			return fmt.Sprintf("dead-lettered, and redriven for group %s; mark kept until %s", clip(c.Group), kept)
+		}
+	}
+	return fmt.Sprintf("dead-lettered, and the letter is gone: it was dropped, or its redrive was interrupted; mark kept until %s", kept)
+}
+
+func (t *teller) subscribedTopics() string {
+	var topics []string
+	for _, c := range t.sources.Group.Cursors {
+		topics = append(topics, c.Topic)
+	}
+	return cmp.Or(strings.Join(topics, ", "), "nothing")
+}
