@@ -48,7 +48,6 @@ func (t *teller) findSequence(ctx context.Context) error {
 		if stored.At.Sequence != t.q.Sequence {
 			break
 		}
-		t.story.ID, t.story.Source = stored.Event.ID, stored.Event.Source
 		t.nameCopy(&stored)
 		return nil
 	}
@@ -57,7 +56,7 @@ func (t *teller) findSequence(ctx context.Context) error {
 
 // nameCopy makes a copy that the query names the one that the story is about.
 func (t *teller) nameCopy(stored *bus.Stored) {
-	t.named = stored.At.Sequence
+	t.story.ID, t.story.Source, t.named = stored.Event.ID, stored.Event.Source, stored.At.Sequence
 	if control, err := stored.Event.Control(); err == nil {
 		t.scope = control.Again
 	}
@@ -166,9 +165,7 @@ func (t *teller) readRange(ctx context.Context, r *bus.Range) (again bool, err e
 			return true, nil
 		}
 		r.From = bus.From{After: stored.At}
-		if t.read++; t.read%progressEvery == 0 && t.q.Progress != nil {
-			t.q.Progress(t.read)
-		}
+		t.countRead()
 		if !t.isCopy(&stored.Event) {
 			continue
 		}
@@ -179,6 +176,13 @@ func (t *teller) readRange(ctx context.Context, r *bus.Range) (again bool, err e
 		t.copies = append(t.copies, eventCopy{Stored: stored})
 	}
 	return false, nil
+}
+
+// countRead counts an event that was read, and reports so now and then.
+func (t *teller) countRead() {
+	if t.read++; t.read%progressEvery == 0 && t.q.Progress != nil {
+		t.q.Progress(t.read)
+	}
 }
 
 // isCopy reports whether an event has the id, and the source, if that is asked for.

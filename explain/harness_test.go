@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -126,6 +127,26 @@ func (h *harness) sources() *explain.Sources {
 	c := explain.Cursor{Topic: "order.*", Floor: info.Floor, Delivered: info.Floor + info.Unsettled, Pending: info.Pending, Unsettled: info.Unsettled, Now: info.Now}
 	h.group.Cursors = []explain.Cursor{c}
 	return &explain.Sources{Bus: h.bus, Group: h.group, Marks: h.store, MarksName: "memory", Letters: h.topic, Outbox: h.outbox}
+}
+
+// letters are the dead letters of the group.
+func (h *harness) letters() (all []deadletter.Letter) {
+	h.t.Helper()
+	for l, err := range h.topic.List(h.t.Context(), deadletter.Filter{}, bus.Position{}) {
+		must(h.t, err)
+		all = append(all, l)
+	}
+	must(h.t, h.topic.FindEdits(h.t.Context(), all))
+	return slices.DeleteFunc(all, func(l deadletter.Letter) bool { return l.SupersededBy != "" })
+}
+
+// redrive redrives the letters, for their own group if none is named.
+func (h *harness) redrive(group string) {
+	h.t.Helper()
+	for _, err := range h.topic.Redrive(h.t.Context(), h.store, group, h.letters()...) {
+		must(h.t, err)
+	}
+	h.settle(time.Minute)
 }
 
 // story wants an event to be told of.

@@ -22,7 +22,8 @@ type Query struct {
 	Source string
 	// Sequence is that of any copy of the event in its stream.
 	Sequence uint64
-	// Letter is the id of a dead letter of the event.
+	// Letter is the id of a dead letter of the event, also of one that is gone, if the stream has
+	// the copy that was redriven from it.
 	Letter string
 	// From bounds how far back the topic is read: to the first event stored at or after it. Zero:
 	// to where the store or a letter says that the event lies, or else to the earliest event.

@@ -143,22 +143,68 @@ func TestRedrivenEventThatIsHandledHasItsWholeStory(t *testing.T) {
 		h.settle(time.Minute)
 		h.will(func(context.Context, bus.Event) error { return nil })
 		letter := h.story(explain.Query{ID: "1"}).Letter
-		var letters []deadletter.Letter
-		for l, err := range h.topic.List(t.Context(), deadletter.Filter{}, bus.Position{}) {
-			must(t, err)
-			letters = append(letters, l)
-		}
-		for _, err := range h.topic.Redrive(t.Context(), h.store, "", letters...) {
-			must(t, err)
-		}
+		h.redrive("")
 		h.settle(time.Minute)
 		story := h.story(explain.Query{ID: "1"})
 		h.stands(story, explain.Done, "handled at about ", "published", "failed", "redriven", "claimed", "handled")
 		if l := story.Timeline[2]; l.Letter != letter || l.Group != "billing" {
 			t.Errorf("redriven: %+v", l)
 		}
+		if by := h.story(explain.Query{Letter: letter}); by.ID != "1" || by.State != explain.Done || len(by.Timeline) != 5 {
+			t.Errorf("by its letter, which is gone, it is %q, %q: %+v", by.ID, by.State, by.Timeline)
+		}
 		h.group.Name = "shipping"
 		h.stands(h.story(explain.Query{ID: "1"}), explain.Settled, "acked", "published", "redriven")
+	})
+}
+
+// An edit is told, the letter that it supersedes is not redriven, and the event is one all the same
+// though its copies differ.
+func TestEditedLetterIsTold(t *testing.T) {
+	inBubble(t, func(h *harness) {
+		h.will(givesUp)
+		h.subscribe()
+		h.publish(order("1"))
+		h.settle(time.Minute)
+		l := h.letters()[0]
+		edit, err := h.topic.Edit(t.Context(), l, deadletter.Edit{Data: []byte("fixed")})
+		must(t, err)
+		for _, q := range []explain.Query{{ID: "1"}, {Letter: l.ID}, {Letter: edit}, {Sequence: 1}} {
+			story := h.story(q)
+			h.stands(story, explain.Dead, " as "+edit+": ", "published", "claimed", "failed", "dead-lettered", "edited", "dead")
+			if line := story.Timeline[4]; story.Letter != edit || line.Letter != edit || !strings.Contains(line.Text, "letter "+l.ID+" was edited: "+edit) {
+				t.Errorf("letter %q, edited: %+v", story.Letter, line)
+			}
+		}
+		h.will(func(context.Context, bus.Event) error { return nil })
+		h.settle(time.Minute)
+		h.redrive("")
+		story := h.story(explain.Query{ID: "1"})
+		h.stands(story, explain.Done, "", "published", "failed", "redriven", "claimed", "handled")
+		redriven := story.Timeline[2]
+		if !strings.Contains(redriven.Text, "from letter "+edit+", as it was edited") {
+			t.Error(redriven.Text)
+		}
+		for _, q := range []explain.Query{{Letter: edit}, {Sequence: 1}, {Sequence: redriven.Sequence}} {
+			if story := h.story(q); story.ID != "1" || story.State != explain.Done {
+				t.Errorf("%+v: %q: %s", q, story.State, story.Summary)
+			}
+		}
+	})
+}
+
+// The copy that was redriven for another group is not this one's, and the letter was not dropped.
+func TestLetterRedrivenForAnotherGroupIsNotDropped(t *testing.T) {
+	inBubble(t, func(h *harness) {
+		h.will(givesUp)
+		h.subscribe()
+		h.publish(order("1"))
+		h.settle(time.Minute)
+		letter := h.letters()[0].ID
+		h.redrive("shipping")
+		for _, q := range []explain.Query{{ID: "1"}, {Letter: letter}} {
+			h.stands(h.story(q), explain.Dead, "dead-lettered, and redriven for group shipping", "published", "claimed", "failed", "redriven", "dead")
+		}
 	})
 }
 
