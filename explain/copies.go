@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/onceish/onceish/bus"
-	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/internal/cloudevents"
 )
@@ -110,12 +109,9 @@ func (t *teller) whereToRead(ctx context.Context) (bus.From, error) {
 	case !t.q.From.IsZero():
 		return bus.From{Time: t.q.From}, nil
 	case first == 0:
-		entries, err := t.sources.inspect(ctx, t.sources.keyOf(t.event()))
-		if err != nil {
+		var err error
+		if first, err = t.firstAttempted(ctx); err != nil {
 			return bus.From{}, err
-		}
-		for _, a := range entries[0].History {
-			first = earlier(first, a.Sequence)
 		}
 		if l := t.ownLetter(); l != nil {
 			first = earlier(first, l.At.Sequence)
@@ -129,6 +125,22 @@ func (t *teller) whereToRead(ctx context.Context) (bus.From, error) {
 		return bus.From{}, nil
 	}
 	return from, err
+}
+
+// firstAttempted is the sequence of the first copy that the event's row names; 0: it names none. It
+// takes the event to know the row in a group that has ids of its own.
+func (t *teller) firstAttempted(ctx context.Context) (first uint64, err error) {
+	if t.hasOwnIDs() {
+		return 0, nil
+	}
+	entries, err := t.sources.inspect(ctx, t.sources.keyOf(nil, t.event()))
+	if err != nil {
+		return 0, err
+	}
+	for _, a := range entries[0].History {
+		first = earlier(first, a.Sequence)
+	}
+	return first, nil
 }
 
 // earlier is the smaller of two sequences, of which zero is none.
@@ -224,7 +236,7 @@ func (c *eventCopy) hash() []byte {
 	if !c.loaded {
 		return nil
 	}
-	return dedupe.NewHash("bytes", consumer.Bytes(c.Event))
+	return payloadHash(&c.Event)
 }
 
 // addCopy tells of the i-th copy.

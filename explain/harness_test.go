@@ -43,6 +43,7 @@ type harness struct {
 	mu    sync.Mutex
 	does  func(ctx context.Context, e bus.Event) error
 	group explain.Group
+	id    func(bus.Event) string // of the subscription; nil: the events' own
 }
 
 func inBubble(t *testing.T, f func(h *harness)) {
@@ -90,7 +91,7 @@ func (h *harness) subscribe() {
 		does := h.does
 		h.mu.Unlock()
 		return does(ctx, e)
-	}, &consumer.Options{TTL: ttl, MaxAttempts: 3, Logger: slog.New(slog.DiscardHandler)})
+	}, &consumer.Options{ID: h.id, TTL: ttl, MaxAttempts: 3, Logger: slog.New(slog.DiscardHandler)})
 	must(h.t, err)
 	sub := h.sub
 	h.t.Cleanup(func() { must(h.t, sub.Drain(context.Background())) })
@@ -124,7 +125,7 @@ func (h *harness) sources() *explain.Sources {
 	h.t.Helper()
 	info, err := h.source.Info(h.t.Context())
 	must(h.t, err)
-	c := explain.Cursor{Topic: "order.*", Floor: info.Floor, Delivered: info.Floor + info.Unsettled, Pending: info.Pending, Unsettled: info.Unsettled, Now: info.Now}
+	c := explain.Cursor{Topic: "order.*", Floor: info.Floor, Delivered: info.Floor + info.Unsettled, Pending: info.Pending, Unsettled: info.Unsettled, Now: info.Now, ID: h.id}
 	h.group.Cursors = []explain.Cursor{c}
 	return &explain.Sources{Bus: h.bus, Group: h.group, Marks: h.store, MarksName: "memory", Letters: h.topic, Outbox: h.outbox}
 }

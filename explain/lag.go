@@ -62,6 +62,9 @@ func (s *Sources) Lag(ctx context.Context, c Cursor) (*Lag, error) {
 	if !c.Now.IsZero() {
 		out.SecondsBehind = max(0, c.Now.Sub(found.stored.At.Stored).Seconds())
 	}
+	if s.mayHaveOtherID(&c, &found.stored, &found.entry) {
+		out.Missing = append(out.Missing, missingID)
+	}
 	out.Waits, err = s.waitsOf(ctx, b, &c, &found.stored, &found.entry)
 	return out, err
 }
@@ -69,6 +72,15 @@ func (s *Sources) Lag(ctx context.Context, c Cursor) (*Lag, error) {
 func (s *Sources) missingMarks() string {
 	return fmt.Sprintf("which events are done is not known, because there are no marks of the group in %s: if its workers keep them elsewhere, name that store",
 		cmp.Or(s.MarksName, "the store"))
+}
+
+// missingID is why nothing may be found in the store of an event that was delivered.
+const missingID = "the store has no mark of it under its own id: if the group has ids of its own (id: in its file, or Options.ID), its mark is under another one: name them"
+
+// mayHaveOtherID reports whether an event was delivered, and nothing was found of it in the store
+// under an id that may not be the group's.
+func (s *Sources) mayHaveOtherID(c *Cursor, stored *bus.Stored, e *dedupe.Entry) bool {
+	return s.Marks != nil && c.ID == nil && e.Phase == dedupe.PhaseAbsent && e.Err == nil && stored.At.Sequence <= c.Delivered
 }
 
 // earlierOfKey is the first event of an event's key that is not settled, and lies before it; nil:
@@ -112,7 +124,7 @@ func (u *unsettledSearch) run(ctx context.Context, floor uint64, until bus.Until
 	if err != nil {
 		return nil, err
 	}
-	for stored, err := range u.bus.Read(ctx, u.cursor.Topic, bus.Range{From: from, Until: until, HeadersOnly: true}) {
+	for stored, err := range u.bus.Read(ctx, u.cursor.Topic, bus.Range{From: from, Until: until, HeadersOnly: u.cursor.ID == nil}) {
 		if _, dropped := errors.AsType[*bus.DroppedError](err); dropped {
 			continue
 		}
@@ -145,7 +157,7 @@ func (u *unsettledSearch) firstOfBatch(ctx context.Context) (*unsettledEvent, er
 		if err := u.complete(ctx, &u.batch[i]); err != nil {
 			return nil, err
 		}
-		keys[i] = u.sources.keyOf(&u.batch[i].Event)
+		keys[i] = u.sources.keyOf(u.cursor, &u.batch[i].Event)
 	}
 	entries, err := u.sources.inspect(ctx, keys...)
 	if err != nil {

@@ -58,13 +58,7 @@ func (t *teller) inspectRows(ctx context.Context) error {
 // findRows collects the keys of the event: that of the scope which the query names, and those of
 // the others that its copies and letters name.
 func (t *teller) findRows() {
-	own := row{scope: t.scope, key: t.sources.keyOf(t.event()), letter: t.ownLetter()}
-	own.key.Scope = dedupe.AgainScope(t.scope)
-	if own.letter != nil {
-		if key, err := own.letter.DedupeKey(); err == nil {
-			own.key = key
-		}
-	}
+	own := t.ownRow()
 	t.rows = []row{own}
 	if own.key.Scope != dedupe.AgainScope(t.scope) {
 		return // it is another event under the id
@@ -89,6 +83,30 @@ func (t *teller) findRows() {
 // isOwn reports whether the group handles a copy: it is not for another one.
 func (t *teller) isOwn(c *eventCopy) bool {
 	return c.control.Group == "" || c.control.Group == t.sources.Group.Name
+}
+
+// ownRow is the row of the scope that the query names, or of the first time.
+func (t *teller) ownRow() row {
+	r := row{scope: t.scope, key: t.sources.keyOf(nil, t.event()), letter: t.ownLetter()}
+	r.key.Scope = dedupe.AgainScope(t.scope)
+	if r.letter != nil {
+		if key, err := r.letter.DedupeKey(); err == nil {
+			r.key = key
+			return r
+		}
+	}
+	if !t.hasOwnIDs() {
+		return r
+	}
+	for i := range t.copies {
+		if c := &t.copies[i]; c.loaded && c.control.Again == t.scope && (t.named == 0 || c.At.Sequence == t.named) {
+			r.key = t.sources.keyOf(t.cursor, &c.Event)
+			r.letter = t.letterOf(r.key)
+			return r
+		}
+	}
+	t.addMissing("which mark it has is not known, because the group's ids are made of the events, and there is no copy of this one")
+	return r
 }
 
 // findCopiesOf finds the copies that the group handles under the key of a row. Where the id was

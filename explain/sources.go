@@ -2,12 +2,14 @@ package explain
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/deadletter"
 	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/group"
@@ -53,6 +55,8 @@ type Cursor struct {
 	PausedFor time.Duration
 	// Now is the time by the clock that stamps stored events.
 	Now time.Time
+	// ID is the consumer.Options.ID of the subscription. Nil: the events' identities.
+	ID func(bus.Event) string
 }
 
 // ErrCannotLook is returned when the bus cannot be read again, or single events not be looked up.
@@ -146,12 +150,24 @@ func (s *Sources) inspect(ctx context.Context, keys ...dedupe.Key) ([]dedupe.Ent
 	return entries, nil
 }
 
-// keyOf is the key of an event in the group, and in the scope in which it runs again, unless the
-// group names its events by Options.ID.
-func (s *Sources) keyOf(e *bus.Event) dedupe.Key {
+// keyOf is the key of an event in the group, and in the scope in which it runs again. It takes the
+// event's data where the cursor has an ID. A nil cursor has none.
+func (s *Sources) keyOf(c *Cursor, e *bus.Event) dedupe.Key {
 	control, _ := e.Control() // of another event: means nothing
-	return dedupe.Key{Topic: e.Topic, Group: s.Group.Name, ID: e.Identity(), Scope: dedupe.AgainScope(control.Again)}
+	key := dedupe.Key{Topic: e.Topic, Group: s.Group.Name, ID: e.Identity(), Scope: dedupe.AgainScope(control.Again)}
+	if c == nil || c.ID == nil {
+		return key
+	}
+	if id := c.ID(e.WithoutControl()); id != "" {
+		key.ID = id
+	} else { // it is dead-lettered
+		key.Scope = hex.EncodeToString(payloadHash(e))
+	}
+	return key
 }
+
+// payloadHash is the fingerprint of an event, unless the group has one of its own.
+func payloadHash(e *bus.Event) []byte { return dedupe.NewHash("bytes", consumer.Bytes(*e)) }
 
 // isSettled reports whether nothing is left to do of a key.
 func isSettled(e *dedupe.Entry) bool {

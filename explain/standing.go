@@ -74,6 +74,9 @@ func (t *teller) conclude(ctx context.Context) error {
 		}
 	}
 	t.story.Standing, t.story.Others = all[0], all[1:]
+	if r := &t.rows[0]; t.cursor != nil && r.last != nil && r.letter == nil && t.sources.mayHaveOtherID(t.cursor, &r.last.Stored, &r.entry) {
+		t.addMissing(missingID)
+	}
 	for i := range t.story.Others {
 		t.story.Summary += fmt.Sprintf("; %s: %s", scopeName(t.story.Others[i].Scope), t.story.Others[i].State)
 	}

@@ -158,3 +158,6 @@ func (t *teller) addMissing(format string, args ...any) {
 func (t *teller) event() *bus.Event {
 	return &bus.Event{Topic: t.q.Topic, ID: t.story.ID, Source: t.story.Source}
 }
+
+// hasOwnIDs reports whether the group's ids of events are made of their data.
+func (t *teller) hasOwnIDs() bool { return t.cursor != nil && t.cursor.ID != nil }

@@ -23,26 +23,30 @@ func explainCommand(stdout, stderr io.Writer) *cli.Command {
 	return &cli.Command{
 		Name: "explain", Usage: "tell what became of one event in a group", ArgsUsage: "TOPIC GROUP [ID]",
 		Description: `One line for each thing that happened, with where it is known from: the stream, the row that the store keeps of the event, dead letters, the outbox.
-What is not known is named, with the reason. The last line says where the event stands, and what it waits for. Times are by the
-clock of the source: the server's for what is stored, the process's for its attempts.
+What is not known is named, with the reason. The last line says where the event stands, and what it waits for; a line before it says so of each
+scope in which a replay runs the event again. Times are by the clock of the source: the server's for what is stored, the process's for its attempts.
 
-The event is named by its ID, by the --sequence of a copy of it in the stream, or by a --letter. It is looked for from where the store or a letter
-says that it lies, or else from the earliest event on. Marks and outbox are looked up in MongoDB with --mongo, else the marks in the bucket of NATS.
+The event is named by its ID, by the --sequence of a copy of it in the stream, or by a --letter, which may have been redriven. It is looked for from
+where the store or a letter says that it lies, or else from the earliest event on. Marks and outbox are looked up in MongoDB with --mongo, else the
+marks in the bucket of NATS. Marks of a group that has ids of its own (id:) are found with -c.
+
+With -o json, "state" is one of "not found", "not subscribed", "pending", "running", "retrying", "dead-lettering", "dead", "done", "settled" (acked, and no
+mark is left) and "unreadable".
 
 Examples:
    worker explain order.placed billing 17 --mongo mongodb://localhost:27017/shop
-   worker explain order.placed billing --sequence 4711
+   worker explain order.placed billing --sequence 4711 -c worker.yaml
    worker explain order.placed billing 17 -o json | jq -r .state
 
-Exit status: 0 done, also if nothing is known of the event, 1 failed, 2 wrong usage.`,
-		Flags: append(append([]cli.Flag{
+Exit status: 0 done, also if nothing is known of an ID ("not found"), 1 failed, or no event is stored under the --sequence or of the --letter, 2 wrong usage.`,
+		Flags: slices.Concat([]cli.Flag{
 			&cli.Uint64Flag{Name: "sequence", Usage: "the event at this `SEQUENCE` of the topic's stream", HideDefault: true},
 			&cli.StringFlag{Name: "letter", Usage: "the event of the dead letter with this `ID`", HideDefault: true},
 			&cli.StringFlag{Name: "source", Usage: "the event's `SOURCE`, where several events have the ID", HideDefault: true},
 			&cli.StringFlag{Name: "from", Usage: "look for it from the first event on that was stored at this `TIME`, or so long ago, or later", HideDefault: true},
 			&cli.StringFlag{Name: "collection", Value: worker.OutboxCollection, Usage: "`NAME` of the outbox's collection, in the database of --mongo"},
-			deadLetterFlag(),
-		}, outputFlags()...), config.Flags(dlqSections...)...),
+			deadLetterFlag(), groupFileFlag("where it"),
+		}, outputFlags(), config.Flags(dlqSections...)),
 		OnUsageError: commandline.UsageError,
 		Action:       func(ctx context.Context, cmd *cli.Command) error { return explainEvent(ctx, cmd, stdout, stderr) },
 	}
@@ -57,6 +61,9 @@ func explainEvent(ctx context.Context, cmd *cli.Command, stdout, stderr io.Write
 		o := worker.ExplainOptions{DeadLetter: cmd.String("dead-letter"), Outbox: cmd.String("collection")}
 		sources, err := c.Explain(ctx, cmd.Args().Get(1), &o)
 		if err != nil {
+			return err
+		}
+		if err := readIDs(cmd, &sources.Group, q.Topic); err != nil {
 			return err
 		}
 		if isTerminal(stderr) && !cmd.Bool("quiet") {

@@ -25,8 +25,9 @@ marks are looked up in MongoDB with --mongo, else in the bucket of NATS. It look
 
 Examples:
    worker lag billing --mongo mongodb://localhost:27017/shop
+   worker lag billing -c worker.yaml
    worker lag billing order.placed -o json | jq '.subscriptions[0].waits'`,
-		Flags:        append(outputFlags(), config.Flags(dlqSections...)...),
+		Flags:        slices.Concat([]cli.Flag{groupFileFlag("where it")}, outputFlags(), config.Flags(dlqSections...)),
 		OnUsageError: commandline.UsageError,
 		Action:       func(ctx context.Context, cmd *cli.Command) error { return showLag(ctx, cmd, stdout, stderr) },
 	}
@@ -38,19 +39,9 @@ func showLag(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) er
 	}
 	name, topic := cmd.Args().First(), cmd.Args().Get(1)
 	return withGroups(ctx, cmd, stderr, dlqSections, func(c *worker.Connections) error {
-		sources, err := c.Explain(ctx, name, nil)
+		lags, err := findLags(ctx, cmd, c, name, topic)
 		if err != nil {
 			return err
-		}
-		cursors := slices.DeleteFunc(sources.Group.Cursors, func(c explain.Cursor) bool { return topic != "" && !bus.Match(c.Topic, topic) })
-		if len(cursors) == 0 {
-			return fmt.Errorf("there is no group %q on %s that is subscribed to %q: see worker groups list", name, c.BusName(), topic)
-		}
-		lags := make([]*explain.Lag, len(cursors))
-		for i := range cursors {
-			if lags[i], err = sources.Lag(ctx, cursors[i]); err != nil {
-				return err
-			}
 		}
 		if wantsJSON(cmd) {
 			return printJSON(stdout, struct {
@@ -65,6 +56,28 @@ func showLag(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) er
 		}
 		return nil
 	})
+}
+
+// findLags is how far a group is behind on a topic, or on all of its own if that is empty.
+func findLags(ctx context.Context, cmd *cli.Command, c *worker.Connections, name, topic string) ([]*explain.Lag, error) {
+	sources, err := c.Explain(ctx, name, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := readIDs(cmd, &sources.Group, topic); err != nil {
+		return nil, err
+	}
+	cursors := slices.DeleteFunc(sources.Group.Cursors, func(c explain.Cursor) bool { return topic != "" && !bus.Match(c.Topic, topic) })
+	if len(cursors) == 0 {
+		return nil, fmt.Errorf("there is no group %q on %s that is subscribed to %q: see worker groups list", name, c.BusName(), topic)
+	}
+	lags := make([]*explain.Lag, len(cursors))
+	for i := range cursors {
+		if lags[i], err = sources.Lag(ctx, cursors[i]); err != nil {
+			return nil, err
+		}
+	}
+	return lags, nil
 }
 
 // printLag writes how far a group is behind on a topic, for people.

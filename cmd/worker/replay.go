@@ -53,10 +53,7 @@ func replayCommand(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
 			&cli.IntFlag{Name: "limit", HideDefault: true, Usage: "how many events at most (default: all)", Validator: commandline.Positive},
 			&cli.StringFlag{Name: "again", HideDefault: true, Usage: "run the events once more within this `SCOPE`, 1 to 64 letters, digits, '.', '_' and '-'"},
 			&cli.BoolFlag{Name: "dry-run", HideDefault: true, Usage: "write nothing, and say what would run"},
-			&cli.StringFlag{
-				Name: "config", Aliases: []string{"c"}, TakesFile: true, HideDefault: true,
-				Usage: "`FILE` of the group's workers, for --dry-run where it says what an event's id is (id:)",
-			},
+			groupFileFlag("for --dry-run where it"),
 			yesFlag(", unless the events are named by --id"),
 		}, outputFlags(), config.Flags(dlqSections...)),
 		DisableSliceFlagSeparator: true, // ids and headers may have commas

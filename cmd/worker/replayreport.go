@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"text/tabwriter"
 
 	"github.com/urfave/cli/v3"
@@ -14,7 +13,6 @@ import (
 	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/replay"
 	"github.com/onceish/onceish/worker"
-	"github.com/onceish/onceish/worker/config"
 )
 
 // replayTarget is a group's subscription, and the store with its marks.
@@ -96,7 +94,7 @@ func (p *replayPlan) preview(
 	if !ok {
 		return fmt.Errorf("the bus at %s cannot be read again: %w", c.BusName(), errors.ErrUnsupported)
 	}
-	id, err := p.idFunc(cmd, target.subscription)
+	id, err := idFromFile(cmd, p.group, target.subscription)
 	if err != nil {
 		return err
 	}
@@ -114,27 +112,6 @@ func (p *replayPlan) preview(
 		_, _ = fmt.Fprintln(stderr, "marks were looked up by the ids of the events; if the group's file has id:, name the file with -c")
 	}
 	return p.reportPreview(cmd, n, stdout, stderr)
-}
-
-// idFunc is how the group tells events apart, as the file of its workers says.
-func (p *replayPlan) idFunc(cmd *cli.Command, subscription string) (func(bus.Event) string, error) {
-	if p.file == "" {
-		return nil, nil //nolint:nilnil // the events' own
-	}
-	c, problems := config.Read(p.file, cmd.Root().Reader, os.LookupEnv)
-	if mistakes, _ := problems.SplitWarnings(); len(mistakes) > 0 {
-		return nil, mistakes
-	}
-	for i := range c.Subscriptions {
-		if s := &c.Subscriptions[i]; c.Group == p.group && s.Topic == subscription {
-			o, err := s.Options()
-			if err != nil || o.ID != nil {
-				return o.ID, err
-			}
-			return func(e bus.Event) string { return e.Identity() }, nil
-		}
-	}
-	return nil, fmt.Errorf("%w: %s has no subscription of the group %q to %q", worker.ErrUsage, p.file, p.group, subscription)
 }
 
 func (p *replayPlan) reportPreview(cmd *cli.Command, n replay.Preview, stdout, stderr io.Writer) error {
