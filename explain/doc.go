@@ -8,9 +8,9 @@
 // # What is known, and what is not
 //
 // A story is one time line. Each line names its source: the stream, the row that the store keeps of
-// the event, a dead letter, the outbox, or the members of the group. Times are those of the source:
-// the bus stamps what it stores, processes stamp the attempts that they made. Where the store keeps
-// durations, their times are by the clock of whoever asks.
+// the event, a dead letter, or the outbox. Times are those of the source: the bus stamps what it
+// stores, processes stamp the attempts that they made. Where the store keeps durations, their times
+// are by the clock of whoever asks.
 //
 // An event that runs again, in a scope that a replay names, has a row of its own there. A story has
 // one Standing for each scope that copies or letters of the event name.

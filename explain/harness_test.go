@@ -150,7 +150,7 @@ func (h *harness) redrive(group string) {
 	h.settle(time.Minute)
 }
 
-// story wants an event to be told of.
+// story is what became of an event.
 func (h *harness) story(q explain.Query) *explain.Story {
 	h.t.Helper()
 	if q.Topic == "" {

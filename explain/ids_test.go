@@ -10,7 +10,7 @@ import (
 	"github.com/onceish/onceish/explain"
 )
 
-// byData is the ID of a group that tells events apart by their data.
+// byData is the Options.ID of a group whose ids are the data of its events.
 func byData(e bus.Event) string { return strings.Trim(string(e.Data), "{}") }
 
 // What a group keeps under ids of its own is found if they are known, and otherwise said to be

@@ -74,8 +74,8 @@ func (s *Sources) missingMarks() string {
 		cmp.Or(s.MarksName, "the store"))
 }
 
-// missingID is why nothing may be found in the store of an event that was delivered.
-const missingID = "the store has no mark of it under its own id: if the group has ids of its own (id: in its file, or Options.ID), its mark is under another one: name them"
+// missingID is why the store may seem to have no mark of an event that was delivered.
+const missingID = "no mark was found under the event's own id: if the group has ids of its own (id: in its file, or Options.ID), they must be named"
 
 // mayHaveOtherID reports whether an event was delivered, and nothing was found of it in the store
 // under an id that may not be the group's.

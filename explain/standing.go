@@ -39,18 +39,18 @@ const (
 	Unreadable State = "unreadable"
 )
 
-// Standing is where an event stands in a group: as what it is first, or in a scope.
+// Standing is where an event stands in a group: the first time, or in a scope in which it runs
+// again.
 type Standing struct {
-	// Scope is that in which the event runs again, as in bus.Control.Again. Empty: it is the first
-	// time.
+	// Scope is that of bus.Control.Again. Empty: it is the first time.
 	Scope string `json:"scope,omitempty"`
 	State State  `json:"state"`
 	// Summary says in words where it stands.
 	Summary string `json:"summary"`
-	// Attempts is how many have failed, and Until until when its row is kept, as the store says.
-	// Nil: it keeps none.
-	Attempts int        `json:"attempts,omitempty"`
-	Until    *time.Time `json:"until,omitempty"`
+	// Attempts is how many have failed, as far as the store knows.
+	Attempts int `json:"attempts,omitempty"`
+	// Until is how long the store keeps its row. Nil: it has none.
+	Until *time.Time `json:"until,omitempty"`
 	// Waits is what it waits for, the nearest first.
 	Waits []Wait `json:"waits"`
 	// Letter is the id of its last dead letter that is stored.
@@ -59,10 +59,10 @@ type Standing struct {
 
 // conclude says where the event stands, and what it waits for. Scopes that nothing is known of are
 // left out.
-func (t *teller) conclude(ctx context.Context) error {
+func (b *storyBuilder) conclude(ctx context.Context) error {
 	var all []Standing
-	for i := range t.rows {
-		standing, err := t.standingOf(ctx, &t.rows[i])
+	for i := range b.rows {
+		standing, err := b.standingOf(ctx, &b.rows[i])
 		if err != nil {
 			return err
 		}
@@ -73,12 +73,12 @@ func (t *teller) conclude(ctx context.Context) error {
 			all = append(all, standing)
 		}
 	}
-	t.story.Standing, t.story.Others = all[0], all[1:]
-	if r := &t.rows[0]; t.cursor != nil && r.last != nil && r.letter == nil && t.sources.mayHaveOtherID(t.cursor, &r.last.Stored, &r.entry) {
-		t.addMissing(missingID)
+	b.story.Standing, b.story.Others = all[0], all[1:]
+	if r := &b.rows[0]; b.cursor != nil && r.last != nil && r.letter == nil && b.sources.mayHaveOtherID(b.cursor, &r.last.Stored, &r.entry) {
+		b.addMissing(missingID)
 	}
-	for i := range t.story.Others {
-		t.story.Summary += fmt.Sprintf("; %s: %s", scopeName(t.story.Others[i].Scope), t.story.Others[i].State)
+	for i := range b.story.Others {
+		b.story.Summary += fmt.Sprintf("; %s: %s", scopeName(b.story.Others[i].Scope), b.story.Others[i].State)
 	}
 	return nil
 }
@@ -91,35 +91,35 @@ func scopeName(scope string) string {
 	return "in the scope " + scope
 }
 
-func (t *teller) standingOf(ctx context.Context, r *row) (Standing, error) {
+func (b *storyBuilder) standingOf(ctx context.Context, r *row) (Standing, error) {
 	e := &r.entry
-	out := Standing{Scope: r.scope, State: t.stateOf(r), Attempts: e.Attempts, Waits: []Wait{}}
+	out := Standing{Scope: r.scope, State: b.stateOf(r), Attempts: e.Attempts, Waits: []Wait{}}
 	if e.Phase != dedupe.PhaseAbsent {
-		until := t.now.Add(e.ExpiresIn).UTC()
+		until := b.now.Add(e.ExpiresIn).UTC()
 		out.Until = &until
 	}
 	if r.letter != nil {
 		out.Letter = r.letter.ID
 	}
 	if slices.Contains([]State{Pending, Running, Retrying, DeadLettering}, out.State) {
-		waits, err := t.findWaits(ctx, r)
+		waits, err := b.findWaits(ctx, r)
 		if err != nil {
 			return out, err
 		}
 		out.Waits = append(out.Waits, waits...)
 	}
-	out.Summary = t.summarize(r, &out)
+	out.Summary = b.summarize(r, &out)
 	return out, nil
 }
 
-func (t *teller) findWaits(ctx context.Context, r *row) ([]Wait, error) {
-	if t.cursor == nil || r.last == nil {
-		return t.sources.rowWaits(&r.entry), nil
+func (b *storyBuilder) findWaits(ctx context.Context, r *row) ([]Wait, error) {
+	if b.cursor == nil || r.last == nil {
+		return b.sources.rowWaits(&r.entry), nil
 	}
-	return t.sources.waitsOf(ctx, t.bus, t.cursor, &r.last.Stored, &r.entry)
+	return b.sources.waitsOf(ctx, b.bus, b.cursor, &r.last.Stored, &r.entry)
 }
 
-func (t *teller) stateOf(r *row) State {
+func (b *storyBuilder) stateOf(r *row) State {
 	e := &r.entry
 	switch {
 	case e.Err != nil:
@@ -140,37 +140,37 @@ func (t *teller) stateOf(r *row) State {
 		return Dead
 	case r.last == nil:
 		return NotFound
-	case t.cursor == nil:
+	case b.cursor == nil:
 		return NotSubscribed
-	case r.last.At.Sequence <= t.cursor.Floor:
+	case r.last.At.Sequence <= b.cursor.Floor:
 		return Settled
 	}
 	return Pending
 }
 
 // summarize says in words where the event stands.
-func (t *teller) summarize(r *row, s *Standing) string {
-	text := t.summarizeState(r, s)
+func (b *storyBuilder) summarize(r *row, s *Standing) string {
+	text := b.summarizeState(r, s)
 	if s.Scope == "" {
 		return text
 	}
 	return scopeName(s.Scope) + ": " + text
 }
 
-func (t *teller) summarizeState(r *row, s *Standing) string {
-	kept := t.now.Add(r.entry.ExpiresIn).UTC().Format(time.RFC3339)
+func (b *storyBuilder) summarizeState(r *row, s *Standing) string {
+	kept := b.now.Add(r.entry.ExpiresIn).UTC().Format(time.RFC3339)
 	switch s.State {
 	case NotFound:
-		return t.summarizeNotFound()
+		return b.summarizeNotFound()
 	case NotSubscribed:
-		return fmt.Sprintf("group %s does not consume %s: it is subscribed to %s", t.story.Group, t.q.Topic, t.subscribedTopics())
+		return fmt.Sprintf("group %s does not consume %s: it is subscribed to %s", b.story.Group, b.q.Topic, b.subscribedTopics())
 	case Done:
-		if at := t.handledAt(r); !at.IsZero() {
+		if at := b.handledAt(r); !at.IsZero() {
 			return fmt.Sprintf("handled at about %s, mark kept until %s", at.UTC().Format(time.RFC3339), kept)
 		}
 		return fmt.Sprintf("handled, mark kept until %s; when it was handled is not known, because no process runs that says how long marks are kept", kept)
 	case Dead:
-		return t.summarizeDead(r, kept)
+		return b.summarizeDead(r, kept)
 	case Settled:
 		return "the bus counts it as acked and the store keeps nothing of it: it was handled or given up and its mark has expired, or it was stored before the group began"
 	case Unreadable:
@@ -183,32 +183,32 @@ func (t *teller) summarizeState(r *row, s *Standing) string {
 	return string(s.State) + ": " + s.Waits[0].Text
 }
 
-func (t *teller) summarizeNotFound() string {
-	if len(t.copies) > 0 {
+func (b *storyBuilder) summarizeNotFound() string {
+	if len(b.copies) > 0 {
 		return "not found for this group: all copies of it that the stream has are for other groups"
 	}
-	text := "nothing is known of this event: it was never stored on " + t.q.Topic + ", or was dropped from the stream, and its mark has expired"
-	if !t.q.From.IsZero() {
-		text += "; or it was stored before " + t.q.From.UTC().Format(time.RFC3339)
+	text := "nothing is known of this event: it was never stored on " + b.q.Topic + ", or was dropped from the stream, and its mark has expired"
+	if !b.q.From.IsZero() {
+		text += "; or it was stored before " + b.q.From.UTC().Format(time.RFC3339)
 	}
 	return text
 }
 
-func (t *teller) summarizeDead(r *row, kept string) string {
+func (b *storyBuilder) summarizeDead(r *row, kept string) string {
 	if l := r.letter; l != nil {
 		return fmt.Sprintf("dead-lettered at %s as %s: %s", l.Died.UTC().Format(time.RFC3339), l.ID, clip(l.Reason))
 	}
-	for i := range t.copies {
-		if c := &t.copies[i].control; c.Redriven != "" && c.Again == r.scope && c.Group != t.story.Group {
+	for i := range b.copies {
+		if c := &b.copies[i].control; c.Redriven != "" && c.Again == r.scope && c.Group != b.story.Group {
 			return fmt.Sprintf("dead-lettered, and redriven for group %s; mark kept until %s", clip(c.Group), kept)
 		}
 	}
 	return fmt.Sprintf("dead-lettered, and the letter is gone: it was dropped, or its redrive was interrupted; mark kept until %s", kept)
 }
 
-func (t *teller) subscribedTopics() string {
+func (b *storyBuilder) subscribedTopics() string {
 	var topics []string
-	for _, c := range t.sources.Group.Cursors {
+	for _, c := range b.sources.Group.Cursors {
 		topics = append(topics, c.Topic)
 	}
 	return cmp.Or(strings.Join(topics, ", "), "nothing")

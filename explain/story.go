@@ -108,26 +108,26 @@ func compareLines(a, b Line) int {
 // outbox, reads the topic from Query.From on, and retries as bus.Reader does. An event that nothing
 // is known of is no error, but Story.State NotFound. ErrAmbiguous: name the source, or a sequence.
 func (s *Sources) Story(ctx context.Context, q Query) (*Story, error) {
-	b, err := s.lookup()
+	look, err := s.lookup()
 	if err != nil {
 		return nil, err
 	}
-	t := &teller{sources: s, bus: b, cursor: s.cursorFor(q.Topic), q: q, now: time.Now(), story: Story{
+	b := &storyBuilder{sources: s, bus: look, cursor: s.cursorFor(q.Topic), q: q, now: time.Now(), story: Story{
 		Topic: q.Topic, Group: s.Group.Name, ID: q.ID, Source: q.Source, Timeline: []Line{}, Missing: []string{},
 	}}
 	for _, step := range []func(context.Context) error{
-		t.findSequence, t.findLetters, t.findCopies, t.inspectRows, t.tellOutbox, t.conclude,
+		b.findSequence, b.findLetters, b.findCopies, b.inspectRows, b.addOutbox, b.conclude,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, fmt.Errorf("explain an event of %q in group %q: %w", q.Topic, s.Group.Name, err)
 		}
 	}
-	slices.SortStableFunc(t.story.Timeline, compareLines)
-	return &t.story, nil
+	slices.SortStableFunc(b.story.Timeline, compareLines)
+	return &b.story, nil
 }
 
-// teller collects a story.
-type teller struct {
+// storyBuilder collects a story.
+type storyBuilder struct {
 	sources *Sources
 	bus     lookup
 	cursor  *Cursor // nil: the group is not subscribed to the topic
@@ -144,20 +144,20 @@ type teller struct {
 	rows     []row // the first one is of the scope above
 }
 
-func (t *teller) addLine(l Line) {
+func (b *storyBuilder) addLine(l Line) {
 	l.Time = l.Time.UTC()
-	t.story.Timeline = append(t.story.Timeline, l)
+	b.story.Timeline = append(b.story.Timeline, l)
 }
 
 // addMissing says what is not known, and why.
-func (t *teller) addMissing(format string, args ...any) {
-	t.story.Missing = append(t.story.Missing, fmt.Sprintf(format, args...))
+func (b *storyBuilder) addMissing(format string, args ...any) {
+	b.story.Missing = append(b.story.Missing, fmt.Sprintf(format, args...))
 }
 
 // event is the event as far as it is known, for its key.
-func (t *teller) event() *bus.Event {
-	return &bus.Event{Topic: t.q.Topic, ID: t.story.ID, Source: t.story.Source}
+func (b *storyBuilder) event() *bus.Event {
+	return &bus.Event{Topic: b.q.Topic, ID: b.story.ID, Source: b.story.Source}
 }
 
 // hasOwnIDs reports whether the group's ids of events are made of their data.
-func (t *teller) hasOwnIDs() bool { return t.cursor != nil && t.cursor.ID != nil }
+func (b *storyBuilder) hasOwnIDs() bool { return b.cursor != nil && b.cursor.ID != nil }

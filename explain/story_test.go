@@ -158,9 +158,9 @@ func TestRedrivenEventThatIsHandledHasItsWholeStory(t *testing.T) {
 	})
 }
 
-// An edit is told, the letter that it supersedes is not redriven, and the event is one all the same
-// though its copies differ.
-func TestEditedLetterIsTold(t *testing.T) {
+// An edit is in the story, the letter that it supersedes is not the one to redrive, and the event
+// is one all the same, though its copies differ.
+func TestEditedLetterIsInTheStory(t *testing.T) {
 	inBubble(t, func(h *harness) {
 		h.will(givesUp)
 		h.subscribe()
@@ -283,7 +283,7 @@ func TestSourcesTellEventsOfOneIDApart(t *testing.T) {
 	})
 }
 
-func TestOutboxRowsAreTold(t *testing.T) {
+func TestOutboxRowsAreInTheStory(t *testing.T) {
 	inBubble(t, func(h *harness) {
 		_, err := h.outbox.Add(t.Context(), order("1"), bus.Event{ID: topic + "::billing::1", Topic: "invoice.sent"}, bus.Event{ID: "1", Topic: topic, Source: "urn:shop"})
 		must(t, err)

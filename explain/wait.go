@@ -120,7 +120,7 @@ func lastError(e *dedupe.Entry) string {
 	return "; the last one failed: " + clip(e.History[len(e.History)-1].Error)
 }
 
-// holder is the process that holds a claim, and what people are told of it.
+// holder is the process that holds a claim, by its name and in words.
 func (s *Sources) holder(e *dedupe.Entry) (name, text string) {
 	if m := s.ownerOf(e.Owner); m != nil {
 		return process(m), process(m)

@@ -21,7 +21,7 @@ import (
 
 func explainCommand(stdout, stderr io.Writer) *cli.Command {
 	return &cli.Command{
-		Name: "explain", Usage: "tell what became of one event in a group", ArgsUsage: "TOPIC GROUP [ID]",
+		Name: "explain", Usage: "show what became of one event in a group", ArgsUsage: "TOPIC GROUP [ID]",
 		Description: `One line for each thing that happened, with where it is known from: the stream, the row that the store keeps of the event, dead letters, the outbox.
 What is not known is named, with the reason. The last line says where the event stands, and what it waits for; a line before it says so of each
 scope in which a replay runs the event again. Times are by the clock of the source: the server's for what is stored, the process's for its attempts.
@@ -129,7 +129,7 @@ func printStory(w io.Writer, s *explain.Story) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for i := range s.Timeline {
 		l := &s.Timeline[i]
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\n", cmp.Or(formatMillis(l.Time), "-"), l.Source, visibleText(l.Text)) // Flush tells of what fails
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\n", cmp.Or(formatMillis(l.Time), "-"), l.Source, visibleText(l.Text)) // Flush returns what fails
 	}
 	if err := t.Flush(); err != nil {
 		return err

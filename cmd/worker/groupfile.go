@@ -12,7 +12,7 @@ import (
 	"github.com/onceish/onceish/worker/config"
 )
 
-// groupFileFlag names the file of a group's workers, for how they tell events apart.
+// groupFileFlag names the file of a group's workers, for the ids that it makes of events.
 func groupFileFlag(when string) cli.Flag {
 	return &cli.StringFlag{
 		Name: "config", Aliases: []string{"c"}, TakesFile: true, HideDefault: true,
@@ -20,8 +20,8 @@ func groupFileFlag(when string) cli.Flag {
 	}
 }
 
-// idFromFile is how a group tells the events of a subscription apart, as the file of its workers
-// says; nil: none was named.
+// idFromFile returns the consumer.Options.ID of a group's subscription, as the file of its workers
+// says. Nil: no file was named.
 func idFromFile(cmd *cli.Command, group, subscription string) (func(bus.Event) string, error) {
 	file := cmd.String("config")
 	if file == "" {
@@ -43,8 +43,8 @@ func idFromFile(cmd *cli.Command, group, subscription string) (func(bus.Event) s
 	return nil, fmt.Errorf("%w: %s has no subscription of the group %q to %q", worker.ErrUsage, file, group, subscription)
 }
 
-// readIDs sets how a group tells the events of those of its cursors apart that a topic is of, or of
-// all if that is empty, if a file was named.
+// readIDs sets Cursor.ID of the group's cursors for a topic, or of all if it is empty, from the
+// file that was named, if one was.
 func readIDs(cmd *cli.Command, g *explain.Group, topic string) (err error) {
 	for i := range g.Cursors {
 		c := &g.Cursors[i]
