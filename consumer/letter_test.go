@@ -263,7 +263,7 @@ func TestLetterFitsTheLeastRoom(t *testing.T) {
 	for _, group := range []string{"g", strings.Repeat("ü", 200)} {
 		l := letter()
 		l.Group, l.At.Stream = group, strings.Repeat("\xff", 300)
-		l.ID = protocol.LetterID(group, l.At)
+		l.ID = protocol.LetterID(group, l.At, 1)
 		l.Reason, l.Error = "r"+strings.Repeat("\xff", 5_000), "e"+strings.Repeat("\xff", 5_000)
 		l.History = slices.Repeat(l.History, dedupe.MaxHistory/2)
 		most := strings.Repeat("\xff", maxAttribute/3)
@@ -300,7 +300,7 @@ func TestLettersFit(t *testing.T) {
 		l := letter()
 		l.Group, l.At.Stream = text(400).Draw(t, "group")+"g", text(300).Draw(t, "stream")
 		l.At.Stream = l.At.Stream[:min(300, len(l.At.Stream))]
-		l.ID = protocol.LetterID(l.Group, l.At)
+		l.ID = protocol.LetterID(l.Group, l.At, 1)
 		l.Reason, l.Error, l.Stack = "r"+text(5_000).Draw(t, "reason"), "e"+text(70_000).Draw(t, "error"), text(70_000).Draw(t, "stack")
 		l.History = nil
 		for n := range rapid.IntRange(0, dedupe.MaxHistory).Draw(t, "attempts") {

@@ -209,7 +209,7 @@ func minLetterRoom(group, topic string) int {
 		key:   &letterKey{id: attribute, scope: strings.Repeat("f", maxScope)}, Again: strings.Repeat("a", maxAgain),
 		Reason: worst(last.reason), Error: worst(last.err), Stack: worst(last.stack), Attempts: 1 << 30, Crashes: 1 << 30,
 	}
-	l.ID = protocol.LetterID(group, l.At)
+	l.ID = protocol.LetterID(group, l.At, 1<<63)
 	e := l.toEvent(topic)
 	return headerBytes(&e) + 1<<10
 }

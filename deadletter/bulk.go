@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-	"time"
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
@@ -71,7 +70,7 @@ func (t *Topic) DropAll(ctx context.Context, f Filter, o *BulkOptions) (Bulk, er
 type bulkChange struct {
 	o      *BulkOptions
 	change batchStep
-	start  time.Time
+	pace   backoff.Pace
 	batch  []Letter
 	taken  int
 	row    int   // failures without a success
@@ -91,7 +90,7 @@ func changeAll(ctx context.Context, letters iter.Seq2[Letter, error], o *BulkOpt
 	if o.Limit < 0 || o.PerSecond < 0 {
 		return Bulk{}, fmt.Errorf("BulkOptions.Limit is %d and BulkOptions.PerSecond %v: they must be 0 or above", o.Limit, o.PerSecond)
 	}
-	c := &bulkChange{o: o, change: change, start: time.Now()}
+	c := &bulkChange{o: o, change: change, pace: backoff.Pace{PerSecond: o.PerSecond}}
 	err := c.changeLetters(ctx, letters)
 	err = cmp.Or(c.awaitFinished(), err)
 	return c.bulk, err
@@ -123,9 +122,12 @@ func (c *bulkChange) changeLetters(ctx context.Context, letters iter.Seq2[Letter
 	return c.changeBatch(ctx)
 }
 
-// changeBatch changes what was collected, and waits until the next letters may follow.
+// changeBatch waits until the next letters may follow, and changes what was collected.
 func (c *bulkChange) changeBatch(ctx context.Context) error {
-	if err := context.Cause(ctx); err != nil || len(c.batch) == 0 {
+	if len(c.batch) == 0 {
+		return context.Cause(ctx)
+	}
+	if err := c.pace.Await(ctx, len(c.batch)); err != nil {
 		return err
 	}
 	letters := c.batch
@@ -141,15 +143,10 @@ func (c *bulkChange) changeBatch(ctx context.Context) error {
 	switch {
 	case ended != nil:
 		return ended
-	case c.o.PerSecond <= 0 && nothingLeft:
+	case c.o.PerSecond > 0 || nothingLeft:
 		return c.awaitFinished()
-	case c.o.PerSecond <= 0:
-		return context.Cause(ctx)
 	}
-	if err := c.awaitFinished(); err != nil {
-		return err
-	}
-	return backoff.Sleep(ctx, time.Until(c.start.Add(time.Duration(float64(c.taken)/c.o.PerSecond*float64(time.Second)))))
+	return context.Cause(ctx)
 }
 
 // awaitFinished waits for the batch that is being finished, if there is one, and counts what became

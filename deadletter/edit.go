@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"time"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/internal/uuid7"
 )
 
 // Edit is a change of the event of a letter. The zero Edit changes nothing.
@@ -46,10 +48,16 @@ func (t *Topic) Edit(ctx context.Context, l Letter, change Edit) (id string, err
 	case by != nil:
 		return "", supersededError(&l, by)
 	}
-	if err := t.storeLetter(ctx, &edited); err != nil {
-		return "", fmt.Errorf("edit letter %.128q: %w", l.ID, err)
+	// The bus may know the edit, and not have it: it was made before, and dropped or redriven.
+	for _, anotherCopy := range []string{"", uuid7.New(time.Now())} {
+		if err := t.storeLetter(ctx, &edited, anotherCopy); err != nil {
+			return "", fmt.Errorf("edit letter %.128q: %w", l.ID, err)
+		}
+		if stored, err := t.confirmEdit(ctx, &l, &edited); stored || err != nil {
+			return edited.ID, err
+		}
 	}
-	return edited.ID, t.confirmEdit(ctx, &l, &edited)
+	return "", fmt.Errorf("letter %.128q was edited, and the edit was dropped meanwhile: %w", l.ID, bus.ErrNoEvent)
 }
 
 func (c *Edit) apply(e bus.Event) bus.Event {
@@ -64,8 +72,9 @@ func (c *Edit) apply(e bus.Event) bus.Event {
 	return e
 }
 
-// storeLetter publishes a letter, its parts first.
-func (t *Topic) storeLetter(ctx context.Context, l *Letter) error {
+// storeLetter publishes a letter, its parts first. One that names another copy is stored though the
+// bus knows the letter.
+func (t *Topic) storeLetter(ctx context.Context, l *Letter, anotherCopy string) error {
 	info, err := t.bus.Topic(ctx, t.name, l.Group, bus.Start{})
 	if err != nil {
 		return err
@@ -73,6 +82,12 @@ func (t *Topic) storeLetter(ctx context.Context, l *Letter) error {
 	parts, letter, err := l.Events(t.name, &info)
 	if err != nil {
 		return err
+	}
+	if anotherCopy != "" {
+		for i := range parts {
+			parts[i] = parts[i].WithControl(bus.Control{Letter: parts[i].ID, Copy: anotherCopy})
+		}
+		letter = letter.WithControl(bus.Control{Letter: letter.ID, Copy: anotherCopy})
 	}
 	if len(parts) > 0 {
 		if _, err := t.bus.Publish(ctx, parts...); err != nil {
@@ -84,11 +99,11 @@ func (t *Topic) storeLetter(ctx context.Context, l *Letter) error {
 }
 
 // confirmEdit makes sure that the letter was still there when its edit was stored, and that nobody
-// has edited it otherwise at the same time.
-func (t *Topic) confirmEdit(ctx context.Context, l, edited *Letter) error {
+// has edited it otherwise at the same time. It reports whether the topic has the edit.
+func (t *Topic) confirmEdit(ctx context.Context, l, edited *Letter) (stored bool, err error) {
 	known := &edits{t: t}
 	if err := known.refresh(ctx, []Letter{*l, *edited}); err != nil {
-		return fmt.Errorf("letter %.128q was edited: %w", l.ID, err)
+		return false, fmt.Errorf("letter %.128q was edited: %w", l.ID, err)
 	}
 	there := false
 	var own []Letter
@@ -100,12 +115,12 @@ func (t *Topic) confirmEdit(ctx context.Context, l, edited *Letter) error {
 	}
 	if !there {
 		err := fmt.Errorf("letter %.128q was redriven or dropped while it was edited: %w", l.ID, bus.ErrNoEvent)
-		return errors.Join(append([]error{err}, t.Drop(ctx, own...)...)...)
+		return false, errors.Join(append([]error{err}, t.Drop(ctx, own...)...)...)
 	}
-	if by := known.supersededBy(edited); by != nil {
-		return supersededError(edited, by)
+	if by := known.supersededBy(edited); by != nil && (len(own) > 0 || by.ID != l.ID) {
+		return true, supersededError(edited, by)
 	}
-	return nil
+	return len(own) > 0, nil
 }
 
 func supersededError(l, by *Letter) error {

@@ -115,6 +115,27 @@ func TestLetterThatWasEditedIsNotRedrivenUntilTheEditIsDropped(t *testing.T) {
 	})
 }
 
+// The bus still remembers the id of the edit that was dropped.
+func TestEditThatWasDroppedCanBeMadeAgain(t *testing.T) {
+	inBubble(t, func(w *harness) {
+		w.subscribe("billing", nil)
+		w.publish(order("1"))
+		w.settle()
+		w.mend(true)
+		l := w.list(deadletter.Filter{})[0]
+		for range 2 {
+			id := w.edit(&l, "b")
+			must(t, errors.Join(w.topic.Drop(w.t.Context(), w.list(deadletter.Filter{ID: id})...)...))
+		}
+		w.edit(&l, "b")
+		if n, err := w.topic.RedriveAll(w.t.Context(), w.store, deadletter.Filter{}, nil); err != nil || n.Done != 1 {
+			t.Errorf("RedriveAll: %+v, %v; want the edit to be redriven", n, err)
+		}
+		w.handledOnce("billing", "1")
+		w.ranWith("1", "b")
+	})
+}
+
 // A letter that has lost a part stays, says which one it is, and can still be dropped.
 func TestLetterThatHasLostAPartIsNotRedrivenOrEdited(t *testing.T) {
 	inBubble(t, func(w *harness) {

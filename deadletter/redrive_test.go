@@ -4,16 +4,19 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/bus/bustest"
 	membus "github.com/onceish/onceish/bus/memory"
 	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/deadletter"
 	"github.com/onceish/onceish/dedupe"
+	"github.com/onceish/onceish/internal/testing/faulty"
 )
 
 func TestRedrivenEventIsHandledOnceAndItsLetterIsGone(t *testing.T) {
@@ -147,6 +150,36 @@ func TestEventThatFailsAgainHasANewLetter(t *testing.T) {
 			seen[letters[0].ID] = true
 			w.redrive()
 			w.settle()
+		}
+		w.mend(true)
+		w.redrive()
+		w.handledOnce("billing", "1")
+	})
+}
+
+// TestEventThatFailsAgainHasALetterThoughItsFirstDeliveryWasNotAcked: a process that dies between
+// the letter and the ack has the first delivery redelivered beside the redriven copy. It fails
+// within the time in which the bus remembers the letter that the redrive has deleted.
+func TestEventThatFailsAgainHasALetterThoughItsFirstDeliveryWasNotAcked(t *testing.T) {
+	inBubble(t, func(w *harness) {
+		dying := bustest.Faulty(w.bus, func(c faulty.Call) (f faulty.Fault) {
+			if c == faulty.Ack {
+				f.Before = errors.New("killed")
+			}
+			return f
+		})
+		failing := func(context.Context, bus.Event) error { return consumer.Permanent(errBroken) }
+		s, err := consumer.SubscribeExactlyOnce(w.t.Context(), dying, "order.*", "billing", w.store, failing, &consumer.Options{Logger: slog.New(slog.DiscardHandler)})
+		must(w.t, err)
+		w.publish(order("1"))
+		time.Sleep(time.Second)
+		_ = s.Drain(w.t.Context()) // it cannot ack
+		w.redrive()
+		time.Sleep(35 * time.Second) // the ack wait is over
+		w.subscribe("billing", nil)
+		w.settle()
+		if got := w.list(deadletter.Filter{}); len(got) == 0 {
+			w.t.Fatal("the event failed again and has no letter: it is lost")
 		}
 		w.mend(true)
 		w.redrive()

@@ -39,7 +39,7 @@ type copier struct {
 	toCopy func(bus.Event) bus.Event
 	check  func(context.Context) error // before the first copy is published
 
-	start    time.Time
+	pace     backoff.Pace
 	size     int // of a batch, in events
 	batch    copyBatch
 	taken    int          // events that were selected
@@ -57,7 +57,7 @@ func newCopier(b bus.Bus, topic string, r *bus.Range, o *Options) (*copier, erro
 		return nil, fmt.Errorf("replay of %q: a %T cannot be read again: %w", topic, b, errors.ErrUnsupported)
 	}
 	o.Patience = cmp.Or(o.Patience, defaultPatience)
-	c := &copier{selector: newSelector(o.Filter, o.Failed), bus: b, reader: reader, o: o, size: batchEvents}
+	c := &copier{selector: newSelector(o.Filter, o.Failed), bus: b, reader: reader, o: o, size: batchEvents, pace: backoff.Pace{PerSecond: o.PerSecond}}
 	if o.PerSecond > 0 {
 		c.size = min(c.size, max(1, int(o.PerSecond/10)))
 	}
@@ -67,7 +67,6 @@ func newCopier(b bus.Bus, topic string, r *bus.Range, o *Options) (*copier, erro
 func (c *copier) copyAll(ctx context.Context, topic string, r bus.Range) (Replayed, error) {
 	sending, cancel := finishing(ctx, c.o.ForceStop)
 	defer cancel()
-	c.start = time.Now()
 	for s, err := range c.reader.Read(ctx, topic, r) {
 		if c.noteDropped(err) {
 			continue
@@ -139,7 +138,7 @@ func finishing(ctx context.Context, forceStop <-chan struct{}) (context.Context,
 // publishBatch waits until the batch may follow the one before, and publishes it, until each copy
 // is settled, for as long as something gets stored.
 func (c *copier) publishBatch(ctx, sending context.Context) error {
-	if err := c.awaitTurn(ctx); err != nil {
+	if err := c.pace.Await(ctx, len(c.batch.copies)); err != nil {
 		return err
 	}
 	progress, pause := time.Now(), firstRetryPause
@@ -163,15 +162,6 @@ func (c *copier) publishBatch(ctx, sending context.Context) error {
 	c.batch.clear()
 	c.reportProgress()
 	return nil
-}
-
-// awaitTurn waits until as many copies as there are before the batch may have been published.
-func (c *copier) awaitTurn(ctx context.Context) error {
-	if c.o.PerSecond <= 0 {
-		return context.Cause(ctx)
-	}
-	before := float64(c.taken - len(c.batch.copies))
-	return backoff.Sleep(ctx, time.Until(c.start.Add(time.Duration(before/c.o.PerSecond*float64(time.Second)))))
 }
 
 func (c *copier) reportProgress() {

@@ -129,6 +129,26 @@ func TestAnExportReportsWhatWasDropped(t *testing.T) {
 	}
 }
 
+// A publisher of another kind has stored text that is not UTF-8: what lies behind it is exported.
+func TestAnExportGoesOnBehindWhatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	b := newBus(t, 0)
+	events := numbered(3)
+	events[1].Headers = bus.Headers{"X": {"\xff"}}
+	publish(t, b, events...)
+	var out bytes.Buffer
+	var failed []uint64
+	n, err := replay.Export(t.Context(), b, topic, bus.Range{}, &out, &replay.ExportOptions{
+		Failed: func(at bus.Position, _ error) { failed = append(failed, at.Sequence) },
+	})
+	if !errors.Is(err, replay.ErrIncomplete) || n.Events != 2 || n.Unwritten != 1 || n.Last.Sequence != 3 || strings.Count(out.String(), "\n") != 2 {
+		t.Errorf("%+v, %v, %q; want 2 events, 1 unwritten, ErrIncomplete", n, err, out.String())
+	}
+	if !slices.Equal(failed, []uint64{2}) {
+		t.Errorf("failed: %v; want sequence 2", failed)
+	}
+}
+
 // torn takes so many bytes.
 type torn struct{ left, lines int }
 

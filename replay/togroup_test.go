@@ -209,6 +209,32 @@ func TestReplayIsAsFastAsItMayBe(t *testing.T) {
 	})
 }
 
+func TestReplayKeepsItsRateAfterAnOutage(t *testing.T) {
+	inBubble(t, func(w *harness) {
+		publish(w.t, w.bus, numbered(100)...)
+		start := time.Now()
+		var stored []time.Time
+		b := &hooked{Bus: w.bus, publish: func(ctx context.Context, events []bus.Event) ([]bus.Receipt, error) {
+			if away := time.Since(start); away > time.Second && away < 20*time.Second {
+				return nil, errors.New("away")
+			}
+			for range events {
+				stored = append(stored, time.Now())
+			}
+			return w.bus.Publish(ctx, events...)
+		}}
+		n, err := replay.ToGroup(w.t.Context(), b, topic, bus.Range{}, "g", &replay.Options{PerSecond: 20})
+		if err != nil || n.Stored != 100 {
+			t.Fatalf("%+v, %v; want 100", n, err)
+		}
+		for i := range stored[20:] {
+			if took := stored[i+20].Sub(stored[i]); took < 900*time.Millisecond {
+				t.Fatalf("20 copies within %v, at 20 a second", took)
+			}
+		}
+	})
+}
+
 // Two seconds after the end of ctx a bus answers that has not answered before: what it confirms
 // counts.
 func TestReplayWaitsForConfirmationsOfWhatIsOnItsWay(t *testing.T) {

@@ -318,6 +318,11 @@ func TestEncodeRefuses(t *testing.T) {
 			t.Errorf("headers %q: %v; want ErrInvalidEvent", h, err)
 		}
 	}
+	for _, topic := range []string{"$JS.API.STREAM.DELETE.ORDERS", "$KV.onceish-dedupe.mark", "$"} {
+		if _, err := newEncoder().encode(&bus.Event{ID: "1", Topic: topic}); !errors.Is(err, bus.ErrInvalidEvent) {
+			t.Errorf("topic %q: %v; want ErrInvalidEvent", topic, err)
+		}
+	}
 	for _, e := range []bus.Event{{ID: "\xff"}, {ID: "1", Key: "\xff"}, {ID: "1", Type: "\xc3"}, {}} {
 		e.Topic = "t"
 		if _, err := newEncoder().encode(&e); !errors.Is(err, bus.ErrInvalidEvent) {

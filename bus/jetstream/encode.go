@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/nats-io/nats.go"
 
@@ -26,6 +27,9 @@ func newEncoder() *eventEncoder {
 func (w *eventEncoder) encode(in *bus.Event) (*nats.Msg, error) {
 	if err := in.Validate(); err != nil {
 		return nil, err
+	}
+	if strings.HasPrefix(in.Topic, "$") {
+		return nil, fmt.Errorf("%w: event %.64q: topic %.64q begins with '$', which is for requests to the server: choose another one", bus.ErrInvalidEvent, in.ID, in.Topic)
 	}
 	e := in
 	if len(in.Headers) > 0 {

@@ -14,7 +14,8 @@ import (
 
 // Publish implements bus.Publisher. Events are pipelined. It fails at once while the connection is
 // down, when it goes down, and when no confirmation came for Options.PublishTimeout. No stream for
-// an event's topic is ErrNoStream; for a moment that is also so while the stream has no leader.
+// an event's topic is ErrNoStream; for a moment that is also so while the stream has no leader. A
+// topic that begins with '$' is ErrInvalidEvent: what is published there changes the server.
 func (b *Bus) Publish(ctx context.Context, events ...bus.Event) ([]bus.Receipt, error) {
 	if len(events) == 0 {
 		return nil, nil

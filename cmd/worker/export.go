@@ -80,7 +80,8 @@ func exportEvents(ctx context.Context, cmd *cli.Command, stdout, stderr io.Write
 		end := endOf(ctx, c.Bus(), topic, &r)
 		show := newTransferProgress(stderr, cmd.Bool("quiet"), "exported")
 		n, err := replay.Export(ctx, reader, topic, r, stdout, &replay.ExportOptions{
-			Filter: filter, Progress: func(n replay.Exported) { show.show(n.Events, n.Last.Sequence, end()) },
+			Filter: filter, Failed: func(_ bus.Position, err error) { show.reportFailed(err) },
+			Progress: func(n replay.Exported) { show.show(n.Events, n.Last.Sequence, end()) },
 		})
 		show.finish()
 		interrupted := errors.Is(err, worker.ErrSignal)

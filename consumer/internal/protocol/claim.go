@@ -105,7 +105,7 @@ func (m *Machine) handleClaim(now time.Time, j *Job, sent time.Time) {
 	if j.claim.Err != nil {
 		j.keyRefused = true
 		j.ending.reason = fmt.Sprintf("refused: %v", j.claim.Err)
-		j.ending.letter = LetterID(m.cfg.Group, j.position())
+		j.ending.letter = LetterID(m.cfg.Group, j.position(), 0)
 		m.queueLetter(now, j)
 		return
 	}

@@ -20,7 +20,7 @@ const (
 // deadLetterJob gives an event up. First its row says so; then the letter is stored.
 func (m *Machine) deadLetterJob(now time.Time, j *Job, reason string, counted bool) {
 	m.settleClaim(now, j, claimEnding{
-		outcome: dedupe.GivenUp, reason: dedupe.TrimReason(reason, dedupe.MaxReason), letter: LetterID(m.cfg.Group, j.position()), counted: counted,
+		outcome: dedupe.GivenUp, reason: dedupe.TrimReason(reason, dedupe.MaxReason), letter: LetterID(m.cfg.Group, j.position(), j.claim.Token), counted: counted,
 	})
 }
 
@@ -48,11 +48,13 @@ type Letter struct {
 	job *Job
 }
 
-// LetterID is injective in its parts: the group, and the position of the event.
-func LetterID(group string, at bus.Position) string {
+// LetterID is injective in its parts: the group, the position of the event, and the fencing token
+// of the claim that gave it up. An event that is given up again after a redrive, by the same
+// delivery, has another letter: the bus may still know the id of the one that was deleted.
+func LetterID(group string, at bus.Position, token uint64) string {
 	return strings.Join([]string{
 		url.PathEscape(group), url.PathEscape(at.Stream),
-		strconv.FormatUint(at.Sequence, 10), strconv.FormatInt(at.Stored.UnixNano(), 10),
+		strconv.FormatUint(at.Sequence, 10), strconv.FormatInt(at.Stored.UnixNano(), 10), strconv.FormatUint(token, 10),
 	}, "/")
 }
 

@@ -15,7 +15,7 @@ func TestDeadLetter(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
 	r.give(arrival("a", 7))
-	r.claims(map[string]dedupe.Claim{"a": {State: dedupe.Fresh, HeldFor: time.Minute, Attempts: 2, Age: time.Hour}})
+	r.claims(map[string]dedupe.Claim{"a": {State: dedupe.Fresh, Token: 5, HeldFor: time.Minute, Attempts: 2, Age: time.Hour}})
 	r.Ran(r.now, r.mustRun("a"), Verdict{Kind: Failure, Error: "no", Stack: "at b.go"})
 	if ls := r.Letters(r.now); len(ls) != 0 {
 		t.Fatal("a letter before the row says so")
@@ -23,7 +23,7 @@ func TestDeadLetter(t *testing.T) {
 	s := r.settleOne(dedupe.GivenUp)
 	r.want()
 	l := r.letter()
-	if l.ID != s.Letter || l.ID != LetterID("g", l.Delivery.At) || l.Reason != s.Reason || l.Error != "no" || l.Stack != "at b.go" {
+	if l.ID != s.Letter || l.ID != LetterID("g", l.Delivery.At, 5) || l.Reason != s.Reason || l.Error != "no" || l.Stack != "at b.go" {
 		t.Errorf("letter %+v of settlement %+v", l, s)
 	}
 	if l.Attempts != 3 || l.Age != time.Hour || l.Key.ID != "a" {
@@ -93,7 +93,7 @@ func TestRowless(t *testing.T) {
 		t.Fatalf("%s runs", name(j))
 	}
 	l := r.letter()
-	if !strings.HasPrefix(l.Reason, "refused: ") || l.ID != LetterID("g", l.Delivery.At) {
+	if !strings.HasPrefix(l.Reason, "refused: ") || l.ID != LetterID("g", l.Delivery.At, 0) {
 		t.Errorf("letter %+v", l)
 	}
 	r.LetterPublished(r.now, l, nil)
@@ -103,17 +103,18 @@ func TestRowless(t *testing.T) {
 	}
 }
 
-// FuzzLetterID: letters of different events have different ids.
+// FuzzLetterID: letters of different events, or claims, have different ids.
 func FuzzLetterID(f *testing.F) {
-	f.Add("g", "s", uint64(1), int64(1), "g/s", "", uint64(1), int64(1))
-	f.Add("a/b", "c", uint64(1), int64(1), "a", "b/c", uint64(1), int64(1))
-	f.Add("a%2Fb", "c", uint64(1), int64(1), "a/b", "c", uint64(1), int64(1))
-	f.Fuzz(func(t *testing.T, g1, s1 string, q1 uint64, t1 int64, g2, s2 string, q2 uint64, t2 int64) {
-		id := func(g, s string, q uint64, at int64) string {
-			return LetterID(g, bus.Position{Stream: s, Sequence: q, Stored: time.Unix(0, at)})
+	f.Add("g", "s", uint64(1), int64(1), uint64(1), "g/s", "", uint64(1), int64(1), uint64(1))
+	f.Add("a/b", "c", uint64(1), int64(1), uint64(1), "a", "b/c", uint64(1), int64(1), uint64(1))
+	f.Add("a%2Fb", "c", uint64(1), int64(1), uint64(1), "a/b", "c", uint64(1), int64(1), uint64(1))
+	f.Add("g", "s", uint64(1), int64(1), uint64(1), "g", "s", uint64(1), int64(1), uint64(2))
+	f.Fuzz(func(t *testing.T, g1, s1 string, q1 uint64, at1 int64, n1 uint64, g2, s2 string, q2 uint64, at2 int64, n2 uint64) {
+		id := func(g, s string, q uint64, at int64, token uint64) string {
+			return LetterID(g, bus.Position{Stream: s, Sequence: q, Stored: time.Unix(0, at)}, token)
 		}
-		same := g1 == g2 && s1 == s2 && q1 == q2 && t1 == t2
-		if a, b := id(g1, s1, q1, t1), id(g2, s2, q2, t2); (a == b) != same {
+		same := g1 == g2 && s1 == s2 && q1 == q2 && at1 == at2 && n1 == n2
+		if a, b := id(g1, s1, q1, at1, n1), id(g2, s2, q2, at2, n2); (a == b) != same {
 			t.Errorf("%q and %q", a, b)
 		}
 	})
