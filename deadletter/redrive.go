@@ -55,7 +55,9 @@ func (r *redrive) publishCopies(ctx context.Context, letters []Letter) (errs []e
 		copies[i] = letters[i].redrivenCopy(r.toGroup)
 	}
 	eachWithout(errs, "publish its event", func(todo []int) ([]error, error) {
-		receipts, err := r.t.bus.Publish(ctx, pick(copies, todo)...)
+		batch := pick(copies, todo)
+		receipts, err := r.t.bus.Publish(ctx, batch...)
+		bus.RestoreDuplicates(ctx, r.t.bus, batch, receipts) // the letter goes only if its event is there
 		if len(receipts) != len(todo) {
 			return nil, cmp.Or(err, errors.New("the bus did not answer"))
 		}

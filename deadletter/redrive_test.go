@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -304,6 +305,34 @@ func TestLetterWhoseRowIsNotReopenedKeepsNoOtherFromBeingRedriven(t *testing.T) 
 		w.handledOnce("billing", "1", "3")
 		if rest := ids(w.list(deadletter.Filter{})); !slices.Equal(rest, []string{"2"}) {
 			t.Errorf("letters of %q are left; want 2", rest)
+		}
+	})
+}
+
+// A redrive is killed before it deletes the letter, and the copy is purged: its event is the
+// letter's alone.
+func TestRedriveStoresAgainWhatWasPurged(t *testing.T) {
+	inBubble(t, func(w *harness) {
+		w.subscribe("other", nil) // the group that is to handle it does not run
+		w.publish(order("1"))
+		w.settle()
+		topic, err := deadletter.OpenTopic(w.bus, "dead.other")
+		must(t, err)
+		var letters []deadletter.Letter
+		for l, err := range topic.List(t.Context(), deadletter.Filter{}, bus.Position{}) {
+			must(t, err)
+			letters = append(letters, l)
+		}
+		killed, err := deadletter.OpenTopic(&killed{abilities: w.bus, steps: 1, after: true}, "dead.other")
+		must(t, err)
+		if err := killed.Redrive(t.Context(), w.store, "late", letters...)[0]; !errors.Is(err, errKilled) {
+			t.Fatalf("Redrive: %v; want it to be killed", err)
+		}
+		stream, _, _ := strings.Cut(letters[0].At.Stream, "@")
+		must(t, w.bus.Purge(stream, "order.>"))
+		must(t, topic.Redrive(t.Context(), w.store, "late", letters...)[0])
+		if n := w.count("order.>"); n != 1 {
+			t.Errorf("%d copies are stored; want one", n)
 		}
 	})
 }

@@ -14,8 +14,9 @@
 // [Import] publishes each line at least once, confirmed, and keeps id, source, topic, key, type,
 // time, content type, data and headers of each event; sequences and stored times are the new
 // stream's. So an import that is repeated stores each event once for as long as the bus remembers
-// message ids, and consumers recognise it as long as they keep marks. An event that could not be
-// read as one when it was exported is imported as an event under the id of its position.
+// message ids, and consumers recognise it as long as they keep marks. What was deleted meanwhile is
+// stored again. An event that could not be read as one when it was exported is imported as an event
+// under the id of its position.
 //
 // [ToGroup] publishes copies of events under their identities, for one group: the others
 // acknowledge them unrun. The group handles each event that it has no mark of, once, however often

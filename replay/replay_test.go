@@ -264,3 +264,29 @@ func ExampleExport() {
 	// 1 <nil>
 	// 1 1 <nil>
 }
+
+// The bus remembers the ids of what was purged: it calls the lines duplicates, and has none.
+func TestAnImportStoresAgainWhatWasPurged(t *testing.T) {
+	t.Parallel()
+	from, to := newBus(t, 0), newBus(t, 0)
+	events := numbered(3)
+	publish(t, from, events...)
+	text, _ := export(t, from, bus.Range{})
+	for _, want := range []replay.Imported{{Stored: 3}, {Stored: 3, Duplicates: 1}, {Stored: 3, Duplicates: 1}} {
+		if n, err := replay.Import(t.Context(), to, strings.NewReader(text), nil); err != nil || n != want {
+			t.Errorf("imported %+v, %v; want %+v", n, err, want)
+		}
+		var ids []string
+		last, stream := uint64(0), ""
+		for s, err := range to.Read(t.Context(), topic, bus.Range{}) {
+			must(t, err)
+			ids, last, stream = append(ids, s.Event.ID), s.At.Sequence, s.At.Stream
+		}
+		slices.Sort(ids)
+		if !slices.Equal(ids, []string{"0", "1", "2"}) {
+			t.Errorf("events %q are stored; want each once", ids)
+		}
+		stream, _, _ = strings.Cut(stream, "@")
+		must(t, to.Delete(stream, last, last-1))
+	}
+}
