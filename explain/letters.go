@@ -52,7 +52,7 @@ func (b *storyBuilder) addLetters() {
 			b.addLine(line)
 			continue
 		}
-		line.Time, line.after, line.Event, line.Attempt, line.Error = l.Died, l.At.Stored, "dead-lettered", l.Attempts, l.Error
+		line.Time, line.after, line.Event, line.Attempt, line.Error = l.Died, b.claimedAfter(l.At.Stored, l.Again), "dead-lettered", l.Attempts, l.Error
 		line.Text = fmt.Sprintf("sequence %d%s was dead-lettered as %s after %d attempts and %d crashes: %s", l.At.Sequence, inScope(l.Again), clip(l.ID), l.Attempts, l.Crashes, clip(l.Reason))
 		b.addLine(line)
 	}

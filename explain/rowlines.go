@@ -9,12 +9,43 @@ import (
 	"github.com/onceish/onceish/dedupe"
 )
 
-// addClaim adds when the event was claimed first.
+// clockError is by how much the time of a claim, which follows from its age, may be too early.
+const clockError = time.Second
+
+// addClaim adds when the event was claimed first, or first since its last redrive.
 func (b *storyBuilder) addClaim(r *row) {
 	if r.entry.Age == 0 {
 		return
 	}
-	b.addLine(Line{Time: b.now.Add(-r.entry.Age), after: r.stored(), Source: FromRow, Event: "claimed", Scope: r.scope, Text: "claimed for the first time" + inScope(r.scope)})
+	l := Line{Time: b.now.Add(-r.entry.Age), after: r.stored(), Source: FromRow, Event: "claimed", Scope: r.scope, Text: "claimed for the first time" + inScope(r.scope)}
+	if r.redriven = b.redrivenBefore(l.Time, r.scope); !r.redriven.IsZero() {
+		l.after = r.redriven
+		l.Text += " since it was redriven"
+	}
+	r.claimed = later(l.Time, l.after)
+	b.addLine(l)
+}
+
+// redrivenBefore is when the event was last redriven in a scope before a time of the store's clock;
+// zero: it was not.
+func (b *storyBuilder) redrivenBefore(at time.Time, scope string) time.Time {
+	for i := len(b.copies) - 1; i >= 0; i-- {
+		c := &b.copies[i]
+		if c.control.Redriven != "" && b.isOwn(c) && c.control.Again == scope && c.At.Stored.Before(at.Add(clockError)) {
+			return c.At.Stored
+		}
+	}
+	return time.Time{}
+}
+
+// claimedAfter is when a copy that was stored at a time was claimed in a scope at the earliest.
+func (b *storyBuilder) claimedAfter(stored time.Time, scope string) time.Time {
+	for i := range b.rows {
+		if r := &b.rows[i]; r.scope == scope && !stored.Before(r.redriven) {
+			return later(stored, r.claimed)
+		}
+	}
+	return stored
 }
 
 // addAttempts adds failed attempts: those that the row has, or else the letter.
@@ -26,7 +57,7 @@ func (b *storyBuilder) addAttempts(r *row) {
 	}
 	for _, a := range history {
 		b.addLine(Line{
-			Time: a.Ended, after: b.storedAt(a.Sequence), Source: source, Event: "failed", Scope: r.scope, Attempt: a.Number, Process: a.Process, Token: a.Token, Sequence: a.Sequence,
+			Time: a.Ended, after: b.claimedAfter(b.storedAt(a.Sequence), r.scope), Source: source, Event: "failed", Scope: r.scope, Attempt: a.Number, Process: a.Process, Token: a.Token, Sequence: a.Sequence,
 			TookSeconds: a.Took.Seconds(), Error: a.Error,
 			Text: fmt.Sprintf("attempt %d%s failed%s after %v, under token %d: %s", a.Number, inScope(r.scope), inProcess(a.Process), a.Took.Round(time.Millisecond), a.Token, clip(a.Error)),
 		})
@@ -61,7 +92,7 @@ func (b *storyBuilder) addRow(r *row) {
 		b.addMissing("what the store keeps of it%s is not known: %v", inScope(r.scope), e.Err)
 		return
 	case e.Phase == dedupe.PhaseDone:
-		l.Event, l.Time, l.after = "handled", b.handledAt(r), r.stored()
+		l.Event, l.Time, l.after = "handled", b.handledAt(r), later(r.stored(), r.claimed)
 		if n := len(e.History); n > 0 {
 			l.after = later(l.after, e.History[n-1].Ended)
 		}

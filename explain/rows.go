@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"slices"
+	"time"
 
 	"github.com/onceish/onceish/deadletter"
 	"github.com/onceish/onceish/dedupe"
@@ -17,6 +18,9 @@ type row struct {
 
 	first, last *eventCopy         // that the group handles under the key; nil: there is none
 	letter      *deadletter.Letter // the last one that is stored; nil: there is none
+
+	redriven time.Time // when it was redriven last before it was claimed
+	claimed  time.Time // when it was claimed, and not before it was stored
 }
 
 // inspectRows looks up what the store keeps of the event, and adds the lines of that and of its

@@ -23,10 +23,10 @@ import (
 	"github.com/onceish/onceish/internal/testing/natstest"
 )
 
-// documented is the block of the operations guide that begins with a line.
+// documented is the block of the deployment guide that begins with a line.
 func documented(t *testing.T, first string) string {
 	t.Helper()
-	guide, err := os.ReadFile(filepath.FromSlash("../docs/operations.md"))
+	guide, err := os.ReadFile(filepath.FromSlash("../docs/deploy.md"))
 	must(t, err)
 	block := regexp.MustCompile("(?s)```text\n(" + regexp.QuoteMeta(first) + ".*?)```").FindSubmatch(guide)
 	if block == nil {
@@ -35,7 +35,7 @@ func documented(t *testing.T, first string) string {
 	return string(block[1])
 }
 
-// The permissions that the operations guide lists are enough: a worker with no others handles
+// The permissions that the deployment guide lists are enough: a worker with no others handles
 // events, retries and dead-letters them, and the server refuses it nothing.
 func TestDocumentedPermissionsAreEnough(t *testing.T) {
 	t.Parallel()

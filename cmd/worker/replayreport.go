@@ -132,6 +132,10 @@ func (p *replayPlan) reportPreview(cmd *cli.Command, n replay.Preview, stdout, s
 	if !cmd.Bool("quiet") {
 		reportLeftOut(stderr, n.LeftOut)
 	}
+	wouldRun := "the group has no mark of them"
+	if p.again != "" {
+		wouldRun += " in scope " + p.again
+	}
 	t := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
 	for _, row := range []struct {
 		name string
@@ -139,7 +143,7 @@ func (p *replayPlan) reportPreview(cmd *cli.Command, n replay.Preview, stdout, s
 		note string
 	}{
 		{"events", n.Events, ""},
-		{"would run", n.WouldRun, "the group has no mark of them"},
+		{"would run", n.WouldRun, wouldRun},
 		{"done", n.Done, "recognised, and not run"},
 		{"dead", n.Dead, "not run: see worker dlq redrive " + visibleText(p.group)},
 		{"held", n.Held, "run now, or wait for their retry"},

@@ -48,11 +48,11 @@ func first(command bson.Raw) string {
 	return elements[0].Key()
 }
 
-// The actions that the operations guide lists are enough for all that is sent to MongoDB: marks,
+// The actions that the deployment guide lists are enough for all that is sent to MongoDB: marks,
 // watermarks, changes of documents, an outbox and its drainer, and the removal of a group.
 func TestDocumentedActionsAreEnough(t *testing.T) {
 	t.Parallel()
-	guide, err := os.ReadFile(filepath.FromSlash("../../../docs/operations.md"))
+	guide, err := os.ReadFile(filepath.FromSlash("../../../docs/deploy.md"))
 	must(t, err)
 	block := regexp.MustCompile("```text\n(find [a-zA-Z ]+)\n```").FindSubmatch(guide)
 	if block == nil {
