@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/onceish/onceish/bus"
@@ -30,6 +31,9 @@ type Edit struct {
 // other error leaves l as it was; repeat the call. It blocks for some round trips and a search of
 // the topic.
 func (t *Topic) Edit(ctx context.Context, l Letter, change Edit) (id string, err error) {
+	if err := change.validate(); err != nil {
+		return "", fmt.Errorf("edit letter %.128q: %w", l.ID, err)
+	}
 	if err := t.Load(ctx, &l); err != nil {
 		return "", err
 	}
@@ -58,6 +62,16 @@ func (t *Topic) Edit(ctx context.Context, l Letter, change Edit) (id string, err
 		}
 	}
 	return "", fmt.Errorf("letter %.128q was edited, and the edit was dropped meanwhile: %w", l.ID, bus.ErrNoEvent)
+}
+
+// validate refuses headers that mean something to a server or to Onceish: they would be dropped.
+func (c *Edit) validate() error {
+	for name := range c.Headers {
+		if bus.ServerHeader(name) || strings.HasPrefix(strings.ToLower(name), "onceish-") {
+			return fmt.Errorf("%w: header %.64q is none of an event: leave it out", bus.ErrInvalidEvent, name)
+		}
+	}
+	return nil
 }
 
 func (c *Edit) apply(e bus.Event) bus.Event {

@@ -354,3 +354,21 @@ func editAndRedrive(w *harness, topic *deadletter.Topic, store dedupe.Reopener) 
 	}
 	return err
 }
+
+func TestEditRefusesHeadersThatAreNoEventsOwn(t *testing.T) {
+	inBubble(t, func(w *harness) {
+		w.subscribe("billing", nil)
+		w.publish(order("1"))
+		w.settle()
+		l := w.list(deadletter.Filter{})[0]
+		for _, name := range []string{bus.HeaderGroup, "onceish-again", "Onceish-Dead-Reason", "Nats-TTL"} {
+			_, err := w.topic.Edit(w.t.Context(), l, deadletter.Edit{Headers: bus.Headers{name: {"x"}}})
+			if !errors.Is(err, bus.ErrInvalidEvent) || !strings.Contains(err.Error(), name) {
+				t.Errorf("Edit that sets %s: %v; want ErrInvalidEvent", name, err)
+			}
+		}
+		if n := w.count("dead.>"); n != 1 {
+			t.Errorf("the topic has %d letters; want the original alone", n)
+		}
+	})
+}

@@ -69,7 +69,11 @@ func findLags(ctx context.Context, cmd *cli.Command, c *worker.Connections, name
 	}
 	cursors := slices.DeleteFunc(sources.Group.Cursors, func(c explain.Cursor) bool { return topic != "" && !bus.Match(c.Topic, topic) })
 	if len(cursors) == 0 {
-		return nil, fmt.Errorf("there is no group %q on %s that is subscribed to %q: see worker groups list", name, c.BusName(), topic)
+		subscribed := ""
+		if topic != "" {
+			subscribed = fmt.Sprintf(" that is subscribed to %q", topic)
+		}
+		return nil, fmt.Errorf("there is no group %q on %s%s: see worker groups list", name, c.BusName(), subscribed)
 	}
 	lags := make([]*explain.Lag, len(cursors))
 	for i := range cursors {
