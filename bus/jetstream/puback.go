@@ -14,7 +14,7 @@ import (
 // parseConfirmation reads what the server says of an event that was published.
 func parseConfirmation(topic string, m *nats.Msg) bus.Receipt {
 	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
-		return bus.Receipt{Err: noStreamError(topic)}
+		return bus.Receipt{Err: noStreamError{topic}}
 	}
 	if sequence, ok := natsrequest.StoredAt(m.Data); ok {
 		return bus.Receipt{Sequence: sequence}

@@ -77,6 +77,9 @@ func (b *Bus) openReader(ctx context.Context, pattern string, r bus.Range) (*str
 		info, err = b.findStream(ctx, pattern)
 		return err
 	})
+	if _, ok := errors.AsType[noStreamError](err); ok {
+		return nil, fmt.Errorf("jetstream: %w %q: nothing can be read: check the name of the topic", bus.ErrNoStream, pattern)
+	}
 	if err != nil {
 		return nil, err
 	}

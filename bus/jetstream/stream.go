@@ -105,7 +105,7 @@ func (b *Bus) listedStream(ctx context.Context, topic string) (*jetstream.Stream
 	}
 	info, err := b.streamInfo(ctx, name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil, noStreamError(topic)
+		return nil, noStreamError{topic}
 	}
 	return info, err
 }
@@ -182,16 +182,21 @@ func (b *Bus) deletedAfter(ctx context.Context, stream *jetstream.StreamInfo, se
 	return n, nil
 }
 
-func noStreamError(topic string) error {
-	return fmt.Errorf("jetstream: %w %q: make one with\n\t%s\nor let Onceish make it: Options.Provision, --provision",
-		bus.ErrNoStream, topic, streamAddCommand(topic))
+// noStreamError is bus.ErrNoStream for a topic to publish or to subscribe to.
+type noStreamError struct{ topic string }
+
+func (e noStreamError) Error() string {
+	return fmt.Sprintf("jetstream: %v %q: make one with\n\t%s\nor let Onceish make it: Options.Provision, --provision",
+		bus.ErrNoStream, e.topic, streamAddCommand(e.topic))
 }
+
+func (noStreamError) Unwrap() error { return bus.ErrNoStream }
 
 // onlyName returns the name of the one stream that has the topic.
 func onlyName(topic string, names []string) (string, error) {
 	switch len(names) {
 	case 0:
-		return "", noStreamError(topic)
+		return "", noStreamError{topic}
 	case 1:
 		return names[0], nil
 	}

@@ -20,12 +20,12 @@ import (
 // when this user may not look: a warning says so.
 func (b *Bus) unlistedStream(ctx context.Context, topic string) (*jetstream.StreamInfo, error) {
 	if b.o.BindOnly {
-		return nil, noStreamError(topic) // It takes permissions more, and nothing is made that could be the wrong one.
+		return nil, noStreamError{topic} // It takes permissions more, and nothing is made that could be the wrong one.
 	}
 	all, err := b.allStreams(ctx)
 	if err != nil {
 		b.log.Warn("cannot see whether a stream holds events of a topic that none lists: may this user list streams?", "topic", topic, "error", err)
-		return nil, noStreamError(topic)
+		return nil, noStreamError{topic}
 	}
 	origin := func(name string) *jetstream.StreamInfo { return all[name] }
 	var names []string
