@@ -13,7 +13,7 @@ const maxRows = 20
 // addOutbox adds the row that carried the event, and the rows that it has caused.
 func (b *storyBuilder) addOutbox(ctx context.Context) error {
 	if b.sources.Outbox == nil {
-		b.addMissing("whether an outbox carried it is not known, because there is none that could be looked into")
+		b.addMissing("whether an outbox carried it is not known, because no outbox was found or named")
 		return nil
 	}
 	carried, err := b.sources.Outbox.List(ctx, outbox.Filter{IDs: []string{b.story.ID}, Topic: b.q.Topic}, maxRows)

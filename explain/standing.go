@@ -184,6 +184,9 @@ func (b *storyBuilder) summarizeState(r *row, s *Standing) string {
 }
 
 func (b *storyBuilder) summarizeNotFound() string {
+	if b.noStream {
+		return "nothing is known of this event: no stream has the topic " + b.q.Topic + ": check the names of topic and group, and their order"
+	}
 	if len(b.copies) > 0 {
 		return "not found for this group: all copies of it that the stream has are for other groups"
 	}

@@ -68,12 +68,11 @@ func findLags(ctx context.Context, cmd *cli.Command, c *worker.Connections, name
 		return nil, err
 	}
 	cursors := slices.DeleteFunc(sources.Group.Cursors, func(c explain.Cursor) bool { return topic != "" && !bus.Match(c.Topic, topic) })
-	if len(cursors) == 0 {
-		subscribed := ""
-		if topic != "" {
-			subscribed = fmt.Sprintf(" that is subscribed to %q", topic)
-		}
-		return nil, fmt.Errorf("there is no group %q on %s%s: see worker groups list", name, c.BusName(), subscribed)
+	switch {
+	case len(sources.Group.Cursors) == 0:
+		return nil, fmt.Errorf("there is no group %q on %s: worker groups list shows those that are there", name, c.BusName())
+	case len(cursors) == 0:
+		return nil, fmt.Errorf("group %q on %s is not subscribed to %q: worker groups list shows what it is subscribed to", name, c.BusName(), topic)
 	}
 	lags := make([]*explain.Lag, len(cursors))
 	for i := range cursors {
