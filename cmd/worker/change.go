@@ -65,7 +65,7 @@ func changeCommand(stdin io.Reader, stdout, stderr io.Writer, k *rowChange) *cli
 		DisableSliceFlagSeparator: true, // ids may have commas
 		OnUsageError:              commandline.UsageError,
 		Action: func(ctx context.Context, cmd *cli.Command) error {
-			if err := noArguments(cmd); err != nil {
+			if err := noArguments(cmd, "name rows by --id"); err != nil {
 				return err
 			}
 			f, err := filterOf(cmd)

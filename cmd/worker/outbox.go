@@ -65,10 +65,10 @@ func withOutbox(ctx context.Context, cmd *cli.Command, f func(name string, a out
 	return f(box.Name(), box)
 }
 
-// noArguments refuses arguments.
-func noArguments(cmd *cli.Command) error {
+// noArguments refuses arguments. The hint says what the command takes instead.
+func noArguments(cmd *cli.Command, hint string) error {
 	if cmd.Args().Present() {
-		return commandline.Usagef(cmd, "unexpected argument %q: rows are named by --id", cmd.Args().First())
+		return commandline.Usagef(cmd, "unexpected argument %q: %s", cmd.Args().First(), hint)
 	}
 	return nil
 }
@@ -87,7 +87,7 @@ Example:
 		Flags:        flags,
 		OnUsageError: commandline.UsageError,
 		Action: func(ctx context.Context, cmd *cli.Command) error {
-			if err := noArguments(cmd); err != nil {
+			if err := noArguments(cmd, "name rows by --id"); err != nil {
 				return err
 			}
 			f, err := filterOf(cmd)

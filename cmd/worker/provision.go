@@ -28,7 +28,7 @@ changes nothing.
 Examples:
    worker provision -c worker.yaml --dry-run
    worker provision -c worker.yaml --yes
-   worker provision -c worker.yaml --dry-run -o json | jq -e '.pending == 0'
+   worker provision -c worker.yaml --dry-run -o json | jq -e '.pending + .refused == 0'
 
 Exit status: 0 done, or with --dry-run nothing is refused; 1 failed, refused, or not asked for after all; 2 wrong usage.`,
 		Flags: append([]cli.Flag{
@@ -52,7 +52,7 @@ type provisioning struct {
 }
 
 func (p *provisioning) run(ctx context.Context) error {
-	if err := noArguments(p.cmd); err != nil {
+	if err := noArguments(p.cmd, "name the file with -c"); err != nil {
 		return err
 	}
 	file := p.cmd.String("config")

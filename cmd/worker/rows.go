@@ -36,7 +36,7 @@ Examples:
 }
 
 func listRows(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) error {
-	if err := noArguments(cmd); err != nil {
+	if err := noArguments(cmd, "name rows by --id"); err != nil {
 		return err
 	}
 	f, err := filterOf(cmd)

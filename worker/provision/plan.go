@@ -127,7 +127,7 @@ func (p *Plan) Apply(ctx context.Context, done func(Item)) error {
 		}
 	}
 	if undone > 0 {
-		return fmt.Errorf("%w: %d of %d items are not as they are to be", ErrIncomplete, undone, len(p.Items))
+		return fmt.Errorf("%w: %d of %d items refused or failed", ErrIncomplete, undone, len(p.Items))
 	}
 	return nil
 }
