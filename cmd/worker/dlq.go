@@ -50,18 +50,21 @@ func deadLetterFlag() cli.Flag {
 	return &cli.StringFlag{Name: "dead-letter", Usage: "`TOPIC` of the letters (default: dead.GROUP)", HideDefault: true}
 }
 
-// letterFlags select letters.
+// letterFlags select letters. Each may be given once: a second one would replace the first unseen.
 func letterFlags() []cli.Flag {
+	flag := func(name, usage string) cli.Flag {
+		return &cli.StringFlag{Name: name, Usage: usage, HideDefault: true, OnlyOnce: true}
+	}
 	return []cli.Flag{
 		deadLetterFlag(),
-		&cli.StringFlag{Name: "id", Usage: "the letter with this `ID`, or letters of the event with this ID", HideDefault: true},
-		&cli.StringFlag{Name: "topic", Usage: "letters of events of this `TOPIC` or pattern", HideDefault: true},
-		&cli.StringFlag{Name: "type", Usage: "letters of events of this `TYPE`", HideDefault: true},
-		&cli.StringFlag{Name: "error", Usage: "letters with this `TEXT` in their error", HideDefault: true},
-		&cli.StringFlag{Name: "reason", Usage: "letters with this `TEXT` in their reason", HideDefault: true},
-		&cli.StringFlag{Name: "data", Usage: "letters of events with this `TEXT` in their data", HideDefault: true},
-		&cli.StringFlag{Name: "since", Usage: "letters stored at or after a `TIME`, such as 2026-01-31T15:04:05Z, or so long ago, such as 2h or 1d", HideDefault: true},
-		&cli.StringFlag{Name: "until", Usage: "letters stored before a `TIME`, or so long ago", HideDefault: true},
+		flag("id", "the letter with this `ID`, or letters of the event with this ID"),
+		flag("topic", "letters of events of this `TOPIC` or pattern"),
+		flag("type", "letters of events of this `TYPE`"),
+		flag("error", "letters with this `TEXT` in their error"),
+		flag("reason", "letters with this `TEXT` in their reason"),
+		flag("data", "letters of events with this `TEXT` in their data"),
+		flag("since", "letters stored at or after a `TIME`, such as 2026-01-31T15:04:05Z, or so long ago, such as 2h or 1d"),
+		flag("until", "letters stored before a `TIME`, or so long ago"),
 	}
 }
 
@@ -138,7 +141,7 @@ func withLetters(
 		}
 		err = f(c, t)
 		if errors.Is(err, bus.ErrNoStream) {
-			err = fmt.Errorf("there is no %s: the group has given nothing up yet, or its letters are on another topic (--dead-letter): %w", letterTopic(cmd), err)
+			err = fmt.Errorf("there is no %s: the group has given nothing up yet, its letters are on another topic (--dead-letter), or its name is another one (worker groups list): %w", letterTopic(cmd), err)
 		}
 		return err
 	})

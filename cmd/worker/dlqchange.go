@@ -133,7 +133,7 @@ func (k *letterChange) changeLetters(
 ) error {
 	ctx, _, release := worker.Signals(ctx, commandline.Logger(stderr, "text", "error"))
 	defer release()
-	show := newProgress(stderr, cmd.Bool("quiet"))
+	show := newProgress(stderr, cmd.Bool("quiet"), k.done, "letters")
 	n, err := k.do(ctx, c, t, f, &deadletter.BulkOptions{
 		ToGroup: cmd.String("to-group"), Limit: cmd.Int("limit"), PerSecond: cmd.Float("rps"),
 		Failed: func(_ *deadletter.Letter, err error) {

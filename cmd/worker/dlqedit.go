@@ -106,7 +106,7 @@ func (e *letterEdit) readData(ctx context.Context, event *bus.Event) (data []byt
 	case e.cmd.IsSet("data"):
 		in, closeInput, err := openInput(e.cmd, e.cmd.String("data"))
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, fmt.Errorf("--data takes a file, or - for standard input: %w", err)
 		}
 		defer closeInput()
 		data, err = io.ReadAll(in)
@@ -183,7 +183,10 @@ func (e *letterEdit) report(l *deadletter.Letter, id string) error {
 	}
 	text := "nothing was changed"
 	if changed {
-		text = fmt.Sprintf("letter %s supersedes %s: redrive it", visibleText(id), visibleText(l.ID))
+		text = fmt.Sprintf("letter %s supersedes %s; redrive it with: worker dlq redrive %s --id %s", visibleText(id), visibleText(l.ID), visibleText(e.cmd.Args().First()), visibleText(id))
+		if topic := e.cmd.String("dead-letter"); topic != "" {
+			text += " --dead-letter " + visibleText(topic)
+		}
 	}
 	_, err := fmt.Fprintln(e.stdout, text)
 	return err

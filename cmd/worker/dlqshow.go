@@ -122,8 +122,8 @@ func findLetter(ctx context.Context, cmd *cli.Command, t *deadletter.Topic) (*de
 	case len(letters) == 0:
 		return nil, fmt.Errorf("%s has no letter of %q: it was never given up, or its letter was redriven or dropped", letterTopic(cmd), f.ID)
 	case len(letters) > 1 && letters[0].ID != f.ID:
-		return nil, fmt.Errorf("%s has more than one letter of %q: name one of them, such as %s or %s; worker dlq list --id -o json has all of them",
-			letterTopic(cmd), f.ID, visibleText(letters[0].ID), visibleText(letters[1].ID))
+		return nil, fmt.Errorf("%s has more than one letter of %q: name one of them, such as %s or %s; worker dlq list %s --id %s -o json has all of them",
+			letterTopic(cmd), f.ID, visibleText(letters[0].ID), visibleText(letters[1].ID), visibleText(f.Group), visibleText(f.ID))
 	}
 	return &letters[0], t.Load(ctx, &letters[0])
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/onceish/onceish/internal/ndjson"
 )
 
-// publishProgress tells people how far publishing is, on a terminal only, and what went wrong.
+// publishProgress shows how far a change is, on a terminal only, and what went wrong.
 type publishProgress struct {
 	quiet bool
 
@@ -20,10 +20,11 @@ type publishProgress struct {
 	bar *progressbar.ProgressBar
 }
 
-func newProgress(w io.Writer, quiet bool) *publishProgress {
+// newProgress counts things that are done, such as events that are "published".
+func newProgress(w io.Writer, quiet bool, done, things string) *publishProgress {
 	return &publishProgress{w: w, quiet: quiet, bar: progressbar.NewOptions64(-1,
 		progressbar.OptionSetWriter(w), progressbar.OptionSetVisibility(isTerminal(w) && !quiet),
-		progressbar.OptionSetDescription("publishing"), progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("events"),
+		progressbar.OptionSetDescription(done), progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString(things),
 		progressbar.OptionThrottle(200*time.Millisecond), progressbar.OptionSetSpinnerChangeInterval(0), progressbar.OptionClearOnFinish(),
 	)}
 }

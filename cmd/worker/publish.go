@@ -70,7 +70,7 @@ func publishLines(ctx context.Context, cmd *cli.Command, stdout, stderr io.Write
 		if err != nil {
 			return err
 		}
-		show := newProgress(stderr, cmd.Bool("quiet"))
+		show := newProgress(stderr, cmd.Bool("quiet"), "published", "events")
 		n, err := ndjson.Publish(ctx, c.Bus(), topic, in, &ndjson.Options{
 			IDField: cmd.String("id-field"), KeyField: cmd.String("key-field"), Order: lineOrder(cmd), MaxBytes: info.MaxBytes, ForceStop: forceStop,
 			Refused: show.reportRefused, Progress: show.showStored,
