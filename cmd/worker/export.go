@@ -129,7 +129,10 @@ func readRange(cmd *cli.Command, now time.Time) (r bus.Range, err error) {
 	if r.Until.Follow && !r.Until.Time.IsZero() {
 		return r, errors.New("set one at most of --to and --follow")
 	}
-	return r, errors.New("set one at most of --from, --after and --after-id, and no --to before --from")
+	if !r.From.Time.IsZero() && !r.Until.Time.IsZero() && r.Until.Time.Before(r.From.Time) {
+		return r, fmt.Errorf("--from %s is after --to %s", cmd.String("from"), cmd.String("to"))
+	}
+	return r, errors.New("set one at most of --from, --after and --after-id")
 }
 
 // reportExported says how much was written, and where to go on.

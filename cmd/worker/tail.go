@@ -162,11 +162,28 @@ func describeStored(s *bus.Stored) string {
 	for _, field := range []string{e.Topic, e.ID, e.Key, cloudevents.TypeOf(e)} {
 		fields = append(fields, clipText(visibleText(cmp.Or(field, "-")), 128))
 	}
-	fields = append(fields, fmt.Sprintf("%d B", len(e.Data)), summarizeData(e.Data))
+	fields = append(fields, fmt.Sprintf("%d B", len(e.Data)))
+	if copied := describeCopy(e); copied != "" {
+		fields = append(fields, copied)
+	}
+	fields = append(fields, summarizeData(e.Data))
 	if s.Malformed != nil {
 		fields = append(fields, "malformed: "+visibleText(s.Malformed.Error()))
 	}
 	return strings.TrimRight(strings.Join(fields, "  "), " ")
+}
+
+// describeCopy is for which group alone an event was redriven or replayed. Empty: it is for all.
+func describeCopy(e *bus.Event) string {
+	control, err := e.Control()
+	if err != nil || control.Group == "" {
+		return ""
+	}
+	text := "for group " + visibleText(control.Group)
+	if control.Again != "" {
+		text += " in the scope " + visibleText(control.Again)
+	}
+	return text
 }
 
 // summarizeData is the beginning of data, on one line: text as it is, anything else in hexadecimal.
