@@ -25,6 +25,9 @@ run, and writes nothing.
 
 With --again SCOPE the events run a second time on purpose, each once in a scope of that name, under another idempotency key.
 
+Events are replayed as they were published, not as they were edited (worker dlq edit). Without --again the group gives such an event up
+as id_reused, for its mark is of the edit, and the dry run counts it as done or dead; drop that letter. With --again the event runs unedited.
+
 With --to-topic it publishes the events of one topic to another one, under their ids. A repeat stores none twice for as long as the
 stream remembers message ids.
 

@@ -22,7 +22,8 @@ func sizeCommand(stdout io.Writer) *cli.Command {
 		Usage: "estimate what marks, an outbox and dead letters take",
 		Description: `It multiplies a rate, the time for which marks are kept, and measured bytes; no server is asked. DATA is documents, or messages with their
 subjects; DISK and INDEX are what they take in files; MEMORY is what the server needs, or the process where that has the store. Each replica has
-as much. In MongoDB DISK and INDEX were measured on DocumentDB.
+as much. In MongoDB DISK and INDEX were measured on DocumentDB. VERDICT is for a server with 64 GiB of memory. The events themselves are not
+estimated: their stream takes rate x max_age x bytes per message, which are Bytes by Messages of "nats stream info".
 
 Examples:
    worker size --rate 500/s --ttl 7d
