@@ -52,9 +52,13 @@ func TestGroupsAreListedWithWhereTheyStand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ds, err := src.Fetch(t.Context(), 2)
-	if err != nil || len(ds) != 2 {
-		t.Fatalf("%d deliveries, %v", len(ds), err)
+	var ds []*bus.Delivery
+	for len(ds) < 2 {
+		more, err := src.Fetch(t.Context(), 2-len(ds))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ds = append(ds, more...)
 	}
 	if err := ds[0].Ack(t.Context()); err != nil {
 		t.Fatal(err)
