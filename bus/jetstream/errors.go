@@ -12,6 +12,7 @@ var ErrServerTooOld = natsserver.ErrTooOld
 
 // Codes of the server that nats.go has no names for.
 const (
+	codeNoPeers        jetstream.ErrorCode = 10005 // its description says why
 	codeNoResources    jetstream.ErrorCode = 10023
 	codeNoStorage      jetstream.ErrorCode = 10047
 	codeStoreFailed    jetstream.ErrorCode = 10077

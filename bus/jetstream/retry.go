@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -69,7 +70,8 @@ func isTransient(err error) bool {
 		return false
 	}
 	if e, ok := errors.AsType[*jetstream.APIError](err); ok {
-		return (e.Code == 503 && !withoutJetStream(err)) || errors.Is(err, jetstream.ErrStreamNotFound)
+		awaitsServer := e.ErrorCode == codeNoPeers && strings.Contains(e.Description, "offline") // which may be restarting
+		return (e.Code == 503 && !withoutJetStream(err)) || errors.Is(err, jetstream.ErrStreamNotFound) || awaitsServer
 	}
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout)
 }
