@@ -50,7 +50,7 @@ func (r *restorer) findLost(ctx context.Context, duplicates []int) (lost []int) 
 		stream, err := r.streamOf(ctx, r.events[i].Topic)
 		if err != nil {
 			r.receipts[i].Err = err
-		} else if stream != "" {
+		} else if stream != "" && r.receipts[i].Sequence > 0 {
 			at, found = append(at, Position{Stream: stream, Sequence: r.receipts[i].Sequence}), append(found, i)
 		}
 	}
