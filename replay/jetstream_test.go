@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -97,4 +98,35 @@ func awaitSettled(t *testing.T, s *consumer.Subscription) {
 		}
 	}
 	t.Fatal("the group does not settle what was replayed")
+}
+
+// JetStream answers for a purged event as for one that it has.
+func TestAnImportStoresAgainWhatJetStreamHasPurged(t *testing.T) {
+	t.Parallel()
+	nc := natstest.Start(t, nil).Connect(t)
+	js, err := jetstream.New(nc)
+	must(t, err)
+	stream, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "ORDERS", Subjects: []string{"orders.>"}})
+	must(t, err)
+	b, err := natsbus.New(nc, &natsbus.Options{Logger: slog.New(slog.DiscardHandler)})
+	must(t, err)
+	t.Cleanup(b.Close)
+	from := newBus(t, 0)
+	publish(t, from, numbered(50)...)
+	text, _ := export(t, from, bus.Range{})
+	for round, want := range []replay.Imported{{Stored: 50}, {Stored: 50, Duplicates: 20}, {Stored: 50}} {
+		if n, err := replay.Import(t.Context(), b, strings.NewReader(text), nil); err != nil || n != want {
+			t.Errorf("imported %+v, %v; want %+v", n, err, want)
+		}
+		info, err := stream.Info(t.Context())
+		must(t, err)
+		if info.State.Msgs != 50 {
+			t.Errorf("%d events are stored; want 50", info.State.Msgs)
+		}
+		if round == 0 {
+			must(t, stream.Purge(t.Context(), jetstream.WithPurgeSequence(31)))
+		} else {
+			must(t, stream.Purge(t.Context()))
+		}
+	}
 }
