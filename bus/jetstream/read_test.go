@@ -133,11 +133,17 @@ func TestReadGoesOnOverLeaderChanges(t *testing.T) {
 	cluster := natstest.StartCluster(t, nil)
 	nc := natstest.Connect(t, cluster.URL())
 	js := newJetStream(t, nc)
-	makeStream(t, js, jetstream.StreamConfig{Name: stream, Subjects: []string{"orders.>"}, Replicas: 3})
+	eventually(t, "a stream", func() bool { // servers that have just started may not answer in time
+		_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: stream, Subjects: []string{"orders.>"}, Replicas: 3})
+		return err == nil
+	})
 	b := newBus(t, nc, nil)
-	awaitLeader(t, js)
+	eventually(t, "a stream that takes events", func() bool {
+		receipts, err := b.Publish(t.Context(), bus.Event{ID: "0", Topic: topic})
+		return err == nil && receipts[0].Err == nil
+	})
 	const n = 5_000 // several pulls
-	publish(t, b, numbers(n)...)
+	publish(t, b, numbers(n)[1:]...)
 	got := readIDs(t, b, bus.Range{}, func(seen int) {
 		switch {
 		case seen < 3_000 && seen%900 == 5:
@@ -164,19 +170,21 @@ func awaitLeader(t *testing.T, js jetstream.JetStream) {
 // stopServerOfReader stops the server that leads the one consumer of the stream.
 func stopServerOfReader(t *testing.T, js jetstream.JetStream, cluster *natstest.Cluster) {
 	t.Helper()
-	s, err := js.Stream(t.Context(), stream)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for info := range s.ListConsumers(t.Context()).Info() {
-		for i, server := range cluster.Servers {
-			if info.Cluster.Leader == fmt.Sprintf("server-%d", i) {
-				server.Stop()
-				return
+	eventually(t, "a server that leads the consumer", func() bool {
+		s, err := js.Stream(t.Context(), stream)
+		if err != nil {
+			return false // it has no leader yet
+		}
+		for info := range s.ListConsumers(t.Context()).Info() {
+			for i, server := range cluster.Servers {
+				if info.Cluster.Leader == fmt.Sprintf("server-%d", i) {
+					server.Stop()
+					return true
+				}
 			}
 		}
-	}
-	t.Fatal("the read has no consumer on any server")
+		return false
+	})
 }
 
 func TestReadOfLargeAndSmallEvents(t *testing.T) {
