@@ -24,6 +24,7 @@ type process struct {
 	paused  []group.Paused
 	starts  int
 	holding chan struct{} // Apply waits for it; nil: it does not
+	isHeld  bool          // Apply waits
 	stopped bool
 }
 
@@ -52,13 +53,21 @@ func (p *process) id() string { return p.session.Status().ID }
 func (p *process) apply(paused []group.Paused) {
 	p.mu.Lock()
 	holding := p.holding
+	p.isHeld = holding != nil
 	p.mu.Unlock()
 	if holding != nil {
 		<-holding
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.paused = paused
+	p.paused, p.isHeld = paused, false
+}
+
+// appliesHeld reports whether Apply waits to be released.
+func (p *process) appliesHeld() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.isHeld
 }
 
 // hold makes Apply wait until it is released.
