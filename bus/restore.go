@@ -15,7 +15,7 @@ import (
 // retry.
 func RestoreDuplicates(ctx context.Context, p Publisher, events []Event, receipts []Receipt) {
 	b, ok := p.(finderBus)
-	if !ok {
+	if !ok || len(receipts) != len(events) {
 		return
 	}
 	r := restorer{bus: b, events: events, receipts: receipts, streams: make(map[string]string)}

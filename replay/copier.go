@@ -179,6 +179,7 @@ func (c *copier) publishOnce(ctx context.Context, heads []int) (some bool, first
 		events[i] = c.batch.copies[at].event
 	}
 	receipts, err := c.bus.Publish(ctx, events...)
+	bus.RestoreDuplicates(ctx, c.bus, events, receipts)
 	if len(receipts) != len(events) {
 		return false, errors.Join(err, errors.New("the bus did not answer for every event"))
 	}

@@ -68,17 +68,8 @@ func Import(ctx context.Context, b bus.Publisher, r io.Reader, o *ImportOptions)
 	if opts.Progress != nil {
 		lines.Progress = func(n ndjson.Published) { opts.Progress(Imported(n)) }
 	}
-	n, err := ndjson.Publish(ctx, restoringPublisher{b}, "", r, lines)
+	n, err := ndjson.Publish(ctx, b, "", r, lines)
 	return Imported(n), err
-}
-
-// restoringPublisher stores what the bus takes for a duplicate and does not have any more.
-type restoringPublisher struct{ to bus.Publisher }
-
-func (p restoringPublisher) Publish(ctx context.Context, events ...bus.Event) ([]bus.Receipt, error) {
-	receipts, err := p.to.Publish(ctx, events...)
-	bus.RestoreDuplicates(ctx, p.to, events, receipts)
-	return receipts, err
 }
 
 // newParser returns what makes events of lines, and prepares each topic once.

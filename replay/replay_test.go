@@ -290,3 +290,27 @@ func TestAnImportStoresAgainWhatWasPurged(t *testing.T) {
 		must(t, to.Delete(stream, last, last-1))
 	}
 }
+
+func TestReplayToATopicStoresAgainWhatWasPurged(t *testing.T) {
+	t.Parallel()
+	b := newBus(t, 0)
+	publish(t, b, numbered(3)...)
+	for round := range 2 {
+		n, err := replay.ToTopic(t.Context(), b, "orders.new", bus.Range{}, "orders.copy", nil)
+		if err != nil || n.Stored != 3 || n.Duplicates != 0 {
+			t.Errorf("round %d: %+v, %v; want 3 copies to be stored", round, n, err)
+		}
+		copies := 0
+		var stream string
+		for s, err := range b.Read(t.Context(), "orders.copy", bus.Range{}) {
+			must(t, err)
+			stream, _, _ = strings.Cut(s.At.Stream, "@")
+			copies++
+		}
+		if copies != 3 {
+			t.Errorf("round %d: %d copies are stored; want 3", round, copies)
+			break
+		}
+		must(t, b.Purge(stream, "orders.copy"))
+	}
+}

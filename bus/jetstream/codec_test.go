@@ -257,7 +257,7 @@ func FuzzDecode(f *testing.F) {
 		if !utf8.ValidString(first.ID + first.Type + first.Source + first.Key + first.ContentType) {
 			t.Fatalf("%+v has an attribute that is no UTF-8", first)
 		}
-		m, err := newEncoder().encode(&first)
+		m, err := newEncoder("imported.API.").encode(&first)
 		if err != nil {
 			t.Fatalf("%+v cannot be published again: %v", first, err)
 		}
@@ -284,7 +284,7 @@ func TestEncode(t *testing.T) {
 		ID: "ü 1", Topic: "orders.new", Key: "k%", Time: time.Date(2024, 5, 6, 9, 8, 9, 10, time.FixedZone("", 7200)),
 		ContentType: "a/b; c=\"d\"", Headers: bus.Headers{"traceparent": {"00-1"}, "X": {"1", "2"}},
 	}
-	m, err := newEncoder().encode(&e)
+	m, err := newEncoder("imported.API.").encode(&e)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -314,18 +314,18 @@ func TestEncodeRefuses(t *testing.T) {
 		{"a": {" b"}},
 		{"a": {"b", "c "}},
 	} {
-		if _, err := newEncoder().encode(&bus.Event{ID: "1", Topic: "t", Headers: h}); !errors.Is(err, bus.ErrInvalidEvent) {
+		if _, err := newEncoder("imported.API.").encode(&bus.Event{ID: "1", Topic: "t", Headers: h}); !errors.Is(err, bus.ErrInvalidEvent) {
 			t.Errorf("headers %q: %v; want ErrInvalidEvent", h, err)
 		}
 	}
-	for _, topic := range []string{"$JS.API.STREAM.DELETE.ORDERS", "$KV.onceish-dedupe.mark", "$"} {
-		if _, err := newEncoder().encode(&bus.Event{ID: "1", Topic: topic}); !errors.Is(err, bus.ErrInvalidEvent) {
+	for _, topic := range []string{"$JS.API.STREAM.DELETE.ORDERS", "$KV.onceish-dedupe.mark", "$", "imported.API.STREAM.DELETE.ORDERS"} {
+		if _, err := newEncoder("imported.API.").encode(&bus.Event{ID: "1", Topic: topic}); !errors.Is(err, bus.ErrInvalidEvent) {
 			t.Errorf("topic %q: %v; want ErrInvalidEvent", topic, err)
 		}
 	}
 	for _, e := range []bus.Event{{ID: "\xff"}, {ID: "1", Key: "\xff"}, {ID: "1", Type: "\xc3"}, {}} {
 		e.Topic = "t"
-		if _, err := newEncoder().encode(&e); !errors.Is(err, bus.ErrInvalidEvent) {
+		if _, err := newEncoder("imported.API.").encode(&e); !errors.Is(err, bus.ErrInvalidEvent) {
 			t.Errorf("%+v: %v; want ErrInvalidEvent", e, err)
 		}
 	}

@@ -14,13 +14,14 @@ import (
 // other, by one goroutine: events come by the million, and the client keeps nothing of a
 // message that it has sent.
 type eventEncoder struct {
+	api    string // prefix of requests to the server
 	msg    nats.Msg
 	values []string // of the attributes
 	err    error
 }
 
-func newEncoder() *eventEncoder {
-	return &eventEncoder{msg: nats.Msg{Header: make(nats.Header, attributes)}, values: make([]string, 0, attributes)}
+func newEncoder(api string) *eventEncoder {
+	return &eventEncoder{api: api, msg: nats.Msg{Header: make(nats.Header, attributes)}, values: make([]string, 0, attributes)}
 }
 
 // encode returns a message that is valid until the next call.
@@ -28,8 +29,9 @@ func (w *eventEncoder) encode(in *bus.Event) (*nats.Msg, error) {
 	if err := in.Validate(); err != nil {
 		return nil, err
 	}
-	if strings.HasPrefix(in.Topic, "$") {
-		return nil, fmt.Errorf("%w: event %.64q: topic %.64q begins with '$', which is for requests to the server: choose another one", bus.ErrInvalidEvent, in.ID, in.Topic)
+	if strings.HasPrefix(in.Topic, "$") || strings.HasPrefix(in.Topic, w.api) {
+		return nil, fmt.Errorf("%w: event %.64q: topic %.64q is for requests to the server, for it begins with '$' or %q: choose another one",
+			bus.ErrInvalidEvent, in.ID, in.Topic, w.api)
 	}
 	e := in
 	if len(in.Headers) > 0 {

@@ -15,7 +15,8 @@ import (
 // Publish implements bus.Publisher. Events are pipelined. It fails at once while the connection is
 // down, when it goes down, and when no confirmation came for Options.PublishTimeout. No stream for
 // an event's topic is ErrNoStream; for a moment that is also so while the stream has no leader. A
-// topic that begins with '$' is ErrInvalidEvent: what is published there changes the server.
+// topic that begins with '$', or as the API does (Options.APIPrefix), is ErrInvalidEvent: what is
+// published there changes the server.
 func (b *Bus) Publish(ctx context.Context, events ...bus.Event) ([]bus.Receipt, error) {
 	if len(events) == 0 {
 		return nil, nil
@@ -46,7 +47,7 @@ func (b *Bus) Publish(ctx context.Context, events ...bus.Event) ([]bus.Receipt, 
 // publishEvents publishes events as the window has room for them. One that cannot be sent gets
 // its receipt.
 func (b *Bus) publishEvents(ctx context.Context, batch *natsrequest.Batch, events []bus.Event, receipts []bus.Receipt) error {
-	enc := newEncoder()
+	enc := newEncoder(b.api)
 	for i := range events {
 		msg, err := enc.encode(&events[i])
 		if err != nil {

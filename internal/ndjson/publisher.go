@@ -105,6 +105,7 @@ func (p *linePublisher) publishBatch(ctx context.Context, b lineBatch) error {
 // good, and the first reason why another one is not.
 func (p *linePublisher) publishOnce(ctx context.Context, b lineBatch) (settled []bool, first error) {
 	receipts, err := p.bus.Publish(ctx, b.events...)
+	bus.RestoreDuplicates(ctx, p.bus, b.events, receipts)
 	if len(receipts) != len(b.events) {
 		return nil, errors.Join(err, errors.New("the bus did not answer for every event"))
 	}
