@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strconv"
 	"unicode/utf8"
@@ -157,18 +156,8 @@ func printLetter(w io.Writer, l *deadletter.Letter) error {
 		{"content type", e.ContentType},
 		{"stored at", l.At.String()},
 	}...)
-	for _, name := range slices.Sorted(maps.Keys(e.Headers)) {
-		for _, v := range e.Headers[name] {
-			fields = append(fields, [2]string{"header " + name, v})
-		}
-	}
-	for _, f := range fields {
-		if f[1] == "" {
-			continue
-		}
-		if _, err := fmt.Fprintf(w, "%-14s %s\n", visibleText(f[0])+":", visibleText(f[1])); err != nil {
-			return err
-		}
+	if err := printFields(w, fields, e.Headers); err != nil {
+		return err
 	}
 	if l.Stack != "" {
 		if _, err := fmt.Fprintf(w, "stack:\n%s", shownData([]byte(l.Stack), isTerminal(w))); err != nil {

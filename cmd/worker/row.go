@@ -14,6 +14,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/internal/commandline"
 	"github.com/onceish/onceish/outbox"
 )
@@ -79,8 +80,17 @@ func showRow(w io.Writer, r *outbox.Row, at time.Time) error {
 	if r.After > 0 {
 		fields = append(fields, [2]string{"again", formatTime(at.Add(r.After))})
 	}
-	for _, name := range slices.Sorted(maps.Keys(e.Headers)) {
-		for _, v := range e.Headers[name] {
+	if err := printFields(w, fields, e.Headers); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "%-14s %d bytes\n%s", "data:", len(e.Data), shownData(e.Data, isTerminal(w)))
+	return err
+}
+
+// printFields prints fields that are not empty, and headers, one to a line.
+func printFields(w io.Writer, fields [][2]string, headers bus.Headers) error {
+	for _, name := range slices.Sorted(maps.Keys(headers)) {
+		for _, v := range headers[name] {
 			fields = append(fields, [2]string{"header " + name, v})
 		}
 	}
@@ -92,8 +102,7 @@ func showRow(w io.Writer, r *outbox.Row, at time.Time) error {
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(w, "%-14s %d bytes\n%s", "data:", len(e.Data), shownData(e.Data, isTerminal(w)))
-	return err
+	return nil
 }
 
 // shownData is data as it is, if that is text; a terminal gets no text with characters that
