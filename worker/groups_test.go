@@ -14,7 +14,7 @@ import (
 	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/internal/testing/natstest"
-	"github.com/onceish/onceish/internal/testing/proxy"
+	"github.com/onceish/onceish/internal/proxy"
 )
 
 // TestGroupWithAMemberKeepsAllItsTopics: nothing of a group is removed while it has a member

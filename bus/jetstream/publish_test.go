@@ -14,7 +14,7 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	natsbus "github.com/onceish/onceish/bus/jetstream"
-	"github.com/onceish/onceish/internal/testing/proxy"
+	"github.com/onceish/onceish/internal/proxy"
 )
 
 func manyEvents(n int) []bus.Event {

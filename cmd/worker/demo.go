@@ -16,6 +16,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/onceish/onceish/cmd/worker/internal/demo"
+	"github.com/onceish/onceish/cmd/worker/internal/testbed"
 	"github.com/onceish/onceish/internal/commandline"
 	"github.com/onceish/onceish/internal/redact"
 	"github.com/onceish/onceish/worker/embedded"
@@ -52,8 +53,8 @@ Exit status: 0 nothing lost and no repeat unexplained, 1 otherwise, 2 wrong usag
 			&cli.IntFlag{Name: "processes", Value: demo.DefaultProcesses, Usage: "how many work at a time; 1 with --store memory", Validator: commandline.Positive},
 			&cli.Uint64Flag{Name: "seed", HideDefault: true, Usage: "`NUMBER` that decides which events are copied, which runs fail, and when to kill (default: a random one, which is printed)"},
 			&cli.StringFlag{
-				Name: "store", Value: demo.StoreKV, Usage: "where marks are kept: kv (in NATS), mongo or memory",
-				Validator: commandline.OneOf(demo.StoreKV, demo.StoreMongo, demo.StoreMemory),
+				Name: "store", Value: testbed.StoreKV, Usage: "where marks are kept: kv (in NATS), mongo or memory",
+				Validator: commandline.OneOf(testbed.StoreKV, testbed.StoreMongo, testbed.StoreMemory),
 			},
 			&cli.BoolFlag{Name: "atomic", HideDefault: true, Usage: "effects are changes of MongoDB documents that carry their marks; needs --store mongo"},
 			&cli.StringFlag{Name: "nats", Usage: "`URL` of a NATS server; without one, a server of its own. NATS_URL is not looked at", HideDefault: true},
@@ -119,20 +120,20 @@ func demoOptions(cmd *cli.Command, stderr io.Writer) (*demo.Options, error) {
 	if !cmd.IsSet("seed") {
 		o.Seed = uint64(rand.Uint32()) //nolint:gosec // not secret, and short enough to be typed
 	}
-	if o.Store == demo.StoreMemory && !cmd.IsSet("kills") {
+	if o.Store == testbed.StoreMemory && !cmd.IsSet("kills") {
 		o.Kills = 0
 	}
-	if o.Store == demo.StoreMemory && !cmd.IsSet("processes") {
+	if o.Store == testbed.StoreMemory && !cmd.IsSet("processes") {
 		o.Processes = 1
 	}
 	switch {
 	case cmd.Args().Present():
 		return nil, fmt.Errorf("unexpected argument %q: the demo takes no arguments", cmd.Args().First())
-	case o.Mongo != "" && o.Store != demo.StoreMongo:
+	case o.Mongo != "" && o.Store != testbed.StoreMongo:
 		return nil, fmt.Errorf("--mongo is for --store mongo, and the store is %s", o.Store)
-	case o.Atomic && o.Store != demo.StoreMongo:
+	case o.Atomic && o.Store != testbed.StoreMongo:
 		return nil, fmt.Errorf("--atomic is for --store mongo, and the store is %s", o.Store)
-	case o.Mongo == "" && o.Store == demo.StoreMongo:
+	case o.Mongo == "" && o.Store == testbed.StoreMongo:
 		o.Mongo = os.Getenv("MONGODB_URI")
 		if o.Mongo == "" {
 			return nil, errors.New("--store mongo needs a MongoDB: set --mongo or MONGODB_URI; in a checkout, scripts/mongo brings one up and prints its URI")

@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/onceish/onceish/internal/proxy"
 	"github.com/onceish/onceish/internal/testing/natstest"
-	"github.com/onceish/onceish/internal/testing/proxy"
 )
 
 // A worker ends within --drain and another 5 s, although NATS has stopped answering without closing

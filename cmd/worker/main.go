@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/onceish/onceish/cmd/worker/internal/demo"
+	"github.com/onceish/onceish/cmd/worker/internal/testbed"
 	"github.com/onceish/onceish/internal/commandline"
 	"github.com/onceish/onceish/worker"
 	exechandler "github.com/onceish/onceish/worker/handlers/exec"
@@ -20,6 +21,9 @@ func main() {
 // guardCommand is how this program starts itself to end commands should it die.
 const guardCommand = "__guard"
 
+// serverProcess is how this program starts a NATS server of its own in another process.
+const serverProcess = "__server"
+
 // execArgs runs a command line and returns its exit status: 0 done or drained, 1 failed, 2 wrong
 // usage, 3 drain incomplete, 4 not all events done.
 func execArgs(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
@@ -29,6 +33,8 @@ func execArgs(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 		err = exechandler.KeepGuard(stdin, stderr)
 	case len(args) == 2 && args[1] == demoProcess:
 		err = demo.Work(ctx, stdin, stderr)
+	case len(args) == 2 && args[1] == serverProcess:
+		err = testbed.Serve(ctx, stdin, stdout, stderr)
 	default:
 		err = rootCommand(stdin, stdout, stderr).Run(ctx, args)
 	}

@@ -12,7 +12,7 @@ import (
 
 	"github.com/onceish/onceish/dedupe"
 	"github.com/onceish/onceish/internal/testing/natstest"
-	"github.com/onceish/onceish/internal/testing/proxy"
+	"github.com/onceish/onceish/internal/proxy"
 )
 
 // behindProxy makes a store behind a proxy, and a watcher of the same bucket beside it.

@@ -8,8 +8,8 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/onceish/onceish/internal/natsserver"
+	"github.com/onceish/onceish/internal/proxy"
 	"github.com/onceish/onceish/internal/testing/natstest"
-	"github.com/onceish/onceish/internal/testing/proxy"
 )
 
 func options(lease time.Duration) nats.Options {

@@ -15,7 +15,7 @@ import (
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/internal/testing/mongotest"
 	"github.com/onceish/onceish/internal/testing/mongowire"
-	"github.com/onceish/onceish/internal/testing/proxy"
+	"github.com/onceish/onceish/internal/proxy"
 	"github.com/onceish/onceish/outbox"
 	mongooutbox "github.com/onceish/onceish/outbox/mongo"
 )

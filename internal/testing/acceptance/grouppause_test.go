@@ -9,7 +9,7 @@ import (
 
 	natsbus "github.com/onceish/onceish/bus/jetstream"
 	"github.com/onceish/onceish/group"
-	"github.com/onceish/onceish/internal/testing/proxy"
+	"github.com/onceish/onceish/internal/proxy"
 )
 
 // TestPauseOutlivesARestartOfNATS: the group stays paused while the server is down and when it is

@@ -21,9 +21,9 @@ import (
 	"github.com/onceish/onceish/dedupe/dedupetest"
 	kvdedupe "github.com/onceish/onceish/dedupe/kv"
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
+	"github.com/onceish/onceish/internal/proxy"
 	"github.com/onceish/onceish/internal/testing/faulty"
 	"github.com/onceish/onceish/internal/testing/natstest"
-	"github.com/onceish/onceish/internal/testing/proxy"
 )
 
 // setup is how a subscription in the test's own process differs from the usual one.

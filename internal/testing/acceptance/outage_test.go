@@ -7,8 +7,8 @@ import (
 
 	natsbus "github.com/onceish/onceish/bus/jetstream"
 	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/internal/proxy"
 	"github.com/onceish/onceish/internal/testing/mongotest"
-	"github.com/onceish/onceish/internal/testing/proxy"
 )
 
 // outage is a way in which a connection goes bad, and good again.

@@ -16,9 +16,9 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	natsbus "github.com/onceish/onceish/bus/jetstream"
+	"github.com/onceish/onceish/internal/proxy"
 	"github.com/onceish/onceish/internal/testing/faulty"
 	"github.com/onceish/onceish/internal/testing/natstest"
-	"github.com/onceish/onceish/internal/testing/proxy"
 	"github.com/onceish/onceish/outbox"
 	mongooutbox "github.com/onceish/onceish/outbox/mongo"
 )

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/onceish/onceish/flow"
-	"github.com/onceish/onceish/internal/testing/proxy"
+	"github.com/onceish/onceish/internal/proxy"
 	"github.com/onceish/onceish/worker"
 )
 

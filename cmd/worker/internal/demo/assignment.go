@@ -1,23 +1,17 @@
 package demo
 
 import (
-	"bufio"
-	"encoding/json"
-	"fmt"
+	"context"
+	"errors"
+	"log/slog"
 
-	"github.com/onceish/onceish/bus"
-	natsbus "github.com/onceish/onceish/bus/jetstream"
+	"github.com/onceish/onceish/cmd/worker/internal/testbed"
 )
 
-// workerAssignment is what a worker process is told, as a line on its standard input: it may
-// hold credentials.
+// workerAssignment is what a worker process is told.
 type workerAssignment struct {
-	// Name of what was made for this demo, and of the workers' group: its pauses are no other
-	// demo's.
-	Name    string `json:"name"`
-	NATS    string `json:"nats"`
-	Store   string `json:"store"`
-	Mongo   string `json:"mongo,omitempty"`
+	testbed.Bed
+
 	Atomic  bool   `json:"atomic,omitempty"`
 	Journal string `json:"journal"`
 	Seed    uint64 `json:"seed"`
@@ -25,40 +19,36 @@ type workerAssignment struct {
 	Crashes int `json:"crashes"`
 }
 
-// The last line that a worker process is told: finish, and end. If its input ends before, the
-// demo has died.
-const endLine = "end"
+func (a *workerAssignment) effectsName() string { return a.Name + ".effects" }
 
-func (a *workerAssignment) topicName() string   { return a.Name + ".events" }
-func (a *workerAssignment) deadLetters() string { return a.Name + ".dead" }
+// demoConnections are a process's connections to the servers of a demo.
+type demoConnections struct {
+	*testbed.Connections
 
-// storeURL is where marks are kept, for worker.Connect.
-func (a *workerAssignment) storeURL() string {
-	switch a.Store {
-	case StoreMongo:
-		return a.Mongo
-	case StoreMemory:
-		return "memory:"
-	}
-	return "nats:"
+	documents *effectDocuments // nil unless effects are atomic
 }
 
-func (a *workerAssignment) effectsName() string  { return a.Name + ".effects" }
-func (a *workerAssignment) consumerName() string { return natsbus.ConsumerName(a.Name, a.topicName()) }
-
-func (a *workerAssignment) jsonLine() ([]byte, error) {
-	line, err := json.Marshal(a)
-	return append(line, '\n'), err
-}
-
-func readAssignment(r *bufio.Reader) (*workerAssignment, error) {
-	var a workerAssignment
-	line, err := r.ReadBytes('\n')
-	if err == nil {
-		err = json.Unmarshal(line, &a)
-	}
+func (a *workerAssignment) connect(ctx context.Context, log *slog.Logger) (*demoConnections, error) {
+	c, err := a.Connect(ctx, leaseLength, log)
 	if err != nil {
-		return nil, fmt.Errorf("read what to do from standard input: %w: this command is started by the demo", err)
+		return nil, err
 	}
-	return &a, bus.ValidTopic(a.topicName())
+	d := &demoConnections{Connections: c}
+	if !a.Atomic {
+		return d, nil
+	}
+	updater, err := c.Documents(ctx)
+	if err != nil {
+		return nil, errors.Join(err, c.Close()) //nolint:contextcheck // closing does not depend on it
+	}
+	d.documents = &effectDocuments{updater: updater, coll: c.Database().Collection(a.effectsName())}
+	return d, nil
+}
+
+// effectFunc is how effects are made; nil: in the journal.
+func (d *demoConnections) effectFunc() effectFunc {
+	if d.documents == nil {
+		return nil
+	}
+	return d.documents.addEffect
 }

@@ -7,6 +7,9 @@ import (
 	"math/rand/v2"
 	"strings"
 	"time"
+
+	"github.com/onceish/onceish/cmd/worker/internal/journal"
+	"github.com/onceish/onceish/cmd/worker/internal/testbed"
 )
 
 // look is how often the journal is read.
@@ -14,13 +17,14 @@ const look = 2 * time.Millisecond
 
 // demoRun is where the workers are watched. It is for one goroutine.
 type demoRun struct {
-	plan      *demoPlan
-	processes *processPool
-	producer  *eventProducer
-	reader    *journalReader
-	book      *effectTally
-	cursor    *groupCursor
-	show      *progressConsole
+	assignment *workerAssignment
+	plan       *demoPlan
+	processes  *testbed.Pool
+	producer   *eventProducer
+	reader     *journal.Reader
+	tally      *journal.Tally
+	cursor     *groupCursor
+	show       *progressConsole
 	// documents have the effects; nil: the journal has.
 	documents *effectDocuments
 	random    *rand.Rand // chooses who is killed
@@ -41,13 +45,13 @@ func (t *demoRun) runToEnd(ctx context.Context) (Result, error) {
 		return Result{}, err
 	}
 	if err == nil {
-		err = t.processes.finishAll(ctx)
+		err = t.processes.Drain(ctx)
 	}
-	t.processes.killAll() // those that have stalled
+	t.processes.KillAll() // those that have stalled
 	stored := t.producer.stopAndCount()
 	_, read := t.readJournal()
 	_, asked := t.cursor.readConsumer(ctx)
-	r := newResult(t.plan, t.book, t.processes.kills, stored, t.cursor.delivered, took)
+	r := newResult(t.plan, t.tally, t.processes.Kills, stored, t.cursor.delivered, took)
 	counted := t.countDocuments(ctx, &r)
 	return r, errors.Join(err, read, asked, counted)
 }
@@ -89,7 +93,7 @@ func (t *demoRun) watchUntilSettled(ctx context.Context) error {
 // advanceRun looks at everything once, and kills whose time has come.
 func (t *demoRun) advanceRun(ctx context.Context) (settled bool, err error) {
 	stored, idle, err := t.producer.currentState()
-	if err := errors.Join(err, t.processes.checkAlive()); err != nil {
+	if err := errors.Join(err, t.processes.CheckAlive()); err != nil {
 		return false, err
 	}
 	idle = idle && t.cursor.isEmpty(ctx, stored)
@@ -101,12 +105,12 @@ func (t *demoRun) advanceRun(ctx context.Context) (settled bool, err error) {
 		t.moved = time.Now() // it was asked to stand still
 	}
 	last := t.released == len(t.plan.portions)
-	due := !last && t.book.done >= t.plan.portions[t.released-1].kill
-	switch victims := t.processes.withIDs(working); {
+	due := !last && t.tally.Done >= t.plan.portions[t.released-1].kill
+	switch victims := t.processes.WithPIDs(working); {
 	case due && len(victims) > 0:
 		return false, t.killOne(victims)
 	case idle && !last: // it came to the end before anybody looked
-		return false, t.killOne(t.processes.processes)
+		return false, t.killOne(t.processes.Processes())
 	case idle:
 		return true, nil
 	case time.Since(t.moved) > t.patience:
@@ -117,37 +121,37 @@ func (t *demoRun) advanceRun(ctx context.Context) (settled bool, err error) {
 
 // readJournal returns which processes have made effects since the last time.
 func (t *demoRun) readJournal() (working map[int]bool, err error) {
-	rs, err := t.reader.readNew()
+	rs, err := t.reader.ReadNew()
 	if len(rs) > 0 {
 		t.moved = time.Now()
 	}
-	t.book.addRecords(rs)
-	t.show.showProgress(t.book.done)
+	t.tally.Add(rs)
+	t.show.showProgress(t.tally.Done)
 	working = make(map[int]bool)
 	for _, r := range rs {
-		if r.what == effect || r.what == found {
-			working[r.pid] = true
+		if r.What == journal.Effect || r.What == journal.Found {
+			working[r.PID] = true
 		}
 	}
 	return working, err
 }
 
 // killOne kills one of the processes and replaces it, with more work for all.
-func (t *demoRun) killOne(victims []*workerProcess) error {
+func (t *demoRun) killOne(victims []*testbed.Process) error {
 	t.stopAll()
 	victim := victims[t.random.IntN(len(victims))]
-	successor, err := t.processes.replaceKilled(victim)
+	successor, err := t.processes.Replace(victim, t.assignment)
 	if err != nil {
 		return err
 	}
-	t.show.printLine("killed worker process %d after %s effects of all; %d takes its place", victim.processID(), groupDigits(t.book.effects), successor.processID())
+	t.show.printLine("killed worker process %d after %s effects of all; %d takes its place", victim.PID(), groupDigits(t.tally.Effects), successor.PID())
 	return nil
 }
 
 func (t *demoRun) stalledError() error {
 	missing := ""
-	if names := t.book.missingIDs(t.plan.ids, 10); len(names) > 0 {
-		missing = fmt.Sprintf(": %d of %d events have no effect, such as %s", len(t.plan.ids)-t.book.done, len(t.plan.ids), strings.Join(names, ", "))
+	if names := t.tally.Missing(t.plan.ids, 10); len(names) > 0 {
+		missing = fmt.Sprintf(": %d of %d events have no effect, such as %s", len(t.plan.ids)-t.tally.Done, len(t.plan.ids), strings.Join(names, ", "))
 	}
 	return fmt.Errorf("%w: nothing has happened for %v; %s%s", ErrStalled, t.patience, t.cursor, missing)
 }

@@ -4,17 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
 
+	"github.com/onceish/onceish/cmd/worker/internal/journal"
 	"github.com/onceish/onceish/mongodoc"
 )
 
-// effectFunc makes an event's effect elsewhere than in the journal, and says which of effect
-// and found it is.
+// effectFunc makes an event's effect elsewhere than in the journal, and says whether it is
+// journal.Effect or journal.Found.
 type effectFunc func(ctx context.Context, id string) (what string, err error)
 
 // effectDocuments are a collection with a document for each event, which counts its effects.
@@ -35,9 +37,9 @@ func (d *effectDocuments) addEffect(ctx context.Context, id string) (what string
 		return "", err
 	}
 	if u.Before {
-		return found, nil
+		return journal.Found, nil
 	}
-	return effect, nil
+	return journal.Effect, nil
 }
 
 // countEffects counts those of each event.
@@ -62,7 +64,14 @@ func (d *effectDocuments) countEffects(ctx context.Context) (map[string]int, err
 	return counts, nil
 }
 
+// dropCollection removes what was made, also after ctx has ended. Without documents it does
+// nothing.
 func (d *effectDocuments) dropCollection(ctx context.Context) error {
+	if d == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
 	if err := d.coll.Drop(ctx); err != nil {
 		return fmt.Errorf("remove the collection %s: %w", d.coll.Name(), err)
 	}

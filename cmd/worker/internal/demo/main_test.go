@@ -13,6 +13,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/cmd/worker/internal/journal"
+	"github.com/onceish/onceish/cmd/worker/internal/testbed"
 	memdedupe "github.com/onceish/onceish/dedupe/memory"
 	"github.com/onceish/onceish/worker"
 )
@@ -35,7 +37,7 @@ var workers = map[string]func() error{
 	"work": func() error { return Work(context.Background(), os.Stdin, os.Stderr) },
 	// hasty acknowledges before it has made the effect.
 	"hasty": func() error {
-		return workOver(func(ctx context.Context, s *demoEnvironment) (*worker.Connections, effectFunc, error) {
+		return workOver(func(ctx context.Context, s *demoConnections) (*worker.Connections, effectFunc, error) {
 			store, err := s.Store(ctx)
 			return worker.Over(hastyBus{s.Bus()}, store), s.effectFunc(), err
 		})
@@ -46,7 +48,7 @@ var workers = map[string]func() error{
 		if err != nil {
 			return err
 		}
-		return workOver(func(_ context.Context, s *demoEnvironment) (*worker.Connections, effectFunc, error) {
+		return workOver(func(_ context.Context, s *demoConnections) (*worker.Connections, effectFunc, error) {
 			return worker.Over(s.Bus(), own), s.effectFunc(), nil
 		})
 	},
@@ -56,10 +58,10 @@ var workers = map[string]func() error{
 		if err != nil {
 			return err
 		}
-		return workOver(func(_ context.Context, s *demoEnvironment) (*worker.Connections, effectFunc, error) {
+		return workOver(func(_ context.Context, s *demoConnections) (*worker.Connections, effectFunc, error) {
 			return worker.Over(s.Bus(), own), func(ctx context.Context, id string) (string, error) {
 				_, err := s.documents.coll.UpdateByID(ctx, id, addOne(), options.UpdateOne().SetUpsert(true))
-				return effect, err
+				return journal.Effect, err
 			}, nil
 		})
 	},
@@ -73,12 +75,13 @@ var workers = map[string]func() error{
 }
 
 // workOver is Work with another bus or store for the consumer.
-func workOver(over func(context.Context, *demoEnvironment) (*worker.Connections, effectFunc, error)) error {
-	ctx, a, err := readOrders(context.Background(), os.Stdin)
+func workOver(over func(context.Context, *demoConnections) (*worker.Connections, effectFunc, error)) error {
+	var a workerAssignment
+	ctx, err := testbed.ReadAssignment(context.Background(), os.Stdin, &a)
 	if err != nil {
 		return err
 	}
-	s, err := openEnvironment(ctx, a, workLogger(os.Stderr))
+	s, err := a.connect(ctx, workLogger(os.Stderr))
 	if err != nil {
 		return err
 	}
@@ -87,7 +90,7 @@ func workOver(over func(context.Context, *demoEnvironment) (*worker.Connections,
 	if err != nil {
 		return err
 	}
-	return consumeUntilEnd(ctx, a, c, change, workLogger(os.Stderr))
+	return consumeUntilEnd(ctx, &a, c, change, workLogger(os.Stderr))
 }
 
 type hastyBus struct{ bus.Bus }

@@ -4,20 +4,10 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"slices"
 	"time"
 
+	"github.com/onceish/onceish/cmd/worker/internal/testbed"
 	"github.com/onceish/onceish/internal/commandline"
-)
-
-// Where marks are kept.
-const (
-	// StoreKV is a key-value bucket on the same NATS.
-	StoreKV = "kv"
-	// StoreMongo is a MongoDB collection.
-	StoreMongo = "mongo"
-	// StoreMemory is the memory of the only worker process, which is not killed.
-	StoreMemory = "memory"
 )
 
 // What Options mean by zero, and how many kills show something.
@@ -39,20 +29,21 @@ const (
 type Options struct {
 	// NATS is the URL of the server, which needs JetStream.
 	NATS string
-	// Store is one of StoreKV, StoreMongo and StoreMemory. Empty: StoreKV.
+	// Store is one of testbed.StoreKV, StoreMongo and StoreMemory. Empty: testbed.StoreKV.
 	Store string
-	// Mongo is the URI of the MongoDB, for StoreMongo. Its database, or "onceish", gets
+	// Mongo is the URI of the MongoDB, for testbed.StoreMongo. Its database, or "onceish", gets
 	// a collection.
 	Mongo string
 	// Atomic has each effect be a change of a MongoDB document, in one write with the event's mark,
-	// in place of a line in the journal. It needs StoreMongo, and another collection.
+	// in place of a line in the journal. It needs testbed.StoreMongo, and another collection.
 	Atomic bool
 	// Events is how many are published, each once or more often. Zero: DefaultEvents.
 	Events int
-	// Processes is how many workers work at a time. Zero: DefaultProcesses; one with StoreMemory.
+	// Processes is how many workers work at a time. Zero: DefaultProcesses; one with
+	// testbed.StoreMemory.
 	Processes int
 	// Kills is how many of them are killed, one after the other, at most one for each event; none
-	// with StoreMemory. Zero: none.
+	// with testbed.StoreMemory. Zero: none.
 	Kills int
 	// Seed decides which events are published more than once, which runs fail, and how far the work
 	// is at each kill. It does not decide what the machine does meanwhile.
@@ -83,9 +74,9 @@ func (o *Options) Validate() error {
 // withDefaults returns o with defaults filled in, or what is wrong with it.
 func (o *Options) withDefaults() (Options, error) {
 	c := *cmp.Or(o, &Options{})
-	c.Store, c.Events, c.patience = cmp.Or(c.Store, StoreKV), cmp.Or(c.Events, DefaultEvents), cmp.Or(c.patience, defaultPatience)
+	c.Store, c.Events, c.patience = cmp.Or(c.Store, testbed.StoreKV), cmp.Or(c.Events, DefaultEvents), cmp.Or(c.patience, defaultPatience)
 	processes := DefaultProcesses
-	if c.Store == StoreMemory {
+	if c.Store == testbed.StoreMemory {
 		processes = 1
 	}
 	c.Processes = cmp.Or(c.Processes, processes)
@@ -99,17 +90,12 @@ func (o *Options) withDefaults() (Options, error) {
 }
 
 func (o *Options) checkOptions() error {
-	stores := []string{StoreKV, StoreMongo, StoreMemory}
 	switch {
 	case o.NATS == "":
 		return fmt.Errorf("Options.NATS is empty: name a server, such as nats://localhost:4222")
 	case len(o.Command) == 0:
 		return fmt.Errorf("Options.Command is empty: name the program that calls Work")
-	case !slices.Contains(stores, o.Store):
-		return fmt.Errorf("the store %q is none of %q", o.Store, stores)
-	case o.Store == StoreMongo && o.Mongo == "":
-		return fmt.Errorf("the store mongo needs the URI of a MongoDB")
-	case o.Atomic && o.Store != StoreMongo:
+	case o.Atomic && o.Store != testbed.StoreMongo:
 		return fmt.Errorf("atomic effects are changes of MongoDB documents, and the store is %s: choose the store mongo", o.Store)
 	case o.Events < 1 || o.Events > maxEvents:
 		return fmt.Errorf("events are %d: 1 to %d", o.Events, maxEvents)
@@ -117,10 +103,10 @@ func (o *Options) checkOptions() error {
 		return fmt.Errorf("processes are %d: 1 to %d", o.Processes, maxProcesses)
 	case o.Kills < 0 || o.Kills > o.Events:
 		return fmt.Errorf("kills are %d: 0 to the number of events, %d", o.Kills, o.Events)
-	case o.Store == StoreMemory && o.Processes > 1:
+	case o.Store == testbed.StoreMemory && o.Processes > 1:
 		return fmt.Errorf("processes are %d: the store memory is that of 1 process", o.Processes)
-	case o.Store == StoreMemory && o.Kills > 0:
+	case o.Store == testbed.StoreMemory && o.Kills > 0:
 		return fmt.Errorf("kills are %d: the store memory forgets everything with its process: kill none, or choose the store kv", o.Kills)
 	}
-	return nil
+	return testbed.CheckStore(o.Store, o.Mongo)
 }

@@ -3,6 +3,8 @@ package demo
 import (
 	"fmt"
 	"time"
+
+	"github.com/onceish/onceish/cmd/worker/internal/journal"
 )
 
 // Result is what was counted. Its JSON is an object with these numbers.
@@ -43,13 +45,13 @@ type Result struct {
 	late, dead int
 }
 
-func newResult(p *demoPlan, b *effectTally, kills []processKill, published, deliveries int, took time.Duration) Result {
-	unexplained, most := b.countUnexplained(kills)
+func newResult(p *demoPlan, b *journal.Tally, kills []journal.Kill, published, deliveries int, took time.Duration) Result {
+	unexplained, most := b.CountUnexplained(kills, concurrency)
 	return Result{
-		Published: published, Unique: len(p.ids), Deliveries: deliveries, Duplicates: b.copies, Failures: b.failures, Kills: len(kills),
-		Effects: b.effects, Repeated: b.effects - b.done, RepeatedUnexplained: unexplained, MostPerKill: most, FoundMade: b.found, Lost: len(p.ids) - b.done,
+		Published: published, Unique: len(p.ids), Deliveries: deliveries, Duplicates: b.Duplicates, Failures: b.Failures, Kills: len(kills),
+		Effects: b.Effects, Repeated: b.Effects - b.Done, RepeatedUnexplained: unexplained, MostPerKill: most, FoundMade: b.Found, Lost: len(p.ids) - b.Done,
 		Seconds: took.Seconds(), EventsPerSecond: float64(len(p.ids)) / max(took.Seconds(), 1e-3),
-		late: b.late, dead: b.dead,
+		late: b.LostClaims, dead: b.DeadLettered,
 	}
 }
 

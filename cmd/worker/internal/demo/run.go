@@ -2,7 +2,6 @@ package demo
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +10,9 @@ import (
 	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onceish/onceish/cmd/worker/internal/journal"
+	"github.com/onceish/onceish/cmd/worker/internal/testbed"
 )
 
 // Run plays the demo and returns what was counted once everything is settled: see Result.Err. An
@@ -27,15 +29,15 @@ func Run(ctx context.Context, o *Options) (_ Result, err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	a := &workerAssignment{
-		Name: "onceish-demo-" + strings.ToLower(rand.Text()[:12]), NATS: c.NATS, Store: c.Store, Mongo: c.Mongo, Atomic: c.Atomic,
-		Journal: filepath.Join(dir, "journal"), Seed: c.Seed, Crashes: c.Kills + 5,
+		Bed:    testbed.Bed{Name: testbed.FreshName("onceish-demo"), NATS: c.NATS, Store: c.Store, Mongo: c.Mongo},
+		Atomic: c.Atomic, Journal: filepath.Join(dir, "journal"), Seed: c.Seed, Crashes: c.Kills + 5,
 	}
 	log, err := os.OpenFile(filepath.Join(dir, "log"), os.O_APPEND|os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // in a directory of our own
 	if err != nil {
 		return Result{}, err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
-	s, err := openEnvironment(ctx, a, slog.New(slog.NewTextHandler(log, nil)))
+	s, err := a.connect(ctx, slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
 		return Result{}, err
 	}
@@ -44,11 +46,11 @@ func Run(ctx context.Context, o *Options) (_ Result, err error) {
 	if err != nil {
 		return Result{}, err
 	}
-	defer func() { err = errors.Join(err, s.removeResources(ctx, js)) }()
-	if err := s.makeResources(ctx, js); err != nil {
+	defer func() { err = errors.Join(err, s.Remove(ctx, js), s.documents.dropCollection(ctx)) }()
+	if err := s.MakeStream(ctx, js, "worker demo; may be deleted once that has ended"); err != nil {
 		return Result{}, err
 	}
-	r, err := runDemo(ctx, &c, s, js, log)
+	r, err := runDemo(ctx, &c, a, s.documents, js, log)
 	if err != nil && ctx.Err() == nil {
 		err = errors.Join(err, logTail(log))
 	}
@@ -71,27 +73,23 @@ func logTail(log *os.File) error {
 }
 
 // runDemo starts the workers, and ends them.
-func runDemo(ctx context.Context, o *Options, s *demoEnvironment, js jetstream.JetStream, log *os.File) (Result, error) {
-	a := s.a
+func runDemo(ctx context.Context, o *Options, a *workerAssignment, documents *effectDocuments, js jetstream.JetStream, log *os.File) (Result, error) {
 	file, err := os.OpenFile(a.Journal, os.O_CREATE|os.O_RDONLY, 0o600)
 	if err != nil {
 		return Result{}, err
 	}
 	defer func() { _ = file.Close() }() // it was only read
-	line, err := a.jsonLine()
-	if err != nil {
-		return Result{}, err
-	}
-	c := &processPool{command: o.Command, line: line, log: log}
-	defer c.killAll()
+	c := &testbed.Pool{Command: o.Command, Log: log}
+	defer c.KillAll()
 	plan := newPlan(o.Seed, o.Events, o.Kills)
 	t := &demoRun{
-		plan: plan, processes: c, reader: newJournalReader(file), book: newEffectTally(plan.ids), cursor: &groupCursor{js: js, stream: a.Name, consumer: a.consumerName()},
-		show: newProgressConsole(o.Output, o.Live, o.Events), random: newRandom(o.Seed), patience: o.patience, documents: s.documents,
+		assignment: a, plan: plan, processes: c, reader: journal.NewReader(file), tally: journal.NewTally(plan.ids),
+		cursor: &groupCursor{js: js, stream: a.Name, consumer: a.ConsumerName()},
+		show:   newProgressConsole(o.Output, o.Live, o.Events), random: newRandom(o.Seed), patience: o.patience, documents: documents,
 	}
 	defer t.show.clearProgress()
 	for range o.Processes {
-		if _, err := c.startOne(); err != nil {
+		if _, err := c.Start(a); err != nil {
 			return Result{}, err
 		}
 	}
@@ -103,7 +101,7 @@ func runDemo(ctx context.Context, o *Options, s *demoEnvironment, js jetstream.J
 	if o.Pause != "" {
 		t.show.printLine("to pause all workers, from another terminal: %s %s", o.Pause, a.Name)
 	}
-	t.producer = startProducer(ctx, js, a.topicName(), len(plan.portions))
+	t.producer = startProducer(ctx, js, a.Topic(), len(plan.portions))
 	defer t.producer.stopAndCount()
 	return t.runToEnd(ctx)
 }

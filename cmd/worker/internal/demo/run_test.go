@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"github.com/onceish/onceish/cmd/worker/internal/testbed"
 	"github.com/onceish/onceish/internal/testing/mongotest"
 	"github.com/onceish/onceish/internal/testing/natstest"
 	"github.com/onceish/onceish/worker"
@@ -77,19 +78,19 @@ func kept(t *testing.T, o *Options, r Result) {
 
 func TestRunKeepsThePromise(t *testing.T) {
 	t.Parallel()
-	const atomic = StoreMongo + ", atomic"
-	for _, store := range []string{StoreKV, StoreMongo, atomic, StoreMemory} {
+	const atomic = testbed.StoreMongo + ", atomic"
+	for _, store := range []string{testbed.StoreKV, testbed.StoreMongo, atomic, testbed.StoreMemory} {
 		t.Run(store, func(t *testing.T) {
 			t.Parallel()
 			s := natstest.Start(t, nil)
 			o := quick(s, "work")
 			o.Store = store
 			switch store {
-			case StoreMongo:
+			case testbed.StoreMongo:
 				o.Mongo = database(t)
 			case atomic:
-				o.Store, o.Mongo, o.Atomic = StoreMongo, database(t), true
-			case StoreMemory:
+				o.Store, o.Mongo, o.Atomic = testbed.StoreMongo, database(t), true
+			case testbed.StoreMemory:
 				o.Kills, o.Processes = 0, 0
 			}
 			var told bytes.Buffer
@@ -169,7 +170,7 @@ func TestAtomicEffectsNeedNoOtherMark(t *testing.T) {
 			t.Parallel()
 			s := natstest.Start(t, nil)
 			o := quick(s, as)
-			o.Store, o.Mongo, o.Atomic = StoreMongo, database(t), true
+			o.Store, o.Mongo, o.Atomic = testbed.StoreMongo, database(t), true
 			if r, err := Run(within(t), o); err != nil || wrong(r) || !r.Atomic {
 				t.Errorf("%+v, %v", r, err)
 			}
@@ -239,7 +240,7 @@ func TestRunTellsWhatIsNotThere(t *testing.T) {
 		"mongodb://u:hunter2@127.0.0.1:1/?serverSelectionTimeoutMS=50": "connect to MongoDB at mongodb://***@127.0.0.1:1",
 		"mongodb://u:hun@ter2@127.0.0.1:1/":                            "cannot be read",
 	} {
-		o.Store, o.Mongo = StoreMongo, uri
+		o.Store, o.Mongo = testbed.StoreMongo, uri
 		if _, err := Run(within(t), o); err == nil || strings.Contains(err.Error(), "ter2") || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v", err)
 		}

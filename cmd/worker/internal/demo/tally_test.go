@@ -5,43 +5,47 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/onceish/onceish/cmd/worker/internal/journal"
 )
 
 func at(ms int) time.Time { return time.Unix(1_000_000, 0).Add(time.Duration(ms) * time.Millisecond) }
 
-func did(id string, pid, ms int) journalRecord { return journalRecord{effect, id, pid, at(ms)} }
+func did(id string, pid, ms int) journal.Record {
+	return journal.Record{What: journal.Effect, ID: id, PID: pid, At: at(ms)}
+}
 
-func killed(pid, ms int) processKill { return processKill{pid: pid, sent: at(ms), gone: at(ms + 5)} }
+func killed(pid, ms int) journal.Kill { return journal.Kill{PID: pid, Sent: at(ms), Gone: at(ms + 5)} }
 
 func TestCount(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		journal                          []journalRecord
-		kills                            []processKill
+		journal                          []journal.Record
+		kills                            []journal.Kill
 		effects, repeated, mystery, lost int
 	}{
-		"once each":                         {journal: []journalRecord{did("a", 1, 0), did("b", 2, 0)}, effects: 2},
-		"lost":                              {journal: []journalRecord{did("a", 1, 0)}, effects: 1, lost: 1},
+		"once each":                         {journal: []journal.Record{did("a", 1, 0), did("b", 2, 0)}, effects: 2},
+		"lost":                              {journal: []journal.Record{did("a", 1, 0)}, effects: 1, lost: 1},
 		"nothing":                           {lost: 2},
-		"killed after the effect":           {journal: []journalRecord{did("a", 1, 0), did("b", 2, 0), did("a", 2, 2000)}, kills: []processKill{killed(1, 900)}, effects: 3, repeated: 1},
-		"killed in the act":                 {journal: []journalRecord{did("a", 1, 3), did("b", 2, 0), did("a", 2, 2000)}, kills: []processKill{killed(1, 0)}, effects: 3, repeated: 1},
-		"killed after the mark":             {journal: []journalRecord{did("a", 1, 0), did("b", 2, 0), {handled, "a", 1, at(5)}, did("a", 2, 4000)}, kills: []processKill{killed(1, 10)}, effects: 3, repeated: 1, mystery: 1},
-		"killed after another's mark":       {journal: []journalRecord{did("a", 1, 0), did("b", 2, 0), {handled, "b", 1, at(5)}, {handled, "a", 2, at(5)}, did("a", 2, 4000)}, kills: []processKill{killed(1, 10)}, effects: 3, repeated: 1},
-		"killed before a late mark":         {journal: []journalRecord{did("a", 1, 0), did("b", 2, 0), did("a", 2, 5000)}, kills: []processKill{killed(1, 3000)}, effects: 3, repeated: 1},
-		"killed before":                     {journal: []journalRecord{did("a", 1, 100), did("b", 2, 0), did("a", 2, 4000)}, kills: []processKill{killed(1, 50)}, effects: 3, repeated: 1, mystery: 1},
-		"another was killed":                {journal: []journalRecord{did("a", 1, 0), did("b", 2, 0), did("a", 2, 2000)}, kills: []processKill{killed(2, 2100)}, effects: 3, repeated: 1, mystery: 1},
-		"nobody was killed":                 {journal: []journalRecord{did("a", 1, 0), did("b", 2, 0), did("a", 2, 2000)}, effects: 3, repeated: 1, mystery: 1},
-		"the same process":                  {journal: []journalRecord{did("a", 1, 0), did("b", 2, 0), did("a", 1, 10)}, kills: []processKill{killed(1, 20)}, effects: 3, repeated: 1, mystery: 1},
-		"at the same time":                  {journal: []journalRecord{did("a", 1, 0), did("b", 2, 0), did("a", 2, 100)}, kills: []processKill{killed(1, 200)}, effects: 3, repeated: 1, mystery: 1},
-		"one kill explains one repeat":      {journal: []journalRecord{did("a", 1, 0), did("b", 2, 0), did("a", 2, 2000), did("a", 3, 2001)}, kills: []processKill{killed(1, 5)}, effects: 4, repeated: 2, mystery: 1},
-		"two kills explain two":             {journal: []journalRecord{did("a", 1, 0), did("b", 2, 0), did("a", 2, 2000), did("a", 3, 5000)}, kills: []processKill{killed(1, 5), killed(2, 2005)}, effects: 4, repeated: 2},
-		"a process id that was used again":  {journal: []journalRecord{did("a", 1, 2000), did("b", 2, 0), did("a", 2, 6000)}, kills: []processKill{killed(1, 5)}, effects: 3, repeated: 1, mystery: 1},
-		"an event that never was":           {journal: []journalRecord{did("a", 1, 0), did("b", 2, 0), did("x", 1, 5)}, effects: 3, repeated: 1, mystery: 1},
-		"a repeat does not make up for one": {journal: []journalRecord{did("a", 1, 0), did("a", 2, 2000)}, kills: []processKill{killed(1, 5)}, effects: 2, repeated: 1, lost: 1},
+		"killed after the effect":           {journal: []journal.Record{did("a", 1, 0), did("b", 2, 0), did("a", 2, 2000)}, kills: []journal.Kill{killed(1, 900)}, effects: 3, repeated: 1},
+		"killed in the act":                 {journal: []journal.Record{did("a", 1, 3), did("b", 2, 0), did("a", 2, 2000)}, kills: []journal.Kill{killed(1, 0)}, effects: 3, repeated: 1},
+		"killed after the mark":             {journal: []journal.Record{did("a", 1, 0), did("b", 2, 0), {What: journal.Handled, ID: "a", PID: 1, At: at(5)}, did("a", 2, 4000)}, kills: []journal.Kill{killed(1, 10)}, effects: 3, repeated: 1, mystery: 1},
+		"killed after another's mark":       {journal: []journal.Record{did("a", 1, 0), did("b", 2, 0), {What: journal.Handled, ID: "b", PID: 1, At: at(5)}, {What: journal.Handled, ID: "a", PID: 2, At: at(5)}, did("a", 2, 4000)}, kills: []journal.Kill{killed(1, 10)}, effects: 3, repeated: 1},
+		"killed before a late mark":         {journal: []journal.Record{did("a", 1, 0), did("b", 2, 0), did("a", 2, 5000)}, kills: []journal.Kill{killed(1, 3000)}, effects: 3, repeated: 1},
+		"killed before":                     {journal: []journal.Record{did("a", 1, 100), did("b", 2, 0), did("a", 2, 4000)}, kills: []journal.Kill{killed(1, 50)}, effects: 3, repeated: 1, mystery: 1},
+		"another was killed":                {journal: []journal.Record{did("a", 1, 0), did("b", 2, 0), did("a", 2, 2000)}, kills: []journal.Kill{killed(2, 2100)}, effects: 3, repeated: 1, mystery: 1},
+		"nobody was killed":                 {journal: []journal.Record{did("a", 1, 0), did("b", 2, 0), did("a", 2, 2000)}, effects: 3, repeated: 1, mystery: 1},
+		"the same process":                  {journal: []journal.Record{did("a", 1, 0), did("b", 2, 0), did("a", 1, 10)}, kills: []journal.Kill{killed(1, 20)}, effects: 3, repeated: 1, mystery: 1},
+		"at the same time":                  {journal: []journal.Record{did("a", 1, 0), did("b", 2, 0), did("a", 2, 100)}, kills: []journal.Kill{killed(1, 200)}, effects: 3, repeated: 1, mystery: 1},
+		"one kill explains one repeat":      {journal: []journal.Record{did("a", 1, 0), did("b", 2, 0), did("a", 2, 2000), did("a", 3, 2001)}, kills: []journal.Kill{killed(1, 5)}, effects: 4, repeated: 2, mystery: 1},
+		"two kills explain two":             {journal: []journal.Record{did("a", 1, 0), did("b", 2, 0), did("a", 2, 2000), did("a", 3, 5000)}, kills: []journal.Kill{killed(1, 5), killed(2, 2005)}, effects: 4, repeated: 2},
+		"a process id that was used again":  {journal: []journal.Record{did("a", 1, 2000), did("b", 2, 0), did("a", 2, 6000)}, kills: []journal.Kill{killed(1, 5)}, effects: 3, repeated: 1, mystery: 1},
+		"an event that never was":           {journal: []journal.Record{did("a", 1, 0), did("b", 2, 0), did("x", 1, 5)}, effects: 3, repeated: 1, mystery: 1},
+		"a repeat does not make up for one": {journal: []journal.Record{did("a", 1, 0), did("a", 2, 2000)}, kills: []journal.Kill{killed(1, 5)}, effects: 2, repeated: 1, lost: 1},
 	} {
-		b := newEffectTally([]string{"a", "b"})
-		b.addRecords(c.journal)
-		b.addRecords([]journalRecord{{failed, "a", 1, at(0)}, {duplicate, "-", 1, at(0)}, {dead, "b", 1, at(0)}, {lost, "b", 1, at(0)}})
+		b := journal.NewTally([]string{"a", "b"})
+		b.Add(c.journal)
+		b.Add([]journal.Record{{What: journal.Failed, ID: "a", PID: 1, At: at(0)}, {What: journal.Duplicate, ID: "-", PID: 1, At: at(0)}, {What: journal.Dead, ID: "b", PID: 1, At: at(0)}, {What: journal.Lost, ID: "b", PID: 1, At: at(0)}})
 		r := newResult(&demoPlan{ids: []string{"a", "b"}}, b, c.kills, 3, 4, time.Second)
 		most := min(1, c.repeated-c.mystery) // the kills here cut off one effect each
 		want := Result{
@@ -73,32 +77,17 @@ func TestKillExplainsAsManyRepeatsAsThereAreSlots(t *testing.T) {
 		for i := range ids {
 			ids[i] = "order-" + strconv.Itoa(i)
 		}
-		b := newEffectTally(ids)
+		b := journal.NewTally(ids)
 		for _, id := range ids {
-			b.addRecords([]journalRecord{did(id, 1, 0), did(id, 2, 2000)})
+			b.Add([]journal.Record{did(id, 1, 0), did(id, 2, 2000)})
 		}
 		for i := range c.takenOver {
-			b.addRecords([]journalRecord{{lost, ids[i], 1, at(0)}})
+			b.Add([]journal.Record{{What: journal.Lost, ID: ids[i], PID: 1, At: at(0)}})
 		}
-		r := newResult(&demoPlan{ids: ids}, b, []processKill{killed(1, 5), killed(2, 9000)}, c.repeats, c.repeats, time.Second)
+		r := newResult(&demoPlan{ids: ids}, b, []journal.Kill{killed(1, 5), killed(2, 9000)}, c.repeats, c.repeats, time.Second)
 		if r.Repeated != c.repeats || r.RepeatedUnexplained != c.mystery || r.MostPerKill != c.repeats-c.takenOver {
 			t.Errorf("%s: repeated %d, unexplained %d, most per kill %d, want %d, %d and %d", name, r.Repeated, r.RepeatedUnexplained, r.MostPerKill,
 				c.repeats, c.mystery, c.repeats-c.takenOver)
-		}
-	}
-}
-
-// A repeat is explained by a claim that its first process lost, and by no other's.
-func TestLostClaimExplainsARepeat(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct{ pid, repeats, mystery int }{{1, 1, 0}, {2, 1, 1}, {1, 2, 1}} {
-		b := newEffectTally([]string{"a"})
-		b.addRecords([]journalRecord{did("a", 1, 0), {lost, "a", c.pid, at(50)}})
-		for range c.repeats {
-			b.addRecords([]journalRecord{did("a", 1, 2000)})
-		}
-		if n, _ := b.countUnexplained(nil); n != c.mystery {
-			t.Errorf("%+v: %d unexplained", c, n)
 		}
 	}
 }
@@ -107,23 +96,23 @@ func TestLostClaimExplainsARepeat(t *testing.T) {
 func TestRecount(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		journal                 []journalRecord
+		journal                 []journal.Record
 		documents               map[string]int
 		effects, repeated, lost int
 	}{
-		"once each":                  {journal: []journalRecord{did("a", 1, 0), did("b", 2, 0)}, documents: map[string]int{"a": 1, "b": 1}, effects: 2},
-		"killed before it wrote it":  {journal: []journalRecord{did("a", 1, 0), {found, "b", 2, at(9)}}, documents: map[string]int{"a": 1, "b": 1}, effects: 2},
-		"twice, and somebody killed": {journal: []journalRecord{did("a", 1, 0), did("b", 2, 0), did("a", 2, 9)}, documents: map[string]int{"a": 2, "b": 1}, effects: 3, repeated: 1},
-		"lost, for all the journal":  {journal: []journalRecord{did("a", 1, 0), did("b", 2, 0)}, documents: map[string]int{"a": 1}, effects: 1, lost: 1},
-		"what never was":             {journal: []journalRecord{did("a", 1, 0), did("b", 2, 0)}, documents: map[string]int{"a": 1, "b": 1, "x": 1}, effects: 3, repeated: 1},
+		"once each":                  {journal: []journal.Record{did("a", 1, 0), did("b", 2, 0)}, documents: map[string]int{"a": 1, "b": 1}, effects: 2},
+		"killed before it wrote it":  {journal: []journal.Record{did("a", 1, 0), {What: journal.Found, ID: "b", PID: 2, At: at(9)}}, documents: map[string]int{"a": 1, "b": 1}, effects: 2},
+		"twice, and somebody killed": {journal: []journal.Record{did("a", 1, 0), did("b", 2, 0), did("a", 2, 9)}, documents: map[string]int{"a": 2, "b": 1}, effects: 3, repeated: 1},
+		"lost, for all the journal":  {journal: []journal.Record{did("a", 1, 0), did("b", 2, 0)}, documents: map[string]int{"a": 1}, effects: 1, lost: 1},
+		"what never was":             {journal: []journal.Record{did("a", 1, 0), did("b", 2, 0)}, documents: map[string]int{"a": 1, "b": 1, "x": 1}, effects: 3, repeated: 1},
 		"nothing":                    {lost: 2},
 	} {
-		b := newEffectTally([]string{"a", "b"})
-		b.addRecords(c.journal)
-		if c.lost < 2 && b.done != 2 {
-			t.Errorf("%s: %d are done by the journal", name, b.done)
+		b := journal.NewTally([]string{"a", "b"})
+		b.Add(c.journal)
+		if c.lost < 2 && b.Done != 2 {
+			t.Errorf("%s: %d are done by the journal", name, b.Done)
 		}
-		r := newResult(&demoPlan{ids: []string{"a", "b"}}, b, []processKill{killed(1, 5)}, 2, 2, time.Second)
+		r := newResult(&demoPlan{ids: []string{"a", "b"}}, b, []journal.Kill{killed(1, 5)}, 2, 2, time.Second)
 		r.recountDocuments([]string{"a", "b"}, c.documents)
 		if !r.Atomic || r.Effects != c.effects || r.Repeated != c.repeated || r.RepeatedUnexplained != c.repeated || r.Lost != c.lost {
 			t.Errorf("%s: %+v", name, r)

@@ -1,7 +1,6 @@
 package demo
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"errors"
@@ -9,10 +8,11 @@ import (
 	"io"
 	"log/slog"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/cmd/worker/internal/journal"
+	"github.com/onceish/onceish/cmd/worker/internal/testbed"
 	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/worker"
 )
@@ -29,54 +29,38 @@ const leaseLength = 3 * time.Second
 // this one kills itself by SIGKILL. When it fails by itself, a goroutine keeps reading: the process
 // is to end then.
 func Work(ctx context.Context, in io.Reader, log io.Writer) (err error) {
-	ctx, a, err := readOrders(ctx, in)
+	var a workerAssignment
+	ctx, err = testbed.ReadAssignment(ctx, in, &a)
 	if err != nil {
 		return err
 	}
 	logger := workLogger(log)
-	s, err := openEnvironment(ctx, a, logger)
+	s, err := a.connect(ctx, logger)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	return consumeUntilEnd(ctx, a, s.Connections, s.effectFunc(), logger)
+	return consumeUntilEnd(ctx, &a, s.Connections.Connections, s.effectFunc(), logger)
 }
 
 func workLogger(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelWarn}))
 }
 
-// readOrders returns what there is to do, and a context that ends when the process is told to end.
-func readOrders(ctx context.Context, in io.Reader) (context.Context, *workerAssignment, error) {
-	r := bufio.NewReader(in)
-	a, err := readAssignment(r)
-	if err != nil {
-		return ctx, nil, err
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	go func() {
-		defer cancel()
-		if line, _ := r.ReadString('\n'); line != endLine+"\n" {
-			_ = syscall.Kill(syscall.Getpid(), syscall.SIGKILL) // at a moment like any other
-		}
-	}()
-	return ctx, a, nil
-}
-
 // consumeUntilEnd handles events until ctx ends.
 func consumeUntilEnd(ctx context.Context, a *workerAssignment, c *worker.Connections, change effectFunc, log *slog.Logger) (err error) {
-	j, err := openJournal(a.Journal)
+	j, err := journal.OpenWriter(a.Journal)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, j.closeFile()) }()
+	defer func() { err = errors.Join(err, j.Close()) }()
 	w, err := worker.New(a.Name, c, &worker.Options{Logger: log})
 	if err != nil {
 		return err
 	}
 	h := &effectHandler{journal: j, seed: a.Seed, change: change}
-	w.Handle(a.topicName(), h.handleEvent, &consumer.Options{
-		Concurrency: concurrency, Lease: leaseLength, AckWait: leaseLength, MaxCrashes: a.Crashes, DeadLetter: a.deadLetters(), Observer: h,
+	w.Handle(a.Topic(), h.handleEvent, &consumer.Options{
+		Concurrency: concurrency, Lease: leaseLength, AckWait: leaseLength, MaxCrashes: a.Crashes, DeadLetter: a.DeadLetters(), Observer: h,
 		Backoff: consumer.Backoff{Base: 50 * time.Millisecond, Max: time.Second}, RunLimit: 10 * time.Second, Drain: 5 * time.Second,
 	})
 	return errors.Join(w.Run(ctx), h.err)
@@ -84,7 +68,7 @@ func consumeUntilEnd(ctx context.Context, a *workerAssignment, c *worker.Connect
 
 // effectHandler makes effects, and takes as long for it as a call to another service might.
 type effectHandler struct {
-	journal *journalWriter
+	journal *journal.Writer
 	seed    uint64
 	change  effectFunc // nil: the effect is its line in the journal
 	err     error      // the first of Observe; to be read when nothing is observed any more
@@ -103,25 +87,25 @@ func (h *effectHandler) handleEvent(ctx context.Context, e bus.Event) error {
 		return context.Cause(ctx)
 	}
 	if fails {
-		return errors.Join(fmt.Errorf("attempt %d fails, as it does now and then", n), h.journal.writeRecord(failed, e.ID))
+		return errors.Join(fmt.Errorf("attempt %d fails, as it does now and then", n), h.journal.Write(journal.Failed, e.ID))
 	}
-	what := effect
+	what := journal.Effect
 	if h.change != nil {
 		var err error
 		if what, err = h.change(ctx, e.ID); err != nil {
 			return err
 		}
 	}
-	return h.journal.writeRecord(what, e.ID)
+	return h.journal.Write(what, e.ID)
 }
 
 // Observe implements consumer.Observer.
 func (h *effectHandler) Observe(o consumer.Observation) {
-	if !slices.Contains([]string{handled, duplicate, lost, dead}, o.Outcome) {
+	if !slices.Contains([]string{journal.Handled, journal.Duplicate, journal.Lost, journal.Dead}, o.Outcome) {
 		return
 	}
 	id := cmp.Or(o.Key.ID, "-") // recognised by its position
-	if err := h.journal.writeRecord(o.Outcome, id); err != nil && h.err == nil {
+	if err := h.journal.Write(o.Outcome, id); err != nil && h.err == nil {
 		h.err = err
 	}
 }

@@ -39,7 +39,7 @@ type link struct {
 // New starts a proxy to a server, "host:port", on a free port of the loopback interface.
 // Close ends it.
 func New(server string) (*Proxy, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("proxy: %w", err)
 	}

@@ -1,4 +1,4 @@
-package demo
+package journal
 
 import (
 	"os"
@@ -21,8 +21,8 @@ func TestReaderSkipsWhatIsTorn(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = in.Close() }()
-	r := newJournalReader(in)
-	b := newEffectTally([]string{"order-1", "order-2", "order-3", "order-4"})
+	r := NewReader(in)
+	b := NewTally([]string{"order-1", "order-2", "order-3", "order-4"})
 	for _, step := range []struct {
 		text string
 		done int
@@ -36,13 +36,13 @@ func TestReaderSkipsWhatIsTorn(t *testing.T) {
 		if _, err := f.WriteString(step.text); err != nil {
 			t.Fatal(err)
 		}
-		rs, err := r.readNew()
-		b.addRecords(rs)
-		if err != nil || b.done != step.done || b.effects != step.done {
-			t.Errorf("after %q: %d events done by %d effects, %v, want %d", step.text, b.done, b.effects, err, step.done)
+		rs, err := r.ReadNew()
+		b.Add(rs)
+		if err != nil || b.Done != step.done || b.Effects != step.done {
+			t.Errorf("after %q: %d events done by %d effects, %v, want %d", step.text, b.Done, b.Effects, err, step.done)
 		}
 	}
-	if names := b.missingIDs([]string{"order-1", "order-5", "order-6"}, 1); len(names) != 1 || names[0] != "order-5" {
+	if names := b.Missing([]string{"order-1", "order-5", "order-6"}, 1); len(names) != 1 || names[0] != "order-5" {
 		t.Errorf("%q are missing", names)
 	}
 }
@@ -50,24 +50,24 @@ func TestReaderSkipsWhatIsTorn(t *testing.T) {
 func TestJournalIsWrittenByOneWrite(t *testing.T) {
 	t.Parallel()
 	name := filepath.Join(t.TempDir(), "journal")
-	if _, err := openJournal(name); err == nil {
+	if _, err := OpenWriter(name); err == nil {
 		t.Error("a journal was made that nobody reads")
 	}
 	if err := os.WriteFile(name, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	j, err := openJournal(name)
+	j, err := OpenWriter(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = j.closeFile() }()
+	defer func() { _ = j.Close() }()
 	before := time.Now()
-	if err := j.writeRecord(effect, "order-1"); err != nil {
+	if err := j.Write(Effect, "order-1"); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(name)
 	r, ok := parseRecord(strings.TrimSuffix(string(text), "\n"))
-	if err != nil || !ok || r.pid != os.Getpid() || r.at.Before(before.Round(0)) || r.at.After(time.Now().Round(0)) {
+	if err != nil || !ok || r.PID != os.Getpid() || r.At.Before(before.Round(0)) || r.At.After(time.Now().Round(0)) {
 		t.Errorf("%q was read as %+v (%v)", text, r, err)
 	}
 }
@@ -84,9 +84,9 @@ func FuzzParseRecord(f *testing.F) {
 		if id == "" || strings.ContainsAny(id, " \n") || pid < 1 || ns < 1 || what < 0 {
 			return
 		}
-		want := journalRecord{recordKinds[what%len(recordKinds)], id, pid, time.Unix(0, ns)}
+		want := Record{recordKinds[what%len(recordKinds)], id, pid, time.Unix(0, ns)}
 		got, ok := parseRecord(torn + strings.TrimSuffix(want.String(), "\n"))
-		if !ok || got.what != want.what || got.id != want.id || got.pid != want.pid || !got.at.Equal(want.at) {
+		if !ok || got.What != want.What || got.ID != want.ID || got.PID != want.PID || !got.At.Equal(want.At) {
 			t.Errorf("%q + %q was read as %+v, %v", torn, want, got, ok)
 		}
 	})

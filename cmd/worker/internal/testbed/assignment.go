@@ -1,0 +1,43 @@
+package testbed
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"syscall"
+)
+
+// endLine is the last line that a worker process reads: it is to drain, and end. If its input ends
+// before, the process that started it has died.
+const endLine = "end"
+
+// Assignment is what a worker process is to do. It is read from JSON.
+type Assignment interface{ Validate() error }
+
+// ReadAssignment reads what a worker process is to do, into a, and returns a context that ends when
+// the process is told to drain. If the input ends before, the process that has started this one is
+// dead, and this one kills itself by SIGKILL. A goroutine keeps reading: the process is to end when
+// it fails by itself.
+func ReadAssignment(ctx context.Context, in io.Reader, a Assignment) (context.Context, error) {
+	r := bufio.NewReader(in)
+	line, err := r.ReadBytes('\n')
+	if err == nil {
+		err = json.Unmarshal(line, a)
+	}
+	if err == nil {
+		err = a.Validate()
+	}
+	if err != nil {
+		return ctx, fmt.Errorf("read an assignment from standard input: %w: this command is started by other commands, not by people", err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		defer cancel()
+		if line, _ := r.ReadString('\n'); line != endLine+"\n" {
+			_ = syscall.Kill(syscall.Getpid(), syscall.SIGKILL) // at a moment like any other
+		}
+	}()
+	return ctx, nil
+}
