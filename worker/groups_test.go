@@ -13,8 +13,8 @@ import (
 	natsbus "github.com/onceish/onceish/bus/jetstream"
 	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/dedupe"
-	"github.com/onceish/onceish/internal/testing/natstest"
 	"github.com/onceish/onceish/internal/proxy"
+	"github.com/onceish/onceish/internal/testing/natstest"
 )
 
 // TestGroupWithAMemberKeepsAllItsTopics: nothing of a group is removed while it has a member

@@ -14,8 +14,8 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	natsbus "github.com/onceish/onceish/bus/jetstream"
-	"github.com/onceish/onceish/internal/testing/natstest"
 	"github.com/onceish/onceish/internal/proxy"
+	"github.com/onceish/onceish/internal/testing/natstest"
 )
 
 // traffic publishes events and acknowledges deliveries until it is told to stop, across whatever

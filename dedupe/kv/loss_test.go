@@ -11,8 +11,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/onceish/onceish/dedupe"
-	"github.com/onceish/onceish/internal/testing/natstest"
 	"github.com/onceish/onceish/internal/proxy"
+	"github.com/onceish/onceish/internal/testing/natstest"
 )
 
 // behindProxy makes a store behind a proxy, and a watcher of the same bucket beside it.

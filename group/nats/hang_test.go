@@ -7,8 +7,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/onceish/onceish/internal/testing/natstest"
 	"github.com/onceish/onceish/internal/proxy"
+	"github.com/onceish/onceish/internal/testing/natstest"
 )
 
 // A watch that is ended while its server hangs ends at once, and the session with it.
