@@ -81,13 +81,27 @@ func (m *Machine) joinJob(now time.Time, j *Job, c deliveryCopy) {
 		m.nackCopy(now, &c, Answer{Outcome: Held})
 	case m.replaceCopy(now, j, c):
 	case (m.overLimits() || m.waitingCount() == m.cfg.MaxWaiting) && !earlier:
-		m.nackCopy(now, &c, Answer{Outcome: Held, elsewhere: true}) // the event itself is here
+		m.refuseCopy(now, j, c)
 	default:
 		m.extraCopies++
 		j.copies = append(j.copies, c)
 		if earlier {
 			m.moveForward(now, j)
 		}
+	}
+}
+
+// maxRefused is how many copies a job remembers that had no room beside it.
+const maxRefused = 16
+
+// refuseCopy nacks a copy that there is no room for beside the job of its event. It is expected
+// back only if the job ends without settling the event.
+func (m *Machine) refuseCopy(now time.Time, j *Job, c deliveryCopy) {
+	m.nackCopy(now, &c, Answer{Outcome: Held, elsewhere: true})
+	if len(j.refused) < maxRefused {
+		r := m.redeliveryOf(now, &c, &Answer{After: shortBackoff(c.Delivery.Arrivals)})
+		r.arrival.Delivery = nil
+		j.refused = append(j.refused, r)
 	}
 }
 

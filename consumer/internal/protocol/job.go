@@ -36,8 +36,9 @@ type Job struct {
 	hash             []byte
 	order            string
 	deadLetterReason string
-	copies           []deliveryCopy // the first is what it runs for
-	orderSequence    uint64         // the lowest sequence of its copies
+	copies           []deliveryCopy       // the first is what it runs for
+	orderSequence    uint64               // the lowest sequence of its copies
+	refused          []*pendingRedelivery // other copies that had no room here
 
 	phase      phase
 	createdAt  time.Time

@@ -128,11 +128,15 @@ func (p *pendingRedeliveries) take(c *deliveryCopy) {
 func (p *pendingRedeliveries) expectFromNewCursor(now time.Time, w bus.Position) {
 	p.cursorRebuilt = now
 	for _, r := range p.byPlace {
-		r.stream = w.Stream
-		if r.belowFloor = w.Covers(r.at); r.belowFloor {
+		if r.expectFrom(w); r.belowFloor {
 			r.lookAt = now
 		}
 	}
+}
+
+// expectFrom expects the redelivery from a cursor that goes on after a watermark.
+func (r *pendingRedelivery) expectFrom(w bus.Position) {
+	r.stream, r.belowFloor = w.Stream, w.Covers(r.at)
 }
 
 // toLookUp returns at most limit redeliveries that are to be looked up now. Those that hold up
@@ -159,22 +163,47 @@ func (m *Machine) expectRedelivery(now time.Time, c *deliveryCopy, ans *Answer) 
 	if m.draining || ans.elsewhere {
 		return
 	}
+	r := m.redeliveryOf(now, c, ans)
+	if known := m.expected.byKey[r.key]; known != nil && known.heldUntil.After(r.heldUntil) {
+		r.heldUntil, r.mayHoldClaim = known.heldUntil, known.mayHoldClaim
+	}
+	m.expected.add(r, c.memorySize(), m.cfg.MaxBytes/2)
+}
+
+// expectRefused expects the copies that had no room beside a job which has not settled its event.
+func (m *Machine) expectRefused(j *Job) {
+	if m.draining {
+		return
+	}
+	for _, r := range j.refused {
+		if m.expected.byPlace[placeOf(r.at)] == nil {
+			r.expectFrom(m.settled.watermark)
+			m.expected.add(r, 0, 0)
+		}
+	}
+	j.refused = nil
+}
+
+// redeliveryOf returns what is expected of a delivery that was nacked, or left unanswered.
+func (m *Machine) redeliveryOf(now time.Time, c *deliveryCopy, ans *Answer) *pendingRedelivery {
 	r := &pendingRedelivery{
 		arrival: c.Arrival, key: c.Key, lookupKey: c.Key, order: c.Order, at: c.Delivery.At, stream: c.Delivery.At.Stream,
 		due: now.Add(ans.After), heldUntil: ans.heldUntil, uncounted: c.uncounted,
 		mayHoldClaim: ans.mayHoldClaim || c.mayHoldClaim || (ans.Job != nil && ans.Job.uncertain),
 	}
 	r.lookAt = r.due.Add(m.cfg.firstLookup())
+	if c.cursorGone { // it is the present cursor that redelivers it, or does not
+		if r.expectFrom(m.settled.watermark); r.belowFloor {
+			r.lookAt = r.due
+		}
+	}
 	if c.heldUntil.After(r.heldUntil) {
 		r.heldUntil = c.heldUntil
-	}
-	if known := m.expected.byKey[r.key]; known != nil && known.heldUntil.After(r.heldUntil) {
-		r.heldUntil, r.mayHoldClaim = known.heldUntil, known.mayHoldClaim
 	}
 	if ans.Outcome != Failed {
 		r.uncounted++
 	}
-	m.expected.add(r, c.memorySize(), m.cfg.MaxBytes/2)
+	return r
 }
 
 // clearRedelivery stops expecting a redelivery, and starts what waited for it.

@@ -420,3 +420,73 @@ func TestOrderAcrossOwnLateClaim(t *testing.T) {
 		t.Errorf("claimed %v before x1", ids)
 	}
 }
+
+// TestWhatANewCursorPassedWhileItRanIsDeadLettered: an event whose run began under a cursor that was
+// rebuilt since, and that the new cursor does not deliver again, is not waited for. The stream that
+// came back from an older copy still has it.
+func TestWhatANewCursorPassedWhileItRanIsDeadLettered(t *testing.T) {
+	t.Parallel()
+	for how, c := range map[string]struct {
+		w     bus.Position
+		floor uint64
+	}{
+		"by its watermark": {w: arrival("", 1).Delivery.At},
+		"by its floor":     {w: bus.Position{Stream: "s@2"}, floor: 1}, // of the stream that came back
+	} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, nil)
+			r.give(arrival("x1", 1, ordered("x")))
+			r.claims(nil)
+			x1 := r.mustRun("x1")
+			r.SetWatermark(r.now, c.w)
+			r.Ran(r.now, x1, fails("no"))
+			r.settleOne(dedupe.Failed)
+			r.want("x1 nothing failed")
+			r.give(arrival("x2", 2, ordered("x")))
+			r.pass(time.Minute)
+			r.SetFloor(r.now, c.w.Stream, c.floor)
+			if _, gone := r.lookUp(nil); len(gone) != 1 || !gone[0].Kept {
+				t.Fatalf("gone: %+v, want x1 with its data", gone)
+			}
+			if ids := r.claims(nil); !slices.Equal(ids, []string{"x1"}) {
+				t.Fatalf("claimed %v, want x1", ids)
+			}
+			if s := r.settleOne(dedupe.GivenUp); s.Reason != ReasonDropped {
+				t.Errorf("given up: %+v", s)
+			}
+		})
+	}
+}
+
+// TestACopyWithoutRoomKeepsThePlaceOfItsEvent: where the bus drops the copy that an event ran as,
+// later events of the key still wait for the other one.
+func TestACopyWithoutRoomKeepsThePlaceOfItsEvent(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *Config) { c.MaxBytes = 300 })
+	r.give(arrival("x1", 1, ordered("x")))
+	r.claims(nil)
+	x1 := r.mustRun("x1")
+	r.give(arrival("x1", 5, ordered("x")))
+	r.want("x1 nak held")
+	r.Ran(r.now, x1, fails("no"))
+	r.settleOne(dedupe.Failed)
+	r.want("x1 nak failed")
+	r.give(arrival("x9", 9, ordered("x")))
+	r.pass(time.Minute)
+	b := r.Lookups(r.now)
+	there := make([]bool, len(b.Items))
+	for i, l := range b.Items {
+		there[i] = l.At.Sequence != 1
+	}
+	if gone := r.LookedUp(r.now, b, make([]dedupe.Record, len(there)), there, nil); len(gone) != 1 || gone[0].Kept {
+		t.Fatalf("gone: %+v, want sequence 1, whose data was not kept", gone)
+	}
+	if ids := r.claims(nil); len(ids) != 0 {
+		t.Fatalf("claimed %v while the bus has another copy of x1", ids)
+	}
+	r.give(arrival("x1", 5, ordered("x"), arrivals(2)))
+	if ids := r.claims(nil); !slices.Equal(ids, []string{"x1"}) {
+		t.Fatalf("claimed %v, want x1", ids)
+	}
+}

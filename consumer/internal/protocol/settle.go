@@ -145,6 +145,9 @@ func (j *Job) releasedOutcome() Outcome {
 func (m *Machine) finishJob(now time.Time, j *Job, ans Answer) {
 	others := m.splitByPayload(j)
 	m.removeJob(now, j)
+	if ans.Kind != Ack {
+		m.expectRefused(j)
+	}
 	for i := range j.copies {
 		if i > 0 && ans.Outcome == Handled {
 			ans.Outcome = Duplicate
