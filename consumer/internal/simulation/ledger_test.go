@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,6 +31,8 @@ type row struct {
 type claim struct {
 	nonce   string
 	token   uint64
+	tokens  []uint64 // those before, where the same request was applied once more
+	again   *claim   // the claim before of the same request, which was applied once more, late
 	key     dedupe.Key
 	process *process
 	event   *testEvent
@@ -123,7 +126,7 @@ func (g *ledger) forget(r *row, q dedupe.Request, answer dedupe.Claim) {
 		t.forgotten = t.forgotten || t.key == c.key
 	}
 	if c.nonce == q.Nonce {
-		c.token = answer.Token
+		c.tokens, c.token = append(c.tokens, c.token), answer.Token
 		r.vanished, r.state, r.attempts, r.crashes, r.failures = false, dedupe.Held, answer.Attempts, answer.Crashes, len(answer.History)
 		return
 	}
@@ -149,7 +152,7 @@ func (g *ledger) recordWon(proc *process, r *row, q dedupe.Request, c dedupe.Cla
 	if r.state != dedupe.DeadLettering {
 		r.state = dedupe.Held
 	}
-	n := &claim{nonce: q.Nonce, token: c.Token, key: q.Key, process: proc, event: sim.journal.byHash(q.Hash), won: sim.elapsed}
+	n := &claim{nonce: q.Nonce, token: c.Token, again: g.owner[q.Nonce], key: q.Key, process: proc, event: sim.journal.byHash(q.Hash), won: sim.elapsed}
 	r.claims = append(r.claims, n)
 	g.owner[q.Nonce] = n
 }
@@ -255,13 +258,23 @@ func (g *ledger) recordAttempt(r *row, c *claim, s dedupe.Settlement) {
 	switch a := s.Attempt; {
 	case a == nil && s.AddsAttempt():
 		g.sim.violate("history", "%s counts an attempt of %s that is not in its history", c.key.ID, c.process.id)
+	case a != nil && c.again.recorded(a):
+		r.failures++ // request and settlement were both applied once more, with another owner in between
 	case a != nil && c.run == nil:
 		g.sim.violate("history", "%s has an attempt of %s in its history that was not run: %+v", c.key.ID, c.process.id, *a)
-	case a != nil && (a.Number != number || a.Token != c.token || a.Process != c.process.id):
+	case a != nil && (a.Number != number || !c.had(a.Token) || a.Process != c.process.id):
 		g.sim.violate("history", "%s has attempt %d of %s, under token %d, in its history as %+v", c.key.ID, number, c.process.id, c.token, *a)
 	case a != nil:
 		r.failures++
 	}
+}
+
+// had reports whether a claim was won under a token.
+func (c *claim) had(token uint64) bool { return token == c.token || slices.Contains(c.tokens, token) }
+
+// recorded reports whether an attempt was made under a claim, and settled with it.
+func (c *claim) recorded(a *dedupe.Attempt) bool {
+	return c != nil && c.run != nil && c.settled && c.had(a.Token)
 }
 
 // endClaim checks a mark: its run must have succeeded.

@@ -23,13 +23,20 @@ type orderTracker struct {
 
 type keyOrder struct {
 	inFlight []inFlight
-	nacked   map[bus.Position]nacked
-	head     *bus.Delivery // started, and not answered
+	nacked   map[bus.Position]nacked // by placeOf
+	head     *bus.Delivery           // started, and not answered
 }
 
 type inFlight struct {
 	d      *bus.Delivery
 	serial int // in the order in which they first came
+}
+
+// placeOf is a position without the incarnation of its stream, as the Machine knows it: a restored
+// stream has another one, and the same events.
+func placeOf(at bus.Position) bus.Position {
+	at.Stream = ""
+	return at
 }
 
 // nacked is an event that was nacked here, and when it had arrived.
@@ -64,11 +71,11 @@ func (o *orderTracker) noteArrived(proc *process, d *bus.Delivery) {
 	k := o.key(d.Event.Key)
 	o.serial++
 	h := inFlight{d: d, serial: o.serial}
-	if old, ok := k.nacked[d.At]; ok {
+	if old, ok := k.nacked[placeOf(d.At)]; ok {
 		if old.binds(proc, nil) {
 			h.serial = old.serial // it never lost its place
 		}
-		delete(k.nacked, d.At)
+		delete(k.nacked, placeOf(d.At))
 	}
 	k.inFlight = append(k.inFlight, h)
 }
@@ -110,7 +117,7 @@ func (o *orderTracker) noteAnswered(proc *process, a protocol.Answer) {
 	default:
 		if n.d != nil { // else it was answered before
 			n.elsewhere = proc.elsewhere(proc.sim.journal.of(&d.Event).key, n.came)
-			k.nacked[d.At] = n
+			k.nacked[placeOf(d.At)] = n
 		}
 	}
 }
@@ -198,8 +205,8 @@ func (proc *process) checkGone(g protocol.Gone, wasGone bool) {
 		sim.violate("I1", "%s takes sequence %d for dropped, and it is there", proc.id, g.At.Sequence)
 	}
 	for _, k := range proc.order.keys {
-		n, ok := k.nacked[g.At]
-		delete(k.nacked, g.At) // for good: a restore that brings it back delivers it as any other event
+		n, ok := k.nacked[placeOf(g.At)]
+		delete(k.nacked, placeOf(g.At)) // for good: a restore that brings it back delivers it as any other event
 		if ok && g.Kept {
 			k.inFlight = append(k.inFlight, n.inFlight) // it is dead-lettered at its place
 		}

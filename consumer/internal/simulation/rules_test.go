@@ -55,7 +55,7 @@ func (proc *process) checkClaim(j *protocol.Job, r *run) {
 	if sim.sc.transact && r.claim.asked {
 		sim.violate("locked", "%s began %s while it renews it", proc.id, t.name)
 	}
-	if now.Before(row.due) {
+	if reclaimed := r.claim.lost && t.forgotten; now.Before(row.due) && !reclaimed { // else it is due under a row that its owner does not know of
 		sim.violate("due", "%s began %s, which is due in %v", proc.id, t.name, row.due.Sub(now))
 	}
 	if row.last() == r.claim && j.Attempt() != row.attempts+1 {

@@ -2,8 +2,11 @@ package simulation
 
 import (
 	"bytes"
+	"context"
 	"flag"
+	"math"
 	"os"
+	"os/signal"
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -11,11 +14,13 @@ import (
 	"go.uber.org/goleak"
 )
 
-// -seed plays one seed with a trace, -from and -seeds others than usual.
+// -seed plays one seed with a trace, -from and -seeds others than usual, -for as many as there is
+// time for.
 var (
 	seedFlag  = flag.Uint64("seed", 0, "play this seed alone, with a trace")
 	fromFlag  = flag.Uint64("from", 1, "play seeds from this one on")
 	seedsFlag = flag.Uint64("seeds", seeds, "how many seeds to play; -short plays a tenth")
+	forFlag   = flag.Duration("for", 0, "play seeds for this long, however many; SIGINT ends it early")
 )
 
 // seeds are played in every run of the tests.
@@ -31,18 +36,16 @@ func TestPromises(t *testing.T) {
 		return
 	}
 	t.Parallel()
-	n := *seedsFlag
-	if testing.Short() {
-		n /= 10
-	}
-	var next, failed, steps, effects, repeats, letters, faults atomic.Int64
+	ctx, last := seedsToPlay(t)
+	var next, played, failed, steps, effects, repeats, letters, faults atomic.Int64
 	t.Run("seeds", func(t *testing.T) {
 		for range runtime.GOMAXPROCS(0) {
 			t.Run("", func(t *testing.T) {
 				t.Parallel()
-				for i := next.Add(1); i <= int64(n) && failed.Load() < 5; i = next.Add(1) {
+				for i := next.Add(1); i <= last && failed.Load() < 5 && ctx.Err() == nil; i = next.Add(1) {
 					seed := *fromFlag + uint64(i) - 1
 					r := Run(seed, nil)
+					played.Add(1)
 					steps.Add(int64(r.Steps))
 					effects.Add(int64(r.Effects))
 					repeats.Add(int64(r.Repeats))
@@ -57,7 +60,23 @@ func TestPromises(t *testing.T) {
 		}
 	})
 	t.Logf("%d seeds: %d steps, %d effects (%d repeated), %d letters, %d faults",
-		n, steps.Load(), effects.Load(), repeats.Load(), letters.Load(), faults.Load())
+		played.Load(), steps.Load(), effects.Load(), repeats.Load(), letters.Load(), faults.Load())
+}
+
+// seedsToPlay is how many seeds are played at most, and until when.
+func seedsToPlay(t *testing.T) (ctx context.Context, last int64) {
+	t.Helper()
+	if *forFlag > 0 {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+		ctx, cancel := context.WithTimeout(ctx, *forFlag)
+		t.Cleanup(func() { cancel(); stop() })
+		return ctx, math.MaxInt64
+	}
+	n := *seedsFlag
+	if testing.Short() {
+		n /= 10
+	}
+	return t.Context(), int64(n)
 }
 
 func report(t *testing.T, seed uint64, r Result) {
