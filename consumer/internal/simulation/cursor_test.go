@@ -48,7 +48,7 @@ func (proc *process) openCursor() bus.Position {
 		info, failed := proc.sim.bus.Topic(ctx, pattern, group, bus.Start{})
 		proc.sim.must(failed)
 		proc.sim.note("refused", proc.id, info.Start.Stream, int64(info.Last.Sequence))
-		proc.cursor = proc.newCursor(info.Start.Stream)
+		proc.cursor, proc.fromFirst = proc.newCursor(info.Start.Stream), true
 		opened, err = proc.cursor.Open(ctx)
 	}
 	if err != nil { // the process ends, and is started again

@@ -32,6 +32,7 @@ type process struct {
 	capacity         int           // of its gate; negative: no bound
 	shutAt           time.Duration // when that was 0 last
 	cursorLost       bool
+	fromFirst        bool // the consumer refused to go on in the stream, and an operator started it at the first event
 	troubles         []span
 
 	turnPlanned                   bool
