@@ -377,6 +377,35 @@ func TestUnavailableReceiverLeavesNoClaims(t *testing.T) {
 	r.empty()
 }
 
+// TestAProbeNeedsRoomInTheGate: while the receiver is unavailable, no more runs are inside than the
+// gate has room for, also beside one that hangs.
+func TestAProbeNeedsRoomInTheGate(t *testing.T) {
+	t.Parallel()
+	for room, probes := range map[int]bool{1: false, 2: true, -1: true} {
+		r := newRig(t, func(c *Config) { c.Concurrency = 6 })
+		for i, id := range many(6) {
+			r.give(arrival(id, uint64(i+1)))
+		}
+		r.claims(nil)
+		r.run() // hangs
+		var running []*Job
+		for range 5 {
+			running = append(running, r.run())
+		}
+		for _, j := range running {
+			r.Ran(r.now, j, unavailable("refused"))
+		}
+		r.settle(true)
+		r.SetCapacity(r.now, room)
+		r.pass(2 * time.Second)
+		r.give(arrival("probe", 10))
+		r.claims(nil)
+		if j := r.run(); (j != nil) != probes {
+			t.Errorf("with room for %d, and one inside, a probe begins: %v", room, j != nil)
+		}
+	}
+}
+
 func TestDrainWhileUnavailableEndsAtOnce(t *testing.T) {
 	t.Parallel()
 	s := openShop(t, nil)

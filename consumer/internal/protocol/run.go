@@ -293,6 +293,9 @@ func (m *Machine) idleSlots() int {
 	slots := m.allowedRuns()
 	if m.pace.oneAtATime() { // beside what began before
 		slots = min(m.busySlots()+1, m.cfg.Concurrency)
+		if m.capacity >= 0 {
+			slots = min(slots, m.capacity+m.runsBeforeShut)
+		}
 	}
 	return min(slots-m.busySlots(), m.cfg.MaxUnmarked-m.exposed-m.jobs.count[starting])
 }
