@@ -76,9 +76,12 @@ func (m *Machine) startJob(now time.Time, c deliveryCopy) {
 func (m *Machine) joinJob(now time.Time, j *Job, c deliveryCopy) {
 	earlier := c.Delivery.At.Sequence < j.orderSequence
 	switch {
-	case j.stuck, earlier && j.phase == waiting && c.Order != j.order:
-		// It must not wait for what may wait, in another process, for it.
+	case j.stuck:
 		m.nackCopy(now, &c, Answer{Outcome: Held})
+	case earlier && j.phase == waiting && c.Order != j.order:
+		// It must not wait for what may wait, in another process, for it: the later one makes way.
+		m.nackUnclaimed(now, j)
+		m.admitCopy(now, c)
 	case m.replaceCopy(now, j, c):
 	case (m.overLimits() || m.waitingCount() == m.cfg.MaxWaiting) && !earlier:
 		m.refuseCopy(now, j, c)

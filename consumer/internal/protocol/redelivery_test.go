@@ -421,9 +421,9 @@ func TestOrderAcrossOwnLateClaim(t *testing.T) {
 	}
 }
 
-// TestWhatANewCursorPassedWhileItRanIsDeadLettered: an event whose run began under a cursor that was
-// rebuilt since, and that the new cursor does not deliver again, is not waited for. The stream that
-// came back from an older copy still has it.
+// TestWhatANewCursorPassedWhileItRanIsDeadLettered: an event whose run began under a cursor that
+// was rebuilt since, and that the new cursor does not deliver again, is not waited for. The stream
+// that came back from an older copy still has it.
 func TestWhatANewCursorPassedWhileItRanIsDeadLettered(t *testing.T) {
 	t.Parallel()
 	for how, c := range map[string]struct {
@@ -456,37 +456,5 @@ func TestWhatANewCursorPassedWhileItRanIsDeadLettered(t *testing.T) {
 				t.Errorf("given up: %+v", s)
 			}
 		})
-	}
-}
-
-// TestACopyWithoutRoomKeepsThePlaceOfItsEvent: where the bus drops the copy that an event ran as,
-// later events of the key still wait for the other one.
-func TestACopyWithoutRoomKeepsThePlaceOfItsEvent(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, func(c *Config) { c.MaxBytes = 300 })
-	r.give(arrival("x1", 1, ordered("x")))
-	r.claims(nil)
-	x1 := r.mustRun("x1")
-	r.give(arrival("x1", 5, ordered("x")))
-	r.want("x1 nak held")
-	r.Ran(r.now, x1, fails("no"))
-	r.settleOne(dedupe.Failed)
-	r.want("x1 nak failed")
-	r.give(arrival("x9", 9, ordered("x")))
-	r.pass(time.Minute)
-	b := r.Lookups(r.now)
-	there := make([]bool, len(b.Items))
-	for i, l := range b.Items {
-		there[i] = l.At.Sequence != 1
-	}
-	if gone := r.LookedUp(r.now, b, make([]dedupe.Record, len(there)), there, nil); len(gone) != 1 || gone[0].Kept {
-		t.Fatalf("gone: %+v, want sequence 1, whose data was not kept", gone)
-	}
-	if ids := r.claims(nil); len(ids) != 0 {
-		t.Fatalf("claimed %v while the bus has another copy of x1", ids)
-	}
-	r.give(arrival("x1", 5, ordered("x"), arrivals(2)))
-	if ids := r.claims(nil); !slices.Equal(ids, []string{"x1"}) {
-		t.Fatalf("claimed %v, want x1", ids)
 	}
 }
