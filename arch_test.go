@@ -43,6 +43,10 @@ const testFolder = "internal/testing"
 
 var suites = []string{"bus/bustest", "dedupe/dedupetest", "flow/flowtest", "group/grouptest", "outbox/outboxtest"}
 
+// testKit is for tests of users' own handlers. It stands on the memory adapters alone: neither on
+// suites nor on testFolder, which are for tests of buses and stores.
+const testKit = "consumer/consumertest"
+
 // mayLink says which packages alone may link what is heavy, their folders included. Tests are free.
 var mayLink = map[string][]string{
 	"github.com/nats-io/nats-server":  {"worker/embedded", "cmd/worker", "internal/testing/natstest"},
@@ -52,7 +56,7 @@ var mayLink = map[string][]string{
 	"go.yaml.in/yaml":                 {"worker", "cmd/worker", "examples"},
 	"github.com/prometheus":           {"worker", "cmd/worker", "examples"},
 	"go.opentelemetry.io":             {"worker", "cmd/worker", "examples"},
-	"testing":                         append(suites, testFolder),
+	"testing":                         append([]string{testKit, testFolder}, suites...),
 	"github.com/anishathalye":         {"dedupe/dedupetest"},
 	"github.com/failsafe-go":          {"flow/breaker", "worker", "cmd/worker", "examples"},
 	"github.com/rogpeppe/go-internal": {},
