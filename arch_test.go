@@ -60,6 +60,7 @@ var mayLink = map[string][]string{
 	"github.com/anishathalye":         {"dedupe/dedupetest"},
 	"github.com/failsafe-go":          {"flow/breaker", "worker", "cmd/worker", "examples"},
 	"github.com/rogpeppe/go-internal": {},
+	"github.com/standard-webhooks":    {},
 	"go.uber.org/goleak":              {},
 	"pgregory.net/rapid":              append(suites, testFolder),
 }

@@ -150,18 +150,7 @@ func (b *groupBreaker) AcquireProbe(ctx context.Context) (release func(), ok boo
 	if b.worker.member == nil {
 		return nil, false, errNotJoined
 	}
-	lease, err := b.worker.member.session.Acquire(ctx, "breaker."+b.topic)
-	switch {
-	case errors.Is(err, group.ErrHeld):
-		return nil, false, nil
-	case err != nil:
-		return nil, false, err
-	}
-	return func() {
-		ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
-		defer cancel()
-		_ = lease.Release(ctx) // what is not released runs out
-	}, true, nil
+	return b.worker.member.acquireLease(ctx, "breaker."+b.topic)
 }
 
 // follow opens the breaker where another process has opened its own.
@@ -206,6 +195,9 @@ func (w *Worker) applyLevers(ctx context.Context, s *config.Subscription, topic 
 			return fmt.Errorf("the concurrency of %q: %w", topic, err)
 		}
 		o.Gates = append(o.Gates, adaptive)
+	}
+	if h := s.Handler.HTTP; h != nil && h.PerHost != nil {
+		return w.addHostLimit(h, o)
 	}
 	return nil
 }

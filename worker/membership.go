@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -186,6 +187,22 @@ func (m *membership) subscriptions() []*memberSubscription {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.subs
+}
+
+// acquireLease takes a lease of the group; ok is false if another process has it.
+func (m *membership) acquireLease(ctx context.Context, name string) (release func(), ok bool, err error) {
+	lease, err := m.session.Acquire(ctx, name)
+	switch {
+	case errors.Is(err, group.ErrHeld):
+		return nil, false, nil
+	case err != nil:
+		return nil, false, err
+	}
+	return func() {
+		ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+		defer cancel()
+		_ = lease.Release(ctx) // what is not released runs out
+	}, true, nil
 }
 
 // describe is what the group's other processes, and its operators, are told of this one.

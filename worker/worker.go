@@ -27,6 +27,7 @@ type Worker struct {
 	drainers []*drainerRun
 	member   *membership // of the group, once Run has joined it
 	breakers map[string]*groupBreaker
+	hosts    map[string]*hostLimit // by host, with its port
 	actors   []Actor
 	closers  []func() error
 }

@@ -63,7 +63,7 @@ func (s *workerBuilder) newHandler(ctx context.Context, c *config.Subscription) 
 	case h.Exec != nil:
 		return s.newCommandHandler(c)
 	case h.HTTP != nil:
-		x, err := s.newHTTPHandler(h.HTTP, c.Concurrency.Max)
+		x, err := s.newHTTPHandler(h.HTTP, c)
 		if err != nil {
 			return nil, err
 		}
@@ -85,14 +85,15 @@ func (s *workerBuilder) newHandler(ctx context.Context, c *config.Subscription) 
 	}
 }
 
-func (s *workerBuilder) newHTTPHandler(h *config.HTTPHandler, concurrency int) (*httphandler.Handler, error) {
+func (s *workerBuilder) newHTTPHandler(h *config.HTTPHandler, c *config.Subscription) (*httphandler.Handler, error) {
 	files, err := worker.TLSFiles(h.TLS).Config()
 	if err != nil {
 		return nil, err
 	}
 	return httphandler.New(s.worker.Group(), h.URL, &httphandler.Options{
 		Timeout: h.Timeout, Statuses: h.Statuses, Headers: httpHeaders(h.Headers), PassHeaders: h.PassHeaders,
-		Concurrency: concurrency, TLS: files,
+		Concurrency: c.Concurrency.Max, TLS: files, SigningSecrets: h.Signing.Secrets, SigningSecretFiles: h.Signing.Files,
+		Addresses: h.Addresses, OnGone: s.worker.PauseWhenGone(c.Topic),
 	})
 }
 

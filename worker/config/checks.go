@@ -57,6 +57,7 @@ func (c *Config) checkTogether(r *configReader) {
 		c.checkOverlap(r, i)
 	}
 	c.checkLoops(r)
+	c.shareHostLimits(r)
 }
 
 func (s *Subscription) checkHandler(r *configReader, at string) {

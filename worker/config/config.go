@@ -200,6 +200,20 @@ type HTTPHandler struct {
 	// PassHeaders are names of events' headers that are sent too.
 	PassHeaders []string
 	TLS         TLS
+	Signing     Signing
+	// Addresses says to which addresses connections are made.
+	Addresses httphandler.Addresses
+	// PerHost bounds what this process posts to the host of the URL. It is the same for all
+	// subscriptions that post there, also for those that do not give it. Nil: there is no bound.
+	PerHost *PerHost
+}
+
+// Signing is what requests are signed with. Empty: they are not.
+type Signing struct {
+	// Secrets begin with whsec_: do not show them.
+	Secrets []string
+	// Files hold one such secret each.
+	Files []string
 }
 
 // PublishHandler publishes events to another topic.

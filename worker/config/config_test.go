@@ -115,6 +115,7 @@ subscriptions:
 				s.Handler.HTTP = &config.HTTPHandler{
 					URL: "https://u:p@example.com/x?y", Timeout: 5 * time.Second,
 					Statuses: map[int]httphandler.Meaning{401: "permanent", 402: "permanent", 409: "done"}, Headers: map[string]string{"Authorization": "Bearer t"},
+					Addresses: httphandler.AnyAddress,
 				}
 			}),
 			subscription("a", func(s *config.Subscription) { s.Handler.Publish = &config.PublishHandler{Topic: "b"} }),

@@ -122,12 +122,18 @@ func handlerKeys() []field[Handler] {
 			durationField("timeout", func(h *HTTPHandler) *time.Duration { return &h.Timeout }, consumer.Limit[time.Duration]{Min: time.Millisecond, Max: day}).withDefault(30*time.Second).
 				describedAs("how long one exchange may take"),
 			statusesField("statuses", func(h *HTTPHandler) *map[int]httphandler.Meaning { return &h.Statuses }).
-				describedAs("what statuses mean where they mean something else than usual: done, retry, throttled, unavailable, refused or permanent"),
+				describedAs("what statuses mean where they mean something else than usual: done, retry, throttled, unavailable, refused, permanent or gone"),
 			headersField("headers", "what to send with each event; values are never shown",
 				func(h *HTTPHandler) *map[string]string { return &h.Headers }),
 			headerNamesField("pass_headers", "headers of events that the service gets too, beside trace context, Content-Encoding, Content-Language and CloudEvents extensions",
 				func(h *HTTPHandler) *[]string { return &h.PassHeaders }),
-			objectField("tls", "files in PEM for https", func(h *HTTPHandler) *TLS { return &h.TLS }, tlsKeys("")...)),
+			objectField("tls", "files in PEM for https", func(h *HTTPHandler) *TLS { return &h.TLS }, tlsKeys("")...),
+			objectField("signing", "secrets that requests are signed with, as Standard Webhooks has it; each adds a signature", func(h *HTTPHandler) *Signing { return &h.Signing },
+				signingSecretsField("secrets", func(s *Signing) *[]string { return &s.Secrets }),
+				fileNamesField("files", "files that hold one secret each; read at the start", func(s *Signing) *[]string { return &s.Files })),
+			enumField("addresses", func(h *HTTPHandler) *httphandler.Addresses { return &h.Addresses }, selfNamed(httphandler.AnyAddress, httphandler.PublicAddresses)...).
+				describedAs("to which addresses connections are made: any, or public, which refuses those inside of a network once the host is resolved"),
+			optionalField("per_host", "bounds what this process posts to the host of the URL, over all subscriptions that post there", func(h *HTTPHandler) **PerHost { return &h.PerHost }, perHostKeys()...)),
 		optionalField("publish", "publish events to another topic; a bare value is the topic", func(h *Handler) **PublishHandler { return &h.Publish },
 			topicField("topic", func(p *PublishHandler) *string { return &p.Topic }).markRequired().
 				describedAs("topic to publish to, on the same bus; it needs a stream"),

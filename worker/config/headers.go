@@ -92,8 +92,10 @@ func (l *textList[S]) readNode(r *configReader, at string, n *yaml.Node, s *S) {
 			continue
 		}
 		switch err, o := l.valid(text), r.origins[path]; {
-		case err != nil && o.isHidden():
+		case err != nil && o.isHidden() && !l.secret:
 			r.reportMistake(path, "%s is not %s", o.placeholder(), l.expected)
+		case err != nil && len(o.variables) > 0:
+			r.reportMistake(path, "%s: %v", o.placeholder(), err)
 		case err != nil:
 			r.reportMistake(path, "%v%s", err, o.writeVariable())
 		}

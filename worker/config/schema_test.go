@@ -67,6 +67,8 @@ func good() []string {
 		"nats: {provision: '${P:true}'}\n" + handled("{log: }"),
 		handled("{log: {}}"), handled("{log: {data: true}}"), handled("{exec: {command: ./a}}"), handled("{exec: '${C:./a}'}"), handled("{publish: b}"),
 		handled("{http: 'https://u:p@h:8080/x?y=z'}"), handled("{http: {url: 'http://[::1]', headers: {}}}"), handled("{http: {url: 'http://h', statuses: '401-405=permanent,409 = done'}}"), handled("{http: {url: '${U:http://h}', headers: {a-B: c}}}"),
+		handled("{http: {url: http://h, signing: {secrets: ['${S:whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw}'], files: [a, b]}, addresses: public, per_host: {concurrency: 5, rate: 3/m}}}"),
+		handled("{http: {url: http://h, signing: , per_host: {rate: '${R:1/s}'}}}"), handled("{http: {url: http://h, signing: {}, statuses: 404=gone}}"),
 		boxed, boxed + "{}", boxed + "{collection: c, attempts: 5, after_dead: continue, retention: '${R:2d}'}",
 		boxed + "{backoff: {base: 1s}}\nsubscriptions: [{topic: a, handler: {publish: {topic: b, outbox: true}}}]\n",
 		"x-h: &h {exec: ./a}\ngroup: g\nsubscriptions: [{topic: a, handler: *h}]\n",
@@ -95,7 +97,7 @@ func TestSchemaRefusesWhatLintRefuses(t *testing.T) {
 		"warning:", "--group", "overlaps with", "its own dead letters", "dead.GROUP", "for ever", "ttl is", "max_unmarked is", "and ttl of", "kept in a MongoDB", "there is no outbox", "has the marks", "longer than", "has a wildcard", "an empty token", "with a dot",
 		"the environment has no", "worker's environment", "shell's way", "has no end", // variables
 		"scheme", "names no host", "port is", "mongodb://", "set for each request", "belongs to the connection", "an underscore", "no publisher may", "control character", "in other letters", // URLs and headers
-		"begins with the larger", "has no unit that is known", "and rate.per is", "is for token-bucket", "for it remembers each start", // numbers that are compared
+		"begins with the larger", "has no unit that is known", "and rate.per is", "bounds nothing", "is for token-bucket", "for it remembers each start", // numbers that are compared
 		"in decimal digits", "does not begin with a whole number", "not a duration from", "292 years", "more than 1000000000", // bounds of what is text
 		"has a NUL", "131072 bytes", "and no range", "is there twice: remove one", // of texts
 		"exclude each other", "a client needs both", "in the transaction", "in mode transactional",

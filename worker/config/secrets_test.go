@@ -96,6 +96,8 @@ func TestSecretsInSecretKeysAreNotShown(t *testing.T) {
 		handled("\n      http: @"), handled("\n      http: {url: @}"), handled("\n      http:\n        url: @"),
 		handled("\n      http:\n        url: http://h\n        headers: @"), handled("\n      http:\n        url: http://h\n        headers:\n          Authorization: @"),
 		handled("\n      http:\n        url: http://h\n        headers: {Authorization: @, authorization: @}"),
+		handled("\n      http:\n        url: http://h\n        signing: @"), handled("\n      http:\n        url: http://h\n        signing: {secrets: @}"),
+		handled("\n      http:\n        url: http://h\n        signing: {secrets: [@]}"), handled("\n      http:\n        url: http://h\n        signing: {secrets: [whsec_@]}"),
 	}
 	found := 0
 	for _, form := range forms {

@@ -21,6 +21,9 @@ const (
 	maxShownBytes = 1 << 10
 	// maxRetryAfter bounds what a service may ask for.
 	maxRetryAfter = time.Hour
+	// goneRetry is after how long an event is retried whose endpoint is gone, where nothing
+	// stops the subscription.
+	goneRetry = 5 * time.Minute
 )
 
 // readBody reads an answer's body, so that the connection can be used again, for as long as that
@@ -44,7 +47,7 @@ func readBody(res *http.Response, cancel context.CancelFunc) (shown []byte) {
 func isSuccess(status int) bool { return status >= 200 && status <= 299 }
 
 // classifyResponse makes a verdict of an answer.
-func (h *Handler) classifyResponse(res *http.Response, body []byte, attempt int) error {
+func (h *Handler) classifyResponse(ctx context.Context, res *http.Response, body []byte, attempt int) error {
 	after, asksToWait := parseRetryAfter(res.Header, time.Now())
 	is, configured := h.statuses[res.StatusCode]
 	if !configured {
@@ -67,6 +70,8 @@ func (h *Handler) classifyResponse(res *http.Response, body []byte, attempt int)
 		return consumer.Unavailable(consumer.Permanent(err))
 	case Permanent:
 		return consumer.Permanent(err)
+	case Gone:
+		return h.classifyGone(ctx, err)
 	case Done, Retry:
 	}
 	return later

@@ -44,6 +44,30 @@ func BenchmarkHTTP(b *testing.B) {
 	b.ReportMetric(plain.Seconds()/whole.Seconds(), "x-of-net/http")
 }
 
+// BenchmarkSigning: the handler alone with one signature, and with two, against none, in short
+// turns.
+func BenchmarkSigning(b *testing.B) {
+	const turn, turns = 500, 20
+	endpoint := serve(b, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
+	secrets := []string{secretOf('a', 32), secretOf('b', 32)}
+	var handlers [3]*Handler
+	for n := range handlers {
+		handlers[n] = newHTTP(b, endpoint, &Options{SigningSecrets: secrets[:n]})
+	}
+	var took [3]time.Duration
+	ctx := handlertest.Attempt(b, 1)
+	for b.Loop() {
+		for i := range turns * len(handlers) {
+			n := i % len(handlers)
+			took[n] += sixteen(b, turn, func(i int) error { return handlers[n].Handle(ctx, benchmarkEvent(i)) })
+		}
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(float64(b.N*turn*turns)/took[1].Seconds(), "signed/s")
+	b.ReportMetric(took[0].Seconds()/took[1].Seconds(), "x-of-unsigned")
+	b.ReportMetric(took[0].Seconds()/took[2].Seconds(), "two-x-of-unsigned")
+}
+
 func benchmarkEvent(i int) bus.Event {
 	return bus.Event{ID: fmt.Sprintf("0192f3a1-7c1e-7000-8000-%012d", i), Topic: handlertest.Placed().Topic, Data: make([]byte, 256)}
 }
@@ -68,15 +92,15 @@ func benchmarkBus(b *testing.B) bus.Bus {
 	return n
 }
 
-// sixteen calls f for each event, 16 at once.
-func sixteen(b *testing.B, f func(i int) error) time.Duration {
+// sixteen calls f for each of n events, 16 at once.
+func sixteen(b *testing.B, n int64, f func(i int) error) time.Duration {
 	b.Helper()
 	var next atomic.Int64
 	var running sync.WaitGroup
 	start := time.Now()
 	for range defaultConcurrency {
 		running.Go(func() {
-			for i := next.Add(1); i <= perRound; i = next.Add(1) {
+			for i := next.Add(1); i <= n; i = next.Add(1) {
 				if err := f(int(i)); err != nil {
 					b.Error(err)
 					return
@@ -94,7 +118,7 @@ func plainPosts(b *testing.B, endpoint string) time.Duration {
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport, Timeout: defaultHTTPTimeout}
 	body := make([]byte, 256)
-	return sixteen(b, func(int) error {
+	return sixteen(b, perRound, func(int) error {
 		res, err := client.Post(endpoint, "application/octet-stream", bytes.NewReader(body))
 		if err != nil {
 			return err
@@ -108,7 +132,7 @@ func handlerAlone(b *testing.B, endpoint string) time.Duration {
 	b.Helper()
 	h := newHTTP(b, endpoint, nil)
 	ctx := handlertest.Attempt(b, 1)
-	return sixteen(b, func(i int) error { return h.Handle(ctx, benchmarkEvent(i)) })
+	return sixteen(b, perRound, func(i int) error { return h.Handle(ctx, benchmarkEvent(i)) })
 }
 
 func endToEnd(b *testing.B, from bus.Bus, group, endpoint string) time.Duration {

@@ -28,12 +28,25 @@
 // throttled; 401, 403, 404 and 405 refused, which is consumer.Unavailable and, if it is the event's
 // own, consumer.Permanent; 407, 408, 502, 503, 504 and 520 to 530 unavailable; 409, 425 and other
 // 5xx try again, not before Retry-After (seconds or a date; at most 1 h, and at least 1 s, doubling
-// with each attempt to 5 min); any other 4xx never try again. Redirects are not followed. They, any
-// other status, and no answer at all are unavailable. Options.Statuses says what else a status
-// means. The start of the body (1 KiB) is the reason. Of an answer no more than 64 KiB of headers
-// and 64 KiB of body are read, and after the headers for no more than 200 ms.
+// with each attempt to 5 min); 410 gone, as below; any other 4xx never try again. Redirects are not
+// followed. They, any other status, and no answer at all are unavailable. Options.Statuses says
+// what else a status means. The start of the body (1 KiB) is the reason. Of an answer no more than
+// 64 KiB of headers and 64 KiB of body are read, and after the headers for no more than 200 ms.
 //
 // A run sends one request. A connection is kept for 1 s, so that a request hardly ever meets a
 // server that is just closing it; where it does, the next attempt sends it again. HTTP_PROXY,
 // HTTPS_PROXY and NO_PROXY are honoured.
+//
+// # Webhooks
+//
+// With Options.SigningSecrets or SigningSecretFiles each request is signed as Standard Webhooks has
+// it: webhook-id is the idempotency key, webhook-timestamp the time of the attempt in seconds, and
+// webhook-signature has one signature of id, timestamp and body for each secret. Other headers are
+// not signed.
+//
+// An endpoint that answers 410 is gone for good: Options.OnGone stops what posts there, once for
+// all runs that find it gone at the same time, and no attempt is counted.
+//
+// With PublicAddresses no connection is made to an address inside of a network. The address is
+// checked when it is dialled, so that a name cannot resolve to another one in between.
 package http

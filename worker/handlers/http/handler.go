@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -37,6 +36,8 @@ type Handler struct {
 	passHeaders map[string]bool // names of events' headers
 	secrets     *secretRedactor
 	statuses    map[int]Meaning
+	signer      *signer // nil: requests are not signed
+	gone        goneCalls
 	client      *http.Transport
 }
 
@@ -56,9 +57,14 @@ func New(group, endpoint string, o *Options) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	secrets, err := opts.signingSecrets()
+	if err != nil {
+		return nil, err
+	}
 	h := &Handler{
 		group: group, origin: u.Scheme + "://" + u.Host, timeout: opts.Timeout,
-		host: opts.Headers.Get("Host"), header: opts.Headers, passHeaders: make(map[string]bool, len(opts.PassHeaders)), secrets: newRedactorFor(u, opts.Headers), statuses: opts.Statuses,
+		host: opts.Headers.Get("Host"), header: opts.Headers, passHeaders: make(map[string]bool, len(opts.PassHeaders)),
+		secrets: newRedactorFor(u, opts.Headers, secrets), statuses: opts.Statuses, signer: newSigner(secrets), gone: goneCalls{onGone: opts.OnGone},
 	}
 	for _, name := range opts.PassHeaders {
 		h.passHeaders[http.CanonicalHeaderKey(name)] = true
@@ -67,21 +73,8 @@ func New(group, endpoint string, o *Options) (*Handler, error) {
 	setBasicAuth(opts.Headers, u.User)
 	u.User = nil
 	h.endpoint = u
-	h.client = &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: httpConnect, KeepAlive: 15 * time.Second}).DialContext,
-		TLSHandshakeTimeout:    httpConnect,
-		TLSClientConfig:        opts.TLS,
-		ForceAttemptHTTP2:      true,
-		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 5 * time.Second, PingTimeout: 5 * time.Second},
-		MaxIdleConns:           opts.Concurrency,
-		MaxIdleConnsPerHost:    opts.Concurrency,
-		IdleConnTimeout:        httpIdle,
-		DisableCompression:     true, // bodies are only shown
-		MaxResponseHeaderBytes: maxResponseBytes,
-	}
-	if _, err := http.ProxyFromEnvironment(&http.Request{URL: u}); err != nil {
-		return nil, errors.New("HTTP_PROXY or HTTPS_PROXY in the environment is not a URL: correct it, or add the host to NO_PROXY")
+	if h.client, err = newTransport(u, &opts, http.ProxyFromEnvironment); err != nil {
+		return nil, err
 	}
 	return h, nil
 }
@@ -109,7 +102,7 @@ func (h *Handler) Handle(ctx context.Context, e bus.Event) error {
 		return h.unansweredError(ctx, limited, err)
 	}
 	body := readBody(res, cancel)
-	return h.classifyResponse(res, body, attempt.Number)
+	return h.classifyResponse(ctx, res, body, attempt.Number)
 }
 
 // newRequest is a POST of the data.

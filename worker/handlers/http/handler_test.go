@@ -90,18 +90,18 @@ func TestHTTPVerdicts(t *testing.T) {
 	}{
 		"as they are": {want: map[Meaning][]int{
 			Done:        {200, 201, 202, 204, 206, 299},
-			Permanent:   {400, 402, 406, 410, 413, 415, 422, 431, 451, 499},
+			Permanent:   {400, 402, 406, 413, 415, 422, 431, 451, 499},
 			Refused:     {401, 403, 404, 405},
 			Throttled:   {429},
-			Unavailable: {300, 301, 302, 303, 304, 307, 308, 399, 407, 408, 502, 503, 504, 520, 521, 530, 600, 999},
+			Unavailable: {300, 301, 302, 303, 304, 307, 308, 399, 407, 408, 410, 502, 503, 504, 520, 521, 530, 600, 999},
 			Retry:       {409, 425, 500, 501, 505, 519, 531, 599},
 		}},
 		"with Retry-After": {retryAfter: "1", want: map[Meaning][]int{
 			Permanent: {400, 422}, Refused: {401, 404}, Throttled: {429, 503}, Unavailable: {502, 504}, Retry: {409, 500},
 		}},
 		"configured": {
-			retryAfter: "1", statuses: map[int]Meaning{404: Permanent, 409: Done, 422: Retry, 500: Unavailable, 410: Refused, 502: Throttled},
-			want: map[Meaning][]int{Permanent: {404, 400}, Done: {409, 200}, Retry: {422}, Unavailable: {500}, Refused: {410, 403}, Throttled: {502, 429}},
+			retryAfter: "1", statuses: map[int]Meaning{404: Permanent, 409: Done, 422: Retry, 500: Unavailable, 410: Refused, 502: Throttled, 451: Gone},
+			want: map[Meaning][]int{Permanent: {404, 400}, Done: {409, 200}, Retry: {422}, Unavailable: {500, 451}, Refused: {410, 403}, Throttled: {502, 429}},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
@@ -28,11 +29,11 @@ const idempotencyKey = "idempotency-key"
 
 // requestHeaders are those of an event's request. What cannot be said in them is an error.
 func (h *Handler) requestHeaders(e *bus.Event, a *consumer.Attempt) (http.Header, error) {
-	out := make(http.Header, len(h.header)+len(e.Headers)+12)
+	out := make(http.Header, len(h.header)+len(e.Headers)+15)
 	for name, values := range e.Headers {
 		h.passHeader(out, name, values)
 	}
-	w := headerWriter{header: out, values: make([]string, 0, 12)}
+	w := headerWriter{header: out, values: make([]string, 0, 15)}
 	w.setHeader("Ce-Specversion", cloudevents.SpecVersion)
 	w.setEncoded("Ce-Id", e.ID)
 	w.setEncoded("Ce-Source", cloudevents.SourceOf(e))
@@ -48,6 +49,9 @@ func (h *Handler) requestHeaders(e *bus.Event, a *consumer.Attempt) (http.Header
 	w.setHeader(HeaderAttempt, strconv.Itoa(a.Number))
 	w.setQuoted(idempotencyKey, a.IdempotencyKey)
 	w.setChecked("Content-Type", cmp.Or(e.ContentType, "application/octet-stream"))
+	if h.signer != nil {
+		h.signer.setSignature(&w, a.IdempotencyKey, time.Now(), e.Data)
+	}
 	maps.Copy(out, h.header)
 	return out, w.err
 }

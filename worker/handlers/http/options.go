@@ -2,6 +2,7 @@ package http
 
 import (
 	"cmp"
+	"context"
 	"crypto/tls"
 	"fmt"
 	"maps"
@@ -33,6 +34,21 @@ type Options struct {
 	// TLS configures https: authorities, client certificates. It is not changed. Nil: the
 	// authorities of the system.
 	TLS *tls.Config
+	// SigningSecrets sign requests as Standard Webhooks has it: each is "whsec_" and a key of 24
+	// to 64 bytes in base64. Each adds a signature, so that an endpoint which changes its secret
+	// knows one of two. SigningSecretFiles are files with one secret each, read by New. At most 10
+	// together. Default: requests are not signed.
+	SigningSecrets, SigningSecretFiles []string
+	// Addresses says to which addresses connections are made, once a name is resolved. With
+	// PublicAddresses a proxy is refused, for it resolves names by itself. Default: AnyAddress.
+	Addresses Addresses
+	// OnGone stops what posts to an endpoint that is gone for good (410), such as by a pause of the
+	// subscription, and returns once nothing starts here. endpoint is its scheme and host. It is
+	// called in a run, with that run's context, once for all runs that fail so meanwhile, and again
+	// for those that fail later. After nil the events of these runs are throttled, and no attempt
+	// is counted; after an error they are unavailable. Default: they are unavailable, and wait for
+	// 5 min.
+	OnGone func(ctx context.Context, endpoint string) error
 }
 
 const (
@@ -46,6 +62,7 @@ func (o *Options) withDefaults() (Options, error) {
 	c := *cmp.Or(o, &Options{})
 	c.Timeout = cmp.Or(c.Timeout, defaultHTTPTimeout)
 	c.Concurrency = cmp.Or(c.Concurrency, defaultConcurrency)
+	c.Addresses = cmp.Or(c.Addresses, AnyAddress)
 	if c.TLS != nil {
 		c.TLS = c.TLS.Clone()
 	}
@@ -54,6 +71,8 @@ func (o *Options) withDefaults() (Options, error) {
 		return c, fmt.Errorf("Options.Timeout is %v: it must be from 1ms to %v, or 0 for %v", c.Timeout, maxHTTPTimeout, defaultHTTPTimeout)
 	case c.Concurrency < 1 || c.Concurrency > maxConcurrency:
 		return c, fmt.Errorf("Options.Concurrency is %d: it must be from 1 to %d, or 0 for %d", c.Concurrency, maxConcurrency, defaultConcurrency)
+	case c.Addresses != AnyAddress && c.Addresses != PublicAddresses:
+		return c, fmt.Errorf("Options.Addresses is %.64q: it must be %q or %q", c.Addresses, AnyAddress, PublicAddresses)
 	}
 	if err := checkStatuses(c.Statuses); err != nil {
 		return c, err

@@ -23,8 +23,8 @@ type secretRedactor struct{ hidden *strings.Replacer }
 const minSecretLength = 4
 
 // newRedactorFor are a URL's user, password, path (some services have their secrets there) and
-// query, and the values of configured headers.
-func newRedactorFor(u *url.URL, headers http.Header) *secretRedactor {
+// query, the values of configured headers, and signing secrets, with and without their prefix.
+func newRedactorFor(u *url.URL, headers http.Header, signing []string) *secretRedactor {
 	found := []string{u.RawQuery, strings.TrimSuffix(u.Path, "/"), strings.TrimSuffix(u.EscapedPath(), "/")}
 	for name, values := range u.Query() {
 		found = append(found, values...)
@@ -47,6 +47,9 @@ func newRedactorFor(u *url.URL, headers http.Header) *secretRedactor {
 				found = append(found, words[1:]...) // the token of "Bearer token"
 			}
 		}
+	}
+	for _, secret := range signing {
+		found = append(found, secret, strings.TrimPrefix(secret, secretPrefix))
 	}
 	return newRedactor(found)
 }

@@ -152,9 +152,9 @@ func FuzzHTTPSecrets(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	s := newRedactorFor(endpoint, http.Header{"X": {"hunter45"}})
+	s := newRedactorFor(endpoint, http.Header{"X": {"hunter45"}}, []string{"whsec_hunter67"})
 	f.Fuzz(func(t *testing.T, before, after string, n uint16) {
-		for _, secret := range []string{"hunter2", "hunter3", "hunter45"} {
+		for _, secret := range []string{"hunter2", "hunter3", "hunter45", "hunter67"} {
 			shown := s.cleanText(before+secret+after, int(n))
 			if len(shown) > int(n) || strings.Contains(shown, secret) && !strings.Contains(before+after, "hunter") {
 				t.Errorf("%q shows %q", before+secret+after, shown)

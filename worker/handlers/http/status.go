@@ -23,11 +23,13 @@ const (
 	Refused Meaning = "refused"
 	// Permanent: the event is never tried again.
 	Permanent Meaning = "permanent"
+	// Gone: the endpoint is gone for good; see Options.OnGone.
+	Gone Meaning = "gone"
 )
 
 // Meanings are all there are.
 func Meanings() []Meaning {
-	return []Meaning{Done, Retry, Throttled, Unavailable, Refused, Permanent}
+	return []Meaning{Done, Retry, Throttled, Unavailable, Refused, Permanent, Gone}
 }
 
 func checkStatuses(statuses map[int]Meaning) error {
@@ -55,6 +57,8 @@ func meaningOfStatus(status int, asksToWait bool) Meaning {
 		return Unavailable
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed:
 		return Refused // a wrong key or path is the same for every event
+	case http.StatusGone:
+		return Gone
 	case http.StatusProxyAuthRequired, http.StatusRequestTimeout, http.StatusBadGateway, http.StatusGatewayTimeout:
 		return Unavailable
 	case http.StatusConflict, http.StatusTooEarly:

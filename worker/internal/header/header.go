@@ -73,7 +73,7 @@ func Passable(name string) error {
 func perEvent(canonical string) bool {
 	switch canonical {
 	case "Ce-Id", "Ce-Source", "Ce-Type", "Ce-Time", "Ce-Specversion", "Ce-Partitionkey", "Ce-Datacontenttype",
-		"Idempotency-Key", "X-Idempotency-Key", Topic, Attempt, bus.HeaderGroup:
+		"Idempotency-Key", "X-Idempotency-Key", "Webhook-Id", "Webhook-Timestamp", "Webhook-Signature", Topic, Attempt, bus.HeaderGroup:
 		return true
 	}
 	return false
