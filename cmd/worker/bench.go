@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/onceish/onceish/cmd/worker/internal/bench"
+	"github.com/onceish/onceish/cmd/worker/internal/report"
 	"github.com/onceish/onceish/cmd/worker/internal/testbed"
 	"github.com/onceish/onceish/internal/commandline"
 )
@@ -69,6 +70,7 @@ func benchFlags() []cli.Flag {
 		&cli.IntFlag{Name: "concurrency", Value: bench.DefaultConcurrency, Usage: "handlers that run at once in a process", Validator: commandline.Positive},
 		&cli.BoolFlag{Name: "baseline", HideDefault: true, Usage: "measure a loop over the plain clients as well"},
 		&cli.IntFlag{Name: "runs", Value: 1, Usage: "how often each measurement is made: median and range are printed", Validator: commandline.Positive},
+		&cli.StringFlag{Name: "report", HideDefault: true, Usage: "write a page with plots to `FILE`, which a browser shows without a network"},
 		&cli.Uint64Flag{Name: "seed", HideDefault: true, Usage: "`NUMBER` that decides which events are published twice (default: a random one, which is printed)"},
 	}
 }
@@ -88,10 +90,23 @@ func runBench(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) e
 	if len(r.Rows) == 0 {
 		return err
 	}
+	if file := cmd.String("report"); file != "" {
+		err = errors.Join(err, writePage(file, r.Page()))
+	}
 	if wantsJSON(cmd) {
 		return errors.Join(printJSON(stdout, r), err)
 	}
 	return errors.Join(r.WriteTable(stdout), err)
+}
+
+// writePage writes a page to a file, in place of what it had.
+func writePage(file string, p *report.Page) (err error) {
+	f, err := os.Create(file) //nolint:gosec // the user has named it
+	if err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return p.Render(f)
 }
 
 func benchOptions(cmd *cli.Command, stderr io.Writer) (*bench.Options, error) {
@@ -104,6 +119,7 @@ func benchOptions(cmd *cli.Command, stderr io.Writer) (*bench.Options, error) {
 		Events: cmd.Int("events"), Size: cmd.Int("size"), Rate: cmd.Float("rate"), Keys: cmd.Int("keys"), Duplicates: cmd.Float("duplicates"),
 		Processes: cmd.Int("processes"), Concurrency: cmd.Int("concurrency"), Baseline: cmd.Bool("baseline"), Runs: cmd.Int("runs"),
 		Seed: cmd.Uint64("seed"), Command: []string{self, benchProcess}, Server: []string{self, serverProcess}, Output: stderr, Live: isTerminal(stderr),
+		Usage: cmd.String("report") != "",
 	}
 	if cmd.Bool("quiet") {
 		o.Output = nil

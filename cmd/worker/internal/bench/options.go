@@ -85,6 +85,8 @@ type Options struct {
 	// Output is told how it goes. Nil: nobody is. Live: it is a terminal.
 	Output io.Writer
 	Live   bool
+	// Usage samples CPU and memory of the processes, for Result.Page.
+	Usage bool
 
 	patience time.Duration
 }

@@ -1,6 +1,10 @@
 package bench
 
-import "time"
+import (
+	"time"
+
+	"github.com/onceish/onceish/cmd/worker/internal/report"
+)
 
 // Result is what was measured. Its JSON is an object.
 type Result struct {
@@ -12,6 +16,9 @@ type Result struct {
 	LeftOut     []LeftOut   `json:"left_out,omitempty"`
 	Environment Environment `json:"environment"`
 	Load        Load        `json:"load"`
+
+	begun time.Time
+	usage []report.Chart // CPU and memory; nil: they were not sampled
 }
 
 // Load is what was asked for.
@@ -55,7 +62,6 @@ type Row struct {
 	Latencies []LatencyRow `json:"latencies"`
 
 	completed timeline
-	offset    time.Duration // of its begin since the bench began
 }
 
 // LatencyRow is how long events took from one moment to another.

@@ -13,6 +13,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	membus "github.com/onceish/onceish/bus/memory"
+	"github.com/onceish/onceish/cmd/worker/internal/procstat"
 	"github.com/onceish/onceish/cmd/worker/internal/testbed"
 	memdedupe "github.com/onceish/onceish/dedupe/memory"
 	memoutbox "github.com/onceish/onceish/outbox/memory"
@@ -28,7 +29,8 @@ type rig struct {
 	conns *testbed.Connections // nil: the bus is in memory
 	js    jetstream.JetStream  // nil: likewise
 
-	disconnected time.Time // when the connection was seen to be lost; zero: it is there
+	sampler      *procstat.Sampler // nil: nothing is sampled
+	disconnected time.Time         // when the connection was seen to be lost; zero: it is there
 }
 
 // answerTimeout is how long a server may take to answer.
@@ -202,9 +204,11 @@ func (r *rig) startTeam(ctx context.Context, c *cell, s *servers) (team, error) 
 	case r.js == nil || c.Stage == StageOutbox && c.Store == testbed.StoreMemory:
 		return startLocal(ctx, c, s, workLogger(r.log)), nil
 	}
-	t, err := startProcesses(r.o.Processes, &testbed.Pool{Command: r.o.Command, Log: r.log}, r.dir, c)
+	pool := &testbed.Pool{Command: r.o.Command, Log: r.log}
+	t, err := startProcesses(r.o.Processes, pool, r.dir, c)
 	if err != nil {
 		return nil, err
 	}
+	r.sampleWorkers(pool)
 	return t, nil
 }

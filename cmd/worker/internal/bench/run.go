@@ -26,14 +26,19 @@ func Run(ctx context.Context, o *Options) (_ Result, err error) {
 		return Result{}, err
 	}
 	defer func() { err = errors.Join(err, r.close(ctx)) }()
-	result := Result{LeftOut: left, Load: Load{
+	result := Result{begun: time.Now(), LeftOut: left, Load: Load{
 		Events: o.Events, Size: o.Size, Rate: o.Rate, Keys: o.Keys, Duplicates: o.Duplicates, Processes: o.Processes, Concurrency: o.Concurrency,
 		Runs: o.Runs, Seed: o.Seed,
 	}}
 	if result.Environment, err = r.environment(ctx); err != nil {
 		return result, err
 	}
+	stopSampling, err := r.startSampling(ctx, result.begun)
+	if err != nil {
+		return result, err
+	}
 	err = r.measureAll(ctx, stages, &result)
+	result.usage = stopSampling()
 	if err != nil && ctx.Err() == nil {
 		err = errors.Join(err, r.checkServers(), r.logTail())
 	}
@@ -44,7 +49,6 @@ func Run(ctx context.Context, o *Options) (_ Result, err error) {
 // measureAll adds a row for each measurement. Of a run, the library and the baseline take turns,
 // and in every second run the other one is first.
 func (r *rig) measureAll(ctx context.Context, stages []string, result *Result) error {
-	begun := time.Now()
 	number := 0
 	for run := 1; run <= r.o.Runs; run++ {
 		for _, stage := range stages {
@@ -52,7 +56,6 @@ func (r *rig) measureAll(ctx context.Context, stages []string, result *Result) e
 				number++
 				c := r.newCell(number, run, stage, loop)
 				show := newConsole(r.o, c)
-				offset := time.Since(begun)
 				t, err := r.measure(ctx, c, show)
 				show.Clear()
 				if err != nil {
@@ -62,7 +65,6 @@ func (r *rig) measureAll(ctx context.Context, stages []string, result *Result) e
 				if err != nil {
 					return err
 				}
-				row.offset = offset
 				result.Rows = append(result.Rows, row)
 			}
 		}

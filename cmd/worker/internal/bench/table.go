@@ -10,11 +10,20 @@ import (
 	"github.com/onceish/onceish/cmd/worker/internal/console"
 )
 
+// textTable is a table of texts.
+type textTable struct {
+	columns []string
+	rows    [][]string
+}
+
 // WriteTable writes what was measured as tables for people.
 func (r *Result) WriteTable(w io.Writer) error {
 	var b strings.Builder
-	r.writeRates(&b)
-	r.writeLatencies(&b)
+	r.rateTable().write(&b)
+	if latencies := r.latencyTable(); len(latencies.rows) > 0 {
+		b.WriteString("\n")
+		latencies.write(&b)
+	}
 	for _, l := range r.LeftOut {
 		fmt.Fprintf(&b, "\n%s is left out: %s\n", l.Stage, l.Reason)
 	}
@@ -23,25 +32,33 @@ func (r *Result) WriteTable(w io.Writer) error {
 	return err
 }
 
-func (r *Result) writeRates(b *strings.Builder) {
-	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "STAGE\tLOOP\tEVENTS/S\tRANGE\tOF BASELINE\tDUPLICATES\tREDELIVERED\t")
+func (t *textTable) write(b *strings.Builder) {
+	var text strings.Builder
+	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, strings.ToUpper(strings.Join(t.columns, "\t")))
+	for _, row := range t.rows {
+		fmt.Fprintln(w, strings.Join(row, "\t"))
+	}
+	_ = w.Flush() // a strings.Builder takes everything
+	for line := range strings.Lines(text.String()) {
+		b.WriteString(strings.TrimRight(line, " \n") + "\n")
+	}
+}
+
+func (r *Result) rateTable() *textTable {
+	t := &textTable{columns: []string{"stage", "loop", "events/s", "range", "of baseline", "duplicates", "redelivered", "note"}}
 	for i := range r.Summary {
 		s := &r.Summary[i]
-		ratio, note := "-", ""
-		if s.Ratio != nil {
-			ratio = fmt.Sprintf("%.2f", s.Ratio.Median)
-			if s.Runs > 1 {
-				ratio += fmt.Sprintf(" (%.2f to %.2f)", s.Ratio.Min, s.Ratio.Max)
-			}
-		}
+		note := ""
 		if s.Saturated > 0 {
 			note = fmt.Sprintf("saturated in %d of %d runs: offered %s", s.Saturated, s.Runs, rateText(r.Load.Rate))
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.Stage, s.Loop, rateText(s.PerSecond.Median), s.rangeText(), ratio,
-			console.GroupDigits(s.Duplicates), console.GroupDigits(s.Redelivered), note)
+		t.rows = append(t.rows, []string{
+			s.Stage, s.Loop, rateText(s.PerSecond.Median), s.rangeText(), s.ratioText(),
+			console.GroupDigits(s.Duplicates), console.GroupDigits(s.Redelivered), note,
+		})
 	}
-	_ = t.Flush() // a strings.Builder takes everything
+	return t
 }
 
 // rangeText is from the slowest to the fastest run.
@@ -52,29 +69,32 @@ func (s *Summary) rangeText() string {
 	return rateText(s.PerSecond.Min) + " to " + rateText(s.PerSecond.Max)
 }
 
-func (r *Result) writeLatencies(b *strings.Builder) {
-	var rows strings.Builder
-	t := tabwriter.NewWriter(&rows, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "STAGE\tLOOP\tMILLISECONDS FROM\tN\tMIN\tP50\tP90\tP99\tP99.9\tMAX\t")
-	n := 0
+func (s *Summary) ratioText() string {
+	switch {
+	case s.Ratio == nil:
+		return "-"
+	case s.Runs == 1:
+		return fmt.Sprintf("%.2f", s.Ratio.Median)
+	}
+	return fmt.Sprintf("%.2f (%.2f to %.2f)", s.Ratio.Median, s.Ratio.Min, s.Ratio.Max)
+}
+
+func (r *Result) latencyTable() *textTable {
+	t := &textTable{columns: []string{"stage", "loop", "milliseconds from", "n", "min", "p50", "p90", "p99", "p99.9", "max"}}
 	for i := range r.Summary {
 		s := &r.Summary[i]
 		for _, l := range s.Latencies {
-			n++
-			fmt.Fprintf(t, "%s\t%s\t%s to %s\t%s", s.Stage, s.Loop, l.From, l.To, console.GroupDigits(int(l.N)))
+			row := []string{s.Stage, s.Loop, l.From + " to " + l.To, console.GroupDigits(int(l.N))}
 			for _, v := range []Spread{l.Min, l.P50, l.P90, l.P99, l.P999, l.Max} {
-				fmt.Fprintf(t, "\t%s", millisecondsText(v.Median))
+				row = append(row, millisecondsText(v.Median))
 			}
-			fmt.Fprintln(t, "\t")
+			t.rows = append(t.rows, row)
 		}
 	}
-	_ = t.Flush() // a strings.Builder takes everything
-	if n > 0 {
-		b.WriteString("\n" + rows.String())
-	}
+	return t
 }
 
-// rateText has three digits of a rate that are worth something.
+// rateText has three digits of a rate, at least.
 func rateText(v float64) string {
 	if v < 100 {
 		return fmt.Sprintf("%.1f", v)
