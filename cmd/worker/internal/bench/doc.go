@@ -10,10 +10,10 @@
 //
 // With a rate, event i is due at t0 + i / rate, whatever became of those before it. The due time
 // travels in the event, and all latencies but those within a worker are counted from it: when the
-// publisher or a server stalls, each event that was due meanwhile shows how long it waited. How late
-// the publisher itself was is a latency of its own, from due to sent. A measurement that completes
-// less than 98 % of the rate is saturated: its latencies grow for as long as it runs, and are left
-// out.
+// publisher or a server stalls, each event that was due meanwhile shows how long it waited. How
+// late the publisher itself was is a latency of its own, from due to sent. A measurement that
+// completes less than 98 % of the rate is saturated: its latencies grow for as long as it runs, and
+// are left out.
 //
 // Without a rate, events are published first, and it is measured how fast they are consumed; or, in
 // the stage publish, how fast they are published. An event is due at no time then, and there are

@@ -8,7 +8,7 @@ var (
 	// ErrStalled is returned by Run when nothing has happened for half a minute and something is
 	// left to do.
 	ErrStalled = errors.New("no progress")
-	// ErrClock is returned by Run when the clock of the machine has been set back, so that a latency
-	// is below zero.
+	// ErrClock is returned by Run when the clock of the machine has been set back, so that a
+	// latency is below zero.
 	ErrClock = errors.New("the clock of this machine went back")
 )

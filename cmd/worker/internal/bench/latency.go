@@ -61,7 +61,8 @@ func (l *latency) merge(other *latency) error {
 	return nil
 }
 
-// MarshalBinary writes the histogram, for gob too, as other HDR tools read it: V2, compressed, in base64.
+// MarshalBinary writes the histogram, for gob too, as other HDR tools read it: V2, compressed, in
+// base64.
 func (l *latency) MarshalBinary() ([]byte, error) {
 	return l.histogram.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/onceish/onceish/cmd/worker/internal/report"
 )
 
-// Page is what was measured as a page with plots: throughput over time, latencies by percentile, and
-// CPU and memory of the processes.
+// Page is what was measured as a page with plots: throughput over time, latencies by percentile,
+// and CPU and memory of the processes.
 func (r *Result) Page() *report.Page {
 	p := &report.Page{
 		Title: "worker bench", Subtitle: r.Environment.line(&r.Load),

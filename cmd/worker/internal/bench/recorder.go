@@ -74,8 +74,8 @@ func (r *recorder) beginRun(s eventStamp, now time.Time) {
 // endRun notes when a handler returned.
 func (r *recorder) endRun(s eventStamp, now time.Time) { r.ended[s.index].Store(now.UnixNano()) }
 
-// completeRun counts an event as completed, the first time, and how long its steps took: those until
-// its handler began, and those that are given.
+// completeRun counts an event as completed, the first time, and how long its steps took: those
+// until its handler began, and those that are given.
 func (r *recorder) completeRun(index int, now int64, steps ...tookStep) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

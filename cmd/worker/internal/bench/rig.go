@@ -87,8 +87,8 @@ func (r *rig) close(ctx context.Context) error {
 	return errors.Join(append(errs, r.log.Close(), os.RemoveAll(r.dir))...)
 }
 
-// natsAnswers is false once the bench's own NATS server has ended: its data is in the directory that
-// is removed.
+// natsAnswers is false once the bench's own NATS server has ended: its data is in the directory
+// that is removed.
 func (r *rig) natsAnswers() bool { return r.own == nil || r.own.CheckAlive() == nil }
 
 // logTail is the end of what was logged, by this process and by others; nil if nothing was.

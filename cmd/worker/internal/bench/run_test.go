@@ -40,7 +40,7 @@ func checkRows(t *testing.T, o *Options, r Result, stages ...string) {
 			t.Errorf("%s: %d duplicates, want %d", name, row.Duplicates, copies)
 		}
 		for _, l := range row.Latencies {
-			if l.N != int64(row.Published) || l.Max < l.P50 || l.Min > l.P50 || (l.From == "due") != (o.Rate > 0 && !row.Saturated) && l.From == "due" {
+			if l.N != int64(row.Published) || l.Max < l.P50 || l.Min > l.P50 || l.From == "due" && (o.Rate == 0 || row.Saturated) {
 				t.Errorf("%s: %+v", name, l)
 			}
 		}

@@ -12,7 +12,7 @@ import (
 )
 
 // sampleEvery is how often CPU and memory are read.
-const sampleEvery = 100 * time.Millisecond
+const sampleEvery = 250 * time.Millisecond
 
 // startSampling samples this process, and the bench's own server, from begun on. What it returns
 // ends that, and makes charts of it.

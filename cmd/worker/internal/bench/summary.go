@@ -16,8 +16,8 @@ type Summary struct {
 	Runs  int    `json:"runs"`
 	// PerSecond are events completed per second.
 	PerSecond Spread `json:"mps"`
-	// Ratio is PerSecond by that of the baseline in the same run. Nil: there is no baseline, or with
-	// a rate, which both are to reach.
+	// Ratio is PerSecond by that of the baseline in the same run. Nil: there is no baseline, or
+	// there is a rate, which both are to reach.
 	Ratio *Spread `json:"ratio,omitempty"`
 	// Saturated are the runs that were.
 	Saturated int `json:"saturated"`

@@ -113,11 +113,11 @@ func millisecondsText(v float64) string {
 // line is the environment in a line.
 func (e *Environment) line(l *Load) string {
 	parts := []string{
-		fmt.Sprintf("%s events of %d bytes, %d worker process(es), concurrency %d, seed %d", console.GroupDigits(l.Events), l.Size, l.Processes, l.Concurrency, l.Seed),
+		fmt.Sprintf("%s events of %d bytes, worker processes: %d, concurrency %d, seed %d", console.GroupDigits(l.Events), l.Size, l.Processes, l.Concurrency, l.Seed),
 		fmt.Sprintf("onceish %s, %s, %s/%s, %d cores", e.Onceish, e.Go, e.OS, e.Arch, e.Cores), "bus " + e.Bus, "store " + e.Store,
 	}
 	if e.NATSServer != "" {
-		parts = append(parts, fmt.Sprintf("NATS server %s, client %s, %d replica(s)", e.NATSServer, e.NATSClient, e.Replicas))
+		parts = append(parts, fmt.Sprintf("NATS server %s, client %s, replicas: %d", e.NATSServer, e.NATSClient, e.Replicas))
 	}
 	if e.SyncInterval != "" {
 		parts = append(parts, "the server syncs "+e.SyncInterval)
