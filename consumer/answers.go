@@ -13,6 +13,16 @@ import (
 // the bus is told, and must not block.
 type Observer interface{ Observe(Observation) }
 
+// AnswerObserver is found by assertion on Options.Observer. ObserveAnswer is called after the
+// Observe of a delivery, by the same goroutine and before the next Observe, once the ack or nak was
+// handed to the bus. It must not block. A nil err says that the connection has the answer, not that
+// the server has: no bus confirms answers. With another err the answer was not sent, and the event
+// will be redelivered. What is left unanswered, because it may be another process's by now, is not
+// observed.
+type AnswerObserver interface {
+	ObserveAnswer(at bus.Position, err error)
+}
+
 // Observation describes the end of one delivery.
 type Observation struct {
 	// Outcome is one of "handled", "duplicate", "skipped" (it is no event of this group),
@@ -73,6 +83,9 @@ func (e *engine) sendAnswer(a *protocol.Answer) {
 	case protocol.ExtendAckWait:
 		err = a.Delivery.Extend(e.calls)
 	case protocol.None:
+	}
+	if o, ok := e.o.Observer.(AnswerObserver); ok && (a.Kind == protocol.Ack || a.Kind == protocol.Nak) {
+		o.ObserveAnswer(a.Delivery.At, err)
 	}
 	if err != nil {
 		e.o.Logger.Debug("an answer was not sent; the bus will redeliver", "at", a.Delivery.At.Sequence, "error", err)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"github.com/onceish/onceish/cmd/worker/internal/bench"
 	"github.com/onceish/onceish/cmd/worker/internal/demo"
 	"github.com/onceish/onceish/cmd/worker/internal/testbed"
 	"github.com/onceish/onceish/internal/commandline"
@@ -33,6 +34,8 @@ func execArgs(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 		err = exechandler.KeepGuard(stdin, stderr)
 	case len(args) == 2 && args[1] == demoProcess:
 		err = demo.Work(ctx, stdin, stderr)
+	case len(args) == 2 && args[1] == benchProcess:
+		err = bench.Work(ctx, stdin, stdout, stderr)
 	case len(args) == 2 && args[1] == serverProcess:
 		err = testbed.Serve(ctx, stdin, stdout, stderr)
 	default:
@@ -79,6 +82,7 @@ Exit status: 0 done or drained, 1 failed, 2 wrong usage, 3 drain incomplete, 4 n
 func commands(stdin io.Reader, stdout, stderr io.Writer) []*cli.Command {
 	return []*cli.Command{
 		demoCommand(stdout, stderr),
+		benchCommand(stdout, stderr),
 		publishCommand(stdout, stderr),
 		runCommand(stdout, stderr),
 		lintCommand(stdout),

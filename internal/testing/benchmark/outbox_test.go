@@ -9,33 +9,17 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/outbox"
 	memoutbox "github.com/onceish/onceish/outbox/memory"
 )
 
-// perDrain is how many events a round of a drain benchmark publishes; of one key a tenth of that.
-const perDrain = 100_000
-
-// BenchmarkDrainMemory drains distinct keys from the outbox in memory, against raw asynchronous
-// publishing with Nats-Msg-Id.
-func BenchmarkDrainMemory(b *testing.B) {
-	r := newRig(b)
-	js, err := jetstream.New(r.nc)
-	must(b, err)
-	var sum rates
-	for b.Loop() {
-		sum.baseline += r.publishAsync(js, perDrain)
-		sum.ours += r.drain(perDrain, func(i int) string { return fmt.Sprint("key-", i) })
-		sum.events += perDrain
-	}
-	sum.report(b, "async-publish")
-}
+// perDrain is how many events of one key a round of a drain benchmark publishes.
+const perDrain = 10_000
 
 // BenchmarkDrainHotKeyMemory drains one key, whose events go one after the other, against
 // synchronous publishing.
 func BenchmarkDrainHotKeyMemory(b *testing.B) {
-	const n = perDrain / 10
+	const n = perDrain
 	r := newRig(b)
 	js, err := jetstream.New(r.nc)
 	must(b, err)
@@ -52,18 +36,6 @@ func (r *rig) raw(i int) *nats.Msg {
 	return &nats.Msg{
 		Subject: topic, Data: make([]byte, payload), Header: nats.Header{nats.MsgIdHdr: {fmt.Sprintf("raw-%d-%032d", r.round, i)}},
 	}
-}
-
-func (r *rig) publishAsync(js jetstream.JetStream, n int) time.Duration {
-	r.b.Helper()
-	r.round++
-	start := time.Now()
-	for i := range n {
-		_, err := js.PublishMsgAsync(r.raw(i), jetstream.WithStallWait(time.Minute))
-		must(r.b, err)
-	}
-	<-js.PublishAsyncComplete()
-	return time.Since(start)
 }
 
 func (r *rig) publishSync(js jetstream.JetStream, n int) time.Duration {
@@ -128,53 +100,4 @@ func (m *marked) Settle(ctx context.Context, rs []outbox.Result) ([]bool, error)
 		close(m.done)
 	}
 	return oks, err
-}
-
-// BenchmarkNotifyLatency is the time from adding an event to its being on the bus, with a drainer
-// that is woken, at 500 events a second.
-func BenchmarkNotifyLatency(b *testing.B) {
-	r := newRig(b)
-	q, err := memoutbox.New(nil)
-	must(b, err)
-	got := &delays{}
-	d, err := outbox.NewDrainer(q, stamped{r.bus, got}, nil)
-	must(b, err)
-	ctx, cancel := context.WithCancel(b.Context())
-	ended := make(chan error)
-	go func() { ended <- d.Run(ctx) }()
-	ticker := time.NewTicker(time.Second / perSecond)
-	defer ticker.Stop()
-	sent := 0
-	for b.Loop() {
-		for range perSecond {
-			<-ticker.C
-			e := r.event(sent)
-			stamp(e.Data)
-			_, err := q.Add(b.Context(), e)
-			must(b, err)
-			sent++
-		}
-	}
-	got.await(sent)
-	cancel()
-	must(b, <-ended)
-	b.ReportMetric(0, "ns/op")
-	b.ReportMetric(milliseconds(got.p99()), "p99-ms")
-	b.ReportMetric(milliseconds(got.took[len(got.took)/2]), "median-ms")
-}
-
-// stamped notes how long events took until they were confirmed.
-type stamped struct {
-	bus.Publisher
-
-	got *delays
-}
-
-// Publish implements bus.Publisher.
-func (s stamped) Publish(ctx context.Context, events ...bus.Event) ([]bus.Receipt, error) {
-	receipts, err := s.Publisher.Publish(ctx, events...)
-	for i := range events {
-		s.got.add(events[i].Data)
-	}
-	return receipts, err
 }

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/onceish/onceish/bus"
 	natsbus "github.com/onceish/onceish/bus/jetstream"
@@ -70,39 +69,6 @@ func (r *rig) fill(events int) {
 	}
 	_, err := r.bus.Publish(r.b.Context(), es...)
 	must(r.b, err)
-}
-
-// plain takes all events with nats.go's own Consume, acknowledges each, and returns how
-// long that took.
-func (r *rig) plain(events int) time.Duration {
-	r.b.Helper()
-	r.round++
-	name := fmt.Sprintf("plain-%d", r.round)
-	js, err := jetstream.New(r.nc)
-	must(r.b, err)
-	c, err := js.CreateConsumer(r.b.Context(), natsbus.StreamName(topic), jetstream.ConsumerConfig{
-		Durable: name, AckPolicy: jetstream.AckExplicitPolicy, MaxAckPending: bus.DefaultMaxUnsettled,
-	})
-	must(r.b, err)
-	done := make(chan struct{})
-	taken := 0
-	start := time.Now()
-	cc, err := c.Consume(func(m jetstream.Msg) {
-		if err := m.Ack(); err != nil {
-			r.b.Error(err)
-		}
-		if taken++; taken == events {
-			close(done)
-		}
-	})
-	must(r.b, err)
-	<-done
-	must(r.b, r.nc.Flush())
-	took := time.Since(start)
-	cc.Stop()
-	<-cc.Closed()
-	must(r.b, js.DeleteConsumer(r.b.Context(), natsbus.StreamName(topic), name))
-	return took
 }
 
 // ours handles all events once with a handler that does nothing, and returns how long it took until

@@ -15,28 +15,9 @@ import (
 
 	"github.com/onceish/onceish/dedupe"
 	kvdedupe "github.com/onceish/onceish/dedupe/kv"
-	memdedupe "github.com/onceish/onceish/dedupe/memory"
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
 	"github.com/onceish/onceish/internal/testing/mongotest"
 )
-
-// BenchmarkMemory: JetStream and the memory store, against nats.go's own Consume and Ack on
-// the same stream.
-func BenchmarkMemory(b *testing.B) {
-	atConcurrency(b, func(b *testing.B, concurrency int) {
-		r := newRig(b)
-		r.fill(perRound)
-		var sum rates
-		for b.Loop() {
-			store, err := memdedupe.New(nil)
-			must(b, err)
-			sum.baseline += r.plain(perRound)
-			sum.ours += r.ours(perRound, concurrency, store)
-			sum.events += perRound
-		}
-		sum.report(b, "consume+ack")
-	}, 16, 256)
-}
 
 // BenchmarkKV: JetStream and the key-value store, against its claims and marks alone.
 func BenchmarkKV(b *testing.B) {

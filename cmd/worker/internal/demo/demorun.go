@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/onceish/onceish/cmd/worker/internal/console"
 	"github.com/onceish/onceish/cmd/worker/internal/journal"
 	"github.com/onceish/onceish/cmd/worker/internal/testbed"
 )
@@ -24,7 +25,7 @@ type demoRun struct {
 	reader     *journal.Reader
 	tally      *journal.Tally
 	cursor     *groupCursor
-	show       *progressConsole
+	show       *console.Console
 	// documents have the effects; nil: the journal has.
 	documents *effectDocuments
 	random    *rand.Rand // chooses who is killed
@@ -126,7 +127,7 @@ func (t *demoRun) readJournal() (working map[int]bool, err error) {
 		t.moved = time.Now()
 	}
 	t.tally.Add(rs)
-	t.show.showProgress(t.tally.Done)
+	t.show.ShowProgress(t.tally.Done)
 	working = make(map[int]bool)
 	for _, r := range rs {
 		if r.What == journal.Effect || r.What == journal.Found {
@@ -144,7 +145,7 @@ func (t *demoRun) killOne(victims []*testbed.Process) error {
 	if err != nil {
 		return err
 	}
-	t.show.printLine("killed worker process %d after %s effects of all; %d takes its place", victim.PID(), groupDigits(t.tally.Effects), successor.PID())
+	t.show.PrintLine("killed worker process %d after %s effects of all; %d takes its place", victim.PID(), console.GroupDigits(t.tally.Effects), successor.PID())
 	return nil
 }
 

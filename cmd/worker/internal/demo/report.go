@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/onceish/onceish/cmd/worker/internal/console"
 )
 
 // Report writes what was counted as a table for people, with a verdict.
@@ -17,26 +19,26 @@ func (r Result) Report(w io.Writer) error {
 		killed = "by SIGKILL while they worked; each was replaced at once"
 		waited = fmt.Sprintf("includes %v per kill until the dead worker's leases end", leaseLength)
 	}
-	row("published", groupDigits(r.Published), "messages; a careless producer sends some events twice or thrice")
-	row("unique", groupDigits(r.Unique), "events in them, told apart by their ids")
-	row("deliveries", groupDigits(r.Deliveries), "to workers; again what failed, had to wait, or died with its worker")
-	row("duplicates recognised", groupDigits(r.Duplicates), "deliveries of what was done before: acknowledged, not run")
-	row("handler failures retried", groupDigits(r.Failures), "runs that failed on purpose, and came again a little later")
-	row("workers killed", groupDigits(r.Kills), killed)
+	row("published", console.GroupDigits(r.Published), "messages; a careless producer sends some events twice or thrice")
+	row("unique", console.GroupDigits(r.Unique), "events in them, told apart by their ids")
+	row("deliveries", console.GroupDigits(r.Deliveries), "to workers; again what failed, had to wait, or died with its worker")
+	row("duplicates recognised", console.GroupDigits(r.Duplicates), "deliveries of what was done before: acknowledged, not run")
+	row("handler failures retried", console.GroupDigits(r.Failures), "runs that failed on purpose, and came again a little later")
+	row("workers killed", console.GroupDigits(r.Kills), killed)
 	if r.Atomic {
-		row("effects", groupDigits(r.Effects), "changes that the documents have counted; change and mark are one write")
-		row("found made", groupDigits(r.FoundMade), "runs, after a kill, that found their effect and its mark, and changed nothing")
-		row("repeated", groupDigits(r.Repeated), "by construction none, and counted all the same: no kill explains one")
+		row("effects", console.GroupDigits(r.Effects), "changes that the documents have counted; change and mark are one write")
+		row("found made", console.GroupDigits(r.FoundMade), "runs, after a kill, that found their effect and its mark, and changed nothing")
+		row("repeated", console.GroupDigits(r.Repeated), "by construction none, and counted all the same: no kill explains one")
 	} else {
-		row("effects", groupDigits(r.Effects), "lines that the handlers appended to a file of their own")
-		row("repeated", groupDigits(r.Repeated), "effects beyond the first of an event")
-		row("  explained", groupDigits(r.Repeated-r.RepeatedUnexplained), r.explainedText())
-		row("  most after one kill", groupDigits(r.MostPerKill), fmt.Sprintf("of at most %d: what a worker has begun and not yet marked", concurrency))
-		row("  unexplained", groupDigits(r.RepeatedUnexplained), "")
+		row("effects", console.GroupDigits(r.Effects), "lines that the handlers appended to a file of their own")
+		row("repeated", console.GroupDigits(r.Repeated), "effects beyond the first of an event")
+		row("  explained", console.GroupDigits(r.Repeated-r.RepeatedUnexplained), r.explainedText())
+		row("  most after one kill", console.GroupDigits(r.MostPerKill), fmt.Sprintf("of at most %d: what a worker has begun and not yet marked", concurrency))
+		row("  unexplained", console.GroupDigits(r.RepeatedUnexplained), "")
 	}
-	row("lost", groupDigits(r.Lost), "events without an effect")
+	row("lost", console.GroupDigits(r.Lost), "events without an effect")
 	row("seconds", fmt.Sprintf("%.1f", r.Seconds), waited)
-	row("events/s", groupDigits(int(r.EventsPerSecond)), fmt.Sprintf("each run takes up to %v, as a call elsewhere might", longestRun))
+	row("events/s", console.GroupDigits(int(r.EventsPerSecond)), fmt.Sprintf("each run takes up to %v, as a call elsewhere might", longestRun))
 	b.WriteString("\n" + r.verdictText() + "\n")
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -53,7 +55,7 @@ func (r Result) explainedText() string {
 func (r Result) verdictText() string {
 	switch {
 	case r.Err() != nil:
-		return fmt.Sprintf("BROKEN: %s lost, %s repeated without a reason.", groupDigits(r.Lost), groupDigits(r.RepeatedUnexplained)) + r.circumstancesText()
+		return fmt.Sprintf("BROKEN: %s lost, %s repeated without a reason.", console.GroupDigits(r.Lost), console.GroupDigits(r.RepeatedUnexplained)) + r.circumstancesText()
 	case r.Repeated == 0:
 		return "Nothing lost, nothing repeated."
 	}
@@ -62,17 +64,17 @@ func (r Result) verdictText() string {
 		why += ", or could not renew its lease,"
 	}
 	return fmt.Sprintf("Nothing lost. Repeated: %s, each because %s after the effect and before its mark was stored. Handlers can\n"+
-		"close that gap: a repeat has the same idempotency key.", groupDigits(r.Repeated), why)
+		"close that gap: a repeat has the same idempotency key.", console.GroupDigits(r.Repeated), why)
 }
 
 // circumstancesText may be why the promise is broken.
 func (r Result) circumstancesText() (s string) {
 	if r.dead > 0 {
-		s += fmt.Sprintf("\n%s events were given up as dead letters.", groupDigits(r.dead))
+		s += fmt.Sprintf("\n%s events were given up as dead letters.", console.GroupDigits(r.dead))
 	}
 	if r.late > 0 {
 		s += fmt.Sprintf("\n%s claims ended while their workers lived: the machine or the store stood still for more than %v. Try again when it\n"+
-			"has less to do.", groupDigits(r.late), leaseLength)
+			"has less to do.", console.GroupDigits(r.late), leaseLength)
 	}
 	return s
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/onceish/onceish/cmd/worker/internal/console"
 	"github.com/onceish/onceish/cmd/worker/internal/journal"
 	"github.com/onceish/onceish/cmd/worker/internal/testbed"
 )
@@ -85,9 +86,9 @@ func runDemo(ctx context.Context, o *Options, a *workerAssignment, documents *ef
 	t := &demoRun{
 		assignment: a, plan: plan, processes: c, reader: journal.NewReader(file), tally: journal.NewTally(plan.ids),
 		cursor: &groupCursor{js: js, stream: a.Name, consumer: a.ConsumerName()},
-		show:   newProgressConsole(o.Output, o.Live, o.Events), random: newRandom(o.Seed), patience: o.patience, documents: documents,
+		show:   newConsole(o), random: newRandom(o.Seed), patience: o.patience, documents: documents,
 	}
-	defer t.show.clearProgress()
+	defer t.show.Clear()
 	for range o.Processes {
 		if _, err := c.Start(a); err != nil {
 			return Result{}, err
@@ -97,11 +98,17 @@ func runDemo(ctx context.Context, o *Options, a *workerAssignment, documents *ef
 	if o.Processes == 1 {
 		processes = "process"
 	}
-	t.show.printLine("publishing %s events as %s messages to %d worker %s; seed %d", groupDigits(o.Events), groupDigits(len(plan.messages)), o.Processes, processes, o.Seed)
+	t.show.PrintLine("publishing %s events as %s messages to %d worker %s; seed %d", console.GroupDigits(o.Events), console.GroupDigits(len(plan.messages)), o.Processes, processes, o.Seed)
 	if o.Pause != "" {
-		t.show.printLine("to pause all workers, from another terminal: %s %s", o.Pause, a.Name)
+		t.show.PrintLine("to pause all workers, from another terminal: %s %s", o.Pause, a.Name)
 	}
 	t.producer = startProducer(ctx, js, a.Topic(), len(plan.portions))
 	defer t.producer.stopAndCount()
 	return t.runToEnd(ctx)
+}
+
+func newConsole(o *Options) *console.Console {
+	return console.New(console.Options{
+		Output: o.Output, Command: "demo", Total: o.Events, Bar: "effects", Done: "events have their effect", Live: o.Live,
+	})
 }

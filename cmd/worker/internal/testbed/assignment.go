@@ -9,6 +9,9 @@ import (
 	"syscall"
 )
 
+// beginLine is written once to processes that wait for it.
+const beginLine = "begin"
+
 // endLine is the last line that a worker process reads: it is to drain, and end. If its input ends
 // before, the process that started it has died.
 const endLine = "end"
@@ -21,6 +24,13 @@ type Assignment interface{ Validate() error }
 // dead, and this one kills itself by SIGKILL. A goroutine keeps reading: the process is to end when
 // it fails by itself.
 func ReadAssignment(ctx context.Context, in io.Reader, a Assignment) (context.Context, error) {
+	ctx, _, err := ReadAssignmentAndWait(ctx, in, a)
+	return ctx, err
+}
+
+// ReadAssignmentAndWait is ReadAssignment for a process that prepares itself, and does its work
+// only when begun is closed, by Pool.Begin.
+func ReadAssignmentAndWait(ctx context.Context, in io.Reader, a Assignment) (_ context.Context, begun <-chan struct{}, err error) {
 	r := bufio.NewReader(in)
 	line, err := r.ReadBytes('\n')
 	if err == nil {
@@ -30,14 +40,20 @@ func ReadAssignment(ctx context.Context, in io.Reader, a Assignment) (context.Co
 		err = a.Validate()
 	}
 	if err != nil {
-		return ctx, fmt.Errorf("read an assignment from standard input: %w: this command is started by other commands, not by people", err)
+		return ctx, nil, fmt.Errorf("read an assignment from standard input: %w: this command is started by other commands, not by people", err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
+	beginning := make(chan struct{})
 	go func() {
 		defer cancel()
-		if line, _ := r.ReadString('\n'); line != endLine+"\n" {
+		line, _ := r.ReadString('\n')
+		if line == beginLine+"\n" {
+			close(beginning)
+			line, _ = r.ReadString('\n')
+		}
+		if line != endLine+"\n" {
 			_ = syscall.Kill(syscall.Getpid(), syscall.SIGKILL) // at a moment like any other
 		}
 	}()
-	return ctx, nil
+	return ctx, beginning, nil
 }

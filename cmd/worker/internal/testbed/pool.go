@@ -1,9 +1,11 @@
 package testbed
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"sync"
@@ -19,6 +21,8 @@ type Pool struct {
 	Command []string
 	// Log gets their standard output and error.
 	Log *os.File
+	// Output gets their standard output instead. Nil: Log does.
+	Output *os.File
 	// Kills are those of Replace.
 	Kills []journal.Kill
 
@@ -27,11 +31,22 @@ type Pool struct {
 
 // Start starts one more process with an assignment, which becomes a line of JSON.
 func (c *Pool) Start(assignment Assignment) (*Process, error) {
-	p, err := startProcess(c.Command, assignment, c.Log, c.Log)
+	p, err := startProcess(c.Command, assignment, cmp.Or(c.Output, c.Log), c.Log)
 	if err == nil {
 		c.processes = append(c.processes, p)
 	}
 	return p, err
+}
+
+// Begin has all processes begin that called ReadAssignmentAndWait.
+func (c *Pool) Begin() error {
+	var errs []error
+	for _, p := range c.processes {
+		if _, err := io.WriteString(p.in, beginLine+"\n"); err != nil {
+			errs = append(errs, errors.Join(fmt.Errorf("have worker process %d begin: %w", p.PID(), err), p.checkEnded()))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Replace kills a process, and starts another one in its place.

@@ -53,6 +53,16 @@ func (s *Server) URL() string { return s.url }
 // PID is the process id, another one after each restart.
 func (s *Server) PID() int { return s.process.PID() }
 
+// CheckAlive returns an error if the process has ended.
+func (s *Server) CheckAlive() error {
+	select {
+	case <-s.process.ended:
+		return errors.Join(fmt.Errorf("process %d of the NATS server in %s has ended", s.PID(), s.dir), s.process.checkEnded())
+	default:
+		return nil
+	}
+}
+
 // Kill ends the server by SIGKILL.
 func (s *Server) Kill() journal.Kill { return s.process.Kill() }
 

@@ -1,4 +1,4 @@
-package demo
+package console
 
 import (
 	"bytes"
@@ -13,15 +13,18 @@ func TestProgressIsReported(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var lines, terminal bytes.Buffer
-		s, live := newProgressConsole(&lines, false, 10_000), newProgressConsole(&terminal, true, 10_000)
+		o := Options{Output: &lines, Command: "demo", Total: 10_000, Bar: "effects", Done: "events have their effect"}
+		s := New(o)
+		o.Output, o.Live = &terminal, true
+		live := New(o)
 		for i := range 25 {
 			time.Sleep(time.Second)
-			s.showProgress(1000 + i)
-			live.showProgress(1000 + i)
+			s.ShowProgress(1000 + i)
+			live.ShowProgress(1000 + i)
 		}
-		s.printLine("killed")
+		s.PrintLine("killed")
 		time.Sleep(progressEvery - 1)
-		s.showProgress(5000)
+		s.ShowProgress(5000)
 		want := "demo: 1,009 of 10,000 events have their effect after 10s\n" +
 			"demo: 1,019 of 10,000 events have their effect after 20s\ndemo: killed\n"
 		if got := lines.String(); got != want {
