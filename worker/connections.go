@@ -43,6 +43,10 @@ type ConnectOptions struct {
 	NKey string
 	// TLS are files for TLS with the server.
 	TLS TLSFiles
+	// NamedServersOnly keeps the connection to the servers that NATS names. Others of their
+	// cluster, which they advertise, are not connected to: it is for servers that are reached
+	// through proxies. False: all are.
+	NamedServersOnly bool
 	// InboxPrefix is what the subjects of answers begin with. Empty: "_INBOX".
 	InboxPrefix string
 	// Bus are those of the bus. Domain and APIPrefix are also the store's where that is a key-value

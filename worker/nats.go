@@ -101,7 +101,11 @@ func connectTimeout(urls string) time.Duration {
 }
 
 func natsOptions(at string, o *ConnectOptions, log *slog.Logger) []nats.Option {
-	return append(natsbus.ConnectionOptions(o.Lease),
+	options := natsbus.ConnectionOptions(o.Lease)
+	if o.NamedServersOnly {
+		options = append(options, nats.IgnoreDiscoveredServers())
+	}
+	return append(options,
 		nats.Name(o.Name), nats.Timeout(connectTimeout(at)),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {

@@ -136,7 +136,7 @@ func demoOptions(cmd *cli.Command, stderr io.Writer) (*demo.Options, error) {
 	case o.Mongo == "" && o.Store == testbed.StoreMongo:
 		o.Mongo = os.Getenv("MONGODB_URI")
 		if o.Mongo == "" {
-			return nil, errors.New("--store mongo needs a MongoDB: set --mongo or MONGODB_URI; in a checkout, scripts/mongo brings one up and prints its URI")
+			return nil, errNoMongo
 		}
 	}
 	if err := o.Validate(); err != nil {
@@ -144,6 +144,8 @@ func demoOptions(cmd *cli.Command, stderr io.Writer) (*demo.Options, error) {
 	}
 	return o, nil
 }
+
+var errNoMongo = errors.New("--store mongo needs a MongoDB: set --mongo or MONGODB_URI; in a checkout, scripts/mongo brings one up and prints its URI")
 
 // tellResult writes what was counted, and in text what to try next.
 func tellResult(cmd *cli.Command, o *demo.Options, r demo.Result, w io.Writer) error {

@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/onceish/onceish/cmd/worker/internal/bench"
+	"github.com/onceish/onceish/cmd/worker/internal/chaos"
 	"github.com/onceish/onceish/cmd/worker/internal/demo"
 	"github.com/onceish/onceish/cmd/worker/internal/testbed"
 	"github.com/onceish/onceish/internal/commandline"
@@ -36,6 +37,8 @@ func execArgs(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 		err = demo.Work(ctx, stdin, stderr)
 	case len(args) == 2 && args[1] == benchProcess:
 		err = bench.Work(ctx, stdin, stdout, stderr)
+	case len(args) == 2 && args[1] == chaosProcess:
+		err = chaos.Work(ctx, stdin, stderr)
 	case len(args) == 2 && args[1] == serverProcess:
 		err = testbed.Serve(ctx, stdin, stdout, stderr)
 	default:
@@ -83,6 +86,7 @@ func commands(stdin io.Reader, stdout, stderr io.Writer) []*cli.Command {
 	return []*cli.Command{
 		demoCommand(stdout, stderr),
 		benchCommand(stdout, stderr),
+		chaosCommand(stdout, stderr),
 		publishCommand(stdout, stderr),
 		runCommand(stdout, stderr),
 		lintCommand(stdout),

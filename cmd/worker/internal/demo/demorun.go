@@ -24,7 +24,7 @@ type demoRun struct {
 	producer   *eventProducer
 	reader     *journal.Reader
 	tally      *journal.Tally
-	cursor     *groupCursor
+	cursor     *testbed.GroupCursor
 	show       *console.Console
 	// documents have the effects; nil: the journal has.
 	documents *effectDocuments
@@ -51,8 +51,8 @@ func (t *demoRun) runToEnd(ctx context.Context) (Result, error) {
 	t.processes.KillAll() // those that have stalled
 	stored := t.producer.stopAndCount()
 	_, read := t.readJournal()
-	_, asked := t.cursor.readConsumer(ctx)
-	r := newResult(t.plan, t.tally, t.processes.Kills, stored, t.cursor.delivered, took)
+	_, asked := t.cursor.Refresh(ctx)
+	r := newResult(t.plan, t.tally, t.processes.Kills, stored, t.cursor.Delivered, took)
 	counted := t.countDocuments(ctx, &r)
 	return r, errors.Join(err, read, asked, counted)
 }
@@ -97,12 +97,12 @@ func (t *demoRun) advanceRun(ctx context.Context) (settled bool, err error) {
 	if err := errors.Join(err, t.processes.CheckAlive()); err != nil {
 		return false, err
 	}
-	idle = idle && t.cursor.isEmpty(ctx, stored)
+	idle = idle && t.cursor.IsEmpty(ctx, stored)
 	working, err := t.readJournal() // after the cursor: what is settled is in the journal
 	if err != nil {
 		return false, err
 	}
-	if t.cursor.paused {
+	if t.cursor.Paused {
 		t.moved = time.Now() // it was asked to stand still
 	}
 	last := t.released == len(t.plan.portions)

@@ -85,7 +85,7 @@ func runDemo(ctx context.Context, o *Options, a *workerAssignment, documents *ef
 	plan := newPlan(o.Seed, o.Events, o.Kills)
 	t := &demoRun{
 		assignment: a, plan: plan, processes: c, reader: journal.NewReader(file), tally: journal.NewTally(plan.ids),
-		cursor: &groupCursor{js: js, stream: a.Name, consumer: a.ConsumerName()},
+		cursor: testbed.NewGroupCursor(js, a.Name, a.ConsumerName()),
 		show:   newConsole(o), random: newRandom(o.Seed), patience: o.patience, documents: documents,
 	}
 	defer t.show.Clear()

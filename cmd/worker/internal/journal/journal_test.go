@@ -84,7 +84,7 @@ func FuzzParseRecord(f *testing.F) {
 		if id == "" || strings.ContainsAny(id, " \n") || pid < 1 || ns < 1 || what < 0 {
 			return
 		}
-		want := Record{recordKinds[what%len(recordKinds)], id, pid, time.Unix(0, ns)}
+		want := Record{What: recordKinds[what%len(recordKinds)], ID: id, PID: pid, At: time.Unix(0, ns), Key: "key-1", Attempt: 3}
 		got, ok := parseRecord(torn + strings.TrimSuffix(want.String(), "\n"))
 		if !ok || got.What != want.What || got.ID != want.ID || got.PID != want.PID || !got.At.Equal(want.At) {
 			t.Errorf("%q + %q was read as %+v, %v", torn, want, got, ok)

@@ -7,18 +7,22 @@ import (
 	"time"
 )
 
-// What a record is about. All but Effect, Found and Failed are outcomes of consumer.Observation.
+// What a record is about. The last four are outcomes of consumer.Observation.
 const (
-	Effect    = "effect"    // the handler's effect was made
-	Found     = "found"     // an earlier run had made the effect, and it was not made again
-	Failed    = "failed"    // the handler failed
-	Handled   = "handled"   // the effect's mark is stored
-	Duplicate = "duplicate" // a delivery was recognised as one of an event that is done
-	Lost      = "lost"      // another process has taken the event over
-	Dead      = "dead"      // the event was given up
+	Ready      = "ready"      // the process has subscribed; the ID is "-"
+	Start      = "start"      // a run has begun
+	Effect     = "effect"     // the handler's effect was made; the run ends
+	Found      = "found"      // an earlier run had made the effect, and it was not made again
+	Failed     = "failed"     // the handler failed; the run ends
+	Cancelled  = "cancelled"  // the handler was cancelled before its effect; the run ends
+	Standstill = "standstill" // the process stood still; the ID says for how long
+	Handled    = "handled"    // the effect's mark is stored
+	Duplicate  = "duplicate"  // a delivery was recognised as one of an event that is done
+	Lost       = "lost"       // another process has taken the event over
+	Dead       = "dead"       // the event was given up
 )
 
-var recordKinds = []string{Effect, Found, Failed, Handled, Duplicate, Lost, Dead}
+var recordKinds = []string{Ready, Start, Effect, Found, Failed, Cancelled, Standstill, Handled, Duplicate, Lost, Dead}
 
 // Record is a line of a journal.
 type Record struct {
@@ -27,11 +31,18 @@ type Record struct {
 	PID      int
 	// At is when it was written, by the machine's clock.
 	At time.Time
+	// Key and Attempt are those of the run; only Start has them. The key has no spaces.
+	Key     string
+	Attempt int
 }
 
 // String is the record as a line, its end included.
 func (r Record) String() string {
-	return r.What + " " + r.ID + " " + strconv.Itoa(r.PID) + " " + strconv.FormatInt(r.At.UnixNano(), 10) + "\n"
+	line := r.What + " " + r.ID + " " + strconv.Itoa(r.PID) + " " + strconv.FormatInt(r.At.UnixNano(), 10)
+	if r.What == Start {
+		line += " " + r.Key + " " + strconv.Itoa(r.Attempt)
+	}
+	return line + "\n"
 }
 
 // parseRecord reads a line. A process that is killed while it writes may leave a torn record,
@@ -43,7 +54,7 @@ func parseRecord(line string) (r Record, ok bool) {
 		begin = max(begin, strings.LastIndex(line, w+" "))
 	}
 	fields := strings.Split(line[begin:], " ")
-	if len(fields) != 4 || fields[1] == "" || !slices.Contains(recordKinds, fields[0]) {
+	if !slices.Contains(recordKinds, fields[0]) || len(fields) != fieldCount(fields[0]) || fields[1] == "" {
 		return Record{}, false
 	}
 	pid, err := strconv.Atoi(fields[2])
@@ -51,5 +62,19 @@ func parseRecord(line string) (r Record, ok bool) {
 	if err != nil || err2 != nil || pid < 1 || at < 1 {
 		return Record{}, false
 	}
-	return Record{What: fields[0], ID: fields[1], PID: pid, At: time.Unix(0, at)}, true
+	r = Record{What: fields[0], ID: fields[1], PID: pid, At: time.Unix(0, at)}
+	if r.What == Start {
+		r.Key = fields[4]
+		if r.Attempt, err = strconv.Atoi(fields[5]); err != nil || r.Attempt < 1 {
+			return Record{}, false
+		}
+	}
+	return r, true
+}
+
+func fieldCount(what string) int {
+	if what == Start {
+		return 6
+	}
+	return 4
 }

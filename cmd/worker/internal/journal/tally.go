@@ -1,30 +1,33 @@
 package journal
 
-import "time"
+import "slices"
 
-// Kill is the end of a worker process by SIGKILL.
-type Kill struct {
-	PID int
-	// Sent is when it was about to be killed, Gone when it was known to be dead.
-	Sent, Gone time.Time
-}
-
-// markRecord is what a process knows of a mark: that it is stored.
-type markRecord struct {
+// processEvent is an event in a process.
+type processEvent struct {
 	id  string
 	pid int
+}
+
+// effectRecord is an effect, and what became of it.
+type effectRecord struct {
+	Record
+
+	marked bool
+	lost   *Loss // nil: its claim was not lost
 }
 
 // Tally counts what a journal says. It is for one goroutine.
 type Tally struct {
 	// Done events have an effect.
 	Done int
+	// Runs that have begun, where the journal says so, and the largest number of an attempt.
+	Runs, MaxAttempt int
 	// Effects are all that were made, those of events that never were included.
 	Effects int
 	// Found are runs whose effect an earlier run had made.
 	Found int
-	// Failures are runs that failed.
-	Failures int
+	// Failures are runs that failed, Cancelled those that were cancelled before their effect.
+	Failures, Cancelled int
 	// Duplicates are deliveries that were recognised.
 	Duplicates int
 	// LostClaims are claims that were taken over from a process that lived, or whose lease ended
@@ -33,15 +36,21 @@ type Tally struct {
 	// DeadLettered events were given up.
 	DeadLettered int
 
-	events  map[string][]Record // the effects of each event that was published
-	marks   map[markRecord]bool
-	losses  map[markRecord]int // LostClaims by event and process
-	strange int                // effects of events that never were
+	events  map[string][]*effectRecord // the effects of each event that was published
+	latest  map[processEvent]*effectRecord
+	begun   map[processEvent]Record // the latest start
+	early   map[processEvent]*Loss  // of claims that were lost before their effect
+	losses  []*Loss
+	dead    map[string]int
+	strange []string // effects of events that never were
 }
 
 // NewTally returns a tally of the events with these ids.
 func NewTally(ids []string) *Tally {
-	b := &Tally{events: make(map[string][]Record, len(ids)), marks: make(map[markRecord]bool, len(ids)), losses: make(map[markRecord]int)}
+	b := &Tally{
+		events: make(map[string][]*effectRecord, len(ids)), latest: make(map[processEvent]*effectRecord, len(ids)),
+		begun: make(map[processEvent]Record), early: make(map[processEvent]*Loss), dead: make(map[string]int),
+	}
 	for _, id := range ids {
 		b.events[id] = nil
 	}
@@ -51,115 +60,108 @@ func NewTally(ids []string) *Tally {
 // Add counts records, which come in the order in which they were written.
 func (b *Tally) Add(rs []Record) {
 	for _, r := range rs {
+		of := processEvent{r.ID, r.PID}
 		switch r.What {
+		case Start:
+			b.addStart(of, r)
 		case Effect:
-			b.addEffect(r)
+			b.addEffect(of, r)
 		case Found:
-			b.addFound(r)
+			b.addFound(of, r)
 		case Failed:
 			b.Failures++
+		case Cancelled:
+			b.Cancelled++
 		case Handled:
-			b.marks[markRecord{r.ID, r.PID}] = true
+			b.addMark(of)
 		case Duplicate:
 			b.Duplicates++
 		case Lost:
-			b.LostClaims++
-			b.losses[markRecord{r.ID, r.PID}]++
+			b.addLoss(of, r)
 		case Dead:
 			b.DeadLettered++
+			b.dead[r.ID]++
 		}
 	}
 }
 
-func (b *Tally) addEffect(r Record) {
+func (b *Tally) addStart(of processEvent, r Record) {
+	b.Runs++
+	b.MaxAttempt = max(b.MaxAttempt, r.Attempt)
+	b.begun[of] = r
+	delete(b.early, of)
+}
+
+func (b *Tally) addEffect(of processEvent, r Record) {
 	b.Effects++
 	before, known := b.events[r.ID]
 	switch {
 	case !known:
-		b.strange++
+		b.strange = append(b.strange, r.ID)
 		return
 	case len(before) == 0:
 		b.Done++
 	}
-	b.events[r.ID] = append(before, r)
+	e := &effectRecord{Record: r, lost: b.early[of]}
+	delete(b.early, of)
+	b.latest[of] = e
+	b.events[r.ID] = append(before, e)
 }
 
 // addFound: whoever made the effect was killed before it could write that down.
-func (b *Tally) addFound(r Record) {
+func (b *Tally) addFound(of processEvent, r Record) {
 	b.Found++
 	if before, known := b.events[r.ID]; known && len(before) == 0 {
 		b.Done++
-		b.events[r.ID] = []Record{r}
+		e := &effectRecord{Record: r}
+		b.latest[of] = e
+		b.events[r.ID] = []*effectRecord{e}
 	}
+}
+
+func (b *Tally) addMark(of processEvent) {
+	if e := b.latest[of]; e != nil {
+		e.marked = true
+	}
+}
+
+// addLoss: the claim was that of the latest effect that is not settled, or of a run that may still
+// make one.
+func (b *Tally) addLoss(of processEvent, r Record) {
+	b.LostClaims++
+	l := &Loss{ID: r.ID, PID: r.PID, From: r.At, At: r.At}
+	if begun, known := b.begun[of]; known {
+		l.From = begun.At
+	}
+	b.losses = append(b.losses, l)
+	if e := b.latest[of]; e != nil && !e.marked && e.lost == nil {
+		e.lost = l
+		return
+	}
+	b.early[of] = l
+}
+
+// IsDone reports whether the event has an effect.
+func (b *Tally) IsDone(id string) bool { return len(b.events[id]) > 0 }
+
+// IsDead reports whether the event was given up.
+func (b *Tally) IsDead(id string) bool { return b.dead[id] > 0 }
+
+// Losses are the lost claims, in the order in which they were written down.
+func (b *Tally) Losses() []Loss {
+	out := make([]Loss, 0, len(b.losses))
+	for _, l := range b.losses {
+		out = append(out, *l)
+	}
+	return out
 }
 
 // Missing names the first events of ids that have no effect, at most limit.
 func (b *Tally) Missing(ids []string, limit int) (names []string) {
 	for _, id := range ids {
-		if len(b.events[id]) == 0 && len(names) < limit {
+		if !b.IsDone(id) && len(names) < limit {
 			names = append(names, id)
 		}
 	}
-	return names
-}
-
-// CountUnexplained counts the repeats that no kill, and no lost claim, explains, and returns the
-// most that follow from one kill. A kill explains at most as many as its process may have started
-// and not marked: its concurrency.
-func (b *Tally) CountUnexplained(kills []Kill, concurrency int) (unexplained, most int) {
-	byPID := make(map[int][]*repeatCause, len(kills))
-	for _, k := range kills {
-		byPID[k.PID] = append(byPID[k.PID], &repeatCause{Kill: k})
-	}
-	unexplained = b.strange
-	for _, effects := range b.events {
-		if len(effects) > 1 {
-			unexplained += b.countRepeats(effects, byPID)
-		}
-	}
-	for _, of := range byPID {
-		for _, k := range of {
-			most = max(most, k.repeats)
-			unexplained += max(0, k.repeats-concurrency)
-		}
-	}
-	return unexplained, most
-}
-
-// repeatCause is a kill, and how many repeats follow from it; without one it is a lost claim.
-type repeatCause struct {
-	Kill
-
-	repeats int
-}
-
-// countRepeats counts the unexplained effects of one event, which are in the order in which they
-// were made. Each one that was cut off from its mark explains one that follows the kill.
-func (b *Tally) countRepeats(effects []Record, kills map[int][]*repeatCause) (unexplained int) {
-	lost := make(map[int]int)  // effects of each process that its lost claims may be of
-	var explain []*repeatCause // kills that cut off effects which no repeat has followed yet
-	for i, e := range effects {
-		if i > 0 {
-			if len(explain) > 0 && !e.At.Before(explain[0].Sent) {
-				explain[0].repeats++
-				explain = explain[1:]
-			} else {
-				unexplained++
-			}
-		}
-		if b.marks[markRecord{e.ID, e.PID}] {
-			continue
-		}
-		if lost[e.PID]++; lost[e.PID] <= b.losses[markRecord{e.ID, e.PID}] {
-			explain = append(explain, &repeatCause{})
-			continue
-		}
-		for _, k := range kills[e.PID] {
-			if !e.At.After(k.Gone) {
-				explain = append(explain, k)
-				break
-			}
-		}
-	}
-	return unexplained
+	return slices.Clip(names)
 }

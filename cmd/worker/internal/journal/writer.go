@@ -21,7 +21,16 @@ func OpenWriter(name string) (*Writer, error) {
 // Write appends a record of this process by a single write. Its time is taken before, so a process
 // that was killed has written all its records by the time it is dead.
 func (j *Writer) Write(what, id string) error {
-	r := Record{What: what, ID: id, PID: os.Getpid(), At: time.Now()}
+	return j.appendRecord(Record{What: what, ID: id})
+}
+
+// WriteStart is Write for the start of a run.
+func (j *Writer) WriteStart(id, key string, attempt int) error {
+	return j.appendRecord(Record{What: Start, ID: id, Key: key, Attempt: attempt})
+}
+
+func (j *Writer) appendRecord(r Record) error {
+	r.PID, r.At = os.Getpid(), time.Now()
 	if _, err := j.file.WriteString(r.String()); err != nil {
 		return fmt.Errorf("write to the journal: %w", err)
 	}

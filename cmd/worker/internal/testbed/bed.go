@@ -27,6 +27,9 @@ type Bed struct {
 	Name string `json:"name"`
 	// NATS is the URL of a server with JetStream.
 	NATS string `json:"nats"`
+	// Proxied servers are reached through proxies alone: other servers of a cluster, which they
+	// advertise, are not connected to.
+	Proxied bool `json:"proxied,omitempty"`
 	// Store is one of StoreKV, StoreMongo and StoreMemory.
 	Store string `json:"store"`
 	// Mongo is the URI for StoreMongo. Its database, or "onceish", gets the collections.

@@ -28,6 +28,7 @@ const answerTimeout = 5 * time.Second
 func (b *Bed) Connect(ctx context.Context, lease time.Duration, log *slog.Logger) (*Connections, error) {
 	c, err := worker.Connect(ctx, &worker.ConnectOptions{
 		NATS: b.NATS, Store: b.storeURL(), Bucket: b.Name, Namespace: b.Name, Name: b.Name, Lease: lease, Logger: log,
+		NamedServersOnly: b.Proxied,
 	})
 	if err != nil {
 		return nil, err
@@ -60,18 +61,26 @@ func (c *Connections) Remove(ctx context.Context, js jetstream.JetStream) error 
 	if err := js.DeleteStream(ctx, c.bed.Name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
 		errs = append(errs, fmt.Errorf("remove the stream %s: %w", c.bed.Name, err))
 	}
+	return errors.Join(append(errs, c.RemoveMarks(ctx, js))...)
+}
+
+// RemoveMarks removes the bucket or the collection of marks, also after ctx has ended. What was not
+// made is no error.
+func (c *Connections) RemoveMarks(ctx context.Context, js jetstream.JetStream) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
+	defer cancel()
 	switch c.bed.Store {
 	case StoreKV:
 		if err := js.DeleteKeyValue(ctx, c.bed.Name); err != nil && !errors.Is(err, jetstream.ErrBucketNotFound) {
-			errs = append(errs, fmt.Errorf("remove the bucket %s: %w", c.bed.Name, err))
+			return fmt.Errorf("remove the bucket %s: %w", c.bed.Name, err)
 		}
 	case StoreMongo:
 		marks := c.Database().Collection(worker.InNamespace(c.bed.Name, worker.MarksCollection))
 		if err := marks.Drop(ctx); err != nil {
-			errs = append(errs, fmt.Errorf("remove the collection %s: %w", marks.Name(), err))
+			return fmt.Errorf("remove the collection %s: %w", marks.Name(), err)
 		}
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // removeGroup removes what the server knows of the group beside its consumer: its pauses, and the

@@ -43,7 +43,7 @@ func (c *Pool) Begin() error {
 	var errs []error
 	for _, p := range c.processes {
 		if _, err := io.WriteString(p.in, beginLine+"\n"); err != nil {
-			errs = append(errs, errors.Join(fmt.Errorf("have worker process %d begin: %w", p.PID(), err), p.checkEnded()))
+			errs = append(errs, errors.Join(fmt.Errorf("have worker process %d begin: %w", p.PID(), err), p.CheckEnded()))
 		}
 	}
 	return errors.Join(errs...)
@@ -52,8 +52,13 @@ func (c *Pool) Begin() error {
 // Replace kills a process, and starts another one in its place.
 func (c *Pool) Replace(victim *Process, assignment Assignment) (*Process, error) {
 	c.Kills = append(c.Kills, victim.Kill())
-	c.processes = slices.DeleteFunc(c.processes, func(p *Process) bool { return p == victim })
+	c.Remove(victim)
 	return c.Start(assignment)
+}
+
+// Remove takes a process out of the pool. Its end is the caller's.
+func (c *Pool) Remove(process *Process) {
+	c.processes = slices.DeleteFunc(c.processes, func(p *Process) bool { return p == process })
 }
 
 // Processes are those that were started, and neither replaced nor ended.
@@ -74,7 +79,7 @@ func (c *Pool) CheckAlive() error {
 	for _, p := range c.processes {
 		select {
 		case <-p.ended:
-			return errors.Join(fmt.Errorf("worker process %d has ended before it was told to", p.PID()), p.checkEnded())
+			return errors.Join(fmt.Errorf("worker process %d has ended before it was told to", p.PID()), p.CheckEnded())
 		default:
 		}
 	}
@@ -89,7 +94,7 @@ func (c *Pool) Drain(ctx context.Context) error {
 	errs := make([]error, len(c.processes))
 	var all sync.WaitGroup
 	for i, p := range c.processes {
-		all.Go(func() { errs[i] = p.drain(ctx) })
+		all.Go(func() { errs[i] = p.Drain(ctx) })
 	}
 	all.Wait()
 	c.processes = nil

@@ -63,20 +63,37 @@ func (p *Process) Kill() journal.Kill {
 	return k
 }
 
-// drain has the process drain, and waits for its end.
-func (p *Process) drain(ctx context.Context) error {
+// Freeze stops the process as if its machine stood still, until Thaw or Kill.
+func (p *Process) Freeze() error { return p.signal(syscall.SIGSTOP) }
+
+// Thaw lets a frozen process go on.
+func (p *Process) Thaw() error { return p.signal(syscall.SIGCONT) }
+
+func (p *Process) signal(s syscall.Signal) error {
+	if err := p.cmd.Process.Signal(s); err != nil {
+		return fmt.Errorf("send %v to worker process %d: %w", s, p.PID(), err)
+	}
+	return nil
+}
+
+// Ended is closed when the process has ended.
+func (p *Process) Ended() <-chan struct{} { return p.ended }
+
+// Drain has the process drain, and waits for its end. The error is how it ended, if not in order.
+// When ctx ends before, the process is killed, which is an error as well.
+func (p *Process) Drain(ctx context.Context) error {
 	_, _ = io.WriteString(p.in, endLine+"\n") // its exit shows whether it was read
 	select {
 	case <-p.ended:
-		return p.checkEnded()
+		return p.CheckEnded()
 	case <-ctx.Done():
 		p.Kill()
 		return fmt.Errorf("worker process %d does not end: %w", p.PID(), context.Cause(ctx))
 	}
 }
 
-// checkEnded returns how the process ended, if it did.
-func (p *Process) checkEnded() error {
+// CheckEnded returns how the process ended, if it did, and not in order.
+func (p *Process) CheckEnded() error {
 	select {
 	case <-p.ended:
 		if p.err != nil {

@@ -57,7 +57,7 @@ func (s *Server) PID() int { return s.process.PID() }
 func (s *Server) CheckAlive() error {
 	select {
 	case <-s.process.ended:
-		return errors.Join(fmt.Errorf("process %d of the NATS server in %s has ended", s.PID(), s.dir), s.process.checkEnded())
+		return errors.Join(fmt.Errorf("process %d of the NATS server in %s has ended", s.PID(), s.dir), s.process.CheckEnded())
 	default:
 		return nil
 	}
@@ -70,7 +70,7 @@ func (s *Server) Kill() journal.Kill { return s.process.Kill() }
 func (s *Server) Restart(ctx context.Context) error { return s.start(ctx) }
 
 // Stop lets the server end in order, or kills it when ctx ends before.
-func (s *Server) Stop(ctx context.Context) error { return s.process.drain(ctx) }
+func (s *Server) Stop(ctx context.Context) error { return s.process.Drain(ctx) }
 
 func (s *Server) start(ctx context.Context) error {
 	out, in, err := os.Pipe()
@@ -87,7 +87,7 @@ func (s *Server) start(ctx context.Context) error {
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
 		s.process.Kill()
-		return fmt.Errorf("start a NATS server in %s: %w", s.dir, errors.Join(context.Cause(ctx), s.process.checkEnded(), err))
+		return fmt.Errorf("start a NATS server in %s: %w", s.dir, errors.Join(context.Cause(ctx), s.process.CheckEnded(), err))
 	}
 	s.url = strings.TrimSpace(line)
 	return nil

@@ -1,4 +1,4 @@
-package demo
+package testbed
 
 import (
 	"testing"
@@ -22,10 +22,10 @@ func TestNothingIsSettledBeforeItIsDelivered(t *testing.T) {
 	if _, err := stream.CreateConsumer(t.Context(), jetstream.ConsumerConfig{Durable: "g"}); err != nil {
 		t.Fatal(err)
 	}
-	if c := (&groupCursor{js: js, stream: "s", consumer: "g"}); c.isEmpty(t.Context(), 1) {
+	if c := NewGroupCursor(js, "s", "g"); c.IsEmpty(t.Context(), 1) {
 		t.Error("a message that was never delivered is settled")
 	}
-	if c := (&groupCursor{js: js, stream: "s", consumer: "g"}); !c.isEmpty(t.Context(), 0) {
+	if c := NewGroupCursor(js, "s", "g"); !c.IsEmpty(t.Context(), 0) {
 		t.Error("nothing is not settled")
 	}
 }

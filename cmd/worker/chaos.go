@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/onceish/onceish/cmd/worker/internal/chaos"
+	"github.com/onceish/onceish/cmd/worker/internal/testbed"
+	"github.com/onceish/onceish/internal/commandline"
+)
+
+// chaosProcess is how this program starts itself as a worker process of chaos.
+const chaosProcess = "__chaos"
+
+func chaosCommand(stdout, stderr io.Writer) *cli.Command {
+	return &cli.Command{
+		Name:  "chaos",
+		Usage: "inject faults into workers and their servers, and judge what became of the events",
+		Description: `Publishes events at a steady rate to a few worker processes, each of which reaches its servers through proxies of its own. Meanwhile faults happen:
+
+   kill      a process ends by SIGKILL, and is replaced
+   freeze    a process stands still (SIGSTOP), for less than a lease or for longer
+   drain     a process ends in order, and is replaced
+   nats      connections to NATS are cut, reset, refused, delayed, or silent in one direction or both
+   mongo     the same for MongoDB; with --store mongo
+   consumer  the group's consumer is deleted on the server
+   restart   NATS is killed by SIGKILL, and started again; without --nats
+
+In the end all faults are healed, and everything must settle. The effects are counted in a journal that neither NATS nor MongoDB knows of.
+
+Examples:
+   worker chaos --duration 30s
+   worker chaos --store mongo --mongo mongodb://localhost:27017 --faults kill,freeze,mongo
+   worker chaos --nats nats://staging:4222 --until-violation
+   worker chaos --seed 17 -o json | jq .kinds
+
+A kind of fault that never met an event in flight proves nothing. The verdict calls it inconclusive, and the exit status stays 0.
+
+Exit status: 0 nothing lost and no repeat unexplained, 1 otherwise, 2 wrong usage.`,
+		Flags: append([]cli.Flag{
+			&cli.StringFlag{
+				Name: "store", Value: testbed.StoreKV, Usage: "where marks are kept: kv (in NATS) or mongo",
+				Validator: commandline.OneOf(testbed.StoreKV, testbed.StoreMongo),
+			},
+			&cli.DurationFlag{Name: "duration", Value: chaos.DefaultDuration, Usage: "how long events are published and faults happen"},
+			&cli.Uint64Flag{Name: "seed", HideDefault: true, Usage: "`NUMBER` that decides events and faults (default: a random one, which is printed)"},
+			&cli.StringFlag{Name: "faults", Value: "all", Usage: "`KINDS` of faults, separated by commas, or all that are possible"},
+			&cli.IntFlag{Name: "processes", Value: chaos.DefaultProcesses, Usage: "how many work at a time", Validator: commandline.Positive},
+			&cli.IntFlag{Name: "rate", Value: chaos.DefaultRate, Usage: "how many events are published in a second", Validator: commandline.Positive},
+			&cli.IntFlag{Name: "keys", Value: chaos.DefaultKeys, Usage: "how many keys the events have", Validator: commandline.Positive},
+			&cli.FloatFlag{Name: "duplicates", Value: 0.1, Usage: "share of the events that are published twice"},
+			&cli.DurationFlag{Name: "lease", Value: chaos.DefaultLease, Usage: "lease of claims and deliveries: faults last for parts and multiples of it"},
+			&cli.BoolFlag{Name: "until-violation", HideDefault: true, Usage: "go on with other seeds until a promise is broken, or until it is interrupted"},
+			&cli.StringFlag{Name: "nats", Usage: "`URL` of a NATS server; without one, a server of its own. NATS_URL is not looked at", HideDefault: true},
+			&cli.StringFlag{Name: "mongo", Usage: "`URI` of a MongoDB for --store mongo; MONGODB_URI", HideDefault: true},
+		}, outputFlags()...),
+		OnUsageError: commandline.UsageError,
+		Action:       func(ctx context.Context, cmd *cli.Command) error { return runChaos(ctx, cmd, stdout, stderr) },
+	}
+}
+
+func runChaos(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) error {
+	o, err := chaosOptions(cmd, stderr)
+	if err != nil {
+		return commandline.Usagef(cmd, "%w", err)
+	}
+	ctx, release := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer release()
+	context.AfterFunc(ctx, release) // the second one ends this process
+	for rounds := 0; ; rounds++ {
+		r, err := chaos.Run(ctx, o)
+		switch {
+		case err != nil && ctx.Err() != nil && cmd.Bool("until-violation"):
+			_, err := fmt.Fprintf(stderr, "chaos: interrupted; no violation in %d %s before\n", rounds, pluralNoun(rounds, "round"))
+			return err
+		case err != nil && ctx.Err() != nil:
+			return fmt.Errorf("interrupted: %w", err)
+		case err != nil:
+			return err
+		}
+		if err := errors.Join(printChaos(cmd, &r, stdout), r.Err()); err != nil || !cmd.Bool("until-violation") {
+			return err
+		}
+		o.Seed = rand.New(rand.NewPCG(o.Seed, 0)).Uint64() >> 32 //nolint:gosec // the next seed follows from the first
+	}
+}
+
+func chaosOptions(cmd *cli.Command, stderr io.Writer) (*chaos.Options, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	o := &chaos.Options{
+		NATS: cmd.String("nats"), Store: cmd.String("store"), Mongo: cmd.String("mongo"), Duration: cmd.Duration("duration"), Seed: cmd.Uint64("seed"),
+		Faults: splitKinds(cmd.String("faults")), Processes: cmd.Int("processes"), Rate: cmd.Int("rate"), Keys: cmd.Int("keys"), Duplicates: cmd.Float("duplicates"),
+		Lease: cmd.Duration("lease"), Command: []string{self, chaosProcess}, Server: []string{self, serverProcess}, Program: programName() + " chaos",
+		PrintStory: printStory, Output: stderr, Live: isTerminal(stderr),
+	}
+	if cmd.Bool("quiet") {
+		o.Output = nil
+	}
+	if !cmd.IsSet("seed") {
+		o.Seed = uint64(rand.Uint32()) //nolint:gosec // not secret, and short enough to be typed
+	}
+	switch {
+	case cmd.Args().Present():
+		return nil, fmt.Errorf("unexpected argument %q: chaos takes no arguments", cmd.Args().First())
+	case o.Mongo != "" && o.Store != testbed.StoreMongo:
+		return nil, fmt.Errorf("--mongo is for --store mongo, and the store is %s", o.Store)
+	case o.Mongo == "" && o.Store == testbed.StoreMongo:
+		if o.Mongo = os.Getenv("MONGODB_URI"); o.Mongo == "" {
+			return nil, errNoMongo
+		}
+	}
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	return o, nil
+}
+
+func splitKinds(list string) (kinds []string) {
+	for k := range strings.SplitSeq(list, ",") {
+		kinds = append(kinds, strings.TrimSpace(k))
+	}
+	return kinds
+}
+
+func printChaos(cmd *cli.Command, r *chaos.Result, stdout io.Writer) error {
+	if wantsJSON(cmd) {
+		return printJSON(stdout, r)
+	}
+	return r.Report(stdout)
+}

@@ -1,0 +1,105 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	// publishTimeout is how long a confirmation may take before the message is published again.
+	publishTimeout = 2 * time.Second
+	// publishPause is how long a failed publisher waits.
+	publishPause = 100 * time.Millisecond
+)
+
+// eventProducer publishes messages when their time has come, whether or not earlier ones are
+// confirmed, and each of them until it is.
+type eventProducer struct {
+	js     jetstream.JetStream
+	topic  string
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	confirmed atomic.Int64
+	retried   atomic.Int64
+	left      atomic.Int64
+	last      atomic.Uint64 // the largest sequence that was confirmed
+}
+
+// startProducer starts to publish. Stop ends it.
+func startProducer(ctx context.Context, js jetstream.JetStream, topic string, messages []message) *eventProducer {
+	ctx, cancel := context.WithCancel(ctx)
+	p := &eventProducer{js: js, topic: topic, cancel: cancel}
+	p.left.Store(int64(len(messages)))
+	p.wg.Go(func() { p.publishOnTime(ctx, messages) })
+	return p
+}
+
+func (p *eventProducer) publishOnTime(ctx context.Context, messages []message) {
+	begun := time.Now()
+	wait := time.NewTimer(0)
+	defer wait.Stop()
+	for _, m := range messages {
+		wait.Reset(time.Until(begun.Add(m.at)))
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+			return
+		}
+		p.wg.Go(func() { p.publishUntilConfirmed(ctx, m) })
+	}
+}
+
+func (p *eventProducer) publishUntilConfirmed(ctx context.Context, m message) {
+	for ctx.Err() == nil {
+		confirming, cancel := context.WithTimeout(ctx, publishTimeout)
+		ack, err := p.js.PublishMsg(confirming, newMessage(p.topic, m), jetstream.WithRetryAttempts(0))
+		cancel()
+		if err == nil {
+			p.recordConfirmed(ack.Sequence)
+			return
+		}
+		p.retried.Add(1)
+		select {
+		case <-time.After(publishPause):
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (p *eventProducer) recordConfirmed(sequence uint64) {
+	for {
+		last := p.last.Load()
+		if last >= sequence || p.last.CompareAndSwap(last, sequence) {
+			break
+		}
+	}
+	p.confirmed.Add(1)
+	p.left.Add(-1)
+}
+
+// isDone reports whether everything is confirmed.
+func (p *eventProducer) isDone() bool { return p.left.Load() == 0 }
+
+// stop ends it. Repeated calls do no harm.
+func (p *eventProducer) stop() {
+	p.cancel()
+	p.wg.Wait()
+}
+
+// newMessage has no Nats-Msg-Id, so the bus knows nothing of copies.
+func newMessage(topic string, e message) *nats.Msg {
+	m := nats.NewMsg(topic)
+	m.Header = nats.Header{
+		"ce-specversion": {"1.0"}, "ce-id": {e.id}, "ce-source": {"onceish"}, "ce-type": {"order.placed"}, "ce-datacontenttype": {"application/json"},
+		"ce-partitionkey": {e.key},
+	}
+	m.Data = fmt.Appendf(nil, `{"id":%q}`, e.id)
+	return m
+}

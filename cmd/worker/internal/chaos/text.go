@@ -1,0 +1,87 @@
+package chaos
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+)
+
+// Report writes what was found for people, with a verdict.
+func (r *Result) Report(w io.Writer) error {
+	var b strings.Builder
+	r.writeCounts(&b)
+	r.writeKinds(&b)
+	b.WriteString("\n" + r.verdictText() + "\n")
+	for _, s := range r.Stories {
+		b.WriteString("\n" + s)
+	}
+	if r.Err() != nil {
+		fmt.Fprintf(&b, "\nJournal, log and data are in %s\nReplay: %s\n", r.Artifacts, r.Replay)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (r *Result) writeCounts(b *strings.Builder) {
+	row := func(name, value, meaning string) {
+		b.WriteString(strings.TrimRight(fmt.Sprintf("  %-24s %9s   %s", name, value, meaning), " ") + "\n")
+	}
+	row("published", count(r.Published), "messages, copies included")
+	row("events", count(r.Events), "in them, told apart by their ids")
+	row("runs", count(r.Runs), fmt.Sprintf("%s failed on purpose, %s were cancelled; at most %d attempts", count(r.Failures), count(r.Cancelled), r.MaxAttempt))
+	row("duplicates recognised", count(r.Duplicates), "deliveries of what was done before: acknowledged, not run")
+	row("effects", count(r.Effects), "lines that the handlers appended to a file of their own")
+	row("repeated", count(r.Repeated), "effects beyond the first of an event")
+	row("  explained", count(r.Repeated-r.RepeatedUnexplained), "the worker was killed between the effect and its mark, or lost its claim in a fault")
+	row("  most after one kill", count(r.MostPerKill), fmt.Sprintf("of at most %d: what a worker has begun and not yet marked", concurrency))
+	row("  unexplained", count(r.RepeatedUnexplained), "")
+	row("lost", count(r.Lost), "events with neither an effect nor a dead letter")
+	row("dead letters", count(r.DeadLetters), fmt.Sprintf("of %s events that fail for good", count(r.DeadLettersMeant)))
+	row("claims lost", count(r.LostClaims), fmt.Sprintf("%s of them without a fault that explains it", count(r.LostUnexplained)))
+	row("seconds to settle", fmt.Sprintf("%.1f", r.SettleSeconds), "after the last fault was over")
+}
+
+func (r *Result) writeKinds(b *strings.Builder) {
+	b.WriteString("\n")
+	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(t, "  fault\tinjected\thit\tin flight\teffects again within\twhat was in flight done within")
+	for _, k := range r.Kinds {
+		_, _ = fmt.Fprintf(t, "  %s\t%d\t%d\t%d\t%s\t%s\n", k.Kind, k.Injected, k.Hits, k.InFlight, seconds(k.Recovered), seconds(k.Settled))
+	}
+	_ = t.Flush() // a Builder takes everything
+}
+
+func (r *Result) verdictText() string {
+	var lines []string
+	for i := range r.Violations {
+		lines = append(lines, "BROKEN: "+r.Violations[i].Text+namesText(r.Violations[i].Events))
+	}
+	if len(lines) == 0 {
+		text := "Nothing lost, nothing repeated."
+		if r.Repeated > 0 {
+			text = fmt.Sprintf("Nothing lost. Repeated: %s, each explained by a fault.", count(r.Repeated))
+		}
+		lines = append(lines, text)
+	}
+	if len(r.Inconclusive) > 0 {
+		lines = append(lines, fmt.Sprintf("Inconclusive: %s never hit an event in flight. Try a longer --duration or a higher --rate.", strings.Join(r.Inconclusive, ", ")))
+	}
+	if r.LostUnexplained > 0 {
+		lines = append(lines, fmt.Sprintf("%s claims were lost without a fault: a server or the machine was too slow for the lease.", count(r.LostUnexplained)))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// namesText names the first events of a violation.
+func namesText(ids []string) string {
+	if len(ids) == 0 {
+		return ""
+	}
+	const most = 5
+	text := ": " + strings.Join(ids[:min(len(ids), most)], ", ")
+	if len(ids) > most {
+		text += ", …"
+	}
+	return text
+}

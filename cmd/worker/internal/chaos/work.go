@@ -1,0 +1,138 @@
+package chaos
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/cmd/worker/internal/journal"
+	"github.com/onceish/onceish/cmd/worker/internal/testbed"
+	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/worker"
+)
+
+// concurrency of a worker process: a kill repeats at most as many effects. It is the default.
+const concurrency = 16
+
+// maxCrashes is more than any event meets: kills are no fault of the event's.
+const maxCrashes = 100_000
+
+// workAssignment is what a worker process is told.
+type workAssignment struct {
+	testbed.Bed
+
+	Journal string        `json:"journal"`
+	Seed    uint64        `json:"seed"`
+	Lease   time.Duration `json:"lease"`
+}
+
+// Work is what a process does that Run has started, with its standard input and error. It returns
+// when it was told to end and has drained. If the input ends before, Run's process has died, and
+// this one kills itself by SIGKILL. When it fails by itself, a goroutine keeps reading: the process
+// is to end then.
+func Work(ctx context.Context, in io.Reader, log io.Writer) error {
+	return workOver(ctx, in, log, func(_ context.Context, c *worker.Connections) (*worker.Connections, error) { return c, nil })
+}
+
+// workOver is Work with what over makes of the connections.
+func workOver(ctx context.Context, in io.Reader, log io.Writer, over func(context.Context, *worker.Connections) (*worker.Connections, error)) (err error) {
+	var a workAssignment
+	ctx, err = testbed.ReadAssignment(ctx, in, &a)
+	if err != nil {
+		return err
+	}
+	logger := slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelInfo})).With("process", processID())
+	c, err := a.Connect(ctx, a.Lease, logger)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	used, err := over(ctx, c.Connections)
+	if err != nil {
+		return err
+	}
+	return consumeUntilEnd(ctx, &a, used, logger)
+}
+
+// consumeUntilEnd handles events until ctx ends.
+func consumeUntilEnd(ctx context.Context, a *workAssignment, c *worker.Connections, log *slog.Logger) (err error) {
+	j, err := journal.OpenWriter(a.Journal)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, j.Close()) }()
+	h := &journalHandler{journal: j, seed: a.Seed, lease: a.Lease}
+	w, err := worker.New(a.Name, c, &worker.Options{Logger: log, Started: func() { h.keepError(j.Write(journal.Ready, "-")) }})
+	if err != nil {
+		return err
+	}
+	w.Handle(a.Topic(), h.handleEvent, &consumer.Options{
+		Concurrency: concurrency, Lease: a.Lease, AckWait: a.Lease, MaxCrashes: maxCrashes, MaxAttempts: 100, DeadLetter: a.DeadLetters(), Observer: h,
+		Backoff: consumer.Backoff{Base: 50 * time.Millisecond, Max: time.Second}, RunLimit: time.Minute, Drain: 2 * a.Lease,
+	})
+	watching := watchStandstills(ctx, a.Lease, func(length time.Duration) { h.keepError(j.Write(journal.Standstill, length.String())) })
+	err = w.Run(ctx)
+	watching()
+	return errors.Join(err, h.firstError())
+}
+
+// journalHandler makes effects, and takes as long for it as a call to another service might.
+type journalHandler struct {
+	journal *journal.Writer
+	seed    uint64
+	lease   time.Duration
+
+	mu  sync.Mutex
+	err error // the first of writing
+}
+
+var _ consumer.Observer = (*journalHandler)(nil)
+
+func (h *journalHandler) handleEvent(ctx context.Context, e bus.Event) error {
+	n := consumer.AttemptFrom(ctx).Number
+	if err := h.journal.WriteStart(e.ID, cmp.Or(e.Key, "-"), n); err != nil {
+		return err
+	}
+	takes, fails := runFate(h.seed, e.ID, n, h.lease)
+	call := time.NewTimer(takes)
+	defer call.Stop()
+	select {
+	case <-call.C:
+	case <-ctx.Done():
+	}
+	switch {
+	case ctx.Err() != nil:
+		return errors.Join(context.Cause(ctx), h.journal.Write(journal.Cancelled, e.ID))
+	case isPermanent(h.seed, e.ID):
+		return consumer.Permanent(errors.Join(errors.New("the event fails for good, as some do"), h.journal.Write(journal.Failed, e.ID)))
+	case fails:
+		return errors.Join(fmt.Errorf("attempt %d fails, as it does now and then", n), h.journal.Write(journal.Failed, e.ID))
+	}
+	return h.journal.Write(journal.Effect, e.ID)
+}
+
+// Observe implements consumer.Observer.
+func (h *journalHandler) Observe(o consumer.Observation) {
+	if slices.Contains([]string{journal.Handled, journal.Duplicate, journal.Lost, journal.Dead}, o.Outcome) {
+		h.keepError(h.journal.Write(o.Outcome, cmp.Or(o.Key.ID, "-"))) // recognised by its position
+	}
+}
+
+func (h *journalHandler) keepError(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.err = cmp.Or(h.err, err)
+}
+
+func (h *journalHandler) firstError() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.err
+}
