@@ -33,7 +33,7 @@ type lab struct {
 // openLab makes everything but the workers.
 func openLab(ctx context.Context, o *Options) (_ *lab, err error) {
 	l := &lab{}
-	if l.dir, err = os.MkdirTemp("", "onceish-chaos-"); err != nil {
+	if l.dir, err = os.MkdirTemp(o.parent, "onceish-chaos-"); err != nil {
 		return nil, err
 	}
 	if err := l.open(ctx, o); err != nil {

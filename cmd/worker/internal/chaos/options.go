@@ -76,6 +76,8 @@ type Options struct {
 
 	// patience is how long nothing may happen at the end; tests have less.
 	patience time.Duration
+	// parent is where the directory is made. Empty: the directory for temporary files.
+	parent string
 }
 
 // Validate reports what Run would refuse.
@@ -129,6 +131,9 @@ func (o *Options) checkOptions() error {
 	}
 	return testbed.CheckStore(o.Store, o.Mongo)
 }
+
+// settleLimit is how long it may take to settle: as long as all took before, and a little more.
+func (o *Options) settleLimit() time.Duration { return o.Duration + 4*o.patience }
 
 // events is how many there are.
 func (o *Options) events() int { return int(o.Duration.Seconds() * float64(o.Rate)) }

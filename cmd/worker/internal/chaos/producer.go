@@ -13,7 +13,7 @@ import (
 
 const (
 	// publishTimeout is how long a confirmation may take before the message is published again.
-	publishTimeout = 2 * time.Second
+	publishTimeout = 5 * time.Second
 	// publishPause is how long a failed publisher waits.
 	publishPause = 100 * time.Millisecond
 )
@@ -26,10 +26,8 @@ type eventProducer struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	confirmed atomic.Int64
-	retried   atomic.Int64
-	left      atomic.Int64
-	last      atomic.Uint64 // the largest sequence that was confirmed
+	left atomic.Int64  // messages that are not confirmed
+	last atomic.Uint64 // the largest sequence that was confirmed
 }
 
 // startProducer starts to publish. Stop ends it.
@@ -65,7 +63,6 @@ func (p *eventProducer) publishUntilConfirmed(ctx context.Context, m message) {
 			p.recordConfirmed(ack.Sequence)
 			return
 		}
-		p.retried.Add(1)
 		select {
 		case <-time.After(publishPause):
 		case <-ctx.Done():
@@ -80,7 +77,6 @@ func (p *eventProducer) recordConfirmed(sequence uint64) {
 			break
 		}
 	}
-	p.confirmed.Add(1)
 	p.left.Add(-1)
 }
 

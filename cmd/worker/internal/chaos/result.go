@@ -17,7 +17,7 @@ type Result struct {
 	Store     string  `json:"store"`
 	Processes int     `json:"processes"`
 	Seconds   float64 `json:"seconds"` // in which events were published and faults happened
-	// Published messages are confirmed, Events are in them.
+	// Published messages are in the stream, Events are in them.
 	Published int `json:"published"`
 	Events    int `json:"events"`
 	// Runs began, and MaxAttempt is the largest number of an attempt. Failures failed on purpose,
@@ -86,7 +86,7 @@ func (r *Result) Err() error {
 func (r *round) newResult(repeats *journal.Repeats, letters map[string]int, settling time.Duration) Result {
 	out := Result{
 		Seed: r.o.Seed, Store: r.o.Store, Processes: r.o.Processes, Seconds: r.o.Duration.Seconds(),
-		Published: int(r.producer.confirmed.Load()), Events: len(r.plan.ids), Runs: r.tally.Runs, MaxAttempt: r.tally.MaxAttempt, Failures: r.tally.Failures, Cancelled: r.tally.Cancelled,
+		Events: len(r.plan.ids), Runs: r.tally.Runs, MaxAttempt: r.tally.MaxAttempt, Failures: r.tally.Failures, Cancelled: r.tally.Cancelled,
 		Effects: r.tally.Effects, Repeated: r.tally.Effects - r.tally.Done, RepeatedUnexplained: repeats.Unexplained, MostPerKill: repeats.MostPerKill, Duplicates: r.tally.Duplicates,
 		LostClaims: r.tally.LostClaims, LostUnexplained: repeats.LossesUnexplained, StartsCutOff: r.ends, SettleSeconds: settling.Seconds(),
 		Faults: r.injector.injections, Violations: r.violations, Replay: r.o.replayCommand(),

@@ -37,6 +37,7 @@ type round struct {
 
 	begun      time.Time // when the first event was published
 	moved      time.Time // when the journal grew, or the cursor moved
+	stalled    bool      // the group has not settled
 	ends       int       // processes that ended by themselves, as a fault explains
 	violations []Violation
 }
@@ -158,9 +159,6 @@ func (r *round) watch(ctx context.Context) error {
 
 func (r *round) readJournal() error {
 	rs, err := r.reader.ReadNew()
-	if len(rs) > 0 {
-		r.moved = time.Now()
-	}
 	r.records = append(r.records, rs...)
 	r.tally.Add(rs)
 	for i := range rs {
@@ -180,10 +178,12 @@ func (r *round) noteRecord(record *journal.Record) {
 			r.still.add(record.PID, length, record.At)
 		}
 	case journal.Effect:
+		r.moved = time.Now()
 		for _, i := range r.injector.injections {
 			i.noteEffect(record.At)
 		}
 	case journal.Handled, journal.Dead, journal.Duplicate:
+		r.moved = time.Now()
 		for _, i := range r.injector.injections {
 			i.noteDone(record.ID, record.At)
 		}
@@ -229,7 +229,8 @@ func (r *round) isCutOff(slot int, from, to time.Time) bool {
 // settle lasts until everything is published and settled, or nothing happens any more.
 func (r *round) settle(ctx context.Context) error {
 	r.show.PrintLine("%5.1f s: all faults are over; waiting until everything is settled", time.Since(r.begun).Seconds())
-	r.moved = time.Now()
+	begun := time.Now()
+	r.moved = begun
 	var pending, unsettled int
 	return r.every(ctx, look, func() (done bool, err error) {
 		empty := r.producer.isDone() && r.fleet.draining == 0 && r.cursor.HasReached(ctx, r.producer.last.Load())
@@ -239,16 +240,18 @@ func (r *round) settle(ctx context.Context) error {
 		if r.cursor.Pending != pending || r.cursor.Unsettled != unsettled {
 			r.moved, pending, unsettled = time.Now(), r.cursor.Pending, r.cursor.Unsettled
 		}
-		if !empty && time.Since(r.moved) > r.o.patience {
-			r.addStall()
+		if !empty && (time.Since(r.moved) > r.o.patience || time.Since(begun) > r.o.settleLimit()) {
+			r.addStall(time.Since(begun))
 			return true, nil
 		}
 		return empty, nil
 	})
 }
 
-func (r *round) addStall() {
-	v := Violation{Kind: ViolationStalled, Text: fmt.Sprintf("nothing has happened for %v: %s", r.o.patience, r.cursor)}
+func (r *round) addStall(after time.Duration) {
+	r.stalled = true
+	v := Violation{Kind: ViolationStalled, Text: fmt.Sprintf("the group has not settled within %v, and nothing has happened for %v: %s",
+		after.Round(time.Second), time.Since(r.moved).Round(time.Second), r.cursor)}
 	if left := r.producer.left.Load(); left > 0 {
 		v.Text += fmt.Sprintf(", %d messages are not published", left)
 	}

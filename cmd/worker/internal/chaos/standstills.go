@@ -40,6 +40,18 @@ func (s *standstills) hit(pid int, from, to time.Time) bool {
 	return false
 }
 
+// hitAny reports whether any process stood still in a time.
+func (s *standstills) hitAny(from, to time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, still := range s.all {
+		if !still.from.After(to) && !still.to.Before(from) {
+			return true
+		}
+	}
+	return false
+}
+
 // probeInterval is how often a server is asked for nothing.
 const probeInterval = 100 * time.Millisecond
 

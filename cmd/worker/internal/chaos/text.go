@@ -27,7 +27,7 @@ func (r *Result) writeCounts(b *strings.Builder) {
 	row := func(name, value, meaning string) {
 		b.WriteString(strings.TrimRight(fmt.Sprintf("  %-24s %9s   %s", name, value, meaning), " ") + "\n")
 	}
-	row("published", count(r.Published), "messages, copies included")
+	row("published", count(r.Published), "messages, copies included: a producer that gets no answer publishes again")
 	row("events", count(r.Events), "in them, told apart by their ids")
 	row("runs", count(r.Runs), fmt.Sprintf("%s failed on purpose, %s were cancelled; at most %d attempts", count(r.Failures), count(r.Cancelled), r.MaxAttempt))
 	row("duplicates recognised", count(r.Duplicates), "deliveries of what was done before: acknowledged, not run")

@@ -22,6 +22,7 @@ const (
 	ViolationLost     = "lost"     // an event has no effect, and is not dead-lettered
 	ViolationRepeated = "repeated" // an effect was repeated, and nothing explains it
 	ViolationDead     = "dead"     // an event was dead-lettered though nobody meant it, or not once though somebody did
+	ViolationOrder    = "order"    // events of a key began out of order in a process
 	ViolationStalled  = "stalled"  // the group did not settle
 	ViolationEnded    = "ended"    // a process has ended by itself, or did not drain
 )
@@ -61,7 +62,13 @@ func (r *round) judge(ctx context.Context, settling time.Duration) (Result, erro
 	repeats := r.tally.ExplainRepeats(journal.Causes{Kills: r.fleet.kills, Concurrency: concurrency, ExplainsLoss: r.explainsLoss})
 	r.addViolation(ViolationRepeated, repeats.IDs, "%d %s repeated, and nothing explains it")
 	r.judgeLetters(letters)
+	spans, stored, err := r.readSpans(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	r.judgeOrder(spans)
 	out := r.newResult(&repeats, letters, settling)
+	out.Published = stored
 	out.Stories = r.tellStories(ctx)
 	return out, nil
 }
@@ -83,8 +90,10 @@ func (r *round) judgeLetters(letters map[string]int) {
 			lost = append(lost, id)
 		}
 	}
-	r.addViolation(ViolationLost, lost, "%d %s without an effect")
-	r.addViolation(ViolationLost, missing, "%d %s failed for good, and have no dead letter")
+	if !r.stalled { // else they may still come
+		r.addViolation(ViolationLost, lost, "%d %s without an effect")
+		r.addViolation(ViolationLost, missing, "%d %s failed for good, and have no dead letter")
+	}
 	r.addViolation(ViolationDead, unmeant, "%d %s dead-lettered, though the handler did not mean it")
 	r.addViolation(ViolationDead, several, "%d %s dead-lettered more than once")
 }

@@ -38,11 +38,19 @@ type workAssignment struct {
 // this one kills itself by SIGKILL. When it fails by itself, a goroutine keeps reading: the process
 // is to end then.
 func Work(ctx context.Context, in io.Reader, log io.Writer) error {
-	return workOver(ctx, in, log, func(_ context.Context, c *worker.Connections) (*worker.Connections, error) { return c, nil })
+	return workAs(ctx, in, log, variant{})
 }
 
-// workOver is Work with what over makes of the connections.
-func workOver(ctx context.Context, in io.Reader, log io.Writer, over func(context.Context, *worker.Connections) (*worker.Connections, error)) (err error) {
+// variant is how a worker differs from a right one: tests have some that break the promise.
+type variant struct {
+	// over makes other connections of the right ones. Nil: none.
+	over func(context.Context, *worker.Connections) (*worker.Connections, error)
+	// adjust changes the options of the subscription. Nil: nothing does.
+	adjust func(*consumer.Options)
+}
+
+// workAs is Work for a variant.
+func workAs(ctx context.Context, in io.Reader, log io.Writer, v variant) (err error) {
 	var a workAssignment
 	ctx, err = testbed.ReadAssignment(ctx, in, &a)
 	if err != nil {
@@ -54,15 +62,17 @@ func workOver(ctx context.Context, in io.Reader, log io.Writer, over func(contex
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
-	used, err := over(ctx, c.Connections)
-	if err != nil {
-		return err
+	used := c.Connections
+	if v.over != nil {
+		if used, err = v.over(ctx, used); err != nil {
+			return err
+		}
 	}
-	return consumeUntilEnd(ctx, &a, used, logger)
+	return consumeUntilEnd(ctx, &a, used, v.adjust, logger)
 }
 
 // consumeUntilEnd handles events until ctx ends.
-func consumeUntilEnd(ctx context.Context, a *workAssignment, c *worker.Connections, log *slog.Logger) (err error) {
+func consumeUntilEnd(ctx context.Context, a *workAssignment, c *worker.Connections, adjust func(*consumer.Options), log *slog.Logger) (err error) {
 	j, err := journal.OpenWriter(a.Journal)
 	if err != nil {
 		return err
@@ -73,10 +83,14 @@ func consumeUntilEnd(ctx context.Context, a *workAssignment, c *worker.Connectio
 	if err != nil {
 		return err
 	}
-	w.Handle(a.Topic(), h.handleEvent, &consumer.Options{
+	o := &consumer.Options{
 		Concurrency: concurrency, Lease: a.Lease, AckWait: a.Lease, MaxCrashes: maxCrashes, MaxAttempts: 100, DeadLetter: a.DeadLetters(), Observer: h,
 		Backoff: consumer.Backoff{Base: 50 * time.Millisecond, Max: time.Second}, RunLimit: time.Minute, Drain: 2 * a.Lease,
-	})
+	}
+	if adjust != nil {
+		adjust(o)
+	}
+	w.Handle(a.Topic(), h.handleEvent, o)
 	watching := watchStandstills(ctx, a.Lease, func(length time.Duration) { h.keepError(j.Write(journal.Standstill, length.String())) })
 	err = w.Run(ctx)
 	watching()

@@ -28,6 +28,14 @@ type Causes struct {
 	ExplainsLoss func(Loss) bool
 }
 
+func (c *Causes) explainsLoss(l *Loss) bool { return c.ExplainsLoss == nil || c.ExplainsLoss(*l) }
+
+// explainsSilentLoss reports whether a process has lost a claim to whoever made the next effect,
+// and was killed before it could write that down.
+func (c *Causes) explainsSilentLoss(e, next *effectRecord) bool {
+	return c.ExplainsLoss != nil && c.ExplainsLoss(Loss{ID: e.ID, PID: e.PID, From: e.begun, At: next.At})
+}
+
 // Repeats are what Tally.ExplainRepeats finds.
 type Repeats struct {
 	// Unexplained counts the repeats that nothing explains, IDs are their events.
@@ -48,11 +56,8 @@ func (b *Tally) CountUnexplained(kills []Kill, concurrency int) (unexplained, mo
 // ExplainRepeats counts the repeats that no kill, and no lost claim, explains. A kill explains at
 // most as many as its process may have started and not marked: its concurrency.
 func (b *Tally) ExplainRepeats(c Causes) (out Repeats) {
-	if c.ExplainsLoss == nil {
-		c.ExplainsLoss = func(Loss) bool { return true }
-	}
 	for _, l := range b.losses {
-		if !c.ExplainsLoss(*l) {
+		if !c.explainsLoss(l) {
 			out.LossesUnexplained++
 		}
 	}
@@ -62,7 +67,7 @@ func (b *Tally) ExplainRepeats(c Causes) (out Repeats) {
 	}
 	out.Unexplained, out.IDs = len(b.strange), append(out.IDs, b.strange...)
 	for id, effects := range b.events {
-		if n := countRepeats(effects, kills, c.ExplainsLoss); n > 0 {
+		if n := countRepeats(effects, kills, &c); n > 0 {
 			out.Unexplained += n
 			out.IDs = append(out.IDs, id)
 		}
@@ -87,36 +92,51 @@ type repeatCause struct {
 }
 
 // countRepeats counts the unexplained effects of one event, which are in the order in which they
-// were made. An effect that a kill has cut off from its mark explains one that follows the kill. An
-// effect whose claim was lost explains one, before it or after it: its process may have been frozen
-// just before it made the effect, and made it when its successor had.
-func countRepeats(effects []*effectRecord, kills map[int][]*repeatCause, explains func(Loss) bool) (unexplained int) {
+// were made. An effect that a kill has cut off from its mark explains one that follows the kill, or
+// that follows the loss of its claim before the kill. An effect whose claim was lost explains one,
+// before it or after it: its process may have been frozen just before it made the effect, and made
+// it when its successor had.
+func countRepeats(effects []*effectRecord, kills map[int][]*repeatCause, c *Causes) (unexplained int) {
 	if len(effects) < 2 {
 		return 0
 	}
 	lost := 0
 	for _, e := range effects {
-		if !e.marked && e.lost != nil && explains(*e.lost) {
+		if !e.marked && e.lost != nil && c.explainsLoss(e.lost) {
 			lost++
 		}
 	}
-	var cutOff []*repeatCause // kills that cut off effects which no repeat has followed yet
+	var cutOff []cutOffEffect // that no repeat has followed yet
 	for i, e := range effects {
+		k := e.cutOffBy(kills)
 		switch {
 		case i == 0:
-		case len(cutOff) > 0 && !e.At.Before(cutOff[0].Sent):
-			cutOff[0].repeats = append(cutOff[0].repeats, e.ID)
+		case len(cutOff) > 0 && cutOff[0].explains(e, c):
+			cutOff[0].by.repeats = append(cutOff[0].by.repeats, e.ID)
 			cutOff = cutOff[1:]
 		case lost > 0:
 			lost--
+		case k != nil && c.explainsSilentLoss(e, e): // it came after that of its successor
+			k = nil
 		default:
 			unexplained++
 		}
-		if k := e.cutOffBy(kills); k != nil {
-			cutOff = append(cutOff, k)
+		if k != nil {
+			cutOff = append(cutOff, cutOffEffect{e, k})
 		}
 	}
 	return unexplained
+}
+
+// cutOffEffect is an effect that a kill has cut off from its mark.
+type cutOffEffect struct {
+	*effectRecord
+
+	by *repeatCause
+}
+
+func (f *cutOffEffect) explains(e *effectRecord, c *Causes) bool {
+	return !e.At.Before(f.by.Sent) || c.explainsSilentLoss(f.effectRecord, e)
 }
 
 // cutOffBy is the kill that has cut off an effect from its mark; nil: none has.

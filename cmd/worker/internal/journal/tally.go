@@ -1,6 +1,9 @@
 package journal
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // processEvent is an event in a process.
 type processEvent struct {
@@ -12,6 +15,7 @@ type processEvent struct {
 type effectRecord struct {
 	Record
 
+	begun  time.Time // its run, as far as the journal says so
 	marked bool
 	lost   *Loss // nil: its claim was not lost
 }
@@ -102,7 +106,10 @@ func (b *Tally) addEffect(of processEvent, r Record) {
 	case len(before) == 0:
 		b.Done++
 	}
-	e := &effectRecord{Record: r, lost: b.early[of]}
+	e := &effectRecord{Record: r, lost: b.early[of], begun: r.At}
+	if begun, known := b.begun[of]; known {
+		e.begun = begun.At
+	}
 	delete(b.early, of)
 	b.latest[of] = e
 	b.events[r.ID] = append(before, e)

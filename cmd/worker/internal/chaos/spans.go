@@ -1,0 +1,59 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onceish/onceish/cmd/worker/internal/journal"
+)
+
+// readSpans reads where the copies of each event lie, and counts them.
+func (r *round) readSpans(ctx context.Context) (spans map[string]journal.Span, stored int, err error) {
+	spans = make(map[string]journal.Span, len(r.plan.ids))
+	all, err := r.lab.js.OrderedConsumer(ctx, r.lab.bed.Name, jetstream.OrderedConsumerConfig{FilterSubjects: []string{r.lab.bed.Topic()}, HeadersOnly: true})
+	if err != nil {
+		return nil, 0, fmt.Errorf("read the events: %w", err)
+	}
+	messages, err := all.Messages()
+	if err != nil {
+		return nil, 0, fmt.Errorf("read the events: %w", err)
+	}
+	defer messages.Stop()
+	left := all.CachedInfo().NumPending
+	for ; left > 0; stored++ {
+		m, err := messages.Next(jetstream.NextContext(ctx))
+		if err != nil {
+			return nil, 0, fmt.Errorf("read the events: %w", err)
+		}
+		at, err := m.Metadata()
+		if err != nil {
+			return nil, 0, fmt.Errorf("read the events: %w", err)
+		}
+		id, span := m.Headers().Get("ce-id"), journal.Span{First: at.Sequence.Stream, Last: at.Sequence.Stream}
+		if before, known := spans[id]; known {
+			span.First = before.First
+		}
+		spans[id], left = span, at.NumPending
+	}
+	return spans, stored, nil
+}
+
+// judgeOrder finds events that began out of order.
+func (r *round) judgeOrder(spans map[string]journal.Span) {
+	d := journal.FindDisorder(r.records, spans, r.wasCalm)
+	r.addViolation(ViolationOrder, d.Overlaps, "%d %s began while another run of the key went on in the same process")
+	r.addViolation(ViolationOrder, d.Overtakes, "%d %s overtook an earlier one of the key that waited for its retry in the same process")
+}
+
+// wasCalm reports whether there was no fault, and no standstill, in a time.
+func (r *round) wasCalm(from, to time.Time) bool {
+	for _, i := range r.injector.injections {
+		if i.overlaps(from, to, 2*r.o.Lease) {
+			return false
+		}
+	}
+	return !r.still.hitAny(from, to)
+}
