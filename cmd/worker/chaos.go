@@ -60,6 +60,7 @@ Exit status: 0 nothing lost and no repeat unexplained, 1 otherwise, 2 wrong usag
 			&cli.FloatFlag{Name: "duplicates", Value: 0.1, Usage: "share of the events that are published twice"},
 			&cli.DurationFlag{Name: "lease", Value: chaos.DefaultLease, Usage: "lease of claims and deliveries: faults last for parts and multiples of it"},
 			&cli.BoolFlag{Name: "until-violation", HideDefault: true, Usage: "go on with other seeds until a promise is broken, or until it is interrupted"},
+			&cli.StringFlag{Name: "report", Usage: "`FILE` that gets the report as a page of HTML, with plots", HideDefault: true},
 			&cli.StringFlag{Name: "nats", Usage: "`URL` of a NATS server; without one, a server of its own. NATS_URL is not looked at", HideDefault: true},
 			&cli.StringFlag{Name: "mongo", Usage: "`URI` of a MongoDB for --store mongo; MONGODB_URI", HideDefault: true},
 		}, outputFlags()...),
@@ -87,10 +88,10 @@ func runChaos(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) e
 		case err != nil:
 			return err
 		}
-		if err := errors.Join(printChaos(cmd, &r, stdout), r.Err()); err != nil || !cmd.Bool("until-violation") {
+		if err := errors.Join(printChaos(cmd, &r, stdout), writeChaosReport(cmd, &r), r.Err()); err != nil || !cmd.Bool("until-violation") {
 			return err
 		}
-		o.Seed = rand.New(rand.NewPCG(o.Seed, 0)).Uint64() >> 32 //nolint:gosec // the next seed follows from the first
+		o.Seed = nextSeed(o.Seed)
 	}
 }
 
@@ -134,9 +135,21 @@ func splitKinds(list string) (kinds []string) {
 	return kinds
 }
 
+func writeChaosReport(cmd *cli.Command, r *chaos.Result) error {
+	if path := cmd.String("report"); path != "" {
+		return r.WriteReport(path)
+	}
+	return nil
+}
+
 func printChaos(cmd *cli.Command, r *chaos.Result, stdout io.Writer) error {
 	if wantsJSON(cmd) {
 		return printJSON(stdout, r)
 	}
 	return r.Report(stdout)
+}
+
+// nextSeed follows from the seed before, and is as short.
+func nextSeed(seed uint64) uint64 {
+	return rand.New(rand.NewPCG(seed, 0)).Uint64() >> 32 //nolint:gosec // to be repeated, not to be secret
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/onceish/onceish/internal/testing/mongotest"
 )
 
-// family is a demo with its processes: all have the writing end of a pipe.
+// family is a command with its processes: all have the writing end of a pipe.
 type family struct {
 	*process
 
@@ -31,6 +31,12 @@ const longDemo = "--events 20000 --kills 20"
 // demo starts one.
 func (h *house) demo(flags string) *family {
 	h.t.Helper()
+	return h.family("demo", flags)
+}
+
+// family starts a command that has processes.
+func (h *house) family(command, flags string) *family {
+	h.t.Helper()
 	alive, held, err := os.Pipe()
 	if err != nil {
 		h.t.Fatal(err)
@@ -43,7 +49,7 @@ func (h *house) demo(flags string) *family {
 	if err := os.Mkdir(f.tmp, 0o700); err != nil {
 		h.t.Fatal(err)
 	}
-	f.cmd = osexec.Command("worker", append([]string{"demo"}, strings.Fields(flags)...)...)
+	f.cmd = osexec.Command("worker", append([]string{command}, strings.Fields(flags)...)...)
 	f.cmd.Env, f.cmd.Stderr, f.cmd.ExtraFiles = slices.Concat(h.env, []string{"TMPDIR=" + f.tmp}), stderr, []*os.File{held}
 	if err := f.cmd.Start(); err != nil {
 		h.t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/onceish/onceish/cmd/worker/internal/journal"
+	"github.com/onceish/onceish/cmd/worker/internal/procstat"
 	"github.com/onceish/onceish/cmd/worker/internal/testbed"
 )
 
@@ -44,7 +45,8 @@ type fleet struct {
 	kills    []journal.Kill
 	drained  chan processEnd
 	draining int
-	patience time.Duration // for a process that drains
+	patience time.Duration     // for a process that drains
+	sampler  *procstat.Sampler // nil: nothing is measured yet
 }
 
 func newFleet(pool *testbed.Pool, slots []*workerSlot, lease time.Duration) *fleet {
@@ -60,7 +62,22 @@ func (f *fleet) startWorker(slot int) error {
 	}
 	s.process, s.started, s.ready = p, time.Now(), false
 	f.slotOf[p.PID()] = slot
+	f.measure(slot)
 	return nil
+}
+
+// measureWith has the processes measured, from now on.
+func (f *fleet) measureWith(s *procstat.Sampler) {
+	f.sampler = s
+	for i := range f.slots {
+		f.measure(i)
+	}
+}
+
+func (f *fleet) measure(slot int) {
+	if p := f.slots[slot].process; p != nil && f.sampler != nil {
+		f.sampler.Add(fmt.Sprintf("worker %d", slot+1), p.PID())
+	}
 }
 
 // pids are those of the workers that a fault hits.

@@ -22,6 +22,14 @@ func (fs flights) add(r *journal.Record) {
 	}
 }
 
+// count is how many there are in some processes.
+func (fs flights) count(pids []int) (n int) {
+	for _, pid := range pids {
+		n += len(fs[pid])
+	}
+	return n
+}
+
 // of are the events in flight in some processes.
 func (fs flights) of(pids []int) map[string]bool {
 	out := make(map[string]bool)

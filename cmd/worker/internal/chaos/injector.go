@@ -157,9 +157,17 @@ func (j *injector) takeRestarted() error {
 	select {
 	case err := <-j.restarted:
 		j.restarting.until, j.restarting = time.Now(), nil
+		j.measureServer()
 		return err
 	default:
 		return nil
+	}
+}
+
+// measureServer has the server measured, if it is ours.
+func (j *injector) measureServer() {
+	if j.server != nil && j.fleet.sampler != nil {
+		j.fleet.sampler.Add("NATS", j.server.PID())
 	}
 }
 

@@ -68,7 +68,7 @@ var processes = map[string]func() error{
 	// lazy starts no handler.
 	"lazy": as(variant{adjust: func(o *consumer.Options) { o.Limit = closedLimit{} }}),
 	// clumsy ends by itself after a while.
-	"clumsy": as(variant{adjust: func(o *consumer.Options) {
+	"clumsy": as(variant{adjust: func(*consumer.Options) {
 		time.AfterFunc(time.Second, func() { panic("stumbled") })
 	}}),
 }

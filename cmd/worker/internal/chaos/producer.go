@@ -9,13 +9,16 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onceish/onceish/internal/backoff"
 )
 
 const (
 	// publishTimeout is how long a confirmation may take before the message is published again.
 	publishTimeout = 5 * time.Second
-	// publishPause is how long a failed publisher waits.
-	publishPause = 100 * time.Millisecond
+	// A message that was not confirmed waits before it is published again, longer each time: a
+	// server that is too slow for all of them is not given more.
+	firstPublishPause, longestPublishPause = 100 * time.Millisecond, 5 * time.Second
 )
 
 // eventProducer publishes messages when their time has come, whether or not earlier ones are
@@ -55,7 +58,7 @@ func (p *eventProducer) publishOnTime(ctx context.Context, messages []message) {
 }
 
 func (p *eventProducer) publishUntilConfirmed(ctx context.Context, m message) {
-	for ctx.Err() == nil {
+	for failures := 0; ctx.Err() == nil; failures++ {
 		confirming, cancel := context.WithTimeout(ctx, publishTimeout)
 		ack, err := p.js.PublishMsg(confirming, newMessage(p.topic, m), jetstream.WithRetryAttempts(0))
 		cancel()
@@ -63,10 +66,7 @@ func (p *eventProducer) publishUntilConfirmed(ctx context.Context, m message) {
 			p.recordConfirmed(ack.Sequence)
 			return
 		}
-		select {
-		case <-time.After(publishPause):
-		case <-ctx.Done():
-		}
+		_ = backoff.Sleep(ctx, backoff.Doubled(firstPublishPause, failures, longestPublishPause)) // the loop looks at ctx
 	}
 }
 

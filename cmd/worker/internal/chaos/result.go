@@ -8,6 +8,7 @@ import (
 
 	"github.com/onceish/onceish/cmd/worker/internal/console"
 	"github.com/onceish/onceish/cmd/worker/internal/journal"
+	"github.com/onceish/onceish/cmd/worker/internal/procstat"
 	"github.com/onceish/onceish/internal/redact"
 )
 
@@ -59,6 +60,9 @@ type Result struct {
 	Replay string `json:"replay"`
 	// Artifacts is the directory with journal, log and data of a run with a violation.
 	Artifacts string `json:"artifacts,omitempty"`
+
+	curves  curves
+	sampler *procstat.Sampler
 }
 
 // KindResult is what a kind of fault did.
@@ -90,6 +94,7 @@ func (r *round) newResult(repeats *journal.Repeats, letters map[string]int, sett
 		Effects: r.tally.Effects, Repeated: r.tally.Effects - r.tally.Done, RepeatedUnexplained: repeats.Unexplained, MostPerKill: repeats.MostPerKill, Duplicates: r.tally.Duplicates,
 		LostClaims: r.tally.LostClaims, LostUnexplained: repeats.LossesUnexplained, StartsCutOff: r.ends, SettleSeconds: settling.Seconds(),
 		Faults: r.injector.injections, Violations: r.violations, Replay: r.o.replayCommand(),
+		curves: r.curves, sampler: r.fleet.sampler,
 	}
 	for _, id := range r.plan.ids {
 		out.DeadLetters += letters[id]

@@ -34,6 +34,7 @@ type round struct {
 	cursor   *testbed.GroupCursor
 	still    *standstills
 	show     *console.Console
+	curves   curves
 
 	begun      time.Time // when the first event was published
 	moved      time.Time // when the journal grew, or the cursor moved
@@ -61,6 +62,11 @@ func (r *round) play(ctx context.Context) (Result, error) {
 	r.show.PrintLine("publishing %s events in %v to %d workers, with %s faults; seed %d",
 		console.GroupDigits(len(r.plan.ids)), r.o.Duration, r.o.Processes, console.GroupDigits(len(r.injector.schedule)), r.o.Seed)
 	r.begun = time.Now()
+	stopMeasuring, err := r.measure(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	defer stopMeasuring()
 	r.producer = startProducer(ctx, r.lab.js, r.lab.bed.Topic(), r.plan.messages)
 	defer r.producer.stop()
 	if err := r.injectFaults(ctx); err != nil {
@@ -165,6 +171,7 @@ func (r *round) readJournal() error {
 		r.noteRecord(&rs[i])
 	}
 	r.show.ShowProgress(r.tally.Done)
+	r.curves.sampleFlights(r.begun, func() int { return r.flights.count(r.fleet.pids(&Fault{Victim: everyWorker})) })
 	return err
 }
 
@@ -179,6 +186,7 @@ func (r *round) noteRecord(record *journal.Record) {
 		}
 	case journal.Effect:
 		r.moved = time.Now()
+		r.curves.addEffect(record.At.Sub(r.begun))
 		for _, i := range r.injector.injections {
 			i.noteEffect(record.At)
 		}

@@ -3,6 +3,7 @@ package chaos
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 )
@@ -23,33 +24,53 @@ func (r *Result) Report(w io.Writer) error {
 	return err
 }
 
+// countRow is a number with its name and meaning.
+type countRow struct{ name, value, meaning string }
+
 func (r *Result) writeCounts(b *strings.Builder) {
-	row := func(name, value, meaning string) {
-		b.WriteString(strings.TrimRight(fmt.Sprintf("  %-24s %9s   %s", name, value, meaning), " ") + "\n")
+	for _, c := range r.counts() {
+		b.WriteString(strings.TrimRight(fmt.Sprintf("  %-24s %9s   %s", c.name, c.value, c.meaning), " ") + "\n")
 	}
-	row("published", count(r.Published), "messages, copies included: a producer that gets no answer publishes again")
-	row("events", count(r.Events), "in them, told apart by their ids")
-	row("runs", count(r.Runs), fmt.Sprintf("%s failed on purpose, %s were cancelled; at most %d attempts", count(r.Failures), count(r.Cancelled), r.MaxAttempt))
-	row("duplicates recognised", count(r.Duplicates), "deliveries of what was done before: acknowledged, not run")
-	row("effects", count(r.Effects), "lines that the handlers appended to a file of their own")
-	row("repeated", count(r.Repeated), "effects beyond the first of an event")
-	row("  explained", count(r.Repeated-r.RepeatedUnexplained), "the worker was killed between the effect and its mark, or lost its claim in a fault")
-	row("  most after one kill", count(r.MostPerKill), fmt.Sprintf("of at most %d: what a worker has begun and not yet marked", concurrency))
-	row("  unexplained", count(r.RepeatedUnexplained), "")
-	row("lost", count(r.Lost), "events with neither an effect nor a dead letter")
-	row("dead letters", count(r.DeadLetters), fmt.Sprintf("of %s events that fail for good", count(r.DeadLettersMeant)))
-	row("claims lost", count(r.LostClaims), fmt.Sprintf("%s of them without a fault that explains it", count(r.LostUnexplained)))
-	row("seconds to settle", fmt.Sprintf("%.1f", r.SettleSeconds), "after the last fault was over")
+}
+
+func (r *Result) counts() []countRow {
+	return []countRow{
+		{"published", count(r.Published), "messages, copies included: a producer that gets no answer publishes again"},
+		{"events", count(r.Events), "in them, told apart by their ids"},
+		{"runs", count(r.Runs), fmt.Sprintf("%s failed on purpose, %s were cancelled; at most %d attempts", count(r.Failures), count(r.Cancelled), r.MaxAttempt)},
+		{"duplicates recognised", count(r.Duplicates), "deliveries of what was done before: acknowledged, not run"},
+		{"effects", count(r.Effects), "lines that the handlers appended to a file of their own"},
+		{"repeated", count(r.Repeated), "effects beyond the first of an event"},
+		{"  explained", count(r.Repeated - r.RepeatedUnexplained), "the worker was killed between the effect and its mark, or lost its claim in a fault"},
+		{"  most after one kill", count(r.MostPerKill), fmt.Sprintf("of at most %d: what a worker has begun and not yet marked", concurrency)},
+		{"  unexplained", count(r.RepeatedUnexplained), ""},
+		{"lost", count(r.Lost), "events with neither an effect nor a dead letter"},
+		{"dead letters", count(r.DeadLetters), fmt.Sprintf("of %s events that fail for good", count(r.DeadLettersMeant))},
+		{"claims lost", count(r.LostClaims), fmt.Sprintf("%s of them without a fault that explains it", count(r.LostUnexplained))},
+		{"seconds to settle", fmt.Sprintf("%.1f", r.SettleSeconds), "after the last fault was over"},
+	}
 }
 
 func (r *Result) writeKinds(b *strings.Builder) {
 	b.WriteString("\n")
 	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(t, "  fault\tinjected\thit\tin flight\teffects again within\twhat was in flight done within")
-	for _, k := range r.Kinds {
-		_, _ = fmt.Fprintf(t, "  %s\t%d\t%d\t%d\t%s\t%s\n", k.Kind, k.Injected, k.Hits, k.InFlight, seconds(k.Recovered), seconds(k.Settled))
+	for i := range r.Kinds {
+		_, _ = fmt.Fprintln(t, "  "+strings.Join(r.Kinds[i].cells(), "\t"))
 	}
 	_ = t.Flush() // a Builder takes everything
+}
+
+// cells are those of a table.
+func (k *KindResult) cells() []string {
+	cells := []string{k.Kind, strconv.Itoa(k.Injected), strconv.Itoa(k.Hits), strconv.Itoa(k.InFlight), "-", "-"}
+	if k.Injected > 0 {
+		cells[4] = seconds(k.Recovered)
+	}
+	if k.Hits > 0 {
+		cells[5] = seconds(k.Settled)
+	}
+	return cells
 }
 
 func (r *Result) verdictText() string {

@@ -23,3 +23,42 @@ func TestLostClaimExplainsARepeat(t *testing.T) {
 		}
 	}
 }
+
+// A frozen process may make its effect after its successor has: one of the two is explained by the
+// claim that was lost, and no third one.
+func TestLostClaimExplainsALateEffect(t *testing.T) {
+	t.Parallel()
+	late := []Record{did("a", 2, 0), {What: Handled, ID: "a", PID: 2, At: at(1)}, did("a", 1, 2000), {What: Lost, ID: "a", PID: 1, At: at(2001)}}
+	b := NewTally([]string{"a"})
+	b.Add(late)
+	if r := b.ExplainRepeats(Causes{Concurrency: 16}); r.Unexplained != 0 || r.LossesUnexplained != 0 {
+		t.Errorf("%+v", r)
+	}
+	if r := b.ExplainRepeats(Causes{Concurrency: 16, ExplainsLoss: func(Loss) bool { return false }}); r.Unexplained != 1 || r.LossesUnexplained != 1 || r.IDs[0] != "a" {
+		t.Errorf("a loss without a reason: %+v", r)
+	}
+	b.Add([]Record{did("a", 3, 4000)})
+	if r := b.ExplainRepeats(Causes{Concurrency: 16}); r.Unexplained != 1 {
+		t.Errorf("a third effect: %+v", r)
+	}
+}
+
+// A process that is killed while it is frozen or cut off cannot write down that it has lost a claim.
+func TestFaultBeforeAKillExplainsWhatTheProcessCouldNotSay(t *testing.T) {
+	t.Parallel()
+	kills := []Kill{{PID: 1, Sent: at(5000), Gone: at(5001)}}
+	for name, effects := range map[string][]Record{
+		"its successor's came before the kill": {did("a", 1, 0), did("a", 2, 3000), {What: Handled, ID: "a", PID: 2, At: at(3001)}},
+		"its own came last":                    {did("a", 2, 3000), {What: Handled, ID: "a", PID: 2, At: at(3001)}, did("a", 1, 4000)},
+	} {
+		for _, fault := range []bool{true, false} {
+			b := NewTally([]string{"a"})
+			b.Add([]Record{{What: Start, ID: "a", PID: 1, At: at(-10), Key: "k", Attempt: 1}})
+			b.Add(effects)
+			r := b.ExplainRepeats(Causes{Kills: kills, Concurrency: 16, ExplainsLoss: func(l Loss) bool { return fault && l.PID == 1 && l.From.Equal(at(-10)) }})
+			if explained := r.Unexplained == 0; explained != fault {
+				t.Errorf("%s, a fault: %v: %+v", name, fault, r)
+			}
+		}
+	}
+}
