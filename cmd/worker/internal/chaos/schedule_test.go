@@ -45,8 +45,8 @@ func TestScheduleIsAFunctionOfSeedAndOptions(t *testing.T) {
 	})
 }
 
-// At each moment one worker at least has no fault of its own. Faults that hit all are one at a time,
-// and all are over when the time is.
+// At each moment one worker at least has no fault of its own. Faults that hit all are one at a
+// time, and all are over when the time is.
 func TestScheduleLeavesTheGroupAWayOn(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

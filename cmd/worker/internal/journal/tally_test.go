@@ -43,7 +43,8 @@ func TestLostClaimExplainsALateEffect(t *testing.T) {
 	}
 }
 
-// A process that is killed while it is frozen or cut off cannot write down that it has lost a claim.
+// A process that is killed while it is frozen or cut off cannot write down that it has lost
+// a claim.
 func TestFaultBeforeAKillExplainsWhatTheProcessCouldNotSay(t *testing.T) {
 	t.Parallel()
 	kills := []Kill{{PID: 1, Sent: at(5000), Gone: at(5001)}}

@@ -101,3 +101,42 @@ func TestAssignmentThatCannotBeReadIsRefused(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// A frozen process does nothing, and can be thawed and killed.
+func TestFrozenServerAnswersWhenItIsThawed(t *testing.T) {
+	t.Parallel()
+	pool := &testbed.Pool{Command: []string{os.Args[0], serve}}
+	p, err := pool.Start(dirAssignment{t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.KillAll()
+	if err := p.Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	drained := make(chan error, 1)
+	go func() { drained <- p.Drain(context.WithoutCancel(t.Context())) }()
+	select {
+	case err := <-drained:
+		t.Fatalf("a frozen process has drained: %v", err)
+	case <-ctx.Done():
+	}
+	if err := p.Thaw(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-drained; err != nil {
+		t.Error(err)
+	}
+	pool.Remove(p)
+	if n := len(pool.Processes()); n != 0 {
+		t.Errorf("%d processes are left", n)
+	}
+}
+
+type dirAssignment struct {
+	Dir string `json:"dir"`
+}
+
+func (dirAssignment) Validate() error { return nil }
