@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -67,9 +68,13 @@ var processes = map[string]func() error{
 	"impatient": as(variant{adjust: func(o *consumer.Options) { o.MaxAttempts = 1 }}),
 	// lazy starts no handler.
 	"lazy": as(variant{adjust: func(o *consumer.Options) { o.Limit = closedLimit{} }}),
-	// clumsy ends by itself after a while.
-	"clumsy": as(variant{adjust: func(*consumer.Options) {
-		time.AfterFunc(time.Second, func() { panic("stumbled") })
+	// clumsy ends by itself a while after its first event.
+	"clumsy": as(variant{adjust: func(o *consumer.Options) {
+		var first sync.Once
+		o.OrderKey = func(e bus.Event) string {
+			first.Do(func() { time.AfterFunc(time.Second, func() { panic("stumbled") }) })
+			return e.Key
+		}
 	}}),
 }
 
