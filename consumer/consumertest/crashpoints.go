@@ -47,7 +47,11 @@ func (s *scenario) explorePoint(t *testing.T, r *Report, at point, setup func() 
 	t.Helper()
 	result := PointResult{Point: at.String()}
 	err := s.simulate(t, at, setup, func(w *world) (err error) {
-		result.Effects = compareEffects(r.Expected, effects())
+		made, err := countEffects(effects)
+		if err != nil {
+			return err
+		}
+		result.Effects = compareEffects(r.Expected, made)
 		result.Reached = w.wasReached()
 		result.Letters, err = w.readLetters()
 		return err
@@ -65,8 +69,9 @@ func (s *scenario) exploreFaultless(t *testing.T, r *Report, setup func() []bus.
 		return events
 	}
 	err = s.simulate(t, point{}, remember, func(w *world) error {
-		r.Expected = maps.Clone(effects())
-		maps.DeleteFunc(r.Expected, func(_ string, times int) bool { return times == 0 })
+		if r.Expected, err = countEffects(effects); err != nil {
+			return err
+		}
 		letters, err := w.readLetters()
 		switch {
 		case err != nil:
@@ -81,6 +86,18 @@ func (s *scenario) exploreFaultless(t *testing.T, r *Report, setup func() []bus.
 		return nil
 	})
 	return points, err
+}
+
+// countEffects returns the effects that were made.
+func countEffects(effects func() map[string]int) (map[string]int, error) {
+	made := maps.Clone(effects())
+	for _, effect := range slices.Sorted(maps.Keys(made)) {
+		if n := made[effect]; n < 0 {
+			return nil, fmt.Errorf("effects returned %d for %q: return how often it was made, 0 or above", n, effect)
+		}
+	}
+	maps.DeleteFunc(made, func(_ string, times int) bool { return times == 0 })
+	return made, nil
 }
 
 func (w *world) wasReached() bool {

@@ -161,6 +161,17 @@ func TestPointThatIsNotReachedIsInconclusive(t *testing.T) {
 	}
 }
 
+// TestHandlerMayChangeTheDataOfItsEvent: redeliveries have it as it was published.
+func TestHandlerMayChangeTheDataOfItsEvent(t *testing.T) {
+	events := []bus.Event{{ID: "1", Topic: "order.placed", Data: []byte("a"), Headers: bus.Headers{"note": {"a"}}}}
+	wantFindings(t, explore(t, consumertest.Kit{}, events, func(ctx context.Context, s *service, e bus.Event) error {
+		e.Data[0]++
+		e.Headers["note"][0] += "b"
+		key := consumer.AttemptFrom(ctx).IdempotencyKey
+		return charge(ctx, s, "charge "+string(e.Data)+e.Headers.Get("note"), key)
+	}), nil)
+}
+
 func TestManyEventsAtOnce(t *testing.T) {
 	kit := consumertest.Kit{Options: &consumer.Options{Concurrency: 3}}
 	events := []bus.Event{order("1"), order("2"), order("3")}

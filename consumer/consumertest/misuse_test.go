@@ -95,6 +95,9 @@ var misuses = map[string]struct {
 	"no effects": {func(t *testing.T) {
 		consumertest.CrashPoints(t, oneOrder, nothing, func() map[string]int { return map[string]int{"charge 1": 0} })
 	}, "effects returned none"},
+	"negative effects": {func(t *testing.T) {
+		consumertest.CrashPoints(t, oneOrder, nothing, func() map[string]int { return map[string]int{"charge 1": -1} })
+	}, `effects returned -1 for "charge 1"`},
 	"setup with other events": {func(t *testing.T) {
 		calls := 0
 		consumertest.CrashPoints(t, func() []bus.Event {

@@ -1,6 +1,7 @@
 package consumertest
 
 import (
+	"bytes"
 	"context"
 	"time"
 
@@ -55,10 +56,19 @@ type processSource struct {
 func (s *processSource) Fetch(ctx context.Context, most int) ([]*bus.Delivery, error) {
 	ds, err := guardCall(s.p, bus.ErrClosed, func() ([]*bus.Delivery, error) { return s.inner.Fetch(ctx, most) })
 	for i, d := range ds {
-		ds[i] = bus.NewDelivery(d.Event, d.Arrivals, d.At, processAnswerer{s.p, d})
+		ds[i] = bus.NewDelivery(cloneEvent(d.Event), d.Arrivals, d.At, processAnswerer{s.p, d})
 		ds[i].Malformed, ds[i].ServerMessage = d.Malformed, d.ServerMessage
 	}
 	return ds, err
+}
+
+// cloneEvent returns an event which the handler can change without changing its redeliveries.
+func cloneEvent(e bus.Event) bus.Event {
+	e.Data = bytes.Clone(e.Data)
+	if e.Headers != nil {
+		e.Headers = e.Headers.Clone()
+	}
+	return e
 }
 
 // Info implements bus.Source.
