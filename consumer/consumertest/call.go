@@ -2,13 +2,14 @@ package consumertest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
 // Call calls f, as a call of a handler to something else: another service, a database, a file. ctx
-// is the handler's, or derived from it. In CrashPoints it is a crash point before and after f, and
-// its answer may be lost: then f is called, and Call returns an error with the method Timeout that
-// wraps context.DeadlineExceeded. The name is how the report calls it. Outside of a run of the kit
+// is the handler's, or derived from it. In CrashPoints it is a crash point before and after f. It
+// may fail, and its answer may be lost: then Call returns an error with the method Timeout that
+// wraps context.DeadlineExceeded, without or after calling f. The name is how the report calls it. Outside of a run of the kit
 // Call does nothing but call f. It is safe for concurrent use. It belongs into the fakes of a test:
 // a program that calls it would link package testing.
 //
@@ -19,7 +20,9 @@ func Call(ctx context.Context, name string, f func(context.Context) error) error
 		return f(ctx)
 	}
 	if err := r.reach(beforeCall, name); err != nil {
-		r.process.refuseCall()
+		if errors.Is(err, errProcessDied) {
+			r.process.refuseCall()
+		}
 		return err
 	}
 	err := f(ctx)
@@ -32,19 +35,25 @@ func Call(ctx context.Context, name string, f func(context.Context) error) error
 	return err
 }
 
-// lostAnswerError is what a step returns whose answer is lost.
-type lostAnswerError struct{ at step }
+// timeoutError is what a step returns that was not done, or whose answer is lost.
+type timeoutError struct {
+	at      step
+	wasDone bool
+}
 
 // Error says what was done.
-func (e *lostAnswerError) Error() string {
+func (e *timeoutError) Error() string {
+	if !e.wasDone {
+		return fmt.Sprintf("consumertest: %v, which was not made: %v", point{failCall, e.at}, context.DeadlineExceeded)
+	}
 	return fmt.Sprintf("consumertest: %v was done, and its answer was lost: %v", e.at, context.DeadlineExceeded)
 }
 
 // Unwrap returns context.DeadlineExceeded.
-func (e *lostAnswerError) Unwrap() error { return context.DeadlineExceeded }
+func (e *timeoutError) Unwrap() error { return context.DeadlineExceeded }
 
 // Timeout reports true, as net.Error does of a time-out.
-func (e *lostAnswerError) Timeout() bool { return true }
+func (e *timeoutError) Timeout() bool { return true }
 
 // Temporary reports true. It makes the error a net.Error.
-func (e *lostAnswerError) Temporary() bool { return true }
+func (e *timeoutError) Temporary() bool { return true }

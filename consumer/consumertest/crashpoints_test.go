@@ -51,6 +51,7 @@ func wantFindings(t *testing.T, r *consumertest.Report, want map[string]string) 
 const (
 	freezeBeforeHandler = "freeze before the handler (event 1) until another process has handled it"
 	freezeBeforeCharge  = `freeze before call "charge" (event 1) until another process has handled it`
+	failedCharge        = `failure of call "charge" (event 1)`
 	lostCharge          = `lost answer of call "charge" (event 1)`
 	crashAfterCharge    = `crash after call "charge" (event 1)`
 	crashAfterHandler   = "crash after the handler returned (event 1)"
@@ -69,7 +70,7 @@ func TestHandlerThatPassesItsKeyIsOnceAtEveryPoint(t *testing.T) {
 		"no fault, a second time",
 		"crash before the claim (event 1)", "crash after the claim (event 1)",
 		"crash before the handler (event 1)", freezeBeforeHandler,
-		`crash before call "charge" (event 1)`, freezeBeforeCharge, lostCharge, crashAfterCharge,
+		`crash before call "charge" (event 1)`, freezeBeforeCharge, failedCharge, lostCharge, crashAfterCharge,
 		crashAfterHandler, crashBeforeMark,
 		"lost answer of the mark (event 1)", "crash after the mark (event 1)", "crash after the ack (event 1)",
 		"every event redelivered", "every event published twice",
@@ -92,7 +93,7 @@ func TestChargesWithoutAKeyRepeat(t *testing.T) {
 // TestRandomKeysAreUnexpected: runs without faults differ already, so no other is compared.
 func TestRandomKeysAreUnexpected(t *testing.T) {
 	r := explore(t, consumertest.Kit{}, []bus.Event{order("1")}, chargeUnderRandomKey)
-	if len(r.Points) != 1 || r.Skipped != 15 || r.Once() || !strings.Contains(r.String(), "15 were not tried") {
+	if len(r.Points) != 1 || r.Skipped != 16 || r.Once() || !strings.Contains(r.String(), "16 were not tried") {
 		t.Errorf("%d points, %d skipped:\n%s", len(r.Points), r.Skipped, r)
 	}
 	for _, e := range r.Points[0].Effects {
@@ -113,6 +114,21 @@ func TestKeysOfAnAttemptAreUnexpectedOnceItIsRetried(t *testing.T) {
 	}
 }
 
+// TestKeysOfADayRepeat: each run begins shortly before a year ends, and who takes over comes after.
+func TestKeysOfADayRepeat(t *testing.T) {
+	for _, layout := range []string{"2006", "2006-01", "2006-01-02", "2006-01-02T15", "2006-01-02T15:04"} {
+		r := explore(t, consumertest.Kit{}, []bus.Event{order("1")}, func(ctx context.Context, s *service, e bus.Event) error {
+			return charge(ctx, s, "charge 1", e.ID+time.Now().UTC().Format(layout))
+		})
+		got := findings(r)
+		for _, point := range []string{freezeBeforeCharge, crashAfterCharge, crashAfterHandler, crashBeforeMark} {
+			if got[point] != "repeats" {
+				t.Errorf("%s: %s: %q:\n%s", layout, point, got[point], r)
+			}
+		}
+	}
+}
+
 func TestEffectAfterTheLastCallRepeats(t *testing.T) {
 	wantFindings(t, explore(t, consumertest.Kit{}, []bus.Event{order("1")}, chargeThenCount), map[string]string{
 		freezeBeforeHandler: "repeats", freezeBeforeCharge: "repeats", crashAfterHandler: "repeats", crashBeforeMark: "repeats",
@@ -123,8 +139,16 @@ func TestSecondStepThatARetrySkipsIsLost(t *testing.T) {
 	wantFindings(t, explore(t, consumertest.Kit{}, []bus.Event{order("1")}, chargeInTwoSteps), map[string]string{
 		`freeze before call "reserve" (event 1) until another process has handled it`: "repeats, repeats",
 		`lost answer of call "reserve" (event 1)`:                                     "lost", `crash after call "reserve" (event 1)`: "lost",
-		`crash before call "charge" (event 1)`: "lost",
+		`crash before call "charge" (event 1)`: "lost", failedCharge: "lost",
 	})
+}
+
+// TestCallOfWhichTheErrorIsIgnoredIsLost: the handler succeeds, so it does not run again.
+func TestCallOfWhichTheErrorIsIgnoredIsLost(t *testing.T) {
+	wantFindings(t, explore(t, consumertest.Kit{}, []bus.Event{order("1")}, func(ctx context.Context, s *service, e bus.Event) error {
+		_ = chargeSafely(ctx, s, e)
+		return nil
+	}), map[string]string{failedCharge: "lost"})
 }
 
 func TestRetryThatFailsForWhatWasDoneIsDeadLettered(t *testing.T) {
@@ -154,7 +178,7 @@ func TestPointThatIsNotReachedIsInconclusive(t *testing.T) {
 		}
 		return s.make("charge 1", consumer.AttemptFrom(ctx).IdempotencyKey)
 	})
-	want := map[string]string{`crash before call "charge" (event 1)`: "", freezeBeforeCharge: "", lostCharge: "", crashAfterCharge: ""}
+	want := map[string]string{`crash before call "charge" (event 1)`: "", freezeBeforeCharge: "", failedCharge: "", lostCharge: "", crashAfterCharge: ""}
 	wantFindings(t, r, want)
 	if !strings.Contains(r.String(), crashAfterCharge+": inconclusive, it was not reached") {
 		t.Errorf("the report:\n%s", r)
@@ -183,7 +207,7 @@ func TestManyEventsAtOnce(t *testing.T) {
 	}
 	r := explore(t, kit, events, slow(chargeSafely))
 	wantFindings(t, r, nil)
-	if len(r.Points) != 3*13+4 {
+	if len(r.Points) != 3*14+4 {
 		t.Errorf("%d points", len(r.Points))
 	}
 	if r := explore(t, kit, events, slow(chargeUnsafely)); r.Once() || findings(r)[crashAfterCharge] == "" {

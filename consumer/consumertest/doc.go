@@ -28,9 +28,9 @@
 // and its ack. CrashPoints finds the points in a run without faults. Then it makes one run for
 // each, in which the process dies there: its subscription reaches neither bus nor store any more,
 // and its handler goes no further until the effects of the run were read. Another process takes
-// over after the lease. Further runs lose the answer of each call and mark, freeze the process
-// before each call until another one has handled the event, deliver and publish every event twice,
-// and publish the events in reverse.
+// over after the lease. Further runs fail each call, lose the answer of each call and mark, freeze
+// the process before each call until another one has handled the event, deliver and publish every
+// event twice, and publish the events in reverse.
 //
 // A crash takes the whole process: with more than one event in flight, the handlers of the others
 // stop at their next call, or where they return. That is why a process of the kit handles one event

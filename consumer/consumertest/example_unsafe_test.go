@@ -28,7 +28,7 @@ lost answer of call "charge" (event 17): "charge of order 17" repeats: made twic
 crash after call "charge" (event 17): "charge of order 17" repeats: made twice instead of once
 crash after the handler returned (event 17): "charge of order 17" repeats: made twice instead of once
 crash before the mark (event 17): "charge of order 17" repeats: made twice instead of once
-10 of 16 points passed; calls seen: charge
+11 of 17 points passed; calls seen: charge
 repeats: pass consumer.AttemptFrom(ctx).IdempotencyKey, which every run of an event has in common, to what makes the effect, and have that make it once for each key.`
 	if report.Once() || report.String() != want {
 		t.Errorf("the report is\n%s\nwant\n%s", report, want)

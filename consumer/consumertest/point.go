@@ -15,6 +15,7 @@ const (
 	crash
 	freeze
 	loseAnswer
+	failCall
 	redeliver
 	republish
 	reverse
@@ -37,6 +38,8 @@ func (p point) String() string {
 		return "freeze " + p.at.String() + " until another process has handled it"
 	case loseAnswer:
 		return "lost answer " + p.answer()
+	case failCall:
+		return strings.Replace(p.at.String(), stepNames[beforeCall], "failure of call", 1)
 	case redeliver:
 		return "every event redelivered"
 	case republish:
@@ -61,8 +64,10 @@ func findPoints(steps []step, canReverse bool) []point {
 	points := []point{{fault: noFault}}
 	for _, s := range steps {
 		switch s.kind {
-		case beforeCall, beforeHandler:
+		case beforeHandler:
 			points = append(points, point{crash, s}, point{freeze, s})
+		case beforeCall:
+			points = append(points, point{crash, s}, point{freeze, s}, point{failCall, s})
 		case callSucceeded:
 			points = append(points, point{loseAnswer, s})
 		case afterMark:

@@ -36,6 +36,7 @@ func TestEachPointIsWhereItSays(t *testing.T) {
 		{crash, afterMark, trace{begun: 1, called: 1, returned: 1, processes: 2, acks: 1, duplicates: 1}},
 		{crash, afterAck, trace{begun: 1, called: 1, returned: 1, processes: 2, acks: 1}},
 		{loseAnswer, callSucceeded, trace{begun: 2, called: 2, returned: 2, processes: 1, acks: 1}},
+		{failCall, beforeCall, trace{begun: 2, called: 1, returned: 2, processes: 1, acks: 1}},
 		{loseAnswer, afterMark, trace{begun: 1, called: 1, returned: 1, processes: 1, acks: 1}},
 		{freeze, beforeHandler, trace{begun: 2, called: 2, returned: 2, processes: 2, acks: 1, crashes: 1}},
 		{freeze, beforeCall, trace{begun: 2, called: 2, returned: 2, processes: 2, acks: 1, crashes: 1}},

@@ -72,7 +72,7 @@ func (p *process) pass() error {
 }
 
 // reach is called at each step. It blocks if the process is halted, or crashes or freezes there,
-// and returns an error if the step's answer is lost or the process is dead.
+// and returns an error if the step fails, its answer is lost or the process is dead.
 func (p *process) reach(s step) error {
 	if err := p.pass(); err != nil {
 		return err
@@ -83,7 +83,9 @@ func (p *process) reach(s step) error {
 	case freeze:
 		p.freeze()
 	case loseAnswer:
-		return &lostAnswerError{at: s}
+		return &timeoutError{at: s, wasDone: true}
+	case failCall:
+		return &timeoutError{at: s}
 	default:
 	}
 	return p.pass()

@@ -179,7 +179,8 @@ func (f *findings) writeAdvice(b *strings.Builder) {
 			"and have that make it once for each key"},
 		{f.verdicts[Unexpected], "unexpected: the effect has another name or key than without faults: derive it from consumer.AttemptFrom(ctx).IdempotencyKey, " +
 			"not from chance, the time or the attempt"},
-		{f.verdicts[Lost], "lost: a later run leaves out what an earlier one has not finished: have each run repeat all steps under the idempotency key"},
+		{f.verdicts[Lost], "lost: a later run leaves out what an earlier one has not finished, or the handler succeeds although a call has failed: " +
+			"have each run repeat all steps under the idempotency key, and return the errors of calls"},
 		{f.hasLetters, "dead-lettered: a later run fails for what an earlier one has done: treat what is done already as a success"},
 		{f.isInconclusive, "inconclusive: the handler took another way than in the run without faults: have it do the same for the same events"},
 	} {

@@ -82,6 +82,7 @@ func predictFindings(script []action) map[string]string {
 		if a.isCall {
 			predict(fmt.Sprintf("freeze before call %q (event 1) until another process has handled it", a.name), i, true, true)
 			predict(fmt.Sprintf("crash before call %q (event 1)", a.name), i, true, false)
+			predict(fmt.Sprintf("failure of call %q (event 1)", a.name), i, true, false)
 			predict(fmt.Sprintf("crash after call %q (event 1)", a.name), i+1, false, false)
 			predict(fmt.Sprintf("lost answer of call %q (event 1)", a.name), i+1, false, false)
 		}
