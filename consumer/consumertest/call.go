@@ -26,6 +26,9 @@ func Call(ctx context.Context, name string, f func(context.Context) error) error
 		return err
 	}
 	err := f(ctx)
+	if r.hasReturned.Load() {
+		r.process.world.noteLateCall(step{kind: callSucceeded, event: r.event, call: name})
+	}
 	if err == nil {
 		err = r.reach(callSucceeded, name)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/onceish/onceish/bus"
@@ -64,11 +65,13 @@ func (s *scenario) explorePoint(t *testing.T, r *Report, at point, setup func() 
 func (s *scenario) exploreFaultless(t *testing.T, r *Report, setup func() []bus.Event, effects func() map[string]int) (points []point, err error) {
 	t.Helper()
 	var events []bus.Event
+	var first *world
 	remember := func() []bus.Event {
 		events = setup()
 		return events
 	}
 	err = s.simulate(t, point{}, remember, func(w *world) error {
+		first = w
 		if r.Expected, err = countEffects(effects); err != nil {
 			return err
 		}
@@ -85,6 +88,10 @@ func (s *scenario) exploreFaultless(t *testing.T, r *Report, setup func() []bus.
 		points = findPoints(w.steps, isOtherOrder(events, reverseKeys(events, s.options.OrderKey)))
 		return nil
 	})
+	if err == nil && first.lateCall != (step{}) {
+		err = fmt.Errorf("the call %s ended after the handler had returned: have the handler wait for what it starts, for a crash loses what it does not wait for",
+			strings.TrimPrefix(first.lateCall.String(), stepNames[callSucceeded]+" "))
+	}
 	return points, err
 }
 

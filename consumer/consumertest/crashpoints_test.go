@@ -2,6 +2,7 @@ package consumertest_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"maps"
 	"runtime"
@@ -194,6 +195,30 @@ func TestHandlerMayChangeTheDataOfItsEvent(t *testing.T) {
 		key := consumer.AttemptFrom(ctx).IdempotencyKey
 		return charge(ctx, s, "charge "+string(e.Data)+e.Headers.Get("note"), key)
 	}), nil)
+}
+
+// TestMemoryOfAProcessIsGoneWithIt if each process has a handler of its own: here the first one
+// keeps the random key of each event, which a retry in the same process finds.
+func TestMemoryOfAProcessIsGoneWithIt(t *testing.T) {
+	var s *service
+	newHandler := func() consumer.Handler {
+		keys := make(map[string]string)
+		return func(ctx context.Context, e bus.Event) error {
+			if keys[e.ID] == "" {
+				keys[e.ID] = rand.Text()
+			}
+			return charge(ctx, s, "charge "+e.ID, keys[e.ID])
+		}
+	}
+	setup := func() []bus.Event {
+		s = newService()
+		return oneOrder()
+	}
+	kit := consumertest.Kit{NewHandler: newHandler}
+	wantFindings(t, kit.CrashPoints(t, setup, nil, func() map[string]int { return s.effects() }), map[string]string{
+		freezeBeforeHandler: "repeats", freezeBeforeCharge: "repeats",
+		crashAfterCharge: "repeats", crashAfterHandler: "repeats", crashBeforeMark: "repeats",
+	})
 }
 
 func TestManyEventsAtOnce(t *testing.T) {

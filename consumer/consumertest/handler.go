@@ -2,6 +2,7 @@ package consumertest
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/onceish/onceish/bus"
@@ -14,6 +15,8 @@ type handlerRun struct {
 	event   string // the event's label
 	attempt int
 	began   time.Time
+
+	hasReturned atomic.Bool // the handler
 }
 
 type handlerRunKey struct{}
@@ -42,6 +45,7 @@ func (p *process) wrapHandler(next consumer.Handler) consumer.Handler {
 			return err
 		}
 		err := next(context.WithValue(ctx, handlerRunKey{}, r), e)
+		r.hasReturned.Store(true)
 		if stepErr := r.reach(afterHandler, ""); stepErr != nil {
 			return stepErr
 		}

@@ -23,6 +23,12 @@ var misuses = map[string]struct {
 	"nil handler": {func(t *testing.T) {
 		consumertest.Run(t, nil, order("1"))
 	}, "consumertest.Run: the handler is nil"},
+	"two handlers": {func(t *testing.T) {
+		consumertest.Kit{NewHandler: func() consumer.Handler { return nothing }}.Run(t, nothing, order("1"))
+	}, "there is a handler, and Kit.NewHandler"},
+	"nil handler of a process": {func(t *testing.T) {
+		consumertest.Kit{NewHandler: func() consumer.Handler { return nil }}.Run(t, nil, order("1"))
+	}, "Kit.NewHandler returned nil"},
 	"no events": {func(t *testing.T) {
 		consumertest.Run(t, nothing)
 	}, "consumertest.Run: there are no events"},
@@ -81,6 +87,15 @@ var misuses = map[string]struct {
 			return nil
 		}, order("1"))
 	}, "a goroutine that setup, the handler or effects started has not ended"},
+	"call after the handler returned": {func(t *testing.T) {
+		explore(t, hourly, []bus.Event{order("1")}, func(ctx context.Context, s *service, e bus.Event) error {
+			time.AfterFunc(time.Second, func() { _ = chargeSafely(ctx, s, e) })
+			return s.make("count", consumer.AttemptFrom(ctx).IdempotencyKey)
+		})
+	}, `call "charge" (event 1) ended after the handler had returned`},
+	"effects that end the test": {func(t *testing.T) {
+		consumertest.CrashPoints(t, oneOrder, nothing, func() map[string]int { t.Fatal("no effects"); return nil })
+	}, "setup or effects ended the test"},
 	"handler that ends only without a crash": {func(t *testing.T) {
 		explore(t, hourly, []bus.Event{order("1")}, func(ctx context.Context, s *service, e bus.Event) error {
 			if chargeSafely(ctx, s, e) != nil {

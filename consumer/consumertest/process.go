@@ -106,12 +106,16 @@ func (p *process) refuseCall() {
 // start subscribes the process.
 func (p *process) start(name string) (err error) {
 	w := p.world
+	handler := w.newHandler()
+	if handler == nil {
+		return errors.New("Kit.NewHandler returned nil: return a handler")
+	}
 	o := w.options
 	o.Process = name
 	o.Use = append([]consumer.Middleware{p.wrapHandler}, o.Use...)
 	o.Observer = observer{world: w, next: o.Observer}
 	p.subscription, err = consumer.SubscribeExactlyOnce(context.Background(), &processBus{p, w.bus}, w.topic, w.group,
-		&processStore{p, w.store}, w.handler, &o)
+		&processStore{p, w.store}, handler, &o)
 	return err
 }
 

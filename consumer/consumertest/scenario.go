@@ -19,7 +19,7 @@ import (
 
 // scenario is what all runs of a test share.
 type scenario struct {
-	handler      consumer.Handler
+	newHandler   func() consumer.Handler
 	options      consumer.Options // with the defaults
 	topic, group string
 	limit        time.Duration
@@ -28,13 +28,19 @@ type scenario struct {
 }
 
 func (k Kit) newScenario(h consumer.Handler) (*scenario, error) {
-	if h == nil {
+	newHandler := k.NewHandler
+	switch {
+	case h == nil && newHandler == nil:
 		return nil, errors.New("the handler is nil")
+	case h != nil && newHandler != nil:
+		return nil, errors.New("there is a handler, and Kit.NewHandler to make one for each process: pass nil as the handler, or leave NewHandler out")
+	case newHandler == nil:
+		newHandler = func() consumer.Handler { return h }
 	}
 	if k.Limit < 0 {
 		return nil, fmt.Errorf("Kit.Limit is %v: it must be 0 (24 h) or above", k.Limit)
 	}
-	s := &scenario{handler: h, topic: k.Topic, group: k.Group, limit: k.Limit}
+	s := &scenario{newHandler: newHandler, topic: k.Topic, group: k.Group, limit: k.Limit}
 	if s.group == "" {
 		s.group = "consumertest"
 	}
@@ -169,17 +175,23 @@ func (s *scenario) simulate(t *testing.T, at point, setup func() []bus.Event, re
 		return errors.New("call this outside of a bubble of testing/synctest: it makes one for each run")
 	}
 	defer explainHang(t)()
+	hasReturned := false
 	defer func() {
 		p := recover()
 		switch text := fmt.Sprint(p); {
 		case p == nil:
 		case !strings.HasPrefix(text, "deadlock: "):
 			panic(p)
+		case !hasReturned:
+			err = errors.New("setup or effects ended the test, by t.FailNow or runtime.Goexit")
 		case err == nil: // else it is known which handler does not return
 			err = fmt.Errorf("a goroutine that setup, the handler or effects started has not ended: %s: end it before they return", text)
 		}
 	}()
-	synctest.Test(t, func(*testing.T) { err = s.simulateInBubble(at, setup, read) })
+	synctest.Test(t, func(*testing.T) {
+		err = s.simulateInBubble(at, setup, read)
+		hasReturned = true
+	})
 	return err
 }
 

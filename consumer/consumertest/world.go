@@ -36,6 +36,7 @@ type world struct {
 	hasFired     bool
 	runs         map[*handlerRun]struct{}
 	droppedAcks  map[uint64]bool
+	lateCall     step // of a handler that had returned
 }
 
 // observation is how a delivery ended, and when.
@@ -148,6 +149,12 @@ func (w *world) noteStep(s step) fault {
 	}
 	w.hasFired = true
 	return w.point.fault
+}
+
+func (w *world) noteLateCall(s step) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lateCall = s
 }
 
 // losesAck reports whether the ack of the event of a sequence gets lost: the first one of each, if
