@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -101,6 +102,18 @@ func TestRandomKeysAreUnexpected(t *testing.T) {
 		if e.Verdict == consumertest.Once {
 			t.Errorf("%+v", e)
 		}
+	}
+}
+
+// TestStateThatSetupDoesNotResetIsExplained: the second run without faults finds what the first left.
+func TestStateThatSetupDoesNotResetIsExplained(t *testing.T) {
+	var once sync.Once
+	r := explore(t, consumertest.Kit{}, []bus.Event{order("1")}, func(ctx context.Context, s *service, e bus.Event) (err error) {
+		once.Do(func() { err = chargeSafely(ctx, s, e) })
+		return err
+	})
+	if text := r.String(); r.Once() || !strings.Contains(text, "have setup make new") || strings.Contains(text, "a later run leaves out") {
+		t.Errorf("the report:\n%s", r)
 	}
 }
 

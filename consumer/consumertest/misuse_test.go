@@ -151,9 +151,28 @@ func TestConnectionThatStaysOpenIsExplained(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestConnectionThatStaysOpen$", "-test.timeout=6s")
 	cmd.Env = append(os.Environ(), misuseVariable+"=a connection stays open")
 	out, err := cmd.CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "panic: consumertest: the tests time out because the clock") {
+	if err == nil || !strings.Contains(string(out), `panic: consumertest: the tests time out in a run without faults because the clock`) {
 		t.Errorf("%v:\n%s", err, out)
 	}
+}
+
+// TestRunThatIsSlowIsExplained before the tests time out.
+func TestRunThatIsSlowIsExplained(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestRunThatIsSlow$", "-test.timeout=4s")
+	cmd.Env = append(os.Environ(), misuseVariable+"=a handler retries for long")
+	out, err := cmd.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), `panic: consumertest: the tests time out in a run without faults, which goes on: test fewer events, lower Kit.Limit (8760h0m0s`) {
+		t.Errorf("%v:\n%s", err, out)
+	}
+}
+
+// TestRunThatIsSlow is what that runs in another process.
+func TestRunThatIsSlow(t *testing.T) {
+	if os.Getenv(misuseVariable) == "" {
+		return
+	}
+	yearly := consumertest.Kit{Limit: 365 * 24 * time.Hour}
+	yearly.Run(t, func(context.Context, bus.Event) error { return consumer.Unavailable(errDown) }, order("1"))
 }
 
 // TestConnectionThatStaysOpen is what that runs in another process.

@@ -100,7 +100,7 @@ func compareEffects(expected, made map[string]int) []EffectResult {
 // passed.
 func (r *Report) String() string {
 	var b strings.Builder
-	var found findings
+	found := findings{areRunsAlike: len(r.Points) == 0 || r.Points[0].Once()}
 	passed := 0
 	for i := range r.Points {
 		p := &r.Points[i]
@@ -156,6 +156,7 @@ func timesText(n int) string {
 type findings struct {
 	verdicts                   map[EffectVerdict]bool
 	isInconclusive, hasLetters bool
+	areRunsAlike               bool // those without faults
 }
 
 func (f *findings) add(p *PointResult) {
@@ -171,6 +172,11 @@ func (f *findings) add(p *PointResult) {
 
 // writeAdvice says what can be done.
 func (f *findings) writeAdvice(b *strings.Builder) {
+	if !f.areRunsAlike {
+		b.WriteString("two runs without faults differ: have setup make new what the handler and the fakes remember, such as variables of the package and sync.Once, " +
+			"and derive names and keys from the event, not from chance.\n")
+		return
+	}
 	for _, advice := range []struct {
 		wanted bool
 		text   string

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,6 +26,7 @@ type scenario struct {
 	limit        time.Duration
 
 	names map[dedupe.Key]string // the labels of events, by their keys without group
+	ticks atomic.Int64          // counts steps, and what the clock of the bubble has woken
 }
 
 func (k Kit) newScenario(h consumer.Handler) (*scenario, error) {
@@ -174,7 +176,7 @@ func (s *scenario) simulate(t *testing.T, at point, setup func() []bus.Event, re
 	if isInBubble() {
 		return errors.New("call this outside of a bubble of testing/synctest: it makes one for each run")
 	}
-	defer explainHang(t)()
+	defer s.explainHang(t, at)()
 	hasReturned := false
 	defer func() {
 		p := recover()
@@ -193,23 +195,6 @@ func (s *scenario) simulate(t *testing.T, at point, setup func() []bus.Event, re
 		hasReturned = true
 	})
 	return err
-}
-
-// explainHang ends the tests with an explanation shortly before their time-out, unless the function
-// that it returns is called before: nothing else can end a bubble whose clock stands still.
-func explainHang(t *testing.T) (stop func()) {
-	t.Helper()
-	deadline, ok := t.Deadline()
-	if !ok {
-		return func() {}
-	}
-	left := time.Until(deadline)
-	timer := time.AfterFunc(left-min(left/2, 10*time.Second), func() {
-		panic("consumertest: the tests time out because the clock of the bubble stands still: a goroutine waits for something outside of the bubble, " +
-			"such as an idle connection, a pool of connections, or a server that setup has made: " +
-			"make servers before, and give HTTP clients consumertest.Transport")
-	})
-	return func() { timer.Stop() }
 }
 
 // isInBubble reports whether it is called within a bubble.

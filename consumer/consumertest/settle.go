@@ -14,6 +14,7 @@ func (w *world) awaitSettled() error {
 	limit := time.NewTimer(w.limit)
 	defer limit.Stop()
 	for {
+		w.ticks.Add(1)
 		quiet := time.NewTimer(2 * (w.options.Lease + w.options.AckWait)) // what is unsettled is redelivered within
 		select {
 		case <-w.halted:

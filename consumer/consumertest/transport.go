@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 )
 
 // Transport makes every request of a client a Call, named by method and path ("POST /charges"). The
-// request's context must be the handler's. A nil next is http.DefaultTransport. Outside of
-// a run of the kit it passes requests on as they are.
+// request's context must be the handler's, or derived from it: under another one the request is
+// sent, and is no Call. A nil next is http.DefaultTransport. Outside of a run of the kit it passes
+// requests on as they are.
 //
 // In a run it reads the response as a whole, and keeps no connection: an idle connection to a real
 // server would hold up the clock of the bubble.
@@ -26,7 +28,11 @@ type transport struct{ next http.RoundTripper }
 // RoundTrip implements http.RoundTripper.
 func (t transport) RoundTrip(request *http.Request) (response *http.Response, err error) {
 	ctx := request.Context()
-	if handlerRunFrom(ctx) == nil {
+	switch {
+	case handlerRunFrom(ctx) != nil:
+	case hasBubbleClock():
+		return t.exchange(request.Clone(ctx))
+	default:
 		return t.next.RoundTrip(request)
 	}
 	sent := false
@@ -43,6 +49,10 @@ func (t transport) RoundTrip(request *http.Request) (response *http.Response, er
 	}
 	return nil, err
 }
+
+// hasBubbleClock reports whether it is called within a bubble, the clock of which begins in the
+// year 2000. There is no other sign of one: the context is not the handler's.
+func hasBubbleClock() bool { return time.Now().Year() < 2020 }
 
 // exchange sends the request on a connection of its own, and reads the response.
 func (t transport) exchange(request *http.Request) (*http.Response, error) {

@@ -100,6 +100,25 @@ func TestConnectionsFromOutsideAreNotUsedInARun(t *testing.T) {
 	}
 }
 
+// TestRequestsUnderAnotherContextHoldUpNoClock: neither those of setup nor those of the handler.
+func TestRequestsUnderAnotherContextHoldUpNoClock(t *testing.T) {
+	s := newService()
+	server, client := chargeServer(t, &s)
+	setup := func() []bus.Event {
+		s = newService()
+		if err := post(context.Background(), client, server.URL, "0", false); err != nil {
+			t.Error(err)
+		}
+		return oneOrder()
+	}
+	r := consumertest.CrashPoints(t, setup, func(_ context.Context, e bus.Event) error {
+		return post(context.Background(), client, server.URL, e.ID, true)
+	}, func() map[string]int { return s.effects() })
+	if len(r.Calls) != 0 || r.Expected["charge 1"] != 1 {
+		t.Errorf("calls %q, effects %v", r.Calls, r.Expected)
+	}
+}
+
 // TestConnectionsOfAnyRoundTripperAreClosed, also of one that cannot be told to close idle ones.
 func TestConnectionsOfAnyRoundTripperAreClosed(t *testing.T) {
 	s := newService()

@@ -139,6 +139,7 @@ func (w *world) signalAnswer() {
 // noteStep notes that a process is at a step, and returns the fault that happens there. It happens
 // to the first process: the others start after it.
 func (w *world) noteStep(s step) fault {
+	w.ticks.Add(1)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.reached[s]++
