@@ -9,9 +9,9 @@ import (
 // Call calls f, as a call of a handler to something else: another service, a database, a file. ctx
 // is the handler's, or derived from it. In CrashPoints it is a crash point before and after f. It
 // may fail, and its answer may be lost: then Call returns an error with the method Timeout that
-// wraps context.DeadlineExceeded, without or after calling f. The name is how the report calls it. Outside of a run of the kit
-// Call does nothing but call f. It is safe for concurrent use. It belongs into the fakes of a test:
-// a program that calls it would link package testing.
+// wraps context.DeadlineExceeded, without or after calling f. The name is how the report calls it.
+// Outside of a run of the kit Call does nothing but call f. It is safe for concurrent use. It
+// belongs into the fakes of a test: a program that calls it would link package testing.
 //
 // A process that has crashed in its Call gets an error once the run is over.
 func Call(ctx context.Context, name string, f func(context.Context) error) error {

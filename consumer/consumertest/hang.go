@@ -2,7 +2,6 @@ package consumertest
 
 import (
 	"fmt"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -17,16 +16,17 @@ func (s *scenario) explainHang(t *testing.T, at point) (stop func()) {
 	}
 	left := time.Until(deadline)
 	margin := min(left/2, 10*time.Second)
-	var hasEnded atomic.Bool
+	ended := make(chan struct{})
 	timer := time.AfterFunc(left-margin, func() {
 		before := s.ticks.Load()
-		time.Sleep(margin / 2)
-		if !hasEnded.Load() {
+		select {
+		case <-ended:
+		case <-time.After(margin / 2):
 			panic(s.hangText(at, s.ticks.Load() != before))
 		}
 	})
 	return func() {
-		hasEnded.Store(true)
+		close(ended)
 		timer.Stop()
 	}
 }

@@ -20,10 +20,11 @@ type Kit struct {
 	Topic string
 	// Group is the name of the group, from which idempotency keys follow. Default: "consumertest".
 	Group string
-	// NewHandler makes the handler of each process, for a handler that keeps something in memory, such
-	// as a cache: what a process kept is gone when it crashes. The handler that is passed to Run or
-	// CrashPoints must then be nil. It is called within the bubble, after setup, each time that a
-	// process starts. Default: nil; all processes have the handler that is passed, and share its memory.
+	// NewHandler makes the handler of each process, for a handler that keeps something in memory,
+	// such as a cache: what a process kept is gone when it crashes. The handler that is passed to
+	// Run or CrashPoints must then be nil. NewHandler is called within the bubble, after setup,
+	// each time that a process starts. Default: nil; all processes have the handler that is passed,
+	// and share its memory.
 	NewHandler func() consumer.Handler
 	// Limit is how long a run may take by the clock of its bubble, which costs little real time. It
 	// has to be longer than all backoffs and snoozes of an event together. Default: 24 h.
