@@ -105,7 +105,7 @@ func TestRandomKeysAreUnexpected(t *testing.T) {
 	}
 }
 
-// TestStateThatSetupDoesNotResetIsExplained: the second run without faults finds what the first left.
+// TestStateThatSetupDoesNotResetIsExplained: the second run finds what the first one has left.
 func TestStateThatSetupDoesNotResetIsExplained(t *testing.T) {
 	var once sync.Once
 	r := explore(t, consumertest.Kit{}, []bus.Event{order("1")}, func(ctx context.Context, s *service, e bus.Event) (err error) {
@@ -172,13 +172,12 @@ func TestRetryThatFailsForWhatWasDoneIsDeadLettered(t *testing.T) {
 	})
 }
 
-// TestHandlerWithoutCallsIsStillTried: and the report says that no calls were seen.
-func TestHandlerWithoutCallsIsStillTried(t *testing.T) {
+// TestHandlerWithoutCallsIsTriedAndIsNotOnce: nothing is known of what is within it.
+func TestHandlerWithoutCallsIsTriedAndIsNotOnce(t *testing.T) {
 	r := explore(t, consumertest.Kit{}, []bus.Event{order("1")}, func(ctx context.Context, s *service, _ bus.Event) error {
 		return s.make("charge 1", consumer.AttemptFrom(ctx).IdempotencyKey)
 	})
-	wantFindings(t, r, nil)
-	if !strings.Contains(r.String(), "no calls seen") {
+	if got := findings(r); len(got) > 0 || r.Once() || !strings.Contains(r.String(), "no calls seen") {
 		t.Errorf("the report:\n%s", r)
 	}
 }

@@ -29,7 +29,7 @@ type Report struct {
 	// Expected is how often each effect is made without faults.
 	Expected map[string]int
 	// Calls are the names of the calls that the handler made by Call and Transport, sorted. None
-	// were seen of a handler that makes its calls without them.
+	// are seen of a handler that makes its calls without them, or not with its own context.
 	Calls []string
 	// Points are the runs, in the order in which the steps were reached.
 	Points []PointResult
@@ -58,9 +58,10 @@ type EffectResult struct {
 }
 
 // Once reports whether every point was reached, every effect was made as often as without faults at
-// each of them, and no event was dead-lettered.
+// each of them, no event was dead-lettered, and a call was seen: without one, nothing is known of
+// what the handler does between its start and its end.
 func (r *Report) Once() bool {
-	return !slices.ContainsFunc(r.Points, func(p PointResult) bool { return !p.Once() })
+	return len(r.Calls) > 0 && !slices.ContainsFunc(r.Points, func(p PointResult) bool { return !p.Once() })
 }
 
 // Once reports it of one point.
@@ -118,7 +119,8 @@ func (r *Report) String() string {
 	if len(r.Calls) > 0 {
 		fmt.Fprintf(&b, "; calls seen: %s\n", strings.Join(r.Calls, ", "))
 	} else {
-		b.WriteString("; no calls seen: what the handler calls is a crash point only through consumertest.Call or Transport\n")
+		b.WriteString("; no calls seen: a process may die in the midst of the handler, which was not tried: " +
+			"make what it calls go through consumertest.Call or Transport, with its context\n")
 	}
 	found.writeAdvice(&b)
 	return strings.TrimSuffix(b.String(), "\n")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -79,13 +80,14 @@ func predictFindings(script []action) map[string]string {
 	}
 	predict(freezeBeforeHandler, 0, false, true)
 	for i, a := range script {
-		if a.isCall {
-			predict(fmt.Sprintf("freeze before call %q (event 1) until another process has handled it", a.name), i, true, true)
-			predict(fmt.Sprintf("crash before call %q (event 1)", a.name), i, true, false)
-			predict(fmt.Sprintf("failure of call %q (event 1)", a.name), i, true, false)
-			predict(fmt.Sprintf("crash after call %q (event 1)", a.name), i+1, false, false)
-			predict(fmt.Sprintf("lost answer of call %q (event 1)", a.name), i+1, false, false)
+		if !a.isCall {
+			continue
 		}
+		predict(fmt.Sprintf("freeze before call %q (event 1) until another process has handled it", a.name), i, true, true)
+		predict(fmt.Sprintf("crash before call %q (event 1)", a.name), i, true, false)
+		predict(fmt.Sprintf("failure of call %q (event 1)", a.name), i, true, false)
+		predict(fmt.Sprintf("crash after call %q (event 1)", a.name), i+1, false, false)
+		predict(fmt.Sprintf("lost answer of call %q (event 1)", a.name), i+1, false, false)
 	}
 	predict(crashAfterHandler, end, false, false)
 	predict(crashBeforeMark, end, false, false)
@@ -129,6 +131,10 @@ func play(ctx context.Context, s *service, script []action) error {
 	return nil
 }
 
+func hasCall(script []action) bool {
+	return slices.ContainsFunc(script, func(a action) bool { return a.isCall })
+}
+
 func drawScript(t *rapid.T) []action {
 	script := make([]action, rapid.IntRange(1, 5).Draw(t, "actions"))
 	for i := range script {
@@ -152,7 +158,7 @@ func TestReportsAgreeWithAModelOfTheHandler(t *testing.T) {
 		if got := findings(report); !maps.Equal(got, want) {
 			r.Fatalf("script %+v:\nfound %q,\nwant  %q", script, got, want)
 		}
-		if report.Once() != (len(want) == 0) {
+		if report.Once() != (len(want) == 0 && hasCall(script)) {
 			r.Fatalf("once: %v, findings %q", report.Once(), want)
 		}
 	})
