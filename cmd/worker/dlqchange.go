@@ -15,6 +15,7 @@ import (
 	"github.com/onceish/onceish/internal/ndjson"
 	"github.com/onceish/onceish/worker"
 	"github.com/onceish/onceish/worker/config"
+	"github.com/onceish/onceish/worker/view"
 )
 
 // letterChange is a command that changes the letters it selects.
@@ -166,7 +167,7 @@ func (k *letterChange) previewChange(ctx context.Context, cmd *cli.Command, t *d
 	selected, skipped := 0, 0
 	for l, err := range t.List(ctx, f, bus.Position{}) {
 		switch {
-		case err != nil && passesOver(err):
+		case err != nil && deadletter.PassesOver(err):
 			skipped++
 			continue
 		case err != nil:
@@ -184,11 +185,11 @@ func (k *letterChange) previewChange(ctx context.Context, cmd *cli.Command, t *d
 	}
 	if wantsJSON(cmd) {
 		return printJSON(stdout, struct {
-			Topic    string       `json:"topic"`
-			Selected int          `json:"selected"`
-			Skipped  int          `json:"skipped"`
-			First    []letterJSON `json:"first"`
-		}{letterTopic(cmd), selected, skipped, newLettersJSON(first)})
+			Topic    string        `json:"topic"`
+			Selected int           `json:"selected"`
+			Skipped  int           `json:"skipped"`
+			First    []view.Letter `json:"first"`
+		}{letterTopic(cmd), selected, skipped, view.NewLetters(first)})
 	}
 	if err := printLetters(stdout, first); err != nil || cmd.Bool("quiet") {
 		return err
