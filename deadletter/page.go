@@ -10,7 +10,7 @@ import (
 	"github.com/onceish/onceish/consumer"
 )
 
-// Page is a part of a list, with the edits of its letters found.
+// Page is a part of a list.
 type Page struct {
 	Letters []Letter
 	// Next is the position after which the next page begins. Zero: there are no more letters.
@@ -21,15 +21,7 @@ type Page struct {
 
 // Page returns at most limit letters that a filter selects, from a position on, as List. Pages
 // neither skip nor repeat a letter, whatever is stored or deleted between them.
-func (t *Topic) Page(ctx context.Context, f Filter, after bus.Position, limit int) (Page, error) {
-	p, err := t.readPage(ctx, f, after, limit)
-	if err != nil {
-		return p, err
-	}
-	return p, t.FindEdits(ctx, p.Letters)
-}
-
-func (t *Topic) readPage(ctx context.Context, f Filter, after bus.Position, limit int) (p Page, err error) {
+func (t *Topic) Page(ctx context.Context, f Filter, after bus.Position, limit int) (p Page, err error) {
 	for l, err := range t.List(ctx, f, after) {
 		switch {
 		case err != nil && PassesOver(err):
@@ -61,6 +53,9 @@ const maxNamesakes = 100
 func (t *Topic) Find(ctx context.Context, group, id string) (*Letter, error) {
 	p, err := t.Page(ctx, Filter{Group: group, ID: id}, bus.Position{}, maxNamesakes)
 	if err != nil {
+		return nil, err
+	}
+	if err := t.FindEdits(ctx, p.Letters); err != nil {
 		return nil, err
 	}
 	for i := range p.Letters {

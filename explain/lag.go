@@ -34,8 +34,8 @@ const (
 	inspectedAtOnce = 500
 )
 
-// Lags returns Lag of each cursor of the group that covers a topic, or of all if that is empty. There
-// are none where the group is not subscribed to it.
+// Lags returns Lag of each cursor of the group that covers a topic, or of all if that is empty.
+// There are none where the group is not subscribed to it.
 func (s *Sources) Lags(ctx context.Context, topic string) ([]*Lag, error) {
 	lags := []*Lag{}
 	for _, c := range s.Group.Cursors {

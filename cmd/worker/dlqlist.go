@@ -58,6 +58,9 @@ func listLetters(ctx context.Context, cmd *cli.Command, t *deadletter.Topic, f d
 	if err != nil {
 		return err
 	}
+	if err := t.FindEdits(ctx, p.Letters); err != nil {
+		return err
+	}
 	if wantsJSON(cmd) {
 		return printJSON(stdout, struct {
 			Topic   string        `json:"topic"`

@@ -25,7 +25,7 @@ type Letter struct {
 	Died     string `json:"died" doc:"when it was given up"`
 	Edited   string `json:"edited,omitempty" doc:"the letter that this one is an edit of"`
 
-	SupersededBy string `json:"superseded_by,omitempty" doc:"the newest edit of this one"`
+	SupersededBy string `json:"superseded_by,omitempty" doc:"the newest edit of this one, if it was looked for"`
 }
 
 // NewLetter returns the view of a letter.
