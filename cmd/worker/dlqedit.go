@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -81,8 +80,8 @@ func (e *letterEdit) run(ctx context.Context, t *deadletter.Topic) error {
 	if err != nil {
 		return err
 	}
-	if cloudevents.IsJSON(l.Event.ContentType) && !json.Valid(data) && !e.cmd.Bool("force") {
-		return keep(fmt.Errorf("the new data is no JSON, and the content type of the event is %s: nothing was changed; correct it, or add --force", l.Event.ContentType))
+	if err := l.CheckData(data); err != nil && !e.cmd.Bool("force") {
+		return keep(fmt.Errorf("%w: nothing was changed; correct it, or add --force", err))
 	}
 	id, err := t.Edit(ctx, *l, deadletter.Edit{Data: data, Headers: e.headers})
 	if err != nil {

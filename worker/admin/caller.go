@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 )
@@ -24,4 +25,14 @@ func newCaller(r *http.Request, prefix string) *caller {
 
 func withCaller(ctx context.Context, c *caller) context.Context {
 	return context.WithValue(ctx, callerKey{}, c)
+}
+
+func callerFrom(ctx context.Context) *caller {
+	c, _ := ctx.Value(callerKey{}).(*caller)
+	return cmp.Or(c, &caller{})
+}
+
+// by is who asks, where the request says that it is somebody.
+func (c *caller) by(claimed string) string {
+	return cmp.Or(claimed, c.name, "admin API, "+c.remote)
 }

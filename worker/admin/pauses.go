@@ -47,6 +47,7 @@ type PauseList struct {
 func (a *API) registerPauses() {
 	register(a, reading("list-pauses", "/v1/groups/{group}/pauses", tagGroups, "List the pauses of a group",
 		"Those in force, with who made them and why.", http.StatusNotFound), a.listPauses)
+	a.registerPauseChanges()
 }
 
 func (a *API) listPauses(ctx context.Context, in *GroupPath) (*pausesOutput, error) {
