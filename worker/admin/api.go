@@ -17,16 +17,17 @@ import (
 
 // API answers requests of operators. It is safe for concurrent use.
 type API struct {
-	conns     *worker.Connections
-	o         Options
-	token     [sha256.Size]byte
-	mux       *http.ServeMux
-	huma      huma.API
-	slots     chan struct{} // one for each request that is worked on
-	streams   chan struct{} // one for each export
-	outboxes  outboxCache
-	draining  atomic.Bool
-	readiness atomic.Pointer[readiness] // as it was looked at last
+	conns      *worker.Connections
+	o          Options
+	token      [sha256.Size]byte
+	mux        *http.ServeMux
+	huma       huma.API
+	slots      chan struct{} // one for each request that is worked on
+	streams    chan struct{} // one for each export
+	operations *operations
+	outboxes   outboxCache
+	draining   atomic.Bool
+	readiness  atomic.Pointer[readiness] // as it was looked at last
 }
 
 // What is worked on at once, and how long it may take.
@@ -52,13 +53,14 @@ func New(conns *worker.Connections, o *Options) (*API, error) {
 	}
 	a := &API{
 		conns: conns, o: opts, token: sha256.Sum256([]byte(opts.Token)), mux: http.NewServeMux(),
-		slots: make(chan struct{}, maxRequests), streams: make(chan struct{}, maxStreams),
+		slots: make(chan struct{}, maxRequests), streams: make(chan struct{}, maxStreams), operations: newOperations(),
 	}
 	a.huma = humago.New(a.mux, newConfig())
 	a.registerGroups()
 	a.registerPauses()
 	a.registerLetters()
 	a.registerLetterChanges()
+	a.registerOperations()
 	a.registerOutbox()
 	a.registerOutboxChanges()
 	a.registerEvents()

@@ -25,5 +25,7 @@
 // # Delivery semantics
 //
 // A change has the promises of what it calls, and may be repeated as that may be: pauses those of
-// package group, dead letters those of package deadletter.
+// package group, dead letters those of package deadletter. A bulk change goes on in this process
+// after its request was answered (202), until it is done, is cancelled, or the API is closed; then
+// it ends between two batches, and is to be repeated. What is known of it is gone with the process.
 package admin

@@ -194,7 +194,7 @@ func (s *Server) Close() error {
 		if served := <-s.served; !errors.Is(served, http.ErrServerClosed) {
 			err = errors.Join(err, served)
 		}
-		s.closeErr = err
+		s.closeErr = errors.Join(err, s.api.Close(ctx))
 	})
 	return s.closeErr
 }

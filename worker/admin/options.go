@@ -2,6 +2,8 @@ package admin
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -74,5 +76,12 @@ func (a *API) isDraining() bool {
 	}
 }
 
-// Drain makes /readyz fail from now on. Everything else is answered until the server is closed.
+// Drain makes /readyz fail from now on. Everything else is answered.
 func (a *API) Drain() { a.draining.Store(true) }
+
+// errClosed is the cause of the end of operations when the API is closed.
+var errClosed = errors.New("the API was closed")
+
+// Close cancels the operations that run, and waits for them until ctx ends. No others are started.
+// Server.Close calls it; who mounts Handler calls it after the last request.
+func (a *API) Close(ctx context.Context) error { return a.operations.close(ctx) }

@@ -33,9 +33,10 @@ var statuses = []struct {
 	{http.StatusUnprocessableEntity, []error{
 		errInvalid, group.ErrInvalid, outbox.ErrNoFilter, bus.ErrInvalidEvent, bus.ErrTooLarge, worker.ErrUsage,
 	}},
+	{http.StatusTooManyRequests, []error{errTooMany}},
 	{http.StatusNotImplemented, []error{errors.ErrUnsupported}},
 	{http.StatusGatewayTimeout, []error{context.DeadlineExceeded}},
-	{http.StatusServiceUnavailable, []error{bus.ErrUnavailable, bus.ErrClosed}},
+	{http.StatusServiceUnavailable, []error{bus.ErrUnavailable, bus.ErrClosed, errClosed}},
 }
 
 var (
@@ -45,6 +46,8 @@ var (
 	errNotFound = errors.New("not found")
 	// errConflict is returned when a change is not what its request says.
 	errConflict = errors.New("conflict")
+	// errTooMany is returned when no more operations may run.
+	errTooMany = errors.New("too many operations run")
 )
 
 // problemOf returns the problem that an error is answered with.

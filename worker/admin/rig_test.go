@@ -77,7 +77,10 @@ func serve(tb testing.TB, c *worker.Connections, o Options) *rig {
 	r.api, err = New(c, &o)
 	must(tb, err)
 	server := httptest.NewServer(r.api.Handler(""))
-	tb.Cleanup(server.Close)
+	tb.Cleanup(func() {
+		server.Close()
+		must(tb, r.api.Close(context.Background()))
+	})
 	r.url = server.URL
 	return r
 }
