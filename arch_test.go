@@ -56,6 +56,8 @@ var mayLink = map[string][]string{
 	"go.yaml.in/yaml":                 {"worker", "cmd/worker", "examples"},
 	"github.com/prometheus":           {"worker", "cmd/worker", "examples"},
 	"go.opentelemetry.io":             {"worker", "cmd/worker", "examples"},
+	"github.com/danielgtaylor/huma":   {"worker/admin", "cmd/worker"},
+	module + "/worker/admin":          {"worker/admin", "cmd/worker"},
 	"testing":                         append([]string{testKit, testFolder}, suites...),
 	"github.com/anishathalye":         {"dedupe/dedupetest"},
 	"github.com/failsafe-go":          {"flow/breaker", "worker", "cmd/worker", "examples"},
@@ -114,6 +116,8 @@ func TestArchitectureRulesBite(t *testing.T) {
 		"run":               {heavy(ours("consumer", "github.com/oklog/run")), "oklog/run"},
 		"wrapper":           {embedded(wrapper), "hides its abilities"},
 		"contract":          {foreign(ours("bus", "context", "github.com/nats-io/nats.go"), standard), "nats.go"},
+		"huma":              {heavy(ours("worker", "github.com/danielgtaylor/huma/v2")), "danielgtaylor/huma"},
+		"API":               {heavy(ours("examples/a", module+"/worker/admin")), "worker/admin"},
 		"failsafe":          {heavy(ours("consumer", "github.com/failsafe-go/failsafe-go/circuitbreaker")), "failsafe-go"},
 		"consumer's driver": {foreign(ours("consumer", module+"/bus/jetstream", "github.com/nats-io/nats.go"), standard), "nats.go"},
 	} {

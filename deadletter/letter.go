@@ -2,6 +2,7 @@ package deadletter
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/internal/cloudevents"
 )
 
 // Letter is a dead letter, and where it lies.
@@ -47,6 +49,15 @@ func (t *Topic) Load(ctx context.Context, l *Letter) error {
 		}
 	}
 	l.loaded = true
+	return nil
+}
+
+// CheckData refuses data that is no JSON where the content type of the letter's event says that it
+// is: bus.ErrInvalidEvent.
+func (l *Letter) CheckData(data []byte) error {
+	if cloudevents.IsJSON(l.Event.ContentType) && !json.Valid(data) {
+		return fmt.Errorf("%w: the new data is no JSON, and the content type of the event is %s", bus.ErrInvalidEvent, l.Event.ContentType)
+	}
 	return nil
 }
 

@@ -34,6 +34,23 @@ const (
 	inspectedAtOnce = 500
 )
 
+// Lags returns Lag of each cursor of the group that covers a topic, or of all if that is empty.
+// There are none where the group is not subscribed to it.
+func (s *Sources) Lags(ctx context.Context, topic string) ([]*Lag, error) {
+	lags := []*Lag{}
+	for _, c := range s.Group.Cursors {
+		if topic != "" && !bus.Match(c.Topic, topic) {
+			continue
+		}
+		lag, err := s.Lag(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		lags = append(lags, lag)
+	}
+	return lags, nil
+}
+
 // Lag returns how far the group is behind at a cursor, and what the oldest event waits for that is
 // not settled. It looks at 10,000 events at most. It blocks for the bus and the store, and retries
 // as bus.Reader does.

@@ -40,8 +40,9 @@ type Result struct {
 // or until ctx ends, and then returns ErrUnconfirmed with the members that are missing.
 //
 // Of several requests for one scope at once the last one stored holds; the others return
-// ErrSuperseded. A repeated call pauses from now on again. If Pause returns another error, the
-// pause may have been stored: see Pauses.
+// ErrSuperseded. A repeated call pauses from now on again. ErrConflict is returned where
+// Request.IfRevision is not the revision of the scope, and nothing was stored. If Pause returns
+// another error, the pause may have been stored: see Pauses.
 func Pause(ctx context.Context, store Store, group string, r Request) (Result, error) {
 	return request(ctx, store, group, r, true)
 }
@@ -99,7 +100,7 @@ func storeRequest(ctx context.Context, store Store, group string, r *Request, pa
 	c := &confirmation{
 		store: store, group: group, key: scopeKey(r.Topic), waiting: make(map[string]Member), result: Result{Until: row.Until},
 	}
-	c.result.Revision, err = store.Put(ctx, PauseRows, group, c.key, data, AnyRevision)
+	c.result.Revision, err = store.Put(ctx, PauseRows, group, c.key, data, cmp.Or(r.IfRevision, AnyRevision))
 	return c, err
 }
 

@@ -34,6 +34,10 @@ type Request struct {
 	Reason string
 	// By is who asks: at most MaxBy bytes, without control characters.
 	By string
+	// IfRevision is the Paused.Revision of the pause to be changed, or the Result.Revision of the
+	// last request for its scope: where another one was stored since, nothing is stored, and the
+	// request is ErrConflict. Zero: the request holds whatever there is.
+	IfRevision uint64
 }
 
 func (r *Request) validate(group string) error {

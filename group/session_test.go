@@ -250,6 +250,34 @@ func TestARowThatCannotBeReadConfirmsNothing(t *testing.T) {
 	})
 }
 
+// TestRequestForAnotherRevisionChangesNothing: of two people who change what they have seen, the
+// second is told of the first.
+func TestRequestForAnotherRevisionChangesNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHooked(t)
+		seen, err := group.Pause(t.Context(), h, "g", group.Request{Topic: "t", By: "first"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		changed, err := group.Pause(t.Context(), h, "g", group.Request{Topic: "t", By: "second", IfRevision: seen.Revision})
+		if err != nil || changed.Revision <= seen.Revision {
+			t.Fatalf("what was seen is changed: %+v, %v", changed, err)
+		}
+		for name, request := range map[string]func(context.Context, group.Store, string, group.Request) (group.Result, error){"pause": group.Pause, "resume": group.Resume} {
+			if _, err := request(t.Context(), h, "g", group.Request{Topic: "t", By: "third", IfRevision: seen.Revision}); !errors.Is(err, group.ErrConflict) {
+				t.Errorf("%s of what was changed since: %v; want ErrConflict", name, err)
+			}
+		}
+		if pauses, err := group.Pauses(t.Context(), h, "g"); err != nil || len(pauses) != 1 || pauses[0].By != "second" {
+			t.Errorf("pauses: %+v, %v", pauses, err)
+		}
+		if _, err := group.Resume(t.Context(), h, "g", group.Request{Topic: "t", IfRevision: changed.Revision}); err != nil {
+			t.Errorf("resume what was seen: %v", err)
+		}
+	})
+}
+
 func TestWhatIsOutOfBoundsIsRefused(t *testing.T) {
 	t.Parallel()
 	h := newHooked(t)

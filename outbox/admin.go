@@ -74,3 +74,23 @@ type Filter struct {
 func (f Filter) Empty() bool {
 	return len(f.IDs) == 0 && f.Topic == "" && f.Key == "" && f.From.IsZero() && f.To.IsZero()
 }
+
+// ListUrgent returns at most max rows that match: dead ones first, then pending ones, then sent
+// ones, and whether there are more. Filter.Status bounds it to one status.
+func ListUrgent(ctx context.Context, a Admin, f Filter, max int) (rows []Row, more bool, err error) {
+	statuses := []Status{Dead, Pending, Sent}
+	if f.Status != 0 {
+		statuses = []Status{f.Status}
+	}
+	for _, s := range statuses {
+		f.Status = s
+		some, err := a.List(ctx, f, max+1-len(rows))
+		if err != nil {
+			return nil, false, err
+		}
+		if rows = append(rows, some...); len(rows) > max {
+			return rows[:max], true, nil
+		}
+	}
+	return rows, false, nil
+}

@@ -85,27 +85,33 @@ type ConnectOptions struct {
 }
 
 // Connections are a worker's clients. They are closed by Close, after everything that uses
-// them has ended.
+// them has ended. Until then their methods are safe for concurrent use, but for those of a Worker
+// that is made on them.
 type Connections struct {
 	o        ConnectOptions
 	log      *slog.Logger
 	embedded Embedded
 	nats     *nats.Conn
+
+	// opening guards what is opened when it is first asked for, from here to closers. It is held
+	// while something is opened: whoever wants it waits for that.
+	opening  sync.Mutex
 	mongo    *mongo.Client
 	database *mongo.Database
-	bus      bus.Bus
 	store    dedupe.Store
 	groups   group.Store // nil: not opened yet, as limits
 	limits   flow.Store
-	bindOnly bool     // no bucket is made
 	topics   []string // what the store is for, as far as that is known when it is opened
 	closers  []func() error
-	end      atomic.Pointer[shutdownClock] // of the worker that has run on them; nil: none has
+
+	bus bus.Bus
+	end atomic.Pointer[shutdownClock] // of the worker that has run on them; nil: none has
 
 	outboxesLock sync.Mutex
 	outboxes     []*Outbox // that were opened
 
-	busName, storeName string
+	busName   string
+	storeName string // guarded by opening
 }
 
 // Connect connects to the bus, and to an embedded server if there is no other. It does not retry:
@@ -134,11 +140,19 @@ func (c *Connections) NATS() *nats.Conn { return c.nats }
 
 // Mongo is the client of the MongoDB that keeps the marks; nil if they are kept elsewhere, and
 // before Store and Outbox.
-func (c *Connections) Mongo() *mongo.Client { return c.mongo }
+func (c *Connections) Mongo() *mongo.Client {
+	c.opening.Lock()
+	defer c.opening.Unlock()
+	return c.mongo
+}
 
 // Database is the one that has the marks: the URI's, or "onceish". Nil if they are kept elsewhere,
 // and before Store and Outbox.
-func (c *Connections) Database() *mongo.Database { return c.database }
+func (c *Connections) Database() *mongo.Database {
+	c.opening.Lock()
+	defer c.opening.Unlock()
+	return c.database
+}
 
 // JetStream is the API that the bus uses, in its domain or under its prefix; nil if the bus is
 // another one. Each call makes a new one.
@@ -150,11 +164,13 @@ func (c *Connections) JetStream() (jetstream.JetStream, error) {
 }
 
 // OpenDatabase connects to the MongoDB that is to keep the marks, and makes nothing there; nil if
-// they are kept elsewhere. Repeated calls, by one goroutine, return the same one.
+// they are kept elsewhere. Repeated calls return the same one.
 func (c *Connections) OpenDatabase(ctx context.Context) (*mongo.Database, error) {
 	if !c.hasMongo() {
 		return nil, nil //nolint:nilnil // there is none
 	}
+	c.opening.Lock()
+	defer c.opening.Unlock()
 	return c.openDatabase(ctx)
 }
 
@@ -166,7 +182,11 @@ func (c *Connections) Provisions() bool { return c.o.Provision || c.embedded != 
 func (c *Connections) BusName() string { return c.busName }
 
 // StoreName is empty before Store.
-func (c *Connections) StoreName() string { return c.storeName }
+func (c *Connections) StoreName() string {
+	c.opening.Lock()
+	defer c.opening.Unlock()
+	return c.storeName
+}
 
 // timeToClose is how long closing one client may wait for its server: half of what is left of the
 // time to end, so that others have theirs.
@@ -185,9 +205,12 @@ func (c *Connections) Close() error {
 	ctx, cancel := cmp.Or(c.end.Load(), newShutdownClock(0)).closeContext(0)
 	defer cancel()
 	var errs []error
-	for _, closer := range slices.Backward(c.closers) {
+	c.opening.Lock()
+	closers := c.closers
+	c.closers = nil
+	c.opening.Unlock()
+	for _, closer := range slices.Backward(closers) {
 		errs = append(errs, closeWithin(ctx, "the connections", closer))
 	}
-	c.closers = nil
 	return errors.Join(errs...)
 }

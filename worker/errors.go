@@ -19,6 +19,9 @@ var ErrUndone = errors.New("not all events are done")
 // that has no consumer on the bus.
 var ErrNoConsumer = errors.New("the group is not on the bus")
 
+// ErrNoOutbox is returned by OpenOutbox and Connections.OutboxAdmin where there is no outbox.
+var ErrNoOutbox = errors.New("there is no outbox")
+
 // ErrNoGroup is returned by Connections.PauseGroup and ResumeGroup when nothing consumes as the
 // group, or nothing of it is subscribed to the topic.
 var ErrNoGroup = errors.New("there is no such group or topic")

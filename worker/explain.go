@@ -50,14 +50,11 @@ func (c *Connections) Explain(ctx context.Context, name string, o *ExplainOption
 		return nil, err
 	}
 	out.MarksName = c.StoreName()
-	if c.database == nil {
-		return out, nil
-	}
-	queue, err := openExisting(ctx, c.database, InNamespace(c.o.Namespace, cmp.Or(o.Outbox, OutboxCollection)))
+	box, err := c.OutboxAdmin(ctx, o.Outbox)
 	switch {
 	case err == nil:
-		out.Outbox = queue
-	case !errors.Is(err, ErrUsage):
+		out.Outbox = box.Admin
+	case !errors.Is(err, ErrNoOutbox):
 		return nil, err
 	}
 	return out, nil

@@ -11,8 +11,10 @@ import (
 
 // GroupStore is where the processes of groups know each other, and where groups are paused: on the
 // NATS server, or in this process where the bus is another one. It makes the buckets that are
-// missing. Repeated calls, by one goroutine, return the same one.
+// missing. Repeated calls return the same one.
 func (c *Connections) GroupStore(ctx context.Context) (group.Store, error) {
+	c.opening.Lock()
+	defer c.opening.Unlock()
 	if c.groups != nil {
 		return c.groups, nil
 	}

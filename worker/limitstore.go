@@ -17,6 +17,8 @@ const LimitsCollection = "limits"
 // limitStore is where limits are shared: in MongoDB where marks are kept there, else in NATS. It
 // connects, and asks nothing of the limits: they are there, or made, when the first is needed.
 func (c *Connections) limitStore(ctx context.Context) (store flow.Store, err error) {
+	c.opening.Lock()
+	defer c.opening.Unlock()
 	switch {
 	case c.limits != nil:
 		return c.limits, nil

@@ -18,8 +18,11 @@ const (
 	stateDraining    = "draining"
 	stateUnavailable = "unavailable"
 	stateLimited     = "limited"
-	stateUnhealthy   = "unhealthy"
 )
+
+// StateUnhealthy is the group.Subscription.State of a subscription or drainer that makes no
+// progress although nothing holds it back.
+const StateUnhealthy = "unhealthy"
 
 // memberSubscription is a subscription with what is remembered to describe it.
 type memberSubscription struct {
@@ -110,7 +113,7 @@ func (s *memberSubscription) explainState(paused []group.Paused, now time.Time) 
 		return stateLimited, s.explainRate(held.LimitedKey)
 	}
 	if err := s.sub.Healthy(); err != nil {
-		return stateUnhealthy, strings.ReplaceAll(err.Error(), "\n", "; ")
+		return StateUnhealthy, strings.ReplaceAll(err.Error(), "\n", "; ")
 	}
 	return stateRunning, ""
 }
@@ -162,7 +165,7 @@ func (d *drainerRun) describe(paused []group.Paused) group.Subscription {
 	case len(d.PausedBy()) > 0:
 		out.State, out.Why = statePaused, "by the program, in this process alone"
 	case err != nil:
-		out.State, out.Why = stateUnhealthy, strings.ReplaceAll(err.Error(), "\n", "; ")
+		out.State, out.Why = StateUnhealthy, strings.ReplaceAll(err.Error(), "\n", "; ")
 	}
 	return out
 }

@@ -57,7 +57,7 @@ func TestURIWithoutADatabaseIsToldOf(t *testing.T) {
 		var log bytes.Buffer
 		c, err := Connect(t.Context(), &ConnectOptions{NATS: natstest.Start(t, nil).URL(), Store: uriOf(t, database), Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		must(t, err)
-		_, err = c.openDatabase(t.Context())
+		_, err = c.OpenDatabase(t.Context())
 		must(t, err)
 		must(t, c.Close())
 		if n := strings.Count(log.String(), "names no database"); n != want {

@@ -49,7 +49,7 @@ func (c *Connections) Outbox(ctx context.Context, collection string, o *mongoout
 	if !c.hasMongo() {
 		return nil, fmt.Errorf("%w: the outbox %q needs a MongoDB: set --mongo or MONGODB_URI", ErrUsage, collection)
 	}
-	db, err := c.openDatabase(ctx)
+	db, err := c.OpenDatabase(ctx)
 	if err != nil {
 		return nil, err
 	}

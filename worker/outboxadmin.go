@@ -21,7 +21,29 @@ type OutboxAdmin struct {
 	outbox.Admin
 
 	name   string
-	client *mongo.Client
+	client *mongo.Client // nil: the connections' own
+}
+
+// OutboxAdmin returns the outbox in a collection beside the marks, for who looks after it. Empty:
+// OutboxCollection. ConnectOptions.Namespace is a part of its name. Where there is none it makes
+// none: that is ErrNoOutbox, also where marks are kept elsewhere than in MongoDB. It blocks for a
+// few round trips, and needs no closing.
+func (c *Connections) OutboxAdmin(ctx context.Context, collection string) (*OutboxAdmin, error) {
+	collection = InNamespace(c.o.Namespace, cmp.Or(collection, OutboxCollection))
+	db, err := c.OpenDatabase(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if db == nil {
+		return nil, fmt.Errorf("%w %q: an outbox needs a MongoDB: set --mongo or MONGODB_URI", ErrNoOutbox, collection)
+	}
+	a := &OutboxAdmin{name: redact.URL(c.o.Store) + " " + db.Name() + "." + collection}
+	q, err := openExisting(ctx, db, collection)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", a.name, err)
+	}
+	a.Admin = q
+	return a, nil
 }
 
 // OpenOutbox connects to the outbox in a collection of the URI's database, or "onceish". Empty:
@@ -51,8 +73,8 @@ func openExisting(ctx context.Context, db *mongo.Database, collection string) (*
 		return nil, fmt.Errorf("look for the outbox: %w", err)
 	}
 	if len(names) == 0 {
-		return nil, fmt.Errorf("%w: there is no outbox: name the database in the URI (mongodb://host/DATABASE), and the collection if it is not %q",
-			ErrUsage, OutboxCollection)
+		return nil, fmt.Errorf("%w: %w: name the database in the URI (mongodb://host/DATABASE), and the collection if it is not %q",
+			ErrUsage, ErrNoOutbox, OutboxCollection)
 	}
 	return openOutbox(ctx, db, collection, nil)
 }
@@ -60,5 +82,10 @@ func openExisting(ctx context.Context, db *mongo.Database, collection string) (*
 // Name tells people where it is, without credentials.
 func (a *OutboxAdmin) Name() string { return a.name }
 
-// Close disconnects.
-func (a *OutboxAdmin) Close() error { return disconnectWithin(a.client, startTimeout) }
+// Close disconnects, if OpenOutbox connected.
+func (a *OutboxAdmin) Close() error {
+	if a.client == nil {
+		return nil
+	}
+	return disconnectWithin(a.client, startTimeout)
+}

@@ -58,6 +58,9 @@ func (c *Connections) ResumeGroup(ctx context.Context, name string, r group.Requ
 	if err != nil {
 		return out, err
 	}
+	if r.IfRevision > 0 && !slices.ContainsFunc(before, func(p group.Paused) bool { return p.Topic == r.Topic && p.Revision == r.IfRevision }) {
+		return out, fmt.Errorf("group %q: %w", name, group.ErrConflict)
+	}
 	if !found.isPaused(before, r.Topic) {
 		out.Warnings = append(out.Warnings, "it was not paused")
 	}

@@ -103,9 +103,7 @@ type runningSubscription struct {
 // subscribeAll leaves nothing running if it fails.
 func (w *Worker) subscribeAll(ctx context.Context, c *forcedStop) (subs []runningSubscription, err error) {
 	var store dedupe.Store
-	for _, h := range w.handlers {
-		w.conns.topics = append(w.conns.topics, h.topic)
-	}
+	w.conns.addTopics(w.handlers)
 	if len(w.handlers) > 0 {
 		if store, err = w.conns.Store(ctx); err != nil {
 			return nil, err

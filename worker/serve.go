@@ -38,10 +38,9 @@ func prepareWorker(ctx context.Context, group string, co *ConnectOptions, o *Opt
 	if err != nil {
 		return nil, err
 	}
-	if c.hasMongo() { // setup may want it; whether there are marks to be kept Run knows
-		if _, err := c.openDatabase(ctx); err != nil {
-			return nil, errors.Join(err, c.Close())
-		}
+	// Setup may want it; whether there are marks to be kept Run knows.
+	if _, err := c.OpenDatabase(ctx); err != nil {
+		return nil, errors.Join(err, c.Close())
 	}
 	w, err := New(group, c, o)
 	if err != nil {

@@ -19,13 +19,15 @@ import (
 )
 
 // storeSchemes are what marks can be kept in, by the scheme of ConnectOptions.Store.
-func storeSchemes() map[string]func(context.Context, *Connections) (dedupe.Store, error) {
-	mongoDB := func(ctx context.Context, c *Connections) (dedupe.Store, error) { return c.openMongo(ctx) }
-	return map[string]func(context.Context, *Connections) (dedupe.Store, error){
+func storeSchemes() map[string]func(_ context.Context, _ *Connections, bindOnly bool) (dedupe.Store, error) {
+	mongoDB := func(ctx context.Context, c *Connections, _ bool) (dedupe.Store, error) { return c.openMongo(ctx) }
+	return map[string]func(context.Context, *Connections, bool) (dedupe.Store, error){
 		"mongodb":     mongoDB,
 		"mongodb+srv": mongoDB,
-		"nats":        func(ctx context.Context, c *Connections) (dedupe.Store, error) { return c.openKV(ctx) },
-		"memory":      func(_ context.Context, c *Connections) (dedupe.Store, error) { return c.openMemory() },
+		"nats": func(ctx context.Context, c *Connections, bindOnly bool) (dedupe.Store, error) {
+			return c.openKV(ctx, bindOnly)
+		},
+		"memory": func(_ context.Context, c *Connections, _ bool) (dedupe.Store, error) { return c.openMemory() },
 	}
 }
 
@@ -51,21 +53,33 @@ func (c *Connections) hasMongo() bool {
 	return c.storeScheme() == "mongodb" || c.storeScheme() == "mongodb+srv"
 }
 
-// Store connects to the dedupe store. Repeated calls, by one goroutine, return the same one.
-func (c *Connections) Store(ctx context.Context) (_ dedupe.Store, err error) {
-	if c.store != nil {
-		return c.store, nil
-	}
-	c.store, err = storeSchemes()[c.storeScheme()](ctx, c)
-	return c.store, err
+// Store connects to the dedupe store. Repeated calls return the same one.
+func (c *Connections) Store(ctx context.Context) (dedupe.Store, error) {
+	return c.openStore(ctx, false)
 }
 
 // existingStore is Store, but makes no bucket: where there is none it is kvdedupe.ErrNoBucket.
 func (c *Connections) existingStore(ctx context.Context) (dedupe.Store, error) {
-	if c.storeScheme() == "nats" && c.store == nil {
-		c.bindOnly = true
+	return c.openStore(ctx, true)
+}
+
+// addTopics notes what the store is for.
+func (c *Connections) addTopics(handlers []handlerSpec) {
+	c.opening.Lock()
+	defer c.opening.Unlock()
+	for _, h := range handlers {
+		c.topics = append(c.topics, h.topic)
 	}
-	return c.Store(ctx)
+}
+
+func (c *Connections) openStore(ctx context.Context, bindOnly bool) (_ dedupe.Store, err error) {
+	c.opening.Lock()
+	defer c.opening.Unlock()
+	if c.store != nil {
+		return c.store, nil
+	}
+	c.store, err = storeSchemes()[c.storeScheme()](ctx, c, bindOnly)
+	return c.store, err
 }
 
 func (c *Connections) openMongo(ctx context.Context) (dedupe.Store, error) {
@@ -95,7 +109,7 @@ func (c *Connections) Documents(ctx context.Context) (*mongodoc.Updater, error) 
 	return nil, fmt.Errorf("%w: documents can be changed once where marks are kept in MongoDB: set --mongo or MONGODB_URI", ErrUsage)
 }
 
-// openDatabase connects to MongoDB, once.
+// openDatabase connects to MongoDB, once. The caller holds opening.
 func (c *Connections) openDatabase(ctx context.Context) (*mongo.Database, error) {
 	if c.database != nil {
 		return c.database, nil
@@ -113,9 +127,9 @@ func (c *Connections) openDatabase(ctx context.Context) (*mongo.Database, error)
 	return db, nil
 }
 
-func (c *Connections) openKV(ctx context.Context) (dedupe.Store, error) {
+func (c *Connections) openKV(ctx context.Context, bindOnly bool) (dedupe.Store, error) {
 	o := &kvdedupe.Options{
-		Bucket: cmp.Or(c.o.Bucket, kvdedupe.DefaultBucket), Replicas: c.o.Replicas, BindOnly: c.bindOnly, Topics: c.topics, Logger: c.log,
+		Bucket: cmp.Or(c.o.Bucket, kvdedupe.DefaultBucket), Replicas: c.o.Replicas, BindOnly: bindOnly, Topics: c.topics, Logger: c.log,
 		Domain: c.o.Bus.Domain, APIPrefix: c.o.Bus.APIPrefix,
 	}
 	s, err := kvdedupe.New(ctx, c.nats, o)

@@ -12,11 +12,11 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/onceish/onceish/bus"
-	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/deadletter"
 	"github.com/onceish/onceish/internal/commandline"
 	"github.com/onceish/onceish/worker"
 	"github.com/onceish/onceish/worker/config"
+	"github.com/onceish/onceish/worker/view"
 )
 
 // dlqSections are what looking after dead letters takes of a worker's configuration.
@@ -104,8 +104,8 @@ func describeLetters(f *deadletter.Filter) string {
 		{"with error", f.Error},
 		{"with reason", f.Reason},
 		{"with data", f.Data},
-		{"since", formatTime(f.Since)},
-		{"until", formatTime(f.Until)},
+		{"since", view.FormatTime(f.Since)},
+		{"until", view.FormatTime(f.Until)},
 	} {
 		if w.value != "" {
 			words = append(words, w.text, visibleText(w.value))
@@ -145,9 +145,4 @@ func withLetters(
 		}
 		return err
 	})
-}
-
-// passesOver reports whether an error is of one event on a dead-letter topic, and others follow.
-func passesOver(err error) bool {
-	return errors.Is(err, consumer.ErrNotLetter) || errors.Is(err, consumer.ErrLetterPart)
 }

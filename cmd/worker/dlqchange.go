@@ -9,12 +9,12 @@ import (
 
 	"github.com/urfave/cli/v3"
 
-	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/deadletter"
 	"github.com/onceish/onceish/internal/commandline"
 	"github.com/onceish/onceish/internal/ndjson"
 	"github.com/onceish/onceish/worker"
 	"github.com/onceish/onceish/worker/config"
+	"github.com/onceish/onceish/worker/view"
 )
 
 // letterChange is a command that changes the letters it selects.
@@ -157,44 +157,25 @@ func (k *letterChange) changeLetters(
 	return errors.Join(k.reportChanged(cmd, stdout, n), err)
 }
 
-// previewRows is how many letters a dry run shows.
-const previewRows = 5
-
 // previewChange counts what would be changed, and shows the first letters of it.
 func (k *letterChange) previewChange(ctx context.Context, cmd *cli.Command, t *deadletter.Topic, f deadletter.Filter, stdout, stderr io.Writer) error {
-	var first []deadletter.Letter
-	selected, skipped := 0, 0
-	for l, err := range t.List(ctx, f, bus.Position{}) {
-		switch {
-		case err != nil && passesOver(err):
-			skipped++
-			continue
-		case err != nil:
-			return err
-		}
-		if selected++; selected <= previewRows {
-			first = append(first, l)
-		}
-		if selected == cmd.Int("limit") {
-			break
-		}
-	}
-	if err := t.FindEdits(ctx, first); err != nil {
+	p, err := t.Preview(ctx, f, cmd.Int("limit"))
+	if err != nil {
 		return err
 	}
 	if wantsJSON(cmd) {
 		return printJSON(stdout, struct {
-			Topic    string       `json:"topic"`
-			Selected int          `json:"selected"`
-			Skipped  int          `json:"skipped"`
-			First    []letterJSON `json:"first"`
-		}{letterTopic(cmd), selected, skipped, newLettersJSON(first)})
+			Topic    string        `json:"topic"`
+			Selected int           `json:"selected"`
+			Skipped  int           `json:"skipped"`
+			First    []view.Letter `json:"first"`
+		}{letterTopic(cmd), p.Selected, p.Skipped, view.NewLetters(p.First)})
 	}
-	if err := printLetters(stdout, first); err != nil || cmd.Bool("quiet") {
+	if err := printLetters(stdout, p.First); err != nil || cmd.Bool("quiet") {
 		return err
 	}
-	reportSkipped(stderr, skipped)
-	_, err := fmt.Fprintf(stderr, "%d %s would be %s; nothing was changed\n", selected, pluralNoun(selected, "letter"), k.done)
+	reportSkipped(stderr, p.Skipped)
+	_, err = fmt.Fprintf(stderr, "%d %s would be %s; nothing was changed\n", p.Selected, pluralNoun(p.Selected, "letter"), k.done)
 	return err
 }
 

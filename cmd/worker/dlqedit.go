@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/deadletter"
+	"github.com/onceish/onceish/internal/cloudevents"
 	"github.com/onceish/onceish/internal/commandline"
 	"github.com/onceish/onceish/worker"
 	"github.com/onceish/onceish/worker/config"
@@ -80,8 +80,8 @@ func (e *letterEdit) run(ctx context.Context, t *deadletter.Topic) error {
 	if err != nil {
 		return err
 	}
-	if isJSON(l.Event.ContentType) && !json.Valid(data) && !e.cmd.Bool("force") {
-		return keep(fmt.Errorf("the new data is no JSON, and the content type of the event is %s: nothing was changed; correct it, or add --force", l.Event.ContentType))
+	if err := l.CheckData(data); err != nil && !e.cmd.Bool("force") {
+		return keep(fmt.Errorf("%w: nothing was changed; correct it, or add --force", err))
 	}
 	id, err := t.Edit(ctx, *l, deadletter.Edit{Data: data, Headers: e.headers})
 	if err != nil {
@@ -89,13 +89,6 @@ func (e *letterEdit) run(ctx context.Context, t *deadletter.Topic) error {
 	}
 	_ = keep(nil)
 	return e.report(l, id)
-}
-
-// isJSON reports whether a media type is that of JSON, or of a format in JSON.
-func isJSON(contentType string) bool {
-	media, _, _ := strings.Cut(strings.ToLower(contentType), ";")
-	media = strings.TrimSpace(media)
-	return media == "application/json" || media == "text/json" || strings.HasSuffix(media, "+json")
 }
 
 // readData returns the new data. keep is called once it is stored, with nil, or with why it is not:
@@ -151,7 +144,7 @@ func (e *letterEdit) openEditor(ctx context.Context, event *bus.Event) (data []b
 // writePrivateFile writes the data of an event to a file that nobody else may read.
 func writePrivateFile(event *bus.Event) (name string, err error) {
 	pattern := "letter-*"
-	if isJSON(event.ContentType) {
+	if cloudevents.IsJSON(event.ContentType) {
 		pattern += ".json"
 	}
 	f, err := os.CreateTemp("", pattern)

@@ -15,6 +15,7 @@ import (
 	"github.com/onceish/onceish/internal/commandline"
 	"github.com/onceish/onceish/worker"
 	"github.com/onceish/onceish/worker/config"
+	"github.com/onceish/onceish/worker/view"
 )
 
 func listLettersCommand(stdout, stderr io.Writer) *cli.Command {
@@ -52,52 +53,28 @@ Examples:
 	}
 }
 
-// letterPage is one page of a list.
-type letterPage struct {
-	letters []deadletter.Letter
-	next    bus.Position // to go on after; zero: there are no more
-	skipped int          // events that are no letters
-}
-
-func readPage(ctx context.Context, t *deadletter.Topic, f deadletter.Filter, after bus.Position, limit int) (p letterPage, err error) {
-	for l, err := range t.List(ctx, f, after) {
-		switch {
-		case err != nil && passesOver(err):
-			p.skipped++
-			continue
-		case err != nil:
-			return p, err
-		case len(p.letters) == limit:
-			p.next = p.letters[limit-1].Position
-			return p, nil
-		}
-		p.letters = append(p.letters, l)
-	}
-	return p, nil
-}
-
 func listLetters(ctx context.Context, cmd *cli.Command, t *deadletter.Topic, f deadletter.Filter, after bus.Position, stdout, stderr io.Writer) error {
-	p, err := readPage(ctx, t, f, after, cmd.Int("limit"))
+	p, err := t.Page(ctx, f, after, cmd.Int("limit"))
 	if err != nil {
 		return err
 	}
-	if err := t.FindEdits(ctx, p.letters); err != nil {
+	if err := t.FindEdits(ctx, p.Letters); err != nil {
 		return err
 	}
 	if wantsJSON(cmd) {
 		return printJSON(stdout, struct {
-			Topic   string       `json:"topic"`
-			Letters []letterJSON `json:"letters"`
-			Next    string       `json:"next,omitempty"`
-			Skipped int          `json:"skipped"`
-		}{letterTopic(cmd), newLettersJSON(p.letters), p.next.String(), p.skipped})
+			Topic   string        `json:"topic"`
+			Letters []view.Letter `json:"letters"`
+			Next    string        `json:"next,omitempty"`
+			Skipped int           `json:"skipped"`
+		}{letterTopic(cmd), view.NewLetters(p.Letters), p.Next.String(), p.Skipped})
 	}
-	if err := printLetters(stdout, p.letters); err != nil || cmd.Bool("quiet") {
+	if err := printLetters(stdout, p.Letters); err != nil || cmd.Bool("quiet") {
 		return err
 	}
-	reportSkipped(stderr, p.skipped)
-	if p.next.Sequence > 0 {
-		_, _ = fmt.Fprintf(stderr, "there are more letters than the %d shown: go on with --after '%s'\n", len(p.letters), p.next) // nobody else to tell
+	reportSkipped(stderr, p.Skipped)
+	if p.Next.Sequence > 0 {
+		_, _ = fmt.Fprintf(stderr, "there are more letters than the %d shown: go on with --after '%s'\n", len(p.Letters), p.Next) // nobody else to tell
 	}
 	return nil
 }
@@ -135,31 +112,17 @@ func reportSkipped(stderr io.Writer, n int) {
 	}
 }
 
-// causeJSON is what letters have in common, for programs.
-type causeJSON struct {
-	Error   string `json:"error"`
-	Letters int    `json:"letters"`
-	First   string `json:"first"`
-	Last    string `json:"last"`
-	Latest  string `json:"latest"` // the letter that was stored last
-}
-
 func listCauses(ctx context.Context, cmd *cli.Command, t *deadletter.Topic, f deadletter.Filter, stdout, stderr io.Writer) error {
 	causes, skipped, err := t.CountByError(ctx, f)
 	if err != nil {
 		return err
 	}
 	if wantsJSON(cmd) {
-		out := make([]causeJSON, len(causes))
-		for i := range causes {
-			c := &causes[i]
-			out[i] = causeJSON{c.Error, c.Letters, formatTime(c.First), formatTime(c.Last), c.Latest.ID}
-		}
 		return printJSON(stdout, struct {
-			Topic   string      `json:"topic"`
-			Errors  []causeJSON `json:"errors"`
-			Skipped int         `json:"skipped"`
-		}{letterTopic(cmd), out, skipped})
+			Topic   string       `json:"topic"`
+			Errors  []view.Cause `json:"errors"`
+			Skipped int          `json:"skipped"`
+		}{letterTopic(cmd), view.NewCauses(causes), skipped})
 	}
 	if len(causes) > 0 {
 		w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)

@@ -14,6 +14,7 @@ import (
 	"github.com/onceish/onceish/internal/commandline"
 	"github.com/onceish/onceish/worker"
 	"github.com/onceish/onceish/worker/config"
+	"github.com/onceish/onceish/worker/view"
 )
 
 func groupsCommand(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
@@ -67,27 +68,6 @@ unknown if the server has started since.`,
 	}
 }
 
-// groupJSON is a group on a topic, to programs.
-type groupJSON struct {
-	Group     string   `json:"group"`
-	Topic     string   `json:"topic"`
-	Stream    string   `json:"stream"`
-	Consumer  string   `json:"consumer"`
-	Pending   uint64   `json:"pending"`
-	Unsettled uint64   `json:"unsettled"`
-	Pulls     int      `json:"pulls"`
-	Idle      *float64 `json:"idle_seconds,omitempty"`
-}
-
-func newGroupJSON(g *natsbus.Group) groupJSON {
-	out := groupJSON{g.Name, g.Topic, g.Stream, g.Consumer, g.Pending, g.Unsettled, g.Pulls, nil}
-	if g.Idle > 0 {
-		seconds := g.Idle.Seconds()
-		out.Idle = &seconds
-	}
-	return out
-}
-
 // showGroups shows all groups, or the one that is named, which must be there.
 func showGroups(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer, head string, row func(*natsbus.Group) string) error {
 	if cmd.Args().Len() > 1 {
@@ -99,13 +79,9 @@ func showGroups(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer,
 			return err
 		}
 		if wantsJSON(cmd) {
-			out := make([]groupJSON, len(groups))
-			for i := range groups {
-				out[i] = newGroupJSON(&groups[i])
-			}
 			return printJSON(stdout, struct {
-				Groups []groupJSON `json:"groups"`
-			}{out})
+				Groups []view.Group `json:"groups"`
+			}{view.NewGroups(groups)})
 		}
 		if len(groups) == 0 {
 			return nil

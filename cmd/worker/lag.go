@@ -9,7 +9,6 @@ import (
 
 	"github.com/urfave/cli/v3"
 
-	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/explain"
 	"github.com/onceish/onceish/internal/commandline"
 	"github.com/onceish/onceish/worker"
@@ -67,20 +66,14 @@ func findLags(ctx context.Context, cmd *cli.Command, c *worker.Connections, name
 	if err := readIDs(cmd, &sources.Group, topic); err != nil {
 		return nil, err
 	}
-	cursors := slices.DeleteFunc(sources.Group.Cursors, func(c explain.Cursor) bool { return topic != "" && !bus.Match(c.Topic, topic) })
-	switch {
-	case len(sources.Group.Cursors) == 0:
+	if len(sources.Group.Cursors) == 0 {
 		return nil, fmt.Errorf("there is no group %q on %s: worker groups list shows those that are there", name, c.BusName())
-	case len(cursors) == 0:
-		return nil, fmt.Errorf("group %q on %s is not subscribed to %q: worker groups list shows what it is subscribed to", name, c.BusName(), topic)
 	}
-	lags := make([]*explain.Lag, len(cursors))
-	for i := range cursors {
-		if lags[i], err = sources.Lag(ctx, cursors[i]); err != nil {
-			return nil, err
-		}
+	lags, err := sources.Lags(ctx, topic)
+	if err == nil && len(lags) == 0 {
+		err = fmt.Errorf("group %q on %s is not subscribed to %q: worker groups list shows what it is subscribed to", name, c.BusName(), topic)
 	}
-	return lags, nil
+	return lags, err
 }
 
 // printLag writes how far a group is behind on a topic, for people.

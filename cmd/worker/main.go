@@ -106,6 +106,7 @@ func commands(stdin io.Reader, stdout, stderr io.Writer) []*cli.Command {
 		membersCommand(stdout, stderr),
 		pauseCommand(stdout, stderr),
 		resumeCommand(stdout, stderr),
+		adminCommand(stdout, stderr),
 		serveCommand(stdout, stderr),
 		versionCommand(stdout),
 		helpCommand(stdout),

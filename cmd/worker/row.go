@@ -17,6 +17,7 @@ import (
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/internal/commandline"
 	"github.com/onceish/onceish/outbox"
+	"github.com/onceish/onceish/worker/view"
 )
 
 func showRowCommand(stdout io.Writer) *cli.Command {
@@ -51,7 +52,7 @@ Examples:
 					return fmt.Errorf("%s has more than one row %q: add --topic, such as %s or %s; worker outbox list --id has all of them",
 						name, f.IDs[0], visibleText(rows[0].Event.Topic), visibleText(rows[1].Event.Topic))
 				case wantsJSON(cmd):
-					return printJSON(stdout, newWholeJSON(&rows[0], time.Now()))
+					return printJSON(stdout, view.NewWholeRow(&rows[0], time.Now()))
 				}
 				return showRow(stdout, &rows[0], time.Now())
 			})
@@ -69,16 +70,16 @@ func showRow(w io.Writer, r *outbox.Row, at time.Time) error {
 		{"key", e.Key},
 		{"type", e.Type},
 		{"source", e.Source},
-		{"time", formatTime(e.Time)},
+		{"time", view.FormatTime(e.Time)},
 		{"content type", e.ContentType},
-		{"added", formatTime(r.Added)},
-		{"sent", formatTime(r.Sent)},
+		{"added", view.FormatTime(r.Added)},
+		{"sent", view.FormatTime(r.Sent)},
 		{"sequence", strconv.FormatUint(r.Seq, 10)},
 		{"attempts", strconv.Itoa(r.Attempts)},
 		{"reason", r.Reason},
 	}
 	if r.After > 0 {
-		fields = append(fields, [2]string{"again", formatTime(at.Add(r.After))})
+		fields = append(fields, [2]string{"again", view.FormatTime(at.Add(r.After))})
 	}
 	if err := printFields(w, fields, e.Headers); err != nil {
 		return err
@@ -124,12 +125,4 @@ func formatMillis(t time.Time) string {
 		return ""
 	}
 	return t.UTC().Format("2006-01-02T15:04:05.000Z")
-}
-
-// formatTime is a time in UTC. Zero: nothing.
-func formatTime(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.UTC().Format(time.RFC3339Nano)
 }

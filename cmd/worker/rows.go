@@ -45,7 +45,7 @@ func listRows(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) e
 	}
 	return withOutbox(ctx, cmd, func(name string, a outbox.Admin) error {
 		l := rowListing{Outbox: name}
-		if l.rows, l.More, err = selectRows(ctx, a, f, cmd.Int("limit")); err != nil {
+		if l.rows, l.More, err = outbox.ListUrgent(ctx, a, f, cmd.Int("limit")); err != nil {
 			return err
 		}
 		if l.counts, err = a.Count(ctx); err != nil {
@@ -60,25 +60,6 @@ func listRows(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) e
 		l.printSummary(stderr)
 		return nil
 	})
-}
-
-// selectRows are at most so many rows, the most urgent first, and whether there are more.
-func selectRows(ctx context.Context, a outbox.Admin, f outbox.Filter, most int) (rows []outbox.Row, more bool, err error) {
-	statuses := []outbox.Status{outbox.Dead, outbox.Pending, outbox.Sent}
-	if f.Status != 0 {
-		statuses = []outbox.Status{f.Status}
-	}
-	for _, s := range statuses {
-		f.Status = s
-		some, err := a.List(ctx, f, most+1-len(rows))
-		if err != nil {
-			return nil, false, err
-		}
-		if rows = append(rows, some...); len(rows) > most {
-			return rows[:most], true, nil
-		}
-	}
-	return rows, false, nil
 }
 
 // rowListing is what is told of an outbox.

@@ -48,7 +48,7 @@ func runFlags() []cli.Flag {
 	return append([]cli.Flag{
 		&cli.StringFlag{Name: "config", Aliases: []string{"c"}, TakesFile: true, Usage: "`FILE` that says what to do, or - for standard input; see docs/configuration.md"},
 		&cli.BoolFlag{Name: "until-empty", HideDefault: true, Usage: "end when everything on the topics is settled, retries included"},
-	}, config.Flags(config.SectionGroup, config.SectionSubscriptions, config.SectionDrain, config.SectionMongo, config.SectionNATS,
+	}, config.Flags(config.SectionGroup, config.SectionSubscriptions, config.SectionDrain, config.SectionAdmin, config.SectionMongo, config.SectionNATS,
 		config.SectionDataDir, config.SectionLog)...)
 }
 
@@ -71,6 +71,9 @@ func runWorker(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) 
 		Drain: c.Drain, UntilEmpty: cmd.Bool("until-empty"), Logger: log,
 	}, func(ctx context.Context, w *worker.Worker) error {
 		if err := provision.Verify(ctx, w.Connections(), c, fmt.Sprintf("worker provision -c %s --dry-run", cmd.String("config")), log); err != nil {
+			return err
+		}
+		if err := addAdmin(ctx, w, c.Admin); err != nil { // first, so that it is closed last
 			return err
 		}
 		s := &workerBuilder{worker: w, stdout: stdout, stderr: stderr, drain: c.Drain}

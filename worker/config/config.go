@@ -23,6 +23,8 @@ type Config struct {
 	Log     Log
 	// Drain is how long running handlers may take to finish at the end.
 	Drain time.Duration
+	// Admin is the HTTP API that the worker serves. Nil: none.
+	Admin *Admin
 	// Outbox is what the worker publishes from. Nil: none.
 	Outbox *Outbox
 	// Provision is what streams and buckets are to be. Nil: what the worker makes of those that

@@ -65,6 +65,7 @@ const (
 	SectionDataDir       Section = "data_dir"
 	SectionLog           Section = "log"
 	SectionDrain         Section = "drain"
+	SectionAdmin         Section = "admin"
 	SectionOutbox        Section = "outbox"
 	SectionProvision     Section = "provision"
 	SectionSubscriptions Section = "subscriptions"
