@@ -143,6 +143,12 @@ func (j *Job) hasPayloadOf(c *deliveryCopy) bool { return !dedupe.Differ(c.Hash,
 // maybeClaimed reports whether the job has a claim or may have one, or what it did is not settled.
 func (j *Job) maybeClaimed() bool { return j.phase >= claiming && j.phase <= deadLettering }
 
+// mayHaveClaimed reports whether a job is at work on a key that may hold its claim.
+func (t *jobTable) mayHaveClaimed(key dedupe.Key) bool {
+	j := t.byKey[key]
+	return j != nil && j.maybeClaimed()
+}
+
 // jobTable holds the jobs of a process by key and in the order in which they began, and counts
 // those of each phase.
 type jobTable struct {

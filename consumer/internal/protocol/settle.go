@@ -145,9 +145,7 @@ func (j *Job) releasedOutcome() Outcome {
 func (m *Machine) finishJob(now time.Time, j *Job, ans Answer) {
 	others := m.splitByPayload(j)
 	m.removeJob(now, j)
-	if ans.Kind != Ack {
-		m.expectRefused(j)
-	}
+	m.expectRefused(j, &ans)
 	for i := range j.copies {
 		if i > 0 && ans.Outcome == Handled {
 			ans.Outcome = Duplicate
@@ -171,6 +169,7 @@ func (m *Machine) disownJob(now time.Time, j *Job, o Outcome) {
 	m.extraCopies -= len(others)
 	j.copies = j.copies[:1]
 	m.removeJob(now, j)
+	m.expectRefused(j, &ans)
 	m.answerDelivery(now, j, first, ans)
 	m.admitAgain(now, j, others)
 }
