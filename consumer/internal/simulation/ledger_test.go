@@ -42,6 +42,7 @@ type claim struct {
 	settled bool
 	outcome dedupe.Outcome
 	lost    bool // taken over while unsettled
+	rowGone bool // for its row had vanished
 	told    bool // its owner heard that it is superseded
 	ending  bool // its owner has sent a settlement
 	asked   bool // for a renewal, which is not answered
@@ -130,7 +131,7 @@ func (g *ledger) forget(r *row, q dedupe.Request, answer dedupe.Claim) {
 		r.vanished, r.state, r.attempts, r.crashes, r.failures = false, dedupe.Held, answer.Attempts, answer.Crashes, len(answer.History)
 		return
 	}
-	c.lost, c.ended = true, g.sim.elapsed
+	c.lost, c.rowGone, c.ended = true, true, g.sim.elapsed
 	*r = row{claims: r.claims, expires: r.expires}
 }
 
