@@ -117,6 +117,29 @@ func TestWhatThisProcessHoldsIsNotElsewhere(t *testing.T) {
 	}
 }
 
+// TestACopyWithoutRoomOutlivesALostClaim: who took the event over may have set it free again before
+// a copy arrived that had no room beside the lost job. Later events of the key wait for that copy.
+func TestACopyWithoutRoomOutlivesALostClaim(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *Config) { c.MaxBytes = 300 })
+	r.give(arrival("x1", 1, ordered("x")))
+	r.claims(nil)
+	r.Ran(r.now, r.mustRun("x1"), fails("no"))
+	r.give(arrival("x1", 1, ordered("x"), arrivals(2)))
+	r.want("x1 nak held")
+	r.settle(false)
+	r.want("x1 nothing lost")
+	r.give(arrival("x9", 9, ordered("x")))
+	if ids := r.claims(nil); len(ids) != 0 {
+		t.Fatalf("claimed %v before x1, which the bus is to deliver again", ids)
+	}
+	r.pass(2 * time.Second)
+	r.lookUp(map[string]dedupe.State{"x1": dedupe.Held})
+	if ids := r.claims(nil); !slices.Equal(ids, []string{"x9"}) {
+		t.Fatalf("claimed %v, want x9: another owner has x1", ids)
+	}
+}
+
 // TestACopyWithAnotherPayloadKeepsItsPlace: an event whose id is another's, and for which there was
 // no room beside that, is not settled with it. Later events of the key wait for it.
 func TestACopyWithAnotherPayloadKeepsItsPlace(t *testing.T) {

@@ -200,7 +200,8 @@ func (m *Machine) expectRedelivery(now time.Time, c *deliveryCopy, ans *Answer) 
 }
 
 // expectRefused expects the copies that had no room beside a job and that its end does not settle:
-// those with another payload, and all of them if the event is neither done nor another owner's.
+// those with another payload, and all of them if the event is not done. Who took it from the job may
+// have set it free again before they arrived.
 func (m *Machine) expectRefused(j *Job, ans *Answer) {
 	refused := j.refused
 	j.refused = nil
@@ -208,7 +209,7 @@ func (m *Machine) expectRefused(j *Job, ans *Answer) {
 		return
 	}
 	for _, r := range refused {
-		settled := (ans.Kind == Ack || ans.elsewhere) && !dedupe.Differ(r.arrival.Hash, j.hash)
+		settled := ans.Kind == Ack && !dedupe.Differ(r.arrival.Hash, j.hash)
 		if settled || m.expected.byPlace[placeOf(r.at)] != nil {
 			continue
 		}
