@@ -158,8 +158,8 @@ func TestACopyWithAnotherPayloadKeepsItsPlace(t *testing.T) {
 	}
 }
 
-// TestCopiesWithoutRoomOutliveTheirJob: copies that had no room beside a job which joins another one
-// are expected when that ends without a letter.
+// TestCopiesWithoutRoomOutliveTheirJob: copies that had no room beside a job which joins another
+// one are expected when that ends without a letter.
 func TestCopiesWithoutRoomOutliveTheirJob(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *Config) { c.MaxBytes = 600 })

@@ -200,8 +200,8 @@ func (m *Machine) expectRedelivery(now time.Time, c *deliveryCopy, ans *Answer) 
 }
 
 // expectRefused expects the copies that had no room beside a job and that its end does not settle:
-// those with another payload, and all of them if the event is not done. Who took it from the job may
-// have set it free again before they arrived.
+// those with another payload, and all of them if the event is not done. Who took it from the job
+// may have set it free again before they arrived.
 func (m *Machine) expectRefused(j *Job, ans *Answer) {
 	refused := j.refused
 	j.refused = nil
