@@ -117,6 +117,33 @@ func TestWhatThisProcessHoldsIsNotElsewhere(t *testing.T) {
 	}
 }
 
+// TestACopyBesideAnUnknownCommitKeepsItsPlace: a copy that waited for a run of which nobody knows
+// whether it was committed is claimed next. While it is held by the claim of that run, it is not
+// another owner's.
+func TestACopyBesideAnUnknownCommitKeepsItsPlace(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *Config) { c.MaxBytes = 600 })
+	r.Pause(r.now)
+	r.give(arrival("z", 10)) // takes the room for data that is kept
+	r.want("z nak given back")
+	r.Resume()
+	r.give(arrival("x1", 1, ordered("x")))
+	r.claims(nil)
+	x1 := r.mustRun("x1")
+	r.give(arrival("x1", 5, ordered("x")))
+	r.Ran(r.now, x1, Verdict{Kind: Unknown})
+	r.want("x1 nothing unresolved")
+	r.give(arrival("x9", 9, ordered("x")))
+	r.pass(2 * time.Second)
+	r.lookUp(nil)
+	r.pass(time.Minute)
+	r.wantDropped(1, dedupe.Held)
+	r.claims(map[string]dedupe.Claim{"x1": {State: dedupe.Held}})
+	if ids := r.claims(nil); len(ids) != 0 {
+		t.Fatalf("claimed %v before x1, which is to be redelivered", ids)
+	}
+}
+
 // TestACopyWithoutRoomOutlivesALostClaim: who took the event over may have set it free again before
 // a copy arrived that had no room beside the lost job. Later events of the key wait for that copy.
 func TestACopyWithoutRoomOutlivesALostClaim(t *testing.T) {

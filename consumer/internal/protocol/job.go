@@ -143,12 +143,6 @@ func (j *Job) hasPayloadOf(c *deliveryCopy) bool { return !dedupe.Differ(c.Hash,
 // maybeClaimed reports whether the job has a claim or may have one, or what it did is not settled.
 func (j *Job) maybeClaimed() bool { return j.phase >= claiming && j.phase <= deadLettering }
 
-// mayHaveClaimed reports whether a job is at work on a key that may hold its claim.
-func (t *jobTable) mayHaveClaimed(key dedupe.Key) bool {
-	j := t.byKey[key]
-	return j != nil && j.maybeClaimed()
-}
-
 // jobTable holds the jobs of a process by key and in the order in which they began, and counts
 // those of each phase.
 type jobTable struct {
@@ -181,6 +175,12 @@ func (t *jobTable) remove(j *Job) {
 	}
 	j.prev.next, j.next.prev = j.next, j.prev
 	j.prev, j.next = nil, nil
+}
+
+// mayHaveClaimed reports whether a job is at work on a key that may hold its claim.
+func (t *jobTable) mayHaveClaimed(key dedupe.Key) bool {
+	j := t.byKey[key]
+	return j != nil && j.maybeClaimed()
 }
 
 // each calls f for every job. f may end the job that it is called for, and no other.
