@@ -310,7 +310,7 @@ func (m *Machine) LookedUp(now time.Time, b Batch[Lookup], known []dedupe.Record
 			r.lookupKey, r.lookAt = payloadKey(r.key, r.arrival.Hash), now
 		case m.settledOrElsewhere(r, known[i], b.sent):
 			m.clearRedelivery(now, r)
-		case m.isHalted(), m.isAtWorkOn(r), b.sent.Before(r.held.until), b.sent.Before(m.expected.cursorRebuilt):
+		case m.isHalted(), m.isAtWorkOn(r), m.jobs.isLeaked(r.key), b.sent.Before(r.held.until), b.sent.Before(m.expected.cursorRebuilt):
 			// Next time.
 		case l.belowFloor, l.Overdue && there != nil && !there[i]:
 			gone = append(gone, Gone{Lookup: Lookup{Key: r.key, At: r.at}, Kept: r.arrival.Delivery != nil})
