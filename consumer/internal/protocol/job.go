@@ -183,8 +183,8 @@ func (t *jobTable) mayHaveClaimed(key dedupe.Key) bool {
 	return j != nil && j.maybeClaimed()
 }
 
-// isLeaked reports whether the handler of a job that has ended has not returned: nothing can be done
-// about the key here meanwhile.
+// isLeaked reports whether the handler of a job that has ended has not returned: nothing can be
+// done about the key here meanwhile.
 func (t *jobTable) isLeaked(key dedupe.Key) bool {
 	j := t.byKey[key]
 	return j != nil && j.phase == leaked
