@@ -47,6 +47,13 @@ func keptText(s string, limit int) string {
 	return strings.Clone(TrimReason(strings.ToValidUTF8(TrimReason(s, limit), "\uFFFD"), limit))
 }
 
+// HasAttempt reports whether a history has an attempt. A settlement that brings one which its row
+// has was applied before: a late repeat of the claim's request has won the key once more, and now a
+// repeat of the settlement matches again. It adds and counts nothing.
+func HasAttempt(history []Attempt, a *Attempt) bool {
+	return a != nil && len(history) > 0 && slices.Contains(history, a.Kept())
+}
+
 // AppendAttempt returns a new history: the attempts before, and one more as stores keep it. Of more
 // than MaxHistory the earliest are left out. A nil attempt adds nothing.
 func AppendAttempt(history []Attempt, a *Attempt) []Attempt {

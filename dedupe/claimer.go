@@ -36,9 +36,10 @@ type Claimer interface {
 	Extend(ctx context.Context, cs []Claim, lease, ttl time.Duration) ([]error, error)
 	// Settle ends claims by their Outcome. It matches by nonce and by the state that the outcome
 	// starts from, whether the lease is over or not. A repeat of a settlement that was applied is
-	// nil, and changes no count, for as long as nobody else has claimed the key. Absent is not
-	// superseded: where the row is absent, the row is written that the settlement would have left,
-	// from what the claim says, so that what its owner knows is not forgotten.
+	// nil, and changes no count, for as long as nobody else has claimed the key, and beyond that
+	// while its Attempt is in the history of the key. Absent is not superseded: where the row is
+	// absent, the row is written that the settlement would have left, from what the claim says, so
+	// that what its owner knows is not forgotten.
 	Settle(ctx context.Context, ss []Settlement) ([]error, error)
 }
 

@@ -2,6 +2,7 @@ package dedupetest
 
 import (
 	"context"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -65,6 +66,15 @@ func attemptMutants() map[string]mutant {
 				return s.Settle(ctx, ss)
 			}
 			return lockedCalls(x)
+		}},
+		"a late repeat adds its attempt": {"Attempts/are counted once under two claims of one request", func(s *memdedupe.Store) allStore {
+			return settlements(s, func(x *dedupe.Settlement) {
+				if x.Attempt != nil {
+					other := *x.Attempt
+					other.Took += time.Duration(rand.Int64N(1 << 40)) // as good as another one
+					x.Attempt = &other
+				}
+			})
 		}},
 		"no attempt of the run that gave up": {"Attempts/survive a dead letter and a takeover of it", func(s *memdedupe.Store) allStore {
 			return settlements(s, func(x *dedupe.Settlement) {

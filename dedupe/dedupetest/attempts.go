@@ -17,6 +17,7 @@ func attemptCases() []testcase {
 		{"Attempts/a key that never failed has none", attemptsNone},
 		{"Attempts/are kept exactly, in order, the last ones", attemptsInOrder},
 		{"Attempts/are added once", attemptsAddedOnce},
+		{"Attempts/are counted once under two claims of one request", attemptsOfLateClaim},
 		{"Attempts/are added by owners alone", attemptsByOwners},
 		{"Attempts/survive a takeover", attemptsTakenOver},
 		{"Attempts/survive a dead letter and a takeover of it", attemptsDeadLettering},
@@ -115,6 +116,31 @@ func attemptsAddedOnce(t *testing.T, k *kit) {
 		k.reopen(t, a.Key)
 		sameHistory(t, a.Key, k.fresh(t, a.Key).History, []dedupe.Attempt{*s.Attempt, *givenUp.Attempt})
 	}
+}
+
+// attemptsOfLateClaim: a request that is applied once more when another owner has had the key wins
+// again. A settlement that is applied once more then adds and counts nothing. Another attempt under
+// that nonce does.
+func attemptsOfLateClaim(t *testing.T, k *kit) {
+	r := k.request(key("a"))
+	s := failedAttempt(k.claim(t, r, dedupe.Fresh), 1)
+	k.settled(t, s)
+	lateClaim := func() dedupe.Claim {
+		k.settled(t, end(k.fresh(t, r.Key), dedupe.NotBegun))
+		return k.claim(t, r, dedupe.Fresh)
+	}
+	for _, s.Outcome = range []dedupe.Outcome{dedupe.Failed, dedupe.NotBegun} {
+		lateClaim()
+		k.settled(t, s)
+	}
+	other := failedAttempt(lateClaim(), 2)
+	k.settled(t, other)
+	givenUp := end(lateClaim(), dedupe.GivenUp)
+	givenUp.Attempt, givenUp.CountAttempt = s.Attempt, true
+	k.settled(t, givenUp)
+	c := k.claim(t, r, dedupe.DeadLettering)
+	counts(t, c, 2, 0)
+	sameHistory(t, r.Key, c.History, []dedupe.Attempt{*s.Attempt, *other.Attempt})
 }
 
 func attemptsByOwners(t *testing.T, k *kit) {

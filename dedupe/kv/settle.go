@@ -113,9 +113,11 @@ func (c *settleChange) decideRow(e keyEntry, now serverclock.Instant) *keyRow {
 func (c *settleChange) settledRow(next *keyRow) *keyRow {
 	s := c.settlement
 	next.Phase, next.Span, next.TTL = s.Outcome.To(), 0, s.TTL
-	next.History = dedupe.AppendAttempt(next.History, s.Attempt)
-	if s.AddsAttempt() {
-		next.Attempts++
+	if !dedupe.HasAttempt(next.History, s.Attempt) {
+		next.History = dedupe.AppendAttempt(next.History, s.Attempt)
+		if s.AddsAttempt() {
+			next.Attempts++
+		}
 	}
 	switch s.Outcome {
 	case dedupe.Failed, dedupe.NotBegun:

@@ -104,10 +104,12 @@ func (s *Store) settleRow(r *keyRow, slot uint32, x *dedupe.Settlement, now int6
 		s.table.forgetLetter(slot)
 	case dedupe.Succeeded:
 	}
-	if x.AddsAttempt() && r.attempts < math.MaxUint32 {
-		r.attempts++
+	if !dedupe.HasAttempt(s.table.historyOf(slot), x.Attempt) {
+		if x.AddsAttempt() && r.attempts < math.MaxUint32 {
+			r.attempts++
+		}
+		s.table.appendAttempt(slot, x.Attempt)
 	}
-	s.table.appendAttempt(slot, x.Attempt)
 	r.phase = x.Outcome.To()
 	s.table.setExpiry(r, slot, timeAfter(now, x.TTL))
 	return true

@@ -28,12 +28,29 @@ func historyArray(history []dedupe.Attempt) bson.A {
 	return all
 }
 
-// appendedHistory is the history of a row with one attempt more. Of more than are kept the server
-// leaves out the earliest.
+// keptHistory is the history of a row as it is.
+func keptHistory() bson.D {
+	return expr.Op("$cond", bson.A{expr.Op("$isArray", "$history"), "$history", bson.A{}})
+}
+
+// appendedHistory is the history of a row with one attempt more, unless that is in it already. Of
+// more than are kept the server leaves out the earliest.
 func appendedHistory(a *dedupe.Attempt) bson.D {
-	before := expr.Op("$cond", bson.A{expr.Op("$isArray", "$history"), "$history", bson.A{}})
-	all := expr.Op("$concatArrays", bson.A{before, expr.Literal(bson.A{attemptDocument(a)})})
-	return expr.Op("$slice", bson.A{all, -dedupe.MaxHistory})
+	all := expr.Op("$concatArrays", bson.A{keptHistory(), expr.Literal(bson.A{attemptDocument(a)})})
+	return expr.Op("$cond", bson.A{isInHistory(a), "$history", expr.Op("$slice", bson.A{all, -dedupe.MaxHistory})})
+}
+
+// attemptsAdded is how many attempts a settlement counts: none if its attempt is in the history
+// already. Without an attempt that is not known.
+func attemptsAdded(a *dedupe.Attempt) any {
+	if a == nil {
+		return int64(1)
+	}
+	return expr.Op("$cond", bson.A{isInHistory(a), int64(0), int64(1)})
+}
+
+func isInHistory(a *dedupe.Attempt) bson.D {
+	return expr.Op("$in", bson.A{expr.Literal(attemptDocument(a)), keptHistory()})
 }
 
 // readHistory skips what is no attempt, and leaves zero what is not as it should be.

@@ -105,7 +105,7 @@ func settleUpdate(t *dedupe.Settlement) bson.A {
 	case dedupe.Succeeded, dedupe.DeadLettered:
 	}
 	if t.AddsAttempt() {
-		fields = append(fields, expr.Field("attempts", expr.Plus("attempts", int64(1))))
+		fields = append(fields, expr.Field("attempts", expr.Plus("attempts", attemptsAdded(t.Attempt))))
 	}
 	if t.Attempt != nil {
 		fields = append(fields, expr.Field("history", appendedHistory(t.Attempt)))

@@ -101,11 +101,14 @@ const maxRefused = 16
 // back only if the job ends without settling the event.
 func (m *Machine) refuseCopy(now time.Time, j *Job, c deliveryCopy) {
 	m.nackCopy(now, &c, Answer{Outcome: Held, elsewhere: true})
-	if len(j.refused) < maxRefused {
-		r := m.redeliveryOf(now, &c, &Answer{After: shortBackoff(c.Delivery.Arrivals)})
-		r.arrival.Delivery = nil
-		j.refused = append(j.refused, r)
-	}
+	r := m.redeliveryOf(now, &c, &Answer{After: shortBackoff(c.Delivery.Arrivals)})
+	r.arrival.Delivery = nil
+	j.rememberRefused(r)
+}
+
+// rememberRefused remembers copies that had no room beside the job, as many as it may.
+func (j *Job) rememberRefused(rs ...*pendingRedelivery) {
+	j.refused = append(j.refused, rs[:min(len(rs), maxRefused-len(j.refused))]...)
 }
 
 // replaceCopy replaces an earlier delivery from the same place that waits too: one answer settles

@@ -183,6 +183,7 @@ func (m *Machine) rekeyReused(now time.Time, j *Job) {
 		for _, c := range j.copies {
 			m.joinJob(now, other, c)
 		}
+		other.rememberRefused(j.refused...)
 		m.leaveKeyQueue(now, j)
 	} else {
 		m.jobs.byKey[j.key] = j

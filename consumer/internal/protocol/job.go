@@ -177,6 +177,19 @@ func (t *jobTable) remove(j *Job) {
 	j.prev, j.next = nil, nil
 }
 
+// mayHaveClaimed reports whether a job is at work on a key that may hold its claim.
+func (t *jobTable) mayHaveClaimed(key dedupe.Key) bool {
+	j := t.byKey[key]
+	return j != nil && j.maybeClaimed()
+}
+
+// isLeaked reports whether the handler of a job that has ended has not returned: nothing can be
+// done about the key here meanwhile.
+func (t *jobTable) isLeaked(key dedupe.Key) bool {
+	j := t.byKey[key]
+	return j != nil && j.phase == leaked
+}
+
 // each calls f for every job. f may end the job that it is called for, and no other.
 func (t *jobTable) each(f func(*Job)) {
 	for j := t.ring.next; j != nil && j != &t.ring; {

@@ -97,3 +97,32 @@ func TestDroppedEventIsKeptWhileTheReceiverIsUnavailable(t *testing.T) {
 		t.Errorf("given up: %+v", s)
 	}
 }
+
+// TestDroppedWhileItsHandlerHangs: what the bus dropped is dead-lettered once the handler has
+// returned, and reported once.
+func TestDroppedWhileItsHandlerHangs(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *Config) { c.RunLimit = 20 * time.Second })
+	r.give(arrival("x1", 1))
+	r.claims(nil)
+	x1 := r.mustRun("x1")
+	for range 4 {
+		r.pass(10 * time.Second)
+	}
+	r.settleOne(dedupe.Failed)
+	for range 10 {
+		r.pass(time.Minute)
+		if _, gone := r.lookUp(nil, "x1"); len(gone) != 0 {
+			t.Fatalf("gone: %+v, and its handler has not returned", gone)
+		}
+	}
+	r.Ran(r.now, x1, fails("no"))
+	r.pass(time.Minute)
+	if _, gone := r.lookUp(nil, "x1"); len(gone) != 1 || !gone[0].Kept {
+		t.Fatalf("gone: %+v, want x1 with its data", gone)
+	}
+	r.claims(nil)
+	if s := r.settleOne(dedupe.GivenUp); s.Reason != ReasonDropped {
+		t.Errorf("given up: %+v", s)
+	}
+}

@@ -149,7 +149,7 @@ func (m *Machine) leaveKeyQueue(now time.Time, j *Job) {
 	}
 	if q.head == j {
 		q.head = nil
-		if m.expected.byKey[j.key] == nil {
+		if m.expected.holds[j.key] == nil {
 			q.movedAt = now
 		}
 	}

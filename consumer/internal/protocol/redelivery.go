@@ -23,9 +23,8 @@ type pendingRedelivery struct {
 	due       time.Time // the bus redelivers it then, at the earliest
 	size      int       // of the data that is kept
 
-	heldUntil    time.Time // until then the store answers Held because of this process itself
-	mayHoldClaim bool      // the row may be claimed by this process
-	uncounted    int       // arrivals that were no attempts
+	held      *ownHold
+	uncounted int // arrivals that were no attempts
 
 	stream     string // the incarnation of the stream that the cursor reads
 	belowFloor bool   // the bus counts it as settled, and will not redeliver it
@@ -34,17 +33,42 @@ type pendingRedelivery struct {
 	over       bool
 }
 
+// ownHold is why the store may answer Held because of this process itself, whichever copy of an
+// event it is asked about. Its zero value is no reason.
+type ownHold struct {
+	until    time.Time // until then it does
+	mayClaim bool      // the row may be claimed by this process, whether or not the lease is over
+	copies   int       // of the event that are expected
+}
+
+// merge adds the reasons of another hold on the same key.
+func (h *ownHold) merge(until time.Time, mayClaim bool) {
+	if until.After(h.until) {
+		h.until = until
+	}
+	h.mayClaim = h.mayClaim || mayClaim
+}
+
+// explains reports whether an answer of Held to who asked then may be about this process itself.
+func (h *ownHold) explains(asked time.Time) bool { return h.mayClaim || asked.Before(h.until) }
+
 // settledOrElsewhere reports whether what the store knew when it was asked ends the wait for a
 // redelivery.
-func (r *pendingRedelivery) settledOrElsewhere(known dedupe.Record, asked time.Time) bool {
+func (m *Machine) settledOrElsewhere(r *pendingRedelivery, known dedupe.Record, asked time.Time) bool {
 	switch known.State {
 	case dedupe.Done, dedupe.Dead:
 		return true
 	case dedupe.Held:
-		return !r.mayHoldClaim && !asked.Before(r.heldUntil)
+		return !r.held.explains(asked) && !m.isAtWorkOn(r)
 	default:
 		return false
 	}
+}
+
+// isAtWorkOn reports whether a job has or may have the claim of a redelivery's event: then what the
+// store knows of it now says nothing.
+func (m *Machine) isAtWorkOn(r *pendingRedelivery) bool {
+	return m.jobs.mayHaveClaimed(r.key) || m.jobs.mayHaveClaimed(r.lookupKey)
 }
 
 func (r *pendingRedelivery) queueSequence() uint64 { return r.at.Sequence }
@@ -66,9 +90,9 @@ func placeOf(at bus.Position) eventPlace { return eventPlace{at.Sequence, at.Sto
 // pendingRedeliveries holds the redeliveries that are expected.
 type pendingRedeliveries struct {
 	byPlace   map[eventPlace]*pendingRedelivery
-	byKey     map[dedupe.Key]*pendingRedelivery // the latest of each key
-	keyQueues keyQueues                         // what the redeliveries hold up
-	keptBytes int                               // of data
+	holds     map[dedupe.Key]*ownHold // of each key that is expected
+	keyQueues keyQueues               // what the redeliveries hold up
+	keptBytes int                     // of data
 
 	lookingUp     bool // a round of look-ups is under way
 	nextLookup    time.Time
@@ -85,17 +109,29 @@ func (p *pendingRedeliveries) add(r *pendingRedelivery, size, maxBytes int) {
 		r.arrival.Delivery = nil
 	}
 	p.removeAt(r.at)
-	p.byPlace[placeOf(r.at)], p.byKey[r.key] = r, r
+	p.byPlace[placeOf(r.at)] = r
+	p.shareHold(r)
 	if r.order != "" {
 		p.keyQueues.of(r.order).expected.insert(r)
 	}
 }
 
+// shareHold makes what is known of a redelivery's row known of all copies of its event.
+func (p *pendingRedeliveries) shareHold(r *pendingRedelivery) {
+	own := r.held
+	if shared := p.holds[r.key]; shared != nil {
+		shared.merge(own.until, own.mayClaim)
+		r.held = shared
+	}
+	r.held.copies++
+	p.holds[r.key] = r.held
+}
+
 // remove stops expecting a redelivery.
 func (p *pendingRedeliveries) remove(r *pendingRedelivery) {
 	delete(p.byPlace, placeOf(r.at))
-	if p.byKey[r.key] == r {
-		delete(p.byKey, r.key)
+	if r.held.copies--; r.held.copies == 0 {
+		delete(p.holds, r.key)
 	}
 	p.keptBytes -= r.size
 	r.over = true
@@ -111,13 +147,10 @@ func (p *pendingRedeliveries) removeAt(at bus.Position) {
 // take ends the wait for the redelivery that has just arrived as c. What was known of its event,
 // there or at another place, goes on with c.
 func (p *pendingRedeliveries) take(c *deliveryCopy) {
-	if r := p.byKey[c.Key]; r != nil {
-		c.heldUntil, c.mayHoldClaim = r.heldUntil, r.mayHoldClaim
+	if h := p.holds[c.Key]; h != nil {
+		c.heldUntil, c.mayHoldClaim = h.until, h.mayClaim
 	}
 	if r := p.byPlace[placeOf(c.Delivery.At)]; r != nil {
-		if r.key == c.Key && r.heldUntil.After(c.heldUntil) {
-			c.heldUntil, c.mayHoldClaim = r.heldUntil, r.mayHoldClaim
-		}
 		c.uncounted = r.uncounted
 		p.remove(r)
 	}
@@ -163,42 +196,42 @@ func (m *Machine) expectRedelivery(now time.Time, c *deliveryCopy, ans *Answer) 
 	if m.draining || ans.elsewhere {
 		return
 	}
-	r := m.redeliveryOf(now, c, ans)
-	if known := m.expected.byKey[r.key]; known != nil && known.heldUntil.After(r.heldUntil) {
-		r.heldUntil, r.mayHoldClaim = known.heldUntil, known.mayHoldClaim
-	}
-	m.expected.add(r, c.memorySize(), m.cfg.MaxBytes/2)
+	m.expected.add(m.redeliveryOf(now, c, ans), c.memorySize(), m.cfg.MaxBytes/2)
 }
 
-// expectRefused expects the copies that had no room beside a job which has not settled its event.
-func (m *Machine) expectRefused(j *Job) {
+// expectRefused expects the copies that had no room beside a job and that its end does not settle:
+// those with another payload, and all of them if the event is not done. Who took it from the job
+// may have set it free again before they arrived.
+func (m *Machine) expectRefused(j *Job, ans *Answer) {
+	refused := j.refused
+	j.refused = nil
 	if m.draining {
 		return
 	}
-	for _, r := range j.refused {
-		if m.expected.byPlace[placeOf(r.at)] == nil {
-			r.expectFrom(m.settled.watermark)
-			m.expected.add(r, 0, 0)
+	for _, r := range refused {
+		settled := ans.Kind == Ack && !dedupe.Differ(r.arrival.Hash, j.hash)
+		if settled || m.expected.byPlace[placeOf(r.at)] != nil {
+			continue
 		}
+		r.expectFrom(m.settled.watermark)
+		r.held.merge(ans.heldUntil, ans.mayHoldClaim || j.uncertain)
+		m.expected.add(r, 0, 0)
 	}
-	j.refused = nil
 }
 
 // redeliveryOf returns what is expected of a delivery that was nacked, or left unanswered.
 func (m *Machine) redeliveryOf(now time.Time, c *deliveryCopy, ans *Answer) *pendingRedelivery {
 	r := &pendingRedelivery{
 		arrival: c.Arrival, key: c.Key, lookupKey: c.Key, order: c.Order, at: c.Delivery.At, stream: c.Delivery.At.Stream,
-		due: now.Add(ans.After), heldUntil: ans.heldUntil, uncounted: c.uncounted,
-		mayHoldClaim: ans.mayHoldClaim || c.mayHoldClaim || (ans.Job != nil && ans.Job.uncertain),
+		due: now.Add(ans.After), uncounted: c.uncounted,
+		held: &ownHold{until: ans.heldUntil, mayClaim: ans.mayHoldClaim || (ans.Job != nil && ans.Job.uncertain)},
 	}
+	r.held.merge(c.heldUntil, c.mayHoldClaim)
 	r.lookAt = r.due.Add(m.cfg.firstLookup())
 	if c.cursorGone { // it is the present cursor that redelivers it, or does not
 		if r.expectFrom(m.settled.watermark); r.belowFloor {
 			r.lookAt = r.due
 		}
-	}
-	if c.heldUntil.After(r.heldUntil) {
-		r.heldUntil = c.heldUntil
 	}
 	if ans.Outcome != Failed {
 		r.uncounted++
@@ -275,9 +308,9 @@ func (m *Machine) LookedUp(now time.Time, b Batch[Lookup], known []dedupe.Record
 		case r.lookupKey == r.key && dedupe.Differ(known[i].Hash, r.arrival.Hash):
 			// The id is another payload's.
 			r.lookupKey, r.lookAt = payloadKey(r.key, r.arrival.Hash), now
-		case r.settledOrElsewhere(known[i], b.sent):
+		case m.settledOrElsewhere(r, known[i], b.sent):
 			m.clearRedelivery(now, r)
-		case m.isHalted(), b.sent.Before(r.heldUntil), b.sent.Before(m.expected.cursorRebuilt):
+		case m.isHalted(), m.isAtWorkOn(r), m.jobs.isLeaked(r.key), b.sent.Before(r.held.until), b.sent.Before(m.expected.cursorRebuilt):
 			// Next time.
 		case l.belowFloor, l.Overdue && there != nil && !there[i]:
 			gone = append(gone, Gone{Lookup: Lookup{Key: r.key, At: r.at}, Kept: r.arrival.Delivery != nil})
@@ -296,7 +329,7 @@ func (m *Machine) handleGone(now time.Time, r *pendingRedelivery) {
 		return
 	}
 	m.expected.remove(r)
-	c := deliveryCopy{Arrival: r.arrival, cursorGone: true, heldUntil: r.heldUntil, mayHoldClaim: r.mayHoldClaim}
+	c := deliveryCopy{Arrival: r.arrival, cursorGone: true, heldUntil: r.held.until, mayHoldClaim: r.held.mayClaim}
 	m.heldBytes += c.memorySize()
 	if c.DeadLetterReason == "" {
 		c.DeadLetterReason = ReasonDropped

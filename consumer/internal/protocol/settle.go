@@ -145,9 +145,7 @@ func (j *Job) releasedOutcome() Outcome {
 func (m *Machine) finishJob(now time.Time, j *Job, ans Answer) {
 	others := m.splitByPayload(j)
 	m.removeJob(now, j)
-	if ans.Kind != Ack {
-		m.expectRefused(j)
-	}
+	m.expectRefused(j, &ans)
 	for i := range j.copies {
 		if i > 0 && ans.Outcome == Handled {
 			ans.Outcome = Duplicate
@@ -164,13 +162,17 @@ func (m *Machine) finishJob(now time.Time, j *Job, ans Answer) {
 // waited are admitted again.
 func (m *Machine) disownJob(now time.Time, j *Job, o Outcome) {
 	ans := Answer{Outcome: o, elsewhere: o == Lost}
+	first, others := &j.copies[0], slices.Clone(j.copies[1:])
 	if o == Unresolved {
 		ans.heldUntil, ans.mayHoldClaim = m.latestLeaseEnd(now, j), true
+		for i := range others {
+			others[i].heldUntil, others[i].mayHoldClaim = ans.heldUntil, true
+		}
 	}
-	first, others := &j.copies[0], slices.Clone(j.copies[1:])
 	m.extraCopies -= len(others)
 	j.copies = j.copies[:1]
 	m.removeJob(now, j)
+	m.expectRefused(j, &ans)
 	m.answerDelivery(now, j, first, ans)
 	m.admitAgain(now, j, others)
 }

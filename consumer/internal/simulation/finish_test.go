@@ -72,7 +72,7 @@ func (sim *simulation) left() int {
 // quiet: every event is published and settled, and no process holds anything.
 func (sim *simulation) quiet() bool {
 	for _, proc := range sim.processes {
-		if proc.over || proc.cursorLost || proc.machine.Stats().InFlight > 0 {
+		if s := proc.machine.Stats(); proc.over || proc.cursorLost || s.InFlight > 0 || s.Retrying > 0 {
 			return false
 		}
 	}

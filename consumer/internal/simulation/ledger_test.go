@@ -42,6 +42,7 @@ type claim struct {
 	settled bool
 	outcome dedupe.Outcome
 	lost    bool // taken over while unsettled
+	rowGone bool // for its row had vanished
 	told    bool // its owner heard that it is superseded
 	ending  bool // its owner has sent a settlement
 	asked   bool // for a renewal, which is not answered
@@ -130,7 +131,7 @@ func (g *ledger) forget(r *row, q dedupe.Request, answer dedupe.Claim) {
 		r.vanished, r.state, r.attempts, r.crashes, r.failures = false, dedupe.Held, answer.Attempts, answer.Crashes, len(answer.History)
 		return
 	}
-	c.lost, c.ended = true, g.sim.elapsed
+	c.lost, c.rowGone, c.ended = true, true, g.sim.elapsed
 	*r = row{claims: r.claims, expires: r.expires}
 }
 
@@ -218,19 +219,20 @@ func (g *ledger) recordRefused(proc *process, c dedupe.Claim, err error) {
 func (g *ledger) applySettlement(r *row, c *claim, s dedupe.Settlement) {
 	sim := g.sim
 	c.settled, c.ended = true, sim.elapsed
+	repeated := c.again.recorded(s.Attempt) // request and settlement were both applied once more, with another owner in between
 	switch s.Outcome {
 	case dedupe.Succeeded:
 		r.state = dedupe.Done
 		g.endClaim(c)
 	case dedupe.Failed, dedupe.NotBegun:
 		r.state, r.due = dedupe.Fresh, g.now().Add(s.After)
-		if s.Outcome == dedupe.Failed {
+		if s.Outcome == dedupe.Failed && !repeated {
 			r.attempts++
 		}
 	case dedupe.GivenUp:
 		r.state, r.letter = dedupe.DeadLettering, s.Letter
 		c.until = g.now().Add(s.Lease)
-		if s.CountAttempt {
+		if s.CountAttempt && !repeated {
 			r.attempts++
 		}
 		g.checkJustified(r, c, s)
@@ -240,7 +242,9 @@ func (g *ledger) applySettlement(r *row, c *claim, s dedupe.Settlement) {
 			sim.violate("I4", "%s is dead, and has no letter", c.key.ID)
 		}
 	}
-	g.recordAttempt(r, c, s)
+	if !repeated {
+		g.recordAttempt(r, c, s)
+	}
 	if r.attempts > sim.sc.protocol.MaxAttempts && !sim.sc.marks {
 		sim.violate("I11", "%s has %d attempts, of at most %d", c.key.ID, r.attempts, sim.sc.protocol.MaxAttempts)
 	}
@@ -258,8 +262,6 @@ func (g *ledger) recordAttempt(r *row, c *claim, s dedupe.Settlement) {
 	switch a := s.Attempt; {
 	case a == nil && s.AddsAttempt():
 		g.sim.violate("history", "%s counts an attempt of %s that is not in its history", c.key.ID, c.process.id)
-	case a != nil && c.again.recorded(a):
-		r.failures++ // request and settlement were both applied once more, with another owner in between
 	case a != nil && c.run == nil:
 		g.sim.violate("history", "%s has an attempt of %s in its history that was not run: %+v", c.key.ID, c.process.id, *a)
 	case a != nil && (a.Number != number || !c.had(a.Token) || a.Process != c.process.id):
@@ -272,9 +274,10 @@ func (g *ledger) recordAttempt(r *row, c *claim, s dedupe.Settlement) {
 // had reports whether a claim was won under a token.
 func (c *claim) had(token uint64) bool { return token == c.token || slices.Contains(c.tokens, token) }
 
-// recorded reports whether an attempt was made under a claim, and settled with it.
+// recorded reports whether an attempt was made under a claim, or one before it of the same request,
+// and settled with that.
 func (c *claim) recorded(a *dedupe.Attempt) bool {
-	return c != nil && c.run != nil && c.settled && c.had(a.Token)
+	return c != nil && a != nil && (c.run != nil && c.settled && c.had(a.Token) || c.again.recorded(a))
 }
 
 // endClaim checks a mark: its run must have succeeded.

@@ -58,6 +58,12 @@ func (r *rows) refuses(k dedupe.Key, held bool) error {
 
 func (r *rows) isPicked(k dedupe.Key) bool { return r.picked != nil && r.picked.key == k }
 
+// mayHold reports whether a claim is its owner's: who was superseded is told that.
+func (r *rows) mayHold(nonce string) bool {
+	c := r.sim.ledger.owner[nonce]
+	return c == nil || !c.lost
+}
+
 // Seen implements dedupe.Store.
 func (r *rows) Seen(ctx context.Context, keys []dedupe.Key) ([]dedupe.Record, error) {
 	named := make([]dedupe.Key, len(keys))
@@ -137,7 +143,7 @@ func (r *rows) Settle(ctx context.Context, ss []dedupe.Settlement) ([]error, err
 	errs := make([]error, len(ss))
 	for i, s := range ss {
 		k := s.Claim.Key
-		if errs[i] = r.changes(k); errs[i] == nil && r.isPicked(k) && s.Outcome == dedupe.Succeeded {
+		if errs[i] = r.changes(k); errs[i] == nil && r.isPicked(k) && s.Outcome == dedupe.Succeeded && r.mayHold(s.Claim.Nonce) {
 			errs[i] = dedupe.ErrKeyRefused
 		}
 		if errs[i] != nil {
@@ -184,8 +190,12 @@ func (sim *simulation) vanishOne() {
 }
 
 // pickOne has the success of one event refused from now on. Nobody waits for it but what shares its
-// key or its id, and suspects, which must be alone.
+// key or its id, and suspects, which must be alone. In mode seen/mark each process may have run it,
+// and where one success is all that may be unmarked, all of them stand still.
 func (sim *simulation) pickOne() {
+	if cfg := &sim.sc.protocol; sim.sc.marks && max(cfg.MaxUnmarked, cfg.Concurrency) == 1 {
+		return
+	}
 	if slices.ContainsFunc(sim.journal.events, func(t *testEvent) bool { return t.script == poison }) {
 		return
 	}

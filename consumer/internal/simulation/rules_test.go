@@ -52,10 +52,13 @@ func (proc *process) checkClaim(j *protocol.Job, r *run) {
 	if left := r.claim.until.Sub(now); left < sim.sc.protocol.Lease/3-slack {
 		sim.violate("third", "%s began %s with %v left of a lease of %v", proc.id, t.name, left, sim.sc.protocol.Lease)
 	}
+	if r.claim.told {
+		sim.violate("I6", "%s began %s, whose claim it knew to have lost", proc.id, t.name)
+	}
 	if sim.sc.transact && r.claim.asked {
 		sim.violate("locked", "%s began %s while it renews it", proc.id, t.name)
 	}
-	if reclaimed := r.claim.lost && t.forgotten; now.Before(row.due) && !reclaimed { // else it is due under a row that its owner does not know of
+	if reclaimed := r.claim.rowGone; now.Before(row.due) && !reclaimed { // else it is due under a row that its owner does not know of
 		sim.violate("due", "%s began %s, which is due in %v", proc.id, t.name, row.due.Sub(now))
 	}
 	if row.last() == r.claim && j.Attempt() != row.attempts+1 {
@@ -234,6 +237,8 @@ func (sim *simulation) unexcused(first, second *run) string {
 	switch {
 	case marked && c.ended+ttl <= second.began:
 		return "" // its mark had expired
+	case second.claim != nil && second.claim.rowGone:
+		return "" // the store forgot its lease while that ran, and let another in
 	case marked && c.ended <= second.began:
 		return "it was marked"
 	case first.event.picked:
@@ -242,8 +247,6 @@ func (sim *simulation) unexcused(first, second *run) string {
 		return ""
 	case c.settled && c.outcome == dedupe.Failed && c.ended-first.began >= sim.sc.protocol.RunLimit:
 		return "" // counted at its limit
-	case second.claim != nil && second.claim.lost && second.event.forgotten:
-		return ""
 	case c.lost && (first.process.hadTrouble(c.won, c.ended) || first.event.forgotten):
 		return ""
 	}
