@@ -33,6 +33,8 @@ With --rate, event i is due at i/rate whatever became of those before it, and la
 that completes less than 98 % of the rate is saturated, and has no latencies since an event was due. Without --rate, a backlog is
 published first, and it is measured how fast it is handled.
 
+docs/measuring.md explains every column.
+
 With --baseline, each stage is also measured as a loop over the plain clients (nats.go's PublishMsgAsync, Consume and Ack; insertMany),
 in turns on the same stream.
 

@@ -25,7 +25,8 @@ func chaosCommand(stdout, stderr io.Writer) *cli.Command {
 	return &cli.Command{
 		Name:  "chaos",
 		Usage: "inject faults into workers and their servers, and judge what became of the events",
-		Description: `Publishes events at a steady rate to a few worker processes, each of which reaches its servers through proxies of its own. Meanwhile faults happen:
+		Description: `Publishes events at a steady rate to a few worker processes, each of which reaches its servers through proxies of its own.
+Meanwhile faults happen:
 
    kill      a process ends by SIGKILL, and is replaced
    freeze    a process stands still (SIGSTOP), for less than a lease or for longer
@@ -35,7 +36,8 @@ func chaosCommand(stdout, stderr io.Writer) *cli.Command {
    consumer  the group's consumer is deleted on the server
    restart   NATS is killed by SIGKILL, and started again; without --nats
 
-In the end all faults are healed, and everything must settle. The effects are counted in a journal that neither NATS nor MongoDB knows of.
+In the end all faults are healed, and everything must settle. The effects are counted in a journal that neither NATS nor
+MongoDB knows of. docs/measuring.md explains every line of the output.
 
 Examples:
    worker chaos --duration 30s
@@ -45,7 +47,7 @@ Examples:
 
 A kind of fault that never met an event in flight proves nothing. The verdict calls it inconclusive, and the exit status stays 0.
 
-Exit status: 0 nothing lost and no repeat unexplained, 1 otherwise, 2 wrong usage.`,
+Exit status: 0 no promise was broken, 1 one was broken, or the run failed, 2 wrong usage.`,
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{
 				Name: "store", Value: testbed.StoreKV, Usage: "where marks are kept: kv (in NATS) or mongo",
@@ -54,13 +56,13 @@ Exit status: 0 nothing lost and no repeat unexplained, 1 otherwise, 2 wrong usag
 			&cli.DurationFlag{Name: "duration", Value: chaos.DefaultDuration, Usage: "how long events are published and faults happen"},
 			&cli.Uint64Flag{Name: "seed", HideDefault: true, Usage: "`NUMBER` that decides events and faults (default: a random one, which is printed)"},
 			&cli.StringFlag{Name: "faults", Value: "all", Usage: "`KINDS` of faults, separated by commas, or all that are possible"},
-			&cli.IntFlag{Name: "processes", Value: chaos.DefaultProcesses, Usage: "how many work at a time", Validator: commandline.Positive},
-			&cli.IntFlag{Name: "rate", Value: chaos.DefaultRate, Usage: "how many events are published in a second", Validator: commandline.Positive},
-			&cli.IntFlag{Name: "keys", Value: chaos.DefaultKeys, Usage: "how many keys the events have", Validator: commandline.Positive},
-			&cli.FloatFlag{Name: "duplicates", Value: 0.1, Usage: "share of the events that are published twice"},
+			&cli.IntFlag{Name: "processes", Value: chaos.DefaultProcesses, Usage: "worker processes that consume", Validator: commandline.Positive},
+			&cli.IntFlag{Name: "rate", Value: chaos.DefaultRate, Usage: "events that are published per second", Validator: commandline.Positive},
+			&cli.IntFlag{Name: "keys", Value: chaos.DefaultKeys, Usage: "how many order keys take turns", Validator: commandline.Positive},
+			&cli.FloatFlag{Name: "duplicates", Value: 0.1, Usage: "`SHARE` of the events that are published twice"},
 			&cli.DurationFlag{Name: "lease", Value: chaos.DefaultLease, Usage: "lease of claims and deliveries: faults last for parts and multiples of it"},
 			&cli.BoolFlag{Name: "until-violation", HideDefault: true, Usage: "go on with other seeds until a promise is broken, or until it is interrupted"},
-			&cli.StringFlag{Name: "report", Usage: "`FILE` that gets the report as a page of HTML, with plots", HideDefault: true},
+			&cli.StringFlag{Name: "report", Usage: "write a page with plots to `FILE`, which a browser shows without a network", HideDefault: true},
 			&cli.StringFlag{Name: "nats", Usage: "`URL` of a NATS server; without one, a server of its own. NATS_URL is not looked at", HideDefault: true},
 			&cli.StringFlag{Name: "mongo", Usage: "`URI` of a MongoDB for --store mongo; MONGODB_URI", HideDefault: true},
 		}, outputFlags()...),
@@ -115,6 +117,10 @@ func chaosOptions(cmd *cli.Command, stderr io.Writer) (*chaos.Options, error) {
 	switch {
 	case cmd.Args().Present():
 		return nil, fmt.Errorf("unexpected argument %q: chaos takes no arguments", cmd.Args().First())
+	case o.Duration == 0:
+		return nil, fmt.Errorf("--duration is 0s: at least two leases")
+	case o.Lease == 0:
+		return nil, fmt.Errorf("--lease is 0s: at least 1s")
 	case o.Mongo != "" && o.Store != testbed.StoreMongo:
 		return nil, fmt.Errorf("--mongo is for --store mongo, and the store is %s", o.Store)
 	case o.Mongo == "" && o.Store == testbed.StoreMongo:

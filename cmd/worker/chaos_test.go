@@ -122,9 +122,11 @@ func TestChaosRefusesWhatCannotBe(t *testing.T) {
 	for flags, want := range map[string]string{
 		"--faults fire":                     `there is no fault "fire": choose some of kill, freeze,`,
 		"--faults mongo":                    "the fault mongo needs the store mongo",
-		"--faults restart --nats localhost": "kills a NATS server, and this one is not ours",
+		"--faults restart --nats localhost": "kills a NATS server, and chaos did not start this one",
 		"--mongo mongodb://h":               "--mongo is for --store mongo",
 		"--store memory":                    "kv",
+		"--duration 0s":                     "--duration is 0s",
+		"--lease 0s":                        "--lease is 0s",
 		"--duration 1s":                     "two leases, 6s",
 		"--lease 1ms":                       "the lease is 1ms: 1s to 1m0s",
 		"--duplicates 2":                    "a share, from 0 to 1",

@@ -146,7 +146,7 @@ func CheckKinds(list []string, store string, ownServer bool) ([]string, error) {
 		case k == KindMongo && store != testbed.StoreMongo:
 			return nil, fmt.Errorf("the fault mongo needs the store mongo, and the store is %s", store)
 		case k == KindRestart && !ownServer:
-			return nil, fmt.Errorf("the fault restart kills a NATS server, and this one is not ours: leave restart or the server out")
+			return nil, fmt.Errorf("the fault restart kills a NATS server, and chaos did not start this one: leave out restart or --nats")
 		}
 	}
 	kinds := slices.Clone(list)

@@ -88,8 +88,12 @@ func (r *Result) verdictText() string {
 	if len(r.Inconclusive) > 0 {
 		lines = append(lines, fmt.Sprintf("Inconclusive: %s never hit an event in flight. Try a longer --duration or a higher --rate.", strings.Join(r.Inconclusive, ", ")))
 	}
-	if r.LostUnexplained > 0 {
-		lines = append(lines, fmt.Sprintf("%s claims were lost without a fault: a server or the machine was too slow for the lease.", count(r.LostUnexplained)))
+	if n := r.LostUnexplained; n > 0 {
+		claims := count(n) + " claims were"
+		if n == 1 {
+			claims = "1 claim was"
+		}
+		lines = append(lines, fmt.Sprintf("%s lost without a fault: a server or the machine was too slow for the lease.", claims))
 	}
 	return strings.Join(lines, "\n")
 }
