@@ -17,9 +17,11 @@ func (r *Result) Report(w io.Writer) error {
 	for _, s := range r.Stories {
 		b.WriteString("\n" + s)
 	}
+	b.WriteString("\n")
 	if r.Err() != nil {
-		fmt.Fprintf(&b, "\nJournal, log and data are in %s\nReplay: %s\n", r.Artifacts, r.Replay)
+		fmt.Fprintf(&b, "Journal, log and data are in %s\n", r.Artifacts)
 	}
+	fmt.Fprintf(&b, "Replay: %s\n", r.Replay)
 	_, err := io.WriteString(w, b.String())
 	return err
 }
