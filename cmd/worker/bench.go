@@ -13,7 +13,6 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/onceish/onceish/cmd/worker/internal/bench"
-	"github.com/onceish/onceish/cmd/worker/internal/report"
 	"github.com/onceish/onceish/cmd/worker/internal/testbed"
 	"github.com/onceish/onceish/internal/commandline"
 )
@@ -82,6 +81,9 @@ func runBench(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) e
 	if err != nil {
 		return commandline.Usagef(cmd, "%w", err)
 	}
+	if err := checkReport(cmd); err != nil {
+		return err
+	}
 	ctx, release := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer release()
 	context.AfterFunc(ctx, release) // the second one ends this process
@@ -93,22 +95,12 @@ func runBench(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) e
 		return err
 	}
 	if file := cmd.String("report"); file != "" {
-		err = errors.Join(err, writePage(file, r.Page()))
+		err = errors.Join(err, r.Page().WriteFile(file))
 	}
 	if wantsJSON(cmd) {
 		return errors.Join(printJSON(stdout, r), err)
 	}
 	return errors.Join(r.WriteTable(stdout), err)
-}
-
-// writePage writes a page to a file, in place of what it had.
-func writePage(file string, p *report.Page) (err error) {
-	f, err := os.Create(file) //nolint:gosec // the user has named it
-	if err != nil {
-		return fmt.Errorf("write the report: %w", err)
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	return p.Render(f)
 }
 
 func benchOptions(cmd *cli.Command, stderr io.Writer) (*bench.Options, error) {

@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/onceish/onceish/cmd/worker/internal/chaos"
+	"github.com/onceish/onceish/cmd/worker/internal/report"
 	"github.com/onceish/onceish/cmd/worker/internal/testbed"
 	"github.com/onceish/onceish/internal/commandline"
 )
@@ -76,13 +77,16 @@ func runChaos(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) e
 	if err != nil {
 		return commandline.Usagef(cmd, "%w", err)
 	}
+	if err := checkReport(cmd); err != nil {
+		return err
+	}
 	ctx, release := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer release()
 	context.AfterFunc(ctx, release) // the second one ends this process
 	for rounds := 0; ; rounds++ {
 		r, err := chaos.Run(ctx, o)
 		switch {
-		case err != nil && ctx.Err() != nil && cmd.Bool("until-violation"):
+		case err != nil && ctx.Err() != nil && cmd.Bool("until-violation") && !errors.Is(err, chaos.ErrLeft):
 			_, err := fmt.Fprintf(stderr, "chaos: interrupted; no violation in %d %s before\n", rounds, pluralNoun(rounds, "round"))
 			return err
 		case err != nil && ctx.Err() != nil:
@@ -139,6 +143,15 @@ func splitKinds(list string) (kinds []string) {
 		kinds = append(kinds, strings.TrimSpace(k))
 	}
 	return kinds
+}
+
+// checkReport returns an error if the report could not be written: it is better known before the
+// work than after it.
+func checkReport(cmd *cli.Command) error {
+	if path := cmd.String("report"); path != "" {
+		return report.CheckFile(path)
+	}
+	return nil
 }
 
 func writeChaosReport(cmd *cli.Command, r *chaos.Result) error {

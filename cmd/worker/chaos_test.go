@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -132,12 +133,26 @@ func TestChaosRefusesWhatCannotBe(t *testing.T) {
 		"--duplicates 2":                    "a share, from 0 to 1",
 		"--rate 100000 --duration 1h":       "5000000 events in all",
 		"--processes 51":                    "1 to 50",
+		"--rate 9223372036854775807":        "5000000 events in all",
 		"now":                               `unexpected argument "now"`,
 	} {
 		var stderr strings.Builder
 		args := append([]string{"worker", "chaos"}, strings.Fields(flags)...)
 		if status := execArgs(t.Context(), args, strings.NewReader(""), io.Discard, &stderr); status != 2 || !strings.Contains(stderr.String(), want) {
 			t.Errorf("%s: exit status %d, want %q:\n%s", flags, status, want, &stderr)
+		}
+	}
+}
+
+// Nobody waits for work whose report cannot be written.
+func TestReportThatCannotBeWrittenIsRefusedBeforeTheWork(t *testing.T) {
+	page := filepath.Join(t.TempDir(), "missing", "report.html")
+	for _, command := range []string{"chaos", "bench --bus memory --events 10"} {
+		var stderr strings.Builder
+		args := append([]string{"worker"}, strings.Fields(command)...)
+		status := execArgs(t.Context(), append(args, "--report", page), strings.NewReader(""), io.Discard, &stderr)
+		if status != 1 || !strings.Contains(stderr.String(), "write report: open "+page) || strings.Contains(stderr.String(), "publish") {
+			t.Errorf("%s: exit status %d:\n%s", command, status, &stderr)
 		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/onceish/onceish/bus"
 )
 
 // stallingSink stalls once, and notes when events were sent and confirmed.
@@ -108,5 +110,20 @@ func TestLoadEndsWithTheFirstFailure(t *testing.T) {
 	cancel(full)
 	if err := (&load{events: 10, rate: 1e-3, senders: 1}).run(ctx, newStallingSink(-1, 0)); !errors.Is(err, full) {
 		t.Errorf("%v", err)
+	}
+}
+
+// A batch that is refused is reported once, not once for each of its events.
+func TestRefusedBatchIsReportedOnce(t *testing.T) {
+	t.Parallel()
+	refused := errors.New("too large")
+	for want, receipts := range map[string][]bus.Receipt{
+		"too large": {{}, {Err: refused}},
+		"too large (and 2 events more were not published)": {{Err: refused}, {}, {Err: refused}, {Err: refused}},
+		"joined": {{}, {}},
+	} {
+		if err := firstFailure(receipts, errors.New("joined")); err.Error() != want {
+			t.Errorf("%v, want %q", err, want)
+		}
 	}
 }

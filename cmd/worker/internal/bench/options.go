@@ -41,6 +41,7 @@ const (
 	maxSize        = 64 << 20
 	maxRate        = 10_000_000
 	maxRuns        = 1_000
+	maxDuration    = 24 * time.Hour // of a measurement with a rate
 )
 
 // Options of Run. The zero value lacks Command, and is refused unless the bus is BusMemory.
@@ -163,6 +164,8 @@ func (o *Options) checkLoad() error {
 	switch most := memdedupe.DefaultMaxKeys - maxWarmUp; {
 	case !(o.Rate >= 0 && o.Rate <= maxRate):
 		return fmt.Errorf("the rate is %v events a second: 0 (as fast as it goes) to %d", o.Rate, maxRate)
+	case o.Rate > 0 && float64(o.Events+o.warmUp())/o.Rate > maxDuration.Seconds():
+		return fmt.Errorf("the rate is %v events a second: %d of them, warm-up included, are due within more than %v", o.Rate, o.Events+o.warmUp(), maxDuration)
 	case !(o.Duplicates >= 0 && o.Duplicates <= 1):
 		return fmt.Errorf("duplicates are %v of the events: 0 to 1, such as 0.1", o.Duplicates)
 	case o.Store == testbed.StoreMemory && o.Events > most:

@@ -28,6 +28,7 @@ func TestOptionsAreRefusedWithWhatWhereAndWhatToTry(t *testing.T) {
 		"size are 15: 16 to ":                                                     {Bus: BusMemory, Size: 15},
 		"the rate is -1 events a second: 0 (as fast as it goes) to 10000000":      {Bus: BusMemory, Rate: -1},
 		"the rate is NaN events a second":                                         {Bus: BusMemory, Rate: math.NaN()},
+		"the rate is 1e-09 events a second: 110 of them, warm-up included, are":   {Bus: BusMemory, Events: 100, Rate: 1e-9},
 		"duplicates are 10 of the events: 0 to 1, such as 0.1":                    {Bus: BusMemory, Duplicates: 10},
 		"keys are -1: 0 to ":                                                      {Bus: BusMemory, Keys: -1},
 		"processes are 101: 1 to 100":                                             {NATS: "x", Command: []string{"worker"}, Processes: 101},

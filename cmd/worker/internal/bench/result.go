@@ -93,7 +93,7 @@ func newRow(c *cell, t *tally) (Row, error) {
 	r := Row{
 		Stage: c.Stage, Loop: c.Loop, Run: c.Run, Published: c.counted(), WarmUp: c.total() - c.counted(), Milliseconds: milliseconds(took),
 		PerSecond: float64(c.counted()) / time.Duration(took).Seconds(), Offered: c.Rate, Duplicates: t.Duplicates, Redelivered: t.repeats(),
-		completed: t.Completed,
+		Latencies: []LatencyRow{}, completed: t.Completed,
 	}
 	if steady := t.Completed.steadyRate(); c.Rate > 0 && steady > 0 {
 		r.PerSecond = steady

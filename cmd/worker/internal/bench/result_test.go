@@ -164,3 +164,19 @@ func TestTableSaysWhatIsSaturatedAndLeftOut(t *testing.T) {
 		}
 	}
 }
+
+// Programs go over latencies also where there are none.
+func TestJSONHasAListWhereThereAreNoLatencies(t *testing.T) {
+	t.Parallel()
+	c := &cell{Stage: StagePublish, Loop: LoopOnceish, Events: 10}
+	counted := newTally(c)
+	counted.First, counted.Last = 1, 2
+	row, err := newRow(c, counted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(Result{Rows: []Row{row}, Summary: summarize([]Row{row})})
+	if err != nil || strings.Count(string(text), `"latencies":[]`) != 2 {
+		t.Errorf("%s, %v", text, err)
+	}
+}

@@ -39,7 +39,7 @@ func (b *busSink) send(ctx context.Context, stamps []eventStamp) error {
 	}
 	receipts, err := b.bus.Publish(ctx, events...)
 	if err != nil {
-		return fmt.Errorf("publish: %w", err)
+		return fmt.Errorf("publish: %w", firstFailure(receipts, err))
 	}
 	if b.confirms {
 		now := time.Now()
@@ -51,6 +51,23 @@ func (b *busSink) send(ctx context.Context, stamps []eventStamp) error {
 		return nil
 	}
 	return b.copies.sendCopies(copied)
+}
+
+// firstFailure is err as the first event met it, for all of a batch mostly fail alike.
+func firstFailure(receipts []bus.Receipt, err error) error {
+	var failures []error
+	for i := range receipts {
+		if receipts[i].Err != nil {
+			failures = append(failures, receipts[i].Err)
+		}
+	}
+	switch len(failures) {
+	case 0:
+		return err
+	case 1:
+		return failures[0]
+	}
+	return fmt.Errorf("%w (and %d events more were not published)", failures[0], len(failures)-1)
 }
 
 func (b *busSink) finish(ctx context.Context) error {

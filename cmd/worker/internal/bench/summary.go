@@ -82,7 +82,7 @@ func summarize(rows []Row) (all []Summary) {
 
 // newSummary is about the runs of one stage and loop.
 func newSummary(rows []Row) Summary {
-	s := Summary{Stage: rows[0].Stage, Loop: rows[0].Loop, Runs: len(rows), PerSecond: spreadOf(rows, func(r Row) float64 { return r.PerSecond })}
+	s := Summary{Stage: rows[0].Stage, Loop: rows[0].Loop, Runs: len(rows), PerSecond: spreadOf(rows, func(r Row) float64 { return r.PerSecond }), Latencies: []LatencySummary{}}
 	bySteps := make(map[step][]LatencyRow)
 	for _, r := range rows {
 		if r.Saturated {

@@ -12,6 +12,8 @@ type flights map[int]map[string]bool
 
 func (fs flights) add(r *journal.Record) {
 	switch r.What {
+	case journal.Ready: // a new process, perhaps with an old id
+		delete(fs, r.PID)
 	case journal.Start:
 		if fs[r.PID] == nil {
 			fs[r.PID] = make(map[string]bool)

@@ -113,7 +113,8 @@ func (s *workerSlot) addRoutes(o *Options, mongo string) (err error) {
 	return nil
 }
 
-// close removes what was made, but for the directory if it is to be kept.
+// close removes what was made, but for the directory if it is to be kept. Failure is
+// ErrLeft.
 func (l *lab) close(ctx context.Context) error {
 	var errs []error
 	interrupted := ctx.Err() != nil
@@ -133,7 +134,10 @@ func (l *lab) close(ctx context.Context) error {
 	if !l.keep {
 		errs = append(errs, os.RemoveAll(l.dir))
 	}
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("%w: %w", ErrLeft, err)
+	}
+	return nil
 }
 
 // removeMade removes what was made on servers; what is on a server of ours goes with its data.

@@ -122,7 +122,7 @@ func (o *Options) checkOptions() error {
 		return fmt.Errorf("the duration is %v: two leases, %v, to %v", o.Duration, 2*o.Lease, maxDuration)
 	case o.Processes < 1 || o.Processes > maxProcesses:
 		return fmt.Errorf("processes are %d: 1 to %d", o.Processes, maxProcesses)
-	case o.Rate < 1 || o.events() > maxEvents:
+	case o.Rate < 1 || float64(o.Rate)*o.Duration.Seconds() > maxEvents: // an int may be too small for them
 		return fmt.Errorf("the rate is %d events/s: 1, to %d events in all", o.Rate, maxEvents)
 	case o.Keys < 1 || o.Keys > maxEvents:
 		return fmt.Errorf("keys are %d: 1 to %d", o.Keys, maxEvents)

@@ -19,6 +19,9 @@ const (
 	// A message that was not confirmed waits before it is published again, longer each time: a
 	// server that is too slow for all of them is not given more.
 	firstPublishPause, longestPublishPause = 100 * time.Millisecond, 5 * time.Second
+	// publishPatience is how much longer nothing may happen while messages are not confirmed: a few
+	// of them are published twice in it.
+	publishPatience = 2 * (publishTimeout + longestPublishPause)
 )
 
 // eventProducer publishes messages when their time has come, whether or not earlier ones are

@@ -93,7 +93,7 @@ func (r *round) newResult(repeats *journal.Repeats, letters map[string]int, sett
 		Events: len(r.plan.ids), Runs: r.tally.Runs, MaxAttempt: r.tally.MaxAttempt, Failures: r.tally.Failures, Cancelled: r.tally.Cancelled,
 		Effects: r.tally.Effects, Repeated: r.tally.Effects - r.tally.Done, RepeatedUnexplained: repeats.Unexplained, MostPerKill: repeats.MostPerKill, Duplicates: r.tally.Duplicates,
 		LostClaims: r.tally.LostClaims, LostUnexplained: repeats.LossesUnexplained, StartsCutOff: r.ends, SettleSeconds: settling.Seconds(),
-		Faults: r.injector.injections, Violations: r.violations, Replay: r.o.replayCommand(),
+		Faults: append([]*Injection{}, r.injector.injections...), Violations: r.violations, Replay: r.o.replayCommand(),
 		curves: r.curves, sampler: r.fleet.sampler,
 	}
 	for _, id := range r.plan.ids {

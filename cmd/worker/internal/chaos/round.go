@@ -38,6 +38,7 @@ type round struct {
 
 	begun      time.Time // when the first event was published
 	moved      time.Time // when the journal grew, or the cursor moved
+	lostNATS   time.Time // when NATS was seen to be gone, though no fault hits this connection; zero: it is there
 	stalled    bool      // the group has not settled
 	ends       int       // processes that ended by themselves, as a fault explains
 	violations []Violation
@@ -88,7 +89,7 @@ func (r *round) play(ctx context.Context) (Result, error) {
 func (r *round) awaitWorkers(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("the workers have not subscribed within %v", startTimeout))
 	defer cancel()
-	return r.every(ctx, look, func() (done bool, err error) {
+	return r.every(ctx, func() (done bool, err error) {
 		if err := r.readJournal(); err != nil {
 			return false, err
 		}
@@ -99,9 +100,9 @@ func (r *round) awaitWorkers(ctx context.Context) error {
 	})
 }
 
-// every calls step until it is done or fails.
-func (r *round) every(ctx context.Context, interval time.Duration, step func() (done bool, err error)) error {
-	again := time.NewTicker(interval)
+// every calls step at each look until it is done or fails.
+func (r *round) every(ctx context.Context, step func() (done bool, err error)) error {
+	again := time.NewTicker(look)
 	defer again.Stop()
 	for {
 		select {
@@ -117,7 +118,7 @@ func (r *round) every(ctx context.Context, interval time.Duration, step func() (
 
 // injectFaults lasts until the time is over and all faults are healed.
 func (r *round) injectFaults(ctx context.Context) error {
-	return r.every(ctx, look, func() (done bool, err error) {
+	return r.every(ctx, func() (done bool, err error) {
 		if err := r.watch(ctx); err != nil {
 			return false, err
 		}
@@ -160,7 +161,21 @@ func (r *round) watch(ctx context.Context) error {
 	if end, ok := r.fleet.takeEnded(); ok {
 		r.judgeEnd(&end)
 	}
-	return errors.Join(r.fleet.restartEnded(), context.Cause(ctx))
+	return errors.Join(r.fleet.restartEnded(), r.checkNATS(), context.Cause(ctx))
+}
+
+// checkNATS returns an error if a server that is not ours is gone: nothing can be said about the
+// workers then.
+func (r *round) checkNATS() error {
+	switch {
+	case r.lab.server != nil || r.lab.connections.NATS().IsConnected():
+		r.lostNATS = time.Time{}
+	case r.lostNATS.IsZero():
+		r.lostNATS = time.Now()
+	case time.Since(r.lostNATS) > r.o.patience:
+		return fmt.Errorf("the connection to NATS at %s is lost for more than %v, and no fault hits it: does the server run?", r.lab.connections.BusName(), r.o.patience)
+	}
+	return nil
 }
 
 func (r *round) readJournal() error {
@@ -240,20 +255,38 @@ func (r *round) settle(ctx context.Context) error {
 	begun := time.Now()
 	r.moved = begun
 	var pending, unsettled int
-	return r.every(ctx, look, func() (done bool, err error) {
+	var left int64
+	return r.every(ctx, func() (done bool, err error) {
 		empty := r.producer.isDone() && r.fleet.draining == 0 && r.cursor.HasReached(ctx, r.producer.last.Load())
 		if err := r.watch(ctx); err != nil { // after the cursor: what is settled is in the journal
 			return false, err
 		}
-		if r.cursor.Pending != pending || r.cursor.Unsettled != unsettled {
-			r.moved, pending, unsettled = time.Now(), r.cursor.Pending, r.cursor.Unsettled
+		if now := r.producer.left.Load(); r.cursor.Pending != pending || r.cursor.Unsettled != unsettled || now != left {
+			r.moved, pending, unsettled, left = time.Now(), r.cursor.Pending, r.cursor.Unsettled, now
 		}
-		if !empty && (time.Since(r.moved) > r.o.patience || time.Since(begun) > r.o.settleLimit()) {
-			r.addStall(time.Since(begun))
-			return true, nil
+		if !empty && (time.Since(r.moved) > r.patience() || time.Since(begun) > r.o.settleLimit()+publishPatience) {
+			return true, r.judgeStall(time.Since(begun))
 		}
 		return empty, nil
 	})
+}
+
+// patience is how long nothing may happen.
+func (r *round) patience() time.Duration {
+	if r.producer.isDone() {
+		return r.o.patience
+	}
+	return r.o.patience + publishPatience
+}
+
+// judgeStall: the workers are not to blame if all is settled that NATS has taken.
+func (r *round) judgeStall(after time.Duration) error {
+	if left := r.producer.left.Load(); left > 0 && r.cursor.Pending == 0 && r.cursor.Unsettled == 0 {
+		return fmt.Errorf("NATS has not confirmed %d %s within %v after the last fault: see whether the server is up and has room, or try a lower --rate",
+			left, pluralNoun(int(left), "message"), after.Round(time.Second))
+	}
+	r.addStall(after)
+	return nil
 }
 
 func (r *round) addStall(after time.Duration) {

@@ -12,7 +12,7 @@ import (
 
 // Run publishes events, injects faults, and returns what it has found once everything is settled,
 // or does not settle: see Result.Err. An error beside it is why it could not go on, or could not
-// clean up. When ctx ends so does everything it has started, and nothing is left. It blocks for
+// clean up, which is ErrLeft. When ctx ends so does everything it has started, and nothing is left. It blocks for
 // Options.Duration and the time to settle, and does not retry.
 func Run(ctx context.Context, o *Options) (_ Result, err error) {
 	c, err := o.withDefaults()

@@ -3,7 +3,9 @@ package chaos
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"github.com/onceish/onceish/cmd/worker/internal/journal"
 	"github.com/onceish/onceish/cmd/worker/internal/testbed"
 	"github.com/onceish/onceish/internal/testing/mongotest"
 	"github.com/onceish/onceish/internal/testing/natstest"
@@ -174,13 +177,19 @@ func TestRunFindsWhatIsBroken(t *testing.T) {
 	} {
 		t.Run(as, func(t *testing.T) {
 			t.Parallel()
-			o := quick(t, as, c.faults...)
-			o.Seed, o.patience = c.seed, 3*time.Second
+			o, again := quick(t, as, c.faults...), false
+			o.Seed, o.patience, o.Processes = c.seed, 15*time.Second, 2
 			r, err := Run(within(t), o)
 			if err != nil {
 				t.Fatal(err)
 			}
 			found(t, c.kind, &r)
+			for _, v := range r.Violations {
+				again = again || strings.Contains(v.Text, "began again though marked")
+			}
+			if as == "amnesiac" && !again {
+				t.Errorf("no event began again after its mark: %+v", r.Violations)
+			}
 		})
 	}
 }
@@ -213,7 +222,7 @@ func found(t *testing.T, kind string, r *Result) {
 func TestRunGivesUpOnWorkersThatDoNothing(t *testing.T) {
 	t.Parallel()
 	o := quick(t, "lazy", KindConsumer)
-	o.Duration, o.patience = 2*time.Second, time.Second
+	o.Duration, o.patience, o.Processes = 2*time.Second, time.Second, 1
 	r, err := Run(within(t), o)
 	if err != nil || len(r.Violations) == 0 || r.Violations[0].Kind != ViolationStalled || !strings.Contains(r.Violations[0].Text, "events without an effect are event-1, ") {
 		t.Errorf("%+v, %v", r.Violations, err)
@@ -225,18 +234,21 @@ func TestRunGivesUpOnWorkersThatDoNothing(t *testing.T) {
 
 func TestRunEndsWithItsContextAndLeavesNothing(t *testing.T) {
 	t.Parallel()
-	for _, when := range []string{"kill NATS", "freeze worker"} {
-		ctx, cancel := context.WithCancelCause(within(t))
-		o := quick(t, "work", KindRestart, KindFreeze)
-		o.Duration, o.Output = time.Minute, writer(func(text []byte) {
-			if bytes.Contains(text, []byte(when)) {
-				cancel(errEnough)
+	for when, fault := range map[string]string{"kill NATS": KindRestart, "freeze worker": KindFreeze} {
+		t.Run(when, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithCancelCause(within(t))
+			o := quick(t, "work", fault)
+			o.Processes, o.Duration, o.Output = 2, time.Minute, writer(func(text []byte) {
+				if bytes.Contains(text, []byte(when)) {
+					cancel(errEnough)
+				}
+			})
+			if r, err := Run(ctx, o); !errors.Is(err, errEnough) || r.Events != 0 {
+				t.Errorf("%+v, %v", r, err)
 			}
+			isEmpty(t, o.parent)
 		})
-		if r, err := Run(ctx, o); !errors.Is(err, errEnough) || r.Events != 0 {
-			t.Errorf("%s: %+v, %v", when, r, err)
-		}
-		isEmpty(t, o.parent)
 	}
 }
 
@@ -262,6 +274,87 @@ func TestRunTellsWhatIsNotThere(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	isEmpty(t, o.parent)
+}
+
+// Who interrupts it is told what could not be removed.
+func TestWhatCannotBeRemovedIsReported(t *testing.T) {
+	t.Parallel()
+	o := quick(t, "work", KindKill)
+	o.NATS = natstest.Start(t, nil).URL()
+	c, err := o.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := openLab(within(t), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.connections.NATS().Close()
+	if err := l.close(within(t)); !errors.Is(err, ErrLeft) || !strings.Contains(err.Error(), l.bed.Name) {
+		t.Errorf("%v", err)
+	}
+}
+
+// A worker that is told to drain while it connects ends in order: nobody is to blame for it.
+func TestWorkThatDrainsWhileItStartsEndsInOrder(t *testing.T) {
+	t.Parallel()
+	silent, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = silent.Close() }()
+	line, err := json.Marshal(&workAssignment{
+		Bed: testbed.Bed{Name: "onceish-chaos-x", NATS: "nats://" + silent.Addr().String(), Store: testbed.StoreKV}, Lease: time.Second,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Work(within(t), strings.NewReader(string(line)+"\nend\n"), &bytes.Buffer{}); err != nil {
+		t.Errorf("%v", err)
+	}
+}
+
+// Nothing is judged once a server is gone that no fault has hit.
+func TestServerThatIsGoneIsNamed(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t, nil)
+	o := quick(t, "work", KindKill)
+	o.NATS, o.patience = s.URL(), 50*time.Millisecond
+	c, err := o.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := openLab(within(t), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.close(t.Context()) }() // the connection is gone
+	r := &round{o: c, lab: l}
+	if err := r.checkNATS(); err != nil {
+		t.Error(err)
+	}
+	l.connections.NATS().Close()
+	err = r.every(within(t), func() (bool, error) { return false, r.checkNATS() })
+	if err == nil || !strings.Contains(err.Error(), "the connection to NATS at "+s.URL()) {
+		t.Errorf("%v", err)
+	}
+}
+
+// Workers are blamed for what they do not settle, and not for what NATS does not take.
+func TestStallIsBlamedOnWhoHasCausedIt(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		unpublished        int64
+		pending, unsettled int
+		blamed             bool
+	}{{unpublished: 2}, {pending: 1, blamed: true}, {unsettled: 1, blamed: true}, {unpublished: 2, pending: 1, blamed: true}} {
+		r := &round{o: &Options{}, producer: &eventProducer{}, tally: journal.NewTally(nil), plan: &eventPlan{}, cursor: &testbed.GroupCursor{Pending: c.pending, Unsettled: c.unsettled}}
+		r.producer.left.Store(c.unpublished)
+		err := r.judgeStall(time.Minute)
+		if blamed := len(r.violations) == 1 && r.stalled; blamed != c.blamed || (err == nil) != blamed || !blamed && !strings.Contains(err.Error(), "not confirmed 2 messages") {
+			t.Errorf("%+v: %+v, %v", c, r.violations, err)
+		}
+	}
 }
 
 func TestWorkWantsAnAssignment(t *testing.T) {

@@ -20,7 +20,7 @@ import (
 // Kinds of violations.
 const (
 	ViolationLost     = "lost"     // an event has no effect, and is not dead-lettered
-	ViolationRepeated = "repeated" // an effect was repeated, and nothing explains it
+	ViolationRepeated = "repeated" // an effect was repeated, or a run began after the mark, and nothing explains it
 	ViolationDead     = "dead"     // an event was dead-lettered though nobody meant it, or not once though somebody did
 	ViolationOrder    = "order"    // events of a key began out of order in a process
 	ViolationStalled  = "stalled"  // the group did not settle
@@ -61,6 +61,7 @@ func (r *round) judge(ctx context.Context, settling time.Duration) (Result, erro
 	}
 	repeats := r.tally.ExplainRepeats(journal.Causes{Kills: r.fleet.kills, Concurrency: concurrency, ExplainsLoss: r.explainsLoss})
 	r.addViolation(ViolationRepeated, repeats.IDs, "%d %s repeated, and nothing explains it")
+	r.addViolation(ViolationRepeated, repeats.Reruns, "%d %s began again though marked as done or dead, and nothing explains it")
 	r.judgeLetters(letters)
 	spans, stored, err := r.readSpans(ctx)
 	if err != nil {

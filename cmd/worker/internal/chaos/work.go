@@ -59,7 +59,7 @@ func workAs(ctx context.Context, in io.Reader, log io.Writer, v variant) (err er
 	logger := slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelInfo})).With("process", processID())
 	c, err := a.Connect(ctx, a.Lease, logger)
 	if err != nil {
-		return err
+		return testbed.StartError(ctx, err)
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
 	used := c.Connections

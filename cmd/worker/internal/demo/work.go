@@ -37,7 +37,7 @@ func Work(ctx context.Context, in io.Reader, log io.Writer) (err error) {
 	logger := workLogger(log)
 	s, err := a.connect(ctx, logger)
 	if err != nil {
-		return err
+		return testbed.StartError(ctx, err)
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	return consumeUntilEnd(ctx, &a, s.Connections.Connections, s.effectFunc(), logger)

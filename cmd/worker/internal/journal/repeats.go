@@ -45,6 +45,9 @@ type Repeats struct {
 	MostPerKill int
 	// LossesUnexplained are the lost claims without a reason.
 	LossesUnexplained int
+	// Reruns are events that began once more after they were known to be marked as done or dead,
+	// though their process had no reason to have lost its claim meanwhile.
+	Reruns []string
 }
 
 // CountUnexplained is ExplainRepeats where each lost claim explains one.
@@ -59,6 +62,11 @@ func (b *Tally) ExplainRepeats(c Causes) (out Repeats) {
 	for _, l := range b.losses {
 		if !c.explainsLoss(l) {
 			out.LossesUnexplained++
+		}
+	}
+	for _, r := range b.reruns {
+		if !c.explainsLoss(&Loss{ID: r.ID, PID: r.PID, From: r.At, At: r.At}) {
+			out.Reruns = append(out.Reruns, r.ID)
 		}
 	}
 	kills := make(map[int][]*repeatCause, len(c.Kills))

@@ -46,7 +46,9 @@ type Tally struct {
 	early   map[processEvent]*Loss  // of claims that were lost before their effect
 	losses  []*Loss
 	dead    map[string]int
-	strange []string // effects of events that never were
+	marked  map[string]bool // events whose mark is known to be stored, done or dead
+	reruns  []Record        // starts after that
+	strange []string        // effects of events that never were
 }
 
 // NewTally returns a tally of the events with these ids.
@@ -54,6 +56,7 @@ func NewTally(ids []string) *Tally {
 	b := &Tally{
 		events: make(map[string][]*effectRecord, len(ids)), latest: make(map[processEvent]*effectRecord, len(ids)),
 		begun: make(map[processEvent]Record), early: make(map[processEvent]*Loss), dead: make(map[string]int),
+		marked: make(map[string]bool),
 	}
 	for _, id := range ids {
 		b.events[id] = nil
@@ -78,6 +81,7 @@ func (b *Tally) Add(rs []Record) {
 			b.Cancelled++
 		case Handled:
 			b.addMark(of)
+			b.marked[r.ID] = true
 		case Duplicate:
 			b.Duplicates++
 		case Lost:
@@ -85,6 +89,7 @@ func (b *Tally) Add(rs []Record) {
 		case Dead:
 			b.DeadLettered++
 			b.dead[r.ID]++
+			b.marked[r.ID] = true
 		}
 	}
 }
@@ -93,6 +98,9 @@ func (b *Tally) addStart(of processEvent, r Record) {
 	b.Runs++
 	b.MaxAttempt = max(b.MaxAttempt, r.Attempt)
 	b.begun[of] = r
+	if b.marked[r.ID] {
+		b.reruns = append(b.reruns, r)
+	}
 	delete(b.early, of)
 }
 

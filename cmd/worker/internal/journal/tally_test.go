@@ -1,6 +1,8 @@
 package journal
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -40,6 +42,31 @@ func TestLostClaimExplainsALateEffect(t *testing.T) {
 	b.Add([]Record{did("a", 3, 4000)})
 	if r := b.ExplainRepeats(Causes{Concurrency: 16}); r.Unexplained != 1 {
 		t.Errorf("a third effect: %+v", r)
+	}
+}
+
+// A run that begins after the event's mark is found, also if it makes no effect, unless its process
+// may have lost its claim between claim and run.
+func TestRunAfterTheMarkIsFound(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		journal string
+		fault   bool
+		found   bool
+	}{
+		"done":           {journal: "start a 1 k, effect a 1, handled a 1, start a 2 k, failed a 2", found: true},
+		"dead":           {journal: "start a 1 k, failed a 1, dead a 1, start a 2 k, failed a 2, dead a 2", found: true},
+		"not marked yet": {journal: "start a 1 k, effect a 1, start a 2 k, effect a 2, handled a 2"},
+		"failed before":  {journal: "start a 1 k, failed a 1, start a 2 k, effect a 2, handled a 2"},
+		"another event":  {journal: "start a 1 k, effect a 1, handled a 1, start b 2 k"},
+		"frozen":         {journal: "start a 1 k, effect a 1, handled a 1, start a 2 k, lost a 2", fault: true},
+	} {
+		b := NewTally([]string{"a", "b"})
+		b.Add(script(t, strings.Split(c.journal, ", ")...))
+		r := b.ExplainRepeats(Causes{Concurrency: 16, ExplainsLoss: func(l Loss) bool { return c.fault && l.PID == 2 }})
+		if found := slices.Equal(r.Reruns, []string{"a"}); found != c.found || !found && len(r.Reruns) > 0 {
+			t.Errorf("%s: %+v", name, r)
+		}
 	}
 }
 

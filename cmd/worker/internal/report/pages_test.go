@@ -1,9 +1,13 @@
 package report
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -67,4 +71,32 @@ func render(t *testing.T, p *Page) string {
 		t.Fatal(err)
 	}
 	return b.String()
+}
+
+// CheckFile finds out whether a page can be written, and leaves everything as it was.
+func TestCheckFileChangesNothing(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "page.html")
+	if err := CheckFile(filepath.Join(dir, "missing", "page.html")); err == nil {
+		t.Error("a directory that is missing is accepted")
+	}
+	if err := CheckFile(dir); err == nil {
+		t.Error("a directory is accepted")
+	}
+	if err := CheckFile(file); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a file is left: %v", err)
+	}
+	if err := os.WriteFile(file, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := CheckFile(file); err != nil {
+		t.Error(err)
+	}
+	if text, err := os.ReadFile(file); err != nil || string(text) != "old" {
+		t.Errorf("%q, %v", text, err)
+	}
 }

@@ -3,9 +3,11 @@ package report
 import (
 	"bytes"
 	_ "embed"
+	"errors"
 	"fmt"
 	"html/template"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 	"unicode"
@@ -62,6 +64,21 @@ func (p *Page) WriteFile(path string) error {
 		return fmt.Errorf("write report: %w", err)
 	}
 	return nil
+}
+
+// CheckFile returns an error if WriteFile could not write to path, and changes nothing.
+func CheckFile(path string) error {
+	_, err := os.Stat(path)
+	isNew := errors.Is(err, fs.ErrNotExist)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644) //nolint:gosec // a report is for others to read
+	if err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	err = f.Close()
+	if isNew {
+		err = errors.Join(err, os.Remove(path))
+	}
+	return err
 }
 
 func (p *Page) renderPage() ([]byte, error) {

@@ -57,3 +57,12 @@ func ReadAssignmentAndWait(ctx context.Context, in io.Reader, a Assignment) (_ c
 	}()
 	return ctx, beginning, nil
 }
+
+// StartError is err, of a process that could not start; or nil if ctx, which is that of
+// ReadAssignment, has ended: a process that is told to drain while it starts has nothing to drain.
+func StartError(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil //nolint:nilerr // it ends in order
+	}
+	return err
+}
