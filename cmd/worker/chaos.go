@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -22,11 +23,7 @@ import (
 // chaosProcess is how this program starts itself as a worker process of chaos.
 const chaosProcess = "__chaos"
 
-func chaosCommand(stdout, stderr io.Writer) *cli.Command {
-	return &cli.Command{
-		Name:  "chaos",
-		Usage: "inject faults into workers and their servers, and judge what became of the events",
-		Description: `Publishes events at a steady rate to a few worker processes, each of which reaches its servers through proxies of its own.
+const chaosDescription = `Publishes events at a steady rate to a few worker processes, each of which reaches its servers through proxies of its own.
 Meanwhile faults happen:
 
    kill      a process ends by SIGKILL, and is replaced
@@ -43,13 +40,24 @@ MongoDB knows of. docs/measuring.md explains every line of the output.
 Examples:
    worker chaos --duration 30s
    worker chaos --store mongo --mongo mongodb://localhost:27017 --faults kill,freeze,mongo
-   worker chaos --nats nats://staging:4222 --until-violation
    worker chaos --seed 17 -o json | jq .kinds
+   worker chaos -c worker.yaml --journal effects.txt --duration 1m
+
+With -c the workers are yours: they do what the file says, as worker run would, in its group, with its leases and limits. Servers that
+the file names are left alone, but for the MongoDB, where collections with fresh names are made: events go through a NATS server of
+chaos's own, or the one of --nats, which must not have the file's topics yet. Handlers append a line for each effect to --journal, which
+commands find in $ONCEISH_CHAOS_JOURNAL: exec: './charge && echo "$CE_ID" >> "$ONCEISH_CHAOS_JOURNAL"'.
 
 A kind of fault that never met an event in flight proves nothing. The verdict calls it inconclusive, and the exit status stays 0.
 
-Exit status: 0 no promise was broken, 1 one was broken, or the run failed, 2 wrong usage.`,
-		Flags: append([]cli.Flag{
+Exit status: 0 no promise was broken, 1 one was broken, or the run failed, 2 wrong usage.`
+
+func chaosCommand(stdout, stderr io.Writer) *cli.Command {
+	return &cli.Command{
+		Name:        "chaos",
+		Usage:       "inject faults into workers and their servers, and judge what became of the events",
+		Description: chaosDescription,
+		Flags: slices.Concat([]cli.Flag{
 			&cli.StringFlag{
 				Name: "store", Value: testbed.StoreKV, Usage: "where marks are kept: kv (in NATS) or mongo",
 				Validator: commandline.OneOf(testbed.StoreKV, testbed.StoreMongo),
@@ -58,7 +66,7 @@ Exit status: 0 no promise was broken, 1 one was broken, or the run failed, 2 wro
 			&cli.Uint64Flag{Name: "seed", HideDefault: true, Usage: "`NUMBER` that decides events and faults (default: a random one, which is printed)"},
 			&cli.StringFlag{Name: "faults", Value: "all", Usage: "`KINDS` of faults, separated by commas, or all that are possible"},
 			&cli.IntFlag{Name: "processes", Value: chaos.DefaultProcesses, Usage: "worker processes that consume", Validator: commandline.Positive},
-			&cli.IntFlag{Name: "rate", Value: chaos.DefaultRate, Usage: "events that are published per second", Validator: commandline.Positive},
+			&cli.IntFlag{Name: "rate", Value: chaos.DefaultRate, Usage: "events that are published per second; 20 with -c, unless it is set", Validator: commandline.Positive},
 			&cli.IntFlag{Name: "keys", Value: chaos.DefaultKeys, Usage: "how many order keys take turns", Validator: commandline.Positive},
 			&cli.FloatFlag{Name: "duplicates", Value: 0.1, Usage: "`SHARE` of the events that are published twice"},
 			&cli.DurationFlag{Name: "lease", Value: chaos.DefaultLease, Usage: "lease of claims and deliveries: faults last for parts and multiples of it"},
@@ -66,7 +74,7 @@ Exit status: 0 no promise was broken, 1 one was broken, or the run failed, 2 wro
 			&cli.StringFlag{Name: "report", Usage: "write a page with plots to `FILE`, which a browser shows without a network", HideDefault: true},
 			&cli.StringFlag{Name: "nats", Usage: "`URL` of a NATS server; without one, a server of its own. NATS_URL is not looked at", HideDefault: true},
 			&cli.StringFlag{Name: "mongo", Usage: "`URI` of a MongoDB for --store mongo; MONGODB_URI", HideDefault: true},
-		}, outputFlags()...),
+		}, chaosFileFlags(), outputFlags()),
 		OnUsageError: commandline.UsageError,
 		Action:       func(ctx context.Context, cmd *cli.Command) error { return runChaos(ctx, cmd, stdout, stderr) },
 	}
@@ -118,6 +126,15 @@ func chaosOptions(cmd *cli.Command, stderr io.Writer) (*chaos.Options, error) {
 	if !cmd.IsSet("seed") {
 		o.Seed = uint64(rand.Uint32()) //nolint:gosec // not secret, and short enough to be typed
 	}
+	if o.Deployment, err = chaosFile(cmd); err != nil {
+		return nil, err
+	}
+	if o.Deployment != nil {
+		o.Command = []string{self, chaosFileProcess}
+		if !cmd.IsSet("rate") {
+			o.Rate = defaultFileRate
+		}
+	}
 	switch {
 	case cmd.Args().Present():
 		return nil, fmt.Errorf("unexpected argument %q: chaos takes no arguments", cmd.Args().First())
@@ -125,6 +142,7 @@ func chaosOptions(cmd *cli.Command, stderr io.Writer) (*chaos.Options, error) {
 		return nil, fmt.Errorf("--duration is 0s: at least two leases")
 	case o.Lease == 0:
 		return nil, fmt.Errorf("--lease is 0s: at least 1s")
+	case o.Deployment != nil: // the file says where marks are kept
 	case o.Mongo != "" && o.Store != testbed.StoreMongo:
 		return nil, fmt.Errorf("--mongo is for --store mongo, and the store is %s", o.Store)
 	case o.Mongo == "" && o.Store == testbed.StoreMongo:

@@ -27,6 +27,22 @@ type workerBuilder struct {
 	drain          time.Duration
 	outbox         *worker.Outbox      // nil: the file has none
 	reaper         *exechandler.Reaper // of all commands; nil: there are none yet
+	env            []string            // of commands, beside this process's
+	// watch wraps handlers. Nil: nobody watches.
+	watch func(*config.Subscription, consumer.Handler, *consumer.Options) consumer.Handler
+}
+
+// addConfigured adds everything that a file says.
+func (s *workerBuilder) addConfigured(ctx context.Context, c *config.Config) error {
+	if err := s.drainOutbox(ctx, c.Outbox); err != nil {
+		return err
+	}
+	for i := range c.Subscriptions {
+		if err := s.addSubscription(ctx, &c.Subscriptions[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // drainOutbox publishes what is in the outbox, if there is one.
@@ -51,6 +67,9 @@ func (s *workerBuilder) addSubscription(ctx context.Context, c *config.Subscript
 	h, err := s.newHandler(ctx, c)
 	if err != nil {
 		return fmt.Errorf("the handler of %q: %w", c.Topic, err)
+	}
+	if s.watch != nil {
+		h = s.watch(c, h, o)
 	}
 	s.worker.Handle(c.Topic, h, o)
 	return nil
@@ -121,7 +140,7 @@ func (s *workerBuilder) newCommandHandler(c *config.Subscription) (consumer.Hand
 	}
 	s.reapOrphans()
 	o := &exechandler.Options{
-		Guard: []string{self, guardCommand}, Env: os.Environ(), Stdout: s.stdout, Stderr: s.stderr, Drain: s.drain, Reaper: s.reaper, Logger: s.worker.Logger(),
+		Guard: []string{self, guardCommand}, Env: append(os.Environ(), s.env...), Stdout: s.stdout, Stderr: s.stderr, Drain: s.drain, Reaper: s.reaper, Logger: s.worker.Logger(),
 	}
 	var x commandHandler
 	if c.Handler.Exec.Mode == "stream" {

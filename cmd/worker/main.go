@@ -39,6 +39,8 @@ func execArgs(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 		err = bench.Work(ctx, stdin, stdout, stderr)
 	case len(args) == 2 && args[1] == chaosProcess:
 		err = chaos.Work(ctx, stdin, stderr)
+	case len(args) == 2 && args[1] == chaosFileProcess:
+		err = serveChaosFile(ctx, stdin, stdout, stderr)
 	case len(args) == 2 && args[1] == serverProcess:
 		err = testbed.Serve(ctx, stdin, stdout, stderr)
 	default:

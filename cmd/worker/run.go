@@ -77,14 +77,6 @@ func runWorker(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) 
 			return err
 		}
 		s := &workerBuilder{worker: w, stdout: stdout, stderr: stderr, drain: c.Drain}
-		if err := s.drainOutbox(ctx, c.Outbox); err != nil {
-			return err
-		}
-		for i := range c.Subscriptions {
-			if err := s.addSubscription(ctx, &c.Subscriptions[i]); err != nil {
-				return err
-			}
-		}
-		return nil
+		return s.addConfigured(ctx, c)
 	})
 }

@@ -49,8 +49,8 @@ type fleet struct {
 	sampler  *procstat.Sampler // nil: nothing is measured yet
 }
 
-func newFleet(pool *testbed.Pool, slots []*workerSlot, lease time.Duration) *fleet {
-	return &fleet{pool: pool, slots: slots, slotOf: make(map[int]int), drained: make(chan processEnd, 1), patience: 4*lease + 15*time.Second}
+func newFleet(pool *testbed.Pool, slots []*workerSlot, patience time.Duration) *fleet {
+	return &fleet{pool: pool, slots: slots, slotOf: make(map[int]int), drained: make(chan processEnd, 1), patience: patience}
 }
 
 // startWorker starts the process of a slot.

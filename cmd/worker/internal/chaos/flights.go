@@ -19,7 +19,7 @@ func (fs flights) add(r *journal.Record) {
 			fs[r.PID] = make(map[string]bool)
 		}
 		fs[r.PID][r.ID] = true
-	case journal.Failed, journal.Cancelled, journal.Handled, journal.Lost, journal.Dead:
+	case journal.Failed, journal.Deferred, journal.Cancelled, journal.Handled, journal.Lost, journal.Dead:
 		delete(fs[r.PID], r.ID)
 	}
 }

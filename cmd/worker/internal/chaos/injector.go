@@ -20,7 +20,7 @@ type injector struct {
 	flights    flights
 	server     *testbed.Server // nil: it is not ours
 	js         jetstream.JetStream
-	bed        *testbed.Bed
+	targets    []target
 	schedule   []Fault // what is still to come
 	patience   time.Duration
 	injections []*Injection
@@ -67,19 +67,26 @@ func (j *injector) begin(ctx context.Context, i *Injection) error {
 			r.begin(&i.Fault)
 		}
 	case KindConsumer:
-		parent := ctx
-		ctx, cancel := context.WithTimeout(ctx, deleteTimeout)
-		defer cancel()
-		err := j.js.DeleteConsumer(ctx, j.bed.Name, j.bed.ConsumerName())
+		return j.deleteConsumers(ctx, i)
+	case KindRestart:
+		j.server.Kill()
+	}
+	return nil
+}
+
+// deleteConsumers deletes the group's consumers. One that is not there is being made again.
+func (j *injector) deleteConsumers(ctx context.Context, i *Injection) error {
+	within, cancel := context.WithTimeout(ctx, deleteTimeout)
+	defer cancel()
+	for t := range j.targets {
+		err := j.js.DeleteConsumer(within, j.targets[t].stream, j.targets[t].consumer)
 		switch {
-		case errors.Is(err, jetstream.ErrConsumerNotFound): // it is being made again
-		case err != nil && context.Cause(parent) == nil: // a server that is too slow may still do it
+		case err == nil, errors.Is(err, jetstream.ErrConsumerNotFound):
+		case context.Cause(ctx) == nil: // a server that is too slow may still do it
 			i.Text += fmt.Sprintf(" (not confirmed: %v)", err)
 		default:
 			return err
 		}
-	case KindRestart:
-		j.server.Kill()
 	}
 	return nil
 }

@@ -28,6 +28,10 @@ type lab struct {
 	bed         testbed.Bed
 	connections *testbed.Connections
 	js          jetstream.JetStream
+	group       string
+	targets     []target
+	deployed    *deployed // nil: the workers are chaos's own
+	made        []string  // streams that were made for deployed
 }
 
 // openLab makes everything but the workers.
@@ -58,6 +62,11 @@ func (l *lab) open(ctx context.Context, o *Options) (err error) {
 		}
 		l.bed.NATS = l.server.URL()
 	}
+	if o.deployed != nil {
+		return l.openDeployed(ctx, o)
+	}
+	l.group = l.bed.Name
+	l.targets = []target{{topic: l.bed.Topic(), stream: l.bed.Name, consumer: l.bed.ConsumerName(), deadLetter: l.bed.DeadLetters()}}
 	l.connections, err = l.bed.Connect(ctx, o.Lease, slog.New(slog.NewTextHandler(l.log, nil)).With("process", "chaos"))
 	if err != nil {
 		return err
@@ -87,7 +96,7 @@ func (l *lab) makeSlots(ctx context.Context, o *Options) (slots []*workerSlot, e
 		}
 	}
 	for range o.Processes {
-		s := &workerSlot{assignment: &workAssignment{Bed: l.bed, Journal: l.journalName(), Seed: o.Seed, Lease: o.Lease}}
+		s := &workerSlot{assignment: &workAssignment{Bed: l.bed, Journal: l.journalName(), Seed: o.Seed, Lease: o.Lease, Deployment: o.deploymentAssignment()}}
 		slots = append(slots, s)
 		if err := s.addRoutes(o, mongo); err != nil {
 			closeRoutes(slots)
@@ -145,6 +154,8 @@ func (l *lab) removeMade(ctx context.Context) error {
 	switch {
 	case l.js == nil:
 		return nil
+	case l.deployed != nil:
+		return l.removeDeployed(ctx)
 	case l.server == nil:
 		return l.connections.Remove(ctx, l.js)
 	case l.bed.Store == testbed.StoreMongo:

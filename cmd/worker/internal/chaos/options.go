@@ -59,8 +59,10 @@ type Options struct {
 	// Lease is that of claims and deliveries: faults last for parts and multiples of it. Zero:
 	// DefaultLease.
 	Lease time.Duration
-	// Command is the program, and its arguments, that comes to call Work with its standard input.
-	// Required.
+	// Deployment are the user's own workers. Nil: workers with a handler made for this.
+	Deployment *Deployment
+	// Command is the program, and its arguments, that comes to call Work, or with a Deployment
+	// WorkDeployment, with its standard input. Required.
 	Command []string
 	// Server is the same for testbed.Serve. Required without NATS.
 	Server []string
@@ -76,6 +78,8 @@ type Options struct {
 
 	// patience is how long nothing may happen at the end; tests have less.
 	patience time.Duration
+	// deployed is what Deployment says. Nil: there is none.
+	deployed *deployed
 	// parent is where the directory is made. Empty: the directory for temporary files.
 	parent string
 }
@@ -98,9 +102,15 @@ func (o *Options) withDefaults() (*Options, error) {
 	if c.PrintStory == nil {
 		c.PrintStory = printSummary
 	}
-	err := c.checkOptions()
+	err := c.readDeployment()
+	if err == nil {
+		err = c.checkOptions()
+	}
 	if err == nil {
 		c.Faults, err = CheckKinds(c.Faults, c.Store, c.NATS == "")
+	}
+	if err == nil {
+		err = c.checkStreams()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: chaos: %w", commandline.ErrUsage, err)
@@ -117,9 +127,9 @@ func (o *Options) checkOptions() error {
 	case o.Store == testbed.StoreMemory:
 		return fmt.Errorf("the store memory forgets everything with its process: choose kv or mongo")
 	case o.Lease < minLease || o.Lease > maxLease:
-		return fmt.Errorf("the lease is %v: %v to %v", o.Lease, minLease, maxLease)
+		return fmt.Errorf("the lease is %v: %v to %v%s", o.Lease, minLease, maxLease, o.leaseHint())
 	case o.Duration < 2*o.Lease || o.Duration > maxDuration:
-		return fmt.Errorf("the duration is %v: two leases, %v, to %v", o.Duration, 2*o.Lease, maxDuration)
+		return fmt.Errorf("the duration is %v: two leases, %v, to %v%s", o.Duration, 2*o.Lease, maxDuration, o.leaseHint())
 	case o.Processes < 1 || o.Processes > maxProcesses:
 		return fmt.Errorf("processes are %d: 1 to %d", o.Processes, maxProcesses)
 	case o.Rate < 1 || float64(o.Rate)*o.Duration.Seconds() > maxEvents: // an int may be too small for them

@@ -25,6 +25,8 @@ const (
 // message is what is published at a time.
 type message struct {
 	id, key string
+	topic   string
+	data    string // empty: what chaos's own handler gets
 	at      time.Duration
 }
 

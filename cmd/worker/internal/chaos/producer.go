@@ -28,18 +28,22 @@ const (
 // confirmed, and each of them until it is.
 type eventProducer struct {
 	js     jetstream.JetStream
-	topic  string
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	left atomic.Int64  // messages that are not confirmed
-	last atomic.Uint64 // the largest sequence that was confirmed
+	left atomic.Int64              // messages that are not confirmed
+	last map[string]*atomic.Uint64 // the largest sequence of each topic that was confirmed
 }
 
 // startProducer starts to publish. Stop ends it.
-func startProducer(ctx context.Context, js jetstream.JetStream, topic string, messages []message) *eventProducer {
+func startProducer(ctx context.Context, js jetstream.JetStream, messages []message) *eventProducer {
 	ctx, cancel := context.WithCancel(ctx)
-	p := &eventProducer{js: js, topic: topic, cancel: cancel}
+	p := &eventProducer{js: js, cancel: cancel, last: make(map[string]*atomic.Uint64)}
+	for i := range messages {
+		if topic := messages[i].topic; p.last[topic] == nil {
+			p.last[topic] = new(atomic.Uint64)
+		}
+	}
 	p.left.Store(int64(len(messages)))
 	p.wg.Go(func() { p.publishOnTime(ctx, messages) })
 	return p
@@ -63,20 +67,20 @@ func (p *eventProducer) publishOnTime(ctx context.Context, messages []message) {
 func (p *eventProducer) publishUntilConfirmed(ctx context.Context, m message) {
 	for failures := 0; ctx.Err() == nil; failures++ {
 		confirming, cancel := context.WithTimeout(ctx, publishTimeout)
-		ack, err := p.js.PublishMsg(confirming, newMessage(p.topic, m), jetstream.WithRetryAttempts(0))
+		ack, err := p.js.PublishMsg(confirming, newMessage(m), jetstream.WithRetryAttempts(0))
 		cancel()
 		if err == nil {
-			p.recordConfirmed(ack.Sequence)
+			p.recordConfirmed(m.topic, ack.Sequence)
 			return
 		}
 		_ = backoff.Sleep(ctx, backoff.Doubled(firstPublishPause, failures, longestPublishPause)) // the loop looks at ctx
 	}
 }
 
-func (p *eventProducer) recordConfirmed(sequence uint64) {
+func (p *eventProducer) recordConfirmed(topic string, sequence uint64) {
 	for {
-		last := p.last.Load()
-		if last >= sequence || p.last.CompareAndSwap(last, sequence) {
+		last := p.last[topic].Load()
+		if last >= sequence || p.last[topic].CompareAndSwap(last, sequence) {
 			break
 		}
 	}
@@ -86,6 +90,14 @@ func (p *eventProducer) recordConfirmed(sequence uint64) {
 // isDone reports whether everything is confirmed.
 func (p *eventProducer) isDone() bool { return p.left.Load() == 0 }
 
+// lastOf is the largest sequence of a topic that was confirmed; 0: nothing is published to it.
+func (p *eventProducer) lastOf(topic string) uint64 {
+	if last := p.last[topic]; last != nil {
+		return last.Load()
+	}
+	return 0
+}
+
 // stop ends it. Repeated calls do no harm.
 func (p *eventProducer) stop() {
 	p.cancel()
@@ -93,11 +105,15 @@ func (p *eventProducer) stop() {
 }
 
 // newMessage has no Nats-Msg-Id, so the bus knows nothing of copies.
-func newMessage(topic string, e message) *nats.Msg {
-	m := nats.NewMsg(topic)
+func newMessage(e message) *nats.Msg {
+	m := nats.NewMsg(e.topic)
 	m.Header = nats.Header{
 		"ce-specversion": {"1.0"}, "ce-id": {e.id}, "ce-source": {"onceish"}, "ce-type": {"order.placed"}, "ce-datacontenttype": {"application/json"},
 		"ce-partitionkey": {e.key},
+	}
+	if e.data != "" {
+		m.Header["ce-type"], m.Data = []string{e.topic}, []byte(e.data)
+		return m
 	}
 	m.Data = fmt.Appendf(nil, `{"id":%q}`, e.id)
 	return m

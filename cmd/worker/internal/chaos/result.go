@@ -61,8 +61,19 @@ type Result struct {
 	// Artifacts is the directory with journal, log and data of a run with a violation.
 	Artifacts string `json:"artifacts,omitempty"`
 
-	curves  curves
-	sampler *procstat.Sampler
+	// File is that of a user's own workers, HandlerJournal the file with a line for each of their
+	// effects; without one a run that succeeded is taken for an effect.
+	File           string `json:"file,omitempty"`
+	HandlerJournal string `json:"handler_journal,omitempty"`
+	// RepeatedAfterFailure are the repeats of events whose handler had failed, or was cancelled,
+	// after its effect: they are its own.
+	RepeatedAfterFailure int `json:"repeated_after_failure,omitempty"`
+	// StrangeEffects are effects of events that this run has not published.
+	StrangeEffects int `json:"strange_effects,omitempty"`
+
+	exposure int // of a user's own worker process
+	curves   curves
+	sampler  *procstat.Sampler
 }
 
 // KindResult is what a kind of fault did.
@@ -134,6 +145,9 @@ func sumKind(kind string, injections []*Injection) KindResult {
 
 // replayCommand is the command that injects the same faults again.
 func (o *Options) replayCommand() string {
+	if o.deployed != nil {
+		return o.ownReplayCommand()
+	}
 	words := []string{
 		o.Program, "--seed", strconv.FormatUint(o.Seed, 10), "--store", o.Store, "--duration", o.Duration.String(), "--processes", strconv.Itoa(o.Processes),
 		"--rate", strconv.Itoa(o.Rate), "--keys", strconv.Itoa(o.Keys), "--duplicates", strconv.FormatFloat(o.Duplicates, 'g', -1, 64),

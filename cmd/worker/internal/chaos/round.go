@@ -9,7 +9,6 @@ import (
 
 	"github.com/onceish/onceish/cmd/worker/internal/console"
 	"github.com/onceish/onceish/cmd/worker/internal/journal"
-	"github.com/onceish/onceish/cmd/worker/internal/testbed"
 )
 
 const (
@@ -31,7 +30,9 @@ type round struct {
 	records  []journal.Record // all of them, for order and stories
 	tally    *journal.Tally
 	flights  flights
-	cursor   *testbed.GroupCursor
+	cursors  *groupCursors
+	own      *ownRuns    // nil: the handler is chaos's own
+	lines    *lineReader // of the handlers' effects; nil: there is no file
 	still    *standstills
 	show     *console.Console
 	curves   curves
@@ -60,6 +61,7 @@ func (r *round) play(ctx context.Context) (Result, error) {
 	if err := r.awaitWorkers(ctx); err != nil {
 		return Result{}, err
 	}
+	r.printWarnings()
 	r.show.PrintLine("publishing %s events in %v to %d workers, with %s faults; seed %d",
 		console.GroupDigits(len(r.plan.ids)), r.o.Duration, r.o.Processes, console.GroupDigits(len(r.injector.schedule)), r.o.Seed)
 	r.begun = time.Now()
@@ -68,7 +70,7 @@ func (r *round) play(ctx context.Context) (Result, error) {
 		return Result{}, err
 	}
 	defer stopMeasuring()
-	r.producer = startProducer(ctx, r.lab.js, r.lab.bed.Topic(), r.plan.messages)
+	r.producer = startProducer(ctx, r.lab.js, r.plan.messages)
 	defer r.producer.stop()
 	if err := r.injectFaults(ctx); err != nil {
 		return Result{}, err
@@ -85,16 +87,31 @@ func (r *round) play(ctx context.Context) (Result, error) {
 	return r.judge(ctx, settled.Sub(healed))
 }
 
+func (r *round) printWarnings() {
+	if r.o.deployed == nil {
+		return
+	}
+	for _, w := range r.o.deployed.warnings {
+		r.show.PrintLine("%s", w)
+	}
+}
+
+// maxFailedStarts is how often a worker may fail to start at first, on a machine that is too busy.
+const maxFailedStarts = 3
+
 // awaitWorkers returns when all workers have subscribed.
 func (r *round) awaitWorkers(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("the workers have not subscribed within %v", startTimeout))
 	defer cancel()
+	failed := make(map[int]int)
 	return r.every(ctx, func() (done bool, err error) {
-		if err := r.readJournal(); err != nil {
+		if err := errors.Join(r.readJournal(), r.fleet.restartEnded()); err != nil {
 			return false, err
 		}
 		if end, ok := r.fleet.takeEnded(); ok {
-			return false, end.err
+			if failed[end.slot]++; end.ready || failed[end.slot] >= maxFailedStarts {
+				return false, end.err
+			}
 		}
 		return r.fleet.allReady(), nil
 	})
@@ -180,6 +197,8 @@ func (r *round) checkNATS() error {
 
 func (r *round) readJournal() error {
 	rs, err := r.reader.ReadNew()
+	lines, err2 := r.lines.readNew()
+	rs, err = append(rs, lines...), errors.Join(err, err2)
 	r.records = append(r.records, rs...)
 	r.tally.Add(rs)
 	for i := range rs {
@@ -192,6 +211,7 @@ func (r *round) readJournal() error {
 
 func (r *round) noteRecord(record *journal.Record) {
 	r.flights.add(record)
+	r.own.add(record)
 	switch record.What {
 	case journal.Ready:
 		r.fleet.noteReady(record.PID)
@@ -257,12 +277,13 @@ func (r *round) settle(ctx context.Context) error {
 	var pending, unsettled int
 	var left int64
 	return r.every(ctx, func() (done bool, err error) {
-		empty := r.producer.isDone() && r.fleet.draining == 0 && r.cursor.HasReached(ctx, r.producer.last.Load())
+		empty := r.producer.isDone() && r.fleet.draining == 0 && r.cursors.haveReached(ctx, r.producer.lastOf)
 		if err := r.watch(ctx); err != nil { // after the cursor: what is settled is in the journal
 			return false, err
 		}
-		if now := r.producer.left.Load(); r.cursor.Pending != pending || r.cursor.Unsettled != unsettled || now != left {
-			r.moved, pending, unsettled, left = time.Now(), r.cursor.Pending, r.cursor.Unsettled, now
+		p, u := r.cursors.counts()
+		if now := r.producer.left.Load(); p != pending || u != unsettled || now != left {
+			r.moved, pending, unsettled, left = time.Now(), p, u, now
 		}
 		if !empty && (time.Since(r.moved) > r.patience() || time.Since(begun) > r.o.settleLimit()+publishPatience) {
 			return true, r.judgeStall(time.Since(begun))
@@ -281,7 +302,8 @@ func (r *round) patience() time.Duration {
 
 // judgeStall: the workers are not to blame if all is settled that NATS has taken.
 func (r *round) judgeStall(after time.Duration) error {
-	if left := r.producer.left.Load(); left > 0 && r.cursor.Pending == 0 && r.cursor.Unsettled == 0 {
+	pending, unsettled := r.cursors.counts()
+	if left := r.producer.left.Load(); left > 0 && pending == 0 && unsettled == 0 {
 		return fmt.Errorf("NATS has not confirmed %d %s within %v after the last fault: see whether the server is up and has room, or try a lower --rate",
 			left, pluralNoun(int(left), "message"), after.Round(time.Second))
 	}
@@ -292,7 +314,7 @@ func (r *round) judgeStall(after time.Duration) error {
 func (r *round) addStall(after time.Duration) {
 	r.stalled = true
 	v := Violation{Kind: ViolationStalled, Text: fmt.Sprintf("the group has not settled within %v, and nothing has happened for %v: %s",
-		after.Round(time.Second), time.Since(r.moved).Round(time.Second), r.cursor)}
+		after.Round(time.Second), time.Since(r.moved).Round(time.Second), r.cursors)}
 	if left := r.producer.left.Load(); left > 0 {
 		v.Text += fmt.Sprintf(", %d messages are not published", left)
 	}

@@ -348,7 +348,8 @@ func TestStallIsBlamedOnWhoHasCausedIt(t *testing.T) {
 		pending, unsettled int
 		blamed             bool
 	}{{unpublished: 2}, {pending: 1, blamed: true}, {unsettled: 1, blamed: true}, {unpublished: 2, pending: 1, blamed: true}} {
-		r := &round{o: &Options{}, producer: &eventProducer{}, tally: journal.NewTally(nil), plan: &eventPlan{}, cursor: &testbed.GroupCursor{Pending: c.pending, Unsettled: c.unsettled}}
+		cursors := &groupCursors{targets: make([]target, 1), of: []*testbed.GroupCursor{{Pending: c.pending, Unsettled: c.unsettled}}}
+		r := &round{o: &Options{}, producer: &eventProducer{}, tally: journal.NewTally(nil), plan: &eventPlan{}, cursors: cursors}
 		r.producer.left.Store(c.unpublished)
 		err := r.judgeStall(time.Minute)
 		if blamed := len(r.violations) == 1 && r.stalled; blamed != c.blamed || (err == nil) != blamed || !blamed && !strings.Contains(err.Error(), "not confirmed 2 messages") {

@@ -13,24 +13,35 @@ import (
 // readSpans reads where the copies of each event lie, and counts them.
 func (r *round) readSpans(ctx context.Context) (spans map[string]journal.Span, stored int, err error) {
 	spans = make(map[string]journal.Span, len(r.plan.ids))
-	all, err := r.lab.js.OrderedConsumer(ctx, r.lab.bed.Name, jetstream.OrderedConsumerConfig{FilterSubjects: []string{r.lab.bed.Topic()}, HeadersOnly: true})
+	for i := range r.lab.targets {
+		n, err := r.readSpansOf(ctx, &r.lab.targets[i], spans)
+		if err != nil {
+			return nil, 0, fmt.Errorf("read the events: %w", err)
+		}
+		stored += n
+	}
+	return spans, stored, nil
+}
+
+func (r *round) readSpansOf(ctx context.Context, t *target, spans map[string]journal.Span) (stored int, err error) {
+	all, err := r.lab.js.OrderedConsumer(ctx, t.stream, jetstream.OrderedConsumerConfig{FilterSubjects: []string{t.topic}, HeadersOnly: true})
 	if err != nil {
-		return nil, 0, fmt.Errorf("read the events: %w", err)
+		return 0, err
 	}
 	messages, err := all.Messages()
 	if err != nil {
-		return nil, 0, fmt.Errorf("read the events: %w", err)
+		return 0, err
 	}
 	defer messages.Stop()
 	left := all.CachedInfo().NumPending
 	for ; left > 0; stored++ {
 		m, err := messages.Next(jetstream.NextContext(ctx))
 		if err != nil {
-			return nil, 0, fmt.Errorf("read the events: %w", err)
+			return 0, err
 		}
 		at, err := m.Metadata()
 		if err != nil {
-			return nil, 0, fmt.Errorf("read the events: %w", err)
+			return 0, err
 		}
 		id, span := m.Headers().Get("ce-id"), journal.Span{First: at.Sequence.Stream, Last: at.Sequence.Stream}
 		if before, known := spans[id]; known {
@@ -38,7 +49,7 @@ func (r *round) readSpans(ctx context.Context) (spans map[string]journal.Span, s
 		}
 		spans[id], left = span, at.NumPending
 	}
-	return spans, stored, nil
+	return stored, nil
 }
 
 // judgeOrder finds events that began out of order.

@@ -52,6 +52,18 @@ func (s *standstills) hitAny(from, to time.Time) bool {
 	return false
 }
 
+// count counts those in a time.
+func (s *standstills) count(from, to time.Time) (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, still := range s.all {
+		if !still.from.After(to) && !still.to.Before(from) {
+			n++
+		}
+	}
+	return n
+}
+
 // probeInterval is how often a server is asked for nothing.
 const probeInterval = 100 * time.Millisecond
 

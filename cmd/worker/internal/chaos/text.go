@@ -36,6 +36,9 @@ func (r *Result) writeCounts(b *strings.Builder) {
 }
 
 func (r *Result) counts() []countRow {
+	if r.File != "" {
+		return r.ownCounts()
+	}
 	return []countRow{
 		{"published", count(r.Published), "messages, copies included: a producer that gets no answer publishes again"},
 		{"events", count(r.Events), "in them, told apart by their ids"},
@@ -83,7 +86,7 @@ func (r *Result) verdictText() string {
 	if len(lines) == 0 {
 		text := "Nothing lost, nothing repeated."
 		if r.Repeated > 0 {
-			text = fmt.Sprintf("Nothing lost. Repeated: %s, each explained by a fault.", count(r.Repeated))
+			text = fmt.Sprintf("Nothing lost. Repeated: %s, each explained by a fault%s.", count(r.Repeated), r.failureText())
 		}
 		lines = append(lines, text)
 	}
@@ -97,7 +100,7 @@ func (r *Result) verdictText() string {
 		}
 		lines = append(lines, fmt.Sprintf("%s lost without a fault: a server or the machine was too slow for the lease.", claims))
 	}
-	return strings.Join(lines, "\n")
+	return strings.Join(append(lines, r.ownRemarks()...), "\n")
 }
 
 // namesText names the first events of a violation.

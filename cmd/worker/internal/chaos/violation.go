@@ -55,6 +55,9 @@ func (r *round) judge(ctx context.Context, settling time.Duration) (Result, erro
 	for _, i := range r.injector.injections {
 		i.summarize(r.begun)
 	}
+	if r.own != nil {
+		return r.judgeDeployed(ctx, settling)
+	}
 	letters, err := r.countLetters(ctx)
 	if err != nil {
 		return Result{}, err
@@ -155,7 +158,11 @@ func (r *round) tellStory(ctx context.Context, id string) string {
 			first = record.At
 		}
 		last = record.At
-		fmt.Fprintf(&b, "  %8.3f  worker %d (process %d)  %s\n", record.At.Sub(r.begun).Seconds(), r.fleet.slotOf[record.PID]+1, record.PID, record.What)
+		who := fmt.Sprintf("worker %d (process %d)", r.fleet.slotOf[record.PID]+1, record.PID)
+		if record.PID == 0 {
+			who = "line of its handler"
+		}
+		fmt.Fprintf(&b, "  %8.3f  %s  %s\n", record.At.Sub(r.begun).Seconds(), who, record.What)
 	}
 	for _, i := range r.injector.injections {
 		if i.overlaps(first.Add(-2*r.o.Lease), last.Add(2*r.o.Lease), 0) {
@@ -170,11 +177,12 @@ func (r *round) tellStory(ctx context.Context, id string) string {
 
 // explainEvent writes what bus and store know.
 func (r *round) explainEvent(ctx context.Context, b *strings.Builder, id string) error {
-	sources, err := r.lab.connections.Explain(ctx, r.lab.bed.Name, &worker.ExplainOptions{DeadLetter: r.lab.bed.DeadLetters()})
+	t := r.targetOf(id)
+	sources, err := r.lab.connections.Explain(ctx, r.lab.group, &worker.ExplainOptions{DeadLetter: t.deadLetter})
 	if err != nil {
 		return err
 	}
-	story, err := sources.Story(ctx, explain.Query{Topic: r.lab.bed.Topic(), ID: id})
+	story, err := sources.Story(ctx, explain.Query{Topic: t.topic, ID: id})
 	if err != nil {
 		return err
 	}

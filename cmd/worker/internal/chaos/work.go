@@ -31,6 +31,8 @@ type workAssignment struct {
 	Journal string        `json:"journal"`
 	Seed    uint64        `json:"seed"`
 	Lease   time.Duration `json:"lease"`
+	// Deployment is what the workers of a Deployment are told. Nil: it is for Work.
+	Deployment *deploymentAssignment `json:"deployment,omitempty"`
 }
 
 // Work is what a process does that Run has started, with its standard input and error. It returns

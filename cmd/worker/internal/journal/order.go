@@ -58,7 +58,7 @@ func (c *orderCheck) add(r *Record) {
 	case Failed:
 		c.endRun(r)
 		c.addFailure(r)
-	case Effect, Found, Cancelled:
+	case Effect, Found, Succeeded, Deferred, Cancelled:
 		c.endRun(r)
 	case Handled, Dead, Lost, Duplicate:
 		c.stopWaiting(r.ID)

@@ -13,7 +13,9 @@ const (
 	Start      = "start"      // a run has begun
 	Effect     = "effect"     // the handler's effect was made; the run ends
 	Found      = "found"      // an earlier run had made the effect, and it was not made again
+	Succeeded  = "succeeded"  // the handler succeeded, and its effect is looked for elsewhere; the run ends
 	Failed     = "failed"     // the handler failed; the run ends
+	Deferred   = "deferred"   // the handler's receiver is away or too busy; the run ends
 	Cancelled  = "cancelled"  // the handler was cancelled before its effect; the run ends
 	Standstill = "standstill" // the process stood still; the ID says for how long
 	Handled    = "handled"    // the effect's mark is stored
@@ -22,7 +24,7 @@ const (
 	Dead       = "dead"       // the event was given up
 )
 
-var recordKinds = []string{Ready, Start, Effect, Found, Failed, Cancelled, Standstill, Handled, Duplicate, Lost, Dead}
+var recordKinds = []string{Ready, Start, Effect, Found, Succeeded, Failed, Deferred, Cancelled, Standstill, Handled, Duplicate, Lost, Dead}
 
 // Record is a line of a journal.
 type Record struct {

@@ -39,6 +39,15 @@ func (b *Bed) Connect(ctx context.Context, lease time.Duration, log *slog.Logger
 	return &Connections{Connections: c, bed: b}, nil
 }
 
+// ConnectAs is Connect with options of the caller's own. It makes nothing.
+func (b *Bed) ConnectAs(ctx context.Context, o *worker.ConnectOptions) (*Connections, error) {
+	c, err := worker.Connect(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return &Connections{Connections: c, bed: b}, nil
+}
+
 // MakeStream makes the bed's stream, for events and for dead letters. The description says whose it
 // is.
 func (c *Connections) MakeStream(ctx context.Context, js jetstream.JetStream, description string) error {
@@ -57,7 +66,7 @@ func (c *Connections) MakeStream(ctx context.Context, js jetstream.JetStream, de
 func (c *Connections) Remove(ctx context.Context, js jetstream.JetStream) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
 	defer cancel()
-	errs := []error{c.removeGroup(ctx)}
+	errs := []error{c.RemoveGroup(ctx, c.bed.Name)}
 	if err := js.DeleteStream(ctx, c.bed.Name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
 		errs = append(errs, fmt.Errorf("remove the stream %s: %w", c.bed.Name, err))
 	}
@@ -83,23 +92,23 @@ func (c *Connections) RemoveMarks(ctx context.Context, js jetstream.JetStream) e
 	return nil
 }
 
-// removeGroup removes what the server knows of the group beside its consumer: its pauses, and the
+// RemoveGroup removes what the server knows of a group beside its consumers: its pauses, and the
 // members that were killed.
-func (c *Connections) removeGroup(ctx context.Context) error {
+func (c *Connections) RemoveGroup(ctx context.Context, name string) error {
 	store, err := c.GroupStore(ctx)
 	if err != nil {
 		return err
 	}
 	var errs []error
 	for _, space := range []group.Space{group.PauseRows, group.MemberRows} {
-		rows, err := store.List(ctx, space, c.bed.Name)
+		rows, err := store.List(ctx, space, name)
 		errs = append(errs, err)
 		for _, row := range rows.Rows {
-			errs = append(errs, store.Delete(ctx, space, c.bed.Name, row.Key))
+			errs = append(errs, store.Delete(ctx, space, name, row.Key))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("remove the group %s: %w", c.bed.Name, err)
+		return fmt.Errorf("remove the group %s: %w", name, err)
 	}
 	return nil
 }
