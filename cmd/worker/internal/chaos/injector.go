@@ -121,21 +121,20 @@ func (j *injector) countHits(i *Injection) {
 	i.InFlight = len(i.waits)
 }
 
-// healDue ends the faults whose time is over; all: those that are not over as well.
-func (j *injector) healDue(ctx context.Context, all bool) (healed []*Injection, err error) {
+// healDue ends the faults whose time is over.
+func (j *injector) healDue(ctx context.Context) error {
 	if err := j.takeRestarted(); err != nil {
-		return nil, err
+		return err
 	}
 	for _, i := range j.injections {
-		if i.isOver() || i.ending || !all && time.Since(i.from) < i.Length {
+		if i.isOver() || i.ending || time.Since(i.from) < i.Length {
 			continue
 		}
 		if err := j.heal(ctx, i); err != nil {
-			return healed, fmt.Errorf("end of %q: %w", i.Text, err)
+			return fmt.Errorf("end of %q: %w", i.Text, err)
 		}
-		healed = append(healed, i)
 	}
-	return healed, nil
+	return nil
 }
 
 func (j *injector) heal(ctx context.Context, i *Injection) error {
@@ -191,8 +190,11 @@ func (j *injector) close() error {
 	return <-j.restarted
 }
 
-// allOver reports whether no fault goes on.
+// allOver reports whether every fault was injected, and none goes on.
 func (j *injector) allOver() bool {
+	if len(j.schedule) > 0 {
+		return false
+	}
 	for _, i := range j.injections {
 		if !i.isOver() {
 			return false

@@ -133,22 +133,19 @@ func (r *round) every(ctx context.Context, step func() (done bool, err error)) e
 	}
 }
 
-// injectFaults lasts until the time is over and all faults are healed.
+// injectFaults lasts until the time is over, and all faults were injected and are healed. Faults
+// that waited for something to hit, or for a server that was slow, may be late.
 func (r *round) injectFaults(ctx context.Context) error {
 	return r.every(ctx, func() (done bool, err error) {
 		if err := r.watch(ctx); err != nil {
 			return false, err
 		}
 		elapsed := time.Since(r.begun)
-		over := elapsed >= r.o.Duration
-		if _, err := r.injector.healDue(ctx, over); err != nil {
+		if err := r.injector.healDue(ctx); err != nil {
 			return false, err
 		}
-		if over {
-			return r.injector.allOver(), nil
-		}
 		if !r.injector.isDue(elapsed) {
-			return false, nil
+			return elapsed >= r.o.Duration && r.injector.allOver(), nil
 		}
 		i, err := r.injector.beginNext(ctx)
 		if err := errors.Join(err, r.readJournal()); err != nil {

@@ -142,3 +142,16 @@ func TestKindsAreCheckedByName(t *testing.T) {
 		}
 	}
 }
+
+// TestLateFaultIsInjectedAllTheSame: the time is not over while a fault of the schedule is to come,
+// or the same seed would not inject the same faults.
+func TestLateFaultIsInjectedAllTheSame(t *testing.T) {
+	t.Parallel()
+	j := &injector{schedule: []Fault{{Kind: KindKill}}}
+	if j.allOver() {
+		t.Error("it is over before its last fault")
+	}
+	if j.schedule = nil; !j.allOver() {
+		t.Error("it is not over after its last fault")
+	}
+}
