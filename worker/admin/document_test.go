@@ -96,8 +96,8 @@ A worker serves it with ` + "`worker run --admin ADDRESS`, and `worker admin`" +
 ` + "`/livez` says that the process is there. `/readyz` is 200 or 503, and with `?verbose`" + ` has a line for each check; it is 503 as soon as the process
 is told to end.
 
-` + "```sh" + `
-curl -H "Authorization: Bearer $TOKEN" 'http://localhost:8488/v1/groups/billing/dead-letters?error=timeout&limit=20'
+` + "```console" + `
+$ curl -H "Authorization: Bearer $TOKEN" 'http://localhost:8488/v1/groups/billing/dead-letters?error=timeout&limit=20'
 ` + "```" + `
 
 Changes are made with a reason, and a body in JSON (` + "`Content-Type: application/json`" + `).
