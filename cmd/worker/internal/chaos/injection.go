@@ -2,6 +2,8 @@ package chaos
 
 import (
 	"time"
+
+	"github.com/onceish/onceish/cmd/worker/internal/testbed"
 )
 
 // Injection is a fault that has happened.
@@ -26,6 +28,7 @@ type Injection struct {
 	from, until, recovered, settled time.Time
 	waits                           map[string]bool // events that were in flight, and are not done
 	pids                            []int
+	frozen                          []*testbed.Process // that are to go on when it is over
 	ending                          bool
 }
 

@@ -29,11 +29,15 @@ type injector struct {
 }
 
 // isDue reports whether the next fault is to begin. A fault waits a little for something to hit.
+// One that hits all also waits until the server serves again, however long its restart takes.
 func (j *injector) isDue(elapsed time.Duration) bool {
 	if len(j.schedule) == 0 || elapsed < j.schedule[0].At {
 		return false
 	}
 	f := &j.schedule[0]
+	if f.Victim == everyWorker && j.restarting != nil {
+		return false
+	}
 	return len(j.flights.of(j.fleet.pids(f))) > 0 || elapsed >= f.At+j.patience
 }
 
@@ -60,6 +64,7 @@ func (j *injector) begin(ctx context.Context, i *Injection) error {
 		return j.fleet.drainWorker(ctx, i.Victim)
 	case KindFreeze:
 		if p := j.fleet.slots[i.Victim].process; p != nil {
+			i.frozen = append(i.frozen, p)
 			return ignoreEnded(p, p.Freeze())
 		}
 	case KindNATS, KindMongo:
@@ -140,8 +145,8 @@ func (j *injector) healDue(ctx context.Context) error {
 func (j *injector) heal(ctx context.Context, i *Injection) error {
 	switch i.Kind {
 	case KindFreeze:
-		// The process is there unless it has ended: a schedule kills nobody who is frozen.
-		if p := j.fleet.slots[i.Victim].process; p != nil {
+		// A late fault may have replaced the process meanwhile, which then drains once it thaws.
+		for _, p := range i.frozen {
 			if err := ignoreEnded(p, p.Thaw()); err != nil {
 				return err
 			}

@@ -38,6 +38,14 @@ func TestMain(m *testing.M) {
 var processes = map[string]func() error{
 	"serve": func() error { return testbed.Serve(context.Background(), os.Stdin, os.Stdout, os.Stderr) },
 	"work":  func() error { return Work(context.Background(), os.Stdin, os.Stderr) },
+	// idle drains when it is told to.
+	"idle": func() error {
+		ctx, err := testbed.ReadAssignment(context.Background(), os.Stdin, &testbed.Bed{})
+		if err == nil {
+			<-ctx.Done()
+		}
+		return err
+	},
 	// hasty acknowledges before it has made the effect.
 	"hasty": as(variant{over: func(ctx context.Context, c *worker.Connections) (*worker.Connections, error) {
 		store, err := c.Store(ctx)

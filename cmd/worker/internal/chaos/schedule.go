@@ -21,7 +21,7 @@ func newRandom(seed, stream uint64) *rand.Rand {
 type schedule struct {
 	o      *Options
 	random *rand.Rand
-	deck   []string // kinds that are still to come before one comes again
+	deck   []string // kinds that are still to be drawn before one is drawn a second time
 	faults []Fault
 }
 
