@@ -68,7 +68,11 @@ func (o *markObserver) Observe(n consumer.Observation) {
 }
 
 // ObserveAnswer implements consumer.AnswerObserver.
-func (o *markObserver) ObserveAnswer(bus.Position, error) {
+func (o *markObserver) ObserveAnswer(at bus.Position, err error) {
+	if err != nil {
+		o.worker.fail(fmt.Errorf("answer the delivery at sequence %d: %w", at.Sequence, err))
+		return
+	}
 	o.worker.answers.Add(1)
 	if o.marked == 0 {
 		return
