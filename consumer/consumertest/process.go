@@ -162,4 +162,11 @@ func (o observer) Observe(seen consumer.Observation) {
 	}
 }
 
+// ObserveAnswer implements consumer.AnswerObserver, for an observer of the user's that does.
+func (o observer) ObserveAnswer(at bus.Position, err error) {
+	if next, ok := o.next.(consumer.AnswerObserver); ok {
+		next.ObserveAnswer(at, err)
+	}
+}
+
 var _ bus.Finder = (*processBus)(nil)

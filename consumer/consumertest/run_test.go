@@ -117,6 +117,24 @@ type observed []consumer.Observation
 
 func (s *observed) Observe(o consumer.Observation) { *s = append(*s, o) }
 
+// TestAnswersAreObserved by an observer of the options that is a consumer.AnswerObserver too.
+func TestAnswersAreObserved(t *testing.T) {
+	var seen observedAnswers
+	kit := consumertest.Kit{Options: &consumer.Options{Observer: &seen}}
+	kit.Run(t, func(context.Context, bus.Event) error { return nil }, order("1"))
+	if len(seen.observed) != 1 || seen.answers != 1 {
+		t.Errorf("%+v", seen)
+	}
+}
+
+type observedAnswers struct {
+	observed
+
+	answers int
+}
+
+func (s *observedAnswers) ObserveAnswer(bus.Position, error) { s.answers++ }
+
 func TestCallOutsideOfARunOnlyCalls(t *testing.T) {
 	calls := 0
 	err := consumertest.Call(t.Context(), "charge", func(context.Context) error { calls++; return errDown })
