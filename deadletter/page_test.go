@@ -3,6 +3,7 @@ package deadletter_test
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/deadletter"
@@ -46,6 +47,28 @@ func TestOfTwoLettersOfAnEventNoneIsFound(t *testing.T) {
 		}
 		if l, err := w.topic.Find(w.t.Context(), "billing", first.ID); err != nil || l.ID != first.ID {
 			w.t.Errorf("its own id: %+v, %v", l, err)
+		}
+	})
+}
+
+// TestDropUpToAPreviewLeavesLaterLetters: a letter that nobody has counted stays, also where others
+// have deleted counted ones meanwhile, so that the limit would reach it.
+func TestDropUpToAPreviewLeavesLaterLetters(t *testing.T) {
+	inBubble(t, func(w *harness) {
+		w.subscribe("billing", nil)
+		w.publish(order("1"), order("2"), order("3"))
+		w.settle()
+		p, err := w.topic.Preview(w.t.Context(), deadletter.Filter{Group: "billing"}, 0)
+		if must(w.t, err); p.Selected != 3 || p.Last != p.First[2].Position {
+			w.t.Fatalf("%+v", p)
+		}
+		must(w.t, errors.Join(w.topic.Drop(w.t.Context(), p.First[0])...))
+		time.Sleep(time.Second)
+		w.publish(order("4"))
+		w.settle()
+		n, err := w.topic.DropAll(w.t.Context(), deadletter.Filter{Group: "billing", Until: p.Last.Stored.Add(1)}, &deadletter.BulkOptions{Limit: p.Selected})
+		if left := w.list(deadletter.Filter{}); err != nil || n.Done != 2 || len(left) != 1 || left[0].Event.ID != "4" {
+			w.t.Errorf("dropped %+v, %v; left %+v", n, err, left)
 		}
 	})
 }

@@ -11,6 +11,8 @@ type Preview struct {
 	// Selected is how many letters there are, Skipped how many events were passed over that are no
 	// letters, or have lost a part.
 	Selected, Skipped int
+	// Last is where the last letter that was counted lies. Zero: there is none.
+	Last bus.Position
 	// First are the first five letters, with their edits found.
 	First []Letter
 }
@@ -29,6 +31,7 @@ func (t *Topic) Preview(ctx context.Context, f Filter, limit int) (p Preview, er
 		case err != nil:
 			return p, err
 		}
+		p.Last = l.Position
 		if p.Selected++; p.Selected <= previewed {
 			p.First = append(p.First, l)
 		}

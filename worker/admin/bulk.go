@@ -183,7 +183,9 @@ func (a *API) dropLetters(ctx context.Context, in *dropAllInput) (*startedOutput
 	if p.Selected != in.Body.Expect {
 		return nil, fmt.Errorf("%w: the filter selects %d letters, not %d: look at them again, and say how many are to be dropped", errConflict, p.Selected, in.Body.Expect)
 	}
-	// What is given up from now on is not dropped unseen.
+	// What nobody has counted is not dropped, also where others delete some of the counted letters
+	// meanwhile.
+	f.Until = p.Last.Stored.Add(1)
 	return a.startOperation(ctx, "drop", in, func(ctx context.Context, o *deadletter.BulkOptions) (deadletter.Bulk, error) {
 		o.Limit = in.Body.Expect
 		return t.DropAll(ctx, f, o)

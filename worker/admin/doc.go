@@ -2,7 +2,8 @@
 // letters and outboxes, what is stored on a topic, and what became of one event. It does what the
 // command does, and composes the same packages.
 //
-//	api, err := admin.New(connections, &admin.Options{Token: token, Hosts: []string{"billing.example"}})
+//	options := &admin.Options{Token: token, Hosts: []string{"billing.example"}}
+//	api, err := admin.New(connections, options)
 //	mux.Handle("/admin/", api.Handler("/admin"))
 //
 // A service of its own listens by API.Listen. The description of all paths, parameters and answers
