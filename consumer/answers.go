@@ -4,46 +4,8 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer/internal/protocol"
-	"github.com/onceish/onceish/dedupe"
 )
-
-// Observer is told how each delivery ended. Observe is called by one goroutine at a time, before
-// the bus is told, and must not block.
-type Observer interface{ Observe(Observation) }
-
-// AnswerObserver is found by assertion on Options.Observer. ObserveAnswer is called after the
-// Observe of a delivery, by the same goroutine and before the next Observe, once the ack or nak was
-// handed to the bus. It must not block. A nil err says that the connection has the answer, not that
-// the server has: no bus confirms answers. With another err the answer was not sent, and the event
-// will be redelivered. What is left unanswered, because it may be another process's by now, is not
-// observed.
-type AnswerObserver interface {
-	ObserveAnswer(at bus.Position, err error)
-}
-
-// Observation describes the end of one delivery.
-type Observation struct {
-	// Outcome is one of "handled", "duplicate", "skipped" (it is no event of this group),
-	// "failed", "snoozed", "deferred" (it was throttled, or the receiver was unavailable: no
-	// attempt), "dead", "dead_letter_pending" (the dead letter could not be stored yet), "held"
-	// (another copy is being worked on, or it is not due), "given back" (it never ran), "lost"
-	// (another process has it), "unresolved" (it is not known whether its transaction was
-	// committed; the event is redelivered).
-	Outcome string
-	// At is the position of the event.
-	At bus.Position
-	// Key is what the store knows the event by. It is zero for what was skipped, and for a
-	// duplicate that was recognised by its position alone.
-	Key dedupe.Key
-	// Attempt is the number of the run; 0 if there was none.
-	Attempt int
-	// Took is how long the run took.
-	Took time.Duration
-	// Err is what the handler returned.
-	Err error
-}
 
 // answerDeliveries is the loop that tells the bus, the observer and the log how deliveries ended.
 func (e *engine) answerDeliveries() {
@@ -92,11 +54,11 @@ func (e *engine) sendAnswer(a *protocol.Answer) {
 	}
 }
 
-var outcomes = map[protocol.Outcome]string{
-	protocol.Handled: "handled", protocol.Duplicate: "duplicate", protocol.Skipped: "skipped", protocol.Failed: "failed",
-	protocol.Snoozed: "snoozed", protocol.Deferred: "deferred", protocol.Dead: "dead", protocol.DeadLetterPending: "dead_letter_pending",
-	protocol.Held: "held", protocol.GivenBack: "given back", protocol.Lost: "lost",
-	protocol.Unresolved: "unresolved",
+var outcomes = map[protocol.Outcome]Outcome{
+	protocol.Handled: OutcomeHandled, protocol.Duplicate: OutcomeDuplicate, protocol.Skipped: OutcomeSkipped, protocol.Failed: OutcomeFailed,
+	protocol.Snoozed: OutcomeSnoozed, protocol.Deferred: OutcomeDeferred, protocol.Dead: OutcomeDead,
+	protocol.DeadLetterPending: OutcomeDeadLetterPending, protocol.Held: OutcomeHeld, protocol.GivenBack: OutcomeGivenBack,
+	protocol.Lost: OutcomeLost, protocol.Unresolved: OutcomeUnresolved,
 }
 
 func newObservation(a *protocol.Answer) Observation {

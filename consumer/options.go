@@ -123,8 +123,8 @@ type Options struct {
 	Process string
 	// Logger gets the log. Default: slog.Default().
 	Logger *slog.Logger
-	// Observer is told how each delivery ended. One that is an AnswerObserver too is told when the
-	// bus has the answer. Default: none.
+	// Observer is told how each delivery ended, and what else its optional interfaces say. Default:
+	// none.
 	Observer Observer
 	// Unsafe disables the TTL safety check (ErrUnsafeTTL). Default: false.
 	Unsafe bool

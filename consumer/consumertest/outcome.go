@@ -37,9 +37,8 @@ type Outcome struct {
 type HandlerRun struct {
 	// Attempt is the number of the run, as the handler saw it.
 	Attempt int
-	// Ended is how it ended, as consumer.Observation.Outcome has it: "handled", "failed",
-	// "snoozed", "deferred" or "dead".
-	Ended string
+	// Ended is how it ended: handled, failed, snoozed, deferred or dead.
+	Ended consumer.Outcome
 	// Err is what the handler returned.
 	Err error
 	// Began is how long after publishing the run began, Took how long it took, both by the clock of

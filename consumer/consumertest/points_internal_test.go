@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/dedupe"
 )
 
@@ -93,7 +94,7 @@ func traceRun(t *testing.T, at point) (got trace) {
 		}
 		for _, o := range w.observations {
 			for i := range o {
-				if o[i].Outcome == "duplicate" {
+				if o[i].Outcome == consumer.OutcomeDuplicate {
 					got.duplicates++
 				}
 			}

@@ -108,7 +108,7 @@ func TestMiddlewareAndObserverOfTheOptionsAreUsed(t *testing.T) {
 		key = consumer.AttemptFrom(ctx).Key.Group
 		return consumer.Permanent(errDown)
 	}, order("1"))[0]
-	if key != "billing" || len(seen) != 1 || seen[0].Outcome != "dead" || o.Errors()[0].Error() != "the service is down\nthe service is down" {
+	if key != "billing" || len(seen) != 1 || seen[0].Outcome != consumer.OutcomeDead || o.Errors()[0].Error() != "the service is down\nthe service is down" {
 		t.Errorf("group %q, observed %+v, outcome %+v", key, seen, o)
 	}
 }

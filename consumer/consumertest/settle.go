@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/onceish/onceish/consumer"
 )
 
 // awaitSettled starts another process whenever one is halted, and lets a frozen one go on once all
@@ -84,7 +86,7 @@ func (w *world) unsettledError() error {
 		text := label + ": it was never run"
 		if seen := w.observations[sequence]; len(seen) > 0 {
 			last := seen[len(seen)-1]
-			if last.Outcome == "handled" || last.Outcome == "dead" || last.Outcome == "duplicate" {
+			if last.Outcome == consumer.OutcomeHandled || last.Outcome == consumer.OutcomeDead || last.Outcome == consumer.OutcomeDuplicate {
 				continue
 			}
 			text = fmt.Sprintf("%s: run %d %s: %v", label, last.Attempt, last.Outcome, last.Err)

@@ -65,7 +65,7 @@ func exactlyOnce(t *testing.T, s *mongodedupe.Store, effects *driver.Collection)
 	for handled := 0; handled < events; {
 		select {
 		case o := <-told:
-			if o.Outcome == "handled" || o.Outcome == "duplicate" {
+			if o.Outcome == consumer.OutcomeHandled || o.Outcome == consumer.OutcomeDuplicate {
 				handled++
 			}
 		case <-time.After(patience):

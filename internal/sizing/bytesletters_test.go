@@ -31,7 +31,7 @@ type letterCount struct {
 
 // Observe implements consumer.Observer.
 func (c *letterCount) Observe(o consumer.Observation) {
-	if o.Outcome == "dead" && c.got.Add(1) == c.want {
+	if o.Outcome == consumer.OutcomeDead && c.got.Add(1) == c.want {
 		close(c.all)
 	}
 }

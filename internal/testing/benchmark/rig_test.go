@@ -113,7 +113,7 @@ type marks struct {
 
 // Observe implements consumer.Observer.
 func (m *marks) Observe(o consumer.Observation) {
-	if o.Outcome != "handled" {
+	if o.Outcome != consumer.OutcomeHandled {
 		return // sent back: it is delivered again
 	}
 	if m.got++; m.got == m.want {

@@ -59,7 +59,7 @@ type Finished chan string
 
 // Observe implements consumer.Observer.
 func (e Finished) Observe(o consumer.Observation) {
-	if o.Outcome == "handled" || o.Outcome == "dead" {
-		e <- o.Outcome
+	if o.Outcome == consumer.OutcomeHandled || o.Outcome == consumer.OutcomeDead {
+		e <- string(o.Outcome)
 	}
 }

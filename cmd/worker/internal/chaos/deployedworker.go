@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -165,17 +164,17 @@ func (w *runWriter) orderKey(e *bus.Event) string {
 
 // Observe implements consumer.Observer.
 func (w *runWriter) Observe(o consumer.Observation) {
-	id := cmp.Or(o.Key.ID, "-") // recognised by its position
-	if id != "-" && !strings.HasPrefix(id, w.p.idPrefix) || !slices.Contains([]string{journal.Handled, journal.Duplicate, journal.Lost, journal.Dead}, o.Outcome) {
+	outcome, id := string(o.Outcome), cmp.Or(o.Key.ID, "-") // recognised by its position
+	if id != "-" && !strings.HasPrefix(id, w.p.idPrefix) || !journal.Ends(outcome) {
 		return
 	}
 	if w.effectWithMark {
-		switch o.Outcome {
+		switch outcome {
 		case journal.Handled:
 			w.p.keepError(w.p.journal.Write(journal.Effect, id))
 		case journal.Duplicate:
 			w.p.keepError(w.p.journal.Write(journal.Found, id))
 		}
 	}
-	w.p.keepError(w.p.journal.Write(o.Outcome, id))
+	w.p.keepError(w.p.journal.Write(outcome, id))
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
@@ -136,8 +135,8 @@ func (h *journalHandler) handleEvent(ctx context.Context, e bus.Event) error {
 
 // Observe implements consumer.Observer.
 func (h *journalHandler) Observe(o consumer.Observation) {
-	if slices.Contains([]string{journal.Handled, journal.Duplicate, journal.Lost, journal.Dead}, o.Outcome) {
-		h.keepError(h.journal.Write(o.Outcome, cmp.Or(o.Key.ID, "-"))) // recognised by its position
+	if outcome := string(o.Outcome); journal.Ends(outcome) {
+		h.keepError(h.journal.Write(outcome, cmp.Or(o.Key.ID, "-"))) // recognised by its position
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/onceish/onceish/bus"
@@ -101,11 +100,12 @@ func (h *effectHandler) handleEvent(ctx context.Context, e bus.Event) error {
 
 // Observe implements consumer.Observer.
 func (h *effectHandler) Observe(o consumer.Observation) {
-	if !slices.Contains([]string{journal.Handled, journal.Duplicate, journal.Lost, journal.Dead}, o.Outcome) {
+	outcome := string(o.Outcome)
+	if !journal.Ends(outcome) {
 		return
 	}
 	id := cmp.Or(o.Key.ID, "-") // recognised by its position
-	if err := h.journal.Write(o.Outcome, id); err != nil && h.err == nil {
+	if err := h.journal.Write(outcome, id); err != nil && h.err == nil {
 		h.err = err
 	}
 }
