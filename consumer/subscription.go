@@ -80,27 +80,6 @@ func (s *Subscription) Stats() Stats {
 	return s.engine.machine.Stats()
 }
 
-// Lag is how many events of a topic a group has not handled.
-type Lag struct {
-	// Pending is the number of events that were delivered to no process of the group yet.
-	Pending uint64
-	// Unsettled is the number of events that were delivered and are not acked: they run, or wait
-	// for their retry.
-	Unsettled uint64
-	// PausedFor is for how much longer the bus itself delivers nothing to the group, because
-	// somebody paused it there. Zero: it is not paused.
-	PausedFor time.Duration
-}
-
-// Lag asks the bus for the group's lag. It does not retry.
-func (s *Subscription) Lag(ctx context.Context) (Lag, error) {
-	info, err := s.engine.cursor.Source().Info(ctx)
-	if err != nil {
-		return Lag{}, err
-	}
-	return Lag{Pending: info.Pending, Unsettled: info.Unsettled, PausedFor: info.PausedFor}, nil
-}
-
 // Done is closed once the subscription has ended and everything it started has stopped, but for
 // handlers that do not return.
 func (s *Subscription) Done() <-chan struct{} { return s.done }

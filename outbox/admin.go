@@ -56,6 +56,23 @@ type Counts struct {
 	Oldest time.Duration
 }
 
+// BacklogCounter is found by assertion on a Queue: what is left to do, at a cost that is bounded
+// however large the outbox is, for metrics. It is safe for concurrent use.
+type BacklogCounter interface {
+	// CountBacklog counts most rows of a kind at most. It blocks for a round trip or two, and does
+	// not retry.
+	CountBacklog(ctx context.Context, most int) (Backlog, error)
+}
+
+// Backlog is what an outbox has left to do.
+type Backlog struct {
+	// Pending and Dead are how many rows there are, or as many as were counted at most.
+	Pending, Dead int
+	// Oldest is how long ago the oldest of the pending rows was added that were counted. Zero: none
+	// is pending.
+	Oldest time.Duration
+}
+
 // Filter selects rows: those that meet all of what is set.
 type Filter struct {
 	// IDs of events. None: any. Rows of one id on two topics are two rows: Topic says which.

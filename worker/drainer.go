@@ -7,6 +7,7 @@ import (
 	"iter"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/mongodoc"
@@ -20,6 +21,7 @@ type drainerRun struct {
 	queue    outbox.Queue
 	mover    *mongodoc.Mover // nil: no events wait in documents
 	pastDead bool
+	backlog  atomic.Pointer[outbox.Backlog] // nil: not known
 }
 
 // AddDrainer has the rows of an outbox published on the worker's bus, from the start of Run, beside

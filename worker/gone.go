@@ -31,7 +31,7 @@ func (w *Worker) PauseWhenGone(topic string) func(ctx context.Context, endpoint 
 // pauseGone reports whether it has paused the topic, and nobody before it. Of several processes
 // whose runs find the endpoint gone at the same time, the one with the lease does.
 func (w *Worker) pauseGone(ctx context.Context, topic, endpoint string) (paused bool, err error) {
-	m := w.member
+	m := w.member.Load()
 	if m == nil {
 		return false, errNotJoined
 	}

@@ -36,10 +36,11 @@ const limitTimeout = 80 * time.Millisecond
 
 // memberCount is how many members of the group were alive lately; 1 before Run.
 func (w *Worker) memberCount() int {
-	if w.member == nil {
+	m := w.member.Load()
+	if m == nil {
 		return 1
 	}
-	return int(w.member.members.Load())
+	return int(m.members.Load())
 }
 
 // GroupBreaker is a breaker for the subscription to a topic, for its Options.Gates. When it opens
@@ -99,17 +100,18 @@ const breakerScope = "$breaker."
 // openedBy is who a pause of a breaker is by, in this process. While the worker joins its group
 // none is by it.
 func (b *groupBreaker) openedBy() string {
-	if b.worker.member == nil {
+	m := b.worker.member.Load()
+	if m == nil {
 		return ""
 	}
-	return "breaker of " + b.worker.member.session.Status().ID
+	return "breaker of " + m.session.Status().ID
 }
 
 var errNotJoined = errors.New("the worker is in no group yet: call Run")
 
 // Open implements breaker.Shared.
 func (b *groupBreaker) Open(ctx context.Context, d time.Duration, reason string) error {
-	m := b.worker.member
+	m := b.worker.member.Load()
 	if m == nil {
 		return errNotJoined
 	}
@@ -147,10 +149,11 @@ func cutText(text string, most int) string {
 
 // AcquireProbe implements breaker.Shared.
 func (b *groupBreaker) AcquireProbe(ctx context.Context) (release func(), ok bool, err error) {
-	if b.worker.member == nil {
+	m := b.worker.member.Load()
+	if m == nil {
 		return nil, false, errNotJoined
 	}
-	return b.worker.member.acquireLease(ctx, "breaker."+b.topic)
+	return m.acquireLease(ctx, "breaker."+b.topic)
 }
 
 // follow opens the breaker where another process has opened its own.

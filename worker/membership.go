@@ -161,7 +161,7 @@ func (m *membership) run(ctx context.Context) {
 }
 
 // pollGroup asks, once in a heartbeat, what cannot be asked while the member's row is written:
-// lags, and how many members there are.
+// lags, how many rows outboxes have, and how many members there are.
 func (m *membership) pollGroup(ctx context.Context) {
 	every := m.store.TTL() / 3
 	ticker := time.NewTicker(every)
@@ -170,6 +170,9 @@ func (m *membership) pollGroup(ctx context.Context) {
 		asking, cancel := context.WithTimeout(ctx, every)
 		for _, s := range m.subscriptions() {
 			s.pollLag(asking)
+		}
+		for _, d := range m.drainers {
+			d.pollBacklog(asking)
 		}
 		if members, err := group.Members(asking, m.store, m.group); err == nil { // else the last count holds
 			m.members.Store(int64(max(1, len(members))))

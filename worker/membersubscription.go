@@ -31,6 +31,8 @@ type memberSubscription struct {
 	mu          sync.Mutex
 	lag         consumer.Lag
 	lagKnown    bool
+	behind      time.Duration // as of lag
+	behindKnown bool
 	ended       uint64    // runs, when it was last described
 	described   time.Time // when that was
 	rate        float64
@@ -44,9 +46,15 @@ func newMemberSubscription(s runningSubscription) *memberSubscription {
 // pollLag asks the bus for the lag. What it does not answer is not known.
 func (s *memberSubscription) pollLag(ctx context.Context) {
 	lag, err := s.sub.Lag(ctx)
+	var behind time.Duration
+	known := err == nil
+	if known && lag.Pending+lag.Unsettled > 0 {
+		behind, err = s.sub.Behind(ctx)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.lag, s.lagKnown = lag, err == nil
+	s.lag, s.lagKnown = lag, known
+	s.behind, s.behindKnown = behind, err == nil
 }
 
 // forgetServerPause leaves it to the next answer of the bus whether the server pauses the consumer:

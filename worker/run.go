@@ -39,14 +39,16 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 	}
 	cut := newForcedStop(w.o.ForceStop)
 	defer cut.release()
-	if w.member, err = w.joinGroup(ctx); err != nil {
+	member, err := w.joinGroup(ctx)
+	if err != nil {
 		return unlessToldToEnd(ctx, w.o.Logger, err)
 	}
+	w.member.Store(member)
 	subs, err := w.subscribeAll(ctx, cut)
 	if err != nil {
-		return unlessToldToEnd(ctx, w.o.Logger, errors.Join(err, cut.cutOffError(), w.member.leave(ctx)))
+		return unlessToldToEnd(ctx, w.o.Logger, errors.Join(err, cut.cutOffError(), member.leave(ctx)))
 	}
-	w.member.start(subs, w.drainers)
+	member.start(subs, w.drainers)
 	for _, h := range w.handlers {
 		place := []any{"topic", h.topic, "group", w.group, "bus", w.conns.BusName(), "store", w.conns.StoreName()}
 		if w.conns.nats != nil {
@@ -110,7 +112,7 @@ func (w *Worker) subscribeAll(ctx context.Context, c *forcedStop) (subs []runnin
 		}
 	}
 	for _, h := range w.handlers {
-		o, err := w.subscriptionOptions(h.options, c).WithDefaults(w.group)
+		o, err := w.subscriptionOptions(&h, c).WithDefaults(w.group)
 		if err != nil {
 			return nil, errors.Join(err, drainAll(ctx, subs))
 		}
@@ -132,11 +134,14 @@ func drainAll(ctx context.Context, subs []runningSubscription) error {
 	return errors.Join(errs...)
 }
 
-func (w *Worker) subscriptionOptions(o *consumer.Options, c *forcedStop) *consumer.Options {
-	out := *cmp.Or(o, &consumer.Options{})
+func (w *Worker) subscriptionOptions(h *handlerSpec, c *forcedStop) *consumer.Options {
+	out := *cmp.Or(h.options, &consumer.Options{})
+	for _, observe := range w.observe {
+		out.Observer = consumer.Observers(out.Observer, observe(h.topic, w.group))
+	}
 	out.Logger, out.Drain = cmp.Or(out.Logger, w.o.Logger), cmp.Or(out.Drain, w.o.Drain)
 	out.Use = append([]consumer.Middleware{c.cancelOnStop}, out.Use...)
-	w.member.guard(&out)
+	w.member.Load().guard(&out)
 	return &out
 }
 
@@ -154,7 +159,7 @@ func (w *Worker) newRunGroup(ctx context.Context, c *forcedStop, subs []runningS
 	for _, d := range w.drainers {
 		actors = append(actors, d.drainerActors(subs)...) //nolint:contextcheck // they end with the group
 	}
-	actors = append(actors, w.member.actor(subs, end.drain)) //nolint:contextcheck // it ends with the group
+	actors = append(actors, w.member.Load().actor(subs, end.drain)) //nolint:contextcheck // it ends with the group
 	g := &run.Group{}
 	for _, a := range append(actors, w.actors...) {
 		addActor(g, w.o.Logger, end.trackActor(a))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -18,14 +19,16 @@ import (
 )
 
 // Worker is a process of one group: its subscriptions, the outboxes that it publishes from, and
-// what runs beside them. Handle, AddDrainer, Add and Defer are called before Run, by one goroutine.
+// what runs beside them. Handle, Observe, AddDrainer, Add and Defer are called before Run, by one
+// goroutine.
 type Worker struct {
 	group    string
 	conns    *Connections
 	o        Options
 	handlers []handlerSpec
 	drainers []*drainerRun
-	member   *membership // of the group, once Run has joined it
+	member   atomic.Pointer[membership] // of the group, once Run has joined it
+	observe  []ObserverFunc
 	breakers map[string]*groupBreaker
 	hosts    map[string]*hostLimit // by host, with its port
 	actors   []Actor
@@ -89,6 +92,14 @@ func New(group string, c *Connections, o *Options) (*Worker, error) {
 func (w *Worker) Handle(topic string, h consumer.Handler, o *consumer.Options) {
 	w.handlers = append(w.handlers, handlerSpec{topic: topic, handler: h, options: o})
 }
+
+// ObserverFunc returns an observer for the subscription of a group to a topic. Nil: none.
+type ObserverFunc func(topic, group string) consumer.Observer
+
+// Observe adds an observer to each subscription, beside that of its options, which is told first,
+// and those that were added before. Run calls f once for each subscription, also for those that are
+// added later.
+func (w *Worker) Observe(f ObserverFunc) { w.observe = append(w.observe, f) }
 
 // Add has something run beside the subscriptions.
 func (w *Worker) Add(a Actor) { w.actors = append(w.actors, a) }

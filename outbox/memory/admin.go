@@ -33,6 +33,12 @@ func (q *Queue) Count(ctx context.Context) (outbox.Counts, error) {
 	return c, nil
 }
 
+// CountBacklog implements outbox.BacklogCounter.
+func (q *Queue) CountBacklog(ctx context.Context, most int) (outbox.Backlog, error) {
+	c, err := q.Count(ctx)
+	return outbox.Backlog{Pending: min(c.Pending, most), Dead: min(c.Dead, most), Oldest: c.Oldest}, err
+}
+
 // List implements outbox.Admin.
 func (q *Queue) List(ctx context.Context, f outbox.Filter, max int) ([]outbox.Row, error) {
 	now, end, err := q.beginCall(ctx, "list")

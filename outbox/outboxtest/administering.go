@@ -13,6 +13,7 @@ import (
 func administering() []promise {
 	return []promise{
 		{name: "Admin/Count", keeps: counts},
+		{name: "Admin/CountBacklog", keeps: countsBacklog},
 		{name: "Admin/List filters", keeps: lists},
 		{name: "Admin/Retry makes dead rows pending, and their keys go on", keeps: retries},
 		{name: "Admin/Retry makes rows due that wait", keeps: retriesWaiting},
@@ -36,6 +37,27 @@ func counts(t *testing.T, k *kit) {
 	c, err := k.admin.Count(t.Context())
 	if err != nil || c.Pending != 3 || c.Sent != 1 || c.Dead != 1 || c.Oldest < 10*time.Millisecond || c.Oldest > k.h.Patience {
 		t.Errorf("Count: %+v, %v; want 3 pending, 1 sent, 1 dead", c, err)
+	}
+}
+
+func countsBacklog(t *testing.T, k *kit) {
+	counter, ok := k.queue.(outbox.BacklogCounter)
+	if !ok {
+		t.Skip("the queue is no outbox.BacklogCounter")
+	}
+	if b, err := counter.CountBacklog(t.Context(), 10); err != nil || b != (outbox.Backlog{}) {
+		t.Fatalf("CountBacklog of nothing: %+v, %v", b, err)
+	}
+	k.add(t, rowsOf("", 5)...)
+	leases := k.acquire(t, "a", long)
+	k.settled(t, leases, "-000001", outbox.Confirmed)
+	k.settled(t, leases, "-000002", outbox.GivenUp)
+	k.h.Wait(t, 10*time.Millisecond)
+	for most, want := range map[int]int{10: 3, 2: 2} {
+		b, err := counter.CountBacklog(t.Context(), most)
+		if err != nil || b.Pending != want || b.Dead != 1 || b.Oldest < 10*time.Millisecond || b.Oldest > k.h.Patience {
+			t.Errorf("CountBacklog(%d): %+v, %v; want %d pending, 1 dead", most, b, err, want)
+		}
 	}
 }
 

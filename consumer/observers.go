@@ -1,0 +1,125 @@
+package consumer
+
+import (
+	"time"
+
+	"github.com/onceish/onceish/bus"
+	"github.com/onceish/onceish/flow"
+)
+
+// Observers returns an Observer that passes on everything to all of these, in this order, and to
+// each of them what its optional interfaces are for. Those that are nil are left out. It returns
+// nil if there are none, and a single one as it is.
+func Observers(os ...Observer) Observer {
+	found := newObservers(os...)
+	switch len(found.deliveries) {
+	case 0:
+		return nil
+	case 1:
+		return found.deliveries[0]
+	}
+	return found
+}
+
+// observers are those that are told of each kind of thing.
+type observers struct {
+	deliveries []Observer
+	answers    []AnswerObserver
+	storeCalls []StoreObserver
+	fetches    []FetchObserver
+	watermarks []WatermarkObserver
+	pauses     []PauseObserver
+	limits     []LimitObserver
+	capacities []CapacityObserver
+}
+
+// newObservers looks into those that Observers returned, so that nothing is measured which none of
+// them is told of.
+func newObservers(os ...Observer) *observers {
+	out := &observers{}
+	for _, o := range os {
+		if joined, ok := o.(*observers); ok {
+			out.add(joined.deliveries...)
+		} else if o != nil {
+			out.add(o)
+		}
+	}
+	return out
+}
+
+func (s *observers) add(os ...Observer) {
+	for _, o := range os {
+		s.deliveries = append(s.deliveries, o)
+		s.answers = appendIf(s.answers, o)
+		s.storeCalls = appendIf(s.storeCalls, o)
+		s.fetches = appendIf(s.fetches, o)
+		s.watermarks = appendIf(s.watermarks, o)
+		s.pauses = appendIf(s.pauses, o)
+		s.limits = appendIf(s.limits, o)
+		s.capacities = appendIf(s.capacities, o)
+	}
+}
+
+// appendIf appends an observer that has the interface.
+func appendIf[T any](to []T, o Observer) []T {
+	if has, ok := o.(T); ok {
+		return append(to, has)
+	}
+	return to
+}
+
+// Observe implements Observer.
+func (s *observers) Observe(n Observation) {
+	for _, o := range s.deliveries {
+		o.Observe(n)
+	}
+}
+
+// ObserveAnswer implements AnswerObserver.
+func (s *observers) ObserveAnswer(at bus.Position, err error) {
+	for _, o := range s.answers {
+		o.ObserveAnswer(at, err)
+	}
+}
+
+// ObserveStoreCall implements StoreObserver.
+func (s *observers) ObserveStoreCall(c StoreCall) {
+	for _, o := range s.storeCalls {
+		o.ObserveStoreCall(c)
+	}
+}
+
+// ObserveFetch implements FetchObserver.
+func (s *observers) ObserveFetch(f Fetch) {
+	for _, o := range s.fetches {
+		o.ObserveFetch(f)
+	}
+}
+
+// ObserveWatermark implements WatermarkObserver.
+func (s *observers) ObserveWatermark(at bus.Position) {
+	for _, o := range s.watermarks {
+		o.ObserveWatermark(at)
+	}
+}
+
+// ObservePause implements PauseObserver.
+func (s *observers) ObservePause(by []string) {
+	for _, o := range s.pauses {
+		o.ObservePause(by)
+	}
+}
+
+// ObserveLimitWait implements LimitObserver.
+func (s *observers) ObserveLimitWait(waited time.Duration, started bool) {
+	for _, o := range s.limits {
+		o.ObserveLimitWait(waited, started)
+	}
+}
+
+// ObserveCapacity implements CapacityObserver.
+func (s *observers) ObserveCapacity(gate int, c flow.Capacity) {
+	for _, o := range s.capacities {
+		o.ObserveCapacity(gate, c)
+	}
+}
