@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/onceish/onceish/consumer/internal/protocol"
@@ -31,8 +32,8 @@ func (e *engine) answerDeliveries() {
 
 func (e *engine) sendAnswer(a *protocol.Answer) {
 	if a.Outcome != protocol.Working {
-		if e.o.Observer != nil {
-			e.o.Observer.Observe(newObservation(a))
+		if len(e.observers.deliveries) > 0 {
+			e.observers.Observe(newObservation(a))
 		}
 		e.logOutcome(a)
 	}
@@ -46,8 +47,8 @@ func (e *engine) sendAnswer(a *protocol.Answer) {
 		err = a.Delivery.Extend(e.calls)
 	case protocol.None:
 	}
-	if o, ok := e.o.Observer.(AnswerObserver); ok && (a.Kind == protocol.Ack || a.Kind == protocol.Nak) {
-		o.ObserveAnswer(a.Delivery.At, err)
+	if a.Kind == protocol.Ack || a.Kind == protocol.Nak {
+		e.observers.ObserveAnswer(a.Delivery.At, err)
 	}
 	if err != nil {
 		e.o.Logger.Debug("an answer was not sent; the bus will redeliver", "at", a.Delivery.At.Sequence, "error", err)
@@ -69,9 +70,28 @@ func newObservation(a *protocol.Answer) Observation {
 		if took, ran := a.Job.Took(); ran {
 			o.Took, o.Attempt = took, a.Job.Attempt()
 		}
+		if a.Outcome == protocol.Dead {
+			o.Reason = reasonClass(a.Job.DeadLetterReason())
+		}
 	}
 	return o
 }
+
+// reasonClass is what the reasons of letters begin with that were given up for the same kind of
+// reason. There are few classes.
+func reasonClass(reason string) string {
+	class, _, found := strings.Cut(reason, ":")
+	switch {
+	case strings.HasPrefix(class, "failed "): // how often
+		return "failed"
+	case !found || len(class) > maxReasonClass:
+		return "other"
+	}
+	return class
+}
+
+// maxReasonClass is longer than every class.
+const maxReasonClass = 32
 
 // logOutcome logs the outcomes that an operator may want to know.
 func (e *engine) logOutcome(a *protocol.Answer) {

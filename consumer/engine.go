@@ -24,6 +24,7 @@ type engine struct {
 	claimer      dedupe.Claimer
 	store        dedupe.Store      // that of the claimer
 	transactor   dedupe.Transactor // nil: runs are marked afterwards
+	observers    *observers        // whoever of them is told of calls of the store is in what makes these
 	cursor       *cursor.Cursor
 	limit        *startLimit // nil: there is none
 	letters      letterPublisher
@@ -37,11 +38,12 @@ type engine struct {
 	workers     int
 	answering   bool // answers are being sent
 	closed      bool
-	pausedBy    []string  // see Subscription.PauseBy
-	pausedSince time.Time // zero: not paused
-	endedBy     error     // what ended the subscription, if it was not asked to end
-	busClosed   bool      // for good
-	storeClosed bool      // for good
+	pausedBy    []string   // see Subscription.PauseBy
+	pauses      [][]string // each pausedBy that is to be observed, the earliest first
+	pausedSince time.Time  // zero: not paused
+	endedBy     error      // what ended the subscription, if it was not asked to end
+	busClosed   bool       // for good
+	storeClosed bool       // for good
 
 	draining      bool
 	drainHopeless chan struct{} // closed once drainIsHopeless, and nil from then on
@@ -65,6 +67,7 @@ const (
 	letterLoop
 	lookupLoop
 	answerLoop
+	pauseLoop
 	runLoop // the workers
 	endLoop // whoever waits for the workers to end
 	loops
@@ -80,8 +83,11 @@ func (e *engine) startLoops() {
 	} {
 		e.running.Go(f)
 	}
-	for _, gate := range e.adaptiveGates() {
-		e.running.Go(func() { e.followCapacity(gate) })
+	for i, gate := range e.adaptiveGates() {
+		e.running.Go(func() { e.followCapacity(i, gate) })
+	}
+	if len(e.observers.pauses) > 0 {
+		e.running.Go(e.observePauses)
 	}
 }
 

@@ -20,7 +20,7 @@ func (e *engine) fetchEvents() {
 		events, ok = m.Fetch(now)
 		return ok
 	}) {
-		ds, err := e.cursor.Source().Fetch(e.calls, events)
+		ds, err := e.fetchBatch(events)
 		as := make([]protocol.Arrival, len(ds))
 		for i, d := range ds {
 			as[i] = reader.toArrival(d)
@@ -30,6 +30,19 @@ func (e *engine) fetchEvents() {
 			e.handleFetchError(err)
 		}
 	}
+}
+
+// fetchBatch makes one call of the bus, and has it observed if it brought deliveries, or failed.
+func (e *engine) fetchBatch(wanted int) ([]*bus.Delivery, error) {
+	if len(e.observers.fetches) == 0 {
+		return e.cursor.Source().Fetch(e.calls, wanted)
+	}
+	begun := time.Now()
+	ds, err := e.cursor.Source().Fetch(e.calls, wanted)
+	if len(ds) > 0 || err != nil && e.calls.Err() == nil {
+		e.observers.ObserveFetch(Fetch{Wanted: wanted, Events: len(ds), Took: time.Since(begun), Err: err})
+	}
+	return ds, err
 }
 
 // handleFetchError ends the subscription, rebuilds the group's cursor, or waits before a retry.

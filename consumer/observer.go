@@ -10,7 +10,8 @@ import (
 
 // Observer is told how each delivery ended. Observe is called by one goroutine at a time, before
 // the bus is told, and must not block. An Observer may be one of the optional interfaces beside it
-// too (StoreObserver and the others); they are found by assertion on Options.Observer.
+// too (StoreObserver and the others); they are found by assertion on Options.Observer when the
+// subscription begins, and what nobody is told of is not measured. Observers joins several.
 type Observer interface{ Observe(Observation) }
 
 // Observation describes the end of one delivery.
@@ -28,8 +29,9 @@ type Observation struct {
 	Took time.Duration
 	// Err is what the handler returned.
 	Err error
-	// Reason is why the event was dead-lettered: its class, the part of the letter's reason before
-	// the first colon. Empty with any other outcome.
+	// Reason is the class of why the event was dead-lettered, one of few: the part of the letter's
+	// reason before the first colon, without numbers ("permanent", "failed", "crashed", "too old"),
+	// or "other". Empty with any other outcome.
 	Reason string
 }
 
@@ -75,30 +77,35 @@ type AnswerObserver interface {
 	ObserveAnswer(at bus.Position, err error)
 }
 
-// StoreObserver is an Observer that is told of each call of the dedupe store. ObserveStoreCall is
-// called by several goroutines at once, after the call has returned, and must not block.
+// StoreObserver is an Observer that is told of each call of the dedupe store, also of those of a
+// subscription that begins or could not begin. ObserveStoreCall is called by several goroutines at
+// once, after the call has returned, and must not block.
 type StoreObserver interface{ ObserveStoreCall(StoreCall) }
 
 // StoreCall is one call of the dedupe store.
 type StoreCall struct {
 	// Operation is the name of the method, in lower case: "claim", "settle", "extend", "seen",
-	// "mark", "watermarks" and the like.
+	// "mark"; in mode Transactional "transact" and "probetransactions"; and for the watermark
+	// "watermarks", "begin", "advance" and "replace".
 	Operation string
 	// Items is how many it was about.
 	Items int
-	// Took is how long it took.
+	// Took is how long it took; for "transact", without the handler.
 	Took time.Duration
-	// Err is why it failed as a whole; nil when it was answered, though items may be refused.
+	// Err is why it failed as a whole; nil when it was answered, though items may be refused. The
+	// error of a handler is none of a "transact", which then has undone what it did.
 	Err error
 }
 
-// FetchObserver is an Observer that is told of each batch of deliveries that came from the bus.
-// ObserveFetch is called by one goroutine at a time, and must not block.
+// FetchObserver is an Observer that is told of each batch of deliveries that came from the bus,
+// before any of them is handled, and of each failure to fetch. ObserveFetch is called by one
+// goroutine at a time, and must not block.
 type FetchObserver interface{ ObserveFetch(Fetch) }
 
 // Fetch is one batch of deliveries.
 type Fetch struct {
-	// Wanted is how many were asked for, Events how many came.
+	// Wanted is how many were asked for, Events how many came: also more, for what an earlier call
+	// asked for may come later.
 	Wanted, Events int
 	// Took is how long that took, waiting for events to be published included.
 	Took time.Duration
@@ -106,27 +113,32 @@ type Fetch struct {
 	Err error
 }
 
-// WatermarkObserver is an Observer that is told whenever the watermark was stored: everything up to
-// at is settled. ObserveWatermark is called by one goroutine at a time, and must not block.
+// WatermarkObserver is an Observer that is told whenever the watermark was advanced in the store:
+// everything up to at is settled. A store without watermarks has none to tell of. ObserveWatermark
+// is called by one goroutine at a time, and must not block.
 type WatermarkObserver interface{ ObserveWatermark(at bus.Position) }
 
 // PauseObserver is an Observer that is told whenever others have paused the subscription than
 // before: by are the names given to PauseBy, none once it is resumed. ObservePause is called by one
-// goroutine at a time, in the order of the changes, and must not block nor call the Subscription.
+// goroutine, once for each change and in their order, and must not block, nor wait for the end of
+// the Subscription. PauseBy and ResumeBy do not wait for it.
 type PauseObserver interface{ ObservePause(by []string) }
 
 // LimitObserver is an Observer that is told how long each event waited for Options.Gates and
 // Options.Limit before its handler was started, or it was given back (started is false). An event
-// that waited for neither is not observed. ObserveLimitWait is called by several goroutines at
-// once, and must not block.
+// that waited for neither, which is for less than a millisecond, is not observed, unless one of
+// them has refused it. ObserveLimitWait is called by several goroutines at once, right before the
+// handler, and must not block.
 type LimitObserver interface {
 	ObserveLimitWait(waited time.Duration, started bool)
 }
 
 // CapacityObserver is an Observer that is told when the capacity of a gate of Options.Gates that is
 // a flow.AdaptiveGate changes, such as that of a circuit breaker (Limit 0: open; 1 with a Reason:
-// half-open; negative: closed), and at the start. ObserveCapacity is called by several goroutines
-// at once, for one gate by one, and must not block. Gate is its index in Options.Gates.
+// half-open; negative: closed), and at the start. Changes that follow each other faster than they
+// are observed may be observed as one. ObserveCapacity is called by several goroutines at once, for
+// one gate by one, and must not block. Gate is its index among those of Options.Gates that are a
+// flow.AdaptiveGate, from 0.
 type CapacityObserver interface {
 	ObserveCapacity(gate int, c flow.Capacity)
 }

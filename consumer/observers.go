@@ -117,6 +117,24 @@ func (s *observers) ObserveLimitWait(waited time.Duration, started bool) {
 	}
 }
 
+// limitClock is the time, if anybody is told how long events wait.
+func (s *observers) limitClock() (now time.Time) {
+	if len(s.limits) > 0 {
+		now = time.Now()
+	}
+	return now
+}
+
+// observeLimitWait has it observed how long an event waited, or that it was refused.
+func (s *observers) observeLimitWait(waited time.Duration, refused, started bool) {
+	if refused || waited >= leastLimitWait {
+		s.ObserveLimitWait(waited, started)
+	}
+}
+
+// leastLimitWait is what counts as waiting: passing open gates takes time as well.
+const leastLimitWait = time.Millisecond
+
 // ObserveCapacity implements CapacityObserver.
 func (s *observers) ObserveCapacity(gate int, c flow.Capacity) {
 	for _, o := range s.capacities {

@@ -103,8 +103,11 @@ func (w *slotWorker) reportEnded(now time.Time) {
 // whether the handler may run. The limit is last, so that what it allows starts then, and not
 // bunched behind a gate.
 func (w *slotWorker) passGatesAndLimit() bool {
+	begun := w.observers.limitClock()
 	after, err := w.waitForGatesAndLimit()
+	waited := w.observers.limitClock().Sub(begun)
 	ok := w.beginOrAbandon(after, err)
+	w.observers.observeLimitWait(waited, err != nil, ok)
 	if !ok {
 		w.leaveGates(context.Canceled)
 		w.releaseJob()

@@ -68,10 +68,15 @@ func (e *engine) applyCapacity(now time.Time) {
 }
 
 // followCapacity is the loop that does so whenever a gate's capacity changes.
-func (e *engine) followCapacity(gate flow.AdaptiveGate) {
-	for {
-		_, changed := gate.Capacity()
+func (e *engine) followCapacity(index int, gate flow.AdaptiveGate) {
+	var observed flow.Capacity
+	for first := true; ; first = false {
+		c, changed := gate.Capacity()
 		e.stepMachine(func(_ *protocol.Machine, now time.Time) { e.applyCapacity(now) })
+		if first || c != observed {
+			e.observers.ObserveCapacity(index, c)
+			observed = c
+		}
 		select {
 		case <-changed:
 		case <-e.calls.Done():

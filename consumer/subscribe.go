@@ -48,11 +48,12 @@ func prepareEngine(ctx context.Context, b bus.Bus, topic, group string,
 	if err != nil {
 		return nil, err
 	}
-	claimer, err := claimerOf(store, opts.Mode)
+	watching := newObservers(opts.Observer)
+	claimer, err := claimerOf(store, opts.Mode, watching)
 	if err != nil {
 		return nil, err
 	}
-	transactor, err := transactorOf(ctx, store, opts.Mode)
+	transactor, err := transactorOf(ctx, store, opts.Mode, watching)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +63,7 @@ func prepareEngine(ctx context.Context, b bus.Bus, topic, group string,
 	}
 	e := &engine{
 		o: opts, group: group, topic: topic, handler: h, base: context.WithoutCancel(ctx),
-		bus: b, claimer: claimer, store: store, transactor: transactor,
+		bus: b, claimer: claimer, store: watching.observeStore(store), transactor: transactor, observers: watching,
 		limit:      newStartLimit(opts, topic),
 		drainBegun: make(chan struct{}), drained: make(chan struct{}), drainHopeless: make(chan struct{}),
 	}
@@ -78,7 +79,7 @@ func prepareEngine(ctx context.Context, b bus.Bus, topic, group string,
 	}
 	opts.warnOfStreamLimits(topic, info)
 	e.cursor = cursor.New(cursor.Config{
-		Bus: b, Watermarks: watermarks, Topic: topic, Group: group, From: opts.From, FromStream: opts.FromStream,
+		Bus: b, Watermarks: watching.observeWatermarks(watermarks), Topic: topic, Group: group, From: opts.From, FromStream: opts.FromStream,
 		AckWait: opts.AckWait, Log: opts.Logger,
 	})
 	if err := e.openCursor(ctx, info); err != nil {
@@ -114,12 +115,12 @@ func checkRequired(b bus.Bus, topic, group string, store dedupe.Store, h Handler
 	return bus.ValidPattern(topic)
 }
 
-func claimerOf(store dedupe.Store, mode Mode) (dedupe.Claimer, error) {
+func claimerOf(store dedupe.Store, mode Mode, o *observers) (dedupe.Claimer, error) {
 	if mode == SeenMark {
-		return seenmark.New(store), nil
+		return seenmark.New(o.observeStore(store)), nil
 	}
 	if c, ok := store.(dedupe.Claimer); ok {
-		return c, nil
+		return o.observeClaimer(c), nil
 	}
 	return nil, fmt.Errorf("%w: %T. Use another store, or Options.Mode SeenMark if concurrent duplicates do no harm", ErrNotClaimer, store)
 }

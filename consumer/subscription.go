@@ -42,6 +42,7 @@ func (s *Subscription) PauseBy(who string) {
 			e.pausedSince = now
 		}
 		m.Pause(now)
+		e.notePause()
 	})
 }
 
@@ -49,10 +50,15 @@ func (s *Subscription) PauseBy(who string) {
 func (s *Subscription) ResumeBy(who string) {
 	e := s.engine
 	e.stepMachine(func(m *protocol.Machine, _ time.Time) {
-		if e.pausedBy = slices.DeleteFunc(e.pausedBy, func(by string) bool { return by == who }); len(e.pausedBy) == 0 {
+		at := slices.Index(e.pausedBy, who)
+		if at < 0 {
+			return
+		}
+		if e.pausedBy = slices.Delete(e.pausedBy, at, at+1); len(e.pausedBy) == 0 {
 			e.pausedSince = time.Time{}
 			m.Resume()
 		}
+		e.notePause()
 	})
 }
 

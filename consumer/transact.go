@@ -71,7 +71,7 @@ func (r *handlerError) Unwrap() error {
 }
 
 // transactorOf returns the store as a Transactor after a probe of its server; nil in other modes.
-func transactorOf(ctx context.Context, store dedupe.Store, mode Mode) (dedupe.Transactor, error) {
+func transactorOf(ctx context.Context, store dedupe.Store, mode Mode, o *observers) (dedupe.Transactor, error) {
 	if mode != Transactional {
 		return nil, nil //nolint:nilnil // the other modes have none
 	}
@@ -79,6 +79,7 @@ func transactorOf(ctx context.Context, store dedupe.Store, mode Mode) (dedupe.Tr
 	if !ok {
 		return nil, fmt.Errorf("%w: %T. Use a store of MongoDB, or another Options.Mode", ErrNotTransactor, store)
 	}
+	t = o.observeTransactor(t)
 	if err := t.ProbeTransactions(ctx); err != nil {
 		return nil, fmt.Errorf("Options.Mode Transactional: %w", err)
 	}

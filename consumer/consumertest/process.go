@@ -113,7 +113,7 @@ func (p *process) start(name string) (err error) {
 	o := w.options
 	o.Process = name
 	o.Use = append([]consumer.Middleware{p.wrapHandler}, o.Use...)
-	o.Observer = observer{world: w, next: o.Observer}
+	o.Observer = consumer.Observers(observer{w}, o.Observer)
 	p.subscription, err = consumer.SubscribeExactlyOnce(context.Background(), &processBus{p, w.bus}, w.topic, w.group,
 		&processStore{p, w.store}, handler, &o)
 	return err
@@ -149,24 +149,9 @@ func closedFor(err error) error {
 }
 
 // observer notes how deliveries ended.
-type observer struct {
-	world *world
-	next  consumer.Observer
-}
+type observer struct{ world *world }
 
 // Observe implements consumer.Observer.
-func (o observer) Observe(seen consumer.Observation) {
-	o.world.noteObservation(seen)
-	if o.next != nil {
-		o.next.Observe(seen)
-	}
-}
-
-// ObserveAnswer implements consumer.AnswerObserver, for an observer of the user's that does.
-func (o observer) ObserveAnswer(at bus.Position, err error) {
-	if next, ok := o.next.(consumer.AnswerObserver); ok {
-		next.ObserveAnswer(at, err)
-	}
-}
+func (o observer) Observe(seen consumer.Observation) { o.world.noteObservation(seen) }
 
 var _ bus.Finder = (*processBus)(nil)

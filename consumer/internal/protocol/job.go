@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -111,6 +112,9 @@ func (j *Job) Verdict() Verdict { return j.verdict }
 
 // Took is how long the last run took. ok is false if there was none.
 func (j *Job) Took() (took time.Duration, ok bool) { return j.took, j.hasRun }
+
+// DeadLetterReason is why the event is given up; empty while it is not.
+func (j *Job) DeadLetterReason() string { return cmp.Or(j.claim.Reason, j.ending.reason) }
 
 // Crashes is how many claims of the key ended by their lease alone.
 func (j *Job) Crashes() int { return j.claim.Crashes }
