@@ -48,7 +48,9 @@ func (o *spy) note(kind, format string, args ...any) {
 func (o *spy) Observe(n consumer.Observation) {
 	o.note("ended", "%s %s %s", n.Key.ID, n.Outcome, n.Reason)
 }
+
 func (o *spy) ObserveAnswer(at bus.Position, err error) { o.note("answer", "%d %v", at.Sequence, err) }
+
 func (o *spy) ObserveFetch(f consumer.Fetch) {
 	o.note("fetch", "%d in %v %v", f.Events, f.Took, f.Err)
 }
@@ -57,7 +59,9 @@ func (o *spy) ObservePause(by []string)         { o.note("pause", "%s", strings.
 func (o *spy) ObserveLimitWait(d time.Duration, started bool) {
 	o.note("limit", "%v %t", d, started)
 }
+
 func (o *spy) ObserveCapacity(gate int, c flow.Capacity) { o.note("capacity", "%d %d", gate, c.Limit) }
+
 func (o *spy) ObserveStoreCall(c consumer.StoreCall) {
 	o.note("store", "%s %d in %v %v", c.Operation, c.Items, c.Took, c.Err)
 	o.mu.Lock()
