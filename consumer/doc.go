@@ -66,4 +66,11 @@
 // the end of the context, ends a subscription in order: running handlers finish, marks are stored,
 // acks sent. An event whose claim ended in a crash runs alone, so that one which kills its process
 // takes no others with it.
+//
+// # Observers
+//
+// Options.Observer is told how each delivery ended, and more where it has their method:
+// [AnswerObserver], [StoreObserver], [FetchObserver], [WatermarkObserver], [PauseObserver],
+// [LimitObserver], [CapacityObserver]. What nobody is told costs nothing. [Observers] joins
+// several.
 package consumer

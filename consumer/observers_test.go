@@ -25,7 +25,6 @@ type spy struct {
 	mu    sync.Mutex
 	told  []string
 	calls []consumer.StoreCall
-	at    []time.Time
 }
 
 var (
@@ -42,7 +41,7 @@ var (
 func (o *spy) note(kind, format string, args ...any) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.told, o.at = append(o.told, kind+": "+fmt.Sprintf(format, args...)), append(o.at, time.Now())
+	o.told = append(o.told, kind+": "+fmt.Sprintf(format, args...))
 }
 
 func (o *spy) Observe(n consumer.Observation) {

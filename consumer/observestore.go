@@ -21,8 +21,7 @@ func observeCall[A any](o *observers, operation string, items int, call func() (
 // observedStore is a store whose calls are observed. It has none of the optional interfaces of a
 // store: those have observed counterparts of their own.
 type observedStore struct {
-	dedupe.Store
-
+	store     dedupe.Store
 	observers *observers
 }
 
@@ -37,12 +36,12 @@ func (s *observers) observeStore(store dedupe.Store) dedupe.Store {
 
 // Seen implements dedupe.Store.
 func (s *observedStore) Seen(ctx context.Context, keys []dedupe.Key) ([]dedupe.Record, error) {
-	return observeCall(s.observers, "seen", len(keys), func() ([]dedupe.Record, error) { return s.Store.Seen(ctx, keys) })
+	return observeCall(s.observers, "seen", len(keys), func() ([]dedupe.Record, error) { return s.store.Seen(ctx, keys) })
 }
 
 // Mark implements dedupe.Store.
 func (s *observedStore) Mark(ctx context.Context, marks []dedupe.Mark) ([]error, error) {
-	return observeCall(s.observers, "mark", len(marks), func() ([]error, error) { return s.Store.Mark(ctx, marks) })
+	return observeCall(s.observers, "mark", len(marks), func() ([]error, error) { return s.store.Mark(ctx, marks) })
 }
 
 // observedClaimer is a claimer whose calls are observed.

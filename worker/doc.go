@@ -17,6 +17,9 @@
 // A worker also publishes what is in an outbox in MongoDB, beside its subscriptions or without any:
 // [Connections.Outbox], [Worker.AddDrainer].
 //
+// [Worker.Observe] and [Worker.Snapshot] are for metrics: what happens in each subscription, and
+// what the worker knows of itself.
+//
 // # Delivery semantics
 //
 // A worker calls consumer.SubscribeExactlyOnce once for each topic, and its promises are those of
