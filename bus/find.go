@@ -22,6 +22,14 @@ type Finder interface {
 	Get(ctx context.Context, at Position) (Event, error)
 }
 
+// NextFinder is an ability of a Bus, found by assertion, like Finder: it looks up the event that
+// comes next, at the cost of a single request.
+type NextFinder interface {
+	// FindNext returns the position of the first event of a topic, which may be a pattern, behind
+	// the sequence of a position. Zero: there is none.
+	FindNext(ctx context.Context, pattern string, after Position) (Position, error)
+}
+
 // Exists reports for each position whether its event is still stored: there is one under its
 // sequence, and it was stored at its time. It costs what Finder.Find does.
 func Exists(ctx context.Context, f Finder, at []Position) ([]bool, error) {

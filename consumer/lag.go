@@ -30,11 +30,11 @@ func (s *Subscription) Lag(ctx context.Context) (Lag, error) {
 }
 
 // Behind asks the bus how old the oldest event is that the group has not settled. Zero: there is
-// none. It blocks for several round trips, and retries as bus.Reader does. A bus that is no
-// bus.Reader, or may not read, is errors.ErrUnsupported.
+// none. It blocks for two round trips and does not retry. A bus that is no bus.NextFinder, or may
+// not look at single events, is errors.ErrUnsupported.
 func (s *Subscription) Behind(ctx context.Context) (time.Duration, error) {
 	e := s.engine
-	reader, ok := e.bus.(bus.Reader)
+	finder, ok := e.bus.(bus.NextFinder)
 	if !ok {
 		return 0, errors.ErrUnsupported
 	}
@@ -42,40 +42,13 @@ func (s *Subscription) Behind(ctx context.Context) (time.Duration, error) {
 	if err != nil || info.Pending+info.Unsettled == 0 {
 		return 0, err
 	}
-	from, err := e.behindFloor(ctx, &info)
-	if err != nil {
-		return 0, err
+	oldest, err := finder.FindNext(ctx, e.topic, bus.Position{Stream: info.Stream, Sequence: info.Floor})
+	if err != nil || oldest.Sequence == 0 {
+		return 0, err // or it was dropped meanwhile
 	}
-	for stored, err := range reader.Read(ctx, e.topic, bus.Range{From: from, HeadersOnly: true}) {
-		if _, dropped := errors.AsType[*bus.DroppedError](err); dropped {
-			continue
-		}
-		if err != nil {
-			return 0, err
-		}
-		now := info.Now
-		if now.IsZero() {
-			now = time.Now()
-		}
-		return max(time.Millisecond, now.Sub(stored.At.Stored)), nil
+	now := info.Now
+	if now.IsZero() {
+		now = time.Now()
 	}
-	return 0, nil // it was dropped meanwhile
-}
-
-// behindFloor is where the first event lies that is not settled.
-func (e *engine) behindFloor(ctx context.Context, info *bus.Info) (bus.From, error) {
-	if info.Floor == 0 {
-		return bus.From{}, nil
-	}
-	at := bus.Position{Stream: info.Stream, Sequence: info.Floor}
-	finder, ok := e.bus.(bus.Finder)
-	if !ok {
-		return bus.From{}, errors.ErrUnsupported
-	}
-	stored, err := finder.Find(ctx, []bus.Position{at})
-	if err != nil {
-		return bus.From{}, err
-	}
-	at.Stored = stored[0]
-	return bus.From{After: at}, nil
+	return max(time.Millisecond, now.Sub(oldest.Stored)), nil
 }

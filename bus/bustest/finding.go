@@ -13,6 +13,7 @@ import (
 func finding(h Harness, finds bool) []promise {
 	return []promise{
 		{name: "an event is found where it lies, and read as it was delivered", keeps: findsStored, unless: !finds},
+		{name: "the next event of a topic is found behind a position", keeps: findsNext, unless: !finds},
 		{name: "an event that was deleted is not found", keeps: findsDeleted, unless: !finds || h.Delete == nil},
 		{
 			name: "an event whose sequence was used again is not found", keeps: findsRestored,
@@ -46,6 +47,28 @@ func (f *fixture) exist(t *testing.T, at []bus.Position, want ...bool) {
 		if want[i] && (err != nil || event.ID == "") || !want[i] && !errors.Is(err, bus.ErrNoEvent) {
 			t.Errorf("Get of %+v: %q, %v; want it: %v", p, event.ID, err, want[i])
 		}
+	}
+}
+
+func findsNext(t *testing.T, f *fixture) {
+	next, ok := f.bus.(bus.NextFinder)
+	if !ok {
+		t.Skipf("%T is no bus.NextFinder", f.bus)
+	}
+	f.publish(t, events(3)...)
+	ds := f.fetch(t, f.subscribe(t, "g", nil), 3)
+	before := bus.Position{Stream: ds[0].At.Stream}
+	for i, after := range []bus.Position{before, ds[0].At, ds[1].At} {
+		at, err := next.FindNext(t.Context(), ds[i].Event.Topic, after)
+		if err != nil || at.Sequence != ds[i].At.Sequence || !at.Stored.Equal(ds[i].At.Stored) {
+			t.Errorf("behind sequence %d: %+v, %v; want %+v", after.Sequence, at, err, ds[i].At)
+		}
+	}
+	if at, err := next.FindNext(t.Context(), ds[2].Event.Topic, ds[2].At); err != nil || at != (bus.Position{}) {
+		t.Errorf("behind the last: %+v, %v", at, err)
+	}
+	if at, err := next.FindNext(t.Context(), "no.such.topic", before); err != nil || at != (bus.Position{}) {
+		t.Errorf("of another topic: %+v, %v", at, err)
 	}
 }
 

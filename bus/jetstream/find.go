@@ -65,6 +65,22 @@ func (b *Bus) Get(ctx context.Context, at bus.Position) (bus.Event, error) {
 	return decodeMessage(msg, streamNameOf(at), deliveryInfo{sequence: m.Sequence, stored: m.Time.UnixNano()}, b.o.Envelopes)
 }
 
+var _ bus.NextFinder = (*Bus)(nil)
+
+// FindNext implements bus.NextFinder. It asks as Find does.
+func (b *Bus) FindNext(ctx context.Context, pattern string, after bus.Position) (bus.Position, error) {
+	name := streamNameOf(after)
+	if b.o.BindOnly {
+		return bus.Position{}, fmt.Errorf("jetstream: a single event of stream %q is not read, for Options.BindOnly is set: %w", name, errors.ErrUnsupported)
+	}
+	doing := fmt.Sprintf("find %q behind sequence %d of stream %q", pattern, after.Sequence, name)
+	m, err := b.requestMessage(ctx, doing, name, messageRequest{Sequence: after.Sequence + 1, Topic: pattern})
+	if err != nil || m == nil {
+		return bus.Position{}, err
+	}
+	return bus.Position{Stream: after.Stream, Sequence: m.Sequence, Stored: m.Time.UTC()}, nil
+}
+
 // storedMessage is a message as the server returns it.
 type storedMessage struct {
 	Subject  string    `json:"subject"`

@@ -51,6 +51,28 @@ func (b *Bus) Get(ctx context.Context, at bus.Position) (event bus.Event, err er
 	return event, err
 }
 
+var _ bus.NextFinder = (*Bus)(nil)
+
+// FindNext implements bus.NextFinder. It never waits.
+func (b *Bus) FindNext(ctx context.Context, pattern string, after bus.Position) (found bus.Position, err error) {
+	if err := context.Cause(ctx); err != nil {
+		return bus.Position{}, err
+	}
+	s, err := b.streamAt(after)
+	if err != nil {
+		return bus.Position{}, err
+	}
+	s.withLock(func(int64) {
+		for seq := max(s.log.first, after.Sequence+1); seq < s.log.next; seq++ {
+			if e := s.log.entryAt(seq); !e.deleted && bus.Match(pattern, e.event.Topic) {
+				found = s.positionOf(seq, e.stored)
+				return
+			}
+		}
+	})
+	return found, nil
+}
+
 // streamAt finds the stream that a position names.
 func (b *Bus) streamAt(at bus.Position) (*memoryStream, error) {
 	s, err := b.named(at.Stream[:max(0, strings.LastIndexByte(at.Stream, '@'))])
