@@ -99,8 +99,12 @@ func (o *spy) operations() map[string]int {
 	return out
 }
 
-// slowStore takes a second for each call that it passes on.
-type slowStore struct{ *memdedupe.Store }
+// slowStore takes a second for a claim or a settlement, and fails the latter for good.
+type slowStore struct {
+	*memdedupe.Store
+
+	settles *atomic.Int64
+}
 
 func (s slowStore) Claim(ctx context.Context, rs []dedupe.Request) ([]dedupe.Claim, error) {
 	time.Sleep(time.Second)
@@ -108,6 +112,7 @@ func (s slowStore) Claim(ctx context.Context, rs []dedupe.Request) ([]dedupe.Cla
 }
 
 func (s slowStore) Settle(context.Context, []dedupe.Settlement) ([]error, error) {
+	s.settles.Add(1)
 	time.Sleep(time.Second)
 	return nil, dedupe.ErrClosed
 }
@@ -143,14 +148,15 @@ func TestFailedFetchIsObserved(t *testing.T) {
 func TestStoreCallIsObservedAfterItWasAnswered(t *testing.T) {
 	inBubble(t, func(w *harness) {
 		o := &spy{}
-		w.store = slowStore{w.store.(*memdedupe.Store)}
+		store := slowStore{w.store.(*memdedupe.Store), &atomic.Int64{}}
+		w.store = store
 		w.publish(order("a"))
 		s := w.subscribe(nothing, &consumer.Options{Observer: o})
 		<-s.Done()
 		got := o.of("store")
-		for _, want := range []string{"claim 1 in 1s <nil>", "settle 1 in 1s " + dedupe.ErrClosed.Error()} {
-			if strings.Count(got, want) != 1 {
-				t.Errorf("told of %s, want %q once", got, want)
+		for want, times := range map[string]int{"claim 1 in 1s <nil>": 1, "settle 1 in 1s " + dedupe.ErrClosed.Error(): int(store.settles.Load())} {
+			if strings.Count(got, want) != times {
+				t.Errorf("told of %s, want %q %d times", got, want, times)
 			}
 		}
 	})
