@@ -27,7 +27,9 @@ const (
 var recordKinds = []string{Ready, Start, Effect, Found, Succeeded, Failed, Deferred, Cancelled, Standstill, Handled, Duplicate, Lost, Dead}
 
 // Ends reports whether a record of this kind says how a delivery ended.
-func Ends(what string) bool { return what == Handled || what == Duplicate || what == Lost || what == Dead }
+func Ends(what string) bool {
+	return what == Handled || what == Duplicate || what == Lost || what == Dead
+}
 
 // Record is a line of a journal.
 type Record struct {
