@@ -60,9 +60,10 @@ func (m *Machine) takeProbe(now time.Time) []*Job {
 	return jobs
 }
 
-// mayProbe reports whether the next event may be claimed while there is a gap between starts.
+// mayProbe reports whether the next event may be claimed while there is a gap between starts. It
+// does not wait until the store takes what became of the last one, which may be long.
 func (m *Machine) mayProbe(now time.Time) bool {
-	return m.pace.mayStart(now) && (m.probe == nil || !m.probe.maybeClaimed())
+	return m.pace.mayStart(now) && (m.probe == nil || !m.probe.mayStillRun())
 }
 
 // Claimed takes the answer to a batch of claims.

@@ -147,6 +147,9 @@ func (j *Job) hasPayloadOf(c *deliveryCopy) bool { return !dedupe.Differ(c.Hash,
 // maybeClaimed reports whether the job has a claim or may have one, or what it did is not settled.
 func (j *Job) maybeClaimed() bool { return j.phase >= claiming && j.phase <= deadLettering }
 
+// mayStillRun reports whether the job has a claim or may have one, and its run has not returned.
+func (j *Job) mayStillRun() bool { return j.phase >= claiming && j.phase <= running }
+
 // jobTable holds the jobs of a process by key and in the order in which they began, and counts
 // those of each phase.
 type jobTable struct {
