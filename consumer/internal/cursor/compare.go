@@ -22,7 +22,7 @@ func (c *Cursor) compareStream(ctx context.Context, info *bus.TopicInfo, w dedup
 	}
 	short := info.Last.Sequence < w.Sequence
 	own := pointAt(w.Position)
-	here, err := c.lookUpPoints(ctx, info, []dedupe.Point{own})
+	here, err := c.lookUpPoints(ctx, info.Start.Stream, []dedupe.Point{own})
 	switch {
 	case errors.Is(err, errors.ErrUnsupported):
 		return comparison{unknown: true, replaced: short}, nil
@@ -31,7 +31,7 @@ func (c *Cursor) compareStream(ctx context.Context, info *bus.TopicInfo, w dedup
 	case here[0] == pointSame:
 		return comparison{newest: own}, nil
 	}
-	all, err := c.lookUpPoints(ctx, info, w.Trail)
+	all, err := c.lookUpPoints(ctx, info.Start.Stream, w.Trail)
 	if err != nil {
 		return comparison{}, err
 	}
@@ -57,14 +57,14 @@ const (
 	pointReplaced                   // one that was stored at another time
 )
 
-func (c *Cursor) lookUpPoints(ctx context.Context, info *bus.TopicInfo, points []dedupe.Point) ([]pointState, error) {
+func (c *Cursor) lookUpPoints(ctx context.Context, stream string, points []dedupe.Point) ([]pointState, error) {
 	finder, ok := c.o.Bus.(bus.Finder)
 	if !ok {
 		return nil, errors.ErrUnsupported
 	}
 	at := make([]bus.Position, len(points))
 	for i, p := range points {
-		at[i] = bus.Position{Stream: info.Start.Stream, Sequence: p.Sequence, Stored: p.Stored}
+		at[i] = bus.Position{Stream: stream, Sequence: p.Sequence, Stored: p.Stored}
 	}
 	stored, err := finder.Find(ctx, at)
 	if err != nil {

@@ -3,6 +3,7 @@ package cursor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/bits"
 	"sync"
@@ -38,10 +39,11 @@ type Watermarked interface {
 	// it was asked.
 	SetFloor(asked time.Time, stream string, floor uint64)
 	// SettledUpTo returns the events at or below the bus's floor that were settled here and lie
-	// above the watermark, by sequence.
-	SettledUpTo(stream string, floor uint64) []bus.Position
-	// WatermarkStored notes that the watermark was stored.
-	WatermarkStored(w bus.Position)
+	// above the watermark, by sequence. A floor that was asked for before the cursor was rebuilt is
+	// that of another cursor.
+	SettledUpTo(asked time.Time, stream string, floor uint64) []bus.Position
+	// WatermarkStored notes that the watermark was stored which follows from a floor.
+	WatermarkStored(asked time.Time, w bus.Position)
 }
 
 // Step calls a function on the Machine, with the time of its clock.
@@ -206,22 +208,46 @@ func (c *Cursor) StoreWatermark(ctx context.Context, asked time.Time, info bus.I
 		m.SetAckWait(info.AckWait)
 		m.SetBusTime(now, info.Now)
 		m.SetFloor(asked, info.Stream, info.Floor)
-		settled = m.SettledUpTo(info.Stream, info.Floor)
+		settled = m.SettledUpTo(asked, info.Stream, info.Floor)
 	})
-	if len(settled) == 0 {
-		return nil
+	if len(settled) > 0 {
+		if err := c.advanceWatermark(ctx, c.nextWatermark(settled)); err != nil {
+			return err
+		}
+		last := settled[len(settled)-1]
+		step(func(m Watermarked, _ time.Time) { m.WatermarkStored(asked, last) })
 	}
-	next := c.nextWatermark(settled)
+	return c.reviewWatermarks(ctx, info.Stream)
+}
+
+// advanceWatermark stores a watermark, unless the stream has another event there: it came back from
+// an older copy, and this process has not made the consumer again yet.
+func (c *Cursor) advanceWatermark(ctx context.Context, next dedupe.Watermark) error {
+	c.mu.Lock()
+	opened := c.opened
+	c.mu.Unlock()
+	switch state, err := c.lookUpWatermark(ctx, next); {
+	case err != nil:
+		return err
+	case state == pointReplaced:
+		return fmt.Errorf("the watermark stays where it is until the consumer is made again: the stream %q was restored, and has another event at sequence %d than the group has handled",
+			next.Stream, next.Sequence)
+	}
 	if err := c.watermarks.Advance(ctx, c.o.Group, c.o.Topic, next); err != nil {
 		return err
 	}
+	c.adoptWatermark(opened, next)
+	return nil
+}
+
+// adoptWatermark takes a watermark for the one that is stored, unless the consumer was made again
+// meanwhile.
+func (c *Cursor) adoptWatermark(opened uint64, w dedupe.Watermark) {
 	c.mu.Lock()
-	if c.at.Stream == next.Stream && c.at.Sequence < next.Sequence {
-		c.at = next
+	defer c.mu.Unlock()
+	if c.opened == opened && c.at.Stream == w.Stream && c.at.Sequence < w.Sequence {
+		c.at = w
 	}
-	c.mu.Unlock()
-	step(func(m Watermarked, _ time.Time) { m.WatermarkStored(bus.Position(next.Position)) })
-	return c.lookForRivals(ctx, next.Stream)
 }
 
 // nextWatermark is the watermark once these events are settled.
@@ -269,56 +295,4 @@ func (c *Cursor) warnOfForgottenGroup(p *groupPosition, info *bus.Info) {
 		"were handled and are delivered or published again will run again; if that is not wanted, stop and configure the store that was used before; "+
 		"a consumer that an administrator has just made is no reason to worry",
 		"topic", c.o.Topic, "group", c.o.Group, "settled_up_to", info.Floor)
-}
-
-// rivalsEvery is how many watermarks are stored before those of other streams are looked at: a
-// minute's worth.
-const rivalsEvery = 6
-
-// rivalWatermarks are watermarks of the group in other streams. They stand still, unless somebody
-// else uses the store for another bus.
-type rivalWatermarks struct {
-	stored int
-	seen   map[string]uint64
-	warned bool
-}
-
-// lookForRivals warns, once, when another stream's watermark has moved: two clusters of the bus
-// share the store. An event of one is then taken for the other's that has the same topic and id.
-func (c *Cursor) lookForRivals(ctx context.Context, own string) error {
-	c.mu.Lock()
-	due := !c.rivals.warned && c.rivals.stored%rivalsEvery == 0
-	c.rivals.stored++
-	c.mu.Unlock()
-	if !due {
-		return nil
-	}
-	kept, err := c.watermarks.Watermarks(ctx, c.o.Group, c.o.Topic)
-	if err != nil {
-		return err
-	}
-	c.mu.Lock()
-	rival := c.rivals.findMoved(kept, own)
-	c.mu.Unlock()
-	if rival != "" {
-		c.o.Log.Warn("another process moves the group's watermark in another stream: where that is on another cluster of the bus, the two share their marks, "+
-			"and an event of one is taken for the other's that has its topic and id, and skipped; give each cluster a database, or a namespace, of its own",
-			"topic", c.o.Topic, "group", c.o.Group, "stream", own, "other_stream", rival)
-	}
-	return nil
-}
-
-// findMoved returns a stream, other than own, whose watermark has moved since the last call.
-func (r *rivalWatermarks) findMoved(kept []dedupe.Watermark, own string) (rival string) {
-	first := r.seen == nil
-	if first {
-		r.seen = make(map[string]uint64, len(kept))
-	}
-	for _, w := range kept {
-		if before := r.seen[w.Stream]; w.Stream != own && !first && w.Sequence > before {
-			rival, r.warned = w.Stream, true
-		}
-		r.seen[w.Stream] = w.Sequence
-	}
-	return rival
 }

@@ -104,7 +104,7 @@ func (w *fixture) SetWatermark(_ time.Time, at bus.Position) {
 }
 
 // SettledUpTo implements Watermarked.
-func (w *fixture) SettledUpTo(stream string, floor uint64) []bus.Position {
+func (w *fixture) SettledUpTo(_ time.Time, stream string, floor uint64) []bus.Position {
 	return slices.DeleteFunc(slices.Clone(w.acked), func(p bus.Position) bool { return p.Stream != stream || p.Sequence > floor })
 }
 
@@ -118,7 +118,7 @@ func (w *fixture) SetBusTime(_, _ time.Time) {}
 func (w *fixture) SetFloor(time.Time, string, uint64) {}
 
 // WatermarkStored implements Watermarked.
-func (w *fixture) WatermarkStored(at bus.Position) {
+func (w *fixture) WatermarkStored(_ time.Time, at bus.Position) {
 	w.acked = slices.DeleteFunc(w.acked, func(p bus.Position) bool { return p.Sequence <= at.Sequence })
 }
 

@@ -15,4 +15,10 @@
 //
 // This holds for a stream under the same name and time of creation as for another one: a copy may
 // have either.
+//
+// A process that has not noticed yet that the stream came back from an older copy looks up the
+// event of a watermark before it stores that, and does not store one that the stream has lost.
+// Should the restore happen between the two, another process repairs it: one that knows a
+// watermark whose event the stream has, and finds the stored one below that, or at an event that
+// the stream does not have, stores its own again.
 package cursor

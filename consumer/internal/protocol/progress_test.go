@@ -27,7 +27,7 @@ func position(seq uint64) bus.Position { return arrival("", seq).Delivery.At }
 // advances wants Advance to return the events at these sequences.
 func (r *rig) advances(stream string, floor uint64, want ...uint64) {
 	r.Helper()
-	got := r.SettledUpTo(stream, floor)
+	got := r.SettledUpTo(r.now, stream, floor)
 	if !slices.EqualFunc(got, want, func(p bus.Position, seq uint64) bool { return p == position(seq) }) {
 		r.Errorf("advances at floor %d to %v, want the events %v", floor, got, want)
 	}
@@ -44,11 +44,11 @@ func TestAdvance(t *testing.T) {
 	for range 2 { // the store may not have taken it
 		r.advances("s@1", 5, 2, 4)
 	}
-	r.WatermarkStored(position(4))
+	r.WatermarkStored(r.now, position(4))
 	r.advances("s@1", 5)
 	r.advances("s@1", 7) // settled by others, who advance it themselves
 	r.advances("s@1", 9, 9)
-	r.WatermarkStored(position(9))
+	r.WatermarkStored(r.now, position(9))
 	r.advances("s@1", 20)
 	r.give(arrival("e9", 9))
 	r.want("e9 ack duplicate")
@@ -78,7 +78,7 @@ func TestThinning(t *testing.T) {
 	}
 	m := New(Config{}, time.Time{})
 	m.settled = p
-	settled := m.SettledUpTo("s@1", n/2)
+	settled := m.SettledUpTo(time.Time{}, "s@1", n/2)
 	if len(settled) == 0 {
 		t.Fatal("nothing is known to be settled")
 	}

@@ -61,7 +61,7 @@ func (m *Machine) busTime(t time.Time) time.Time { return t.Add(m.busClockOffset
 // restored or somebody moved the cursor. A floor that was asked for before the cursor was rebuilt
 // says nothing of the new one.
 func (m *Machine) SetFloor(asked time.Time, stream string, floor uint64) {
-	if asked.Before(m.expected.cursorRebuilt) {
+	if m.isOfFormerCursor(asked) {
 		return
 	}
 	for _, r := range m.expected.byPlace {
@@ -74,10 +74,11 @@ func (m *Machine) SetFloor(asked time.Time, stream string, floor uint64) {
 // SettledUpTo takes the bus's floor, and returns the events at or below it that this process
 // saw settled and that lie above the watermark, by sequence. The last of them is the watermark
 // to store: an event whose sequence and stored time are known. If there is none, there is
-// nothing to store.
-func (m *Machine) SettledUpTo(stream string, floor uint64) []bus.Position {
+// nothing to store. A floor that was asked for before the cursor was rebuilt says nothing of the
+// new one, also where that reads the same incarnation.
+func (m *Machine) SettledUpTo(asked time.Time, stream string, floor uint64) []bus.Position {
 	p := &m.settled
-	if stream != p.stream {
+	if stream != p.stream || m.isOfFormerCursor(asked) {
 		return nil
 	}
 	above := uint64(0)
@@ -94,8 +95,19 @@ func (m *Machine) SettledUpTo(stream string, floor uint64) []bus.Position {
 	return settled
 }
 
-// WatermarkStored notes that the store has kept a watermark.
-func (m *Machine) WatermarkStored(w bus.Position) {
+// isOfFormerCursor reports whether what was asked for then was answered, or may have been, for the
+// cursor before the present one.
+func (m *Machine) isOfFormerCursor(asked time.Time) bool {
+	rebuilt := m.expected.cursorRebuilt
+	return !rebuilt.IsZero() && !asked.After(rebuilt)
+}
+
+// WatermarkStored notes that the store has kept a watermark, which follows from a floor that was
+// asked for then.
+func (m *Machine) WatermarkStored(asked time.Time, w bus.Position) {
+	if m.isOfFormerCursor(asked) {
+		return
+	}
 	p := &m.settled
 	p.watermark = w
 	p.seen = slices.DeleteFunc(p.seen, func(s eventPlace) bool { return p.stream == w.Stream && s.sequence <= w.Sequence })

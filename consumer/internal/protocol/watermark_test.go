@@ -29,3 +29,23 @@ func TestNothingIsWaitedForThatARestoredStreamLacks(t *testing.T) {
 		t.Fatalf("claimed %v, want x1, to be dead-lettered", ids)
 	}
 }
+
+// TestFloorOfTheCursorBefore: what lies above the watermark of a new cursor is not covered by a
+// floor that was asked of the one before, although both read the same incarnation of the stream.
+func TestFloorOfTheCursorBefore(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	r.handle(3, 4)
+	asked := r.now
+	r.advances("s@1", 4, 3, 4)
+	r.pass(time.Second)
+	r.SetWatermark(r.now, position(1))
+	r.handle(4) // before 2 and 3, which other processes have
+	if settled := r.SettledUpTo(asked, "s@1", 4); len(settled) != 0 {
+		t.Errorf("advances to %v by the floor of the cursor before", settled)
+	}
+	r.WatermarkStored(asked, position(4)) // it was under way
+	r.pass(time.Second)
+	r.advances("s@1", 3)
+	r.advances("s@1", 4, 4)
+}
