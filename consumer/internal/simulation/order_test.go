@@ -24,6 +24,7 @@ type orderTracker struct {
 type keyOrder struct {
 	inFlight []inFlight
 	nacked   map[bus.Position]nacked // by placeOf
+	lapsed   map[bus.Position]nacked // answered as Lost: they bind nothing, and some are expected all the same
 	head     *bus.Delivery           // started, and not answered
 }
 
@@ -56,7 +57,7 @@ func newOrder() orderTracker {
 func (o *orderTracker) key(key string) *keyOrder {
 	k := o.keys[key]
 	if k == nil {
-		k = &keyOrder{nacked: make(map[bus.Position]nacked)}
+		k = &keyOrder{nacked: make(map[bus.Position]nacked), lapsed: make(map[bus.Position]nacked)}
 		o.keys[key] = k
 	}
 	return k
@@ -77,6 +78,7 @@ func (o *orderTracker) noteArrived(proc *process, d *bus.Delivery) {
 		}
 		delete(k.nacked, placeOf(d.At))
 	}
+	delete(k.lapsed, placeOf(d.At))
 	k.inFlight = append(k.inFlight, h)
 }
 
@@ -112,13 +114,16 @@ func (o *orderTracker) noteAnswered(proc *process, a protocol.Answer) {
 	if k.head == d {
 		k.head = nil
 	}
+	if n.d == nil {
+		return // it was answered before
+	}
 	switch a.Outcome {
-	case protocol.Handled, protocol.Duplicate, protocol.Dead, protocol.Lost:
+	case protocol.Handled, protocol.Duplicate, protocol.Dead:
+	case protocol.Lost:
+		k.lapsed[placeOf(d.At)] = n
 	default:
-		if n.d != nil { // else it was answered before
-			n.elsewhere = proc.elsewhere(proc.sim.journal.of(&d.Event).key, n.came)
-			k.nacked[placeOf(d.At)] = n
-		}
+		n.elsewhere = proc.elsewhere(proc.sim.journal.of(&d.Event).key, n.came)
+		k.nacked[placeOf(d.At)] = n
 	}
 }
 
@@ -205,12 +210,19 @@ func (proc *process) checkGone(g protocol.Gone, wasGone bool) {
 	// Without a store for it each process has a watermark of its own. After a restore, others may
 	// go on below that; it acks unrun what lies there, so what it has in flight it gives up.
 	ownMark := sim.sc.unkept && sim.faults.restored
-	if !rowless && !ownMark && !wasGone && !proc.cursorLost && !sim.gone(g.At) { // a cursor that is lost knows only what was before
+	// What the stream had dropped once, a restore brings back below the watermark of the group. A
+	// consumer that was made before the watermark was stored delivers it all the same.
+	broughtBack := t.lost && sim.faults.restored && bus.Position(sim.kept(g.At.Stream).Position).Covers(g.At)
+	if !rowless && !ownMark && !broughtBack && !wasGone && !proc.cursorLost && !sim.gone(g.At) { // a cursor that is lost knows only what was before
 		sim.violate("I1", "%s takes sequence %d for dropped, and it is there", proc.id, g.At.Sequence)
 	}
 	for _, k := range proc.order.keys {
 		n, ok := k.nacked[placeOf(g.At)]
+		if !ok {
+			n, ok = k.lapsed[placeOf(g.At)]
+		}
 		delete(k.nacked, placeOf(g.At)) // for good: a restore that brings it back delivers it as any other event
+		delete(k.lapsed, placeOf(g.At))
 		if ok && g.Kept {
 			k.inFlight = append(k.inFlight, n.inFlight) // it is dead-lettered at its place
 		}

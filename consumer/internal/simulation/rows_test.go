@@ -189,14 +189,18 @@ func (sim *simulation) vanishOne() {
 	sim.ledger.rows[c.key].vanished = true
 }
 
-// pickOne has the success of one event refused from now on. Nobody waits for it but what shares its
-// key or its id, and suspects, which must be alone. In mode seen/mark each process may have run it,
-// and where one success is all that may be unmarked, all of them stand still.
+// pickOne has the success of one event refused from now on. Nobody waits for it but what shares
+// its key or its id, and suspects, which must be alone. In mode seen/mark each process may have
+// run it, and where one success is all that may be unmarked, all of them stand still. An event
+// whose key the store refuses leaves no row: whoever has nacked it learns only from the bus's
+// floor, which stays below the picked event, that another process has dead-lettered it.
 func (sim *simulation) pickOne() {
 	if cfg := &sim.sc.protocol; sim.sc.marks && max(cfg.MaxUnmarked, cfg.Concurrency) == 1 {
 		return
 	}
-	if slices.ContainsFunc(sim.journal.events, func(t *testEvent) bool { return t.script == poison }) {
+	if slices.ContainsFunc(sim.journal.events, func(t *testEvent) bool {
+		return t.script == poison || t.script == refused && t.event.Key != ""
+	}) {
 		return
 	}
 	for _, t := range sim.journal.events {
