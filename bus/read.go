@@ -19,7 +19,8 @@ type Reader interface {
 	// No event of the range is left out in silence. Where the stream dropped events before they
 	// were read, the iteration yields a *DroppedError and goes on with the events behind them.
 	// Every other error is the last thing that it yields: ErrStreamReplaced, ErrNoStream,
-	// ErrNoEvent for an unknown From.AfterID, the cause of the end of ctx, or the bus's own.
+	// ErrNoEvent for an unknown From.AfterID, errors.ErrUnsupported where the Bus may not read, the
+	// cause of the end of ctx, or the bus's own.
 	Read(ctx context.Context, pattern string, r Range) iter.Seq2[Stored, error]
 }
 

@@ -49,6 +49,30 @@ func TestFindTakesAPermission(t *testing.T) {
 	}
 }
 
+// Who may not make a consumer is told that the stream cannot be read.
+func TestReadTakesAPermission(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t, func(o *server.Options) {
+		o.Users = []*server.User{
+			{Username: "admin", Password: "admin"},
+			{Username: "worker", Password: "worker", Permissions: &server.Permissions{
+				Publish: &server.SubjectPermission{Deny: []string{"$JS.API.CONSUMER.CREATE.>"}},
+			}},
+		}
+	})
+	admin := s.Connect(t, nats.UserInfo("admin", "admin"))
+	makeStream(t, newJetStream(t, admin), jetstream.StreamConfig{Name: stream, Subjects: []string{"orders.>"}})
+	publish(t, newBus(t, admin, nil), "1")
+	b := newBus(t, s.Connect(t, nats.UserInfo("worker", "worker")), &natsbus.Options{APITimeout: time.Second})
+	var last error
+	for _, err := range b.Read(t.Context(), topic, bus.Range{}) {
+		last = err
+	}
+	if !errors.Is(last, errors.ErrUnsupported) || !errors.Is(last, nats.ErrPermissionViolation) {
+		t.Errorf("Read: %v; want errors.ErrUnsupported, and the violation", last)
+	}
+}
+
 // A consumer resumes by sequence, whatever the stored times are.
 func TestConsumerResumesBySequence(t *testing.T) {
 	t.Parallel()

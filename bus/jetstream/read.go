@@ -21,7 +21,8 @@ var _ bus.Reader = (*Bus)(nil)
 // acknowledged (work queue, interest) it reads one message after the other instead, for a consumer
 // would change what is kept there. That a stream has no more to read it believes only when the
 // stream's leader says so: this takes the permissions to publish to $JS.API.STREAM.INFO.<stream>
-// and $JS.API.STREAM.MSG.GET.<stream>. With Options.BindOnly it is errors.ErrUnsupported.
+// and $JS.API.STREAM.MSG.GET.<stream>. Without the second one, or that to make a consumer, and
+// with Options.BindOnly, it is errors.ErrUnsupported.
 func (b *Bus) Read(ctx context.Context, pattern string, r bus.Range) iter.Seq2[bus.Stored, error] {
 	return func(yield func(bus.Stored, error) bool) {
 		reader, err := b.openReader(ctx, pattern, r)

@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -90,7 +91,7 @@ func (s *streamReader) openConsumer(ctx context.Context) (err error) {
 		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: inactive, HeadersOnly: s.r.HeadersOnly,
 	})
 	if err != nil {
-		return missingStream(s.b.wrapRequestError(fmt.Sprintf("make a consumer to read stream %q", s.stream), err))
+		return missingStream(s.readNotPermitted(s.b.wrapRequestError(fmt.Sprintf("make a consumer to read stream %q", s.stream), err)))
 	}
 	s.consumer, c.name = c, made.CachedInfo().Name
 	c.inbox.prefix = s.b.nc.NewInbox() + "."
@@ -99,6 +100,15 @@ func (s *streamReader) openConsumer(ctx context.Context) (err error) {
 	}
 	if _, err = s.checkStream(ctx); err == nil && s.last.Sequence > 0 {
 		err = s.checkLast(ctx)
+	}
+	return err
+}
+
+// readNotPermitted marks an error as errors.ErrUnsupported if the user may not make consumers on
+// the stream.
+func (s *streamReader) readNotPermitted(err error) error {
+	if errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), "CONSUMER.CREATE."+s.stream) {
+		return fmt.Errorf("%w: %w", errors.ErrUnsupported, err)
 	}
 	return err
 }
