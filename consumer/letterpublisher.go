@@ -45,39 +45,64 @@ type letterPublisher struct {
 	bus          bus.Bus
 	group, topic string
 	room         letterRoom
+	unreadable   bool      // the bus may not read the topic
+	unreadSince  time.Time // since when reading it fails; zero: it does not
 	log          *slog.Logger
 	callContext  func() (context.Context, context.CancelFunc) // of one call of the bus
 }
 
-// publishLetters returns why each letter is not known to be stored. The parts of letters that have
-// some are stored before them.
-func (p *letterPublisher) publishLetters(ls []*protocol.Letter, now time.Time) []error {
-	errs := make([]error, len(ls))
-	letters := make([]bus.Event, len(ls))
-	var parts, ready []bus.Event
-	var partOf, readyOf []int // indexes of their letters
+// letterBatch is letters that are published at once, and what they are on their topic.
+type letterBatch struct {
+	letters []*protocol.Letter
+	heads   []bus.Event   // one for each letter
+	parts   [][]bus.Event // of those whose event has no room in the head
+	errs    []error       // why each letter is not known to be stored
+}
+
+func (p *letterPublisher) newBatch(ls []*protocol.Letter, now time.Time) *letterBatch {
+	b := &letterBatch{letters: ls, heads: make([]bus.Event, len(ls)), parts: make([][]bus.Event, len(ls)), errs: make([]error, len(ls))}
 	for i, l := range ls {
-		var own []bus.Event
-		own, letters[i] = newLetter(l, p.group, now).toEvents(p.topic, p.room)
-		for range own {
-			partOf = append(partOf, i)
-		}
-		parts = append(parts, own...)
+		b.parts[i], b.heads[i] = newLetter(l, p.group, now).toEvents(p.topic, p.room)
 	}
-	if len(parts) > 0 {
-		for n, r := range p.publishEvents(parts) {
-			errs[partOf[n]] = errors.Join(errs[partOf[n]], r.Err)
-		}
-	}
-	for i := range letters {
-		if errs[i] == nil {
-			ready, readyOf = append(ready, letters[i]), append(readyOf, i)
+	return b
+}
+
+// publishLetters returns why each letter is not known to be stored. The parts of letters that have
+// some are stored before them. What is stored already is not published again.
+func (p *letterPublisher) publishLetters(ls []*protocol.Letter, now time.Time) []error {
+	b := p.newBatch(ls, now)
+	stored, err := p.lookUpTried(b, now)
+	for i, l := range ls {
+		if l.Tried && !stored[b.heads[i].ID] {
+			b.errs[i] = err
 		}
 	}
-	for n, r := range p.publishEvents(ready) {
-		errs[readyOf[n]] = r.Err
+	p.publishMissing(b, stored, func(i int) []bus.Event { return b.parts[i] })
+	p.publishMissing(b, stored, func(i int) []bus.Event { return b.heads[i : i+1] })
+	return b.errs
+}
+
+// publishMissing publishes what of each letter is not stored, unless the letter has failed already.
+func (p *letterPublisher) publishMissing(b *letterBatch, stored map[string]bool, of func(letter int) []bus.Event) {
+	var events []bus.Event
+	var letterOf []int // indexes of their letters
+	for i := range b.letters {
+		if b.errs[i] != nil || stored[b.heads[i].ID] {
+			continue
+		}
+		for _, e := range of(i) {
+			if !stored[e.ID] {
+				events, letterOf = append(events, e), append(letterOf, i)
+			}
+		}
 	}
-	return errs
+	if len(events) == 0 {
+		return
+	}
+	for n, r := range p.publishEvents(events) {
+		i := letterOf[n]
+		b.errs[i] = errors.Join(b.errs[i], r.Err)
+	}
 }
 
 // remeasureRoom reads again how large a letter may be, where one was too large: the limits of

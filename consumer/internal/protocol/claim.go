@@ -104,7 +104,7 @@ func (m *Machine) retryClaim(now time.Time, j *Job, err error) {
 // handleClaim goes by what the store has answered.
 func (m *Machine) handleClaim(now time.Time, j *Job, sent time.Time) {
 	if j.claim.Err != nil {
-		j.keyRefused = true
+		j.keyRefused, j.letterTried = true, true // no row says otherwise
 		j.ending.reason = fmt.Sprintf("refused: %v", j.claim.Err)
 		j.ending.letter = LetterID(m.cfg.Group, j.position(), 0)
 		m.queueLetter(now, j)
@@ -116,7 +116,7 @@ func (m *Machine) handleClaim(now time.Time, j *Job, sent time.Time) {
 	case dedupe.Reused:
 		m.rekeyReused(now, j)
 	case dedupe.DeadLettering:
-		j.ending.reason, j.ending.letter = j.claim.Reason, j.claim.Letter
+		j.ending.reason, j.ending.letter, j.letterTried = j.claim.Reason, j.claim.Letter, true
 		m.queueLetter(now, j)
 	case dedupe.Fresh:
 		m.acceptClaim(now, j)

@@ -26,8 +26,8 @@ func TestDeadLetter(t *testing.T) {
 	if l.ID != s.Letter || l.ID != LetterID("g", l.Delivery.At, 5) || l.Reason != s.Reason || l.Error != "no" || l.Stack != "at b.go" {
 		t.Errorf("letter %+v of settlement %+v", l, s)
 	}
-	if l.Attempts != 3 || l.Age != time.Hour || l.Key.ID != "a" {
-		t.Errorf("letter of %d attempts, %v old, of %v", l.Attempts, l.Age, l.Key)
+	if l.Attempts != 3 || l.Age != time.Hour || l.Key.ID != "a" || l.Tried {
+		t.Errorf("letter of %d attempts, %v old, of %v, tried before: %v", l.Attempts, l.Age, l.Key, l.Tried)
 	}
 	r.pass(10 * time.Second)
 	r.want("a progress working")
@@ -56,8 +56,8 @@ func TestLetterNotStored(t *testing.T) {
 	r.give(arrival("a", 7, arrivals(2)))
 	r.claims(map[string]dedupe.Claim{"a": {State: dedupe.DeadLettering, HeldFor: time.Minute, Reason: "why", Letter: "g/s@1/3/9"}})
 	l := r.letter()
-	if l.ID != "g/s@1/3/9" || l.Reason != "why" || l.Error != "" {
-		t.Errorf("letter %+v, want what is stored", l)
+	if l.ID != "g/s@1/3/9" || l.Reason != "why" || l.Error != "" || !l.Tried {
+		t.Errorf("letter %+v, want what is stored, and that it was tried before", l)
 	}
 	r.LetterPublished(r.now, l, nil)
 	if _, trouble := r.Trouble(); trouble != nil {
@@ -93,10 +93,19 @@ func TestRowless(t *testing.T) {
 		t.Fatalf("%s runs", name(j))
 	}
 	l := r.letter()
-	if !strings.HasPrefix(l.Reason, "refused: ") || l.ID != LetterID("g", l.Delivery.At, 0) {
+	if !strings.HasPrefix(l.Reason, "refused: ") || l.ID != LetterID("g", l.Delivery.At, 0) || !l.Tried || l.Age != 0 {
 		t.Errorf("letter %+v", l)
 	}
-	r.LetterPublished(r.now, l, nil)
+	r.LetterPublished(r.now, l, errAway)
+	r.want("odd nak dead_letter_pending")
+	r.pass(50 * time.Millisecond)
+	r.give(arrival("odd", l.Delivery.At.Sequence, arrivals(2)))
+	r.claims(map[string]dedupe.Claim{"odd": {Err: dedupe.ErrKeyRefused}})
+	if again := r.letter(); again.ID != l.ID || !again.Tried {
+		t.Errorf("letter %+v, want %q, and that it was tried before", again, l.ID)
+	} else {
+		r.LetterPublished(r.now, again, nil)
+	}
 	r.want("odd ack dead")
 	if s := r.settleOne(dedupe.GivenUp); s.Reason != "malformed: no JSON" || s.CountAttempt {
 		t.Errorf("given up: %+v", s)

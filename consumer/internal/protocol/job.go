@@ -56,6 +56,7 @@ type Job struct {
 	renewing        bool
 	superseded      bool // the claim is another's: the delivery must not be settled
 	keyRefused      bool // the store refuses the key: the event has a letter and no row
+	letterTried     bool // its letter may have been published before
 	exposed         bool // its handler was begun, and the store has not settled it
 	cancelled       error
 	claimAgain      bool      // once it is released

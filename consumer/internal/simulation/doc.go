@@ -33,5 +33,6 @@
 // is written where its row is only gone), blame (what never got through in an outage of everything
 // is given up for its age alone), probe (one event runs at a time while the receiver is taken to be
 // unavailable), room (a store at its bound takes what it has let in; in mode seen/mark nothing is
-// claimed while a mark is refused), history (each run that failed is in it once, and nothing else).
+// claimed while a mark is refused), history (each run that failed is in it once, and nothing else),
+// letter (each is stored once, however late it is published again).
 package simulation

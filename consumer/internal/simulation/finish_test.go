@@ -144,7 +144,8 @@ func (sim *simulation) checkEvent(t *testEvent) {
 	}
 }
 
-// storedLetters reads the dead-letter topic, and counts the letter ids of each event.
+// storedLetters reads the dead-letter topic, and counts the letter ids of each event. Each letter
+// is stored once, also where it was published again when the bus had forgotten its id.
 func (sim *simulation) storedLetters() map[*testEvent]int {
 	src, err := sim.bus.Subscribe(context.Background(), deadTo, "reader", nil)
 	sim.must(err)
@@ -160,11 +161,13 @@ func (sim *simulation) storedLetters() map[*testEvent]int {
 	for _, d := range ds {
 		control, err := d.Event.Control()
 		sim.must(err)
-		id := control.Letter
-		if t := sim.journal.of(&d.Event); !seen[id] {
-			seen[id] = true
-			counts[t]++
+		id, t := control.Letter, sim.journal.of(&d.Event)
+		if seen[id] {
+			sim.violate("letter", "%s (%s) has a letter that is stored twice: %s", t.name, t.script, id)
+			continue
 		}
+		seen[id] = true
+		counts[t]++
 	}
 	return counts
 }

@@ -99,6 +99,7 @@ var mutants = []mutant{
 	{"nobody looks what became of what was nacked", "I10", func() mutation { return mutation{neverLooks: true} }},
 	{"one refused item fails its batch", "I10", func() mutation { return mutation{settled: refusalFailsBatch} }},
 	{"a full store refuses what it holds", "room", func() mutation { return mutation{fullRefusesHeld: true} }},
+	{"a letter that was published before is not looked up", "letter", func() mutation { return mutation{lettersNotLookedUp: true} }},
 	{"runs go on while marks are refused", "room", func() mutation { return mutation{forgetRefusals: true} }},
 	{"absent is superseded", "absent", func() mutation { return mutation{absentIsLost: true} }},
 	{"every unavailable failure is the event's own", "blame", func() mutation {

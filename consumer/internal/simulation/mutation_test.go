@@ -29,6 +29,8 @@ type mutation struct {
 	lookedUp   func(known []dedupe.Record, there []bool)
 	neverLooks bool // what became of an event that was nacked and never came back
 
+	lettersNotLookedUp bool // that were published before
+
 	absentIsLost    bool // a claim whose row is gone is taken for another's
 	fullRefusesHeld bool // a store at its bound refuses what it has let in
 	forgetRefusals  bool // mode seen/mark goes on while its marks are refused

@@ -3,6 +3,7 @@ package simulation
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/onceish/onceish/bus"
@@ -142,6 +143,7 @@ func (proc *process) sendAnswer(a protocol.Answer) {
 func (proc *process) publishLetters() bool {
 	letters := proc.machine.Letters(proc.now())
 	for _, p := range letters {
+		p.Tried = p.Tried && !proc.sim.mut.lettersNotLookedUp
 		proc.publishLetter(p)
 	}
 	return len(letters) > 0
@@ -181,20 +183,22 @@ func (proc *process) endHold(k dedupe.Key) {
 	}
 }
 
-// storeLetter is the moment at which the bus has a dead letter.
+// storeLetter is the moment at which the bus has a dead letter. One that was tried before is looked
+// up first: the bus may have forgotten its id.
 func (sim *simulation) storeLetter(p *protocol.Letter) {
 	t := sim.journal.of(&p.Delivery.Event)
+	known := slices.ContainsFunc(t.letters, func(l letter) bool { return l.id == p.ID })
+	if p.Tried && known {
+		return
+	}
 	e := p.Delivery.Event
 	e.Topic = deadTo
 	_, err := sim.publisher.Publish(context.Background(), e.WithControl(bus.Control{Letter: p.ID}))
 	sim.must(err)
 	sim.note("letter", "", t.name, 0)
-	for _, known := range t.letters {
-		if known.id == p.ID {
-			return
-		}
+	if !known {
+		t.letters = append(t.letters, letter{id: p.ID, reason: p.Reason})
 	}
-	t.letters = append(t.letters, letter{id: p.ID, reason: p.Reason})
 }
 
 func truth(b bool) int64 {
