@@ -87,10 +87,10 @@ func (b *letterBatch) triedIDs(now time.Time) (ids map[string]bool, since time.T
 }
 
 // earliestLetter is when a letter may have been stored at the earliest: after its event was, and,
-// where it was claimed, after that.
+// where a row says when it was first claimed, after that.
 func earliestLetter(l *protocol.Letter, now time.Time) time.Time {
 	at := l.Delivery.At.Stored
-	if claimed := now.Add(-l.Age); l.Age > 0 && claimed.After(at) {
+	if claimed := now.Add(-l.Age); !l.Rowless && claimed.After(at) {
 		at = claimed
 	}
 	return at.Add(-letterClockSlack)

@@ -104,7 +104,7 @@ func (m *Machine) retryClaim(now time.Time, j *Job, err error) {
 // handleClaim goes by what the store has answered.
 func (m *Machine) handleClaim(now time.Time, j *Job, sent time.Time) {
 	if j.claim.Err != nil {
-		j.keyRefused, j.letterTried = true, true // no row says otherwise
+		j.keyRefused = true
 		j.ending.reason = fmt.Sprintf("refused: %v", j.claim.Err)
 		j.ending.letter = LetterID(m.cfg.Group, j.position(), 0)
 		m.queueLetter(now, j)

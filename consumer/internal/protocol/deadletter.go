@@ -37,13 +37,16 @@ type Letter struct {
 	// Tried is set if it may have been published before, here or by another process, whatever the
 	// bus has answered.
 	Tried bool
+	// Rowless is set if the store has no row of the event that would say so: it refuses the key, or
+	// keeps marks alone. Then Age counts from the last claim.
+	Rowless bool
 	// Reason is as the store has it. Error and Stack are empty if the run was another process's.
 	Reason, Error, Stack string
 	Delivery             *bus.Delivery
 	Key                  dedupe.Key
 	Again                string // as in Arrival
 	Attempts, Crashes    int
-	// Age is the time since the first claim. Zero: there was none, for the store refuses the key.
+	// Age is the time since the first claim.
 	Age time.Duration
 	// History is the last failed attempts, the earliest first.
 	History []dedupe.Attempt
@@ -66,21 +69,14 @@ func (m *Machine) Letters(now time.Time) []*Letter {
 	jobs := m.letters.takeBatch(now, nil)
 	out := make([]*Letter, len(jobs))
 	for i, j := range jobs {
+		rowless := j.keyRefused || m.cfg.ArrivalsAreAttempts
 		out[i] = &Letter{
-			ID: j.ending.letter, Tried: j.letterTried, Reason: j.ending.reason, Error: j.verdict.Error, Stack: j.verdict.Stack,
+			ID: j.ending.letter, Tried: j.letterTried || rowless, Rowless: rowless, Reason: j.ending.reason, Error: j.verdict.Error, Stack: j.verdict.Stack,
 			Delivery: j.copies[0].Delivery, Key: j.key, Again: j.copies[0].Again, Attempts: j.claim.Attempts, Crashes: j.claim.Crashes,
-			Age: j.age(now), History: j.claim.History, job: j,
+			Age: j.claim.Age + now.Sub(j.claimedAt), History: j.claim.History, job: j,
 		}
 	}
 	return out
-}
-
-// age is the time since the event was first claimed; zero if it never was.
-func (j *Job) age(now time.Time) time.Duration {
-	if j.keyRefused {
-		return 0
-	}
-	return j.claim.Age + now.Sub(j.claimedAt)
 }
 
 // LetterPublished takes the bus's answer about a letter. An event whose letter could not be stored

@@ -26,7 +26,7 @@ func TestDeadLetter(t *testing.T) {
 	if l.ID != s.Letter || l.ID != LetterID("g", l.Delivery.At, 5) || l.Reason != s.Reason || l.Error != "no" || l.Stack != "at b.go" {
 		t.Errorf("letter %+v of settlement %+v", l, s)
 	}
-	if l.Attempts != 3 || l.Age != time.Hour || l.Key.ID != "a" || l.Tried {
+	if l.Attempts != 3 || l.Age != time.Hour || l.Key.ID != "a" || l.Tried || l.Rowless {
 		t.Errorf("letter of %d attempts, %v old, of %v, tried before: %v", l.Attempts, l.Age, l.Key, l.Tried)
 	}
 	r.pass(10 * time.Second)
@@ -56,7 +56,7 @@ func TestLetterNotStored(t *testing.T) {
 	r.give(arrival("a", 7, arrivals(2)))
 	r.claims(map[string]dedupe.Claim{"a": {State: dedupe.DeadLettering, HeldFor: time.Minute, Reason: "why", Letter: "g/s@1/3/9"}})
 	l := r.letter()
-	if l.ID != "g/s@1/3/9" || l.Reason != "why" || l.Error != "" || !l.Tried {
+	if l.ID != "g/s@1/3/9" || l.Reason != "why" || l.Error != "" || !l.Tried || l.Rowless {
 		t.Errorf("letter %+v, want what is stored, and that it was tried before", l)
 	}
 	r.LetterPublished(r.now, l, nil)
@@ -93,7 +93,7 @@ func TestRowless(t *testing.T) {
 		t.Fatalf("%s runs", name(j))
 	}
 	l := r.letter()
-	if !strings.HasPrefix(l.Reason, "refused: ") || l.ID != LetterID("g", l.Delivery.At, 0) || !l.Tried || l.Age != 0 {
+	if !strings.HasPrefix(l.Reason, "refused: ") || l.ID != LetterID("g", l.Delivery.At, 0) || !l.Tried || !l.Rowless {
 		t.Errorf("letter %+v", l)
 	}
 	r.LetterPublished(r.now, l, errAway)
@@ -109,6 +109,19 @@ func TestRowless(t *testing.T) {
 	r.want("odd ack dead")
 	if s := r.settleOne(dedupe.GivenUp); s.Reason != "malformed: no JSON" || s.CountAttempt {
 		t.Errorf("given up: %+v", s)
+	}
+}
+
+// TestLetterWithoutARow: a store that keeps marks alone does not say whether a letter was tried.
+func TestLetterWithoutARow(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *Config) { c.ArrivalsAreAttempts = true })
+	r.give(arrival("a", 1))
+	r.claims(nil)
+	r.Ran(r.now, r.mustRun("a"), Verdict{Kind: Permanent, Error: "no"})
+	r.settleOne(dedupe.GivenUp)
+	if l := r.letter(); !l.Tried || !l.Rowless {
+		t.Errorf("letter %+v; want that it may have been tried, and that no row says when", l)
 	}
 }
 

@@ -58,7 +58,7 @@ func (m *Machine) maxEventAge(k VerdictKind) time.Duration {
 
 // eventAge is for how long an event has been waiting to be done, as far as anybody remembers.
 func (m *Machine) eventAge(now time.Time, j *Job) time.Duration {
-	age := j.age(now)
+	age := j.claim.Age + now.Sub(j.claimedAt)
 	if s := m.pace.setbacks[j.key]; s != nil {
 		age = max(age, now.Sub(s.since))
 	}
