@@ -182,6 +182,14 @@ func (f *fleet) noteReady(pid int) {
 	}
 }
 
+// describeWorker names the worker of a slot, for people.
+func (f *fleet) describeWorker(slot int) string {
+	if p := f.slots[slot].process; p != nil {
+		return fmt.Sprintf("worker %d (process %d)", slot+1, p.PID())
+	}
+	return fmt.Sprintf("worker %d, whose process has ended,", slot+1)
+}
+
 // allReady reports whether all processes have subscribed.
 func (f *fleet) allReady() bool {
 	for _, s := range f.slots {

@@ -3,11 +3,13 @@ package chaos
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
 
 	"github.com/onceish/onceish/bus"
@@ -72,6 +74,28 @@ var processes = map[string]func() error{
 	"disorderly": as(variant{adjust: func(o *consumer.Options) {
 		o.OrderKey = func(bus.Event) string { return "" }
 	}}),
+	// overtaking starts the events of a key in another order than they lie in.
+	"overtaking": as(variant{adjust: func(o *consumer.Options) {
+		noteArrived := o.OrderKey
+		o.OrderKey = func(e bus.Event) string { noteArrived(e); return "" }
+		o.Use = append(o.Use, oneOfAKey)
+	}}),
+	// sleepy are workers of which the first one fetches nothing any more after a while.
+	"sleepy": as(variant{over: func(ctx context.Context, c *worker.Connections) (*worker.Connections, error) {
+		store, err := c.Store(ctx)
+		if err != nil {
+			return nil, err
+		}
+		js, err := jetstream.New(c.NATS())
+		if err != nil {
+			return nil, err
+		}
+		config := jetstream.StreamConfig{Name: "sleepy", Subjects: []string{"sleepy"}, Description: "of process " + processID()}
+		if _, err := js.CreateStream(ctx, config); err != nil { // it is another one's
+			return worker.Over(c.Bus(), store), nil
+		}
+		return worker.Over(sleepyBus{c.Bus()}, store), nil
+	}}),
 	// impatient gives events up at their first failure.
 	"impatient": as(variant{adjust: func(o *consumer.Options) { o.MaxAttempts = 1 }}),
 	// lazy starts no handler.
@@ -88,6 +112,46 @@ var processes = map[string]func() error{
 
 func as(v variant) func() error {
 	return func() error { return workAs(context.Background(), os.Stdin, os.Stderr, v) }
+}
+
+// oneOfAKey runs one event of a key at a time, in any order.
+func oneOfAKey(h consumer.Handler) consumer.Handler {
+	var mu sync.Mutex
+	keys := make(map[string]*sync.Mutex)
+	return func(ctx context.Context, e bus.Event) error {
+		mu.Lock()
+		key := keys[e.Key]
+		if key == nil {
+			key = new(sync.Mutex)
+			keys[e.Key] = key
+		}
+		mu.Unlock()
+		time.Sleep(rand.N(20 * time.Millisecond))
+		key.Lock()
+		defer key.Unlock()
+		return h(ctx, e)
+	}
+}
+
+type sleepyBus struct{ bus.Bus }
+
+func (b sleepyBus) Subscribe(ctx context.Context, topic, group string, o *bus.SubscribeOptions) (bus.Source, error) {
+	s, err := b.Bus.Subscribe(ctx, topic, group, o)
+	return sleepySource{s, time.Now().Add(time.Second)}, err
+}
+
+type sleepySource struct {
+	bus.Source
+
+	asleep time.Time
+}
+
+func (s sleepySource) Fetch(ctx context.Context, most int) ([]*bus.Delivery, error) {
+	if time.Now().After(s.asleep) { // what is delivered to it is redelivered to others
+		time.Sleep(10 * time.Millisecond)
+		return nil, ctx.Err()
+	}
+	return s.Source.Fetch(ctx, most)
 }
 
 type closedLimit struct{}

@@ -34,6 +34,8 @@ type round struct {
 	own      *ownRuns    // nil: the handler is chaos's own
 	lines    *lineReader // of the handlers' effects; nil: there is no file
 	still    *standstills
+	disk     *diskWatch
+	calls    rollCall
 	show     *console.Console
 	curves   curves
 
@@ -81,7 +83,10 @@ func (r *round) play(ctx context.Context) (Result, error) {
 	}
 	settled := time.Now()
 	r.producer.stop()
-	if err := r.drainAll(ctx); err != nil {
+	if err := r.callRoll(ctx); err != nil {
+		return Result{}, err
+	}
+	if err := errors.Join(r.drainAll(ctx), r.disk.checkNow()); err != nil {
 		return Result{}, err
 	}
 	return r.judge(ctx, settled.Sub(healed))
@@ -175,7 +180,7 @@ func (r *round) watch(ctx context.Context) error {
 	if end, ok := r.fleet.takeEnded(); ok {
 		r.judgeEnd(&end)
 	}
-	return errors.Join(r.fleet.restartEnded(), r.checkNATS(), context.Cause(ctx))
+	return errors.Join(r.fleet.restartEnded(), r.checkNATS(), r.disk.check(), context.Cause(ctx))
 }
 
 // checkNATS returns an error if a server that is not ours is gone: nothing can be said about the
@@ -195,7 +200,7 @@ func (r *round) checkNATS() error {
 func (r *round) readJournal() error {
 	rs, err := r.reader.ReadNew()
 	lines, err2 := r.lines.readNew()
-	rs, err = append(rs, lines...), errors.Join(err, err2)
+	rs, err = append(r.withoutRollCall(rs), lines...), errors.Join(err, err2)
 	r.records = append(r.records, rs...)
 	r.tally.Add(rs)
 	for i := range rs {

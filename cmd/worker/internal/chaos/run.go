@@ -55,7 +55,7 @@ func runInLab(ctx context.Context, o *Options, l *lab) (_ Result, err error) {
 	defer fleet.close()
 	r := &round{
 		o: o, lab: l, plan: plan, fleet: fleet, flights: make(flights), reader: journal.NewReader(file), tally: journal.NewTally(plan.ids),
-		cursors: newCursors(l.js, l.targets), still: &standstills{},
+		cursors: newCursors(l.js, l.targets), still: &standstills{}, disk: &diskWatch{dir: l.dir, least: leastFree}, calls: rollCall{answered: make(map[int]bool)},
 		show: console.New(console.Options{
 			Output: o.Output, Command: "chaos", Total: len(plan.ids), Bar: "effects", Done: "events have their effect", Live: o.Live,
 		}),

@@ -34,7 +34,7 @@ func (r *round) readSpansOf(ctx context.Context, t *target, spans map[string]jou
 	}
 	defer messages.Stop()
 	left := all.CachedInfo().NumPending
-	for ; left > 0; stored++ {
+	for left > 0 {
 		m, err := messages.Next(jetstream.NextContext(ctx))
 		if err != nil {
 			return 0, err
@@ -44,10 +44,15 @@ func (r *round) readSpansOf(ctx context.Context, t *target, spans map[string]jou
 			return 0, err
 		}
 		id, span := m.Headers().Get("ce-id"), journal.Span{First: at.Sequence.Stream, Last: at.Sequence.Stream}
+		left = at.NumPending
+		if isRollCall(id) {
+			continue
+		}
 		if before, known := spans[id]; known {
 			span.First = before.First
 		}
-		spans[id], left = span, at.NumPending
+		spans[id] = span
+		stored++
 	}
 	return stored, nil
 }
@@ -57,6 +62,7 @@ func (r *round) judgeOrder(spans map[string]journal.Span) {
 	d := journal.FindDisorder(r.records, spans, r.wasCalm)
 	r.addViolation(ViolationOrder, d.Overlaps, "%d %s began while another run of the key went on in the same process")
 	r.addViolation(ViolationOrder, d.Overtakes, "%d %s overtook an earlier one of the key that waited for its retry in the same process")
+	r.addViolation(ViolationOrder, d.Inversions, "%d %s overtook an earlier one of the key that was delivered to the same process before")
 }
 
 // wasCalm reports whether there was no fault, and no standstill, in a time.

@@ -25,6 +25,7 @@ const (
 	ViolationOrder    = "order"    // events of a key began out of order in a process
 	ViolationStalled  = "stalled"  // the group did not settle
 	ViolationEnded    = "ended"    // a process has ended by itself, or did not drain
+	ViolationIdle     = "idle"     // a process begins nothing any more
 )
 
 // Violation is a promise that was broken.

@@ -79,30 +79,35 @@ func consumeUntilEnd(ctx context.Context, a *workAssignment, c *worker.Connectio
 		return err
 	}
 	defer func() { err = errors.Join(err, j.Close()) }()
-	h := &journalHandler{journal: j, seed: a.Seed, lease: a.Lease}
-	w, err := worker.New(a.Name, c, &worker.Options{Logger: log, Started: func() { h.keepError(j.Write(journal.Ready, "-")) }})
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	h := &journalHandler{journal: j, seed: a.Seed, lease: a.Lease, stop: stop}
+	w, err := worker.New(a.Name, c, &worker.Options{Logger: log, Started: func() { h.note(journal.Ready, "-") }})
 	if err != nil {
 		return err
 	}
 	o := &consumer.Options{
 		Concurrency: concurrency, Lease: a.Lease, AckWait: a.Lease, MaxCrashes: maxCrashes, MaxAttempts: 100, DeadLetter: a.DeadLetters(), Observer: h,
 		Backoff: consumer.Backoff{Base: 50 * time.Millisecond, Max: time.Second}, RunLimit: time.Minute, Drain: 2 * a.Lease,
+		OrderKey: h.noteArrived,
 	}
 	if adjust != nil {
 		adjust(o)
 	}
 	w.Handle(a.Topic(), h.handleEvent, o)
-	watching := watchStandstills(ctx, a.Lease, func(length time.Duration) { h.keepError(j.Write(journal.Standstill, length.String())) })
+	watching := watchStandstills(ctx, a.Lease, func(length time.Duration) { h.note(journal.Standstill, length.String()) })
 	err = w.Run(ctx)
 	watching()
 	return errors.Join(err, h.firstError())
 }
 
-// journalHandler makes effects, and takes as long for it as a call to another service might.
+// journalHandler makes effects, and takes as long for it as a call to another service might. It
+// ends the process once it cannot write to the journal.
 type journalHandler struct {
 	journal *journal.Writer
 	seed    uint64
 	lease   time.Duration
+	stop    func()
 
 	mu  sync.Mutex
 	err error // the first of writing
@@ -110,9 +115,15 @@ type journalHandler struct {
 
 var _ consumer.Observer = (*journalHandler)(nil)
 
+// noteArrived writes down that an event was delivered, and returns its order key.
+func (h *journalHandler) noteArrived(e bus.Event) string {
+	h.note(journal.Arrived, e.ID)
+	return e.Key
+}
+
 func (h *journalHandler) handleEvent(ctx context.Context, e bus.Event) error {
 	n := consumer.AttemptFrom(ctx).Number
-	if err := h.journal.WriteStart(e.ID, cmp.Or(e.Key, "-"), n); err != nil {
+	if err := h.keepError(h.journal.WriteStart(e.ID, cmp.Or(e.Key, "-"), n)); err != nil || isRollCall(e.ID) {
 		return err
 	}
 	takes, fails := runFate(h.seed, e.ID, n, h.lease)
@@ -124,26 +135,41 @@ func (h *journalHandler) handleEvent(ctx context.Context, e bus.Event) error {
 	}
 	switch {
 	case ctx.Err() != nil:
-		return errors.Join(context.Cause(ctx), h.journal.Write(journal.Cancelled, e.ID))
+		return errors.Join(context.Cause(ctx), h.write(journal.Cancelled, e.ID))
 	case isPermanent(h.seed, e.ID):
-		return consumer.Permanent(errors.Join(errors.New("the event fails for good, as some do"), h.journal.Write(journal.Failed, e.ID)))
+		return consumer.Permanent(errors.Join(errors.New("the event fails for good, as some do"), h.write(journal.Failed, e.ID)))
 	case fails:
-		return errors.Join(fmt.Errorf("attempt %d fails, as it does now and then", n), h.journal.Write(journal.Failed, e.ID))
+		return errors.Join(fmt.Errorf("attempt %d fails, as it does now and then", n), h.write(journal.Failed, e.ID))
 	}
-	return h.journal.Write(journal.Effect, e.ID)
+	return h.write(journal.Effect, e.ID)
 }
 
 // Observe implements consumer.Observer.
 func (h *journalHandler) Observe(o consumer.Observation) {
+	id := cmp.Or(o.Key.ID, "-") // recognised by its position
 	if outcome := string(o.Outcome); journal.Ends(outcome) {
-		h.keepError(h.journal.Write(outcome, cmp.Or(o.Key.ID, "-"))) // recognised by its position
+		h.note(outcome, id)
+	} else {
+		h.note(journal.Nacked, id)
 	}
 }
 
-func (h *journalHandler) keepError(err error) {
+// note is write for what nobody waits for.
+func (h *journalHandler) note(what, id string) { _ = h.write(what, id) }
+
+// write writes a record.
+func (h *journalHandler) write(what, id string) error { return h.keepError(h.journal.Write(what, id)) }
+
+// keepError keeps the first error, and ends the process. It returns what it is given.
+func (h *journalHandler) keepError(err error) error {
+	if err == nil {
+		return nil
+	}
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	h.err = cmp.Or(h.err, err)
+	h.mu.Unlock()
+	h.stop()
+	return err
 }
 
 func (h *journalHandler) firstError() error {

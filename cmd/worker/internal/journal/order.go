@@ -1,6 +1,9 @@
 package journal
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Span is where the copies of an event lie in its stream.
 type Span struct{ First, Last uint64 }
@@ -12,6 +15,9 @@ type Disorder struct {
 	// Overtakes began before an earlier event of their key was done that had failed in the same
 	// process, and was retried there afterwards.
 	Overtakes []string
+	// Inversions began before an earlier event of their key that had been delivered to the same
+	// process before them, and began there afterwards.
+	Inversions []string
 }
 
 // orderCheck goes through a journal. A process runs the events of a key one after the other, by
@@ -25,6 +31,7 @@ type orderCheck struct {
 	running map[int]map[string]string   // by process and key
 	waiting map[string]map[int]*failure // by event and process
 	byKey   map[string]map[string]bool  // the waiting events of a key
+	held    map[int]*heldEvents         // by process
 	found   Disorder
 }
 
@@ -41,7 +48,7 @@ type failure struct {
 func FindDisorder(rs []Record, spans map[string]Span, calm func(from, to time.Time) bool) Disorder {
 	c := &orderCheck{
 		spans: spans, calm: calm, keys: make(map[string]string), running: make(map[int]map[string]string),
-		waiting: make(map[string]map[int]*failure), byKey: make(map[string]map[string]bool),
+		waiting: make(map[string]map[int]*failure), byKey: make(map[string]map[string]bool), held: make(map[int]*heldEvents),
 	}
 	for i := range rs {
 		c.add(&rs[i])
@@ -53,6 +60,9 @@ func (c *orderCheck) add(r *Record) {
 	switch r.What {
 	case Ready: // a new process, perhaps with an old id
 		c.running[r.PID] = make(map[string]string)
+		delete(c.held, r.PID)
+	case Arrived:
+		c.heldBy(r.PID).addArrival(r)
 	case Start:
 		c.addStart(r)
 	case Failed:
@@ -60,7 +70,10 @@ func (c *orderCheck) add(r *Record) {
 		c.addFailure(r)
 	case Effect, Found, Succeeded, Deferred, Cancelled:
 		c.endRun(r)
+	case Nacked:
+		c.heldBy(r.PID).removeEvent(r.ID)
 	case Handled, Dead, Lost, Duplicate:
+		c.heldBy(r.PID).removeEvent(r.ID)
 		c.stopWaiting(r.ID)
 	}
 }
@@ -76,6 +89,7 @@ func (c *orderCheck) addStart(r *Record) {
 		c.found.Overlaps = append(c.found.Overlaps, r.ID)
 	}
 	keys[r.Key] = r.ID
+	c.found.Inversions = append(c.found.Inversions, c.findOvertaking(r)...)
 	if f := c.waiting[r.ID][r.PID]; f != nil && len(f.overtook) > 0 && c.calm(f.at, r.At) {
 		c.found.Overtakes = append(c.found.Overtakes, f.overtook...)
 	}
@@ -85,6 +99,34 @@ func (c *orderCheck) addStart(r *Record) {
 			f.overtook = append(f.overtook, r.ID)
 		}
 	}
+}
+
+func (c *orderCheck) heldBy(pid int) *heldEvents {
+	h := c.held[pid]
+	if h == nil {
+		h = &heldEvents{arrivals: make(map[string]*arrival), starts: make(map[string][]startedEvent)}
+		c.held[pid] = h
+	}
+	return h
+}
+
+// findOvertaking returns the later events of its key that have begun in the process while the event
+// that begins now waited there, although they were delivered after it.
+func (c *orderCheck) findOvertaking(r *Record) (ids []string) {
+	h := c.heldBy(r.PID)
+	own := h.arrivals[r.ID]
+	if own != nil {
+		for _, s := range slices.Backward(h.starts[r.Key]) {
+			if s.order < own.last {
+				break
+			}
+			if s.arrived > own.last && c.isLater(s.id, r.ID) {
+				ids = append(ids, s.id)
+			}
+		}
+	}
+	h.addStart(r)
+	return ids
 }
 
 func (c *orderCheck) isLater(id, than string) bool {

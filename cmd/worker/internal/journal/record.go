@@ -10,6 +10,8 @@ import (
 // What a record is about. The last four are outcomes of consumer.Observation.
 const (
 	Ready      = "ready"      // the process has subscribed; the ID is "-"
+	Arrived    = "arrived"    // the bus has delivered the event
+	Nacked     = "nacked"     // the delivery was given back: the event is to be redelivered
 	Start      = "start"      // a run has begun
 	Effect     = "effect"     // the handler's effect was made; the run ends
 	Found      = "found"      // an earlier run had made the effect, and it was not made again
@@ -24,7 +26,7 @@ const (
 	Dead       = "dead"       // the event was given up
 )
 
-var recordKinds = []string{Ready, Start, Effect, Found, Succeeded, Failed, Deferred, Cancelled, Standstill, Handled, Duplicate, Lost, Dead}
+var recordKinds = []string{Ready, Arrived, Nacked, Start, Effect, Found, Succeeded, Failed, Deferred, Cancelled, Standstill, Handled, Duplicate, Lost, Dead}
 
 // Ends reports whether a record of this kind says how a delivery ended.
 func Ends(what string) bool {
