@@ -222,3 +222,29 @@ func TestAnEarlierCopyUnderAnotherKeyGoesFirst(t *testing.T) {
 	r.succeed(r.mustRun("a"))
 	r.want("a ack handled")
 }
+
+// TestClaimOfADroppedCopyIsNotElsewhere: that a row may still be claimed by this process is known
+// of a copy that arrives when the one that ran is gone, without its data.
+func TestClaimOfADroppedCopyIsNotElsewhere(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *Config) { c.MaxBytes = 300 })
+	r.give(arrival("x1", 1, ordered("x")))
+	r.claims(nil)
+	r.Ran(r.now, r.mustRun("x1"), Verdict{Kind: Unknown})
+	r.pass(2 * time.Minute)
+	r.wantDropped(1, dedupe.Held)
+	r.Pause(r.now)
+	r.give(arrival("x1", 5, ordered("x")))
+	r.want("x1 nothing unresolved", "x1 nak given back")
+	r.Resume()
+	r.give(arrival("x9", 9, ordered("x")))
+	r.pass(2 * time.Second)
+	r.lookUp(map[string]dedupe.State{"x1": dedupe.Held}) // its lease is over, and nobody has taken it over
+	if ids := r.claims(nil); len(ids) != 0 {
+		t.Fatalf("claimed %v while the bus has another copy of x1", ids)
+	}
+	r.give(arrival("x1", 5, ordered("x"), arrivals(2)))
+	if ids := r.claims(nil); !slices.Equal(ids, []string{"x1"}) {
+		t.Fatalf("claimed %v, want x1", ids)
+	}
+}

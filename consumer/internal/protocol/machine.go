@@ -57,7 +57,7 @@ func New(cfg Config, now time.Time) *Machine {
 	m.jobs.initEmpty()
 	m.quarantine.jobs = &m.jobs
 	m.expected = pendingRedeliveries{
-		byPlace: make(map[eventPlace]*pendingRedelivery), holds: make(map[dedupe.Key]*ownHold), keyQueues: m.keyQueues,
+		byPlace: make(map[eventPlace]*pendingRedelivery), holds: make(map[dedupe.Key]*ownHold), dropped: make(map[dedupe.Key]*ownHold), keyQueues: m.keyQueues,
 	}
 	return m
 }

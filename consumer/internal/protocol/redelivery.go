@@ -91,6 +91,7 @@ func placeOf(at bus.Position) eventPlace { return eventPlace{at.Sequence, at.Sto
 type pendingRedeliveries struct {
 	byPlace   map[eventPlace]*pendingRedelivery
 	holds     map[dedupe.Key]*ownHold // of each key that is expected
+	dropped   map[dedupe.Key]*ownHold // of keys whose only copy that was known is gone, without its data
 	keyQueues keyQueues               // what the redeliveries hold up
 	keptBytes int                     // of data
 
@@ -147,12 +148,27 @@ func (p *pendingRedeliveries) removeAt(at bus.Position) {
 // take ends the wait for the redelivery that has just arrived as c. What was known of its event,
 // there or at another place, goes on with c.
 func (p *pendingRedeliveries) take(c *deliveryCopy) {
-	if h := p.holds[c.Key]; h != nil {
-		c.heldUntil, c.mayHoldClaim = h.until, h.mayClaim
+	for _, h := range []*ownHold{p.holds[c.Key], p.dropped[c.Key]} {
+		if h != nil {
+			c.heldUntil, c.mayHoldClaim = h.until, h.mayClaim
+		}
 	}
+	delete(p.dropped, c.Key)
 	if r := p.byPlace[placeOf(c.Delivery.At)]; r != nil {
 		c.uncounted = r.uncounted
 		p.remove(r)
+	}
+}
+
+// maxDroppedHolds bounds what is remembered of events that the bus has dropped: another copy of one
+// is rare.
+const maxDroppedHolds = 1000
+
+// rememberHold remembers, for another copy of its event that may arrive, that the row of a
+// redelivery may be claimed by this process.
+func (p *pendingRedeliveries) rememberHold(r *pendingRedelivery) {
+	if r.held.mayClaim && r.held.copies == 1 && len(p.dropped) < maxDroppedHolds {
+		p.dropped[r.key] = r.held
 	}
 }
 
@@ -325,6 +341,7 @@ func (m *Machine) LookedUp(now time.Time, b Batch[Lookup], known []dedupe.Record
 func (m *Machine) handleGone(now time.Time, r *pendingRedelivery) {
 	if r.arrival.Delivery == nil {
 		m.stats.Dropped++
+		m.expected.rememberHold(r)
 		m.clearRedelivery(now, r)
 		return
 	}

@@ -99,6 +99,7 @@ var failedOnce = map[uint64]string{
 	5300011552: "a key that the store refuses leaves no row for who has nacked it, and the floor stays below it",
 	5300055141: "as 5300011217, and ids under two payloads",
 	8300007840: "a store that keeps marks alone does not say that a letter was stored",
+	9400016436: "a process forgets that it may hold a claim when the stream has dropped the copy that ran",
 	6100001060: "a restore brings back, below the watermark, what the stream had dropped",
 }
 
