@@ -3,6 +3,7 @@ package bustest
 import (
 	"context"
 	"errors"
+	"iter"
 	"time"
 
 	"github.com/onceish/onceish/bus"
@@ -50,6 +51,15 @@ func (b *FaultyBus) Get(ctx context.Context, at bus.Position) (bus.Event, error)
 		}
 		return f.Get(ctx, at)
 	})
+}
+
+// Read implements bus.Reader. Nothing of it is planned.
+func (b *FaultyBus) Read(ctx context.Context, pattern string, r bus.Range) iter.Seq2[bus.Stored, error] {
+	reader, ok := b.inner.(bus.Reader)
+	if !ok {
+		return func(yield func(bus.Stored, error) bool) { yield(bus.Stored{}, errors.ErrUnsupported) }
+	}
+	return reader.Read(ctx, pattern, r)
 }
 
 // Subscribe implements bus.Bus.

@@ -117,3 +117,23 @@ func TestOwnerKilledWhileBurying(t *testing.T) {
 		})
 	}
 }
+
+// A process dies when the stream has its letter, and before it knows. When another one takes the
+// event over, the stream has forgotten the letter's id, and still keeps it once.
+func TestLetterIsStoredOnceThoughTheStreamForgets(t *testing.T) {
+	t.Parallel()
+	onStoresOf(t, brief, func(r *rig) {
+		p := r.start("killed", script{Concurrency: 1, Die: death{At: faulty.Publish, After: true}})
+		r.publish(event("1", "permanent"))
+		p.awaitGone()
+		if n := len(r.letters()); n != 1 {
+			r.t.Fatalf("%d letters when the process is gone, want 1", n)
+		}
+		heir := r.run("heir", 1)
+		r.settled()
+		heir.stop()
+		if n := len(r.letters()); n != 1 {
+			r.t.Errorf("%d letters, want 1", n)
+		}
+	})
+}

@@ -259,7 +259,7 @@ func (r *rig) stream(topic string) string {
 	return natsbus.StreamName(topic)
 }
 
-// letters are the dead letters, one per id.
+// letters are the dead letters, by id. Each is stored once.
 func (r *rig) letters() map[string]*consumer.Letter {
 	r.t.Helper()
 	out := make(map[string]*consumer.Letter)
@@ -267,7 +267,7 @@ func (r *rig) letters() map[string]*consumer.Letter {
 		l, err := consumer.ParseLetter(e)
 		must(r.t, err)
 		if out[l.ID] != nil {
-			r.t.Logf("letter %s is stored twice", l.ID)
+			r.t.Errorf("letter %s is stored twice", l.ID)
 		}
 		out[l.ID] = l
 	}
