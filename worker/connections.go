@@ -75,6 +75,11 @@ type ConnectOptions struct {
 	// Provision makes streams that are missing. With Embed they always are: there is nobody else
 	// to make them.
 	Provision bool
+	// Strict refuses connections without TLS that leave this machine, to NATS and to MongoDB, with
+	// ErrUsage: no credentials are sent. It holds for reconnects, and for servers that others refer
+	// to. This machine is localhost, and the addresses of its loopback interface; other names are
+	// elsewhere, whatever they resolve to. False: they are logged as a warning.
+	Strict bool
 	// Lease is the shortest lease or ack deadline of what will run over the connections: they
 	// notice well within it that a server is frozen. Zero: 30 s.
 	Lease time.Duration

@@ -23,7 +23,7 @@ func TestConnectErrorsHideCredentials(t *testing.T) {
 		"mongodb://user:hunter2@127.0.0.1:1/?serverSelectionTimeoutMS=50", "mongodb://user:hunter2%zz@127.0.0.1:1", "mongodb://user:x/hunter2@127.0.0.1:1",
 		"mongodb://user:x@hunter2@127.0.0.1:1", "http://user:hunter2@127.0.0.1", "mongodb://user:hunter2@127.0.0.1:1/?authMechanism=hunter2",
 	} {
-		client, _, _, err := connectMongo(t.Context(), uri, "test", "")
+		client, _, _, err := connectMongo(t.Context(), &ConnectOptions{Store: uri, Name: "test"}, "")
 		if client != nil || err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "MONGODB_URI") {
 			t.Errorf("%s: %v", uri, err)
 		}
@@ -41,7 +41,7 @@ func TestDNSFailureIsNoWrongUsage(t *testing.T) {
 	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
 		return nil, errors.New("no route")
 	}}
-	client, _, _, err := connectMongo(t.Context(), "mongodb+srv://user:hunter2@shop.example.com/shop", "test", "")
+	client, _, _, err := connectMongo(t.Context(), &ConnectOptions{Store: "mongodb+srv://user:hunter2@shop.example.com/shop", Name: "test"}, "")
 	if client != nil || err == nil || errors.Is(err, ErrUsage) || ExitStatus(err) != 1 {
 		t.Errorf("%v, exit status %d", err, ExitStatus(err))
 	}

@@ -67,7 +67,7 @@ Exit status: 0 drained, 1 failed, 2 wrong usage, 3 drain incomplete; with --unti
 
 // mainSections are what a worker binary takes of a worker's configuration: it says itself
 // what it handles.
-var mainSections = []config.Section{config.SectionNATS, config.SectionMongo, config.SectionDrain, config.SectionLog}
+var mainSections = []config.Section{config.SectionNATS, config.SectionMongo, config.SectionDrain, config.SectionLog, config.SectionStrict}
 
 func mainFlags() []cli.Flag {
 	return append(append(config.Flags(mainSections...), config.TuningFlags()...), &cli.BoolFlag{
@@ -107,6 +107,7 @@ func Configured(c *config.Config) *ConnectOptions {
 		NATS: n.URL, Credentials: n.Credentials, NKey: n.NKey, TLS: TLSFiles(n.TLS), InboxPrefix: n.InboxPrefix,
 		Bus:    &natsbus.Options{Domain: n.Domain, APIPrefix: n.APIPrefix, Stream: n.Stream, Envelopes: n.Envelopes, MaxUnsettled: n.MaxUnsettled},
 		Bucket: n.Bucket, Replicas: n.Replicas, Provision: n.Provision, Store: c.Mongo.URI, Namespace: c.Mongo.Namespace,
+		Strict: c.Strict,
 	}
 }
 

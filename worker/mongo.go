@@ -29,9 +29,10 @@ func InNamespace(namespace, collection string) string {
 	return collection + "." + namespace
 }
 
-// connectMongo makes sure that the server answers. hint is what else could be done without it.
+// connectMongo connects to the Store of some options, and makes sure that it answers. hint is what else could be done without it.
 // named reports whether the URI names the database.
-func connectMongo(ctx context.Context, uri, name, hint string) (_ *mongo.Client, _ *mongo.Database, named bool, _ error) {
+func connectMongo(ctx context.Context, co *ConnectOptions, hint string) (_ *mongo.Client, _ *mongo.Database, named bool, _ error) {
+	uri := co.Store
 	parsed, err := connstring.ParseAndValidate(uri)
 	if failed, ok := errors.AsType[*net.DNSError](err); ok { // it may be there tomorrow
 		return nil, nil, false, unreachableError(uri, hint, fmt.Errorf("look its servers up in DNS: %s", failed.Err)) // without the name, as err has it
@@ -42,7 +43,10 @@ func connectMongo(ctx context.Context, uri, name, hint string) (_ *mongo.Client,
 		}
 		return nil, nil, false, fmt.Errorf("%w: the MongoDB URI (--mongo, MONGODB_URI) cannot be read: %w", ErrUsage, err)
 	}
-	o := options.Client().SetServerSelectionTimeout(startTimeout).SetConnectTimeout(startTimeout).SetAppName(name).ApplyURI(uri)
+	o := options.Client().SetServerSelectionTimeout(startTimeout).SetConnectTimeout(startTimeout).SetAppName(co.Name).ApplyURI(uri)
+	if err := checkMongoEncryption(uri, parsed, o, co.plaintextPolicy(co.Logger)); err != nil {
+		return nil, nil, false, err
+	}
 	client, err := mongo.Connect(o)
 	if err != nil {
 		return nil, nil, false, unreachableError(uri, hint, err)

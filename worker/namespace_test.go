@@ -38,7 +38,7 @@ func TestNamespacesShareNothing(t *testing.T) {
 			_, err := box.AddAlone(t.Context(), bus.Event{Topic: "order.placed"})
 			must(t, err)
 		}
-		admin, err := OpenOutbox(t.Context(), uri, InNamespace(namespace, OutboxCollection), "test")
+		admin, err := OpenOutbox(t.Context(), &ConnectOptions{Store: uri, Namespace: namespace, Name: "test"}, "")
 		must(t, err)
 		if n, err := admin.Count(t.Context()); err != nil || n.Pending != i+1 {
 			t.Errorf("%q: %+v, %v, want %d rows", namespace, n, err, i+1)

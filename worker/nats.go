@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	natsbus "github.com/onceish/onceish/bus/jetstream"
+	"github.com/onceish/onceish/internal/plaintext"
 	"github.com/onceish/onceish/internal/redact"
 	"github.com/onceish/onceish/worker/config"
 )
@@ -37,7 +38,10 @@ func connectNATS(at string, o *ConnectOptions, log *slog.Logger) (*nats.Conn, er
 	}
 	nc, err := nats.Connect(at, append(natsOptions(at, o, log), identity...)...)
 	if err != nil {
-		return nil, fmt.Errorf("connect to NATS at %s (--nats, NATS_URL): %w", redact.URL(at), explainConnectError(at, o, identity, err))
+		return nil, fmt.Errorf("connect to NATS at %s (--nats, NATS_URL): %w", redact.URL(at), asPlaintextError(at, o, explainConnectError(at, o, identity, err)))
+	}
+	if err := checkNATSEncryption(nc, o.plaintextPolicy(log)); err != nil {
+		return nil, errors.Join(err, closeNATS(nc, startTimeout))
 	}
 	return nc, nil
 }
@@ -105,6 +109,9 @@ func natsOptions(at string, o *ConnectOptions, log *slog.Logger) []nats.Option {
 	if o.NamedServersOnly {
 		options = append(options, nats.IgnoreDiscoveredServers())
 	}
+	if o.Strict {
+		options = append(options, strictNATSOptions(at)...)
+	}
 	return append(options,
 		nats.Name(o.Name), nats.Timeout(connectTimeout(at)),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
@@ -112,7 +119,10 @@ func natsOptions(at string, o *ConnectOptions, log *slog.Logger) []nats.Option {
 				log.Warn("disconnected from NATS: reconnecting", "url", redact.URL(at), "error", err)
 			}
 		}),
-		nats.ReconnectHandler(func(nc *nats.Conn) { log.Info("reconnected to NATS", "address", nc.ConnectedAddr()) }),
+		nats.ReconnectHandler(func(nc *nats.Conn) {
+			log.Info("reconnected to NATS", "address", nc.ConnectedAddr())
+			_ = checkNATSEncryption(nc, plaintext.Policy{Logger: log}) // it warns; strict clients refuse before
+		}),
 		nats.ErrorHandler((&connectionErrorLog{log: log}).logError),
 	)
 }

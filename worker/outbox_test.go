@@ -245,7 +245,7 @@ func TestOpenOutboxMakesNone(t *testing.T) {
 	}
 	uri := uriOf(t, coll.Database().Name())
 	for _, name := range []string{"", coll.Name()} {
-		if _, err := OpenOutbox(t.Context(), uri, name, "test"); !errors.Is(err, ErrUsage) || !strings.Contains(err.Error(), "there is no outbox") {
+		if _, err := OpenOutbox(t.Context(), &ConnectOptions{Store: uri, Name: "test"}, name); !errors.Is(err, ErrUsage) || !strings.Contains(err.Error(), "there is no outbox") {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
@@ -256,7 +256,7 @@ func TestOpenOutboxMakesNone(t *testing.T) {
 	if _, err := mongooutbox.New(t.Context(), coll, &mongooutbox.Options{Keep: time.Hour}); err != nil {
 		t.Fatal(err)
 	}
-	a, err := OpenOutbox(t.Context(), uri, coll.Name(), "test")
+	a, err := OpenOutbox(t.Context(), &ConnectOptions{Store: uri, Name: "test"}, coll.Name())
 	if err != nil {
 		t.Fatal(err)
 	}

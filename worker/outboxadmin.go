@@ -46,16 +46,16 @@ func (c *Connections) OutboxAdmin(ctx context.Context, collection string) (*Outb
 	return a, nil
 }
 
-// OpenOutbox connects to the outbox in a collection of the URI's database, or "onceish". Empty:
-// OutboxCollection. Where there is none, it makes none: an error says so. name is told to the
-// server. The caller closes it.
-func OpenOutbox(ctx context.Context, uri, collection, name string) (*OutboxAdmin, error) {
-	collection = cmp.Or(collection, OutboxCollection)
-	client, db, _, err := connectMongo(ctx, uri, name, "")
+// OpenOutbox connects to the outbox in a collection of the database that o.Store names, a URI of
+// MongoDB; of o it also takes Namespace, Name, Strict and Logger. An empty collection is
+// OutboxCollection. Where there is none, it makes none: an error says so. The caller closes it.
+func OpenOutbox(ctx context.Context, o *ConnectOptions, collection string) (*OutboxAdmin, error) {
+	collection = InNamespace(o.Namespace, cmp.Or(collection, OutboxCollection))
+	client, db, _, err := connectMongo(ctx, o, "")
 	if err != nil {
 		return nil, err
 	}
-	a := &OutboxAdmin{name: redact.URL(uri) + " " + db.Name() + "." + collection, client: client}
+	a := &OutboxAdmin{name: redact.URL(o.Store) + " " + db.Name() + "." + collection, client: client}
 	q, err := openExisting(ctx, db, collection)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", a.name, err), a.Close()) //nolint:contextcheck // closing does not depend on it

@@ -114,7 +114,7 @@ func (c *Connections) openDatabase(ctx context.Context) (*mongo.Database, error)
 	if c.database != nil {
 		return c.database, nil
 	}
-	client, db, named, err := connectMongo(ctx, c.o.Store, c.o.Name, " Without a URI marks are kept in NATS")
+	client, db, named, err := connectMongo(ctx, &c.o, " Without a URI marks are kept in NATS")
 	if err != nil {
 		return nil, err
 	}

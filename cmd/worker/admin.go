@@ -60,7 +60,7 @@ func serveAdmin(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer)
 	ctx, _, release := worker.Signals(ctx, log)
 	defer release()
 	return withConnections(ctx, connectOptions(cmd, c, log), func(conns *worker.Connections) error {
-		s, err := listenAdmin(ctx, conns, c.Admin, cmd.String("group"), log)
+		s, err := listenAdmin(ctx, conns, c, cmd.String("group"), log)
 		if err != nil {
 			return err
 		}
@@ -72,7 +72,8 @@ func serveAdmin(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer)
 }
 
 // listenAdmin opens the API's address. It drains when ctx ends.
-func listenAdmin(ctx context.Context, conns *worker.Connections, c *config.Admin, group string, log *slog.Logger) (*admin.Server, error) {
+func listenAdmin(ctx context.Context, conns *worker.Connections, all *config.Config, group string, log *slog.Logger) (*admin.Server, error) {
+	c := all.Admin
 	token, err := adminToken(c)
 	if err != nil {
 		return nil, err
@@ -90,7 +91,7 @@ func listenAdmin(ctx context.Context, conns *worker.Connections, c *config.Admin
 		return nil, fmt.Errorf("%w: admin API: %w", commandline.ErrUsage, err)
 	}
 	return api.Listen(ctx, &admin.ListenOptions{
-		Address: c.Address, Prefix: c.Prefix, Certificate: c.TLS.Certificate, Key: c.TLS.Key, ClientCA: c.TLS.ClientCA,
+		Address: c.Address, Prefix: c.Prefix, Certificate: c.TLS.Certificate, Key: c.TLS.Key, ClientCA: c.TLS.ClientCA, Strict: all.Strict,
 	})
 }
 
@@ -116,8 +117,8 @@ func adminToken(c *config.Admin) (string, error) {
 }
 
 // addAdmin serves the API beside a worker, until all else of it has ended.
-func addAdmin(ctx context.Context, w *worker.Worker, c *config.Admin) error {
-	if c == nil {
+func addAdmin(ctx context.Context, w *worker.Worker, c *config.Config) error {
+	if c.Admin == nil {
 		return nil
 	}
 	s, err := listenAdmin(ctx, w.Connections(), c, w.Group(), w.Logger())

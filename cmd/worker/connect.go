@@ -18,7 +18,7 @@ import (
 )
 
 // natsSections are what a command takes of a worker's configuration that uses NATS alone.
-var natsSections = []config.Section{config.SectionNATS, config.SectionDataDir, config.SectionLog}
+var natsSections = []config.Section{config.SectionNATS, config.SectionDataDir, config.SectionLog, config.SectionStrict}
 
 func newLogger(c *config.Config, stderr io.Writer) *slog.Logger {
 	return commandline.Logger(stderr, c.Log.Format, c.Log.Level)

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"syscall"
 	"time"
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/internal/plaintext"
 	mongooutbox "github.com/onceish/onceish/outbox/mongo"
 	"github.com/onceish/onceish/worker"
 	"github.com/onceish/onceish/worker/config"
@@ -28,6 +30,7 @@ type workerBuilder struct {
 	outbox         *worker.Outbox      // nil: the file has none
 	reaper         *exechandler.Reaper // of all commands; nil: there are none yet
 	env            []string            // of commands, beside this process's
+	plaintext      plaintext.Policy    // for endpoints without TLS
 	// watch wraps handlers. Nil: nobody watches.
 	watch func(*config.Subscription, consumer.Handler, *consumer.Options) consumer.Handler
 }
@@ -105,6 +108,9 @@ func (s *workerBuilder) newHandler(ctx context.Context, c *config.Subscription) 
 }
 
 func (s *workerBuilder) newHTTPHandler(h *config.HTTPHandler, c *config.Subscription) (*httphandler.Handler, error) {
+	if err := s.checkEncryption(h.URL, c.Topic); err != nil {
+		return nil, err
+	}
 	files, err := worker.TLSFiles(h.TLS).Config()
 	if err != nil {
 		return nil, err
@@ -114,6 +120,21 @@ func (s *workerBuilder) newHTTPHandler(h *config.HTTPHandler, c *config.Subscrip
 		Concurrency: c.Concurrency.Max, TLS: files, SigningSecrets: h.Signing.Secrets, SigningSecretFiles: h.Signing.Files,
 		Addresses: h.Addresses, OnGone: s.worker.PauseWhenGone(c.Topic),
 	})
+}
+
+// checkEncryption warns of, or refuses, an endpoint elsewhere that has no TLS.
+func (s *workerBuilder) checkEncryption(endpoint, topic string) error {
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Scheme != "http" {
+		return nil //nolint:nilerr // the handler says what is wrong with it
+	}
+	err = s.plaintext.Check(&plaintext.Peer{
+		Name: "the endpoint of " + topic, Address: u.Scheme + "://" + u.Host, Hosts: []string{u.Hostname()}, Advice: "write https:// in its handler",
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %w", worker.ErrUsage, err)
+	}
+	return nil
 }
 
 func (s *workerBuilder) newPublishHandler(h *config.PublishHandler, mode consumer.Mode) (*publish.Handler, error) {

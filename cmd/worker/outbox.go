@@ -39,7 +39,7 @@ Exit status: 0 done, 1 failed, or not asked for after all, 2 wrong usage.`,
 }
 
 // outboxSections are what looking after an outbox takes of a worker's configuration.
-var outboxSections = []config.Section{config.SectionMongo}
+var outboxSections = []config.Section{config.SectionMongo, config.SectionStrict}
 
 // outboxFlags say where the outbox is.
 func outboxFlags() []cli.Flag {
@@ -57,7 +57,9 @@ func withOutbox(ctx context.Context, cmd *cli.Command, f func(name string, a out
 	if c.Mongo.URI == "" {
 		return commandline.Usagef(cmd, "no MongoDB: set --mongo or MONGODB_URI")
 	}
-	box, err := worker.OpenOutbox(ctx, c.Mongo.URI, worker.InNamespace(c.Mongo.Namespace, cmd.String("collection")), cmd.FullName())
+	o := worker.Configured(c)
+	o.Name, o.Logger = cmd.FullName(), commandline.Logger(cmd.Root().ErrWriter, "text", "warn")
+	box, err := worker.OpenOutbox(ctx, o, cmd.String("collection"))
 	if err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ Exit status: 0 done, or with --dry-run nothing is refused; 1 failed, refused, or
 			&cli.StringFlag{Name: "config", Aliases: []string{"c"}, TakesFile: true, Usage: "`FILE` that says what to do, or - for standard input; see docs/configuration.md"},
 			&cli.BoolFlag{Name: "dry-run", HideDefault: true, Usage: "show what there is to do, and do nothing"},
 			yesFlag(", unless all is made new"),
-		}, append(outputFlags(), config.Flags(config.SectionGroup, config.SectionMongo, config.SectionNATS, config.SectionDataDir, config.SectionLog)...)...),
+		}, append(outputFlags(), config.Flags(config.SectionGroup, config.SectionMongo, config.SectionNATS, config.SectionDataDir, config.SectionLog, config.SectionStrict)...)...),
 		OnUsageError: commandline.UsageError,
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			p := &provisioning{cmd: cmd, stdin: stdin, stdout: stdout, stderr: stderr}

@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/onceish/onceish/internal/commandline"
+	"github.com/onceish/onceish/internal/plaintext"
 	"github.com/onceish/onceish/worker"
 	"github.com/onceish/onceish/worker/config"
 	"github.com/onceish/onceish/worker/provision"
@@ -49,7 +50,7 @@ func runFlags() []cli.Flag {
 		&cli.StringFlag{Name: "config", Aliases: []string{"c"}, TakesFile: true, Usage: "`FILE` that says what to do, or - for standard input; see docs/configuration.md"},
 		&cli.BoolFlag{Name: "until-empty", HideDefault: true, Usage: "end when everything on the topics is settled, retries included"},
 	}, config.Flags(config.SectionGroup, config.SectionSubscriptions, config.SectionDrain, config.SectionAdmin, config.SectionMongo, config.SectionNATS,
-		config.SectionDataDir, config.SectionLog)...)
+		config.SectionDataDir, config.SectionLog, config.SectionStrict)...)
 }
 
 func runWorker(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) error {
@@ -73,10 +74,10 @@ func runWorker(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) 
 		if err := provision.Verify(ctx, w.Connections(), c, fmt.Sprintf("worker provision -c %s --dry-run", cmd.String("config")), log); err != nil {
 			return err
 		}
-		if err := addAdmin(ctx, w, c.Admin); err != nil { // first, so that it is closed last
+		if err := addAdmin(ctx, w, c); err != nil { // first, so that it is closed last
 			return err
 		}
-		s := &workerBuilder{worker: w, stdout: stdout, stderr: stderr, drain: c.Drain}
+		s := &workerBuilder{worker: w, stdout: stdout, stderr: stderr, drain: c.Drain, plaintext: plaintext.Policy{Strict: c.Strict, Logger: log}}
 		return s.addConfigured(ctx, c)
 	})
 }

@@ -3,6 +3,7 @@ package admin
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -276,6 +277,35 @@ func TestOnlyThisMachineIsServedWithoutAToken(t *testing.T) {
 	refuses(t, r.get(t, "/admin/openapi.json", "Authorization", "Bearer "+token), http.StatusMisdirectedRequest, "127.0.0.1")
 	if a := r.get(t, "/admin/openapi.json", "Host", "billing.example", "Authorization", "Bearer "+token); a.status != http.StatusOK || !strings.Contains(a.body, `"url":"/admin"`) {
 		t.Errorf("with both: %d %.200s", a.status, a.body)
+	}
+}
+
+// An address that others reach without TLS is warned of, and refused where that is asked for.
+func TestPlaintextForOtherMachinesIsRefusedByStrict(t *testing.T) {
+	t.Parallel()
+	own, _ := newCertificate(t, "server", nil)
+	certificate, key := writePEM(t, own)
+	for _, c := range []struct {
+		o       ListenOptions
+		refused bool
+	}{
+		{ListenOptions{Address: "0.0.0.0:0"}, true},
+		{ListenOptions{Address: "127.0.0.1:0"}, false},
+		{ListenOptions{Address: "0.0.0.0:0", Certificate: certificate, Key: key}, false},
+	} {
+		r := inMemory(t, Options{Token: token, Hosts: []string{"billing.example"}})
+		listen(t, r.api, &c.o)
+		if warned := strings.Contains(r.log.String(), "the connection is not encrypted"); warned != c.refused {
+			t.Errorf("%+v: %s", c.o, r.log)
+		}
+		c.o.Strict = true
+		s, err := r.api.Listen(t.Context(), &c.o)
+		if err == nil {
+			must(t, s.Close())
+		}
+		if errors.Is(err, worker.ErrUsage) != c.refused || (err != nil) != c.refused || c.refused && !strings.Contains(err.Error(), "--admin-cert") {
+			t.Errorf("%+v: %v", c.o, err)
+		}
 	}
 }
 

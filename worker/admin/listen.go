@@ -13,6 +13,9 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/onceish/onceish/internal/plaintext"
+	"github.com/onceish/onceish/worker"
 )
 
 // DefaultAddress is where an API listens if nothing else is said.
@@ -30,6 +33,9 @@ type ListenOptions struct {
 	// ClientCA is a file in PEM with the authorities of client certificates, of which every client
 	// must show one. It needs Certificate. Empty: none is asked for.
 	ClientCA string
+	// Strict refuses an address that other machines reach without a certificate, as
+	// worker.ErrUsage: whoever is on the way could read the token. False: it is logged as a warning.
+	Strict bool
 }
 
 // What connections may take.
@@ -67,6 +73,9 @@ func (a *API) Listen(ctx context.Context, o *ListenOptions) (*Server, error) {
 	}
 	address, hosts, err := a.checkAddress(ctx, &opts)
 	if err != nil {
+		return nil, fmt.Errorf("admin API: %w", err)
+	}
+	if err := a.checkEncryption(&opts, address); err != nil {
 		return nil, fmt.Errorf("admin API: %w", err)
 	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
@@ -110,6 +119,24 @@ func (a *API) checkAddress(ctx context.Context, o *ListenOptions) (address strin
 		return o.Address, nil, nil
 	}
 	return net.JoinHostPort(ip.String(), port), []string{host, ip.String()}, nil
+}
+
+// checkEncryption warns of, or refuses, an address that others reach in plain HTTP.
+func (a *API) checkEncryption(o *ListenOptions, address string) error {
+	if o.Certificate != "" {
+		return nil
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return err
+	}
+	err = plaintext.Policy{Strict: o.Strict, Logger: a.o.Logger}.Check(&plaintext.Peer{
+		Name: "the admin API", Address: o.Address, Hosts: []string{host}, Advice: "set its certificate and key (--admin-cert, --admin-key), or listen at " + DefaultAddress + " behind a proxy that has one",
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %w", worker.ErrUsage, err)
+	}
+	return nil
 }
 
 // loadTLS returns nil where there is no certificate.

@@ -44,7 +44,7 @@ func adminKeys() []field[Admin] {
 			withFlag("admin", "ADDRESS").describedAs("where an HTTP API for operators listens; one that other machines reach needs a token or client certificates"),
 		textField("token", "16 to 4096 visible characters", func(a *Admin) *string { return &a.Token }, nil).markSecret().withDefaultText("$ONCEISH_ADMIN_TOKEN, or none").
 			describedAs("what requests must carry, as Authorization: Bearer TOKEN"),
-		textField("token_file", "a file", func(a *Admin) *string { return &a.TokenFile }, nil).withDefaultText("none").
+		textField("token_file", "a file", func(a *Admin) *string { return &a.TokenFile }, nil).withDefaultText("none").markSecretFile().
 			withFlag("admin-token-file", "FILE").describedAs("file with the token, instead of token"),
 		textField("hosts", "names such as billing.example, separated by commas", func(a *Admin) *string { return &a.Hosts }, nil).withDefaultText("that of the address").
 			withFlag("admin-hosts", "NAMES").describedAs("names by which clients reach the API, without ports, separated by commas; others are refused"),
@@ -55,7 +55,7 @@ func adminKeys() []field[Admin] {
 		objectField("tls", "files in PEM for https", func(a *Admin) *AdminTLS { return &a.TLS },
 			textField("certificate", "a file", func(t *AdminTLS) *string { return &t.Certificate }, nil).
 				withFlag("admin-cert", "FILE").describedAs("file with the API's certificate"),
-			textField("key", "a file", func(t *AdminTLS) *string { return &t.Key }, nil).
+			textField("key", "a file", func(t *AdminTLS) *string { return &t.Key }, nil).markSecretFile().
 				withFlag("admin-key", "FILE").describedAs("file with the key of the API's certificate"),
 			textField("client_ca", "a file", func(t *AdminTLS) *string { return &t.ClientCA }, nil).
 				withFlag("admin-client-ca", "FILE").describedAs("file with the authorities of client certificates, of which each client must show one")),

@@ -21,6 +21,9 @@ type Config struct {
 	// Empty: nobody said.
 	DataDir string
 	Log     Log
+	// Strict refuses what lets others read secrets: connections without TLS that leave this
+	// machine, passwords on the command line, and files of secrets that everybody may read.
+	Strict bool
 	// Drain is how long running handlers may take to finish at the end.
 	Drain time.Duration
 	// Admin is the HTTP API that the worker serves. Nil: none.

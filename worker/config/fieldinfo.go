@@ -31,6 +31,8 @@ type fieldInfo struct {
 	command bool
 	// secret values are not shown.
 	secret, required bool
+	// secretFile values name files that nobody else may read.
+	secretFile bool
 	// unlessGiven is a key beside this one that does without it, where it is required.
 	unlessGiven string
 	// values are all there are.
@@ -64,6 +66,7 @@ const (
 	SectionMongo         Section = "mongo"
 	SectionDataDir       Section = "data_dir"
 	SectionLog           Section = "log"
+	SectionStrict        Section = "strict"
 	SectionDrain         Section = "drain"
 	SectionAdmin         Section = "admin"
 	SectionOutbox        Section = "outbox"

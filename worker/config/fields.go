@@ -34,6 +34,7 @@ func configFields() fieldSet[Config] {
 				withFlag("log-format", "FORMAT").fromEnv("ONCEISH_LOG_FORMAT").describedAs("how a line of the log looks"),
 			enumField("level", func(l *Log) *string { return &l.Level }, selfNamed("debug", "info", "warn", "error")...).withDefault("info").
 				withFlag("log-level", "LEVEL").fromEnv("ONCEISH_LOG_LEVEL").describedAs("what is left out: all below it")),
+		strictField(),
 		durationField("drain", func(c *Config) *time.Duration { return &c.Drain }, limits.Drain).withDefault(defaults.Drain).
 			withFlag("drain", "DURATION").describedAs("how long running handlers may take to finish at the end"),
 		optionalField("admin", "an HTTP API for operators; a bare value is its address", func(c *Config) **Admin { return &c.Admin }, adminKeys()...).
@@ -132,7 +133,7 @@ func handlerKeys() []field[Handler] {
 			objectField("tls", "files in PEM for https", func(h *HTTPHandler) *TLS { return &h.TLS }, tlsKeys("")...),
 			objectField("signing", "secrets that requests are signed with, as Standard Webhooks has it; each adds a signature", func(h *HTTPHandler) *Signing { return &h.Signing },
 				signingSecretsField("secrets", func(s *Signing) *[]string { return &s.Secrets }),
-				fileNamesField("files", "files that hold one secret each; read at the start", func(s *Signing) *[]string { return &s.Files })),
+				secretFilesField("files", "files that hold one secret each; read at the start", func(s *Signing) *[]string { return &s.Files })),
 			enumField("addresses", func(h *HTTPHandler) *httphandler.Addresses { return &h.Addresses }, selfNamed(httphandler.AnyAddress, httphandler.PublicAddresses)...).
 				describedAs("to which addresses connections are made: any, or public, which refuses those inside of a network once the host is resolved"),
 			optionalField("per_host", "bounds what this process posts to the host of the URL, over all subscriptions that post there", func(h *HTTPHandler) **PerHost { return &h.PerHost }, perHostKeys()...)),

@@ -84,7 +84,7 @@ func overridesFromFlags(cmd *cli.Command, wanted []Section) map[string]overrideV
 			text = strconv.FormatBool(cmd.Bool(s.flag))
 		}
 		label := "--" + s.flag
-		if s.env != "" && os.Getenv(s.env) == text && text != "" {
+		if s.env != "" && s.textOfVariable(os.Getenv(s.env)) == text && text != "" {
 			label = s.env // or a flag that says the same
 		}
 		out[s.flag] = overrideValue{text, valueOrigin{label: label, secret: s.secret}}
@@ -100,10 +100,18 @@ func overridesFromEnv(env lookupEnv) map[string]overrideValue {
 			continue
 		}
 		if text, _ := env(s.env); text != "" {
-			out[s.flag] = overrideValue{text, valueOrigin{label: s.env, secret: s.secret}}
+			out[s.flag] = overrideValue{s.textOfVariable(text), valueOrigin{label: s.env, secret: s.secret}}
 		}
 	}
 	return out
+}
+
+// textOfVariable is what a variable says, as the file would: 1 is as good as true there.
+func (s *fieldInfo) textOfVariable(text string) string {
+	if on, err := strconv.ParseBool(text); err == nil && s.kind == "true or false" {
+		return strconv.FormatBool(on)
+	}
+	return text
 }
 
 // rejectFlagsBesideFile refuses flags that make no sense beside a file: which subscription would

@@ -21,6 +21,7 @@ import (
 func everything() []config.Section {
 	return []config.Section{
 		config.SectionGroup, config.SectionSubscriptions, config.SectionDrain, config.SectionMongo, config.SectionNATS, config.SectionDataDir, config.SectionLog,
+		config.SectionStrict,
 	}
 }
 
@@ -58,7 +59,7 @@ func load(t *testing.T, file string, args ...string) (c *config.Config, warnings
 func clean(t *testing.T) {
 	t.Helper()
 	for _, name := range []string{
-		"NATS_URL", "NATS_CREDS", "NATS_NKEY", "NATS_CA", "NATS_CERT", "NATS_KEY", "NATS_INBOX_PREFIX", "ONCEISH_NAMESPACE", "MONGODB_URI", "ONCEISH_GROUP", "ONCEISH_DATA_DIR", "ONCEISH_LOG_FORMAT", "ONCEISH_LOG_LEVEL",
+		"NATS_URL", "NATS_CREDS", "NATS_NKEY", "NATS_CA", "NATS_CERT", "NATS_KEY", "NATS_INBOX_PREFIX", "ONCEISH_NAMESPACE", "MONGODB_URI", "ONCEISH_GROUP", "ONCEISH_DATA_DIR", "ONCEISH_LOG_FORMAT", "ONCEISH_LOG_LEVEL", "ONCEISH_STRICT",
 	} {
 		t.Setenv(name, "")
 	}

@@ -99,6 +99,7 @@ func (l *textList[S]) readNode(r *configReader, at string, n *yaml.Node, s *S) {
 		case err != nil:
 			r.reportMistake(path, "%v%s", err, o.writeVariable())
 		}
+		r.noteSecret(path, text, &l.fieldInfo)
 		*l.at(s) = append(*l.at(s), text)
 	}
 }

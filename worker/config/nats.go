@@ -16,9 +16,9 @@ func natsKeys() []field[NATS] {
 			markSecret().withFlag("nats", "URL").fromEnv("NATS_URL").
 			describedAs("NATS server, or several separated by commas; without one, the worker command runs its own").
 			describedWithoutServer("NATS server, or several separated by commas; required"),
-		textField("credentials", "a file", func(n *NATS) *string { return &n.Credentials }, nil).
+		textField("credentials", "a file", func(n *NATS) *string { return &n.Credentials }, nil).markSecretFile().
 			withFlag("nats-creds", "FILE").fromEnv("NATS_CREDS").describedAs("file with the credentials of a NATS user"),
-		textField("nkey", "a file", func(n *NATS) *string { return &n.NKey }, nil).
+		textField("nkey", "a file", func(n *NATS) *string { return &n.NKey }, nil).markSecretFile().
 			withFlag("nats-nkey", "FILE").fromEnv("NATS_NKEY").describedAs("file with the seed of a NATS user that has an nkey and no credentials"),
 		objectField("tls", "files in PEM for TLS with NATS", func(n *NATS) *TLS { return &n.TLS }, tlsKeys("nats")...),
 		patternField("inbox_prefix", "a subject such as _INBOX_billing", func(n *NATS) *string { return &n.InboxPrefix }, prefixForm).withDefaultText("_INBOX").
@@ -50,7 +50,7 @@ func tlsKeys(prefix string) []field[TLS] {
 		describedAs("file with the certificates of the authorities that are trusted")
 	certificate := textField("certificate", "a file", func(t *TLS) *string { return &t.Certificate }, nil).
 		describedAs("file with the client's certificate; read again for each connection")
-	secret := textField("key", "a file", func(t *TLS) *string { return &t.Key }, nil).
+	secret := textField("key", "a file", func(t *TLS) *string { return &t.Key }, nil).markSecretFile().
 		describedAs("file with the key of the client's certificate")
 	if prefix != "" {
 		variable := strings.ToUpper(prefix)

@@ -60,7 +60,11 @@ type configReader struct {
 	// misspelled are keys that are likely there under another name, which was reported.
 	misspelled map[string]bool
 	hasMistake map[string]bool
-	problems   Problems
+	// secretFiles are files that nobody else may read, by the paths of their keys.
+	secretFiles map[string]string
+	// secretFlags are the paths of keys whose passwords are on the command line.
+	secretFlags []string
+	problems    Problems
 	// aliases and keys are how many were met.
 	aliases, keys int
 }
@@ -69,7 +73,7 @@ func newConfigReader(file string, env lookupEnv, over map[string]overrideValue) 
 	return &configReader{
 		file: file, env: env, overrides: over,
 		origins: make(map[string]valueOrigin), hasMistake: make(map[string]bool),
-		unread: make(map[string]bool), misspelled: make(map[string]bool),
+		unread: make(map[string]bool), misspelled: make(map[string]bool), secretFiles: make(map[string]string),
 	}
 }
 

@@ -59,6 +59,12 @@ func (l *scalarField[S, T]) markSecret() *scalarField[S, T] {
 	return l
 }
 
+// markSecretFile values name files that nobody else may read.
+func (l *scalarField[S, T]) markSecretFile() *scalarField[S, T] {
+	l.secretFile = true
+	return l
+}
+
 // withFlag is a flag. Its placeholder stands for the value in help.
 func (l *scalarField[S, T]) withFlag(flag, placeholder string) *scalarField[S, T] {
 	l.flag, l.placeholder = flag, placeholder
@@ -98,6 +104,7 @@ func (l *scalarField[S, T]) setText(r *configReader, at, text string, s *S) {
 	if err == nil {
 		*l.at(s) = v
 		r.warnVariable(at)
+		r.noteSecret(at, text, &l.fieldInfo)
 		return
 	}
 	switch o := r.origins[at]; {

@@ -19,11 +19,11 @@ func signingSecretsField[S any](name string, at func(*S) *[]string) *textList[S]
 	}
 }
 
-// fileNamesField is a list of names of files.
-func fileNamesField[S any](name, meaning string, at func(*S) *[]string) *textList[S] {
+// secretFilesField is a list of names of files with secrets.
+func secretFilesField[S any](name, meaning string, at func(*S) *[]string) *textList[S] {
 	return &textList[S]{
 		fieldInfo: fieldInfo{
-			name: name, kind: "list of files", expected: "a file", meaning: meaning, scalarList: true, yamlTags: []string{"!!str"},
+			name: name, kind: "list of files", expected: "a file", meaning: meaning, scalarList: true, secretFile: true, yamlTags: []string{"!!str"},
 			jsonShape: map[string]any{"type": "string", "minLength": 1},
 			valid: func(s string) error {
 				if s == "" {
