@@ -29,8 +29,8 @@ func InNamespace(namespace, collection string) string {
 	return collection + "." + namespace
 }
 
-// connectMongo connects to the Store of some options, and makes sure that it answers. hint is what else could be done without it.
-// named reports whether the URI names the database.
+// connectMongo connects to the Store of some options, and makes sure that it answers. hint is what
+// else could be done without it. named reports whether the URI names the database.
 func connectMongo(ctx context.Context, co *ConnectOptions, hint string) (_ *mongo.Client, _ *mongo.Database, named bool, _ error) {
 	uri := co.Store
 	parsed, err := connstring.ParseAndValidate(uri)

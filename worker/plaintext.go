@@ -85,8 +85,8 @@ func mongoPeer(uri string, parsed *connstring.ConnString) *plaintext.Peer {
 	return p
 }
 
-// checkMongoEncryption refuses, or warns of, a URI without TLS to servers elsewhere. In strict mode
-// a URI of this machine alone is held to it: members of a replica set elsewhere are not connected to.
+// checkMongoEncryption refuses, or warns of, a URI without TLS to servers elsewhere. A strict client
+// of this machine alone stays on it: it does not connect to members of a replica set elsewhere.
 func checkMongoEncryption(uri string, parsed *connstring.ConnString, o *options.ClientOptions, policy plaintext.Policy) error {
 	peer := mongoPeer(uri, parsed)
 	if parsed.SSL {

@@ -25,6 +25,7 @@ type API struct {
 	slots      chan struct{} // one for each request that is worked on
 	streams    chan struct{} // one for each export
 	operations *operations
+	answers    *answerMemory
 	outboxes   outboxCache
 	draining   atomic.Bool
 	readiness  atomic.Pointer[readiness] // as it was looked at last
@@ -53,7 +54,7 @@ func New(conns *worker.Connections, o *Options) (*API, error) {
 	}
 	a := &API{
 		conns: conns, o: opts, token: sha256.Sum256([]byte(opts.Token)), mux: http.NewServeMux(),
-		slots: make(chan struct{}, maxRequests), streams: make(chan struct{}, maxStreams), operations: newOperations(),
+		slots: make(chan struct{}, maxRequests), streams: make(chan struct{}, maxStreams), operations: newOperations(), answers: newAnswerMemory(),
 	}
 	a.huma = humago.New(a.mux, newConfig())
 	a.registerGroups()

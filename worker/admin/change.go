@@ -44,7 +44,12 @@ func registerChange[I, O any, P interface {
 
 // changingBy describes an operation that changes something.
 func changingBy(method, id, path, tag, summary, description string, problems ...int) huma.Operation {
-	op := reading(id, path, tag, summary, description, append(problems, http.StatusForbidden, http.StatusNotFound, http.StatusRequestEntityTooLarge)...)
+	op := reading(id, path, tag, summary, description, append(problems, http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound, http.StatusConflict,
+		http.StatusRequestEntityTooLarge)...)
 	op.Method, op.MaxBodyBytes = method, maxBody
+	op.Parameters = []*huma.Param{{
+		Name: idempotencyHeader, In: "header", Schema: &huma.Schema{Type: huma.TypeString},
+		Description: "makes the request safe to repeat: a string in quotes, new for each change. A repetition has the answer of the first request",
+	}}
 	return op
 }

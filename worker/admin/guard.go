@@ -149,7 +149,7 @@ func (g *guard) admit(w http.ResponseWriter, r *http.Request, next http.Handler)
 		return
 	}
 	answer := &bufferedAnswer{header: w.Header()}
-	if !g.work(answer, r, next) {
+	if !g.workOnce(answer, r, next) {
 		w.Header().Set("Retry-After", "1")
 		writeProblem(w, http.StatusServiceUnavailable, "too many requests are worked on: try again in a second")
 		return

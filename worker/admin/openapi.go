@@ -19,7 +19,12 @@ const (
 
 const apiDescription = `What operators see and do: groups and their processes, pauses, dead letters, outboxes, what is stored on a topic, and what became of
 one event. Errors are problems (RFC 9457). Sequences, positions and revisions are strings. Payloads of events are left out unless
-payload=1. Times are RFC 3339, milliseconds since 1970, or how long ago, such as 2h or 1d.`
+payload=1. Times are RFC 3339, milliseconds since 1970, or how long ago, such as 2h or 1d.
+
+A change with the header Idempotency-Key, a string in quotes, may be sent again when its answer was lost: it has the answer of the
+first request, marked by Idempotency-Replayed. While that is worked on it is refused (409), and a key of another request always is
+(422). A key belongs to the client certificate that was shown, or else to everybody with the token. This process keeps the last
+thousand answers, of 16 MiB together, for 24 hours. Failures of the server (5xx, 429) are not kept: then it is worked on again.`
 
 func newConfig() huma.Config {
 	config := huma.DefaultConfig("Onceish admin API", Version)
