@@ -85,8 +85,8 @@ func mongoPeer(uri string, parsed *connstring.ConnString) *plaintext.Peer {
 	return p
 }
 
-// checkMongoEncryption refuses, or warns of, a URI without TLS to servers elsewhere. A strict client
-// of this machine alone stays on it: it does not connect to members of a replica set elsewhere.
+// checkMongoEncryption refuses, or warns of, a URI without TLS to servers elsewhere. A strict
+// client of this machine alone does not connect to members of a replica set elsewhere.
 func checkMongoEncryption(uri string, parsed *connstring.ConnString, o *options.ClientOptions, policy plaintext.Policy) error {
 	peer := mongoPeer(uri, parsed)
 	if parsed.SSL {

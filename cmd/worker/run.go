@@ -23,7 +23,7 @@ publishing. A flag overrides the environment, which overrides the file.
 
 The command is run by /bin/sh, one process per event, with the event's data as standard input and CE_ID, CE_SOURCE, CE_TYPE,
 CE_TIME, TOPIC, GROUP, EVENT_KEY, IDEMPOTENCY_KEY, ATTEMPT and TOKEN in its environment. It inherits the rest, but for NATS_URL,
-NATS_CREDS, NATS_NKEY, NATS_KEY and MONGODB_URI. What it writes goes to the worker's standard output and error.
+NATS_CREDS, NATS_NKEY, NATS_KEY, MONGODB_URI and ONCEISH_ADMIN_TOKEN. What it writes goes to the worker's standard output and error.
 
 It answers by its exit status: 0 done; 65 never try again, the event is dead-lettered; 69 and 75 try again without counting an
 attempt, for what it calls is away or too busy; anything else try again later. The end of what it wrote to standard error is the reason. It and its children are killed when it takes too long, when another worker has

@@ -72,8 +72,8 @@ func (m *answerMemory) begin(key string, request requestHash) (kept *keptAnswer,
 	return kept, 0, ""
 }
 
-// end keeps the answer of a request that begin has noted. Where there was none, or the fault was the
-// server's, nothing is kept: a repetition is worked on.
+// end keeps the answer of a request that begin has noted. Where there was none, or the fault was
+// the server's, nothing is kept: a repetition is worked on.
 func (m *answerMemory) end(key string, answer *bufferedAnswer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

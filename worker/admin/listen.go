@@ -34,7 +34,8 @@ type ListenOptions struct {
 	// must show one. It needs Certificate. Empty: none is asked for.
 	ClientCA string
 	// Strict refuses an address that other machines reach without a certificate, as
-	// worker.ErrUsage: whoever is on the way could read the token. False: it is logged as a warning.
+	// worker.ErrUsage: whoever is on the way could read the token. False: it is logged as a
+	// warning.
 	Strict bool
 }
 

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// A file with secrets that everybody may read is refused where strict is set, whatever key names it.
+// A file with secrets that everybody may read is refused where strict is set, whatever key
+// names it.
 func TestStrictRefusesSecretsThatEverybodyMayRead(t *testing.T) {
 	t.Parallel()
 	for key, form := range map[string]string{

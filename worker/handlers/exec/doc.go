@@ -11,8 +11,8 @@
 // # One process for each event
 //
 // [Handler] runs a line by /bin/sh, one process for each event. The event's data is its standard
-// input. Its environment is the worker's, without NATS_URL, NATS_CREDS, NATS_NKEY, NATS_KEY and
-// MONGODB_URI, and with these, all of which are always set:
+// input. Its environment is the worker's, without NATS_URL, NATS_CREDS, NATS_NKEY, NATS_KEY,
+// MONGODB_URI and ONCEISH_ADMIN_TOKEN, and with these, all of which are always set:
 //
 //	CE_ID CE_SOURCE CE_TYPE CE_TIME   attributes of the event; CE_TIME is empty if it is unknown
 //	TOPIC GROUP EVENT_KEY             where it was published, who handles it, what orders it (may be empty)

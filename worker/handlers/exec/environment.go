@@ -19,7 +19,7 @@ const maxVariableBytes = 128<<10 - 1
 // secretVariables are variables of the worker that are none of its commands' business: what they
 // print ends up in dead letters.
 func secretVariables() []string {
-	return []string{"NATS_URL", "NATS_CREDS", "NATS_NKEY", "NATS_KEY", "MONGODB_URI"}
+	return []string{"NATS_URL", "NATS_CREDS", "NATS_NKEY", "NATS_KEY", "MONGODB_URI", "ONCEISH_ADMIN_TOKEN"}
 }
 
 // withoutSecrets is env without credentials.

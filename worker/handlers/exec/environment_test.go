@@ -46,7 +46,7 @@ func TestEnvironmentRefusesWhatItCannotHold(t *testing.T) {
 
 func TestCredentialsAreNotInherited(t *testing.T) {
 	t.Parallel()
-	env := []string{"PATH=/bin", "NATS_URL=nats://u:p@h", "MONGODB_URI=mongodb://u:p@h", "NATS_CREDS=f", "NATS_URL_NOT=x", "ODD"}
+	env := []string{"PATH=/bin", "NATS_URL=nats://u:p@h", "MONGODB_URI=mongodb://u:p@h", "NATS_CREDS=f", "ONCEISH_ADMIN_TOKEN=t", "NATS_URL_NOT=x", "ODD"}
 	if got, want := withoutSecrets(env), []string{"PATH=/bin", "NATS_URL_NOT=x", "ODD"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
