@@ -25,8 +25,8 @@ func IsLocal(host string) bool {
 	return host == "localhost" || strings.HasSuffix(host, ".localhost") || strings.HasSuffix(host, ".sock") && strings.Contains(host, "/")
 }
 
-// LocalDialer returns a dialer that connects to this machine alone, whatever a name resolves to, and
-// wherever a server refers its clients to. Other addresses are ErrRefused. timeout is for one
+// LocalDialer returns a dialer that connects to this machine alone, whatever a name resolves to,
+// and wherever a server refers its clients to. Other addresses are ErrRefused. timeout is for one
 // connection; zero: there is none.
 func LocalDialer(timeout time.Duration) *net.Dialer {
 	return &net.Dialer{Timeout: timeout, Control: func(network, address string, _ syscall.RawConn) error {

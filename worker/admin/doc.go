@@ -23,8 +23,8 @@
 // What a request may take is bounded: its headers, body and time, how many are worked on at once,
 // and how large a page is. A client that is slow to send or to read keeps no other one waiting.
 //
-// A change with an Idempotency-Key is made once within what this process keeps of answers: a thousand
-// of them, for a day.
+// A change with an Idempotency-Key is made once within what this process keeps of answers: a
+// thousand of them, for a day.
 //
 // # Delivery semantics
 //

@@ -43,8 +43,8 @@ type keptAnswer struct {
 // size is about what it takes in memory.
 func (k *keptAnswer) size() int { return len(k.key) + len(k.body) + 1024 }
 
-// answerMemory keeps how requests with idempotency keys were answered: the last thousand, in 16 MiB,
-// for a day. Its methods are safe for concurrent use.
+// answerMemory keeps how requests with idempotency keys were answered: the last thousand, in
+// 16 MiB, for a day. Its methods are safe for concurrent use.
 type answerMemory struct {
 	mu     sync.Mutex
 	byKey  map[string]*keptAnswer
