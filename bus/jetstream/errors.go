@@ -1,6 +1,8 @@
 package jetstream
 
 import (
+	"errors"
+
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/onceish/onceish/internal/natsserver"
@@ -9,6 +11,10 @@ import (
 // ErrServerTooOld is returned by New when the server that the connection is to is older
 // than OldestServer.
 var ErrServerTooOld = natsserver.ErrTooOld
+
+// ErrSeveralStreams is returned for a topic of which several streams have events, and for which
+// Options.Stream names none.
+var ErrSeveralStreams = errors.New("the topic is in several streams, and one is read")
 
 // Codes of the server that nats.go has no names for.
 const (

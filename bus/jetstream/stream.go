@@ -200,8 +200,8 @@ func onlyName(topic string, names []string) (string, error) {
 	case 1:
 		return names[0], nil
 	}
-	return "", fmt.Errorf("jetstream: topic %q matches the streams %s, and a subscription reads one: narrow the topic, or choose one: nats: {stream: NAME}, --nats-stream, or Options.Stream",
-		topic, strings.Join(slices.Sorted(slices.Values(names)), ", "))
+	return "", fmt.Errorf("jetstream: %w: %q matches %s: narrow the topic, or choose one: nats: {stream: NAME}, --nats-stream, or Options.Stream",
+		ErrSeveralStreams, topic, strings.Join(slices.Sorted(slices.Values(names)), ", "))
 }
 
 func streamAddCommand(topic string) string {

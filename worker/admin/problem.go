@@ -7,12 +7,15 @@ import (
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/nats-io/nats.go"
 
 	"github.com/onceish/onceish/bus"
 	natsbus "github.com/onceish/onceish/bus/jetstream"
 	"github.com/onceish/onceish/deadletter"
+	kvdedupe "github.com/onceish/onceish/dedupe/kv"
 	"github.com/onceish/onceish/explain"
 	"github.com/onceish/onceish/group"
+	natsgroup "github.com/onceish/onceish/group/nats"
 	"github.com/onceish/onceish/outbox"
 	"github.com/onceish/onceish/worker"
 )
@@ -31,12 +34,15 @@ var statuses = []struct {
 		deadletter.ErrSuperseded, deadletter.ErrAmbiguous, group.ErrSuperseded, explain.ErrAmbiguous, worker.ErrNoMarks, natsbus.ErrGroupRuns, errConflict,
 	}},
 	{http.StatusUnprocessableEntity, []error{
-		errInvalid, group.ErrInvalid, outbox.ErrNoFilter, bus.ErrInvalidEvent, bus.ErrTooLarge, worker.ErrUsage,
+		errInvalid, group.ErrInvalid, outbox.ErrNoFilter, bus.ErrInvalidEvent, bus.ErrTooLarge, natsbus.ErrSeveralStreams, worker.ErrUsage,
 	}},
 	{http.StatusTooManyRequests, []error{errTooMany}},
 	{http.StatusNotImplemented, []error{errors.ErrUnsupported}},
 	{http.StatusGatewayTimeout, []error{context.DeadlineExceeded}},
-	{http.StatusServiceUnavailable, []error{bus.ErrUnavailable, bus.ErrClosed, errClosed}},
+	{http.StatusServiceUnavailable, []error{
+		bus.ErrUnavailable, bus.ErrClosed, natsgroup.ErrDisconnected, natsgroup.ErrNoAnswer, kvdedupe.ErrDisconnected, kvdedupe.ErrNoAnswer,
+		nats.ErrConnectionReconnecting, nats.ErrDisconnected, errClosed,
+	}},
 }
 
 var (
