@@ -65,5 +65,5 @@ func written(name string) bool {
 			return true
 		}
 	}
-	return slices.Contains([]string{".go", ".md", ".txtar", ".yaml", ".yml", ".sh", ".txt"}, path.Ext(name))
+	return slices.Contains([]string{".go", ".md", ".txtar", ".yaml", ".yml", ".sh", ".txt", ".conf", ".js"}, path.Ext(name))
 }
