@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -25,7 +26,8 @@ type Bus struct {
 	log  *slog.Logger
 	link *connectionWatch
 
-	confirmations *natsrequest.Pipeline
+	confirmations   *natsrequest.Pipeline
+	publishObserver atomic.Pointer[PublishObserver] // nil: there is none
 }
 
 // New makes a Bus on a connection, which stays the caller's. It asks the server nothing. A nil o

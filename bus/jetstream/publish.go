@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -21,6 +22,17 @@ func (b *Bus) Publish(ctx context.Context, events ...bus.Event) ([]bus.Receipt, 
 	if len(events) == 0 {
 		return nil, nil
 	}
+	observe := b.publishObserver.Load()
+	if observe == nil {
+		return b.publishAll(ctx, events)
+	}
+	began := time.Now()
+	receipts, err := b.publishAll(ctx, events)
+	(*observe)(events, receipts, time.Since(began))
+	return receipts, err
+}
+
+func (b *Bus) publishAll(ctx context.Context, events []bus.Event) ([]bus.Receipt, error) {
 	receipts := make([]bus.Receipt, len(events))
 	state := b.link.current()
 	if !state.up {
