@@ -176,6 +176,8 @@ type Stats struct {
 	// Options.Gates have room for fewer. 0 is one at a time with a gap between, or none while the
 	// gate is shut.
 	InFlight, Running, Allowed uint64
+	// Unmarked is the number of runs that succeeded, and whose mark is not stored yet.
+	Unmarked uint64
 	// Retrying is the number of events that this process has nacked, and expects to be redelivered
 	// here or elsewhere.
 	Retrying uint64
@@ -202,7 +204,7 @@ type Stats struct {
 func (m *Machine) Stats() Stats {
 	s := m.stats
 	s.InFlight, s.Retrying = uint64(len(m.jobs.byKey)), uint64(len(m.expected.byPlace))
-	s.Running, s.Allowed = uint64(m.jobs.count[running]), uint64(m.Allowed())
+	s.Running, s.Allowed, s.Unmarked = uint64(m.jobs.count[running]), uint64(m.Allowed()), uint64(m.Unmarked())
 	return s
 }
 

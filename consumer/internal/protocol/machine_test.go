@@ -193,11 +193,14 @@ func TestHandled(t *testing.T) {
 	}
 	r.Ran(r.now, j, Verdict{})
 	r.want()
-	if n := r.Unmarked(); n != 1 {
-		t.Errorf("%d unmarked, want 1", n)
+	if n, counted := r.Unmarked(), r.Stats().Unmarked; n != 1 || counted != 1 {
+		t.Errorf("%d unmarked, %d counted, want 1", n, counted)
 	}
 	r.settleOne(dedupe.Succeeded)
 	r.want("a ack handled")
+	if n := r.Stats().Unmarked; n != 0 {
+		t.Errorf("%d unmarked after the mark", n)
+	}
 	r.empty()
 }
 
