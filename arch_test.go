@@ -49,15 +49,21 @@ const testKit = "consumer/consumertest"
 
 // mayLink says which packages alone may link what is heavy, their folders included. Tests are free.
 var mayLink = map[string][]string{
-	"github.com/nats-io/nats-server":  {"worker/embedded", "cmd/worker", "internal/testing/natstest"},
-	module + "/worker/embedded":       {"worker/embedded", "cmd/worker"},
-	"github.com/oklog/run":            {"worker", "cmd/worker", "examples"},
-	"github.com/urfave/cli":           {"worker", "cmd/worker", "internal/commandline", "examples"},
-	"go.yaml.in/yaml":                 {"worker", "cmd/worker", "examples"},
-	"github.com/prometheus":           {"worker", "cmd/worker", "examples"},
-	"go.opentelemetry.io":             {"worker", "cmd/worker", "examples"},
-	"github.com/danielgtaylor/huma":   {"worker/admin", "cmd/worker"},
-	module + "/worker/admin":          {"worker/admin", "cmd/worker"},
+	"github.com/nats-io/nats-server": {"worker/embedded", "cmd/worker", "internal/testing/natstest"},
+	module + "/worker/embedded":      {"worker/embedded", "cmd/worker"},
+	"github.com/oklog/run":           {"worker", "cmd/worker", "examples"},
+	"github.com/urfave/cli":          {"worker", "cmd/worker", "internal/commandline", "examples"},
+	"go.yaml.in/yaml":                {"worker", "cmd/worker", "examples"},
+	"github.com/prometheus":          {"worker/telemetry/export", "cmd/worker"},
+	"go.opentelemetry.io":            {"worker/telemetry", "cmd/worker"},
+	"github.com/danielgtaylor/huma":  {"worker/admin", "cmd/worker"},
+	module + "/worker/admin":         {"worker/admin", "cmd/worker"},
+
+	"go.opentelemetry.io/otel/sdk":       {"worker/telemetry/export", "cmd/worker"},
+	"go.opentelemetry.io/otel/exporters": {"worker/telemetry/export", "cmd/worker"},
+	"go.opentelemetry.io/proto":          {"worker/telemetry/export", "cmd/worker"},
+	module + "/worker/telemetry/export":  {"worker/telemetry/export", "cmd/worker"},
+
 	"testing":                         append([]string{testKit, testFolder}, suites...),
 	"github.com/anishathalye":         {"dedupe/dedupetest"},
 	"github.com/failsafe-go":          {"flow/breaker", "worker", "cmd/worker", "examples"},
@@ -69,6 +75,9 @@ var mayLink = map[string][]string{
 
 // standardOnly are the packages that link the standard library and each other alone.
 var standardOnly = []string{"", "bus", "dedupe", "flow", "group", "consumer", "deadletter", "explain", "outbox", "bus/memory", "dedupe/memory", "group/memory", "outbox/memory"}
+
+// linksBeside are packages that link these beside the standard library and each other, and no more.
+var linksBeside = map[string][]string{"worker/telemetry": {"go.opentelemetry.io/otel", "github.com/cespare/xxhash"}}
 
 // pkg is what go list tells of a package; see go help list.
 type pkg struct {
@@ -118,6 +127,10 @@ func TestArchitectureRulesBite(t *testing.T) {
 		"contract":          {foreign(ours("bus", "context", "github.com/nats-io/nats.go"), standard), "nats.go"},
 		"huma":              {heavy(ours("worker", "github.com/danielgtaylor/huma/v2")), "danielgtaylor/huma"},
 		"API":               {heavy(ours("examples/a", module+"/worker/admin")), "worker/admin"},
+		"telemetry":         {heavy(ours("worker", "go.opentelemetry.io/otel/metric")), "go.opentelemetry.io"},
+		"exporter":          {heavy(ours("worker/telemetry", "go.opentelemetry.io/otel/sdk/metric")), "otel/sdk"},
+		"Prometheus":        {heavy(ours("worker/telemetry", "github.com/prometheus/client_golang/prometheus")), "github.com/prometheus"},
+		"telemetry's links": {foreign(ours("worker/telemetry", "go.opentelemetry.io/otel/metric", "github.com/nats-io/nats.go"), standard), "nats.go"},
 		"failsafe":          {heavy(ours("consumer", "github.com/failsafe-go/failsafe-go/circuitbreaker")), "failsafe-go"},
 		"consumer's driver": {foreign(ours("consumer", module+"/bus/jetstream", "github.com/nats-io/nats.go"), standard), "nats.go"},
 	} {
@@ -210,11 +223,12 @@ func heavy(p pkg) (broken []string) {
 }
 
 func foreign(p pkg, standard map[string]bool) (broken []string) {
-	if !slices.Contains(standardOnly, local(p.ImportPath)) {
+	beside, ok := linksBeside[local(p.ImportPath)]
+	if !ok && !slices.Contains(standardOnly, local(p.ImportPath)) {
 		return nil
 	}
 	for _, d := range p.Deps {
-		if !standard[d] && !within(d, module) {
+		if !standard[d] && !within(d, module) && !slices.ContainsFunc(beside, func(b string) bool { return within(d, b) }) {
 			broken = append(broken, "links "+d)
 		}
 	}

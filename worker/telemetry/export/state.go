@@ -1,0 +1,40 @@
+package export
+
+import (
+	"github.com/onceish/onceish/worker"
+	"github.com/onceish/onceish/worker/telemetry"
+)
+
+// stateOf is what gauges show of a worker.
+func stateOf(s worker.Snapshot) telemetry.State {
+	out := telemetry.State{Groups: []telemetry.GroupState{{Group: s.Group, Members: int64(s.Members)}}}
+	for i := range s.Subscriptions {
+		out.Subscriptions = append(out.Subscriptions, subscriptionState(s.Group, &s.Subscriptions[i]))
+	}
+	for i := range s.Outboxes {
+		out.Outboxes = append(out.Outboxes, outboxState(&s.Outboxes[i]))
+	}
+	return out
+}
+
+func subscriptionState(group string, s *worker.SubscriptionSnapshot) telemetry.SubscriptionState {
+	out := telemetry.SubscriptionState{
+		Topic: s.Topic, Group: group, InFlight: s.Stats.InFlight, Unmarked: s.Stats.Unmarked,
+		Lag: telemetry.Unknown, Behind: telemetry.Unknown, TTLMargin: &s.TTLMargin,
+	}
+	if s.LagKnown {
+		out.Lag = int64(s.Lag.Pending + s.Lag.Unsettled)
+	}
+	if s.BehindKnown {
+		out.Behind = s.Behind
+	}
+	return out
+}
+
+func outboxState(b *worker.OutboxSnapshot) telemetry.OutboxState {
+	out := telemetry.OutboxState{Name: b.Name, Depth: telemetry.Unknown, Dead: telemetry.Unknown, Oldest: telemetry.Unknown}
+	if b.BacklogKnown {
+		out.Depth, out.Dead, out.Oldest = int64(b.Backlog.Pending), int64(b.Backlog.Dead), b.Backlog.Oldest
+	}
+	return out
+}
