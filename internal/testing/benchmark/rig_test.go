@@ -84,7 +84,7 @@ func (r *rig) handleWith(topic string, events int, store dedupe.Store, o consume
 	r.b.Helper()
 	r.round++
 	marked := &marks{want: events, done: make(chan struct{})}
-	o.DeadLetter, o.Observer = "dead."+group, marked
+	o.DeadLetter, o.Observer = "dead."+group, consumer.Observers(o.Observer, marked)
 	start := time.Now()
 	s, err := consumer.SubscribeExactlyOnce(r.b.Context(), r.bus, topic, fmt.Sprintf("%s-%d", group, r.round), store,
 		func(context.Context, bus.Event) error { return nil }, &o)
