@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -60,7 +60,7 @@ func serveAdmin(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer)
 	ctx, _, release := worker.Signals(ctx, log)
 	defer release()
 	return withConnections(ctx, connectOptions(cmd, c, log), func(conns *worker.Connections) error {
-		s, err := listenAdmin(ctx, conns, c, cmd.String("group"), log)
+		s, err := listenAdmin(ctx, conns, c, &admin.Options{Group: cmd.String("group"), Logger: log})
 		if err != nil {
 			return err
 		}
@@ -71,22 +71,21 @@ func serveAdmin(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer)
 	})
 }
 
-// listenAdmin opens the API's address. It drains when ctx ends.
-func listenAdmin(ctx context.Context, conns *worker.Connections, all *config.Config, group string, log *slog.Logger) (*admin.Server, error) {
+// listenAdmin opens the API's address, with what the configuration adds to the options. It drains
+// when ctx ends.
+func listenAdmin(ctx context.Context, conns *worker.Connections, all *config.Config, o *admin.Options) (*admin.Server, error) {
 	c := all.Admin
 	token, err := adminToken(c)
 	if err != nil {
 		return nil, err
 	}
-	var hosts []string
+	o.Token, o.ReadOnly, o.Draining = token, c.ReadOnly, ctx.Done()
 	if c.Hosts != "" {
 		for name := range strings.SplitSeq(c.Hosts, ",") {
-			hosts = append(hosts, strings.TrimSpace(name))
+			o.Hosts = append(o.Hosts, strings.TrimSpace(name))
 		}
 	}
-	api, err := admin.New(conns, &admin.Options{
-		Token: token, Hosts: hosts, ReadOnly: c.ReadOnly, Group: group, Draining: ctx.Done(), Logger: log,
-	})
+	api, err := admin.New(conns, o)
 	if err != nil {
 		return nil, fmt.Errorf("%w: admin API: %w", commandline.ErrUsage, err)
 	}
@@ -116,12 +115,13 @@ func adminToken(c *config.Admin) (string, error) {
 	return token, nil
 }
 
-// addAdmin serves the API beside a worker, until all else of it has ended.
-func addAdmin(ctx context.Context, w *worker.Worker, c *config.Config) error {
+// addAdmin serves the API beside a worker, until all else of it has ended, and with it the metrics
+// that something else serves.
+func addAdmin(ctx context.Context, w *worker.Worker, c *config.Config, metrics http.Handler) error {
 	if c.Admin == nil {
 		return nil
 	}
-	s, err := listenAdmin(ctx, w.Connections(), c, w.Group(), w.Logger())
+	s, err := listenAdmin(ctx, w.Connections(), c, &admin.Options{Group: w.Group(), Metrics: metrics, Logger: w.Logger()})
 	if err != nil {
 		return err
 	}

@@ -49,7 +49,7 @@ func runFlags() []cli.Flag {
 	return append([]cli.Flag{
 		&cli.StringFlag{Name: "config", Aliases: []string{"c"}, TakesFile: true, Usage: "`FILE` that says what to do, or - for standard input; see docs/configuration.md"},
 		&cli.BoolFlag{Name: "until-empty", HideDefault: true, Usage: "end when everything on the topics is settled, retries included"},
-	}, config.Flags(config.SectionGroup, config.SectionSubscriptions, config.SectionDrain, config.SectionAdmin, config.SectionMongo, config.SectionNATS,
+	}, config.Flags(config.SectionGroup, config.SectionSubscriptions, config.SectionDrain, config.SectionAdmin, config.SectionMetrics, config.SectionMongo, config.SectionNATS,
 		config.SectionDataDir, config.SectionLog, config.SectionStrict)...)
 }
 
@@ -74,7 +74,11 @@ func runWorker(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) 
 		if err := provision.Verify(ctx, w.Connections(), c, fmt.Sprintf("worker provision -c %s --dry-run", cmd.String("config")), log); err != nil {
 			return err
 		}
-		if err := addAdmin(ctx, w, c); err != nil { // first, so that it is closed last
+		metrics, err := addMetrics(ctx, w, c.Metrics) // first, so that what is left is sent last
+		if err != nil {
+			return err
+		}
+		if err := addAdmin(ctx, w, c, metrics); err != nil { // before all else, so that it is closed after it
 			return err
 		}
 		s := &workerBuilder{worker: w, stdout: stdout, stderr: stderr, drain: c.Drain, plaintext: plaintext.Policy{Strict: c.Strict, Logger: log}}

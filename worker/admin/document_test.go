@@ -94,7 +94,7 @@ const documentHead = `# HTTP API
 A worker serves it with ` + "`worker run --admin ADDRESS`, and `worker admin`" + ` serves it without handling events; a service of its own mounts
 ` + "[`worker/admin`](../worker/admin)" + `. [openapi.json](openapi.json) is the same for programs (OpenAPI 3.1), and is served under ` + "`/openapi.json`" + `.
 ` + "`/livez` says that the process is there. `/readyz` is 200 or 503, and with `?verbose`" + ` has a line for each check; it is 503 as soon as the process
-is told to end.
+is told to end. Where the process serves [metrics](observability.md), ` + "`/metrics`" + ` is one more path, for whoever may use the API.
 
 ` + "```console" + `
 $ curl -H "Authorization: Bearer $TOKEN" 'http://localhost:8488/v1/groups/billing/dead-letters?error=timeout&limit=20'

@@ -356,3 +356,19 @@ func TestNoSecretIsShown(t *testing.T) {
 		t.Errorf("nothing failed that has a secret in its URL: %s", text)
 	}
 }
+
+// The metrics are for whoever may use the API, as all that it shows; a process that has none has no
+// such path.
+func TestMetricsAreServedToWhoMayUseTheAPI(t *testing.T) {
+	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "onceish_in_flight 7") })
+	c := connect(t, worker.ConnectOptions{})
+	with := serve(t, c, Options{Token: token, Metrics: metrics})
+	refuses(t, with.get(t, "/metrics"), http.StatusUnauthorized, "token")
+	auth := []string{"Authorization", "Bearer " + token}
+	refuses(t, with.get(t, "/metrics", append(auth, "Host", "evil.example")...), http.StatusMisdirectedRequest, "evil.example")
+	if a := with.get(t, "/metrics", auth...); a.status != http.StatusOK || a.body != "onceish_in_flight 7\n" {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	without := serve(t, c, Options{Token: token})
+	refuses(t, without.get(t, "/metrics", auth...), http.StatusNotFound, "/metrics")
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"strings"
 )
 
@@ -26,6 +27,9 @@ type Options struct {
 	Group string
 	// Draining, once closed, makes /readyz fail: nothing has been stopped yet. Nil: Drain does.
 	Draining <-chan struct{}
+	// Metrics serves the metrics of the process under /metrics, to whom the API is open. Nil: there
+	// is no such path.
+	Metrics http.Handler
 	// Logger is told of changes, and of requests that are refused. Nil: slog.Default().
 	Logger *slog.Logger
 }

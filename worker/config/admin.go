@@ -34,12 +34,12 @@ type AdminTLS struct {
 	ClientCA string
 }
 
-// noAdmin is what holds where nobody says anything of an API.
-const noAdmin = "none"
+// notServed is what holds where nobody says anything of an API, or of metrics.
+const notServed = "none"
 
 func adminKeys() []field[Admin] {
 	return []field[Admin]{
-		textField("address", "a host and a port such as "+DefaultAdminAddress, func(a *Admin) *string { return &a.Address }, validListenAddress).
+		textField("address", "a host and a port such as "+DefaultAdminAddress, func(a *Admin) *string { return &a.Address }, validListenAddress(DefaultAdminAddress)).
 			withDefault(DefaultAdminAddress).withDefaultText(DefaultAdminAddress+"; no API where nothing is said of it").
 			withFlag("admin", "ADDRESS").describedAs("where an HTTP API for operators listens; one that other machines reach needs a token or client certificates"),
 		textField("token", "16 to 4096 visible characters", func(a *Admin) *string { return &a.Token }, nil).markSecret().withDefaultText("$ONCEISH_ADMIN_TOKEN, or none").
@@ -62,10 +62,12 @@ func adminKeys() []field[Admin] {
 	}
 }
 
-// validListenAddress refuses what is no host and port.
-func validListenAddress(text string) error {
-	if _, port, err := net.SplitHostPort(text); err != nil || port == "" || strings.ContainsAny(text, "/@") {
-		return errors.New("it must be a host and a port, such as " + DefaultAdminAddress)
+// validListenAddress returns what refuses a text that is no host and port.
+func validListenAddress(example string) func(string) error {
+	return func(text string) error {
+		if _, port, err := net.SplitHostPort(text); err != nil || port == "" || strings.ContainsAny(text, "/@") {
+			return errors.New("it must be a host and a port, such as " + example)
+		}
+		return nil
 	}
-	return nil
 }

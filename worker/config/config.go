@@ -28,6 +28,8 @@ type Config struct {
 	Drain time.Duration
 	// Admin is the HTTP API that the worker serves. Nil: none.
 	Admin *Admin
+	// Metrics is where the worker serves its metrics. Nil: nowhere.
+	Metrics *Metrics
 	// Outbox is what the worker publishes from. Nil: none.
 	Outbox *Outbox
 	// Provision is what streams and buckets are to be. Nil: what the worker makes of those that

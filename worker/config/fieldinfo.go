@@ -69,6 +69,7 @@ const (
 	SectionStrict        Section = "strict"
 	SectionDrain         Section = "drain"
 	SectionAdmin         Section = "admin"
+	SectionMetrics       Section = "metrics"
 	SectionOutbox        Section = "outbox"
 	SectionProvision     Section = "provision"
 	SectionSubscriptions Section = "subscriptions"

@@ -38,7 +38,9 @@ func configFields() fieldSet[Config] {
 		durationField("drain", func(c *Config) *time.Duration { return &c.Drain }, limits.Drain).withDefault(defaults.Drain).
 			withFlag("drain", "DURATION").describedAs("how long running handlers may take to finish at the end"),
 		optionalField("admin", "an HTTP API for operators; a bare value is its address", func(c *Config) **Admin { return &c.Admin }, adminKeys()...).
-			givenByAnyFlag(noAdmin),
+			givenByAnyFlag(notServed),
+		optionalField("metrics", "metrics for Prometheus; a bare value is their address", func(c *Config) **Metrics { return &c.Metrics }, metricsKeys()...).
+			givenByAnyFlag(notServed),
 		optionalField("outbox", "a collection of mongo.uri whose rows this worker publishes", func(c *Config) **Outbox { return &c.Outbox }, outboxKeys()...),
 		optionalField("provision", "what streams and buckets are to be, for worker provision", func(c *Config) **Provision { return &c.Provision }, provisionKeys()...),
 		listField("subscriptions", "what the group handles, and how; topics must not overlap", "outbox",
