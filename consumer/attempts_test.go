@@ -107,3 +107,29 @@ func TestOwnerBeginsItsNonces(t *testing.T) {
 		}
 	})
 }
+
+// A handler is told that an event was published again on purpose, which its headers do not say.
+func TestCopiesThatWerePublishedOnPurposeAreToldOf(t *testing.T) {
+	for name, c := range map[string]struct {
+		control bus.Control
+		want    bool
+	}{
+		"published":   {bus.Control{}, false},
+		"redriven":    {bus.Control{Redriven: "billing/s@1/1/1", Group: "billing"}, true},
+		"replayed":    {bus.Control{Copy: "run", Group: "billing"}, true},
+		"run again":   {bus.Control{Again: "may", Group: "billing"}, true},
+		"republished": {bus.Control{Copy: "1"}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(w *harness) {
+				w.publish(order("1").WithControl(c.control))
+				s := w.subscribe(nothing, nil)
+				time.Sleep(time.Minute)
+				w.drain(s)
+				if len(w.runs) != 1 || w.runs[0].Copied != c.want {
+					t.Errorf("runs %+v, want one with Copied %v", w.runs, c.want)
+				}
+			})
+		})
+	}
+}

@@ -100,10 +100,12 @@ type deliveryReader struct {
 }
 
 func (r *deliveryReader) toArrival(d *bus.Delivery) (a protocol.Arrival) {
-	again, isForeign := r.takeControl(d)
+	control, isForeign := r.takeControl(d)
+	again := control.Again
 	a = protocol.Arrival{
 		Delivery: d, Order: d.Event.Key, Foreign: isForeign || d.ServerMessage != "", Again: again,
-		Key: dedupe.Key{Topic: d.Event.Topic, Group: r.group, ID: d.Event.Identity(), Scope: dedupe.AgainScope(again)},
+		Copied: control.Redriven != "" || control.Copy != "" || again != "",
+		Key:    dedupe.Key{Topic: d.Event.Topic, Group: r.group, ID: d.Event.Identity(), Scope: dedupe.AgainScope(again)},
 	}
 	if d.ServerMessage != "" {
 		r.o.Logger.Debug("skipped a message of the bus's server", "what", d.ServerMessage, "topic", d.Event.Topic, "sequence", d.At.Sequence)
@@ -160,11 +162,10 @@ func refuseArrival(a *protocol.Arrival, reason string) {
 	a.Key.ID, a.Key.Scope = e.Identity(), hex.EncodeToString(a.Hash)
 }
 
-// takeControl takes the control headers off an event, and reports whether they say that it is for
-// another group, and in which scope it runs again. Those that were written for another event are
-// ignored.
-func (r *deliveryReader) takeControl(d *bus.Delivery) (again string, foreign bool) {
-	again, foreign, err := protocol.TakeControl(d, r.group)
+// takeControl takes the control headers off an event, and returns what they say, and whether the
+// event is for another group. Those that were written for another event are ignored.
+func (r *deliveryReader) takeControl(d *bus.Delivery) (control bus.Control, foreign bool) {
+	control, foreign, err := protocol.TakeControl(d, r.group)
 	if err != nil {
 		level := slog.LevelDebug
 		if !r.warnedOfControl {
@@ -173,5 +174,5 @@ func (r *deliveryReader) takeControl(d *bus.Delivery) (again string, foreign boo
 		r.o.Logger.Log(context.Background(), level, "control headers ignored: whoever published the event copied them from another one",
 			"topic", d.Event.Topic, "id", d.Event.ID, "at", d.At.Sequence, "error", err)
 	}
-	return again, foreign
+	return control, foreign
 }

@@ -54,6 +54,9 @@ type Attempt struct {
 	IdempotencyKey string
 	// Key is what the store knows the event by.
 	Key dedupe.Key
+	// Copied reports that the event was published once more on purpose: redriven, replayed, or
+	// republished from an outbox.
+	Copied bool
 }
 
 type attemptKey struct{}
@@ -159,6 +162,9 @@ func IsThrottled(err error) bool { return isVerdict(err, protocol.Throttled) }
 
 // IsUnavailable reports whether err is Unavailable, also through wrapping.
 func IsUnavailable(err error) bool { return isVerdict(err, protocol.Unavailable) }
+
+// IsSnooze reports whether err is a Snooze, also through wrapping.
+func IsSnooze(err error) bool { return isVerdict(err, protocol.Snooze) }
 
 func isVerdict(err error, kind protocol.VerdictKind) bool {
 	v, ok := errors.AsType[verdictError](err)

@@ -85,7 +85,7 @@ func (w *slotWorker) takeJob() bool {
 		}
 		w.job, w.event = j, *j.Event()
 		w.claimed = j.Claim(now)
-		w.attempt = Attempt{Number: j.Attempt(), Token: j.Token(), Key: j.Key()}
+		w.attempt = Attempt{Number: j.Attempt(), Token: j.Token(), Key: j.Key(), Copied: j.Copied()}
 		w.wakeLoops(now)
 		return true
 	}

@@ -56,7 +56,7 @@ func TestJudge(t *testing.T) {
 				t.Errorf("%+v, want %+v", got, want)
 			}
 			for kind, is := range map[protocol.VerdictKind]func(error) bool{
-				protocol.Permanent: IsPermanent, protocol.Throttled: IsThrottled, protocol.Unavailable: IsUnavailable,
+				protocol.Permanent: IsPermanent, protocol.Throttled: IsThrottled, protocol.Unavailable: IsUnavailable, protocol.Snooze: IsSnooze,
 			} {
 				if is(c.err) != (c.kind == kind) {
 					t.Errorf("it is taken for %v: %v", kind, is(c.err))

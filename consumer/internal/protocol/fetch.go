@@ -146,15 +146,17 @@ type Arrival struct {
 	Foreign bool
 	// Again is the bus.Control.Again that the delivery came with.
 	Again string
+	// Copied says that its control headers name it a copy that was published on purpose.
+	Copied bool
 }
 
 // TakeControl takes the control headers off a delivery's event, so that no handler passes them on,
-// and reports whether they say that the copy is for another group, and in which scope it runs
-// again. An error says that they were written for another event, and are to be ignored.
-func TakeControl(d *bus.Delivery, group string) (again string, foreign bool, err error) {
-	control, err := d.Event.Control()
+// and returns what they say, and whether that is that the copy is for another group. An error says
+// that they were written for another event, and are to be ignored.
+func TakeControl(d *bus.Delivery, group string) (control bus.Control, foreign bool, err error) {
+	control, err = d.Event.Control()
 	d.Event = d.Event.WithoutControl()
-	return control.Again, control.Group != "" && control.Group != group, err
+	return control, control.Group != "" && control.Group != group, err
 }
 
 // Fetched takes in what a fetch returned, also when that is nothing.

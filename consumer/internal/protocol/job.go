@@ -86,6 +86,9 @@ type claimEnding struct {
 // Event is what the handler is called with.
 func (j *Job) Event() *bus.Event { return &j.copies[0].Delivery.Event }
 
+// Copied reports whether the event was published once more on purpose.
+func (j *Job) Copied() bool { return j.copies[0].Copied }
+
 // Key is what the store knows the event by.
 func (j *Job) Key() dedupe.Key { return j.key }
 
