@@ -282,3 +282,34 @@ func TestMoverOptions(t *testing.T) {
 		t.Error("made without a queue")
 	}
 }
+
+// Who has changed the document is told to consumers by the headers of its events, which the mover
+// and its own context do not change.
+func TestEventsKeepWhatTheContextOfTheirUpdateAdds(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	type writer struct{}
+	h.docs = newUpdater(t, h.coll.Database().Collection("dedupe"), &mongodoc.Options{
+		Timeout: patience,
+		Headers: func(ctx context.Context) bus.Headers {
+			name, _ := ctx.Value(writer{}).(string)
+			return bus.Headers{"traceparent": {name}}
+		},
+	})
+	o := &mongodoc.UpdateOptions{Key: dedupe.Key{ID: "1"}, Upsert: true, Publish: []bus.Event{invoice("k", 1)}}
+	ctx := context.WithValue(t.Context(), writer{}, "checkout")
+	if _, err := h.docs.UpdateOnce(ctx, h.coll, op("_id", 1), op("$inc", op("n", 1)), o); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.mover(h.queue).Move(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	hash := outbox.Hash("k", "")
+	page, err := h.queue.Pending(t.Context(), outbox.Ask{From: hash, To: hash, Rows: 10, Bytes: 1 << 20})
+	if err != nil || len(page.Rows) != 1 || page.Rows[0].Event.Headers.Get("traceparent") != "checkout" {
+		t.Errorf("rows %+v, %v, want one with the context of its update", page.Rows, err)
+	}
+	if len(o.Publish[0].Headers) > 0 {
+		t.Errorf("the caller's event has %v", o.Publish[0].Headers)
+	}
+}

@@ -181,6 +181,7 @@ func (c *updateOp) fullUpdate(ctx context.Context) (any, error) {
 	events := make(bson.A, len(c.o.Publish))
 	for i := range c.o.Publish {
 		e := c.o.Publish[i]
+		e.Headers = c.updater.headers.AddTo(ctx, e.Headers)
 		if e.ID == "" {
 			e.ID = ledger.EventID(c.o.Key, c.o.Step, c.target.stableName(), i)
 		}

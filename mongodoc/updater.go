@@ -10,6 +10,7 @@ import (
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
+	"github.com/onceish/onceish/bus"
 	mongodedupe "github.com/onceish/onceish/dedupe/mongo"
 	"github.com/onceish/onceish/internal/mongoserver"
 	"github.com/onceish/onceish/internal/serverclock"
@@ -28,6 +29,9 @@ type Options struct {
 	// Waiting is called when UpdateOnce has left events in a document; it must not block. Give it
 	// the Notify of a Mover in this process.
 	Waiting func()
+	// Headers are what the context of an UpdateOnce adds to the headers of the events that it
+	// publishes, such as trace context. Default: none.
+	Headers bus.ContextHeaders
 
 	// now is the clock of this machine; tests skew it.
 	now func() time.Time
@@ -64,6 +68,7 @@ type Updater struct {
 	concern *writeconcern.WriteConcern
 	grace   time.Duration // see doneGrace
 	waiting func()        // see Options.Waiting
+	headers bus.ContextHeaders
 	indexes indexCache
 }
 
@@ -79,7 +84,7 @@ func New(store *mongodedupe.Store, o *Options) (*Updater, error) {
 	}
 	u := &Updater{
 		store: store, clock: mongoserver.NewClock(store.Collection().Database(), opts.now),
-		timeout: opts.Timeout, concern: opts.WriteConcern, grace: opts.grace, waiting: opts.Waiting,
+		timeout: opts.Timeout, concern: opts.WriteConcern, grace: opts.grace, waiting: opts.Waiting, headers: opts.Headers,
 	}
 	u.indexes.unique, u.indexes.waiting = make(map[indexCacheKey][]string), make(map[namespace]time.Time)
 	return u, nil

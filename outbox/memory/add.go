@@ -42,7 +42,9 @@ func (q *Queue) addAll(ctx context.Context, rows []outbox.Row) ([]string, error)
 	ids, fresh := make([]string, len(rows)), make(map[string]*queueRow, len(rows))
 	order := make([]*queueRow, 0, len(rows))
 	for i := range rows {
-		r, err := q.prepareRow(rows[i], now)
+		row := rows[i]
+		row.Event.Headers = q.o.Headers.AddTo(ctx, row.Event.Headers)
+		r, err := q.prepareRow(row, now)
 		if err != nil {
 			return nil, err
 		}

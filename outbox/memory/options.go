@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/outbox"
 )
 
@@ -19,6 +20,9 @@ type Options struct {
 	Keep time.Duration
 	// MaxSent is how many sent rows are kept; the oldest go first. Zero: 100,000.
 	MaxSent int
+	// Headers are what the context of an Add adds to the headers of its events, such as trace
+	// context. Nil: nothing.
+	Headers bus.ContextHeaders
 	// Now is the store's clock. It must not go back, and is called with the store locked.
 	// Nil: time.Now.
 	Now func() time.Time

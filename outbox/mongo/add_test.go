@@ -311,3 +311,32 @@ func TestSequencesGrowOverAllQueuesOfAProcess(t *testing.T) {
 		t.Errorf("pending %v; added were %v", got, want)
 	}
 }
+
+// Who has added a row is told to consumers by its headers, in a transaction and outside.
+func TestRowsHaveWhatTheContextOfTheirAddAdds(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	type writer struct{}
+	q := open(t, s.orders.Database().Collection("outbox"), &mongooutbox.Options{Headers: func(ctx context.Context) bus.Headers {
+		name, _ := ctx.Value(writer{}).(string)
+		return bus.Headers{"traceparent": {name}}
+	}})
+	if err := s.within(func(ctx context.Context) error {
+		_, err := q.Add(context.WithValue(ctx, writer{}, "within"), bus.Event{ID: "1", Topic: "t"})
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	own := bus.Event{ID: "3", Topic: "t", Headers: bus.Headers{"Traceparent": {"own"}}}
+	if _, err := q.AddAlone(context.WithValue(t.Context(), writer{}, "alone"), bus.Event{ID: "2", Topic: "t"}, own); err != nil {
+		t.Fatal(err)
+	}
+	page, err := q.Pending(t.Context(), outbox.Ask{To: outbox.MaxHash, Rows: 10, Bytes: 1 << 20})
+	got := make(map[string]string)
+	for _, r := range page.Rows {
+		got[r.Event.ID] = r.Event.Headers.Get("traceparent")
+	}
+	if err != nil || len(got) != 3 || got["1"] != "within" || got["2"] != "alone" || got["3"] != "own" {
+		t.Errorf("rows carry %v, %v", got, err)
+	}
+}

@@ -37,6 +37,7 @@ func (q *Queue) newBatch(ctx context.Context, in []outbox.Row) (*additionBatch, 
 	there, keys := make(map[string]*storedRow, len(in)), make(map[string]bool, len(in))
 	for i := range in {
 		r := in[i]
+		r.Event.Headers = q.headers.AddTo(ctx, r.Event.Headers)
 		b.named = b.named || r.Event.ID != ""
 		if r.Event.ID == "" {
 			r.Event.ID = uuid7.New(at.Time)

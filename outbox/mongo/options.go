@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"time"
+
+	"github.com/onceish/onceish/bus"
 )
 
 const (
@@ -30,6 +32,9 @@ type Options struct {
 	// Partitions is their number when the outbox is first made. Default outbox.DefaultPartitions,
 	// or what the outbox has; at most 1,024.
 	Partitions int
+	// Headers are what the context of an Add adds to the headers of its events, such as trace
+	// context: the row then tells a drainer, and consumers, who wrote it. Default none.
+	Headers bus.ContextHeaders
 
 	// now is the clock of this machine; tests skew it.
 	now func() time.Time

@@ -12,6 +12,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
+	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/internal/mongoserver"
 	"github.com/onceish/onceish/internal/mongoserver/expr"
 	"github.com/onceish/onceish/internal/serverclock"
@@ -37,6 +38,7 @@ type Queue struct {
 	hashes  hashWindow
 	seqs    seqWindow
 	seq     *seqCounter
+	headers bus.ContextHeaders
 }
 
 // New returns the outbox in coll, whose own concerns and preferences do not matter, after it has
@@ -56,6 +58,7 @@ func New(ctx context.Context, coll *driver.Collection, o *Options) (*Queue, erro
 		parts:   mongoserver.Own(beside, readconcern.Majority(), writeconcern.Majority()),
 		clock:   mongoserver.NewClock(coll.Database(), opts.now),
 		timeout: opts.Timeout,
+		headers: opts.Headers,
 	}
 	ctx, cancel := q.boundCall(ctx)
 	defer cancel()
