@@ -11,14 +11,16 @@
 // # One process for each event
 //
 // [Handler] runs a line by /bin/sh, one process for each event. The event's data is its standard
-// input. Its environment is the worker's, without NATS_URL, NATS_CREDS, NATS_NKEY, NATS_KEY,
-// MONGODB_URI and ONCEISH_ADMIN_TOKEN, and with these, all of which are always set:
+// input. Its environment is the worker's, without credentials (NATS_URL, NATS_CREDS, NATS_NKEY,
+// NATS_KEY, MONGODB_URI, ONCEISH_ADMIN_TOKEN, and OTEL_EXPORTER_OTLP_HEADERS with its variants for
+// traces and metrics), and with these, all of which are always set:
 //
 //	CE_ID CE_SOURCE CE_TYPE CE_TIME   attributes of the event; CE_TIME is empty if it is unknown
 //	TOPIC GROUP EVENT_KEY             where it was published, who handles it, what orders it (may be empty)
 //	IDEMPOTENCY_KEY                   the same in every attempt: hand it to the services that the command calls
 //	ATTEMPT                           1, then one more for each run that failed
 //	TOKEN                             grows with every takeover of the event
+//	TRACEPARENT TRACESTATE            trace context of the event's headers; empty if there is none, or it is malformed
 //
 // They come from whoever publishes: quote them as any other input ("$CE_ID"). No value becomes a
 // part of the command line. An event whose attributes cannot be in an environment (a NUL, more than

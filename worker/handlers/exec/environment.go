@@ -10,6 +10,7 @@ import (
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/internal/cloudevents"
+	"github.com/onceish/onceish/internal/tracecontext"
 )
 
 // maxVariableBytes is what Linux takes as one NAME=value, in bytes (MAX_ARG_STRLEN, with
@@ -19,7 +20,10 @@ const maxVariableBytes = 128<<10 - 1
 // secretVariables are variables of the worker that are none of its commands' business: what they
 // print ends up in dead letters.
 func secretVariables() []string {
-	return []string{"NATS_URL", "NATS_CREDS", "NATS_NKEY", "NATS_KEY", "MONGODB_URI", "ONCEISH_ADMIN_TOKEN"}
+	return []string{
+		"NATS_URL", "NATS_CREDS", "NATS_NKEY", "NATS_KEY", "MONGODB_URI", "ONCEISH_ADMIN_TOKEN",
+		"OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_METRICS_HEADERS",
+	}
 }
 
 // withoutSecrets is env without credentials.
@@ -35,7 +39,8 @@ func withoutSecrets(env []string) []string {
 // none is inherited. What cannot be said in an environment is an error.
 func eventEnvironment(ctx context.Context, e *bus.Event, group string) ([]string, error) {
 	attempt := consumer.AttemptFrom(ctx)
-	env := make([]string, 0, 10)
+	traceParent, traceState := tracecontext.From(e.Headers)
+	env := make([]string, 0, 12)
 	for _, v := range [...]struct{ name, value string }{
 		{"CE_ID", e.ID},
 		{"CE_SOURCE", cloudevents.SourceOf(e)},
@@ -47,6 +52,8 @@ func eventEnvironment(ctx context.Context, e *bus.Event, group string) ([]string
 		{"IDEMPOTENCY_KEY", attempt.IdempotencyKey},
 		{"ATTEMPT", strconv.Itoa(attempt.Number)},
 		{"TOKEN", strconv.FormatUint(attempt.Token, 10)},
+		{"TRACEPARENT", traceParent},
+		{"TRACESTATE", traceState},
 	} {
 		if i := strings.IndexByte(v.value, 0); i >= 0 {
 			return nil, fmt.Errorf("%s has a NUL at byte %d, which no environment can hold: %.64q", v.name, i, v.value)
