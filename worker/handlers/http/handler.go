@@ -39,6 +39,7 @@ type Handler struct {
 	signer      *signer // nil: requests are not signed
 	gone        goneCalls
 	client      *http.Transport
+	send        http.RoundTripper // the client, or what is around it
 }
 
 // New returns a handler that posts each event of the group to the URL, as the package
@@ -76,6 +77,10 @@ func New(group, endpoint string, o *Options) (*Handler, error) {
 	if h.client, err = newTransport(u, &opts, http.ProxyFromEnvironment); err != nil {
 		return nil, err
 	}
+	h.send = h.client
+	if opts.Transport != nil {
+		h.send = opts.Transport(h.client)
+	}
 	return h, nil
 }
 
@@ -97,7 +102,7 @@ func (h *Handler) Handle(ctx context.Context, e bus.Event) error {
 	}
 	limited, cancel := context.WithTimeout(ctx, h.timeout)
 	defer cancel()
-	res, err := h.client.RoundTrip(h.newRequest(limited, header, e.Data))
+	res, err := h.send.RoundTrip(h.newRequest(limited, header, e.Data))
 	if err != nil {
 		return h.unansweredError(ctx, limited, err)
 	}

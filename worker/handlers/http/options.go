@@ -49,6 +49,9 @@ type Options struct {
 	// is counted; after an error they are unavailable. Default: they are unavailable, and wait for
 	// 5 min.
 	OnGone func(ctx context.Context, endpoint string) error
+	// Transport returns what sends requests by the handler's own transport, such as
+	// telemetry.Traces.RoundTripper. It sends each request once. Default: the handler's own.
+	Transport func(http.RoundTripper) http.RoundTripper
 }
 
 const (
