@@ -111,6 +111,8 @@ type Connections struct {
 
 	bus bus.Bus
 	end atomic.Pointer[shutdownClock] // of the worker that has run on them; nil: none has
+	// headers are what contexts add to events of outboxes and documents; nil: nothing.
+	headers atomic.Pointer[bus.ContextHeaders]
 
 	outboxesLock sync.Mutex
 	outboxes     []*Outbox // that were opened

@@ -37,7 +37,7 @@ func (w *Worker) AddDrainer(q outbox.Queue, o *outbox.Options) (*outbox.Drainer,
 	if w.conns.Provisions() {
 		to = provisioningPublisher{w.conns.Bus(), out.Logger}
 	}
-	d, err := outbox.NewDrainer(q, to, &out)
+	d, err := outbox.NewDrainer(q, w.instrumentPublisher(to), &out)
 	if err != nil {
 		return nil, err
 	}

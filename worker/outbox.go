@@ -53,7 +53,11 @@ func (c *Connections) Outbox(ctx context.Context, collection string, o *mongoout
 	if err != nil {
 		return nil, err
 	}
-	q, err := openOutbox(ctx, db, collection, o)
+	options := *cmp.Or(o, &mongooutbox.Options{})
+	if options.Headers == nil {
+		options.Headers = c.contextHeaders
+	}
+	q, err := openOutbox(ctx, db, collection, &options)
 	if err != nil {
 		return nil, err
 	}

@@ -116,6 +116,7 @@ func (w *Worker) subscribeAll(ctx context.Context, c *forcedStop) (subs []runnin
 		if err != nil {
 			return nil, errors.Join(err, drainAll(ctx, subs))
 		}
+		w.instrumentSubscription(h.topic, o)
 		sub, err := consumer.SubscribeExactlyOnce(ctx, w.conns.Bus(), h.topic, w.group, store, h.handler, o)
 		if err != nil {
 			return nil, errors.Join(err, drainAll(ctx, subs))

@@ -104,7 +104,7 @@ func (c *Connections) Documents(ctx context.Context) (*mongodoc.Updater, error) 
 		return nil, err
 	}
 	if s, ok := store.(*mongodedupe.Store); ok {
-		return mongodoc.New(s, &mongodoc.Options{Waiting: c.notifyOutboxes})
+		return mongodoc.New(s, &mongodoc.Options{Waiting: c.notifyOutboxes, Headers: c.contextHeaders})
 	}
 	return nil, fmt.Errorf("%w: documents can be changed once where marks are kept in MongoDB: set --mongo or MONGODB_URI", ErrUsage)
 }

@@ -19,8 +19,8 @@ import (
 )
 
 // Worker is a process of one group: its subscriptions, the outboxes that it publishes from, and
-// what runs beside them. Handle, Observe, AddDrainer, Add and Defer are called before Run, by one
-// goroutine.
+// what runs beside them. Handle, Observe, Instrument, AddDrainer, Add and Defer are called before
+// Run, by one goroutine.
 type Worker struct {
 	group    string
 	conns    *Connections
@@ -33,6 +33,8 @@ type Worker struct {
 	hosts    map[string]*hostLimit // by host, with its port
 	actors   []Actor
 	closers  []func() error
+
+	instruments []Instrumentation
 }
 
 // handlerSpec is a subscription to be.
@@ -114,7 +116,7 @@ func (w *Worker) Group() string { return w.group }
 // Logger is the worker's.
 func (w *Worker) Logger() *slog.Logger { return w.o.Logger }
 
-// Bus is where events come from, for handlers that publish.
+// Bus is where events come from. Handlers publish by Publisher.
 func (w *Worker) Bus() bus.Bus { return w.conns.Bus() }
 
 // Connections are those of New.
