@@ -6,7 +6,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 )
 
-// Scope is the name of the meter.
+// Scope is the name of the meter and of the tracer.
 const Scope = "github.com/onceish/onceish/worker/telemetry"
 
 // The attributes of OpenTelemetry's conventions for messaging. Those for NATS are not registered.
