@@ -31,6 +31,8 @@ type workerBuilder struct {
 	reaper         *exechandler.Reaper // of all commands; nil: there are none yet
 	env            []string            // of commands, beside this process's
 	plaintext      plaintext.Policy    // for endpoints without TLS
+	// transport is httphandler.Options.Transport.
+	transport func(http.RoundTripper) http.RoundTripper
 	// watch wraps handlers. Nil: nobody watches.
 	watch func(*config.Subscription, consumer.Handler, *consumer.Options) consumer.Handler
 }
@@ -118,7 +120,7 @@ func (s *workerBuilder) newHTTPHandler(h *config.HTTPHandler, c *config.Subscrip
 	return httphandler.New(s.worker.Group(), h.URL, &httphandler.Options{
 		Timeout: h.Timeout, Statuses: h.Statuses, Headers: httpHeaders(h.Headers), PassHeaders: h.PassHeaders,
 		Concurrency: c.Concurrency.Max, TLS: files, SigningSecrets: h.Signing.Secrets, SigningSecretFiles: h.Signing.Files,
-		Addresses: h.Addresses, OnGone: s.worker.PauseWhenGone(c.Topic),
+		Addresses: h.Addresses, OnGone: s.worker.PauseWhenGone(c.Topic), Transport: s.transport,
 	})
 }
 
@@ -144,7 +146,7 @@ func (s *workerBuilder) newPublishHandler(h *config.PublishHandler, mode consume
 	case h.Outbox:
 		return publish.NewOutbox(s.outbox, h.Topic)
 	}
-	return publish.New(s.worker.Bus(), h.Topic)
+	return publish.New(s.worker.Publisher(), h.Topic)
 }
 
 // commandHandler is a handler that runs commands.

@@ -22,13 +22,16 @@ func runCommand(stdout, stderr io.Writer) *cli.Command {
 publishing. A flag overrides the environment, which overrides the file.
 
 The command is run by /bin/sh, one process per event, with the event's data as standard input and CE_ID, CE_SOURCE, CE_TYPE,
-CE_TIME, TOPIC, GROUP, EVENT_KEY, IDEMPOTENCY_KEY, ATTEMPT and TOKEN in its environment. It inherits the rest, but for NATS_URL,
-NATS_CREDS, NATS_NKEY, NATS_KEY, MONGODB_URI and ONCEISH_ADMIN_TOKEN. What it writes goes to the worker's standard output and error.
+CE_TIME, TOPIC, GROUP, EVENT_KEY, IDEMPOTENCY_KEY, ATTEMPT, TOKEN, TRACEPARENT and TRACESTATE in its environment. It inherits the
+rest, but for NATS_URL, NATS_CREDS, NATS_NKEY, NATS_KEY, MONGODB_URI, ONCEISH_ADMIN_TOKEN and OTEL_EXPORTER_OTLP_HEADERS. What it writes
+goes to the worker's standard output and error.
 
 It answers by its exit status: 0 done; 65 never try again, the event is dead-lettered; 69 and 75 try again without counting an
 attempt, for what it calls is away or too busy; anything else try again later. The end of what it wrote to standard error is the reason. It and its children are killed when it takes too long, when another worker has
 taken over, and when the worker dies. If the worker dies before it could note the success, the command is
 run again, with the same IDEMPOTENCY_KEY.
+
+With OTEL_EXPORTER_OTLP_ENDPOINT it makes traces, and sends them by OTLP over HTTP: see docs/observability.md.
 
 Examples:
    worker run --topic order.placed --group billing --exec ./charge
@@ -68,6 +71,11 @@ func runWorker(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) 
 	for _, w := range warnings {
 		log.Warn(w.String())
 	}
+	traces, err := openTraces(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer traces.close()
 	return worker.Serve(ctx, c.Group, connectOptions(cmd, c, log), &worker.Options{
 		Drain: c.Drain, UntilEmpty: cmd.Bool("until-empty"), Logger: log,
 	}, func(ctx context.Context, w *worker.Worker) error {
@@ -81,7 +89,11 @@ func runWorker(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) 
 		if err := addAdmin(ctx, w, c, metrics); err != nil { // before all else, so that it is closed after it
 			return err
 		}
-		s := &workerBuilder{worker: w, stdout: stdout, stderr: stderr, drain: c.Drain, plaintext: plaintext.Policy{Strict: c.Strict, Logger: log}}
+		traces.addTo(w)
+		s := &workerBuilder{
+			worker: w, stdout: stdout, stderr: stderr, drain: c.Drain, transport: traces.transport(),
+			plaintext: plaintext.Policy{Strict: c.Strict, Logger: log},
+		}
 		return s.addConfigured(ctx, c)
 	})
 }

@@ -16,7 +16,7 @@ import (
 )
 
 func TestRunIsAChildOfThePublisher(t *testing.T) {
-	inBubble(t, func(r *rig) {
+	inBubble(t, func(r *traceRig) {
 		var inside trace.SpanContext
 		var carried string
 		r.subscribe("order.*", "billing", func(ctx context.Context, e bus.Event) error {
@@ -52,7 +52,7 @@ func TestRunIsAChildOfThePublisher(t *testing.T) {
 // Retries come when the trace of the publisher may be over: they are traces of their own, linked to
 // it and to the run before. None but the last leaves an error behind.
 func TestRetriesAreLinked(t *testing.T) {
-	inBubble(t, func(r *rig) {
+	inBubble(t, func(r *traceRig) {
 		r.subscribe("order.placed", "billing", failing(2), consumer.Options{})
 		r.shop(order("1"))
 		r.settle()
@@ -91,7 +91,7 @@ func TestOnlyWhatIsGivenUpIsAnError(t *testing.T) {
 		"first attempt": {failing(9), consumer.Options{MaxAttempts: 1}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(r *rig) {
+			inBubble(t, func(r *traceRig) {
 				r.subscribe("order.placed", "billing", c.handler, c.options)
 				r.shop(order("1"))
 				r.settle()
@@ -115,7 +115,7 @@ func TestOnlyWhatIsGivenUpIsAnError(t *testing.T) {
 
 // That a throttled event is given up shows only when it is answered.
 func TestThrottledEventIsAnErrorOnceGivenUp(t *testing.T) {
-	inBubble(t, func(r *rig) {
+	inBubble(t, func(r *traceRig) {
 		r.subscribe("order.placed", "billing", func(context.Context, bus.Event) error {
 			return consumer.Throttled(time.Minute, errShop)
 		}, consumer.Options{MaxAttempts: 1, GiveUp: 10 * time.Minute})
@@ -134,7 +134,7 @@ func TestThrottledEventIsAnErrorOnceGivenUp(t *testing.T) {
 }
 
 func TestSnoozeIsNoError(t *testing.T) {
-	inBubble(t, func(r *rig) {
+	inBubble(t, func(r *traceRig) {
 		first := true
 		r.subscribe("order.placed", "billing", func(context.Context, bus.Event) error {
 			if first {
@@ -157,7 +157,7 @@ func TestSnoozeIsNoError(t *testing.T) {
 }
 
 func TestDuplicatesHaveNoSpan(t *testing.T) {
-	inBubble(t, func(r *rig) {
+	inBubble(t, func(r *traceRig) {
 		s := r.subscribe("order.placed", "billing", func(context.Context, bus.Event) error { return nil }, consumer.Options{})
 		for range 5 {
 			r.shop(order("1").WithControl(bus.Control{Copy: time.Now().String()}))
@@ -173,7 +173,7 @@ func TestDuplicatesHaveNoSpan(t *testing.T) {
 }
 
 func TestRedrivenLetterLinksBack(t *testing.T) {
-	inBubble(t, func(r *rig) {
+	inBubble(t, func(r *traceRig) {
 		open := false
 		r.subscribe("order.placed", "billing", func(context.Context, bus.Event) error {
 			if !open {
@@ -206,7 +206,7 @@ func TestRedrivenLetterLinksBack(t *testing.T) {
 // makes no span that cannot be sent.
 func TestHostileHeadersAreNoErrorOfTheEvent(t *testing.T) {
 	valid := "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-	inBubble(t, func(r *rig) {
+	inBubble(t, func(r *traceRig) {
 		handled := 0
 		r.subscribe("order.placed", "billing", func(_ context.Context, e bus.Event) error {
 			handled++
@@ -247,7 +247,7 @@ func TestHostileHeadersAreNoErrorOfTheEvent(t *testing.T) {
 }
 
 func TestHugeTextsAreCut(t *testing.T) {
-	inBubble(t, func(r *rig) {
+	inBubble(t, func(r *traceRig) {
 		r.subscribe("order.placed", "billing", func(context.Context, bus.Event) error {
 			return consumer.Permanent(&hugeError{})
 		}, consumer.Options{})
@@ -277,7 +277,7 @@ type hugeError struct{}
 func (*hugeError) Error() string { return strings.Repeat("\xffno", 1<<14) }
 
 func TestWhatIsNotSampledStaysSo(t *testing.T) {
-	inBubble(t, func(r *rig) {
+	inBubble(t, func(r *traceRig) {
 		var carried string
 		r.subscribe("order.placed", "billing", func(_ context.Context, e bus.Event) error {
 			carried = e.Headers.Get("traceparent")
@@ -299,7 +299,7 @@ func TestWhatIsNotSampledStaysSo(t *testing.T) {
 
 func TestSpansHaveNoPayloadsKeysOrHeaders(t *testing.T) {
 	const canary = "c4n4ry"
-	inBubble(t, func(r *rig) {
+	inBubble(t, func(r *traceRig) {
 		r.subscribe("order.placed", "billing", failing(2), consumer.Options{})
 		e := order("1")
 		e.Key, e.Data, e.Headers = canary+"-key", []byte(canary), bus.Headers{"Authorization": {canary}, "baggage": {"k=" + canary}}
@@ -316,7 +316,7 @@ func TestSpansHaveNoPayloadsKeysOrHeaders(t *testing.T) {
 
 func TestRunWithoutASubscriptionIsTraced(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newTraceRig(t)
 	o := &consumer.Options{}
 	r.traces.Subscription("order.placed", "billing", o)
 	must(t, o.Use[0](func(context.Context, bus.Event) error { return nil })(t.Context(), order("1")))
@@ -324,7 +324,7 @@ func TestRunWithoutASubscriptionIsTraced(t *testing.T) {
 }
 
 func TestUsersObserverIsToldToo(t *testing.T) {
-	inBubble(t, func(r *rig) {
+	inBubble(t, func(r *traceRig) {
 		seen := &outcomes{}
 		r.subscribe("order.placed", "billing", func(context.Context, bus.Event) error { return nil }, consumer.Options{Observer: seen})
 		r.shop(order("1"))
@@ -337,7 +337,7 @@ func TestUsersObserverIsToldToo(t *testing.T) {
 
 // What is replayed or redriven may have been published long ago, and have run in another process.
 func TestCopyOnPurposeIsATraceOfItsOwn(t *testing.T) {
-	inBubble(t, func(r *rig) {
+	inBubble(t, func(r *traceRig) {
 		r.subscribe("order.placed", "billing", func(context.Context, bus.Event) error { return nil }, consumer.Options{})
 		e := order("1")
 		e.Headers = bus.Headers{"traceparent": {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}}
@@ -353,7 +353,7 @@ func TestCopyOnPurposeIsATraceOfItsOwn(t *testing.T) {
 
 // A copy of an event that waits for its next attempt is held. Nothing has run for it.
 func TestHeldCopiesHaveNoSpan(t *testing.T) {
-	inBubble(t, func(r *rig) {
+	inBubble(t, func(r *traceRig) {
 		held := &outcomes{}
 		r.subscribe("order.placed", "billing", func(ctx context.Context, _ bus.Event) error {
 			if consumer.AttemptFrom(ctx).Number == 1 {

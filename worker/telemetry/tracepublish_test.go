@@ -24,14 +24,14 @@ import (
 
 // outbox returns an outbox whose rows carry the trace of their writer, and runs a drainer of it
 // until the end of the test.
-func (r *rig) outbox() *memoutbox.Queue {
+func (r *traceRig) outbox() *memoutbox.Queue {
 	r.t.Helper()
 	q, err := memoutbox.New(&memoutbox.Options{Headers: r.traces.Headers})
 	must(r.t, err)
 	return q
 }
 
-func (r *rig) drain(q *memoutbox.Queue) {
+func (r *traceRig) drain(q *memoutbox.Queue) {
 	r.t.Helper()
 	d, err := outbox.NewDrainer(q, r.traces.Publisher(r.bus), nil)
 	must(r.t, err)
@@ -47,7 +47,7 @@ func (r *rig) drain(q *memoutbox.Queue) {
 // One trace: a shop adds to an outbox, a drainer publishes, a handler publishes to the next topic,
 // and a handler of that runs.
 func TestOneTraceFromTheOutboxToTheNextConsumer(t *testing.T) {
-	inBubble(t, func(r *rig) {
+	inBubble(t, func(r *traceRig) {
 		q := r.outbox()
 		r.drain(q)
 		forward, err := publish.New(r.traces.Publisher(r.bus), "shipping.due")
@@ -71,7 +71,7 @@ func TestOneTraceFromTheOutboxToTheNextConsumer(t *testing.T) {
 // The rows that a drainer publishes in one call belong to many traces: events stay in theirs, and
 // the call is linked to each.
 func TestDrainerLinksABatchToItsWriters(t *testing.T) {
-	inBubble(t, func(r *rig) {
+	inBubble(t, func(r *traceRig) {
 		q := r.outbox()
 		writers := make(map[trace.TraceID]trace.SpanID)
 		for _, id := range []string{"1", "2", "3"} {
@@ -108,7 +108,7 @@ func TestDrainerLinksABatchToItsWriters(t *testing.T) {
 
 func TestPublisherDoesNotChangeTheCallersEvents(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newTraceRig(t)
 	ctx, span := r.tracer.Start(t.Context(), "checkout")
 	defer span.End()
 	events := []bus.Event{order("1"), order("2")}
@@ -123,7 +123,7 @@ func TestPublisherDoesNotChangeTheCallersEvents(t *testing.T) {
 // What was copied from an event that was handled is in the trace of the run, and not in that of the
 // first publisher: the next consumer is a child of what published it last.
 func TestForwardedHeadersAreReplacedWithinATrace(t *testing.T) {
-	inBubble(t, func(r *rig) {
+	inBubble(t, func(r *traceRig) {
 		r.subscribe("order.placed", "billing", func(ctx context.Context, e bus.Event) error {
 			_, err := r.traces.Publisher(r.bus).Publish(ctx, bus.Event{ID: "i", Topic: "invoice.made", Headers: e.Headers})
 			return err
@@ -146,7 +146,7 @@ func (downBus) Publish(_ context.Context, events ...bus.Event) ([]bus.Receipt, e
 
 func TestFailedSendHasItsErrorAndNoStatus(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newTraceRig(t)
 	if _, err := r.traces.Publisher(downBus{}).Publish(t.Context(), order("1")); !errors.Is(err, errDown) {
 		t.Errorf("%v, want %v", err, errDown)
 	}
@@ -159,7 +159,7 @@ func TestFailedSendHasItsErrorAndNoStatus(t *testing.T) {
 
 func TestCarrierWritesLowerCaseAndReadsAny(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newTraceRig(t)
 	ctx, span := r.tracer.Start(t.Context(), "checkout")
 	defer span.End()
 	h := bus.Headers{"Traceparent": {"old"}, "Baggage": {"k=v"}}
@@ -184,7 +184,7 @@ func TestCarrierWritesLowerCaseAndReadsAny(t *testing.T) {
 func TestRequestIsASpanBeneathTheRun(t *testing.T) {
 	t.Parallel()
 	const canary = "c4n4ry"
-	r := newRig(t)
+	r := newTraceRig(t)
 	got := make(chan http.Header, 1)
 	status := http.StatusOK
 	endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
@@ -238,7 +238,7 @@ func TestRequestIsASpanBeneathTheRun(t *testing.T) {
 // A batch of events that are not sampled makes no links, and nothing that a span would refuse.
 func TestUnsampledWritersAreNotLinked(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newTraceRig(t)
 	never := sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.NeverSample())).Tracer("shop")
 	events := make([]bus.Event, 500)
 	for i := range events {
@@ -265,7 +265,7 @@ func TestUnsampledWritersAreNotLinked(t *testing.T) {
 
 func TestHeadersOfAContextWithoutASpanAreNone(t *testing.T) {
 	t.Parallel()
-	if h := newRig(t).traces.Headers(t.Context()); h != nil {
+	if h := newTraceRig(t).traces.Headers(t.Context()); h != nil {
 		t.Errorf("%v", h)
 	}
 }

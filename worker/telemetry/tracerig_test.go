@@ -22,8 +22,8 @@ import (
 	"github.com/onceish/onceish/worker/telemetry"
 )
 
-// rig is a bus and a store in memory, and the spans that are made over them.
-type rig struct {
+// traceRig is a bus and a store in memory, and the spans that are made over them.
+type traceRig struct {
 	t      *testing.T
 	bus    *membus.Bus
 	store  *memdedupe.Store
@@ -32,9 +32,9 @@ type rig struct {
 	traces *telemetry.Traces
 }
 
-func newRig(t *testing.T) *rig {
+func newTraceRig(t *testing.T) *traceRig {
 	t.Helper()
-	r := &rig{t: t, spans: tracetest.NewSpanRecorder()}
+	r := &traceRig{t: t, spans: tracetest.NewSpanRecorder()}
 	var err error
 	r.bus, err = membus.New(nil)
 	must(t, err)
@@ -46,10 +46,10 @@ func newRig(t *testing.T) *rig {
 }
 
 // inBubble runs a test in a bubble with its own time.
-func inBubble(t *testing.T, f func(r *rig)) {
+func inBubble(t *testing.T, f func(r *traceRig)) {
 	t.Helper()
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) { f(newRig(t)) })
+	synctest.Test(t, func(t *testing.T) { f(newTraceRig(t)) })
 }
 
 func must(t *testing.T, err error) {
@@ -64,7 +64,7 @@ func order(id string) bus.Event {
 }
 
 // shop publishes an event within a span of its own, and returns that.
-func (r *rig) shop(e bus.Event) trace.SpanContext {
+func (r *traceRig) shop(e bus.Event) trace.SpanContext {
 	r.t.Helper()
 	ctx, span := r.tracer.Start(r.t.Context(), "checkout")
 	defer span.End()
@@ -74,7 +74,7 @@ func (r *rig) shop(e bus.Event) trace.SpanContext {
 }
 
 // subscribe drains at the end of the test.
-func (r *rig) subscribe(topic, group string, h consumer.Handler, o consumer.Options) *consumer.Subscription {
+func (r *traceRig) subscribe(topic, group string, h consumer.Handler, o consumer.Options) *consumer.Subscription {
 	r.t.Helper()
 	o.Logger = slog.New(slog.DiscardHandler)
 	withDefaults, err := o.WithDefaults(group)
@@ -87,13 +87,13 @@ func (r *rig) subscribe(topic, group string, h consumer.Handler, o consumer.Opti
 }
 
 // settle lets an hour pass, in which everything is done.
-func (r *rig) settle() {
+func (r *traceRig) settle() {
 	time.Sleep(time.Hour)
 	synctest.Wait()
 }
 
 // named returns the spans of a name, in the order in which they ended.
-func (r *rig) named(name string) (spans []sdktrace.ReadOnlySpan) {
+func (r *traceRig) named(name string) (spans []sdktrace.ReadOnlySpan) {
 	for _, s := range r.spans.Ended() {
 		if s.Name() == name {
 			spans = append(spans, s)
@@ -103,7 +103,7 @@ func (r *rig) named(name string) (spans []sdktrace.ReadOnlySpan) {
 }
 
 // one returns the only span of a name.
-func (r *rig) one(name string) sdktrace.ReadOnlySpan {
+func (r *traceRig) one(name string) sdktrace.ReadOnlySpan {
 	r.t.Helper()
 	spans := r.named(name)
 	if len(spans) != 1 {
@@ -112,7 +112,7 @@ func (r *rig) one(name string) sdktrace.ReadOnlySpan {
 	return spans[0]
 }
 
-func (r *rig) names() (names []string) {
+func (r *traceRig) names() (names []string) {
 	for _, s := range r.spans.Ended() {
 		names = append(names, s.Name())
 	}
@@ -120,7 +120,7 @@ func (r *rig) names() (names []string) {
 }
 
 // isChild checks that a span was started in another one.
-func (r *rig) isChild(child sdktrace.ReadOnlySpan, parent trace.SpanContext) {
+func (r *traceRig) isChild(child sdktrace.ReadOnlySpan, parent trace.SpanContext) {
 	r.t.Helper()
 	if child.Parent().SpanID() != parent.SpanID() || child.SpanContext().TraceID() != parent.TraceID() {
 		r.t.Errorf("%q is a child of %v in %v, want one of %v in %v", child.Name(), child.Parent().SpanID(), child.SpanContext().TraceID(), parent.SpanID(), parent.TraceID())
