@@ -52,13 +52,6 @@ func inBubble(t *testing.T, f func(r *traceRig)) {
 	synctest.Test(t, func(t *testing.T) { f(newTraceRig(t)) })
 }
 
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 func order(id string) bus.Event {
 	return bus.Event{ID: id, Topic: "order.placed", Data: []byte(`{"cents":5}`)}
 }
