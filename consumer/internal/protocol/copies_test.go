@@ -248,3 +248,38 @@ func TestClaimOfADroppedCopyIsNotElsewhere(t *testing.T) {
 		t.Fatalf("claimed %v, want x1", ids)
 	}
 }
+
+// TestRenewalUnderWayIsNoOtherOwner: a renewal that has no answer when its event is nacked may be
+// applied later, and hold the event for nobody. Later events of its key wait.
+func TestRenewalUnderWayIsNoOtherOwner(t *testing.T) {
+	t.Parallel()
+	for name, answered := range map[string]error{"not answered yet": nil, "failed": errAway} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, nil)
+			r.give(arrival("x1", 1, ordered("x")), arrival("x2", 2, ordered("x")))
+			r.claims(map[string]dedupe.Claim{"x1": {State: dedupe.DeadLettering, HeldFor: 30 * time.Second, Reason: "why", Letter: "l"}})
+			l := r.letter()
+			r.pass(11 * time.Second)
+			b := r.Renewals(r.now)
+			if len(b.Items) != 1 {
+				t.Fatalf("%d renewals, want that of x1", len(b.Items))
+			}
+			if answered != nil {
+				r.Renewed(r.now, b, nil, answered)
+			}
+			r.LetterPublished(r.now, l, errAway)
+			r.pass(time.Minute) // longer than a lease
+			r.lookUp(map[string]dedupe.State{"x1": dedupe.Held})
+			if ids := r.claims(nil); len(ids) != 0 {
+				t.Fatalf("claimed %v while a renewal of this process may hold x1", ids)
+			}
+			r.lookUp(nil)
+			r.pass(time.Minute)
+			r.lookUp(map[string]dedupe.State{"x1": dedupe.Dead})
+			if ids := r.claims(nil); !slices.Equal(ids, []string{"x2"}) {
+				t.Fatalf("claimed %v once x1 is dead, want x2", ids)
+			}
+		})
+	}
+}

@@ -113,6 +113,9 @@ func (m *Machine) Renewals(now time.Time) Batch[dedupe.Claim] {
 func (m *Machine) Renewed(now time.Time, b Batch[dedupe.Claim], errs []error, err error) {
 	m.renewals.recordCall(now, b.sent, b.jobs, err)
 	if err != nil {
+		for _, j := range b.jobs {
+			j.uncertain = true
+		}
 		return
 	}
 	for i, j := range b.jobs {

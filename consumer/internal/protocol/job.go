@@ -52,7 +52,7 @@ type Job struct {
 	leasedAt     time.Time // what the lease counts from
 	leaseExpires time.Time // when the lease is over, by our own clock
 
-	uncertain       bool // a request for the claim was not answered
+	uncertain       bool // a request for the claim, or to renew it, was not answered
 	renewing        bool
 	superseded      bool // the claim is another's: the delivery must not be settled
 	keyRefused      bool // the store refuses the key: the event has a letter and no row
@@ -144,6 +144,10 @@ func (j *Job) heldHereUntil() (t time.Time) {
 func (j *Job) mayHoldClaim() bool {
 	return slices.ContainsFunc(j.copies, func(c deliveryCopy) bool { return c.mayHoldClaim })
 }
+
+// mayClaimLater reports whether the store may still do what it was asked for: a claim that is given
+// up here may be won, or its lease last longer, for nobody.
+func (j *Job) mayClaimLater() bool { return j.uncertain || j.renewing }
 
 // hasPayloadOf reports whether a copy has the payload that the job is about.
 func (j *Job) hasPayloadOf(c *deliveryCopy) bool { return !dedupe.Differ(c.Hash, j.hash) }

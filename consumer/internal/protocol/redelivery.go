@@ -230,7 +230,7 @@ func (m *Machine) expectRefused(j *Job, ans *Answer) {
 			continue
 		}
 		r.expectFrom(m.settled.watermark)
-		r.held.merge(ans.heldUntil, ans.mayHoldClaim || j.uncertain)
+		r.held.merge(ans.heldUntil, ans.mayHoldClaim || j.mayClaimLater())
 		m.expected.add(r, 0, 0)
 	}
 }
@@ -240,7 +240,7 @@ func (m *Machine) redeliveryOf(now time.Time, c *deliveryCopy, ans *Answer) *pen
 	r := &pendingRedelivery{
 		arrival: c.Arrival, key: c.Key, lookupKey: c.Key, order: c.Order, at: c.Delivery.At, stream: c.Delivery.At.Stream,
 		due: now.Add(ans.After), uncounted: c.uncounted,
-		held: &ownHold{until: ans.heldUntil, mayClaim: ans.mayHoldClaim || (ans.Job != nil && ans.Job.uncertain)},
+		held: &ownHold{until: ans.heldUntil, mayClaim: ans.mayHoldClaim || (ans.Job != nil && ans.Job.mayClaimLater())},
 	}
 	r.held.merge(c.heldUntil, c.mayHoldClaim)
 	r.lookAt = r.due.Add(m.cfg.firstLookup())
