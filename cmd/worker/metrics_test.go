@@ -59,7 +59,7 @@ func TestMetricsHaveNoSecrets(t *testing.T) {
 	const canary = "hunter2"
 	nats := natstest.Start(t, func(o *server.Options) { o.Username, o.Password = "u", canary })
 	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		http.Error(w, canary, http.StatusTeapot)
+		http.Error(w, canary, http.StatusInternalServerError)
 	}))
 	defer service.Close()
 	h, address, api := newHouse(t), freeAddress(t), freeAddress(t)
