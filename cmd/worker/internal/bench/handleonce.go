@@ -52,17 +52,17 @@ var (
 // Observe implements consumer.Observer.
 func (o *markObserver) Observe(n consumer.Observation) {
 	o.marked = 0
-	switch n.Outcome {
-	case "handled":
+	switch n.Outcome { //nolint:exhaustive // the others end nothing
+	case consumer.OutcomeHandled:
 		index, err := o.worker.cell.indexOf(n.Key.ID)
 		if err != nil {
 			o.worker.fail(err)
 			return
 		}
 		o.index, o.marked = index, time.Now().UnixNano()
-	case "duplicate":
+	case consumer.OutcomeDuplicate:
 		o.worker.addDuplicate()
-	case "dead":
+	case consumer.OutcomeDead:
 		o.worker.fail(fmt.Errorf("event %s was given up: %w", n.Key.ID, n.Err))
 	}
 }
