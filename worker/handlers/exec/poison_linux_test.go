@@ -29,11 +29,11 @@ func (e *ending) Observe(o consumer.Observation) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch o.Outcome {
-	case "handled":
+	case consumer.OutcomeHandled:
 		e.handled[o.Key.ID]++
-	case "failed":
+	case consumer.OutcomeFailed:
 		e.failed[o.Key.ID]++
-	case "dead":
+	case consumer.OutcomeDead:
 		e.dead[o.Key.ID]++
 	default:
 		return

@@ -52,7 +52,7 @@ var (
 // Observe implements consumer.Observer.
 func (o *markObserver) Observe(n consumer.Observation) {
 	o.marked = 0
-	switch n.Outcome { //nolint:exhaustive // the others end nothing
+	switch n.Outcome {
 	case consumer.OutcomeHandled:
 		index, err := o.worker.cell.indexOf(n.Key.ID)
 		if err != nil {
@@ -64,6 +64,7 @@ func (o *markObserver) Observe(n consumer.Observation) {
 		o.worker.addDuplicate()
 	case consumer.OutcomeDead:
 		o.worker.fail(fmt.Errorf("event %s was given up: %w", n.Key.ID, n.Err))
+	default: // it has not ended
 	}
 }
 
