@@ -59,5 +59,9 @@ func (p *patientWriter) WriteHeader(status int) {
 func (p *patientWriter) Write(b []byte) (int, error) {
 	p.begun = true
 	_ = p.control.SetWriteDeadline(time.Now().Add(writeBody)) // not every server can
-	return p.w.Write(b)
+	n, err := p.w.Write(b)
+	if err == nil && p.Header().Get("Content-Type") == eventType {
+		err = p.control.Flush()
+	}
+	return n, err
 }

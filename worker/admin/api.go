@@ -12,23 +12,29 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"github.com/onceish/onceish/internal/commandline"
 	"github.com/onceish/onceish/worker"
+	"github.com/onceish/onceish/worker/admin/dashboard"
 )
 
 // API answers requests of operators. It is safe for concurrent use.
 type API struct {
-	conns      *worker.Connections
-	o          Options
-	token      [sha256.Size]byte
-	mux        *http.ServeMux
-	huma       huma.API
-	slots      chan struct{} // one for each request that is worked on
-	streams    chan struct{} // one for each export
-	operations *operations
-	answers    *answerMemory
-	outboxes   outboxCache
-	draining   atomic.Bool
-	readiness  atomic.Pointer[readiness] // as it was looked at last
+	conns        *worker.Connections
+	o            Options
+	token        [sha256.Size]byte
+	mux          *http.ServeMux
+	huma         huma.API
+	slots        chan struct{} // one for each request that is worked on
+	streams      chan struct{} // one for each export
+	live         chan struct{} // one for each stream of overviews
+	page         http.Handler
+	overviews    *overviews
+	outboxCounts countedRows
+	operations   *operations
+	answers      *answerMemory
+	outboxes     outboxCache
+	draining     atomic.Bool
+	readiness    atomic.Pointer[readiness] // as it was looked at last
 }
 
 // What is worked on at once, and how long it may take.
@@ -54,9 +60,12 @@ func New(conns *worker.Connections, o *Options) (*API, error) {
 	}
 	a := &API{
 		conns: conns, o: opts, token: sha256.Sum256([]byte(opts.Token)), mux: http.NewServeMux(),
-		slots: make(chan struct{}, maxRequests), streams: make(chan struct{}, maxStreams), operations: newOperations(), answers: newAnswerMemory(),
+		slots: make(chan struct{}, maxRequests), streams: make(chan struct{}, maxStreams), live: make(chan struct{}, maxLive), operations: newOperations(), answers: newAnswerMemory(),
 	}
+	a.overviews = newOverviews(a.makeOverview)
+	a.page = dashboard.New(&dashboard.Options{ReadOnly: opts.ReadOnly, Token: opts.Token != "", Version: commandline.Version()})
 	a.huma = humago.New(a.mux, newConfig())
+	a.registerOverview()
 	a.registerGroups()
 	a.registerPauses()
 	a.registerLetters()

@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/onceish/onceish/worker/admin/dashboard"
 )
 
 // guard stands before all operations.
@@ -42,6 +44,10 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.admit(w, r, http.HandlerFunc(g.api.serveReadiness))
 		return
 	}
+	if dashboard.Serves(r) && g.isKnownHost(r) {
+		g.servePage(w, r)
+		return
+	}
 	if status, detail := g.refuse(r); status != 0 {
 		if status == http.StatusUnauthorized {
 			w.Header().Set("WWW-Authenticate", "Bearer")
@@ -56,11 +62,15 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.admit(w, r, http.HandlerFunc(g.api.serveReadiness))
 	case r.URL.Path == "/openapi.json" && isRead(r):
 		w.Header().Set("Content-Type", "application/openapi+json")
-		_, _ = w.Write(g.spec) // nobody else to tell
+		_, _ = w.Write(g.spec) //nolint:gosec // it is JSON, made when the handler was
 	case r.URL.Path == "/metrics" && isRead(r) && g.api.o.Metrics != nil:
 		g.admit(w, r, g.api.o.Metrics)
 	case isExport(r):
-		g.stream(w, r)
+		g.stream(w, r, g.api.streams, "exports run")
+	case isLive(r) && g.api.streamsEnd():
+		writeProblem(w, http.StatusServiceUnavailable, "the process drains: ask for /v1/overview now and then")
+	case isLive(r):
+		g.stream(w, r, g.api.live, "streams are open")
 	default:
 		g.admit(w, r, http.HandlerFunc(g.serveOperation))
 	}
@@ -82,7 +92,7 @@ func isExport(r *http.Request) bool {
 // refuse returns why a request is not answered. 0: it is.
 func (g *guard) refuse(r *http.Request) (status int, detail string) {
 	switch {
-	case !slices.Contains(g.hosts, hostName(r.Host)):
+	case !g.isKnownHost(r):
 		return http.StatusMisdirectedRequest, fmt.Sprintf("this server has not the name %.100q: use a name that it was given", r.Host)
 	case !g.api.isAuthorized(r):
 		return http.StatusUnauthorized, "the token is missing, or another one: send the header Authorization: Bearer TOKEN"
@@ -90,6 +100,19 @@ func (g *guard) refuse(r *http.Request) (status int, detail string) {
 		return 0, ""
 	}
 	return g.refuseChange(r)
+}
+
+func (g *guard) isKnownHost(r *http.Request) bool { return slices.Contains(g.hosts, hostName(r.Host)) }
+
+// servePage answers with a part of the dashboard, which has nothing of what the API knows: it asks
+// for that, with the token. Its files are named relative to a path that ends with a slash.
+func (g *guard) servePage(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "" {
+		w.Header().Set("Location", g.prefix+"/")
+		w.WriteHeader(http.StatusMovedPermanently)
+		return
+	}
+	g.api.page.ServeHTTP(w, r)
 }
 
 func (g *guard) refuseChange(r *http.Request) (status int, detail string) {
@@ -194,16 +217,16 @@ func readRequest(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// stream lets a request write its answer as it goes.
-func (g *guard) stream(w http.ResponseWriter, r *http.Request) {
+// stream lets a request write its answer as it goes, if there is a slot.
+func (g *guard) stream(w http.ResponseWriter, r *http.Request, slots chan struct{}, taken string) {
 	select {
-	case g.api.streams <- struct{}{}:
+	case slots <- struct{}{}:
 	default:
 		w.Header().Set("Retry-After", "10")
-		writeProblem(w, http.StatusServiceUnavailable, fmt.Sprintf("%d exports run: try again when one has ended", maxStreams))
+		writeProblem(w, http.StatusServiceUnavailable, fmt.Sprintf("%d %s: try again when one has ended", cap(slots), taken))
 		return
 	}
-	defer func() { <-g.api.streams }()
+	defer func() { <-slots }()
 	g.serveOperation(&patientWriter{w: w, control: http.NewResponseController(w)}, r)
 }
 

@@ -342,6 +342,11 @@ func TestNoSecretIsShown(t *testing.T) {
 				if strings.Contains(query, canary) { // its own words are not echoed as values
 					query = "?topic=order.placed&colour=red"
 				}
+				if path == livePath && method == http.MethodGet && query == "" { // it has no end
+					data, _ := follow(t, r.url, canary).next()
+					answers = append(answers, data)
+					continue
+				}
 				answers = append(answers, r.send(t, method, path+query, body, auth...).body)
 			}
 		}

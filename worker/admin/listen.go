@@ -214,7 +214,8 @@ func (s *Server) Close() error {
 		s.stop.Do(func() { close(s.stopped) })
 		ctx, cancel := context.WithTimeout(context.Background(), closeServer)
 		defer cancel()
-		s.startServing() // also where it never ran: it ends the listener then
+		s.startServing()   // also where it never ran: it ends the listener then
+		s.api.EndStreams() // it waits for them
 		err := s.http.Shutdown(ctx)
 		if err != nil {
 			err = errors.Join(fmt.Errorf("admin API: requests were cut off: %w", err), s.http.Close())

@@ -86,6 +86,8 @@ func (a *API) Drain() { a.draining.Store(true) }
 // errClosed is the cause of the end of operations when the API is closed.
 var errClosed = errors.New("the API was closed")
 
-// Close cancels the operations that run, and waits for them until ctx ends. No others are started.
-// Server.Close calls it; who mounts Handler calls it after the last request.
-func (a *API) Close(ctx context.Context) error { return a.operations.close(ctx) }
+// Close cancels the operations that run, ends streams, and waits for all that until ctx ends. No
+// others are started. Server.Close calls it; who mounts Handler calls it after the last request.
+func (a *API) Close(ctx context.Context) error {
+	return errors.Join(a.operations.close(ctx), a.overviews.close(ctx))
+}
