@@ -26,9 +26,9 @@ const adminTokenVariable = "ONCEISH_ADMIN_TOKEN"
 
 func adminCommand(stdout, stderr io.Writer) *cli.Command {
 	return &cli.Command{
-		Name: "admin", Usage: "serve the HTTP API for operators, without handling events",
+		Name: "admin", Usage: "serve the HTTP API for operators and its dashboard, without handling events",
 		Description: `It answers what the other commands print, and does what they do: groups, pauses, dead letters, outboxes, stored events, and what became of one event; see
-docs/api.md, and /openapi.json. Without a token in $` + adminTokenVariable + ` or --admin-token-file, and without client certificates, it listens at an address of this
+docs/api.md, and /openapi.json. The URL shows them in a browser. Without a token in $` + adminTokenVariable + ` or --admin-token-file, and without client certificates, it listens at an address of this
 machine alone. Its URL is printed on standard output. "worker run --admin ADDRESS" serves it beside a worker.
 
 Examples:

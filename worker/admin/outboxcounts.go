@@ -5,40 +5,57 @@ import (
 	"errors"
 	"time"
 
+	"github.com/onceish/onceish/outbox"
 	"github.com/onceish/onceish/worker"
 )
 
 const (
 	// countRowsEvery is how old counts are at least before rows are counted again.
 	countRowsEvery = 15 * time.Second
-	// countRowsShare is which part of the time may be spent counting: one of fifty.
-	countRowsShare = 50
+	// mostRows is how many rows of a kind are counted at most.
+	mostRows = 10_000
 )
 
-// countedRows keeps what an outbox was counted to have, because counting takes its time where it is
-// large. One overview at a time uses it.
+// countedRows keeps what an outbox was counted to have. One overview at a time uses it.
 type countedRows struct {
 	last   *OutboxOverview
-	again  time.Time
-	reason error // why it could not be counted last
+	again  time.Time // before which nothing is counted
+	reason error     // why it could not be counted last
 }
 
 // read returns the counts, which may be old; nil: there is no outbox.
 func (c *countedRows) read(ctx context.Context, a *API) (*OutboxOverview, error) {
-	begun := time.Now()
-	if begun.Before(c.again) {
+	if time.Now().Before(c.again) {
 		return c.last, c.reason
 	}
-	counted, err := a.countRows(ctx, &OutboxQuery{})
-	ended := time.Now()
-	c.again = ended.Add(max(countRowsEvery, countRowsShare*ended.Sub(begun)))
+	counted, err := a.countBacklog(ctx)
+	c.again = time.Now().Add(countRowsEvery)
 	switch {
 	case errors.Is(err, worker.ErrNoOutbox):
 		c.last, c.reason = nil, nil
 	case err != nil:
 		c.reason = err
 	default:
-		c.last, c.reason = &OutboxOverview{OutboxCounts: counted.Body, At: ended.UTC()}, nil
+		c.last, c.reason = counted, nil
 	}
 	return c.last, c.reason
+}
+
+// countBacklog counts the rows that are left to do, at a cost that is bounded.
+func (a *API) countBacklog(ctx context.Context) (*OutboxOverview, error) {
+	box, err := a.openOutbox(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	counter, ok := box.Admin.(outbox.BacklogCounter)
+	if !ok {
+		return nil, errors.New("the outbox has no count that is bounded")
+	}
+	n, err := counter.CountBacklog(ctx, mostRows)
+	if err != nil {
+		return nil, err
+	}
+	return &OutboxOverview{
+		Outbox: box.Name(), Pending: n.Pending, Dead: n.Dead, OldestPendingSeconds: n.Oldest.Seconds(), Most: mostRows, At: time.Now().UTC(),
+	}, nil
 }

@@ -42,11 +42,14 @@ type GroupOverview struct {
 	Pauses    []Pause         `json:"pauses" doc:"the pauses in force"`
 }
 
-// OutboxOverview is how many rows an outbox had when they were counted last.
+// OutboxOverview is what an outbox had left to do when its rows were counted last.
 type OutboxOverview struct {
-	OutboxCounts
-
-	At time.Time `json:"at" doc:"when they were counted, by the clock of this process"`
+	Outbox               string    `json:"outbox" doc:"where it is"`
+	Pending              int       `json:"pending"`
+	Dead                 int       `json:"dead"`
+	OldestPendingSeconds float64   `json:"oldest_pending_seconds" doc:"how long ago the oldest pending row was added that was counted; 0: none is pending"`
+	Most                 int       `json:"most" doc:"how many rows of a kind are counted at most: where there are so many, there may be more"`
+	At                   time.Time `json:"at" doc:"when they were counted, by the clock of this process"`
 }
 
 type overviewInput struct {

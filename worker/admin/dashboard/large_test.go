@@ -49,7 +49,7 @@ func TestLargeGroupIsShownAtOnce(t *testing.T) {
 	p.await(`document.querySelectorAll('[data-key=members] tbody tr').length === 200`)
 }
 
-// publishCopies stores a letter so many times, under other ids. It is much faster than to make each.
+// publishCopies stores a letter so many times, under other ids. It is faster than to make each.
 func (r *rig) publishCopies(tb testing.TB, n int) {
 	tb.Helper()
 	const number = 100_000_000

@@ -48,6 +48,8 @@ func TestDeadRowsAreRetriedAndDropped(t *testing.T) {
 	p := openTab(t, r.url)
 	p.press("Outbox")
 	p.sees("mail-1", "no stream takes the topic", "mail-4")
+	p.press("Count the sent ones")
+	p.sees("Sent, still kept")
 	p.press("mail-2")
 	p.press("Show payload")
 	p.sees("secret of Ada")

@@ -188,7 +188,7 @@ func newMember(i int) group.Member {
 	for j, topic := range []string{"order.placed", "order.cancelled", "order.refunded"} {
 		s := group.Subscription{Topic: topic, State: "running", Rate: float64(40 + (i*7+j*13)%25), InFlight: (i + j) % 9, Concurrency: 16, Lag: 120}
 		if i%97 == 5 && j == 1 {
-			s.State, s.Why, s.Rate = "unavailable", "the receiver, since 2026-01-02T03:04:05Z: connection refused", 0
+			s.State, s.Why, s.Rate = "unavailable", "the receiver, since "+time.Now().Add(-12*time.Minute).UTC().Format(time.RFC3339)+": connection refused", 0
 		}
 		m.Subscriptions = append(m.Subscriptions, s)
 	}

@@ -39,7 +39,7 @@ var shots = []shot{
 		p.press("Show payload")
 		p.sees("\"cents\": 17")
 	}},
-	{name: "drop", hash: "#/letters/billing?error=503", make: func(p *tab) {
+	{name: "drop", hash: "#/letters/billing?error=status+503", make: func(p *tab) {
 		p.press("Drop all that match")
 		p.sees("to confirm")
 	}},

@@ -43,15 +43,26 @@ export class OutboxView {
       h('section', { class: 'panel', 'data-key': 'rows', 'aria-busy': this.busy ? 'true' : null }, this.list())];
   }
 
-  tiles({ outbox, counts, at }) {
+  tiles({ outbox, pending, dead, most, oldest_pending_seconds: oldest, at }) {
+    const many = (n) => (n >= most ? `${count(n)} or more` : count(n));
     const tile = (name, value, more) => h('div', { class: 'tile' }, h('dt', {}, name), h('dd', {}, value, more && h('span', { class: 'muted' }, ` ${more}`)));
     return h('section', { class: 'summary', 'data-key': 'summary' }, h('dl', { class: 'tiles' },
-      tile('Pending', count(counts.pending)),
-      tile('Oldest pending', counts.pending > 0 ? duration(counts.oldest_pending_seconds) : 'none'),
-      tile('Dead', h('span', { class: counts.dead > 0 && 'bad-text' }, count(counts.dead))),
-      tile('Sent, still kept', count(counts.sent)),
-      counts.waiting_documents > 0 && tile('Documents', count(counts.waiting_documents), 'to be moved')),
-    h('p', { class: 'muted' }, h('span', { class: 'mono' }, outbox), ', counted ', ago(at)));
+      tile('Pending', many(pending)),
+      tile('Oldest pending', pending > 0 ? duration(oldest) : 'none'),
+      tile('Dead', h('span', { class: dead > 0 && 'bad-text' }, many(dead))),
+      this.all && tile('Sent, still kept', count(this.all.sent)),
+      this.all && this.all.waiting_documents > 0 && tile('Documents', count(this.all.waiting_documents), 'with events to be moved')),
+    h('p', { class: 'muted' }, h('span', { class: 'mono' }, outbox), ', counted ', ago(at), '. ', !this.all && h('button', { type: 'button', class: 'link', onclick: () => this.countAll() }, 'Count the sent ones, too')));
+  }
+
+  // countAll counts all rows, which takes its time where they are many.
+  async countAll() {
+    try {
+      this.all = (await get(['outbox'], {}, this.stopped.signal)).counts;
+    } catch (error) {
+      if (!this.stopped.signal.aborted) notify(error.message, 'bad');
+    }
+    this.app.refresh();
   }
 
   search() {
