@@ -66,7 +66,7 @@ var mayLink = map[string][]string{
 
 	"testing":                         append([]string{testKit, testFolder}, suites...),
 	"github.com/anishathalye":         {"dedupe/dedupetest"},
-	"github.com/chromedp":            {},
+	"github.com/chromedp":             {},
 	"github.com/failsafe-go":          {"flow/breaker", "worker", "cmd/worker", "examples"},
 	"github.com/rogpeppe/go-internal": {},
 	"github.com/standard-webhooks":    {},
