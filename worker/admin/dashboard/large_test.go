@@ -68,7 +68,7 @@ func (r *rig) publishCopies(tb testing.TB, n int) {
 				m.Header[name] = []string{strings.Replace(values[0], fmt.Sprint(number), fmt.Sprint(number+i), 1)}
 			}
 		}
-		_, err := js.PublishMsgAsync(m)
+		_, err := js.PublishMsgAsync(m, jetstream.WithStallWait(within))
 		must(tb, err)
 	}
 	select {

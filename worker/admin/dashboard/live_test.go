@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/page"
 )
@@ -14,11 +15,14 @@ import (
 type gate struct {
 	mu      sync.Mutex
 	streams map[*http.Request]context.CancelFunc
-	lost    bool // streams are refused
-	down    bool // everything is
+	changed chan struct{} // closed when streams has changed
+	lost    bool          // streams are refused
+	down    bool          // everything is
 }
 
-func newGate() *gate { return &gate{streams: map[*http.Request]context.CancelFunc{}} }
+func newGate() *gate {
+	return &gate{streams: map[*http.Request]context.CancelFunc{}, changed: make(chan struct{})}
+}
 
 func (g *gate) around(api http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -29,6 +33,7 @@ func (g *gate) around(api http.Handler) http.Handler {
 		refused := g.down || g.lost && isStream
 		if isStream && !refused {
 			g.streams[r] = cancel
+			g.tell()
 		}
 		g.mu.Unlock()
 		if refused {
@@ -38,6 +43,7 @@ func (g *gate) around(api http.Handler) http.Handler {
 		api.ServeHTTP(w, r.WithContext(ctx))
 		g.mu.Lock()
 		delete(g.streams, r)
+		g.tell()
 		g.mu.Unlock()
 	})
 }
@@ -54,10 +60,28 @@ func (g *gate) set(lost, down bool) {
 	}
 }
 
-func (g *gate) open() int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return len(g.streams)
+// tell is called with the lock held when the streams have changed.
+func (g *gate) tell() {
+	close(g.changed)
+	g.changed = make(chan struct{})
+}
+
+// awaitStreams waits until so many streams are open.
+func (g *gate) awaitStreams(tb testing.TB, want int) {
+	tb.Helper()
+	for end := time.After(within); ; {
+		g.mu.Lock()
+		n, changed := len(g.streams), g.changed
+		g.mu.Unlock()
+		if n == want {
+			return
+		}
+		select {
+		case <-changed:
+		case <-end:
+			tb.Fatalf("%d streams are open; want %d", n, want)
+		}
+	}
 }
 
 // A page that has lost its stream asks now and then, says when nobody answers, and goes back to the
@@ -92,16 +116,12 @@ func TestTabsShareOneStream(t *testing.T) {
 	second, third := openTab(t, r.url), openTab(t, r.url)
 	second.sees("billing", "Live")
 	third.sees("billing", "Live")
-	if n := g.open(); n != 1 {
-		t.Errorf("%d streams are open for three tabs", n)
-	}
+	g.awaitStreams(t, 1) // and not one for each tab
 	call(first, page.Navigate, page.NavigateParams{URL: r.url + "assets/uplot-license.txt"})
 	r.publishLetters(t, 1, 7, plainLetter)
 	for _, p := range []*tab{second, third} {
 		p.await(`document.querySelector('td[data-label="Dead letters"]').textContent === "7"`)
 		p.sees("Live")
 	}
-	if n := g.open(); n != 1 {
-		t.Errorf("%d streams are open for two tabs", n)
-	}
+	g.awaitStreams(t, 1)
 }

@@ -24,7 +24,8 @@ export function setToken(text) {
   else sessionStorage.removeItem(place);
 }
 
-// onTokenRefused says what to do when the token is missing or another one.
+// onTokenRefused says what to do when the token is missing or another one. It is told why, if that
+// is known.
 export function onTokenRefused(f) { onRefused = f; }
 
 export function headers(more) {
@@ -49,7 +50,7 @@ export async function call(method, parts, { query, body, match, signal } = {}) {
   if (match) head.set('If-Match', `"${match}"`);
   let answer;
   try {
-    answer = await fetch(address(parts, query), { method, headers: head, body: body && JSON.stringify(body), signal, credentials: 'omit', redirect: 'error' });
+    answer = await fetch(address(parts, query), { method, headers: head, body: body && JSON.stringify(body), signal, redirect: 'error' });
   } catch (error) {
     if (error.name === 'AbortError') throw error;
     throw new Problem(0, { detail: 'the server cannot be reached: try again when it is back' });
@@ -76,7 +77,7 @@ if (tabs) {
     if (data.asks && token()) tabs.postMessage({ token: token() });
     if (data.ended) {
       setToken('');
-      onRefused();
+      onRefused('You have signed out in another tab.');
     }
   };
 }
@@ -105,5 +106,5 @@ export function askTabs() {
 export function signOut() {
   setToken('');
   if (tabs) tabs.postMessage({ ended: true });
-  onRefused();
+  onRefused('You are signed out.');
 }

@@ -107,7 +107,7 @@ export class Follower {
     signal.addEventListener('abort', end, { once: true });
     let timer = setTimeout(end, silence);
     try {
-      const answer = await fetch(address(['overview', 'stream']), { headers: headers({ Accept: 'text/event-stream' }), signal: lost.signal, credentials: 'omit', cache: 'no-store' });
+      const answer = await fetch(address(['overview', 'stream']), { headers: headers({ Accept: 'text/event-stream' }), signal: lost.signal, cache: 'no-store' });
       if (!answer.ok) await read(answer);
       const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
       let text = '';

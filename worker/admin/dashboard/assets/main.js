@@ -165,8 +165,8 @@ async function signIn(field, problem) {
   announce('Signed in.');
 }
 
-onTokenRefused(() => {
-  if (app.follower) askForToken('The token is needed again.');
+onTokenRefused((why = 'The token is needed again.') => {
+  if (app.follower) askForToken(why);
 });
 signOutButton.onclick = signOut;
 document.querySelector('.skip').onclick = (event) => {
