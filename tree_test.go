@@ -59,7 +59,7 @@ func written(name string) bool {
 		return true
 	case strings.HasPrefix(name, "cmd/worker/internal/report/") && path.Ext(name) == ".html":
 		return true
-	case name == "docs/openapi.json":
+	case name == "docs/openapi.json", folder == "deploy/nats" && path.Ext(name) == ".conf", folder == "deploy/mongo" && path.Ext(name) == ".js":
 		return true
 	case folder == "docs/img" && path.Ext(name) == ".png":
 		return true
@@ -70,5 +70,5 @@ func written(name string) bool {
 			return true
 		}
 	}
-	return slices.Contains([]string{".go", ".md", ".txtar", ".yaml", ".yml", ".sh", ".txt", ".conf", ".js"}, path.Ext(name))
+	return slices.Contains([]string{".go", ".md", ".txtar", ".yaml", ".yml", ".sh", ".txt"}, path.Ext(name))
 }
