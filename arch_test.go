@@ -58,6 +58,8 @@ var mayLink = map[string][]string{
 	"go.opentelemetry.io":            {"worker/telemetry", "cmd/worker", "internal/testing/otlptest"},
 	"github.com/danielgtaylor/huma":  {"worker/admin", "cmd/worker"},
 	module + "/worker/admin":         {"worker/admin", "cmd/worker"},
+	"github.com/coreos/go-systemd":   {"worker", "cmd/worker", "examples"},
+	"github.com/KimMachineGun":       {"cmd/worker"},
 
 	"go.opentelemetry.io/otel/sdk":       {"worker/telemetry/export", "worker/telemetry/traceexport", "cmd/worker"},
 	"go.opentelemetry.io/otel/exporters": {"worker/telemetry/export", "worker/telemetry/traceexport", "cmd/worker"},
@@ -134,6 +136,8 @@ func TestArchitectureRulesBite(t *testing.T) {
 		"exporter":          {heavy(ours("worker/telemetry", "go.opentelemetry.io/otel/sdk/metric")), "otel/sdk"},
 		"Prometheus":        {heavy(ours("worker/telemetry", "github.com/prometheus/client_golang/prometheus")), "github.com/prometheus"},
 		"telemetry's links": {foreign(ours("worker/telemetry", "go.opentelemetry.io/otel/metric", "github.com/nats-io/nats.go"), standard), "nats.go"},
+		"service manager":   {heavy(ours("consumer", "github.com/coreos/go-systemd/v22/daemon")), "coreos/go-systemd"},
+		"memory limit":      {heavy(ours("worker", "github.com/KimMachineGun/automemlimit/memlimit")), "KimMachineGun"},
 		"failsafe":          {heavy(ours("consumer", "github.com/failsafe-go/failsafe-go/circuitbreaker")), "failsafe-go"},
 		"consumer's driver": {foreign(ours("consumer", module+"/bus/jetstream", "github.com/nats-io/nats.go"), standard), "nats.go"},
 	} {

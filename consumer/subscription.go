@@ -122,6 +122,25 @@ func (s *Subscription) Healthy() error {
 	}
 }
 
+// Stalled returns why nothing starts again in this process, although another process could handle
+// the events: handlers that did not return at the run limit hold every slot. It is nil otherwise,
+// and once the subscription has ended. It asks neither bus nor store, so their outages are no
+// reason. It blocks only where the subscription's own loop does, and is safe for concurrent use.
+func (s *Subscription) Stalled() error {
+	s.engine.mu.Lock()
+	defer s.engine.mu.Unlock()
+	select {
+	case <-s.done:
+		return nil
+	default:
+	}
+	if m := s.engine.machine; m.Stalled() {
+		return fmt.Errorf("all %d slots of the subscription to %q are held by handlers that did not return at the run limit of %v",
+			m.Stuck(), s.engine.topic, s.engine.o.RunLimit)
+	}
+	return nil
+}
+
 // healthError is everything that is known to be wrong.
 func (e *engine) healthError() error {
 	info := e.cursor.Polled()

@@ -161,6 +161,7 @@ func (w *Worker) newRunGroup(ctx context.Context, c *forcedStop, subs []runningS
 		actors = append(actors, d.drainerActors(subs)...) //nolint:contextcheck // they end with the group
 	}
 	actors = append(actors, w.member.Load().actor(subs, end.drain)) //nolint:contextcheck // it ends with the group
+	actors = append(actors, w.managerActors()...)
 	g := &run.Group{}
 	for _, a := range append(actors, w.actors...) {
 		addActor(g, w.o.Logger, end.trackActor(a))

@@ -17,6 +17,10 @@ type Setup func(ctx context.Context, w *Worker) error
 // SIGINT, ctx's end, or the end of what it runs, and closes the connections. The first signal lets
 // what runs finish, the second (or Options.ForceStop) does not. A process that is told to end
 // before it ran has not failed, as in Run.
+//
+// The service manager that NOTIFY_SOCKET names (systemd, with Type=notify) is told READY=1 once the
+// group is subscribed to all topics and STOPPING=1 when the worker begins to drain. Its watchdog is
+// pinged while the worker is not Stalled.
 func Serve(ctx context.Context, group string, co *ConnectOptions, o *Options, setup Setup) error {
 	opts := *cmp.Or(o, &Options{})
 	opts.Logger = cmp.Or(opts.Logger, slog.Default())
@@ -44,6 +48,9 @@ func prepareWorker(ctx context.Context, group string, co *ConnectOptions, o *Opt
 	}
 	w, err := New(group, c, o)
 	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	if err := w.findManager(); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	if err := setup(ctx, w); err != nil {

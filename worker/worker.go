@@ -16,6 +16,7 @@ import (
 	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/mongodoc"
 	mongooutbox "github.com/onceish/onceish/outbox/mongo"
+	"github.com/onceish/onceish/worker/internal/systemd"
 )
 
 // Worker is a process of one group: its subscriptions, the outboxes that it publishes from, and
@@ -35,6 +36,7 @@ type Worker struct {
 	closers  []func() error
 
 	instruments []Instrumentation
+	manager     *systemd.Manager // of the process; nil: none, or not known
 }
 
 // handlerSpec is a subscription to be.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/urfave/cli/v3"
 
 	"github.com/onceish/onceish/internal/commandline"
@@ -57,6 +58,7 @@ func serveAdmin(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer)
 		c.Admin = &config.Admin{Address: config.DefaultAdminAddress}
 	}
 	log := newLogger(c, stderr)
+	limitMemory(log, memlimit.FromCgroup)
 	ctx, _, release := worker.Signals(ctx, log)
 	defer release()
 	return withConnections(ctx, connectOptions(cmd, c, log), func(conns *worker.Connections) error {
@@ -121,7 +123,9 @@ func addAdmin(ctx context.Context, w *worker.Worker, c *config.Config, metrics h
 	if c.Admin == nil {
 		return nil
 	}
-	s, err := listenAdmin(ctx, w.Connections(), c, &admin.Options{Group: w.Group(), Metrics: metrics, Logger: w.Logger()})
+	s, err := listenAdmin(ctx, w.Connections(), c, &admin.Options{
+		Group: w.Group(), Stalled: w.Stalled, Metrics: metrics, Logger: w.Logger(),
+	})
 	if err != nil {
 		return err
 	}

@@ -109,6 +109,7 @@ func commands(stdin io.Reader, stdout, stderr io.Writer) []*cli.Command {
 		pauseCommand(stdout, stderr),
 		resumeCommand(stdout, stderr),
 		adminCommand(stdout, stderr),
+		healthCommand(stdout, stderr),
 		serveCommand(stdout, stderr),
 		versionCommand(stdout),
 		helpCommand(stdout),

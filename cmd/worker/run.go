@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/urfave/cli/v3"
 
 	"github.com/onceish/onceish/internal/commandline"
@@ -23,8 +24,8 @@ publishing. A flag overrides the environment, which overrides the file.
 
 The command is run by /bin/sh, one process per event, with the event's data as standard input and CE_ID, CE_SOURCE, CE_TYPE,
 CE_TIME, TOPIC, GROUP, EVENT_KEY, IDEMPOTENCY_KEY, ATTEMPT, TOKEN, TRACEPARENT and TRACESTATE in its environment. It inherits the
-rest, but for NATS_URL, NATS_CREDS, NATS_NKEY, NATS_KEY, MONGODB_URI, ONCEISH_ADMIN_TOKEN and OTEL_EXPORTER_OTLP_HEADERS. What it writes
-goes to the worker's standard output and error.
+rest, but for NATS_URL, NATS_CREDS, NATS_NKEY, NATS_KEY, MONGODB_URI, ONCEISH_ADMIN_TOKEN, OTEL_EXPORTER_OTLP_HEADERS and what a service
+manager set. What it writes goes to the worker's standard output and error.
 
 It answers by its exit status: 0 done; 65 never try again, the event is dead-lettered; 69 and 75 try again without counting an
 attempt, for what it calls is away or too busy; anything else try again later. The end of what it wrote to standard error is the reason. It and its children are killed when it takes too long, when another worker has
@@ -76,6 +77,7 @@ func runWorker(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) 
 		return err
 	}
 	defer traces.close()
+	limitMemory(log, memlimit.FromCgroup)
 	return worker.Serve(ctx, c.Group, connectOptions(cmd, c, log), &worker.Options{
 		Drain: c.Drain, UntilEmpty: cmd.Bool("until-empty"), Logger: log,
 	}, func(ctx context.Context, w *worker.Worker) error {

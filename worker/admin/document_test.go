@@ -93,7 +93,7 @@ const documentHead = `# HTTP API
 
 A worker serves it with ` + "`worker run --admin ADDRESS`, and `worker admin`" + ` serves it without handling events; a service of its own mounts
 ` + "[`worker/admin`](../worker/admin)" + `. [openapi.json](openapi.json) is the same for programs (OpenAPI 3.1), and is served under ` + "`/openapi.json`" + `.
-` + "`/livez` says that the process is there. `/readyz` is 200 or 503, and with `?verbose`" + ` has a line for each check; it is 503 as soon as the process
+` + "`/livez` fails when a restart would help: handlers that do not return hold every slot of a subscription. `/readyz` is 200 or 503, and with `?verbose`" + ` has a line for each check; it is 503 as soon as the process
 is told to end. Where the process serves [metrics](observability.md), ` + "`/metrics`" + ` is one more path, for whoever may use the API.
 
 ` + "```console" + `

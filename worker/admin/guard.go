@@ -38,7 +38,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	setHeaders(w.Header())
 	switch {
 	case r.URL.Path == "/livez" && isRead(r):
-		writeText(w, http.StatusOK, "ok\n")
+		g.api.serveLiveness(w)
 		return
 	case r.URL.Path == "/readyz" && isRead(r) && !r.URL.Query().Has("verbose"):
 		g.admit(w, r, http.HandlerFunc(g.api.serveReadiness))

@@ -35,6 +35,16 @@ const (
 	checkFreshness = time.Second
 )
 
+// serveLiveness answers whether a restart of the process would help. It asks no server, and gives
+// no reasons to those who have no token.
+func (a *API) serveLiveness(w http.ResponseWriter) {
+	if a.o.Stalled != nil && a.o.Stalled() != nil {
+		writeText(w, http.StatusServiceUnavailable, "no progress: /readyz?verbose says why\n")
+		return
+	}
+	writeText(w, http.StatusOK, "ok\n")
+}
+
 // serveReadiness answers whether this process is ready, with a line for each check where it is
 // asked for verbosely.
 func (a *API) serveReadiness(w http.ResponseWriter, r *http.Request) {

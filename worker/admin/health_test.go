@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -13,6 +14,20 @@ import (
 )
 
 type natsOptions = server.Options
+
+// Liveness fails while a restart would help, and names no topic to those without a token.
+func TestLivenessFailsWhileARestartWouldHelp(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.api.o.Stalled = func() error { return errors.New("all slots of the subscription to order.placed are held") }
+	if a := r.get(t, "/livez"); a.status != http.StatusServiceUnavailable || a.body != "no progress: /readyz?verbose says why\n" {
+		t.Errorf("stalled: %d %s", a.status, a.body)
+	}
+	r.api.o.Stalled = func() error { return nil }
+	if a := r.get(t, "/livez"); a.status != http.StatusOK {
+		t.Errorf("not stalled: %d %s", a.status, a.body)
+	}
+}
 
 // Readiness has a line for each check.
 func TestReadinessHasALineForEachCheck(t *testing.T) {

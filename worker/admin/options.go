@@ -30,6 +30,10 @@ type Options struct {
 	// Metrics serves the metrics of the process under /metrics, to whom the API is open. Nil: there
 	// is no such path.
 	Metrics http.Handler
+	// Stalled makes /livez fail while it returns an error: a restart of the process would help
+	// (Worker.Stalled). It must be safe for concurrent use. Nil: /livez says that the process
+	// answers.
+	Stalled func() error
 	// Logger is told of changes, and of requests that are refused. Nil: slog.Default().
 	Logger *slog.Logger
 }

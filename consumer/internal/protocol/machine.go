@@ -225,6 +225,10 @@ func (m *Machine) Running() int { return m.jobs.count[running] }
 // Stuck is how many handlers did not return at the run limit.
 func (m *Machine) Stuck() int { return m.stuck }
 
+// Stalled reports whether handlers that are Stuck hold every slot, so that nothing starts again
+// before one of them returns.
+func (m *Machine) Stalled() bool { return m.stuck >= m.cfg.Concurrency }
+
 // Trouble returns what the store does that keeps work from going on ("does not answer: …",
 // "refuses <key>: …"), and why the dead-letter topic does not take letters. Both are nil while they
 // answer.

@@ -13,7 +13,8 @@
 // [Handler] runs a line by /bin/sh, one process for each event. The event's data is its standard
 // input. Its environment is the worker's, without credentials (NATS_URL, NATS_CREDS, NATS_NKEY,
 // NATS_KEY, MONGODB_URI, ONCEISH_ADMIN_TOKEN, and OTEL_EXPORTER_OTLP_HEADERS with its variants for
-// traces and metrics), and with these, all of which are always set:
+// traces and metrics), without what a service manager told the worker (NOTIFY_SOCKET,
+// WATCHDOG_USEC, WATCHDOG_PID), and with these, all of which are always set:
 //
 //	CE_ID CE_SOURCE CE_TYPE CE_TIME   attributes of the event; CE_TIME is empty if it is unknown
 //	TOPIC GROUP EVENT_KEY             where it was published, who handles it, what orders it (may be empty)

@@ -26,12 +26,18 @@ func secretVariables() []string {
 	}
 }
 
-// withoutSecrets is env without credentials.
+// managerVariables are by which the service manager knows the worker: a command that used them
+// would speak for it.
+func managerVariables() []string {
+	return []string{"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}
+}
+
+// withoutSecrets is env without what is the worker's alone: credentials, and its service manager.
 func withoutSecrets(env []string) []string {
-	secrets := secretVariables()
+	own := slices.Concat(secretVariables(), managerVariables())
 	return slices.DeleteFunc(slices.Clone(env), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
-		return slices.Contains(secrets, name)
+		return slices.Contains(own, name)
 	})
 }
 

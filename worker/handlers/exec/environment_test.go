@@ -65,7 +65,7 @@ func TestHostileTraceContextIsNoErrorOfTheEvent(t *testing.T) {
 
 func TestCredentialsAreNotInherited(t *testing.T) {
 	t.Parallel()
-	env := []string{"OTEL_EXPORTER_OTLP_HEADERS=authorization=s", "PATH=/bin", "NATS_URL=nats://u:p@h", "MONGODB_URI=mongodb://u:p@h", "NATS_CREDS=f", "ONCEISH_ADMIN_TOKEN=t", "NATS_URL_NOT=x", "ODD"}
+	env := []string{"OTEL_EXPORTER_OTLP_HEADERS=authorization=s", "PATH=/bin", "NATS_URL=nats://u:p@h", "MONGODB_URI=mongodb://u:p@h", "NATS_CREDS=f", "ONCEISH_ADMIN_TOKEN=t", "NOTIFY_SOCKET=/s", "WATCHDOG_USEC=1", "WATCHDOG_PID=1", "NATS_URL_NOT=x", "ODD"}
 	if got, want := withoutSecrets(env), []string{"PATH=/bin", "NATS_URL_NOT=x", "ODD"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}

@@ -1,0 +1,49 @@
+package worker
+
+import (
+	"fmt"
+
+	"github.com/onceish/onceish/worker/internal/systemd"
+)
+
+// Stalled returns why a restart of the process would help: in one of the subscriptions, handlers
+// that did not return at the run limit hold every slot. It is nil before Run has subscribed, and
+// for what a restart does not help: outages, pauses, receivers that are away. It asks no server,
+// blocks only where a subscription's loop hangs, and is safe for concurrent use.
+func (w *Worker) Stalled() error {
+	m := w.member.Load()
+	if m == nil {
+		return nil
+	}
+	for _, s := range m.subscriptions() {
+		if err := s.sub.Stalled(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// findManager finds the service manager that has started the process, if one did.
+func (w *Worker) findManager() (err error) {
+	if w.manager, err = systemd.FromEnvironment(w.o.Logger); err != nil {
+		return fmt.Errorf("%w: %w", ErrUsage, err)
+	}
+	return nil
+}
+
+// managerActors tell the service manager, if there is one, how the worker is: it is ready when they
+// run, and stops when they are told to.
+func (w *Worker) managerActors() []Actor {
+	if w.manager == nil {
+		return nil
+	}
+	stop := make(chan struct{})
+	return []Actor{{
+		Name: "service manager",
+		Run: func() error {
+			w.manager.Follow(stop, w.Stalled)
+			return errAsked
+		},
+		Stop: func(error) { close(stop) },
+	}}
+}
