@@ -59,9 +59,14 @@ func written(name string) bool {
 		return true
 	case strings.HasPrefix(name, "cmd/worker/internal/report/") && path.Ext(name) == ".html":
 		return true
-	case name == "docs/openapi.json", folder == "deploy/nats" && path.Ext(name) == ".conf", folder == "deploy/mongo" && path.Ext(name) == ".js":
+	case folder == "deploy/nats" && path.Ext(name) == ".conf", folder == "deploy/mongo" && path.Ext(name) == ".js":
 		return true
 	case folder == "docs/img" && path.Ext(name) == ".png":
+		return true
+	case slices.Contains([]string{
+		"docs/openapi.json", ".dockerignore", "deploy/go.mod", "deploy/go.sum", "deploy/docker/Dockerfile", "deploy/compose/nats.conf",
+		"deploy/systemd/onceish.service", "deploy/grafana/onceish.json",
+	}, name), folder == "deploy/testdata/schemas":
 		return true
 	case folder == "worker/admin/dashboard/assets" && slices.Contains([]string{".html", ".css", ".js", ".svg"}, path.Ext(name)):
 		return true
