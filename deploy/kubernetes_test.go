@@ -9,9 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/onceish/onceish/worker/config"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v4"
+
+	"github.com/onceish/onceish/worker/config"
 )
 
 // manifest is one document of a file.
