@@ -61,9 +61,9 @@ var mayLink = map[string][]string{
 	"github.com/coreos/go-systemd":   {"worker", "cmd/worker", "examples"},
 	"github.com/KimMachineGun":       {"cmd/worker"},
 
-	"go.opentelemetry.io/otel/sdk":       {"worker/telemetry/export", "worker/telemetry/traceexport", "cmd/worker"},
-	"go.opentelemetry.io/otel/exporters": {"worker/telemetry/export", "worker/telemetry/traceexport", "cmd/worker"},
-	"go.opentelemetry.io/proto":          {"worker/telemetry/export", "worker/telemetry/traceexport", "cmd/worker", "internal/testing/otlptest"},
+	"go.opentelemetry.io/otel/sdk":       {"worker/telemetry/export", "cmd/worker"},
+	"go.opentelemetry.io/otel/exporters": {"worker/telemetry/export", "cmd/worker"},
+	"go.opentelemetry.io/proto":          {"worker/telemetry/export", "cmd/worker", "internal/testing/otlptest"},
 	module + "/worker/telemetry/export":  {"worker/telemetry/export", "cmd/worker"},
 
 	"testing":                         append([]string{testKit, testFolder}, suites...),

@@ -13,16 +13,16 @@ import (
 // addMetrics measures a worker whose metrics are served, or sent by OTLP. It returns what serves
 // them; nil: nothing does.
 func addMetrics(ctx context.Context, w *worker.Worker, c *config.Metrics) (http.Handler, error) {
-	o := &export.Options{Version: commandline.Version()}
+	address := ""
 	switch {
 	case c != nil:
-		o.Address = c.Address
-	case !export.SendsByOTLP():
+		address = c.Address
+	case !export.SendsMetrics():
 		return nil, nil //nolint:nilnil // nobody reads them
 	}
-	e, err := export.Add(ctx, w, o)
+	m, err := export.AddMetrics(ctx, w, address, &export.Options{Version: commandline.Version()})
 	if err != nil {
 		return nil, err
 	}
-	return e.Handler(), nil
+	return m.Handler(), nil
 }

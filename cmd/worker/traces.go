@@ -11,14 +11,14 @@ import (
 	"github.com/onceish/onceish/worker"
 	"github.com/onceish/onceish/worker/config"
 	"github.com/onceish/onceish/worker/telemetry"
-	"github.com/onceish/onceish/worker/telemetry/traceexport"
+	"github.com/onceish/onceish/worker/telemetry/export"
 )
 
 // workerTraces are the spans of a worker. Nil: none are made.
 type workerTraces struct {
 	*telemetry.Traces
 
-	exporter *traceexport.Exporter
+	exporter *export.Traces
 	drain    time.Duration
 
 	mu    sync.Mutex
@@ -27,10 +27,10 @@ type workerTraces struct {
 
 // openTraces returns the spans of a worker where the environment says that they are sent; else nil.
 func openTraces(ctx context.Context, c *config.Config, log *slog.Logger) (*workerTraces, error) {
-	if !traceexport.Enabled() {
+	if !export.SendsTraces() {
 		return nil, nil //nolint:nilnil // there are none
 	}
-	x, err := traceexport.Open(ctx, c.Group, commandline.Version(), log)
+	x, err := export.OpenTraces(ctx, c.Group, &export.Options{Version: commandline.Version(), Logger: log})
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,11 +37,23 @@ var errorClasses = []struct {
 	{context.Canceled, "canceled"},
 }
 
-// errorClass returns the class of an error, which never has anything of its text; "" if it is nil.
+// errorClass returns the error_type of an error, of which there are few; "" if it is nil.
 func (m *Metrics) errorClass(err error) string {
 	if err == nil {
 		return ""
 	}
+	if class := knownClass(err); class != "" {
+		return class
+	}
+	return m.errorTypes.admit(typeOf(err))
+}
+
+// errorTypeOf returns the error.type of an error as spans have it, which never has anything of its
+// text.
+func errorTypeOf(err error) string { return cmp.Or(knownClass(err), typeOf(err)) }
+
+// knownClass returns the class of an error; "" if it has none.
+func knownClass(err error) string {
 	for _, known := range errorClasses {
 		if errors.Is(err, known.err) {
 			return known.class
@@ -56,8 +69,10 @@ func (m *Metrics) errorClass(err error) string {
 		return "throttled"
 	case consumer.IsUnavailable(err):
 		return "unavailable"
+	case consumer.IsSnooze(err):
+		return "snoozed"
 	}
-	return m.errorTypes.admit(typeOf(err))
+	return ""
 }
 
 // maxDepth bounds how deep an error is looked into.

@@ -1,7 +1,7 @@
 // Package telemetry measures subscriptions, publishing and outboxes, and makes spans of what they
 // do, by OpenTelemetry's API. It exports nothing itself: who uses it says where measurements and
-// spans go, by a MeterProvider and a TracerProvider. The command "worker run" does so, with the
-// packages export (Prometheus and OTLP) and traceexport (OTLP) as providers.
+// spans go, by a MeterProvider and a TracerProvider. The command "worker run" does so with those of
+// package export.
 //
 // # Metrics
 //

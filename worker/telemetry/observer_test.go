@@ -106,6 +106,7 @@ func TestErrorsHaveAClassAndNoText(t *testing.T) {
 		"permanent":           consumer.Permanent(errors.New("secret")),
 		"throttled":           fmt.Errorf("secret: %w", consumer.Throttled(0, errors.New("secret"))),
 		"unavailable":         consumer.Unavailable(errors.New("secret")),
+		"snoozed":             consumer.Snooze(time.Minute),
 		"timeout":             consumer.Permanent(fmt.Errorf("secret: %w", context.DeadlineExceeded)),
 		"lease_lost":          consumer.ErrLeaseLost,
 		"store_full":          dedupe.ErrFull,

@@ -2,8 +2,6 @@ package telemetry
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -50,28 +48,9 @@ func operationOf(operation string, more ...attribute.KeyValue) []attribute.KeyVa
 
 // noteFailure adds an error to a span as an event, without a status: what failed may be retried.
 func noteFailure(span trace.Span, err error) {
-	kind := traceErrorType(err)
+	kind := errorTypeOf(err)
 	span.SetAttributes(keyErrorType.String(kind))
 	span.AddEvent("exception", trace.WithAttributes(
 		keyExceptionType.String(kind), keyExceptionMessage.String(traceText(err.Error(), maxErrorText)),
 	))
-}
-
-// traceErrorType is what kind of an error it is, without anything of its text.
-func traceErrorType(err error) string {
-	switch {
-	case consumer.IsPermanent(err):
-		return "permanent"
-	case consumer.IsThrottled(err):
-		return "throttled"
-	case consumer.IsUnavailable(err):
-		return "unavailable"
-	case consumer.IsSnooze(err):
-		return "snoozed"
-	case errors.Is(err, context.DeadlineExceeded):
-		return "timeout"
-	case errors.Is(err, context.Canceled):
-		return "canceled"
-	}
-	return strings.TrimLeft(fmt.Sprintf("%T", err), "*")
 }

@@ -35,7 +35,7 @@ func (h *tracedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	res, err := h.next.RoundTrip(r)
 	if err != nil {
 		// The text may have the URL, which may have a secret.
-		span.SetAttributes(keyErrorType.String(traceErrorType(err)))
+		span.SetAttributes(keyErrorType.String(errorTypeOf(err)))
 		return res, err
 	}
 	span.SetAttributes(keyHTTPStatus.Int(res.StatusCode))

@@ -46,7 +46,7 @@ func processorTime(b *testing.B) time.Duration {
 // scraped is what serves the metrics of a worker that runs until the benchmark has ended.
 func scraped(b *testing.B, subscriptions int) http.Handler {
 	b.Helper()
-	r := newRig(b, inMemory(b), &Options{Address: "127.0.0.1:0"})
+	r := newRig(b, inMemory(b), "127.0.0.1:0")
 	for i := range subscriptions {
 		topic := fmt.Sprintf("topic.%d", i)
 		r.worker.Handle(topic, func(context.Context, bus.Event) error { return nil }, &consumer.Options{Concurrency: 1})

@@ -30,7 +30,7 @@ func connect(tb testing.TB, s *natstest.Server) *worker.Connections {
 func TestScrapeIsAnsweredWhileEverythingIsDown(t *testing.T) {
 	s := natstest.Start(t, nil)
 	c := connect(t, s)
-	r := newRig(t, c, &Options{Address: "127.0.0.1:0"})
+	r := newRig(t, c, "127.0.0.1:0")
 	handled := make(chan struct{}, 3)
 	r.worker.Handle("order.placed", func(context.Context, bus.Event) error {
 		handled <- struct{}{}
@@ -68,7 +68,7 @@ func TestScrapeIsAnsweredWhileEverythingIsDown(t *testing.T) {
 // the worker has ended.
 func TestWhatIsPublishedIsCounted(t *testing.T) {
 	c := connect(t, natstest.Start(t, nil))
-	r := newRig(t, c, &Options{Address: "127.0.0.1:0"})
+	r := newRig(t, c, "127.0.0.1:0")
 	r.worker.Handle("order.placed", func(ctx context.Context, e bus.Event) error {
 		if _, err := r.worker.Bus().Publish(ctx, bus.Event{ID: e.ID, Topic: "order.placed.seen"}); !errors.Is(err, bus.ErrNoStream) {
 			t.Errorf("published where there is no stream: %v", err)

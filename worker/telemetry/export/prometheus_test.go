@@ -42,7 +42,7 @@ func measureAll(m *telemetry.Metrics) {
 }
 
 func TestMetricsAreWhatTheCatalogueSays(t *testing.T) {
-	r := newRig(t, inMemory(t), &Options{Address: "127.0.0.1:0"})
+	r := newRig(t, inMemory(t), "127.0.0.1:0")
 	r.worker.Handle("t", func(context.Context, bus.Event) error { return nil }, nil)
 	r.run(t)
 	measureAll(r.exporter.metrics)
@@ -103,7 +103,7 @@ func sameLabels(a, b []string) bool {
 
 // What "promtool check metrics" complains of is in this library.
 func TestPrometheusLinterAcceptsTheMetrics(t *testing.T) {
-	r := newRig(t, inMemory(t), &Options{Address: "127.0.0.1:0"})
+	r := newRig(t, inMemory(t), "127.0.0.1:0")
 	r.worker.Handle("t", func(context.Context, bus.Event) error { return nil }, nil)
 	r.run(t)
 	measureAll(r.exporter.metrics)

@@ -54,13 +54,13 @@ func inMemory(tb testing.TB) *worker.Connections {
 // rig is a worker that is measured.
 type rig struct {
 	worker   *worker.Worker
-	exporter *Exporter
+	exporter *Metrics
 	log      *syncBuffer
 	started  chan struct{}
 }
 
-// newRig makes a worker of the group "billing".
-func newRig(tb testing.TB, c *worker.Connections, o *Options) *rig {
+// newRig makes a worker of the group "billing", whose metrics are served at the address.
+func newRig(tb testing.TB, c *worker.Connections, address string) *rig {
 	tb.Helper()
 	r := &rig{log: &syncBuffer{}, started: make(chan struct{})}
 	var err error
@@ -68,7 +68,7 @@ func newRig(tb testing.TB, c *worker.Connections, o *Options) *rig {
 		Logger: slog.New(slog.NewTextHandler(r.log, nil)), Started: func() { close(r.started) },
 	})
 	must(tb, err)
-	r.exporter, err = Add(tb.Context(), r.worker, o)
+	r.exporter, err = AddMetrics(tb.Context(), r.worker, address, nil)
 	must(tb, err)
 	return r
 }

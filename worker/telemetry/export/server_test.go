@@ -15,7 +15,7 @@ import (
 )
 
 func TestOnlyMetricsAreServed(t *testing.T) {
-	r := newRig(t, inMemory(t), &Options{Address: "127.0.0.1:0"})
+	r := newRig(t, inMemory(t), "127.0.0.1:0")
 	r.worker.Handle("t", func(context.Context, bus.Event) error { return nil }, nil)
 	end := r.run(t)
 	url := r.exporter.server.url()
@@ -48,7 +48,7 @@ func post(t *testing.T, url string) *http.Request {
 // Two hundred clients that never finish their request, and as many that read no answer, leave room
 // for a scrape.
 func TestSlowClientsKeepNoScrapeWaiting(t *testing.T) {
-	r := newRig(t, inMemory(t), &Options{Address: "127.0.0.1:0"})
+	r := newRig(t, inMemory(t), "127.0.0.1:0")
 	r.worker.Handle("t", func(context.Context, bus.Event) error { return nil }, nil)
 	r.run(t)
 	for i := range 400 {
@@ -72,7 +72,7 @@ func TestAddressesThatCannotBeListenedAtAreNamed(t *testing.T) {
 	for address, says := range map[string]string{"9464": "HOST:PORT", taken.Addr().String(): "address already in use"} {
 		w, err := worker.New("billing", inMemory(t), nil)
 		must(t, err)
-		if _, err := Add(t.Context(), w, &Options{Address: address}); err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), address) {
+		if _, err := AddMetrics(t.Context(), w, address, nil); err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), address) {
 			t.Errorf("%s: %v; want %q", address, err, says)
 		}
 	}

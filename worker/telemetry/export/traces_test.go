@@ -1,13 +1,11 @@
-package traceexport
+package export
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,40 +14,21 @@ import (
 	"github.com/onceish/onceish/internal/testing/otlptest"
 )
 
-// logText is a log that can be read while it is written.
-type logText struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (l *logText) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logText) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
-func newLog() (*logText, *slog.Logger) {
-	text := &logText{}
+func newLog() (*syncBuffer, *slog.Logger) {
+	text := &syncBuffer{}
 	return text, slog.New(slog.NewTextHandler(text, nil))
 }
 
-func open(t *testing.T, log *slog.Logger) *Exporter {
+func open(t *testing.T, log *slog.Logger) *Traces {
 	t.Helper()
-	x, err := Open(t.Context(), "billing", "v1", log)
+	x, err := OpenTraces(t.Context(), "billing", &Options{Version: "v1", Logger: log})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return x
 }
 
-func (x *Exporter) makeSpan(name string) {
+func (x *Traces) makeSpan(name string) {
 	_, span := x.Provider().Tracer("test").Start(context.Background(), name)
 	span.End()
 }
@@ -139,18 +118,9 @@ func TestFailuresAreLoggedOnceAndSoIsTheirEnd(t *testing.T) {
 }
 
 // flush waits for what is on its way.
-func flush(t *testing.T, x *Exporter) {
+func flush(t *testing.T, x *Traces) {
 	t.Helper()
 	if err := x.provider.ForceFlush(t.Context()); err != nil {
 		t.Fatal(err)
-	}
-}
-
-func TestUnknownProtocolIsToldOf(t *testing.T) {
-	t.Setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
-	text, log := newLog()
-	open(t, log).Close(time.Second)
-	if !strings.Contains(text.String(), "OTEL_EXPORTER_OTLP_PROTOCOL") {
-		t.Errorf("logged: %s", text)
 	}
 }

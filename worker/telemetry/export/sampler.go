@@ -1,38 +1,15 @@
-package traceexport
+package export
 
 import (
 	"log/slog"
 	"math"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
 )
-
-// Enabled reports whether the environment says that spans are sent: OTEL_TRACES_EXPORTER has
-// "otlp", or it is empty and there is an endpoint in OTEL_EXPORTER_OTLP_TRACES_ENDPOINT or
-// OTEL_EXPORTER_OTLP_ENDPOINT. OTEL_SDK_DISABLED=true turns it off.
-func Enabled() bool {
-	if strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") {
-		return false
-	}
-	if named := os.Getenv("OTEL_TRACES_EXPORTER"); named != "" {
-		return slices.ContainsFunc(strings.Split(named, ","), func(name string) bool { return strings.TrimSpace(name) == "otlp" })
-	}
-	return os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != ""
-}
-
-// warnOfProtocol warns of a protocol that is not spoken.
-func warnOfProtocol(log *slog.Logger) {
-	for _, name := range []string{"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"} {
-		if protocol := os.Getenv(name); protocol != "" && protocol != "http/protobuf" {
-			log.Warn("spans are sent by OTLP over http/protobuf alone: see that the endpoint takes that, at port 4318 as a rule", "variable", name, "value", protocol)
-			return
-		}
-	}
-}
 
 const (
 	samplerVariable = "OTEL_TRACES_SAMPLER"
@@ -76,4 +53,37 @@ func ratio(log *slog.Logger) float64 {
 		return 1
 	}
 	return r
+}
+
+// followPublisher returns the sampler that does as the parent of a span does, or, for a new trace
+// with links, as the spans do that these lead to: an event is sampled with all its retries, or with
+// none. For other new traces it is the root sampler.
+func followPublisher(root sdktrace.Sampler) sdktrace.Sampler {
+	return sdktrace.ParentBased(linkBased{root})
+}
+
+// linkBased is a sampler for new traces.
+type linkBased struct{ root sdktrace.Sampler }
+
+// ShouldSample implements sdktrace.Sampler.
+func (l linkBased) ShouldSample(p sdktrace.SamplingParameters) sdktrace.SamplingResult {
+	switch {
+	case len(p.Links) == 0:
+		return l.root.ShouldSample(p)
+	case anySampled(p.Links):
+		return sdktrace.AlwaysSample().ShouldSample(p)
+	}
+	return sdktrace.NeverSample().ShouldSample(p)
+}
+
+// Description implements sdktrace.Sampler.
+func (l linkBased) Description() string { return "LinkBased{" + l.root.Description() + "}" }
+
+func anySampled(links []trace.Link) bool {
+	for _, l := range links {
+		if l.SpanContext.IsSampled() {
+			return true
+		}
+	}
+	return false
 }

@@ -1,4 +1,4 @@
-package traceexport
+package export
 
 import (
 	"strings"
@@ -7,33 +7,6 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 )
-
-func TestEnabledByTheStandardVariables(t *testing.T) {
-	for name, c := range map[string]struct {
-		env  map[string]string
-		want bool
-	}{
-		"nothing":              {nil, false},
-		"endpoint":             {map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://h:4318"}, true},
-		"endpoint of traces":   {map[string]string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://h:4318/v1/traces"}, true},
-		"endpoint of metrics":  {map[string]string{"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://h:4318/v1/metrics"}, false},
-		"exporter":             {map[string]string{"OTEL_TRACES_EXPORTER": "otlp"}, true},
-		"exporters":            {map[string]string{"OTEL_TRACES_EXPORTER": "console, otlp"}, true},
-		"none, but endpoint":   {map[string]string{"OTEL_TRACES_EXPORTER": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://h:4318"}, false},
-		"disabled":             {map[string]string{"OTEL_SDK_DISABLED": "True", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://h:4318"}, false},
-		"exporter of others":   {map[string]string{"OTEL_TRACES_EXPORTER": "zipkin"}, false},
-		"disabled, but not so": {map[string]string{"OTEL_SDK_DISABLED": "no", "OTEL_TRACES_EXPORTER": "otlp"}, true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			for k, v := range c.env {
-				t.Setenv(k, v)
-			}
-			if got := Enabled(); got != c.want {
-				t.Errorf("%v, want %v", got, c.want)
-			}
-		})
-	}
-}
 
 func TestSamplerOfTheEnvironment(t *testing.T) {
 	follows := func(root string) string { return "ParentBased{root:LinkBased{" + root + "}" }

@@ -19,40 +19,6 @@ import (
 
 const endpoint = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
-// unsetStandard makes the test independent of the environment.
-func unsetStandard(t *testing.T) {
-	t.Helper()
-	for _, name := range []string{
-		endpoint, "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "OTEL_METRICS_EXPORTER", "OTEL_SDK_DISABLED", "OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES",
-		"OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "OTEL_METRIC_EXPORT_INTERVAL", "OTEL_EXPORTER_OTLP_COMPRESSION",
-	} {
-		t.Setenv(name, "")
-	}
-}
-
-func TestStandardVariablesTurnOTLPOn(t *testing.T) {
-	for _, c := range []struct {
-		variables map[string]string
-		want      bool
-	}{
-		{nil, false},
-		{map[string]string{endpoint: "http://c:4318"}, true},
-		{map[string]string{"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://c:4318/v1/metrics"}, true},
-		{map[string]string{"OTEL_METRICS_EXPORTER": "otlp"}, true},
-		{map[string]string{"OTEL_METRICS_EXPORTER": "prometheus, otlp"}, true},
-		{map[string]string{endpoint: "http://c:4318", "OTEL_METRICS_EXPORTER": "none"}, false},
-		{map[string]string{endpoint: "http://c:4318", "OTEL_SDK_DISABLED": "true"}, false},
-	} {
-		unsetStandard(t)
-		for name, value := range c.variables {
-			t.Setenv(name, value)
-		}
-		if got := SendsByOTLP(); got != c.want {
-			t.Errorf("%v: %v", c.variables, got)
-		}
-	}
-}
-
 // What was measured since the last export is sent when the worker ends.
 func TestWorkerThatEndsSendsWhatIsLeft(t *testing.T) {
 	unsetStandard(t)
@@ -65,7 +31,7 @@ func TestWorkerThatEndsSendsWhatIsLeft(t *testing.T) {
 	t.Setenv(endpoint, receiver.URL)
 	t.Setenv("OTEL_SERVICE_NAME", "shop")
 	c := inMemory(t)
-	r := newRig(t, c, nil)
+	r := newRig(t, c, "")
 	handled := make(chan struct{})
 	r.worker.Handle("t", func(context.Context, bus.Event) error {
 		close(handled)
@@ -100,7 +66,7 @@ func TestReceiverThatHangsDoesNotHoldUpTheWorker(t *testing.T) {
 	t.Setenv(endpoint, receiver.URL)
 	t.Setenv("OTEL_METRIC_EXPORT_INTERVAL", "10")
 	c := inMemory(t)
-	r := newRig(t, c, nil)
+	r := newRig(t, c, "")
 	handled := make(chan struct{})
 	r.worker.Handle("t", func(context.Context, bus.Event) error {
 		close(handled)
@@ -123,7 +89,7 @@ func TestOutageOfTheReceiverIsLoggedOnce(t *testing.T) {
 	t.Setenv(endpoint, "http://hunter2:hunter2@127.0.0.1:1/hunter2?hunter2")
 	log := &syncBuffer{}
 	down := &fakeExporter{}
-	e := &reportingExporter{Exporter: down, log: slog.New(slog.NewTextHandler(log, nil))}
+	e := &metricSender{down, newMetricOutages(slog.New(slog.NewTextHandler(log, nil)))}
 	for _, err := range []error{nil, errors.New("refused"), errors.New("refused"), nil, nil} {
 		down.err = err
 		must(t, e.Export(t.Context(), &metricdata.ResourceMetrics{}))
@@ -131,7 +97,7 @@ func TestOutageOfTheReceiverIsLoggedOnce(t *testing.T) {
 	if text := log.String(); strings.Count(text, "metrics could not be sent") != 1 || strings.Count(text, "metrics are sent again") != 1 || strings.Count(text, "\n") != 2 {
 		t.Errorf("the log: %s", text)
 	}
-	r := newRig(t, inMemory(t), nil)
+	r := newRig(t, inMemory(t), "")
 	r.worker.Handle("t", func(context.Context, bus.Event) error { return nil }, nil)
 	must(t, r.run(t)())
 	if text := r.log.String(); !strings.Contains(text, "metrics could not be sent") || strings.Contains(text, "hunter2") {
