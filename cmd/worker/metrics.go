@@ -12,15 +12,15 @@ import (
 
 // addMetrics measures a worker whose metrics are served, or sent by OTLP. It returns what serves
 // them; nil: nothing does.
-func addMetrics(ctx context.Context, w *worker.Worker, c *config.Metrics) (http.Handler, error) {
+func addMetrics(ctx context.Context, w *worker.Worker, c *config.Config) (http.Handler, error) {
 	address := ""
 	switch {
-	case c != nil:
-		address = c.Address
+	case c.Metrics != nil:
+		address = c.Metrics.Address
 	case !export.SendsMetrics():
 		return nil, nil //nolint:nilnil // nobody reads them
 	}
-	m, err := export.AddMetrics(ctx, w, address, &export.Options{Version: commandline.Version()})
+	m, err := export.AddMetrics(ctx, w, address, &export.Options{Version: commandline.Version(), Strict: c.Strict})
 	if err != nil {
 		return nil, err
 	}

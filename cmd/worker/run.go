@@ -84,7 +84,7 @@ func runWorker(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) 
 		if err := provision.Verify(ctx, w.Connections(), c, fmt.Sprintf("worker provision -c %s --dry-run", cmd.String("config")), log); err != nil {
 			return err
 		}
-		metrics, err := addMetrics(ctx, w, c.Metrics) // first, so that what is left is sent last
+		metrics, err := addMetrics(ctx, w, c) // first, so that what is left is sent last
 		if err != nil {
 			return err
 		}

@@ -30,7 +30,7 @@ func openTraces(ctx context.Context, c *config.Config, log *slog.Logger) (*worke
 	if !export.SendsTraces() {
 		return nil, nil //nolint:nilnil // there are none
 	}
-	x, err := export.OpenTraces(ctx, c.Group, &export.Options{Version: commandline.Version(), Logger: log})
+	x, err := export.OpenTraces(ctx, c.Group, &export.Options{Version: commandline.Version(), Strict: c.Strict, Logger: log})
 	if err != nil {
 		return nil, err
 	}

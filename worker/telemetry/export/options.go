@@ -3,6 +3,8 @@ package export
 import (
 	"cmp"
 	"log/slog"
+
+	"github.com/onceish/onceish/internal/plaintext"
 )
 
 // DefaultAddress is where metrics are served if nothing else is said.
@@ -15,6 +17,9 @@ type Options struct {
 	Service string
 	// Version is that of the program. Empty: "unknown".
 	Version string
+	// Strict refuses to send by OTLP without TLS to other machines. Without it that is logged as a
+	// warning.
+	Strict bool
 	// Logger is told of exports that fail. Nil: the worker's, or slog.Default() without a worker.
 	Logger *slog.Logger
 }
@@ -25,4 +30,8 @@ func (o *Options) withDefaults(group string, log *slog.Logger) *Options {
 	out.Version = cmp.Or(out.Version, "unknown")
 	out.Logger = cmp.Or(out.Logger, log)
 	return &out
+}
+
+func (o *Options) plaintextPolicy() plaintext.Policy {
+	return plaintext.Policy{Strict: o.Strict, Logger: o.Logger}
 }

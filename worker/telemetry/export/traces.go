@@ -21,9 +21,13 @@ type Traces struct {
 }
 
 // OpenTraces returns what sends the spans of a process of a group, as the environment says. It does
-// not connect yet. The caller calls Close.
+// not connect yet. It returns worker.ErrUsage for an endpoint that is no URL, or that Options.Strict
+// refuses. The caller calls Close.
 func OpenTraces(ctx context.Context, group string, o *Options) (*Traces, error) {
 	o = o.withDefaults(group, slog.Default())
+	if err := tracesSignal.checkEndpoint(o.plaintextPolicy()); err != nil {
+		return nil, fmt.Errorf("traces: %w", err)
+	}
 	tracesSignal.warnOfProtocol(o.Logger)
 	sender, err := otlptracehttp.New(ctx)
 	if err != nil {
