@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/mongodoc"
 	"github.com/onceish/onceish/outbox"
@@ -55,6 +57,14 @@ func (d *drainerRun) outboxName() string {
 		return named.Name()
 	}
 	return "outbox"
+}
+
+// shortName is the collection that has the rows, with its namespace; of other queues outboxName.
+func (d *drainerRun) shortName() string {
+	if stored, ok := d.queue.(interface{ Collection() *mongo.Collection }); ok {
+		return stored.Collection().Name()
+	}
+	return d.outboxName()
 }
 
 // drainerActors are the drainer's, and its mover's.

@@ -384,3 +384,22 @@ func TestTransactionsPublishWhatTheyAdd(t *testing.T) {
 		t.Errorf("%d invoices, want %d (%v)", n, orders, err)
 	}
 }
+
+// Beside its name for people an outbox has a short one, for labels: it has no server in it.
+func TestOutboxHasAShortName(t *testing.T) {
+	t.Parallel()
+	c := connectTo(t, natstest.Start(t, nil).URL(), mongotest.Database(t).Name())
+	for namespace, want := range map[string]string{"": "outbox", "eu": "outbox.eu"} {
+		c.o.Namespace = namespace
+		w, err := New("g", c, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.AddDrainer(openBox(t, c), nil); err != nil {
+			t.Fatal(err)
+		}
+		if s := w.drainers[0].snapshot(); s.ShortName != want || !strings.HasSuffix(s.Name, "."+want) || !strings.Contains(s.Name, "://") {
+			t.Errorf("it is %q, want %q; its name is %q", s.ShortName, want, s.Name)
+		}
+	}
+}

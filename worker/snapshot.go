@@ -49,6 +49,9 @@ type SubscriptionSnapshot struct {
 type OutboxSnapshot struct {
 	// Name says where the rows are, for people, without credentials.
 	Name string
+	// ShortName is the collection that has the rows, with its namespace, and without the server and
+	// the database, which are those of the worker. Of a queue that is not in MongoDB it is Name.
+	ShortName string
 	// Paused is set while nothing is published from it in this process.
 	Paused bool
 	// Stats are those of the drainer.
@@ -92,7 +95,7 @@ func (s *memberSubscription) snapshot(paused []group.Paused, now time.Time) Subs
 }
 
 func (d *drainerRun) snapshot() OutboxSnapshot {
-	out := OutboxSnapshot{Name: d.outboxName(), Paused: len(d.PausedBy()) > 0, Stats: d.Stats()}
+	out := OutboxSnapshot{Name: d.outboxName(), ShortName: d.shortName(), Paused: len(d.PausedBy()) > 0, Stats: d.Stats()}
 	if b := d.backlog.Load(); b != nil {
 		out.Backlog, out.BacklogKnown = *b, true
 	}

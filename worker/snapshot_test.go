@@ -57,7 +57,7 @@ func TestSnapshotSaysWhatIsKnown(t *testing.T) {
 		if !sub.LagKnown || sub.Lag.Unsettled != 2 || !sub.BehindKnown || sub.Behind < 45*time.Second || sub.Behind > time.Minute {
 			t.Errorf("the lag: %+v", sub)
 		}
-		if o := s.Outboxes[0]; !o.Paused || !o.BacklogKnown || o.Backlog.Pending != 2 || o.Backlog.Oldest < 45*time.Second || o.Name != "outbox" {
+		if o := s.Outboxes[0]; !o.Paused || !o.BacklogKnown || o.Backlog.Pending != 2 || o.Backlog.Oldest < 45*time.Second || o.Name != "outbox" || o.ShortName != "outbox" {
 			t.Errorf("the outbox: %+v", o)
 		}
 		_, err := group.Pause(t.Context(), g.store, "g", group.Request{Topic: "t", Reason: "a test", By: "me"})
