@@ -16,7 +16,7 @@ func (m *Metrics) collect(_ context.Context, to metric.Observer) error {
 	observers, sources := slices.Collect(maps.Keys(m.observers)), slices.Collect(maps.Keys(m.sources))
 	m.mu.Unlock()
 	now := time.Now()
-	for _, o := range observers {
+	for _, o := range observers { // before sources, whose pauses overrule theirs
 		o.collect(to, now)
 	}
 	for _, s := range sources {
@@ -61,6 +61,9 @@ func (m *Metrics) collectSubscription(to metric.Observer, s *SubscriptionState) 
 	observeCount(to, m.marksWaiting, int64(s.Unmarked), labels)
 	observeCount(to, m.lagEvents, s.Lag, labels)
 	observeAge(to, m.lag, s.Behind, labels)
+	if s.Paused {
+		to.ObserveInt64(m.paused, 1, labels.observe...)
+	}
 	if s.TTLMargin != nil {
 		to.ObserveFloat64(m.ttlMargin, s.TTLMargin.Seconds(), labels.observe...)
 	}

@@ -204,7 +204,7 @@ var catalogue = []Metric{
 	},
 	{
 		namePaused, "onceish_paused", Gauge, "", topicLabels,
-		"1 while this process starts no handlers because somebody has paused the topic or the group, else 0.",
+		"1 while this process starts no handlers because somebody has paused the topic or the group, or the server delivers nothing to its consumer because of nats consumer pause, else 0.",
 		"it is 1 for longer than half the TTL of marks",
 	},
 	{

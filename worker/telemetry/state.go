@@ -26,6 +26,9 @@ type SubscriptionState struct {
 	Lag int64
 	// Behind is how old the oldest of them is. Negative: it is not known.
 	Behind time.Duration
+	// Paused is set while the bus itself delivers nothing to the group, because somebody has paused
+	// its consumer there. Other pauses are known to observers.
+	Paused bool
 	// TTLMargin is by how much marks are kept for longer than an event may be redelivered:
 	// consumer.Options.TTL without its Horizon. Nil: it is not known.
 	TTLMargin *time.Duration

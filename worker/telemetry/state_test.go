@@ -1,6 +1,7 @@
 package telemetry_test
 
 import (
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,6 +32,28 @@ func TestGaugesShowWhatIsFollowedUntilItEnds(t *testing.T) {
 	stop()
 	if r.has(t, "onceish.in_flight") || r.has(t, "onceish.members") {
 		t.Error("it is still followed")
+	}
+}
+
+// Observers know of the pauses of groups, and the state knows of those on the server: either counts.
+func TestPauseOnTheServerIsShown(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	o := r.Observer("order.placed", "billing")
+	var paused atomic.Bool
+	defer r.Follow(func() telemetry.State {
+		return telemetry.State{Subscriptions: []telemetry.SubscriptionState{{Topic: "order.placed", Group: "billing", Paused: paused.Load()}}}
+	})()
+	for _, onServer := range []bool{false, true} {
+		for _, by := range [][]string{nil, {"somebody"}} {
+			paused.Store(onServer)
+			o.ObservePause(by)
+			want := 0.0
+			if onServer || by != nil {
+				want = 1
+			}
+			r.wants(t, map[string]float64{"onceish.paused" + own: want})
+		}
 	}
 }
 

@@ -23,7 +23,7 @@ func subscriptionState(group string, s *worker.SubscriptionSnapshot) telemetry.S
 		Lag: telemetry.Unknown, Behind: telemetry.Unknown, TTLMargin: &s.TTLMargin,
 	}
 	if s.LagKnown {
-		out.Lag = int64(s.Lag.Pending + s.Lag.Unsettled)
+		out.Lag, out.Paused = int64(s.Lag.Pending+s.Lag.Unsettled), s.Lag.PausedFor > 0
 	}
 	if s.BehindKnown {
 		out.Behind = s.Behind
