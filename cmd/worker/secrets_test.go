@@ -30,6 +30,7 @@ import (
 	"github.com/onceish/onceish/internal/proxy"
 	"github.com/onceish/onceish/internal/testing/mongotest"
 	"github.com/onceish/onceish/internal/testing/natstest"
+	"github.com/onceish/onceish/internal/testing/otlptest"
 )
 
 // watched are paths of the worker's listener that are asked for beside those of its API's
@@ -44,7 +45,9 @@ type secretive struct {
 
 	nats, mongo *proxy.Proxy
 	admin       string // address
+	metrics     string // address
 	token       string
+	otlp        *otlptest.Receiver
 }
 
 // TestNoSecretIsShown: neither logs nor answers, errors, or what commands print, have anything of
@@ -52,9 +55,10 @@ type secretive struct {
 func TestNoSecretIsShown(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	s := &secretive{house: h, canaries: newCanaries(h), admin: freeAddress(t)}
+	s := &secretive{house: h, canaries: newCanaries(h), admin: freeAddress(t), metrics: freeAddress(t), otlp: otlptest.Start(t)}
 	name := s.writeConfig()
-	h.env = append(h.env, "CANARY_OF_ENVIRONMENT="+s.text("the environment"))
+	h.env = append(h.env, "CANARY_OF_ENVIRONMENT="+s.text("the environment"), "OTEL_EXPORTER_OTLP_ENDPOINT="+s.otlp.URL,
+		"OTEL_EXPORTER_OTLP_HEADERS=api-key="+s.text("OTLP's headers"), "OTEL_BSP_SCHEDULE_DELAY=100", "OTEL_METRIC_EXPORT_INTERVAL=100")
 	w := h.start("run", "-c", name)
 	w.says(`msg="admin API"`)
 	awaitAdminOf(t, s, http.StatusOK)
@@ -64,6 +68,9 @@ func TestNoSecretIsShown(t *testing.T) {
 	}
 	s.askAll("while all is well")
 	s.runCommands(name)
+	s.otlp.Answer(http.StatusForbidden)
+	w.says("spans could not be sent")
+	w.says("metrics could not be sent")
 	s.nats.Refuse(true)
 	s.nats.Cut()
 	s.mongo.Refuse(true)
@@ -73,9 +80,15 @@ func TestNoSecretIsShown(t *testing.T) {
 	s.runCommands(name)
 	s.nats.Refuse(false)
 	s.mongo.Refuse(false)
+	s.otlp.Answer(http.StatusOK)
 	awaitAdminOf(t, s, http.StatusOK)
 	w.signal(syscall.SIGTERM)
 	<-w.ended
+	sent, metrics := s.otlp.Sent()
+	if len(s.otlp.Spans()) == 0 || metrics == 0 {
+		t.Errorf("%d spans were sent, and %d times metrics", len(s.otlp.Spans()), metrics)
+	}
+	s.absent("what was sent by OTLP", sent)
 	s.refuseStarts()
 	log, err := os.ReadFile(w.stderr)
 	check(t, err)
@@ -113,6 +126,7 @@ group: secretive
 log: {level: debug}
 nats: {provision: true}
 admin: {address: '%s', token: %s}
+metrics: '%s'
 outbox: {}
 subscriptions:
   - {topic: t.exec, attempts: 1, handler: {exec: 'env > environment; exit 1'}}
@@ -120,7 +134,7 @@ subscriptions:
   - {topic: t.publish, attempts: 1, handler: {publish: t.log}}
   - {topic: t.outbox, handler: {publish: {topic: t.log, outbox: true}}}
   - {topic: t.log, handler: {log: {level: debug, data: true}}}
-`, s.admin, s.token)
+`, s.admin, s.token, s.metrics)
 	for topic, endpoint := range s.endpoints() {
 		text += s.subscription(topic, endpoint, certificate, string(own.key))
 	}
@@ -196,10 +210,14 @@ func awaitAdminOf(t *testing.T, s *secretive, want int) {
 
 // ask sends a request with the token.
 func (s *secretive) ask(method, path, body string) (status int, text string) {
+	return s.askAt(s.admin, method, path, body)
+}
+
+func (s *secretive) askAt(address, method, path, body string) (status int, text string) {
 	t := s.house.t
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+s.admin+path, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+address+path, strings.NewReader(body))
 	check(t, err)
 	req.Header.Set("Authorization", "Bearer "+s.token)
 	req.Header.Set("Content-Type", "application/json")
@@ -219,6 +237,12 @@ func (s *secretive) ask(method, path, body string) (status int, text string) {
 
 // askAll asks for everything that the worker serves, all at once, and changes what can be changed.
 func (s *secretive) askAll(when string) {
+	for _, path := range []string{"/metrics", "/?token=x"} {
+		status, text := s.askAt(s.metrics, http.MethodGet, path, "")
+		if s.absent(when+" at the address of the metrics "+path, text); path == "/metrics" && (status != http.StatusOK || !strings.Contains(text, "onceish_")) {
+			s.house.t.Errorf("%s the metrics are: %d %s", when, status, text)
+		}
+	}
 	_, description := s.ask(http.MethodGet, "/openapi.json", "")
 	paths := watched
 	for _, part := range strings.Split(description, `"/`)[1:] {

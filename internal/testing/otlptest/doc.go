@@ -1,2 +1,2 @@
-// Package otlptest has a receiver of spans, as they are sent by OTLP over HTTP.
+// Package otlptest has a receiver of spans and metrics, as they are sent by OTLP over HTTP.
 package otlptest

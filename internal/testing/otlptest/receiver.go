@@ -1,11 +1,13 @@
 package otlptest
 
 import (
+	"bytes"
 	"compress/gzip"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -15,13 +17,16 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Receiver keeps the spans that it is sent. It is safe for concurrent use.
+// Receiver keeps the spans that it is sent, and what is said of metrics. It is safe for concurrent
+// use.
 type Receiver struct {
 	// URL is its endpoint, without a path.
 	URL string
 
 	mu       sync.Mutex
 	spans    []*tracepb.Span
+	metrics  int // requests
+	bodies   bytes.Buffer
 	resource map[string]string // attributes of the last sender
 	headers  http.Header       // of the last request
 	status   int               // 0: 200
@@ -38,7 +43,8 @@ func Start(tb testing.TB) *Receiver {
 	return r
 }
 
-// Answer sets the status that requests are answered with. Those that are not 200 are not kept.
+// Answer sets the status that requests are answered with. Those that are not 200 are answered with
+// the headers that they had, and what they bring is not kept as spans.
 func (r *Receiver) Answer(status int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -49,7 +55,8 @@ func (r *Receiver) Answer(status int) {
 func (r *Receiver) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	body, err := decoded(q)
 	var sent collector.ExportTraceServiceRequest
-	if err == nil {
+	ofMetrics := strings.HasSuffix(q.URL.Path, "/v1/metrics")
+	if err == nil && !ofMetrics {
 		err = proto.Unmarshal(body, &sent)
 	}
 	r.mu.Lock()
@@ -58,13 +65,17 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 		close(r.arrived)
 		r.arrived = make(chan struct{})
 	}()
+	r.bodies.Write(body)
 	switch {
 	case err != nil:
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	case r.status != 0 && r.status != http.StatusOK:
 		w.WriteHeader(r.status)
+		_ = q.Header.Write(w) // the sender may be gone
 		return
+	case ofMetrics:
+		r.metrics++
 	}
 	r.headers = q.Header
 	for _, rs := range sent.GetResourceSpans() {
@@ -89,7 +100,15 @@ func decoded(q *http.Request) ([]byte, error) {
 	return io.ReadAll(plain)
 }
 
-// Spans returns what was sent so far.
+// Sent returns all that was sent so far, as it was encoded, and how many requests with metrics were
+// answered with 200.
+func (r *Receiver) Sent() (text string, metrics int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.bodies.String(), r.metrics
+}
+
+// Spans returns the spans that were sent so far.
 func (r *Receiver) Spans() []*tracepb.Span {
 	r.mu.Lock()
 	defer r.mu.Unlock()

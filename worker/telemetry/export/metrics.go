@@ -139,7 +139,7 @@ func newMetricSender(ctx context.Context, o *Options) (*metricSender, error) {
 	metricsSignal.warnOfProtocol(o.Logger)
 	e, err := otlpmetrichttp.New(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("%w: see the variables OTEL_EXPORTER_OTLP_…", withoutURL(err))
+		return nil, fmt.Errorf("%w: see the variables OTEL_EXPORTER_OTLP_…", loggable(err))
 	}
 	return &metricSender{e, newMetricOutages(o.Logger)}, nil
 }

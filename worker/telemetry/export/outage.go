@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"regexp"
+	"strings"
 	"sync/atomic"
 )
 
@@ -23,20 +24,25 @@ func (o *outageLog) note(err error) {
 			o.log.Info(o.ended)
 		}
 	case o.down.CompareAndSwap(false, true):
-		o.log.Warn(o.begun, "error", withoutURL(err))
+		o.log.Warn(o.begun, "error", loggable(err))
 	}
 }
 
-var anyURL = regexp.MustCompile(`[a-z]+://\S+`)
+var (
+	anyURL = regexp.MustCompile(`(?i)[a-z]+://\S+`)
+	// anyBody is what a receiver has answered, at the end of an error of the SDK.
+	anyBody = regexp.MustCompile(`(?s):? \(?body: .*`)
+)
 
-// maxErrorText bounds what is logged of an error, which may have what a receiver answered.
+// maxErrorText bounds what is logged of an error, in bytes.
 const maxErrorText = 300
 
-// withoutURL is an error without the URLs in its text, which may hold a token.
-func withoutURL(err error) error {
-	text := anyURL.ReplaceAllString(err.Error(), "the endpoint")
+// loggable is an error without the URLs in its text, which may hold a token, and without what a
+// receiver has answered, which may repeat the headers that it was sent.
+func loggable(err error) error {
+	text := anyURL.ReplaceAllString(anyBody.ReplaceAllString(err.Error(), ""), "the endpoint")
 	if len(text) > maxErrorText {
-		text = text[:maxErrorText] + "…"
+		text = strings.ToValidUTF8(text[:maxErrorText], "") + "…"
 	}
 	return errors.New(text)
 }

@@ -31,7 +31,7 @@ func OpenTraces(ctx context.Context, group string, o *Options) (*Traces, error) 
 	tracesSignal.warnOfProtocol(o.Logger)
 	sender, err := otlptracehttp.New(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("traces: %w: see the variables OTEL_EXPORTER_OTLP_…", withoutURL(err))
+		return nil, fmt.Errorf("traces: %w: see the variables OTEL_EXPORTER_OTLP_…", loggable(err))
 	}
 	provider := sdktrace.NewTracerProvider(
 		sdktrace.WithBatcher(newSpanSender(sender, o.Logger)),
@@ -51,11 +51,11 @@ func (t *Traces) Close(within time.Duration) {
 	defer cancel()
 	err := t.provider.Shutdown(ctx)
 	if err != nil {
-		t.log.Warn("the last spans were not sent", "error", withoutURL(err))
+		t.log.Warn("the last spans were not sent", "error", loggable(err))
 	}
 	// What still sends ends with it.
 	if err := t.sender.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
-		t.log.Debug("the exporter of spans did not stop as it should", "error", withoutURL(err))
+		t.log.Debug("the exporter of spans did not stop as it should", "error", loggable(err))
 	}
 }
 

@@ -95,9 +95,11 @@ func TestHangingReceiverDoesNotHoldUpTheEnd(t *testing.T) {
 	}
 }
 
+// What the receiver answers is not logged: this one repeats the headers that it was sent.
 func TestFailuresAreLoggedOnceAndSoIsTheirEnd(t *testing.T) {
 	r := otlptest.Start(t)
 	r.Answer(http.StatusForbidden)
+	t.Setenv("OTEL_EXPORTER_OTLP_HEADERS", "api-key="+canary)
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", r.URL+"/"+canary)
 	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "1")
 	text, log := newLog()
@@ -112,7 +114,7 @@ func TestFailuresAreLoggedOnceAndSoIsTheirEnd(t *testing.T) {
 	x.makeSpan("b")
 	r.AwaitSpans(t, func(spans []*tracepb.Span) bool { return len(spans) == 1 })
 	x.Close(30 * time.Second)
-	if s := text.String(); strings.Count(s, "spans could not be sent") != 1 || strings.Count(s, "spans are sent again") != 1 || strings.Contains(s, canary) {
+	if s := text.String(); strings.Count(s, "spans could not be sent") != 1 || strings.Count(s, "spans are sent again") != 1 || !strings.Contains(s, "403 Forbidden") || strings.Contains(s, canary) {
 		t.Errorf("logged: %s", s)
 	}
 }
