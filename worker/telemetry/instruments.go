@@ -12,10 +12,10 @@ var durationBuckets = []float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5,
 // The buckets of other histograms. They are few, for each of them is a series of each subscription
 // and label.
 var (
-	storeBuckets   = []float64{0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30}
+	storeBuckets   = []float64{0.001, 0.005, 0.02, 0.1, 0.5, 2, 10}
 	waitBuckets    = []float64{0.001, 0.01, 0.1, 1, 10, 60}
-	itemBuckets    = []float64{1, 10, 100, 1000}
-	attemptBuckets = []float64{1, 2, 3, 5, 10, 20}
+	itemBuckets    = []float64{1, 10, 100}
+	attemptBuckets = []float64{1, 2, 5, 10}
 )
 
 // instruments are what measurements are recorded with.
