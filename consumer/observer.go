@@ -11,7 +11,8 @@ import (
 // Observer is told how each delivery ended. Observe is called by one goroutine at a time, before
 // the bus is told, and must not block. An Observer may be one of the optional interfaces beside it
 // too (StoreObserver and the others); they are found by assertion on Options.Observer when the
-// subscription begins, and what nobody is told of is not measured. Observers joins several.
+// subscription begins, and what nobody is told of is not measured. Observers joins several. A panic
+// of an observer is logged, at most once a minute, and changes nothing else.
 type Observer interface{ Observe(Observation) }
 
 // Observation describes the end of one delivery.

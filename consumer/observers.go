@@ -31,6 +31,8 @@ type observers struct {
 	pauses     []PauseObserver
 	limits     []LimitObserver
 	capacities []CapacityObserver
+
+	panics panicLog
 }
 
 // newObservers looks into those that Observers returned, so that nothing is measured which none of
@@ -71,49 +73,49 @@ func appendIf[T any](to []T, o Observer) []T {
 // Observe implements Observer.
 func (s *observers) Observe(n Observation) {
 	for _, o := range s.deliveries {
-		o.Observe(n)
+		s.protect(func() { o.Observe(n) })
 	}
 }
 
 // ObserveAnswer implements AnswerObserver.
 func (s *observers) ObserveAnswer(at bus.Position, err error) {
 	for _, o := range s.answers {
-		o.ObserveAnswer(at, err)
+		s.protect(func() { o.ObserveAnswer(at, err) })
 	}
 }
 
 // ObserveStoreCall implements StoreObserver.
 func (s *observers) ObserveStoreCall(c StoreCall) {
 	for _, o := range s.storeCalls {
-		o.ObserveStoreCall(c)
+		s.protect(func() { o.ObserveStoreCall(c) })
 	}
 }
 
 // ObserveFetch implements FetchObserver.
 func (s *observers) ObserveFetch(f Fetch) {
 	for _, o := range s.fetches {
-		o.ObserveFetch(f)
+		s.protect(func() { o.ObserveFetch(f) })
 	}
 }
 
 // ObserveWatermark implements WatermarkObserver.
 func (s *observers) ObserveWatermark(at bus.Position) {
 	for _, o := range s.watermarks {
-		o.ObserveWatermark(at)
+		s.protect(func() { o.ObserveWatermark(at) })
 	}
 }
 
 // ObservePause implements PauseObserver.
 func (s *observers) ObservePause(by []string) {
 	for _, o := range s.pauses {
-		o.ObservePause(by)
+		s.protect(func() { o.ObservePause(by) })
 	}
 }
 
 // ObserveLimitWait implements LimitObserver.
 func (s *observers) ObserveLimitWait(waited time.Duration, started bool) {
 	for _, o := range s.limits {
-		o.ObserveLimitWait(waited, started)
+		s.protect(func() { o.ObserveLimitWait(waited, started) })
 	}
 }
 
@@ -138,6 +140,6 @@ const leastLimitWait = time.Millisecond
 // ObserveCapacity implements CapacityObserver.
 func (s *observers) ObserveCapacity(gate int, c flow.Capacity) {
 	for _, o := range s.capacities {
-		o.ObserveCapacity(gate, c)
+		s.protect(func() { o.ObserveCapacity(gate, c) })
 	}
 }

@@ -49,6 +49,7 @@ func prepareEngine(ctx context.Context, b bus.Bus, topic, group string,
 		return nil, err
 	}
 	watching := newObservers(opts.Observer)
+	watching.panics.logger = opts.Logger
 	claimer, err := claimerOf(store, opts.Mode, watching)
 	if err != nil {
 		return nil, err
