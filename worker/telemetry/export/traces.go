@@ -34,7 +34,7 @@ func OpenTraces(ctx context.Context, group string, o *Options) (*Traces, error) 
 		return nil, fmt.Errorf("traces: %w: see the variables OTEL_EXPORTER_OTLP_…", loggable(err))
 	}
 	provider := sdktrace.NewTracerProvider(
-		sdktrace.WithBatcher(newSpanSender(sender, o.Logger)),
+		sdktrace.WithBatcher(newSpanSender(sender, o.Logger), batchOptions(o.Logger)...),
 		sdktrace.WithSampler(newSampler(o.Logger)),
 		sdktrace.WithResource(newResource(ctx, o)),
 	)
