@@ -17,7 +17,8 @@ import (
 type connectionWatch struct {
 	nc    *nats.Conn
 	state atomic.Pointer[connectionState]
-	mu    sync.Mutex // held to replace the state
+	mu    sync.Mutex            // held to replace the state
+	last  atomic.Pointer[error] // of the connection, when it was last read down; nil: none
 	stop  context.CancelFunc
 	done  chan struct{}
 }
@@ -55,10 +56,15 @@ func (l *connectionWatch) followStatus(ctx context.Context, changes chan nats.St
 
 func (l *connectionWatch) current() *connectionState { return l.state.Load() }
 
+// readState asks the connection, which may take as long as connecting: meanwhile the client holds
+// its lock, also while a server does not answer.
 func (l *connectionWatch) readState() *connectionState {
 	s := &connectionState{up: l.nc.IsConnected(), reconnects: l.nc.Stats().Reconnects, changed: make(chan struct{})}
 	if l.nc.IsClosed() {
 		s.up, s.closed = false, closedError(l.nc)
+	}
+	if err := l.nc.LastError(); !s.up && err != nil {
+		l.last.Store(&err)
 	}
 	return s
 }
@@ -87,22 +93,23 @@ func (l *connectionWatch) close() {
 	<-l.done
 }
 
-// sendError is why nothing can be sent in this state.
-func (s *connectionState) sendError(nc *nats.Conn) error {
+// sendError is why nothing can be sent in a state. It does not wait for the connection.
+func (l *connectionWatch) sendError(s *connectionState) error {
 	switch {
 	case s.closed != nil:
 		return s.closed
 	case s.up:
 		return nil
 	}
-	return withLastError(nc, fmt.Errorf("%w from NATS, reconnecting", nats.ErrDisconnected))
+	err := fmt.Errorf("%w from NATS, reconnecting", nats.ErrDisconnected)
+	if last := l.last.Load(); last != nil {
+		return fmt.Errorf("%w: %w", err, *last)
+	}
+	return err
 }
 
 func closedError(nc *nats.Conn) error {
-	return withLastError(nc, fmt.Errorf("%w: %w", bus.ErrClosed, nats.ErrConnectionClosed))
-}
-
-func withLastError(nc *nats.Conn, err error) error {
+	err := fmt.Errorf("%w: %w", bus.ErrClosed, nats.ErrConnectionClosed)
 	if last := nc.LastError(); last != nil {
 		return fmt.Errorf("%w: %w", err, last)
 	}

@@ -35,7 +35,7 @@ func (s *Source) Fetch(ctx context.Context, limit int) ([]*bus.Delivery, error) 
 		case failed != nil || limit <= 0 && s.pulling.requested == 0:
 			return nil, failed
 		case !waiting && ctx.Err() == nil:
-			return nil, s.b.link.current().sendError(s.b.nc)
+			return nil, s.b.link.sendError(s.b.link.current())
 		case !waiting:
 			return nil, nil
 		}

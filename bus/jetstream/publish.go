@@ -38,7 +38,7 @@ func (b *Bus) publishAll(ctx context.Context, events []bus.Event) ([]bus.Receipt
 	if !state.up {
 		state = b.link.refreshState()
 	}
-	if err := state.sendError(b.nc); err != nil {
+	if err := b.link.sendError(state); err != nil {
 		return receipts, failReceipts(receipts, fmt.Errorf("jetstream: not published: %w", err))
 	}
 	batch, err := b.confirmations.Open(len(events), b.o.PublishTimeout)

@@ -213,7 +213,7 @@ func (s *Source) Healthy() error {
 		return err
 	}
 	state := s.b.link.current()
-	if err := state.sendError(s.b.nc); err != nil {
+	if err := s.b.link.sendError(state); err != nil {
 		return err
 	}
 	for _, err := range []*error{s.misfit.Load(), s.unraised.Load(), s.stalled.Load()} {
