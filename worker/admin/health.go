@@ -93,24 +93,40 @@ func (a *API) checkDraining() checked {
 	return checked{name: "not draining"}
 }
 
+// check finds a note, or why the process is not ready.
+type check struct {
+	name string
+	find func(context.Context) (note string, err error)
+}
+
 func (a *API) runChecks(ctx context.Context) []checked {
-	checks := []struct {
-		name string
-		find func(context.Context) (note string, err error)
-	}{
+	return runInTime(ctx, []check{
 		{"nats", a.checkNATS},
 		{"store", a.checkStore},
 		{"streams", a.checkStreams},
 		{"dead letters", a.checkLetters},
 		{"progress", a.checkProgress},
 		{"outbox", a.checkOutbox},
-	}
+	})
+}
+
+// runInTime runs checks, and leaves those behind that are not over at the end of ctx: whatever asks
+// the client of NATS waits for as long as that connects, whatever its context says.
+func runInTime(ctx context.Context, checks []check) []checked {
 	out := make([]checked, len(checks))
 	var running sync.WaitGroup
 	for i, c := range checks {
-		running.Go(func() {
+		answer := make(chan checked, 1)
+		go func() {
 			note, err := c.find(ctx)
-			out[i] = checked{c.name, note, err}
+			answer <- checked{c.name, note, err}
+		}()
+		running.Go(func() {
+			select {
+			case out[i] = <-answer:
+			case <-ctx.Done():
+				out[i] = checked{name: c.name, err: fmt.Errorf("there is no answer: %w", ctx.Err())}
+			}
 		})
 	}
 	running.Wait()
