@@ -68,11 +68,12 @@ func (t *workerTraces) transport() func(http.RoundTripper) http.RoundTripper {
 }
 
 // The spans that are left when a worker has ended are sent within flushTime, and within what it had
-// to end, which is drainMargin beyond its drain time-out; within leastFlushTime in any case.
+// to end, which is drainMargin beyond its drain time-out: five seconds, with the end of the process.
+// They have leastFlushTime in any case.
 const (
 	flushTime      = time.Second
 	leastFlushTime = 100 * time.Millisecond
-	drainMargin    = 5 * time.Second
+	drainMargin    = 4500 * time.Millisecond
 )
 
 // close sends what is left.

@@ -35,13 +35,13 @@ func TestPlaintextReceiversElsewhereAreWarnedOfOrRefused(t *testing.T) {
 				t.Setenv("OTEL_EXPORTER_OTLP_"+s.name+"_ENDPOINT", c.own)
 				t.Setenv("OTEL_EXPORTER_OTLP_INSECURE", c.insecure)
 				text, log := newLog()
-				if err := s.checkEndpoint(plaintext.Policy{Logger: log}); err != nil {
+				if err := s.checkVariables(plaintext.Policy{Logger: log}); err != nil {
 					t.Error(err)
 				}
 				if warned := text.String(); strings.Contains(warned, "not encrypted") != c.plain || strings.Contains(warned, canary) {
 					t.Errorf("logged: %s", warned)
 				}
-				err := s.checkEndpoint(plaintext.Policy{Strict: true, Logger: log})
+				err := s.checkVariables(plaintext.Policy{Strict: true, Logger: log})
 				if errors.Is(err, plaintext.ErrRefused) != c.plain || errors.Is(err, worker.ErrUsage) != c.plain {
 					t.Errorf("strict: %v", err)
 				}
@@ -72,14 +72,48 @@ func TestStrictExportsRefusePlaintextReceivers(t *testing.T) {
 	traces.Close(time.Minute)
 }
 
-// The SDK would log it, and send to this machine.
-func TestEndpointsThatAreNoURLAreNotShown(t *testing.T) {
-	for _, endpoint := range []string{"http://u:c4n4ry@h:x", "c4n4ry.example:4318", "//", "c4n4ry"} {
-		unsetStandard(t)
-		t.Setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", endpoint)
-		err := tracesSignal.checkEndpoint(plaintext.Policy{Logger: slog.New(slog.DiscardHandler)})
-		if !errors.Is(err, worker.ErrUsage) || !strings.Contains(err.Error(), "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") || strings.Contains(err.Error(), canary) {
-			t.Errorf("%s: %v", endpoint, err)
+// TestWhatTheSDKWouldLogIsRefusedWithoutItsValue: it holds secrets as a rule.
+func TestWhatTheSDKWouldLogIsRefusedWithoutItsValue(t *testing.T) {
+	for _, c := range []struct {
+		name, value string
+		refused     bool
+	}{
+		{"ENDPOINT", "", false},
+		{"ENDPOINT", "http://user:" + canary + "@127.0.0.1:4318/" + canary, false},
+		{"ENDPOINT", "https://[::1]:4318", false},
+		{"ENDPOINT", "h:4318", true},
+		{"ENDPOINT", "//", true},
+		{"ENDPOINT", canary, true},
+		{"ENDPOINT", "ftp://h/" + canary, true},
+		{"ENDPOINT", "http://user:" + canary + "@h:x", true},
+		{"ENDPOINT", "http://user:" + canary + "%zz@h", true},
+		{"HEADERS", " ", false},
+		{"HEADERS", "authorization=Bearer%20" + canary + ", x-k = v=" + canary + ",e=", false},
+		{"HEADERS", canary, true},
+		{"HEADERS", "a=1," + canary, true},
+		{"HEADERS", "a=1,", true},
+		{"HEADERS", "a=%zz" + canary, true},
+		{"HEADERS", "a b=" + canary, true},
+		{"HEADERS", "=" + canary, true},
+		{"HEADERS", "é=" + canary, true},
+	} {
+		for _, kind := range []string{"", "TRACES_"} {
+			name := "OTEL_EXPORTER_OTLP_" + kind + c.name
+			t.Run(name+"="+c.value, func(t *testing.T) {
+				unsetStandard(t)
+				t.Setenv(name, c.value)
+				policy := plaintext.Policy{Logger: slog.New(slog.DiscardHandler)}
+				err := tracesSignal.checkVariables(policy)
+				if errors.Is(err, worker.ErrUsage) != c.refused {
+					t.Fatalf("%v, want refused: %t", err, c.refused)
+				}
+				if err != nil && (!strings.Contains(err.Error(), name) || strings.Contains(err.Error(), canary)) {
+					t.Error(err)
+				}
+				if err := metricsSignal.checkVariables(policy); (err != nil) != (c.refused && kind == "") {
+					t.Errorf("metrics: %v", err)
+				}
+			})
 		}
 	}
 }

@@ -41,8 +41,8 @@ const flushTime = time.Second
 // at the address, and sends them by OTLP if SendsMetrics. The address is a host and a port such as
 // DefaultAddress. ":9464" is all addresses of the machine; port 0 is a free one. Empty: metrics are
 // not served. It is called before Worker.Run, which serves and closes what it returns. It returns
-// an error if it cannot listen, and worker.ErrUsage for an endpoint of OTLP that is no URL, or that
-// Options.Strict refuses. It does not connect to the receiver.
+// an error if it cannot listen, and worker.ErrUsage for variables of OTLP that cannot be read, and
+// for an endpoint that Options.Strict refuses. It does not connect to the receiver.
 func AddMetrics(ctx context.Context, w *worker.Worker, address string, o *Options) (*Metrics, error) {
 	o = o.withDefaults(w.Group(), w.Logger())
 	m := &Metrics{log: o.Logger}
@@ -133,7 +133,7 @@ type metricSender struct {
 
 // newMetricSender returns one that is configured by the environment. It does not connect yet.
 func newMetricSender(ctx context.Context, o *Options) (*metricSender, error) {
-	if err := metricsSignal.checkEndpoint(o.plaintextPolicy()); err != nil {
+	if err := metricsSignal.checkVariables(o.plaintextPolicy()); err != nil {
 		return nil, err
 	}
 	metricsSignal.warnOfProtocol(o.Logger)

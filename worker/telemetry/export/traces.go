@@ -21,11 +21,11 @@ type Traces struct {
 }
 
 // OpenTraces returns what sends the spans of a process of a group, as the environment says. It does
-// not connect yet. It returns worker.ErrUsage for an endpoint that is no URL, or that Options.Strict
-// refuses. The caller calls Close.
+// not connect yet. It returns worker.ErrUsage for variables that cannot be read, and for an
+// endpoint that Options.Strict refuses. The caller calls Close.
 func OpenTraces(ctx context.Context, group string, o *Options) (*Traces, error) {
 	o = o.withDefaults(group, slog.Default())
-	if err := tracesSignal.checkEndpoint(o.plaintextPolicy()); err != nil {
+	if err := tracesSignal.checkVariables(o.plaintextPolicy()); err != nil {
 		return nil, fmt.Errorf("traces: %w", err)
 	}
 	tracesSignal.warnOfProtocol(o.Logger)
