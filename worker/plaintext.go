@@ -53,10 +53,13 @@ func strictNATSOptions(at string) []nats.Option {
 	return []nats.Option{nats.Secure()}
 }
 
-// asPlaintextError is err as one of usage, with what to do, where it is that a server has no TLS.
+// asPlaintextError is err as one of usage, with what to do, where it is that a server has no TLS. Of
+// servers on this machine none is wanted, unless their URL says so.
 func asPlaintextError(at string, o *ConnectOptions, err error) error {
-	if o.Strict && (errors.Is(err, nats.ErrSecureConnWanted) || errors.Is(err, plaintext.ErrRefused)) {
-		return fmt.Errorf("%w: %w", ErrUsage, natsPeer(at).Refusal())
+	peer := natsPeer(at)
+	hasNoTLS := errors.Is(err, nats.ErrSecureConnWanted) && (plaintext.Policy{Strict: true}).Check(peer) != nil
+	if o.Strict && (hasNoTLS || errors.Is(err, plaintext.ErrRefused)) {
+		return fmt.Errorf("%w: %w", ErrUsage, peer.Refusal())
 	}
 	return err
 }

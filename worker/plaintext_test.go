@@ -72,6 +72,18 @@ func TestPlaintextToAnotherMachine(t *testing.T) {
 	}
 }
 
+// A server on this machine that has no TLS, though its URL wants it, is not taken for one elsewhere.
+func TestTLSThatAServerHereLacksIsNamed(t *testing.T) {
+	t.Parallel()
+	at := strings.Replace(natstest.Start(t, nil).URL(), "nats://", "tls://", 1)
+	for _, isStrict := range []bool{false, true} {
+		_, err := connectLogged(t, ConnectOptions{NATS: at, Strict: isStrict})
+		if err == nil || !strings.Contains(err.Error(), "write nats:// instead of tls://") || strings.Contains(err.Error(), "not on this machine") {
+			t.Errorf("strict %v: %v", isStrict, err)
+		}
+	}
+}
+
 // A server that leaves TLS to its clients is used with it by strict ones, and is warned of
 // otherwise.
 func TestStrictTakesTheTLSThatIsOffered(t *testing.T) {
