@@ -53,8 +53,8 @@ func strictNATSOptions(at string) []nats.Option {
 	return []nats.Option{nats.Secure()}
 }
 
-// asPlaintextError is err as one of usage, with what to do, where it is that a server has no TLS. Of
-// servers on this machine none is wanted, unless their URL says so.
+// asPlaintextError is err as one of usage, with what to do, where it is that a server has no TLS.
+// Servers on this machine need none, unless their URL says so.
 func asPlaintextError(at string, o *ConnectOptions, err error) error {
 	peer := natsPeer(at)
 	hasNoTLS := errors.Is(err, nats.ErrSecureConnWanted) && (plaintext.Policy{Strict: true}).Check(peer) != nil

@@ -72,7 +72,7 @@ func TestPlaintextToAnotherMachine(t *testing.T) {
 	}
 }
 
-// A server on this machine that has no TLS, though its URL wants it, is not taken for one elsewhere.
+// A server on this machine without TLS, whose URL wants it, is not taken for one elsewhere.
 func TestTLSThatAServerHereLacksIsNamed(t *testing.T) {
 	t.Parallel()
 	at := strings.Replace(natstest.Start(t, nil).URL(), "nats://", "tls://", 1)
