@@ -43,6 +43,8 @@
 // never counted there. The store is tried in the background, first after 50 ms, then at growing
 // intervals up to 1 s. A malformed row is replaced by one with nothing left.
 //
+// [ListUsage] shows what a store that is a [Lister] counts of each key.
+//
 // # Delivery semantics
 //
 // None of its own. What is held back has not begun: consumer gives it back after a lease, and

@@ -20,16 +20,24 @@ const (
 	maxPlainKey = 256
 )
 
-// storeKeyFor is the name and the key. Keys that share the overflow have the name alone.
+// What follows the name of a limit, and a slash, in the key of a row.
+const (
+	plainPart    = "key/"
+	hashPart     = "sha256/"
+	overflowPart = "overflow"
+)
+
+// storeKeyFor is the name and the key. Keys that share the overflow have one row.
 func storeKeyFor(name, key string, own bool) string {
+	head := name + "/"
 	switch {
 	case !own:
-		return name
+		return head + overflowPart
 	case len(key) > maxPlainKey:
 		sum := sha256.Sum256([]byte(key))
-		return name + "/sha256/" + hex.EncodeToString(sum[:])
+		return head + hashPart + hex.EncodeToString(sum[:])
 	}
-	return name + "/key/" + key
+	return head + plainPart + key
 }
 
 // chunk is how many starts are reserved at once: those of 50 ms of this process's share, at least

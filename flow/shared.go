@@ -131,6 +131,10 @@ func NewShared(store Store, name string, r Rate, o *SharedOptions) (*Shared, err
 	return &Shared{store: store, name: name, rate: r, options: opts, log: opts.Logger.With("limit", name), clock: newLocalClock(), keys: keys}, nil
 }
 
+func invalidNameError(name string) error {
+	return fmt.Errorf("flow: the name of a shared limit is %q: it must be 1 to 100 letters, digits, '_' and '-'", name)
+}
+
 func validateShared(store Store, name string, r *Rate, o *SharedOptions) error {
 	if err := r.Validate(); err != nil {
 		return err
@@ -139,7 +143,7 @@ func validateShared(store Store, name string, r *Rate, o *SharedOptions) error {
 	case store == nil:
 		return errors.New("flow: a shared limit needs a store: it is nil")
 	case !validName.MatchString(name):
-		return fmt.Errorf("flow: the name of a shared limit is %q: it must be 1 to 100 letters, digits, '_' and '-'", name)
+		return invalidNameError(name)
 	case r.Strategy == SlidingLog && r.Limit > MaxSharedLog:
 		return fmt.Errorf("%w: Limit is %d: it must be at most %d for a %v that is shared", ErrInvalidRate, r.Limit, MaxSharedLog, r.Strategy)
 	case o.OnOutage != FailOpen && o.OnOutage != FailClosed:

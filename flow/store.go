@@ -21,6 +21,31 @@ type Store interface {
 	Swap(ctx context.Context, key string, revision uint64, data []byte, ttl time.Duration) (Row, error)
 }
 
+// Lister is a Store that can list its rows. It must be safe for concurrent use.
+type Lister interface {
+	// List returns the first rows, in the byte order of their keys, whose keys begin with prefix and
+	// come after another one; at most as many as most, which is at least 1. An empty after is before
+	// all. Rows whose ttl is over may be among them. It blocks, writes and makes nothing, retries
+	// nothing, and may be repeated. A place that was not made yet has no rows.
+	List(ctx context.Context, prefix, after string, most int) (Listing, error)
+}
+
+// Listing is what Lister.List returns.
+type Listing struct {
+	Rows []KeyedRow
+	// Next is the key after which there are more rows. Empty: there are no more.
+	Next string
+	// Now is the time of the store's server, to judge rows by. It may be zero if there are none.
+	Now time.Time
+}
+
+// KeyedRow is a Row with its key.
+type KeyedRow struct {
+	Row
+
+	Key string
+}
+
 // Row is what a Store keeps for a key. The zero Row is that of a key that has none.
 type Row struct {
 	Data     []byte

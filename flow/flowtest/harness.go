@@ -38,6 +38,8 @@ func Run(t *testing.T, h Harness) {
 		"a store that is gone opens the local share":       failsOpen,
 		"a store that is gone closes what is to be closed": failsClosed,
 		"keys have limits of their own":                    keysAreApart,
+		"rows are listed by key, page by page":             rowsAreListed,
+		"what is used is listed for each key":              usageIsListed,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

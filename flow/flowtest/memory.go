@@ -2,6 +2,9 @@ package flowtest
 
 import (
 	"context"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -67,6 +70,8 @@ type memoryStore struct {
 	clock  *serverclock.Clock
 }
 
+var _ flow.Lister = (*memoryStore)(nil)
+
 // Now implements flow.Store.
 func (s *memoryStore) Now(ctx context.Context) (now time.Time, doubt time.Duration, err error) {
 	at, err := s.clock.Read(ctx)
@@ -93,4 +98,27 @@ func (s *memoryStore) Swap(ctx context.Context, key string, revision uint64, dat
 	}
 	m.rows[key] = memoryRow{row, time.Now().Add(ttl)}
 	return row, nil
+}
+
+// List implements flow.Lister.
+func (s *memoryStore) List(ctx context.Context, prefix, after string, most int) (flow.Listing, error) {
+	m := s.server
+	if err := backoff.Sleep(ctx, m.Latency); err != nil {
+		return flow.Listing{}, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.removeExpired()
+	l := flow.Listing{Now: time.Now()}
+	for _, key := range slices.Sorted(maps.Keys(m.rows)) {
+		if !strings.HasPrefix(key, prefix) || key <= after && after != "" {
+			continue
+		}
+		if len(l.Rows) == most {
+			l.Next = l.Rows[most-1].Key
+			break
+		}
+		l.Rows = append(l.Rows, flow.KeyedRow{Row: m.rows[key].Row, Key: key})
+	}
+	return l, nil
 }

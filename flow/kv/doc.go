@@ -15,5 +15,5 @@
 // # Permissions
 //
 // Publish $KV.<bucket>.>, $JS.API.STREAM.INFO.KV_<bucket> and STREAM.MSG.GET.KV_<bucket>, and
-// STREAM.CREATE.KV_<bucket> unless the bucket is there.
+// STREAM.CREATE.KV_<bucket> unless the bucket is there. [Store.List] takes the two that read.
 package kv

@@ -16,7 +16,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/onceish/onceish/flow"
-	"github.com/onceish/onceish/internal/percent"
 	"github.com/onceish/onceish/internal/serverclock"
 )
 
@@ -55,7 +54,10 @@ type Store struct {
 	warnOnce   sync.Once
 }
 
-var _ flow.Store = (*Store)(nil)
+var (
+	_ flow.Store  = (*Store)(nil)
+	_ flow.Lister = (*Store)(nil)
+)
 
 // New returns the store in a bucket. It calls nothing: a server that is down then does no harm.
 func New(js jetstream.JetStream, o *Options) (*Store, error) {
@@ -115,10 +117,7 @@ func (s *Store) openBucket(ctx context.Context) (jetstream.Stream, error) {
 	if opened := s.stream.Load(); opened != nil {
 		return *opened, nil
 	}
-	if !s.js.Conn().IsConnected() {
-		return nil, s.nameCall("open", ErrDisconnected)
-	}
-	stream, err := s.js.Stream(ctx, "KV_"+s.options.Bucket)
+	stream, err := s.findBucket(ctx)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		stream, err = s.js.CreateStream(ctx, bucketConfig(&s.options))
 	}
@@ -127,6 +126,14 @@ func (s *Store) openBucket(ctx context.Context) (jetstream.Stream, error) {
 	}
 	s.stream.Store(&stream)
 	return stream, nil
+}
+
+// findBucket finds the bucket, and makes nothing.
+func (s *Store) findBucket(ctx context.Context) (jetstream.Stream, error) {
+	if !s.js.Conn().IsConnected() {
+		return nil, ErrDisconnected
+	}
+	return s.js.Stream(ctx, "KV_"+s.options.Bucket)
 }
 
 // BucketConfig is the configuration of the stream of a bucket that a store makes with these
@@ -192,7 +199,7 @@ func (s *Store) Swap(ctx context.Context, key string, revision uint64, data []by
 	if !s.js.Conn().IsConnected() { // what is published would be sent much later
 		return flow.Row{}, s.nameCall("swap", ErrDisconnected)
 	}
-	name := string(percent.Append(nil, '=', key, isPlain))
+	name := escapeKey(key)
 	opts := []jetstream.PublishOpt{jetstream.WithExpectLastSequencePerSubject(revision), jetstream.WithRetryAttempts(0)}
 	if stream.CachedInfo().Config.AllowMsgTTL {
 		opts = append(opts, jetstream.WithMsgTTL(wholeSeconds(ttl)))
@@ -242,9 +249,6 @@ func isConflict(err error) bool {
 func wholeSeconds(d time.Duration) time.Duration {
 	return max(time.Second, (d + time.Second - 1).Truncate(time.Second))
 }
-
-// isPlain reports whether a byte of a key stands for itself; others are "=XX".
-func isPlain(c byte) bool { return percent.LetterOrDigit(c) || c == '-' || c == '_' || c == '/' }
 
 func (s *Store) nameCall(call string, err error) error {
 	return fmt.Errorf("flow/kv: %s in the bucket %s: %w", call, s.options.Bucket, err)

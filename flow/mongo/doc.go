@@ -24,5 +24,5 @@
 // # Privileges
 //
 // find, insert and update; listIndexes, and createIndex unless the index is there. Without an index
-// limits are kept, and rows are never removed; the log says so once.
+// limits are kept, and rows are never removed; the log says so once. [Store.List] takes find alone.
 package mongo

@@ -53,7 +53,10 @@ type Store struct {
 	retryAt  time.Time // when Swap prepares the collection again
 }
 
-var _ flow.Store = (*Store)(nil)
+var (
+	_ flow.Store  = (*Store)(nil)
+	_ flow.Lister = (*Store)(nil)
+)
 
 // New returns the store in coll. It calls nothing: a server that is down then does no harm. The
 // collection and its index are made by Prepare, or else by the first write.
@@ -129,10 +132,8 @@ func (s *Store) Swap(ctx context.Context, key string, revision uint64, data []by
 		s.clock.Distrust()
 		return flow.Row{}, s.nameCall("swap", err)
 	}
-	stored, _ := doc.Lookup("revision").AsInt64OK()
-	_, kept, _ := doc.Lookup("data").BinaryOK() // what is none is malformed to flow, which repairs it
-	row := flow.Row{Data: append([]byte(nil), kept...), Revision: uint64(stored)}
-	if stored != next {
+	row := readRow(doc)
+	if row.Revision != uint64(next) {
 		return row, flow.ErrConflict
 	}
 	s.prepareOnce(ctx)

@@ -1,9 +1,6 @@
 package nats
 
 import (
-	"net/url"
-	"strings"
-
 	"github.com/onceish/onceish/group"
 	"github.com/onceish/onceish/internal/percent"
 )
@@ -16,13 +13,11 @@ func prefix(space group.Space, name string) string {
 
 // escape writes one token of a key. It is injective.
 func escape(s string) string {
-	return string(percent.Append(nil, '=', s, func(c byte) bool {
-		return percent.LetterOrDigit(c) || c == '-' || c == '_' || c == '/'
-	}))
+	return string(percent.Append(nil, '=', s, isPlain))
 }
 
 // unescape reads a token of a key; ok is false if escape did not write it.
-func unescape(token string) (s string, ok bool) {
-	s, err := url.PathUnescape(strings.ReplaceAll(token, "=", "%"))
-	return s, err == nil && escape(s) == token
-}
+func unescape(token string) (s string, ok bool) { return percent.Decode('=', token, isPlain) }
+
+// isPlain reports whether a byte stands for itself; others are "=XX".
+func isPlain(c byte) bool { return percent.LetterOrDigit(c) || c == '-' || c == '_' || c == '/' }

@@ -1,5 +1,7 @@
 package percent
 
+import "strings"
+
 const digits = "0123456789ABCDEF"
 
 // Encode returns s with every byte that is not plain as %XX.
@@ -26,6 +28,29 @@ func Append(b []byte, mark byte, s string, plain func(c byte) bool) []byte {
 		}
 	}
 	return b
+}
+
+// Decode reads what Append has written of a string with a mark that is not plain. It reports false
+// for anything that Append does not write.
+func Decode(mark byte, s string, plain func(c byte) bool) (decoded string, ok bool) {
+	b := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c == mark {
+			if len(s)-i < 3 {
+				return "", false
+			}
+			high, low := strings.IndexByte(digits, s[i+1]), strings.IndexByte(digits, s[i+2])
+			c, i = byte(high<<4|low), i+2
+			if high < 0 || low < 0 || plain(c) {
+				return "", false
+			}
+		} else if !plain(c) {
+			return "", false
+		}
+		b = append(b, c)
+	}
+	return string(b), true
 }
 
 // LetterOrDigit reports whether c is one of ASCII.

@@ -22,3 +22,19 @@ func TestEncode(t *testing.T) {
 		t.Errorf("appended: %q", got)
 	}
 }
+
+// Of a string and its encoding each gives the other; nothing else is decoded.
+func FuzzDecode(f *testing.F) {
+	for _, s := range []string{"", "a", "a=20b", "=61", "=2", "=", "=GG", "a b", "\xff", "==", "=3D", "=3d"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		encoded := string(Append(nil, '=', s, LetterOrDigit))
+		if got, ok := Decode('=', encoded, LetterOrDigit); !ok || got != s {
+			t.Errorf("%q: %q decodes to %q, %t", s, encoded, got, ok)
+		}
+		if got, ok := Decode('=', s, LetterOrDigit); ok && string(Append(nil, '=', got, LetterOrDigit)) != s {
+			t.Errorf("%q decodes to %q, which is not encoded so", s, got)
+		}
+	})
+}
