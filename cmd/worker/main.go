@@ -106,6 +106,7 @@ func commands(stdin io.Reader, stdout, stderr io.Writer) []*cli.Command {
 		groupsCommand(stdin, stdout, stderr),
 		statusCommand(stdout, stderr),
 		membersCommand(stdout, stderr),
+		limitsCommand(stdout, stderr),
 		pauseCommand(stdout, stderr),
 		resumeCommand(stdout, stderr),
 		adminCommand(stdout, stderr),

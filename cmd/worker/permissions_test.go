@@ -27,6 +27,7 @@ import (
 	mongooutbox "github.com/onceish/onceish/outbox/mongo"
 	"github.com/onceish/onceish/worker"
 	"github.com/onceish/onceish/worker/admin"
+	"github.com/onceish/onceish/worker/config"
 )
 
 // permitted is a server with a user for each file in deploy/nats, and one who may everything.
@@ -124,8 +125,8 @@ const permittedStreams = `
 group: billing
 provision:
   streams: [{name: ORDERS, subjects: [order.>]}, {name: DEAD, subjects: [dead.>]}]
-  buckets: {marks: {}, members: {}, groups: {}}
-subscriptions: [{topic: order.placed, handler: {exec: 'true'}}]
+  buckets: {marks: {}, members: {}, groups: {}, limits: {}}
+subscriptions: [{topic: order.placed, rate: {limit: 1000/h, shared: true}, handler: {exec: 'true'}}]
 `
 
 // The permissions in deploy/nats are enough for what the files say: whoever provisions, looks or
@@ -140,7 +141,7 @@ func TestPermissionsOfRolesAreEnough(t *testing.T) {
 	p.as("provision", "provision --yes -c "+file)
 	letters := p.giveUp("bad1", "bad2", "bad3", "bad4")
 	for _, line := range []string{
-		"groups list", "tail order.placed -n 1 --from 1h", "status billing", "members billing", "lag billing", "explain order.placed billing bad1", "export order.placed",
+		"groups list", "tail order.placed -n 1 --from 1h", "status billing", "members billing", "limits billing", "lag billing", "explain order.placed billing bad1", "export order.placed",
 		"dlq list billing", "dlq show billing " + letters[0], "replay order.placed --to-group billing --dry-run",
 	} {
 		p.as("read", line)
@@ -201,8 +202,10 @@ func (p *permitted) giveUpIn(store string, ids ...string) (letters []string) {
 	}
 	check(t, conns.Close())
 	_ = worker.Serve(t.Context(), "billing", o, &worker.Options{UntilEmpty: true, Logger: quiet}, func(_ context.Context, w *worker.Worker) error {
-		w.Handle("order.placed", func(context.Context, bus.Event) error { return consumer.Permanent(fmt.Errorf("no rate")) }, nil)
-		return nil
+		rate := &config.Rate{Limit: config.Starts{Count: 1000, Per: time.Hour}, By: "key", Shared: true}
+		o, err := w.ConfiguredOptions(t.Context(), &config.Subscription{Topic: "order.placed", Rate: rate})
+		w.Handle("order.placed", func(context.Context, bus.Event) error { return consumer.Permanent(fmt.Errorf("no rate")) }, o)
+		return err
 	}) // it has given all of them up
 	var page struct {
 		Letters []struct {
@@ -246,7 +249,7 @@ func (p *permitted) useAPI(user string, readOnly bool, changes map[string]string
 	p.t.Helper()
 	p.askAPI(user, readOnly, func(url string) {
 		for _, path := range []string{
-			"/readyz?verbose", "/v1/groups", "/v1/groups/billing", "/v1/groups/billing/lag", "/v1/groups/billing/pauses", "/v1/groups/billing/members", "/v1/groups/billing/limits",
+			"/readyz?verbose", "/v1/groups", "/v1/groups/billing", "/v1/groups/billing/lag", "/v1/groups/billing/pauses", "/v1/groups/billing/members", "/v1/groups/billing/limits", "/v1/groups/billing/limits/shared",
 			"/v1/groups/billing/dead-letters", "/v1/groups/billing/dead-letter-errors", "/v1/groups/billing/dead-letter-preview?topic=%3E",
 			"/v1/groups/billing/story?topic=order.placed&id=bad1", "/v1/replay?topic=order.placed", "/v1/export?topic=order.placed",
 		} {

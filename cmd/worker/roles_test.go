@@ -96,7 +96,7 @@ func TestMongoRolesAreEnough(t *testing.T) {
 	check(t, err)
 	_, err = rows.AddAlone(t.Context(), bus.Event{ID: "1", Topic: "order.placed", Data: []byte("{}")})
 	check(t, err)
-	for _, line := range []string{"lag billing", "explain order.placed billing bad1", "outbox list"} {
+	for _, line := range []string{"limits billing", "lag billing", "explain order.placed billing bad1", "outbox list"} {
 		as("read", line)
 	}
 	as("operate", "dlq redrive billing --id bad1 --yes")

@@ -67,6 +67,7 @@ func New(conns *worker.Connections, o *Options) (*API, error) {
 	a.huma = humago.New(a.mux, newConfig())
 	a.registerOverview()
 	a.registerGroups()
+	a.registerLimits()
 	a.registerPauses()
 	a.registerLetters()
 	a.registerLetterChanges()

@@ -110,9 +110,6 @@ func (a *API) registerGroups() {
 		"What the processes of a group do, and what holds them back.", http.StatusNotFound), a.showGroup)
 	register(a, reading("list-members", "/v1/groups/{group}/members", tagGroups, "List the processes of a group",
 		"A process that has drained is gone at once, one that died within 30 seconds.", http.StatusNotFound), a.listMembers)
-	register(a, reading("list-limits", "/v1/groups/{group}/limits", tagGroups, "List what bounds the subscriptions of a group",
-		"For each subscription of each process: how many events it may run at once, how many it runs, how many it has started lately, and what holds it "+
-			"back most: a pause, a rate limit, a breaker, an adaptive limit.", http.StatusNotFound), a.listLimits)
 	register(a, reading("show-lag", "/v1/groups/{group}/lag", tagGroups, "Show how far a group is behind",
 		"And what its oldest event waits for. It looks at the first 10,000 events that are not acked.", http.StatusNotFound), a.showLag)
 }
