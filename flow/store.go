@@ -23,10 +23,10 @@ type Store interface {
 
 // Lister is a Store that can list its rows. It must be safe for concurrent use.
 type Lister interface {
-	// List returns the first rows, in the byte order of their keys, whose keys begin with prefix and
-	// come after another one; at most as many as most, which is at least 1. An empty after is before
-	// all. Rows whose ttl is over may be among them. It blocks, writes and makes nothing, retries
-	// nothing, and may be repeated. A place that was not made yet has no rows.
+	// List returns the first rows, in the byte order of their keys, whose keys begin with prefix
+	// and come after another one; at most as many as most, which is at least 1. An empty after is
+	// before all. Rows whose ttl is over may be among them. It blocks, writes and makes nothing,
+	// retries nothing, and may be repeated. A place that was not made yet has no rows.
 	List(ctx context.Context, prefix, after string, most int) (Listing, error)
 }
 

@@ -41,9 +41,10 @@ func writeText(w http.ResponseWriter, status int, text string) {
 
 // patientWriter sends what is written, and gives the client a while to take each part.
 type patientWriter struct {
-	w       http.ResponseWriter
-	control *http.ResponseController
-	begun   bool
+	w        http.ResponseWriter
+	control  *http.ResponseController
+	patience time.Duration // for each part
+	begun    bool
 }
 
 // Header implements http.ResponseWriter.
@@ -58,7 +59,7 @@ func (p *patientWriter) WriteHeader(status int) {
 // Write implements http.ResponseWriter.
 func (p *patientWriter) Write(b []byte) (int, error) {
 	p.begun = true
-	_ = p.control.SetWriteDeadline(time.Now().Add(writeBody)) // not every server can
+	_ = p.control.SetWriteDeadline(time.Now().Add(p.patience)) // not every server can
 	n, err := p.w.Write(b)
 	if err == nil && p.Header().Get("Content-Type") == eventType {
 		err = p.control.Flush()

@@ -179,7 +179,7 @@ func (g *guard) admit(w http.ResponseWriter, r *http.Request, next http.Handler)
 		writeProblem(w, http.StatusServiceUnavailable, "too many requests are worked on: try again in a second")
 		return
 	}
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeBody)) // not every server can
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(g.api.o.writeBody)) // not every server can
 	answer.send(w)
 }
 
@@ -227,7 +227,7 @@ func (g *guard) stream(w http.ResponseWriter, r *http.Request, slots chan struct
 		return
 	}
 	defer func() { <-slots }()
-	g.serveOperation(&patientWriter{w: w, control: http.NewResponseController(w)}, r)
+	g.serveOperation(&patientWriter{w: w, control: http.NewResponseController(w), patience: g.api.o.writeBody}, r)
 }
 
 // serveOperation runs the operation of a request. What there is none of is a problem.

@@ -53,8 +53,8 @@ func (r *rig) publishKeys(t *testing.T, topic string, keys ...string) {
 	}
 }
 
-// What is shared is shown as its store counts it, in NATS and in MongoDB: page by page, for each key
-// of each topic.
+// What is shared is shown as its store counts it, in NATS and in MongoDB: page by page, for each
+// key of each topic.
 func TestSharedLimitsAreShownAsTheStoreCountsThem(t *testing.T) {
 	t.Parallel()
 	for name, store := range map[string]func(*testing.T) string{

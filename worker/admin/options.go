@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // Options of New. The zero value means the defaults.
@@ -36,6 +37,8 @@ type Options struct {
 	Stalled func() error
 	// Logger is told of changes, and of requests that are refused. Nil: slog.Default().
 	Logger *slog.Logger
+	// writeBody is how long a client may take for a part of an answer; tests shorten it.
+	writeBody time.Duration
 }
 
 // The bounds of Options.Token.
@@ -46,7 +49,7 @@ const (
 
 func (o *Options) withDefaults() (Options, error) {
 	out := *cmp.Or(o, &Options{})
-	out.Logger = cmp.Or(out.Logger, slog.Default())
+	out.Logger, out.writeBody = cmp.Or(out.Logger, slog.Default()), cmp.Or(out.writeBody, writeBody)
 	if err := checkToken(out.Token); err != nil {
 		return out, err
 	}
