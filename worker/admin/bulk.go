@@ -70,7 +70,7 @@ func (in *dropAllInput) why() *Why      { return &in.Body.Why }
 func (in *dropAllInput) target() string { return describeBulk(&in.LetterTopic, &in.Body.Filter) }
 
 func describeBulk(t *LetterTopic, f *LetterFilter) string {
-	return fmt.Sprintf("letters of group %s on %s: %+v", t.Group, t.name(), *f)
+	return fmt.Sprintf("letters of group %s on %s: %s", t.Group, t.name(), f)
 }
 
 type startedOutput struct {

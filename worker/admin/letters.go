@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/onceish/onceish/bus"
@@ -26,6 +27,26 @@ type LetterFilter struct {
 	Data   string `query:"data" json:"data,omitempty" doc:"a part of the event's data"`
 	Since  string `query:"since" json:"since,omitempty" doc:"stored at or after this time"`
 	Until  string `query:"until" json:"until,omitempty" doc:"stored before this time"`
+}
+
+// String returns the members that are set, as in `topic="order.>" error="timeout"`.
+func (f *LetterFilter) String() string {
+	var set []string
+	for _, m := range []struct{ name, value string }{
+		{"id", f.ID},
+		{"topic", f.Topic},
+		{"type", f.Type},
+		{"error", f.Error},
+		{"reason", f.Reason},
+		{"data", f.Data},
+		{"since", f.Since},
+		{"until", f.Until},
+	} {
+		if m.value != "" {
+			set = append(set, fmt.Sprintf("%s=%q", m.name, m.value))
+		}
+	}
+	return strings.Join(set, " ")
 }
 
 func (f *LetterFilter) parse(group string) (deadletter.Filter, error) {

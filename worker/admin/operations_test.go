@@ -45,6 +45,9 @@ func TestBulkRedriveGoesOnAsAnOperation(t *testing.T) {
 	if op.State != operationDone || op.Done != letters || op.Reason != "repaired" || op.Ended.IsZero() {
 		t.Errorf("ended: %+v", op)
 	}
+	if want := `letters of group billing on dead.billing: topic="order.*"`; op.Target != want {
+		t.Errorf("its target is %q, not %q", op.Target, want)
+	}
 	seen := map[string]int{}
 	for range letters {
 		seen[<-handled]++
