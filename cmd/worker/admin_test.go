@@ -76,13 +76,13 @@ func TestAdminRefusesWhatIsNotSafe(t *testing.T) {
 		status int
 		args   []string
 	}{
-		"set a token":               {"", 1, []string{"--admin", "0.0.0.0:0"}},
-		"say by which names":        {adminTestToken, 1, []string{"--admin", "0.0.0.0:0"}},
+		"set a token":               {"", 2, []string{"--admin", "0.0.0.0:0"}},
+		"say by which names":        {adminTestToken, 2, []string{"--admin", "0.0.0.0:0"}},
 		"the token has 6 bytes":     {"secret", 2, nil},
 		"no such file":              {"", 1, []string{"--admin-token-file", "nowhere"}},
 		"must be a host and a port": {"", 2, []string{"--admin", "8488"}},
 		"unexpected argument":       {"", 2, []string{"127.0.0.1:0"}},
-		"client certificates":       {"", 1, []string{"--admin-client-ca", "ca.pem", "--admin", "127.0.0.1:0"}},
+		"client certificates":       {"", 2, []string{"--admin-client-ca", "ca.pem", "--admin", "127.0.0.1:0"}},
 	} {
 		t.Setenv(adminTokenVariable, c.token)
 		var stdout, stderr bytes.Buffer

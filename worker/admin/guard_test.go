@@ -253,14 +253,14 @@ func TestOnlyThisMachineIsServedWithoutAToken(t *testing.T) {
 	for address, says := range map[string]string{
 		":0": "set a token", "0.0.0.0:0": "set a token", "[::]:0": "set a token", "192.0.2.1:0": "set a token", "8080": "HOST:PORT", "127.0.0.1": "HOST:PORT",
 	} {
-		if _, err := open.Listen(t.Context(), &ListenOptions{Address: address}); err == nil || !strings.Contains(err.Error(), says) {
-			t.Errorf("%s: %v; want %q", address, err, says)
+		if _, err := open.Listen(t.Context(), &ListenOptions{Address: address}); !errors.Is(err, worker.ErrUsage) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v; want wrong usage, and %q", address, err, says)
 		}
 	}
-	if _, err := guarded.Listen(t.Context(), &ListenOptions{Address: "0.0.0.0:0"}); err == nil || !strings.Contains(err.Error(), "names") {
+	if _, err := guarded.Listen(t.Context(), &ListenOptions{Address: "0.0.0.0:0"}); !errors.Is(err, worker.ErrUsage) || !strings.Contains(err.Error(), "--admin-hosts") {
 		t.Errorf("without a name: %v", err)
 	}
-	if _, err := guarded.Listen(t.Context(), &ListenOptions{Address: "127.0.0.1:0", ClientCA: "ca.pem"}); err == nil || !strings.Contains(err.Error(), "certificate") {
+	if _, err := guarded.Listen(t.Context(), &ListenOptions{Address: "127.0.0.1:0", ClientCA: "ca.pem"}); !errors.Is(err, worker.ErrUsage) || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("client certificates without TLS: %v", err)
 	}
 	for _, address := range []string{"127.0.0.1:0", "localhost:0"} {

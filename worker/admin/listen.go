@@ -64,7 +64,7 @@ type Server struct {
 
 // Listen opens the address of a server, which answers once it runs. It refuses an address that
 // others than this machine reach unless each client has to show a token or a certificate, or where
-// nothing says by which names clients reach it (Options.Hosts).
+// nothing says by which names clients reach it (Options.Hosts): worker.ErrUsage.
 func (a *API) Listen(ctx context.Context, o *ListenOptions) (*Server, error) {
 	opts := *cmp.Or(o, &ListenOptions{})
 	opts.Address = cmp.Or(opts.Address, DefaultAddress)
@@ -98,7 +98,7 @@ func (a *API) Listen(ctx context.Context, o *ListenOptions) (*Server, error) {
 func (a *API) checkAddress(ctx context.Context, o *ListenOptions) (address string, hosts []string, err error) {
 	host, port, err := net.SplitHostPort(o.Address)
 	if err != nil {
-		return "", nil, fmt.Errorf("the address %q: it must be HOST:PORT, such as %s: %w", o.Address, DefaultAddress, err)
+		return "", nil, fmt.Errorf("%w: the address %q: it must be HOST:PORT, such as %s: %w", worker.ErrUsage, o.Address, DefaultAddress, err)
 	}
 	ip := net.IPv6unspecified
 	if host != "" {
@@ -113,9 +113,10 @@ func (a *API) checkAddress(ctx context.Context, o *ListenOptions) (address strin
 	}
 	switch {
 	case a.o.Token == "" && o.ClientCA == "":
-		return "", nil, fmt.Errorf("the address %q can be reached from other machines: set a token or client certificates, or listen at %s", o.Address, DefaultAddress)
+		return "", nil, fmt.Errorf("%w: the address %q can be reached from other machines: set a token (ONCEISH_ADMIN_TOKEN, --admin-token-file) "+
+			"or client certificates (--admin-client-ca), or listen at %s", worker.ErrUsage, o.Address, DefaultAddress)
 	case ip.IsUnspecified() && len(a.o.Hosts) == 0:
-		return "", nil, fmt.Errorf("the address %q stands for all addresses of this machine: say by which names clients reach it", o.Address)
+		return "", nil, fmt.Errorf("%w: the address %q stands for all addresses of this machine: say by which names clients reach it (--admin-hosts)", worker.ErrUsage, o.Address)
 	case ip.IsUnspecified():
 		return o.Address, nil, nil
 	}
@@ -144,7 +145,7 @@ func (a *API) checkEncryption(o *ListenOptions, address string) error {
 func (o *ListenOptions) loadTLS() (*tls.Config, error) {
 	if o.Certificate == "" && o.Key == "" {
 		if o.ClientCA != "" {
-			return nil, errors.New("client certificates are shown over TLS alone: set a certificate and a key as well")
+			return nil, fmt.Errorf("%w: client certificates are shown over TLS alone: set a certificate and a key as well (--admin-cert, --admin-key)", worker.ErrUsage)
 		}
 		return nil, nil //nolint:nilnil // there is none
 	}
