@@ -32,7 +32,7 @@ attempt, for what it calls is away or too busy; anything else try again later. T
 taken over, and when the worker dies. If the worker dies before it could note the success, the command is
 run again, with the same IDEMPOTENCY_KEY.
 
-With OTEL_EXPORTER_OTLP_ENDPOINT it makes traces, and sends them by OTLP over HTTP: see docs/observability.md.
+With OTEL_EXPORTER_OTLP_ENDPOINT it sends metrics and traces by OTLP over HTTP: see docs/observability.md.
 
 Examples:
    worker run --topic order.placed --group billing --exec ./charge
