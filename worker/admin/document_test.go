@@ -100,7 +100,18 @@ is told to end. Where the process serves [metrics](observability.md), ` + "`/met
 $ curl -H "Authorization: Bearer $TOKEN" 'http://localhost:8488/v1/groups/billing/dead-letters?error=timeout&limit=20'
 ` + "```" + `
 
-Changes are made with a reason, and a body in JSON (` + "`Content-Type: application/json`" + `).
+Changes are made with a reason, and a body in JSON. With an Idempotency-Key the command may be repeated until it has an answer:
+
+` + "```console" + `
+$ curl -X POST -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' \
+    -H 'Idempotency-Key: "pause-2026-11-30"' -d '{"reason": "the bank is down", "for": "10m"}' \
+    http://localhost:8488/v1/groups/billing/pause
+$ curl -X POST -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' \
+    -d '{"reason": "the bank is back", "filter": {"error": "timeout"}}' \
+    http://localhost:8488/v1/groups/billing/dead-letter-redrives
+` + "```" + `
+
+The second is answered with an operation (202): ask for ` + "`/v1/operations/{id}`" + ` until its state is not ` + "`running`" + `.
 `
 
 // apiDocument is the description for people.
