@@ -54,6 +54,14 @@ func TestDescriptionIsComplete(t *testing.T) {
 			t.Errorf("%s.%s is described as %+v", name, member, schema)
 		}
 	}
+	for object, members := range memberDescriptions {
+		for member, text := range members {
+			schema := api.Components.Schemas.Map()[object]
+			if schema == nil || schema.Properties[member] == nil || schema.Properties[member].Description != text {
+				t.Errorf("%s.%s is not described as %q: %+v", object, member, text, schema)
+			}
+		}
+	}
 	for name, schema := range api.Components.Schemas.Map() {
 		for member, p := range schema.Properties {
 			if p.Type == huma.TypeArray && p.Nullable {
@@ -91,16 +99,21 @@ const documentHead = `# HTTP API
 
 %s
 
-A worker serves it with ` + "`worker run --admin ADDRESS`, and `worker admin`" + ` serves it without handling events; a service of its own mounts
-` + "[`worker/admin`](../worker/admin)" + `. [openapi.json](openapi.json) is the same for programs (OpenAPI 3.1), and is served under ` + "`/openapi.json`" + `.
-` + "`/livez` fails when a restart would help: handlers that do not return hold every slot of a subscription. `/readyz` is 200 or 503, and with `?verbose`" + ` has a line for each check; it is 503 as soon as the process
-is told to end. Where the process serves [metrics](observability.md), ` + "`/metrics`" + ` is one more path, for whoever may use the API.
+A worker serves it with ` + "`worker run --admin ADDRESS`; `worker admin`" + ` serves it without handling
+events; a service of its own mounts ` + "[`worker/admin`](../worker/admin)" + `. [openapi.json](openapi.json)
+is the same for programs (OpenAPI 3.1), and is served under ` + "`/openapi.json`" + `.
+
+` + "`/livez`" + ` fails when a restart would help: handlers that do not return hold every slot of a
+subscription. ` + "`/readyz` is 200 or 503, and with `?verbose`" + ` has a line for each check; it is 503 as
+soon as the process is told to end. Where the process serves [metrics](observability.md),
+` + "`/metrics`" + ` is one more path, for whoever may use the API.
 
 ` + "```console" + `
 $ curl -H "Authorization: Bearer $TOKEN" 'http://localhost:8488/v1/groups/billing/dead-letters?error=timeout&limit=20'
 ` + "```" + `
 
-Changes are made with a reason, and a body in JSON. With an Idempotency-Key the command may be repeated until it has an answer:
+Changes are made with a reason, and a body in JSON. With an Idempotency-Key the request may be
+repeated until it is answered:
 
 ` + "```console" + `
 $ curl -X POST -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' \
@@ -111,7 +124,8 @@ $ curl -X POST -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/j
     http://localhost:8488/v1/groups/billing/dead-letter-redrives
 ` + "```" + `
 
-The second is answered with an operation (202): ask for ` + "`/v1/operations/{id}`" + ` until its state is not ` + "`running`" + `.
+The second is answered with an operation (202): ask for ` + "`/v1/operations/{id}`" + ` until its state is not
+` + "`running`" + `.
 `
 
 // apiDocument is the description for people.

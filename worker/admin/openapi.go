@@ -17,14 +17,17 @@ const (
 	tagEvents     = "Events"
 )
 
-const apiDescription = `What operators see and do: groups and their processes, pauses, dead letters, outboxes, what is stored on a topic, and what became of
-one event. Errors are problems (RFC 9457). Sequences, positions and revisions are strings. Payloads of events are left out unless
-payload=1. Times are RFC 3339, milliseconds since 1970, or how long ago, such as 2h or 1d.
+const apiDescription = `What operators see and do: groups and their processes, pauses, dead letters,
+outboxes, what is stored on a topic, and what became of one event. Errors are problems (RFC 9457).
+Sequences, positions and revisions are strings. Payloads of events are left out unless payload=1.
+Times are RFC 3339, milliseconds since 1970, or how long ago, such as 2h or 1d.
 
-A change with the header Idempotency-Key, a string in quotes, may be sent again when its answer was lost: it has the answer of the
-first request, marked by Idempotency-Replayed. While that is worked on it is refused (409), and a key of another request always is
-(422). A key belongs to the client certificate that was shown, or else to everybody with the token. This process keeps the last
-thousand answers, of 16 MiB together, for 24 hours. Failures of the server (5xx, 429) are not kept: then it is worked on again.`
+A change with the header Idempotency-Key, a string in quotes, may be repeated when its answer was
+lost: it gets the answer of the first request, marked by Idempotency-Replayed. While the first is
+still worked on, the repetition is refused (409). A key that was used for another request is always
+refused (422). Keys belong to the client certificate that was shown, or else to all who use the
+token. This process keeps the last thousand answers, of 16 MiB together, for 24 hours. Failures of
+the server (5xx, 429) are not kept: repeating such a request runs it again.`
 
 func newConfig() huma.Config {
 	config := huma.DefaultConfig("Onceish admin API", Version)
@@ -40,9 +43,10 @@ func newConfig() huma.Config {
 }
 
 // finishSchemas corrects what is derived from types: numbers that are written as text are strings,
-// and lists are never null.
+// lists are never null, and members that other packages define are described.
 func finishSchemas(api *huma.OpenAPI) {
 	registry := api.Components.Schemas
+	describeMembers(registry.Map())
 	for name, schema := range registry.Map() {
 		for _, property := range schema.Properties {
 			if property.Type == huma.TypeArray {
