@@ -68,8 +68,8 @@ func (t *workerTraces) transport() func(http.RoundTripper) http.RoundTripper {
 }
 
 // The spans that are left when a worker has ended are sent within flushTime, and within what it had
-// to end, which is drainMargin beyond its drain time-out: five seconds, with the end of the process.
-// They have leastFlushTime in any case.
+// to end, which is drainMargin beyond its drain time-out: with the end of the process that is five
+// seconds. They have leastFlushTime in any case.
 const (
 	flushTime      = time.Second
 	leastFlushTime = 100 * time.Millisecond
