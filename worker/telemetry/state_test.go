@@ -35,7 +35,7 @@ func TestGaugesShowWhatIsFollowedUntilItEnds(t *testing.T) {
 	}
 }
 
-// Observers know of the pauses of groups, and the state knows of those on the server: either counts.
+// Observers know of the pauses of groups, the state knows of those on the server: either counts.
 func TestPauseOnTheServerIsShown(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
