@@ -76,7 +76,8 @@ func (c *Connections) SharedLimits(ctx context.Context, name string, q SharedLim
 	if err != nil {
 		return nil, err
 	}
-	return page, page.fill(ctx, store, name, found.membersByTopic(), from.skip(topics), from, q.Most)
+	err = page.fill(ctx, store, name, found.membersByTopic(), from.skip(topics), from, q.Most)
+	return page, err
 }
 
 // fill adds the keys of topics, up to most of them.

@@ -29,20 +29,18 @@ func TestClientThatStopsReadingAnExportIsCutOff(t *testing.T) {
 	_, err = b.Publish(t.Context(), bus.Event{ID: "small", Topic: "order.paid"})
 	must(t, err)
 	r := serve(t, worker.Over(b, store), Options{writeBody: 200 * time.Millisecond})
-	var stuck []*http.Response
-	var lines []*bufio.Reader
+	var stuck []*begunExport
 	for range maxStreams {
-		resp, body := r.beginExport(t, "/v1/export?topic=order.placed")
-		stuck, lines = append(stuck, resp), append(lines, body)
+		stuck = append(stuck, r.beginExport(t, "/v1/export?topic=order.placed"))
 	}
 	if page := decode[EventPage](t, r.get(t, "/v1/replay?topic=order.placed&limit=1")); page.Count != 1 {
 		t.Errorf("meanwhile: %+v", page)
 	}
 	r.awaitStreams(t)
-	for i, body := range lines {
-		rest, err := io.ReadAll(body)
-		if n := bytes.Count(rest, []byte("\n")); err == nil || n >= events || len(stuck[i].Trailer.Get(trailerEvents)) > 0 {
-			t.Errorf("client %d: %d more lines, %v, trailers %v; want it cut off", i, n, err, stuck[i].Trailer)
+	for i, s := range stuck {
+		rest, err := io.ReadAll(s.body)
+		if n := bytes.Count(rest, []byte("\n")); err == nil || n >= events || s.answer.Trailer.Get(trailerEvents) != "" {
+			t.Errorf("client %d: %d more lines, %v, trailers %v; want it cut off", i, n, err, s.answer.Trailer)
 		}
 	}
 	if all, trailer := r.export(t, "/v1/export?topic=order.paid"); len(all) != 1 || trailer.Get(trailerEvents) != "1" {
@@ -50,8 +48,14 @@ func TestClientThatStopsReadingAnExportIsCutOff(t *testing.T) {
 	}
 }
 
+// begunExport is an export of which some lines were read.
+type begunExport struct {
+	answer *http.Response
+	body   *bufio.Reader
+}
+
 // beginExport reads some lines of an export, and no more.
-func (r *rig) beginExport(t *testing.T, path string) (*http.Response, *bufio.Reader) {
+func (r *rig) beginExport(t *testing.T, path string) *begunExport {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.url+path, http.NoBody)
 	must(t, err)
@@ -67,7 +71,7 @@ func (r *rig) beginExport(t *testing.T, path string) (*http.Response, *bufio.Rea
 		_, err := body.ReadBytes('\n')
 		must(t, err)
 	}
-	return resp, body
+	return &begunExport{resp, body}
 }
 
 // awaitStreams waits until no export runs.
