@@ -13,6 +13,7 @@ import (
 	"github.com/onceish/onceish/worker"
 	"github.com/onceish/onceish/worker/config"
 	"github.com/onceish/onceish/worker/provision"
+	"github.com/onceish/onceish/worker/telemetry/export"
 )
 
 func runCommand(stdout, stderr io.Writer) *cli.Command {
@@ -72,6 +73,7 @@ func runWorker(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) 
 	for _, w := range warnings {
 		log.Warn(w.String())
 	}
+	export.LogErrors(log)
 	traces, err := openTraces(ctx, c, log)
 	if err != nil {
 		return err

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"go.opentelemetry.io/otel"
 )
 
 // What is logged of an error says what went wrong, without URLs and answers of receivers.
@@ -19,5 +21,16 @@ func TestErrorsAreLoggedWithoutURLsAndAnswers(t *testing.T) {
 		if got := loggable(errors.New(text)).Error(); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
+	}
+}
+
+// What the SDK reports elsewhere than to its caller goes to the log, as everything else.
+func TestErrorsOfTheSDKAreLogged(t *testing.T) {
+	text, log := newLog()
+	LogErrors(log)
+	t.Cleanup(func() { otel.SetErrorHandler(otel.ErrorHandlerFunc(func(error) {})) })
+	otel.Handle(errors.New("partial success: https://h/c4n4ry rejected 3 spans"))
+	if got := text.String(); !strings.Contains(got, "level=WARN") || !strings.Contains(got, "rejected 3 spans") || strings.Contains(got, canary) {
+		t.Errorf("logged: %s", got)
 	}
 }
