@@ -83,8 +83,9 @@ func (d *drainer) killed() {
 // store and the bus.
 func (w *world) await(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	timer := time.NewTimer(w.h.Patience)
+	timer, look := time.NewTimer(w.h.Patience), time.NewTicker(lookEvery)
 	defer timer.Stop()
+	defer look.Stop()
 	for {
 		changed := w.changed.next()
 		if is() {
@@ -92,11 +93,16 @@ func (w *world) await(t *testing.T, what string, is func() bool) {
 		}
 		select {
 		case <-changed:
+		case <-look.C:
 		case <-timer.C:
 			t.Fatalf("after %v it has not come to %s", w.h.Patience, what)
 		}
 	}
 }
+
+// lookEvery is how often await looks at what changes after the call has returned that is seen, such
+// as the counts of a drainer.
+const lookEvery = 50 * time.Millisecond
 
 // awaitCalls waits until a drainer has begun so many more calls.
 func (w *world) awaitCalls(t *testing.T, d *drainer, c call, more int) {
