@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -14,21 +15,34 @@ import (
 // noting is an instrumentation that notes what it is asked for, and what goes through it.
 type noting struct {
 	name string
-	log  *[]string
+	log  *steps
+}
+
+// steps are what was noted, in order. The zero value is empty. Its methods are safe for concurrent
+// use.
+type steps struct {
+	mu    sync.Mutex
+	noted []string
+}
+
+func (s *steps) note(step string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.noted = append(s.noted, step)
 }
 
 // Subscription implements Instrumentation.
 func (n noting) Subscription(topic, group string, o *consumer.Options) {
 	o.Use = append([]consumer.Middleware{func(next consumer.Handler) consumer.Handler {
 		return func(ctx context.Context, e bus.Event) error {
-			*n.log = append(*n.log, n.name+" runs "+e.Topic)
+			n.log.note(n.name + " runs " + e.Topic)
 			return next(ctx, e)
 		}
 	}}, o.Use...)
 	if o.MaxAttempts == 0 {
-		*n.log = append(*n.log, "options without their defaults")
+		n.log.note("options without their defaults")
 	}
-	*n.log = append(*n.log, n.name+" watches "+group+" at "+topic)
+	n.log.note(n.name + " watches " + group + " at " + topic)
 }
 
 // Publisher implements Instrumentation.
@@ -42,7 +56,7 @@ type notingPublisher struct {
 
 // Publish implements bus.Publisher.
 func (p notingPublisher) Publish(ctx context.Context, events ...bus.Event) ([]bus.Receipt, error) {
-	*p.log = append(*p.log, p.name+" publishes to "+events[0].Topic)
+	p.log.note(p.name + " publishes to " + events[0].Topic)
 	return p.to.Publish(ctx, events...)
 }
 
@@ -54,9 +68,9 @@ func TestInstrumentationSeesRunsPublishersAndOutboxes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, 1)
 		w := r.worker(t, Options{UntilEmpty: true})
-		var log []string
-		w.Instrument(noting{"inner", &log})
-		w.Instrument(noting{"outer", &log})
+		var noted steps
+		w.Instrument(noting{"inner", &noted})
+		w.Instrument(noting{"outer", &noted})
 		box, err := memoutbox.New(nil)
 		if err != nil {
 			t.Fatal(err)
@@ -74,6 +88,7 @@ func TestInstrumentationSeesRunsPublishersAndOutboxes(t *testing.T) {
 		if err := w.Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+		log := noted.noted
 		for _, want := range [][]string{
 			{"inner watches g at t", "outer watches g at t", "outer runs t", "inner runs t", "outer publishes to y", "inner publishes to y"},
 			{"outer publishes to z", "inner publishes to z"},
