@@ -167,23 +167,33 @@ func (m *membership) pollGroup(ctx context.Context) {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
-		asking, cancel := context.WithTimeout(ctx, every)
-		for _, s := range m.subscriptions() {
-			s.pollLag(asking)
-		}
-		for _, d := range m.drainers {
-			d.pollBacklog(asking)
-		}
-		if members, err := group.Members(asking, m.store, m.group); err == nil { // else the last count holds
-			m.members.Store(int64(max(1, len(members))))
-		}
-		cancel()
+		m.pollOnce(ctx, every)
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// pollOnce asks for all of it at once: a server that does not answer hides nothing that another one
+// knows.
+func (m *membership) pollOnce(ctx context.Context, within time.Duration) {
+	asking, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	var polls sync.WaitGroup
+	for _, s := range m.subscriptions() {
+		polls.Go(func() { s.pollLag(asking) })
+	}
+	for _, d := range m.drainers {
+		polls.Go(func() { d.pollBacklog(asking) })
+	}
+	polls.Go(func() {
+		if members, err := group.Members(asking, m.store, m.group); err == nil { // else the last count holds
+			m.members.Store(int64(max(1, len(members))))
+		}
+	})
+	polls.Wait()
 }
 
 func (m *membership) subscriptions() []*memberSubscription {

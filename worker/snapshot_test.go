@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -98,6 +99,67 @@ func TestBacklogThatWasNotAnsweredIsNotKnown(t *testing.T) {
 		if s := d.snapshot(); s.BacklogKnown || s.Backlog != (outbox.Backlog{}) {
 			t.Errorf("after an error: %+v", s)
 		}
+	})
+}
+
+// silentBus does not say how groups stand once it is silent.
+type silentBus struct {
+	bus.Bus
+
+	silent *atomic.Bool
+}
+
+func (b silentBus) Subscribe(ctx context.Context, topic, group string, o *bus.SubscribeOptions) (bus.Source, error) {
+	s, err := b.Bus.Subscribe(ctx, topic, group, o)
+	return silentSource{s, b.silent}, err
+}
+
+type silentSource struct {
+	bus.Source
+
+	silent *atomic.Bool
+}
+
+func (s silentSource) Info(ctx context.Context) (bus.Info, error) {
+	if !s.silent.Load() {
+		return s.Source.Info(ctx)
+	}
+	<-ctx.Done()
+	return bus.Info{}, context.Cause(ctx)
+}
+
+// TestSilentServerHidesNothingOfOthers: while the bus does not say how far the group is, the
+// outbox, which fills meanwhile, and the members are known.
+func TestSilentServerHidesNothingOfOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g, q := newGroupRig(t, 0), newOutbox(t)
+		addTo(t.Context(), t, q, bus.Event{ID: "1", Topic: "u"})
+		var w *Worker
+		var silent atomic.Bool
+		stop := g.start(t, func(worker *Worker) {
+			w = worker
+			conns := Over(silentBus{g.bus, &silent}, g.rig.store)
+			conns.groups, w.conns = g.store, conns
+			for _, topic := range []string{"t", "v"} {
+				w.Handle(topic, func(context.Context, bus.Event) error { return nil }, nil)
+			}
+			drain(t, w, q, nil).PauseBy("test")
+		})
+		time.Sleep(time.Second)
+		silent.Store(true)
+		addTo(t.Context(), t, q, bus.Event{ID: "2", Topic: "u"})
+		other := g.start(t, func(w *Worker) { w.Handle("t", func(context.Context, bus.Event) error { return nil }, nil) })
+		time.Sleep(time.Minute)
+		s := w.Snapshot()
+		if len(s.Subscriptions) != 2 || s.Subscriptions[0].LagKnown || s.Subscriptions[1].BehindKnown {
+			t.Errorf("the lag of a bus that does not answer: %+v", s.Subscriptions)
+		}
+		if s.Members != 2 || len(s.Outboxes) != 1 || !s.Outboxes[0].BacklogKnown || s.Outboxes[0].Backlog.Pending != 2 {
+			t.Errorf("%d members, outboxes %+v", s.Members, s.Outboxes)
+		}
+		other()
+		stop()
 	})
 }
 
