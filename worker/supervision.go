@@ -2,6 +2,7 @@ package worker
 
 import (
 	"fmt"
+	"sync"
 
 	"github.com/onceish/onceish/worker/internal/systemd"
 )
@@ -32,16 +33,24 @@ func (w *Worker) findManager() (err error) {
 }
 
 // managerActors tell the service manager, if there is one, how the worker is: it is ready when they
-// run, and stops when they are told to.
+// run, and stops when they are told to. The watchdog is pinged until all that runs has stopped,
+// which may take longer than it waits.
 func (w *Worker) managerActors() []Actor {
 	if w.manager == nil {
 		return nil
 	}
-	stop := make(chan struct{})
+	stop, ended := make(chan struct{}), make(chan struct{})
+	var following sync.WaitGroup
+	w.Defer(func() error {
+		close(ended)
+		following.Wait()
+		return nil
+	})
 	return []Actor{{
 		Name: "service manager",
 		Run: func() error {
-			w.manager.Follow(stop, w.Stalled)
+			following.Go(func() { w.manager.Follow(stop, ended, w.Stalled) })
+			<-stop
 			return errAsked
 		},
 		Stop: func(error) { close(stop) },

@@ -57,19 +57,22 @@ func sendMessage(socket, message string) error {
 	return err
 }
 
-// Follow sends READY=1 at once, STOPPING=1 when stop is closed, and returns. Between them it pings
-// the watchdog, three times in its time-out, unless stalled returns an error: the manager then
-// restarts the process. stalled may block where the process hangs, which stops the pings as well.
-// Messages that cannot be sent, or not within a second, are logged.
-func (m *Manager) Follow(stop <-chan struct{}, stalled func() error) {
+// Follow sends READY=1 at once, and STOPPING=1 when stop is closed. It pings the watchdog, three
+// times in its time-out, until ended is closed after stop, and returns. Until stop is closed it
+// does not while stalled returns an error: the manager then restarts the process. stalled may block
+// where the process hangs, which stops the pings as well. How long stopping may take is another
+// time-out of the manager's. Messages that cannot be sent, or not within a second, are logged.
+func (m *Manager) Follow(stop, ended <-chan struct{}, stalled func() error) {
 	m.tell(daemon.SdNotifyReady)
 	m.pingUntil(stop, stalled)
 	m.tell(daemon.SdNotifyStopping)
+	m.pingUntil(ended, func() error { return nil })
 }
 
-func (m *Manager) pingUntil(stop <-chan struct{}, stalled func() error) {
+// pingUntil pings the watchdog, if there is one, until end is closed.
+func (m *Manager) pingUntil(end <-chan struct{}, stalled func() error) {
 	if m.watchdog == 0 {
-		<-stop
+		<-end
 		return
 	}
 	ticker := time.NewTicker(max(m.watchdog/pingsPerTimeout, time.Microsecond))
@@ -86,7 +89,7 @@ func (m *Manager) pingUntil(stop <-chan struct{}, stalled func() error) {
 		progress = err == nil
 		select {
 		case <-ticker.C:
-		case <-stop:
+		case <-end:
 			return
 		}
 	}

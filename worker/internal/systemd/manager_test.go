@@ -19,6 +19,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// draining is how long what a manager follows takes to end.
+const draining = 50 * time.Second
+
 // follow runs a manager with a watchdog of a minute for as long as it takes, and returns what it
 // was told.
 func follow(t *testing.T, stalled func() error, lasting time.Duration) (told []string, log string) {
@@ -29,17 +32,18 @@ func follow(t *testing.T, stalled func() error, lasting time.Duration) (told []s
 			told = append(told, message)
 			return nil
 		}}
-		stop := make(chan struct{})
+		stop, ended := make(chan struct{}), make(chan struct{})
 		time.AfterFunc(lasting, func() { close(stop) })
-		m.Follow(stop, stalled)
+		time.AfterFunc(lasting+draining, func() { close(ended) })
+		m.Follow(stop, ended, stalled)
 	})
 	return told, text.String()
 }
 
-func TestManagerIsToldReadyThenPingedThenStopping(t *testing.T) {
+func TestManagerIsToldReadyThenPingedUntilTheEnd(t *testing.T) {
 	t.Parallel()
 	told, log := follow(t, func() error { return nil }, 90*time.Second)
-	want := []string{"READY=1", "WATCHDOG=1", "WATCHDOG=1", "WATCHDOG=1", "WATCHDOG=1", "WATCHDOG=1", "STOPPING=1"}
+	want := []string{"READY=1", "WATCHDOG=1", "WATCHDOG=1", "WATCHDOG=1", "WATCHDOG=1", "WATCHDOG=1", "STOPPING=1", "WATCHDOG=1", "WATCHDOG=1", "WATCHDOG=1"}
 	if !slices.Equal(told, want) || log != "" {
 		t.Errorf("told %q, want %q; logged %s", told, want, log)
 	}
@@ -55,7 +59,7 @@ func TestManagerIsNotPingedWithoutProgress(t *testing.T) {
 		}
 		return nil
 	}, 90*time.Second)
-	want := []string{"READY=1", "WATCHDOG=1", "WATCHDOG=1", "WATCHDOG=1", "STOPPING=1"}
+	want := []string{"READY=1", "WATCHDOG=1", "WATCHDOG=1", "WATCHDOG=1", "STOPPING=1", "WATCHDOG=1", "WATCHDOG=1", "WATCHDOG=1"}
 	if !slices.Equal(told, want) || strings.Count(log, "all slots are held") != 1 {
 		t.Errorf("told %q, want %q; logged %s", told, want, log)
 	}
@@ -70,7 +74,7 @@ func TestManagerWithoutAWatchdogIsNotPinged(t *testing.T) {
 	}}
 	stop := make(chan struct{})
 	close(stop)
-	m.Follow(stop, func() error { t.Error("asked for progress"); return nil })
+	m.Follow(stop, stop, func() error { t.Error("asked for progress"); return nil })
 	if want := []string{"READY=1", "STOPPING=1"}; !slices.Equal(told, want) {
 		t.Errorf("told %q, want %q", told, want)
 	}
@@ -82,7 +86,7 @@ func TestMessagesThatCannotBeSentAreLogged(t *testing.T) {
 	m := &Manager{log: slog.New(slog.NewTextHandler(&log, nil)), send: func(string) error { return errors.New("no such socket") }}
 	stop := make(chan struct{})
 	close(stop)
-	m.Follow(stop, nil)
+	m.Follow(stop, stop, nil)
 	if n := strings.Count(log.String(), "no such socket"); n != 2 {
 		t.Errorf("logged %d times, want READY and STOPPING: %s", n, &log)
 	}
