@@ -121,6 +121,16 @@ onceish_deliveries_total{group="g", topic="t", outcome="handled"} 0+60x60`, 40 *
 onceish_lag_seconds{group="g", topic="t"} 6000-30x60`, 40 * time.Minute, nil},
 		"dead letters": {worker + `
 onceish_dead_letters_total{group="g", topic="t", reason="permanent"} 0x10 3x60`, 15 * time.Minute, []string{"OnceishDeadLetters"}},
+		"the first dead letter of a new process": {worker + `
+onceish_dead_letters_total{group="g", topic="t", reason="permanent", instance="a"} 3x60
+onceish_dead_letters_total{group="g", topic="t", reason="permanent", instance="b"} _x20 1x40`, 25 * time.Minute, []string{"OnceishDeadLetters"}},
+		"the bus does not answer": {worker + `
+onceish_in_flight{group="g", topic="t"} 0x60
+onceish_lag_events{group="g", topic="t"} 0x10`, 30 * time.Minute, []string{"OnceishLagUnknown"}},
+		"one process is not answered": {worker + `
+onceish_in_flight{group="g", topic="t", instance="a"} 2x60
+onceish_in_flight{group="g", topic="t", instance="b"} 2x60
+onceish_lag_events{group="g", topic="t", instance="b"} 0x60`, 30 * time.Minute, nil},
 		"dead letters, long ago": {worker + `
 onceish_dead_letters_total{group="g", topic="t", reason="permanent"} 0x10 3x60`, 40 * time.Minute, nil},
 		"rows wait": {worker + `

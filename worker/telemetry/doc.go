@@ -31,7 +31,8 @@
 //	traces := telemetry.NewTraces(provider)
 //	options := &consumer.Options{}
 //	traces.Subscription("order.placed", "billing", options)
-//	sub, err := consumer.SubscribeExactlyOnce(ctx, events, "order.placed", "billing", store, handle, options)
+//	sub, err := consumer.SubscribeExactlyOnce(ctx, events, "order.placed", "billing", store,
+//		handle, options)
 //	...
 //	publisher := traces.Publisher(events)
 //	box, err := outbox.New(ctx, collection, &mongooutbox.Options{Headers: traces.Headers})

@@ -71,10 +71,22 @@ func (m *Metrics) Observer(topic, group string) *Observer {
 		}),
 		breakers: newBreakerStates(own),
 	}
+	o.startCounters()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.observers[o] = struct{}{}
 	return o
+}
+
+// startCounters shows counters that people wait for to grow before they do: how much a counter has
+// grown by its first value cannot be told.
+func (o *Observer) startCounters() {
+	ctx, m := context.Background(), o.metrics
+	m.fenced.Add(ctx, 0, o.topic.add...)
+	m.deadLetters.Add(ctx, 0, o.letters.get(otherValue).add...)
+	for _, known := range reasonClasses {
+		m.deadLetters.Add(ctx, 0, o.letters.get(known.class).add...)
+	}
 }
 
 // Observe implements consumer.Observer.

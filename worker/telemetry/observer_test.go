@@ -39,6 +39,20 @@ func TestDeliveriesAreCountedByOutcome(t *testing.T) {
 	})
 }
 
+// TestCountersAreThereBeforeTheyGrow: Prometheus sees no growth in the first value of a series.
+func TestCountersAreThereBeforeTheyGrow(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.Observer("order.placed", "billing")
+	r.wants(t, map[string]float64{
+		"onceish.fenced" + own:                               0,
+		"onceish.dead_letters" + with("reason=permanent"):    0,
+		"onceish.dead_letters" + with("reason=too_old"):      0,
+		"onceish.dead_letters" + with("reason=unidentified"): 0,
+		"onceish.dead_letters" + with("reason=other"):        0,
+	})
+}
+
 // An event that was dead-lettered without a run has no attempt that it died with.
 func TestDeadLettersAreCountedByTheClassOfTheirReason(t *testing.T) {
 	t.Parallel()

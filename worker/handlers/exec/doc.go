@@ -21,7 +21,7 @@
 //	IDEMPOTENCY_KEY                   the same in every attempt: hand it to the services that the command calls
 //	ATTEMPT                           1, then one more for each run that failed
 //	TOKEN                             grows with every takeover of the event
-//	TRACEPARENT TRACESTATE            trace context of the event's headers; empty if there is none, or it is malformed
+//	TRACEPARENT TRACESTATE            trace context as W3C has it; empty if there is none
 //
 // They come from whoever publishes: quote them as any other input ("$CE_ID"). No value becomes a
 // part of the command line. An event whose attributes cannot be in an environment (a NUL, more than
