@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/onceish/onceish/internal/plaintext"
+	"github.com/onceish/onceish/internal/tcplisten"
 	"github.com/onceish/onceish/worker"
 )
 
@@ -79,7 +80,7 @@ func (a *API) Listen(ctx context.Context, o *ListenOptions) (*Server, error) {
 	if err := a.checkEncryption(&opts, address); err != nil {
 		return nil, fmt.Errorf("admin API: %w", err)
 	}
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	l, err := tcplisten.Open(ctx, address)
 	if err != nil {
 		return nil, fmt.Errorf("admin API: %w", err)
 	}

@@ -54,7 +54,7 @@ func AddMetrics(ctx context.Context, w *worker.Worker, address string, o *Option
 		return nil, errors.Join(fmt.Errorf("metrics: %w", err), m.shutDown())
 	}
 	if address != "" {
-		if m.server, err = listen(ctx, address, m.handler, m.log); err != nil {
+		if m.server, err = newServer(ctx, address, m.handler, m.log); err != nil {
 			return nil, errors.Join(fmt.Errorf("metrics: %w", err), m.shutDown())
 		}
 		w.Add(m.server.actor())

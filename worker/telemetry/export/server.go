@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/onceish/onceish/internal/tcplisten"
 	"github.com/onceish/onceish/worker"
 )
 
@@ -35,12 +36,12 @@ type server struct {
 	start    sync.Once
 }
 
-// listen opens the address. Nothing is answered before the server runs.
-func listen(ctx context.Context, address string, metrics http.Handler, log *slog.Logger) (*server, error) {
+// newServer opens the address. Nothing is answered before the server runs.
+func newServer(ctx context.Context, address string, metrics http.Handler, log *slog.Logger) (*server, error) {
 	if _, _, err := net.SplitHostPort(address); err != nil {
 		return nil, fmt.Errorf("the address %q: it must be HOST:PORT, such as %s: %w", address, DefaultAddress, err)
 	}
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	l, err := tcplisten.Open(ctx, address)
 	if err != nil {
 		return nil, err
 	}
