@@ -90,9 +90,13 @@ func (a *API) showOverview(ctx context.Context, in *overviewInput) (*overviewOut
 	return &overviewOutput{out}, nil
 }
 
-// makeOverview reads all that an overview has. What cannot be read it has from the one before.
+// makeOverview reads all that an overview has, from NATS and from MongoDB at once: neither waits for
+// the other. What cannot be read it has from the one before.
 func (a *API) makeOverview(ctx context.Context, before *Overview) *Overview {
 	out := &Overview{At: time.Now().UTC(), Groups: []GroupOverview{}, Operations: a.newestOperations(), Missing: []string{}}
+	var counting sync.WaitGroup
+	var uncounted error
+	counting.Go(func() { out.Outbox, uncounted = a.outboxCounts.read(ctx, a) })
 	groups, now, err := a.readGroups(ctx)
 	switch {
 	case err == nil:
@@ -103,10 +107,9 @@ func (a *API) makeOverview(ctx context.Context, before *Overview) *Overview {
 	if err != nil {
 		out.Missing = append(out.Missing, "the groups: "+err.Error())
 	}
-	counts, err := a.outboxCounts.read(ctx, a)
-	out.Outbox = counts
-	if err != nil {
-		out.Missing = append(out.Missing, "the outbox: "+err.Error())
+	counting.Wait()
+	if uncounted != nil {
+		out.Missing = append(out.Missing, "the outbox: "+uncounted.Error())
 	}
 	return out
 }
