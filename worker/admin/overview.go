@@ -90,8 +90,8 @@ func (a *API) showOverview(ctx context.Context, in *overviewInput) (*overviewOut
 	return &overviewOutput{out}, nil
 }
 
-// makeOverview reads all that an overview has, from NATS and from MongoDB at once: neither waits for
-// the other. What cannot be read it has from the one before.
+// makeOverview reads all that an overview has, from NATS and from MongoDB at once: neither waits
+// for the other. What cannot be read it has from the one before.
 func (a *API) makeOverview(ctx context.Context, before *Overview) *Overview {
 	out := &Overview{At: time.Now().UTC(), Groups: []GroupOverview{}, Operations: a.newestOperations(), Missing: []string{}}
 	var counting sync.WaitGroup
