@@ -25,6 +25,7 @@ type membership struct {
 	store   group.Store
 	group   string
 	ready   chan struct{} // closed once pauses are applied to all that runs
+	changed chan struct{} // has room for one: what the server says of pauses may have changed
 
 	members atomic.Int64 // of the group that were alive when they were last counted
 
@@ -43,7 +44,7 @@ func (w *Worker) joinGroup(ctx context.Context) (*membership, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &membership{log: w.o.Logger, store: store, group: w.group, ready: make(chan struct{}), breakers: w.breakers}
+	m := &membership{log: w.o.Logger, store: store, group: w.group, ready: make(chan struct{}), changed: make(chan struct{}, 1), breakers: w.breakers}
 	m.members.Store(1)
 	m.session, err = group.Join(ctx, store, w.group, &group.Options{
 		Version: commandline.Version(), Describe: m.describe, Apply: m.applyPauses, Logger: w.o.Logger,
@@ -103,6 +104,10 @@ func (m *membership) applyPauses(paused []group.Paused) {
 
 // pauseAll is called with the lock held.
 func (m *membership) pauseAll() {
+	select {
+	case m.changed <- struct{}{}:
+	default:
+	}
 	for _, s := range m.subs {
 		s.forgetServerPause()
 		if _, paused := group.PauseFor(m.paused, s.topic); paused {
@@ -160,8 +165,8 @@ func (m *membership) run(ctx context.Context) {
 	}
 }
 
-// pollGroup asks, once in a heartbeat, what cannot be asked while the member's row is written:
-// lags, how many rows outboxes have, and how many members there are.
+// pollGroup asks, once in a heartbeat and when pauses have changed, what cannot be asked while the
+// member's row is written: lags, how many rows outboxes have, and how many members there are.
 func (m *membership) pollGroup(ctx context.Context) {
 	every := m.store.TTL() / 3
 	ticker := time.NewTicker(every)
@@ -170,6 +175,7 @@ func (m *membership) pollGroup(ctx context.Context) {
 		m.pollOnce(ctx, every)
 		select {
 		case <-ticker.C:
+		case <-m.changed:
 		case <-ctx.Done():
 			return
 		}

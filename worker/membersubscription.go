@@ -33,6 +33,8 @@ type memberSubscription struct {
 	lagKnown    bool
 	behind      time.Duration // as of lag
 	behindKnown bool
+	changes     uint64    // of the group's pauses, and with them of those on the server
+	asked       uint64    // changes that were made before the bus was last asked
 	ended       uint64    // runs, when it was last described
 	described   time.Time // when that was
 	rate        float64
@@ -45,6 +47,9 @@ func newMemberSubscription(s runningSubscription) *memberSubscription {
 
 // pollLag asks the bus for the lag. What it does not answer is not known.
 func (s *memberSubscription) pollLag(ctx context.Context) {
+	s.mu.Lock()
+	changes := s.changes
+	s.mu.Unlock()
 	lag, err := s.sub.Lag(ctx)
 	var behind time.Duration
 	known := err == nil
@@ -55,14 +60,18 @@ func (s *memberSubscription) pollLag(ctx context.Context) {
 	defer s.mu.Unlock()
 	s.lag, s.lagKnown = lag, known
 	s.behind, s.behindKnown = behind, err == nil
+	if s.asked = changes; s.asked < s.changes {
+		s.lag.PausedFor = 0
+	}
 }
 
-// forgetServerPause leaves it to the next answer of the bus whether the server pauses the consumer:
-// with a pause of the group, this has changed as well.
+// forgetServerPause leaves it to the next answer of the bus whether the server pauses the consumer,
+// and so whether it is healthy: with a pause of the group, this has changed as well.
 func (s *memberSubscription) forgetServerPause() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lag.PausedFor = 0
+	s.changes++
 }
 
 func (s *memberSubscription) describe(paused []group.Paused) group.Subscription {
@@ -120,7 +129,7 @@ func (s *memberSubscription) explainState(paused []group.Paused, now time.Time) 
 	if held.LimitedUntil.After(now) {
 		return stateLimited, s.explainRate(held.LimitedKey)
 	}
-	if err := s.sub.Healthy(); err != nil {
+	if err := s.sub.Healthy(); err != nil && s.asked == s.changes {
 		return StateUnhealthy, strings.ReplaceAll(err.Error(), "\n", "; ")
 	}
 	return stateRunning, ""

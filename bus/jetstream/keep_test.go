@@ -140,6 +140,27 @@ func TestStallIsReportedAndCleared(t *testing.T) {
 	}
 }
 
+// TestInfoClearsAPauseThatIsOver: what the server says now counts, and other trouble stays.
+func TestInfoClearsAPauseThatIsOver(t *testing.T) {
+	t.Parallel()
+	_, s := openSource(t, &Options{CheckInterval: time.Hour})
+	for text, info := range map[string]*jetstream.ConsumerInfo{
+		"is paused": {Paused: true, PauseRemaining: time.Hour},
+		"its limit": {NumAckPending: 1, Config: jetstream.ConsumerConfig{MaxAckPending: 1}},
+	} {
+		s.diagnoseSilence(info, &consumerMonitor{}, true)
+		if err := s.Healthy(); err == nil || !strings.Contains(err.Error(), text) {
+			t.Fatalf("Healthy: %v; want %q", err, text)
+		}
+		if _, err := s.Info(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if healthy := s.Healthy() == nil; healthy != info.Paused {
+			t.Errorf("%q, and the server does not pause it: Healthy: %v", text, s.Healthy())
+		}
+	}
+}
+
 // unhealthy fetches until the source tells what is wrong.
 func unhealthy(t *testing.T, s *Source, want string) {
 	t.Helper()

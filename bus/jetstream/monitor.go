@@ -165,7 +165,7 @@ func (s *Source) diagnoseSilence(c *jetstream.ConsumerInfo, w *consumerMonitor, 
 	var trouble error
 	switch {
 	case c.Paused:
-		trouble = fmt.Errorf("consumer %q on stream %q is paused on the server for another %v", s.consumer, s.stream, c.PauseRemaining)
+		trouble = &serverPauseError{fmt.Sprintf("consumer %q on stream %q is paused on the server for another %v", s.consumer, s.stream, c.PauseRemaining)}
 	case c.Config.MaxAckPending > 0 && c.NumAckPending >= c.Config.MaxAckPending:
 		trouble = fmt.Errorf("consumer %q on stream %q has %d unsettled deliveries, its limit: none will come until some are settled",
 			s.consumer, s.stream, c.NumAckPending)
@@ -184,6 +184,19 @@ func (s *Source) diagnoseSilence(c *jetstream.ConsumerInfo, w *consumerMonitor, 
 	}
 	s.stalled.Store(errorPointer(trouble))
 	return s.b.o.CheckInterval
+}
+
+// serverPauseError is why nothing comes while the server pauses the consumer.
+type serverPauseError struct{ text string }
+
+func (e *serverPauseError) Error() string { return e.text }
+
+// forgetServerPause notes that the server has said that it does not pause the consumer.
+func (s *Source) forgetServerPause() {
+	trouble := s.stalled.Load()
+	if paused := new(serverPauseError); trouble != nil && errors.As(*trouble, &paused) {
+		s.stalled.CompareAndSwap(trouble, nil)
+	}
 }
 
 func (s *Source) resubscribeInbox(why error) {

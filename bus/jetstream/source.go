@@ -150,6 +150,9 @@ func (s *Source) Info(ctx context.Context) (bus.Info, error) {
 	if err != nil {
 		return bus.Info{}, err
 	}
+	if !consumer.Paused {
+		s.forgetServerPause()
+	}
 	return bus.Info{
 		Stream:       incarnationOf(stream),
 		Floor:        consumer.AckFloor.Stream,
