@@ -227,6 +227,9 @@ func (s *secretive) askAt(address, method, path, body string) (status int, text 
 		return 0, err.Error()
 	}
 	defer resp.Body.Close()
+	if strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream") {
+		defer time.AfterFunc(streamFor, cancel).Stop()
+	}
 	var all bytes.Buffer
 	check(t, resp.Header.Write(&all))
 	if _, err := io.Copy(&all, resp.Body); err != nil {
@@ -234,6 +237,9 @@ func (s *secretive) askAt(address, method, path, body string) (status int, text 
 	}
 	return resp.StatusCode, all.String()
 }
+
+// streamFor is for how long a stream of events is read that does not end.
+const streamFor = 3 * time.Second
 
 // askAll asks for everything that the worker serves, all at once, and changes what can be changed.
 func (s *secretive) askAll(when string) {
@@ -305,6 +311,8 @@ func (s *secretive) refuseStarts() {
 	}
 	base := fmt.Sprintf(run, "{exec: 'true'}")
 	at := s.nats.Addr()
+	var starting sync.WaitGroup
+	limit := make(chan struct{}, 4)
 	for name, text := range map[string]string{
 		"password":      "nats: {url: 'nats://worker:" + s.text("nats.url") + "@" + at + "'}\n" + base,
 		"token":         "nats: {url: 'nats://" + s.text("nats.url") + "@" + at + "'}\n" + base,
@@ -329,16 +337,21 @@ func (s *secretive) refuseStarts() {
 		"client's key":  fmt.Sprintf(run, "{http: {url: 'https://h', tls: {certificate: cert.pem, key: "+s.file("subscriptions[].handler.http.tls.key", "")+"}}}"),
 		"unknown topic": "nats: {provision: false}\n" + base,
 	} {
-		file := s.path("broken.yaml")
+		file := s.path("broken " + name + ".yaml")
 		check(s.house.t, os.WriteFile(file, []byte(text), 0o600))
 		for _, command := range []string{"lint", "run --until-empty -c"} {
-			out := s.without("NATS_URL", "MONGODB_URI", "NATS_KEY", "NATS_CERT", adminTokenVariable).output("worker", append(strings.Fields(command), file)...)
-			s.absent(name+": worker "+command, out)
-			if strings.HasPrefix(command, "run") && strings.HasSuffix(out, "<nil>") && name != "unknown topic" {
-				s.house.t.Errorf("%s: it was started: %s", name, out)
-			}
+			starting.Go(func() {
+				limit <- struct{}{}
+				defer func() { <-limit }()
+				out := s.without("NATS_URL", "MONGODB_URI", "NATS_KEY", "NATS_CERT", adminTokenVariable).output("worker", append(strings.Fields(command), file)...)
+				s.absent(name+": worker "+command, out)
+				if strings.HasPrefix(command, "run") && strings.HasSuffix(out, "<nil>") && name != "unknown topic" {
+					s.house.t.Errorf("%s: it was started: %s", name, out)
+				}
+			})
 		}
 	}
+	starting.Wait()
 }
 
 // without has an environment that lacks variables, so that the file is what counts.
