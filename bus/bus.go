@@ -36,7 +36,8 @@ type Bus interface {
 	// Topic reports what is there, and where the group would start with from. It creates nothing.
 	// The topic may be a pattern. A topic without a stream is ErrNoStream. A bus that stores events
 	// under another topic than they were published to refuses a topic under which it stores none,
-	// and says why; an empty group asks on behalf of a publisher, and is not refused that.
+	// and says why; an empty group asks on behalf of a publisher, and is not refused that. A
+	// partition's subject also covers what lies below it, see SubscriptionFilters.
 	Topic(ctx context.Context, topic, group string, from Start) (TopicInfo, error)
 	// Subscribe creates or finds the group's cursor, and returns a Source on it. Several sources of
 	// a group, in one process or many, share the cursor. A nil o means the defaults. Repeated
@@ -57,6 +58,18 @@ type SubscribeOptions struct {
 	Resume Position
 	// AckWait is how long a delivery may stay unsettled before it is redelivered. Default: 30 s.
 	AckWait time.Duration
+	// Rewind takes the group's cursor back to its floor before the Source is returned: deliveries
+	// in flight, to whichever Source, and delays of nacks are forgotten, and everything above the
+	// floor is delivered again, by sequence, as if for the first time. So the first delivery is the
+	// lowest unsettled event; what was settled above the floor is delivered again as well, unless
+	// the bus has deleted it for that. A cursor that has to be created is not rewound.
+	//
+	// It is for a process that is the only one to read this cursor from now on. Other Sources of
+	// the group are not closed, though they may find that the cursor is lost; what they have asked
+	// for is waited out, and it is an error if they go on asking. An ack of theirs for a delivery
+	// from before the rewind settles its event if that has been delivered again by then, and means
+	// nothing otherwise.
+	Rewind bool
 }
 
 // DefaultAckWait is the deadline of a delivery unless SubscribeOptions say otherwise.

@@ -153,7 +153,7 @@ func isControl(name string) bool {
 // binding is a hash of what control headers say, and of the event that they say it of.
 func binding(e *Event, c Control) string {
 	data := sha256.Sum256(e.Data)
-	parts := []string{e.Topic, e.Identity(), string(data[:]), c.Letter, c.Redriven, c.Group, c.Copy}
+	parts := []string{LogicalTopic(e.Topic), e.Identity(), string(data[:]), c.Letter, c.Redriven, c.Group, c.Copy}
 	if c.Again != "" {
 		parts = append(parts, c.Again) // without it the hash is that of events stored before there was one
 	}

@@ -13,22 +13,22 @@ const maxMessageID = 512
 
 // MessageID is the id under which a bus that deduplicates what is published to it knows an event.
 // It is never the bare id: such a bus looks at one stream whatever the topic, and would swallow one
-// id on two topics, or with two payloads. It is an injective encoding of topic, source, id, payload
-// hash, redriven letter, copy and scope, in visible ASCII. A dead letter's depends on its letter id
-// alone, so that a letter published again, with other times or another error, is still that letter.
-// Control headers count only on the event that they were written for: copied to another one they
-// would have it swallowed.
+// id on two topics, or with two payloads. It is an injective encoding of logical topic, source, id,
+// payload hash, redriven letter, copy and scope, in visible ASCII. A dead letter's depends on its
+// letter id alone, so that a letter published again, with other times or another error, is still
+// that letter. Control headers count only on the event that they were written for: copied to another
+// one they would have it swallowed.
 func MessageID(e *Event) string {
 	control, _ := e.Control() // zero if it is another event's
 	if control.Letter != "" {
-		return boundID("letter:" + visible(e.Topic) + ":" + visible(control.Letter) + copyOf(control))
+		return boundID("letter:" + visible(LogicalTopic(e.Topic)) + ":" + visible(control.Letter) + copyOf(control))
 	}
 	source := e.Source
 	if source == DefaultSource {
 		source = ""
 	}
 	data := sha256.Sum256(e.Data)
-	return boundID("event:" + visible(e.Topic) + ":" + visible(source) + ":" + visible(e.ID) + ":" +
+	return boundID("event:" + visible(LogicalTopic(e.Topic)) + ":" + visible(source) + ":" + visible(e.ID) + ":" +
 		hex.EncodeToString(data[:16]) + ":" + visible(control.Redriven) + copyOf(control))
 }
 

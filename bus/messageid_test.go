@@ -63,8 +63,9 @@ func (p parts) event() bus.Event {
 // tells is p without what does not tell events apart.
 func (p parts) tells() parts {
 	if p.letter != "" {
-		return parts{topic: p.topic, letter: p.letter}
+		return parts{topic: bus.LogicalTopic(p.topic), letter: p.letter}
 	}
+	p.topic = bus.LogicalTopic(p.topic)
 	p.source = named(p.source)
 	return p
 }

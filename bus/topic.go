@@ -11,12 +11,19 @@ func ValidTopic(topic string) error {
 	if err := ValidPattern(topic); err != nil {
 		return err
 	}
-	for token := range strings.SplitSeq(topic, ".") {
-		if token == "*" || token == ">" {
-			return fmt.Errorf("topic %q has a wildcard: name one topic", topic)
-		}
+	if hasWildcard(topic) {
+		return fmt.Errorf("topic %q has a wildcard: name one topic", topic)
 	}
 	return nil
+}
+
+func hasWildcard(topic string) bool {
+	for token := range strings.SplitSeq(topic, ".") {
+		if token == "*" || token == ">" {
+			return true
+		}
+	}
+	return false
 }
 
 // ValidPattern says why a topic cannot be subscribed to. In a pattern the token '*' stands for any

@@ -52,7 +52,7 @@ func (b *Bus) publishOne(ctx context.Context, e bus.Event) bus.Receipt {
 		return bus.Receipt{Err: err}
 	}
 	e = bus.DropForeignControl(e)
-	s, err := b.findStream(e.Topic)
+	s, err := b.findStream(e.Topic, e.Topic)
 	if err != nil {
 		return bus.Receipt{Err: err}
 	}
@@ -73,7 +73,10 @@ func (b *Bus) publishOne(ctx context.Context, e bus.Event) bus.Receipt {
 
 // normalizeEvent is the event as it is read back: a copy, with the empty attributes spelled out.
 func normalizeEvent(e bus.Event) bus.Event {
-	e.Type = cmp.Or(e.Type, e.Topic)
+	e.Type = cmp.Or(e.Type, bus.LogicalTopic(e.Topic))
+	if e.Key == "" {
+		e.Key, _ = bus.PartitionKey(e.Topic)
+	}
 	e.Source = cmp.Or(e.Source, bus.DefaultSource)
 	e.Time = e.Time.Round(0).UTC()
 	e.Data = bytes.Clone(e.Data)
@@ -158,14 +161,17 @@ func (b *Bus) findSubscribed(ctx context.Context, topic, group string, from bus.
 	if err := bus.ValidPattern(topic); err != nil {
 		return nil, fmt.Errorf("memory: %w", err)
 	}
-	return b.findStream(topic)
+	if group == "" {
+		return b.findStream(topic, topic)
+	}
+	return b.findStream(topic, bus.SubscriptionFilters(topic)...)
 }
 
-// findStream returns the one stream that takes any of the topic.
-func (b *Bus) findStream(topic string) (*memoryStream, error) {
+// findStream returns the one stream that takes any of the patterns, which stand for a topic.
+func (b *Bus) findStream(topic string, patterns ...string) (*memoryStream, error) {
 	var found *memoryStream
 	for _, s := range b.streams {
-		if !slices.ContainsFunc(s.config.Topics, func(t string) bool { return bus.Overlap(t, topic) }) {
+		if !overlapsAny(s.config.Topics, patterns) {
 			continue
 		}
 		if found != nil {
@@ -178,4 +184,24 @@ func (b *Bus) findStream(topic string) (*memoryStream, error) {
 		return nil, fmt.Errorf("%w: %q: add a stream with this topic to Options.Streams", bus.ErrNoStream, topic)
 	}
 	return found, nil
+}
+
+var _ bus.CursorLister = (*Bus)(nil)
+
+// Cursors implements bus.CursorLister. It never waits.
+func (b *Bus) Cursors(ctx context.Context, group string) (cursors []bus.Cursor, err error) {
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	for _, s := range b.streams {
+		s.withLock(func(int64) {
+			for _, sl := range s.slots {
+				if c := sl.cursor; c != nil && sl.group == group {
+					cursors = append(cursors, bus.Cursor{Topic: sl.topic, Pending: uint64(c.pending), Unsettled: uint64(len(c.out))})
+				}
+			}
+		})
+	}
+	slices.SortFunc(cursors, func(a, b bus.Cursor) int { return cmp.Compare(a.Topic, b.Topic) })
+	return cursors, nil
 }

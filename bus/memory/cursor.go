@@ -10,6 +10,7 @@ import (
 // groupCursor is where a group is in a stream. The stream's lock guards it.
 type groupCursor struct {
 	slot    *groupSlot
+	filters []string
 	ackWait int64
 	next    uint64 // all below was delivered, skipped or lost
 	pending int    // stored events at or above next that match
@@ -24,17 +25,38 @@ type groupCursor struct {
 }
 
 func newGroupCursor(sl *groupSlot, from uint64, ackWait int64) *groupCursor {
-	c := &groupCursor{slot: sl, ackWait: ackWait, next: from, floor: from - 1, out: map[uint64]*unsettledEvent{}}
-	l := sl.stream.log
+	c := &groupCursor{slot: sl, filters: bus.SubscriptionFilters(sl.topic), ackWait: ackWait}
+	c.startAt(from)
+	return c
+}
+
+// startAt starts the cursor at a sequence, with nothing delivered.
+func (c *groupCursor) startAt(from uint64) {
+	c.next, c.floor, c.pending = from, from-1, 0
+	c.out, c.delayed, c.due, c.again = map[uint64]*unsettledEvent{}, 0, nil, nil
+	l := c.slot.stream.log
 	for seq := max(from, l.first); seq < l.next; seq++ {
 		if e := l.entryAt(seq); !e.deleted && c.isWanted(e) {
 			c.pending++
 		}
 	}
-	return c
 }
 
-func (c *groupCursor) isWanted(e *logEntry) bool { return bus.Match(c.slot.topic, e.event.Topic) }
+// rewind takes the cursor back to its floor, and forgets what its sources have asked for.
+func (c *groupCursor) rewind() {
+	for _, src := range c.waiting {
+		src.forgetRequests()
+	}
+	c.waiting = nil
+	c.startAt(c.advanceFloor() + 1)
+}
+
+func (c *groupCursor) isWanted(e *logEntry) bool { return matchesAny(c.filters, e.event.Topic) }
+
+// matchesAny reports whether one of the patterns matches the topic.
+func matchesAny(patterns []string, topic string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool { return bus.Match(p, topic) })
+}
 
 // nextDelivery hands out the next delivery, or nil: first what is to be redelivered, then what is
 // new, within the bound.

@@ -38,7 +38,7 @@ func (b *Bus) StepClock(stream string, by time.Duration) error {
 // DeleteGroup deletes the group's cursor over the topic, if there is one. Its sources
 // return bus.ErrConsumerLost.
 func (b *Bus) DeleteGroup(topic, group string) error {
-	s, err := b.findStream(topic)
+	s, err := b.findStream(topic, bus.SubscriptionFilters(topic)...)
 	if err != nil {
 		return err
 	}

@@ -39,7 +39,7 @@ func (b *Bus) Read(ctx context.Context, pattern string, r bus.Range) iter.Seq2[b
 // streamReader is where a read stands in its stream.
 type streamReader struct {
 	stream  *memoryStream
-	pattern string
+	filters []string
 	r       bus.Range
 	name    string       // the incarnation that is read
 	end     uint64       // the last sequence to read
@@ -86,11 +86,12 @@ func (b *Bus) openReader(ctx context.Context, pattern string, r bus.Range) (*str
 	if err != nil {
 		return nil, err
 	}
-	s, err := b.findStream(pattern)
+	filters := bus.SubscriptionFilters(pattern)
+	s, err := b.findStream(pattern, filters...)
 	if err != nil {
 		return nil, err
 	}
-	reader := &streamReader{stream: s, pattern: pattern, r: r, last: r.From.After}
+	reader := &streamReader{stream: s, filters: filters, r: r, last: r.From.After}
 	s.withLock(func(int64) {
 		reader.name, reader.end, reader.next = s.name, s.log.next-1, s.log.first
 		err = r.In(s.name, reader.end)
@@ -141,7 +142,7 @@ func (r *streamReader) readPage() (page readPage) {
 		if page.last = r.r.Until.Ends(at); page.last {
 			return page
 		}
-		if bus.Match(r.pattern, entry.event.Topic) {
+		if matchesAny(r.filters, entry.event.Topic) {
 			page.events = append(page.events, r.storedEvent(entry, at))
 			r.last = at
 		}

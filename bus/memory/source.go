@@ -181,7 +181,13 @@ func (s *Source) handOver(d *bus.Delivery) {
 
 // markLost ends what was asked for: the cursor was deleted.
 func (s *Source) markLost() {
-	s.lost, s.asks = true, nil
+	s.lost = true
+	s.forgetRequests()
+}
+
+// forgetRequests ends what was asked for, and has Fetch see that.
+func (s *Source) forgetRequests() {
+	s.asks = nil
 	s.wakeFetch()
 }
 

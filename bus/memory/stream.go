@@ -2,6 +2,7 @@ package memory
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -171,6 +172,9 @@ func (s *memoryStream) subscribeGroup(topic, group string, o bus.SubscribeOption
 	sl := s.slotOf(topic, group)
 	if sl != nil && sl.cursor != nil {
 		sl.cursor.ackWait = int64(o.AckWait)
+		if o.Rewind {
+			sl.cursor.rewind()
+		}
 		return sl, nil
 	}
 	if s.config.WorkQueue {
@@ -228,12 +232,19 @@ func (s *memoryStream) checkShareable(topic, group string, o bus.SubscribeOption
 			group, s.config.Name)
 	}
 	for _, sl := range s.slots {
-		if sl.cursor != nil && bus.Overlap(sl.topic, topic) {
+		if sl.cursor != nil && overlapsAny(sl.cursor.filters, bus.SubscriptionFilters(topic)) {
 			return fmt.Errorf("memory: %q of group %q overlaps with %q of group %q, and stream %q is a work queue: "+
 				"each event has one group there", topic, group, sl.topic, sl.group, s.config.Name)
 		}
 	}
 	return nil
+}
+
+// overlapsAny reports whether there is a topic that a pattern of each list matches.
+func overlapsAny(patterns, others []string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool {
+		return slices.ContainsFunc(others, func(other string) bool { return bus.Overlap(p, other) })
+	})
 }
 
 // markLost deletes a cursor and tells the sources that wait on it.

@@ -41,8 +41,8 @@ func IsAttribute(name string) bool {
 // SourceOf is the event's source, or the one that it has by default.
 func SourceOf(e *bus.Event) string { return cmp.Or(e.Source, bus.DefaultSource) }
 
-// TypeOf is the event's type, which is its topic by default.
-func TypeOf(e *bus.Event) string { return cmp.Or(e.Type, e.Topic) }
+// TypeOf is the event's type, which is its logical topic by default.
+func TypeOf(e *bus.Event) string { return cmp.Or(e.Type, bus.LogicalTopic(e.Topic)) }
 
 // TimeOf is when it happened, as attributes have it; empty if that is not known.
 func TimeOf(e *bus.Event) string {
