@@ -22,6 +22,9 @@ type Harness struct {
 	// Patience is how long the suite waits for what must come. Zero: 10 s, and thrice AckWait.
 	Patience time.Duration
 
+	// NoPartitions leaves out the cases that subscribe to partitions or read them.
+	NoPartitions bool
+
 	// Delete removes events from the stream.
 	Delete func(t *testing.T, b bus.Bus, sequences ...uint64)
 	// Purge removes all events from the stream.

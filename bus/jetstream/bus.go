@@ -26,6 +26,8 @@ type Bus struct {
 	log  *slog.Logger
 	link *connectionWatch
 
+	recreates bool // cursors are rewound as on servers before resettingServer
+
 	confirmations   *natsrequest.Pipeline
 	publishObserver atomic.Pointer[PublishObserver] // nil: there is none
 }

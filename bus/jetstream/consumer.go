@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -18,7 +19,8 @@ import (
 type consumerSpec struct {
 	name              string
 	group             string
-	filter            string
+	topic             string
+	filters           []string // what the topic covers, in order
 	ackWait           time.Duration
 	ackPending        ackPendingSteps
 	inactiveThreshold time.Duration // what the stream sets where a consumer says nothing of it
@@ -76,7 +78,7 @@ func (b *Bus) createConsumer(ctx context.Context, stream string, config jetstrea
 		return b.consumerInfo(ctx, stream, config.Durable)
 	}
 	if err != nil {
-		return nil, b.wrapRequestError(fmt.Sprintf("make consumer %q on stream %q", config.Durable, stream), b.explainConflict(ctx, stream, config.FilterSubject, err))
+		return nil, b.wrapRequestError(fmt.Sprintf("make consumer %q on stream %q", config.Durable, stream), b.explainConflict(ctx, stream, filtersOf(&config), err))
 	}
 	return c.CachedInfo(), nil
 }
@@ -97,7 +99,7 @@ func (b *Bus) updateConsumer(ctx context.Context, stream string, config jetstrea
 func (w consumerSpec) newConfig(start jetstream.ConsumerConfig) jetstream.ConsumerConfig {
 	start.Durable = w.name
 	start.AckPolicy = jetstream.AckExplicitPolicy
-	start.Metadata = map[string]string{metadataGroup: w.group, metadataTopic: w.filter}
+	start.Metadata = map[string]string{metadataGroup: w.group, metadataTopic: w.topic}
 	w.applyTo(&start, 0)
 	return start
 }
@@ -107,7 +109,7 @@ func (w consumerSpec) newConfig(start jetstream.ConsumerConfig) jetstream.Consum
 // unsettled deliveries need it.
 func (w consumerSpec) applyTo(c *jetstream.ConsumerConfig, unsettled int) {
 	if !w.hasOurFilter(c) {
-		c.FilterSubject, c.FilterSubjects = w.filter, nil
+		setFilters(c, w.filters)
 	}
 	c.AckWait, c.BackOff = w.ackWait, nil
 	c.MaxAckPending = w.ackPending.keepLimit(c.MaxAckPending, unsettled)
@@ -117,7 +119,7 @@ func (w consumerSpec) applyTo(c *jetstream.ConsumerConfig, unsettled int) {
 }
 
 func (w consumerSpec) hasOurFilter(c *jetstream.ConsumerConfig) bool {
-	return slices.Equal(filtersOf(c), []string{w.filter})
+	return slices.Equal(slices.Sorted(slices.Values(filtersOf(c))), w.filters)
 }
 
 // filtersOf returns the filters of a consumer, of which the server has one or a list; "" takes all.
@@ -126,6 +128,14 @@ func filtersOf(c *jetstream.ConsumerConfig) []string {
 		return c.FilterSubjects
 	}
 	return []string{c.FilterSubject}
+}
+
+// setFilters sets what filtersOf returns.
+func setFilters(c *jetstream.ConsumerConfig, filters []string) {
+	c.FilterSubject, c.FilterSubjects = "", filters
+	if len(filters) == 1 {
+		c.FilterSubject, c.FilterSubjects = filters[0], nil
+	}
 }
 
 // validateConfig says why events would be lost, or never come, over a consumer that is
@@ -137,7 +147,7 @@ func (w consumerSpec) validateConfig(c *jetstream.ConsumerConfig) error {
 	case c.MaxDeliver > 0:
 		return fmt.Errorf("its delivery limit is %d: the server would drop events that nobody gave up on: set max deliver to -1", c.MaxDeliver)
 	case !w.hasOurFilter(c):
-		return fmt.Errorf("it filters %q, not the topic %q", filtersOf(c), w.filter)
+		return fmt.Errorf("it filters %q, not the topic %q: %q", filtersOf(c), w.topic, w.filters)
 	case c.HeadersOnly:
 		return errors.New("it delivers headers only: events would come without their data")
 	case c.InactiveThreshold > 0 && w.deletesAcked:
@@ -172,6 +182,10 @@ func (b *Bus) startConfig(stream *jetstream.StreamInfo, o *bus.SubscribeOptions)
 }
 
 func consumerAddCommand(stream string, w consumerSpec) string {
-	return fmt.Sprintf("nats consumer add %s %s --pull --filter %s --deliver all --ack explicit --wait %v --max-deliver=-1 --max-pending %d --defaults",
-		stream, w.name, shell.Quote(w.filter), w.ackWait, w.ackPending.least)
+	filters := make([]string, len(w.filters))
+	for i, f := range w.filters {
+		filters[i] = "--filter " + shell.Quote(f)
+	}
+	return fmt.Sprintf("nats consumer add %s %s --pull %s --deliver all --ack explicit --wait %v --max-deliver=-1 --max-pending %d --defaults",
+		stream, w.name, strings.Join(filters, " "), w.ackWait, w.ackPending.least)
 }

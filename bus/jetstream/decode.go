@@ -16,7 +16,8 @@ var errNoID = errors.New("a CloudEvent without an id")
 // says so, in binary mode if it has an id or a specversion among its headers, and a plain message
 // otherwise. The headers become the event's. What claims to be a CloudEvent and is none comes back
 // with its bytes, and why. With envelopes, structured mode is also recognised by the data, where no
-// header says what it is.
+// header says what it is. An event without a key has the one that a transform has put into its
+// subject.
 func decodeMessage(m *nats.Msg, stream string, a deliveryInfo, envelopes bool) (bus.Event, error) {
 	f := readAttributes(m.Header)
 	var event bus.Event
@@ -33,6 +34,9 @@ func decodeMessage(m *nats.Msg, stream string, a deliveryInfo, envelopes bool) (
 		event.ID = positionID(stream, a)
 	}
 	event.Topic = m.Subject
+	if event.Key == "" {
+		event.Key, _ = bus.PartitionKey(m.Subject)
+	}
 	event.Headers = f.eventHeaders(m.Header)
 	return event, malformed
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/onceish/onceish/internal/natsserver"
 )
 
-// ErrServerTooOld is returned by New when the server that the connection is to is older
-// than OldestServer.
+// ErrServerTooOld is returned by New when the server that the connection is to is older than
+// OldestServer, and for a partition when it is older than PartitionServer.
 var ErrServerTooOld = natsserver.ErrTooOld
 
 // ErrSeveralStreams is returned for a topic of which several streams have events, and for which

@@ -74,7 +74,7 @@ func (b *Bus) FindNext(ctx context.Context, pattern string, after bus.Position) 
 		return bus.Position{}, fmt.Errorf("jetstream: a single event of stream %q is not read, for Options.BindOnly is set: %w", name, errors.ErrUnsupported)
 	}
 	doing := fmt.Sprintf("find %q behind sequence %d of stream %q", pattern, after.Sequence, name)
-	m, err := b.requestMessage(ctx, doing, name, messageRequest{Sequence: after.Sequence + 1, Topic: pattern})
+	m, err := b.nextMessage(ctx, doing, name, pattern, after.Sequence+1)
 	if err != nil || m == nil {
 		return bus.Position{}, err
 	}
@@ -120,6 +120,21 @@ func (b *Bus) readStoredMessage(ctx context.Context, at bus.Position) (*storedMe
 type messageRequest struct {
 	Sequence uint64 `json:"seq"`
 	Topic    string `json:"next_by_subj,omitempty"`
+}
+
+// nextMessage asks a stream for the first message of what a topic covers, at a sequence or after it;
+// nil: there is none.
+func (b *Bus) nextMessage(ctx context.Context, doing, stream, topic string, from uint64) (first *storedMessage, err error) {
+	for _, filter := range bus.SubscriptionFilters(topic) {
+		m, err := b.requestMessage(ctx, doing, stream, messageRequest{from, filter})
+		if err != nil {
+			return nil, err
+		}
+		if m != nil && (first == nil || m.Sequence < first.Sequence) {
+			first = m
+		}
+	}
+	return first, nil
 }
 
 // requestMessage asks a stream for a message; nil: there is none. A request that is not permitted

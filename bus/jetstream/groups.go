@@ -97,7 +97,7 @@ func groupOf(info *jetstream.ConsumerInfo) (g Group, ok bool) {
 	g = Group{
 		Name: group, Topic: topic, Stream: info.Stream, Consumer: info.Name,
 		Pending: info.NumPending, Unsettled: uint64(max(0, info.NumAckPending)), Pulls: info.NumWaiting, PausedFor: pausedFor(info),
-		Floor: info.AckFloor.Stream, Delivered: info.Delivered.Stream, Now: info.TimeStamp,
+		Floor: floorOf(info), Delivered: info.Delivered.Stream, Now: info.TimeStamp,
 	}
 	for _, at := range []*time.Time{info.Delivered.Last, info.AckFloor.Last} {
 		if at != nil && (g.Idle == 0 || info.TimeStamp.Sub(*at) < g.Idle) {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onceish/onceish/bus"
 )
 
 const (
@@ -86,10 +88,12 @@ func (s *streamReader) openConsumer(ctx context.Context) (err error) {
 	if limit := s.config.ConsumerLimits.InactiveThreshold; limit > 0 {
 		inactive = min(inactive, limit)
 	}
-	made, err := s.b.js.CreateConsumer(bounded, s.stream, jetstream.ConsumerConfig{
-		Description: "reads " + s.pattern, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: s.next, FilterSubject: s.pattern,
+	config := jetstream.ConsumerConfig{
+		Description: "reads " + s.pattern, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: s.next,
 		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: inactive, HeadersOnly: s.r.HeadersOnly,
-	})
+	}
+	setFilters(&config, bus.SubscriptionFilters(s.pattern))
+	made, err := s.b.js.CreateConsumer(bounded, s.stream, config)
 	if err != nil {
 		return missingStream(s.readNotPermitted(s.b.wrapRequestError(fmt.Sprintf("make a consumer to read stream %q", s.stream), err)))
 	}

@@ -7,10 +7,12 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onceish/onceish/bus"
 )
 
 // Retained returns how many events of a topic its stream has, and how long before the stream's last
-// event its first one was stored. For a pattern all events of the stream are counted. Of a stream
+// event its first one was stored. For a pattern or a partition all events of the stream are counted. Of a stream
 // that deletes what is handled (work queue, interest) it is nothing. It does not retry, and takes
 // $JS.API.STREAM.NAMES and $JS.API.STREAM.INFO.<stream>.
 func (b *Bus) Retained(ctx context.Context, topic string) (events uint64, over time.Duration, err error) {
@@ -19,7 +21,7 @@ func (b *Bus) Retained(ctx context.Context, topic string) (events uint64, over t
 		return 0, 0, err
 	}
 	over = found.State.LastTime.Sub(found.State.FirstTime)
-	if strings.ContainsAny(topic, "*>") {
+	if strings.ContainsAny(topic, "*>") || len(bus.SubscriptionFilters(topic)) > 1 {
 		return found.State.Msgs, over, nil
 	}
 	ctx, cancel := b.withAPITimeout(ctx)

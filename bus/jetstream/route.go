@@ -38,7 +38,7 @@ func (r *routeMonitor) recordInitial(stream *jetstream.StreamInfo, wrong error, 
 func (s *Source) checkRoute(ctx context.Context, stream *jetstream.StreamInfo) error {
 	check := s.route.last.Load()
 	if !reflect.DeepEqual(check.config, stream.Config) {
-		check = &routeCheck{stream.Config, s.b.routeFault(ctx, &stream.Config, s.spec.filter)}
+		check = &routeCheck{stream.Config, s.b.routeFault(ctx, &stream.Config, s.spec.topic)}
 		if check.fault != nil && check.fault.Error() == s.route.accepted {
 			check.fault = nil
 		}
@@ -46,13 +46,13 @@ func (s *Source) checkRoute(ctx context.Context, stream *jetstream.StreamInfo) e
 	}
 	fault, text := check.fault, ""
 	if fault == nil {
-		fault = s.b.otherStreamFault(ctx, &stream.Config, s.spec.filter)
+		fault = s.b.otherStreamFault(ctx, &stream.Config, s.spec.topic)
 	}
 	if fault != nil {
 		text = fault.Error()
 	}
 	if s.route.logged.Swap(text) != text && fault != nil {
-		s.b.log.Error("events of the topic do not reach this group", "topic", s.spec.filter, "consumer", s.consumer, "reason", fault)
+		s.b.log.Error("events of the topic do not reach this group", "topic", s.spec.topic, "consumer", s.consumer, "reason", fault)
 	}
 	return fault
 }

@@ -62,7 +62,7 @@ type Source struct {
 // Subscribe implements bus.Bus. It does not retry.
 func (b *Bus) Subscribe(ctx context.Context, topic, group string, o *bus.SubscribeOptions) (bus.Source, error) {
 	o = cmp.Or(o, &bus.SubscribeOptions{})
-	if err := validSubscription(group, o); err != nil {
+	if err := errors.Join(validSubscription(group, o), b.checkPartition(topic)); err != nil {
 		return nil, err
 	}
 	stream, err := b.streamFor(ctx, topic, group)
@@ -77,7 +77,7 @@ func (b *Bus) Subscribe(ctx context.Context, topic, group string, o *bus.Subscri
 		return nil, err
 	}
 	want := consumerSpec{
-		name: ConsumerName(group, topic), group: group, filter: topic,
+		name: ConsumerName(group, topic), group: group, topic: topic, filters: bus.SubscriptionFilters(topic),
 		ackWait: cmp.Or(o.AckWait, bus.DefaultAckWait), ackPending: ackPendingSteps{b.o.MaxUnsettled, b.o.MaxAckPending},
 		inactiveThreshold: stream.Config.ConsumerLimits.InactiveThreshold, deletesAcked: stream.Config.Retention != jetstream.LimitsPolicy,
 	}
@@ -88,6 +88,9 @@ func (b *Bus) Subscribe(ctx context.Context, topic, group string, o *bus.Subscri
 		consumer, made, err = b.ensureConsumer(ctx, stream, want, start)
 		return err
 	})
+	if err == nil && o.Rewind {
+		consumer, err = b.rewindConsumer(ctx, stream, consumer)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +103,7 @@ func (b *Bus) Subscribe(ctx context.Context, topic, group string, o *bus.Subscri
 		}
 		s.loss.takeFirstSample(stream, consumer, o.Resume.Sequence, deleted)
 	}
-	s.route.recordInitial(stream, b.routeFault(ctx, &stream.Config, want.filter), b.log)
+	s.route.recordInitial(stream, b.routeFault(ctx, &stream.Config, topic), b.log)
 	if err := s.start(ctx, state); err != nil {
 		return nil, err
 	}
@@ -155,7 +158,7 @@ func (s *Source) Info(ctx context.Context) (bus.Info, error) {
 	}
 	return bus.Info{
 		Stream:       incarnationOf(stream),
-		Floor:        consumer.AckFloor.Stream,
+		Floor:        floorOf(consumer),
 		Pending:      s.countPending(ctx, stream, consumer),
 		Unsettled:    uint64(max(0, consumer.NumAckPending)),     // #nosec G115 -- not negative
 		MaxUnsettled: uint64(max(0, s.reachableLimit(consumer))), // #nosec G115 -- not negative
@@ -177,7 +180,7 @@ func (s *Source) countPending(
 	if counted || s.b.o.BindOnly || s.cannotReadEvents.Load() {
 		return consumer.NumPending
 	}
-	there, err := s.b.streamHolds(ctx, s.stream, s.spec.filter, consumer.Delivered.Stream+1)
+	there, err := s.b.streamHolds(ctx, s.stream, s.spec.topic, consumer.Delivered.Stream+1)
 	switch {
 	case errors.Is(err, errors.ErrUnsupported):
 		s.cannotReadEvents.Store(true) // what is refused is not answered: it would be waited for each time

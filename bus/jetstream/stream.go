@@ -21,7 +21,7 @@ func (b *Bus) findStream(ctx context.Context, topic string) (*jetstream.StreamIn
 	if info != nil || err != nil {
 		return info, err
 	}
-	info, err = b.listedStream(ctx, topic)
+	info, err = b.listedStream(ctx, topic, bus.SubscriptionFilters(topic)...)
 	switch {
 	case errors.Is(err, bus.ErrNoStream):
 		return b.unlistedStream(ctx, topic)
@@ -57,7 +57,7 @@ func (b *Bus) publishedStream(ctx context.Context, topic string) (*jetstream.Str
 	if info != nil || err != nil {
 		return info, err
 	}
-	return b.listedStream(ctx, topic)
+	return b.listedStream(ctx, topic, topic)
 }
 
 // chosenStream is the one of Options.Stream, if it fits; nil: the topic is looked up.
@@ -79,7 +79,7 @@ func (b *Bus) chosenStream(ctx context.Context, topic string, fits func(*jetstre
 // does not say is not held against it.
 func (b *Bus) mayHold(ctx context.Context, c *jetstream.StreamConfig, topic string) bool {
 	patterns, known := b.storedUnder(ctx, c)
-	if overlapsAny(patterns, topic) {
+	if coversAny(patterns, topic) {
 		return true
 	}
 	if held, err := b.streamHolds(ctx, c.Name, topic, 1); err == nil && held {
@@ -92,14 +92,19 @@ func (b *Bus) mayHold(ctx context.Context, c *jetstream.StreamConfig, topic stri
 	return err != nil || len(names) == 0
 }
 
-// listedStream finds the one stream that lists the topic, or a part of it, among its subjects:
-// where events published to it go.
-func (b *Bus) listedStream(ctx context.Context, topic string) (*jetstream.StreamInfo, error) {
-	names, err := b.streamNames(ctx, topic)
-	if err != nil {
-		return nil, err
+// listedStream finds the one stream that lists any of the patterns, which stand for a topic, or a
+// part of them, among its subjects: where events published to it go.
+func (b *Bus) listedStream(ctx context.Context, topic string, patterns ...string) (*jetstream.StreamInfo, error) {
+	var names []string
+	for _, pattern := range patterns {
+		some, err := b.streamNames(ctx, pattern)
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, some...)
 	}
-	name, err := onlyName(topic, names)
+	slices.Sort(names)
+	name, err := onlyName(topic, slices.Compact(names))
 	if err != nil {
 		return nil, err
 	}

@@ -106,6 +106,12 @@ func overlapsAny(patterns []string, topic string) bool {
 	return slices.ContainsFunc(patterns, func(p string) bool { return bus.Overlap(p, topic) })
 }
 
+// coversAny reports whether one of the patterns may match a subject that a subscription to the topic
+// covers.
+func coversAny(patterns []string, topic string) bool {
+	return slices.ContainsFunc(bus.SubscriptionFilters(topic), func(f string) bool { return overlapsAny(patterns, f) })
+}
+
 // renamedAway reports why events that are published to the topic are not found under it in the
 // stream: all of them, or some. Nil: the stream renames none of them, or only to what the
 // topic matches too.

@@ -30,7 +30,7 @@ func (b *Bus) unlistedStream(ctx context.Context, topic string) (*jetstream.Stre
 	origin := func(name string) *jetstream.StreamInfo { return all[name] }
 	var names []string
 	for name, info := range all {
-		if patterns, _ := storedUnder(&info.Config, origin, maxHops); overlapsAny(patterns, topic) {
+		if patterns, _ := storedUnder(&info.Config, origin, maxHops); coversAny(patterns, topic) {
 			names = append(names, name)
 		}
 	}
@@ -43,7 +43,7 @@ func (b *Bus) unlistedStream(ctx context.Context, topic string) (*jetstream.Stre
 	if err != nil {
 		return nil, err
 	}
-	if patterns, known := storedUnder(&all[name].Config, origin, maxHops); known && !overlapsAny(patterns, topic) {
+	if patterns, known := storedUnder(&all[name].Config, origin, maxHops); known && !coversAny(patterns, topic) {
 		return nil, fmt.Errorf("jetstream: no stream takes topic %q, but stream %q holds events of it (its subjects are %q): "+
 			"name it in Options.Stream to handle those, add the topic to its subjects with nats stream edit, or make a stream for new ones with\n\t%s",
 			topic, name, all[name].Config.Subjects, streamAddCommand(topic))
@@ -132,7 +132,7 @@ func (b *Bus) withOptionalTimeout(ctx context.Context) (context.Context, context
 // streamHolds reports whether a stream has an event of the topic, at a sequence or after it.
 // Without the permission to look it is errors.ErrUnsupported.
 func (b *Bus) streamHolds(ctx context.Context, stream, topic string, from uint64) (bool, error) {
-	m, err := b.requestMessage(ctx, fmt.Sprintf("look for topic %q in stream %q", topic, stream), stream, messageRequest{from, topic})
+	m, err := b.nextMessage(ctx, fmt.Sprintf("look for topic %q in stream %q", topic, stream), stream, topic, from)
 	return m != nil, err
 }
 
@@ -142,7 +142,7 @@ func (b *Bus) routeFault(ctx context.Context, c *jetstream.StreamConfig, topic s
 	if err := renamedAway(c, topic); err != nil {
 		return err
 	}
-	if patterns, known := b.storedUnder(ctx, c); known && !overlapsAny(patterns, topic) {
+	if patterns, known := b.storedUnder(ctx, c); known && !coversAny(patterns, topic) {
 		return fmt.Errorf("stream %q gets no further events of topic %q: its subjects are %q", c.Name, topic, c.Subjects)
 	}
 	return nil
@@ -154,13 +154,17 @@ func (b *Bus) otherStreamFault(ctx context.Context, c *jetstream.StreamConfig, t
 	if b.o.Stream != "" || b.o.BindOnly {
 		return nil
 	}
-	if slices.ContainsFunc(c.Subjects, func(subject string) bool { return bus.Match(subject, topic) }) {
-		return nil // No other stream can take any of it.
-	}
-	names, err := b.streamNames(ctx, topic)
-	if err != nil {
-		b.log.Debug("cannot see whether another stream takes a part of a topic", "topic", topic, "error", err)
-		return nil
+	var names []string
+	for _, filter := range bus.SubscriptionFilters(topic) {
+		if slices.ContainsFunc(c.Subjects, func(subject string) bool { return bus.Match(subject, filter) }) {
+			continue // No other stream can take any of it.
+		}
+		some, err := b.streamNames(ctx, filter)
+		if err != nil {
+			b.log.Debug("cannot see whether another stream takes a part of a topic", "topic", topic, "error", err)
+			return nil
+		}
+		names = append(names, some...)
 	}
 	names = slices.DeleteFunc(names, func(name string) bool { return name == c.Name })
 	if len(names) == 0 {

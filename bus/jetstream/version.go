@@ -1,10 +1,12 @@
 package jetstream
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/internal/natsserver"
 )
 
@@ -14,6 +16,21 @@ const OldestServer = natsserver.Oldest
 // exactCreation is the release since which a consumer keeps its time of creation when its server,
 // if it is no cluster, starts again.
 const exactCreation = "2.14.0"
+
+// PartitionServer is the oldest release of nats-server whose consumers deliver all events of a
+// partition. Older ones skip some where a consumer covers a subject and what lies below it.
+const PartitionServer = "2.11.2"
+
+// checkPartition returns ErrServerTooOld if the topic is a partition, which the server that the
+// connection is to cannot deliver. While the connection is down its server is unknown, and passes.
+func (b *Bus) checkPartition(topic string) error {
+	version := b.nc.ConnectedServerVersion()
+	if len(bus.SubscriptionFilters(topic)) == 1 || !natsserver.Older(version, PartitionServer) {
+		return nil
+	}
+	return fmt.Errorf("jetstream: topic %q is a partition, of which %s would skip events: %w: it is nats-server %s: upgrade it to %s or later, or do not use partitions",
+		topic, b.nc.ConnectedAddr(), ErrServerTooOld, version, PartitionServer)
+}
 
 // ConnectionOptions are the options of nats.Connect that a connection for a bus needs, for leases
 // and ack deadlines of this length (zero: the default, 30 s). It reconnects for ever, also after

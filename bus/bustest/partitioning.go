@@ -1,0 +1,183 @@
+package bustest
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/onceish/onceish/bus"
+)
+
+func partitioning(h Harness, finds, reads, lists bool) []promise {
+	return []promise{
+		{name: "an event on another layout of its topic is the same event", keeps: knowsLayouts},
+		{name: "a partition's subject covers the events that were mapped to it, in one order", keeps: coversMapped, unless: h.NoPartitions},
+		{
+			name: "a partition without events of its own covers what was mapped to it", keeps: coversOnlyMapped,
+			stream: Stream{Topics: []string{"orders.new.of8.*.*"}}, unless: h.NoPartitions,
+		},
+		{name: "a partition with mapped events is rewound to its lowest unsettled event", keeps: rewindsMapped, unless: h.NoPartitions},
+		{name: "a mapped event's key is the one in its subject, unless it brings one", keeps: keysMapped, unless: h.NoPartitions},
+		{name: "a partition is read with what was mapped to it, in one order", keeps: readsMapped, unless: !reads || h.NoPartitions},
+		{name: "the next event of a partition is found among its own and mapped ones", keeps: findsMapped, unless: !finds || h.NoPartitions},
+		{name: "the cursors of a group are listed with what is pending and unsettled", keeps: listsCursors, unless: !lists || h.NoPartitions},
+		{name: "a cursor that was deleted is not listed", keeps: listsNoDeleted, unless: !lists || h.DeleteGroup == nil},
+	}
+}
+
+var partition = bus.Partition{Topic: "orders.new", Of: 8, Number: 3}
+
+// mapped are events of partition and its neighbours, by the order in which they are published. Those
+// of partition are "1" to "5".
+func mapped() []bus.Event {
+	own, other := partition.Subject(), bus.Partition{Topic: partition.Topic, Of: 8, Number: 4}.Subject()
+	older := bus.Partition{Topic: partition.Topic, Of: 4, Number: 3}.Subject()
+	return []bus.Event{
+		{ID: "plain", Topic: partition.Topic},
+		{ID: "1", Topic: own, Key: "a"},
+		{ID: "neighbour", Topic: other, Key: "b"},
+		{ID: "2", Topic: own + "." + bus.KeyToken("c.d")},
+		{ID: "3", Topic: own},
+		{ID: "neighbour 2", Topic: other + ".k"},
+		{ID: "older", Topic: older + ".k"},
+		{ID: "4", Topic: own + ".k", Key: "own"},
+		{ID: "below", Topic: partition.Topic + ".of8.k"},
+		{ID: "5", Topic: own, Key: "a"},
+	}
+}
+
+func knowsLayouts(t *testing.T, f *fixture) {
+	e := event("1")
+	f.publish(t, e)
+	for _, topic := range []string{partition.Subject(), partition.Subject() + ".k"} {
+		e.Topic = topic
+		if receipts, err := f.bus.Publish(t.Context(), e); err != nil || !receipts[0].Duplicate {
+			t.Errorf("event %q, stored on %q, is published to %q: %+v, %v; want a duplicate", e.ID, event("1").Topic, topic, receipts, err)
+		}
+	}
+	e.Topic = "orders.old.of8.3"
+	f.publish(t, e)
+}
+
+func coversMapped(t *testing.T, f *fixture) {
+	f.publish(t, mapped()...)
+	src := f.subscribeTo(t, partition.Subject(), "g", nil)
+	ds := f.fetch(t, src, 5)
+	wantIDs(t, ds, "1", "2", "3", "4", "5")
+	f.info(t, src, "nothing pending", func(i bus.Info) bool { return i.Pending == 0 && i.Unsettled == 5 })
+	for i, d := range ds {
+		if i > 0 && d.At.Sequence <= ds[i-1].At.Sequence {
+			t.Errorf("%q at sequence %d is delivered behind %d", d.Event.ID, d.At.Sequence, ds[i-1].At.Sequence)
+		}
+		if bus.LogicalTopic(d.Event.Topic) != partition.Topic {
+			t.Errorf("%q is delivered under topic %q", d.Event.ID, d.Event.Topic)
+		}
+	}
+	if !f.topic(t, partition.Subject(), "g", bus.Start{}).Known {
+		t.Error("the group is not known on the partition")
+	}
+	again := f.subscribeTo(t, partition.Subject(), "g", nil)
+	ack(t, ds...)
+	f.idle(t, again)
+	if err := again.Healthy(); err != nil {
+		t.Errorf("a source on a partition is not healthy: %v", err)
+	}
+	wantIDs(t, f.fetch(t, f.subscribeTo(t, partition.Topic, "g", nil), 1), "plain")
+}
+
+func coversOnlyMapped(t *testing.T, f *fixture) {
+	f.publish(t, bus.Event{ID: "1", Topic: partition.Subject() + ".k"})
+	src := f.subscribeTo(t, partition.Subject(), "g", nil)
+	ds := f.fetch(t, src, 1)
+	wantIDs(t, ds, "1")
+	ack(t, ds...)
+	f.idle(t, src)
+}
+
+func rewindsMapped(t *testing.T, f *fixture) {
+	f.publish(t, mapped()...)
+	old := f.subscribeTo(t, partition.Subject(), "g", nil)
+	ds := f.fetch(t, old, 4)
+	ack(t, ds[0], ds[2])
+	f.info(t, old, "two settled", func(i bus.Info) bool { return i.Unsettled == 2 })
+	src := f.subscribeTo(t, partition.Subject(), "g", &bus.SubscribeOptions{Rewind: true})
+	again := f.fetch(t, src, 4)
+	wantRewound(t, again, "2", "3", "4", "5")
+	ack(t, again...)
+	f.info(t, src, "everything settled", func(i bus.Info) bool { return i.Unsettled == 0 && i.Pending == 0 && i.Floor >= again[3].At.Sequence })
+}
+
+func keysMapped(t *testing.T, f *fixture) {
+	f.publish(t, mapped()...)
+	var keys, types []string
+	for _, d := range f.fetch(t, f.subscribeTo(t, partition.Subject(), "g", nil), 5) {
+		keys, types = append(keys, d.Event.Key), append(types, d.Event.Type)
+	}
+	equal(t, "keys", keys, []string{"a", "c.d", "", "own", "a"})
+	equal(t, "types", types, slices.Repeat([]string{partition.Topic}, 5))
+}
+
+func readsMapped(t *testing.T, f *fixture) {
+	f.publish(t, mapped()...)
+	reader := f.bus.(bus.Reader) //nolint:errcheck,forcetypeassert // the case is run for those alone
+	var got []string
+	for s, err := range reader.Read(t.Context(), partition.Subject(), bus.Range{}) {
+		if err != nil {
+			t.Fatalf("Read: %v", err)
+		}
+		got = append(got, s.Event.ID+" "+s.Event.Key)
+	}
+	equal(t, "read", got, []string{"1 a", "2 c.d", "3 ", "4 own", "5 a"})
+}
+
+func findsMapped(t *testing.T, f *fixture) {
+	next, ok := f.bus.(bus.NextFinder)
+	if !ok {
+		t.Skipf("%T is no bus.NextFinder", f.bus)
+	}
+	f.publish(t, mapped()...)
+	ds := f.fetch(t, f.subscribeTo(t, partition.Subject(), "g", nil), 5)
+	after := bus.Position{Stream: ds[0].At.Stream}
+	for _, d := range ds {
+		at, err := next.FindNext(t.Context(), partition.Subject(), after)
+		if err != nil || at != d.At {
+			t.Fatalf("behind sequence %d: %+v, %v; want %+v", after.Sequence, at, err, d.At)
+		}
+		after = at
+	}
+	if at, err := next.FindNext(t.Context(), partition.Subject(), after); err != nil || at != (bus.Position{}) {
+		t.Errorf("behind the last: %+v, %v", at, err)
+	}
+}
+
+func (f *fixture) cursors(t *testing.T, group string) []bus.Cursor {
+	t.Helper()
+	cursors, err := f.bus.(bus.CursorLister).Cursors(t.Context(), group)
+	if err != nil {
+		t.Fatalf("Cursors: %v", err)
+	}
+	return cursors
+}
+
+func listsCursors(t *testing.T, f *fixture) {
+	if got := f.cursors(t, "g"); len(got) != 0 {
+		t.Errorf("a group without a cursor has %+v", got)
+	}
+	f.publish(t, mapped()...)
+	src := f.subscribeTo(t, partition.Subject(), "g", nil)
+	ack(t, f.fetch(t, src, 3)[0])
+	f.info(t, src, "one settled", func(i bus.Info) bool { return i.Unsettled == 2 && i.Pending == 2 })
+	f.subscribeTo(t, "orders.*", "g", nil)
+	f.subscribeTo(t, "orders.new", "another", nil)
+	want := []bus.Cursor{{Topic: "orders.*", Pending: 1}, {Topic: partition.Subject(), Pending: 2, Unsettled: 2}}
+	if got := f.cursors(t, "g"); !slices.Equal(got, want) {
+		t.Errorf("the group's cursors are %+v; want %+v", got, want)
+	}
+}
+
+func listsNoDeleted(t *testing.T, f *fixture) {
+	f.subscribe(t, "g", nil)
+	f.h.DeleteGroup(t, f.bus, "orders.>", "g")
+	if got := f.cursors(t, "g"); len(got) != 0 {
+		t.Errorf("the group's deleted cursor is listed: %+v", got)
+	}
+}

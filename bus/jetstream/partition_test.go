@@ -1,0 +1,107 @@
+package jetstream_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onceish/onceish/bus"
+)
+
+// Own and foreign publishers agree on the partition of a key: the foreign one publishes with the key
+// in the subject, and the stream's transform maps that.
+func TestPartitionOfIsTheServersPartition(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	const n = 8
+	makeStream(t, w.js, jetstream.StreamConfig{
+		Name: "placed", Subjects: []string{"order.placed.by.*", "order.placed.of8.*"},
+		SubjectTransform: &jetstream.SubjectTransformConfig{Source: "order.placed.by.*", Destination: "order.placed.of8.{{partition(8,1)}}.{{wildcard(1)}}"},
+	})
+	keys := []string{"", "%", "a.b", "*", ">", "a b", "50%", "é", "日本", "\x01", "\uFFFD", "customer-17", "of8.3", "$1", "{{x}}"}
+	for range 1000 - len(keys) {
+		key := make([]rune, rand.IntN(12))
+		for i := range key {
+			key[i] = rune(rand.IntN(0x250))
+		}
+		keys = append(keys, string(key))
+	}
+	var events []bus.Event
+	for i, key := range keys {
+		events = append(events, bus.Event{ID: fmt.Sprint(i), Topic: "order.placed.by." + bus.KeyToken(key)})
+	}
+	if _, err := w.bus.Publish(t.Context(), events...); err != nil {
+		t.Fatal(err)
+	}
+	got := 0
+	for number := range n {
+		p := bus.Partition{Topic: "order.placed", Of: n, Number: number}
+		for s, err := range w.bus.Read(t.Context(), p.Subject(), bus.Range{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			key := keys[s.At.Sequence-1]
+			if bus.PartitionOf(key, n) != number || s.Event.Key != key || s.Event.Topic != p.Subject()+"."+bus.KeyToken(key) {
+				t.Errorf("the server stores the event of key %q as %q, with key %q; PartitionOf is %d", key, s.Event.Topic, s.Event.Key, bus.PartitionOf(key, n))
+			}
+			got++
+		}
+	}
+	if got != len(keys) {
+		t.Errorf("%d of %d events are in the partitions", got, len(keys))
+	}
+}
+
+// Events that were published to a partition and those that were mapped to it come in one order.
+func TestOwnAndMappedEventsComeInOneOrder(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	makeStream(t, w.js, jetstream.StreamConfig{
+		Name: "placed", Subjects: []string{"order.placed.by.*", "order.placed.of2.*"},
+		SubjectTransform: &jetstream.SubjectTransformConfig{Source: "order.placed.by.*", Destination: "order.placed.of2.{{partition(2,1)}}.{{wildcard(1)}}"},
+	})
+	own := bus.Partitioned(w.bus, 2)
+	for i := range 100 {
+		var err error
+		key := fmt.Sprint("key ", i%7)
+		if i%2 == 0 {
+			_, err = own.Publish(t.Context(), bus.Event{ID: fmt.Sprint(i), Topic: "order.placed", Key: key})
+		} else {
+			_, err = w.js.Publish(t.Context(), "order.placed.by."+bus.KeyToken(key), []byte(fmt.Sprint(i)))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	total := 0
+	for number := range 2 {
+		src, err := w.bus.Subscribe(t.Context(), bus.Partition{Topic: "order.placed", Of: 2, Number: number}.Subject(), group, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var sequences []uint64
+		info, err := src.Info(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range fetch(t, src, int(info.Pending)) { //nolint:gosec // not so many
+			sequences = append(sequences, d.At.Sequence)
+			if want := fmt.Sprint("key ", (d.At.Sequence-1)%7); d.Event.Key != want {
+				t.Errorf("sequence %d has key %q; want %q", d.At.Sequence, d.Event.Key, want)
+			}
+			ack(t, d)
+		}
+		if total += len(sequences); !slices.IsSorted(sequences) {
+			t.Errorf("partition %d is delivered in the order %d", number, sequences)
+		}
+		if err := src.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	if total != 100 {
+		t.Errorf("%d of 100 events are delivered", total)
+	}
+}
