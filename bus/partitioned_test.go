@@ -21,8 +21,13 @@ func TestPartitionedPublishesByKey(t *testing.T) {
 	t.Parallel()
 	var r publishedEvents
 	events := []bus.Event{
-		{ID: "1", Topic: "a", Key: "k"}, {ID: "2", Topic: "a", Key: "k"}, {ID: "1", Topic: "a"}, {ID: "3", Topic: "a.of4.1", Key: "k"},
-		{ID: "4", Topic: "a.of4.1.k"}, {ID: "5", Topic: "not.*.valid"}, {ID: "6"},
+		{ID: "1", Topic: "a", Key: "k"},
+		{ID: "2", Topic: "a", Key: "k"},
+		{ID: "1", Topic: "a"},
+		{ID: "3", Topic: "a.of4.1", Key: "k"},
+		{ID: "4", Topic: "a.of4.1.k"},
+		{ID: "5", Topic: "not.*.valid"},
+		{ID: "6"},
 	}
 	receipts, err := bus.Partitioned(&r, 8).Publish(t.Context(), events...)
 	if err != nil || len(receipts) != len(events) {

@@ -86,3 +86,23 @@ func TestRowOfAnotherEventUnderTheIDIsNotTaken(t *testing.T) {
 		h.stands(h.story(explain.Query{ID: "b"}), explain.Done, "handled", "published", "claimed", "handled", "copied")
 	})
 }
+
+// A mark is that of the event, whatever the layout of its topic.
+func TestLagLooksUpEventsOfPartitions(t *testing.T) {
+	inBubble(t, func(h *harness) {
+		partition := bus.Partition{Topic: topic, Of: 8, Number: 3}.Subject()
+		first, second := order("1"), order("2")
+		first.Topic, second.Topic = partition, partition+".k"
+		h.publish(first, second)
+		_, err := h.store.Mark(t.Context(), []dedupe.Mark{{Key: dedupe.Key{Topic: topic, Group: "billing", ID: "1"}, State: dedupe.Done, TTL: time.Hour}})
+		must(t, err)
+		s := h.sources()
+		c := s.Group.Cursors[0]
+		c.Topic, c.Floor, c.Delivered, c.Unsettled, c.Pending = partition, 0, 1, 1, 1
+		l, err := s.Lag(t.Context(), c)
+		must(t, err)
+		if l.Oldest == nil || l.Oldest.ID != "2" {
+			t.Errorf("the oldest unsettled event is %+v; want 2, for 1 is done", l.Oldest)
+		}
+	})
+}

@@ -154,7 +154,7 @@ func (s *Sources) inspect(ctx context.Context, keys ...dedupe.Key) ([]dedupe.Ent
 // event's data where the cursor has an ID. A nil cursor has none.
 func (s *Sources) keyOf(c *Cursor, e *bus.Event) dedupe.Key {
 	control, _ := e.Control() // of another event: means nothing
-	key := dedupe.Key{Topic: e.Topic, Group: s.Group.Name, ID: e.Identity(), Scope: dedupe.AgainScope(control.Again)}
+	key := dedupe.Key{Topic: bus.LogicalTopic(e.Topic), Group: s.Group.Name, ID: e.Identity(), Scope: dedupe.AgainScope(control.Again)}
 	if c == nil || c.ID == nil {
 		return key
 	}

@@ -142,7 +142,7 @@ func (p *previewer) addEvent(s *bus.Stored) {
 		return
 	}
 	p.events = append(p.events, s.At)
-	p.keys = append(p.keys, dedupe.Key{Topic: s.Event.Topic, Group: p.group, ID: id, Scope: dedupe.AgainScope(p.o.Again)})
+	p.keys = append(p.keys, dedupe.Key{Topic: bus.LogicalTopic(s.Event.Topic), Group: p.group, ID: id, Scope: dedupe.AgainScope(p.o.Again)})
 }
 
 // lookUp counts what was collected by what the store knows of it.

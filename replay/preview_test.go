@@ -9,6 +9,7 @@ import (
 	"github.com/onceish/onceish/bus"
 	membus "github.com/onceish/onceish/bus/memory"
 	"github.com/onceish/onceish/dedupe"
+	memdedupe "github.com/onceish/onceish/dedupe/memory"
 	"github.com/onceish/onceish/replay"
 )
 
@@ -100,4 +101,22 @@ func TestDryRunReadsDataWhereItIsNeeded(t *testing.T) {
 			t.Errorf("%+v, %v, %d events read with data; want 12 events, and 3 with data", n, err, b.withData)
 		}
 	})
+}
+
+// A mark is that of the event, whatever the layout of its topic.
+func TestDryRunKnowsEventsOfPartitions(t *testing.T) {
+	t.Parallel()
+	b := newBus(t, 0)
+	partition := bus.Partition{Topic: "orders.new", Of: 8, Number: 3}.Subject()
+	publish(t, b, bus.Event{ID: "1", Topic: partition}, bus.Event{ID: "2", Topic: partition + ".k"}, bus.Event{ID: "3", Topic: partition})
+	store, err := memdedupe.New(nil)
+	must(t, err)
+	for _, id := range []string{"1", "2"} {
+		_, err := store.Mark(t.Context(), []dedupe.Mark{{Key: dedupe.Key{Topic: "orders.new", Group: "billing", ID: id}, State: dedupe.Done, TTL: time.Hour}})
+		must(t, err)
+	}
+	n, err := replay.PreviewGroup(t.Context(), b, store, partition, bus.Range{}, "billing", nil)
+	if err != nil || n.Events != 3 || n.Done != 2 || n.WouldRun != 1 {
+		t.Errorf("%+v, %v; want 3 events, of which 2 are done", n, err)
+	}
 }

@@ -151,7 +151,8 @@ func findsMapped(t *testing.T, f *fixture) {
 
 func (f *fixture) cursors(t *testing.T, group string) []bus.Cursor {
 	t.Helper()
-	cursors, err := f.bus.(bus.CursorLister).Cursors(t.Context(), group)
+	lister := f.bus.(bus.CursorLister) //nolint:errcheck,forcetypeassert // the case is run for those alone
+	cursors, err := lister.Cursors(t.Context(), group)
 	if err != nil {
 		t.Fatalf("Cursors: %v", err)
 	}

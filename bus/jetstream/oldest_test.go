@@ -2,6 +2,8 @@ package jetstream_test
 
 import (
 	"errors"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -36,6 +38,49 @@ func TestNewRefusesAnOldServer(t *testing.T) {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("New: %v; want it to name %s", err, want)
 		}
+	}
+}
+
+// Older releases skip events of a partition that nothing lies behind, or deliver some of the plain
+// topic.
+func TestPartitionServerDeliversPartitions(t *testing.T) {
+	t.Parallel()
+	nc := natstest.StartVersion(t, natsbus.PartitionServer).Connect(t)
+	makeStream(t, newJetStream(t, nc), jetstream.StreamConfig{Name: stream, Subjects: []string{"orders.>"}})
+	b := newBus(t, nc, nil)
+	partition := bus.Partition{Topic: topic, Of: 8, Number: 3}.Subject()
+	for i, subject := range []string{topic, partition, topic + ".of8.4", partition + ".k", partition, topic + ".of8.4.k", partition + ".l", partition, topic} {
+		if _, err := b.Publish(t.Context(), bus.Event{ID: strconv.Itoa(i), Topic: subject}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []string{"1", "3", "4", "6", "7"}
+	var got, read []string
+	for _, rewind := range []bool{false, true} {
+		src, err := b.Subscribe(t.Context(), partition, group, &bus.SubscribeOptions{Rewind: rewind})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = nil
+		for _, d := range fetch(t, src, len(want)) {
+			got = append(got, d.Event.ID)
+		}
+		info, err := src.Info(t.Context())
+		if err != nil || info.Pending != 0 || int(info.Unsettled) != len(want) || !slices.Equal(got, want) {
+			t.Errorf("delivered: %q, %+v, %v; want %q", got, info, err, want)
+		}
+		if err := src.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	for s, err := range b.Read(t.Context(), partition, bus.Range{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		read = append(read, s.Event.ID)
+	}
+	if !slices.Equal(read, want) {
+		t.Errorf("read: %q; want %q", read, want)
 	}
 }
 

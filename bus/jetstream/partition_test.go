@@ -87,7 +87,7 @@ func TestOwnAndMappedEventsComeInOneOrder(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, d := range fetch(t, src, int(info.Pending)) { //nolint:gosec // not so many
+		for _, d := range fetch(t, src, int(info.Pending)) {
 			sequences = append(sequences, d.At.Sequence)
 			if want := fmt.Sprint("key ", (d.At.Sequence-1)%7); d.Event.Key != want {
 				t.Errorf("sequence %d has key %q; want %q", d.At.Sequence, d.Event.Key, want)

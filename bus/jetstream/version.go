@@ -17,9 +17,9 @@ const OldestServer = natsserver.Oldest
 // if it is no cluster, starts again.
 const exactCreation = "2.14.0"
 
-// PartitionServer is the oldest release of nats-server whose consumers deliver all events of a
-// partition. Older ones skip some where a consumer covers a subject and what lies below it.
-const PartitionServer = "2.11.2"
+// PartitionServer is the oldest release of nats-server that subscriptions to partitions take. Of a
+// consumer that covers a subject and what lies below it older ones skip events, or deliver others.
+const PartitionServer = "2.11.4"
 
 // checkPartition returns ErrServerTooOld if the topic is a partition, which the server that the
 // connection is to cannot deliver. While the connection is down its server is unknown, and passes.
@@ -28,7 +28,7 @@ func (b *Bus) checkPartition(topic string) error {
 	if len(bus.SubscriptionFilters(topic)) == 1 || !natsserver.Older(version, PartitionServer) {
 		return nil
 	}
-	return fmt.Errorf("jetstream: topic %q is a partition, of which %s would skip events: %w: it is nats-server %s: upgrade it to %s or later, or do not use partitions",
+	return fmt.Errorf("jetstream: topic %q is a partition, of which %s does not deliver the right events: %w: it is nats-server %s: upgrade it to %s or later, or do not use partitions",
 		topic, b.nc.ConnectedAddr(), ErrServerTooOld, version, PartitionServer)
 }
 

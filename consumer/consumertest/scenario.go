@@ -153,7 +153,7 @@ func patternOf(events []bus.Event) string {
 // keyOf returns the key of an event without its group. An event that has no id by Options.ID, which
 // is dead-lettered, has that of its identity.
 func (s *scenario) keyOf(e *bus.Event) (k dedupe.Key) {
-	k = dedupe.Key{Topic: e.Topic, ID: e.Identity()}
+	k = dedupe.Key{Topic: bus.LogicalTopic(e.Topic), ID: e.Identity()}
 	defer func() { _ = recover() }() // the consumer dead-letters the event for that
 	if id := s.options.ID(*e); id != "" {
 		k.ID = id
