@@ -18,6 +18,10 @@
 // out nothing in silence: what the stream dropped before it was read is reported as a
 // [DroppedError], and a stream that is not the one of a known position is [ErrStreamReplaced].
 //
+// A topic can be in partitions ([Partition]): events of a key are in one of them, and one process
+// of a group reads it. It takes the group's cursor over with [SubscribeOptions].Rewind. To
+// consumers events of all partitions are of one topic, see [LogicalTopic].
+//
 // A [Deleter] deletes single events for good, such as dead letters that were redriven.
 //
 // Adapters: bus/memory (in the process, for tests) and bus/jetstream (NATS JetStream). bus/bustest

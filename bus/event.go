@@ -30,10 +30,12 @@ type Event struct {
 	// ID tells events of one topic and source apart. Required to publish.
 	ID string
 	// Topic is the subject that the event is published to, without wildcards. Required to publish.
+	// That of an event in a partition is the partition's: see LogicalTopic for what it is part of.
 	Topic string
-	// Key orders events: those with one key are handled one after the other. Empty: no order.
+	// Key orders events: those with one key are handled one after the other. Empty: no order. An
+	// event that was mapped to a partition and brings no key is read with that of its subject.
 	Key string
-	// Type is the kind of event, such as "order.placed". Empty: the topic.
+	// Type is the kind of event, such as "order.placed". Empty: the logical topic.
 	Type string
 	// Source is the context in which the ID is unique. Empty: DefaultSource.
 	Source string
@@ -47,8 +49,8 @@ type Event struct {
 	Headers Headers
 }
 
-// Identity is what tells this event from others of its topic: its ID, together with its Source
-// unless that is the default one. It is injective: two events of different (source, id) have
+// Identity is what tells this event from others of its logical topic: its ID, together with its
+// Source unless that is the default one. It is injective: two events of different (source, id) have
 // different identities.
 func (e *Event) Identity() string {
 	if e.Source != "" && e.Source != DefaultSource {

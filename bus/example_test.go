@@ -43,3 +43,16 @@ func ExampleMessageID() {
 	// false
 	// false
 }
+
+// All events of a customer are in one partition, whoever publishes them. To consumers they are of
+// one topic.
+func ExamplePartition() {
+	p := bus.Partition{Topic: "order.placed", Of: 8, Number: bus.PartitionOf("customer-17", 8)}
+	fmt.Println(p.Subject(), bus.LogicalTopic(p.Subject()))
+	mapped := p.Subject() + "." + bus.KeyToken("customer-17") // by a subject transform
+	key, _ := bus.PartitionKey(mapped)
+	fmt.Println(key, bus.LogicalTopic(mapped))
+	// Output:
+	// order.placed.of8.0 order.placed
+	// customer-17 order.placed
+}

@@ -16,8 +16,8 @@ const maxMessageID = 512
 // id on two topics, or with two payloads. It is an injective encoding of logical topic, source, id,
 // payload hash, redriven letter, copy and scope, in visible ASCII. A dead letter's depends on its
 // letter id alone, so that a letter published again, with other times or another error, is still
-// that letter. Control headers count only on the event that they were written for: copied to another
-// one they would have it swallowed.
+// that letter. Control headers count only on the event that they were written for: copied to
+// another one they would have it swallowed.
 func MessageID(e *Event) string {
 	control, _ := e.Control() // zero if it is another event's
 	if control.Letter != "" {

@@ -112,8 +112,8 @@ func parseCount(token string) int {
 // '%' of theirs begins an encoding.
 const emptyKeyToken = "%"
 
-// KeyToken returns a key as one token of a subject: '.', '*', '>', '%', spaces and control characters
-// are percent-encoded, and bytes that are not UTF-8. It is injective.
+// KeyToken returns a key as one token of a subject: '.', '*', '>', '%', spaces and control
+// characters are percent-encoded, and bytes that are not UTF-8. It is injective.
 func KeyToken(key string) string {
 	if key == "" {
 		return emptyKeyToken
@@ -164,8 +164,8 @@ func ValidPartitions(n int) error {
 	return nil
 }
 
-// SubscriptionFilters is for implementers of a bus. It returns the patterns that a subscription to a
-// topic, a read of it, or anything else that takes a pattern, covers: a partition's subject also
+// SubscriptionFilters is for implementers of a bus. It returns the patterns that a subscription to
+// a topic, a read of it, or anything else that takes a pattern, covers: a partition's subject also
 // covers what lies below it. Anything else covers itself.
 func SubscriptionFilters(topic string) []string {
 	if _, rest, ok := splitPartition(topic); ok && rest == "" {

@@ -29,7 +29,7 @@ func (p *partitioned) Publish(ctx context.Context, events ...Event) ([]Receipt, 
 	}
 	mapped := make([]Event, len(events))
 	for i := range events {
-		mapped[i] = toPartition(events[i], p.n)
+		mapped[i] = ToPartition(events[i], p.n)
 	}
 	return p.publisher.Publish(ctx, mapped...)
 }
@@ -43,10 +43,11 @@ func (p *partitioned) refuseAll(events []Event, reason error) ([]Receipt, error)
 	return receipts, err
 }
 
-// toPartition returns the event as it is published in n partitions. A topic that is none is left
-// as it is, for the Publisher to say so.
-func toPartition(e Event, n int) Event {
-	if ValidTopic(e.Topic) != nil {
+// ToPartition returns the event as Partitioned publishes it in n partitions: it is for those who
+// need more of a Bus than a Publisher. Of an event that cannot be published, and for another number
+// of partitions than 1 to MaxPartitions, it returns the event as it is.
+func ToPartition(e Event, n int) Event {
+	if ValidPartitions(n) != nil || ValidTopic(e.Topic) != nil {
 		return e
 	}
 	if e.Key == "" {

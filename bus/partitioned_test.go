@@ -50,6 +50,10 @@ func TestPartitionedPublishesByKey(t *testing.T) {
 func TestPartitionedRefusesNumbers(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{-1, 0, bus.MaxPartitions + 1} {
+		e := bus.Event{ID: "1", Topic: "a"}
+		if got := bus.ToPartition(e, n); got.Topic != e.Topic {
+			t.Errorf("in %d partitions the event has topic %q", n, got.Topic)
+		}
 		var r publishedEvents
 		receipts, err := bus.Partitioned(&r, n).Publish(t.Context(), bus.Event{ID: "1", Topic: "a"}, bus.Event{ID: "2", Topic: "a"})
 		if err == nil || len(receipts) != 2 || !errors.Is(err, receipts[1].Err) || receipts[0].Err == nil || len(r.events) > 0 || !strings.Contains(err.Error(), "1 to 1024") {

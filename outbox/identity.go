@@ -9,8 +9,8 @@ import (
 )
 
 // RowID is what a row of an event is known by: what tells the event from others on the bus and to
-// consumers, which is its logical topic, its source and its id. It is injective, begins with RowIDPrefix,
-// and has at most 1,538 bytes.
+// consumers, which is its logical topic, its source and its id. It is injective, begins with
+// RowIDPrefix, and has at most 1,538 bytes.
 func RowID(e *bus.Event) string {
 	id := RowIDPrefix(e.ID) + escapePart(bus.LogicalTopic(e.Topic))
 	if e.Source != "" && e.Source != bus.DefaultSource {

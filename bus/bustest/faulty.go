@@ -53,6 +53,15 @@ func (b *FaultyBus) Get(ctx context.Context, at bus.Position) (bus.Event, error)
 	})
 }
 
+// Cursors implements bus.CursorLister. Nothing of it is planned.
+func (b *FaultyBus) Cursors(ctx context.Context, group string) ([]bus.Cursor, error) {
+	lister, ok := b.inner.(bus.CursorLister)
+	if !ok {
+		return nil, errors.ErrUnsupported
+	}
+	return lister.Cursors(ctx, group)
+}
+
 // Read implements bus.Reader. Nothing of it is planned.
 func (b *FaultyBus) Read(ctx context.Context, pattern string, r bus.Range) iter.Seq2[bus.Stored, error] {
 	reader, ok := b.inner.(bus.Reader)

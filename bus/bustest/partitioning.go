@@ -26,8 +26,8 @@ func partitioning(h Harness, finds, reads, lists bool) []promise {
 
 var partition = bus.Partition{Topic: "orders.new", Of: 8, Number: 3}
 
-// mapped are events of partition and its neighbours, by the order in which they are published. Those
-// of partition are "1" to "5".
+// mapped are events of partition and its neighbours, by the order in which they are published.
+// Those of partition are "1" to "5".
 func mapped() []bus.Event {
 	own, other := partition.Subject(), bus.Partition{Topic: partition.Topic, Of: 8, Number: 4}.Subject()
 	older := bus.Partition{Topic: partition.Topic, Of: 4, Number: 3}.Subject()

@@ -30,6 +30,12 @@
 // Servers from 2.11 to 2.12 store the header Traceparent as traceparent, whatever the case
 // of its letters.
 //
+// A partition ([bus.Partition]) is read by one consumer with two filters, its subject and what lies
+// below it, which takes nats-server 2.11.4, see [PartitionServer]. A cursor is rewound by a reset
+// of the consumer to its ack floor; before nats-server 2.14 it is deleted and made again with the
+// same configuration, other Sources of it end with [bus.ErrConsumerLost], and streams of interest
+// retention are refused, because they would drop what waits.
+//
 // Answers to deliveries are plain publishes that nobody confirms. While the connection is down, and
 // until the consumer behind it was looked at again, acks and terms are kept and naks and extensions
 // are refused: a late ack is of an event that is done, but a late nak or extension moves a delivery
@@ -59,6 +65,10 @@
 // Without BindOnly, single messages are read after a reconnect and where a group goes on, to see
 // whether the stream is the same: publish $JS.API.STREAM.MSG.GET.S. A user that may not do that
 // loses Options.APITimeout and that check.
+//
+// SubscribeOptions.Rewind takes, in addition, and also with BindOnly:
+//
+//	publish    $JS.API.CONSUMER.RESET.S.C      (before nats-server 2.14 DELETE and CREATE, and no BindOnly)
 //
 // Read takes these, C being any name, and from a work queue or an interest stream only the first
 // two:

@@ -122,8 +122,8 @@ type messageRequest struct {
 	Topic    string `json:"next_by_subj,omitempty"`
 }
 
-// nextMessage asks a stream for the first message of what a topic covers, at a sequence or after it;
-// nil: there is none.
+// nextMessage asks a stream for the first message of what a topic covers, at a sequence or after
+// it; nil: there is none.
 func (b *Bus) nextMessage(ctx context.Context, doing, stream, topic string, from uint64) (first *storedMessage, err error) {
 	for _, filter := range bus.SubscriptionFilters(topic) {
 		m, err := b.requestMessage(ctx, doing, stream, messageRequest{from, filter})

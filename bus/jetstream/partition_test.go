@@ -11,8 +11,8 @@ import (
 	"github.com/onceish/onceish/bus"
 )
 
-// Own and foreign publishers agree on the partition of a key: the foreign one publishes with the key
-// in the subject, and the stream's transform maps that.
+// Own and foreign publishers agree on the partition of a key: the foreign one publishes with the
+// key in the subject, and the stream's transform maps that.
 func TestPartitionOfIsTheServersPartition(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)

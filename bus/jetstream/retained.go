@@ -12,9 +12,9 @@ import (
 )
 
 // Retained returns how many events of a topic its stream has, and how long before the stream's last
-// event its first one was stored. For a pattern or a partition all events of the stream are counted. Of a stream
-// that deletes what is handled (work queue, interest) it is nothing. It does not retry, and takes
-// $JS.API.STREAM.NAMES and $JS.API.STREAM.INFO.<stream>.
+// event its first one was stored. For a pattern or a partition all events of the stream are
+// counted. Of a stream that deletes what is handled (work queue, interest) it is nothing. It does
+// not retry, and takes $JS.API.STREAM.NAMES and $JS.API.STREAM.INFO.<stream>.
 func (b *Bus) Retained(ctx context.Context, topic string) (events uint64, over time.Duration, err error) {
 	found, err := b.findStream(ctx, topic)
 	if err != nil || found.Config.Retention != jetstream.LimitsPolicy {

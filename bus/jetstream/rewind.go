@@ -78,8 +78,8 @@ func (b *Bus) resetConsumer(ctx context.Context, info *jetstream.ConsumerInfo) (
 	}
 }
 
-// recreateConsumer deletes the consumer and makes it again, to start behind its floor. If this fails
-// in the middle, the group has no cursor: it resumes at its watermark then.
+// recreateConsumer deletes the consumer and makes it again, to start behind its floor. If this
+// fails in the middle, the group has no cursor: it resumes at its watermark then.
 func (b *Bus) recreateConsumer(ctx context.Context, stream *jetstream.StreamInfo, info *jetstream.ConsumerInfo) (*jetstream.ConsumerInfo, error) {
 	doing := fmt.Sprintf("rewind consumer %q on stream %q", info.Name, info.Stream)
 	config := rewoundConfig(stream, info)
@@ -110,9 +110,9 @@ func startsAgain(p jetstream.DeliverPolicy) bool {
 	return p == jetstream.DeliverAllPolicy || p == jetstream.DeliverByStartSequencePolicy || p == jetstream.DeliverByStartTimePolicy
 }
 
-// rewoundConfig is the configuration of a consumer that starts where another one has its floor. Of a
-// work queue what is left is what nobody has acknowledged. A consumer without a floor starts where
-// it did before: servers without resets keep none until something is acknowledged.
+// rewoundConfig is the configuration of a consumer that starts where another one has its floor. Of
+// a work queue what is left is what nobody has acknowledged. A consumer without a floor starts
+// where it did before: servers without resets keep none until something is acknowledged.
 func rewoundConfig(stream *jetstream.StreamInfo, info *jetstream.ConsumerInfo) jetstream.ConsumerConfig {
 	c := info.Config
 	if floor := floorOf(info); floor > 0 && stream.Config.Retention != jetstream.WorkQueuePolicy {
@@ -121,7 +121,8 @@ func rewoundConfig(stream *jetstream.StreamInfo, info *jetstream.ConsumerInfo) j
 	return c
 }
 
-// floorOf is the sequence up to which everything is settled. What lies before a consumer's start is.
+// floorOf is the sequence up to which everything is settled. What lies before a consumer's start
+// is.
 func floorOf(info *jetstream.ConsumerInfo) uint64 {
 	return max(info.AckFloor.Stream, max(info.Config.OptStartSeq, 1)-1)
 }

@@ -106,8 +106,8 @@ func overlapsAny(patterns []string, topic string) bool {
 	return slices.ContainsFunc(patterns, func(p string) bool { return bus.Overlap(p, topic) })
 }
 
-// coversAny reports whether one of the patterns may match a subject that a subscription to the topic
-// covers.
+// coversAny reports whether one of the patterns may match a subject that a subscription to the
+// topic covers.
 func coversAny(patterns []string, topic string) bool {
 	return slices.ContainsFunc(bus.SubscriptionFilters(topic), func(f string) bool { return overlapsAny(patterns, f) })
 }

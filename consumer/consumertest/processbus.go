@@ -35,6 +35,11 @@ func (b *processBus) Get(ctx context.Context, at bus.Position) (bus.Event, error
 	return guardCall(b.p, bus.ErrClosed, func() (bus.Event, error) { return b.inner.Get(ctx, at) })
 }
 
+// Cursors implements bus.CursorLister.
+func (b *processBus) Cursors(ctx context.Context, group string) ([]bus.Cursor, error) {
+	return guardCall(b.p, bus.ErrClosed, func() ([]bus.Cursor, error) { return b.inner.Cursors(ctx, group) })
+}
+
 // Subscribe implements bus.Bus.
 func (b *processBus) Subscribe(ctx context.Context, topic, group string, o *bus.SubscribeOptions) (bus.Source, error) {
 	return guardCall(b.p, bus.ErrClosed, func() (bus.Source, error) {
