@@ -1,6 +1,7 @@
 package jetstream_test
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -103,5 +104,29 @@ func TestOwnAndMappedEventsComeInOneOrder(t *testing.T) {
 	}
 	if total != 100 {
 		t.Errorf("%d of 100 events are delivered", total)
+	}
+}
+
+// A stream may have a partition by its transform alone, and before it has any event.
+func TestPartitionsAreFoundWhereTheyAreOnlyMapped(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	makeStream(t, w.js, jetstream.StreamConfig{
+		Name: "placed", Subjects: []string{"order.placed.by.*"},
+		SubjectTransform: &jetstream.SubjectTransformConfig{Source: "order.placed.by.*", Destination: "order.placed.of1.{{partition(1,1)}}.{{wildcard(1)}}"},
+	})
+	src, err := w.bus.Subscribe(t.Context(), bus.Partition{Topic: "order.placed", Of: 1}.Subject(), group, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = src.Close(context.Background()) })
+	if _, err := w.bus.Publish(t.Context(), bus.Event{ID: "1", Topic: "order.placed.by.k"}); err != nil {
+		t.Fatal(err)
+	}
+	if d := fetch(t, src, 1)[0]; d.Event.Key != "k" {
+		t.Errorf("%+v; want the key k", d.Event)
+	}
+	if _, err := src.Info(t.Context()); err != nil || src.Healthy() != nil {
+		t.Errorf("Info: %v, Healthy: %v", err, src.Healthy())
 	}
 }
