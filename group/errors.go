@@ -21,4 +21,16 @@ var (
 	ErrReleased = errors.New("lease was released")
 	// ErrLeft is returned by a Session that has left its group.
 	ErrLeft = errors.New("session has left its group")
+	// ErrRevoked is the cause of the end of a Run whose partition is to be handed over: it finishes
+	// in order, and returns.
+	ErrRevoked = errors.New("partition is handed over")
+	// ErrPartitionLost is the cause of the end of a Run whose partition another process may own
+	// already: it starts nothing more.
+	ErrPartitionLost = errors.New("partition was lost")
+	// ErrOtherLayout is returned by Assignment.Err while live members work on the topic in another
+	// number of partitions.
+	ErrOtherLayout = errors.New("live members have another number of partitions")
+	// ErrNoStore is returned by a Store that was answered that it does not exist, and cannot make
+	// it. Nobody else can change a row either.
+	ErrNoStore = errors.New("group store does not exist")
 )

@@ -92,9 +92,10 @@ func (s *Session) keepTicking(ctx context.Context) {
 }
 
 // tick notes that this process runs. The first tick after a freeze does not: a refresh does, in
-// thaw. Leases end here, when they are too old.
+// thaw. Leases and ownerships end here, when they are too old.
 func (s *Session) tick(now time.Time) {
-	s.loseLeases(now, s.store.TTL()-2*s.tickInterval())
+	s.loseLeases(now, s.certainFor())
+	s.losePartitions(now)
 	last := s.alive.Load()
 	if last == nil {
 		return

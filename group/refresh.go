@@ -2,6 +2,7 @@ package group
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -16,23 +17,31 @@ import (
 // then lists the members either finds this one, unconfirmed, or has stored the pause before this
 // one reads it.
 func (s *Session) refreshAll(ctx context.Context) error {
-	began, connected := s.options.Now(), s.isConnected()
+	began, connected, before := s.options.Now(), s.isConnected(), s.known.applied
+	wanted := s.renewal.Swap(false)
 	err := s.rejoin(ctx, began)
 	if err == nil {
 		err = s.readPauses(ctx)
 	}
 	s.applyPauses()
-	if err == nil {
-		err = s.renewRow(ctx, s.state())
+	if err == nil && (wanted || before != s.known.applied || s.isRenewalDue(began)) {
+		if err = s.renewRow(ctx, s.state()); err == nil {
+			err = s.renewLeases(ctx)
+		}
 	}
-	if err == nil {
-		err = s.renewLeases(ctx)
+	if errors.Is(err, ErrNoStore) {
+		s.noteMembership(began, s.options.Now()) // nobody can see that the row is not there
 	}
 	if ctx.Err() == nil {
 		s.excused.Store(err != nil && connected && s.isConnected())
 		s.noteRefresh(began, err)
 	}
 	return err
+}
+
+// isRenewalDue reports whether a refresh is more than one of many that changes of plans bring about.
+func (s *Session) isRenewalDue(now time.Time) bool {
+	return elapsed(s.renewed, now) >= s.tickInterval() || s.Status().Err != nil
 }
 
 // rejoin stores the member's row if it may have expired, or may expire before pauses are read.
@@ -104,6 +113,7 @@ func (s *Session) renewRow(ctx context.Context, state string) error {
 	sent := s.options.Now()
 	if _, err = s.put(ctx, MemberRows, s.id, data, AnyRevision); err == nil {
 		s.renewed = sent
+		s.noteMembership(sent, s.options.Now())
 	}
 	return err
 }
@@ -123,6 +133,7 @@ func (s *Session) noteRefresh(began time.Time, err error) {
 	}
 	if was != nil {
 		s.log.Info("group store is reached again", "after", elapsed(s.status.Reached, now))
+		s.requestPlan()
 	}
 	s.status.Reached = now
 	listed := s.renewed

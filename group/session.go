@@ -33,6 +33,11 @@ type Session struct {
 	listed  atomic.Pointer[time.Time]
 	excused atomic.Bool
 	refresh chan struct{} // asks Run for a refresh
+	replan  chan struct{} // asks Run to look at the plans
+	// renewal says that the next refresh stores the member's row in any case.
+	renewal atomic.Bool
+	// membership is how long the member's row has been there; see Ownership.
+	membership atomic.Pointer[membership]
 
 	// What follows is for Join, and then for the goroutine of Run alone.
 
@@ -43,10 +48,13 @@ type Session struct {
 	mu        sync.Mutex
 	status    Status
 	draining  bool
+	ending    bool // no more is assigned
 	left      bool
 	leases    map[string]*Lease
 	refreshed chan struct{} // closed and replaced by each successful refresh
 	endWatch  func()
+
+	assignments map[string]*Assignment // by topic
 }
 
 // Status is what a session knows of itself.
@@ -77,8 +85,8 @@ func Join(ctx context.Context, store Store, group string, o *Options) (*Session,
 	s := &Session{
 		store: store, group: group, options: options, log: options.Logger.With("group", group), id: rand.Text(),
 		freezeLimit: store.TTL() - 2*options.Heartbeat,
-		refresh:     make(chan struct{}, 1), endWatch: func() {},
-		leases: make(map[string]*Lease), refreshed: make(chan struct{}),
+		refresh:     make(chan struct{}, 1), replan: make(chan struct{}, 1), endWatch: func() {},
+		leases: make(map[string]*Lease), refreshed: make(chan struct{}), assignments: make(map[string]*Assignment),
 	}
 	s.status.ID = s.id
 	now := s.options.Now()
@@ -93,15 +101,28 @@ func Join(ctx context.Context, store Store, group string, o *Options) (*Session,
 }
 
 // Run renews the member's row and its leases, and applies pauses as they are set, lifted and end.
-// While the store cannot be reached the last known pauses hold, and those with an end end. When ctx
-// ends, Run releases the leases, removes the row and returns the error of that; Enter then
-// returns ErrLeft. It is called once.
+// While the store cannot be reached the last known pauses hold, and those with an end end. It also
+// takes, runs and hands over the partitions that are assigned to this process.
+//
+// When ctx ends, Run drains the assignments, for which it stays a member for the store's TTL at
+// most; after that partitions are lost. When every AssignmentOptions.Run has returned it releases
+// the leases, removes the row and returns the error of that; Enter then returns ErrLeft. It is
+// called once.
 func (s *Session) Run(ctx context.Context) error {
+	working, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
 	var all sync.WaitGroup
-	all.Go(func() { s.watchPauses(ctx) })
-	all.Go(func() { s.keepTicking(ctx) })
-	s.keepRefreshing(ctx)
+	all.Go(func() { s.watchChanges(working) })
+	all.Go(func() { s.keepTicking(working) })
+	all.Go(func() { s.keepAssigning(working) })
+	all.Go(func() {
+		<-ctx.Done()
+		s.drainAssignments(working)
+		stop()
+	})
+	s.keepRefreshing(working)
 	all.Wait()
+	s.endAssignments()
 	return s.leave(ctx)
 }
 
@@ -110,6 +131,7 @@ func (s *Session) Drain() {
 	s.mu.Lock()
 	s.draining = true
 	s.mu.Unlock()
+	s.renewal.Store(true)
 	s.requestRefresh()
 }
 
@@ -165,13 +187,13 @@ const (
 	maxRewatch = 30 * time.Second
 )
 
-// watchPauses asks for a refresh whenever pauses change. A watch that ends, or misses changes, is
-// started again, later each time it does so soon.
-func (s *Session) watchPauses(ctx context.Context) {
+// watchChanges asks for a refresh, and a look at the plans, whenever pauses or plans change. A watch
+// that ends, or misses changes, is started again, later each time it does so soon.
+func (s *Session) watchChanges(ctx context.Context) {
 	for failures := 0; ctx.Err() == nil; failures++ {
 		began := time.Now()
 		if err := s.watchOnce(ctx); failures == 0 && err != nil {
-			s.log.Warn("watch of pauses ended; it is started again, and pauses are read at each heartbeat", "err", err)
+			s.log.Warn("watch of pauses and plans ended; it is started again, and they are read at each heartbeat", "err", err)
 		}
 		if time.Since(began) > maxRewatch {
 			failures = 0
@@ -186,7 +208,10 @@ func (s *Session) watchOnce(ctx context.Context) error {
 	s.mu.Lock()
 	s.endWatch = cancel
 	s.mu.Unlock()
-	return s.store.Watch(ctx, s.group, s.requestRefresh)
+	return s.store.Watch(ctx, s.group, func() {
+		s.requestRefresh()
+		s.requestPlan()
+	})
 }
 
 // leaveWithin bounds leaving: rows that could not be removed in time expire.
@@ -215,6 +240,14 @@ func (s *Session) leave(ctx context.Context) error {
 func (s *Session) requestRefresh() {
 	select {
 	case s.refresh <- struct{}{}:
+	default:
+	}
+}
+
+// requestPlan asks Run to look at the plans.
+func (s *Session) requestPlan() {
+	select {
+	case s.replan <- struct{}{}:
 	default:
 	}
 }

@@ -17,6 +17,8 @@ const (
 	PauseRows
 	// LeaseRows are the holders of leases, by name. A row is gone TTL after it was stored.
 	LeaseRows
+	// PlanRows are the plans of who owns which partition, by topic. They stay.
+	PlanRows
 )
 
 // DefaultTTL is the TTL of a Store unless it is told another one.
@@ -27,7 +29,8 @@ const AnyRevision uint64 = math.MaxUint64
 
 // Store keeps the rows of groups. All rules are in this package; a Store only keeps rows, and the
 // time. Its methods are safe for concurrent use. They block until the store has answered, or ctx
-// ends, and retry nothing. A call that failed may have been carried out.
+// ends, and retry nothing. A call that failed may have been carried out. One that failed because
+// the store does not exist, and cannot be made, is ErrNoStore.
 type Store interface {
 	// TTL returns how long rows of members and leases live after they were stored. It does
 	// not block.
@@ -41,8 +44,8 @@ type Store interface {
 	Put(ctx context.Context, space Space, group, key string, data []byte, expect uint64) (uint64, error)
 	// Delete removes a row, whatever its revision. A row that is not there is deleted already.
 	Delete(ctx context.Context, space Space, group, key string) error
-	// Watch calls changed when it has begun, and after changes of the group's pauses; one call may
-	// stand for several changes, and some for none. It blocks until ctx ends, when it returns nil,
+	// Watch calls changed when it has begun, and after changes of the group's pauses and plans; one
+	// call may stand for several changes, and some for none. It blocks until ctx ends, when it returns nil,
 	// or the watch does, whose caller starts it again. It may miss changes, so its caller lists
 	// from time to time as well. changed must not block.
 	Watch(ctx context.Context, group string, changed func()) error
@@ -72,6 +75,8 @@ type Listing struct {
 	// Incarnation differs between a store that was deleted and the one made in its place, whose
 	// revisions start again.
 	Incarnation string
+	// Created is when this incarnation was made, by the store's clock.
+	Created time.Time
 	// Now is the store's time.
 	Now time.Time
 }

@@ -27,7 +27,8 @@ type Store struct {
 	tables      map[table]*rows
 	revision    uint64
 	incarnation uint64
-	changed     chan struct{} // closed and replaced by each change of pauses
+	created     time.Time
+	changed     chan struct{} // closed and replaced by each change of pauses and plans
 }
 
 var _ group.Store = (*Store)(nil)
@@ -48,7 +49,7 @@ func New(o *Options) (*Store, error) {
 	if ttl < minTTL {
 		return nil, fmt.Errorf("%w: TTL is %v: must be at least %v", group.ErrInvalid, ttl, minTTL)
 	}
-	return &Store{ttl: ttl, tables: make(map[table]*rows), changed: make(chan struct{})}, nil
+	return &Store{ttl: ttl, tables: make(map[table]*rows), created: time.Now(), changed: make(chan struct{})}, nil
 }
 
 // Reset deletes everything, as if the store was deleted and made again: revisions start again.
@@ -58,6 +59,7 @@ func (s *Store) Reset() {
 	s.tables = make(map[table]*rows)
 	s.revision = 0
 	s.incarnation++
+	s.created = time.Now()
 	s.noteChange()
 }
 
@@ -72,7 +74,9 @@ func (s *Store) List(ctx context.Context, space group.Space, name string) (group
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.table(space, name)
-	l := group.Listing{Revision: t.highest, Incarnation: strconv.FormatUint(s.incarnation, 10), Now: time.Now()}
+	l := group.Listing{
+		Revision: t.highest, Incarnation: strconv.FormatUint(s.incarnation, 10), Created: s.created, Now: time.Now(),
+	}
 	for _, row := range t.byKey {
 		l.Rows = append(l.Rows, row)
 	}
@@ -93,7 +97,7 @@ func (s *Store) Put(ctx context.Context, space group.Space, name, key string, da
 	s.revision++
 	t.byKey[key] = group.Row{Key: key, Data: append([]byte(nil), data...), Revision: s.revision, Stored: time.Now()}
 	t.highest = s.revision
-	if space == group.PauseRows {
+	if stays(space) {
 		s.noteChange()
 	}
 	return s.revision, nil
@@ -110,13 +114,13 @@ func (s *Store) Delete(ctx context.Context, space group.Space, name, key string)
 	t := s.table(space, name)
 	delete(t.byKey, key)
 	t.highest = s.revision
-	if space == group.PauseRows {
+	if stays(space) {
 		s.noteChange()
 	}
 	return nil
 }
 
-// Watch implements group.Store. It calls changed for the pauses of other groups as well.
+// Watch implements group.Store. It calls changed for changes in other groups as well.
 func (s *Store) Watch(ctx context.Context, _ string, changed func()) error {
 	for {
 		s.mu.Lock()
@@ -130,6 +134,9 @@ func (s *Store) Watch(ctx context.Context, _ string, changed func()) error {
 		}
 	}
 }
+
+// stays reports whether rows of a space stay, and are watched.
+func stays(space group.Space) bool { return space == group.PauseRows || space == group.PlanRows }
 
 // noteChange tells the watches of a change. The mutex is held.
 func (s *Store) noteChange() {
@@ -145,7 +152,7 @@ func (s *Store) table(space group.Space, name string) *rows {
 		t = &rows{byKey: make(map[string]group.Row)}
 		s.tables[at] = t
 	}
-	if space == group.PauseRows {
+	if stays(space) {
 		return t
 	}
 	for key, row := range t.byKey {

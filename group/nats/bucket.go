@@ -8,6 +8,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/onceish/onceish/group"
 )
 
 // Names of the buckets.
@@ -76,10 +78,10 @@ func (b *bucket) open(ctx context.Context, js jetstream.JetStream, o *Options) e
 		if o.BindOnly {
 			return fmt.Errorf("%w: %q: make it with: %s, or leave Options.BindOnly unset", ErrNoBucket, b.name, b.makeCommand())
 		}
-		stream, err = js.CreateStream(ctx, b.config(o.Replicas))
-		if err == nil {
-			o.Logger.Info("made bucket for groups", "bucket", b.name, "ttl", b.ttl, "replicas", o.Replicas)
+		if stream, err = js.CreateStream(ctx, b.config(o.Replicas)); err != nil {
+			return fmt.Errorf("%w: %w", group.ErrNoStore, err)
 		}
+		o.Logger.Info("made bucket for groups", "bucket", b.name, "ttl", b.ttl, "replicas", o.Replicas)
 	}
 	if err != nil {
 		return err

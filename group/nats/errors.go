@@ -2,7 +2,9 @@ package nats
 
 import (
 	"errors"
+	"fmt"
 
+	"github.com/onceish/onceish/group"
 	"github.com/onceish/onceish/internal/natsserver"
 )
 
@@ -12,7 +14,8 @@ var (
 	// ErrServerTooOld is returned by New when the server is older than 2.11.
 	ErrServerTooOld = natsserver.ErrTooOld
 	// ErrNoBucket is returned when a bucket does not exist and Options.BindOnly forbids making it.
-	ErrNoBucket = errors.New("key-value bucket does not exist")
+	// It is group.ErrNoStore.
+	ErrNoBucket = fmt.Errorf("%w: no key-value bucket", group.ErrNoStore)
 	// ErrBucketUnfit is returned when a bucket exists whose settings break promises; the text says
 	// how to change them.
 	ErrBucketUnfit = errors.New("key-value bucket is unfit for groups")

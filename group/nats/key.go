@@ -7,7 +7,7 @@ import (
 
 // prefix is that of the keys of a group in a space, with the dot at its end.
 func prefix(space group.Space, name string) string {
-	kind := map[group.Space]string{group.MemberRows: "m.", group.LeaseRows: "l.", group.PauseRows: "p."}[space]
+	kind := map[group.Space]string{group.MemberRows: "m.", group.LeaseRows: "l.", group.PauseRows: "p.", group.PlanRows: "a."}[space]
 	return kind + escape(name) + "."
 }
 

@@ -25,7 +25,7 @@ type Store struct {
 	js      jetstream.JetStream
 	options Options
 	members bucket // members and leases
-	groups  bucket // pauses
+	groups  bucket // pauses and plans
 	opening sync.Mutex
 }
 
@@ -106,7 +106,7 @@ func (s *Store) list(ctx context.Context, b *bucket, space group.Space, name str
 	if err != nil {
 		return group.Listing{}, err
 	}
-	l := group.Listing{Incarnation: info.Created.UTC().Format(time.RFC3339Nano), Now: info.TimeStamp}
+	l := group.Listing{Incarnation: info.Created.UTC().Format(time.RFC3339Nano), Created: info.Created, Now: info.TimeStamp}
 	for _, m := range messages {
 		if m.Sequence <= info.State.LastSeq {
 			l.Revision = max(l.Revision, m.Sequence)
@@ -179,7 +179,8 @@ var errWatchClosed = errors.New("watch was closed with its subscription")
 
 // Watch implements group.Store.
 func (s *Store) Watch(ctx context.Context, name string, changed func()) error {
-	watcher, err := s.groups.kv.Watch(ctx, prefix(group.PauseRows, name)+">", jetstream.UpdatesOnly(), jetstream.MetaOnly())
+	keys := []string{prefix(group.PauseRows, name) + ">", prefix(group.PlanRows, name) + ">"}
+	watcher, err := s.groups.kv.WatchFiltered(ctx, keys, jetstream.UpdatesOnly(), jetstream.MetaOnly())
 	if err != nil {
 		return s.explain(ctx, &s.groups, err)
 	}
@@ -218,7 +219,7 @@ const stopWithin = 250 * time.Millisecond
 // call calls f with the bucket of a space. If that is gone, it is made again, and f called again.
 func (s *Store) call(ctx context.Context, space group.Space, f func(context.Context, *bucket) error) error {
 	b := &s.members
-	if space == group.PauseRows {
+	if space == group.PauseRows || space == group.PlanRows {
 		b = &s.groups
 	}
 	if !s.nc.IsConnected() {
