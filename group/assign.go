@@ -95,8 +95,8 @@ func (a *Assignment) advance(ctx context.Context, l planListing, r *roster) (wai
 		if !errors.Is(err, ErrConflict) || try == maxPlanTries {
 			return wait, err
 		}
-		pause := backoff.Doubled(firstPlanWait, try-1, lastPlanWait)
-		if err := backoff.Sleep(ctx, rand.N(pause)); err != nil {
+		pause := rand.N(backoff.Doubled(firstPlanWait, try-1, lastPlanWait)) //nolint:gosec // spreads load
+		if err := backoff.Sleep(ctx, pause); err != nil {
 			return wait, err
 		}
 		if l, err = a.session.listPlans(ctx); err != nil {

@@ -19,9 +19,9 @@ type AssignmentOptions struct {
 	// partition alone. Its ctx ends with cause ErrRevoked when the partition is to be handed over:
 	// Run finishes in order and returns, and only then another process may own it. It ends with
 	// cause ErrPartitionLost when another process may own the partition already: Run starts nothing
-	// more, and returns without waiting for what it has started. If Run returns by itself, or panics,
-	// the partition is freed and planned again after a pause of 1 s, doubled each time, up to 1
-	// min. It is not called concurrently for one partition. Required.
+	// more, and returns without waiting for what it has started. If Run returns by itself, or
+	// panics, the partition is freed and planned again after a pause of 1 s, doubled each time, up
+	// to 1 min. It is not called concurrently for one partition. Required.
 	Run func(ctx context.Context, o *Ownership)
 	// MayHaveOwners: the group is known on the topic. It matters only if the plan is missing in a
 	// store that is younger than its TTL: it was deleted, with the plan. Then partitions are given
@@ -59,11 +59,12 @@ type Assignment struct {
 	warned bool // of another member of this name
 }
 
-// Assign makes this process take part in the assignment of a topic's partitions, 1 to MaxPartitions,
-// which Run does: it may be called before it and while it runs. One partition makes the topic
-// exclusive. Partitions are spread evenly over the members that are assigned to the topic; as few as
-// possible move when members come and go. Assign does not block. It returns ErrInvalid for a topic
-// that is assigned already, and ErrLeft after the session has left its group.
+// Assign makes this process take part in the assignment of a topic's partitions, 1 to
+// MaxPartitions. Run does the work: Assign may be called before it, and while it runs. One
+// partition makes the topic exclusive. Partitions are spread evenly over the members that are
+// assigned to the topic; as few as possible move when members come and go. Assign does not block.
+// It returns ErrInvalid for a topic that is assigned already, and ErrLeft after the session has
+// left its group.
 //
 // Members that work on another number of partitions are waited for: they leave first.
 func (s *Session) Assign(topic string, partitions int, o *AssignmentOptions) (*Assignment, error) {

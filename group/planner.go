@@ -26,8 +26,8 @@ const (
 	mutantIgnoresNames              // a name keeps nothing
 )
 
-// planner decides who owns which partition next. Each member runs it; compare-and-swap decides whose
-// plan holds. It is pure.
+// planner decides who owns which partition next. Each member runs it; compare-and-swap decides
+// whose plan holds. It is pure.
 type planner struct {
 	now    time.Time
 	live   func(member string) bool
@@ -228,6 +228,9 @@ func (p *planner) planBalance(row *planRow) {
 		n[from.Owner]--
 		n[to]++
 		from.Next, from.Since = to, p.now
+		if p.mutant == mutantTakesOwned {
+			from.Freed = true
+		}
 	}
 }
 

@@ -27,7 +27,7 @@ type planChange struct {
 
 // reconcile puts what this process owns, has freed and takes back into a plan; nil: there is none.
 // It ends Runs whose partitions are to move, or are another's.
-func (a *Assignment) reconcile(before *planRow, hold time.Time, now time.Time) *planChange {
+func (a *Assignment) reconcile(before *planRow, hold, now time.Time) *planChange {
 	c := &planChange{now: now}
 	if before == nil {
 		c.row = newPlanRow(a.partitions)
@@ -115,8 +115,8 @@ func (a *Assignment) freeSlot(s *slot, o *Ownership, now time.Time) {
 	s.Failures++
 }
 
-// reconcileOthers takes back what this process owned before it lost its membership, or an answer, or
-// frees it if it is to move.
+// reconcileOthers takes back what this process owned before it lost its membership, or an answer,
+// or frees it if it is to move.
 func (a *Assignment) reconcileOthers(c *planChange, draining bool) {
 	id := a.session.id
 	for i := range c.row.Slots {

@@ -39,7 +39,8 @@ func (s *Session) refreshAll(ctx context.Context) error {
 	return err
 }
 
-// isRenewalDue reports whether a refresh is more than one of many that changes of plans bring about.
+// isRenewalDue reports whether a refresh renews the row though nothing has changed: plans change
+// often, and each change brings about a refresh.
 func (s *Session) isRenewalDue(now time.Time) bool {
 	return elapsed(s.renewed, now) >= s.tickInterval() || s.Status().Err != nil
 }

@@ -187,8 +187,8 @@ const (
 	maxRewatch = 30 * time.Second
 )
 
-// watchChanges asks for a refresh, and a look at the plans, whenever pauses or plans change. A watch
-// that ends, or misses changes, is started again, later each time it does so soon.
+// watchChanges asks for a refresh, and a look at the plans, whenever pauses or plans change. A
+// watch that ends, or misses changes, is started again, later each time it does so soon.
 func (s *Session) watchChanges(ctx context.Context) {
 	for failures := 0; ctx.Err() == nil; failures++ {
 		began := time.Now()

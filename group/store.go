@@ -45,9 +45,9 @@ type Store interface {
 	// Delete removes a row, whatever its revision. A row that is not there is deleted already.
 	Delete(ctx context.Context, space Space, group, key string) error
 	// Watch calls changed when it has begun, and after changes of the group's pauses and plans; one
-	// call may stand for several changes, and some for none. It blocks until ctx ends, when it returns nil,
-	// or the watch does, whose caller starts it again. It may miss changes, so its caller lists
-	// from time to time as well. changed must not block.
+	// call may stand for several changes, and some for none. It blocks until ctx ends, when it
+	// returns nil, or the watch does, whose caller starts it again. It may miss changes, so its
+	// caller lists from time to time as well. changed must not block.
 	Watch(ctx context.Context, group string, changed func()) error
 }
 
