@@ -109,42 +109,30 @@ func (a *Assignment) advance(ctx context.Context, l planListing, r *roster) (wai
 func (a *Assignment) advanceOnce(ctx context.Context, l *planListing, r *roster) (wait time.Duration, err error) {
 	s := a.session
 	a.dropLost()
-	before, revision, err := findPlan(l, a.topic)
-	if err == nil {
-		err = r.read(ctx, s, before)
-	}
-	if err != nil {
-		return s.options.Heartbeat, err
-	}
 	now := s.options.Now()
+	v, err := a.readPlan(ctx, l, r)
+	if err != nil {
+		return r.nextExpiry(v.plan, now, s.options.Heartbeat), err
+	}
 	m, ok := s.isMember(now)
 	if !ok {
 		return s.tickInterval(), nil // it loses what it owns, and the refresh makes it one again
 	}
-	hold := time.Time{}
-	switch {
-	case before == nil:
-		hold = a.holdUntil(l, l.now(now))
-	case before.Partitions != a.partitions && r.hasLive(before, now):
-		return r.nextExpiry(before, now, s.options.Heartbeat), fmt.Errorf("%w: %d, not %d", ErrOtherLayout, before.Partitions, a.partitions)
-	case before.Partitions != a.partitions:
-		before = nil
-	}
-	if a.isDraining() && a.countOwned() == 0 && (before == nil || before.member(s.id) == nil) {
+	if a.isDraining() && a.countOwned() == 0 && (v.plan == nil || v.plan.member(s.id) == nil) {
 		a.close()
 		return s.options.Heartbeat, nil
 	}
-	c := a.reconcile(before, hold, l.now(now))
+	c := a.reconcile(v.plan, v.hold, l.now(now))
 	p := planner{now: c.now, live: func(id string) bool { return r.isLive(id, now) }}
-	p.step(c.row)
-	a.takeNext(c)
-	if before == nil || !before.equal(c.row) {
-		if err := a.store(ctx, c.row, revision); err != nil {
-			return s.options.Heartbeat, err
-		}
+	turn, err := a.storeChange(ctx, &v, c, &p)
+	if err != nil {
+		return s.options.Heartbeat, err
 	}
 	a.known = true
 	a.verified.Store(&l.began)
+	if turn > 0 {
+		return turn, nil
+	}
 	a.follow(ctx, c, m)
 	wait = r.nextExpiry(c.row, now, s.options.Heartbeat)
 	if !p.wake.IsZero() {
@@ -153,14 +141,68 @@ func (a *Assignment) advanceOnce(ctx context.Context, l *planListing, r *roster)
 	return wait, nil
 }
 
-func (a *Assignment) store(ctx context.Context, row *planRow, revision uint64) error {
-	row.Epoch++
-	data, err := row.encode()
-	if err != nil {
-		return err
+// planView is a plan as it was read.
+type planView struct {
+	plan     *planRow // nil: there is none
+	revision uint64
+	hold     time.Time // of the plan that is made in its place
+}
+
+// readPlan reads the plan, and the members.
+func (a *Assignment) readPlan(ctx context.Context, l *planListing, r *roster) (v planView, err error) {
+	v.plan, v.revision, err = findPlan(l, a.topic)
+	if err == nil {
+		err = r.read(ctx, a.session, v.plan)
 	}
-	_, err = a.session.put(ctx, PlanRows, a.topic, data, revision)
-	return err
+	now := a.session.options.Now()
+	switch {
+	case err != nil:
+	case v.plan == nil:
+		v.hold = a.holdUntil(l, l.now(now))
+	case v.plan.Partitions != a.partitions && r.hasLive(v.plan, now):
+		err = fmt.Errorf("%w: %d, not %d", ErrOtherLayout, v.plan.Partitions, a.partitions)
+	case v.plan.Partitions != a.partitions:
+		v.plan = v.plan.relaid(a.partitions)
+	}
+	return v, err
+}
+
+// storeChange plans what follows from a change, and stores both. What each member would change it
+// leaves to others for a turn, and returns how long.
+func (a *Assignment) storeChange(ctx context.Context, v *planView, c *planChange, p *planner) (turn time.Duration, err error) {
+	own := v.plan == nil || !v.plan.equal(c.row)
+	p.step(c.row)
+	a.takeNext(c)
+	if !own && len(c.taken) == 0 {
+		if v.plan.equal(c.row) {
+			return 0, nil
+		}
+		if turn = a.awaitTurn(p, v); turn > 0 {
+			return turn, nil
+		}
+	}
+	c.row.Epoch++
+	data, err := c.row.encode()
+	if err != nil {
+		return 0, err
+	}
+	_, err = a.session.put(ctx, PlanRows, a.topic, data, v.revision)
+	return 0, err
+}
+
+// planTurn is how long a member has to plan what any of them may, before the next one does.
+const planTurn = 100 * time.Millisecond
+
+// awaitTurn returns how long this process leaves it to the members before it to change a plan as
+// each of them would, so that not all of them try. Zero: it is its turn.
+func (a *Assignment) awaitTurn(p *planner, v *planView) time.Duration {
+	now := a.session.options.Now()
+	if a.dueRevision != v.revision {
+		a.dueRevision, a.dueSince = v.revision, now
+	}
+	isSelf := func(m *planMember) bool { return m.ID == a.session.id }
+	rank := max(slices.IndexFunc(p.activeMembers(v.plan), isSelf), 0)
+	return time.Duration(rank)*planTurn - elapsed(a.dueSince, now)
 }
 
 // findPlan returns the plan of a topic and its revision; nil if there is none.

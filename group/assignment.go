@@ -57,6 +57,9 @@ type Assignment struct {
 
 	known  bool // there was a plan
 	warned bool // of another member of this name
+	// dueRevision is that of the last plan in which something was due, and dueSince since when.
+	dueRevision uint64
+	dueSince    time.Time
 }
 
 // Assign makes this process take part in the assignment of a topic's partitions, 1 to

@@ -73,6 +73,19 @@ func newPlanRow(partitions int) *planRow {
 	return &planRow{Version: planVersion, Partitions: partitions, Slots: make([]slot, partitions)}
 }
 
+// relaid returns a plan of other partitions, whose epochs are larger than all before.
+func (r *planRow) relaid(partitions int) *planRow {
+	other := newPlanRow(partitions)
+	other.Epoch = r.Epoch
+	for i := range r.Slots {
+		other.Slots[0].Epoch = max(other.Slots[0].Epoch, r.Slots[i].Epoch)
+	}
+	for i := range other.Slots {
+		other.Slots[i].Epoch = other.Slots[0].Epoch
+	}
+	return other
+}
+
 func parsePlanRow(row *Row) (*planRow, error) {
 	r := &planRow{}
 	err := json.Unmarshal(row.Data, r)

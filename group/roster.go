@@ -52,8 +52,11 @@ func (r *roster) hasLive(plan *planRow, now time.Time) bool {
 }
 
 // nextExpiry returns how long after a time the next row of a plan's member may expire, and limit at
-// most.
+// most. A plan that is nil has none.
 func (r *roster) nextExpiry(plan *planRow, now time.Time, limit time.Duration) time.Duration {
+	if plan == nil {
+		return limit
+	}
 	for _, m := range plan.Members {
 		at, listed := r.expires[m.ID]
 		if !listed && now.Before(r.young) {

@@ -64,6 +64,20 @@ func Run(t *testing.T, h Harness) {
 		"a lease that is not renewed is lost before others take it":   lostLease,
 		"a lease of a process that hangs is lost as well":             stuckHolder,
 		"no run starts while a pause is confirmed":                    randomCycles,
+		"partitions are spread and those that stay go on":             spreadPartitions,
+		"partitions of a process that leaves are taken over":          leavingOwner,
+		"partitions of a killed process are taken over":               killedOwner,
+		"a drained process owns nothing and may own again":            drainedOwner,
+		"a name keeps its partitions over a restart":                  namedOwner,
+		"a frozen process loses its partitions before others own":     frozenOwner,
+		"a process that is cut off loses and takes up again":          cutOwner,
+		"members that come and go at once share all partitions":       racingPlanners,
+		"owners go on though the store was deleted":                   ownersOfDeletedStore,
+		"who joins a deleted store takes nothing from its owners":     joinerOfDeletedStore,
+		"a run that ends by itself or panics is planned again":        failingOwner,
+		"another number of partitions waits for members to leave":     otherLayout,
+		"a run that does not return is not waited for for ever":       stubbornOwner,
+		"a partition has one owner whatever happens":                  randomOwners,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -83,6 +97,9 @@ type kit struct {
 	cycles    int
 	latency   time.Duration
 	processes []*process
+	ledger    ledger
+	// mayHaveOwners is that of assignments.
+	mayHaveOwners bool
 }
 
 const name = "billing.eu"
@@ -92,6 +109,9 @@ func (k *kit) end(t *testing.T) {
 	for _, p := range k.processes {
 		p.link.set(connected)
 		p.stop(t)
+	}
+	for _, broken := range k.ledger.broken() {
+		t.Error(broken)
 	}
 }
 

@@ -31,15 +31,22 @@ type process struct {
 // join starts a process.
 func (k *kit) join(t *testing.T) *process {
 	t.Helper()
+	return k.joinAs(t, "")
+}
+
+// joinAs starts a process with a name.
+func (k *kit) joinAs(t *testing.T, static string) *process {
+	t.Helper()
 	p := &process{link: &link{store: k.Store, latency: k.latency}, ended: make(chan error, 1)}
-	var err error
-	p.session, err = group.Join(t.Context(), p.link, name, &group.Options{
-		Heartbeat: k.ttl() / 6, Apply: p.apply, Now: p.link.now, Logger: slog.New(slog.DiscardHandler),
+	o := &group.Options{
+		Name: static, Heartbeat: k.ttl() / 6, Apply: p.apply, Now: p.link.now, Logger: slog.New(slog.DiscardHandler),
 		Describe: func() []group.Subscription { return []group.Subscription{{Topic: topic, State: "running"}} },
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
+	eventually(t, "the process joins", func() (joined bool) { // a store that was deleted may take a moment
+		var err error
+		p.session, err = group.Join(t.Context(), p.link, name, o)
+		return err == nil
+	})
 	var ctx context.Context
 	ctx, p.cancel = context.WithCancel(context.WithoutCancel(t.Context()))
 	go func() { p.ended <- p.session.Run(ctx) }()

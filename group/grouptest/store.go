@@ -33,7 +33,7 @@ func (k *kit) list(t *testing.T, space group.Space) group.Listing {
 const strange = "topic:a.b > * %41 =41 é/.\""
 
 func writesNameRevisions(t *testing.T, k *kit) {
-	for _, space := range []group.Space{group.MemberRows, group.PauseRows, group.LeaseRows} {
+	for _, space := range []group.Space{group.MemberRows, group.PauseRows, group.LeaseRows, group.PlanRows} {
 		refused := func(what string, expect uint64) {
 			t.Helper()
 			if _, err := k.Store.Put(t.Context(), space, name, strange, nil, expect); !errors.Is(err, group.ErrConflict) {
@@ -66,7 +66,8 @@ func writesNameRevisions(t *testing.T, k *kit) {
 }
 
 func rowsExpire(t *testing.T, k *kit) {
-	spaces := []group.Space{group.MemberRows, group.PauseRows, group.LeaseRows}
+	spaces := []group.Space{group.MemberRows, group.PauseRows, group.LeaseRows, group.PlanRows}
+	stays := func(space group.Space) bool { return space == group.PauseRows || space == group.PlanRows }
 	for _, space := range spaces {
 		k.put(t, space, "old", "", 0)
 		k.put(t, space, "renewed", "", 0)
@@ -78,14 +79,17 @@ func rowsExpire(t *testing.T, k *kit) {
 	time.Sleep(k.ttl()*2/3 - 100*time.Millisecond)
 	for _, space := range spaces {
 		l, want := k.list(t, space), 1
-		if space == group.PauseRows {
+		if stays(space) {
 			want = 2
 		}
 		if len(l.Rows) != want || l.Rows[len(l.Rows)-1].Key != "renewed" {
 			t.Errorf("space %d: %+v; want %d rows", space, l.Rows, want)
 		}
+		if l.Created.IsZero() || l.Created.After(l.Now) {
+			t.Errorf("space %d: created at %v, listed at %v", space, l.Created, l.Now)
+		}
 		for _, row := range l.Rows {
-			if age := l.Now.Sub(row.Stored); age < 0 || space != group.PauseRows && age > k.ttl() {
+			if age := l.Now.Sub(row.Stored); age < 0 || !stays(space) && age > k.ttl() {
 				t.Errorf("space %d: a row is %v old", space, age)
 			}
 		}
@@ -115,11 +119,13 @@ func listingsAndWatches(t *testing.T, k *kit) {
 		t.Fatal(err)
 	}
 	for i := range 20 {
-		revision := k.put(t, group.PauseRows, "x", "", group.AnyRevision)
-		if l := k.list(t, group.PauseRows); l.Revision != revision || len(l.Rows) != 1 {
-			t.Fatalf("write %d: revision %d is not listed: %+v", i, revision, l)
+		for _, space := range []group.Space{group.PauseRows, group.PlanRows} {
+			revision := k.put(t, space, "x", "", group.AnyRevision)
+			if l := k.list(t, space); l.Revision != revision || len(l.Rows) != 1 {
+				t.Fatalf("write %d: revision %d is not listed: %+v", i, revision, l)
+			}
+			signaled()
 		}
-		signaled()
 	}
 	cancel()
 	if err := <-ended; err != nil {
