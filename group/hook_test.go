@@ -18,6 +18,9 @@ type hooked struct {
 
 	afterList atomic.Pointer[func()] // once, after pauses were read and before they arrive
 	down      atomic.Bool            // calls fail
+	gone      atomic.Bool            // calls are answered that there is no store
+	plansDown atomic.Bool            // calls for plans fail
+	planCalls atomic.Int64           // how many calls for plans there were
 	cut       atomic.Bool            // the connection is down, and so are calls
 	deaf      atomic.Bool            // a watch hears nothing
 	watches   atomic.Int64           // how many were begun
@@ -29,9 +32,23 @@ func (h *hooked) TTL() time.Duration { return h.store.TTL() }
 
 func (h *hooked) Connected() bool { return !h.cut.Load() }
 
+// fails returns why a call fails, if it does.
+func (h *hooked) fails(space group.Space) error {
+	if space == group.PlanRows {
+		h.planCalls.Add(1)
+	}
+	switch {
+	case h.down.Load() || h.cut.Load() || h.plansDown.Load() && space == group.PlanRows:
+		return errDown
+	case h.gone.Load():
+		return group.ErrNoStore
+	}
+	return nil
+}
+
 func (h *hooked) List(ctx context.Context, space group.Space, name string) (group.Listing, error) {
-	if h.down.Load() || h.cut.Load() {
-		return group.Listing{}, errDown
+	if err := h.fails(space); err != nil {
+		return group.Listing{}, err
 	}
 	l, err := h.store.List(ctx, space, name)
 	if space == group.PauseRows {
@@ -43,15 +60,15 @@ func (h *hooked) List(ctx context.Context, space group.Space, name string) (grou
 }
 
 func (h *hooked) Put(ctx context.Context, space group.Space, name, key string, data []byte, expect uint64) (uint64, error) {
-	if h.down.Load() || h.cut.Load() {
-		return 0, errDown
+	if err := h.fails(space); err != nil {
+		return 0, err
 	}
 	return h.store.Put(ctx, space, name, key, data, expect)
 }
 
 func (h *hooked) Delete(ctx context.Context, space group.Space, name, key string) error {
-	if h.down.Load() || h.cut.Load() {
-		return errDown
+	if err := h.fails(space); err != nil {
+		return err
 	}
 	return h.store.Delete(ctx, space, name, key)
 }

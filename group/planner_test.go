@@ -193,7 +193,7 @@ func TestANameKeepsItsPartitionsForAWhile(t *testing.T) {
 	if err := errors.Join(w.settle(), w.checkSettled()); err != nil {
 		t.Error(err)
 	}
-	if w.now != killed.Add(planGrace) {
+	if !w.now.Equal(killed.Add(planGrace)) {
 		t.Errorf("moved after %v; want %v", w.now.Sub(killed), planGrace)
 	}
 }

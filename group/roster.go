@@ -2,6 +2,7 @@ package group
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 )
@@ -30,6 +31,10 @@ func (r *roster) read(ctx context.Context, s *Session, plan *planRow) error {
 		return nil
 	}
 	l, err := s.list(ctx, MemberRows)
+	if errors.Is(err, ErrNoStore) { // that members are not there says nothing
+		r.began, r.expires, r.young = now, map[string]time.Time{}, now.Add(s.options.Heartbeat)
+		return nil
+	}
 	if err != nil {
 		return err
 	}

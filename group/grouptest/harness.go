@@ -76,7 +76,7 @@ func Run(t *testing.T, h Harness) {
 		"who joins a deleted store takes nothing from its owners":     joinerOfDeletedStore,
 		"a run that ends by itself or panics is planned again":        failingOwner,
 		"another number of partitions waits for members to leave":     otherLayout,
-		"a run that does not return is not waited for for ever":       stubbornOwner,
+		"a run that does not return loses its partition":              stubbornOwner,
 		"a partition has one owner whatever happens":                  randomOwners,
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -28,7 +28,6 @@ type ownership struct {
 	*group.Ownership
 
 	process *process
-	topic   string
 	cause   error // of the end
 }
 
