@@ -84,7 +84,7 @@ func TestPartitionsOfAKilledProcessMoveWhenItsRowExpires(t *testing.T) {
 		defer leaveA()
 		_, of := assign(t, a, 2, group.AssignmentOptions{})
 		of.want(t, "alone", 2, 0)
-		b, leaveB := join(t, other, group.Options{})
+		b, leaveB := join(t, other, group.Options{Heartbeat: 7 * time.Second}) // out of step
 		assign(t, b, 2, group.AssignmentOptions{})
 		time.Sleep(33 * time.Second)
 		of.want(t, "shared", 2, 1)
@@ -331,6 +331,64 @@ func TestOwnersGoOnThoughTheirPlanWasDeleted(t *testing.T) {
 		all[0].want(t, "deleted", 3, 2)
 		all[1].want(t, "deleted", 1, 0)
 		all[2].want(t, "deleted", 1, 0)
+	})
+}
+
+// So it is where a process that owns nothing is the first one to miss it.
+func TestAStandbyTakesNothingWhenThePlanWasDeleted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHooked(t)
+		other := &hooked{store: h.store}
+		a, leaveA := join(t, h, group.Options{})
+		defer leaveA()
+		_, owner := assign(t, a, 1, group.AssignmentOptions{})
+		owner.want(t, "alone", 1, 0)
+		b, leaveB := join(t, other, group.Options{})
+		defer leaveB()
+		_, standby := assign(t, b, 1, group.AssignmentOptions{})
+		time.Sleep(2 * h.TTL())
+		h.plansDown.Store(true)
+		if err := other.Delete(t.Context(), group.PlanRows, "g", "t"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(h.TTL() / 10)
+		if p := plan(t, other); len(p.Members) != 1 || p.Members[0] != b.Status().ID {
+			t.Errorf("%+v; want one made by the standby", p)
+		}
+		h.plansDown.Store(false)
+		time.Sleep(3 * h.TTL())
+		owner.want(t, "deleted", 1, 0)
+		standby.want(t, "deleted", 0, 0)
+	})
+}
+
+// A session that waits for its Runs to return assigns nothing more.
+func TestASessionThatEndsAssignsNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, leave := join(t, newHooked(t), group.Options{})
+		returns, revoked := make(chan struct{}), make(chan struct{})
+		run := func(ctx context.Context, _ *group.Ownership) {
+			<-ctx.Done()
+			close(revoked)
+			<-returns
+		}
+		if _, err := s.Assign("t", 1, &group.AssignmentOptions{Run: run}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		left := make(chan struct{})
+		go func() {
+			defer close(left)
+			leave()
+		}()
+		<-revoked
+		if _, err := s.Assign("u", 1, &group.AssignmentOptions{Run: run}); !errors.Is(err, group.ErrLeft) {
+			t.Errorf("Assign: %v; want ErrLeft", err)
+		}
+		close(returns)
+		<-left
 	})
 }
 
