@@ -1,5 +1,6 @@
 // Package group keeps what the processes of a consumer group know of each other: who is a member,
-// what is paused, and who holds which lease. Backends are group/nats and group/memory.
+// what is paused, who owns which partition, and who holds which lease. Backends are group/nats and
+// group/memory.
 //
 //	session, err := group.Join(ctx, store, "billing", &group.Options{Apply: pauseSubscriptions})
 //	go session.Run(ctx)
@@ -31,4 +32,23 @@
 //
 // A lease has one holder at a time by the store's clock. A process that is frozen may believe that
 // it holds one which is another's by now: [Lease.Token] fences what it writes.
+//
+// # Partitions
+//
+// [Session.Assign] spreads the partitions of a topic over the processes that call it:
+//
+//	assignment, err := session.Assign("order.placed", 8, &group.AssignmentOptions{Run: work})
+//
+// A partition has one owner at a time. It is handed over: its owner's Run returns first, and then
+// the next one's begins. It is taken from a process whose row has expired, when that has stopped by
+// its own clock: it starts nothing after [Ownership.Until]. What it has started goes on, and is
+// fenced by its claims.
+//
+//	owned by A --(B is next)--> revoked --(A's Run returns)--> free --(B takes it)--> owned by B
+//	owned by A, or revoked --(A's row expires)--> free
+//
+// While the store does not answer, owners go on until their rows may have expired; then the
+// partitions are lost, and taken up again when it answers. While it does not exist, which is
+// ErrNoStore, owners go on and nothing moves. A store that is deleted and made again has no plan:
+// owners write themselves in again.
 package group

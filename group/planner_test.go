@@ -129,8 +129,8 @@ func TestAJoinAndALeaveMoveAsFewPartitionsAsPossible(t *testing.T) {
 	})
 }
 
-// restartNamed restarts a member with a name, in order or by a kill, and returns an error unless its
-// successor gets what it had, and nothing else moves.
+// restartNamed restarts a member with a name, in order or by a kill, and returns an error unless
+// its successor gets what it had, and nothing else moves.
 func restartNamed(choose func(int) int, mutant planMutant) error {
 	w, err := settled(choose, mutant, "a", "b", "c")
 	if err != nil {

@@ -42,7 +42,7 @@ func (s *Session) refreshAll(ctx context.Context) error {
 // isRenewalDue reports whether a refresh renews the row though nothing has changed: plans change
 // often, and each change brings about a refresh.
 func (s *Session) isRenewalDue(now time.Time) bool {
-	return elapsed(s.renewed, now) >= s.tickInterval() || s.Status().Err != nil
+	return elapsed(s.renewed, now) >= s.tickInterval() || len(s.openAssignments()) == 0 || s.Status().Err != nil
 }
 
 // rejoin stores the member's row if it may have expired, or may expire before pauses are read.

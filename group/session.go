@@ -208,6 +208,7 @@ func (s *Session) watchOnce(ctx context.Context) error {
 	s.mu.Lock()
 	s.endWatch = cancel
 	s.mu.Unlock()
+	s.renewal.Store(true) // at its begin
 	return s.store.Watch(ctx, s.group, func() {
 		s.requestRefresh()
 		s.requestPlan()

@@ -105,7 +105,7 @@ func (k *kit) assign(t *testing.T, p *process, partitions int) *group.Assignment
 	return k.assignRun(t, p, partitions, func(ctx context.Context, o *ownership) {
 		for ctx.Err() == nil && o.Certain() {
 			k.ledger.work(o)
-			time.Sleep(time.Millisecond)
+			time.Sleep(10 * time.Millisecond)
 		}
 		<-ctx.Done()
 	})

@@ -42,7 +42,7 @@ func (k *kit) joinAs(t *testing.T, static string) *process {
 		Name: static, Heartbeat: k.ttl() / 6, Apply: p.apply, Now: p.link.now, Logger: slog.New(slog.DiscardHandler),
 		Describe: func() []group.Subscription { return []group.Subscription{{Topic: topic, State: "running"}} },
 	}
-	eventually(t, "the process joins", func() (joined bool) { // a store that was deleted may take a moment
+	eventually(t, "the process joins", func() bool { // a store that is busy may need a moment
 		var err error
 		p.session, err = group.Join(t.Context(), p.link, name, o)
 		return err == nil
