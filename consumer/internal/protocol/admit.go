@@ -33,7 +33,7 @@ func (c *deliveryCopy) memorySize() int {
 
 // maybeForeign reports whether a delivery may be another process's by now.
 func (m *Machine) maybeForeign(now time.Time, c *deliveryCopy) bool {
-	return c.cursorGone || now.Sub(c.ackWaitFrom) >= m.cfg.AckWait
+	return c.cursorGone || now.Sub(c.ackWaitFrom) >= m.cfg.AckWait || m.ownershipOver(now)
 }
 
 // admitCopy decides what becomes of a delivery: it is acked at once, given back, joins the job of

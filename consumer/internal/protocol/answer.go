@@ -78,10 +78,10 @@ func (m *Machine) Answers() []Answer {
 
 // answerDelivery ends a delivery, or extends it. One whose ack wait is over gets an ack or no
 // answer, for it may be another process's by now. One whose cursor is gone gets none, for it may be
-// another event.
+// another event. So does one of a partition that is lost.
 func (m *Machine) answerDelivery(now time.Time, j *Job, c *deliveryCopy, ans Answer) {
 	done := ans.Kind == Ack
-	if c.cursorGone || (ans.Kind == Nak && m.maybeForeign(now, c)) {
+	if c.cursorGone || m.owned.lost || (ans.Kind == Nak && m.maybeForeign(now, c)) {
 		ans.Kind = None
 	}
 	ans.Delivery, ans.Job = c.Delivery, j

@@ -32,7 +32,7 @@ func (m *Machine) Claims(now time.Time) Batch[dedupe.Request] {
 // first, and alone.
 func (m *Machine) nextClaims(now time.Time) []*Job {
 	switch {
-	case m.pace.oneAtATime() && !m.mayProbe(now), m.quarantine.isActive(), len(m.quarantine.soloQueue) > 0 && !m.quarantine.mayClaimSolo():
+	case m.ownershipOver(now), m.pace.oneAtATime() && !m.mayProbe(now), m.quarantine.isActive(), len(m.quarantine.soloQueue) > 0 && !m.quarantine.mayClaimSolo():
 		// Only what may hold a claim already.
 		return m.claims.takeBatch(now, func(j *Job) bool { return j.phase == claiming })
 	case m.quarantine.mayClaimSolo():
@@ -135,7 +135,7 @@ func (m *Machine) acceptClaim(now time.Time, j *Job) {
 		m.deadLetterJob(now, j, j.deadLetterReason, false)
 	case j.claim.Crashes >= m.cfg.MaxCrashes:
 		m.deadLetterJob(now, j, fmt.Sprintf("crashed: %d processes died, or lost their lease, while handling it", j.claim.Crashes), false)
-	case m.isHalted():
+	case m.isHalted(), m.ownershipOver(now):
 		m.releaseClaim(now, j)
 	case m.pace.oneAtATime() && j != m.probe, !m.keepInQuarantine(now, j):
 		m.postponeJob(now, j)
@@ -146,7 +146,8 @@ func (m *Machine) acceptClaim(now time.Time, j *Job) {
 }
 
 // nackHeld nacks an event that another owner has, or that is not due yet after this process's own
-// settlement. In the second case its redelivery is expected, and holds up what comes after it.
+// settlement. In the second case its redelivery is expected, and holds up what comes after it; also
+// in the first where this process owns the topic.
 func (m *Machine) nackHeld(now time.Time, j *Job, sent time.Time) {
 	until, own := j.heldHereUntil(), j.uncertain || j.mayHoldClaim()
 	if own { // a request that got no answer may still win the claim, for nobody
@@ -154,7 +155,7 @@ func (m *Machine) nackHeld(now time.Time, j *Job, sent time.Time) {
 	}
 	m.finishJob(now, j, Answer{
 		Kind: Nak, After: min(j.claim.HeldFor, shortBackoff(j.arrivalCount())), Outcome: Held,
-		elsewhere: !sent.Before(until), heldUntil: until, mayHoldClaim: own,
+		elsewhere: !m.waitsForOthers() && !sent.Before(until), heldUntil: until, mayHoldClaim: own,
 	})
 }
 

@@ -53,6 +53,11 @@ type Config struct {
 	// ArrivalsAreAttempts has arrivals stand for attempts, where the store counts none (mode
 	// SeenMark). Default: false.
 	ArrivalsAreAttempts bool
+	// Owned says that this process is the only one that reads the topic, for as long as it owns it:
+	// see SetOwnedUntil. Then order holds over all processes: an event that another process has or
+	// may have holds up later ones of its key until it is settled, or taken over once its lease is
+	// over. Default: false, all processes of the group read the topic, and order holds within each.
+	Owned bool
 	// Watermark is the group's. What it covers is acked unrun.
 	Watermark bus.Position
 	// Rand returns a number in [0, 1), for jitter.

@@ -19,6 +19,7 @@
 //	renew            deadlines.go   Renewals, Renewed; Tick    storecalls.go, engine.go
 //	after a nack     redelivery.go  Lookups, LookedUp          storecalls.go
 //	watermark        watermark.go   SettledUpTo and its like   watermark.go, internal/cursor
+//	ownership        ownership.go   SetOwnedUntil, Lose        whoever runs an engine per partition
 //
 // # Phases
 //
@@ -27,9 +28,9 @@
 //	phase          event                                   → phase
 //	(none)         Fetched                                 → waiting, or queued without an order key
 //	waiting        its turn in its key queue               → queued
-//	               pause, drain, too many wait             → ended (nack)
+//	               pause, drain, loss, too many wait       → ended (nack)
 //	queued         Claims                                  → claiming
-//	               pause, drain, waited too long           → ended (nack)
+//	               pause, drain, loss, waited too long     → ended (nack)
 //	claiming       Claimed: won                            → ready
 //	               Claimed: won, but not to run now        → settling (released or postponed)
 //	               Claimed: won, and to be given up        → settling (given up)
@@ -40,11 +41,13 @@
 //	               Claimed: store full                     → queued
 //	               Claimed: failed                         → claiming (repeated)
 //	ready          Next                                    → starting
-//	               pause, drain, waited too long, suspects → settling (released or postponed)
+//	               pause, drain, loss, waited too long,
+//	               suspects                                → settling (released or postponed)
 //	               Renewed: superseded                    → ended (no answer)
 //	starting       Begin                                   → running
 //	               Begin: too little of the lease is left  → ready
-//	               Begin while halted, Abandon             → settling (released or postponed)
+//	               Begin while halted or without
+//	               ownership, Abandon                      → settling (released or postponed)
 //	running        Ran: success, failure, cancelled        → settling
 //	               Ran: given up                           → settling (given up)
 //	               Ran: committed with its mark            → ended (ack)
@@ -79,6 +82,8 @@
 // nobody knows whether a commit was made, the bus is told nothing and the claim is left to its
 // lease.
 //
+// Once the partition is lost, nothing is told to the bus, however a job ends.
+//
 // # Order
 //
 // Of the events of one order key one is in flight, and the others wait for it in a key queue, by
@@ -87,6 +92,27 @@
 // be delivered. What waits is bounded, in all (Config.MaxWaiting, MaxBytes) and per key; what is
 // beyond is nacked, the latest first. So the event that others wait for is never refused, and an
 // idle slot never waits for long while the bus has events of other keys.
+//
+// # Ownership
+//
+// Where a process owns its topic (Config.Owned), a partition, it is the only one that reads it, and
+// order holds over all processes. Three things see to that.
+//
+//   - It starts at the lowest unsettled event. Its driver rewinds the cursor before the Machine is
+//     made. It does so again whenever a delivery may have been lost on its way here, because a
+//     fetch failed or the count of deliveries has a gap: what is delivered after the lost one is
+//     not taken in, for it may be a later event of the same key.
+//   - An event that another process has, or may have, keeps its place in its key queue until it is
+//     settled, or until its lease is over and it is taken over here. A former owner may still have
+//     some: those that run there, and those that it had claimed when it crashed.
+//   - From the end of its ownership on (SetOwnedUntil), by its own clock, it fetches, claims and
+//     begins nothing. So a process that was frozen starts nothing beside the next owner. What it
+//     had claimed before is fenced, event by event.
+//
+// An ownership ends in one of two ways. It is handed over: Drain, and the next process takes over
+// once Drained reports true. Or it is lost: Lose cancels what runs, and the bus, whose deliveries
+// are the next owner's, is told nothing more. What a lost owner has claimed it releases, and what
+// it has run it settles, for the store knows whose a claim is.
 //
 // # Exposure
 //
@@ -124,7 +150,9 @@
 //   - A success is marked until the store reports it stored or superseded.
 //   - A claim's lease counts from when its request was sent.
 //   - Nothing of an order key starts while an earlier event of it is in flight here or expected
-//     back.
+//     back; in an owner also while an earlier one is with another process.
+//   - An owner fetches, claims and begins nothing once its ownership is over, but repeats what it
+//     has requested before. Once it is lost, it tells the bus nothing.
 //   - Running, starting, and finished but unsettled events together are never more than
 //     Config.MaxUnmarked.
 //   - While the receiver is unavailable, one event is claimed and run at a time.

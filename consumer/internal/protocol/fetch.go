@@ -21,8 +21,13 @@ func (m *Machine) Fetch(now time.Time) (events int, ok bool) {
 // fetchBudget is what Fetch returns. Also with nothing to request, earlier requests are collected,
 // for the ack wait of what they deliver is running.
 func (m *Machine) fetchBudget(now time.Time) (events int, ok bool) {
-	if m.isHalted() {
+	switch {
+	case m.owned.lost:
+		return 0, false
+	case m.isHalted():
 		return 0, !m.fetches.exhausted
+	case m.ownershipOver(now):
+		return 0, m.fetches.outstanding > 0
 	}
 	if events = m.fetchRoom(now); events > 0 {
 		return events, true

@@ -25,6 +25,7 @@ type Machine struct {
 	fetches    fetchState
 	settled    settledEvents
 	pace       startPace
+	owned      ownership
 	stats      Stats
 
 	claims, settles, renewals, letters callQueue
@@ -72,7 +73,7 @@ func (m *Machine) Due(now time.Time) Due {
 	_, fetch := m.fetchBudget(now)
 	return Due{
 		Fetch:       fetch,
-		Claims:      m.claims.isDue(now) || m.quarantine.mayClaimSolo(),
+		Claims:      m.claims.isDue(now) || (m.quarantine.mayClaimSolo() && !m.ownershipOver(now)),
 		Settlements: m.settles.isDue(now),
 		Renewals:    m.renewals.isDue(now),
 		Letters:     m.letters.isDue(now),
@@ -137,9 +138,9 @@ func (m *Machine) CancelRuns(cause error) {
 }
 
 // Drained reports whether everything that was in flight has ended, but for handlers that do not
-// return.
+// return. What was requested of a partition that is lost is not waited for.
 func (m *Machine) Drained() bool {
-	return m.draining && m.fetches.exhausted && len(m.jobs.byKey) == m.jobs.count[leaked] && len(m.answers) == 0
+	return m.draining && (m.fetches.exhausted || m.owned.lost) && len(m.jobs.byKey) == m.jobs.count[leaked] && len(m.answers) == 0
 }
 
 func (m *Machine) isHalted() bool { return m.paused || m.draining || m.capacity == 0 }

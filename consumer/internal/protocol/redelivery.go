@@ -59,7 +59,7 @@ func (m *Machine) settledOrElsewhere(r *pendingRedelivery, known dedupe.Record, 
 	case dedupe.Done, dedupe.Dead:
 		return true
 	case dedupe.Held:
-		return !r.held.explains(asked) && !m.isAtWorkOn(r)
+		return !m.waitsForOthers() && !r.held.explains(asked) && !m.isAtWorkOn(r)
 	default:
 		return false
 	}
@@ -326,7 +326,7 @@ func (m *Machine) LookedUp(now time.Time, b Batch[Lookup], known []dedupe.Record
 			r.lookupKey, r.lookAt = payloadKey(r.key, r.arrival.Hash), now
 		case m.settledOrElsewhere(r, known[i], b.sent):
 			m.clearRedelivery(now, r)
-		case m.isHalted(), m.isAtWorkOn(r), m.jobs.isLeaked(r.key), b.sent.Before(r.held.until), b.sent.Before(m.expected.cursorRebuilt):
+		case m.waitsForOthers() && known[i].State == dedupe.Held, m.isHalted(), m.isAtWorkOn(r), m.jobs.isLeaked(r.key), b.sent.Before(r.held.until), b.sent.Before(m.expected.cursorRebuilt):
 			// Next time.
 		case l.belowFloor, l.Overdue && there != nil && !there[i]:
 			gone = append(gone, Gone{Lookup: Lookup{Key: r.key, At: r.at}, Kept: r.arrival.Delivery != nil})

@@ -34,7 +34,7 @@ func (m *Machine) Next(now time.Time) *Job {
 
 // nextReady is the index in ready of the job that may have a slot now, or -1.
 func (m *Machine) nextReady(now time.Time) int {
-	if len(m.ready) == 0 || m.isHalted() || m.idleSlots() <= 0 || (m.quarantine.isActive() && !m.quarantine.isIsolated()) {
+	if len(m.ready) == 0 || m.isHalted() || m.ownershipOver(now) || m.idleSlots() <= 0 || (m.quarantine.isActive() && !m.quarantine.isIsolated()) {
 		return -1
 	}
 	return slices.IndexFunc(m.ready, func(j *Job) bool { return m.leaseFits(now, j) })
@@ -50,7 +50,7 @@ func (m *Machine) leaseFits(now time.Time, j *Job) bool {
 // reports false, the Machine has taken the job back.
 func (m *Machine) Begin(now time.Time, j *Job) bool {
 	switch {
-	case j.superseded || m.isHalted() || j.cancelled != nil:
+	case j.superseded || m.isHalted() || m.ownershipOver(now) || j.cancelled != nil:
 		m.Abandon(now, j, 0)
 		return false
 	case !m.leaseFits(now, j):
@@ -77,7 +77,7 @@ func (m *Machine) Abandon(now time.Time, j *Job, after time.Duration) {
 	switch {
 	case j.superseded:
 		m.disownJob(now, j, Lost)
-	case (m.quarantine.isActive() || m.pace.oneAtATime()) && !m.isHalted():
+	case (m.quarantine.isActive() || m.pace.oneAtATime()) && !m.isHalted() && !m.ownershipOver(now):
 		m.postponeJob(now, j)
 	default:
 		m.releaseClaim(now, j)

@@ -161,7 +161,7 @@ func (m *Machine) finishJob(now time.Time, j *Job, ans Answer) {
 // ended (Unresolved). A consumer that may have lost a delivery must not settle it. The copies that
 // waited are admitted again.
 func (m *Machine) disownJob(now time.Time, j *Job, o Outcome) {
-	ans := Answer{Outcome: o, elsewhere: o == Lost}
+	ans := Answer{Outcome: o, elsewhere: o == Lost && !m.waitsForOthers()}
 	first, others := &j.copies[0], slices.Clone(j.copies[1:])
 	if o == Unresolved {
 		ans.heldUntil, ans.mayHoldClaim = m.latestLeaseEnd(now, j), true
