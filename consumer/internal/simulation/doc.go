@@ -10,6 +10,12 @@
 // comes back from an older copy. Handlers fail, snooze, get stuck, or kill their process. The
 // receiver that they call is away or throttles for a time, and never takes some events.
 //
+// In one seed of four the topic is a partition: one process owns it at a time, under a row that it
+// renews in the group's store, and is the only one to read it. It hands the partition over now and
+// then, or crashes, or is frozen or cut off for longer than its row is valid; the group's store is
+// away, and learns late, or never, that an owner is done. A new owner rewinds the cursor. So does
+// one that misses a delivery, for a fetch that failed, or a pull of a former owner, has taken it.
+//
 // The journal (what was published, run, effected, dead-lettered) and the ledger (what the store
 // answered) lie outside of what is simulated. They are where the promises are checked:
 //
@@ -35,4 +41,12 @@
 // unavailable), room (a store at its bound takes what it has let in; in mode seen/mark nothing is
 // claimed while a mark is refused), history (each run that failed is in it once, and nothing else),
 // letter (each is stored once, however late it is published again).
+//
+// Of partitions: owner (only the owner fetches, claims and begins anything), handover (an owner
+// begins when the one before has drained, is gone, or its row has expired), lowest (what it reads
+// first is the lowest unsettled event, or lies below it), sequence (over all processes an event of
+// a key begins when all earlier ones are settled, and the first effects come in their order),
+// beside (over all processes no two events of a key run at once, but for a run whose claim was
+// taken over from an owner that was frozen or cut off), silent (who has lost the partition sends
+// nothing).
 package simulation

@@ -65,7 +65,7 @@ func (f *faults) inject(sim *simulation) {
 		return
 	}
 	f.count++
-	proc := pick(sim.rand, sim.processes...)
+	proc := sim.pickVictim()
 	lease := sim.sc.protocol.Lease
 	switch kind { //nolint:exhaustive // faultKinds is none
 	case crash:
@@ -113,6 +113,14 @@ func (f *faults) inject(sim *simulation) {
 	case drop:
 		sim.dropOldest(1 + sim.rand.IntN(4))
 	}
+}
+
+// pickVictim picks the process that a fault hits: the owner of a partition more often than others.
+func (sim *simulation) pickVictim() *process {
+	if o := sim.owned; o != nil && o.owner != nil && sim.chance(0.5) {
+		return o.owner
+	}
+	return pick(sim.rand, sim.processes...)
 }
 
 func (sim *simulation) noteTroubleForAll(d time.Duration) {

@@ -27,6 +27,9 @@ func (sim *simulation) play() {
 	for i := range sim.sc.processes {
 		sim.startProcess(i)
 	}
+	if sim.owned != nil {
+		sim.owned.plan()
+	}
 	sim.faults.on = true
 	sim.run(sim.sc.faulty)
 	sim.faults.end(sim)

@@ -21,7 +21,7 @@ const enough = 2000
 // clean without it.
 func TestMutants(t *testing.T) {
 	t.Parallel()
-	for _, m := range slices.Concat(mutants, placeMutants) {
+	for _, m := range slices.Concat(mutants, placeMutants, ownerMutants) {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
 			for seed := uint64(1); seed <= enough; seed++ {

@@ -42,4 +42,10 @@ type mutation struct {
 	catchUpTicks      bool // who was frozen ticks as if it had not been
 	ackUnknown        bool // a commit that nobody knows of is taken for made
 	effectOutside     bool // of the transaction
+
+	ownsForEver   bool // the end of an ownership is not looked at
+	neverRewinds  bool // a new owner goes on where the cursor is
+	gapsIgnored   bool // what was delivered after a delivery that is lost is taken in
+	freesFirst    bool // an owner frees the partition, and then drains
+	answersAsLost bool // who has lost the partition tells the bus all the same
 }

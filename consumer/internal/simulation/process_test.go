@@ -32,7 +32,8 @@ type process struct {
 	capacity         int           // of its gate; negative: no bound
 	shutAt           time.Duration // when that was 0 last
 	cursorLost       bool
-	fromFirst        bool // the consumer refused to go on in the stream, and an operator started it at the first event
+	tenure           *tenure // nil: it stands by, or all processes read the topic
+	fromFirst        bool    // the consumer refused to go on in the stream, and an operator started it at the first event
 	troubles         []span
 
 	turnPlanned                   bool
@@ -75,20 +76,38 @@ func (sim *simulation) startProcess(worker int) {
 	if left := sim.faults.storePicky - sim.elapsed; left > 0 {
 		proc.noteTrouble(left + timeout)
 	}
-	cfg := sim.sc.protocol
-	cfg.Owner, cfg.Process = proc.id+":", proc.id
-	cfg.Rand = sim.rand.Float64
-	cfg.Watermark = proc.openCursor()
-	if sim.mut.config != nil {
-		sim.mut.config(&cfg)
+	watermark := proc.openCursor()
+	if sim.sc.partitioned() {
+		proc.machine = proc.newMachine(watermark) // it reads nothing
+	} else {
+		proc.startMachine(watermark)
 	}
-	proc.machine, proc.ticked = protocol.New(cfg, proc.now()), proc.now()
-	sim.after(proc, proc.machine.TickEvery(), proc.tick)
-	sim.after(proc, sim.between(500*time.Millisecond, 10*time.Second), proc.advanceLater)
 	if sim.sc.faults[freeze] && sim.chance(0.1) {
 		sim.after(proc, sim.between(0, 2*time.Second), proc.freezeAtStart)
 	}
 	proc.planTurn()
+}
+
+func (proc *process) newMachine(watermark bus.Position) *protocol.Machine {
+	sim := proc.sim
+	cfg := sim.sc.protocol
+	cfg.Owner, cfg.Process = proc.id+":", proc.id
+	cfg.Rand = sim.rand.Float64
+	cfg.Watermark = watermark
+	if sim.mut.config != nil {
+		sim.mut.config(&cfg)
+	}
+	return protocol.New(cfg, proc.now())
+}
+
+// startMachine makes a Machine, and starts what drives it beside its turns.
+func (proc *process) startMachine(watermark bus.Position) {
+	proc.machine, proc.ticked = proc.newMachine(watermark), proc.now()
+	if proc.tenure != nil {
+		proc.setOwnedUntil()
+	}
+	proc.sim.after(proc, proc.machine.TickEvery(), proc.tick)
+	proc.sim.after(proc, proc.sim.between(500*time.Millisecond, 10*time.Second), proc.advanceLater)
 }
 
 func (proc *process) now() time.Time { return proc.clock.now() }
@@ -117,6 +136,9 @@ func (proc *process) planTurn() {
 // takeTurn takes one kind of work from the Machine, beginning with a random one, and starts it.
 func (proc *process) takeTurn() {
 	proc.turnPlanned = false
+	if proc.sim.sc.partitioned() && (proc.tenure == nil || !proc.tenure.reading) {
+		return // it stands by
+	}
 	doers := [...]func() bool{proc.fetchEvents, proc.sendClaims, proc.sendSettlements, proc.sendRenewals, proc.publishLetters, proc.lookUp, proc.startJob, proc.sendAnswers, proc.cancelRuns}
 	first := proc.sim.rand.IntN(len(doers))
 	for i := range doers {
@@ -126,11 +148,20 @@ func (proc *process) takeTurn() {
 			return
 		}
 	}
-	if proc.draining && proc.machine.Drained() && len(proc.outbox) == 0 {
+	ending := proc.draining || (proc.tenure != nil && proc.tenure.ending)
+	if ending && proc.machine.Drained() && len(proc.outbox) == 0 {
+		proc.endDrained()
+	}
+}
+
+// endDrained ends a process that has nothing left to do. One that has lost the partition says
+// nothing more of its progress.
+func (proc *process) endDrained() {
+	if proc.tenure == nil || !proc.tenure.lost {
 		proc.advanceNow()
 		proc.checkFloor()
-		proc.endProcess("drained")
 	}
+	proc.endTenure()
 }
 
 // auditMachine audits the Machine now and then.
@@ -244,6 +275,10 @@ func (proc *process) drain() {
 	sim := proc.sim
 	sim.note("drain", proc.id, "", 0)
 	proc.draining = true
+	if sim.sc.partitioned() && (proc.tenure == nil || !proc.tenure.reading) {
+		proc.endTenure()
+		return
+	}
 	proc.machine.Drain(proc.now())
 	proc.planTurn()
 	sim.after(proc, sim.sc.drain, func() {

@@ -34,6 +34,8 @@ func (proc *process) checkStart(j *protocol.Job, r *run) {
 	proc.checkKnown(j, t)
 	proc.checkExposed(t)
 	proc.checkProbe(r)
+	proc.checkOwner("began " + t.name)
+	proc.checkKeyOrder(r)
 	if !sim.sc.marks {
 		proc.checkClaim(j, r)
 		proc.checkAlone(j, t)
@@ -207,6 +209,7 @@ func (proc *process) checkAck(d *bus.Delivery, t *testEvent, knew bool) {
 
 // checkEffect: a second effect needs an excuse.
 func (sim *simulation) checkEffect(r *run) {
+	sim.checkFirstEffect(r)
 	if sim.sc.marks {
 		return
 	}

@@ -31,6 +31,7 @@ type scenario struct {
 	window       time.Duration // of the bus, for message ids
 	maxUnsettled int
 	drain        time.Duration
+	sharing      sharing
 	drift        int64
 	seenTells    bool // the store says in Seen that it has no room
 	picks        bool // the success of one event is refused until all others are done

@@ -37,7 +37,7 @@ func TestPromises(t *testing.T) {
 	}
 	t.Parallel()
 	ctx, last := seedsToPlay(t)
-	var next, played, failed, steps, effects, repeats, letters, faults atomic.Int64
+	var next, played, failed, steps, effects, repeats, letters, faults, owners atomic.Int64
 	t.Run("seeds", func(t *testing.T) {
 		for range runtime.GOMAXPROCS(0) {
 			t.Run("", func(t *testing.T) {
@@ -51,6 +51,7 @@ func TestPromises(t *testing.T) {
 					repeats.Add(int64(r.Repeats))
 					letters.Add(int64(r.Letters))
 					faults.Add(int64(r.Faults))
+					owners.Add(int64(r.Owners))
 					if len(r.Violations) > 0 {
 						failed.Add(1)
 						report(t, seed, r)
@@ -59,8 +60,8 @@ func TestPromises(t *testing.T) {
 			})
 		}
 	})
-	t.Logf("%d seeds: %d steps, %d effects (%d repeated), %d letters, %d faults",
-		played.Load(), steps.Load(), effects.Load(), repeats.Load(), letters.Load(), faults.Load())
+	t.Logf("%d seeds: %d steps, %d effects (%d repeated), %d letters, %d faults, %d owners of a partition",
+		played.Load(), steps.Load(), effects.Load(), repeats.Load(), letters.Load(), faults.Load(), owners.Load())
 }
 
 // seedsToPlay is how many seeds are played at most, and until when.

@@ -40,6 +40,8 @@ type Result struct {
 	Trace uint64
 	// Effects, Letters and Faults there were, and Repeats among the effects.
 	Effects, Repeats, Letters, Faults int
+	// Owners there were of the partition, if the topic is one.
+	Owners int
 	// Took is how long it lasted in virtual time.
 	Took time.Duration
 }
@@ -91,6 +93,7 @@ type simulation struct {
 	journal   journal
 	ledger    ledger
 	faults    faults
+	owned     *ownership // nil: all processes read the topic
 
 	violations []Violation
 }
@@ -99,6 +102,10 @@ func newSimulation(seed uint64, o Options) (*simulation, error) {
 	sim := &simulation{mut: o.mutation, rand: rand.New(rand.NewPCG(seed, 0x6f6e63656973680a))}
 	sim.log = newTrace(o.Trace)
 	sim.sc = draw(sim.rand)
+	if isPartitioned(seed) {
+		sim.sc.partition(sim)
+		sim.owned = newOwnership(sim)
+	}
 	if sim.mut.scene != nil {
 		sim.mut.scene(&sim.sc)
 	}

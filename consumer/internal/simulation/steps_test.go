@@ -60,6 +60,9 @@ func (sim *simulation) between(low, high time.Duration) time.Duration {
 
 func (sim *simulation) result() Result {
 	r := Result{Violations: sim.violations, Steps: sim.steps, Trace: sim.log.hash, Faults: sim.faults.count, Took: sim.elapsed}
+	if sim.owned != nil {
+		r.Owners = sim.owned.epoch
+	}
 	for _, t := range sim.journal.events {
 		r.Effects += len(t.effects)
 		r.Repeats += max(0, len(t.effects)-1)

@@ -22,6 +22,7 @@ func (proc *process) sendClaims() bool {
 	}
 	proc.claiming++
 	for _, q := range b.Items {
+		proc.checkRequest(q)
 		proc.asked[q.Nonce] = true
 		proc.sim.note("ask", proc.id, q.Key.ID, 0)
 	}

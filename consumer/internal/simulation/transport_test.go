@@ -21,6 +21,9 @@ func (proc *process) fetchEvents() bool {
 		return false
 	}
 	proc.fetching = true
+	if n > 0 {
+		proc.checkOwner("fetches")
+	}
 	sim := proc.sim
 	f := sim.drawFate(sim.sc.busTrouble / 2)
 	var got pull
@@ -38,13 +41,13 @@ func (proc *process) fetchEvents() bool {
 		switch {
 		case f.failed:
 			got.deliveries = nil // stranded until their deadline
-		case got.lost:
+		case got.lost && proc.mayRebuild():
 			proc.rebuild()
 			if proc.over {
 				return
 			}
 		}
-		proc.takeEvents(got.deliveries)
+		proc.takeEvents(proc.takeCounted(got.deliveries))
 	})
 	return true
 }
@@ -61,6 +64,7 @@ func (proc *process) pullEvents(n int) pull {
 		return pull{}
 	}
 	ds, err := proc.source.TryFetch(n)
+	proc.sim.owned.countDeliveries(ds)
 	if errors.Is(err, bus.ErrConsumerLost) || proc.cursorLost {
 		return pull{lost: true}
 	}
@@ -120,6 +124,7 @@ func (proc *process) sendAnswer(a protocol.Answer) {
 	sim, d := proc.sim, a.Delivery
 	t := sim.journal.of(&d.Event)
 	sim.note(answers[a.Kind], proc.id, t.name, int64(a.After))
+	proc.checkTold(a)
 	if a.Kind == protocol.Ack && !t.concluded() && !t.lost && !t.misled { // misled: the bus's own floor may cover it
 		sim.violate("I4", "%s acknowledged %s, which is neither marked nor dead-lettered", proc.id, t.name)
 	}
