@@ -48,5 +48,5 @@
 // a key begins when all earlier ones are settled, and the first effects come in their order),
 // beside (over all processes no two events of a key run at once, but for a run whose claim was
 // taken over from an owner that was frozen or cut off), silent (who has lost the partition sends
-// nothing).
+// nothing), cancel (and its runs are cancelled).
 package simulation

@@ -139,6 +139,7 @@ func (proc *process) cancelRuns() bool {
 		if g := proc.gates[c.Job]; g != nil {
 			proc.sim.after(proc, time.Millisecond, func() { proc.passGate(c.Job, g, false, 0) })
 		} else if r := proc.runs[c.Job]; r != nil {
+			r.cancelled = true
 			proc.checkThaw(r, c.Cause)
 			proc.interruptRun(c.Job, r, c.Cause)
 		}

@@ -1,6 +1,8 @@
 package simulation
 
 import (
+	"time"
+
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer/internal/protocol"
 	"github.com/onceish/onceish/dedupe"
@@ -89,6 +91,20 @@ func (sim *simulation) checkFirstEffect(r *run) {
 	for _, o := range sim.journal.events {
 		if o.event.Key == t.event.Key && !o.reused && len(o.effects) > 0 && o.sequences[0] > t.sequences[0] {
 			sim.violate("sequence", "%s of key %s had its first effect after that of %s", t.name, t.event.Key, o.name)
+		}
+	}
+}
+
+// checkCancelled: what runs in a process that has lost the partition is cancelled, as soon as the
+// process goes on if it was frozen.
+func (proc *process) checkCancelled() {
+	if wait := proc.stepsHeldUntil + time.Second - proc.sim.elapsed; wait > 0 {
+		proc.sim.after(proc, wait, proc.checkCancelled)
+		return
+	}
+	for _, r := range proc.runs {
+		if !r.done && !r.cancelled {
+			proc.sim.violate("cancel", "%s has lost the partition, and goes on with %s", proc.id, r.event.name)
 		}
 	}
 }

@@ -76,13 +76,17 @@ func (proc *process) ownUntil(until time.Time) {
 	if !t.reading {
 		proc.readPartition()
 	}
-	late := sim.between(0, 100*time.Millisecond)
-	sim.after(proc, until.Sub(proc.now())+late, func() {
-		if !proc.now().Before(t.until) {
-			proc.losePartition()
-		}
+	sim.after(proc, until.Sub(proc.now()), func() {
+		sim.after(proc, sim.between(0, 100*time.Millisecond), proc.watchOwnership) // who was frozen goes on first
 	})
 	proc.planTurn()
+}
+
+// watchOwnership notices that the ownership is over.
+func (proc *process) watchOwnership() {
+	if !proc.now().Before(proc.tenure.until) {
+		proc.losePartition()
+	}
 }
 
 func (proc *process) setOwnedUntil() {
@@ -91,6 +95,21 @@ func (proc *process) setOwnedUntil() {
 		until = until.Add(time.Hour)
 	}
 	proc.machine.SetOwnedUntil(until)
+}
+
+// takesTurns reports whether a process has anything to do: it does not stand by, and was not frozen
+// right now, for about as long as it may own the partition.
+func (proc *process) takesTurns() bool {
+	t, sim := proc.tenure, proc.sim
+	if t == nil || !t.reading {
+		return false
+	}
+	if sim.faults.on && sim.sc.faults[freeze] && sim.chance(0.005) {
+		proc.freeze(sim.between(sim.sc.sharing.ttl/2, 2*sim.sc.sharing.ttl))
+		proc.planTurn()
+		return false
+	}
+	return true
 }
 
 // certain reports whether a process may take itself for the owner.
@@ -213,6 +232,7 @@ func (proc *process) losePartition() {
 		proc.outbox[i].Kind = protocol.None // as the Machine does with what it still has
 	}
 	proc.planTurn()
+	sim.after(proc, time.Second, proc.checkCancelled)
 }
 
 // freePartition tells the store that the next process may own the partition. It may come late, or

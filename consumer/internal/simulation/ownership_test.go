@@ -25,7 +25,7 @@ func isPartitioned(seed uint64) bool { return seed%4 == 3 }
 // hand-over waits for it.
 func (s *scenario) partition(sim *simulation) {
 	lease := s.protocol.Lease
-	s.sharing = sharing{ttl: sim.between(lease/3, 2*lease), moves: sim.between(2*time.Second, 20*time.Second)}
+	s.sharing = sharing{ttl: sim.between(lease/6, 2*lease), moves: sim.between(2*time.Second, 20*time.Second)}
 	if s.faultRate > 0 {
 		s.sharing.outages = pick(sim.rand, 0, 0, 0.02, 0.05)
 	}

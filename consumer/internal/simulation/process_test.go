@@ -25,6 +25,7 @@ type process struct {
 	over             bool
 	ticked           time.Time     // by its own clock
 	frozenUntil      time.Duration // zero: it is not frozen
+	stepsHeldUntil   time.Duration // what was due while it was frozen, also where the faults ended before
 	cutOffUntil      time.Duration // from the store
 	paused           bool
 	draining         bool
@@ -136,8 +137,8 @@ func (proc *process) planTurn() {
 // takeTurn takes one kind of work from the Machine, beginning with a random one, and starts it.
 func (proc *process) takeTurn() {
 	proc.turnPlanned = false
-	if proc.sim.sc.partitioned() && (proc.tenure == nil || !proc.tenure.reading) {
-		return // it stands by
+	if proc.sim.sc.partitioned() && !proc.takesTurns() {
+		return
 	}
 	doers := [...]func() bool{proc.fetchEvents, proc.sendClaims, proc.sendSettlements, proc.sendRenewals, proc.publishLetters, proc.lookUp, proc.startJob, proc.sendAnswers, proc.cancelRuns}
 	first := proc.sim.rand.IntN(len(doers))
@@ -198,6 +199,7 @@ func (proc *process) freeze(d time.Duration) {
 	proc.sim.note("freeze", proc.id, "", int64(d))
 	proc.noteTrouble(d)
 	proc.frozenUntil = proc.sim.elapsed + d
+	proc.stepsHeldUntil = max(proc.stepsHeldUntil, proc.frozenUntil)
 }
 
 // freezeAtStart freezes a process that has hardly begun.

@@ -102,12 +102,12 @@ func newSimulation(seed uint64, o Options) (*simulation, error) {
 	sim := &simulation{mut: o.mutation, rand: rand.New(rand.NewPCG(seed, 0x6f6e63656973680a))}
 	sim.log = newTrace(o.Trace)
 	sim.sc = draw(sim.rand)
+	if sim.mut.scene != nil {
+		sim.mut.scene(&sim.sc)
+	}
 	if isPartitioned(seed) {
 		sim.sc.partition(sim)
 		sim.owned = newOwnership(sim)
-	}
-	if sim.mut.scene != nil {
-		sim.mut.scene(&sim.sc)
 	}
 	skew := func() time.Duration { return between(sim.rand, -5*time.Minute, 5*time.Minute) }
 	sim.busClock = clock{sim: sim, skew: skew()}

@@ -124,6 +124,7 @@ type run struct {
 	done         bool
 	succeeded    bool
 	effected     bool
+	cancelled    bool
 }
 
 func (r *run) String() string {
