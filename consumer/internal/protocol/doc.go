@@ -101,7 +101,8 @@
 //   - It starts at the lowest unsettled event. Its driver rewinds the cursor before the Machine is
 //     made. It does so again whenever a delivery may have been lost on its way here, because a
 //     fetch failed or the count of deliveries has a gap: what is delivered after the lost one is
-//     not taken in, for it may be a later event of the same key.
+//     not taken in, for it may be a later event of the same key. It makes the cursor again only
+//     while the ownership is certain.
 //   - An event that another process has, or may have, keeps its place in its key queue until it is
 //     settled, or until its lease is over and it is taken over here. A former owner may still have
 //     some: those that run there, and those that it had claimed when it crashed.
