@@ -24,6 +24,7 @@ type process struct {
 
 	over             bool
 	ticked           time.Time     // by its own clock
+	frozenAt         time.Duration // the last time
 	frozenUntil      time.Duration // zero: it is not frozen
 	stepsHeldUntil   time.Duration // what was due while it was frozen, also where the faults ended before
 	cutOffUntil      time.Duration // from the store
@@ -198,7 +199,7 @@ func (proc *process) freeze(d time.Duration) {
 	}
 	proc.sim.note("freeze", proc.id, "", int64(d))
 	proc.noteTrouble(d)
-	proc.frozenUntil = proc.sim.elapsed + d
+	proc.frozenAt, proc.frozenUntil = proc.sim.elapsed, proc.sim.elapsed+d
 	proc.stepsHeldUntil = max(proc.stepsHeldUntil, proc.frozenUntil)
 }
 

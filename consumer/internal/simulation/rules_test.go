@@ -171,6 +171,9 @@ func (proc *process) checkThaw(r *run, cause error) {
 	if !errors.Is(cause, protocol.ErrLeaseLost) || proc.frozenUntil == 0 || sim.sc.transact || r.claim == nil {
 		return
 	}
+	if proc.frozenUntil-proc.frozenAt < sim.sc.protocol.Lease/3 {
+		return // too short for the Machine to notice: the lease is over for another reason
+	}
 	asked, least := sim.elapsed-proc.frozenUntil, sim.sc.protocol.Lease/3-time.Second
 	if asked < least && sim.ledger.rows[r.event.key].last() == r.claim && r.claim.process == proc {
 		sim.violate("thaw", "%s stopped %s, whose claim is its own, %v after it was frozen", proc.id, r.event.name, asked)

@@ -103,6 +103,7 @@ var failedOnce = map[uint64]string{
 	10500019333: "a renewal that is applied late holds an event for nobody, and is taken for another owner's",
 	9400016436:  "a process forgets that it may hold a claim when the stream has dropped the copy that ran",
 	6100001060:  "a restore brings back, below the watermark, what the stream had dropped",
+	15500012423: "an owner is frozen for less than it notices, while its lease is over for another reason",
 }
 
 // TestSeedsThatFailedOnce: they keep every promise.
