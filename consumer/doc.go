@@ -71,6 +71,6 @@
 //
 // Options.Observer is told how each delivery ended, and more where it has their method:
 // [AnswerObserver], [StoreObserver], [FetchObserver], [WatermarkObserver], [PauseObserver],
-// [LimitObserver], [CapacityObserver]. What nobody is told costs nothing. [Observers] joins
+// [LimitObserver], [CapacityObserver], [BatchObserver]. What nobody is told costs nothing. [Observers] joins
 // several.
 package consumer

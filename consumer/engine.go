@@ -27,6 +27,7 @@ type engine struct {
 	observers    *observers        // whoever of them is told of calls of the store is in what makes these
 	cursor       *cursor.Cursor
 	limit        *startLimit // nil: there is none
+	batches      *batchCollector
 	letters      letterPublisher
 	owner        string // begins the nonces of claims
 	tickEvery    time.Duration
@@ -141,6 +142,7 @@ func (e *engine) wakeLoops(now time.Time) {
 			c.Job.Cancel(c.Cause)
 		}
 	}
+	e.endBatchesWithLock()
 	if e.drained != nil && !e.answering && e.machine.Drained() {
 		close(e.drained)
 		e.drained = nil

@@ -119,6 +119,20 @@ type Fetch struct {
 // is called by one goroutine at a time, and must not block.
 type WatermarkObserver interface{ ObserveWatermark(at bus.Position) }
 
+// BatchObserver is an Observer that is told of each batch of a Handler of Batch, right before its
+// BatchHandler is called. ObserveBatch is called by several goroutines at once, and must not block.
+type BatchObserver interface{ ObserveBatch(BatchRun) }
+
+// BatchRun is one call of a BatchHandler.
+type BatchRun struct {
+	// Size is how many events it has, Bytes how much data they have.
+	Size, Bytes int
+	// Filled is how long it was collected, from its first event.
+	Filled time.Duration
+	// End is what ended that.
+	End BatchEnd
+}
+
 // PauseObserver is an Observer that is told whenever others have paused the subscription than
 // before: by are the names given to PauseBy, none once it is resumed. ObservePause is called by one
 // goroutine, once for each change and in their order, and must not block, nor wait for the end of

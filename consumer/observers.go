@@ -31,6 +31,7 @@ type observers struct {
 	pauses     []PauseObserver
 	limits     []LimitObserver
 	capacities []CapacityObserver
+	batches    []BatchObserver
 
 	panics panicLog
 }
@@ -59,6 +60,7 @@ func (s *observers) add(os ...Observer) {
 		s.pauses = appendIf(s.pauses, o)
 		s.limits = appendIf(s.limits, o)
 		s.capacities = appendIf(s.capacities, o)
+		s.batches = appendIf(s.batches, o)
 	}
 }
 
@@ -109,6 +111,13 @@ func (s *observers) ObserveWatermark(at bus.Position) {
 func (s *observers) ObservePause(by []string) {
 	for _, o := range s.pauses {
 		s.protect(func() { o.ObservePause(by) })
+	}
+}
+
+// ObserveBatch implements BatchObserver.
+func (s *observers) ObserveBatch(r BatchRun) {
+	for _, o := range s.batches {
+		s.protect(func() { o.ObserveBatch(r) })
 	}
 }
 

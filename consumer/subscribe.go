@@ -48,6 +48,9 @@ func prepareEngine(ctx context.Context, b bus.Bus, topic, group string,
 	if err != nil {
 		return nil, err
 	}
+	if err := opts.checkBatch(h); err != nil {
+		return nil, err
+	}
 	watching := newObservers(opts.Observer)
 	watching.panics.logger = opts.Logger
 	claimer, err := claimerOf(store, opts.Mode, watching)
@@ -68,9 +71,7 @@ func prepareEngine(ctx context.Context, b bus.Bus, topic, group string,
 		limit:      newStartLimit(opts, topic),
 		drainBegun: make(chan struct{}), drained: make(chan struct{}), drainHopeless: make(chan struct{}),
 	}
-	for _, wrap := range slices.Backward(opts.Use) {
-		e.handler = wrap(e.handler)
-	}
+	e.prepareHandler()
 	e.letters = letterPublisher{
 		bus: b, group: group, topic: opts.DeadLetter, room: newLetterRoom(&letters), log: opts.Logger, callContext: e.callContext,
 	}
@@ -87,6 +88,15 @@ func prepareEngine(ctx context.Context, b bus.Bus, topic, group string,
 		return nil, err
 	}
 	return e, nil
+}
+
+// prepareHandler wraps the handler, and lets it collect batches.
+func (e *engine) prepareHandler() {
+	e.batches = newBatchCollector(e)
+	e.base = context.WithValue(e.base, batchCollectorKey{}, e.batches)
+	for _, wrap := range slices.Backward(e.o.Use) {
+		e.handler = wrap(e.handler)
+	}
 }
 
 // checkTopics returns the topic and its dead-letter topic, if events can be kept there for as long

@@ -299,3 +299,34 @@ func (m *Machine) idleSlots() int {
 	}
 	return min(slots-m.busySlots(), m.cfg.MaxUnmarked-m.exposed-m.jobs.count[starting])
 }
+
+// Halted reports whether nothing may begin: paused, draining, or a gate is shut.
+func (m *Machine) Halted() bool { return m.isHalted() }
+
+// Begun is how many runs have begun, or are about to: those that wait for gate and limit. Handlers
+// that did not return at the run limit are none of them.
+func (m *Machine) Begun() int { return m.jobs.count[starting] + m.jobs.count[running] }
+
+// MayBeginMore reports whether another run may begin before one of those that have begun ends. It
+// takes no notice of what is not marked yet, for that is over soon.
+func (m *Machine) MayBeginMore() bool {
+	if m.isHalted() || m.pace.oneAtATime() || m.allowedRuns() <= m.busySlots() {
+		return false
+	}
+	claimed := m.jobs.count[claiming] + m.jobs.count[ready]
+	switch {
+	case m.quarantine.isActive(): // only other suspects, once everything else has ended
+		return claimed > 0 && m.quarantine.isIsolated()
+	case len(m.quarantine.soloQueue) > 0:
+		return claimed > 0
+	}
+	return true
+}
+
+// SequenceOf returns the sequence of the event that runs under a key; 0 if none does.
+func (m *Machine) SequenceOf(key dedupe.Key) uint64 {
+	if j := m.jobs.byKey[key]; j != nil {
+		return j.position().Sequence
+	}
+	return 0
+}
