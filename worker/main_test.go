@@ -24,6 +24,12 @@ func TestMain(m *testing.M) {
 	if death := os.Getenv(deathVariable); death != "" {
 		dieAt(death)
 	}
+	if dir := os.Getenv(poisonedVariable); dir != "" {
+		if err := runPoisoned(dir); err != nil {
+			panic(err)
+		}
+		os.Exit(0)
+	}
 	if len(os.Args) == 2 && os.Args[1] == guardArgument {
 		if err := exechandler.KeepGuard(os.Stdin, os.Stderr); err != nil {
 			panic(err)

@@ -16,13 +16,14 @@ var (
 	waitBuckets    = []float64{0.001, 0.01, 0.1, 1, 10, 60}
 	itemBuckets    = []float64{1, 10, 100}
 	attemptBuckets = []float64{1, 2, 5, 10}
+	batchBuckets   = []float64{1, 10, 50, 100, 500}
 )
 
 // instruments are what measurements are recorded with.
 type instruments struct {
 	processDuration, operationDuration, storeCalls, limiterWait metric.Float64Histogram
 
-	storeItems, attempts                             metric.Int64Histogram
+	storeItems, attempts, batchSize                  metric.Int64Histogram
 	consumed, sent, deliveries, fenced, deadLetters  metric.Int64Counter
 	inFlight, lagEvents, marksWaiting, paused        metric.Int64ObservableGauge
 	breaker, members, outboxDepth, outboxDead, build metric.Int64ObservableGauge
@@ -39,6 +40,7 @@ func newInstruments(m metric.Meter) (*instruments, error) {
 		limiterWait:       b.makeDurations(nameLimiterWait, waitBuckets),
 		storeItems:        b.makeCounts(nameStoreItems, itemBuckets),
 		attempts:          b.makeCounts(nameAttempts, attemptBuckets),
+		batchSize:         b.makeCounts(nameBatchSize, batchBuckets),
 		consumed:          b.makeCounter(nameConsumed),
 		sent:              b.makeCounter(nameSent),
 		deliveries:        b.makeCounter(nameDeliveries),

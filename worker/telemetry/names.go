@@ -35,6 +35,7 @@ const (
 	keyGroup     = attribute.Key("group")
 	keyOutcome   = attribute.Key("outcome")
 	keyReason    = attribute.Key("reason")
+	keyEnd       = attribute.Key("end")
 	keyCall      = attribute.Key("operation")
 	keyCallError = attribute.Key("error_type")
 	keyState     = attribute.Key("state")
@@ -67,6 +68,7 @@ const (
 	namePaused       = "onceish.paused"
 	nameBreaker      = "onceish.breaker.state"
 	nameLimiterWait  = "onceish.limiter.wait"
+	nameBatchSize    = "onceish.batch.size"
 	nameMembers      = "onceish.members"
 	nameWatermarkAge = "onceish.watermark.age"
 	nameBuildInfo    = "onceish.build.info"
@@ -216,6 +218,11 @@ var catalogue = []Metric{
 		nameLimiterWait, "onceish_limiter_wait_seconds", Histogram, "s", topicLabels,
 		"How long events waited for gates and rate limits before their handler was started or they were given back.",
 		"it nears the lease: events are given back and fetched again",
+	},
+	{
+		nameBatchSize, "onceish_batch_size", Histogram, "{event}", topicLabelsAnd("end"),
+		"Events in each call of a batch handler, by what ended its collecting (size, wait, bytes, paused, draining or slots; alone: an event that a batch failed with runs by itself).",
+		"most batches are small and end by wait: raise the wait or the concurrency; or many run alone: some event fails its batches",
 	},
 	{
 		nameMembers, "onceish_members", Gauge, "{process}",

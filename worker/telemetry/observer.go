@@ -18,6 +18,7 @@ type Observer struct {
 	metrics    *Metrics
 	deliveries *attributeCache[consumer.Outcome]
 	letters    *attributeCache[string]
+	batches    *attributeCache[consumer.BatchEnd]
 	operations *attributeCache[operationLabel]
 	storeCalls *attributeCache[storeLabel]
 	topic      *attributes // the topic and the group alone
@@ -38,6 +39,7 @@ var (
 	_ consumer.PauseObserver     = (*Observer)(nil)
 	_ consumer.LimitObserver     = (*Observer)(nil)
 	_ consumer.CapacityObserver  = (*Observer)(nil)
+	_ consumer.BatchObserver     = (*Observer)(nil)
 )
 
 // operationLabel is what measurements of one subscription's operations differ in.
@@ -59,6 +61,7 @@ func (m *Metrics) Observer(topic, group string) *Observer {
 			return own(keyOutcome.String(string(outcome)))
 		}),
 		letters: newAttributeCache(func(reason string) []attribute.KeyValue { return own(keyReason.String(reason)) }),
+		batches: newAttributeCache(func(end consumer.BatchEnd) []attribute.KeyValue { return own(keyEnd.String(string(end))) }),
 		operations: newAttributeCache(func(l operationLabel) []attribute.KeyValue {
 			kvs := append(operationAttributes(l.operation), keyDestination.String(topic), keyConsumerGroup.String(group))
 			return withErrorType(kvs, l.errorType)
@@ -147,6 +150,11 @@ func (o *Observer) ObservePause(by []string) { o.paused.Store(len(by) > 0) }
 // ObserveLimitWait implements consumer.LimitObserver.
 func (o *Observer) ObserveLimitWait(waited time.Duration, _ bool) {
 	o.metrics.limiterWait.Record(context.Background(), waited.Seconds(), o.topic.record...)
+}
+
+// ObserveBatch implements consumer.BatchObserver.
+func (o *Observer) ObserveBatch(r consumer.BatchRun) {
+	o.metrics.batchSize.Record(context.Background(), int64(r.Size), o.batches.get(r.End).record...)
 }
 
 // ObserveCapacity implements consumer.CapacityObserver.

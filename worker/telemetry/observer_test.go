@@ -84,6 +84,7 @@ func TestCallsOfBusAndStoreAreTimed(t *testing.T) {
 	o.ObserveStoreCall(consumer.StoreCall{Operation: "claim", Items: 5, Took: time.Millisecond})
 	o.ObserveStoreCall(consumer.StoreCall{Operation: "claim", Items: 5, Err: context.DeadlineExceeded})
 	o.ObserveLimitWait(time.Second, false)
+	o.ObserveBatch(consumer.BatchRun{Size: 7, End: consumer.BatchEndWait})
 	const at = "{consumer.group.name=billing,destination.name=order.placed,"
 	r.wants(t, map[string]float64{
 		"messaging.client.consumed.messages" + at + "operation.name=receive}":                              7,
@@ -94,7 +95,8 @@ func TestCallsOfBusAndStoreAreTimed(t *testing.T) {
 		"onceish.store.call.duration{group=billing,operation=claim,topic=order.placed}":                    1,
 		"onceish.store.call.duration{error_type=timeout,group=billing,operation=claim,topic=order.placed}": 1,
 		"onceish.store.call.items{group=billing,operation=claim,topic=order.placed}":                       2,
-		"onceish.limiter.wait" + own: 1,
+		"onceish.limiter.wait" + own:                                    1,
+		"onceish.batch.size{end=wait,group=billing,topic=order.placed}": 1,
 	})
 }
 

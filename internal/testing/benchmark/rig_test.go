@@ -82,12 +82,17 @@ func (r *rig) ours(events, concurrency int, store dedupe.Store) time.Duration {
 // handleWith is handle with more options.
 func (r *rig) handleWith(topic string, events int, store dedupe.Store, o consumer.Options) time.Duration {
 	r.b.Helper()
+	return r.handleBy(func(context.Context, bus.Event) error { return nil }, topic, events, store, o)
+}
+
+// handleBy is handleWith with another handler.
+func (r *rig) handleBy(h consumer.Handler, topic string, events int, store dedupe.Store, o consumer.Options) time.Duration {
+	r.b.Helper()
 	r.round++
 	marked := &marks{want: events, done: make(chan struct{})}
 	o.DeadLetter, o.Observer = "dead."+group, consumer.Observers(o.Observer, marked)
 	start := time.Now()
-	s, err := consumer.SubscribeExactlyOnce(r.b.Context(), r.bus, topic, fmt.Sprintf("%s-%d", group, r.round), store,
-		func(context.Context, bus.Event) error { return nil }, &o)
+	s, err := consumer.SubscribeExactlyOnce(r.b.Context(), r.bus, topic, fmt.Sprintf("%s-%d", group, r.round), store, h, &o)
 	must(r.b, err)
 	<-marked.done
 	must(r.b, r.nc.Flush())

@@ -56,7 +56,11 @@ func (h *Handler) classifyResponse(ctx context.Context, res *http.Response, body
 	if is == Done {
 		return nil
 	}
-	err := h.responseError(res, body)
+	return h.verdict(ctx, h.responseError(res, body), is, after, asksToWait, attempt)
+}
+
+// verdict is what a meaning that is not Done says about an event.
+func (h *Handler) verdict(ctx context.Context, err error, is Meaning, after time.Duration, asksToWait bool, attempt int) error {
 	later := err
 	if asksToWait {
 		later = consumer.RetryAfter(max(after, minRetryWait(attempt)), err)
