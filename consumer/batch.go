@@ -39,17 +39,24 @@ type BatchOptions struct {
 	Bytes int
 }
 
-// The defaults of BatchOptions, and their bounds.
+// The defaults of BatchOptions.
 const (
 	DefaultBatchSize  = 100
 	DefaultBatchWait  = 50 * time.Millisecond
 	DefaultBatchBytes = 1 << 20
-
-	maxBatchSize  = 100_000
-	minBatchWait  = time.Millisecond
-	maxBatchWait  = time.Hour
-	maxBatchBytes = 64 << 20
 )
+
+// BatchRanges are the ranges of the fields of BatchOptions, for programs that let people set them.
+type BatchRanges struct {
+	Size, Bytes Limit[int]
+	Wait        Limit[time.Duration]
+}
+
+// BatchLimits returns the ranges that SubscribeExactlyOnce checks. Size is also at most
+// Options.Concurrency, and Wait shorter than Options.RunLimit.
+func BatchLimits() BatchRanges {
+	return BatchRanges{Size: Limit[int]{1, 100_000}, Bytes: Limit[int]{1, 64 << 20}, Wait: Limit[time.Duration]{time.Millisecond, time.Hour}}
+}
 
 // Batch returns a Handler that collects the events of runs that are under way at once, and calls f
 // for all of them. Each has its own claim, attempts and mark, as with any Handler. o may be nil.
@@ -144,16 +151,17 @@ func (o *Options) checkBatch(h Handler) error {
 	if b == nil {
 		return nil
 	}
-	size, wait, bytes := b.o.Size, b.o.Wait, b.o.Bytes
+	size, wait, l := b.o.Size, b.o.Wait, BatchLimits()
+	err := errors.Join(
+		l.Size.check("BatchOptions.Size", size),
+		l.Wait.check("BatchOptions.Wait", wait),
+		l.Bytes.check("BatchOptions.Bytes", b.o.Bytes),
+	)
 	switch {
 	case b.handle == nil:
 		return errors.New("the handler of Batch is nil")
-	case size < 1 || size > maxBatchSize:
-		return fmt.Errorf("BatchOptions.Size is %d: it must be from 1 to %d, or 0 for %d", size, maxBatchSize, DefaultBatchSize)
-	case wait < minBatchWait || wait > maxBatchWait:
-		return fmt.Errorf("BatchOptions.Wait is %v: it must be from %v to %v, or 0 for %v", wait, minBatchWait, maxBatchWait, DefaultBatchWait)
-	case bytes < 1 || bytes > maxBatchBytes:
-		return fmt.Errorf("BatchOptions.Bytes is %d: it must be from 1 to %d, or 0 for %d", bytes, maxBatchBytes, DefaultBatchBytes)
+	case err != nil:
+		return err
 	case o.Mode == Transactional:
 		return errors.New("Options.Mode is Transactional, in which each event has a transaction of its own: use another mode for a handler of Batch, or no Batch")
 	case size > o.Concurrency:

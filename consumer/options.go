@@ -240,9 +240,11 @@ func OptionLimits() Limits {
 	}
 }
 
-func (l Limit[T]) checkField(field string, value T) error {
+func (l Limit[T]) checkField(field string, value T) error { return l.check("Options."+field, value) }
+
+func (l Limit[T]) check(name string, value T) error {
 	if value < l.Min || value > l.Max {
-		return fmt.Errorf("Options.%s is %v: it must be from %v to %v", field, value, l.Min, l.Max)
+		return fmt.Errorf("%s is %v: it must be from %v to %v", name, value, l.Min, l.Max)
 	}
 	return nil
 }

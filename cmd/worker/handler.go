@@ -92,6 +92,9 @@ func (s *workerBuilder) newHandler(ctx context.Context, c *config.Subscription) 
 			return nil, err
 		}
 		w.Defer(x.Close)
+		if h.HTTP.Batch != nil {
+			return consumer.Batch(x.HandleBatch, h.HTTP.Batch.Options()), nil
+		}
 		return x.Handle, nil
 	case h.Publish != nil:
 		if _, err := w.Bus().Topic(ctx, h.Publish.Topic, "", bus.Start{}); err != nil { // better now than with every event
@@ -179,6 +182,9 @@ func (s *workerBuilder) newCommandHandler(c *config.Subscription) (consumer.Hand
 	a := worker.Actor{Name: "commands for " + c.Topic}
 	a.Run, a.Stop = x.Actor()
 	s.worker.Add(a)
+	if stream, ok := x.(*exechandler.Stream); ok && c.Handler.Exec.Batch != nil {
+		return consumer.Batch(stream.HandleBatch, c.Handler.Exec.Batch.Options()), nil
+	}
 	return x.Handle, nil
 }
 

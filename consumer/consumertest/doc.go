@@ -35,7 +35,8 @@
 // A crash takes the whole process: with more than one event in flight, the handlers of the others
 // stop at their next call, or where they return. That is why a process of the kit handles one event
 // at a time, unless [Kit].Options say otherwise: what a report then says of a point is about the
-// event of that point alone.
+// event of that point alone. A handler of consumer.Batch needs them to: set Concurrency to the size
+// of its batches, and make each [Call] with the consumer.ItemContext of its event.
 //
 // # Delivery semantics
 //

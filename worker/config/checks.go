@@ -59,6 +59,9 @@ func (c *Config) checkTogether(r *configReader) {
 	}
 	c.checkLoops(r)
 	c.shareHostLimits(r)
+	for i := range c.Subscriptions {
+		c.Subscriptions[i].checkBatch(r, entryPath(string(SectionSubscriptions), i))
+	}
 }
 
 func (s *Subscription) checkHandler(r *configReader, at string) {

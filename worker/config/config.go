@@ -192,6 +192,8 @@ type ExecHandler struct {
 	Command string
 	// Mode is "process", one for each event, or "stream", one for many.
 	Mode string
+	// Batch hands over several events at once, in mode stream. Nil: each by itself.
+	Batch *Batch
 }
 
 // HTTPHandler posts events.
@@ -213,6 +215,8 @@ type HTTPHandler struct {
 	// PerHost bounds what this process posts to the host of the URL. It is the same for all
 	// subscriptions that post there, also for those that do not give it. Nil: there is no bound.
 	PerHost *PerHost
+	// Batch posts several events in one request. Nil: each has its own.
+	Batch *Batch
 }
 
 // Signing is what requests are signed with. Empty: they are not.

@@ -120,7 +120,8 @@ func handlerKeys() []field[Handler] {
 			commandField("command", func(e *ExecHandler) *string { return &e.Command }).
 				markRequired().withFlag("exec", "COMMAND").describedAs("command line to run"),
 			enumField("mode", func(e *ExecHandler) *string { return &e.Mode }, selfNamed("process", "stream")...).
-				withFlag("exec-mode", "MODE").describedAs("process: one for each event; stream: one that is handed many")),
+				withFlag("exec-mode", "MODE").describedAs("process: one for each event; stream: one that is handed many"),
+			batchField("hand over several events at once, in mode stream; write {} for the defaults", func(e *ExecHandler) **Batch { return &e.Batch })),
 		optionalField("http", "post events to a service; a bare value is its URL", func(h *Handler) **HTTPHandler { return &h.HTTP },
 			textField("url", "a URL such as https://localhost:8080/events", func(h *HTTPHandler) *string { return &h.URL }, httphandler.CheckEndpoint).
 				markRequired().markSecret().describedAs("where to post; what stands before an @ or after a ? is never shown"),
@@ -138,7 +139,8 @@ func handlerKeys() []field[Handler] {
 				secretFilesField("files", "files that hold one secret each; read at the start", func(s *Signing) *[]string { return &s.Files })),
 			enumField("addresses", func(h *HTTPHandler) *httphandler.Addresses { return &h.Addresses }, selfNamed(httphandler.AnyAddress, httphandler.PublicAddresses)...).
 				describedAs("to which addresses connections are made: any, or public, which refuses those inside of a network once the host is resolved"),
-			optionalField("per_host", "bounds what this process posts to the host of the URL, over all subscriptions that post there", func(h *HTTPHandler) **PerHost { return &h.PerHost }, perHostKeys()...)),
+			optionalField("per_host", "bounds what this process posts to the host of the URL, over all subscriptions that post there", func(h *HTTPHandler) **PerHost { return &h.PerHost }, perHostKeys()...),
+			batchField("post several events in one request, in CloudEvents' batch content mode; write {} for the defaults", func(h *HTTPHandler) **Batch { return &h.Batch })),
 		optionalField("publish", "publish events to another topic; a bare value is the topic", func(h *Handler) **PublishHandler { return &h.Publish },
 			topicField("topic", func(p *PublishHandler) *string { return &p.Topic }).markRequired().
 				describedAs("topic to publish to, on the same bus; it needs a stream"),

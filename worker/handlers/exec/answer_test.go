@@ -69,7 +69,7 @@ func FuzzEventLine(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		line := withDelivery(nil, number, rest)
+		line := withDelivery(nil, number, 0, 0, rest)
 		if bytes.IndexByte(line, '\n') != len(line)-1 || !utf8.Valid(line) {
 			t.Fatalf("%q is not one line", line)
 		}

@@ -153,7 +153,7 @@ func TestForsakenEventOfACommandThatEndedRunsAgain(t *testing.T) {
 	}
 	dead := r.sharedSlot.currentChild()
 	is(t, r.handle("b", "die"), true, "poisoned")
-	if d, _ := dead.queueEvent("a", nil); d != nil {
+	if d, _ := dead.queueEvent(streamEvent{key: "a"}); d != nil {
 		t.Error("a run would wait for the answer of a command that has ended")
 	}
 	if err := r.handle("a", "done"); err != nil {

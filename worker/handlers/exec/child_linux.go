@@ -105,29 +105,44 @@ func (c *childProcess) acceptsEvents() bool {
 
 // runEvent tells the child of the event and waits for how that ends. It is false when the child is
 // told of no more.
-func (c *childProcess) runEvent(ctx context.Context, key string, line []byte) (deliveryOutcome, bool) {
-	d, out := c.queueEvent(key, line)
+func (c *childProcess) runEvent(ctx context.Context, e streamEvent) (deliveryOutcome, bool) {
+	d, out := c.queueEvent(e)
 	if d == nil {
 		return out, out.answer != nil
 	}
+	c.wakeWriter()
+	return c.awaitOutcome(ctx, d), true
+}
+
+func (c *childProcess) wakeWriter() {
 	select {
 	case c.wake <- struct{}{}:
 	default: // it will look
 	}
+}
+
+// awaitOutcome waits for how a delivery ends.
+func (c *childProcess) awaitOutcome(ctx context.Context, d *streamDelivery) deliveryOutcome {
 	select {
 	case out := <-d.ended:
-		return out, true
+		return out
 	case <-ctx.Done():
-		return c.awaitLateAnswer(d, context.Cause(ctx)), true
+		return c.awaitLateAnswer(d, context.Cause(ctx))
 	}
 }
 
 // queueEvent queues a delivery of the event. An event that an earlier run, which was cancelled, has
 // left with the command is not handed over again: its answer is that run's, or already there. It is
 // nil if there is an answer, or the child is told of no more events.
-func (c *childProcess) queueEvent(key string, line []byte) (*streamDelivery, deliveryOutcome) {
+func (c *childProcess) queueEvent(e streamEvent) (*streamDelivery, deliveryOutcome) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.queueLocked(e)
+}
+
+// queueLocked is queueEvent with the mutex held.
+func (c *childProcess) queueLocked(e streamEvent) (*streamDelivery, deliveryOutcome) {
+	key := e.key
 	if c.stream.finished.takeKey(key) {
 		c.stream.log.Info("the command has done the event in a run that was cancelled: not handed over again", "idempotency_key", key)
 		return nil, deliveryOutcome{fate: fateAnswered, answer: &streamAnswer{Status: statusDone}}
@@ -141,7 +156,7 @@ func (c *childProcess) queueEvent(key string, line []byte) (*streamDelivery, del
 		return nil, deliveryOutcome{}
 	}
 	c.number++
-	d := &streamDelivery{key: key, number: c.number, line: line, writtenAt: unwritten, ended: make(chan deliveryOutcome, 1)}
+	d := &streamDelivery{key: key, number: c.number, line: e.line, batch: e.batch, writtenAt: unwritten, ended: make(chan deliveryOutcome, 1)}
 	c.inFlight[d.number] = d
 	c.queue = append(c.queue, d)
 	return d, deliveryOutcome{}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 )
 
 const (
@@ -45,17 +46,20 @@ func (c *childProcess) writeEvents() {
 func (c *childProcess) takeQueued(buffer []byte) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i, d := range c.queue {
-		c.queue[i] = nil
+	queued := slices.DeleteFunc(c.queue, func(d *streamDelivery) bool {
 		if d.abandoned {
 			delete(c.inFlight, d.number)
-			continue
 		}
+		return d.abandoned
+	})
+	for i, d := range queued {
+		index, size := placeInBatch(queued, i)
 		d.writtenAt = c.written + int64(len(buffer))
-		buffer = withDelivery(buffer, d.number, d.line)
+		buffer = withDelivery(buffer, d.number, index, size, d.line)
 		d.line = nil
 	}
-	c.queue = c.queue[:0]
+	clear(queued)
+	c.queue = queued[:0]
 	return buffer
 }
 

@@ -8,6 +8,7 @@ type streamDelivery struct {
 	key          string
 	number       uint64
 	line         []byte // until it is written
+	batch        uint64 // see streamEvent
 	writtenAt    int64  // where, in what is written to the child
 	abandoned    bool   // nobody waits for it any more
 	pastRunLimit bool   // it has reached its run limit

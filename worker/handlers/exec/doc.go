@@ -57,6 +57,19 @@
 // are unknown. Data that is JSON is in data, other data in data_base64, and none in neither. reason
 // is for people; after is a Go duration or a number of seconds, else the backoff applies.
 //
+// # Batches
+//
+// [Stream.HandleBatch] is for a consumer.Batch: the lines of a batch follow one another, and say
+// which place they have in it. Each is answered by a line of its own, as ever:
+//
+//	{"delivery":7,"batch":{"index":0,"size":2},"id":"1",…}
+//	{"delivery":8,"batch":{"index":1,"size":2},"id":"2",…}
+//
+// A batch may be smaller than it was: an event that runs alone makes one of size 1, and so may
+// events that a command which has ended did not read.
+//
+// # How commands end
+//
 // A command that ends is started again: at once if it has answered anything, else after 100 ms
 // doubling to 5 s. What it has never read of its input goes to the next one. Of what it has read
 // and not answered, an event that was alone has failed: an attempt. Several are suspects: they come

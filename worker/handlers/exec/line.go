@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"strconv"
 	"unicode/utf8"
 
@@ -58,10 +59,14 @@ func encodeEvent(ctx context.Context, e *bus.Event, group string) ([]byte, error
 	return line.Bytes()[1:], nil
 }
 
-// withDelivery appends the line of a delivery to the buffer.
-func withDelivery(buffer []byte, number uint64, event []byte) []byte {
+// withDelivery appends the line of a delivery to the buffer, with its place in a batch of that size;
+// 0 is none.
+func withDelivery(buffer []byte, number uint64, index, size int, event []byte) []byte {
 	buffer = append(buffer, `{"delivery":`...)
 	buffer = strconv.AppendUint(buffer, number, 10)
+	if size > 0 {
+		buffer = fmt.Appendf(buffer, `,"batch":{"index":%d,"size":%d}`, index, size)
+	}
 	buffer = append(buffer, ',')
 	return append(buffer, event...)
 }

@@ -49,6 +49,9 @@ type told struct {
 	ID         string          `json:"id"`
 	Data       json.RawMessage `json:"data"`
 	DataBase64 []byte          `json:"data_base64"`
+	Batch      *struct {
+		Index, Size int
+	} `json:"batch"`
 }
 
 // obey does what the events say. It tells on its standard error what it has read.
@@ -66,6 +69,9 @@ func obey(r io.Reader) {
 			panic(err)
 		}
 		fmt.Fprintln(os.Stderr, "read", e.ID)
+		if e.Batch != nil {
+			fmt.Fprintln(os.Stderr, "batch", e.Batch.Index, "of", e.Batch.Size)
+		}
 		var o order
 		_ = json.Unmarshal(e.Data, &o) // or it is other data
 		switch o.Do {

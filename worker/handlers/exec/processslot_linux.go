@@ -33,13 +33,13 @@ func newProcessSlot(s *Stream, alone bool) *processSlot {
 }
 
 // runEvent tells a child of the event, and the next one if that ended before it read it.
-func (l *processSlot) runEvent(ctx context.Context, key string, line []byte) deliveryOutcome {
+func (l *processSlot) runEvent(ctx context.Context, e streamEvent) deliveryOutcome {
 	for {
 		c, err := l.acquireChild(ctx)
 		if err != nil {
 			return deliveryOutcome{fate: fateUnsent, err: err}
 		}
-		if out, ok := c.runEvent(ctx, key, line); ok && out.fate != fateUnread {
+		if out, ok := c.runEvent(ctx, e); ok && out.fate != fateUnread {
 			return out
 		}
 	}

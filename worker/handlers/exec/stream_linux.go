@@ -27,7 +27,8 @@ type Stream struct {
 	suspects    rememberedKeys // of events that a command may have died of
 	finished    rememberedKeys // of events that a command has done after their run was cancelled
 	strays      strayAnswers
-	answered    atomic.Bool // by any child
+	answered    atomic.Bool   // by any child
+	batches     atomic.Uint64 // how many there were
 
 	leaving  sync.Once
 	draining chan struct{} // closed once the subscription drains
@@ -89,19 +90,20 @@ func (s *Stream) keepRunning() {
 func (s *Stream) Handle(ctx context.Context, e bus.Event) error {
 	line, err := encodeEvent(ctx, &e, s.group)
 	if err != nil {
-		return consumer.Permanent(fmt.Errorf("the event cannot be written as a line: %w", err))
+		return unwritableError(err)
 	}
 	key := consumer.AttemptFrom(ctx).IdempotencyKey
+	it := streamEvent{key: key, line: line}
 	if s.suspects.hasKey(key) {
-		return s.classifyOutcome(key, s.runAlone(ctx, key, line))
+		return s.classifyOutcome(key, s.runAlone(ctx, it))
 	}
-	return s.classifyOutcome(key, s.sharedSlot.runEvent(ctx, key, line))
+	return s.classifyOutcome(key, s.sharedSlot.runEvent(ctx, it))
 }
 
 var errDeferred = errors.New("other events that a command may have died of run first")
 
 // runAlone runs a suspect alone. One that would wait for long gives its slot to others.
-func (s *Stream) runAlone(ctx context.Context, key string, line []byte) deliveryOutcome {
+func (s *Stream) runAlone(ctx context.Context, e streamEvent) deliveryOutcome {
 	enough := time.NewTimer(suspectWait)
 	defer enough.Stop()
 	select {
@@ -116,7 +118,7 @@ func (s *Stream) runAlone(ctx context.Context, key string, line []byte) delivery
 	defer func() { <-s.suspectLock }()
 	s.idleTimer.Stop()
 	defer s.idleTimer.Reset(s.idle)
-	return s.suspectSlot.runEvent(ctx, key, line)
+	return s.suspectSlot.runEvent(ctx, e)
 }
 
 // retireIdleSlot ends the command in which suspects run, when none does.

@@ -36,6 +36,9 @@ type unsupported struct{}
 // Handle returns ErrUnsupported.
 func (unsupported) Handle(context.Context, bus.Event) error { return ErrUnsupported }
 
+// HandleBatch returns ErrUnsupported.
+func (*Stream) HandleBatch(context.Context, []bus.Event) []error { return []error{ErrUnsupported} }
+
 // Actor is for a run.Group.
 func (unsupported) Actor() (run func() error, stop func(error)) {
 	return func() error { return ErrUnsupported }, func(error) {}
