@@ -146,7 +146,7 @@ func TestBatchHasEventsInTheOrderOfTheStreamAndEachIsMarked(t *testing.T) {
 	})
 }
 
-// Every slot runs: so many events are in a handler at once, and no more than MaxUnmarked have begun.
+// Every slot runs: as many events are in a handler at once as Options.Concurrency says.
 func TestConcurrencyIsHowManyRunAtOnceAlsoWhenItIsLarge(t *testing.T) {
 	for _, n := range []int{100, 500} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
@@ -210,6 +210,23 @@ func TestBatchEnds(t *testing.T) {
 			})
 		})
 	}
+}
+
+// An event that does not fit into a batch is in the next one.
+func TestBatchHasNoMoreThanItsBytes(t *testing.T) {
+	inBubble(t, func(w *harness) {
+		for i := range 3 {
+			e := order(fmt.Sprintf("%04d", i))
+			e.Data = []byte(strings.Repeat(" ", 100))
+			w.publish(e)
+		}
+		l := newBatchLog()
+		w.batches(l, allDone, &consumer.BatchOptions{Size: 10, Bytes: 250, Wait: time.Second}, &consumer.Options{Concurrency: 10})
+		pass(time.Minute)
+		if got := l.sizes(); !slices.Equal(got, []int{2, 1}) || l.ends[0].Bytes != 200 || l.ends[0].End != consumer.BatchEndBytes {
+			t.Errorf("batches of %v, want 2 and 1: %+v", got, l.ends)
+		}
+	})
 }
 
 // While a receiver throttles, fewer handlers are started. A batch does not wait for more than can

@@ -13,6 +13,7 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
+	"github.com/onceish/onceish/dedupe"
 )
 
 // Each event has its own verdict, found through wrapping, and only what failed uses an attempt.
@@ -94,7 +95,12 @@ func TestAPoisonEventCostsOnlyItsOwnAttempt(t *testing.T) {
 			inBubble(t, func(w *harness) {
 				w.orders(10)
 				l := newBatchLog()
-				w.batches(l, func(_ context.Context, es []bus.Event) []error {
+				w.batches(l, func(ctx context.Context, es []bus.Event) []error {
+					for i := range es {
+						if !dedupe.RunFrom(consumer.ItemContext(ctx, i)).Begin("effect") {
+							t.Error("an event that runs again cannot make its effect again")
+						}
+					}
 					if slices.ContainsFunc(es, func(e bus.Event) bool { return e.ID == "0004" }) {
 						return fail(len(es))
 					}

@@ -67,10 +67,13 @@
 // acks sent. An event whose claim ended in a crash runs alone, so that one which kills its process
 // takes no others with it.
 //
+// [Batch] makes a handler of a function for several events at once: concurrent runs that meet. Each
+// event keeps its own claim, attempts and mark.
+//
 // # Observers
 //
 // Options.Observer is told how each delivery ended, and more where it has their method:
 // [AnswerObserver], [StoreObserver], [FetchObserver], [WatermarkObserver], [PauseObserver],
-// [LimitObserver], [CapacityObserver], [BatchObserver]. What nobody is told costs nothing. [Observers] joins
-// several.
+// [LimitObserver], [CapacityObserver], [BatchObserver]. What nobody is told costs nothing.
+// [Observers] joins several.
 package consumer

@@ -59,8 +59,8 @@ func encodeEvent(ctx context.Context, e *bus.Event, group string) ([]byte, error
 	return line.Bytes()[1:], nil
 }
 
-// withDelivery appends the line of a delivery to the buffer, with its place in a batch of that size;
-// 0 is none.
+// withDelivery appends the line of a delivery to the buffer, with its place in a batch of that
+// size; 0 is none.
 func withDelivery(buffer []byte, number uint64, index, size int, event []byte) []byte {
 	buffer = append(buffer, `{"delivery":`...)
 	buffer = strconv.AppendUint(buffer, number, 10)
