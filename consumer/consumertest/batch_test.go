@@ -2,6 +2,7 @@ package consumertest_test
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"testing"
 
@@ -44,11 +45,7 @@ func TestCrashPointsOfABatchHandler(t *testing.T) {
 	effects := func() map[string]int {
 		mu.Lock()
 		defer mu.Unlock()
-		out := map[string]int{}
-		for key, n := range charged {
-			out[key] = n
-		}
-		return out
+		return maps.Clone(charged)
 	}
 	kit := consumertest.Kit{Options: &consumer.Options{Concurrency: 3}}
 	report := kit.CrashPoints(t, setup, handler, effects)
