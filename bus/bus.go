@@ -69,6 +69,9 @@ type SubscribeOptions struct {
 	// for is waited out, and it is an error if they go on asking. An ack of theirs for a delivery
 	// from before the rewind settles its event if that has been delivered again by then, and means
 	// nothing otherwise.
+	//
+	// Where a delivery to the new Source gets lost on its way, Fetch returns none behind it, but
+	// ErrConsumerLost: subscribe with Rewind again.
 	Rewind bool
 }
 

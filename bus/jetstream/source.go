@@ -37,6 +37,7 @@ type Source struct {
 	wakeMonitor  chan struct{}             // wakes the monitor: something is odd
 	pulling      pullState                 // Fetch's own
 	recent       recentSequences           // Fetch's own
+	sequence     deliverySequence          // Fetch's own
 
 	arrived          atomic.Uint64                   // deliveries that came
 	redelivered      atomic.Uint64                   // of them, those that had come before
@@ -96,6 +97,7 @@ func (b *Bus) Subscribe(ctx context.Context, topic, group string, o *bus.Subscri
 	}
 	b.warnOfPings(consumer.Config.AckWait)
 	s := b.newSource(stream, consumer, want)
+	s.sequence = deliverySequence{counts: o.Rewind, last: consumer.Delivered.Consumer}
 	if made && o.Resume.Sequence > 0 {
 		deleted, err := b.deletedAfter(ctx, stream, o.Resume.Sequence)
 		if err != nil {
