@@ -173,10 +173,10 @@ func (a *Assignment) storeChange(ctx context.Context, v *planView, c *planChange
 	own := v.plan == nil || !v.plan.equal(c.row)
 	p.step(c.row)
 	a.takeNext(c)
+	if len(c.taken) == 0 && v.plan != nil && v.plan.equal(c.row) {
+		return 0, nil // also where the step takes this process for gone, and has undone its change
+	}
 	if !own && len(c.taken) == 0 {
-		if v.plan.equal(c.row) {
-			return 0, nil
-		}
 		if turn = a.awaitTurn(p, v); turn > 0 {
 			return turn, nil
 		}

@@ -27,7 +27,7 @@ type roster struct {
 func (r *roster) read(ctx context.Context, s *Session, plan *planRow) error {
 	now := s.options.Now()
 	unknown := func(m planMember) bool { return !r.expires[m.ID].After(now) }
-	if r.expires != nil && elapsed(r.began, now) < s.options.Heartbeat/2 && (plan == nil || !slices.ContainsFunc(plan.Members, unknown)) {
+	if r.expires != nil && elapsed(r.began, now) < s.options.Heartbeat/2 && !unknown(planMember{ID: s.id}) && (plan == nil || !slices.ContainsFunc(plan.Members, unknown)) {
 		return nil
 	}
 	l, err := s.list(ctx, MemberRows)

@@ -135,6 +135,9 @@ func (s *Session) Drain() {
 	s.requestRefresh()
 }
 
+// Group returns the name of the group that the session has joined. It does not block.
+func (s *Session) Group() string { return s.group }
+
 // Status returns the session's status. It does not block.
 func (s *Session) Status() Status {
 	s.mu.Lock()
