@@ -27,7 +27,7 @@ var mayImport = map[string][]string{
 	"group":      {"group", "internal"},
 	"outbox":     {"outbox", "flow", "dedupe", "bus", "internal"},
 	"mongodoc":   {"mongodoc", "outbox", "dedupe", "bus", "internal"},
-	"consumer":   {"consumer", "flow", "dedupe", "bus", "internal"},
+	"consumer":   {"consumer", "group", "flow", "dedupe", "bus", "internal"},
 	"replay":     {"replay", "dedupe", "bus", "internal"},
 	"deadletter": {"deadletter", "consumer", "dedupe", "bus", "internal"},
 	"explain":    {"explain", "deadletter", "consumer", "outbox", "group", "dedupe", "bus", "internal"},

@@ -31,6 +31,13 @@ func (e *engine) answerDeliveries() {
 }
 
 func (e *engine) sendAnswer(a *protocol.Answer) {
+	if e.lost.Load() {
+		a.Kind = protocol.None // the delivery is another process's
+	}
+	if e.observers.takeTurns && len(e.observers.deliveries) > 0 {
+		e.observers.turn.Lock() // until the answer is observed too
+		defer e.observers.turn.Unlock()
+	}
 	if a.Outcome != protocol.Working {
 		if len(e.observers.deliveries) > 0 {
 			e.observers.Observe(newObservation(a))

@@ -61,8 +61,9 @@ type eventBatch struct {
 	done    chan struct{} // closed when its items have their results
 }
 
-// batchCollector collects the batches of a subscription. Its methods are safe for concurrent use.
-// Its mutex may be taken while that of the engine is held, and not the other way round.
+// batchCollector collects the batches of a subscription, or of one of its partitions. Its methods
+// are safe for concurrent use. Its mutex may be taken while that of the engine is held, and not the
+// other way round.
 type batchCollector struct {
 	engine *engine
 
@@ -236,11 +237,11 @@ func (e *engine) endBatchesWithLock() {
 	case !e.batches.isCollecting():
 	case e.draining:
 		e.batches.endAll(0, BatchEndDraining)
-	case len(e.pausedBy) > 0:
+	case e.paused:
 		e.batches.endAll(0, BatchEndPaused)
 	case e.machine.Halted():
 		e.batches.endAll(0, BatchEndSlots)
-	case !e.machine.MayBeginMore():
+	case !e.machine.MayBeginMore() || e.slots.areAllBusy():
 		e.batches.endAll(e.machine.Begun(), BatchEndSlots)
 	}
 }

@@ -70,6 +70,20 @@
 // [Batch] makes a handler of a function for several events at once: concurrent runs that meet. Each
 // event keeps its own claim, attempts and mark.
 //
+// # Order over all processes
+//
+// With [Options].Order [Exclusive] or [Partitions], events of one key run one after the other by
+// sequence in the whole group. A partition, which with Exclusive is the topic, belongs to one
+// process at a time (Options.Session). It moves by a drain: the next owner begins at the lowest
+// unsettled event once the former has finished what ran, and marked it. Where an owner dies, or is
+// cut off, another takes its partitions over when its place in the group has expired. A process
+// that cannot renew its place starts nothing more before that, by its own clock, and its handlers
+// are cancelled with [ErrPartitionLost]. One that was frozen in the middle of a run may make that
+// run's effect beside the next owner's first one of the key once its claim's lease is over: pass on
+// [Attempt].Token or [Partition].Epoch as a fencing token where that matters.
+//
+// [Unordered] and [ByTopic] hold in a process, as [ByKey], the default, does.
+//
 // # Observers
 //
 // Options.Observer is told how each delivery ended, and more where it has their method:

@@ -15,7 +15,13 @@ import (
 // beginning: Options.Drain for the handlers, then timeAfterDrain for the rest, whatever hangs.
 func (e *engine) drainInOrder() error {
 	cutAt := time.Now().Add(e.o.Drain)
+	if !e.owns() {
+		cutAt = time.Now() // they are cancelled at once
+	}
 	end := cutAt.Add(e.timeAfterDrain())
+	if e.ownedUntil != nil {
+		e.stopFetch() // what is still on its way is the next owner's, who rewinds the cursor
+	}
 	close(e.drainBegun)
 	e.finishInFlight(cutAt, end)
 	e.closeCursor(end)
@@ -32,6 +38,7 @@ func (e *engine) finishInFlight(cutAt, end time.Time) {
 	e.mu.Unlock()
 	e.stepMachine(func(m *protocol.Machine, now time.Time) {
 		m.Drain(now)
+		e.noticeLoss(m, now)
 		if e.storeClosed {
 			m.CancelRuns(dedupe.ErrClosed)
 		}
@@ -54,12 +61,23 @@ func (e *engine) finishInFlight(cutAt, end time.Time) {
 func (e *engine) closeCursor(end time.Time) {
 	ctx, cancel := context.WithTimeout(e.calls, min(time.Until(end), e.timeAfterDrain()))
 	defer cancel()
+	if e.lost.Load() {
+		_ = e.cursor.Source().Close(ctx) // there is nothing to say to the bus
+		return
+	}
 	if err := e.cursor.Advance(ctx, e.stepForCursor); err != nil {
 		e.o.Logger.Debug("the watermark was not advanced", "error", err)
 	}
 	if err := e.cursor.Source().Close(ctx); err != nil {
 		e.o.Logger.Warn("answers may be lost; their events will be redelivered", "error", err)
 	}
+}
+
+// closeSource closes the cursor of an engine that never started.
+func (e *engine) closeSource() {
+	ctx, cancel := context.WithTimeout(e.values, e.timeAfterDrain())
+	defer cancel()
+	_ = e.cursor.Source().Close(ctx) // there are no answers
 }
 
 // goneGrace is how long what a closed store or bus leaves possible may take: the other one

@@ -4,54 +4,54 @@ import (
 	"context"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer/internal/cursor"
 	"github.com/onceish/onceish/consumer/internal/protocol"
-	"github.com/onceish/onceish/dedupe"
 )
 
-// engine drives the protocol's Machine: one goroutine per kind of call takes what has accumulated,
-// makes the call without the lock, and brings the answer back. Handlers run on workers of their
-// own.
+// engine drives the protocol's Machine on one cursor: one goroutine per kind of call takes what has
+// accumulated, makes the call without the lock, and brings the answer back. Handlers run in the
+// slots of the subscription.
 type engine struct {
-	o            *Options
-	group, topic string
-	handler      Handler
-	base         context.Context //nolint:containedctx // the subscriber's, without its cancellation
-	bus          bus.Bus
-	claimer      dedupe.Claimer
-	store        dedupe.Store      // that of the claimer
-	transactor   dedupe.Transactor // nil: runs are marked afterwards
-	observers    *observers        // whoever of them is told of calls of the store is in what makes these
-	cursor       *cursor.Cursor
-	limit        *startLimit // nil: there is none
-	batches      *batchCollector
-	letters      letterPublisher
-	owner        string // begins the nonces of claims
-	tickEvery    time.Duration
+	*common
+	o          *Options         // the subscription's, with the ack wait of this cursor
+	topic      string           // of the cursor
+	base       context.Context  //nolint:containedctx // of handlers
+	ownedUntil func() time.Time // until when nobody else reads the cursor; nil: others may
+	cursor     *cursor.Cursor
+	batches    *batchCollector
+	letters    letterPublisher
+	tickEvery  time.Duration
+
+	lost    atomic.Bool // the partition is, or may be, another process's
+	offered atomic.Bool // it is among those that the slots serve next
 
 	mu          sync.Mutex // guards what follows, and is never held during a call
 	machine     *protocol.Machine
 	cond        [loops]sync.Cond
-	idleWorkers int // waiting for a job
-	workers     int
+	workers     int  // that serve it now
+	reserved    int  // of slots.unmarked
+	slotShare   int  // how many may run at once, as the slots say; negative: they do not
+	gatesAllow  int  // how many may run at once, as the gates say; negative: they do not
 	answering   bool // answers are being sent
 	closed      bool
-	pausedBy    []string   // see Subscription.PauseBy
-	pauses      [][]string // each pausedBy that is to be observed, the earliest first
-	pausedSince time.Time  // zero: not paused
-	endedBy     error      // what ended the subscription, if it was not asked to end
-	busClosed   bool       // for good
-	storeClosed bool       // for good
+	left        bool  // closed, and whoever serves it still is left behind
+	endedBy     error // what ended the engine, if it was not asked to end
+	busClosed   bool  // for good
+	storeClosed bool  // for good
 
+	paused        bool // by PauseBy
 	draining      bool
 	drainHopeless chan struct{} // closed once drainIsHopeless, and nil from then on
 
-	calls      context.Context //nolint:containedctx // of all calls; ends with the subscription
+	calls      context.Context //nolint:containedctx // of all calls; ends with the engine
 	stopCalls  context.CancelFunc
-	stop       context.CancelFunc // begins to drain
+	fetching   context.Context //nolint:containedctx // of calls that fetch
+	stopFetch  context.CancelFunc
+	halt       context.CancelFunc // begins to drain the engine
+	halted     <-chan struct{}    // closed by halt
 	drainBegun chan struct{}      // closed when draining begins
 	drained    chan struct{}      // closed once there is nothing left to do, and nil from then on
 	running    sync.WaitGroup
@@ -68,9 +68,7 @@ const (
 	letterLoop
 	lookupLoop
 	answerLoop
-	pauseLoop
-	runLoop // the workers
-	endLoop // whoever waits for the workers to end
+	endLoop // whoever waits for the workers to leave
 	loops
 )
 
@@ -84,21 +82,25 @@ func (e *engine) startLoops() {
 	} {
 		e.running.Go(f)
 	}
-	for i, gate := range e.adaptiveGates() {
-		e.running.Go(func() { e.followCapacity(i, gate) })
-	}
-	if len(e.observers.pauses) > 0 {
-		e.running.Go(e.observePauses)
-	}
 }
 
 // stepMachine calls f on the Machine, and wakes the loops that have work then.
 func (e *engine) stepMachine(f func(m *protocol.Machine, now time.Time)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	now := time.Now()
+	now := e.enterMachine()
 	f(e.machine, now)
 	e.wakeLoops(now)
+}
+
+// enterMachine returns the time for a step of the Machine, which knows until when it may start
+// anything: whoever was frozen learns that first. It is called with the lock held.
+func (e *engine) enterMachine() time.Time {
+	now := time.Now()
+	if e.ownedUntil != nil {
+		e.machine.SetOwnedUntil(e.ownedUntil())
+	}
+	return now
 }
 
 // awaitWork blocks until take reports that it has work, or until the engine is closed.
@@ -106,7 +108,7 @@ func (e *engine) awaitWork(l loop, take func(m *protocol.Machine, now time.Time)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for !e.closed {
-		if take(e.machine, time.Now()) {
+		if take(e.machine, e.enterMachine()) {
 			return true
 		}
 		e.cond[l].Wait()
@@ -123,8 +125,27 @@ func (e *engine) yieldToOthers() {
 	e.mu.Lock()
 }
 
+// owns reports whether nobody else can read the cursor, or all may.
+func (e *engine) owns() bool { return e.ownedUntil == nil || time.Now().Before(e.ownedUntil()) }
+
+// noticeLoss gives the partition up for lost if it is to be handed over, and another process may
+// own it by now. It is called with the lock held.
+func (e *engine) noticeLoss(m *protocol.Machine, now time.Time) {
+	if e.ownedUntil == nil || !e.draining || now.Before(e.ownedUntil()) || e.lost.Swap(true) {
+		return
+	}
+	m.Lose(now, ErrPartitionLost)
+}
+
+// partitionNumber is the number of the engine's partition.
+func (e *engine) partitionNumber() int {
+	p, _ := PartitionFrom(e.base)
+	return p.Number
+}
+
 // wakeLoops wakes the loops that have work. It is called after each step, with the lock held.
 func (e *engine) wakeLoops(now time.Time) {
+	e.slots.settleAccount(e, now)
 	due := e.machine.Due(now)
 	for l, has := range [loops]bool{
 		fetchLoop: due.Fetch, claimLoop: due.Claims, settleLoop: due.Settlements, renewLoop: due.Renewals,
@@ -135,7 +156,7 @@ func (e *engine) wakeLoops(now time.Time) {
 		}
 	}
 	if due.Runs {
-		e.wakeWorker()
+		e.slots.offer(e)
 	}
 	for _, c := range e.machine.Cancels() {
 		if c.Job.Cancel != nil {
@@ -153,17 +174,6 @@ func (e *engine) wakeLoops(now time.Time) {
 	}
 }
 
-func (e *engine) wakeWorker() {
-	if e.idleWorkers > 0 {
-		e.cond[runLoop].Signal()
-		return
-	}
-	if e.workers < e.o.Concurrency {
-		e.workers++
-		go e.runWorker()
-	}
-}
-
 func (e *engine) tickLoop() {
 	last := e.tickEvery
 	ticker := time.NewTicker(last)
@@ -174,6 +184,7 @@ func (e *engine) tickLoop() {
 			var every time.Duration
 			e.stepMachine(func(m *protocol.Machine, now time.Time) {
 				m.Tick(now)
+				e.noticeLoss(m, now)
 				every = m.TickEvery()
 				e.cond[answerLoop].Signal() // the receiver may have recovered
 			})
@@ -187,8 +198,8 @@ func (e *engine) tickLoop() {
 	}
 }
 
-// closeLoops ends every loop and every worker, and waits for them. Handlers that do not return
-// are left behind.
+// closeLoops ends every loop, and waits for them and for the workers that serve the engine.
+// Handlers that do not return are left behind.
 func (e *engine) closeLoops() {
 	e.stopCalls()
 	e.mu.Lock()
@@ -199,6 +210,7 @@ func (e *engine) closeLoops() {
 	for e.workers > e.machine.Running()+e.machine.Stuck() { // those are in handlers
 		e.cond[endLoop].Wait()
 	}
+	e.slots.leaveBehind(e)
 	e.mu.Unlock()
 	e.running.Wait()
 }
@@ -208,20 +220,20 @@ func (e *engine) callContext() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(e.calls, e.o.Lease)
 }
 
-// startSubscription runs the engine until ctx ends, Drain is called, or bus or store is closed for
-// good.
-func startSubscription(ctx context.Context, e *engine) *Subscription {
+// start starts the engine. It is halted when ctx ends, or halt is called.
+func (e *engine) start(ctx context.Context) {
 	e.calls, e.stopCalls = context.WithCancel(context.WithoutCancel(ctx))
-	stopped, stop := context.WithCancel(ctx)
-	e.stop = stop
-	s := &Subscription{engine: e, done: make(chan struct{})}
+	e.fetching, e.stopFetch = context.WithCancel(e.calls)
+	halted, halt := context.WithCancel(ctx)
+	e.halted, e.halt = halted.Done(), halt
 	e.startLoops()
-	go func() {
-		defer close(s.done)
-		defer stop()
-		<-stopped.Done()
-		s.err = e.drainInOrder()
-		e.closeLoops()
-	}()
-	return s
+}
+
+// runToEnd waits until the engine is halted, and ends it in order.
+func (e *engine) runToEnd() error {
+	<-e.halted
+	defer e.halt()
+	err := e.drainInOrder()
+	e.closeLoops()
+	return err
 }

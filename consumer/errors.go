@@ -15,6 +15,15 @@ var (
 	// ErrRunLimit is the cause of a handler's context when the run took longer than
 	// Options.RunLimit. It counts as a failure.
 	ErrRunLimit = protocol.ErrRunLimit
+	// ErrPartitionLost is the cause of a handler's context when its partition may be another
+	// process's: this one could not renew its place in the group in time. The run does not count.
+	ErrPartitionLost = protocol.ErrPartitionLost
+	// ErrLayout is returned by SubscribeExactlyOnce while the group has unsettled events of a topic
+	// that lie outside of the layout which Options.Order reads: in another number of partitions, or
+	// in none. Subscription.Healthy returns it while such events are found later.
+	ErrLayout = errors.New("events lie outside of the layout")
+	// ErrNoSession is returned by SubscribeExactlyOnce with an order that needs Options.Session.
+	ErrNoSession = errors.New("the order needs Options.Session")
 	// ErrDrainTimeout is the cause of a handler's context when draining took longer than
 	// Options.Drain. The run does not count.
 	ErrDrainTimeout = errors.New("drain time-out reached")

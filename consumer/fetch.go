@@ -35,11 +35,11 @@ func (e *engine) fetchEvents() {
 // fetchBatch makes one call of the bus, and has it observed if it brought deliveries, or failed.
 func (e *engine) fetchBatch(wanted int) ([]*bus.Delivery, error) {
 	if len(e.observers.fetches) == 0 {
-		return e.cursor.Source().Fetch(e.calls, wanted)
+		return e.cursor.Source().Fetch(e.fetching, wanted)
 	}
 	begun := time.Now()
-	ds, err := e.cursor.Source().Fetch(e.calls, wanted)
-	if len(ds) > 0 || err != nil && e.calls.Err() == nil {
+	ds, err := e.cursor.Source().Fetch(e.fetching, wanted)
+	if len(ds) > 0 || err != nil && e.fetching.Err() == nil {
 		e.observers.ObserveFetch(Fetch{Wanted: wanted, Events: len(ds), Took: time.Since(begun), Err: err})
 	}
 	return ds, err
@@ -48,7 +48,7 @@ func (e *engine) fetchBatch(wanted int) ([]*bus.Delivery, error) {
 // handleFetchError ends the subscription, rebuilds the group's cursor, or waits before a retry.
 func (e *engine) handleFetchError(err error) {
 	switch {
-	case e.calls.Err() != nil:
+	case e.fetching.Err() != nil:
 	case errors.Is(err, bus.ErrClosed):
 		e.endWith(err, &e.busClosed) // runs go on, for they can be marked
 		e.restUnlessDraining(e.tickEvery)
@@ -57,7 +57,9 @@ func (e *engine) handleFetchError(err error) {
 		e.rebuildCursor()
 	default:
 		e.o.Logger.Warn("fetching failed: trying again", "error", err)
-		e.restUnlessDraining(fetchRetry)
+		if e.restUnlessDraining(fetchRetry) && e.ownedUntil != nil {
+			e.rebuildCursor() // deliveries may have got lost, and later ones must not go first
+		}
 	}
 }
 
@@ -66,6 +68,9 @@ const fetchRetry = time.Second
 // rebuildCursor recreates the group's consumer, for as long as that takes.
 func (e *engine) rebuildCursor() {
 	for again := true; again; again = e.restUnlessDraining(fetchRetry) {
+		if !e.owns() {
+			continue // the cursor is another process's, or will be this one's again
+		}
 		err := e.cursor.Reopen(e.calls, e.stepForCursor)
 		switch {
 		case err == nil:
@@ -96,11 +101,14 @@ func (e *engine) restUnlessDraining(d time.Duration) bool {
 type deliveryReader struct {
 	o               *Options
 	group           string
-	warnedOfControl bool // events with another one's control headers are logged as a warning once
+	subject, topic  string // the last subject that was seen, and its logical topic
+	warnedOfControl bool   // events with another one's control headers are logged as a warning once
 }
 
 func (r *deliveryReader) toArrival(d *bus.Delivery) (a protocol.Arrival) {
 	control, isForeign := r.takeControl(d)
+	subject := d.Event.Topic
+	d.Event.Topic = r.logicalTopic(subject)
 	again := control.Again
 	a = protocol.Arrival{
 		Delivery: d, Order: d.Event.Key, Foreign: isForeign || d.ServerMessage != "", Again: again,
@@ -128,8 +136,19 @@ func (r *deliveryReader) toArrival(d *bus.Delivery) (a protocol.Arrival) {
 		return a
 	}
 	a.Order = r.o.OrderKey(d.Event)
+	if key, ok := bus.PartitionKey(subject); ok && r.o.Order.kind == partitioned {
+		a.Order = key // what the server has partitioned by
+	}
 	a.Hash = r.o.payloadHash(d.Event)
 	return a
+}
+
+// logicalTopic is bus.LogicalTopic. Most deliveries have the subject of the one before.
+func (r *deliveryReader) logicalTopic(subject string) string {
+	if subject != r.subject {
+		r.subject, r.topic = subject, bus.LogicalTopic(subject)
+	}
+	return r.topic
 }
 
 // payloadHash is an event's fingerprint as stores keep it: of a fixed size, whatever the function

@@ -20,24 +20,43 @@ type Lag struct {
 	PausedFor time.Duration
 }
 
-// Lag asks the bus for the group's lag. It does not retry.
+// Lag asks the bus for the group's lag: with the orders Exclusive and Partitions, for that of the
+// partitions that this process owns, summed up. It does not retry.
 func (s *Subscription) Lag(ctx context.Context) (Lag, error) {
-	info, err := s.engine.cursor.Source().Info(ctx)
-	if err != nil {
-		return Lag{}, err
+	var sum Lag
+	for _, e := range s.engines.list() {
+		info, err := e.cursor.Source().Info(ctx)
+		if err != nil {
+			return Lag{}, err
+		}
+		sum.Pending += info.Pending
+		sum.Unsettled += info.Unsettled
+		sum.PausedFor = max(sum.PausedFor, info.PausedFor)
 	}
-	return Lag{Pending: info.Pending, Unsettled: info.Unsettled, PausedFor: info.PausedFor}, nil
+	return sum, nil
 }
 
-// Behind asks the bus how old the oldest event is that the group has not settled. Zero: there is
-// none. It blocks for two round trips and does not retry. A bus that is no bus.NextFinder, or may
-// not look at single events, is errors.ErrUnsupported.
+// Behind asks the bus how old the oldest event is that the group has not settled: with the orders
+// Exclusive and Partitions, the oldest in the partitions that this process owns. Zero: there is
+// none. It blocks for two round trips, for each partition, and does not retry. A bus that is no
+// bus.NextFinder, or may not look at single events, is errors.ErrUnsupported.
 func (s *Subscription) Behind(ctx context.Context) (time.Duration, error) {
-	e := s.engine
-	finder, ok := e.bus.(bus.NextFinder)
+	finder, ok := s.bus.(bus.NextFinder)
 	if !ok {
 		return 0, errors.ErrUnsupported
 	}
+	oldest := time.Duration(0)
+	for _, e := range s.engines.list() {
+		behind, err := e.behind(ctx, finder)
+		if err != nil {
+			return 0, err
+		}
+		oldest = max(oldest, behind)
+	}
+	return oldest, nil
+}
+
+func (e *engine) behind(ctx context.Context, finder bus.NextFinder) (time.Duration, error) {
 	info, err := e.cursor.Source().Info(ctx)
 	if err != nil || info.Pending+info.Unsettled == 0 {
 		return 0, err

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"sync"
 	"time"
 
 	"github.com/onceish/onceish/bus"
@@ -32,6 +33,11 @@ type observers struct {
 	limits     []LimitObserver
 	capacities []CapacityObserver
 	batches    []BatchObserver
+
+	// takeTurns has the engines of partitions hold turn where one goroutine at a time may tell
+	// observers. It is set before they begin.
+	takeTurns bool
+	turn      sync.Mutex
 
 	panics panicLog
 }
@@ -95,6 +101,10 @@ func (s *observers) ObserveStoreCall(c StoreCall) {
 
 // ObserveFetch implements FetchObserver.
 func (s *observers) ObserveFetch(f Fetch) {
+	if s.takeTurns {
+		s.turn.Lock()
+		defer s.turn.Unlock()
+	}
 	for _, o := range s.fetches {
 		s.protect(func() { o.ObserveFetch(f) })
 	}
@@ -102,6 +112,10 @@ func (s *observers) ObserveFetch(f Fetch) {
 
 // ObserveWatermark implements WatermarkObserver.
 func (s *observers) ObserveWatermark(at bus.Position) {
+	if s.takeTurns {
+		s.turn.Lock()
+		defer s.turn.Unlock()
+	}
 	for _, o := range s.watermarks {
 		s.protect(func() { o.ObserveWatermark(at) })
 	}

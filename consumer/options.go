@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer/internal/protocol"
 	"github.com/onceish/onceish/flow"
+	"github.com/onceish/onceish/group"
 )
 
 // Mode selects how much the store does to keep two copies from running at once.
@@ -85,9 +87,33 @@ type Options struct {
 	// IDSource is what ID reads, such as "the member order.id of the payload", for the reason of
 	// the dead letters of events for which ID returns "". Default: none.
 	IDSource string
-	// OrderKey returns an event's order key: events with one key run one after the other. "" is no
-	// order. An event for which it panics is dead-lettered. Default: the event's Key.
+	// Order is which events wait for which. Default: ByKey.
+	Order Order
+	// OrderKey returns an event's order key: events with one key run one after the other, with the
+	// orders ByKey and Exclusive. "" is no order. An event for which it panics is dead-lettered.
+	// The other orders refuse it. Default: the event's Key.
 	OrderKey func(bus.Event) string
+	// Session is this process's place in its group, which the orders Exclusive and Partitions need.
+	// It must have joined the group of the subscription, and run at least as long as that. Default:
+	// none.
+	Session *group.Session
+	// Assigned is called when this process has got a partition (with the order Exclusive: the
+	// topic), before the first of its events is fetched. If it returns an error, panics, or takes
+	// longer than HookLimit, the partition is given back, and tried again later, in this process or
+	// another. ctx ends with HookLimit, and when the partition is to be handed over meanwhile.
+	// Hooks of several partitions are called at once, of one partition one after the other.
+	// Default: none.
+	Assigned func(ctx context.Context, p Partition) error
+	// Revoked is called before the partition is handed over, after the last of its events was
+	// settled, and where Assigned has succeeded. Its error is logged. Default: none.
+	Revoked func(ctx context.Context, p Partition) error
+	// Lost is called in place of Revoked if the partition may be another process's already: this
+	// process could not renew its place in the group in time. It must not write what the next owner
+	// may have written. Its error is logged. Default: none.
+	Lost func(ctx context.Context, p Partition) error
+	// HookLimit is how long Assigned, Revoked and Lost may take each. One that does not return a
+	// second after that is left behind. A drain waits for them beside Drain. Default: 1 min.
+	HookLimit time.Duration
 	// Fingerprint computes what tells two payloads under one id apart, of any size. An id that
 	// comes with two fingerprints is dead-lettered the second time. Others are CanonicalJSON and
 	// NoFingerprint. Default: Bytes.
@@ -156,11 +182,15 @@ func (o *Options) WithDefaults(group string) (*Options, error) {
 	out.TTL = cmp.Or(out.TTL, 7*24*time.Hour)
 	out.GiveUp = cmp.Or(out.GiveUp, 3*24*time.Hour)
 	out.Drain = cmp.Or(out.Drain, 25*time.Second)
+	out.HookLimit = cmp.Or(out.HookLimit, time.Minute)
 	out.DeadLetter = cmp.Or(out.DeadLetter, "dead."+group)
 	if out.ID == nil {
 		out.ID = func(e bus.Event) string { return e.Identity() }
 	}
-	if out.OrderKey == nil {
+	orderErr := out.Order.validate(&out)
+	if f := out.Order.keyFunc(); f != nil {
+		out.OrderKey = f
+	} else if out.OrderKey == nil {
 		out.OrderKey = func(e bus.Event) string { return e.Key }
 	}
 	if out.Fingerprint == nil {
@@ -172,7 +202,7 @@ func (o *Options) WithDefaults(group string) (*Options, error) {
 	}
 	out.FingerprintName = cmp.Or(out.FingerprintName, fingerprintName(out.Fingerprint))
 	out.Logger = cmp.Or(out.Logger, slog.Default())
-	return &out, out.validate()
+	return &out, errors.Join(out.validate(), orderErr)
 }
 
 func (o *Options) validate() error {
@@ -194,6 +224,7 @@ func (o *Options) validate() error {
 		l.Drain.checkField("Drain", o.Drain),
 		l.LimitQueue.checkField("LimitQueue", o.LimitQueue),
 		l.LimitWait.checkField("LimitWait", o.LimitWait),
+		l.HookLimit.checkField("HookLimit", o.HookLimit),
 	)
 	err = errors.Join(err, o.checkTTL(), o.checkTransactional(), o.checkFingerprint())
 	if o.From.Latest && !o.From.Time.IsZero() {
@@ -215,6 +246,7 @@ type Limit[T int | time.Duration] struct{ Min, Max T }
 type Limits struct {
 	Concurrency, MaxUnmarked, MaxAttempts, MaxCrashes, LimitQueue                    Limit[int]
 	BackoffBase, BackoffMax, RunLimit, Lease, AckWait, TTL, GiveUp, Drain, LimitWait Limit[time.Duration]
+	HookLimit                                                                        Limit[time.Duration]
 }
 
 // OptionLimits returns the ranges that Options.WithDefaults checks. Backoff.Max is also at least
@@ -237,6 +269,7 @@ func OptionLimits() Limits {
 		Drain:       Limit[time.Duration]{time.Millisecond, day},
 		LimitQueue:  Limit[int]{0, 100_000},
 		LimitWait:   Limit[time.Duration]{0, day},
+		HookLimit:   Limit[time.Duration]{time.Millisecond, day},
 	}
 }
 

@@ -18,7 +18,9 @@ import (
 
 // slotWorker is the goroutine of one slot.
 type slotWorker struct {
-	*engine
+	slots        *slots
+	*engine                      // that it serves; nil: none
+	isServing    bool            // it is counted there
 	ctx          context.Context //nolint:containedctx // of the job
 	cancel       context.CancelCauseFunc
 	job          *protocol.Job // nil: there is none
@@ -31,56 +33,68 @@ type slotWorker struct {
 }
 
 // runWorker runs handlers one after the other.
-func (e *engine) runWorker() {
-	w := slotWorker{engine: e}
+func (s *slots) runWorker() {
+	w := slotWorker{slots: s}
 	defer w.quitWorker()
 	for w.nextJob() {
 		w.verdict = verdictOf(errGoexit) // unless the handler returns
-		w.verdict = e.runHandler(w.ctx, w.event, w.attempt, w.claimed)
+		w.verdict = w.runHandler(w.ctx, w.event, w.attempt, w.claimed)
 		w.finishRun()
 	}
 }
 
-// nextJob waits for a job whose handler may run now.
+// nextJob waits for a job whose handler may run now. It returns false once the slots are closed.
 func (w *slotWorker) nextJob() bool {
 	for {
+		if w.engine == nil && !w.serveNext() {
+			return false
+		}
 		if w.cancel == nil {
 			w.ctx, w.cancel = context.WithCancelCause(w.base) //nolint:fatcontext // always from base
 		}
-		if !w.takeJob() {
-			return false
-		}
-		if w.startsAtOnce() || w.passGatesAndLimit() {
+		if w.takeJob() && (w.startsAtOnce() || w.passGatesAndLimit()) {
 			return true
 		}
 	}
 }
 
-// startsAtOnce reports whether there is neither gate nor limit, so that takeJob begins the job.
-func (e *engine) startsAtOnce() bool { return len(e.o.Gates) == 0 && e.limit == nil }
+// serveNext waits for an engine that may have something to run.
+func (w *slotWorker) serveNext() bool {
+	w.engine = w.slots.awaitEngine()
+	if w.slots.areShared && w.cancel != nil { // the context is of another engine
+		w.cancel(nil)
+		w.cancel = nil
+	}
+	return w.engine != nil
+}
 
-// takeJob waits for a claimed job, and begins it if there is neither gate nor limit; false says
-// that the engine is closed. It reports the end of the run before to the Machine, and wakes the
-// loops for both before it waits or returns a job.
+// startsAtOnce reports whether there is neither gate nor limit, so that takeJob begins the job.
+func (c *common) startsAtOnce() bool { return len(c.options.Gates) == 0 && c.limit == nil }
+
+// takeJob takes a claimed job, and begins it if there is neither gate nor limit. It reports the end
+// of the run before to the Machine, and wakes the loops for both. Where there is no job, or other
+// engines go first, it leaves the engine and returns false.
 func (w *slotWorker) takeJob() bool {
+	others := w.endedJob != nil && w.slots.haveOthers()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for {
-		now := time.Now()
-		w.reportEnded(now)
-		if w.closed {
-			return false
+	if !w.isServing {
+		w.workers++
+		w.isServing = true
+	}
+	now := w.enterMachine()
+	w.reportEnded(now)
+	for !w.closed && !others {
+		if !w.slots.reserve(w.engine) {
+			break
 		}
 		j := w.machine.Next(now)
 		if j == nil {
-			w.wakeLoops(now)
-			w.idleWorkers++
-			w.cond[runLoop].Wait()
-			w.idleWorkers--
-			continue
+			break
 		}
 		j.Cancel = w.cancel
 		if w.startsAtOnce() && !w.machine.Begin(now, j) {
+			w.slots.settleAccount(w.engine, now)
 			continue
 		}
 		w.job, w.event = j, *j.Event()
@@ -88,6 +102,20 @@ func (w *slotWorker) takeJob() bool {
 		w.attempt = Attempt{Number: j.Attempt(), Token: j.Token(), Key: j.Key(), Copied: j.Copied()}
 		w.wakeLoops(now)
 		return true
+	}
+	w.wakeLoops(now)
+	w.leaveEngine()
+	return false
+}
+
+// leaveEngine ends serving the engine. It is called with the lock of that held.
+func (w *slotWorker) leaveEngine() {
+	e := w.engine
+	w.engine, w.isServing = nil, false
+	e.workers--
+	e.cond[endLoop].Signal()
+	if e.left {
+		w.slots.countReturned()
 	}
 }
 
@@ -120,7 +148,7 @@ func (w *slotWorker) passGatesAndLimit() bool {
 func (w *slotWorker) beginOrAbandon(after time.Duration, err error) (ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	now := time.Now()
+	now := w.enterMachine()
 	if err != nil {
 		w.machine.Abandon(now, w.job, after)
 	} else {
@@ -186,11 +214,13 @@ func (w *slotWorker) quitWorker() {
 	if w.cancel != nil {
 		w.cancel(nil)
 	}
-	w.stepMachine(func(_ *protocol.Machine, now time.Time) {
-		w.reportEnded(now)
-		w.workers--
-		w.cond[endLoop].Signal()
-	})
+	if w.engine != nil {
+		w.stepMachine(func(_ *protocol.Machine, now time.Time) {
+			w.reportEnded(now)
+			w.leaveEngine()
+		})
+	}
+	w.slots.workerEnded()
 }
 
 // runHandler calls the handler.

@@ -1,7 +1,7 @@
 package consumer
 
 import (
-	"slices"
+	"context"
 	"time"
 
 	"github.com/onceish/onceish/consumer/internal/protocol"
@@ -29,26 +29,32 @@ type State struct {
 
 // State returns what holds starts back now.
 func (s *Subscription) State() State {
-	e := s.engine
-	var state State
-	for _, gate := range e.adaptiveGates() {
+	state := State{Draining: s.isStopped()}
+	state.PausedBy, _ = s.engines.paused()
+	for _, gate := range s.adaptiveGates() {
 		if c, _ := gate.Capacity(); c.Limit >= 0 {
 			state.Gates = append(state.Gates, c)
 		}
 	}
-	state.LimitedKey, state.LimitedUntil = e.limit.limitedUntil()
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	state.PausedBy, state.Draining = slices.Clone(e.pausedBy), e.draining
-	if since, reason, down := e.machine.Unavailable(); down {
-		state.UnavailableSince, state.Unavailable = since, reason
+	state.LimitedKey, state.LimitedUntil = s.limit.limitedUntil()
+	for _, e := range s.engines.list() {
+		since, reason, down := e.unavailable()
+		if down && (state.UnavailableSince.IsZero() || since.Before(state.UnavailableSince)) {
+			state.UnavailableSince, state.Unavailable = since, reason
+		}
 	}
 	return state
 }
 
+func (e *engine) unavailable() (since time.Time, reason string, down bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.machine.Unavailable()
+}
+
 // adaptiveGates are those Options.Gates whose capacity is to be followed.
-func (e *engine) adaptiveGates() (gates []flow.AdaptiveGate) {
-	for _, g := range e.o.Gates {
+func (c *common) adaptiveGates() (gates []flow.AdaptiveGate) {
+	for _, g := range c.options.Gates {
 		if gate, ok := g.(flow.AdaptiveGate); ok {
 			gates = append(gates, gate)
 		}
@@ -58,28 +64,37 @@ func (e *engine) adaptiveGates() (gates []flow.AdaptiveGate) {
 
 // applyCapacity tells the Machine how many runs the gates have room for.
 func (e *engine) applyCapacity(now time.Time) {
-	runs := -1
+	e.gatesAllow = -1
 	for _, gate := range e.adaptiveGates() {
-		if c, _ := gate.Capacity(); c.Limit >= 0 && (runs < 0 || c.Limit < runs) {
-			runs = c.Limit
+		if c, _ := gate.Capacity(); c.Limit >= 0 && (e.gatesAllow < 0 || c.Limit < e.gatesAllow) {
+			e.gatesAllow = c.Limit
 		}
+	}
+	e.setCapacity(now)
+}
+
+// setCapacity tells the Machine how many runs there is room for, in the gates and in the slots.
+func (e *engine) setCapacity(now time.Time) {
+	runs := e.slotShare
+	if runs < 0 || e.gatesAllow >= 0 && e.gatesAllow < runs {
+		runs = e.gatesAllow
 	}
 	e.machine.SetCapacity(now, runs)
 }
 
 // followCapacity is the loop that does so whenever a gate's capacity changes.
-func (e *engine) followCapacity(index int, gate flow.AdaptiveGate) {
+func (c *common) followCapacity(end context.Context, index int, gate flow.AdaptiveGate) {
 	var observed flow.Capacity
 	for first := true; ; first = false {
-		c, changed := gate.Capacity()
-		e.stepMachine(func(_ *protocol.Machine, now time.Time) { e.applyCapacity(now) })
-		if first || c != observed {
-			e.observers.ObserveCapacity(index, c)
-			observed = c
+		capacity, changed := gate.Capacity()
+		c.engines.step(func(e *engine, _ *protocol.Machine, now time.Time) { e.applyCapacity(now) })
+		if first || capacity != observed {
+			c.observers.ObserveCapacity(index, capacity)
+			observed = capacity
 		}
 		select {
 		case <-changed:
-		case <-e.calls.Done():
+		case <-end.Done():
 			return
 		}
 	}

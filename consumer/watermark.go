@@ -51,9 +51,7 @@ func (e *engine) warnOfIsolation() {
 
 // warnOfLongPause warns of a pause that is about to outlast the marks.
 func (e *engine) warnOfLongPause() {
-	e.mu.Lock()
-	since := e.pausedSince
-	e.mu.Unlock()
+	_, since := e.engines.paused()
 	if !since.IsZero() && time.Since(since) > e.o.TTL/2 {
 		e.o.Logger.Warn("paused for so long that marks expire: resume, or raise TTL", "paused_since", since, "ttl", e.o.TTL)
 	}

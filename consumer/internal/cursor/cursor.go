@@ -25,7 +25,10 @@ type Config struct {
 	// goes on, where nothing proves what of it the group has handled.
 	FromStream string
 	AckWait    time.Duration
-	Log        *slog.Logger
+	// Rewind takes the consumer back to its lowest unsettled event each time that the Cursor is
+	// opened: this process is the only one that reads it.
+	Rewind bool
+	Log    *slog.Logger
 }
 
 // Watermarked is the part of the protocol that a Cursor uses: watermark.go of protocol.Machine.
@@ -87,7 +90,9 @@ func (c *Cursor) Open(ctx context.Context) (Opened, error) {
 	if err != nil {
 		return Opened{}, err
 	}
-	source, err := c.o.Bus.Subscribe(ctx, c.o.Topic, c.o.Group, &bus.SubscribeOptions{Resume: p.resume, AckWait: c.o.AckWait})
+	source, err := c.o.Bus.Subscribe(ctx, c.o.Topic, c.o.Group, &bus.SubscribeOptions{
+		Resume: p.resume, AckWait: c.o.AckWait, Rewind: c.o.Rewind,
+	})
 	if err != nil {
 		return Opened{}, err
 	}

@@ -34,6 +34,8 @@ type rig struct {
 	nc    *nats.Conn
 	bus   *natsbus.Bus
 	round int
+
+	buckets int // that keyValue has made
 }
 
 func newRig(b *testing.B) *rig {
@@ -94,6 +96,12 @@ func (r *rig) handleBy(h consumer.Handler, topic string, events int, store dedup
 	start := time.Now()
 	s, err := consumer.SubscribeExactlyOnce(r.b.Context(), r.bus, topic, fmt.Sprintf("%s-%d", group, r.round), store, h, &o)
 	must(r.b, err)
+	if o.Order.NumPartitions() > 0 { // what a process does when it starts is not measured
+		s.Pause()
+		r.awaitPartitions(s, o.Order.NumPartitions())
+		start = time.Now()
+		s.Resume()
+	}
 	<-marked.done
 	must(r.b, r.nc.Flush())
 	took := time.Since(start)
@@ -102,6 +110,19 @@ func (r *rig) handleBy(h consumer.Handler, topic string, events int, store dedup
 		r.b.Errorf("handled %d of %d events: %+v", st.Handled, events, st)
 	}
 	return took
+}
+
+// awaitPartitions waits until a process owns so many partitions, and reads them.
+func (r *rig) awaitPartitions(s *consumer.Subscription, n int) {
+	r.b.Helper()
+	for range 1000 {
+		if len(s.Partitions()) == n && s.Healthy() == nil {
+			time.Sleep(200 * time.Millisecond) // their cursors are being opened
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	r.b.Fatalf("%d of %d partitions are owned after 10 s: %v", len(s.Partitions()), n, s.Healthy())
 }
 
 // handle is ours for the events of any topic that the stream was made for.

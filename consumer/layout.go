@@ -1,0 +1,195 @@
+package consumer
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/onceish/onceish/bus"
+)
+
+// layoutWatch looks for events of a topic that lie outside of the layout that is read: on other
+// subjects than its partitions.
+type layoutWatch struct {
+	plainFrom bus.Position // where the group would start on the topic itself
+	plain     bool         // the topic itself has a stream
+
+	mu  sync.Mutex
+	err error
+}
+
+// found returns what was found last.
+func (w *layoutWatch) found() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
+}
+
+// record notes what was found, and reports whether it was nothing before.
+func (w *layoutWatch) record(err error) (isNews bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	isNews = w.err == nil
+	w.err = err
+	return isNews
+}
+
+// newLayoutWatch refuses to begin while events of another layout are not settled: they would run
+// beside later events of their keys.
+func (p *partitions) newLayoutWatch(ctx context.Context) (*layoutWatch, error) {
+	if err := p.checkLayout(ctx); err != nil {
+		return nil, err
+	}
+	w := &layoutWatch{}
+	info, err := p.bus.Topic(ctx, p.subscribed, "", p.options.From)
+	if w.plain = err == nil; w.plain {
+		w.plainFrom = info.Start
+	}
+	return w, nil
+}
+
+// layoutCheck is how often events outside of the layout are looked for.
+const layoutCheck = time.Minute
+
+// watchLayout is the loop that looks for events outside of the layout.
+func (p *partitions) watchLayout(ctx context.Context) {
+	ticker := time.NewTicker(layoutCheck)
+	defer ticker.Stop()
+	for {
+		err := p.findStrays(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if p.layout.record(err) && err != nil {
+			p.options.Logger.Error("events lie outside of the layout that is read", "topic", p.subscribed, "group", p.group, "error", err)
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// findStrays returns an error that says which events of the topic nobody reads in this layout.
+func (p *partitions) findStrays(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, p.options.Lease)
+	defer cancel()
+	cursors, err := p.listCursors(ctx)
+	if err != nil {
+		p.options.Logger.Debug("events outside of the layout were not looked for; retrying", "topic", p.subscribed, "error", err)
+		return p.layout.found()
+	}
+	if others := p.otherLayouts(cursors); len(others) > 0 {
+		return p.layoutError(others)
+	}
+	isOnPlain := slices.ContainsFunc(cursors, func(c bus.Cursor) bool { return c.Topic == p.subscribed })
+	if isOnPlain || !p.layout.plain || p.options.Order.kind == exclusive {
+		return nil
+	}
+	return p.findUnread(ctx)
+}
+
+// findUnread looks for events on the topic itself, which the group has never read.
+func (p *partitions) findUnread(ctx context.Context) error {
+	finder, ok := p.bus.(bus.NextFinder)
+	if !ok {
+		return nil
+	}
+	at, err := finder.FindNext(ctx, p.subscribed, p.layout.plainFrom)
+	if err != nil || at.Sequence == 0 {
+		return nil //nolint:nilerr // it is looked again, and a bus that may not look finds nothing
+	}
+	return fmt.Errorf("%w: an event was published to %q itself (sequence %d, stored at %v), where order %s does not read: "+
+		"publish with bus.Partitioned, and let a process of the group with order key run once until it is empty (worker run --order key --until-empty)",
+		ErrLayout, p.subscribed, at.Sequence, at.Stored, p.options.Order)
+}
+
+// checkLayout returns ErrLayout if events of another layout are not settled.
+func (c *common) checkLayout(ctx context.Context) error {
+	cursors, err := c.listCursors(ctx)
+	if err != nil {
+		if errors.Is(err, errors.ErrUnsupported) && c.options.Order.needsSession() {
+			c.options.Logger.Warn("the bus may not list the group's cursors, so nothing tells whether events of another layout are unsettled",
+				"topic", c.subscribed, "group", c.group)
+			return nil
+		}
+		return err
+	}
+	if others := c.otherLayouts(cursors); len(others) > 0 {
+		return c.layoutError(others)
+	}
+	return nil
+}
+
+// checkPlainLayout is checkLayout for an order within a process. Where the bus does not list
+// cursors nothing is refused: whoever has partitions lets it.
+func (c *common) checkPlainLayout(ctx context.Context) error {
+	isLogical := bus.ValidTopic(c.subscribed) == nil && bus.LogicalTopic(c.subscribed) == c.subscribed
+	if !isLogical { // a pattern, or a partition
+		return nil
+	}
+	err := c.checkLayout(ctx)
+	if err != nil && !errors.Is(err, ErrLayout) {
+		c.options.Logger.Debug("the group's cursors could not be listed, so nothing tells whether events of another layout are unsettled",
+			"topic", c.subscribed, "group", c.group, "error", err)
+		return nil
+	}
+	return err
+}
+
+func (c *common) listCursors(ctx context.Context) ([]bus.Cursor, error) {
+	lister, ok := c.bus.(bus.CursorLister)
+	if !ok {
+		return nil, errors.ErrUnsupported
+	}
+	return lister.Cursors(ctx, c.group)
+}
+
+// otherLayouts returns the cursors on the topic that are not of this layout, and have events that
+// are not settled.
+func (c *common) otherLayouts(cursors []bus.Cursor) (others []bus.Cursor) {
+	for _, cursor := range cursors {
+		p, ok := bus.ParsePartition(cursor.Topic)
+		topic := cursor.Topic
+		if ok {
+			topic = p.Topic
+		}
+		if topic == c.subscribed && p.Of != c.options.Order.NumPartitions() && cursor.Pending+cursor.Unsettled > 0 {
+			others = append(others, cursor)
+		}
+	}
+	slices.SortFunc(others, func(a, b bus.Cursor) int { return cmp.Compare(a.Topic, b.Topic) })
+	return others
+}
+
+// maxNamedCursors is how many cursors an error names.
+const maxNamedCursors = 4
+
+// layoutError says what of other layouts is unsettled, and what to do about it.
+func (c *common) layoutError(others []bus.Cursor) error {
+	var pending, unsettled uint64
+	var named []string
+	for i, cursor := range others {
+		pending += cursor.Pending
+		unsettled += cursor.Unsettled
+		if i < maxNamedCursors {
+			named = append(named, fmt.Sprintf("%q: %d", cursor.Topic, cursor.Pending+cursor.Unsettled))
+		}
+	}
+	if n := len(others) - maxNamedCursors; n > 0 {
+		named = append(named, fmt.Sprintf("and %d more", n))
+	}
+	order := ByKey
+	if p, ok := bus.ParsePartition(others[0].Topic); ok {
+		order = Partitions(p.Of)
+	}
+	return fmt.Errorf("%w: group %q has %d pending and %d unsettled events of topic %q outside of order %s (%s): "+
+		"have processes with order %s handle them (worker run --order %s --until-empty), or wait for those that do (worker lag), and start then",
+		ErrLayout, c.group, pending, unsettled, c.subscribed, c.options.Order, strings.Join(named, ", "), order, order)
+}
