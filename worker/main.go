@@ -67,7 +67,7 @@ Exit status: 0 drained, 1 failed, 2 wrong usage, 3 drain incomplete; with --unti
 
 // mainSections are what a worker binary takes of a worker's configuration: it says itself
 // what it handles.
-var mainSections = []config.Section{config.SectionNATS, config.SectionMongo, config.SectionDrain, config.SectionLog, config.SectionStrict}
+var mainSections = []config.Section{config.SectionName, config.SectionPartitions, config.SectionNATS, config.SectionMongo, config.SectionDrain, config.SectionLog, config.SectionStrict}
 
 func mainFlags() []cli.Flag {
 	return append(append(config.Flags(mainSections...), config.TuningFlags()...), &cli.BoolFlag{

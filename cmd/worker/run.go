@@ -54,7 +54,7 @@ func runFlags() []cli.Flag {
 	return append([]cli.Flag{
 		&cli.StringFlag{Name: "config", Aliases: []string{"c"}, TakesFile: true, Usage: "`FILE` that says what to do, or - for standard input; see docs/configuration.md"},
 		&cli.BoolFlag{Name: "until-empty", HideDefault: true, Usage: "end when everything on the topics is settled, retries included"},
-	}, config.Flags(config.SectionGroup, config.SectionSubscriptions, config.SectionDrain, config.SectionAdmin, config.SectionMetrics, config.SectionMongo, config.SectionNATS,
+	}, config.Flags(config.SectionGroup, config.SectionName, config.SectionSubscriptions, config.SectionPartitions, config.SectionDrain, config.SectionAdmin, config.SectionMetrics, config.SectionMongo, config.SectionNATS,
 		config.SectionDataDir, config.SectionLog, config.SectionStrict)...)
 }
 

@@ -45,6 +45,7 @@ func (c *Config) checkTogether(r *configReader) {
 	c.checkNATS(r)
 	c.checkOutbox(r)
 	c.checkProvision(r)
+	c.checkPartitions(r)
 	for i := range c.Subscriptions {
 		at := entryPath(string(SectionSubscriptions), i)
 		s := &c.Subscriptions[i]
@@ -55,6 +56,7 @@ func (c *Config) checkTogether(r *configReader) {
 		c.checkMarkRoom(r, at, s)
 		c.checkMode(r, at, s)
 		c.checkLetters(r, at, s)
+		c.checkOrder(r, at, s)
 		c.checkOverlap(r, i)
 	}
 	c.checkLoops(r)
@@ -178,7 +180,17 @@ func (c *Config) checkOverlap(r *configReader, i int) {
 		if r.hasMistake[mine] || r.hasMistake[other] {
 			continue
 		}
-		if a, b := c.Subscriptions[i].Topic, c.Subscriptions[j].Topic; bus.Overlap(a, b) {
+		a, b := c.Subscriptions[i].Topic, c.Subscriptions[j].Topic
+		switch {
+		case c.Subscriptions[i].readsPartitionsUnder(b):
+			r.reportMistake(mine, "its partitions are below it, where %s of subscriptions[%d] takes their events too: a group handles each event once; use another group",
+				r.shownValue(other, quoteShort(b)), j)
+			return
+		case c.Subscriptions[j].readsPartitionsUnder(a):
+			r.reportMistake(mine, "%s also takes the events of the partitions of %s, of subscriptions[%d]: a group handles each event once; use another group",
+				r.shownValue(mine, quoteShort(a)), r.shownValue(other, quoteShort(b)), j)
+			return
+		case bus.Overlap(a, b):
 			r.reportMistake(mine, "%s overlaps with %s of subscriptions[%d]: a group handles each event once; join them, or use another group",
 				r.shownValue(mine, quoteShort(a)), r.shownValue(other, quoteShort(b)), j)
 			return

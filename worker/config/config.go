@@ -15,6 +15,8 @@ import (
 type Config struct {
 	// Group is who handles each event once.
 	Group string
+	// Name is that of this process's place in its group, across restarts. Empty: it has none.
+	Name  string
 	NATS  NATS
 	Mongo Mongo
 	// DataDir is where the worker's own server keeps its data, if there is no other.
@@ -30,6 +32,9 @@ type Config struct {
 	Admin *Admin
 	// Metrics is where the worker serves its metrics. Nil: nowhere.
 	Metrics *Metrics
+	// Partitions are how many partitions this process publishes to, by topic. Topics that are not
+	// in it are published to as they are.
+	Partitions map[string]int
 	// Outbox is what the worker publishes from. Nil: none.
 	Outbox *Outbox
 	// Provision is what streams and buckets are to be. Nil: what the worker makes of those that
@@ -126,8 +131,9 @@ type Subscription struct {
 	StartStream string
 	// DeadLetter is the topic for events that are given up.
 	DeadLetter string
-	Order      Order
-	Mode       consumer.Mode
+	// Order says which events run one after the other, and in which processes.
+	Order consumer.Order
+	Mode  consumer.Mode
 	// ID is where in the payload the identity of an event is, member by member. Empty: it is
 	// the event's own.
 	ID string
@@ -141,18 +147,6 @@ type Subscription struct {
 
 // Backoff is the longest wait after the first failure, which doubles, and the longest after any.
 type Backoff struct{ Base, Max time.Duration }
-
-// Order says which events run one after the other.
-type Order string
-
-const (
-	// OrderKey is by the event's key.
-	OrderKey Order = "key"
-	// OrderNone is none.
-	OrderNone Order = "none"
-	// OrderTopic is all events of the subscription, one by one.
-	OrderTopic Order = "topic"
-)
 
 // Fingerprint says what tells two payloads under one id apart.
 type Fingerprint string

@@ -86,7 +86,7 @@ subscriptions:
 	subscription := func(topic string, change func(*config.Subscription)) config.Subscription {
 		s := config.Subscription{
 			Topic: topic, Concurrency: config.Concurrency{Max: 16}, MaxUnmarked: 16, Attempts: 10, Crashes: 5, Backoff: backoff, RunLimit: 15 * time.Minute,
-			Lease: 30 * time.Second, AckWait: 30 * time.Second, TTL: 7 * 24 * time.Hour, GiveUp: 3 * 24 * time.Hour, DeadLetter: "dead.billing", Order: config.OrderKey,
+			Lease: 30 * time.Second, AckWait: 30 * time.Second, TTL: 7 * 24 * time.Hour, GiveUp: 3 * 24 * time.Hour, DeadLetter: "dead.billing", Order: consumer.ByKey,
 			Fingerprint: config.FingerprintBytes,
 		}
 		change(&s)
@@ -100,7 +100,7 @@ subscriptions:
 				Topic: "order.placed", Handler: config.Handler{Exec: &config.ExecHandler{Command: "./charge", Mode: "stream"}},
 				Concurrency: config.Concurrency{Max: 3}, MaxUnmarked: 30, Attempts: 4, Crashes: 2, Backoff: config.Backoff{Base: 2 * time.Second, Max: time.Minute},
 				RunLimit: 5 * time.Minute, Lease: 20 * time.Second, AckWait: 40 * time.Second, TTL: 48 * time.Hour, GiveUp: 12 * time.Hour,
-				Start: bus.Start{Time: time.Date(2026, 1, 31, 15, 4, 5, 0, time.UTC)}, DeadLetter: "lost", Order: config.OrderTopic,
+				Start: bus.Start{Time: time.Date(2026, 1, 31, 15, 4, 5, 0, time.UTC)}, DeadLetter: "lost", Order: consumer.ByTopic,
 				Fingerprint: config.FingerprintBytes, Rate: defaultRate(config.Starts{Count: 30, Per: time.Minute}),
 				Breaker: &config.Breaker{Failures: 7, Over: time.Minute, Wait: 10 * time.Second, Scope: "process"},
 			},
@@ -121,7 +121,7 @@ subscriptions:
 			subscription("a", func(s *config.Subscription) { s.Handler.Publish = &config.PublishHandler{Topic: "b"} }),
 			subscription("c", func(s *config.Subscription) {
 				s.Handler.Log = &config.LogHandler{Level: slog.LevelDebug, Data: true}
-				s.Mode, s.Order = consumer.SeenMark, config.OrderNone
+				s.Mode, s.Order = consumer.SeenMark, consumer.Unordered
 			}),
 			subscription("d", func(s *config.Subscription) { s.Handler.Log = &config.LogHandler{} }),
 		},
@@ -156,18 +156,16 @@ func TestDefaultsAreTheConsumers(t *testing.T) {
 
 func TestOptionsOrderAndLimit(t *testing.T) {
 	t.Parallel()
-	e := bus.Event{Topic: "order.placed", Key: "k"}
-	for order, want := range map[string]string{"key": "k", "none": "", "topic": "order.>"} {
-		c := parseConfig(t, strings.ReplaceAll(smallest, "order.placed", "order.>\n    order: "+order+"\n    rate: 5/h"), nil)
+	for order, want := range map[string]consumer.Order{
+		"key": consumer.ByKey, "none": consumer.Unordered, "topic": consumer.ByTopic, "exclusive": consumer.Exclusive, "partitions:8": consumer.Partitions(8),
+	} {
+		c := parseConfig(t, with("order: "+order, "rate: 5/h"), nil)
 		o, err := c.Subscriptions[0].Options()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if o, err = o.WithDefaults("billing"); err != nil {
-			t.Fatal(err)
-		}
-		if got := o.OrderKey(e); got != want {
-			t.Errorf("%s: %q, want %q", order, got, want)
+		if o.Order != want {
+			t.Errorf("%s: %v, want %v", order, o.Order, want)
 		}
 		if o.Limit == nil {
 			t.Error("no limit")

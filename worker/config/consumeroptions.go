@@ -18,7 +18,7 @@ func (s *Subscription) Options() (*consumer.Options, error) {
 		Mode: s.Mode, Concurrency: s.Concurrency.Max, MaxUnmarked: s.MaxUnmarked, MaxAttempts: s.Attempts, MaxCrashes: s.Crashes,
 		Backoff:  consumer.Backoff{Base: s.Backoff.Base, Max: s.Backoff.Max},
 		RunLimit: s.RunLimit, Lease: s.Lease, AckWait: s.AckWait, TTL: s.TTL, GiveUp: s.GiveUp,
-		From: s.Start, FromStream: s.StartStream, DeadLetter: s.DeadLetter, OrderKey: s.orderKeyFunc(),
+		From: s.Start, FromStream: s.StartStream, DeadLetter: s.DeadLetter, Order: s.Order,
 		ID: s.idFunc(), Fingerprint: s.fingerprintFunc(),
 	}
 	if s.ID != "" {
@@ -43,18 +43,6 @@ func ShortestLease(subscriptions []Subscription) (shortest time.Duration) {
 		}
 	}
 	return shortest
-}
-
-func (s *Subscription) orderKeyFunc() func(bus.Event) string {
-	switch s.Order {
-	case OrderNone:
-		return func(bus.Event) string { return "" }
-	case OrderTopic:
-		one := s.Topic
-		return func(bus.Event) string { return one }
-	default:
-		return nil // the event's key
-	}
 }
 
 // idFunc is the member of the payload that the file names. An event without it has none, and

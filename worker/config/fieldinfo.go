@@ -45,6 +45,8 @@ type fieldInfo struct {
 	jsonShape map[string]any
 	// children are the keys of a mapping, or of a list's mappings.
 	children []*fieldInfo
+	// keyShape is a JSON Schema for the names of a mapping with any keys.
+	keyShape map[string]any
 	// list, one and loose tell lists of mappings, mappings with exactly one key, and mappings with
 	// any keys; many tells lists of single values.
 	list, exactlyOne, anyKeys, scalarList bool
@@ -62,6 +64,7 @@ type Section string
 // The sections.
 const (
 	SectionGroup         Section = "group"
+	SectionName          Section = "name"
 	SectionNATS          Section = "nats"
 	SectionMongo         Section = "mongo"
 	SectionDataDir       Section = "data_dir"
@@ -70,6 +73,7 @@ const (
 	SectionDrain         Section = "drain"
 	SectionAdmin         Section = "admin"
 	SectionMetrics       Section = "metrics"
+	SectionPartitions    Section = "partitions"
 	SectionOutbox        Section = "outbox"
 	SectionProvision     Section = "provision"
 	SectionSubscriptions Section = "subscriptions"

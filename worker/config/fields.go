@@ -18,6 +18,9 @@ func configFields() fieldSet[Config] {
 	return fieldSet[Config]{
 		nonEmptyField("group", "the name of a group such as billing", func(c *Config) *string { return &c.Group }).
 			markRequired().withFlag("group", "GROUP").fromEnv("ONCEISH_GROUP").describedAs("who handles each event once"),
+		memberNameField("name", func(c *Config) *string { return &c.Name }).withDefaultText("none").
+			withFlag("name", "NAME").fromEnv("ONCEISH_NAME").
+			describedAs("name of this process that it keeps over a restart, such as that of a StatefulSet's pod: with order partitions it gets its own back"),
 		objectField("nats", "where the bus is", func(c *Config) *NATS { return &c.NATS }, natsKeys()...),
 		objectField("mongo", "where it is remembered what was handled, and where the outbox is", func(c *Config) *Mongo { return &c.Mongo },
 			textField("uri", "a URI such as mongodb://localhost:27017/billing", func(m *Mongo) *string { return &m.URI }, validMongo).
@@ -41,6 +44,7 @@ func configFields() fieldSet[Config] {
 			givenByAnyFlag(notServed),
 		optionalField("metrics", "metrics for Prometheus; a bare value is their address", func(c *Config) **Metrics { return &c.Metrics }, metricsKeys()...).
 			givenByAnyFlag(notServed),
+		topicPartitionsField("partitions", func(c *Config) *map[string]int { return &c.Partitions }),
 		optionalField("outbox", "a collection of mongo.uri whose rows this worker publishes", func(c *Config) **Outbox { return &c.Outbox }, outboxKeys()...),
 		optionalField("provision", "what streams and buckets are to be, for worker provision", func(c *Config) **Provision { return &c.Provision }, provisionKeys()...),
 		listField("subscriptions", "what the group handles, and how; topics must not overlap", "outbox",
@@ -91,8 +95,9 @@ func subscriptionKeys(limits consumer.Limits, defaults *consumer.Options) []fiel
 			withFlag("start-stream", "STREAM").describedAs("a replaced stream, as the refusal names it, in which start also says where a known group goes on"),
 		topicField("dead_letter", func(s *s) *string { return &s.DeadLetter }).withDefaultText("dead.GROUP").
 			withFlag("dead-letter", "TOPIC").describedAs("topic for events that are given up; it needs a stream"),
-		enumField("order", func(s *s) *Order { return &s.Order }, selfNamed(OrderKey, OrderNone, OrderTopic)...).
-			withFlag("order", "ORDER").describedAs("which events run one after the other: those with one key, none, or all of the topic"),
+		orderField("order", func(s *s) *consumer.Order { return &s.Order }).
+			withFlag("order", "ORDER").describedAs("which events run one after the other: those with one key, in this process; none; all of the topic; " +
+			"with exclusive, those with one key, in one process of the group; with partitions:N, those with one key, over all processes"),
 		enumField("mode", func(s *s) *consumer.Mode { return &s.Mode }, namedValue[consumer.Mode]{"claimed", consumer.Claimed}, namedValue[consumer.Mode]{"seen-mark", consumer.SeenMark}, namedValue[consumer.Mode]{"transactional", consumer.Transactional}).
 			withFlag("mode", "MODE").describedAs("claimed; seen-mark: cheaper, and two copies at once may both run; or transactional: mark and outbox row are committed together"),
 		memberPathField("id", func(s *s) *string { return &s.ID }).withDefaultText("the event's own").

@@ -13,6 +13,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/flow"
 	"github.com/onceish/onceish/internal/commandline"
 	"github.com/onceish/onceish/worker/config"
@@ -20,7 +21,7 @@ import (
 
 func everything() []config.Section {
 	return []config.Section{
-		config.SectionGroup, config.SectionSubscriptions, config.SectionDrain, config.SectionMongo, config.SectionNATS, config.SectionDataDir, config.SectionLog,
+		config.SectionGroup, config.SectionName, config.SectionPartitions, config.SectionSubscriptions, config.SectionDrain, config.SectionMongo, config.SectionNATS, config.SectionDataDir, config.SectionLog,
 		config.SectionStrict,
 	}
 }
@@ -59,7 +60,7 @@ func load(t *testing.T, file string, args ...string) (c *config.Config, warnings
 func clean(t *testing.T) {
 	t.Helper()
 	for _, name := range []string{
-		"NATS_URL", "NATS_CREDS", "NATS_NKEY", "NATS_CA", "NATS_CERT", "NATS_KEY", "NATS_INBOX_PREFIX", "ONCEISH_NAMESPACE", "MONGODB_URI", "ONCEISH_GROUP", "ONCEISH_DATA_DIR", "ONCEISH_LOG_FORMAT", "ONCEISH_LOG_LEVEL", "ONCEISH_STRICT",
+		"NATS_URL", "NATS_CREDS", "NATS_NKEY", "NATS_CA", "NATS_CERT", "NATS_KEY", "NATS_INBOX_PREFIX", "ONCEISH_NAMESPACE", "MONGODB_URI", "ONCEISH_GROUP", "ONCEISH_NAME", "ONCEISH_PARTITIONS", "ONCEISH_DATA_DIR", "ONCEISH_LOG_FORMAT", "ONCEISH_LOG_LEVEL", "ONCEISH_STRICT",
 	} {
 		t.Setenv(name, "")
 	}
@@ -83,7 +84,7 @@ func TestFlagsAloneMakeOneSubscription(t *testing.T) {
 	breaker := config.Breaker{Failures: 3, Over: 20 * time.Second, Wait: 2 * time.Second, Scope: "group"}
 	if len(c.Subscriptions) != 1 || s.Topic != "order.>" || *s.Handler.Exec != (config.ExecHandler{Command: "./a", Mode: "stream"}) || s.Concurrency != (config.Concurrency{Max: 3}) || s.MaxUnmarked != 5 || s.Attempts != 4 ||
 		s.Crashes != 2 || s.Backoff != (config.Backoff{Base: 10 * time.Minute, Max: 10 * time.Minute}) || s.RunLimit != time.Hour || s.Lease != 5*time.Second ||
-		s.AckWait != 6*time.Second || s.TTL != 48*time.Hour || s.DeadLetter != "d" || !s.Start.Latest || s.Order != config.OrderNone || *s.Rate != rate || *s.Breaker != breaker ||
+		s.AckWait != 6*time.Second || s.TTL != 48*time.Hour || s.DeadLetter != "d" || !s.Start.Latest || s.Order != consumer.Unordered || *s.Rate != rate || *s.Breaker != breaker ||
 		s.ID != "order.id" || s.Fingerprint != config.FingerprintJSON {
 		t.Errorf("%+v", s)
 	}

@@ -18,7 +18,7 @@ func headersField[S any](name, meaning string, at func(*S) *map[string]string) *
 	return &textMap[S]{
 		fieldInfo: fieldInfo{
 			name: name, kind: "mapping of text", expected: "text", meaning: meaning, anyKeys: true, secret: true, yamlTags: []string{"!!str"},
-			jsonShape: map[string]any{"type": "string"},
+			keyShape: map[string]any{"pattern": header.Form}, jsonShape: map[string]any{"type": "string"},
 		},
 		at: at,
 	}

@@ -53,7 +53,7 @@ func mistakes() map[string][]string {
 		smallest + "group: again\n":                                    {"5:1: group: duplicate key (first set on line 1)"},
 		smallest + "'group': again\n":                                  {"5:1: group: duplicate key (first set on line 1)"},
 		smallest + "url: x\n":                                          {`5:1: url: there is no key "url": it belongs under nats or subscriptions.handler.http`},
-		smallest + "worker: x\n":                                       {`5:1: worker: there is no key "worker": use group, nats, mongo, data_dir, log, strict, drain, admin, metrics, outbox, provision or subscriptions`},
+		smallest + "worker: x\n":                                       {`5:1: worker: there is no key "worker": use group, name, nats, mongo, data_dir, log, strict, drain, admin, metrics, partitions, outbox, provision or subscriptions`},
 		smallest + "? [a]\n: b\n":                                      {"1:1: the key on line 5 is not text: quote what has braces, brackets or an asterisk"},
 		smallest + "nats: {credentials: a, nkey: b, url: nats://h}\n":  {"5:30: nats.nkey: nats.credentials and nats.nkey exclude each other: keep one"},
 		smallest + "nats: {domain: a, api_prefix: b, url: nats://h}\n": {"5:31: nats.api_prefix: nats.domain and nats.api_prefix exclude each other: keep one"},
@@ -129,7 +129,7 @@ func mistakes() map[string][]string {
 		with("start: yesterday"):                               {`5:12: subscriptions[0].start: "yesterday" is neither earliest nor latest nor a time such as 2026-01-31T15:04:05Z`},
 		with("start: 2026-01-31"):                              {`5:12: subscriptions[0].start: "2026-01-31" is neither earliest nor latest nor a time such as 2026-01-31T15:04:05Z`},
 		with("start: lastest"):                                 {`5:12: subscriptions[0].start: "lastest" is neither earliest nor latest nor a time such as 2026-01-31T15:04:05Z: did you mean "latest"?`},
-		with("order: keys"):                                    {`5:12: subscriptions[0].order: "keys" is none of key, none or topic: did you mean "key"?`},
+		with("order: keys"):                                    {`5:12: subscriptions[0].order: "keys" is none of key, none, topic, exclusive or partitions:8: did you mean "key"?`},
 		with("mode: seen_mark"):                                {`5:11: subscriptions[0].mode: "seen_mark" is none of claimed, seen-mark or transactional: did you mean "seen-mark"?`},
 		with("rate: 5"):                                        {`5:11: subscriptions[0].rate.limit: "5" has no unit that is known: write a rate such as 100/s, 30/m or 5/h`},
 		with("rate: 0/s"):                                      {`5:11: subscriptions[0].rate.limit: "0/s" lets nothing start: write a number above 0, or leave the rate out for no limit`},
@@ -204,7 +204,7 @@ func mistakes() map[string][]string {
 		boxed + "{backoff: {base: 10m, max: 1m}}": {`3:26: outbox.backoff.base: outbox.backoff.base is 10m, longer than outbox.backoff.max 1m: raise the second or lower the first`},
 		boxed + "{}\nsubscriptions: []\n":         {"4:16: subscriptions: there is none: name at least one, with a topic and a handler"},
 		"group: g\n":                              {"1:1: subscriptions: there is none: name at least one, with a topic and a handler"},
-		"x: &x {<<: *x}\n" + smallest:             {`1:1: x: there is no key "x": use group, nats, mongo, data_dir, log, strict, drain, admin, metrics, outbox, provision or subscriptions`},
+		"x: &x {<<: *x}\n" + smallest:             {`1:1: x: there is no key "x": use group, name, nats, mongo, data_dir, log, strict, drain, admin, metrics, partitions, outbox, provision or subscriptions`},
 		"nats: &x {<<: *x}\n" + smallest:          {"1:11: nats: merge keys (<<) are not supported: write the keys out, with an alias (*name) for each value that is shared"},
 
 		handled("{http: {url: 'http://h', statuses: 404}}"):                      {`4:49: subscriptions[0].handler.http.statuses: "404" is a number, but it must be statuses and what they mean, such as 401-405=permanent, 409=done: put it in quotes`},
@@ -275,6 +275,7 @@ func TestMistakes(t *testing.T) {
 	all := mistakes()
 	maps.Copy(all, flowMistakes())
 	maps.Copy(all, provisionMistakes())
+	maps.Copy(all, orderMistakes())
 	for file, want := range all {
 		var got []string
 		for _, p := range lint("worker.yaml", []byte(file), env(nil)) {

@@ -20,6 +20,9 @@ type Provision struct {
 type Stream struct {
 	Name     string
 	Subjects []string
+	// ByKey is a topic that others publish to as TOPIC.by.KEY: the stream stores such an event in
+	// the partition of its key. Empty: there is none.
+	ByKey string
 	// Storage is StorageFile or StorageMemory. Default: StorageFile.
 	Storage string
 	// Retention is RetentionLimits, RetentionWorkQueue or RetentionInterest. Default:
@@ -89,6 +92,8 @@ func streamKeys() []field[Stream] {
 		patternField("name", "the name of a stream, which has no spaces, dots, '*', '>', '/' or '\\'", func(s *s) *string { return &s.Name }, nameForm).
 			markRequired().describedAs("name of the stream"),
 		subjectsField("subjects", "topics or patterns that the stream takes: all of them", func(s *s) *[]string { return &s.Subjects }),
+		topicField("by_key", func(s *s) *string { return &s.ByKey }).withDefaultText("none" + keepsOwn).
+			describedAs("a topic with partitions whose foreign publishers cannot compute them: what is published to TOPIC.by.KEY is stored in the partition of KEY"),
 		storageField(func(s *s) *string { return &s.Storage }),
 		enumField("retention", func(s *s) *string { return &s.Retention }, selfNamed(RetentionLimits, RetentionWorkQueue, RetentionInterest)...).
 			withoutDefault(RetentionLimits + keepsOwn).describedAs("what is kept: all within the limits; what no group has acknowledged; or what a group waits for"),
@@ -136,6 +141,8 @@ func (c *Config) checkProvision(r *configReader) {
 	for i := range c.Provision.Streams {
 		s, at := &c.Provision.Streams[i], entryPath("provision.streams", i)
 		c.checkStreamNames(r, i)
+		c.checkByKey(r, i)
+		c.checkTakesPartitions(r, i)
 		for j := range s.Subjects {
 			c.checkSubject(r, i, j)
 		}

@@ -3,8 +3,6 @@ package config
 import (
 	"encoding/json"
 	"maps"
-
-	"github.com/onceish/onceish/worker/internal/header"
 )
 
 // Schema is a JSON Schema (2020-12) of the file, for editors: what Parse accepts it accepts. It
@@ -65,7 +63,7 @@ func (s *fieldInfo) valueSchema() map[string]any {
 		return map[string]any{"type": []string{"array", "null"}, "maxItems": maxListEntries, "items": s.scalarSchema()}
 	case s.anyKeys:
 		return map[string]any{
-			"type": []string{"object", "null"}, "propertyNames": map[string]any{"pattern": header.Form}, "additionalProperties": s.jsonShape,
+			"type": []string{"object", "null"}, "propertyNames": s.keyShape, "additionalProperties": s.jsonShape,
 		}
 	case len(s.children) == 0:
 		return s.scalarSchema()

@@ -15,6 +15,7 @@ func harmless() []string {
 		"nats.envelopes", "subscriptions[].handler.http.pass_headers", // names of headers
 		"subscriptions[].handler.http.signing", // its keys are secret
 		"subscriptions[].rate.max_keys",        // a number
+		"provision.streams[].by_key",           // a topic
 	}
 }
 

@@ -47,6 +47,7 @@ func tunableFlags() map[string]tunable {
 		"give-up":      {"GiveUp", func(to, from *consumer.Options) { to.GiveUp = from.GiveUp }},
 		"start":        {"From", func(to, from *consumer.Options) { to.From = from.From }},
 		"start-stream": {"FromStream", func(to, from *consumer.Options) { to.FromStream = from.FromStream }},
+		"order":        {"Order", func(to, from *consumer.Options) { to.Order = from.Order }},
 		"dead-letter":  {"DeadLetter", func(to, from *consumer.Options) { to.DeadLetter = from.DeadLetter }},
 		"rate":         {"Limit", func(to, from *consumer.Options) { to.Limit = from.Limit }},
 		"rate-by":      {"LimitKey", func(to, from *consumer.Options) { to.LimitKey = from.LimitKey }},

@@ -154,9 +154,9 @@ func (w *runWriter) handleEvent(ctx context.Context, e bus.Event, h consumer.Han
 // orderKey is what orders the events of the subscription.
 func (w *runWriter) orderKey(e *bus.Event) string {
 	switch {
-	case w.s.Order == config.OrderTopic:
+	case w.s.Order == consumer.ByTopic:
 		return w.s.Topic
-	case w.s.Order == config.OrderNone || e.Key == "":
+	case w.s.Order == consumer.Unordered || e.Key == "":
 		return w.s.Topic + "#" + e.ID
 	}
 	return w.s.Topic + "/" + e.Key
