@@ -52,7 +52,7 @@ func (r *redrive) publishCopies(ctx context.Context, letters []Letter) (errs []e
 	})
 	copies := make([]bus.Event, len(letters))
 	for i := range letters {
-		copies[i] = letters[i].redrivenCopy(r.toGroup)
+		copies[i] = r.t.layout.Place(letters[i].redrivenCopy(r.toGroup))
 	}
 	eachWithout(errs, "publish its event", func(todo []int) ([]error, error) {
 		batch := pick(copies, todo)

@@ -10,6 +10,7 @@ import (
 // Topic is a dead-letter topic. It is safe for concurrent use.
 type Topic struct {
 	name    string
+	layout  bus.Layout
 	bus     bus.Bus
 	reader  bus.Reader
 	finder  bus.Finder
@@ -32,4 +33,12 @@ func OpenTopic(b bus.Bus, name string) (*Topic, error) {
 		return nil, fmt.Errorf("dead-letter topic %q: a %T cannot read, find and delete single events: %w", name, b, errors.ErrUnsupported)
 	}
 	return t, nil
+}
+
+// In returns the topic with a Redrive that publishes events to these partitions, those that the
+// group reads. Nil: to their topics.
+func (t *Topic) In(layout bus.Layout) *Topic {
+	in := *t
+	in.layout = layout
+	return &in
 }

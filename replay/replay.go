@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/onceish/onceish/bus"
@@ -22,6 +23,10 @@ type Options struct {
 	// Again (ToGroup) is the scope in which the events run a second time on purpose, as
 	// bus.Control.Again. Default: none; what the group has done is not run.
 	Again string
+	// Layout is in how many partitions the copies' topics are published: for a group, those that it
+	// reads. Default: copies for a group go where their events were read, and those to a topic to
+	// the topic itself.
+	Layout bus.Layout
 	// Limit is how many events are replayed at most. Default: all.
 	Limit int
 	// PerSecond is how many events are replayed in a second at most. Default: as many as possible.
@@ -74,10 +79,16 @@ func ToGroup(ctx context.Context, b bus.Bus, topic string, r bus.Range, group st
 	}
 	run := uuid7.New(time.Now())
 	c.toCopy = func(e bus.Event) bus.Event {
+		if opts.Layout != nil {
+			e = opts.Layout.Place(e)
+		}
 		return e.WithControl(bus.Control{Group: group, Copy: run, Again: opts.Again})
 	}
 	c.check = func(ctx context.Context) error {
 		info, err := b.Topic(ctx, topic, "", bus.Start{})
+		if l := readLayout(topic); opts.Layout != nil && l.Of != opts.Layout[l.Topic] && bus.ValidTopic(l.Topic) == nil {
+			info, err = b.Topic(ctx, placeOf(opts.Layout, l.Topic), "", bus.Start{})
+		}
 		if err == nil && info.ReadOnly {
 			err = errors.New("its stream takes nothing that is published to the topic: replay from the stream that does")
 		}
@@ -91,15 +102,21 @@ func ToGroup(ctx context.Context, b bus.Bus, topic string, r bus.Range, group st
 // times, with their data and headers, and without control headers. A repeat is recognised by the
 // bus for as long as it remembers message ids, and by groups for as long as they keep marks. The
 // topic must be one, for under two topics there may be two events of one id; and it must not be the
-// target. It reads, blocks, retries and returns as ToGroup does.
+// target, unless the events move to another layout of it: from the topic itself or from one layout,
+// such as "order.placed.of8.>", to the one that Options.Layout says. They are the same events there,
+// which a group that has handled them recognises; the bus stores them although it knows them, and a
+// repeat once for as long as it remembers message ids. It reads, blocks, retries and returns as
+// ToGroup does.
 func ToTopic(ctx context.Context, b bus.Bus, topic string, r bus.Range, target string, o *Options) (Replayed, error) {
 	opts := *cmp.Or(o, &Options{})
-	if err := errors.Join(bus.ValidTopic(topic), bus.ValidTopic(target)); err != nil {
+	from := readLayout(topic)
+	if err := errors.Join(bus.ValidTopic(from.Topic), bus.ValidTopic(target)); err != nil {
 		return Replayed{}, fmt.Errorf("replay to a topic: %w", err)
 	}
+	moved := from.Topic == target
 	switch {
-	case topic == target:
-		return Replayed{}, fmt.Errorf("replay of %q to the same topic: name another one, or a group", topic)
+	case moved && opts.Layout[target] == from.Of:
+		return Replayed{}, fmt.Errorf("replay of %q to the same topic: name another one, a group, or another layout", topic)
 	case opts.Again != "":
 		return Replayed{}, errors.New("replay to a topic: Options.Again is for a group: leave it empty")
 	}
@@ -109,14 +126,39 @@ func ToTopic(ctx context.Context, b bus.Bus, topic string, r bus.Range, target s
 	}
 	c.toCopy = func(e bus.Event) bus.Event {
 		e = e.WithoutControl()
-		e.Topic = target
+		if !moved {
+			e.Topic = target
+		}
+		if e = opts.Layout.Place(e); moved {
+			return e.WithControl(bus.Control{Copy: fmt.Sprintf("of%d", opts.Layout[target])})
+		}
 		return e
 	}
 	c.check = func(ctx context.Context) error {
-		_, err := b.Topic(ctx, target, "", bus.Start{}) // makes a missing stream, where the bus is to
+		_, err := b.Topic(ctx, placeOf(opts.Layout, target), "", bus.Start{}) // makes a missing stream, where the bus is to
 		return err
 	}
 	return c.copyAll(ctx, topic, r)
+}
+
+// readLayout is the topic that is read, and its layout; Of is 0 where it is the topic itself.
+func readLayout(topic string) bus.Partition {
+	for _, all := range []string{".>", ".*"} {
+		if prefix, ok := strings.CutSuffix(topic, all); ok {
+			if p, ok := bus.ParsePartition(prefix + ".0"); ok {
+				return p
+			}
+		}
+	}
+	if p, ok := bus.ParsePartition(topic); ok {
+		return p
+	}
+	return bus.Partition{Topic: topic}
+}
+
+// placeOf is where some of the topic's events are published.
+func placeOf(layout bus.Layout, topic string) string {
+	return bus.Partition{Topic: topic, Of: layout[topic]}.Subject()
 }
 
 // validate says why there cannot be such a replay.
