@@ -58,6 +58,8 @@ type Subscription struct {
 	// State is for people: running, paused, limited or unavailable, say; Why is its reason.
 	State string `json:"state"`
 	Why   string `json:"why,omitempty"`
+	// Order is which events wait for which, as consumer.Order has it. Empty: it is not known.
+	Order string `json:"order,omitempty"`
 	// Partitions are those that the member owns, where the subscription is on partitions.
 	Partitions []int `json:"partitions,omitempty"`
 	// Owner begins the nonce of each claim that the subscription makes. Empty: it is not known.

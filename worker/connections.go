@@ -69,6 +69,9 @@ type ConnectOptions struct {
 	// clusters share a database each cluster needs one of its own, for an event of one would be
 	// taken for the other's that has its topic and id. Empty: the names are as they are.
 	Namespace string
+	// Partitions are in how many partitions topics are published: by Connections.Publisher,
+	// Worker.Publisher and what is published from outboxes. Nil: none has any.
+	Partitions bus.Layout
 	// Embed starts or joins a server when there is no URL. It is a function so that only who wants
 	// one links a server. Nil: NATS is required.
 	Embed func(ctx context.Context, log *slog.Logger) (Embedded, error)

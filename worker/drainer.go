@@ -39,7 +39,7 @@ func (w *Worker) AddDrainer(q outbox.Queue, o *outbox.Options) (*outbox.Drainer,
 	if w.conns.Provisions() {
 		to = provisioningPublisher{w.conns.Bus(), out.Logger}
 	}
-	d, err := outbox.NewDrainer(q, w.instrumentPublisher(to), &out)
+	d, err := outbox.NewDrainer(q, w.instrumentPublisher(w.conns.o.Partitions.Publisher(to)), &out)
 	if err != nil {
 		return nil, err
 	}

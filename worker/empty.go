@@ -12,8 +12,8 @@ func (s *runningSubscription) isEmpty(ctx context.Context) bool {
 	if n := s.sub.Stats(); n.InFlight+n.Retrying > 0 {
 		return false
 	}
-	lag, err := s.sub.Lag(ctx)
-	return err == nil && lag.Pending+lag.Unsettled == 0
+	lag, cursors, err := s.groupLag(ctx)
+	return err == nil && cursors >= s.wantsCursors() && lag.Pending+lag.Unsettled == 0
 }
 
 // allEmpty reports whether all subscriptions, and all outboxes, were empty at one time. A handler

@@ -28,9 +28,9 @@ func (w *Worker) Instrument(i Instrumentation) {
 	w.conns.headers.Store(&headers)
 }
 
-// Publisher publishes on the worker's bus, for handlers: as the bus itself does, and watched by
-// what Instrument has added.
-func (w *Worker) Publisher() bus.Publisher { return w.instrumentPublisher(w.conns.Bus()) }
+// Publisher publishes on the worker's bus, for handlers: as the bus itself does, topics with
+// partitions to those (ConnectOptions.Partitions), and watched by what Instrument has added.
+func (w *Worker) Publisher() bus.Publisher { return w.instrumentPublisher(w.conns.Publisher()) }
 
 func (w *Worker) instrumentPublisher(to bus.Publisher) bus.Publisher {
 	for _, i := range w.instruments {

@@ -90,7 +90,7 @@ func serveFlags(ctx context.Context, cmd *cli.Command, group string, stderr io.W
 	}
 	o := Configured(c)
 	o.Name, o.Logger, o.Lease = cmd.FullName(), log, tuning.ShortestLease()
-	return Serve(ctx, group, o, &Options{Drain: c.Drain, UntilEmpty: cmd.Bool("until-empty"), Logger: log},
+	return Serve(ctx, group, o, &Options{Name: c.Name, Drain: c.Drain, UntilEmpty: cmd.Bool("until-empty"), Logger: log},
 		func(ctx context.Context, w *Worker) error {
 			if err := setup(ctx, w); err != nil {
 				return err
@@ -107,7 +107,7 @@ func Configured(c *config.Config) *ConnectOptions {
 		NATS: n.URL, Credentials: n.Credentials, NKey: n.NKey, TLS: TLSFiles(n.TLS), InboxPrefix: n.InboxPrefix,
 		Bus:    &natsbus.Options{Domain: n.Domain, APIPrefix: n.APIPrefix, Stream: n.Stream, Envelopes: n.Envelopes, MaxUnsettled: n.MaxUnsettled},
 		Bucket: n.Bucket, Replicas: n.Replicas, Provision: n.Provision, Store: c.Mongo.URI, Namespace: c.Mongo.Namespace,
-		Strict: c.Strict,
+		Strict: c.Strict, Partitions: c.Partitions,
 	}
 }
 

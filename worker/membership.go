@@ -47,7 +47,7 @@ func (w *Worker) joinGroup(ctx context.Context) (*membership, error) {
 	m := &membership{log: w.o.Logger, store: store, group: w.group, ready: make(chan struct{}), changed: make(chan struct{}, 1), breakers: w.breakers}
 	m.members.Store(1)
 	m.session, err = group.Join(ctx, store, w.group, &group.Options{
-		Version: commandline.Version(), Describe: m.describe, Apply: m.applyPauses, Logger: w.o.Logger,
+		Name: w.o.Name, Version: commandline.Version(), Describe: m.describe, Apply: m.applyPauses, Logger: w.o.Logger,
 	})
 	if err != nil {
 		return nil, err

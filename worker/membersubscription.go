@@ -18,6 +18,7 @@ const (
 	stateDraining    = "draining"
 	stateUnavailable = "unavailable"
 	stateLimited     = "limited"
+	stateStandby     = "standby"
 )
 
 // StateUnhealthy is the group.Subscription.State of a subscription or drainer that makes no
@@ -50,7 +51,7 @@ func (s *memberSubscription) pollLag(ctx context.Context) {
 	s.mu.Lock()
 	changes := s.changes
 	s.mu.Unlock()
-	lag, err := s.sub.Lag(ctx)
+	lag, _, err := s.groupLag(ctx)
 	var behind time.Duration
 	known := err == nil
 	if known && lag.Pending+lag.Unsettled > 0 {
@@ -81,7 +82,10 @@ func (s *memberSubscription) describe(paused []group.Paused) group.Subscription 
 	s.updateRate(countEnded([]runningSubscription{s.runningSubscription}), now)
 	out := group.Subscription{
 		Topic: s.topic, Owner: s.sub.Owner(), Rate: s.rate, InFlight: int(stats.InFlight), Concurrency: s.options.Concurrency,
-		Lag: -1, LastSettled: s.lastSettled, TTLSeconds: s.options.TTL.Seconds(),
+		Lag: -1, LastSettled: s.lastSettled, TTLSeconds: s.options.TTL.Seconds(), Order: s.options.Order.String(),
+	}
+	if s.options.Order.NumPartitions() > 0 {
+		out.Partitions = s.sub.Partitions()
 	}
 	if s.lagKnown {
 		out.Lag = int64(s.lag.Pending + s.lag.Unsettled)
@@ -132,7 +136,22 @@ func (s *memberSubscription) explainState(paused []group.Paused, now time.Time) 
 	if err := s.sub.Healthy(); err != nil && s.asked == s.changes {
 		return StateUnhealthy, strings.ReplaceAll(err.Error(), "\n", "; ")
 	}
+	if s.standsBy() {
+		return stateStandby, explainStandby(s.options.Order)
+	}
 	return stateRunning, ""
+}
+
+// standsBy reports whether others of the group have all that there is to do.
+func (s *memberSubscription) standsBy() bool {
+	return s.sharesTopic() && len(s.sub.Partitions()) == 0
+}
+
+func explainStandby(order consumer.Order) string {
+	if order == consumer.Exclusive {
+		return "another process of the group has the topic"
+	}
+	return "other processes of the group have all partitions"
 }
 
 func (s *memberSubscription) explainRate(key string) string {

@@ -52,7 +52,10 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 	for _, h := range w.handlers {
 		place := []any{"topic", h.topic, "group", w.group, "bus", w.conns.BusName(), "store", w.conns.StoreName()}
 		if w.conns.nats != nil {
-			place = append(place, "consumer", natsbus.ConsumerName(w.group, h.topic))
+			place = append(place, "consumer", natsbus.ConsumerName(w.group, h.firstPart()))
+		}
+		if order := h.order(); order != consumer.ByKey {
+			place = append(place, "order", order.String())
 		}
 		w.o.Logger.Info("running", place...)
 	}
@@ -85,7 +88,7 @@ func (w *Worker) checkSetup() error {
 	}
 	for i, a := range w.handlers {
 		for _, b := range w.handlers[:i] {
-			if bus.Overlap(a.topic, b.topic) {
+			if a.overlaps(&b) || b.overlaps(&a) {
 				return fmt.Errorf("%w: group %q is subscribed to %q and to %q, and handles an event once: an event on both would reach only one "+
 					"of the handlers. Choose topics that do not overlap, or use another group", ErrUsage, w.group, b.topic, a.topic)
 			}
@@ -94,11 +97,25 @@ func (w *Worker) checkSetup() error {
 	return nil
 }
 
+// overlaps reports whether the other subscription takes some of the events of this one, or of its
+// partitions.
+func (h *handlerSpec) overlaps(other *handlerSpec) bool {
+	return bus.Overlap(h.topic, other.topic) || h.order().NumPartitions() > 0 && bus.Overlap(h.topic+".>", other.topic)
+}
+
+// firstPart is the topic, or the first of its partitions.
+func (h *handlerSpec) firstPart() string {
+	return bus.Partition{Topic: h.topic, Of: h.order().NumPartitions()}.Subject()
+}
+
 // runningSubscription is a subscription that runs.
 type runningSubscription struct {
+	bus        bus.Bus
+	group      string
 	topic      string
 	deadLetter string
 	options    *consumer.Options
+	partitions *partitionCounter
 	sub        *consumer.Subscription
 }
 
@@ -111,20 +128,31 @@ func (w *Worker) subscribeAll(ctx context.Context, c *forcedStop) (subs []runnin
 			return nil, err
 		}
 	}
+	if err := w.conns.provisionPartitions(ctx, w.handlers); err != nil {
+		return nil, err
+	}
 	for _, h := range w.handlers {
-		o, err := w.subscriptionOptions(&h, c).WithDefaults(w.group)
+		s, err := w.subscribe(ctx, &h, store, c)
 		if err != nil {
 			return nil, errors.Join(err, drainAll(ctx, subs))
 		}
-		w.instrumentSubscription(h.topic, o)
-		sub, err := consumer.SubscribeExactlyOnce(ctx, w.conns.Bus(), h.topic, w.group, store, h.handler, o)
-		if err != nil {
-			return nil, errors.Join(err, drainAll(ctx, subs))
-		}
-		subs = append(subs, runningSubscription{topic: h.topic, deadLetter: o.DeadLetter, options: o, sub: sub})
+		subs = append(subs, s)
 	}
 	w.reportMarkRoom(ctx, store, subs)
 	return subs, nil
+}
+
+func (w *Worker) subscribe(ctx context.Context, h *handlerSpec, store dedupe.Store, c *forcedStop) (runningSubscription, error) {
+	s := runningSubscription{bus: w.conns.Bus(), group: w.group, topic: h.topic, partitions: &partitionCounter{}}
+	o, err := w.subscriptionOptions(h, c).WithDefaults(w.group)
+	if err != nil {
+		return s, err
+	}
+	s.partitions.countBeside(o)
+	w.instrumentSubscription(h.topic, o)
+	s.options, s.deadLetter = o, o.DeadLetter
+	s.sub, err = consumer.SubscribeExactlyOnce(ctx, s.bus, h.topic, w.group, store, h.handler, o)
+	return s, err
 }
 
 func drainAll(ctx context.Context, subs []runningSubscription) error {
@@ -142,6 +170,7 @@ func (w *Worker) subscriptionOptions(h *handlerSpec, c *forcedStop) *consumer.Op
 	}
 	out.Logger, out.Drain = cmp.Or(out.Logger, w.o.Logger), cmp.Or(out.Drain, w.o.Drain)
 	out.Use = append([]consumer.Middleware{c.cancelOnStop}, out.Use...)
+	out.Session = cmp.Or(out.Session, w.member.Load().session)
 	w.member.Load().guard(&out)
 	return &out
 }

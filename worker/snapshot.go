@@ -31,6 +31,10 @@ type SubscriptionSnapshot struct {
 	// Held is what holds starts back.
 	Held  consumer.State
 	Stats consumer.Stats
+	// Partitions are those that this process owns, with the order exclusive 0 for the topic. Nil: the
+	// order is one within a process. PartitionCounts say how often they have moved.
+	Partitions      []int
+	PartitionCounts PartitionCounts
 	// Concurrency is how many handlers run at once at most.
 	Concurrency int
 	// TTLMargin is by how much marks are kept for longer than an event may be redelivered: TTL
@@ -86,6 +90,9 @@ func (w *Worker) Snapshot() Snapshot {
 func (s *memberSubscription) snapshot(paused []group.Paused, now time.Time) SubscriptionSnapshot {
 	out := SubscriptionSnapshot{
 		Topic: s.topic, Held: s.sub.State(), Stats: s.sub.Stats(), Concurrency: s.options.Concurrency, TTLMargin: s.options.TTL - s.options.Horizon(),
+	}
+	if s.sharesTopic() {
+		out.Partitions, out.PartitionCounts = append([]int{}, s.sub.Partitions()...), s.partitions.counts()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

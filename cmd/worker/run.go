@@ -81,7 +81,7 @@ func runWorker(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) 
 	defer traces.close()
 	limitMemory(log, memlimit.FromCgroup)
 	return worker.Serve(ctx, c.Group, connectOptions(cmd, c, log), &worker.Options{
-		Drain: c.Drain, UntilEmpty: cmd.Bool("until-empty"), Logger: log,
+		Name: c.Name, Drain: c.Drain, UntilEmpty: cmd.Bool("until-empty"), Logger: log,
 	}, func(ctx context.Context, w *worker.Worker) error {
 		if err := provision.Verify(ctx, w.Connections(), c, fmt.Sprintf("worker provision -c %s --dry-run", cmd.String("config")), log); err != nil {
 			return err

@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/onceish/onceish/bus"
@@ -33,18 +32,8 @@ func orderField[S any](name string, at func(*S) *consumer.Order) *scalarField[S,
 	return l.withDefault(consumer.ByKey)
 }
 
-// partitionsOf returns how many partitions an order has; 0: it has none.
-func partitionsOf(o consumer.Order) int {
-	text, ok := strings.CutPrefix(o.String(), "partitions:")
-	if !ok {
-		return 0
-	}
-	n, _ := strconv.Atoi(text) // it is a number
-	return n
-}
-
 // Partitions returns how many partitions the subscription reads; 0: it is not partitioned.
-func (s *Subscription) Partitions() int { return partitionsOf(s.Order) }
+func (s *Subscription) Partitions() int { return s.Order.NumPartitions() }
 
 // readsPartitionsUnder reports whether another subscription's topic takes events of this one's
 // partitions.
@@ -64,8 +53,8 @@ func (c *Config) checkOrder(r *configReader, at string, s *Subscription) {
 		r.reportMistake(topic, "%s is a partition: subscribe to %s, with order: partitions:%d", shown, r.shownValue(topic, quoteShort(p.Topic)), p.Of)
 		return
 	}
-	if n > 0 && bus.ValidTopic(s.Topic) != nil {
-		r.reportMistake(order, "%s is a pattern, and one topic has partitions: write a subscription for each topic, or another order", shown)
+	if (n > 0 || s.Order == consumer.Exclusive) && bus.ValidTopic(s.Topic) != nil {
+		r.reportMistake(order, "%s is a pattern, and this order is for one topic: write a subscription for each topic, or another order", shown)
 		return
 	}
 	published := c.Partitions[s.Topic]

@@ -23,7 +23,7 @@ func orderMistakes() map[string][]string {
 		with("order: partitions:0"):                                                {order + `"0" is not a number of partitions from 1 to 1024: write partitions:8`},
 		with("order: partitions:1025"):                                             {order + `"1025" is not a number of partitions from 1 to 1024: write partitions:8`},
 		with("order: partitions:08"):                                               {order + `"08" is not a number of partitions from 1 to 1024: write partitions:8`},
-		pattern:                                                                    {order + `"order.*" is a pattern, and one topic has partitions: write a subscription for each topic, or another order`},
+		pattern:                                                                    {order + `"order.*" is a pattern, and this order is for one topic: write a subscription for each topic, or another order`},
 		smallest + "partitions: 8\n":                                               {`5:13: partitions: it is a number, but a mapping is wanted: put topics and their numbers of partitions below it, such as {order.placed: 8}`},
 		smallest + "partitions: {o: 0}\n":                                          {`5:17: partitions.o: "0" is not a whole number from 1 to 1024`},
 		smallest + "partitions: {o.*: 3}\n":                                        {`5:14: partitions: topic "o.*" has a wildcard: name one topic`},
