@@ -47,12 +47,17 @@ func (b *Bus) createStream(ctx context.Context, config jetstream.StreamConfig) e
 	return b.wrapRequestError(fmt.Sprintf("make stream %q for %s", config.Name, strings.Join(config.Subjects, ", ")), err)
 }
 
-// StreamConfig is the configuration of a stream that is made for a topic. Nil: with defaults.
+// StreamConfig is the configuration of a stream that is made for a topic. Nil: with defaults. That
+// of a partition takes its topic, and all that is below it: the other partitions of every layout.
 func StreamConfig(topic string, p *Provision) jetstream.StreamConfig {
 	p = cmp.Or(p, &Provision{})
+	others := p.Subjects
+	if part, ok := bus.ParsePartition(topic); ok {
+		topic, others = part.Topic, append([]string{part.Topic + ".>"}, others...)
+	}
 	return jetstream.StreamConfig{
 		Name:        cmp.Or(p.Name, StreamName(topic)),
-		Subjects:    withoutCovered(topic, p.Subjects),
+		Subjects:    withoutCovered(topic, others),
 		Storage:     jetstream.FileStorage,
 		Retention:   jetstream.LimitsPolicy,
 		Replicas:    cmp.Or(p.Replicas, 1),

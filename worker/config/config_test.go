@@ -147,7 +147,7 @@ func TestDefaultsAreTheConsumers(t *testing.T) {
 		t.Errorf("drain %v, want %v", c.Drain, want.Drain)
 	}
 	for _, o := range []*consumer.Options{got, want} {
-		o.Drain, o.ID, o.OrderKey, o.Fingerprint, o.FingerprintName, o.LimitKey, o.Process, o.Logger = 0, nil, nil, nil, "", nil, "", nil
+		o.Drain, o.ID, o.OrderKey, o.Fingerprint, o.FingerprintName, o.LimitKey, o.Process, o.Logger, o.HookLimit = 0, nil, nil, nil, "", nil, "", nil, 0
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v\nwant %+v", got, want)

@@ -3,6 +3,7 @@ package provision
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -15,11 +16,14 @@ type consumerPart struct {
 	api          *streamAPI
 	bus          *natsbus.Bus
 	topic, group string
+	partitions   int // of the topic, of which this is about the first; 0: none
 }
 
 func (p *planner) consumers() (parts []part) {
 	for i := range p.c.Subscriptions {
-		parts = append(parts, &consumerPart{api: p.api, bus: p.bus, topic: p.c.Subscriptions[i].Topic, group: p.c.Group})
+		s := &p.c.Subscriptions[i]
+		topic := bus.Partition{Topic: s.Topic, Of: s.Partitions()}.Subject()
+		parts = append(parts, &consumerPart{api: p.api, bus: p.bus, topic: topic, group: p.c.Group, partitions: s.Partitions()})
 	}
 	return parts
 }
@@ -31,6 +35,9 @@ func (c *consumerPart) examine(ctx context.Context) (Item, func(context.Context)
 	switch {
 	case errors.Is(err, bus.ErrNoStream), errors.Is(err, jetstream.ErrConsumerNotFound):
 		item.Action, item.Why, item.Command = Manual, "the worker makes it, once it has stored where the group starts", "worker run"
+		if c.partitions > 1 {
+			item.Why = fmt.Sprintf("the workers make it, and those of the other partitions, %d in all, once they have stored where the group starts", c.partitions)
+		}
 	case err != nil:
 		return item.refused(err), nil
 	}

@@ -77,6 +77,9 @@ func (p *planner) streamConfig(s *config.Stream) (c jetstream.StreamConfig, give
 	})
 	c.Subjects = s.Subjects
 	c.Storage = storageOf(s.Storage)
+	if s.ByKey != "" {
+		c.SubjectTransform = transformByKey(s.ByKey, p.c.PartitionsOf(s.ByKey))
+	}
 	switch s.Retention {
 	case config.RetentionWorkQueue:
 		c.Retention = jetstream.WorkQueuePolicy
@@ -89,7 +92,7 @@ func (p *planner) streamConfig(s *config.Stream) (c jetstream.StreamConfig, give
 	c.MaxBytes, c.MaxMsgs, c.MaxMsgsPerSubject = limitOf(s.MaxBytes), limitOf(s.MaxMessages), limitOf(s.MaxMessagesPerSubject)
 	c.MaxMsgSize = int32(limitOf(s.MaxMessageBytes))
 	return c, trueNames(map[string]bool{
-		fieldSubjects: true, fieldStorage: s.Storage != "", fieldRetention: s.Retention != "", fieldDiscard: s.Discard != "",
+		fieldSubjects: true, fieldByKey: s.ByKey != "", fieldStorage: s.Storage != "", fieldRetention: s.Retention != "", fieldDiscard: s.Discard != "",
 		fieldMaxAge: s.MaxAge != 0, fieldMaxBytes: s.MaxBytes != 0, fieldMaxMsgs: s.MaxMessages != 0, fieldPerSubject: s.MaxMessagesPerSubject != 0,
 		fieldMsgSize: s.MaxMessageBytes != 0, fieldReplicas: s.Replicas != 0, fieldDuplicates: s.DuplicateWindow != 0,
 	})

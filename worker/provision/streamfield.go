@@ -30,6 +30,7 @@ type streamField struct {
 // Names of fields that more than one place needs.
 const (
 	fieldSubjects   = "subjects"
+	fieldByKey      = "by_key"
 	fieldStorage    = "storage"
 	fieldRetention  = "retention"
 	fieldDiscard    = "discard"
@@ -60,6 +61,7 @@ func policyFields() []streamField {
 			func(to, from *streamConfig) { to.Subjects = from.Subjects },
 			func(c *streamConfig) string { return "--subjects=" + shell.Quote(strings.Join(c.Subjects, ",")) }, removedSubjects,
 		},
+		byKeyField(),
 		{
 			fieldStorage, func(c *streamConfig) string { return strings.ToLower(c.Storage.String()) },
 			func(to, from *streamConfig) { to.Storage = from.Storage }, nil, neverChanged,

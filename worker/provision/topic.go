@@ -16,6 +16,8 @@ type topicPart struct {
 	topic  string
 	group  string // who reads it; empty: it is published to
 	create *streamPart
+	// partitions are what the stream takes beside the topic. Empty: it has none.
+	partitions string
 }
 
 // topics are those of the subscriptions, of their dead letters and of what handlers publish, unless
@@ -27,11 +29,14 @@ func (p *planner) topics() (parts []part) {
 			return
 		}
 		known = append(known, topic)
+		t := &topicPart{bus: p.bus, topic: topic, group: group}
 		made := natsbus.StreamConfig(topic, &natsbus.Provision{Replicas: p.c.NATS.Replicas})
-		parts = append(parts, &topicPart{
-			bus: p.bus, topic: topic, group: group,
-			create: &streamPart{api: p.api, kind: KindStream, name: made.Name, want: made, given: []string{fieldSubjects}},
-		})
+		if p.c.PartitionsOf(topic) > 0 {
+			t.group, t.partitions = "", topic+".>"
+			made.Subjects = append(made.Subjects, t.partitions)
+		}
+		t.create = &streamPart{api: p.api, kind: KindStream, name: made.Name, want: made, given: []string{fieldSubjects}}
+		parts = append(parts, t)
 	}
 	for i := range p.c.Subscriptions {
 		s := &p.c.Subscriptions[i]
@@ -40,6 +45,9 @@ func (p *planner) topics() (parts []part) {
 		if publishes := s.Handler.Publish; publishes != nil {
 			add(publishes.Topic, "")
 		}
+	}
+	for _, topic := range p.c.PartitionedTopics() {
+		add(topic, "")
 	}
 	return parts
 }
@@ -64,8 +72,25 @@ func (t *topicPart) examine(ctx context.Context) (Item, func(context.Context) er
 	case err != nil:
 		return item.refused(err), nil
 	}
+	if t.partitions != "" {
+		return t.examinePartitions(ctx, name)
+	}
 	item.Name, item.Action = name, Keep
 	return item, nil
+}
+
+// examinePartitions looks whether the stream that takes the topic takes its partitions as well.
+func (t *topicPart) examinePartitions(ctx context.Context, name string) (Item, func(context.Context) error) {
+	found, err := t.create.api.find(ctx, name)
+	if err != nil {
+		return (&Item{Kind: KindStream, Name: name}).refused(err), nil
+	}
+	want := found.info.Config
+	if !covered(t.partitions, want.Subjects) {
+		want.Subjects = append(slices.DeleteFunc(slices.Clone(want.Subjects), func(s string) bool { return bus.Match(t.partitions, s) }), t.partitions)
+	}
+	more := &streamPart{api: t.create.api, kind: KindStream, name: name, want: want, given: []string{fieldSubjects}}
+	return more.examine(ctx)
 }
 
 func (t *topicPart) find(ctx context.Context) (string, error) {
