@@ -135,6 +135,15 @@ onceish_lag_events{group="g", topic="t", instance="b"} 0x60`, 30 * time.Minute, 
 onceish_dead_letters_total{group="g", topic="t", reason="permanent"} 0x10 3x60`, 40 * time.Minute, nil},
 		"rows wait": {worker + `
 onceish_outbox_oldest_seconds{outbox="outbox"} 0+60x60`, 20 * time.Minute, []string{"OnceishOutboxStands"}},
+		"a partition has no owner": {worker + `
+onceish_partitions{group="g", topic="t", instance="a"} 8x60
+onceish_partitions{group="g", topic="t", instance="b"} 8x60
+onceish_partitions_owned{group="g", topic="t", instance="a"} 4x60
+onceish_partitions_owned{group="g", topic="t", instance="b"} 4x10 3x50`, 20 * time.Minute, []string{"OnceishPartitionWithoutOwner"}},
+		"partitions move": {worker + `
+onceish_partitions{group="g", topic="t", instance="a"} 8x60
+onceish_partitions_owned{group="g", topic="t", instance="a"} 8x10 7x0 4x50
+onceish_partitions_owned{group="g", topic="t", instance="b"} 0x10 0x0 4x50`, 12 * time.Minute, nil},
 		"a row is dead": {worker + `
 onceish_outbox_dead{outbox="outbox"} 1x60`, 5 * time.Minute, []string{"OnceishOutboxDead"}},
 		"the store fails": {worker + `

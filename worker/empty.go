@@ -13,7 +13,7 @@ func (s *runningSubscription) isEmpty(ctx context.Context) bool {
 		return false
 	}
 	lag, cursors, err := s.groupLag(ctx)
-	return err == nil && cursors >= s.wantsCursors() && lag.Pending+lag.Unsettled == 0
+	return err == nil && cursors >= s.partitionsOf() && lag.Pending+lag.Unsettled == 0
 }
 
 // allEmpty reports whether all subscriptions, and all outboxes, were empty at one time. A handler

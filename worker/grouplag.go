@@ -44,5 +44,6 @@ func (s *runningSubscription) readsFrom(topic string) bool {
 	return ok && p.Topic == s.topic && p.Of == s.options.Order.NumPartitions()
 }
 
-// wantsCursors is how many cursors the group has on the topic once every part of it had an owner.
-func (s *runningSubscription) wantsCursors() int { return max(1, s.options.Order.NumPartitions()) }
+// partitionsOf is how many partitions the topic has, 1 where it is one by itself, and so how many
+// cursors the group has on it once each of them had an owner.
+func (s *runningSubscription) partitionsOf() int { return max(1, s.options.Order.NumPartitions()) }

@@ -31,9 +31,11 @@ type SubscriptionSnapshot struct {
 	// Held is what holds starts back.
 	Held  consumer.State
 	Stats consumer.Stats
-	// Partitions are those that this process owns, with the order exclusive 0 for the topic. Nil: the
-	// order is one within a process. PartitionCounts say how often they have moved.
+	// Partitions are those that this process owns of PartitionsOf, with the order exclusive 0 of 1
+	// while it has the topic. Nil: the order is one within a process. PartitionCounts say how often
+	// they have moved.
 	Partitions      []int
+	PartitionsOf    int
 	PartitionCounts PartitionCounts
 	// Concurrency is how many handlers run at once at most.
 	Concurrency int
@@ -92,7 +94,7 @@ func (s *memberSubscription) snapshot(paused []group.Paused, now time.Time) Subs
 		Topic: s.topic, Held: s.sub.State(), Stats: s.sub.Stats(), Concurrency: s.options.Concurrency, TTLMargin: s.options.TTL - s.options.Horizon(),
 	}
 	if s.sharesTopic() {
-		out.Partitions, out.PartitionCounts = append([]int{}, s.sub.Partitions()...), s.partitions.counts()
+		out.Partitions, out.PartitionsOf, out.PartitionCounts = append([]int{}, s.sub.Partitions()...), s.partitionsOf(), s.partitions.counts()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

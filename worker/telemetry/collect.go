@@ -64,8 +64,21 @@ func (m *Metrics) collectSubscription(to metric.Observer, s *SubscriptionState) 
 	if s.Paused {
 		to.ObserveInt64(m.paused, 1, labels.observe...)
 	}
+	if s.Partitions != nil {
+		m.collectPartitions(to, s)
+	}
 	if s.TTLMargin != nil {
 		to.ObserveFloat64(m.ttlMargin, s.TTLMargin.Seconds(), labels.observe...)
+	}
+}
+
+func (m *Metrics) collectPartitions(to metric.Observer, s *SubscriptionState) {
+	topic := topicLabel{s.Topic, s.Group}
+	labels, p := m.topicLabels.get(topic), s.Partitions
+	to.ObserveInt64(m.partitions, int64(p.Of), labels.observe...)
+	to.ObserveInt64(m.owned, int64(p.Owned), labels.observe...)
+	for move, n := range map[string]uint64{"assigned": p.Assigned, "revoked": p.Revoked, "lost": p.Lost} {
+		to.ObserveInt64(m.moves, int64(n), m.moveLabels.get(moveLabel{topic, move}).observe...) //nolint:gosec // a count since the start
 	}
 }
 

@@ -27,6 +27,8 @@ type instruments struct {
 	consumed, sent, deliveries, fenced, deadLetters  metric.Int64Counter
 	inFlight, lagEvents, marksWaiting, paused        metric.Int64ObservableGauge
 	breaker, members, outboxDepth, outboxDead, build metric.Int64ObservableGauge
+	partitions, owned                                metric.Int64ObservableGauge
+	moves                                            metric.Int64ObservableCounter
 	lag, ttlMargin, outboxOldest, watermarkAge       metric.Float64ObservableGauge
 }
 
@@ -52,6 +54,9 @@ func newInstruments(m metric.Meter) (*instruments, error) {
 		paused:            b.makeGauge(namePaused),
 		breaker:           b.makeGauge(nameBreaker),
 		members:           b.makeGauge(nameMembers),
+		partitions:        b.makeGauge(namePartitions),
+		owned:             b.makeGauge(nameOwned),
+		moves:             b.makeObservedCounter(nameMoves),
 		outboxDepth:       b.makeGauge(nameOutboxDepth),
 		outboxDead:        b.makeGauge(nameOutboxDead),
 		build:             b.makeGauge(nameBuildInfo),
@@ -67,7 +72,7 @@ func newInstruments(m metric.Meter) (*instruments, error) {
 func (i *instruments) gauges() []metric.Observable {
 	return []metric.Observable{
 		i.inFlight, i.lagEvents, i.marksWaiting, i.paused, i.breaker, i.members, i.outboxDepth, i.outboxDead, i.build,
-		i.lag, i.ttlMargin, i.outboxOldest, i.watermarkAge,
+		i.partitions, i.owned, i.moves, i.lag, i.ttlMargin, i.outboxOldest, i.watermarkAge,
 	}
 }
 
@@ -103,6 +108,13 @@ func (b *instrumentMaker) makeGauge(name string) metric.Int64ObservableGauge {
 	g, err := b.meter.Int64ObservableGauge(name, metric.WithDescription(d.Meaning), metric.WithUnit(d.Unit))
 	b.keepError(err)
 	return g
+}
+
+func (b *instrumentMaker) makeObservedCounter(name string) metric.Int64ObservableCounter {
+	d := describe(name)
+	c, err := b.meter.Int64ObservableCounter(name, metric.WithDescription(d.Meaning), metric.WithUnit(d.Unit))
+	b.keepError(err)
+	return c
 }
 
 func (b *instrumentMaker) makeSeconds(name string) metric.Float64ObservableGauge {

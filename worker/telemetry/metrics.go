@@ -22,6 +22,7 @@ type Metrics struct {
 	sending      *attributeCache[sendLabel]
 	buildLabels  *attributes
 	topicLabels  *attributeCache[topicLabel]
+	moveLabels   *attributeCache[moveLabel]
 	groupLabels  *attributeCache[string]
 	outboxLabels *attributeCache[string]
 	registration metric.Registration
@@ -57,6 +58,7 @@ func New(provider metric.MeterProvider, o *Options) (*Metrics, error) {
 		sending:     newAttributeCache(sendLabel.attributes),
 		buildLabels: newAttributes(keyVersion.String(version), keyGoVersion.String(runtime.Version())),
 		topicLabels: newAttributeCache(topicLabel.attributes),
+		moveLabels:  newAttributeCache(moveLabel.attributes),
 		groupLabels: newAttributeCache(func(group string) []attribute.KeyValue { return []attribute.KeyValue{keyGroup.String(group)} }),
 		outboxLabels: newAttributeCache(func(outbox string) []attribute.KeyValue {
 			return []attribute.KeyValue{keyOutbox.String(outbox)}
@@ -75,6 +77,17 @@ type topicLabel struct{ topic, group string }
 
 func (l topicLabel) attributes() []attribute.KeyValue {
 	return []attribute.KeyValue{keyTopic.String(l.topic), keyGroup.String(l.group)}
+}
+
+// moveLabel are the labels of the count of a subscription's moves.
+type moveLabel struct {
+	topicLabel
+
+	move string
+}
+
+func (l moveLabel) attributes() []attribute.KeyValue {
+	return append(l.topicLabel.attributes(), keyMove.String(l.move))
 }
 
 // sendLabel is what measurements of publishing differ in.
@@ -105,7 +118,7 @@ func withErrorType(kvs []attribute.KeyValue, class string) []attribute.KeyValue 
 func (m *Metrics) ObservePublish(events []bus.Event, receipts []bus.Receipt, took time.Duration) {
 	sent, call := make(map[sendLabel]int64, 1), sendLabel{}
 	for i := range min(len(events), len(receipts)) {
-		l := sendLabel{m.destinations.admit(events[i].Topic), m.errorClass(receipts[i].Err)}
+		l := sendLabel{m.destinations.admit(bus.LogicalTopic(events[i].Topic)), m.errorClass(receipts[i].Err)}
 		sent[l]++
 		switch {
 		case i == 0:

@@ -39,6 +39,7 @@ const (
 	keyCall      = attribute.Key("operation")
 	keyCallError = attribute.Key("error_type")
 	keyState     = attribute.Key("state")
+	keyMove      = attribute.Key("move")
 	keyOutbox    = attribute.Key("outbox")
 	keyVersion   = attribute.Key("version")
 	keyGoVersion = attribute.Key("go_version")
@@ -70,6 +71,9 @@ const (
 	nameLimiterWait  = "onceish.limiter.wait"
 	nameBatchSize    = "onceish.batch.size"
 	nameMembers      = "onceish.members"
+	namePartitions   = "onceish.partitions"
+	nameOwned        = "onceish.partitions.owned"
+	nameMoves        = "onceish.partitions.moves"
 	nameWatermarkAge = "onceish.watermark.age"
 	nameBuildInfo    = "onceish.build.info"
 )
@@ -229,6 +233,21 @@ var catalogue = []Metric{
 		[]string{"group"},
 		"Live processes of the group, when they were last counted.",
 		"it is not what you have deployed",
+	},
+	{
+		namePartitions, "onceish_partitions", Gauge, "{partition}", topicLabels,
+		"Partitions of the topic; 1 where its order is exclusive. Absent where the order is one within a process, as the next two are.",
+		"",
+	},
+	{
+		nameOwned, "onceish_partitions_owned", Gauge, "{partition}", topicLabels,
+		"Partitions that this process owns.",
+		"its sum over the processes stays below onceish_partitions: nobody reads the others",
+	},
+	{
+		nameMoves, "onceish_partitions_moves_total", Counter, "{partition}", topicLabelsAnd("move"),
+		"Partitions that this process has taken (assigned), handed over in order (revoked), or could not keep (lost).",
+		"lost grows: the process stands still, or does not reach the group's store; or all of it grows while nothing is deployed",
 	},
 	{
 		nameWatermarkAge, "onceish_watermark_age_seconds", Gauge, "s", topicLabels,

@@ -29,9 +29,20 @@ type SubscriptionState struct {
 	// Paused is set while the bus itself delivers nothing to the group, because somebody has paused
 	// its consumer there. Other pauses are known to observers.
 	Paused bool
+	// Partitions are those of the topic. Nil: its order is one within a process.
+	Partitions *PartitionState
 	// TTLMargin is by how much marks are kept for longer than an event may be redelivered:
 	// consumer.Options.TTL without its Horizon. Nil: it is not known.
 	TTLMargin *time.Duration
+}
+
+// PartitionState is what a process has of the partitions of a topic.
+type PartitionState struct {
+	// Of is how many there are, and Owned how many of them are this process's.
+	Of, Owned int
+	// Assigned, Revoked and Lost count those that it was given, that it handed over, and that it could
+	// not keep, since it started.
+	Assigned, Revoked, Lost uint64
 }
 
 // OutboxState is an outbox as it was known last. Name is its label.

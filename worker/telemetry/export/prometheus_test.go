@@ -34,7 +34,7 @@ func measureAll(m *telemetry.Metrics) {
 	margin := time.Hour
 	m.Follow(func() telemetry.State {
 		return telemetry.State{
-			Subscriptions: []telemetry.SubscriptionState{{Topic: "order.placed", Group: "billing", TTLMargin: &margin}},
+			Subscriptions: []telemetry.SubscriptionState{{Topic: "order.placed", Group: "billing", TTLMargin: &margin, Partitions: &telemetry.PartitionState{Of: 8, Owned: 3}}},
 			Outboxes:      []telemetry.OutboxState{{Name: "outbox"}},
 			Groups:        []telemetry.GroupState{{Group: "billing"}},
 		}

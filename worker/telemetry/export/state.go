@@ -25,6 +25,12 @@ func subscriptionState(group string, s *worker.SubscriptionSnapshot) telemetry.S
 	if s.LagKnown {
 		out.Lag, out.Paused = int64(s.Lag.Pending+s.Lag.Unsettled), s.Lag.PausedFor > 0
 	}
+	if s.Partitions != nil {
+		n := &s.PartitionCounts
+		out.Partitions = &telemetry.PartitionState{
+			Of: s.PartitionsOf, Owned: len(s.Partitions), Assigned: n.Assigned, Revoked: n.Revoked, Lost: n.Lost,
+		}
+	}
 	if s.BehindKnown {
 		out.Behind = s.Behind
 	}
