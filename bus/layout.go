@@ -12,7 +12,7 @@ type Layout map[string]int
 func (l Layout) Place(e Event) Event {
 	topic := LogicalTopic(e.Topic)
 	if n := l[topic]; n > 0 {
-		return toPartition(e, n)
+		return ToPartition(e, n)
 	}
 	if e.Key == "" {
 		e.Key, _ = PartitionKey(e.Topic)

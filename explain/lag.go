@@ -39,7 +39,7 @@ const (
 func (s *Sources) Lags(ctx context.Context, topic string) ([]*Lag, error) {
 	lags := []*Lag{}
 	for _, c := range s.Group.Cursors {
-		if topic != "" && !bus.Match(c.Topic, topic) {
+		if topic != "" && !bus.Match(c.Topic, topic) && bus.LogicalTopic(c.Topic) != topic {
 			continue
 		}
 		lag, err := s.Lag(ctx, c)

@@ -3,6 +3,7 @@ package explain
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/onceish/onceish/bus"
@@ -137,7 +138,7 @@ func (s *Sources) holder(e *dedupe.Entry) (name, text string) {
 
 // groupWaits is what holds back all events of a cursor.
 func (s *Sources) groupWaits(c *Cursor) (waits []Wait) {
-	if pause, paused := group.PauseFor(s.Group.Pauses, c.Topic); paused {
+	if pause, paused := group.PauseFor(s.Group.Pauses, bus.LogicalTopic(c.Topic)); paused {
 		waits = append(waits, Wait{For: ForResume, Text: "the group is paused: " + pause.String(), Seconds: untilEnd(&pause, c.Now)})
 	} else if c.PausedFor > 0 {
 		waits = append(waits, Wait{For: ForResume, Text: fmt.Sprintf("nats has paused the group's consumer for another %v", roundUp(c.PausedFor)), Seconds: c.PausedFor.Seconds()})
@@ -147,7 +148,7 @@ func (s *Sources) groupWaits(c *Cursor) (waits []Wait) {
 	for i := range s.Group.Members {
 		m := &s.Group.Members[i]
 		for _, sub := range m.Subscriptions {
-			if sub.Topic != c.Topic {
+			if !readsFrom(&sub, c.Topic) {
 				continue
 			}
 			subscribed++
@@ -200,4 +201,13 @@ func clip(text string) string {
 		return string(runes[:most]) + "…"
 	}
 	return text
+}
+
+// readsFrom reports whether a process reads the cursor on a topic. That of a partition is read by its
+// owner.
+func readsFrom(sub *group.Subscription, topic string) bool {
+	if p, ok := bus.ParsePartition(topic); ok && sub.Topic == p.Topic {
+		return slices.Contains(sub.Partitions, p.Number)
+	}
+	return sub.Topic == topic
 }

@@ -10,6 +10,7 @@ import (
 	natsbus "github.com/onceish/onceish/bus/jetstream"
 	"github.com/onceish/onceish/dedupe"
 	kvdedupe "github.com/onceish/onceish/dedupe/kv"
+	"github.com/onceish/onceish/group"
 	"github.com/onceish/onceish/internal/backoff"
 )
 
@@ -33,18 +34,18 @@ type Removed struct {
 // watermarks in the store. A group with members is natsbus.ErrGroupRuns, and stays as it is. One
 // with unsettled events may have members that do not show, and so may one without a consumer, which
 // is ErrNoConsumer: sure says that there are none. It may be repeated after an error.
-func (c *Connections) RemoveGroup(ctx context.Context, group string, sure bool) (r Removed, err error) {
+func (c *Connections) RemoveGroup(ctx context.Context, name string, sure bool) (r Removed, err error) {
 	b, ok := c.bus.(*natsbus.Bus)
 	if !ok {
 		return r, fmt.Errorf("groups are removed on JetStream alone, and the bus is a %T", c.bus)
 	}
-	all, err := idleGroups(ctx, b, group, sure)
+	all, err := idleGroups(ctx, b, name, sure)
 	if err != nil {
 		return r, err
 	}
 	if len(all) == 0 && !sure {
 		return r, fmt.Errorf("%w: there is no consumer of the group %q on %s, so nothing shows whether its workers run: stop them before what is remembered of it is removed",
-			ErrNoConsumer, group, c.BusName())
+			ErrNoConsumer, name, c.BusName())
 	}
 	store, err := c.groupRemover(ctx)
 	if err != nil {
@@ -56,10 +57,31 @@ func (c *Connections) RemoveGroup(ctx context.Context, group string, sure bool) 
 		}
 		r.Consumers++
 	}
+	if err := c.removePlans(ctx, name); err != nil {
+		return r, err
+	}
 	if store != nil {
-		r.Marks, err = store.RemoveGroup(ctx, group)
+		r.Marks, err = store.RemoveGroup(ctx, name)
 	}
 	return r, err
+}
+
+// removePlans forgets who owned the partitions of the group's topics.
+func (c *Connections) removePlans(ctx context.Context, name string) error {
+	store, err := c.GroupStore(ctx)
+	if err != nil {
+		return err
+	}
+	plans, err := group.Plans(ctx, store, name)
+	if err != nil {
+		return err
+	}
+	for i := range plans {
+		if err := store.Delete(ctx, group.PlanRows, name, plans[i].Topic); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // idleGroups are the group's consumers, if none has a member. It looks several times: a member

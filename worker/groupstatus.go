@@ -15,6 +15,8 @@ type GroupStatus struct {
 	Members []group.Member `json:"members"`
 	// Pauses are those in force; breakers of the group that are open are among them.
 	Pauses []group.Paused `json:"pauses"`
+	// Plans are who owns the partitions of topics, also of those that nobody reads any more.
+	Plans []group.Plan `json:"plans"`
 	// Now is the time, by the clock that Members and Pauses are stamped with.
 	Now time.Time `json:"now"`
 }
@@ -25,7 +27,7 @@ func (c *Connections) GroupStatus(ctx context.Context, name string) (*GroupStatu
 	if err != nil {
 		return nil, err
 	}
-	out := &GroupStatus{Group: name, Members: found.members, Pauses: []group.Paused{}}
+	out := &GroupStatus{Group: name, Members: found.members, Pauses: []group.Paused{}, Plans: []group.Plan{}}
 	pauses, err := store.List(ctx, group.PauseRows, name)
 	if err != nil {
 		return nil, fmt.Errorf("pauses of group %q: %w", name, err)
@@ -36,5 +38,10 @@ func (c *Connections) GroupStatus(ctx context.Context, name string) (*GroupStatu
 		return nil, err
 	}
 	out.Pauses = append(out.Pauses, in...)
+	plans, err := group.Plans(ctx, store, name)
+	if err != nil {
+		return nil, err
+	}
+	out.Plans = append(out.Plans, plans...)
 	return out, nil
 }

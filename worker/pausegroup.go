@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/onceish/onceish/bus"
 	natsbus "github.com/onceish/onceish/bus/jetstream"
 	"github.com/onceish/onceish/group"
 )
@@ -132,7 +133,7 @@ func (c *Connections) findGroup(ctx context.Context, name, topic string) (group.
 		return nil, nil, fmt.Errorf("%w: group %q is not subscribed to %q, but to %s: a pattern is paused as a whole",
 			ErrNoGroup, name, topic, strings.Join(topics, ", "))
 	}
-	found.consumers = slices.DeleteFunc(found.consumers, func(g natsbus.Group) bool { return topic != "" && g.Topic != topic })
+	found.consumers = slices.DeleteFunc(found.consumers, func(g natsbus.Group) bool { return topic != "" && bus.LogicalTopic(g.Topic) != topic })
 	return store, found, nil
 }
 
@@ -152,7 +153,7 @@ func (f *foundGroup) hasOutbox() bool {
 // topics are those that the group is subscribed to, once each.
 func (f *foundGroup) topics() (topics []string) {
 	for _, g := range f.consumers {
-		topics = append(topics, g.Topic)
+		topics = append(topics, bus.LogicalTopic(g.Topic))
 	}
 	for _, m := range f.members {
 		for _, s := range m.Subscriptions {

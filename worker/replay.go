@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/onceish/onceish/bus"
@@ -34,10 +35,24 @@ func (c *Connections) ReplayTarget(ctx context.Context, group, topic string) (su
 		if g.Name != group {
 			continue
 		}
-		if bus.Match(g.Topic, topic) {
-			return g.Topic, store, nil
+		subscribed := bus.LogicalTopic(g.Topic)
+		if bus.Match(subscribed, topic) || subscribed == logicalPattern(topic) {
+			return subscribed, store, nil
 		}
-		topics = append(topics, g.Topic)
+		topics = append(topics, subscribed)
 	}
-	return "", nil, fmt.Errorf("%w: group %q, topic %q: name one within %s", ErrNotSubscribed, group, topic, strings.Join(topics, ", "))
+	return "", nil, fmt.Errorf("%w: group %q, topic %q: name one within %s", ErrNotSubscribed, group, topic, strings.Join(slices.Compact(topics), ", "))
+}
+
+// logicalPattern is the topic that a pattern has partitions of, such as "order.placed.of8.>"; any
+// other is its own.
+func logicalPattern(topic string) string {
+	for _, all := range []string{".>", ".*"} {
+		if prefix, ok := strings.CutSuffix(topic, all); ok {
+			if p, ok := bus.ParsePartition(prefix + ".0"); ok {
+				return p.Topic
+			}
+		}
+	}
+	return bus.LogicalTopic(topic)
 }

@@ -93,7 +93,11 @@ func redriveLetters(
 	case err != nil:
 		return deadletter.Bulk{}, err
 	}
-	return t.RedriveAll(ctx, store, f, o)
+	layout, err := c.GroupLayout(ctx, group)
+	if err != nil {
+		return deadletter.Bulk{}, err
+	}
+	return t.In(layout).RedriveAll(ctx, store, f, o)
 }
 
 func (k *letterChange) run(ctx context.Context, cmd *cli.Command, stdin io.Reader, stdout, stderr io.Writer) error {

@@ -20,13 +20,17 @@ func groupLagCommand(stdout, stderr io.Writer) *cli.Command {
 		Name: "lag", Usage: "show how far a group is behind, and what its oldest event waits for", ArgsUsage: "GROUP [TOPIC]",
 		Description: `For each topic of the group: how many events are pending (never delivered) and unsettled (delivered, and not acknowledged), how old the oldest one
 is, and what it waits for: a run that has not ended, its next attempt, a pause, a process that takes no more, or that there is none. The
-marks are looked up in MongoDB with --mongo, else in the bucket of NATS. It looks at the first 10000 events that are not acknowledged.
+topic is its own, or one in partitions, each of which is shown. With --wait it ends once nothing of it is pending or unsettled, in any
+number of partitions: then a topic can be read in another one. The marks are looked up in MongoDB with --mongo, else in the bucket of NATS. It looks at the first 10000 events that are not acknowledged.
 
 Examples:
    worker lag billing --mongo mongodb://localhost:27017/shop
    worker lag billing -c worker.yaml
    worker lag billing order.placed -o json | jq '.subscriptions[0].waits'`,
-		Flags:        slices.Concat([]cli.Flag{groupFileFlag("where it")}, outputFlags(), config.Flags(dlqSections...)),
+		Flags: slices.Concat([]cli.Flag{
+			groupFileFlag("where it"),
+			&cli.BoolFlag{Name: "wait", HideDefault: true, Usage: "wait until nothing is pending or unsettled, and print nothing else"},
+		}, outputFlags(), config.Flags(dlqSections...)),
 		OnUsageError: commandline.UsageError,
 		Action:       func(ctx context.Context, cmd *cli.Command) error { return showLag(ctx, cmd, stdout, stderr) },
 	}
@@ -38,6 +42,9 @@ func showLag(ctx context.Context, cmd *cli.Command, stdout, stderr io.Writer) er
 	}
 	name, topic := cmd.Args().First(), cmd.Args().Get(1)
 	return withGroups(ctx, cmd, stderr, dlqSections, func(c *worker.Connections) error {
+		if cmd.Bool("wait") {
+			return waitUntilSettled(ctx, cmd, c, name, topic, stderr)
+		}
 		lags, err := findLags(ctx, cmd, c, name, topic)
 		if err != nil {
 			return err

@@ -19,7 +19,8 @@ func membersCommand(stdout, stderr io.Writer) *cli.Command {
 	return &cli.Command{
 		Name: "members", Usage: "list the processes of a group", ArgsUsage: "GROUP",
 		Description: `A process that has drained is gone at once, one that died within 30 seconds. STATE is joining, running or draining; what its subscriptions do is
-shown by worker status. RENEWED is how long ago it was last heard of.
+shown by worker status. PARTITIONS are those that it owns, of each topic. RENEWED is how long ago it was last heard of. Below it is who owns each
+partition of a topic, to whom it moves, and since when: of exclusive topics there is one.
 
 Example:
    worker members billing -o json | jq -r '.members[].host'`,
@@ -38,9 +39,13 @@ Example:
 					return printJSON(stdout, struct {
 						Group   string       `json:"group"`
 						Members []memberJSON `json:"members"`
-					}{g.Group, newMembersJSON(g.Members)})
+						Plans   []group.Plan `json:"plans"`
+					}{g.Group, newMembersJSON(g.Members), g.Plans})
 				}
-				return printMembers(stdout, g)
+				if err := printMembers(stdout, g); err != nil {
+					return err
+				}
+				return printPlans(stdout, g)
 			})
 		},
 	}
@@ -71,11 +76,11 @@ func printMembers(stdout io.Writer, g *worker.GroupStatus) error {
 		return printNoMembers(stdout, g.Group)
 	}
 	t := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(t, "ID\tHOST\tPID\tVERSION\tSTARTED\tSTATE\tIN FLIGHT\tRENEWED") // Flush tells of what fails
+	_, _ = fmt.Fprintln(t, "ID\tHOST\tPID\tVERSION\tSTARTED\tSTATE\tIN FLIGHT\tPARTITIONS\tRENEWED") // Flush tells of what fails
 	for i := range g.Members {
 		m := &g.Members[i]
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%s\t%d\t%s\n", visibleText(m.ID), visibleText(m.Host), m.PID, visibleText(m.Version),
-			m.Started.UTC().Format(time.RFC3339), visibleText(m.State), inFlight(m), g.Now.Sub(m.Renewed).Round(time.Second))
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%s\t%d\t%s\t%s\n", visibleText(m.ID), visibleText(m.Host), m.PID, visibleText(m.Version),
+			m.Started.UTC().Format(time.RFC3339), visibleText(m.State), inFlight(m), visibleText(ownedPartitions(m)), g.Now.Sub(m.Renewed).Round(time.Second))
 	}
 	return t.Flush()
 }

@@ -29,12 +29,14 @@ its number, and the others go on.
 Examples:
    worker publish order.placed orders.ndjson
    worker publish --id-field order --key-field customer order.placed < orders.ndjson
+   worker publish --key-field customer --partitions 8 order.placed orders.ndjson
    printf '{"id":"1"}\n' | worker publish --nats nats://localhost:4222 --provision order.placed
 
 Exit status: 0 when every line was stored, 1 when not, 2 wrong usage.`,
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "id-field", Usage: "JSON `FIELD` that tells events apart, required in every line (default: \"id\", where there is one)", HideDefault: true},
 			&cli.StringFlag{Name: "key-field", Usage: "JSON `FIELD` by which events are ordered, required in every line", HideDefault: true},
+			&cli.IntFlag{Name: "partitions", HideDefault: true, Usage: "publish to one of `N` partitions, by the key or, without one, the id: as many as readers have in order: partitions:N", Validator: validPartitions},
 			&cli.BoolFlag{Name: "unordered", HideDefault: true, Usage: "publish many lines at once: faster, and a line may be stored behind later ones when the server fails"},
 		}, append(outputFlags(), config.Flags(natsSections...)...)...),
 		OnUsageError: commandline.UsageError,
@@ -66,12 +68,13 @@ func publishLines(ctx context.Context, cmd *cli.Command, stdout, stderr io.Write
 	ctx, forceStop, release := worker.Signals(ctx, log)
 	defer release()
 	return withConnections(ctx, connectOptions(cmd, c, log), func(c *worker.Connections) error {
-		info, err := c.Bus().Topic(ctx, topic, "", bus.Start{})
+		layout := flagLayout(cmd, topic)
+		info, err := c.Bus().Topic(ctx, bus.Partition{Topic: topic, Of: layout[topic]}.Subject(), "", bus.Start{})
 		if err != nil {
 			return err
 		}
 		show := newProgress(stderr, cmd.Bool("quiet"), "published", "events")
-		n, err := ndjson.Publish(ctx, c.Bus(), topic, in, &ndjson.Options{
+		n, err := ndjson.Publish(ctx, layout.Publisher(c.Bus()), topic, in, &ndjson.Options{
 			IDField: cmd.String("id-field"), KeyField: cmd.String("key-field"), Order: lineOrder(cmd), MaxBytes: info.MaxBytes, ForceStop: forceStop,
 			Refused: show.reportRefused, Progress: show.showStored,
 		})
@@ -82,6 +85,17 @@ func publishLines(ctx context.Context, cmd *cli.Command, stdout, stderr io.Write
 		return err
 	})
 }
+
+// flagLayout is that of --partitions for a topic.
+func flagLayout(cmd *cli.Command, topic string) bus.Layout {
+	if n := cmd.Int("partitions"); n > 0 {
+		return bus.Layout{topic: n}
+	}
+	return nil
+}
+
+// validPartitions checks --partitions.
+func validPartitions(n int) error { return bus.ValidPartitions(n) }
 
 // lineOrder is the order that the flags ask for.
 func lineOrder(cmd *cli.Command) ndjson.Order {

@@ -31,6 +31,9 @@ as id_reused, for its mark is of the edit, and the dry run counts it as done or 
 With --to-topic it publishes the events of one topic to another one, under their ids. A repeat stores none twice for as long as the
 stream remembers message ids.
 
+With --partitions the events go to the partitions of that topic, which may be the same one: what was published to the topic itself, or to
+another number of partitions ('order.placed.of8.>'), moves to where the group reads it. It is the same event there: what the group has
+handled does not run again.
 It ends at the end of the stream as it was when it began. Dead letters, copies for one group and messages that are no events are left
 out. When it is interrupted, it says after which position to go on.
 
@@ -39,6 +42,7 @@ Examples:
    worker replay 'order.>' --to-group billing --from 2026-01-31T00:00:00Z --to 2026-02-01T00:00:00Z --type order.placed --yes
    worker replay order.placed --to-group billing --from 2h --again fix-4711 --yes --mongo mongodb://localhost:27017/shop
    worker replay order.placed --to-topic order.copied --yes
+   worker replay order.placed --to-topic order.placed --partitions 8 --yes
 
 Exit status: 0 done, 1 failed, interrupted, or not asked for after all, 2 wrong usage.`
 
@@ -51,6 +55,7 @@ func replayCommand(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
 		Flags: slices.Concat([]cli.Flag{
 			&cli.StringFlag{Name: "to-group", Usage: "the `GROUP` that is to handle the events", HideDefault: true},
 			&cli.StringFlag{Name: "to-topic", Usage: "the `TOPIC` that is to have the events", HideDefault: true},
+			&cli.IntFlag{Name: "partitions", HideDefault: true, Usage: "with --to-topic, into how many partitions of it, `N`; the topic itself may be named: its events move into them", Validator: validPartitions},
 		}, rangeFlags(), eventFlags(), []cli.Flag{
 			&cli.FloatFlag{Name: "rps", HideDefault: true, Usage: "how many events a second at most; 0: as many as possible (default: 50 to a group, whose receivers have other work too, and 0 to a topic)"},
 			&cli.IntFlag{Name: "limit", HideDefault: true, Usage: "how many events at most (default: all)", Validator: commandline.Positive},
@@ -79,6 +84,7 @@ func replayCommand(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
 type replayPlan struct {
 	topic, group, target string
 	again                string
+	layout               bus.Layout // where copies go: of --partitions, or of the group
 	r                    bus.Range
 	filter               replay.Filter
 	limit                int
@@ -93,7 +99,7 @@ func newReplayPlan(cmd *cli.Command, now time.Time) (*replayPlan, error) {
 	}
 	p := &replayPlan{
 		topic: cmd.Args().First(), group: cmd.String("to-group"), target: cmd.String("to-topic"), again: cmd.String("again"),
-		limit: cmd.Int("limit"), perSecond: cmd.Float("rps"), dryRun: cmd.Bool("dry-run"), file: cmd.String("config"),
+		layout: flagLayout(cmd, cmd.String("to-topic")), limit: cmd.Int("limit"), perSecond: cmd.Float("rps"), dryRun: cmd.Bool("dry-run"), file: cmd.String("config"),
 	}
 	if !cmd.IsSet("rps") && p.group != "" {
 		p.perSecond = 50
@@ -126,10 +132,12 @@ func (p *replayPlan) validate() error {
 		return errors.New("--again and --dry-run are for --to-group")
 	case p.file != "" && !p.dryRun:
 		return errors.New("--config is for --dry-run: the workers know what an event's id is")
-	case p.target != "" && strings.ContainsAny(p.topic, "*>"):
+	case p.layout != nil && p.target == "":
+		return errors.New("--partitions is for --to-topic: copies for a group go where it reads")
+	case p.target != "" && p.layout == nil && strings.ContainsAny(p.topic, "*>"):
 		return fmt.Errorf("%q is a pattern: name one topic, for under two there may be events of one id", p.topic)
-	case p.target != "" && p.topic == p.target:
-		return fmt.Errorf("--to-topic is %q itself: name another one, or --to-group", p.target)
+	case p.target != "" && p.topic == p.target && p.layout == nil:
+		return fmt.Errorf("--to-topic is %q itself: name another one, --to-group, or --partitions to move its events into", p.target)
 	}
 	return bus.ValidTopic(p.target + p.group) // one of them is empty
 }
@@ -137,6 +145,9 @@ func (p *replayPlan) validate() error {
 // what is replayed, in words.
 func (p *replayPlan) what() string {
 	to := "to the topic " + visibleText(p.target)
+	if n := p.layout[p.target]; n > 0 {
+		to = fmt.Sprintf("into %d partitions of the topic %s", n, visibleText(p.target))
+	}
 	if p.group != "" {
 		to = "to the group " + visibleText(p.group)
 	}
@@ -154,6 +165,10 @@ func (p *replayPlan) run(ctx context.Context, cmd *cli.Command, c *worker.Connec
 		if target, err = findReplayTarget(ctx, c, p.group, p.topic); err != nil {
 			return err
 		}
+		if p.layout, err = c.GroupLayout(ctx, p.group); err != nil {
+			return err
+		}
+		p.topic = readIn(p.layout, p.topic)
 	}
 	end := endOf(ctx, c.Bus(), p.topic, &p.r)
 	if p.dryRun {
@@ -168,12 +183,20 @@ func (p *replayPlan) run(ctx context.Context, cmd *cli.Command, c *worker.Connec
 	return p.publish(ctx, cmd, c, end, stdout, ask.stderr)
 }
 
+// readIn is what is read for a topic: its partitions, if the group reads it in some.
+func readIn(layout bus.Layout, topic string) string {
+	if n := layout[topic]; n > 0 {
+		return fmt.Sprintf("%s.of%d.>", topic, n)
+	}
+	return topic
+}
+
 // warnOfLimits says so if copies for a group may push events out of their stream.
 func (p *replayPlan) warnOfLimits(ctx context.Context, c *worker.Connections, stderr io.Writer) error {
 	if p.group == "" {
 		return nil
 	}
-	info, err := c.Bus().Topic(ctx, p.topic, "", bus.Start{})
+	info, err := c.Bus().Topic(ctx, p.topic, p.group, bus.Start{})
 	if l := info.Limits; err == nil && (l.Events > 0 || l.Bytes > 0 || l.EventsPerTopic > 0) {
 		_, _ = fmt.Fprintln(stderr, "the stream is bounded, and copies take room in it: when it is full it drops its oldest events, handled or not") // nobody else to tell
 	}
@@ -185,7 +208,7 @@ func (p *replayPlan) publish(ctx context.Context, cmd *cli.Command, c *worker.Co
 	defer release()
 	show := newTransferProgress(stderr, cmd.Bool("quiet"), "replayed")
 	o := &replay.Options{
-		Filter: p.filter, Again: p.again, Limit: p.limit, PerSecond: p.perSecond, ForceStop: forceStop,
+		Filter: p.filter, Again: p.again, Layout: p.layout, Limit: p.limit, PerSecond: p.perSecond, ForceStop: forceStop,
 		Failed: func(_ bus.Position, err error) { show.reportFailed(err) },
 		Progress: func(n replay.Replayed) {
 			if p.limit > 0 {

@@ -158,7 +158,12 @@ func (a *API) redriveLetters(ctx context.Context, in *bulkInput) (*startedOutput
 	if err != nil {
 		return nil, err
 	}
-	store, err := a.marksOf(ctx, cmp.Or(in.Body.ToGroup, in.Group))
+	group := cmp.Or(in.Body.ToGroup, in.Group)
+	store, err := a.marksOf(ctx, group)
+	if err != nil {
+		return nil, err
+	}
+	layout, err := a.conns.GroupLayout(ctx, group)
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +172,7 @@ func (a *API) redriveLetters(ctx context.Context, in *bulkInput) (*startedOutput
 		if in.Body.PerSecond != nil {
 			o.PerSecond = *in.Body.PerSecond
 		}
-		return t.RedriveAll(ctx, store, f, o)
+		return t.In(layout).RedriveAll(ctx, store, f, o)
 	})
 }
 

@@ -107,11 +107,16 @@ func (a *API) redriveLetter(ctx context.Context, in *redriveInput) (*changedOutp
 	if err != nil {
 		return nil, err
 	}
-	store, err := a.marksOf(ctx, cmp.Or(in.Body.ToGroup, in.Group))
+	group := cmp.Or(in.Body.ToGroup, in.Group)
+	store, err := a.marksOf(ctx, group)
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(t.Redrive(ctx, store, in.Body.ToGroup, *l)...); err != nil {
+	layout, err := a.conns.GroupLayout(ctx, group)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(t.In(layout).Redrive(ctx, store, in.Body.ToGroup, *l)...); err != nil {
 		return nil, err
 	}
 	return &changedOutput{ChangedLetter{Letter: l.ID, Changed: true}}, nil

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/group"
 	"github.com/onceish/onceish/worker"
 	"github.com/onceish/onceish/worker/view"
@@ -13,7 +14,7 @@ import (
 type TopicOverview struct {
 	view.Group
 
-	State       string  `json:"state" doc:"that of most concern among its processes: unhealthy, unavailable, paused, limited, draining, running, or stopped where there are none"`
+	State       string  `json:"state" doc:"that of most concern among its processes: unhealthy, unavailable, paused, limited, draining, running, standby, or stopped where there are none"`
 	Why         string  `json:"why,omitempty" doc:"the reason that one of the processes in this state gives"`
 	Affected    int     `json:"affected" doc:"how many processes are in this state"`
 	Members     int     `json:"members" doc:"how many processes are subscribed to it"`
@@ -23,7 +24,7 @@ type TopicOverview struct {
 }
 
 // concern orders states: the first is of most concern.
-var concern = []string{worker.StateUnhealthy, "unavailable", "paused", "limited", "draining", "running"}
+var concern = []string{worker.StateUnhealthy, "unavailable", "paused", "limited", "draining", "running", "standby"}
 
 const (
 	// stateStopped is the state of a topic that no process of the group is subscribed to.
@@ -36,6 +37,11 @@ const (
 func summarizeTopics(consumers []view.Group, members []group.Member) []TopicOverview {
 	out := []TopicOverview{}
 	for _, c := range consumers {
+		c.Topic = bus.LogicalTopic(c.Topic)
+		if at := slices.IndexFunc(out, func(t TopicOverview) bool { return t.Topic == c.Topic }); at >= 0 { // another partition of it
+			out[at].Pending, out[at].Unsettled, out[at].Pulls = out[at].Pending+c.Pending, out[at].Unsettled+c.Unsettled, out[at].Pulls+c.Pulls
+			continue
+		}
 		out = append(out, TopicOverview{Group: c, State: stateStopped, Why: noProcess})
 	}
 	for i := range members {

@@ -189,12 +189,19 @@ function memberState(m, now) {
   return m.state === 'running' && m.subscriptions.length > 0 ? worst(m.subscriptions.map((s) => s.state)) : m.state;
 }
 
+// partitions are how many a process owns; nothing where none of its topics has any.
+function partitions(m) {
+  const parts = m.subscriptions.filter((s) => (s.order || '').startsWith('partitions:'));
+  return parts.length === 0 ? '' : count(parts.reduce((n, s) => n + (s.partitions || []).length, 0));
+}
+
 function memberColumns(now) {
   return [
     { name: 'Process', wide: true, cell: (m) => [h('span', { class: 'name' }, m.name || `${m.host}:${m.pid}`), h('p', { class: 'muted' }, m.name && `${m.host}:${m.pid} · `, m.version)] },
     { name: 'State', cell: (m) => state(m.shown, m.shown === 'silent' && `for ${duration((now - Date.parse(m.renewed)) / 1000)}`) },
     { name: 'Events/s', number: true, cell: (m) => rate(m.subscriptions.reduce((n, s) => n + s.rate, 0)) },
     { name: 'In flight', number: true, cell: (m) => count(m.in_flight) },
+    { name: 'Partitions', number: true, cell: (m) => partitions(m) },
     { name: 'Started', number: true, cell: (m) => ago(m.started, now) },
     { name: 'Subscriptions', wide: true, cell: (m) => h('details', {}, h('summary', {}, plural(m.subscriptions.length + (m.omitted || 0), 'subscription')),
       h('ul', { class: 'plain' }, m.subscriptions.map((s) => h('li', {}, h('span', { class: 'mono' }, topicName(s.topic)), ' ', state(s.state), s.why && h('span', { class: 'muted' }, ` ${s.why}`))))) },
