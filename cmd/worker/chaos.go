@@ -17,6 +17,7 @@ import (
 	"github.com/onceish/onceish/cmd/worker/internal/chaos"
 	"github.com/onceish/onceish/cmd/worker/internal/report"
 	"github.com/onceish/onceish/cmd/worker/internal/testbed"
+	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/internal/commandline"
 )
 
@@ -29,6 +30,7 @@ Meanwhile faults happen:
    kill      a process ends by SIGKILL, and is replaced
    freeze    a process stands still (SIGSTOP), for less than a lease or for longer
    drain     a process ends in order, and is replaced
+   join      a process more works for a while, and drains; with --order exclusive or partitions:N
    nats      connections to NATS are cut, reset, refused, delayed, or silent in one direction or both
    mongo     the same for MongoDB; with --store mongo
    consumer  the group's consumer is deleted on the server
@@ -40,6 +42,7 @@ MongoDB knows of. docs/measuring.md explains every line of the output.
 Examples:
    worker chaos --duration 30s
    worker chaos --store mongo --mongo mongodb://localhost:27017 --faults kill,freeze,mongo
+   worker chaos --order partitions:16 --duration 5m
    worker chaos --seed 17 -o json | jq .kinds
    worker chaos -c worker.yaml --journal effects.txt --duration 1m
 
@@ -67,6 +70,7 @@ func chaosCommand(stdout, stderr io.Writer) *cli.Command {
 			&cli.StringFlag{Name: "faults", Value: "all", Usage: "`KINDS` of faults, separated by commas, or all that are possible"},
 			&cli.IntFlag{Name: "processes", Value: chaos.DefaultProcesses, Usage: "worker processes that consume", Validator: commandline.Positive},
 			&cli.IntFlag{Name: "rate", Value: chaos.DefaultRate, Usage: "events that are published per second; 20 with -c, unless it is set", Validator: commandline.Positive},
+			&cli.StringFlag{Name: "order", Value: consumer.ByKey.String(), Usage: "`ORDER` of the workers: key, exclusive or partitions:N, whose order over all processes is judged"},
 			&cli.IntFlag{Name: "keys", Value: chaos.DefaultKeys, Usage: "how many order keys take turns", Validator: commandline.Positive},
 			&cli.FloatFlag{Name: "duplicates", Value: 0.1, Usage: "`SHARE` of the events that are published twice"},
 			&cli.DurationFlag{Name: "lease", Value: chaos.DefaultLease, Usage: "lease of claims and deliveries: faults last for parts and multiples of it"},
@@ -122,6 +126,9 @@ func chaosOptions(cmd *cli.Command, stderr io.Writer) (*chaos.Options, error) {
 	}
 	if cmd.Bool("quiet") {
 		o.Output = nil
+	}
+	if o.Order, err = consumer.ParseOrder(cmd.String("order")); err != nil {
+		return nil, fmt.Errorf("--order: %w", err)
 	}
 	if !cmd.IsSet("seed") {
 		o.Seed = uint64(rand.Uint32()) //nolint:gosec // not secret, and short enough to be typed

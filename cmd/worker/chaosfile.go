@@ -45,7 +45,7 @@ func chaosFile(cmd *cli.Command) (*chaos.Deployment, error) {
 		return nil, nil //nolint:nilnil // there is none
 	}
 	for flag, why := range map[string]string{
-		"store": "where marks are kept the file says, by mongo.uri: leave --store out", "lease": "the lease is that of the file's subscriptions: leave --lease out",
+		"order": "the order is that of the file's subscriptions: leave --order out", "store": "where marks are kept the file says, by mongo.uri: leave --store out", "lease": "the lease is that of the file's subscriptions: leave --lease out",
 	} {
 		if cmd.IsSet(flag) {
 			return nil, fmt.Errorf("--%s does not go with -c: %s", flag, why)

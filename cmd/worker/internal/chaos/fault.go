@@ -14,6 +14,7 @@ const (
 	KindKill     = "kill"     // a process ends by SIGKILL, and is replaced
 	KindFreeze   = "freeze"   // a process stands still for a while
 	KindDrain    = "drain"    // a process ends in order, and is replaced
+	KindJoin     = "join"     // a process more works for a while, with an order over all processes
 	KindNATS     = "nats"     // trouble between processes and NATS
 	KindMongo    = "mongo"    // trouble between processes and MongoDB
 	KindConsumer = "consumer" // the group's consumer is deleted
@@ -22,7 +23,7 @@ const (
 
 // Kinds are all kinds of faults.
 func Kinds() []string {
-	return []string{KindKill, KindFreeze, KindDrain, KindNATS, KindMongo, KindConsumer, KindRestart}
+	return []string{KindKill, KindFreeze, KindDrain, KindJoin, KindNATS, KindMongo, KindConsumer, KindRestart}
 }
 
 // What a network does in a fault.
@@ -64,15 +65,16 @@ func (f *Fault) isNetwork() bool { return f.Kind == KindNATS || f.Kind == KindMo
 // hits reports whether the fault is one of a worker's.
 func (f *Fault) hits(worker int) bool { return f.Victim == everyWorker || f.Victim == worker }
 
-// hampersClaims reports whether a worker may lose claims because of the fault.
-func (f *Fault) hampersClaims(store string) bool {
+// hampersClaims reports whether a worker may lose claims because of the fault, or partitions, which
+// it owns by what it stores in NATS.
+func (f *Fault) hampersClaims(o *Options) bool {
 	switch f.Kind {
 	case KindFreeze:
 		return true
 	case KindMongo:
-		return store == testbed.StoreMongo
+		return o.Store == testbed.StoreMongo
 	case KindNATS, KindRestart:
-		return store == testbed.StoreKV
+		return o.Store == testbed.StoreKV || o.sharesTopic()
 	}
 	return false
 }
@@ -91,6 +93,8 @@ func (f *Fault) String() string {
 		return fmt.Sprintf("freeze %s for %v", who, length)
 	case KindDrain:
 		return "drain " + who
+	case KindJoin:
+		return fmt.Sprintf("let another worker join beside %s, and drain it after %v", who, length)
 	case KindConsumer:
 		return "delete the group's consumer"
 	case KindRestart:
@@ -127,9 +131,12 @@ func (f *Fault) networkText(who, server string, length time.Duration) string {
 func roundTime(d time.Duration) time.Duration { return d.Round(10 * time.Millisecond) }
 
 // CheckKinds returns the kinds that a list names, "all" for those that are possible, or an error
-// that says what it has instead.
-func CheckKinds(list []string, store string, ownServer bool) ([]string, error) {
+// that says what it has instead. shared is an order over all processes.
+func CheckKinds(list []string, store string, ownServer, shared bool) ([]string, error) {
 	possible := Kinds()
+	if !shared {
+		possible = slices.DeleteFunc(possible, func(k string) bool { return k == KindJoin })
+	}
 	if store != testbed.StoreMongo {
 		possible = slices.DeleteFunc(possible, func(k string) bool { return k == KindMongo })
 	}
@@ -145,6 +152,8 @@ func CheckKinds(list []string, store string, ownServer bool) ([]string, error) {
 			return nil, fmt.Errorf("there is no fault %q: choose some of %s, or all", k, strings.Join(Kinds(), ", "))
 		case k == KindMongo && store != testbed.StoreMongo:
 			return nil, fmt.Errorf("the fault mongo needs the store mongo, and the store is %s", store)
+		case k == KindJoin && !shared:
+			return nil, fmt.Errorf("the fault join moves partitions, and there are none: add --order partitions:16, or exclusive")
 		case k == KindRestart && !ownServer:
 			return nil, fmt.Errorf("the fault restart kills a NATS server, and chaos did not start this one: leave out restart or --nats")
 		}

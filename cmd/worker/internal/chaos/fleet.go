@@ -105,18 +105,33 @@ func (f *fleet) killWorker(slot int) error {
 func (f *fleet) drainWorker(ctx context.Context, slot int) error {
 	s := f.slots[slot]
 	if p := s.process; p != nil {
-		f.pool.Remove(p)
-		end := processEnd{slot: slot, pid: p.PID(), from: time.Now(), ready: s.ready}
-		f.draining++
-		go func() {
-			ctx, cancel := context.WithTimeoutCause(ctx, f.patience, errors.New("it does not drain"))
-			defer cancel()
-			end.err = p.Drain(ctx)
-			end.at = time.Now()
-			f.drained <- end
-		}()
+		f.drainProcess(ctx, processEnd{slot: slot, pid: p.PID(), from: time.Now(), ready: s.ready}, p)
 	}
 	return f.startWorker(slot)
+}
+
+// drainProcess lets a process drain. How it ended comes from takeDrained.
+func (f *fleet) drainProcess(ctx context.Context, end processEnd, p *testbed.Process) {
+	f.pool.Remove(p)
+	f.draining++
+	go func() {
+		ctx, cancel := context.WithTimeoutCause(ctx, f.patience, errors.New("it does not drain"))
+		defer cancel()
+		end.err = p.Drain(ctx)
+		end.at = time.Now()
+		f.drained <- end
+	}()
+}
+
+// joinWorker starts one process more, which reaches its servers as that of the slot does.
+func (f *fleet) joinWorker(slot int) (*testbed.Process, error) {
+	assignment := *f.slots[slot].assignment
+	assignment.Member = "" // the slot's process has the name
+	p, err := f.pool.Start(&assignment)
+	if err == nil {
+		f.slotOf[p.PID()] = slot
+	}
+	return p, err
 }
 
 // takeDrained returns how a process ended that was told to drain, if one has.

@@ -29,6 +29,7 @@ type Injection struct {
 	waits                           map[string]bool // events that were in flight, and are not done
 	pids                            []int
 	frozen                          []*testbed.Process // that are to go on when it is over
+	joined                          *testbed.Process   // that is to drain when it is over
 	ending                          bool
 }
 

@@ -62,6 +62,10 @@ func (j *injector) begin(ctx context.Context, i *Injection) error {
 		return j.fleet.killWorker(i.Victim)
 	case KindDrain:
 		return j.fleet.drainWorker(ctx, i.Victim)
+	case KindJoin:
+		p, err := j.fleet.joinWorker(i.Victim)
+		i.joined = p
+		return err
 	case KindFreeze:
 		if p := j.fleet.slots[i.Victim].process; p != nil {
 			i.frozen = append(i.frozen, p)
@@ -151,6 +155,8 @@ func (j *injector) heal(ctx context.Context, i *Injection) error {
 				return err
 			}
 		}
+	case KindJoin:
+		j.fleet.drainProcess(ctx, processEnd{slot: i.Victim, pid: i.joined.PID(), from: time.Now(), ready: true}, i.joined)
 	case KindNATS, KindMongo:
 		for _, r := range j.routes(&i.Fault) {
 			r.heal()

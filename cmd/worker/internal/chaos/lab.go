@@ -12,7 +12,10 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/onceish/onceish/bus"
+	natsbus "github.com/onceish/onceish/bus/jetstream"
 	"github.com/onceish/onceish/cmd/worker/internal/testbed"
+	natsgroup "github.com/onceish/onceish/group/nats"
 )
 
 // stopTimeout is how long the server may take to end.
@@ -66,7 +69,7 @@ func (l *lab) open(ctx context.Context, o *Options) (err error) {
 		return l.openDeployed(ctx, o)
 	}
 	l.group = l.bed.Name
-	l.targets = []target{{topic: l.bed.Topic(), stream: l.bed.Name, consumer: l.bed.ConsumerName(), deadLetter: l.bed.DeadLetters()}}
+	l.targets = l.bedTargets(o)
 	l.connections, err = l.bed.Connect(ctx, o.Lease, slog.New(slog.NewTextHandler(l.log, nil)).With("process", "chaos"))
 	if err != nil {
 		return err
@@ -74,7 +77,24 @@ func (l *lab) open(ctx context.Context, o *Options) (err error) {
 	if l.js, err = jetstream.New(l.connections.NATS()); err != nil {
 		return err
 	}
+	if o.sharesTopic() { // before the workers make the bucket
+		if _, err := natsgroup.New(ctx, l.connections.NATS(), &natsgroup.Options{MemberTTL: o.memberTTL()}); err != nil {
+			return err
+		}
+	}
 	return l.connections.MakeStream(ctx, l.js, "worker chaos; may be deleted once that has ended")
+}
+
+// bedTargets are the topic of the bed, or its partitions.
+func (l *lab) bedTargets(o *Options) (targets []target) {
+	n := o.Order.NumPartitions()
+	for number := range max(n, 1) {
+		topic := bus.Partition{Topic: l.bed.Topic(), Of: n, Number: number}.Subject()
+		targets = append(targets, target{
+			topic: topic, stream: l.bed.Name, consumer: natsbus.ConsumerName(l.bed.Name, topic), deadLetter: l.bed.DeadLetters(),
+		})
+	}
+	return targets
 }
 
 func (l *lab) journalName() string { return filepath.Join(l.dir, "journal") }
@@ -96,7 +116,10 @@ func (l *lab) makeSlots(ctx context.Context, o *Options) (slots []*workerSlot, e
 		}
 	}
 	for range o.Processes {
-		s := &workerSlot{assignment: &workAssignment{Bed: l.bed, Journal: l.journalName(), Seed: o.Seed, Lease: o.Lease, Deployment: o.deploymentAssignment()}}
+		s := &workerSlot{assignment: &workAssignment{Bed: l.bed, Journal: l.journalName(), Seed: o.Seed, Lease: o.Lease, Order: o.Order.String(), Deployment: o.deploymentAssignment()}}
+		if o.sharesTopic() && len(slots)%2 == 1 { // such as a StatefulSet's; others have none
+			s.assignment.Member = fmt.Sprintf("worker-%d", len(slots)+1)
+		}
 		slots = append(slots, s)
 		if err := s.addRoutes(o, mongo); err != nil {
 			closeRoutes(slots)

@@ -6,8 +6,11 @@ import (
 	"io"
 	"time"
 
+	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/cmd/worker/internal/testbed"
+	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/explain"
+	"github.com/onceish/onceish/group"
 	"github.com/onceish/onceish/internal/commandline"
 )
 
@@ -59,6 +62,9 @@ type Options struct {
 	// Lease is that of claims and deliveries: faults last for parts and multiples of it. Zero:
 	// DefaultLease.
 	Lease time.Duration
+	// Order is which events wait for which. With the orders that hold over all processes, theirs is
+	// judged as well. With a Deployment it is what the file says, and must be left.
+	Order consumer.Order
 	// Deployment are the user's own workers. Nil: workers with a handler made for this.
 	Deployment *Deployment
 	// Command is the program, and its arguments, that comes to call Work, or with a Deployment
@@ -96,6 +102,9 @@ func (o *Options) withDefaults() (*Options, error) {
 	c.Store, c.Duration, c.Processes = cmp.Or(c.Store, testbed.StoreKV), cmp.Or(c.Duration, DefaultDuration), cmp.Or(c.Processes, DefaultProcesses)
 	c.Rate, c.Keys, c.Lease = cmp.Or(c.Rate, DefaultRate), cmp.Or(c.Keys, DefaultKeys), cmp.Or(c.Lease, DefaultLease)
 	c.Program, c.patience = cmp.Or(c.Program, "worker chaos"), cmp.Or(c.patience, defaultPatience)
+	if c.sharesTopic() {
+		c.patience += group.DefaultTTL // a bucket that is there may have it: until then the partitions of a dead process have no owner
+	}
 	if c.Output == nil {
 		c.Output, c.Live = io.Discard, false
 	}
@@ -107,7 +116,7 @@ func (o *Options) withDefaults() (*Options, error) {
 		err = c.checkOptions()
 	}
 	if err == nil {
-		c.Faults, err = CheckKinds(c.Faults, c.Store, c.NATS == "")
+		c.Faults, err = CheckKinds(c.Faults, c.Store, c.NATS == "", c.sharesTopic())
 	}
 	if err == nil {
 		err = c.checkStreams()
@@ -139,7 +148,32 @@ func (o *Options) checkOptions() error {
 	case !(o.Duplicates >= 0 && o.Duplicates <= 1):
 		return fmt.Errorf("duplicates are %v: a share, from 0 to 1", o.Duplicates)
 	}
+	if o.Order == consumer.Unordered || o.Order == consumer.ByTopic {
+		return fmt.Errorf("the order is %s: key, exclusive or partitions:N", o.Order)
+	}
 	return testbed.CheckStore(o.Store, o.Mongo)
+}
+
+// sharesTopic reports whether a part of the topic is one process's at a time.
+func (o *Options) sharesTopic() bool {
+	return o.Order == consumer.Exclusive || o.Order.NumPartitions() > 0
+}
+
+// someStandBy reports whether there is nothing to do for some of the processes.
+func (o *Options) someStandBy() bool {
+	n := o.Order.NumPartitions()
+	return o.Order == consumer.Exclusive || n > 0 && n < o.Processes
+}
+
+// memberTTL is how long a dead process keeps its partitions: faults last for less and for more.
+func (o *Options) memberTTL() time.Duration { return 2 * o.Lease }
+
+// layout is in how many partitions the topic is published.
+func (o *Options) layout(topic string) bus.Layout {
+	if n := o.Order.NumPartitions(); n > 0 {
+		return bus.Layout{topic: n}
+	}
+	return nil
 }
 
 // settleLimit is how long it may take to settle: as long as all took before, and a little more.

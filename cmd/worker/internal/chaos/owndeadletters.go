@@ -89,7 +89,7 @@ func (r *round) countCrashCauses(id string, died time.Time) (n int) {
 		}
 	}
 	for _, i := range r.injector.injections {
-		if i.hampersClaims(r.o.Store) && i.overlaps(from, to, r.o.Lease) {
+		if i.hampersClaims(r.o) && i.overlaps(from, to, r.o.Lease) {
 			n++
 		}
 	}

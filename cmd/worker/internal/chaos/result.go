@@ -9,6 +9,7 @@ import (
 	"github.com/onceish/onceish/cmd/worker/internal/console"
 	"github.com/onceish/onceish/cmd/worker/internal/journal"
 	"github.com/onceish/onceish/cmd/worker/internal/procstat"
+	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/internal/redact"
 )
 
@@ -152,6 +153,9 @@ func (o *Options) replayCommand() string {
 		o.Program, "--seed", strconv.FormatUint(o.Seed, 10), "--store", o.Store, "--duration", o.Duration.String(), "--processes", strconv.Itoa(o.Processes),
 		"--rate", strconv.Itoa(o.Rate), "--keys", strconv.Itoa(o.Keys), "--duplicates", strconv.FormatFloat(o.Duplicates, 'g', -1, 64),
 		"--lease", o.Lease.String(), "--faults", strings.Join(o.Faults, ","),
+	}
+	if o.Order != consumer.ByKey {
+		words = append(words, "--order", o.Order.String())
 	}
 	if o.NATS != "" {
 		words = append(words, "--nats", redact.URL(o.NATS))

@@ -45,7 +45,7 @@ func (r *round) withoutRollCall(rs []journal.Record) []journal.Record {
 // callRoll lasts until every worker has begun an event that was published after all others were
 // settled. Those that do not within the patience are a violation.
 func (r *round) callRoll(ctx context.Context) error {
-	if r.own != nil || r.stalled {
+	if r.own != nil || r.stalled || r.o.someStandBy() {
 		return nil
 	}
 	begun := time.Now()
@@ -89,7 +89,7 @@ func (r *round) publishRollCall(ctx context.Context, n int) error {
 	for range n {
 		r.calls.published++
 		id := rollCallPrefix + strconv.Itoa(r.calls.published)
-		m := newMessage(message{id: id, key: id, topic: r.lab.targets[0].topic})
+		m := newMessage(message{id: id, key: id, topic: r.lab.targets[r.calls.published%len(r.lab.targets)].topic})
 		if _, err := r.lab.js.PublishMsg(ctx, m, jetstream.WithRetryAttempts(0)); err != nil {
 			return fmt.Errorf("publish for the roll call of the workers: %w", err)
 		}

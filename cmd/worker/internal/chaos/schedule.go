@@ -52,7 +52,7 @@ func (s *schedule) between(from, to time.Duration) time.Duration {
 func (s *schedule) drawFault(at time.Duration) Fault {
 	f := Fault{Kind: s.drawKind(), At: at, Victim: s.random.IntN(s.o.Processes)}
 	switch f.Kind {
-	case KindFreeze:
+	case KindFreeze, KindJoin:
 		f.Length = s.drawLength()
 	case KindNATS, KindMongo:
 		s.drawNetwork(&f)

@@ -17,7 +17,7 @@ func drawOptions(t *rapid.T) *Options {
 		Lease: time.Duration(rapid.IntRange(int(minLease), int(10*time.Second)).Draw(t, "lease")),
 	}
 	o.Duration = o.Lease * time.Duration(rapid.IntRange(2, 100).Draw(t, "leases"))
-	possible, err := CheckKinds(nil, o.Store, true)
+	possible, err := CheckKinds(nil, o.Store, true, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +137,7 @@ func TestKindsAreCheckedByName(t *testing.T) {
 		{[]string{"kill", "fire"}, testbed.StoreKV, true, 0},
 		{[]string{""}, testbed.StoreKV, true, 0},
 	} {
-		if kinds, err := CheckKinds(c.list, c.store, c.own); len(kinds) != c.want || (err != nil) != (c.want == 0) {
+		if kinds, err := CheckKinds(c.list, c.store, c.own, false); len(kinds) != c.want || (err != nil) != (c.want == 0) {
 			t.Errorf("%+v: %q, %v", c, kinds, err)
 		}
 	}

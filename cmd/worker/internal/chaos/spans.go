@@ -63,6 +63,18 @@ func (r *round) judgeOrder(spans map[string]journal.Span) {
 	r.addViolation(ViolationOrder, d.Overlaps, "%d %s began while another run of the key went on in the same process")
 	r.addViolation(ViolationOrder, d.Overtakes, "%d %s overtook an earlier one of the key that waited for its retry in the same process")
 	r.addViolation(ViolationOrder, d.Inversions, "%d %s overtook an earlier one of the key that was delivered to the same process before")
+	if r.o.sharesTopic() {
+		r.judgeGroupOrder(spans)
+	}
+}
+
+// judgeGroupOrder finds events that were out of order over all processes.
+func (r *round) judgeGroupOrder(spans map[string]journal.Span) {
+	d := journal.FindGroupDisorder(r.records, spans, r.fleet.kills, func(pid int, from, to time.Time) bool {
+		return r.explainsLoss(journal.Loss{PID: pid, From: from, At: to})
+	})
+	r.addViolation(ViolationOrder, d.Inversions, "%d %s had the first effect after a later one of the key, over all processes")
+	r.addViolation(ViolationOrder, d.Overlaps, "%d %s began while another process ran one of the key, and nothing explains it")
 }
 
 // wasCalm reports whether there was no fault, and no standstill, in a time.

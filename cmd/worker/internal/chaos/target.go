@@ -2,11 +2,13 @@ package chaos
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/cmd/worker/internal/testbed"
 )
 
@@ -19,6 +21,13 @@ type target struct {
 
 // addressTo addresses the messages to the targets in turn.
 func (p *eventPlan) addressTo(o *Options, l *lab) error {
+	if layout := o.layout(l.bed.Topic()); layout != nil && o.deployed == nil {
+		for i := range p.messages {
+			m := &p.messages[i]
+			m.topic = layout.Place(bus.Event{Topic: l.bed.Topic(), ID: m.id, Key: m.key}).Topic
+		}
+		return nil
+	}
 	topics := make(map[string]string, len(p.ids))
 	for i, id := range p.ids {
 		topics[id] = l.targets[i%len(l.targets)].topic
@@ -34,12 +43,26 @@ func (p *eventPlan) addressTo(o *Options, l *lab) error {
 
 // targetOf is where an event was published to.
 func (r *round) targetOf(id string) *target {
+	if r.o.Order.NumPartitions() > 0 {
+		return r.partitionOf(id)
+	}
 	for i, known := range r.plan.ids {
 		if known == id {
 			return &r.lab.targets[i%len(r.lab.targets)]
 		}
 	}
 	return &r.lab.targets[0] // an event that chaos has not published
+}
+
+// partitionOf is the partition where an event was published to.
+func (r *round) partitionOf(id string) *target {
+	for i := range r.plan.messages {
+		if m := &r.plan.messages[i]; m.id == id {
+			at := slices.IndexFunc(r.lab.targets, func(t target) bool { return t.topic == m.topic })
+			return &r.lab.targets[max(0, at)]
+		}
+	}
+	return &r.lab.targets[0]
 }
 
 // groupCursors are what the server knows of the group, for each target. They are for one goroutine.

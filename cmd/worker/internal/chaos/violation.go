@@ -22,7 +22,7 @@ const (
 	ViolationLost     = "lost"     // an event has no effect, and is not dead-lettered
 	ViolationRepeated = "repeated" // an effect was repeated, or a run began after the mark, and nothing explains it
 	ViolationDead     = "dead"     // an event was dead-lettered though nobody meant it, or not once though somebody did
-	ViolationOrder    = "order"    // events of a key began out of order in a process
+	ViolationOrder    = "order"    // events of a key began out of order in a process, or were in a group that has an order over all
 	ViolationStalled  = "stalled"  // the group did not settle
 	ViolationEnded    = "ended"    // a process has ended by itself, or did not drain
 	ViolationIdle     = "idle"     // a process begins nothing any more
@@ -128,7 +128,7 @@ func (r *round) explainsLoss(l journal.Loss) bool {
 	from := l.From.Add(-r.o.Lease)
 	slot, known := r.fleet.slotOf[l.PID]
 	for _, i := range r.injector.injections {
-		if known && i.hits(slot) && i.hampersClaims(r.o.Store) && i.overlaps(from, l.At, r.o.Lease) {
+		if known && i.hits(slot) && i.hampersClaims(r.o) && i.overlaps(from, l.At, r.o.Lease) {
 			return true
 		}
 	}

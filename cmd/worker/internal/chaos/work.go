@@ -30,6 +30,10 @@ type workAssignment struct {
 	Journal string        `json:"journal"`
 	Seed    uint64        `json:"seed"`
 	Lease   time.Duration `json:"lease"`
+	// Order is a consumer.Order.
+	Order string `json:"order"`
+	// Member is the name of the place of the process. Empty: it has none.
+	Member string `json:"member,omitempty"`
 	// Deployment is what the workers of a Deployment are told. Nil: it is for Work.
 	Deployment *deploymentAssignment `json:"deployment,omitempty"`
 }
@@ -82,14 +86,21 @@ func consumeUntilEnd(ctx context.Context, a *workAssignment, c *worker.Connectio
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	h := &journalHandler{journal: j, seed: a.Seed, lease: a.Lease, stop: stop}
-	w, err := worker.New(a.Name, c, &worker.Options{Logger: log, Started: func() { h.note(journal.Ready, "-") }})
+	order, err := consumer.ParseOrder(a.Order)
+	if err != nil {
+		return err
+	}
+	w, err := worker.New(a.Name, c, &worker.Options{Name: a.Member, Logger: log, Started: func() { h.note(journal.Ready, "-") }})
 	if err != nil {
 		return err
 	}
 	o := &consumer.Options{
 		Concurrency: concurrency, Lease: a.Lease, AckWait: a.Lease, MaxCrashes: maxCrashes, MaxAttempts: 100, DeadLetter: a.DeadLetters(), Observer: h,
 		Backoff: consumer.Backoff{Base: 50 * time.Millisecond, Max: time.Second}, RunLimit: time.Minute, Drain: 2 * a.Lease,
-		OrderKey: h.noteArrived,
+		Order: order,
+	}
+	if order.NumPartitions() == 0 { // with partitions the key is the publisher's, and nothing is told of what arrives
+		o.OrderKey = h.noteArrived
 	}
 	if adjust != nil {
 		adjust(o)

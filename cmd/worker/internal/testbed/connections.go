@@ -53,7 +53,7 @@ func (b *Bed) ConnectAs(ctx context.Context, o *worker.ConnectOptions) (*Connect
 func (c *Connections) MakeStream(ctx context.Context, js jetstream.JetStream, description string) error {
 	_, err := js.CreateStream(ctx, jetstream.StreamConfig{
 		Name: c.bed.Name, Description: description, Storage: jetstream.FileStorage,
-		Subjects: []string{c.bed.Topic(), c.bed.DeadLetters()},
+		Subjects: []string{c.bed.Topic(), c.bed.Topic() + ".>", c.bed.DeadLetters()},
 	})
 	if err != nil {
 		return fmt.Errorf("make the stream %s at %s: %w: does this server have JetStream, and may this user make streams?", c.bed.Name, c.BusName(), err)
@@ -100,7 +100,7 @@ func (c *Connections) RemoveGroup(ctx context.Context, name string) error {
 		return err
 	}
 	var errs []error
-	for _, space := range []group.Space{group.PauseRows, group.MemberRows} {
+	for _, space := range []group.Space{group.PauseRows, group.MemberRows, group.PlanRows} {
 		rows, err := store.List(ctx, space, name)
 		errs = append(errs, err)
 		for _, row := range rows.Rows {
