@@ -78,7 +78,7 @@ func (l *lab) open(ctx context.Context, o *Options) (err error) {
 		return err
 	}
 	if o.sharesTopic() { // before the workers make the bucket
-		if _, err := natsgroup.New(ctx, l.connections.NATS(), &natsgroup.Options{MemberTTL: o.memberTTL()}); err != nil {
+		if _, err := natsgroup.New(ctx, l.connections.NATS(), &natsgroup.Options{MemberTTL: o.memberTTL(), Logger: slog.New(slog.NewTextHandler(l.log, nil))}); err != nil {
 			return err
 		}
 	}

@@ -80,6 +80,8 @@ var processes = map[string]func() error{
 		o.OrderKey = func(e bus.Event) string { noteArrived(e); return "" }
 		o.Use = append(o.Use, oneOfAKey)
 	}}),
+	// selfish works on the topic although it is another process's.
+	"selfish": as(variant{adjust: func(o *consumer.Options) { o.Order = consumer.ByKey }}),
 	// sleepy are workers of which the first one fetches nothing any more after a while.
 	"sleepy": as(variant{over: func(ctx context.Context, c *worker.Connections) (*worker.Connections, error) {
 		store, err := c.Store(ctx)

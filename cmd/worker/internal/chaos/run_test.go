@@ -21,6 +21,7 @@ import (
 
 	"github.com/onceish/onceish/cmd/worker/internal/journal"
 	"github.com/onceish/onceish/cmd/worker/internal/testbed"
+	"github.com/onceish/onceish/consumer"
 	"github.com/onceish/onceish/internal/testing/mongotest"
 	"github.com/onceish/onceish/internal/testing/natstest"
 	"github.com/onceish/onceish/worker"
@@ -81,6 +82,8 @@ func TestRunKeepsThePromise(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*testing.T, *Options){
 		"kv":          func(*testing.T, *Options) {},
+		"partitions":  func(_ *testing.T, o *Options) { o.Order = consumer.Partitions(4) },
+		"exclusive":   func(_ *testing.T, o *Options) { o.Order = consumer.Exclusive },
 		"mongo":       func(t *testing.T, o *Options) { o.Store, o.Mongo = testbed.StoreMongo, database(t) },
 		"NATS of its": func(t *testing.T, o *Options) { o.NATS = natsURL(t) },
 	} {
@@ -171,20 +174,22 @@ func TestRunFindsWhatIsBroken(t *testing.T) {
 		kind   string
 		seed   uint64
 		text   string // of one of the violations
+		order  consumer.Order
 	}{
-		"hasty":      {[]string{KindKill}, ViolationLost, 11, ""},
-		"forgetful":  {[]string{KindKill}, ViolationRepeated, 12, ""},
-		"amnesiac":   {[]string{KindDrain}, ViolationRepeated, 13, "began again though marked"},
-		"disorderly": {[]string{KindFreeze}, ViolationOrder, 14, ""},
-		"overtaking": {[]string{KindConsumer}, ViolationOrder, 17, "was delivered to the same process before"},
-		"sleepy":     {[]string{KindConsumer}, ViolationIdle, 18, ""},
-		"impatient":  {[]string{KindConsumer}, ViolationDead, 15, ""},
-		"clumsy":     {[]string{KindConsumer}, ViolationEnded, 16, ""},
+		"hasty":      {[]string{KindKill}, ViolationLost, 11, "", consumer.ByKey},
+		"forgetful":  {[]string{KindKill}, ViolationRepeated, 12, "", consumer.ByKey},
+		"amnesiac":   {[]string{KindDrain}, ViolationRepeated, 13, "began again though marked", consumer.ByKey},
+		"disorderly": {[]string{KindFreeze}, ViolationOrder, 14, "", consumer.ByKey},
+		"overtaking": {[]string{KindConsumer}, ViolationOrder, 17, "was delivered to the same process before", consumer.ByKey},
+		"selfish":    {[]string{KindConsumer}, ViolationOrder, 19, "while another process ran one of the key", consumer.Exclusive},
+		"sleepy":     {[]string{KindConsumer}, ViolationIdle, 18, "", consumer.ByKey},
+		"impatient":  {[]string{KindConsumer}, ViolationDead, 15, "", consumer.ByKey},
+		"clumsy":     {[]string{KindConsumer}, ViolationEnded, 16, "", consumer.ByKey},
 	} {
 		t.Run(as, func(t *testing.T) {
 			t.Parallel()
 			o := quick(t, as, c.faults...)
-			o.Seed, o.patience, o.Processes = c.seed, 15*time.Second, 2
+			o.Seed, o.patience, o.Processes, o.Order = c.seed, 15*time.Second, 2, c.order
 			r, err := Run(within(t), o)
 			if err != nil {
 				t.Fatal(err)
