@@ -203,8 +203,8 @@ func clip(text string) string {
 	return text
 }
 
-// readsFrom reports whether a process reads the cursor on a topic. That of a partition is read by its
-// owner.
+// readsFrom reports whether a process reads the cursor on a topic. That of a partition is read by
+// its owner.
 func readsFrom(sub *group.Subscription, topic string) bool {
 	if p, ok := bus.ParsePartition(topic); ok && sub.Topic == p.Topic {
 		return slices.Contains(sub.Partitions, p.Number)

@@ -10,8 +10,8 @@ import (
 // PartitionCounts are how often a process has got and given away partitions of a topic. A topic of
 // order exclusive is one.
 type PartitionCounts struct {
-	// Assigned partitions were taken over, Revoked ones handed over in order, and Lost ones may have
-	// been another process's before this one had finished.
+	// Assigned partitions were taken over, Revoked ones handed over in order, and Lost ones may
+	// have been another process's before this one had finished.
 	Assigned, Revoked, Lost uint64
 }
 

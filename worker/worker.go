@@ -57,9 +57,9 @@ type Options struct {
 	// if events were given up meanwhile. It also does when all that is left waits for streams that
 	// are not there.
 	UntilEmpty bool
-	// Name names the place of this process in its group, as group.Options.Name: over a restart under
-	// this name, partitions wait for it for 10 s. No two processes of the group have the same. Empty:
-	// it has none.
+	// Name names the place of this process in its group, as group.Options.Name: over a restart
+	// under this name, partitions wait for it for 10 s. No two processes of the group have the
+	// same. Empty: it has none.
 	Name string
 	// ForceStop, once closed, ends the run as ctx does, and cancels the handlers that still run.
 	// Nil: they have until the drain time-out.

@@ -149,7 +149,7 @@ func TestDefaultsAreTheConsumers(t *testing.T) {
 	for _, o := range []*consumer.Options{got, want} {
 		o.Drain, o.ID, o.OrderKey, o.Fingerprint, o.FingerprintName, o.LimitKey, o.Process, o.Logger, o.HookLimit = 0, nil, nil, nil, "", nil, "", nil, 0
 	}
-	if !reflect.DeepEqual(got, want) {
+	if !reflect.DeepEqual(got, want) { //nolint:govet // they have no session, and so no errors
 		t.Errorf("%+v\nwant %+v", got, want)
 	}
 }

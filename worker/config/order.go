@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/onceish/onceish/bus"
@@ -27,7 +28,7 @@ func orderField[S any](name string, at func(*S) *consumer.Order) *scalarField[S,
 		}
 		return o, nil
 	}, consumer.Order.String)
-	l.values = append(orderNames[:len(orderNames)-1:len(orderNames)-1], "partitions:N")
+	l.values = slices.Concat(orderNames[:len(orderNames)-1], []string{"partitions:N"})
 	l.jsonShape = map[string]any{"type": "string", "pattern": orderForm}
 	return l.withDefault(consumer.ByKey)
 }

@@ -12,7 +12,6 @@ import (
 
 	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/consumer"
-	"github.com/onceish/onceish/group"
 	"github.com/onceish/onceish/internal/commandline"
 )
 
@@ -218,13 +217,12 @@ func (t *Tuning) Refuse(group, topic string, own, tuned *consumer.Options) (prob
 // wrongOptions returns what consumer.SubscribeExactlyOnce refuses of options.
 func wrongOptions(group string, o *consumer.Options) error {
 	checked := *cmp.Or(o, &consumer.Options{})
-	checked.Session = placeInGroup // the worker has one
+	if checked.Order == consumer.Exclusive || checked.Order.NumPartitions() > 0 {
+		checked.Order = consumer.ByKey // the worker has the session that those need
+	}
 	_, err := checked.WithDefaults(group)
 	return err
 }
-
-// placeInGroup stands for the session that the worker will have.
-var placeInGroup = new(group.Session)
 
 var optionsField = regexp.MustCompile(`Options\.[A-Z][A-Za-z]*(\.[A-Z][A-Za-z]*)?`)
 

@@ -40,8 +40,8 @@ type SubscriptionState struct {
 type PartitionState struct {
 	// Of is how many there are, and Owned how many of them are this process's.
 	Of, Owned int
-	// Assigned, Revoked and Lost count those that it was given, that it handed over, and that it could
-	// not keep, since it started.
+	// Assigned, Revoked and Lost count those that it was given, that it handed over, and that it
+	// could not keep, since it started.
 	Assigned, Revoked, Lost uint64
 }
 
