@@ -156,7 +156,7 @@ func (j *injector) heal(ctx context.Context, i *Injection) error {
 			}
 		}
 	case KindJoin:
-		j.fleet.drainProcess(ctx, processEnd{slot: i.Victim, pid: i.joined.PID(), from: time.Now(), ready: true}, i.joined)
+		j.fleet.drainProcess(ctx, processEnd{slot: i.Victim, pid: i.joined.PID(), from: i.from, ready: true}, i.joined) // it may not have reached a server at its start
 	case KindNATS, KindMongo:
 		for _, r := range j.routes(&i.Fault) {
 			r.heal()
