@@ -57,9 +57,9 @@ func wantKeysInOrder(t *testing.T, effects []string, keys, n int) {
 	}
 }
 
-// Three processes share 16 partitions, while one is killed, one drains, one is frozen for longer than
-// it can own them, and others join. The order of each key holds over all of them, and nothing is
-// lost.
+// Three processes share 16 partitions, while one is killed, one drains, one is frozen for longer
+// than it can own them, and others join. The order of each key holds over all of them, and
+// nothing is lost.
 func TestPartitionsKeepTheOrderOverProcessesThatDieDrainAndFreeze(t *testing.T) {
 	t.Parallel()
 	const keys, n = 24, 30
@@ -135,8 +135,8 @@ func TestStandbyTakesAnExclusiveTopicOver(t *testing.T) {
 	h.lines("effects", h.awaitLines("effects", 2)...)
 }
 
-// What was published outside of the layout that a group reads can be moved into it, and does not run
-// twice; what was given up is redriven into it, and members and plans are shown.
+// What was published outside of the layout that a group reads can be moved into it, and does not
+// run twice; what was given up is redriven into it, and members and plans are shown.
 func TestStraysMoveIntoThePartitionsOfTheirGroup(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

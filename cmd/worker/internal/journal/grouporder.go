@@ -14,11 +14,11 @@ type GroupDisorder struct {
 	Overlaps []string
 }
 
-// FindGroupDisorder finds the events of a key that were out of order over all processes, in records
-// in the order in which they were written. Spans say where events lie: one is later than another if
-// its first copy is. Events without an effect are left out. explains reports whether there is a
-// reason for a process to have run beside its successor in a time, such as that it was frozen; kills
-// end the runs of a process.
+// FindGroupDisorder finds the events of a key that were out of order over all processes, in
+// records in the order in which they were written. Spans say where events lie: one is later than
+// another if its first copy is. Events without an effect are left out. explains reports whether
+// there is a reason for a process to have run beside its successor in a time, such as that it was
+// frozen; kills end the runs of a process.
 func FindGroupDisorder(rs []Record, spans map[string]Span, kills []Kill, explains func(pid int, from, to time.Time) bool) GroupDisorder {
 	g := groupCheck{running: make(map[string][]*Record), keys: make(map[string]string), first: make(map[string]int), kills: kills, explains: explains}
 	for i := range rs {

@@ -73,8 +73,8 @@ func TestRunsOfAKeyInTwoProcessesNeedAReason(t *testing.T) {
 	}
 }
 
-// A process that has lost its partition says nothing of the claims in it: what it made and could not
-// mark explains one repeat, if a fault has hit it.
+// A process that has lost its partition says nothing of the claims in it: what it made and could
+// not mark explains one repeat, if a fault has hit it.
 func TestLostPartitionExplainsARepeat(t *testing.T) {
 	t.Parallel()
 	records := groupRecords(start("a", 1), effect("a", 1), start("a", 2), effect("a", 2), journal.Record{What: journal.Handled, ID: "a", PID: 2})

@@ -26,8 +26,8 @@ type Causes struct {
 	// ExplainsLoss reports whether there is a reason for a lost claim, such as a fault. Nil: there
 	// always is.
 	ExplainsLoss func(Loss) bool
-	// SilentLosses are explained as well: a process that has lost a partition gives up the claims in
-	// it, and says nothing of each. ExplainsLoss must be set.
+	// SilentLosses are explained as well: a process that has lost a partition gives up the claims
+	// in it, and says nothing of each. ExplainsLoss must be set.
 	SilentLosses bool
 }
 
