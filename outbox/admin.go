@@ -15,10 +15,11 @@ type Admin interface {
 	List(ctx context.Context, f Filter, max int) ([]Row, error)
 	// Retry makes rows pending and due at once, with no attempts, and tells how many. It takes dead
 	// rows, or with Filter.Status Pending those that wait for their backoff. Sent rows are for
-	// Republish. An empty filter is ErrNoFilter.
+	// Republish, and scheduled ones for Schedules.Move. An empty filter is ErrNoFilter.
 	Retry(ctx context.Context, f Filter) (int, error)
 	// Drop removes rows for good, and tells how many. It takes dead rows unless Filter.Status says
-	// otherwise. What is being published meanwhile may have been. An empty filter is ErrNoFilter.
+	// otherwise. What is being published meanwhile may have been; of scheduled rows those that it
+	// tells are never published. An empty filter is ErrNoFilter.
 	Drop(ctx context.Context, f Filter) (int, error)
 	// Republish makes sent rows pending again that were marked as sent from one time to before
 	// another, and whose topic matches, which may be a pattern; it tells how many. For what the bus
@@ -49,10 +50,14 @@ func (m Moment) On(now time.Time) time.Time {
 // Counts of rows.
 type Counts struct {
 	Pending, Sent, Dead int
+	// Scheduled are due later, or have been due for so short a time that no drainer has made them
+	// pending.
+	Scheduled int
 	// Waiting is how many documents have events that are yet to become rows, in stores that move
 	// them from there.
 	Waiting int
-	// Oldest is how long ago the oldest pending row was added. Zero: none is pending.
+	// Oldest is how long ago the oldest pending row was added, or became due if it was scheduled.
+	// Zero: none is pending.
 	Oldest time.Duration
 }
 
@@ -66,10 +71,13 @@ type BacklogCounter interface {
 
 // Backlog is what an outbox has left to do.
 type Backlog struct {
-	// Pending and Dead are how many rows there are, or as many as were counted at most.
+	// Pending and Dead are how many rows there are, or as many as were counted at most. Scheduled
+	// rows that are due count as pending: where no drainer runs nobody makes them so.
 	Pending, Dead int
-	// Oldest is how long ago the oldest of the pending rows was added that were counted. Zero: none
-	// is pending.
+	// Scheduled is how many rows are due later: they are no backlog.
+	Scheduled int
+	// Oldest is how long ago the oldest of the pending rows that were counted was added, or became
+	// due if it was scheduled. Zero: none is pending.
 	Oldest time.Duration
 }
 
@@ -92,10 +100,10 @@ func (f Filter) Empty() bool {
 	return len(f.IDs) == 0 && f.Topic == "" && f.Key == "" && f.From.IsZero() && f.To.IsZero()
 }
 
-// ListUrgent returns at most max rows that match: dead ones first, then pending ones, then sent
+// ListUrgent returns at most max rows that match: dead ones first, then pending, scheduled and sent
 // ones, and whether there are more. Filter.Status bounds it to one status.
 func ListUrgent(ctx context.Context, a Admin, f Filter, max int) (rows []Row, more bool, err error) {
-	statuses := []Status{Dead, Pending, Sent}
+	statuses := Statuses()
 	if f.Status != 0 {
 		statuses = []Status{f.Status}
 	}

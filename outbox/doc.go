@@ -21,12 +21,20 @@
 // starts no publication past its lease, and marks nothing past it. A publish call in flight when
 // the lease ends may be stored late. It can repeat an event, but never reorder events.
 //
+//	scheduled ──Schedules.Cancel──▶ gone
+//	 │ due, by the store's clock
+//	 ▼
 //	pending ──confirmed──▶ sent ──its TTL──▶ gone
 //	 │ ▲  └─ refused: an attempt is counted, pending again after a backoff
 //	 │ │
 //	 │ └──Admin.Retry, Admin.Republish
 //	 ▼
 //	dead: too large, not publishable, or refused too often
+//
+// A row that is added with [Row.At] is scheduled: it is published at that time or later, and until
+// then can be listed, cancelled and moved by [Schedules]. The scheduled rows of a key are published
+// in the order in which they are due; rows of the key that are not scheduled do not wait for them,
+// also once they are due. No clock but the store's matters.
 //
 // Attempts count the bus's answers about the row itself. While the bus does not answer, the drainer
 // waits and counts nothing; while a topic has no stream, or its stream can store nothing, that

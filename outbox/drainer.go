@@ -103,6 +103,7 @@ func (d *Drainer) Run(ctx context.Context) error {
 	published, settled := make(chan struct{}), make(chan struct{})
 	reading.Go(func() { d.loadPages(intake) })
 	reading.Go(func() { d.watchStore(intake) })
+	reading.Go(func() { d.releaseDue(intake) })
 	for range d.o.Publishers {
 		publishing.Go(func() { d.publishBatches(calls, leave) })
 	}

@@ -23,9 +23,24 @@ const (
 	Sent
 	// Dead: given up on. It stays until an Admin retries or drops it.
 	Dead
+	// Scheduled: due at a later time. It is no backlog, and holds nothing up. See Schedules.
+	Scheduled
 )
 
-var statusNames = []string{Pending: "pending", Sent: "sent", Dead: "dead"}
+var statusNames = []string{Pending: "pending", Sent: "sent", Dead: "dead", Scheduled: "scheduled"}
+
+// Statuses are all of them: dead ones, which want attention, first.
+func Statuses() []Status { return []Status{Dead, Pending, Scheduled, Sent} }
+
+// ParseStatus returns the status of a name, or 0.
+func ParseStatus(name string) Status {
+	for _, s := range Statuses() {
+		if s.String() == name {
+			return s
+		}
+	}
+	return 0
+}
 
 // String is the status's name in lower case, as rows and logs have it.
 func (s Status) String() string { return nameOf(s, statusNames) }
@@ -37,8 +52,8 @@ func nameOf[T ~uint8](value T, names []string) string {
 	return "unknown"
 }
 
-// Row is an event in the outbox. Writers give Event and, if they keep an order of their own, Seq;
-// the store fills in the rest.
+// Row is an event in the outbox. Writers give Event and, if they keep an order of their own, Seq, or
+// if it is due later, At; the store fills in the rest.
 type Row struct {
 	// ID is what the store knows the row by: RowID of the event as a rule.
 	ID string
@@ -49,6 +64,10 @@ type Row struct {
 	// store's time. Either all rows of a key are added with a Seq, such as the version of what the
 	// key names, or none is. At most math.MaxInt64.
 	Seq uint64
+	// At is from when on it may be published, by the store's clock, in whole milliseconds. Zero, and
+	// a time that has come: at once. At most MaxDelay ahead, and only without a Seq: the scheduled
+	// rows of a key are ordered by At. Rows of the key without an At do not wait for them.
+	At time.Time
 	// Hash is Hash(Event.Key, Event.ID).
 	Hash uint64
 	// Status is what has become of it.
@@ -57,7 +76,8 @@ type Row struct {
 	Version uint64
 	// Attempts is how often the bus refused it.
 	Attempts int
-	// After (Pending) is what is left of its backoff, on the store's clock. Zero: due.
+	// After (Pending) is what is left of its backoff, on the store's clock; (Scheduled) how long it
+	// takes until it is due. Zero: due.
 	After time.Duration
 	// Reason is why it is dead, or why the last attempt failed.
 	Reason string

@@ -126,7 +126,7 @@ func (l *Layout) checkConflict(f *FoundIndex) error {
 		return fmt.Errorf("its index %s on %v has no expireAfterSeconds, so no row would ever go; drop it, and it is made again", f.Name, f.Key)
 	case at >= 0 && f.Filter != nil:
 		return fmt.Errorf("its index %s on %v is partial, so it does not have all rows; drop it, and it is made again", f.Name, f.Key)
-	case at >= 0 && f.Sparse && !expires:
+	case at >= 0 && f.Sparse && !expires && !l.Indexes[at].Sparse:
 		return fmt.Errorf("its index %s on %v is sparse, so servers may not use it; drop it, and it is made again", f.Name, f.Key)
 	}
 	return nil

@@ -21,10 +21,11 @@ func (q *Queue) Add(ctx context.Context, events ...bus.Event) ([]string, error) 
 	return q.AddRows(ctx, rows...)
 }
 
-// AddRows adds rows, of which Event and Seq matter, in their order, all or none, and returns their
+// AddRows adds rows, of which Event, Seq and At matter, in their order, all or none, and returns their
 // ids. An event without an id gets one. An invalid event is bus.ErrInvalidEvent (see bus.Event for
 // headers), one over Options.MaxBytes bus.ErrTooLarge. An event that is there already is left as it
-// is; one of its topic, source and id with another payload is outbox.ErrExists.
+// is, due when it was; one of its topic, source and id with another payload is outbox.ErrExists. One
+// that is due in more than outbox.MaxDelay is outbox.ErrTooFar.
 func (q *Queue) AddRows(ctx context.Context, rows ...outbox.Row) ([]string, error) {
 	ids, err := q.addAll(ctx, rows)
 	if err == nil && len(ids) > 0 {
@@ -44,7 +45,7 @@ func (q *Queue) addAll(ctx context.Context, rows []outbox.Row) ([]string, error)
 	for i := range rows {
 		row := rows[i]
 		row.Event.Headers = q.o.Headers.AddTo(ctx, row.Event.Headers)
-		r, err := q.prepareRow(row, now)
+		r, err := q.prepareRow(row, i, now)
 		if err != nil {
 			return nil, err
 		}
@@ -64,8 +65,8 @@ func (q *Queue) addAll(ctx context.Context, rows []outbox.Row) ([]string, error)
 	return ids, nil
 }
 
-// prepareRow checks a row, and copies what its writer may change.
-func (q *Queue) prepareRow(in outbox.Row, now time.Time) (*queueRow, error) {
+// prepareRow checks a row, which has this place in the call, and copies what its writer may change.
+func (q *Queue) prepareRow(in outbox.Row, place int, now time.Time) (*queueRow, error) {
 	e := in.Event
 	if e.ID == "" {
 		e.ID = uuid7.New(now)
@@ -85,7 +86,15 @@ func (q *Queue) prepareRow(in outbox.Row, now time.Time) (*queueRow, error) {
 	if e.Headers != nil {
 		e.Headers = e.Headers.Clone()
 	}
-	return &queueRow{Row: outbox.Row{ID: outbox.RowID(&e), Event: e, Seq: in.Seq, Hash: outbox.Hash(e.Key, e.ID), Status: outbox.Pending}}, nil
+	r := &queueRow{Row: outbox.Row{ID: outbox.RowID(&e), Event: e, Seq: in.Seq, Hash: outbox.Hash(e.Key, e.ID), Status: outbox.Pending}, due: now}
+	scheduled, err := in.IsScheduled(now)
+	if err != nil {
+		return nil, fmt.Errorf("memory outbox: add: %w", err)
+	}
+	if scheduled {
+		r.scheduleAt(in.At, place)
+	}
+	return r, nil
 }
 
 func (q *Queue) insertRow(r *queueRow, now time.Time) {
@@ -94,7 +103,7 @@ func (q *Queue) insertRow(r *queueRow, now time.Time) {
 		r.Seq = q.seq
 	}
 	q.added++
-	r.number, r.Added, r.due = q.added, now, now
+	r.number, r.Added = q.added, now
 	q.rows[r.ID] = r
 	q.fileRow(r)
 }

@@ -23,7 +23,9 @@ func (q *Queue) Count(ctx context.Context) (outbox.Counts, error) {
 		switch r.Status {
 		case outbox.Pending:
 			c.Pending++
-			c.Oldest = max(c.Oldest, now.Sub(r.Added))
+			c.Oldest = max(c.Oldest, r.waitedAt(now))
+		case outbox.Scheduled:
+			c.Scheduled++
 		case outbox.Sent:
 			c.Sent++
 		case outbox.Dead:
@@ -36,7 +38,29 @@ func (q *Queue) Count(ctx context.Context) (outbox.Counts, error) {
 // CountBacklog implements outbox.BacklogCounter.
 func (q *Queue) CountBacklog(ctx context.Context, most int) (outbox.Backlog, error) {
 	c, err := q.Count(ctx)
-	return outbox.Backlog{Pending: min(c.Pending, most), Dead: min(c.Dead, most), Oldest: c.Oldest}, err
+	if err != nil {
+		return outbox.Backlog{}, err
+	}
+	now, end, err := q.beginCall(ctx, "count backlog")
+	if err != nil {
+		return outbox.Backlog{}, err
+	}
+	defer end()
+	due := q.countDue(now)
+	if due > 0 {
+		c.Oldest = max(c.Oldest, q.scheduled[0].waitedAt(now))
+	}
+	return outbox.Backlog{
+		Pending: min(c.Pending+due, most), Dead: min(c.Dead, most), Scheduled: min(max(0, c.Scheduled-due), most), Oldest: c.Oldest,
+	}, nil
+}
+
+// waitedAt is for how long a row has been there, or due if it was scheduled.
+func (r *queueRow) waitedAt(now time.Time) time.Duration {
+	if r.At.After(r.Added) {
+		return now.Sub(r.At)
+	}
+	return now.Sub(r.Added)
 }
 
 // List implements outbox.Admin.
@@ -58,6 +82,9 @@ func (q *Queue) List(ctx context.Context, f outbox.Filter, max int) ([]outbox.Ro
 func (q *Queue) Retry(ctx context.Context, f outbox.Filter) (int, error) {
 	if f.Status == outbox.Sent {
 		return 0, fmt.Errorf("memory outbox: retry of sent rows: use Republish")
+	}
+	if f.Status == outbox.Scheduled {
+		return 0, fmt.Errorf("memory outbox: retry of scheduled rows: use Move")
 	}
 	return q.changeSelected(ctx, "retry", f, q.makePending)
 }

@@ -276,11 +276,13 @@ func (m *model) check(t *rapid.T) {
 		switch r.Status {
 		case outbox.Pending:
 			want.Pending++
-			want.Oldest = max(want.Oldest, m.now.Sub(r.Added))
+			want.Oldest = max(want.Oldest, min(m.now.Sub(r.Added), m.now.Sub(r.At)))
 		case outbox.Sent:
 			want.Sent++
 		case outbox.Dead:
 			want.Dead++
+		case outbox.Scheduled:
+			want.Scheduled++
 		}
 	}
 	if c != want {
@@ -294,7 +296,8 @@ func TestAQueueDoesWhatItsModelDoes(t *testing.T) {
 		m := newModel(t)
 		t.Repeat(map[string]func(*rapid.T){
 			"add": m.add, "add more": m.add, "tick": m.tick, "acquire": m.acquire, "release": m.release, "read": m.read, "settle": m.settle,
-			"settle more": m.settle, "again": m.again, "retry": m.retry, "republish": m.republish, "drop": m.drop, "": m.check,
+			"settle more": m.settle, "again": m.again, "retry": m.retry, "republish": m.republish, "drop": m.drop, "schedule": m.schedule,
+			"schedule more": m.schedule, "release due": m.releaseDue, "cancel": m.cancel, "move": m.move, "": m.check,
 		})
 	})
 }

@@ -50,7 +50,7 @@ func (q *Queue) isBlocked(r *queueRow) bool {
 
 func (r *queueRow) snapshotAt(now time.Time) outbox.Row {
 	out := r.Row
-	if out.Status == outbox.Pending {
+	if out.Status == outbox.Pending || out.Status == outbox.Scheduled {
 		out.After = max(0, r.due.Sub(now))
 	}
 	return out

@@ -12,9 +12,11 @@ import (
 )
 
 var (
-	_ outbox.Queue   = (*Queue)(nil)
-	_ outbox.Admin   = (*Queue)(nil)
-	_ outbox.Watcher = (*Queue)(nil)
+	_ outbox.Queue       = (*Queue)(nil)
+	_ outbox.Admin       = (*Queue)(nil)
+	_ outbox.Watcher     = (*Queue)(nil)
+	_ outbox.Schedules   = (*Queue)(nil)
+	_ outbox.DueReleaser = (*Queue)(nil)
 )
 
 // Queue is an outbox in memory. It is safe for concurrent use, starts no goroutine, and never
@@ -25,6 +27,7 @@ type Queue struct {
 	mu         sync.Mutex
 	rows       map[string]*queueRow
 	pending    pendingIndex
+	scheduled  []*queueRow            // those due first at first
 	dead       map[string][]*queueRow // by key; of keys that have one
 	sent       []sentRow              // the oldest first; some are stale
 	kept       int                    // of sent, those that are not stale
@@ -95,6 +98,8 @@ func (q *Queue) fileRow(r *queueRow) {
 	switch r.Status {
 	case outbox.Pending:
 		q.pending.add(r)
+	case outbox.Scheduled:
+		q.addScheduled(r)
 	case outbox.Sent:
 		q.sent = append(q.sent, sentRow{r, r.Version})
 		q.kept++
@@ -109,6 +114,8 @@ func (q *Queue) unfileRow(r *queueRow) {
 	switch r.Status {
 	case outbox.Pending:
 		q.pending.remove(r)
+	case outbox.Scheduled:
+		q.removeScheduled(r)
 	case outbox.Sent:
 		q.kept-- // what is left in sent is stale
 	case outbox.Dead:

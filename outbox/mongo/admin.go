@@ -27,7 +27,7 @@ func (q *Queue) Count(ctx context.Context) (outbox.Counts, error) {
 	ctx, cancel := q.boundOperation(ctx)
 	defer cancel()
 	var c outbox.Counts
-	for s, n := range map[outbox.Status]*int{outbox.Pending: &c.Pending, outbox.Sent: &c.Sent, outbox.Dead: &c.Dead} {
+	for s, n := range map[outbox.Status]*int{outbox.Pending: &c.Pending, outbox.Sent: &c.Sent, outbox.Dead: &c.Dead, outbox.Scheduled: &c.Scheduled} {
 		count, err := q.rows.CountDocuments(ctx, bson.D{expr.Field("status", s.String())}, options.Count().SetHint(byHash.Keys()))
 		if err != nil {
 			return outbox.Counts{}, q.callFailed("count", err)
@@ -46,17 +46,8 @@ func (q *Queue) Count(ctx context.Context) (outbox.Counts, error) {
 }
 
 func (q *Queue) oldestPending(ctx context.Context) (time.Duration, error) {
-	var row storedRow
-	err := q.rows.FindOne(ctx, bson.D{expr.Field("status", outbox.Pending.String())},
-		options.FindOne().SetSort(bson.D{expr.Field("ts", 1)}).SetProjection(bson.D{expr.Field("ts", 1)}).SetHint(byHash.Keys())).Decode(&row)
-	if errors.Is(err, driver.ErrNoDocuments) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	at, err := q.clock.Read(ctx)
-	return max(time.Millisecond, at.Time.Sub(row.Added)), err
+	b, err := q.countPending(ctx, math.MaxInt32)
+	return b.Oldest, err
 }
 
 // List implements outbox.Admin.
@@ -90,6 +81,9 @@ func retryUpdate() bson.A {
 func (q *Queue) Retry(ctx context.Context, f outbox.Filter) (int, error) {
 	if f.Status == outbox.Sent {
 		return 0, errors.New("outbox/mongo: retry of sent rows: use Republish")
+	}
+	if f.Status == outbox.Scheduled {
+		return 0, errors.New("outbox/mongo: retry of scheduled rows: use Move")
 	}
 	ctx, cancel := q.boundOperation(ctx)
 	defer cancel()

@@ -42,10 +42,10 @@ func (q *Queue) newBatch(ctx context.Context, in []outbox.Row) (*additionBatch, 
 		if r.Event.ID == "" {
 			r.Event.ID = uuid7.New(at.Time)
 		}
-		if err := checkRow(&r); err != nil {
+		s, err := newAdded(&r, i, at)
+		if err != nil {
 			return nil, err
 		}
-		s := newStored(&r, at)
 		b.ids[i] = s.ID
 		if before := there[s.RowID]; before != nil {
 			if !before.isSameEvent(s) {

@@ -152,7 +152,7 @@ func TestCommands(t *testing.T) {
 	}
 	expect("release", "aggregate", "findAndModify")
 	must[outbox.Counts](t)(q.Count(ctx))
-	expect("count", "aggregate", "aggregate", "aggregate", "find", "find")
+	expect("count", "aggregate", "aggregate", "aggregate", "aggregate", "aggregate", "find")
 	must[[]outbox.Row](t)(q.List(ctx, outbox.Filter{}, 10))
 	expect("list", "aggregate")
 	must[int](t)(q.Retry(ctx, outbox.Filter{Topic: ">"}))
@@ -161,6 +161,26 @@ func TestCommands(t *testing.T) {
 	expect("drop", "delete")
 	must[int](t)(q.Republish(ctx, ">", outbox.Moment{Time: time.Unix(0, 0)}, outbox.Moment{Ago: time.Nanosecond}))
 	expect("republish", "update")
+	scheduled := keyed(500)
+	for i := range scheduled {
+		scheduled[i].Event.Topic, scheduled[i].At = "scheduled", time.Now().Add(50*time.Millisecond)
+	}
+	must[[]string](t)(q.AddRowsAlone(ctx, scheduled...))
+	expect("schedule", "insert")
+	must[outbox.Change](t)(q.Move(ctx, outbox.RowID(&scheduled[0].Event), time.Now().Add(time.Hour)))
+	expect("move", "update")
+	must[outbox.Change](t)(q.Cancel(ctx, outbox.RowID(&scheduled[1].Event)))
+	expect("cancel", "delete")
+	must[outbox.Change](t)(q.Cancel(ctx, outbox.RowID(&scheduled[1].Event)))
+	expect("cancel again", "delete", "aggregate")
+	for left := 498; left > 0; {
+		n := must[outbox.Released](t)(q.ReleaseDue(ctx, 1_000)).Rows
+		if left -= n; n > 0 {
+			expect("release", "aggregate", "update")
+		} else {
+			expect("release nothing", "aggregate")
+		}
+	}
 }
 
 // What a caller's transaction aborts is nobody else's.

@@ -38,10 +38,16 @@
 // Pending looks at the keys of a page a second time, and leaves out what comes behind a row that
 // the page should have, or behind a dead one.
 //
+// The seq of a scheduled row (outbox.Row.At) is when it is due, in nanoseconds, and after that its
+// place in the call. [Queue.ReleaseDue] makes due rows of one key pending by writes that follow each
+// other, so none is pending before one that is due before it. [Queue.Cancel] and [Queue.Move] join a
+// transaction if there is one in ctx: cancel a reminder in the transaction that makes it pointless.
+//
 // # Time
 //
 // The server's clock is the only one that counts. A settlement compares the end of its lease with
-// $$NOW as it is carried out, however late it arrives, and leases are given by $$NOW. An inserted
+// $$NOW as it is carried out, however late it arrives, leases are given by $$NOW, and what is due is
+// told by the $$NOW of the read that found it. An inserted
 // document cannot carry that, so rows are added with the machine's monotonic time plus the offset
 // of the server's clock, measured by hello each minute and after every error; beyond 5 s of doubt
 // the call fails with [ErrClock]. Wrong wall clocks of clients do no harm. Nodes of a replica set,
@@ -56,10 +62,12 @@
 //	headers       [{name, values}]
 //	hash          outbox.Hash of key and id
 //	seq           its place among the rows of its key
-//	status        pending, sent or dead
+//	status        pending, sent, dead or scheduled
 //	version       grows by one with every write
 //	attempts      how often the bus refused it
 //	due           pending again after a refusal: from when
+//	at            from when on it may be published, if it was scheduled
+//	scheduled     its seq until it is made pending; then it is absent
 //	reason        of the last refusal, or why it is dead
 //	copies        how often it was made pending again after it was sent
 //	ts            when it was added
@@ -75,7 +83,8 @@
 // # Indexes
 //
 // (status, hash, seq, _id) has what is pending and dead; (ts, seq, _id) has rows as they were
-// added; a sparse TTL index on sent_at removes sent rows, and no others, after Options.Keep. [New]
+// added; a sparse index on scheduled has scheduled rows, and no others, in the order in which they
+// are due; a sparse TTL index on sent_at removes sent rows, and no others, after Options.Keep. [New]
 // makes them, or changes the TTL by collMod. It drops nothing: an index that cannot be lived with
 // (a unique one, another TTL, a partial one in the place of these) is an [ErrCollection] that names
 // it. So is a view, a capped collection, and one with a collation. A sharded collection has to be

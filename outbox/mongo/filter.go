@@ -21,7 +21,7 @@ func (q *Queue) filterOf(ctx context.Context, f *outbox.Filter) (bson.D, error) 
 	case f.Status != 0:
 		d = append(d, expr.Field("status", f.Status.String()))
 	case f.Key != "": // the index that has hashes begins with it
-		d = append(d, expr.Field("status", expr.Op("$in", bson.A{outbox.Pending.String(), outbox.Sent.String(), outbox.Dead.String()})))
+		d = append(d, expr.Field("status", expr.Op("$in", statusNames())))
 	}
 	if len(f.IDs) > 0 {
 		d = append(d, expr.Field("$or", eventsCondition(f.IDs)))
@@ -43,6 +43,14 @@ func (q *Queue) filterOf(ctx context.Context, f *outbox.Filter) (bson.D, error) 
 		d = append(d, expr.Field("ts", added))
 	}
 	return d, nil
+}
+
+// statusNames are those of all rows.
+func statusNames() (names bson.A) {
+	for _, s := range outbox.Statuses() {
+		names = append(names, s.String())
+	}
+	return names
 }
 
 // timeCondition is the condition that a time is in a span. What is so long ago is so by the

@@ -56,7 +56,8 @@ func TestIndexesAreMade(t *testing.T) {
 	}
 	wg.Wait()
 	want := map[string]int32{
-		text(t, keys("_id")): -1, text(t, keys("status", "hash", "seq", "_id")): -1, text(t, keys("ts", "seq", "_id")): -1, text(t, keys("sent_at")): 3 * 24 * 3600,
+		text(t, keys("_id")): -1, text(t, keys("status", "hash", "seq", "_id")): -1, text(t, keys("ts", "seq", "_id")): -1,
+		text(t, keys("scheduled")): -1, text(t, keys("sent_at")): 3 * 24 * 3600,
 	}
 	compare(t, indexes(t, coll), want)
 	open(t, coll, &mongooutbox.Options{Keep: time.Hour})

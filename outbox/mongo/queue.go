@@ -75,7 +75,7 @@ func New(ctx context.Context, coll *driver.Collection, o *Options) (*Queue, erro
 }
 
 // The indexes. byHash has pending rows in the order of pages, and dead ones of a key; byTime has
-// rows in the order in which they were added.
+// rows in the order in which they were added. See byDue for those that are scheduled.
 var (
 	byHash = mongoserver.Index{Fields: []string{"status", "hash", "seq", "_id"}}
 	byTime = mongoserver.Index{Fields: []string{"ts", "seq", "_id"}}
@@ -89,7 +89,7 @@ func Layout(keep time.Duration) *mongoserver.Layout {
 	if keep == 0 {
 		expiry.After, expiry.AsFound = defaultKeep, true
 	}
-	return &mongoserver.Layout{Unfit: ErrCollection, Indexes: []mongoserver.Index{byHash, byTime, expiry}}
+	return &mongoserver.Layout{Unfit: ErrCollection, Indexes: []mongoserver.Index{byHash, byTime, byDue, expiry}}
 }
 
 // boundCall bounds a call. A transaction of the caller's is left out: what it aborts is

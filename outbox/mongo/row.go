@@ -28,6 +28,8 @@ type storedRow struct {
 	Version         int64     `bson:"version"`
 	Attempts        int32     `bson:"attempts"`
 	Due             time.Time `bson:"due,omitempty"`
+	At              time.Time `bson:"at,omitempty"`        // from when on it may be published
+	Scheduled       int64     `bson:"scheduled,omitempty"` // its seq, while it is scheduled
 	Reason          string    `bson:"reason,omitempty"`
 	Copies          int64     `bson:"copies,omitempty"`
 	Added           time.Time `bson:"ts"`
@@ -50,11 +52,30 @@ func newStored(in *outbox.Row, at serverclock.Instant) *storedRow {
 	return s
 }
 
+// newAdded checks a row that is added, at a place in its call, and makes a document of it.
+func newAdded(in *outbox.Row, place int, at serverclock.Instant) (*storedRow, error) {
+	if err := checkRow(in); err != nil {
+		return nil, err
+	}
+	scheduled, err := in.IsScheduled(at.Time)
+	if err != nil {
+		return nil, err
+	}
+	s := newStored(in, at)
+	if scheduled {
+		s.scheduleAt(in.At, place)
+	}
+	return s, nil
+}
+
 // toRow is what the contract calls one.
 func (s *storedRow) toRow() outbox.Row {
 	r := outbox.Row{
-		ID: s.RowID, Event: s.toEvent(), Seq: uint64(max(0, s.Seq)), Hash: uint64(max(0, s.Hash)), Status: parseStatus(s.Status), Version: uint64(max(0, s.Version)),
-		Attempts: int(s.Attempts), Reason: s.Reason, Copies: uint64(max(0, s.Copies)), Added: s.Added, Sent: s.Sent,
+		ID: s.RowID, Event: s.toEvent(), Seq: uint64(max(0, s.Seq)), Hash: uint64(max(0, s.Hash)), Status: outbox.ParseStatus(s.Status), Version: uint64(max(0, s.Version)),
+		Attempts: int(s.Attempts), Reason: s.Reason, Copies: uint64(max(0, s.Copies)), Added: s.Added, Sent: s.Sent, At: s.At,
+	}
+	if r.Status == outbox.Scheduled {
+		r.After = max(0, s.At.Sub(s.Now))
 	}
 	if r.Status == outbox.Pending && !s.Due.IsZero() {
 		r.After = max(0, s.Due.Sub(s.Now))
@@ -73,15 +94,6 @@ func (s *storedRow) toEvent() bus.Event {
 func (s *storedRow) isSameEvent(o *storedRow) bool {
 	a, b := s.toEvent(), o.toEvent()
 	return outbox.SameEvent(&a, &b)
-}
-
-func parseStatus(name string) outbox.Status {
-	for _, s := range []outbox.Status{outbox.Pending, outbox.Sent, outbox.Dead} {
-		if s.String() == name {
-			return s
-		}
-	}
-	return 0
 }
 
 func checkRow(in *outbox.Row) error {

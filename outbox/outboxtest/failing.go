@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"testing"
 	"time"
 
@@ -35,10 +35,13 @@ func failing(able *kit) []promise {
 
 func executesThenErrs(t *testing.T, k *kit) {
 	w := newWorld(k)
-	var n atomic.Int64
+	var mu sync.Mutex
+	n := map[call]int{} // of each call: in a bubble they may go in step
 	d := w.start(t, nil)
-	d.spy.fails(nil, func(call) error {
-		if n.Add(1)%3 != 0 {
+	d.spy.fails(nil, func(c call) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if n[c]++; n[c]%3 != 0 {
 			return errFault
 		}
 		return nil

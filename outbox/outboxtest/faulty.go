@@ -15,7 +15,10 @@ type FaultyQueue struct {
 	plan  faulty.Plan
 }
 
-var _ outbox.Queue = (*FaultyQueue)(nil)
+var (
+	_ outbox.Queue       = (*FaultyQueue)(nil)
+	_ outbox.DueReleaser = (*FaultyQueue)(nil)
+)
 
 // Faulty wraps a queue.
 func Faulty(inner outbox.Queue, plan faulty.Plan) *FaultyQueue { return &FaultyQueue{inner, plan} }
@@ -38,4 +41,10 @@ func (q *FaultyQueue) Pending(ctx context.Context, a outbox.Ask) (outbox.Page, e
 // Settle implements outbox.Queue.
 func (q *FaultyQueue) Settle(ctx context.Context, rs []outbox.Result) ([]bool, error) {
 	return faulty.Answer(ctx, q.plan, faulty.SettleRows, func() ([]bool, error) { return q.inner.Settle(ctx, rs) })
+}
+
+// ReleaseDue implements outbox.DueReleaser, if the inner queue does. Else it is
+// errors.ErrUnsupported.
+func (q *FaultyQueue) ReleaseDue(ctx context.Context, most int) (outbox.Released, error) {
+	return faulty.Answer(ctx, q.plan, faulty.ReleaseDue, func() (outbox.Released, error) { return releaseDueOf(ctx, q.inner, most) })
 }

@@ -34,7 +34,7 @@ type Harness struct {
 // are required.
 type Subject struct {
 	Queue outbox.Queue
-	// Add adds and commits rows, of which Event and Seq matter, and returns their ids.
+	// Add adds and commits rows, of which Event, Seq and At matter, and returns their ids.
 	Add func(t *testing.T, rows ...outbox.Row) []string
 	// Refused adds rows like Add, and returns why none of them was added; nil: they were.
 	Refused func(t *testing.T, rows ...outbox.Row) error
@@ -80,13 +80,17 @@ type promise struct {
 	unless bool // the harness cannot do what the case needs
 }
 
-// Run holds a store to the contract of outbox.Queue, and of outbox.Admin if it is one.
+// Run holds a store to the contract of outbox.Queue, of outbox.Admin if it is one, and of
+// outbox.Schedules if it is one of these too.
 func Run(t *testing.T, h Harness) {
 	t.Helper()
 	run(t, h, func(able *kit) []promise {
 		all := slices.Concat(adding(), reading(), leasing(), settling(), hooked(able))
 		if able.admin != nil {
 			all = append(all, administering()...)
+		}
+		if _, is := able.queue.(outbox.Schedules); is && able.admin != nil {
+			all = append(all, scheduling(able)...)
 		}
 		return all
 	})
@@ -95,7 +99,9 @@ func Run(t *testing.T, h Harness) {
 // RunDrainer holds a Drainer on the store to what it promises.
 func RunDrainer(t *testing.T, h Harness) {
 	t.Helper()
-	run(t, h, func(able *kit) []promise { return slices.Concat(draining(able), losing(able), failing(able)) })
+	run(t, h, func(able *kit) []promise {
+		return slices.Concat(draining(able), drainingDue(able), losing(able), failing(able))
+	})
 }
 
 // run tries the promises for what an outbox of the harness is able to do.

@@ -20,6 +20,8 @@ const (
 	release call = "release"
 	pending call = "pending"
 	settle  call = "settle"
+
+	releaseDue call = "release due rows"
 )
 
 // spy is a queue as one drainer sees it: it counts the calls, and makes them fail as planned.
@@ -102,4 +104,17 @@ func (s *spy) Pending(ctx context.Context, a outbox.Ask) (outbox.Page, error) {
 // Settle implements outbox.Queue.
 func (s *spy) Settle(ctx context.Context, rs []outbox.Result) ([]bool, error) {
 	return through(s, settle, func() ([]bool, error) { return s.inner.Settle(ctx, rs) })
+}
+
+// ReleaseDue implements outbox.DueReleaser.
+func (s *spy) ReleaseDue(ctx context.Context, most int) (outbox.Released, error) {
+	return through(s, releaseDue, func() (outbox.Released, error) { return releaseDueOf(ctx, s.inner, most) })
+}
+
+// releaseDueOf is ReleaseDue of a queue, if it has that.
+func releaseDueOf(ctx context.Context, q outbox.Queue, most int) (outbox.Released, error) {
+	if r, ok := q.(outbox.DueReleaser); ok {
+		return r.ReleaseDue(ctx, most)
+	}
+	return outbox.Released{}, errors.ErrUnsupported
 }

@@ -35,6 +35,7 @@ const (
 	Release    Call = "release"
 	Pending    Call = "pending"
 	SettleRows Call = "settle rows"
+	ReleaseDue Call = "release due rows"
 )
 
 // Fault is what goes wrong with one call. The zero Fault is nothing.

@@ -161,6 +161,8 @@ func (c *clientSession) applyWrite(cmd bson.D) (bson.D, error) {
 		return c.insertRows(key, t, cmd)
 	case "update":
 		return c.updateRows(key, t, cmd)
+	case "delete":
+		return c.deleteRows(key, t, cmd)
 	}
 	return c.askServer(withoutTransaction(cmd))
 }
@@ -242,6 +244,29 @@ func (c *clientSession) updateRows(key string, t *openTransaction, cmd bson.D) (
 	}
 	t.written = append(t.written, withoutTransaction(cmd))
 	return append(counted, okReply()...), nil
+}
+
+// deleteRows keeps a delete, and answers what the server would count of it.
+func (c *clientSession) deleteRows(key string, t *openTransaction, cmd bson.D) (bson.D, error) {
+	statements, _ := Get(cmd, "deletes").(bson.A)
+	var rows []string
+	for _, x := range statements {
+		d, _ := x.(bson.D)
+		q, _ := Get(d, "q").(bson.D)
+		there, err := c.findRows(cmd, q)
+		if err != nil {
+			return nil, err
+		}
+		for _, x := range there {
+			doc, _ := x.(bson.D)
+			rows = append(rows, c.rowID(cmd, Get(doc, "_id")))
+		}
+	}
+	if !c.set.lockRows(t, rows) {
+		return c.set.conflictError(key), nil
+	}
+	t.written = append(t.written, withoutTransaction(cmd))
+	return append(bson.D{{Key: "n", Value: int32(len(rows))}}, okReply()...), nil
 }
 
 // matchRows is what the server would count of an update, and the rows that it is about.
