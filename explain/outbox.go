@@ -50,6 +50,9 @@ func (b *storyBuilder) addOutboxRow(r *outbox.Row, what string) {
 	case r.Status == outbox.Sent:
 		l.Time, l.Event, l.Text = r.Sent, "sent", "sent from the outbox "+what
 		b.addLine(l)
+	case r.Status == outbox.Scheduled:
+		l.Time, l.Event, l.Text = r.At, "due", "due for publishing from the outbox "+what
+		b.addLine(l)
 	case r.Reason != "":
 		l.Event, l.Error = "refused", r.Reason
 		l.Text = fmt.Sprintf("refused by the bus in the outbox %s(%s, %d attempts): %s", what, r.Status, r.Attempts, r.Reason)

@@ -65,7 +65,7 @@ type Row struct {
 	// key names, or none is. At most math.MaxInt64.
 	Seq uint64
 	// At is from when on it may be published, by the store's clock, in whole milliseconds. Zero, and
-	// a time that has come: at once. At most MaxDelay ahead, and only without a Seq: the scheduled
+	// a time that has come: at once. At most bus.MaxDelay ahead, and only without a Seq: the scheduled
 	// rows of a key are ordered by At. Rows of the key without an At do not wait for them.
 	At time.Time
 	// Hash is Hash(Event.Key, Event.ID).
@@ -77,7 +77,7 @@ type Row struct {
 	// Attempts is how often the bus refused it.
 	Attempts int
 	// After (Pending) is what is left of its backoff, on the store's clock; (Scheduled) how long it
-	// takes until it is due. Zero: due.
+	// takes until it is due, which a writer may give in place of At. Zero: due.
 	After time.Duration
 	// Reason is why it is dead, or why the last attempt failed.
 	Reason string

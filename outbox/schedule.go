@@ -2,7 +2,6 @@ package outbox
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -19,12 +18,15 @@ func At(t time.Time, events ...bus.Event) []Row {
 	return rows
 }
 
-// MaxDelay is how far ahead an event can be scheduled: what is due later is a mistake more likely
-// than a plan.
-const MaxDelay = 10 * 365 * 24 * time.Hour
-
-// ErrTooFar is returned when an event is to be due in more than MaxDelay.
-var ErrTooFar = errors.New("due too far ahead")
+// In returns rows of events that are to be published so long after they are added, or later, by the
+// store's clock: unlike with At the clock of who adds them does not matter.
+func In(d time.Duration, events ...bus.Event) []Row {
+	rows := make([]Row, len(events))
+	for i := range events {
+		rows[i] = Row{Event: events[i], After: max(0, d)}
+	}
+	return rows
+}
 
 // Schedules is found by assertion on a Queue: rows that are due later, status Scheduled. Its methods
 // are safe for concurrent use, also with drainers at work, block for a round trip or two, and do not
@@ -39,7 +41,7 @@ type Schedules interface {
 	// finds no row, and one that adds the event again schedules it again.
 	Cancel(ctx context.Context, rowID string) (Change, error)
 	// Move makes a scheduled row due at another time, before or after its old one. A time that has
-	// come means at once. In more than MaxDelay is ErrTooFar.
+	// come means at once. In more than bus.MaxDelay is bus.ErrTooFar.
 	Move(ctx context.Context, rowID string, t time.Time) (Change, error)
 }
 
@@ -79,28 +81,27 @@ type Released struct {
 	Next time.Duration
 }
 
-// IsScheduled reports whether a row that is added now, by the store's clock, is due later, and says
-// why it cannot be added: it is due in more than MaxDelay, or has a Seq as well. It is for stores.
-func (r *Row) IsScheduled(now time.Time) (bool, error) {
+// DueOn returns when a row is due that is added now, by the store's clock; zero: at once. An error
+// says why it cannot be added: it is due in more than bus.MaxDelay, or has a Seq as well. It is for
+// stores.
+func (r *Row) DueOn(now time.Time) (due time.Time, err error) {
 	switch {
-	case r.At.IsZero():
-		return false, nil
+	case r.At.IsZero() && r.After <= 0:
+		return time.Time{}, nil
 	case r.Seq != 0:
-		return false, fmt.Errorf("%w: event %.64q has Seq %d and is due at %s: rows that are scheduled are ordered by when they are due: leave Seq zero",
-			bus.ErrInvalidEvent, r.Event.ID, r.Seq, r.At.UTC().Format(time.RFC3339))
+		return due, fmt.Errorf("%w: event %.64q has Seq %d and is due later: rows that are scheduled are ordered by when they are due: leave Seq zero",
+			bus.ErrInvalidEvent, r.Event.ID, r.Seq)
 	}
-	if err := CheckDue(r.At, now); err != nil {
-		return false, fmt.Errorf("event %.64q: %w", r.Event.ID, err)
+	if due = r.At; due.IsZero() {
+		due = now.Add(r.After)
 	}
-	return DueTime(r.At).After(now), nil
-}
-
-// CheckDue returns ErrTooFar if a time is more than MaxDelay from now.
-func CheckDue(t, now time.Time) error {
-	if t.Sub(now) <= MaxDelay {
-		return nil
+	if err := bus.CheckDue(due, now); err != nil {
+		return due, fmt.Errorf("event %.64q: %w", r.Event.ID, err)
 	}
-	return fmt.Errorf("%w: %s is more than %d years from now: check the time", ErrTooFar, t.UTC().Format(time.RFC3339), MaxDelay/(365*24*time.Hour))
+	if due = DueTime(due); !due.After(now) {
+		return time.Time{}, nil
+	}
+	return due, nil
 }
 
 // DueTime is a time in whole milliseconds, as stores keep it: rounded up, so that nothing is

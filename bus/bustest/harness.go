@@ -45,6 +45,8 @@ type Harness struct {
 	// Restart stops the server and starts it on what it has stored. The bus is usable again
 	// when it returns.
 	Restart func(t *testing.T, b bus.Bus)
+	// NoSchedules leaves out the cases of bus.Scheduler: this server has no schedules.
+	NoSchedules bool
 }
 
 // Stream is what a case needs of the bus. Zero values are the bus's own defaults.
@@ -59,6 +61,8 @@ type Stream struct {
 	// DuplicateWindow is how long message ids are remembered. Zero: two minutes, or anything longer
 	// than the case.
 	DuplicateWindow time.Duration
+	// Schedules: its events can be scheduled.
+	Schedules bool
 	// MaxUnsettled is the bound on unsettled deliveries of a group. Zero: bus.DefaultMaxUnsettled.
 	MaxUnsettled int
 }

@@ -22,18 +22,20 @@ func Run(t *testing.T, h Harness) {
 		t.Fatal("bustest: Harness.New is nil: tell how to make a bus")
 	}
 	h = h.withDefaults()
-	finds, reads, deletes, lists := false, false, false, false
+	finds, reads, deletes, lists, schedules := false, false, false, false, false
 	h.Run(t, func(t *testing.T) {
 		b := h.New(t, Stream{Topics: []string{"orders.>"}})
 		_, finds = b.(bus.Finder)
 		_, reads = b.(bus.Reader)
 		_, deletes = b.(bus.Deleter)
 		_, lists = b.(bus.CursorLister)
+		_, schedules = b.(bus.Scheduler)
+		schedules = schedules && !h.NoSchedules
 	})
 	for _, p := range slices.Concat(
 		publishing(), deduplication(), roundTrip(), control(), topics(), groups(), settling(), fetching(), bound(),
 		floors(h), finding(h, finds), starting(), losing(h), restoring(h, finds), reading(h, reads), deleting(h, deletes, finds), closing(), loads(),
-		rewinding(h), partitioning(h, finds, reads, lists),
+		rewinding(h), scheduling(h, schedules), partitioning(h, finds, reads, lists),
 	) {
 		if p.unless {
 			continue

@@ -28,8 +28,9 @@ type Bus struct {
 
 	recreates bool // cursors are rewound as on servers before resettingServer
 
-	confirmations   *natsrequest.Pipeline
-	publishObserver atomic.Pointer[PublishObserver] // nil: there is none
+	confirmations     *natsrequest.Pipeline
+	publishObserver   atomic.Pointer[PublishObserver] // nil: there is none
+	warnedOfSchedules atomic.Bool                     // of a stream that may drop them
 }
 
 // New makes a Bus on a connection, which stays the caller's. It asks the server nothing. A nil o

@@ -1,6 +1,7 @@
 package jetstream_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -67,8 +68,12 @@ func conformance(t *testing.T, start func(testing.TB) machine, cannot ...func(*b
 			if s.WorkQueue {
 				retention = jetstream.WorkQueuePolicy
 			}
+			subjects := slices.Clone(s.Topics)
+			if s.Schedules {
+				subjects = append(subjects, natsbus.ScheduleSubjects(s.Topics)...)
+			}
 			makeStream(t, w.js, jetstream.StreamConfig{
-				Name: stream, Subjects: s.Topics, Retention: retention, MaxAge: s.MaxAge, MaxMsgs: int64(s.MaxEvents), Duplicates: s.DuplicateWindow,
+				Name: stream, Subjects: subjects, AllowMsgSchedules: s.Schedules, AllowRollup: s.Schedules, Retention: retention, MaxAge: s.MaxAge, MaxMsgs: int64(s.MaxEvents), Duplicates: s.DuplicateWindow,
 			})
 			b := newBus(t, w.nc, &natsbus.Options{MaxUnsettled: s.MaxUnsettled})
 			servers.set(b, w)

@@ -118,15 +118,16 @@ func (b *Bus) readStoredMessage(ctx context.Context, at bus.Position) (*storedMe
 // messageRequest asks for the message under a sequence or, with a topic, for the first one of that
 // from the sequence on.
 type messageRequest struct {
-	Sequence uint64 `json:"seq"`
+	Sequence uint64 `json:"seq,omitempty"`
 	Topic    string `json:"next_by_subj,omitempty"`
+	Last     string `json:"last_by_subj,omitempty"` // alone: the last one of a topic
 }
 
 // nextMessage asks a stream for the first message of what a topic covers, at a sequence or after
 // it; nil: there is none.
 func (b *Bus) nextMessage(ctx context.Context, doing, stream, topic string, from uint64) (first *storedMessage, err error) {
 	for _, filter := range bus.SubscriptionFilters(topic) {
-		m, err := b.requestMessage(ctx, doing, stream, messageRequest{from, filter})
+		m, err := b.requestMessage(ctx, doing, stream, messageRequest{Sequence: from, Topic: filter})
 		if err != nil {
 			return nil, err
 		}

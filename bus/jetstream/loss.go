@@ -38,8 +38,8 @@ func newLossSample(stream *jetstream.StreamInfo, consumer *jetstream.ConsumerInf
 		redeliveries: again, hasRedelivered: consumer.NumRedelivered > 0,
 		missingBefore: max(stream.State.FirstSeq, 1) - 1,
 	}
-	if stream.Config.Retention == jetstream.LimitsPolicy {
-		l.missingInside = uint64(max(0, stream.State.NumDeleted)) // #nosec G115 -- not negative; elsewhere they were acknowledged
+	if stream.Config.Retention == jetstream.LimitsPolicy && !stream.Config.AllowMsgSchedules {
+		l.missingInside = uint64(max(0, stream.State.NumDeleted)) // #nosec G115 -- not negative; elsewhere they were acknowledged, or schedules
 	}
 	l.missingAhead = saturatingSub(l.missingBefore, l.sequence)
 	return l
@@ -89,8 +89,8 @@ func lostBetween(was, now *lossSample, fresh uint64, stream *jetstream.StreamInf
 // takesAll reports whether every event of the stream is for the consumer.
 func takesAll(consumer *jetstream.ConsumerConfig, stream *jetstream.StreamConfig) bool {
 	filters := filtersOf(consumer)
-	if len(stream.Subjects) == 0 || stream.SubjectTransform != nil || len(stream.Sources) > 0 {
-		return false // It may have events of other subjects.
+	if len(stream.Subjects) == 0 || stream.AllowMsgSchedules || stream.SubjectTransform != nil || len(stream.Sources) > 0 {
+		return false // It may have events of other subjects, or schedules that are done and gone.
 	}
 	return !slices.ContainsFunc(stream.Subjects, func(subject string) bool {
 		return !slices.ContainsFunc(filters, func(filter string) bool { return filter == "" || bus.Match(filter, subject) })

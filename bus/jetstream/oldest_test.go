@@ -24,6 +24,7 @@ func TestConformanceOldest(t *testing.T) {
 	conformance(t, start, func(h *bustest.Harness) {
 		h.Backup = nil // it restores a stream under the time at which the copied one was created
 		h.NoPartitions = true
+		h.NoSchedules = true // they came with OldestScheduling
 	})
 }
 

@@ -24,15 +24,16 @@ func (b *Bus) Publish(ctx context.Context, events ...bus.Event) ([]bus.Receipt, 
 	}
 	observe := b.publishObserver.Load()
 	if observe == nil {
-		return b.publishAll(ctx, events)
+		return b.publishAll(ctx, events, nil)
 	}
 	began := time.Now()
-	receipts, err := b.publishAll(ctx, events)
+	receipts, err := b.publishAll(ctx, events, nil)
 	(*observe)(events, receipts, time.Since(began))
 	return receipts, err
 }
 
-func (b *Bus) publishAll(ctx context.Context, events []bus.Event) ([]bus.Receipt, error) {
+// publishAll publishes events, each in a message that change may change. Nil: none is.
+func (b *Bus) publishAll(ctx context.Context, events []bus.Event, change func(*nats.Msg, *bus.Event)) ([]bus.Receipt, error) {
 	receipts := make([]bus.Receipt, len(events))
 	state := b.link.current()
 	if !state.up {
@@ -46,7 +47,7 @@ func (b *Bus) publishAll(ctx context.Context, events []bus.Event) ([]bus.Receipt
 		return receipts, failReceipts(receipts, fmt.Errorf("jetstream: not published: %w", b.publishingEnded(err)))
 	}
 	defer batch.Close()
-	if err = b.publishEvents(ctx, batch, events, receipts); err == nil {
+	if err = b.publishEvents(ctx, batch, events, receipts, change); err == nil {
 		err = batch.Wait(ctx)
 	}
 	if err != nil {
@@ -58,13 +59,18 @@ func (b *Bus) publishAll(ctx context.Context, events []bus.Event) ([]bus.Receipt
 
 // publishEvents publishes events as the window has room for them. One that cannot be sent gets
 // its receipt.
-func (b *Bus) publishEvents(ctx context.Context, batch *natsrequest.Batch, events []bus.Event, receipts []bus.Receipt) error {
+func (b *Bus) publishEvents(
+	ctx context.Context, batch *natsrequest.Batch, events []bus.Event, receipts []bus.Receipt, change func(*nats.Msg, *bus.Event),
+) error {
 	enc := newEncoder(b.api)
 	for i := range events {
 		msg, err := enc.encode(&events[i])
 		if err != nil {
 			receipts[i].Err = err
 			continue
+		}
+		if change != nil {
+			change(msg, &events[i])
 		}
 		if err := batch.Reserve(ctx); err != nil {
 			return err

@@ -159,11 +159,12 @@ func (b *Bus) streamInfo(ctx context.Context, name string) (*jetstream.StreamInf
 }
 
 // deletedAfter counts the events that were deleted from the inside of a stream beyond a sequence.
-// Of very many it does not ask which they are, and counts all.
+// Of very many it does not ask which they are, and counts all. Where there may be
+// schedules it counts none: those that are done are deleted.
 func (b *Bus) deletedAfter(ctx context.Context, stream *jetstream.StreamInfo, sequence uint64) (uint64, error) {
 	const many = 100_000
 	inside := stream.State.NumDeleted
-	if inside <= 0 || stream.Config.Retention != jetstream.LimitsPolicy {
+	if inside <= 0 || stream.Config.AllowMsgSchedules || stream.Config.Retention != jetstream.LimitsPolicy {
 		return 0, nil
 	}
 	if inside > many {

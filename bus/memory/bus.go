@@ -44,31 +44,40 @@ func (b *Bus) Publish(ctx context.Context, events ...bus.Event) ([]bus.Receipt, 
 	return receipts, errors.Join(errs...)
 }
 
-func (b *Bus) publishOne(ctx context.Context, e bus.Event) bus.Receipt {
+func (b *Bus) publishOne(ctx context.Context, e bus.Event) (r bus.Receipt) {
+	s, e, err := b.prepareEvent(ctx, e)
+	if err != nil {
+		return bus.Receipt{Err: err}
+	}
+	id := bus.MessageID(&e)
+	e = normalizeEvent(e)
+	s.withLock(func(now int64) { r = s.storeEvent(e, id, now) })
+	return r
+}
+
+// prepareEvent returns the stream of an event, and the event without foreign control headers, or
+// why it cannot be published.
+func (b *Bus) prepareEvent(ctx context.Context, e bus.Event) (*memoryStream, bus.Event, error) {
 	if err := context.Cause(ctx); err != nil {
-		return bus.Receipt{Err: fmt.Errorf("memory: event %.64q was not published: %w", e.ID, err)}
+		return nil, e, fmt.Errorf("memory: event %.64q was not published: %w", e.ID, err)
 	}
 	if err := e.Validate(); err != nil {
-		return bus.Receipt{Err: err}
+		return nil, e, err
 	}
 	e = bus.DropForeignControl(e)
 	s, err := b.findStream(e.Topic, e.Topic)
 	if err != nil {
-		return bus.Receipt{Err: err}
+		return nil, e, err
 	}
 	if n := eventBytes(&e); n > s.config.MaxBytes {
-		return bus.Receipt{Err: fmt.Errorf("%w: event %.64q for topic %q has %d bytes, stream %q takes %d: "+
-			"send less, or raise Stream.MaxBytes", bus.ErrTooLarge, e.ID, e.Topic, n, s.config.Name, s.config.MaxBytes)}
+		return nil, e, fmt.Errorf("%w: event %.64q for topic %q has %d bytes, stream %q takes %d: "+
+			"send less, or raise Stream.MaxBytes", bus.ErrTooLarge, e.ID, e.Topic, n, s.config.Name, s.config.MaxBytes)
 	}
 	if n := headerBytes(&e); n > maxHeaderBytes {
-		return bus.Receipt{Err: fmt.Errorf("%w: event %.64q for topic %q has %d bytes of headers, at most %d are taken: put them into Data",
-			bus.ErrTooLarge, e.ID, e.Topic, n, maxHeaderBytes)}
+		return nil, e, fmt.Errorf("%w: event %.64q for topic %q has %d bytes of headers, at most %d are taken: put them into Data",
+			bus.ErrTooLarge, e.ID, e.Topic, n, maxHeaderBytes)
 	}
-	id := bus.MessageID(&e)
-	e = normalizeEvent(e)
-	var r bus.Receipt
-	s.withLock(func(now int64) { r = s.storeEvent(e, id, now) })
-	return r
+	return s, e, nil
 }
 
 // normalizeEvent is the event as it is read back: a copy, with the empty attributes spelled out.

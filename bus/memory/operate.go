@@ -55,6 +55,7 @@ func (b *Bus) DeleteGroup(topic, group string) error {
 func (b *Bus) Recreate(stream string) error {
 	return b.changeStream(stream, func(s *memoryStream) {
 		s.loseAll()
+		s.schedules = nil
 		s.beginIncarnation()
 	})
 }

@@ -15,15 +15,17 @@ type memoryStream struct {
 	now    func() time.Time
 	real   bool // the clock is the process's
 
-	mu    sync.Mutex
-	name  string // with the time of creation
-	log   *eventLog
-	ids   *dedupeWindow
-	slots []*groupSlot  // in the order in which they were first asked for; never removed
-	grown chan struct{} // closed when events were stored, or the stream was replaced; nil: nobody waits
-	stamp int64         // the latest stored time, or time of creation, given out
-	clock int64         // what the clock showed then
-	shift int64         // how far the clock that stored times are read from is off, see StepClock
+	mu        sync.Mutex
+	name      string // with the time of creation
+	log       *eventLog
+	ids       *dedupeWindow
+	slots     []*groupSlot      // in the order in which they were first asked for; never removed
+	grown     chan struct{}     // closed when events were stored, or the stream was replaced; nil: nobody waits
+	stamp     int64             // the latest stored time, or time of creation, given out
+	clock     int64             // what the clock showed then
+	schedules []*scheduledEvent // those due first at first
+	dueTimer  *time.Timer       // publishes the first of them; nil: there was none yet, or the clock is not the process's
+	shift     int64             // how far the clock that stored times are read from is off, see StepClock
 }
 
 // groupSlot is where the cursor of a group over a topic lives. Sources and deliveries know
@@ -77,6 +79,7 @@ func (s *memoryStream) withLock(f func(now int64)) {
 	now := s.now().UnixNano()
 	s.dropExpired(now)
 	name, next := s.name, s.log.next
+	s.publishDue(now)
 	f(now)
 	if s.grown != nil && (s.name != name || s.log.next != next) {
 		close(s.grown)
@@ -94,18 +97,23 @@ func (s *memoryStream) storeEvent(e bus.Event, id string, now int64) bus.Receipt
 	if seq, ok := s.ids.findID(id, now); ok {
 		return bus.Receipt{Sequence: seq, Duplicate: true}
 	}
-	stored := s.advanceTime(now)
-	seq := s.log.appendEvent(e, stored)
-	s.ids.addID(id, seq, stored)
+	seq := s.appendEvent(e, now)
+	s.ids.addID(id, seq, s.log.entryAt(seq).stored)
+	if s.config.MaxEvents > 0 && s.log.live > s.config.MaxEvents {
+		s.deleteEvent(s.log.first)
+	}
+	return bus.Receipt{Sequence: seq}
+}
+
+// appendEvent keeps an event, whatever was stored before.
+func (s *memoryStream) appendEvent(e bus.Event, now int64) uint64 {
+	seq := s.log.appendEvent(e, s.advanceTime(now))
 	for _, sl := range s.slots {
 		if c := sl.cursor; c != nil && c.isWanted(s.log.entryAt(seq)) {
 			c.pending++
 		}
 	}
-	if s.config.MaxEvents > 0 && s.log.live > s.config.MaxEvents {
-		s.deleteEvent(s.log.first)
-	}
-	return bus.Receipt{Sequence: seq}
+	return seq
 }
 
 // dropExpired deletes what is too old.

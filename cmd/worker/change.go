@@ -76,6 +76,8 @@ func changeCommand(stdin io.Reader, stdout, stderr io.Writer, k *rowChange) *cli
 				return commandline.Usagef(cmd, "which rows? Name --id, --topic, --key, --from or --to; --topic '>' is all")
 			case f.Status == outbox.Sent && k.verb == "retry":
 				return commandline.Usagef(cmd, "rows that were sent are published again by worker outbox republish")
+			case f.Status == outbox.Scheduled && k.verb == "retry":
+				return commandline.Usagef(cmd, "rows that are scheduled are published when they are due; worker scheduled list shows when")
 			}
 			c := &confirmedChange{
 				cmd: cmd, stdin: stdin, stdout: stdout, stderr: stderr, verb: k.verb, done: k.done, sure: len(f.IDs) > 0,

@@ -31,20 +31,15 @@ func filterFlags(preset string) []cli.Flag {
 		topicFlag(),
 		&cli.StringFlag{Name: "key", Usage: "rows of this `KEY`", HideDefault: true},
 		&cli.StringFlag{
-			Name: "status", HideDefault: true, Usage: "rows with this `STATUS`: pending, sent or dead (default: " + preset + ")",
-			Validator: commandline.OneOf("pending", "sent", "dead"),
+			Name: "status", HideDefault: true, Usage: "rows with this `STATUS`: pending, scheduled, sent or dead (default: " + preset + ")",
+			Validator: commandline.OneOf("pending", "scheduled", "sent", "dead"),
 		},
 	}, periodFlags("added")...)
 }
 
 // filterOf is what the flags select; flags that the command does not have select nothing.
 func filterOf(cmd *cli.Command) (outbox.Filter, error) {
-	f := outbox.Filter{IDs: cmd.StringSlice("id"), Topic: cmd.String("topic"), Key: cmd.String("key")}
-	for _, s := range []outbox.Status{outbox.Pending, outbox.Sent, outbox.Dead} {
-		if s.String() == cmd.String("status") {
-			f.Status = s
-		}
-	}
+	f := outbox.Filter{IDs: cmd.StringSlice("id"), Topic: cmd.String("topic"), Key: cmd.String("key"), Status: outbox.ParseStatus(cmd.String("status"))}
 	if f.Topic != "" {
 		if err := bus.ValidPattern(f.Topic); err != nil {
 			return f, commandline.Usagef(cmd, "--topic: %w", err)

@@ -73,12 +73,13 @@ func showRow(w io.Writer, r *outbox.Row, at time.Time) error {
 		{"time", view.FormatTime(e.Time)},
 		{"content type", e.ContentType},
 		{"added", view.FormatTime(r.Added)},
+		{"due", view.FormatTime(r.At)},
 		{"sent", view.FormatTime(r.Sent)},
 		{"sequence", strconv.FormatUint(r.Seq, 10)},
 		{"attempts", strconv.Itoa(r.Attempts)},
 		{"reason", r.Reason},
 	}
-	if r.After > 0 {
+	if r.After > 0 && r.Status == outbox.Pending {
 		fields = append(fields, [2]string{"again", view.FormatTime(at.Add(r.After))})
 	}
 	if err := printFields(w, fields, e.Headers); err != nil {

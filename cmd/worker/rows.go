@@ -19,7 +19,7 @@ const shownRows = 100
 func listRowsCommand(stdout, stderr io.Writer) *cli.Command {
 	return &cli.Command{
 		Name:  "list",
-		Usage: "list rows: dead ones first, then pending, then sent",
+		Usage: "list rows: dead ones first, then pending, scheduled and sent ones",
 		Description: `Of each status those that were added first come first. On standard error it tells how many rows there are in all.
 
 Examples:
@@ -76,6 +76,9 @@ func (l *rowListing) printSummary(w io.Writer) {
 	if c.Oldest > 0 {
 		_, _ = fmt.Fprintf(w, " (the oldest for %v)", c.Oldest.Round(time.Millisecond))
 	}
+	if c.Scheduled > 0 {
+		_, _ = fmt.Fprintf(w, ", %d scheduled", c.Scheduled)
+	}
 	_, _ = fmt.Fprintf(w, ", %d sent", c.Sent)
 	if c.Waiting > 0 {
 		_, _ = fmt.Fprintf(w, "; events in %d %s are yet to become rows", c.Waiting, pluralNoun(c.Waiting, "document"))
@@ -106,6 +109,8 @@ func rowNote(r *outbox.Row, at time.Time) string {
 	switch {
 	case r.Status == outbox.Sent:
 		return "sent " + r.Sent.UTC().Format(time.RFC3339)
+	case r.Status == outbox.Scheduled:
+		return "due " + r.At.UTC().Format(time.RFC3339)
 	case r.Status == outbox.Pending && r.After > 0:
 		return "again " + at.Add(r.After).UTC().Format(time.RFC3339) + ": " + reason
 	}

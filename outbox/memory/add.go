@@ -21,11 +21,11 @@ func (q *Queue) Add(ctx context.Context, events ...bus.Event) ([]string, error) 
 	return q.AddRows(ctx, rows...)
 }
 
-// AddRows adds rows, of which Event, Seq and At matter, in their order, all or none, and returns their
+// AddRows adds rows, of which Event, Seq, At and After matter, in their order, all or none, and returns their
 // ids. An event without an id gets one. An invalid event is bus.ErrInvalidEvent (see bus.Event for
 // headers), one over Options.MaxBytes bus.ErrTooLarge. An event that is there already is left as it
 // is, due when it was; one of its topic, source and id with another payload is outbox.ErrExists. One
-// that is due in more than outbox.MaxDelay is outbox.ErrTooFar.
+// that is due in more than bus.MaxDelay is bus.ErrTooFar.
 func (q *Queue) AddRows(ctx context.Context, rows ...outbox.Row) ([]string, error) {
 	ids, err := q.addAll(ctx, rows)
 	if err == nil && len(ids) > 0 {
@@ -87,12 +87,12 @@ func (q *Queue) prepareRow(in outbox.Row, place int, now time.Time) (*queueRow, 
 		e.Headers = e.Headers.Clone()
 	}
 	r := &queueRow{Row: outbox.Row{ID: outbox.RowID(&e), Event: e, Seq: in.Seq, Hash: outbox.Hash(e.Key, e.ID), Status: outbox.Pending}, due: now}
-	scheduled, err := in.IsScheduled(now)
+	due, err := in.DueOn(now)
 	if err != nil {
 		return nil, fmt.Errorf("memory outbox: add: %w", err)
 	}
-	if scheduled {
-		r.scheduleAt(in.At, place)
+	if !due.IsZero() {
+		r.scheduleAt(due, place)
 	}
 	return r, nil
 }

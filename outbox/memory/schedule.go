@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/outbox"
 )
 
@@ -86,7 +87,7 @@ func (q *Queue) Cancel(ctx context.Context, rowID string) (outbox.Change, error)
 // Move implements outbox.Schedules.
 func (q *Queue) Move(ctx context.Context, rowID string, t time.Time) (outbox.Change, error) {
 	return q.changeScheduled(ctx, "move", rowID, func(r *queueRow, now time.Time) error {
-		if err := outbox.CheckDue(t, now); err != nil {
+		if err := bus.CheckDue(t, now); err != nil {
 			return fmt.Errorf("memory outbox: move row %.64q: %w", rowID, err)
 		}
 		if t.Before(now) {

@@ -16,17 +16,17 @@ func (q *Queue) Add(ctx context.Context, events ...bus.Event) ([]string, error) 
 	return q.AddRows(ctx, rowsOf(events)...)
 }
 
-// AddRows adds rows, of which Event, Seq and At matter, to the transaction in ctx, in their order, and
+// AddRows adds rows, of which Event, Seq, At and After matter, to the transaction in ctx, in their order, and
 // returns their ids: they are there once it commits, and never were if it aborts. The transaction
 // is one of the outbox's own client, and has write concern majority; none is ErrNoTransaction. It
-// costs one round trip, and another when a row is there already. A row with an At is scheduled, as
-// outbox.At has it.
+// costs one round trip, and another when a row is there already. Rows of outbox.At and outbox.In are
+// scheduled.
 //
 // An event without an id gets one. An invalid event is bus.ErrInvalidEvent, one whose row is over
 // 16 MiB less 64 KiB bus.ErrTooLarge; what the bus takes is for the drainer to find out. An event
 // that is there already is left as it is, as the bus would leave it: its time or headers may be
 // others, and so may when it is due. One of its topic, source and id with another payload is
-// outbox.ErrExists. One that is due in more than outbox.MaxDelay is outbox.ErrTooFar.
+// outbox.ErrExists. One that is due in more than bus.MaxDelay is bus.ErrTooFar.
 func (q *Queue) AddRows(ctx context.Context, rows ...outbox.Row) ([]string, error) {
 	if err := q.requireTransaction(ctx); err != nil {
 		return nil, fmt.Errorf("outbox/mongo: add to %s.%s: %w", q.rows.Database().Name(), q.rows.Name(), err)

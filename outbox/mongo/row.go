@@ -57,13 +57,13 @@ func newAdded(in *outbox.Row, place int, at serverclock.Instant) (*storedRow, er
 	if err := checkRow(in); err != nil {
 		return nil, err
 	}
-	scheduled, err := in.IsScheduled(at.Time)
+	due, err := in.DueOn(at.Time)
 	if err != nil {
 		return nil, err
 	}
 	s := newStored(in, at)
-	if scheduled {
-		s.scheduleAt(in.At, place)
+	if !due.IsZero() {
+		s.scheduleAt(due, place)
 	}
 	return s, nil
 }

@@ -10,6 +10,7 @@ import (
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
+	"github.com/onceish/onceish/bus"
 	"github.com/onceish/onceish/internal/mongoserver"
 	"github.com/onceish/onceish/internal/mongoserver/expr"
 	"github.com/onceish/onceish/outbox"
@@ -168,7 +169,7 @@ func (q *Queue) Move(ctx context.Context, rowID string, t time.Time) (outbox.Cha
 	return q.changeScheduled(ctx, "move", rowID, func(ctx context.Context, filter bson.D) (int64, error) {
 		now, err := q.clock.Read(driver.NewSessionContext(ctx, nil))
 		if err == nil {
-			err = outbox.CheckDue(t, now.Time)
+			err = bus.CheckDue(t, now.Time)
 		}
 		if err != nil {
 			return 0, err

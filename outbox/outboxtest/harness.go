@@ -34,7 +34,7 @@ type Harness struct {
 // are required.
 type Subject struct {
 	Queue outbox.Queue
-	// Add adds and commits rows, of which Event, Seq and At matter, and returns their ids.
+	// Add adds and commits rows, of which Event, Seq, At and After matter, and returns their ids.
 	Add func(t *testing.T, rows ...outbox.Row) []string
 	// Refused adds rows like Add, and returns why none of them was added; nil: they were.
 	Refused func(t *testing.T, rows ...outbox.Row) error

@@ -166,7 +166,7 @@ func schedulesThePast(t *testing.T, k *kit) {
 
 func refusesAbsurdTimes(t *testing.T, k *kit) {
 	now := k.now(t)
-	if err := k.s.Refused(t, append(due(now.Add(time.Hour), "", "good"), due(now.Add(outbox.MaxDelay+time.Hour), "", "bad")...)...); !errors.Is(err, outbox.ErrTooFar) {
+	if err := k.s.Refused(t, append(due(now.Add(time.Hour), "", "good"), due(now.Add(bus.MaxDelay+time.Hour), "", "bad")...)...); !errors.Is(err, bus.ErrTooFar) {
 		t.Errorf("due in eleven years: %v; want ErrTooFar", err)
 	}
 	both := due(now.Add(time.Hour), "", "both")[0]
@@ -175,7 +175,7 @@ func refusesAbsurdTimes(t *testing.T, k *kit) {
 		t.Errorf("with At and Seq: %v; want ErrInvalidEvent", err)
 	}
 	k.add(t, due(now.Add(time.Hour), "", "good")...)
-	if _, err := k.schedules(t).Move(t.Context(), rowID("good"), now.Add(outbox.MaxDelay+time.Hour)); !errors.Is(err, outbox.ErrTooFar) {
+	if _, err := k.schedules(t).Move(t.Context(), rowID("good"), now.Add(bus.MaxDelay+time.Hour)); !errors.Is(err, bus.ErrTooFar) {
 		t.Errorf("moved by eleven years: %v; want ErrTooFar", err)
 	}
 	if _, err := k.admin.Retry(t.Context(), outbox.Filter{Status: outbox.Scheduled, Topic: topic}); err == nil {
@@ -238,8 +238,13 @@ func cancels(t *testing.T, k *kit) {
 	}
 	k.add(t, due(at.Add(time.Hour), "k", "b")...)
 	k.counted(t, 1, 1)
+	k.add(t, outbox.In(time.Hour, row("k", "in an hour").Event)...)
+	rows, err := k.schedules(t).Scheduled(t.Context(), outbox.Filter{IDs: []string{"in an hour"}}, outbox.Row{}, 1)
+	if now := k.now(t); err != nil || len(rows) != 1 || rows[0].At.Before(at.Add(time.Hour-k.h.Lease/4)) || rows[0].At.After(now.Add(time.Hour+time.Second)) {
+		t.Errorf("added to be due in an hour: %+v, %v", rows, err)
+	}
 	n, err := k.admin.Drop(t.Context(), outbox.Filter{Topic: topic, Status: outbox.Scheduled})
-	k.did(t, "Drop of what is scheduled", n, err, 1)
+	k.did(t, "Drop of what is scheduled", n, err, 2)
 	k.counted(t, 1, 0)
 }
 

@@ -50,18 +50,13 @@ type RowFilter struct {
 	IDs    []string `query:"id,explode" json:"ids,omitempty" maxItems:"1000" doc:"ids of rows"`
 	Topic  string   `query:"topic" json:"topic,omitempty" doc:"topic of the event, or a pattern"`
 	Key    string   `query:"key" json:"key,omitempty"`
-	Status string   `query:"status" json:"status,omitempty" enum:"pending,sent,dead"`
+	Status string   `query:"status" json:"status,omitempty" enum:"pending,scheduled,sent,dead"`
 	From   string   `query:"from" json:"from,omitempty" doc:"added at or after this time"`
 	To     string   `query:"to" json:"to,omitempty" doc:"added before this time"`
 }
 
 func (f *RowFilter) parse() (outbox.Filter, error) {
-	out := outbox.Filter{IDs: f.IDs, Topic: f.Topic, Key: f.Key}
-	for _, s := range []outbox.Status{outbox.Pending, outbox.Sent, outbox.Dead} {
-		if s.String() == f.Status {
-			out.Status = s
-		}
-	}
+	out := outbox.Filter{IDs: f.IDs, Topic: f.Topic, Key: f.Key, Status: outbox.ParseStatus(f.Status)}
 	if f.Topic != "" {
 		if err := checkPattern(f.Topic); err != nil {
 			return out, err
@@ -94,7 +89,7 @@ type rowsOutput struct {
 	Body RowList
 }
 
-// RowList are rows: dead ones first, then pending ones, then sent ones.
+// RowList are rows: dead ones first, then pending, scheduled and sent ones.
 type RowList struct {
 	Outbox string     `json:"outbox"`
 	Rows   []view.Row `json:"rows"`
@@ -117,7 +112,7 @@ func (a *API) registerOutbox() {
 	register(a, reading("count-rows", "/v1/outbox", tagOutbox, "Count the rows of an outbox",
 		"On large outboxes it takes its time.", http.StatusNotFound), a.countRows)
 	register(a, reading("list-rows", "/v1/outbox/rows", tagOutbox, "List rows",
-		"Dead ones first, then pending ones, then sent ones; of each status those that were added first come first.", http.StatusNotFound), a.listRows)
+		"Dead ones first, then pending, scheduled and sent ones; of each status those that were added first come first.", http.StatusNotFound), a.listRows)
 	register(a, reading("show-row", "/v1/outbox/rows/{id}", tagOutbox, "Show a row",
 		"With its event where payload=1.", http.StatusNotFound, http.StatusConflict), a.showRow)
 }

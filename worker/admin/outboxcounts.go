@@ -56,6 +56,6 @@ func (a *API) countBacklog(ctx context.Context) (*OutboxOverview, error) {
 		return nil, err
 	}
 	return &OutboxOverview{
-		Outbox: box.Name(), Pending: n.Pending, Dead: n.Dead, OldestPendingSeconds: n.Oldest.Seconds(), Most: mostRows, At: time.Now().UTC(),
+		Outbox: box.Name(), Pending: n.Pending, Dead: n.Dead, Scheduled: n.Scheduled, OldestPendingSeconds: n.Oldest.Seconds(), Most: mostRows, At: time.Now().UTC(),
 	}, nil
 }

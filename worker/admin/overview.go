@@ -47,7 +47,8 @@ type OutboxOverview struct {
 	Outbox               string    `json:"outbox" doc:"where it is"`
 	Pending              int       `json:"pending"`
 	Dead                 int       `json:"dead"`
-	OldestPendingSeconds float64   `json:"oldest_pending_seconds" doc:"how long ago the oldest pending row was added that was counted; 0: none is pending"`
+	Scheduled            int       `json:"scheduled" doc:"rows that are due later: they are no backlog"`
+	OldestPendingSeconds float64   `json:"oldest_pending_seconds" doc:"how long ago the oldest pending row that was counted was added, or became due if it was scheduled; 0: none is pending"`
 	Most                 int       `json:"most" doc:"how many rows of a kind are counted at most: where there are so many, there may be more"`
 	At                   time.Time `json:"at" doc:"when they were counted, by the clock of this process"`
 }

@@ -48,6 +48,7 @@ func (m *Metrics) collectState(to metric.Observer, s State) {
 		labels := m.outboxLabels.get(b.Name)
 		observeCount(to, m.outboxDepth, b.Depth, labels)
 		observeCount(to, m.outboxDead, b.Dead, labels)
+		observeCount(to, m.outboxScheduled, b.Scheduled, labels)
 		observeAge(to, m.outboxOldest, b.Oldest, labels)
 	}
 	for _, g := range s.Groups {

@@ -23,13 +23,13 @@ var (
 type instruments struct {
 	processDuration, operationDuration, storeCalls, limiterWait metric.Float64Histogram
 
-	storeItems, attempts, batchSize                  metric.Int64Histogram
-	consumed, sent, deliveries, fenced, deadLetters  metric.Int64Counter
-	inFlight, lagEvents, marksWaiting, paused        metric.Int64ObservableGauge
-	breaker, members, outboxDepth, outboxDead, build metric.Int64ObservableGauge
-	partitions, owned                                metric.Int64ObservableGauge
-	moves                                            metric.Int64ObservableCounter
-	lag, ttlMargin, outboxOldest, watermarkAge       metric.Float64ObservableGauge
+	storeItems, attempts, batchSize                                   metric.Int64Histogram
+	consumed, sent, deliveries, fenced, deadLetters                   metric.Int64Counter
+	inFlight, lagEvents, marksWaiting, paused                         metric.Int64ObservableGauge
+	breaker, members, outboxDepth, outboxDead, outboxScheduled, build metric.Int64ObservableGauge
+	partitions, owned                                                 metric.Int64ObservableGauge
+	moves                                                             metric.Int64ObservableCounter
+	lag, ttlMargin, outboxOldest, watermarkAge                        metric.Float64ObservableGauge
 }
 
 // newInstruments makes them all, or says which could not be made.
@@ -59,6 +59,7 @@ func newInstruments(m metric.Meter) (*instruments, error) {
 		moves:             b.makeObservedCounter(nameMoves),
 		outboxDepth:       b.makeGauge(nameOutboxDepth),
 		outboxDead:        b.makeGauge(nameOutboxDead),
+		outboxScheduled:   b.makeGauge(nameOutboxDue),
 		build:             b.makeGauge(nameBuildInfo),
 		lag:               b.makeSeconds(nameLag),
 		ttlMargin:         b.makeSeconds(nameTTLMargin),
@@ -71,7 +72,7 @@ func newInstruments(m metric.Meter) (*instruments, error) {
 // gauges are the instruments that a callback observes.
 func (i *instruments) gauges() []metric.Observable {
 	return []metric.Observable{
-		i.inFlight, i.lagEvents, i.marksWaiting, i.paused, i.breaker, i.members, i.outboxDepth, i.outboxDead, i.build,
+		i.inFlight, i.lagEvents, i.marksWaiting, i.paused, i.breaker, i.members, i.outboxDepth, i.outboxDead, i.outboxScheduled, i.build,
 		i.partitions, i.owned, i.moves, i.lag, i.ttlMargin, i.outboxOldest, i.watermarkAge,
 	}
 }

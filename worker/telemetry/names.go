@@ -66,6 +66,7 @@ const (
 	nameOutboxDepth  = "onceish.outbox.depth"
 	nameOutboxOldest = "onceish.outbox.oldest"
 	nameOutboxDead   = "onceish.outbox.dead"
+	nameOutboxDue    = "onceish.outbox.scheduled"
 	namePaused       = "onceish.paused"
 	nameBreaker      = "onceish.breaker.state"
 	nameLimiterWait  = "onceish.limiter.wait"
@@ -199,7 +200,7 @@ var catalogue = []Metric{
 	{
 		nameOutboxOldest, "onceish_outbox_oldest_seconds", Gauge, "s",
 		[]string{"outbox"},
-		"Age of the oldest row that waits to be published. 0: there is none.",
+		"Age of the oldest row that waits to be published, since it became due if it was scheduled. 0: there is none.",
 		"it is more than a minute",
 	},
 	{
@@ -207,6 +208,12 @@ var catalogue = []Metric{
 		[]string{"outbox"},
 		"Rows of an outbox that were given up; 10,000 at most are counted.",
 		"it is not 0",
+	},
+	{
+		nameOutboxDue, "onceish_outbox_scheduled", Gauge, "{row}",
+		[]string{"outbox"},
+		"Rows of an outbox that are due later, which are no backlog; 10,000 at most are counted.",
+		"",
 	},
 	{
 		namePaused, "onceish_paused", Gauge, "", topicLabels,

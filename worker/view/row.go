@@ -9,7 +9,7 @@ import (
 // Row is a row of an outbox.
 type Row struct {
 	ID          string `json:"id" doc:"id of the event"`
-	Status      string `json:"status" doc:"pending, sent or dead"`
+	Status      string `json:"status" doc:"pending, scheduled, sent or dead"`
 	Topic       string `json:"topic"`
 	Key         string `json:"key,omitempty"`
 	Type        string `json:"type,omitempty"`
@@ -22,7 +22,7 @@ type Row struct {
 	Reason      string `json:"reason,omitempty" doc:"why it was refused last"`
 	Added       string `json:"added"`
 	Sent        string `json:"sent,omitempty"`
-	Due         string `json:"due,omitempty" doc:"when it is tried again"`
+	Due         string `json:"due,omitempty" doc:"when it is tried again, or published if it is scheduled"`
 }
 
 // NewRow returns the view of a row that was read at a time.
@@ -32,7 +32,10 @@ func NewRow(r *outbox.Row, at time.Time) Row {
 		ID: e.ID, Status: r.Status.String(), Topic: e.Topic, Key: e.Key, Type: e.Type, Source: e.Source, Time: FormatTime(e.Time), ContentType: e.ContentType,
 		Bytes: len(e.Data), Sequence: r.Seq, Attempts: r.Attempts, Reason: r.Reason, Added: FormatTime(r.Added), Sent: FormatTime(r.Sent),
 	}
-	if r.After > 0 {
+	switch {
+	case r.Status == outbox.Scheduled:
+		out.Due = FormatTime(r.At)
+	case r.After > 0:
 		out.Due = FormatTime(at.Add(r.After))
 	}
 	return out
@@ -63,11 +66,14 @@ type Counts struct {
 	Pending              int     `json:"pending"`
 	Sent                 int     `json:"sent"`
 	Dead                 int     `json:"dead"`
-	OldestPendingSeconds float64 `json:"oldest_pending_seconds" doc:"how long ago the oldest pending row was added; 0: none is pending"`
+	Scheduled            int     `json:"scheduled" doc:"rows that are due later"`
+	OldestPendingSeconds float64 `json:"oldest_pending_seconds" doc:"how long ago the oldest pending row was added, or became due if it was scheduled; 0: none is pending"`
 	WaitingDocuments     int     `json:"waiting_documents" doc:"documents with events that are yet to become rows"`
 }
 
 // NewCounts returns the view of counts.
 func NewCounts(c outbox.Counts) Counts {
-	return Counts{Pending: c.Pending, Sent: c.Sent, Dead: c.Dead, OldestPendingSeconds: c.Oldest.Seconds(), WaitingDocuments: c.Waiting}
+	return Counts{
+		Pending: c.Pending, Sent: c.Sent, Dead: c.Dead, Scheduled: c.Scheduled, OldestPendingSeconds: c.Oldest.Seconds(), WaitingDocuments: c.Waiting,
+	}
 }

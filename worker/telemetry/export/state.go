@@ -38,9 +38,9 @@ func subscriptionState(group string, s *worker.SubscriptionSnapshot) telemetry.S
 }
 
 func outboxState(b *worker.OutboxSnapshot) telemetry.OutboxState {
-	out := telemetry.OutboxState{Name: b.ShortName, Depth: telemetry.Unknown, Dead: telemetry.Unknown, Oldest: telemetry.Unknown}
+	out := telemetry.OutboxState{Name: b.ShortName, Depth: telemetry.Unknown, Dead: telemetry.Unknown, Scheduled: telemetry.Unknown, Oldest: telemetry.Unknown}
 	if b.BacklogKnown {
-		out.Depth, out.Dead, out.Oldest = int64(b.Backlog.Pending), int64(b.Backlog.Dead), b.Backlog.Oldest
+		out.Depth, out.Dead, out.Scheduled, out.Oldest = int64(b.Backlog.Pending), int64(b.Backlog.Dead), int64(b.Backlog.Scheduled), b.Backlog.Oldest
 	}
 	return out
 }

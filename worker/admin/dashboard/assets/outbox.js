@@ -43,13 +43,14 @@ export class OutboxView {
       h('section', { class: 'panel', 'data-key': 'rows', 'aria-busy': this.busy ? 'true' : null }, this.list())];
   }
 
-  tiles({ outbox, pending, dead, most, oldest_pending_seconds: oldest, at }) {
+  tiles({ outbox, pending, dead, scheduled, most, oldest_pending_seconds: oldest, at }) {
     const many = (n) => (n >= most ? `${count(n)} or more` : count(n));
     const tile = (name, value, more) => h('div', { class: 'tile' }, h('dt', {}, name), h('dd', {}, value, more && h('span', { class: 'muted' }, ` ${more}`)));
     return h('section', { class: 'summary', 'data-key': 'summary' }, h('dl', { class: 'tiles' },
       tile('Pending', many(pending)),
       tile('Oldest pending', pending > 0 ? duration(oldest) : 'none'),
       tile('Dead', h('span', { class: dead > 0 && 'bad-text' }, many(dead))),
+      scheduled > 0 && tile('Scheduled', many(scheduled), 'due later'),
       this.all && tile('Sent, still kept', count(this.all.sent)),
       this.all && this.all.waiting_documents > 0 && tile('Documents', count(this.all.waiting_documents), 'with events to be moved')),
     h('p', { class: 'muted' }, h('span', { class: 'mono' }, outbox), ', counted ', ago(at), '. ', !this.all && h('button', { type: 'button', class: 'link', onclick: () => this.countAll() }, 'Count the sent ones, too')));
@@ -67,7 +68,7 @@ export class OutboxView {
 
   search() {
     if (!this.form) {
-      const status = field('Status', { tag: 'select', options: [['dead', 'dead'], ['pending', 'pending'], ['sent', 'sent'], ['all', 'all']], value: this.filter.status || 'all' });
+      const status = field('Status', { tag: 'select', options: [['dead', 'dead'], ['pending', 'pending'], ['scheduled', 'scheduled'], ['sent', 'sent'], ['all', 'all']], value: this.filter.status || 'all' });
       const topic = field('Topic', { value: this.filter.topic, placeholder: 'or a pattern, order.>' });
       const show = (event) => {
         event.preventDefault();
